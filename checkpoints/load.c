@@ -1,0 +1,292 @@
+#include "checkpoints/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct CheckpointFile {
+    hid_t file;
+    int64_t step;
+    char *path;
+};
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+/* Stops (1) at the first link that is not a plain one within the file. */
+static herr_t link_refuse(hid_t group, const char *name, const H5L_info_t *info, void *refused) {
+    (void)group;
+    if (info->type == H5L_TYPE_HARD) return 0;
+    snprintf(refused, 128, "%s", name);
+    return 1;
+}
+
+static Status links_check(const CheckpointFile *file) {
+    char refused[128] = "";
+    herr_t result = H5Lvisit(file->file, H5_INDEX_NAME, H5_ITER_INC, link_refuse, refused);
+    if (result < 0) return ERROR(STATUS_DATA, "%s: HDF5 cannot list it: %s", file->path, hdf5_reason());
+    if (result == 0) return OK;
+    return ERROR(STATUS_DATA, "%s: '%s' is a soft or external link, which checkpoints do not have", file->path,
+                 refused);
+}
+
+static Status file_open(const char *path, CheckpointFile *file) {
+    hdf5_quiet();
+    Trailer trailer;
+    TRY(trailer_verify(path, &trailer));
+    file->step = trailer.step;
+    file->path = strdup(path);
+    if (file->path == NULL) return ERROR(STATUS_FAILURE, "out of memory to open %s", path);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    /* The file is read-only and complete; HDF5's own locks fail on some network file systems. */
+    H5Pset_file_locking(access, false, true);
+    file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    if (file->file < 0) return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: %s", path, hdf5_reason());
+    return links_check(file);
+}
+
+Status checkpoint_open(const char *path, CheckpointFile **out) {
+    CheckpointFile *file = calloc(1, sizeof *file);
+    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory to open %s", path);
+    file->file = -1;
+    Status status = file_open(path, file);
+    if (failed(status)) {
+        checkpoint_close(&file);
+        return status;
+    }
+    *out = file;
+    return OK;
+}
+
+void checkpoint_close(CheckpointFile **file) {
+    if (*file == NULL) return;
+    if ((*file)->file >= 0) H5Fclose((*file)->file);
+    free((*file)->path);
+    free(*file);
+    *file = NULL;
+}
+
+const char *checkpoint_path(const CheckpointFile *file) { return file->path; }
+int64_t checkpoint_step(const CheckpointFile *file) { return file->step; }
+
+/* Opens DIR/step_%08d.h5; a file whose trailer says another step was renamed by someone, and is not this step. */
+static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out) {
+    char name[STEP_NAME_BYTES];
+    step_name(step, name);
+    const char *path = arena_printf(arena, "%s/%s", dir, name);
+    if (path == NULL) return ERROR(STATUS_FAILURE, "out of memory to open a checkpoint in %s", dir);
+    TRY(checkpoint_open(path, out));
+    int64_t says = (*out)->step;
+    if (says == step) return OK;
+    checkpoint_close(out);
+    return ERROR(STATUS_DATA, "%s: holds step %lld, not what its name says", path, (long long)says);
+}
+
+Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out, const char **warnings) {
+    int64_t *steps, n;
+    *out = NULL;
+    *warnings = "";
+    Status status = steps_list(dir, &steps, &n);
+    for (int64_t i = 0; i < n && !failed(status); i++) {
+        Status opened = step_open(dir, steps[i], arena, out);
+        if (!failed(opened)) break;
+        const char *more = arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
+        if (more == NULL)
+            status = ERROR(STATUS_FAILURE, "out of memory to list %s", dir);
+        else
+            *warnings = more;
+    }
+    free(steps);
+    if (failed(status) || *out != NULL || n == 0) return status;
+    return ERROR(STATUS_DATA, "%s: none of its %lld checkpoints is good (%.*s); move them away to start anew", dir,
+                 (long long)n, (int)strcspn(*warnings, "\n"), *warnings);
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+static Status value_missing(const CheckpointFile *file, const char *kind, const char *name) {
+    return ERROR(STATUS_DATA, "%s: has no %s '%s'", file->path, kind, name);
+}
+
+static Status number_read(const CheckpointFile *file, const char *kind, const char *name, H5T_class_t class, hid_t type,
+                          void *out) {
+    if (H5Aexists(file->file, name) <= 0) return value_missing(file, kind, name);
+    hid_t attribute = H5Aopen(file->file, name, H5P_DEFAULT);
+    if (attribute < 0) return value_missing(file, kind, name);
+    hid_t stored = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    bool fits = H5Tget_class(stored) == class && H5Sget_simple_extent_npoints(space) == 1;
+    herr_t read = fits ? H5Aread(attribute, type, out) : -1;
+    H5Sclose(space);
+    H5Tclose(stored);
+    H5Aclose(attribute);
+    return read >= 0 ? OK : value_missing(file, kind, name);
+}
+
+Status checkpoint_read_i64(const CheckpointFile *file, const char *name, int64_t *out) {
+    return number_read(file, "integer", name, H5T_INTEGER, H5T_NATIVE_INT64, out);
+}
+
+Status checkpoint_read_f64(const CheckpointFile *file, const char *name, double *out) {
+    return number_read(file, "number", name, H5T_FLOAT, H5T_NATIVE_DOUBLE, out);
+}
+
+/* Only what our own writer makes: contiguous, in this file, without filters. */
+static bool is_plain(hid_t set) {
+    hid_t plan = H5Dget_create_plist(set);
+    bool plain = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS && H5Pget_external_count(plan) == 0 &&
+                 H5Pget_nfilters(plan) == 0;
+    if (plan >= 0) H5Pclose(plan);
+    return plain;
+}
+
+static Status dataset_open(const CheckpointFile *file, hid_t place, const char *kind, const char *name, hid_t *out) {
+    if (strchr(name, '/') != NULL || H5Lexists(place, name, H5P_DEFAULT) <= 0) return value_missing(file, kind, name);
+    H5O_info_t info;
+    if (H5Oget_info_by_name1(place, name, &info, H5P_DEFAULT) < 0 || info.type != H5O_TYPE_DATASET) {
+        return value_missing(file, kind, name);
+    }
+    *out = H5Dopen2(place, name, H5P_DEFAULT);
+    if (*out < 0) return ERROR(STATUS_DATA, "%s: %s '%s': %s", file->path, kind, name, hdf5_reason());
+    if (is_plain(*out)) return OK;
+    H5Dclose(*out);
+    return ERROR(STATUS_DATA, "%s: %s '%s' is chunked, filtered, virtual or stored elsewhere; checkpoints are not",
+                 file->path, kind, name);
+}
+
+static Status text_copy(const CheckpointFile *file, const char *name, hid_t set, Arena *arena, char **out) {
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
+    bool fits =
+        H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 && H5Sget_simple_extent_npoints(space) == 1;
+    size_t bytes = fits ? H5Tget_size(type) : 0;
+    *out = fits ? arena_alloc(arena, bytes + 1) : NULL;
+    herr_t read = *out != NULL ? H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *out) : -1;
+    H5Sclose(space);
+    H5Tclose(type);
+    return read >= 0 ? OK : value_missing(file, "text", name);
+}
+
+Status checkpoint_read_text(const CheckpointFile *file, const char *name, Arena *arena, char **out) {
+    hid_t set, texts = H5Lexists(file->file, "text", H5P_DEFAULT) > 0 ? H5Gopen2(file->file, "text", H5P_DEFAULT) : -1;
+    if (texts < 0) return value_missing(file, "text", name);
+    Status status = dataset_open(file, texts, "text", name, &set);
+    H5Gclose(texts);
+    if (failed(status)) return status;
+    status = text_copy(file, name, set, arena, out);
+    H5Dclose(set);
+    return status;
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static bool dtype_find(hid_t type, DType *out) {
+    for (int d = 0; d < DTYPE_COUNT; d++) {
+        hid_t ours = dtype_file_type((DType)d);
+        if (ours < 0 || H5Tequal(type, ours) <= 0) continue;
+        *out = (DType)d;
+        return true;
+    }
+    return false;
+}
+
+static bool shape_find(hid_t space, CheckpointTensor *out) {
+    hsize_t shape[CHECKPOINT_MAX_DIMS];
+    if (H5Sget_simple_extent_type(space) == H5S_NULL) return false;
+    int n = H5Sget_simple_extent_ndims(space);
+    if (n < 0 || n > CHECKPOINT_MAX_DIMS || H5Sget_simple_extent_dims(space, shape, NULL) < 0) return false;
+    out->n_dims = n;
+    for (int i = 0; i < n; i++) out->shape[i] = (int64_t)shape[i];
+    return true;
+}
+
+static Status set_info(const CheckpointFile *file, const char *name, hid_t set, CheckpointTensor *out) {
+    *out = (CheckpointTensor){.name = name};
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
+    bool found = dtype_find(type, &out->dtype) && shape_find(space, out);
+    H5Sclose(space);
+    H5Tclose(type);
+    return found ? OK : ERROR(STATUS_DATA, "%s: tensor '%s' has a type or shape unknown here", file->path, name);
+}
+
+bool checkpoint_has_tensor(const CheckpointFile *file, const char *name) {
+    CheckpointTensor ignored;
+    return !failed(checkpoint_tensor_info(file, name, &ignored));
+}
+
+Status checkpoint_tensor_info(const CheckpointFile *file, const char *name, CheckpointTensor *out) {
+    hid_t set;
+    TRY(dataset_open(file, file->file, "tensor", name, &set));
+    Status status = set_info(file, name, set, out);
+    H5Dclose(set);
+    return status;
+}
+
+typedef struct Names {
+    Arena *arena;
+    const char **names; /* NULL while counting */
+    int64_t n;
+} Names;
+
+static herr_t name_add(hid_t group, const char *name, const H5L_info_t *info, void *to) {
+    (void)info;
+    Names *names = to;
+    H5O_info_t object;
+    if (H5Oget_info_by_name1(group, name, &object, H5P_DEFAULT) < 0) return -1;
+    if (object.type != H5O_TYPE_DATASET) return 0;
+    if (names->names != NULL && (names->names[names->n] = arena_strdup(names->arena, name)) == NULL) return -1;
+    names->n++;
+    return 0;
+}
+
+Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const char ***names, int64_t *n) {
+    Names found = {.arena = arena};
+    for (int pass = 0; pass < 2; pass++) {
+        hsize_t start = 0;
+        if (H5Literate(file->file, H5_INDEX_NAME, H5_ITER_INC, &start, name_add, &found) < 0) {
+            return ERROR(STATUS_DATA, "%s: HDF5 cannot list its tensors: %s", file->path, hdf5_reason());
+        }
+        *n = found.n;
+        if (pass == 0) found.names = arena_alloc(arena, (size_t)(found.n + 1) * sizeof *found.names);
+        if (found.names == NULL) return ERROR(STATUS_FAILURE, "out of memory to list %s", file->path);
+        found.n = 0;
+    }
+    *names = found.names;
+    return OK;
+}
+
+/* "f32 (768, 50304)" */
+static void tensor_describe(const CheckpointTensor *tensor, char out[256]) {
+    int used = snprintf(out, 256, "%s (", dtype_name(tensor->dtype));
+    for (int i = 0; i < tensor->n_dims; i++) {
+        used += snprintf(out + used, 256 - (size_t)used, "%s%lld", i > 0 ? ", " : "", (long long)tensor->shape[i]);
+    }
+    snprintf(out + used, 256 - (size_t)used, ")");
+}
+
+static bool is_same(const CheckpointTensor *a, const CheckpointTensor *b) {
+    if (a->dtype != b->dtype || a->n_dims != b->n_dims) return false;
+    return memcmp(a->shape, b->shape, (size_t)a->n_dims * sizeof a->shape[0]) == 0;
+}
+
+static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTensor *tensor, void *data) {
+    CheckpointTensor stored;
+    TRY(set_info(file, tensor->name, set, &stored));
+    if (!is_same(&stored, tensor)) {
+        char has[256], wanted[256];
+        tensor_describe(&stored, has);
+        tensor_describe(tensor, wanted);
+        return ERROR(STATUS_DATA, "%s: tensor '%s' is %s, the model has %s; is this checkpoint of another model?",
+                     file->path, tensor->name, has, wanted);
+    }
+    if (H5Dread(set, dtype_memory_type(tensor->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
+        return ERROR(STATUS_DATA, "%s: tensor '%s': %s", file->path, tensor->name, hdf5_reason());
+    }
+    return OK;
+}
+
+Status checkpoint_read_tensor(const CheckpointFile *file, const CheckpointTensor *tensor, void *data) {
+    hid_t set;
+    TRY(dataset_open(file, file->file, "tensor", tensor->name, &set));
+    Status status = set_read(file, set, tensor, data);
+    H5Dclose(set);
+    return status;
+}

@@ -1,0 +1,221 @@
+/* The snapshot: HDF5's core driver builds the file in memory that is ours. Its callbacks for memory hand out one buffer
+ * that was allocated before, so that nothing is copied twice and nothing is allocated from the second snapshot on. */
+#include "checkpoints/internal.h"
+
+#include "core/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { INCREMENT = 64 << 10, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
+
+/* A dataset's object header takes 272 bytes, its link about 64 (a node for 4 to 8 links, a heap that doubles); an
+ * attribute is less. */
+static Status bound_add(size_t *bytes, size_t n_elements, size_t element, const char *name) {
+    size_t data;
+    if (!checked_mul(n_elements, element, &data) || !checked_add(*bytes, data, bytes) ||
+        !checked_add(*bytes, BYTES_EACH + 4 * strlen(name), bytes)) {
+        return ERROR(STATUS_FAILURE, "checkpoint: the size of '%s' overflows", name);
+    }
+    return OK;
+}
+
+static Status element_count(const CheckpointTensor *tensor, size_t *out) {
+    *out = 1;
+    for (int i = 0; i < tensor->n_dims; i++) {
+        if (tensor->shape[i] < 0 || !checked_mul(*out, (size_t)tensor->shape[i], out)) {
+            return ERROR(STATUS_FAILURE, "checkpoint: the shape of tensor '%s' overflows", tensor->name);
+        }
+    }
+    return OK;
+}
+
+Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out) {
+    size_t bytes = BYTES_BASE + INCREMENT + TRAILER_BYTES, count;
+    for (int64_t i = 0; i < contents->n_tensors; i++) {
+        const CheckpointTensor *tensor = &contents->tensors[i];
+        TRY(element_count(tensor, &count));
+        TRY(bound_add(&bytes, count, dtype_size(tensor->dtype), tensor->name));
+    }
+    for (int64_t i = 0; i < contents->n_values; i++) {
+        const CheckpointValue *value = &contents->values[i];
+        TRY(bound_add(&bytes, value->kind == CHECKPOINT_TEXT ? strlen(value->text) + 1 : 8, 1, value->name));
+    }
+    *out = bytes;
+    return OK;
+}
+
+static bool image_reserve(CheckpointImage *image, size_t bytes) {
+    if (bytes <= image->capacity) return true;
+    unsigned char *grown = realloc(image->bytes, bytes);
+    if (grown == NULL) return false;
+    image->bytes = grown;
+    image->capacity = bytes;
+    return true;
+}
+
+Status checkpoint_image_create(size_t bytes, CheckpointImage **out) {
+    CheckpointImage *image = calloc(1, sizeof *image);
+    if (image == NULL || !image_reserve(image, bytes)) {
+        free(image);
+        return ERROR(STATUS_FAILURE, "out of memory for a checkpoint of %zu bytes", bytes);
+    }
+    memset(image->bytes, 0, bytes); /* touched now, so that the first snapshot stalls no longer than the others */
+    *out = image;
+    return OK;
+}
+
+void checkpoint_image_destroy(CheckpointImage **image) {
+    if (*image == NULL) return;
+    free((*image)->bytes);
+    free(*image);
+    *image = NULL;
+}
+
+/* ---- the memory that HDF5's core driver works in ----------------------------------------------------------------- */
+
+static void *image_malloc(size_t bytes, H5FD_file_image_op_t op, void *image) {
+    (void)op;
+    return image_reserve(image, bytes) ? ((CheckpointImage *)image)->bytes : NULL;
+}
+
+static void *image_realloc(void *pointer, size_t bytes, H5FD_file_image_op_t op, void *image) {
+    (void)pointer;
+    return image_malloc(bytes, op, image);
+}
+
+static herr_t image_free(void *pointer, H5FD_file_image_op_t op, void *image) {
+    (void)pointer, (void)op, (void)image; /* kept: it holds the result */
+    return 0;
+}
+
+static void *image_borrow(void *image) { return image; }
+
+static herr_t image_release(void *image) {
+    (void)image;
+    return 0;
+}
+
+static hid_t access_create(CheckpointImage *image) {
+    H5FD_file_image_callbacks_t callbacks = {
+        .image_malloc = image_malloc,
+        .image_realloc = image_realloc,
+        .image_free = image_free,
+        .udata_copy = image_borrow,
+        .udata_free = image_release,
+        .udata = image,
+    };
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0) return access;
+    if (H5Pset_fapl_core(access, INCREMENT, 0) < 0 || H5Pset_file_image_callbacks(access, &callbacks) < 0) {
+        H5Pclose(access);
+        return -1;
+    }
+    return access;
+}
+
+/* ---- contents ---------------------------------------------------------------------------------------------------- */
+
+/* A dataset without fill values, contiguous, allocated at once. */
+static Status dataset_write(hid_t place, const char *name, hid_t file_type, hid_t memory_type, hid_t space,
+                            const void *data) {
+    hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
+    H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY);
+    hid_t set = H5Dcreate2(place, name, file_type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
+    herr_t wrote = set < 0 ? -1 : H5Dwrite(set, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+    Status status = OK;
+    if (wrote < 0) status = ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", name, hdf5_reason());
+    if (set >= 0) H5Dclose(set);
+    H5Pclose(plan);
+    return status;
+}
+
+static Status tensor_write(hid_t file, const CheckpointTensor *tensor) {
+    size_t count;
+    TRY(element_count(tensor, &count));
+    if (dtype_file_type(tensor->dtype) < 0) {
+        return ERROR(STATUS_UNSUPPORTED, "checkpoint: tensor '%s' is %s, which checkpoints do not hold", tensor->name,
+                     dtype_name(tensor->dtype));
+    }
+    if (strchr(tensor->name, '/') != NULL || tensor->n_dims > CHECKPOINT_MAX_DIMS) {
+        return ERROR(STATUS_FAILURE, "checkpoint: tensor '%s' has a '/' in its name or over %d dimensions",
+                     tensor->name, CHECKPOINT_MAX_DIMS);
+    }
+    hsize_t shape[CHECKPOINT_MAX_DIMS];
+    for (int i = 0; i < tensor->n_dims; i++) shape[i] = (hsize_t)tensor->shape[i];
+    hid_t space = tensor->n_dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(tensor->n_dims, shape, NULL);
+    Status status = dataset_write(file, tensor->name, dtype_file_type(tensor->dtype), dtype_memory_type(tensor->dtype),
+                                  space, tensor->data);
+    H5Sclose(space);
+    return status;
+}
+
+static Status number_write(hid_t file, const CheckpointValue *value) {
+    bool is_integer = value->kind == CHECKPOINT_I64;
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t attribute =
+        H5Acreate2(file, value->name, is_integer ? H5T_STD_I64LE : H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t wrote = -1;
+    if (attribute >= 0) {
+        wrote = is_integer ? H5Awrite(attribute, H5T_NATIVE_INT64, &value->i64)
+                           : H5Awrite(attribute, H5T_NATIVE_DOUBLE, &value->f64);
+    }
+    Status status = OK;
+    if (wrote < 0) status = ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", value->name, hdf5_reason());
+    if (attribute >= 0) H5Aclose(attribute);
+    H5Sclose(space);
+    return status;
+}
+
+static Status text_write(hid_t group, const CheckpointValue *value) {
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    H5Tset_size(type, strlen(value->text) + 1);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    Status status = dataset_write(group, value->name, type, type, space, value->text);
+    H5Sclose(space);
+    H5Tclose(type);
+    return status;
+}
+
+static Status contents_write(hid_t file, hid_t texts, const CheckpointContents *contents) {
+    for (int64_t i = 0; i < contents->n_values; i++) {
+        const CheckpointValue *value = &contents->values[i];
+        TRY(value->kind == CHECKPOINT_TEXT ? text_write(texts, value) : number_write(file, value));
+    }
+    for (int64_t i = 0; i < contents->n_tensors; i++) TRY(tensor_write(file, &contents->tensors[i]));
+    return OK;
+}
+
+/* The image ends where HDF5 allocated last, short of the driver's last increment. A flush fixes it; closing changes no
+ * byte of it. */
+static Status file_finish(hid_t file, CheckpointImage *image) {
+    ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
+    if (size < 0) return ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", hdf5_reason());
+    image->size = (size_t)size;
+    return OK;
+}
+
+Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents) {
+    hdf5_quiet();
+    image->size = 0;
+    hid_t texts = -1, access = access_create(image);
+    hid_t file = access < 0 ? -1 : H5Fcreate("checkpoint", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    if (file >= 0) texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    Status status = OK;
+    if (texts < 0) {
+        status = ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", hdf5_reason());
+    } else {
+        status = contents_write(file, texts, contents);
+        H5Gclose(texts);
+    }
+    if (!failed(status)) status = file_finish(file, image);
+    if (file >= 0 && H5Fclose(file) < 0 && !failed(status)) {
+        status = ERROR(STATUS_FAILURE, "checkpoint: cannot close the image: %s", hdf5_reason());
+    }
+    if (access >= 0) H5Pclose(access);
+    if (!failed(status) && !image_reserve(image, image->size + TRAILER_BYTES)) {
+        status = ERROR(STATUS_FAILURE, "out of memory for a checkpoint of %zu bytes", image->size);
+    }
+    return status;
+}

@@ -1,0 +1,76 @@
+#include "checkpoints/writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct CheckpointWriter {
+    CheckpointImage *image;
+    char *dir;
+    int keep;
+    pthread_t thread;
+    bool is_writing;
+    /* The thread's, until it is joined. */
+    int64_t step;
+    StatusCode code;
+    char message[2048];
+};
+
+Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes, CheckpointWriter **out) {
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST) return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
+    CheckpointWriter *writer = calloc(1, sizeof *writer);
+    if (writer == NULL) return ERROR(STATUS_FAILURE, "out of memory for the checkpoint writer");
+    writer->keep = keep;
+    writer->dir = strdup(dir);
+    Status status = writer->dir != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for the checkpoint writer");
+    if (!failed(status)) status = checkpoint_image_create(image_bytes, &writer->image);
+    if (failed(status)) {
+        checkpoint_writer_destroy(&writer);
+        return status;
+    }
+    *out = writer;
+    return OK;
+}
+
+static void *write_image(void *argument) {
+    CheckpointWriter *writer = argument;
+    Status status = checkpoint_write(writer->image, writer->dir, writer->step, writer->keep);
+    writer->code = status.code;
+    if (failed(status)) snprintf(writer->message, sizeof writer->message, "%s", status_message());
+    return NULL;
+}
+
+Status checkpoint_writer_wait(CheckpointWriter *writer) {
+    if (!writer->is_writing) return OK;
+    pthread_join(writer->thread, NULL);
+    writer->is_writing = false;
+    return writer->code == STATUS_OK ? OK : ERROR(writer->code, "%s", writer->message);
+}
+
+Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents, int64_t step) {
+    TRY(checkpoint_writer_wait(writer));
+    TRY(checkpoint_snapshot(writer->image, contents));
+    writer->step = step;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
+    int error = pthread_create(&writer->thread, NULL, write_image, writer);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the checkpoint thread: %s", strerror(error));
+    writer->is_writing = true;
+    return OK;
+}
+
+void checkpoint_writer_destroy(CheckpointWriter **writer) {
+    if (*writer == NULL) return;
+    Status ignored = checkpoint_writer_wait(*writer);
+    (void)ignored;
+    checkpoint_image_destroy(&(*writer)->image);
+    free((*writer)->dir);
+    free(*writer);
+    *writer = NULL;
+}

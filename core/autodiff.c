@@ -1,0 +1,142 @@
+#include "core/autodiff.h"
+
+#include "core/ops/copy.h"
+#include "core/recompute.h"
+
+#include <stdlib.h>
+
+struct GradientSlot {
+    const Tensor *of;
+    Tensor *grad;
+    bool written;  /* grad holds a value: the next contribution accumulates */
+    bool consumed; /* the node that made `of` has read it: the memory may be reused for another tensor's sum */
+    bool watched;  /* grad is the caller's: it must hold this gradient at the end, too */
+};
+
+static GradientSlot *slot_find(Program *p, const Tensor *t) {
+    for (int i = p->n_slots - 1; i >= 0; i--) {
+        if (p->slots[i].of == t) return &p->slots[i];
+    }
+    return NULL;
+}
+
+static GradientSlot *slot_add(Program *p, const Tensor *t, Tensor *grad, bool written) {
+    if (p->n_slots == p->slot_room) {
+        int room = p->slot_room == 0 ? 64 : p->slot_room * 2;
+        GradientSlot *grown = realloc(p->slots, (size_t)room * sizeof *grown);
+        if (grown == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while differentiating");
+        p->slots = grown;
+        p->slot_room = room;
+    }
+    p->slots[p->n_slots] = (GradientSlot){.of = t, .grad = grad, .written = written};
+    return &p->slots[p->n_slots++];
+}
+
+void autodiff_watch(Program *p, const Tensor *t, Tensor *grad, bool accumulate) {
+    if (program_failed(p) || t == NULL) return;
+    GradientSlot *slot = slot_add(p, t, grad, accumulate);
+    if (slot != NULL) slot->watched = true;
+}
+
+/* Another tensor's gradient still waits in the same memory, so that adding to it here would change that one too. */
+static bool is_shared(const Program *p, const GradientSlot *slot) {
+    for (int i = 0; i < p->n_slots; i++) {
+        const GradientSlot *other = &p->slots[i];
+        if (other != slot && other->grad == slot->grad && (!other->consumed || other->watched)) return true;
+    }
+    return false;
+}
+
+static void slot_unshare(Program *p, GradientSlot *slot) {
+    Tensor *own = program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, slot->grad);
+    copy_record(p, own, slot->grad, false);
+    slot->grad = own;
+}
+
+GradTarget autodiff_target(Program *p, const Tensor *t) {
+    if (program_failed(p) || t == NULL || !t->needs_grad) return (GradTarget){0};
+    GradientSlot *slot = slot_find(p, t);
+    if (slot == NULL) slot = slot_add(p, t, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, t), false);
+    if (program_failed(p)) return (GradTarget){0};
+    if (slot->written && is_shared(p, slot)) slot_unshare(p, slot);
+    GradTarget target = {slot->grad, slot->written};
+    slot->written = true;
+    return target;
+}
+
+void autodiff_share(Program *p, const Tensor *t, Tensor *grad) {
+    if (program_failed(p) || t == NULL || grad == NULL || !t->needs_grad) return;
+    if (slot_find(p, t) == NULL) {
+        slot_add(p, t, grad, true);
+        return;
+    }
+    GradTarget target = autodiff_target(p, t);
+    copy_record(p, target.grad, grad, target.accumulate);
+}
+
+Tensor *autodiff_gradient(Program *p, const Tensor *t) {
+    const GradientSlot *slot = t == NULL ? NULL : slot_find(p, t);
+    return slot == NULL || !slot->written ? NULL : slot->grad;
+}
+
+Tensor *autodiff_exclusive(Program *p, const Tensor *t) {
+    GradientSlot *slot = t == NULL ? NULL : slot_find(p, t);
+    if (program_failed(p) || slot == NULL || !slot->written) return NULL;
+    if (slot->watched || is_shared(p, slot)) slot_unshare(p, slot);
+    return slot->grad;
+}
+
+void autodiff_done(Node *node) {
+    if (node != NULL) node->differentiated = true;
+}
+
+static void outputs_consumed(Program *p, const Node *node) {
+    for (int i = 0; i < node->n_outputs; i++) {
+        GradientSlot *slot = node->outputs[i] == NULL ? NULL : slot_find(p, node->outputs[i]);
+        if (slot != NULL) slot->consumed = true;
+    }
+}
+
+static bool has_gradient(Program *p, const Node *node) {
+    for (int i = 0; i < node->n_outputs; i++) {
+        if (autodiff_gradient(p, node->outputs[i]) != NULL) return true;
+    }
+    return false;
+}
+
+void autodiff_adopt(Program *p, const Tensor *t, const Tensor *heir) {
+    GradientSlot *slot = slot_find(p, t);
+    if (slot == NULL || slot->consumed) return;
+    slot->consumed = true;
+    slot_add(p, heir, slot->grad, slot->written);
+}
+
+static void node_differentiate(Program *p, Node *node) {
+    if (node->differentiated || node->op->gradient == NULL || !has_gradient(p, node)) return;
+    p->label = node->label;
+    node->op->gradient(p, node);
+    outputs_consumed(p, node);
+    node->differentiated = true;
+}
+
+/* Nodes [first, last] are recorded again, the copy is differentiated, and what it computed in vain is dropped. */
+static void segment_differentiate(Program *p, int first, int last) {
+    int copy = p->n_nodes;
+    recompute_record(p, first, last + 1);
+    int end = p->n_nodes;
+    for (int i = end - 1; i >= copy && !program_failed(p); i--) node_differentiate(p, p->nodes[i]);
+    if (!program_failed(p)) recompute_prune(p, copy, end);
+}
+
+void autodiff_run(Program *p) {
+    const char *label = p->label;
+    for (int i = p->n_nodes - 1, first; i >= 0 && !program_failed(p); i--) {
+        if (recompute_find(p, i, &first)) {
+            segment_differentiate(p, first, i);
+            i = first;
+        } else {
+            node_differentiate(p, p->nodes[i]);
+        }
+    }
+    p->label = label;
+}

@@ -1,0 +1,51 @@
+#include "core/ops/adamw.h"
+
+#include "core/cpu/real.h"
+#include "core/step.h"
+
+DECLARE_KERNELS(adamw);
+
+typedef struct Update {
+    real beta1, beta2, eps, lr, gradient_scale, correction1, correction2;
+} Update;
+
+static Update update_of(const AdamwAttrs *attrs, const StepState *step, double norm) {
+    double t = (double)step->adam_step, scale = 1.0 / (double)step->loss_scale;
+    if (attrs->clip > 0 && norm * scale > attrs->clip) scale *= attrs->clip / (norm * scale);
+    return (Update){
+        .beta1 = (real)attrs->beta1,
+        .beta2 = (real)attrs->beta2,
+        .eps = (real)attrs->eps,
+        .lr = (real)step->lr,
+        .gradient_scale = (real)scale,
+        .correction1 = (real)(1 / (1 - pow(attrs->beta1, t))),
+        .correction2 = (real)(1 / (1 - pow(attrs->beta2, t))),
+    };
+}
+
+static void update_range(Update u, real decay, real *w, real *m, real *v, const real *grad, int64_t first,
+                         int64_t end) {
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = first; i < end; i++) {
+        real g = grad[i] * u.gradient_scale;
+        real m_new = u.beta1 * m[i] + (1 - u.beta1) * g;
+        real v_new = u.beta2 * v[i] + (1 - u.beta2) * g * g;
+        real root = real_sqrt(v_new * u.correction2);
+        w[i] -= u.lr * (m_new * u.correction1 / (root + u.eps) + decay * w[i]);
+        m[i] = m_new;
+        v[i] = v_new;
+    }
+}
+
+Status KERNEL(adamw)(const Node *node, void *stream) {
+    (void)stream;
+    const AdamwAttrs *attrs = node->attrs;
+    const real *grad = tensor_data(node->inputs[0]), *norm = tensor_data(node->inputs[1]);
+    if (!isfinite(*norm)) return OK;
+    Update update = update_of(attrs, tensor_data(node->inputs[2]), (double)*norm);
+    real *w = tensor_data(node->outputs[0]), *m = tensor_data(node->outputs[2]), *v = tensor_data(node->outputs[3]);
+    int64_t count = tensor_count(node->inputs[0]);
+    update_range(update, (real)attrs->weight_decay, w, m, v, grad, 0, attrs->n_decayed);
+    update_range(update, 0, w, m, v, grad, attrs->n_decayed, count);
+    return OK;
+}

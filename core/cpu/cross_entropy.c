@@ -1,0 +1,54 @@
+#include "core/ops/cross_entropy.h"
+
+#include "core/cpu/real.h"
+#include "core/step.h"
+
+DECLARE_KERNELS(cross_entropy);
+
+static real row_maximum(const real *x, int64_t V) {
+    real maximum = x[0];
+#pragma omp simd reduction(max : maximum)
+    for (int64_t v = 0; v < V; v++) maximum = x[v] > maximum ? x[v] : maximum;
+    return maximum;
+}
+
+/* Turns the row into exp(x - maximum); their sum. */
+static real row_exponentials(real *x, real maximum, int64_t V) {
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t v = 0; v < V; v++) {
+        x[v] = real_exp(x[v] - maximum);
+        sum += x[v];
+    }
+    return sum;
+}
+
+/* A NaN among the logits is not the maximum by `>`, but it is in the sum, so that the loss shows it. */
+static real row_loss(real *x, int32_t target, int64_t V, real scale, bool gradient) {
+    real maximum = row_maximum(x, V), wanted = x[target] - maximum;
+    real sum = row_exponentials(x, maximum, V);
+    if (gradient) {
+        real factor = scale / sum;
+#pragma omp simd
+        for (int64_t v = 0; v < V; v++) x[v] *= factor;
+        x[target] -= scale;
+    }
+    return (real)log((double)sum) - wanted;
+}
+
+Status KERNEL(cross_entropy)(const Node *node, void *stream) {
+    (void)stream;
+    const CrossEntropyAttrs *attrs = node->attrs;
+    const int32_t *targets = tensor_data(node->inputs[0]);
+    const StepState *step = tensor_data(node->inputs[1]);
+    const Tensor *logits = node->outputs[1];
+    real *losses = tensor_data(node->outputs[0]), *x = tensor_data(logits);
+    int64_t rows = tensor_rows(logits), Vp = tensor_columns(logits), V = attrs->V;
+    real scale = (real)(attrs->scale * (double)step->loss_scale);
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; row++) {
+        losses[row] = row_loss(x + row * Vp, targets[row], V, scale, attrs->gradient);
+        memset(x + row * Vp + V, 0, (size_t)(Vp - V) * sizeof *x);
+    }
+    return OK;
+}

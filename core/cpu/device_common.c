@@ -1,0 +1,131 @@
+/* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike the kernels. */
+#include "core/clock.h"
+#include "core/device.h"
+#include "core/plan.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Anonymous pages come zeroed, and go back to the system when they are released. Huge pages spare the TLB. */
+static Status cpu_alloc(Device *device, size_t bytes, void **out) {
+    (void)device;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return ERROR(STATUS_FAILURE, "out of memory");
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    *out = memory;
+    return OK;
+}
+
+static void cpu_release(Device *device, void *memory, size_t bytes) {
+    (void)device;
+    munmap(memory, bytes);
+}
+
+static Status cpu_copy(Device *device, void *to, const void *from, size_t bytes) {
+    (void)device;
+    if (bytes > 0) memcpy(to, from, bytes);
+    return OK;
+}
+
+/* Free is what the system says it can give without swapping. */
+static Status cpu_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {
+    (void)device;
+    *total_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    *free_bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/meminfo", "r");
+    if (file == NULL) return OK;
+    char line[128];
+    size_t kib;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) *free_bytes = kib * 1024;
+    }
+    fclose(file);
+    return OK;
+}
+
+static Status cpu_fetch_start(Device *device, Fetch *fetch, const void *from) {
+    return cpu_copy(device, fetch->data, from, fetch->bytes);
+}
+
+static Status cpu_fetch_finish(Device *device, Fetch *fetch) {
+    (void)device;
+    (void)fetch;
+    return OK;
+}
+
+static Status node_run(Device *device, const Node *node) {
+    KernelFn kernel = node_kernel(node, DEVICE_CPU);
+    if (kernel == NULL) return ERROR(STATUS_UNSUPPORTED, "%s: no CPU kernel for %s", node->label, node->op->name);
+    if (device->progress != NULL) device->progress(device->progress_self, node->op->name);
+    return kernel(node, NULL);
+}
+
+static Status cpu_replay(Device *device, const Program *p) {
+    omp_set_num_threads(device->target.threads);
+    for (int i = 0; i < p->n_nodes; i++) TRY(node_run(device, p->nodes[i]));
+    return OK;
+}
+
+static Status cpu_profile(Device *device, const Program *p, OpTime *times) {
+    omp_set_num_threads(device->target.threads);
+    double origin = clock_seconds(), start = origin;
+    for (int i = 0; i < p->n_nodes; i++) {
+        TRY(node_run(device, p->nodes[i]));
+        double end = clock_seconds();
+        times[i] = (OpTime){p->nodes[i], start - origin, end - start};
+        start = end;
+    }
+    return OK;
+}
+
+static Status cpu_synchronize(Device *device) {
+    (void)device;
+    return OK;
+}
+
+static void cpu_close(Device *device) { free(device); }
+
+static const DeviceOps cpu_ops = {
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .memory = cpu_memory,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .fetch_start = cpu_fetch_start,
+    .fetch_finish = cpu_fetch_finish,
+    .replay = cpu_replay,
+    .profile = cpu_profile,
+    .synchronize = cpu_synchronize,
+    .close = cpu_close,
+};
+
+/* "model name" of the first processor, or "CPU". */
+static void cpu_name(char *name, size_t bytes) {
+    snprintf(name, bytes, "CPU");
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    if (file == NULL) return;
+    char line[256];
+    while (fgets(line, sizeof line, file) != NULL) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || colon == NULL) continue;
+        colon[strcspn(colon, "\n")] = '\0';
+        snprintf(name, bytes, "%s", colon + 2);
+        break;
+    }
+    fclose(file);
+}
+
+Status device_open_cpu(int threads, Device **out) {
+    Device *device = calloc(1, sizeof *device);
+    if (device == NULL) return ERROR(STATUS_FAILURE, "out of memory for a device");
+    device->ops = &cpu_ops;
+    device->target = (Target){.kind = DEVICE_CPU, .threads = threads > 0 ? threads : omp_get_num_procs()};
+    cpu_name(device->name, sizeof device->name);
+    omp_set_num_threads(device->target.threads);
+    *out = device;
+    return OK;
+}

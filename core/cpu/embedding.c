@@ -1,0 +1,58 @@
+#include "core/ops/embedding.h"
+
+#include "core/cpu/real.h"
+
+DECLARE_KERNELS(embedding);
+DECLARE_KERNELS(embedding_backward);
+
+Status KERNEL(embedding)(const Node *node, void *stream) {
+    (void)stream;
+    const int32_t *tokens = tensor_data(node->inputs[0]);
+    const real *wte = tensor_data(node->inputs[1]), *wpe = tensor_data(node->inputs[2]);
+    const Tensor *x = node->outputs[0];
+    real *out = tensor_data(x);
+    int64_t rows = tensor_rows(x), T = x->shape[1], C = x->shape[2];
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; row++) {
+        const real *token = wte + tokens[row] * C, *position = wpe + row % T * C;
+#pragma omp simd
+        for (int64_t j = 0; j < C; j++) out[row * C + j] = token[j] + position[j];
+    }
+    return OK;
+}
+
+/* A thread owns a range of columns, so that rows of equal tokens are added without atomics and in the batch's order. */
+static void columns_backward(const Node *node, int64_t first, int64_t end) {
+    const EmbeddingAttrs *attrs = node->attrs;
+    const Tensor *d = node->inputs[0], *wpe = node->outputs[1];
+    const int32_t *tokens = tensor_data(node->inputs[1]);
+    const real *dx = tensor_data(d);
+    real *dwte = tensor_data(node->outputs[0]), *dwpe = tensor_data(wpe);
+    int64_t rows = tensor_rows(d), T = d->shape[1], C = d->shape[2], V = node->outputs[0]->shape[0];
+    for (int64_t v = 0; v < V && !attrs->accumulate_wte; v++) {
+        memset(dwte + v * C + first, 0, (size_t)(end - first) * sizeof *dwte);
+    }
+    for (int64_t t = 0; t < wpe->shape[0] && !attrs->accumulate_wpe; t++) {
+        memset(dwpe + t * C + first, 0, (size_t)(end - first) * sizeof *dwpe);
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        real *token = dwte + tokens[row] * C, *position = dwpe + row % T * C;
+#pragma omp simd
+        for (int64_t j = first; j < end; j++) {
+            token[j] += dx[row * C + j];
+            position[j] += dx[row * C + j];
+        }
+    }
+}
+
+Status KERNEL(embedding_backward)(const Node *node, void *stream) {
+    (void)stream;
+    int64_t C = tensor_columns(node->inputs[0]), parts = (C + 63) / 64;
+#pragma omp parallel for schedule(static)
+    for (int64_t part = 0; part < parts; part++) {
+        int64_t first, end;
+        range_part(C, parts, part, &first, &end);
+        columns_backward(node, first, end);
+    }
+    return OK;
+}

@@ -1,0 +1,26 @@
+#include "core/cpu/gelu.h"
+
+#include "core/op.h"
+
+DECLARE_KERNELS(gelu);
+DECLARE_KERNELS(gelu_backward);
+
+Status KERNEL(gelu)(const Node *node, void *stream) {
+    (void)stream;
+    const real *x = tensor_data(node->inputs[0]);
+    real *y = tensor_data(node->outputs[0]);
+    int64_t count = tensor_count(node->outputs[0]);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++) y[i] = gelu_value(x[i]);
+    return OK;
+}
+
+Status KERNEL(gelu_backward)(const Node *node, void *stream) {
+    (void)stream;
+    const real *pre = tensor_data(node->inputs[0]);
+    real *d = tensor_data(node->outputs[0]);
+    int64_t count = tensor_count(node->outputs[0]);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++) d[i] *= gelu_derivative(pre[i]);
+    return OK;
+}

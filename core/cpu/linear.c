@@ -1,0 +1,95 @@
+/* The products are OpenBLAS's; bias, GELU and bias gradient are one pass each over the product's output. */
+#include "core/ops/linear.h"
+
+#include "core/cpu/gelu.h"
+
+DECLARE_KERNELS(linear);
+DECLARE_KERNELS(linear_dx);
+DECLARE_KERNELS(linear_dw);
+
+static void bias_and_gelu(real *y, real *pre, const real *bias, int64_t rows, int64_t columns, bool gelu) {
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; row++) {
+        real *out = y + row * columns;
+        if (bias != NULL) {
+#pragma omp simd
+            for (int64_t j = 0; j < columns; j++) out[j] += bias[j];
+        }
+        if (pre != NULL) memcpy(pre + row * columns, out, (size_t)columns * sizeof *out);
+        if (gelu) {
+#pragma omp simd
+            for (int64_t j = 0; j < columns; j++) out[j] = gelu_value(out[j]);
+        }
+    }
+}
+
+static void *data_or_null(const Tensor *t) { return t == NULL ? NULL : tensor_data(t); }
+
+Status KERNEL(linear)(const Node *node, void *stream) {
+    (void)stream;
+    const LinearAttrs *attrs = node->attrs;
+    const Tensor *x = node->inputs[0], *w = node->inputs[1], *y = node->outputs[0];
+    const Tensor *pre = node->n_outputs > 1 ? node->outputs[1] : NULL;
+    int rows = (int)tensor_rows(x), depth = (int)tensor_columns(x), columns = (int)tensor_columns(y);
+    const real *bias = data_or_null(node->inputs[2]);
+    BLAS(gemm)
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, columns, depth, 1, tensor_data(x), depth, tensor_data(w), depth, 0,
+     tensor_data(y), columns);
+    if (bias != NULL || attrs->gelu) {
+        bias_and_gelu(tensor_data(y), data_or_null(pre), bias, rows, columns, attrs->gelu);
+    }
+    return OK;
+}
+
+Status KERNEL(linear_dx)(const Node *node, void *stream) {
+    (void)stream;
+    const LinearAttrs *attrs = node->attrs;
+    const Tensor *dy = node->inputs[0], *w = node->inputs[1], *dx = node->outputs[0];
+    int rows = (int)tensor_rows(dy), depth = (int)tensor_columns(dy), columns = (int)tensor_columns(dx);
+    BLAS(gemm)
+    (CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, columns, depth, 1, tensor_data(dy), depth, tensor_data(w),
+     columns, attrs->accumulate ? 1 : 0, tensor_data(dx), columns);
+    const real *pre = data_or_null(node->inputs[2]);
+    if (pre == NULL) return OK;
+    real *d = tensor_data(dx);
+    int64_t count = tensor_count(dx);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++) d[i] *= gelu_derivative(pre[i]);
+    return OK;
+}
+
+/* db = column sums of dy: each part of the rows into its own line of the workspace, then the lines in order. */
+static void bias_gradient(const Node *node, bool accumulate) {
+    const Tensor *dy = node->inputs[0];
+    int64_t rows = tensor_rows(dy), columns = tensor_columns(dy);
+    real *parts = tensor_data(node->workspace), *db = tensor_data(node->outputs[1]);
+    const real *in = tensor_data(dy);
+#pragma omp parallel for schedule(static)
+    for (int64_t part = 0; part < LINEAR_BIAS_PARTS; part++) {
+        int64_t first, end;
+        range_part(rows, LINEAR_BIAS_PARTS, part, &first, &end);
+        real *sum = parts + part * columns;
+        memset(sum, 0, (size_t)columns * sizeof *sum);
+        for (int64_t row = first; row < end; row++) {
+#pragma omp simd
+            for (int64_t j = 0; j < columns; j++) sum[j] += in[row * columns + j];
+        }
+    }
+    if (!accumulate) memset(db, 0, (size_t)columns * sizeof *db);
+    for (int64_t part = 0; part < LINEAR_BIAS_PARTS; part++) {
+#pragma omp simd
+        for (int64_t j = 0; j < columns; j++) db[j] += parts[part * columns + j];
+    }
+}
+
+Status KERNEL(linear_dw)(const Node *node, void *stream) {
+    (void)stream;
+    const LinearAttrs *attrs = node->attrs;
+    const Tensor *dy = node->inputs[0], *x = node->inputs[1], *dw = node->outputs[0];
+    int rows = (int)tensor_columns(dy), depth = (int)tensor_rows(dy), columns = (int)tensor_columns(x);
+    BLAS(gemm)
+    (CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, depth, 1, tensor_data(dy), rows, tensor_data(x), columns,
+     attrs->accumulate ? 1 : 0, tensor_data(dw), columns);
+    if (node->outputs[1] != NULL) bias_gradient(node, attrs->accumulate_bias);
+    return OK;
+}

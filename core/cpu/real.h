@@ -1,0 +1,60 @@
+/* Every CPU kernel file is compiled twice, for f32 and for f64: `real` is the element type, KERNEL(x) names the symbol
+ * x_cpu_f32 or x_cpu_f64, and BLAS(gemm) is cblas_sgemm or cblas_dgemm. f64 exists for gradient checks. */
+#pragma once
+
+#include <cblas.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef REAL real;
+
+#define REAL_JOIN_(name, suffix) name##_cpu_##suffix
+#define REAL_JOIN(name, suffix) REAL_JOIN_(name, suffix)
+#define KERNEL(name) REAL_JOIN(name, REAL_NAME)
+
+#define BLAS_f32(name) cblas_s##name
+#define BLAS_f64(name) cblas_d##name
+#define BLAS_JOIN_(suffix, name) BLAS_##suffix(name)
+#define BLAS_JOIN(suffix, name) BLAS_JOIN_(suffix, name)
+#define BLAS(name) BLAS_JOIN(REAL_NAME, name)
+
+/* e^x without a library call, so that loops over it vectorize: 2^n times a polynomial on [-ln2/2, ln2/2], with at most
+ * 2 units in the last place of error; 0 below -87.3, infinity above 88.3, and NaN stays NaN. */
+static inline float exp_f32(float x) {
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    float clamped = x > 88.72f ? 88.72f : x;
+    float n = (clamped * 1.44269504f + round) - round;
+    float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+    float poly = 1.9875691500e-4f;
+    poly = poly * r + 1.3981999507e-3f;
+    poly = poly * r + 8.3334519073e-3f;
+    poly = poly * r + 4.1665795894e-2f;
+    poly = poly * r + 1.6666665459e-1f;
+    poly = poly * r + 5.0000001201e-1f;
+    float value = poly * r * r + r + 1.0f;
+    int32_t bits = ((int32_t)(n > -126.0f ? n : -126.0f) + 127) << 23; /* -126 for a NaN, which has no integer */
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return x < -87.3f ? 0.0f : value * power;
+}
+
+static inline double exp_f64(double x) { return exp(x); }
+
+static inline float sqrt_f32(float x) { return sqrtf(x); }
+
+static inline double sqrt_f64(double x) { return sqrt(x); }
+
+#define EXP_JOIN_(suffix) exp_##suffix
+#define EXP_JOIN(suffix) EXP_JOIN_(suffix)
+#define real_exp EXP_JOIN(REAL_NAME)
+#define SQRT_JOIN_(suffix) sqrt_##suffix
+#define SQRT_JOIN(suffix) SQRT_JOIN_(suffix)
+#define real_sqrt SQRT_JOIN(REAL_NAME)
+
+/* `count` items cut into `parts` nearly equal ranges: part i is [*first, *end). Sums over fixed parts, added in order,
+ * do not depend on the number of threads. */
+static inline void range_part(int64_t count, int64_t parts, int64_t i, int64_t *first, int64_t *end) {
+    *first = count * i / parts;
+    *end = count * (i + 1) / parts;
+}

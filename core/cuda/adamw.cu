@@ -1,0 +1,100 @@
+/* Bound by memory: 16 bytes read and 14 written a weight (f32 gradient, m, v and master, bf16 weight), so 3.7 GB and
+ * 0.89 ms for 124 M weights at 4.2 TB/s. One launch covers a whole section: bias corrections and the clipped scale are
+ * worked out once a block, from the norm and the step on the device. */
+#include "core/ops/adamw.h"
+
+#include "core/cuda/cuda_common.cuh"
+#include "core/step.h"
+
+enum { THREADS = 256, PACKS = 4 }; /* packs a thread: the block's set-up is shared by 4 * 256 * W weights */
+
+struct Update {
+    float beta1, beta2, eps, lr, decay, gradient_scale, correction1, correction2;
+};
+
+static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *step, double norm) {
+    double t = (double)step->adam_step, scale = 1.0 / (double)step->loss_scale;
+    if (attrs.clip > 0 && norm * scale > attrs.clip) scale *= attrs.clip / (norm * scale);
+    Update u;
+    u.beta1 = (float)attrs.beta1;
+    u.beta2 = (float)attrs.beta2;
+    u.eps = (float)attrs.eps;
+    u.lr = step->lr;
+    u.decay = (float)attrs.weight_decay;
+    u.gradient_scale = (float)scale;
+    u.correction1 = (float)(1 / (1 - pow(attrs.beta1, t)));
+    u.correction2 = (float)(1 / (1 - pow(attrs.beta2, t)));
+    return u;
+}
+
+/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL. */
+template <typename T>
+struct AdamwParams {
+    const float *grad, *norm;
+    const StepState *step;
+    float *master, *m, *v;
+    T *narrow;
+    int64_t count;
+    AdamwAttrs attrs;
+};
+
+template <typename T, int W>
+static __device__ void update_pack(const AdamwParams<T> &p, const Update &u, int64_t i) {
+    float g[W], w[W], m[W], v[W];
+    load<W>(p.grad + i, g);
+    load<W>(p.master + i, w);
+    load<W>(p.m + i, m);
+    load<W>(p.v + i, v);
+#pragma unroll
+    for (int k = 0; k < W; k++) {
+        float gradient = g[k] * u.gradient_scale, decay = i + k < p.attrs.n_decayed ? u.decay : 0.0f;
+        m[k] = u.beta1 * m[k] + (1 - u.beta1) * gradient;
+        v[k] = u.beta2 * v[k] + (1 - u.beta2) * gradient * gradient;
+        float root = sqrtf(v[k] * u.correction2);
+        w[k] -= u.lr * (m[k] * u.correction1 / (root + u.eps) + decay * w[k]);
+    }
+    store<W>(p.m + i, m);
+    store<W>(p.v + i, v);
+    store<W>(p.master + i, w);
+    if (p.narrow != NULL) store<W>(p.narrow + i, w);
+}
+
+template <typename T, int W>
+static __global__ void __launch_bounds__(THREADS) adamw_kernel(AdamwParams<T> p) {
+    __shared__ Update shared;
+    float norm = *p.norm;
+    if (!isfinite(norm)) return;
+    if (threadIdx.x == 0) shared = update_of(p.attrs, p.step, norm);
+    __syncthreads();
+    Update u = shared;
+    int64_t first = (int64_t)blockIdx.x * PACKS * THREADS + threadIdx.x;
+#pragma unroll
+    for (int n = 0; n < PACKS; n++) {
+        int64_t i = (first + n * THREADS) * W;
+        if (i < p.count) update_pack<T, W>(p, u, i);
+    }
+}
+
+extern "C" Status adamw_cuda(const Node *node, void *stream) {
+    const Tensor *weight = node->outputs[0], *master = node->outputs[1];
+    TRY(need_f32(node->inputs[0], "adamw's gradient"));
+    if (master == NULL) TRY(need_f32(weight, "a weight without a master copy"));
+    return dispatch_real(weight->dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        AdamwParams<T> p = {};
+        p.grad = data_of<float>(node->inputs[0]), p.norm = data_of<float>(node->inputs[1]);
+        p.step = data_of<StepState>(node->inputs[2]);
+        p.master = data_of<float>(master == NULL ? weight : master);
+        p.narrow = master == NULL ? NULL : data_of<T>(weight);
+        p.m = data_of<float>(node->outputs[2]), p.v = data_of<float>(node->outputs[3]);
+        p.count = tensor_count(node->inputs[0]);
+        p.attrs = *(const AdamwAttrs *)node->attrs;
+        if (p.count == 0) return Status{STATUS_OK};
+        return dispatch_width<T>(fits_packs<T>(p.count, p.grad, p.master, p.narrow, p.m, p.v), [&](auto width) {
+            constexpr int W = decltype(width)::value;
+            unsigned blocks = blocks_for(p.count, (int64_t)THREADS * PACKS * W);
+            adamw_kernel<T, W><<<blocks, THREADS, 0, (cudaStream_t)stream>>>(p);
+            return cuda_launched("adamw");
+        });
+    });
+}

@@ -1,0 +1,30 @@
+/* The CUDA device from within: what its kernels and products share. One process drives one GPU. */
+#pragma once
+
+#include "core/device.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+
+constexpr int STAGING_SLOTS = 8, FETCH_SLOTS = 64;
+constexpr size_t STAGING_BYTES = 2 << 20;     /* of one slot: a step's tokens at B=64, T=1024 take an eighth */
+constexpr size_t MATMUL_WORKSPACE = 32 << 20; /* what cuBLAS asks for on Hopper */
+
+struct MatmulPlan;
+
+typedef struct CudaDevice {
+    Device base;
+    int index;
+    cudaStream_t stream; /* replays, copies */
+    bool capturing;
+    cublasLtHandle_t blas;
+    void *blas_workspace;
+    struct MatmulPlan *plans;
+    int n_plans, plan_room, n_unplanned; /* unplanned: met while capturing, their products are not in the graph */
+    char *staging;                       /* pinned: STAGING_SLOTS slots, then FETCH_SLOTS */
+    cudaEvent_t staged[STAGING_SLOTS], fetched[FETCH_SLOTS];
+    int next_staging, next_fetch;
+} CudaDevice;
+
+/* The device that is replaying; kernels that need more than a stream ask for it. */
+CudaDevice *cuda_device_current(void);

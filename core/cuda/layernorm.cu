@@ -1,0 +1,135 @@
+/* Bound by memory: forward with the residual sum reads two tensors and writes two, backward reads three and writes one:
+ * 403 MB and 96 us each at (65536, 768) in bf16 and 4.2 TB/s; 25 + 25 calls a step of GPT-2 124M are 4.8 ms.
+ *
+ * A warp owns a row and keeps it in registers (PACKS packs a lane), so that each element is read once; the variance is
+ * of the differences from the mean, as on the CPU. Rows too long for that are read again (PACKS = 0). */
+#include "core/cuda/layernorm.cuh"
+
+enum { WARPS = 4, THREADS = WARPS * 32 };
+
+template <typename T>
+struct ForwardParams {
+    T *y, *sums;
+    float *means, *rstds;
+    const T *x, *branch, *gamma, *beta;
+    int64_t rows, C;
+    float eps;
+};
+
+/* One pack of x + branch, rounded to T as it is stored. */
+template <typename T, int W>
+static __device__ __forceinline__ void sum_pack(const ForwardParams<T> &p, int64_t i, float (&v)[W]) {
+    load<W>(p.x + i, v);
+    if (p.branch == NULL) return;
+    float add[W];
+    load<W>(p.branch + i, add);
+#pragma unroll
+    for (int k = 0; k < W; k++) v[k] = to_float(from_float<T>(v[k] + add[k]));
+    store<W>(p.sums + i, v);
+}
+
+template <typename T, int W>
+static __device__ __forceinline__ void normalize_pack(const ForwardParams<T> &p, int64_t row, int64_t j, float mean,
+                                                      float rstd, float (&v)[W]) {
+    float gamma[W], beta[W] = {};
+    load<W>(p.gamma + j, gamma);
+    if (p.beta != NULL) load<W>(p.beta + j, beta);
+#pragma unroll
+    for (int k = 0; k < W; k++) v[k] = (v[k] - mean) * rstd * gamma[k] + beta[k];
+    store<W>(p.y + row * p.C + j, v);
+}
+
+template <typename T>
+static __device__ __forceinline__ void keep_statistics(const ForwardParams<T> &p, int64_t row, float mean, float rstd) {
+    if (threadIdx.x % 32 != 0) return;
+    p.means[row] = mean;
+    p.rstds[row] = rstd;
+}
+
+template <typename T, int W, int PACKS>
+static __global__ void __launch_bounds__(THREADS) forward_kernel(ForwardParams<T> p) {
+    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    int lane = threadIdx.x % 32;
+    if (row >= p.rows) return;
+    float v[PACKS][W] = {}, sum = 0, squares = 0;
+#pragma unroll
+    for (int n = 0; n < PACKS; n++) {
+        int64_t j = (n * 32 + lane) * W;
+        if (j >= p.C) continue;
+        sum_pack<T, W>(p, row * p.C + j, v[n]);
+#pragma unroll
+        for (int k = 0; k < W; k++) sum += v[n][k];
+    }
+    float mean = warp_sum(sum) / (float)p.C;
+#pragma unroll
+    for (int n = 0; n < PACKS; n++) {
+        if ((n * 32 + lane) * W >= p.C) continue;
+#pragma unroll
+        for (int k = 0; k < W; k++) squares += (v[n][k] - mean) * (v[n][k] - mean);
+    }
+    float rstd = 1.0f / sqrtf(warp_sum(squares) / (float)p.C + p.eps);
+    keep_statistics(p, row, mean, rstd);
+#pragma unroll
+    for (int n = 0; n < PACKS; n++) {
+        int64_t j = (n * 32 + lane) * W;
+        if (j < p.C) normalize_pack<T, W>(p, row, j, mean, rstd, v[n]);
+    }
+}
+
+template <typename T, int W>
+static __global__ void __launch_bounds__(THREADS) forward_long_kernel(ForwardParams<T> p) {
+    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, step = 32 * W, first = threadIdx.x % 32 * W;
+    if (row >= p.rows) return;
+    const T *in = p.branch == NULL ? p.x : p.sums;
+    float v[W], sum = 0, squares = 0;
+    for (int64_t j = first; j < p.C; j += step) {
+        sum_pack<T, W>(p, row * p.C + j, v);
+#pragma unroll
+        for (int k = 0; k < W; k++) sum += v[k];
+    }
+    float mean = warp_sum(sum) / (float)p.C;
+    for (int64_t j = first; j < p.C; j += step) {
+        load<W>(in + row * p.C + j, v);
+#pragma unroll
+        for (int k = 0; k < W; k++) squares += (v[k] - mean) * (v[k] - mean);
+    }
+    float rstd = 1.0f / sqrtf(warp_sum(squares) / (float)p.C + p.eps);
+    keep_statistics(p, row, mean, rstd);
+    for (int64_t j = first; j < p.C; j += step) {
+        load<W>(in + row * p.C + j, v);
+        normalize_pack<T, W>(p, row, j, mean, rstd, v);
+    }
+}
+
+template <typename T, int W>
+static Status forward_launch(const ForwardParams<T> &p, cudaStream_t stream) {
+    unsigned blocks = blocks_for(p.rows, WARPS);
+    return layernorm_packs<W>(p.C, [&](auto packs) {
+        constexpr int PACKS = decltype(packs)::value;
+        if constexpr (PACKS == 0) {
+            forward_long_kernel<T, W><<<blocks, THREADS, 0, stream>>>(p);
+        } else {
+            forward_kernel<T, W, PACKS><<<blocks, THREADS, 0, stream>>>(p);
+        }
+        return cuda_launched("layernorm");
+    });
+}
+
+extern "C" Status layernorm_cuda(const Node *node, void *stream) {
+    const Tensor *x = node->inputs[0];
+    TRY(need_f32(node->outputs[2], "layernorm's mean"));
+    if (tensor_count(x) == 0) return Status{STATUS_OK};
+    return dispatch_real(x->dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        ForwardParams<T> p = {};
+        p.y = data_of<T>(node->outputs[0]), p.sums = data_of<T>(node->inputs[1] == NULL ? NULL : node->outputs[1]);
+        p.means = data_of<float>(node->outputs[2]), p.rstds = data_of<float>(node->outputs[3]);
+        p.x = data_of<T>(x), p.branch = data_of<T>(node->inputs[1]);
+        p.gamma = data_of<T>(node->inputs[2]), p.beta = data_of<T>(node->inputs[3]);
+        p.rows = tensor_rows(x), p.C = tensor_columns(x);
+        p.eps = (float)((const LayernormAttrs *)node->attrs)->eps;
+        bool vector = fits_packs<T>(p.C, p.y, p.sums, p.x, p.branch, p.gamma, p.beta);
+        return dispatch_width<T>(
+            vector, [&](auto width) { return forward_launch<T, decltype(width)::value>(p, (cudaStream_t)stream); });
+    });
+}

@@ -1,0 +1,19 @@
+/* What layernorm forward and backward share: how many packs of a row a lane keeps in registers. */
+#pragma once
+
+#include "core/cuda/cuda_common.cuh"
+#include "core/ops/layernorm.h"
+
+/* f(Int<PACKS>) with enough packs for a row of C elements, one warp a row; Int<0> where a row is too long for that, or
+ * does not fall into packs. */
+template <int W, typename F>
+Status layernorm_packs(int64_t C, F f) {
+    int64_t packs = (C + 32 * W - 1) / (32 * W);
+    if (W == 1 || packs > 8) return f(Int<0>{});
+    if (packs <= 1) return f(Int<1>{});
+    if (packs <= 2) return f(Int<2>{});
+    if (packs <= 3) return f(Int<3>{});
+    if (packs <= 4) return f(Int<4>{});
+    if (packs <= 6) return f(Int<6>{});
+    return f(Int<8>{});
+}

@@ -1,0 +1,178 @@
+/* Runs products: see core/cuda/matmul.cuh. The arithmetic is cuBLASLt's; a row-major matrix is the column-major matrix
+ * of its transpose, so out = a b is computed as out^T = b^T a^T: cuBLASLt's A is our b. */
+#include "core/cuda/matmul.cuh"
+
+#include "core/cuda/columns.cuh"
+#include "core/cuda/cuda_common.cuh"
+#include "core/cuda/epilogue.cuh"
+#include "core/cuda/matmul_plan.cuh"
+
+#include <stdlib.h>
+#include <string.h>
+
+static cudaDataType_t cuda_type(int32_t dtype) {
+    return dtype == DTYPE_F16 ? CUDA_R_16F : dtype == DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+static Status layout_create(cublasLtMatrixLayout_t *out, int32_t dtype, int64_t rows, int64_t columns, int64_t batch) {
+    /* ours is (rows, columns) row-major: theirs (columns, rows) with leading dimension `columns` */
+    BLAS_TRY(cublasLtMatrixLayoutCreate(out, cuda_type(dtype), (uint64_t)columns, (uint64_t)rows, columns));
+    if (batch == 1) return Status{STATUS_OK};
+    int32_t count = (int32_t)batch;
+    int64_t stride = rows * columns;
+    BLAS_TRY(cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
+    BLAS_TRY(
+        cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
+    return Status{STATUS_OK};
+}
+
+static cublasLtEpilogue_t epilogue_of(const MatmulShape *s) {
+    switch (s->epilogue) {
+    case EPILOGUE_BIAS: return CUBLASLT_EPILOGUE_BIAS;
+    case EPILOGUE_GELU:
+        if (s->has_aux) return s->has_bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+        return s->has_bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    case EPILOGUE_GELU_GRADIENT: return CUBLASLT_EPILOGUE_DGELU;
+    case EPILOGUE_COLUMN_SUMS_OF_A: return CUBLASLT_EPILOGUE_BGRADB;
+    default: return CUBLASLT_EPILOGUE_DEFAULT;
+    }
+}
+
+#define SET(desc, name, value)                                                                                         \
+    BLAS_TRY(cublasLtMatmulDescSetAttribute((desc), CUBLASLT_MATMUL_DESC_##name, &(value), sizeof(value)))
+
+static Status epilogue_describe(const MatmulShape *s, cublasLtMatmulDesc_t desc) {
+    cublasLtEpilogue_t epilogue = epilogue_of(s);
+    void *any = (void *)(uintptr_t)256; /* the heuristic wants to see an address; each run sets the true one */
+    SET(desc, EPILOGUE, epilogue);
+    if (s->has_bias) {
+        cudaDataType_t type = cuda_type(s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A ? DTYPE_F32 : s->out_dtype);
+        SET(desc, BIAS_DATA_TYPE, type);
+        SET(desc, BIAS_POINTER, any);
+    }
+    if (s->has_aux) {
+        int64_t stride = s->columns;
+        SET(desc, EPILOGUE_AUX_LD, stride);
+        SET(desc, EPILOGUE_AUX_POINTER, any);
+    }
+    return Status{STATUS_OK};
+}
+
+Status matmul_plan_describe(const MatmulShape *s, bool fused, MatmulPlan *plan) {
+    memset(plan, 0, sizeof *plan);
+    plan->shape = *s;
+    plan->fused = fused;
+    bool wide = s->dtype == DTYPE_F32;
+    BLAS_TRY(cublasLtMatmulDescCreate(&plan->desc, wide && s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+                                      CUDA_R_32F));
+    cublasOperation_t op_a = s->form == MATMUL_NT ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasOperation_t op_b = s->form == MATMUL_TN ? CUBLAS_OP_T : CUBLAS_OP_N;
+    SET(plan->desc, TRANSA, op_a);
+    SET(plan->desc, TRANSB, op_b);
+    if (fused) TRY(epilogue_describe(s, plan->desc));
+    bool a_turned = s->form == MATMUL_TN, b_turned = s->form != MATMUL_NT;
+    TRY(layout_create(&plan->b, s->dtype, a_turned ? s->depth : s->rows, a_turned ? s->rows : s->depth, s->batch));
+    TRY(layout_create(&plan->a, s->dtype, b_turned ? s->depth : s->columns, b_turned ? s->columns : s->depth,
+                      s->batch));
+    return layout_create(&plan->out, s->out_dtype, s->rows, s->columns, s->batch);
+}
+
+void matmul_plan_release(MatmulPlan *plan) {
+    if (plan->desc != NULL) cublasLtMatmulDescDestroy(plan->desc);
+    if (plan->a != NULL) cublasLtMatrixLayoutDestroy(plan->a);
+    if (plan->b != NULL) cublasLtMatrixLayoutDestroy(plan->b);
+    if (plan->out != NULL) cublasLtMatrixLayoutDestroy(plan->out);
+    memset(plan, 0, sizeof *plan);
+}
+
+/* The epilogue by our own kernels, after a plain product. */
+static Status epilogue_run(const MatmulShape *s, const MatmulOperands *o, cudaStream_t stream) {
+    DType dtype = (DType)s->out_dtype;
+    switch (s->epilogue) {
+    case EPILOGUE_BIAS:
+    case EPILOGUE_GELU:
+        return bias_gelu(BiasGelu{o->out, o->aux, o->bias, s->rows, s->columns, s->epilogue == EPILOGUE_GELU}, dtype,
+                         stream);
+    case EPILOGUE_GELU_GRADIENT: return gelu_gradient(o->out, o->aux, dtype, s->rows * s->columns, stream);
+    case EPILOGUE_COLUMN_SUMS_OF_A:
+        return columns_gradient((float *)o->bias, s->accumulate_bias, (DType)s->dtype, o->a, s->depth, s->rows,
+                                o->parts, stream);
+    default: return Status{STATUS_OK};
+    }
+}
+
+Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *o, cudaStream_t stream) {
+    const MatmulShape *s = &plan->shape;
+    float alpha = 1, beta = s->accumulate ? 1.0f : 0.0f;
+    void *out = o->out;
+    if (plan->fused) {
+        if (s->has_bias) SET(plan->desc, BIAS_POINTER, o->bias);
+        if (s->has_aux) SET(plan->desc, EPILOGUE_AUX_POINTER, o->aux);
+    } else if (s->epilogue == EPILOGUE_GELU && o->aux != NULL) {
+        out = o->aux; /* the argument of the GELU, from which our kernel goes on */
+    }
+    BLAS_TRY(cublasLtMatmul(device->blas, plan->desc, &alpha, o->b, plan->a, o->a, plan->b, &beta, out, plan->out, out,
+                            plan->out, &plan->algo, device->blas_workspace, MATMUL_WORKSPACE, stream));
+    return plan->fused ? Status{STATUS_OK} : epilogue_run(s, o, stream);
+}
+
+static int32_t common_alignment(const MatmulOperands *o) {
+    uintptr_t bits =
+        (uintptr_t)o->a | (uintptr_t)o->b | (uintptr_t)o->out | (uintptr_t)o->bias | (uintptr_t)o->aux | 16;
+    return (int32_t)(bits & (~bits + 1));
+}
+
+static const MatmulPlan *plan_of(const CudaDevice *device, const MatmulShape *shape) {
+    for (int i = 0; i < device->n_plans; i++) {
+        if (memcmp(&device->plans[i].shape, shape, sizeof *shape) == 0) return &device->plans[i];
+    }
+    return NULL;
+}
+
+/* A new plan; while a graph is captured nothing can be timed, so that only the shape is noted. */
+static Status plan_add(CudaDevice *device, const MatmulShape *shape) {
+    if (device->n_plans == device->plan_room) {
+        int room = device->plan_room == 0 ? 64 : 2 * device->plan_room;
+        MatmulPlan *grown = (MatmulPlan *)realloc(device->plans, (size_t)room * sizeof *grown);
+        if (grown == NULL) return ERROR(STATUS_FAILURE, "out of memory for the plans of products");
+        device->plans = grown;
+        device->plan_room = room;
+    }
+    MatmulPlan *plan = &device->plans[device->n_plans];
+    memset(plan, 0, sizeof *plan);
+    plan->shape = *shape;
+    if (device->capturing) {
+        device->n_unplanned++;
+    } else {
+        TRY(matmul_plan_find(device, shape, plan));
+    }
+    device->n_plans++;
+    return Status{STATUS_OK};
+}
+
+Status matmul_plans_complete(CudaDevice *device) {
+    for (int i = 0; i < device->n_plans; i++) {
+        MatmulShape shape = device->plans[i].shape;
+        if (device->plans[i].desc == NULL) TRY(matmul_plan_find(device, &shape, &device->plans[i]));
+    }
+    device->n_unplanned = 0;
+    return Status{STATUS_OK};
+}
+
+Status matmul_run(MatmulShape shape, const MatmulOperands *operands, cudaStream_t stream) {
+    CudaDevice *device = cuda_device_current();
+    if (shape.rows * shape.columns * shape.batch == 0) return Status{STATUS_OK};
+    shape.alignment = common_alignment(operands);
+    shape.has_bias = operands->bias != NULL, shape.has_aux = operands->aux != NULL;
+    shape.tf32 = device->base.tf32 && shape.dtype == DTYPE_F32;
+    if (plan_of(device, &shape) == NULL) TRY(plan_add(device, &shape));
+    const MatmulPlan *plan = plan_of(device, &shape);
+    return plan->desc == NULL ? Status{STATUS_OK} : matmul_plan_run(device, plan, operands, stream);
+}
+
+void matmul_plans_destroy(CudaDevice *device) {
+    for (int i = 0; i < device->n_plans; i++) matmul_plan_release(&device->plans[i]);
+    free(device->plans);
+    device->plans = NULL;
+    device->n_plans = device->plan_room = 0;
+}

@@ -1,0 +1,28 @@
+/* The timed choices on disk, one file a GPU model and cuBLASLt version, in $HOURGLASS_CACHE, else in hourglass/ below
+ * $XDG_CACHE_HOME or ~/.cache. One line a shape: `KEY = fused microseconds algorithm-in-hex`. The first line of a key
+ * holds, so that ranks and later runs choose alike. Where no file can be kept, every function here does nothing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct MatmulChoice {
+    bool fused;
+    double us;        /* what it took when it was chosen; 0 where nothing was timed */
+    uint64_t algo[8]; /* a cublasLtMatmulAlgo_t */
+} MatmulChoice;
+
+/* Opens the file and waits for its lock, so that one process times and the others read; -1 where there is none. */
+int matmul_cache_lock(const char *gpu, size_t version);
+bool matmul_cache_find(int cache, const char *key, MatmulChoice *out);
+void matmul_cache_add(int cache, const char *key, const MatmulChoice *choice);
+void matmul_cache_unlock(int cache);
+
+#ifdef __cplusplus
+}
+#endif

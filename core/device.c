@@ -1,0 +1,60 @@
+#include "core/device.h"
+
+#include <string.h>
+
+Status device_alloc(Device *device, size_t bytes, const char *what, void **out) {
+    *out = NULL;
+    if (bytes == 0) return OK;
+    Status status = device->ops->alloc(device, bytes, out);
+    if (failed(status)) {
+        return ERROR(status.code, "%s: no room for %.1f MiB of %s; a smaller data.batch_size or model needs less",
+                     device->name, (double)bytes / 0x1p20, what);
+    }
+    device->allocated_bytes += bytes;
+    return OK;
+}
+
+void device_free(Device *device, void *memory, size_t bytes) {
+    if (memory == NULL) return;
+    device->ops->release(device, memory, bytes);
+    device->allocated_bytes -= bytes;
+}
+
+void device_close(Device **device) {
+    if (device == NULL || *device == NULL) return;
+    (*device)->ops->close(*device);
+    *device = NULL;
+}
+
+Status device_upload(Device *device, const Tensor *to, const void *from) {
+    return device->ops->upload(device, tensor_data(to), from, tensor_bytes(to));
+}
+
+Status device_download(Device *device, void *to, const Tensor *from) {
+    return device->ops->download(device, to, tensor_data(from), tensor_bytes(from));
+}
+
+Status device_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {
+    return device->ops->memory(device, free_bytes, total_bytes);
+}
+
+Status device_fetch_start(Device *device, Fetch *fetch, const Tensor *from) {
+    fetch->bytes = tensor_bytes(from);
+    if (fetch->bytes > sizeof fetch->data)
+        return ERROR(STATUS_FAILURE, "%zu bytes are too many to fetch", fetch->bytes);
+    return device->ops->fetch_start(device, fetch, tensor_data(from));
+}
+
+Status device_fetch_finish(Device *device, Fetch *fetch, void *to) {
+    TRY(device->ops->fetch_finish(device, fetch));
+    memcpy(to, fetch->data, fetch->bytes);
+    return OK;
+}
+
+Status device_replay(Device *device, const Program *p) { return device->ops->replay(device, p); }
+
+Status device_profile(Device *device, const Program *p, OpTime *times) {
+    return device->ops->profile(device, p, times);
+}
+
+Status device_synchronize(Device *device) { return device->ops->synchronize(device); }

@@ -1,0 +1,30 @@
+/* Element types. The CPU computes in f32 and f64 (f64 is for gradient checks); f16 and bf16 are the GPU's. */
+#pragma once
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum DType {
+    DTYPE_F32,
+    DTYPE_F64,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_I32,
+    DTYPE_I64,
+    DTYPE_U16,
+    DTYPE_U8,
+    DTYPE_COUNT
+} DType;
+
+/* Bytes of one element. */
+size_t dtype_size(DType dtype);
+
+/* "f32", "bf16", ...: as messages and plans show it. */
+const char *dtype_name(DType dtype);
+
+#ifdef __cplusplus
+}
+#endif

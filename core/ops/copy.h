@@ -1,0 +1,7 @@
+/* copy: out = x, or out += x where it accumulates; out may be of a wider dtype. Differentiation records it where a
+ * gradient would otherwise be shared unsafely. */
+#pragma once
+
+#include "core/program.h"
+
+void copy_record(Program *p, Tensor *out, Tensor *x, bool accumulate);

@@ -1,0 +1,48 @@
+#include "core/ops/embedding.h"
+
+#include "core/autodiff.h"
+
+DECLARE_KERNELS(embedding);
+DECLARE_KERNELS(embedding_backward);
+
+/* The rows that are looked up, not the whole table. */
+static Cost embedding_cost(const Node *node) { return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->outputs[0])}; }
+
+static Cost embedding_backward_cost(const Node *node) {
+    return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->inputs[0])};
+}
+
+const Op embedding_backward_op = {
+    .name = "embedding_backward", .cost = embedding_backward_cost, KERNELS(embedding_backward)};
+
+/* CUDA: two lines of sums a range of sorted rows, then four lists of the tokens and what their sort counts. */
+static Tensor *sorting_workspace(Program *p, const Tensor *tokens, int64_t C) {
+    if (p->target.kind != DEVICE_CUDA) return NULL;
+    size_t count = (size_t)tensor_count(tokens), ranges = (count + EMBEDDING_RANGE - 1) / EMBEDDING_RANGE;
+    size_t lists = 4 * count + 256 * ((count + 2047) / 2048);
+    return program_workspace(p, 2 * ranges * (size_t)C * sizeof(float) + lists * sizeof(int32_t));
+}
+
+static void embedding_gradient(Program *p, const Node *node) {
+    Tensor *dx = autodiff_gradient(p, node->outputs[0]);
+    GradTarget dwte = autodiff_target(p, node->inputs[1]), dwpe = autodiff_target(p, node->inputs[2]);
+    EmbeddingAttrs attrs = {dwte.accumulate, dwpe.accumulate};
+    program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs, TENSORS(dx, node->inputs[0]),
+                                  TENSORS(dwte.grad, dwpe.grad),
+                                  sorting_workspace(p, node->inputs[0], tensor_columns(node->inputs[1]))});
+}
+
+const Op embedding_op = {
+    .name = "embedding", .gradient = embedding_gradient, .cost = embedding_cost, KERNELS(embedding)};
+
+Tensor *embedding_record(Program *p, Tensor *tokens, Tensor *wte, Tensor *wpe) {
+    if (program_failed(p) || tokens == NULL || wte == NULL || wpe == NULL) return NULL;
+    int64_t shape[] = {tokens->shape[0], tokens->shape[1], tensor_columns(wte)};
+    if (shape[1] > wpe->shape[0]) {
+        return program_fail(p, STATUS_CONFIG, "embedding: %lld positions, but the model has %lld (model.block_size)",
+                            (long long)shape[1], (long long)wpe->shape[0]);
+    }
+    Tensor *x = program_tensor(p, BUFFER_ACTIVATIONS, wte->dtype, 3, shape);
+    program_record(p, (Recording){&embedding_op, NULL, 0, TENSORS(tokens, wte, wpe), TENSORS(x), NULL});
+    return x;
+}

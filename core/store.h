@@ -1,0 +1,50 @@
+/* Store: the tensors that outlive a step, in sections. A section is one contiguous range of tensors of one dtype, so
+ * that an optimizer, an all-reduce or a checkpoint can treat it as one long vector.
+ *
+ * Tensors are declared first; store_allocate lays them out and gives them memory, zeroed. */
+#pragma once
+
+#include "core/arena.h"
+#include "core/status.h"
+#include "core/tensor.h"
+
+typedef struct Device Device;
+
+/* Every tensor of a section starts at a multiple of this many elements: 16-byte accesses hold for every dtype. */
+enum { STORE_ALIGNMENT = 64 };
+
+typedef struct StoreEntry {
+    const char *name;
+    Tensor *tensor;
+} StoreEntry;
+
+typedef struct Section {
+    const char *name;
+    DType dtype;
+    Buffer buffer;
+    StoreEntry *entries; /* in the order of layout */
+    int n_entries, room;
+    Tensor *flat; /* the whole section as one vector, the gaps included; its shape is known after section_layout */
+} Section;
+
+typedef struct Store Store;
+
+NODISCARD Status store_create(Store **out);
+void store_destroy(Store **store); /* frees the device's memory too */
+
+NODISCARD Status store_section(Store *store, const char *name, BufferKind kind, DType dtype, Section **out);
+
+/* Declares a tensor at the section's end. The name is copied. */
+NODISCARD Status section_add(Store *store, Section *section, const char *name, int n_dims, const int64_t *shape,
+                             Tensor **out);
+
+/* Bytes of all sections of a kind, of everything. */
+size_t store_kind_bytes(const Store *store, BufferKind kind);
+size_t store_bytes(const Store *store);
+
+/* One zeroed allocation a section. STATUS_FAILURE where the device has no room; the store must not grow afterwards. */
+NODISCARD Status store_allocate(Store *store, Device *device);
+
+/* The sections, for checkpoints and tests. */
+int store_section_count(const Store *store);
+Section *store_section_at(const Store *store, int index);

@@ -1,0 +1,39 @@
+#include "data/directory.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+Status directory_create(const char *path, size_t *made) {
+    char part[PATH_MAX];
+    struct stat info;
+    size_t length = strlen(path);
+    *made = 0; /* how many bytes of path name the topmost directory that was made; 0: none */
+    if (length >= sizeof part) return ERROR(STATUS_USAGE, "%s: the path is too long", path);
+    for (size_t end = 1; end <= length; end++) {
+        if (path[end] != '/' && path[end] != '\0') continue;
+        snprintf(part, sizeof part, "%.*s", (int)end, path);
+        if (mkdir(part, 0777) == 0) {
+            if (*made == 0) *made = end;
+        } else if (errno != EEXIST && stat(part, &info) != 0) {
+            Status status = ERROR(STATUS_USAGE, "%s: cannot make this directory: %s", part, strerror(errno));
+            directory_undo(path, *made);
+            return status;
+        }
+    }
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return OK;
+    return ERROR(STATUS_USAGE, "%s: not a directory; name another one to write to", path);
+}
+
+void directory_undo(const char *path, size_t made) {
+    char part[PATH_MAX];
+    if (made == 0 || strlen(path) >= sizeof part) return;
+    for (size_t end = strlen(path); end >= made; end--) {
+        if (path[end] != '/' && path[end] != '\0') continue;
+        snprintf(part, sizeof part, "%.*s", (int)end, path);
+        rmdir(part); /* refuses where something is in it, as it should */
+    }
+}

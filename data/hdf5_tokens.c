@@ -1,0 +1,255 @@
+#include "data/hdf5_tokens.h"
+
+#include "core/checked.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { USER_BLOCK = 512, ALIGNMENT = 512, METADATA_BYTES = 4096 };
+
+static const char block_magic[24] = "hourglass tokens 1\n";
+static const uint8_t hdf5_signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+
+typedef struct UserBlock {
+    char magic[24];
+    uint64_t file_bytes;   /* of the whole file */
+    uint64_t header_bytes; /* user block and header: where the tokens start */
+    uint64_t header_hash;  /* XXH3 of header_bytes - USER_BLOCK bytes after the user block */
+} UserBlock;
+
+static bool has_user_block(const uint8_t *bytes, size_t size) {
+    return size >= sizeof block_magic && memcmp(bytes, block_magic, sizeof block_magic) == 0;
+}
+
+/* HDF5's own signature is at 0 or behind a user block of 512, 1024, ... bytes. Source: HDF5 file format 3.0, II.A. */
+bool hdf5_tokens_is(const uint8_t *bytes, size_t size) {
+    if (has_user_block(bytes, size)) return true;
+    for (size_t at = 0; at <= 2048 && at + sizeof hdf5_signature <= size; at = at == 0 ? USER_BLOCK : 2 * at) {
+        if (memcmp(bytes + at, hdf5_signature, sizeof hdf5_signature) == 0) return true;
+    }
+    return false;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------
+ */
+
+static Status block_check(const char *path, const uint8_t *bytes, size_t size) {
+    UserBlock block = {.file_bytes = USER_BLOCK};
+    if (size >= sizeof block) memcpy(&block, bytes, sizeof block);
+    if (block.file_bytes > size) {
+        return ERROR(STATUS_DATA, "%s: truncated: %zu of %llu bytes are there; make it again with ./prepare", path,
+                     size, (unsigned long long)block.file_bytes);
+    }
+    bool is_whole = block.file_bytes == size && block.header_bytes > USER_BLOCK && block.header_bytes <= size &&
+                    XXH3_64bits(bytes + USER_BLOCK, block.header_bytes - USER_BLOCK) == block.header_hash;
+    if (!is_whole) {
+        return ERROR(STATUS_DATA, "%s: the header of this token file is damaged; make it again with ./prepare", path);
+    }
+    return OK;
+}
+
+static bool attribute_read_integer(hid_t dataset, const char *name, hid_t type, void *out) {
+    if (H5Aexists(dataset, name) <= 0) return false;
+    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), space = H5Aget_space(attribute);
+    hid_t stored = H5Aget_type(attribute);
+    bool is_one = H5Sget_simple_extent_npoints(space) == 1 && H5Tget_class(stored) == H5T_INTEGER;
+    bool is_read = is_one && H5Aread(attribute, type, out) >= 0;
+    H5Tclose(stored);
+    H5Sclose(space);
+    H5Aclose(attribute);
+    return is_read;
+}
+
+/* A string of a fixed length, as we write it; other writers' strings of variable length are taken as not there. */
+static void attribute_read_string(hid_t dataset, const char *name, char *out, size_t size) {
+    if (H5Aexists(dataset, name) <= 0) return;
+    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), space = H5Aget_space(attribute);
+    hid_t stored = H5Aget_type(attribute);
+    bool is_plain = H5Sget_simple_extent_npoints(space) == 1 && H5Tget_class(stored) == H5T_STRING &&
+                    H5Tis_variable_str(stored) == 0 && H5Tget_size(stored) < size;
+    if (!is_plain || H5Aread(attribute, stored, out) < 0) out[0] = '\0';
+    H5Tclose(stored);
+    H5Sclose(space);
+    H5Aclose(attribute);
+}
+
+static void attributes_read(hid_t dataset, TokenHeader *out) {
+    attribute_read_string(dataset, "tokenizer", out->tokenizer, sizeof out->tokenizer);
+    attribute_read_integer(dataset, "tokenizer_hash", H5T_NATIVE_UINT64, &out->tokenizer_hash);
+    if (!attribute_read_integer(dataset, "vocab_size", H5T_NATIVE_INT64, &out->vocab_size)) out->vocab_size = 0;
+    if (!attribute_read_integer(dataset, "end_of_text", H5T_NATIVE_INT64, &out->end_of_text)) out->end_of_text = -1;
+}
+
+/* Why a dataset cannot be mapped as tokens, or NULL. */
+static const char *dataset_refuse(hid_t dataset, hid_t space, hid_t type, hid_t list) {
+    size_t width = H5Tget_size(type);
+    if (H5Sget_simple_extent_ndims(space) != 1) return "is not one-dimensional";
+    bool is_unsigned = H5Tget_class(type) == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_NONE;
+    if (!is_unsigned || (width != 2 && width != 4)) return "is neither uint16 nor uint32";
+    if (H5Tget_order(type) != H5T_ORDER_LE) return "is big-endian";
+    if (H5Pget_nfilters(list) != 0) return "is compressed or filtered; only plain storage can be read in windows";
+    if (H5Pget_layout(list) != H5D_CONTIGUOUS) return "is chunked, compact or virtual; it must be contiguous";
+    if (H5Pget_external_count(list) != 0) return "lies in external files";
+    if (H5Sget_simple_extent_npoints(space) <= 0) return "holds no tokens";
+    if (H5Dget_offset(dataset) == HADDR_UNDEF) return "was never written";
+    return NULL;
+}
+
+static const char *dataset_read(hid_t dataset, size_t size, TokenHeader *out) {
+    hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset), list = H5Dget_create_plist(dataset);
+    const char *reason = dataset_refuse(dataset, space, type, list);
+    if (reason == NULL) {
+        size_t bytes, end;
+        out->count = H5Sget_simple_extent_npoints(space);
+        out->width = (int)H5Tget_size(type);
+        out->offset = (size_t)H5Dget_offset(dataset);
+        bool is_inside = checked_mul((size_t)out->count, (size_t)out->width, &bytes) &&
+                         checked_add(out->offset, bytes, &end) && end <= size;
+        if (!is_inside) reason = "goes beyond the end of the file, which is truncated";
+        attributes_read(dataset, out);
+        if (out->vocab_size < 0) reason = "has a negative vocab_size";
+    }
+    H5Pclose(list);
+    H5Tclose(type);
+    H5Sclose(space);
+    return reason;
+}
+
+static Status file_read(const char *path, hid_t file, size_t size, TokenHeader *out) {
+    H5L_info_t link;
+    if (H5Lexists(file, "tokens", H5P_DEFAULT) <= 0 || H5Lget_info(file, "tokens", &link, H5P_DEFAULT) < 0) {
+        return ERROR(STATUS_DATA, "%s: an HDF5 file without the dataset 'tokens'; make token files with ./prepare",
+                     path);
+    }
+    if (link.type != H5L_TYPE_HARD) {
+        return ERROR(STATUS_DATA, "%s: 'tokens' is a link; links are not followed, name the file that holds it", path);
+    }
+    hid_t dataset = H5Dopen2(file, "tokens", H5P_DEFAULT);
+    if (dataset < 0) return ERROR(STATUS_DATA, "%s: 'tokens' is not a dataset; make it again with ./prepare", path);
+    const char *reason = dataset_read(dataset, size, out);
+    H5Dclose(dataset);
+    if (reason == NULL) return OK;
+    return ERROR(STATUS_DATA, "%s: the dataset 'tokens' %s; make it again with ./prepare", path, reason);
+}
+
+Status hdf5_tokens_read(const char *path, const uint8_t *bytes, size_t size, TokenHeader *out) {
+    *out = (TokenHeader){.end_of_text = -1};
+    if (has_user_block(bytes, size)) TRY(block_check(path, bytes, size));
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_file_locking(access, false,
+                        true); /* nobody writes into a finished token file, and not every disk can lock */
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    if (file < 0) {
+        return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare", path);
+    }
+    Status status = file_read(path, file, size, out);
+    H5Fclose(file);
+    return status;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------
+ */
+
+static bool attribute_write(hid_t dataset, const char *name, hid_t type, const void *value) {
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate2(dataset, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    bool is_written = attribute >= 0 && H5Awrite(attribute, type, value) >= 0;
+    if (attribute >= 0) H5Aclose(attribute);
+    H5Sclose(space);
+    return is_written;
+}
+
+static bool attributes_write(hid_t dataset, const TokenHeader *header) {
+    hid_t string = H5Tcopy(H5T_C_S1);
+    H5Tset_size(string, strlen(header->tokenizer) + 1);
+    bool is_written = attribute_write(dataset, "tokenizer", string, header->tokenizer) &&
+                      attribute_write(dataset, "tokenizer_hash", H5T_STD_U64LE, &header->tokenizer_hash) &&
+                      attribute_write(dataset, "vocab_size", H5T_STD_I64LE, &header->vocab_size) &&
+                      attribute_write(dataset, "end_of_text", H5T_STD_I64LE, &header->end_of_text);
+    H5Tclose(string);
+    return is_written;
+}
+
+/* Storage is allocated by the first write; by then all of HDF5's own structures have their place before it. */
+static bool dataset_write(hid_t file, TokenHeader *header) {
+    hsize_t count = (hsize_t)header->count, one = 1;
+    hid_t type = header->width == 2 ? H5T_STD_U16LE : H5T_STD_U32LE;
+    hid_t space = H5Screate_simple(1, &count, NULL), list = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_alloc_time(list, H5D_ALLOC_TIME_LATE);
+    H5Pset_fill_time(list, H5D_FILL_TIME_NEVER);
+    hid_t dataset = H5Dcreate2(file, "tokens", type, space, H5P_DEFAULT, list, H5P_DEFAULT);
+    hid_t memory = H5Screate_simple(1, &one, NULL);
+    bool is_written = dataset >= 0 && attributes_write(dataset, header) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0 &&
+                      H5Sselect_hyperslab(space, H5S_SELECT_SET, &(hsize_t){0}, NULL, &one, NULL) >= 0 &&
+                      H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, &(uint32_t){0}) >= 0;
+    if (is_written) header->offset = (size_t)H5Dget_offset(dataset);
+    if (dataset >= 0) H5Dclose(dataset);
+    H5Sclose(memory);
+    H5Pclose(list);
+    H5Sclose(space);
+    return is_written;
+}
+
+static bool file_write(const char *path, TokenHeader *header) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_file_locking(access, false, true);
+    H5Pset_alignment(access, 1, ALIGNMENT);
+    H5Pset_meta_block_size(access, METADATA_BYTES);
+    H5Pset_small_data_block_size(access, 0);
+    H5Pset_userblock(creation, USER_BLOCK);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+    bool is_written = file >= 0 && dataset_write(file, header);
+    if (file >= 0) is_written = H5Fclose(file) >= 0 && is_written;
+    H5Pclose(creation);
+    H5Pclose(access);
+    return is_written;
+}
+
+static void block_fill(uint8_t *bytes, const TokenHeader *header) {
+    UserBlock block = {.header_bytes = header->offset};
+    memcpy(block.magic, block_magic, sizeof block_magic);
+    block.file_bytes = header->offset + (size_t)header->count * (size_t)header->width;
+    block.header_hash = XXH3_64bits(bytes + USER_BLOCK, header->offset - USER_BLOCK);
+    memcpy(bytes, &block, sizeof block);
+}
+
+/* The file HDF5 writes is a sparse one on a file system in memory: as long as the true one, but only the header's pages
+ * exist. (HDF5's own driver for files in memory would fill all of it.) */
+static int scratch_create(char *path, size_t size) {
+    snprintf(path, size, "/dev/shm/hourglass-XXXXXX");
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0) return fd;
+    snprintf(path, size, "/tmp/hourglass-XXXXXX");
+    return mkostemp(path, O_CLOEXEC);
+}
+
+static uint8_t *header_read(int fd, const TokenHeader *header) {
+    off_t data_end = (off_t)header->offset + header->count * header->width;
+    if (header->offset <= USER_BLOCK || lseek(fd, 0, SEEK_END) != data_end) return NULL; /* not laid out as expected */
+    uint8_t *bytes = malloc(header->offset);
+    if (bytes != NULL && pread(fd, bytes, header->offset, 0) == (ssize_t)header->offset) return bytes;
+    free(bytes);
+    return NULL;
+}
+
+Status hdf5_tokens_build(TokenHeader *header, uint8_t **out) {
+    char path[64];
+    *out = NULL;
+    int fd = scratch_create(path, sizeof path);
+    if (fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot make a temporary file: %s", path, strerror(errno));
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    if (file_write(path, header)) *out = header_read(fd, header);
+    unlink(path);
+    close(fd);
+    if (*out == NULL) return ERROR(STATUS_FAILURE, "%s: HDF5 cannot make the header of a token file there", path);
+    block_fill(*out, header);
+    return OK;
+}

@@ -1,0 +1,288 @@
+#include "data/token_file.h"
+
+#include "core/checked.h"
+#include "data/hdf5_tokens.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    LLMC_HEADER_BYTES = 1024,
+    SCAN_BLOCK_BYTES = 1 << 20,
+    SCAN_BLOCKS = 256,
+    CHECKED_AT_ONCE = 1024,
+};
+
+struct TokenFile {
+    char *path;
+    uint8_t *map;
+    size_t map_bytes;
+    TokenFormat format;
+    TokenHeader header;
+    uint32_t bound; /* every token is below it; UINT32_MAX: not known */
+};
+
+/* ---- which kind of file it is --------------------------------------------------------------------------------------
+ */
+
+/* Files that are given by mistake. A headerless file could begin with the same bytes, but hardly does. */
+static const struct {
+    const char *magic, *what;
+    size_t length;
+} others[] = {
+    {"\x1f\x8b", "is compressed with gzip; decompress it first", 2},
+    {"\x28\xb5\x2f\xfd", "is compressed with zstd; decompress it first", 4},
+    {"\xfd\x37zXZ", "is compressed with xz; decompress it first", 5},
+    {"BZh", "is compressed with bzip2; decompress it first", 3},
+    {"PK\x03\x04", "is a zip archive or a PyTorch checkpoint, not tokens", 4},
+    {"\x93NUMPY", "is a NumPy array; write its uint16 elements without a header, or use ./prepare on the text", 6},
+    {"PAR1", "is a Parquet file; extract its text and use ./prepare on that", 4},
+};
+
+static bool is_text(const uint8_t *bytes, size_t size) {
+    size_t look = size < 4096 ? size : 4096;
+    for (size_t i = 0; i < look; i++) {
+        bool is_control = bytes[i] < ' ' && bytes[i] != '\n' && bytes[i] != '\r' && bytes[i] != '\t';
+        if (is_control || bytes[i] >= 0x7f) return false;
+    }
+    return look >= 16; /* fewer bytes could be tokens */
+}
+
+static Status nanogpt_read(TokenFile *file) {
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (file->map_bytes < others[i].length) continue;
+        if (memcmp(file->map, others[i].magic, others[i].length) == 0) {
+            return ERROR(STATUS_DATA, "%s: not a token file: it %s", file->path, others[i].what);
+        }
+    }
+    if (is_text(file->map, file->map_bytes)) {
+        return ERROR(STATUS_DATA, "%s: not a token file but text; make token files with ./prepare %s --out=DIR",
+                     file->path, file->path);
+    }
+    if (file->map_bytes % 2 != 0) {
+        return ERROR(STATUS_DATA,
+                     "%s: neither HDF5 nor llm.c's format, and %zu bytes are not a whole number of uint16 tokens: "
+                     "truncated or another kind of file; make it again with ./prepare",
+                     file->path, file->map_bytes);
+    }
+    file->header = (TokenHeader){.end_of_text = -1, .width = 2, .count = (int64_t)(file->map_bytes / 2)};
+    return OK;
+}
+
+/* llm.c's magic numbers are dates. Read as nanoGPT's tokens they begin with 55432 or 55713, which no GPT-2 token is. */
+static const struct {
+    int32_t magic, version;
+    int width;
+} llmc_kinds[] = {{20240520, 1, 2}, {20240801, 7, 4}};
+
+static int llmc_kind(const TokenFile *file) {
+    int32_t magic;
+    if (file->map_bytes < sizeof magic) return -1;
+    memcpy(&magic, file->map, sizeof magic);
+    for (int i = 0; i < 2; i++) {
+        if (llmc_kinds[i].magic == magic) return i;
+    }
+    return -1;
+}
+
+/* A date as the magic number and zeros to the header's end: llm.c's, of a year that is not known here. */
+static bool is_other_llmc(const TokenFile *file) {
+    int32_t header[LLMC_HEADER_BYTES / 4];
+    if (file->map_bytes < sizeof header) return false;
+    memcpy(header, file->map, sizeof header);
+    for (size_t i = 3; i < LLMC_HEADER_BYTES / 4; i++) {
+        if (header[i] != 0) return false;
+    }
+    return header[0] >= 20200101 && header[0] <= 20991231;
+}
+
+static Status llmc_read(TokenFile *file) {
+    int32_t header[3];
+    int kind = llmc_kind(file), width = llmc_kinds[kind].width;
+    if (file->map_bytes < LLMC_HEADER_BYTES) {
+        return ERROR(STATUS_DATA, "%s: truncated: llm.c's header alone is %d bytes, the file is %zu; make it again",
+                     file->path, LLMC_HEADER_BYTES, file->map_bytes);
+    }
+    memcpy(header, file->map, sizeof header);
+    if (header[1] != llmc_kinds[kind].version) {
+        return ERROR(STATUS_DATA,
+                     "%s: llm.c's magic number %d with the unknown version %d (known: %d); convert the file",
+                     file->path, header[0], header[1], llmc_kinds[kind].version);
+    }
+    size_t there = (file->map_bytes - LLMC_HEADER_BYTES) / (size_t)width;
+    bool is_whole = (file->map_bytes - LLMC_HEADER_BYTES) % (size_t)width == 0;
+    if (header[2] <= 0 || !is_whole || there != (size_t)header[2]) {
+        return ERROR(STATUS_DATA,
+                     "%s: its header says %d tokens, the file holds %zu: truncated or damaged; make it again",
+                     file->path, header[2], there);
+    }
+    file->header = (TokenHeader){.end_of_text = -1, .width = width, .count = header[2], .offset = LLMC_HEADER_BYTES};
+    return OK;
+}
+
+static Status header_read(TokenFile *file) {
+    if (hdf5_tokens_is(file->map, file->map_bytes)) {
+        file->format = TOKENS_HDF5;
+        return hdf5_tokens_read(file->path, file->map, file->map_bytes, &file->header);
+    }
+    file->format = llmc_kind(file) >= 0 ? TOKENS_LLMC : TOKENS_NANOGPT;
+    if (file->format == TOKENS_LLMC) return llmc_read(file);
+    if (!is_other_llmc(file)) return nanogpt_read(file);
+    return ERROR(STATUS_DATA, "%s: wrong magic number: llm.c's token files have 20240520 or 20240801; convert the file",
+                 file->path);
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------------
+ */
+
+static Status missing(const char *path) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    int length = slash == NULL ? 1 : (int)(slash - path);
+    const char *format = dot != NULL && strcmp(dot, ".bin") == 0 ? " --format=bin" : "";
+    return ERROR(STATUS_DATA, "%s: no such file; make it with ./prepare INPUT... --out=%.*s%s", path, length,
+                 slash == NULL ? "." : path, format);
+}
+
+static Status not_openable(const char *path) {
+    if (errno == ENOENT || errno == ENOTDIR) return missing(path);
+    if (errno == EACCES) return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
+    return ERROR(STATUS_DATA, "%s: cannot open it: %s", path, strerror(errno));
+}
+
+static Status size_check(const char *path, const struct stat *info) {
+    if (S_ISDIR(info->st_mode)) {
+        return ERROR(STATUS_DATA, "%s: a directory; name a token file in it, such as %s/train.h5", path, path);
+    }
+    if (!S_ISREG(info->st_mode)) return ERROR(STATUS_DATA, "%s: not a regular file, so it cannot be mapped", path);
+    if (info->st_size == 0) return ERROR(STATUS_DATA, "%s: empty; make it again with ./prepare", path);
+    return OK;
+}
+
+static Status map(TokenFile *file) {
+    /* O_NONBLOCK: opening a named pipe must not wait for a writer. */
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
+    if (fd < 0) return not_openable(file->path);
+    Status status = fstat(fd, &info) == 0 ? size_check(file->path, &info) : not_openable(file->path);
+    if (!failed(status)) {
+        file->map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        file->map_bytes = (size_t)info.st_size;
+        if (file->map == MAP_FAILED) {
+            file->map = NULL;
+            status = ERROR(STATUS_FAILURE, "%s: cannot map it: %s", file->path, strerror(errno));
+        }
+    }
+    close(fd);
+    return status;
+}
+
+Status token_file_open(const char *path, TokenFile **out) {
+    Status status;
+    *out = NULL;
+    TokenFile *file = calloc(1, sizeof *file);
+    if (file == NULL || (file->path = strdup(path)) == NULL) {
+        free(file);
+        return ERROR(STATUS_FAILURE, "out of memory");
+    }
+    file->bound = UINT32_MAX;
+    TRY_ELSE(status, map(file), failed);
+    TRY_ELSE(status, header_read(file), failed);
+    if (file->header.vocab_size > 0) TRY_ELSE(status, token_file_require_vocab(file, file->header.vocab_size), failed);
+    *out = file;
+    return OK;
+failed:
+    token_file_destroy(&file);
+    return status;
+}
+
+void token_file_destroy(TokenFile **file) {
+    if (file == NULL || *file == NULL) return;
+    if ((*file)->map != NULL) munmap((*file)->map, (*file)->map_bytes);
+    free((*file)->path);
+    free(*file);
+    *file = NULL;
+}
+
+const char *token_file_path(const TokenFile *file) { return file->path; }
+TokenFormat token_file_format(const TokenFile *file) { return file->format; }
+int64_t token_file_count(const TokenFile *file) { return file->header.count; }
+int64_t token_file_vocab(const TokenFile *file) { return file->header.vocab_size; }
+const char *token_file_tokenizer(const TokenFile *file) { return file->header.tokenizer; }
+uint64_t token_file_tokenizer_hash(const TokenFile *file) { return file->header.tokenizer_hash; }
+int64_t token_file_end_of_text(const TokenFile *file) { return file->header.end_of_text; }
+
+/* ---- reading -------------------------------------------------------------------------------------------------------
+ */
+
+/* Tokens lie at any offset a foreign HDF5 file gives them: memcpy, which the compiler turns into plain loads. */
+static void load(const TokenFile *file, int64_t start, int64_t n, uint32_t *out) {
+    const uint8_t *from = file->map + file->header.offset + start * file->header.width;
+    if (file->header.width == 4) {
+        memcpy(out, from, (size_t)n * sizeof *out);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t token;
+        memcpy(&token, from + 2 * i, sizeof token);
+        out[i] = token;
+    }
+}
+
+static Status outside_vocab(const TokenFile *file, int64_t start, const uint32_t *tokens) {
+    int64_t at = 0;
+    while (tokens[at] < file->bound) at++;
+    return ERROR(STATUS_DATA,
+                 "%s: token %u at position %lld is not below the vocabulary size %u: damaged, another kind of file, or "
+                 "made with another tokenizer; make it again with ./prepare or set model.vocab_size",
+                 file->path, tokens[at], (long long)(start + at), file->bound);
+}
+
+static Status tokens_check(const TokenFile *file, int64_t start, const uint32_t *tokens, int64_t n) {
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < n; i++) largest = tokens[i] > largest ? tokens[i] : largest;
+    return largest < file->bound ? OK : outside_vocab(file, start, tokens);
+}
+
+static Status scan(const TokenFile *file, int64_t start, int64_t n) {
+    uint32_t tokens[CHECKED_AT_ONCE];
+    for (int64_t at = 0; at < n; at += CHECKED_AT_ONCE) {
+        int64_t some = n - at < CHECKED_AT_ONCE ? n - at : CHECKED_AT_ONCE;
+        load(file, start + at, some, tokens);
+        TRY(tokens_check(file, start + at, tokens, some));
+    }
+    return OK;
+}
+
+Status token_file_require_vocab(TokenFile *file, int64_t vocab_size) {
+    if (vocab_size < file->header.vocab_size) {
+        return ERROR(
+            STATUS_DATA,
+            "%s: made with a vocabulary of %lld tokens, more than the model's %lld; set model.vocab_size to at "
+            "least %lld or make the file again with ./prepare",
+            file->path, (long long)file->header.vocab_size, (long long)vocab_size, (long long)file->header.vocab_size);
+    }
+    if (vocab_size < (int64_t)file->bound) file->bound = (uint32_t)vocab_size;
+    if (file->header.width == 2 && file->bound > UINT16_MAX) return OK; /* no token can be outside */
+    int64_t count = file->header.count, block = SCAN_BLOCK_BYTES / file->header.width;
+    if (count <= SCAN_BLOCKS * block) return scan(file, 0, count);
+    for (int64_t i = 0; i < SCAN_BLOCKS; i++) {
+        TRY(scan(file, (count - block) / (SCAN_BLOCKS - 1) * i, block));
+    }
+    return OK;
+}
+
+Status token_file_read(const TokenFile *file, int64_t start, int64_t n, int32_t *out) {
+    if (start < 0 || n < 0 || start > file->header.count - n) {
+        return ERROR(STATUS_FAILURE, "%s: tokens %lld to %lld are outside its %lld", file->path, (long long)start,
+                     (long long)(start + n), (long long)file->header.count);
+    }
+    uint32_t *tokens = (uint32_t *)out;
+    load(file, start, n, tokens);
+    return tokens_check(file, start, tokens, n);
+}

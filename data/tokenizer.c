@@ -1,0 +1,89 @@
+#include "data/tokenizer_kind.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* build/vocab beside the running program; false where the system does not tell. */
+static bool vocab_beside_program(char path[PATH_MAX]) {
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof "/build/vocab");
+    if (length <= 0) return false;
+    path[length] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash == NULL) return false;
+    strcpy(slash, "/build/vocab");
+    return true;
+}
+
+static Status gpt2_find(char path[PATH_MAX]) {
+    const char *named = getenv("HOURGLASS_VOCAB");
+    if (named != NULL && snprintf(path, PATH_MAX, "%s", named) < PATH_MAX) return OK;
+    strcpy(path, "build/vocab");
+    if (access(path, R_OK) == 0) return OK;
+    if (vocab_beside_program(path) && access(path, R_OK) == 0) return OK;
+    return ERROR(STATUS_DATA, "build/vocab: GPT-2's vocabulary is not there; scripts/fetch_gpt2_vocab.sh gets it, or "
+                              "HOURGLASS_VOCAB names where it is");
+}
+
+static Status gpt2_open(Tokenizer **out) {
+    char path[PATH_MAX];
+    TRY(gpt2_find(path));
+    Status status = gpt2_tokenizer_create(path, out);
+    if (failed(status)) {
+        return ERROR(status.code, "%s; scripts/fetch_gpt2_vocab.sh gets GPT-2's into build/vocab", status_message());
+    }
+    if ((*out)->hash == GPT2_VOCABULARY_HASH) return OK;
+    (*out)->kind->destroy(*out);
+    return ERROR(STATUS_DATA, "%s: another vocabulary than GPT-2's; name it with --tokenizer=%s", path, path);
+}
+
+Status tokenizer_open(const char *which, Tokenizer **out) {
+    Tokenizer *t = NULL;
+    *out = NULL;
+    if (strcmp(which, "byte") == 0) {
+        TRY(byte_tokenizer_create(&t));
+    } else if (strcmp(which, "gpt2") == 0) {
+        TRY(gpt2_open(&t));
+    } else {
+        TRY(gpt2_tokenizer_create(which, &t));
+    }
+    t->name = strdup(t->hash == GPT2_VOCABULARY_HASH ? "gpt2" : which);
+    if (t->name == NULL) {
+        t->kind->destroy(t);
+        return ERROR(STATUS_FAILURE, "out of memory");
+    }
+    *out = t;
+    return OK;
+}
+
+void tokenizer_destroy(Tokenizer **tokenizer) {
+    if (tokenizer == NULL || *tokenizer == NULL) return;
+    free((*tokenizer)->name);
+    (*tokenizer)->kind->destroy(*tokenizer);
+    *tokenizer = NULL;
+}
+
+const char *tokenizer_name(const Tokenizer *t) { return t->name; }
+int64_t tokenizer_vocab_size(const Tokenizer *t) { return t->vocab_size; }
+int32_t tokenizer_end_of_text(const Tokenizer *t) { return t->end_of_text; }
+uint64_t tokenizer_hash(const Tokenizer *t) { return t->hash; }
+
+Status tokenizer_encode(Tokenizer *t, const void *text, size_t bytes, TokenBuffer *out) {
+    size_t used;
+    return t->kind->encode(t, text, bytes, true, out, &used);
+}
+
+Status tokenizer_encode_part(Tokenizer *t, const void *text, size_t bytes, TokenBuffer *out, size_t *used) {
+    return t->kind->encode(t, text, bytes, false, out, used);
+}
+
+Status tokenizer_decode(const Tokenizer *t, int64_t token, const uint8_t **bytes, size_t *length) {
+    if (token < 0 || token >= t->vocab_size) {
+        return ERROR(STATUS_DATA, "token %lld is not in the vocabulary '%s' of %lld tokens", (long long)token, t->name,
+                     (long long)t->vocab_size);
+    }
+    *bytes = t->kind->decode(t, token, length);
+    return OK;
+}

@@ -1,0 +1,28 @@
+/* What a tokenizer has to bring; tokenizer.c does the rest. Private to data/. */
+#pragma once
+
+#include "data/tokenizer.h"
+
+typedef struct TokenizerKind {
+    /* As tokenizer_encode_part; `is_last`: nothing comes after the text, and all of it is encoded. */
+    Status (*encode)(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last, TokenBuffer *out,
+                     size_t *used);
+    /* The bytes of a token below vocab_size. */
+    const uint8_t *(*decode)(const Tokenizer *tokenizer, int64_t token, size_t *length);
+    void (*destroy)(Tokenizer *tokenizer); /* frees the object, not its name */
+} TokenizerKind;
+
+/* Each kind's object starts with this. */
+struct Tokenizer {
+    const TokenizerKind *kind;
+    char *name;
+    int64_t vocab_size;
+    int32_t end_of_text;
+    uint64_t hash;
+};
+
+NODISCARD Status byte_tokenizer_create(Tokenizer **out);
+NODISCARD Status gpt2_tokenizer_create(const char *path, Tokenizer **out);
+
+/* tokenizer_hash of GPT-2's own vocabulary. */
+#define GPT2_VOCABULARY_HASH UINT64_C(0x4A9C6412F246E88F)

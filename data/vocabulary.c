@@ -1,0 +1,220 @@
+#include "data/vocabulary.h"
+
+#include "core/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+static const char end_of_text_text[] = "<|endoftext|>";
+
+enum { MAX_TOKENS = 1 << 24, MAX_TOKEN_BYTES = 1 << 16 };
+
+typedef struct Entry {
+    size_t offset; /* into text */
+    uint32_t length;
+    bool present;
+} Entry;
+
+/* One slot of the open-addressed table of merges; merge.token is NO_TOKEN in an empty one. */
+typedef struct MergeSlot {
+    uint64_t pair;
+    Merge merge;
+} MergeSlot;
+
+struct Vocabulary {
+    Entry *entries;
+    int64_t size, capacity;
+    uint8_t *text;
+    size_t text_bytes, text_capacity;
+
+    int32_t *by_bytes; /* open-addressed by the hash of a token's bytes */
+    size_t by_bytes_mask;
+    int32_t of_byte[256];
+    int32_t end_of_text;
+    bool takes_whole_pieces;
+
+    MergeSlot *merges;
+    size_t merges_count;
+    int merges_bits; /* the table has 2^bits slots */
+};
+
+static Status out_of_memory(void) { return ERROR(STATUS_FAILURE, "out of memory while reading a vocabulary"); }
+
+Status vocabulary_create(Vocabulary **out) {
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL) return out_of_memory();
+    (*out)->end_of_text = NO_TOKEN;
+    return OK;
+}
+
+void vocabulary_destroy(Vocabulary **vocabulary) {
+    if (vocabulary == NULL || *vocabulary == NULL) return;
+    free((*vocabulary)->entries);
+    free((*vocabulary)->text);
+    free((*vocabulary)->by_bytes);
+    free((*vocabulary)->merges);
+    free(*vocabulary);
+    *vocabulary = NULL;
+}
+
+static Status entries_grow(Vocabulary *v, int64_t id) {
+    if (id < v->capacity) return OK;
+    int64_t capacity = v->capacity == 0 ? 1 << 12 : v->capacity;
+    while (capacity <= id) capacity *= 2;
+    Entry *entries = realloc(v->entries, (size_t)capacity * sizeof *entries);
+    if (entries == NULL) return out_of_memory();
+    memset(entries + v->capacity, 0, (size_t)(capacity - v->capacity) * sizeof *entries);
+    v->entries = entries;
+    v->capacity = capacity;
+    return OK;
+}
+
+static Status text_append(Vocabulary *v, const uint8_t *bytes, size_t length) {
+    if (v->text_bytes + length > v->text_capacity) {
+        size_t capacity = 2 * (v->text_bytes + length) + (1 << 16);
+        uint8_t *text = realloc(v->text, capacity);
+        if (text == NULL) return out_of_memory();
+        v->text = text;
+        v->text_capacity = capacity;
+    }
+    memcpy(v->text + v->text_bytes, bytes, length);
+    v->text_bytes += length;
+    return OK;
+}
+
+Status vocabulary_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t length) {
+    if (id < 0 || id >= MAX_TOKENS) return ERROR(STATUS_DATA, "token id %lld is out of range", (long long)id);
+    if (length == 0 || length > MAX_TOKEN_BYTES) {
+        return ERROR(STATUS_DATA, "token %lld is %zu bytes long; 1 to %d are possible", (long long)id, length,
+                     MAX_TOKEN_BYTES);
+    }
+    TRY(entries_grow(v, id));
+    if (v->entries[id].present) return ERROR(STATUS_DATA, "token id %lld is there twice", (long long)id);
+    v->entries[id] = (Entry){.offset = v->text_bytes, .length = (uint32_t)length, .present = true};
+    if (id >= v->size) v->size = id + 1;
+    return text_append(v, bytes, length);
+}
+
+static size_t bytes_slot(const Vocabulary *v, const uint8_t *bytes, size_t length) {
+    size_t slot = XXH3_64bits(bytes, length) & v->by_bytes_mask;
+    for (int32_t token; (token = v->by_bytes[slot]) != NO_TOKEN; slot = (slot + 1) & v->by_bytes_mask) {
+        const Entry *entry = &v->entries[token];
+        if (entry->length == length && memcmp(v->text + entry->offset, bytes, length) == 0) break;
+    }
+    return slot;
+}
+
+int32_t vocabulary_find(const Vocabulary *v, const uint8_t *bytes, size_t length) {
+    return v->by_bytes[bytes_slot(v, bytes, length)];
+}
+
+static Status index_by_bytes(Vocabulary *v) {
+    size_t slots = 1024;
+    while (slots < 2 * (size_t)v->size + 2) slots *= 2; /* room for an end of text that is yet to be added */
+    v->by_bytes = malloc(slots * sizeof *v->by_bytes);
+    if (v->by_bytes == NULL) return out_of_memory();
+    memset(v->by_bytes, 0xff, slots * sizeof *v->by_bytes); /* NO_TOKEN everywhere */
+    v->by_bytes_mask = slots - 1;
+    for (int32_t token = 0; token < v->size; token++) {
+        const Entry *entry = &v->entries[token];
+        if (!entry->present) return ERROR(STATUS_DATA, "token id %d is missing", token);
+        size_t slot = bytes_slot(v, v->text + entry->offset, entry->length);
+        if (v->by_bytes[slot] != NO_TOKEN) {
+            return ERROR(STATUS_DATA, "tokens %d and %d have the same bytes", v->by_bytes[slot], token);
+        }
+        v->by_bytes[slot] = token;
+    }
+    return OK;
+}
+
+Status vocabulary_finish(Vocabulary *v) {
+    TRY(index_by_bytes(v));
+    for (int byte = 0; byte < 256; byte++) {
+        v->of_byte[byte] = vocabulary_find(v, &(uint8_t){(uint8_t)byte}, 1);
+        if (v->of_byte[byte] == NO_TOKEN) return ERROR(STATUS_DATA, "there is no token for the byte 0x%02x", byte);
+    }
+    const uint8_t *text = (const uint8_t *)end_of_text_text;
+    size_t length = sizeof end_of_text_text - 1;
+    v->end_of_text = vocabulary_find(v, text, length);
+    if (v->end_of_text != NO_TOKEN) return OK;
+    v->end_of_text = (int32_t)v->size;
+    TRY(vocabulary_add(v, v->size, text, length));
+    return OK; /* not put into by_bytes: ordinary text never becomes an end of text */
+}
+
+int64_t vocabulary_size(const Vocabulary *v) { return v->size; }
+int32_t vocabulary_end_of_text(const Vocabulary *v) { return v->end_of_text; }
+int32_t vocabulary_of_byte(const Vocabulary *v, uint8_t byte) { return v->of_byte[byte]; }
+bool vocabulary_takes_whole_pieces(const Vocabulary *v) { return v->takes_whole_pieces; }
+
+const uint8_t *vocabulary_bytes(const Vocabulary *v, int64_t token, size_t *length) {
+    if (token < 0 || token >= v->size) return NULL;
+    *length = v->entries[token].length;
+    return v->text + v->entries[token].offset;
+}
+
+uint64_t vocabulary_hash(const Vocabulary *v) {
+    uint64_t hash = (uint64_t)v->end_of_text;
+    for (int64_t token = 0; token < v->size; token++) {
+        const Entry *entry = &v->entries[token];
+        hash = XXH3_64bits_withSeed(v->text + entry->offset, entry->length, hash + entry->length);
+    }
+    return hash;
+}
+
+/* Fibonacci hashing: the high bits of a product with 2^64 / phi. Source: Knuth, TAOCP 3, section 6.4. */
+static size_t merge_slot(const Vocabulary *v, uint64_t pair) {
+    size_t mask = ((size_t)1 << v->merges_bits) - 1;
+    size_t slot = (pair * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - v->merges_bits);
+    while (v->merges[slot].merge.token != NO_TOKEN && v->merges[slot].pair != pair) slot = (slot + 1) & mask;
+    return slot;
+}
+
+static uint64_t pair_of(int32_t left, int32_t right) { return (uint64_t)(uint32_t)left << 32 | (uint32_t)right; }
+
+Merge vocabulary_merge(const Vocabulary *v, int32_t left, int32_t right) {
+    if (v->merges == NULL) return (Merge){NO_MERGE, NO_TOKEN};
+    return v->merges[merge_slot(v, pair_of(left, right))].merge;
+}
+
+static Status merges_grow(Vocabulary *v) {
+    if (v->merges != NULL && 2 * (v->merges_count + 1) <= (size_t)1 << v->merges_bits) return OK;
+    MergeSlot *old = v->merges;
+    size_t n_old = old == NULL ? 0 : (size_t)1 << v->merges_bits;
+    int bits = old == NULL ? 12 : v->merges_bits + 1;
+    MergeSlot *merges = malloc(((size_t)1 << bits) * sizeof *merges);
+    if (merges == NULL) return out_of_memory();
+    for (size_t i = 0; i < (size_t)1 << bits; i++) merges[i] = (MergeSlot){0, {NO_MERGE, NO_TOKEN}};
+    v->merges = merges;
+    v->merges_bits = bits;
+    for (size_t i = 0; i < n_old; i++) {
+        if (old[i].merge.token != NO_TOKEN) v->merges[merge_slot(v, old[i].pair)] = old[i];
+    }
+    free(old);
+    return OK;
+}
+
+Status vocabulary_add_merge(Vocabulary *v, int32_t left, int32_t right, Merge merge) {
+    TRY(merges_grow(v));
+    MergeSlot *slot = &v->merges[merge_slot(v, pair_of(left, right))];
+    if (slot->merge.token != NO_TOKEN) return ERROR(STATUS_DATA, "this pair of tokens merges twice");
+    *slot = (MergeSlot){pair_of(left, right), merge};
+    v->merges_count++;
+    return OK;
+}
+
+Status vocabulary_merge_by_rank(Vocabulary *v) {
+    v->takes_whole_pieces = true;
+    for (int32_t token = 0; token < v->size; token++) {
+        if (token == v->end_of_text) continue;
+        const Entry entry = v->entries[token];
+        const uint8_t *bytes = v->text + entry.offset;
+        for (uint32_t cut = 1; cut < entry.length; cut++) {
+            int32_t left = vocabulary_find(v, bytes, cut);
+            int32_t right = left == NO_TOKEN ? NO_TOKEN : vocabulary_find(v, bytes + cut, entry.length - cut);
+            if (right != NO_TOKEN) TRY(vocabulary_add_merge(v, left, right, (Merge){(uint32_t)token, token}));
+        }
+    }
+    return OK;
+}

@@ -1,0 +1,19 @@
+/* What stands in for collectives on GPUs in a build without CUDA: nothing can ask for them there. */
+#include "dist/gpu_collectives.h"
+
+static Status absent(GpuCollectives **out) {
+    *out = NULL;
+    return ERROR(STATUS_CONFIG, "this program was built without CUDA; set device: cpu");
+}
+
+Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollectives **out) {
+    (void)world, (void)watchdog;
+    return absent(out);
+}
+
+Collectives gpu_collectives_table(GpuCollectives *collectives) {
+    (void)collectives;
+    return (Collectives){0};
+}
+
+void gpu_collectives_destroy(GpuCollectives **collectives) { (void)collectives; }

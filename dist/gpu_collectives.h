@@ -1,0 +1,26 @@
+/* Collectives for gradients on GPUs, one rank a GPU: NCCL on a stream of its own, so that a reduction runs while
+ * backward goes on, captured into the step's graph like any kernel.
+ *
+ * The communicator is non-blocking: every call is polled against a deadline, asynchronous errors are asked for before
+ * each replay, and a failure aborts the communicator and names the rank and the cause. libnccl is opened at run time,
+ * so that the program starts without it. Source: NCCL 2.28, "Creating a communicator with options", "Fault tolerance".
+ *
+ * Where ranks share one GPU, which NCCL refuses, the staged collectives sum through pinned host memory and MPI. */
+#pragma once
+
+#include "core/collectives.h"
+#include "dist/watchdog.h"
+#include "dist/world.h"
+
+typedef struct GpuCollectives GpuCollectives;
+
+/* Both: of the calling thread's current GPU. Collective. Errors: STATUS_CONFIG where NCCL is missing or too old, or the
+ * build has none; STATUS_FAILURE naming what failed. `deadline` in seconds. */
+NODISCARD Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline, GpuCollectives **out);
+NODISCARD Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollectives **out);
+
+/* The table that a program is given; it lives as long as `collectives`. f32 only. */
+Collectives gpu_collectives_table(GpuCollectives *collectives);
+
+/* Collective, unless a rank has failed. */
+void gpu_collectives_destroy(GpuCollectives **collectives);

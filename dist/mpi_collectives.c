@@ -1,0 +1,173 @@
+#include "dist/mpi_collectives.h"
+
+#include "dist/internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUEUE_LENGTH = 64, LABEL_BYTES = 64 };
+
+typedef struct Reduction {
+    void *data;
+    int64_t count;
+    DType dtype;
+    char label[LABEL_BYTES];
+} Reduction;
+
+struct MpiCollectives {
+    World *world;
+    Watchdog *watchdog;
+    MPI_Comm comm;
+    void *scratch;
+    pthread_t thread;
+    bool is_running;
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    Reduction queue[QUEUE_LENGTH];
+    uint64_t started, completed; /* reduction i lies at queue[i % QUEUE_LENGTH] */
+    bool must_end;
+    StatusCode code; /* the first failure since the last wait */
+    char message[512];
+};
+
+/* After a failure the rest is not reduced: the ranks no longer agree on what comes next. */
+static void reduce_one(MpiCollectives *c, const Reduction *reduction) {
+    Channel channel = {c->comm, c->world->rank, c->world->size, WAITING_COMMUNICATION, c->watchdog, reduction->label};
+    bool has_failed = c->code != STATUS_OK;
+    pthread_mutex_unlock(&c->lock);
+    Status status = OK;
+    if (!has_failed) status = channel_sum(&channel, reduction->data, reduction->count, reduction->dtype, c->scratch);
+    pthread_mutex_lock(&c->lock);
+    if (failed(status)) {
+        c->code = status.code;
+        snprintf(c->message, sizeof c->message, "%s", status_message());
+    }
+}
+
+static void *communicate(void *argument) {
+    MpiCollectives *c = argument;
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        while (c->completed == c->started && !c->must_end) pthread_cond_wait(&c->changed, &c->lock);
+        if (c->completed == c->started) break;
+        reduce_one(c, &c->queue[c->completed % QUEUE_LENGTH]);
+        c->completed++;
+        pthread_cond_broadcast(&c->changed);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+/* Waits, lock held, until at most `left` reductions are under way; the watchdog knows for which. */
+static void wait_until(MpiCollectives *c, uint64_t left) {
+    if (c->started - c->completed <= left) return;
+    while (c->started - c->completed > left) {
+        watchdog_wait_begin(c->watchdog, WAITING_MAIN, c->queue[c->completed % QUEUE_LENGTH].label);
+        pthread_cond_wait(&c->changed, &c->lock);
+    }
+    watchdog_wait_end(c->watchdog, WAITING_MAIN);
+}
+
+static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+    (void)stream;
+    MpiCollectives *c = self;
+    if (dtype != DTYPE_F32 && dtype != DTYPE_F64) {
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", label, dtype_name(dtype));
+    }
+    if (c->world->size == 1) return OK;
+    pthread_mutex_lock(&c->lock);
+    wait_until(c, QUEUE_LENGTH - 1);
+    Reduction *reduction = &c->queue[c->started % QUEUE_LENGTH];
+    *reduction = (Reduction){.data = data, .count = count, .dtype = dtype};
+    snprintf(reduction->label, sizeof reduction->label, "%s", label);
+    c->started++;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+    return OK;
+}
+
+static Status wait_all(void *self, void *stream) {
+    (void)stream;
+    MpiCollectives *c = self;
+    if (c->world->size == 1) return OK;
+    pthread_mutex_lock(&c->lock);
+    wait_until(c, 0);
+    StatusCode code = c->code;
+    Status status = code == STATUS_OK ? OK : ERROR(code, "%s", c->message);
+    c->code = STATUS_OK;
+    pthread_mutex_unlock(&c->lock);
+    return status;
+}
+
+static void progress(void *self, const char *activity) {
+    watchdog_progress(((MpiCollectives *)self)->watchdog, activity);
+}
+
+static Status thread_start(MpiCollectives *c) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
+    int error = pthread_create(&c->thread, NULL, communicate, c);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the communication thread: %s", strerror(error));
+    c->is_running = true;
+    return OK;
+}
+
+static Status connect_ranks(MpiCollectives *c) {
+    TRY(mpi_check(MPI_Comm_dup(c->world->comm, &c->comm), "MPI_Comm_dup"));
+    MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
+    c->scratch = malloc(TREE_PIECE_BYTES);
+    if (c->scratch == NULL) return ERROR(STATUS_FAILURE, "out of memory for the scratch of reductions");
+    return thread_start(c);
+}
+
+Status mpi_collectives_create(World *world, Watchdog *watchdog, MpiCollectives **out) {
+    MpiCollectives *c = calloc(1, sizeof *c);
+    if (c == NULL) return ERROR(STATUS_FAILURE, "out of memory for the collectives");
+    c->world = world;
+    c->watchdog = watchdog;
+    c->comm = MPI_COMM_NULL;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->changed, NULL);
+    Status status = world->size > 1 ? connect_ranks(c) : OK;
+    if (failed(status)) {
+        mpi_collectives_destroy(&c);
+        return status;
+    }
+    *out = c;
+    return OK;
+}
+
+Collectives mpi_collectives_table(MpiCollectives *collectives) {
+    return (Collectives){
+        .self = collectives,
+        .rank = collectives->world->rank,
+        .size = collectives->world->size,
+        .all_reduce_start = all_reduce_start,
+        .wait = wait_all,
+        .progress = progress,
+    };
+}
+
+void mpi_collectives_destroy(MpiCollectives **collectives) {
+    MpiCollectives *c = *collectives;
+    if (c == NULL) return;
+    if (c->is_running) {
+        pthread_mutex_lock(&c->lock);
+        c->must_end = true;
+        pthread_cond_broadcast(&c->changed);
+        pthread_mutex_unlock(&c->lock);
+        pthread_join(c->thread, NULL);
+    }
+    if (c->comm != MPI_COMM_NULL) MPI_Comm_free(&c->comm);
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->changed);
+    free(c->scratch);
+    free(c);
+    *collectives = NULL;
+}

@@ -1,0 +1,139 @@
+/* NCCL behind dist/gpu_collectives.h. The library is opened by name at run time. */
+#include "core/clock.h"
+#include "dist/gpu_internal.h"
+
+#include <dlfcn.h>
+#include <nccl.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* What is used of libnccl, typed by its own header. */
+typedef struct NcclLibrary {
+    void *handle;
+    typeof(ncclGetVersion) *get_version;
+    typeof(ncclGetUniqueId) *get_unique_id;
+    typeof(ncclCommInitRankConfig) *init;
+    typeof(ncclCommGetAsyncError) *async_error;
+    typeof(ncclCommFinalize) *finalize;
+    typeof(ncclCommDestroy) *destroy;
+    typeof(ncclCommAbort) *abort;
+    typeof(ncclAllReduce) *all_reduce;
+    typeof(ncclGetErrorString) *error_string;
+} NcclLibrary;
+
+typedef struct Nccl {
+    NcclLibrary library;
+    ncclComm_t comm;
+    double deadline;
+} Nccl;
+
+static Status library_load(NcclLibrary *l) {
+    const struct {
+        const char *name;
+        void **function;
+    } functions[] = {
+        {"ncclGetVersion", (void **)&l->get_version},
+        {"ncclGetUniqueId", (void **)&l->get_unique_id},
+        {"ncclCommInitRankConfig", (void **)&l->init},
+        {"ncclCommGetAsyncError", (void **)&l->async_error},
+        {"ncclCommFinalize", (void **)&l->finalize},
+        {"ncclCommDestroy", (void **)&l->destroy},
+        {"ncclCommAbort", (void **)&l->abort},
+        {"ncclAllReduce", (void **)&l->all_reduce},
+        {"ncclGetErrorString", (void **)&l->error_string},
+    };
+    l->handle = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (l->handle == NULL) {
+        return ERROR(STATUS_CONFIG, "several GPUs need NCCL: %s; install libnccl2, or run one rank", dlerror());
+    }
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        *functions[i].function = dlsym(l->handle, functions[i].name);
+        if (*functions[i].function == NULL) {
+            return ERROR(STATUS_CONFIG, "libnccl.so.2 has no %s; version %d.%d or later is needed", functions[i].name,
+                         NCCL_MAJOR, NCCL_MINOR);
+        }
+    }
+    return OK;
+}
+
+static Status version_check(const NcclLibrary *l) {
+    int version = 0;
+    l->get_version(&version);
+    if (version / 10000 == NCCL_MAJOR) return OK;
+    return ERROR(STATUS_CONFIG, "libnccl.so.2 is version %d, this program was built for %d.%d; install that one",
+                 version, NCCL_MAJOR, NCCL_MINOR);
+}
+
+/* Waits until a non-blocking call is through. After the deadline, or on an error, the communicator is given up. */
+static Status settle(Nccl *n, ncclResult_t result, const char *what) {
+    double start = clock_seconds();
+    while (result == ncclInProgress) {
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        ncclResult_t asked = n->library.async_error(n->comm, &result);
+        if (asked != ncclSuccess) result = asked;
+        if (result == ncclInProgress && clock_seconds() - start > n->deadline) {
+            n->library.abort(n->comm);
+            n->comm = NULL;
+            return ERROR(STATUS_FAILURE, "%s: NCCL did not answer within %.0f s; is another rank stuck?", what,
+                         n->deadline);
+        }
+    }
+    if (result == ncclSuccess) return OK;
+    return ERROR(STATUS_FAILURE, "%s: NCCL: %s (NCCL_DEBUG=WARN says more)", what, n->library.error_string(result));
+}
+
+static Status reduce(GpuCollectives *c, void *data, int64_t count, const char *label) {
+    Nccl *n = c->kind;
+    return settle(n, n->library.all_reduce(data, data, (size_t)count, ncclFloat32, ncclSum, n->comm, c->stream), label);
+}
+
+static Status check(GpuCollectives *c) {
+    Nccl *n = c->kind;
+    ncclResult_t result = ncclSuccess;
+    n->library.async_error(n->comm, &result);
+    return result == ncclInProgress ? OK : settle(n, result, "a reduction");
+}
+
+static void close_nccl(GpuCollectives *c) {
+    Nccl *n = c->kind;
+    if (n == NULL) return;
+    if (n->comm != NULL && !failed(settle(n, n->library.finalize(n->comm), "ending NCCL"))) n->library.destroy(n->comm);
+    if (n->library.handle != NULL) dlclose(n->library.handle);
+    free(n);
+}
+
+/* The id of the communicator travels by MPI; all ranks join it together. */
+static Status connect_ranks(GpuCollectives *c, Nccl *n) {
+    ncclUniqueId id = {0};
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    Status mine = library_load(&n->library);
+    if (!failed(mine)) mine = version_check(&n->library);
+    if (!failed(mine) && c->world->rank == 0) mine = settle(n, n->library.get_unique_id(&id), "starting NCCL");
+    TRY(world_agree(c->world, mine));
+    TRY(world_broadcast(c->world, &id, sizeof id));
+    ncclResult_t result = n->library.init(&n->comm, c->world->size, id, c->world->rank, &config);
+    return world_agree(c->world, settle(n, result, "connecting the GPUs"));
+}
+
+Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline, GpuCollectives **out) {
+    GpuCollectives *c = NULL;
+    Nccl *n = calloc(1, sizeof *n);
+    Status status =
+        n == NULL ? ERROR(STATUS_FAILURE, "out of memory for NCCL") : gpu_collectives_open(world, watchdog, &c);
+    status = world_agree(world, status);
+    if (!failed(status)) {
+        *n = (Nccl){.deadline = deadline};
+        c->reduce = reduce;
+        c->check = check;
+        c->close = close_nccl;
+        c->kind = n;
+        watchdog_allow(watchdog, 60, "connecting the GPUs");
+        status = connect_ranks(c, n);
+    } else {
+        free(n);
+    }
+    if (failed(status)) gpu_collectives_destroy(&c);
+    *out = c;
+    return status;
+}

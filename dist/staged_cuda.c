@@ -1,0 +1,107 @@
+/* Sums through the host, for ranks that share a GPU: piece by piece to pinned memory, summed there by MPI inside a host
+ * function of the stream, and back. Slow, and good for tests of data parallelism on one GPU. */
+#include "dist/gpu_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One piece of a reduction, as the host function finds it; lives as long as the graph that captured it. */
+typedef struct Piece {
+    struct Staged *owner;
+    int64_t count;
+    char label[64];
+    struct Piece *next;
+} Piece;
+
+typedef struct Staged {
+    Channel channel;
+    float *pinned; /* TREE_PIECE_BYTES */
+    void *scratch;
+    Piece *pieces;
+    volatile int failures; /* of host functions, which can only count them */
+    char message[512];
+} Staged;
+
+static void sum_piece(void *argument) {
+    Piece *piece = argument;
+    Staged *s = piece->owner;
+    if (s->failures > 0) return;
+    s->channel.label = piece->label;
+    Status status = channel_sum(&s->channel, s->pinned, piece->count, DTYPE_F32, s->scratch);
+    if (!failed(status)) return;
+    snprintf(s->message, sizeof s->message, "%s", status_message());
+    s->failures = 1;
+}
+
+static Status piece_add(Staged *s, int64_t count, const char *label, Piece **out) {
+    Piece *piece = calloc(1, sizeof *piece);
+    if (piece == NULL) return ERROR(STATUS_FAILURE, "out of memory for a reduction");
+    *piece = (Piece){.owner = s, .count = count, .next = s->pieces};
+    snprintf(piece->label, sizeof piece->label, "%s", label);
+    s->pieces = *out = piece;
+    return OK;
+}
+
+static Status reduce(GpuCollectives *c, void *data, int64_t count, const char *label) {
+    Staged *s = c->kind;
+    const int64_t room = TREE_PIECE_BYTES / (int64_t)sizeof(float);
+    for (int64_t first = 0; first < count; first += room) {
+        int64_t n = count - first < room ? count - first : room;
+        size_t bytes = (size_t)n * sizeof(float);
+        float *at = (float *)data + first;
+        Piece *piece = NULL;
+        TRY(piece_add(s, n, label, &piece));
+        TRY(gpu_check(cudaMemcpyAsync(s->pinned, at, bytes, cudaMemcpyDeviceToHost, c->stream), label));
+        TRY(gpu_check(cudaLaunchHostFunc(c->stream, sum_piece, piece), label));
+        TRY(gpu_check(cudaMemcpyAsync(at, s->pinned, bytes, cudaMemcpyHostToDevice, c->stream), label));
+    }
+    return OK;
+}
+
+static Status check(GpuCollectives *c) {
+    const Staged *s = c->kind;
+    return s->failures == 0 ? OK : ERROR(STATUS_FAILURE, "%s", s->message);
+}
+
+static void close_staged(GpuCollectives *c) {
+    Staged *s = c->kind;
+    if (s == NULL) return;
+    while (s->pieces != NULL) {
+        Piece *piece = s->pieces;
+        s->pieces = piece->next;
+        free(piece);
+    }
+    if (s->channel.comm != MPI_COMM_NULL) MPI_Comm_free(&s->channel.comm);
+    cudaFreeHost(s->pinned);
+    free(s->scratch);
+    free(s);
+}
+
+static Status staged_open(GpuCollectives *c, Staged *s) {
+    World *world = c->world;
+    s->channel = (Channel){MPI_COMM_NULL, world->rank, world->size, WAITING_COMMUNICATION, c->watchdog, ""};
+    TRY(mpi_check(MPI_Comm_dup(world->comm, &s->channel.comm), "MPI_Comm_dup"));
+    s->scratch = malloc(TREE_PIECE_BYTES);
+    if (s->scratch == NULL) return ERROR(STATUS_FAILURE, "out of memory for the scratch of reductions");
+    return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_PIECE_BYTES), "taking pinned memory");
+}
+
+Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollectives **out) {
+    GpuCollectives *c = NULL;
+    Staged *s = calloc(1, sizeof *s);
+    Status status =
+        s == NULL ? ERROR(STATUS_FAILURE, "out of memory for reductions") : gpu_collectives_open(world, watchdog, &c);
+    status = world_agree(world, status);
+    if (!failed(status)) {
+        c->reduce = reduce;
+        c->check = check;
+        c->close = close_staged;
+        c->kind = s;
+        status = world_agree(world, staged_open(c, s));
+    } else {
+        free(s);
+    }
+    if (failed(status)) gpu_collectives_destroy(&c);
+    *out = c;
+    return status;
+}

@@ -1,0 +1,240 @@
+#include "dist/watchdog_table.h"
+
+#include "core/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const double SLOW_FACTOR = 10, REPORTED_SECONDS = 4;
+
+static void text_write(SharedText *text, const char *from) {
+    uint64_t words[TEXT_WORDS] = {0};
+    memcpy(words, from, strnlen(from, TEXT_BYTES - 1));
+    for (int i = 0; i < TEXT_WORDS; i++) STORE(text->words[i], words[i]);
+}
+
+WatchdogOptions watchdog_defaults(void) {
+    return (WatchdogOptions){.stopped_after = 6, .hung_after = 8, .lost_after = 60, .start_up = 60};
+}
+
+static bool is_watching(const Watchdog *watchdog) { return watchdog != NULL && watchdog->table != NULL; }
+
+void watchdog_allow(Watchdog *watchdog, double seconds, const char *activity) {
+    if (!is_watching(watchdog)) return;
+    Slot *mine = watchdog->mine;
+    STORE(mine->allowed, seconds);
+    text_write(&mine->activity, activity);
+    COUNT_UP(mine->progress);
+}
+
+void watchdog_progress(Watchdog *watchdog, const char *activity) { watchdog_allow(watchdog, 0, activity); }
+
+void watchdog_step(Watchdog *watchdog, int64_t step) {
+    if (is_watching(watchdog)) STORE(watchdog->mine->step, step);
+}
+
+void watchdog_wait_begin(Watchdog *watchdog, WaitingThread thread, const char *label) {
+    if (!is_watching(watchdog)) return;
+    text_write(&watchdog->mine->waiting[thread].label, label);
+    STORE(watchdog->mine->waiting[thread].waits, 1);
+    COUNT_UP(watchdog->mine->waiting[thread].turns);
+}
+
+void watchdog_wait_end(Watchdog *watchdog, WaitingThread thread) {
+    if (!is_watching(watchdog)) return;
+    STORE(watchdog->mine->waiting[thread].waits, 0);
+    COUNT_UP(watchdog->mine->waiting[thread].turns);
+}
+
+bool watchdog_claim_report(Watchdog *watchdog) {
+    return !is_watching(watchdog) || atomic_exchange(&watchdog->table->reported, 1) == 0;
+}
+
+/* ---- the watchdog thread: reading this rank ---------------------------------------------------------------------- */
+
+static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {
+    Slot *mine = w->mine;
+    uint64_t turns = LOAD(mine->waiting[thread].turns);
+    bool goes_on = LOAD(mine->waiting[thread].waits) && turns == w->turns_seen[thread];
+    w->turns_seen[thread] = turns;
+    double waited = goes_on ? LOAD(mine->waited[thread]) + elapsed : 0;
+    STORE(mine->waited[thread], waited);
+    return waited;
+}
+
+/* Time without progress, waiting left out; intervals that were allowed do not count as the rank's own pace. */
+static void idle_measure(Watchdog *w, double elapsed) {
+    Slot *mine = w->mine;
+    uint64_t progress = LOAD(mine->progress) + LOAD(mine->waiting[WAITING_MAIN].turns);
+    double idle = LOAD(mine->idle), allowed = LOAD(mine->allowed);
+    if (progress != w->progress_seen) {
+        if (!w->was_allowed && idle > w->longest) w->longest = idle;
+        idle = 0;
+    } else if (!LOAD(mine->waiting[WAITING_MAIN].waits)) {
+        idle += elapsed;
+    }
+    w->progress_seen = progress;
+    w->was_allowed = allowed > 0;
+    double limit = SLOW_FACTOR * w->longest;
+    if (limit < w->options.hung_after) limit = w->options.hung_after;
+    STORE(mine->idle, idle);
+    STORE(mine->limit, allowed > limit ? allowed : limit);
+}
+
+static void beat(Watchdog *w, double elapsed) {
+    for (int i = 0; i < WAITING_COUNT; i++) (void)wait_measure(w, (WaitingThread)i, elapsed);
+    idle_measure(w, elapsed);
+    COUNT_UP(w->mine->beats);
+}
+
+static void report(const Watchdog *w, const Suspicion *suspicion) {
+    char line[512];
+    /* One write: lines of several ranks do not mix. Nothing can be done where it fails. */
+    ssize_t ignored = write(STDERR_FILENO, line, watchdog_say(w, suspicion, line, sizeof line));
+    (void)ignored;
+}
+
+/* A peer has said the cause and is ending all ranks: go quietly, should the launcher not come. */
+static void follow_report(Watchdog *w, double elapsed) {
+    w->reported_for += elapsed;
+    if (w->reported_for > REPORTED_SECONDS) world_kill(w->world, 1);
+}
+
+static void *watch(void *argument) {
+    Watchdog *w = argument;
+    const double most = 2e-3 * TICK_MILLISECONDS;
+    double last = clock_seconds();
+    for (;;) {
+        int n = 1 + w->world->local_size;
+        int ready = poll(w->wake, (nfds_t)n, TICK_MILLISECONDS);
+        if (ready > 0 && w->wake[0].revents != 0) return NULL;
+        double now = clock_seconds(), elapsed = now - last < most ? now - last : most;
+        last = now;
+        beat(w, elapsed);
+        if (atomic_load(&w->table->reported)) {
+            follow_report(w, elapsed);
+            poll(NULL, 0, ready > 0 ? TICK_MILLISECONDS : 0);
+            continue;
+        }
+        Suspicion suspicion = watchdog_judge(w, elapsed);
+        for (int i = 1; i < n; i++) {
+            if (w->wake[i].revents != 0) w->wake[i].fd = -1; /* ended: seen once */
+        }
+        if (suspicion.kind == NOBODY) continue;
+        /* Where all ranks are being ended from outside, this one is gone before it blames the first. */
+        if (suspicion.kind == DIED) poll(NULL, 0, DEATH_MILLISECONDS);
+        if (!watchdog_claim_report(w)) continue;
+        report(w, &suspicion);
+        world_kill(w->world, 1);
+    }
+}
+
+/* ---- begin and end ----------------------------------------------------------------------------------------------- */
+
+static Status table_create(Watchdog *w) {
+    const World *world = w->world;
+    /* Each mapping starts at a page, so that rounding up finds the same place on every rank. */
+    size_t bytes = sizeof(Table) + (size_t)world->local_size * sizeof(Slot), align = alignof(Table);
+    MPI_Aint mine = world->local_rank == 0 ? (MPI_Aint)(bytes + align) : 0, size = 0;
+    void *base = NULL;
+    int unit = 0;
+    TRY(mpi_check(MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, world->local, &base, &w->window),
+                  "MPI_Win_allocate_shared"));
+    TRY(mpi_check(MPI_Win_shared_query(w->window, 0, &size, &unit, &base), "MPI_Win_shared_query"));
+    w->table = (Table *)(((uintptr_t)base + align - 1) / align * align);
+    if (world->local_rank == 0) memset(w->table, 0, bytes);
+    return OK;
+}
+
+static Status memory_create(Watchdog *w) {
+    size_t n = (size_t)w->world->local_size;
+    w->peers = calloc(n, sizeof *w->peers);
+    w->wake = calloc(n + 1, sizeof *w->wake);
+    if (w->peers == NULL || w->wake == NULL) return ERROR(STATUS_FAILURE, "out of memory for the watchdog");
+    for (size_t i = 0; i <= n; i++) w->wake[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    w->wake[0].fd = eventfd(0, EFD_CLOEXEC);
+    return w->wake[0].fd >= 0 ? OK : ERROR(STATUS_FAILURE, "eventfd: %s", strerror(errno));
+}
+
+static void slot_fill(Watchdog *w) {
+    w->mine = &w->table->slots[w->world->local_rank];
+    STORE(w->mine->rank, w->world->rank);
+    STORE(w->mine->pid, (int)getpid());
+    STORE(w->mine->step, -1);
+    STORE(w->mine->limit, w->options.start_up);
+    watchdog_allow(w, w->options.start_up, "start-up");
+    atomic_store(&w->mine->state, SLOT_LIVE);
+}
+
+/* A kernel or a sandbox without pidfd_open leaves the ends of processes to the launcher and to the missing beat. */
+static void peers_open(Watchdog *w) {
+    for (int i = 0; i < w->world->local_size; i++) {
+        if (i != w->world->local_rank) w->wake[1 + i].fd = (int)syscall(SYS_pidfd_open, w->table->slots[i].pid, 0);
+    }
+}
+
+static Status thread_start(Watchdog *w) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
+    int error = pthread_create(&w->thread, NULL, watch, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the watchdog thread: %s", strerror(error));
+    w->is_running = true;
+    return OK;
+}
+
+Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out) {
+    Watchdog *w = calloc(1, sizeof *w);
+    if (w == NULL) return ERROR(STATUS_FAILURE, "out of memory for the watchdog");
+    *w = (Watchdog){.world = world, .options = *options, .window = MPI_WIN_NULL};
+    Status status = OK;
+    if (world->size > 1) {
+        TRY_ELSE(status, table_create(w), fail);
+        TRY_ELSE(status, memory_create(w), fail);
+        MPI_Barrier(world->local);
+        slot_fill(w);
+        TRY_ELSE(status, world_barrier(world), fail);
+        peers_open(w);
+        TRY_ELSE(status, thread_start(w), fail);
+        world->watchdog = w;
+    }
+    *out = w;
+    return OK;
+fail:
+    watchdog_destroy(&w);
+    return status;
+}
+
+static void thread_stop(Watchdog *w) {
+    uint64_t one = 1;
+    ssize_t ignored = write(w->wake[0].fd, &one, sizeof one);
+    (void)ignored;
+    pthread_join(w->thread, NULL);
+}
+
+void watchdog_destroy(Watchdog **watchdog) {
+    Watchdog *w = *watchdog;
+    if (w == NULL) return;
+    if (w->is_running) {
+        /* Nobody leaves before all are here, watched until then; from then on a missing rank is not a dead one. */
+        Status ignored = world_barrier(w->world);
+        (void)ignored;
+        atomic_store(&w->mine->state, SLOT_LEFT);
+        w->world->watchdog = NULL;
+        thread_stop(w);
+    }
+    if (w->window != MPI_WIN_NULL) MPI_Win_free(&w->window);
+    for (int i = 0; w->wake != NULL && i <= w->world->local_size; i++) {
+        if (w->wake[i].fd >= 0) close(w->wake[i].fd);
+    }
+    free(w->wake);
+    free(w->peers);
+    free(w);
+    *watchdog = NULL;
+}

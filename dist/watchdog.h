@@ -1,0 +1,52 @@
+/* Watchdog: no run hangs. The launcher notices a rank that dies; this notices one that is stopped, hung or lost, says
+ * in one line which rank it was and what it was doing, and takes all ranks down:
+ *
+ *   train: error: rank 2 on host7 stopped responding 6.1 s ago in step 12, all_reduce of bucket 3; all ranks end (exit
+ * 1)
+ *
+ * Each rank has a watchdog thread that beats ten times a second in a table which the ranks of a host share, and looks
+ * at the others there. Time is counted in the observer's own waking hours, so that a suspended machine or job is not
+ * felt.
+ *
+ *   died     the process is gone without watchdog_destroy
+ *   stopped  no beat for stopped_after seconds (SIGSTOP, swapped out, a dead core)
+ *   hung     no progress for max(hung_after, 10 x its own longest interval so far), or for what watchdog_allow granted,
+ *            while another rank waits in a collective
+ *   lost     this rank has waited lost_after seconds in one collective, and no rank of its host is to blame: the late
+ *            one is on another host, or in a different collective. On the late rank's host its name is said earlier.
+ *
+ * A rank that waits in a collective is not late, whatever it waits for. With one rank nothing is watched. */
+#pragma once
+
+#include "core/status.h"
+#include "dist/world.h"
+
+#include <stdint.h>
+
+typedef struct Watchdog Watchdog;
+
+/* Seconds. */
+typedef struct WatchdogOptions {
+    double stopped_after, hung_after, lost_after;
+    double start_up; /* what watchdog_create allows until the first watchdog_progress */
+} WatchdogOptions;
+
+/* 6 s, 8 s, 60 s, and 60 s for the start. */
+WatchdogOptions watchdog_defaults(void);
+
+/* Starts watching, from right after world_create on, so that the start is watched too. Collective.
+ * Errors: STATUS_FAILURE (shared memory, threads). */
+NODISCARD Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out);
+
+/* Ends it, before world_destroy. Collective. */
+void watchdog_destroy(Watchdog **watchdog);
+
+/* Says what this rank does now and that it gets on; ends an allowance. Costs about ten nanoseconds: the first 63 bytes
+ * of the text are copied. Main thread, not collective. NULL-safe, as are the next two. */
+void watchdog_progress(Watchdog *watchdog, const char *activity);
+
+/* The same for what may take long: until the next watchdog_progress this rank may take `seconds`. */
+void watchdog_allow(Watchdog *watchdog, double seconds, const char *activity);
+
+/* The step that messages name. */
+void watchdog_step(Watchdog *watchdog, int64_t step);

@@ -1,0 +1,99 @@
+/* Who is late, and the line that says so. */
+#include "dist/watchdog_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const double WAITER_SECONDS = 0.5;
+
+static void text_read(const SharedText *text, char to[TEXT_BYTES]) {
+    uint64_t words[TEXT_WORDS];
+    for (int i = 0; i < TEXT_WORDS; i++) words[i] = LOAD(text->words[i]);
+    memcpy(to, words, TEXT_BYTES);
+    to[TEXT_BYTES - 1] = '\0';
+}
+
+static bool is_live(const Slot *slot) { return atomic_load(&slot->state) == SLOT_LIVE; }
+
+/* Someone other than `late` who waits in a collective; NULL where nobody does. */
+static const Slot *waiter_find(const Watchdog *w, const Slot *late, WaitingThread *thread) {
+    for (int i = 0; i < w->world->local_size; i++) {
+        const Slot *slot = &w->table->slots[i];
+        for (int t = 0; slot != late && is_live(slot) && t < WAITING_COUNT; t++) {
+            *thread = (WaitingThread)t;
+            if (LOAD(slot->waited[t]) > WAITER_SECONDS) return slot;
+        }
+    }
+    return NULL;
+}
+
+static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
+    const Slot *slot = &w->table->slots[i];
+    Peer *peer = &w->peers[i];
+    uint64_t beats = LOAD(slot->beats);
+    peer->silent = beats != peer->beats ? 0 : peer->silent + elapsed;
+    peer->beats = beats;
+    bool has_ended = (w->wake[1 + i].revents & POLLIN) != 0;
+    if (!is_live(slot)) return (Suspicion){NOBODY};
+    if (has_ended) return (Suspicion){.kind = DIED, .slot = slot};
+    if (peer->silent > w->options.stopped_after) {
+        return (Suspicion){.kind = STOPPED, .slot = slot, .seconds = peer->silent};
+    }
+    double idle = LOAD(slot->idle);
+    if (LOAD(slot->waiting[WAITING_MAIN].waits) || idle <= LOAD(slot->limit)) return (Suspicion){NOBODY};
+    Suspicion hung = {.kind = HUNG, .slot = slot, .seconds = idle};
+    hung.waiter = waiter_find(w, slot, &hung.waiting);
+    /* Ranks of other hosts cannot be seen from here; in data parallel training they wait. */
+    return hung.waiter != NULL || w->world->n_hosts > 1 ? hung : (Suspicion){NOBODY};
+}
+
+Suspicion watchdog_judge(Watchdog *w, double elapsed) {
+    Suspicion found = {NOBODY};
+    for (int i = 0; i < w->world->local_size; i++) {
+        Suspicion now = judge_peer(w, i, elapsed);
+        if (found.kind == NOBODY || (now.kind != NOBODY && now.kind < found.kind)) found = now;
+    }
+    for (int t = 0; found.kind == NOBODY && t < WAITING_COUNT; t++) {
+        double waited = LOAD(w->mine->waited[t]);
+        if (waited > w->options.lost_after) {
+            found = (Suspicion){.kind = LOST, .waiter = w->mine, .waiting = (WaitingThread)t, .seconds = waited};
+        }
+    }
+    return found;
+}
+
+/* "step 12, ACTIVITY", by what the rank itself said last. */
+static void describe(const Slot *slot, char *out, size_t bytes) {
+    char text[TEXT_BYTES];
+    bool waits = LOAD(slot->waiting[WAITING_MAIN].waits) != 0;
+    text_read(waits ? &slot->waiting[WAITING_MAIN].label : &slot->activity, text);
+    int64_t step = LOAD(slot->step);
+    if (step >= 0) {
+        snprintf(out, bytes, "step %lld, %s", (long long)step, text);
+    } else {
+        snprintf(out, bytes, "%s", text);
+    }
+}
+
+size_t watchdog_say(const Watchdog *w, const Suspicion *s, char *line, size_t bytes) {
+    const World *world = w->world;
+    char where[TEXT_BYTES + 32] = "", label[TEXT_BYTES] = "another collective", name[HOST_BYTES + 24], what[256];
+    const Slot *named = s->slot != NULL ? s->slot : s->waiter;
+    int rank = LOAD(named->rank);
+    snprintf(name, sizeof name, "rank %d on %s", rank, world_host(world, rank));
+    if (s->waiter != NULL) text_read(&s->waiter->waiting[s->waiting].label, label);
+    describe(named, where, sizeof where);
+    if (s->kind == DIED) {
+        snprintf(what, sizeof what, "died in %s", where);
+    } else if (s->kind == STOPPED) {
+        snprintf(what, sizeof what, "stopped responding %.1f s ago in %s", s->seconds, where);
+    } else if (s->kind == HUNG) {
+        snprintf(what, sizeof what, "hangs: no progress for %.1f s in %s, while others wait in %s", s->seconds, where,
+                 label);
+    } else {
+        snprintf(what, sizeof what, "has waited %.0f s in %s for a rank of another host or in another collective",
+                 s->seconds, label);
+    }
+    int length = snprintf(line, bytes, "%s: error: %s %s; all ranks end (exit 1)\n", world_program(world), name, what);
+    return (size_t)length < bytes ? (size_t)length : bytes - 1;
+}

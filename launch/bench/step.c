@@ -1,0 +1,67 @@
+/* A whole optimizer step on random tokens: what training costs without reading data. */
+#include "launch/bench/bench.h"
+#include "launch/profile.h"
+
+#include <stdlib.h>
+
+static const char default_config[] = "name: bench\n"
+                                     "data: {train: none, batch_size: 4}\n"
+                                     "model: {preset: gpt2, block_size: 256}\n"
+                                     "attention: {backends: [flash, math]}\n"
+                                     "training: {stop: {steps: 1}}\n";
+
+/* Random tokens, and a learning rate small enough to keep the numbers ordinary. */
+static Status inputs_fill(Experiment *e) {
+    int64_t count = tensor_count(e->step.tokens), V = e->config->model.vocab_size;
+    int32_t *tokens = malloc((size_t)count * sizeof *tokens);
+    if (tokens == NULL) return ERROR(STATUS_FAILURE, "out of memory for tokens");
+    for (int64_t i = 0; i < count; i++) tokens[i] = (int32_t)((uint64_t)i * 2654435761u % (uint64_t)V);
+    StepState state = {.seed = 1, .adam_step = 1, .lr = 1e-5f, .loss_scale = 1};
+    Status status = device_upload(e->device, e->step.tokens, tokens);
+    if (!failed(status)) status = device_upload(e->device, e->step.targets, tokens);
+    if (!failed(status)) status = device_upload(e->device, e->step.step, &state);
+    free(tokens);
+    return status;
+}
+
+static double program_flops(const Program *p) {
+    double flops = 0;
+    for (int i = 0; i < p->n_nodes; i++) flops += node_cost(p->nodes[i]).flops;
+    return flops;
+}
+
+static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
+    const Program *p = e->training->programs[MICRO_ONLY];
+    double seconds = 1, rate = 1;
+    TRY(bench_product_rate(e->device, experiment_dtype(e->config), &rate));
+    TRY(bench_time(e->device, p, options->repeats, &seconds));
+    double flops = program_flops(p), tokens = (double)experiment_tokens_per_step(e);
+    fprintf(out, "%s, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n", e->device->name,
+            e->device->target.threads, (long long)e->config->model.n_layer, (long long)e->config->model.n_embd,
+            (long long)e->config->data.batch_size, (long long)e->T, e->attention_name);
+    fprintf(out, "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product rate of %.1f\n",
+            1e3 * seconds, tokens / seconds, 1e-9 * flops / seconds, 100 * flops / seconds / rate, 1e-9 * rate);
+    fprintf(out, "%.1f MiB planned\n", (double)experiment_planned_bytes(e) / 0x1p20);
+    return profile_step(e, out, NULL);
+}
+
+static Status prepare_and_measure(Experiment *e, const BenchOptions *options, FILE *out) {
+    TRY(config_load_text(default_config, "bench step", options->override_count, options->overrides, &e->config));
+    if (e->config->model.vocab_size == CONFIG_AUTO) e->config->model.vocab_size = 50257;
+    if (e->config->training.gradient_accumulation_steps != 1) {
+        return ERROR(STATUS_CONFIG, "bench step measures one micro-batch: training.gradient_accumulation_steps is 1");
+    }
+    e->T = e->config->model.block_size;
+    TRY(experiment_open_device(e));
+    TRY(experiment_plan(e));
+    TRY(experiment_allocate(e));
+    TRY(inputs_fill(e));
+    return measure(e, options, out);
+}
+
+Status bench_step(const BenchOptions *options, FILE *out) {
+    Experiment e = {.world = options->world};
+    Status status = prepare_and_measure(&e, options, out);
+    experiment_destroy(&e);
+    return status;
+}

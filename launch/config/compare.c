@@ -1,0 +1,57 @@
+/* Whether a saved run may go on under another config. */
+#include "launch/config/field.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_auto(const Field *field, const Config *config) {
+    return field->type == FIELD_INT_OR_AUTO && *(const int64_t *)((const char *)config + field->offset) == CONFIG_AUTO;
+}
+
+static Status add_difference(const Field *field, const Config *saved, const Config *now, FILE *file, int *count) {
+    char *before = field_text(field, saved), *after = field_text(field, now);
+    Status status = OK;
+    if (before == NULL || after == NULL) {
+        status = ERROR(STATUS_FAILURE, "out of memory");
+    } else if (strcmp(before, after) != 0) {
+        fprintf(file, "%s%s (saved %s, now %s)", *count == 0 ? "" : ", ", field->path, before, after);
+        ++*count;
+    }
+    free(before);
+    free(after);
+    return status;
+}
+
+static Status list_differences(const Config *saved, const Config *now, FILE *file, int *count) {
+    for (size_t i = 0; i < schema_count; i++) {
+        const Field *field = &schema[i];
+        if (field->resume == RESUME_FREE || is_auto(field, now)) continue;
+        TRY(add_difference(field, saved, now, file, count));
+    }
+    return OK;
+}
+
+Status config_compare_resume(const Config *saved, const Config *now) {
+    char *text = NULL;
+    size_t bytes;
+    int count = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    Status status = list_differences(saved, now, file, &count);
+    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_FAILURE, "out of memory");
+    if (!failed(status) && count > 0) {
+        status = ERROR(STATUS_CONFIG,
+                       "the saved run differs in %s; set %s back, or start anew with --resume=none and another output",
+                       text, count == 1 ? "it" : "them");
+    }
+    free(text);
+    return status;
+}
+
+void config_adopt(Config *now, const Config *saved) {
+    for (size_t i = 0; i < schema_count; i++) {
+        const Field *field = &schema[i];
+        if (field->resume == RESUME_FREE || !is_auto(field, now)) continue;
+        memcpy((char *)now + field->offset, (const char *)saved + field->offset, sizeof(int64_t));
+    }
+}

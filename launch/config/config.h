@@ -1,0 +1,209 @@
+/* Config: one experiment, read from YAML, checked and complete.
+ *
+ * A plain struct: programs read it, and write into it only to freeze an `auto` once it is decided. The keys, their
+ * types, defaults and meanings stand in one table, launch/config/schema.c, and for readers in docs/config.md.
+ *
+ * All errors are STATUS_CONFIG (exit code 78) with a message of the form `FILE:LINE:COLUMN: error: WHAT`, followed by
+ * the source line and its underline; its first line says it all. Nothing here is collective. */
+#pragma once
+
+#include "core/arena.h"
+#include "core/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* What an `int or auto` holds until it is decided: all such numbers are positive. */
+enum { CONFIG_AUTO = 0 };
+
+typedef enum ConfigDevice { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_CUDA } ConfigDevice;
+typedef enum ConfigBackend {
+    CONFIG_BACKEND_BASELINE,
+    CONFIG_BACKEND_MATH,
+    CONFIG_BACKEND_MEM_EFFICIENT,
+    CONFIG_BACKEND_FLASH,
+    CONFIG_BACKENDS
+} ConfigBackend;
+typedef enum ConfigPick { CONFIG_PICK_ORDER, CONFIG_PICK_MEASURED } ConfigPick;
+typedef enum ConfigDtype {
+    CONFIG_DTYPE_FLOAT32,
+    CONFIG_DTYPE_FLOAT64,
+    CONFIG_DTYPE_BFLOAT16,
+    CONFIG_DTYPE_FLOAT16,
+    CONFIG_DTYPE_TF32
+} ConfigDtype;
+typedef enum ConfigRecompute { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_GELU, CONFIG_RECOMPUTE_BLOCK } ConfigRecompute;
+typedef enum ConfigReduce { CONFIG_REDUCE_BEST, CONFIG_REDUCE_LAST, CONFIG_REDUCE_MEAN } ConfigReduce;
+typedef enum ConfigPreset {
+    CONFIG_PRESET_NONE,
+    CONFIG_PRESET_GPT2,
+    CONFIG_PRESET_GPT2_MEDIUM,
+    CONFIG_PRESET_GPT2_LARGE,
+    CONFIG_PRESET_GPT2_XL
+} ConfigPreset;
+
+/* A budget of memory: `percent` of what the device has where it is above 0, otherwise `bytes`. */
+typedef struct ConfigBudget {
+    size_t bytes;
+    double percent;
+} ConfigBudget;
+
+/* How often: every `seconds` where that is above 0, otherwise every `steps`; both 0: only at the end. */
+typedef struct ConfigInterval {
+    int64_t steps;
+    double seconds;
+} ConfigInterval;
+
+/* Enum values in the user's order, each at most once. */
+typedef struct ConfigChoices {
+    int count;
+    int items[CONFIG_BACKENDS];
+} ConfigChoices;
+
+typedef struct ConfigStrings {
+    int count;
+    const char **items;
+} ConfigStrings;
+
+typedef struct ConfigModel {
+    ConfigPreset preset;
+    int64_t n_layer, n_head, n_embd, block_size;
+    int64_t vocab_size; /* CONFIG_AUTO: the data's */
+    bool bias;
+    double dropout;
+    int64_t pad_vocab; /* the vocabulary is padded to a multiple of this; 1: not at all */
+} ConfigModel;
+
+typedef struct ConfigAttention {
+    ConfigChoices backends; /* of ConfigBackend */
+    ConfigPick pick;
+    bool document_mask;
+} ConfigAttention;
+
+typedef struct ConfigData {
+    const char *train;
+    const char *val;    /* NULL: no evaluation */
+    int64_t batch_size; /* sequences a rank and micro-step; CONFIG_AUTO: what fits memory_budget */
+} ConfigData;
+
+/* The first rule that is met ends the run; 0: no such rule. At least one is set. */
+typedef struct ConfigStop {
+    int64_t steps, tokens;
+    double time; /* training seconds */
+} ConfigStop;
+
+typedef struct ConfigTraining {
+    ConfigDtype dtype;
+    int64_t gradient_accumulation_steps;
+    ConfigStop stop;
+    ConfigRecompute recompute;
+    bool shard_optimizer;
+} ConfigTraining;
+
+typedef struct ConfigOptimizer {
+    double lr;
+    double betas[2];
+    double eps, weight_decay;
+    double grad_clip; /* 0: no clipping */
+} ConfigOptimizer;
+
+typedef struct ConfigSchedule {
+    int64_t warmup, decay; /* steps */
+    double min_lr;
+} ConfigSchedule;
+
+typedef struct ConfigEvaluation {
+    int64_t interval; /* steps; 0: only at the end */
+    int64_t batches;
+} ConfigEvaluation;
+
+typedef struct ConfigCheckpoint {
+    ConfigInterval interval;
+    int64_t keep;
+} ConfigCheckpoint;
+
+typedef struct ConfigLogging {
+    int64_t interval; /* steps */
+} ConfigLogging;
+
+typedef struct ConfigReport {
+    const char *metric;
+    ConfigReduce reduce;
+    const char *x, *series; /* keys of the config, or NULL */
+} ConfigReport;
+
+typedef struct ConfigSlurm {
+    int64_t nodes, ranks_per_node, cpus_per_rank;
+    double time; /* seconds; 0: the partition's own limit */
+    int64_t array_limit;
+    bool requeue;
+    const char *partition, *account; /* NULL: Slurm's default */
+    ConfigStrings setup;             /* shell lines before mpirun, such as `module load openmpi` */
+} ConfigSlurm;
+
+typedef struct ConfigLaunch {
+    ConfigSlurm slurm;
+} ConfigLaunch;
+
+typedef struct Config {
+    const char *name;
+    uint64_t seed;
+    ConfigDevice device;
+    bool share_gpu;  /* several ranks may use one GPU */
+    int64_t threads; /* OpenMP threads a rank; CONFIG_AUTO: the rank's share of the machine */
+    ConfigModel model;
+    ConfigAttention attention;
+    ConfigData data;
+    ConfigBudget memory_budget;
+    ConfigTraining training;
+    ConfigOptimizer optimizer;
+    ConfigSchedule lr_scheduler;
+    ConfigEvaluation evaluation;
+    ConfigCheckpoint checkpoint;
+    ConfigLogging logging;
+    bool autotune;
+    double deadline; /* seconds a collective waits without progress on a rank */
+    const char *output;
+    const struct YamlNode *sweep; /* NULL: no sweep; see launch/config/sweep_points.h */
+    ConfigReport report;
+    ConfigLaunch launch;
+    Arena arena; /* owns every string above */
+} Config;
+
+/* Reads a config file and all it extends, then lays the overrides (`key.path=VALUE`, VALUE in YAML) on it in order:
+ * defaults < extends, left to right < the file < overrides. Where no `name` is given it is the file's name without
+ * its ending. On failure *out is NULL. */
+NODISCARD Status config_load(const char *path, int n_overrides, char **overrides, Config **out);
+
+/* The same from a text, such as the config inside a checkpoint; `origin` is how messages call it. The text may not
+ * extend other files. */
+NODISCARD Status config_load_text(const char *text, const char *origin, int n_overrides, char **overrides,
+                                  Config **out);
+
+void config_destroy(Config **config);
+
+/* Writes every key with its value, in the schema's order, as YAML that loads back to the same config. */
+NODISCARD Status config_write(const Config *config, FILE *file);
+
+/* The same as a string for free(); NULL where memory is out. */
+char *config_text(const Config *config);
+
+/* Whether a run that was saved under `saved` may go on under `now`. Otherwise STATUS_CONFIG, one line that names each
+ * differing field that must match, with both values; docs/config.md lists which may change. An `auto` in `now` matches
+ * whatever was frozen. */
+NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
+
+/* Takes over, for every `auto` in `now`, what `saved` had frozen. */
+void config_adopt(Config *now, const Config *saved);
+
+/* The name of an enum key's value: config_name("training.dtype", config->training.dtype) is "float32";
+ * NULL where the key has no such value. */
+const char *config_name(const char *key, int value);
+
+/* Writes the keys, a line each, for --help. */
+void config_help(FILE *file);
+
+/* Writes the reference page, docs/config.md. */
+NODISCARD Status config_reference(FILE *file);

@@ -1,0 +1,196 @@
+#include "launch/config/field.h"
+
+#include "launch/config/diagnostic.h"
+#include "launch/config/suggest.h"
+#include "launch/config/value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Reading {
+    const Field *field;
+    const YamlNode *node; /* the value, or the list item at hand */
+    Config *config;
+} Reading;
+
+static void *target(const Reading *r) { return (char *)r->config + r->field->offset; }
+
+static Status mismatch(const Reading *r, const char *wanted) {
+    return PLACE_ERROR(r->node->place, "'%s' needs %s, not %s", r->field->path, wanted,
+                       shown_node(&r->config->arena, r->node));
+}
+
+static Status out_of_range(const Reading *r, const char *relation, double bound) {
+    char limit[48] = "";
+    FILE *file = fmemopen(limit, sizeof limit, "w");
+    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (r->field->type == FIELD_DURATION) {
+        value_write_duration(bound, file);
+    } else if (r->field->type == FIELD_FLOAT || r->field->type == FIELD_FLOAT_PAIR) {
+        value_write_float(bound, file);
+    } else {
+        fprintf(file, "%.0f", bound);
+    }
+    fclose(file);
+    return PLACE_ERROR(r->node->place, "'%s' must be %s %s, not %s", r->field->path, relation, limit,
+                       shown_node(&r->config->arena, r->node));
+}
+
+static Status check_range(const Reading *r, double value) {
+    const Field *field = r->field;
+    if (field->low == field->high) return OK;
+    if (value < field->low) return out_of_range(r, "at least", field->low);
+    if (field->below && value >= field->high) return out_of_range(r, "below", field->high);
+    if (value > field->high) return out_of_range(r, "at most", field->high);
+    return OK;
+}
+
+static Status read_string(const Reading *r, const char **out) {
+    if (r->node->kind != NODE_SCALAR) return mismatch(r, "a text");
+    if (*r->node->text == '\0') return PLACE_ERROR(r->node->place, "'%s' must not be empty", r->field->path);
+    *out = arena_strdup(&r->config->arena, r->node->text);
+    return *out == NULL ? ERROR(STATUS_FAILURE, "out of memory") : OK;
+}
+
+static Status read_key(const Reading *r) {
+    if (r->node->kind != NODE_SCALAR) return mismatch(r, "a key such as data.batch_size");
+    if (schema_find(r->node->text) == NULL) {
+        char buffer[64];
+        const char *near = schema_suggest(r->node->text, buffer, sizeof buffer);
+        return PLACE_ERROR(r->node->place, "'%s' needs a key such as data.batch_size, not %s%s%s%s", r->field->path,
+                           shown_node(&r->config->arena, r->node), near ? "; did you mean '" : "", near ? near : "",
+                           near ? "'?" : "");
+    }
+    return read_string(r, target(r));
+}
+
+static Status read_int(const Reading *r, int64_t *out) {
+    const char *text = r->node->text;
+    bool or_auto = r->field->type == FIELD_INT_OR_AUTO;
+    if (or_auto && r->node->kind == NODE_SCALAR && strcmp(text, "auto") == 0) {
+        *out = CONFIG_AUTO;
+        return OK;
+    }
+    if (r->node->kind != NODE_SCALAR || !value_parse_int(text, out)) {
+        return mismatch(r, or_auto ? "an integer such as 12, or auto" : "an integer such as 12 or 10k");
+    }
+    return check_range(r, (double)*out);
+}
+
+static Status read_u64(const Reading *r, uint64_t *out) {
+    if (r->node->kind == NODE_SCALAR && value_parse_u64(r->node->text, out)) return OK;
+    return mismatch(r, "an integer from 0 to 2^64 - 1");
+}
+
+static Status read_float(const Reading *r, double *out) {
+    if (r->node->kind != NODE_SCALAR || !value_parse_float(r->node->text, out)) {
+        return mismatch(r, "a number such as 6e-4");
+    }
+    return check_range(r, *out);
+}
+
+static Status read_pair(const Reading *r, double *out) {
+    if (r->node->kind != NODE_LIST || node_count(r->node) != 2) return mismatch(r, "two numbers such as [0.9, 0.95]");
+    Reading first = {r->field, r->node->first, r->config}, second = {r->field, r->node->last, r->config};
+    TRY(read_float(&first, &out[0]));
+    return read_float(&second, &out[1]);
+}
+
+static Status read_bool(const Reading *r, bool *out) {
+    if (r->node->kind == NODE_SCALAR && value_parse_bool(r->node->text, out)) return OK;
+    return mismatch(r, "true or false");
+}
+
+static Status read_budget(const Reading *r, ConfigBudget *out) {
+    if (r->node->kind == NODE_SCALAR && value_parse_budget(r->node->text, out)) return OK;
+    return mismatch(r, "an amount such as 36GiB or 90%");
+}
+
+static Status read_duration(const Reading *r, double *out) {
+    if (r->node->kind != NODE_SCALAR || !value_parse_duration(r->node->text, out)) {
+        return mismatch(r, "a duration such as 1h30m or 45s");
+    }
+    return check_range(r, *out);
+}
+
+static Status read_interval(const Reading *r, ConfigInterval *out) {
+    if (r->node->kind == NODE_SCALAR && value_parse_interval(r->node->text, out)) return OK;
+    return mismatch(r, "a duration such as 10m, or steps such as 500");
+}
+
+static Status read_choice(const Reading *r, int *out) {
+    const char *const *names = r->field->names;
+    if (r->node->kind == NODE_SCALAR) {
+        for (int i = 0; names[i] != NULL; i++) {
+            if (strcmp(names[i], r->node->text) != 0) continue;
+            *out = i;
+            return OK;
+        }
+    }
+    char wanted[128] = "one of";
+    for (int i = 0; names[i] != NULL; i++) {
+        size_t used = strlen(wanted);
+        snprintf(wanted + used, sizeof wanted - used, "%s %s", i == 0 ? "" : ",", names[i]);
+    }
+    const char *near = r->node->kind == NODE_SCALAR ? suggest(r->node->text, names) : NULL;
+    return PLACE_ERROR(r->node->place, "'%s' needs %s, not %s%s%s%s", r->field->path, wanted,
+                       shown_node(&r->config->arena, r->node), near ? "; did you mean '" : "", near ? near : "",
+                       near ? "'?" : "");
+}
+
+static Status read_choices(const Reading *r, ConfigChoices *out) {
+    if (r->node->kind != NODE_LIST || r->node->first == NULL) return mismatch(r, "a list such as [flash, math]");
+    *out = (ConfigChoices){0};
+    for (const YamlNode *item = r->node->first; item != NULL; item = item->next) {
+        Reading inner = {r->field, item, r->config};
+        int choice = 0;
+        TRY(read_choice(&inner, &choice));
+        for (int i = 0; i < out->count; i++) {
+            if (out->items[i] == choice) return PLACE_ERROR(item->place, "'%s' is named twice", item->text);
+        }
+        out->items[out->count++] = choice;
+    }
+    return OK;
+}
+
+static Status read_strings(const Reading *r, ConfigStrings *out) {
+    if (r->node->kind != NODE_LIST) return mismatch(r, "a list of texts");
+    out->count = 0;
+    out->items = arena_alloc(&r->config->arena, (node_count(r->node) + 1) * sizeof *out->items);
+    if (out->items == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    for (const YamlNode *item = r->node->first; item != NULL; item = item->next) {
+        Reading inner = {r->field, item, r->config};
+        TRY(read_string(&inner, &out->items[out->count++]));
+    }
+    return OK;
+}
+
+static Status read_enum(const Reading *r, void *out) {
+    int choice = 0;
+    TRY(read_choice(r, &choice));
+    memcpy(out, &choice, sizeof choice);
+    return OK;
+}
+
+Status field_read(const Field *field, const YamlNode *node, Config *config) {
+    Reading r = {field, node, config};
+    void *out = target(&r);
+    switch (field->type) {
+    case FIELD_STRING: return read_string(&r, out);
+    case FIELD_KEY: return read_key(&r);
+    case FIELD_INT:
+    case FIELD_INT_OR_AUTO: return read_int(&r, out);
+    case FIELD_U64: return read_u64(&r, out);
+    case FIELD_FLOAT: return read_float(&r, out);
+    case FIELD_FLOAT_PAIR: return read_pair(&r, out);
+    case FIELD_BOOL: return read_bool(&r, out);
+    case FIELD_BUDGET: return read_budget(&r, out);
+    case FIELD_DURATION: return read_duration(&r, out);
+    case FIELD_INTERVAL: return read_interval(&r, out);
+    case FIELD_ENUM: return read_enum(&r, out);
+    case FIELD_ENUM_LIST: return read_choices(&r, out);
+    case FIELD_STRING_LIST: return read_strings(&r, out);
+    case FIELD_SWEEP: *(const YamlNode **)out = node; return OK;
+    }
+    return OK;
+}

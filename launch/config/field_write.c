@@ -1,0 +1,111 @@
+#include "launch/config/field.h"
+#include "launch/config/value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const void *member(const Field *field, const Config *config) { return (const char *)config + field->offset; }
+
+bool field_is_unset(const Field *field, const Config *config) {
+    if (field->fallback != NULL) return false;
+    const void *value = member(field, config);
+    switch (field->type) {
+    case FIELD_INT: return *(const int64_t *)value == 0;
+    case FIELD_DURATION: return *(const double *)value == 0;
+    default: return *(const void *const *)value == NULL; /* strings and the sweep */
+    }
+}
+
+static const char *enum_name(const Field *field, const void *value) {
+    int choice;
+    memcpy(&choice, value, sizeof choice);
+    return field->names[choice];
+}
+
+static void write_int(int64_t value, bool or_auto, FILE *file) {
+    if (or_auto && value == CONFIG_AUTO) {
+        fputs("auto", file);
+    } else {
+        fprintf(file, "%lld", (long long)value);
+    }
+}
+
+static void write_pair(const double *pair, FILE *file) {
+    fputc('[', file);
+    value_write_float(pair[0], file);
+    fputs(", ", file);
+    value_write_float(pair[1], file);
+    fputc(']', file);
+}
+
+static void write_choices(const Field *field, const ConfigChoices *choices, FILE *file) {
+    fputc('[', file);
+    for (int i = 0; i < choices->count; i++) fprintf(file, "%s%s", i == 0 ? "" : ", ", field->names[choices->items[i]]);
+    fputc(']', file);
+}
+
+static void write_strings(const ConfigStrings *strings, FILE *file) {
+    fputc('[', file);
+    for (int i = 0; i < strings->count; i++) {
+        if (i > 0) fputs(", ", file);
+        value_write_string(strings->items[i], true, file);
+    }
+    fputc(']', file);
+}
+
+void node_write(const YamlNode *node, FILE *file) {
+    if (node->kind == NODE_SCALAR) {
+        if (node_is_null(node)) {
+            fputs("null", file);
+        } else {
+            value_write_string(node->text, false, file);
+        }
+        return;
+    }
+    fputc(node->kind == NODE_MAP ? '{' : '[', file);
+    for (const YamlNode *child = node->first; child != NULL; child = child->next) {
+        if (child != node->first) fputs(", ", file);
+        if (node->kind == NODE_MAP) {
+            value_write_string(child->key, false, file);
+            fputs(": ", file);
+        }
+        node_write(child, file);
+    }
+    fputc(node->kind == NODE_MAP ? '}' : ']', file);
+}
+
+void field_write(const Field *field, const Config *config, FILE *file) {
+    const void *value = member(field, config);
+    if (field_is_unset(field, config)) {
+        fputs("null", file);
+        return;
+    }
+    switch (field->type) {
+    case FIELD_STRING:
+    case FIELD_KEY: value_write_string(*(const char *const *)value, true, file); break;
+    case FIELD_INT:
+    case FIELD_INT_OR_AUTO: write_int(*(const int64_t *)value, field->type == FIELD_INT_OR_AUTO, file); break;
+    case FIELD_U64: fprintf(file, "%llu", (unsigned long long)*(const uint64_t *)value); break;
+    case FIELD_FLOAT: value_write_float(*(const double *)value, file); break;
+    case FIELD_FLOAT_PAIR: write_pair(value, file); break;
+    case FIELD_BOOL: fputs(*(const bool *)value ? "true" : "false", file); break;
+    case FIELD_BUDGET: value_write_budget(*(const ConfigBudget *)value, file); break;
+    case FIELD_DURATION: value_write_duration(*(const double *)value, file); break;
+    case FIELD_INTERVAL: value_write_interval(*(const ConfigInterval *)value, file); break;
+    case FIELD_ENUM: fputs(enum_name(field, value), file); break;
+    case FIELD_ENUM_LIST: write_choices(field, value, file); break;
+    case FIELD_STRING_LIST: write_strings(value, file); break;
+    case FIELD_SWEEP: node_write(*(const YamlNode *const *)value, file); break;
+    }
+}
+
+char *field_text(const Field *field, const Config *config) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return NULL;
+    field_write(field, config, file);
+    if (fclose(file) == 0) return text;
+    free(text);
+    return NULL;
+}

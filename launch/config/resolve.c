@@ -1,0 +1,80 @@
+#include "launch/config/resolve.h"
+
+#include "launch/config/diagnostic.h"
+#include "launch/config/interpolate.h"
+#include "launch/config/structure.h"
+#include "launch/config/yaml_reader.h"
+
+#include <string.h>
+
+static Status default_node(Arena *arena, const Field *field, const char *text, YamlNode **out) {
+    Source *source = arena_alloc(arena, sizeof *source);
+    if (source == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    const char *origin = arena_printf(arena, "default of %s", field->path);
+    if (origin == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    *source = (Source){origin, text, strlen(text)};
+    if (text[0] == '[') return yaml_read(arena, source, 0, out);
+    *out = node_scalar(arena, text, (Place){source, 1, 1, strlen(text)});
+    return *out == NULL ? ERROR(STATUS_FAILURE, "out of memory") : OK;
+}
+
+static Status put_default(YamlNode *root, Config *config, const Field *field, const char *text) {
+    if (text == NULL || node_find_path(root, field->path) != NULL) return OK;
+    YamlNode *node = NULL;
+    TRY(default_node(&config->arena, field, text, &node));
+    node->is_default = true;
+    return node_put(&config->arena, root, field->path, node);
+}
+
+static bool all_sizes_given(const YamlNode *root) {
+    for (size_t i = 0; i < PRESET_KEYS; i++) {
+        bool needed = strcmp(preset_keys[i], "model.vocab_size") != 0;
+        if (needed && node_find_path(root, preset_keys[i]) == NULL) return false;
+    }
+    return true;
+}
+
+/* Before the other defaults: the preset's sizes come first. */
+static Status put_preset(YamlNode *root, Config *config) {
+    const Field *field = schema_find("model.preset");
+    TRY(put_default(root, config, field, all_sizes_given(root) ? "none" : field->fallback));
+    YamlNode *node = node_find_path(root, field->path);
+    TRY(interpolate(&config->arena, root, node));
+    TRY(field_read(field, node, config));
+    const char *const *sizes = preset_sizes(config->model.preset);
+    if (sizes == NULL) return OK;
+    for (size_t i = 0; i < PRESET_KEYS; i++) {
+        TRY(put_default(root, config, schema_find(preset_keys[i]), sizes[i]));
+    }
+    return OK;
+}
+
+/* Keys of the user's own are skipped by name everywhere else; a sweep's keys become overrides. */
+static void drop_own_keys(YamlNode *sweep) {
+    for (YamlNode *child = sweep->first, *next; child != NULL; child = next) {
+        next = child->next;
+        if (sweep->kind == NODE_LIST) {
+            drop_own_keys(child);
+        } else if (sweep->kind == NODE_MAP && is_own_key(child->key)) {
+            node_remove(sweep, child->key);
+        }
+    }
+}
+
+static Status read_field(const YamlNode *root, Config *config, const Field *field) {
+    YamlNode *node = node_find_path(root, field->path);
+    if (node == NULL) return OK;
+    if (field->type == FIELD_SWEEP) {
+        drop_own_keys(node); /* and its texts are interpolated in its points */
+    } else {
+        TRY(interpolate(&config->arena, root, node));
+    }
+    return field_read(field, node, config);
+}
+
+Status resolve(YamlNode *root, Config *config) {
+    TRY(put_preset(root, config));
+    for (size_t i = 0; i < schema_count; i++) TRY(put_default(root, config, &schema[i], schema[i].fallback));
+    for (size_t i = 0; i < schema_count; i++) TRY(read_field(root, config, &schema[i]));
+    return resolve_check(root, config);
+}

@@ -1,0 +1,75 @@
+#include "launch/config/diagnostic.h"
+#include "launch/config/resolve.h"
+#include "launch/config/sweep_points.h"
+
+#include <string.h>
+
+/* Where the first of the keys was given by the user; otherwise where the config begins. */
+static Place place_of(const YamlNode *root, const char *first, const char *second) {
+    const char *const keys[] = {first, second};
+    for (size_t i = 0; i < 2; i++) {
+        const YamlNode *node = node_find_path(root, keys[i]);
+        if (node != NULL && !node->is_default) return node->place;
+    }
+    return root->place;
+}
+
+static Status check_required(const YamlNode *root, const Config *config) {
+    if (config->data.train == NULL) {
+        return PLACE_ERROR(place_of(root, "data.train", "data"),
+                           "'data.train' is missing; name a token file, ./prepare makes one from text");
+    }
+    const ConfigStop *stop = &config->training.stop;
+    if (stop->steps == 0 && stop->tokens == 0 && stop->time == 0) {
+        return PLACE_ERROR(place_of(root, "training.stop", "training"),
+                           "no stop rule; give 'training.stop' steps, tokens or time");
+    }
+    return OK;
+}
+
+static Status check_name(const YamlNode *root, const Config *config) {
+    Place place = place_of(root, "name", "name");
+    if (strchr(config->name, '/') != NULL) {
+        return PLACE_ERROR(place, "'name' must not hold a slash; 'output' is the run's directory");
+    }
+    return OK;
+}
+
+static Status check_model(const YamlNode *root, const Config *config) {
+    const ConfigModel *model = &config->model;
+    const int64_t sizes[] = {model->n_layer, model->n_head, model->n_embd, model->block_size};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (sizes[i] > 0) continue;
+        return PLACE_ERROR(place_of(root, "model.preset", "model"), "'%s' is needed where 'model.preset' is none",
+                           preset_keys[i]);
+    }
+    if (model->n_embd % model->n_head != 0) {
+        return PLACE_ERROR(place_of(root, "model.n_head", "model.n_embd"),
+                           "'model.n_embd' (%lld) must be a multiple of 'model.n_head' (%lld)",
+                           (long long)model->n_embd, (long long)model->n_head);
+    }
+    return OK;
+}
+
+static Status check_schedule(const YamlNode *root, const Config *config) {
+    const ConfigSchedule *schedule = &config->lr_scheduler;
+    if (schedule->min_lr > config->optimizer.lr) {
+        return PLACE_ERROR(place_of(root, "lr_scheduler.min_lr", "optimizer.lr"),
+                           "'lr_scheduler.min_lr' (%g) must be at most 'optimizer.lr' (%g)", schedule->min_lr,
+                           config->optimizer.lr);
+    }
+    if (schedule->warmup > schedule->decay) {
+        return PLACE_ERROR(place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
+                           "'lr_scheduler.warmup' (%lld) must be at most 'lr_scheduler.decay' (%lld)",
+                           (long long)schedule->warmup, (long long)schedule->decay);
+    }
+    return OK;
+}
+
+Status resolve_check(const YamlNode *root, const Config *config) {
+    TRY(check_name(root, config));
+    TRY(check_model(root, config));
+    TRY(check_schedule(root, config));
+    TRY(sweep_check(config));
+    return check_required(root, config);
+}

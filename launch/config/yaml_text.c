@@ -1,0 +1,114 @@
+#include "launch/config/yaml_text.h"
+
+#include "launch/config/diagnostic.h"
+#include "launch/config/yaml_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+size_t yaml_characters(const char *text, size_t bytes) {
+    size_t count = 0;
+    for (size_t i = 0; i < bytes; i++) count += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return count;
+}
+
+size_t yaml_bytes(const char *text, size_t characters) {
+    size_t bytes = 0;
+    for (; characters > 0 && text[bytes] != '\0'; characters--) {
+        bytes++;
+        while (((unsigned char)text[bytes] & 0xC0) == 0x80) bytes++;
+    }
+    return bytes;
+}
+
+/* The code point at text, and its length in bytes; 0 where the bytes are not UTF-8 (RFC 3629). */
+static size_t decode(const unsigned char *text, size_t bytes, uint32_t *out) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned char head = text[0];
+    size_t length = head < 0x80 ? 1 : head >> 5 == 6 ? 2 : head >> 4 == 14 ? 3 : head >> 3 == 30 ? 4 : 0;
+    if (length == 0 || length > bytes) return 0;
+    uint32_t point = length == 1 ? head : head & (0x7Fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xC0) != 0x80) return 0;
+        point = point << 6 | (text[i] & 0x3Fu);
+    }
+    if (point < least[length] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF)) return 0;
+    *out = point;
+    return length;
+}
+
+static bool is_refused(uint32_t point, bool before_line_feed) {
+    if (point == '\t' || point == '\n') return false;
+    if (point == '\r') return !before_line_feed;
+    return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 || point == 0xFEFF ||
+           point == 0xFFFE || point == 0xFFFF;
+}
+
+Status yaml_check_text(const Source *source) {
+    /* The line is not quoted below: it may hold anything. */
+    const Source bare = {.origin = source->origin};
+    Place place = {&bare, 1, 1, 1};
+    const unsigned char *text = (const unsigned char *)source->text;
+    for (size_t i = 0, length; i < source->bytes; i += length) {
+        uint32_t point;
+        length = decode(text + i, source->bytes - i, &point);
+        if (length == 0) return PLACE_ERROR(place, "not UTF-8 (byte 0x%02x); save the file as UTF-8", text[i]);
+        if (is_refused(point, text[i + 1] == '\n')) {
+            return PLACE_ERROR(place, "the character U+%04X is not allowed; remove it", point);
+        }
+        place.column++;
+        if (point == '\n') {
+            place.line++;
+            place.column = 1;
+        }
+    }
+    return OK;
+}
+
+static Status cannot_read(Place from, const char *path, const char *why) {
+    if (from.line == 0) return PLACE_ERROR(from, "cannot read this config: %s", why);
+    return PLACE_ERROR(from, "cannot read '%s': %s", path, why);
+}
+
+static Status read_all(int file, Arena *arena, const char *path, Place from, Source *source) {
+    struct stat facts;
+    if (fstat(file, &facts) != 0) return cannot_read(from, path, strerror(errno));
+    if (S_ISDIR(facts.st_mode)) return cannot_read(from, path, "it is a directory; name the YAML file in it");
+    if (!S_ISREG(facts.st_mode)) return cannot_read(from, path, "it is not a regular file");
+    if (facts.st_size > YAML_MAX_BYTES) return cannot_read(from, path, "it is over 1 MiB, too long for a config");
+    char *text = arena_alloc(arena, (size_t)facts.st_size + 1);
+    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    size_t bytes = 0;
+    while (bytes < (size_t)facts.st_size) {
+        ssize_t got = read(file, text + bytes, (size_t)facts.st_size - bytes);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return cannot_read(from, path, strerror(errno));
+        if (got == 0) break;
+        bytes += (size_t)got;
+    }
+    if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        text += 3;
+        bytes -= 3;
+    }
+    source->text = text;
+    source->bytes = bytes;
+    return OK;
+}
+
+Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out) {
+    Source *source = arena_alloc(arena, sizeof *source);
+    if (source == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    source->origin = arena_strdup(arena, path);
+    if (source->origin == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (from.source == NULL) from = (Place){.source = source};
+    /* Not to hang on a named pipe without a writer. */
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) return cannot_read(from, path, strerror(errno));
+    Status status = read_all(file, arena, path, from, source);
+    close(file);
+    TRY(status);
+    return yaml_read(arena, source, 0, out);
+}

@@ -1,0 +1,18 @@
+/* The text below the YAML: reading a file whole, and checking its characters. */
+#pragma once
+
+#include "launch/config/node.h"
+
+#include <stdint.h>
+
+/* The width of a place that goes on to the end of its line. */
+#define LINE_END ((size_t)1 << 30)
+
+/* Characters in the first `bytes` bytes of a UTF-8 text. */
+size_t yaml_characters(const char *text, size_t bytes);
+
+/* The bytes that the first `characters` characters take, at most the whole text. */
+size_t yaml_bytes(const char *text, size_t characters);
+
+/* UTF-8 without NUL, control characters, and line ends other than LF and CR LF; otherwise STATUS_CONFIG. */
+NODISCARD Status yaml_check_text(const Source *source);

@@ -1,0 +1,32 @@
+#include "launch/cpu_share.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What the launcher may use where one started this rank; otherwise what this process itself may use. */
+static void cores_allowed(cpu_set_t *cores) {
+    bool launched = getenv("OMPI_COMM_WORLD_RANK") != NULL;
+    if (launched && sched_getaffinity(getppid(), sizeof *cores, cores) == 0) return;
+    if (sched_getaffinity(0, sizeof *cores, cores) == 0) return;
+    CPU_ZERO(cores);
+    CPU_SET(0, cores);
+}
+
+int cpu_share_take(int threads, int local_rank, int local_size) {
+    cpu_set_t all, share;
+    cores_allowed(&all);
+    int count = CPU_COUNT(&all), index = 0;
+    int first = count * local_rank / local_size, end = count * (local_rank + 1) / local_size;
+    CPU_ZERO(&share);
+    for (size_t core = 0; core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET(core, &all)) continue;
+        if (index >= first && index < end) CPU_SET(core, &share);
+        index++;
+    }
+    if (first == end) share = all; /* more ranks than cores: let the system share them */
+    sched_setaffinity(0, sizeof share, &share);
+    int share_count = first == end ? 1 : end - first;
+    return threads > 0 ? threads : share_count;
+}

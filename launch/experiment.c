@@ -1,0 +1,246 @@
+#include "launch/experiment.h"
+
+#include "dist/gradient_reduce.h"
+#include "launch/cpu_share.h"
+#include "launch/placement.h"
+
+enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
+
+DType experiment_dtype(const Config *config) {
+    switch (config->training.dtype) {
+    case CONFIG_DTYPE_FLOAT64: return DTYPE_F64;
+    case CONFIG_DTYPE_BFLOAT16: return DTYPE_BF16;
+    case CONFIG_DTYPE_FLOAT16: return DTYPE_F16;
+    case CONFIG_DTYPE_FLOAT32:
+    case CONFIG_DTYPE_TF32: break;
+    }
+    return DTYPE_F32;
+}
+
+static Status device_open(Experiment *e) {
+    int threads = cpu_share_take((int)e->config->threads, world_local_rank(e->world), world_local_size(e->world));
+    bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA;
+    if (e->config->device == CONFIG_DEVICE_AUTO) wants_cuda = device_count_cuda() > 0;
+    if (wants_cuda) {
+        int index = world_local_rank(e->world), count = device_count_cuda();
+        return device_open_cuda(e->config->share_gpu && count > 0 ? index % count : index, &e->device);
+    }
+    return device_open_cpu(threads, &e->device);
+}
+
+/* Keys of the config that no code stands behind are refused, never passed over. */
+static Status keys_check(const Config *config) {
+    const char *key = config->attention.document_mask                  ? "attention.document_mask: true"
+                      : config->attention.pick == CONFIG_PICK_MEASURED ? "attention.pick: measured"
+                      : config->training.shard_optimizer               ? "training.shard_optimizer: true"
+                                                                       : NULL;
+    if (key == NULL) return OK;
+    return ERROR(STATUS_CONFIG, "%s is not supported by this version; leave it at its default", key);
+}
+
+Status experiment_open_device(Experiment *e) {
+    TRY(keys_check(e->config));
+    TRY(device_open(e));
+    DType dtype = experiment_dtype(e->config);
+    bool wide = dtype == DTYPE_F32 || dtype == DTYPE_F64;
+    if (e->device->target.kind == DEVICE_CPU && !wide) {
+        return ERROR(STATUS_CONFIG, "training.dtype %s needs a GPU; the CPU computes in float32 and float64",
+                     config_name("training.dtype", (int)e->config->training.dtype));
+    }
+    if (e->device->target.kind == DEVICE_CUDA && dtype == DTYPE_F64) {
+        return ERROR(STATUS_CONFIG, "training.dtype float64 is for gradient checks on the CPU; add device=cpu");
+    }
+    return OK;
+}
+
+static Status collectives_create(Experiment *e) {
+    bool shares = false;
+    if (e->device->target.kind == DEVICE_CPU || world_size(e->world) == 1) {
+        TRY(mpi_collectives_create(e->world, e->watchdog, &e->mpi));
+        e->collectives = mpi_collectives_table(e->mpi);
+        return OK;
+    }
+    TRY(placement_check(e, &shares));
+    if (shares)
+        TRY(staged_collectives_create(e->world, e->watchdog, &e->gpu));
+    else
+        TRY(nccl_collectives_create(e->world, e->watchdog, 60, &e->gpu));
+    e->collectives = gpu_collectives_table(e->gpu);
+    return OK;
+}
+
+Status experiment_connect(Experiment *e) {
+    WatchdogOptions watch = watchdog_defaults();
+    watch.hung_after = e->config->deadline;
+    TRY(watchdog_create(e->world, &watch, &e->watchdog));
+    TRY(collectives_create(e));
+    e->device->progress = e->collectives.progress;
+    e->device->progress_self = e->collectives.self;
+    return OK;
+}
+
+Status experiment_open_data(Experiment *e) {
+    Config *config = e->config;
+    TRY(token_file_open(config->data.train, &e->train_file));
+    if (config->model.vocab_size == CONFIG_AUTO) {
+        int64_t vocab = token_file_vocab(e->train_file);
+        config->model.vocab_size = vocab > 0 ? vocab : 50257; /* headerless files are GPT-2's by convention */
+    }
+    TRY(token_file_require_vocab(e->train_file, config->model.vocab_size));
+    e->T = config->model.block_size;
+    TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
+    if (config->data.val == NULL) return OK;
+    TRY(token_file_open(config->data.val, &e->val_file));
+    TRY(token_file_require_vocab(e->val_file, config->model.vocab_size));
+    return loader_init(e->val_file, config->seed, e->T, &e->val);
+}
+
+GptConfig experiment_gpt_config(const Config *config) {
+    const ConfigModel *m = &config->model;
+    int64_t pad = m->pad_vocab;
+    return (GptConfig){
+        .V = m->vocab_size,
+        .Vp = (m->vocab_size + pad - 1) / pad * pad,
+        .T = m->block_size,
+        .L = m->n_layer,
+        .NH = m->n_head,
+        .C = m->n_embd,
+        .bias = m->bias,
+        .dropout = m->dropout,
+    };
+}
+
+static void reduce(Program *p, void *self, const Parameters *parameters, Tensor *loss) {
+    gradient_reduce_record(p, self, parameters->grads, loss);
+}
+
+static TrainingOptions training_options(Experiment *e, int64_t B) {
+    const Config *config = e->config;
+    const ConfigOptimizer *o = &config->optimizer;
+    return (TrainingOptions){
+        .B = B,
+        .T = e->T,
+        .accumulation = config->training.gradient_accumulation_steps,
+        .ranks = world_size(e->world),
+        .attention = &e->attention,
+        .recompute = config->training.recompute == CONFIG_RECOMPUTE_BLOCK  ? RECOMPUTE_BLOCK
+                     : config->training.recompute == CONFIG_RECOMPUTE_GELU ? RECOMPUTE_GELU
+                                                                           : RECOMPUTE_NONE,
+        .logits_bytes = e->device->target.kind == DEVICE_CPU ? LOGITS_BYTES_CPU : LOGITS_BYTES_CUDA,
+        .adamw = {.beta1 = o->betas[0],
+                  .beta2 = o->betas[1],
+                  .eps = o->eps,
+                  .weight_decay = o->weight_decay,
+                  .clip = o->grad_clip},
+        .reduce = world_size(e->world) > 1 ? reduce : NULL,
+        .reduce_self = &e->collectives,
+    };
+}
+
+static void plan_forget(Experiment *e) {
+    training_destroy(&e->training);
+    gpt_destroy(&e->gpt);
+    parameters_destroy(&e->parameters);
+    store_destroy(&e->store);
+}
+
+/* Everything that depends on the batch size. It touches no memory of the device, so that trying sizes is cheap. */
+static Status plan_for(Experiment *e, int64_t B) {
+    plan_forget(e);
+    DType dtype = experiment_dtype(e->config);
+    GptConfig gpt = experiment_gpt_config(e->config);
+    TrainingOptions options = training_options(e, B);
+    TRY(store_create(&e->store));
+    TRY(parameters_create(e->store, dtype, true, &e->parameters));
+    TRY(gpt_create(&gpt, e->parameters, &e->gpt));
+    TRY(step_tensors_create(e->store, B, e->T, dtype, &e->step));
+    return training_create(e->gpt, e->parameters, &e->step, e->device->target, &options, &e->training);
+}
+
+size_t experiment_planned_bytes(const Experiment *e) { return store_bytes(e->store) + e->training->arena_bytes; }
+
+/* On the CPU the ranks of a host share its memory. */
+static Status budget_bytes(const Experiment *e, size_t *bytes) {
+    const ConfigBudget *budget = &e->config->memory_budget;
+    size_t free_bytes, total_bytes;
+    TRY(device_memory(e->device, &free_bytes, &total_bytes));
+    if (e->device->target.kind == DEVICE_CPU) total_bytes /= (size_t)world_local_size(e->world);
+    *bytes = budget->percent > 0 ? (size_t)((double)total_bytes * budget->percent / 100.0) : budget->bytes;
+    return OK;
+}
+
+/* The largest batch whose plan fits the budget: doubled until it does not, then bisected. */
+static Status batch_choose(Experiment *e, int64_t *out) {
+    enum { BATCH_MOST = 4096 };
+    size_t budget = 0;
+    TRY(budget_bytes(e, &budget));
+    TRY(plan_for(e, 1));
+    if (experiment_planned_bytes(e) > budget) {
+        return ERROR(STATUS_CONFIG, "memory_budget: %.2f GiB is below the smallest batch, which needs %.2f GiB",
+                     (double)budget / 0x1p30, (double)experiment_planned_bytes(e) / 0x1p30);
+    }
+    int64_t fits = 1, fails = 2;
+    for (; fails <= BATCH_MOST; fails *= 2) {
+        TRY(plan_for(e, fails));
+        if (experiment_planned_bytes(e) > budget) break;
+        fits = fails;
+    }
+    while (fails - fits > 1) {
+        int64_t middle = (fits + fails) / 2;
+        TRY(plan_for(e, middle));
+        *(experiment_planned_bytes(e) > budget ? &fails : &fits) = middle;
+    }
+    *out = fits;
+    return OK;
+}
+
+static Status attention_choose(Experiment *e, int64_t B) {
+    const ConfigChoices *backends = &e->config->attention.backends;
+    e->attention = (AttentionChoice){.count = backends->count};
+    for (int i = 0; i < backends->count; i++) {
+        e->attention.names[i] = config_name("attention.backends", backends->items[i]);
+    }
+    const ConfigModel *m = &e->config->model;
+    AttentionCall call =
+        attention_call_packed(experiment_dtype(e->config), B, e->T, m->n_head, m->n_embd / m->n_head, m->dropout, true);
+    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    const AttentionBackend *backend = NULL;
+    int n_verdicts;
+    TRY(attention_pick(&call, &e->device->target, &e->attention, verdicts, &n_verdicts, &backend));
+    e->attention_name = backend->name;
+    return OK;
+}
+
+Status experiment_plan(Experiment *e) {
+    int64_t B = e->config->data.batch_size;
+    TRY(attention_choose(e, B == CONFIG_AUTO ? 1 : B));
+    if (B == CONFIG_AUTO) {
+        Status chosen = batch_choose(e, &B);
+        TRY(world_agree(e->world, chosen));
+        TRY(world_min_i64(e->world, &B));
+        e->config->data.batch_size = B;
+    }
+    return plan_for(e, B);
+}
+
+Status experiment_allocate(Experiment *e) {
+    TRY(store_allocate(e->store, e->device));
+    TRY(training_bind(e->training, e->device));
+    return parameters_initialize(e->parameters, e->device, e->config->seed);
+}
+
+void experiment_destroy(Experiment *e) {
+    plan_forget(e);
+    token_file_destroy(&e->train_file);
+    token_file_destroy(&e->val_file);
+    device_close(&e->device);
+    gpu_collectives_destroy(&e->gpu);
+    mpi_collectives_destroy(&e->mpi);
+    watchdog_destroy(&e->watchdog);
+    config_destroy(&e->config);
+}
+
+int64_t experiment_tokens_per_step(const Experiment *e) {
+    const Config *c = e->config;
+    return world_size(e->world) * c->data.batch_size * c->training.gradient_accumulation_steps * e->T;
+}

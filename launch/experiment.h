@@ -1,0 +1,61 @@
+/* Experiment: a config made real, in the order in which a run comes to life: ranks, data, model and plan, memory.
+ * train, generate and bench build theirs from the same pieces. */
+#pragma once
+
+#include "data/loader.h"
+#include "dist/gpu_collectives.h"
+#include "dist/mpi_collectives.h"
+#include "launch/config/config.h"
+#include "nn/schedule.h"
+#include "nn/training.h"
+
+typedef struct Experiment {
+    Config *config;
+    World *world;
+    Watchdog *watchdog;
+    MpiCollectives *mpi; /* one of the two, by the device */
+    GpuCollectives *gpu;
+    Collectives collectives;
+    Device *device;
+    TokenFile *train_file, *val_file; /* val_file is NULL where there is none */
+    Loader train, val;
+    Store *store;
+    Parameters *parameters;
+    Gpt *gpt;
+    StepTensors step;
+    AttentionChoice attention;
+    const char *attention_name; /* of the backend that was picked */
+    Training *training;
+    int64_t T;
+    size_t base_bytes; /* resident in this process before the plan is allocated */
+} Experiment;
+
+/* Opens the device that the config asks for and this rank owns. Not collective. */
+NODISCARD Status experiment_open_device(Experiment *e);
+
+/* Starts the watchdog and what reduces gradients over ranks, for the device that is open. Collective. */
+NODISCARD Status experiment_connect(Experiment *e);
+
+/* Opens the token files, and settles model.vocab_size. Not collective. */
+NODISCARD Status experiment_open_data(Experiment *e);
+
+/* Declares the model, records and plans the programs; decides data.batch_size where it is auto. Touches no device.
+ * Collective where the batch size is auto: all ranks take the least. */
+NODISCARD Status experiment_plan(Experiment *e);
+
+/* Takes all memory, and initializes the weights from the seed. Not collective. */
+NODISCARD Status experiment_allocate(Experiment *e);
+
+void experiment_destroy(Experiment *e);
+
+/* Tokens of one optimizer step: ranks x batch_size x accumulation x T. */
+int64_t experiment_tokens_per_step(const Experiment *e);
+
+/* What the run keeps on the device: the plan's total. */
+size_t experiment_planned_bytes(const Experiment *e);
+
+/* The model that a config describes, its vocabulary padded. */
+GptConfig experiment_gpt_config(const Config *config);
+
+/* The dtype of a config's training.dtype. */
+DType experiment_dtype(const Config *config);

@@ -1,0 +1,120 @@
+/* generate: text from a trained run. */
+#include "launch/generator.h"
+#include "launch/options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Values {
+    const char *start;
+    int64_t num_samples, max_new_tokens, top_k, seed;
+    double temperature;
+} Values;
+
+static const Option options[] = {
+    {"start", OPTION_TEXT, offsetof(Values, start), "TEXT|FILE:path", "\n", .doc = "what the text begins with"},
+    {"num-samples", OPTION_INT, offsetof(Values, num_samples), "N", "1", 1, 1e6, .doc = "how many texts"},
+    {"max-new-tokens", OPTION_INT, offsetof(Values, max_new_tokens), "N", "200", 1, 1e9, .doc = "length of each"},
+    {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "X", "0.8", 0, 100,
+     .doc = "below 1 is safer, above 1 is bolder, 0 takes the likeliest token"},
+    {"top-k", OPTION_INT, offsetof(Values, top_k), "K", "200", 0, 1e9, .doc = "only the K likeliest tokens; 0: all"},
+    {"seed", OPTION_INT, offsetof(Values, seed), "N", "1337", .doc = "the same seed gives the same text"},
+};
+
+static const CommandLine command = {
+    .name = "generate",
+    .purpose = "Samples text from a run's newest checkpoint.",
+    .operands = "RUN",
+    .least = 1,
+    .most = 1,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+};
+
+/* The text of --start, from the command line or from a file; for free(). */
+static Status start_read(const char *start, char **text, size_t *bytes) {
+    if (strncmp(start, "FILE:", 5) != 0) {
+        *text = strdup(start);
+        *bytes = strlen(start);
+        return *text == NULL ? ERROR(STATUS_FAILURE, "out of memory for --start") : OK;
+    }
+    FILE *file = fopen(start + 5, "rb");
+    if (file == NULL) return ERROR(STATUS_DATA, "%s: cannot read: %s", start + 5, strerror(errno));
+    FILE *copy = open_memstream(text, bytes);
+    char part[4096];
+    for (size_t n = fread(part, 1, sizeof part, file); n > 0 && copy != NULL; n = fread(part, 1, sizeof part, file)) {
+        fwrite(part, 1, n, copy);
+    }
+    bool bad = ferror(file) != 0 || copy == NULL;
+    if (copy != NULL) bad = fclose(copy) != 0 || bad;
+    fclose(file);
+    return bad ? ERROR(STATUS_DATA, "%s: cannot read: is it a file?", start + 5) : OK;
+}
+
+static Status token_print(Generator *g, int32_t token) {
+    const uint8_t *bytes;
+    size_t length;
+    TRY(tokenizer_decode(generator_tokenizer(g), token, &bytes, &length));
+    fwrite(bytes, 1, length, stdout);
+    fflush(stdout);
+    return OK;
+}
+
+static Status sample(Generator *g, const Values *values, int64_t index, TokenBuffer *context, float *logits) {
+    Tokenizer *tokenizer = generator_tokenizer(g);
+    int64_t V = generator_vocab_size(g), known = tokenizer_vocab_size(tokenizer);
+    Sampling sampling = {values->temperature, values->top_k, (uint64_t)values->seed};
+    for (int64_t i = 0; i < values->max_new_tokens; i++) {
+        TRY(generator_logits(g, context->tokens, (int64_t)context->count, logits));
+        int32_t token =
+            sampling_draw(&sampling, (uint64_t)(index * values->max_new_tokens + i), logits, V < known ? V : known);
+        TRY(token_print(g, token));
+        if (token == tokenizer_end_of_text(tokenizer)) break;
+        TRY(token_buffer_append(context, &token, 1));
+    }
+    fputs("\n", stdout);
+    return OK;
+}
+
+static Status samples(Generator *g, const Values *values, TokenBuffer *context, const char *text, size_t bytes) {
+    float *logits = malloc((size_t)generator_vocab_size(g) * sizeof *logits);
+    if (logits == NULL) return ERROR(STATUS_FAILURE, "out of memory for logits");
+    Status status = tokenizer_encode(generator_tokenizer(g), text, bytes, context);
+    int32_t nothing = tokenizer_end_of_text(generator_tokenizer(g));
+    if (!failed(status) && context->count == 0) status = token_buffer_append(context, &nothing, 1);
+    size_t prompt = context->count;
+    for (int64_t i = 0; i < values->num_samples && !failed(status); i++) {
+        if (i > 0) fputs("---------------\n", stdout);
+        context->count = prompt;
+        fwrite(text, 1, bytes, stdout);
+        status = sample(g, values, i, context, logits);
+    }
+    free(logits);
+    return status;
+}
+
+static Status generate(const char *run, const Values *values) {
+    Generator *generator = NULL;
+    TokenBuffer context = {0};
+    char *text = NULL;
+    size_t bytes = 0;
+    Status status = start_read(values->start, &text, &bytes);
+    if (!failed(status)) status = generator_create(run, &generator);
+    if (!failed(status)) status = samples(generator, values, &context, text, bytes);
+    generator_destroy(&generator);
+    token_buffer_free(&context);
+    free(text);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    Values values = {0};
+    Arguments arguments;
+    Status status = options_parse(&command, argc, argv, &values, &arguments);
+    if (!failed(status) && !options_answer(&command, &arguments, stdout)) {
+        status = generate(arguments.operands[0], &values);
+    }
+    arguments_destroy(&arguments);
+    return status_report("generate", status);
+}

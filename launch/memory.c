@@ -1,0 +1,76 @@
+#include "launch/memory.h"
+
+#include "launch/state.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+/* Mapped token files are the page cache's, not ours: only anonymous and shared pages count. */
+size_t memory_resident(void) {
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    unsigned long long kib = 0, sum = 0;
+    if (file == NULL) return 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "RssAnon: %llu", &kib) == 1 || sscanf(line, "RssShmem: %llu", &kib) == 1) sum += kib;
+    }
+    fclose(file);
+    return (size_t)sum * 1024;
+}
+
+/* A kind's bytes: what the store keeps of it, and what the arena holds of it at its fullest moment. */
+static size_t kind_bytes(const Experiment *e, BufferKind kind) {
+    return store_kind_bytes(e->store, kind) + training_largest_plan(e->training)->by_kind[kind];
+}
+
+static size_t packing_bytes(const Experiment *e) {
+    const Plan *plan = training_largest_plan(e->training);
+    return plan->bytes - plan->live_bytes;
+}
+
+static double mebibytes(size_t bytes) { return (double)bytes / 0x1p20; }
+
+void memory_print(const Experiment *e, FILE *file) {
+    const Config *c = e->config;
+    fprintf(file, "%-24s %12s\n", "memory", "MiB");
+    for (int kind = 0; kind < BUFFER_KINDS; kind++) {
+        size_t bytes = kind_bytes(e, (BufferKind)kind);
+        if (bytes > 0) fprintf(file, "%-24s %12.1f\n", buffer_kind_name((BufferKind)kind), mebibytes(bytes));
+    }
+    fprintf(file, "%-24s %12.1f\n", "packing", mebibytes(packing_bytes(e)));
+    fprintf(file, "%-24s %12.1f\n", "planned", mebibytes(experiment_planned_bytes(e)));
+    fprintf(file, "%-24s %12.1f   (host memory of rank 0, to save from)\n", "checkpoint", mebibytes(saver_bytes(e)));
+    fprintf(file, "%-24s %12.1f   (this process without the plan)\n", "base", mebibytes(memory_resident()));
+    fprintf(
+        file,
+        "attention %s | %lld parameters | %d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step\n",
+        e->attention_name, (long long)parameters_count(e->parameters), world_size(e->world),
+        (long long)c->data.batch_size, (long long)c->training.gradient_accumulation_steps, (long long)e->T,
+        (long long)experiment_tokens_per_step(e));
+}
+
+static json_t *kinds_json(const Experiment *e) {
+    json_t *kinds = json_object();
+    for (int kind = 0; kind < BUFFER_KINDS; kind++) {
+        size_t bytes = kind_bytes(e, (BufferKind)kind);
+        json_object_set_new(kinds, buffer_kind_name((BufferKind)kind), json_integer((json_int_t)bytes));
+    }
+    json_object_set_new(kinds, "packing", json_integer((json_int_t)packing_bytes(e)));
+    return kinds;
+}
+
+Status memory_write(const Experiment *e, const char *path) {
+    json_t *plan = json_object();
+    json_object_set_new(plan, "planned_bytes", json_integer((json_int_t)experiment_planned_bytes(e)));
+    json_object_set_new(plan, "checkpoint_bytes", json_integer((json_int_t)saver_bytes(e)));
+    json_object_set_new(plan, "by_kind", kinds_json(e));
+    json_object_set_new(plan, "attention", json_string(e->attention_name));
+    json_object_set_new(plan, "parameters", json_integer(parameters_count(e->parameters)));
+    json_object_set_new(plan, "batch_size", json_integer(e->config->data.batch_size));
+    json_object_set_new(plan, "world_size", json_integer(world_size(e->world)));
+    json_object_set_new(plan, "tokens_per_step", json_integer(experiment_tokens_per_step(e)));
+    int failure = json_dump_file(plan, path, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(plan);
+    return failure == 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
+}

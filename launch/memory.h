@@ -1,0 +1,15 @@
+/* The memory of a run by kind, known before it starts: what --plan prints and plan.json holds. */
+#pragma once
+
+#include "launch/experiment.h"
+
+#include <stdio.h>
+
+/* The table for people: kinds, their sum, the process's base, tokens a step. */
+void memory_print(const Experiment *e, FILE *file);
+
+/* The same as plan.json; whole or not at all. Errors: STATUS_FAILURE. */
+NODISCARD Status memory_write(const Experiment *e, const char *path);
+
+/* Bytes that this process itself has taken and touched: before anything is allocated, the base beside the plan. */
+size_t memory_resident(void);

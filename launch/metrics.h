@@ -1,0 +1,52 @@
+/* What a run says of itself: metrics.jsonl and metrics.csv, one line a log step or evaluation; train.log; the console's
+ * line and progress bar; summary.json. Rank 0 alone has one; the others pass NULL, and nothing is written. */
+#pragma once
+
+#include "core/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One record; NaN means that a value does not apply to it. Keys as in the house's contract. */
+typedef struct Metric {
+    int64_t step, tokens;
+    double train_s, wall_s;
+    double train_loss, val_loss;
+    double lr, grad_norm, step_ms, tok_per_s, mfu;
+    size_t mem_bytes;
+} Metric;
+
+typedef struct Summary {
+    const char *status; /* done, stopped, failed */
+    double best_val_loss;
+    int64_t best_step, steps, tokens;
+    double train_s;
+    const char *attention;
+    int64_t batch_size;
+    int world_size;
+    const char *device;
+    size_t peak_bytes, planned_bytes;
+} Summary;
+
+typedef struct Metrics Metrics;
+
+/* Opens the files of the run directory to append. Records of steps after `resumed_step` are dropped: they come again,
+ * the same. */
+NODISCARD Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out);
+void metrics_close(Metrics **metrics);
+
+/* Appends a record to both files, at once on disk as far as the system's buffers go. */
+NODISCARD Status metrics_write(Metrics *metrics, const Metric *metric);
+
+/* A line for people: to stdout and train.log. */
+void metrics_say(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* `step 120/600 | loss 3.2817 | ...`; `last` 0 where the run's end in steps is not known. */
+void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last);
+
+/* On a terminal: how far the run is, in place, `done` in [0, 1]. */
+void metrics_progress(Metrics *metrics, double done, const Metric *metric);
+
+/* Writes summary.json, whole or not at all. */
+NODISCARD Status summary_write(const char *directory, const Summary *summary);

@@ -1,0 +1,155 @@
+/* prepare: text to token files, for ./train. */
+#include "core/clock.h"
+#include "data/corpus.h"
+#include "data/directory.h"
+#include "data/token_writer.h"
+#include "data/tokenizer.h"
+#include "launch/options.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct Values {
+    const char *out, *tokenizer;
+    double val_fraction;
+    int format; /* into formats[] */
+} Values;
+
+static const struct {
+    const char *suffix;
+    TokenFormat format;
+} formats[] = {{"h5", TOKENS_HDF5}, {"bin", TOKENS_NANOGPT}};
+
+static const Option options[] = {
+    {"out", OPTION_TEXT, offsetof(Values, out), "DIR", .required = true, .doc = "where train and val go"},
+    {"tokenizer", OPTION_TEXT, offsetof(Values, tokenizer), "byte|gpt2|FILE", "byte",
+     .doc = "FILE: encoder.json, vocab.json, a rank file, or their directory"},
+    {"val-fraction", OPTION_NUMBER, offsetof(Values, val_fraction), "0.1", "0.1", .low = 0, .high = 0.9,
+     .doc = "the last part of the text, for validation; 0: none"},
+    {"format", OPTION_CHOICE, offsetof(Values, format), "h5|bin", "h5", .doc = "bin: headerless uint16, as nanoGPT's"},
+};
+
+static void print_notes(FILE *file) {
+    fputs(
+        "INPUT is a text file, or - for the standard input. Files are read one after the other, with an end of text\n"
+        "between them. The split is at the start of a line. Memory does not grow with the text. A file that is there\n"
+        "and is no token file of the format is never replaced.\n",
+        file);
+}
+
+static const CommandLine program = {.name = "prepare",
+                                    .purpose = "Makes token files of text.",
+                                    .operands = "INPUT...",
+                                    .least = 1,
+                                    .most = -1,
+                                    .options = options,
+                                    .option_count = sizeof options / sizeof options[0],
+                                    .more = print_notes};
+
+typedef struct Output {
+    char path[PATH_MAX];
+    TokenWriter *writer; /* NULL: this split is not wanted */
+} Output;
+
+typedef struct Preparation {
+    const Values *values;
+    Tokenizer *tokenizer;
+    Corpus *corpus;
+    int64_t cut; /* training text before it, validation text after it */
+    Output train, val;
+    double start; /* seconds */
+    bool is_terminal;
+} Preparation;
+
+static Status output_open(Preparation *p, const char *split, Output *output) {
+    int format = p->values->format;
+    snprintf(output->path, PATH_MAX, "%s/%s.%s", p->values->out, split, formats[format].suffix);
+    return token_writer_create(output->path, formats[format].format, p->tokenizer, &output->writer);
+}
+
+/* An older val file beside a new train file would be of another text. */
+static Status no_old_val(Preparation *p) {
+    struct stat info;
+    char *path = p->val.path;
+    snprintf(path, PATH_MAX, "%s/val.%s", p->values->out, formats[p->values->format].suffix);
+    if (lstat(path, &info) != 0) return OK;
+    return ERROR(STATUS_DATA, "%s: is there, but would not belong to the new train file; remove it first", path);
+}
+
+static Status outputs_open(Preparation *p) {
+    TRY(output_open(p, "train", &p->train));
+    if (p->cut == corpus_bytes(p->corpus)) return no_old_val(p);
+    return output_open(p, "val", &p->val);
+}
+
+static void show_progress(void *context, int64_t done) {
+    const Preparation *p = context;
+    double total = (double)corpus_bytes(p->corpus), seconds = clock_seconds() - p->start;
+    if (!p->is_terminal) return;
+    fprintf(stderr, "\r%5.1f%% of %.1f MB, %.1f MB/s ", 100 * (double)done / total, total * 1e-6,
+            (double)done * 1e-6 / seconds);
+}
+
+static Status outputs_write(Preparation *p) {
+    int64_t bytes = corpus_bytes(p->corpus);
+    TRY(corpus_encode(p->corpus, 0, p->cut, p->tokenizer, p->train.writer, show_progress, p));
+    if (p->val.writer == NULL) return token_writer_finish(p->train.writer);
+    TRY(corpus_encode(p->corpus, p->cut, bytes, p->tokenizer, p->val.writer, show_progress, p));
+    TRY(token_writer_finish(p->train.writer));
+    return token_writer_finish(p->val.writer);
+}
+
+static Status outputs_publish(Preparation *p) {
+    TRY(token_writer_publish(p->train.writer));
+    return p->val.writer == NULL ? OK : token_writer_publish(p->val.writer);
+}
+
+static void report(const Preparation *p) {
+    int64_t train = token_writer_count(p->train.writer);
+    int64_t val = p->val.writer == NULL ? 0 : token_writer_count(p->val.writer);
+    double seconds = clock_seconds() - p->start, megabytes = (double)corpus_bytes(p->corpus) * 1e-6;
+    if (p->is_terminal) fputs("\r\033[K", stderr);
+    printf("%lld train and %lld val tokens (%s) of %.1f MB in %.2f s, %.1f MB/s, %.2f M tokens/s; in the config: "
+           "data: {train: %s%s%s}, model: {vocab_size: %lld}\n",
+           (long long)train, (long long)val, tokenizer_name(p->tokenizer), megabytes, seconds, megabytes / seconds,
+           (double)(train + val) * 1e-6 / seconds, p->train.path, val > 0 ? ", val: " : "", val > 0 ? p->val.path : "",
+           (long long)tokenizer_vocab_size(p->tokenizer));
+}
+
+static Status run(Preparation *p, const Arguments *arguments) {
+    TRY(tokenizer_open(p->values->tokenizer, &p->tokenizer));
+    TRY(corpus_open(arguments->operands, arguments->operand_count, p->values->out, &p->corpus));
+    TRY(corpus_split(p->corpus, p->values->val_fraction, &p->cut));
+    TRY(outputs_open(p));
+    TRY(outputs_write(p));
+    TRY(outputs_publish(p));
+    report(p);
+    return OK;
+}
+
+static Status prepare(const Values *values, const Arguments *arguments) {
+    size_t made;
+    Preparation p = {.values = values, .start = clock_seconds(), .is_terminal = isatty(STDERR_FILENO)};
+    TRY(directory_create(values->out, &made));
+    Status status = run(&p, arguments);
+    if (failed(status) && p.is_terminal) fputs("\r\033[K", stderr);
+    token_writer_destroy(&p.train.writer);
+    token_writer_destroy(&p.val.writer);
+    corpus_destroy(&p.corpus);
+    tokenizer_destroy(&p.tokenizer);
+    if (failed(status)) directory_undo(values->out, made);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    Values values = {0};
+    Arguments arguments;
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes becomes a write error */
+    Status status = options_parse(&program, argc, argv, &values, &arguments);
+    if (!failed(status) && !options_answer(&program, &arguments, stdout)) status = prepare(&values, &arguments);
+    arguments_destroy(&arguments);
+    return failed(status) ? status_report(program.name, status) : 0;
+}

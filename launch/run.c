@@ -1,0 +1,310 @@
+#include "launch/run.h"
+
+#include "core/clock.h"
+#include "launch/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double training_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
+
+static size_t memory_used(const Run *run) {
+    bool on_cpu = run->e.device->target.kind == DEVICE_CPU;
+    return on_cpu ? memory_resident() : run->e.device->allocated_bytes;
+}
+
+/* Puts global samples first, first + 1, ... into the step's tensors. */
+static Status batch_upload(Run *run, Status filled) {
+    TRY(filled);
+    TRY(device_upload(run->e.device, run->e.step.tokens, run->tokens));
+    return device_upload(run->e.device, run->e.step.targets, run->targets);
+}
+
+static Status state_upload(Run *run, int64_t first_sample) {
+    const Config *c = run->e.config;
+    Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup, c->lr_scheduler.decay};
+    StepState state = {
+        .seed = c->seed,
+        .step = (uint64_t)run->progress.step,
+        .first_sample = first_sample,
+        .adam_step = run->progress.step + 1,
+        .lr = (float)schedule_lr(&schedule, run->progress.step),
+        .loss_scale = 1,
+    };
+    return device_upload(run->e.device, run->e.step.step, &state);
+}
+
+static Status micro_batch(Run *run, int64_t index) {
+    Experiment *e = &run->e;
+    int64_t B = e->config->data.batch_size, M = e->config->training.gradient_accumulation_steps;
+    int64_t R = world_size(e->world), in_step = (index * R + world_rank(e->world)) * B;
+    int64_t first = run->progress.step * M * R * B + in_step;
+    TRY(batch_upload(run, loader_fill(&e->train, first, B, run->tokens, run->targets)));
+    TRY(state_upload(run, in_step));
+    return device_replay(e->device, e->training->programs[training_micro_batch(index, M)]);
+}
+
+static double scalar_of(const void *data, DType dtype) {
+    return dtype == DTYPE_F64 ? *(const double *)data : (double)*(const float *)data;
+}
+
+static Status scalar_read(Run *run, const Tensor *t, double *out) {
+    double data = 0;
+    TRY(device_download(run->e.device, &data, t));
+    *out = scalar_of(&data, t->dtype);
+    return OK;
+}
+
+/* AdamW has left the weights alone where the norm is not finite: see core/ops/adamw.h. */
+static Status finite_check(Run *run) {
+    if (isfinite(run->loss) && isfinite(run->norm)) return OK;
+    const char *name = NULL;
+    TRY(parameters_find_nonfinite(run->e.parameters, run->e.device, &name));
+    return ERROR(STATUS_FAILURE,
+                 "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of this step was kept "
+                 "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
+                 (long long)run->progress.step, run->loss, run->norm, name == NULL ? "the loss" : name);
+}
+
+/* Loss and norm of the step last replayed start on their way to the host; a GPU goes on meanwhile. */
+static Status results_start(Run *run) {
+    run->results_step = run->progress.step;
+    TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.step.loss));
+    return device_fetch_start(run->e.device, &run->norm_fetch, run->e.step.norm);
+}
+
+/* Waits for them, where there are any on their way. */
+static Status results_finish(Run *run) {
+    double loss = 0, norm = 0;
+    if (run->results_step < 0) return OK;
+    run->loss_step = run->results_step;
+    run->results_step = -1;
+    TRY(device_fetch_finish(run->e.device, &run->loss_fetch, &loss));
+    TRY(device_fetch_finish(run->e.device, &run->norm_fetch, &norm));
+    run->loss = scalar_of(&loss, run->e.step.loss->dtype);
+    run->norm = scalar_of(&norm, run->e.step.norm->dtype);
+    return OK;
+}
+
+/* On a GPU the results of a step are read while the next one runs, so that it never waits for the host; AdamW itself
+ * has seen to it that a bad step changes nothing. */
+Status run_step(Run *run) {
+    watchdog_step(run->e.watchdog, run->progress.step);
+    for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) TRY(micro_batch(run, i));
+    TRY(results_finish(run));
+    TRY(results_start(run));
+    if (run->e.device->target.kind == DEVICE_CPU) TRY(results_finish(run));
+    run->progress.step++;
+    run->progress.tokens += experiment_tokens_per_step(&run->e);
+    run->progress.train_s = training_seconds(run);
+    return OK;
+}
+
+Status run_evaluate(Run *run, double *loss) {
+    Experiment *e = &run->e;
+    int64_t B = e->config->data.batch_size, n = e->config->evaluation.batches, R = world_size(e->world);
+    int64_t most = e->val.order.windows / (R * B); /* more would come twice */
+    if (n > most) n = most > 0 ? most : 1;
+    double sums[2] = {0, (double)n};
+    for (int64_t i = 0; i < n; i++) {
+        int64_t first = (i * R + world_rank(e->world)) * B;
+        TRY(batch_upload(run, loader_fill_evaluation(&e->val, first, B, n * R * B, run->tokens, run->targets)));
+        TRY(state_upload(run, 0));
+        TRY(device_replay(e->device, e->training->evaluation));
+        double mean = 0;
+        TRY(scalar_read(run, e->step.loss, &mean));
+        sums[0] += mean;
+    }
+    TRY(world_sum_f64(e->world, sums, 2));
+    *loss = sums[0] / sums[1];
+    return OK;
+}
+
+static Metric metric_now(const Run *run) {
+    return (Metric){.step = run->progress.step,
+                    .tokens = run->progress.tokens,
+                    .train_s = run->progress.train_s,
+                    .wall_s = clock_seconds() - run->born,
+                    .train_loss = NAN,
+                    .val_loss = NAN,
+                    .lr = NAN,
+                    .grad_norm = NAN,
+                    .step_ms = NAN,
+                    .tok_per_s = NAN,
+                    .mfu = NAN,
+                    .mem_bytes = memory_used(run)};
+}
+
+static Status evaluate_and_log(Run *run) {
+    if (run->e.val_file == NULL) return OK;
+    TRY(results_finish(run)); /* evaluation uses the same tensors */
+    double loss;
+    TRY(run_evaluate(run, &loss));
+    Progress *progress = &run->progress;
+    progress->train_s = training_seconds(run);
+    if (isfinite(loss) && (progress->best_step < 0 || loss < progress->best_val_loss)) {
+        progress->best_val_loss = loss;
+        progress->best_step = progress->step;
+    }
+    progress->evaluated_step = progress->step;
+    progress->val_loss = loss;
+    Metric metric = metric_now(run);
+    metric.val_loss = loss;
+    metrics_say(run->metrics, "step %lld | validation loss %.4f", (long long)progress->step, loss);
+    return metrics_write(run->metrics, &metric);
+}
+
+static Metric step_metric(Run *run) {
+    Metric metric = metric_now(run);
+    const ConfigSchedule *s = &run->e.config->lr_scheduler;
+    Schedule schedule = {run->e.config->optimizer.lr, s->min_lr, s->warmup, s->decay};
+    double now = clock_seconds(), steps = (double)(run->progress.step - run->logged_step);
+    double seconds = (now - run->logged_at) / (steps > 0 ? steps : 1);
+    double peak = run->e.device->peak_flops * world_size(run->e.world);
+    metric.train_loss = run->loss;
+    metric.grad_norm = run->norm;
+    metric.lr = schedule_lr(&schedule, run->progress.step - 1);
+    metric.step_ms = 1e3 * seconds;
+    metric.tok_per_s = (double)experiment_tokens_per_step(&run->e) / seconds;
+    if (peak > 0) metric.mfu = metric.tok_per_s * gpt_flops_per_token(run->e.gpt, run->e.parameters) / peak;
+    return metric;
+}
+
+/* The share of the run that is done, by the stop rule that is nearest to its end. */
+static double share_done(const Run *run) {
+    const ConfigStop *stop = &run->e.config->training.stop;
+    double done = 0;
+    if (stop->steps > 0) done = fmax(done, (double)run->progress.step / (double)stop->steps);
+    if (stop->tokens > 0) done = fmax(done, (double)run->progress.tokens / (double)stop->tokens);
+    if (stop->time > 0) done = fmax(done, run->progress.train_s / stop->time);
+    return fmin(done, 1);
+}
+
+static Status log_step(Run *run) {
+    if (run->progress.step % run->e.config->logging.interval == 0) TRY(results_finish(run));
+    Metric metric = step_metric(run);
+    if (run->progress.step % run->e.config->logging.interval != 0) {
+        metrics_progress(run->metrics, share_done(run), &metric);
+        return OK;
+    }
+    metrics_say_step(run->metrics, &metric, run->e.config->training.stop.steps);
+    run->logged_at = clock_seconds();
+    run->logged_step = run->progress.step;
+    return metrics_write(run->metrics, &metric);
+}
+
+/* For a failure that this rank alone may have, in the middle of collective work: where there are other ranks, they are
+ * taken down with it, since they wait for what will not come. */
+static Status alone(Run *run, Status status) {
+    if (failed(status) && world_size(run->e.world) > 1) world_abort(run->e.world, status);
+    return status;
+}
+
+/* Only rank 0 saves: after an update all ranks hold the same. The others wait for it in the next reduction. */
+static Status save(Run *run) {
+    run->saved_at = run->progress.train_s;
+    run->saved_step = run->progress.step;
+    if (run->saver == NULL) return OK;
+    watchdog_allow(run->e.watchdog, 600, "saving a checkpoint");
+    Status status = saver_start(run->saver, &run->progress);
+    watchdog_progress(run->e.watchdog, "training");
+    return status;
+}
+
+static bool save_is_due(const Run *run) {
+    const ConfigInterval *interval = &run->e.config->checkpoint.interval;
+    if (interval->seconds > 0) return run->progress.train_s - run->saved_at >= interval->seconds;
+    return interval->steps > 0 && run->progress.step - run->saved_step >= interval->steps;
+}
+
+/* What all ranks do next: the greatest of their wishes. Time is rank 0's, so that all stop at one step. */
+static Status agreed_request(Run *run, StopRequest *out) {
+    StopRequest mine = signals_request();
+    if (world_rank(run->e.world) == 0 && mine == STOP_NONE && share_done(run) >= 1) mine = STOP_BUDGET;
+    int64_t greatest = (int64_t)mine;
+    TRY(world_max_i64(run->e.world, &greatest));
+    *out = (StopRequest)greatest;
+    return OK;
+}
+
+static Status train_steps(Run *run, StopRequest *request) {
+    const Config *c = run->e.config;
+    TRY(agreed_request(run, request));
+    while (*request == STOP_NONE) {
+        TRY(alone(run, run_step(run)));
+        TRY(alone(run, log_step(run)));
+        TRY(finite_check(run));
+        if (c->evaluation.interval > 0 && run->progress.step % c->evaluation.interval == 0) {
+            TRY(alone(run, evaluate_and_log(run)));
+        }
+        if (save_is_due(run)) {
+            TRY(alone(run, results_finish(run)));
+            TRY(finite_check(run)); /* nothing bad is saved */
+            TRY(alone(run, save(run)));
+        }
+        TRY(agreed_request(run, request));
+    }
+    return OK;
+}
+
+static Status stop_now(Run *run) {
+    TRY(saver_finish(run->saver));
+    return ERROR(
+        STATUS_FAILURE,
+        "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same command goes on from it",
+        strsignal(signals_number() == 0 ? 15 : signals_number()), (long long)run->progress.step,
+        (long long)run->saved_step);
+}
+
+static Status finish(Run *run, StopRequest request) {
+    TRY(alone(run, results_finish(run)));
+    TRY(finite_check(run));
+    bool evaluates = request == STOP_BUDGET && run->progress.evaluated_step != run->progress.step;
+    if (evaluates) TRY(alone(run, evaluate_and_log(run)));
+    if (evaluates || run->progress.step != run->saved_step) TRY(alone(run, save(run)));
+    TRY(alone(run, saver_finish(run->saver)));
+    if (request == STOP_SAVE) {
+        return ERROR(STATUS_STOPPED, "stopped early at step %lld with a checkpoint; the same command goes on from it",
+                     (long long)run->progress.step);
+    }
+    return OK;
+}
+
+Status run_train(Run *run) {
+    StopRequest request;
+    run->started = run->logged_at = clock_seconds();
+    run->logged_step = run->progress.step;
+    run->results_step = -1;
+    TRY(train_steps(run, &request));
+    return request == STOP_NOW ? stop_now(run) : finish(run, request);
+}
+
+Status run_summarize(Run *run, const char *status) {
+    if (world_rank(run->e.world) != 0) return OK;
+    const Progress *progress = &run->progress;
+    Summary summary = {
+        .status = status,
+        .best_val_loss = progress->best_step < 0 ? NAN : progress->best_val_loss,
+        .best_step = progress->best_step,
+        .steps = progress->step,
+        .tokens = progress->tokens,
+        .train_s = progress->train_s,
+        .attention = run->e.attention_name,
+        .batch_size = run->e.config->data.batch_size,
+        .world_size = world_size(run->e.world),
+        .device = run->e.device->name,
+        .peak_bytes = memory_used(run),
+        .planned_bytes = experiment_planned_bytes(&run->e),
+    };
+    return summary_write(run->directory, &summary);
+}
+
+void run_close(Run *run) {
+    saver_destroy(&run->saver);
+    metrics_close(&run->metrics);
+    run_lock_release(&run->lock);
+    free(run->tokens);
+    free(run->targets);
+    experiment_destroy(&run->e);
+}

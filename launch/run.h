@@ -1,0 +1,53 @@
+/* Run: an experiment on its way through training: steps, evaluations, checkpoints, and what it says of itself. */
+#pragma once
+
+#include "launch/experiment.h"
+#include "launch/metrics.h"
+#include "launch/run_lock.h"
+#include "launch/signals.h"
+#include "launch/state.h"
+
+#include <stdbool.h>
+
+typedef struct Run {
+    Experiment e;
+    const char *directory; /* the config's `output` */
+    size_t directory_made; /* for directory_undo */
+    RunLock *lock;         /* rank 0 only, as are metrics and saver */
+    Metrics *metrics;
+    Saver *saver;
+    Progress progress; /* what a checkpoint carries */
+    double loss, norm; /* of step loss_step */
+    int64_t loss_step;
+    Fetch loss_fetch, norm_fetch; /* on their way from step results_step, unless that is -1 */
+    int64_t results_step;
+    double resumed_s;     /* progress.train_s when this process took over */
+    double started, born; /* clock_seconds of its first step, of the process */
+    double saved_at;      /* training seconds and step of the last checkpoint */
+    int64_t saved_step;
+    double logged_at; /* clock and step of the last log line */
+    int64_t logged_step;
+    int32_t *tokens, *targets; /* a batch on the host */
+} Run;
+
+/* Takes over, for every `auto`, what the config.yaml of an existing run has frozen. Not collective. */
+NODISCARD Status run_adopt(Config *config);
+
+/* Creates the run directory or takes an existing run's, locks it, writes config.yaml and plan.json, opens the logs and
+ * loads the newest good checkpoint. `resume` is auto, none or a checkpoint's path. Collective.
+ * Errors: STATUS_CONFIG where the directory is not this run's, STATUS_DATA for a bad checkpoint. */
+NODISCARD Status run_open(Run *run, const char *resume);
+
+/* Trains until the stop rule or a signal. Collective. STATUS_STOPPED after SIGUSR1, once the checkpoint is safe. */
+NODISCARD Status run_train(Run *run);
+
+/* One optimizer step: its micro-batches and update, and its loss and norm read back. Collective. */
+NODISCARD Status run_step(Run *run);
+
+/* *loss = mean over evaluation.batches batches of data.val. Collective. */
+NODISCARD Status run_evaluate(Run *run, double *loss);
+
+/* Writes summary.json. */
+NODISCARD Status run_summarize(Run *run, const char *status);
+
+void run_close(Run *run);

@@ -1,0 +1,74 @@
+#include "launch/run_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+struct RunLock {
+    int fd;
+    bool is_held;
+};
+
+/* "process 4711 on host7", as the holder wrote it. */
+static void holder_read(int fd, char out[256]) {
+    ssize_t n = pread(fd, out, 255, 0);
+    out[n > 0 ? n : 0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+    if (out[0] == '\0') snprintf(out, 256, "a process that is just starting");
+}
+
+static Status holder_write(int fd, const char *path) {
+    char host[128] = "unknown-host", text[256];
+    gethostname(host, sizeof host - 1);
+    int n = snprintf(text, sizeof text, "process %d on %s\n", (int)getpid(), host);
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) {
+        return ERROR(STATUS_FAILURE, "%s: cannot be written: %s", path, strerror(errno));
+    }
+    return OK;
+}
+
+static Status lock_file(const char *dir, const char *path, RunLock *lock) {
+    lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (lock->fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot be made: %s", path, strerror(errno));
+    if (flock(lock->fd, LOCK_EX | LOCK_NB) == 0) {
+        lock->is_held = true;
+        return holder_write(lock->fd, path);
+    }
+    if (errno != EWOULDBLOCK) return OK; /* no locks here */
+    char holder[256];
+    holder_read(lock->fd, holder);
+    return ERROR(STATUS_FAILURE,
+                 "%s: another run is using this directory: %s; wait for it, end it, or set another output", dir,
+                 holder);
+}
+
+Status run_lock_take(const char *dir, RunLock **out) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/run.lock", dir) >= (int)sizeof path) {
+        return ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
+    }
+    RunLock *lock = calloc(1, sizeof *lock);
+    if (lock == NULL) return ERROR(STATUS_FAILURE, "out of memory to lock %s", dir);
+    Status status = lock_file(dir, path, lock);
+    if (failed(status)) {
+        run_lock_release(&lock);
+        return status;
+    }
+    *out = lock;
+    return OK;
+}
+
+bool run_lock_is_held(const RunLock *lock) { return lock->is_held; }
+
+void run_lock_release(RunLock **lock) {
+    if (*lock == NULL) return;
+    if ((*lock)->is_held && ftruncate((*lock)->fd, 0) != 0) (*lock)->is_held = false; /* stale text harms nobody */
+    if ((*lock)->fd >= 0) close((*lock)->fd);
+    free(*lock);
+    *lock = NULL;
+}

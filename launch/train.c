@@ -1,0 +1,123 @@
+/* train: a GPT from one YAML file, on whatever is there. */
+#include "core/clock.h"
+#include "launch/memory.h"
+#include "launch/options.h"
+#include "launch/placement.h"
+#include "launch/profile.h"
+#include "launch/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Values {
+    bool plan, print_config, profile;
+    const char *resume;
+} Values;
+
+static const Option options[] = {
+    {"plan", OPTION_FLAG, offsetof(Values, plan), .doc = "print the memory plan and stop; nothing is allocated"},
+    {"print-config", OPTION_FLAG, offsetof(Values, print_config), .doc = "print the resolved config and stop"},
+    {"profile", OPTION_FLAG, offsetof(Values, profile), .doc = "time every op of the last step; trace.json for Chrome"},
+    {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
+     .doc = "go on from the newest good checkpoint, from none, or from this one"},
+};
+
+static const CommandLine command = {
+    .name = "train",
+    .purpose = "Trains a GPT from a config: mpirun -np N ./train CONFIG [key=value ...]",
+    .operands = "CONFIG",
+    .least = 1,
+    .most = 1,
+    .takes_overrides = true,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .more = config_help,
+};
+
+/* What can be wrong without touching a device or a run: the config, the machine, the data. */
+static Status load(Run *run, const Arguments *arguments) {
+    Experiment *e = &run->e;
+    TRY(config_load(arguments->operands[0], arguments->override_count, arguments->overrides, &e->config));
+    TRY(run_adopt(e->config));
+    TRY(experiment_open_device(e));
+    return experiment_open_data(e);
+}
+
+static Status introduce(Run *run) {
+    const Experiment *e = &run->e;
+    Arena arena = {0};
+    char *table = NULL;
+    TRY(placement_table(e, &arena, &table));
+    if (table != NULL && table[0] != '\0') metrics_say(run->metrics, "%s", table);
+    arena_free(&arena);
+    metrics_say(run->metrics,
+                "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base a rank, %.1f MiB to save from",
+                e->device->name, world_size(e->world), e->device->target.threads, e->attention_name,
+                (double)experiment_planned_bytes(e) / 0x1p20, (double)e->base_bytes / 0x1p20,
+                (double)saver_bytes(e) / 0x1p20);
+    metrics_say(run->metrics,
+                "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
+                world_size(e->world), (long long)e->config->data.batch_size,
+                (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
+                (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
+    return OK;
+}
+
+static Status profile(Run *run) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/trace.json", run->directory);
+    bool leads = world_rank(run->e.world) == 0;
+    return profile_step(&run->e, leads ? stdout : NULL, leads ? path : NULL);
+}
+
+static Status train(Run *run, const Values *values) {
+    run->e.base_bytes = memory_resident();
+    TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
+    TRY(run_open(run, values->resume));
+    TRY(introduce(run));
+    Status status = run_train(run);
+    if (!failed(status) && values->profile) status = profile(run);
+    const char *outcome = status.code == STATUS_STOPPED ? "stopped" : failed(status) ? "failed" : "done";
+    if (failed(status) && status.code != STATUS_STOPPED) return status;
+    TRY(run_summarize(run, outcome));
+    metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run lies in %s", outcome,
+                (long long)run->progress.step, (long long)run->progress.tokens, run->progress.train_s, run->directory);
+    return status;
+}
+
+/* From the config to the last step. A failure before training is agreed on by all ranks and said once. */
+static Status run_all(Run *run, const Values *values, const Arguments *arguments) {
+    World *world = run->e.world;
+    TRY(world_agree(world, load(run, arguments)));
+    if (values->print_config) return world_rank(world) == 0 ? config_write(run->e.config, stdout) : OK;
+    TRY(experiment_connect(&run->e));
+    TRY(world_agree(world, experiment_plan(&run->e)));
+    if (values->plan) {
+        if (world_rank(world) == 0) memory_print(&run->e, stdout);
+        return OK;
+    }
+    return train(run, values);
+}
+
+int main(int argc, char **argv) {
+    Run run = {.born = clock_seconds()};
+    Values values = {0};
+    Arguments arguments;
+    Status status = world_create(&argc, &argv, &run.e.world);
+    if (failed(status)) return status_report("train", status);
+    signals_install();
+    status = world_agree(run.e.world, options_parse(&command, argc, argv, &values, &arguments));
+    if (!failed(status)) {
+        bool asks = arguments.help || arguments.version;
+        if (!asks)
+            status = run_all(&run, &values, &arguments);
+        else if (world_rank(run.e.world) == 0)
+            options_answer(&command, &arguments, stdout);
+    }
+    int code = world_report(run.e.world, status);
+    run_close(&run);
+    arguments_destroy(&arguments);
+    world_destroy(&run.e.world);
+    return code;
+}

@@ -1,0 +1,65 @@
+/* The attention backends: one row each in a table whose order is the preference.
+ *
+ * A backend says why it refuses a call, what it needs, and which two ops run it. Adding one is one new file with its
+ * row's content and one line in nn/attention/picker.c. */
+#pragma once
+
+#include "core/program.h"
+#include "nn/attention/sdpa.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct AttentionBackend {
+    const char *name;
+    DeviceKind device;
+
+    /* Why this call cannot run on this target ("needs f16 or bf16, got f32"); NULL where it can. */
+    const char *(*refuses)(const AttentionCall *call, const Target *target);
+
+    /* Bytes of scratch in each direction. */
+    size_t (*forward_workspace)(const AttentionCall *call, const Target *target);
+    size_t (*backward_workspace)(const AttentionCall *call, const Target *target);
+
+    bool saves_weights; /* keeps softmax's (B, NH, Tq, Tk) for backward: memory quadratic in T */
+
+    const Op *forward, *backward;
+} AttentionBackend;
+
+/* All of them, in the order of preference; NULL ends the list. A name may have several rows: one a device, or one a
+ * GPU generation. */
+extern const AttentionBackend *const attention_backends[];
+
+/* Which backends may be used, in which order: the config's attention.backends. count 0: all, in the table's order. */
+enum { ATTENTION_MAX_BACKENDS = 16 };
+typedef struct AttentionChoice {
+    int count;
+    const char *names[ATTENTION_MAX_BACKENDS];
+} AttentionChoice;
+
+/* What the picker thinks of one backend, for --plan and for the log. */
+typedef struct AttentionVerdict {
+    const AttentionBackend *backend;
+    const char *refusal; /* NULL: accepted */
+} AttentionVerdict;
+
+/* The first backend of the choice that takes the call: a pure function of its arguments. `verdicts` (room for
+ * ATTENTION_MAX_BACKENDS) receives every row of the target's device that the choice names, in the order of preference;
+ * *n_verdicts says how many. STATUS_CONFIG naming each one's reason where all refuse. */
+NODISCARD Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
+                                AttentionVerdict *verdicts, int *n_verdicts, const AttentionBackend **out);
+
+/* The keys that query i sees, [*first, *end): every mask of AttentionCall is such a range. */
+static inline void attention_visible(const AttentionCall *call, int64_t i, int64_t *first, int64_t *end) {
+    int64_t last = call->causal == CAUSAL_NONE         ? call->Tk
+                   : call->causal == CAUSAL_UPPER_LEFT ? i + 1
+                                                       : i + 1 + call->Tk - call->Tq;
+    *first = call->causal != CAUSAL_NONE && call->window > 0 && last > call->window ? last - call->window : 0;
+    *end = last < 0 ? 0 : last > call->Tk ? call->Tk : last;
+    if (*first > *end) *first = *end;
+}
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,188 @@
+/* Flash attention forward by mma.sync (sm_80 and later).
+ *
+ * A block of 4 warps owns 64 queries of one head, 16 a warp; K and V stream through shared memory in tiles of 64 keys,
+ * two stages deep by cp.async (one for HS 256, whose three tiles fill the 99 KB that every such GPU offers). Weights go
+ * from the first product to the second in registers: the accumulator layout of S is the operand layout of P. Longest
+ * rows first, so that a causal grid ends evenly.
+ *
+ * Shared memory at HS 64: (64 + 4 * 64) * 144 = 46 KB, so three to four blocks a multiprocessor hide each other's
+ * softmax; about 120 registers. Per tile of 64 x 64 and warp: 64 products of 16x8x16, 32 ldmatrix, 32 exponentials a
+ * lane. At B=64, NH=12, T=1024, HS=64 causal: 110 GFLOP; at the 60% of half rate that mma.sync reaches on sm_90,
+ * about 0.7 ms; sm_90 itself is served by flash_sm90. */
+#include "nn/attention/flash_sm80.cuh"
+
+constexpr int WARPS = 4, ROWS = 16 * WARPS, KEYS = 64;
+
+__host__ __device__ constexpr int stages(int hs) { return hs > 128 ? 1 : 2; }
+__host__ __device__ constexpr int forward_bytes(int hs) { return (ROWS + 2 * KEYS * stages(hs)) * flash_pitch(hs) * 2; }
+
+/* Running softmax of the two rows that a lane shares: their maxima and sums, in base 2. */
+struct RowState {
+    float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f};
+};
+
+template <bool MASKED>
+__device__ __forceinline__ void scale_and_mask(const FlashParams &p, float (&s)[KEYS / 8][4], int row, int key) {
+    int first[2], last[2];
+    flash_keys_of(p, row, first[0], last[0]);
+    flash_keys_of(p, row + 8, first[1], last[1]);
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const int j = key + n * 8 + (e & 1);
+            s[n][e] *= p.scale2;
+            if (MASKED && (j < first[e / 2] || j > last[e / 2])) s[n][e] = -FLASH_INF;
+        }
+}
+
+/* Turns scores into weights relative to the new maxima and rescales what was accumulated under the old ones. */
+template <int HS>
+__device__ __forceinline__ void softmax_step(float (&s)[KEYS / 8][4], float (&out)[HS / 8][4], RowState &state) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float maximum = state.maximum[r];
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; n++) maximum = fmaxf(maximum, fmaxf(s[n][2 * r], s[n][2 * r + 1]));
+        maximum = flash_quad_max(maximum);
+        const float base = maximum == -FLASH_INF ? 0.0f : maximum;
+        const float correction = flash_exp2(state.maximum[r] - base);
+        float sum = 0.0f;
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+            for (int e = 2 * r; e < 2 * r + 2; e++) {
+                s[n][e] = flash_exp2(s[n][e] - base);
+                sum += s[n][e];
+            }
+        state.maximum[r] = maximum;
+        state.sum[r] = state.sum[r] * correction + sum;
+#pragma unroll
+        for (int n = 0; n < HS / 8; n++) out[n][2 * r] *= correction, out[n][2 * r + 1] *= correction;
+    }
+}
+
+__device__ __forceinline__ void drop(const FlashParams &p, const FlashDropout &mask, float (&s)[KEYS / 8][4], int row,
+                                     int key) {
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            s[n][e] = mask.keeps(p, row + e / 2 * 8, key + n * 8 + (e & 1)) ? s[n][e] * p.keep_scale : 0.0f;
+}
+
+__device__ __forceinline__ void finish_rows(const FlashParams &p, int64_t head, int row, RowState &state) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const float sum = flash_quad_sum(state.sum[r]);
+        const int i = row + 8 * r;
+        if (p.lse != nullptr && threadIdx.x % 4 == 0 && i < p.Tq)
+            p.lse[head * p.Tq + i] = sum == 0.0f ? -FLASH_INF : (state.maximum[r] + log2f(sum)) * FLASH_LN2;
+        state.sum[r] = sum == 0.0f ? 0.0f : 1.0f / sum;
+    }
+}
+
+template <typename T, int HS, bool DROPOUT>
+__global__ void __launch_bounds__(32 * WARPS) flash_sm80_forward_kernel(FlashParams p) {
+    constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), THREADS = 32 * WARPS;
+    extern __shared__ uint4 shared[];
+    T *tile_q = (T *)shared, *tile_k = tile_q + ROWS * PITCH, *tile_v = tile_k + STAGES * KEYS * PITCH;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int h = blockIdx.y, b = blockIdx.z, block_row = (gridDim.x - 1 - blockIdx.x) * ROWS;
+    const int row = block_row + warp * 16 + lane / 4;
+    const T *k = (const T *)p.k + b * p.lk.batch + h / p.group * p.lk.head;
+    const T *v = (const T *)p.v + b * p.lv.batch + h / p.group * p.lv.head;
+
+    int first, last, first_full, unused, last_full;
+    flash_keys_of(p, block_row, first, last_full);
+    flash_keys_of(p, min(block_row + ROWS, p.Tq) - 1, first_full, last);
+    flash_keys_of(p, block_row + ROWS - 1, first_full, unused);
+    const int begin = first / KEYS, end = last < first ? begin : last / KEYS + 1;
+
+    auto load_keys = [&](int n) {
+        const int stage = n % STAGES;
+        load_tile<T, HS, KEYS, THREADS>(tile_k + stage * KEYS * PITCH, k, p.lk.token, n * KEYS, p.Tk);
+        load_tile<T, HS, KEYS, THREADS>(tile_v + stage * KEYS * PITCH, v, p.lv.token, n * KEYS, p.Tk);
+        copy_commit();
+    };
+    load_tile<T, HS, ROWS, THREADS>(tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head, p.lq.token, block_row,
+                                    p.Tq);
+    if (begin < end) load_keys(begin);
+    float out[HS / 8][4] = {};
+    RowState state;
+    for (int n = begin; n < end; n++) {
+        if (STAGES > 1 && n + 1 < end) {
+            load_keys(n + 1);
+            copy_wait<1>();
+        } else {
+            copy_wait<0>();
+        }
+        __syncthreads();
+        const int stage = n % STAGES, key = n * KEYS + lane % 4 * 2;
+        float s[KEYS / 8][4];
+        product_rows<T, HS, KEYS>(s, tile_q + warp * 16 * PITCH, tile_k + stage * KEYS * PITCH);
+        const bool full = n * KEYS >= first_full && n * KEYS + KEYS - 1 <= last_full;
+        if (full)
+            scale_and_mask<false>(p, s, row, key);
+        else
+            scale_and_mask<true>(p, s, row, key);
+        softmax_step<HS>(s, out, state);
+        if constexpr (DROPOUT) drop(p, FlashDropout(p, b, h), s, row, key);
+        product_weights<T, HS, HS, KEYS>(out, s, tile_v + stage * KEYS * PITCH);
+        __syncthreads();
+        if (STAGES == 1 && n + 1 < end) load_keys(n + 1);
+    }
+    finish_rows(p, (int64_t)b * p.NH + h, row, state);
+    store_rows<T, HS>((T *)p.out + b * p.lo.batch + h * p.lo.head, p.lo.token, block_row + warp * 16, p.Tq, out,
+                      state.sum[0], state.sum[1]);
+}
+
+template <typename T, int HS, bool DROPOUT>
+static void launch(const FlashParams &p, cudaStream_t stream) {
+    auto kernel = flash_sm80_forward_kernel<T, HS, DROPOUT>;
+    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, forward_bytes(HS));
+    dim3 grid((unsigned)((p.Tq + ROWS - 1) / ROWS), (unsigned)p.NH, (unsigned)p.B);
+    kernel<<<grid, 32 * WARPS, forward_bytes(HS), stream>>>(p);
+}
+
+template <typename T, bool DROPOUT>
+static void launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
+    switch (hs) {
+    case 32: return launch<T, 32, DROPOUT>(p, stream);
+    case 64: return launch<T, 64, DROPOUT>(p, stream);
+    case 96: return launch<T, 96, DROPOUT>(p, stream);
+    case 128: return launch<T, 128, DROPOUT>(p, stream);
+    default: return launch<T, 256, DROPOUT>(p, stream);
+    }
+}
+
+const char *flash_sm80_refuses(const AttentionCall *call, int sm) {
+    if (sm < 80) return "needs sm_80 or later";
+    if (call->HS != 32 && call->HS != 64 && call->HS != 96 && call->HS != 128 && call->HS != 256)
+        return "needs HS 32, 64, 96, 128 or 256";
+    return flash_common_refuses(call);
+}
+
+size_t flash_sm80_forward_workspace(const AttentionCall *call) {
+    (void)call;
+    return 0;
+}
+
+Status flash_sm80_forward(const AttentionCall *call, const AttentionArgs *args, void *cuda_stream) {
+    FlashParams params;
+    TRY(flash_params(call, args, false, &params));
+    cudaStream_t stream = (cudaStream_t)cuda_stream;
+    const bool bf16 = call->dtype == DTYPE_BF16;
+    if (call->dropout > 0.0) {
+        if (bf16)
+            launch_of<__nv_bfloat16, true>(call->HS, params, stream);
+        else
+            launch_of<__half, true>(call->HS, params, stream);
+    } else {
+        if (bf16)
+            launch_of<__nv_bfloat16, false>(call->HS, params, stream);
+        else
+            launch_of<__half, false>(call->HS, params, stream);
+    }
+    return flash_launched("flash_sm80_forward_kernel");
+}

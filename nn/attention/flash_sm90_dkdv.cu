@@ -1,0 +1,268 @@
+/* Flash attention backward for Hopper (sm_90a), the keys' pass: dV = Pt dO, dK = scale * dSt Q.
+ *
+ * A block owns 64 keys a warpgroup and walks over the queries that see them, of every query head of the group. St = K
+ * Qt and dPt = V dOt put keys in rows, so that Pt and dSt leave the accumulators as the left operands of the two
+ * products that follow, whose right operands are the tiles of dO and Q that are there already: nothing is written to
+ * shared memory. lse and delta belong to columns here and travel with the tiles; padding has lse = +inf, so that its
+ * weights are 0.
+ *
+ * Up to HS 64 a block is one warpgroup and three (HS 32: four) share a multiprocessor: nothing couples them, one fills
+ * another's waits, and at 168 registers (St 32, dPt 32, dK 32, dV 32, P packed 16) nothing spills; three warpgroups in
+ * one block were a tenth slower, two with 255 registers a fifth. From HS 96 on dK and dV leave room for two warpgroups,
+ * which share their tiles, and the last product of a tile runs on under the first of the next. At HS 64 a tile of 64 x
+ * 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands of the first two products come from
+ * there): that, not arithmetic, is the floor. At B=64, NH=12, T=1024, HS=64 causal: 219 GFLOP, 0.22 ms at peak, 0.28 ms
+ * by shared memory; measured 0.48 ms. */
+#include "nn/attention/flash_sm90.cuh"
+
+struct DkdvMaps {
+    CUtensorMap k, v, q, dout, dk, dv;
+};
+
+/* GROUPS warpgroups of 64 keys each, walking over QUERIES queries at a time. */
+template <int HS_, int GROUPS_, int QUERIES_, int STAGES_, int BLOCKS_, bool DEFER_>
+struct DkdvShape {
+    static constexpr int HS = HS_, GROUPS = GROUPS_, QUERIES = QUERIES_, STAGES = STAGES_, BLOCKS = BLOCKS_;
+    static constexpr bool DEFER = DEFER_;
+    static constexpr int ROWS = 64 * GROUPS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(QUERIES);
+    static constexpr int K = 0, V = Tile<HS>::bytes(ROWS), Q = 2 * V, DOUT = Q + STAGES * TILE;
+    static constexpr int LSE = DOUT + STAGES * TILE, DELTA = LSE + STAGES * QUERIES * 4;
+    static constexpr int CONTROL = DELTA + STAGES * QUERIES * 4;
+    using Tiles = Ring<STAGES, 4 * GROUPS>;
+    static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
+};
+
+/* The two neighboring values that a lane's columns 8 n, 8 n + 1 need. */
+__device__ __forceinline__ float2 load_pair(uint32_t address) {
+    float2 pair;
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(address));
+    return pair;
+}
+
+/* What one warpgroup does: its 64 keys against every query tile of the block's walk, which goes through the tiles
+ * [begin, begin + steps) of each query head of the group. */
+template <typename T, typename S>
+struct DkdvGroup {
+    static constexpr int HS = S::HS, N = S::QUERIES;
+    const FlashParams &p;
+    const DkdvMaps &maps;
+    uint32_t shared;
+    typename S::Tiles ring;
+    int begin, steps, head, batch;
+    uint32_t k, v, q, dout;    /* descriptors; q and dout of stage 0 */
+    int row;                   /* this lane's upper row */
+    int first_all, last_all;   /* queries that see every key of the group */
+    int first_some, last_some; /* queries that see some key; empty where the group has no keys */
+
+    struct Place {
+        Cursor<S::STAGES> c;
+        int i; /* the tile's first query */
+    };
+
+    __device__ __forceinline__ void load(int at, int stage) const {
+        if (at >= steps * p.group) return;
+        const int h = head * p.group + at / steps, i = (begin + at % steps) * N;
+        const int64_t at_row = ((int64_t)batch * p.NH + h) * p.Tq_pad + i;
+        const uint32_t full = ring.full(stage);
+        barrier_expect(full, 2 * S::TILE + 8 * N);
+        load_tile<HS, N>(shared + S::Q + stage * S::TILE, maps.q, full, i, h, batch);
+        copy_bytes(shared + S::LSE + stage * N * 4, p.lse2 + at_row, N * 4, full);
+        load_tile<HS, N>(shared + S::DOUT + stage * S::TILE, maps.dout, full, i, h, batch);
+        copy_bytes(shared + S::DELTA + stage * N * 4, p.delta + at_row, N * 4, full);
+    }
+
+    /* One thread, before a __syncthreads. */
+    __device__ __forceinline__ void create() const {
+        barrier_create(shared + S::CONTROL, 1);
+        ring.create();
+        barriers_publish();
+    }
+
+    /* After it: the warps start the first loads side by side. */
+    __device__ __forceinline__ void open(int block_row) const {
+        constexpr int BYTES = Tile<HS>::bytes(64);
+        const uint32_t full = shared + S::CONTROL;
+        if (threadIdx.x == 0) {
+            barrier_expect(full, 2 * S::GROUPS * BYTES);
+            for (int g = 0; g < S::GROUPS; g++) {
+                load_tile<HS, 64>(shared + S::K + g * BYTES, maps.k, full, block_row + 64 * g, head, batch);
+                load_tile<HS, 64>(shared + S::V + g * BYTES, maps.v, full, block_row + 64 * g, head, batch);
+            }
+        }
+        if (threadIdx.x == 32) load(0, 0);
+        if (threadIdx.x == 64)
+            for (int at = 1; at < S::STAGES; at++) load(at, at);
+    }
+
+    __device__ __forceinline__ void release(int at, int stage) const {
+        if (ring.release(stage)) load(at + S::STAGES, stage);
+    }
+
+    __device__ __forceinline__ bool within(const Place &at) const { return at.c.at < steps * p.group; }
+    __device__ __forceinline__ void advance(Place &at) const {
+        at.c.advance(), at.i += N;
+        if (at.i == (begin + steps) * N) at.i = begin * N;
+    }
+
+    /* Scores become weights, packed: exp2(scale2 s - lse2), 0 where the mask says so. */
+    __device__ __forceinline__ void weigh(uint32_t (&w)[N / 16][4], float (&s)[N / 2], const Place &at) const {
+        if (at.i < first_all || at.i + N - 1 > last_all) {
+            const int column = at.i + (int)threadIdx.x % 4 * 2;
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                int first, last;
+                flash_queries_of(p, row + 8 * r, first, last);
+                mask_row<N>(s, r, first - column, last - column);
+            }
+        }
+        const uint32_t rows = shared + S::LSE + at.c.stage * N * 4 + threadIdx.x % 4 * 8;
+#pragma unroll
+        for (int n = 0; n < N / 8; n++) {
+            const float2 lse2 = load_pair(rows + n * 32);
+            s[4 * n] = flash_exp2(s[4 * n] * p.scale2 - lse2.x);
+            s[4 * n + 1] = flash_exp2(s[4 * n + 1] * p.scale2 - lse2.y);
+            s[4 * n + 2] = flash_exp2(s[4 * n + 2] * p.scale2 - lse2.x);
+            s[4 * n + 3] = flash_exp2(s[4 * n + 3] * p.scale2 - lse2.y);
+        }
+        pack_weights<T, N>(w, s);
+    }
+
+    /* dS = P (dP - delta), packed; P as it was rounded for dV, which spares the registers of the unrounded. */
+    __device__ __forceinline__ void differentiate(uint32_t (&ds)[N / 16][4], float (&dp)[N / 2],
+                                                  const uint32_t (&w)[N / 16][4], const Place &at) const {
+        const uint32_t rows = shared + S::DELTA + at.c.stage * N * 4 + threadIdx.x % 4 * 8;
+#pragma unroll
+        for (int n = 0; n < N / 8; n++) {
+            const float2 delta = load_pair(rows + n * 32);
+            const float2 low = flash_unpack<T>(w[n / 2][n % 2 * 2]), high = flash_unpack<T>(w[n / 2][n % 2 * 2 + 1]);
+            dp[4 * n] = low.x * (dp[4 * n] - delta.x);
+            dp[4 * n + 1] = low.y * (dp[4 * n + 1] - delta.y);
+            dp[4 * n + 2] = high.x * (dp[4 * n + 2] - delta.x);
+            dp[4 * n + 3] = high.y * (dp[4 * n + 3] - delta.y);
+        }
+        pack_weights<T, N>(ds, dp);
+    }
+
+    /* DEFER: the last product of a tile runs on under the first of the next, and the stage it reads is held so long. */
+    __device__ __forceinline__ void walk(float (&dk)[HS / 2], float (&dv)[HS / 2]) const {
+        Place at = {{}, begin * N};
+        int held = -1;
+        for (; within(at); advance(at)) {
+            ring.wait(at.c.stage, at.c.parity);
+            if (at.i > last_some || at.i + N <= first_some) {
+                if (S::DEFER && held >= 0) {
+                    group_wait<0>(dk, dv);
+                    release(at.c.at - 1, held);
+                    held = -1;
+                }
+                release(at.c.at, at.c.stage);
+                continue;
+            }
+            const uint32_t stage = (uint32_t)(at.c.stage * S::TILE >> 4);
+            float s[N / 2], dp[N / 2];
+            uint32_t w[N / 16][4], ds[N / 16][4];
+            start_scores<T, HS, N, N>(s, k, q + stage);
+            start_scores<T, HS, N, N>(dp, v, dout + stage);
+            if constexpr (S::DEFER) {
+                group_wait<1>(s, dk, dv);
+                if (held >= 0) release(at.c.at - 1, held);
+                held = at.c.stage;
+            } else {
+                group_wait<1>(s);
+            }
+            weigh(w, s, at);
+            start_weighted<T, HS, N>(dv, w, dout + stage);
+            group_wait<1>(dp);
+            differentiate(ds, dp, w, at);
+            start_weighted<T, HS, N>(dk, ds, q + stage);
+            if constexpr (!S::DEFER) {
+                group_wait<0>(dk, dv);
+                release(at.c.at, at.c.stage);
+            }
+        }
+        group_wait<0>(dk, dv);
+    }
+};
+
+template <typename T, typename S>
+__global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
+    flash_sm90_dkdv_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ DkdvMaps maps) {
+    extern __shared__ __align__(1024) uint8_t memory[];
+    const int head = blockIdx.y, b = blockIdx.z, block_row = blockIdx.x * S::ROWS;
+    const uint32_t shared = shared_address(memory);
+    int first, last, unused;
+    flash_queries_of(p, block_row, first, unused);
+    flash_queries_of(p, block_row + S::ROWS - 1, unused, last);
+    const int begin = first / S::QUERIES, steps = last < first ? 0 : last / S::QUERIES + 1 - begin;
+    const int group = threadIdx.x / 128, group_row = block_row + 64 * group;
+    const int row = group_row + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+    const uint32_t tile_k = shared + S::K + group * Tile<S::HS>::bytes(64);
+    const uint32_t tile_v = shared + S::V + group * Tile<S::HS>::bytes(64);
+    DkdvGroup<T, S> worker = {p,
+                              maps,
+                              shared,
+                              {shared + S::CONTROL + 16},
+                              begin,
+                              steps,
+                              head,
+                              b,
+                              Tile<S::HS>::descriptor(tile_k, 64),
+                              Tile<S::HS>::descriptor(tile_v, 64),
+                              Tile<S::HS>::descriptor(shared + S::Q, S::QUERIES),
+                              Tile<S::HS>::descriptor(shared + S::DOUT, S::QUERIES),
+                              row};
+    flash_queries_of(p, group_row, worker.first_some, worker.last_all);
+    flash_queries_of(p, group_row + 63, worker.first_all, worker.last_some);
+    if (group_row >= p.Tk) worker.last_some = -1;
+    if (threadIdx.x == 0) worker.create();
+    __syncthreads();
+    worker.open(block_row);
+
+    float dk[S::HS / 2], dv[S::HS / 2];
+    clear(dk), clear(dv);
+    barrier_wait(shared + S::CONTROL, 0);
+    worker.walk(dk, dv);
+    if (group_row >= p.Tk) return;
+    store_tile<T, S::HS>(tile_v, maps.dv, group, dv, 1.0f, 1.0f, group_row, head, b);
+    store_tile<T, S::HS>(tile_k, maps.dk, group, dk, p.scale, p.scale, group_row, head, b);
+}
+
+template <typename T, typename S>
+static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
+    DkdvMaps maps;
+    TRY(flash_map(&maps.k, p.k, call, call->k, call->Tk, call->NH_kv, 64));
+    TRY(flash_map(&maps.v, p.v, call, call->v, call->Tk, call->NH_kv, 64));
+    TRY(flash_map(&maps.q, p.q, call, call->q, call->Tq, call->NH, S::QUERIES));
+    TRY(flash_map(&maps.dout, p.dout, call, call->out, call->Tq, call->NH, S::QUERIES));
+    TRY(flash_map(&maps.dk, p.dk, call, call->k, call->Tk, call->NH_kv, 64));
+    TRY(flash_map(&maps.dv, p.dv, call, call->v, call->Tk, call->NH_kv, 64));
+    auto kernel = flash_sm90_dkdv_kernel<T, S>;
+    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
+    dim3 grid((unsigned)((p.Tk + S::ROWS - 1) / S::ROWS), (unsigned)p.NH_kv, (unsigned)p.B);
+    kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
+    return flash_launched("flash_sm90_dkdv_kernel");
+}
+
+template <typename T>
+static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
+    switch (call->HS) {
+    case 32: return launch<T, DkdvShape<32, 1, 64, 3, 4, false>>(call, p, stream);
+    case 64: return launch<T, DkdvShape<64, 1, 64, 3, 3, false>>(call, p, stream);
+    case 96: return launch<T, DkdvShape<96, 2, 64, 2, 1, true>>(call, p, stream);
+    default: return launch<T, DkdvShape<128, 2, 64, 2, 1, true>>(call, p, stream);
+    }
+}
+
+Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream) {
+    if (call->dtype == DTYPE_BF16) return launch_of<__nv_bfloat16>(call, params, stream);
+    return launch_of<__half>(call, params, stream);
+}
+
+size_t flash_sm90_backward_workspace(const AttentionCall *call) { return flash_rows_workspace(call); }
+
+Status flash_sm90_backward(const AttentionCall *call, const AttentionArgs *args, void *cuda_stream) {
+    FlashParams params;
+    TRY(flash_params(call, args, true, &params));
+    TRY(flash_sm90_dq(call, params, (cudaStream_t)cuda_stream));
+    return flash_sm90_dkdv(call, params, (cudaStream_t)cuda_stream);
+}

@@ -1,0 +1,36 @@
+/* Tensor maps for the Hopper kernels. The encoder lives in the driver and is looked up at run time, so that nothing
+ * links against it and the program starts where no driver is. Encoding takes about a microsecond on the host. */
+#include "nn/attention/flash_sm90.cuh"
+
+typedef decltype(&cuTensorMapEncodeTiled) EncodeFn;
+
+static EncodeFn find_encoder() {
+    void *function = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    cudaError_t error =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+    return error == cudaSuccess && found == cudaDriverEntryPointSuccess ? (EncodeFn)function : nullptr;
+}
+
+/* A stride that is never used (a dimension of one) must still be a positive multiple of 16 bytes. */
+static cuuint64_t stride_bytes(int64_t elements, int64_t extent) {
+    return extent > 1 || elements > 0 ? (cuuint64_t)elements * 2 : 16;
+}
+
+Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *call, HeadLayout layout, int64_t tokens,
+                 int64_t heads, int rows) {
+    static const EncodeFn encode = find_encoder();
+    if (encode == nullptr) return ERROR(STATUS_FAILURE, "flash attention: the CUDA driver offers no tensor maps");
+    const bool wide = call->HS % 64 == 0;
+    const cuuint64_t extents[4] = {(cuuint64_t)call->HS, (cuuint64_t)tokens, (cuuint64_t)heads, (cuuint64_t)call->B};
+    const cuuint64_t strides[3] = {stride_bytes(layout.token, tokens), stride_bytes(layout.head, heads),
+                                   stride_bytes(layout.batch, call->B)};
+    const cuuint32_t box[4] = {wide ? 64u : 32u, (cuuint32_t)rows, 1, 1}, steps[4] = {1, 1, 1, 1};
+    CUresult result =
+        encode(map, call->dtype == DTYPE_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
+               (void *)pointer, extents, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+               wide ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result == CUDA_SUCCESS) return Status{STATUS_OK};
+    return ERROR(STATUS_FAILURE, "flash attention: a tensor map was refused (driver error %d)", (int)result);
+}

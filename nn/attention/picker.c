@@ -1,0 +1,44 @@
+#include "nn/attention/backend.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern const AttentionBackend attention_flash_cpu, attention_math_cpu, attention_baseline_cpu;
+extern const AttentionBackend attention_flash_sm90, attention_flash_sm80, attention_math_cuda, attention_baseline_cuda;
+
+const AttentionBackend *const attention_backends[] = {
+    &attention_flash_cpu,  &attention_math_cpu,  &attention_baseline_cpu,  &attention_flash_sm90,
+    &attention_flash_sm80, &attention_math_cuda, &attention_baseline_cuda, NULL,
+};
+
+static void verdicts_add(const AttentionCall *call, const Target *target, const char *name, AttentionVerdict *verdicts,
+                         int *count) {
+    for (int i = 0; attention_backends[i] != NULL && *count < ATTENTION_MAX_BACKENDS; i++) {
+        const AttentionBackend *backend = attention_backends[i];
+        if (backend->device != target->kind || (name != NULL && strcmp(backend->name, name) != 0)) continue;
+        verdicts[(*count)++] = (AttentionVerdict){backend, backend->refuses(call, target)};
+    }
+}
+
+static Status all_refuse(const AttentionVerdict *verdicts, int count) {
+    char reasons[512] = "";
+    size_t used = 0;
+    for (int i = 0; i < count && used < sizeof reasons; i++) {
+        used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s: %s", i > 0 ? "; " : "",
+                                 verdicts[i].backend->name, verdicts[i].refusal);
+    }
+    return ERROR(STATUS_CONFIG, "attention.backends: no backend takes this call (%s)",
+                 count == 0 ? "none of them is for this device" : reasons);
+}
+
+Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
+                      AttentionVerdict *verdicts, int *n_verdicts, const AttentionBackend **out) {
+    *n_verdicts = 0;
+    if (choice->count == 0) verdicts_add(call, target, NULL, verdicts, n_verdicts);
+    for (int i = 0; i < choice->count; i++) verdicts_add(call, target, choice->names[i], verdicts, n_verdicts);
+    for (int i = 0; i < *n_verdicts; i++) {
+        *out = verdicts[i].backend;
+        if (verdicts[i].refusal == NULL) return OK;
+    }
+    return all_refuse(verdicts, *n_verdicts);
+}

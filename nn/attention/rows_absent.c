@@ -1,0 +1,16 @@
+/* CUDA's rows of the backend table in a build without CUDA: they refuse every call. */
+#include "nn/attention/backend.h"
+
+static const char *refuses(const AttentionCall *call, const Target *target) {
+    (void)call;
+    (void)target;
+    return "this program was built without CUDA";
+}
+
+#define ABSENT_ROW(variable, shown)                                                                                    \
+    const AttentionBackend variable = {.name = shown, .device = DEVICE_CUDA, .refuses = refuses}
+
+ABSENT_ROW(attention_flash_sm80, "flash");
+ABSENT_ROW(attention_flash_sm90, "flash");
+ABSENT_ROW(attention_math_cuda, "math");
+ABSENT_ROW(attention_baseline_cuda, "baseline");

@@ -1,0 +1,71 @@
+/* The CPU's rows of the backend table. */
+#include "nn/attention/attention.h"
+#include "nn/attention/flash_cpu.h"
+#include "nn/attention/quadratic_cpu.h"
+
+DECLARE_KERNELS(baseline_forward);
+DECLARE_KERNELS(baseline_backward);
+DECLARE_KERNELS(math_forward);
+DECLARE_KERNELS(math_backward);
+DECLARE_KERNELS(flash_forward);
+DECLARE_KERNELS(flash_backward);
+
+static const char *refuses_narrow(const AttentionCall *call, const Target *target) {
+    (void)target;
+    return call->dtype == DTYPE_F32 || call->dtype == DTYPE_F64 ? NULL : "needs f32 or f64 on the CPU";
+}
+
+static size_t quadratic_workspace(const AttentionCall *call, const Target *target) {
+    return (size_t)target->threads * quadratic_scratch(call) * dtype_size(call->dtype);
+}
+
+static size_t flash_workspace(const AttentionCall *call, const Target *target) {
+    return (size_t)target->threads * flash_scratch(call) * dtype_size(call->dtype);
+}
+
+#define CPU_OPS(backend)                                                                                               \
+    static const Op backend##_forward_op = {.name = "attention_" #backend,                                             \
+                                            .gradient = attention_gradient,                                            \
+                                            .cost = attention_forward_cost,                                            \
+                                            .cpu_f32 = backend##_forward_cpu_f32,                                      \
+                                            .cpu_f64 = backend##_forward_cpu_f64};                                     \
+    static const Op backend##_backward_op = {.name = "attention_" #backend "_backward",                                \
+                                             .cost = attention_backward_cost,                                          \
+                                             .cpu_f32 = backend##_backward_cpu_f32,                                    \
+                                             .cpu_f64 = backend##_backward_cpu_f64}
+
+CPU_OPS(baseline);
+CPU_OPS(math);
+CPU_OPS(flash);
+
+const AttentionBackend attention_baseline_cpu = {
+    .name = "baseline",
+    .device = DEVICE_CPU,
+    .refuses = refuses_narrow,
+    .forward_workspace = quadratic_workspace,
+    .backward_workspace = quadratic_workspace,
+    .saves_weights = true,
+    .forward = &baseline_forward_op,
+    .backward = &baseline_backward_op,
+};
+
+const AttentionBackend attention_math_cpu = {
+    .name = "math",
+    .device = DEVICE_CPU,
+    .refuses = refuses_narrow,
+    .forward_workspace = quadratic_workspace,
+    .backward_workspace = quadratic_workspace,
+    .saves_weights = true,
+    .forward = &math_forward_op,
+    .backward = &math_backward_op,
+};
+
+const AttentionBackend attention_flash_cpu = {
+    .name = "flash",
+    .device = DEVICE_CPU,
+    .refuses = refuses_narrow,
+    .forward_workspace = flash_workspace,
+    .backward_workspace = flash_workspace,
+    .forward = &flash_forward_op,
+    .backward = &flash_backward_op,
+};

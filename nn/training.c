@@ -1,0 +1,143 @@
+#include "nn/training.h"
+
+#include "core/autodiff.h"
+#include "core/ops/reduce.h"
+#include "nn/loss.h"
+
+#include <stdlib.h>
+
+Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, StepTensors *out) {
+    Section *batch, *step, *results;
+    int64_t shape[] = {B, T}, one[] = {1}, state[] = {sizeof(StepState)};
+    TRY(store_section(store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
+    TRY(store_section(store, "step", BUFFER_INPUTS, DTYPE_U8, &step));
+    TRY(store_section(store, "results", BUFFER_INPUTS, dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, &results));
+    TRY(section_add(store, batch, "tokens", 2, shape, &out->tokens));
+    TRY(section_add(store, batch, "targets", 2, shape, &out->targets));
+    TRY(section_add(store, step, "state", 1, state, &out->step));
+    TRY(section_add(store, results, "loss", 1, one, &out->loss));
+    return section_add(store, results, "norm", 1, one, &out->norm);
+}
+
+typedef struct Recorder {
+    const Gpt *gpt;
+    const Parameters *parameters;
+    const StepTensors *tensors;
+    const TrainingOptions *options;
+} Recorder;
+
+/* The gradients of the parameters are wanted in their section. */
+static void watch_parameters(Program *p, const Parameters *parameters, bool accumulate) {
+    for (int i = 0; i < parameters->count; i++) {
+        autodiff_watch(p, parameters->list[i]->weight, parameters->list[i]->grad, accumulate);
+    }
+}
+
+static Tensor *losses_of(Program *p, const Recorder *r, double tokens) {
+    const TrainingOptions *options = r->options;
+    ForwardContext context = {options->attention, r->gpt->config.dropout, r->tensors->step, options->recompute};
+    LossOptions loss = {r->gpt->config.V, 1.0 / tokens, options->logits_bytes, r->tensors->step};
+    Tensor *x = gpt_forward(p, r->gpt, r->tensors->tokens, &context);
+    return loss_record(p, x, r->gpt->wte->weight, r->tensors->targets, &loss);
+}
+
+static void update_record(Program *p, const Recorder *r) {
+    const Parameters *parameters = r->parameters;
+    AdamwAttrs adamw = r->options->adamw;
+    adamw.n_decayed = parameters->n_decayed;
+    if (r->options->reduce != NULL) r->options->reduce(p, r->options->reduce_self, parameters, r->tensors->loss);
+    program_label(p, "optimizer");
+    norm_record(p, r->tensors->norm, parameters->grads->flat);
+    adamw_record(p, adamw,
+                 (AdamwTensors){.grad = parameters->grads->flat,
+                                .norm = r->tensors->norm,
+                                .step = r->tensors->step,
+                                .weight = parameters->weights->flat,
+                                .master = parameters->masters == NULL ? NULL : parameters->masters->flat,
+                                .m = parameters->m->flat,
+                                .v = parameters->v->flat});
+}
+
+static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
+    const TrainingOptions *options = r->options;
+    bool accumulate = kind == MICRO_MIDDLE || kind == MICRO_LAST;
+    double tokens = (double)(options->B * options->T * options->accumulation * options->ranks);
+    watch_parameters(p, r->parameters, accumulate);
+    Tensor *losses = losses_of(p, r, tokens);
+    sum_record(p, r->tensors->loss, losses, 1.0 / tokens, accumulate);
+    autodiff_run(p);
+    if (kind == MICRO_ONLY || kind == MICRO_LAST) update_record(p, r);
+}
+
+static Status program_finish(Program *p, Plan **plan, size_t *arena_bytes) {
+    TRY(program_status(p));
+    TRY(plan_create(p, plan));
+    if ((*plan)->bytes > *arena_bytes) *arena_bytes = (*plan)->bytes;
+    return OK;
+}
+
+static Status micro_batches_create(Training *training, const Recorder *r, Target target) {
+    int64_t n = r->options->accumulation;
+    bool wanted[MICRO_KINDS] = {
+        [MICRO_ONLY] = n == 1, [MICRO_FIRST] = n > 1, [MICRO_MIDDLE] = n > 2, [MICRO_LAST] = n > 1};
+    for (int kind = 0; kind < MICRO_KINDS; kind++) {
+        if (!wanted[kind]) continue;
+        TRY(program_create(target, true, &training->programs[kind]));
+        micro_batch_record(training->programs[kind], r, (MicroBatch)kind);
+        TRY(program_finish(training->programs[kind], &training->plans[kind], &training->arena_bytes));
+    }
+    return OK;
+}
+
+static Status evaluation_create(Training *training, const Recorder *r, Target target) {
+    double tokens = (double)(r->options->B * r->options->T);
+    TRY(program_create(target, false, &training->evaluation));
+    Tensor *losses = losses_of(training->evaluation, r, tokens);
+    sum_record(training->evaluation, r->tensors->loss, losses, 1.0 / tokens, false);
+    return program_finish(training->evaluation, &training->plans[MICRO_KINDS], &training->arena_bytes);
+}
+
+Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors, Target target,
+                       const TrainingOptions *options, Training **out) {
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL) return ERROR(STATUS_FAILURE, "out of memory while recording");
+    Recorder recorder = {gpt, parameters, tensors, options};
+    TRY(micro_batches_create(*out, &recorder, target));
+    return evaluation_create(*out, &recorder, target);
+}
+
+void training_destroy(Training **training) {
+    if (training == NULL || *training == NULL) return;
+    Training *t = *training;
+    for (int i = 0; i < MICRO_KINDS; i++) program_destroy(&t->programs[i]);
+    program_destroy(&t->evaluation);
+    for (int i = 0; i <= MICRO_KINDS; i++) plan_destroy(&t->plans[i]);
+    if (t->device != NULL) device_free(t->device, t->arena, t->arena_bytes);
+    free(t);
+    *training = NULL;
+}
+
+Status training_bind(Training *training, Device *device) {
+    TRY(device_alloc(device, training->arena_bytes, "activations", &training->arena));
+    training->device = device;
+    for (int i = 0; i < MICRO_KINDS; i++) {
+        if (training->programs[i] != NULL) plan_bind(training->plans[i], training->programs[i], training->arena);
+    }
+    plan_bind(training->plans[MICRO_KINDS], training->evaluation, training->arena);
+    return OK;
+}
+
+MicroBatch training_micro_batch(int64_t index, int64_t accumulation) {
+    if (accumulation == 1) return MICRO_ONLY;
+    if (index == 0) return MICRO_FIRST;
+    return index == accumulation - 1 ? MICRO_LAST : MICRO_MIDDLE;
+}
+
+const Plan *training_largest_plan(const Training *training) {
+    const Plan *largest = NULL;
+    for (int i = 0; i <= MICRO_KINDS; i++) {
+        const Plan *plan = training->plans[i];
+        if (plan != NULL && (largest == NULL || plan->bytes > largest->bytes)) largest = plan;
+    }
+    return largest;
+}

@@ -1,0 +1,60 @@
+/* A training step as programs over one model: forward, loss, backward, and the update.
+ *
+ * With gradient accumulation a step replays several programs: the first micro-batch sets the gradients, the others add
+ * to them, and the last one also reduces over ranks and updates. All share one arena of the largest plan's size.
+ * Evaluation is another program over the same parameters. */
+#pragma once
+
+#include "core/ops/adamw.h"
+#include "core/plan.h"
+#include "nn/gpt.h"
+
+/* What goes in and comes out of every replay; in the store. */
+typedef struct StepTensors {
+    Tensor *tokens, *targets; /* (B, T) i32 */
+    Tensor *step;             /* u8: the StepState */
+    Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
+} StepTensors;
+
+/* Records what brings the gradients of all ranks together; called after backward, before the update. */
+typedef void (*ReduceFn)(Program *p, void *self, const Parameters *parameters, Tensor *loss);
+
+typedef struct TrainingOptions {
+    int64_t B, T;                /* of one micro-batch on one rank */
+    int64_t accumulation, ranks; /* micro-batches a step, ranks: the global batch is their product with B */
+    const AttentionChoice *attention;
+    Recompute recompute;
+    size_t logits_bytes;
+    AdamwAttrs adamw; /* n_decayed is filled in */
+    ReduceFn reduce;  /* NULL: one rank */
+    void *reduce_self;
+} TrainingOptions;
+
+/* The place of a micro-batch in its step. */
+typedef enum MicroBatch { MICRO_ONLY, MICRO_FIRST, MICRO_MIDDLE, MICRO_LAST, MICRO_KINDS } MicroBatch;
+
+typedef struct Training {
+    Program *programs[MICRO_KINDS]; /* NULL where accumulation does not need it */
+    Program *evaluation;            /* its `loss` is the mean over this rank's batch */
+    Plan *plans[MICRO_KINDS + 1];   /* the last is evaluation's */
+    size_t arena_bytes;             /* the largest plan */
+    void *arena;
+    Device *device;
+} Training;
+
+/* Declares the step's tensors in the store. */
+NODISCARD Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, StepTensors *out);
+
+/* Records and plans everything for a target; touches no device. */
+NODISCARD Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors,
+                                 Target target, const TrainingOptions *options, Training **out);
+void training_destroy(Training **training);
+
+/* Takes the arena from the device and binds the programs to it. */
+NODISCARD Status training_bind(Training *training, Device *device);
+
+/* Which program micro-batch `index` of `accumulation` replays. */
+MicroBatch training_micro_batch(int64_t index, int64_t accumulation);
+
+/* The plan that needs the most, and whether it is evaluation's. */
+const Plan *training_largest_plan(const Training *training);

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""GPT-2 124M in PyTorch, the reference that ./bench step is measured against: the same sizes, the same work.
+
+    ./bench step; python3 scripts/bench_pytorch.py [--device=cpu|cuda] [--batch=4] [--length=256] [--compile]
+
+Forward, backward, clipping and AdamW on random tokens; PyTorch's own fused attention and fused AdamW; dropout 0.
+"""
+import argparse
+import statistics
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+V, L, NH, C, T_MAX = 50304, 12, 12, 768, 1024
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(C), nn.LayerNorm(C)
+        self.c_attn, self.attn_proj = nn.Linear(C, 3 * C), nn.Linear(C, C)
+        self.c_fc, self.mlp_proj = nn.Linear(C, 4 * C), nn.Linear(4 * C, C)
+
+    def forward(self, x):
+        B, T, _ = x.shape
+        q, k, v = (t.view(B, T, NH, C // NH).transpose(1, 2) for t in self.c_attn(self.ln_1(x)).split(C, dim=2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.attn_proj(y.transpose(1, 2).reshape(B, T, C))
+        return x + self.mlp_proj(F.gelu(self.c_fc(self.ln_2(x)), approximate="tanh"))
+
+
+class Gpt(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(V, C), nn.Embedding(T_MAX, C)
+        self.blocks = nn.ModuleList(Block() for _ in range(L))
+        self.ln_f = nn.LayerNorm(C)
+
+    def forward(self, tokens, targets):
+        x = self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))
+        for block in self.blocks:
+            x = block(x)
+        return F.cross_entropy((self.ln_f(x) @ self.wte.weight.T).view(-1, V), targets.reshape(-1))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--length", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--compile", action="store_true")
+    o = parser.parse_args()
+    if o.threads:
+        torch.set_num_threads(o.threads)
+    torch.manual_seed(0)
+    model = Gpt().to(o.device)
+    step_model = torch.compile(model) if o.compile else model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    tokens = torch.randint(0, 50257, (o.batch, o.length + 1), device=o.device)
+    precision = torch.autocast(o.device, torch.bfloat16, enabled=o.device == "cuda")
+    times = []
+    for _ in range(o.steps + 2):
+        start = time.perf_counter()
+        with precision:
+            loss = step_model(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if o.device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    seconds = statistics.median(times[2:])
+    print("PyTorch %s, %s, %d threads: %.2f ms a step, %.0f tokens/s" % (
+        torch.__version__, o.device, torch.get_num_threads(), 1e3 * seconds, o.batch * o.length / seconds))
+
+
+main()

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs the packages that Hourglass needs; the one place that names them. For Debian 12 and Ubuntu 24.04.
+# usage: scripts/install_packages.sh [--tests]      with --tests also what ./check needs
+set -euo pipefail
+
+packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev libpcre2-dev
+          libopenblas-openmp-dev libxxhash-dev bible-kjv gnuplot-nox)
+tests=(libcunit1-dev hdf5-tools clang-format python3 python3-pip)
+
+case "${1:-}" in
+  "") ;;
+  --tests) packages+=("${tests[@]}") ;;
+  *) echo "usage: scripts/install_packages.sh [--tests]" >&2; exit 64 ;;
+esac
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+  echo "packages: this system has no apt-get; install by hand what these Debian packages hold, then run scons:"
+  echo "  ${packages[*]}"
+  exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$state" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "packages: all ${#packages[@]} are there, nothing to install"
+  exit 0
+fi
+
+root=(env DEBIAN_FRONTEND=noninteractive)
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "packages: error: neither root nor sudo; ask an administrator for: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  root=(sudo "${root[@]}")
+fi
+
+echo "packages: installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { "${root[@]}" apt-get update -qq && "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+    >"$log" 2>&1 </dev/null; then
+  tail -n 20 "$log" >&2
+  echo "packages: error: apt-get failed, see above; then: apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+echo "packages: installed"

@@ -1,0 +1,167 @@
+"""What this machine has: every feature is tried by compiling and linking a program that uses it."""
+
+import os
+import subprocess
+import sys
+
+import SCons.SConf
+import SCons.Script
+
+# feature: (Debian package, preamble, an expression that must link, candidates: each a folder of headers, a folder of
+# libraries and the libraries, where {arch} is the machine's library folder; the first that links is taken)
+LIBRARIES = {
+    "HDF5": ("libhdf5-dev", "#include <hdf5.h>", "H5open()",
+             [("/usr/include/hdf5/serial", "", ["hdf5_serial"]),
+              ("/usr/include/hdf5/serial", "/usr/lib/{arch}/hdf5/serial", ["hdf5"]),
+              ("", "", ["hdf5"])]),
+    "libyaml": ("libyaml-dev", "#include <yaml.h>", "yaml_get_version_string() == 0", [("", "", ["yaml"])]),
+    "jansson": ("libjansson-dev", "#include <jansson.h>", "json_object() == 0", [("", "", ["jansson"])]),
+    "PCRE2": ("libpcre2-dev", "#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>",
+              "pcre2_config(PCRE2_CONFIG_UNICODE, 0) < 0", [("", "", ["pcre2-8"])]),
+    # The OpenMP build of OpenBLAS shares its threads with our kernels. It is named by its folder, since the system's
+    # default may be another build.
+    "OpenBLAS": ("libopenblas-openmp-dev", "#include <cblas.h>", "openblas_get_num_threads() == 0",
+                 [("/usr/include/{arch}/openblas-openmp", "/usr/lib/{arch}/openblas-openmp", ["openblas"]),
+                  ("", "", ["openblas"]),
+                  ("/usr/include/openblas", "", ["openblas"])]),
+    "xxhash": ("libxxhash-dev", "#include <xxhash.h>", "XXH3_64bits(\"\", 0) == 0", [("", "", ["xxhash"])]),
+    "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0", [("", "", ["cunit"])]),
+}
+OPTIONAL = {"CUnit": "tests are not built"}
+PROGRAM = "%s\nint main(void) { return (%s) ? 1 : 0; }\n"
+KEYS = ("LIBS", "CCFLAGS", "LIBPATH", "RPATH", "LINKFLAGS")
+
+
+def fail(message):
+    print("scons: error: " + message, file=sys.stderr)
+    SCons.Script.Exit(1)
+
+
+def output(env, *command):
+    """A command's output; empty where it fails or is not there."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=env["ENV"]).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def retried(test, *arguments):
+    """A cached success stands; a cached failure is tried again, since a package may have been installed since."""
+    if test(*arguments):
+        return True
+    SCons.SConf.SetCacheMode("force")
+    result = test(*arguments)
+    SCons.SConf.SetCacheMode("auto")
+    return result
+
+
+def links(conf, preamble, expression, headers="", libraries="", names=(), **more):
+    """Whether a program compiles and links with these; the flags stay in the environment where it does. System headers
+    come by -isystem, so that our warnings are not applied to them."""
+    env = conf.env
+    keep = {key: list(env.get(key, [])) for key in KEYS}
+    env.Prepend(LIBS=list(names))
+    if headers and headers != "/usr/include":
+        env.Append(CCFLAGS=["-isystem", headers])
+    if libraries:
+        env.Append(LIBPATH=[libraries], RPATH=[libraries])
+    env.Append(**more)
+    if retried(conf.TryLink, PROGRAM % (preamble, expression), ".c"):
+        return True
+    env.Replace(**keep)
+    return False
+
+
+def find_library(conf, arch, spec):
+    """Where one of LIBRARIES was found, or None."""
+    _, preamble, expression, candidates = spec
+    for headers, libraries, names in candidates:
+        headers, libraries = headers.format(arch=arch), libraries.format(arch=arch)
+        there = all(os.path.isdir(folder) for folder in (headers, libraries) if folder)
+        if there and links(conf, preamble, expression, headers, libraries, names):
+            return "-l%s%s" % (names[0], " in " + libraries if libraries else "")
+    return None
+
+
+def find_mpi(conf):
+    """The flags come from the compiler wrapper, the only one that knows them on every system."""
+    flags = output(conf.env, "mpicc", "--showme").split()[1:]
+    folders = [flag[2:] for flag in flags if flag.startswith("-I")]
+    if flags and links(conf, "#include <mpi.h>", "MPI_Initialized(&(int){0})",
+                       CCFLAGS=[part for folder in folders for part in ("-isystem", folder)],
+                       LIBPATH=[flag[2:] for flag in flags if flag.startswith("-L")],
+                       LIBS=[flag[2:] for flag in flags if flag.startswith("-l")]):
+        return output(conf.env, "mpicc", "--showme:version").split(" (")[0].replace("mpicc: ", "") or "mpicc"
+    return None
+
+
+def find_cuda(conf, found):
+    """CUDA is nvcc, the static runtime and cuBLASLt together; NCCL is one more. None of them needs a driver to link."""
+    env = conf.env
+    home = env["ENV"].get("CUDA_HOME", "/usr/local/cuda")
+    nvcc = env.WhereIs("nvcc") or env.WhereIs("nvcc", os.path.join(home, "bin"))
+    if not nvcc:
+        found["CUDA"] = (None, "no nvcc in PATH nor in %s/bin" % home)
+        return
+    root = os.path.dirname(os.path.dirname(os.path.realpath(nvcc)))
+    folders = [os.path.join(root, name) for name in ("lib64", "lib")]
+    libraries = next((folder for folder in folders if os.path.exists(os.path.join(folder, "libcudart_static.a"))), "")
+    env["NVCC"] = nvcc
+    source = "__global__ void nothing() {}\nvoid call() { nothing<<<1, 1>>>(); }\n"
+    if not retried(conf.TryBuild, env.CudaObject, source, ".cu"):
+        found["CUDA"] = (None, "%s compiles no kernel: see config.log in the build folder" % nvcc)
+        return
+    flags = list(env["CCFLAGS"])
+    cuda = links(conf, "#include <cuda_runtime_api.h>", "cudaGetDeviceCount(&(int){0})",
+                 os.path.join(root, "include"), libraries, ["cudart_static", "dl", "rt", "pthread", "stdc++"])
+    blas = cuda and links(conf, "#include <cublasLt.h>", "cublasLtGetVersion() == 0", names=["cublasLt"])
+    nccl = blas and links(conf, "#include <nccl.h>", "ncclGetVersion(&(int){0})", names=["nccl"])
+    env.Replace(CUDAHEADERS=env["CCFLAGS"][len(flags):], CCFLAGS=flags)  # for the few files that ask for them
+    if cuda and blas:
+        found["CUDA"] = ("%s for %s" % (nvcc, env["NVCCTARGETS"]), "")
+    else:
+        found["CUDA"] = (None, "cuBLASLt is missing" if cuda else "the CUDA runtime does not link: see config.log")
+    found["cuBLASLt"] = ("-lcublasLt", "") if blas else (None, "does not compile and link")
+    found["NCCL"] = ("-lnccl", "") if nccl else (None, "does not compile and link (package libnccl-dev)")
+
+
+def table(found):
+    print("%-10s %-6s %s" % ("feature", "found", "where, or why not"))
+    for name, (where, why) in found.items():
+        print("%-10s %-6s %s" % (name, "yes" if where else "no", where or why))
+    print(flush=True)
+
+
+def configure(env, build, with_cuda, required_cuda):
+    """Tries everything, adds the flags to `env`, prints the table; ends the build where something required is missing.
+    Returns the features found, by name."""
+    conf = env.Configure(conf_dir=os.path.join(build, "config"), log_file=os.path.join(build, "config.log"), help=False)
+    SCons.SConf.progress_display.set_mode(0)
+    arch = output(env, "gcc", "-print-multiarch") or "x86_64-linux-gnu"
+    found, missing = {}, []
+
+    def note(name, package, where):
+        found[name] = (where, OPTIONAL.get(name, "") or "required")
+        if not where:
+            found[name] = (None, "%s; package %s" % (OPTIONAL.get(name, "required"), package))
+            if name not in OPTIONAL:
+                missing.append((name, package))
+
+    openmp = links(conf, "#include <omp.h>", "omp_get_max_threads() == 0", names=["m"])
+    note("OpenMP", "build-essential", "gcc " + output(env, "gcc", "-dumpfullversion") if openmp else None)
+    if openmp:
+        note("MPI", "libopenmpi-dev", find_mpi(conf))
+        for name, spec in LIBRARIES.items():
+            note(name, spec[0], find_library(conf, arch, spec))
+        if with_cuda:
+            find_cuda(conf, found)
+        else:
+            found["CUDA"] = (None, "not asked for")
+    conf.Finish()
+    table(found)
+    if missing:
+        fail("%s is missing: apt-get install %s (or run scripts/install_packages.sh)"
+             % (", ".join(name for name, _ in missing), " ".join(package for _, package in missing)))
+    if required_cuda and not found["CUDA"][0]:
+        fail("cuda=yes, but %s" % found["CUDA"][1])
+    return {name for name, (where, _) in found.items() if where}

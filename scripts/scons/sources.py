@@ -1,0 +1,159 @@
+"""What is compiled, and how: a file's place and name decide it.
+
+  core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one static library
+  launch/{train,prepare,...}.c                 the programs
+  core/cpu/*.c, nn/attention/*_cpu.c           CPU kernels, compiled for f32 and again for f64; *_common.c once
+  *.cu, *_cuda.c, core/cuda/*.c                only with CUDA; *_sm90*.cu for Hopper alone
+  nccl.c                                       only with NCCL
+  absent.c, *_absent.c                         in their place without CUDA; nccl_absent.c without NCCL
+  tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its folder
+  examples/*.c                                 examples
+"""
+
+import glob
+import os
+import re
+import subprocess
+import sys
+
+import SCons.Script
+
+ROOMS = ("core", "nn", "dist", "data", "checkpoints", "launch")
+PROGRAMS = ("train", "prepare", "generate", "sweep", "bench", "convert")
+REALS = {"f32": "float", "f64": "double"}
+ARCHITECTURES = ("80", "90a", "100")
+VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "CUDA_HOME")
+
+
+def environment():
+    """What compilers may see of the user's environment."""
+    return {name: os.environ[name] for name in VISIBLE if name in os.environ}
+
+
+def one_of(key, value, allowed):
+    if value not in allowed.split():
+        print("scons: error: %s=%s is none of: %s" % (key, value, allowed), file=sys.stderr)
+        SCons.Script.Exit(64)
+
+
+def quiet(env):
+    env.Replace(CCCOMSTR="  CC    $TARGET", LINKCOMSTR="  LINK  $TARGET", ARCOMSTR="  AR    $TARGET",
+                RANLIBCOMSTR="  INDEX $TARGET", NVCCCOMSTR="  NVCC  $TARGET")
+
+
+def gencode(architectures, portable):
+    """One binary for each architecture, and PTX of the newest for those to come."""
+    flags = ["-gencode=arch=compute_%s,code=sm_%s" % (arch, arch) for arch in architectures]
+    if portable:
+        flags.append("-gencode=arch=compute_%s,code=compute_%s" % (architectures[-1], architectures[-1]))
+    return flags
+
+
+def architectures(env):
+    """The architectures of cuda_arch, and whether PTX for later ones is wanted. native: those of the GPUs that are here,
+    or all where there is none."""
+    if env["cuda_arch"] not in ("native", "all"):
+        return env["cuda_arch"].split(","), False
+    try:
+        query = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], capture_output=True,
+                               text=True, check=True, timeout=30)
+        here = sorted(set(re.findall(r"^(\d+)\.(\d+)$", query.stdout, re.MULTILINE)))
+    except (OSError, subprocess.SubprocessError):
+        here = []
+    if env["cuda_arch"] == "native" and here:
+        return [major + minor + ("a" if major == "9" else "") for major, minor in here], False
+    return ARCHITECTURES, True
+
+
+def add_nvcc(env):
+    chosen, portable = architectures(env)
+    env.Replace(
+        CUDAHEADERS=[],
+        NVCCTARGETS=", ".join("sm_" + arch for arch in chosen) + (" and later" if portable else ""),
+        NVCCARCH=gencode(chosen, portable),
+        NVCCFLAGS=["-std=c++17", "-O3", "-lineinfo", "-Werror=all-warnings", "--expt-relaxed-constexpr",
+                   "-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp"],
+        NVCCCOM="$NVCC $NVCCFLAGS $NVCCARCH -I. -c -o $TARGET $SOURCE")
+    action = SCons.Script.Action("$NVCCCOM", "$NVCCCOMSTR")
+    builder = SCons.Script.Builder(action=action, suffix=".o", src_suffix=".cu", single_source=True)
+    env.Append(BUILDERS={"CudaObject": builder})
+    for suffix in (".cu", ".cuh"):
+        SCons.Tool.SourceFileScanner.add_scanner(suffix, SCons.Tool.CScanner)
+
+
+def walk(folder, pattern):
+    return sorted(glob.glob(os.path.join(folder, "**", pattern), recursive=True))
+
+
+def is_main(path):
+    return os.path.dirname(path) == "launch" and os.path.basename(path)[:-2] in PROGRAMS
+
+
+def is_for_cuda(path):
+    name = os.path.splitext(os.path.basename(path))[0]
+    if name == "absent" or name.endswith("_absent"):
+        return False
+    return name == "nccl" or name.endswith("_cuda") or path.endswith(".cu") or path.startswith("core/cuda/")
+
+
+def is_wanted(path, found):
+    """Whether this build's features take the file or its stand-in."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    if name == "nccl":
+        return "NCCL" in found
+    if name == "nccl_absent":
+        return "NCCL" not in found
+    if name == "absent" or name.endswith("_absent"):
+        return "CUDA" not in found
+    return "CUDA" in found or not is_for_cuda(path)
+
+
+def is_kernel(path):
+    """Whether the file is a CPU kernel written once for both precisions."""
+    folder, name = os.path.split(path)
+    if name.endswith("_common.c"):
+        return False
+    return folder == "core/cpu" or (folder.startswith("nn/attention") and name.endswith("_cpu.c"))
+
+
+def objects(env, build, path):
+    stem = os.path.join(build, os.path.splitext(path)[0])
+    if path.endswith(".cu"):
+        arch = gencode(("90a",), False) if "_sm90" in os.path.basename(path) else env["NVCCARCH"]
+        return env.CudaObject(stem + "_cu.o", path, NVCCARCH=arch)
+    if is_for_cuda(path):
+        return env.Object(stem + ".o", path, CCFLAGS=env["CCFLAGS"] + env["CUDAHEADERS"])
+    if not is_kernel(path):
+        return env.Object(stem + ".o", path)
+    return [env.Object("%s_%s.o" % (stem, name), path, CPPDEFINES=env["CPPDEFINES"] + ["REAL=" + real, "REAL_NAME=" + name])
+            for name, real in REALS.items()]
+
+
+def library(env, build, found):
+    paths = [path for room in ROOMS for path in walk(room, "*.c") + walk(room, "*.cu")]
+    chosen = [path for path in paths if is_wanted(path, found) and not is_main(path)]
+    return env.StaticLibrary(os.path.join(build, "libhourglass.a"), [objects(env, build, path) for path in chosen])
+
+
+def program(env, build, target, sources, library):
+    parts = [objects(env, build, path) for path in sources]
+    return env.Program(target, parts, LIBS=library + env["LIBS"])
+
+
+def programs(env, build, library, at_root):
+    mains = [name for name in PROGRAMS if os.path.exists("launch/%s.c" % name)]
+    return [program(env, build, name if at_root else os.path.join(build, name), ["launch/%s.c" % name], library)
+            for name in mains]
+
+
+def examples(env, build, library):
+    return [program(env, build, os.path.join(build, path[:-2]), [path], library) for path in walk("examples", "*.c")]
+
+
+def tests(env, build, library, found):
+    paths = walk("tests", "test_*.c") + walk("tests", "mpi_*.c") + (walk("tests", "test_*.cu") if "CUDA" in found else [])
+    built = []
+    for path in paths:
+        helpers = sorted(glob.glob(os.path.join(os.path.dirname(path), "*_helper.c")))
+        built += program(env, build, os.path.join(build, os.path.splitext(path)[0]), [path, "tests/harness.c"] + helpers, library)
+    return built

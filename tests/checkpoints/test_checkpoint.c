@@ -1,0 +1,345 @@
+#include "checkpoints/internal.h"
+#include "checkpoints/writer.h"
+#include "tests/checkpoints/sample.h"
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static Arena arena;
+
+static const char *path_of(const char *dir, int64_t step) {
+    char name[STEP_NAME_BYTES];
+    step_name(step, name);
+    return arena_printf(&arena, "%s/%s", dir, name);
+}
+
+static size_t size_of(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 ? (size_t)info.st_size : 0;
+}
+
+static bool exists(const char *path) { return access(path, F_OK) == 0; }
+
+/* Turns one bit of a file over. */
+static void flip(const char *path, size_t bit) {
+    unsigned char byte;
+    int fd = open(path, O_RDWR);
+    CHECK(pread(fd, &byte, 1, (off_t)(bit / 8)) == 1);
+    byte = (unsigned char)(byte ^ 1u << bit % 8);
+    CHECK(pwrite(fd, &byte, 1, (off_t)(bit / 8)) == 1);
+    close(fd);
+}
+
+static void round_trip(void) {
+    const char *dir = harness_directory();
+    CheckpointFile *file = NULL;
+    REQUIRE_OK(sample_write(dir, 12, 2));
+    REQUIRE_OK(checkpoint_open(path_of(dir, 12), &file));
+    CHECK(checkpoint_step(file) == 12);
+    CHECK_OK(sample_check(file));
+    const char **names = NULL;
+    int64_t n = 0;
+    CHECK_OK(checkpoint_tensor_names(file, &arena, &names, &n));
+    CHECK(n == 4 && strcmp(names[0], "data.cursor") == 0 && strcmp(names[3], "wte.m") == 0);
+    CheckpointTensor info;
+    CHECK_OK(checkpoint_tensor_info(file, "wte.m", &info));
+    CHECK(info.dtype == DTYPE_F64 && info.n_dims == 2 && info.shape[0] == 3 && info.shape[1] == 50);
+    CHECK(checkpoint_has_tensor(file, "scalar") && !checkpoint_has_tensor(file, "text"));
+    checkpoint_close(&file);
+    CHECK(file == NULL);
+}
+
+static void every_dtype_and_an_empty_tensor(void) {
+    const char *dir = harness_directory();
+    const DType dtypes[] = {DTYPE_F32, DTYPE_F64, DTYPE_I32, DTYPE_I64, DTYPE_U16, DTYPE_U8};
+    unsigned char data[6][80], back[80];
+    CheckpointTensor tensors[7];
+    char names[6][8];
+    for (int i = 0; i < 6; i++) {
+        for (int b = 0; b < 80; b++) data[i][b] = (unsigned char)(b * 7 + i);
+        snprintf(names[i], sizeof names[i], "t%d", i);
+        tensors[i] = (CheckpointTensor){names[i], dtypes[i], 3, {2, 5, 1}, data[i]};
+    }
+    tensors[6] = (CheckpointTensor){"empty", DTYPE_F32, 2, {0, 4}, data[0]};
+    CheckpointContents contents = {tensors, 7, NULL, 0};
+    CheckpointImage *image = NULL;
+    CheckpointFile *file = NULL;
+    REQUIRE_OK(checkpoint_image_create(1, &image)); /* too small: it grows */
+    REQUIRE_OK(checkpoint_snapshot(image, &contents));
+    REQUIRE_OK(checkpoint_write(image, dir, 0, 1));
+    REQUIRE_OK(checkpoint_open(path_of(dir, 0), &file));
+    for (int i = 0; i < 7; i++) {
+        CHECK_OK(checkpoint_read_tensor(file, &tensors[i], back));
+        if (i < 6) CHECK(memcmp(back, data[i], 10 * dtype_size(dtypes[i])) == 0);
+    }
+    checkpoint_close(&file);
+    contents.tensors = &(CheckpointTensor){"h", DTYPE_BF16, 1, {4}, data[0]};
+    contents.n_tensors = 1;
+    CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_UNSUPPORTED, "tensor 'h' is bf16");
+    CHECK_ERROR(checkpoint_write(image, dir, 1, 1), STATUS_FAILURE, "no snapshot");
+    tensors[1].name = "t0";
+    contents = (CheckpointContents){tensors, 2, NULL, 0};
+    CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_FAILURE, "'t0'");
+    checkpoint_image_destroy(&image);
+}
+
+/* Many names, a long config: what a GPT-2 XL and its moments need. */
+static void the_bound_is_tight_and_nothing_is_reallocated(void) {
+    enum { N = 1800 };
+    static char names[N][64];
+    static CheckpointTensor tensors[N];
+    static float data[400];
+    char *config = calloc(1, 200001);
+    memset(config, 'x', 200000);
+    for (int i = 0; i < N; i++) {
+        snprintf(names[i], sizeof names[i], "transformer.h.%d.attn.c_attn.weight.m", i);
+        tensors[i] = (CheckpointTensor){names[i], DTYPE_F32, 2, {20, 20}, data};
+    }
+    CheckpointValue values[12] = {{.name = "config", .kind = CHECKPOINT_TEXT, .text = config}};
+    const char *const numbers[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"};
+    for (int i = 0; i < 11; i++) values[i + 1] = (CheckpointValue){.name = numbers[i], .kind = CHECKPOINT_I64};
+    for (int n = 1; n <= N; n = 3 * n + 1) {
+        CheckpointContents contents = {tensors, n, values, 12};
+        CheckpointImage *image = NULL;
+        size_t bound = 0;
+        REQUIRE_OK(checkpoint_image_bytes(&contents, &bound));
+        REQUIRE_OK(checkpoint_image_create(bound, &image));
+        REQUIRE_OK(checkpoint_snapshot(image, &contents));
+        const void *before = image->bytes;
+        REQUIRE_OK(checkpoint_snapshot(image, &contents));
+        CHECK(image->bytes == before && image->capacity == bound);
+        CHECK(image->size + TRAILER_BYTES <= bound);
+        CHECK(bound - image->size < (size_t)n * 900 + (100 << 10));
+        checkpoint_image_destroy(&image);
+    }
+    free(config);
+}
+
+static void every_bit_flip_is_found(void) {
+    const char *dir = harness_directory();
+    REQUIRE_OK(sample_write(dir, 3, 1));
+    const char *path = path_of(dir, 3);
+    size_t bits = 8 * size_of(path);
+    srand(1);
+    for (int i = 0; i < 2000; i++) {
+        CheckpointFile *file = NULL;
+        size_t bit = i < 8 * TRAILER_BYTES ? bits - 1 - (size_t)i : (size_t)rand() % bits;
+        flip(path, bit);
+        Status status = checkpoint_open(path, &file);
+        CHECK(status.code == STATUS_DATA && file == NULL && strstr(status_message(), path) != NULL);
+        flip(path, bit);
+    }
+    CheckpointFile *file = NULL;
+    REQUIRE_OK(checkpoint_open(path, &file));
+    checkpoint_close(&file);
+}
+
+static void every_truncation_is_found(void) {
+    const char *dir = harness_directory();
+    REQUIRE_OK(sample_write(dir, 3, 1));
+    const char *path = path_of(dir, 3);
+    CheckpointFile *file = NULL;
+    size_t bytes = size_of(path);
+    CHECK(truncate(path, (off_t)bytes + 1) == 0);
+    CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "cut off");
+    for (size_t n = bytes - 1; n > 0; n = n > bytes - 70 ? n - 1 : n * 9 / 10) {
+        CHECK(truncate(path, (off_t)n) == 0);
+        CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "cut off");
+    }
+    CHECK(truncate(path, 0) == 0);
+    CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "only 0 bytes");
+    CHECK_ERROR(checkpoint_open(dir, &file), STATUS_DATA, "not a file");
+    CHECK_ERROR(checkpoint_open("/nowhere/x.h5", &file), STATUS_DATA, "/nowhere/x.h5: cannot be opened: No such file");
+}
+
+static void keeps_the_newest(void) {
+    const char *dir = harness_directory();
+    /* Not ours: a foreign file, a good one renamed, one cut off, a directory. */
+    const char *foreign = path_of(dir, 1), *cut = path_of(dir, 2), *moved = path_of(dir, 3), *folder = path_of(dir, 4);
+    FILE *text = fopen(foreign, "w");
+    fputs("not a checkpoint, but somebody's file of more than fifty-six bytes", text);
+    fclose(text);
+    REQUIRE_OK(sample_write(dir, 2, 9));
+    CHECK(truncate(cut, 5000) == 0);
+    REQUIRE_OK(sample_write(dir, 5, 9));
+    CHECK(rename(path_of(dir, 5), moved) == 0);
+    CHECK(mkdir(folder, 0755) == 0);
+    REQUIRE_OK(sample_write(dir, 900, 9)); /* from a run that went further */
+    for (int64_t step = 10; step <= 60; step += 10) REQUIRE_OK(sample_write(dir, step, 2));
+    CHECK(exists(foreign) && exists(cut) && exists(moved) && exists(folder) && exists(path_of(dir, 900)));
+    CHECK(exists(path_of(dir, 60)) && exists(path_of(dir, 50)) && !exists(path_of(dir, 40)) &&
+          !exists(path_of(dir, 10)));
+    REQUIRE_OK(sample_write(dir, 60, 1)); /* the same step again */
+    CHECK(exists(path_of(dir, 60)) && !exists(path_of(dir, 50)));
+    CHECK(files_count(dir, ".tmp-") == 0);
+}
+
+static void a_bad_newest_is_named_and_passed_over(void) {
+    const char *dir = harness_directory(), *warnings = NULL;
+    CheckpointFile *file = NULL;
+    REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
+    CHECK(file == NULL && warnings[0] == '\0');
+    REQUIRE_OK(checkpoint_open_newest("/nowhere/checkpoints", &arena, &file, &warnings));
+    CHECK(file == NULL);
+    for (int64_t step = 8; step <= 11; step++) REQUIRE_OK(sample_write(dir, step, 9));
+    flip(path_of(dir, 11), 4000 * 8);
+    CHECK(rename(path_of(dir, 10), path_of(dir, 12)) == 0);
+    REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
+    CHECK(file != NULL && checkpoint_step(file) == 9);
+    CHECK_OK(sample_check(file));
+    checkpoint_close(&file);
+    CHECK(strstr(warnings, "step_00000011.h5: damaged") != NULL);
+    CHECK(strstr(warnings, "step_00000012.h5: holds step 10") != NULL);
+    CHECK(truncate(path_of(dir, 8), 100) == 0 && truncate(path_of(dir, 9), 100) == 0);
+    CHECK_ERROR(checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_DATA,
+                "none of its 4 checkpoints is good");
+}
+
+static void mismatches_are_named(void) {
+    const char *dir = harness_directory();
+    CheckpointFile *file = NULL;
+    float data[SAMPLE_N];
+    int64_t integer;
+    double number;
+    char *text;
+    REQUIRE_OK(sample_write(dir, 1, 1));
+    REQUIRE_OK(checkpoint_open(path_of(dir, 1), &file));
+    CheckpointTensor wanted = {"wte", DTYPE_F32, 2, {50, 49}, NULL};
+    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA,
+                "step_00000001.h5: tensor 'wte' is f32 (50, 50), the model has f32 (50, 49)");
+    wanted = (CheckpointTensor){"wte", DTYPE_F64, 2, {50, 50}, NULL};
+    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "the model has f64 (50, 50)");
+    wanted.name = "wpe";
+    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "has no tensor 'wpe'");
+    wanted.name = "text";
+    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "has no tensor 'text'");
+    wanted.name = "text/config";
+    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "has no tensor 'text/config'");
+    CHECK_ERROR(checkpoint_read_i64(file, "tokens", &integer), STATUS_DATA, "has no integer 'tokens'");
+    CHECK_ERROR(checkpoint_read_i64(file, "train_s", &integer), STATUS_DATA, "has no integer 'train_s'");
+    CHECK_ERROR(checkpoint_read_f64(file, "step", &number), STATUS_DATA, "has no number 'step'");
+    CHECK_ERROR(checkpoint_read_text(file, "notes", &arena, &text), STATUS_DATA, "has no text 'notes'");
+    checkpoint_close(&file);
+}
+
+/* A file that HDF5 itself wrote, with a right trailer: its features are refused all the same. */
+static void seal(const char *path) {
+    size_t bytes = size_of(path);
+    unsigned char *image = malloc(bytes), end[TRAILER_BYTES];
+    FILE *file = fopen(path, "r+b");
+    CHECK(fread(image, 1, bytes, file) == bytes);
+    Trailer trailer = {.image_bytes = bytes, .step = 1};
+    hash_canonical(image, bytes, trailer.hash);
+    trailer_encode(&trailer, end);
+    fseek(file, 0, SEEK_END);
+    CHECK(fwrite(end, 1, sizeof end, file) == sizeof end);
+    fclose(file);
+    free(image);
+}
+
+static void features_of_hdf5_are_refused(void) {
+    const char *dir = harness_directory(), *linked = path_of(dir, 1), *soft = path_of(dir, 2), *odd = path_of(dir, 3);
+    hsize_t shape[1] = {64}, chunk[1] = {16};
+    float data[64] = {0};
+    hid_t file = H5Fcreate(linked, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_external("/etc/other.h5", "/x", file, "wte", H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(file);
+    file = H5Fcreate(soft, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_soft("/nowhere", file, "wte", H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(file);
+    file = H5Fcreate(odd, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(1, shape, NULL), chunked = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t external = H5Pcreate(H5P_DATASET_CREATE), mapped = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(chunked, 1, chunk);
+    H5Pset_fletcher32(chunked);
+    H5Pset_external(external, "/etc/passwd", 0, 256);
+    H5Pset_virtual(mapped, space, "/etc/other.h5", "x", space);
+    const hid_t plans[] = {chunked, external, mapped};
+    const char *const names[] = {"chunked", "external", "mapped"};
+    for (int i = 0; i < 3; i++) {
+        H5Dclose(H5Dcreate2(file, names[i], H5T_IEEE_F32LE, space, H5P_DEFAULT, plans[i], H5P_DEFAULT));
+        H5Pclose(plans[i]);
+    }
+    H5Sclose(space);
+    H5Fclose(file);
+    seal(linked), seal(soft), seal(odd);
+
+    CheckpointFile *opened = NULL;
+    CHECK_ERROR(checkpoint_open(linked, &opened), STATUS_DATA, "'wte' is a soft or external link");
+    CHECK_ERROR(checkpoint_open(soft, &opened), STATUS_DATA, "'wte' is a soft or external link");
+    REQUIRE_OK(checkpoint_open(odd, &opened));
+    for (int i = 0; i < 3; i++) {
+        CheckpointTensor tensor = {names[i], DTYPE_F32, 1, {64}, NULL};
+        CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA, "is chunked, filtered, virtual");
+    }
+    checkpoint_close(&opened);
+    FILE *text = fopen(odd, "wb");
+    for (int i = 0; i < 4096; i++) fputc(i % 251, text);
+    fclose(text);
+    seal(odd);
+    CHECK_ERROR(checkpoint_open(odd, &opened), STATUS_DATA, "HDF5 cannot open it");
+}
+
+static void saves_in_the_background(void) {
+    const char *dir = arena_printf(&arena, "%s/checkpoints", harness_directory()), *warnings;
+    static Sample sample;
+    CheckpointWriter *writer = NULL;
+    CheckpointFile *file = NULL;
+    size_t bytes = 0;
+    sample_fill(&sample, 0);
+    REQUIRE_OK(checkpoint_image_bytes(&sample.contents, &bytes));
+    REQUIRE_OK(checkpoint_writer_create(dir, 2, bytes, &writer));
+    for (int64_t step = 1; step <= 20; step++) {
+        sample_fill(&sample, step);
+        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, step));
+        sample_fill(&sample, -7); /* training goes on at once */
+    }
+    REQUIRE_OK(checkpoint_writer_wait(writer));
+    REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
+    CHECK(checkpoint_step(file) == 20 && files_count(dir, "step_") == 2);
+    CHECK_OK(sample_check(file));
+    checkpoint_close(&file);
+
+    /* The directory is gone: the save after says so, and so does wait, once. */
+    CHECK(rename(dir, arena_printf(&arena, "%s.away", dir)) == 0);
+    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 21));
+    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22), STATUS_FAILURE, "No such file or directory");
+    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 22));
+    CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot be written");
+    CHECK_OK(checkpoint_writer_wait(writer));
+    checkpoint_writer_destroy(&writer);
+}
+
+static void names_are_parsed_strictly(void) {
+    int64_t step = 0;
+    CHECK(step_parse("step_00000012.h5", &step) && step == 12);
+    CHECK(step_parse("step_123456789.h5", &step) && step == 123456789);
+    const char *const bad[] = {
+        "step_12.h5",          "step_00000012.h5.bak",        "step_-0000012.h5", "step_+0000012.h5",
+        "Step_00000012.h5",    "step_000000012.h5",           "step_.h5",         "best.h5",
+        ".step_00000012.h5.x", "step_99999999999999999999.h5"};
+    for (size_t i = 0; i < COUNT(bad); i++) CHECK(!step_parse(bad[i], &step));
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(round_trip),
+        TEST(every_dtype_and_an_empty_tensor),
+        TEST(the_bound_is_tight_and_nothing_is_reallocated),
+        TEST(every_bit_flip_is_found),
+        TEST(every_truncation_is_found),
+        TEST(keeps_the_newest),
+        TEST(a_bad_newest_is_named_and_passed_over),
+        TEST(mismatches_are_named),
+        TEST(features_of_hdf5_are_refused),
+        TEST(saves_in_the_background),
+        TEST(names_are_parsed_strictly),
+    };
+    int code = harness_run(argc, argv, "checkpoint", tests, COUNT(tests));
+    arena_free(&arena);
+    return code;
+}

@@ -1,0 +1,145 @@
+/* Saving while the machine misbehaves: killed writers, full disks, limits. Each fault happens in a child process. */
+#include "tests/checkpoints/sample.h"
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static Arena arena;
+
+enum { CHILD_OK = 0, CHILD_WRONG = 1, CHILD_CANNOT = 77 };
+
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            printf("\n    line %d: not so: %s (%s)\n", __LINE__, #condition, status_message());                        \
+            return CHILD_WRONG;                                                                                        \
+        }                                                                                                              \
+    } while (0)
+
+/* Runs a function in a child; its result, or minus the signal that ended it. */
+static int in_child(int (*function)(const char *dir), const char *dir) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        int code = function(dir);
+        fflush(NULL);
+        _exit(code);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int64_t newest_step(const char *dir) {
+    CheckpointFile *file = NULL;
+    const char *warnings = "";
+    int64_t step = -1;
+    if (!CHECK_OK(checkpoint_open_newest(dir, &arena, &file, &warnings)) || file == NULL) return -1;
+    CHECK(warnings[0] == '\0');
+    if (CHECK_OK(sample_check(file))) step = checkpoint_step(file);
+    checkpoint_close(&file);
+    return step;
+}
+
+static void killed_at_any_time_nothing_is_lost(void) {
+    const char *dir = harness_directory();
+    _Atomic int64_t *durable = mmap(NULL, sizeof *durable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE_OK(sample_write(dir, 1, 2));
+    atomic_store(durable, 1);
+    srand(7);
+    int cut_off = 0;
+    for (int i = 0; i < 200; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            for (int64_t step = atomic_load(durable) + 1; !failed(sample_write(dir, step, 2)); step++) {
+                atomic_store(durable, step);
+            }
+            _exit(1);
+        }
+        usleep(300 + (unsigned)rand() % 6000);
+        kill(child, SIGKILL);
+        int status = 0;
+        waitpid(child, &status, 0);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        cut_off += files_count(dir, ".tmp-") > 0;
+        int64_t step = newest_step(dir), wanted = atomic_load(durable);
+        CHECK(step == wanted || step == wanted + 1);
+        atomic_store(durable, step);
+    }
+    CHECK(cut_off > 10);              /* the kills did hit the middle of writes */
+    CHECK(atomic_load(durable) > 20); /* and saving went on in between */
+    REQUIRE_OK(sample_write(dir, atomic_load(durable) + 1, 2));
+    CHECK(files_count(dir, ".tmp-") == 0);
+    CHECK(files_count(dir, "step_") == 2);
+    munmap(durable, sizeof *durable);
+}
+
+static int save_beyond_limit(const char *dir) {
+    EXPECT(!failed(sample_write(dir, 1, 2)));
+    struct rlimit limit = {9000, 9000};
+    EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    Status status = sample_write(dir, 2, 2);
+    EXPECT(failed(status) && strstr(status_message(), "step_00000002.h5: cannot be written") != NULL);
+    EXPECT(strstr(status_message(), "File too large; make room") != NULL);
+    sigset_t pending;
+    EXPECT(sigpending(&pending) == 0 && !sigismember(&pending, SIGXFSZ));
+    return CHILD_OK;
+}
+
+static void a_size_limit_is_an_error_not_a_death(void) {
+    const char *dir = harness_directory();
+    CHECK(in_child(save_beyond_limit, dir) == CHILD_OK);
+    CHECK(newest_step(dir) == 1);
+    CHECK(files_count(dir, ".tmp-") == 0);
+}
+
+/* A tmpfs with room for one checkpoint and a half, in a mount namespace of its own. */
+static int save_on_full_disk(const char *dir) {
+    if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return CHILD_CANNOT;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return CHILD_CANNOT;
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=36864") != 0) return CHILD_CANNOT;
+    EXPECT(!failed(sample_write(dir, 1, 2)));
+    for (int64_t step = 2; step < 5; step++) {
+        Status status = sample_write(dir, step, 2);
+        EXPECT(failed(status) && status.code == STATUS_FAILURE);
+        EXPECT(strstr(status_message(), "No space left on device; make room") != NULL);
+        EXPECT(files_count(dir, ".tmp-") == 0 && files_count(dir, "step_") == 1);
+        EXPECT(newest_step(dir) == 1);
+    }
+    EXPECT(mount("tmpfs", dir, "tmpfs", MS_REMOUNT, "size=1m") == 0);
+    EXPECT(!failed(sample_write(dir, 5, 2)) && newest_step(dir) == 5); /* room was made: it goes on */
+    return CHILD_OK;
+}
+
+static void a_full_disk_keeps_the_old_one(void) {
+    int code = in_child(save_on_full_disk, harness_directory());
+    if (code == CHILD_CANNOT) SKIP("mounting a tmpfs is not allowed here");
+    CHECK(code == CHILD_OK);
+}
+
+/* Root may write anywhere, so a missing directory stands for one that cannot be written. */
+static void a_missing_directory_is_named(void) {
+    CHECK_ERROR(sample_write("/nowhere/checkpoints", 1, 2), STATUS_FAILURE, "/nowhere/checkpoints/step_00000001.h5");
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(killed_at_any_time_nothing_is_lost),
+        TEST(a_size_limit_is_an_error_not_a_death),
+        TEST(a_full_disk_keeps_the_old_one),
+        TEST(a_missing_directory_is_named),
+    };
+    int code = harness_run(argc, argv, "faults", tests, COUNT(tests));
+    arena_free(&arena);
+    return code;
+}

@@ -1,0 +1,207 @@
+#include "tests/core/ops_cases_helper.h"
+
+#include "core/ops/dropout.h"
+#include "core/ops/embedding.h"
+#include "core/ops/gelu.h"
+#include "core/ops/layernorm.h"
+#include "core/ops/linear.h"
+#include "nn/attention/attention.h"
+#include "nn/loss.h"
+
+#include <math.h>
+
+#define SHAPE(...)                                                                                                     \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
+
+static Tensor *matrix(CaseRun *run, const char *name, int64_t N, int64_t K) {
+    return case_weight(run, name, SHAPE(N, K), 0, 1.5 / sqrt((double)K));
+}
+
+static Tensor *vector(CaseRun *run, const char *name, int64_t N, double offset) {
+    return case_weight(run, name, SHAPE(N), offset, 0.5);
+}
+
+static Tensor *activation(CaseRun *run, const char *name) {
+    const OpCase *op = run->op;
+    return case_activation(run, name, SHAPE(op->B, op->T, op->C), 2);
+}
+
+/* y = linear(x), or gelu of it: the gelu's gradient is an op of its own, since no product has written dy. */
+static void record_linear(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C);
+    Tensor *bias = op->bias ? vector(run, "bias", op->N, 0) : NULL;
+    case_output(run, "y", linear_record(run->program, x, w, bias, op->gelu));
+}
+
+/* The MLP: the gradient of the GELU joins the product before it. */
+static void record_mlp(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *w_fc = matrix(run, "w_fc", op->N, op->C);
+    Tensor *w_proj = matrix(run, "w_proj", op->C, op->N);
+    Tensor *b_fc = op->bias ? vector(run, "b_fc", op->N, 0) : NULL;
+    Tensor *b_proj = op->bias ? vector(run, "b_proj", op->C, 0) : NULL;
+    Tensor *hidden = linear_record(run->program, x, w_fc, b_fc, true);
+    case_output(run, "y", linear_record(run->program, hidden, w_proj, b_proj, false));
+}
+
+/* A GELU whose output is used twice: its gradient cannot join the product that only adds to dy. */
+static void record_gelu_twice(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C);
+    Tensor *w_1 = matrix(run, "w_1", op->C, op->N), *w_2 = matrix(run, "w_2", op->C, op->N);
+    Tensor *hidden = linear_record(run->program, x, w, NULL, true);
+    case_output(run, "y_1", linear_record(run->program, hidden, w_1, NULL, false));
+    case_output(run, "y_2", linear_record(run->program, hidden, w_2, NULL, false));
+}
+
+/* A GELU as the branch of a residual: x and the branch share a gradient, which the GELU's may not change in place. */
+static void record_gelu_residual(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C), *gamma = vector(run, "gamma", op->C, 1);
+    Tensor *w_2 = matrix(run, "w_2", op->N, op->C), *sum = NULL;
+    Tensor *hidden = linear_record(run->program, x, w, NULL, true);
+    layernorm_record(run->program, x, hidden, gamma, NULL, &sum);
+    case_output(run, "y", linear_record(run->program, sum, w_2, NULL, false));
+}
+
+/* The GELU as an op of its own, at the head of a product and behind a residual. */
+static void record_gelu_alone(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C), *gamma = vector(run, "gamma", op->C, 1);
+    Tensor *y = gelu_record(run->program, x), *sum = NULL;
+    layernorm_record(run->program, x, gelu_record(run->program, y), gamma, NULL, &sum);
+    case_output(run, "y", linear_record(run->program, y, w, NULL, false));
+    case_output(run, "sum", sum);
+}
+
+static void record_layernorm(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *branch = op->branch ? activation(run, "branch") : NULL;
+    Tensor *gamma = vector(run, "gamma", op->C, 1), *beta = op->bias ? vector(run, "beta", op->C, 0) : NULL;
+    Tensor *sum = NULL, *y = layernorm_record(run->program, x, branch, gamma, beta, &sum);
+    case_output(run, "y", y);
+    if (op->branch) case_output(run, "sum", sum);
+}
+
+/* Two blocks' residual sums, of which each has other users, and a branch that is x itself. */
+static void record_residual(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *gamma_1 = vector(run, "gamma_1", op->C, 1);
+    Tensor *gamma_2 = vector(run, "gamma_2", op->C, 1), *w = matrix(run, "w", op->C, op->C);
+    Tensor *sum_1 = NULL, *sum_2 = NULL, *sum_3 = NULL;
+    Tensor *y_1 = layernorm_record(run->program, x, x, gamma_1, NULL, &sum_1);
+    Tensor *y_2 =
+        layernorm_record(run->program, sum_1, linear_record(run->program, y_1, w, NULL, false), gamma_2, NULL, &sum_2);
+    Tensor *y_3 = layernorm_record(run->program, sum_2, y_1, gamma_1, NULL, &sum_3);
+    case_output(run, "y_2", y_2);
+    case_output(run, "y_3", y_3);
+    case_output(run, "sum", sum_3);
+}
+
+/* One tensor, three users of different kinds. */
+static void record_three_uses(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C), *gamma = vector(run, "gamma", op->C, 1);
+    Tensor *sum = NULL, *again = NULL;
+    Tensor *hidden = linear_record(run->program, x, w, NULL, false);
+    Tensor *normal = layernorm_record(run->program, hidden, NULL, gamma, NULL, &again);
+    case_output(run, "a", linear_record(run->program, hidden, w, NULL, true));
+    case_output(run, "b", layernorm_record(run->program, hidden, normal, gamma, NULL, &sum));
+    case_output(run, "c", dropout_record(run->program, hidden, 0.5, run->step));
+}
+
+static void record_embedding(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *wte = matrix(run, "wte", op->V, op->C), *wpe = matrix(run, "wpe", op->T + 2, op->C);
+    case_output(run, "x", embedding_record(run->program, run->tokens, wte, wpe));
+}
+
+static void record_dropout(CaseRun *run) {
+    case_output(run, "y", dropout_record(run->program, activation(run, "x"), run->op->dropout, run->step));
+}
+
+static void record_loss(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *wte = matrix(run, "wte", op->N, op->C);
+    double scale = 1.0 / (double)(op->B * op->T);
+    LossOptions options = {.V = op->V, .scale = scale, .step = run->step};
+    options.logits_bytes = (size_t)(op->chunk_rows * op->N) * dtype_size(run->dtype);
+    case_losses(run, loss_record(run->program, x, wte, run->tokens, &options), scale);
+}
+
+static void record_attention(CaseRun *run) {
+    const OpCase *op = run->op;
+    AttentionChoice choice = {.count = 1, .names = {op->backend}};
+    AttentionOptions options = {&choice, op->dropout, run->step};
+    Tensor *qkv = case_activation(run, "qkv", SHAPE(op->B, op->T, 3 * op->C), 2);
+    case_output(run, "out", attention_record(run->program, qkv, op->N, &options));
+}
+
+/* qkv is used a second time, so that attention's gradient is added to what is there. */
+static void record_attention_shared(CaseRun *run) {
+    const OpCase *op = run->op;
+    AttentionChoice choice = {.count = 1, .names = {op->backend}};
+    AttentionOptions options = {&choice, op->dropout, run->step};
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", 3 * op->C, op->C);
+    Tensor *w_2 = matrix(run, "w_2", op->C, 3 * op->C);
+    Tensor *qkv = linear_record(run->program, x, w, NULL, false);
+    case_output(run, "out", attention_record(run->program, qkv, op->N, &options));
+    case_output(run, "y", linear_record(run->program, qkv, w_2, NULL, false));
+}
+
+#define LINEAR(b, t, c, n) .record = record_linear, .B = (b), .T = (t), .C = (c), .N = (n)
+#define MLP(b, t, c, n) .record = record_mlp, .B = (b), .T = (t), .C = (c), .N = (n)
+#define NORM(b, t, c) .record = record_layernorm, .B = (b), .T = (t), .C = (c)
+#define LOOKUP(b, t, c, v) .record = record_embedding, .B = (b), .T = (t), .C = (c), .V = (v)
+#define DROPOUT(b, t, c, p) .record = record_dropout, .B = (b), .T = (t), .C = (c), .dropout = (p)
+#define LOSS(b, t, c, v, vp, rows)                                                                                     \
+    .record = record_loss, .B = (b), .T = (t), .C = (c), .V = (v), .N = (vp), .chunk_rows = (rows)
+#define ATTENTION(which, b, t, nh, hs)                                                                                 \
+    .record = record_attention, .B = (b), .T = (t), .N = (nh), .C = (nh) * (hs), .backend = (which)
+#define ATTENTION_CASES(which)                                                                                         \
+    {.name = "attention_" which "_1", ATTENTION(which, 1, 1, 1, 1)},                                                   \
+        {.name = "attention_" which "_5", ATTENTION(which, 2, 5, 2, 3)},                                               \
+        {.name = "attention_" which "_63", ATTENTION(which, 1, 63, 2, 8)},                                             \
+        {.name = "attention_" which "_64", ATTENTION(which, 1, 64, 1, 16)},                                            \
+        {.name = "attention_" which "_65", ATTENTION(which, 2, 65, 2, 4)},                                             \
+        {.name = "attention_" which "_131", ATTENTION(which, 1, 131, 2, 8)},                                           \
+        {.name = "attention_" which "_dropout", ATTENTION(which, 2, 70, 2, 5), .dropout = 0.3}, {                      \
+        .name = "attention_" which "_shared", .record = record_attention_shared, .B = 2, .T = 7, .N = 2, .C = 8,       \
+        .backend = (which)                                                                                             \
+    }
+
+const OpCase op_cases[] = {
+    {.name = "linear_1", LINEAR(1, 1, 1, 1)},
+    {.name = "linear_ragged", LINEAR(2, 3, 5, 7), .bias = true},
+    {.name = "linear_no_bias", LINEAR(3, 17, 33, 65)},
+    {.name = "linear_bias", LINEAR(2, 32, 32, 64), .bias = true},
+    {.name = "linear_gelu", LINEAR(2, 9, 16, 24), .gelu = true},
+    {.name = "linear_gelu_bias", LINEAR(1, 21, 19, 13), .gelu = true, .bias = true},
+    {.name = "mlp", MLP(2, 8, 16, 64)},
+    {.name = "mlp_bias", MLP(3, 5, 24, 96), .bias = true},
+    {.name = "gelu_twice", .record = record_gelu_twice, .B = 2, .T = 5, .C = 8, .N = 16},
+    {.name = "gelu_residual", .record = record_gelu_residual, .B = 2, .T = 5, .C = 8, .N = 16},
+    {.name = "gelu_alone", .record = record_gelu_alone, .B = 2, .T = 5, .C = 8, .N = 16},
+    {.name = "layernorm", NORM(2, 5, 16)},
+    {.name = "layernorm_beta", NORM(1, 3, 33), .bias = true},
+    {.name = "layernorm_branch", NORM(3, 17, 24), .branch = true},
+    {.name = "layernorm_branch_beta", NORM(2, 37, 64), .branch = true, .bias = true},
+    {.name = "layernorm_two_columns", NORM(1, 2, 2), .branch = true, .bias = true},
+    {.name = "residual", .record = record_residual, .B = 2, .T = 5, .C = 16},
+    {.name = "three_uses", .record = record_three_uses, .B = 2, .T = 5, .C = 8},
+    {.name = "embedding_1", LOOKUP(1, 1, 1, 1)},
+    {.name = "embedding_ragged", LOOKUP(3, 7, 5, 11)},
+    {.name = "embedding_repeats", LOOKUP(4, 32, 72, 3)},
+    {.name = "dropout_ragged", DROPOUT(3, 5, 7, 0.1)},
+    {.name = "dropout_half", DROPOUT(2, 8, 16, 0.5)},
+    {.name = "loss_one_chunk", LOSS(2, 9, 8, 29, 32, 1000)},
+    {.name = "loss_chunks", LOSS(3, 7, 8, 61, 64, 5)},
+    {.name = "loss_row_chunks", LOSS(1, 5, 6, 7, 7, 1)},
+    {.name = "loss_whole_tiles", LOSS(2, 290, 4, 13, 16, 300)},
+    {.name = "loss_two_tokens", LOSS(2, 4, 4, 2, 8, 3)},
+    ATTENTION_CASES("baseline"),
+    ATTENTION_CASES("math"),
+    ATTENTION_CASES("flash"),
+};
+const int n_op_cases = sizeof op_cases / sizeof op_cases[0];

@@ -1,0 +1,148 @@
+/* The CPU as a device, the store on it, and the message of what fails there. */
+#include "core/device.h"
+#include "core/store.h"
+#include "tests/harness.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static Device *device;
+
+static void memory_is_zeroed_and_counted(void) {
+    char *memory;
+    size_t bytes = 123457, free_bytes, total_bytes;
+    REQUIRE_OK(device_alloc(device, bytes, "a test", (void **)&memory));
+    CHECK((uintptr_t)memory % 256 == 0 && device->allocated_bytes == bytes);
+    for (size_t i = 0; i < bytes; i++) CHECK(memory[i] == 0);
+    device_free(device, memory, bytes);
+    CHECK(device->allocated_bytes == 0);
+    CHECK_OK(device_memory(device, &free_bytes, &total_bytes));
+    CHECK(free_bytes > 0 && free_bytes <= total_bytes);
+    CHECK_OK(device_alloc(device, 0, "nothing", (void **)&memory));
+    CHECK(memory == NULL);
+    device_free(device, NULL, 0);
+}
+
+static void too_much_is_named(void) {
+    void *memory = &memory;
+    CHECK_ERROR(device_alloc(device, (size_t)1 << 62, "activations", &memory), STATUS_FAILURE,
+                "MiB of activations; a smaller data.batch_size or model needs less");
+    CHECK(memory == NULL && device->allocated_bytes == 0);
+}
+
+static void copies_and_fetches(void) {
+    Store *store = NULL;
+    Section *section;
+    Tensor *t, *large;
+    const double sent[] = {1, 2, 3};
+    double got[3] = {0};
+    Fetch fetch;
+    REQUIRE_OK(store_create(&store));
+    CHECK_OK(store_section(store, "section", BUFFER_INPUTS, DTYPE_F64, &section));
+    CHECK_OK(section_add(store, section, "t", 1, (int64_t[]){3}, &t));
+    CHECK_OK(section_add(store, section, "large", 1, (int64_t[]){9}, &large));
+    CHECK_OK(store_allocate(store, device));
+    CHECK(store_section_count(store) == 1 && store_section_at(store, 0) == section);
+    CHECK(device->allocated_bytes == store_bytes(store));
+    CHECK_OK(device_upload(device, t, sent));
+    CHECK_OK(device_fetch_start(device, &fetch, t));
+    CHECK_OK(device_upload(device, t, (double[]){7, 8, 9})); /* the fetch has its copy already */
+    CHECK_OK(device_fetch_finish(device, &fetch, got));
+    CHECK(memcmp(got, sent, sizeof got) == 0);
+    CHECK_OK(device_download(device, got, t));
+    CHECK(got[0] == 7 && got[2] == 9);
+    CHECK_ERROR(device_fetch_start(device, &fetch, large), STATUS_FAILURE, "72 bytes are too many to fetch");
+    store_destroy(&store);
+    CHECK(device->allocated_bytes == 0);
+}
+
+static void sizes_are_checked(void) {
+    Store *store = NULL;
+    Section *section;
+    Tensor *t;
+    const int64_t huge[][2] = {{INT64_MAX, 2}, {INT64_MAX / 4, 2}, {-1, 4}};
+    REQUIRE_OK(store_create(&store));
+    CHECK_OK(store_section(store, "section", BUFFER_WEIGHTS, DTYPE_F64, &section));
+    for (size_t i = 0; i < COUNT(huge); i++) {
+        CHECK_ERROR(section_add(store, section, "wte.weight", 2, huge[i], &t), STATUS_CONFIG,
+                    "wte.weight: the tensor is too large to address");
+    }
+    CHECK(section->n_entries == 0);
+    store_destroy(&store);
+}
+
+static void missing_kernels_are_named(void) {
+    static const Op unknown_op = {.name = "unknown"};
+    Program *p = NULL;
+    REQUIRE_OK(program_create(device->target, true, &p));
+    program_label(p, "h.7");
+    program_record(p, (Recording){&unknown_op, NULL, 0, TENSORS(NULL), TENSORS(NULL), NULL});
+    CHECK_ERROR(device_replay(device, p), STATUS_UNSUPPORTED, "h.7: no CPU kernel for unknown");
+    program_destroy(&p);
+}
+
+static int n_progress;
+static Status nothing_run(const Node *node, void *stream) {
+    (void)node, (void)stream;
+    return OK;
+}
+static void progress_note(void *self, const char *activity) { n_progress += self == device && activity[0] == 'n'; }
+
+static void progress_before_every_op(void) {
+    static const Op nothing_op = {.name = "nothing", .cpu_f32 = nothing_run};
+    Program *p = NULL;
+    REQUIRE_OK(program_create(device->target, true, &p));
+    for (int i = 0; i < 3; i++) {
+        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(NULL), TENSORS(NULL), NULL});
+    }
+    device->progress = progress_note;
+    device->progress_self = device;
+    CHECK_OK(device_replay(device, p));
+    CHECK(n_progress == 3);
+    device->progress = NULL;
+    program_destroy(&p);
+}
+
+static void nodes_are_moved(void) {
+    static const Op nothing_op = {.name = "nothing"};
+    Program *p = NULL;
+    const char *const names[] = {"a", "b", "c", "d"}, *const wanted[] = {"a", "d", "b", "c"};
+    REQUIRE_OK(program_create(device->target, true, &p));
+    for (int i = 0; i < 4; i++) {
+        program_label(p, "%s", names[i]);
+        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(NULL), TENSORS(NULL), NULL});
+    }
+    program_move_last(p, 1);
+    for (int i = 0; i < 4; i++) CHECK(strcmp(p->nodes[i]->label, wanted[i]) == 0);
+    program_destroy(&p);
+}
+
+static void nothing_is_destroyed_safely(void) {
+    Program *p = NULL;
+    Store *store = NULL;
+    Device *none = NULL;
+    program_destroy(NULL);
+    program_destroy(&p);
+    store_destroy(NULL);
+    store_destroy(&store);
+    device_close(NULL);
+    device_close(&none);
+    CHECK(p == NULL && store == NULL && none == NULL);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(memory_is_zeroed_and_counted),
+        TEST(too_much_is_named),
+        TEST(copies_and_fetches),
+        TEST(sizes_are_checked),
+        TEST(missing_kernels_are_named),
+        TEST(progress_before_every_op),
+        TEST(nodes_are_moved),
+        TEST(nothing_is_destroyed_safely),
+    };
+    if (failed(device_open_cpu(1, &device))) return 1;
+    int code = harness_run(argc, argv, "device", tests, COUNT(tests));
+    device_close(&device);
+    return code;
+}

@@ -1,0 +1,202 @@
+/* HDF5 files of other writers: which are read, and why the others are not. */
+#include "data/hdf5_tokens.h"
+#include "data/token_file.h"
+#include "data/token_writer.h"
+#include "tests/data/data_helper.h"
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <hdf5.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { TOKENS = 1000 };
+
+static hid_t create(const char *path) { return H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT); }
+
+static void data_write(hid_t dataset) {
+    uint32_t tokens[TOKENS];
+    for (uint32_t i = 0; i < TOKENS; i++) tokens[i] = i;
+    CHECK(H5Dwrite(dataset, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, tokens) >= 0);
+}
+
+/* A dataset of this type and these properties in a new file; its attribute vocab_size where that is not 0. */
+static void dataset_write(const char *path, const char *name, hid_t type, int rank, hid_t properties, int64_t vocab) {
+    hsize_t dims[2] = {rank == 2 ? TOKENS / 2 : TOKENS, 2};
+    hid_t file = create(path), space = H5Screate_simple(rank, dims, NULL), scalar = H5Screate(H5S_SCALAR);
+    hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    CHECK(dataset >= 0);
+    data_write(dataset);
+    if (vocab != 0) {
+        hid_t attribute = H5Acreate2(dataset, "vocab_size", H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+        CHECK(H5Awrite(attribute, H5T_NATIVE_INT64, &vocab) >= 0);
+        H5Aclose(attribute);
+    }
+    H5Dclose(dataset);
+    H5Sclose(scalar);
+    H5Sclose(space);
+    H5Fclose(file);
+}
+
+static void check_reads(const char *path, int64_t vocab) {
+    TokenFile *file;
+    int32_t window[10];
+    REQUIRE_OK(token_file_open(path, &file));
+    CHECK(token_file_format(file) == TOKENS_HDF5 && token_file_count(file) == TOKENS);
+    CHECK(token_file_vocab(file) == vocab && strcmp(token_file_tokenizer(file), "") == 0);
+    CHECK_OK(token_file_read(file, 500, 10, window));
+    for (int i = 0; i < 10; i++) CHECK(window[i] == 500 + i);
+    token_file_destroy(&file);
+}
+
+static void plain_files_of_others_are_read(void) {
+    const char *path = path_in(harness_directory(), "other.h5");
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
+    check_reads(path, 0);
+    dataset_write(path, "tokens", H5T_STD_U32LE, 1, H5P_DEFAULT, 2000);
+    check_reads(path, 2000);
+}
+
+static void check_refused(const char *path, const char *message) {
+    TokenFile *file;
+    CHECK_ERROR(token_file_open(path, &file), STATUS_DATA, message);
+    CHECK_ERROR(token_file_open(path, &file), STATUS_DATA, path);
+}
+
+static void files_that_cannot_be_mapped_are_refused(void) {
+    const char *path = path_in(harness_directory(), "other.h5");
+    hid_t chunked = H5Pcreate(H5P_DATASET_CREATE), compressed = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t external = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(chunked, 1, &(hsize_t){100});
+    H5Pset_chunk(compressed, 1, &(hsize_t){100});
+    H5Pset_deflate(compressed, 1);
+    H5Pset_external(external, path_in(harness_directory(), "data"), 0, 4 * TOKENS);
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, chunked, 0);
+    check_refused(path, "'tokens' is chunked, compact or virtual; it must be contiguous");
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, compressed, 0);
+    check_refused(path, "'tokens' is compressed or filtered");
+    dataset_write(path, "tokens", H5T_STD_U32LE, 1, external, 0);
+    check_refused(path, "'tokens' lies in external files");
+    dataset_write(path, "tokens", H5T_STD_U16LE, 2, H5P_DEFAULT, 0);
+    check_refused(path, "'tokens' is not one-dimensional");
+    dataset_write(path, "tokens", H5T_STD_I32LE, 1, H5P_DEFAULT, 0);
+    check_refused(path, "'tokens' is neither uint16 nor uint32");
+    dataset_write(path, "tokens", H5T_IEEE_F32LE, 1, H5P_DEFAULT, 0);
+    check_refused(path, "'tokens' is neither uint16 nor uint32");
+    dataset_write(path, "tokens", H5T_STD_U16BE, 1, H5P_DEFAULT, 0);
+    check_refused(path, "'tokens' is big-endian");
+    dataset_write(path, "words", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
+    check_refused(path, "without the dataset 'tokens'");
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, -3);
+    check_refused(path, "'tokens' has a negative vocab_size");
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 500);
+    check_refused(path, "token 500 at position 500 is not below the vocabulary size 500");
+    H5Pclose(chunked);
+    H5Pclose(compressed);
+    H5Pclose(external);
+}
+
+static void links_are_not_followed(void) {
+    const char *directory = harness_directory(), *path = path_in(directory, "link.h5"),
+               *other = path_in(directory, "o.h5");
+    dataset_write(other, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
+    hid_t file = create(path);
+    CHECK(H5Lcreate_external(other, "tokens", file, "tokens", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    check_refused(path, "'tokens' is a link");
+    file = create(path);
+    CHECK(H5Lcreate_soft("/elsewhere", file, "tokens", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    check_refused(path, "'tokens' is a link");
+    file = create(path);
+    H5Gclose(H5Gcreate2(file, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Fclose(file);
+    check_refused(path, "'tokens' is not a dataset");
+}
+
+static void truncated_files_of_others_are_refused(void) {
+    const char *path = path_in(harness_directory(), "other.h5");
+    size_t size;
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
+    free(file_read(path, &size));
+    CHECK(truncate(path, (off_t)size - 1) == 0);
+    check_refused(path, "damaged or truncated");
+    CHECK(truncate(path, 40) == 0);
+    check_refused(path, "damaged or truncated");
+}
+
+/* ---- our own header
+ * --------------------------------------------------------------------------------------------------- */
+
+static void the_offset_does_not_depend_on_the_count(void) {
+    size_t first = 0;
+    for (int64_t count = 1; count < INT64_C(1) << 36; count = count * 11 + 1) {
+        for (int width = 2; width <= 4; width += 2) {
+            TokenHeader header = {.tokenizer = "gpt2", .vocab_size = 50257, .count = count, .width = width};
+            uint8_t *bytes;
+            REQUIRE_OK(hdf5_tokens_build(&header, &bytes));
+            if (first == 0) first = header.offset;
+            CHECK(header.offset == first && header.offset < 16384);
+            free(bytes);
+        }
+    }
+}
+
+/* ---- the writer
+ * --------------------------------------------------------------------------------------------------------- */
+
+static void only_token_files_are_replaced(void) {
+    const char *directory = harness_directory(), *path = path_in(directory, "train.h5");
+    Tokenizer *tokenizer;
+    TokenWriter *writer;
+    REQUIRE_OK(tokenizer_open("byte", &tokenizer));
+    text_write(path, "my notes, which are dear to me\n");
+    CHECK_ERROR(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer), STATUS_DATA,
+                "it is left alone, move it away");
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
+    CHECK_ERROR(token_writer_create(path, TOKENS_NANOGPT, tokenizer, &writer), STATUS_DATA, "is left alone");
+    CHECK_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer));
+    token_writer_destroy(&writer);
+    check_reads(path, 0); /* nothing was published, so the old one is still there */
+    CHECK(access(path_in(directory, "train.h5.part"), F_OK) != 0);
+    tokenizer_destroy(&tokenizer);
+}
+
+static void two_writers_of_one_file_are_kept_apart(void) {
+    const char *path = path_in(harness_directory(), "train.h5");
+    Tokenizer *tokenizer;
+    TokenWriter *one, *two;
+    REQUIRE_OK(tokenizer_open("byte", &tokenizer));
+    REQUIRE_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &one));
+    CHECK_ERROR(token_writer_create(path, TOKENS_HDF5, tokenizer, &two), STATUS_DATA, "another program is writing it");
+    CHECK_ERROR(token_writer_finish(one), STATUS_DATA, "there are no tokens for it");
+    token_writer_destroy(&one);
+    CHECK_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &two));
+    token_writer_destroy(&two);
+    tokenizer_destroy(&tokenizer);
+}
+
+static void a_missing_directory_is_named(void) {
+    Tokenizer *tokenizer;
+    TokenWriter *writer;
+    REQUIRE_OK(tokenizer_open("byte", &tokenizer));
+    CHECK_ERROR(token_writer_create("/nonexistent/train.h5", TOKENS_HDF5, tokenizer, &writer), STATUS_FAILURE,
+                "/nonexistent/train.h5.part: cannot create it");
+    tokenizer_destroy(&tokenizer);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(plain_files_of_others_are_read),
+        TEST(files_that_cannot_be_mapped_are_refused),
+        TEST(links_are_not_followed),
+        TEST(truncated_files_of_others_are_refused),
+        TEST(the_offset_does_not_depend_on_the_count),
+        TEST(only_token_files_are_replaced),
+        TEST(two_writers_of_one_file_are_kept_apart),
+        TEST(a_missing_directory_is_named),
+    };
+    return harness_run(argc, argv, "hdf5_tokens", tests, COUNT(tests));
+}

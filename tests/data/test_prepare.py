@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""./prepare: exit codes, messages, the split, what is written and what is left alone, memory.
+
+environment: PROGRAMS       where ./prepare is (the repository root)
+             PREPARE_MB     megabytes of text for the test of memory (50; use 1000 for the documented case)
+"""
+
+import hashlib
+import json
+import os
+import pty
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+PREPARE = os.path.abspath(os.path.join(os.environ.get("PROGRAMS", "."), "prepare"))
+MEGABYTES = int(os.environ.get("PREPARE_MB", "50"))
+SANITIZED = os.environ.get("BUILD", "build") != "build"
+VERSE = "In the beginning God created the heaven and the earth. \u00c9t\u00e9, 123 \u65e5\u672c's.\n"
+END_OF_TEXT = 256
+
+
+class Skip(Exception):
+    pass
+
+
+def run(*arguments, program=PREPARE, **options):
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=150, **options)
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def write(path, content):
+    with open(path, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def tokens(path):
+    """The tokens of a byte-tokenized file of either format (ours begins at byte 4096)."""
+    content = read(path)
+    content = content[4096:] if path.endswith(".h5") else content
+    return [content[i] | content[i + 1] << 8 for i in range(0, len(content), 2)]
+
+
+def fails(code, part, *arguments, **options):
+    done = run(*arguments, **options)
+    lines = done.stderr.splitlines()
+    check(done.returncode == code, "%s: exit code %d, not %d: %s" % (arguments, done.returncode, code, done.stderr))
+    check(len(lines) == 1 and lines[0].startswith("prepare: error: "), "not one line: %r" % done.stderr)
+    check(part in lines[0], "%r is not in %r" % (part, lines[0]))
+    check(done.stdout == "", "it wrote %r" % done.stdout)
+
+
+def works(*arguments, **options):
+    done = run(*arguments, **options)
+    check(done.returncode == 0, "%s: %s" % (arguments, done.stderr))
+    check(done.stderr == "", "it complained: %r" % done.stderr)
+    return done.stdout
+
+
+def wrong_usage(work):
+    text = write(work + "/a.txt", VERSE)
+    fails(64, "INPUT... is missing")
+    fails(64, "--out=DIR is missing", text)
+    fails(64, "--tokeniser", text, "--out=" + work, "--tokeniser=byte")
+    fails(64, "--format needs", text, "--out=" + work, "--format=json")
+    fails(64, "--val-fraction", text, "--out=" + work, "--val-fraction=1.5")
+    fails(64, "--val-fraction", text, "--out=" + work, "--val-fraction=-0.1")
+    fails(64, "--val-fraction", text, "--out=" + work, "--val-fraction=lots")
+    fails(64, "a.txt: not a directory", text, "--out=" + text)
+    check(sorted(os.listdir(work)) == ["a.txt"], "something was written")
+    check("--val-fraction" in works("--help"), "no help")
+
+
+def bad_inputs(work):
+    out = work + "/made/deep/out"
+    text = write(work + "/a.txt", VERSE)
+    empty = write(work + "/empty.txt", "")
+    fails(65, "none.txt: no such file", text, work + "/none.txt", "--out=" + out)
+    fails(65, "empty.txt: empty", text, empty, "--out=" + out)
+    fails(65, ": a directory; name the text files in it", work, "--out=" + out)
+    fails(65, "standard input: empty", "-", "--out=" + out)
+    fails(65, "cannot open the vocabulary", text, "--out=" + out, "--tokenizer=" + work + "/none")
+    fails(65, "no vocabulary in this directory", text, "--out=" + out, "--tokenizer=" + work)
+    fails(65, "a.txt:1: the token is not base64; a rank file has", text, "--out=" + out, "--tokenizer=" + text)
+    fails(65, "too little text to keep 0.1 of it", write(work + "/b", "x"), "--out=" + out)
+    fails(65, "cannot open the vocabulary", text, "--out=" + out, "--tokenizer=gpt2",
+          env=dict(os.environ, HOURGLASS_VOCAB=work + "/none"))
+    check(not os.path.exists(work + "/made"), "a failed run left a directory behind")
+
+
+def no_permission(work):
+    """Root may do everything, so it acts as nobody, with a copy of the program that nobody can reach."""
+    os.chmod(work, 0o755)
+    nobody = {"program": shutil.copy(PREPARE, work)}
+    if os.geteuid() == 0:
+        nobody["preexec_fn"] = lambda: os.setuid(65534)
+    text, out = write(work + "/a.txt", VERSE), work + "/out"
+    os.mkdir(out)
+    os.chmod(out, 0o777)
+    os.chmod(text, 0)
+    fails(65, "a.txt: no permission to read it", text, "--out=" + out, **nobody)
+    os.chmod(text, 0o644)
+    os.chmod(out, 0o555)
+    fails(1, "cannot create it: Permission denied", text, "--out=" + out, **nobody)
+
+
+def the_split_is_at_a_line(work):
+    text = (VERSE * 100).encode()
+    line = works(write(work + "/a.txt", text), "--out=" + work + "/out")
+    train, val = tokens(work + "/out/train.h5"), tokens(work + "/out/val.h5")
+    check(bytes(train) + bytes(val) == text, "the bytes are not the text's")
+    check(train[-1] == ord("\n"), "the split is not at a line")
+    check(abs(len(val) - 0.1 * len(text)) <= len(VERSE.encode()), "the split is at %d" % len(val))
+    check(re.fullmatch(r"%d train and %d val tokens \(byte\) of .* MB in .* s, .* MB/s, .* M tokens/s; in the config: "
+                       r"data: \{train: .*/train\.h5, val: .*/val\.h5\}, model: \{vocab_size: 257\}\n"
+                       % (len(train), len(val)), line), "the last line is %r" % line)
+
+
+def the_split_parts_no_character(work):
+    for length in range(100, 108):
+        text = ("\u65e5" * length).encode()
+        works(write(work + "/a.txt", text), "--out=" + work + "/out", "--val-fraction=0.5", "--format=bin")
+        train, val = tokens(work + "/out/train.bin"), tokens(work + "/out/val.bin")
+        bytes(train).decode()
+        check(bytes(train) + bytes(val) == text, "the bytes are not the text's")
+
+
+def files_are_parted_by_end_of_text(work):
+    first, second, third = "one\n" * 30, "two\n" * 30, "three\n" * 10
+    paths = [write(work + "/%d" % i, text) for i, text in enumerate((first, second, third))]
+    works(*paths, "--out=" + work + "/out", "--val-fraction=0.25", "--format=bin")
+    wanted = list(first.encode()) + [END_OF_TEXT] + list(second.encode())
+    train, val = tokens(work + "/out/train.bin"), tokens(work + "/out/val.bin")
+    cut = len(train)
+    check(train == wanted[:cut] and cut >= 210, "the training tokens are wrong")
+    rest = wanted[cut:] + [END_OF_TEXT] if cut < len(wanted) else []
+    check(val == rest + list(third.encode()), "the validation tokens are wrong")
+    works(*paths, "--out=" + work + "/all", "--val-fraction=0", "--format=bin")
+    check(tokens(work + "/all/train.bin") == wanted + [END_OF_TEXT] + list(third.encode()), "not all of it")
+    check(os.listdir(work + "/all") == ["train.bin"], "more than train.bin")
+
+
+def standard_input_is_read(work):
+    text = (VERSE * 50).encode()
+    works(write(work + "/a.txt", text), "--out=" + work + "/file")
+    with open(work + "/a.txt", "rb") as file:
+        works("-", "--out=" + work + "/stdin", stdin=file)
+    cat = subprocess.Popen(["cat", work + "/a.txt"], stdout=subprocess.PIPE)
+    works("-", "--out=" + work + "/pipe", stdin=cat.stdout)
+    cat.stdout.close()
+    cat.wait()
+    for name in ("train.h5", "val.h5"):
+        check(read(work + "/file/" + name) == read(work + "/stdin/" + name) == read(work + "/pipe/" + name), name)
+    check(sorted(os.listdir(work + "/pipe")) == ["train.h5", "val.h5"], "a copy was left behind")
+
+
+def what_is_not_ours_is_left_alone(work):
+    text, out = write(work + "/a.txt", VERSE * 20), work + "/out"
+    os.mkdir(out)
+    write(out + "/val.h5", "my notes on this, which I would like to keep")
+    fails(65, "val.h5: is there and is not a token file of this format", text, "--out=" + out)
+    check(os.listdir(out) == ["val.h5"] and read(out + "/val.h5").startswith(b"my notes"), "it was touched")
+    os.remove(out + "/val.h5")
+    works(text, "--out=" + out)
+    before = read(out + "/train.h5")
+    works(text, "--out=" + out, "--val-fraction=0.5")
+    check(read(out + "/train.h5") != before, "an older token file was not replaced")
+    fails(65, "val.h5: is there, but would not belong to the new train file", text, "--out=" + out, "--val-fraction=0")
+    check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
+
+
+def a_full_disk_leaves_the_old_files(work):
+    text, out = write(work + "/a.txt", VERSE * 20000), work + "/out"
+    works(write(work + "/b.txt", VERSE * 20), "--out=" + out)
+    before = read(out + "/train.h5"), read(out + "/val.h5")
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    fails(1, "train.h5.part: cannot write: File too large", text, "--out=" + out, preexec_fn=limit)
+    check((read(out + "/train.h5"), read(out + "/val.h5")) == before, "the old files changed")
+    check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
+
+
+def a_killed_run_leaves_no_final_name(work):
+    text, out = write(work + "/a.txt", VERSE * 400000), work + "/out"
+    for delay in (0.0, 0.01, 0.03, 0.06):
+        child = subprocess.Popen([PREPARE, text, "--out=" + out], stdout=subprocess.DEVNULL)
+        while not os.path.exists(out + "/val.h5.part") and child.poll() is None:
+            time.sleep(0.001)
+        time.sleep(delay)
+        child.send_signal(signal.SIGKILL)
+        if child.wait() == 0:
+            break
+        names = set(os.listdir(out))
+        check(names <= {"train.h5.part", "val.h5.part", "train.h5"}, "it left %s" % names)
+        check("train.h5" not in names or "train.h5.part" not in names, "half of it has its name")
+    works(text, "--out=" + out)
+    check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
+
+
+def fetched_vocabulary():
+    done = subprocess.run(["timeout", "120", "scripts/fetch_gpt2_vocab.sh"], capture_output=True)
+    if done.returncode != 0:
+        raise Skip("GPT-2's vocabulary is not there and cannot be fetched")
+
+
+def gpt2_tokens(work):
+    fetched_vocabulary()
+    text = write(work + "/a.txt", "Hello world\n" * 40)
+    line = works(text, "--out=" + work + "/out", "--tokenizer=gpt2", "--format=bin", "--val-fraction=0.5")
+    check("(gpt2)" in line and "vocab_size: 50257" in line, line)
+    check(tokens(work + "/out/val.bin") == [15496, 995, 198] * 20, "Hello world is 15496 995")
+
+
+def a_whole_book_equals_tiktoken(work):
+    fetched_vocabulary()
+    if shutil.which("bible") is None:
+        raise Skip("the package bible-kjv is not installed")
+    text = subprocess.run(["bible", "gen1:1-rev22:21"], capture_output=True, check=True).stdout
+    with open("tests/golden/tokens_bible.json", encoding="ascii") as file:
+        golden = json.load(file)
+    if hashlib.sha256(text).hexdigest() != golden["text_sha256"]:
+        raise Skip("another edition of the package bible-kjv")
+    works(write(work + "/a.txt", text), "--out=" + work, "--tokenizer=gpt2", "--format=bin", "--val-fraction=0")
+    made = read(work + "/train.bin")
+    check(len(made) == 2 * golden["count"], "%d tokens" % (len(made) // 2))
+    check(hashlib.sha256(made).hexdigest() == golden["tokens_sha256"], "the tokens differ")
+
+
+def a_terminal_shows_progress(work):
+    text = write(work + "/a.txt", VERSE * 100000)
+    master, slave = pty.openpty()
+    done = subprocess.run([PREPARE, text, "--out=" + work + "/out"], stdout=subprocess.PIPE, stderr=slave, timeout=60)
+    os.close(slave)
+    shown = os.read(master, 1 << 16)
+    os.close(master)
+    check(done.returncode == 0, "exit code %d" % done.returncode)
+    check(re.search(rb"\r *\d+\.\d% of 7\.\d MB, ", shown), "no progress: %r" % shown)
+    check(shown.endswith(b"\r\x1b[K"), "the progress was not cleared: %r" % shown[-40:])
+
+
+def it_streams_and_is_fast(work):
+    """Peak resident memory stays below 200 MB, and a core does at least 5 MB/s. The program runs below a Python of its
+    own, whose children's peak is this program's."""
+    if SANITIZED:
+        raise Skip("sanitizers take memory and time of their own")
+    fetched_vocabulary()
+    with open(work + "/a.txt", "wb") as file:
+        block = (VERSE * 14000).encode()
+        for _ in range(max(1, MEGABYTES * 1000000 // len(block))):
+            file.write(block)
+    script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    done = subprocess.run([sys.executable, "-c", script, PREPARE, work + "/a.txt", "--out=" + work + "/out",
+                           "--tokenizer=gpt2"], capture_output=True, text=True, timeout=150)
+    check(done.returncode == 0, done.stderr)
+    check(int(done.stdout.split()[-1]) < 200 * 1000, "the peak is %s KB" % done.stdout.split()[-1])
+    speed = float(re.search(r", ([\d.]+) MB/s", done.stdout).group(1))
+    check(speed >= 5, "only %.1f MB/s" % speed)
+
+
+TESTS = [wrong_usage, bad_inputs, no_permission, the_split_is_at_a_line, the_split_parts_no_character,
+         files_are_parted_by_end_of_text, standard_input_is_read, what_is_not_ours_is_left_alone,
+         a_full_disk_leaves_the_old_files, a_killed_run_leaves_no_final_name, gpt2_tokens, a_whole_book_equals_tiktoken,
+         a_terminal_shows_progress, it_streams_and_is_fast]
+
+
+def main():
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for test in TESTS:
+        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
+            continue
+        work, outcome, why = tempfile.mkdtemp(prefix="hourglass-"), "passed", ""
+        try:
+            test(work)
+        except Skip as reason:
+            outcome, why = "skipped", reason
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            outcome, why = "failed", "%s: %s" % (type(error).__name__, error)
+        shutil.rmtree(work, ignore_errors=True)
+        counts[outcome] += 1
+        print("  %s: %s %s" % (test.__name__, outcome, why))
+    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

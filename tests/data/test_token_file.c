@@ -1,0 +1,288 @@
+#include "data/token_file.h"
+#include "data/token_writer.h"
+#include "tests/data/data_helper.h"
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TOKENS = 5000 };
+
+/* Tokens that the byte tokenizer could have made. */
+static int32_t token_at(int64_t i) { return (int32_t)(i * 7 % 257); }
+
+static TokenBuffer some_tokens(void) {
+    TokenBuffer tokens = {0};
+    CHECK_OK(token_buffer_reserve(&tokens, TOKENS));
+    for (int i = 0; i < TOKENS; i++) tokens.tokens[i] = token_at(i);
+    tokens.count = TOKENS;
+    return tokens;
+}
+
+/* Writes TOKENS byte tokens as ./prepare does. */
+static void tokens_write(const char *path, TokenFormat format) {
+    Tokenizer *tokenizer;
+    TokenWriter *writer = NULL;
+    TokenBuffer tokens = some_tokens();
+    REQUIRE_OK(tokenizer_open("byte", &tokenizer));
+    REQUIRE_OK(token_writer_create(path, format, tokenizer, &writer));
+    CHECK_OK(token_writer_append(writer, &tokens));
+    CHECK_OK(token_writer_finish(writer));
+    CHECK_OK(token_writer_publish(writer));
+    CHECK(token_writer_count(writer) == TOKENS);
+    token_writer_destroy(&writer);
+    tokenizer_destroy(&tokenizer);
+    token_buffer_free(&tokens);
+}
+
+/* llm.c's format: a header of 256 int32 and the tokens. */
+static void llmc_write(const char *path, int32_t magic, int32_t version, int32_t claimed, int width) {
+    static uint8_t bytes[1024 + 4 * TOKENS];
+    int32_t header[256] = {magic, version, claimed};
+    memcpy(bytes, header, sizeof header);
+    for (int i = 0; i < TOKENS; i++) memcpy(bytes + 1024 + i * width, &(int32_t){token_at(i)}, (size_t)width);
+    file_write(path, bytes, 1024 + (size_t)(width * TOKENS));
+}
+
+static void check_tokens(const char *path, TokenFormat format) {
+    TokenFile *file;
+    int32_t window[100];
+    uint64_t dice = 3;
+    REQUIRE_OK(token_file_open(path, &file));
+    CHECK(token_file_format(file) == format);
+    CHECK(token_file_count(file) == TOKENS);
+    CHECK(strcmp(token_file_path(file), path) == 0);
+    for (int round = 0; round < 100; round++) {
+        int64_t start = (int64_t)dice_roll(&dice, TOKENS - 99);
+        CHECK_OK(token_file_read(file, start, 100, window));
+        for (int i = 0; i < 100; i++) CHECK(window[i] == token_at(start + i));
+    }
+    CHECK_ERROR(token_file_read(file, TOKENS - 99, 100, window), STATUS_FAILURE, "outside");
+    CHECK_ERROR(token_file_read(file, -1, 1, window), STATUS_FAILURE, "outside");
+    token_file_destroy(&file);
+}
+
+static void formats_are_told_apart_by_content(void) {
+    const char *directory = harness_directory();
+    /* The names say the opposite on purpose. */
+    tokens_write(path_in(directory, "hdf5.bin"), TOKENS_HDF5);
+    tokens_write(path_in(directory, "nanogpt.h5"), TOKENS_NANOGPT);
+    llmc_write(path_in(directory, "llmc.txt"), 20240520, 1, TOKENS, 2);
+    llmc_write(path_in(directory, "llmc4"), 20240801, 7, TOKENS, 4);
+    check_tokens(path_in(directory, "hdf5.bin"), TOKENS_HDF5);
+    check_tokens(path_in(directory, "nanogpt.h5"), TOKENS_NANOGPT);
+    check_tokens(path_in(directory, "llmc.txt"), TOKENS_LLMC);
+    check_tokens(path_in(directory, "llmc4"), TOKENS_LLMC);
+}
+
+static void our_files_name_their_tokenizer(void) {
+    const char *path = path_in(harness_directory(), "train.h5");
+    TokenFile *file;
+    Tokenizer *tokenizer;
+    tokens_write(path, TOKENS_HDF5);
+    REQUIRE_OK(tokenizer_open("byte", &tokenizer));
+    REQUIRE_OK(token_file_open(path, &file));
+    CHECK(strcmp(token_file_tokenizer(file), "byte") == 0);
+    CHECK(token_file_tokenizer_hash(file) == tokenizer_hash(tokenizer));
+    CHECK(token_file_vocab(file) == 257 && token_file_end_of_text(file) == 256);
+    CHECK_OK(token_file_require_vocab(file, 320));
+    CHECK_ERROR(token_file_require_vocab(file, 256), STATUS_DATA,
+                "a vocabulary of 257 tokens, more than the model's 256");
+    token_file_destroy(&file);
+    tokenizer_destroy(&tokenizer);
+}
+
+static void other_files_name_none(void) {
+    const char *path = path_in(harness_directory(), "tokens");
+    TokenFile *file;
+    llmc_write(path, 20240520, 1, TOKENS, 2);
+    REQUIRE_OK(token_file_open(path, &file));
+    CHECK(strcmp(token_file_tokenizer(file), "") == 0 && token_file_tokenizer_hash(file) == 0);
+    CHECK(token_file_vocab(file) == 0 && token_file_end_of_text(file) == -1);
+    CHECK_ERROR(token_file_require_vocab(file, 256), STATUS_DATA, "token 256 at position ");
+    token_file_destroy(&file);
+}
+
+/* A token beyond what is scanned at once is found when its window is read. */
+static void every_window_is_checked(void) {
+    const char *path = path_in(harness_directory(), "tokens");
+    enum { MANY = 160 << 20 };
+    TokenFile *file;
+    int32_t window[10];
+    int fd = open(path, O_RDWR | O_CREAT, 0666);
+    int64_t at = (MANY - (1 << 19)) / 255 * 100 + (1 << 19) + 5; /* behind the hundredth block that is looked at */
+    CHECK(ftruncate(fd, 2LL * MANY) == 0 && pwrite(fd, &(uint16_t){999}, 2, 2 * at) == 2);
+    close(fd);
+    REQUIRE_OK(token_file_open(path, &file));
+    CHECK_OK(token_file_require_vocab(file, 900));
+    CHECK_OK(token_file_read(file, at - 10, 10, window));
+    CHECK_ERROR(token_file_read(file, at - 9, 10, window), STATUS_DATA, "token 999 at position ");
+    CHECK_ERROR(token_file_read(file, at, 10, window), STATUS_DATA, "vocabulary size 900");
+    token_file_destroy(&file);
+}
+
+/* ---- bad files ------------------------------------------------------------------------------------------------------
+ */
+
+static const char *bad_directory;
+
+static const char *bad_path(void) { return path_in(bad_directory, "bad"); }
+
+static void check_bad(const char *message) {
+    TokenFile *file;
+    CHECK_ERROR(token_file_open(bad_path(), &file), STATUS_DATA, message);
+    CHECK_ERROR(token_file_open(bad_path(), &file), STATUS_DATA, bad_path());
+    CHECK(file == NULL);
+    remove(bad_path());
+}
+
+static void check_bad_bytes(const char *bytes, size_t size, const char *message) {
+    file_write(bad_path(), bytes, size);
+    check_bad(message);
+}
+
+static void bad_headerless_files(void) {
+    bad_directory = harness_directory();
+    check_bad("no such file; make it with ./prepare INPUT... --out=");
+    check_bad_bytes("", 0, "empty");
+    check_bad_bytes("\x01", 1, "1 bytes are not a whole number of uint16 tokens");
+    check_bad_bytes("\x01\x00\x02\x00\x03", 5, "5 bytes are not a whole number");
+    check_bad_bytes("To be, or not to be, that is the question.", 42, "but text; make token files with ./prepare");
+    check_bad_bytes("\x1f\x8b\x08\x00", 4, "gzip; decompress it first");
+    check_bad_bytes("\x28\xb5\x2f\xfd\x00\x00", 6, "zstd; decompress it first");
+    check_bad_bytes("PK\x03\x04\x00\x00", 6, "zip archive");
+    check_bad_bytes("\x93NUMPY\x01\x00", 8, "NumPy array");
+    check_bad_bytes("PAR1\x00\x00", 6, "Parquet");
+    mkdir(bad_path(), 0777);
+    check_bad("a directory; name a token file in it, such as ");
+    CHECK(mkfifo(bad_path(), 0666) == 0);
+    check_bad("not a regular file");
+    TokenFile *file;
+    CHECK_ERROR(token_file_open("data/owt/none.bin", &file), STATUS_DATA, "--out=data/owt --format=bin");
+    CHECK_ERROR(token_file_open("none.h5", &file), STATUS_DATA,
+                "none.h5: no such file; make it with ./prepare INPUT... --out=.");
+}
+
+static void bad_llmc_files(void) {
+    bad_directory = harness_directory();
+    llmc_write(bad_path(), 20240520, 2, TOKENS, 2);
+    check_bad("magic number 20240520 with the unknown version 2 (known: 1)");
+    llmc_write(bad_path(), 20240801, 1, TOKENS, 4);
+    check_bad("magic number 20240801 with the unknown version 1 (known: 7)");
+    llmc_write(bad_path(), 20240326, 1, TOKENS, 2); /* a checkpoint of llm.c, not tokens */
+    check_bad("wrong magic number: llm.c's token files have 20240520 or 20240801");
+    llmc_write(bad_path(), 20240520, 1, TOKENS + 1, 2);
+    check_bad("its header says 5001 tokens, the file holds 5000: truncated");
+    llmc_write(bad_path(), 20240520, 1, TOKENS - 1, 2);
+    check_bad("its header says 4999 tokens");
+    llmc_write(bad_path(), 20240520, 1, -5, 2);
+    check_bad("its header says -5 tokens");
+    llmc_write(bad_path(), 20240801, 7, TOKENS, 4);
+    CHECK(truncate(bad_path(), 1024 + 4 * TOKENS - 1) == 0);
+    check_bad("truncated or damaged");
+    llmc_write(bad_path(), 20240520, 1, TOKENS, 2);
+    CHECK(truncate(bad_path(), 1000) == 0);
+    check_bad("truncated: llm.c's header alone is 1024 bytes");
+}
+
+/* Root may read everything: act as nobody for a moment. */
+static void a_file_without_permission(void) {
+    bad_directory = harness_directory();
+    tokens_write(bad_path(), TOKENS_HDF5);
+    CHECK(chmod(bad_path(), 0) == 0 && chmod(bad_directory, 0755) == 0);
+    bool is_root = geteuid() == 0;
+    if (is_root) CHECK(seteuid(65534) == 0);
+    TokenFile *file;
+    CHECK_ERROR(token_file_open(bad_path(), &file), STATUS_DATA, "no permission to read it; chmod +r");
+    if (is_root) CHECK(seteuid(0) == 0);
+}
+
+static void truncated_and_damaged_files_of_ours(void) {
+    size_t size;
+    bad_directory = harness_directory();
+    tokens_write(bad_path(), TOKENS_HDF5);
+    uint8_t *bytes = file_read(bad_path(), &size);
+    const size_t cuts[] = {512, 600, 4096, size - 1};
+    for (size_t i = 0; i < COUNT(cuts); i++) {
+        file_write(bad_path(), bytes, cuts[i]);
+        check_bad("truncated: ");
+    }
+    file_write(bad_path(), bytes, 100);
+    check_bad("truncated: 100 of ");
+    bytes[700] ^= 1;
+    file_write(bad_path(), bytes, size);
+    check_bad("the header of this token file is damaged");
+    bytes[700] ^= 1;
+    bytes[size - 1] = 0xff;
+    file_write(bad_path(), bytes, size);
+    check_bad("at position 4999 is not below the vocabulary size 257");
+    free(bytes);
+}
+
+/* Random damage: an answer, never a crash; and what opens can be read within its vocabulary. */
+static void damage(uint64_t *dice, const uint8_t *good, size_t size, uint8_t *out, size_t *out_size) {
+    memcpy(out, good, size);
+    for (uint64_t n = 1 + dice_roll(dice, 8); n > 0; n--) {
+        size_t range = dice_roll(dice, 2) == 0 && size > 64 ? 64 : size;
+        out[dice_roll(dice, range)] = (uint8_t)dice_roll(dice, 256);
+    }
+    *out_size = dice_roll(dice, 4) == 0 ? dice_roll(dice, size) : size;
+}
+
+static void check_survives(const char *path) {
+    TokenFile *file;
+    int32_t window[64];
+    Status status = token_file_open(path, &file);
+    CHECK(failed(status) == (file == NULL));
+    if (failed(status)) {
+        CHECK(status.code == STATUS_DATA);
+        return;
+    }
+    int64_t count = token_file_count(file), n = count < 64 ? count : 64;
+    CHECK(count > 0);
+    CHECK_OK(token_file_read(file, 0, n, window));
+    CHECK_OK(token_file_read(file, count - n, n, window));
+    token_file_destroy(&file);
+}
+
+static void random_damage_never_crashes(void) {
+    const char *directory = harness_directory();
+    char *paths[3] = {strdup(path_in(directory, "a")), strdup(path_in(directory, "b")),
+                      strdup(path_in(directory, "c"))};
+    uint64_t dice = 20;
+    tokens_write(paths[0], TOKENS_HDF5);
+    llmc_write(paths[1], 20240801, 7, TOKENS, 4);
+    tokens_write(paths[2], TOKENS_NANOGPT);
+    for (int kind = 0; kind < 3; kind++) {
+        size_t size, damaged_size;
+        uint8_t *good = file_read(paths[kind], &size), *damaged = malloc(size);
+        for (int round = 0; round < 1000; round++) {
+            damage(&dice, good, size, damaged, &damaged_size);
+            file_write(paths[kind], damaged, damaged_size);
+            check_survives(paths[kind]);
+        }
+        free(good);
+        free(damaged);
+        free(paths[kind]);
+    }
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(formats_are_told_apart_by_content),
+        TEST(our_files_name_their_tokenizer),
+        TEST(other_files_name_none),
+        TEST(every_window_is_checked),
+        TEST(bad_headerless_files),
+        TEST(bad_llmc_files),
+        TEST(a_file_without_permission),
+        TEST(truncated_and_damaged_files_of_ours),
+        TEST(random_damage_never_crashes),
+    };
+    return harness_run(argc, argv, "token_file", tests, COUNT(tests));
+}

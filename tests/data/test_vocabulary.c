@@ -1,0 +1,217 @@
+/* The forms of a vocabulary on disk, on a small one: the 256 bytes, then th, the, in, ing, " the". */
+#include "data/vocabulary.h"
+#include "tests/data/data_helper.h"
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const merged[][3] = {
+    {"t", "h", "th"}, {"th", "e", "the"}, {"i", "n", "in"}, {"in", "g", "ing"}, {" ", "the", " the"}};
+
+/* GPT-2's letter for a byte, in UTF-8. */
+static const char *letter_of(int byte) {
+    static char letters[256][3];
+    int next = 0x100;
+    for (int b = 0; b < 256; b++) {
+        bool is_printable = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+        int letter = is_printable ? b : next++;
+        if (letter < 0x80) {
+            snprintf(letters[b], 3, "%c", letter);
+        } else {
+            letters[b][0] = (char)(0xC0 | letter >> 6);
+            letters[b][1] = (char)(0x80 | (letter & 0x3F));
+        }
+    }
+    return letters[byte];
+}
+
+static void word_print(FILE *file, const char *bytes) {
+    for (; *bytes != '\0'; bytes++) fputs(letter_of((uint8_t)*bytes), file);
+}
+
+static void base64_print(FILE *file, const char *bytes, size_t length) {
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < length; i += 3) {
+        unsigned word = 0;
+        for (size_t j = 0; j < 3; j++) word = word << 8 | (i + j < length ? (uint8_t)bytes[i + j] : 0);
+        for (size_t j = 0; j < 4; j++) fputc(i + j <= length ? alphabet[word >> (18 - 6 * j) & 63] : '=', file);
+    }
+}
+
+static void ranks_write(const char *path, int skip_byte) {
+    FILE *file = fopen(path, "w");
+    int rank = 0;
+    for (int b = 0; b < 256; b++) {
+        if (b == skip_byte) continue;
+        base64_print(file, &(char){(char)b}, 1);
+        fprintf(file, " %d\n", rank++);
+    }
+    for (size_t i = 0; i < COUNT(merged); i++) {
+        base64_print(file, merged[i][2], strlen(merged[i][2]));
+        fprintf(file, " %d\n", rank++);
+    }
+    fclose(file);
+}
+
+static void encoder_write(const char *path) {
+    FILE *file = fopen(path, "w");
+    fputc('{', file);
+    for (int b = 0; b < 256; b++) {
+        fprintf(file, b == '"' || b == '\\' ? "\"\\%s\": %d, " : "\"%s\": %d, ", letter_of(b), b);
+    }
+    for (size_t i = 0; i < COUNT(merged); i++) {
+        fputc('"', file);
+        word_print(file, merged[i][2]);
+        fprintf(file, "\": %zu, ", 256 + i);
+    }
+    fprintf(file, "\"<|endoftext|>\": %zu}", 256 + COUNT(merged));
+    fclose(file);
+}
+
+static void merges_write(const char *path) {
+    FILE *file = fopen(path, "w");
+    fputs("#version: 0.2\n", file);
+    for (size_t i = 0; i < COUNT(merged); i++) {
+        word_print(file, merged[i][0]);
+        fputc(' ', file);
+        word_print(file, merged[i][1]);
+        fputc('\n', file);
+    }
+    fclose(file);
+}
+
+static void check_encodes(const char *path, uint64_t *hash) {
+    static const int32_t wanted[] = {260, 'm', 'e', 't', 259};
+    Tokenizer *t;
+    TokenBuffer tokens = {0};
+    REQUIRE_OK(tokenizer_open(path, &t));
+    CHECK(tokenizer_vocab_size(t) == 262 && tokenizer_end_of_text(t) == 261);
+    CHECK(strcmp(tokenizer_name(t), path) == 0);
+    CHECK_OK(tokenizer_encode(t, " themeting", 10, &tokens));
+    CHECK(tokens.count == COUNT(wanted) && memcmp(tokens.tokens, wanted, sizeof wanted) == 0);
+    tokens.count = 0;
+    CHECK_OK(tokenizer_encode(t, "the the", 7, &tokens));
+    CHECK(tokens.count == 2 && tokens.tokens[0] == 257 && tokens.tokens[1] == 260);
+    *hash = tokenizer_hash(t);
+    token_buffer_free(&tokens);
+    tokenizer_destroy(&t);
+}
+
+static void all_forms_make_the_same_tokens(void) {
+    const char *openai = harness_directory(), *hugging_face = harness_directory(), *ranks = harness_directory();
+    uint64_t hash[6] = {0};
+    encoder_write(path_in(openai, "encoder.json"));
+    merges_write(path_in(openai, "vocab.bpe"));
+    encoder_write(path_in(hugging_face, "vocab.json"));
+    merges_write(path_in(hugging_face, "merges.txt"));
+    ranks_write(path_in(ranks, "gpt2.tiktoken"), -1);
+    check_encodes(openai, &hash[0]);
+    check_encodes(hugging_face, &hash[1]);
+    check_encodes(ranks, &hash[2]);
+    check_encodes(path_in(openai, "vocab.bpe"), &hash[3]);
+    check_encodes(path_in(hugging_face, "vocab.json"), &hash[4]);
+    check_encodes(path_in(ranks, "gpt2.tiktoken"), &hash[5]);
+    for (size_t i = 1; i < COUNT(hash); i++) CHECK(hash[i] == hash[0]);
+}
+
+/* A file or two that are no vocabulary, and what must be said of them. */
+static const struct {
+    const char *name, *text, *other_name, *other_text, *message;
+} bad[] = {
+    {"r", "", NULL, NULL, "token for the byte 0x00"},
+    {"r", "IQ== 0\nIQ== 1\n", NULL, NULL, "tokens 0 and 1 have the same bytes"},
+    {"r", "IQ== 0\nIg== 0\n", NULL, NULL, "r:2: token id 0 is there twice"},
+    {"r", "IQ== 0\nIg== 2\n", NULL, NULL, "token id 1 is missing"},
+    {"r", "IQ== 0\nIg 1\n", NULL, NULL, "r:2: the token is not base64"},
+    {"r", "I!== 0\n", NULL, NULL, "r:1: the token is not base64"},
+    {"r", "IQ== zero\n", NULL, NULL, "r:1: 'zero' is not a rank"},
+    {"r", "IQ== -1\n", NULL, NULL, "token id -1 is out of range"},
+    {"r", "IQ== 99999999999\n", NULL, NULL, "out of range"},
+    {"r", "hello\n", NULL, NULL, "r:1: a line of a rank file is base64"},
+    {"encoder.json", "{}", NULL, NULL, "the file that belongs to it is not beside it"},
+    {"merges.txt", "a b\n", NULL, NULL, "the file that belongs to it is not beside it"},
+    {"encoder.json", "{", "vocab.bpe", "a b\n", "encoder.json:1: not a JSON object"},
+    {"encoder.json", "[1]", "vocab.bpe", "a b\n", "encoder.json:1: not a JSON object"},
+    {"encoder.json", "{\"a\": 0, \"a\": 1}", "vocab.bpe", "a b\n", "not a JSON object"},
+    {"encoder.json", "{\"a\": \"b\"}", "vocab.bpe", "a b\n", "'a' is not a token"},
+    {"encoder.json", "{\"\xe2\x82\xac\": 0}", "vocab.bpe", "a b\n", "is not a token of a byte-level vocabulary"},
+    {"encoder.json", "{\"a\": 0}", "vocab.bpe", "a b\n", "no token for the byte 0x00"},
+};
+
+static void bad_files_are_named(void) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        const char *directory = harness_directory();
+        Tokenizer *t;
+        text_write(path_in(directory, bad[i].name), bad[i].text);
+        if (bad[i].other_name != NULL) text_write(path_in(directory, bad[i].other_name), bad[i].other_text);
+        CHECK_ERROR(tokenizer_open(path_in(directory, bad[i].name), &t), STATUS_DATA, bad[i].message);
+        CHECK_ERROR(tokenizer_open(path_in(directory, bad[i].name), &t), STATUS_DATA, directory);
+        CHECK(t == NULL);
+    }
+}
+
+static void bad_merges_are_named(void) {
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"#version: 0.2\nt h\nt h\n", "vocab.bpe:3: this pair of tokens merges twice"},
+        {"#version: 0.2\nt x\n", "vocab.bpe:2: the two tokens or what they merge into"},
+        {"th\n", "vocab.bpe:1: a merge is two tokens"},
+        {"t \xe2\x82\xac\n", "vocab.bpe:1: not two tokens"},
+        {"#version: 0.2\n", "no merges in it"},
+    };
+    const char *directory = harness_directory();
+    Tokenizer *t;
+    encoder_write(path_in(directory, "encoder.json"));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        text_write(path_in(directory, "vocab.bpe"), cases[i].text);
+        CHECK_ERROR(tokenizer_open(directory, &t), STATUS_DATA, cases[i].message);
+    }
+}
+
+static void a_missing_byte_or_directory_is_named(void) {
+    const char *directory = harness_directory();
+    Tokenizer *t;
+    CHECK_ERROR(tokenizer_open(directory, &t), STATUS_DATA, "no vocabulary in this directory; it needs encoder.json");
+    CHECK_ERROR(tokenizer_open(path_in(directory, "none"), &t), STATUS_DATA, "none: cannot open the vocabulary");
+    ranks_write(path_in(directory, "ranks"), 0x41);
+    CHECK_ERROR(tokenizer_open(path_in(directory, "ranks"), &t), STATUS_DATA, "there is no token for the byte 0x41");
+    file_write(path_in(directory, "zero"), "IQ== 0\n\0IQ== 1\n", 15);
+    CHECK_ERROR(tokenizer_open(path_in(directory, "zero"), &t), STATUS_DATA, "it holds a zero byte");
+}
+
+/* Whatever the bytes, an answer and no crash. */
+static void damaged_vocabularies_never_crash(void) {
+    const char *directory = harness_directory();
+    char *path = strdup(path_in(directory, "ranks"));
+    uint64_t dice = 5;
+    size_t size;
+    ranks_write(path, -1);
+    uint8_t *good = file_read(path, &size), *damaged = malloc(size);
+    for (int round = 0; round < 200; round++) {
+        Tokenizer *t;
+        memcpy(damaged, good, size);
+        for (int i = 0; i < 3; i++) damaged[dice_roll(&dice, size)] = (uint8_t)dice_roll(&dice, 256);
+        file_write(path, damaged, dice_roll(&dice, 4) == 0 ? dice_roll(&dice, size) : size);
+        Status status = tokenizer_open(path, &t);
+        CHECK(failed(status) == (t == NULL));
+        CHECK(!failed(status) || status.code == STATUS_DATA);
+        tokenizer_destroy(&t);
+    }
+    free(good);
+    free(damaged);
+    free(path);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(all_forms_make_the_same_tokens),
+        TEST(bad_files_are_named),
+        TEST(bad_merges_are_named),
+        TEST(a_missing_byte_or_directory_is_named),
+        TEST(damaged_vocabularies_never_crash),
+    };
+    return harness_run(argc, argv, "vocabulary", tests, COUNT(tests));
+}

@@ -1,0 +1,83 @@
+/* mpi_watch MODE: a small training loop with one rank (the last but one) that misbehaves; run by test_world.py.
+ *   run    loops until a signal ends it; `end` leaves after 20 steps
+ *   hang   sleeps in place of joining a collective; `hang-main` the same in a collective of the main thread
+ *   slow   takes 4.5 s for one collective, but gets on;  pace  has one interval longer than hung_after, at its own pace
+ *   allow  takes longer than hung_after where it said so;  exit  leaves without a word
+ *   lost   joins a different collective */
+#include "dist/mpi_collectives.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N = 50000 };
+
+static float data[N];
+
+static void nap(double seconds) { usleep((useconds_t)(1e6 * seconds)); }
+
+static Status reduce_all(const Collectives *c) {
+    for (int i = 0; i < N; i++) data[i] = 1;
+    TRY(c->all_reduce_start(c->self, data, N, DTYPE_F32, "all_reduce of bucket 3", NULL));
+    c->progress(c->self, "layernorm_backward");
+    TRY(c->wait(c->self, NULL));
+    c->progress(c->self, "adamw");
+    return OK;
+}
+
+static Status misbehave(World *world, Watchdog *watchdog, const Collectives *c, const char *mode) {
+    if (strcmp(mode, "hang") == 0 || strcmp(mode, "hang-main") == 0) nap(1000);
+    if (strcmp(mode, "exit") == 0) _exit(3);
+    if (strcmp(mode, "lost") == 0) return world_barrier(world);
+    if (strcmp(mode, "allow") == 0) {
+        watchdog_allow(watchdog, 10, "saving a checkpoint");
+        nap(3);
+    }
+    for (int i = 0; strcmp(mode, "slow") == 0 && i < 15; i++) {
+        c->progress(c->self, "matmul");
+        nap(0.3);
+    }
+    if (strcmp(mode, "pace") == 0) nap(2.5);
+    return OK;
+}
+
+static Status train(World *world, Watchdog *watchdog, const Collectives *c, const char *mode) {
+    bool goes_on = strcmp(mode, "run") == 0;
+    int late = c->size - 2;
+    for (int step = 0; goes_on || step < 20; step++) {
+        watchdog_step(watchdog, step);
+        c->progress(c->self, "layernorm_forward");
+        nap(strcmp(mode, "pace") == 0 && step < 3 ? 0.6 : 0.02);
+        if (step == 12 && c->rank == late) TRY(misbehave(world, watchdog, c, mode));
+        TRY(reduce_all(c));
+        if (step == 12 && strcmp(mode, "hang-main") == 0) TRY(world_barrier(world));
+    }
+    return OK;
+}
+
+int main(int argc, char **argv) {
+    World *world = NULL;
+    Watchdog *watchdog = NULL;
+    MpiCollectives *collectives = NULL;
+    const char *mode = argc > 1 ? argv[1] : "";
+    WatchdogOptions options = watchdog_defaults();
+    if (argc > 2) options = (WatchdogOptions){atof(argv[2]), atof(argv[2]), 4 * atof(argv[2]), 10};
+    Status status = world_create(&argc, &argv, &world);
+    if (failed(status)) return status_report(argv[0], status);
+    printf("rank %d pid %d\n", world_rank(world), (int)getpid());
+    fflush(stdout);
+    status = watchdog_create(world, &options, &watchdog);
+    if (!failed(status)) status = mpi_collectives_create(world, watchdog, &collectives);
+    status = world_agree(world, status);
+    if (!failed(status)) {
+        Collectives table = mpi_collectives_table(collectives);
+        status = train(world, watchdog, &table, mode);
+    }
+    if (failed(status)) world_abort(world, status);
+    mpi_collectives_destroy(&collectives);
+    watchdog_destroy(&watchdog);
+    world_destroy(&world);
+    return 0;
+}

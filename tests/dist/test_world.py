@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""dist/ under mpirun: collectives and sums with 1, 2, 3 and 4 ranks; and that no run hangs when a rank does.
+
+Run from the repository root. The programs are tests/dist/mpi_*.c, built into build/tests/dist, or below the
+folder that BUILD names. The scenarios of the watchdog mostly wait, so they run side by side."""
+
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+PROGRAMS = os.path.join(os.environ.get("BUILD", "build"), "tests", "dist")
+DEADLINE = 10.0  # seconds from the fault until no rank is left
+LATE = 2         # the rank that misbehaves, of four
+
+environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", NO_COLOR="1")
+
+
+def command(ranks, program, *arguments):
+    return ["mpirun", "--oversubscribe", "--quiet", "-np", str(ranks), os.path.join(PROGRAMS, program), *arguments]
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def run(ranks, program, *arguments):
+    done = subprocess.run(command(ranks, program, *arguments), env=environment, timeout=60, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return done.returncode, done.stdout, done.stderr
+
+
+def own_lines(program, text):
+    return [line for line in text.splitlines() if line.startswith(program + ": error:")]
+
+
+def collectives():
+    for ranks in (1, 2, 3, 4):
+        code, out, err = run(ranks, "mpi_world", "collectives")
+        check(code == 0, f"{ranks} ranks: exit {code}: {out}{err}")
+
+
+def without_mpirun():
+    done = subprocess.run([os.path.join(PROGRAMS, "mpi_world"), "collectives"], env=environment, timeout=20)
+    check(done.returncode == 0, f"exit {done.returncode}")
+
+
+def one_line_and_code_for_bad_input():
+    for ranks, text in ((1, "val.bin: truncated, says 0"), (2, "rank 1: val.bin: truncated, says 1"),
+                        (4, "rank 1: val.bin: truncated, says 1")):
+        code, out, err = run(ranks, "mpi_world", "disagree")
+        check(code == 65, f"{ranks} ranks: exit {code}, not 65")
+        check(own_lines("mpi_world", err) == ["mpi_world: error: " + text], f"{ranks} ranks: {err!r}")
+
+
+def abort_names_the_rank():
+    for ranks in (2, 4):
+        code, out, err = run(ranks, "mpi_world", "abort")
+        lines = own_lines("mpi_world", err)
+        check(code == 78, f"{ranks} ranks: exit {code}, not 78")
+        check(len(lines) == 1 and re.search(rf"rank {ranks - 1} on \S+: it does not fit; all ranks end \(exit 78\)",
+                                            lines[0]), f"{ranks} ranks: {err!r}")
+
+
+def sums():
+    for ranks in (1, 2, 3, 4):
+        code, out, err = run(ranks, "mpi_reduce", "check")
+        check(code == 0, f"{ranks} ranks: exit {code}: {out}{err}")
+
+
+def the_rank_count_does_not_change_a_bit():
+    hashes = set()
+    for ranks in (1, 2, 4):
+        code, out, err = run(ranks, "mpi_reduce", "hash")
+        check(code == 0 and out.count("hash ") == ranks, f"{ranks} ranks: exit {code}: {out}{err}")
+        hashes.update(out.split()[1::2])
+    check(len(hashes) == 1, f"different sums: {hashes}")
+
+
+class Job:
+    """A run of mpi_watch with four ranks."""
+
+    def __init__(self, *arguments):
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self.start = time.monotonic()
+        self.process = subprocess.Popen(command(4, "mpi_watch", *arguments), env=environment, stdout=self.out,
+                                        stderr=self.err)
+        self.pids = {}
+        while len(self.pids) < 4:
+            check(time.monotonic() - self.start < 30 and self.process.poll() is None, "the ranks do not start")
+            time.sleep(0.05)
+            self.out.seek(0)
+            self.pids = {int(r): int(p) for r, p in re.findall(r"rank (\d+) pid (\d+)\n", self.out.read())}
+
+    def signal(self, number):
+        os.kill(self.pids[LATE], number)
+
+    def end(self, seconds):
+        """Waits for mpirun and every rank; kills what is left and fails where that takes longer than `seconds`."""
+        since = time.monotonic()
+        try:
+            code = self.process.wait(seconds)
+            while any(is_alive(p) for p in self.pids.values()):
+                check(time.monotonic() - since < seconds, "ranks are left behind")
+                time.sleep(0.05)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still there after {seconds} s") from None
+        finally:
+            for pid in self.pids.values():
+                if is_alive(pid):
+                    os.kill(pid, signal.SIGKILL)
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+        self.err.seek(0)
+        return code, own_lines("mpi_watch", self.err.read())
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/cmdline") as line:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z" and "mpi_watch" in line.read()
+    except OSError:
+        return False
+
+
+def faults(job, seconds, pattern):
+    code, lines = job.end(seconds)
+    check(code != 0, "mpirun returned 0")
+    check(len(lines) == 1, f"not one line: {lines}")
+    check(re.fullmatch("mpi_watch: error: " + pattern, lines[0]), f"{lines[0]!r} is not {pattern!r}")
+
+
+def stopped_rank():
+    job = Job("run")
+    time.sleep(2)
+    job.signal(signal.SIGSTOP)
+    faults(job, DEADLINE, rf"rank {LATE} on \S+ stopped responding 6\.\d s ago in step \d+, .+; "
+                          r"all ranks end \(exit 1\)")
+
+
+def dies(job):
+    """The launcher sees a death too, and whoever is first ends the run; where it is mpirun, ours is not said."""
+    code, lines = job.end(DEADLINE)
+    check(code != 0, "mpirun returned 0")
+    check(len(lines) <= 1 and all(re.search(rf"rank {LATE} on \S+ died in step \d+, ", x) for x in lines), f"{lines}")
+    return len(lines)
+
+
+def killed_rank():
+    said = 0
+    for _ in range(3):
+        job = Job("run")
+        time.sleep(1)
+        job.signal(signal.SIGKILL)
+        said += dies(job)
+    check(said > 0, "no rank named the dead one in three runs")
+
+
+def rank_that_exits():
+    dies(Job("exit"))
+
+
+def hung_rank():
+    # 20 ms a step until step 12, then the fault.
+    faults(Job("hang"), DEADLINE + 1, rf"rank {LATE} on \S+ hangs: no progress for 8\.\d s in step 12, "
+           r"layernorm_forward, while others wait in all_reduce of bucket 3; all ranks end \(exit 1\)")
+
+
+def hung_before_a_collective_of_the_main_thread():
+    faults(Job("hang-main", "2"), DEADLINE, rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, "
+           r"layernorm_forward, while others wait in .+; all ranks end \(exit 1\)")
+
+
+def rank_in_another_collective():
+    faults(Job("lost", "1.5"), DEADLINE + 4, r"rank \d on \S+ has waited 6 s in .+ in another collective; "
+           r"all ranks end \(exit 1\)")
+
+
+def slow_ranks_live():
+    for mode in ("slow", "pace", "allow"):
+        code, lines = Job(mode, "1.5").end(40)
+        check(code == 0 and lines == [], f"{mode}: exit {code}, {lines}")
+
+
+def frozen_job_lives():
+    job = Job("slow", "1.5")
+    for _ in range(2):
+        time.sleep(1)
+        for number, pause in ((signal.SIGSTOP, 3), (signal.SIGCONT, 0)):
+            for pid in job.pids.values():
+                os.kill(pid, number)
+            time.sleep(pause)
+    code, lines = job.end(40)
+    check(code == 0 and lines == [], f"exit {code}, {lines}")
+
+
+def sigterm_ends_quietly():
+    for _ in range(3):
+        job = Job("run")
+        time.sleep(0.7)
+        job.process.send_signal(signal.SIGTERM)
+        code, lines = job.end(DEADLINE)
+        check(code != 0 and lines == [], f"exit {code}, {lines}")
+
+
+def main():
+    if shutil.which("mpirun") is None:
+        print("  mpirun is not installed\n0 passed, 0 failed, 1 skipped")
+        return 0
+    tests = [stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective,
+             hung_before_a_collective_of_the_main_thread, killed_rank, rank_that_exits, sigterm_ends_quietly,
+             collectives, without_mpirun, one_line_and_code_for_bad_input, abort_names_the_rank, sums,
+             the_rank_count_does_not_change_a_bit]
+    if len(sys.argv) > 1:
+        tests = [test for test in tests if test.__name__ in sys.argv[1:]]
+    n_failed = 0
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for test, future in [(test, pool.submit(test)) for test in tests]:
+            try:
+                future.result()
+                print(f"  world: {test.__name__} ... ok", flush=True)
+            except Exception as error:
+                n_failed += 1
+                print(f"  world: {test.__name__} ... FAILED\n    {type(error).__name__}: {error}", flush=True)
+    print(f"{len(tests) - n_failed} passed, {n_failed} failed, 0 skipped")
+    return n_failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

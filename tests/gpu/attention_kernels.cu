@@ -1,0 +1,416 @@
+/* Checks and times the CUDA flash attention kernels, without the rest of the project:
+ *
+ *     nvcc -std=c++17 -O3 -I. -gencode arch=compute_90a,code=sm_90a -o attention_kernels tests/gpu/attention_kernels.cu
+ *         nn/attention/flash_*.cu core/status.c
+ *     ./attention_kernels [check|small|time|profile] [sm80|sm90]        (check and time without an argument)
+ *
+ * Check: against a naive reference in f64 on fresh random inputs, every output poisoned with NaN first. The same naive
+ * composition rounded to the call's type after every step (scores, weights, outputs) sets the bar: a kernel's error
+ * (relative, Frobenius) may be at most twice that one's. Then both directions are captured in a CUDA graph, whose
+ * replay must repeat the results bit by bit. `small` leaves out the large cases, for compute-sanitizer. Time: medians
+ * in microseconds by CUDA events, forward and forward + backward. */
+#include "core/rng.h"
+#include "nn/attention/flash_cuda.h"
+#include "tests/gpu/attention_reference.cuh"
+
+#include <algorithm>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vector>
+
+#define CUDA(call)                                                                                                     \
+    do {                                                                                                               \
+        cudaError_t error_ = (call);                                                                                   \
+        if (error_ != cudaSuccess) {                                                                                   \
+            printf("%s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorString(error_));                          \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+struct Family {
+    const char *name;
+    const char *(*refuses)(const AttentionCall *, int);
+    size_t (*forward_workspace)(const AttentionCall *);
+    size_t (*backward_workspace)(const AttentionCall *);
+    Status (*forward)(const AttentionCall *, const AttentionArgs *, void *);
+    Status (*backward)(const AttentionCall *, const AttentionArgs *, void *);
+};
+static const Family FAMILIES[] = {
+    {"sm80", flash_sm80_refuses, flash_sm80_forward_workspace, flash_sm80_backward_workspace, flash_sm80_forward,
+     flash_sm80_backward},
+    {"sm90", flash_sm90_refuses, flash_sm90_forward_workspace, flash_sm90_backward_workspace, flash_sm90_forward,
+     flash_sm90_backward},
+};
+
+__global__ void fill_normal(void *data, int64_t count, int dtype, uint64_t seed, float magnitude) {
+    for (int64_t at = blockIdx.x * 256ll + threadIdx.x; at < count; at += gridDim.x * 256ll) {
+        const Philox w = philox(seed, (uint64_t)at, 7);
+        const float x =
+            sqrtf(-2.0f * logf(rng_uniform(w.word[0]) + 1e-7f)) * cosf(6.2831853f * rng_uniform(w.word[1])) * magnitude;
+        if (dtype == DTYPE_BF16)
+            ((__nv_bfloat16 *)data)[at] = __float2bfloat16(x);
+        else
+            ((__half *)data)[at] = __float2half(x);
+    }
+}
+
+/* ---- cases ------------------------------------------------------------------------------------------------------ */
+
+struct Case {
+    int64_t B, NH, NH_kv, Tq, Tk, HS;
+    CausalMask causal;
+    int64_t window;
+    double dropout;
+};
+
+/* A case with its tensors on the device. Packed (B, T, 3C) where the shapes allow it. */
+struct Problem {
+    AttentionCall call;
+    AttentionArgs args;
+    char *inputs, *gradients, *workspace;
+    size_t inputs_bytes, gradients_bytes, out_bytes, workspace_bytes;
+    StepState *step;
+};
+
+static int64_t at_bytes(int64_t elements) { return (elements * 2 + 255) / 256 * 256; }
+
+static Problem problem_create(const Case &c, DType dtype, const Family &family, uint64_t seed) {
+    Problem p = {};
+    AttentionCall &k = p.call;
+    k = {c.B,      c.NH,     c.NH_kv,   c.Tq, c.Tk, c.HS, dtype, 1.0f / sqrtf((float)c.HS),
+         c.causal, c.window, c.dropout, 5,    true};
+    const int64_t C = c.NH * c.HS, Ckv = c.NH_kv * c.HS;
+    const bool packed = c.Tq == c.Tk && c.NH == c.NH_kv;
+    int64_t offset_k, offset_v, total;
+    if (packed) {
+        k.q = k.k = k.v = {c.Tq * 3 * C, 3 * C, c.HS};
+        offset_k = C * 2, offset_v = 2 * C * 2, total = at_bytes(c.B * c.Tq * 3 * C);
+    } else {
+        k.q = {c.Tq * C, C, c.HS}, k.k = {c.Tk * Ckv, Ckv, c.HS}, k.v = {c.Tk * Ckv, c.HS, c.Tk * c.HS};
+        offset_k = at_bytes(c.B * c.Tq * C), offset_v = offset_k + at_bytes(c.B * c.Tk * Ckv);
+        total = offset_v + at_bytes(c.B * c.Tk * Ckv);
+    }
+    k.out = {c.Tq * C, C, c.HS};
+    const int64_t out_bytes = at_bytes(c.B * c.Tq * C);
+    p.inputs_bytes = (size_t)(total + out_bytes), p.gradients_bytes = (size_t)total;
+    p.out_bytes = (size_t)(out_bytes + c.B * c.NH * c.Tq * 4);
+    p.workspace_bytes = std::max(family.forward_workspace(&k), family.backward_workspace(&k)) + 256;
+    CUDA(cudaMalloc(&p.inputs, p.inputs_bytes + p.gradients_bytes + p.out_bytes + 512));
+    CUDA(cudaMalloc(&p.workspace, p.workspace_bytes));
+    CUDA(cudaMalloc(&p.step, sizeof(StepState)));
+    const StepState step = {seed * 77 + 1, 3, 2, 4, 0.0f, 1.0f};
+    CUDA(cudaMemcpy(p.step, &step, sizeof step, cudaMemcpyHostToDevice));
+    fill_normal<<<1024, 256>>>(p.inputs, (int64_t)p.inputs_bytes / 2, dtype, seed, seed % 3 == 2 ? 3.0f : 1.0f);
+    p.gradients = p.inputs + p.inputs_bytes;
+    char *out = p.gradients + p.gradients_bytes;
+    p.args = {
+        p.inputs,    p.inputs + offset_k,    p.inputs + offset_v,    out,         out + out_bytes, p.inputs + total,
+        p.gradients, p.gradients + offset_k, p.gradients + offset_v, p.workspace, p.step};
+    return p;
+}
+
+static void problem_destroy(Problem &p) {
+    CUDA(cudaFree(p.inputs));
+    CUDA(cudaFree(p.workspace));
+    CUDA(cudaFree(p.step));
+}
+
+static void poison(const Problem &p) {
+    CUDA(cudaMemset(p.gradients, 0xFF, p.gradients_bytes + p.out_bytes));
+    CUDA(cudaMemset(p.workspace, 0xFF, p.workspace_bytes));
+}
+
+static Reference reference_create(const AttentionCall &c) {
+    Reference r = {};
+    const size_t square = (size_t)(c.B * c.NH * c.Tq * c.Tk), rows = (size_t)(c.B * c.Tq * c.NH * c.HS);
+    const size_t keys = (size_t)(c.B * c.Tk * c.NH_kv * c.HS), lse = (size_t)(c.B * c.NH * c.Tq);
+    CUDA(cudaMalloc(&r.p, 8 * (2 * square + 2 * rows + 2 * keys + lse)));
+    r.ds = r.p + square, r.out = r.ds + square, r.dq = r.out + rows, r.dk = r.dq + rows, r.dv = r.dk + keys;
+    r.lse = r.dv + keys;
+    return r;
+}
+
+static void reference_run(const Problem &p, const Reference &r, DType rounded) {
+    const AttentionCall &c = p.call;
+    reference_rows<<<dim3((unsigned)c.Tq, (unsigned)c.NH, (unsigned)c.B), 128>>>(c, p.args, r, rounded, true);
+    reference_keys<<<dim3((unsigned)c.Tk, (unsigned)c.NH_kv, (unsigned)c.B), 128>>>(c, p.args, r, rounded);
+    CUDA(cudaDeviceSynchronize());
+}
+
+static std::vector<double> fetch_doubles(const double *device, size_t count) {
+    std::vector<double> host(count);
+    CUDA(cudaMemcpy(host.data(), device, count * 8, cudaMemcpyDeviceToHost));
+    return host;
+}
+
+/* Reads a strided tensor as doubles in (B, T, heads, HS). */
+static std::vector<double> fetch(const void *device, HeadLayout layout, int64_t B, int64_t T, int64_t heads, int64_t HS,
+                                 DType dtype) {
+    const int64_t extent = (B - 1) * layout.batch + (T - 1) * layout.token + (heads - 1) * layout.head + HS;
+    std::vector<uint16_t> raw((size_t)extent);
+    CUDA(cudaMemcpy(raw.data(), device, (size_t)extent * 2, cudaMemcpyDeviceToHost));
+    std::vector<double> host;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t t = 0; t < T; t++)
+            for (int64_t h = 0; h < heads; h++)
+                for (int64_t d = 0; d < HS; d++) {
+                    const uint16_t bits = raw[(size_t)(b * layout.batch + t * layout.token + h * layout.head + d)];
+                    if (dtype == DTYPE_BF16) {
+                        const uint32_t word = (uint32_t)bits << 16;
+                        float x;
+                        memcpy(&x, &word, 4);
+                        host.push_back((double)x);
+                    } else {
+                        __half x;
+                        memcpy(&x, &bits, 2);
+                        host.push_back((double)__half2float(x));
+                    }
+                }
+    return host;
+}
+
+/* Relative to the reference, whose root mean square counts as 0.1 more: a gradient may be zero, and is then wrong by
+ * the rounding of what cancels. */
+static double distance(const std::vector<double> &x, const std::vector<double> &reference) {
+    double difference = 0.0, norm = 1e-2 * (double)x.size();
+    for (size_t at = 0; at < x.size(); at++) {
+        difference += (x[at] - reference[at]) * (x[at] - reference[at]);
+        norm += reference[at] * reference[at];
+    }
+    return sqrt(difference / norm);
+}
+
+struct Results {
+    std::vector<double> tensor[4]; /* out, dq, dk, dv */
+};
+
+static Results fetch_results(const Problem &p) {
+    const AttentionCall &c = p.call;
+    const AttentionArgs &a = p.args;
+    return {{fetch(a.out, c.out, c.B, c.Tq, c.NH, c.HS, c.dtype), fetch(a.dq, c.q, c.B, c.Tq, c.NH, c.HS, c.dtype),
+             fetch(a.dk, c.k, c.B, c.Tk, c.NH_kv, c.HS, c.dtype), fetch(a.dv, c.v, c.B, c.Tk, c.NH_kv, c.HS, c.dtype)}};
+}
+static Results fetch_reference(const AttentionCall &c, const Reference &r) {
+    const size_t rows = (size_t)(c.B * c.Tq * c.NH * c.HS), keys = (size_t)(c.B * c.Tk * c.NH_kv * c.HS);
+    return {
+        {fetch_doubles(r.out, rows), fetch_doubles(r.dq, rows), fetch_doubles(r.dk, keys), fetch_doubles(r.dv, keys)}};
+}
+
+static bool run_both(const Family &f, const Problem &p) {
+    if (failed(f.forward(&p.call, &p.args, nullptr)) || failed(f.backward(&p.call, &p.args, nullptr))) {
+        printf("  failed: %s\n", status_message());
+        return false;
+    }
+    cudaError_t error = cudaDeviceSynchronize();
+    if (error != cudaSuccess) {
+        printf("  failed: %s\n", cudaGetErrorString(error));
+        exit(1);
+    }
+    return true;
+}
+
+/* Both directions again, as a CUDA graph: nothing in them may synchronize or allocate. */
+static bool replay_both(const Family &f, const Problem &p) {
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t executable;
+    CUDA(cudaStreamCreate(&stream));
+    CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    const bool started = !failed(f.forward(&p.call, &p.args, stream)) && !failed(f.backward(&p.call, &p.args, stream));
+    CUDA(cudaStreamEndCapture(stream, &graph));
+    if (started) {
+        CUDA(cudaGraphInstantiate(&executable, graph, 0));
+        CUDA(cudaGraphLaunch(executable, stream));
+        CUDA(cudaStreamSynchronize(stream));
+        CUDA(cudaGraphExecDestroy(executable));
+    }
+    CUDA(cudaGraphDestroy(graph));
+    CUDA(cudaStreamDestroy(stream));
+    return started;
+}
+
+static double lse_error(const Problem &p, const std::vector<double> &reference) {
+    std::vector<float> lse(reference.size());
+    CUDA(cudaMemcpy(lse.data(), p.args.lse, lse.size() * 4, cudaMemcpyDeviceToHost));
+    double worst = 0.0;
+    for (size_t at = 0; at < lse.size(); at++) {
+        if (isinf(reference[at]) && lse[at] == (float)reference[at]) continue;
+        const double error = fabs((double)lse[at] - reference[at]);
+        if (!(error <= worst)) worst = error;
+    }
+    return worst;
+}
+
+static void describe(const Family &f, const Case &c, DType dtype) {
+    static const char *const MASKS[] = {"full", "upper", "lower"};
+    printf("%s %s B%d NH%d/%d T%dx%d HS%d %s w%d p%.1f", f.name, dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B,
+           (int)c.NH, (int)c.NH_kv, (int)c.Tq, (int)c.Tk, (int)c.HS, MASKS[c.causal], (int)c.window, c.dropout);
+}
+
+/* 1 passed, 0 failed, -1 refused. */
+static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
+    static const char *const NAMES[] = {"out", "dq", "dk", "dv"};
+    Problem p = problem_create(c, dtype, f, seed);
+    if (f.refuses(&p.call, 90) != NULL) {
+        problem_destroy(p);
+        return -1;
+    }
+    Reference r = reference_create(p.call);
+    reference_run(p, r, dtype);
+    const Results plain = fetch_reference(p.call, r);
+    reference_run(p, r, DTYPE_F64);
+    const Results exact = fetch_reference(p.call, r);
+    const std::vector<double> lse = fetch_doubles(r.lse, (size_t)(c.B * c.NH * c.Tq));
+    poison(p);
+    bool passed = run_both(f, p);
+    if (passed) {
+        const Results first = fetch_results(p);
+        const double lse_worst = lse_error(p, lse);
+        poison(p);
+        passed = replay_both(f, p);
+        const Results second = fetch_results(p);
+        char line[400] = "";
+        for (int t = 0; t < 4; t++) {
+            const double error = distance(first.tensor[t], exact.tensor[t]);
+            const double bar = distance(plain.tensor[t], exact.tensor[t]);
+            const bool good = error <= 2.0 * bar + 1e-4, same = first.tensor[t] == second.tensor[t];
+            if (!good || !same) passed = false;
+            snprintf(line + strlen(line), sizeof line - strlen(line), " %s %.2e/%.2e%s%s", NAMES[t], error, bar,
+                     good ? "" : " WRONG", same ? "" : " MOVES");
+        }
+        if (!(lse_worst < 2e-4)) passed = false;
+        if (!passed || getenv("VERBOSE") != NULL) {
+            describe(f, c, dtype);
+            printf(":%s lse %.1e %s\n", line, lse_worst, passed ? "ok" : "FAILED");
+        }
+    }
+    CUDA(cudaFree(r.p));
+    problem_destroy(p);
+    return passed;
+}
+
+static const CausalMask FULL = CAUSAL_NONE, UPPER = CAUSAL_UPPER_LEFT, LOWER = CAUSAL_LOWER_RIGHT;
+static const Case CHECKS[] = {
+    {1, 1, 1, 64, 64, 64, FULL, 0, 0},       {1, 1, 1, 128, 128, 64, FULL, 0, 0},
+    {1, 2, 2, 128, 128, 64, UPPER, 0, 0},    {2, 3, 3, 256, 256, 64, FULL, 0, 0},
+    {2, 3, 3, 1024, 1024, 64, UPPER, 0, 0},  {1, 2, 2, 1000, 1000, 64, UPPER, 0, 0},
+    {2, 2, 2, 1, 1, 64, UPPER, 0, 0},        {2, 2, 2, 63, 63, 64, UPPER, 0, 0},
+    {2, 2, 2, 65, 65, 64, UPPER, 0, 0},      {2, 2, 2, 127, 127, 64, FULL, 0, 0},
+    {1, 2, 2, 100, 300, 64, LOWER, 0, 0},    {1, 2, 2, 300, 100, 64, LOWER, 0, 0},
+    {1, 2, 2, 300, 100, 64, UPPER, 0, 0},    {1, 2, 2, 100, 300, 64, UPPER, 0, 0},
+    {1, 2, 2, 77, 333, 64, FULL, 0, 0},      {2, 4, 2, 200, 200, 64, UPPER, 0, 0},
+    {1, 6, 1, 130, 257, 64, FULL, 0, 0},     {1, 2, 2, 700, 700, 64, UPPER, 100, 0},
+    {1, 2, 2, 400, 600, 64, LOWER, 150, 0},  {1, 2, 2, 500, 500, 64, UPPER, 1, 0},
+    {2, 2, 2, 256, 256, 32, UPPER, 0, 0},    {2, 2, 2, 333, 333, 32, FULL, 0, 0},
+    {1, 4, 2, 200, 313, 32, LOWER, 0, 0},    {2, 2, 2, 256, 256, 96, UPPER, 0, 0},
+    {2, 2, 2, 333, 333, 96, FULL, 0, 0},     {1, 4, 2, 200, 313, 96, LOWER, 0, 0},
+    {2, 2, 2, 256, 256, 128, UPPER, 0, 0},   {2, 2, 2, 333, 333, 128, FULL, 0, 0},
+    {1, 4, 2, 200, 313, 128, LOWER, 0, 0},   {1, 2, 2, 1024, 1024, 128, UPPER, 0, 0},
+    {1, 2, 2, 256, 256, 256, UPPER, 0, 0},   {1, 2, 2, 200, 313, 256, LOWER, 0, 0},
+    {1, 1, 1, 4096, 4096, 64, UPPER, 0, 0},  {2, 2, 2, 256, 256, 64, UPPER, 0, 0.2},
+    {1, 4, 2, 201, 313, 64, LOWER, 0, 0.1},  {1, 2, 2, 130, 130, 32, FULL, 0, 0.5},
+    {1, 2, 2, 130, 130, 128, UPPER, 0, 0.3}, {1, 2, 2, 130, 131, 96, FULL, 0, 0.3},
+    {1, 2, 2, 70, 70, 256, UPPER, 0, 0.3},
+};
+
+static int run_checks(const char *only, bool small) {
+    int passed = 0, wrong = 0, refused = 0;
+    for (const Family &f : FAMILIES) {
+        if (only != NULL && strcmp(only, f.name) != 0) continue;
+        for (DType dtype : {DTYPE_BF16, DTYPE_F16})
+            for (const Case &c : CHECKS) {
+                if (small && c.Tq * c.Tk > 150 * 350) continue;
+                const int result = check(f, c, dtype, (uint64_t)(passed + wrong) + 11);
+                if (result < 0)
+                    refused++;
+                else if (result)
+                    passed++;
+                else
+                    wrong++;
+                fflush(stdout);
+            }
+    }
+    printf("%d passed, %d failed, %d skipped\n", passed, wrong, refused);
+    return wrong;
+}
+
+/* ---- timing ----------------------------------------------------------------------------------------------------- */
+
+static double median_us(const Family &f, const Problem &p, bool backward) {
+    cudaEvent_t begin, end;
+    CUDA(cudaEventCreate(&begin));
+    CUDA(cudaEventCreate(&end));
+    std::vector<double> times;
+    for (int repeat = 0; repeat < 23; repeat++) {
+        CUDA(cudaEventRecord(begin));
+        Status status = backward ? f.backward(&p.call, &p.args, nullptr) : f.forward(&p.call, &p.args, nullptr);
+        CUDA(cudaEventRecord(end));
+        CUDA(cudaEventSynchronize(end));
+        if (failed(status)) printf("%s\n", status_message());
+        float ms;
+        CUDA(cudaEventElapsedTime(&ms, begin, end));
+        if (repeat >= 3) times.push_back((double)ms * 1e3);
+    }
+    std::sort(times.begin(), times.end());
+    return times[times.size() / 2];
+}
+
+struct Timing {
+    Case shape;
+    DType dtype;
+};
+static const Timing TIMINGS[] = {
+    {{64, 12, 12, 1024, 1024, 64, UPPER, 0, 0}, DTYPE_BF16}, {{12, 12, 12, 1024, 1024, 64, UPPER, 0, 0}, DTYPE_BF16},
+    {{16, 12, 12, 4096, 4096, 64, UPPER, 0, 0}, DTYPE_BF16}, {{8, 16, 16, 4096, 4096, 128, UPPER, 0, 0}, DTYPE_BF16},
+    {{32, 32, 32, 1024, 1024, 32, FULL, 0, 0}, DTYPE_F16},
+};
+
+static void run_timings(const char *only) {
+    printf("%-6s %-4s %3s %3s %5s %4s %-6s %9s %9s %9s %8s %8s\n", "family", "type", "B", "NH", "T", "HS", "mask",
+           "fwd us", "bwd us", "both us", "fwd TF/s", "bwd TF/s");
+    for (const Timing &t : TIMINGS)
+        for (const Family &f : FAMILIES) {
+            if (only != NULL && strcmp(only, f.name) != 0) continue;
+            const Case &c = t.shape;
+            Problem p = problem_create(c, t.dtype, f, 99);
+            const double forward = median_us(f, p, false), backward = median_us(f, p, true);
+            const double flops =
+                4.0 * (double)(c.B * c.NH * c.Tq * c.Tk * c.HS) * (c.causal == CAUSAL_NONE ? 1.0 : 0.5);
+            printf("%-6s %-4s %3d %3d %5d %4d %-6s %9.1f %9.1f %9.1f %8.1f %8.1f\n", f.name,
+                   t.dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B, (int)c.NH, (int)c.Tq, (int)c.HS,
+                   c.causal == CAUSAL_NONE ? "full" : "causal", forward, backward, forward + backward,
+                   flops / forward * 1e-6, 2.5 * flops / backward * 1e-6);
+            fflush(stdout);
+            problem_destroy(p);
+        }
+}
+
+/* One call in each direction at GPT-2's shape, for a profiler. */
+static int run_profile(const char *only) {
+    for (const Family &f : FAMILIES) {
+        if (only != NULL && strcmp(only, f.name) != 0) continue;
+        Problem p = problem_create(TIMINGS[0].shape, TIMINGS[0].dtype, f, 99);
+        if (!run_both(f, p)) return 1;
+        problem_destroy(p);
+    }
+    return 0;
+}
+
+int main(int count, char **arguments) {
+    const char *mode = count > 1 ? arguments[1] : "all", *only = count > 2 ? arguments[2] : NULL;
+    int devices = 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+        printf("no GPU\n0 passed, 0 failed, 1 skipped\n");
+        return 0;
+    }
+    if (strcmp(mode, "profile") == 0) return run_profile(only);
+    int wrong = 0;
+    if (strcmp(mode, "time") != 0) wrong = run_checks(only, strcmp(mode, "small") == 0);
+    if (strcmp(mode, "check") != 0 && strcmp(mode, "small") != 0) run_timings(only);
+    return wrong != 0;
+}

@@ -1,0 +1,58 @@
+/* One list of op cases for every device. A case declares inputs, records, and names what it leaves; the helper runs it
+ * in f64 on the CPU and in the dtype and on the device under test, with the same fresh random inputs, and compares.
+ *
+ * Bars, relative to the f64 result by Frobenius norm: 2e-6 in f32; with 16-bit tensors twice the error that rounding
+ * that result alone makes, and 2e-5 for what stays f32. Memory is poisoned with NaN first, and each case runs twice
+ * and must repeat bit by bit. */
+#pragma once
+
+#include "core/autodiff.h"
+#include "core/device.h"
+#include "core/plan.h"
+#include "core/step.h"
+#include "core/store.h"
+#include "tests/harness.h"
+
+typedef struct Case Case;
+typedef void (*CaseFn)(Case *c);
+
+/* Whether a tensor is of the dtype under test, or f32 (f64 in the reference) in every run. */
+typedef enum Width { NARROW, WIDE } Width;
+
+/* For the body of a case: a fresh input, normal with this standard deviation around a mean. */
+Tensor *case_input(Case *c, Width width, double mean, double std, int n_dims, const int64_t *shape);
+#define SHAPE(...)                                                                                                     \
+    ((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))), (int64_t[]) { __VA_ARGS__ }
+
+/* Tokens in [0, V), half of them one hot token. */
+Tensor *case_tokens(Case *c, int64_t V, int n_dims, const int64_t *shape);
+
+/* Memory that an op sets: poisoned before the run. */
+Tensor *case_output(Case *c, Width width, int n_dims, const int64_t *shape);
+
+/* The StepState, as a u8 tensor; fields as set in the case. */
+Tensor *case_step(Case *c, StepState state);
+
+/* A parameter whose gradient, f32 beside 16-bit weights, is wanted, accumulated onto random numbers where asked; the
+ * gradient is compared. */
+Tensor *case_parameter(Case *c, double mean, double std, bool accumulate, int n_dims, const int64_t *shape);
+
+/* The same for an activation: its gradient is of its own dtype. */
+Tensor *case_activation(Case *c, double mean, double std, bool accumulate, int n_dims, const int64_t *shape);
+
+/* Makes `t` an output with a random gradient, from which backward starts. Its value is compared. */
+void case_differentiate(Case *c, Tensor *t);
+
+/* Compares a tensor that outlives the program (an input that is written, an output). */
+void case_compare(Case *c, Tensor *t, Width width);
+
+Program *case_program(Case *c);
+DType case_dtype(const Case *c);
+bool case_trains(Case *c, bool training); /* before anything is recorded */
+void case_slack(Case *c, double factor);  /* widens the 16-bit bar for chains of several roundings */
+
+/* Runs a case in the given dtype; checks by CUnit. `device` stays the caller's. */
+void case_run(CaseFn body, const char *name, Device *device, DType dtype);
+
+/* The GPU, opened once; NULL where there is none. */
+Device *case_gpu(void);

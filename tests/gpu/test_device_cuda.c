@@ -1,0 +1,109 @@
+/* The GPU as a device: copies of every size, read-backs under way, graphs, and what it says where there is none. */
+#include "core/ops/copy.h"
+#include "core/plan.h"
+#include "tests/gpu/cases_helper.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static Tensor tensor_over(Buffer *buffer, int64_t count) {
+    return (Tensor){.buffer = buffer, .dtype = DTYPE_U8, .n_dims = 1, .shape = {count}};
+}
+
+static void round_trip(Device *device, size_t bytes) {
+    Buffer buffer = {.bytes = bytes};
+    unsigned char *out = malloc(bytes), *back = calloc(1, bytes);
+    REQUIRE_OK(device_alloc(device, bytes, "a test", &buffer.data));
+    Tensor t = tensor_over(&buffer, (int64_t)bytes);
+    CHECK_OK(device_download(device, back, &t));
+    for (size_t i = 0; i < bytes; i++) {
+        if (back[i] != 0) {
+            CHECK(back[i] == 0); /* memory comes zeroed */
+            break;
+        }
+    }
+    for (size_t i = 0; i < bytes; i++) out[i] = (unsigned char)(i * 2654435761u >> 13);
+    CHECK_OK(device_upload(device, &t, out));
+    CHECK_OK(device_download(device, back, &t));
+    CHECK(memcmp(out, back, bytes) == 0);
+    device_free(device, buffer.data, bytes);
+    free(out);
+    free(back);
+}
+
+static void copies(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    Device *device = case_gpu();
+    const size_t sizes[] = {1, 63, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 37 << 20};
+    size_t before = device->allocated_bytes;
+    for (size_t i = 0; i < COUNT(sizes); i++) round_trip(device, sizes[i]);
+    CHECK(device->allocated_bytes == before);
+}
+
+/* x grows by one at each replay; every read-back shows its own step, although all are under way at once. */
+static void fetches_keep_their_order(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    enum { STEPS = 40 };
+    Device *device = case_gpu();
+    Program *p = NULL;
+    Store *store = NULL;
+    Section *section;
+    Tensor *x, *one;
+    Plan *plan = NULL;
+    REQUIRE_OK(store_create(&store));
+    REQUIRE_OK(store_section(store, "numbers", BUFFER_INPUTS, DTYPE_F32, &section));
+    REQUIRE_OK(section_add(store, section, "x", 1, (int64_t[]){1}, &x));
+    REQUIRE_OK(section_add(store, section, "one", 1, (int64_t[]){1}, &one));
+    REQUIRE_OK(store_allocate(store, device));
+    REQUIRE_OK(program_create(device->target, false, &p));
+    copy_record(p, x, one, true);
+    REQUIRE_OK(plan_create(p, &plan));
+    Fetch fetches[STEPS];
+    float value = 1;
+    CHECK_OK(device_upload(device, one, &value));
+    for (int i = 0; i < STEPS; i++) {
+        CHECK_OK(device_replay(device, p));
+        CHECK_OK(device_fetch_start(device, &fetches[i], x));
+    }
+    for (int i = 0; i < STEPS; i++) {
+        CHECK_OK(device_fetch_finish(device, &fetches[i], &value));
+        CHECK(value == (float)(i + 1));
+    }
+    OpTime time = {0};
+    CHECK_OK(device_profile(device, p, &time));
+    CHECK(time.node == p->nodes[0] && time.duration_s > 0);
+    CHECK_OK(device_download(device, &value, x));
+    CHECK(value == STEPS + 1);
+    plan_destroy(&plan);
+    program_destroy(&p);
+    store_destroy(&store);
+}
+
+static void knows_itself(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    Device *device = case_gpu();
+    size_t free_bytes, total_bytes;
+    CHECK(device->target.kind == DEVICE_CUDA && device->target.sm >= 80 && device->target.n_sms > 0);
+    CHECK(strlen(device->name) > 0);
+    REQUIRE_OK(device_memory(device, &free_bytes, &total_bytes));
+    CHECK(free_bytes > 0 && free_bytes < total_bytes);
+    CHECK(device->reserved_bytes > 0 && device->reserved_bytes < total_bytes);
+    void *memory = NULL;
+    CHECK_ERROR(device_alloc(device, 2 * total_bytes, "a test", &memory), STATUS_FAILURE, "no room for");
+}
+
+static void names_what_is_missing(void) {
+    Device *device = NULL;
+    if (device_count_cuda() == 0) {
+        CHECK_ERROR(device_open_cuda(0, &device), STATUS_CONFIG, "device: cpu");
+    } else {
+        CHECK_ERROR(device_open_cuda(99, &device), STATUS_CONFIG, "CUDA_VISIBLE_DEVICES");
+    }
+    CHECK(device == NULL);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {TEST(copies), TEST(fetches_keep_their_order), TEST(knows_itself),
+                          TEST(names_what_is_missing)};
+    return harness_run(argc, argv, "the GPU as a device", tests, COUNT(tests));
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Whole runs on the GPU: the CPU's curve in f32, the same bits twice, and a resume that loses nothing.
+sanitizers: no"""
+
+import glob
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
+from e2e import Skip, check, checkpoints, config, equal, losses, main, run_directory, states, train  # noqa: E402
+
+MODEL = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "vocab_size": "auto", "dropout": 0.1}
+
+
+def needs_gpu():
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    except OSError:
+        found = None
+    if found is None or b"GPU" not in found.stdout:
+        raise Skip("no GPU")
+
+
+def run_of(name, device, dtype, steps, **changes):
+    path = config(name, device=device, model=MODEL, training__dtype=dtype, training__stop__steps=steps, **changes)
+    train(path)
+    return run_directory(name)
+
+
+def follows_the_cpu_in_f32():
+    needs_gpu()
+    quiet = {"checkpoint__interval": "1000 steps"}
+    cpu = losses(run_of("cpu", "cpu", "float32", 200, **quiet))
+    gpu = losses(run_of("gpu", "cuda", "float32", 200, **quiet))
+    equal(sorted(cpu), sorted(gpu), "the steps that were logged")
+    far = {step: (cpu[step], gpu[step]) for step in cpu if not abs(gpu[step] - cpu[step]) <= 1e-4 * abs(cpu[step])}
+    check(not far, "losses that differ by more than 1e-4: %r" % dict(sorted(far.items())[:5]))
+    check(cpu[max(cpu)] < 0.7 * cpu[min(cpu)], "the loss falls")
+
+
+def repeats(dtype):
+    needs_gpu()
+    first = states(checkpoints(run_of("once_" + dtype, "cuda", dtype, 20)))
+    second = states(checkpoints(run_of("twice_" + dtype, "cuda", dtype, 20)))
+    equal(second, first, "states of two runs")
+    check(len(first) >= 20, "a state for each step")
+
+
+def repeats_bit_by_bit_in_bf16():
+    repeats("bfloat16")
+
+
+def repeats_bit_by_bit_in_f32():
+    repeats("float32")
+
+
+def resumes_bit_by_bit():
+    needs_gpu()
+    directory = run_of("resumed", "cuda", "bfloat16", 20)
+    whole = states(checkpoints(directory))
+    for path in glob.glob(directory + "/checkpoints/step_*.h5"):
+        if int(path[-11:-3]) > 9:
+            os.remove(path)
+    train(os.path.join(os.path.dirname(os.path.dirname(directory)), "resumed.yaml"))
+    equal(states(checkpoints(directory)), whole, "states after the resume")
+
+
+if __name__ == "__main__":
+    main(follows_the_cpu_in_f32, repeats_bit_by_bit_in_bf16, repeats_bit_by_bit_in_f32, resumes_bit_by_bit)

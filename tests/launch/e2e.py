@@ -1,0 +1,271 @@
+"""What the end-to-end tests share: a small corpus, configs, starting and watching programs, reading a run.
+
+The programs are in $PROGRAMS (the root), the test programs in $BUILD/tests (build)."""
+
+import atexit
+import glob
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+PROGRAMS = os.environ.get("PROGRAMS", ".")
+BUILD = os.environ.get("BUILD", "build" if PROGRAMS == "." else PROGRAMS)
+WORK = tempfile.mkdtemp(prefix="hourglass-e2e-")
+SANITIZED = "san" in BUILD
+LIMIT = 120  # seconds that any one program may take
+
+ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", NO_COLOR="1",
+                   OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_mpi_yield_when_idle="1", LC_ALL="C.UTF-8")
+ENVIRONMENT.pop("HOURGLASS_TRACE", None)
+
+
+@atexit.register
+def clean():
+    shutil.rmtree(WORK, ignore_errors=True)
+
+
+class Skip(Exception):
+    """What this machine cannot run, with the reason."""
+
+
+def check(condition, text="check failed"):
+    if not condition:
+        raise AssertionError(text)
+
+
+def equal(got, wanted, text=""):
+    if isinstance(got, dict) and isinstance(wanted, dict):  # only what differs
+        keys = {key for key in got.keys() | wanted.keys() if got.get(key, wanted) != wanted.get(key, got)}
+        got, wanted = ({key: side[key] for key in sorted(keys) if key in side} for side in (got, wanted))
+    check(got == wanted, "%s: got %.1000r, wanted %.1000r" % (text, got, wanted))
+
+
+def main(*tests):
+    """Runs the tests, a line for each that did not pass; the closing line is tests/run's."""
+    passed, failed, skipped = 0, 0, 0
+    for test in tests:
+        start = time.monotonic()
+        try:
+            test()
+            passed += 1
+            print("ok       %-55s %5.1f s" % (test.__name__, time.monotonic() - start))
+        except Skip as reason:
+            skipped += 1
+            print("skipped  %s: %s" % (test.__name__, reason))
+        except Exception:  # whatever it was, the other tests still count
+            failed += 1
+            print("FAILED   %s\n%s" % (test.__name__, traceback.format_exc()))
+        sys.stdout.flush()
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    sys.exit(1 if failed else 0)
+
+
+# ---- input -----------------------------------------------------------------------------------------------------------
+
+WORDS = ("the sand runs down and the glass is turned once more by a hand that counts hours of light and of water "
+         "while slow bells mark noon over roofs where no clock has ever told wrong time to anyone").split()
+
+
+def text(n_bytes, seed=1):
+    """Words in a random order: enough of a language for a loss that falls."""
+    rng, lines, size = random.Random(seed), [], 0
+    while size < n_bytes:
+        lines.append(" ".join(rng.choice(WORDS) for _ in range(8)) + ".\n")
+        size += len(lines[-1])
+    return "".join(lines)
+
+
+def corpus():
+    """The folder with train.h5 and val.h5 of the small corpus, byte by byte."""
+    folder = os.path.join(WORK, "data")
+    if not os.path.exists(folder):
+        source = os.path.join(WORK, "corpus.txt")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(text(40000))
+        done = start(["prepare", source, "--out=" + folder]).end()
+        check(done.code == 0, "prepare: " + done.err)
+    return folder
+
+
+def config(name, **changes):
+    """Writes WORK/NAME.yaml (JSON is YAML) and returns its path. `changes` are keys with __ for the dot."""
+    data = corpus()
+    tree = {
+        "name": name, "seed": 7, "device": "cpu", "threads": 1,
+        "model": {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 32, "vocab_size": "auto", "dropout": 0.1},
+        "data": {"train": data + "/train.h5", "val": data + "/val.h5", "batch_size": 2},
+        "training": {"gradient_accumulation_steps": 2, "stop": {"steps": 10}},
+        "optimizer": {"lr": 1e-3},
+        "lr_scheduler": {"warmup": 5, "decay": 500, "min_lr": 1e-4},
+        "evaluation": {"interval": 0, "batches": 2},
+        "checkpoint": {"interval": "1 steps", "keep": 1000},
+        "logging": {"interval": 1},
+        "output": os.path.join(WORK, "runs", name),
+    }
+    for key, value in changes.items():
+        node, *path = tree, *key.split("__")
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        node[path[-1]] = value
+    path = os.path.join(WORK, name + ".yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(tree, file, indent=1)
+    return path
+
+
+def run_directory(name):
+    return os.path.join(WORK, "runs", name)
+
+
+# ---- programs --------------------------------------------------------------------------------------------------------
+
+class Done:
+    def __init__(self, code, out, err, seconds):
+        self.code, self.out, self.err, self.seconds = code, out, err, seconds
+
+    def errors(self):
+        """The program's own error lines, `train: error: ...` or `FILE:LINE:COLUMN: error: ...`; mpirun adds others."""
+        return [line for line in self.err.splitlines() if ": error: " in line]
+
+    def __repr__(self):
+        return "exit %d after %.1f s\n%s%s" % (self.code, self.seconds, self.out[-2000:], self.err[-2000:])
+
+
+class Job:
+    """A program that runs."""
+
+    def __init__(self, command, environment):
+        self.out, self.err = tempfile.TemporaryFile("w+", dir=WORK), tempfile.TemporaryFile("w+", dir=WORK)
+        self.start = time.monotonic()
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self.out,
+                                        stderr=self.err)
+
+    def ranks(self, count):
+        """The pids of the ranks, in their order."""
+        pids = {}
+        while len(pids) < count:
+            check(self.process.poll() is None and time.monotonic() - self.start < 30, "the ranks do not start")
+            pids = {int(rank): pid for pid, rank in ranks_below(self.process.pid)}
+            time.sleep(0.01)
+        return [pids[rank] for rank in range(count)]
+
+    def send(self, signal):
+        if self.process.poll() is None:
+            self.process.send_signal(signal)
+
+    def wait_for(self, pattern):
+        """Until the standard output holds the pattern."""
+        while not re.search(pattern, self.read(self.out)):
+            if self.process.poll() is not None and not re.search(pattern, self.read(self.out)):
+                raise AssertionError("ended before it printed %r: %r" % (pattern, self.end()))
+            check(time.monotonic() - self.start < LIMIT, "never printed %r" % pattern)
+            time.sleep(0.005)
+
+    @staticmethod
+    def read(file):
+        return os.pread(file.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def end(self, limit=LIMIT):
+        try:
+            code = self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            for pid, _ in ranks_below(self.process.pid):
+                os.kill(pid, 9)
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("still there after %d s: %r" % (limit, self.done(-1)))
+        return self.done(code)
+
+    def done(self, code):
+        return Done(code, self.read(self.out), self.read(self.err), time.monotonic() - self.start)
+
+
+def ranks_below(parent):
+    """(pid, rank) of an mpirun's children that are ranks by now."""
+    found = []
+    try:
+        with open("/proc/%d/task/%d/children" % (parent, parent)) as file:
+            children = file.read().split()
+    except OSError:
+        return found
+    for child in children:
+        try:
+            with open("/proc/%s/environ" % child, "rb") as file:
+                rank = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", file.read())
+            if rank:
+                found.append((int(child), int(rank.group(1))))
+        except OSError:
+            pass
+    return found
+
+
+def start(arguments, ranks=0, **environment):
+    """Starts a program, under mpirun where ranks is not 0."""
+    program, *rest = arguments
+    command = [os.path.join(PROGRAMS, program), *rest]
+    if ranks:
+        command = ["mpirun", "--quiet", "-np", str(ranks), *command]
+    return Job(command, dict(ENVIRONMENT, **environment))
+
+
+def run(*arguments, ranks=0, **environment):
+    return start(arguments, ranks, **environment).end()
+
+
+def train(*arguments, ranks=0, code=0, **environment):
+    done = run("train", *arguments, ranks=ranks, **environment)
+    check(done.code == code, "train %s: %r" % (" ".join(arguments), done))
+    return done
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+def metrics(directory):
+    with open(os.path.join(directory, "metrics.jsonl"), encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def losses(directory):
+    return {record["step"]: record["train/loss"] for record in metrics(directory) if "train/loss" in record}
+
+
+def summary(directory):
+    with open(os.path.join(directory, "summary.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def no_duplicates(directory):
+    """Each step has at most one record of training and one of evaluation, in order."""
+    for key in ("train/loss", "val/loss"):
+        steps = [record["step"] for record in metrics(directory) if key in record]
+        equal(steps, sorted(set(steps)), directory + ": steps with " + key)
+
+
+def checkpoints(directory):
+    return sorted(glob.glob(os.path.join(directory, "checkpoints", "step_*.h5")))
+
+
+def states(paths):
+    """{step: the line of tests/launch/mpi_state_hash.c} of checkpoints."""
+    done = subprocess.run([os.path.join(BUILD, "tests", "launch", "mpi_state_hash"), *paths], env=ENVIRONMENT,
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
+    check(done.returncode == 0, "mpi_state_hash: " + done.stderr)
+    return {int(line.split()[1]): line for line in done.stdout.splitlines()}
+
+
+def tree(directory):
+    """What is in a directory, and when it was last touched; but for the lock, which every start takes."""
+    found = {}
+    for path in glob.glob(directory + "/**", recursive=True):
+        if path.endswith("/run.lock"):
+            continue
+        info = os.stat(path)
+        found[path] = (info.st_mtime_ns, info.st_size) if os.path.isfile(path) else None
+    return found

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""The number of ranks does not change a run; and where a rank stops or hangs, none is left behind. sanitizers: no"""
+
+import concurrent.futures
+import ctypes
+import os
+import re
+import signal
+import time
+
+from e2e import (Skip, check, checkpoints, config, equal, losses, main, run_directory, start, states, train)
+
+STEPS = 20
+DEADLINE = 10.0  # seconds from the fault until no rank is left
+GLOBAL_BATCH = 8
+
+
+def run_with(ranks, batch, accumulation, dropout):
+    name = "ranks_%d_%d_%d_%g" % (ranks, batch, accumulation, dropout)
+    equal(ranks * batch * accumulation, GLOBAL_BATCH, "global batch")
+    train(config(name, data__batch_size=batch, training__gradient_accumulation_steps=accumulation,
+                 model__dropout=dropout, training__stop__steps=STEPS, checkpoint__interval=0), ranks=ranks)
+    return run_directory(name)
+
+
+def agree(dropout):
+    wanted = losses(run_with(1, 8, 1, dropout))
+    equal(sorted(wanted), list(range(1, STEPS + 1)), "logged steps")
+    check(wanted[STEPS] < wanted[1] - 0.3, "the loss does not fall: %r" % wanted)
+    for ranks, batch, accumulation in ((1, 2, 4), (2, 2, 2), (2, 4, 1), (4, 2, 1), (4, 1, 2)):
+        got = losses(run_with(ranks, batch, accumulation, dropout))
+        for step, loss in wanted.items():
+            check(abs(got[step] - loss) <= 1e-5 * loss, "%d ranks x %d x %d, step %d: loss %r, with one rank %r" % (
+                ranks, batch, accumulation, step, got[step], loss))
+
+
+def ranks_agree_at_every_step():
+    agree(0.0)
+
+
+def ranks_agree_with_dropout():
+    agree(0.1)
+
+
+def data_parallel_runs_repeat_bit_by_bit():
+    """Reductions run while backward does; when they finish must not show."""
+    for ranks in (2, 4):
+        seen = set()
+        for attempt in range(3):
+            name = "again_%d_%d" % (ranks, attempt)
+            train(config(name, training__stop__steps=10, checkpoint__interval=0), ranks=ranks)
+            seen.add(states(checkpoints(run_directory(name)))[10])
+        equal(len(seen), 1, "different states of %d ranks in three runs" % ranks)
+
+
+# ---- faults ----------------------------------------------------------------------------------------------------------
+
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+
+
+def freeze_main_thread(pid):
+    """Only the main thread stops, while it computes; the rank's other threads live, as where a file system hangs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    while state_of(pid) != "R":
+        time.sleep(0.001)
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), None, None) != 0:
+            raise Skip("ptrace is not allowed here: " + os.strerror(ctypes.get_errno()))
+
+
+def state_of(pid):
+    """The main thread's: R runs, S sleeps, Z is dead."""
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
+
+
+def is_alive(pid):
+    return state_of(pid) != "Z"
+
+
+def fault(name, ranks, victim, inflict, wanted, **changes):
+    """Starts a long run, hurts one rank in the middle of training, and times the end of all."""
+    job = start(["train", config(name, training__stop__steps=10**6, checkpoint__interval=0, logging__interval=20,
+                                   **changes)], ranks)
+    pids = job.ranks(ranks)
+    try:
+        job.wait_for(r"(?m)^step 40/")
+        since = time.monotonic()
+        inflict(pids[victim])
+        done = job.end(30)
+        others = [pid for pid in pids if pid != pids[victim] or inflict is not freeze_main_thread]
+        while any(is_alive(pid) for pid in others):
+            check(time.monotonic() - since < 30, "ranks are left behind")
+            time.sleep(0.02)
+        seconds = time.monotonic() - since
+    finally:
+        for pid in pids:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+    check(done.code != 0, "%s: exit 0: %r" % (name, done))
+    equal(len(done.errors()), 1, "%s: error lines: %r" % (name, done))
+    check(re.search(wanted, done.errors()[0]), "%s: %r" % (name, done.errors()))
+    check(seconds <= DEADLINE, "%s: the last rank ended after %.1f s" % (name, seconds))
+
+
+def killed_stopped_and_hung_ranks():
+    """They mostly wait, so they run side by side; ptrace wants one thread to see it through."""
+    faults = [
+        ("killed", 4, 2, lambda pid: os.kill(pid, signal.SIGKILL), r"rank 2 on \S+ .*step \d+, \w+"),
+        ("stopped", 4, 1, lambda pid: os.kill(pid, signal.SIGSTOP), r"rank 1 on \S+ stopped .*step \d+, \w+"),
+        ("first_stopped", 2, 0, lambda pid: os.kill(pid, signal.SIGSTOP), r"rank 0 on \S+ stopped .*step \d+, \w+"),
+    ]
+    with concurrent.futures.ThreadPoolExecutor(len(faults)) as pool:
+        for future in [pool.submit(fault, *arguments) for arguments in faults]:
+            future.result()
+
+
+def a_rank_that_hangs():
+    fault("hung", 2, 1, freeze_main_thread, r"rank 1 on \S+ .*step \d+, \w+", model__n_embd=128, data__batch_size=8)
+
+
+if __name__ == "__main__":
+    main(ranks_agree_at_every_step, ranks_agree_with_dropout, data_parallel_runs_repeat_bit_by_bit,
+         killed_stopped_and_hung_ranks, a_rank_that_hangs)

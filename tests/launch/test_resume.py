@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""A run that is cut anywhere and resumed is the uninterrupted one, bit for bit.
+
+Every checkpoint of the cut run is compared with the uninterrupted run's of the same step by the hashes of its weights
+and moments, not by its loss. sanitizers: no"""
+
+import os
+import random
+import re
+import signal
+import time
+
+from e2e import (check, checkpoints, config, equal, losses, main, metrics, no_duplicates, run_directory, start,
+                 states, summary, train, tree)
+
+STEPS = 120
+rng = random.Random()
+
+
+def uninterrupted(ranks, **changes):
+    """The directory and the states of a run without a cut; made once for each kind."""
+    name = "whole_%d_%d" % (ranks, abs(hash(tuple(sorted(changes.items())))) % 10**6)
+    directory = run_directory(name)
+    if not os.path.exists(directory):
+        train(config(name, **{"training__stop__steps": STEPS, **changes}), ranks=ranks)
+    return directory, states(checkpoints(directory))
+
+
+def same_as_uninterrupted(directory, ranks, **changes):
+    whole, wanted = uninterrupted(ranks, **changes)
+    got = states(checkpoints(directory))
+    check(got, directory + ": no checkpoints")
+    for step, state in sorted(got.items()):
+        equal(state, wanted[step], "%s: the state at step %d" % (directory, step))
+    no_duplicates(directory)
+    equal(losses(directory), {k: v for k, v in losses(whole).items() if k <= max(got)}, "the logged losses")
+    seconds = [record["train_s"] for record in metrics(directory)]
+    equal(seconds, sorted(seconds), "training seconds, which only grow")
+
+
+def cut(path, ranks, how):
+    """Starts the run, and cuts it at a random time after its first step. None where it was done before."""
+    job = start(["train", path], ranks)
+    targets = job.ranks(ranks) if ranks and how == "kill" else [job.process.pid]
+    job.wait_for(r"(?m)^(step \d+/|done)")
+    time.sleep(rng.uniform(0, 0.08))
+    number = {"kill": signal.SIGKILL, "save": signal.SIGUSR1, "stop": signal.SIGTERM, "ctrl-c": signal.SIGINT}[how]
+    for pid in targets:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+    done = job.end()
+    if "\ndone: " in done.out:
+        return None
+    check(done.code != 0, "%s: exit 0 of a run that was cut: %r" % (how, done))
+    if how == "save":
+        equal(done.code, 75, "exit code after SIGUSR1: %r" % done)
+        check(summary(os.path.dirname(checkpoints_of(path)[0]) + "/..")["status"] == "stopped", "summary after SIGUSR1")
+    if how in ("stop", "ctrl-c") and not ranks:
+        check(len(done.errors()) == 1 and "stopped by" in done.errors()[0], "%s: %r" % (how, done))
+    return done
+
+
+def checkpoints_of(path):
+    return checkpoints(run_directory(os.path.basename(path)[:-len(".yaml")]))
+
+
+def cut_and_resume(name, ranks, cuts, interval, **changes):
+    path = config(name, **{"training__stop__steps": STEPS, "checkpoint__interval": "%d steps" % interval, **changes})
+    landed = 0
+    for how in cuts:
+        if cut(path, ranks, how) is None:
+            break
+        landed += 1
+    check(landed >= 2, "the run was too short to be cut")
+    done = train(path, ranks=ranks)
+    directory = run_directory(name)
+    equal(summary(directory)["status"], "done", "status")
+    equal(summary(directory)["steps"], STEPS, "steps")
+    check(re.search(r"(?m)^resumed from \S+ at step \d+$", done.out), "says nothing of resuming: %r" % done)
+    same_as_uninterrupted(directory, ranks, **changes)
+
+
+def one_rank_cut_in_every_way():
+    cut_and_resume("one", 0, ["save", "stop", "ctrl-c", "kill", "save", "kill"], interval=1)
+
+
+def two_ranks_cut_in_every_way():
+    cut_and_resume("two", 2, ["save", "stop", "ctrl-c", "kill", "save", "kill"], interval=1)
+
+
+def steps_between_checkpoints_are_done_again():
+    cut_and_resume("sparse", 0, ["kill", "save", "kill"], interval=7)
+
+
+def killed_again_and_again():
+    cut_and_resume("often", 0, ["kill"] * 6, interval=3)
+
+
+def in_double_precision_and_with_evaluation():
+    cut_and_resume("double", 0, ["save", "kill"], interval=2, training__dtype="float64", evaluation__interval=5)
+
+
+def from_a_checkpoint_that_is_named():
+    whole, wanted = uninterrupted(0)
+    path = os.path.join(whole, "checkpoints", "step_%08d.h5" % (STEPS // 2))
+    train(config("named", training__stop__steps=STEPS), "--resume=" + path)
+    equal(sorted(states(checkpoints(run_directory("named")))), list(range(STEPS // 2 + 1, STEPS + 1)), "steps")
+    equal(states(checkpoints(run_directory("named"))[-1:])[STEPS], wanted[STEPS], "the last state")
+
+
+def a_run_that_is_done_stays_as_it_is():
+    path, directory = config("finished", evaluation__interval=5), run_directory("finished")
+    train(path)
+    before, records = summary(directory), metrics(directory)
+    states_before = states(checkpoints(directory))
+    train(path)
+    after = summary(directory)
+    for key in before:
+        check(key == "peak_bytes" or before[key] == after[key], "%s: %r became %r" % (key, before[key], after[key]))
+    equal(metrics(directory), records, "metrics of a run that was done")
+    equal(states(checkpoints(directory)), states_before, "checkpoints")
+
+
+def a_raised_stop_rule_goes_on():
+    path, directory = config("raised"), run_directory("raised")
+    train(path)
+    train(path, "training.stop.steps=%d" % STEPS)
+    same_as_uninterrupted(directory, 0)
+    equal(summary(directory)["steps"], STEPS, "steps")
+
+
+def what_may_change_freely():
+    path, directory = config("free"), run_directory("free")
+    train(path)
+    train(path, "training.stop.steps=20", "logging.interval=5", "evaluation.interval=10", "checkpoint.keep=3",
+          "deadline=9s")
+    equal([os.path.basename(p) for p in checkpoints(directory)], ["step_%08d.h5" % s for s in (18, 19, 20)], "kept")
+    _, wanted = uninterrupted(0)
+    equal(states(checkpoints(directory))[20], wanted[20], "the state")
+    equal(sorted(losses(directory)), [*range(1, 11), 15, 20], "logged steps")
+
+
+def another_config_is_refused_field_by_field():
+    path, directory = config("refused"), run_directory("refused")
+    train(path)
+    before = tree(directory)
+    for ranks in (0, 2):
+        done = train(path, "seed=8", "model.n_embd=48", "optimizer.betas=[0.9, 0.99]", ranks=ranks, code=78)
+        equal(len(done.errors()), 1, "error lines: %r" % done)
+        for field in ("seed (saved 7, now 8)", "model.n_embd (saved 32, now 48)",
+                      "optimizer.betas (saved [0.9, 0.95], now [0.9, 0.99])"):
+            check(field in done.errors()[0], "%s is not named: %r" % (field, done))
+        check(directory in done.errors()[0], "the run is not named: %r" % done)
+    equal(tree(directory), before, "the run's files")
+
+
+def a_named_checkpoint_of_another_config_writes_nothing():
+    whole, _ = uninterrupted(0)
+    done = train(config("other", seed=8), "--resume=" + checkpoints(whole)[3], code=78)
+    check("seed (saved 7, now 8)" in done.errors()[0] and checkpoints(whole)[3] in done.errors()[0], repr(done))
+    check(not os.path.exists(run_directory("other")), "a directory was left behind")
+
+
+def cut_before_the_first_checkpoint():
+    path, directory = config("early", checkpoint__interval=0, training__stop__steps=100000), run_directory("early")
+    cut(path, 0, "kill")
+    equal(checkpoints(directory), [], "checkpoints")
+    done = train(path, "seed=8", "training.stop.steps=10", code=78)
+    check("seed (saved 7, now 8)" in done.errors()[0], repr(done))
+    train(path, "training.stop.steps=10")
+    no_duplicates(directory)
+    _, wanted = uninterrupted(0)
+    equal(states(checkpoints(directory)), {10: wanted[10]}, "the state")
+
+
+def killed_while_it_took_the_directory():
+    directory = run_directory("locked")
+    os.makedirs(directory)
+    open(os.path.join(directory, "run.lock"), "w").close()
+    train(config("locked"))
+
+
+def another_rank_count():
+    """The same global batch goes on, as the same data; another one is refused, with what to set."""
+    path, directory = config("ranks", model__dropout=0.0), run_directory("ranks")
+    train(path, ranks=2)
+    before = tree(directory)
+    done = train(path, "training.stop.steps=20", code=78)
+    check(re.search(r"8 sequences a step on 2 ranks, this run has 4 on 1; set .*accumulation is 8$", done.errors()[0]),
+          repr(done))
+    equal(tree(directory), before, "the run's files")
+    train(path, "training.stop.steps=20", "training.gradient_accumulation_steps=4")
+    train(config("ranks_whole", model__dropout=0.0, training__stop__steps=20), ranks=2)
+    got, wanted = losses(directory), losses(run_directory("ranks_whole"))
+    equal(sorted(got), list(range(1, 21)), "steps")
+    for step, loss in wanted.items():
+        check(abs(got[step] - loss) <= 1e-5 * loss, "step %d: loss %r, not %r" % (step, got[step], loss))
+
+
+def an_automatic_batch_size_is_frozen():
+    path, directory = config("auto", data__batch_size="auto", memory_budget="3MiB"), run_directory("auto")
+    train(path)
+    chosen = summary(directory)["batch_size"]
+    check(chosen > 1, "batch size %d" % chosen)
+    train(path, "training.stop.steps=12", "memory_budget=1GiB")
+    equal(summary(directory)["batch_size"], chosen, "the batch size after a resume")
+
+
+if __name__ == "__main__":
+    main(one_rank_cut_in_every_way, two_ranks_cut_in_every_way, steps_between_checkpoints_are_done_again,
+         killed_again_and_again, in_double_precision_and_with_evaluation, from_a_checkpoint_that_is_named,
+         a_run_that_is_done_stays_as_it_is, a_raised_stop_rule_goes_on, what_may_change_freely,
+         another_config_is_refused_field_by_field, a_named_checkpoint_of_another_config_writes_nothing,
+         cut_before_the_first_checkpoint, killed_while_it_took_the_directory, another_rank_count,
+         an_automatic_batch_size_is_frozen)

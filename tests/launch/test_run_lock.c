@@ -1,0 +1,59 @@
+#include "launch/run_lock.h"
+#include "tests/harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void the_second_run_is_refused_by_name(void) {
+    const char *dir = harness_directory();
+    char holder[64];
+    RunLock *first = NULL, *second = NULL;
+    snprintf(holder, sizeof holder, "process %d on ", (int)getpid());
+    REQUIRE_OK(run_lock_take(dir, &first));
+    CHECK(run_lock_is_held(first));
+    CHECK_ERROR(run_lock_take(dir, &second), STATUS_FAILURE, holder);
+    CHECK(second == NULL && strstr(status_message(), dir) != NULL);
+    run_lock_release(&first);
+    REQUIRE_OK(run_lock_take(dir, &second));
+    run_lock_release(&second);
+}
+
+static void a_dead_run_holds_nothing(void) {
+    const char *dir = harness_directory();
+    int ready[2];
+    RunLock *lock = NULL;
+    char byte;
+    CHECK(pipe(ready) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (failed(run_lock_take(dir, &lock)) || write(ready[1], "x", 1) != 1) _exit(1);
+        pause();
+    }
+    CHECK(read(ready[0], &byte, 1) == 1);
+    char holder[64];
+    snprintf(holder, sizeof holder, "process %d on ", (int)child);
+    CHECK_ERROR(run_lock_take(dir, &lock), STATUS_FAILURE, holder);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    REQUIRE_OK(run_lock_take(dir, &lock));
+    run_lock_release(&lock);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void a_missing_directory_is_named(void) {
+    RunLock *lock = NULL;
+    CHECK_ERROR(run_lock_take("/nowhere/run", &lock), STATUS_FAILURE, "/nowhere/run/run.lock: cannot be made");
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(the_second_run_is_refused_by_name),
+        TEST(a_dead_run_holds_nothing),
+        TEST(a_missing_directory_is_named),
+    };
+    return harness_run(argc, argv, "run lock", tests, COUNT(tests));
+}

@@ -1,0 +1,111 @@
+#include "tests/nn/model_helper.h"
+
+#include <string.h>
+
+ModelOptions model_tiny(void) {
+    return (ModelOptions){
+        .config = {.V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true},
+        .dtype = DTYPE_F32,
+        .B = 2,
+        .accumulation = 1,
+        .threads = 1,
+        .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .clip = 1.0},
+        .seed = 1337,
+    };
+}
+
+static Status training_of(Model *model) {
+    const ModelOptions *o = &model->options;
+    model->choice = (AttentionChoice){.count = o->backend == NULL ? 0 : 1, .names = {o->backend}};
+    TrainingOptions options = {
+        .B = o->B,
+        .T = o->config.T,
+        .accumulation = o->accumulation,
+        .ranks = 1,
+        .attention = &model->choice,
+        .logits_bytes = o->logits_bytes == 0 ? (size_t)1 << 30 : o->logits_bytes,
+        .adamw = o->adamw,
+        .recompute = o->recompute,
+    };
+    return training_create(model->gpt, model->parameters, &model->tensors, model->device->target, &options,
+                           &model->training);
+}
+
+Status model_create(const ModelOptions *options, Model *out) {
+    *out = (Model){.options = *options};
+    TRY(device_open_cpu(options->threads, &out->device));
+    TRY(store_create(&out->store));
+    TRY(parameters_create(out->store, options->dtype, true, &out->parameters));
+    TRY(gpt_create(&options->config, out->parameters, &out->gpt));
+    TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype, &out->tensors));
+    TRY(training_of(out));
+    TRY(store_allocate(out->store, out->device));
+    TRY(training_bind(out->training, out->device));
+    return parameters_initialize(out->parameters, out->device, options->seed);
+}
+
+void model_destroy(Model *model) {
+    training_destroy(&model->training);
+    gpt_destroy(&model->gpt);
+    parameters_destroy(&model->parameters);
+    store_destroy(&model->store);
+    device_close(&model->device);
+}
+
+Status model_step(Model *model, StepState state, const int32_t *tokens, const int32_t *targets) {
+    int64_t B = model->options.B, n = model->options.accumulation, row = B * model->options.config.T;
+    int64_t first_sample = state.first_sample;
+    for (int64_t i = 0; i < n; i++) {
+        state.first_sample = first_sample + i * B;
+        TRY(device_upload(model->device, model->tensors.step, &state));
+        TRY(device_upload(model->device, model->tensors.tokens, tokens + i * row));
+        TRY(device_upload(model->device, model->tensors.targets, targets + i * row));
+        TRY(device_replay(model->device, model->training->programs[training_micro_batch(i, n)]));
+    }
+    return device_synchronize(model->device);
+}
+
+Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *targets, double *loss) {
+    StepState state = {.loss_scale = 1};
+    TRY(device_upload(model->device, model->tensors.step, &state));
+    TRY(device_upload(model->device, model->tensors.tokens, tokens));
+    TRY(device_upload(model->device, model->tensors.targets, targets));
+    TRY(device_replay(model->device, model->training->evaluation));
+    *loss = model_loss(model);
+    return OK;
+}
+
+double model_loss(const Model *model) { return model_get(model->tensors.loss, 0); }
+double model_norm(const Model *model) { return model_get(model->tensors.norm, 0); }
+
+double model_get(const Tensor *t, int64_t i) {
+    return t->dtype == DTYPE_F64 ? ((double *)tensor_data(t))[i] : (double)((float *)tensor_data(t))[i];
+}
+
+void model_set(const Tensor *t, int64_t i, double value) {
+    if (t->dtype == DTYPE_F64) {
+        ((double *)tensor_data(t))[i] = value;
+    } else {
+        ((float *)tensor_data(t))[i] = (float)value;
+    }
+}
+
+Parameter *model_parameter(const Model *model, const char *name) {
+    for (int i = 0; i < model->parameters->count; i++) {
+        if (strcmp(model->parameters->list[i]->name, name) == 0) return model->parameters->list[i];
+    }
+    return NULL;
+}
+
+void model_batch(const Model *model, int64_t rows, int32_t *tokens, int32_t *targets) {
+    int64_t T = model->options.config.T, V = model->options.config.V;
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t token = (row * 11 + 3) % V;
+        for (int64_t t = 0; t < T; t++) {
+            int64_t next = (token * 5 + row % 3 + 7) % V;
+            tokens[row * T + t] = (int32_t)token;
+            targets[row * T + t] = (int32_t)next;
+            token = next;
+        }
+    }
+}

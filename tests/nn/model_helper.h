@@ -1,0 +1,54 @@
+/* A small GPT with all that training needs, on the CPU. */
+#pragma once
+
+#include "nn/training.h"
+
+typedef struct ModelOptions {
+    GptConfig config;
+    DType dtype;
+    int64_t B, accumulation;
+    int threads;
+    const char *backend; /* NULL: the picker's */
+    AdamwAttrs adamw;
+    size_t logits_bytes; /* 0: one chunk */
+    uint64_t seed;
+    Recompute recompute;
+} ModelOptions;
+
+typedef struct Model {
+    ModelOptions options;
+    Device *device;
+    Store *store;
+    Parameters *parameters;
+    Gpt *gpt;
+    StepTensors tensors;
+    AttentionChoice choice;
+    Training *training;
+} Model;
+
+/* Two blocks over 61 tokens (padded to 64), C = 32, 4 heads, 16 positions, with biases: f32, B = 2, one thread. */
+ModelOptions model_tiny(void);
+
+/* Ready for model_step, with its weights initialized from the seed. model_destroy also after a failure. */
+NODISCARD Status model_create(const ModelOptions *options, Model *out);
+void model_destroy(Model *model);
+
+/* One step over accumulation * B rows of T tokens: replays its micro-batches, row 0 being sample `state.first_sample`.
+ */
+NODISCARD Status model_step(Model *model, StepState state, const int32_t *tokens, const int32_t *targets);
+
+/* The mean loss of B rows, without training. */
+NODISCARD Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *targets, double *loss);
+
+/* The result of the last step. */
+double model_loss(const Model *model);
+double model_norm(const Model *model);
+
+/* Element i of a tensor of f32 or f64. */
+double model_get(const Tensor *t, int64_t i);
+void model_set(const Tensor *t, int64_t i, double value);
+
+Parameter *model_parameter(const Model *model, const char *name);
+
+/* `rows` of T tokens and the tokens after them: a fixed pattern below V that a model can learn. */
+void model_batch(const Model *model, int64_t rows, int32_t *tokens, int32_t *targets);

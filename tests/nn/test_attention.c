@@ -1,0 +1,245 @@
+/* The CPU's attention backends against a naive f64 reference, what they keep, and which of them is picked. */
+#include "core/autodiff.h"
+#include "core/plan.h"
+#include "tests/harness.h"
+#include "tests/nn/attention_helper.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const names[] = {"baseline", "math", "flash"};
+static const StepState step = {.seed = 11, .step = 6, .first_sample = 3, .loss_scale = 1};
+static Device *device;
+
+#define UPPER .causal = CAUSAL_UPPER_LEFT
+#define LOWER .causal = CAUSAL_LOWER_RIGHT
+static const AttentionShape shapes[] = {
+    {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 1, .Tk = 1, .HS = 1},
+    {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 5, .Tk = 7, .HS = 3},
+    {.B = 2, .NH = 3, .NH_kv = 3, .Tq = 33, .Tk = 33, .HS = 16, UPPER},
+    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 63, .Tk = 63, .HS = 8, UPPER},
+    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 64, .Tk = 64, .HS = 8, UPPER},
+    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 65, .Tk = 65, .HS = 8, UPPER, .head_major = true},
+    {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 127, .Tk = 127, .HS = 32, UPPER},
+    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 200, .Tk = 200, .HS = 64, UPPER},
+    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 40, .Tk = 40, .HS = 8, UPPER},
+    {.B = 2, .NH = 6, .NH_kv = 1, .Tq = 66, .Tk = 131, .HS = 5, .head_major = true},
+    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 30, .Tk = 140, .HS = 8, UPPER},
+    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 30, .Tk = 140, .HS = 8, LOWER},
+    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 140, .Tk = 30, .HS = 8, UPPER},
+    {.B = 2, .NH = 2, .NH_kv = 1, .Tq = 140, .Tk = 30, .HS = 8, LOWER},
+    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 150, .HS = 8, UPPER, .window = 1},
+    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 150, .HS = 8, UPPER, .window = 17},
+    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 90, .Tk = 300, .HS = 8, LOWER, .window = 40},
+    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 150, .Tk = 20, .HS = 8, UPPER, .window = 10},
+    {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 70, .Tk = 70, .HS = 8, UPPER, .dropout = 0.3},
+    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 35, .Tk = 133, .HS = 8, LOWER, .dropout = 0.5, .window = 70},
+    {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 9, .Tk = 11, .HS = 4, .dropout = 0.9},
+    {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 40, .Tk = 40, .HS = 8, UPPER, .scale = 2.5f},
+};
+
+/* The worst difference over everything that comes out; rows without a key have lse -inf on both sides. */
+static double distance(const AttentionData *a, const AttentionData *b) {
+    double worst = 0;
+    for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
+        for (int64_t i = 0; i < a->counts[which]; i++) {
+            double x = a->values[which][i], y = b->values[which][i];
+            if (x == y) continue;
+            double error = fabs(x - y) / fmax(1, fabs(y));
+            worst = error <= worst ? worst : error; /* a NaN stays */
+        }
+    }
+    return worst;
+}
+
+static double error_of(const char *name, AttentionShape shape, DType dtype, double magnitude) {
+    AttentionCall call = attention_call_of(shape, dtype);
+    AttentionData wanted, got;
+    double error = NAN;
+    if (attention_data_create(&call, magnitude, &wanted) && attention_data_create(&call, magnitude, &got)) {
+        attention_reference(&call, &step, &wanted);
+        if (CHECK_OK(attention_by(attention_backend(name), &call, device, &step, &got))) {
+            error = distance(&got, &wanted);
+        }
+    }
+    attention_data_destroy(&wanted);
+    attention_data_destroy(&got);
+    return error;
+}
+
+static void check_backend(const char *name, DType dtype, double tolerance) {
+    double worst = 0;
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        double error = error_of(name, shapes[i], dtype, 1);
+        if (!(error <= tolerance)) printf("\n    shape %zu: off by %.2e", i, error);
+        CHECK(error <= tolerance);
+        worst = fmax(worst, error);
+    }
+    printf("%.1e ", worst);
+}
+
+static void baseline_f64(void) { check_backend("baseline", DTYPE_F64, 1e-13); }
+static void math_f64(void) { check_backend("math", DTYPE_F64, 1e-13); }
+static void flash_f64(void) { check_backend("flash", DTYPE_F64, 1e-13); }
+static void baseline_f32(void) { check_backend("baseline", DTYPE_F32, 2e-6); }
+static void math_f32(void) { check_backend("math", DTYPE_F32, 2e-6); }
+static void flash_f32(void) { check_backend("flash", DTYPE_F32, 2e-6); }
+
+/* No backend is more than twice as far from f64 as math is. Where scores are large, flash pays for starting backward
+ * from a log-sum-exp in f32: half a unit in its last place is a relative error of every weight. */
+static void errors_are_those_of_math(void) {
+    const double magnitudes[] = {0.1, 1, 2};
+    for (size_t m = 0; m < COUNT(magnitudes); m++) {
+        for (size_t i = 2; i < COUNT(shapes); i++) {
+            double floor = 5e-7 * fmax(1, magnitudes[m] * magnitudes[m]);
+            double allowed = 2 * error_of("math", shapes[i], DTYPE_F32, magnitudes[m]) + floor;
+            CHECK(error_of("flash", shapes[i], DTYPE_F32, magnitudes[m]) <= allowed);
+            CHECK(error_of("baseline", shapes[i], DTYPE_F32, magnitudes[m]) <= allowed);
+        }
+    }
+}
+
+/* Scores in the thousands: exponentials must not overflow. */
+static void large_scores(void) {
+    for (size_t k = 0; k < COUNT(names); k++) {
+        AttentionShape shape = {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 150, .HS = 16, UPPER};
+        CHECK(error_of(names[k], shape, DTYPE_F64, 50) <= 1e-9);
+        CHECK(isfinite(error_of(names[k], shape, DTYPE_F32, 50)));
+    }
+}
+
+/* lower_right with more queries than keys: the first Tq - Tk rows see nothing. */
+static void rows_without_a_key_are_zero(void) {
+    AttentionShape shape = {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 140, .Tk = 60, .HS = 4, LOWER};
+    for (size_t k = 0; k < COUNT(names); k++) {
+        AttentionCall call = attention_call_of(shape, DTYPE_F32);
+        AttentionData data;
+        if (attention_data_create(&call, 1, &data) &&
+            CHECK_OK(attention_by(attention_backend(names[k]), &call, device, &step, &data))) {
+            for (int64_t i = 0; i < 80 * 2 * 4; i++) {
+                CHECK(data.values[ATT_OUT][i] == 0 && data.values[ATT_DQ][i] == 0);
+            }
+            CHECK(data.values[ATT_LSE][79] == -INFINITY && isfinite(data.values[ATT_LSE][80]));
+            CHECK(data.values[ATT_OUT][80 * 2 * 4] != 0);
+        }
+        attention_data_destroy(&data);
+    }
+}
+
+/* Tiles that the mask empties are not even read: keys that no query of theirs sees may be NaN. */
+static void masked_tiles_are_skipped(void) {
+    const AttentionShape causal = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 128, .Tk = 384, .HS = 8, UPPER};
+    const AttentionShape window = {
+        .B = 1, .NH = 1, .NH_kv = 1, .Tq = 64, .Tk = 384, .HS = 8, LOWER, .window = 64}; /* sees 257..383 */
+    for (int k = 0; k < 2; k++) {
+        AttentionCall call = attention_call_of(k == 0 ? causal : window, DTYPE_F32);
+        AttentionData data;
+        int64_t first = k == 0 ? 128 : 0, end = k == 0 ? 384 : 256;
+        if (attention_data_create(&call, 1, &data)) {
+            for (int64_t i = first * 8; i < end * 8; i++) data.values[ATT_K][i] = data.values[ATT_V][i] = NAN;
+            CHECK_OK(attention_by(attention_backend("flash"), &call, device, &step, &data));
+            for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
+                for (int64_t i = 0; i < data.counts[which]; i++) CHECK(isfinite(data.values[which][i]));
+            }
+            for (int64_t i = first * 8; i < end * 8; i++) {
+                CHECK(data.values[ATT_DK][i] == 0 && data.values[ATT_DV][i] == 0);
+            }
+        }
+        attention_data_destroy(&data);
+    }
+}
+
+/* The sum of what attention alone adds to a program's buffers, its input and output left out. */
+static size_t bytes_of_attention(const char *name, int64_t T) {
+    Program *p = NULL;
+    AttentionChoice choice = {.count = 1, .names = {name}};
+    AttentionOptions options = {.choice = &choice};
+    int64_t shape[] = {2, T, 3 * 64};
+    size_t bytes = 0;
+    if (!CHECK_OK(program_create((Target){.kind = DEVICE_CPU, .threads = 2}, true, &p))) return 0;
+    Tensor *qkv = program_tensor(p, BUFFER_ACTIVATIONS, DTYPE_F32, 3, shape);
+    qkv->needs_grad = true;
+    Tensor *out = attention_record(p, qkv, 4, &options);
+    autodiff_watch(p, out, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, out), true);
+    autodiff_run(p);
+    CHECK_OK(program_status(p));
+    for (int i = 0; i < p->n_buffers; i++) bytes += p->buffers[i]->bytes;
+    program_destroy(&p);
+    return bytes;
+}
+
+static void memory_of_flash_is_linear(void) {
+    for (int64_t T = 1024; T <= 65536; T *= 4) {
+        size_t once = bytes_of_attention("flash", T), twice = bytes_of_attention("flash", 2 * T);
+        CHECK(twice <= 2 * once);
+        size_t per_token = (twice - once) / (size_t)T; /* qkv, out, their gradients, lse and the sums a thread */
+        CHECK(per_token <= 2 * (2 * 3 * 64 + 2 * 64 + 4 + 2) * sizeof(float));
+    }
+    CHECK(bytes_of_attention("math", 2048) > 3 * bytes_of_attention("math", 1024));
+    CHECK(bytes_of_attention("baseline", 2048) > 3 * bytes_of_attention("baseline", 1024));
+}
+
+/* Every backend computes the same bits for every number of threads: a head has one writer. */
+static void threads_do_not_matter(void) {
+    Device *two = NULL;
+    REQUIRE_OK(device_open_cpu(2, &two));
+    for (size_t k = 0; k < COUNT(names); k++) {
+        AttentionCall call = attention_call_of(shapes[19], DTYPE_F32);
+        AttentionData a, b;
+        if (attention_data_create(&call, 1, &a) && attention_data_create(&call, 1, &b) &&
+            CHECK_OK(attention_by(attention_backend(names[k]), &call, device, &step, &a)) &&
+            CHECK_OK(attention_by(attention_backend(names[k]), &call, two, &step, &b))) {
+            CHECK(distance(&a, &b) == 0);
+        }
+        attention_data_destroy(&a);
+        attention_data_destroy(&b);
+    }
+    device_close(&two);
+}
+
+static const char *picked(AttentionChoice choice, DType dtype, DeviceKind kind, Status *status) {
+    AttentionShape shape = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 8, .Tk = 8, .HS = 8, UPPER};
+    AttentionCall call = attention_call_of(shape, dtype);
+    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    const AttentionBackend *backend = NULL;
+    int count = -1;
+    *status = attention_pick(&call, &(Target){.kind = kind, .threads = 1}, &choice, verdicts, &count, &backend);
+    CHECK(count >= 0 && count <= ATTENTION_MAX_BACKENDS);
+    return failed(*status) ? "" : backend->name;
+}
+
+static void picker(void) {
+    Status status;
+    CHECK(strcmp(picked((AttentionChoice){0}, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
+    AttentionChoice two = {2, {"baseline", "flash"}}, unknown = {1, {"none"}}, one = {1, {"flash"}};
+    CHECK(strcmp(picked(two, DTYPE_F64, DEVICE_CPU, &status), "baseline") == 0);
+    picked(one, DTYPE_BF16, DEVICE_CPU, &status);
+    CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
+    picked(two, DTYPE_F16, DEVICE_CPU, &status);
+    CHECK_ERROR(status, STATUS_CONFIG, "baseline: needs f32 or f64 on the CPU; flash: needs");
+    picked(unknown, DTYPE_F32, DEVICE_CPU, &status);
+    CHECK_ERROR(status, STATUS_CONFIG, "attention.backends: no backend takes this call");
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(baseline_f64),
+        TEST(math_f64),
+        TEST(flash_f64),
+        TEST(baseline_f32),
+        TEST(math_f32),
+        TEST(flash_f32),
+        TEST(errors_are_those_of_math),
+        TEST(large_scores),
+        TEST(rows_without_a_key_are_zero),
+        TEST(masked_tiles_are_skipped),
+        TEST(memory_of_flash_is_linear),
+        TEST(threads_do_not_matter),
+        TEST(picker),
+    };
+    if (failed(device_open_cpu(1, &device))) return 1;
+    int code = harness_run(argc, argv, "attention", tests, COUNT(tests));
+    device_close(&device);
+    return code;
+}

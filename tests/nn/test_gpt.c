@@ -1,0 +1,260 @@
+/* A whole GPT: all its gradients by differences in f64, and what must not change them. */
+#include "core/ops/dropout.h"
+#include "tests/harness.h"
+#include "tests/nn/model_helper.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 8, MAX_T = 16, ELEMENTS = 6 };
+
+static int32_t tokens[ROWS * MAX_T], targets[ROWS * MAX_T];
+
+/* lr 0: the update leaves the weights, so that a step only computes. */
+static const StepState still = {.seed = 7, .step = 3, .first_sample = 8, .adam_step = 1, .lr = 0, .loss_scale = 1};
+
+static ModelOptions options_f64(int64_t B, int64_t accumulation, double dropout, const char *backend) {
+    ModelOptions options = model_tiny();
+    options.config = (GptConfig){.V = 29, .Vp = 32, .T = 9, .L = 2, .NH = 2, .C = 8, .bias = true, .dropout = dropout};
+    options.dtype = DTYPE_F64;
+    options.B = B;
+    options.accumulation = accumulation;
+    options.backend = backend;
+    return options;
+}
+
+/* Weights far from the initialization's, where every gradient is felt; one function of name and element. */
+static void weights_spread(const Model *model) {
+    for (int k = 0; k < model->parameters->count; k++) {
+        const Parameter *parameter = model->parameters->list[k];
+        int64_t columns = parameter->n_dims == 2 ? parameter->shape[1] : 1, count = parameter->init_rows * columns;
+        for (int64_t i = 0; i < count; i++) {
+            double wave = sin(1.7 * (double)i + 0.9 * (double)k) + cos(0.37 * (double)(i * i % 101));
+            model_set(parameter->weight, i, 0.3 * wave + (parameter->init == INIT_ONES ? 1 : 0));
+        }
+    }
+}
+
+static bool model_open(const ModelOptions *options, Model *model) {
+    if (!CHECK_OK(model_create(options, model))) return false;
+    weights_spread(model);
+    model_batch(model, ROWS, tokens, targets);
+    return CHECK_OK(model_step(model, still, tokens, targets));
+}
+
+static double loss_at(Model *model, const Tensor *weight, int64_t i, double value) {
+    model_set(weight, i, value);
+    CHECK_OK(model_step(model, still, tokens, targets));
+    return model_loss(model);
+}
+
+static double difference(Model *model, const Tensor *weight, int64_t i) {
+    const double h = 5e-4, w = model_get(weight, i);
+    double near = loss_at(model, weight, i, w + h) - loss_at(model, weight, i, w - h);
+    double far = loss_at(model, weight, i, w + 2 * h) - loss_at(model, weight, i, w - 2 * h);
+    model_set(weight, i, w);
+    return (8 * near - far) / (12 * h);
+}
+
+/* The worst error of a parameter's gradient, relative to its largest element. */
+static double parameter_error(Model *model, const Parameter *parameter) {
+    int64_t count = tensor_count(parameter->grad), step = count > ELEMENTS ? count / ELEMENTS : 1;
+    double grads[32 * 32], most = 0, worst = 0;
+    for (int64_t i = 0; i < count; i++) grads[i] = model_get(parameter->grad, i);
+    for (int64_t i = 0; i < count; i++) most = fmax(most, fabs(grads[i]));
+    for (int64_t i = step / 2; i < count; i += step) {
+        double wanted = difference(model, parameter->weight, i);
+        worst = fmax(worst, fabs(grads[i] - wanted) / fmax(fabs(wanted), 1e-2 * most + 1e-7));
+    }
+    return worst;
+}
+
+/* A step by differences leaves gradients of its own, so each parameter starts from a fresh one. */
+static void check_gradients(ModelOptions options) {
+    Model model;
+    double worst = 0;
+    bool ready = model_open(&options, &model);
+    for (int k = 0; ready && k < model.parameters->count; k++) {
+        CHECK_OK(model_step(&model, still, tokens, targets));
+        double error = parameter_error(&model, model.parameters->list[k]);
+        if (!(error <= 1e-6)) printf("\n    %s is off by %.1e", model.parameters->list[k]->name, error);
+        worst = fmax(worst, error);
+        CHECK(error <= 1e-6);
+    }
+    printf("%.1e ", worst);
+    model_destroy(&model);
+}
+
+static void gradients(void) { check_gradients(options_f64(2, 1, 0, "flash")); }
+static void gradients_with_dropout(void) { check_gradients(options_f64(2, 1, 0.2, "math")); }
+static void gradients_in_chunks(void) {
+    ModelOptions options = options_f64(3, 1, 0.1, "baseline");
+    options.logits_bytes = 5 * 32 * sizeof(double);
+    options.config.bias = false;
+    check_gradients(options);
+}
+
+/* All gradients of one step over the same eight rows. */
+static double *gradients_of(ModelOptions options, double *loss, int64_t *count) {
+    Model model;
+    double *grads = NULL;
+    if (model_open(&options, &model)) {
+        const Tensor *flat = model.parameters->grads->flat;
+        grads = malloc(tensor_bytes(flat));
+        memcpy(grads, tensor_data(flat), tensor_bytes(flat));
+        *loss = model_loss(&model);
+        *count = tensor_count(flat);
+    }
+    model_destroy(&model);
+    return grads;
+}
+
+static void check_same(ModelOptions a, ModelOptions b, double tolerance) {
+    double loss_a = 0, loss_b = 1, worst = 0;
+    int64_t count = 0;
+    double *grads_a = gradients_of(a, &loss_a, &count), *grads_b = gradients_of(b, &loss_b, &count);
+    if (grads_a != NULL && grads_b != NULL) {
+        for (int64_t i = 0; i < count; i++) worst = fmax(worst, fabs(grads_a[i] - grads_b[i]));
+        CHECK(worst <= tolerance);
+        CHECK(fabs(loss_a - loss_b) <= tolerance);
+    }
+    free(grads_a);
+    free(grads_b);
+}
+
+/* Masks are the global batch's, so dropout changes nothing here. */
+static void micro_batches_are_one_batch(void) {
+    check_same(options_f64(4, 2, 0.3, NULL), options_f64(8, 1, 0.3, NULL), 1e-12);
+    check_same(options_f64(2, 4, 0.3, NULL), options_f64(8, 1, 0.3, NULL), 1e-12);
+    check_same(options_f64(1, 8, 0, NULL), options_f64(8, 1, 0, NULL), 1e-12);
+}
+
+static void backends_agree(void) {
+    check_same(options_f64(8, 1, 0.3, "flash"), options_f64(8, 1, 0.3, "math"), 1e-12);
+    check_same(options_f64(8, 1, 0.3, "baseline"), options_f64(8, 1, 0.3, "math"), 1e-12);
+}
+
+static void chunks_agree(void) {
+    ModelOptions chunks = options_f64(8, 1, 0.1, NULL);
+    chunks.logits_bytes = 7 * 32 * sizeof(double);
+    check_same(chunks, options_f64(8, 1, 0.1, NULL), 1e-12);
+}
+
+/* What is computed again is what was there: masks and all. It takes less memory. */
+static void recomputed_gradients_are_the_same(void) {
+    const Recompute kinds[] = {RECOMPUTE_GELU, RECOMPUTE_BLOCK};
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        ModelOptions again = options_f64(2, 4, 0.3, NULL), kept = options_f64(2, 4, 0.3, NULL);
+        again.recompute = kinds[k];
+        check_same(again, kept, 1e-15);
+        again = kept = model_tiny();
+        again.recompute = kinds[k];
+        again.config.L = kept.config.L = 6;
+        Model a, b;
+        if (CHECK_OK(model_create(&again, &a)) && CHECK_OK(model_create(&kept, &b))) {
+            CHECK(a.training->arena_bytes < b.training->arena_bytes);
+        }
+        model_destroy(&a);
+        model_destroy(&b);
+    }
+}
+
+static void check_stream(uint32_t stream, bool seen[64]) {
+    CHECK(stream > 0 && stream < 64 && !seen[stream]);
+    seen[stream % 64] = true;
+}
+
+/* Every random op of forward draws its own mask. */
+static void streams_differ(void) {
+    ModelOptions options = options_f64(2, 1, 0.3, NULL);
+    Model model;
+    bool seen[64] = {false};
+    if (model_open(&options, &model)) {
+        const Program *p = model.training->programs[MICRO_ONLY];
+        int n_random = 0;
+        for (int i = 0; i < p->n_nodes && strcmp(p->nodes[i]->op->name, "cross_entropy") != 0; i++) {
+            const Node *node = p->nodes[i];
+            bool drops = node->op == &dropout_op, attends = strcmp(node->op->name, "attention_flash") == 0;
+            if (drops) check_stream(((const DropoutAttrs *)node->attrs)->stream, seen);
+            if (attends) check_stream(((const AttentionAttrs *)node->attrs)->call.stream, seen);
+            n_random += drops + attends;
+        }
+        CHECK(n_random == 1 + 3 * 2);
+    }
+    model_destroy(&model);
+}
+
+static void padded_rows_stay_zero(void) {
+    ModelOptions options = model_tiny();
+    Model model;
+    REQUIRE_OK(model_create(&options, &model));
+    model_batch(&model, options.B, tokens, targets);
+    StepState state = {.adam_step = 1, .lr = 1e-2f, .loss_scale = 1};
+    for (int i = 0; i < 3; i++, state.step++, state.adam_step++) CHECK_OK(model_step(&model, state, tokens, targets));
+    const Parameter *wte = model_parameter(&model, "wte.weight");
+    for (int64_t i = 61 * 32; i < 64 * 32; i++) CHECK(model_get(wte->weight, i) == 0 && model_get(wte->grad, i) == 0);
+    model_destroy(&model);
+}
+
+/* Without dropout, evaluation computes the loss that training does, and leaves weights and gradients. */
+static void evaluation_agrees(void) {
+    ModelOptions options = options_f64(4, 1, 0, NULL);
+    Model model;
+    if (model_open(&options, &model)) {
+        double before = model_loss(&model), loss, grad = model_get(model.parameters->grads->flat, 5);
+        CHECK_OK(model_evaluate(&model, tokens, targets, &loss));
+        CHECK_CLOSE(loss, before, 1e-14);
+        CHECK(model_get(model.parameters->grads->flat, 5) == grad);
+    }
+    model_destroy(&model);
+}
+
+/* The loss scale scales gradients, and the norm with them; not the loss. */
+static void loss_scale(void) {
+    ModelOptions options = options_f64(2, 1, 0, NULL);
+    Model model;
+    if (model_open(&options, &model)) {
+        StepState scaled = still;
+        scaled.loss_scale = 1024;
+        double loss = model_loss(&model), norm = model_norm(&model);
+        CHECK_OK(model_step(&model, scaled, tokens, targets));
+        CHECK(model_loss(&model) == loss);
+        CHECK_CLOSE(model_norm(&model) / norm, 1024, 1e-12);
+    }
+    model_destroy(&model);
+}
+
+static void flops_of_gpt2(void) {
+    Store *store = NULL;
+    Parameters *parameters = NULL;
+    Gpt *gpt = NULL;
+    GptConfig config = {.V = 50257, .Vp = 50304, .T = 1024, .L = 12, .NH = 12, .C = 768, .bias = true};
+    CHECK_OK(store_create(&store));
+    CHECK_OK(parameters_create(store, DTYPE_F32, false, &parameters));
+    CHECK_OK(gpt_create(&config, parameters, &gpt));
+    CHECK(parameters_count(parameters) == 124439808); /* as Hugging Face counts it */
+    CHECK_CLOSE(gpt_flops_per_token(gpt, parameters), 6.0 * (124439808 - 786432) + 12.0 * 12 * 768 * 1024, 1e-15);
+    gpt_destroy(&gpt);
+    parameters_destroy(&parameters);
+    store_destroy(&store);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(gradients),
+        TEST(gradients_with_dropout),
+        TEST(gradients_in_chunks),
+        TEST(micro_batches_are_one_batch),
+        TEST(backends_agree),
+        TEST(chunks_agree),
+        TEST(padded_rows_stay_zero),
+        TEST(evaluation_agrees),
+        TEST(recomputed_gradients_are_the_same),
+        TEST(streams_differ),
+        TEST(loss_scale),
+        TEST(flops_of_gpt2),
+    };
+    return harness_run(argc, argv, "gpt", tests, COUNT(tests));
+}

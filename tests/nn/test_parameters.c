@@ -1,0 +1,175 @@
+/* Layout and initialization of parameters, and the schedule of the learning rate. */
+#include "core/rng.h"
+#include "nn/schedule.h"
+#include "tests/harness.h"
+#include "tests/nn/model_helper.h"
+
+#include <math.h>
+#include <string.h>
+
+static void check_same_weights(uint64_t seed_a, uint64_t seed_b, DType dtype, bool same) {
+    ModelOptions a = model_tiny(), b = model_tiny();
+    Model model_a, model_b;
+    a.seed = seed_a, b.seed = seed_b, a.dtype = b.dtype = dtype;
+    b.threads = 2;
+    if (CHECK_OK(model_create(&a, &model_a)) && CHECK_OK(model_create(&b, &model_b))) {
+        const Tensor *x = model_a.parameters->weights->flat, *y = model_b.parameters->weights->flat;
+        CHECK((memcmp(tensor_data(x), tensor_data(y), tensor_bytes(x)) == 0) == same);
+    }
+    model_destroy(&model_a);
+    model_destroy(&model_b);
+}
+
+static void seeds(void) {
+    check_same_weights(1337, 1337, DTYPE_F32, true);
+    check_same_weights(1337, 1337, DTYPE_F64, true);
+    check_same_weights(1337, 1338, DTYPE_F32, false);
+}
+
+typedef struct Moments {
+    double mean, deviation;
+} Moments;
+
+static Moments moments_of(const Tensor *t, int64_t count) {
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < count; i++) sum += model_get(t, i), squares += model_get(t, i) * model_get(t, i);
+    return (Moments){sum / (double)count, sqrt(squares / (double)count)};
+}
+
+/* A normal's mean and deviation, five standard errors wide. */
+static void check_normal(const Model *model, const char *name, int64_t rows, double std) {
+    const Parameter *parameter = model_parameter(model, name);
+    CU_ASSERT_FATAL(parameter != NULL);
+    int64_t count = rows * parameter->shape[1];
+    Moments moments = moments_of(parameter->weight, count);
+    CHECK(fabs(moments.mean) <= 5 * std / sqrt((double)count));
+    CHECK(fabs(moments.deviation / std - 1) <= 5 / sqrt(2.0 * (double)count));
+}
+
+static void initialization(void) {
+    ModelOptions options = model_tiny();
+    options.config = (GptConfig){.V = 300, .Vp = 320, .T = 16, .L = 8, .NH = 4, .C = 64, .bias = true};
+    Model model;
+    REQUIRE_OK(model_create(&options, &model));
+    check_normal(&model, "wte.weight", 300, 0.02);
+    check_normal(&model, "wpe.weight", 16, 0.02);
+    check_normal(&model, "h.7.attn.c_attn.weight", 192, 0.02);
+    check_normal(&model, "h.0.attn.c_proj.weight", 64, 0.02 / 4); /* sqrt(2 L) = 4 */
+    check_normal(&model, "h.3.mlp.c_fc.weight", 256, 0.02);
+    check_normal(&model, "h.3.mlp.c_proj.weight", 64, 0.02 / 4);
+    const Parameter *wte = model_parameter(&model, "wte.weight"), *gamma = model_parameter(&model, "ln_f.weight");
+    const Parameter *bias = model_parameter(&model, "h.2.mlp.c_fc.bias");
+    for (int64_t i = 300 * 64; i < 320 * 64; i++) CHECK(model_get(wte->weight, i) == 0);
+    for (int64_t i = 0; i < 64; i++) CHECK(model_get(gamma->weight, i) == 1 && model_get(bias->weight, i) == 0);
+    model_destroy(&model);
+}
+
+/* Two matrices are not made of the same numbers. */
+static void parameters_differ(void) {
+    ModelOptions options = model_tiny();
+    Model model;
+    REQUIRE_OK(model_create(&options, &model));
+    const Tensor *a = model_parameter(&model, "h.0.mlp.c_fc.weight")->weight;
+    const Tensor *b = model_parameter(&model, "h.1.mlp.c_fc.weight")->weight;
+    double product = 0;
+    for (int64_t i = 0; i < tensor_count(a); i++) product += model_get(a, i) * model_get(b, i);
+    CHECK(fabs(product) <= 5 * 0.02 * 0.02 * sqrt((double)tensor_count(a)));
+    model_destroy(&model);
+}
+
+/* The words of initialization are not those of a dropout mask of the same seed: stream 1 of step 0 is the first. */
+static void initialization_is_no_mask(void) {
+    ModelOptions options = model_tiny();
+    Model model;
+    REQUIRE_OK(model_create(&options, &model));
+    for (int index = 0; index < model.parameters->count; index++) {
+        const Parameter *parameter = model.parameters->list[index];
+        if (parameter->init != INIT_NORMAL) continue;
+        Philox words = philox(options.seed, 0, rng_counter(0, (uint32_t)index));
+        double radius = sqrt(-2 * log(1 - (double)rng_uniform(words.word[0])));
+        double x = model_get(parameter->weight, 0), y = model_get(parameter->weight, 1);
+        CHECK(fabs(hypot(x, y) / parameter->std - radius) > 1e-4);
+    }
+    model_destroy(&model);
+}
+
+/* Matrices first, each group in the reverse of its declaration; every section the same, and aligned. */
+static void layout(void) {
+    ModelOptions options = model_tiny();
+    Model model;
+    REQUIRE_OK(model_create(&options, &model));
+    const Parameters *parameters = model.parameters;
+    const Section *sections[] = {parameters->weights, parameters->grads, parameters->m, parameters->v};
+    for (size_t s = 0; s < COUNT(sections); s++) {
+        size_t next = 0;
+        CHECK(sections[s]->n_entries == parameters->count);
+        for (int i = 0; i < sections[s]->n_entries; i++) {
+            const Tensor *t = sections[s]->entries[i].tensor;
+            CHECK(strcmp(sections[s]->entries[i].name, parameters->weights->entries[i].name) == 0);
+            CHECK(t->offset == next && t->offset % (STORE_ALIGNMENT * sizeof(float)) == 0);
+            next = t->offset + (tensor_bytes(t) + 255) / 256 * 256;
+        }
+        CHECK(sections[s]->buffer.bytes == next);
+    }
+    int entry = 0;
+    for (int n_dims = 2; n_dims >= 1; n_dims--) {
+        for (int i = parameters->count - 1; i >= 0; i--) {
+            const Parameter *parameter = parameters->list[i];
+            if (parameter->n_dims != n_dims) continue;
+            CHECK(strcmp(parameters->weights->entries[entry].name, parameter->name) == 0);
+            CHECK(((int64_t)(parameter->weight->offset / sizeof(float)) < parameters->n_decayed) == (n_dims == 2));
+            entry++;
+        }
+    }
+    CHECK(strcmp(parameters->list[0]->name, "wte.weight") == 0);
+    CHECK(strcmp(parameters->weights->entries[0].name, "h.1.mlp.c_proj.weight") == 0);
+    CHECK(strcmp(parameters->weights->entries[entry - 1].name, "h.0.ln_1.weight") == 0);
+    model_destroy(&model);
+}
+
+static void counting(void) {
+    ModelOptions options = model_tiny();
+    Model model;
+    REQUIRE_OK(model_create(&options, &model));
+    CHECK(parameters_count(model.parameters) == 61 * 32 + 16 * 32 + 2 * (12 * 32 * 32 + 13 * 32) + 2 * 32);
+    size_t bytes = (size_t)tensor_count(model.parameters->weights->flat) * sizeof(float);
+    CHECK(store_kind_bytes(model.store, BUFFER_WEIGHTS) == bytes);
+    CHECK(store_kind_bytes(model.store, BUFFER_MOMENTS) == 2 * bytes);
+    CHECK(store_bytes(model.store) >= 4 * bytes && store_bytes(model.store) < 4 * bytes + 4096);
+    model_destroy(&model);
+}
+
+static void names_what_is_not_finite(void) {
+    ModelOptions options = model_tiny();
+    Model model;
+    const char *name = "";
+    REQUIRE_OK(model_create(&options, &model));
+    CHECK_OK(parameters_find_nonfinite(model.parameters, model.device, &name));
+    CHECK(name == NULL);
+    model_set(model_parameter(&model, "h.1.ln_2.bias")->grad, 31, NAN);
+    CHECK_OK(parameters_find_nonfinite(model.parameters, model.device, &name));
+    CHECK(name != NULL && strcmp(name, "h.1.ln_2.bias") == 0);
+    model_destroy(&model);
+}
+
+static void schedule(void) {
+    const Schedule s = {.lr = 6e-4, .min_lr = 6e-5, .warmup = 4, .decay = 104};
+    CHECK_CLOSE(schedule_lr(&s, 0) * 1e4, 6.0 / 5, 1e-12);
+    CHECK_CLOSE(schedule_lr(&s, 3) * 1e4, 6.0 * 4 / 5, 1e-12);
+    CHECK_CLOSE(schedule_lr(&s, 4) * 1e4, 6.0, 1e-12);
+    CHECK_CLOSE(schedule_lr(&s, 54) * 1e4, 3.3, 1e-12);
+    CHECK_CLOSE(schedule_lr(&s, 29) * 1e4, 0.6 + 5.4 * (1 + sqrt(0.5)) / 2, 1e-12);
+    CHECK(schedule_lr(&s, 104) == 6e-5 && schedule_lr(&s, 1000000) == 6e-5);
+    for (int64_t step = 4; step < 104; step++) CHECK(schedule_lr(&s, step + 1) < schedule_lr(&s, step));
+    const Schedule none = {.lr = 1e-3, .min_lr = 1e-4, .warmup = 0, .decay = 0};
+    CHECK(schedule_lr(&none, 0) == 1e-4);
+    const Schedule late = {.lr = 1e-3, .min_lr = 1e-4, .warmup = 10, .decay = 5};
+    CHECK(schedule_lr(&late, 9) < 1e-3 && schedule_lr(&late, 10) == 1e-4);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(seeds),    TEST(initialization), TEST(parameters_differ),        TEST(layout),
+        TEST(counting), TEST(schedule),       TEST(names_what_is_not_finite), TEST(initialization_is_no_mask)};
+    return harness_run(argc, argv, "parameters", tests, COUNT(tests));
+}

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""The house rules that a machine can check: who may include whom, lengths, forbidden words, formatting.
+
+sanitizers: no
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# room: the rooms it may include; nothing includes upward
+ROOMS = {
+    "core": ("core",),
+    "nn/attention": ("nn/attention", "core"),
+    "nn": ("nn", "nn/attention", "core"),
+    "dist": ("dist", "core"),
+    "data": ("data", "core"),
+    "checkpoints": ("checkpoints", "core"),
+    "launch": ("launch", "data", "checkpoints", "dist", "nn", "nn/attention", "core"),
+}
+# header: the only places that may see it
+HEADERS = {
+    r"<mpi\.h>": ("dist/",),
+    r"<nccl\.h>": ("dist/",),
+    r"<hdf5\.h>": ("checkpoints/", "data/"),
+    r"<yaml\.h>": ("launch/",),
+    r"<pcre2\.h>": ("data/",),
+    r"<cblas\.h>": ("core/cpu/", "nn/attention/"),
+    r"<cublas\w*\.h>": ("core/cuda/",),
+    r"<(cuda\w*|mma|cooperative_groups\S*)(\.h)?>": ("core/cuda/", "nn/attention/", "dist/nccl.c", "dist/gpu_internal.h"),
+}
+LIBRARIES = ("core/", "nn/", "dist/", "data/", "checkpoints/", "launch/config/")
+MAX_FILE, LONG_FUNCTION, MAX_FUNCTION = 400, 60, 90
+FORMATTER = 14
+
+
+def files():
+    """What is committed or about to be."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
+    if listed.returncode == 0:
+        return sorted(path for path in listed.stdout.splitlines() if os.path.isfile(path))
+    return sorted(os.path.relpath(os.path.join(folder, name)) for folder, _, names in os.walk(".") for name in names
+                  if not folder.startswith(("./build", "./.", "./runs")))
+
+
+def lines_of(path):
+    with open(path, encoding="utf-8", errors="replace") as source:
+        return source.read().splitlines()
+
+
+def room_of(path):
+    """The room of a path or an include, or None outside of the rooms."""
+    return next((room for room in sorted(ROOMS, key=len, reverse=True) if path.startswith(room + "/")), None)
+
+
+def includes(code):
+    for path in code:
+        for number, line in enumerate(lines_of(path), 1):
+            match = re.match(r'\s*#\s*include\s+(["<][^">]+[">])', line)
+            if match:
+                yield path, number, match.group(1)
+
+
+def rooms_include_only_downward(code):
+    wrong = []
+    for path, number, header in includes(code):
+        room, other = room_of(path), room_of(header.strip('"'))
+        if room and header.startswith('"') and other not in ROOMS[room]:
+            wrong.append("%s:%d: %s/ may not include %s" % (path, number, room, header))
+    return wrong
+
+
+def libraries_stay_in_their_rooms(code):
+    wrong = []
+    for path, number, header in includes(code):
+        for pattern, places in HEADERS.items():
+            if re.fullmatch(pattern, header) and not path.startswith(places + ("tests/",)):
+                wrong.append("%s:%d: %s may only be seen in %s" % (path, number, header, ", ".join(places)))
+    return wrong
+
+
+def cuda_is_for_cu_files(code):
+    return ["%s:%d: %s in a C file; CUDA belongs into .cu files" % (path, number, header)
+            for path, number, header in includes(code)
+            if re.match(r"<cu(da|blas)", header) and path.endswith(".c") and path not in ("dist/nccl.c",)
+            and not path.startswith("tests/")]
+
+
+def headers_have_guards(code):
+    return ["%s: no #pragma once" % path for path in code if path.endswith((".h", ".cuh"))
+            and not any(line == "#pragma once" for line in lines_of(path))
+            and "included more than once" not in "\n".join(lines_of(path)[:12])]
+
+
+def files_are_short(code):
+    counts = [(len(lines_of(path)), path) for path in code]
+    return ["%s: %d lines, the limit is %d" % (path, count, MAX_FILE) for count, path in counts if count > MAX_FILE]
+
+
+def functions(path):
+    """(name, first line, number of lines): a definition starts in column 0, and its brace closes there."""
+    start, name, depth_line = 0, "", None
+    for number, line in enumerate(lines_of(path), 1):
+        if depth_line is None and re.match(r"[A-Za-z_]", line) and not re.match(r"(typedef|enum|struct|union|extern)\b[^(]*$", line):
+            start, name = number, (re.findall(r"(\w+)\s*\(", line) or [name])[0]
+        if re.match(r"(?!typedef|enum)\S.*\)\s*\{$", line):
+            depth_line = start
+        elif depth_line is not None and line.startswith("}"):
+            yield name, depth_line, number - depth_line + 1
+            depth_line = None
+        elif depth_line is None and re.match(r"\S.*\)\s*\{.*\}$", line):
+            yield name, number, 1
+
+
+def functions_are_short(code):
+    found = [(length, path, line, name) for path in code if path.endswith((".c", ".cu"))
+             for name, line, length in functions(path)]
+    lengths = sorted(length for length, *_ in found)
+    if lengths:
+        print("    %d functions: median %d lines, 90th percentile %d, %d over %d" % (
+            len(lengths), lengths[len(lengths) // 2], lengths[len(lengths) * 9 // 10],
+            sum(length > LONG_FUNCTION for length in lengths), LONG_FUNCTION))
+    return ["%s:%d: %s has %d lines, the limit is %d" % (path, line, name, length, MAX_FUNCTION)
+            for length, path, line, name in found if length > MAX_FUNCTION]
+
+
+def matches(paths, pattern, what):
+    return ["%s:%d: %s: %s" % (path, number, what, line.strip()[:80]) for path in paths
+            for number, line in enumerate(lines_of(path), 1) if re.search(pattern, line)]
+
+
+def nothing_is_left_for_later(code):
+    return matches(code, r"TO" r"DO|FIX" r"ME|\bXX" r"X\b|not implemented|placeholder", "left for later")
+
+
+def libraries_never_exit(code):
+    libraries = [path for path in code if path.startswith(LIBRARIES)]
+    return matches(libraries, r"(?<![\w.>])(exit|abort|assert)\s*\(", "a library may not end the program")
+
+
+def libraries_never_print(code):
+    libraries = [path for path in code if path.startswith(("core/", "nn/", "data/", "checkpoints/"))
+                 and path != "core/status.c"]  # the reporter that mains call
+    return matches(libraries, r"(?<!\w)(printf|puts|putchar|perror)\s*\(|f(printf|puts)\s*\((.*, )?std(out|err)", "a library may not print")
+
+
+def no_paths_of_a_machine(everything):
+    text = [path for path in everything if not path.startswith("tests/golden/") and b"\0" not in open(path, "rb").read(4096)]
+    return matches(text, r"/w[o]rk/|/tmp/bash_j[o]bs|/r[o]ot/", "a path of one machine")
+
+
+def code_is_formatted(code):
+    version = subprocess.run(["clang-format", "--version"], capture_output=True, text=True).stdout \
+        if shutil.which("clang-format") else ""
+    if " version %d." % FORMATTER not in version:  # each version formats a little differently
+        return None
+    run = subprocess.run(["clang-format", "--dry-run", "--Werror", *code], capture_output=True, text=True)
+    return sorted({line for line in run.stderr.splitlines() if ": error:" in line})[:20] if run.returncode else []
+
+
+def main():
+    os.chdir(ROOT)
+    everything = files()
+    code = [path for path in everything if path.endswith((".c", ".h", ".cu", ".cuh"))]
+    checks = [rooms_include_only_downward, libraries_stay_in_their_rooms, cuda_is_for_cu_files, headers_have_guards,
+              files_are_short, functions_are_short, nothing_is_left_for_later, libraries_never_exit,
+              libraries_never_print, no_paths_of_a_machine, code_is_formatted]
+    no_formatter = "skipped (needs clang-format %d)" % FORMATTER
+    counts = {"ok": 0, "FAILED": 0, no_formatter: 0}
+    for check in checks:
+        wrong = check(everything if check is no_paths_of_a_machine else code)
+        verdict = no_formatter if wrong is None else "FAILED" if wrong else "ok"
+        counts[verdict] += 1
+        print("  style: %s ... %s" % (check.__name__, verdict))
+        print("".join("    %s\n" % line for line in wrong or []), end="")
+    print("%d passed, %d failed, %d skipped" % tuple(counts.values()))
+    return 1 if counts["FAILED"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
