@@ -49,6 +49,7 @@ struct Device {
     double peak_flops;     /* per second, dense, in bf16 and f16 with f32 sums; 0 where it is not known (the CPU) */
     double peak_flops_f32; /* the same in true f32 */
     size_t allocated_bytes;
+    size_t paper_bytes;    /* of a device on paper: its memory; 0 for a real one */
     size_t reserved_bytes; /* in use on the device once it was open: its context, libraries' workspaces, others' */
     bool tf32;             /* CUDA: products of f32 tensors may round their factors to tf32; off */
     bool autotune;         /* CUDA: time the candidates for each product once; on. Set both before the first replay */
@@ -61,6 +62,10 @@ NODISCARD Status device_open_cpu(int threads, Device **out);
 
 /* Opens GPU `index` of this host. STATUS_CONFIG without a GPU or without CUDA in this build, with the reason. */
 NODISCARD Status device_open_cuda(int index, Device **out);
+
+/* A device that is not here, to plan for: it answers how much memory it has, and refuses all else with STATUS_CONFIG.
+ */
+NODISCARD Status device_open_paper(Target target, size_t bytes, Device **out);
 
 /* How many GPUs this process sees; 0 without CUDA. */
 int device_count_cuda(void);

@@ -31,6 +31,9 @@ void watchdog_wait_end(Watchdog *watchdog, WaitingThread thread);
 /* True for the first caller on this host: it may name the cause of the end. True without a watchdog. */
 bool watchdog_claim_report(Watchdog *watchdog);
 
+/* Whether a rank of this host has claimed it. */
+bool watchdog_is_reported(const Watchdog *watchdog);
+
 /* Takes every rank down by MPI_Abort, and within 2 s by a signal should MPI_Abort itself hang. */
 _Noreturn void world_kill(const World *world, int exit_code);
 

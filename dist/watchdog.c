@@ -55,6 +55,10 @@ bool watchdog_claim_report(Watchdog *watchdog) {
     return !is_watching(watchdog) || atomic_exchange(&watchdog->table->reported, 1) == 0;
 }
 
+bool watchdog_is_reported(const Watchdog *watchdog) {
+    return is_watching(watchdog) && atomic_load(&watchdog->table->reported) != 0;
+}
+
 /* ---- the watchdog thread: reading this rank ---------------------------------------------------------------------- */
 
 static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {

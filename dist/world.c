@@ -218,7 +218,9 @@ Status world_agree(World *world, Status mine) {
 }
 
 int world_report(const World *world, Status status) {
-    return world->rank == 0 ? status_report(world->program, status) : status_exit_code(status.code);
+    /* A stopped rank that the launcher wakes to end it has nothing to add to what was said of it. */
+    bool speaks = world->rank == 0 && !watchdog_is_reported(world->watchdog);
+    return speaks ? status_report(world->program, status) : status_exit_code(status.code);
 }
 
 void world_kill(const World *world, int exit_code) {

@@ -56,8 +56,8 @@ NODISCARD Status world_gather_text(World *world, const char *text, Arena *arena,
  * before. */
 NODISCARD Status world_agree(World *world, Status mine);
 
-/* For a status that all ranks share (from world_agree): rank 0 prints it once, all get its exit code. Not collective.
- */
+/* For a status that all ranks share (from world_agree): rank 0 prints it once, unless a rank of its host has said a
+ * cause before; all get its exit code. Not collective. */
 int world_report(const World *world, Status status);
 
 /* For a failure that this rank alone knows of: prints `PROGRAM: error: rank N on HOST: MESSAGE; all ranks end (exit C)`

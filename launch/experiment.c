@@ -17,10 +17,19 @@ DType experiment_dtype(const Config *config) {
     return DTYPE_F32;
 }
 
+static bool is_narrow(const Config *config) {
+    DType dtype = experiment_dtype(config);
+    return dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+}
+
 static Status device_open(Experiment *e) {
     int threads = cpu_share_take((int)e->config->threads, world_local_rank(e->world), world_local_size(e->world));
-    bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA;
-    if (e->config->device == CONFIG_DEVICE_AUTO) wants_cuda = device_count_cuda() > 0;
+    bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA, has_cuda = device_count_cuda() > 0;
+    if (e->config->device == CONFIG_DEVICE_AUTO) wants_cuda = has_cuda || (e->plan.only && is_narrow(e->config));
+    if (wants_cuda && !has_cuda && e->plan.only) {
+        Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
+        return device_open_paper(hopper, e->plan.device_bytes, &e->device);
+    }
     if (wants_cuda) {
         int index = world_local_rank(e->world), count = device_count_cuda();
         return device_open_cuda(e->config->share_gpu && count > 0 ? index % count : index, &e->device);
@@ -41,13 +50,13 @@ static Status keys_check(const Config *config) {
 Status experiment_open_device(Experiment *e) {
     TRY(keys_check(e->config));
     TRY(device_open(e));
-    DType dtype = experiment_dtype(e->config);
-    bool wide = dtype == DTYPE_F32 || dtype == DTYPE_F64;
-    if (e->device->target.kind == DEVICE_CPU && !wide) {
+    e->device->autotune = e->config->autotune;
+    e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
+    if (e->device->target.kind == DEVICE_CPU && is_narrow(e->config)) {
         return ERROR(STATUS_CONFIG, "training.dtype %s needs a GPU; the CPU computes in float32 and float64",
                      config_name("training.dtype", (int)e->config->training.dtype));
     }
-    if (e->device->target.kind == DEVICE_CUDA && dtype == DTYPE_F64) {
+    if (e->device->target.kind == DEVICE_CUDA && experiment_dtype(e->config) == DTYPE_F64) {
         return ERROR(STATUS_CONFIG, "training.dtype float64 is for gradient checks on the CPU; add device=cpu");
     }
     return OK;
@@ -81,13 +90,14 @@ Status experiment_connect(Experiment *e) {
 
 Status experiment_open_data(Experiment *e) {
     Config *config = e->config;
+    e->T = config->model.block_size;
+    if (e->plan.only && config->model.vocab_size != CONFIG_AUTO) return OK;
     TRY(token_file_open(config->data.train, &e->train_file));
     if (config->model.vocab_size == CONFIG_AUTO) {
         int64_t vocab = token_file_vocab(e->train_file);
         config->model.vocab_size = vocab > 0 ? vocab : 50257; /* headerless files are GPT-2's by convention */
     }
     TRY(token_file_require_vocab(e->train_file, config->model.vocab_size));
-    e->T = config->model.block_size;
     TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
     if (config->data.val == NULL) return OK;
     TRY(token_file_open(config->data.val, &e->val_file));
@@ -121,7 +131,7 @@ static TrainingOptions training_options(Experiment *e, int64_t B) {
         .B = B,
         .T = e->T,
         .accumulation = config->training.gradient_accumulation_steps,
-        .ranks = world_size(e->world),
+        .ranks = experiment_ranks(e),
         .attention = &e->attention,
         .recompute = config->training.recompute == CONFIG_RECOMPUTE_BLOCK  ? RECOMPUTE_BLOCK
                      : config->training.recompute == CONFIG_RECOMPUTE_GELU ? RECOMPUTE_GELU
@@ -240,7 +250,9 @@ void experiment_destroy(Experiment *e) {
     config_destroy(&e->config);
 }
 
+int64_t experiment_ranks(const Experiment *e) { return e->plan.ranks > 0 ? e->plan.ranks : world_size(e->world); }
+
 int64_t experiment_tokens_per_step(const Experiment *e) {
     const Config *c = e->config;
-    return world_size(e->world) * c->data.batch_size * c->training.gradient_accumulation_steps * e->T;
+    return experiment_ranks(e) * c->data.batch_size * c->training.gradient_accumulation_steps * e->T;
 }

@@ -9,7 +9,15 @@
 #include "nn/schedule.h"
 #include "nn/training.h"
 
+/* What --plan may suppose instead of what is here. */
+typedef struct PlanFor {
+    bool only;           /* plan, do not run: a GPU that is not here may be planned for, and data need not exist */
+    size_t device_bytes; /* of such a GPU */
+    int64_t ranks;       /* 0: as many as there are */
+} PlanFor;
+
 typedef struct Experiment {
+    PlanFor plan;
     Config *config;
     World *world;
     Watchdog *watchdog;
@@ -47,6 +55,9 @@ NODISCARD Status experiment_plan(Experiment *e);
 NODISCARD Status experiment_allocate(Experiment *e);
 
 void experiment_destroy(Experiment *e);
+
+/* Ranks of the run, or those that a plan supposes. */
+int64_t experiment_ranks(const Experiment *e);
 
 /* Tokens of one optimizer step: ranks x batch_size x accumulation x T. */
 int64_t experiment_tokens_per_step(const Experiment *e);

@@ -4,6 +4,7 @@
 #include "launch/memory.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -250,11 +251,15 @@ static Status train_steps(Run *run, StopRequest *request) {
 
 static Status stop_now(Run *run) {
     TRY(saver_finish(run->saver));
+    const char *name = strsignal(signals_number() == 0 ? SIGTERM : signals_number());
+    if (run->saved_step == 0) {
+        return ERROR(STATUS_FAILURE, "stopped by %s at step %lld, before the first checkpoint", name,
+                     (long long)run->progress.step);
+    }
     return ERROR(
         STATUS_FAILURE,
-        "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same command goes on from it",
-        strsignal(signals_number() == 0 ? 15 : signals_number()), (long long)run->progress.step,
-        (long long)run->saved_step);
+        "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same command goes on from it", name,
+        (long long)run->progress.step, (long long)run->saved_step);
 }
 
 static Status finish(Run *run, StopRequest request) {

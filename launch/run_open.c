@@ -64,7 +64,8 @@ static Status file_write(const char *directory, const char *name, const char *te
     return status;
 }
 
-/* Which checkpoint to go on from; "" for none. A bad newest one is named in the log, and the one before it is taken. */
+/* Which checkpoint to go on from; "" for none. A bad newest one is named in a warning, and the one before it is taken.
+ */
 static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYTES]) {
     path[0] = '\0';
     if (strcmp(resume, "none") == 0) return OK;
@@ -175,6 +176,9 @@ Status run_open(Run *run, const char *resume) {
     Status status = open_all(run, resume, checkpoint);
     if (failed(status)) directory_leave(run);
     TRY(status);
+    if (run->lock != NULL && !run_lock_is_held(run->lock)) {
+        metrics_say(run->metrics, "%s: this file system has no locks; let no second run use it", run->directory);
+    }
     if (checkpoint[0] != '\0') {
         metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint, (long long)run->progress.step);
     }

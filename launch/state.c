@@ -174,7 +174,7 @@ Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena
             TRY(tensor_load(e, file, sections.prefix[s], &sections.section[s]->entries[i], arena));
         }
     }
-    return OK;
+    return parameters_round_masters(e->parameters, e->device); /* files hold the masters */
 }
 
 static Status config_check(Experiment *e, const CheckpointFile *file, Arena *arena) {

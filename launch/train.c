@@ -1,5 +1,6 @@
 /* train: a GPT from one YAML file, on whatever is there. */
 #include "core/clock.h"
+#include "launch/config/value.h"
 #include "launch/memory.h"
 #include "launch/options.h"
 #include "launch/placement.h"
@@ -12,11 +13,15 @@
 
 typedef struct Values {
     bool plan, print_config, profile;
-    const char *resume;
+    const char *resume, *device_memory;
+    int64_t ranks;
 } Values;
 
 static const Option options[] = {
     {"plan", OPTION_FLAG, offsetof(Values, plan), .doc = "print the memory plan and stop; nothing is allocated"},
+    {"device-memory", OPTION_TEXT, offsetof(Values, device_memory), "BYTES", "80GiB",
+     .doc = "with --plan, where the config's GPU is not here: its memory"},
+    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 1e6, .doc = "with --plan: for so many ranks"},
     {"print-config", OPTION_FLAG, offsetof(Values, print_config), .doc = "print the resolved config and stop"},
     {"profile", OPTION_FLAG, offsetof(Values, profile), .doc = "time every op of the last step; trace.json for Chrome"},
     {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
@@ -35,10 +40,21 @@ static const CommandLine command = {
     .more = config_help,
 };
 
+static Status plan_suppose(const Values *values, PlanFor *plan) {
+    ConfigBudget memory;
+    if (!value_parse_budget(values->device_memory, &memory) || memory.bytes == 0) {
+        return ERROR(STATUS_USAGE, "--device-memory=%s: wants bytes, such as 80GiB", values->device_memory);
+    }
+    *plan = (PlanFor){.only = values->plan, .device_bytes = memory.bytes, .ranks = values->ranks};
+    if (!values->plan && values->ranks > 0) {
+        return ERROR(STATUS_USAGE, "--ranks goes with --plan; a run has the ranks that mpirun starts");
+    }
+    return OK;
+}
+
 /* What can be wrong without touching a device or a run: the config, the machine, the data. */
-static Status load(Run *run, const Arguments *arguments) {
+static Status load(Run *run) {
     Experiment *e = &run->e;
-    TRY(config_load(arguments->operands[0], arguments->override_count, arguments->overrides, &e->config));
     TRY(run_adopt(e->config));
     TRY(experiment_open_device(e));
     return experiment_open_data(e);
@@ -89,8 +105,11 @@ static Status train(Run *run, const Values *values) {
 /* From the config to the last step. A failure before training is agreed on by all ranks and said once. */
 static Status run_all(Run *run, const Values *values, const Arguments *arguments) {
     World *world = run->e.world;
-    TRY(world_agree(world, load(run, arguments)));
+    TRY(plan_suppose(values, &run->e.plan));
+    TRY(world_agree(
+        world, config_load(arguments->operands[0], arguments->override_count, arguments->overrides, &run->e.config)));
     if (values->print_config) return world_rank(world) == 0 ? config_write(run->e.config, stdout) : OK;
+    TRY(world_agree(world, load(run)));
     TRY(experiment_connect(&run->e));
     TRY(world_agree(world, experiment_plan(&run->e)));
     if (values->plan) {

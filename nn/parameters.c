@@ -1,5 +1,6 @@
 #include "nn/parameters.h"
 
+#include "core/ops/copy.h"
 #include "core/rng.h"
 
 #include <math.h>
@@ -134,6 +135,18 @@ Status parameters_initialize(const Parameters *parameters, Device *device, uint6
         if (parameter->master != NULL) TRY(initialize(device, parameter, parameter->master, seed, i));
     }
     return OK;
+}
+
+Status parameters_round_masters(const Parameters *parameters, Device *device) {
+    if (parameters->masters == NULL) return OK;
+    Program *p = NULL;
+    TRY(program_create(device->target, false, &p));
+    copy_record(p, parameters->weights->flat, parameters->masters->flat, false);
+    Status status = program_status(p);
+    if (!failed(status)) status = device_replay(device, p);
+    if (!failed(status)) status = device_synchronize(device);
+    program_destroy(&p);
+    return status;
 }
 
 int64_t parameters_count(const Parameters *parameters) {

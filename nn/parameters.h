@@ -45,6 +45,9 @@ NODISCARD Status parameters_layout(Parameters *parameters);
 /* Weights and masters from (seed, index of the parameter, index of the element): the same on every rank. */
 NODISCARD Status parameters_initialize(const Parameters *parameters, Device *device, uint64_t seed);
 
+/* Weights = masters, rounded: after masters were written from outside. Nothing where there are no masters. */
+NODISCARD Status parameters_round_masters(const Parameters *parameters, Device *device);
+
 /* Trainable scalars, vocabulary padding not counted. */
 int64_t parameters_count(const Parameters *parameters);
 

@@ -16,6 +16,8 @@ typedef struct CudaDevice {
     Device base;
     int index;
     cudaStream_t stream; /* replays, copies */
+    cudaStream_t beside; /* for a kernel that may run beside a product: forks from `stream` and joins it within an op */
+    cudaEvent_t forked, joined;
     bool capturing;
     cublasLtHandle_t blas;
     void *blas_workspace;

@@ -202,6 +202,9 @@ static void cuda_close(Device *device) {
     cudaFreeHost(d->staging);
     cudaFree(d->blas_workspace);
     if (d->blas != NULL) cublasLtDestroy(d->blas);
+    if (d->forked != NULL) cudaEventDestroy(d->forked);
+    if (d->joined != NULL) cudaEventDestroy(d->joined);
+    if (d->beside != NULL) cudaStreamDestroy(d->beside);
     if (d->stream != NULL) cudaStreamDestroy(d->stream);
     if (current == d) current = NULL;
     free(d);
@@ -262,6 +265,9 @@ static Status target_of(int index, Device *device) {
 
 static Status resources_create(CudaDevice *d) {
     CUDA_TRY(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
+    CUDA_TRY(cudaStreamCreateWithFlags(&d->beside, cudaStreamNonBlocking));
+    CUDA_TRY(cudaEventCreateWithFlags(&d->forked, cudaEventDisableTiming));
+    CUDA_TRY(cudaEventCreateWithFlags(&d->joined, cudaEventDisableTiming));
     if (cublasLtCreate(&d->blas) != CUBLAS_STATUS_SUCCESS) return ERROR(STATUS_FAILURE, "cuBLASLt did not start");
     CUDA_TRY(cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE));
     CUDA_TRY(cudaMallocHost(&d->staging, STAGING_SLOTS * STAGING_BYTES + (size_t)FETCH_SLOTS * DEVICE_FETCH_BYTES));

@@ -94,11 +94,18 @@ static Status epilogue_run(const MatmulShape *s, const MatmulOperands *o, cudaSt
         return bias_gelu(BiasGelu{o->out, o->aux, o->bias, s->rows, s->columns, s->epilogue == EPILOGUE_GELU}, dtype,
                          stream);
     case EPILOGUE_GELU_GRADIENT: return gelu_gradient(o->out, o->aux, dtype, s->rows * s->columns, stream);
-    case EPILOGUE_COLUMN_SUMS_OF_A:
-        return columns_gradient((float *)o->bias, s->accumulate_bias, (DType)s->dtype, o->a, s->depth, s->rows,
-                                o->parts, stream);
     default: return Status{STATUS_OK};
     }
+}
+
+/* Sums of columns need nothing of the product: they fork off before it and fill what it leaves idle. */
+static Status sums_fork(CudaDevice *device, const MatmulShape *s, const MatmulOperands *o, cudaStream_t stream) {
+    CUDA_TRY(cudaEventRecord(device->forked, stream));
+    CUDA_TRY(cudaStreamWaitEvent(device->beside, device->forked, 0));
+    TRY(columns_gradient((float *)o->bias, s->accumulate_bias, (DType)s->dtype, o->a, s->depth, s->rows, o->parts,
+                         device->beside));
+    CUDA_TRY(cudaEventRecord(device->joined, device->beside));
+    return Status{STATUS_OK};
 }
 
 Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *o, cudaStream_t stream) {
@@ -111,8 +118,11 @@ Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulO
     } else if (s->epilogue == EPILOGUE_GELU && o->aux != NULL) {
         out = o->aux; /* the argument of the GELU, from which our kernel goes on */
     }
+    bool forks = !plan->fused && s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A;
+    if (forks) TRY(sums_fork(device, s, o, stream));
     BLAS_TRY(cublasLtMatmul(device->blas, plan->desc, &alpha, o->b, plan->a, o->a, plan->b, &beta, out, plan->out, out,
                             plan->out, &plan->algo, device->blas_workspace, MATMUL_WORKSPACE, stream));
+    if (forks) CUDA_TRY(cudaStreamWaitEvent(stream, device->joined, 0));
     return plan->fused ? Status{STATUS_OK} : epilogue_run(s, o, stream);
 }
 

@@ -79,7 +79,7 @@ const Field schema[] = {
     {"checkpoint.interval", FIELD_INTERVAL, "10m", ANY, AT(checkpoint.interval), FREE, "save this often: a time, or steps; 0 only at the end"},
     {"checkpoint.keep", FIELD_INT, "2", FROM(1, 1000000), AT(checkpoint.keep), FREE, "the newest checkpoints that are kept"},
     {"logging.interval", FIELD_INT, "10", FROM(1, MANY), AT(logging.interval), FREE, "a log line every so many steps"},
-    {"autotune", FIELD_BOOL, "false", ANY, AT(autotune), FREE, "measure kernel variants before the first step and keep the fastest"},
+    {"autotune", FIELD_BOOL, "true", ANY, AT(autotune), FREE, "time the candidates for each matrix product once, on a GPU, and keep the fastest"},
     {"deadline", FIELD_DURATION, "7s", FROM(0.1, 1e6), AT(deadline), FREE,
      "how long a collective waits without progress on a rank before the run is ended"},
     {"output", FIELD_STRING, "runs/${name}", ANY, AT(output), FREE, "the run's directory"},

@@ -7,8 +7,8 @@
  *
  * Shared memory at HS 64: (64 + 4 * 64) * 144 = 46 KB, so three to four blocks a multiprocessor hide each other's
  * softmax; about 120 registers. Per tile of 64 x 64 and warp: 64 products of 16x8x16, 32 ldmatrix, 32 exponentials a
- * lane. At B=64, NH=12, T=1024, HS=64 causal: 110 GFLOP; at the 60% of half rate that mma.sync reaches on sm_90,
- * about 0.7 ms; sm_90 itself is served by flash_sm90. */
+ * lane. At B=64, NH=12, T=1024, HS=64 causal: 110 GFLOP and 400 MB; mma.sync reaches half of an H200's peak at best,
+ * 0.22 ms. Measured 0.55 ms there, as FlashAttention 2; sm_90 itself is served by flash_sm90, in 0.29. */
 #include "nn/attention/flash_sm80.cuh"
 
 constexpr int WARPS = 4, ROWS = 16 * WARPS, KEYS = 64;

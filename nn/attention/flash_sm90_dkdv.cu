@@ -8,11 +8,11 @@
  *
  * Up to HS 64 a block is one warpgroup and three (HS 32: four) share a multiprocessor: nothing couples them, one fills
  * another's waits, and at 168 registers (St 32, dPt 32, dK 32, dV 32, P packed 16) nothing spills; three warpgroups in
- * one block were a tenth slower, two with 255 registers a fifth. From HS 96 on dK and dV leave room for two warpgroups,
- * which share their tiles, and the last product of a tile runs on under the first of the next. At HS 64 a tile of 64 x
- * 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands of the first two products come from
- * there): that, not arithmetic, is the floor. At B=64, NH=12, T=1024, HS=64 causal: 219 GFLOP, 0.22 ms at peak, 0.28 ms
- * by shared memory; measured 0.48 ms. */
+ * one block were an eighth slower, two with 255 registers a fifth. From HS 96 on dK and dV leave room for two
+ * warpgroups, which share their tiles, and the last product of a tile runs on under the first of the next. At HS 64 a
+ * tile of 64 x 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands of the first two
+ * products come from there): that, not arithmetic, is the floor. At B=64, NH=12, T=1024, HS=64 causal: 219 GFLOP, 0.22
+ * ms at peak, 0.28 ms by shared memory; measured 0.48 ms. */
 #include "nn/attention/flash_sm90.cuh"
 
 struct DkdvMaps {

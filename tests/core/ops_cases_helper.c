@@ -55,13 +55,14 @@ static void record_gelu_twice(CaseRun *run) {
     case_output(run, "y_2", linear_record(run->program, hidden, w_2, NULL, false));
 }
 
-/* A GELU as the branch of a residual: x and the branch share a gradient, which the GELU's may not change in place. */
+/* A GELU as the branch of a residual: both terms share a gradient, which the GELU's may not change in place. */
 static void record_gelu_residual(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C), *gamma = vector(run, "gamma", op->C, 1);
-    Tensor *w_2 = matrix(run, "w_2", op->N, op->C), *sum = NULL;
+    Tensor *w_2 = matrix(run, "w_2", op->N, op->C), *w_0 = matrix(run, "w_0", op->C, op->C), *sum = NULL;
+    Tensor *below = linear_record(run->program, x, w_0, NULL, false);
     Tensor *hidden = linear_record(run->program, x, w, NULL, true);
-    layernorm_record(run->program, x, hidden, gamma, NULL, &sum);
+    layernorm_record(run->program, below, hidden, gamma, NULL, &sum);
     case_output(run, "y", linear_record(run->program, sum, w_2, NULL, false));
 }
 

@@ -113,6 +113,24 @@ static void watched_gradients_are_kept(void) {
     program_destroy(&p);
 }
 
+/* Also where the walk is past the tensor that is watched: h shares the gradient of the sum, and grows later. */
+static void watched_gradients_are_kept_to_the_end(void) {
+    Program *p = program_new(true);
+    Tensor *w = leaf(p, 8, 8), *watched = leaf(p, 4, 8), *sum = NULL;
+    Tensor *h = linear_record(p, leaf(p, 4, 8), w, NULL, false), *other = linear_record(p, h, w, NULL, false);
+    Tensor *branch = leaf(p, 4, 8);
+    branch->needs_grad = false;
+    layernorm_record(p, h, branch, leaf_vector(p, 8), NULL, &sum);
+    int n_forward = p->n_nodes;
+    autodiff_watch(p, other, leaf(p, 4, 8), true);
+    autodiff_watch(p, sum, watched, true);
+    autodiff_run(p);
+    CHECK_OK(program_status(p));
+    CHECK(autodiff_gradient(p, h) != watched && p->n_nodes > n_forward);
+    for (int i = n_forward; i < p->n_nodes; i++) CHECK(p->nodes[i]->outputs[0] != watched);
+    program_destroy(&p);
+}
+
 /* A gradient goes only to what needs one. */
 static void frozen_inputs_cost_nothing(void) {
     Program *p = program_new(true);
@@ -191,6 +209,7 @@ int main(int argc, char **argv) {
         TEST(products_do_not_read_what_they_write),
         TEST(unshares_before_adding),
         TEST(watched_gradients_are_kept),
+        TEST(watched_gradients_are_kept_to_the_end),
         TEST(frozen_inputs_cost_nothing),
         TEST(evaluation_keeps_nothing),
         TEST(errors_stick),

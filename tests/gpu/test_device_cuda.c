@@ -1,8 +1,11 @@
 /* The GPU as a device: copies of every size, read-backs under way, graphs, and what it says where there is none. */
 #include "core/ops/copy.h"
+#include "core/ops/linear.h"
 #include "core/plan.h"
+#include "core/rng.h"
 #include "tests/gpu/cases_helper.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +82,49 @@ static void fetches_keep_their_order(void) {
     store_destroy(&store);
 }
 
+enum { N = 256 };
+
+/* The largest error of x w^T for random x and w, relative to a row's length; f64 sums are the reference. */
+static double product_error(bool tf32) {
+    Device *device = NULL;
+    Program *p = NULL;
+    Plan *plan = NULL;
+    void *arena = NULL;
+    float *values[3] = {malloc(sizeof(float[N * N])), malloc(sizeof(float[N * N])), malloc(sizeof(float[N * N]))};
+    double worst = -1;
+    if (!CHECK_OK(device_open_cuda(0, &device)) || !CHECK_OK(program_create(device->target, false, &p))) return worst;
+    device->tf32 = tf32;
+    Tensor *x = program_tensor(p, BUFFER_INPUTS, DTYPE_F32, 2, (int64_t[]){N, N});
+    Tensor *w = program_tensor(p, BUFFER_INPUTS, DTYPE_F32, 2, (int64_t[]){N, N});
+    Tensor *y = linear_record(p, x, w, NULL, false);
+    bool good = CHECK_OK(plan_create(p, &plan)) && CHECK_OK(device_alloc(device, plan->bytes, "a test", &arena));
+    if (good) plan_bind(plan, p, arena);
+    for (int i = 0; i < N * N; i++) {
+        values[0][i] = rng_uniform(philox(1, (uint64_t)i, 0).word[0]);
+        values[1][i] = rng_uniform(philox(1, (uint64_t)i, 0).word[1]) - 0.5f;
+    }
+    good = good && CHECK_OK(device_upload(device, x, values[0])) && CHECK_OK(device_upload(device, w, values[1])) &&
+           CHECK_OK(device_replay(device, p)) && CHECK_OK(device_download(device, values[2], y));
+    for (int i = 0; i < N * N && good; i++) {
+        double sum = 0;
+        for (int k = 0; k < N; k++) sum += (double)values[0][i / N * N + k] * (double)values[1][i % N * N + k];
+        worst = fmax(worst, fabs(sum - (double)values[2][i]) / sqrt(N));
+    }
+    device_free(device, arena, plan == NULL ? 0 : plan->bytes);
+    plan_destroy(&plan);
+    program_destroy(&p);
+    device_close(&device);
+    for (int i = 0; i < 3; i++) free(values[i]);
+    return worst;
+}
+
+static void rounds_to_tf32_only_where_asked(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    double exact = product_error(false), rounded = product_error(true);
+    CHECK(exact >= 0 && exact < 2e-6);
+    CHECK(rounded > 1e-5 && rounded < 2e-3);
+}
+
 static void knows_itself(void) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     Device *device = case_gpu();
@@ -104,6 +150,6 @@ static void names_what_is_missing(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(copies), TEST(fetches_keep_their_order), TEST(knows_itself),
-                          TEST(names_what_is_missing)};
+                          TEST(rounds_to_tf32_only_where_asked), TEST(names_what_is_missing)};
     return harness_run(argc, argv, "the GPU as a device", tests, COUNT(tests));
 }

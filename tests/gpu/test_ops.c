@@ -208,7 +208,17 @@ static void gpu_f32(void) { gpu(DTYPE_F32); }
 static void gpu_f16(void) { gpu(DTYPE_F16); }
 static void gpu_bf16(void) { gpu(DTYPE_BF16); }
 
+/* cuBLASLt's first suggestion instead of the fastest candidate: autotune: false. */
+static void gpu_untuned(void) {
+    Device *device = NULL;
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    REQUIRE_OK(device_open_cuda(0, &device));
+    device->autotune = false;
+    run_all(device, DTYPE_BF16);
+    device_close(&device);
+}
+
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cpu_f32), TEST(gpu_f32), TEST(gpu_f16), TEST(gpu_bf16)};
+    const Test tests[] = {TEST(cpu_f32), TEST(gpu_f32), TEST(gpu_f16), TEST(gpu_bf16), TEST(gpu_untuned)};
     return harness_run(argc, argv, "ops on every device", tests, COUNT(tests));
 }

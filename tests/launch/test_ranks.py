@@ -8,7 +8,7 @@ import re
 import signal
 import time
 
-from e2e import (Skip, check, checkpoints, config, equal, losses, main, run_directory, start, states, train)
+from e2e import (Skip, check, checkpoints, config, corpus, equal, losses, main, run_directory, start, states, train)
 
 STEPS = 20
 DEADLINE = 10.0  # seconds from the fault until no rank is left
@@ -113,6 +113,7 @@ def killed_stopped_and_hung_ranks():
         ("stopped", 4, 1, lambda pid: os.kill(pid, signal.SIGSTOP), r"rank 1 on \S+ stopped .*step \d+, \w+"),
         ("first_stopped", 2, 0, lambda pid: os.kill(pid, signal.SIGSTOP), r"rank 0 on \S+ stopped .*step \d+, \w+"),
     ]
+    corpus()
     with concurrent.futures.ThreadPoolExecutor(len(faults)) as pool:
         for future in [pool.submit(fault, *arguments) for arguments in faults]:
             future.result()

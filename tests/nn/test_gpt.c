@@ -161,6 +161,30 @@ static void recomputed_gradients_are_the_same(void) {
     }
 }
 
+static int count_ops(const Model *model, const char *name) {
+    const Program *p = model->training->programs[MICRO_ONLY];
+    int count = 0;
+    for (int i = 0; i < p->n_nodes; i++) count += strcmp(p->nodes[i]->op->name, name) == 0;
+    return count;
+}
+
+/* A block's last product and dropout are not computed again, for nobody reads them; no gradient is copied. */
+static void recomputing_costs_no_more_than_it_must(void) {
+    const Recompute kinds[] = {RECOMPUTE_NONE, RECOMPUTE_GELU, RECOMPUTE_BLOCK};
+    const int linears[] = {4 * 2 + 1, 4 * 2 + 1, 7 * 2 + 1}, dropouts[] = {10, 10, 12}; /* embedding: 2; a branch: 2 */
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        ModelOptions options = options_f64(2, 1, 0.3, "flash");
+        options.recompute = kinds[k];
+        Model model;
+        if (CHECK_OK(model_create(&options, &model))) {
+            CHECK(count_ops(&model, "linear") == linears[k] && count_ops(&model, "dropout") == dropouts[k]);
+            CHECK(count_ops(&model, "gelu") == (kinds[k] == RECOMPUTE_GELU ? 4 : 0));
+            CHECK(count_ops(&model, "copy") == 0 && count_ops(&model, "gelu_backward") == 0);
+        }
+        model_destroy(&model);
+    }
+}
+
 static void check_stream(uint32_t stream, bool seen[64]) {
     CHECK(stream > 0 && stream < 64 && !seen[stream]);
     seen[stream % 64] = true;
@@ -252,6 +276,7 @@ int main(int argc, char **argv) {
         TEST(padded_rows_stay_zero),
         TEST(evaluation_agrees),
         TEST(recomputed_gradients_are_the_same),
+        TEST(recomputing_costs_no_more_than_it_must),
         TEST(streams_differ),
         TEST(loss_scale),
         TEST(flops_of_gpt2),
