@@ -9,11 +9,13 @@
 template <int W, typename F>
 Status layernorm_packs(int64_t C, F f) {
     int64_t packs = (C + 32 * W - 1) / (32 * W);
-    if (W == 1 || packs > 8) return f(Int<0>{});
-    if (packs <= 1) return f(Int<1>{});
-    if (packs <= 2) return f(Int<2>{});
-    if (packs <= 3) return f(Int<3>{});
-    if (packs <= 4) return f(Int<4>{});
-    if (packs <= 6) return f(Int<6>{});
-    return f(Int<8>{});
+    if constexpr (W > 1) {
+        if (packs <= 1) return f(Int<1>{});
+        if (packs <= 2) return f(Int<2>{});
+        if (packs <= 3) return f(Int<3>{});
+        if (packs <= 4) return f(Int<4>{});
+        if (packs <= 6) return f(Int<6>{});
+        if (packs <= 8) return f(Int<8>{});
+    }
+    return f(Int<0>{});
 }

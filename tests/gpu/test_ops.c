@@ -109,6 +109,7 @@ static void cross_entropy_case(Case *c, int64_t rows, int64_t V, int64_t Vp, boo
 
 static void cross_entropy_padded(Case *c) { cross_entropy_case(c, 37, 65, 128, true); }
 static void cross_entropy_gpt2(Case *c) { cross_entropy_case(c, 6, 50257, 50304, true); }
+static void cross_entropy_rows(Case *c) { cross_entropy_case(c, 300, 9001, 9024, true); } /* more than blocks */
 static void cross_entropy_ragged(Case *c) { cross_entropy_case(c, 11, 33, 35, true); }
 static void cross_entropy_evaluated(Case *c) { cross_entropy_case(c, 8, 1000, 1024, false); }
 
@@ -174,17 +175,18 @@ static const struct {
 } cases[] = {
 #define CASE(body)                                                                                                     \
     { #body, body }
-    CASE(linear_small),       CASE(linear_ragged),           CASE(linear_plain),
-    CASE(linear_gelu),        CASE(linear_gelu_ragged),      CASE(linear_gelu_unbiased),
-    CASE(linear_large),       CASE(linear_evaluated),        CASE(mlp_aligned),
-    CASE(mlp_ragged),         CASE(layernorm_768),           CASE(layernorm_64),
-    CASE(layernorm_ragged),   CASE(layernorm_1600),          CASE(layernorm_long),
-    CASE(layernorm_many),     CASE(embedding_small),         CASE(embedding_ragged),
-    CASE(embedding_hot),      CASE(embedding_one),           CASE(embedding_wide),
-    CASE(dropout_aligned),    CASE(dropout_ragged),          CASE(cross_entropy_padded),
-    CASE(cross_entropy_gpt2), CASE(cross_entropy_ragged),    CASE(norm_one),
-    CASE(norm_ragged),        CASE(cross_entropy_evaluated), CASE(sum_case),
-    CASE(copy_case),          CASE(adamw_clipped),           CASE(adamw_ragged),
+    CASE(linear_small),       CASE(linear_ragged),      CASE(linear_plain),
+    CASE(linear_gelu),        CASE(linear_gelu_ragged), CASE(linear_gelu_unbiased),
+    CASE(linear_large),       CASE(linear_evaluated),   CASE(mlp_aligned),
+    CASE(mlp_ragged),         CASE(layernorm_768),      CASE(layernorm_64),
+    CASE(layernorm_ragged),   CASE(layernorm_1600),     CASE(layernorm_long),
+    CASE(layernorm_many),     CASE(embedding_small),    CASE(embedding_ragged),
+    CASE(embedding_hot),      CASE(embedding_one),      CASE(embedding_wide),
+    CASE(dropout_aligned),    CASE(dropout_ragged),     CASE(cross_entropy_padded),
+    CASE(cross_entropy_gpt2), CASE(cross_entropy_rows), CASE(cross_entropy_ragged),
+    CASE(norm_one),           CASE(norm_ragged),        CASE(cross_entropy_evaluated),
+    CASE(sum_case),           CASE(copy_case),          CASE(adamw_clipped),
+    CASE(adamw_ragged),
 };
 
 static void run_all(Device *device, DType dtype) {
