@@ -10,9 +10,11 @@
 
 static double training_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
 
-static size_t memory_used(const Run *run) {
+static size_t memory_used(Run *run) {
     bool on_cpu = run->e.device->target.kind == DEVICE_CPU;
-    return on_cpu ? memory_resident() : run->e.device->allocated_bytes;
+    size_t used = on_cpu ? memory_resident() : run->e.device->allocated_bytes;
+    if (used > run->peak_bytes) run->peak_bytes = used;
+    return used;
 }
 
 /* Puts global samples first, first + 1, ... into the step's tensors. */
@@ -24,14 +26,15 @@ static Status batch_upload(Run *run, Status filled) {
 
 static Status state_upload(Run *run, int64_t first_sample) {
     const Config *c = run->e.config;
+    bool scales = experiment_dtype(c) == DTYPE_F16; /* the only dtype in which a step may pass without an update */
     Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup, c->lr_scheduler.decay};
     StepState state = {
         .seed = c->seed,
         .step = (uint64_t)run->progress.step,
         .first_sample = first_sample,
-        .adam_step = run->progress.step + 1,
+        .adam_step = (scales ? run->progress.loss_scale.updates : run->progress.step) + 1,
         .lr = (float)schedule_lr(&schedule, run->progress.step),
-        .loss_scale = 1,
+        .loss_scale = (float)run->progress.loss_scale.scale,
     };
     return device_upload(run->e.device, run->e.step.step, &state);
 }
@@ -59,13 +62,13 @@ static Status scalar_read(Run *run, const Tensor *t, double *out) {
 
 /* AdamW has left the weights alone where the norm is not finite: see core/ops/adamw.h. */
 static Status finite_check(Run *run) {
-    if (isfinite(run->loss) && isfinite(run->norm)) return OK;
+    if (!run->has_failed) return OK;
     const char *name = NULL;
     TRY(parameters_find_nonfinite(run->e.parameters, run->e.device, &name));
     return ERROR(STATUS_FAILURE,
                  "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of this step was kept "
                  "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
-                 (long long)run->progress.step, run->loss, run->norm, name == NULL ? "the loss" : name);
+                 (long long)run->loss_step + 1, run->loss, run->norm, name == NULL ? "the loss" : name);
 }
 
 /* Loss and norm of the step last replayed start on their way to the host; a GPU goes on meanwhile. */
@@ -84,18 +87,21 @@ static Status results_finish(Run *run) {
     TRY(device_fetch_finish(run->e.device, &run->loss_fetch, &loss));
     TRY(device_fetch_finish(run->e.device, &run->norm_fetch, &norm));
     run->loss = scalar_of(&loss, run->e.step.loss->dtype);
-    run->norm = scalar_of(&norm, run->e.step.norm->dtype);
+    run->norm = scalar_of(&norm, run->e.step.norm->dtype) / run->progress.loss_scale.scale;
+    bool finite = isfinite(run->loss) && isfinite(run->norm);
+    run->has_failed |= !loss_scale_update(&run->progress.loss_scale, experiment_dtype(run->e.config), finite);
     return OK;
 }
 
 /* On a GPU the results of a step are read while the next one runs, so that it never waits for the host; AdamW itself
- * has seen to it that a bad step changes nothing. */
+ * has seen to it that a bad step changes nothing. In f16 the next step's scale depends on this one's result. */
 Status run_step(Run *run) {
     watchdog_step(run->e.watchdog, run->progress.step);
     for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) TRY(micro_batch(run, i));
     TRY(results_finish(run));
     TRY(results_start(run));
-    if (run->e.device->target.kind == DEVICE_CPU) TRY(results_finish(run));
+    bool waits = run->e.device->target.kind == DEVICE_CPU || experiment_dtype(run->e.config) == DTYPE_F16;
+    if (waits) TRY(results_finish(run));
     run->progress.step++;
     run->progress.tokens += experiment_tokens_per_step(&run->e);
     run->progress.train_s = training_seconds(run);
@@ -122,7 +128,7 @@ Status run_evaluate(Run *run, double *loss) {
     return OK;
 }
 
-static Metric metric_now(const Run *run) {
+static Metric metric_now(Run *run) {
     return (Metric){.step = run->progress.step,
                     .tokens = run->progress.tokens,
                     .train_s = run->progress.train_s,
@@ -267,7 +273,7 @@ static Status finish(Run *run, StopRequest request) {
     TRY(finite_check(run));
     bool evaluates = request == STOP_BUDGET && run->progress.evaluated_step != run->progress.step;
     if (evaluates) TRY(alone(run, evaluate_and_log(run)));
-    if (evaluates || run->progress.step != run->saved_step) TRY(alone(run, save(run)));
+    if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0) TRY(alone(run, save(run)));
     TRY(alone(run, saver_finish(run->saver)));
     if (request == STOP_SAVE) {
         return ERROR(STATUS_STOPPED, "stopped early at step %lld with a checkpoint; the same command goes on from it",
@@ -288,6 +294,7 @@ Status run_train(Run *run) {
 Status run_summarize(Run *run, const char *status) {
     if (world_rank(run->e.world) != 0) return OK;
     const Progress *progress = &run->progress;
+    memory_used(run);
     Summary summary = {
         .status = status,
         .best_val_loss = progress->best_step < 0 ? NAN : progress->best_val_loss,
@@ -299,7 +306,7 @@ Status run_summarize(Run *run, const char *status) {
         .batch_size = run->e.config->data.batch_size,
         .world_size = world_size(run->e.world),
         .device = run->e.device->name,
-        .peak_bytes = memory_used(run),
+        .peak_bytes = run->peak_bytes,
         .planned_bytes = experiment_planned_bytes(&run->e),
     };
     return summary_write(run->directory, &summary);

@@ -19,6 +19,8 @@ typedef struct Run {
     Progress progress; /* what a checkpoint carries */
     double loss, norm; /* of step loss_step */
     int64_t loss_step;
+    bool has_failed; /* that step was not finite, and nothing can be done about it */
+    size_t peak_bytes;
     Fetch loss_fetch, norm_fetch; /* on their way from step results_step, unless that is -1 */
     int64_t results_step;
     double resumed_s;     /* progress.train_s when this process took over */

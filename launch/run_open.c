@@ -154,7 +154,8 @@ static Status batch_create(Run *run) {
 }
 
 static Status resume_from(Run *run, const char *checkpoint) {
-    run->progress = (Progress){.best_step = -1, .evaluated_step = -1};
+    run->progress = (Progress){
+        .best_step = -1, .evaluated_step = -1, .loss_scale = loss_scale_start(experiment_dtype(run->e.config))};
     if (checkpoint[0] != '\0') TRY(state_load(&run->e, checkpoint, &run->progress));
     run->resumed_s = run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;

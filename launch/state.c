@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { N_SECTIONS = 3, N_VALUES = 12 };
+enum { N_SECTIONS = 3, N_VALUES = 15 };
 
 /* The sections that are state, and what their tensors' names begin with. */
 typedef struct StateSections {
@@ -74,6 +74,9 @@ static void values_set(Saver *saver, const Progress *p) {
     saver->values[n++] = value_i64("best_step", p->best_step);
     saver->values[n++] = value_f64("val_loss", p->val_loss);
     saver->values[n++] = value_i64("evaluated_step", p->evaluated_step);
+    saver->values[n++] = value_f64("loss_scale", p->loss_scale.scale);
+    saver->values[n++] = value_i64("loss_scale_good_steps", p->loss_scale.good_steps);
+    saver->values[n++] = value_i64("updates", p->loss_scale.updates);
     saver->values[n++] = value_i64("seed", (int64_t)e->config->seed);
     saver->values[n++] = value_i64("world_size", world_size(e->world));
     saver->values[n++] = (CheckpointValue){.name = "config", .kind = CHECKPOINT_TEXT, .text = saver->config};
@@ -207,7 +210,10 @@ static Status progress_load(const CheckpointFile *file, Progress *p) {
     TRY(checkpoint_read_f64(file, "best_val_loss", &p->best_val_loss));
     TRY(checkpoint_read_i64(file, "best_step", &p->best_step));
     TRY(checkpoint_read_f64(file, "val_loss", &p->val_loss));
-    return checkpoint_read_i64(file, "evaluated_step", &p->evaluated_step);
+    TRY(checkpoint_read_i64(file, "evaluated_step", &p->evaluated_step));
+    TRY(checkpoint_read_f64(file, "loss_scale", &p->loss_scale.scale));
+    TRY(checkpoint_read_i64(file, "loss_scale_good_steps", &p->loss_scale.good_steps));
+    return checkpoint_read_i64(file, "updates", &p->loss_scale.updates);
 }
 
 static Status file_load(Experiment *e, const CheckpointFile *file, Arena *arena, Progress *progress) {

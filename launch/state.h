@@ -7,12 +7,14 @@
 
 #include "checkpoints/checkpoint.h"
 #include "launch/experiment.h"
+#include "launch/loss_scale.h"
 
 typedef struct Progress {
     int64_t step, tokens; /* steps done; the data's cursor is step x global batch */
     double train_s;
     double best_val_loss, val_loss;
     int64_t best_step, evaluated_step; /* -1: none yet */
+    LossScale loss_scale;
 } Progress;
 
 typedef struct Saver Saver;

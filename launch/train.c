@@ -77,6 +77,9 @@ static Status introduce(Run *run) {
                 world_size(e->world), (long long)e->config->data.batch_size,
                 (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
                 (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
+    if (e->device->peak_flops > 0) {
+        metrics_say(run->metrics, "MFU is measured against %.0f TFLOP/s a GPU", 1e-12 * e->device->peak_flops);
+    }
     return OK;
 }
 
@@ -92,11 +95,12 @@ static Status train(Run *run, const Values *values) {
     TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
     TRY(run_open(run, values->resume));
     TRY(introduce(run));
+    TRY(run_summarize(run, "running"));
     Status status = run_train(run);
     if (!failed(status) && values->profile) status = profile(run);
     const char *outcome = status.code == STATUS_STOPPED ? "stopped" : failed(status) ? "failed" : "done";
-    if (failed(status) && status.code != STATUS_STOPPED) return status;
     TRY(run_summarize(run, outcome));
+    if (failed(status) && status.code != STATUS_STOPPED) return status;
     metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run lies in %s", outcome,
                 (long long)run->progress.step, (long long)run->progress.tokens, run->progress.train_s, run->directory);
     return status;

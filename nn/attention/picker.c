@@ -20,6 +20,16 @@ static void verdicts_add(const AttentionCall *call, const Target *target, const 
     }
 }
 
+/* The names asked for, where no row of the device has one of them. */
+static Status none_here(const AttentionChoice *choice) {
+    char names[256] = "";
+    size_t used = 0;
+    for (int i = 0; i < choice->count && used < sizeof names; i++) {
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "", choice->names[i]);
+    }
+    return ERROR(STATUS_CONFIG, "attention.backends: this device has no %s; name another backend", names);
+}
+
 static Status all_refuse(const AttentionVerdict *verdicts, int count) {
     char reasons[512] = "";
     size_t used = 0;
@@ -27,8 +37,7 @@ static Status all_refuse(const AttentionVerdict *verdicts, int count) {
         used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s: %s", i > 0 ? "; " : "",
                                  verdicts[i].backend->name, verdicts[i].refusal);
     }
-    return ERROR(STATUS_CONFIG, "attention.backends: no backend takes this call (%s)",
-                 count == 0 ? "none of them is for this device" : reasons);
+    return ERROR(STATUS_CONFIG, "attention.backends: no backend takes this call (%s)", reasons);
 }
 
 Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
@@ -40,5 +49,5 @@ Status attention_pick(const AttentionCall *call, const Target *target, const Att
         *out = verdicts[i].backend;
         if (verdicts[i].refusal == NULL) return OK;
     }
-    return all_refuse(verdicts, *n_verdicts);
+    return *n_verdicts == 0 ? none_here(choice) : all_refuse(verdicts, *n_verdicts);
 }

@@ -66,5 +66,40 @@ def resumes_bit_by_bit():
     equal(states(checkpoints(directory)), whole, "states after the resume")
 
 
+def two_ranks_agree_with_one():
+    """The same global batch on one rank and on two that share the GPU: sums through the host, the same graph else."""
+    needs_gpu()
+    one = losses(run_of("one", "cuda", "bfloat16", 20, data__batch_size=4))
+    path = config("two", device="cuda", model=MODEL, training__dtype="bfloat16", training__stop__steps=20,
+                  data__batch_size=2, share_gpu=True)
+    train(path, ranks=2)
+    two = losses(run_directory("two"))
+    far = {step: (one[step], two[step]) for step in one if not abs(two[step] - one[step]) <= 1e-3 * abs(one[step])}
+    check(not far and len(one) == 20, "losses that differ by more than 1e-3: %r" % far)
+
+
+def two_ranks_on_one_gpu_are_refused():
+    needs_gpu()
+    path = config("shared", device="cuda", model=MODEL, training__dtype="bfloat16")
+    done = train(path, ranks=2, code=78)
+    check("GPU" in done.err, done)
+
+
+def scales_the_loss_in_f16():
+    needs_gpu()
+    curve = losses(run_of("half", "cuda", "float16", 60))
+    check(curve[max(curve)] < 0.9 * curve[min(curve)], "the loss falls: %r" % curve)
+
+
+def recomputes_the_same():
+    needs_gpu()
+    kept = losses(run_of("kept", "cuda", "bfloat16", 10))
+    for what in ("gelu", "block"):
+        again = losses(run_of("again_" + what, "cuda", "bfloat16", 10, training__recompute=what))
+        far = {step: (kept[step], again[step]) for step in kept if not abs(again[step] - kept[step]) <= 2e-3}
+        check(not far, "%s: %r" % (what, far))
+
+
 if __name__ == "__main__":
-    main(follows_the_cpu_in_f32, repeats_bit_by_bit_in_bf16, repeats_bit_by_bit_in_f32, resumes_bit_by_bit)
+    main(follows_the_cpu_in_f32, repeats_bit_by_bit_in_bf16, repeats_bit_by_bit_in_f32, resumes_bit_by_bit,
+         two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16, recomputes_the_same)
