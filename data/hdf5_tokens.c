@@ -183,6 +183,7 @@ static bool dataset_write(hid_t file, TokenHeader *header) {
     hsize_t count = (hsize_t)header->count, one = 1;
     hid_t type = header->width == 2 ? H5T_STD_U16LE : H5T_STD_U32LE;
     hid_t space = H5Screate_simple(1, &count, NULL), list = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_obj_track_times(list, false); /* the same tokens make the same file */
     H5Pset_alloc_time(list, H5D_ALLOC_TIME_LATE);
     H5Pset_fill_time(list, H5D_FILL_TIME_NEVER);
     hid_t dataset = H5Dcreate2(file, "tokens", type, space, H5P_DEFAULT, list, H5P_DEFAULT);
