@@ -38,11 +38,13 @@ class Gpt(nn.Module):
         self.blocks = nn.ModuleList(Block() for _ in range(L))
         self.ln_f = nn.LayerNorm(C)
 
-    def forward(self, tokens, targets):
+    def forward(self, tokens, targets, n_tokens=V):
+        """The loss; columns from n_tokens on are padding of the vocabulary and stay out of the softmax."""
         x = self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))
         for block in self.blocks:
             x = block(x)
-        return F.cross_entropy((self.ln_f(x) @ self.wte.weight.T).view(-1, V), targets.reshape(-1))
+        logits = (self.ln_f(x) @ self.wte.weight.T).view(-1, V)
+        return F.cross_entropy(logits[:, :n_tokens], targets.reshape(-1))
 
 
 def main():
@@ -79,4 +81,5 @@ def main():
         torch.__version__, o.device, torch.get_num_threads(), 1e3 * seconds, o.batch * o.length / seconds))
 
 
-main()
+if __name__ == "__main__":
+    main()
