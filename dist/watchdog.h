@@ -13,7 +13,8 @@
  *   hung     no progress for max(hung_after, 10 x its own longest interval so far), or for what watchdog_allow granted,
  *            while another rank waits in a collective
  *   lost     this rank has waited lost_after seconds in one collective, and no rank of its host is to blame: the late
- *            one is on another host, or in a different collective. On the late rank's host its name is said earlier.
+ *            one is on another host. There its name is said earlier. Where all ranks are on one host and all of them
+ *            wait, they are in different collectives, and the time of a hang is enough.
  *
  * A rank that waits in a collective is not late, whatever it waits for. With one rank nothing is watched. */
 #pragma once

@@ -47,6 +47,16 @@ static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
     return hung.waiter != NULL || w->world->n_hosts > 1 ? hung : (Suspicion){NOBODY};
 }
 
+/* Where all ranks are on this host and each has waited for as long as a hang may take, nobody is left to wait for: they
+ * are in different collectives. */
+static bool all_have_waited(const Watchdog *w) {
+    for (int i = 0; i < w->world->local_size; i++) {
+        const Slot *slot = &w->table->slots[i];
+        if (is_live(slot) && LOAD(slot->waited[WAITING_MAIN]) <= LOAD(slot->limit)) return false;
+    }
+    return w->world->n_hosts == 1;
+}
+
 Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     Suspicion found = {NOBODY};
     for (int i = 0; i < w->world->local_size; i++) {
@@ -55,7 +65,7 @@ Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     }
     for (int t = 0; found.kind == NOBODY && t < WAITING_COUNT; t++) {
         double waited = LOAD(w->mine->waited[t]);
-        if (waited > w->options.lost_after) {
+        if (waited > w->options.lost_after || (t == WAITING_MAIN && all_have_waited(w))) {
             found = (Suspicion){.kind = LOST, .waiter = w->mine, .waiting = (WaitingThread)t, .seconds = waited};
         }
     }

@@ -81,6 +81,8 @@ static Status collectives_create(Experiment *e) {
 Status experiment_connect(Experiment *e) {
     WatchdogOptions watch = watchdog_defaults();
     watch.hung_after = e->config->deadline;
+    watch.lost_after = SAVE_ALLOWANCE + 60; /* other hosts wait while rank 0 saves */
+    watch.start_up = SAVE_ALLOWANCE;        /* initial weights of a large model, or a checkpoint to load */
     TRY(watchdog_create(e->world, &watch, &e->watchdog));
     TRY(collectives_create(e));
     e->device->progress = e->collectives.progress;

@@ -9,6 +9,8 @@
 #include "nn/schedule.h"
 #include "nn/training.h"
 
+enum { SAVE_ALLOWANCE = 600 }; /* seconds that rank 0 may take to save, while the others wait */
+
 /* What --plan may suppose instead of what is here. */
 typedef struct PlanFor {
     bool only;           /* plan, do not run: a GPU that is not here may be planned for, and data need not exist */

@@ -213,9 +213,17 @@ static Status save(Run *run) {
     run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
     if (run->saver == NULL) return OK;
-    watchdog_allow(run->e.watchdog, 600, "saving a checkpoint");
+    watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
     Status status = saver_start(run->saver, &run->progress);
     watchdog_progress(run->e.watchdog, "training");
+    return status;
+}
+
+/* Until the last checkpoint is durable. */
+static Status save_wait(Run *run) {
+    watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "writing the last checkpoint");
+    Status status = saver_finish(run->saver);
+    watchdog_progress(run->e.watchdog, "ending");
     return status;
 }
 
@@ -256,7 +264,7 @@ static Status train_steps(Run *run, StopRequest *request) {
 }
 
 static Status stop_now(Run *run) {
-    TRY(saver_finish(run->saver));
+    TRY(save_wait(run));
     const char *name = strsignal(signals_number() == 0 ? SIGTERM : signals_number());
     if (run->saved_step == 0) {
         return ERROR(STATUS_FAILURE, "stopped by %s at step %lld, before the first checkpoint", name,
@@ -274,7 +282,7 @@ static Status finish(Run *run, StopRequest request) {
     bool evaluates = request == STOP_BUDGET && run->progress.evaluated_step != run->progress.step;
     if (evaluates) TRY(alone(run, evaluate_and_log(run)));
     if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0) TRY(alone(run, save(run)));
-    TRY(alone(run, saver_finish(run->saver)));
+    TRY(alone(run, save_wait(run)));
     if (request == STOP_SAVE) {
         return ERROR(STATUS_STOPPED, "stopped early at step %lld with a checkpoint; the same command goes on from it",
                      (long long)run->progress.step);
