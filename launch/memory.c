@@ -33,7 +33,7 @@ static double mebibytes(size_t bytes) { return (double)bytes / 0x1p20; }
 
 void memory_print(const Experiment *e, FILE *file) {
     const Config *c = e->config;
-    fprintf(file, "%-24s %12s\n", "memory", "MiB");
+    fprintf(file, "%-24s %12s   on %s\n", "memory", "MiB", e->device->name);
     for (int kind = 0; kind < BUFFER_KINDS; kind++) {
         size_t bytes = kind_bytes(e, (BufferKind)kind);
         if (bytes > 0) fprintf(file, "%-24s %12.1f\n", buffer_kind_name((BufferKind)kind), mebibytes(bytes));
