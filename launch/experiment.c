@@ -24,16 +24,14 @@ static bool is_narrow(const Config *config) {
 
 static Status device_open(Experiment *e) {
     int threads = cpu_share_take((int)e->config->threads, world_local_rank(e->world), world_local_size(e->world));
-    bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA, has_cuda = device_count_cuda() > 0;
-    if (e->config->device == CONFIG_DEVICE_AUTO) wants_cuda = has_cuda || (e->plan.only && is_narrow(e->config));
-    if (wants_cuda && !has_cuda && e->plan.only) {
+    int index = world_local_rank(e->world), count = device_count_cuda();
+    bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA;
+    if (e->config->device == CONFIG_DEVICE_AUTO) wants_cuda = count > 0 || (e->plan.only && is_narrow(e->config));
+    if (wants_cuda && count == 0 && e->plan.only) {
         Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
         return device_open_paper(hopper, e->plan.device_bytes, &e->device);
     }
-    if (wants_cuda) {
-        int index = world_local_rank(e->world), count = device_count_cuda();
-        return device_open_cuda(e->config->share_gpu && count > 0 ? index % count : index, &e->device);
-    }
+    if (wants_cuda) return device_open_cuda(e->config->share_gpu && count > 0 ? index % count : index, &e->device);
     return device_open_cpu(threads, &e->device);
 }
 

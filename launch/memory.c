@@ -44,8 +44,8 @@ void memory_print(const Experiment *e, FILE *file) {
     fprintf(file, "%-24s %12.1f   (this process without the plan)\n", "base", mebibytes(memory_resident()));
     fprintf(
         file,
-        "attention %s | %lld parameters | %d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step\n",
-        e->attention_name, (long long)parameters_count(e->parameters), (int)experiment_ranks(e),
+        "attention %s | %lld parameters | %lld ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step\n",
+        e->attention_name, (long long)parameters_count(e->parameters), (long long)experiment_ranks(e),
         (long long)c->data.batch_size, (long long)c->training.gradient_accumulation_steps, (long long)e->T,
         (long long)experiment_tokens_per_step(e));
 }
@@ -68,7 +68,7 @@ Status memory_write(const Experiment *e, const char *path) {
     json_object_set_new(plan, "attention", json_string(e->attention_name));
     json_object_set_new(plan, "parameters", json_integer(parameters_count(e->parameters)));
     json_object_set_new(plan, "batch_size", json_integer(e->config->data.batch_size));
-    json_object_set_new(plan, "world_size", json_integer((int)experiment_ranks(e)));
+    json_object_set_new(plan, "world_size", json_integer(experiment_ranks(e)));
     json_object_set_new(plan, "tokens_per_step", json_integer(experiment_tokens_per_step(e)));
     int failure = json_dump_file(plan, path, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(plan);

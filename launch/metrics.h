@@ -18,7 +18,7 @@ typedef struct Metric {
 } Metric;
 
 typedef struct Summary {
-    const char *status; /* running, done, stopped */
+    const char *status; /* running, done, stopped, failed */
     double best_val_loss;
     int64_t best_step, steps, tokens;
     double train_s;

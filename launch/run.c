@@ -10,6 +10,7 @@
 
 static double training_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
 
+/* Bytes in use now; remembers the most. */
 static size_t memory_used(Run *run) {
     bool on_cpu = run->e.device->target.kind == DEVICE_CPU;
     size_t used = on_cpu ? memory_resident() : run->e.device->allocated_bytes;

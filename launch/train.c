@@ -95,7 +95,7 @@ static Status train(Run *run, const Values *values) {
     TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
     TRY(run_open(run, values->resume));
     TRY(introduce(run));
-    TRY(run_summarize(run, "running"));
+    TRY(world_agree(run->e.world, run_summarize(run, "running")));
     Status status = run_train(run);
     if (!failed(status) && values->profile) status = profile(run);
     const char *outcome = status.code == STATUS_STOPPED ? "stopped" : failed(status) ? "failed" : "done";
@@ -114,7 +114,7 @@ static Status run_all(Run *run, const Values *values, const Arguments *arguments
         world, config_load(arguments->operands[0], arguments->override_count, arguments->overrides, &run->e.config)));
     if (values->print_config) return world_rank(world) == 0 ? config_write(run->e.config, stdout) : OK;
     TRY(world_agree(world, load(run)));
-    TRY(experiment_connect(&run->e));
+    if (!values->plan) TRY(experiment_connect(&run->e)); /* a plan reduces nothing */
     TRY(world_agree(world, experiment_plan(&run->e)));
     if (values->plan) {
         if (world_rank(world) == 0) memory_print(&run->e, stdout);

@@ -157,6 +157,26 @@ def the_plan_alone_touches_nothing():
     check(not os.path.exists(run_directory("huge")), "a run directory")
 
 
+def a_plan_for_a_gpu_that_is_not_here():
+    """bfloat16 on a machine without a GPU: planned on paper for any number of ranks, where the build knows CUDA."""
+    if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.DEVNULL).returncode == 0:
+        raise Skip("there is a GPU, which is planned for as it is")
+    paper = config("paper", device="auto", model={"preset": "gpt2"}, training__dtype="bfloat16",
+                   data__train="nowhere.h5", data__val=None, data__batch_size="auto", memory_budget="90%")
+    for ranks in (0, 2):
+        done = run("train", paper, "--plan", "--device-memory=40GiB", "--ranks=8", ranks=ranks)
+        if "built without CUDA" in done.err:
+            equal(done.code, 78, repr(done))
+            continue
+        equal((done.code, done.err), (0, ""), "exit code and standard error")
+        check("a GPU on paper, sm_90 with 40 GiB" in done.out and "| 8 ranks x batch" in done.out, done.out)
+        planned = float(re.search(r"(?m)^planned +([\d.]+)$", done.out).group(1))
+        check(0.85 * 40960 < planned <= 0.9 * 40960, "%.1f MiB of 90%% of 40 GiB" % planned)
+    check(not os.path.exists(run_directory("paper")), "a run directory")
+    equal(run("train", paper, "--plan", "--device-memory=many").code, 64, "a size that is none")
+    equal(run("train", paper, "--ranks=8").code, 64, "--ranks without --plan")
+
+
 def tokens(count):
     path = os.path.join(WORK, "ones_%d.bin" % count)
     with open(path, "wb") as file:
@@ -239,5 +259,5 @@ def help_is_the_option_table():
 if __name__ == "__main__":
     main(the_files_of_a_run, console_lines, a_progress_bar_on_a_terminal_only, metrics_in_both_forms,
          no_evaluation_without_its_data, the_resolved_config_reruns_the_same, print_config_round_trip,
-         the_plan_alone_touches_nothing, peak_memory_is_the_plan_and_a_base, a_time_budget,
-         the_system_clock_is_not_used, a_profile, help_is_the_option_table)
+         the_plan_alone_touches_nothing, a_plan_for_a_gpu_that_is_not_here, peak_memory_is_the_plan_and_a_base,
+         a_time_budget, the_system_clock_is_not_used, a_profile, help_is_the_option_table)
