@@ -39,7 +39,7 @@ typedef struct Op {
     Status name##_cuda(const Node *node, void *stream)
 #define KERNELS(name) .cpu_f32 = name##_cpu_f32, .cpu_f64 = name##_cpu_f64, .cuda = name##_cuda
 
-enum { NODE_MAX_TENSORS = 8 }; /* inputs of a node, and outputs */
+enum { NODE_MAX_TENSORS = 12 }; /* inputs of a node, and outputs */
 
 struct Node {
     const Op *op;

@@ -12,39 +12,47 @@ static void *at(const Tensor *t, int64_t elements) {
     return (char *)tensor_data(t) + (size_t)elements * dtype_size(t->dtype);
 }
 
-AttentionArgs attention_forward_args(const Node *node) {
+/* The inputs of a node, in both directions; backward has those from OUT on besides. */
+enum { IN_Q, IN_K, IN_V, IN_STEP, IN_KEY_RANGES, IN_QUERY_RANGES, IN_BIAS, IN_OUT, IN_LSE, IN_WEIGHTS, IN_DOUT };
+
+static AttentionArgs inputs_of(const Node *node) {
     const AttentionAttrs *attrs = node->attrs;
     return (AttentionArgs){
-        .q = tensor_data(node->inputs[0]),
-        .k = at(node->inputs[1], attrs->k_offset),
-        .v = at(node->inputs[2], attrs->v_offset),
-        .step = data_or_null(node->inputs, node->n_inputs, 3),
-        .out = tensor_data(node->outputs[0]),
-        .lse = tensor_data(node->outputs[1]),
+        .q = tensor_data(node->inputs[IN_Q]),
+        .k = at(node->inputs[IN_K], attrs->k_offset),
+        .v = at(node->inputs[IN_V], attrs->v_offset),
+        .step = data_or_null(node->inputs, node->n_inputs, IN_STEP),
+        .key_ranges = data_or_null(node->inputs, node->n_inputs, IN_KEY_RANGES),
+        .query_ranges = data_or_null(node->inputs, node->n_inputs, IN_QUERY_RANGES),
+        .bias = data_or_null(node->inputs, node->n_inputs, IN_BIAS),
         .workspace = data_or_null(&node->workspace, 1, 0),
     };
+}
+
+AttentionArgs attention_forward_args(const Node *node) {
+    AttentionArgs args = inputs_of(node);
+    args.out = tensor_data(node->outputs[0]);
+    args.lse = tensor_data(node->outputs[1]);
+    return args;
 }
 
 AttentionArgs attention_backward_args(const Node *node) {
     const AttentionAttrs *attrs = node->attrs;
-    return (AttentionArgs){
-        .q = tensor_data(node->inputs[0]),
-        .k = at(node->inputs[1], attrs->k_offset),
-        .v = at(node->inputs[2], attrs->v_offset),
-        .step = data_or_null(node->inputs, node->n_inputs, 3),
-        .out = tensor_data(node->inputs[4]),
-        .lse = tensor_data(node->inputs[5]),
-        .dout = tensor_data(node->inputs[7]),
-        .dq = tensor_data(node->outputs[0]),
-        .dk = at(node->outputs[1], attrs->k_offset),
-        .dv = at(node->outputs[2], attrs->v_offset),
-        .workspace = data_or_null(&node->workspace, 1, 0),
-    };
+    AttentionArgs args = inputs_of(node);
+    args.out = tensor_data(node->inputs[IN_OUT]);
+    args.lse = tensor_data(node->inputs[IN_LSE]);
+    args.dout = tensor_data(node->inputs[IN_DOUT]);
+    args.dq = tensor_data(node->outputs[0]);
+    args.dk = at(node->outputs[1], attrs->k_offset);
+    args.dv = at(node->outputs[2], attrs->v_offset);
+    args.dbias = data_or_null(node->outputs, node->n_outputs, 3);
+    return args;
 }
 
 void *attention_weights(const Node *node) {
-    return node->n_outputs == 3 && node->n_inputs == 4 ? data_or_null(node->outputs, 3, 2)
-                                                       : data_or_null(node->inputs, node->n_inputs, 6);
+    bool is_backward = node->n_inputs > IN_OUT;
+    return is_backward ? data_or_null(node->inputs, node->n_inputs, IN_WEIGHTS)
+                       : data_or_null(node->outputs, node->n_outputs, 2);
 }
 
 static double visible_pairs(const AttentionCall *call) {
@@ -87,9 +95,10 @@ void attention_gradient(Program *p, const Node *node) {
     GradTarget target = autodiff_target(p, qkv);
     Tensor *dqkv = gradient_place(p, qkv, target);
     program_record(p, (Recording){backend->backward, attrs, sizeof *attrs,
-                                  TENSORS(qkv, qkv, qkv, node->inputs[3], node->outputs[0], node->outputs[1],
-                                          node->outputs[2], dout),
-                                  TENSORS(dqkv, dqkv, dqkv),
+                                  TENSORS(qkv, qkv, qkv, node->inputs[IN_STEP], node->inputs[IN_KEY_RANGES],
+                                          node->inputs[IN_QUERY_RANGES], node->inputs[IN_BIAS], node->outputs[0],
+                                          node->outputs[1], node->outputs[2], dout),
+                                  TENSORS(dqkv, dqkv, dqkv, NULL),
                                   program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
     if (target.accumulate) autodiff_share(p, qkv, dqkv);
 }
@@ -139,8 +148,8 @@ Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOpt
     if (backend->saves_weights) {
         weights = program_tensor(p, BUFFER_ACTIVATIONS, qkv->dtype, 4, (int64_t[]){B, NH, T, T});
     }
-    program_record(p, (Recording){backend->forward, &attrs, sizeof attrs, TENSORS(qkv, qkv, qkv, options->step),
-                                  TENSORS(out, lse, weights),
+    program_record(p, (Recording){backend->forward, &attrs, sizeof attrs,
+                                  TENSORS(qkv, qkv, qkv, options->step, NULL, NULL, NULL), TENSORS(out, lse, weights),
                                   program_workspace(p, backend->forward_workspace(&attrs.call, &p->target))});
     return out;
 }

@@ -15,8 +15,9 @@ typedef struct AttentionAttrs {
     int64_t k_offset, v_offset; /* elements from the start of the tensor that holds it: 0 where separate */
 } AttentionAttrs;
 
-/* Nodes. Forward: inputs q, k, v, step; outputs out, lse, weights|NULL. Backward: inputs q, k, v, step, out, lse,
- * weights|NULL, dout; outputs dq, dk, dv. Packed q, k, v are one tensor thrice. */
+/* Nodes. Forward: inputs q, k, v, step, key_ranges|NULL, query_ranges|NULL, bias|NULL; outputs out, lse, weights|NULL.
+ * Backward: the same inputs, then out, lse, weights|NULL, dout; outputs dq, dk, dv, dbias|NULL. Packed q, k, v are one
+ * tensor thrice. */
 AttentionArgs attention_forward_args(const Node *node);
 AttentionArgs attention_backward_args(const Node *node);
 

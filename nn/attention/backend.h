@@ -50,7 +50,13 @@ typedef struct AttentionVerdict {
 NODISCARD Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
                                 AttentionVerdict *verdicts, int *n_verdicts, const AttentionBackend **out);
 
-/* The keys that query i sees, [*first, *end): every mask of AttentionCall is such a range. */
+/* Why a backend that takes neither ranges nor a bias refuses the call; NULL where it need not. */
+static inline const char *attention_refuses_masks(const AttentionCall *call) {
+    if (call->bias != BIAS_NONE) return "takes no arbitrary mask";
+    return call->ranges ? "takes no ranges of keys" : NULL;
+}
+
+/* The keys that query i sees, [*first, *end), by the masks that the call itself tells: all but ranges and bias. */
 static inline void attention_visible(const AttentionCall *call, int64_t i, int64_t *first, int64_t *end) {
     int64_t last = call->causal == CAUSAL_NONE         ? call->Tk
                    : call->causal == CAUSAL_UPPER_LEFT ? i + 1

@@ -4,6 +4,8 @@
  * share a row with 16-byte loads. At B=64, NH=12, T=1024, HS=64: 201 MB, 48 us at 4.2 TB/s. */
 #include "nn/attention/flash_common.cuh"
 
+#include "nn/attention/backend.h"
+
 static bool layout_is_aligned(HeadLayout layout) {
     return layout.batch % 8 == 0 && layout.token % 8 == 0 && layout.head % 8 == 0;
 }
@@ -19,7 +21,7 @@ const char *flash_common_refuses(const AttentionCall *call) {
         return "needs strides that are multiples of 8 elements";
     if (call->window < 0 || (call->window > 0 && call->causal == CAUSAL_NONE))
         return "needs a causal mask for a window";
-    return NULL;
+    return attention_refuses_masks(call);
 }
 
 static int64_t padded_rows(const AttentionCall *call) {

@@ -12,7 +12,8 @@ DECLARE_KERNELS(flash_backward);
 
 static const char *refuses_narrow(const AttentionCall *call, const Target *target) {
     (void)target;
-    return call->dtype == DTYPE_F32 || call->dtype == DTYPE_F64 ? NULL : "needs f32 or f64 on the CPU";
+    if (call->dtype != DTYPE_F32 && call->dtype != DTYPE_F64) return "needs f32 or f64 on the CPU";
+    return attention_refuses_masks(call);
 }
 
 static size_t quadratic_workspace(const AttentionCall *call, const Target *target) {

@@ -10,7 +10,8 @@ DECLARE_KERNELS(math_backward);
 
 static const char *quadratic_refuses(const AttentionCall *call, const Target *target) {
     (void)target;
-    return call->dtype == DTYPE_F64 ? "needs f32, f16 or bf16 on CUDA" : NULL;
+    if (call->dtype == DTYPE_F64) return "needs f32, f16 or bf16 on CUDA";
+    return attention_refuses_masks(call);
 }
 
 static size_t quadratic_forward_workspace(const AttentionCall *call, const Target *target) {

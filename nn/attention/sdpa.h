@@ -20,6 +20,13 @@ typedef enum CausalMask {
     CAUSAL_LOWER_RIGHT, /* query i sees keys j <= i + Tk - Tq */
 } CausalMask;
 
+/* A mask given element by element, which quadratic backends take. */
+typedef enum BiasKind {
+    BIAS_NONE,
+    BIAS_BOOLEAN,  /* u8: a key may be seen where it is not 0 */
+    BIAS_ADDITIVE, /* f32 (f64 for f64): added to the scaled scores; it has a gradient */
+} BiasKind;
+
 /* Where head h of token t of row b starts: b * batch + t * token + h * head, in elements. HS is contiguous. */
 typedef struct HeadLayout {
     int64_t batch, token, head;
@@ -30,11 +37,14 @@ typedef struct AttentionCall {
     DType dtype;                      /* of q, k, v, out and their gradients; accumulation is f32 (f64 for f64) */
     float scale;                      /* usually 1 / sqrt(HS) */
     CausalMask causal;
-    int64_t window;  /* 0: none; else query at diagonal position d sees keys d - window < j <= d (causal only) */
+    int64_t window; /* 0: none; else query at diagonal position d sees keys d - window < j <= d (causal only) */
+    bool ranges;    /* the args' ranges narrow what the causal mask leaves: documents, padding, packed sequences */
+    BiasKind bias;
     double dropout;  /* probability with which a weight is dropped; the others are scaled by 1 / (1 - dropout) */
     uint32_t stream; /* which random op of the program this is: see core/rng.h */
     bool training;   /* backward follows: lse must be written */
     HeadLayout q, k, v, out; /* dq, dk, dv, dout are laid out as q, k, v, out */
+    HeadLayout bias_layout;  /* of (B, NH, Tq, Tk), token being the query and Tk contiguous; 0 where it is broadcast */
 } AttentionCall;
 
 typedef struct AttentionArgs {
@@ -43,6 +53,14 @@ typedef struct AttentionArgs {
     void *lse;        /* (B, NH, Tq), natural log of the sum of exponentials; f32 (f64 for f64) */
     const void *dout; /* backward only, as are dq, dk, dv */
     void *dq, *dk, *dv;
-    void *workspace; /* as many bytes as the backend asked for in this direction */
+    /* Where call->ranges: query i of row b sees keys [first, end) of what the causal mask leaves, first being
+     * key_ranges[0][b][i] and end key_ranges[1][b][i]; the same mask from the keys' side is query_ranges[..][b][j].
+     * Neither bound ever falls from a row to the next, so that a tile's rows see one interval of tiles. */
+    const int32_t *key_ranges;   /* (2, B, Tq) */
+    const int32_t *query_ranges; /* (2, B, Tk) */
+    const void *bias;            /* by bias_layout */
+    void *dbias;                 /* additive, where its gradient is wanted: laid out as bias, summed over what is
+                                  * broadcast */
+    void *workspace;             /* as many bytes as the backend asked for in this direction */
     const StepState *step;
 } AttentionArgs;
