@@ -66,6 +66,17 @@ static inline void attention_visible(const AttentionCall *call, int64_t i, int64
     if (*first > *end) *first = *end;
 }
 
+/* The same for query i of row b where the call has ranges, which narrow it. */
+static inline void attention_visible_in(const AttentionCall *call, const AttentionArgs *args, int64_t b, int64_t i,
+                                        int64_t *first, int64_t *end) {
+    attention_visible(call, i, first, end);
+    if (!call->ranges) return;
+    int64_t low = args->key_ranges[b * call->Tq + i], high = args->key_ranges[(call->B + b) * call->Tq + i];
+    *first = *first < low ? low : *first;
+    *end = *end > high ? high : *end;
+    if (*first > *end) *first = *end;
+}
+
 #ifdef __cplusplus
 }
 #endif

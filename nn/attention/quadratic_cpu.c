@@ -5,6 +5,7 @@
 #include "nn/attention/quadratic_cpu.h"
 #include "core/cpu/real.h"
 #include "nn/attention/attention.h"
+#include "nn/attention/bias_cpu.h"
 #include "nn/attention/dropout_cpu.h"
 
 #include <omp.h>
@@ -64,14 +65,16 @@ static void scores(const Head *head) {
     for (int64_t i = 0; i < call->Tq * call->Tk; i++) head->weights[i] *= (real)call->scale;
 }
 
-/* The row becomes its softmax over [first, end) and zero elsewhere; the log of the sum of exponentials. */
+/* The row becomes its softmax over [first, end) and zero elsewhere; the log of the sum of exponentials. A row of -inf
+ * sees nothing. */
 static real softmax_row(real *x, int64_t Tk, int64_t first, int64_t end) {
+    real maximum = (real)-INFINITY, sum = 0;
+#pragma omp simd reduction(max : maximum)
+    for (int64_t j = first; j < end; j++) maximum = x[j] > maximum ? x[j] : maximum;
+    if (maximum == (real)-INFINITY) end = first;
     memset(x, 0, (size_t)first * sizeof *x);
     memset(x + end, 0, (size_t)(Tk - end) * sizeof *x);
     if (first == end) return (real)-INFINITY;
-    real maximum = x[first], sum = 0;
-#pragma omp simd reduction(max : maximum)
-    for (int64_t j = first; j < end; j++) maximum = x[j] > maximum ? x[j] : maximum;
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = first; j < end; j++) {
         x[j] = real_exp(x[j] - maximum);
@@ -101,7 +104,8 @@ static void head_forward(const Head *head) {
     scores(head);
     for (int64_t i = 0; i < call->Tq; i++) {
         int64_t first, end;
-        attention_visible(call, i, &first, &end);
+        attention_visible_in(call, head->args, head->b, i, &first, &end);
+        attention_bias_row(call, head->args, head->b, head->h, i, first, end, head->weights + i * call->Tk + first);
         lse[i] = softmax_row(head->weights + i * call->Tk, call->Tk, first, end);
     }
     BLAS(gemm)
@@ -109,7 +113,7 @@ static void head_forward(const Head *head) {
      (int)call->v.token, 0, (real *)head->args->out + place(call->out, head->b, head->h), (int)call->out.token);
 }
 
-/* dS = P (dP - sum_j P dP) scale, in place of dP. */
+/* dS = P (dP - sum_j P dP), which is the bias' gradient, and times scale that of the product: in place of dP. */
 static void softmax_backward(const Head *head, real *d) {
     const AttentionCall *call = head->call;
     for (int64_t i = 0; i < call->Tq; i++) {
@@ -120,7 +124,10 @@ static void softmax_backward(const Head *head, real *d) {
 #pragma omp simd reduction(+ : sum)
         for (int64_t j = 0; j < call->Tk; j++) sum += row[j] * weights[j];
 #pragma omp simd
-        for (int64_t j = 0; j < call->Tk; j++) row[j] = weights[j] * (row[j] - sum) * (real)call->scale;
+        for (int64_t j = 0; j < call->Tk; j++) row[j] = weights[j] * (row[j] - sum);
+        attention_dbias_row(call, head->args, head->b, head->h, i, 0, call->Tk, row);
+#pragma omp simd
+        for (int64_t j = 0; j < call->Tk; j++) row[j] *= (real)call->scale;
     }
 }
 
@@ -173,12 +180,18 @@ static Status forward(const Node *node, bool prescale) {
 static Status backward(const Node *node) {
     const AttentionAttrs *attrs = node->attrs;
     AttentionArgs args = attention_backward_args(node);
-    int64_t group = attrs->call.NH / attrs->call.NH_kv;
+    const AttentionCall *call = &attrs->call;
+    int64_t group = call->NH / call->NH_kv;
+    BiasWork work = attention_bias_work(call, &args);
+    attention_dbias_clear(call, &args);
 #pragma omp parallel for schedule(dynamic)
-    for (int64_t kv = 0; kv < attrs->call.B * attrs->call.NH_kv; kv++) {
-        for (int64_t i = 0; i < group; i++) {
-            Head head = head_of(node, &args, kv * group + i, false);
-            head_backward(&head, i == 0);
+    for (int64_t part = 0; part < work.parts; part++) {
+        for (int64_t step = 0; step < work.steps; step++) {
+            int64_t kv = attention_bias_item(call, &work, part, step);
+            for (int64_t i = 0; i < group; i++) {
+                Head head = head_of(node, &args, kv * group + i, false);
+                head_backward(&head, i == 0);
+            }
         }
     }
     return OK;

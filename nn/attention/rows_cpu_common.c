@@ -12,8 +12,12 @@ DECLARE_KERNELS(flash_backward);
 
 static const char *refuses_narrow(const AttentionCall *call, const Target *target) {
     (void)target;
-    if (call->dtype != DTYPE_F32 && call->dtype != DTYPE_F64) return "needs f32 or f64 on the CPU";
-    return attention_refuses_masks(call);
+    return call->dtype == DTYPE_F32 || call->dtype == DTYPE_F64 ? NULL : "needs f32 or f64 on the CPU";
+}
+
+static const char *flash_refuses(const AttentionCall *call, const Target *target) {
+    const char *why = refuses_narrow(call, target);
+    return why == NULL ? attention_refuses_masks(call) : why;
 }
 
 static size_t quadratic_workspace(const AttentionCall *call, const Target *target) {
@@ -64,7 +68,7 @@ const AttentionBackend attention_math_cpu = {
 const AttentionBackend attention_flash_cpu = {
     .name = "flash",
     .device = DEVICE_CPU,
-    .refuses = refuses_narrow,
+    .refuses = flash_refuses,
     .forward_workspace = flash_workspace,
     .backward_workspace = flash_workspace,
     .forward = &flash_forward_op,

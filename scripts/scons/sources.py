@@ -6,7 +6,8 @@
   *.cu, *_cuda.c, core/cuda/*.c                only with CUDA; *_sm90*.cu for Hopper alone
   nccl.c                                       only with NCCL
   absent.c, *_absent.c                         in their place without CUDA; nccl_absent.c without NCCL
-  tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its folder
+  tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its folder, and into
+                                               others that include its header
   examples/*.c                                 examples
 """
 
@@ -150,10 +151,25 @@ def examples(env, build, library):
     return [program(env, build, os.path.join(build, path[:-2]), [path], library) for path in walk("examples", "*.c")]
 
 
+def helpers(path):
+    """A test's helpers: those of its folder, those of others that it includes, and what these include."""
+    found, todo = set(), [path] + glob.glob(os.path.join(os.path.dirname(path), "*_helper.c"))
+    while todo:
+        source = todo.pop()
+        found.add(source)
+        with open(source) as file:
+            named = re.findall(r'^#include "(tests/\S+_helper)\.h"', file.read(), re.MULTILINE)
+        for name in named:
+            with open(name + ".h") as file:
+                inner = re.findall(r'^#include "(tests/\S+_helper)\.h"', file.read(), re.MULTILINE)
+            todo += [stem + ".c" for stem in [name] + inner if stem + ".c" not in found]
+    return sorted(found - {path})
+
+
 def tests(env, build, library, found):
     paths = walk("tests", "test_*.c") + walk("tests", "mpi_*.c") + (walk("tests", "test_*.cu") if "CUDA" in found else [])
     built = []
     for path in paths:
-        helpers = sorted(glob.glob(os.path.join(os.path.dirname(path), "*_helper.c")))
-        built += program(env, build, os.path.join(build, os.path.splitext(path)[0]), [path, "tests/harness.c"] + helpers, library)
+        sources = [path, "tests/harness.c"] + helpers(path)
+        built += program(env, build, os.path.join(build, os.path.splitext(path)[0]), sources, library)
     return built

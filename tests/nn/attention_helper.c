@@ -1,6 +1,5 @@
 #include "tests/nn/attention_helper.h"
 
-#include "core/plan.h"
 #include "core/rng.h"
 
 #include <math.h>
@@ -12,7 +11,20 @@ static HeadLayout layout_of(int64_t T, int64_t NH, int64_t HS, bool head_major) 
                       : (HeadLayout){.batch = T * NH * HS, .token = NH * HS, .head = HS};
 }
 
+/* Dense, the dimensions that are there: (B, NH, Tq, Tk). */
+static HeadLayout bias_layout_of(const AttentionShape *s) {
+    const char *dims = s->bias_dims == NULL ? "bhq" : s->bias_dims;
+    HeadLayout layout = {0};
+    int64_t stride = s->Tk;
+    if (s->bias == BIAS_NONE) return layout;
+    if (strchr(dims, 'q') != NULL) layout.token = stride, stride *= s->Tq;
+    if (strchr(dims, 'h') != NULL) layout.head = stride, stride *= s->NH;
+    if (strchr(dims, 'b') != NULL) layout.batch = stride;
+    return layout;
+}
+
 AttentionCall attention_call_of(AttentionShape s, DType dtype) {
+    bool packed = s.ranges == SHAPE_PACKED;
     return (AttentionCall){
         .B = s.B,
         .NH = s.NH,
@@ -22,8 +34,10 @@ AttentionCall attention_call_of(AttentionShape s, DType dtype) {
         .HS = s.HS,
         .dtype = dtype,
         .scale = s.scale > 0 ? s.scale : (float)(1 / sqrt((double)s.HS)),
-        .causal = s.causal,
-        .window = s.window,
+        .causal = packed ? CAUSAL_NONE : s.causal,
+        .window = packed ? 0 : s.window,
+        .ranges = s.ranges != SHAPE_ALL,
+        .bias = s.bias,
         .dropout = s.dropout,
         .stream = 9,
         .training = true,
@@ -31,7 +45,13 @@ AttentionCall attention_call_of(AttentionShape s, DType dtype) {
         .k = layout_of(s.Tk, s.NH_kv, s.HS, s.head_major),
         .v = layout_of(s.Tk, s.NH_kv, s.HS, s.head_major),
         .out = layout_of(s.Tq, s.NH, s.HS, s.head_major),
+        .bias_layout = bias_layout_of(&s),
     };
+}
+
+static int64_t bias_count(const AttentionCall *c) {
+    HeadLayout l = c->bias_layout;
+    return c->Tk * (l.token == 0 ? 1 : c->Tq) * (l.head == 0 ? 1 : c->NH) * (l.batch == 0 ? 1 : c->B);
 }
 
 static int64_t count_of(const AttentionCall *c, int which) {
@@ -41,34 +61,101 @@ static int64_t count_of(const AttentionCall *c, int which) {
     case ATT_V:
     case ATT_DK:
     case ATT_DV: return c->B * c->NH_kv * c->Tk * c->HS;
+    case ATT_BIAS: return c->bias == BIAS_NONE ? 0 : bias_count(c);
+    case ATT_DBIAS: return c->bias == BIAS_ADDITIVE ? bias_count(c) : 0;
     default: return c->B * c->NH * c->Tq * c->HS;
     }
 }
 
-bool attention_data_create(const AttentionCall *call, double magnitude, AttentionData *out) {
-    bool has_room = true;
+double attention_rounded(double value, DType dtype) {
+    if (dtype == DTYPE_F64) return value;
+    if (dtype == DTYPE_F16) return (double)(_Float16)value;
+    float narrow = (float)value;
+    if (dtype != DTYPE_BF16 || !isfinite(narrow)) return (double)narrow;
+    uint32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    bits = (bits + 0x7FFFu + (bits >> 16 & 1)) & 0xFFFF0000u;
+    memcpy(&narrow, &bits, sizeof narrow);
+    return (double)narrow;
+}
+
+static uint32_t random_word(uint64_t seed, int64_t i, int which) {
+    return philox(seed + 77, (uint64_t)i, (uint64_t)which).word[1];
+}
+
+/* Inputs that f64 shares with f32, so that both precisions see the same call. */
+static double random_value(const AttentionCall *call, uint64_t seed, double magnitude, int64_t i, int which) {
+    uint32_t word = random_word(seed, i, which);
+    if (which >= ATT_OUT) return NAN;
+    if (which == ATT_BIAS && call->bias == BIAS_BOOLEAN) return word % 3 != 0 && i / call->Tk % 11 != 5;
+    DType dtype = which == ATT_BIAS || call->dtype == DTYPE_F64 ? DTYPE_F32 : call->dtype;
+    return attention_rounded(magnitude * (2.0 * (double)rng_uniform(word) - 1.0), dtype);
+}
+
+static int by_value(const void *a, const void *b) { return *(const int32_t *)a - *(const int32_t *)b; }
+
+/* Random starts of `pieces` pieces of T, and what is behind the last in some rows. */
+static void cumulative_fill(int32_t *starts, int pieces, int64_t T, uint64_t seed, int64_t b) {
+    starts[0] = 0;
+    for (int s = 1; s <= pieces; s++) starts[s] = (int32_t)(random_word(seed, s, (int)b) % (uint64_t)(T + 1));
+    if (b % 2 == 0) starts[pieces] = (int32_t)T;
+    qsort(starts + 1, (size_t)pieces, sizeof *starts, by_value);
+}
+
+static Status row_pack(const AttentionShape *s, const AttentionCall *call, int64_t b, AttentionRanges *ranges) {
+    int32_t queries[65], keys[65];
+    int pieces = s->pieces > 64 ? 64 : s->pieces;
+    CausalMask causal = s->ranges == SHAPE_PACKED ? s->causal : CAUSAL_NONE;
+    cumulative_fill(queries, pieces, call->Tq, s->seed, b);
+    cumulative_fill(keys, pieces, call->Tk, s->seed, b);
+    return ranges_from_cumulative(ranges, b, queries, keys, pieces, causal, s->window);
+}
+
+static Status rows_pad(const AttentionShape *s, const AttentionCall *call, AttentionRanges *ranges) {
+    int32_t queries[64], keys[64];
+    if (call->B > 64) return ERROR(STATUS_CONFIG, "a test of %lld rows", (long long)call->B);
+    for (int64_t b = 0; b < call->B; b++) {
+        queries[b] = (int32_t)(random_word(s->seed, b, 20) % (uint64_t)(call->Tq + 1));
+        keys[b] = (int32_t)(random_word(s->seed, b, call->Tq == call->Tk ? 20 : 21) % (uint64_t)(call->Tk + 1));
+    }
+    return ranges_from_lengths(ranges, call->B % 2 == 0 ? queries : NULL, keys);
+}
+
+static Status ranges_make(const AttentionShape *s, const AttentionCall *call, AttentionRanges *out) {
+    TRY(ranges_create(call->B, call->Tq, call->Tk, out));
+    if (s->ranges == SHAPE_LENGTHS) return rows_pad(s, call, out);
+    for (int64_t b = 0; b < call->B; b++) TRY(row_pack(s, call, b, out));
+    return OK;
+}
+
+bool attention_data_create(const AttentionShape *shape, const AttentionCall *call, double magnitude,
+                           AttentionData *out) {
+    bool made = true;
+    *out = (AttentionData){0};
     for (int which = 0; which < ATT_TENSORS; which++) {
         int64_t count = out->counts[which] = count_of(call, which);
-        double *values = out->values[which] = malloc((size_t)count * sizeof *values);
-        has_room &= values != NULL;
+        double *values = out->values[which] = malloc((size_t)count * sizeof *values + 1);
+        made &= values != NULL;
         for (int64_t i = 0; values != NULL && i < count; i++) {
-            double unit = 2.0 * (double)rng_uniform(philox(77, (uint64_t)i, (uint64_t)which).word[1]) - 1.0;
-            values[i] = which <= ATT_DOUT ? (double)(float)(magnitude * unit) : NAN;
+            values[i] = random_value(call, shape->seed, magnitude, i, which);
         }
     }
-    return has_room;
+    return made && (!call->ranges || !failed(ranges_make(shape, call, &out->ranges)));
 }
 
 void attention_data_destroy(AttentionData *data) {
     for (int which = 0; which < ATT_TENSORS; which++) free(data->values[which]);
+    ranges_destroy(&data->ranges);
 }
 
 static double *row_of(double *x, HeadLayout layout, int64_t b, int64_t h, int64_t t) {
     return x + b * layout.batch + h * layout.head + t * layout.token;
 }
 
-/* Whether query i sees key j, by the words of nn/attention/sdpa.h. */
-static bool sees(const AttentionCall *c, int64_t i, int64_t j) {
+/* Whether query i of row b sees key j, by the words of nn/attention/sdpa.h. */
+static bool sees(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t i, int64_t j) {
+    const int32_t *first = data->ranges.keys + b * c->Tq, *end = first + c->B * c->Tq;
+    if (c->ranges && (j < first[i] || j >= end[i])) return false;
     if (c->causal == CAUSAL_NONE) return true;
     int64_t diagonal = c->causal == CAUSAL_UPPER_LEFT ? i : i + c->Tk - c->Tq;
     return j <= diagonal && (c->window == 0 || j > diagonal - c->window);
@@ -92,13 +179,21 @@ static void add_scaled(double *to, double factor, const double *x, int64_t count
     for (int64_t d = 0; d < count; d++) to[d] += factor * x[d];
 }
 
+static double biased(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h, int64_t i, int64_t j,
+                     double score) {
+    if (c->bias == BIAS_NONE) return score;
+    double bias = row_of(data->values[ATT_BIAS], c->bias_layout, b, h, i)[j];
+    return c->bias == BIAS_ADDITIVE ? score + bias : bias != 0 ? score : -INFINITY;
+}
+
 /* One query: its softmax into p (Tk), the log of the sum of its exponentials. */
 static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h, int64_t i, double *p) {
     const double *q = row_of(data->values[ATT_Q], c->q, b, h, i);
     double maximum = -INFINITY, sum = 0;
     for (int64_t j = 0; j < c->Tk; j++) {
         const double *k = row_of(data->values[ATT_K], c->k, b, h / (c->NH / c->NH_kv), j);
-        p[j] = sees(c, i, j) ? (double)c->scale * dot(q, k, c->HS) : -INFINITY;
+        p[j] = -INFINITY;
+        if (sees(c, data, b, i, j)) p[j] = biased(c, data, b, h, i, j, (double)c->scale * dot(q, k, c->HS));
         maximum = fmax(maximum, p[j]);
     }
     for (int64_t j = 0; j < c->Tk; j++) sum += p[j] = isinf(p[j]) ? 0 : exp(p[j] - maximum);
@@ -106,7 +201,7 @@ static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b,
     return maximum + log(sum);
 }
 
-/* dS = P (M dP - sum P M dP); dq += scale dS k, dk += scale dS q, dv += M P dout. */
+/* dS = P (M dP - sum P M dP) = dbias; dq += scale dS k, dk += scale dS q, dv += M P dout. */
 static void query_reference(const AttentionCall *c, const StepState *step, AttentionData *data, int64_t b, int64_t h,
                             int64_t i, double *p) {
     int64_t kv = h / (c->NH / c->NH_kv), HS = c->HS;
@@ -116,18 +211,20 @@ static void query_reference(const AttentionCall *c, const StepState *step, Atten
     const double *q = row_of(data->values[ATT_Q], c->q, b, h, i);
     double sum = 0;
     for (int64_t j = 0; j < c->Tk; j++) {
-        double mask = kept(c, step, b, h, i, j);
+        double weight = kept(c, step, b, h, i, j) * p[j];
         const double *v = row_of(data->values[ATT_V], c->v, b, kv, j);
-        add_scaled(out, mask * p[j], v, HS);
-        add_scaled(row_of(data->values[ATT_DV], c->v, b, kv, j), mask * p[j], dout, HS);
-        sum += p[j] * mask * dot(dout, v, HS);
+        if (weight == 0) continue;
+        add_scaled(out, weight, v, HS);
+        add_scaled(row_of(data->values[ATT_DV], c->v, b, kv, j), weight, dout, HS);
+        sum += weight * dot(dout, v, HS);
     }
     for (int64_t j = 0; j < c->Tk; j++) {
+        if (p[j] == 0) continue;
         double mask = kept(c, step, b, h, i, j);
-        double dp = mask * dot(dout, row_of(data->values[ATT_V], c->v, b, kv, j), HS);
-        double ds = p[j] * (dp - sum) * (double)c->scale;
-        add_scaled(dq, ds, row_of(data->values[ATT_K], c->k, b, kv, j), HS);
-        add_scaled(row_of(data->values[ATT_DK], c->k, b, kv, j), ds, q, HS);
+        double ds = p[j] * (mask * dot(dout, row_of(data->values[ATT_V], c->v, b, kv, j), HS) - sum);
+        if (c->bias == BIAS_ADDITIVE) row_of(data->values[ATT_DBIAS], c->bias_layout, b, h, i)[j] += ds;
+        add_scaled(dq, ds * (double)c->scale, row_of(data->values[ATT_K], c->k, b, kv, j), HS);
+        add_scaled(row_of(data->values[ATT_DK], c->k, b, kv, j), ds * (double)c->scale, q, HS);
     }
 }
 
@@ -140,84 +237,4 @@ void attention_reference(const AttentionCall *c, const StepState *step, Attentio
         query_reference(c, step, data, index / c->Tq / c->NH, index / c->Tq % c->NH, index % c->Tq, p);
     }
     free(p);
-}
-
-/* The tensors of one call in a store, and the two nodes over them. */
-static Status nodes_record(const AttentionBackend *backend, const AttentionCall *call, Program *p, Tensor *t[],
-                           Tensor *step) {
-    AttentionAttrs attrs = {.call = *call};
-    int64_t weights_shape[] = {call->B, call->NH, call->Tq, call->Tk};
-    Tensor *weights =
-        backend->saves_weights ? program_tensor(p, BUFFER_ACTIVATIONS, call->dtype, 4, weights_shape) : NULL;
-    program_record(p, (Recording){backend->forward, &attrs, sizeof attrs, TENSORS(t[ATT_Q], t[ATT_K], t[ATT_V], step),
-                                  TENSORS(t[ATT_OUT], t[ATT_LSE], weights),
-                                  program_workspace(p, backend->forward_workspace(call, &p->target))});
-    program_record(
-        p, (Recording){backend->backward, &attrs, sizeof attrs,
-                       TENSORS(t[ATT_Q], t[ATT_K], t[ATT_V], step, t[ATT_OUT], t[ATT_LSE], weights, t[ATT_DOUT]),
-                       TENSORS(t[ATT_DQ], t[ATT_DK], t[ATT_DV]),
-                       program_workspace(p, backend->backward_workspace(call, &p->target))});
-    return program_status(p);
-}
-
-static void copy_in(const Tensor *t, const double *values, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        if (t->dtype == DTYPE_F64) ((double *)tensor_data(t))[i] = values[i];
-        if (t->dtype == DTYPE_F32) ((float *)tensor_data(t))[i] = (float)values[i];
-    }
-}
-
-static void copy_out(const Tensor *t, double *values, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        values[i] = t->dtype == DTYPE_F64 ? ((double *)tensor_data(t))[i] : (double)((float *)tensor_data(t))[i];
-    }
-}
-
-typedef struct Session {
-    Store *store;
-    Program *program;
-    Plan *plan;
-    void *arena;
-    Tensor *t[ATT_TENSORS], *step;
-} Session;
-
-static Status session_run(Session *s, const AttentionBackend *backend, const AttentionCall *call, Device *device,
-                          const StepState *step, AttentionData *data) {
-    Section *reals, *bytes;
-    TRY(store_create(&s->store));
-    TRY(store_section(s->store, "reals", BUFFER_INPUTS, call->dtype, &reals));
-    TRY(store_section(s->store, "bytes", BUFFER_INPUTS, DTYPE_U8, &bytes));
-    for (int i = 0; i < ATT_TENSORS; i++) TRY(section_add(s->store, reals, "t", 1, &data->counts[i], &s->t[i]));
-    TRY(section_add(s->store, bytes, "step", 1, (int64_t[]){sizeof *step}, &s->step));
-    TRY(store_allocate(s->store, device));
-    TRY(program_create(device->target, true, &s->program));
-    TRY(nodes_record(backend, call, s->program, s->t, s->step));
-    TRY(plan_create(s->program, &s->plan));
-    TRY(device_alloc(device, s->plan->bytes, "a test", &s->arena));
-    plan_bind(s->plan, s->program, s->arena);
-    TRY(device_upload(device, s->step, step));
-    memset(s->arena, 0xFF, s->plan->bytes);
-    for (int i = 0; i < ATT_TENSORS; i++) copy_in(s->t[i], data->values[i], data->counts[i]);
-    TRY(device_replay(device, s->program));
-    for (int i = ATT_OUT; i < ATT_TENSORS; i++) copy_out(s->t[i], data->values[i], data->counts[i]);
-    return OK;
-}
-
-Status attention_by(const AttentionBackend *backend, const AttentionCall *call, Device *device, const StepState *step,
-                    AttentionData *data) {
-    Session session = {0};
-    Status status = session_run(&session, backend, call, device, step, data);
-    if (session.arena != NULL) device_free(device, session.arena, session.plan->bytes);
-    plan_destroy(&session.plan);
-    program_destroy(&session.program);
-    store_destroy(&session.store);
-    return status;
-}
-
-const AttentionBackend *attention_backend(const char *name) {
-    for (int i = 0; attention_backends[i] != NULL; i++) {
-        const AttentionBackend *backend = attention_backends[i];
-        if (backend->device == DEVICE_CPU && strcmp(backend->name, name) == 0) return backend;
-    }
-    return NULL;
 }
