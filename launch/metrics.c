@@ -212,6 +212,7 @@ Status summary_write(const char *directory, const Summary *s) {
     json_object_set_new(object, "batch_size", json_integer(s->batch_size));
     json_object_set_new(object, "world_size", json_integer(s->world_size));
     json_object_set_new(object, "device", json_string(s->device));
+    json_object_set_new(object, "host", json_string(s->host));
     json_object_set_new(object, "peak_bytes", json_integer((json_int_t)s->peak_bytes));
     json_object_set_new(object, "planned_bytes", json_integer((json_int_t)s->planned_bytes));
     int failure = json_dump_file(object, aside, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));

@@ -25,7 +25,7 @@ typedef struct Summary {
     const char *attention;
     int64_t batch_size;
     int world_size;
-    const char *device;
+    const char *device, *host; /* host: rank 0's */
     size_t peak_bytes, planned_bytes;
 } Summary;
 

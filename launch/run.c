@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static double training_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
 
@@ -303,6 +304,8 @@ Status run_train(Run *run) {
 Status run_summarize(Run *run, const char *status) {
     if (world_rank(run->e.world) != 0) return OK;
     const Progress *progress = &run->progress;
+    char host[256] = "";
+    if (gethostname(host, sizeof host - 1) != 0) *host = 0;
     memory_used(run);
     Summary summary = {
         .status = status,
@@ -315,6 +318,7 @@ Status run_summarize(Run *run, const char *status) {
         .batch_size = run->e.config->data.batch_size,
         .world_size = world_size(run->e.world),
         .device = run->e.device->name,
+        .host = host,
         .peak_bytes = run->peak_bytes,
         .planned_bytes = experiment_planned_bytes(&run->e),
     };

@@ -86,7 +86,7 @@ const Field schema[] = {
 
     {"sweep", FIELD_SWEEP, NULL, ANY, AT(sweep), FREE, "runs to make of this config: a map of keys to lists is a grid, a list of maps its points"},
     {"report.metric", FIELD_STRING, "val/loss", ANY, AT(report.metric), FREE, "the column of metrics.jsonl that a study compares"},
-    {"report.reduce", FIELD_ENUM, "best", ONE_OF(reduce_names), AT(report.reduce), FREE, "a run's value: its lowest, its last, or its mean"},
+    {"report.reduce", FIELD_ENUM, "best", ONE_OF(reduce_names), AT(report.reduce), FREE, "a run's value: its lowest (of tok_per_s and mfu its highest), its last, or its mean"},
     {"report.x", FIELD_KEY, NULL, ANY, AT(report.x), FREE, "the key along a study's horizontal axis"},
     {"report.series", FIELD_KEY, NULL, ANY, AT(report.series), FREE, "the key that makes a study's lines"},
     {"launch.slurm.nodes", FIELD_INT, "1", FROM(1, 100000), AT(launch.slurm.nodes), FREE, "nodes a job"},
