@@ -166,8 +166,7 @@ void metrics_say(Metrics *metrics, const char *format, ...) {
     fflush(metrics->log);
 }
 
-/* 421 K, 1.2 M: three digits and a unit. */
-static void with_unit(char *text, size_t bytes, double value) {
+void metrics_rate(char *text, size_t bytes, double value) {
     static const char *const units[] = {"", " K", " M", " G"};
     size_t unit = 0;
     for (; value >= 1000 && unit < 3; unit++) value /= 1000;
@@ -178,7 +177,7 @@ void metrics_say_step(Metrics *metrics, const Metric *m, int64_t last) {
     if (metrics == NULL) return;
     char of[32] = "", rate[32], mfu[32] = "n/a";
     if (last > 0) snprintf(of, sizeof of, "/%lld", (long long)last);
-    with_unit(rate, sizeof rate, m->tok_per_s);
+    metrics_rate(rate, sizeof rate, m->tok_per_s);
     if (isfinite(m->mfu)) snprintf(mfu, sizeof mfu, "%.1f%%", 100 * m->mfu);
     metrics_say(metrics, "step %lld%s | loss %.4f | norm %.2f | lr %.1e | %.1f ms | %s tok/s | MFU %s | %.1f GiB",
                 (long long)m->step, of, m->train_loss, m->grad_norm, m->lr, m->step_ms, rate, mfu,

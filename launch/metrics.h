@@ -45,6 +45,9 @@ void metrics_say(Metrics *metrics, const char *format, ...) __attribute__((forma
 /* `step 120/600 | loss 3.2817 | ...`; `last` 0 where the run's end in steps is not known. */
 void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last);
 
+/* A rate such as tokens a second with three digits and a unit: 421 K, 1.20 M. */
+void metrics_rate(char *text, size_t bytes, double value);
+
 /* On a terminal: how far the run is, in place, `done` in [0, 1]. */
 void metrics_progress(Metrics *metrics, double done, const Metric *metric);
 

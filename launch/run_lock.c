@@ -72,3 +72,14 @@ void run_lock_release(RunLock **lock) {
     free(*lock);
     *lock = NULL;
 }
+
+/* Without locks what the holder wrote must do. The shared lock is held for a moment only. */
+bool run_lock_is_taken(const char *dir) {
+    char path[PATH_MAX], holder[2] = "";
+    snprintf(path, sizeof path, "%s/run.lock", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return false;
+    bool is_taken = pread(fd, holder, 1, 0) == 1 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    close(fd);
+    return is_taken;
+}

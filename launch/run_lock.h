@@ -16,3 +16,6 @@ NODISCARD Status run_lock_take(const char *dir, RunLock **out);
 bool run_lock_is_held(const RunLock *lock);
 
 void run_lock_release(RunLock **lock);
+
+/* Whether a run is using this directory now, on this host or another. Takes nothing. */
+bool run_lock_is_taken(const char *dir);

@@ -5,7 +5,6 @@
 #include "data/directory.h"
 #include "launch/memory.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,19 +12,6 @@
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
-
-/* Empty but for the lock, which a start that went no further leaves behind. */
-static bool directory_is_empty(const char *path) {
-    DIR *directory = opendir(path);
-    if (directory == NULL) return true;
-    bool empty = true;
-    for (struct dirent *entry = readdir(directory); entry != NULL && empty; entry = readdir(directory)) {
-        const char *name = entry->d_name;
-        empty = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "run.lock") == 0;
-    }
-    closedir(directory);
-    return empty;
-}
 
 static bool file_exists(const char *directory, const char *name) {
     char path[PATH_BYTES];
@@ -39,7 +25,7 @@ static Status directory_check(const char *path, bool resumes) {
     struct stat info;
     if (stat(path, &info) != 0) return OK;
     if (!S_ISDIR(info.st_mode)) return ERROR(STATUS_CONFIG, "%s: is a file; choose another `output`", path);
-    if (directory_is_empty(path)) return OK;
+    if (directory_is_empty(path, "run.lock")) return OK; /* which a start that went no further leaves behind */
     if (!file_exists(path, "config.yaml")) {
         return ERROR(STATUS_CONFIG, "%s: holds files but no run; choose another `output`", path);
     }

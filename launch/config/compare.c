@@ -26,6 +26,7 @@ static Status list_differences(const Config *saved, const Config *now, FILE *fil
     for (size_t i = 0; i < schema_count; i++) {
         const Field *field = &schema[i];
         if (field->resume == RESUME_FREE || is_auto(field, now)) continue;
+        if (is_auto(field, saved)) continue; /* written by a study, and not decided yet */
         TRY(add_difference(field, saved, now, file, count));
     }
     return OK;

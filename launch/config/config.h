@@ -140,10 +140,17 @@ typedef struct ConfigSlurm {
     int64_t array_limit;
     bool requeue;
     const char *partition, *account; /* NULL: Slurm's default */
+    ConfigStrings options;           /* further options of sbatch, such as `--gres=gpu:8` */
     ConfigStrings setup;             /* shell lines before mpirun, such as `module load openmpi` */
 } ConfigSlurm;
 
+typedef struct ConfigLocal {
+    int64_t ranks, parallel; /* of a point, points at a time */
+} ConfigLocal;
+
 typedef struct ConfigLaunch {
+    int64_t retries;
+    ConfigLocal local;
     ConfigSlurm slurm;
 } ConfigLaunch;
 
@@ -192,7 +199,7 @@ char *config_text(const Config *config);
 
 /* Whether a run that was saved under `saved` may go on under `now`. Otherwise STATUS_CONFIG, one line that names each
  * differing field that must match, with both values; docs/config.md lists which may change. An `auto` in `now` matches
- * whatever was frozen. */
+ * whatever was frozen, and one in `saved`, which no run has decided yet, whatever comes. */
 NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
 
 /* Takes over, for every `auto` in `now`, what `saved` had frozen. */

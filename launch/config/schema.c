@@ -89,6 +89,9 @@ const Field schema[] = {
     {"report.reduce", FIELD_ENUM, "best", ONE_OF(reduce_names), AT(report.reduce), FREE, "a run's value: its lowest (of tok_per_s and mfu its highest), its last, or its mean"},
     {"report.x", FIELD_KEY, NULL, ANY, AT(report.x), FREE, "the key along a study's horizontal axis"},
     {"report.series", FIELD_KEY, NULL, ANY, AT(report.series), FREE, "the key that makes a study's lines"},
+    {"launch.retries", FIELD_INT, "2", FROM(0, 1000), AT(launch.retries), FREE, "how often ./sweep starts a point again that failed"},
+    {"launch.local.ranks", FIELD_INT, "1", FROM(1, 100000), AT(launch.local.ranks), FREE, "ranks a point with ./sweep --local"},
+    {"launch.local.parallel", FIELD_INT, "1", FROM(1, 1024), AT(launch.local.parallel), FREE, "points at a time with ./sweep --local, each with its share of the GPUs or cores"},
     {"launch.slurm.nodes", FIELD_INT, "1", FROM(1, 100000), AT(launch.slurm.nodes), FREE, "nodes a job"},
     {"launch.slurm.ranks_per_node", FIELD_INT, "1", FROM(1, 100000), AT(launch.slurm.ranks_per_node), FREE, "ranks a node; one a GPU"},
     {"launch.slurm.cpus_per_rank", FIELD_INT, "1", FROM(1, 100000), AT(launch.slurm.cpus_per_rank), FREE, "cores a rank"},
@@ -97,6 +100,7 @@ const Field schema[] = {
     {"launch.slurm.requeue", FIELD_BOOL, "true", ANY, AT(launch.slurm.requeue), FREE, "requeue a job that stopped early with a good checkpoint"},
     {"launch.slurm.partition", FIELD_STRING, NULL, ANY, AT(launch.slurm.partition), FREE, "Slurm's partition"},
     {"launch.slurm.account", FIELD_STRING, NULL, ANY, AT(launch.slurm.account), FREE, "Slurm's account"},
+    {"launch.slurm.options", FIELD_STRING_LIST, "[]", ANY, AT(launch.slurm.options), FREE, "further options of sbatch, such as --gres=gpu:8"},
     {"launch.slurm.setup", FIELD_STRING_LIST, "[]", ANY, AT(launch.slurm.setup), FREE, "shell lines before mpirun, such as module loads"},
 };
 /* clang-format on */

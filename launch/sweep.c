@@ -1,0 +1,163 @@
+/* sweep: a study's points, run here or on a cluster, and reported. */
+#include "launch/options.h"
+#include "launch/report/report.h"
+#include "launch/sweep/local.h"
+#include "launch/sweep/slurm.h"
+#include "launch/sweep/table.h"
+
+#include <stdio.h>
+
+typedef struct Values {
+    bool local, slurm, dry_run, report;
+    int64_t ranks, parallel;
+} Values;
+
+static const Option options[] = {
+    {"local", OPTION_FLAG, offsetof(Values, local), .doc = "run the points on this machine, then report"},
+    {"slurm", OPTION_FLAG, offsetof(Values, slurm), .doc = "submit the points and the report to Slurm"},
+    {"dry-run", OPTION_FLAG, offsetof(Values, dry_run), .doc = "print points, commands and scripts; touch nothing"},
+    {"report", OPTION_FLAG, offsetof(Values, report), .doc = "report what is there by now"},
+    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 100000, .doc = "with --local: ranks a point"},
+    {"parallel", OPTION_INT, offsetof(Values, parallel), "N", NULL, 1, 1024, .doc = "with --local: points at a time"},
+};
+
+static void print_notes(FILE *file) {
+    fputs("STUDY is a config with a `sweep`, or the directory of a study. Without --local, --slurm or --report its "
+          "points\n"
+          "are shown. What was stopped goes on with the same command. See docs/sweep.md.\n",
+          file);
+}
+
+static const CommandLine command = {
+    .name = "sweep",
+    .purpose = "Runs a study: each point of a config's sweep, and a report on them all.",
+    .operands = "STUDY",
+    .least = 1,
+    .most = 1,
+    .takes_overrides = true,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .more = print_notes,
+};
+
+static Status check_values(const Values *v) {
+    if (v->local && v->slurm) return ERROR(STATUS_USAGE, "--local and --slurm are two ways; choose one");
+    if (v->slurm && (v->ranks > 0 || v->parallel > 0)) {
+        return ERROR(STATUS_USAGE, "--ranks and --parallel go with --local; for Slurm the config has launch.slurm");
+    }
+    return OK;
+}
+
+static Status print_commands(const Study *study, const Values *v) {
+    Launcher launcher;
+    Status status = launcher_open(study, v->ranks, v->parallel, &launcher);
+    for (int i = 0; i < study->count && !failed(status); i++) {
+        if (slurm_wants(&study->points[i])) status = launcher_print(&launcher, &study->points[i], stdout);
+    }
+    arena_free(&launcher.arena);
+    return status;
+}
+
+static Status print_scripts(const Study *study) {
+    Arena arena = {0};
+    const char *programs = launcher_programs(&arena);
+    printf("# %s/slurm/points.sh\n", study->directory);
+    Status status = slurm_write_array(study, programs, stdout);
+    printf("\n# %s/slurm/report.sh\n", study->directory);
+    if (!failed(status)) status = slurm_write_report(study, programs, stdout);
+    arena_free(&arena);
+    return status;
+}
+
+static Status dry_run(const Study *study, const Values *v) {
+    table_print(study, stdout);
+    if (!v->slurm) {
+        printf("\n");
+        TRY(print_commands(study, v));
+    }
+    if (!v->local) {
+        printf("\n");
+        TRY(print_scripts(study));
+    }
+    return OK;
+}
+
+/* Points that failed for good are a failure; points that do not fit are a result, unless none fits. */
+static Status verdict(const Study *study) {
+    const StudyPoint *first = NULL;
+    int n_failed = study_count(study, POINT_FAILED), n_oom = study_count(study, POINT_OOM);
+    PointState looked_for = n_failed > 0 ? POINT_FAILED : POINT_OOM;
+    for (int i = study->count - 1; i >= 0; i--) {
+        if (study->points[i].status.state == looked_for) first = &study->points[i];
+    }
+    if (n_failed > 0) {
+        bool is_final = point_exit_is_final(first->status.exit_code);
+        return ERROR(STATUS_FAILURE, "%d of %d points failed; %s: %s; mend that, and the same command%s goes on",
+                     n_failed, study->count, first->name, first->status.message,
+                     is_final ? "" : " with a higher launch.retries=");
+    }
+    if (n_oom == study->count) {
+        return ERROR(STATUS_CONFIG, "none of %d points fits; %s: %s", study->count, first->name, first->status.message);
+    }
+    return OK;
+}
+
+/* The report of what is there; whoever runs the study keeps sweep.json up to date meanwhile. */
+static Status report(Study *study) {
+    if (!study_exists(study)) {
+        return ERROR(STATUS_CONFIG, "%s: there is no such study yet; --local or --slurm makes it", study->directory);
+    }
+    bool is_free = study->lock != NULL || !run_lock_is_taken(study->directory);
+    if (is_free && study->lock == NULL) TRY(study_claim(study));
+    if (is_free) TRY(study_write(study));
+    return report_write(study->directory, stdout);
+}
+
+static Status run_local(Study *study, const Values *v) {
+    Launcher launcher;
+    Status status = launcher_open(study, v->ranks, v->parallel, &launcher);
+    if (!failed(status)) status = study_claim(study);
+    if (!failed(status)) status = slurm_check_idle(study);
+    if (!failed(status)) {
+        status = local_run(study, &launcher);
+        table_print(study, stdout);
+    }
+    arena_free(&launcher.arena);
+    TRY(status);
+    TRY(report(study));
+    return verdict(study);
+}
+
+static Status run_slurm(Study *study) {
+    TRY(slurm_check_possible());
+    TRY(study_claim(study));
+    return slurm_submit(study, stdout);
+}
+
+static Status run_all(const Values *v, const Arguments *arguments) {
+    Study *study = NULL;
+    TRY(check_values(v));
+    TRY(study_open(arguments->operands[0], arguments->override_count, arguments->overrides, &study));
+    Status status = OK;
+    if (v->dry_run)
+        status = dry_run(study, v);
+    else if (v->local)
+        status = run_local(study, v);
+    else if (v->slurm)
+        status = run_slurm(study);
+    else if (v->report)
+        status = report(study);
+    else
+        table_print(study, stdout);
+    study_close(&study);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    Values values = {0};
+    Arguments arguments;
+    Status status = options_parse(&command, argc, argv, &values, &arguments);
+    if (!failed(status) && !options_answer(&command, &arguments, stdout)) status = run_all(&values, &arguments);
+    arguments_destroy(&arguments);
+    return failed(status) ? status_report("sweep", status) : 0;
+}

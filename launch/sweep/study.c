@@ -1,0 +1,182 @@
+#include "launch/sweep/study.h"
+
+#include "launch/config/diagnostic.h"
+#include "launch/config/sweep_points.h"
+#include "launch/config/value.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static Status out_of_memory(void) { return ERROR(STATUS_FAILURE, "out of memory for the study"); }
+
+static size_t key_bytes(const char *override) { return strcspn(override, "="); }
+
+/* Whether one of the two keys is the other, or a group that holds it. */
+static bool overlap(const char *a, const char *b) {
+    size_t bytes_a = key_bytes(a), bytes_b = key_bytes(b), least = bytes_a < bytes_b ? bytes_a : bytes_b;
+    if (strncmp(a, b, least) != 0) return false;
+    return bytes_a == bytes_b || (bytes_a > least ? a : b)[least] == '.';
+}
+
+/* The same key from the command line for all points would make their names lies. */
+static Status check_overrides(const SweepPoints *sweep, int n_overrides, char **overrides) {
+    for (int i = 0; i < n_overrides; i++) {
+        for (int j = 0; j < sweep->count; j++) {
+            const SweepPoint *point = &sweep->points[j];
+            for (int k = 0; k < point->n_overrides; k++) {
+                if (!overlap(overrides[i], point->overrides[k])) continue;
+                return ERROR(STATUS_USAGE, "%s: the study sweeps %.*s; change its 'sweep' instead", overrides[i],
+                             (int)key_bytes(point->overrides[k]), point->overrides[k]);
+            }
+        }
+    }
+    return OK;
+}
+
+/* `key="value"`, in the arena. */
+static char *text_override(Arena *arena, const char *key, const char *value) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return NULL;
+    fprintf(file, "%s=", key);
+    value_write_string(value, true, file);
+    char *copy = fclose(file) == 0 ? arena_strdup(arena, text) : NULL;
+    free(text);
+    return copy;
+}
+
+/* A point's error stands where the sweep does; the point is named. */
+static Status point_error(const Study *study, const StudyPoint *point) {
+    char text[1024];
+    const char *message = status_message(), *what = strstr(message, "error: ");
+    snprintf(text, sizeof text, "%s", what == NULL ? message : what + 7);
+    text[strcspn(text, "\n")] = '\0';
+    return PLACE_ERROR(study->config->sweep->place, "point %s: %s", point->name, text);
+}
+
+/* defaults < extends < the file < the sweep's point < the command line */
+static Status point_load(Study *study, StudyPoint *point, const char *path, const SweepPoint *swept, int n_overrides,
+                         char **overrides) {
+    int n = 0;
+    char **all = arena_alloc(&study->arena, (size_t)(swept->n_overrides + n_overrides + 3) * sizeof *all);
+    if (all == NULL) return out_of_memory();
+    for (int i = 0; i < swept->n_overrides; i++) all[n++] = swept->overrides[i];
+    for (int i = 0; i < n_overrides; i++) all[n++] = overrides[i];
+    all[n++] = text_override(&study->arena, "name", point->name);
+    all[n++] = text_override(&study->arena, "output", point->directory);
+    all[n++] = "sweep=null";
+    if (all[n - 3] == NULL || all[n - 2] == NULL) return out_of_memory();
+    Status status = config_load(path, n, all, &point->config);
+    return status.code == STATUS_CONFIG ? point_error(study, point) : status;
+}
+
+static Status point_name(Study *study, StudyPoint *point, const SweepPoint *swept) {
+    Arena *arena = &study->arena;
+    const char **keys = arena_alloc(arena, (size_t)(swept->n_overrides + 1) * sizeof *keys);
+    point->name = arena_strdup(arena, swept->name);
+    point->directory = arena_printf(arena, "%s/%s", study->directory, swept->name);
+    point->keys = keys;
+    if (keys == NULL || point->name == NULL || point->directory == NULL) return out_of_memory();
+    for (int i = 0; i < swept->n_overrides; i++) {
+        keys[i] = arena_printf(arena, "%.*s", (int)key_bytes(swept->overrides[i]), swept->overrides[i]);
+        if (keys[i] == NULL) return out_of_memory();
+    }
+    return OK;
+}
+
+/* With `made`, a point is what its directory says: the study's file may have been written by other rules. */
+static Status points_load(Study *study, const SweepPoints *sweep, const char *path, bool made, int n_overrides,
+                          char **overrides) {
+    TRY(check_overrides(sweep, n_overrides, overrides));
+    study->points = arena_alloc(&study->arena, (size_t)sweep->count * sizeof *study->points);
+    if (study->points == NULL) return out_of_memory();
+    for (; study->count < sweep->count; study->count++) {
+        StudyPoint *point = &study->points[study->count];
+        char frozen[PATH_MAX];
+        TRY(point_name(study, point, &sweep->points[study->count]));
+        snprintf(frozen, sizeof frozen, "%s/config.yaml", point->directory);
+        if (made && access(frozen, F_OK) == 0)
+            TRY(config_load(frozen, 0, NULL, &point->config));
+        else
+            TRY(point_load(study, point, path, &sweep->points[study->count], n_overrides, overrides));
+    }
+    return OK;
+}
+
+/* A directory that was moved would train into its old place. */
+static Status check_place(const Study *study, const char *given) {
+    struct stat here, there;
+    bool same = stat(given, &here) == 0 && stat(study->directory, &there) == 0 && here.st_ino == there.st_ino &&
+                here.st_dev == there.st_dev;
+    if (same) return OK;
+    return ERROR(STATUS_CONFIG, "%s: this study was made as %s; start ./sweep where that is its path", given,
+                 study->directory);
+}
+
+static Status open_all(Study *study, const char *given, int n_overrides, char **overrides) {
+    struct stat info;
+    char path[PATH_MAX];
+    bool made = stat(given, &info) == 0 && S_ISDIR(info.st_mode);
+    snprintf(path, sizeof path, made ? "%s/study.yaml" : "%s", given);
+    if (made && access(path, F_OK) != 0) {
+        return ERROR(STATUS_CONFIG, "%s: holds no study; ./sweep CONFIG makes one", given);
+    }
+    TRY(config_load(path, n_overrides, overrides, &study->config));
+    study->directory = study->config->output;
+    if (made) TRY(check_place(study, given));
+    if (study->config->sweep == NULL) {
+        return ERROR(STATUS_CONFIG, "%s: error: it has no 'sweep', so it is no study; ./train runs it", path);
+    }
+    SweepPoints *sweep = NULL;
+    TRY(sweep_expand(study->config, &sweep));
+    Status status = points_load(study, sweep, path, made, n_overrides, overrides);
+    sweep_points_destroy(&sweep);
+    return status;
+}
+
+Status study_open(const char *path, int n_overrides, char **overrides, Study **out) {
+    *out = NULL;
+    Study *study = calloc(1, sizeof *study);
+    if (study == NULL) return out_of_memory();
+    Status status = open_all(study, path, n_overrides, overrides);
+    if (failed(status)) {
+        study_close(&study);
+        return status;
+    }
+    study_read_jobs(study);
+    study_refresh(study);
+    *out = study;
+    return OK;
+}
+
+void study_close(Study **study) {
+    if (*study == NULL) return;
+    for (int i = 0; i <= (*study)->count && (*study)->points != NULL; i++) {
+        if (i < (*study)->count) config_destroy(&(*study)->points[i].config);
+    }
+    config_destroy(&(*study)->config);
+    run_lock_release(&(*study)->lock);
+    arena_free(&(*study)->arena);
+    free(*study);
+    *study = NULL;
+}
+
+bool study_exists(const Study *study) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/study.yaml", study->directory);
+    return access(path, F_OK) == 0;
+}
+
+void study_refresh(Study *study) {
+    for (int i = 0; i < study->count; i++) point_refresh(&study->points[i]);
+}
+
+int study_count(const Study *study, PointState state) {
+    int count = 0;
+    for (int i = 0; i < study->count; i++) count += study->points[i].status.state == state;
+    return count;
+}

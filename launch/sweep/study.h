@@ -1,0 +1,47 @@
+/* Study: a config with a sweep, its points, and its directory runs/STUDY/ (docs/sweep.md).
+ *
+ *   study.yaml         the study's config, resolved
+ *   sweep.json         the points with their keys and states; Slurm's job numbers
+ *   POINT/             an ordinary run directory for each; ./train runs/STUDY/POINT/config.yaml runs it alone
+ *
+ * Nothing here is collective: ./sweep is one process. */
+#pragma once
+
+#include "launch/run_lock.h"
+#include "launch/sweep/point.h"
+
+enum { JOB_BYTES = 32 };
+
+typedef struct Study {
+    const char *directory; /* the config's `output` */
+    Config *config;
+    StudyPoint *points;
+    int count;
+    RunLock *lock;                                    /* held by who changes the study; NULL: it is only looked at */
+    char array_job[JOB_BYTES], report_job[JOB_BYTES]; /* what was submitted last; "" */
+    Arena arena;
+} Study;
+
+/* Reads the study from its config, or from its directory (then the points are what they were made as), and the state of
+ * each point. Touches nothing. Errors: STATUS_CONFIG for a config without a sweep, a bad one or one whose points are
+ * bad; STATUS_USAGE where an override sets a key that is swept. */
+NODISCARD Status study_open(const char *path, int n_overrides, char **overrides, Study **out);
+void study_close(Study **study);
+
+/* Makes the study's directory and those of its points, or takes what is there. Errors: STATUS_FAILURE where another
+ * sweep works on it, STATUS_CONFIG where the directory holds another study or something else. */
+NODISCARD Status study_claim(Study *study);
+
+/* Whether the directory holds this study by now. */
+bool study_exists(const Study *study);
+
+/* Reads the points' states anew. */
+void study_refresh(Study *study);
+
+/* Writes sweep.json. Only with the lock. */
+NODISCARD Status study_write(const Study *study);
+
+/* Reads the job numbers that sweep.json holds. */
+void study_read_jobs(Study *study);
+
+int study_count(const Study *study, PointState state);

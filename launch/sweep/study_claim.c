@@ -1,0 +1,118 @@
+/* How a sweep takes the study's directory: a new one is made whole, its own is gone on with, anything else is left
+ * alone. */
+#include "data/directory.h"
+#include "launch/config/field.h"
+#include "launch/sweep/study.h"
+#include "launch/sweep/text_file.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How a study is started and reported may change while it goes on; what its points are may not. */
+static bool may_change(const char *key) { return strncmp(key, "launch.", 7) == 0 || strncmp(key, "report.", 7) == 0; }
+
+static Status add_difference(const Field *field, const Config *saved, const Config *now, FILE *file, int *count) {
+    char *before = field_text(field, saved), *after = field_text(field, now);
+    Status status = OK;
+    if (before == NULL || after == NULL) {
+        status = ERROR(STATUS_FAILURE, "out of memory");
+    } else if (strcmp(before, after) != 0) {
+        fprintf(file, "%s%s (there %.200s, now %.200s)", *count == 0 ? "" : ", ", field->path, before, after);
+        ++*count;
+    }
+    free(before);
+    free(after);
+    return status;
+}
+
+static Status list_differences(const Config *saved, const Config *now, FILE *file, int *count) {
+    for (size_t i = 0; i < schema_count; i++) {
+        if (!may_change(schema[i].path)) TRY(add_difference(&schema[i], saved, now, file, count));
+    }
+    return OK;
+}
+
+static Status compare_study(const Study *study, const Config *saved) {
+    char *text = NULL;
+    size_t bytes;
+    int count = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    Status status = list_differences(saved, study->config, file, &count);
+    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_FAILURE, "out of memory");
+    if (!failed(status) && count > 0) {
+        status = ERROR(STATUS_CONFIG, "%s: holds another study, which differs in %s; choose another `name` or `output`",
+                       study->directory, text);
+    }
+    free(text);
+    return status;
+}
+
+/* What a point was made as must still be what the study says, in all that enters its numbers. */
+static Status compare_point(const Study *study, const StudyPoint *point) {
+    char path[PATH_MAX];
+    Config *made = NULL;
+    snprintf(path, sizeof path, "%s/config.yaml", point->directory);
+    if (access(path, F_OK) != 0) return OK;
+    TRY(config_load(path, 0, NULL, &made));
+    Status status = config_compare_resume(made, point->config);
+    config_destroy(&made);
+    if (status.code != STATUS_CONFIG) return status;
+    return ERROR(STATUS_CONFIG, "%s: holds another study: its point %s: %s", study->directory, point->name,
+                 status_message());
+}
+
+static Status compare_all(const Study *study) {
+    char path[PATH_MAX];
+    Config *saved = NULL;
+    snprintf(path, sizeof path, "%s/study.yaml", study->directory);
+    TRY(config_load(path, 0, NULL, &saved));
+    Status status = compare_study(study, saved);
+    config_destroy(&saved);
+    for (int i = 0; i < study->count && !failed(status); i++) status = compare_point(study, &study->points[i]);
+    return status;
+}
+
+static Status write_config(const Config *config, const char *directory, const char *name) {
+    char path[PATH_MAX];
+    char *text = config_text(config);
+    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for the config's text");
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    Status status = text_file_replace(path, text);
+    free(text);
+    return status;
+}
+
+/* A point's directory that was removed is made again: so a user starts one point anew. */
+static Status make_point(const StudyPoint *point) {
+    char path[PATH_MAX];
+    size_t made;
+    snprintf(path, sizeof path, "%s/config.yaml", point->directory);
+    if (access(path, F_OK) == 0) return OK;
+    TRY(directory_create(point->directory, &made));
+    return write_config(point->config, point->directory, "config.yaml");
+}
+
+/* study.yaml comes first: what follows it can be made up for by the next start. */
+static Status make_all(Study *study) {
+    TRY(write_config(study->config, study->directory, "study.yaml"));
+    for (int i = 0; i < study->count; i++) TRY(make_point(&study->points[i]));
+    study_refresh(study);
+    return study_write(study);
+}
+
+Status study_claim(Study *study) {
+    size_t made;
+    bool exists = study_exists(study);
+    if (!exists && !directory_is_empty(study->directory, "run.lock")) {
+        return ERROR(STATUS_CONFIG, "%s: holds files but no study; choose another `name` or `output`",
+                     study->directory);
+    }
+    TRY(directory_create(study->directory, &made));
+    TRY(run_lock_take(study->directory, &study->lock));
+    study_read_jobs(study);
+    if (exists) TRY(compare_all(study));
+    return make_all(study);
+}

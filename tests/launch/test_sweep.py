@@ -1,0 +1,386 @@
+#!/usr/bin/env python3
+"""./sweep: a study's points on this machine, stopped and started at any point; what is refused; the scripts for Slurm."""
+
+import glob
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, check, checkpoints, config, equal, losses, main, no_duplicates, run,
+                 run_directory, start, states, summary, train, tree)
+
+GRID = {"data.batch_size": [1, 2], "attention.backends": [["flash"], ["baseline"]]}
+NAMES = ["batch_size-1_backends-flash", "batch_size-1_backends-baseline", "batch_size-2_backends-flash",
+         "batch_size-2_backends-baseline"]
+
+
+def study(name, sweep=None, **changes):
+    """A config with a sweep of short points."""
+    quiet = {"checkpoint__keep": 2, "evaluation__interval": 5, "report__x": "data.batch_size",
+             "report__series": "attention.backends"}
+    return config(name, sweep=GRID if sweep is None else sweep, **dict(quiet, **changes))
+
+
+def sweep(*arguments, code=0, **environment):
+    done = run("sweep", *arguments, **environment)
+    check(done.code == code, "sweep %s: %r" % (" ".join(arguments), done))
+    if code:
+        check(len(done.errors()) == 1 and done.err.count("\n") == 1, "not one line of error: %r" % done)
+    return done
+
+
+def points(name):
+    """{point: its entry of sweep.json}"""
+    with open(os.path.join(run_directory(name), "sweep.json"), encoding="utf-8") as file:
+        return {point["name"]: point for point in json.load(file)["points"]}
+
+
+def field(name, key):
+    return [point[key] for point in points(name).values()]
+
+
+def point_directory(name, point):
+    return os.path.join(run_directory(name), point)
+
+
+def attempts(name, point):
+    with open(os.path.join(point_directory(name, point), "attempts.log"), encoding="utf-8") as file:
+        return [" ".join(line.split()[:2 if line.startswith(("exit", "stopped")) else 1]) for line in file]
+
+
+def a_study_from_end_to_end():
+    path, directory = study("whole"), run_directory("whole")
+    done = sweep(path, "--local")
+    equal(re.findall(r"(?m)^(\S+): done \| step 10 \| best validation loss \d", done.out), NAMES, "points in order")
+    check("4 of 4 points done" in done.out, repr(done))
+    with open(directory + "/sweep.json", encoding="utf-8") as file:
+        saved = json.load(file)
+    equal((saved["study"], saved["report"]), ("whole", {"metric": "val/loss", "reduce": "best", "x": "data.batch_size",
+                                                       "series": "attention.backends"}), "sweep.json")
+    equal([point["values"] for point in saved["points"]],
+          [{"data.batch_size": b, "attention.backends": [a]} for b in (1, 2) for a in ("flash", "baseline")], "values")
+    equal([(p["name"], p["directory"], p["state"], p["attempts"], p["message"]) for p in saved["points"]],
+          [(n, directory + "/" + n, "done", 1, "") for n in NAMES], "points")
+    for name, point in points("whole").items():
+        end = summary(point["directory"])
+        equal((end["status"], end["attention"], end["batch_size"]),
+              ("done", point["values"]["attention.backends"][0], point["values"]["data.batch_size"]), name)
+        equal(attempts("whole", name), ["start", "exit 0"], "attempts")
+    check(glob.glob(directory + "/report/*"), "no report was made")
+    before = {name: tree(point_directory("whole", name)) for name in NAMES}
+    for again in (path, directory):
+        check("starts" not in sweep(again, "--local").out, "a done point was started")
+    equal({name: tree(point_directory("whole", name)) for name in NAMES}, before, "points that were done")
+
+
+def a_point_reruns_alone():
+    sweep(study("alone", {"data.batch_size": ["auto", 2], "seed": [1]}, memory_budget="3MiB"), "--local")
+    directory = point_directory("alone", "batch_size-auto_seed-1")
+    check(summary(directory)["batch_size"] > 1, "auto was not decided")
+    again = os.path.join(WORK, "again")
+    train(directory + "/config.yaml", "output=" + again)
+    equal(losses(again), losses(directory), "the losses")
+    train(directory + "/config.yaml")
+
+
+def dry_run_touches_nothing():
+    path = study("dry", launch__local__ranks=2, launch__slurm={"ranks_per_node": 3, "partition": "p q", "account": "a",
+                                                              "options": ["--gres=gpu:3"], "setup": ["module load x"],
+                                                              "time": "1h30m", "array_limit": 7})
+    both, local, slurm = (sweep(path, "--dry-run", *more).out for more in ([], ["--local"], ["--slurm"]))
+    for name in NAMES:
+        check(re.search(r"(?m)^mpirun .*-np 2 \S*/train %s/%s/config.yaml$" % (run_directory("dry"), name), local),
+              local)
+        check(re.search(r"(?m)^  %s$" % name, slurm), slurm)
+    for line in ("#SBATCH --array=0-3%7", "#SBATCH --time=01:30:00", "#SBATCH --signal=B:USR1@180", "#SBATCH --requeue",
+                 "#SBATCH --ntasks-per-node=3", "#SBATCH --partition='p q'", "#SBATCH --account=a", "#SBATCH --gres=gpu:3",
+                 "module load x"):
+        check("\n" + line + "\n" in slurm, "%r is not in: %s" % (line, slurm))
+    check(" -np 3 " in slurm and "--report\n" in slurm and " -np 2 " not in slurm and "#SBATCH" not in local, slurm)
+    check(both.startswith(local[:-1]) and slurm[-200:] in both, "--dry-run alone does not print both: " + both)
+    check("waiting" in sweep(path).out, "no table")
+    check(not os.path.exists(run_directory("dry")), "something was written")
+
+
+def same_as_alone(name, point):
+    """The study's point has the losses and the last state of the same run that was never cut."""
+    whole = os.path.join(WORK, "whole_" + name)
+    train(os.path.join(point_directory(name, point), "config.yaml"), "output=" + whole, ranks=2)
+    equal(losses(point_directory(name, point)), losses(whole), "losses")
+    no_duplicates(point_directory(name, point))
+    last = [states(checkpoints(directory)[-1:]) for directory in (point_directory(name, point), whole)]
+    equal(*last, "the last state")
+
+
+def stopped_and_started_again():
+    long = {"training__stop__steps": 250, "logging__interval": 1, "checkpoint__interval": 0, "launch__local__ranks": 2}
+    path, first = study("cut", {"seed": [1, 2]}, **long), point_directory("cut", "seed-1")
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
+        job = start(["sweep", path, "--local"])
+        steps = summary(first)["steps"] if os.path.exists(first + "/summary.json") else 0
+        while not os.path.exists(first + "/metrics.jsonl") or max([0, *losses(first)]) < steps + 20:
+            check(job.process.poll() is None and time.monotonic() - job.start < 60, "no progress: %r" % job.done(0))
+            time.sleep(0.02)
+        job.send(number)
+        done = job.end()
+        equal(done.code, 75, "exit code: %r" % done)
+        check("0 of 2 points done; the same command goes on" in done.err, repr(done))
+        equal(field("cut", "state"), ["interrupted", "waiting"], "states")
+        equal(summary(first)["status"], "stopped", "status")
+        check(summary(first)["steps"] > steps, "nothing was saved")
+    check("interrupted" in sweep(path).out, "the table")
+    sweep(path, "--local")
+    equal(field("cut", "state"), ["done", "done"], "states")
+    equal(attempts("cut", "seed-1"), ["start", "exit 75"] * 3 + ["start", "exit 0"], "attempts")
+    same_as_alone("cut", "seed-1")
+
+
+def killed_in_the_middle():
+    """A sweep that is gone leaves a point that saves and ends; the next one goes on."""
+    path = study("killed", {"seed": [1, 2]}, training__stop__steps=600, checkpoint__interval=0, logging__interval=5)
+    first = point_directory("killed", "seed-1")
+    job = start(["sweep", path, "--local"])
+    while not os.path.exists(first + "/metrics.jsonl") or not losses(first):
+        check(job.process.poll() is None and time.monotonic() - job.start < 60, "no progress")
+        time.sleep(0.02)
+    job.send(signal.SIGKILL)
+    job.end()
+    sweep(path, "--local")
+    equal(field("killed", "state"), ["done", "done"], "states")
+    equal(attempts("killed", "seed-1"), ["start", "start", "exit 0"], "attempts")
+    equal(summary(first)["steps"], 600, "steps")
+    no_duplicates(first)
+
+
+def failed_points_are_retried_a_bounded_number_of_times():
+    path = study("fails", {"optimizer.lr": [1e-3, 1000]}, launch__retries=1, lr_scheduler__warmup=0,
+                 training__stop__steps=100)
+    done = sweep(path, "--local", code=1)
+    name = [p for p, entry in points("fails").items() if entry["state"] == "failed"]
+    equal(len(name), 1, "failed points: %r" % done)
+    equal(attempts("fails", name[0]), ["start", "exit 1"] * 2, "attempts")
+    check("1 of 2 points failed; %s: " % name[0] in done.err and "not finite" in done.err, repr(done))
+    check("not finite" in points("fails")[name[0]]["message"], "message")
+    equal(sorted(field("fails", "state")), ["done", "failed"], "states")
+    check(glob.glob(run_directory("fails") + "/report/*"), "no report of the points that are done")
+    sweep(path, "--local", code=1)
+    equal(len(attempts("fails", name[0])), 4, "attempts after the bound")
+    sweep(path, "--local", "launch.retries=2", code=1)
+    equal(len(attempts("fails", name[0])), 6, "attempts after it was raised")
+
+
+def a_missing_file_is_tried_once_and_again_when_asked():
+    gone = os.path.join(WORK, "later.h5")
+    path = study("missing", {"data.val": [gone]})
+    done = sweep(path, "--local", code=1)
+    check(gone + ": no such file" in done.err, repr(done))
+    equal(attempts("missing", field("missing", "name")[0]),
+          ["start", "exit 65"], "attempts")
+    shutil.copy(os.path.join(WORK, "data", "val.h5"), gone)
+    sweep(path, "--local")
+    equal(field("missing", "state"), ["done"], "states")
+
+
+def what_does_not_fit_is_oom_and_no_failure():
+    path = study("oom", {"memory_budget": ["200KiB", "1MiB"]}, data__batch_size="auto")
+    sweep(path, "--local")
+    equal(field("oom", "state"), ["oom", "done"], "states")
+    message = field("oom", "message")[0]
+    check("below the smallest batch, which needs " in message, message)
+    sweep(path, "--local")
+    equal(field("oom", "attempts"), [1, 1], "attempts")
+    done = sweep(study("none_fits", {"memory_budget": ["1KiB", "2KiB"]}, data__batch_size="auto"), "--local", code=78)
+    check("none of 2 points fits" in done.err and "needs" in done.err, repr(done))
+
+
+def several_at_a_time():
+    path = study("parallel", {"seed": [1, 2, 3]}, training__stop={"time": "2s"}, logging__interval=50)
+    sweep(path, "--local", "--parallel=3")
+    equal(field("parallel", "state"), ["done"] * 3, "states")
+    begins, ends = [], []
+    for seed in (1, 2, 3):
+        with open(point_directory("parallel", "seed-%d/attempts.log" % seed), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        begins.append(lines[0].split()[1])
+        ends.append(lines[-1].split()[2])
+    check(max(begins) < min(ends), "they did not run at a time: %r to %r" % (begins, ends))
+
+
+def a_second_sweep_is_refused():
+    path = study("twice", {"seed": [1]}, training__stop={"time": "3s"})
+    job = start(["sweep", path, "--local"])
+    while not os.path.exists(point_directory("twice", "seed-1") + "/metrics.jsonl"):
+        check(job.process.poll() is None and time.monotonic() - job.start < 60, "no progress")
+        time.sleep(0.02)
+    done = sweep(path, "--local", code=1)
+    check("another run is using this directory: process %d on " % job.process.pid in done.err, repr(done))
+    check("running" in sweep(path).out, "the table beside a sweep")
+    equal(job.end().code, 0, "the first sweep")
+
+
+def another_study_is_refused():
+    path, directory = study("taken", {"seed": [1]}), run_directory("taken")
+    sweep(path, "--local")
+    before = tree(directory)
+    for change in ("optimizer.lr=2e-3", "sweep={seed: [1, 2]}"):
+        done = sweep(path, change, "--local", code=78)
+        check("holds another study, which differs in " + change.split("=")[0] in done.err, repr(done))
+    equal({k: v for k, v in tree(directory).items() if v}, {k: v for k, v in before.items() if v}, "the study's files")
+    sweep(path, "launch.retries=5", "report.reduce=last", "--local")
+    os.makedirs(run_directory("foreign"))
+    open(run_directory("foreign") + "/notes.txt", "w").close()
+    done = sweep(study("foreign"), "--local", code=78)
+    check("holds files but no study" in done.err, repr(done))
+    equal(os.listdir(run_directory("foreign")), ["notes.txt"], "a directory of another")
+
+
+def refused(name, wanted, *arguments, code=78, **changes):
+    path = study(name, **changes)
+    done = run("sweep", path, *arguments)
+    equal(done.code, code, repr(done))
+    equal(len(done.errors()), 1, "error lines: %r" % done)
+    check(re.search(wanted, done.errors()[0]), "%r is not in: %r" % (wanted, done))
+    check(not os.path.exists(run_directory(name)), "something was written")
+
+
+def bad_sweeps():
+    refused("bad_a", r"bad_a.yaml:\d+:\d+: error: 'sweep' needs a map of keys to lists, or a list of maps", sweep=[])
+    refused("bad_b", r"bad_b.yaml:\d+:\d+: error: 'sweep' needs a list of values for 'seed'", sweep={"seed": []})
+    refused("bad_c", r"bad_c.yaml:\d+:\d+: error: 'data.batch_size' has this value twice", sweep={"data.batch_size": [1, 1]})
+    refused("bad_d", r"bad_d.yaml:\d+:\d+: error: points 1 and 2 of the sweep are the same", sweep=[{"seed": 1}] * 2)
+    refused("bad_e", r"bad_e.yaml:\d+:\d+: error: point n_embd-33: 'model.n_embd' \(33\) must be a multiple",
+            sweep={"model.n_embd": [32, 33]})
+    refused("bad_f", r"data.batch_size=4: the study sweeps data.batch_size; change its 'sweep' instead",
+            "data.batch_size=4", "--local", code=64)
+    refused("bad_g", r"data=\{batch_size: 4\}: the study sweeps data.batch_size", "data={batch_size: 4}", code=64)
+    path = config("bad_h")
+    check("it has no 'sweep'" in sweep(path, "--local", code=78).err, "no sweep")
+    check("holds no study" in sweep(WORK, code=78).err, "no study")
+    check("there is no such study yet" in sweep(study("bad_i"), "--report", code=78).err, "no report")
+    sweep(study("bad_j"), "--local", "--slurm", code=64)
+    sweep(study("bad_k"), "--ranks=2", "--slurm", code=64)
+
+
+def without_mpirun_or_slurm():
+    path = study("bare", {"seed": [1]}, launch__local__ranks=2)
+    for arguments, wanted in (("--local", "2 ranks need mpirun, which is not in PATH"), ("--slurm", "sbatch is not in PATH")):
+        done = sweep(path, arguments, code=78, PATH="/nonexistent")
+        check(wanted in done.err, repr(done))
+        check(not os.path.exists(run_directory("bare")), "something was written")
+    sweep(path, "--local", "--ranks=1", PATH="/nonexistent")
+
+
+def a_live_table_on_a_terminal():
+    path = study("live", {"seed": [1, 2]}, training__stop={"time": "1500ms"})
+    leader, follower = pty.openpty()
+    environment = {key: value for key, value in ENVIRONMENT.items() if key != "NO_COLOR"}
+    process = subprocess.Popen([PROGRAMS + "/sweep", path, "--local"], stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    equal(process.wait(60), 0, "exit code")
+    shown = shown.decode()
+    check(re.search(r"seed-1 +running +\d+ +\d\.\d+ .* \d s", shown), repr(shown[-3000:]))
+    check("\033[4A\r\033[J" in shown, "not drawn in place")
+    check(re.search(r"seed-2 +done ", shown) and shown.rstrip().splitlines()[-1].strip() != "", repr(shown[-500:]))
+
+
+# ---- Slurm's commands, played by scripts ------------------------------------------------------------------------------
+
+FAKES = {
+    "sbatch": 'echo "$*" >>"$FAKE/sbatch.log"; echo $((100 + $(wc -l <"$FAKE/sbatch.log")))\n',
+    "squeue": 'cat "$FAKE/queue" 2>/dev/null; true\n',
+    "scontrol": 'echo "$*" >>"$FAKE/scontrol.log"\n',
+}
+
+
+def fake_slurm(name):
+    folder = os.path.join(WORK, "fake_" + name)
+    os.makedirs(folder)
+    for command, text in FAKES.items():
+        with open(os.path.join(folder, command), "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n" + text)
+        os.chmod(os.path.join(folder, command), 0o755)
+    return {"PATH": folder + ":" + os.environ["PATH"], "FAKE": folder}
+
+
+def lines_of(*path):
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+def submitted_once():
+    slurm, path, directory = fake_slurm("once"), study("submit", {"seed": [1, 2]}), run_directory("submit")
+    done = sweep(path, "--slurm", **slurm)
+    check("submitted job array 101 with 2 points, and job 102 for the report" in done.out, repr(done))
+    equal(lines_of(slurm["FAKE"], "sbatch.log"),
+          ["--parsable %s/slurm/points.sh" % directory,
+           "--parsable --dependency=afterany:101 %s/slurm/report.sh" % directory], "sbatch")
+    with open(slurm["FAKE"] + "/queue", "w", encoding="utf-8") as file:
+        file.write("101_[0-1%4]\n102\n")
+    for how in ("--slurm", "--local"):
+        done = sweep(path, how, code=1, **slurm)
+        check("jobs of this study are queued or running: scancel 101,102" in done.err, repr(done))
+    os.remove(slurm["FAKE"] + "/queue")
+    train(point_directory("submit", "seed-1") + "/config.yaml")
+    sweep(path, "--slurm", **slurm)
+    equal([line for line in lines_of(directory, "slurm", "points.sh") if line.startswith("  seed")], ["  seed-2"], "points")
+    train(point_directory("submit", "seed-2") + "/config.yaml")
+    check("nothing is left to run" in sweep(path, "--slurm", **slurm).out, "a study that is done")
+    sweep(directory, "--report", **slurm)
+    equal(field("submit", "state"), ["done", "done"], "states that no sweep has seen")
+
+
+def the_job_script_saves_and_requeues():
+    slurm = fake_slurm("script")
+    path = study("script", {"seed": [1, 2], "optimizer.lr": [1e-3, 1000]}, training__stop__steps=1500, lr_scheduler__warmup=0,
+                 checkpoint__interval=0, launch__slurm__ranks_per_node=2, launch__retries=1, logging__interval=5)
+    sweep(path, "--slurm", **slurm)
+    script, job = run_directory("script") + "/slurm/points.sh", dict(ENVIRONMENT, SLURM_ARRAY_JOB_ID="7", **slurm)
+
+    def task(index, after=None):
+        point = list(points("script").values())[index]["directory"]
+        process = subprocess.Popen(["bash", script], env=dict(job, SLURM_ARRAY_TASK_ID=str(index)),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        begin = time.monotonic()
+        while after and not (os.path.exists(point + "/metrics.jsonl") and losses(point)):
+            check(process.poll() is None and time.monotonic() - begin < 60, "the task makes no progress")
+            time.sleep(0.02)
+        if after == "USR1":
+            process.send_signal(signal.SIGUSR1)
+        elif after:
+            os.killpg(process.pid, signal.SIGTERM)
+        return process.wait(120), list(points("script"))[index]
+
+    code, point = task(0, "USR1")
+    equal((code, attempts("script", point)), (75, ["start", "exit 75"]), "a task that was warned")
+    equal(summary(point_directory("script", point))["status"], "stopped", "status")
+    equal(lines_of(slurm["FAKE"], "scontrol.log"), ["requeue 7_0"], "scontrol")
+    check("interrupted" in sweep(path).out, "the table")
+    code, point = task(2, "TERM")
+    check(code != 0 and attempts("script", point)[-1].startswith("stopped "), "a canceled task: %r" % code)
+    equal(len(lines_of(slurm["FAKE"], "scontrol.log")), 1, "a canceled task was requeued")
+    for expected in (2, 2):
+        code, point = task(1)
+        equal((code, len(lines_of(slurm["FAKE"], "scontrol.log"))), (1, expected), "a task that fails")
+
+
+if __name__ == "__main__":
+    main(a_study_from_end_to_end, a_point_reruns_alone, dry_run_touches_nothing, stopped_and_started_again,
+         killed_in_the_middle, failed_points_are_retried_a_bounded_number_of_times,
+         a_missing_file_is_tried_once_and_again_when_asked, what_does_not_fit_is_oom_and_no_failure, several_at_a_time,
+         a_second_sweep_is_refused, another_study_is_refused, bad_sweeps, without_mpirun_or_slurm,
+         a_live_table_on_a_terminal, submitted_once, the_job_script_saves_and_requeues)

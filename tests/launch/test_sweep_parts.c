@@ -1,0 +1,66 @@
+#include "launch/sweep/launcher.h"
+#include "launch/sweep/text_file.h"
+#include "tests/harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool gpus_are(const char *visible, int gpus, int64_t parallel, int slot, const char *wanted) {
+    Arena arena = {0};
+    const char *text = launcher_gpus(&arena, visible, gpus, parallel, slot);
+    bool same = strncmp(text, "CUDA_VISIBLE_DEVICES=", 21) == 0 && strcmp(text + 21, wanted) == 0;
+    arena_free(&arena);
+    return same;
+}
+
+static void gpus_are_shared_out(void) {
+    CHECK(gpus_are(NULL, 8, 2, 0, "0,1,2,3"));
+    CHECK(gpus_are(NULL, 8, 2, 1, "4,5,6,7"));
+    CHECK(gpus_are(NULL, 8, 3, 1, "2,3,4"));
+    CHECK(gpus_are("5,GPU-ab,7", 3, 3, 1, "GPU-ab"));
+    CHECK(gpus_are("5,6,7", 3, 1, 0, "5,6,7"));
+    CHECK(gpus_are(NULL, 1, 2, 1, "0"));
+}
+
+static bool word_is(const char *word, const char *wanted) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    shell_word(word, file);
+    fclose(file);
+    bool same = strcmp(text, wanted) == 0;
+    free(text);
+    return same;
+}
+
+static void words_are_quoted_for_a_shell(void) {
+    CHECK(word_is("runs/a-b_1.5", "runs/a-b_1.5"));
+    CHECK(word_is("a b", "'a b'"));
+    CHECK(word_is("it's $HOME", "'it'\\''s $HOME'"));
+    CHECK(word_is("", "''"));
+}
+
+static void files_are_replaced_appended_and_read_from_the_end(void) {
+    char path[] = "/tmp/sweep_parts_XXXXXX", text[8];
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_OK(text_file_replace(path, "one\n"));
+    CHECK_OK(text_file_append(path, "two"));
+    text_file_tail(path, text, sizeof text);
+    CHECK(strcmp(text, "two\n") == 0); /* the cut line is left out */
+    CHECK_OK(text_file_replace(path, "three\n"));
+    text_file_tail(path, text, sizeof text);
+    CHECK(strcmp(text, "three\n") == 0);
+    unlink(path);
+    text_file_tail(path, text, sizeof text);
+    CHECK(text[0] == '\0');
+    CHECK(text_file_replace("/nonexistent/file", "").code == STATUS_FAILURE);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {TEST(gpus_are_shared_out), TEST(words_are_quoted_for_a_shell),
+                          TEST(files_are_replaced_appended_and_read_from_the_end)};
+    return harness_run(argc, argv, "sweep parts", tests, COUNT(tests));
+}
