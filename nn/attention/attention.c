@@ -141,9 +141,8 @@ Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOpt
     int n_verdicts;
     program_check(p, attention_pick(&attrs.call, &p->target, options->choice, verdicts, &n_verdicts, &backend));
     if (program_failed(p)) return NULL;
-    DType lse_dtype = qkv->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     Tensor *out = program_tensor(p, BUFFER_ACTIVATIONS, qkv->dtype, 3, (int64_t[]){B, T, C});
-    Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 3, (int64_t[]){B, NH, T});
+    Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, attention_lse_dtype(p->target.kind), 3, (int64_t[]){B, NH, T});
     Tensor *weights = NULL;
     if (backend->saves_weights) {
         weights = program_tensor(p, BUFFER_ACTIVATIONS, qkv->dtype, 4, (int64_t[]){B, NH, T, T});

@@ -1,12 +1,12 @@
 /* flash on the CPU: tiles of 64 queries by 128 keys (32 KiB of f32 scores: half of an L1), online softmax, and in
  * backward the weights computed again from the saved log-sum-exp. Nothing of size T^2 is ever in memory, and tiles that
- * the mask empties are passed over, which halves the products of a causal call.
+ * the mask empties are passed over, which halves the products of a causal call and does more for one of documents.
  * Source: Dao, arXiv:2307.08691, algorithms 1 and 2. */
 #include "nn/attention/flash_cpu.h"
 
-#include "core/cpu/real.h"
 #include "nn/attention/attention.h"
 #include "nn/attention/dropout_cpu.h"
+#include "nn/attention/head_cpu.h"
 
 #include <omp.h>
 
@@ -15,64 +15,38 @@ DECLARE_KERNELS(flash_backward);
 
 /* A tile: queries [q0, q0 + rows) against keys [k0, k0 + keys) of one head. */
 typedef struct Tile {
-    const AttentionCall *call;
-    const AttentionArgs *args;
-    int64_t b, h, q0, k0;
+    Head head;
+    int64_t q0, k0;
     int rows, keys;
     real *scores; /* (rows, FLASH_KEYS) */
 } Tile;
 
-static int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t place(HeadLayout layout, int64_t b, int64_t h, int64_t t) {
-    return b * layout.batch + h * layout.head + t * layout.token;
-}
-
-static int64_t kv_head(const Tile *tile) { return tile->h / (tile->call->NH / tile->call->NH_kv); }
-
-static const real *q_of(const Tile *tile) {
-    return (const real *)tile->args->q + place(tile->call->q, tile->b, tile->h, tile->q0);
-}
-
-static const real *k_of(const Tile *tile) {
-    return (const real *)tile->args->k + place(tile->call->k, tile->b, kv_head(tile), tile->k0);
-}
-
-static const real *v_of(const Tile *tile) {
-    return (const real *)tile->args->v + place(tile->call->v, tile->b, kv_head(tile), tile->k0);
-}
-
 /* The part of the tile's keys that its row sees, as columns of the tile. */
 static void row_visible(const Tile *tile, int row, int64_t *first, int64_t *end) {
-    attention_visible(tile->call, tile->q0 + row, first, end);
-    *first = *first < tile->k0 ? 0 : minimum(*first - tile->k0, tile->keys);
-    *end = *end < tile->k0 ? 0 : minimum(*end - tile->k0, tile->keys);
+    head_visible(&tile->head, tile->q0 + row, first, end);
+    *first = *first < tile->k0 ? 0 : least(*first - tile->k0, tile->keys);
+    *end = *end < tile->k0 ? 0 : least(*end - tile->k0, tile->keys);
 }
 
 static bool is_empty(const Tile *tile) {
     int64_t first, end, unused;
-    attention_visible(tile->call, tile->q0, &first, &unused);
-    attention_visible(tile->call, tile->q0 + tile->rows - 1, &unused, &end);
+    head_visible(&tile->head, tile->q0, &first, &unused);
+    head_visible(&tile->head, tile->q0 + tile->rows - 1, &unused, &end);
     return end <= tile->k0 || first >= tile->k0 + tile->keys;
 }
 
 /* scores = q k^T (without the scale). */
 static void tile_scores(const Tile *tile) {
-    const AttentionCall *call = tile->call;
+    const AttentionCall *call = tile->head.call;
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS, 1, q_of(tile), (int)call->q.token,
-     k_of(tile), (int)call->k.token, 0, tile->scores, FLASH_KEYS);
-}
-
-static void row_scale(real *x, int64_t count, real factor) {
-#pragma omp simd
-    for (int64_t j = 0; j < count; j++) x[j] *= factor;
+    (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS, 1, head_q(&tile->head, tile->q0),
+     (int)call->q.token, head_k(&tile->head, tile->k0), (int)call->k.token, 0, tile->scores, FLASH_KEYS);
 }
 
 /* One row of the online softmax: its scores become weights against the new maximum, and what has been summed so far is
  * brought to it. */
 static void row_forward(const Tile *tile, int row, real *maximum, real *sum, real *out) {
-    real *x = tile->scores + row * FLASH_KEYS, scale = (real)tile->call->scale;
+    real *x = tile->scores + row * FLASH_KEYS, scale = (real)tile->head.call->scale;
     int64_t first, end;
     row_visible(tile, row, &first, &end);
     real highest = *maximum;
@@ -88,28 +62,28 @@ static void row_forward(const Tile *tile, int row, real *maximum, real *sum, rea
     memset(x + end, 0, (size_t)(tile->keys - end) * sizeof *x);
     if (first == end) return;
     real correction = *sum == 0 ? 0 : real_exp(*maximum - highest);
-    row_scale(out, tile->call->HS, correction);
+    row_scale(out, tile->head.call->HS, correction);
     *sum = *sum * correction + total;
     *maximum = highest;
-    if (tile->call->dropout > 0) {
-        attention_dropout_row(tile->call, tile->args, tile->b, tile->h, tile->q0 + row, tile->k0 + first,
-                              tile->k0 + end, x + first);
+    if (tile->head.call->dropout > 0) {
+        attention_dropout_row(tile->head.call, tile->head.args, tile->head.b, tile->head.h, tile->q0 + row,
+                              tile->k0 + first, tile->k0 + end, x + first);
     }
 }
 
 /* All keys for one block of queries. */
 static void block_forward(Tile *tile, real *maxima, real *sums) {
-    const AttentionCall *call = tile->call;
+    const AttentionCall *call = tile->head.call;
     int64_t out_row = call->out.token;
-    real *out = (real *)tile->args->out + place(call->out, tile->b, tile->h, tile->q0);
-    real *lse = (real *)tile->args->lse + (tile->b * call->NH + tile->h) * call->Tq + tile->q0;
+    real *out = head_out(&tile->head, tile->q0);
+    double *lse = head_lse(&tile->head, tile->q0);
     for (int row = 0; row < tile->rows; row++) {
         memset(out + row * out_row, 0, (size_t)call->HS * sizeof *out);
         maxima[row] = (real)-INFINITY;
         sums[row] = 0;
     }
     for (tile->k0 = 0; tile->k0 < call->Tk; tile->k0 += FLASH_KEYS) {
-        tile->keys = (int)minimum(FLASH_KEYS, call->Tk - tile->k0);
+        tile->keys = (int)least(FLASH_KEYS, call->Tk - tile->k0);
         if (is_empty(tile)) continue;
         tile_scores(tile);
         for (int row = 0; row < tile->rows; row++) {
@@ -117,11 +91,11 @@ static void block_forward(Tile *tile, real *maxima, real *sums) {
         }
         BLAS(gemm)
         (CblasRowMajor, CblasNoTrans, CblasNoTrans, tile->rows, (int)call->HS, tile->keys, 1, tile->scores, FLASH_KEYS,
-         v_of(tile), (int)call->v.token, 1, out, (int)out_row);
+         head_v(&tile->head, tile->k0), (int)call->v.token, 1, out, (int)out_row);
     }
     for (int row = 0; row < tile->rows; row++) {
         row_scale(out + row * out_row, call->HS, sums[row] == 0 ? 0 : 1 / sums[row]);
-        lse[row] = maxima[row] + (real)log((double)sums[row]);
+        lse[row] = (double)maxima[row] + log((double)sums[row]);
     }
 }
 
@@ -139,12 +113,9 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
     for (int64_t index = 0; index < call->B * call->NH * blocks; index++) {
         real *scratch = scratch_of(call, &args), *statistics = scratch + 2 * FLASH_ROWS * FLASH_KEYS;
         int64_t head = index / blocks, q0 = index % blocks * FLASH_ROWS;
-        Tile tile = {.call = call,
-                     .args = &args,
-                     .b = head / call->NH,
-                     .h = head % call->NH,
+        Tile tile = {.head = {call, &args, head / call->NH, head % call->NH},
                      .q0 = q0,
-                     .rows = (int)minimum(FLASH_ROWS, call->Tq - q0),
+                     .rows = (int)least(FLASH_ROWS, call->Tq - q0),
                      .scores = scratch};
         block_forward(&tile, statistics, statistics + FLASH_ROWS);
     }
@@ -152,23 +123,27 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
 }
 
 /* From scores to weights P, with dropout's mask where there is any kept aside in `d`: P in scores, dS in d.
- * On entry d holds dP = dout v^T. dS = P (dP - delta) scale. */
-static void row_backward(const Tile *tile, int row, real lse, real delta, real *d) {
-    const AttentionCall *call = tile->call;
+ * On entry d holds dP = dout v^T. dS = P (dP - delta) scale. An f32 lse would put half a unit of its last place into
+ * every weight; what f32 cannot hold of it is subtracted second. */
+static void row_backward(const Tile *tile, int row, double lse, real delta, real *d) {
+    const AttentionCall *call = tile->head.call;
     real *x = tile->scores + row * FLASH_KEYS, *g = d + row * FLASH_KEYS, scale = (real)call->scale;
     int64_t first, end, i = tile->q0 + row;
     row_visible(tile, row, &first, &end);
+    real high = (real)lse, low = (real)(lse - (double)high);
     bool drops = call->dropout > 0;
     if (drops) {
-        attention_dropout_row(call, tile->args, tile->b, tile->h, i, tile->k0 + first, tile->k0 + end, g + first);
+        attention_dropout_row(call, tile->head.args, tile->head.b, tile->head.h, i, tile->k0 + first, tile->k0 + end,
+                              g + first);
     }
 #pragma omp simd
     for (int64_t j = first; j < end; j++) {
-        x[j] = real_exp(x[j] * scale - lse);
+        x[j] = real_exp((x[j] * scale - high) - low);
         g[j] = x[j] * (g[j] - delta) * scale;
     }
     if (drops) {
-        attention_dropout_row(call, tile->args, tile->b, tile->h, i, tile->k0 + first, tile->k0 + end, x + first);
+        attention_dropout_row(call, tile->head.args, tile->head.b, tile->head.h, i, tile->k0 + first, tile->k0 + end,
+                              x + first);
     }
     memset(x, 0, (size_t)first * sizeof *x);
     memset(g, 0, (size_t)first * sizeof *g);
@@ -178,54 +153,38 @@ static void row_backward(const Tile *tile, int row, real lse, real delta, real *
 
 /* dv += P^T dout, dq += dS k, dk += dS^T q for one tile. */
 static void tile_backward(const Tile *tile, const real *deltas, real *d) {
-    const AttentionCall *call = tile->call;
-    const AttentionArgs *args = tile->args;
+    const AttentionCall *call = tile->head.call;
     int rows = tile->rows, keys = tile->keys, HS = (int)call->HS;
     int q_row = (int)call->q.token, k_row = (int)call->k.token, v_row = (int)call->v.token,
         o_row = (int)call->out.token;
-    const real *dout = (const real *)args->dout + place(call->out, tile->b, tile->h, tile->q0);
-    const real *lse = (const real *)args->lse + (tile->b * call->NH + tile->h) * call->Tq + tile->q0;
-    real *dq = (real *)args->dq + place(call->q, tile->b, tile->h, tile->q0);
-    real *dk = (real *)args->dk + place(call->k, tile->b, kv_head(tile), tile->k0);
-    real *dv = (real *)args->dv + place(call->v, tile->b, kv_head(tile), tile->k0);
+    const real *dout = head_dout(&tile->head, tile->q0);
+    const double *lse = head_lse(&tile->head, tile->q0);
+    real *dq = head_dq(&tile->head, tile->q0);
+    real *dk = head_dk(&tile->head, tile->k0), *dv = head_dv(&tile->head, tile->k0);
     tile_scores(tile);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, v_of(tile), v_row, 0, d, FLASH_KEYS);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, head_v(&tile->head, tile->k0), v_row, 0,
+     d, FLASH_KEYS);
     for (int row = 0; row < rows; row++) row_backward(tile, row, lse[row], deltas[tile->q0 + row], d);
     BLAS(gemm)
     (CblasRowMajor, CblasTrans, CblasNoTrans, keys, HS, rows, 1, tile->scores, FLASH_KEYS, dout, o_row, 1, dv, v_row);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, HS, keys, 1, d, FLASH_KEYS, k_of(tile), k_row, 1, dq, q_row);
+    (CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, HS, keys, 1, d, FLASH_KEYS, head_k(&tile->head, tile->k0), k_row,
+     1, dq, q_row);
     BLAS(gemm)
-    (CblasRowMajor, CblasTrans, CblasNoTrans, keys, HS, rows, 1, d, FLASH_KEYS, q_of(tile), q_row, 1, dk, k_row);
-}
-
-static void rows_zero(void *data, HeadLayout layout, int64_t b, int64_t h, int64_t T, int64_t HS) {
-    for (int64_t t = 0; t < T; t++) memset((real *)data + place(layout, b, h, t), 0, (size_t)HS * sizeof(real));
-}
-
-/* delta[i] = sum over HS of dout * out. */
-static void deltas_compute(const Tile *tile, real *deltas) {
-    const AttentionCall *call = tile->call;
-    for (int64_t i = 0; i < call->Tq; i++) {
-        const real *out = (const real *)tile->args->out + place(call->out, tile->b, tile->h, i);
-        const real *dout = (const real *)tile->args->dout + place(call->out, tile->b, tile->h, i);
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < call->HS; j++) sum += out[j] * dout[j];
-        deltas[i] = sum;
-    }
+    (CblasRowMajor, CblasTrans, CblasNoTrans, keys, HS, rows, 1, d, FLASH_KEYS, head_q(&tile->head, tile->q0), q_row, 1,
+     dk, k_row);
 }
 
 static void head_backward(Tile *tile, real *scratch) {
-    const AttentionCall *call = tile->call;
+    const AttentionCall *call = tile->head.call;
     real *d = scratch + FLASH_ROWS * FLASH_KEYS, *deltas = scratch + 2 * FLASH_ROWS * FLASH_KEYS + 2 * FLASH_ROWS;
-    rows_zero(tile->args->dq, call->q, tile->b, tile->h, call->Tq, call->HS);
-    deltas_compute(tile, deltas);
+    head_clear(tile->head.args->dq, call->q, tile->head.b, tile->head.h, call->Tq, call->HS);
+    for (int64_t i = 0; i < call->Tq; i++) deltas[i] = head_delta(&tile->head, i);
     for (tile->k0 = 0; tile->k0 < call->Tk; tile->k0 += FLASH_KEYS) {
-        tile->keys = (int)minimum(FLASH_KEYS, call->Tk - tile->k0);
+        tile->keys = (int)least(FLASH_KEYS, call->Tk - tile->k0);
         for (tile->q0 = 0; tile->q0 < call->Tq; tile->q0 += FLASH_ROWS) {
-            tile->rows = (int)minimum(FLASH_ROWS, call->Tq - tile->q0);
+            tile->rows = (int)least(FLASH_ROWS, call->Tq - tile->q0);
             if (!is_empty(tile)) tile_backward(tile, deltas, d);
         }
     }
@@ -242,10 +201,10 @@ Status KERNEL(flash_backward)(const Node *node, void *stream) {
     for (int64_t kv = 0; kv < call->B * call->NH_kv; kv++) {
         real *scratch = scratch_of(call, &args);
         int64_t b = kv / call->NH_kv, h = kv % call->NH_kv;
-        rows_zero(args.dk, call->k, b, h, call->Tk, call->HS);
-        rows_zero(args.dv, call->v, b, h, call->Tk, call->HS);
+        head_clear(args.dk, call->k, b, h, call->Tk, call->HS);
+        head_clear(args.dv, call->v, b, h, call->Tk, call->HS);
         for (int64_t i = 0; i < group; i++) {
-            Tile tile = {.call = call, .args = &args, .b = b, .h = h * group + i, .scores = scratch};
+            Tile tile = {.head = {call, &args, b, h * group + i}, .scores = scratch};
             head_backward(&tile, scratch);
         }
     }

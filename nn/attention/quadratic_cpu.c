@@ -3,10 +3,10 @@
  * baseline is nanoGPT's composition, att = (q k^T) * scale; math scales q and k by sqrt(scale) first, which keeps the
  * product's magnitude down (the article's appendix A). All else is the same. A thread works on one head at a time. */
 #include "nn/attention/quadratic_cpu.h"
-#include "core/cpu/real.h"
 #include "nn/attention/attention.h"
 #include "nn/attention/bias_cpu.h"
 #include "nn/attention/dropout_cpu.h"
+#include "nn/attention/head_cpu.h"
 
 #include <omp.h>
 
@@ -15,29 +15,13 @@ DECLARE_KERNELS(baseline_backward);
 DECLARE_KERNELS(math_forward);
 DECLARE_KERNELS(math_backward);
 
-/* One head of one row: pointers to its first element, and how its rows are spaced. */
-typedef struct Head {
-    const AttentionCall *call;
-    const AttentionArgs *args;
-    int64_t b, h;
+/* A head whose weights are all in memory. */
+typedef struct Square {
+    Head head;
     bool prescale;
     real *weights; /* (Tq, Tk) */
     real *scratch; /* (Tq, Tk), then prescaled q and k */
-} Head;
-
-static int64_t place(HeadLayout layout, int64_t b, int64_t h) { return b * layout.batch + h * layout.head; }
-
-static int64_t kv_head(const Head *head) { return head->h / (head->call->NH / head->call->NH_kv); }
-
-static const real *q_of(const Head *head) {
-    return (const real *)head->args->q + place(head->call->q, head->b, head->h);
-}
-static const real *k_of(const Head *head) {
-    return (const real *)head->args->k + place(head->call->k, head->b, kv_head(head));
-}
-static const real *v_of(const Head *head) {
-    return (const real *)head->args->v + place(head->call->v, head->b, kv_head(head));
-}
+} Square;
 
 /* out (rows, HS) = factor * x, from strided to dense. */
 static void scaled_copy(real *out, const real *x, int64_t rows, int64_t HS, int64_t stride, real factor) {
@@ -48,33 +32,33 @@ static void scaled_copy(real *out, const real *x, int64_t rows, int64_t HS, int6
 }
 
 /* weights = q k^T scale. */
-static void scores(const Head *head) {
-    const AttentionCall *call = head->call;
+static void scores(const Square *square) {
+    const AttentionCall *call = square->head.call;
     int Tq = (int)call->Tq, Tk = (int)call->Tk, HS = (int)call->HS;
-    if (head->prescale) {
-        real *q = head->scratch + call->Tq * call->Tk, *k = q + call->Tq * call->HS;
+    if (square->prescale) {
+        real *q = square->scratch + call->Tq * call->Tk, *k = q + call->Tq * call->HS;
         real root = (real)sqrt((double)call->scale);
-        scaled_copy(q, q_of(head), Tq, HS, call->q.token, root);
-        scaled_copy(k, k_of(head), Tk, HS, call->k.token, root);
-        BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, q, HS, k, HS, 0, head->weights, Tk);
+        scaled_copy(q, head_q(&square->head, 0), Tq, HS, call->q.token, root);
+        scaled_copy(k, head_k(&square->head, 0), Tk, HS, call->k.token, root);
+        BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, q, HS, k, HS, 0, square->weights, Tk);
         return;
     }
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, q_of(head), (int)call->q.token, k_of(head),
-     (int)call->k.token, 0, head->weights, Tk);
-    for (int64_t i = 0; i < call->Tq * call->Tk; i++) head->weights[i] *= (real)call->scale;
+    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, head_q(&square->head, 0), (int)call->q.token,
+     head_k(&square->head, 0), (int)call->k.token, 0, square->weights, Tk);
+    for (int64_t i = 0; i < call->Tq * call->Tk; i++) square->weights[i] *= (real)call->scale;
 }
 
 /* The row becomes its softmax over [first, end) and zero elsewhere; the log of the sum of exponentials. A row of -inf
  * sees nothing. */
-static real softmax_row(real *x, int64_t Tk, int64_t first, int64_t end) {
+static double softmax_row(real *x, int64_t Tk, int64_t first, int64_t end) {
     real maximum = (real)-INFINITY, sum = 0;
 #pragma omp simd reduction(max : maximum)
     for (int64_t j = first; j < end; j++) maximum = x[j] > maximum ? x[j] : maximum;
     if (maximum == (real)-INFINITY) end = first;
     memset(x, 0, (size_t)first * sizeof *x);
     memset(x + end, 0, (size_t)(Tk - end) * sizeof *x);
-    if (first == end) return (real)-INFINITY;
+    if (first == end) return -INFINITY;
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = first; j < end; j++) {
         x[j] = real_exp(x[j] - maximum);
@@ -83,83 +67,83 @@ static real softmax_row(real *x, int64_t Tk, int64_t first, int64_t end) {
     real factor = 1 / sum;
 #pragma omp simd
     for (int64_t j = first; j < end; j++) x[j] *= factor;
-    return maximum + (real)log((double)sum);
+    return (double)maximum + log((double)sum);
 }
 
 /* The weights that meet v: dropped ones in the scratch where there is dropout, so that softmax itself is kept. */
-static real *dropped_weights(const Head *head) {
-    const AttentionCall *call = head->call;
-    if (call->dropout <= 0) return head->weights;
-    memcpy(head->scratch, head->weights, (size_t)(call->Tq * call->Tk) * sizeof(real));
+static real *dropped_weights(const Square *square) {
+    const AttentionCall *call = square->head.call;
+    if (call->dropout <= 0) return square->weights;
+    memcpy(square->scratch, square->weights, (size_t)(call->Tq * call->Tk) * sizeof(real));
     for (int64_t i = 0; i < call->Tq; i++) {
-        attention_dropout_row(call, head->args, head->b, head->h, i, 0, call->Tk, head->scratch + i * call->Tk);
+        attention_dropout_row(call, square->head.args, square->head.b, square->head.h, i, 0, call->Tk,
+                              square->scratch + i * call->Tk);
     }
-    return head->scratch;
+    return square->scratch;
 }
 
-static void head_forward(const Head *head) {
-    const AttentionCall *call = head->call;
+static void square_forward(const Square *square) {
+    const AttentionCall *call = square->head.call;
     int Tq = (int)call->Tq, Tk = (int)call->Tk, HS = (int)call->HS;
-    real *lse = (real *)head->args->lse + (head->b * call->NH + head->h) * call->Tq;
-    scores(head);
+    double *lse = head_lse(&square->head, 0);
+    scores(square);
     for (int64_t i = 0; i < call->Tq; i++) {
         int64_t first, end;
-        attention_visible_in(call, head->args, head->b, i, &first, &end);
-        attention_bias_row(call, head->args, head->b, head->h, i, first, end, head->weights + i * call->Tk + first);
-        lse[i] = softmax_row(head->weights + i * call->Tk, call->Tk, first, end);
+        head_visible(&square->head, i, &first, &end);
+        attention_bias_row(call, square->head.args, square->head.b, square->head.h, i, first, end,
+                           square->weights + i * call->Tk + first);
+        lse[i] = softmax_row(square->weights + i * call->Tk, call->Tk, first, end);
     }
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasNoTrans, Tq, HS, Tk, 1, dropped_weights(head), Tk, v_of(head),
-     (int)call->v.token, 0, (real *)head->args->out + place(call->out, head->b, head->h), (int)call->out.token);
+    (CblasRowMajor, CblasNoTrans, CblasNoTrans, Tq, HS, Tk, 1, dropped_weights(square), Tk, head_v(&square->head, 0),
+     (int)call->v.token, 0, head_out(&square->head, 0), (int)call->out.token);
 }
 
 /* dS = P (dP - sum_j P dP), which is the bias' gradient, and times scale that of the product: in place of dP. */
-static void softmax_backward(const Head *head, real *d) {
-    const AttentionCall *call = head->call;
+static void softmax_backward(const Square *square, real *d) {
+    const AttentionCall *call = square->head.call;
     for (int64_t i = 0; i < call->Tq; i++) {
         real *row = d + i * call->Tk;
-        const real *weights = head->weights + i * call->Tk;
-        if (call->dropout > 0) attention_dropout_row(call, head->args, head->b, head->h, i, 0, call->Tk, row);
+        const real *weights = square->weights + i * call->Tk;
+        if (call->dropout > 0)
+            attention_dropout_row(call, square->head.args, square->head.b, square->head.h, i, 0, call->Tk, row);
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t j = 0; j < call->Tk; j++) sum += row[j] * weights[j];
 #pragma omp simd
         for (int64_t j = 0; j < call->Tk; j++) row[j] = weights[j] * (row[j] - sum);
-        attention_dbias_row(call, head->args, head->b, head->h, i, 0, call->Tk, row);
+        attention_dbias_row(call, square->head.args, square->head.b, square->head.h, i, 0, call->Tk, row);
 #pragma omp simd
         for (int64_t j = 0; j < call->Tk; j++) row[j] *= (real)call->scale;
     }
 }
 
 /* dv += P^T dout, dk += dS^T q, dq = dS k: the heads of a group share dk and dv. */
-static void head_backward(const Head *head, bool first_of_group) {
-    const AttentionCall *call = head->call;
-    const AttentionArgs *args = head->args;
+static void square_backward(const Square *square, bool first_of_group) {
+    const AttentionCall *call = square->head.call;
     int Tq = (int)call->Tq, Tk = (int)call->Tk, HS = (int)call->HS;
     int q_row = (int)call->q.token, k_row = (int)call->k.token, v_row = (int)call->v.token,
         o_row = (int)call->out.token;
-    const real *dout = (const real *)args->dout + place(call->out, head->b, head->h);
-    real *dq = (real *)args->dq + place(call->q, head->b, head->h);
-    real *dk = (real *)args->dk + place(call->k, head->b, kv_head(head));
-    real *dv = (real *)args->dv + place(call->v, head->b, kv_head(head));
-    real beta = first_of_group ? 0 : 1, *d = head->scratch;
+    const real *dout = head_dout(&square->head, 0);
+    real *dq = head_dq(&square->head, 0), *dk = head_dk(&square->head, 0), *dv = head_dv(&square->head, 0);
+    real beta = first_of_group ? 0 : 1, *d = square->scratch;
     BLAS(gemm)
-    (CblasRowMajor, CblasTrans, CblasNoTrans, Tk, HS, Tq, 1, dropped_weights(head), Tk, dout, o_row, beta, dv, v_row);
-    BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, dout, o_row, v_of(head), v_row, 0, d, Tk);
-    softmax_backward(head, d);
-    BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasNoTrans, Tq, HS, Tk, 1, d, Tk, k_of(head), k_row, 0, dq, q_row);
-    BLAS(gemm)(CblasRowMajor, CblasTrans, CblasNoTrans, Tk, HS, Tq, 1, d, Tk, q_of(head), q_row, beta, dk, k_row);
+    (CblasRowMajor, CblasTrans, CblasNoTrans, Tk, HS, Tq, 1, dropped_weights(square), Tk, dout, o_row, beta, dv, v_row);
+    BLAS(gemm)
+    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, dout, o_row, head_v(&square->head, 0), v_row, 0, d, Tk);
+    softmax_backward(square, d);
+    BLAS(gemm)
+    (CblasRowMajor, CblasNoTrans, CblasNoTrans, Tq, HS, Tk, 1, d, Tk, head_k(&square->head, 0), k_row, 0, dq, q_row);
+    BLAS(gemm)
+    (CblasRowMajor, CblasTrans, CblasNoTrans, Tk, HS, Tq, 1, d, Tk, head_q(&square->head, 0), q_row, beta, dk, k_row);
 }
 
-static Head head_of(const Node *node, const AttentionArgs *args, int64_t index, bool prescale) {
+static Square square_of(const Node *node, const AttentionArgs *args, int64_t index, bool prescale) {
     const AttentionAttrs *attrs = node->attrs;
     const AttentionCall *call = &attrs->call;
     size_t scratch = quadratic_scratch(call) * (size_t)omp_get_thread_num();
-    return (Head){
-        .call = call,
-        .args = args,
-        .b = index / call->NH,
-        .h = index % call->NH,
+    return (Square){
+        .head = {call, args, index / call->NH, index % call->NH},
         .prescale = prescale,
         .weights = (real *)attention_weights(node) + index * call->Tq * call->Tk,
         .scratch = (real *)args->workspace + scratch,
@@ -171,8 +155,8 @@ static Status forward(const Node *node, bool prescale) {
     AttentionArgs args = attention_forward_args(node);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t index = 0; index < attrs->call.B * attrs->call.NH; index++) {
-        Head head = head_of(node, &args, index, prescale);
-        head_forward(&head);
+        Square square = square_of(node, &args, index, prescale);
+        square_forward(&square);
     }
     return OK;
 }
@@ -189,8 +173,8 @@ static Status backward(const Node *node) {
         for (int64_t step = 0; step < work.steps; step++) {
             int64_t kv = attention_bias_item(call, &work, part, step);
             for (int64_t i = 0; i < group; i++) {
-                Head head = head_of(node, &args, kv * group + i, false);
-                head_backward(&head, i == 0);
+                Square square = square_of(node, &args, kv * group + i, false);
+                square_backward(&square, i == 0);
             }
         }
     }

@@ -1,12 +1,15 @@
 /* The CPU's rows of the backend table. */
 #include "nn/attention/attention.h"
 #include "nn/attention/flash_cpu.h"
+#include "nn/attention/mem_efficient_cpu.h"
 #include "nn/attention/quadratic_cpu.h"
 
 DECLARE_KERNELS(baseline_forward);
 DECLARE_KERNELS(baseline_backward);
 DECLARE_KERNELS(math_forward);
 DECLARE_KERNELS(math_backward);
+DECLARE_KERNELS(mem_efficient_forward);
+DECLARE_KERNELS(mem_efficient_backward);
 DECLARE_KERNELS(flash_forward);
 DECLARE_KERNELS(flash_backward);
 
@@ -16,12 +19,16 @@ static const char *refuses_narrow(const AttentionCall *call, const Target *targe
 }
 
 static const char *flash_refuses(const AttentionCall *call, const Target *target) {
-    const char *why = refuses_narrow(call, target);
-    return why == NULL ? attention_refuses_masks(call) : why;
+    if (call->bias != BIAS_NONE) return "takes no arbitrary mask";
+    return refuses_narrow(call, target);
 }
 
 static size_t quadratic_workspace(const AttentionCall *call, const Target *target) {
     return (size_t)target->threads * quadratic_scratch(call) * dtype_size(call->dtype);
+}
+
+static size_t mem_efficient_workspace(const AttentionCall *call, const Target *target) {
+    return (size_t)target->threads * mem_efficient_scratch(call) * dtype_size(call->dtype);
 }
 
 static size_t flash_workspace(const AttentionCall *call, const Target *target) {
@@ -41,6 +48,7 @@ static size_t flash_workspace(const AttentionCall *call, const Target *target) {
 
 CPU_OPS(baseline);
 CPU_OPS(math);
+CPU_OPS(mem_efficient);
 CPU_OPS(flash);
 
 const AttentionBackend attention_baseline_cpu = {
@@ -63,6 +71,16 @@ const AttentionBackend attention_math_cpu = {
     .saves_weights = true,
     .forward = &math_forward_op,
     .backward = &math_backward_op,
+};
+
+const AttentionBackend attention_mem_efficient_cpu = {
+    .name = "mem_efficient",
+    .device = DEVICE_CPU,
+    .refuses = refuses_narrow,
+    .forward_workspace = mem_efficient_workspace,
+    .backward_workspace = mem_efficient_workspace,
+    .forward = &mem_efficient_forward_op,
+    .backward = &mem_efficient_backward_op,
 };
 
 const AttentionBackend attention_flash_cpu = {

@@ -50,7 +50,7 @@ typedef struct AttentionCall {
 typedef struct AttentionArgs {
     const void *q, *k, *v;
     void *out;
-    void *lse;        /* (B, NH, Tq), natural log of the sum of exponentials; f32 (f64 for f64) */
+    void *lse;        /* (B, NH, Tq), natural log of the sum of exponentials; f32 on CUDA, f64 on the CPU */
     const void *dout; /* backward only, as are dq, dk, dv */
     void *dq, *dk, *dv;
     /* Where call->ranges: query i of row b sees keys [first, end) of what the causal mask leaves, first being

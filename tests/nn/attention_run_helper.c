@@ -15,9 +15,10 @@ typedef struct Session {
     Tensor *t[ATT_TENSORS], *step, *keys, *queries;
 } Session;
 
-static DType dtype_of(const AttentionCall *call, int which) {
+static DType dtype_of(const AttentionCall *call, DeviceKind device, int which) {
+    if (which == ATT_LSE) return attention_lse_dtype(device);
     if (which == ATT_BIAS && call->bias == BIAS_BOOLEAN) return DTYPE_U8;
-    if (which != ATT_LSE && which != ATT_BIAS && which != ATT_DBIAS) return call->dtype;
+    if (which != ATT_BIAS && which != ATT_DBIAS) return call->dtype;
     return call->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
 }
 
@@ -55,7 +56,7 @@ static Status tensors_declare(Session *s, const AttentionCall *call, const Atten
     TRY(store_create(&s->store));
     for (int i = 0; i < ATT_TENSORS; i++) {
         Section *own;
-        TRY(store_section(s->store, "t", BUFFER_INPUTS, dtype_of(call, i), &own));
+        TRY(store_section(s->store, "t", BUFFER_INPUTS, dtype_of(call, s->device->target.kind, i), &own));
         TRY(section_add(s->store, own, "t", 1, &data->counts[i], &s->t[i]));
     }
     Section *bytes, *integers;

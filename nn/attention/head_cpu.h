@@ -1,0 +1,63 @@
+/* One head of one row of the batch on the CPU: where its rows are, and which keys its queries see. */
+#pragma once
+
+#include "core/cpu/real.h"
+#include "nn/attention/backend.h"
+
+typedef struct Head {
+    const AttentionCall *call;
+    const AttentionArgs *args;
+    int64_t b, h; /* h: of the queries */
+} Head;
+
+static inline int64_t head_place(HeadLayout layout, int64_t b, int64_t h, int64_t t) {
+    return b * layout.batch + h * layout.head + t * layout.token;
+}
+
+static inline int64_t head_kv(const Head *head) { return head->h / (head->call->NH / head->call->NH_kv); }
+
+/* Row t of each tensor. */
+#define HEAD_ROW(type, name, layout, of)                                                                               \
+    static inline type *head_##name(const Head *head, int64_t t) {                                                     \
+        return (type *)head->args->name + head_place(head->call->layout, head->b, of, t);                              \
+    }
+HEAD_ROW(const real, q, q, head->h)
+HEAD_ROW(const real, k, k, head_kv(head))
+HEAD_ROW(const real, v, v, head_kv(head))
+HEAD_ROW(const real, dout, out, head->h)
+HEAD_ROW(real, out, out, head->h)
+HEAD_ROW(real, dq, q, head->h)
+HEAD_ROW(real, dk, k, head_kv(head))
+HEAD_ROW(real, dv, v, head_kv(head))
+#undef HEAD_ROW
+
+/* The log-sum-exps from query i on. */
+static inline double *head_lse(const Head *head, int64_t i) {
+    return (double *)head->args->lse + (head->b * head->call->NH + head->h) * head->call->Tq + i;
+}
+
+static inline void head_visible(const Head *head, int64_t i, int64_t *first, int64_t *end) {
+    attention_visible_in(head->call, head->args, head->b, i, first, end);
+}
+
+/* Zeroes T rows of a tensor. */
+static inline void head_clear(void *data, HeadLayout layout, int64_t b, int64_t h, int64_t T, int64_t HS) {
+    for (int64_t t = 0; t < T; t++) memset((real *)data + head_place(layout, b, h, t), 0, (size_t)HS * sizeof(real));
+}
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* x *= factor. */
+static inline void row_scale(real *x, int64_t count, real factor) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) x[j] *= factor;
+}
+
+/* The sum over HS of dout * out for query i: what every dP of its row loses. */
+static inline real head_delta(const Head *head, int64_t i) {
+    const real *out = head_out(head, i), *dout = head_dout(head, i);
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < head->call->HS; j++) sum += out[j] * dout[j];
+    return sum;
+}
