@@ -37,10 +37,9 @@ static Status device_open(Experiment *e) {
 
 /* Keys of the config that no code stands behind are refused, never passed over. */
 static Status keys_check(const Config *config) {
-    const char *key = config->attention.document_mask                  ? "attention.document_mask: true"
-                      : config->attention.pick == CONFIG_PICK_MEASURED ? "attention.pick: measured"
-                      : config->training.shard_optimizer               ? "training.shard_optimizer: true"
-                                                                       : NULL;
+    const char *key = config->attention.pick == CONFIG_PICK_MEASURED ? "attention.pick: measured"
+                      : config->training.shard_optimizer             ? "training.shard_optimizer: true"
+                                                                     : NULL;
     if (key == NULL) return OK;
     return ERROR(STATUS_CONFIG, "%s is not supported by this version; leave it at its default", key);
 }
@@ -88,6 +87,25 @@ Status experiment_connect(Experiment *e) {
     return OK;
 }
 
+/* The token that ends a document, for attention.document_mask: a file knows it, or the user says it. */
+static Status end_of_text_settle(ConfigData *data, const TokenFile *file, int64_t vocab_size) {
+    int64_t known = token_file_end_of_text(file);
+    if (data->end_of_text == CONFIG_AUTO && known < 1) {
+        return ERROR(STATUS_CONFIG,
+                     "attention.document_mask: %s does not say which token ends a document; set data.end_of_text "
+                     "(GPT-2's is 50256), or write the file with ./prepare, whose HDF5 files say it",
+                     token_file_path(file));
+    }
+    if (data->end_of_text == CONFIG_AUTO) data->end_of_text = known;
+    if (known >= 0 && known != data->end_of_text) {
+        return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but %s ends its documents with %lld",
+                     (long long)data->end_of_text, token_file_path(file), (long long)known);
+    }
+    if (data->end_of_text < vocab_size) return OK;
+    return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but model.vocab_size is %lld", (long long)data->end_of_text,
+                 (long long)vocab_size);
+}
+
 Status experiment_open_data(Experiment *e) {
     Config *config = e->config;
     e->T = config->model.block_size;
@@ -98,10 +116,16 @@ Status experiment_open_data(Experiment *e) {
         config->model.vocab_size = vocab > 0 ? vocab : 50257; /* headerless files are GPT-2's by convention */
     }
     TRY(token_file_require_vocab(e->train_file, config->model.vocab_size));
+    if (config->attention.document_mask) {
+        TRY(end_of_text_settle(&config->data, e->train_file, config->model.vocab_size));
+    }
     TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
     if (config->data.val == NULL) return OK;
     TRY(token_file_open(config->data.val, &e->val_file));
     TRY(token_file_require_vocab(e->val_file, config->model.vocab_size));
+    if (config->attention.document_mask) {
+        TRY(end_of_text_settle(&config->data, e->val_file, config->model.vocab_size));
+    }
     return loader_init(e->val_file, config->seed, e->T, &e->val);
 }
 
@@ -133,6 +157,8 @@ static TrainingOptions training_options(Experiment *e, int64_t B) {
         .accumulation = config->training.gradient_accumulation_steps,
         .ranks = experiment_ranks(e),
         .attention = &e->attention,
+        .document_mask = config->attention.document_mask,
+        .end_of_text = (int32_t)config->data.end_of_text,
         .recompute = config->training.recompute == CONFIG_RECOMPUTE_BLOCK  ? RECOMPUTE_BLOCK
                      : config->training.recompute == CONFIG_RECOMPUTE_GELU ? RECOMPUTE_GELU
                                                                            : RECOMPUTE_NONE,
@@ -213,6 +239,7 @@ static Status attention_choose(Experiment *e, int64_t B) {
     const ConfigModel *m = &e->config->model;
     AttentionCall call =
         attention_call_packed(experiment_dtype(e->config), B, e->T, m->n_head, m->n_embd / m->n_head, m->dropout, true);
+    call.ranges = e->config->attention.document_mask;
     AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
     const AttentionBackend *backend = NULL;
     int n_verdicts;

@@ -62,7 +62,7 @@ Tensor *layernorm_forward(Program *p, const LayerNorm *ln, Residual *residual) {
 }
 
 Tensor *attn_forward(Program *p, const Attention *attn, Tensor *x, const ForwardContext *context) {
-    AttentionOptions options = {context->attention, context->dropout, context->step};
+    AttentionOptions options = {context->attention, context->dropout, context->step, context->documents};
     Tensor *qkv = linear_forward(p, &attn->c_attn, x);
     Tensor *y = linear_forward(p, &attn->c_proj, attention_record(p, qkv, attn->NH, &options));
     return dropout_record(p, y, context->dropout, context->step);

@@ -43,6 +43,7 @@ typedef struct ForwardContext {
     double dropout;
     Tensor *step; /* u8, the StepState */
     Recompute recompute;
+    Tensor *documents; /* of nn/attention/documents.h: attention stays inside them; NULL: it does not */
 } ForwardContext;
 
 /* Declares the parameters `name.weight` and `name.bias`. */

@@ -2,6 +2,7 @@
 
 #include "core/autodiff.h"
 #include "core/ops/reduce.h"
+#include "nn/attention/documents.h"
 #include "nn/loss.h"
 
 #include <stdlib.h>
@@ -35,8 +36,13 @@ static void watch_parameters(Program *p, const Parameters *parameters, bool accu
 
 static Tensor *losses_of(Program *p, const Recorder *r, double tokens) {
     const TrainingOptions *options = r->options;
-    ForwardContext context = {options->attention, r->gpt->config.dropout, r->tensors->step, options->recompute};
+    ForwardContext context = {.attention = options->attention,
+                              .dropout = r->gpt->config.dropout,
+                              .step = r->tensors->step,
+                              .recompute = options->recompute};
     LossOptions loss = {r->gpt->config.V, 1.0 / tokens, options->logits_bytes, r->tensors->step};
+    program_label(p, "documents");
+    if (options->document_mask) context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);
     Tensor *x = gpt_forward(p, r->gpt, r->tensors->tokens, &context);
     return loss_record(p, x, r->gpt->wte->weight, r->tensors->targets, &loss);
 }

@@ -84,8 +84,9 @@ typedef struct ConfigAttention {
 
 typedef struct ConfigData {
     const char *train;
-    const char *val;    /* NULL: no evaluation */
-    int64_t batch_size; /* sequences a rank and micro-step; CONFIG_AUTO: what fits memory_budget */
+    const char *val;     /* NULL: no evaluation */
+    int64_t end_of_text; /* CONFIG_AUTO: the data's */
+    int64_t batch_size;  /* sequences a rank and micro-step; CONFIG_AUTO: what fits memory_budget */
 } ConfigData;
 
 /* The first rule that is met ends the run; 0: no such rule. At least one is set. */

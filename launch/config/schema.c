@@ -46,10 +46,12 @@ const Field schema[] = {
     {"attention.backends", FIELD_ENUM_LIST, "[flash, mem_efficient, math, baseline]", ONE_OF(backend_names), AT(attention.backends), MUST,
      "the implementations that may be used, the preferred first"},
     {"attention.pick", FIELD_ENUM, "order", ONE_OF(pick_names), AT(attention.pick), MUST, "take the first backend that can, or the one measured fastest"},
-    {"attention.document_mask", FIELD_BOOL, "false", ANY, AT(attention.document_mask), MUST, "tokens attend only within their own document"},
+    {"attention.document_mask", FIELD_BOOL, "false", ANY, AT(attention.document_mask), MUST, "tokens attend only within their own document, which ends with data.end_of_text; positions count on through the row"},
 
     {"data.train", FIELD_STRING, NULL, ANY, AT(data.train), MUST, "token file to train on; ./prepare makes one; required"},
     {"data.val", FIELD_STRING, NULL, ANY, AT(data.val), FREE, "token file to evaluate on; null for no evaluation"},
+    {"data.end_of_text", FIELD_INT_OR_AUTO, "auto", FROM(1, 16777215), AT(data.end_of_text), MUST,
+     "the token that ends a document; auto takes what the data file says"},
     {"data.batch_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 1000000), AT(data.batch_size), MUST,
      "sequences a rank and micro-step; auto is the largest that fits memory_budget"},
     {"memory_budget", FIELD_BUDGET, "90%", ANY, AT(memory_budget), FREE, "memory the plan may take, of each rank's device"},

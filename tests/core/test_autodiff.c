@@ -156,7 +156,7 @@ static void evaluation_keeps_nothing(void) {
 static void errors_stick(void) {
     Program *p = program_new(true);
     AttentionChoice choice = {0};
-    AttentionOptions options = {&choice, 0, NULL};
+    AttentionOptions options = {.choice = &choice, .dropout = 0, .step = NULL};
     LossOptions loss = {.V = 3};
     Tensor *sum = NULL;
     program_label(p, "h.%d.mlp", 3);

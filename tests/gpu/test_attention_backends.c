@@ -10,7 +10,7 @@ static AttentionChoice choice;
 static void attention_case(Case *c, int64_t B, int64_t T, int64_t NH, int64_t HS, double dropout) {
     StepState state = {.seed = 99, .step = 3, .first_sample = 2, .adam_step = 4, .lr = 1e-3f, .loss_scale = 1};
     Tensor *qkv = case_activation(c, 0, 1, false, SHAPE(B, T, 3 * NH * HS));
-    AttentionOptions options = {&choice, dropout, case_step(c, state)};
+    AttentionOptions options = {.choice = &choice, .dropout = dropout, .step = case_step(c, state)};
     /* What is kept between the products is rounded, too: scores of several units, weights, their gradients. */
     case_slack(c, strcmp(choice.names[0], "flash") == 0 ? 4 : 8);
     case_differentiate(c, attention_record(case_program(c), qkv, NH, &options));

@@ -1,0 +1,212 @@
+/* Attention and its gradient in a program. */
+#include "core/autodiff.h"
+#include "nn/attention/attention.h"
+
+static const char *tensor_wrong(const Tensor *t, DType dtype, int64_t elements) {
+    if (t == NULL) return "is missing";
+    if (t->dtype != dtype) return "is of another dtype than the call says";
+    return tensor_count(t) < elements ? "is smaller than the call says" : NULL;
+}
+
+static void tensor_check(Program *p, const char *name, const Tensor *t, DType dtype, int64_t elements) {
+    const char *why = program_failed(p) ? NULL : tensor_wrong(t, dtype, elements);
+    if (why == NULL) return;
+    program_fail(p, STATUS_CONFIG, "attention: %s %s: %s, but %s with %lld elements is needed", name, why,
+                 t == NULL ? "there is none" : tensor_text(t), dtype_name(dtype), (long long)elements);
+}
+
+static int64_t bias_extent(const AttentionCall *c) {
+    HeadLayout l = c->bias_layout;
+    return attention_extent(l, l.batch == 0 ? 1 : c->B, l.head == 0 ? 1 : c->NH, l.token == 0 ? 1 : c->Tq, c->Tk);
+}
+
+static DType bias_dtype(const AttentionCall *c) {
+    return c->bias == BIAS_BOOLEAN ? DTYPE_U8 : c->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+}
+
+static void masks_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
+    if (c->ranges) {
+        tensor_check(p, "key_ranges", t->key_ranges, DTYPE_I32, 2 * c->B * c->Tq);
+        tensor_check(p, "query_ranges", t->query_ranges, DTYPE_I32, 2 * c->B * c->Tk);
+    } else if (t->key_ranges != NULL || t->query_ranges != NULL) {
+        program_fail(p, STATUS_CONFIG, "attention: there are tensors of ranges, but the call has no ranges");
+    }
+    if (c->bias != BIAS_NONE) {
+        tensor_check(p, "bias", t->bias, bias_dtype(c), bias_extent(c));
+    } else if (t->bias != NULL) {
+        program_fail(p, STATUS_CONFIG, "attention: there is a tensor of a bias, but the call has no bias");
+    }
+}
+
+static void tensors_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
+    int64_t q = attention_extent(c->q, c->B, c->NH, c->Tq, c->HS);
+    int64_t k = attention_extent(c->k, c->B, c->NH_kv, c->Tk, c->HS);
+    int64_t v = attention_extent(c->v, c->B, c->NH_kv, c->Tk, c->HS);
+    if (t->q_offset < 0 || t->k_offset < 0 || t->v_offset < 0) {
+        program_fail(p, STATUS_CONFIG, "attention: an offset of q, k or v is below 0");
+    }
+    tensor_check(p, "q", t->q, c->dtype, t->q_offset + q);
+    tensor_check(p, "k", t->k, c->dtype, t->k_offset + k);
+    tensor_check(p, "v", t->v, c->dtype, t->v_offset + v);
+    if (c->dropout > 0) tensor_check(p, "the step's state", t->step, DTYPE_U8, sizeof(StepState));
+    masks_check(p, t, c);
+}
+
+/* How a tensor's gradient is made of those of q, k and v (which of them it holds: a bit each). */
+typedef enum Cover {
+    COVER_PARTS, /* each of them fills a part, and together they fill it: one place for all */
+    COVER_WHOLE, /* each of them is the whole tensor: a place each, to be summed */
+    COVER_WRONG,
+} Cover;
+
+static int64_t elements_of(const AttentionCall *c, int which) {
+    return which == 0 ? c->B * c->NH * c->Tq * c->HS : c->B * c->NH_kv * c->Tk * c->HS;
+}
+
+static Cover cover_of(const AttentionCall *c, Tensor *const qkv[3], const Tensor *t) {
+    int64_t sum = 0;
+    bool whole = true;
+    for (int i = 0; i < 3; i++) {
+        if (qkv[i] != t) continue;
+        sum += elements_of(c, i);
+        whole &= elements_of(c, i) == tensor_count(t);
+    }
+    return sum == tensor_count(t) ? COVER_PARTS : whole ? COVER_WHOLE : COVER_WRONG;
+}
+
+static int64_t bias_elements(const AttentionCall *c) {
+    HeadLayout l = c->bias_layout;
+    return c->Tk * (l.batch == 0 ? 1 : c->B) * (l.head == 0 ? 1 : c->NH) * (l.token == 0 ? 1 : c->Tq);
+}
+
+/* A gradient has a value everywhere: what neither q, k nor v covers would have none. */
+static void gradients_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
+    Tensor *const qkv[] = {t->q, t->k, t->v};
+    for (int i = 0; i < 3 && !program_failed(p); i++) {
+        if (qkv[i]->needs_grad && cover_of(c, qkv, qkv[i]) == COVER_WRONG) {
+            program_fail(p, STATUS_CONFIG, "attention: q, k and v must fill %s, whose gradient is wanted, once",
+                         tensor_text(qkv[i]));
+        }
+    }
+    if (program_failed(p) || t->bias == NULL || !t->bias->needs_grad) return;
+    if (c->bias != BIAS_ADDITIVE || bias_elements(c) != tensor_count(t->bias)) {
+        program_fail(p, STATUS_CONFIG, "attention: a bias whose gradient is wanted is additive and dense, not %s",
+                     tensor_text(t->bias));
+    }
+}
+
+static Tensor *out_record(Program *p, const AttentionCall *c) {
+    HeadLayout tokens = attention_tokens(c->Tq, c->NH, c->HS), heads = attention_heads(c->Tq, c->NH, c->HS),
+               out = c->out;
+    if (out.batch == tokens.batch && out.token == tokens.token && out.head == tokens.head) {
+        return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 3, (int64_t[]){c->B, c->Tq, c->NH * c->HS});
+    }
+    if (out.batch == heads.batch && out.token == heads.token && out.head == heads.head) {
+        return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4, (int64_t[]){c->B, c->NH, c->Tq, c->HS});
+    }
+    return program_fail(p, STATUS_CONFIG, "attention: out must be dense, by attention_tokens() or attention_heads()");
+}
+
+static Tensor *node_record(Program *p, const AttentionBackend *backend, const AttentionTensors *t,
+                           const AttentionAttrs *attrs) {
+    const AttentionCall *c = &attrs->call;
+    Tensor *out = out_record(p, c), *weights = NULL;
+    Tensor *lse =
+        program_tensor(p, BUFFER_ACTIVATIONS, attention_lse_dtype(p->target.kind), 3, (int64_t[]){c->B, c->NH, c->Tq});
+    if (backend->saves_weights) {
+        weights = program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4, (int64_t[]){c->B, c->NH, c->Tq, c->Tk});
+    }
+    program_record(p, (Recording){backend->forward, attrs, sizeof *attrs,
+                                  TENSORS(t->q, t->k, t->v, t->step, t->key_ranges, t->query_ranges, t->bias),
+                                  TENSORS(out, lse, weights),
+                                  program_workspace(p, backend->forward_workspace(c, &p->target))});
+    return out;
+}
+
+Tensor *attention_record_call(Program *p, const AttentionTensors *t, const AttentionCall *call,
+                              const AttentionChoice *choice) {
+    if (program_failed(p)) return NULL;
+    AttentionAttrs attrs = {*call, t->q_offset, t->k_offset, t->v_offset};
+    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    const AttentionBackend *backend = NULL;
+    int n_verdicts;
+    attrs.call.training = p->training;
+    if (!p->training) attrs.call.dropout = 0;
+    program_check(p, attention_check(&attrs.call));
+    if (!program_failed(p)) tensors_check(p, t, &attrs.call);
+    if (!program_failed(p) && p->training) gradients_check(p, t, &attrs.call);
+    if (program_failed(p)) return NULL;
+    if (attrs.call.dropout > 0) attrs.call.stream = program_stream(p);
+    program_check(p, attention_pick(&attrs.call, &p->target, choice, verdicts, &n_verdicts, &backend));
+    return program_failed(p) ? NULL : node_record(p, backend, t, &attrs);
+}
+
+Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOptions *options) {
+    if (program_failed(p) || qkv == NULL) return NULL;
+    int64_t B = qkv->shape[0], T = qkv->shape[1], C = qkv->shape[2] / 3;
+    AttentionCall call = attention_call_packed(qkv->dtype, B, T, NH, C / NH, options->dropout, p->training);
+    call.ranges = options->documents != NULL;
+    AttentionTensors tensors = {.q = qkv,
+                                .k = qkv,
+                                .v = qkv,
+                                .k_offset = C,
+                                .v_offset = 2 * C,
+                                .step = options->step,
+                                .key_ranges = options->documents,
+                                .query_ranges = options->documents};
+    return attention_record_call(p, &tensors, &call, options->choice);
+}
+
+static const AttentionBackend *backend_of(const Op *forward) {
+    for (int i = 0; attention_backends[i] != NULL; i++) {
+        if (attention_backends[i]->forward == forward) return attention_backends[i];
+    }
+    return NULL;
+}
+
+/* Where a kernel sets the gradient of an input. */
+typedef struct Place {
+    Tensor *of, *grad;
+    bool added; /* it is a temporary, which is added to what is there */
+} Place;
+
+/* Kernels set; so only who is alone and first writes to the gradient itself. */
+static Place place_of(Program *p, Tensor *of, bool alone) {
+    if (of->needs_grad && alone) {
+        GradTarget target = autodiff_target(p, of);
+        if (!target.accumulate) return (Place){of, target.grad, false};
+        return (Place){of, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, of), true};
+    }
+    return (Place){of, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, of), of->needs_grad};
+}
+
+static void places_find(Program *p, const AttentionCall *call, Tensor *const *inputs, Place places[3]) {
+    for (int i = 0; i < 3; i++) {
+        Cover cover = cover_of(call, inputs, inputs[i]);
+        int same = 0;
+        while (inputs[same] != inputs[i]) same++;
+        if (same < i && cover == COVER_PARTS) {
+            places[i] = (Place){inputs[i], places[same].grad, false};
+        } else {
+            places[i] = place_of(p, inputs[i], cover == COVER_PARTS);
+        }
+    }
+}
+
+void attention_gradient(Program *p, const Node *node) {
+    const AttentionAttrs *attrs = node->attrs;
+    const AttentionBackend *backend = backend_of(node->op);
+    Tensor *const *in = node->inputs;
+    Tensor *dout = autodiff_gradient(p, node->outputs[0]), *bias = in[6];
+    Place places[4] = {0};
+    places_find(p, &attrs->call, in, places);
+    if (bias != NULL && bias->needs_grad) places[3] = place_of(p, bias, true);
+    program_record(p, (Recording){backend->backward, attrs, sizeof *attrs,
+                                  TENSORS(in[0], in[1], in[2], in[3], in[4], in[5], bias, node->outputs[0],
+                                          node->outputs[1], node->outputs[2], dout),
+                                  TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
+                                  program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
+    for (int i = 0; i < 4; i++) {
+        if (places[i].added) autodiff_share(p, places[i].of, places[i].grad);
+    }
+}
