@@ -71,6 +71,10 @@ HeadLayout attention_heads(int64_t T, int64_t NH, int64_t HS);
 /* The elements from the first of a tensor to its last one; B, NH and T may be 1 for what is broadcast. */
 int64_t attention_extent(HeadLayout layout, int64_t B, int64_t NH, int64_t T, int64_t HS);
 
+/* The same for the bias of a call, and its dtype: u8 for a boolean one, otherwise f32 (f64 for f64). */
+int64_t attention_bias_extent(const AttentionCall *call);
+DType attention_bias_dtype(const AttentionCall *call);
+
 /* Whether a call makes sense at all, for any backend. Errors: STATUS_CONFIG, saying what is wrong. */
 NODISCARD Status attention_check(const AttentionCall *call);
 

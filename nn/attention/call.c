@@ -40,6 +40,15 @@ AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t N
     };
 }
 
+int64_t attention_bias_extent(const AttentionCall *c) {
+    HeadLayout l = c->bias_layout;
+    return attention_extent(l, l.batch == 0 ? 1 : c->B, l.head == 0 ? 1 : c->NH, l.token == 0 ? 1 : c->Tq, c->Tk);
+}
+
+DType attention_bias_dtype(const AttentionCall *c) {
+    return c->bias == BIAS_BOOLEAN ? DTYPE_U8 : c->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+}
+
 /* Rows that are apart, in memory that an int64 can count: nothing that is written has two places. */
 static const char *layout_wrong(HeadLayout layout, int64_t B, int64_t NH, int64_t T, int64_t HS) {
     int64_t ends[3];

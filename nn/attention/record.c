@@ -15,15 +15,6 @@ static void tensor_check(Program *p, const char *name, const Tensor *t, DType dt
                  t == NULL ? "there is none" : tensor_text(t), dtype_name(dtype), (long long)elements);
 }
 
-static int64_t bias_extent(const AttentionCall *c) {
-    HeadLayout l = c->bias_layout;
-    return attention_extent(l, l.batch == 0 ? 1 : c->B, l.head == 0 ? 1 : c->NH, l.token == 0 ? 1 : c->Tq, c->Tk);
-}
-
-static DType bias_dtype(const AttentionCall *c) {
-    return c->bias == BIAS_BOOLEAN ? DTYPE_U8 : c->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
-}
-
 static void masks_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
     if (c->ranges) {
         tensor_check(p, "key_ranges", t->key_ranges, DTYPE_I32, 2 * c->B * c->Tq);
@@ -32,7 +23,7 @@ static void masks_check(Program *p, const AttentionTensors *t, const AttentionCa
         program_fail(p, STATUS_CONFIG, "attention: there are tensors of ranges, but the call has no ranges");
     }
     if (c->bias != BIAS_NONE) {
-        tensor_check(p, "bias", t->bias, bias_dtype(c), bias_extent(c));
+        tensor_check(p, "bias", t->bias, attention_bias_dtype(c), attention_bias_extent(c));
     } else if (t->bias != NULL) {
         program_fail(p, STATUS_CONFIG, "attention: there is a tensor of a bias, but the call has no bias");
     }

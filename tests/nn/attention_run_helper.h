@@ -4,7 +4,7 @@
 #include "core/device.h"
 #include "tests/nn/attention_helper.h"
 
-/* Fills the outputs by a backend of the device: a program of two nodes. What it writes, and all scratch, is NaN before.
+/* Fills the outputs by a backend of the device. What it writes, and all scratch, is NaN before.
  */
 NODISCARD Status attention_by(const AttentionBackend *backend, const AttentionCall *call, Device *device,
                               const StepState *step, AttentionData *data);

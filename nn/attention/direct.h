@@ -1,0 +1,64 @@
+/* The attention operator without a model: an application says what it wants to compute, fills the inputs, and runs it.
+ *
+ *   Sdpa *sdpa;
+ *   TRY(sdpa_create(device, &call, &choice, &sdpa));
+ *   TRY(device_upload(device, sdpa->q, q));            also k, v, and what the call's masks need
+ *   TRY(sdpa_forward(sdpa));
+ *   TRY(device_download(device, out, sdpa->out));
+ *
+ * Memory is taken once, when it is created. Not collective. */
+#pragma once
+
+#include "core/device.h"
+#include "core/plan.h"
+#include "core/store.h"
+#include "nn/attention/attention.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where everything is: upload inputs before a run, download outputs after it. Each is a vector whose elements lie where
+ * the call's layouts say, of the call's dtype where nothing else is said. What the call has no use for is NULL. */
+typedef struct Sdpa {
+    AttentionCall call;
+    const AttentionBackend *backend; /* the one that was picked */
+    Tensor *q, *k, *v;
+    Tensor *key_ranges, *query_ranges; /* i32 (2, B, Tq), (2, B, Tk), as nn/attention/ranges.h fills them */
+    Tensor *bias;                      /* u8 for a boolean one, otherwise f32 (f64 for f64) */
+    Tensor *step;                      /* u8, the StepState: seeds dropout */
+    Tensor *out, *lse;                 /* lse: attention_lse_dtype */
+    Tensor *dout;                      /* from here on where call.training */
+    Tensor *dq, *dk, *dv;
+    Tensor *dbias; /* of an additive bias, as the bias */
+    size_t bytes;  /* of everything on the device, what the backend keeps and its scratch included */
+    /* Below: the implementation's own. */
+    Device *device;
+    Store *store;
+    Program *programs[2];
+    Plan *plans[2];
+    void *scratch;
+    size_t scratch_bytes;
+} Sdpa;
+
+/* sdpa_create: picks a backend (the first of the choice that takes the call; count 0: of all) and takes its memory,
+ * zeroed. call->training: sdpa_backward will follow.
+ *   Errors: STATUS_CONFIG: the call makes no sense (attention_check), or every backend refuses, each with its reason;
+ *   STATUS_FAILURE without memory. *out is NULL then. */
+NODISCARD Status sdpa_create(Device *device, const AttentionCall *call, const AttentionChoice *choice, Sdpa **out);
+
+/* The same by this backend and no other, which must be one of the device's. Errors: also its refusal. */
+NODISCARD Status sdpa_create_with(Device *device, const AttentionCall *call, const AttentionBackend *backend,
+                                  Sdpa **out);
+void sdpa_destroy(Sdpa **sdpa);
+
+/* sdpa_forward: out = softmax(scale q k^T + mask) v, and lse. On a GPU it is enqueued; device_download waits. */
+NODISCARD Status sdpa_forward(Sdpa *sdpa);
+
+/* sdpa_backward: dq, dk, dv and dbias from dout and the last forward. Errors: STATUS_CONFIG where the call does not
+ * train. */
+NODISCARD Status sdpa_backward(Sdpa *sdpa);
+
+#ifdef __cplusplus
+}
+#endif
