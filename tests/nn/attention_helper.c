@@ -171,11 +171,13 @@ static double kept(const AttentionCall *c, const StepState *step, int64_t b, int
 
 static double dot(const double *a, const double *b, int64_t count) {
     double sum = 0;
+#pragma omp simd reduction(+ : sum)
     for (int64_t d = 0; d < count; d++) sum += a[d] * b[d];
     return sum;
 }
 
-static void add_scaled(double *to, double factor, const double *x, int64_t count) {
+static void add_scaled(double *restrict to, double factor, const double *restrict x, int64_t count) {
+#pragma omp simd
     for (int64_t d = 0; d < count; d++) to[d] += factor * x[d];
 }
 
@@ -237,4 +239,16 @@ void attention_reference(const AttentionCall *c, const StepState *step, Attentio
         query_reference(c, step, data, index / c->Tq / c->NH, index / c->Tq % c->NH, index % c->Tq, p);
     }
     free(p);
+}
+
+double attention_error(const AttentionData *got, const AttentionData *wanted, int which, double *size) {
+    double error = 0, square = 0;
+    int64_t count = wanted->counts[which];
+    for (int64_t i = 0; i < count; i++) {
+        double x = got->values[which][i], y = wanted->values[which][i];
+        if (isfinite(y)) square += y * y;
+        if (x != y) error += (x - y) * (x - y);
+    }
+    *size = count == 0 ? 0 : sqrt(square / (double)count);
+    return count == 0 ? 0 : sqrt(error / (double)count);
 }

@@ -61,5 +61,9 @@ void attention_data_destroy(AttentionData *data);
 /* Fills the outputs: by the formulas, one query at a time. */
 void attention_reference(const AttentionCall *call, const StepState *step, AttentionData *data);
 
+/* The root of the mean squared difference of one output, and of what is wanted; NaN where one has a NaN or an infinity
+ * that the other lacks. */
+double attention_error(const AttentionData *got, const AttentionData *wanted, int which, double *size);
+
 /* A value as a dtype holds it: f32, f64, f16 or bf16, rounded to nearest even. */
 double attention_rounded(double value, DType dtype);
