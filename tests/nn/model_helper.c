@@ -23,6 +23,8 @@ static Status training_of(Model *model) {
         .accumulation = o->accumulation,
         .ranks = 1,
         .attention = &model->choice,
+        .document_mask = o->document_mask,
+        .end_of_text = o->end_of_text,
         .logits_bytes = o->logits_bytes == 0 ? (size_t)1 << 30 : o->logits_bytes,
         .adamw = o->adamw,
         .recompute = o->recompute,

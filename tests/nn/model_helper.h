@@ -13,6 +13,8 @@ typedef struct ModelOptions {
     size_t logits_bytes; /* 0: one chunk */
     uint64_t seed;
     Recompute recompute;
+    bool document_mask;
+    int32_t end_of_text;
 } ModelOptions;
 
 typedef struct Model {

@@ -96,6 +96,19 @@ static void gradients_in_chunks(void) {
     check_gradients(options);
 }
 
+/* Documents end within the rows, at places that differ from row to row. */
+static void gradients_with_documents(void) {
+    const char *const backends[] = {"flash", "mem_efficient", "math"};
+    for (size_t k = 0; k < COUNT(backends); k++) {
+        ModelOptions options = options_f64(3, 1, 0.1, backends[k]);
+        options.document_mask = true;
+        model_batch(&(Model){.options = options}, ROWS, tokens, targets);
+        options.end_of_text = tokens[9 + 3];
+        options.recompute = k == 0 ? RECOMPUTE_BLOCK : RECOMPUTE_NONE;
+        check_gradients(options);
+    }
+}
+
 /* All gradients of one step over the same eight rows. */
 static double *gradients_of(ModelOptions options, double *loss, int64_t *count) {
     Model model;
@@ -270,6 +283,7 @@ int main(int argc, char **argv) {
         TEST(gradients),
         TEST(gradients_with_dropout),
         TEST(gradients_in_chunks),
+        TEST(gradients_with_documents),
         TEST(micro_batches_are_one_batch),
         TEST(backends_agree),
         TEST(chunks_agree),
