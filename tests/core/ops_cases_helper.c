@@ -203,6 +203,7 @@ const OpCase op_cases[] = {
     {.name = "loss_two_tokens", LOSS(2, 4, 4, 2, 8, 3)},
     ATTENTION_CASES("baseline"),
     ATTENTION_CASES("math"),
+    ATTENTION_CASES("mem_efficient"),
     ATTENTION_CASES("flash"),
 };
 const int n_op_cases = sizeof op_cases / sizeof op_cases[0];

@@ -86,7 +86,7 @@ static void loss(void) { check_case("loss_one_chunk", "loss_one_chunk"); }
 static void loss_in_chunks(void) { check_case("loss_chunks", "loss_chunks"); }
 
 static void attention(void) {
-    const char *const backends[] = {"baseline", "math", "flash"}, *const sizes[] = {"5", "63"};
+    const char *const backends[] = {"baseline", "math", "mem_efficient", "flash"}, *const sizes[] = {"5", "63"};
     for (size_t b = 0; b < COUNT(backends); b++) {
         for (size_t s = 0; s < COUNT(sizes); s++) {
             char name[64], group[64];

@@ -1,51 +1,23 @@
 /* Documents of a packed row: found as they lie, and kept apart: a row of two is each of them by itself. */
-#include "core/plan.h"
-#include "core/rng.h"
-#include "nn/attention/documents.h"
 #include "tests/harness.h"
+#include "tests/nn/documents_helper.h"
 #include "tests/nn/model_helper.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { END = 3 };
-
-/* Runs the op over B rows of T tokens; ranges (2, B, T). */
-static Status documents_find(Device *device, Program *p, int64_t B, int64_t T, const int32_t *tokens, int32_t *ranges) {
-    Buffer memory = {.persistent = true, .bytes = (size_t)(B * T) * sizeof *tokens, .data = (void *)(uintptr_t)tokens};
-    Tensor *in = program_view(p, &memory, 0, DTYPE_I32, 2, (int64_t[]){B, T}), *out = documents_record(p, in, END);
-    Plan *plan = NULL;
-    void *arena = NULL;
-    TRY(program_status(p));
-    TRY(plan_create(p, &plan));
-    TRY(device_alloc(device, plan->bytes, "a test", &arena));
-    plan_bind(plan, p, arena);
-    TRY(device_replay(device, p));
-    memcpy(ranges, tensor_data(out), tensor_bytes(out));
-    device_free(device, arena, plan->bytes);
-    plan_destroy(&plan);
-    return OK;
-}
 
 /* Two tokens are of one document where no end lies from the first on before the second. */
 static bool together(const int32_t *tokens, int64_t a, int64_t b) {
     for (int64_t t = a < b ? a : b; t < (a < b ? b : a); t++) {
-        if (tokens[t] == END) return false;
+        if (tokens[t] == DOCUMENTS_END) return false;
     }
     return true;
 }
 
 static void check_found(Device *device, int64_t B, int64_t T, uint32_t rarity) {
     int32_t tokens[3 * 300], ranges[2 * 3 * 300];
-    Program *p = NULL;
-    for (int64_t i = 0; i < B * T; i++) {
-        uint32_t word = philox((uint64_t)T, (uint64_t)i, rarity).word[0];
-        tokens[i] = word % rarity == 0 ? END : (int32_t)(word % 1000 + 4);
-    }
-    if (CHECK_OK(program_create(device->target, true, &p)) &&
-        CHECK_OK(documents_find(device, p, B, T, tokens, ranges))) {
+    documents_random(B * T, rarity, (uint64_t)T, tokens);
+    if (CHECK_OK(documents_by(device, B, T, tokens, ranges))) {
         for (int64_t row = 0; row < B; row++) {
             const int32_t *x = tokens + row * T, *first = ranges + row * T, *end = ranges + (B + row) * T;
             for (int64_t i = 0; i < T; i++) {
@@ -53,7 +25,6 @@ static void check_found(Device *device, int64_t B, int64_t T, uint32_t rarity) {
             }
         }
     }
-    program_destroy(&p);
 }
 
 static void documents_are_found(void) {
@@ -77,7 +48,7 @@ static bool model_open(int64_t T, const char *backend, bool mask, Model *model) 
     options.B = 1;
     options.backend = backend;
     options.document_mask = mask;
-    options.end_of_text = END;
+    options.end_of_text = DOCUMENTS_END;
     if (!CHECK_OK(model_create(&options, model))) return false;
     for (int k = 0; k < model->parameters->count; k++) {
         const Parameter *parameter = model->parameters->list[k];
@@ -115,7 +86,7 @@ static double loss_of(const int32_t *tokens, int64_t T, const char *backend, boo
 enum { MOST_GRADIENTS = 4096 };
 
 static void check_apart(const char *backend) {
-    static const int32_t tokens[] = {5, 9, 17, 28, END, 11, 12, 5, 9, END, 8, 2, 21};
+    static const int32_t tokens[] = {5, 9, 17, 28, DOCUMENTS_END, 11, 12, 5, 9, DOCUMENTS_END, 8, 2, 21};
     static const int64_t starts[] = {0, 5, 10, 12};
     static double together_grads[MOST_GRADIENTS], apart_grads[MOST_GRADIENTS], no_grads[MOST_GRADIENTS];
     double apart = 0, evaluated, unused;
