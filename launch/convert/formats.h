@@ -1,0 +1,37 @@
+/* The formats that ./convert knows, each read into and written from a Model. Not collective. Files that are there are
+ * never replaced, and a file is whole or not there. Errors: STATUS_DATA naming file and tensor, STATUS_FAILURE where
+ * the disk or memory is full. */
+#pragma once
+
+#include "launch/convert/model.h"
+
+#include <stdio.h>
+
+/* Hugging Face's GPT-2 as safetensors: names with or without `transformer.`, linear layers as Conv1D (K, N). A separate
+ * lm_head must equal wte. `heads` 0: from the config.json beside the file, or else channels / 64.
+ * Written are also the config.json that from_pretrained wants, unless one is there. */
+NODISCARD Status hugging_face_read(const char *path, int64_t heads, Model **out);
+NODISCARD Status hugging_face_write(const Model *model, const char *path, DType dtype);
+
+/* llm.c's model_*.bin: 256 int32 (magic 20240326, version 3 for f32 or 5 for bf16, T, V, L, NH, C, padded V), then 16
+ * arrays, each of all blocks. Source: github.com/karpathy/llm.c, train_gpt2.py, write_model. */
+NODISCARD Status llm_c_read(const char *path, Model **out);
+NODISCARD Status llm_c_write(const Model *model, const char *path, DType dtype);
+
+/* A run directory's newest checkpoint, or a checkpoint file. Written is a run at step 0, without moments, which ./train
+ * goes on from: under `config`, whose model must be this one, or under defaults where that is NULL. */
+NODISCARD Status run_import(const char *path, Model **out);
+NODISCARD Status run_export(const Model *model, const char *path, const char *config);
+
+/* A new file, written aside under a name of its own until output_finish. */
+typedef struct Output {
+    FILE *file;
+    const char *path;
+    char *aside;
+} Output;
+
+NODISCARD Status output_open(const char *path, Output *out);
+/* n values as dtype. */
+NODISCARD Status output_values(Output *output, const float *values, int64_t n, DType dtype);
+/* Renames it where `status` is OK, and removes it where not; the first failure of all. */
+NODISCARD Status output_finish(Output *output, Status status);

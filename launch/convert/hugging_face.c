@@ -1,0 +1,215 @@
+#include "checkpoints/safetensors.h"
+#include "core/checked.h"
+#include "launch/convert/formats.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFIX "transformer."
+
+/* A file while it is read. */
+typedef struct Source {
+    const char *path;
+    Safetensors *file;
+    const char *prefix; /* PREFIX or "" */
+} Source;
+
+static const SafetensorsEntry *entry_of(const Source *s, const char *name) {
+    char full[256];
+    snprintf(full, sizeof full, "%s%s", s->prefix, name);
+    return safetensors_find(s->file, full);
+}
+
+static Status matrix_shape(const Source *s, const char *name, int64_t *rows, int64_t *columns) {
+    const SafetensorsEntry *entry = entry_of(s, name);
+    if (entry == NULL) return ERROR(STATUS_DATA, "%s: has no tensor '%s%s'; is it a GPT-2?", s->path, s->prefix, name);
+    if (entry->n_dims != 2) return ERROR(STATUS_DATA, "%s: tensor '%s' is no matrix", s->path, entry->name);
+    *rows = entry->shape[0];
+    *columns = entry->shape[1];
+    return OK;
+}
+
+static int64_t blocks_count(const Source *s) {
+    char name[64];
+    for (int64_t i = 0;; i++) {
+        snprintf(name, sizeof name, "h.%lld.ln_1.weight", (long long)i);
+        if (entry_of(s, name) == NULL) return i;
+    }
+}
+
+/* config.json beside the file; for free(). NULL where memory is out. */
+static char *config_path(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *out = NULL;
+    int directory = slash == NULL ? 0 : (int)(slash - path + 1);
+    return asprintf(&out, "%.*sconfig.json", directory, path) < 0 ? NULL : out;
+}
+
+/* Heads leave no trace in the weights' shapes. */
+static int64_t heads_find(const char *path, int64_t C) {
+    char *beside = config_path(path);
+    json_t *config = beside == NULL ? NULL : json_load_file(beside, 0, NULL);
+    json_int_t heads = json_integer_value(json_object_get(config, "n_head"));
+    json_decref(config);
+    free(beside);
+    return heads > 0 ? heads : C >= 64 ? C / 64 : 1;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+/* Buffers that some versions saved along. */
+static bool is_buffer(const char *name) {
+    size_t length = strlen(name);
+    return (length > 10 && strcmp(name + length - 10, ".attn.bias") == 0) ||
+           (length > 17 && strcmp(name + length - 17, ".attn.masked_bias") == 0);
+}
+
+/* Everything in the file is the model's, or known to be nothing of it. */
+static Status names_check(const Source *s, const Model *m) {
+    size_t n, prefix = strlen(s->prefix);
+    const SafetensorsEntry *entries = safetensors_entries(s->file, &n);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = entries[i].name;
+        bool known = is_buffer(name) || strcmp(name, "lm_head.weight") == 0;
+        bool inside = strncmp(name, s->prefix, prefix) == 0;
+        for (int k = 0; !known && inside && k < m->count; k++) known = strcmp(name + prefix, m->tensors[k].name) == 0;
+        if (!known) return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not one of GPT-2", s->path, name);
+    }
+    return OK;
+}
+
+static Status shape_check(const Source *s, const SafetensorsEntry *e, const ModelTensor *t) {
+    int64_t rows = t->is_linear ? t->shape[1] : t->shape[0], columns = t->is_linear ? t->shape[0] : t->shape[1];
+    bool same = e->n_dims == t->n_dims && e->shape[0] == rows && (t->n_dims == 1 || e->shape[1] == columns);
+    if (same) return OK;
+    return ERROR(STATUS_DATA, "%s: tensor '%s' has %d dimensions, the first %lld; expected was (%lld%s%.0lld)", s->path,
+                 e->name, e->n_dims, e->n_dims > 0 ? (long long)e->shape[0] : 0LL, (long long)rows,
+                 t->n_dims == 2 ? ", " : "", t->n_dims == 2 ? (long long)columns : 0LL);
+}
+
+static Status tensor_read(const Source *s, ModelTensor *t, float *scratch) {
+    const SafetensorsEntry *entry = entry_of(s, t->name);
+    if (entry == NULL) return ERROR(STATUS_DATA, "%s: has no tensor '%s%s'", s->path, s->prefix, t->name);
+    TRY(shape_check(s, entry, t));
+    if (!values_to_f32(entry->data, entry->dtype, tensor_elements(t), t->is_linear ? scratch : t->data)) {
+        return ERROR(STATUS_DATA, "%s: tensor '%s' is not of a floating-point type", s->path, entry->name);
+    }
+    if (t->is_linear) values_transpose(scratch, t->shape[1], t->shape[0], t->data);
+    return OK;
+}
+
+/* The output layer is wte: another one would be lost. */
+static Status head_check(const Source *s) {
+    const SafetensorsEntry *head = safetensors_find(s->file, "lm_head.weight"), *wte = entry_of(s, "wte.weight");
+    bool same = head == NULL || (head->dtype == wte->dtype && head->bytes == wte->bytes &&
+                                 memcmp(head->data, wte->data, wte->bytes) == 0);
+    return same ? OK : ERROR(STATUS_DATA, "%s: lm_head.weight differs from wte.weight, but here they are one", s->path);
+}
+
+static int64_t most_elements(const Model *m) {
+    int64_t most = 0;
+    for (int i = 0; i < m->count; i++)
+        most = tensor_elements(&m->tensors[i]) > most ? tensor_elements(&m->tensors[i]) : most;
+    return most;
+}
+
+static Status tensors_read(const Source *s, Model *m) {
+    float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
+    if (scratch == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", s->path);
+    Status status = names_check(s, m);
+    for (int i = 0; i < m->count && !failed(status); i++) status = tensor_read(s, &m->tensors[i], scratch);
+    free(scratch);
+    TRY(status);
+    return head_check(s);
+}
+
+static Status model_read(Source *s, int64_t heads, Model **out) {
+    ModelSize size = {.NH = heads};
+    int64_t C;
+    s->prefix = safetensors_find(s->file, PREFIX "wte.weight") != NULL ? PREFIX : "";
+    TRY(matrix_shape(s, "wte.weight", &size.V, &size.C));
+    TRY(matrix_shape(s, "wpe.weight", &size.T, &C));
+    size.L = blocks_count(s);
+    if (heads == 0) size.NH = heads_find(s->path, size.C);
+    TRY(model_create(s->path, size, out));
+    Status status = tensors_read(s, *out);
+    if (failed(status)) model_destroy(out);
+    return status;
+}
+
+Status hugging_face_read(const char *path, int64_t heads, Model **out) {
+    Source source = {.path = path};
+    TRY(safetensors_open(path, &source.file));
+    Status status = model_read(&source, heads, out);
+    safetensors_close(&source.file);
+    return status;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static Status entries_of(const Model *m, DType dtype, Arena *arena, SafetensorsEntry **out) {
+    *out = arena_alloc(arena, (size_t)m->count * sizeof **out);
+    for (int i = 0; *out != NULL && i < m->count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        (*out)[i] = (SafetensorsEntry){.name = arena_printf(arena, PREFIX "%s", t->name),
+                                       .dtype = dtype,
+                                       .n_dims = t->n_dims,
+                                       .shape = {t->shape[t->is_linear ? 1 : 0], t->shape[t->is_linear ? 0 : 1]},
+                                       .bytes = (size_t)tensor_elements(t) * dtype_size(dtype)};
+        if ((*out)[i].name == NULL) *out = NULL;
+    }
+    return *out == NULL ? ERROR(STATUS_FAILURE, "out of memory for a list of tensors") : OK;
+}
+
+static Status data_write(const Model *m, Output *output, DType dtype) {
+    float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
+    Status status = scratch == NULL ? ERROR(STATUS_FAILURE, "%s: out of memory", output->path) : OK;
+    for (int i = 0; i < m->count && !failed(status); i++) {
+        const ModelTensor *t = &m->tensors[i];
+        if (t->is_linear) values_transpose(t->data, t->shape[0], t->shape[1], scratch);
+        status = output_values(output, t->is_linear ? scratch : t->data, tensor_elements(t), dtype);
+    }
+    free(scratch);
+    return status;
+}
+
+static Status config_write_json(const Model *m, const char *path, DType dtype) {
+    ModelSize s = m->size;
+    Output output = {0};
+    TRY(output_open(path, &output));
+    json_t *config =
+        json_pack("{s:s, s:[s], s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "model_type", "gpt2",
+                  "architectures", "GPT2LMHeadModel", "activation_function", "gelu_new", "layer_norm_epsilon", 1e-5,
+                  "vocab_size", (json_int_t)s.V, "n_positions", (json_int_t)s.T, "n_ctx", (json_int_t)s.T, "n_embd",
+                  (json_int_t)s.C, "n_layer", (json_int_t)s.L, "n_head", (json_int_t)s.NH, "tie_word_embeddings", 1,
+                  "torch_dtype", dtype == DTYPE_F32 ? "float32" : "bfloat16");
+    int failure = json_dumpf(config, output.file, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    fputc('\n', output.file);
+    json_decref(config);
+    return output_finish(&output, failure == 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot write", path));
+}
+
+static Status config_write_beside(const Model *m, const char *path, DType dtype) {
+    char *beside = config_path(path);
+    if (beside == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", path);
+    FILE *there = fopen(beside, "r");
+    Status status = there == NULL ? config_write_json(m, beside, dtype) : OK;
+    if (there != NULL) fclose(there);
+    free(beside);
+    return status;
+}
+
+Status hugging_face_write(const Model *model, const char *path, DType dtype) {
+    Arena arena = {0};
+    SafetensorsEntry *entries;
+    Output output = {0};
+    Status status = output_open(path, &output);
+    if (!failed(status)) status = entries_of(model, dtype, &arena, &entries);
+    if (!failed(status)) status = safetensors_write_header(output.file, entries, (size_t)model->count);
+    if (!failed(status)) status = data_write(model, &output, dtype);
+    status = output_finish(&output, status);
+    arena_free(&arena);
+    TRY(status);
+    return config_write_beside(model, path, dtype);
+}

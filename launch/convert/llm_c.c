@@ -1,0 +1,146 @@
+#include "core/checked.h"
+#include "launch/convert/formats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { HEADER_INTS = 256, MAGIC = 20240326, VERSION_F32 = 3, VERSION_BF16 = 5, PADDING = 128, PIECE = 1 << 16 };
+
+/* The file's order: each line is an array over all blocks, but for those that no block has. */
+static const char *const order[] = {"wte.weight",         "wpe.weight",       "ln_1.weight",        "ln_1.bias",
+                                    "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias",
+                                    "ln_2.weight",        "ln_2.bias",        "mlp.c_fc.weight",    "mlp.c_fc.bias",
+                                    "mlp.c_proj.weight",  "mlp.c_proj.bias",  "ln_f.weight",        "ln_f.bias"};
+
+typedef Status (*VisitFn)(void *context, ModelTensor *tensor);
+
+static ModelTensor *tensor_find(const Model *m, const char *name) {
+    for (int i = 0; i < m->count; i++) {
+        if (strcmp(m->tensors[i].name, name) == 0) return &m->tensors[i];
+    }
+    return NULL;
+}
+
+/* Every tensor in the file's order. */
+static Status visit(const Model *m, VisitFn fn, void *context) {
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        ModelTensor *alone = tensor_find(m, order[i]);
+        for (int64_t block = 0; block < (alone == NULL ? m->size.L : 1); block++) {
+            char name[64];
+            snprintf(name, sizeof name, "h.%lld.%s", (long long)block, order[i]);
+            TRY(fn(context, alone != NULL ? alone : tensor_find(m, name)));
+        }
+    }
+    return OK;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+typedef struct Source {
+    const char *path;
+    FILE *file;
+    int32_t header[HEADER_INTS];
+    ModelSize size;
+    int64_t Vp;
+    DType dtype;
+} Source;
+
+static Status header_read(Source *s) {
+    if (fread(s->header, sizeof s->header, 1, s->file) != 1 || s->header[0] != MAGIC) {
+        return ERROR(STATUS_DATA, "%s: not a model of llm.c; token files are read by ./train as they are", s->path);
+    }
+    const int32_t *h = s->header;
+    if (h[1] != VERSION_F32 && h[1] != VERSION_BF16) {
+        return ERROR(STATUS_DATA, "%s: version %d of llm.c's models; 3 (f32) and 5 (bf16) are known", s->path, h[1]);
+    }
+    s->dtype = h[1] == VERSION_F32 ? DTYPE_F32 : DTYPE_BF16;
+    s->size = (ModelSize){.T = h[2], .V = h[3], .L = h[4], .NH = h[5], .C = h[6]};
+    s->Vp = h[7];
+    if (s->Vp >= s->size.V && s->size.V > 0 && s->size.T > 0 && s->size.L > 0 && s->size.C > 0) return OK;
+    return ERROR(STATUS_DATA, "%s: its header has sizes that no model has", s->path);
+}
+
+/* Before memory is taken for what a header claims. Elements: (Vp + T) C + L (12 C^2 + 13 C) + 2 C. */
+static Status length_check(const Source *s) {
+    struct stat info;
+    int64_t C = s->size.C, embedding, square, blocks, elements;
+    bool fits = checked_mul_i64(s->Vp + s->size.T + 2, C, &embedding) && checked_mul_i64(12 * C + 13, C, &square) &&
+                checked_mul_i64(square, s->size.L, &blocks) && !__builtin_add_overflow(embedding, blocks, &elements) &&
+                checked_mul_i64(elements, (int64_t)dtype_size(s->dtype), &elements);
+    if (fstat(fileno(s->file), &info) != 0) return ERROR(STATUS_DATA, "%s: cannot read: %s", s->path, strerror(errno));
+    if (fits && info.st_size == elements + (int64_t)sizeof s->header) return OK;
+    return ERROR(STATUS_DATA, "%s: %lld bytes are not what its header asks for; is it cut?", s->path,
+                 (long long)info.st_size);
+}
+
+static Status values_read(Source *s, int64_t n, float *out) {
+    unsigned char piece[4 * 1024];
+    int64_t room = (int64_t)(sizeof piece / dtype_size(s->dtype));
+    for (int64_t i = 0; i < n; i += room) {
+        size_t count = (size_t)(n - i < room ? n - i : room);
+        if (fread(piece, dtype_size(s->dtype), count, s->file) != count) {
+            return ERROR(STATUS_DATA, "%s: cannot read: %s", s->path, ferror(s->file) ? strerror(errno) : "it is cut");
+        }
+        values_to_f32(piece, s->dtype, (int64_t)count, out + i);
+    }
+    return OK;
+}
+
+static Status tensor_read(void *context, ModelTensor *t) {
+    Source *s = context;
+    TRY(values_read(s, tensor_elements(t), t->data));
+    if (strcmp(t->name, "wte.weight") != 0) return OK;
+    long padding = (long)((s->Vp - s->size.V) * s->size.C) * (long)dtype_size(s->dtype);
+    return fseek(s->file, padding, SEEK_CUR) == 0 ? OK
+                                                  : ERROR(STATUS_DATA, "%s: cannot read: %s", s->path, strerror(errno));
+}
+
+Status llm_c_read(const char *path, Model **out) {
+    Source source = {.path = path, .file = fopen(path, "rb")};
+    *out = NULL;
+    if (source.file == NULL) return ERROR(STATUS_DATA, "%s: cannot read: %s", path, strerror(errno));
+    Status status = header_read(&source);
+    if (!failed(status)) status = length_check(&source);
+    if (!failed(status)) status = model_create(path, source.size, out);
+    if (!failed(status)) status = visit(*out, tensor_read, &source);
+    fclose(source.file);
+    if (failed(status)) model_destroy(out);
+    return status;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+typedef struct Target {
+    Output output;
+    DType dtype;
+    int64_t padding; /* elements behind wte */
+} Target;
+
+static Status tensor_write(void *context, ModelTensor *t) {
+    static const float zeros[PIECE];
+    Target *target = context;
+    TRY(output_values(&target->output, t->data, tensor_elements(t), target->dtype));
+    if (strcmp(t->name, "wte.weight") != 0) return OK;
+    for (int64_t left = target->padding; left > 0; left -= PIECE) {
+        TRY(output_values(&target->output, zeros, left < PIECE ? left : PIECE, target->dtype));
+    }
+    return OK;
+}
+
+Status llm_c_write(const Model *model, const char *path, DType dtype) {
+    ModelSize s = model->size;
+    int64_t Vp = (s.V + PADDING - 1) / PADDING * PADDING;
+    Target target = {.dtype = dtype, .padding = (Vp - s.V) * s.C};
+    int32_t header[HEADER_INTS] = {MAGIC,        dtype == DTYPE_F32 ? VERSION_F32 : VERSION_BF16,
+                                   (int32_t)s.T, (int32_t)s.V,
+                                   (int32_t)s.L, (int32_t)s.NH,
+                                   (int32_t)s.C, (int32_t)Vp};
+    TRY(output_open(path, &target.output));
+    Status status = fwrite(header, sizeof header, 1, target.output.file) == 1
+                        ? OK
+                        : ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
+    if (!failed(status)) status = visit(model, tensor_write, &target);
+    return output_finish(&target.output, status);
+}

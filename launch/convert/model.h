@@ -1,0 +1,44 @@
+/* A GPT-2's weights between two formats: all in f32, in this project's names and layout, vocabulary padding stripped.
+ */
+#pragma once
+
+#include "core/arena.h"
+#include "core/dtype.h"
+#include "core/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct ModelSize {
+    int64_t V, T, L, NH, C; /* vocabulary, positions, blocks, heads, channels */
+} ModelSize;
+
+typedef struct ModelTensor {
+    const char *name; /* h.0.attn.c_attn.weight, ... */
+    int n_dims;
+    int64_t shape[2]; /* of linear layers (N, K): y = x W^T */
+    bool is_linear;   /* Hugging Face's Conv1D holds it as (K, N) */
+    float *data;
+} ModelTensor;
+
+typedef struct Model {
+    ModelSize size;
+    ModelTensor *tensors; /* wte, wpe, the blocks, ln_f */
+    int count;
+    Arena arena;
+} Model;
+
+/* Zeros of this size. `origin` names the file in messages. Errors: STATUS_DATA for a size that no GPT-2 has,
+ * STATUS_FAILURE where memory is out. */
+NODISCARD Status model_create(const char *origin, ModelSize size, Model **out);
+void model_destroy(Model **model);
+
+int64_t tensor_elements(const ModelTensor *tensor);
+
+/* n elements of a dtype, at any alignment, as f32; and back, rounded to nearest, ties to even. f32, f64, f16, bf16;
+ * only f32 and bf16 back. False for others. */
+bool values_to_f32(const void *from, DType dtype, int64_t n, float *to);
+bool values_from_f32(const float *from, DType dtype, int64_t n, void *to);
+
+/* (rows, columns) -> (columns, rows). */
+void values_transpose(const float *from, int64_t rows, int64_t columns, float *to);

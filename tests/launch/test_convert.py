@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""./convert: there and back in every bit, strangers' files, and a run that goes on from converted weights."""
+
+import json
+import os
+import struct
+
+import e2e
+from e2e import WORK, check, equal, run, run_directory
+
+V, T, L, NH, C = 257, 32, 2, 2, 32  # of e2e.config's model
+
+
+def convert(source, target, *options, code=0):
+    done = run("convert", source, target, *options)
+    equal(done.code, code, "convert %s %s: %r" % (source, target, done))
+    return done
+
+
+def path(name):
+    folder = os.path.join(WORK, "convert")
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, name)
+
+
+def trained():
+    """The directory of a run of a few steps."""
+    if not os.path.exists(run_directory("origin")):
+        e2e.train(e2e.config("origin", training__stop__steps=20, checkpoint__interval=0))
+    return run_directory("origin")
+
+
+def exported():
+    """The same as safetensors in a directory of its own."""
+    target = path("hf/model.safetensors")
+    if not os.path.exists(target):
+        os.makedirs(os.path.dirname(target))
+        convert(trained(), target)
+    return target
+
+
+def content(name):
+    with open(name, "rb") as file:
+        return file.read()
+
+
+def read_safetensors(name):
+    """{tensor: (dtype, shape, values or bytes)}, and the metadata."""
+    data = content(name)
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8:8 + length])
+    header.pop("__metadata__")
+    found = {}
+    for tensor, entry in header.items():
+        begin, end = entry["data_offsets"]
+        raw = data[8 + length + begin:8 + length + end]
+        values = struct.unpack("<%df" % (len(raw) // 4), raw) if entry["dtype"] == "F32" else raw
+        found[tensor] = (entry["dtype"], entry["shape"], values)
+    return found
+
+
+def write_safetensors(name, tensors, edit=lambda header: None, tail=b"", **metadata):
+    """tensors: {name: (dtype, shape, bytes)}; `edit` may spoil the header."""
+    header, data = {"__metadata__": metadata}, b""
+    for tensor, (dtype, shape, raw) in tensors.items():
+        header[tensor] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    edit(header)
+    text = json.dumps(header).encode()
+    with open(name, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data + tail)
+    return name
+
+
+def raw_tensors():
+    return {name: (dtype, shape, struct.pack("<%df" % len(values), *values))
+            for name, (dtype, shape, values) in read_safetensors(exported()).items()}
+
+
+def bf16(value):
+    """Rounded to nearest, ties to even, as float."""
+    (bits,) = struct.unpack("<I", struct.pack("<f", value))
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+    return struct.unpack("<f", struct.pack("<I", bits))[0]
+
+
+# ---- tests -----------------------------------------------------------------------------------------------------------
+
+def there_and_back_in_every_bit():
+    first = exported()
+    for index, middle in enumerate((path("back.bin"), path("back_run"), path("hf2/model.safetensors"))):
+        os.makedirs(os.path.dirname(middle), exist_ok=True)
+        convert(first, middle)
+        convert(middle, path("back_%d.safetensors" % index))
+        equal(content(path("back_%d.safetensors" % index)) == content(first), True, "by way of " + middle)
+    texts = {run("generate", directory, "--start=the sand", "--temperature=0", "--max-new-tokens=40").out
+             for directory in (trained(), path("back_run"))}
+    equal(len(texts), 1, "what the run and its copy say")
+
+
+def names_and_shapes_are_hugging_faces():
+    tensors = read_safetensors(exported())
+    block = {"ln_1.weight": [C], "ln_1.bias": [C], "attn.c_attn.weight": [C, 3 * C], "attn.c_attn.bias": [3 * C],
+             "attn.c_proj.weight": [C, C], "attn.c_proj.bias": [C], "ln_2.weight": [C], "ln_2.bias": [C],
+             "mlp.c_fc.weight": [C, 4 * C], "mlp.c_fc.bias": [4 * C], "mlp.c_proj.weight": [4 * C, C], "mlp.c_proj.bias": [C]}
+    wanted = {"transformer.h.%d.%s" % (i, name): shape for i in range(L) for name, shape in block.items()}
+    wanted.update({"transformer.wte.weight": [V, C], "transformer.wpe.weight": [T, C], "transformer.ln_f.weight": [C],
+                   "transformer.ln_f.bias": [C]})
+    equal({name: shape for name, (_, shape, _) in tensors.items()}, wanted)
+    with open(os.path.dirname(exported()) + "/config.json", encoding="utf-8") as file:
+        config = json.load(file)
+    equal([config[key] for key in ("model_type", "vocab_size", "n_positions", "n_layer", "n_head", "n_embd", "activation_function")],
+          ["gpt2", V, T, L, NH, C, "gelu_new"])
+
+
+def llm_cs_layout():
+    """The header, padded rows of zeros, arrays over blocks, and (N, K) where Hugging Face has (K, N)."""
+    convert(exported(), path("layout.bin"))
+    data, tensors = content(path("layout.bin")), read_safetensors(exported())
+    header, padded = struct.unpack_from("<256i", data), 384
+    equal(header[:8], (20240326, 3, T, V, L, NH, C, padded), "header")
+    equal(len(data), 1024 + 4 * ((padded + T) * C + L * (12 * C * C + 13 * C) + 2 * C), "bytes")
+    values = struct.unpack_from("<%df" % ((len(data) - 1024) // 4), data, 1024)
+    equal(values[:V * C], tensors["transformer.wte.weight"][2], "wte")
+    equal(set(values[V * C:padded * C]), {0.0}, "padding")
+    at = (padded + T) * C + 2 * L * C  # behind ln_1: attn.c_attn.weight of both blocks
+    for block in range(L):
+        there = tensors["transformer.h.%d.attn.c_attn.weight" % block][2]
+        here = values[at + block * 3 * C * C:at + (block + 1) * 3 * C * C]
+        check(all(here[n * C + k] == there[k * 3 * C + n] for n in range(3 * C) for k in range(C)), "not transposed")
+    equal(values[-2 * C:-C], tensors["transformer.ln_f.weight"][2], "ln_f")
+
+
+def bfloat16_is_rounded_to_nearest():
+    for half, full in (("half.safetensors", "full1.safetensors"), ("half.bin", "full2.safetensors")):
+        convert(exported(), path(half), "--dtype=bfloat16")
+        convert(path(half), path(full))
+        for name, (_, _, values) in read_safetensors(exported()).items():
+            equal(read_safetensors(path(full))[name][2] == tuple(map(bf16, values)), True, half + ": " + name)
+    check(len(content(path("half.bin"))) < 0.51 * len(content(path("back.bin"))) + 1024, "bytes of bf16")
+
+
+def a_strangers_file():
+    """No prefix, buffers that old versions saved, a tied lm_head, halves; heads from config.json or the command line."""
+    tensors = {name.replace("transformer.", ""): value for name, value in raw_tensors().items()}
+    tensors["h.0.attn.bias"] = ("BOOL", [1, 1, 4, 4], bytes(16))
+    tensors["h.1.attn.masked_bias"] = ("F32", [], bytes(4))
+    tensors["lm_head.weight"] = tensors["wte.weight"]
+    tensors["ln_f.bias"] = ("F16", [C], struct.pack("<%de" % C, *[i / 8 - 6e-8 * (i == 1) for i in range(C)]))
+    os.makedirs(path("stranger"))
+    source = write_safetensors(path("stranger/model.safetensors"), tensors, format="pt")
+    done = convert(source, path("stranger1.safetensors"), "--heads=4")
+    check("4 heads" in done.out, done.out)
+    with open(path("stranger/config.json"), "w", encoding="utf-8") as file:
+        json.dump({"n_head": 8}, file)
+    check("8 heads" in convert(source, path("stranger2.safetensors")).out)
+    values = read_safetensors(path("stranger2.safetensors"))["transformer.ln_f.bias"][2]
+    equal(values[:3], (0.0, struct.unpack("<e", struct.pack("<e", 0.125 - 6e-8))[0], 0.25), "halves")
+
+
+def training_goes_on_from_converted_weights():
+    name = e2e.config("tuned", training__stop__steps=4, checkpoint__interval=0)
+    convert(exported(), run_directory("tuned"), "--config=" + name, "--heads=%d" % NH)
+    done = e2e.train(name)
+    check("resumed from" in done.out, done.out)
+    first, last = e2e.losses(run_directory("tuned"))[1], e2e.losses(trained())[20]
+    check(abs(first - last) < 0.4 and first < 5.0, "the loss begins at %g, after training at %g" % (first, last))
+    wrong = e2e.config("wrong", model__n_head=4)
+    done = convert(exported(), path("wrong"), "--config=" + wrong, "--heads=%d" % NH, code=78)
+    check("model.n_head is 4, but the weights have 2" in done.err, done.err)
+    check(not os.path.exists(path("wrong")), "nothing is made then")
+
+
+def bad_safetensors():
+    tensors, wte = raw_tensors(), "transformer.wte.weight"
+
+    def spoil(**entry):
+        return lambda header: header[wte].update(entry)
+
+    def fails(part, tensors=tensors, edit=lambda header: None, tail=b""):
+        source = write_safetensors(path("bad.safetensors"), tensors, edit, tail)
+        done = convert(source, path("bad_out"), code=65)
+        equal(len(done.errors()), 1, repr(done))
+        check(part in done.err, "%r not in %r" % (part, done.err))
+        check(not os.path.exists(path("bad_out")), part)
+
+    size = V * C * 4
+    fails("lies outside", edit=spoil(data_offsets=[1 << 40, (1 << 40) + size]))
+    fails("lies outside", edit=spoil(data_offsets=[size, 0]))
+    fails("data_offsets", edit=spoil(data_offsets=[-4, size - 4]))
+    fails("do not fit its shape", edit=spoil(shape=[V, C + 1]))
+    fails("overflows", edit=spoil(shape=[1 << 62, 1 << 62]))
+    fails("non-integers", edit=spoil(shape=[1.5, C]))
+    fails("no shape", edit=spoil(shape="many"))
+    fails("not known", edit=spoil(dtype="F1"))
+    fails("overlaps", edit=lambda header: header.update({"x": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}))
+    fails("belong to no tensor", tail=b"1234")
+    fails("belong to no tensor", edit=lambda header: header.pop("transformer.wpe.weight"))
+    fails("is it a GPT-2", {key: value for key, value in tensors.items() if key != wte})
+    fails("has no tensor 'transformer.h.1.mlp.c_fc.bias'",
+          {key: value for key, value in tensors.items() if key != "transformer.h.1.mlp.c_fc.bias"})
+    fails("not one of GPT-2", dict(tensors, **{"transformer.extra": ("U8", [1], b"x")}))
+    fails("lm_head", dict(tensors, **{"lm_head.weight": ("F32", [V, C], bytes(size))}))
+    fails("expected", dict(tensors, **{"transformer.ln_f.bias": ("F32", [C // 2], bytes(2 * C))}))
+    fails("floating-point", dict(tensors, **{"transformer.ln_f.bias": ("I32", [C], bytes(4 * C))}))
+    whole = content(exported())
+    for cut in (b"", whole[:7], whole[:100], whole[:-1], struct.pack("<Q", 1 << 63) + whole[8:], struct.pack("<Q", 5) + b"[1,2]"):
+        with open(path("cut.safetensors"), "wb") as file:
+            file.write(cut)
+        equal(len(convert(path("cut.safetensors"), path("bad_out"), code=65).errors()), 1)
+
+
+def bad_models_of_llm_c():
+    convert(exported(), path("good.bin"))
+    good = content(path("good.bin"))
+
+    def fails(part, data):
+        with open(path("bad.bin"), "wb") as file:
+            file.write(data)
+        check(part in convert(path("bad.bin"), path("bad_out"), code=65).err, part)
+
+    def header(**changes):
+        fields = list(struct.unpack_from("<256i", good))
+        for index, value in changes.items():
+            fields[int(index[1:])] = value
+        return struct.pack("<256i", *fields) + good[1024:]
+
+    fails("not a model of llm.c", b"short")
+    fails("not a model of llm.c", header(_0=20240520))
+    fails("version 1", header(_1=1))
+    fails("is it cut?", good[:-2])
+    fails("is it cut?", header(_6=1 << 30, _4=1 << 30))
+    fails("no model has", header(_3=-5))
+    fails("no model has", header(_7=V - 1))
+    fails("heads", header(_5=5))
+
+
+def what_is_there_is_not_replaced():
+    for target in ("there.safetensors", "there.bin", "there"):
+        with open(path(target), "w", encoding="utf-8") as file:
+            file.write("mine")
+        done = convert(exported(), path(target), code=65)
+        check("is there already" in done.err, done.err)
+        equal(content(path(target)), b"mine")
+    convert(path("nowhere.safetensors"), path("x.bin"), code=65)
+    convert(path("nowhere"), path("x.bin"), code=65)
+    convert(exported(), path("x.h5"), code=64)
+    convert(exported(), path("x"), "--dtype=bfloat16", code=64)
+    convert(exported(), path("x.bin"), "--config=x.yaml", code=64)
+    check(not any(".new" in name for name in os.listdir(path(""))), "files are left lying")
+
+
+if __name__ == "__main__":
+    e2e.main(there_and_back_in_every_bit, names_and_shapes_are_hugging_faces, llm_cs_layout, bfloat16_is_rounded_to_nearest,
+             a_strangers_file, training_goes_on_from_converted_weights, bad_safetensors, bad_models_of_llm_c,
+             what_is_there_is_not_replaced)
