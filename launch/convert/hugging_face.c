@@ -176,14 +176,15 @@ static Status data_write(const Model *m, Output *output, DType dtype) {
 
 static Status config_write_json(const Model *m, const char *path, DType dtype) {
     ModelSize s = m->size;
+    json_int_t end_of_text = s.V - 1; /* the last one, in our vocabularies as in GPT-2's */
     Output output = {0};
     TRY(output_open(path, &output));
-    json_t *config =
-        json_pack("{s:s, s:[s], s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "model_type", "gpt2",
-                  "architectures", "GPT2LMHeadModel", "activation_function", "gelu_new", "layer_norm_epsilon", 1e-5,
-                  "vocab_size", (json_int_t)s.V, "n_positions", (json_int_t)s.T, "n_ctx", (json_int_t)s.T, "n_embd",
-                  (json_int_t)s.C, "n_layer", (json_int_t)s.L, "n_head", (json_int_t)s.NH, "tie_word_embeddings", 1,
-                  "torch_dtype", dtype == DTYPE_F32 ? "float32" : "bfloat16");
+    json_t *config = json_pack(
+        "{s:s, s:[s], s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "model_type", "gpt2",
+        "architectures", "GPT2LMHeadModel", "activation_function", "gelu_new", "layer_norm_epsilon", 1e-5, "vocab_size",
+        (json_int_t)s.V, "n_positions", (json_int_t)s.T, "n_ctx", (json_int_t)s.T, "n_embd", (json_int_t)s.C, "n_layer",
+        (json_int_t)s.L, "n_head", (json_int_t)s.NH, "bos_token_id", end_of_text, "eos_token_id", end_of_text,
+        "tie_word_embeddings", 1, "torch_dtype", dtype == DTYPE_F32 ? "float32" : "bfloat16");
     int failure = json_dumpf(config, output.file, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     fputc('\n', output.file);
     json_decref(config);
