@@ -74,7 +74,7 @@ def attempts(name, seed):
 
 def a_study_is_cut_requeued_and_reported():
     cluster()
-    path, jobs = submit("study", sweep={"seed": [1, 2, 3]}, training__stop__steps=1500,
+    path, jobs = submit("study", sweep={"seed": [1, 2, 3]}, training__stop={"time": "3s"},
                         launch__slurm={"ranks_per_node": 2, "time": "5m", "array_limit": 2})
     array = jobs["array"]
     done = run("sweep", path, "--slurm", **ENVIRONMENT)
@@ -87,15 +87,16 @@ def a_study_is_cut_requeued_and_reported():
     wait_for("the warned point ends", lambda: len(attempts("study", 1)) > 1, 30)
     equal((attempts("study", 1)[:2], summary(point("study", 1))["status"]), (["start", "exit 75"], "stopped"), "warned")
     stopped_at = summary(point("study", 1))["steps"]
-    check(0 < stopped_at < 1500, "stopped at step %d" % stopped_at)
+    check(stopped_at > 0, "nothing was saved")
     table = run("sweep", path, **ENVIRONMENT).out
-    check("interrupted" in table and "waiting" in table or "running" in table, table)
+    check("seed-1 interrupted" in table or "seed-1 running" in table, table)
     wait_for("the study's jobs end", lambda: not slurm("squeue", "--noheader"))
     equal(attempts("study", 1), ["start", "exit 75", "start", "exit 0"], "the warned point")
     equal(attempts("study", 2)[0::len(attempts("study", 2)) - 1], ["start", "exit 0"], "the requeued point")
     equal(attempts("study", 2).count("start"), 2, "starts of the requeued point")
     for seed in (1, 2, 3):
-        equal((summary(point("study", seed))["status"], summary(point("study", seed))["steps"]), ("done", 1500), "seed %d" % seed)
+        end = summary(point("study", seed))
+        check(end["status"] == "done" and end["train_s"] >= 3, "seed %d: %r" % (seed, end))
         no_duplicates(point("study", seed))
     log = open(point("study", 1) + "/train.log", encoding="utf-8").read()
     check("at step %d\n" % stopped_at in log, "did not go on at step %d: %s" % (stopped_at, log[-500:]))
@@ -105,7 +106,7 @@ def a_study_is_cut_requeued_and_reported():
 
 def a_canceled_study_stays_canceled_and_goes_on_when_submitted_again():
     cluster()
-    path, jobs = submit("canceled", sweep={"seed": [1]}, training__stop__steps=3000)
+    path, jobs = submit("canceled", sweep={"seed": [1]}, training__stop={"time": "3s"})
     wait_for("the point begins", lambda: has_begun("canceled", 1))
     slurm("scancel", jobs["array"], jobs["report"])
     wait_for("the jobs end", lambda: not slurm("squeue", "--noheader"), 30)
