@@ -41,9 +41,12 @@ static Status read_value(Arena *arena, const char *key, const YamlNode *value, c
 }
 
 static Status check_key(Arena *arena, const YamlNode *node) {
-    static const char *const refused[] = {"sweep", "name", "output"};
+    static const char *const refused[] = {"sweep", "name", "output", "report", "launch"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        if (strcmp(node->key, refused[i]) == 0) return PLACE_ERROR(node->key_place, "'%s' cannot be swept", node->key);
+        size_t bytes = strlen(refused[i]);
+        bool is_below = strncmp(node->key, refused[i], bytes) == 0 && node->key[bytes] == '.';
+        if (is_below || strcmp(node->key, refused[i]) == 0)
+            return PLACE_ERROR(node->key_place, "'%s' cannot be swept", node->key);
     }
     if (schema_find(node->key) != NULL) return OK;
     if (schema_is_group(node->key)) {

@@ -12,7 +12,7 @@
 
 enum { TAIL_BYTES = 1 << 16 };
 
-const char *const point_no_room[] = {"does not fit", "below the smallest batch", "out of memory", NULL};
+const char *const point_no_room[] = {"within memory_budget", "below the smallest batch", "out of memory", NULL};
 
 const char *point_state_name(PointState state) {
     static const char *const names[] = {"waiting", "running", "interrupted", "done", "failed", "oom"};

@@ -155,9 +155,7 @@ Status study_open(const char *path, int n_overrides, char **overrides, Study **o
 
 void study_close(Study **study) {
     if (*study == NULL) return;
-    for (int i = 0; i <= (*study)->count && (*study)->points != NULL; i++) {
-        if (i < (*study)->count) config_destroy(&(*study)->points[i].config);
-    }
+    for (int i = 0; i < (*study)->count; i++) config_destroy(&(*study)->points[i].config);
     config_destroy(&(*study)->config);
     run_lock_release(&(*study)->lock);
     arena_free(&(*study)->arena);

@@ -103,9 +103,17 @@ static Status make_all(Study *study) {
     return study_write(study);
 }
 
+/* What a start leaves that was killed while it wrote its first file. */
+static void forget_beginning(const Study *study) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/study.yaml.new", study->directory);
+    unlink(path);
+}
+
 Status study_claim(Study *study) {
     size_t made;
     bool exists = study_exists(study);
+    if (!exists) forget_beginning(study);
     if (!exists && !directory_is_empty(study->directory, "run.lock")) {
         return ERROR(STATUS_CONFIG, "%s: holds files but no study; choose another `name` or `output`",
                      study->directory);

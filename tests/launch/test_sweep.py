@@ -150,6 +150,11 @@ def killed_in_the_middle():
     """A sweep that is gone leaves a point that saves and ends; the next one goes on."""
     path = study("killed", {"seed": [1, 2]}, training__stop={"time": "1500ms"}, checkpoint__interval=0, logging__interval=5)
     first = point_directory("killed", "seed-1")
+    for seconds in (0.01, 0.03, 0.1, 0.3):  # while it takes the directory, and while the point starts
+        job = start(["sweep", path, "--local"])
+        time.sleep(seconds)
+        job.send(signal.SIGKILL)
+        job.end()
     job = start(["sweep", path, "--local"])
     while not os.path.exists(first + "/metrics.jsonl") or not losses(first):
         check(job.process.poll() is None and time.monotonic() - job.start < 60, "no progress")
@@ -158,7 +163,8 @@ def killed_in_the_middle():
     job.end()
     sweep(path, "--local")
     equal(field("killed", "state"), ["done", "done"], "states")
-    equal(attempts("killed", "seed-1"), ["start", "start", "exit 0"], "attempts")
+    log = attempts("killed", "seed-1")
+    check(log.count("start") >= 2 and log.count("exit 0") == 1 and log[-1] == "exit 0", "attempts: %r" % log)
     no_duplicates(first)
 
 
@@ -262,6 +268,7 @@ def bad_sweeps():
     refused("bad_f", r"data.batch_size=4: the study sweeps data.batch_size; change its 'sweep' instead",
             "data.batch_size=4", "--local", code=64)
     refused("bad_g", r"data=\{batch_size: 4\}: the study sweeps data.batch_size", "data={batch_size: 4}", code=64)
+    refused("bad_l", r"'launch.retries' cannot be swept", sweep={"launch.retries": [1, 2]})
     path = config("bad_h")
     check("it has no 'sweep'" in sweep(path, "--local", code=78).err, "no sweep")
     check("holds no study" in sweep(WORK, code=78).err, "no study")
