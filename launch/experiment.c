@@ -1,6 +1,7 @@
 #include "launch/experiment.h"
 
 #include "dist/gradient_reduce.h"
+#include "launch/attention_choice.h"
 #include "launch/cpu_share.h"
 #include "launch/placement.h"
 
@@ -37,9 +38,7 @@ static Status device_open(Experiment *e) {
 
 /* Keys of the config that no code stands behind are refused, never passed over. */
 static Status keys_check(const Config *config) {
-    const char *key = config->attention.pick == CONFIG_PICK_MEASURED ? "attention.pick: measured"
-                      : config->training.shard_optimizer             ? "training.shard_optimizer: true"
-                                                                     : NULL;
+    const char *key = config->training.shard_optimizer ? "training.shard_optimizer: true" : NULL;
     if (key == NULL) return OK;
     return ERROR(STATUS_CONFIG, "%s is not supported by this version; leave it at its default", key);
 }
@@ -181,7 +180,7 @@ static void plan_forget(Experiment *e) {
 }
 
 /* Everything that depends on the batch size. It touches no memory of the device, so that trying sizes is cheap. */
-static Status plan_for(Experiment *e, int64_t B) {
+Status experiment_plan_for(Experiment *e, int64_t B) {
     plan_forget(e);
     DType dtype = experiment_dtype(e->config);
     GptConfig gpt = experiment_gpt_config(e->config);
@@ -206,58 +205,47 @@ static Status budget_bytes(const Experiment *e, size_t *bytes) {
 }
 
 /* The largest batch whose plan fits the budget: doubled until it does not, then bisected. */
-static Status batch_choose(Experiment *e, int64_t *out) {
+Status experiment_largest_batch(Experiment *e, int64_t *out) {
     enum { BATCH_MOST = 4096 };
     size_t budget = 0;
     TRY(budget_bytes(e, &budget));
-    TRY(plan_for(e, 1));
+    TRY(experiment_plan_for(e, 1));
     if (experiment_planned_bytes(e) > budget) {
         return ERROR(STATUS_CONFIG, "memory_budget: %.2f GiB is below the smallest batch, which needs %.2f GiB",
                      (double)budget / 0x1p30, (double)experiment_planned_bytes(e) / 0x1p30);
     }
     int64_t fits = 1, fails = 2;
     for (; fails <= BATCH_MOST; fails *= 2) {
-        TRY(plan_for(e, fails));
+        TRY(experiment_plan_for(e, fails));
         if (experiment_planned_bytes(e) > budget) break;
         fits = fails;
     }
     while (fails - fits > 1) {
         int64_t middle = (fits + fails) / 2;
-        TRY(plan_for(e, middle));
+        TRY(experiment_plan_for(e, middle));
         *(experiment_planned_bytes(e) > budget ? &fails : &fits) = middle;
     }
     *out = fits;
     return OK;
 }
 
-static Status attention_choose(Experiment *e, int64_t B) {
-    const ConfigChoices *backends = &e->config->attention.backends;
-    e->attention = (AttentionChoice){.count = backends->count};
-    for (int i = 0; i < backends->count; i++) {
-        e->attention.names[i] = config_name("attention.backends", backends->items[i]);
-    }
-    const ConfigModel *m = &e->config->model;
-    AttentionCall call =
-        attention_call_packed(experiment_dtype(e->config), B, e->T, m->n_head, m->n_embd / m->n_head, m->dropout, true);
-    call.ranges = e->config->attention.document_mask;
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
-    const AttentionBackend *backend = NULL;
-    int n_verdicts;
-    TRY(attention_pick(&call, &e->device->target, &e->attention, verdicts, &n_verdicts, &backend));
-    e->attention_name = backend->name;
-    return OK;
+/* data.batch_size: auto. */
+static Status batch_settle(Experiment *e, int64_t *B) {
+    TRY(world_agree(e->world, experiment_largest_batch(e, B)));
+    return world_min_i64(e->world, B);
 }
 
 Status experiment_plan(Experiment *e) {
     int64_t B = e->config->data.batch_size;
-    TRY(attention_choose(e, B == CONFIG_AUTO ? 1 : B));
-    if (B == CONFIG_AUTO) {
-        Status chosen = batch_choose(e, &B);
-        TRY(world_agree(e->world, chosen));
-        TRY(world_min_i64(e->world, &B));
-        e->config->data.batch_size = B;
-    }
-    return plan_for(e, B);
+    bool chooses = B == CONFIG_AUTO, changed = false;
+    if (chooses) B = 1;
+    TRY(attention_settle(e, B));
+    if (chooses) TRY(batch_settle(e, &B));
+    TRY(attention_settle_measured(e, B, &changed));
+    if (chooses && changed) TRY(batch_settle(e, &B));
+    e->config->data.batch_size = B;
+    if (world_rank(e->world) == 0) TRY(attention_compare(e, B));
+    return experiment_plan_for(e, B);
 }
 
 Status experiment_allocate(Experiment *e) {

@@ -18,6 +18,21 @@ typedef struct PlanFor {
     int64_t ranks;       /* 0: as many as there are */
 } PlanFor;
 
+/* One backend of the device, as --plan shows it. */
+typedef struct AttentionLine {
+    const char *name, *refusal; /* NULL: accepted */
+    bool picked, enabled;       /* enabled: the config names it */
+    double seconds;             /* forward and backward, where measured; else 0 */
+    size_t planned_bytes;       /* of the whole run with this backend; 0 where it is not accepted */
+    int64_t largest_batch;      /* that fits memory_budget with it; 0: none. With --plan alone */
+} AttentionLine;
+
+typedef struct AttentionTable {
+    AttentionLine lines[ATTENTION_MAX_BACKENDS];
+    int count;
+    const char *note; /* what --plan says of attention.pick: measured; or NULL */
+} AttentionTable;
+
 typedef struct Experiment {
     PlanFor plan;
     Config *config;
@@ -34,7 +49,8 @@ typedef struct Experiment {
     Gpt *gpt;
     StepTensors step;
     AttentionChoice attention;
-    const char *attention_name; /* of the backend that was picked */
+    const char *attention_name;     /* of the backend that was picked */
+    AttentionTable attention_table; /* what became of each backend; on rank 0 */
     Training *training;
     int64_t T;
     size_t base_bytes; /* resident in this process before the plan is allocated */
@@ -49,9 +65,17 @@ NODISCARD Status experiment_connect(Experiment *e);
 /* Opens the token files, and settles model.vocab_size. Not collective. */
 NODISCARD Status experiment_open_data(Experiment *e);
 
-/* Declares the model, records and plans the programs; decides data.batch_size where it is auto. Touches no device.
- * Collective where the batch size is auto: all ranks take the least. */
+/* Declares the model, records and plans the programs; decides data.batch_size where it is auto, and the backend of
+ * attention where attention.pick is measured (which computes on the device, unless it is only planned for). Collective:
+ * all ranks take the least batch, and rank 0's backend. */
 NODISCARD Status experiment_plan(Experiment *e);
+
+/* Records and plans for e->attention and a batch of B; touches no memory of the device, so that trying is cheap. Not
+ * collective. */
+NODISCARD Status experiment_plan_for(Experiment *e, int64_t B);
+
+/* The largest batch whose plan fits memory_budget. STATUS_CONFIG where none does. Not collective. */
+NODISCARD Status experiment_largest_batch(Experiment *e, int64_t *out);
 
 /* Takes all memory, and initializes the weights from the seed. Not collective. */
 NODISCARD Status experiment_allocate(Experiment *e);

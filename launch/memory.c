@@ -1,5 +1,6 @@
 #include "launch/memory.h"
 
+#include "launch/attention_choice.h"
 #include "launch/state.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ void memory_print(const Experiment *e, FILE *file) {
         e->attention_name, (long long)parameters_count(e->parameters), (long long)experiment_ranks(e),
         (long long)c->data.batch_size, (long long)c->training.gradient_accumulation_steps, (long long)e->T,
         (long long)experiment_tokens_per_step(e));
+    attention_print(e, file);
 }
 
 static json_t *kinds_json(const Experiment *e) {
@@ -66,6 +68,7 @@ Status memory_write(const Experiment *e, const char *path) {
     json_object_set_new(plan, "checkpoint_bytes", json_integer((json_int_t)saver_bytes(e)));
     json_object_set_new(plan, "by_kind", kinds_json(e));
     json_object_set_new(plan, "attention", json_string(e->attention_name));
+    json_object_set_new(plan, "backends", attention_json(e));
     json_object_set_new(plan, "parameters", json_integer(parameters_count(e->parameters)));
     json_object_set_new(plan, "batch_size", json_integer(e->config->data.batch_size));
     json_object_set_new(plan, "world_size", json_integer(experiment_ranks(e)));

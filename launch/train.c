@@ -1,5 +1,6 @@
 /* train: a GPT from one YAML file, on whatever is there. */
 #include "core/clock.h"
+#include "launch/attention_choice.h"
 #include "launch/config/value.h"
 #include "launch/memory.h"
 #include "launch/options.h"
@@ -77,6 +78,7 @@ static Status introduce(Run *run) {
                 world_size(e->world), (long long)e->config->data.batch_size,
                 (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
                 (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
+    attention_say(e, run->metrics);
     if (e->device->peak_flops > 0) {
         metrics_say(run->metrics, "MFU is measured against %.0f TFLOP/s a GPU", 1e-12 * e->device->peak_flops);
     }

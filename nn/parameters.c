@@ -1,5 +1,6 @@
 #include "nn/parameters.h"
 
+#include "core/convert.h"
 #include "core/ops/copy.h"
 #include "core/rng.h"
 
@@ -100,29 +101,12 @@ static double initial_value(const Parameter *parameter, uint64_t seed, int index
     return parameter->std * pair[k % 2];
 }
 
-/* Stores a value in f32 or f64, or the nearest f16 or bf16 by way of the compiler's own conversions. */
-static void value_store(void *data, DType dtype, int64_t i, double value) {
-    switch (dtype) {
-    case DTYPE_F64: ((double *)data)[i] = value; break;
-    case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)(float)value; break;
-    case DTYPE_BF16: {
-        union {
-            float f;
-            uint32_t u;
-        } bits = {(float)value};
-        ((uint16_t *)data)[i] = (uint16_t)((bits.u + 0x7FFFu + (bits.u >> 16 & 1)) >> 16);
-        break;
-    }
-    default: ((float *)data)[i] = (float)value;
-    }
-}
-
 static Status initialize(Device *device, const Parameter *parameter, const Tensor *t, uint64_t seed, int index) {
     int64_t count = tensor_count(t);
     void *values = malloc(tensor_bytes(t));
     if (values == NULL) return no_memory();
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) value_store(values, t->dtype, i, initial_value(parameter, seed, index, i));
+    for (int64_t i = 0; i < count; i++) real_store(values, t->dtype, i, initial_value(parameter, seed, index, i));
     Status status = device_upload(device, t, values);
     free(values);
     return status;

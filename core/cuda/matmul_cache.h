@@ -1,6 +1,5 @@
-/* The timed choices on disk, one file a GPU model and cuBLASLt version, in $HOURGLASS_CACHE, else in hourglass/ below
- * $XDG_CACHE_HOME or ~/.cache. One line a shape: `KEY = fused microseconds algorithm-in-hex`. The first line of a key
- * holds, so that ranks and later runs choose alike. Where no file can be kept, every function here does nothing. */
+/* The timed choices on disk (core/cache_file.h), one file a GPU model and cuBLASLt version. One line a shape:
+ * `KEY = fused microseconds algorithm-in-hex`. Where no file can be kept, every function here does nothing. */
 #pragma once
 
 #include <stdbool.h>

@@ -49,7 +49,16 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     return status;
 }
 
+/* Under attention.pick: measured the saved list is the one backend that was measured fastest. */
+static void backends_adopt(ConfigAttention *now, const ConfigAttention *saved) {
+    if (now->pick != CONFIG_PICK_MEASURED || saved->pick != CONFIG_PICK_MEASURED || saved->backends.count != 1) return;
+    for (int i = 0; i < now->backends.count; i++) {
+        if (now->backends.items[i] == saved->backends.items[0]) now->backends = saved->backends;
+    }
+}
+
 void config_adopt(Config *now, const Config *saved) {
+    backends_adopt(&now->attention, &saved->attention);
     for (size_t i = 0; i < schema_count; i++) {
         const Field *field = &schema[i];
         if (field->resume == RESUME_FREE || !is_auto(field, now)) continue;

@@ -203,7 +203,7 @@ char *config_text(const Config *config);
  * whatever was frozen, and one in `saved`, which no run has decided yet, whatever comes. */
 NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
 
-/* Takes over, for every `auto` in `now`, what `saved` had frozen. */
+/* Takes over, for every `auto` in `now`, what `saved` had frozen, and the backend that was measured fastest. */
 void config_adopt(Config *now, const Config *saved);
 
 /* The name of an enum key's value: config_name("training.dtype", config->training.dtype) is "float32";

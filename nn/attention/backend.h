@@ -31,22 +31,26 @@ typedef struct AttentionBackend {
  * GPU generation. */
 extern const AttentionBackend *const attention_backends[];
 
-/* Which backends may be used, in which order: the config's attention.backends. count 0: all, in the table's order. */
+/* Which backends may be used, in which order: the config's attention.backends. count 0: all, in the table's order.
+ * Where seconds were measured (nn/attention/measure.h), the fastest goes before the order; 0: not measured. */
 enum { ATTENTION_MAX_BACKENDS = 16 };
 typedef struct AttentionChoice {
     int count;
     const char *names[ATTENTION_MAX_BACKENDS];
+    double seconds[ATTENTION_MAX_BACKENDS];
 } AttentionChoice;
 
 /* What the picker thinks of one backend, for --plan and for the log. */
 typedef struct AttentionVerdict {
     const AttentionBackend *backend;
     const char *refusal; /* NULL: accepted */
+    double seconds;      /* the choice's, of this name; 0: not measured */
 } AttentionVerdict;
 
-/* The first backend of the choice that takes the call: a pure function of its arguments. `verdicts` (room for
- * ATTENTION_MAX_BACKENDS) receives every row of the target's device that the choice names, in the order of preference;
- * *n_verdicts says how many. STATUS_CONFIG naming each one's reason where all refuse. */
+/* The backend of the choice that takes the call: the fastest of those that were measured, else the first. A pure
+ * function of its arguments. `verdicts` (room for ATTENTION_MAX_BACKENDS) receives every row of the target's device
+ * that the choice names, in the order of preference; *n_verdicts says how many. STATUS_CONFIG naming each one's reason
+ * where all refuse. */
 NODISCARD Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
                                 AttentionVerdict *verdicts, int *n_verdicts, const AttentionBackend **out);
 

@@ -13,12 +13,12 @@ const AttentionBackend *const attention_backends[] = {
     &attention_math_cuda,    &attention_baseline_cuda,     NULL,
 };
 
-static void verdicts_add(const AttentionCall *call, const Target *target, const char *name, AttentionVerdict *verdicts,
-                         int *count) {
+static void verdicts_add(const AttentionCall *call, const Target *target, const char *name, double seconds,
+                         AttentionVerdict *verdicts, int *count) {
     for (int i = 0; attention_backends[i] != NULL && *count < ATTENTION_MAX_BACKENDS; i++) {
         const AttentionBackend *backend = attention_backends[i];
         if (backend->device != target->kind || (name != NULL && strcmp(backend->name, name) != 0)) continue;
-        verdicts[(*count)++] = (AttentionVerdict){backend, backend->refuses(call, target)};
+        verdicts[(*count)++] = (AttentionVerdict){backend, backend->refuses(call, target), seconds};
     }
 }
 
@@ -42,14 +42,25 @@ static Status all_refuse(const AttentionVerdict *verdicts, int count) {
     return ERROR(STATUS_CONFIG, "attention.backends: no backend takes this call (%s)", reasons);
 }
 
+/* Whether an accepted backend goes before the one that was found so far: rows of one name share its time, and there the
+ * first one stays. */
+static bool is_better(const AttentionVerdict *verdict, const AttentionVerdict *best) {
+    if (best == NULL) return true;
+    return verdict->seconds > 0 && (best->seconds == 0 || verdict->seconds < best->seconds);
+}
+
 Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
                       AttentionVerdict *verdicts, int *n_verdicts, const AttentionBackend **out) {
+    const AttentionVerdict *best = NULL;
     *n_verdicts = 0;
-    if (choice->count == 0) verdicts_add(call, target, NULL, verdicts, n_verdicts);
-    for (int i = 0; i < choice->count; i++) verdicts_add(call, target, choice->names[i], verdicts, n_verdicts);
-    for (int i = 0; i < *n_verdicts; i++) {
-        *out = verdicts[i].backend;
-        if (verdicts[i].refusal == NULL) return OK;
+    if (choice->count == 0) verdicts_add(call, target, NULL, 0, verdicts, n_verdicts);
+    for (int i = 0; i < choice->count; i++) {
+        verdicts_add(call, target, choice->names[i], choice->seconds[i], verdicts, n_verdicts);
     }
-    return *n_verdicts == 0 ? none_here(choice) : all_refuse(verdicts, *n_verdicts);
+    for (int i = 0; i < *n_verdicts; i++) {
+        if (verdicts[i].refusal == NULL && is_better(&verdicts[i], best)) best = &verdicts[i];
+    }
+    if (best == NULL) return *n_verdicts == 0 ? none_here(choice) : all_refuse(verdicts, *n_verdicts);
+    *out = best->backend;
+    return OK;
 }

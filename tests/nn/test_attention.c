@@ -311,7 +311,8 @@ static const char *picked(AttentionChoice choice, DType dtype, DeviceKind kind, 
 static void picker(void) {
     Status status;
     CHECK(strcmp(picked((AttentionChoice){0}, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
-    AttentionChoice two = {2, {"baseline", "flash"}}, unknown = {1, {"none"}}, one = {1, {"flash"}};
+    AttentionChoice two = {.count = 2, .names = {"baseline", "flash"}};
+    AttentionChoice unknown = {.count = 1, .names = {"none"}}, one = {.count = 1, .names = {"flash"}};
     CHECK(strcmp(picked(two, DTYPE_F64, DEVICE_CPU, &status), "baseline") == 0);
     picked(one, DTYPE_BF16, DEVICE_CPU, &status);
     CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
@@ -319,6 +320,22 @@ static void picker(void) {
     CHECK_ERROR(status, STATUS_CONFIG, "baseline: needs f32 or f64 on the CPU; flash: needs");
     picked(unknown, DTYPE_F32, DEVICE_CPU, &status);
     CHECK_ERROR(status, STATUS_CONFIG, "attention.backends: this device has no none");
+}
+
+/* Measured times go before the order; what was not measured comes after what was, and a refusal stays one. */
+static void picker_by_time(void) {
+    Status status;
+    AttentionChoice choice = {.count = 3, .names = {"flash", "math", "baseline"}, .seconds = {3e-3, 1e-3, 2e-3}};
+    CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "math") == 0);
+    choice.seconds[1] = 0;
+    CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "baseline") == 0);
+    choice.seconds[2] = 3e-3; /* as fast: the order counts */
+    CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
+    choice.seconds[0] = choice.seconds[2] = 0;
+    CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
+    choice.seconds[0] = 1e-3;
+    picked(choice, DTYPE_BF16, DEVICE_CPU, &status);
+    CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
 }
 
 int main(int argc, char **argv) {
@@ -338,6 +355,7 @@ int main(int argc, char **argv) {
         TEST(memory_of_tiles_is_linear),
         TEST(threads_do_not_matter),
         TEST(picker),
+        TEST(picker_by_time),
     };
     if (failed(device_open_cpu(1, &device))) return 1;
     int code = harness_run(argc, argv, "attention", tests, COUNT(tests));

@@ -1,0 +1,37 @@
+/* One element of a tensor's bytes, from and to a double. Rounding is to the nearest, ties to even. */
+#pragma once
+
+#include "core/dtype.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* data[i] = the value of `dtype` (a real one) nearest to `value`; too large a value becomes an infinity. */
+static inline void real_store(void *data, DType dtype, int64_t i, double value) {
+    float narrow = (float)value;
+    uint32_t bits;
+    switch (dtype) {
+    case DTYPE_F64: ((double *)data)[i] = value; break;
+    case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)narrow; break;
+    case DTYPE_BF16:
+        memcpy(&bits, &narrow, sizeof bits);
+        bits += narrow == narrow ? 0x7FFFu + (bits >> 16 & 1) : 0; /* a NaN stays one */
+        ((uint16_t *)data)[i] = (uint16_t)(bits >> 16);
+        break;
+    default: ((float *)data)[i] = narrow;
+    }
+}
+
+static inline double real_load(const void *data, DType dtype, int64_t i) {
+    float wide;
+    uint32_t bits;
+    switch (dtype) {
+    case DTYPE_F64: return ((const double *)data)[i];
+    case DTYPE_F16: return (double)((const _Float16 *)data)[i];
+    case DTYPE_BF16:
+        bits = (uint32_t)((const uint16_t *)data)[i] << 16;
+        memcpy(&wide, &bits, sizeof wide);
+        return (double)wide;
+    default: return (double)((const float *)data)[i];
+    }
+}

@@ -1,0 +1,46 @@
+#include "core/timing.h"
+
+#include "core/clock.h"
+
+#include <stdlib.h>
+
+static const double LEAST_S = 2e-3; /* between two readings */
+enum { MOST_REPLAYS = 1000 };
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+static Status replays_time(Device *device, const Program *p, int replays, double *seconds) {
+    double start = clock_seconds();
+    for (int i = 0; i < replays; i++) TRY(device_replay(device, p));
+    TRY(device_synchronize(device));
+    *seconds = (clock_seconds() - start) / replays;
+    return OK;
+}
+
+static Status times_take(Device *device, const Program *p, int64_t repeats, double limit_s, double *times,
+                         int64_t *count) {
+    double start = clock_seconds(), once = 0;
+    for (int warm = 0; warm < 2; warm++) TRY(replays_time(device, p, 1, &once));
+    int replays = once * MOST_REPLAYS < LEAST_S ? MOST_REPLAYS : 1 + (int)(LEAST_S / once);
+    if (replays == 1) times[(*count)++] = once;
+    while (*count < repeats && (*count == 0 || clock_seconds() - start < limit_s)) {
+        TRY(replays_time(device, p, replays, &times[(*count)++]));
+    }
+    return OK;
+}
+
+Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s, double *seconds) {
+    double *times = malloc((size_t)repeats * sizeof *times);
+    int64_t count = 0;
+    if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
+    Status status = times_take(device, p, repeats, limit_s, times, &count);
+    if (!failed(status)) {
+        qsort(times, (size_t)count, sizeof *times, ascending);
+        *seconds = times[count / 2];
+    }
+    free(times);
+    return status;
+}

@@ -1,0 +1,112 @@
+#include "nn/attention/measure.h"
+
+#include "core/cache_file.h"
+#include "core/timing.h"
+#include "nn/attention/trial.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { KEY_ROOM = 512, REPEATS = 7 };
+static const double LIMIT_S = 1.0; /* for one backend's readings */
+
+/* Times hold for the kernels that are in this program and no others. */
+static uint64_t program_hash(void) {
+    XXH3_state_t *state = XXH3_createState();
+    FILE *file = fopen("/proc/self/exe", "rb");
+    char *block = malloc(1 << 16);
+    uint64_t hash = 0;
+    if (state != NULL && file != NULL && block != NULL && XXH3_64bits_reset(state) == XXH_OK) {
+        for (size_t bytes; (bytes = fread(block, 1, 1 << 16, file)) > 0;) XXH3_64bits_update(state, block, bytes);
+        hash = XXH3_64bits_digest(state);
+    }
+    free(block);
+    if (file != NULL) fclose(file);
+    XXH3_freeState(state);
+    return hash;
+}
+
+static void layout_write(FILE *file, HeadLayout layout) {
+    fprintf(file, " %lld,%lld,%lld", (long long)layout.batch, (long long)layout.token, (long long)layout.head);
+}
+
+/* The whole call, and what of the device changes its speed. */
+static bool key_write(const Device *device, const AttentionCall *c, const char *name, uint64_t build, char *key) {
+    FILE *file = fmemopen(key, KEY_ROOM, "w");
+    if (file == NULL) return false;
+    fprintf(file, "%s build=%016llx threads=%d tf32=%d %s B=%lld NH=%lld,%lld T=%lld,%lld HS=%lld scale=%.9g", name,
+            (unsigned long long)build, device->target.threads, device->tf32, dtype_name(c->dtype), (long long)c->B,
+            (long long)c->NH, (long long)c->NH_kv, (long long)c->Tq, (long long)c->Tk, (long long)c->HS,
+            (double)c->scale);
+    fprintf(file, " causal=%d window=%lld ranges=%d bias=%d dropout=%.9g training=%d", (int)c->causal,
+            (long long)c->window, c->ranges, (int)c->bias, c->dropout, c->training);
+    layout_write(file, c->q);
+    layout_write(file, c->k);
+    layout_write(file, c->v);
+    layout_write(file, c->out);
+    return fclose(file) == 0;
+}
+
+static bool seconds_parse(const char *text, void *out) {
+    char *end;
+    double us = strtod(text, &end);
+    bool is_time = end != text && *end == '\0' && isfinite(us) && us > 0;
+    if (is_time) *(double *)out = 1e-6 * us;
+    return is_time;
+}
+
+/* *seconds stays 0 where the memory is not there. */
+static Status trial_time(Device *device, const AttentionCall *call, const AttentionBackend *backend, double *seconds) {
+    AttentionTrial trial;
+    size_t free_bytes = 0, total_bytes;
+    Status status = attention_trial_create(device, call, backend, true, &trial);
+    TRY_ELSE(status, device_memory(device, &free_bytes, &total_bytes), done);
+    if (!failed(status) && attention_trial_bytes(&trial) < free_bytes) {
+        TRY_ELSE(status, attention_trial_bind(&trial), done);
+        TRY_ELSE(status, program_time(device, trial.program, REPEATS, LIMIT_S, seconds), done);
+    }
+done:
+    attention_trial_destroy(&trial);
+    return status;
+}
+
+/* The row that a name stands for; NULL where none takes the call. */
+static const AttentionBackend *row_of(const char *name, const AttentionCall *call, const Target *target) {
+    for (int i = 0; attention_backends[i] != NULL; i++) {
+        const AttentionBackend *row = attention_backends[i];
+        if (row->device == target->kind && strcmp(row->name, name) == 0 && row->refuses(call, target) == NULL)
+            return row;
+    }
+    return NULL;
+}
+
+static Status name_measure(Device *device, const AttentionCall *call, const AttentionBackend *row, int cache,
+                           uint64_t build, bool measures, double *seconds) {
+    char key[KEY_ROOM], value[32];
+    bool keyed = key_write(device, call, row->name, build, key);
+    if ((keyed && cache_find(cache, key, seconds_parse, seconds)) || !measures) return OK;
+    *seconds = 0;
+    TRY(trial_time(device, call, row, seconds));
+    snprintf(value, sizeof value, "%.3f", 1e6 * *seconds);
+    if (keyed && *seconds > 0) cache_add(cache, key, value);
+    return OK;
+}
+
+Status attention_measure(Device *device, const AttentionCall *call, bool measures, AttentionChoice *choice,
+                         int *missing) {
+    uint64_t build = program_hash();
+    int cache = cache_lock("attention", device->name, "1");
+    Status status = OK;
+    *missing = 0;
+    for (int i = 0; i < choice->count && !failed(status); i++) {
+        const AttentionBackend *row = row_of(choice->names[i], call, &device->target);
+        if (row == NULL) continue;
+        status = name_measure(device, call, row, cache, build, measures, &choice->seconds[i]);
+        *missing += choice->seconds[i] == 0;
+    }
+    cache_unlock(cache);
+    return status;
+}

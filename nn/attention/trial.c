@@ -1,0 +1,91 @@
+#include "nn/attention/trial.h"
+
+#include "core/fill.h"
+
+#include <stdlib.h>
+
+static Status tensor_add(AttentionTrial *t, const char *name, DType dtype, int64_t a, int64_t b, int64_t c,
+                         Tensor **out) {
+    Section *section;
+    TRY(store_section(t->store, name, BUFFER_INPUTS, dtype, &section));
+    return section_add(t->store, section, name, 3, (int64_t[]){a, b, c}, out);
+}
+
+static Status tensors_create(AttentionTrial *t, const AttentionCall *call, bool backward) {
+    int64_t B = call->B, T = call->Tq, C = call->NH * call->HS;
+    TRY(store_create(&t->store));
+    TRY(tensor_add(t, "qkv", call->dtype, B, T, 3 * C, &t->qkv));
+    TRY(tensor_add(t, "out", call->dtype, B, T, C, &t->out));
+    TRY(tensor_add(t, "step", DTYPE_U8, 1, 1, sizeof(StepState), &t->step));
+    if (call->ranges) {
+        TRY(tensor_add(t, "key ranges", DTYPE_I32, 2, B, T, &t->key_ranges));
+        TRY(tensor_add(t, "query ranges", DTYPE_I32, 2, B, T, &t->query_ranges));
+    }
+    if (!backward) return OK;
+    TRY(tensor_add(t, "dout", call->dtype, B, T, C, &t->dout));
+    return tensor_add(t, "dqkv", call->dtype, B, T, 3 * C, &t->dqkv);
+}
+
+/* The nodes as nn/attention/attention.h lays them down. */
+static void record(AttentionTrial *t, const AttentionCall *call, const AttentionBackend *backend) {
+    Program *p = t->program;
+    int64_t C = call->NH * call->HS, rows[] = {call->B, call->NH, call->Tq, call->Tk};
+    AttentionAttrs attrs = {.call = *call, .k_offset = C, .v_offset = 2 * C};
+    DType lse_dtype = call->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 3, rows), *weights = NULL;
+    if (backend->saves_weights) weights = program_tensor(p, BUFFER_ACTIVATIONS, call->dtype, 4, rows);
+    program_record(p, (Recording){backend->forward, &attrs, sizeof attrs,
+                                  TENSORS(t->qkv, t->qkv, t->qkv, t->step, t->key_ranges, t->query_ranges, NULL),
+                                  TENSORS(t->out, lse, weights),
+                                  program_workspace(p, backend->forward_workspace(call, &p->target))});
+    if (t->dout == NULL) return;
+    program_record(p, (Recording){backend->backward, &attrs, sizeof attrs,
+                                  TENSORS(t->qkv, t->qkv, t->qkv, t->step, t->key_ranges, t->query_ranges, NULL, t->out,
+                                          lse, weights, t->dout),
+                                  TENSORS(t->dqkv, t->dqkv, t->dqkv, NULL),
+                                  program_workspace(p, backend->backward_workspace(call, &p->target))});
+}
+
+Status attention_trial_create(Device *device, const AttentionCall *call, const AttentionBackend *backend, bool backward,
+                              AttentionTrial *out) {
+    *out = (AttentionTrial){.device = device};
+    TRY(program_create(device->target, backward, &out->program));
+    TRY(tensors_create(out, call, backward));
+    record(out, call, backend);
+    TRY(program_status(out->program));
+    return plan_create(out->program, &out->plan);
+}
+
+void attention_trial_destroy(AttentionTrial *trial) {
+    if (trial->plan != NULL) device_free(trial->device, trial->arena, trial->plan->bytes);
+    plan_destroy(&trial->plan);
+    program_destroy(&trial->program);
+    store_destroy(&trial->store);
+}
+
+size_t attention_trial_bytes(const AttentionTrial *trial) { return store_bytes(trial->store) + trial->plan->bytes; }
+
+/* [0, T) for every row. */
+static Status ranges_open(Device *device, const Tensor *t) {
+    int32_t *bounds = malloc(tensor_bytes(t));
+    if (bounds == NULL) return ERROR(STATUS_FAILURE, "out of memory for inputs");
+    int64_t half = tensor_count(t) / 2;
+    for (int64_t i = 0; i < half; i++) {
+        bounds[i] = 0;
+        bounds[half + i] = (int32_t)t->shape[2];
+    }
+    Status status = device_upload(device, t, bounds);
+    free(bounds);
+    return status;
+}
+
+Status attention_trial_bind(AttentionTrial *trial) {
+    TRY(store_allocate(trial->store, trial->device));
+    TRY(device_alloc(trial->device, trial->plan->bytes, "a trial of attention", &trial->arena));
+    plan_bind(trial->plan, trial->program, trial->arena);
+    TRY(fill_normal(trial->device, trial->qkv, 1));
+    if (trial->dout != NULL) TRY(fill_normal(trial->device, trial->dout, 2));
+    if (trial->key_ranges == NULL) return OK;
+    TRY(ranges_open(trial->device, trial->key_ranges));
+    return ranges_open(trial->device, trial->query_ranges);
+}
