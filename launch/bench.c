@@ -33,14 +33,18 @@ static Status bench(const char *what, const BenchOptions *values) {
 int main(int argc, char **argv) {
     BenchOptions values = {0};
     Arguments arguments;
-    Status status = options_parse(&command, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&command, &arguments, stdout)) {
+    Status status = world_create(&argc, &argv, &values.world);
+    if (failed(status)) return status_report("bench", status);
+    status = world_agree(values.world, options_parse(&command, argc, argv, &values, &arguments));
+    if (!failed(status) && (arguments.help || arguments.version)) {
+        if (world_rank(values.world) == 0) options_answer(&command, &arguments, stdout);
+    } else if (!failed(status)) {
         values.override_count = arguments.override_count;
         values.overrides = arguments.overrides;
-        status = world_create(&argc, &argv, &values.world);
-        if (!failed(status)) status = bench(arguments.operands[0], &values);
-        world_destroy(&values.world);
+        status = bench(arguments.operands[0], &values);
     }
+    int code = world_report(values.world, status);
     arguments_destroy(&arguments);
-    return status_report("bench", status);
+    world_destroy(&values.world);
+    return code;
 }

@@ -30,38 +30,55 @@ static double program_flops(const Program *p) {
     return flops;
 }
 
-static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
-    const Program *p = e->training->programs[MICRO_ONLY];
-    double seconds = 1, rate = 1;
-    TRY(bench_product_rate(e->device, experiment_dtype(e->config), &rate));
-    TRY(bench_time(e->device, p, options->repeats, &seconds));
-    double flops = program_flops(p), tokens = (double)experiment_tokens_per_step(e);
-    fprintf(out, "%s, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n", e->device->name,
-            e->device->target.threads, (long long)e->config->model.n_layer, (long long)e->config->model.n_embd,
-            (long long)e->config->data.batch_size, (long long)e->T, e->attention_name);
+static void report(const Experiment *e, double seconds, double rate, FILE *out) {
+    double flops = program_flops(e->training->programs[MICRO_ONLY]), tokens = (double)experiment_tokens_per_step(e);
+    fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n", e->device->name,
+            world_size(e->world), e->device->target.threads, (long long)e->config->model.n_layer,
+            (long long)e->config->model.n_embd, (long long)e->config->data.batch_size, (long long)e->T,
+            e->attention_name);
     fprintf(out, "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product rate of %.1f\n",
             1e3 * seconds, tokens / seconds, 1e-9 * flops / seconds, 100 * flops / seconds / rate, 1e-9 * rate);
     fprintf(out, "%.1f MiB planned\n", (double)experiment_planned_bytes(e) / 0x1p20);
-    return profile_step(e, out, NULL);
 }
 
-static Status prepare_and_measure(Experiment *e, const BenchOptions *options, FILE *out) {
+/* Every rank measures, since a step is collective; rank 0 tells. */
+static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
+    double seconds = 1, rate = 1;
+    TRY(bench_product_rate(e->device, experiment_dtype(e->config), &rate));
+    TRY(bench_time(e->device, e->training->programs[MICRO_ONLY], options->repeats, &seconds));
+    if (world_rank(e->world) == 0) report(e, seconds, rate, out);
+    return profile_step(e, world_rank(e->world) == 0 ? out : NULL, NULL);
+}
+
+static Status open_device(Experiment *e, const BenchOptions *options) {
     TRY(config_load_text(default_config, "bench step", options->override_count, options->overrides, &e->config));
     if (e->config->model.vocab_size == CONFIG_AUTO) e->config->model.vocab_size = 50257;
     if (e->config->training.gradient_accumulation_steps != 1) {
         return ERROR(STATUS_CONFIG, "bench step measures one micro-batch: training.gradient_accumulation_steps is 1");
     }
     e->T = e->config->model.block_size;
-    TRY(experiment_open_device(e));
-    TRY(experiment_plan(e));
+    return experiment_open_device(e);
+}
+
+static Status allocate(Experiment *e) {
     TRY(experiment_allocate(e));
-    TRY(inputs_fill(e));
-    return measure(e, options, out);
+    return inputs_fill(e);
+}
+
+static Status prepare(Experiment *e, const BenchOptions *options) {
+    TRY(world_agree(e->world, open_device(e, options)));
+    TRY(experiment_connect(e));
+    TRY(world_agree(e->world, experiment_plan(e)));
+    return world_agree(e->world, allocate(e));
 }
 
 Status bench_step(const BenchOptions *options, FILE *out) {
     Experiment e = {.world = options->world};
-    Status status = prepare_and_measure(&e, options, out);
+    Status status = prepare(&e, options);
+    if (!failed(status)) {
+        status = measure(&e, options, out);
+        if (failed(status) && world_size(e.world) > 1) world_abort(e.world, status);
+    }
     experiment_destroy(&e);
     return status;
 }
