@@ -67,14 +67,14 @@ Status attention_settle_measured(Experiment *e, int64_t B, bool *changed) {
     return OK;
 }
 
-static AttentionLine *line_of(AttentionTable *table, const char *name) {
+static AttentionLine *line_of(AttentionLines *table, const char *name) {
     for (int i = 0; i < table->count; i++) {
         if (strcmp(table->lines[i].name, name) == 0 && table->lines[i].refusal == NULL) return &table->lines[i];
     }
     return NULL;
 }
 
-static void lines_add(AttentionTable *table, const AttentionVerdict *verdicts, int count, bool enabled) {
+static void lines_add(AttentionLines *table, const AttentionVerdict *verdicts, int count, bool enabled) {
     for (int i = 0; i < count && table->count < ATTENTION_MAX_BACKENDS; i++) {
         const char *name = verdicts[i].backend->name, *refusal = verdicts[i].refusal;
         if (refusal == NULL && line_of(table, name) != NULL) refusal = "the one before it goes first";
@@ -92,7 +92,7 @@ static bool is_named(const AttentionChoice *choice, const char *name) {
 
 /* First what the config names, in its order, then what else the device has. */
 static Status lines_list(Experiment *e, int64_t B) {
-    AttentionTable *table = &e->attention_table;
+    AttentionLines *table = &e->attention_table;
     const AttentionChoice all = {0};
     AttentionCall call = call_of(e, B);
     AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
@@ -111,7 +111,7 @@ static Status lines_list(Experiment *e, int64_t B) {
 
 /* Times of earlier runs, for what was not measured now. */
 static Status lines_recall(Experiment *e, int64_t B) {
-    AttentionTable *table = &e->attention_table;
+    AttentionLines *table = &e->attention_table;
     AttentionChoice known = {.count = table->count};
     AttentionCall call = call_of(e, B);
     int missing;
@@ -156,7 +156,7 @@ static const char *verdict_text(const AttentionLine *line) {
 }
 
 void attention_print(const Experiment *e, FILE *file) {
-    const AttentionTable *table = &e->attention_table;
+    const AttentionLines *table = &e->attention_table;
     fprintf(file, "%-14s %12s %14s %10s   %s\n", "attention", "MiB planned", "largest batch", "ms", "");
     for (int i = 0; i < table->count; i++) {
         const AttentionLine *line = &table->lines[i];

@@ -27,11 +27,11 @@ typedef struct AttentionLine {
     int64_t largest_batch;      /* that fits memory_budget with it; 0: none. With --plan alone */
 } AttentionLine;
 
-typedef struct AttentionTable {
+typedef struct AttentionLines {
     AttentionLine lines[ATTENTION_MAX_BACKENDS];
     int count;
     const char *note; /* what --plan says of attention.pick: measured; or NULL */
-} AttentionTable;
+} AttentionLines;
 
 typedef struct Experiment {
     PlanFor plan;
@@ -50,7 +50,7 @@ typedef struct Experiment {
     StepTensors step;
     AttentionChoice attention;
     const char *attention_name;     /* of the backend that was picked */
-    AttentionTable attention_table; /* what became of each backend; on rank 0 */
+    AttentionLines attention_table; /* what became of each backend; on rank 0 */
     Training *training;
     int64_t T;
     size_t base_bytes; /* resident in this process before the plan is allocated */

@@ -1,33 +1,72 @@
 /* The benchmarks behind ./bench: each builds its own small programs on the device that is here and prints a table. */
 #pragma once
 
+#include "launch/bench/output.h"
 #include "launch/experiment.h"
 #include "launch/options.h"
 
 #include <stdio.h>
 
+/* The words of --device and --dtype, in the order of their choices. */
+typedef enum BenchDevice { BENCH_DEVICE_AUTO, BENCH_DEVICE_CPU, BENCH_DEVICE_CUDA } BenchDevice;
+typedef enum BenchDtype {
+    BENCH_DTYPE_AUTO,
+    BENCH_DTYPE_F32,
+    BENCH_DTYPE_TF32,
+    BENCH_DTYPE_F16,
+    BENCH_DTYPE_BF16,
+    BENCH_DTYPE_F64
+} BenchDtype;
+
 typedef struct BenchOptions {
     World *world;
-    int64_t repeats;      /* timed runs; the median counts */
-    int64_t B, NH, T, HS; /* of bench attention; 0: its table of lengths */
-    const char *csv;      /* where the rows go as CSV, too; NULL: nowhere */
+    int64_t repeats;          /* timed runs; the median counts */
+    int64_t B, NH, HS;        /* 0: the benchmark's own */
+    const char *T, *backends; /* comma-separated; NULL: the benchmark's own length, every backend */
+    bool causal;
+    int64_t window, documents; /* 0: none */
+    int device, dtype;         /* BenchDevice, BenchDtype */
+    const char *csv, *plot;    /* where the rows and a picture go; NULL: nowhere */
     int override_count;
-    char **overrides; /* of bench step's config */
+    char **overrides; /* of the config of bench step and bench ladder */
 } BenchOptions;
 
 /* GPT-2 124M, or what the overrides say: milliseconds a step, tokens/s, and the share of the device's own product rate
- * that the whole step reaches, then the table of ops. */
+ * that the whole step reaches, then the table of ops. Collective. */
 NODISCARD Status bench_step(const BenchOptions *options, FILE *out);
 
-/* Every attention backend, forward and backward, over lengths: milliseconds, GFLOP/s, and the memory that the plan
- * gives it. */
-NODISCARD Status bench_attention(const BenchOptions *options, FILE *out);
+/* Every attention backend, forward and backward: microseconds, TFLOP/s, the share of the rate of a large product, and
+ * memory, by default for the call of PyTorch's SDPA tutorial; backends that refuse, with their reason. */
+NODISCARD Status bench_attention(const BenchOptions *options, BenchOutput *output);
 
-/* Seconds of one replay: the median of `repeats`, after one that warms up. */
+/* A training step with each backend in turn and a vocabulary of 50257, then padded to 50304: the ladder of
+ * "Accelerating Large Language Models with Accelerated Transformers" beside that article's figures. */
+NODISCARD Status bench_ladder(const BenchOptions *options, BenchOutput *output);
+
+/* The error of every backend, and of the two ways to write attention out, against f64 over growing inputs: that
+ * article's appendix A. */
+NODISCARD Status bench_numerics(const BenchOptions *options, BenchOutput *output);
+
+/* Opens the device that --device asks for, one GPU or this process's cores. */
+NODISCARD Status bench_open_device(const BenchOptions *options, Device **out);
+
+/* The name of backend `index` in the order of attention.backends, or of --backends; NULL behind the last.
+ * bench_check_backends refuses a list with a name that is none: STATUS_USAGE. */
+NODISCARD Status bench_check_backends(const BenchOptions *options);
+const char *bench_backend_name(const BenchOptions *options, int index);
+
+/* The row of the device that takes the call under a name; NULL, and why, where none does. */
+const AttentionBackend *bench_backend_row(const char *name, const AttentionCall *call, const Target *target,
+                                          const char **refusal);
+
+/* Seconds of one replay: the median of `repeats`, after what warms up. */
 NODISCARD Status bench_time(Device *device, const Program *p, int64_t repeats, double *seconds);
 
 /* FLOP/s of a large product (2048 cubed on the CPU, 8192 on a GPU) on this device: what a step is measured against. */
 NODISCARD Status bench_product_rate(Device *device, DType dtype, double *flops_per_s);
+
+/* Random tokens, and a learning rate small enough to keep the numbers ordinary, for an allocated experiment. */
+NODISCARD Status bench_step_inputs(Experiment *e);
 
 /* A program bound to memory of its own, with inputs from a seed; for benchmarks that need no model. */
 typedef struct BenchProgram {
@@ -39,6 +78,3 @@ typedef struct BenchProgram {
 
 NODISCARD Status bench_program_bind(BenchProgram *b);
 void bench_program_destroy(BenchProgram *b);
-
-/* Fills a bound tensor of reals with values of a normal distribution. */
-NODISCARD Status bench_fill(Device *device, const Tensor *t, uint64_t seed);

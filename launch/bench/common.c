@@ -1,33 +1,75 @@
-#include "core/clock.h"
+#include "core/fill.h"
 #include "core/ops/linear.h"
-#include "core/rng.h"
+#include "core/timing.h"
 #include "launch/bench/bench.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y ? 1 : 0;
+Status bench_time(Device *device, const Program *p, int64_t repeats, double *seconds) {
+    return program_time(device, p, repeats, INFINITY, seconds);
 }
 
-static Status replay_timed(Device *device, const Program *p, double *seconds) {
-    double start = clock_seconds();
-    TRY(device_replay(device, p));
-    TRY(device_synchronize(device));
-    *seconds = clock_seconds() - start;
+Status bench_open_device(const BenchOptions *options, Device **out) {
+    bool takes_gpu =
+        options->device == BENCH_DEVICE_CUDA || (options->device == BENCH_DEVICE_AUTO && device_count_cuda() > 0);
+    if (world_size(options->world) > 1) {
+        return ERROR(STATUS_USAGE, "this benchmark measures one device: start it without mpirun");
+    }
+    TRY(takes_gpu ? device_open_cuda(0, out) : device_open_cpu(0, out));
+    (*out)->autotune = true;
+    (*out)->tf32 = options->dtype == BENCH_DTYPE_TF32;
     return OK;
 }
 
-Status bench_time(Device *device, const Program *p, int64_t repeats, double *seconds) {
-    double *times = malloc((size_t)repeats * sizeof *times);
-    if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
-    Status status = replay_timed(device, p, times);
-    for (int64_t i = 0; i < repeats && !failed(status); i++) status = replay_timed(device, p, &times[i]);
-    qsort(times, (size_t)repeats, sizeof *times, ascending);
-    *seconds = times[repeats / 2];
-    free(times);
-    return status;
+/* A word of a comma-separated list; its length, 0 behind the last. */
+static size_t word_at(const char *list, int index, const char **word) {
+    for (; index > 0 && *list != '\0'; index--) {
+        list += strcspn(list, ",");
+        list += *list == ',';
+    }
+    *word = list;
+    return strcspn(list, ",");
+}
+
+/* The schema's names, the fastest first, as attention.backends has them by default. */
+static const char *name_of(int index) {
+    return index < CONFIG_BACKENDS ? config_name("attention.backends", CONFIG_BACKENDS - 1 - index) : NULL;
+}
+
+const char *bench_backend_name(const BenchOptions *options, int index) {
+    const char *word;
+    if (options->backends == NULL) return name_of(index);
+    size_t length = word_at(options->backends, index, &word);
+    for (int i = 0; i < CONFIG_BACKENDS && length > 0; i++) {
+        if (strlen(name_of(i)) == length && strncmp(name_of(i), word, length) == 0) return name_of(i);
+    }
+    return NULL;
+}
+
+Status bench_check_backends(const BenchOptions *options) {
+    const char *word;
+    int count = 1;
+    for (const char *c = options->backends; c != NULL && *c != '\0'; c++) count += *c == ',';
+    for (int i = 0; options->backends != NULL && i < count; i++) {
+        size_t length = word_at(options->backends, i, &word);
+        if (bench_backend_name(options, i) != NULL) continue;
+        return ERROR(STATUS_USAGE, "--backends: '%.*s' is none of %s, %s, %s, %s", (int)length, word, name_of(0),
+                     name_of(1), name_of(2), name_of(3));
+    }
+    return OK;
+}
+
+const AttentionBackend *bench_backend_row(const char *name, const AttentionCall *call, const Target *target,
+                                          const char **refusal) {
+    *refusal = "this device has none";
+    for (int i = 0; attention_backends[i] != NULL; i++) {
+        const AttentionBackend *row = attention_backends[i];
+        if (row->device != target->kind || strcmp(row->name, name) != 0) continue;
+        *refusal = row->refuses(call, target);
+        if (*refusal == NULL) return row;
+    }
+    return NULL;
 }
 
 Status bench_program_bind(BenchProgram *b) {
@@ -44,34 +86,6 @@ void bench_program_destroy(BenchProgram *b) {
     program_destroy(&b->program);
 }
 
-static void value_store(void *data, DType dtype, int64_t i, float value) {
-    union {
-        float f;
-        uint32_t u;
-    } bits = {value};
-    switch (dtype) {
-    case DTYPE_F64: ((double *)data)[i] = (double)value; break;
-    case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)value; break;
-    case DTYPE_BF16: ((uint16_t *)data)[i] = (uint16_t)(bits.u >> 16); break;
-    default: ((float *)data)[i] = value;
-    }
-}
-
-Status bench_fill(Device *device, const Tensor *t, uint64_t seed) {
-    int64_t count = tensor_count(t);
-    void *values = malloc(tensor_bytes(t));
-    if (values == NULL) return ERROR(STATUS_FAILURE, "out of memory for inputs");
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) {
-        Philox words = philox(seed, (uint64_t)i, 0);
-        double radius = sqrt(-2.0 * log(1.0 - (double)rng_uniform(words.word[0])));
-        value_store(values, t->dtype, i, (float)(radius * cos(2.0 * M_PI * (double)rng_uniform(words.word[1]))));
-    }
-    Status status = device_upload(device, t, values);
-    free(values);
-    return status;
-}
-
 Status bench_product_rate(Device *device, DType dtype, double *flops_per_s) {
     int64_t n = device->target.kind == DEVICE_CPU ? 2048 : 8192;
     BenchProgram b = {.device = device};
@@ -81,9 +95,9 @@ Status bench_product_rate(Device *device, DType dtype, double *flops_per_s) {
     linear_record(b.program, x, w, NULL, false);
     double seconds = 1;
     Status status = bench_program_bind(&b);
-    if (!failed(status)) status = bench_fill(device, x, 1);
-    if (!failed(status)) status = bench_fill(device, w, 2);
-    if (!failed(status)) status = bench_time(device, b.program, 10, &seconds);
+    if (!failed(status)) status = fill_normal(device, x, 1);
+    if (!failed(status)) status = fill_normal(device, w, 2);
+    if (!failed(status)) status = program_time(device, b.program, 10, 1.0, &seconds);
     bench_program_destroy(&b);
     *flops_per_s = 2.0 * (double)n * (double)n * (double)n / seconds;
     return status;

@@ -10,8 +10,7 @@ static const char default_config[] = "name: bench\n"
                                      "attention: {backends: [flash, math]}\n"
                                      "training: {stop: {steps: 1}}\n";
 
-/* Random tokens, and a learning rate small enough to keep the numbers ordinary. */
-static Status inputs_fill(Experiment *e) {
+Status bench_step_inputs(Experiment *e) {
     int64_t count = tensor_count(e->step.tokens), V = e->config->model.vocab_size;
     int32_t *tokens = malloc((size_t)count * sizeof *tokens);
     if (tokens == NULL) return ERROR(STATUS_FAILURE, "out of memory for tokens");
@@ -62,7 +61,7 @@ static Status open_device(Experiment *e, const BenchOptions *options) {
 
 static Status allocate(Experiment *e) {
     TRY(experiment_allocate(e));
-    return inputs_fill(e);
+    return bench_step_inputs(e);
 }
 
 static Status prepare(Experiment *e, const BenchOptions *options) {

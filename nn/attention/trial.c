@@ -1,8 +1,7 @@
 #include "nn/attention/trial.h"
 
 #include "core/fill.h"
-
-#include <stdlib.h>
+#include "nn/attention/ranges.h"
 
 static Status tensor_add(AttentionTrial *t, const char *name, DType dtype, int64_t a, int64_t b, int64_t c,
                          Tensor **out) {
@@ -65,17 +64,14 @@ void attention_trial_destroy(AttentionTrial *trial) {
 
 size_t attention_trial_bytes(const AttentionTrial *trial) { return store_bytes(trial->store) + trial->plan->bytes; }
 
-/* [0, T) for every row. */
-static Status ranges_open(Device *device, const Tensor *t) {
-    int32_t *bounds = malloc(tensor_bytes(t));
-    if (bounds == NULL) return ERROR(STATUS_FAILURE, "out of memory for inputs");
-    int64_t half = tensor_count(t) / 2;
-    for (int64_t i = 0; i < half; i++) {
-        bounds[i] = 0;
-        bounds[half + i] = (int32_t)t->shape[2];
-    }
-    Status status = device_upload(device, t, bounds);
-    free(bounds);
+/* Every query sees every key. */
+static Status ranges_fill(AttentionTrial *trial) {
+    AttentionRanges ranges = {0};
+    const int64_t *shape = trial->key_ranges->shape;
+    Status status = ranges_create(shape[1], shape[2], shape[2], &ranges);
+    if (!failed(status)) status = device_upload(trial->device, trial->key_ranges, ranges.keys);
+    if (!failed(status)) status = device_upload(trial->device, trial->query_ranges, ranges.queries);
+    ranges_destroy(&ranges);
     return status;
 }
 
@@ -85,7 +81,5 @@ Status attention_trial_bind(AttentionTrial *trial) {
     plan_bind(trial->plan, trial->program, trial->arena);
     TRY(fill_normal(trial->device, trial->qkv, 1));
     if (trial->dout != NULL) TRY(fill_normal(trial->device, trial->dout, 2));
-    if (trial->key_ranges == NULL) return OK;
-    TRY(ranges_open(trial->device, trial->key_ranges));
-    return ranges_open(trial->device, trial->query_ranges);
+    return trial->key_ranges == NULL ? OK : ranges_fill(trial);
 }

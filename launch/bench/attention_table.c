@@ -1,0 +1,168 @@
+#include "launch/bench/attention_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* FLOP/s in the table: a CPU's rates are told in GFLOP/s. */
+static bool is_slow(const AttentionTable *table) { return table->product_rate < 1e12; }
+
+static const char *dtype_text(const AttentionShape *s) { return s->tf32 ? "tf32" : dtype_name(s->dtype); }
+
+static void mask_text(const AttentionShape *s, int64_t documents, char *text, size_t room) {
+    if (documents > 0)
+        snprintf(text, room, "documents %lld", (long long)documents);
+    else if (s->window > 0)
+        snprintf(text, room, "window %lld", (long long)s->window);
+    else
+        snprintf(text, room, "%s", s->causal ? "causal" : "full");
+}
+
+void attention_table_begin(const AttentionTable *table) {
+    const AttentionShape *s = &table->shape;
+    FILE *out = table->output->table;
+    fprintf(out, "attention on %s: %s, B %lld, NH %lld, HS %lld; medians of %lld\n", s->device, dtype_text(s),
+            (long long)s->B, (long long)s->NH, (long long)s->HS, (long long)s->repeats);
+    if (s->is_reduced) {
+        fprintf(out, "a small call for a CPU; the tutorial's is --B=32 --NH=32 --T=1024 --HS=32, in f16\n");
+    }
+    if (table->product_rate > 0) {
+        fprintf(out, "share: of the %.1f %s that a large %s product reaches here\n",
+                (is_slow(table) ? 1e-9 : 1e-12) * table->product_rate, is_slow(table) ? "GFLOP/s" : "TFLOP/s",
+                dtype_text(s));
+    }
+    fprintf(out, "MiB: kept for backward, and workspace; FLOPs: of the keys that a query sees\n");
+    fprintf(out, "%6s  %-14s %-13s %11s %11s %9s %9s %7s %7s %9s\n", "T", "backend", "mask", "forward us", "fwd+bwd us",
+            is_slow(table) ? "GFLOP/s" : "TFLOP/s", "fwd+bwd", "share", "fwd+bwd", "MiB");
+    fputs("device,dtype,B,NH,T,HS,mask,backend,forward_us,both_us,forward_tflops,both_tflops,forward_share,both_share,"
+          "bytes,refusal\n",
+          table->output->csv);
+    fflush(out);
+}
+
+static void row_print(const AttentionTable *table, const AttentionRow *r) {
+    FILE *out = table->output->table;
+    char mask[40];
+    mask_text(&table->shape, r->documents, mask, sizeof mask);
+    fprintf(out, "%6lld  %-14s %-13s ", (long long)r->T, r->name, mask);
+    if (r->refusal != NULL) {
+        fprintf(out, "refused: %s\n", r->refusal);
+    } else {
+        double forward = r->forward_flops / r->forward_s, both = r->both_flops / r->both_s;
+        double unit = is_slow(table) ? 1e-9 : 1e-12;
+        fprintf(out, "%11.1f %11.1f %9.1f %9.1f %6.1f%% %6.1f%% %9.1f\n", 1e6 * r->forward_s, 1e6 * r->both_s,
+                unit * forward, unit * both, 100 * forward / table->product_rate, 100 * both / table->product_rate,
+                (double)r->bytes / 0x1p20);
+    }
+    fflush(out);
+}
+
+static void row_csv(const AttentionTable *table, const AttentionRow *r) {
+    const AttentionShape *s = &table->shape;
+    FILE *csv = table->output->csv;
+    char mask[40];
+    mask_text(s, r->documents, mask, sizeof mask);
+    csv_put(csv, s->device);
+    fprintf(csv, ",%s,%lld,%lld,%lld,%lld,%s,%s,", dtype_text(s), (long long)s->B, (long long)s->NH, (long long)r->T,
+            (long long)s->HS, mask, r->name);
+    if (r->refusal != NULL) {
+        fputs(",,,,,,,", csv);
+        csv_put(csv, r->refusal);
+    } else {
+        double forward = r->forward_flops / r->forward_s, both = r->both_flops / r->both_s;
+        fprintf(csv, "%.3f,%.3f,%.6g,%.6g,%.6g,%.6g,%zu,", 1e6 * r->forward_s, 1e6 * r->both_s, 1e-12 * forward,
+                1e-12 * both, forward / table->product_rate, both / table->product_rate, r->bytes);
+    }
+    fputc('\n', csv);
+}
+
+Status attention_table_add(AttentionTable *table, const AttentionRow *row) {
+    if (table->count == table->room) {
+        int room = 2 * table->room + 16;
+        AttentionRow *rows = realloc(table->rows, (size_t)room * sizeof *rows);
+        if (rows == NULL) return ERROR(STATUS_FAILURE, "out of memory for a table");
+        table->rows = rows;
+        table->room = room;
+    }
+    table->rows[table->count++] = *row;
+    row_print(table, row);
+    row_csv(table, row);
+    return OK;
+}
+
+void attention_table_free(AttentionTable *table) {
+    free(table->rows);
+    table->rows = NULL;
+}
+
+static bool same_line(const AttentionRow *a, const AttentionRow *b) {
+    return strcmp(a->name, b->name) == 0 && a->documents == b->documents;
+}
+
+static bool starts_line(const AttentionTable *table, int index) {
+    for (int i = 0; i < index; i++) {
+        if (table->rows[i].refusal == NULL && same_line(&table->rows[i], &table->rows[index])) return false;
+    }
+    return table->rows[index].refusal == NULL;
+}
+
+/* What a line or a group of bars is called: the mask only where there are two. */
+static void line_name(const AttentionRow *r, char *name, size_t room) {
+    snprintf(name, room, r->documents > 0 ? "%s, documents" : "%s", r->name);
+}
+
+static void bars_plot(const AttentionTable *table, FILE *plot) {
+    fputs("$rows << EOD\n", plot);
+    for (int i = 0; i < table->count; i++) {
+        const AttentionRow *r = &table->rows[i];
+        char name[64];
+        line_name(r, name, sizeof name);
+        if (r->refusal == NULL) fprintf(plot, "\"%s\" %.3f %.3f\n", name, 1e6 * r->forward_s, 1e6 * r->both_s);
+    }
+    fputs("EOD\nset style data histograms\nset style fill solid 0.9\nset boxwidth 0.9\nset xtics nomirror\n"
+          "set yrange [0:*]\nset offsets 0,0,graph 0.08,0\n"
+          "plot $rows using 2:xtic(1) title 'forward' lc rgb '#56b4e9', '' using 3 title 'forward and backward' lc rgb "
+          "'#0072b2', '' using ($0-0.125):2:(sprintf('%.0f',$2)) with labels offset 0,0.6 notitle, "
+          "'' using ($0+0.125):3:(sprintf('%.0f',$3)) with labels offset 0,0.6 notitle\n",
+          plot);
+}
+
+static void lines_plot(const AttentionTable *table, FILE *plot) {
+    for (int i = 0; i < table->count; i++) {
+        if (!starts_line(table, i)) continue;
+        fprintf(plot, "$line%d << EOD\n", i);
+        for (int j = i; j < table->count; j++) {
+            const AttentionRow *r = &table->rows[j];
+            if (r->refusal == NULL && same_line(&table->rows[i], r)) {
+                fprintf(plot, "%lld %.3f\n", (long long)r->T, 1e6 * r->both_s);
+            }
+        }
+        fputs("EOD\n", plot);
+    }
+    fputs("set logscale x 2\nset logscale y\nset xlabel 'T'\nplot ", plot);
+    for (int i = 0, lines = 0; i < table->count; i++) {
+        char name[64];
+        if (!starts_line(table, i)) continue;
+        line_name(&table->rows[i], name, sizeof name);
+        fprintf(plot, "%s$line%d with linespoints lw 2 pt 7 ps 0.7 title '%s'", lines++ > 0 ? ", " : "", i, name);
+    }
+    fputc('\n', plot);
+}
+
+void attention_table_plot(const AttentionTable *table) {
+    const AttentionShape *s = &table->shape;
+    FILE *plot = table->output->plot;
+    bool is_one = true;
+    char mask[40];
+    for (int i = 1; i < table->count; i++) is_one = is_one && table->rows[i].T == table->rows[0].T;
+    mask_text(s, 0, mask, sizeof mask);
+    fprintf(plot, "set colorsequence podo\nset border 3\nset tics nomirror\nset grid ytics lc rgb '#dddddd'\n");
+    fprintf(plot, "set title \"attention on %s: %s, %s, B %lld, NH %lld, %s%.0lld%sHS %lld\" noenhanced\n", s->device,
+            dtype_text(s), mask, (long long)s->B, (long long)s->NH, is_one ? "T " : "",
+            is_one ? (long long)table->rows[0].T : 0LL, is_one ? ", " : "", (long long)s->HS);
+    fputs("set key above noenhanced\nset xtics noenhanced\n", plot);
+    fprintf(plot, "set ylabel 'microseconds%s'\n", is_one ? "" : ", forward and backward");
+    if (is_one)
+        bars_plot(table, plot);
+    else
+        lines_plot(table, plot);
+}

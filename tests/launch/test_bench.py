@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""./bench: its tables on shapes so small that their times mean nothing, its files, and what it refuses."""
+
+import csv
+import os
+import re
+import shutil
+import signal
+
+from e2e import WORK, Skip, check, equal, main, run, start
+
+SMALL = ["--device=cpu", "--B=1", "--NH=2", "--HS=8", "--repeats=2"]
+NAMES = ["flash", "mem_efficient", "math", "baseline"]
+
+
+def bench(*arguments, code=0, **environment):
+    done = run("bench", *arguments, **environment)
+    equal(done.code, code, "bench %s: %r" % (" ".join(arguments), done))
+    return done
+
+
+def path_of(name):
+    return os.path.join(WORK, name)
+
+
+def rows_of(name):
+    with open(path_of(name), newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def is_drawn(done, name):
+    """Where gnuplot is there the picture is; elsewhere one line says so."""
+    if shutil.which("gnuplot") is None:
+        check("no gnuplot here" in done.err, done.err)
+        check(not os.path.exists(path_of(name)), "a picture without gnuplot")
+        return
+    equal(done.err, "", "standard error")
+    with open(path_of(name), "rb") as file:
+        start_of = file.read(64)
+    check(start_of.startswith(b"\x89PNG" if name.endswith(".png") else b"<?xml"), repr(start_of))
+    check(not os.path.exists(path_of(name) + ".new"), "something is left beside the picture")
+
+
+def attention_measures_every_backend():
+    done = bench("attention", *SMALL, "--T=16,40", "--causal", "--csv=" + path_of("a.csv"), "--plot=" + path_of("a.svg"))
+    is_drawn(done, "a.svg")
+    rows = rows_of("a.csv")
+    equal([(row["T"], row["backend"]) for row in rows], [(T, name) for T in ("16", "40") for name in NAMES], "rows")
+    equal(list(rows[0]), "device dtype B NH T HS mask backend forward_us both_us forward_tflops both_tflops forward_share "
+          "both_share bytes refusal".split(), "columns")
+    lines = done.out.splitlines()
+    for row in rows:
+        shown = [line for line in lines if line.split()[:2] == [row["T"], row["backend"]]]
+        equal(len(shown), 1, "lines of " + row["backend"])
+        equal([row["B"], row["NH"], row["HS"], row["mask"], row["dtype"]], ["1", "2", "8", "causal", "f32"], "the call")
+        if row["refusal"]:
+            check("refused: " + row["refusal"] in shown[0] and not row["forward_us"], shown[0])
+            continue
+        T, us, tflops = int(row["T"]), float(row["both_us"]), float(row["both_tflops"])
+        check(0 < float(row["forward_us"]) and 0 < us, str(row))
+        flops = 14 * 2 * 8 * T * (T + 1) / 2  # seven products over the keys that a causal query sees
+        check(abs(1e-6 * flops / us - tflops) <= 1e-3 * tflops, "%s TFLOP/s of %s in %s us" % (tflops, flops, us))
+        check(0 < float(row["forward_share"]), str(row))
+    measured = {(row["T"], row["backend"]): int(row["bytes"]) for row in rows if not row["refusal"]}
+    check({"flash", "math", "baseline"} <= {name for _, name in measured}, str(measured))
+    check(measured["40", "math"] > 3 * measured["16", "math"], "math keeps T^2: %s" % measured)
+    check("of the" in done.out and "product reaches here" in done.out, done.out)
+
+
+def attention_with_documents():
+    bench("attention", *SMALL, "--T=48", "--documents=8", "--backends=math", "--csv=" + path_of("d.csv"))
+    rows = rows_of("d.csv")
+    equal([row["mask"] for row in rows], ["causal", "documents 8"], "masks")
+    check(all(float(row["both_us"]) > 0 for row in rows), str(rows))
+
+
+def attention_that_nothing_takes():
+    done = bench("attention", "--device=cpu", "--dtype=bf16", "--T=16", "--csv=" + path_of("none.csv"), code=78)
+    check("no backend takes this call" in done.err, done.err)
+    equal(len(re.findall("refused: ", done.out)), len(NAMES), done.out)
+    check(not os.path.exists(path_of("none.csv")), "a file of a table that failed")
+
+
+LADDER = ["model.n_layer=1", "model.n_embd=16", "model.n_head=2", "model.block_size=16", "model.vocab_size=50"]
+
+
+def the_ladder_stands_beside_the_articles():
+    done = bench("ladder", "--device=cpu", "--repeats=1", *LADDER, "--csv=" + path_of("l.csv"),
+                 "--plot=" + path_of("l.png"))
+    is_drawn(done, "l.png")
+    rows = rows_of("l.csv")
+    equal([row["rung"] for row in rows], ["baseline", "math", "mem_efficient", "flash", "flash, padded"], "rungs")
+    equal([row["article_ms"] for row in rows], ["143", "134", "119", "113", "87"], "the article's")
+    equal([round(float(row["article_speedup"]), 2) for row in rows], [1.0, 1.07, 1.2, 1.27, 1.64], "its speed-ups")
+    for row in rows:
+        check(row["rung"] in done.out, done.out)
+        if row["refusal"]:
+            check(row["refusal"] in done.out and not row["ms"], str(row))
+            continue
+        equal(row["vocabulary"], "64" if "padded" in row["rung"] else "50", "vocabulary of " + row["rung"])
+        speedup = float(rows[0]["ms"]) / float(row["ms"])
+        check(abs(speedup - float(row["speedup"])) <= 0.01 * speedup, str(row))
+        check(int(row["planned_bytes"]) > 0 and float(row["tokens_per_s"]) > 0, str(row))
+    check(sum(not row["refusal"] for row in rows) >= 4, str(rows))
+
+
+def numerics_show_rounding_and_overflow():
+    done = bench("numerics", "--device=cpu", "--NH=1", "--T=24", "--HS=64", "--csv=" + path_of("n.csv"),
+                 "--plot=" + path_of("n.svg"))
+    is_drawn(done, "n.svg")
+    error = {(row["dtype"], row["name"], row["tensor"], float(row["magnitude"])): float(row["error"])
+             for row in rows_of("n.csv")}
+    magnitudes = [2.0 ** power for power in range(-2, 7)]
+    for magnitude in magnitudes:
+        for name in ("unscaled", "pre-scaled"):
+            sizes = [error[dtype, name, "out", magnitude] for dtype in ("f32", "f16", "bf16")]
+            if magnitude < 16:
+                check(0 < sizes[0] < 1e-6 < 1e-5 < sizes[1] < sizes[2] < 0.3, "%s at %g: %s" % (name, magnitude, sizes))
+        for name in ("flash", "math", "baseline"):
+            check(0 <= error["f32", name, "out", magnitude] < 1e-4, "%s at %g" % (name, magnitude))
+            check(0 <= error["f32", name, "gradients", magnitude] < 1e-2, "%s at %g" % (name, magnitude))
+    # q.k has a standard deviation of 64^2 sqrt(64) = 32768, f16 ends at 65504: only scaling before the product helps
+    overflowed = error["f16", "unscaled", "out", 64.0]
+    check(overflowed != overflowed or overflowed == float("inf"), "unscaled f16: %s" % overflowed)
+    check(error["f16", "pre-scaled", "out", 64.0] < 1, "pre-scaled f16")
+    check(error["bf16", "unscaled", "out", 64.0] < 1, "unscaled bf16")
+    check(" nan" in done.out or " inf" in done.out, done.out)
+    check("refused: needs f32 or f64" in done.out, done.out)
+
+
+def wrong_words():
+    cases = [
+        (["attention", "--dtpye=f16"], "did you mean '--dtype'?"),
+        (["attention", "--dtype=f8"], "--dtype needs one of"),
+        (["attention", "--B=0"], "--B must be from 1"),
+        (["attention", "--B=-3"], "--B must be from 1"),
+        (["attention", "--B=many"], "--B needs an integer"),
+        (["attention", "--repeats=0"], "--repeats must be from 1"),
+        (["attention", "--window=0"], "--window must be from 1"),
+        (["attention", "--documents=-1"], "--documents must be from 1"),
+        (["attention", "--T=0"], "--T needs lengths from 1"),
+        (["attention", "--T=64,-1"], "--T needs lengths from 1"),
+        (["attention", "--T=64,,32"], "--T needs lengths from 1"),
+        (["attention", "--T=" + ",".join(["8"] * 20)], "up to 16 lengths"),
+        (["numerics", "--T=16,32"], "--T needs one length"),
+        (["attention", "--backends=flash,fast"], "'fast' is none of flash, mem_efficient, math, baseline"),
+        (["attention", "--backends=flash,"], "'' is none of"),
+        (["numerics", "--backends=x"], "'x' is none of"),
+        (["attention", "--plot=" + path_of("x.pdf")], "FILE.svg and FILE.png"),
+        (["attention", "model.n_layer=1"], "takes no key=value"),
+        (["numerics", "--window=3"], "--window is not for bench numerics"),
+        (["ladder", "--T=16"], "--T is not for bench ladder"),
+        (["step", "--csv=x.csv"], "--csv is not for bench step"),
+        (["ladder", "training.gradient_accumulation_steps=2"], "one micro-batch"),
+        (["ladder", "data.batch_size=auto"], "set data.batch_size to a number"),
+        (["atention"], "did you mean 'attention'?"),
+    ]
+    for arguments, part in cases:
+        if arguments[0] != "step":
+            arguments = arguments + ["--device=cpu"]
+        done = bench(*arguments, code=64)
+        equal(len(done.err.splitlines()), 1, "lines of %r" % done.err)
+        check(part in done.err, "%s: %r, not %r" % (arguments, done.err, part))
+    for key in ("model.n_layer=0", "data.batch_size=-1", "model.block_size=0"):
+        done = bench("ladder", "--device=cpu", key, code=78)
+        check(key.split("=")[0] in done.err, done.err)
+
+
+def files_that_cannot_be_written():
+    for path in ("/nowhere/x", "/dev/null/x", WORK):
+        for option, suffix in (("--csv=", ".csv"), ("--plot=", ".svg")):
+            name = path if path == WORK and option == "--csv=" else path + suffix if path != WORK else "/nowhere/y.svg"
+            done = bench("attention", *SMALL, "--T=16", option + name, code=1)
+            check(name in done.err, done.err)
+            equal(done.out, "", "nothing is measured first")
+    done = bench("attention", *SMALL, "--T=16", "--backends=math", "--csv=/dev/full", code=1)
+    check("/dev/full: cannot write" in done.err, done.err)
+    os.symlink(path_of("target.csv"), path_of("link.csv"))  # a link stays one, as /dev/stdout must
+    bench("attention", *SMALL, "--T=16", "--backends=math", "--csv=" + path_of("link.csv"))
+    check(os.path.islink(path_of("link.csv")) and len(rows_of("target.csv")) == 1, "the link")
+
+
+def without_gnuplot_the_table_still_comes():
+    done = bench("attention", *SMALL, "--T=16", "--backends=math", "--plot=" + path_of("no.svg"), PATH="/nowhere")
+    check("no gnuplot here" in done.err and len(done.err.splitlines()) == 1, done.err)
+    check(" math " in done.out and not os.path.exists(path_of("no.svg")), done.out)
+    check(not os.path.exists(path_of("no.svg.new")), "something is left")
+
+
+def an_interrupt_leaves_nothing_behind():
+    job = start(["bench", "attention", "--device=cpu", "--B=4", "--NH=8", "--T=2048", "--HS=64", "--repeats=1000",
+                 "--csv=" + path_of("cut.csv")])
+    job.wait_for("backend")
+    job.send(signal.SIGINT)
+    done = job.end(20)
+    equal(done.code, -signal.SIGINT, repr(done))
+    equal([name for name in os.listdir(WORK) if name.startswith("cut")], [], "files")
+    equal(done.err, "", "standard error")
+
+
+def one_device_a_benchmark():
+    if shutil.which("mpirun") is None:
+        raise Skip("no mpirun")
+    for command in ("attention", "ladder", "numerics"):
+        done = run("bench", command, "--device=cpu", ranks=2)
+        equal(done.code, 64, repr(done))
+        check("without mpirun" in done.err, done.err)
+
+
+def help_tells_all():
+    text = bench("--help").out
+    for word in ("attention", "ladder", "numerics", "--csv=", "--plot=", "--documents=", "--causal", "--backends=", "--dtype="):
+        check(word in text, word)
+
+
+if __name__ == "__main__":
+    main(help_tells_all, wrong_words, attention_measures_every_backend, attention_with_documents,
+         attention_that_nothing_takes, the_ladder_stands_beside_the_articles, numerics_show_rounding_and_overflow,
+         files_that_cannot_be_written, without_gnuplot_the_table_still_comes, an_interrupt_leaves_nothing_behind,
+         one_device_a_benchmark)
