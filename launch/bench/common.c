@@ -97,7 +97,7 @@ Status bench_product_rate(Device *device, DType dtype, double *flops_per_s) {
     Status status = bench_program_bind(&b);
     if (!failed(status)) status = fill_normal(device, x, 1);
     if (!failed(status)) status = fill_normal(device, w, 2);
-    if (!failed(status)) status = program_time(device, b.program, 10, 1.0, &seconds);
+    if (!failed(status)) status = program_time(device, b.program, 10, 0.5, &seconds);
     bench_program_destroy(&b);
     *flops_per_s = 2.0 * (double)n * (double)n * (double)n / seconds;
     return status;

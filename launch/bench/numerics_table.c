@@ -147,7 +147,8 @@ void numerics_table_plot(const NumericsTable *table) {
             "set multiplot layout 1,3 title \"attention's error against f64 on %s; at the upper border: not finite\" "
             "noenhanced font ',13'\n",
             table->device);
-    fputs("set border 3\nset tics nomirror\nset grid ytics lc rgb '#dddddd'\nset logscale x 2\nset logscale y\n"
+    fputs("set border 3\nset tics nomirror\nset grid ytics lc rgb '#dddddd'\nset logscale x 2\nset logscale y\nset "
+          "mytics 1\n"
           "set yrange [1e-8:30]\nset xrange [0.2:80]\nset format y '10^{%L}'\nset format x '2^{%L}'\n"
           "set xtics 0.25,4\nset key noenhanced font ',11'\n"
           "set xlabel 'standard deviation of q and k'\n",
