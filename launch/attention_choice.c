@@ -77,9 +77,12 @@ static AttentionLine *line_of(AttentionLines *table, const char *name) {
 static void lines_add(AttentionLines *table, const AttentionVerdict *verdicts, int count, bool enabled) {
     for (int i = 0; i < count && table->count < ATTENTION_MAX_BACKENDS; i++) {
         const char *name = verdicts[i].backend->name, *refusal = verdicts[i].refusal;
-        if (refusal == NULL && line_of(table, name) != NULL) refusal = "the one before it goes first";
-        table->lines[table->count++] =
-            (AttentionLine){.name = name, .refusal = refusal, .enabled = enabled, .seconds = verdicts[i].seconds};
+        bool shadowed = refusal == NULL && line_of(table, name) != NULL;
+        table->lines[table->count++] = (AttentionLine){.name = name,
+                                                       .refusal = refusal,
+                                                       .shadowed = shadowed,
+                                                       .enabled = enabled,
+                                                       .seconds = shadowed ? 0 : verdicts[i].seconds};
     }
 }
 
@@ -109,6 +112,8 @@ static Status lines_list(Experiment *e, int64_t B) {
     return OK;
 }
 
+static bool is_candidate(const AttentionLine *line) { return line->refusal == NULL && !line->shadowed; }
+
 /* Times of earlier runs, for what was not measured now. */
 static Status lines_recall(Experiment *e, int64_t B) {
     AttentionLines *table = &e->attention_table;
@@ -118,7 +123,7 @@ static Status lines_recall(Experiment *e, int64_t B) {
     for (int i = 0; i < table->count; i++) known.names[i] = table->lines[i].name;
     TRY(attention_measure(e->device, &call, false, &known, &missing));
     for (int i = 0; i < table->count; i++) {
-        if (table->lines[i].refusal == NULL) table->lines[i].seconds = known.seconds[i];
+        if (is_candidate(&table->lines[i])) table->lines[i].seconds = known.seconds[i];
     }
     return OK;
 }
@@ -140,7 +145,7 @@ Status attention_compare(Experiment *e, int64_t B) {
     Status status = OK;
     for (int i = 0; i < e->attention_table.count && !failed(status); i++) {
         AttentionLine *line = &e->attention_table.lines[i];
-        if (line->refusal != NULL) continue;
+        if (!is_candidate(line)) continue;
         line->picked = strcmp(line->name, e->attention_name) == 0;
         status = line_plan(e, B, line);
     }
@@ -150,6 +155,7 @@ Status attention_compare(Experiment *e, int64_t B) {
 
 static const char *verdict_text(const AttentionLine *line) {
     return line->refusal != NULL ? line->refusal
+           : line->shadowed      ? "accepted; the row above goes first"
            : line->picked        ? "picked"
            : line->enabled       ? "accepted"
                                  : "accepted, but not in attention.backends";

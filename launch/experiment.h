@@ -22,6 +22,7 @@ typedef struct PlanFor {
 typedef struct AttentionLine {
     const char *name, *refusal; /* NULL: accepted */
     bool picked, enabled;       /* enabled: the config names it */
+    bool shadowed;              /* a row of the same name takes the call before it */
     double seconds;             /* forward and backward, where measured; else 0 */
     size_t planned_bytes;       /* of the whole run with this backend; 0 where it is not accepted */
     int64_t largest_batch;      /* that fits memory_budget with it; 0: none. With --plan alone */
