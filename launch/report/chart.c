@@ -69,14 +69,14 @@ void chart_begin(Results *s, FILE *file, const char *title, const Axis *x, const
     fputs("set tics nomirror out scale 0.6 textcolor rgb '#333333' noenhanced\nset grid x y lt 1 lc rgb '#e4e4e4' lw "
           "0.8\n",
           file);
-    fprintf(file, "set lmargin at screen 0.115\nset rmargin at screen %.4f\nset tmargin at screen %.4f\n", right,
+    fprintf(file, "set lmargin at screen 0.12\nset rmargin at screen %.4f\nset tmargin at screen %.4f\n", right,
             1 - 50.0 / height);
     fprintf(file, "set bmargin at screen %.4f\n", 76.0 / height);
     fputs("set label ", file);
     put_gnuplot(file, title);
     fprintf(file, " at screen 0.02, screen %.4f left noenhanced font ',18' tc rgb '#111111'\n", 1 - 24.0 / height);
     fputs("set style textbox noborder\nset xlabel noenhanced offset 0,0.4 tc rgb '#333333'\n"
-          "set ylabel noenhanced tc rgb '#333333'\n",
+          "set ylabel noenhanced offset 0.5,0 tc rgb '#333333'\n",
           file);
     axis_put(file, x);
     axis_put(file, y);

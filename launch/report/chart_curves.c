@@ -47,16 +47,11 @@ static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
     return n;
 }
 
-/* The last of a group's curves' means, for its label. */
-typedef struct Ends {
-    double x, y, n;
-} Ends;
-
 typedef struct Group {
     int series;
     double x;
-    const Mark *mark;
-    Ends ends;
+    Vertex end; /* of its longest curve, for the label */
+    int curves;
 } Group;
 
 static int group_find(const Group *groups, int n, const Point *p) {
@@ -124,20 +119,21 @@ static void span_of_curve(Course *course, const Vertex *vertices, int n) {
     }
 }
 
+/* Later series are thinner, so that those on which they lie still show. */
+static double line_width(int series) { return fmax(1.2, 2.8 - 1.2 * series); }
+
 static void curve_put(Results *s, const CurvesChart *c, size_t index, Course *course) {
     Vertex vertices[MOST_BINS];
     const Point *p = &s->points[index];
     int n = curve_bin(c, p, vertices), which = group_find(course->groups, course->n_groups, p);
     if (n == 0) return;
-    Ends *ends = &course->groups[which].ends;
-    *ends = (Ends){fmax(ends->x, vertices[n - 1].x), ends->y + vertices[n - 1].y, ends->n + 1};
+    Group *group = &course->groups[which];
+    if (group->curves++ == 0 || vertices[n - 1].x > group->end.x) group->end = vertices[n - 1];
     span_of_curve(course, vertices, n);
     block_put(course->blocks.file, index, vertices, n);
-    const char *style = n == 1                     ? "points pt 7 ps 0.6"
-                        : c->validation && n <= 12 ? "linespoints lw 1.6 pt 7 ps 0.35"
-                                                   : "lines lw 1.5";
-    fprintf(course->plot.file, "$run%zu using 1:2 with %s lc rgb '%s', ", index, style,
-            group_color(course->groups, course->n_groups, which, 0).hex);
+    const char *style = n == 1 ? "points pt 7 ps 0.6" : c->validation && n <= 12 ? "linespoints pt 7 ps 0.35" : "lines";
+    fprintf(course->plot.file, "$run%zu using 1:2 with %s lw %.1f lc rgb '%s', ", index, style,
+            line_width(group->series), group_color(course->groups, course->n_groups, which, 0).hex);
 }
 
 static int labels_of_groups(Results *s, const Course *course, ChartLabel *labels) {
@@ -145,11 +141,9 @@ static int labels_of_groups(Results *s, const Course *course, ChartLabel *labels
     for (int i = 0; i < course->n_groups && n < MOST_LABELS; i++) {
         const Group *g = &course->groups[i];
         const char *text = group_label(s, g);
-        if (g->ends.n == 0 || *text == 0) continue;
-        labels[n++] = (ChartLabel){.text = text,
-                                   .color = group_color(course->groups, course->n_groups, i, 0.3),
-                                   .x = g->ends.x,
-                                   .y = g->ends.y / g->ends.n};
+        if (g->curves == 0 || *text == 0) continue;
+        labels[n++] = (ChartLabel){
+            .text = text, .color = group_color(course->groups, course->n_groups, i, 0.3), .x = g->end.x, .y = g->end.y};
     }
     return n;
 }
@@ -187,14 +181,17 @@ done:
 
 /* ---- both charts ------------------------------------------------------------------------------------------------- */
 
-/* The validation loss where any run has evaluated often enough for a curve. */
+/* The validation loss where every run that is done has evaluated often enough for a curve. */
 static bool shows_validation(const Results *s) {
+    bool any = false;
     for (size_t i = 0; i < s->n_points; i++) {
         int evaluations = 0;
-        for (size_t k = 0; k < s->points[i].n_records; k++) evaluations += isfinite(s->points[i].records[k].val_loss);
-        if (evaluations >= FEWEST_EVALUATIONS) return true;
+        for (size_t k = 0; k < s->points[i].n_records; k++)
+            evaluations += isfinite(s->points[i].records[k].val_loss) != 0;
+        if (evaluations < FEWEST_EVALUATIONS && point_is(&s->points[i], "done")) return false;
+        any |= evaluations >= FEWEST_EVALUATIONS;
     }
-    return false;
+    return any;
 }
 
 static double longest(const Results *s, size_t offset) {
