@@ -242,7 +242,7 @@ def a_profile():
 
 
 def help_is_the_option_table():
-    for program in ("train", "prepare", "generate"):
+    for program in ("train", "prepare", "generate", "convert"):
         done = run(program, "--help")
         equal((done.code, done.err), (0, ""), program + " --help")
         table = read("launch", program + ".c").split("const Option options[]")[1].split("\n};")[0]
