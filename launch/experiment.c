@@ -87,22 +87,23 @@ Status experiment_connect(Experiment *e) {
 }
 
 /* The token that ends a document, for attention.document_mask: a file knows it, or the user says it. */
-static Status end_of_text_settle(ConfigData *data, const TokenFile *file, int64_t vocab_size) {
-    int64_t known = token_file_end_of_text(file);
-    if (data->end_of_text == CONFIG_AUTO && known < 1) {
+static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
+    ConfigData *data = &e->config->data;
+    int64_t known = token_file_end_of_text(file), said = data->end_of_text, V = e->config->model.vocab_size;
+    if (said == CONFIG_AUTO && known < 0) {
         return ERROR(STATUS_CONFIG,
                      "attention.document_mask: %s does not say which token ends a document; set data.end_of_text "
                      "(GPT-2's is 50256), or write the file with ./prepare, whose HDF5 files say it",
                      token_file_path(file));
     }
-    if (data->end_of_text == CONFIG_AUTO) data->end_of_text = known;
-    if (known >= 0 && known != data->end_of_text) {
-        return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but %s ends its documents with %lld",
-                     (long long)data->end_of_text, token_file_path(file), (long long)known);
+    if (said != CONFIG_AUTO && known >= 0 && known != said) {
+        return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but %s ends its documents with %lld", (long long)said,
+                     token_file_path(file), (long long)known);
     }
-    if (data->end_of_text < vocab_size) return OK;
+    data->end_of_text = said == CONFIG_AUTO ? known : said;
+    if (data->end_of_text < V) return OK;
     return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but model.vocab_size is %lld", (long long)data->end_of_text,
-                 (long long)vocab_size);
+                 (long long)V);
 }
 
 Status experiment_open_data(Experiment *e) {
@@ -115,16 +116,12 @@ Status experiment_open_data(Experiment *e) {
         config->model.vocab_size = vocab > 0 ? vocab : 50257; /* headerless files are GPT-2's by convention */
     }
     TRY(token_file_require_vocab(e->train_file, config->model.vocab_size));
-    if (config->attention.document_mask) {
-        TRY(end_of_text_settle(&config->data, e->train_file, config->model.vocab_size));
-    }
+    if (config->attention.document_mask) TRY(end_of_text_settle(e, e->train_file));
     TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
     if (config->data.val == NULL) return OK;
     TRY(token_file_open(config->data.val, &e->val_file));
     TRY(token_file_require_vocab(e->val_file, config->model.vocab_size));
-    if (config->attention.document_mask) {
-        TRY(end_of_text_settle(&config->data, e->val_file, config->model.vocab_size));
-    }
+    if (config->attention.document_mask) TRY(end_of_text_settle(e, e->val_file));
     return loader_init(e->val_file, config->seed, e->T, &e->val);
 }
 

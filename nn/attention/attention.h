@@ -23,7 +23,8 @@ AttentionArgs attention_backward_args(const Node *node);
 /* The saved weights (B, NH, Tq, Tk) of a node of either direction; NULL where the backend saves none. */
 void *attention_weights(const Node *node);
 
-/* FLOPs of both products (forward) or all five (backward), counting only the keys that a query sees. */
+/* FLOPs of both products (forward) or all five (backward), counting only the keys that a query sees by the causal mask
+ * and the window; what ranges and a bias hide, only the run knows. */
 Cost attention_forward_cost(const Node *node);
 Cost attention_backward_cost(const Node *node);
 
@@ -43,8 +44,8 @@ typedef struct AttentionTensors {
  * v and an additive bias flow through it. call->training and stream are filled in; dropout is off where the program
  * does not train. out is dense, by call->out: (B, Tq, NH * HS) by attention_tokens(), or (B, NH, Tq, HS) by
  * attention_heads().
- *   Errors: STATUS_CONFIG, saying why: a call that attention_check refuses, a tensor that is missing, too much, too
- * small or of another dtype, or one with a gradient that q, k and v do not fill or fill twice in part; and where every
+ *   Errors: STATUS_CONFIG, saying why: a call that attention_check refuses; a tensor that is missing, too much, too
+ *   small or of another dtype; one with a gradient that q, k and v do not fill, or fill twice in part; and where every
  *   backend refuses. */
 Tensor *attention_record_call(Program *p, const AttentionTensors *tensors, const AttentionCall *call,
                               const AttentionChoice *choice);
