@@ -3,6 +3,7 @@
 #include "core/autodiff.h"
 #include "core/plan.h"
 #include "core/store.h"
+#include "nn/attention/direct.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"
 
@@ -277,9 +278,35 @@ static void wrong_calls_are_refused(void) {
     check_refused(bf16_here, "no backend takes this call (flash: needs f32 or f64 on the CPU");
 }
 
+/* The same without a program. */
+static void direct_calls_say_what_is_wrong(void) {
+    AttentionCall call = attention_call_of(plain, DTYPE_F32);
+    AttentionChoice one = {.count = 1, .names = {"flash"}}, unknown = {.count = 1, .names = {"fast"}};
+    Sdpa *sdpa;
+    call.bias = BIAS_ADDITIVE;
+    CHECK_ERROR(sdpa_create(device, &call, &one, &sdpa), STATUS_CONFIG, "flash: takes no arbitrary mask");
+    CHECK(sdpa == NULL);
+    CHECK_ERROR(sdpa_create_with(device, &call, attention_backend("flash"), &sdpa), STATUS_CONFIG,
+                "attention: flash: takes no arbitrary mask");
+    call.bias = BIAS_NONE;
+    CHECK_ERROR(sdpa_create(device, &call, &unknown, &sdpa), STATUS_CONFIG, "this device has no fast");
+    call.training = false;
+    size_t before = device->allocated_bytes;
+    if (CHECK_OK(sdpa_create(device, &call, &one, &sdpa))) {
+        CHECK(sdpa->dq == NULL && sdpa->bias == NULL && sdpa->backend == attention_backend("flash"));
+        CHECK(device->allocated_bytes - before == sdpa->bytes);
+        CHECK_OK(sdpa_forward(sdpa));
+        CHECK_ERROR(sdpa_backward(sdpa), STATUS_CONFIG, "backward needs a call with training set");
+    }
+    sdpa_destroy(&sdpa);
+    CHECK(sdpa == NULL && device->allocated_bytes == before);
+    call.window = 3;
+    CHECK_ERROR(sdpa_create(device, &call, &one, &sdpa), STATUS_CONFIG, "a window needs a causal mask");
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(gradients_reach_every_tensor), TEST(one_tensor_thrice), TEST(math_by_differences),
-                          TEST(wrong_calls_are_refused)};
+                          TEST(wrong_calls_are_refused), TEST(direct_calls_say_what_is_wrong)};
     if (failed(device_open_cpu(1, &device))) return 1;
     int code = harness_run(argc, argv, "attention_record", tests, COUNT(tests));
     device_close(&device);
