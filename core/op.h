@@ -30,6 +30,8 @@ typedef struct Op {
     GradientFn gradient;             /* NULL: no gradient flows through it */
     CostFn cost;                     /* NULL: its tensors' bytes, no arithmetic */
     KernelFn cpu_f32, cpu_f64, cuda; /* NULL: this device does not have it */
+    bool yields; /* CUDA: many short blocks, beside which a collective takes only its share of the multiprocessors. A
+                    product, one long block on each, waits a whole round for the few that a collective holds. */
 } Op;
 
 /* KERNELS(layernorm_forward): the three kernels of an op by their common name, declared and as an initializer. */

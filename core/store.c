@@ -58,6 +58,14 @@ static bool entries_grow(Section *section) {
     return true;
 }
 
+static bool section_grow(Section *section, size_t elements) {
+    size_t bytes;
+    bool fits = checked_mul(elements, dtype_size(section->dtype), &bytes) &&
+                checked_add(section->buffer.bytes, bytes, &section->buffer.bytes);
+    if (fits) section->flat->shape[0] = (int64_t)(section->buffer.bytes / dtype_size(section->dtype));
+    return fits;
+}
+
 Status section_add(Store *store, Section *section, const char *name, int n_dims, const int64_t *shape, Tensor **out) {
     Tensor *t = arena_alloc(&store->arena, sizeof *t);
     const char *copy = arena_strdup(&store->arena, name);
@@ -71,15 +79,17 @@ Status section_add(Store *store, Section *section, const char *name, int n_dims,
             return ERROR(STATUS_CONFIG, "%s: the tensor is too large to address", name);
         }
     }
-    size_t elements = ((size_t)count + STORE_ALIGNMENT - 1) / STORE_ALIGNMENT * STORE_ALIGNMENT, bytes;
-    if (!checked_mul(elements, dtype_size(section->dtype), &bytes) ||
-        !checked_add(section->buffer.bytes, bytes, &section->buffer.bytes)) {
-        return ERROR(STATUS_CONFIG, "%s: the tensor is too large to address", name);
-    }
-    section->flat->shape[0] = (int64_t)(section->buffer.bytes / dtype_size(section->dtype));
+    size_t elements = ((size_t)count + STORE_ALIGNMENT - 1) / STORE_ALIGNMENT * STORE_ALIGNMENT;
+    if (!section_grow(section, elements)) return ERROR(STATUS_CONFIG, "%s: the tensor is too large to address", name);
     section->entries[section->n_entries++] = (StoreEntry){copy, t};
     *out = t;
     return OK;
+}
+
+Status section_pad(Section *section, int64_t multiple) {
+    int64_t missing = (multiple - section->flat->shape[0] % multiple) % multiple;
+    if (section_grow(section, (size_t)missing)) return OK;
+    return ERROR(STATUS_CONFIG, "%s: too large to address", section->name);
 }
 
 size_t store_kind_bytes(const Store *store, BufferKind kind) {

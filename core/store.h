@@ -38,6 +38,9 @@ NODISCARD Status store_section(Store *store, const char *name, BufferKind kind, 
 NODISCARD Status section_add(Store *store, Section *section, const char *name, int n_dims, const int64_t *shape,
                              Tensor **out);
 
+/* Lengthens the section to a multiple of so many elements, itself a multiple of STORE_ALIGNMENT. */
+NODISCARD Status section_pad(Section *section, int64_t multiple);
+
 /* Bytes of all sections of a kind, of everything. */
 size_t store_kind_bytes(const Store *store, BufferKind kind);
 size_t store_bytes(const Store *store);

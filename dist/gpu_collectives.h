@@ -19,7 +19,7 @@ typedef struct GpuCollectives GpuCollectives;
 NODISCARD Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline, GpuCollectives **out);
 NODISCARD Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollectives **out);
 
-/* The table that a program is given; it lives as long as `collectives`. f32 only. */
+/* The table that a program is given; it lives as long as `collectives`. Sums of f32 and f64. */
 Collectives gpu_collectives_table(GpuCollectives *collectives);
 
 /* Collective, unless a rank has failed. */

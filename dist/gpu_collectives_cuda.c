@@ -7,18 +7,52 @@ Status gpu_check(cudaError_t error, const char *what) {
     return ERROR(STATUS_FAILURE, "%s: %s", what, cudaGetErrorString(error));
 }
 
-static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
-    GpuCollectives *c = self;
-    if (dtype != DTYPE_F32) return ERROR(STATUS_UNSUPPORTED, "%s: sums f32, not %s", label, dtype_name(dtype));
+static Status start(GpuCollectives *c, EnqueueFn enqueue, void *data, int64_t count, DType dtype, const char *label,
+                    void *stream) {
     TRY(gpu_check(cudaEventRecord(c->ready, stream), label));
     TRY(gpu_check(cudaStreamWaitEvent(c->stream, c->ready, 0), label));
-    return c->reduce(c, data, count, label);
+    TRY(enqueue(c, data, count, dtype, label));
+    return gpu_check(cudaEventRecord(c->done[c->started++ % GPU_IN_FLIGHT], c->stream), label);
 }
 
-static Status wait_all(void *self, void *stream) {
+static Status sums_check(DType dtype, const char *label) {
+    if (dtype == DTYPE_F32 || dtype == DTYPE_F64) return OK;
+    return ERROR(STATUS_UNSUPPORTED, "%s: sums f32 and f64, not %s", label, dtype_name(dtype));
+}
+
+static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
     GpuCollectives *c = self;
-    TRY(gpu_check(cudaEventRecord(c->done, c->stream), "joining the reductions"));
-    return gpu_check(cudaStreamWaitEvent(stream, c->done, 0), "joining the reductions");
+    TRY(sums_check(dtype, label));
+    return start(c, c->all_reduce, data, count, dtype, label, stream);
+}
+
+static Status parts_check(const GpuCollectives *c, int64_t count, const char *label) {
+    if (count % c->world->size == 0) return OK;
+    return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks", label, (long long)count,
+                 c->world->size);
+}
+
+static Status reduce_scatter_start(void *self, void *data, int64_t count, DType dtype, const char *label,
+                                   void *stream) {
+    GpuCollectives *c = self;
+    TRY(sums_check(dtype, label));
+    TRY(parts_check(c, count, label));
+    return start(c, c->reduce_scatter, data, count, dtype, label, stream);
+}
+
+static Status all_gather_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+    GpuCollectives *c = self;
+    TRY(parts_check(c, count, label));
+    return start(c, c->all_gather, data, count, dtype, label, stream);
+}
+
+/* They run in their order, so the wait for one is that for all before it. */
+static Status wait_for(void *self, int left, void *stream) {
+    GpuCollectives *c = self;
+    int64_t last = c->started - 1 - left;
+    if (left >= GPU_IN_FLIGHT) return ERROR(STATUS_UNSUPPORTED, "a wait that leaves %d collectives", left);
+    if (last < 0) return OK;
+    return gpu_check(cudaStreamWaitEvent(stream, c->done[last % GPU_IN_FLIGHT], 0), "joining the collectives");
 }
 
 /* Called before each replay; a failure here cannot be returned, and must not be passed over: all ranks end. */
@@ -35,7 +69,9 @@ Collectives gpu_collectives_table(GpuCollectives *c) {
         .rank = c->world->rank,
         .size = c->world->size,
         .all_reduce_start = all_reduce_start,
-        .wait = wait_all,
+        .reduce_scatter_start = reduce_scatter_start,
+        .all_gather_start = all_gather_start,
+        .wait = wait_for,
         .progress = progress,
     };
 }
@@ -46,9 +82,14 @@ Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **o
     c->world = world;
     c->watchdog = watchdog;
     *out = c;
-    TRY(gpu_check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making the reductions' stream"));
-    TRY(gpu_check(cudaEventCreateWithFlags(&c->ready, cudaEventDisableTiming), "making an event"));
-    return gpu_check(cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming), "making an event");
+    int lowest, highest;
+    TRY(gpu_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for priorities"));
+    TRY(gpu_check(cudaStreamCreateWithPriority(&c->stream, cudaStreamNonBlocking, highest),
+                  "making the collectives' stream"));
+    for (int i = 0; i < GPU_IN_FLIGHT; i++) {
+        TRY(gpu_check(cudaEventCreateWithFlags(&c->done[i], cudaEventDisableTiming), "making an event"));
+    }
+    return gpu_check(cudaEventCreateWithFlags(&c->ready, cudaEventDisableTiming), "making an event");
 }
 
 void gpu_collectives_destroy(GpuCollectives **collectives) {
@@ -57,7 +98,9 @@ void gpu_collectives_destroy(GpuCollectives **collectives) {
     if (c->stream != NULL) cudaStreamSynchronize(c->stream);
     if (c->close != NULL) c->close(c);
     if (c->ready != NULL) cudaEventDestroy(c->ready);
-    if (c->done != NULL) cudaEventDestroy(c->done);
+    for (int i = 0; i < GPU_IN_FLIGHT; i++) {
+        if (c->done[i] != NULL) cudaEventDestroy(c->done[i]);
+    }
     if (c->stream != NULL) cudaStreamDestroy(c->stream);
     free(c);
     *collectives = NULL;

@@ -6,12 +6,19 @@
 
 #include <cuda_runtime.h>
 
+enum { GPU_IN_FLIGHT = 64 }; /* how far back a wait may look */
+
+/* Enqueues one collective on the collectives' own stream; in place. */
+typedef Status (*EnqueueFn)(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label);
+
 struct GpuCollectives {
     World *world;
     Watchdog *watchdog;
-    cudaStream_t stream;     /* the reductions' own */
-    cudaEvent_t ready, done; /* the data is there; everything is summed */
-    Status (*reduce)(GpuCollectives *c, void *data, int64_t count, const char *label); /* enqueues on `stream` */
+    cudaStream_t stream;             /* the collectives' own */
+    cudaEvent_t ready;               /* the data is there */
+    cudaEvent_t done[GPU_IN_FLIGHT]; /* the one that was started as number i % GPU_IN_FLIGHT is through */
+    int64_t started;
+    EnqueueFn all_reduce, reduce_scatter, all_gather;
     Status (*check)(GpuCollectives *c); /* what has gone wrong since; before each replay */
     void (*close)(GpuCollectives *c);   /* frees `kind` */
     void *kind;                         /* NCCL's or MPI's own */

@@ -52,8 +52,14 @@ typedef struct Channel {
 /* Completes requests: a short spin, then sleeps between polls while the watchdog knows of the wait. */
 NODISCARD Status channel_complete(const Channel *channel, int n, MPI_Request *requests);
 
-enum { TREE_PIECE_BYTES = 4 << 20 };
+enum { TREE_PIECE_BYTES = 4 << 20, CHANNEL_MOST_RANKS = 4096 };
 
 /* data[i] = sum over ranks of data[i], f32 or f64, bit-identical on all ranks (see mpi_collectives.h for the order).
  * `scratch` holds TREE_PIECE_BYTES. Collective over the channel. */
 NODISCARD Status channel_sum(const Channel *channel, void *data, int64_t count, DType dtype, void *scratch);
+
+/* The same sums in the same order, of this rank's part alone (core/collectives.h); the other parts are spoiled. */
+NODISCARD Status channel_sum_parts(const Channel *channel, void *data, int64_t count, DType dtype, void *scratch);
+
+/* Every part of `data` becomes what its rank holds there; a part is `bytes` bytes. Collective over the channel. */
+NODISCARD Status channel_gather_parts(const Channel *channel, void *data, size_t bytes);

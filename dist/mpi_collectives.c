@@ -10,7 +10,10 @@
 
 enum { QUEUE_LENGTH = 64, LABEL_BYTES = 64 };
 
+typedef enum Work { WORK_SUM, WORK_SUM_PARTS, WORK_GATHER } Work;
+
 typedef struct Reduction {
+    Work work;
     void *data;
     int64_t count;
     DType dtype;
@@ -34,13 +37,19 @@ struct MpiCollectives {
     char message[512];
 };
 
+static Status work_do(const Channel *channel, const Reduction *r, void *scratch) {
+    if (r->work == WORK_SUM) return channel_sum(channel, r->data, r->count, r->dtype, scratch);
+    if (r->work == WORK_SUM_PARTS) return channel_sum_parts(channel, r->data, r->count, r->dtype, scratch);
+    return channel_gather_parts(channel, r->data, (size_t)(r->count / channel->size) * dtype_size(r->dtype));
+}
+
 /* After a failure the rest is not reduced: the ranks no longer agree on what comes next. */
 static void reduce_one(MpiCollectives *c, const Reduction *reduction) {
     Channel channel = {c->comm, c->world->rank, c->world->size, WAITING_COMMUNICATION, c->watchdog, reduction->label};
     bool has_failed = c->code != STATUS_OK;
     pthread_mutex_unlock(&c->lock);
     Status status = OK;
-    if (!has_failed) status = channel_sum(&channel, reduction->data, reduction->count, reduction->dtype, c->scratch);
+    if (!has_failed) status = work_do(&channel, reduction, c->scratch);
     pthread_mutex_lock(&c->lock);
     if (failed(status)) {
         c->code = status.code;
@@ -72,17 +81,19 @@ static void wait_until(MpiCollectives *c, uint64_t left) {
     watchdog_wait_end(c->watchdog, WAITING_MAIN);
 }
 
-static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
-    (void)stream;
-    MpiCollectives *c = self;
-    if (dtype != DTYPE_F32 && dtype != DTYPE_F64) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", label, dtype_name(dtype));
+static Status start(MpiCollectives *c, Reduction what, const char *label) {
+    if (what.work != WORK_GATHER && what.dtype != DTYPE_F32 && what.dtype != DTYPE_F64) {
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", label, dtype_name(what.dtype));
+    }
+    if (what.work != WORK_SUM && what.count % c->world->size != 0) {
+        return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks", label,
+                     (long long)what.count, c->world->size);
     }
     if (c->world->size == 1) return OK;
     pthread_mutex_lock(&c->lock);
     wait_until(c, QUEUE_LENGTH - 1);
     Reduction *reduction = &c->queue[c->started % QUEUE_LENGTH];
-    *reduction = (Reduction){.data = data, .count = count, .dtype = dtype};
+    *reduction = what;
     snprintf(reduction->label, sizeof reduction->label, "%s", label);
     c->started++;
     pthread_cond_broadcast(&c->changed);
@@ -90,15 +101,31 @@ static Status all_reduce_start(void *self, void *data, int64_t count, DType dtyp
     return OK;
 }
 
-static Status wait_all(void *self, void *stream) {
+static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+    (void)stream;
+    return start(self, (Reduction){.work = WORK_SUM, .data = data, .count = count, .dtype = dtype}, label);
+}
+
+static Status reduce_scatter_start(void *self, void *data, int64_t count, DType dtype, const char *label,
+                                   void *stream) {
+    (void)stream;
+    return start(self, (Reduction){.work = WORK_SUM_PARTS, .data = data, .count = count, .dtype = dtype}, label);
+}
+
+static Status all_gather_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+    (void)stream;
+    return start(self, (Reduction){.work = WORK_GATHER, .data = data, .count = count, .dtype = dtype}, label);
+}
+
+static Status wait_for(void *self, int left, void *stream) {
     (void)stream;
     MpiCollectives *c = self;
     if (c->world->size == 1) return OK;
     pthread_mutex_lock(&c->lock);
-    wait_until(c, 0);
+    wait_until(c, (uint64_t)left);
     StatusCode code = c->code;
     Status status = code == STATUS_OK ? OK : ERROR(code, "%s", c->message);
-    c->code = STATUS_OK;
+    if (left == 0) c->code = STATUS_OK;
     pthread_mutex_unlock(&c->lock);
     return status;
 }
@@ -149,7 +176,9 @@ Collectives mpi_collectives_table(MpiCollectives *collectives) {
         .rank = collectives->world->rank,
         .size = collectives->world->size,
         .all_reduce_start = all_reduce_start,
-        .wait = wait_all,
+        .reduce_scatter_start = reduce_scatter_start,
+        .all_gather_start = all_gather_start,
+        .wait = wait_for,
         .progress = progress,
     };
 }

@@ -20,9 +20,10 @@ typedef struct MpiCollectives MpiCollectives;
 NODISCARD Status mpi_collectives_create(World *world, Watchdog *watchdog, MpiCollectives **out);
 
 /* The table that a program is given; it lives as long as `collectives`.
- *   all_reduce_start  f32 or f64, else STATUS_UNSUPPORTED; waits where 64 reductions are under way. The label's text is
- *                     copied (63 bytes) and used verbatim in messages: "all_reduce of bucket 3".
- *   wait              returns the first failure of any reduction started since the last wait. */
+ *   ..._start  waits where 64 are under way. STATUS_UNSUPPORTED for sums of other dtypes than f32 and f64,
+ * STATUS_FAILURE where a vector has no whole part for each rank. The label's text is copied (63 bytes) and used
+ * verbatim in messages: "all_reduce of bucket 3". wait       returns the first failure of any that was started since
+ * the last wait for all. */
 Collectives mpi_collectives_table(MpiCollectives *collectives);
 
 /* Completes what was started, and ends the thread. Collective. */

@@ -18,6 +18,8 @@ typedef struct NcclLibrary {
     typeof(ncclCommDestroy) *destroy;
     typeof(ncclCommAbort) *abort;
     typeof(ncclAllReduce) *all_reduce;
+    typeof(ncclReduceScatter) *reduce_scatter;
+    typeof(ncclAllGather) *all_gather;
     typeof(ncclGetErrorString) *error_string;
 } NcclLibrary;
 
@@ -40,6 +42,8 @@ static Status library_load(NcclLibrary *l) {
         {"ncclCommDestroy", (void **)&l->destroy},
         {"ncclCommAbort", (void **)&l->abort},
         {"ncclAllReduce", (void **)&l->all_reduce},
+        {"ncclReduceScatter", (void **)&l->reduce_scatter},
+        {"ncclAllGather", (void **)&l->all_gather},
         {"ncclGetErrorString", (void **)&l->error_string},
     };
     l->handle = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
@@ -82,9 +86,27 @@ static Status settle(Nccl *n, ncclResult_t result, const char *what) {
     return ERROR(STATUS_FAILURE, "%s: NCCL: %s (NCCL_DEBUG=WARN says more)", what, n->library.error_string(result));
 }
 
-static Status reduce(GpuCollectives *c, void *data, int64_t count, const char *label) {
+static ncclDataType_t nccl_type(DType dtype) { return dtype == DTYPE_F64 ? ncclFloat64 : ncclFloat32; }
+
+static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
     Nccl *n = c->kind;
-    return settle(n, n->library.all_reduce(data, data, (size_t)count, ncclFloat32, ncclSum, n->comm, c->stream), label);
+    ncclResult_t result =
+        n->library.all_reduce(data, data, (size_t)count, nccl_type(dtype), ncclSum, n->comm, c->stream);
+    return settle(n, result, label);
+}
+
+static Status reduce_scatter(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+    Nccl *n = c->kind;
+    size_t part = (size_t)count / (size_t)c->world->size;
+    char *mine = (char *)data + (size_t)c->world->rank * part * dtype_size(dtype);
+    return settle(n, n->library.reduce_scatter(data, mine, part, nccl_type(dtype), ncclSum, n->comm, c->stream), label);
+}
+
+static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+    Nccl *n = c->kind;
+    size_t bytes = (size_t)count / (size_t)c->world->size * dtype_size(dtype);
+    const char *mine = (const char *)data + (size_t)c->world->rank * bytes;
+    return settle(n, n->library.all_gather(mine, data, bytes, ncclUint8, n->comm, c->stream), label);
 }
 
 static Status check(GpuCollectives *c) {
@@ -124,7 +146,9 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
     status = world_agree(world, status);
     if (!failed(status)) {
         *n = (Nccl){.deadline = deadline};
-        c->reduce = reduce;
+        c->all_reduce = all_reduce;
+        c->reduce_scatter = reduce_scatter;
+        c->all_gather = all_gather;
         c->check = check;
         c->close = close_nccl;
         c->kind = n;

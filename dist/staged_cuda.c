@@ -8,52 +8,84 @@
 /* One piece of a reduction, as the host function finds it; lives as long as the graph that captured it. */
 typedef struct Piece {
     struct Staged *owner;
-    int64_t count;
+    int64_t count; /* to sum; bytes of a part to gather */
+    DType dtype;
     char label[64];
     struct Piece *next;
 } Piece;
 
 typedef struct Staged {
     Channel channel;
-    float *pinned; /* TREE_PIECE_BYTES */
+    char *pinned; /* TREE_PIECE_BYTES */
     void *scratch;
     Piece *pieces;
     volatile int failures; /* of host functions, which can only count them */
     char message[512];
 } Staged;
 
-static void sum_piece(void *argument) {
-    Piece *piece = argument;
-    Staged *s = piece->owner;
-    if (s->failures > 0) return;
-    s->channel.label = piece->label;
-    Status status = channel_sum(&s->channel, s->pinned, piece->count, DTYPE_F32, s->scratch);
+static void note(Staged *s, Status status) {
     if (!failed(status)) return;
     snprintf(s->message, sizeof s->message, "%s", status_message());
     s->failures = 1;
 }
 
-static Status piece_add(Staged *s, int64_t count, const char *label, Piece **out) {
+static void sum_piece(void *argument) {
+    Piece *piece = argument;
+    Staged *s = piece->owner;
+    if (s->failures > 0) return;
+    s->channel.label = piece->label;
+    note(s, channel_sum(&s->channel, s->pinned, piece->count, piece->dtype, s->scratch));
+}
+
+static void gather_piece(void *argument) {
+    Piece *piece = argument;
+    Staged *s = piece->owner;
+    if (s->failures > 0) return;
+    s->channel.label = piece->label;
+    note(s, channel_gather_parts(&s->channel, s->pinned, (size_t)piece->count));
+}
+
+static Status piece_add(Staged *s, int64_t count, DType dtype, const char *label, Piece **out) {
     Piece *piece = calloc(1, sizeof *piece);
     if (piece == NULL) return ERROR(STATUS_FAILURE, "out of memory for a reduction");
-    *piece = (Piece){.owner = s, .count = count, .next = s->pieces};
+    *piece = (Piece){.owner = s, .count = count, .dtype = dtype, .next = s->pieces};
     snprintf(piece->label, sizeof piece->label, "%s", label);
     s->pieces = *out = piece;
     return OK;
 }
 
-static Status reduce(GpuCollectives *c, void *data, int64_t count, const char *label) {
+static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
     Staged *s = c->kind;
-    const int64_t room = TREE_PIECE_BYTES / (int64_t)sizeof(float);
+    const int64_t room = TREE_PIECE_BYTES / (int64_t)dtype_size(dtype);
     for (int64_t first = 0; first < count; first += room) {
         int64_t n = count - first < room ? count - first : room;
-        size_t bytes = (size_t)n * sizeof(float);
-        float *at = (float *)data + first;
+        size_t bytes = (size_t)n * dtype_size(dtype);
+        char *at = (char *)data + (size_t)first * dtype_size(dtype);
         Piece *piece = NULL;
-        TRY(piece_add(s, n, label, &piece));
+        TRY(piece_add(s, n, dtype, label, &piece));
         TRY(gpu_check(cudaMemcpyAsync(s->pinned, at, bytes, cudaMemcpyDeviceToHost, c->stream), label));
         TRY(gpu_check(cudaLaunchHostFunc(c->stream, sum_piece, piece), label));
         TRY(gpu_check(cudaMemcpyAsync(at, s->pinned, bytes, cudaMemcpyHostToDevice, c->stream), label));
+    }
+    return OK;
+}
+
+/* Strips of all parts at a time: this rank's goes to the host, all of them come back. */
+static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+    Staged *s = c->kind;
+    size_t size = (size_t)c->world->size, rank = (size_t)c->world->rank;
+    size_t part = (size_t)count / size * dtype_size(dtype), room = TREE_PIECE_BYTES / size;
+    for (size_t first = 0; first < part; first += room) {
+        size_t bytes = part - first < room ? part - first : room;
+        char *at = (char *)data + first;
+        Piece *piece = NULL;
+        TRY(piece_add(s, (int64_t)bytes, dtype, label, &piece));
+        TRY(gpu_check(
+            cudaMemcpyAsync(s->pinned + rank * bytes, at + rank * part, bytes, cudaMemcpyDeviceToHost, c->stream),
+            label));
+        TRY(gpu_check(cudaLaunchHostFunc(c->stream, gather_piece, piece), label));
+        TRY(gpu_check(cudaMemcpy2DAsync(at, part, s->pinned, bytes, bytes, size, cudaMemcpyHostToDevice, c->stream),
+                      label));
     }
     return OK;
 }
@@ -93,7 +125,8 @@ Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollective
         s == NULL ? ERROR(STATUS_FAILURE, "out of memory for reductions") : gpu_collectives_open(world, watchdog, &c);
     status = world_agree(world, status);
     if (!failed(status)) {
-        c->reduce = reduce;
+        c->all_reduce = c->reduce_scatter = all_reduce; /* all sums hold this rank's, too */
+        c->all_gather = all_gather;
         c->check = check;
         c->close = close_staged;
         c->kind = s;

@@ -163,6 +163,25 @@ Status world_sum_f64(World *world, double *values, int64_t count) {
     return OK;
 }
 
+Status world_gather(World *world, const void *mine, size_t bytes, void *all) {
+    const size_t most = (size_t)1 << 30;
+    if (world->rank == 0) memcpy(all, mine, bytes);
+    for (size_t done = 0; done < bytes; done += most) { /* rank by rank: a part may exceed what one call takes */
+        int n = (int)(bytes - done < most ? bytes - done : most);
+        for (int r = 1; r < world->size; r++) {
+            MPI_Request request;
+            if (world->rank == 0) {
+                char *to = (char *)all + (size_t)r * bytes + done;
+                TRY(finish(world, MPI_Irecv(to, n, MPI_BYTE, r, 0, world->comm, &request), &request, "gather"));
+            } else if (world->rank == r) {
+                const char *from = (const char *)mine + done;
+                TRY(finish(world, MPI_Isend(from, n, MPI_BYTE, 0, 0, world->comm, &request), &request, "gather"));
+            }
+        }
+    }
+    return OK;
+}
+
 /* Rank 0's side of a gather: room for each text, by the lengths it was told. */
 static Status texts_create(const World *world, Arena *arena, const int *lengths, int *starts, char **packed) {
     int total = 0;

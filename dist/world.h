@@ -48,6 +48,9 @@ NODISCARD Status world_max_i64(World *world, int64_t *value);
 /* values[i] = sum over ranks, added as a binary tree over ranks, as in mpi_collectives.h. Collective. */
 NODISCARD Status world_sum_f64(World *world, double *values, int64_t count);
 
+/* On rank 0 all[r] = `mine` of rank r, `bytes` bytes each, the same everywhere. Collective. */
+NODISCARD Status world_gather(World *world, const void *mine, size_t bytes, void *all);
+
 /* On rank 0 (*out)[r] = the text of rank r, in the arena; NULL on the other ranks. Collective. */
 NODISCARD Status world_gather_text(World *world, const char *text, Arena *arena, char ***out);
 

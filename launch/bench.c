@@ -5,7 +5,7 @@
 
 static const Option options[] = {
     {"repeats", OPTION_INT, offsetof(BenchOptions, repeats), "N", "10", 1, 1e6,
-     .doc = "step, attention, ladder: timed runs; the median counts"},
+     .doc = "step, attention, ladder, allreduce: timed runs; the median counts"},
     {"device", OPTION_CHOICE, offsetof(BenchOptions, device), "auto|cpu|cuda", "auto",
      .doc = "attention, ladder, numerics: where to compute; auto takes a GPU where there is one"},
     {"dtype", OPTION_CHOICE, offsetof(BenchOptions, dtype), "auto|f32|tf32|f16|bf16|f64", "auto",
@@ -23,19 +23,19 @@ static const Option options[] = {
     {"backends", OPTION_TEXT, offsetof(BenchOptions, backends), "NAME[,NAME...]", NULL,
      .doc = "attention, numerics: those to measure, in this order; all without it"},
     {"csv", OPTION_TEXT, offsetof(BenchOptions, csv), "FILE", NULL,
-     .doc = "attention, ladder, numerics: the rows as CSV, too"},
+     .doc = "attention, ladder, numerics, allreduce: the rows as CSV, too"},
     {"plot", OPTION_TEXT, offsetof(BenchOptions, plot), "FILE", NULL,
      .doc = "attention, ladder, numerics: a picture, FILE.svg or FILE.png, by gnuplot"},
 };
 
-static const char *const commands[] = {"step", "attention", "ladder", "numerics", NULL};
+static const char *const commands[] = {"step", "attention", "ladder", "numerics", "allreduce", NULL};
 
 static const CommandLine command = {
     .name = "bench",
     .purpose =
-        "Measures this machine: a training step and the ladder of attention backends (both take key=value of the "
-        "config), attention alone, its error.",
-    .operands = "step|attention|ladder|numerics",
+        "Measures this machine: a training step, the ladder of attention backends and sums over ranks (which take "
+        "key=value of the config), attention alone, its error.",
+    .operands = "step|attention|ladder|numerics|allreduce",
     .commands = commands,
     .least = 1,
     .most = 1,
@@ -70,6 +70,7 @@ static Status check_options(const char *what, int argc, char **argv) {
 
 static Status bench(const char *what, const BenchOptions *values) {
     if (strcmp(what, "step") == 0) return bench_step(values, stdout);
+    if (strcmp(what, "allreduce") == 0) return bench_allreduce(values, stdout);
     BenchOutput output;
     Status status = bench_output_open(values->csv, values->plot, stdout, &output);
     bool is_ladder = strcmp(what, "ladder") == 0, is_attention = strcmp(what, "attention") == 0;

@@ -1,5 +1,6 @@
 #include "launch/cpu_share.h"
 
+#include <omp.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -28,5 +29,7 @@ int cpu_share_take(int threads, int local_rank, int local_size) {
     if (first == end) share = all; /* more ranks than cores: let the system share them */
     sched_setaffinity(0, sizeof share, &share);
     int share_count = first == end ? 1 : end - first;
-    return threads > 0 ? threads : share_count;
+    if (threads == 0) threads = share_count;
+    omp_set_num_threads(threads); /* OpenMP has counted the cores before they were shared: one, where mpirun binds */
+    return threads;
 }

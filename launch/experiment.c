@@ -1,6 +1,5 @@
 #include "launch/experiment.h"
 
-#include "dist/gradient_reduce.h"
 #include "launch/attention_choice.h"
 #include "launch/cpu_share.h"
 #include "launch/placement.h"
@@ -36,15 +35,7 @@ static Status device_open(Experiment *e) {
     return device_open_cpu(threads, &e->device);
 }
 
-/* Keys of the config that no code stands behind are refused, never passed over. */
-static Status keys_check(const Config *config) {
-    const char *key = config->training.shard_optimizer ? "training.shard_optimizer: true" : NULL;
-    if (key == NULL) return OK;
-    return ERROR(STATUS_CONFIG, "%s is not supported by this version; leave it at its default", key);
-}
-
 Status experiment_open_device(Experiment *e) {
-    TRY(keys_check(e->config));
     TRY(device_open(e));
     e->device->autotune = e->config->autotune;
     e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
@@ -59,14 +50,13 @@ Status experiment_open_device(Experiment *e) {
 }
 
 static Status collectives_create(Experiment *e) {
-    bool shares = false;
     if (e->device->target.kind == DEVICE_CPU || world_size(e->world) == 1) {
         TRY(mpi_collectives_create(e->world, e->watchdog, &e->mpi));
         e->collectives = mpi_collectives_table(e->mpi);
         return OK;
     }
-    TRY(placement_check(e, &shares));
-    if (shares)
+    TRY(placement_check(e, &e->gpu_is_shared));
+    if (e->gpu_is_shared)
         TRY(staged_collectives_create(e->world, e->watchdog, &e->gpu));
     else
         TRY(nccl_collectives_create(e->world, e->watchdog, 60, &e->gpu));
@@ -140,10 +130,6 @@ GptConfig experiment_gpt_config(const Config *config) {
     };
 }
 
-static void reduce(Program *p, void *self, const Parameters *parameters, Tensor *loss) {
-    gradient_reduce_record(p, self, parameters->grads, loss);
-}
-
 static TrainingOptions training_options(Experiment *e, int64_t B) {
     const Config *config = e->config;
     const ConfigOptimizer *o = &config->optimizer;
@@ -164,8 +150,7 @@ static TrainingOptions training_options(Experiment *e, int64_t B) {
                   .eps = o->eps,
                   .weight_decay = o->weight_decay,
                   .clip = o->grad_clip},
-        .reduce = world_size(e->world) > 1 ? reduce : NULL,
-        .reduce_self = &e->collectives,
+        .collectives = &e->collectives,
     };
 }
 
@@ -176,14 +161,23 @@ static void plan_forget(Experiment *e) {
     store_destroy(&e->store);
 }
 
+/* A plan may be for ranks that are not here; it is rank 0's. */
+static Sharing sharing_of(const Experiment *e) {
+    int ranks = (int)experiment_ranks(e);
+    bool is_shared = e->config->training.shard_optimizer && ranks > 1;
+    return (Sharing){.rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
+}
+
 /* Everything that depends on the batch size. It touches no memory of the device, so that trying sizes is cheap. */
 Status experiment_plan_for(Experiment *e, int64_t B) {
     plan_forget(e);
+    if (e->plan.only) e->collectives = (Collectives){.size = (int)experiment_ranks(e)}; /* recorded, never run */
     DType dtype = experiment_dtype(e->config);
     GptConfig gpt = experiment_gpt_config(e->config);
     TrainingOptions options = training_options(e, B);
     TRY(store_create(&e->store));
     TRY(parameters_create(e->store, dtype, true, &e->parameters));
+    e->parameters->sharing = sharing_of(e);
     TRY(gpt_create(&gpt, e->parameters, &e->gpt));
     TRY(step_tensors_create(e->store, B, e->T, dtype, &e->step));
     return training_create(e->gpt, e->parameters, &e->step, e->device->target, &options, &e->training);

@@ -41,6 +41,7 @@ typedef struct Experiment {
     Watchdog *watchdog;
     MpiCollectives *mpi; /* one of the two, by the device */
     GpuCollectives *gpu;
+    bool gpu_is_shared; /* by several ranks, which sum through the host */
     Collectives collectives;
     Device *device;
     TokenFile *train_file, *val_file; /* val_file is NULL where there is none */

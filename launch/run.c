@@ -62,15 +62,25 @@ static Status scalar_read(Run *run, const Tensor *t, double *out) {
     return OK;
 }
 
+/* For a failure that this rank alone may have, in the middle of collective work: where there are other ranks, they are
+ * taken down with it, since they wait for what will not come. */
+static Status alone(Run *run, Status status) {
+    if (failed(status) && world_size(run->e.world) > 1) world_abort(run->e.world, status);
+    return status;
+}
+
 /* AdamW has left the weights alone where the norm is not finite: see core/ops/adamw.h. */
 static Status finite_check(Run *run) {
     if (!run->has_failed) return OK;
-    const char *name = NULL;
-    TRY(parameters_find_nonfinite(run->e.parameters, run->e.device, &name));
+    const Parameters *parameters = run->e.parameters;
+    int64_t index = 0;
+    TRY(alone(run, parameters_find_nonfinite(parameters, run->e.device, &index)));
+    TRY(world_min_i64(run->e.world, &index)); /* all ranks come here: loss and norm are the same everywhere */
     return ERROR(STATUS_FAILURE,
                  "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of this step was kept "
                  "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
-                 (long long)run->loss_step + 1, run->loss, run->norm, name == NULL ? "the loss" : name);
+                 (long long)run->loss_step + 1, run->loss, run->norm,
+                 index == parameters->count ? "the loss" : parameters->list[index]->name);
 }
 
 /* Loss and norm of the step last replayed start on their way to the host; a GPU goes on meanwhile. */
@@ -203,20 +213,14 @@ static Status log_step(Run *run) {
     return metrics_write(run->metrics, &metric);
 }
 
-/* For a failure that this rank alone may have, in the middle of collective work: where there are other ranks, they are
- * taken down with it, since they wait for what will not come. */
-static Status alone(Run *run, Status status) {
-    if (failed(status) && world_size(run->e.world) > 1) world_abort(run->e.world, status);
-    return status;
-}
-
-/* Only rank 0 saves: after an update all ranks hold the same. The others wait for it in the next reduction. */
+/* Only rank 0 saves what all ranks hold, or have sent it. The others wait for it in the next reduction. */
 static Status save(Run *run) {
     run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
-    if (run->saver == NULL) return OK;
+    run->save_is_late = false;
     watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
-    Status status = saver_start(run->saver, &run->progress);
+    Status status = saver_gather(run->saver, &run->e);
+    if (!failed(status)) status = saver_start(run->saver, &run->progress);
     watchdog_progress(run->e.watchdog, "training");
     return status;
 }
@@ -231,17 +235,22 @@ static Status save_wait(Run *run) {
 
 static bool save_is_due(const Run *run) {
     const ConfigInterval *interval = &run->e.config->checkpoint.interval;
-    if (interval->seconds > 0) return run->progress.train_s - run->saved_at >= interval->seconds;
-    return interval->steps > 0 && run->progress.step - run->saved_step >= interval->steps;
+    bool by_steps = interval->steps > 0 && run->progress.step - run->saved_step >= interval->steps;
+    return run->save_is_late || by_steps;
 }
 
-/* What all ranks do next: the greatest of their wishes. Time is rank 0's, so that all stop at one step. */
+/* What all ranks do next: the greatest of their wishes. Time is rank 0's, so that all stop at one step, and save at one
+ * (a step later than by its clock). */
 static Status agreed_request(Run *run, StopRequest *out) {
+    const ConfigInterval *interval = &run->e.config->checkpoint.interval;
     StopRequest mine = signals_request();
-    if (world_rank(run->e.world) == 0 && mine == STOP_NONE && share_done(run) >= 1) mine = STOP_BUDGET;
-    int64_t greatest = (int64_t)mine;
-    TRY(world_max_i64(run->e.world, &greatest));
-    *out = (StopRequest)greatest;
+    bool leads = world_rank(run->e.world) == 0;
+    bool is_late = interval->seconds > 0 && training_seconds(run) - run->saved_at >= interval->seconds;
+    if (leads && mine == STOP_NONE && share_done(run) >= 1) mine = STOP_BUDGET;
+    int64_t wish = 2 * (int64_t)mine + (leads && is_late);
+    TRY(world_max_i64(run->e.world, &wish));
+    run->save_is_late = wish % 2 != 0;
+    *out = (StopRequest)(wish / 2);
     return OK;
 }
 

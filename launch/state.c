@@ -5,37 +5,42 @@
 
 #include <stdlib.h>
 
-enum { N_SECTIONS = 3, N_VALUES = 15 };
+enum { N_VALUES = 15 };
 
-/* The sections that are state, and what their tensors' names begin with. */
-typedef struct StateSections {
-    const char *prefix[N_SECTIONS];
-    Section *section[N_SECTIONS];
-} StateSections;
+static const char *const prefixes[STATE_KINDS] = {"weights", "m", "v"}; /* of the tensors' names */
 
-static StateSections sections_of(const Parameters *parameters) {
-    Section *weights = parameters->masters == NULL ? parameters->weights : parameters->masters;
-    return (StateSections){{"weights", "m", "v"}, {weights, parameters->m, parameters->v}};
+/* What a kind of state of the whole model takes on the host. */
+static size_t state_bytes(const Experiment *e, StateKind kind) {
+    return (size_t)tensor_count(e->parameters->weights->flat) *
+           dtype_size(parameters_state(e->parameters, kind)->dtype);
 }
 
-/* What goes into a file, in an arena; `data[i]` is where the host finds section i. */
-static Status contents_describe(const Experiment *e, void *const data[N_SECTIONS], Arena *arena,
+/* The file's tensor of parameter `index`; `data` is where the host finds the state of the whole model. */
+static Status tensor_describe(const Experiment *e, StateKind kind, int index, const void *data, Arena *arena,
+                              CheckpointTensor *out) {
+    const Parameter *parameter = e->parameters->list[index];
+    const Tensor *weight = parameter->weight;
+    DType dtype = parameters_state(e->parameters, kind)->dtype;
+    *out = (CheckpointTensor){.name = arena_printf(arena, "%s.%s", prefixes[kind], parameter->name),
+                              .dtype = dtype,
+                              .n_dims = parameter->n_dims};
+    if (out->name == NULL) return ERROR(STATUS_FAILURE, "out of memory for a checkpoint's list of tensors");
+    for (int d = 0; d < out->n_dims; d++) out->shape[d] = parameter->shape[d];
+    size_t element = weight->offset / dtype_size(weight->dtype);
+    if (data != NULL) out->data = (const char *)data + element * dtype_size(dtype);
+    return OK;
+}
+
+/* What goes into a file, in an arena, in the order of the layout. */
+static Status contents_describe(const Experiment *e, void *const data[STATE_KINDS], Arena *arena,
                                 CheckpointContents *out) {
-    StateSections sections = sections_of(e->parameters);
-    int64_t count = 0, room = 0;
-    for (int s = 0; s < N_SECTIONS; s++) room += sections.section[s]->n_entries;
-    CheckpointTensor *tensors = arena_alloc(arena, (size_t)room * sizeof *tensors);
+    int n = e->parameters->count;
+    int64_t count = 0;
+    CheckpointTensor *tensors = arena_alloc(arena, (size_t)(STATE_KINDS * n) * sizeof *tensors);
     if (tensors == NULL) return ERROR(STATUS_FAILURE, "out of memory for a checkpoint's list of tensors");
-    for (int s = 0; s < N_SECTIONS; s++) {
-        for (int i = 0; i < sections.section[s]->n_entries; i++) {
-            const StoreEntry *entry = &sections.section[s]->entries[i];
-            CheckpointTensor *t = &tensors[count++];
-            *t = (CheckpointTensor){.name = arena_printf(arena, "%s.%s", sections.prefix[s], entry->name),
-                                    .dtype = entry->tensor->dtype,
-                                    .n_dims = entry->tensor->n_dims};
-            if (t->name == NULL) return ERROR(STATUS_FAILURE, "out of memory for a checkpoint's list of tensors");
-            for (int d = 0; d < t->n_dims; d++) t->shape[d] = entry->tensor->shape[d];
-            if (data[s] != NULL) t->data = (const char *)data[s] + entry->tensor->offset;
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        for (int i = 0; i < n; i++) {
+            TRY(tensor_describe(e, (StateKind)kind, i, data[kind], arena, &tensors[count++]));
         }
     }
     *out = (CheckpointContents){.tensors = tensors, .n_tensors = count};
@@ -49,8 +54,8 @@ struct Saver {
     CheckpointContents contents;
     CheckpointValue values[N_VALUES];
     const char *config;
-    void *host[N_SECTIONS]; /* copies of the device's sections; the sections themselves on the CPU */
-    bool owns_host;
+    void *host[STATE_KINDS]; /* the state of the whole model: a copy, or on the CPU the section itself */
+    bool owns[STATE_KINDS];
 };
 
 static CheckpointValue value_i64(const char *name, int64_t value) {
@@ -86,23 +91,66 @@ static void values_set(Saver *saver, const Progress *p) {
     saver->contents.n_values = n;
 }
 
+/* Whether the host needs a copy of its own. */
+static bool is_copied(const Experiment *e, StateKind kind) {
+    return e->device->target.kind != DEVICE_CPU ||
+           parameters_is_piecewise(e->parameters, parameters_state(e->parameters, kind));
+}
+
 static Status host_create(Saver *saver) {
-    StateSections sections = sections_of(saver->e->parameters);
-    saver->owns_host = saver->e->device->target.kind != DEVICE_CPU;
-    for (int s = 0; s < N_SECTIONS; s++) {
-        const Buffer *buffer = &sections.section[s]->buffer;
-        saver->host[s] = saver->owns_host ? malloc(buffer->bytes) : buffer->data;
-        if (saver->host[s] == NULL) return ERROR(STATUS_FAILURE, "out of memory for a copy of the weights");
+    const Experiment *e = saver->e;
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        saver->owns[kind] = is_copied(e, (StateKind)kind);
+        saver->host[kind] = saver->owns[kind] ? malloc(state_bytes(e, (StateKind)kind))
+                                              : parameters_state(e->parameters, (StateKind)kind)->buffer.data;
+        if (saver->host[kind] == NULL) return ERROR(STATUS_FAILURE, "out of memory for a copy of the weights");
     }
     return OK;
 }
 
 static Status host_refresh(Saver *saver) {
-    StateSections sections = sections_of(saver->e->parameters);
-    for (int s = 0; s < N_SECTIONS && saver->owns_host; s++) {
-        TRY(device_download(saver->e->device, saver->host[s], sections.section[s]->flat));
+    const Experiment *e = saver->e;
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        const Section *section = parameters_state(e->parameters, (StateKind)kind);
+        if (!saver->owns[kind] || parameters_is_piecewise(e->parameters, section)) continue;
+        TRY(device_download(e->device, saver->host[kind], section->flat));
     }
     return OK;
+}
+
+/* This rank's piece of every span, to rank 0. The pieces of a span lie in the order of the ranks. */
+static Status pieces_gather(const Experiment *e, Section *section, void *room, char *host) {
+    const Parameters *parameters = e->parameters;
+    size_t each = dtype_size(section->dtype);
+    for (int s = 0; s < parameters->n_spans; s++) {
+        int64_t count = parameters_piece(parameters, s).count, first = parameters->spans[s].first;
+        Tensor piece = {.buffer = &section->buffer,
+                        .offset = (size_t)parameters_piece_place(parameters, s) * each,
+                        .dtype = section->dtype,
+                        .n_dims = 1,
+                        .shape = {count}};
+        TRY(device_download(e->device, room, &piece));
+        TRY(world_gather(e->world, room, (size_t)count * each, host == NULL ? NULL : host + (size_t)first * each));
+    }
+    return OK;
+}
+
+Status saver_gather(Saver *saver, const Experiment *e) {
+    const Parameters *parameters = e->parameters;
+    if (!parameters->sharing.is_shared) return OK;
+    int64_t most = 0;
+    for (int s = 0; s < parameters->n_spans; s++) {
+        if (parameters->spans[s].count > most) most = parameters->spans[s].count;
+    }
+    void *room = malloc((size_t)(most / parameters->sharing.ranks) * dtype_size(parameters->m->dtype));
+    Status status = world_agree(e->world, room != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for a checkpoint"));
+    for (int kind = 0; kind < STATE_KINDS && !failed(status); kind++) {
+        Section *section = parameters_state(parameters, (StateKind)kind);
+        if (!parameters_is_piecewise(parameters, section)) continue;
+        status = pieces_gather(e, section, room, saver == NULL ? NULL : saver->host[kind]);
+    }
+    free(room);
+    return status;
 }
 
 static Status saver_build(Saver *saver, const char *directory, const char *config) {
@@ -138,46 +186,41 @@ Status saver_finish(Saver *saver) { return saver == NULL ? OK : checkpoint_write
 void saver_destroy(Saver **saver) {
     if (saver == NULL || *saver == NULL) return;
     checkpoint_writer_destroy(&(*saver)->writer);
-    for (int s = 0; s < N_SECTIONS && (*saver)->owns_host; s++) free((*saver)->host[s]);
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        if ((*saver)->owns[kind]) free((*saver)->host[kind]);
+    }
     arena_free(&(*saver)->arena);
     free(*saver);
     *saver = NULL;
 }
 
 size_t saver_bytes(const Experiment *e) {
-    StateSections sections = sections_of(e->parameters);
     size_t bytes = 0;
-    for (int s = 0; s < N_SECTIONS; s++) bytes += sections.section[s]->buffer.bytes;
-    return e->device->target.kind == DEVICE_CPU ? bytes : 2 * bytes;
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        bytes += state_bytes(e, (StateKind)kind) * (is_copied(e, (StateKind)kind) ? 2 : 1);
+    }
+    return bytes;
 }
 
 /* ---- loading ---- */
 
-static Status tensor_load(const Experiment *e, const CheckpointFile *file, const char *prefix, const StoreEntry *entry,
-                          Arena *arena) {
-    CheckpointTensor wanted = {.name = arena_printf(arena, "%s.%s", prefix, entry->name),
-                               .dtype = entry->tensor->dtype,
-                               .n_dims = entry->tensor->n_dims};
-    for (int d = 0; d < wanted.n_dims; d++) wanted.shape[d] = entry->tensor->shape[d];
-    void *values = malloc(tensor_bytes(entry->tensor));
-    if (wanted.name == NULL || values == NULL) {
-        free(values);
-        return ERROR(STATUS_FAILURE, "out of memory while loading %s", checkpoint_path(file));
-    }
+static Status tensor_load(const Experiment *e, const CheckpointFile *file, StateKind kind, int index, Arena *arena) {
+    CheckpointTensor wanted;
+    TRY(tensor_describe(e, kind, index, NULL, arena, &wanted));
+    void *values = malloc((size_t)tensor_count(e->parameters->list[index]->weight) * dtype_size(wanted.dtype));
+    if (values == NULL) return ERROR(STATUS_FAILURE, "out of memory while loading %s", checkpoint_path(file));
     Status status = checkpoint_read_tensor(file, &wanted, values);
-    if (!failed(status)) status = device_upload(e->device, entry->tensor, values);
+    if (!failed(status)) status = parameters_write(e->parameters, e->device, kind, index, values);
     free(values);
     return status;
 }
 
 Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena *arena) {
-    StateSections sections = sections_of(e->parameters);
-    for (int s = 0; s < N_SECTIONS; s++) {
-        for (int i = 0; sections.section[s] != NULL && i < sections.section[s]->n_entries; i++) {
-            TRY(tensor_load(e, file, sections.prefix[s], &sections.section[s]->entries[i], arena));
-        }
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        if (parameters_state(e->parameters, (StateKind)kind) == NULL) continue;
+        for (int i = 0; i < e->parameters->count; i++) TRY(tensor_load(e, file, (StateKind)kind, i, arena));
     }
-    return parameters_round_masters(e->parameters, e->device); /* files hold the masters */
+    return OK;
 }
 
 static Status config_check(Experiment *e, const CheckpointFile *file, Arena *arena) {

@@ -7,8 +7,13 @@
 
 static Status table_create(Parameters *parameters, const char *name, int64_t rows, int64_t init_rows, int64_t C,
                            Parameter **out) {
-    Parameter table = {
-        .name = name, .n_dims = 2, .shape = {rows, C}, .init = INIT_NORMAL, .std = 0.02, .init_rows = init_rows};
+    Parameter table = {.name = name,
+                       .n_dims = 2,
+                       .shape = {rows, C},
+                       .init = INIT_NORMAL,
+                       .std = 0.02,
+                       .init_rows = init_rows,
+                       .is_table = true};
     return parameters_add(parameters, table, out);
 }
 

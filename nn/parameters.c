@@ -1,11 +1,14 @@
 #include "nn/parameters.h"
 
 #include "core/convert.h"
-#include "core/ops/copy.h"
+#include "core/ops/reduce.h"
 #include "core/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+/* PART_ALIGNMENT: elements that a part is a multiple of, 64 bytes of f32: 16-byte accesses hold for every dtype. */
+enum { FIRST_SPAN_BYTES = 1 << 20, SPAN_BYTES = 25 << 20, PART_ALIGNMENT = 16 };
 
 static Status no_memory(void) { return ERROR(STATUS_FAILURE, "out of memory while building the model"); }
 
@@ -26,6 +29,7 @@ Status parameters_create(Store *store, DType dtype, bool training, Parameters **
     if (parameters == NULL) return no_memory();
     *out = parameters;
     parameters->store = store;
+    parameters->sharing = (Sharing){.ranks = 1};
     TRY(store_section(store, "weights", BUFFER_WEIGHTS, dtype, &parameters->weights));
     return training ? training_sections(parameters, dtype) : OK;
 }
@@ -63,22 +67,66 @@ static Status tensor_add(Parameters *parameters, Section *section, const Paramet
 
 static Status tensors_add(Parameters *parameters, Parameter *parameter) {
     TRY(tensor_add(parameters, parameters->weights, parameter, &parameter->weight));
-    TRY(tensor_add(parameters, parameters->masters, parameter, &parameter->master));
     TRY(tensor_add(parameters, parameters->grads, parameter, &parameter->grad));
-    TRY(tensor_add(parameters, parameters->m, parameter, &parameter->m));
-    TRY(tensor_add(parameters, parameters->v, parameter, &parameter->v));
     parameter->weight->needs_grad = parameters->grads != NULL;
+    if (parameters->sharing.is_shared) return OK;
+    TRY(tensor_add(parameters, parameters->masters, parameter, &parameter->master));
+    TRY(tensor_add(parameters, parameters->m, parameter, &parameter->m));
+    return tensor_add(parameters, parameters->v, parameter, &parameter->v);
+}
+
+/* Where the optimizer is shared: one vector of this rank's pieces for each thing that it keeps. */
+static Status pieces_add(const Parameters *parameters) {
+    Section *sections[] = {parameters->masters, parameters->m, parameters->v};
+    int64_t pieces = tensor_count(parameters->weights->flat) / parameters->sharing.ranks;
+    Tensor *all;
+    for (int i = 0; i < 3; i++) {
+        if (sections[i] != NULL) TRY(section_add(parameters->store, sections[i], "pieces", 1, &pieces, &all));
+    }
     return OK;
 }
 
+/* Pads all whole sections alike and closes the span that they end with. */
+static Status span_close(Parameters *parameters) {
+    bool shares = parameters->sharing.is_shared;
+    Section *sections[] = {parameters->weights, parameters->grads, shares ? NULL : parameters->masters,
+                           shares ? NULL : parameters->m, shares ? NULL : parameters->v};
+    int64_t multiple = parameters->parts * PART_ALIGNMENT, first = 0, n = parameters->n_spans;
+    if (n > 0) first = parameters->spans[n - 1].first + parameters->spans[n - 1].count;
+    if (tensor_count(parameters->weights->flat) == first) return OK;
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        if (sections[i] != NULL) TRY(section_pad(sections[i], multiple));
+    }
+    parameters->spans[parameters->n_spans++] = (Span){first, tensor_count(parameters->weights->flat) - first};
+    return OK;
+}
+
+/* Adds a parameter; a span that is full, or of another sort, is closed before. */
+static Status parameter_lay(Parameters *parameters, const Parameter **before, Parameter *parameter) {
+    const Parameter *last = *before;
+    int64_t first = 0, n = parameters->n_spans, most = n == 0 ? FIRST_SPAN_BYTES : SPAN_BYTES;
+    if (n > 0) first = parameters->spans[n - 1].first + parameters->spans[n - 1].count;
+    int64_t held = (tensor_count(parameters->weights->flat) - first) * (int64_t)sizeof(float);
+    bool differs = last != NULL && (last->n_dims != parameter->n_dims || last->is_table != parameter->is_table);
+    if (differs || held >= most) TRY(span_close(parameters));
+    *before = parameter;
+    return tensors_add(parameters, parameter);
+}
+
 Status parameters_layout(Parameters *parameters) {
+    const Parameter *before = NULL;
+    int64_t ranks = parameters->sharing.ranks;
+    parameters->parts = (NORM_PARTS + ranks - 1) / ranks * ranks;
+    parameters->spans = arena_alloc(&parameters->arena, ((size_t)parameters->count + 1) * sizeof(Span));
+    if (parameters->spans == NULL) return no_memory();
     for (int n_dims = 2; n_dims >= 1; n_dims--) {
         for (int i = parameters->count - 1; i >= 0; i--) {
-            if (parameters->list[i]->n_dims == n_dims) TRY(tensors_add(parameters, parameters->list[i]));
+            if (parameters->list[i]->n_dims == n_dims) TRY(parameter_lay(parameters, &before, parameters->list[i]));
         }
+        TRY(span_close(parameters));
         if (n_dims == 2) parameters->n_decayed = tensor_count(parameters->weights->flat);
     }
-    return OK;
+    return parameters->sharing.is_shared ? pieces_add(parameters) : OK;
 }
 
 /* The high half of initialization's counters: apart from those of every step's masks. */
@@ -101,36 +149,22 @@ static double initial_value(const Parameter *parameter, uint64_t seed, int index
     return parameter->std * pair[k % 2];
 }
 
-static Status initialize(Device *device, const Parameter *parameter, const Tensor *t, uint64_t seed, int index) {
-    int64_t count = tensor_count(t);
-    void *values = malloc(tensor_bytes(t));
+static Status initialize(const Parameters *parameters, Device *device, uint64_t seed, int index) {
+    const Parameter *parameter = parameters->list[index];
+    int64_t count = tensor_count(parameter->weight);
+    DType wide = wide_dtype(parameter->weight->dtype);
+    void *values = malloc((size_t)count * dtype_size(wide));
     if (values == NULL) return no_memory();
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) real_store(values, t->dtype, i, initial_value(parameter, seed, index, i));
-    Status status = device_upload(device, t, values);
+    for (int64_t i = 0; i < count; i++) real_store(values, wide, i, initial_value(parameter, seed, index, i));
+    Status status = parameters_write(parameters, device, STATE_WEIGHTS, index, values);
     free(values);
     return status;
 }
 
 Status parameters_initialize(const Parameters *parameters, Device *device, uint64_t seed) {
-    for (int i = 0; i < parameters->count; i++) {
-        const Parameter *parameter = parameters->list[i];
-        TRY(initialize(device, parameter, parameter->weight, seed, i));
-        if (parameter->master != NULL) TRY(initialize(device, parameter, parameter->master, seed, i));
-    }
+    for (int i = 0; i < parameters->count; i++) TRY(initialize(parameters, device, seed, i));
     return OK;
-}
-
-Status parameters_round_masters(const Parameters *parameters, Device *device) {
-    if (parameters->masters == NULL) return OK;
-    Program *p = NULL;
-    TRY(program_create(device->target, false, &p));
-    copy_record(p, parameters->weights->flat, parameters->masters->flat, false);
-    Status status = program_status(p);
-    if (!failed(status)) status = device_replay(device, p);
-    if (!failed(status)) status = device_synchronize(device);
-    program_destroy(&p);
-    return status;
 }
 
 int64_t parameters_count(const Parameters *parameters) {
@@ -150,16 +184,17 @@ static bool is_finite(const void *data, DType dtype, int64_t count) {
     return true;
 }
 
-Status parameters_find_nonfinite(const Parameters *parameters, Device *device, const char **name) {
-    *name = NULL;
-    for (int i = 0; i < parameters->count && *name == NULL; i++) {
-        const Tensor *grad = parameters->list[i]->grad;
+Status parameters_find_nonfinite(const Parameters *parameters, Device *device, int64_t *index) {
+    bool found = false;
+    for (*index = 0; *index < parameters->count; (*index)++) {
+        const Tensor *grad = parameters->list[*index]->grad;
         void *values = malloc(tensor_bytes(grad));
         if (values == NULL) return no_memory();
         Status status = device_download(device, values, grad);
-        if (!failed(status) && !is_finite(values, grad->dtype, tensor_count(grad))) *name = parameters->list[i]->name;
+        found = !failed(status) && !is_finite(values, grad->dtype, tensor_count(grad));
         free(values);
         TRY(status);
+        if (found) break;
     }
     return OK;
 }

@@ -47,23 +47,6 @@ static Tensor *losses_of(Program *p, const Recorder *r, double tokens) {
     return loss_record(p, x, r->gpt->wte->weight, r->tensors->targets, &loss);
 }
 
-static void update_record(Program *p, const Recorder *r) {
-    const Parameters *parameters = r->parameters;
-    AdamwAttrs adamw = r->options->adamw;
-    adamw.n_decayed = parameters->n_decayed;
-    if (r->options->reduce != NULL) r->options->reduce(p, r->options->reduce_self, parameters, r->tensors->loss);
-    program_label(p, "optimizer");
-    norm_record(p, r->tensors->norm, parameters->grads->flat);
-    adamw_record(p, adamw,
-                 (AdamwTensors){.grad = parameters->grads->flat,
-                                .norm = r->tensors->norm,
-                                .step = r->tensors->step,
-                                .weight = parameters->weights->flat,
-                                .master = parameters->masters == NULL ? NULL : parameters->masters->flat,
-                                .m = parameters->m->flat,
-                                .v = parameters->v->flat});
-}
-
 static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
     const TrainingOptions *options = r->options;
     bool accumulate = kind == MICRO_MIDDLE || kind == MICRO_LAST;
@@ -72,7 +55,13 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
     Tensor *losses = losses_of(p, r, tokens);
     sum_record(p, r->tensors->loss, losses, 1.0 / tokens, accumulate);
     autodiff_run(p);
-    if (kind == MICRO_ONLY || kind == MICRO_LAST) update_record(p, r);
+    if (kind == MICRO_FIRST || kind == MICRO_MIDDLE) return;
+    update_record(p, &(Update){.parameters = r->parameters,
+                               .collectives = options->collectives,
+                               .adamw = options->adamw,
+                               .step = r->tensors->step,
+                               .loss = r->tensors->loss,
+                               .norm = r->tensors->norm});
 }
 
 static Status program_finish(Program *p, Plan **plan, size_t *arena_bytes) {

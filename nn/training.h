@@ -5,9 +5,9 @@
  * Evaluation is another program over the same parameters. */
 #pragma once
 
-#include "core/ops/adamw.h"
 #include "core/plan.h"
 #include "nn/gpt.h"
+#include "nn/update.h"
 
 /* What goes in and comes out of every replay; in the store. */
 typedef struct StepTensors {
@@ -15,9 +15,6 @@ typedef struct StepTensors {
     Tensor *step;             /* u8: the StepState */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
 } StepTensors;
-
-/* Records what brings the gradients of all ranks together; called after backward, before the update. */
-typedef void (*ReduceFn)(Program *p, void *self, const Parameters *parameters, Tensor *loss);
 
 typedef struct TrainingOptions {
     int64_t B, T;                /* of one micro-batch on one rank */
@@ -27,9 +24,8 @@ typedef struct TrainingOptions {
     int32_t end_of_text; /* each of which this token ends */
     Recompute recompute;
     size_t logits_bytes;
-    AdamwAttrs adamw; /* n_decayed is filled in */
-    ReduceFn reduce;  /* NULL: one rank */
-    void *reduce_self;
+    AdamwAttrs adamw;               /* n_decayed is filled in */
+    const Collectives *collectives; /* outlives the programs; NULL: one rank */
 } TrainingOptions;
 
 /* The place of a micro-batch in its step. */

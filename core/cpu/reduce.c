@@ -3,39 +3,64 @@
 #include "core/cpu/real.h"
 
 DECLARE_KERNELS(sum);
+DECLARE_KERNELS(squares);
 DECLARE_KERNELS(norm);
 
 enum { PARTS = 64 };
 
-/* sum(x), or sum(x^2): each part by itself, then the parts in order. */
-static double parts_sum(const real *x, int64_t count, bool squares) {
-    double sums[PARTS];
+/* sum(x): each part by itself, then the parts in order. */
+Status KERNEL(sum)(const Node *node, void *stream) {
+    (void)stream;
+    const ReduceAttrs *attrs = node->attrs;
+    const real *x = tensor_data(node->inputs[0]);
+    real *out = tensor_data(node->outputs[0]);
+    int64_t count = tensor_count(node->inputs[0]);
+    double sums[PARTS], sum = 0;
 #pragma omp parallel for schedule(static)
     for (int64_t part = 0; part < PARTS; part++) {
         int64_t first, end;
         range_part(count, PARTS, part, &first, &end);
-        double sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = first; i < end; i++) sum += squares ? (double)x[i] * (double)x[i] : (double)x[i];
-        sums[part] = sum;
+        double part_sum = 0;
+#pragma omp simd reduction(+ : part_sum)
+        for (int64_t i = first; i < end; i++) part_sum += (double)x[i];
+        sums[part] = part_sum;
     }
-    double sum = 0;
     for (int64_t part = 0; part < PARTS; part++) sum += sums[part];
+    sum *= attrs->scale;
+    *out = (real)(attrs->accumulate ? (double)*out + sum : sum);
+    return OK;
+}
+
+static double part_squares(const real *x, Span span, int64_t parts, int64_t part) {
+    int64_t first, end;
+    range_part(span.count, parts, part, &first, &end);
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = span.first + first; i < span.first + end; i++) sum += (double)x[i] * (double)x[i];
     return sum;
 }
 
-Status KERNEL(sum)(const Node *node, void *stream) {
+Status KERNEL(squares)(const Node *node, void *stream) {
     (void)stream;
-    const ReduceAttrs *attrs = node->attrs;
-    real *out = tensor_data(node->outputs[0]);
-    double sum = attrs->scale * parts_sum(tensor_data(node->inputs[0]), tensor_count(node->inputs[0]), false);
-    *out = (real)(attrs->accumulate ? (double)*out + sum : sum);
+    const SquaresAttrs *attrs = node->attrs;
+    const real *x = tensor_data(node->inputs[0]);
+    double *out = tensor_data(node->outputs[0]);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < attrs->n_spans * attrs->parts; i++) {
+        int64_t part = i % attrs->parts, place = part - attrs->own.first;
+        bool is_own = place >= 0 && place < attrs->own.count;
+        out[i] = is_own ? part_squares(x, attrs->spans[i / attrs->parts], attrs->parts, part) : 0;
+    }
     return OK;
 }
 
 Status KERNEL(norm)(const Node *node, void *stream) {
     (void)stream;
+    const double *squares = tensor_data(node->inputs[0]);
     real *out = tensor_data(node->outputs[0]);
-    *out = (real)sqrt(parts_sum(tensor_data(node->inputs[0]), tensor_count(node->inputs[0]), true));
+    int64_t count = tensor_count(node->inputs[0]) / (int64_t)sizeof(double);
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += squares[i];
+    *out = (real)sqrt(sum);
     return OK;
 }

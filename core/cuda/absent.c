@@ -30,6 +30,7 @@ ABSENT(linear)
 ABSENT(linear_dx)
 ABSENT(linear_dw)
 ABSENT(norm)
+ABSENT(squares)
 ABSENT(sum)
 
 Status device_open_cuda(int index, Device **out) {

@@ -4,7 +4,7 @@
 
 #include "core/cuda/cuda_common.cuh"
 
-enum { THREADS = 512 };
+enum { THREADS = 512, SPANS_A_LAUNCH = 128 };
 
 template <bool SQUARES>
 static __device__ double strided_sum(const float *x, int64_t count, int64_t first, int64_t step) {
@@ -29,15 +29,25 @@ static __global__ void __launch_bounds__(THREADS)
     if (threadIdx.x == 0) *out = (float)(accumulate ? (double)*out + sum : sum);
 }
 
-static __global__ void __launch_bounds__(THREADS) norm_part_kernel(double *parts, const float *x, int64_t count) {
-    int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    double sum = block_sum(strided_sum<true>(x, count, first, (int64_t)NORM_PARTS * THREADS));
-    if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+/* The spans travel with the launch. */
+struct SpanTable {
+    Span spans[SPANS_A_LAUNCH];
+};
+
+/* Block (part, span). */
+static __global__ void __launch_bounds__(THREADS)
+    squares_kernel(double *out, const float *x, SpanTable table, int64_t parts, Span own) {
+    Span span = table.spans[blockIdx.y];
+    int64_t part = blockIdx.x;
+    bool is_own = part >= own.first && part < own.first + own.count;
+    int64_t first = span.count * part / parts, end = is_own ? span.count * (part + 1) / parts : first;
+    double sum = block_sum(strided_sum<true>(x + span.first + first, end - first, threadIdx.x, THREADS));
+    if (threadIdx.x == 0) out[blockIdx.y * parts + part] = sum;
 }
 
-static __global__ void __launch_bounds__(THREADS) norm_kernel(float *out, const double *parts) {
+static __global__ void __launch_bounds__(THREADS) norm_kernel(float *out, const double *squares, int64_t count) {
     double sum = 0;
-    for (int i = threadIdx.x; i < NORM_PARTS; i += THREADS) sum += parts[i];
+    for (int64_t i = threadIdx.x; i < count; i += THREADS) sum += squares[i];
     sum = block_sum(sum);
     if (threadIdx.x == 0) *out = (float)sqrt(sum);
 }
@@ -52,12 +62,26 @@ extern "C" Status sum_cuda(const Node *node, void *stream) {
     return cuda_launched("sum");
 }
 
+extern "C" Status squares_cuda(const Node *node, void *stream) {
+    const SquaresAttrs *attrs = (const SquaresAttrs *)node->attrs;
+    TRY(need_f32(node->inputs[0], "the input of squares"));
+    const float *x = data_of<float>(node->inputs[0]);
+    double *out = data_of<double>(node->outputs[0]);
+    for (int first = 0; first < attrs->n_spans; first += SPANS_A_LAUNCH) {
+        int n = attrs->n_spans - first < SPANS_A_LAUNCH ? attrs->n_spans - first : SPANS_A_LAUNCH;
+        SpanTable table;
+        for (int i = 0; i < n; i++) table.spans[i] = attrs->spans[first + i];
+        dim3 grid((unsigned)attrs->parts, (unsigned)n);
+        squares_kernel<<<grid, THREADS, 0, (cudaStream_t)stream>>>(out + first * attrs->parts, x, table, attrs->parts,
+                                                                   attrs->own);
+        TRY(cuda_launched("squares"));
+    }
+    return Status{STATUS_OK};
+}
+
 extern "C" Status norm_cuda(const Node *node, void *stream) {
-    const Tensor *x = node->inputs[0];
-    TRY(need_f32(x, "norm's input"));
-    double *parts = data_of<double>(node->workspace);
-    norm_part_kernel<<<NORM_PARTS, THREADS, 0, (cudaStream_t)stream>>>(parts, data_of<float>(x), tensor_count(x));
-    TRY(cuda_launched("norm_part"));
-    norm_kernel<<<1, THREADS, 0, (cudaStream_t)stream>>>(data_of<float>(node->outputs[0]), parts);
+    int64_t count = tensor_count(node->inputs[0]) / (int64_t)sizeof(double);
+    norm_kernel<<<1, THREADS, 0, (cudaStream_t)stream>>>(data_of<float>(node->outputs[0]),
+                                                         data_of<double>(node->inputs[0]), count);
     return cuda_launched("norm");
 }

@@ -1,9 +1,11 @@
 #include "core/ops/reduce.h"
 
 DECLARE_KERNELS(sum);
+DECLARE_KERNELS(squares);
 DECLARE_KERNELS(norm);
 
 static const Op sum_op = {.name = "sum", KERNELS(sum)};
+static const Op squares_op = {.name = "squares", KERNELS(squares)};
 static const Op norm_op = {.name = "norm", KERNELS(norm)};
 
 void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulate) {
@@ -11,7 +13,23 @@ void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulat
     program_record(p, (Recording){&sum_op, &attrs, sizeof attrs, TENSORS(x), TENSORS(out), NULL});
 }
 
-void norm_record(Program *p, Tensor *out, Tensor *x) {
-    Tensor *parts = p->target.kind == DEVICE_CUDA ? program_workspace(p, NORM_PARTS * sizeof(double)) : NULL;
-    program_record(p, (Recording){&norm_op, NULL, 0, TENSORS(x), TENSORS(out), parts});
+void squares_record(Program *p, SquaresAttrs attrs, Tensor *out, Tensor *x) {
+    program_record(p, (Recording){&squares_op, &attrs, sizeof attrs, TENSORS(x), TENSORS(out), NULL});
+}
+
+void norm_record(Program *p, Tensor *out, Tensor *squares) {
+    program_record(p, (Recording){&norm_op, NULL, 0, TENSORS(squares), TENSORS(out), NULL});
+}
+
+void norm_of_record(Program *p, Tensor *out, Tensor *x) {
+    if (program_failed(p) || x == NULL) return;
+    Span *whole = arena_alloc(&p->arena, sizeof *whole);
+    Tensor *squares = program_workspace(p, NORM_PARTS * sizeof(double));
+    if (whole == NULL) {
+        program_fail(p, STATUS_FAILURE, "out of memory while recording");
+        return;
+    }
+    *whole = (Span){0, tensor_count(x)};
+    squares_record(p, (SquaresAttrs){whole, 1, NORM_PARTS, {0, NORM_PARTS}}, squares, x);
+    norm_record(p, out, squares);
 }

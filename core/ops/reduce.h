@@ -2,8 +2,9 @@
 #pragma once
 
 #include "core/program.h"
+#include "core/span.h"
 
-enum { NORM_PARTS = 1056 }; /* shares of a norm on CUDA: 8 blocks for each of 132 multiprocessors */
+enum { NORM_PARTS = 256 }; /* parts of a span, where nobody wants another number */
 
 typedef struct ReduceAttrs {
     double scale;
@@ -13,5 +14,19 @@ typedef struct ReduceAttrs {
 /* sum: out = scale * sum(x), or out += that. inputs x; outputs out (1). */
 void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulate);
 
-/* norm: out = sqrt(sum(x^2)), the Euclidean length of a section's flat vector. inputs x; outputs out (1). */
-void norm_record(Program *p, Tensor *out, Tensor *x);
+/* squares: sums of x^2 over parts of spans of a long vector: out[s * parts + i] = sum of x^2 over part i of span s, and
+ * 0 where i is not in `own`. So ranks that own other parts of the same spans add up to what one rank finds by itself,
+ * in every bit. inputs x; outputs out, n_spans * parts numbers of f64 as bytes (u8). */
+typedef struct SquaresAttrs {
+    const Span *spans; /* must outlive the program */
+    int n_spans;
+    int64_t parts;
+    Span own; /* parts of each span */
+} SquaresAttrs;
+void squares_record(Program *p, SquaresAttrs attrs, Tensor *out, Tensor *x);
+
+/* norm: out = sqrt(sum of squares), added in their order. inputs squares; outputs out (1). */
+void norm_record(Program *p, Tensor *out, Tensor *squares);
+
+/* norm_of: out = sqrt(sum(x^2)), both at once: x is one span. */
+void norm_of_record(Program *p, Tensor *out, Tensor *x);

@@ -64,7 +64,7 @@ const Field schema[] = {
     {"training.stop.time", FIELD_DURATION, NULL, FROM(0.001, 1e9), AT(training.stop.time), FREE,
      "stop after so much training time, over all resumes; the first rule met ends the run, and one is required"},
     {"training.recompute", FIELD_ENUM, "none", ONE_OF(recompute_names), AT(training.recompute), MUST, "what backward computes again instead of keeping it"},
-    {"training.shard_optimizer", FIELD_BOOL, "false", ANY, AT(training.shard_optimizer), MUST, "each rank holds its share of the optimizer's state"},
+    {"training.shard_optimizer", FIELD_BOOL, "false", ANY, AT(training.shard_optimizer), FREE, "each rank keeps and updates its share of the optimizer's state alone (ZeRO stage 1)"},
 
     {"optimizer.lr", FIELD_FLOAT, "6e-4", FROM(0, 1000), AT(optimizer.lr), MUST, "the highest learning rate"},
     {"optimizer.betas", FIELD_FLOAT_PAIR, "[0.9, 0.95]", BELOW(0, 1), AT(optimizer.betas), MUST, "AdamW's decay rates of the two moments"},

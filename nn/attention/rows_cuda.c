@@ -29,8 +29,10 @@ static size_t quadratic_backward_workspace(const AttentionCall *call, const Targ
                                             .gradient = attention_gradient,                                            \
                                             .cost = attention_forward_cost,                                            \
                                             .cuda = backend##_forward_cuda};                                           \
-    static const Op backend##_backward_op = {                                                                          \
-        .name = "attention_" shown "_backward", .cost = attention_backward_cost, .cuda = backend##_backward_cuda}
+    static const Op backend##_backward_op = {.name = "attention_" shown "_backward",                                   \
+                                             .cost = attention_backward_cost,                                          \
+                                             .cuda = backend##_backward_cuda,                                          \
+                                             .yields = true}
 
 #define QUADRATIC_ROW(backend)                                                                                         \
     CUDA_OPS(backend, #backend);                                                                                       \

@@ -170,7 +170,7 @@ static void errors_stick(void) {
     CHECK(program_rows(p, NULL, 0, 1) == NULL && program_tensor_like(p, BUFFER_LOGITS, NULL) == NULL);
     CHECK(autodiff_target(p, NULL).grad == NULL && autodiff_exclusive(p, NULL) == NULL);
     sum_record(p, NULL, NULL, 1, false);
-    norm_record(p, NULL, NULL);
+    norm_of_record(p, NULL, NULL);
     gelu_backward_record(p, NULL, NULL);
     linear_gradient_record(p, NULL, NULL, NULL, NULL);
     autodiff_watch(p, NULL, NULL, false);

@@ -34,7 +34,7 @@ static float wanted(int size, int64_t i) {
 static Status check_f32(const Collectives *c, float *data, int64_t count) {
     for (int64_t i = 0; i < count; i++) data[i] = (float)random_value(c->rank, i);
     TRY(c->all_reduce_start(c->self, data, count, DTYPE_F32, "all_reduce of floats", NULL));
-    TRY(c->wait(c->self, NULL));
+    TRY(c->wait(c->self, 0, NULL));
     for (int64_t i = 0; i < count; i++) EXPECT(data[i] == wanted(c->size, i));
     return OK;
 }
@@ -42,8 +42,41 @@ static Status check_f32(const Collectives *c, float *data, int64_t count) {
 static Status check_f64(const Collectives *c, double *data, int64_t count) {
     for (int64_t i = 0; i < count; i++) data[i] = (double)(i * (c->rank + 1));
     TRY(c->all_reduce_start(c->self, data, count, DTYPE_F64, "all_reduce of doubles", NULL));
-    TRY(c->wait(c->self, NULL));
+    TRY(c->wait(c->self, 0, NULL));
     for (int64_t i = 0; i < count; i++) EXPECT(data[i] == (double)(i * c->size * (c->size + 1) / 2));
+    return OK;
+}
+
+/* The parts of a sum are the sum's, in every bit; strips of a part end anywhere. */
+static Status check_parts(const Collectives *c, float *data, int64_t part) {
+    int64_t count = part * c->size, first = part * c->rank;
+    for (int64_t i = 0; i < count; i++) data[i] = (float)random_value(c->rank, i);
+    TRY(c->reduce_scatter_start(c->self, data, count, DTYPE_F32, "reduce_scatter of floats", NULL));
+    TRY(c->wait(c->self, 0, NULL));
+    for (int64_t i = 0; i < part; i++) EXPECT(data[first + i] == wanted(c->size, first + i));
+    return OK;
+}
+
+/* Parts of any dtype come together; a wait may leave the later one under way. */
+static Status check_gather(const Collectives *c, unsigned char *data, int64_t part, DType dtype) {
+    size_t bytes = (size_t)part * dtype_size(dtype);
+    memset(data, 0xEE, bytes * (size_t)c->size * 2);
+    for (int half = 0; half < 2; half++) {
+        unsigned char *from = data + (size_t)half * bytes * (size_t)c->size;
+        for (size_t i = 0; i < bytes; i++) {
+            from[(size_t)c->rank * bytes + i] = (unsigned char)(7 * i + 31 * (size_t)(c->rank + half));
+        }
+        TRY(c->all_gather_start(c->self, from, part * c->size, dtype, "all_gather of parts", NULL));
+    }
+    for (int half = 0; half < 2; half++) {
+        TRY(c->wait(c->self, 1 - half, NULL));
+        const unsigned char *all = data + (size_t)half * bytes * (size_t)c->size;
+        for (int r = 0; r < c->size; r++) {
+            for (size_t i = 0; i < bytes; i++) {
+                EXPECT(all[(size_t)r * bytes + i] == (unsigned char)(7 * i + 31 * (size_t)(r + half)));
+            }
+        }
+    }
     return OK;
 }
 
@@ -55,7 +88,7 @@ static Status check_queue(const Collectives *c, float *data) {
         c->progress(c->self, "backward");
         TRY(c->all_reduce_start(c->self, data + b * EACH, EACH, DTYPE_F32, "all_reduce of a bucket", NULL));
     }
-    TRY(c->wait(c->self, NULL));
+    TRY(c->wait(c->self, 0, NULL));
     for (int i = 0; i < N * EACH; i++) {
         EXPECT(data[i] == (float)(c->size * (i % EACH) + c->size * (c->size - 1) / 2));
     }
@@ -68,9 +101,17 @@ static Status check(const Collectives *c, void *memory) {
         TRY(check_f32(c, memory, counts[i]));
         TRY(check_f64(c, memory, counts[i]));
     }
+    const int64_t parts[] = {0, 1, 3, 1000, 163841};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        TRY(check_parts(c, memory, parts[i]));
+        TRY(check_gather(c, memory, parts[i], DTYPE_BF16));
+        TRY(check_gather(c, memory, parts[i] / 2, DTYPE_F32));
+    }
     TRY(check_queue(c, memory));
+    EXPECT(c->size == 1 ||
+           c->reduce_scatter_start(c->self, memory, c->size + 1, DTYPE_F32, "x", NULL).code == STATUS_FAILURE);
     EXPECT(c->all_reduce_start(c->self, memory, 1, DTYPE_I32, "x", NULL).code == STATUS_UNSUPPORTED);
-    return c->wait(c->self, NULL);
+    return c->wait(c->self, 0, NULL);
 }
 
 /* Eight micro-batches shared among the ranks, each rank's own summed as a tree: the same bits for 1, 2, 4, 8 ranks. */
@@ -78,7 +119,7 @@ static Status hash(const Collectives *c, float *data) {
     int mine = MICRO_BATCHES / c->size;
     for (int64_t i = 0; i < MOST; i++) data[i] = tree(c->rank * mine, mine, i);
     TRY(c->all_reduce_start(c->self, data, MOST, DTYPE_F32, "all_reduce of gradients", NULL));
-    TRY(c->wait(c->self, NULL));
+    TRY(c->wait(c->self, 0, NULL));
     uint64_t h = 14695981039346656037u;
     for (int64_t i = 0; i < MOST; i++) {
         uint32_t bits;
@@ -98,7 +139,7 @@ static Status speed(const Collectives *c) {
     for (int i = 0; i < 10; i++) {
         double start = clock_seconds();
         TRY(c->all_reduce_start(c->self, data, count, DTYPE_F32, "all_reduce of a bucket", NULL));
-        TRY(c->wait(c->self, NULL));
+        TRY(c->wait(c->self, 0, NULL));
         if (clock_seconds() - start < best) best = clock_seconds() - start;
     }
     double start = clock_seconds();

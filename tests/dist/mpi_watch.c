@@ -22,7 +22,7 @@ static Status reduce_all(const Collectives *c) {
     for (int i = 0; i < N; i++) data[i] = 1;
     TRY(c->all_reduce_start(c->self, data, N, DTYPE_F32, "all_reduce of bucket 3", NULL));
     c->progress(c->self, "layernorm_backward");
-    TRY(c->wait(c->self, NULL));
+    TRY(c->wait(c->self, 0, NULL));
     c->progress(c->self, "adamw");
     return OK;
 }

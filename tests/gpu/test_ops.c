@@ -124,7 +124,7 @@ static void sum_case(Case *c) {
 
 static void norm_case(Case *c, int64_t count) {
     Tensor *out = case_output(c, WIDE, SHAPE(1));
-    norm_record(case_program(c), out, case_input(c, WIDE, 0, 1, SHAPE(count)));
+    norm_of_record(case_program(c), out, case_input(c, WIDE, 0, 1, SHAPE(count)));
     case_compare(c, out, WIDE);
 }
 
@@ -150,7 +150,7 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient) {
     StepState step = some_step;
     step.loss_scale = 4;
     Tensor *state = case_step(c, step);
-    norm_record(case_program(c), norm, grad);
+    norm_of_record(case_program(c), norm, grad);
     adamw_record(case_program(c), attrs,
                  (AdamwTensors){.grad = grad,
                                 .norm = norm,

@@ -5,6 +5,7 @@
 #include "tests/nn/model_helper.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void check_same_weights(uint64_t seed_a, uint64_t seed_b, DType dtype, bool same) {
@@ -103,13 +104,15 @@ static void layout(void) {
     for (size_t s = 0; s < COUNT(sections); s++) {
         size_t next = 0;
         CHECK(sections[s]->n_entries == parameters->count);
+        CHECK(sections[s]->buffer.bytes == sections[0]->buffer.bytes);
         for (int i = 0; i < sections[s]->n_entries; i++) {
             const Tensor *t = sections[s]->entries[i].tensor;
             CHECK(strcmp(sections[s]->entries[i].name, parameters->weights->entries[i].name) == 0);
-            CHECK(t->offset == next && t->offset % (STORE_ALIGNMENT * sizeof(float)) == 0);
-            next = t->offset + (tensor_bytes(t) + 255) / 256 * 256;
+            CHECK(t->offset >= next && t->offset % (STORE_ALIGNMENT * sizeof(float)) == 0);
+            CHECK(t->offset == parameters->weights->entries[i].tensor->offset);
+            next = t->offset + tensor_bytes(t);
         }
-        CHECK(sections[s]->buffer.bytes == next);
+        CHECK(sections[s]->buffer.bytes >= next);
     }
     int entry = 0;
     for (int n_dims = 2; n_dims >= 1; n_dims--) {
@@ -127,6 +130,74 @@ static void layout(void) {
     model_destroy(&model);
 }
 
+/* Spans tile the layout, divide into aligned parts and among ranks, and do not mix what is decayed with what is not,
+ * nor the tables with what backward completes earlier. */
+static void spans(void) {
+    ModelOptions options = model_tiny();
+    options.config.C = 320; /* a matrix of 4 C x C is over 1 MiB */
+    Model model;
+    REQUIRE_OK(model_create(&options, &model));
+    const Parameters *parameters = model.parameters;
+    int64_t next = 0, table = -1;
+    CHECK(parameters->parts == 256 && parameters->n_spans >= 4);
+    for (int s = 0; s < parameters->n_spans; s++) {
+        const Span *span = &parameters->spans[s];
+        CHECK(span->first == next && span->count > 0 && span->count % (parameters->parts * 16) == 0);
+        CHECK((span->first < parameters->n_decayed) == (span->first + span->count <= parameters->n_decayed));
+        CHECK(parameters_piece(parameters, s).first == span->first);
+        next = span->first + span->count;
+    }
+    CHECK(next == tensor_count(parameters->weights->flat));
+    table = (int64_t)(model_parameter(&model, "wpe.weight")->weight->offset / sizeof(float));
+    CHECK(parameters->spans[parameters->n_spans - 2].first == table);
+    CHECK(parameters->spans[0].count < 2 * 4 * 320 * 320); /* the first is closed early */
+    model_destroy(&model);
+}
+
+/* Ranks that share the optimizer hold each element of its state once. */
+static void pieces(void) {
+    enum { RANKS = 3 };
+    const GptConfig gpt_config = {.V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
+    Device *device = NULL;
+    REQUIRE_OK(device_open_cpu(1, &device));
+    for (int rank = 0; rank < RANKS; rank++) {
+        Store *store = NULL;
+        Parameters *parameters = NULL;
+        Gpt *gpt = NULL;
+        CHECK_OK(store_create(&store));
+        CHECK_OK(parameters_create(store, DTYPE_F32, true, &parameters));
+        parameters->sharing = (Sharing){.rank = rank, .ranks = RANKS, .is_shared = true};
+        CHECK_OK(gpt_create(&gpt_config, parameters, &gpt));
+        int64_t whole = tensor_count(parameters->weights->flat);
+        CHECK(tensor_count(parameters->m->flat) * RANKS == whole && parameters->parts % RANKS == 0);
+        CHECK_OK(store_allocate(store, device));
+        float *values = calloc((size_t)whole, sizeof *values);
+        for (int i = 0; i < parameters->count; i++) { /* each element's value is its place */
+            const Tensor *t = parameters->list[i]->weight;
+            int64_t first = (int64_t)(t->offset / sizeof(float));
+            for (int64_t k = 0; k < tensor_count(t); k++) values[k] = (float)(first + k);
+            CHECK_OK(parameters_write(parameters, device, STATE_V, i, values));
+        }
+        const float *v = parameters->v->buffer.data;
+        for (int s = 0; s < parameters->n_spans; s++) {
+            Span piece = parameters_piece(parameters, s);
+            int64_t place = parameters_piece_place(parameters, s);
+            CHECK(piece.first == parameters->spans[s].first + rank * piece.count);
+            for (int64_t k = 0; k < piece.count; k++) {
+                CHECK(v[place + k] == (float)(piece.first + k) || v[place + k] == 0); /* or padding */
+            }
+        }
+        int64_t held = 0;
+        for (int64_t k = 0; k < whole / RANKS; k++) held += v[k] != 0;
+        CHECK(held > parameters_count(parameters) / (2 * RANKS));
+        free(values);
+        gpt_destroy(&gpt);
+        parameters_destroy(&parameters);
+        store_destroy(&store);
+    }
+    device_close(&device);
+}
+
 static void counting(void) {
     ModelOptions options = model_tiny();
     Model model;
@@ -142,13 +213,13 @@ static void counting(void) {
 static void names_what_is_not_finite(void) {
     ModelOptions options = model_tiny();
     Model model;
-    const char *name = "";
+    int64_t index = -1;
     REQUIRE_OK(model_create(&options, &model));
-    CHECK_OK(parameters_find_nonfinite(model.parameters, model.device, &name));
-    CHECK(name == NULL);
+    CHECK_OK(parameters_find_nonfinite(model.parameters, model.device, &index));
+    CHECK(index == model.parameters->count);
     model_set(model_parameter(&model, "h.1.ln_2.bias")->grad, 31, NAN);
-    CHECK_OK(parameters_find_nonfinite(model.parameters, model.device, &name));
-    CHECK(name != NULL && strcmp(name, "h.1.ln_2.bias") == 0);
+    CHECK_OK(parameters_find_nonfinite(model.parameters, model.device, &index));
+    CHECK(strcmp(model.parameters->list[index]->name, "h.1.ln_2.bias") == 0);
     model_destroy(&model);
 }
 
@@ -168,8 +239,15 @@ static void schedule(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {
-        TEST(seeds),    TEST(initialization), TEST(parameters_differ),        TEST(layout),
-        TEST(counting), TEST(schedule),       TEST(names_what_is_not_finite), TEST(initialization_is_no_mask)};
+    const Test tests[] = {TEST(seeds),
+                          TEST(initialization),
+                          TEST(parameters_differ),
+                          TEST(layout),
+                          TEST(spans),
+                          TEST(pieces),
+                          TEST(counting),
+                          TEST(schedule),
+                          TEST(names_what_is_not_finite),
+                          TEST(initialization_is_no_mask)};
     return harness_run(argc, argv, "parameters", tests, COUNT(tests));
 }

@@ -1,0 +1,61 @@
+#include "core/ops/collective.h"
+
+typedef struct CollectiveAttrs {
+    const Collectives *collectives;
+    const char *label;
+    int left;
+} CollectiveAttrs;
+
+static Status all_reduce(const Node *node, void *stream) {
+    const CollectiveAttrs *attrs = node->attrs;
+    const Collectives *c = attrs->collectives;
+    const Tensor *t = node->outputs[0];
+    return c->all_reduce_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label, stream);
+}
+
+static Status reduce_scatter(const Node *node, void *stream) {
+    const CollectiveAttrs *attrs = node->attrs;
+    const Collectives *c = attrs->collectives;
+    const Tensor *t = node->outputs[0];
+    return c->reduce_scatter_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label, stream);
+}
+
+static Status all_gather(const Node *node, void *stream) {
+    const CollectiveAttrs *attrs = node->attrs;
+    const Collectives *c = attrs->collectives;
+    const Tensor *t = node->outputs[0];
+    return c->all_gather_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label, stream);
+}
+
+static Status wait_for(const Node *node, void *stream) {
+    const CollectiveAttrs *attrs = node->attrs;
+    return attrs->collectives->wait(attrs->collectives->self, attrs->left, stream);
+}
+
+/* The collectives know their device: one function serves all. */
+#define EVERYWHERE(function) .cpu_f32 = function, .cpu_f64 = function, .cuda = function
+static const Op all_reduce_op = {.name = "all_reduce", EVERYWHERE(all_reduce)};
+static const Op reduce_scatter_op = {.name = "reduce_scatter", EVERYWHERE(reduce_scatter)};
+static const Op all_gather_op = {.name = "all_gather", EVERYWHERE(all_gather)};
+static const Op wait_op = {.name = "wait", EVERYWHERE(wait_for)};
+
+static void record(Program *p, const Op *op, CollectiveAttrs attrs, Tensor *t) {
+    if (attrs.label != NULL && !program_failed(p)) attrs.label = arena_strdup(&p->arena, attrs.label);
+    program_record(p, (Recording){op, &attrs, sizeof attrs, NULL, 0, TENSORS(t), NULL});
+}
+
+void all_reduce_record(Program *p, const Collectives *collectives, Tensor *t, const char *label) {
+    record(p, &all_reduce_op, (CollectiveAttrs){collectives, label, 0}, t);
+}
+
+void reduce_scatter_record(Program *p, const Collectives *collectives, Tensor *t, const char *label) {
+    record(p, &reduce_scatter_op, (CollectiveAttrs){collectives, label, 0}, t);
+}
+
+void all_gather_record(Program *p, const Collectives *collectives, Tensor *t, const char *label) {
+    record(p, &all_gather_op, (CollectiveAttrs){collectives, label, 0}, t);
+}
+
+void collectives_wait_record(Program *p, const Collectives *collectives, int left, Tensor *t) {
+    record(p, &wait_op, (CollectiveAttrs){collectives, NULL, left}, t);
+}

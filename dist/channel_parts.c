@@ -1,0 +1,145 @@
+/* Sums and copies of parts, one a rank: what an optimizer shared among ranks needs.
+ *
+ * The order of a sum is channel.c's: recursive halving at distances 1, 2, 4, ..., with parts in place of halves. At
+ * distance d a rank keeps the parts whose number agrees with its own in that bit and gives the others away, so that it
+ * ends with part `rank` = ((g0 + g1) + (g2 + g3)) + ... A part beyond the largest power of two P travels as the part of
+ * rank - P. Parts are cut into strips, so that a strip of every part fits the scratch memory. */
+#include "dist/internal.h"
+
+#include <string.h>
+
+/* The strip [first, first + count) of every part. */
+typedef struct Strip {
+    const Channel *channel;
+    unsigned char *data, *scratch;
+    MPI_Datatype type;
+    size_t element;
+    int64_t part, first; /* elements of a part; where the strip begins in it */
+    int count;
+} Strip;
+
+enum { AT_ONCE = 64 }; /* requests */
+
+static unsigned char *strip_at(const Strip *s, int part) {
+    return s->data + (size_t)(part * s->part + s->first) * s->element;
+}
+
+/* Requests that are under way; a full list is completed before more are started. */
+typedef struct Requests {
+    const Channel *channel;
+    int n;
+    MPI_Request list[AT_ONCE];
+} Requests;
+
+static Status requests_finish(Requests *r) {
+    int n = r->n;
+    r->n = 0;
+    return n == 0 ? OK : channel_complete(r->channel, n, r->list);
+}
+
+static Status send(Requests *r, const void *data, int count, MPI_Datatype type, int to, int tag) {
+    const Channel *c = r->channel;
+    return mpi_check(MPI_Isend(data, count, type, to, tag, c->comm, &r->list[r->n++]), c->label);
+}
+
+static Status receive(Requests *r, void *data, int count, MPI_Datatype type, int from, int tag) {
+    const Channel *c = r->channel;
+    return mpi_check(MPI_Irecv(data, count, type, from, tag, c->comm, &r->list[r->n++]), c->label);
+}
+
+/* Whether a rank that has kept parts at distances below `distance` still holds this one. */
+static bool is_held(int part, int rank, int power, int distance) {
+    return ((part % power ^ rank) & (distance - 1)) == 0;
+}
+
+/* Exchanges with `partner`: gives the parts that `give` says, receives those of `take` into the scratch memory and adds
+ * them. Both sides walk the parts in the same order, so a list that fills up does so on both. */
+static Status parts_exchange(const Strip *s, int partner, const bool *give, const bool *take) {
+    const Channel *c = s->channel;
+    Requests requests = {.channel = c};
+    size_t bytes = (size_t)s->count * s->element;
+    for (int part = 0; part < c->size; part++) {
+        void *room = s->scratch + (size_t)part * bytes;
+        if (take[part]) TRY(receive(&requests, room, s->count, s->type, partner, part));
+        if (give[part]) TRY(send(&requests, strip_at(s, part), s->count, s->type, partner, part));
+        if (requests.n >= AT_ONCE - 1) TRY(requests_finish(&requests));
+    }
+    TRY(requests_finish(&requests));
+    for (int part = 0; part < c->size; part++) {
+        if (!take[part]) continue;
+        void *room = s->scratch + (size_t)part * bytes;
+        TRY(mpi_check(MPI_Reduce_local(room, strip_at(s, part), s->count, s->type, MPI_SUM), c->label));
+    }
+    return OK;
+}
+
+static Status strip_halve(const Strip *s, int power, bool *give, bool *take) {
+    const Channel *c = s->channel;
+    for (int distance = 1; distance < power; distance *= 2) {
+        for (int part = 0; part < c->size; part++) {
+            bool held = is_held(part, c->rank, power, distance);
+            take[part] = held && is_held(part, c->rank, power, 2 * distance);
+            give[part] = held && !take[part];
+        }
+        TRY(parts_exchange(s, c->rank ^ distance, give, take));
+    }
+    return OK;
+}
+
+/* One message that is not added, or none: a rank beyond P gives everything first and is given its part at the end. */
+static Status strip_sum(const Strip *s, bool *give, bool *take) {
+    const Channel *c = s->channel;
+    int power = 1;
+    while (power * 2 <= c->size) power *= 2;
+    bool is_extra = c->rank >= power, has_extra = c->rank + power < c->size;
+    Requests requests = {.channel = c};
+    if (is_extra || has_extra) {
+        memset(give, is_extra, (size_t)c->size);
+        memset(take, has_extra, (size_t)c->size);
+        TRY(parts_exchange(s, is_extra ? c->rank - power : c->rank + power, give, take));
+    }
+    if (is_extra) {
+        TRY(receive(&requests, strip_at(s, c->rank), s->count, s->type, c->rank - power, c->rank));
+        return requests_finish(&requests);
+    }
+    TRY(strip_halve(s, power, give, take));
+    if (!has_extra) return OK;
+    TRY(send(&requests, strip_at(s, c->rank + power), s->count, s->type, c->rank + power, c->rank + power));
+    return requests_finish(&requests);
+}
+
+Status channel_sum_parts(const Channel *c, void *data, int64_t count, DType dtype, void *scratch) {
+    if (dtype != DTYPE_F32 && dtype != DTYPE_F64) {
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", c->label, dtype_name(dtype));
+    }
+    if (c->size == 1) return OK;
+    bool flags[2 * CHANNEL_MOST_RANKS];
+    if (c->size > CHANNEL_MOST_RANKS) {
+        return ERROR(STATUS_UNSUPPORTED, "%s: more than %d ranks", c->label, CHANNEL_MOST_RANKS);
+    }
+    Strip strip = {c, data, scratch, dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE, dtype_size(dtype), count / c->size,
+                   0, 0};
+    int64_t most = TREE_PIECE_BYTES / (int64_t)strip.element / c->size;
+    for (; strip.first < strip.part; strip.first += most) {
+        strip.count = (int)(strip.part - strip.first < most ? strip.part - strip.first : most);
+        TRY(strip_sum(&strip, flags, flags + c->size));
+    }
+    return OK;
+}
+
+/* In round k a rank sends its part k ranks up and receives one from k ranks down: all links are busy in each. */
+Status channel_gather_parts(const Channel *c, void *data, size_t bytes) {
+    const size_t most = (size_t)1 << 30;
+    for (int k = 1; k < c->size; k++) {
+        int to = (c->rank + k) % c->size, from = (c->rank + c->size - k) % c->size;
+        for (size_t done = 0; done < bytes; done += most) {
+            Requests requests = {.channel = c};
+            int n = (int)(bytes - done < most ? bytes - done : most);
+            unsigned char *at = (unsigned char *)data + done;
+            TRY(receive(&requests, at + (size_t)from * bytes, n, MPI_BYTE, from, 0));
+            TRY(send(&requests, at + (size_t)c->rank * bytes, n, MPI_BYTE, to, 0));
+            TRY(requests_finish(&requests));
+        }
+    }
+    return OK;
+}

@@ -1,0 +1,91 @@
+/* How fast ranks sum: what data parallel training waits for, at sizes from a scalar's to a large model's gradient.
+ *
+ * Bus bandwidth is the rate at which the busiest link must have worked: 2 (n - 1) / n times the bytes over the time for
+ * n ranks, whatever the algorithm. Source: NVIDIA, nccl-tests, doc/PERFORMANCE.md. */
+#include "core/clock.h"
+#include "core/ops/collective.h"
+#include "launch/bench/bench.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char default_config[] = "name: bench\n"
+                                     "data: {train: none, batch_size: 1}\n"
+                                     "training: {stop: {steps: 1}}\n";
+
+enum { LEAST_BYTES = 1 << 10, MOST_BYTES_CPU = 64 << 20, MOST_BYTES_CUDA = 512 << 20, AT_ONCE = 8 };
+
+/* AT_ONCE sums of one vector behind each other: a step's reductions, not a single one's way to the device. */
+static Status record(BenchProgram *b, const Collectives *collectives, int64_t count) {
+    TRY(program_create(b->device->target, false, &b->program));
+    Tensor *x = program_tensor(b->program, BUFFER_GRADIENTS, DTYPE_F32, 1, &count);
+    for (int i = 0; i < AT_ONCE; i++) all_reduce_record(b->program, collectives, x, "all_reduce of the benchmark");
+    collectives_wait_record(b->program, collectives, 0, x);
+    return bench_program_bind(b);
+}
+
+static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seconds) {
+    BenchProgram b = {.device = e->device};
+    Status status = world_agree(e->world, record(&b, &e->collectives, (int64_t)(bytes / sizeof(float))));
+    if (!failed(status)) status = bench_time(e->device, b.program, repeats, seconds);
+    if (!failed(status)) status = device_synchronize(e->device);
+    bench_program_destroy(&b);
+    *seconds /= AT_ONCE;
+    return status;
+}
+
+static void row_print(size_t bytes, int ranks, double seconds, FILE *out, FILE *csv) {
+    double algorithm = (double)bytes / seconds, bus = algorithm * 2 * (ranks - 1) / ranks;
+    fprintf(out, "%12zu %12.1f %12.2f %12.2f\n", bytes, 1e6 * seconds, 1e-9 * algorithm, 1e-9 * bus);
+    if (csv != NULL) fprintf(csv, "%d,%zu,%.9f,%.0f,%.0f\n", ranks, bytes, seconds, algorithm, bus);
+}
+
+static Status table(Experiment *e, const BenchOptions *options, FILE *out, FILE *csv) {
+    bool leads = world_rank(e->world) == 0, on_cpu = e->device->target.kind == DEVICE_CPU;
+    int ranks = world_size(e->world);
+    size_t most = on_cpu ? MOST_BYTES_CPU : MOST_BYTES_CUDA;
+    if (leads) {
+        fprintf(out, "all_reduce of f32 over %d ranks, %s (%s)\n", ranks, e->device->name,
+                on_cpu             ? "MPI"
+                : e->gpu_is_shared ? "MPI, through the host"
+                                   : "NCCL");
+        fprintf(out, "%12s %12s %12s %12s\n", "bytes", "us", "GB/s", "bus GB/s");
+    }
+    if (csv != NULL) fprintf(csv, "ranks,bytes,seconds,algorithm_bytes_per_s,bus_bytes_per_s\n");
+    for (size_t bytes = LEAST_BYTES; bytes <= most; bytes *= 2) {
+        double seconds = 1;
+        TRY(measure(e, bytes, options->repeats, &seconds));
+        if (leads) row_print(bytes, ranks, seconds, out, csv);
+    }
+    return OK;
+}
+
+static Status prepare(Experiment *e, const BenchOptions *options) {
+    if (world_size(e->world) == 1) {
+        return ERROR(STATUS_USAGE, "bench allreduce measures several ranks: mpirun -np 2 ./bench allreduce");
+    }
+    TRY(config_load_text(default_config, "bench allreduce", options->override_count, options->overrides, &e->config));
+    return experiment_open_device(e);
+}
+
+static Status csv_open(const BenchOptions *options, FILE **csv) {
+    if (options->csv == NULL || world_rank(options->world) != 0) return OK;
+    *csv = fopen(options->csv, "w");
+    return *csv != NULL ? OK : ERROR(STATUS_FAILURE, "%s: cannot write: %s", options->csv, strerror(errno));
+}
+
+Status bench_allreduce(const BenchOptions *options, FILE *out) {
+    Experiment e = {.world = options->world};
+    FILE *csv = NULL;
+    Status status = world_agree(e.world, prepare(&e, options));
+    if (!failed(status)) status = experiment_connect(&e);
+    if (!failed(status)) status = world_agree(e.world, csv_open(options, &csv));
+    if (!failed(status)) {
+        status = table(&e, options, out, csv);
+        if (failed(status)) world_abort(e.world, status);
+    }
+    if (csv != NULL) fclose(csv);
+    experiment_destroy(&e);
+    return status;
+}

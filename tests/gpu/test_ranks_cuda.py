@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Ranks on GPUs of their own, through NCCL: one rank's curve, the same bits twice and after a resume, with the optimizer
+shared and not, and an end with one cause where a rank fails. sanitizers: no"""
+
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
+from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, run, run_directory,  # noqa: E402
+                 start, states, train)
+
+MODEL = {"n_layer": 2, "n_head": 2, "n_embd": 128, "block_size": 64, "vocab_size": "auto", "dropout": 0.1}
+STEPS = 12
+
+
+def needs_two_gpus():
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        count = found.stdout.count(b"GPU ")
+    except OSError:
+        count = 0
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if min(count, len(visible.split(",")) if visible is not None else count) < 2:
+        raise Skip("fewer than two GPUs")
+
+
+def options(**changes):
+    return dict({"device": "cuda", "model": MODEL, "training__dtype": "bfloat16", "training__stop__steps": STEPS,
+                 "data__batch_size": 2, "training__gradient_accumulation_steps": 2}, **changes)
+
+
+def go(name, ranks=2, **changes):
+    train(config(name, **options(**changes)), ranks=ranks)
+    return run_directory(name)
+
+
+def near(one, two, tolerance, text):
+    far = {step: (one[step], two[step]) for step in one if not abs(two[step] - one[step]) <= tolerance * abs(one[step])}
+    check(not far and len(one) >= STEPS, "%s: losses that differ: %r" % (text, far))
+
+
+def agree_with_one_rank():
+    needs_two_gpus()
+    one = losses(go("one", ranks=0, data__batch_size=4))
+    near(one, losses(go("two")), 1e-3, "two ranks")
+    near(one, losses(go("shared", training__shard_optimizer=True)), 1e-3, "two ranks that share the optimizer")
+    near(one, losses(go("half", training__shard_optimizer=True, training__dtype="float16")), 2e-2, "in float16")
+
+
+def repeat_bit_by_bit():
+    needs_two_gpus()
+    for shares in (False, True):
+        name = "again_%d_" % shares
+        first, second = [states(checkpoints(go(name + str(k), training__shard_optimizer=shares))) for k in range(2)]
+        equal(second, first, "states of two runs")
+        equal(len(first), STEPS, "a state for each step")
+
+
+def resume_bit_by_bit():
+    """Also with the optimizer shared before and not after, and the reverse."""
+    needs_two_gpus()
+    for before, after in ((False, False), (True, True), (True, False), (False, True)):
+        name = "resumed_%d_%d" % (before, after)
+        directory = go(name, training__shard_optimizer=before)
+        whole = states(checkpoints(directory))
+        for path in glob.glob(directory + "/checkpoints/step_*.h5"):
+            if int(path[-11:-3]) > STEPS // 2:
+                os.remove(path)
+        train(os.path.join(WORK, name + ".yaml"), "training.shard_optimizer=%s" % str(after).lower(), ranks=2)
+        again = states(checkpoints(directory))
+        equal(sorted(again), sorted(whole), "steps after the resume")
+        if before == after:
+            equal(again, whole, "states after the resume")
+
+
+def one_gpu_for_two_is_refused():
+    needs_two_gpus()
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    done = run("train", config("same", **options()), ranks=2, CUDA_VISIBLE_DEVICES=first)
+    check(done.code == 78 and len(done.errors()) == 1 and "GPU" in done.errors()[0], done)
+
+
+def another_nccl_is_refused():
+    needs_two_gpus()
+    folder = os.path.join(WORK, "nccl")
+    os.makedirs(folder, exist_ok=True)
+    made = subprocess.run(["gcc", "-shared", "-o", folder + "/libnccl.so.2", "-x", "c", "-"], input=b"", check=False)
+    if made.returncode != 0:
+        raise Skip("no gcc")
+    path = folder + ":" + os.environ.get("LD_LIBRARY_PATH", "")
+    done = run("train", config("no_nccl", **options()), ranks=2, LD_LIBRARY_PATH=path)
+    check(done.code == 78 and len(done.errors()) == 1 and "libnccl.so.2 has no nccl" in done.errors()[0], done)
+
+
+def is_alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def fault(name, victim, number, wanted):
+    needs_two_gpus()
+    job = start(["train", config(name, **options(training__stop__steps=10**7, checkpoint__interval=0,
+                                                 logging__interval=20))], ranks=2)
+    pids = job.ranks(2)
+    try:
+        job.wait_for(r"(?m)^step 40/")
+        since = time.monotonic()
+        os.kill(pids[victim], number)
+        done = job.end(40)
+        while any(is_alive(pid) for pid in pids):
+            check(time.monotonic() - since < 40, "ranks are left behind")
+            time.sleep(0.02)
+        seconds = time.monotonic() - since
+    finally:
+        for pid in pids:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+    check(done.code != 0, "%s: exit 0: %r" % (name, done))
+    equal(len(done.errors()), 1, "%s: error lines: %r" % (name, done))
+    check(re.search(wanted, done.errors()[0]), "%s: %r" % (name, done.errors()))
+    check(seconds <= 12, "%s: the last rank ended after %.1f s" % (name, seconds))
+    print("%s: %.1f s: %s" % (name, seconds, done.errors()[0]))
+
+
+def a_killed_rank():
+    fault("killed", 1, signal.SIGKILL, r"rank 1 on \S+ .*step \d+, \w+")
+
+
+def a_stopped_rank():
+    fault("stopped", 1, signal.SIGSTOP, r"rank 1 on \S+ stopped .*step \d+, \w+")
+
+
+if __name__ == "__main__":
+    main(agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit, one_gpu_for_two_is_refused, another_nccl_is_refused,
+         a_killed_rank, a_stopped_rank)
