@@ -70,12 +70,13 @@ def two_ranks_agree_with_one():
     """The same global batch on one rank and on two that share the GPU: sums through the host, the same graph else."""
     needs_gpu()
     one = losses(run_of("one", "cuda", "bfloat16", 20, data__batch_size=4))
-    path = config("two", device="cuda", model=MODEL, training__dtype="bfloat16", training__stop__steps=20,
-                  data__batch_size=2, share_gpu=True)
-    train(path, ranks=2)
-    two = losses(run_directory("two"))
-    far = {step: (one[step], two[step]) for step in one if not abs(two[step] - one[step]) <= 1e-3 * abs(one[step])}
-    check(not far and len(one) == 20, "losses that differ by more than 1e-3: %r" % far)
+    for shared in (False, True):
+        name = "two_%d" % shared
+        train(config(name, device="cuda", model=MODEL, training__dtype="bfloat16", training__stop__steps=20,
+                     data__batch_size=2, share_gpu=True, training__shard_optimizer=shared), ranks=2)
+        two = losses(run_directory(name))
+        far = {step: (one[step], two[step]) for step in one if not abs(two[step] - one[step]) <= 1e-3 * abs(one[step])}
+        check(not far and len(one) == 20, "optimizer shared: %r; losses that differ by more than 1e-3: %r" % (shared, far))
 
 
 def two_ranks_on_one_gpu_are_refused():
