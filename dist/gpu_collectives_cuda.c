@@ -12,6 +12,7 @@ static Status start(GpuCollectives *c, EnqueueFn enqueue, void *data, int64_t co
     TRY(gpu_check(cudaEventRecord(c->ready, stream), label));
     TRY(gpu_check(cudaStreamWaitEvent(c->stream, c->ready, 0), label));
     TRY(enqueue(c, data, count, dtype, label));
+    c->in_group++;
     return gpu_check(cudaEventRecord(c->done[c->started++ % GPU_IN_FLIGHT], c->stream), label);
 }
 
@@ -51,6 +52,7 @@ static Status wait_for(void *self, int left, void *stream) {
     GpuCollectives *c = self;
     int64_t last = c->started - 1 - left;
     if (left >= GPU_IN_FLIGHT) return ERROR(STATUS_UNSUPPORTED, "a wait that leaves %d collectives", left);
+    if (left == 0) c->in_group = 0;
     if (last < 0) return OK;
     return gpu_check(cudaStreamWaitEvent(stream, c->done[last % GPU_IN_FLIGHT], 0), "joining the collectives");
 }

@@ -17,7 +17,7 @@ struct GpuCollectives {
     cudaStream_t stream;             /* the collectives' own */
     cudaEvent_t ready;               /* the data is there */
     cudaEvent_t done[GPU_IN_FLIGHT]; /* the one that was started as number i % GPU_IN_FLIGHT is through */
-    int64_t started;
+    int64_t started, in_group;       /* ever; since the last wait for all */
     EnqueueFn all_reduce, reduce_scatter, all_gather;
     Status (*check)(GpuCollectives *c); /* what has gone wrong since; before each replay */
     void (*close)(GpuCollectives *c);   /* frees `kind` */

@@ -1,6 +1,8 @@
-/* NCCL behind dist/gpu_collectives.h. The library is opened by name at run time. */
+/* NCCL behind dist/gpu_collectives.h. The library is opened by name at run time. Large ones go by copies where the GPUs
+ * reach each other: dist/peers.h. */
 #include "core/clock.h"
 #include "dist/gpu_internal.h"
+#include "dist/peers.h"
 
 #include <dlfcn.h>
 #include <nccl.h>
@@ -27,6 +29,7 @@ typedef struct Nccl {
     NcclLibrary library;
     ncclComm_t comm;
     double deadline;
+    Peers *peers; /* may be NULL */
 } Nccl;
 
 static Status library_load(NcclLibrary *l) {
@@ -90,6 +93,10 @@ static ncclDataType_t nccl_type(DType dtype) { return dtype == DTYPE_F64 ? ncclF
 
 static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
     Nccl *n = c->kind;
+    if (peers_take(n->peers, count, dtype)) {
+        TRY(peers_reduce_scatter(n->peers, data, count, dtype, label));
+        return peers_all_gather(n->peers, data, count, dtype, label);
+    }
     ncclResult_t result =
         n->library.all_reduce(data, data, (size_t)count, nccl_type(dtype), ncclSum, n->comm, c->stream);
     return settle(n, result, label);
@@ -97,6 +104,7 @@ static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dty
 
 static Status reduce_scatter(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
     Nccl *n = c->kind;
+    if (peers_take(n->peers, count, dtype)) return peers_reduce_scatter(n->peers, data, count, dtype, label);
     size_t part = (size_t)count / (size_t)c->world->size;
     char *mine = (char *)data + (size_t)c->world->rank * part * dtype_size(dtype);
     return settle(n, n->library.reduce_scatter(data, mine, part, nccl_type(dtype), ncclSum, n->comm, c->stream), label);
@@ -104,6 +112,7 @@ static Status reduce_scatter(GpuCollectives *c, void *data, int64_t count, DType
 
 static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
     Nccl *n = c->kind;
+    if (peers_take(n->peers, count, dtype)) return peers_all_gather(n->peers, data, count, dtype, label);
     size_t bytes = (size_t)count / (size_t)c->world->size * dtype_size(dtype);
     const char *mine = (const char *)data + (size_t)c->world->rank * bytes;
     return settle(n, n->library.all_gather(mine, data, bytes, ncclUint8, n->comm, c->stream), label);
@@ -119,6 +128,7 @@ static Status check(GpuCollectives *c) {
 static void close_nccl(GpuCollectives *c) {
     Nccl *n = c->kind;
     if (n == NULL) return;
+    peers_destroy(&n->peers);
     if (n->comm != NULL && !failed(settle(n, n->library.finalize(n->comm), "ending NCCL"))) n->library.destroy(n->comm);
     if (n->library.handle != NULL) dlclose(n->library.handle);
     free(n);
@@ -154,6 +164,7 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
         c->kind = n;
         watchdog_allow(watchdog, 60, "connecting the GPUs");
         status = connect_ranks(c, n);
+        if (!failed(status)) status = peers_create(c, &n->peers);
     } else {
         free(n);
     }

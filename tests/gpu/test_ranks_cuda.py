@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, run, run_directory,  # noqa: E402
                  start, states, train)
 
-MODEL = {"n_layer": 2, "n_head": 2, "n_embd": 128, "block_size": 64, "vocab_size": "auto", "dropout": 0.1}
+MODEL = {"n_layer": 2, "n_head": 4, "n_embd": 256, "block_size": 64, "vocab_size": "auto", "dropout": 0.1}
 STEPS = 12
 
 

@@ -1,0 +1,30 @@
+/* Collectives by copies between the GPUs of one host, which leave the multiprocessors to the model: every rank maps the
+ * others' memory (CUDA IPC), the copy engines move the data over NVLink, and flags in each GPU's memory say what has
+ * come. A rank pulls its part of a sum from all others and adds, and pushes its part of a gather to all others.
+ *
+ * Why nothing is overwritten too early: a rank changes what others pull from it only after a collective in which each
+ * of them has told it something later. A pull of gradients is followed, in the same step, by the push of their sums or
+ * of the weights made of them; a push comes after a pull from the same memory, or after the rank that it goes to has
+ * sent the gradients of a later backward. So collectives come in groups that end with a wait for all, and a group that
+ * pulls is followed by one that pushes.
+ *
+ * Source: NVIDIA, CUDA C++ Programming Guide, "Interprocess Communication"; Rabenseifner 2004 for the two halves. */
+#pragma once
+
+#include "dist/gpu_internal.h"
+
+typedef struct Peers Peers;
+
+/* *out is NULL where copies cannot serve: several hosts, GPUs that do not reach each other, more than 8 ranks, or
+ * NCCL_P2P_DISABLE set. Collective. */
+NODISCARD Status peers_create(GpuCollectives *c, Peers **out);
+
+/* Whether they take it: small ones and ragged ones are NCCL's. The same answer on every rank; false for NULL. */
+bool peers_take(const Peers *peers, int64_t count, DType dtype);
+
+/* Enqueue on the collectives' stream; see core/collectives.h. Collective at the first replay of a program. */
+NODISCARD Status peers_reduce_scatter(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
+NODISCARD Status peers_all_gather(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
+
+/* Not collective; the others must not use this rank's memory any more. */
+void peers_destroy(Peers **peers);

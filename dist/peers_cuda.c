@@ -1,0 +1,246 @@
+#include "dist/peers.h"
+
+#include "core/cuda/peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as quick (docs/results/cuda_ranks.md).
+ * PULL_BYTES: pulled at a time; two such rooms take turns, one is filled while the other is added. */
+enum { LEAST_BYTES = 2 << 20, PULL_BYTES = 16 << 20, ROOMS = 2, SLOTS = 16, FLAG_BYTES = 2 << 20 };
+
+typedef enum Flag { FLAG_READY, FLAG_DONE, FLAG_KINDS } Flag; /* may be pulled; has been pushed */
+
+/* Where a rank keeps something, as the others need to know it. */
+typedef struct Place {
+    cudaIpcMemHandle_t handle;
+    uint64_t id, offset; /* of the allocation; of the data in it */
+    void *base;
+} Place;
+
+/* Another rank's allocation in this process. */
+typedef struct Mapping {
+    int rank;
+    uint64_t id;
+    void *base, *mapped;
+    struct Mapping *next;
+} Mapping;
+
+struct Peers {
+    GpuCollectives *c;
+    cudaStream_t copies; /* the pulls, while the collectives' stream adds */
+    cudaEvent_t begun, full[ROOMS], empty[ROOMS];
+    uint32_t *flags;                   /* (FLAG_KINDS, SLOTS, rank that sets it), of this rank */
+    uint32_t *others[PEER_MOST_RANKS]; /* the same of each rank */
+    char *rooms;                       /* (ROOMS, ranks - 1, pull) */
+    size_t pull;                       /* bytes from one rank at a time */
+    Mapping *mappings;
+};
+
+static uint32_t *flag_at(const Peers *p, int owner, Flag kind, int setter) {
+    int slot = (int)(p->c->in_group % SLOTS);
+    return p->others[owner] + ((int)kind * SLOTS + slot) * PEER_MOST_RANKS + setter;
+}
+
+static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
+    Mapping *m = p->mappings;
+    while (m != NULL && (m->rank != rank || m->base != place->base)) m = m->next;
+    if (m != NULL && m->id != place->id) { /* freed since, and given out again */
+        cudaIpcCloseMemHandle(m->mapped);
+        m->mapped = NULL;
+    } else if (m == NULL) {
+        m = calloc(1, sizeof *m);
+        if (m == NULL) return ERROR(STATUS_FAILURE, "out of memory for a map of the ranks' memory");
+        m->next = p->mappings;
+        p->mappings = m;
+    }
+    *m = (Mapping){.rank = rank, .id = place->id, .base = place->base, .mapped = m->mapped, .next = m->next};
+    if (m->mapped == NULL) {
+        TRY(gpu_check(cudaIpcOpenMemHandle(&m->mapped, place->handle, cudaIpcMemLazyEnablePeerAccess),
+                      "mapping another rank's memory"));
+    }
+    *out = (char *)m->mapped + place->offset;
+    return OK;
+}
+
+/* out[r] = where rank r's `data` lies in this process. The handles travel by MPI. Collective. */
+static Status places_exchange(Peers *p, void *data, const char *label, void *out[PEER_MOST_RANKS]) {
+    const World *world = p->c->world;
+    Place mine = {0}, all[PEER_MOST_RANKS];
+    TRY(peer_allocation(data, &mine.base, &mine.id));
+    mine.offset = (uint64_t)((char *)data - (char *)mine.base);
+    TRY(gpu_check(cudaIpcGetMemHandle(&mine.handle, mine.base), "sharing memory with other ranks"));
+    Channel channel = {world->comm, world->rank, world->size, WAITING_MAIN, p->c->watchdog, label};
+    MPI_Request request;
+    TRY(mpi_check(MPI_Iallgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, world->comm, &request),
+                  label));
+    TRY(channel_complete(&channel, 1, &request));
+    for (int r = 0; r < world->size; r++) {
+        out[r] = data;
+        if (r != world->rank) TRY(mapping_find(p, r, &all[r], &out[r]));
+    }
+    return OK;
+}
+
+/* Tells all others; waits until all others have told this rank. */
+static Status tell(Peers *p, Flag kind) {
+    const World *world = p->c->world;
+    for (int k = 1; k < world->size; k++) {
+        TRY(peer_flag_set(p->c->stream, flag_at(p, (world->rank + k) % world->size, kind, world->rank)));
+    }
+    return OK;
+}
+
+static Status listen(Peers *p, Flag kind) {
+    const World *world = p->c->world;
+    for (int r = 0; r < world->size; r++) {
+        if (r != world->rank) TRY(peer_flag_await(p->c->stream, flag_at(p, world->rank, kind, r)));
+    }
+    return OK;
+}
+
+/* Pulls [at, at + bytes) of every other rank into a room; terms[r] is where rank r's has come to. */
+static Status pull(Peers *p, int room, void *const data[], size_t at, size_t bytes, const char *label,
+                   const void *terms[]) {
+    const World *world = p->c->world;
+    char *to = p->rooms + (size_t)room * (size_t)(world->size - 1) * p->pull;
+    for (int k = 1; k < world->size; k++, to += p->pull) {
+        int r = (world->rank + k) % world->size;
+        terms[r] = to;
+        TRY(gpu_check(cudaMemcpyAsync(to, (char *)data[r] + at, bytes, cudaMemcpyDeviceToDevice, p->copies), label));
+    }
+    terms[world->rank] = (char *)data[world->rank] + at;
+    TRY(gpu_check(cudaEventRecord(p->full[room], p->copies), label));
+    return gpu_check(cudaStreamWaitEvent(p->c->stream, p->full[room], 0), label);
+}
+
+static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype, const char *label) {
+    const World *world = p->c->world;
+    size_t first = (size_t)world->rank * part;
+    TRY(gpu_check(cudaEventRecord(p->begun, p->c->stream), label));
+    TRY(gpu_check(cudaStreamWaitEvent(p->copies, p->begun, 0), label));
+    for (size_t done = 0, n = 0; done < part; done += p->pull, n++) {
+        int room = (int)(n % ROOMS);
+        size_t bytes = part - done < p->pull ? part - done : p->pull;
+        const void *terms[PEER_MOST_RANKS];
+        if (n >= ROOMS) TRY(gpu_check(cudaStreamWaitEvent(p->copies, p->empty[room], 0), label));
+        TRY(pull(p, room, data, first + done, bytes, label, terms));
+        TRY(peer_sum(p->c->stream, (char *)data[world->rank] + first + done, terms, world->size,
+                     (int64_t)(bytes / dtype_size(dtype)), dtype));
+        TRY(gpu_check(cudaEventRecord(p->empty[room], p->c->stream), label));
+    }
+    return OK;
+}
+
+Status peers_reduce_scatter(Peers *p, void *data, int64_t count, DType dtype, const char *label) {
+    void *everywhere[PEER_MOST_RANKS];
+    TRY(places_exchange(p, data, label, everywhere));
+    TRY(tell(p, FLAG_READY));
+    TRY(listen(p, FLAG_READY));
+    return parts_pull(p, everywhere, (size_t)(count / p->c->world->size) * dtype_size(dtype), dtype, label);
+}
+
+Status peers_all_gather(Peers *p, void *data, int64_t count, DType dtype, const char *label) {
+    const World *world = p->c->world;
+    void *everywhere[PEER_MOST_RANKS];
+    size_t part = (size_t)(count / world->size) * dtype_size(dtype), first = (size_t)world->rank * part;
+    TRY(places_exchange(p, data, label, everywhere));
+    for (int k = 1; k < world->size; k++) {
+        char *to = (char *)everywhere[(world->rank + k) % world->size] + first;
+        TRY(gpu_check(cudaMemcpyAsync(to, (char *)data + first, part, cudaMemcpyDeviceToDevice, p->c->stream), label));
+    }
+    TRY(tell(p, FLAG_DONE));
+    return listen(p, FLAG_DONE);
+}
+
+bool peers_take(const Peers *p, int64_t count, DType dtype) {
+    if (p == NULL) return false;
+    int64_t ranks = p->c->world->size;
+    size_t bytes = (size_t)count * dtype_size(dtype);
+    return bytes >= LEAST_BYTES && count % ranks == 0 && bytes / (size_t)ranks % 16 == 0;
+}
+
+/* Whether this rank's GPU reaches the others'. */
+static Status reach_all(const GpuCollectives *c, bool *reaches) {
+    enum { BUS_BYTES = 32 };
+    const World *world = c->world;
+    char mine[BUS_BYTES] = {0}, all[PEER_MOST_RANKS][BUS_BYTES];
+    int device = 0;
+    TRY(gpu_check(cudaGetDevice(&device), "asking for the GPU"));
+    TRY(gpu_check(cudaDeviceGetPCIBusId(mine, BUS_BYTES, device), "asking for the GPU's place"));
+    TRY(mpi_check(MPI_Allgather(mine, BUS_BYTES, MPI_BYTE, all, BUS_BYTES, MPI_BYTE, world->comm), "MPI_Allgather"));
+    *reaches = true;
+    for (int r = 0; r < world->size; r++) {
+        int other = -1, can = 0;
+        if (r == world->rank) continue;
+        bool is_seen = cudaDeviceGetByPCIBusId(&other, all[r]) == cudaSuccess;
+        *reaches &= is_seen && cudaDeviceCanAccessPeer(&can, device, other) == cudaSuccess && can != 0;
+        (void)cudaGetLastError();
+    }
+    return OK;
+}
+
+static bool is_disabled(void) {
+    const char *disable = getenv("NCCL_P2P_DISABLE");
+    return disable != NULL && strcmp(disable, "0") != 0;
+}
+
+static Status resources_create(Peers *p) {
+    const World *world = p->c->world;
+    int others = world->size - 1, lowest, highest;
+    p->pull = (size_t)PULL_BYTES / (size_t)others / 256 * 256;
+    TRY(gpu_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for priorities"));
+    TRY(gpu_check(cudaStreamCreateWithPriority(&p->copies, cudaStreamNonBlocking, highest), "making a stream"));
+    TRY(gpu_check(cudaEventCreateWithFlags(&p->begun, cudaEventDisableTiming), "making an event"));
+    for (int i = 0; i < ROOMS; i++) {
+        TRY(gpu_check(cudaEventCreateWithFlags(&p->full[i], cudaEventDisableTiming), "making an event"));
+        TRY(gpu_check(cudaEventCreateWithFlags(&p->empty[i], cudaEventDisableTiming), "making an event"));
+    }
+    TRY(gpu_check(cudaMalloc((void **)&p->rooms, ROOMS * (size_t)others * p->pull), "taking memory for sums"));
+    TRY(gpu_check(cudaMalloc((void **)&p->flags, FLAG_BYTES), "taking memory for flags"));
+    TRY(gpu_check(cudaMemset(p->flags, 0, FLAG_BYTES), "clearing flags"));
+    return gpu_check(cudaDeviceSynchronize(), "clearing flags");
+}
+
+Status peers_create(GpuCollectives *c, Peers **out) {
+    World *world = c->world;
+    *out = NULL;
+    bool may = world->n_hosts == 1 && world->size <= PEER_MOST_RANKS && !is_disabled(), reaches = false;
+    int64_t all = may;
+    TRY(world_min_i64(world, &all));
+    if (all == 0) return OK;
+    TRY(world_agree(world, reach_all(c, &reaches)));
+    all = reaches;
+    TRY(world_min_i64(world, &all));
+    if (all == 0) return OK;
+    Peers *p = calloc(1, sizeof *p);
+    TRY(world_agree(world, p != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for copies between GPUs")));
+    *out = p;
+    p->c = c;
+    void *flags[PEER_MOST_RANKS];
+    TRY(world_agree(world, resources_create(p)));
+    TRY(world_agree(world, places_exchange(p, p->flags, "sharing flags", flags)));
+    for (int r = 0; r < world->size; r++) p->others[r] = flags[r];
+    return OK;
+}
+
+void peers_destroy(Peers **peers) {
+    Peers *p = peers == NULL ? NULL : *peers;
+    if (p == NULL) return;
+    while (p->mappings != NULL) {
+        Mapping *m = p->mappings;
+        p->mappings = m->next;
+        if (m->mapped != NULL) cudaIpcCloseMemHandle(m->mapped);
+        free(m);
+    }
+    for (int i = 0; i < ROOMS; i++) {
+        if (p->full[i] != NULL) cudaEventDestroy(p->full[i]);
+        if (p->empty[i] != NULL) cudaEventDestroy(p->empty[i]);
+    }
+    if (p->begun != NULL) cudaEventDestroy(p->begun);
+    if (p->copies != NULL) cudaStreamDestroy(p->copies);
+    cudaFree(p->rooms);
+    cudaFree(p->flags);
+    free(p);
+    *peers = NULL;
+}
