@@ -14,7 +14,7 @@ static const char default_config[] = "name: bench\n"
                                      "data: {train: none, batch_size: 1}\n"
                                      "training: {stop: {steps: 1}}\n";
 
-enum { LEAST_BYTES = 1 << 10, MOST_BYTES_CPU = 64 << 20, MOST_BYTES_CUDA = 512 << 20, AT_ONCE = 8 };
+enum { LEAST_BYTES = 1 << 10, MOST_BYTES_CPU = 16 << 20, MOST_BYTES_CUDA = 512 << 20, AT_ONCE = 8 };
 
 /* AT_ONCE sums of one vector behind each other: a step's reductions, not a single one's way to the device. */
 static Status record(BenchProgram *b, const Collectives *collectives, int64_t count) {

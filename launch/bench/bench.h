@@ -59,7 +59,7 @@ const char *bench_backend_name(const BenchOptions *options, int index);
 const AttentionBackend *bench_backend_row(const char *name, const AttentionCall *call, const Target *target,
                                           const char **refusal);
 
-/* Sums over the ranks that mpirun started, 1 KiB to 512 MiB (64 MiB on CPUs): time, algorithm and bus bandwidth.
+/* Sums over the ranks that mpirun started, 1 KiB to 512 MiB (16 MiB on CPUs): time, algorithm and bus bandwidth.
  * Collective. STATUS_USAGE with one rank. */
 NODISCARD Status bench_allreduce(const BenchOptions *options, FILE *out);
 

@@ -8,7 +8,8 @@ import re
 import signal
 import time
 
-from e2e import (Skip, check, checkpoints, config, corpus, equal, losses, main, run_directory, start, states, train)
+from e2e import (WORK, Skip, check, checkpoints, config, corpus, equal, losses, main, run, run_directory, start, states,
+                 train)
 
 STEPS = 20
 DEADLINE = 10.0  # seconds from the fault until no rank is left
@@ -51,6 +52,18 @@ def data_parallel_runs_repeat_bit_by_bit():
             train(config(name, training__stop__steps=10, checkpoint__interval=0), ranks=ranks)
             seen.add(states(checkpoints(run_directory(name)))[10])
         equal(len(seen), 1, "different states of %d ranks in three runs" % ranks)
+
+
+def sums_are_measured():
+    table = os.path.join(WORK, "allreduce.csv")
+    done = run("bench", "allreduce", "device=cpu", "--repeats=1", "--csv=" + table, ranks=2)
+    equal(done.code, 0, "exit code: %r" % done)
+    with open(table, encoding="utf-8") as file:
+        rows = [line.strip().split(",") for line in file][1:]
+    equal([int(row[1]) for row in rows], [1024 << k for k in range(15)], "sizes")
+    check(all(row[0] == "2" and float(row[2]) > 0 and row[3] == row[4] for row in rows), "two ranks' rows: %r" % rows)
+    alone = run("bench", "allreduce", "device=cpu")
+    check(alone.code == 64 and "mpirun -np 2 ./bench allreduce" in alone.err, alone)
 
 
 # ---- faults ----------------------------------------------------------------------------------------------------------
@@ -124,5 +137,5 @@ def a_rank_that_hangs():
 
 
 if __name__ == "__main__":
-    main(ranks_agree_at_every_step, ranks_agree_with_dropout, data_parallel_runs_repeat_bit_by_bit,
+    main(sums_are_measured, ranks_agree_at_every_step, ranks_agree_with_dropout, data_parallel_runs_repeat_bit_by_bit,
          killed_stopped_and_hung_ranks, a_rank_that_hangs)
