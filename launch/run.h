@@ -28,7 +28,7 @@ typedef struct Run {
     double saved_at;      /* training seconds and step of the last checkpoint */
     int64_t saved_step;
     bool save_is_late; /* by rank 0's clock and checkpoint.interval */
-    double logged_at; /* clock and step of the last log line */
+    double logged_at;  /* clock and step of the last log line */
     int64_t logged_step;
     int32_t *tokens, *targets; /* a batch on the host */
 } Run;

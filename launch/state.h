@@ -22,8 +22,8 @@ typedef struct Saver Saver;
 /* A background writer of checkpoints into `directory`/checkpoints. `config` is the text that they carry. */
 NODISCARD Status saver_create(const Experiment *e, const char *directory, const char *config, Saver **out);
 
-/* Where the optimizer's state is shared: brings all of it to rank 0, the only one with a saver, before saver_start. Else
- * nothing. Collective; `saver` is NULL on the other ranks. */
+/* Where the optimizer's state is shared: brings all of it to rank 0, the only one with a saver, before saver_start.
+ * Else nothing. Collective; `saver` is NULL on the other ranks. */
 NODISCARD Status saver_gather(Saver *saver, const Experiment *e);
 
 /* Snapshots the run (this is what stalls) and writes it while training goes on. Waits for the one before, and returns

@@ -49,7 +49,7 @@ static Status table(Experiment *e, const BenchOptions *options, FILE *out, FILE 
         fprintf(out, "all_reduce of f32 over %d ranks, %s (%s)\n", ranks, e->device->name,
                 on_cpu             ? "MPI"
                 : e->gpu_is_shared ? "MPI, through the host"
-                                   : "NCCL");
+                                   : "between GPUs");
         fprintf(out, "%12s %12s %12s %12s\n", "bytes", "us", "GB/s", "bus GB/s");
     }
     if (csv != NULL) fprintf(csv, "ranks,bytes,seconds,algorithm_bytes_per_s,bus_bytes_per_s\n");
