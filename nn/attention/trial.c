@@ -30,8 +30,7 @@ static void record(AttentionTrial *t, const AttentionCall *call, const Attention
     Program *p = t->program;
     int64_t C = call->NH * call->HS, rows[] = {call->B, call->NH, call->Tq, call->Tk};
     AttentionAttrs attrs = {.call = *call, .k_offset = C, .v_offset = 2 * C};
-    DType lse_dtype = call->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
-    Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 3, rows), *weights = NULL;
+    Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, attention_lse_dtype(p->target.kind), 3, rows), *weights = NULL;
     if (backend->saves_weights) weights = program_tensor(p, BUFFER_ACTIVATIONS, call->dtype, 4, rows);
     program_record(p, (Recording){backend->forward, &attrs, sizeof attrs,
                                   TENSORS(t->qkv, t->qkv, t->qkv, t->step, t->key_ranges, t->query_ranges, NULL),

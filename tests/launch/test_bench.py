@@ -105,7 +105,7 @@ def the_ladder_stands_beside_the_articles():
 
 
 def numerics_show_rounding_and_overflow():
-    done = bench("numerics", "--device=cpu", "--NH=1", "--T=24", "--HS=64", "--csv=" + path_of("n.csv"),
+    done = bench("numerics", "--device=cpu", "--NH=1", "--T=80", "--HS=64", "--csv=" + path_of("n.csv"),
                  "--plot=" + path_of("n.svg"))
     is_drawn(done, "n.svg")
     error = {(row["dtype"], row["name"], row["tensor"], float(row["magnitude"])): float(row["error"])
