@@ -1,6 +1,7 @@
 /* attention.pick: measured: what is timed, what is remembered, and what becomes of a cache that is broken. */
 #include "nn/attention/attention.h"
 #include "nn/attention/measure.h"
+#include "nn/attention/trial.h"
 #include "tests/harness.h"
 
 #include <glob.h>
@@ -46,6 +47,40 @@ static size_t cache_read(char *text, size_t room) {
     text[bytes] = '\0';
     if (file != NULL) fclose(file);
     return bytes;
+}
+
+/* dqkv of a trial; the caller frees it. */
+static float *trial_gradient(const char *name, const AttentionCall *call) {
+    AttentionTrial trial;
+    int64_t count = 3 * call->B * call->Tq * call->NH * call->HS;
+    float *values = calloc((size_t)count, sizeof *values);
+    for (int i = 0; values != NULL && attention_backends[i] != NULL; i++) {
+        const AttentionBackend *row = attention_backends[i];
+        if (row->device != DEVICE_CPU || strcmp(row->name, name) != 0) continue;
+        CHECK_OK(attention_trial_create(device, call, row, true, &trial));
+        CHECK_OK(attention_trial_bind(&trial));
+        CHECK_OK(device_replay(device, trial.program));
+        CHECK_OK(device_download(device, values, trial.dqkv));
+        attention_trial_destroy(&trial);
+    }
+    return values;
+}
+
+/* A trial is a whole call: every backend gets the same gradients from it, with and without ranges. */
+static void a_trial_computes(void) {
+    for (int ranges = 0; ranges < 2; ranges++) {
+        AttentionCall call = attention_call_packed(DTYPE_F32, 1, 256, 4, 16, 0, true);
+        call.ranges = ranges == 1;
+        float *wanted = trial_gradient("math", &call), *got = trial_gradient("flash", &call);
+        int64_t count = 3 * 256 * 64, nonzero = 0;
+        for (int64_t i = 0; wanted != NULL && got != NULL && i < count; i++) {
+            CHECK(fabsf(got[i] - wanted[i]) <= 1e-4f);
+            nonzero += wanted[i] != 0;
+        }
+        CHECK(nonzero > count / 2);
+        free(wanted);
+        free(got);
+    }
 }
 
 static void times_are_taken_once(void) {
@@ -102,6 +137,7 @@ static void without_a_folder_it_measures_each_time(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
+        TEST(a_trial_computes),
         TEST(times_are_taken_once),
         TEST(a_broken_cache_is_passed_over),
         TEST(without_a_folder_it_measures_each_time),
