@@ -124,8 +124,7 @@ static void panel_plot(const NumericsTable *table, DType dtype) {
     static const int marks[] = {4, 6, 1, 2, 8, 7, 3};
     FILE *plot = table->output->plot;
     int lines = 0;
-    fprintf(plot, "set title '%s'\nset key %s\nplot ", dtype_name(dtype),
-            dtype == DTYPE_F32 ? "top left" : "bottom right");
+    fprintf(plot, "set title '%s'\nset key %s left\nplot ", dtype_name(dtype), dtype == DTYPE_F32 ? "top" : "bottom");
     for (int i = 0; i < table->count; i++) {
         if (table->points[i].dtype != dtype || !starts_line(table, i)) continue;
         int style = style_of(table->points[i].name);
@@ -150,7 +149,7 @@ void numerics_table_plot(const NumericsTable *table) {
     fputs("set border 3\nset tics nomirror\nset grid ytics lc rgb '#dddddd'\nset logscale x 2\nset logscale y\nset "
           "mytics 1\n"
           "set yrange [1e-8:30]\nset xrange [0.2:80]\nset format y '10^{%L}'\nset format x '2^{%L}'\n"
-          "set xtics 0.25,4\nset key noenhanced font ',11'\n"
+          "set xtics 0.25,4\nset key noenhanced Left reverse samplen 2 font ',11'\n"
           "set xlabel 'standard deviation of q and k'\n",
           plot);
     panel_plot(table, DTYPE_F16);
