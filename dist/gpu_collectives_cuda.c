@@ -50,14 +50,11 @@ static Status all_gather_start(void *self, void *data, int64_t count, DType dtyp
 /* They run in their order, so the wait for one is that for all before it. */
 static Status wait_for(void *self, int left, void *stream) {
     GpuCollectives *c = self;
-    int64_t last = c->started - 1 - left, end = c->in_group - left;
+    int64_t last = c->started - 1 - left;
     if (left >= GPU_IN_FLIGHT) return ERROR(STATUS_UNSUPPORTED, "a wait that leaves %d collectives", left);
-    if (end > 0) {
-        TRY(gpu_check(cudaStreamWaitEvent(stream, c->done[last % GPU_IN_FLIGHT], 0), "joining the collectives"));
-        if (c->join != NULL) TRY(c->join(c, end, stream));
-    }
     if (left == 0) c->in_group = 0;
-    return OK;
+    if (last < 0) return OK;
+    return gpu_check(cudaStreamWaitEvent(stream, c->done[last % GPU_IN_FLIGHT], 0), "joining the collectives");
 }
 
 /* Called before each replay; a failure here cannot be returned, and must not be passed over: all ranks end. */

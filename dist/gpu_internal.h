@@ -19,10 +19,9 @@ struct GpuCollectives {
     cudaEvent_t done[GPU_IN_FLIGHT]; /* the one that was started as number i % GPU_IN_FLIGHT is through */
     int64_t started, in_group;       /* ever; since the last wait for all */
     EnqueueFn all_reduce, reduce_scatter, all_gather;
-    Status (*join)(GpuCollectives *c, int64_t end, void *stream); /* may be NULL: waits for what no event tells */
-    Status (*check)(GpuCollectives *c);                           /* what has gone wrong since; before each replay */
-    void (*close)(GpuCollectives *c);                             /* frees `kind` */
-    void *kind;                                                   /* NCCL's or MPI's own */
+    Status (*check)(GpuCollectives *c); /* what has gone wrong since; before each replay */
+    void (*close)(GpuCollectives *c);   /* frees `kind` */
+    void *kind;                         /* NCCL's or MPI's own */
 };
 
 NODISCARD Status gpu_check(cudaError_t error, const char *what);

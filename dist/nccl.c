@@ -118,13 +118,6 @@ static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dty
     return settle(n, n->library.all_gather(mine, data, bytes, ncclUint8, n->comm, c->stream), label);
 }
 
-static Status join(GpuCollectives *c, int64_t end, void *stream) {
-    Nccl *n = c->kind;
-    TRY(peers_join(n->peers, end, stream, "joining the collectives"));
-    if (end == c->in_group) peers_group_end(n->peers);
-    return OK;
-}
-
 static Status check(GpuCollectives *c) {
     Nccl *n = c->kind;
     ncclResult_t result = ncclSuccess;
@@ -166,7 +159,6 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
         c->all_reduce = all_reduce;
         c->reduce_scatter = reduce_scatter;
         c->all_gather = all_gather;
-        c->join = join;
         c->check = check;
         c->close = close_nccl;
         c->kind = n;

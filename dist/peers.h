@@ -26,10 +26,5 @@ bool peers_take(const Peers *peers, int64_t count, DType dtype);
 NODISCARD Status peers_reduce_scatter(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
 NODISCARD Status peers_all_gather(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
 
-/* Makes `stream` wait for what other ranks push in the collectives of this group before number `end`: a gather only
- * starts this rank's own pushes, so that the next ones follow at once. Then peers_group_end, where that was all. */
-NODISCARD Status peers_join(Peers *peers, int64_t end, void *stream, const char *label);
-void peers_group_end(Peers *peers);
-
 /* Not collective; the others must not use this rank's memory any more. */
 void peers_destroy(Peers **peers);

@@ -7,7 +7,7 @@
 
 /* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as quick (docs/results/cuda_ranks.md).
  * PULL_BYTES: pulled at a time; two such rooms take turns, one is filled while the other is added. */
-enum { LEAST_BYTES = 2 << 20, PULL_BYTES = 16 << 20, ROOMS = 2, SLOTS = 8192, FLAG_BYTES = 2 << 20 };
+enum { LEAST_BYTES = 2 << 20, PULL_BYTES = 16 << 20, ROOMS = 2, SLOTS = 16, FLAG_BYTES = 2 << 20 };
 
 typedef enum Flag { FLAG_READY, FLAG_DONE, FLAG_KINDS } Flag; /* may be pulled; has been pushed */
 
@@ -28,11 +28,8 @@ typedef struct Mapping {
 
 struct Peers {
     GpuCollectives *c;
-    cudaStream_t copies;    /* the pulls, while the collectives' stream adds */
-    cudaStream_t listening; /* for others' pushes, so that this rank's next ones need not wait */
-    cudaEvent_t begun, full[ROOMS], empty[ROOMS], heard;
-    bool pushed[SLOTS];                /* the group's that end with others' pushes */
-    int64_t heard_end;                 /* those before this one have been waited for */
+    cudaStream_t copies; /* the pulls, while the collectives' stream adds */
+    cudaEvent_t begun, full[ROOMS], empty[ROOMS];
     uint32_t *flags;                   /* (FLAG_KINDS, SLOTS, rank that sets it), of this rank */
     uint32_t *others[PEER_MOST_RANKS]; /* the same of each rank */
     char *rooms;                       /* (ROOMS, ranks - 1, pull) */
@@ -40,8 +37,9 @@ struct Peers {
     Mapping *mappings;
 };
 
-static uint32_t *flag_at(const Peers *p, int owner, Flag kind, int64_t number, int setter) {
-    return p->others[owner] + ((int64_t)kind * SLOTS + number) * PEER_MOST_RANKS + setter;
+static uint32_t *flag_at(const Peers *p, int owner, Flag kind, int setter) {
+    int slot = (int)(p->c->in_group % SLOTS);
+    return p->others[owner] + ((int)kind * SLOTS + slot) * PEER_MOST_RANKS + setter;
 }
 
 static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
@@ -88,16 +86,15 @@ static Status places_exchange(Peers *p, void *data, const char *label, void *out
 static Status tell(Peers *p, Flag kind) {
     const World *world = p->c->world;
     for (int k = 1; k < world->size; k++) {
-        int other = (world->rank + k) % world->size;
-        TRY(peer_flag_set(p->c->stream, flag_at(p, other, kind, p->c->in_group, world->rank)));
+        TRY(peer_flag_set(p->c->stream, flag_at(p, (world->rank + k) % world->size, kind, world->rank)));
     }
     return OK;
 }
 
-static Status listen(Peers *p, Flag kind, int64_t number, cudaStream_t stream) {
+static Status listen(Peers *p, Flag kind) {
     const World *world = p->c->world;
     for (int r = 0; r < world->size; r++) {
-        if (r != world->rank) TRY(peer_flag_await(stream, flag_at(p, world->rank, kind, number, r)));
+        if (r != world->rank) TRY(peer_flag_await(p->c->stream, flag_at(p, world->rank, kind, r)));
     }
     return OK;
 }
@@ -139,7 +136,7 @@ Status peers_reduce_scatter(Peers *p, void *data, int64_t count, DType dtype, co
     void *everywhere[PEER_MOST_RANKS];
     TRY(places_exchange(p, data, label, everywhere));
     TRY(tell(p, FLAG_READY));
-    TRY(listen(p, FLAG_READY, p->c->in_group, p->c->stream));
+    TRY(listen(p, FLAG_READY));
     return parts_pull(p, everywhere, (size_t)(count / p->c->world->size) * dtype_size(dtype), dtype, label);
 }
 
@@ -152,31 +149,15 @@ Status peers_all_gather(Peers *p, void *data, int64_t count, DType dtype, const 
         char *to = (char *)everywhere[(world->rank + k) % world->size] + first;
         TRY(gpu_check(cudaMemcpyAsync(to, (char *)data + first, part, cudaMemcpyDeviceToDevice, p->c->stream), label));
     }
-    p->pushed[p->c->in_group] = true;
-    return tell(p, FLAG_DONE);
-}
-
-Status peers_join(Peers *p, int64_t end, void *stream, const char *label) {
-    if (p == NULL || p->heard_end >= end) return OK;
-    TRY(gpu_check(cudaEventRecord(p->heard, stream), label));
-    TRY(gpu_check(cudaStreamWaitEvent(p->listening, p->heard, 0), label));
-    for (; p->heard_end < end && p->heard_end < SLOTS; p->heard_end++) {
-        if (p->pushed[p->heard_end]) TRY(listen(p, FLAG_DONE, p->heard_end, p->listening));
-        p->pushed[p->heard_end] = false;
-    }
-    TRY(gpu_check(cudaEventRecord(p->heard, p->listening), label));
-    return gpu_check(cudaStreamWaitEvent(stream, p->heard, 0), label);
-}
-
-void peers_group_end(Peers *p) {
-    if (p != NULL) p->heard_end = 0;
+    TRY(tell(p, FLAG_DONE));
+    return listen(p, FLAG_DONE);
 }
 
 bool peers_take(const Peers *p, int64_t count, DType dtype) {
     if (p == NULL) return false;
     int64_t ranks = p->c->world->size;
     size_t bytes = (size_t)count * dtype_size(dtype);
-    return p->c->in_group < SLOTS && bytes >= LEAST_BYTES && count % ranks == 0 && bytes / (size_t)ranks % 16 == 0;
+    return bytes >= LEAST_BYTES && count % ranks == 0 && bytes / (size_t)ranks % 16 == 0;
 }
 
 /* Whether this rank's GPU reaches the others'. */
@@ -210,9 +191,7 @@ static Status resources_create(Peers *p) {
     p->pull = (size_t)PULL_BYTES / (size_t)others / 256 * 256;
     TRY(gpu_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for priorities"));
     TRY(gpu_check(cudaStreamCreateWithPriority(&p->copies, cudaStreamNonBlocking, highest), "making a stream"));
-    TRY(gpu_check(cudaStreamCreateWithPriority(&p->listening, cudaStreamNonBlocking, highest), "making a stream"));
     TRY(gpu_check(cudaEventCreateWithFlags(&p->begun, cudaEventDisableTiming), "making an event"));
-    TRY(gpu_check(cudaEventCreateWithFlags(&p->heard, cudaEventDisableTiming), "making an event"));
     for (int i = 0; i < ROOMS; i++) {
         TRY(gpu_check(cudaEventCreateWithFlags(&p->full[i], cudaEventDisableTiming), "making an event"));
         TRY(gpu_check(cudaEventCreateWithFlags(&p->empty[i], cudaEventDisableTiming), "making an event"));
@@ -259,9 +238,7 @@ void peers_destroy(Peers **peers) {
         if (p->empty[i] != NULL) cudaEventDestroy(p->empty[i]);
     }
     if (p->begun != NULL) cudaEventDestroy(p->begun);
-    if (p->heard != NULL) cudaEventDestroy(p->heard);
     if (p->copies != NULL) cudaStreamDestroy(p->copies);
-    if (p->listening != NULL) cudaStreamDestroy(p->listening);
     cudaFree(p->rooms);
     cudaFree(p->flags);
     free(p);
