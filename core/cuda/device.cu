@@ -258,8 +258,8 @@ static Status target_of(int index, Device *device) {
     snprintf(device->name, sizeof device->name, "%.127s", properties.name);
     CUDA_TRY(cudaDeviceGetPCIBusId(device->location, (int)sizeof device->location, index));
     peak_find(device->name, &device->peak_flops, &device->peak_flops_f32);
-    if (device->target.sm >= 80) return Status{STATUS_OK};
-    return ERROR(STATUS_CONFIG, "%s has compute capability %d.%d, 8.0 is needed; set device: cpu, or take another GPU",
+    if (device->target.sm >= 75) return Status{STATUS_OK};
+    return ERROR(STATUS_CONFIG, "%s has compute capability %d.%d, 7.5 is needed; set device: cpu, or take another GPU",
                  device->name, properties.major, properties.minor);
 }
 

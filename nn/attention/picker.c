@@ -5,12 +5,15 @@
 
 extern const AttentionBackend attention_flash_cpu, attention_mem_efficient_cpu, attention_math_cpu,
     attention_baseline_cpu;
-extern const AttentionBackend attention_flash_sm90, attention_flash_sm80, attention_math_cuda, attention_baseline_cuda;
+extern const AttentionBackend attention_flash_sm90, attention_flash_sm80, attention_mem_efficient_cuda,
+    attention_math_cuda, attention_baseline_cuda;
 
 const AttentionBackend *const attention_backends[] = {
-    &attention_flash_cpu,    &attention_mem_efficient_cpu, &attention_math_cpu,
-    &attention_baseline_cpu, &attention_flash_sm90,        &attention_flash_sm80,
-    &attention_math_cuda,    &attention_baseline_cuda,     NULL,
+    &attention_flash_cpu,          &attention_mem_efficient_cpu,
+    &attention_math_cpu,           &attention_baseline_cpu,
+    &attention_flash_sm90,         &attention_flash_sm80,
+    &attention_mem_efficient_cuda, &attention_math_cuda,
+    &attention_baseline_cuda,      NULL,
 };
 
 static void verdicts_add(const AttentionCall *call, const Target *target, const char *name, double seconds,

@@ -4,7 +4,8 @@
  *
  * Bound by memory: at B=64, NH=12, T=1024 in bf16 the scores are 1.6 GB. Forward writes them, reads and writes them for
  * softmax and reads them for the product with v (6.4 GB, 1.5 ms at 4.2 TB/s); backward passes over weights or gradients
- * eight times (12.9 GB, 3.1 ms). */
+ * eight times (12.9 GB, 3.1 ms). What a mask hides is written as zeros and not read: a causal call saves an eighth. A
+ * bias' gradient takes two passes more, over the gradients of the weights before they become those of the scores. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/matmul.cuh"
 #include "core/rng.h"
@@ -75,17 +76,50 @@ static Status heads_copy(void *out, const void *x, DType dtype, HeadCopy c, bool
 struct RowParams {
     AttentionCall call;
     const StepState *step;
+    const int32_t *ranges; /* key_ranges; NULL without */
+    const void *bias;
     float factor; /* of the scores before softmax; of the gradient after it */
 };
 
-static __device__ __forceinline__ void visible_keys(const AttentionCall &call, int64_t i, int64_t *first,
-                                                    int64_t *end) {
+/* The keys of a row (b, h, i), and where its bias starts. Packs of W that lie outside are not read. */
+struct RowMask {
+    int64_t first, end, bias;
+
+    template <int W>
+    __device__ __forceinline__ int64_t start() const {
+        return first / (32 * W) * (32 * W) + threadIdx.x % 32 * W;
+    }
+
+    template <int W>
+    __device__ __forceinline__ bool touches(int64_t j) const {
+        return j < end && j + W > first;
+    }
+};
+
+static __device__ __forceinline__ RowMask mask_of(const RowParams &p, int64_t row) {
+    const AttentionCall &call = p.call;
+    int64_t i = row % call.Tq, h = row / call.Tq % call.NH, b = row / call.Tq / call.NH;
     int64_t last = call.causal == CAUSAL_NONE         ? call.Tk
                    : call.causal == CAUSAL_UPPER_LEFT ? i + 1
                                                       : i + 1 + call.Tk - call.Tq;
-    *first = call.causal != CAUSAL_NONE && call.window > 0 && last > call.window ? last - call.window : 0;
-    *end = last < 0 ? 0 : last > call.Tk ? call.Tk : last;
-    if (*first > *end) *first = *end;
+    RowMask mask = {0, last < 0 ? 0 : last > call.Tk ? call.Tk : last, 0};
+    if (call.causal != CAUSAL_NONE && call.window > 0 && last > call.window) mask.first = last - call.window;
+    if (p.ranges != NULL) {
+        mask.first = max(mask.first, (int64_t)p.ranges[b * call.Tq + i]);
+        mask.end = min(mask.end, (int64_t)p.ranges[(call.B + b) * call.Tq + i]);
+    }
+    if (mask.first > mask.end) mask.first = mask.end;
+    mask.bias = b * call.bias_layout.batch + h * call.bias_layout.head + i * call.bias_layout.token;
+    return mask;
+}
+
+/* The scaled and masked score of key j. */
+template <int BIAS>
+static __device__ __forceinline__ float score_of(const RowParams &p, const RowMask &mask, int64_t j, float product) {
+    if (j < mask.first || j >= mask.end) return -INFINITY;
+    if (BIAS == BIAS_BOOLEAN && ((const uint8_t *)p.bias)[mask.bias + j] == 0) return -INFINITY;
+    float score = product * p.factor;
+    return BIAS == BIAS_ADDITIVE ? score + ((const float *)p.bias)[mask.bias + j] : score;
 }
 
 /* x *= mask / (1 - p) for W weights from key j of a row (b, h, i) on; see dropout_cpu.h for the numbering. */
@@ -104,38 +138,33 @@ static __device__ __forceinline__ void dropout_pack(const RowParams &p, int64_t 
 }
 
 /* A warp a row: the scores become softmax over the visible keys and zero elsewhere, and lse is kept. */
-template <typename T, int W>
+template <typename T, int W, int BIAS>
 static __global__ void __launch_bounds__(THREADS) softmax_kernel(T *weights, T *dropped, float *lse, RowParams p) {
-    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, start = threadIdx.x % 32 * W, Tk = p.call.Tk;
+    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, Tk = p.call.Tk;
     if (row >= p.call.B * p.call.NH * p.call.Tq) return;
-    int64_t first, end;
-    visible_keys(p.call, row % p.call.Tq, &first, &end);
+    RowMask mask = mask_of(p, row);
     T *x = weights + row * Tk;
-    float v[W], maximum = -INFINITY, sum = 0;
-    for (int64_t j = start; j < end; j += 32 * W) {
+    float v[W] = {}, maximum = -INFINITY, sum = 0;
+    for (int64_t j = mask.start<W>(); j < mask.end; j += 32 * W) {
         load<W>(x + j, v);
 #pragma unroll
-        for (int k = 0; k < W; k++) {
-            if (j + k >= first && j + k < end) maximum = fmaxf(maximum, v[k] * p.factor);
-        }
+        for (int k = 0; k < W; k++) maximum = fmaxf(maximum, score_of<BIAS>(p, mask, j + k, v[k]));
     }
     maximum = warp_max(maximum);
-    for (int64_t j = start; j < end; j += 32 * W) {
+    bool blind = maximum == -INFINITY; /* no key at all: zeros */
+    for (int64_t j = mask.start<W>(); j < mask.end && !blind; j += 32 * W) {
         load<W>(x + j, v);
 #pragma unroll
-        for (int k = 0; k < W; k++) {
-            if (j + k >= first && j + k < end) sum += exponential<T>(v[k] * p.factor - maximum);
-        }
+        for (int k = 0; k < W; k++) sum += exponential<T>(score_of<BIAS>(p, mask, j + k, v[k]) - maximum);
     }
     sum = warp_sum(sum);
-    if (threadIdx.x % 32 == 0) lse[row] = first == end ? -INFINITY : maximum + logf(sum);
+    if (threadIdx.x % 32 == 0) lse[row] = blind ? -INFINITY : maximum + logf(sum);
     float inverse = 1 / sum;
-    for (int64_t j = start; j < Tk; j += 32 * W) {
-        load<W>(x + j, v);
+    for (int64_t j = threadIdx.x % 32 * W; j < Tk; j += 32 * W) {
+        if (mask.touches<W>(j)) load<W>(x + j, v);
 #pragma unroll
         for (int k = 0; k < W; k++) {
-            bool seen = j + k >= first && j + k < end;
-            v[k] = seen ? exponential<T>(v[k] * p.factor - maximum) * inverse : 0.0f;
+            v[k] = blind ? 0.0f : exponential<T>(score_of<BIAS>(p, mask, j + k, v[k]) - maximum) * inverse;
         }
         store<W>(x + j, v);
         if (dropped == NULL) continue;
@@ -144,29 +173,94 @@ static __global__ void __launch_bounds__(THREADS) softmax_kernel(T *weights, T *
     }
 }
 
-/* A warp a row: d becomes the gradient of the scores, P (d - sum_j P d) factor; and the dropped weights are made again
- * where a product needs them. */
+/* sum_j P d of a row. */
 template <typename T, int W>
-static __global__ void __launch_bounds__(THREADS) softmax_gradient_kernel(T *d, const T *weights, RowParams p) {
-    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, start = threadIdx.x % 32 * W, Tk = p.call.Tk;
-    if (row >= p.call.B * p.call.NH * p.call.Tq) return;
+static __device__ __forceinline__ float row_product(const T *d, const T *weights, const RowParams &p, int64_t row,
+                                                    const RowMask &mask) {
     float v[W], w[W], sum = 0;
-    for (int64_t j = start; j < Tk; j += 32 * W) {
-        load<W>(d + row * Tk + j, v);
-        load<W>(weights + row * Tk + j, w);
+    for (int64_t j = mask.start<W>(); j < mask.end; j += 32 * W) {
+        load<W>(d + row * p.call.Tk + j, v);
+        load<W>(weights + row * p.call.Tk + j, w);
         if (p.call.dropout > 0) dropout_pack<W>(p, row, j, v);
 #pragma unroll
         for (int k = 0; k < W; k++) sum += w[k] == 0.0f ? 0.0f : v[k] * w[k];
     }
-    sum = warp_sum(sum);
-    for (int64_t j = start; j < Tk; j += 32 * W) {
-        load<W>(d + row * Tk + j, v);
-        load<W>(weights + row * Tk + j, w);
-        if (p.call.dropout > 0) dropout_pack<W>(p, row, j, v);
+    return warp_sum(sum);
+}
+
+/* A warp a row: d becomes the gradient of the scores, P (d - sum_j P d) factor; and the dropped weights are made again
+ * where a product needs them. */
+template <typename T, int W>
+static __global__ void __launch_bounds__(THREADS) softmax_gradient_kernel(T *d, const T *weights, RowParams p) {
+    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, Tk = p.call.Tk;
+    if (row >= p.call.B * p.call.NH * p.call.Tq) return;
+    RowMask mask = mask_of(p, row);
+    float sum = row_product<T, W>(d, weights, p, row, mask);
+    for (int64_t j = threadIdx.x % 32 * W; j < Tk; j += 32 * W) {
+        float v[W] = {}, w[W] = {};
+        if (mask.touches<W>(j)) {
+            load<W>(d + row * Tk + j, v);
+            load<W>(weights + row * Tk + j, w);
+            if (p.call.dropout > 0) dropout_pack<W>(p, row, j, v);
+        }
 #pragma unroll
         for (int k = 0; k < W; k++) v[k] = w[k] == 0.0f ? 0.0f : w[k] * (v[k] - sum) * p.factor;
         store<W>(d + row * Tk + j, v);
     }
+}
+
+/* The row sums alone, which the bias' gradient needs of every row that it is broadcast over. */
+template <typename T, int W>
+static __global__ void __launch_bounds__(THREADS)
+    row_product_kernel(float *sums, const T *d, const T *weights, RowParams p) {
+    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    if (row >= p.call.B * p.call.NH * p.call.Tq) return;
+    float sum = row_product<T, W>(d, weights, p, row, mask_of(p, row));
+    if (threadIdx.x % 32 == 0) sums[row] = sum;
+}
+
+constexpr int BIAS_KEYS = 32, BIAS_PARTS = THREADS / BIAS_KEYS;
+
+/* dbias = P (d - sum_j P d), summed over the rows that share it: block y is one row of the bias, 32 of its keys. The
+ * shared rows are dealt to 8 threads a key, each adding its own in order, and the 8 sums are added in order. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    dbias_kernel(float *dbias, const float *sums, const T *d, const T *weights, RowParams p) {
+    __shared__ float parts[BIAS_PARTS][BIAS_KEYS];
+    const AttentionCall &c = p.call;
+    HeadLayout l = c.bias_layout;
+    int64_t Q = l.token == 0 ? 1 : c.Tq, H = l.head == 0 ? 1 : c.NH, NQ = c.Tq / Q, NH = c.NH / H;
+    int64_t shared = (l.batch == 0 ? c.B : 1) * NH * NQ; /* rows of the weights that share a row of the bias */
+    int key = threadIdx.x % BIAS_KEYS, part = threadIdx.x / BIAS_KEYS;
+    int64_t at = blockIdx.x, i0 = at % Q, h0 = at / Q % H, b0 = at / Q / H;
+    int64_t j = (int64_t)blockIdx.y * BIAS_KEYS + key;
+    float sum = 0;
+    for (int64_t n = part; n < shared && j < c.Tk; n += BIAS_PARTS) {
+        int64_t i = i0 + n % NQ, h = h0 + n / NQ % NH, b = b0 + n / NQ / NH, row = (b * c.NH + h) * c.Tq + i;
+        float x[1] = {to_float(d[row * c.Tk + j])}, w = to_float(weights[row * c.Tk + j]);
+        if (c.dropout > 0) dropout_pack<1>(p, row, j, x);
+        sum += w == 0.0f ? 0.0f : w * (x[0] - sums[row]);
+    }
+    parts[part][key] = sum;
+    __syncthreads();
+    if (part != 0 || j >= c.Tk) return;
+    for (int n = 1; n < BIAS_PARTS; n++) sum += parts[n][key];
+    dbias[b0 * l.batch + h0 * l.head + i0 * l.token + j] = sum;
+}
+
+static Status dbias_run(float *dbias, float *sums, const void *d, const void *weights, const RowParams &p,
+                        cudaStream_t stream) {
+    const AttentionCall &c = p.call;
+    HeadLayout l = c.bias_layout;
+    int64_t rows = (l.token == 0 ? 1 : c.Tq) * (l.head == 0 ? 1 : c.NH) * (l.batch == 0 ? 1 : c.B);
+    return dispatch_real(c.dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        row_product_kernel<T, 1>
+            <<<blocks_for(c.B * c.NH * c.Tq, WARPS), THREADS, 0, stream>>>(sums, (const T *)d, (const T *)weights, p);
+        dim3 grid((unsigned)rows, blocks_for(c.Tk, BIAS_KEYS));
+        dbias_kernel<T><<<grid, THREADS, 0, stream>>>(dbias, sums, (const T *)d, (const T *)weights, p);
+        return cuda_launched("dbias");
+    });
 }
 
 template <typename T, int W>
@@ -192,7 +286,10 @@ static Status rows_run(RowPass pass, void *first, void *second, float *lse, cons
             constexpr int W = decltype(width)::value;
             unsigned blocks = blocks_for(rows, WARPS);
             if (pass == PASS_SOFTMAX) {
-                softmax_kernel<T, W><<<blocks, THREADS, 0, stream>>>((T *)first, (T *)second, lse, p);
+                auto kernel = p.call.bias == BIAS_NONE      ? softmax_kernel<T, W, BIAS_NONE>
+                              : p.call.bias == BIAS_BOOLEAN ? softmax_kernel<T, W, BIAS_BOOLEAN>
+                                                            : softmax_kernel<T, W, BIAS_ADDITIVE>;
+                kernel<<<blocks, THREADS, 0, stream>>>((T *)first, (T *)second, lse, p);
             } else if (pass == PASS_SOFTMAX_GRADIENT) {
                 softmax_gradient_kernel<T, W><<<blocks, THREADS, 0, stream>>>((T *)first, (const T *)second, p);
             } else {
@@ -224,6 +321,10 @@ static HeadCopy copy_of(const AttentionCall *call, HeadLayout layout, int64_t T,
     return HeadCopy{layout, call->B, call->NH, T, call->HS, of_keys ? call->NH / call->NH_kv : 1, factor};
 }
 
+static RowParams rows_of(const AttentionCall *call, const AttentionArgs *args, float factor) {
+    return RowParams{*call, args->step, call->ranges ? args->key_ranges : NULL, args->bias, factor};
+}
+
 static Status forward(const Node *node, bool prescale, cudaStream_t stream) {
     const AttentionCall *call = &((const AttentionAttrs *)node->attrs)->call;
     AttentionArgs args = attention_forward_args(node);
@@ -231,10 +332,10 @@ static Status forward(const Node *node, bool prescale, cudaStream_t stream) {
     void *q = take(&at, call, call->Tq, call->HS), *k = take(&at, call, call->Tk, call->HS);
     void *v = take(&at, call, call->Tk, call->HS), *out = take(&at, call, call->Tq, call->HS);
     void *weights = attention_weights(node), *dropped = call->dropout > 0 ? take(&at, call, call->Tq, call->Tk) : NULL;
-    float root = prescale ? sqrtf(call->scale) : 1.0f;
-    RowParams rows = {*call, args.step, prescale ? 1.0f : call->scale};
+    float root = prescale ? sqrtf(fabsf(call->scale)) : 1.0f, root_k = prescale ? copysignf(root, call->scale) : 1.0f;
+    RowParams rows = rows_of(call, &args, prescale ? 1.0f : call->scale);
     TRY(heads_copy(q, args.q, call->dtype, copy_of(call, call->q, call->Tq, false, root), true, stream));
-    TRY(heads_copy(k, args.k, call->dtype, copy_of(call, call->k, call->Tk, true, root), true, stream));
+    TRY(heads_copy(k, args.k, call->dtype, copy_of(call, call->k, call->Tk, true, root_k), true, stream));
     TRY(heads_copy(v, args.v, call->dtype, copy_of(call, call->v, call->Tk, true, 1), true, stream));
     TRY(product(call, MATMUL_NT, call->Tq, call->Tk, call->HS, q, k, weights, stream));
     TRY(rows_run(PASS_SOFTMAX, weights, dropped, (float *)args.lse, rows, stream));
@@ -253,7 +354,8 @@ static Status backward(const Node *node, cudaStream_t stream) {
     void *dv = take(&at, call, Tk, HS), *d = take(&at, call, Tq, Tk), *weights = attention_weights(node);
     HeadCopy of_q = copy_of(call, call->q, Tq, false, 1), of_out = copy_of(call, call->out, Tq, false, 1);
     HeadCopy of_k = copy_of(call, call->k, Tk, true, 1), of_v = copy_of(call, call->v, Tk, true, 1);
-    RowParams rows = {*call, args.step, call->scale};
+    float *sums = (float *)take(&at, call, call->bias == BIAS_ADDITIVE ? Tq : 0, sizeof(float));
+    RowParams rows = rows_of(call, &args, call->scale);
     TRY(heads_copy(q, args.q, call->dtype, of_q, true, stream));
     TRY(heads_copy(k, args.k, call->dtype, of_k, true, stream));
     TRY(heads_copy(v, args.v, call->dtype, of_v, true, stream));
@@ -261,6 +363,7 @@ static Status backward(const Node *node, cudaStream_t stream) {
     if (call->dropout > 0) TRY(rows_run(PASS_DROPPED, d, weights, NULL, rows, stream));
     TRY(product(call, MATMUL_TN, Tk, HS, Tq, call->dropout > 0 ? d : weights, dout, dv, stream));
     TRY(product(call, MATMUL_NT, Tq, Tk, HS, dout, v, d, stream));
+    if (args.dbias != NULL) TRY(dbias_run((float *)args.dbias, sums, d, weights, rows, stream));
     TRY(rows_run(PASS_SOFTMAX_GRADIENT, d, weights, NULL, rows, stream));
     TRY(product(call, MATMUL_NN, Tq, HS, Tk, d, k, dq, stream));
     TRY(product(call, MATMUL_TN, Tk, HS, Tq, d, q, dk, stream));

@@ -16,8 +16,9 @@ static inline size_t quadratic_forward_bytes(const AttentionCall *call) {
            (call->dropout > 0 ? quadratic_piece(call, call->Tq, call->Tk) : 0);
 }
 
-/* q, k, v, dout, dq, dk, dv, and the gradient of the scores. */
+/* q, k, v, dout, dq, dk, dv, the gradient of the scores, and a sum a row where a bias has a gradient. */
 static inline size_t quadratic_backward_bytes(const AttentionCall *call) {
     return 3 * quadratic_piece(call, call->Tq, call->HS) + 4 * quadratic_piece(call, call->Tk, call->HS) +
-           quadratic_piece(call, call->Tq, call->Tk);
+           quadratic_piece(call, call->Tq, call->Tk) +
+           quadratic_piece(call, call->bias == BIAS_ADDITIVE ? call->Tq : 0, sizeof(float));
 }

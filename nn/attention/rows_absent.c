@@ -12,6 +12,7 @@ static const char *refuses(const AttentionCall *call, const Target *target) {
 
 ABSENT_ROW(attention_flash_sm80, "flash");
 ABSENT_ROW(attention_flash_sm90, "flash");
+ABSENT_ROW(attention_mem_efficient_cuda, "mem_efficient");
 ABSENT_ROW(attention_math_cuda, "math");
 ABSENT_ROW(attention_baseline_cuda, "baseline");
 

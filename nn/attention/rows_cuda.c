@@ -1,17 +1,19 @@
 /* CUDA's rows of the backend table. */
 #include "nn/attention/attention.h"
 #include "nn/attention/flash_cuda.h"
+#include "nn/attention/mem_efficient_cuda.h"
 #include "nn/attention/quadratic_cuda.h"
 
 DECLARE_KERNELS(baseline_forward);
 DECLARE_KERNELS(baseline_backward);
 DECLARE_KERNELS(math_forward);
 DECLARE_KERNELS(math_backward);
+DECLARE_KERNELS(mem_efficient_forward);
+DECLARE_KERNELS(mem_efficient_backward);
 
 static const char *quadratic_refuses(const AttentionCall *call, const Target *target) {
     (void)target;
-    if (call->dtype == DTYPE_F64) return "needs f32, f16 or bf16 on CUDA";
-    return attention_refuses_masks(call);
+    return call->dtype == DTYPE_F64 ? "needs f32, f16 or bf16 on CUDA" : NULL;
 }
 
 static size_t quadratic_forward_workspace(const AttentionCall *call, const Target *target) {
@@ -78,6 +80,32 @@ static size_t quadratic_backward_workspace(const AttentionCall *call, const Targ
         .forward = &family##_forward_op,                                                                               \
         .backward = &family##_backward_op,                                                                             \
     }
+
+static const char *mem_efficient_row_refuses(const AttentionCall *call, const Target *target) {
+    return mem_efficient_refuses(call, target->sm);
+}
+
+static size_t no_workspace(const AttentionCall *call, const Target *target) {
+    (void)call;
+    (void)target;
+    return 0;
+}
+
+static size_t mem_efficient_row_backward_workspace(const AttentionCall *call, const Target *target) {
+    (void)target;
+    return mem_efficient_backward_workspace(call);
+}
+
+CUDA_OPS(mem_efficient, "mem_efficient");
+const AttentionBackend attention_mem_efficient_cuda = {
+    .name = "mem_efficient",
+    .device = DEVICE_CUDA,
+    .refuses = mem_efficient_row_refuses,
+    .forward_workspace = no_workspace,
+    .backward_workspace = mem_efficient_row_backward_workspace,
+    .forward = &mem_efficient_forward_op,
+    .backward = &mem_efficient_backward_op,
+};
 
 QUADRATIC_ROW(baseline);
 QUADRATIC_ROW(math);

@@ -3,7 +3,8 @@
   core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one static library
   launch/{train,prepare,...}.c                 the programs
   core/cpu/*.c, nn/attention/*_cpu.c           CPU kernels, compiled for f32 and again for f64; *_common.c once
-  *.cu, *_cuda.c, core/cuda/*.c                only with CUDA; *_sm90*.cu for Hopper alone
+  *.cu, *_cuda.c, core/cuda/*.c                only with CUDA; *_sm90*.cu for Hopper alone, *_sm80*.cu not
+                                               for Turing
   nccl.c                                       only with NCCL
   absent.c, *_absent.c                         in their place without CUDA; nccl_absent.c without NCCL
   tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its folder, and into
@@ -120,7 +121,11 @@ def is_kernel(path):
 def objects(env, build, path):
     stem = os.path.join(build, os.path.splitext(path)[0])
     if path.endswith(".cu"):
-        arch = gencode(("90a",), False) if "_sm90" in os.path.basename(path) else env["NVCCARCH"]
+        arch = env["NVCCARCH"]
+        if "_sm90" in os.path.basename(path):
+            arch = gencode(("90a",), False)
+        elif "_sm80" in os.path.basename(path):
+            arch = [flag for flag in arch if "compute_75" not in flag] or gencode(("80",), False)
         return env.CudaObject(stem + "_cu.o", path, NVCCARCH=arch)
     if is_for_cuda(path):
         return env.Object(stem + ".o", path, CCFLAGS=env["CCFLAGS"] + env["CUDAHEADERS"])
