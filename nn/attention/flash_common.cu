@@ -21,7 +21,7 @@ const char *flash_common_refuses(const AttentionCall *call) {
         return "needs strides that are multiples of 8 elements";
     if (call->window < 0 || (call->window > 0 && call->causal == CAUSAL_NONE))
         return "needs a causal mask for a window";
-    return attention_refuses_masks(call);
+    return call->bias != BIAS_NONE ? "takes no arbitrary mask" : NULL;
 }
 
 static int64_t padded_rows(const AttentionCall *call) {
@@ -43,6 +43,7 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     p.q = args->q, p.k = args->k, p.v = args->v, p.dout = args->dout;
     p.out = args->out, p.dq = args->dq, p.dk = args->dk, p.dv = args->dv;
     p.lse = (float *)args->lse, p.step = args->step;
+    p.key_ranges = call->ranges ? args->key_ranges : NULL, p.query_ranges = call->ranges ? args->query_ranges : NULL;
     p.lq = call->q, p.lk = call->k, p.lv = call->v, p.lo = call->out;
     p.B = (int)call->B, p.NH = (int)call->NH, p.NH_kv = (int)call->NH_kv, p.group = p.NH / p.NH_kv;
     p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)padded_rows(call);
@@ -58,6 +59,8 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
         aligned = aligned && pointer_is_aligned(p.dq) && pointer_is_aligned(p.dk) && pointer_is_aligned(p.dv) &&
                   pointer_is_aligned(p.dout) && pointer_is_aligned(p.lse2);
     }
+    if (call->ranges && (p.key_ranges == NULL || p.query_ranges == NULL))
+        return ERROR(STATUS_FAILURE, "flash attention: a call with ranges came without them");
     if (!aligned) return ERROR(STATUS_FAILURE, "flash attention: a tensor is not 16-byte aligned");
     *out = p;
     return Status{STATUS_OK};

@@ -1,5 +1,8 @@
 /* What the flash kernels of every generation share: the parameters a kernel is launched with, the mask as intervals,
- * packing to 16 bits, and the row sums that open the backward pass. */
+ * packing to 16 bits, and the row sums that open the backward pass.
+ *
+ * A kernel is compiled for each FlashKind, so that a call pays for what it asks for alone: the plain kind computes its
+ * intervals, the others read what narrows them (two words a row, from L1 after the first tile). */
 #pragma once
 
 #include "core/rng.h"
@@ -14,11 +17,18 @@ constexpr float FLASH_LN2 = 0.6931471805599453f;
 constexpr float FLASH_INF = __builtin_huge_valf();
 constexpr int FLASH_ROW_PAD = 128; /* rows of the workspace are padded to this, so that tiles read them unchecked */
 
+enum FlashKind {
+    FLASH_PLAIN,   /* the mask is what the call tells */
+    FLASH_RANGES,  /* narrowed by ranges */
+    FLASH_DROPOUT, /* dropout, with ranges or without */
+};
+
 struct FlashParams {
     const void *q, *k, *v, *dout;
     void *out, *dq, *dk, *dv;
     float *lse;
     float *lse2, *delta; /* workspace: lse in base 2, and rowsum(dout * out); (B * NH, Tq_pad) each */
+    const int32_t *key_ranges, *query_ranges; /* (2, B, Tq), (2, B, Tk), or NULL: the first and the end of each row */
     const StepState *step;
     HeadLayout lq, lk, lv, lo;
     int B, NH, NH_kv, group, Tq, Tk, Tq_pad;
@@ -28,16 +38,30 @@ struct FlashParams {
     uint32_t threshold, stream;
 };
 
-/* The keys [first, last] that query i may see; empty where last < first. */
-__device__ __forceinline__ void flash_keys_of(const FlashParams &p, int i, int &first, int &last) {
-    last = p.causal ? min(i + p.diagonal, p.Tk - 1) : p.Tk - 1;
-    first = p.window ? max(i + p.diagonal - p.window + 1, 0) : 0;
+/* Narrows [first, last] to what row b's ranges say of token i of T; tiles may ask for tokens past the end. */
+template <FlashKind KIND>
+__device__ __forceinline__ void flash_narrow(const FlashParams &p, const int32_t *ranges, int T, int b, int i,
+                                             int &first, int &last) {
+    if (KIND == FLASH_PLAIN || (KIND == FLASH_DROPOUT && ranges == nullptr)) return;
+    const int32_t *at = ranges + (int64_t)b * T + min(i, T - 1);
+    first = max(first, __ldg(at));
+    last = min(last, __ldg(at + (int64_t)p.B * T) - 1);
 }
 
-/* The queries [first, last] that may see key j. */
-__device__ __forceinline__ void flash_queries_of(const FlashParams &p, int j, int &first, int &last) {
+/* The keys [first, last] that query i of row b may see; empty where last < first. Neither falls as i rises. */
+template <FlashKind KIND>
+__device__ __forceinline__ void flash_keys_of(const FlashParams &p, int b, int i, int &first, int &last) {
+    last = p.causal ? min(i + p.diagonal, p.Tk - 1) : p.Tk - 1;
+    first = p.window ? max(i + p.diagonal - p.window + 1, 0) : 0;
+    flash_narrow<KIND>(p, p.key_ranges, p.Tq, b, i, first, last);
+}
+
+/* The queries [first, last] that may see key j of row b. */
+template <FlashKind KIND>
+__device__ __forceinline__ void flash_queries_of(const FlashParams &p, int b, int j, int &first, int &last) {
     first = p.causal ? max(j - p.diagonal, 0) : 0;
     last = p.window ? min(j - p.diagonal + p.window - 1, p.Tq - 1) : p.Tq - 1;
+    flash_narrow<KIND>(p, p.query_ranges, p.Tk, b, j, first, last);
 }
 
 __device__ __forceinline__ float flash_exp2(float x) {
@@ -111,6 +135,26 @@ __device__ __forceinline__ float flash_dot8(uint4 x, uint4 y) {
         sum += u.x * v.x + u.y * v.y;
     }
     return sum;
+}
+
+/* A kernel's element type and kind, as a value that a generic lambda can be called with. */
+template <typename T, FlashKind KIND>
+struct FlashVariant {
+    using Type = T;
+    static constexpr FlashKind kind = KIND;
+};
+
+/* Calls launch with the FlashVariant that serves the call. */
+template <typename Launch>
+Status flash_dispatch(const AttentionCall *call, Launch launch) {
+    const bool bf16 = call->dtype == DTYPE_BF16;
+    if (call->dropout > 0.0)
+        return bf16 ? launch(FlashVariant<__nv_bfloat16, FLASH_DROPOUT>())
+                    : launch(FlashVariant<__half, FLASH_DROPOUT>());
+    if (call->ranges)
+        return bf16 ? launch(FlashVariant<__nv_bfloat16, FLASH_RANGES>())
+                    : launch(FlashVariant<__half, FLASH_RANGES>());
+    return bf16 ? launch(FlashVariant<__nv_bfloat16, FLASH_PLAIN>()) : launch(FlashVariant<__half, FLASH_PLAIN>());
 }
 
 /* Why neither family can serve the call, or NULL. */

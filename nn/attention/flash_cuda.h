@@ -2,10 +2,12 @@
  * is linear in T. Two families of one interface, which the backend table calls:
  *
  *   flash_sm80   mma.sync, for sm_80 and later: f16 and bf16, HS 32, 64, 96, 128, 256, dropout, any scale
- *   flash_sm90   wgmma and TMA, sm_90a alone: f16 and bf16, HS 32, 64, 96, 128, no dropout, scale > 0
+ *   flash_sm90   wgmma and TMA, sm_90a alone: the same, scale > 0
  *
- * Both serve causal masks in both alignments, windows, Tq != Tk, grouped key heads and strided heads; a query without
- * an allowed key gives zeros and zero gradients. Both directions are bitwise deterministic: no atomics anywhere.
+ * Both serve causal masks in both alignments, windows, ranges (documents, key padding, packed sequences: tiles outside
+ * are not visited), Tq != Tk, grouped key heads and strided heads, and refuse arbitrary masks; a query without an
+ * allowed key gives zeros and zero gradients. Dropout's mask is core/rng.h's, whatever the tiling and the family. Both
+ * directions are bitwise deterministic: no atomics anywhere.
  *
  * Everything is enqueued on the stream and returns at once: no synchronization, no allocation, no read-back, so that a
  * CUDA graph captures it. Pointers are baked into what is captured. Not collective.

@@ -1,5 +1,5 @@
 /* Building blocks of the mma.sync flash kernels (sm_80 and later): asynchronous tile loads, ldmatrix, the 16x8x16
- * product, and the dropout mask.
+ * product.
  *
  * A tile is rows of HS elements in shared memory with 16 bytes of padding a row: HS / 8 + 1 chunks of 16 bytes is odd
  * for every HS served, so the eight rows that ldmatrix reads at once lie in different banks, without a swizzle.
@@ -9,6 +9,7 @@
 #pragma once
 
 #include "nn/attention/flash_common.cuh"
+#include "nn/attention/flash_dropout.cuh"
 
 __host__ __device__ constexpr int flash_pitch(int hs) { return hs + 8; }
 
@@ -125,23 +126,3 @@ __device__ __forceinline__ void store_rows(T *head, int64_t token, int first, in
             *(uint32_t *)(at + high * token + n * 8) = flash_pack<T>(acc[n][2] * factor_high, acc[n][3] * factor_high);
     }
 }
-
-/* The dropout mask of one head: element (i, j) is word index % 4 of the draw at index / 4, index counted over the whole
- * (sample, head, i, j) array, so that no tiling and no rank count changes it. */
-struct FlashDropout {
-    uint64_t seed, counter, head;
-    uint32_t threshold;
-
-    __device__ __forceinline__ FlashDropout(const FlashParams &p, int b, int h)
-        : seed(p.step->seed), counter(rng_counter(p.step->step, p.stream)),
-          head((uint64_t)((p.step->first_sample + b) * p.NH + h) * (uint64_t)p.Tq * (uint64_t)p.Tk),
-          threshold(p.threshold) {}
-
-    __device__ __forceinline__ bool keeps(const FlashParams &p, int i, int j) const {
-        const uint64_t index = head + (uint64_t)i * (uint64_t)p.Tk + (uint64_t)j;
-        const Philox draw = philox(seed, index / 4, counter);
-        const uint32_t word = (uint32_t)index % 4;
-        const uint32_t low = word & 1 ? draw.word[1] : draw.word[0], high = word & 1 ? draw.word[3] : draw.word[2];
-        return (word & 2 ? high : low) >= threshold;
-    }
-};

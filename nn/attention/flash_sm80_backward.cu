@@ -26,49 +26,55 @@ __host__ __device__ constexpr int tile_bytes(int hs) {
 
 /* The weights of one tile and the gradient of its scores, in place: s becomes P (dropout applied), dp becomes dS.
  * ALONG_KEYS: rows of the tile are queries (dq), else keys (dkdv). */
-template <int N, bool ALONG_KEYS, bool DROPOUT>
+template <int N, bool ALONG_KEYS, FlashKind KIND>
 struct TileGradient {
     const FlashParams &p;
-    const FlashDropout *mask;
-    int row, column; /* of this lane's first element */
+    int b, h, row, column; /* row: this lane's first; column: the tile's first */
 
-    __device__ __forceinline__ bool allowed(int e, int n, int first, int last) const {
-        const int at = column + n * 8 + (e & 1);
-        return at >= first && at <= last;
+    __device__ __forceinline__ void interval(int r, int &first, int &last) const {
+        if (ALONG_KEYS)
+            flash_keys_of<KIND>(p, b, row + 8 * r, first, last);
+        else
+            flash_queries_of<KIND>(p, b, row + 8 * r, first, last);
+    }
+
+    __device__ __forceinline__ void draw(FlashKept<N> &kept) const {
+        const FlashDropout dropout(p, b, h);
+        if constexpr (ALONG_KEYS)
+            dropout.along_keys<N>(kept, row, column);
+        else
+            dropout.along_queries<N>(kept, row, column);
     }
 
     template <bool MASKED>
     __device__ __forceinline__ void run(float (&s)[N / 8][4], float (&dp)[N / 8][4], const float *lse2,
                                         const float *delta) const {
+        FlashKept<N> keeps;
+        if constexpr (KIND == FLASH_DROPOUT) draw(keeps);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            const int i = row + 8 * r;
-            int first, last;
-            if (ALONG_KEYS)
-                flash_keys_of(p, i, first, last);
-            else
-                flash_queries_of(p, i, first, last);
+            int first = 0, last = 0;
+            if constexpr (MASKED) interval(r, first, last);
 #pragma unroll
             for (int n = 0; n < N / 8; n++)
 #pragma unroll
                 for (int e = 2 * r; e < 2 * r + 2; e++) {
+                    const int at = column + (int)threadIdx.x % 4 * 2 + n * 8 + (e & 1);
                     const int query = ALONG_KEYS ? r : n * 8 + (e & 1);
-                    float weight = flash_exp2(s[n][e] * p.scale2 - lse2[query]), gradient = dp[n][e], kept = weight;
-                    if (MASKED && !allowed(e, n, first, last)) weight = kept = 0.0f;
-                    if constexpr (DROPOUT) {
-                        const int other = column + n * 8 + (e & 1);
-                        const bool keep = mask->keeps(p, ALONG_KEYS ? i : other, ALONG_KEYS ? other : i);
-                        kept = keep ? weight * p.keep_scale : 0.0f;
-                        gradient = keep ? gradient * p.keep_scale : 0.0f;
+                    float weight = flash_exp2(s[n][e] * p.scale2 - lse2[query]), gradient = dp[n][e];
+                    if (MASKED && (at < first || at > last)) weight = 0.0f;
+                    s[n][e] = weight;
+                    if constexpr (KIND == FLASH_DROPOUT) {
+                        const float factor = keeps(n, r, e & 1) ? p.keep_scale : 0.0f;
+                        s[n][e] *= factor, gradient *= factor;
                     }
-                    s[n][e] = kept;
                     dp[n][e] = weight * (gradient - delta[query]);
                 }
         }
     }
 };
 
-template <typename T, int HS, bool DROPOUT>
+template <typename T, int HS, FlashKind KIND>
 __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
     constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), N = columns(HS), THREADS = 128;
     extern __shared__ uint4 shared[];
@@ -81,9 +87,9 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
     const T *v = (const T *)p.v + b * p.lv.batch + h / p.group * p.lv.head;
 
     int first, last, first_full, unused, last_full;
-    flash_keys_of(p, block_row, first, last_full);
-    flash_keys_of(p, min(block_row + ROWS, p.Tq) - 1, unused, last);
-    flash_keys_of(p, block_row + ROWS - 1, first_full, unused);
+    flash_keys_of<KIND>(p, b, block_row, first, last_full);
+    flash_keys_of<KIND>(p, b, min(block_row + ROWS, p.Tq) - 1, unused, last);
+    flash_keys_of<KIND>(p, b, block_row + ROWS - 1, first_full, unused);
     const int begin = first / N, end = last < first ? begin : last / N + 1;
 
     auto load_keys = [&](int n) {
@@ -98,7 +104,6 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
     if (begin < end) load_keys(begin);
     const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + row;
     const float lse2[2] = {p.lse2[at], p.lse2[at + 8]}, delta[2] = {p.delta[at], p.delta[at + 8]};
-    const FlashDropout mask(p, b, h);
     float dq[HS / 8][4] = {};
     for (int n = begin; n < end; n++) {
         if (STAGES > 1 && n + 1 < end) {
@@ -112,7 +117,7 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
         float s[N / 8][4], dp[N / 8][4];
         product_rows<T, HS, N>(s, tile_q + warp * 16 * PITCH, now_k);
         product_rows<T, HS, N>(dp, tile_do + warp * 16 * PITCH, now_v);
-        const TileGradient<N, true, DROPOUT> gradient = {p, &mask, row, n * N + lane % 4 * 2};
+        const TileGradient<N, true, KIND> gradient = {p, b, h, row, n * N};
         const bool full = n * N >= first_full && n * N + N - 1 <= last_full;
         if (full)
             gradient.template run<false>(s, dp, lse2, delta);
@@ -126,8 +131,10 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
                       p.scale);
 }
 
-template <typename T, int HS, bool DROPOUT>
-__global__ void __launch_bounds__(128 * split(HS)) flash_sm80_dkdv_kernel(FlashParams p) {
+template <typename T, int HS, FlashKind KIND>
+__global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
+                                                   : KIND == FLASH_DROPOUT ? 2
+                                                                           : 3) flash_sm80_dkdv_kernel(FlashParams p) {
     constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), N = columns(HS), THREADS = 128 * split(HS);
     constexpr int PART = HS / split(HS);
     extern __shared__ uint4 shared[];
@@ -138,8 +145,8 @@ __global__ void __launch_bounds__(128 * split(HS)) flash_sm80_dkdv_kernel(FlashP
     const int row = block_row + warp * 16 + lane / 4;
 
     int first, last, first_full, last_full;
-    flash_queries_of(p, block_row, first, last_full);
-    flash_queries_of(p, block_row + ROWS - 1, first_full, last);
+    flash_queries_of<KIND>(p, b, block_row, first, last_full);
+    flash_queries_of<KIND>(p, b, block_row + ROWS - 1, first_full, last);
     const int begin = first / N, steps = last < first ? 0 : last / N + 1 - begin, total = steps * p.group;
 
     auto load_queries = [&](int step) {
@@ -169,8 +176,7 @@ __global__ void __launch_bounds__(128 * split(HS)) flash_sm80_dkdv_kernel(FlashP
         float s[N / 8][4], dp[N / 8][4];
         product_rows<T, HS, N>(s, tile_k + warp * 16 * PITCH, now_q);
         product_rows<T, HS, N>(dp, tile_v + warp * 16 * PITCH, now_do);
-        const FlashDropout mask(p, b, h);
-        const TileGradient<N, false, DROPOUT> gradient = {p, &mask, row, i + lane % 4 * 2};
+        const TileGradient<N, false, KIND> gradient = {p, b, h, row, i};
         const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + i + lane % 4 * 2;
         const bool full = i >= first_full && i + N - 1 <= last_full;
         if (full)
@@ -188,27 +194,28 @@ __global__ void __launch_bounds__(128 * split(HS)) flash_sm80_dkdv_kernel(FlashP
                         p.Tk, dv, 1.0f, 1.0f);
 }
 
-template <typename T, int HS, bool DROPOUT>
-static void launch(const FlashParams &p, cudaStream_t stream) {
+template <typename T, int HS, FlashKind KIND>
+static Status launch(const FlashParams &p, cudaStream_t stream) {
     constexpr int BYTES = tile_bytes(HS);
-    auto dq = flash_sm80_dq_kernel<T, HS, DROPOUT>;
-    auto dkdv = flash_sm80_dkdv_kernel<T, HS, DROPOUT>;
+    auto dq = flash_sm80_dq_kernel<T, HS, KIND>;
+    auto dkdv = flash_sm80_dkdv_kernel<T, HS, KIND>;
     (void)cudaFuncSetAttribute(dq, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES);
     (void)cudaFuncSetAttribute(dkdv, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES);
     dim3 queries((unsigned)((p.Tq + ROWS - 1) / ROWS), (unsigned)p.NH, (unsigned)p.B);
     dim3 keys((unsigned)((p.Tk + ROWS - 1) / ROWS), (unsigned)p.NH_kv, (unsigned)p.B);
     dkdv<<<keys, 128 * split(HS), BYTES, stream>>>(p);
     dq<<<queries, 128, BYTES, stream>>>(p);
+    return flash_launched("flash_sm80_backward kernels");
 }
 
-template <typename T, bool DROPOUT>
-static void launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
+template <typename T, FlashKind KIND>
+static Status launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
     switch (hs) {
-    case 32: return launch<T, 32, DROPOUT>(p, stream);
-    case 64: return launch<T, 64, DROPOUT>(p, stream);
-    case 96: return launch<T, 96, DROPOUT>(p, stream);
-    case 128: return launch<T, 128, DROPOUT>(p, stream);
-    default: return launch<T, 256, DROPOUT>(p, stream);
+    case 32: return launch<T, 32, KIND>(p, stream);
+    case 64: return launch<T, 64, KIND>(p, stream);
+    case 96: return launch<T, 96, KIND>(p, stream);
+    case 128: return launch<T, 128, KIND>(p, stream);
+    default: return launch<T, 256, KIND>(p, stream);
     }
 }
 
@@ -219,17 +226,8 @@ Status flash_sm80_backward(const AttentionCall *call, const AttentionArgs *args,
     TRY(flash_params(call, args, true, &params));
     cudaStream_t stream = (cudaStream_t)cuda_stream;
     TRY(flash_rows(call, params, stream));
-    const bool bf16 = call->dtype == DTYPE_BF16;
-    if (call->dropout > 0.0) {
-        if (bf16)
-            launch_of<__nv_bfloat16, true>(call->HS, params, stream);
-        else
-            launch_of<__half, true>(call->HS, params, stream);
-    } else {
-        if (bf16)
-            launch_of<__nv_bfloat16, false>(call->HS, params, stream);
-        else
-            launch_of<__half, false>(call->HS, params, stream);
-    }
-    return flash_launched("flash_sm80_backward kernels");
+    return flash_dispatch(call, [&](auto variant) {
+        using V = decltype(variant);
+        return launch_of<typename V::Type, V::kind>(call->HS, params, stream);
+    });
 }

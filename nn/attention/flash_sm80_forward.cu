@@ -21,11 +21,13 @@ struct RowState {
     float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f};
 };
 
-template <bool MASKED>
-__device__ __forceinline__ void scale_and_mask(const FlashParams &p, float (&s)[KEYS / 8][4], int row, int key) {
-    int first[2], last[2];
-    flash_keys_of(p, row, first[0], last[0]);
-    flash_keys_of(p, row + 8, first[1], last[1]);
+template <FlashKind KIND, bool MASKED>
+__device__ __forceinline__ void scale_and_mask(const FlashParams &p, float (&s)[KEYS / 8][4], int b, int row, int key) {
+    int first[2] = {}, last[2] = {};
+    if constexpr (MASKED) {
+        flash_keys_of<KIND>(p, b, row, first[0], last[0]);
+        flash_keys_of<KIND>(p, b, row + 8, first[1], last[1]);
+    }
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
@@ -64,11 +66,12 @@ __device__ __forceinline__ void softmax_step(float (&s)[KEYS / 8][4], float (&ou
 
 __device__ __forceinline__ void drop(const FlashParams &p, const FlashDropout &mask, float (&s)[KEYS / 8][4], int row,
                                      int key) {
+    FlashKept<KEYS> kept;
+    mask.along_keys<KEYS>(kept, row, key);
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
-        for (int e = 0; e < 4; e++)
-            s[n][e] = mask.keeps(p, row + e / 2 * 8, key + n * 8 + (e & 1)) ? s[n][e] * p.keep_scale : 0.0f;
+        for (int e = 0; e < 4; e++) s[n][e] = kept(n, e / 2, e & 1) ? s[n][e] * p.keep_scale : 0.0f;
 }
 
 __device__ __forceinline__ void finish_rows(const FlashParams &p, int64_t head, int row, RowState &state) {
@@ -82,8 +85,8 @@ __device__ __forceinline__ void finish_rows(const FlashParams &p, int64_t head, 
     }
 }
 
-template <typename T, int HS, bool DROPOUT>
-__global__ void __launch_bounds__(32 * WARPS) flash_sm80_forward_kernel(FlashParams p) {
+template <typename T, int HS, FlashKind KIND>
+__global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4) flash_sm80_forward_kernel(FlashParams p) {
     constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), THREADS = 32 * WARPS;
     extern __shared__ uint4 shared[];
     T *tile_q = (T *)shared, *tile_k = tile_q + ROWS * PITCH, *tile_v = tile_k + STAGES * KEYS * PITCH;
@@ -94,9 +97,9 @@ __global__ void __launch_bounds__(32 * WARPS) flash_sm80_forward_kernel(FlashPar
     const T *v = (const T *)p.v + b * p.lv.batch + h / p.group * p.lv.head;
 
     int first, last, first_full, unused, last_full;
-    flash_keys_of(p, block_row, first, last_full);
-    flash_keys_of(p, min(block_row + ROWS, p.Tq) - 1, first_full, last);
-    flash_keys_of(p, block_row + ROWS - 1, first_full, unused);
+    flash_keys_of<KIND>(p, b, block_row, first, last_full);
+    flash_keys_of<KIND>(p, b, min(block_row + ROWS, p.Tq) - 1, first_full, last);
+    flash_keys_of<KIND>(p, b, block_row + ROWS - 1, first_full, unused);
     const int begin = first / KEYS, end = last < first ? begin : last / KEYS + 1;
 
     auto load_keys = [&](int n) {
@@ -123,11 +126,11 @@ __global__ void __launch_bounds__(32 * WARPS) flash_sm80_forward_kernel(FlashPar
         product_rows<T, HS, KEYS>(s, tile_q + warp * 16 * PITCH, tile_k + stage * KEYS * PITCH);
         const bool full = n * KEYS >= first_full && n * KEYS + KEYS - 1 <= last_full;
         if (full)
-            scale_and_mask<false>(p, s, row, key);
+            scale_and_mask<KIND, false>(p, s, b, row, key);
         else
-            scale_and_mask<true>(p, s, row, key);
+            scale_and_mask<KIND, true>(p, s, b, row, key);
         softmax_step<HS>(s, out, state);
-        if constexpr (DROPOUT) drop(p, FlashDropout(p, b, h), s, row, key);
+        if constexpr (KIND == FLASH_DROPOUT) drop(p, FlashDropout(p, b, h), s, row, n * KEYS);
         product_weights<T, HS, HS, KEYS>(out, s, tile_v + stage * KEYS * PITCH);
         __syncthreads();
         if (STAGES == 1 && n + 1 < end) load_keys(n + 1);
@@ -137,22 +140,23 @@ __global__ void __launch_bounds__(32 * WARPS) flash_sm80_forward_kernel(FlashPar
                       state.sum[0], state.sum[1]);
 }
 
-template <typename T, int HS, bool DROPOUT>
-static void launch(const FlashParams &p, cudaStream_t stream) {
-    auto kernel = flash_sm80_forward_kernel<T, HS, DROPOUT>;
+template <typename T, int HS, FlashKind KIND>
+static Status launch(const FlashParams &p, cudaStream_t stream) {
+    auto kernel = flash_sm80_forward_kernel<T, HS, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, forward_bytes(HS));
     dim3 grid((unsigned)((p.Tq + ROWS - 1) / ROWS), (unsigned)p.NH, (unsigned)p.B);
     kernel<<<grid, 32 * WARPS, forward_bytes(HS), stream>>>(p);
+    return flash_launched("flash_sm80_forward_kernel");
 }
 
-template <typename T, bool DROPOUT>
-static void launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
+template <typename T, FlashKind KIND>
+static Status launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
     switch (hs) {
-    case 32: return launch<T, 32, DROPOUT>(p, stream);
-    case 64: return launch<T, 64, DROPOUT>(p, stream);
-    case 96: return launch<T, 96, DROPOUT>(p, stream);
-    case 128: return launch<T, 128, DROPOUT>(p, stream);
-    default: return launch<T, 256, DROPOUT>(p, stream);
+    case 32: return launch<T, 32, KIND>(p, stream);
+    case 64: return launch<T, 64, KIND>(p, stream);
+    case 96: return launch<T, 96, KIND>(p, stream);
+    case 128: return launch<T, 128, KIND>(p, stream);
+    default: return launch<T, 256, KIND>(p, stream);
     }
 }
 
@@ -171,18 +175,8 @@ size_t flash_sm80_forward_workspace(const AttentionCall *call) {
 Status flash_sm80_forward(const AttentionCall *call, const AttentionArgs *args, void *cuda_stream) {
     FlashParams params;
     TRY(flash_params(call, args, false, &params));
-    cudaStream_t stream = (cudaStream_t)cuda_stream;
-    const bool bf16 = call->dtype == DTYPE_BF16;
-    if (call->dropout > 0.0) {
-        if (bf16)
-            launch_of<__nv_bfloat16, true>(call->HS, params, stream);
-        else
-            launch_of<__half, true>(call->HS, params, stream);
-    } else {
-        if (bf16)
-            launch_of<__nv_bfloat16, false>(call->HS, params, stream);
-        else
-            launch_of<__half, false>(call->HS, params, stream);
-    }
-    return flash_launched("flash_sm80_forward_kernel");
+    return flash_dispatch(call, [&](auto variant) {
+        using V = decltype(variant);
+        return launch_of<typename V::Type, V::kind>(call->HS, params, (cudaStream_t)cuda_stream);
+    });
 }

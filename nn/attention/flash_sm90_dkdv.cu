@@ -9,7 +9,9 @@
  * Up to HS 64 a block is one warpgroup and three (HS 32: four) share a multiprocessor: nothing couples them, one fills
  * another's waits, and at 168 registers (St 32, dPt 32, dK 32, dV 32, P packed 16) nothing spills; three warpgroups in
  * one block were an eighth slower, two with 255 registers a fifth. From HS 96 on dK and dV leave room for two
- * warpgroups, which share their tiles, and the last product of a tile runs on under the first of the next. At HS 64 a
+ * warpgroups, which share their tiles, and the last product of a tile runs on under the first of the next. At HS 256 dK
+ * and dV of 64 keys fill two warpgroups' registers: one adds up dV, the other dK, and both compute the weights (five
+ * products where four would do, but none of P goes through shared memory). At HS 64 a
  * tile of 64 x 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands of the first two
  * products come from there): that, not arithmetic, is the floor. At B=64, NH=12, T=1024, HS=64 causal: 219 GFLOP, 0.22
  * ms at peak, 0.28 ms by shared memory; measured 0.48 ms. */
@@ -19,12 +21,17 @@ struct DkdvMaps {
     CUtensorMap k, v, q, dout, dk, dv;
 };
 
-/* GROUPS warpgroups of 64 keys each, walking over QUERIES queries at a time. */
-template <int HS_, int GROUPS_, int QUERIES_, int STAGES_, int BLOCKS_, bool DEFER_>
+/* What two warpgroups of a block do: nothing together; each its 64 keys, the last product of a tile running on under
+ * the first of the next, while the stage it reads is held; or the same 64 keys, one dV and one dK. */
+enum Teamwork { ALONE, DEFER, SPLIT };
+
+/* GROUPS warpgroups, walking over QUERIES queries at a time. */
+template <int HS_, int GROUPS_, int QUERIES_, int STAGES_, int BLOCKS_, Teamwork WORK_>
 struct DkdvShape {
     static constexpr int HS = HS_, GROUPS = GROUPS_, QUERIES = QUERIES_, STAGES = STAGES_, BLOCKS = BLOCKS_;
-    static constexpr bool DEFER = DEFER_;
-    static constexpr int ROWS = 64 * GROUPS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(QUERIES);
+    static constexpr Teamwork WORK = WORK_;
+    static constexpr int OWNERS = WORK == SPLIT ? 1 : GROUPS; /* tiles of 64 keys */
+    static constexpr int ROWS = 64 * OWNERS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(QUERIES);
     static constexpr int K = 0, V = Tile<HS>::bytes(ROWS), Q = 2 * V, DOUT = Q + STAGES * TILE;
     static constexpr int LSE = DOUT + STAGES * TILE, DELTA = LSE + STAGES * QUERIES * 4;
     static constexpr int CONTROL = DELTA + STAGES * QUERIES * 4;
@@ -41,7 +48,7 @@ __device__ __forceinline__ float2 load_pair(uint32_t address) {
 
 /* What one warpgroup does: its 64 keys against every query tile of the block's walk, which goes through the tiles
  * [begin, begin + steps) of each query head of the group. */
-template <typename T, typename S>
+template <typename T, typename S, FlashKind KIND>
 struct DkdvGroup {
     static constexpr int HS = S::HS, N = S::QUERIES;
     const FlashParams &p;
@@ -83,8 +90,8 @@ struct DkdvGroup {
         constexpr int BYTES = Tile<HS>::bytes(64);
         const uint32_t full = shared + S::CONTROL;
         if (threadIdx.x == 0) {
-            barrier_expect(full, 2 * S::GROUPS * BYTES);
-            for (int g = 0; g < S::GROUPS; g++) {
+            barrier_expect(full, 2 * S::OWNERS * BYTES);
+            for (int g = 0; g < S::OWNERS; g++) {
                 load_tile<HS, 64>(shared + S::K + g * BYTES, maps.k, full, block_row + 64 * g, head, batch);
                 load_tile<HS, 64>(shared + S::V + g * BYTES, maps.v, full, block_row + 64 * g, head, batch);
             }
@@ -94,8 +101,8 @@ struct DkdvGroup {
             for (int at = 1; at < S::STAGES; at++) load(at, at);
     }
 
-    __device__ __forceinline__ void release(int at, int stage) const {
-        if (ring.release(stage)) load(at + S::STAGES, stage);
+    __device__ __forceinline__ void release(const Cursor<S::STAGES> &c) const {
+        if (ring.release(c.stage)) load(c.at + S::STAGES, c.stage);
     }
 
     __device__ __forceinline__ bool within(const Place &at) const { return at.c.at < steps * p.group; }
@@ -111,8 +118,8 @@ struct DkdvGroup {
 #pragma unroll
             for (int r = 0; r < 2; r++) {
                 int first, last;
-                flash_queries_of(p, row + 8 * r, first, last);
-                mask_row<N>(s, r, first - column, last - column);
+                flash_queries_of<KIND>(p, batch, row + 8 * r, first, last);
+                mask_row<N, KIND>(s, r, first - column, last - column);
             }
         }
         const uint32_t rows = shared + S::LSE + at.c.stage * N * 4 + threadIdx.x % 4 * 8;
@@ -129,8 +136,13 @@ struct DkdvGroup {
 
     /* dS = P (dP - delta), packed; P as it was rounded for dV, which spares the registers of the unrounded. */
     __device__ __forceinline__ void differentiate(uint32_t (&ds)[N / 16][4], float (&dp)[N / 2],
-                                                  const uint32_t (&w)[N / 16][4], const Place &at) const {
+                                                  const uint32_t (&w)[N / 16][4], const FlashKept<N> &kept,
+                                                  const Place &at) const {
         const uint32_t rows = shared + S::DELTA + at.c.stage * N * 4 + threadIdx.x % 4 * 8;
+        if constexpr (KIND == FLASH_DROPOUT) {
+#pragma unroll
+            for (int i = 0; i < N / 2; i++) dp[i] = kept(i / 4, i / 2 % 2, i % 2) ? dp[i] * p.keep_scale : 0.0f;
+        }
 #pragma unroll
         for (int n = 0; n < N / 8; n++) {
             const float2 delta = load_pair(rows + n * 32);
@@ -143,91 +155,183 @@ struct DkdvGroup {
         pack_weights<T, N>(ds, dp);
     }
 
-    /* DEFER: the last product of a tile runs on under the first of the next, and the stage it reads is held so long. */
+    /* Which of the tile's weights stay; not asked without dropout. */
+    __device__ __forceinline__ void draw(FlashKept<N> &kept, const Place &at) const {
+        if constexpr (KIND == FLASH_DROPOUT)
+            FlashDropout(p, batch, head * p.group + at.c.at / steps).template along_queries<N>(kept, row, at.i);
+    }
+
+    /* The weights that dV adds up, which starts: w itself, or what dropout leaves of it. */
+    __device__ __forceinline__ void start_dv(float (&dv)[HS / 2], uint32_t (&left)[N / 16][4],
+                                             const uint32_t (&w)[N / 16][4], const FlashKept<N> &kept,
+                                             uint32_t tile) const {
+        if constexpr (KIND == FLASH_DROPOUT) {
+#pragma unroll
+            for (int i = 0; i < N / 4; i++) left[i / 4][i % 4] = w[i / 4][i % 4] & kept.halves(i / 2, i % 2);
+#pragma unroll
+            for (int k = 0; k < N / 16; k++) pin(left[k]);
+            start_weighted<T, HS, N>(dv, left, tile);
+        } else {
+            start_weighted<T, HS, N>(dv, w, tile);
+        }
+    }
+
+    __device__ __forceinline__ bool needs(const Place &at) const { return at.i <= last_some && at.i + N > first_some; }
+
     __device__ __forceinline__ void walk(float (&dk)[HS / 2], float (&dv)[HS / 2]) const {
         Place at = {{}, begin * N};
-        int held = -1;
+        Cursor<S::STAGES> held = {-1};
         for (; within(at); advance(at)) {
             ring.wait(at.c.stage, at.c.parity);
-            if (at.i > last_some || at.i + N <= first_some) {
-                if (S::DEFER && held >= 0) {
+            if (!needs(at)) {
+                if (S::WORK == DEFER && held.at >= 0) {
                     group_wait<0>(dk, dv);
-                    release(at.c.at - 1, held);
-                    held = -1;
+                    release(held);
+                    held.at = -1;
                 }
-                release(at.c.at, at.c.stage);
+                release(at.c);
                 continue;
             }
             const uint32_t stage = (uint32_t)(at.c.stage * S::TILE >> 4);
             float s[N / 2], dp[N / 2];
-            uint32_t w[N / 16][4], ds[N / 16][4];
+            uint32_t w[N / 16][4], left[N / 16][4], ds[N / 16][4];
             start_scores<T, HS, N, N>(s, k, q + stage);
             start_scores<T, HS, N, N>(dp, v, dout + stage);
-            if constexpr (S::DEFER) {
+            FlashKept<N> kept;
+            draw(kept, at);
+            if constexpr (S::WORK == DEFER) {
                 group_wait<1>(s, dk, dv);
-                if (held >= 0) release(at.c.at - 1, held);
-                held = at.c.stage;
+                if (held.at >= 0) release(held);
+                held = at.c;
             } else {
                 group_wait<1>(s);
             }
             weigh(w, s, at);
-            start_weighted<T, HS, N>(dv, w, dout + stage);
+            start_dv(dv, left, w, kept, dout + stage);
             group_wait<1>(dp);
-            differentiate(ds, dp, w, at);
+            differentiate(ds, dp, w, kept, at);
             start_weighted<T, HS, N>(dk, ds, q + stage);
-            if constexpr (!S::DEFER) {
+            if constexpr (S::WORK != DEFER) {
                 group_wait<0>(dk, dv);
-                release(at.c.at, at.c.stage);
+                release(at.c);
             }
         }
         group_wait<0>(dk, dv);
     }
+
+    /* The first of a pair: dV alone. */
+    __device__ __forceinline__ void walk_dv(float (&dv)[HS / 2]) const {
+        for (Place at = {{}, begin * N}; within(at); advance(at)) {
+            ring.wait(at.c.stage, at.c.parity);
+            if (needs(at)) {
+                const uint32_t stage = (uint32_t)(at.c.stage * S::TILE >> 4);
+                float s[N / 2];
+                uint32_t w[N / 16][4], left[N / 16][4];
+                start_scores<T, HS, N, N>(s, k, q + stage);
+                FlashKept<N> kept;
+                draw(kept, at);
+                group_wait<0>(s);
+                weigh(w, s, at);
+                start_dv(dv, left, w, kept, dout + stage);
+                group_wait<0>(dv);
+            }
+            release(at.c);
+        }
+    }
+
+    /* The second: the weights again, and dK. */
+    __device__ __forceinline__ void walk_dk(float (&dk)[HS / 2]) const {
+        for (Place at = {{}, begin * N}; within(at); advance(at)) {
+            ring.wait(at.c.stage, at.c.parity);
+            if (needs(at)) {
+                const uint32_t stage = (uint32_t)(at.c.stage * S::TILE >> 4);
+                float s[N / 2], dp[N / 2];
+                uint32_t w[N / 16][4], ds[N / 16][4];
+                start_scores<T, HS, N, N>(s, k, q + stage);
+                start_scores<T, HS, N, N>(dp, v, dout + stage);
+                FlashKept<N> kept;
+                draw(kept, at);
+                group_wait<1>(s);
+                weigh(w, s, at);
+                group_wait<0>(dp);
+                differentiate(ds, dp, w, kept, at);
+                start_weighted<T, HS, N>(dk, ds, q + stage);
+                group_wait<0>(dk);
+            }
+            release(at.c);
+        }
+    }
 };
 
-template <typename T, typename S>
+/* Walks, and writes what was added up through the tiles of K and V, which nobody reads any more. */
+template <typename T, typename S, FlashKind KIND>
+__device__ __forceinline__ void walk_and_store(const DkdvGroup<T, S, KIND> &worker, uint32_t tile_k, uint32_t tile_v,
+                                               int group_row) {
+    constexpr int HS = S::HS;
+    const FlashParams &p = worker.p;
+    const DkdvMaps &maps = worker.maps;
+    const int group = threadIdx.x / 128, head = worker.head, b = worker.batch;
+    const float kept = KIND == FLASH_DROPOUT ? p.keep_scale : 1.0f;
+    if constexpr (S::WORK == SPLIT) {
+        float sum[HS / 2];
+        clear(sum);
+        if (group == 0)
+            worker.walk_dv(sum);
+        else
+            worker.walk_dk(sum);
+        __syncthreads();
+        if (group == 0)
+            store_tile<T, HS>(tile_v, maps.dv, group, sum, kept, kept, group_row, head, b);
+        else
+            store_tile<T, HS>(tile_k, maps.dk, group, sum, p.scale, p.scale, group_row, head, b);
+    } else {
+        float dk[HS / 2], dv[HS / 2];
+        clear(dk), clear(dv);
+        worker.walk(dk, dv);
+        if (group_row >= p.Tk) return;
+        store_tile<T, HS>(tile_v, maps.dv, group, dv, kept, kept, group_row, head, b);
+        store_tile<T, HS>(tile_k, maps.dk, group, dk, p.scale, p.scale, group_row, head, b);
+    }
+}
+
+template <typename T, typename S, FlashKind KIND>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_sm90_dkdv_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ DkdvMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
     const int head = blockIdx.y, b = blockIdx.z, block_row = blockIdx.x * S::ROWS;
     const uint32_t shared = shared_address(memory);
     int first, last, unused;
-    flash_queries_of(p, block_row, first, unused);
-    flash_queries_of(p, block_row + S::ROWS - 1, unused, last);
+    flash_queries_of<KIND>(p, b, block_row, first, unused);
+    flash_queries_of<KIND>(p, b, block_row + S::ROWS - 1, unused, last);
     const int begin = first / S::QUERIES, steps = last < first ? 0 : last / S::QUERIES + 1 - begin;
-    const int group = threadIdx.x / 128, group_row = block_row + 64 * group;
+    const int owner = S::WORK == SPLIT ? 0 : threadIdx.x / 128, group_row = block_row + 64 * owner;
     const int row = group_row + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
-    const uint32_t tile_k = shared + S::K + group * Tile<S::HS>::bytes(64);
-    const uint32_t tile_v = shared + S::V + group * Tile<S::HS>::bytes(64);
-    DkdvGroup<T, S> worker = {p,
-                              maps,
-                              shared,
-                              {shared + S::CONTROL + 16},
-                              begin,
-                              steps,
-                              head,
-                              b,
-                              Tile<S::HS>::descriptor(tile_k, 64),
-                              Tile<S::HS>::descriptor(tile_v, 64),
-                              Tile<S::HS>::descriptor(shared + S::Q, S::QUERIES),
-                              Tile<S::HS>::descriptor(shared + S::DOUT, S::QUERIES),
-                              row};
-    flash_queries_of(p, group_row, worker.first_some, worker.last_all);
-    flash_queries_of(p, group_row + 63, worker.first_all, worker.last_some);
+    const uint32_t tile_k = shared + S::K + owner * Tile<S::HS>::bytes(64);
+    const uint32_t tile_v = shared + S::V + owner * Tile<S::HS>::bytes(64);
+    DkdvGroup<T, S, KIND> worker = {p,
+                                    maps,
+                                    shared,
+                                    {shared + S::CONTROL + 16},
+                                    begin,
+                                    steps,
+                                    head,
+                                    b,
+                                    Tile<S::HS>::descriptor(tile_k, 64),
+                                    Tile<S::HS>::descriptor(tile_v, 64),
+                                    Tile<S::HS>::descriptor(shared + S::Q, S::QUERIES),
+                                    Tile<S::HS>::descriptor(shared + S::DOUT, S::QUERIES),
+                                    row};
+    flash_queries_of<KIND>(p, b, group_row, worker.first_some, worker.last_all);
+    flash_queries_of<KIND>(p, b, group_row + 63, worker.first_all, worker.last_some);
     if (group_row >= p.Tk) worker.last_some = -1;
     if (threadIdx.x == 0) worker.create();
     __syncthreads();
     worker.open(block_row);
-
-    float dk[S::HS / 2], dv[S::HS / 2];
-    clear(dk), clear(dv);
     barrier_wait(shared + S::CONTROL, 0);
-    worker.walk(dk, dv);
-    if (group_row >= p.Tk) return;
-    store_tile<T, S::HS>(tile_v, maps.dv, group, dv, 1.0f, 1.0f, group_row, head, b);
-    store_tile<T, S::HS>(tile_k, maps.dk, group, dk, p.scale, p.scale, group_row, head, b);
+    walk_and_store(worker, tile_k, tile_v, group_row);
 }
 
-template <typename T, typename S>
+template <typename T, typename S, FlashKind KIND>
 static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     DkdvMaps maps;
     TRY(flash_map(&maps.k, p.k, call, call->k, call->Tk, call->NH_kv, 64));
@@ -236,26 +340,30 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     TRY(flash_map(&maps.dout, p.dout, call, call->out, call->Tq, call->NH, S::QUERIES));
     TRY(flash_map(&maps.dk, p.dk, call, call->k, call->Tk, call->NH_kv, 64));
     TRY(flash_map(&maps.dv, p.dv, call, call->v, call->Tk, call->NH_kv, 64));
-    auto kernel = flash_sm90_dkdv_kernel<T, S>;
+    auto kernel = flash_sm90_dkdv_kernel<T, S, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
     dim3 grid((unsigned)((p.Tk + S::ROWS - 1) / S::ROWS), (unsigned)p.NH_kv, (unsigned)p.B);
     kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
     return flash_launched("flash_sm90_dkdv_kernel");
 }
 
-template <typename T>
+template <typename T, FlashKind KIND>
 static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
+    constexpr bool PLAIN = KIND == FLASH_PLAIN, DROPOUT = KIND == FLASH_DROPOUT;
     switch (call->HS) {
-    case 32: return launch<T, DkdvShape<32, 1, 64, 3, 4, false>>(call, p, stream);
-    case 64: return launch<T, DkdvShape<64, 1, 64, 3, 3, false>>(call, p, stream);
-    case 96: return launch<T, DkdvShape<96, 2, 64, 2, 1, true>>(call, p, stream);
-    default: return launch<T, DkdvShape<128, 2, 64, 2, 1, true>>(call, p, stream);
+    case 32: return launch<T, DkdvShape<32, 1, 64, 3, PLAIN ? 4 : 3, ALONE>, KIND>(call, p, stream);
+    case 64: return launch<T, DkdvShape<64, 1, 64, 3, DROPOUT ? 2 : 3, ALONE>, KIND>(call, p, stream);
+    case 96: return launch<T, DkdvShape<96, 2, 64, 2, 1, DEFER>, KIND>(call, p, stream);
+    case 128: return launch<T, DkdvShape<128, 2, 64, 2, 1, DROPOUT ? ALONE : DEFER>, KIND>(call, p, stream);
+    default: return launch<T, DkdvShape<256, 2, 64, 2, 1, SPLIT>, KIND>(call, p, stream);
     }
 }
 
 Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream) {
-    if (call->dtype == DTYPE_BF16) return launch_of<__nv_bfloat16>(call, params, stream);
-    return launch_of<__half>(call, params, stream);
+    return flash_dispatch(call, [&](auto variant) {
+        using V = decltype(variant);
+        return launch_of<typename V::Type, V::kind>(call, params, stream);
+    });
 }
 
 size_t flash_sm90_backward_workspace(const AttentionCall *call) { return flash_rows_workspace(call); }

@@ -9,7 +9,9 @@
  * rowsum(dout * out) for its rows, from registers, and writes it down for the other pass, with lse in base 2.
  *
  * Up to HS 64: tiles of 64 keys, two blocks of two warpgroups a multiprocessor at 128 registers (S 32, dP 32, dQ 32).
- * From HS 96 on: tiles of 128 keys, one block at 255. At B=64, NH=12, T=1024, HS=64 causal: 164 GFLOP, 0.17 ms at peak,
+ * From HS 96 on: tiles of 128 keys, one block at 255; at HS 256, where Q and dO take 128 KB and dQ 128 registers, three
+ * stages of 32 keys. Under ranges a block visits the tiles from its first row's first key to its last row's last, and a
+ * warpgroup computes those of its own rows. At B=64, NH=12, T=1024, HS=64 causal: 164 GFLOP, 0.17 ms at peak,
  * and 0.5 GB; measured 0.35 ms. At HS 128, T=4096 it runs at 690 TFLOP/s. */
 #include "nn/attention/flash_sm90.cuh"
 
@@ -29,13 +31,14 @@ struct DqShape {
     static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
 };
 
-template <typename T, typename S>
+template <typename T, typename S, FlashKind KIND>
 struct DqGroup {
     const FlashParams &p;
     const DqMaps &maps;
     uint32_t shared;
     typename S::Tiles ring;
     int begin, end, head, batch; /* key tiles of the block, walked from end - 1 down to begin; the key head */
+    int query_head;
 
     __device__ __forceinline__ void load(int at, int stage) const {
         const int n = end - 1 - at;
@@ -68,8 +71,8 @@ struct DqGroup {
             for (int at = 0; at < S::STAGES; at++) load(at, at);
     }
 
-    __device__ __forceinline__ void release(int at, int stage) const {
-        if (ring.release(stage)) load(at + S::STAGES, stage);
+    __device__ __forceinline__ void release(const Cursor<S::STAGES> &c) const {
+        if (ring.release(c.stage)) load(c.at + S::STAGES, c.stage);
     }
 
     /* This warpgroup's rows against every key tile of the block. */
@@ -78,40 +81,47 @@ struct DqGroup {
         const uint32_t k = Tile<S::HS>::descriptor(shared + S::K, S::KEYS);
         const uint32_t v = Tile<S::HS>::descriptor(shared + S::V, S::KEYS);
         int first_some, last_all, first_all, last_some;
-        flash_keys_of(p, group_row, first_some, last_all);
-        flash_keys_of(p, group_row + 63, first_all, last_some);
+        flash_keys_of<KIND>(p, batch, group_row, first_some, last_all);
+        flash_keys_of<KIND>(p, batch, group_row + 63, first_all, last_some);
         if (group_row >= p.Tq) last_some = -1;
         Cursor<S::STAGES> c;
         for (int key = (end - 1) * S::KEYS; key >= begin * S::KEYS; key -= S::KEYS, c.advance()) {
             ring.wait(c.stage, c.parity);
             if (key > last_some || key + S::KEYS <= first_some) {
-                release(c.at, c.stage);
+                release(c);
                 continue;
             }
             const uint32_t stage = (uint32_t)(c.stage * S::TILE >> 4);
             float s[S::KEYS / 2], dp[S::KEYS / 2];
             start_scores<T, S::HS, S::KEYS, S::KEYS>(s, q, k + stage);
             start_scores<T, S::HS, S::KEYS, S::KEYS>(dp, dout, v + stage);
+            FlashKept<S::KEYS> kept;
+            if constexpr (KIND == FLASH_DROPOUT) FlashDropout(p, batch, query_head).along_keys<S::KEYS>(kept, row, key);
             group_wait<1>(s);
             if (key < first_all || key + S::KEYS - 1 > last_all) {
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
                     int first, last;
-                    flash_keys_of(p, row + 8 * r, first, last);
+                    flash_keys_of<KIND>(p, batch, row + 8 * r, first, last);
                     const int column = key + (int)threadIdx.x % 4 * 2;
-                    mask_row<S::KEYS>(s, r, first - column, last - column);
+                    mask_row<S::KEYS, KIND>(s, r, first - column, last - column);
                 }
             }
 #pragma unroll
             for (int i = 0; i < S::KEYS / 2; i++) s[i] = flash_exp2(s[i] * p.scale2 - lse2[i / 2 % 2]);
             group_wait<0>(dp);
+            if constexpr (KIND == FLASH_DROPOUT) {
+#pragma unroll
+                for (int i = 0; i < S::KEYS / 2; i++)
+                    dp[i] = kept(i / 4, i / 2 % 2, i % 2) ? dp[i] * p.keep_scale : 0.0f;
+            }
 #pragma unroll
             for (int i = 0; i < S::KEYS / 2; i++) dp[i] = s[i] * (dp[i] - delta[i / 2 % 2]);
             uint32_t ds[S::KEYS / 16][4];
             pack_weights<T, S::KEYS>(ds, dp);
             start_weighted<T, S::HS, S::KEYS>(dq, ds, k + stage);
             group_wait<0>(dq);
-            release(c.at, c.stage);
+            release(c);
         }
     }
 };
@@ -150,17 +160,17 @@ __device__ __forceinline__ void prepare_rows(const FlashParams &p, int row, int 
     }
 }
 
-template <typename T, typename S>
+template <typename T, typename S, FlashKind KIND>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_sm90_dq_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ DqMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
     const int h = blockIdx.y, b = blockIdx.z, block_row = (gridDim.x - 1 - blockIdx.x) * S::ROWS;
     const uint32_t shared = shared_address(memory);
     int first, last, unused;
-    flash_keys_of(p, block_row, first, unused);
-    flash_keys_of(p, min(block_row + S::ROWS, p.Tq) - 1, unused, last);
+    flash_keys_of<KIND>(p, b, block_row, first, unused);
+    flash_keys_of<KIND>(p, b, min(block_row + S::ROWS, p.Tq) - 1, unused, last);
     const int begin = first / S::KEYS, end = last < first ? begin : last / S::KEYS + 1;
-    const DqGroup<T, S> worker = {p, maps, shared, {shared + S::CONTROL + 16}, begin, end, h / p.group, b};
+    const DqGroup<T, S, KIND> worker = {p, maps, shared, {shared + S::CONTROL + 16}, begin, end, h / p.group, b, h};
     if (threadIdx.x == 0) worker.create();
     __syncthreads();
     worker.open(block_row, h);
@@ -179,7 +189,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     if (group_row < p.Tq) store_tile<T, S::HS>(tile_q, maps.dq, group, dq, p.scale, p.scale, group_row, h, b);
 }
 
-template <typename T, typename S>
+template <typename T, typename S, FlashKind KIND>
 static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     DqMaps maps;
     TRY(flash_map(&maps.q, p.q, call, call->q, call->Tq, call->NH, 64));
@@ -187,24 +197,27 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     TRY(flash_map(&maps.k, p.k, call, call->k, call->Tk, call->NH_kv, S::KEYS));
     TRY(flash_map(&maps.v, p.v, call, call->v, call->Tk, call->NH_kv, S::KEYS));
     TRY(flash_map(&maps.dq, p.dq, call, call->q, call->Tq, call->NH, 64));
-    auto kernel = flash_sm90_dq_kernel<T, S>;
+    auto kernel = flash_sm90_dq_kernel<T, S, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
     dim3 grid((unsigned)((p.Tq + S::ROWS - 1) / S::ROWS), (unsigned)p.NH, (unsigned)p.B);
     kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
     return flash_launched("flash_sm90_dq_kernel");
 }
 
-template <typename T>
+template <typename T, FlashKind KIND>
 static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     switch (call->HS) {
-    case 32: return launch<T, DqShape<32, 2, 64, 4, 2>>(call, p, stream);
-    case 64: return launch<T, DqShape<64, 2, 64, 3, 2>>(call, p, stream);
-    case 96: return launch<T, DqShape<96, 2, 128, 2, 1>>(call, p, stream);
-    default: return launch<T, DqShape<128, 2, 128, 2, 1>>(call, p, stream);
+    case 32: return launch<T, DqShape<32, 2, 64, 4, 2>, KIND>(call, p, stream);
+    case 64: return launch<T, DqShape<64, 2, 64, 3, 2>, KIND>(call, p, stream);
+    case 96: return launch<T, DqShape<96, 2, 128, 2, 1>, KIND>(call, p, stream);
+    case 128: return launch<T, DqShape<128, 2, 128, 2, 1>, KIND>(call, p, stream);
+    default: return launch<T, DqShape<256, 2, 32, 3, 1>, KIND>(call, p, stream);
     }
 }
 
 Status flash_sm90_dq(const AttentionCall *call, const FlashParams &params, cudaStream_t stream) {
-    if (call->dtype == DTYPE_BF16) return launch_of<__nv_bfloat16>(call, params, stream);
-    return launch_of<__half>(call, params, stream);
+    return flash_dispatch(call, [&](auto variant) {
+        using V = decltype(variant);
+        return launch_of<typename V::Type, V::kind>(call, params, stream);
+    });
 }

@@ -2,16 +2,17 @@
  *
  *     nvcc -std=c++17 -O3 -I. -gencode arch=compute_90a,code=sm_90a -o attention_kernels tests/gpu/attention_kernels.cu
  *         nn/attention/flash_*.cu core/status.c
- *     ./attention_kernels [check|small|time|profile] [sm80|sm90]        (check and time without an argument)
+ *     ./attention_kernels [check|small|time|profile] [sm80|sm90] [TEXT]     (check and time without an argument)
  *
  * Check: against a naive reference in f64 on fresh random inputs, every output poisoned with NaN first. The same naive
  * composition rounded to the call's type after every step (scores, weights, outputs) sets the bar: a kernel's error
  * (relative, Frobenius) may be at most twice that one's. Then both directions are captured in a CUDA graph, whose
- * replay must repeat the results bit by bit. `small` leaves out the large cases, for compute-sanitizer. Time: medians
- * in microseconds by CUDA events, forward and forward + backward. */
+ * replay must repeat the results bit by bit. `small` leaves out the large cases, for compute-sanitizer, and TEXT all
+ * whose description does not hold it. Time: medians in microseconds by CUDA events, forward and forward + backward. */
 #include "core/rng.h"
 #include "nn/attention/flash_cuda.h"
 #include "tests/gpu/attention_cases.cuh"
+#include "tests/gpu/attention_ranges.cuh"
 #include "tests/gpu/attention_reference.cuh"
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <string>
 #include <vector>
 
 #define CUDA(call)                                                                                                     \
@@ -69,15 +71,39 @@ struct Problem {
     char *inputs, *gradients, *workspace;
     size_t inputs_bytes, gradients_bytes, out_bytes, workspace_bytes;
     StepState *step;
+    int32_t *ranges; /* key_ranges, then query_ranges */
 };
+
+static int32_t *upload_ranges(const Case &c) {
+    if (c.ranges == NO_RANGES) return NULL;
+    const Ranges r = ranges_of(c);
+    int32_t *device;
+    CUDA(cudaMalloc(&device, 4 * (r.keys.size() + r.queries.size())));
+    CUDA(cudaMemcpy(device, r.keys.data(), 4 * r.keys.size(), cudaMemcpyHostToDevice));
+    CUDA(cudaMemcpy(device + r.keys.size(), r.queries.data(), 4 * r.queries.size(), cudaMemcpyHostToDevice));
+    return device;
+}
 
 static int64_t at_bytes(int64_t elements) { return (elements * 2 + 255) / 256 * 256; }
 
 static Problem problem_create(const Case &c, DType dtype, const Family &family, uint64_t seed) {
     Problem p = {};
     AttentionCall &k = p.call;
-    k = {c.B,      c.NH,     c.NH_kv,   c.Tq, c.Tk, c.HS, dtype, 1.0f / sqrtf((float)c.HS),
-         c.causal, c.window, c.dropout, 5,    true};
+    k = {c.B,
+         c.NH,
+         c.NH_kv,
+         c.Tq,
+         c.Tk,
+         c.HS,
+         dtype,
+         1.0f / sqrtf((float)c.HS),
+         c.causal,
+         c.window,
+         c.ranges != NO_RANGES,
+         BIAS_NONE,
+         c.dropout,
+         5,
+         true};
     const int64_t C = c.NH * c.HS, Ckv = c.NH_kv * c.HS;
     const bool packed = c.Tq == c.Tk && c.NH == c.NH_kv;
     int64_t offset_k, offset_v, total;
@@ -102,9 +128,12 @@ static Problem problem_create(const Case &c, DType dtype, const Family &family, 
     fill_normal<<<1024, 256>>>(p.inputs, (int64_t)p.inputs_bytes / 2, dtype, seed, seed % 3 == 2 ? 3.0f : 1.0f);
     p.gradients = p.inputs + p.inputs_bytes;
     char *out = p.gradients + p.gradients_bytes;
-    p.args = {
-        p.inputs,    p.inputs + offset_k,    p.inputs + offset_v,    out,         out + out_bytes, p.inputs + total,
-        p.gradients, p.gradients + offset_k, p.gradients + offset_v, p.workspace, p.step};
+    p.ranges = upload_ranges(c);
+    AttentionArgs &a = p.args;
+    a.q = p.inputs, a.k = p.inputs + offset_k, a.v = p.inputs + offset_v, a.dout = p.inputs + total;
+    a.dq = p.gradients, a.dk = p.gradients + offset_k, a.dv = p.gradients + offset_v;
+    a.out = out, a.lse = out + out_bytes, a.workspace = p.workspace, a.step = p.step;
+    if (p.ranges != NULL) a.key_ranges = p.ranges, a.query_ranges = p.ranges + 2 * c.B * c.Tq;
     return p;
 }
 
@@ -112,6 +141,7 @@ static void problem_destroy(Problem &p) {
     CUDA(cudaFree(p.inputs));
     CUDA(cudaFree(p.workspace));
     CUDA(cudaFree(p.step));
+    CUDA(cudaFree(p.ranges));
 }
 
 static void poison(const Problem &p) {
@@ -239,10 +269,15 @@ static double lse_error(const Problem &p, const std::vector<double> &reference) 
     return worst;
 }
 
-static void describe(const Family &f, const Case &c, DType dtype) {
+static std::string describe(const Family &f, const Case &c, DType dtype) {
     static const char *const MASKS[] = {"full", "upper", "lower"};
-    printf("%s %s B%d NH%d/%d T%dx%d HS%d %s w%d p%.1f", f.name, dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B,
-           (int)c.NH, (int)c.NH_kv, (int)c.Tq, (int)c.Tk, (int)c.HS, MASKS[c.causal], (int)c.window, c.dropout);
+    static const char *const RANGES[] = {"",         " documents", " uneven documents", " equal documents",
+                                         " padding", " ragged"};
+    char line[200];
+    snprintf(line, sizeof line, "%s %s B%d NH%d/%d T%dx%d HS%d %s w%d p%.1f%s", f.name,
+             dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B, (int)c.NH, (int)c.NH_kv, (int)c.Tq, (int)c.Tk, (int)c.HS,
+             MASKS[c.causal], (int)c.window, c.dropout, RANGES[c.ranges]);
+    return line;
 }
 
 /* 1 passed, 0 failed, -1 refused. */
@@ -278,8 +313,7 @@ static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
         }
         if (!(lse_worst < 2e-4)) passed = false;
         if (!passed || getenv("VERBOSE") != NULL) {
-            describe(f, c, dtype);
-            printf(":%s lse %.1e %s\n", line, lse_worst, passed ? "ok" : "FAILED");
+            printf("%s:%s lse %.1e %s\n", describe(f, c, dtype).c_str(), line, lse_worst, passed ? "ok" : "FAILED");
         }
     }
     CUDA(cudaFree(r.p));
@@ -287,13 +321,33 @@ static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
     return passed;
 }
 
-static int run_checks(const char *only, bool small) {
+/* Sequences of one length, packed into one row, must give the bits of the batch that lies in the same memory. */
+static int check_packed(const Family &f, int64_t HS) {
+    const Case batch = {64, 2, 2, 1024, 1024, HS, UPPER, 0, 0};
+    const Case packed = {1, 2, 2, 65536, 65536, HS, UPPER, 0, 0, EQUAL_DOCUMENTS, 1024};
+    Results results[2];
+    bool passed = true;
+    for (int n = 0; n < 2; n++) {
+        Problem p = problem_create(n ? packed : batch, DTYPE_BF16, f, 5);
+        poison(p);
+        passed = run_both(f, p) && passed;
+        results[n] = fetch_results(p);
+        problem_destroy(p);
+    }
+    for (int t = 0; t < 4; t++)
+        if (results[0].tensor[t] != results[1].tensor[t]) passed = false;
+    if (!passed) printf("%s HS%d packed to T=65536: FAILED\n", f.name, (int)HS);
+    return passed;
+}
+
+static int run_checks(const char *only, bool small, const char *like) {
     int passed = 0, wrong = 0, refused = 0;
     for (const Family &f : FAMILIES) {
         if (only != NULL && strcmp(only, f.name) != 0) continue;
         for (DType dtype : {DTYPE_BF16, DTYPE_F16})
             for (const Case &c : CHECKS) {
                 if (small && c.Tq * c.Tk > 150 * 350) continue;
+                if (strstr(describe(f, c, dtype).c_str(), like) == NULL) continue;
                 const int result = check(f, c, dtype, (uint64_t)(passed + wrong) + 11);
                 if (result < 0)
                     refused++;
@@ -303,61 +357,17 @@ static int run_checks(const char *only, bool small) {
                     wrong++;
                 fflush(stdout);
             }
+        for (int64_t HS : {64, 128}) {
+            if (small || *like != 0) continue;
+            const int result = check_packed(f, HS);
+            passed += result, wrong += !result;
+        }
     }
     printf("%d passed, %d failed, %d skipped\n", passed, wrong, refused);
     return wrong;
 }
 
-/* ---- timing ----------------------------------------------------------------------------------------------------- */
-
-static double median_us(const Family &f, const Problem &p, bool backward) {
-    cudaEvent_t begin, end;
-    CUDA(cudaEventCreate(&begin));
-    CUDA(cudaEventCreate(&end));
-    std::vector<double> times;
-    for (int repeat = 0; repeat < 23; repeat++) {
-        CUDA(cudaEventRecord(begin));
-        Status status = backward ? f.backward(&p.call, &p.args, nullptr) : f.forward(&p.call, &p.args, nullptr);
-        CUDA(cudaEventRecord(end));
-        CUDA(cudaEventSynchronize(end));
-        if (failed(status)) printf("%s\n", status_message());
-        float ms;
-        CUDA(cudaEventElapsedTime(&ms, begin, end));
-        if (repeat >= 3) times.push_back((double)ms * 1e3);
-    }
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
-}
-
-struct Timing {
-    Case shape;
-    DType dtype;
-};
-static const Timing TIMINGS[] = {
-    {{64, 12, 12, 1024, 1024, 64, UPPER, 0, 0}, DTYPE_BF16}, {{12, 12, 12, 1024, 1024, 64, UPPER, 0, 0}, DTYPE_BF16},
-    {{16, 12, 12, 4096, 4096, 64, UPPER, 0, 0}, DTYPE_BF16}, {{8, 16, 16, 4096, 4096, 128, UPPER, 0, 0}, DTYPE_BF16},
-    {{32, 32, 32, 1024, 1024, 32, FULL, 0, 0}, DTYPE_F16},
-};
-
-static void run_timings(const char *only) {
-    printf("%-6s %-4s %3s %3s %5s %4s %-6s %9s %9s %9s %8s %8s\n", "family", "type", "B", "NH", "T", "HS", "mask",
-           "fwd us", "bwd us", "both us", "fwd TF/s", "bwd TF/s");
-    for (const Timing &t : TIMINGS)
-        for (const Family &f : FAMILIES) {
-            if (only != NULL && strcmp(only, f.name) != 0) continue;
-            const Case &c = t.shape;
-            Problem p = problem_create(c, t.dtype, f, 99);
-            const double forward = median_us(f, p, false), backward = median_us(f, p, true);
-            const double flops =
-                4.0 * (double)(c.B * c.NH * c.Tq * c.Tk * c.HS) * (c.causal == CAUSAL_NONE ? 1.0 : 0.5);
-            printf("%-6s %-4s %3d %3d %5d %4d %-6s %9.1f %9.1f %9.1f %8.1f %8.1f\n", f.name,
-                   t.dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B, (int)c.NH, (int)c.Tq, (int)c.HS,
-                   c.causal == CAUSAL_NONE ? "full" : "causal", forward, backward, forward + backward,
-                   flops / forward * 1e-6, 2.5 * flops / backward * 1e-6);
-            fflush(stdout);
-            problem_destroy(p);
-        }
-}
+#include "tests/gpu/attention_times.cuh"
 
 /* One call in each direction at GPT-2's shape, for a profiler. */
 static int run_profile(const char *only) {
@@ -372,6 +382,7 @@ static int run_profile(const char *only) {
 
 int main(int count, char **arguments) {
     const char *mode = count > 1 ? arguments[1] : "all", *only = count > 2 ? arguments[2] : NULL;
+    const char *like = count > 3 ? arguments[3] : "";
     int devices = 0;
     if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
         printf("no GPU\n0 passed, 0 failed, 1 skipped\n");
@@ -379,7 +390,7 @@ int main(int count, char **arguments) {
     }
     if (strcmp(mode, "profile") == 0) return run_profile(only);
     int wrong = 0;
-    if (strcmp(mode, "time") != 0) wrong = run_checks(only, strcmp(mode, "small") == 0);
-    if (strcmp(mode, "check") != 0 && strcmp(mode, "small") != 0) run_timings(only);
+    if (strcmp(mode, "time") != 0) wrong = run_checks(only, strcmp(mode, "small") == 0, like);
+    if (strcmp(mode, "check") != 0 && strcmp(mode, "small") != 0) run_timings(only, like);
     return wrong != 0;
 }

@@ -18,7 +18,8 @@ __device__ double element(const void *base, int64_t at, int dtype) {
     return dtype == DTYPE_BF16 ? (double)__bfloat162float(((const __nv_bfloat16 *)base)[at])
                                : (double)__half2float(((const __half *)base)[at]);
 }
-__device__ bool allowed(const AttentionCall &c, int64_t i, int64_t j) {
+__device__ bool allowed(const AttentionCall &c, const AttentionArgs &a, int64_t b, int64_t i, int64_t j) {
+    if (c.ranges && (j < a.key_ranges[b * c.Tq + i] || j >= a.key_ranges[(c.B + b) * c.Tq + i])) return false;
     if (c.causal == CAUSAL_NONE) return true;
     const int64_t d = c.causal == CAUSAL_LOWER_RIGHT ? i + c.Tk - c.Tq : i;
     return j <= d && (c.window == 0 || j > d - c.window);
@@ -60,7 +61,7 @@ __global__ void reference_rows(AttentionCall c, AttentionArgs a, Reference r, in
         double s = 0.0;
         for (int64_t d = 0; d < c.HS; d++)
             s += element(a.q, q + d, c.dtype) * element(a.k, k + j * c.k.token + d, c.dtype);
-        p[j] = allowed(c, i, j) ? round_to(s * (double)c.scale, rounded) : -INFINITY;
+        p[j] = allowed(c, a, b, i, j) ? round_to(s * (double)c.scale, rounded) : -INFINITY;
     }
     __syncthreads();
     for (int64_t j = 0; j < c.Tk; j++) maximum = fmax(maximum, p[j]);
