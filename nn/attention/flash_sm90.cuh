@@ -73,6 +73,10 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
                  : "memory");
 }
 
+__device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
 /* Arrives, and says whether this was the arrival that the barrier was waiting for. */
 __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
     uint32_t pending;
@@ -89,8 +93,11 @@ __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
 
 /* A ring of STAGES shared tiles that one block of WARPS warps walks through. There is no producer warp (it would cost a
  * quarter of the registers of its scheduler): the warp that is the last to finish with a stage starts its refill.
- * `control` holds two barriers a stage: one counts arriving bytes, one the warps that are done. */
-template <int STAGES, int WARPS>
+ * `control` holds two barriers a stage: one counts arriving bytes, one the warps that are done.
+ *
+ * EACH: every thread arrives and the first one waits for all before it refills, which a block of one warpgroup affords:
+ * its warps walk in step anyway. For stages that ordinary loads read as well: racecheck follows this handover. */
+template <int STAGES, int WARPS, bool EACH = false>
 struct Ring {
     static constexpr int CONTROL_BYTES = 16 * STAGES;
     uint32_t control;
@@ -100,16 +107,24 @@ struct Ring {
     __device__ __forceinline__ void create() const {
         for (int stage = 0; stage < STAGES; stage++) {
             barrier_create(full(stage), 1);
-            barrier_create(full(stage) + 8, WARPS);
+            barrier_create(full(stage) + 8, EACH ? 32 * WARPS : WARPS);
         }
     }
 
     /* Every warp, when products that depend on all it read of a stage have been waited for, so that no read is still
-     * under way: true in the one thread that must refill it. A wait on the barrier that just completed would add
-     * nothing but time (8% of the forward pass); racecheck, which does not follow this handover, names the rows of lse
-     * and delta that dkdv reads by ordinary loads. */
-    __device__ __forceinline__ bool release(int stage) const {
-        return threadIdx.x % 32 == 0 && barrier_completes(full(stage) + 8);
+     * under way: true in the one thread that must refill it. parity: of the walk. A wait on the barrier that just
+     * completed would add nothing but time (8% of the forward pass). racecheck does not carry order from a warp's lanes
+     * to the one that arrives for them, not even through __syncwarp and that wait: without EACH it names what dkdv
+     * reads of lse and delta (docs/results/cuda_attention.md). */
+    __device__ __forceinline__ bool release(int stage, uint32_t parity) const {
+        const uint32_t done = full(stage) + 8;
+        if constexpr (EACH) {
+            barrier_arrive(done);
+            if (threadIdx.x == 0) barrier_wait(done, parity);
+            return threadIdx.x == 0;
+        } else {
+            return threadIdx.x % 32 == 0 && barrier_completes(done);
+        }
     }
 };
 

@@ -35,7 +35,7 @@ struct DkdvShape {
     static constexpr int K = 0, V = Tile<HS>::bytes(ROWS), Q = 2 * V, DOUT = Q + STAGES * TILE;
     static constexpr int LSE = DOUT + STAGES * TILE, DELTA = LSE + STAGES * QUERIES * 4;
     static constexpr int CONTROL = DELTA + STAGES * QUERIES * 4;
-    using Tiles = Ring<STAGES, 4 * GROUPS>;
+    using Tiles = Ring<STAGES, 4 * GROUPS, HS == 64>; /* at HS 32 it would spill, of two warpgroups hold up one */
     static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
 };
 
@@ -102,7 +102,7 @@ struct DkdvGroup {
     }
 
     __device__ __forceinline__ void release(const Cursor<S::STAGES> &c) const {
-        if (ring.release(c.stage)) load(c.at + S::STAGES, c.stage);
+        if (ring.release(c.stage, c.parity)) load(c.at + S::STAGES, c.stage);
     }
 
     __device__ __forceinline__ bool within(const Place &at) const { return at.c.at < steps * p.group; }

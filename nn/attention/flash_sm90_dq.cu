@@ -72,7 +72,7 @@ struct DqGroup {
     }
 
     __device__ __forceinline__ void release(const Cursor<S::STAGES> &c) const {
-        if (ring.release(c.stage)) load(c.at + S::STAGES, c.stage);
+        if (ring.release(c.stage, c.parity)) load(c.at + S::STAGES, c.stage);
     }
 
     /* This warpgroup's rows against every key tile of the block. */
