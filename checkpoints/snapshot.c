@@ -60,10 +60,11 @@ Status checkpoint_image_create(size_t bytes, CheckpointImage **out) {
         free(image);
         return ERROR(STATUS_FAILURE, "out of memory for a checkpoint of %zu bytes", bytes);
     }
-    memset(image->bytes, 0, bytes); /* touched now, so that the first snapshot stalls no longer than the others */
     *out = image;
     return OK;
 }
+
+void checkpoint_image_touch(CheckpointImage *image) { memset(image->bytes, 0, image->capacity); }
 
 void checkpoint_image_destroy(CheckpointImage **image) {
     if (*image == NULL) return;

@@ -13,27 +13,16 @@ struct CheckpointWriter {
     char *dir;
     int keep;
     pthread_t thread;
-    bool is_writing;
-    /* The thread's, until it is joined. */
+    bool is_working; /* the thread is not joined yet; what follows is its own until then */
     int64_t step;
     StatusCode code;
     char message[2048];
 };
 
-Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes, CheckpointWriter **out) {
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST) return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
-    CheckpointWriter *writer = calloc(1, sizeof *writer);
-    if (writer == NULL) return ERROR(STATUS_FAILURE, "out of memory for the checkpoint writer");
-    writer->keep = keep;
-    writer->dir = strdup(dir);
-    Status status = writer->dir != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for the checkpoint writer");
-    if (!failed(status)) status = checkpoint_image_create(image_bytes, &writer->image);
-    if (failed(status)) {
-        checkpoint_writer_destroy(&writer);
-        return status;
-    }
-    *out = writer;
-    return OK;
+static void *touch_image(void *argument) {
+    CheckpointWriter *writer = argument;
+    checkpoint_image_touch(writer->image);
+    return NULL;
 }
 
 static void *write_image(void *argument) {
@@ -44,10 +33,43 @@ static void *write_image(void *argument) {
     return NULL;
 }
 
+/* What the thread does until checkpoint_writer_wait. */
+static Status thread_start(CheckpointWriter *writer, void *(*work)(void *)) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
+    int error = pthread_create(&writer->thread, NULL, work, writer);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the checkpoint thread: %s", strerror(error));
+    writer->is_working = true;
+    return OK;
+}
+
+static Status writer_build(CheckpointWriter *writer, const char *dir, size_t image_bytes) {
+    writer->dir = strdup(dir);
+    if (writer->dir == NULL) return ERROR(STATUS_FAILURE, "out of memory for the checkpoint writer");
+    TRY(checkpoint_image_create(image_bytes, &writer->image));
+    return thread_start(writer, touch_image);
+}
+
+Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes, CheckpointWriter **out) {
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST) return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
+    CheckpointWriter *writer = calloc(1, sizeof *writer);
+    if (writer == NULL) return ERROR(STATUS_FAILURE, "out of memory for the checkpoint writer");
+    writer->keep = keep;
+    Status status = writer_build(writer, dir, image_bytes);
+    if (failed(status)) {
+        checkpoint_writer_destroy(&writer);
+        return status;
+    }
+    *out = writer;
+    return OK;
+}
+
 Status checkpoint_writer_wait(CheckpointWriter *writer) {
-    if (!writer->is_writing) return OK;
+    if (!writer->is_working) return OK;
     pthread_join(writer->thread, NULL);
-    writer->is_writing = false;
+    writer->is_working = false;
     return writer->code == STATUS_OK ? OK : ERROR(writer->code, "%s", writer->message);
 }
 
@@ -55,14 +77,7 @@ Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents
     TRY(checkpoint_writer_wait(writer));
     TRY(checkpoint_snapshot(writer->image, contents));
     writer->step = step;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
-    int error = pthread_create(&writer->thread, NULL, write_image, writer);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the checkpoint thread: %s", strerror(error));
-    writer->is_writing = true;
-    return OK;
+    return thread_start(writer, write_image);
 }
 
 void checkpoint_writer_destroy(CheckpointWriter **writer) {

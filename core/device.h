@@ -48,12 +48,17 @@ struct Device {
     char location[32];     /* a GPU's PCI bus id; "" for the CPU */
     double peak_flops;     /* per second, dense, in bf16 and f16 with f32 sums; 0 where it is not known (the CPU) */
     double peak_flops_f32; /* the same in true f32 */
+    double peak_bytes;     /* a second, from and to memory */
     size_t allocated_bytes;
-    size_t paper_bytes;    /* of a device on paper: its memory; 0 for a real one */
-    size_t reserved_bytes; /* in use on the device once it was open: its context, libraries' workspaces, others' */
-    bool tf32;             /* CUDA: products of f32 tensors may round their factors to tf32; off */
-    bool autotune;         /* CUDA: time the candidates for each product once; on. Set both before the first replay */
-    ProgressFn progress;   /* may be NULL */
+    size_t paper_bytes; /* of a device on paper: its memory; 0 for a real one */
+    /* What a GPU gives for this process to be there at all; 0 on the CPU. */
+    size_t context_bytes;   /* context, code, captured graphs; partly taken at the first replays */
+    size_t coming_bytes;    /* how much of context_bytes was not yet taken when the device had been opened */
+    size_t workspace_bytes; /* of the products' library */
+    size_t others_bytes;    /* in use by other processes when the device was opened, as far as can be told */
+    bool tf32;              /* CUDA: products of f32 tensors may round their factors to tf32; off */
+    bool autotune;          /* CUDA: time the candidates for each product once; on. Set both before the first replay */
+    ProgressFn progress;    /* may be NULL */
     void *progress_self;
 };
 

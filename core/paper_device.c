@@ -1,5 +1,7 @@
 /* A device on paper: a machine that is not here, for planning. It has a target and an amount of memory, and no more. */
+#include "core/cuda_memory.h"
 #include "core/device.h"
+#include "core/peak.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +72,11 @@ Status device_open_paper(Target target, size_t bytes, Device **out) {
     device->ops = &paper_ops;
     device->target = target;
     device->paper_bytes = bytes;
+    device->context_bytes = CUDA_CONTEXT_BYTES + CUDA_COMING_BYTES;
+    device->coming_bytes = CUDA_COMING_BYTES;
+    device->workspace_bytes = CUDA_WORKSPACE_BYTES;
+    Peak peak = peak_find(peak_model(target.sm, (double)bytes));
+    device->peak_flops = peak.half, device->peak_flops_f32 = peak.single, device->peak_bytes = peak.bytes;
     snprintf(device->name, sizeof device->name, "a GPU on paper, sm_%d with %.0f GiB", target.sm,
              (double)bytes / 0x1p30);
     *out = device;

@@ -1,5 +1,6 @@
 #include "launch/attention_choice.h"
 
+#include "launch/fit.h"
 #include "nn/attention/measure.h"
 
 #include <string.h>
@@ -131,10 +132,11 @@ static Status lines_recall(Experiment *e, int64_t B) {
 /* The run's memory with one backend, and the largest batch, which a run need not wait for. */
 static Status line_plan(Experiment *e, int64_t B, AttentionLine *line) {
     e->attention = (AttentionChoice){.count = 1, .names = {line->name}};
-    Status largest = e->plan.only ? experiment_largest_batch(e, &line->largest_batch) : OK;
+    Status largest = e->plan.only ? fit_batch(e, &line->largest_batch) : OK;
     if (failed(largest) && largest.code != STATUS_CONFIG) return largest;
     TRY(experiment_plan_for(e, B));
     line->planned_bytes = experiment_planned_bytes(e);
+    line->predicted_s = fit_step_seconds(e);
     return OK;
 }
 
@@ -163,14 +165,15 @@ static const char *verdict_text(const AttentionLine *line) {
 
 void attention_print(const Experiment *e, FILE *file) {
     const AttentionLines *table = &e->attention_table;
-    fprintf(file, "%-14s %12s %14s %10s   %s\n", "attention", "MiB planned", "largest batch", "ms", "");
+    fprintf(file, "%-14s %12s %14s %10s %10s   %s\n", "attention", "MiB planned", "largest batch", "ms", "step ms", "");
     for (int i = 0; i < table->count; i++) {
         const AttentionLine *line = &table->lines[i];
-        char bytes[24] = "-", batch[24] = "-", ms[24] = "-";
+        char bytes[24] = "-", batch[24] = "-", ms[24] = "-", step[24] = "-";
         if (line->planned_bytes > 0) snprintf(bytes, sizeof bytes, "%.1f", (double)line->planned_bytes / 0x1p20);
         if (line->planned_bytes > 0) snprintf(batch, sizeof batch, "%lld", (long long)line->largest_batch);
         if (line->seconds > 0) snprintf(ms, sizeof ms, "%.3f", 1e3 * line->seconds);
-        fprintf(file, "%-14s %12s %14s %10s   %s\n", line->name, bytes, batch, ms, verdict_text(line));
+        if (line->predicted_s > 0) snprintf(step, sizeof step, "%.1f", 1e3 * line->predicted_s);
+        fprintf(file, "%-14s %12s %14s %10s %10s   %s\n", line->name, bytes, batch, ms, step, verdict_text(line));
     }
     if (table->note != NULL) fprintf(file, "%s\n", table->note);
 }
@@ -185,6 +188,8 @@ json_t *attention_json(const Experiment *e) {
         json_object_set_new(entry, "enabled", json_boolean(line->enabled));
         json_object_set_new(entry, "refusal", line->refusal == NULL ? json_null() : json_string(line->refusal));
         json_object_set_new(entry, "ms", line->seconds > 0 ? json_real(1e3 * line->seconds) : json_null());
+        json_object_set_new(entry, "predicted_step_ms",
+                            line->predicted_s > 0 ? json_real(1e3 * line->predicted_s) : json_null());
         json_object_set_new(entry, "planned_bytes",
                             line->planned_bytes > 0 ? json_integer((json_int_t)line->planned_bytes) : json_null());
         json_array_append_new(list, entry);

@@ -2,6 +2,7 @@
 
 #include "launch/attention_choice.h"
 #include "launch/cpu_share.h"
+#include "launch/fit.h"
 #include "launch/placement.h"
 
 enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
@@ -69,8 +70,12 @@ Status experiment_connect(Experiment *e) {
     watch.hung_after = e->config->deadline;
     watch.lost_after = SAVE_ALLOWANCE + 60; /* other hosts wait while rank 0 saves */
     watch.start_up = SAVE_ALLOWANCE;        /* initial weights of a large model, or a checkpoint to load */
+    size_t before = 0, after = 0, total;
     TRY(watchdog_create(e->world, &watch, &e->watchdog));
+    TRY(device_memory(e->device, &before, &total));
     TRY(collectives_create(e));
+    TRY(device_memory(e->device, &after, &total));
+    if (e->device->target.kind == DEVICE_CUDA && before > after) e->communication_bytes = before - after;
     e->device->progress = e->collectives.progress;
     e->device->progress_self = e->collectives.self;
     return OK;
@@ -168,7 +173,6 @@ static Sharing sharing_of(const Experiment *e) {
     return (Sharing){.rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
 }
 
-/* Everything that depends on the batch size. It touches no memory of the device, so that trying sizes is cheap. */
 Status experiment_plan_for(Experiment *e, int64_t B) {
     plan_forget(e);
     if (e->plan.only) e->collectives = (Collectives){.size = (int)experiment_ranks(e)}; /* recorded, never run */
@@ -183,50 +187,23 @@ Status experiment_plan_for(Experiment *e, int64_t B) {
     return training_create(e->gpt, e->parameters, &e->step, e->device->target, &options, &e->training);
 }
 
-size_t experiment_planned_bytes(const Experiment *e) { return store_bytes(e->store) + e->training->arena_bytes; }
-
-/* On the CPU the ranks of a host share its memory. */
-static Status budget_bytes(const Experiment *e, size_t *bytes) {
-    const ConfigBudget *budget = &e->config->memory_budget;
-    size_t free_bytes, total_bytes;
-    TRY(device_memory(e->device, &free_bytes, &total_bytes));
-    if (e->device->target.kind == DEVICE_CPU) total_bytes /= (size_t)world_local_size(e->world);
-    *bytes = budget->percent > 0 ? (size_t)((double)total_bytes * budget->percent / 100.0) : budget->bytes;
-    return OK;
-}
-
-/* The largest batch whose plan fits the budget: doubled until it does not, then bisected. */
-Status experiment_largest_batch(Experiment *e, int64_t *out) {
-    enum { BATCH_MOST = 4096 };
-    size_t budget = 0;
-    TRY(budget_bytes(e, &budget));
-    TRY(experiment_plan_for(e, 1));
-    if (experiment_planned_bytes(e) > budget) {
-        return ERROR(STATUS_CONFIG, "memory_budget: %.2f GiB is below the smallest batch, which needs %.2f GiB",
-                     (double)budget / 0x1p30, (double)experiment_planned_bytes(e) / 0x1p30);
-    }
-    int64_t fits = 1, fails = 2;
-    for (; fails <= BATCH_MOST; fails *= 2) {
-        TRY(experiment_plan_for(e, fails));
-        if (experiment_planned_bytes(e) > budget) break;
-        fits = fails;
-    }
-    while (fails - fits > 1) {
-        int64_t middle = (fits + fails) / 2;
-        TRY(experiment_plan_for(e, middle));
-        *(experiment_planned_bytes(e) > budget ? &fails : &fits) = middle;
-    }
-    *out = fits;
-    return OK;
+size_t experiment_planned_bytes(const Experiment *e) {
+    const Device *device = e->device;
+    return store_bytes(e->store) + e->training->arena_bytes + device->context_bytes + device->workspace_bytes +
+           e->communication_bytes;
 }
 
 /* data.batch_size: auto. */
 static Status batch_settle(Experiment *e, int64_t *B) {
-    TRY(world_agree(e->world, experiment_largest_batch(e, B)));
+    TRY(world_agree(e->world, fit_batch(e, B)));
     return world_min_i64(e->world, B);
 }
 
 Status experiment_plan(Experiment *e) {
+    bool waits = e->plan.only || e->config->attention.pick == CONFIG_PICK_PREDICTED,
+         on_gpu = e->device->target.kind == DEVICE_CUDA;
+    if (!e->ceilings.measured) e->ceilings = ceilings_find(e->device, experiment_dtype(e->config), on_gpu && waits);
+    TRY(fit_pick(e));
     int64_t B = e->config->data.batch_size;
     bool chooses = B == CONFIG_AUTO, changed = false;
     if (chooses) B = 1;
@@ -240,6 +217,7 @@ Status experiment_plan(Experiment *e) {
 }
 
 Status experiment_allocate(Experiment *e) {
+    TRY(fit_check(e));
     TRY(store_allocate(e->store, e->device));
     TRY(training_bind(e->training, e->device));
     return parameters_initialize(e->parameters, e->device, e->config->seed);

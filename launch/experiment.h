@@ -2,6 +2,7 @@
  * train, generate and bench build theirs from the same pieces. */
 #pragma once
 
+#include "core/ceilings.h"
 #include "data/loader.h"
 #include "dist/gpu_collectives.h"
 #include "dist/mpi_collectives.h"
@@ -25,6 +26,7 @@ typedef struct AttentionLine {
     bool shadowed;              /* a row of the same name takes the call before it */
     double seconds;             /* forward and backward, where measured; else 0 */
     size_t planned_bytes;       /* of the whole run with this backend; 0 where it is not accepted */
+    double predicted_s;         /* of a step with it; 0 where that is not known */
     int64_t largest_batch;      /* that fits memory_budget with it; 0: none. With --plan alone */
 } AttentionLine;
 
@@ -55,7 +57,9 @@ typedef struct Experiment {
     AttentionLines attention_table; /* what became of each backend; on rank 0 */
     Training *training;
     int64_t T;
-    size_t base_bytes; /* resident in this process before the plan is allocated */
+    size_t base_bytes;          /* resident in this process before the plan is allocated */
+    Ceilings ceilings;          /* of the device, which predictions go by; what is not known of it is 0 */
+    size_t communication_bytes; /* of the device, taken when the ranks' GPUs were connected; 0 on the CPU */
 } Experiment;
 
 /* Opens the device that the config asks for and this rank owns. Not collective. */
@@ -72,14 +76,12 @@ NODISCARD Status experiment_open_data(Experiment *e);
  * all ranks take the least batch, and rank 0's backend. */
 NODISCARD Status experiment_plan(Experiment *e);
 
-/* Records and plans for e->attention and a batch of B; touches no memory of the device, so that trying is cheap. Not
- * collective. */
+/* Records and plans for e->attention and a batch of B, in place of what was planned before; touches no memory of the
+ * device, so that trying is cheap. Not collective. */
 NODISCARD Status experiment_plan_for(Experiment *e, int64_t B);
 
-/* The largest batch whose plan fits memory_budget. STATUS_CONFIG where none does. Not collective. */
-NODISCARD Status experiment_largest_batch(Experiment *e, int64_t *out);
-
-/* Takes all memory, and initializes the weights from the seed. Not collective. */
+/* Takes all memory, and initializes the weights from the seed. Not collective. Errors: STATUS_CONFIG, before anything
+ * is taken, where the plan is more than may be taken (launch/fit.h). */
 NODISCARD Status experiment_allocate(Experiment *e);
 
 void experiment_destroy(Experiment *e);
@@ -90,7 +92,7 @@ int64_t experiment_ranks(const Experiment *e);
 /* Tokens of one optimizer step: ranks x batch_size x accumulation x T. */
 int64_t experiment_tokens_per_step(const Experiment *e);
 
-/* What the run keeps on the device: the plan's total. */
+/* What the run takes of the device: tensors, and on a GPU also context, workspace of the products, communication. */
 size_t experiment_planned_bytes(const Experiment *e);
 
 /* The model that a config describes, its vocabulary padded. */

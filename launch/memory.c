@@ -1,6 +1,7 @@
 #include "launch/memory.h"
 
 #include "launch/attention_choice.h"
+#include "launch/fit.h"
 #include "launch/state.h"
 
 #include <errno.h>
@@ -30,17 +31,53 @@ static size_t packing_bytes(const Experiment *e) {
     return plan->bytes - plan->live_bytes;
 }
 
+/* What a GPU gives beside tensors. */
+enum { EXTRAS = 3 };
+typedef struct Extra {
+    const char *name;
+    size_t bytes;
+} Extra;
+
+static void extras_of(const Experiment *e, Extra extras[EXTRAS]) {
+    extras[0] = (Extra){"context and code", e->device->context_bytes};
+    extras[1] = (Extra){"product workspace", e->device->workspace_bytes};
+    extras[2] = (Extra){"communication", e->communication_bytes};
+}
+
 static double mebibytes(size_t bytes) { return (double)bytes / 0x1p20; }
 
-void memory_print(const Experiment *e, FILE *file) {
-    const Config *c = e->config;
-    fprintf(file, "%-24s %12s   on %s\n", "memory", "MiB", e->device->name);
+static void kinds_print(const Experiment *e, FILE *file) {
+    Extra extras[EXTRAS];
+    extras_of(e, extras);
     for (int kind = 0; kind < BUFFER_KINDS; kind++) {
         size_t bytes = kind_bytes(e, (BufferKind)kind);
         if (bytes > 0) fprintf(file, "%-24s %12.1f\n", buffer_kind_name((BufferKind)kind), mebibytes(bytes));
     }
     fprintf(file, "%-24s %12.1f\n", "packing", mebibytes(packing_bytes(e)));
+    for (int i = 0; i < EXTRAS; i++) {
+        if (extras[i].bytes > 0) fprintf(file, "%-24s %12.1f\n", extras[i].name, mebibytes(extras[i].bytes));
+    }
     fprintf(file, "%-24s %12.1f\n", "planned", mebibytes(experiment_planned_bytes(e)));
+}
+
+/* Where a step's time can be told from the plan. */
+static void prediction_print(const Experiment *e, FILE *file) {
+    const Ceilings *ceilings = &e->ceilings;
+    double seconds = fit_step_seconds(e), tokens = (double)experiment_tokens_per_step(e);
+    if (seconds <= 0) return;
+    fprintf(file, "predicted %.2f ms a step, %.0f tokens/s%s (%s %.0f TFLOP/s and %.2f TB/s)\n", 1e3 * seconds,
+            tokens / seconds, experiment_ranks(e) > 1 ? " without communication" : "",
+            ceilings->measured ? "measured" : "supposing", 1e-12 * ceilings->flops, 1e-12 * ceilings->bytes);
+}
+
+Status memory_print(const Experiment *e, FILE *file) {
+    const Config *c = e->config;
+    size_t room;
+    TRY(fit_room(e, &room));
+    fprintf(file, "%-24s %12s   on %s\n", "memory", "MiB", e->device->name);
+    kinds_print(e, file);
+    fprintf(file, "%-24s %12.1f   (within memory_budget and free%s)\n", "may be taken", mebibytes(room),
+            experiment_planned_bytes(e) > room ? ": IT DOES NOT FIT" : "");
     fprintf(file, "%-24s %12.1f   (host memory of rank 0, to save from)\n", "checkpoint", mebibytes(saver_bytes(e)));
     fprintf(file, "%-24s %12.1f   (this process without the plan)\n", "base", mebibytes(memory_resident()));
     fprintf(
@@ -49,7 +86,9 @@ void memory_print(const Experiment *e, FILE *file) {
         e->attention_name, (long long)parameters_count(e->parameters), (long long)experiment_ranks(e),
         (long long)c->data.batch_size, (long long)c->training.gradient_accumulation_steps, (long long)e->T,
         (long long)experiment_tokens_per_step(e));
+    prediction_print(e, file);
     attention_print(e, file);
+    return OK;
 }
 
 static json_t *kinds_json(const Experiment *e) {
@@ -59,6 +98,13 @@ static json_t *kinds_json(const Experiment *e) {
         json_object_set_new(kinds, buffer_kind_name((BufferKind)kind), json_integer((json_int_t)bytes));
     }
     json_object_set_new(kinds, "packing", json_integer((json_int_t)packing_bytes(e)));
+    Extra extras[EXTRAS];
+    extras_of(e, extras);
+    for (int i = 0; i < EXTRAS; i++) {
+        if (extras[i].bytes > 0) {
+            json_object_set_new(kinds, extras[i].name, json_integer((json_int_t)extras[i].bytes));
+        }
+    }
     return kinds;
 }
 
@@ -73,6 +119,8 @@ Status memory_write(const Experiment *e, const char *path) {
     json_object_set_new(plan, "batch_size", json_integer(e->config->data.batch_size));
     json_object_set_new(plan, "world_size", json_integer(experiment_ranks(e)));
     json_object_set_new(plan, "tokens_per_step", json_integer(experiment_tokens_per_step(e)));
+    double seconds = fit_step_seconds(e);
+    if (seconds > 0) json_object_set_new(plan, "predicted_step_s", json_real(seconds));
     int failure = json_dump_file(plan, path, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(plan);
     return failure == 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));

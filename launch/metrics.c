@@ -207,6 +207,7 @@ Status summary_write(const char *directory, const Summary *s) {
     json_object_set_new(object, "steps", json_integer(s->steps));
     json_object_set_new(object, "tokens", json_integer(s->tokens));
     set_real(object, "train_s", s->train_s);
+    set_real(object, "start_s", s->start_s);
     json_object_set_new(object, "attention", json_string(s->attention));
     json_object_set_new(object, "batch_size", json_integer(s->batch_size));
     json_object_set_new(object, "world_size", json_integer(s->world_size));

@@ -21,7 +21,7 @@ typedef struct Summary {
     const char *status; /* running, done, stopped, failed */
     double best_val_loss;
     int64_t best_step, steps, tokens;
-    double train_s;
+    double train_s, start_s; /* start_s: from the process's start to the end of its first step */
     const char *attention;
     int64_t batch_size;
     int world_size;

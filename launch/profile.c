@@ -1,5 +1,7 @@
 #include "launch/profile.h"
 
+#include "core/ceilings.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -33,16 +35,19 @@ static int rows_sum(const OpTime *times, int count, Row *rows) {
     return n_rows;
 }
 
-static void table_print(const Row *rows, int n_rows, FILE *file) {
+static void table_print(const Row *rows, int n_rows, const Ceilings *ceilings, FILE *file) {
     double total = 0;
     for (int i = 0; i < n_rows; i++) total += rows[i].seconds;
-    fprintf(file, "%-28s %6s %10s %7s %10s %9s\n", "op", "calls", "ms", "share", "GFLOP/s", "GB/s");
+    fprintf(file, "%-28s %6s %10s %7s %10s %9s %8s\n", "op", "calls", "ms", "share", "GFLOP/s", "GB/s", "ceiling");
     for (int i = 0; i < n_rows; i++) {
         const Row *r = &rows[i];
-        fprintf(file, "%-28s %6d %10.3f %6.1f%% %10.1f %9.1f\n", r->name, r->calls, 1e3 * r->seconds,
-                100 * r->seconds / total, 1e-9 * r->flops / r->seconds, 1e-9 * r->bytes / r->seconds);
+        double reached = ceilings_share(ceilings, &(Cost){r->flops, r->bytes}, r->seconds);
+        fprintf(file, "%-28s %6d %10.3f %6.1f%% %10.1f %9.1f %7.1f%%\n", r->name, r->calls, 1e3 * r->seconds,
+                100 * r->seconds / total, 1e-9 * r->flops / r->seconds, 1e-9 * r->bytes / r->seconds, 100 * reached);
     }
     fprintf(file, "%-28s %6s %10.3f\n", "all", "", 1e3 * total);
+    fprintf(file, "ceilings %s: %.1f GFLOP/s in a large product, %.1f GB/s in a copy\n",
+            ceilings->measured ? "measured here" : "by the data sheet", 1e-9 * ceilings->flops, 1e-9 * ceilings->bytes);
 }
 
 /* https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: complete events, microseconds. */
@@ -66,7 +71,10 @@ Status profile_step(Experiment *e, FILE *file, const char *trace) {
     Row *rows = calloc((size_t)p->n_nodes + 1, sizeof *rows);
     Status status = times == NULL || rows == NULL ? ERROR(STATUS_FAILURE, "out of memory for a profile")
                                                   : device_profile(e->device, p, times);
-    if (!failed(status) && file != NULL) table_print(rows, rows_sum(times, p->n_nodes, rows), file);
+    if (!failed(status) && file != NULL) {
+        Ceilings ceilings = ceilings_find(e->device, experiment_dtype(e->config), true);
+        table_print(rows, rows_sum(times, p->n_nodes, rows), &ceilings, file);
+    }
     if (!failed(status) && trace != NULL) status = trace_write(times, p->n_nodes, trace);
     free(times);
     free(rows);

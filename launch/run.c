@@ -11,12 +11,17 @@
 
 static double training_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
 
-/* Bytes in use now; remembers the most. */
-static size_t memory_used(Run *run) {
-    bool on_cpu = run->e.device->target.kind == DEVICE_CPU;
-    size_t used = on_cpu ? memory_resident() : run->e.device->allocated_bytes;
-    if (used > run->peak_bytes) run->peak_bytes = used;
-    return used;
+/* Bytes that this process has in use now; remembers the most. What a GPU says counts for all processes on it, so what
+ * others had when it was opened is left out. */
+static void memory_look(Run *run) {
+    Device *device = run->e.device;
+    size_t free_bytes, total_bytes;
+    run->mem_bytes = device->allocated_bytes;
+    if (device->target.kind == DEVICE_CPU)
+        run->mem_bytes = memory_resident();
+    else if (!failed(device_memory(device, &free_bytes, &total_bytes)))
+        run->mem_bytes = total_bytes - free_bytes - device->others_bytes;
+    if (run->mem_bytes > run->peak_bytes) run->peak_bytes = run->mem_bytes;
 }
 
 /* Puts global samples first, first + 1, ... into the step's tensors. */
@@ -72,15 +77,15 @@ static Status alone(Run *run, Status status) {
 /* AdamW has left the weights alone where the norm is not finite: see core/ops/adamw.h. */
 static Status finite_check(Run *run) {
     if (!run->has_failed) return OK;
-    const Parameters *parameters = run->e.parameters;
-    int64_t index = 0;
-    TRY(alone(run, parameters_find_nonfinite(parameters, run->e.device, &index)));
-    TRY(world_min_i64(run->e.world, &index)); /* all ranks come here: loss and norm are the same everywhere */
+    const char *name = NULL;
+    int64_t offender = 0, element;
+    TRY(alone(run, device_download(run->e.device, &offender, run->e.step.offender)));
+    TRY(world_max_i64(run->e.world, &offender)); /* ranks may hold a share of the gradients each */
+    if (adamw_offender_element(offender, &element)) name = parameters_name_at(run->e.parameters, element);
     return ERROR(STATUS_FAILURE,
                  "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of this step was kept "
                  "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
-                 (long long)run->loss_step + 1, run->loss, run->norm,
-                 index == parameters->count ? "the loss" : parameters->list[index]->name);
+                 (long long)run->loss_step + 1, run->loss, run->norm, name == NULL ? "the loss" : name);
 }
 
 /* Loss and norm of the step last replayed start on their way to the host; a GPU goes on meanwhile. */
@@ -102,7 +107,7 @@ static Status results_finish(Run *run) {
     run->norm = scalar_of(&norm, run->e.step.norm->dtype) / run->progress.loss_scale.scale;
     bool finite = isfinite(run->loss) && isfinite(run->norm);
     run->has_failed |= !loss_scale_update(&run->progress.loss_scale, experiment_dtype(run->e.config), finite);
-    return OK;
+    return finite || run->has_failed ? OK : device_upload(run->e.device, run->e.step.offender, &(int64_t){0});
 }
 
 /* On a GPU the results of a step are read while the next one runs, so that it never waits for the host; AdamW itself
@@ -152,7 +157,7 @@ static Metric metric_now(Run *run) {
                     .step_ms = NAN,
                     .tok_per_s = NAN,
                     .mfu = NAN,
-                    .mem_bytes = memory_used(run)};
+                    .mem_bytes = run->mem_bytes};
 }
 
 static Status evaluate_and_log(Run *run) {
@@ -160,6 +165,7 @@ static Status evaluate_and_log(Run *run) {
     TRY(results_finish(run)); /* evaluation uses the same tensors */
     double loss;
     TRY(run_evaluate(run, &loss));
+    memory_look(run);
     Progress *progress = &run->progress;
     progress->train_s = training_seconds(run);
     if (isfinite(loss) && (progress->best_step < 0 || loss < progress->best_val_loss)) {
@@ -201,7 +207,10 @@ static double share_done(const Run *run) {
 }
 
 static Status log_step(Run *run) {
-    if (run->progress.step % run->e.config->logging.interval == 0) TRY(results_finish(run));
+    if (run->progress.step % run->e.config->logging.interval == 0) {
+        TRY(results_finish(run));
+        memory_look(run);
+    }
     Metric metric = step_metric(run);
     if (run->progress.step % run->e.config->logging.interval != 0) {
         metrics_progress(run->metrics, share_done(run), &metric);
@@ -254,11 +263,29 @@ static Status agreed_request(Run *run, StopRequest *out) {
     return OK;
 }
 
+void run_mark(Run *run, const char *stage) {
+    double now = clock_seconds();
+    size_t used = strlen(run->stages);
+    snprintf(run->stages + used, sizeof run->stages - used, "%s%s %.2f", used > 0 ? ", " : "", stage,
+             now - run->marked_at);
+    run->marked_at = now;
+}
+
+/* The first step has been computed: says how long it took to come there, and where the time went. */
+static Status started(Run *run) {
+    TRY(results_finish(run));
+    run_mark(run, "first step");
+    run->start_s = run->marked_at - run->born;
+    metrics_say(run->metrics, "started in %.2f s: %s", run->start_s, run->stages);
+    return OK;
+}
+
 static Status train_steps(Run *run, StopRequest *request) {
     const Config *c = run->e.config;
     TRY(agreed_request(run, request));
     while (*request == STOP_NONE) {
         TRY(alone(run, run_step(run)));
+        if (run->start_s == 0) TRY(alone(run, started(run)));
         TRY(alone(run, log_step(run)));
         TRY(finite_check(run));
         if (c->evaluation.interval > 0 && run->progress.step % c->evaluation.interval == 0) {
@@ -315,7 +342,7 @@ Status run_summarize(Run *run, const char *status) {
     const Progress *progress = &run->progress;
     char host[256] = "";
     if (gethostname(host, sizeof host - 1) != 0) *host = 0;
-    memory_used(run);
+    memory_look(run);
     Summary summary = {
         .status = status,
         .best_val_loss = progress->best_step < 0 ? NAN : progress->best_val_loss,
@@ -323,6 +350,7 @@ Status run_summarize(Run *run, const char *status) {
         .steps = progress->step,
         .tokens = progress->tokens,
         .train_s = progress->train_s,
+        .start_s = run->start_s,
         .attention = run->e.attention_name,
         .batch_size = run->e.config->data.batch_size,
         .world_size = world_size(run->e.world),

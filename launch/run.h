@@ -20,11 +20,14 @@ typedef struct Run {
     double loss, norm; /* of step loss_step */
     int64_t loss_step;
     bool has_failed; /* that step was not finite, and nothing can be done about it */
-    size_t peak_bytes;
+    size_t mem_bytes, peak_bytes;
     Fetch loss_fetch, norm_fetch; /* on their way from step results_step, unless that is -1 */
     int64_t results_step;
     double resumed_s;     /* progress.train_s when this process took over */
     double started, born; /* clock_seconds of its first step, of the process */
+    double start_s;       /* from the process's start to the end of its first step */
+    double marked_at;     /* clock_seconds of the last run_mark */
+    char stages[256];     /* what was done until then, with seconds */
     double saved_at;      /* training seconds and step of the last checkpoint */
     int64_t saved_step;
     bool save_is_late; /* by rank 0's clock and checkpoint.interval */
@@ -40,6 +43,9 @@ NODISCARD Status run_adopt(Config *config);
  * loads the newest good checkpoint. `resume` is auto, none or a checkpoint's path. Collective.
  * Errors: STATUS_CONFIG where the directory is not this run's, STATUS_DATA for a bad checkpoint. */
 NODISCARD Status run_open(Run *run, const char *resume);
+
+/* Ends a stage of the start: what was done since the last mark, for the line that tells where the time went. */
+void run_mark(Run *run, const char *stage);
 
 /* Trains until the stop rule or a signal. Collective. STATUS_STOPPED after SIGUSR1, once the checkpoint is safe. */
 NODISCARD Status run_train(Run *run);

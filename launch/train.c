@@ -5,6 +5,7 @@
 #include "launch/memory.h"
 #include "launch/options.h"
 #include "launch/placement.h"
+#include "launch/process_age.h"
 #include "launch/profile.h"
 #include "launch/run.h"
 
@@ -58,6 +59,7 @@ static Status load(Run *run) {
     Experiment *e = &run->e;
     TRY(run_adopt(e->config));
     TRY(experiment_open_device(e));
+    run_mark(run, "device");
     return experiment_open_data(e);
 }
 
@@ -95,7 +97,9 @@ static Status profile(Run *run) {
 static Status train(Run *run, const Values *values) {
     run->e.base_bytes = memory_resident();
     TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
+    run_mark(run, "memory");
     TRY(run_open(run, values->resume));
+    run_mark(run, "directory");
     TRY(introduce(run));
     TRY(world_agree(run->e.world, run_summarize(run, "running")));
     Status status = run_train(run);
@@ -118,19 +122,19 @@ static Status run_all(Run *run, const Values *values, const Arguments *arguments
     TRY(world_agree(world, load(run)));
     if (!values->plan) TRY(experiment_connect(&run->e)); /* a plan reduces nothing */
     TRY(world_agree(world, experiment_plan(&run->e)));
-    if (values->plan) {
-        if (world_rank(world) == 0) memory_print(&run->e, stdout);
-        return OK;
-    }
+    run_mark(run, "plan");
+    if (values->plan) return world_agree(world, world_rank(world) == 0 ? memory_print(&run->e, stdout) : OK);
     return train(run, values);
 }
 
 int main(int argc, char **argv) {
-    Run run = {.born = clock_seconds()};
+    Run run = {.born = clock_seconds() - process_age()};
+    run.marked_at = run.born;
     Values values = {0};
     Arguments arguments;
     Status status = world_create(&argc, &argv, &run.e.world);
     if (failed(status)) return status_report("train", status);
+    run_mark(&run, "ranks");
     signals_install();
     status = world_agree(run.e.world, options_parse(&command, argc, argv, &values, &arguments));
     if (!failed(status)) {

@@ -1,10 +1,7 @@
 #include "nn/parameters.h"
 
-#include "core/convert.h"
 #include "core/ops/reduce.h"
-#include "core/rng.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /* PART_ALIGNMENT: elements that a part is a multiple of, 64 bytes of f32: 16-byte accesses hold for every dtype. */
@@ -129,44 +126,6 @@ Status parameters_layout(Parameters *parameters) {
     return parameters->sharing.is_shared ? pieces_add(parameters) : OK;
 }
 
-/* The high half of initialization's counters: apart from those of every step's masks. */
-#define INITIALIZATION (UINT64_C(1) << 63)
-
-/* Two normal numbers from two words: Box and Muller 1958. */
-static void normal_pair(uint32_t a, uint32_t b, double out[2]) {
-    double radius = sqrt(-2.0 * log(1.0 - (double)rng_uniform(a))), angle = 2.0 * M_PI * (double)rng_uniform(b);
-    out[0] = radius * cos(angle);
-    out[1] = radius * sin(angle);
-}
-
-static double initial_value(const Parameter *parameter, uint64_t seed, int index, int64_t element) {
-    if (element / (parameter->n_dims == 2 ? parameter->shape[1] : 1) >= parameter->init_rows) return 0;
-    if (parameter->init != INIT_NORMAL) return parameter->init == INIT_ONES ? 1 : 0;
-    Philox words = philox(seed, (uint64_t)element / 4, INITIALIZATION | (uint64_t)index);
-    double pair[2];
-    int64_t k = element % 4;
-    normal_pair(words.word[k / 2 * 2], words.word[k / 2 * 2 + 1], pair);
-    return parameter->std * pair[k % 2];
-}
-
-static Status initialize(const Parameters *parameters, Device *device, uint64_t seed, int index) {
-    const Parameter *parameter = parameters->list[index];
-    int64_t count = tensor_count(parameter->weight);
-    DType wide = wide_dtype(parameter->weight->dtype);
-    void *values = malloc((size_t)count * dtype_size(wide));
-    if (values == NULL) return no_memory();
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) real_store(values, wide, i, initial_value(parameter, seed, index, i));
-    Status status = parameters_write(parameters, device, STATE_WEIGHTS, index, values);
-    free(values);
-    return status;
-}
-
-Status parameters_initialize(const Parameters *parameters, Device *device, uint64_t seed) {
-    for (int i = 0; i < parameters->count; i++) TRY(initialize(parameters, device, seed, i));
-    return OK;
-}
-
 int64_t parameters_count(const Parameters *parameters) {
     int64_t count = 0;
     for (int i = 0; i < parameters->count; i++) {
@@ -176,25 +135,12 @@ int64_t parameters_count(const Parameters *parameters) {
     return count;
 }
 
-static bool is_finite(const void *data, DType dtype, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        double value = dtype == DTYPE_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
-        if (!isfinite(value)) return false;
+const char *parameters_name_at(const Parameters *parameters, int64_t element) {
+    const Section *grads = parameters->grads;
+    const char *name = NULL;
+    for (int i = 0; i < grads->n_entries; i++) {
+        const StoreEntry *entry = &grads->entries[i];
+        if ((int64_t)(entry->tensor->offset / dtype_size(grads->dtype)) <= element) name = entry->name;
     }
-    return true;
-}
-
-Status parameters_find_nonfinite(const Parameters *parameters, Device *device, int64_t *index) {
-    bool found = false;
-    for (*index = 0; *index < parameters->count; (*index)++) {
-        const Tensor *grad = parameters->list[*index]->grad;
-        void *values = malloc(tensor_bytes(grad));
-        if (values == NULL) return no_memory();
-        Status status = device_download(device, values, grad);
-        found = !failed(status) && !is_finite(values, grad->dtype, tensor_count(grad));
-        free(values);
-        TRY(status);
-        if (found) break;
-    }
-    return OK;
+    return name;
 }

@@ -87,6 +87,5 @@ NODISCARD Status parameters_write(const Parameters *parameters, Device *device, 
 /* Trainable scalars, vocabulary padding not counted. */
 int64_t parameters_count(const Parameters *parameters);
 
-/* The index of the first parameter whose gradient is not all finite; `count` where all are. Reads the device. Where the
- * optimizer is shared, ranks hold different sums: the least index over ranks is that of the whole gradient. */
-NODISCARD Status parameters_find_nonfinite(const Parameters *parameters, Device *device, int64_t *index);
+/* The parameter whose gradient holds this element of the gradients' section; NULL before the first. */
+const char *parameters_name_at(const Parameters *parameters, int64_t element);

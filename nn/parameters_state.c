@@ -2,6 +2,8 @@
 #include "nn/parameters.h"
 
 #include "core/convert.h"
+#include "core/ops/copy.h"
+#include "core/ops/initialize.h"
 
 #include <stdlib.h>
 
@@ -24,6 +26,48 @@ Section *parameters_state(const Parameters *parameters, StateKind kind) {
 
 bool parameters_is_piecewise(const Parameters *parameters, const Section *section) {
     return parameters->sharing.is_shared && section != parameters->weights && section != parameters->grads;
+}
+
+/* Values are drawn in f32: into the weights themselves, or where these are narrower into the gradients' memory, which
+ * is as long and not in use yet. */
+static void parameter_draw(Program *p, const Parameters *parameters, uint64_t seed, int index) {
+    const Parameter *parameter = parameters->list[index];
+    InitializeAttrs attrs = {.std = parameter->init == INIT_NORMAL ? parameter->std : 0,
+                             .value = parameter->init == INIT_ONES ? 1 : 0,
+                             .seed = seed,
+                             .index = index,
+                             .n_rows = parameter->init_rows};
+    initialize_record(p, parameters->masters == NULL ? parameter->weight : parameter->grad, attrs);
+}
+
+static Tensor *elements(Program *p, Section *section, int64_t first, int64_t count) {
+    return program_view(p, &section->buffer, (size_t)first * dtype_size(section->dtype), section->dtype, 1, &count);
+}
+
+static void masters_copy(Program *p, const Parameters *parameters) {
+    Section *masters = parameters->masters, *drawn = parameters->grads;
+    copy_record(p, parameters->weights->flat, drawn->flat, false);
+    if (!parameters_is_piecewise(parameters, masters)) {
+        copy_record(p, masters->flat, drawn->flat, false);
+        return;
+    }
+    for (int s = 0; s < parameters->n_spans && !program_failed(p); s++) {
+        Span piece = parameters_piece(parameters, s);
+        copy_record(p, elements(p, masters, parameters_piece_place(parameters, s), piece.count),
+                    elements(p, drawn, piece.first, piece.count), false);
+    }
+}
+
+Status parameters_initialize(const Parameters *parameters, Device *device, uint64_t seed) {
+    Program *p = NULL;
+    TRY(program_create(device->target, false, &p));
+    for (int i = 0; i < parameters->count; i++) parameter_draw(p, parameters, seed, i);
+    if (parameters->masters != NULL) masters_copy(p, parameters);
+    Status status = program_status(p);
+    if (!failed(status)) status = device_replay(device, p);
+    if (!failed(status)) status = device_synchronize(device);
+    program_destroy(&p);
+    return status;
 }
 
 static Status weight_write(Device *device, const Tensor *weight, const void *values) {

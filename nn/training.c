@@ -8,11 +8,13 @@
 #include <stdlib.h>
 
 Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, StepTensors *out) {
-    Section *batch, *step, *results;
+    Section *batch, *step, *results, *offenders;
     int64_t shape[] = {B, T}, one[] = {1}, state[] = {sizeof(StepState)};
     TRY(store_section(store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
     TRY(store_section(store, "step", BUFFER_INPUTS, DTYPE_U8, &step));
     TRY(store_section(store, "results", BUFFER_INPUTS, dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, &results));
+    TRY(store_section(store, "offenders", BUFFER_INPUTS, DTYPE_I64, &offenders));
+    TRY(section_add(store, offenders, "offender", 1, one, &out->offender));
     TRY(section_add(store, batch, "tokens", 2, shape, &out->tokens));
     TRY(section_add(store, batch, "targets", 2, shape, &out->targets));
     TRY(section_add(store, step, "state", 1, state, &out->step));
@@ -61,7 +63,8 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
                                .adamw = options->adamw,
                                .step = r->tensors->step,
                                .loss = r->tensors->loss,
-                               .norm = r->tensors->norm});
+                               .norm = r->tensors->norm,
+                               .offender = r->tensors->offender});
 }
 
 static Status program_finish(Program *p, Plan **plan, size_t *arena_bytes) {

@@ -14,6 +14,7 @@ typedef struct StepTensors {
     Tensor *tokens, *targets; /* (B, T) i32 */
     Tensor *step;             /* u8: the StepState */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
+    Tensor *offender;         /* (1) i64: which gradient was the first that is not finite; see core/ops/adamw.h */
 } StepTensors;
 
 typedef struct TrainingOptions {

@@ -125,7 +125,8 @@ static void adamw_of_all(Program *p, const Update *u) {
                                 .weight = parameters->weights->flat,
                                 .master = parameters->masters == NULL ? NULL : parameters->masters->flat,
                                 .m = parameters->m->flat,
-                                .v = parameters->v->flat});
+                                .v = parameters->v->flat,
+                                .offender = u->offender});
 }
 
 static void adamw_of_piece(Program *p, const Update *u, int s) {
@@ -139,7 +140,8 @@ static void adamw_of_piece(Program *p, const Update *u, int s) {
                                 .weight = elements(p, parameters->weights, piece),
                                 .master = parameters->masters == NULL ? NULL : elements(p, parameters->masters, place),
                                 .m = elements(p, parameters->m, place),
-                                .v = elements(p, parameters->v, place)});
+                                .v = elements(p, parameters->v, place),
+                                .offender = u->offender});
 }
 
 static void adamw_of_pieces(Program *p, const Update *u) {

@@ -14,9 +14,9 @@
 
 typedef struct Update {
     const Parameters *parameters;
-    const Collectives *collectives; /* NULL: one rank */
-    AdamwAttrs adamw;               /* n_decayed is filled in */
-    Tensor *step, *loss, *norm;
+    const Collectives *collectives;        /* NULL: one rank */
+    AdamwAttrs adamw;                      /* n_decayed is filled in */
+    Tensor *step, *loss, *norm, *offender; /* offender: see core/ops/adamw.h */
 } Update;
 
 /* Appends it to a program whose backward is complete. */

@@ -37,11 +37,24 @@ static void update_range(Update u, real decay, real *w, real *m, real *v, const 
     }
 }
 
+/* The first gradient that is not finite is kept, where it is asked for. */
+static void offender_keep(const Tensor *grad, const StepState *step, const Tensor *offender) {
+    const real *values = tensor_data(grad);
+    int64_t count = tensor_count(grad), i = 0, *kept = tensor_data(offender);
+    while (i < count && isfinite(values[i])) i++;
+    if (i == count) return;
+    int64_t found = adamw_offender(step->step, (int64_t)(grad->offset / sizeof(real)) + i);
+    if (found > *kept) *kept = found;
+}
+
 Status KERNEL(adamw)(const Node *node, void *stream) {
     (void)stream;
     const AdamwAttrs *attrs = node->attrs;
     const real *grad = tensor_data(node->inputs[0]), *norm = tensor_data(node->inputs[1]);
-    if (!isfinite(*norm)) return OK;
+    if (!isfinite(*norm)) {
+        if (node->outputs[4] != NULL) offender_keep(node->inputs[0], tensor_data(node->inputs[2]), node->outputs[4]);
+        return OK;
+    }
     Update update = update_of(attrs, tensor_data(node->inputs[2]), (double)*norm);
     real *w = tensor_data(node->outputs[0]), *m = tensor_data(node->outputs[2]), *v = tensor_data(node->outputs[3]);
     int64_t count = tensor_count(node->inputs[0]);

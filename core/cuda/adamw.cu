@@ -34,7 +34,8 @@ struct AdamwParams {
     const StepState *step;
     float *master, *m, *v;
     T *narrow;
-    int64_t count;
+    unsigned long long *offender; /* or NULL */
+    int64_t count, first;         /* element of the section that index 0 is */
     AdamwAttrs attrs;
 };
 
@@ -59,11 +60,27 @@ static __device__ void update_pack(const AdamwParams<T> &p, const Update &u, int
     if (p.narrow != NULL) store<W>(p.narrow + i, w);
 }
 
+/* In a step that changes nothing: costs nothing where all is well. */
+template <typename T, int W>
+static __device__ void offender_keep(const AdamwParams<T> &p) {
+    if (p.offender == NULL) return;
+    int64_t start = (int64_t)blockIdx.x * PACKS * THREADS * W, end = start + PACKS * THREADS * W;
+    if (end > p.count) end = p.count;
+    for (int64_t i = start + threadIdx.x; i < end; i += THREADS) {
+        if (isfinite(p.grad[i])) continue;
+        atomicMax(p.offender, (unsigned long long)adamw_offender(p.step->step, p.first + i));
+        return; /* later ones of this thread are smaller */
+    }
+}
+
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) adamw_kernel(AdamwParams<T> p) {
     __shared__ Update shared;
     float norm = *p.norm;
-    if (!isfinite(norm)) return;
+    if (!isfinite(norm)) {
+        offender_keep<T, W>(p);
+        return;
+    }
     if (threadIdx.x == 0) shared = update_of(p.attrs, p.step, norm);
     __syncthreads();
     Update u = shared;
@@ -87,7 +104,8 @@ extern "C" Status adamw_cuda(const Node *node, void *stream) {
         p.master = data_of<float>(master == NULL ? weight : master);
         p.narrow = master == NULL ? NULL : data_of<T>(weight);
         p.m = data_of<float>(node->outputs[2]), p.v = data_of<float>(node->outputs[3]);
-        p.count = tensor_count(node->inputs[0]);
+        p.offender = data_of<unsigned long long>(node->outputs[4]);
+        p.count = tensor_count(node->inputs[0]), p.first = (int64_t)(node->inputs[0]->offset / sizeof(float));
         p.attrs = *(const AdamwAttrs *)node->attrs;
         if (p.count == 0) return Status{STATUS_OK};
         return dispatch_width<T>(fits_packs<T>(p.count, p.grad, p.master, p.narrow, p.m, p.v), [&](auto width) {

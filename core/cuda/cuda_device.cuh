@@ -1,6 +1,7 @@
 /* The CUDA device from within: what its kernels and products share. One process drives one GPU. */
 #pragma once
 
+#include "core/cuda_memory.h"
 #include "core/device.h"
 
 #include <cublasLt.h>
@@ -8,7 +9,7 @@
 
 constexpr int STAGING_SLOTS = 8, FETCH_SLOTS = 64;
 constexpr size_t STAGING_BYTES = 2 << 20;     /* of one slot: a step's tokens at B=64, T=1024 take an eighth */
-constexpr size_t MATMUL_WORKSPACE = 32 << 20; /* what cuBLAS asks for on Hopper */
+constexpr size_t MATMUL_WORKSPACE = 32 << 20; /* CUDA_WORKSPACE_BYTES */
 
 struct MatmulPlan;
 

@@ -4,7 +4,7 @@
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
-#include "core/cuda/peak.h"
+#include "core/peak.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -257,10 +257,28 @@ static Status target_of(int index, Device *device) {
     device->target.n_sms = properties.multiProcessorCount;
     snprintf(device->name, sizeof device->name, "%.127s", properties.name);
     CUDA_TRY(cudaDeviceGetPCIBusId(device->location, (int)sizeof device->location, index));
-    peak_find(device->name, &device->peak_flops, &device->peak_flops_f32);
+    Peak peak = peak_find(device->name);
+    device->peak_flops = peak.half, device->peak_flops_f32 = peak.single, device->peak_bytes = peak.bytes;
     if (device->target.sm >= 75) return Status{STATUS_OK};
     return ERROR(STATUS_CONFIG, "%s has compute capability %d.%d, 7.5 is needed; set device: cpu, or take another GPU",
                  device->name, properties.major, properties.minor);
+}
+
+/* What is in use now is this process's context and workspace, and what others have taken. Where that is far more than a
+ * context, the usual size of one is taken for ours, and the rest for theirs. */
+static Status memory_account(CudaDevice *d) {
+    Device *device = &d->base;
+    size_t free_bytes, total_bytes;
+    CUDA_TRY(cudaMemGetInfo(&free_bytes, &total_bytes));
+    size_t used = total_bytes - free_bytes - MATMUL_WORKSPACE, usual = CUDA_CONTEXT_BYTES;
+    if (used > 2 * usual) {
+        device->others_bytes = used - usual;
+        used = usual;
+    }
+    device->workspace_bytes = MATMUL_WORKSPACE;
+    device->coming_bytes = CUDA_COMING_BYTES;
+    device->context_bytes = used + CUDA_COMING_BYTES;
+    return Status{STATUS_OK};
 }
 
 static Status resources_create(CudaDevice *d) {
@@ -277,10 +295,7 @@ static Status resources_create(CudaDevice *d) {
     for (int i = 0; i < FETCH_SLOTS; i++) {
         CUDA_TRY(cudaEventCreateWithFlags(&d->fetched[i], cudaEventDisableTiming));
     }
-    size_t free_bytes, total_bytes;
-    CUDA_TRY(cudaMemGetInfo(&free_bytes, &total_bytes));
-    d->base.reserved_bytes = total_bytes - free_bytes;
-    return Status{STATUS_OK};
+    return memory_account(d);
 }
 
 static Status device_start(CudaDevice *d, int index) {

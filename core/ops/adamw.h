@@ -4,11 +4,13 @@
  *     m = b1 m + (1 - b1) g          v = b2 v + (1 - b2) g^2
  *     w = w - lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)
  *
- * lr and t are read from the StepState. A norm that is not finite changes nothing: the step is skipped, and the host
- * sees the norm. Source: Loshchilov and Hutter, arXiv:1711.05101, algorithm 2. */
+ * lr and t are read from the StepState. A norm that is not finite changes nothing: the step is skipped, the host sees
+ * the norm, and `offender` keeps which gradient was the first that is not finite, since a GPU is already computing the
+ * next step's when the host looks. Source: Loshchilov and Hutter, arXiv:1711.05101, algorithm 2. */
 #pragma once
 
 #include "core/program.h"
+#include "core/step.h"
 
 typedef struct AdamwAttrs {
     double beta1, beta2, eps, weight_decay, clip;
@@ -19,6 +21,25 @@ typedef struct AdamwTensors {
     Tensor *grad, *norm, *step; /* read */
     Tensor *weight, *master;    /* written; master is NULL where the weight itself is f32 (or f64) */
     Tensor *m, *v;
+    Tensor *offender; /* i64 (1), zeroed by the host: the greatest adamw_offender so far; NULL: nobody asks */
 } AdamwTensors;
+
+#ifdef __CUDACC__
+#define ADAMW_INLINE static inline __host__ __device__
+#else
+#define ADAMW_INLINE static inline
+#endif
+
+/* One number for a gradient that is not finite: greater for an earlier step and, within it, for an earlier element of
+ * the gradients' section; above 0. Elements are told apart by 64s, at which tensors start: see core/store.h. */
+ADAMW_INLINE int64_t adamw_offender(uint64_t step, int64_t element) {
+    return (int64_t)(((0x7FFFFFFFu - (step & 0x7FFFFFFFu)) << 32) | (0xFFFFFFFFu - (uint64_t)element / 64));
+}
+
+/* The first of the 64 elements that it is among; false where there is no offender. */
+static inline bool adamw_offender_element(int64_t offender, int64_t *element) {
+    *element = (int64_t)(0xFFFFFFFFu - ((uint64_t)offender & 0xFFFFFFFFu)) * 64;
+    return offender > 0;
+}
 
 void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors tensors);

@@ -2,7 +2,14 @@
 
 DECLARE_KERNELS(cross_entropy);
 
-const Op cross_entropy_op = {.name = "cross_entropy", KERNELS(cross_entropy)};
+/* Where their gradient is wanted, logits are read and written. */
+static Cost cross_entropy_cost(const Node *node) {
+    const CrossEntropyAttrs *attrs = node->attrs;
+    double logits = (double)tensor_bytes(node->outputs[1]);
+    return (Cost){.bytes = attrs->gradient ? 2 * logits : logits};
+}
+
+const Op cross_entropy_op = {.name = "cross_entropy", .cost = cross_entropy_cost, KERNELS(cross_entropy)};
 
 void cross_entropy_record(Program *p, Tensor *losses, Tensor *logits, Tensor *targets, int64_t V, double scale,
                           Tensor *step) {

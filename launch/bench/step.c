@@ -1,5 +1,6 @@
 /* A whole optimizer step on random tokens: what training costs without reading data. */
 #include "launch/bench/bench.h"
+#include "launch/fit.h"
 #include "launch/profile.h"
 
 #include <stdlib.h>
@@ -29,6 +30,17 @@ static double program_flops(const Program *p) {
     return flops;
 }
 
+/* The plan and the prediction against what there is; others' memory, as far as it is known, left out. */
+static void memory_report(const Experiment *e, FILE *out) {
+    size_t free_bytes, total_bytes;
+    fprintf(out, "%.1f MiB planned", (double)experiment_planned_bytes(e) / 0x1p20);
+    if (e->device->target.kind == DEVICE_CUDA && !failed(device_memory(e->device, &free_bytes, &total_bytes))) {
+        fprintf(out, ", %.1f MiB taken", (double)(total_bytes - free_bytes - e->device->others_bytes) / 0x1p20);
+    }
+    if (fit_step_seconds(e) > 0) fprintf(out, " | %.2f ms a step predicted", 1e3 * fit_step_seconds(e));
+    fputs("\n", out);
+}
+
 static void report(const Experiment *e, double seconds, double rate, FILE *out) {
     double flops = program_flops(e->training->programs[MICRO_ONLY]), tokens = (double)experiment_tokens_per_step(e);
     fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n", e->device->name,
@@ -37,7 +49,7 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
             e->attention_name);
     fprintf(out, "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product rate of %.1f\n",
             1e3 * seconds, tokens / seconds, 1e-9 * flops / seconds, 100 * flops / seconds / rate, 1e-9 * rate);
-    fprintf(out, "%.1f MiB planned\n", (double)experiment_planned_bytes(e) / 0x1p20);
+    memory_report(e, out);
 }
 
 /* Every rank measures, since a step is collective; rank 0 tells. */
@@ -56,7 +68,9 @@ static Status open_device(Experiment *e, const BenchOptions *options) {
         return ERROR(STATUS_CONFIG, "bench step measures one micro-batch: training.gradient_accumulation_steps is 1");
     }
     e->T = e->config->model.block_size;
-    return experiment_open_device(e);
+    TRY(experiment_open_device(e));
+    e->ceilings = ceilings_find(e->device, experiment_dtype(e->config), true); /* for the plan's prediction, too */
+    return OK;
 }
 
 static Status allocate(Experiment *e) {

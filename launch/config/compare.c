@@ -49,9 +49,9 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     return status;
 }
 
-/* Under attention.pick: measured the saved list is the one backend that was measured fastest. */
+/* Where backends are picked by their speed the saved list is the one that was: it stays the run's. */
 static void backends_adopt(ConfigAttention *now, const ConfigAttention *saved) {
-    if (now->pick != CONFIG_PICK_MEASURED || saved->pick != CONFIG_PICK_MEASURED || saved->backends.count != 1) return;
+    if (now->pick == CONFIG_PICK_ORDER || saved->pick != now->pick || saved->backends.count != 1) return;
     for (int i = 0; i < now->backends.count; i++) {
         if (now->backends.items[i] == saved->backends.items[0]) now->backends = saved->backends;
     }

@@ -26,7 +26,7 @@ typedef enum ConfigBackend {
     CONFIG_BACKEND_FLASH,
     CONFIG_BACKENDS
 } ConfigBackend;
-typedef enum ConfigPick { CONFIG_PICK_ORDER, CONFIG_PICK_MEASURED } ConfigPick;
+typedef enum ConfigPick { CONFIG_PICK_ORDER, CONFIG_PICK_MEASURED, CONFIG_PICK_PREDICTED } ConfigPick;
 typedef enum ConfigDtype {
     CONFIG_DTYPE_FLOAT32,
     CONFIG_DTYPE_FLOAT64,
@@ -203,7 +203,7 @@ char *config_text(const Config *config);
  * whatever was frozen, and one in `saved`, which no run has decided yet, whatever comes. */
 NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
 
-/* Takes over, for every `auto` in `now`, what `saved` had frozen, and the backend that was measured fastest. */
+/* Takes over, for every `auto` in `now`, what `saved` had frozen, and the backend that was picked by its speed. */
 void config_adopt(Config *now, const Config *saved);
 
 /* The name of an enum key's value: config_name("training.dtype", config->training.dtype) is "float32";

@@ -8,7 +8,7 @@
 static const char *const device_names[] = {"auto", "cpu", "cuda", NULL};
 static const char *const preset_names[] = {"none", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", NULL};
 static const char *const backend_names[] = {"baseline", "math", "mem_efficient", "flash", NULL};
-static const char *const pick_names[] = {"order", "measured", NULL};
+static const char *const pick_names[] = {"order", "measured", "predicted", NULL};
 static const char *const dtype_names[] = {"float32", "float64", "bfloat16", "float16", "tf32", NULL};
 static const char *const recompute_names[] = {"none", "gelu", "block", NULL};
 static const char *const reduce_names[] = {"best", "last", "mean", NULL};
@@ -45,7 +45,7 @@ const Field schema[] = {
 
     {"attention.backends", FIELD_ENUM_LIST, "[flash, mem_efficient, math, baseline]", ONE_OF(backend_names), AT(attention.backends), MUST,
      "the implementations that may be used, the preferred first"},
-    {"attention.pick", FIELD_ENUM, "order", ONE_OF(pick_names), AT(attention.pick), MUST, "take the first backend that can, or the one measured fastest"},
+    {"attention.pick", FIELD_ENUM, "order", ONE_OF(pick_names), AT(attention.pick), MUST, "take the first backend that can, the one measured fastest, or the one whose predicted tokens a second are the most"},
     {"attention.document_mask", FIELD_BOOL, "false", ANY, AT(attention.document_mask), MUST, "tokens attend only within their own document, which ends with data.end_of_text; positions count on through the row"},
 
     {"data.train", FIELD_STRING, NULL, ANY, AT(data.train), MUST, "token file to train on; ./prepare makes one; required"},

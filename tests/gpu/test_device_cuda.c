@@ -133,7 +133,8 @@ static void knows_itself(void) {
     CHECK(strlen(device->name) > 0);
     REQUIRE_OK(device_memory(device, &free_bytes, &total_bytes));
     CHECK(free_bytes > 0 && free_bytes < total_bytes);
-    CHECK(device->reserved_bytes > 0 && device->reserved_bytes < total_bytes);
+    CHECK(device->context_bytes > device->coming_bytes && device->context_bytes < total_bytes);
+    CHECK(device->workspace_bytes > 0 && device->peak_bytes >= 0);
     void *memory = NULL;
     CHECK_ERROR(device_alloc(device, 2 * total_bytes, "a test", &memory), STATUS_FAILURE, "no room for");
 }

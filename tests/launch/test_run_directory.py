@@ -16,7 +16,7 @@ from e2e import (ENVIRONMENT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoint
 STEP_LINE = re.compile(r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+\.\d ms \| "
                        r"[\d.]+( [KMG])? tok/s \| MFU (n/a|[\d.]+%) \| \d+\.\d GiB")
 METRICS = ("step tokens train_s wall_s train/loss val/loss lr grad_norm tok_per_s mfu mem_bytes").split()
-SUMMARY = ("status best_val_loss best_step steps tokens train_s attention batch_size world_size device host peak_bytes "
+SUMMARY = ("status best_val_loss best_step steps tokens train_s start_s attention batch_size world_size device host peak_bytes "
            "planned_bytes").split()
 
 
@@ -236,7 +236,7 @@ def a_profile():
     check(len(events) > 30 and {"linear", "adamw"} <= {re.sub(r"_.*", "", name) for name in names}, repr(names))
     for event in events:
         check(event["ph"] == "X" and event["ts"] >= 0 and event["dur"] >= 0, repr(event))
-    table = re.findall(r"(?m)^(\w+) +(\d+) +[\d.]+ +[\d.]+% +[\d.]+ +[\d.]+$", done.out)
+    table = re.findall(r"(?m)^(\w+) +(\d+) +[\d.]+ +[\d.]+% +[\d.]+ +[\d.]+ +[\d.]+%$", done.out)
     equal(sum(int(calls) for _, calls in table), len(events), "calls in the table")
     equal({name for name, _ in table}, names, "ops in the table")
 

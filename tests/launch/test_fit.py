@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""What fits, and what is predicted: the largest batch in a budget runs, one more is refused before anything is taken, on
+all ranks; a plan on paper says what each backend allows and how fast it will be."""
+
+import json
+import os
+import re
+
+from e2e import WORK, check, checkpoints, config, equal, main, metrics, run, run_directory, summary, train
+
+BUDGET = "6MiB"
+REFUSAL = re.compile(r"data\.batch_size: (\d+) needs [\d.]+ GiB, .* [\d.]+ GiB are within memory_budget and free; "
+                     r"the largest batch that fits is (\d+)")
+
+
+def batch_of(done):
+    return int(re.search(r" x batch (\d+) x ", done.out).group(1))
+
+
+def the_largest_batch_runs_and_one_more_is_refused():
+    for ranks in (0, 2):
+        name = "fit_%d" % ranks
+        path = config(name, memory_budget=BUDGET, data__batch_size="auto", evaluation__interval=2,
+                      training__stop__steps=3)
+        batch = batch_of(train(path, ranks=ranks))
+        end = summary(run_directory(name))
+        check(batch > 2 and end["status"] == "done" and end["batch_size"] == batch, repr(end))
+        check(end["planned_bytes"] <= 6 << 20, "%d bytes planned" % end["planned_bytes"])
+        check(any("val/loss" in record for record in metrics(run_directory(name))) and checkpoints(run_directory(name)),
+              "it evaluated and saved")
+        done = train(path, "data.batch_size=%d" % (batch + 1), "output=%s/over_%d" % (WORK, ranks), ranks=ranks, code=78)
+        found = REFUSAL.search(done.err)
+        check(len(done.errors()) == 1 and found, repr(done))
+        equal((int(found.group(1)), int(found.group(2))), (batch + 1, batch), "asked for, largest")
+        check(not os.path.exists("%s/over_%d" % (WORK, ranks)), "a run directory")
+
+
+def nothing_fits():
+    done = train(config("none", memory_budget="100kB", data__batch_size=3), code=78)
+    check(len(done.errors()) == 1 and "below the smallest batch" in done.err, repr(done))
+
+
+def a_plan_says_what_does_not_fit():
+    path = config("planned", memory_budget=BUDGET, data__batch_size=4000,
+                  attention={"backends": ["flash", "math", "baseline"]})
+    done = train(path, "--plan")
+    check("IT DOES NOT FIT" in done.out, done.out)
+    rows = {name: int(batch) for name, batch in re.findall(r"(?m)^(\w+) +[\d.]+ +(\d+) +\S+ +- ", done.out)}
+    check({"baseline", "flash", "math"} <= set(rows), "rows %r" % rows)
+    check(rows["flash"] >= rows["math"] >= 1, "batches %r" % rows)
+    equal(batch_of(train(path, "--plan", "data.batch_size=auto", "attention.backends=[baseline]")), rows["baseline"],
+          "the largest batch of baseline")
+
+
+def on_paper():
+    """124M in bf16 on an 80 GB Hopper: each backend's largest batch and its predicted speed, and the faster one taken."""
+    path = config("paper", device="auto", model={"preset": "gpt2"}, training__dtype="bfloat16", data__val=None,
+                  data__batch_size="auto", training__gradient_accumulation_steps=1,
+                  attention={"backends": ["baseline", "flash"], "pick": "predicted"})
+    done = run("train", path, "--plan", "--device-memory=80GiB")
+    if "a GPU on paper" not in done.out:
+        return  # no CUDA in this build, or a GPU that is here
+    equal((done.code, done.err), (0, ""), "exit code and standard error")
+    kinds = dict(re.findall(r"(?m)^([a-z ]+?) +([\d.]+)(?: +\(.*\))?$", done.out))
+    total = sum(float(kinds[kind]) for kind in kinds if kind not in ("planned", "may be taken", "checkpoint", "base"))
+    check(abs(total - float(kinds["planned"])) < 2 and float(kinds["context and code"]) > 300, repr(kinds))
+    check("attention flash" in done.out, "flash is predicted to be the faster one:\n" + done.out)
+    found = re.search(r"(?m)^predicted ([\d.]+) ms a step, (\d+) tokens/s \(supposing (\d+) TFLOP/s and ([\d.]+) TB/s\)$",
+                      done.out)
+    check(found and 200e3 < int(found.group(2)) < 800e3, done.out)
+    both = {}
+    for name in ("baseline", "flash"):
+        one = train(path, "--plan", "--device-memory=80GiB", "attention.backends=[%s]" % name)
+        both[name] = batch_of(one), int(re.search(r"(?m)^predicted [\d.]+ ms a step, (\d+) tokens/s", one.out).group(1))
+    check(both["flash"][0] >= 190 and both["baseline"][0] >= 44, "largest batches %r" % both)
+    check(both["flash"][1] > both["baseline"][1], "predicted speeds %r" % both)
+
+
+def a_picked_backend_stays_the_runs():
+    path = config("picked", attention={"backends": ["math", "baseline"], "pick": "predicted"})
+    train(path)
+    with open(run_directory("picked") + "/config.yaml", encoding="utf-8") as file:
+        check(re.search(r"backends: \[math\]", file.read()), "one backend is frozen")
+    train(path, "training.stop.steps=12")
+    equal(summary(run_directory("picked"))["steps"], 12, "steps after the resume")
+    with open(run_directory("picked") + "/plan.json", encoding="utf-8") as file:
+        equal(json.load(file)["attention"], "math", "the backend")
+
+
+if __name__ == "__main__":
+    main(the_largest_batch_runs_and_one_more_is_refused, nothing_fits, a_plan_says_what_does_not_fit, on_paper,
+         a_picked_backend_stays_the_runs)
