@@ -3,12 +3,15 @@
 sanitizers: no"""
 
 import glob
+import json
 import os
+import re
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
-from e2e import Skip, check, checkpoints, config, equal, losses, main, run_directory, states, train  # noqa: E402
+from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, run_directory, states,  # noqa: E402
+                 summary, train)
 
 MODEL = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "vocab_size": "auto", "dropout": 0.1}
 
@@ -101,6 +104,81 @@ def recomputes_the_same():
         check(not far, "%s: %r" % (what, far))
 
 
+def takes_what_is_planned():
+    """Evaluation and checkpoints included, on several ranks too: the plan is what the run takes, to 2%."""
+    needs_gpu()
+    model = {"n_layer": 6, "n_head": 8, "n_embd": 512, "block_size": 512, "vocab_size": "auto"}
+    quiet = {"checkpoint__interval": "3 steps", "evaluation__interval": 2, "model": model}
+    for dtype in ("bfloat16", "float32"):
+        path = config("plan_" + dtype, device="cuda", training__dtype=dtype, data__batch_size=4, **quiet)
+        train(path)
+        end = summary(run_directory("plan_" + dtype))
+        with open(run_directory("plan_" + dtype) + "/plan.json", encoding="utf-8") as file:
+            plan = json.load(file)
+        equal(sum(plan["by_kind"].values()), end["planned_bytes"], "the sum over kinds of memory")
+        off = end["peak_bytes"] / end["planned_bytes"] - 1
+        check(abs(off) < 0.02, "%s: %r, off by %.2f%%" % (dtype, end, 100 * off))
+        check(plan.get("predicted_step_s", 0) > 0 and 0 < end["start_s"] < 20, repr((plan, end)))
+
+
+HOLDER = """
+import ctypes, sys
+cuda = ctypes.CDLL("libcuda.so.1")
+device, context, memory, free, total = (ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t(),
+                                        ctypes.c_size_t())
+assert cuda.cuInit(0) == 0 and cuda.cuDeviceGet(ctypes.byref(device), 0) == 0
+assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0 and cuda.cuCtxSetCurrent(context) == 0
+assert cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) == 0
+assert cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(free.value - (2 << 30))) == 0
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def refuses_what_does_not_fit():
+    """The chosen batch runs within a budget, one more is refused; so it is where others have taken the memory."""
+    needs_gpu()
+    path = config("budget", device="cuda", training__dtype="bfloat16", memory_budget="1GiB", data__batch_size="auto",
+                  model={"n_layer": 4, "n_head": 4, "n_embd": 256, "block_size": 256, "vocab_size": "auto"},
+                  training__stop__steps=4, evaluation__interval=2)
+    train(path)
+    end = summary(run_directory("budget"))
+    check(end["peak_bytes"] <= 1 << 30 and end["batch_size"] > 1, repr(end))
+    more = "data.batch_size=%d" % (end["batch_size"] + 1)
+    for ranks in (0, 2):
+        done = train(path, more, "share_gpu=true", "output=%s/over" % WORK, ranks=ranks, code=78)
+        found = re.search(r"the largest batch that fits is (\d+)", done.err)
+        check(found and len(done.errors()) == 1, repr(done))
+        if ranks == 0:
+            equal(int(found.group(1)), end["batch_size"], "the largest batch")
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        try:
+            equal(holder.stdout.readline(), b"held\n", "another process that takes all but 2 GiB")
+            done = train(path, "memory_budget=90%", "data.batch_size=40000", "output=%s/held" % WORK, code=78)
+            largest = re.search(r" ([\d.]+) GiB are within memory_budget and free; the largest batch that fits is (\d+)",
+                                done.err)
+            check(largest and float(largest.group(1)) < 2.2, repr(done))
+            train(path, "memory_budget=90%", "data.batch_size=" + largest.group(2), "output=%s/beside" % WORK)
+        finally:
+            holder.stdin.close()
+
+
+def names_the_gradient_that_is_not_finite():
+    """The step, and where it began, although a GPU is a step ahead when it is seen: as the CPU says, or nearly so."""
+    needs_gpu()
+    said = []
+    for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
+        path = config("diverged_%s_%s" % (device, dtype), device=device, training__dtype=dtype, optimizer__lr=1000,
+                      optimizer__weight_decay=1000, lr_scheduler__warmup=0, training__stop__steps=50)
+        done = train(path, code=1)
+        found = re.search(r"step (\d+): .* are not finite \(first in (\S+)\)", done.err)
+        check(found and len(done.errors()) == 1, repr(done))
+        said.append(found.groups())
+        check(re.match(r"wte|wpe|h\.\d|ln_f", found.group(2)), repr(said))
+    check(abs(int(said[1][0]) - int(said[0][0])) <= 1, "the step on the CPU and on the GPU: %r" % said)
+
+
 if __name__ == "__main__":
     main(follows_the_cpu_in_f32, repeats_bit_by_bit_in_bf16, repeats_bit_by_bit_in_f32, resumes_bit_by_bit,
-         two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16, recomputes_the_same)
+         two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16, recomputes_the_same,
+         takes_what_is_planned, refuses_what_does_not_fit, names_the_gradient_that_is_not_finite)
