@@ -81,10 +81,14 @@ Status experiment_connect(Experiment *e) {
     return OK;
 }
 
-/* The token that ends a document, for attention.document_mask: a file knows it, or the user says it. */
+/* The token that ends a document: a file knows it, or the user says it. attention.document_mask cannot do without. */
 static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
     ConfigData *data = &e->config->data;
     int64_t known = token_file_end_of_text(file), said = data->end_of_text, V = e->config->model.vocab_size;
+    if (!e->config->attention.document_mask) {
+        if (said == CONFIG_AUTO && known >= 0) data->end_of_text = known;
+        return OK;
+    }
     if (said == CONFIG_AUTO && known < 0) {
         return ERROR(STATUS_CONFIG,
                      "attention.document_mask: %s does not say which token ends a document; set data.end_of_text "
@@ -111,12 +115,12 @@ Status experiment_open_data(Experiment *e) {
         config->model.vocab_size = vocab > 0 ? vocab : 50257; /* headerless files are GPT-2's by convention */
     }
     TRY(token_file_require_vocab(e->train_file, config->model.vocab_size));
-    if (config->attention.document_mask) TRY(end_of_text_settle(e, e->train_file));
+    TRY(end_of_text_settle(e, e->train_file));
     TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
     if (config->data.val == NULL) return OK;
     TRY(token_file_open(config->data.val, &e->val_file));
     TRY(token_file_require_vocab(e->val_file, config->model.vocab_size));
-    if (config->attention.document_mask) TRY(end_of_text_settle(e, e->val_file));
+    TRY(end_of_text_settle(e, e->val_file));
     return loader_init(e->val_file, config->seed, e->T, &e->val);
 }
 

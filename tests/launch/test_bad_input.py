@@ -69,7 +69,7 @@ def bad_configs():
             (r"memory_budget: .*below the smallest batch.*", "memory_budget=100kB data.batch_size=auto")):
         expect(CONFIG, pattern, path, *override.split(), ranks=(0, 2) if "dtype=b" in override else (0,), output=output)
     expect(CONFIG, r"cuda|CUDA|GPU|NVIDIA", path, "device=cuda", output=output)
-    expect(CONFIG, r"attention\.backends: ", path, "attention.backends=[mem_efficient]", output=output)
+    expect(CONFIG, r"'attention\.backends' needs one of ", path, "attention.backends=[fast]", output=output)
     broken = file("broken.yaml", b"model: {n_layer: 2\n")
     expect(CONFIG, r"broken\.yaml:\d+:\d+: error", broken)
 
