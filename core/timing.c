@@ -20,6 +20,15 @@ static Status replays_time(Device *device, const Program *p, int replays, double
     return OK;
 }
 
+/* As many readings as are asked for, of one replay each. */
+static Status times_take_all(Device *device, const Program *p, int64_t repeats, double *times, int64_t *count) {
+    double warm;
+    for (int i = 0; i < 2; i++) TRY(replays_time(device, p, 1, &warm));
+    while (*count < repeats) TRY(replays_time(device, p, 1, &times[(*count)++]));
+    return OK;
+}
+
+/* As many as are asked for or limit_s allows, each of enough replays. */
 static Status times_take(Device *device, const Program *p, int64_t repeats, double limit_s, double *times,
                          int64_t *count) {
     double start = clock_seconds(), once = 0;
@@ -32,15 +41,27 @@ static Status times_take(Device *device, const Program *p, int64_t repeats, doub
     return OK;
 }
 
+static double median(double *times, int64_t count) {
+    qsort(times, (size_t)count, sizeof *times, ascending);
+    return times[count / 2];
+}
+
 Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s, double *seconds) {
     double *times = malloc((size_t)repeats * sizeof *times);
     int64_t count = 0;
     if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
     Status status = times_take(device, p, repeats, limit_s, times, &count);
-    if (!failed(status)) {
-        qsort(times, (size_t)count, sizeof *times, ascending);
-        *seconds = times[count / 2];
-    }
+    if (!failed(status)) *seconds = median(times, count);
+    free(times);
+    return status;
+}
+
+Status program_time_together(Device *device, const Program *p, int64_t repeats, double *seconds) {
+    double *times = malloc((size_t)repeats * sizeof *times);
+    int64_t count = 0;
+    if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
+    Status status = times_take_all(device, p, repeats, times, &count);
+    if (!failed(status)) *seconds = median(times, count);
     free(times);
     return status;
 }

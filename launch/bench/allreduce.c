@@ -2,8 +2,8 @@
  *
  * Bus bandwidth is the rate at which the busiest link must have worked: 2 (n - 1) / n times the bytes over the time for
  * n ranks, whatever the algorithm. Source: NVIDIA, nccl-tests, doc/PERFORMANCE.md. */
-#include "core/clock.h"
 #include "core/ops/collective.h"
+#include "core/timing.h"
 #include "launch/bench/bench.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ static Status record(BenchProgram *b, const Collectives *collectives, int64_t co
 static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seconds) {
     BenchProgram b = {.device = e->device};
     Status status = world_agree(e->world, record(&b, &e->collectives, (int64_t)(bytes / sizeof(float))));
-    if (!failed(status)) status = bench_time(e->device, b.program, repeats, seconds);
+    if (!failed(status)) status = program_time_together(e->device, b.program, repeats, seconds);
     if (!failed(status)) status = device_synchronize(e->device);
     bench_program_destroy(&b);
     *seconds /= AT_ONCE;

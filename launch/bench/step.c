@@ -1,4 +1,5 @@
 /* A whole optimizer step on random tokens: what training costs without reading data. */
+#include "core/timing.h"
 #include "launch/bench/bench.h"
 #include "launch/fit.h"
 #include "launch/profile.h"
@@ -56,7 +57,7 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
 static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
     double seconds = 1, rate = 1;
     TRY(bench_product_rate(e->device, experiment_dtype(e->config), &rate));
-    TRY(bench_time(e->device, e->training->programs[MICRO_ONLY], options->repeats, &seconds));
+    TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY], options->repeats, &seconds));
     if (world_rank(e->world) == 0) report(e, seconds, rate, out);
     return profile_step(e, world_rank(e->world) == 0 ? out : NULL, NULL);
 }

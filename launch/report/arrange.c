@@ -43,6 +43,26 @@ const char *value_text(Results *s, const json_t *value) {
 
 static bool is_key(const char *key, const char *wanted) { return wanted != NULL && strcmp(key, wanted) == 0; }
 
+static bool same_value(const Point *a, const Point *b, const char *key) {
+    const json_t *x = key == NULL ? NULL : json_object_get(a->values, key);
+    const json_t *y = key == NULL ? NULL : json_object_get(b->values, key);
+    return x == y || json_equal(x, y);
+}
+
+/* Whether points would be mixed without this key: some share series and x and differ in it. One that only goes along
+ * with those, as an interval that a larger batch has shorter, makes no series of its own. */
+static bool tells_apart(const Results *s, const char *key) {
+    if (s->series_key == NULL) return true;
+    for (size_t i = 0; i < s->n_points; i++) {
+        for (size_t j = i + 1; j < s->n_points; j++) {
+            const Point *a = &s->points[i], *b = &s->points[j];
+            bool together = same_value(a, b, s->series_key) && same_value(a, b, s->x_key);
+            if (together && !same_value(a, b, key)) return true;
+        }
+    }
+    return false;
+}
+
 /* The series key's value first; then whatever else differs between points, so that none but seeds are mixed. */
 static const char *series_of(Results *s, const Point *p) {
     const json_t *first = s->series_key == NULL ? NULL : json_object_get(p->values, s->series_key);
@@ -50,6 +70,7 @@ static const char *series_of(Results *s, const Point *p) {
     json_t *value;
     json_object_foreach(p->values, key, value) {
         if (is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed")) continue;
+        if (!tells_apart(s, key)) continue;
         bool plain = *label == 0 && json_is_array(value);
         const char *text = value_text(s, value), *comma = *label == 0 ? "" : ", ";
         label = plain ? text : or_empty(arena_printf(&s->arena, "%s%s%s %s", label, comma, key_text(key), text));

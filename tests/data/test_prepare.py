@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """./prepare: exit codes, messages, the split, what is written and what is left alone, memory.
+It runs alone: memory and speed are measured.
 
 environment: PROGRAMS       where ./prepare is (the repository root)
              PREPARE_MB     megabytes of text for the test of memory (50; use 1000 for the documented case)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The number of ranks does not change a run; and where a rank stops or hangs, none is left behind. sanitizers: no"""
+"""The number of ranks does not change a run; and where a rank stops or hangs, none is left behind. sanitizers: no
+It runs alone: how soon a hang is seen is measured."""
 
 import concurrent.futures
 import ctypes

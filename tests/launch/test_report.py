@@ -288,6 +288,16 @@ def other_axes():
     equal(table(moved, "points")[0]["steps"], "30")
 
 
+def what_goes_along_makes_no_series():
+    """A list of points whose evaluation interval follows from the backend and the batch: the series are the backends."""
+    directory = study("along")
+    write(directory, [point(directory, "%s%d" % (backend, batch), {"attention.backends": [backend],
+                            "data.batch_size": batch, "evaluation.interval": interval})
+                      for backend, batch, interval in (("flash", 4, 30), ("flash", 8, 20), ("math", 4, 25), ("math", 8, 10))])
+    report(directory)
+    equal(sorted({row["attention.backends"] for row in table(directory, "summary")}), ["flash", "math"])
+
+
 def without_gnuplot():
     directory = study("bare")
     grid(directory)
@@ -337,4 +347,4 @@ def what_is_no_study():
 
 if __name__ == "__main__":
     e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything, nothing_escapes, half_done_studies,
-             nothing_was_logged_yet, other_axes, without_gnuplot, what_is_no_study)
+             nothing_was_logged_yet, other_axes, what_goes_along_makes_no_series, without_gnuplot, what_is_no_study)

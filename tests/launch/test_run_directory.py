@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a run leaves behind, and what the programs print: names, keys, formats, times and memory as documented."""
+"""What a run leaves behind, and what the programs print: names, keys, formats, times and memory as documented.
+It runs alone: times are measured."""
 
 import csv
 import glob
@@ -214,7 +215,8 @@ def a_time_budget():
         records = [record for record in metrics(directory) if "train/loss" in record]
         seconds = [record["train_s"] for record in records]
         longest = max(after - before for before, after in zip(seconds, seconds[1:]))
-        check(budget <= seconds[-1] <= budget + longest, "ended after %.3f s of %d" % (seconds[-1], budget))
+        check(0.999 * budget <= seconds[-1] <= budget + longest,  # a step is logged a moment before the clock is asked
+              "ended after %.3f s of %d" % (seconds[-1], budget))
         check(seconds[-2] < budget, "a step began after the end")
         check(summary(directory)["train_s"] >= seconds[-1], "the last evaluation counts")
     check(metrics(directory)[-1]["wall_s"] < 2.5, "the second run trained anew")

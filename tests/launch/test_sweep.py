@@ -411,8 +411,10 @@ def the_job_script_saves_and_requeues():
 
 
 if __name__ == "__main__":
-    main(a_study_from_end_to_end, a_point_reruns_alone, dry_run_touches_nothing, stopped_and_started_again,
-         killed_in_the_middle, failed_points_are_retried_a_bounded_number_of_times,
-         a_missing_file_is_tried_once_and_again_when_asked, what_does_not_fit_is_oom_and_no_failure, several_at_a_time,
-         a_second_sweep_is_refused, another_study_is_refused, bad_sweeps, without_mpirun_or_slurm,
-         a_live_table_on_a_terminal, the_cpu_study_in_short, submitted_once, the_job_script_saves_and_requeues)
+    QUICK = (a_study_from_end_to_end, dry_run_touches_nothing, what_does_not_fit_is_oom_and_no_failure,
+             a_second_sweep_is_refused, another_study_is_refused, bad_sweeps, without_mpirun_or_slurm, submitted_once)
+    # Under sanitizers minutes of training would add nothing to these.
+    main(*QUICK, *(() if SANITIZED else (
+        a_point_reruns_alone, stopped_and_started_again, killed_in_the_middle,
+        failed_points_are_retried_a_bounded_number_of_times, a_missing_file_is_tried_once_and_again_when_asked,
+        several_at_a_time, a_live_table_on_a_terminal, the_cpu_study_in_short, the_job_script_saves_and_requeues)))

@@ -1,4 +1,5 @@
-/* A tiny model learns, skips what is not finite, and takes no memory in the steady state. */
+/* A tiny model learns, skips what is not finite, and takes no memory in the steady state. It runs alone:
+ * memory is measured. */
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 
