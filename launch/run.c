@@ -160,14 +160,15 @@ static Metric metric_now(Run *run) {
                     .mem_bytes = run->mem_bytes};
 }
 
-static Status evaluate_and_log(Run *run) {
+/* An evaluation is part of the time budget, but for the one that closes a run: the budget is spent by then. */
+static Status evaluate_and_log(Run *run, bool is_closing) {
     if (run->e.val_file == NULL) return OK;
     TRY(results_finish(run)); /* evaluation uses the same tensors */
     double loss;
     TRY(run_evaluate(run, &loss));
     memory_look(run);
     Progress *progress = &run->progress;
-    progress->train_s = training_seconds(run);
+    if (!is_closing) progress->train_s = training_seconds(run);
     if (isfinite(loss) && (progress->best_step < 0 || loss < progress->best_val_loss)) {
         progress->best_val_loss = loss;
         progress->best_step = progress->step;
@@ -289,7 +290,7 @@ static Status train_steps(Run *run, StopRequest *request) {
         TRY(alone(run, log_step(run)));
         TRY(finite_check(run));
         if (c->evaluation.interval > 0 && run->progress.step % c->evaluation.interval == 0) {
-            TRY(alone(run, evaluate_and_log(run)));
+            TRY(alone(run, evaluate_and_log(run, false)));
         }
         if (save_is_due(run)) {
             TRY(alone(run, results_finish(run)));
@@ -318,7 +319,7 @@ static Status finish(Run *run, StopRequest request) {
     TRY(alone(run, results_finish(run)));
     TRY(finite_check(run));
     bool evaluates = request == STOP_BUDGET && run->progress.evaluated_step != run->progress.step;
-    if (evaluates) TRY(alone(run, evaluate_and_log(run)));
+    if (evaluates) TRY(alone(run, evaluate_and_log(run, true)));
     if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0) TRY(alone(run, save(run)));
     TRY(alone(run, save_wait(run)));
     if (request == STOP_SAVE) {
