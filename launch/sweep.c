@@ -61,6 +61,7 @@ static Status print_commands(const Study *study, const Values *v) {
 static Status print_scripts(const Study *study) {
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
+    if (programs == NULL) return ERROR(STATUS_FAILURE, "out of memory for a study");
     printf("# %s/slurm/points.sh\n", study->directory);
     Status status = slurm_write_array(study, programs, stdout);
     printf("\n# %s/slurm/report.sh\n", study->directory);

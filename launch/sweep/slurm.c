@@ -55,6 +55,10 @@ static Status submit(char *path, char *dependency, char job[JOB_BYTES]) {
     errors[strcspn(errors, "\n")] = '\0';
     if (code != 0) return ERROR(STATUS_FAILURE, "%s: sbatch refused it: %s", path, errors);
     output[strcspn(output, ";\n")] = '\0';
+    if (*output == '\0' || strspn(output, "0123456789") != strlen(output)) {
+        return ERROR(STATUS_FAILURE, "%s: sbatch gave no job number but '%s'; see squeue, and cancel what it submitted",
+                     path, output);
+    }
     snprintf(job, JOB_BYTES, "%.*s", JOB_BYTES - 1, output);
     return OK;
 }
@@ -86,7 +90,9 @@ Status slurm_submit(Study *study, FILE *messages) {
         return OK;
     }
     Arena arena = {0};
-    Status status = submit_both(study, launcher_programs(&arena));
+    const char *programs = launcher_programs(&arena);
+    Status status =
+        programs == NULL ? ERROR(STATUS_FAILURE, "out of memory for a study") : submit_both(study, programs);
     arena_free(&arena);
     TRY(status);
     fprintf(messages,

@@ -62,9 +62,10 @@ static bool seconds_parse(const char *text, void *out) {
 static Status trial_time(Device *device, const AttentionCall *call, const AttentionBackend *backend, double *seconds) {
     AttentionTrial trial;
     size_t free_bytes = 0, total_bytes;
-    Status status = attention_trial_create(device, call, backend, true, &trial);
+    Status status;
+    TRY_ELSE(status, attention_trial_create(device, call, backend, true, &trial), done);
     TRY_ELSE(status, device_memory(device, &free_bytes, &total_bytes), done);
-    if (!failed(status) && attention_trial_bytes(&trial) < free_bytes) {
+    if (attention_trial_bytes(&trial) < free_bytes) {
         TRY_ELSE(status, attention_trial_bind(&trial), done);
         TRY_ELSE(status, program_time(device, trial.program, REPEATS, LIMIT_S, seconds), done);
     }
