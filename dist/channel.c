@@ -39,6 +39,7 @@ Status channel_complete(const Channel *channel, int n, MPI_Request *requests) {
     int done = 0, result;
     while ((result = MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE)) == MPI_SUCCESS && !done) {
         double waited = clock_seconds() - start;
+        watchdog_poll(channel->watchdog, channel->thread);
         if (waited < SPIN_SECONDS) {
             sched_yield();
             continue;
@@ -48,6 +49,7 @@ Status channel_complete(const Channel *channel, int n, MPI_Request *requests) {
         sleep_microseconds(waited < SHORT_WAIT_SECONDS ? 50 : 500);
     }
     if (waits) watchdog_wait_end(channel->watchdog, channel->thread);
+    watchdog_poll(channel->watchdog, channel->thread);
     return mpi_check(result, channel->label);
 }
 

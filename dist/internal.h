@@ -28,6 +28,9 @@ typedef enum WaitingThread { WAITING_MAIN, WAITING_COMMUNICATION, WAITING_COUNT 
 void watchdog_wait_begin(Watchdog *watchdog, WaitingThread thread, const char *label);
 void watchdog_wait_end(Watchdog *watchdog, WaitingThread thread);
 
+/* A thread that waits has looked again. One that stops looking hangs, even in a wait. */
+void watchdog_poll(Watchdog *watchdog, WaitingThread thread);
+
 /* True for the first caller on this host: it may name the cause of the end. True without a watchdog. */
 bool watchdog_claim_report(Watchdog *watchdog);
 

@@ -32,6 +32,8 @@ struct MpiCollectives {
     pthread_cond_t changed;
     Reduction queue[QUEUE_LENGTH];
     uint64_t started, completed; /* reduction i lies at queue[i % QUEUE_LENGTH] */
+    bool main_waits;             /* until at most `left` reductions are under way */
+    uint64_t left;
     bool must_end;
     StatusCode code; /* the first failure since the last wait */
     char message[512];
@@ -57,6 +59,18 @@ static void reduce_one(MpiCollectives *c, const Reduction *reduction) {
     }
 }
 
+static bool must_wait(const MpiCollectives *c) { return c->started - c->completed > c->left; }
+
+/* Says for which reduction the main thread waits, or that it need not any longer. Not said by the main thread: one that
+ * never wakes would be taken for one that waits. */
+static void main_wait_show(MpiCollectives *c) {
+    if (must_wait(c)) {
+        watchdog_wait_begin(c->watchdog, WAITING_MAIN, c->queue[c->completed % QUEUE_LENGTH].label);
+    } else {
+        watchdog_wait_end(c->watchdog, WAITING_MAIN);
+    }
+}
+
 static void *communicate(void *argument) {
     MpiCollectives *c = argument;
     pthread_mutex_lock(&c->lock);
@@ -65,6 +79,7 @@ static void *communicate(void *argument) {
         if (c->completed == c->started) break;
         reduce_one(c, &c->queue[c->completed % QUEUE_LENGTH]);
         c->completed++;
+        if (c->main_waits) main_wait_show(c);
         pthread_cond_broadcast(&c->changed);
     }
     pthread_mutex_unlock(&c->lock);
@@ -73,12 +88,12 @@ static void *communicate(void *argument) {
 
 /* Waits, lock held, until at most `left` reductions are under way; the watchdog knows for which. */
 static void wait_until(MpiCollectives *c, uint64_t left) {
-    if (c->started - c->completed <= left) return;
-    while (c->started - c->completed > left) {
-        watchdog_wait_begin(c->watchdog, WAITING_MAIN, c->queue[c->completed % QUEUE_LENGTH].label);
-        pthread_cond_wait(&c->changed, &c->lock);
-    }
-    watchdog_wait_end(c->watchdog, WAITING_MAIN);
+    c->left = left;
+    if (!must_wait(c)) return;
+    c->main_waits = true;
+    main_wait_show(c);
+    while (must_wait(c)) pthread_cond_wait(&c->changed, &c->lock);
+    c->main_waits = false;
 }
 
 static Status start(MpiCollectives *c, Reduction what, const char *label) {

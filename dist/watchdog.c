@@ -51,6 +51,10 @@ void watchdog_wait_end(Watchdog *watchdog, WaitingThread thread) {
     COUNT_UP(watchdog->mine->waiting[thread].turns);
 }
 
+void watchdog_poll(Watchdog *watchdog, WaitingThread thread) {
+    if (is_watching(watchdog)) COUNT_UP(watchdog->mine->waiting[thread].polls);
+}
+
 bool watchdog_claim_report(Watchdog *watchdog) {
     return !is_watching(watchdog) || atomic_exchange(&watchdog->table->reported, 1) == 0;
 }
@@ -71,18 +75,26 @@ static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {
     return waited;
 }
 
-/* Time without progress, waiting left out; intervals that were allowed do not count as the rank's own pace. */
+/* What counts up while the main thread gets on, or while it waits and is looked after: by its own polls, or by those of
+ * the communication thread for it. A main thread that is frozen in a wait is so told from one that waits. */
+static uint64_t signs_of_life(const Slot *slot) {
+    uint64_t signs =
+        LOAD(slot->progress) + LOAD(slot->waiting[WAITING_MAIN].turns) + LOAD(slot->waiting[WAITING_MAIN].polls);
+    return LOAD(slot->waiting[WAITING_MAIN].waits) ? signs + LOAD(slot->waiting[WAITING_COMMUNICATION].polls) : signs;
+}
+
+/* Time without a sign of life; intervals that were allowed do not count as the rank's own pace. */
 static void idle_measure(Watchdog *w, double elapsed) {
     Slot *mine = w->mine;
-    uint64_t progress = LOAD(mine->progress) + LOAD(mine->waiting[WAITING_MAIN].turns);
+    uint64_t signs = signs_of_life(mine);
     double idle = LOAD(mine->idle), allowed = LOAD(mine->allowed);
-    if (progress != w->progress_seen) {
+    if (signs != w->signs_seen) {
         if (!w->was_allowed && idle > w->longest) w->longest = idle;
         idle = 0;
-    } else if (!LOAD(mine->waiting[WAITING_MAIN].waits)) {
+    } else {
         idle += elapsed;
     }
-    w->progress_seen = progress;
+    w->signs_seen = signs;
     w->was_allowed = allowed > 0;
     double limit = SLOW_FACTOR * w->longest;
     if (limit < w->options.hung_after) limit = w->options.hung_after;

@@ -16,7 +16,8 @@
  *            one is on another host. There its name is said earlier. Where all ranks are on one host and all of them
  *            wait, they are in different collectives, and the time of a hang is enough.
  *
- * A rank that waits in a collective is not late, whatever it waits for. With one rank nothing is watched. */
+ * A rank that waits in a collective is not late, whatever it waits for, as long as it looks whether the wait is over.
+ * With one rank nothing is watched. */
 #pragma once
 
 #include "core/status.h"

@@ -40,7 +40,7 @@ static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
         return (Suspicion){.kind = STOPPED, .slot = slot, .seconds = peer->silent};
     }
     double idle = LOAD(slot->idle);
-    if (LOAD(slot->waiting[WAITING_MAIN].waits) || idle <= LOAD(slot->limit)) return (Suspicion){NOBODY};
+    if (idle <= LOAD(slot->limit)) return (Suspicion){NOBODY};
     Suspicion hung = {.kind = HUNG, .slot = slot, .seconds = idle};
     hung.waiter = waiter_find(w, slot, &hung.waiting);
     /* Ranks of other hosts cannot be seen from here; in data parallel training they wait. */

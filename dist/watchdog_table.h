@@ -28,7 +28,7 @@ typedef struct Slot {
     SharedText activity;
     struct {
         _Atomic int waits;
-        _Atomic uint64_t turns;
+        _Atomic uint64_t turns, polls;
         SharedText label;
     } waiting[WAITING_COUNT];
     /* The watchdog thread's own reading of the above, in seconds. */
@@ -57,7 +57,7 @@ struct Watchdog {
     pthread_t thread;
     bool is_running;
     /* The watchdog thread's. */
-    uint64_t progress_seen, turns_seen[WAITING_COUNT];
+    uint64_t signs_seen, turns_seen[WAITING_COUNT];
     double longest, reported_for;
     bool was_allowed;
 };

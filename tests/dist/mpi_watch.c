@@ -1,11 +1,14 @@
 /* mpi_watch MODE: a small training loop with one rank (the last but one) that misbehaves; run by test_world.py.
  *   run    loops until a signal ends it; `end` leaves after 20 steps
  *   hang   sleeps in place of joining a collective; `hang-main` the same in a collective of the main thread
+ *   freeze  its main thread is frozen while it waits for a collective; `freeze-main` for one of the main thread
  *   slow   takes 4.5 s for one collective, but gets on;  pace  has one interval longer than hung_after, at its own pace
  *   allow  takes longer than hung_after where it said so;  exit  leaves without a word
  *   lost   joins a different collective */
 #include "dist/mpi_collectives.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +20,28 @@ enum { N = 50000 };
 static float data[N];
 
 static void nap(double seconds) { usleep((useconds_t)(1e6 * seconds)); }
+
+static void stay(int signal) {
+    (void)signal;
+    for (;;) pause();
+}
+
+static void *freeze_soon(void *main_thread) {
+    nap(0.5);
+    pthread_kill(*(pthread_t *)main_thread, SIGUSR1);
+    return NULL;
+}
+
+/* The rank after the late one joins the next collective a second later, so that the late one is frozen in its wait. */
+static void freeze(const Collectives *c, int late) {
+    static pthread_t main_thread;
+    pthread_t thread;
+    if (c->rank == late + 1) nap(1);
+    if (c->rank != late) return;
+    main_thread = pthread_self();
+    signal(SIGUSR1, stay);
+    pthread_create(&thread, NULL, freeze_soon, &main_thread);
+}
 
 static Status reduce_all(const Collectives *c) {
     for (int i = 0; i < N; i++) data[i] = 1;
@@ -51,8 +76,10 @@ static Status train(World *world, Watchdog *watchdog, const Collectives *c, cons
         c->progress(c->self, "layernorm_forward");
         nap(strcmp(mode, "pace") == 0 && step < 3 ? 0.6 : 0.02);
         if (step == 12 && c->rank == late) TRY(misbehave(world, watchdog, c, mode));
+        if (step == 12 && strcmp(mode, "freeze") == 0) freeze(c, late);
         TRY(reduce_all(c));
-        if (step == 12 && strcmp(mode, "hang-main") == 0) TRY(world_barrier(world));
+        if (step == 12 && strcmp(mode, "freeze-main") == 0) freeze(c, late);
+        if (step == 12 && strstr(mode, "-main") != NULL) TRY(world_barrier(world));
     }
     return OK;
 }

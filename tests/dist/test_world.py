@@ -179,6 +179,13 @@ def hung_before_a_collective_of_the_main_thread():
            r"layernorm_forward, while others wait in .+; all ranks end \(exit 1\)")
 
 
+def frozen_while_it_waits():
+    faults(Job("freeze", "2"), DEADLINE, rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, "
+           r"layernorm_backward, while others wait in all_reduce of bucket 3; all ranks end \(exit 1\)")
+    faults(Job("freeze-main", "2"), DEADLINE, rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, .+, "
+           r"while others wait in .+; all ranks end \(exit 1\)")
+
+
 def rank_in_another_collective():
     faults(Job("lost", "1.5"), DEADLINE + 4, r"rank \d on \S+ has waited [12] s in .+ in another collective; "
            r"all ranks end \(exit 1\)")
@@ -216,7 +223,7 @@ def main():
         print("  mpirun is not installed\n0 passed, 0 failed, 1 skipped")
         return 0
     tests = [stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective,
-             hung_before_a_collective_of_the_main_thread, killed_rank, rank_that_exits, sigterm_ends_quietly,
+             hung_before_a_collective_of_the_main_thread, frozen_while_it_waits, killed_rank, rank_that_exits, sigterm_ends_quietly,
              collectives, without_mpirun, one_line_and_code_for_bad_input, abort_names_the_rank, sums,
              the_rank_count_does_not_change_a_bit]
     if len(sys.argv) > 1:
