@@ -1,16 +1,12 @@
 #include "core/timing.h"
 
 #include "core/clock.h"
+#include "core/median.h"
 
 #include <stdlib.h>
 
 static const double LEAST_S = 2e-3; /* between two readings */
 enum { MOST_REPLAYS = 1000 };
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y ? 1 : 0;
-}
 
 static Status replays_time(Device *device, const Program *p, int replays, double *seconds) {
     double start = clock_seconds();
@@ -41,17 +37,12 @@ static Status times_take(Device *device, const Program *p, int64_t repeats, doub
     return OK;
 }
 
-static double median(double *times, int64_t count) {
-    qsort(times, (size_t)count, sizeof *times, ascending);
-    return times[count / 2];
-}
-
 Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s, double *seconds) {
     double *times = malloc((size_t)repeats * sizeof *times);
     int64_t count = 0;
     if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
     Status status = times_take(device, p, repeats, limit_s, times, &count);
-    if (!failed(status)) *seconds = median(times, count);
+    if (!failed(status)) *seconds = values_median(times, (size_t)count);
     free(times);
     return status;
 }
@@ -61,7 +52,7 @@ Status program_time_together(Device *device, const Program *p, int64_t repeats, 
     int64_t count = 0;
     if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
     Status status = times_take_all(device, p, repeats, times, &count);
-    if (!failed(status)) *seconds = median(times, count);
+    if (!failed(status)) *seconds = values_median(times, (size_t)count);
     free(times);
     return status;
 }

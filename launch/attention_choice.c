@@ -165,7 +165,7 @@ static const char *verdict_text(const AttentionLine *line) {
 
 void attention_print(const Experiment *e, FILE *file) {
     const AttentionLines *table = &e->attention_table;
-    fprintf(file, "%-14s %12s %14s %10s %10s   %s\n", "attention", "MiB planned", "largest batch", "ms", "step ms", "");
+    fprintf(file, "%-14s %12s %14s %10s %10s\n", "attention", "MiB planned", "largest batch", "ms", "step ms");
     for (int i = 0; i < table->count; i++) {
         const AttentionLine *line = &table->lines[i];
         char bytes[24] = "-", batch[24] = "-", ms[24] = "-", step[24] = "-";

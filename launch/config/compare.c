@@ -14,7 +14,7 @@ static Status add_difference(const Field *field, const Config *saved, const Conf
     if (before == NULL || after == NULL) {
         status = ERROR(STATUS_FAILURE, "out of memory");
     } else if (strcmp(before, after) != 0) {
-        fprintf(file, "%s%s (saved %s, now %s)", *count == 0 ? "" : ", ", field->path, before, after);
+        fprintf(file, "%s%s (saved %.200s, now %.200s)", *count == 0 ? "" : ", ", field->path, before, after);
         ++*count;
     }
     free(before);
@@ -22,24 +22,29 @@ static Status add_difference(const Field *field, const Config *saved, const Conf
     return status;
 }
 
-static Status list_differences(const Config *saved, const Config *now, FILE *file, int *count) {
-    for (size_t i = 0; i < schema_count; i++) {
-        const Field *field = &schema[i];
-        if (field->resume == RESUME_FREE || is_auto(field, now)) continue;
-        if (is_auto(field, saved)) continue; /* written by a study, and not decided yet */
-        TRY(add_difference(field, saved, now, file, count));
+Status fields_compare(const Config *saved, const Config *now, FieldMayDiffer may_differ, char **differences,
+                      int *count) {
+    size_t bytes;
+    Status status = OK;
+    FILE *file = open_memstream(differences, &bytes);
+    *count = 0;
+    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    for (size_t i = 0; i < schema_count && !failed(status); i++) {
+        if (!may_differ(&schema[i], saved, now)) status = add_difference(&schema[i], saved, now, file, count);
     }
-    return OK;
+    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_FAILURE, "out of memory");
+    return status;
+}
+
+/* An `auto` takes over what was frozen, or was written by a study and is not decided yet. */
+static bool may_differ_on_resume(const Field *field, const Config *saved, const Config *now) {
+    return field->resume == RESUME_FREE || is_auto(field, now) || is_auto(field, saved);
 }
 
 Status config_compare_resume(const Config *saved, const Config *now) {
     char *text = NULL;
-    size_t bytes;
-    int count = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory");
-    Status status = list_differences(saved, now, file, &count);
-    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_FAILURE, "out of memory");
+    int count;
+    Status status = fields_compare(saved, now, may_differ_on_resume, &text, &count);
     if (!failed(status) && count > 0) {
         status = ERROR(STATUS_CONFIG,
                        "the saved run differs in %s; set %s back, or start anew with --resume=none and another output",

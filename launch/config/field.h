@@ -17,5 +17,13 @@ void field_write(const Field *field, const Config *config, FILE *file);
 /* The same as a string for free(); NULL where memory is out. */
 char *field_text(const Field *field, const Config *config);
 
+/* Whether a field may differ between the config that was saved and that of now. */
+typedef bool (*FieldMayDiffer)(const Field *field, const Config *saved, const Config *now);
+
+/* Lists the fields in which the two differ though they may not: "KEY (saved 2, now 3), KEY ...". *differences is for
+ * free(), also after a failure. */
+NODISCARD Status fields_compare(const Config *saved, const Config *now, FieldMayDiffer may_differ, char **differences,
+                                int *count);
+
 /* A node as YAML in flow style. */
 void node_write(const YamlNode *node, FILE *file);

@@ -63,14 +63,27 @@ static bool tells_apart(const Results *s, const char *key) {
     return false;
 }
 
+/* The keys of the sweep but for x and seed that tell points apart, each looked at once; for json_decref. */
+static json_t *keys_of_series(const Results *s) {
+    json_t *keys = json_object(), *value;
+    const char *key;
+    for (size_t i = 0; i < s->n_points; i++) {
+        json_object_foreach(s->points[i].values, key, value) {
+            bool is_placed = is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
+            if (is_placed || json_object_get(keys, key) != NULL) continue;
+            json_object_set_new(keys, key, json_boolean(tells_apart(s, key)));
+        }
+    }
+    return keys;
+}
+
 /* The series key's value first; then whatever else differs between points, so that none but seeds are mixed. */
-static const char *series_of(Results *s, const Point *p) {
+static const char *series_of(Results *s, const Point *p, const json_t *keys) {
     const json_t *first = s->series_key == NULL ? NULL : json_object_get(p->values, s->series_key);
     const char *label = first == NULL ? "" : value_text(s, first), *key;
     json_t *value;
     json_object_foreach(p->values, key, value) {
-        if (is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed")) continue;
-        if (!tells_apart(s, key)) continue;
+        if (!json_is_true(json_object_get(keys, key))) continue;
         bool plain = *label == 0 && json_is_array(value);
         const char *text = value_text(s, value), *comma = *label == 0 ? "" : ", ";
         label = plain ? text : or_empty(arena_printf(&s->arena, "%s%s%s %s", label, comma, key_text(key), text));
@@ -156,12 +169,14 @@ static void budget_find(Results *s) {
 Status results_arrange(Results *s) {
     if (s->x_key == NULL) s->x_key = x_key_guess(s);
     s->series_names = arena_alloc(&s->arena, s->n_points * sizeof *s->series_names);
-    if (s->series_names == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
+    json_t *keys = keys_of_series(s);
+    if (s->series_names == NULL || keys == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
-        p->series = series_of(s, p);
+        p->series = series_of(s, p, keys);
         p->series_index = index_of(s->series_names, &s->n_series, p->series);
     }
+    json_decref(keys);
     TRY(x_place(s));
     budget_find(s);
     return OK;

@@ -1,4 +1,5 @@
 /* Charts whose x was chosen: the metric, the throughput and the memory, a series a line, spread over seeds. */
+#include "core/median.h"
 #include "launch/report/chart.h"
 
 #include <math.h>
@@ -25,16 +26,11 @@ static double dodged(const Results *s, const Axis *x, double value, int series) 
     return axis_value(x, axis_share(x, value) + step * (series - (s->n_series - 1) / 2.0));
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The x of all marks, each once. */
 static int distinct_x(const MarksSet *set, double *values) {
     int n = 0;
     for (size_t i = 0; i < set->n; i++) values[i] = set->marks[i].x;
-    qsort(values, set->n, sizeof *values, ascending);
+    values_sort(values, set->n);
     for (size_t i = 0; i < set->n; i++) {
         if (n == 0 || values[n - 1] != values[i]) values[n++] = values[i];
     }

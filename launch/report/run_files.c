@@ -1,3 +1,4 @@
+#include "core/median.h"
 #include "launch/report/results.h"
 #include "launch/report/text.h"
 
@@ -65,11 +66,6 @@ static double metric_reduced(const Results *s, const Point *p) {
     return strcmp(s->reduce, "last") == 0 ? last : strcmp(s->reduce, "mean") == 0 ? sum / n : best;
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The median of what was logged: a resume's first steps and a busy moment do not count. */
 static double median_rate(Results *s, const Point *p) {
     double *rates = arena_alloc(&s->arena, (p->n_records + 1) * sizeof *rates);
@@ -77,9 +73,7 @@ static double median_rate(Results *s, const Point *p) {
     for (size_t i = 0; rates != NULL && i < p->n_records; i++) {
         if (!isnan(p->records[i].tok_per_s)) rates[n++] = p->records[i].tok_per_s;
     }
-    if (n == 0) return NAN;
-    qsort(rates, n, sizeof *rates, ascending);
-    return n % 2 == 1 ? rates[n / 2] : (rates[n / 2 - 1] + rates[n / 2]) / 2;
+    return values_median(rates, n);
 }
 
 static void records_reduce(Results *s, Point *p) {

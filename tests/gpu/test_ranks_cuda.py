@@ -4,15 +4,14 @@ shared and not, and an end with one cause where a rank fails. sanitizers: no"""
 
 import glob
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
 from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, run, run_directory,  # noqa: E402
-                 start, states, train)
+                 states, train)
+from faults import fault  # noqa: E402
 
 MODEL = {"n_layer": 2, "n_head": 4, "n_embd": 256, "block_size": 64, "vocab_size": "auto", "dropout": 0.1}
 STEPS = 12
@@ -97,45 +96,18 @@ def another_nccl_is_refused():
     check(done.code == 78 and len(done.errors()) == 1 and "libnccl.so.2 has no nccl" in done.errors()[0], done)
 
 
-def is_alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def fault(name, victim, number, wanted):
+def hurt(name, number, wanted):
     needs_two_gpus()
-    job = start(["train", config(name, **options(training__stop__steps=10**7, checkpoint__interval=0,
-                                                 logging__interval=20))], ranks=2)
-    pids = job.ranks(2)
-    try:
-        job.wait_for(r"(?m)^step 40/")
-        since = time.monotonic()
-        os.kill(pids[victim], number)
-        done = job.end(40)
-        while any(is_alive(pid) for pid in pids):
-            check(time.monotonic() - since < 40, "ranks are left behind")
-            time.sleep(0.02)
-        seconds = time.monotonic() - since
-    finally:
-        for pid in pids:
-            if is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
-    check(done.code != 0, "%s: exit 0: %r" % (name, done))
-    equal(len(done.errors()), 1, "%s: error lines: %r" % (name, done))
-    check(re.search(wanted, done.errors()[0]), "%s: %r" % (name, done.errors()))
-    check(seconds <= 12, "%s: the last rank ended after %.1f s" % (name, seconds))
+    done, seconds = fault(config(name, **options()), 2, 1, lambda pid: os.kill(pid, number), wanted, deadline=12)
     print("%s: %.1f s: %s" % (name, seconds, done.errors()[0]))
 
 
 def a_killed_rank():
-    fault("killed", 1, signal.SIGKILL, r"rank 1 on \S+ .*step \d+, \w+")
+    hurt("killed", signal.SIGKILL, r"rank 1 on \S+ .*step \d+, \w+")
 
 
 def a_stopped_rank():
-    fault("stopped", 1, signal.SIGSTOP, r"rank 1 on \S+ stopped .*step \d+, \w+")
+    hurt("stopped", signal.SIGSTOP, r"rank 1 on \S+ stopped .*step \d+, \w+")
 
 
 if __name__ == "__main__":

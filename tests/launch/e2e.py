@@ -6,6 +6,7 @@ import atexit
 import glob
 import json
 import os
+import pty
 import random
 import re
 import shutil
@@ -220,6 +221,27 @@ def start(arguments, ranks=0, **environment):
 
 def run(*arguments, ranks=0, **environment):
     return start(arguments, ranks, **environment).end()
+
+
+def on_a_terminal(*arguments, **environment):
+    """What a program shows that is started on a terminal; colors are allowed by NO_COLOR=""."""
+    program, *rest = arguments
+    leader, follower = pty.openpty()
+    process = subprocess.Popen([os.path.join(PROGRAMS, program), *rest], stdout=follower, stderr=follower,
+                               env={key: value for key, value in dict(ENVIRONMENT, **environment).items() if value})
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:
+            part = b""
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    equal(process.wait(LIMIT), 0, "exit code")
+    return shown.decode()
 
 
 def train(*arguments, ranks=0, code=0, **environment):

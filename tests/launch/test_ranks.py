@@ -5,12 +5,10 @@ It runs alone: how soon a hang is seen is measured."""
 import concurrent.futures
 import ctypes
 import os
-import re
 import signal
-import time
 
-from e2e import (WORK, Skip, check, checkpoints, config, corpus, equal, losses, main, run, run_directory, start, states,
-                 train)
+from e2e import WORK, Skip, check, checkpoints, config, corpus, equal, losses, main, run, run_directory, states, train
+from faults import fault
 
 STEPS = 20
 DEADLINE = 10.0  # seconds from the fault until no rank is left
@@ -73,55 +71,15 @@ PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 
 
 def freeze_main_thread(pid):
-    """Only the main thread stops, while it computes; the rank's other threads live, as where a file system hangs."""
+    """Only the main thread stops; the rank's other threads live, as where a file system hangs."""
     libc = ctypes.CDLL(None, use_errno=True)
-    while state_of(pid) != "R":
-        time.sleep(0.001)
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
         if libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), None, None) != 0:
             raise Skip("ptrace is not allowed here: " + os.strerror(ctypes.get_errno()))
 
 
-def state_of(pid):
-    """The main thread's: R runs, S sleeps, Z is dead."""
-    try:
-        with open("/proc/%d/stat" % pid) as file:
-            return file.read().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return "Z"
-
-
-def is_alive(pid):
-    return state_of(pid) != "Z"
-
-
-def fault(name, ranks, victim, inflict, wanted, **changes):
-    """Starts a long run, hurts one rank in the middle of training, and times the end of all."""
-    job = start(["train", config(name, training__stop__steps=10**6, checkpoint__interval=0, logging__interval=20,
-                                   **changes)], ranks)
-    pids = job.ranks(ranks)
-    try:
-        job.wait_for(r"(?m)^step 40/")
-        since = time.monotonic()
-        inflict(pids[victim])
-        done = job.end(30)
-        others = [pid for pid in pids if pid != pids[victim] or inflict is not freeze_main_thread]
-        while any(is_alive(pid) for pid in others):
-            check(time.monotonic() - since < 30, "ranks are left behind")
-            time.sleep(0.02)
-        seconds = time.monotonic() - since
-    finally:
-        for pid in pids:
-            if is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
-    check(done.code != 0, "%s: exit 0: %r" % (name, done))
-    equal(len(done.errors()), 1, "%s: error lines: %r" % (name, done))
-    check(re.search(wanted, done.errors()[0]), "%s: %r" % (name, done.errors()))
-    check(seconds <= DEADLINE, "%s: the last rank ended after %.1f s" % (name, seconds))
-
-
 def killed_stopped_and_hung_ranks():
-    """They mostly wait, so they run side by side; ptrace wants one thread to see it through."""
+    """They mostly wait, so they run side by side."""
     faults = [
         ("killed", 4, 2, lambda pid: os.kill(pid, signal.SIGKILL), r"rank 2 on \S+ .*step \d+, \w+"),
         ("stopped", 4, 1, lambda pid: os.kill(pid, signal.SIGSTOP), r"rank 1 on \S+ stopped .*step \d+, \w+"),
@@ -129,12 +87,15 @@ def killed_stopped_and_hung_ranks():
     ]
     corpus()
     with concurrent.futures.ThreadPoolExecutor(len(faults)) as pool:
-        for future in [pool.submit(fault, *arguments) for arguments in faults]:
+        for future in [pool.submit(fault, config(name), *how, DEADLINE) for name, *how in faults]:
             future.result()
 
 
 def a_rank_that_hangs():
-    fault("hung", 2, 1, freeze_main_thread, r"rank 1 on \S+ .*step \d+, \w+", model__n_embd=128, data__batch_size=8)
+    """Frozen where it happens to be: in its own work, or in a wait for the others. ptrace wants one thread to see it
+    through."""
+    fault(config("hung", model__n_embd=128, data__batch_size=8), 2, 1, freeze_main_thread,
+          r"rank 1 on \S+ hangs: .*step \d+, \w+", DEADLINE, stays=True)
 
 
 if __name__ == "__main__":

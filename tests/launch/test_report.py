@@ -5,7 +5,6 @@ import csv
 import html.parser
 import json
 import os
-import re
 import shutil
 import subprocess
 import xml.etree.ElementTree

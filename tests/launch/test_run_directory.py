@@ -6,13 +6,12 @@ import csv
 import glob
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
 
-from e2e import (ENVIRONMENT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses, main, metrics,
-                 run, run_directory, start, summary, train)
+from e2e import (SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses, main, metrics, on_a_terminal, run,
+                 run_directory, start, summary, train)
 
 STEP_LINE = re.compile(r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+\.\d ms \| "
                        r"[\d.]+( [KMG])? tok/s \| MFU (n/a|[\d.]+%) \| \d+\.\d GiB")
@@ -66,30 +65,11 @@ def console_lines():
     check("\r" not in done.out and "\033" not in done.out, "a progress bar without a terminal")
 
 
-def on_a_terminal(path, **environment):
-    leader, follower = pty.openpty()
-    process = subprocess.Popen([PROGRAMS + "/train", path], stdout=follower, stderr=follower,
-                               env={key: value for key, value in dict(ENVIRONMENT, **environment).items() if value})
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            part = os.read(leader, 65536)
-        except OSError:
-            part = b""
-        if not part:
-            break
-        shown += part
-    os.close(leader)
-    equal(process.wait(60), 0, "exit code")
-    return shown.decode()
-
-
 def a_progress_bar_on_a_terminal_only():
     changes = {"logging__interval": 1000, "training__stop__steps": 300, "checkpoint__interval": 0}
-    shown = on_a_terminal(config("bar", **changes), NO_COLOR="")
+    shown = on_a_terminal("train", config("bar", **changes), NO_COLOR="")
     check(re.search(r"\r\033\[K#*\.* +\d+% \| step \d+ \| loss \d+\.\d+ \| \d+ s left", shown), repr(shown[-500:]))
-    shown = on_a_terminal(config("no_bar", **changes))
+    shown = on_a_terminal("train", config("no_bar", **changes))
     check("\033" not in shown, "NO_COLOR is not honored: %r" % shown[-500:])
 
 

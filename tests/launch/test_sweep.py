@@ -4,15 +4,14 @@
 import glob
 import json
 import os
-import pty
 import re
 import shutil
 import signal
 import subprocess
 import time
 
-from e2e import (ENVIRONMENT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses, main, no_duplicates, run,
-                 run_directory, start, states, summary, train, tree)
+from e2e import (ENVIRONMENT, SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses, main, no_duplicates,
+                 on_a_terminal, run, run_directory, start, states, summary, train, tree)
 
 GRID = {"data.batch_size": [1, 2], "attention.backends": [["flash"], ["baseline"]]}
 NAMES = ["batch_size-1_backends-flash", "batch_size-1_backends-baseline", "batch_size-2_backends-flash",
@@ -288,22 +287,7 @@ def without_mpirun_or_slurm():
 
 def a_live_table_on_a_terminal():
     path = study("live", {"seed": [1, 2]}, training__stop={"time": "1500ms"})
-    leader, follower = pty.openpty()
-    environment = {key: value for key, value in ENVIRONMENT.items() if key != "NO_COLOR"}
-    process = subprocess.Popen([PROGRAMS + "/sweep", path, "--local"], stdout=follower, stderr=follower, env=environment)
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            part = os.read(leader, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
-    os.close(leader)
-    equal(process.wait(60), 0, "exit code")
-    shown = shown.decode()
+    shown = on_a_terminal("sweep", path, "--local", NO_COLOR="")
     check(re.search(r"seed-1 +running +\d+ +\d\.\d+ .* \d s", shown), repr(shown[-3000:]))
     check("\033[4A\r\033[J" in shown, "not drawn in place")
     check(re.search(r"seed-2 +done ", shown) and shown.rstrip().splitlines()[-1].strip() != "", repr(shown[-500:]))
