@@ -1,8 +1,8 @@
 #include "checkpoints/writer.h"
 
+#include "core/thread.h"
+
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +34,8 @@ static void *write_image(void *argument) {
 }
 
 /* What the thread does until checkpoint_writer_wait. */
-static Status thread_start(CheckpointWriter *writer, void *(*work)(void *)) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
-    int error = pthread_create(&writer->thread, NULL, work, writer);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the checkpoint thread: %s", strerror(error));
+static Status begin(CheckpointWriter *writer, void *(*work)(void *)) {
+    TRY(thread_start("the checkpoint thread", work, writer, &writer->thread));
     writer->is_working = true;
     return OK;
 }
@@ -49,7 +44,7 @@ static Status writer_build(CheckpointWriter *writer, const char *dir, size_t ima
     writer->dir = strdup(dir);
     if (writer->dir == NULL) return ERROR(STATUS_FAILURE, "out of memory for the checkpoint writer");
     TRY(checkpoint_image_create(image_bytes, &writer->image));
-    return thread_start(writer, touch_image);
+    return begin(writer, touch_image);
 }
 
 Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes, CheckpointWriter **out) {
@@ -77,7 +72,7 @@ Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents
     TRY(checkpoint_writer_wait(writer));
     TRY(checkpoint_snapshot(writer->image, contents));
     writer->step = step;
-    return thread_start(writer, write_image);
+    return begin(writer, write_image);
 }
 
 void checkpoint_writer_destroy(CheckpointWriter **writer) {

@@ -1,9 +1,9 @@
 #include "dist/mpi_collectives.h"
 
+#include "core/thread.h"
 #include "dist/internal.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,23 +149,14 @@ static void progress(void *self, const char *activity) {
     watchdog_progress(((MpiCollectives *)self)->watchdog, activity);
 }
 
-static Status thread_start(MpiCollectives *c) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
-    int error = pthread_create(&c->thread, NULL, communicate, c);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the communication thread: %s", strerror(error));
-    c->is_running = true;
-    return OK;
-}
-
 static Status connect_ranks(MpiCollectives *c) {
     TRY(mpi_check(MPI_Comm_dup(c->world->comm, &c->comm), "MPI_Comm_dup"));
     MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
     c->scratch = malloc(TREE_PIECE_BYTES);
     if (c->scratch == NULL) return ERROR(STATUS_FAILURE, "out of memory for the scratch of reductions");
-    return thread_start(c);
+    TRY(thread_start("the communication thread", communicate, c, &c->thread));
+    c->is_running = true;
+    return OK;
 }
 
 Status mpi_collectives_create(World *world, Watchdog *watchdog, MpiCollectives **out) {

@@ -1,9 +1,9 @@
 #include "dist/watchdog_table.h"
 
 #include "core/clock.h"
+#include "core/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -194,17 +194,6 @@ static void peers_open(Watchdog *w) {
     }
 }
 
-static Status thread_start(Watchdog *w) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals go to the main thread */
-    int error = pthread_create(&w->thread, NULL, watch, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) return ERROR(STATUS_FAILURE, "cannot start the watchdog thread: %s", strerror(error));
-    w->is_running = true;
-    return OK;
-}
-
 Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out) {
     Watchdog *w = calloc(1, sizeof *w);
     if (w == NULL) return ERROR(STATUS_FAILURE, "out of memory for the watchdog");
@@ -217,7 +206,8 @@ Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **
         slot_fill(w);
         TRY_ELSE(status, world_barrier(world), fail);
         peers_open(w);
-        TRY_ELSE(status, thread_start(w), fail);
+        TRY_ELSE(status, thread_start("the watchdog thread", watch, w, &w->thread), fail);
+        w->is_running = true;
         world->watchdog = w;
     }
     *out = w;
