@@ -5,17 +5,13 @@
  * So the sums are the same for every number of threads. */
 #pragma once
 
-#include "core/cpu/real.h"
-#include "nn/attention/sdpa.h"
-
-static inline int64_t bias_place(HeadLayout layout, int64_t b, int64_t h, int64_t i) {
-    return b * layout.batch + h * layout.head + i * layout.token;
-}
+#include "nn/attention/head_cpu.h"
 
 /* x[j - first]: the scaled score of key j for query i, for keys [first, end); becomes -inf where it may not be seen. */
-static inline void attention_bias_row(const AttentionCall *call, const AttentionArgs *args, int64_t b, int64_t h,
-                                      int64_t i, int64_t first, int64_t end, real *x) {
-    int64_t place = bias_place(call->bias_layout, b, h, i) + first, count = end - first;
+static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t end, real *x) {
+    const AttentionCall *call = head->call;
+    const AttentionArgs *args = head->args;
+    int64_t place = head_place(call->bias_layout, head->b, head->h, i) + first, count = end - first;
     if (call->bias == BIAS_ADDITIVE) {
         const real *bias = (const real *)args->bias + place;
 #pragma omp simd
@@ -28,10 +24,9 @@ static inline void attention_bias_row(const AttentionCall *call, const Attention
 }
 
 /* dbias += d for keys [first, end) of query i, d[j - first] being the gradient of the scaled score. */
-static inline void attention_dbias_row(const AttentionCall *call, const AttentionArgs *args, int64_t b, int64_t h,
-                                       int64_t i, int64_t first, int64_t end, const real *d) {
-    if (args->dbias == NULL) return;
-    real *dbias = (real *)args->dbias + bias_place(call->bias_layout, b, h, i) + first;
+static inline void head_dbias(const Head *head, int64_t i, int64_t first, int64_t end, const real *d) {
+    if (head->args->dbias == NULL) return;
+    real *dbias = (real *)head->args->dbias + head_place(head->call->bias_layout, head->b, head->h, i) + first;
 #pragma omp simd
     for (int64_t j = 0; j < end - first; j++) dbias[j] += d[j];
 }
@@ -42,7 +37,7 @@ static inline void attention_dbias_clear(const AttentionCall *call, const Attent
     for (int64_t b = 0; b < (layout.batch == 0 ? 1 : call->B); b++) {
         for (int64_t h = 0; h < (layout.head == 0 ? 1 : call->NH); h++) {
             for (int64_t i = 0; i < (layout.token == 0 ? 1 : call->Tq); i++) {
-                memset((real *)args->dbias + bias_place(layout, b, h, i), 0, (size_t)call->Tk * sizeof(real));
+                memset((real *)args->dbias + head_place(layout, b, h, i), 0, (size_t)call->Tk * sizeof(real));
             }
         }
     }

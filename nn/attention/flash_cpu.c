@@ -6,7 +6,6 @@
 
 #include "nn/attention/attention.h"
 #include "nn/attention/dropout_cpu.h"
-#include "nn/attention/head_cpu.h"
 
 #include <omp.h>
 
@@ -21,18 +20,12 @@ typedef struct Tile {
     real *scores; /* (rows, FLASH_KEYS) */
 } Tile;
 
-/* The part of the tile's keys that its row sees, as columns of the tile. */
 static void row_visible(const Tile *tile, int row, int64_t *first, int64_t *end) {
-    head_visible(&tile->head, tile->q0 + row, first, end);
-    *first = *first < tile->k0 ? 0 : least(*first - tile->k0, tile->keys);
-    *end = *end < tile->k0 ? 0 : least(*end - tile->k0, tile->keys);
+    head_columns(&tile->head, tile->q0 + row, tile->k0, tile->keys, first, end);
 }
 
 static bool is_empty(const Tile *tile) {
-    int64_t first, end, unused;
-    head_visible(&tile->head, tile->q0, &first, &unused);
-    head_visible(&tile->head, tile->q0 + tile->rows - 1, &unused, &end);
-    return end <= tile->k0 || first >= tile->k0 + tile->keys;
+    return head_is_blind(&tile->head, tile->q0, tile->rows, tile->k0, tile->keys);
 }
 
 /* scores = q k^T (without the scale). */
@@ -65,10 +58,7 @@ static void row_forward(const Tile *tile, int row, real *maximum, real *sum, rea
     row_scale(out, tile->head.call->HS, correction);
     *sum = *sum * correction + total;
     *maximum = highest;
-    if (tile->head.call->dropout > 0) {
-        attention_dropout_row(tile->head.call, tile->head.args, tile->head.b, tile->head.h, tile->q0 + row,
-                              tile->k0 + first, tile->k0 + end, x + first);
-    }
+    head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, x + first);
 }
 
 /* All keys for one block of queries. */
@@ -128,23 +118,16 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
 static void row_backward(const Tile *tile, int row, double lse, real delta, real *d) {
     const AttentionCall *call = tile->head.call;
     real *x = tile->scores + row * FLASH_KEYS, *g = d + row * FLASH_KEYS, scale = (real)call->scale;
-    int64_t first, end, i = tile->q0 + row;
+    int64_t first, end;
     row_visible(tile, row, &first, &end);
     real high = (real)lse, low = (real)(lse - (double)high);
-    bool drops = call->dropout > 0;
-    if (drops) {
-        attention_dropout_row(call, tile->head.args, tile->head.b, tile->head.h, i, tile->k0 + first, tile->k0 + end,
-                              g + first);
-    }
+    head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, g + first);
 #pragma omp simd
     for (int64_t j = first; j < end; j++) {
         x[j] = real_exp((x[j] * scale - high) - low);
         g[j] = x[j] * (g[j] - delta) * scale;
     }
-    if (drops) {
-        attention_dropout_row(call, tile->head.args, tile->head.b, tile->head.h, i, tile->k0 + first, tile->k0 + end,
-                              x + first);
-    }
+    head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, x + first);
     memset(x, 0, (size_t)first * sizeof *x);
     memset(g, 0, (size_t)first * sizeof *g);
     memset(x + end, 0, (size_t)(tile->keys - end) * sizeof *x);

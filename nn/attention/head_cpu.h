@@ -40,12 +40,27 @@ static inline void head_visible(const Head *head, int64_t i, int64_t *first, int
     attention_visible_in(head->call, head->args, head->b, i, first, end);
 }
 
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Of keys [k0, k0 + keys) those that query i sees, as columns from k0 on. */
+static inline void head_columns(const Head *head, int64_t i, int64_t k0, int64_t keys, int64_t *first, int64_t *end) {
+    head_visible(head, i, first, end);
+    *first = *first < k0 ? 0 : least(*first - k0, keys);
+    *end = *end < k0 ? 0 : least(*end - k0, keys);
+}
+
+/* Whether the mask leaves none of the keys to any of queries [q0, q0 + rows); bounds never fall. */
+static inline bool head_is_blind(const Head *head, int64_t q0, int64_t rows, int64_t k0, int64_t keys) {
+    int64_t first, end, unused;
+    head_visible(head, q0, &first, &unused);
+    head_visible(head, q0 + rows - 1, &unused, &end);
+    return end <= k0 || first >= k0 + keys;
+}
+
 /* Zeroes T rows of a tensor. */
 static inline void head_clear(void *data, HeadLayout layout, int64_t b, int64_t h, int64_t T, int64_t HS) {
     for (int64_t t = 0; t < T; t++) memset((real *)data + head_place(layout, b, h, t), 0, (size_t)HS * sizeof(real));
 }
-
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* x *= factor. */
 static inline void row_scale(real *x, int64_t count, real factor) {

@@ -8,7 +8,6 @@
 #include "nn/attention/attention.h"
 #include "nn/attention/bias_cpu.h"
 #include "nn/attention/dropout_cpu.h"
-#include "nn/attention/head_cpu.h"
 
 #include <omp.h>
 
@@ -50,19 +49,13 @@ static void queries_take(Chunk *c, int64_t q0) {
 
 /* The chunk's keys; false where the mask leaves none of them to any of its queries. */
 static bool keys_take(Chunk *c, int64_t k0) {
-    int64_t first, end, unused;
     c->k0 = k0;
     c->keys = (int)least(EFFICIENT_KEYS, c->head.call->Tk - k0);
-    head_visible(&c->head, c->q0, &first, &unused);
-    head_visible(&c->head, c->q0 + c->rows - 1, &unused, &end);
-    return end > k0 && first < k0 + c->keys;
+    return !head_is_blind(&c->head, c->q0, c->rows, k0, c->keys);
 }
 
-/* The part of the chunk's keys that its row sees, as columns. */
 static void row_columns(const Chunk *c, int row, int64_t *first, int64_t *end) {
-    head_visible(&c->head, c->q0 + row, first, end);
-    *first = *first < c->k0 ? 0 : least(*first - c->k0, c->keys);
-    *end = *end < c->k0 ? 0 : least(*end - c->k0, c->keys);
+    head_columns(&c->head, c->q0 + row, c->k0, c->keys, first, end);
 }
 
 /* scores = scale q k^T + bias; columns that a row does not see are not used. */
@@ -74,15 +67,12 @@ static void chunk_scores(const Chunk *c) {
      (int)call->k.token, 0, c->scores, EFFICIENT_KEYS);
     if (call->bias == BIAS_NONE) return;
     for (int row = 0; row < c->rows; row++) {
-        attention_bias_row(call, c->head.args, c->head.b, c->head.h, c->q0 + row, c->k0, c->k0 + c->keys,
-                           c->scores + row * EFFICIENT_KEYS);
+        head_bias(&c->head, c->q0 + row, c->k0, c->k0 + c->keys, c->scores + row * EFFICIENT_KEYS);
     }
 }
 
 static void row_drop(const Chunk *c, int row, int64_t first, int64_t end, real *x) {
-    if (c->head.call->dropout <= 0) return;
-    attention_dropout_row(c->head.call, c->head.args, c->head.b, c->head.h, c->q0 + row, c->k0 + first, c->k0 + end,
-                          x + first);
+    head_drop(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, x + first);
 }
 
 static void outside_clear(const Chunk *c, int64_t first, int64_t end, real *x) {
@@ -169,7 +159,6 @@ Status KERNEL(mem_efficient_forward)(const Node *node, void *stream) {
 /* Scores become weights with dropout's mask, and d, on entry dP = dout v^T, becomes dS = P (dP - delta). What f32
  * cannot hold of the log-sum-exp is subtracted second. */
 static void row_gradient(const Chunk *c, int row) {
-    const AttentionCall *call = c->head.call;
     real *x = c->scores + row * EFFICIENT_KEYS, *d = c->d + row * EFFICIENT_KEYS, delta = c->deltas[row];
     double lse = *head_lse(&c->head, c->q0 + row);
     int64_t first, end;
@@ -184,7 +173,7 @@ static void row_gradient(const Chunk *c, int row) {
     }
     outside_clear(c, first, end, x);
     outside_clear(c, first, end, d);
-    attention_dbias_row(call, c->head.args, c->head.b, c->head.h, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
+    head_dbias(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
     row_drop(c, row, first, end, x);
 }
 

@@ -6,7 +6,6 @@
 #include "nn/attention/attention.h"
 #include "nn/attention/bias_cpu.h"
 #include "nn/attention/dropout_cpu.h"
-#include "nn/attention/head_cpu.h"
 
 #include <omp.h>
 
@@ -76,8 +75,7 @@ static real *dropped_weights(const Square *square) {
     if (call->dropout <= 0) return square->weights;
     memcpy(square->scratch, square->weights, (size_t)(call->Tq * call->Tk) * sizeof(real));
     for (int64_t i = 0; i < call->Tq; i++) {
-        attention_dropout_row(call, square->head.args, square->head.b, square->head.h, i, 0, call->Tk,
-                              square->scratch + i * call->Tk);
+        head_drop(&square->head, i, 0, call->Tk, square->scratch + i * call->Tk);
     }
     return square->scratch;
 }
@@ -90,8 +88,7 @@ static void square_forward(const Square *square) {
     for (int64_t i = 0; i < call->Tq; i++) {
         int64_t first, end;
         head_visible(&square->head, i, &first, &end);
-        attention_bias_row(call, square->head.args, square->head.b, square->head.h, i, first, end,
-                           square->weights + i * call->Tk + first);
+        head_bias(&square->head, i, first, end, square->weights + i * call->Tk + first);
         lse[i] = softmax_row(square->weights + i * call->Tk, call->Tk, first, end);
     }
     BLAS(gemm)
@@ -105,14 +102,13 @@ static void softmax_backward(const Square *square, real *d) {
     for (int64_t i = 0; i < call->Tq; i++) {
         real *row = d + i * call->Tk;
         const real *weights = square->weights + i * call->Tk;
-        if (call->dropout > 0)
-            attention_dropout_row(call, square->head.args, square->head.b, square->head.h, i, 0, call->Tk, row);
+        head_drop(&square->head, i, 0, call->Tk, row);
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t j = 0; j < call->Tk; j++) sum += row[j] * weights[j];
 #pragma omp simd
         for (int64_t j = 0; j < call->Tk; j++) row[j] = weights[j] * (row[j] - sum);
-        attention_dbias_row(call, square->head.args, square->head.b, square->head.h, i, 0, call->Tk, row);
+        head_dbias(&square->head, i, 0, call->Tk, row);
 #pragma omp simd
         for (int64_t j = 0; j < call->Tk; j++) row[j] *= (real)call->scale;
     }

@@ -35,7 +35,7 @@ static size_t flash_workspace(const AttentionCall *call, const Target *target) {
     return (size_t)target->threads * flash_scratch(call) * dtype_size(call->dtype);
 }
 
-#define CPU_OPS(backend)                                                                                               \
+#define CPU_ROW(backend, refusal, workspace, saves)                                                                    \
     static const Op backend##_forward_op = {.name = "attention_" #backend,                                             \
                                             .gradient = attention_gradient,                                            \
                                             .cost = attention_forward_cost,                                            \
@@ -44,51 +44,19 @@ static size_t flash_workspace(const AttentionCall *call, const Target *target) {
     static const Op backend##_backward_op = {.name = "attention_" #backend "_backward",                                \
                                              .cost = attention_backward_cost,                                          \
                                              .cpu_f32 = backend##_backward_cpu_f32,                                    \
-                                             .cpu_f64 = backend##_backward_cpu_f64}
+                                             .cpu_f64 = backend##_backward_cpu_f64};                                   \
+    const AttentionBackend attention_##backend##_cpu = {                                                               \
+        .name = #backend,                                                                                              \
+        .device = DEVICE_CPU,                                                                                          \
+        .refuses = refusal,                                                                                            \
+        .forward_workspace = workspace,                                                                                \
+        .backward_workspace = workspace,                                                                               \
+        .saves_weights = saves,                                                                                        \
+        .forward = &backend##_forward_op,                                                                              \
+        .backward = &backend##_backward_op,                                                                            \
+    }
 
-CPU_OPS(baseline);
-CPU_OPS(math);
-CPU_OPS(mem_efficient);
-CPU_OPS(flash);
-
-const AttentionBackend attention_baseline_cpu = {
-    .name = "baseline",
-    .device = DEVICE_CPU,
-    .refuses = refuses_narrow,
-    .forward_workspace = quadratic_workspace,
-    .backward_workspace = quadratic_workspace,
-    .saves_weights = true,
-    .forward = &baseline_forward_op,
-    .backward = &baseline_backward_op,
-};
-
-const AttentionBackend attention_math_cpu = {
-    .name = "math",
-    .device = DEVICE_CPU,
-    .refuses = refuses_narrow,
-    .forward_workspace = quadratic_workspace,
-    .backward_workspace = quadratic_workspace,
-    .saves_weights = true,
-    .forward = &math_forward_op,
-    .backward = &math_backward_op,
-};
-
-const AttentionBackend attention_mem_efficient_cpu = {
-    .name = "mem_efficient",
-    .device = DEVICE_CPU,
-    .refuses = refuses_narrow,
-    .forward_workspace = mem_efficient_workspace,
-    .backward_workspace = mem_efficient_workspace,
-    .forward = &mem_efficient_forward_op,
-    .backward = &mem_efficient_backward_op,
-};
-
-const AttentionBackend attention_flash_cpu = {
-    .name = "flash",
-    .device = DEVICE_CPU,
-    .refuses = flash_refuses,
-    .forward_workspace = flash_workspace,
-    .backward_workspace = flash_workspace,
-    .forward = &flash_forward_op,
-    .backward = &flash_backward_op,
-};
+CPU_ROW(baseline, refuses_narrow, quadratic_workspace, true);
+CPU_ROW(math, refuses_narrow, quadratic_workspace, true);
+CPU_ROW(mem_efficient, refuses_narrow, mem_efficient_workspace, false);
+CPU_ROW(flash, flash_refuses, flash_workspace, false);
