@@ -1,5 +1,7 @@
 #include "launch/bench/attention_table.h"
 
+#include "launch/bench/bench.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,20 +10,29 @@ static bool is_slow(const AttentionTable *table) { return table->product_rate < 
 
 static const char *dtype_text(const AttentionShape *s) { return s->tf32 ? "tf32" : dtype_name(s->dtype); }
 
-static void mask_text(const AttentionShape *s, int64_t documents, char *text, size_t room) {
-    if (documents > 0)
-        snprintf(text, room, "documents %lld", (long long)documents);
-    else if (s->window > 0)
-        snprintf(text, room, "window %lld", (long long)s->window);
-    else
-        snprintf(text, room, "%s", s->causal ? "causal" : "full");
+static int mask_width(const AttentionTable *table) { return table->mask_width > 13 ? table->mask_width : 13; }
+
+static const char *layout_text(const AttentionShape *s) {
+    return s->layout == BENCH_LAYOUT_PACKED ? "packed" : s->layout == BENCH_LAYOUT_TOKENS ? "tokens" : "heads";
+}
+
+/* What is not the model's call: ", NH_kv 2, Tk 4096, dropout 0.1, tokens". */
+static void extras_text(const AttentionShape *s, char *text, size_t room) {
+    char NH_kv[32] = "", Tk[32] = "", dropout[40] = "";
+    if (s->NH_kv != s->NH) snprintf(NH_kv, sizeof NH_kv, ", NH_kv %lld", (long long)s->NH_kv);
+    if (s->Tk > 0) snprintf(Tk, sizeof Tk, ", Tk %lld", (long long)s->Tk);
+    if (s->dropout > 0) snprintf(dropout, sizeof dropout, ", dropout %g", s->dropout);
+    bool is_packed = s->layout == BENCH_LAYOUT_PACKED;
+    snprintf(text, room, "%s%s%s%s%s", NH_kv, Tk, dropout, is_packed ? "" : ", ", is_packed ? "" : layout_text(s));
 }
 
 void attention_table_begin(const AttentionTable *table) {
     const AttentionShape *s = &table->shape;
     FILE *out = table->output->table;
-    fprintf(out, "attention on %s: %s, B %lld, NH %lld, HS %lld; medians of %lld\n", s->device, dtype_text(s),
-            (long long)s->B, (long long)s->NH, (long long)s->HS, (long long)s->repeats);
+    char extras[128];
+    extras_text(s, extras, sizeof extras);
+    fprintf(out, "attention on %s: %s, B %lld, NH %lld, HS %lld%s; medians of %lld\n", s->device, dtype_text(s),
+            (long long)s->B, (long long)s->NH, (long long)s->HS, extras, (long long)s->repeats);
     if (s->is_reduced) {
         fprintf(out, "a small call for a CPU; the tutorial's is --B=32 --NH=32 --T=1024 --HS=32, in f16\n");
     }
@@ -31,19 +42,17 @@ void attention_table_begin(const AttentionTable *table) {
                 dtype_text(s));
     }
     fprintf(out, "MiB: kept for backward, and workspace; FLOPs: of the keys that a query sees\n");
-    fprintf(out, "%6s  %-14s %-13s %11s %11s %9s %9s %7s %7s %9s\n", "T", "backend", "mask", "forward us", "fwd+bwd us",
-            is_slow(table) ? "GFLOP/s" : "TFLOP/s", "fwd+bwd", "share", "fwd+bwd", "MiB");
+    fprintf(out, "%6s  %-14s %-*s %11s %11s %9s %9s %7s %7s %9s\n", "T", "backend", mask_width(table), "mask",
+            "forward us", "fwd+bwd us", is_slow(table) ? "GFLOP/s" : "TFLOP/s", "fwd+bwd", "share", "fwd+bwd", "MiB");
     fputs("device,dtype,B,NH,T,HS,mask,backend,forward_us,both_us,forward_tflops,both_tflops,forward_share,both_share,"
-          "bytes,refusal\n",
+          "bytes,refusal,NH_kv,Tk,dropout,layout\n",
           table->output->csv);
     fflush(out);
 }
 
 static void row_print(const AttentionTable *table, const AttentionRow *r) {
     FILE *out = table->output->table;
-    char mask[40];
-    mask_text(&table->shape, r->documents, mask, sizeof mask);
-    fprintf(out, "%6lld  %-14s %-13s ", (long long)r->T, r->name, mask);
+    fprintf(out, "%6lld  %-14s %-*s ", (long long)r->T, r->name, mask_width(table), r->mask);
     if (r->refusal != NULL) {
         fprintf(out, "refused: %s\n", r->refusal);
     } else {
@@ -59,11 +68,9 @@ static void row_print(const AttentionTable *table, const AttentionRow *r) {
 static void row_csv(const AttentionTable *table, const AttentionRow *r) {
     const AttentionShape *s = &table->shape;
     FILE *csv = table->output->csv;
-    char mask[40];
-    mask_text(s, r->documents, mask, sizeof mask);
     csv_put(csv, s->device);
     fprintf(csv, ",%s,%lld,%lld,%lld,%lld,%s,%s,", dtype_text(s), (long long)s->B, (long long)s->NH, (long long)r->T,
-            (long long)s->HS, mask, r->name);
+            (long long)s->HS, r->mask, r->name);
     if (r->refusal != NULL) {
         fputs(",,,,,,,", csv);
         csv_put(csv, r->refusal);
@@ -72,7 +79,8 @@ static void row_csv(const AttentionTable *table, const AttentionRow *r) {
         fprintf(csv, "%.3f,%.3f,%.6g,%.6g,%.6g,%.6g,%zu,", 1e6 * r->forward_s, 1e6 * r->both_s, 1e-12 * forward,
                 1e-12 * both, forward / table->product_rate, both / table->product_rate, r->bytes);
     }
-    fputc('\n', csv);
+    fprintf(csv, ",%lld,%lld,%g,%s\n", (long long)s->NH_kv, (long long)(s->Tk > 0 ? s->Tk : r->T), s->dropout,
+            layout_text(s));
 }
 
 Status attention_table_add(AttentionTable *table, const AttentionRow *row) {
@@ -152,13 +160,13 @@ void attention_table_plot(const AttentionTable *table) {
     const AttentionShape *s = &table->shape;
     FILE *plot = table->output->plot;
     bool is_one = true;
-    char mask[40];
+    char extras[128];
     for (int i = 1; i < table->count; i++) is_one = is_one && table->rows[i].T == table->rows[0].T;
-    mask_text(s, 0, mask, sizeof mask);
+    extras_text(s, extras, sizeof extras);
     fprintf(plot, "set colorsequence podo\nset border 3\nset tics nomirror\nset grid ytics lc rgb '#dddddd'\n");
-    fprintf(plot, "set title \"attention on %s: %s, %s, B %lld, NH %lld, %s%.0lld%sHS %lld\" noenhanced\n", s->device,
-            dtype_text(s), mask, (long long)s->B, (long long)s->NH, is_one ? "T " : "",
-            is_one ? (long long)table->rows[0].T : 0LL, is_one ? ", " : "", (long long)s->HS);
+    fprintf(plot, "set title \"attention on %s: %s, %s, B %lld, NH %lld, %s%.0lld%sHS %lld%s\" noenhanced\n", s->device,
+            dtype_text(s), table->rows[0].mask, (long long)s->B, (long long)s->NH, is_one ? "T " : "",
+            is_one ? (long long)table->rows[0].T : 0LL, is_one ? ", " : "", (long long)s->HS, extras);
     fputs("set key above noenhanced\nset xtics noenhanced\n", plot);
     fprintf(plot, "set ylabel 'microseconds%s'\n", is_one ? "" : ", forward and backward");
     if (is_one)

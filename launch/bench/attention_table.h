@@ -1,25 +1,34 @@
 /* The table of bench attention: for people, as CSV and as a picture. */
 #pragma once
 
-#include "core/dtype.h"
 #include "launch/bench/output.h"
+#include "nn/attention/sdpa.h"
 
-#include <stdbool.h>
-#include <stdint.h>
+enum { ATTENTION_MOST_LENGTHS = 16, ATTENTION_MASK_ROOM = 96 };
 
 /* What all rows share. */
 typedef struct AttentionShape {
     const char *device;
     bool is_reduced; /* smaller than the tutorial's, for a CPU */
-    int64_t B, NH, HS;
+    int64_t B, NH, NH_kv, HS;
+    int64_t Tk; /* 0: as T */
     DType dtype;
-    bool tf32, causal;
-    int64_t window, repeats;
+    bool tf32;
+    int layout; /* BenchLayout, but for auto */
+    CausalMask causal;
+    int64_t window;
+    double dropout;
+    BiasKind bias;
+    const char *bias_dims;
+    int64_t key_lengths[ATTENTION_MOST_LENGTHS];
+    int key_length_count; /* 0: every row has all keys */
+    int64_t repeats;
 } AttentionShape;
 
 typedef struct AttentionRow {
     const char *name, *refusal; /* NULL: it was measured */
     int64_t T, documents;       /* their mean length; 0: none */
+    char mask[ATTENTION_MASK_ROOM];
     double forward_s, both_s, forward_flops, both_flops;
     size_t bytes; /* kept for backward, and workspace */
 } AttentionRow;
@@ -27,6 +36,7 @@ typedef struct AttentionRow {
 typedef struct AttentionTable {
     AttentionShape shape;
     double product_rate; /* FLOP/s of a large product */
+    int mask_width;      /* of the column */
     BenchOutput *output;
     AttentionRow *rows;
     int count, room;

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* The words of --device and --dtype, in the order of their choices. */
+/* The words of options, in the order of their choices. */
 typedef enum BenchDevice { BENCH_DEVICE_AUTO, BENCH_DEVICE_CPU, BENCH_DEVICE_CUDA } BenchDevice;
 typedef enum BenchDtype {
     BENCH_DTYPE_AUTO,
@@ -17,6 +17,13 @@ typedef enum BenchDtype {
     BENCH_DTYPE_BF16,
     BENCH_DTYPE_F64
 } BenchDtype;
+typedef enum BenchAlignment { BENCH_ALIGN_AUTO, BENCH_ALIGN_UPPER_LEFT, BENCH_ALIGN_LOWER_RIGHT } BenchAlignment;
+typedef enum BenchLayout {
+    BENCH_LAYOUT_AUTO,
+    BENCH_LAYOUT_PACKED,
+    BENCH_LAYOUT_TOKENS,
+    BENCH_LAYOUT_HEADS
+} BenchLayout;
 
 typedef struct BenchOptions {
     World *world;
@@ -25,8 +32,13 @@ typedef struct BenchOptions {
     const char *T, *backends; /* comma-separated; NULL: the benchmark's own length, every backend */
     bool causal;
     int64_t window, documents; /* 0: none */
-    int device, dtype;         /* BenchDevice, BenchDtype */
-    const char *csv, *plot;    /* where the rows and a picture go; NULL: nowhere */
+    int64_t NH_kv, Tk;         /* 0: NH, T */
+    double dropout;
+    int alignment, layout;   /* BenchAlignment, BenchLayout */
+    int bias, bias_dims;     /* BiasKind; the words of --bias-dims, 0: the benchmark's own */
+    const char *key_lengths; /* comma-separated; NULL: every row has all keys */
+    int device, dtype;       /* BenchDevice, BenchDtype */
+    const char *csv, *plot;  /* where the rows and a picture go; NULL: nowhere */
     int override_count;
     char **overrides; /* of the config of bench step and bench ladder */
 } BenchOptions;
@@ -54,10 +66,6 @@ NODISCARD Status bench_open_device(const BenchOptions *options, Device **out);
  * bench_check_backends refuses a list with a name that is none: STATUS_USAGE. */
 NODISCARD Status bench_check_backends(const BenchOptions *options);
 const char *bench_backend_name(const BenchOptions *options, int index);
-
-/* The row of the device that takes the call under a name; NULL, and why, where none does. */
-const AttentionBackend *bench_backend_row(const char *name, const AttentionCall *call, const Target *target,
-                                          const char **refusal);
 
 /* Sums over the ranks that mpirun started, 1 KiB to 512 MiB (16 MiB on CPUs): time, algorithm and bus bandwidth.
  * Collective. STATUS_USAGE with one rank. */

@@ -60,18 +60,6 @@ Status bench_check_backends(const BenchOptions *options) {
     return OK;
 }
 
-const AttentionBackend *bench_backend_row(const char *name, const AttentionCall *call, const Target *target,
-                                          const char **refusal) {
-    *refusal = "this device has none";
-    for (int i = 0; attention_backends[i] != NULL; i++) {
-        const AttentionBackend *row = attention_backends[i];
-        if (row->device != target->kind || strcmp(row->name, name) != 0) continue;
-        *refusal = row->refuses(call, target);
-        if (*refusal == NULL) return row;
-    }
-    return NULL;
-}
-
 Status bench_program_bind(BenchProgram *b) {
     TRY(program_status(b->program));
     TRY(plan_create(b->program, &b->plan));

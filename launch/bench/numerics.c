@@ -7,7 +7,7 @@
 #include "launch/bench/bench.h"
 #include "launch/bench/numerics_table.h"
 #include "launch/config/value.h"
-#include "nn/attention/trial.h"
+#include "nn/attention/direct.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -83,23 +83,23 @@ static Status get(Device *device, const Tensor *t, double *values) {
     return status;
 }
 
-static Status trial_run(Device *device, const Sample *s, AttentionTrial *trial, double *out, double *dqkv) {
-    TRY(attention_trial_bind(trial));
-    TRY(put(device, trial->qkv, s->qkv));
-    TRY(put(device, trial->dout, s->dout));
-    TRY(device_replay(device, trial->program));
-    TRY(device_synchronize(device));
-    TRY(get(device, trial->out, out));
-    return get(device, trial->dqkv, dqkv);
+static Status sdpa_run(Device *device, const Sample *s, Sdpa *sdpa, double *out, double *dqkv) {
+    TRY(sdpa_allocate(sdpa));
+    TRY(put(device, sdpa->q, s->qkv));
+    TRY(put(device, sdpa->dout, s->dout));
+    TRY(sdpa_forward(sdpa));
+    TRY(sdpa_backward(sdpa));
+    TRY(get(device, sdpa->out, out));
+    return get(device, sdpa->dq, dqkv);
 }
 
 static Status by_backend(Device *device, const Sample *s, const AttentionBackend *backend, DType dtype, double *out,
                          double *dqkv) {
-    AttentionTrial trial;
+    Sdpa *sdpa;
     AttentionCall call = call_of(s->shape, dtype);
-    Status status = attention_trial_create(device, &call, backend, true, &trial);
-    if (!failed(status)) status = trial_run(device, s, &trial, out, dqkv);
-    attention_trial_destroy(&trial);
+    TRY(sdpa_plan(device, &call, backend, true, &sdpa));
+    Status status = sdpa_run(device, s, sdpa, out, dqkv);
+    sdpa_destroy(&sdpa);
     return status;
 }
 
@@ -107,7 +107,7 @@ static Status by_backend(Device *device, const Sample *s, const AttentionBackend
 static Status sample_reference(Device *host, Sample *s) {
     const char *refusal;
     AttentionCall call = call_of(s->shape, DTYPE_F64);
-    const AttentionBackend *math = bench_backend_row("math", &call, &host->target, &refusal);
+    const AttentionBackend *math = attention_row("math", &call, &host->target, &refusal);
     if (math == NULL) return ERROR(STATUS_FAILURE, "no reference: %s", refusal);
     return by_backend(host, s, math, DTYPE_F64, s->exact_out, s->exact_dqkv);
 }
@@ -127,7 +127,7 @@ static Status backends_add(Device *device, const BenchOptions *options, const Sa
     const char *name, *refusal;
     AttentionCall call = call_of(s->shape, s->dtype);
     for (int i = 0; (name = bench_backend_name(options, i)) != NULL; i++) {
-        const AttentionBackend *backend = bench_backend_row(name, &call, &device->target, &refusal);
+        const AttentionBackend *backend = attention_row(name, &call, &device->target, &refusal);
         if (backend == NULL) {
             numerics_table_refuse(table, s->dtype, name, refusal);
             continue;

@@ -8,9 +8,6 @@ static void *at(const Tensor *t, int64_t elements) {
     return (char *)tensor_data(t) + (size_t)elements * dtype_size(t->dtype);
 }
 
-/* The inputs of a node, in both directions; backward has those from OUT on besides. */
-enum { IN_Q, IN_K, IN_V, IN_STEP, IN_KEY_RANGES, IN_QUERY_RANGES, IN_BIAS, IN_OUT, IN_LSE, IN_WEIGHTS, IN_DOUT };
-
 static AttentionArgs inputs_of(const Node *node) {
     const AttentionAttrs *attrs = node->attrs;
     return (AttentionArgs){
@@ -51,21 +48,45 @@ void *attention_weights(const Node *node) {
                        : data_or_null(node->outputs, node->n_outputs, 2);
 }
 
-static double visible_pairs(const AttentionCall *call) {
+/* The keys of a boolean bias that query i of a head sees. */
+static double seen_keys(const AttentionCall *call, const uint8_t *bias, int64_t b, int64_t h, int64_t i, int64_t first,
+                        int64_t end) {
+    HeadLayout l = call->bias_layout;
+    const uint8_t *row = bias + b * l.batch + h * l.head + i * l.token;
+    int64_t seen = 0;
+    for (int64_t j = first; j < end; j++) seen += row[j] != 0;
+    return (double)seen;
+}
+
+static double row_pairs(const AttentionCall *call, const AttentionArgs *masks, int64_t b) {
+    bool is_boolean = call->bias == BIAS_BOOLEAN && masks->bias != NULL;
+    int64_t heads = is_boolean && call->bias_layout.head != 0 ? call->NH : 1;
     double pairs = 0;
     for (int64_t i = 0; i < call->Tq; i++) {
         int64_t first, end;
-        attention_visible(call, i, &first, &end);
-        pairs += (double)(end - first);
+        attention_visible_in(call, masks, b, i, &first, &end);
+        for (int64_t h = 0; h < heads; h++) {
+            pairs += is_boolean ? seen_keys(call, masks->bias, b, h, i, first, end) : (double)(end - first);
+        }
     }
-    return pairs * (double)call->B * (double)call->NH;
+    return pairs * (double)(call->NH / heads);
+}
+
+double attention_pairs(const AttentionCall *call, const AttentionArgs *masks) {
+    AttentionCall counted = *call;
+    double pairs = 0;
+    counted.ranges = call->ranges && masks->key_ranges != NULL;
+    bool rows_differ = counted.ranges || (call->bias == BIAS_BOOLEAN && masks->bias != NULL);
+    if (!rows_differ) return (double)call->B * row_pairs(&counted, masks, 0);
+    for (int64_t b = 0; b < call->B; b++) pairs += row_pairs(&counted, masks, b);
+    return pairs;
 }
 
 static Cost attention_cost(const Node *node, double products) {
     const AttentionAttrs *attrs = node->attrs;
     const AttentionCall *call = &attrs->call;
     double rows = (double)(call->B * call->NH) * (double)(2 * call->Tq + 2 * call->Tk);
-    return (Cost){.flops = products * 2.0 * visible_pairs(call) * (double)call->HS,
+    return (Cost){.flops = products * 2.0 * attention_pairs(call, &(AttentionArgs){0}) * (double)call->HS,
                   .bytes = products / 2.0 * rows * (double)call->HS * (double)dtype_size(call->dtype)};
 }
 

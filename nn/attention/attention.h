@@ -14,14 +14,20 @@ typedef struct AttentionAttrs {
     int64_t q_offset, k_offset, v_offset; /* elements from the start of the tensor that holds it: 0 where separate */
 } AttentionAttrs;
 
-/* Nodes. Forward: inputs q, k, v, step, key_ranges|NULL, query_ranges|NULL, bias|NULL; outputs out, lse, weights|NULL.
- * Backward: the same inputs, then out, lse, weights|NULL, dout; outputs dq, dk, dv, dbias|NULL. Packed q, k, v are one
- * tensor thrice. */
+/* The inputs of a node, in both directions; backward has those from OUT on besides. Masks that the call has not, and
+ * weights that the backend does not save, are NULL. Packed q, k, v are one tensor thrice.
+ * Outputs. Forward: out, lse, weights|NULL. Backward: dq, dk, dv, dbias|NULL. */
+enum { IN_Q, IN_K, IN_V, IN_STEP, IN_KEY_RANGES, IN_QUERY_RANGES, IN_BIAS, IN_OUT, IN_LSE, IN_WEIGHTS, IN_DOUT };
+
 AttentionArgs attention_forward_args(const Node *node);
 AttentionArgs attention_backward_args(const Node *node);
 
 /* The saved weights (B, NH, Tq, Tk) of a node of either direction; NULL where the backend saves none. */
 void *attention_weights(const Node *node);
+
+/* The pairs of query and key that the masks leave, over all rows and heads: by the causal mask, the window and what of
+ * key_ranges and a boolean bias `masks` holds, on the host. */
+double attention_pairs(const AttentionCall *call, const AttentionArgs *masks);
 
 /* FLOPs of both products (forward) or all five (backward), counting only the keys that a query sees by the causal mask
  * and the window; what ranges and a bias hide, only the run knows. */
@@ -65,15 +71,25 @@ Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOpt
 AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t NH, int64_t HS, double dropout,
                                     bool training);
 
-/* The dense layouts (B, T, NH, HS) and (B, NH, T, HS). */
+/* The dense layouts (B, T, NH, HS) and (B, NH, T, HS), and that of q, k and v side by side in a token's row of
+ * (NH + 2 NH_kv) HS: k begins NH HS behind q, v NH_kv HS behind k. */
 HeadLayout attention_tokens(int64_t T, int64_t NH, int64_t HS);
 HeadLayout attention_heads(int64_t T, int64_t NH, int64_t HS);
+HeadLayout attention_packed(int64_t T, int64_t NH, int64_t NH_kv, int64_t HS);
+bool attention_same_layout(HeadLayout a, HeadLayout b);
 
-/* The elements from the first of a tensor to its last one; B, NH and T may be 1 for what is broadcast. */
-int64_t attention_extent(HeadLayout layout, int64_t B, int64_t NH, int64_t T, int64_t HS);
+/* What a call reads and writes by a layout. */
+typedef enum AttentionOperand { ATTENTION_Q, ATTENTION_K, ATTENTION_V, ATTENTION_OUT, ATTENTION_BIAS } AttentionOperand;
 
-/* The same for the bias of a call, and its dtype: u8 for a boolean one, otherwise f32 (f64 for f64). */
-int64_t attention_bias_extent(const AttentionCall *call);
+/* The elements from an operand's first to its last one. The call passes attention_check, as in what follows. */
+int64_t attention_extent(const AttentionCall *call, AttentionOperand which);
+
+/* Whether no two elements of an operand share a place, other than a bias by a stride of 0: what is written, such as a
+ * gradient, must lie so. Each stride steps over all that the smaller ones reach, which every order of dimensions does.
+ */
+bool attention_is_apart(const AttentionCall *call, AttentionOperand which);
+
+/* u8 for a boolean bias, otherwise f32 (f64 for f64). */
 DType attention_bias_dtype(const AttentionCall *call);
 
 /* Whether a call makes sense at all, for any backend. Errors: STATUS_CONFIG, saying what is wrong. */

@@ -54,15 +54,14 @@ typedef struct AttentionVerdict {
 NODISCARD Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
                                 AttentionVerdict *verdicts, int *n_verdicts, const AttentionBackend **out);
 
+/* The row of the target's device that takes the call under a name, the first of several; NULL, and why, where none
+ * does. */
+const AttentionBackend *attention_row(const char *name, const AttentionCall *call, const Target *target,
+                                      const char **refusal);
+
 /* What a device keeps the log-sum-exp in. Half a unit in the last place of an f32 at 30 is an error of 1e-6 in every
  * weight that backward computes from it: ten times that of the rest on the CPU. */
 static inline DType attention_lse_dtype(DeviceKind device) { return device == DEVICE_CPU ? DTYPE_F64 : DTYPE_F32; }
-
-/* Why a backend that takes neither ranges nor a bias refuses the call; NULL where it need not. */
-static inline const char *attention_refuses_masks(const AttentionCall *call) {
-    if (call->bias != BIAS_NONE) return "takes no arbitrary mask";
-    return call->ranges ? "takes no ranges of keys" : NULL;
-}
 
 /* The keys that query i sees, [*first, *end), by the masks that the call itself tells: all but ranges and bias. */
 static inline void attention_visible(const AttentionCall *call, int64_t i, int64_t *first, int64_t *end) {

@@ -30,21 +30,25 @@ typedef struct Sdpa {
     Tensor *out, *lse;                 /* lse: attention_lse_dtype */
     Tensor *dout;                      /* from here on where call.training */
     Tensor *dq, *dk, *dv;
-    Tensor *dbias; /* of an additive bias, as the bias */
-    size_t bytes;  /* of everything on the device, what the backend keeps and its scratch included */
+    Tensor *dbias;        /* of an additive bias, as the bias */
+    size_t bytes;         /* of everything on the device */
+    size_t backend_bytes; /* of them: what the backend keeps for backward, lse included, and its scratch */
     /* Below: the implementation's own. */
     Device *device;
     Store *store;
-    Program *programs[2];
-    Plan *plans[2];
+    bool packed;
+    Tensor *weights;
+    Program *programs[3]; /* forward, backward, and both as one */
+    Plan *plans[3];
     void *scratch;
     size_t scratch_bytes;
 } Sdpa;
 
 /* sdpa_create: picks a backend (the first of the choice that takes the call; count 0: of all) and takes its memory,
  * zeroed. call->training: sdpa_backward will follow.
- *   Errors: STATUS_CONFIG: the call makes no sense (attention_check), or every backend refuses, each with its reason;
- *   STATUS_FAILURE without memory. *out is NULL then. */
+ *   Errors: STATUS_CONFIG: the call makes no sense (attention_check), what is written has two elements in one place
+ *   (attention_is_apart: out, and where the call trains what has a gradient), or every backend refuses, each with its
+ *   reason; STATUS_FAILURE without memory. *out is NULL then. */
 NODISCARD Status sdpa_create(Device *device, const AttentionCall *call, const AttentionChoice *choice, Sdpa **out);
 
 /* The same by this backend and no other, which must be one of the device's. Errors: also its refusal. */
@@ -52,12 +56,25 @@ NODISCARD Status sdpa_create_with(Device *device, const AttentionCall *call, con
                                   Sdpa **out);
 void sdpa_destroy(Sdpa **sdpa);
 
+/* The same in two parts: bytes are known before any memory is taken. packed: q, k and v are one tensor, laid out by
+ * attention_packed(), and so are dq, dk and dv; each of the names stands for the whole of it. */
+NODISCARD Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBackend *backend, bool packed,
+                           Sdpa **out);
+NODISCARD Status sdpa_allocate(Sdpa *sdpa);
+
 /* sdpa_forward: out = softmax(scale q k^T + mask) v, and lse. On a GPU it is enqueued; device_download waits. */
 NODISCARD Status sdpa_forward(Sdpa *sdpa);
 
 /* sdpa_backward: dq, dk, dv and dbias from dout and the last forward. Errors: STATUS_CONFIG where the call does not
  * train. */
 NODISCARD Status sdpa_backward(Sdpa *sdpa);
+
+/* What measurements do instead of sdpa_allocate: takes the memory where that much is free (*fits), and fills q, k, v,
+ * dout and an additive bias with numbers of a normal distribution; ranges let every query see every key. */
+NODISCARD Status sdpa_allocate_trial(Sdpa *sdpa, bool *fits);
+
+/* *seconds = the time of a forward pass, where the call trains with its backward, as program_time takes it. */
+NODISCARD Status sdpa_time(Sdpa *sdpa, int64_t repeats, double limit_s, double *seconds);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
 
 #include "core/cache_file.h"
 #include "core/timing.h"
-#include "nn/attention/trial.h"
+#include "nn/attention/direct.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -59,29 +59,14 @@ static bool seconds_parse(const char *text, void *out) {
 }
 
 /* *seconds stays 0 where the memory is not there. */
-static Status trial_time(Device *device, const AttentionCall *call, const AttentionBackend *backend, double *seconds) {
-    AttentionTrial trial;
-    size_t free_bytes = 0, total_bytes;
-    Status status;
-    TRY_ELSE(status, attention_trial_create(device, call, backend, true, &trial), done);
-    TRY_ELSE(status, device_memory(device, &free_bytes, &total_bytes), done);
-    if (attention_trial_bytes(&trial) < free_bytes) {
-        TRY_ELSE(status, attention_trial_bind(&trial), done);
-        TRY_ELSE(status, program_time(device, trial.program, REPEATS, LIMIT_S, seconds), done);
-    }
-done:
-    attention_trial_destroy(&trial);
+static Status call_time(Device *device, const AttentionCall *call, const AttentionBackend *backend, double *seconds) {
+    Sdpa *sdpa;
+    bool fits;
+    TRY(sdpa_plan(device, call, backend, true, &sdpa));
+    Status status = sdpa_allocate_trial(sdpa, &fits);
+    if (!failed(status) && fits) status = sdpa_time(sdpa, REPEATS, LIMIT_S, seconds);
+    sdpa_destroy(&sdpa);
     return status;
-}
-
-/* The row that a name stands for; NULL where none takes the call. */
-static const AttentionBackend *row_of(const char *name, const AttentionCall *call, const Target *target) {
-    for (int i = 0; attention_backends[i] != NULL; i++) {
-        const AttentionBackend *row = attention_backends[i];
-        if (row->device == target->kind && strcmp(row->name, name) == 0 && row->refuses(call, target) == NULL)
-            return row;
-    }
-    return NULL;
 }
 
 static Status name_measure(Device *device, const AttentionCall *call, const AttentionBackend *row, int cache,
@@ -90,7 +75,7 @@ static Status name_measure(Device *device, const AttentionCall *call, const Atte
     bool keyed = key_write(device, call, row->name, build, key);
     if ((keyed && cache_find(cache, key, seconds_parse, seconds)) || !measures) return OK;
     *seconds = 0;
-    TRY(trial_time(device, call, row, seconds));
+    TRY(call_time(device, call, row, seconds));
     snprintf(value, sizeof value, "%.3f", 1e6 * *seconds);
     if (keyed && *seconds > 0) cache_add(cache, key, value);
     return OK;
@@ -103,7 +88,8 @@ Status attention_measure(Device *device, const AttentionCall *call, bool measure
     Status status = OK;
     *missing = 0;
     for (int i = 0; i < choice->count && !failed(status); i++) {
-        const AttentionBackend *row = row_of(choice->names[i], call, &device->target);
+        const char *refusal;
+        const AttentionBackend *row = attention_row(choice->names[i], call, &device->target, &refusal);
         if (row == NULL) continue;
         status = name_measure(device, call, row, cache, build, measures, &choice->seconds[i]);
         *missing += choice->seconds[i] == 0;

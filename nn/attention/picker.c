@@ -16,6 +16,18 @@ const AttentionBackend *const attention_backends[] = {
     &attention_baseline_cuda,      NULL,
 };
 
+const AttentionBackend *attention_row(const char *name, const AttentionCall *call, const Target *target,
+                                      const char **refusal) {
+    *refusal = "this device has none";
+    for (int i = 0; attention_backends[i] != NULL; i++) {
+        const AttentionBackend *row = attention_backends[i];
+        if (row->device != target->kind || strcmp(row->name, name) != 0) continue;
+        *refusal = row->refuses(call, target);
+        if (*refusal == NULL) return row;
+    }
+    return NULL;
+}
+
 static void verdicts_add(const AttentionCall *call, const Target *target, const char *name, double seconds,
                          AttentionVerdict *verdicts, int *count) {
     for (int i = 0; attention_backends[i] != NULL && *count < ATTENTION_MAX_BACKENDS; i++) {

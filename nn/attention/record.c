@@ -23,22 +23,19 @@ static void masks_check(Program *p, const AttentionTensors *t, const AttentionCa
         program_fail(p, STATUS_CONFIG, "attention: there are tensors of ranges, but the call has no ranges");
     }
     if (c->bias != BIAS_NONE) {
-        tensor_check(p, "bias", t->bias, attention_bias_dtype(c), attention_bias_extent(c));
+        tensor_check(p, "bias", t->bias, attention_bias_dtype(c), attention_extent(c, ATTENTION_BIAS));
     } else if (t->bias != NULL) {
         program_fail(p, STATUS_CONFIG, "attention: there is a tensor of a bias, but the call has no bias");
     }
 }
 
 static void tensors_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
-    int64_t q = attention_extent(c->q, c->B, c->NH, c->Tq, c->HS);
-    int64_t k = attention_extent(c->k, c->B, c->NH_kv, c->Tk, c->HS);
-    int64_t v = attention_extent(c->v, c->B, c->NH_kv, c->Tk, c->HS);
     if (t->q_offset < 0 || t->k_offset < 0 || t->v_offset < 0) {
         program_fail(p, STATUS_CONFIG, "attention: an offset of q, k or v is below 0");
     }
-    tensor_check(p, "q", t->q, c->dtype, t->q_offset + q);
-    tensor_check(p, "k", t->k, c->dtype, t->k_offset + k);
-    tensor_check(p, "v", t->v, c->dtype, t->v_offset + v);
+    tensor_check(p, "q", t->q, c->dtype, t->q_offset + attention_extent(c, ATTENTION_Q));
+    tensor_check(p, "k", t->k, c->dtype, t->k_offset + attention_extent(c, ATTENTION_K));
+    tensor_check(p, "v", t->v, c->dtype, t->v_offset + attention_extent(c, ATTENTION_V));
     if (c->dropout > 0) tensor_check(p, "the step's state", t->step, DTYPE_U8, sizeof(StepState));
     masks_check(p, t, c);
 }
@@ -74,13 +71,15 @@ static int64_t bias_elements(const AttentionCall *c) {
 static void gradients_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
     Tensor *const qkv[] = {t->q, t->k, t->v};
     for (int i = 0; i < 3 && !program_failed(p); i++) {
-        if (qkv[i]->needs_grad && cover_of(c, qkv, qkv[i]) == COVER_WRONG) {
+        bool is_filled = attention_is_apart(c, (AttentionOperand)i) && cover_of(c, qkv, qkv[i]) != COVER_WRONG;
+        if (qkv[i]->needs_grad && !is_filled) {
             program_fail(p, STATUS_CONFIG, "attention: q, k and v must fill %s, whose gradient is wanted, once",
                          tensor_text(qkv[i]));
         }
     }
     if (program_failed(p) || t->bias == NULL || !t->bias->needs_grad) return;
-    if (c->bias != BIAS_ADDITIVE || bias_elements(c) != tensor_count(t->bias)) {
+    bool is_dense = attention_is_apart(c, ATTENTION_BIAS) && bias_elements(c) == tensor_count(t->bias);
+    if (c->bias != BIAS_ADDITIVE || !is_dense) {
         program_fail(p, STATUS_CONFIG, "attention: a bias whose gradient is wanted is additive and dense, not %s",
                      tensor_text(t->bias));
     }
@@ -89,10 +88,10 @@ static void gradients_check(Program *p, const AttentionTensors *t, const Attenti
 static Tensor *out_record(Program *p, const AttentionCall *c) {
     HeadLayout tokens = attention_tokens(c->Tq, c->NH, c->HS), heads = attention_heads(c->Tq, c->NH, c->HS),
                out = c->out;
-    if (out.batch == tokens.batch && out.token == tokens.token && out.head == tokens.head) {
+    if (attention_same_layout(out, tokens)) {
         return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 3, (int64_t[]){c->B, c->Tq, c->NH * c->HS});
     }
-    if (out.batch == heads.batch && out.token == heads.token && out.head == heads.head) {
+    if (attention_same_layout(out, heads)) {
         return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4, (int64_t[]){c->B, c->NH, c->Tq, c->HS});
     }
     return program_fail(p, STATUS_CONFIG, "attention: out must be dense, by attention_tokens() or attention_heads()");
@@ -188,15 +187,16 @@ void attention_gradient(Program *p, const Node *node) {
     const AttentionAttrs *attrs = node->attrs;
     const AttentionBackend *backend = backend_of(node->op);
     Tensor *const *in = node->inputs;
-    Tensor *dout = autodiff_gradient(p, node->outputs[0]), *bias = in[6];
+    Tensor *dout = autodiff_gradient(p, node->outputs[0]), *bias = in[IN_BIAS];
     Place places[4] = {0};
     places_find(p, &attrs->call, in, places);
     if (bias != NULL && bias->needs_grad) places[3] = place_of(p, bias, true);
-    program_record(p, (Recording){backend->backward, attrs, sizeof *attrs,
-                                  TENSORS(in[0], in[1], in[2], in[3], in[4], in[5], bias, node->outputs[0],
-                                          node->outputs[1], node->outputs[2], dout),
-                                  TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
-                                  program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
+    program_record(
+        p, (Recording){backend->backward, attrs, sizeof *attrs,
+                       TENSORS(in[IN_Q], in[IN_K], in[IN_V], in[IN_STEP], in[IN_KEY_RANGES], in[IN_QUERY_RANGES], bias,
+                               node->outputs[0], node->outputs[1], node->outputs[2], dout),
+                       TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
+                       program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
     for (int i = 0; i < 4; i++) {
         if (places[i].added) autodiff_share(p, places[i].of, places[i].grad);
     }

@@ -47,7 +47,7 @@ def attention_measures_every_backend():
     rows = rows_of("a.csv")
     equal([(row["T"], row["backend"]) for row in rows], [(T, name) for T in ("16", "40") for name in NAMES], "rows")
     equal(list(rows[0]), "device dtype B NH T HS mask backend forward_us both_us forward_tflops both_tflops forward_share "
-          "both_share bytes refusal".split(), "columns")
+          "both_share bytes refusal NH_kv Tk dropout layout".split(), "columns")
     lines = done.out.splitlines()
     for row in rows:
         shown = [line for line in lines if line.split()[:2] == [row["T"], row["backend"]]]
@@ -72,6 +72,67 @@ def attention_with_documents():
     rows = rows_of("d.csv")
     equal([row["mask"] for row in rows], ["causal", "documents 8"], "masks")
     check(all(float(row["both_us"]) > 0 for row in rows), str(rows))
+
+
+def seen_keys(row, flops_a_pair=14):
+    """Pairs of query and key that a row's FLOPs stand for, seven products in both directions."""
+    return 1e6 * float(row["both_tflops"]) * float(row["both_us"]) / (flops_a_pair * int(row["HS"]))
+
+
+def visible(T, Tk, window=0, shift=0):
+    """Keys that causal queries see, the diagonal being `shift` keys further."""
+    return sum(max(0, min(Tk, i + 1 + shift) - (max(0, i + 1 + shift - window) if window else 0)) for i in range(T))
+
+
+def attention_by_flags():
+    """FLOPs are of the pairs that each flag leaves, on every layout."""
+    cases = [
+        ("--T=16 --Tk=40 --causal --alignment=upper_left --layout=heads", visible(16, 40), "causal", "heads"),
+        ("--T=40 --Tk=16 --window=5 --alignment=lower_right", visible(40, 16, 5, -24), "window 5 lower_right", "tokens"),
+        ("--T=1 --Tk=64 --causal --alignment=lower_right --NH_kv=1", 64, "causal lower_right", "tokens"),
+        ("--T=24 --NH_kv=2 --dropout=0.2 --causal", visible(24, 24), "causal", "packed"),
+        ("--T=24 --Tk=30 --bias=additive --bias-dims=bhqk --window=7", visible(24, 30, 7), "window 7 + additive bhqk", "tokens"),
+        ("--T=20 --key-lengths=20,3 --causal", sum(visible(20, keys) for keys in (20, 3, 20)) / 3, "causal + lengths", "packed"),
+    ]
+    for flags, pairs, mask, layout in cases:
+        bench("attention", "--device=cpu", "--B=3", "--NH=4", "--HS=8", "--repeats=1", *flags.split(),
+              "--csv=" + path_of("f.csv"), OMP_NUM_THREADS="1")
+        rows = rows_of("f.csv")
+        equal([row["backend"] for row in rows], NAMES, flags)
+        for row in rows:
+            equal([row["mask"], row["layout"]], [mask, layout], flags)
+            if "additive" in flags and row["backend"] == "flash":
+                equal([row["refusal"], row["both_us"]], ["takes no arbitrary mask", ""], flags)
+                continue
+            equal(row["refusal"], "", "%s by %s" % (flags, row["backend"]))
+            check(abs(seen_keys(row) / (3 * 4 * pairs) - 1) < 1e-3, "%s: %s pairs, not %s" % (flags, seen_keys(row), 12 * pairs))
+            for name in ("Tk", "NH_kv", "dropout"):
+                given = re.search("--%s=([0-9.]+)" % name, flags)
+                equal(row[name], given.group(1) if given else {"Tk": row["T"], "NH_kv": "4", "dropout": "0"}[name], flags)
+
+
+def attention_with_a_boolean_mask():
+    """Half of the pairs, and of those that other masks leave; flash says in the table why it is not there."""
+    for flags, pairs in (("--T=48 --bias-dims=bhqk --causal", visible(48, 48)), ("--T=48 --bias-dims=hk --key-lengths=20", 48 * 20)):
+        done = bench("attention", *SMALL, "--bias=boolean", *flags.split(), "--csv=" + path_of("b.csv"),
+                     OMP_NUM_THREADS="1")
+        rows = rows_of("b.csv")
+        check("refused: takes no arbitrary mask" in done.out, done.out)
+        seen = {round(seen_keys(row)) for row in rows if not row["refusal"]}
+        check(len(rows) == 4 and len(seen) <= 2 and 0.3 < max(seen) / (2 * pairs) < 0.7, "%s: %s" % (flags, seen))
+
+
+def attention_by_many_lengths():
+    """Flags hold for every length, and for documents beside none; the head says what is not the model's call."""
+    done = bench("attention", *SMALL, "--NH_kv=1", "--T=16,40", "--documents=8", "--window=6", "--backends=flash,math",
+                 "--csv=" + path_of("m.csv"), "--plot=" + path_of("m.svg"), OMP_NUM_THREADS="1")
+    rows = rows_of("m.csv")
+    equal([(row["T"], row["mask"], row["backend"]) for row in rows],
+          [(T, mask, name) for T in ("16", "40") for mask in ("window 6", "documents 8") for name in ("flash", "math")], "rows")
+    check("HS 8, NH_kv 1; medians" in done.out, done.out)
+    for plain, apart in zip(rows[0:2] + rows[4:6], rows[2:4] + rows[6:8]):  # a document's window is no more than the row's
+        check(0 < seen_keys(apart) < seen_keys(plain) * 1.001, "%s and %s" % (seen_keys(apart), seen_keys(plain)))
+        check(abs(seen_keys(plain) / (2 * visible(int(plain["T"]), int(plain["T"]), 6)) - 1) < 1e-3, str(plain))
 
 
 def attention_that_nothing_takes():
@@ -143,6 +204,18 @@ def wrong_words():
         (["attention", "--T=64,,32"], "--T needs lengths from 1"),
         (["attention", "--T=" + ",".join(["8"] * 20)], "up to 16 lengths"),
         (["numerics", "--T=16,32"], "--T needs one length"),
+        (["attention", "--NH=4", "--NH_kv=3"], "NH must be a multiple of NH_kv"),
+        (["attention", "--alignment=lower_right", "--Tk=9"], "--alignment is the causal mask's: give --causal or --window"),
+        (["attention", "--documents=4", "--Tk=9"], "--documents has as many keys as queries"),
+        (["attention", "--documents=4", "--key-lengths=9"], "two masks of one kind"),
+        (["attention", "--bias-dims=qk"], "--bias-dims is the bias's"),
+        (["attention", "--dropout=1"], "--dropout must be from 0"),
+        (["attention", "--key-lengths=0"], "--key-lengths needs lengths from 1"),
+        (["attention", "--T=32,16", "--key-lengths=17"], "--key-lengths: 17 is more than the 16 keys of a row"),
+        (["attention", "--B=2", "--key-lengths=1,2,3"], "--key-lengths has 3 lengths, but --B=2 rows"),
+        (["attention", "--B=1M", "--NH=1M", "--T=16M"], "too large to address"),
+        (["attention", "--B=2", "--NH=1M", "--T=16M", "--bias=boolean", "--bias-dims=bhqk"], "a bias is too large"),
+        (["numerics", "--Tk=9"], "--Tk is not for bench numerics"),
         (["attention", "--backends=flash,fast"], "'fast' is none of flash, mem_efficient, math, baseline"),
         (["attention", "--backends=flash,"], "'' is none of"),
         (["numerics", "--backends=x"], "'x' is none of"),
@@ -208,13 +281,14 @@ def one_device_a_benchmark():
 
 
 def help_tells_all():
-    text = bench("--help").out
-    for word in ("attention", "ladder", "numerics", "--csv=", "--plot=", "--documents=", "--causal", "--backends=", "--dtype="):
+    text = bench("attention", "--help").out
+    for word in ("attention", "ladder", "numerics", "--csv=", "--plot=", "--documents=", "--causal", "--NH_kv=", "--Tk=", "--alignment=",
+                 "--key-lengths=", "--bias=", "--bias-dims=", "--dropout=", "--layout=", "--backends=", "--dtype="):
         check(word in text, word)
 
 
 if __name__ == "__main__":
     main(help_tells_all, wrong_words, attention_measures_every_backend, attention_with_documents,
-         attention_that_nothing_takes, the_ladder_stands_beside_the_articles, numerics_show_rounding_and_overflow,
+         attention_by_flags, attention_with_a_boolean_mask, attention_by_many_lengths, attention_that_nothing_takes, the_ladder_stands_beside_the_articles, numerics_show_rounding_and_overflow,
          files_that_cannot_be_written, without_gnuplot_the_table_still_comes, an_interrupt_leaves_nothing_behind,
          one_device_a_benchmark)

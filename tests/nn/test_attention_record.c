@@ -244,6 +244,10 @@ SPOIL(unused_ranges, t->key_ranges = vector(p, DTYPE_I32, 20))
 SPOIL(no_bias, (call->bias = BIAS_ADDITIVE, call->bias_layout = (HeadLayout){.token = 6}))
 SPOIL(wrong_bias, (call->bias = BIAS_BOOLEAN, t->bias = vector(p, DTYPE_F32, 6)))
 SPOIL(boolean_gradient, (call->bias = BIAS_BOOLEAN, t->bias = vector(p, DTYPE_U8, 6), t->bias->needs_grad = true))
+SPOIL(overlapping_bias, (call->bias = BIAS_ADDITIVE, call->bias_layout = (HeadLayout){6, 6, 6},
+                         t->bias = vector(p, DTYPE_F32, 240), t->bias->needs_grad = true))
+SPOIL(huge_bias, (call->bias = BIAS_BOOLEAN, call->bias_layout.batch = INT64_MAX))
+SPOIL(overlapping_rows, (call->q.batch = 3, t->q = vector(p, DTYPE_F32, 120), t->q->needs_grad = true))
 SPOIL(no_step, call->dropout = 0.5)
 SPOIL(gaps, (t->q = vector(p, DTYPE_F32, 121), t->q->needs_grad = true))
 SPOIL(strided_out, call->out.token += 1)
@@ -271,6 +275,9 @@ static void wrong_calls_are_refused(void) {
     check_refused(no_bias, "bias is missing");
     check_refused(wrong_bias, "bias is of another dtype than the call says: f32 (6), but u8 with 6 elements is needed");
     check_refused(boolean_gradient, "a bias whose gradient is wanted is additive and dense");
+    check_refused(overlapping_bias, "a bias whose gradient is wanted is additive and dense");
+    check_refused(huge_bias, "a bias is too large to address");
+    check_refused(overlapping_rows, "q, k and v must fill f32 (120), whose gradient is wanted, once");
     check_refused(no_step, "the step's state is missing");
     check_refused(gaps, "q, k and v must fill f32 (121), whose gradient is wanted, once");
     check_refused(strided_out, "out must be dense");
