@@ -57,6 +57,12 @@ static Status checkpoint_pick(const char *path, Arena *arena, CheckpointFile **o
 static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
     char *name = NULL;
     TRY(checkpoint_read_text(file, "tokenizer", &g->arena, &name));
+    if (strcmp(name, TOKENIZER_UNKNOWN) == 0) {
+        return ERROR(STATUS_DATA,
+                     "%s: converted weights of %lld tokens, and nothing says what they stand for; train on from them "
+                     "with data of ./prepare, whose tokenizer the next checkpoint names",
+                     checkpoint_path(file), (long long)g->e.config->model.vocab_size);
+    }
     if (name[0] == '\0') name = "gpt2"; /* headerless files are GPT-2's by convention */
     TRY(tokenizer_open(name, &g->tokenizer));
     if (tokenizer_vocab_size(g->tokenizer) <= g->e.config->model.vocab_size) return OK;

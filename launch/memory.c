@@ -3,10 +3,9 @@
 #include "launch/attention_choice.h"
 #include "launch/fit.h"
 #include "launch/state.h"
+#include "launch/text_file.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <string.h>
 
 /* Mapped token files are the page cache's, not ours: only anonymous and shared pages count. */
 size_t memory_resident(void) {
@@ -121,7 +120,5 @@ Status memory_write(const Experiment *e, const char *path) {
     json_object_set_new(plan, "tokens_per_step", json_integer(experiment_tokens_per_step(e)));
     double seconds = fit_step_seconds(e);
     if (seconds > 0) json_object_set_new(plan, "predicted_step_s", json_real(seconds));
-    int failure = json_dump_file(plan, path, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    json_decref(plan);
-    return failure == 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
+    return text_file_replace_json(path, plan, JSON_INDENT(2));
 }

@@ -1,6 +1,8 @@
 #include "launch/metrics.h"
 
 #include "core/clock.h"
+#include "launch/output.h"
+#include "launch/text_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,25 +30,28 @@ static Status cannot(const char *what, const char *path) {
     return ERROR(STATUS_FAILURE, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
-/* Keeps the lines whose leading step, read by `format`, is at most `last`; written aside and renamed. */
+/* Copies the lines whose leading step, read by `format`, is at most `last`. */
+static bool lines_copy(FILE *from, FILE *to, const char *format, int64_t last) {
+    char line[1024];
+    while (fgets(line, sizeof line, from) != NULL) {
+        long long step;
+        bool is_record = sscanf(line, format, &step) == 1, is_kept = !is_record || step <= last;
+        if (strchr(line, '\n') != NULL && is_kept && fputs(line, to) < 0) return false;
+    }
+    return true;
+}
+
 static Status file_trim(const char *path, const char *format, int64_t last) {
+    Output new;
     FILE *old = fopen(path, "r");
     if (old == NULL) return errno == ENOENT ? OK : cannot("read", path);
-    char aside[PATH_BYTES + 8], line[1024];
-    snprintf(aside, sizeof aside, "%s.trim", path);
-    FILE *new = fopen(aside, "w");
-    if (new == NULL) {
-        fclose(old);
-        return cannot("write", aside);
-    }
-    while (fgets(line, sizeof line, old) != NULL) {
-        long long step;
-        bool is_record = sscanf(line, format, &step) == 1;
-        if (strchr(line, '\n') != NULL && (!is_record || step <= last)) fputs(line, new);
+    Status status = output_open(path, &new);
+    if (!failed(status)) {
+        bool copied = lines_copy(old, new.file, format, last);
+        status = output_finish(&new, copied ? OK : cannot("write", path));
     }
     fclose(old);
-    if (fclose(new) != 0 || rename(aside, path) != 0) return cannot("write", path);
-    return OK;
+    return status;
 }
 
 static Status file_open(const char *directory, const char *name, const char *format, int64_t resumed, FILE **out) {
@@ -197,9 +202,8 @@ void metrics_progress(Metrics *metrics, double done, const Metric *m) {
 }
 
 Status summary_write(const char *directory, const Summary *s) {
-    char path[PATH_BYTES], aside[PATH_BYTES + 8];
+    char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/summary.json", directory);
-    snprintf(aside, sizeof aside, "%s.new", path);
     json_t *object = json_object();
     json_object_set_new(object, "status", json_string(s->status));
     set_real(object, "best_val_loss", s->best_val_loss);
@@ -215,7 +219,5 @@ Status summary_write(const char *directory, const Summary *s) {
     json_object_set_new(object, "host", json_string(s->host));
     json_object_set_new(object, "peak_bytes", json_integer((json_int_t)s->peak_bytes));
     json_object_set_new(object, "planned_bytes", json_integer((json_int_t)s->planned_bytes));
-    int failure = json_dump_file(object, aside, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
-    json_decref(object);
-    return failure != 0 || rename(aside, path) != 0 ? cannot("write", path) : OK;
+    return text_file_replace_json(path, object, JSON_INDENT(2));
 }

@@ -1,8 +1,8 @@
 #include "launch/profile.h"
 
 #include "core/ceilings.h"
+#include "launch/text_file.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,10 +58,7 @@ static Status trace_write(const OpTime *times, int count, const char *path) {
                                                 "cat", times[i].node->label, "ph", "X", "ts", 1e6 * times[i].start_s,
                                                 "dur", 1e6 * times[i].duration_s, "pid", 0, "tid", 0));
     }
-    json_t *trace = json_pack("{s:o}", "traceEvents", events);
-    int failure = json_dump_file(trace, path, JSON_COMPACT);
-    json_decref(trace);
-    return failure == 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
+    return text_file_replace_json(path, json_pack("{s:o}", "traceEvents", events), JSON_COMPACT);
 }
 
 Status profile_step(Experiment *e, FILE *file, const char *trace) {

@@ -4,8 +4,8 @@
 #include "checkpoints/checkpoint.h"
 #include "data/directory.h"
 #include "launch/memory.h"
+#include "launch/text_file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,19 +35,6 @@ static Status directory_check(const char *path, bool resumes) {
                      path);
     }
     return OK;
-}
-
-static Status file_write(const char *directory, const char *name, const char *text) {
-    char path[PATH_BYTES], aside[PATH_BYTES + 8];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    snprintf(aside, sizeof aside, "%s.new", path);
-    FILE *file = fopen(aside, "w");
-    bool is_written = file != NULL && fputs(text, file) >= 0;
-    if (file != NULL) is_written = fclose(file) == 0 && is_written;
-    if (is_written && rename(aside, path) == 0) return OK;
-    Status status = ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
-    unlink(aside);
-    return status;
 }
 
 /* Which checkpoint to go on from; "" for none. A bad newest one is named in a warning, and the one before it is taken.
@@ -122,7 +109,8 @@ static Status logs_open(Run *run) {
     char *text = config_text(run->e.config), path[PATH_BYTES];
     if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for the config's text");
     Status status = OK;
-    TRY_ELSE(status, file_write(run->directory, "config.yaml", text), done);
+    snprintf(path, sizeof path, "%s/config.yaml", run->directory);
+    TRY_ELSE(status, text_file_replace(path, text), done);
     snprintf(path, sizeof path, "%s/plan.json", run->directory);
     TRY_ELSE(status, memory_write(&run->e, path), done);
     TRY_ELSE(status, metrics_open(run->directory, run->progress.step, &run->metrics), done);

@@ -9,6 +9,9 @@
 #include "launch/experiment.h"
 #include "launch/loss_scale.h"
 
+/* The text `tokenizer` of a checkpoint where nobody told what its tokens stand for. */
+#define TOKENIZER_UNKNOWN "unknown"
+
 typedef struct Progress {
     int64_t step, tokens; /* steps done; the data's cursor is step x global batch */
     double train_s;

@@ -6,10 +6,6 @@
 #include "core/timing.h"
 #include "launch/bench/bench.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 static const char default_config[] = "name: bench\n"
                                      "data: {train: none, batch_size: 1}\n"
                                      "training: {stop: {steps: 1}}\n";
@@ -35,28 +31,28 @@ static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seco
     return status;
 }
 
-static void row_print(size_t bytes, int ranks, double seconds, FILE *out, FILE *csv) {
+static void row_print(size_t bytes, int ranks, double seconds, const BenchOutput *output) {
     double algorithm = (double)bytes / seconds, bus = algorithm * 2 * (ranks - 1) / ranks;
-    fprintf(out, "%12zu %12.1f %12.2f %12.2f\n", bytes, 1e6 * seconds, 1e-9 * algorithm, 1e-9 * bus);
-    if (csv != NULL) fprintf(csv, "%d,%zu,%.9f,%.0f,%.0f\n", ranks, bytes, seconds, algorithm, bus);
+    fprintf(output->table, "%12zu %12.1f %12.2f %12.2f\n", bytes, 1e6 * seconds, 1e-9 * algorithm, 1e-9 * bus);
+    fprintf(output->csv, "%d,%zu,%.9f,%.0f,%.0f\n", ranks, bytes, seconds, algorithm, bus);
 }
 
-static Status table(Experiment *e, const BenchOptions *options, FILE *out, FILE *csv) {
+static Status table(Experiment *e, const BenchOptions *options, const BenchOutput *output) {
     bool leads = world_rank(e->world) == 0, on_cpu = e->device->target.kind == DEVICE_CPU;
     int ranks = world_size(e->world);
     size_t most = on_cpu ? MOST_BYTES_CPU : MOST_BYTES_CUDA;
     if (leads) {
-        fprintf(out, "all_reduce of f32 over %d ranks, %s (%s)\n", ranks, e->device->name,
+        fprintf(output->table, "all_reduce of f32 over %d ranks, %s (%s)\n", ranks, e->device->name,
                 on_cpu             ? "MPI"
                 : e->gpu_is_shared ? "MPI, through the host"
                                    : "between GPUs");
-        fprintf(out, "%12s %12s %12s %12s\n", "bytes", "us", "GB/s", "bus GB/s");
+        fprintf(output->table, "%12s %12s %12s %12s\n", "bytes", "us", "GB/s", "bus GB/s");
     }
-    if (csv != NULL) fprintf(csv, "ranks,bytes,seconds,algorithm_bytes_per_s,bus_bytes_per_s\n");
+    fprintf(output->csv, "ranks,bytes,seconds,algorithm_bytes_per_s,bus_bytes_per_s\n");
     for (size_t bytes = LEAST_BYTES; bytes <= most; bytes *= 2) {
         double seconds = 1;
         TRY(measure(e, bytes, options->repeats, &seconds));
-        if (leads) row_print(bytes, ranks, seconds, out, csv);
+        if (leads) row_print(bytes, ranks, seconds, output);
     }
     return OK;
 }
@@ -69,23 +65,24 @@ static Status prepare(Experiment *e, const BenchOptions *options) {
     return experiment_open_device(e);
 }
 
-static Status csv_open(const BenchOptions *options, FILE **csv) {
-    if (options->csv == NULL || world_rank(options->world) != 0) return OK;
-    *csv = fopen(options->csv, "w");
-    return *csv != NULL ? OK : ERROR(STATUS_FAILURE, "%s: cannot write: %s", options->csv, strerror(errno));
+/* Rank 0 writes; the others' output has no file. */
+static Status open_output(const BenchOptions *options, FILE *table, BenchOutput *output) {
+    bool leads = world_rank(options->world) == 0;
+    return bench_output_open(leads ? options->csv : NULL, NULL, table, output);
 }
 
 Status bench_allreduce(const BenchOptions *options, FILE *out) {
     Experiment e = {.world = options->world};
-    FILE *csv = NULL;
+    BenchOutput output = {0};
     Status status = world_agree(e.world, prepare(&e, options));
     if (!failed(status)) status = experiment_connect(&e);
-    if (!failed(status)) status = world_agree(e.world, csv_open(options, &csv));
+    if (!failed(status)) status = world_agree(e.world, open_output(options, out, &output));
     if (!failed(status)) {
-        status = table(&e, options, out, csv);
+        status = table(&e, options, &output);
         if (failed(status)) world_abort(e.world, status);
     }
-    if (csv != NULL) fclose(csv);
+    Status closed = bench_output_close(&output, status, stderr);
+    if (!failed(status)) status = world_agree(e.world, closed);
     experiment_destroy(&e);
     return status;
 }

@@ -1,7 +1,8 @@
 #include "launch/bench/output.h"
 
+#include "launch/output.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -55,32 +56,11 @@ Status bench_output_open(const char *csv_path, const char *plot_path, FILE *tabl
     return check_writable(plot_path);
 }
 
-/* Where a file grows before it takes its name: whole or not at all. What is no file or a link, such as /dev/stdout, is
- * written in place. */
-static void aside_of(const char *path, char aside[PATH_ROOM]) {
-    struct stat info;
-    bool in_place = lstat(path, &info) == 0 && !S_ISREG(info.st_mode);
-    snprintf(aside, PATH_ROOM, in_place ? "%s" : "%s.new", path);
-}
-
-static bool take_name(const char *aside, const char *path) {
-    return strcmp(aside, path) == 0 || rename(aside, path) == 0;
-}
-
-static void aside_remove(const char *aside, const char *path) {
-    if (strcmp(aside, path) != 0) unlink(aside);
-}
-
-static Status file_write(const char *path, const char *text) {
-    char aside[PATH_ROOM];
-    aside_of(path, aside);
-    FILE *file = fopen(aside, "w");
-    bool is_written = file != NULL && fputs(text, file) >= 0;
-    if (file != NULL) is_written = fclose(file) == 0 && is_written;
-    if (is_written && take_name(aside, path)) return OK;
-    Status status = cannot_write(path);
-    aside_remove(aside, path);
-    return status;
+static Status csv_write(const char *path, const char *text) {
+    Output output;
+    TRY(output_open_named(path, &output));
+    bool is_written = fputs(text, output.file) >= 0;
+    return output_finish(&output, is_written ? OK : cannot_write(path));
 }
 
 /* Starts gnuplot with its commands from one file and its picture to another; its exit code, 127 where it is not there.
@@ -102,26 +82,23 @@ static int gnuplot_run(int commands, int picture) {
 }
 
 /* gnuplot's exit code. */
-static int picture_write(const BenchOutput *output, const char *aside) {
+static int picture_write(const BenchOutput *output, FILE *picture) {
     FILE *commands = tmpfile();
-    int picture = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), code = 1;
-    if (commands != NULL && picture >= 0) {
-        fprintf(commands, "set terminal %s\n%s", terminal_of(output->plot_path), output->plot_text);
-        bool is_ready = fflush(commands) == 0 && lseek(fileno(commands), 0, SEEK_SET) == 0;
-        if (is_ready) code = gnuplot_run(fileno(commands), picture);
-    }
-    if (commands != NULL) fclose(commands);
-    if (picture >= 0 && close(picture) != 0) code = 1;
+    if (commands == NULL) return 1;
+    fprintf(commands, "set terminal %s\n%s", terminal_of(output->plot_path), output->plot_text);
+    bool is_ready = fflush(commands) == 0 && lseek(fileno(commands), 0, SEEK_SET) == 0;
+    int code = is_ready ? gnuplot_run(fileno(commands), fileno(picture)) : 1;
+    fclose(commands);
     return code;
 }
 
 static Status draw(const BenchOutput *output, FILE *messages) {
-    char aside[PATH_ROOM];
-    aside_of(output->plot_path, aside);
-    int code = picture_write(output, aside);
-    if (code == 0 && take_name(aside, output->plot_path)) return OK;
-    aside_remove(aside, output->plot_path);
-    if (code != COMMAND_NOT_FOUND) return ERROR(STATUS_FAILURE, "%s: gnuplot could not draw it", output->plot_path);
+    Output picture;
+    TRY(output_open_named(output->plot_path, &picture));
+    int code = picture_write(output, picture.file);
+    Status status = code == 0 ? OK : ERROR(STATUS_FAILURE, "%s: gnuplot could not draw it", output->plot_path);
+    status = output_finish(&picture, status);
+    if (code != COMMAND_NOT_FOUND) return status;
     fprintf(messages, "bench: no gnuplot here, so %s is not drawn; it is in the package gnuplot-nox\n",
             output->plot_path);
     return OK;
@@ -132,7 +109,7 @@ Status bench_output_close(BenchOutput *output, Status status, FILE *messages) {
     if (output->csv != NULL) is_whole = fclose(output->csv) == 0;
     if (output->plot != NULL) is_whole = fclose(output->plot) == 0 && is_whole;
     if (!failed(status) && !is_whole) status = ERROR(STATUS_FAILURE, "out of memory for a table");
-    if (!failed(status) && output->csv_path != NULL) status = file_write(output->csv_path, output->csv_text);
+    if (!failed(status) && output->csv_path != NULL) status = csv_write(output->csv_path, output->csv_text);
     if (!failed(status) && output->plot_path != NULL) status = draw(output, messages);
     free(output->csv_text);
     free(output->plot_text);

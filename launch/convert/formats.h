@@ -4,12 +4,12 @@
 #pragma once
 
 #include "launch/convert/model.h"
-
-#include <stdio.h>
+#include "launch/output.h"
 
 /* Hugging Face's GPT-2 as safetensors: names with or without `transformer.`, linear layers as Conv1D (K, N). A separate
  * lm_head must equal wte. `heads` 0: from the config.json beside the file, or else channels / 64.
- * Written are also the config.json that from_pretrained wants, unless one is there. */
+ * Written is also the config.json that from_pretrained wants; one that is there must describe this model, or else
+ * nothing is written: STATUS_DATA. */
 NODISCARD Status hugging_face_read(const char *path, int64_t heads, Model **out);
 NODISCARD Status hugging_face_write(const Model *model, const char *path, DType dtype);
 
@@ -23,15 +23,9 @@ NODISCARD Status llm_c_write(const Model *model, const char *path, DType dtype);
 NODISCARD Status run_import(const char *path, Model **out);
 NODISCARD Status run_export(const Model *model, const char *path, const char *config);
 
-/* A new file, written aside under a name of its own until output_finish. */
-typedef struct Output {
-    FILE *file;
-    const char *path;
-    char *aside;
-} Output;
-
-NODISCARD Status output_open(const char *path, Output *out);
+/* STATUS_DATA where something is at `path`. */
+NODISCARD Status path_check_new(const char *path);
+/* output_open for a path where nothing is yet. */
+NODISCARD Status output_open_new(const char *path, Output *out);
 /* n values as dtype. */
 NODISCARD Status output_values(Output *output, const float *values, int64_t n, DType dtype);
-/* Renames it where `status` is OK, and removes it where not; the first failure of all. */
-NODISCARD Status output_finish(Output *output, Status status);

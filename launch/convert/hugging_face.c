@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define PREFIX "transformer."
 
@@ -174,43 +176,88 @@ static Status data_write(const Model *m, Output *output, DType dtype) {
     return status;
 }
 
-static Status config_write_json(const Model *m, const char *path, DType dtype) {
+static json_t *config_json(const Model *m, DType dtype) {
     ModelSize s = m->size;
     json_int_t end_of_text = s.V - 1; /* the last one, in our vocabularies as in GPT-2's */
-    Output output = {0};
-    TRY(output_open(path, &output));
-    json_t *config = json_pack(
-        "{s:s, s:[s], s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "model_type", "gpt2",
-        "architectures", "GPT2LMHeadModel", "activation_function", "gelu_new", "layer_norm_epsilon", 1e-5, "vocab_size",
-        (json_int_t)s.V, "n_positions", (json_int_t)s.T, "n_ctx", (json_int_t)s.T, "n_embd", (json_int_t)s.C, "n_layer",
-        (json_int_t)s.L, "n_head", (json_int_t)s.NH, "bos_token_id", end_of_text, "eos_token_id", end_of_text,
-        "tie_word_embeddings", 1, "torch_dtype", dtype == DTYPE_F32 ? "float32" : "bfloat16");
-    int failure = json_dumpf(config, output.file, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    fputc('\n', output.file);
-    json_decref(config);
-    return output_finish(&output, failure == 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot write", path));
+    return json_pack("{s:s, s:[s], s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "model_type", "gpt2",
+                     "architectures", "GPT2LMHeadModel", "activation_function", "gelu_new", "layer_norm_epsilon", 1e-5,
+                     "vocab_size", (json_int_t)s.V, "n_positions", (json_int_t)s.T, "n_ctx", (json_int_t)s.T, "n_embd",
+                     (json_int_t)s.C, "n_layer", (json_int_t)s.L, "n_head", (json_int_t)s.NH, "bos_token_id",
+                     end_of_text, "eos_token_id", end_of_text, "tie_word_embeddings", 1, "torch_dtype",
+                     dtype == DTYPE_F32 ? "float32" : "bfloat16");
 }
 
-static Status config_write_beside(const Model *m, const char *path, DType dtype) {
-    char *beside = config_path(path);
-    if (beside == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", path);
-    FILE *there = fopen(beside, "r");
-    Status status = there == NULL ? config_write_json(m, beside, dtype) : OK;
-    if (there != NULL) fclose(there);
-    free(beside);
+static Status config_write(const Model *m, const char *path, DType dtype) {
+    Output output;
+    TRY(output_open_new(path, &output));
+    json_t *config = config_json(m, dtype);
+    bool is_written = json_dumpf(config, output.file, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+    is_written = fputc('\n', output.file) != EOF && is_written;
+    json_decref(config);
+    return output_finish(&output, is_written ? OK : ERROR(STATUS_FAILURE, "%s: cannot write", path));
+}
+
+/* What from_pretrained would make of the weights beside a config.json that is there: its sizes must be theirs. */
+static Status config_compare(const Model *m, const char *path, const json_t *there) {
+    const struct {
+        const char *key;
+        int64_t wanted;
+    } sizes[] = {{"vocab_size", m->size.V},
+                 {"n_positions", m->size.T},
+                 {"n_embd", m->size.C},
+                 {"n_layer", m->size.L},
+                 {"n_head", m->size.NH}};
+    const char *type = json_string_value(json_object_get(there, "model_type"));
+    if (type == NULL || strcmp(type, "gpt2") != 0) {
+        return ERROR(STATUS_DATA, "%s: is there already, and of no GPT-2; write to a directory of its own", path);
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const json_t *value = json_object_get(there, sizes[i].key);
+        if (json_is_integer(value) && json_integer_value(value) == sizes[i].wanted) continue;
+        return ERROR(STATUS_DATA,
+                     "%s: is there already, and of another model: its %s is not %lld; write to a directory of its own",
+                     path, sizes[i].key, (long long)sizes[i].wanted);
+    }
+    return OK;
+}
+
+static Status config_check(const Model *m, const char *path, bool *is_there) {
+    struct stat info;
+    *is_there = lstat(path, &info) == 0;
+    if (!*is_there) return OK;
+    json_t *there = json_load_file(path, 0, NULL);
+    Status status = config_compare(m, path, there);
+    json_decref(there);
+    return status;
+}
+
+static Status weights_write(const Model *m, const char *path, DType dtype) {
+    Arena arena = {0};
+    SafetensorsEntry *entries;
+    Output output;
+    TRY(output_open_new(path, &output));
+    Status status = entries_of(m, dtype, &arena, &entries);
+    if (!failed(status)) status = safetensors_write_header(output.file, entries, (size_t)m->count);
+    if (!failed(status)) status = data_write(m, &output, dtype);
+    status = output_finish(&output, status);
+    arena_free(&arena);
+    return status;
+}
+
+static Status both_write(const Model *m, const char *path, const char *config, DType dtype) {
+    bool is_there;
+    TRY(path_check_new(path));
+    TRY(config_check(m, config, &is_there));
+    TRY(weights_write(m, path, dtype));
+    Status status = is_there ? OK : config_write(m, config, dtype);
+    if (failed(status)) unlink(path);
     return status;
 }
 
 Status hugging_face_write(const Model *model, const char *path, DType dtype) {
-    Arena arena = {0};
-    SafetensorsEntry *entries;
-    Output output = {0};
-    Status status = output_open(path, &output);
-    if (!failed(status)) status = entries_of(model, dtype, &arena, &entries);
-    if (!failed(status)) status = safetensors_write_header(output.file, entries, (size_t)model->count);
-    if (!failed(status)) status = data_write(model, &output, dtype);
-    status = output_finish(&output, status);
-    arena_free(&arena);
-    TRY(status);
-    return config_write_beside(model, path, dtype);
+    char *config = config_path(path);
+    Status status =
+        config == NULL ? ERROR(STATUS_FAILURE, "%s: out of memory", path) : both_write(model, path, config, dtype);
+    free(config);
+    return status;
 }

@@ -137,7 +137,7 @@ Status llm_c_write(const Model *model, const char *path, DType dtype) {
                                    (int32_t)s.T, (int32_t)s.V,
                                    (int32_t)s.L, (int32_t)s.NH,
                                    (int32_t)s.C, (int32_t)Vp};
-    TRY(output_open(path, &target.output));
+    TRY(output_open_new(path, &target.output));
     Status status = fwrite(header, sizeof header, 1, target.output.file) == 1
                         ? OK
                         : ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));

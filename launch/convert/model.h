@@ -25,6 +25,7 @@ typedef struct Model {
     ModelSize size;
     ModelTensor *tensors; /* wte, wpe, the blocks, ln_f */
     int count;
+    char *tokenizer; /* its name for tokenizer_open, where a run tells; NULL: not known */
     Arena arena;
 } Model;
 

@@ -1,29 +1,21 @@
 #include "launch/convert/formats.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { PIECE = 1 << 16 };
 
-static Status cannot(const Output *output) {
-    return ERROR(STATUS_FAILURE, "%s: cannot write: %s", output->path, strerror(errno));
+Status path_check_new(const char *path) {
+    struct stat info;
+    return lstat(path, &info) != 0 ? OK : ERROR(STATUS_DATA, "%s: is there already; remove it first", path);
 }
 
-Status output_open(const char *path, Output *out) {
-    struct stat info;
-    *out = (Output){.path = path};
-    if (lstat(path, &info) == 0) return ERROR(STATUS_DATA, "%s: is there already; remove it first", path);
-    if (asprintf(&out->aside, "%s.%d.new", path, (int)getpid()) < 0)
-        return ERROR(STATUS_FAILURE, "%s: out of memory", path);
-    out->file = fopen(out->aside, "wx");
-    if (out->file != NULL) return OK;
-    Status status = cannot(out);
-    free(out->aside);
-    out->aside = NULL;
-    return status;
+Status output_open_new(const char *path, Output *out) {
+    TRY(path_check_new(path));
+    TRY(output_open(path, out));
+    Status status = path_check_new(path); /* another one may have ended meanwhile, which was waited for */
+    return failed(status) ? output_finish(out, status) : OK;
 }
 
 Status output_values(Output *output, const float *values, int64_t n, DType dtype) {
@@ -33,19 +25,9 @@ Status output_values(Output *output, const float *values, int64_t n, DType dtype
         if (!values_from_f32(values + i, dtype, (int64_t)count, piece)) {
             return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path, dtype_name(dtype));
         }
-        if (fwrite(piece, dtype_size(dtype), count, output->file) != count) return cannot(output);
+        if (fwrite(piece, dtype_size(dtype), count, output->file) != count) {
+            return ERROR(STATUS_FAILURE, "%s: cannot write: %s", output->path, strerror(errno));
+        }
     }
     return OK;
-}
-
-Status output_finish(Output *output, Status status) {
-    if (output->file == NULL) return status;
-    bool whole = fflush(output->file) == 0 && fsync(fileno(output->file)) == 0;
-    if (!failed(status) && !whole) status = cannot(output);
-    fclose(output->file);
-    if (!failed(status) && rename(output->aside, output->path) != 0) status = cannot(output);
-    if (failed(status)) unlink(output->aside);
-    free(output->aside);
-    *output = (Output){0};
-    return status;
 }

@@ -1,11 +1,10 @@
 /* This project's own side: a run's checkpoint read, and a run made of weights from elsewhere. */
-#include "checkpoints/checkpoint.h"
 #include "core/checked.h"
 #include "data/directory.h"
 #include "launch/config/config.h"
 #include "launch/convert/formats.h"
 #include "launch/experiment.h"
-#include "launch/loss_scale.h"
+#include "launch/state.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -66,7 +65,7 @@ static Status weights_read(const CheckpointFile *file, Arena *arena, Model **out
     ModelSize size = {.V = gpt.V, .T = gpt.T, .L = gpt.L, .NH = gpt.NH, .C = gpt.C};
     TRY(model_create(checkpoint_path(file), size, out));
     for (int i = 0; i < (*out)->count; i++) TRY(weight_read(file, gpt.bias, arena, &(*out)->tensors[i]));
-    return OK;
+    return checkpoint_read_text(file, "tokenizer", &(*out)->arena, &(*out)->tokenizer);
 }
 
 Status run_import(const char *path, Model **out) {
@@ -165,9 +164,17 @@ static CheckpointValue f64_value(const char *name, double value) {
     return (CheckpointValue){.name = name, .kind = CHECKPOINT_F64, .f64 = value};
 }
 
+/* Weights from elsewhere do not say what their tokens stand for, but few vocabularies are of these sizes. GPT-2's is
+ * often padded to 50304. */
+static const char *tokenizer_of(const Model *m) {
+    int64_t V = m->size.V;
+    if (m->tokenizer != NULL) return m->tokenizer;
+    return V == 257 ? "byte" : V == 50257 || V == 50304 ? "gpt2" : TOKENIZER_UNKNOWN;
+}
+
 /* A run that has not begun; see launch/state.c for what it reads back. */
-static Status checkpoint_save(const Snapshot *s, const Config *config, const char *text, const char *folder) {
-    const char *tokenizer = config->model.vocab_size == 257 ? "byte" : "gpt2";
+static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *config, const char *text,
+                              const char *folder) {
     double scale = loss_scale_start(experiment_dtype(config)).scale;
     const CheckpointValue values[] = {i64_value("step", 0),
                                       i64_value("tokens", 0),
@@ -183,7 +190,7 @@ static Status checkpoint_save(const Snapshot *s, const Config *config, const cha
                                       i64_value("seed", (int64_t)config->seed),
                                       i64_value("world_size", 1),
                                       {.name = "config", .kind = CHECKPOINT_TEXT, .text = text},
-                                      {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer}};
+                                      {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_of(m)}};
     CheckpointContents contents = {s->tensors, s->n, values, sizeof values / sizeof *values};
     CheckpointImage *image = NULL;
     size_t bytes;
@@ -197,27 +204,33 @@ static Status checkpoint_save(const Snapshot *s, const Config *config, const cha
 
 static Status config_save(const char *path, const char *text) {
     Output output;
-    TRY(output_open(path, &output));
+    TRY(output_open_new(path, &output));
     bool written = fputs(text, output.file) >= 0;
     return output_finish(&output, written ? OK : ERROR(STATUS_FAILURE, "%s: cannot write", path));
 }
 
-static Status run_write(const Model *m, const char *path, Config *config, Arena *arena) {
+/* In a folder that is new. */
+static Status files_write(const Snapshot *snapshot, const Model *m, const Config *config, const char *text,
+                          const char *folder) {
+    char yaml[PATH_MAX], checkpoint[PATH_MAX];
+    snprintf(yaml, sizeof yaml, "%s/config.yaml", config->output);
+    snprintf(checkpoint, sizeof checkpoint, "%s/step_%08d.h5", folder, 0);
+    Status status = checkpoint_save(snapshot, m, config, text, folder);
+    if (!failed(status)) status = config_save(yaml, text);
+    if (failed(status)) unlink(checkpoint);
+    return status;
+}
+
+static Status run_write(const Model *m, Config *config, Arena *arena) {
     Snapshot snapshot;
     size_t made;
-    config->output = path;
     char *text = config_text(config);
-    const char *folder = arena_printf(arena, "%s/checkpoints", path),
-               *yaml = arena_printf(arena, "%s/config.yaml", path);
-    if (text == NULL || folder == NULL || yaml == NULL) {
-        free(text);
-        return ERROR(STATUS_FAILURE, "%s: out of memory", path);
-    }
-    Status status = snapshot_make(m, experiment_gpt_config(config).Vp, arena, &snapshot);
+    const char *folder = arena_printf(arena, "%s/checkpoints", config->output);
+    Status status = text == NULL || folder == NULL ? ERROR(STATUS_FAILURE, "%s: out of memory", config->output) : OK;
+    if (!failed(status)) status = snapshot_make(m, experiment_gpt_config(config).Vp, arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);
     if (!failed(status)) {
-        status = checkpoint_save(&snapshot, config, text, folder);
-        if (!failed(status)) status = config_save(yaml, text);
+        status = files_write(&snapshot, m, config, text, folder);
         if (failed(status)) directory_undo(folder, made);
     }
     free(text);
@@ -225,14 +238,16 @@ static Status run_write(const Model *m, const char *path, Config *config, Arena 
 }
 
 Status run_export(const Model *model, const char *path, const char *config_file) {
-    struct stat info;
     Arena arena = {0};
     Config *config = NULL;
-    if (lstat(path, &info) == 0) return ERROR(STATUS_DATA, "%s: is there already; remove it first", path);
+    TRY(path_check_new(path));
     Status status = config_file == NULL ? config_default(&model->size, &arena, &config)
                                         : config_load(config_file, 0, NULL, &config);
     if (!failed(status)) status = config_check(config_file == NULL ? path : config_file, &model->size, config);
-    if (!failed(status)) status = run_write(model, path, config, &arena);
+    if (!failed(status)) {
+        config->output = path;
+        status = run_write(model, config, &arena);
+    }
     config_destroy(&config);
     arena_free(&arena);
     return status;

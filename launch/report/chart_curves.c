@@ -11,17 +11,17 @@ enum { MOST_BINS = 150, FEWEST_EVALUATIONS = 3 };
 /* What one chart shows. */
 typedef struct CurvesChart {
     const char *name, *title, *caption, *x_label;
-    size_t x_offset; /* of Record.seconds or Record.tokens */
+    size_t x_offset; /* of RunRecord.train_s or RunRecord.tokens */
     double unit;
     bool validation; /* which loss; false: training's, averaged over stretches of the run */
     bool log_x;
 } CurvesChart;
 
-static double member_of(const Record *r, size_t offset) {
+static double member_of(const RunRecord *r, size_t offset) {
     return *(const double *)(const void *)((const char *)r + offset);
 }
 
-static double loss_of(const CurvesChart *c, const Record *r) { return c->validation ? r->val_loss : r->train_loss; }
+static double loss_of(const CurvesChart *c, const RunRecord *r) { return c->validation ? r->val_loss : r->train_loss; }
 
 /* A point of a curve: means over a bin of records. */
 typedef struct Vertex {
@@ -208,11 +208,11 @@ Status charts_of_curves(Results *s, Charts *charts) {
     const char *loss = validation ? "Validation loss" : "Training loss";
     const char *caption =
         "One line a run; runs that differ by their seed alone share a color. The loss axis is logarithmic.";
-    double seconds = longest(s, offsetof(Record, seconds)), tokens = longest(s, offsetof(Record, tokens));
+    double seconds = longest(s, offsetof(RunRecord, train_s)), tokens = longest(s, offsetof(RunRecord, tokens));
     CurvesChart time = {.name = "loss_time",
                         .title = or_empty(arena_printf(&s->arena, "%s against training time", loss)),
                         .caption = caption,
-                        .x_offset = offsetof(Record, seconds),
+                        .x_offset = offsetof(RunRecord, train_s),
                         .validation = validation,
                         .unit = seconds > 7200  ? 3600
                                 : seconds > 180 ? 60
@@ -224,7 +224,7 @@ Status charts_of_curves(Results *s, Charts *charts) {
     CurvesChart by_tokens = {.name = "loss_tokens",
                              .title = or_empty(arena_printf(&s->arena, "%s against tokens", loss)),
                              .caption = caption,
-                             .x_offset = offsetof(Record, tokens),
+                             .x_offset = offsetof(RunRecord, tokens),
                              .validation = validation,
                              .log_x = true,
                              .unit = tokens >= 3e9   ? 1e9

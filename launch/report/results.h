@@ -3,15 +3,11 @@
 
 #include "core/arena.h"
 #include "core/status.h"
+#include "launch/run_files.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
-
-/* A line of metrics.jsonl; NaN where it has no such key. */
-typedef struct Record {
-    double tokens, seconds, train_loss, val_loss, tok_per_s, metric;
-} Record;
 
 /* NaN, or "" for texts, where it is not known (yet). */
 typedef struct Point {
@@ -27,7 +23,7 @@ typedef struct Point {
     double metric; /* report.metric reduced by report.reduce */
     double planned_bytes, peak_bytes;
     const char *attention, *device, *host;
-    Record *records;
+    const RunRecord *records;
     size_t n_records;
 } Point;
 

@@ -1,13 +1,12 @@
 #include "launch/report/text.h"
 
-#include <errno.h>
+#include "launch/text_file.h"
+
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { PATH_BYTES = 4096, MOST_BYTES = 64 << 20 };
 
 Status text_open(Text *text) {
     *text = (Text){0};
@@ -21,40 +20,14 @@ void text_drop(Text *text) {
     *text = (Text){0};
 }
 
-static Status write_and_rename(const Text *text, const char *aside, const char *path) {
-    FILE *file = fopen(aside, "w");
-    if (file == NULL) return ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
-    bool whole = fwrite(text->bytes, 1, text->size, file) == text->size;
-    whole &= fclose(file) == 0;
-    if (whole && rename(aside, path) == 0) return OK;
-    Status status = ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
-    unlink(aside);
-    return status;
-}
-
 Status text_write(Text *text, const char *directory, const char *name) {
-    char aside[PATH_BYTES], path[PATH_BYTES];
+    char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    snprintf(aside, sizeof aside, "%s/.%d.%s", directory, (int)getpid(), name);
     bool whole = fclose(text->file) == 0;
     text->file = NULL;
-    Status status = whole ? write_and_rename(text, aside, path) : ERROR(STATUS_FAILURE, "out of memory for %s", path);
+    Status status = whole ? text_file_replace(path, text->bytes) : ERROR(STATUS_FAILURE, "out of memory for %s", path);
     text_drop(text);
     return status;
-}
-
-const char *text_read(Arena *arena, const char *path) {
-    FILE *file = fopen(path, "r");
-    if (file == NULL) return NULL;
-    char *bytes = NULL;
-    if (fseek(file, 0, SEEK_END) == 0) {
-        long size = ftell(file);
-        rewind(file);
-        if (size >= 0 && size <= MOST_BYTES) bytes = arena_alloc(arena, (size_t)size + 1);
-        if (bytes != NULL && fread(bytes, 1, (size_t)size, file) != (size_t)size) bytes = NULL;
-    }
-    fclose(file);
-    return bytes;
 }
 
 static bool is_control(char c) { return (unsigned char)c < 32 || c == 127; }

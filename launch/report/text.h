@@ -15,12 +15,9 @@ typedef struct Text {
 
 NODISCARD Status text_open(Text *text);
 
-/* Writes the text as DIRECTORY/NAME, aside and then renamed, and drops it. */
+/* Writes the text as DIRECTORY/NAME and drops it. */
 NODISCARD Status text_write(Text *text, const char *directory, const char *name);
 void text_drop(Text *text);
-
-/* The whole file, with a zero behind it, from the arena; NULL where it cannot be read or is larger than 64 MiB. */
-const char *text_read(Arena *arena, const char *path);
 
 /* The string as HTML text or attribute value, a CSV field, a cell of a Markdown table, a gnuplot string with its
  * quotes. Control characters become blanks where the place cannot hold them. */

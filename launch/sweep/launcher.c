@@ -2,7 +2,7 @@
 
 #include "core/device.h"
 #include "launch/sweep/process.h"
-#include "launch/sweep/text_file.h"
+#include "launch/sweep/shell_word.h"
 
 #include <limits.h>
 #include <sched.h>

@@ -1,7 +1,7 @@
 #include "launch/sweep/point.h"
 
 #include "launch/run_lock.h"
-#include "launch/sweep/text_file.h"
+#include "launch/text_file.h"
 
 #include <errno.h>
 #include <limits.h>

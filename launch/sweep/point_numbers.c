@@ -1,8 +1,7 @@
 /* A point's numbers, from the last records of metrics.jsonl and from summary.json. */
+#include "launch/run_files.h"
 #include "launch/sweep/point.h"
-#include "launch/sweep/text_file.h"
 
-#include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -11,51 +10,32 @@
 
 enum { TAIL_BYTES = 1 << 14 };
 
-static void take(const json_t *object, const char *key, double *out) {
-    const json_t *value = json_object_get(object, key);
-    if (json_is_number(value)) *out = json_number_value(value);
+static void step_take(PointStatus *s, double step) {
+    if (!isnan(step)) s->step = (int64_t)step;
 }
 
-static void take_record(const json_t *record, PointStatus *s) {
-    double step = (double)s->step;
-    take(record, "step", &step);
-    s->step = (int64_t)step;
-    take(record, "tokens", &s->tokens);
-    take(record, "train_s", &s->train_s);
-    take(record, "train/loss", &s->train_loss);
-    take(record, "val/loss", &s->val_loss);
-    take(record, "tok_per_s", &s->tok_per_s);
+static void record_take(PointStatus *s, const RunRecord *r) {
+    step_take(s, r->step);
+    take_known(&s->tokens, r->tokens);
+    take_known(&s->train_s, r->train_s);
+    take_known(&s->train_loss, r->train_loss);
+    take_known(&s->val_loss, r->val_loss);
+    take_known(&s->tok_per_s, r->tok_per_s);
 }
 
-/* A line that is just being written is no JSON yet, and is passed over. */
-static void read_metrics(const StudyPoint *point, PointStatus *s, time_t *changed) {
-    char text[TAIL_BYTES], path[PATH_MAX], *rest = text;
-    struct stat info;
-    snprintf(path, sizeof path, "%s/metrics.jsonl", point->directory);
-    *changed = stat(path, &info) == 0 ? info.st_mtime : 0;
-    text_file_tail(path, text, sizeof text);
-    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-        json_t *record = json_loads(line, 0, NULL);
-        if (record != NULL) take_record(record, s);
-        json_decref(record);
-    }
+/* Once a run is done: its last step need not have been logged. */
+static void facts_take(PointStatus *s, const RunFacts *facts) {
+    take_known(&s->best_val_loss, facts->best_val_loss);
+    if (strcmp(facts->status, "done") != 0) return;
+    take_known(&s->train_s, facts->train_s);
+    step_take(s, facts->steps);
 }
 
-static void read_summary(const StudyPoint *point, PointStatus *s, char status[16]) {
+static time_t changed_at(const char *directory) {
     char path[PATH_MAX];
-    status[0] = '\0';
-    snprintf(path, sizeof path, "%s/summary.json", point->directory);
-    json_t *summary = json_load_file(path, 0, NULL);
-    const char *text = json_string_value(json_object_get(summary, "status"));
-    if (text != NULL) snprintf(status, 16, "%s", text);
-    take(summary, "best_val_loss", &s->best_val_loss);
-    if (strcmp(status, "done") == 0) { /* the last step need not have been logged */
-        double steps = (double)s->step;
-        take(summary, "steps", &steps);
-        take(summary, "train_s", &s->train_s);
-        s->step = (int64_t)steps;
-    }
-    json_decref(summary);
+    struct stat info;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", directory);
+    return stat(path, &info) == 0 ? info.st_mtime : 0;
 }
 
 /* By the rule that is met first; `since` is how long ago, in seconds, the numbers were written by a run that goes on.
@@ -71,11 +51,16 @@ static double seconds_left(const Config *c, const PointStatus *s, double since) 
 
 void point_read_numbers(StudyPoint *point, char summary_status[16]) {
     PointStatus *s = &point->status;
-    time_t changed = 0;
+    Arena arena = {0};
+    time_t changed = changed_at(point->directory);
     s->step = -1;
     s->tokens = s->train_s = s->train_loss = s->val_loss = s->best_val_loss = s->tok_per_s = NAN;
-    read_metrics(point, s, &changed);
-    read_summary(point, s, summary_status);
+    RunRecords records = run_records_read(point->directory, NULL, TAIL_BYTES, &arena);
+    for (size_t i = 0; i < records.count; i++) record_take(s, &records.items[i]);
+    RunFacts facts = run_facts_read(point->directory, &arena);
+    facts_take(s, &facts);
+    snprintf(summary_status, 16, "%s", facts.status);
+    arena_free(&arena);
     bool goes_on = strcmp(summary_status, "running") == 0 && s->step >= 0;
     s->seconds_left = seconds_left(point->config, s, goes_on ? difftime(time(NULL), changed) : 0);
 }

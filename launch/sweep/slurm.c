@@ -3,7 +3,7 @@
 #include "data/directory.h"
 #include "launch/sweep/launcher.h"
 #include "launch/sweep/process.h"
-#include "launch/sweep/text_file.h"
+#include "launch/text_file.h"
 
 #include <limits.h>
 #include <stdlib.h>

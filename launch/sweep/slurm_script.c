@@ -1,5 +1,5 @@
+#include "launch/sweep/shell_word.h"
 #include "launch/sweep/slurm.h"
-#include "launch/sweep/text_file.h"
 
 #include <inttypes.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
 #include "data/directory.h"
 #include "launch/config/field.h"
 #include "launch/sweep/study.h"
-#include "launch/sweep/text_file.h"
+#include "launch/text_file.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* sweep.json: what the report reads, and any other tool. */
 #include "launch/config/field.h"
 #include "launch/sweep/study.h"
-#include "launch/sweep/text_file.h"
+#include "launch/text_file.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -85,13 +85,7 @@ static json_t *study_json(const Study *study) {
 Status study_write(const Study *study) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/sweep.json", study->directory);
-    json_t *object = study_json(study);
-    char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
-    json_decref(object);
-    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for %s", path);
-    Status status = text_file_replace(path, text);
-    free(text);
-    return status;
+    return text_file_replace_json(path, study_json(study), JSON_INDENT(2));
 }
 
 static void take_job(const json_t *slurm, const char *key, char job[JOB_BYTES]) {

@@ -147,14 +147,15 @@ def a_strangers_file():
     tensors["h.1.attn.masked_bias"] = ("F32", [], bytes(4))
     tensors["lm_head.weight"] = tensors["wte.weight"]
     tensors["ln_f.bias"] = ("F16", [C], struct.pack("<%de" % C, *[i / 8 - 6e-8 * (i == 1) for i in range(C)]))
-    os.makedirs(path("stranger"))
+    for folder in ("stranger", "stranger1", "stranger2"):
+        os.makedirs(path(folder))
     source = write_safetensors(path("stranger/model.safetensors"), tensors, format="pt")
-    done = convert(source, path("stranger1.safetensors"), "--heads=4")
+    done = convert(source, path("stranger1/model.safetensors"), "--heads=4")
     check("4 heads" in done.out, done.out)
     with open(path("stranger/config.json"), "w", encoding="utf-8") as file:
         json.dump({"n_head": 8}, file)
-    check("8 heads" in convert(source, path("stranger2.safetensors")).out)
-    values = read_safetensors(path("stranger2.safetensors"))["transformer.ln_f.bias"][2]
+    check("8 heads" in convert(source, path("stranger2/model.safetensors")).out)
+    values = read_safetensors(path("stranger2/model.safetensors"))["transformer.ln_f.bias"][2]
     equal(values[:3], (0.0, struct.unpack("<e", struct.pack("<e", 0.125 - 6e-8))[0], 0.25), "halves")
 
 
@@ -250,7 +251,57 @@ def what_is_there_is_not_replaced():
     check(not any(".new" in name for name in os.listdir(path(""))), "files are left lying")
 
 
+def a_config_json_of_another_model_is_not_left_beside_the_weights():
+    """from_pretrained would believe it; the same model's stays as it is."""
+    with open(os.path.dirname(exported()) + "/config.json", encoding="utf-8") as file:
+        ours = json.load(file)
+    others = [dict(ours, n_head=NH + 1), dict(ours, vocab_size=str(V)), dict(ours, model_type="llama"), [ours], None]
+    for index, there in enumerate(others + [dict(ours, note="mine")]):
+        target, text = path("beside%d/model.safetensors" % index), "{ no JSON" if there is None else json.dumps(there)
+        os.makedirs(os.path.dirname(target))
+        with open(path("beside%d/config.json" % index), "w", encoding="utf-8") as file:
+            file.write(text)
+        fits = index == len(others)
+        done = convert(exported(), target, code=0 if fits else 65)
+        check(fits or (len(done.errors()) == 1 and "config.json: is there already, and of" in done.err), repr(done))
+        equal(content(path("beside%d/config.json" % index)).decode(), text, "config.json")
+        equal(os.path.exists(target), fits, "weights beside " + text)
+
+
+def a_run_that_cannot_be_finished_leaves_nothing_of_its_own():
+    """Somebody takes the place of config.yaml while the checkpoint is written."""
+    for attempt in range(20):
+        target, made = path("disturbed%d" % attempt), False
+        job = e2e.start(["convert", exported(), target])
+        while not made and job.process.poll() is None:
+            try:
+                os.mkdir(target + "/config.yaml")
+                made = True
+            except FileNotFoundError:  # not begun
+                pass
+            except FileExistsError:  # too late
+                break
+        done = job.end()
+        if made:
+            break
+    check(made and done.code in (1, 65) and "config.yaml: " in done.err, repr(done))
+    equal([os.path.relpath(name, target) for name in e2e.tree(target)], [".", "config.yaml"], "what is left")
+
+
+def the_tokenizer_is_named_where_it_is_known():
+    """A run's own is handed on; other weights tell theirs by the vocabulary's size, or nothing does."""
+    e2e.train(e2e.config("wide", model__vocab_size=300, training__stop__steps=2, checkpoint__interval=0))
+    convert(run_directory("wide"), path("wide_run"))
+    equal(run("generate", path("wide_run"), "--max-new-tokens=5", "--top-k=1").code, 0, "the run's own")
+    for vocabulary, wanted in ((300, "converted weights of 300 tokens, and nothing says"), (50304, "/nowhere")):
+        tensors = dict(raw_tensors(), **{"transformer.wte.weight": ("F32", [vocabulary, C], bytes(4 * vocabulary * C))})
+        convert(write_safetensors(path("%d.safetensors" % vocabulary), tensors), path("run%d" % vocabulary))
+        done = run("generate", path("run%d" % vocabulary), HOURGLASS_VOCAB="/nowhere")
+        check(done.code == 65 and len(done.errors()) == 1 and wanted in done.err, repr(done))
+
+
 if __name__ == "__main__":
     e2e.main(there_and_back_in_every_bit, names_and_shapes_are_hugging_faces, llm_cs_layout, bfloat16_is_rounded_to_nearest,
              a_strangers_file, training_goes_on_from_converted_weights, bad_safetensors, bad_models_of_llm_c,
-             what_is_there_is_not_replaced)
+             what_is_there_is_not_replaced, a_config_json_of_another_model_is_not_left_beside_the_weights,
+             a_run_that_cannot_be_finished_leaves_nothing_of_its_own, the_tokenizer_is_named_where_it_is_known)

@@ -1,5 +1,6 @@
 #include "launch/sweep/launcher.h"
-#include "launch/sweep/text_file.h"
+#include "launch/sweep/shell_word.h"
+#include "launch/text_file.h"
 #include "tests/harness.h"
 
 #include <stdlib.h>

@@ -1,0 +1,90 @@
+#include "launch/run_files.h"
+
+#include "launch/text_file.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+static double number_of(const json_t *object, const char *key) {
+    const json_t *value = key == NULL ? NULL : json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+void take_known(double *out, double value) {
+    if (!isnan(value)) *out = value;
+}
+
+/* ---- metrics.jsonl ----------------------------------------------------------------------------------------------- */
+
+static RunRecord record_of(const json_t *object, const char *metric) {
+    return (RunRecord){.step = number_of(object, "step"),
+                       .tokens = number_of(object, "tokens"),
+                       .train_s = number_of(object, "train_s"),
+                       .train_loss = number_of(object, "train/loss"),
+                       .val_loss = number_of(object, "val/loss"),
+                       .tok_per_s = number_of(object, "tok_per_s"),
+                       .mem_bytes = number_of(object, "mem_bytes"),
+                       .metric = number_of(object, metric)};
+}
+
+static const char *text_of(const char *path, size_t last_bytes, Arena *arena) {
+    if (path == NULL || last_bytes == 0) return path == NULL ? NULL : text_file_read(arena, path);
+    char *text = arena_alloc(arena, last_bytes);
+    if (text != NULL) text_file_tail(path, text, last_bytes);
+    return text;
+}
+
+static size_t count_lines(const char *text) {
+    size_t lines = 0;
+    while ((text = strchr(text, '\n')) != NULL) lines++, text++;
+    return lines;
+}
+
+RunRecords run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena) {
+    RunRecords records = {0};
+    const char *line = text_of(arena_printf(arena, "%s/metrics.jsonl", directory), last_bytes, arena), *end;
+    if (line != NULL) records.items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *records.items);
+    if (records.items == NULL) return records;
+    for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        json_t *object = json_loadb(line, (size_t)(end - line), 0, NULL);
+        if (json_is_object(object)) records.items[records.count++] = record_of(object, metric);
+        json_decref(object);
+    }
+    return records;
+}
+
+/* ---- plan.json, summary.json ------------------------------------------------------------------------------------- */
+
+static void take_text(const char **out, const json_t *object, const char *key, Arena *arena) {
+    const char *text = json_string_value(json_object_get(object, key)), *copy = NULL;
+    if (text != NULL) copy = arena_strdup(arena, text);
+    if (copy != NULL) *out = copy;
+}
+
+static void facts_add(const char *directory, const char *name, Arena *arena, RunFacts *f) {
+    const char *path = arena_printf(arena, "%s/%s", directory, name);
+    json_t *object = path == NULL ? NULL : json_load_file(path, 0, NULL);
+    take_known(&f->best_val_loss, number_of(object, "best_val_loss"));
+    take_known(&f->steps, number_of(object, "steps"));
+    take_known(&f->tokens, number_of(object, "tokens"));
+    take_known(&f->train_s, number_of(object, "train_s"));
+    take_known(&f->batch_size, number_of(object, "batch_size"));
+    take_known(&f->world_size, number_of(object, "world_size"));
+    take_known(&f->planned_bytes, number_of(object, "planned_bytes"));
+    take_known(&f->peak_bytes, number_of(object, "peak_bytes"));
+    take_text(&f->status, object, "status", arena);
+    take_text(&f->attention, object, "attention", arena);
+    take_text(&f->device, object, "device", arena);
+    take_text(&f->host, object, "host", arena);
+    json_decref(object);
+}
+
+RunFacts run_facts_read(const char *directory, Arena *arena) {
+    RunFacts f = {.status = "", .attention = "", .device = "", .host = ""};
+    f.best_val_loss = f.steps = f.tokens = f.train_s = NAN;
+    f.batch_size = f.world_size = f.planned_bytes = f.peak_bytes = NAN;
+    facts_add(directory, "plan.json", arena, &f);
+    facts_add(directory, "summary.json", arena, &f);
+    return f;
+}
