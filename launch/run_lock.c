@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 struct RunLock {
     int fd;
     bool is_held;
 };
+
+static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 /* "process 4711 on host7", as the holder wrote it. */
 static void holder_read(int fd, char out[256]) {
@@ -35,11 +36,11 @@ static Status holder_write(int fd, const char *path) {
 static Status lock_file(const char *dir, const char *path, RunLock *lock) {
     lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (lock->fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot be made: %s", path, strerror(errno));
-    if (flock(lock->fd, LOCK_EX | LOCK_NB) == 0) {
+    if (fcntl(lock->fd, F_OFD_SETLK, &whole_file) == 0) {
         lock->is_held = true;
         return holder_write(lock->fd, path);
     }
-    if (errno != EWOULDBLOCK) return OK; /* no locks here */
+    if (errno != EAGAIN && errno != EACCES) return OK; /* no locks here */
     char holder[256];
     holder_read(lock->fd, holder);
     return ERROR(STATUS_FAILURE,
@@ -73,13 +74,19 @@ void run_lock_release(RunLock **lock) {
     *lock = NULL;
 }
 
-/* Without locks what the holder wrote must do. The shared lock is held for a moment only. */
+/* Whether the lock could not be had; asked without taking it, so that a run that starts at this moment gets it. Where
+ * there are no locks, what the holder wrote must do. */
+static bool is_locked(int fd) {
+    struct flock lock = whole_file;
+    return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
 bool run_lock_is_taken(const char *dir) {
     char path[PATH_MAX], holder[2] = "";
     snprintf(path, sizeof path, "%s/run.lock", dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return false;
-    bool is_taken = pread(fd, holder, 1, 0) == 1 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    bool is_taken = pread(fd, holder, 1, 0) == 1 && is_locked(fd);
     close(fd);
     return is_taken;
 }

@@ -1,5 +1,5 @@
-/* Run lock: one run in a directory. Held by flock, so that it ends with the process, however that ends. Rank 0 takes
- * it; not collective. */
+/* Run lock: one run in a directory. A lock of the open file (fcntl, F_OFD_SETLK), so that it ends with the process,
+ * however that ends. Rank 0 takes it; not collective. */
 #pragma once
 
 #include "core/status.h"

@@ -44,6 +44,36 @@ static void a_dead_run_holds_nothing(void) {
     close(ready[1]);
 }
 
+/* What a killed run leaves in the file, so that those who look must ask for the lock. */
+static bool holder_is_stale(const char *dir) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/run.lock", dir);
+    FILE *file = fopen(path, "w");
+    bool wrote = file != NULL && fputs("process 1 on nowhere\n", file) >= 0;
+    return file != NULL && fclose(file) == 0 && wrote;
+}
+
+static void who_only_looks_does_not_keep_a_run_from_starting(void) {
+    const char *dir = harness_directory();
+    int refused = 0, seen = 0;
+    CHECK(holder_is_stale(dir));
+    pid_t child = fork();
+    if (child == 0) {
+        for (;;) run_lock_is_taken(dir);
+    }
+    for (int i = 0; i < 1000; i++) {
+        RunLock *lock = NULL;
+        CHECK(holder_is_stale(dir));
+        CHECK(!run_lock_is_taken(dir));
+        refused += failed(run_lock_take(dir, &lock));
+        seen += run_lock_is_taken(dir);
+        run_lock_release(&lock);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    CHECK(refused == 0 && seen == 1000);
+}
+
 static void a_missing_directory_is_named(void) {
     RunLock *lock = NULL;
     CHECK_ERROR(run_lock_take("/nowhere/run", &lock), STATUS_FAILURE, "/nowhere/run/run.lock: cannot be made");
@@ -53,6 +83,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(the_second_run_is_refused_by_name),
         TEST(a_dead_run_holds_nothing),
+        TEST(who_only_looks_does_not_keep_a_run_from_starting),
         TEST(a_missing_directory_is_named),
     };
     return harness_run(argc, argv, "run lock", tests, COUNT(tests));
