@@ -22,7 +22,8 @@ typedef struct Local {
     bool *given_up; /* of each point: it would end as it did */
     bool stopping;
     LiveTable table;
-    double refreshed; /* clock_seconds */
+    double refreshed; /* clock_seconds; as is when the points were last asked to stop: */
+    double asked;
 } Local;
 
 static bool is_ours(const Local *l, int point) {
@@ -111,12 +112,18 @@ static Status fill(Local *l) {
     return OK;
 }
 
-/* mpirun passes SIGUSR1 on to its ranks, which save and end; SIGTERM would have them killed a second later. */
-static void stop(Local *l) {
-    l->stopping = true;
+/* mpirun passes SIGUSR1 on to its ranks, which save and end; SIGTERM would have them killed a second later. One that is
+ * just starting has no ranks to pass it on to, so they are asked again until they have ended. */
+static void ask_to_stop(Local *l) {
+    if (clock_seconds() - l->asked < 1) return;
     for (int i = 0; i < l->launcher->parallel; i++) {
         if (l->slots[i].point >= 0) kill(l->slots[i].pid, SIGUSR1);
     }
+    l->asked = clock_seconds();
+}
+
+static void stop(Local *l) {
+    l->stopping = true;
     table_live_clear(&l->table);
     printf("stopping: the running points save first\n");
     fflush(stdout);
@@ -145,7 +152,10 @@ static Status run_points(Local *l) {
     do {
         TRY(reap(l));
         if (!l->stopping && signals_request() != STOP_NONE) stop(l);
-        if (!l->stopping) TRY(fill(l));
+        if (l->stopping)
+            ask_to_stop(l);
+        else
+            TRY(fill(l));
         watch(l);
     } while (is_busy(l) || (!l->stopping && point_next(l) >= 0));
     return OK;
@@ -157,6 +167,7 @@ static void wait_for_all(Local *l) {
     if (!l->stopping) stop(l);
     for (int i = 0; i < l->launcher->parallel; i++) {
         while (l->slots[i].point >= 0 && !process_has_ended(l->slots[i].pid, &code)) {
+            ask_to_stop(l);
             nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
         }
         l->slots[i].point = -1;
@@ -164,7 +175,7 @@ static void wait_for_all(Local *l) {
 }
 
 Status local_run(Study *study, Launcher *launcher) {
-    Local l = {.study = study, .launcher = launcher};
+    Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
     l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
     l.given_up = calloc((size_t)study->count, sizeof *l.given_up);
     Status status = l.slots == NULL || l.given_up == NULL ? ERROR(STATUS_FAILURE, "out of memory for a sweep") : OK;

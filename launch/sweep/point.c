@@ -1,6 +1,7 @@
 #include "launch/sweep/point.h"
 
 #include "launch/run_lock.h"
+#include "launch/sweep/no_room.h"
 #include "launch/text_file.h"
 
 #include <errno.h>
@@ -11,8 +12,6 @@
 #include <unistd.h>
 
 enum { TAIL_BYTES = 1 << 16 };
-
-const char *const point_no_room[] = {"within memory_budget", "below the smallest batch", "out of memory", NULL};
 
 const char *point_state_name(PointState state) {
     static const char *const names[] = {"waiting", "running", "interrupted", "done", "failed", "oom"};
@@ -67,13 +66,10 @@ static void read_attempts(StudyPoint *point, char *text, size_t room) {
 /* The last error that the last attempt said, without the program's name. */
 static void read_message(StudyPoint *point, char *text, size_t room) {
     PointStatus *s = &point->status;
-    char path[PATH_MAX], *rest = text;
-    const char *found = NULL;
+    char path[PATH_MAX];
     path_of(point, "stderr.log", path);
     text_file_tail(path, text, room);
-    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-        if (strstr(line, "error: ") != NULL) found = line;
-    }
+    const char *found = error_line_last(text);
     if (found == NULL) {
         snprintf(s->message, sizeof s->message, "ended with exit code %d; see %.300s", s->exit_code, path);
     } else {
@@ -82,18 +78,11 @@ static void read_message(StudyPoint *point, char *text, size_t room) {
     }
 }
 
-static bool has_no_room(const char *message) {
-    for (size_t i = 0; point_no_room[i] != NULL; i++) {
-        if (strstr(message, point_no_room[i]) != NULL) return true;
-    }
-    return false;
-}
-
 static PointState state_of(const StudyPoint *point, const char *summary_status) {
     const PointStatus *s = &point->status;
     if (strcmp(summary_status, "done") == 0) return POINT_DONE;
     if (run_lock_is_taken(point->directory)) return POINT_RUNNING;
-    if (s->exit_code >= 0 && s->exit_code != 75) return has_no_room(s->message) ? POINT_OOM : POINT_FAILED;
+    if (s->exit_code >= 0 && s->exit_code != 75) return no_room_is_said(s->message) ? POINT_OOM : POINT_FAILED;
     return s->attempts > 0 || summary_status[0] != '\0' ? POINT_INTERRUPTED : POINT_WAITING;
 }
 

@@ -39,9 +39,6 @@ typedef struct StudyPoint {
     PointStatus status;
 } StudyPoint;
 
-/* How ./train says that a plan is larger than the memory, and systems that there is none left; NULL-terminated. */
-extern const char *const point_no_room[];
-
 const char *point_state_name(PointState state);
 
 /* Reads `point->status` from the directory. */

@@ -31,8 +31,10 @@ static int open_as(int fd, const char *path, int flags) {
     return result;
 }
 
-/* In the child: ends it where the parent was gone before its end could be noticed. */
+/* In the child: ends it where the parent was gone before its end could be noticed. Until the other program is there,
+ * the parent's handler would swallow the signal. */
 static void follow_parent(pid_t parent) {
+    signal(SIGUSR1, SIG_DFL);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     if (getppid() != parent) _exit(127);

@@ -1,3 +1,4 @@
+#include "launch/sweep/no_room.h"
 #include "launch/sweep/shell_word.h"
 #include "launch/sweep/slurm.h"
 
@@ -93,31 +94,40 @@ static void write_command(const Study *study, const char *programs, FILE *file) 
     fputs("/train \"$run/config.yaml\" 2>\"$run/stderr.log\" &\n", file);
 }
 
-/* `wait` returns when a trap has run; then it must wait again. */
-static const char before_run[] =
+static const char before_setup[] =
     "\n"
     "# Ahead of the time limit Slurm sends USR1 to this shell alone. mpirun passes it on to the ranks, which save a\n"
-    "# checkpoint and end with 75. TERM comes to all when the job is canceled, preempted or requeued; then whoever "
-    "sent it\n"
-    "# decides whether the task goes on.\n"
+    "# checkpoint and end with 75. While they are starting nobody heeds it, so it is sent until they have ended.\n"
     "again=0\n"
+    "warned=0\n"
+    "pid=\n"
     "verb=exit\n"
-    "trap 'again=1; kill -USR1 \"$pid\" 2>/dev/null' USR1\n"
+    "warn() { while kill -USR1 \"$pid\" 2>/dev/null; do sleep 1; done & }\n"
+    "trap 'again=1; warned=1; [ -z \"$pid\" ] || warn' USR1\n";
+
+static const char before_run[] =
+    "\n"
+    "# TERM comes to all when the job is canceled, preempted or requeued; then whoever sent it decides whether the\n"
+    "# task goes on.\n"
     "trap 'again=1; verb=stopped' TERM\n"
     "echo \"start $(date -u +%FT%TZ) $(hostname) job ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" "
     ">>\"$run/attempts.log\"\n";
 
-static const char after_run[] = "pid=$!\n"
-                                "wait \"$pid\"\n"
-                                "code=$?\n"
-                                "while [ $again = 1 ]; do\n"
-                                "  again=0\n"
-                                "  wait \"$pid\"\n"
-                                "  code=$?\n"
-                                "done\n"
-                                "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\"\n"
-                                "cat \"$run/stderr.log\" >&2\n"
-                                "[ $verb = exit ] || exit \"$code\"\n";
+/* `wait` returns when a trap has run; then it must wait again. 138 is a death by USR1. */
+static const char after_run[] =
+    "pid=$!\n"
+    "[ $warned = 0 ] || warn\n"
+    "wait \"$pid\"\n"
+    "code=$?\n"
+    "while [ $again = 1 ]; do\n"
+    "  again=0\n"
+    "  wait \"$pid\"\n"
+    "  code=$?\n"
+    "done\n"
+    "[ $warned$code != 1138 ] || code=75 # before it could save; the last checkpoint is good\n"
+    "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\"\n"
+    "cat \"$run/stderr.log\" >&2\n"
+    "[ $verb = exit ] || exit \"$code\"\n";
 
 /* What was stopped early goes on; what may succeed another time is tried again. One task is named by the array's number
  * and its own. */
@@ -130,9 +140,9 @@ static void write_requeue(const Study *study, FILE *file) {
           "  75) requeue ;;          # a good checkpoint\n"
           "  0 | 64 | 65 | 78) ;;    # done, or it would end so again\n",
           file);
-    fprintf(file, "  *) [ \"$failures\" -gt %" PRId64 " ] || grep -qF", launch->retries);
-    for (const char *const *text = point_no_room; *text != NULL; text++) fprintf(file, " -e '%s'", *text);
-    fputs(" \"$run/stderr.log\" || requeue ;;\nesac\n", file);
+    fprintf(file, "  *) [ \"$failures\" -gt %" PRId64 " ] || ", launch->retries);
+    no_room_print("\"$run/stderr.log\"", file);
+    fputs(" || requeue ;;\nesac\n", file);
 }
 
 static Status written(FILE *file) {
@@ -143,6 +153,7 @@ Status slurm_write_array(const Study *study, const char *programs, FILE *file) {
     options_array(study, file);
     fputc('\n', file);
     write_points(study, file);
+    fputs(before_setup, file);
     lines(&study->config->launch.slurm.setup, file);
     fputs(before_run, file);
     write_command(study, programs, file);
