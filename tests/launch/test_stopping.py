@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""Points that are asked to stop while they start: by ./sweep, and by the job script for Slurm, with programs played by scripts.
-
-sanitizers: no
-"""
+"""Starts that are cut: a run's first file, and points that are asked to stop while they start, by ./sweep and by the job script
+for Slurm, with programs played by scripts."""
 
 import os
 import signal
 import subprocess
 import time
 
-from e2e import ENVIRONMENT, check, equal, main, run_directory, start
+from e2e import ENVIRONMENT, check, config, equal, main, run_directory, start, train
 from test_sweep import attempts, fake_slurm, lines_of, study, sweep
 
 FIVE_SECONDS = "for i in {1..50}; do sleep 0.1; done\n"
@@ -31,6 +29,16 @@ def wait_for(path, process):
     while not os.path.exists(path):
         check(process.poll() is None and time.monotonic() - begin < 60, path + ": is not made")
         time.sleep(0.01)
+
+
+def a_run_that_was_killed_while_it_wrote_its_first_file():
+    path, directory = config("first"), run_directory("first")
+    os.makedirs(directory)
+    for name, text in (("run.lock", "process 1 on nowhere\n"), ("config.yaml.new", "name: fir")):
+        with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    train(path)
+    check("config.yaml" in os.listdir(directory) and "config.yaml.new" not in os.listdir(directory), os.listdir(directory))
 
 
 def a_sweep_that_is_stopped_while_its_points_start():
@@ -81,5 +89,6 @@ def only_the_error_itself_says_that_there_is_no_room():
 
 
 if __name__ == "__main__":
-    main(a_sweep_that_is_stopped_while_its_points_start, a_warning_before_there_is_anybody_to_warn,
-         a_warning_that_nobody_heeds_yet, a_warning_that_kills_what_starts, only_the_error_itself_says_that_there_is_no_room)
+    main(a_run_that_was_killed_while_it_wrote_its_first_file, a_sweep_that_is_stopped_while_its_points_start,
+         a_warning_before_there_is_anybody_to_warn, a_warning_that_nobody_heeds_yet, a_warning_that_kills_what_starts,
+         only_the_error_itself_says_that_there_is_no_room)
