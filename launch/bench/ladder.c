@@ -139,7 +139,7 @@ static void row_csv(FILE *csv, const Rung *rung, const Result *r, double baselin
     if (r->refusal != NULL)
         fputs(",,,,,", csv);
     else
-        fprintf(csv, ",%lld,%.4f,%.4f,%.1f,%zu", (long long)r->vocabulary, 1e3 * r->seconds,
+        fprintf(csv, ",%lld,%.6g,%.6g,%.6g,%zu", (long long)r->vocabulary, 1e3 * r->seconds,
                 baseline_s > 0 ? baseline_s / r->seconds : 0.0, r->tokens / r->seconds, r->bytes);
     fprintf(csv, ",%.0f,%.4f,", rung->article_ms, rungs[0].article_ms / rung->article_ms);
     csv_put(csv, r->refusal == NULL ? "" : r->refusal);
