@@ -55,6 +55,8 @@ static void say_end(const Local *l, const StudyPoint *point) {
 
 static Status slot_finish(Local *l, Slot *slot, int code) {
     StudyPoint *point = &l->study->points[slot->point];
+    /* Ended by the signal that asked it to: before it heeds it, or mpirun when its ranks have ended with 75. */
+    if (l->stopping && code == 128 + SIGUSR1) code = 75;
     bool stopped = l->stopping && code != 0 && code != 75;
     slot->point = -1;
     TRY(point_note_end(point, code, stopped));

@@ -124,7 +124,7 @@ static const char after_run[] =
     "  wait \"$pid\"\n"
     "  code=$?\n"
     "done\n"
-    "[ $warned$code != 1138 ] || code=75 # before it could save; the last checkpoint is good\n"
+    "[ $warned$code != 1138 ] || code=75 # before it heeds it, or when its ranks have ended; the checkpoint is good\n"
     "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\"\n"
     "cat \"$run/stderr.log\" >&2\n"
     "[ $verb = exit ] || exit \"$code\"\n";
