@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/median.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 static const double LEAST_S = 2e-3; /* between two readings */
@@ -37,22 +38,27 @@ static Status times_take(Device *device, const Program *p, int64_t repeats, doub
     return OK;
 }
 
-Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s, double *seconds) {
-    double *times = malloc((size_t)repeats * sizeof *times);
+typedef struct Readings {
+    int64_t repeats;
+    double limit_s;
+    bool together;
+} Readings;
+
+static Status median_take(Device *device, const Program *p, Readings r, double *seconds) {
+    double *times = malloc((size_t)r.repeats * sizeof *times);
     int64_t count = 0;
     if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
-    Status status = times_take(device, p, repeats, limit_s, times, &count);
+    Status status = r.together ? times_take_all(device, p, r.repeats, times, &count)
+                               : times_take(device, p, r.repeats, r.limit_s, times, &count);
     if (!failed(status)) *seconds = values_median(times, (size_t)count);
     free(times);
     return status;
 }
 
+Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s, double *seconds) {
+    return median_take(device, p, (Readings){.repeats = repeats, .limit_s = limit_s}, seconds);
+}
+
 Status program_time_together(Device *device, const Program *p, int64_t repeats, double *seconds) {
-    double *times = malloc((size_t)repeats * sizeof *times);
-    int64_t count = 0;
-    if (times == NULL) return ERROR(STATUS_FAILURE, "out of memory for timings");
-    Status status = times_take_all(device, p, repeats, times, &count);
-    if (!failed(status)) *seconds = values_median(times, (size_t)count);
-    free(times);
-    return status;
+    return median_take(device, p, (Readings){.repeats = repeats, .together = true}, seconds);
 }

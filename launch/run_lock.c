@@ -90,3 +90,16 @@ bool run_lock_is_taken(const char *dir) {
     close(fd);
     return is_taken;
 }
+
+static bool is_there(const char *dir, const char *name) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+void run_lock_forget_beginning(const char *dir, const char *name) {
+    char path[PATH_MAX];
+    if (!is_there(dir, "run.lock") || is_there(dir, name) || run_lock_is_taken(dir)) return;
+    snprintf(path, sizeof path, "%s/%s.new", dir, name);
+    unlink(path);
+}

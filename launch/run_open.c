@@ -85,18 +85,9 @@ static Status config_compare_frozen(const Run *run) {
     return status;
 }
 
-/* What a start leaves that was killed while it wrote its first file; one that is writing it now holds the lock. */
-static void beginning_forget(const char *directory) {
-    char path[PATH_BYTES];
-    bool is_ours = file_exists(directory, "run.lock") && !file_exists(directory, "config.yaml");
-    if (!is_ours || run_lock_is_taken(directory)) return;
-    snprintf(path, sizeof path, "%s/config.yaml.new", directory);
-    unlink(path);
-}
-
 /* What rank 0 does to the file system before the others look at it. */
 static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
-    beginning_forget(run->directory);
+    run_lock_forget_beginning(run->directory, "config.yaml");
     TRY(directory_check(run->directory, strcmp(resume, "none") != 0));
     if (failed(directory_create(run->directory, &run->directory_made))) {
         return ERROR(STATUS_FAILURE, "%s; choose another `output`", status_message());

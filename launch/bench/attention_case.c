@@ -44,13 +44,15 @@ static DType dtype_of(const BenchOptions *options, bool is_cpu) {
 
 static int64_t given_or(int64_t given, int64_t otherwise) { return given > 0 ? given : otherwise; }
 
+static bool wants_causal(const BenchOptions *o) { return o->causal || o->window > 0 || o->documents > 0; }
+
 static Status options_check(const BenchOptions *o) {
-    bool is_causal = o->causal || o->window > 0 || o->documents > 0;
     const struct {
         bool is_wrong;
         const char *why;
     } rules[] = {
-        {o->alignment != BENCH_ALIGN_AUTO && !is_causal, "--alignment is the causal mask's: give --causal or --window"},
+        {o->alignment != BENCH_ALIGN_AUTO && !wants_causal(o),
+         "--alignment is the causal mask's: give --causal or --window"},
         {o->documents > 0 && o->Tk > 0, "--documents has as many keys as queries: leave out --Tk"},
         {o->documents > 0 && o->key_lengths != NULL,
          "--documents and --key-lengths are two masks of one kind: give one"},
@@ -70,7 +72,7 @@ static BenchLayout layout_of(const BenchOptions *o) {
 
 /* The tutorial's call; on the CPU one that ends in seconds. */
 Status attention_shape_of(const BenchOptions *o, const Device *device, AttentionShape *out) {
-    bool is_cpu = device->target.kind == DEVICE_CPU, is_causal = o->causal || o->window > 0 || o->documents > 0;
+    bool is_cpu = device->target.kind == DEVICE_CPU;
     TRY(options_check(o));
     *out = (AttentionShape){
         .device = device->name,
@@ -82,7 +84,7 @@ Status attention_shape_of(const BenchOptions *o, const Device *device, Attention
         .dtype = dtype_of(o, is_cpu),
         .tf32 = device->tf32,
         .layout = layout_of(o),
-        .causal = !is_causal                                ? CAUSAL_NONE
+        .causal = !wants_causal(o)                          ? CAUSAL_NONE
                   : o->alignment == BENCH_ALIGN_LOWER_RIGHT ? CAUSAL_LOWER_RIGHT
                                                             : CAUSAL_UPPER_LEFT,
         .window = o->window,

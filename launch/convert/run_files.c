@@ -5,6 +5,7 @@
 #include "launch/convert/formats.h"
 #include "launch/experiment.h"
 #include "launch/state.h"
+#include "launch/text_file.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -202,13 +203,6 @@ static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *c
     return status;
 }
 
-static Status config_save(const char *path, const char *text) {
-    Output output;
-    TRY(output_open_new(path, &output));
-    bool written = fputs(text, output.file) >= 0;
-    return output_finish(&output, written ? OK : ERROR(STATUS_FAILURE, "%s: cannot write", path));
-}
-
 /* In a folder that is new. */
 static Status files_write(const Snapshot *snapshot, const Model *m, const Config *config, const char *text,
                           const char *folder) {
@@ -216,7 +210,7 @@ static Status files_write(const Snapshot *snapshot, const Model *m, const Config
     snprintf(yaml, sizeof yaml, "%s/config.yaml", config->output);
     snprintf(checkpoint, sizeof checkpoint, "%s/step_%08d.h5", folder, 0);
     Status status = checkpoint_save(snapshot, m, config, text, folder);
-    if (!failed(status)) status = config_save(yaml, text);
+    if (!failed(status)) status = text_file_replace(yaml, text);
     if (failed(status)) unlink(checkpoint);
     return status;
 }

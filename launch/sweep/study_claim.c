@@ -81,17 +81,10 @@ static Status make_all(Study *study) {
     return study_write(study);
 }
 
-/* What a start leaves that was killed while it wrote its first file. */
-static void forget_beginning(const Study *study) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/study.yaml.new", study->directory);
-    unlink(path);
-}
-
 Status study_claim(Study *study) {
     size_t made;
     bool exists = study_exists(study);
-    if (!exists) forget_beginning(study);
+    run_lock_forget_beginning(study->directory, "study.yaml");
     if (!exists && !directory_is_empty(study->directory, "run.lock")) {
         return ERROR(STATUS_CONFIG, "%s: holds files but no study; choose another `name` or `output`",
                      study->directory);
