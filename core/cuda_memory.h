@@ -13,3 +13,8 @@ static const size_t CUDA_COMING_BYTES = (size_t)20 << 20;
 
 /* What cuBLAS asks for on Hopper. */
 static const size_t CUDA_WORKSPACE_BYTES = (size_t)32 << 20;
+
+/* Where several ranks have a GPU each: NCCL's communicator (386 MiB when it connects, 471 more by its first sums) and
+ * the rooms of the copies between GPUs (34). Of two H200 of one host, NCCL 2.28; for a plan without them, and for more
+ * ranks a guess. A run measures its own. */
+static const size_t CUDA_COMMUNICATION_BYTES = (size_t)891 << 20;

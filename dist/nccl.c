@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* Bytes, at least four numbers a rank: for a loss and a norm; for vectors; for what is summed span by span. */
+enum { WARM_SMALL = 64 << 10, WARM_MEDIUM = 1 << 20, WARM_LARGE = 64 << 20 };
+
 /* What is used of libnccl, typed by its own header. */
 typedef struct NcclLibrary {
     void *handle;
@@ -71,19 +74,23 @@ static Status version_check(const NcclLibrary *l) {
                  version, NCCL_MAJOR, NCCL_MINOR);
 }
 
-/* Waits until a non-blocking call is through. After the deadline, or on an error, the communicator is given up. */
+static void doze(void) { nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); }
+
+/* Past the deadline: the communicator is given up, which ends its kernels too. */
+static Status give_up(Nccl *n, const char *what) {
+    n->library.abort(n->comm);
+    n->comm = NULL;
+    return ERROR(STATUS_FAILURE, "%s: NCCL did not answer within %.0f s; is another rank stuck?", what, n->deadline);
+}
+
+/* Waits until a non-blocking call is through. */
 static Status settle(Nccl *n, ncclResult_t result, const char *what) {
     double start = clock_seconds();
     while (result == ncclInProgress) {
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        doze();
         ncclResult_t asked = n->library.async_error(n->comm, &result);
         if (asked != ncclSuccess) result = asked;
-        if (result == ncclInProgress && clock_seconds() - start > n->deadline) {
-            n->library.abort(n->comm);
-            n->comm = NULL;
-            return ERROR(STATUS_FAILURE, "%s: NCCL did not answer within %.0f s; is another rank stuck?", what,
-                         n->deadline);
-        }
+        if (result == ncclInProgress && clock_seconds() - start > n->deadline) return give_up(n, what);
     }
     if (result == ncclSuccess) return OK;
     return ERROR(STATUS_FAILURE, "%s: NCCL: %s (NCCL_DEBUG=WARN says more)", what, n->library.error_string(result));
@@ -148,6 +155,42 @@ static Status connect_ranks(GpuCollectives *c, Nccl *n) {
     return world_agree(c->world, settle(n, result, "connecting the GPUs"));
 }
 
+/* Waits until the stream is empty. */
+static Status drain(GpuCollectives *c, Nccl *n, const char *what) {
+    double start = clock_seconds();
+    cudaError_t error;
+    while ((error = cudaStreamQuery(c->stream)) == cudaErrorNotReady) {
+        doze();
+        if (clock_seconds() - start > n->deadline) return give_up(n, what);
+    }
+    return gpu_check(error, what);
+}
+
+static Status warm_with(GpuCollectives *c, Nccl *n, void *data, int64_t floats, const char *what) {
+    TRY(all_reduce(c, data, floats, DTYPE_F32, what));
+    TRY(all_reduce(c, data, floats / 2, DTYPE_F64, what));
+    TRY(reduce_scatter(c, data, floats, DTYPE_F32, what));
+    TRY(all_gather(c, data, floats, DTYPE_F32, what));
+    return drain(c, n, what);
+}
+
+/* NCCL takes most of its memory at its first collectives of a kind and size, several hundred MiB. One of each kind that
+ * steps ask it for, on the stream that they use, has it taken before anybody looks at what is free. */
+static Status warm_up(GpuCollectives *c, Nccl *n) {
+    static const char what[] = "the first sums over the GPUs";
+    const size_t sizes[] = {WARM_SMALL, WARM_MEDIUM, WARM_LARGE};
+    size_t count = sizeof sizes / sizeof *sizes;
+    if (n->peers != NULL) count--; /* copies take the large ones */
+    void *data = NULL;
+    Status status = world_agree(c->world, gpu_check(cudaMalloc(&data, sizes[count - 1]), what));
+    for (size_t i = 0; i < count && !failed(status); i++) {
+        int64_t each = (int64_t)(sizes[i] / sizeof(float)) / (2 * c->world->size);
+        status = warm_with(c, n, data, each * 2 * c->world->size, what);
+    }
+    cudaFree(data);
+    return status;
+}
+
 Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline, GpuCollectives **out) {
     GpuCollectives *c = NULL;
     Nccl *n = calloc(1, sizeof *n);
@@ -165,6 +208,7 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
         watchdog_allow(watchdog, 60, "connecting the GPUs");
         status = connect_ranks(c, n);
         if (!failed(status)) status = peers_create(c, &n->peers);
+        if (!failed(status)) status = world_agree(world, warm_up(c, n));
     } else {
         free(n);
     }

@@ -1,5 +1,6 @@
 #include "launch/experiment.h"
 
+#include "core/cuda_memory.h"
 #include "launch/attention_choice.h"
 #include "launch/cpu_share.h"
 #include "launch/fit.h"
@@ -177,9 +178,16 @@ static Sharing sharing_of(const Experiment *e) {
     return (Sharing){.rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
 }
 
+/* A plan connects nobody: its programs are recorded for ranks that they never meet. */
+static void ranks_suppose(Experiment *e) {
+    bool connects = e->device->target.kind == DEVICE_CUDA && experiment_ranks(e) > 1;
+    e->collectives = (Collectives){.size = (int)experiment_ranks(e)};
+    e->communication_bytes = connects ? CUDA_COMMUNICATION_BYTES : 0;
+}
+
 Status experiment_plan_for(Experiment *e, int64_t B) {
     plan_forget(e);
-    if (e->plan.only) e->collectives = (Collectives){.size = (int)experiment_ranks(e)}; /* recorded, never run */
+    if (e->plan.only) ranks_suppose(e);
     DType dtype = experiment_dtype(e->config);
     GptConfig gpt = experiment_gpt_config(e->config);
     TrainingOptions options = training_options(e, B);

@@ -59,7 +59,8 @@ typedef struct Experiment {
     int64_t T;
     size_t base_bytes;          /* resident in this process before the plan is allocated */
     Ceilings ceilings;          /* of the device, which predictions go by; what is not known of it is 0 */
-    size_t communication_bytes; /* of the device, taken when the ranks' GPUs were connected; 0 on the CPU */
+    size_t communication_bytes; /* of the device, taken when the ranks' GPUs were connected, or as much as is usual
+                                   where that is only planned; 0 on the CPU */
 } Experiment;
 
 /* Opens the device that the config asks for and this rank owns. Not collective. */

@@ -16,7 +16,8 @@ Status fit_room(const Experiment *e, size_t *bytes) {
         total_bytes /= (size_t)world_local_size(e->world);
         free_bytes /= (size_t)world_local_size(e->world);
     } else if (device->paper_bytes == 0) { /* of what the plan counts, this is there already */
-        free_bytes += device->context_bytes - device->coming_bytes + device->workspace_bytes + e->communication_bytes;
+        free_bytes += device->context_bytes - device->coming_bytes + device->workspace_bytes;
+        if (!e->plan.only) free_bytes += e->communication_bytes;
     }
     *bytes = budget->percent > 0 ? (size_t)((double)total_bytes * budget->percent / 100.0) : budget->bytes;
     if (*bytes > free_bytes) *bytes = free_bytes;

@@ -68,6 +68,8 @@ def on_paper():
     found = re.search(r"(?m)^predicted ([\d.]+) ms a step, (\d+) tokens/s \(supposing (\d+) TFLOP/s and ([\d.]+) TB/s\)$",
                       done.out)
     check(found and 200e3 < int(found.group(2)) < 800e3, done.out)
+    ranks = run("train", path, "--plan", "--device-memory=80GiB", "--ranks=2", "data.batch_size=12")
+    check(re.search(r"(?m)^communication +[1-9]\d{2}\.", ranks.out) and "communication" not in kinds, ranks.out)
     both = {}
     for name in ("baseline", "flash"):
         one = train(path, "--plan", "--device-memory=80GiB", "attention.backends=[%s]" % name)
