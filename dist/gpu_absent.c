@@ -16,4 +16,9 @@ Collectives gpu_collectives_table(GpuCollectives *collectives) {
     return (Collectives){0};
 }
 
+const char *gpu_collectives_note(const GpuCollectives *collectives) {
+    (void)collectives;
+    return "";
+}
+
 void gpu_collectives_destroy(GpuCollectives **collectives) { (void)collectives; }

@@ -22,5 +22,8 @@ NODISCARD Status staged_collectives_create(World *world, Watchdog *watchdog, Gpu
 /* The table that a program is given; it lives as long as `collectives`. Sums of f32 and f64. */
 Collectives gpu_collectives_table(GpuCollectives *collectives);
 
+/* What was to be used and was refused, with the reason; "" where there is nothing to say. */
+const char *gpu_collectives_note(const GpuCollectives *collectives);
+
 /* Collective, unless a rank has failed. */
 void gpu_collectives_destroy(GpuCollectives **collectives);

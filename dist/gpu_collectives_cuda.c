@@ -78,6 +78,8 @@ Collectives gpu_collectives_table(GpuCollectives *c) {
     };
 }
 
+const char *gpu_collectives_note(const GpuCollectives *c) { return c->note; }
+
 Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **out) {
     GpuCollectives *c = calloc(1, sizeof *c);
     if (c == NULL) return ERROR(STATUS_FAILURE, "out of memory for the collectives");

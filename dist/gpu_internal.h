@@ -22,6 +22,7 @@ struct GpuCollectives {
     Status (*check)(GpuCollectives *c); /* what has gone wrong since; before each replay */
     void (*close)(GpuCollectives *c);   /* frees `kind` */
     void *kind;                         /* NCCL's or MPI's own */
+    char note[512];
 };
 
 NODISCARD Status gpu_check(cudaError_t error, const char *what);

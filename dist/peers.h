@@ -15,8 +15,9 @@
 
 typedef struct Peers Peers;
 
-/* *out is NULL where copies cannot serve: several hosts, GPUs that do not reach each other, more than 8 ranks, or
- * NCCL_P2P_DISABLE set. Collective. */
+/* *out is NULL on all ranks where copies cannot serve on one of them: several hosts, more than 8 ranks,
+ * NCCL_P2P_DISABLE set; or GPUs that do not reach each other and memory that may not be shared, which c->note then
+ * says. Collective. */
 NODISCARD Status peers_create(GpuCollectives *c, Peers **out);
 
 /* Whether they take it: small ones and ragged ones are NCCL's. The same answer on every rank; false for NULL. */

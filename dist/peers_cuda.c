@@ -2,6 +2,7 @@
 
 #include "core/cuda/peer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,19 +64,31 @@ static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
     return OK;
 }
 
-/* out[r] = where rank r's `data` lies in this process. The handles travel by MPI. Collective. */
+static Status place_find(void *data, Place *out) {
+    void *base = NULL;
+    TRY(peer_allocation(data, &base, &out->id));
+    TRY(gpu_check(cudaIpcGetMemHandle(&out->handle, base), "sharing memory with other ranks"));
+    out->offset = (uint64_t)((char *)data - (char *)base);
+    out->base = base;
+    return OK;
+}
+
+/* out[r] = where rank r's `data` lies in this process. The handles travel by MPI; a rank that has none to give takes
+ * part all the same, so that nobody waits for it. Collective. */
 static Status places_exchange(Peers *p, void *data, const char *label, void *out[PEER_MOST_RANKS]) {
     const World *world = p->c->world;
     Place mine = {0}, all[PEER_MOST_RANKS];
-    TRY(peer_allocation(data, &mine.base, &mine.id));
-    mine.offset = (uint64_t)((char *)data - (char *)mine.base);
-    TRY(gpu_check(cudaIpcGetMemHandle(&mine.handle, mine.base), "sharing memory with other ranks"));
+    Status found = place_find(data, &mine);
     Channel channel = {world->comm, world->rank, world->size, WAITING_MAIN, p->c->watchdog, label};
     MPI_Request request;
     TRY(mpi_check(MPI_Iallgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, world->comm, &request),
                   label));
     TRY(channel_complete(&channel, 1, &request));
+    TRY(found);
     for (int r = 0; r < world->size; r++) {
+        if (all[r].base == NULL) {
+            return ERROR(STATUS_FAILURE, "%s: rank %d on %s cannot share its memory", label, r, world->hosts[r]);
+        }
         out[r] = data;
         if (r != world->rank) TRY(mapping_find(p, r, &all[r], &out[r]));
     }
@@ -160,22 +173,28 @@ bool peers_take(const Peers *p, int64_t count, DType dtype) {
     return bytes >= LEAST_BYTES && count % ranks == 0 && bytes / (size_t)ranks % 16 == 0;
 }
 
-/* Whether this rank's GPU reaches the others'. */
-static Status reach_all(const GpuCollectives *c, bool *reaches) {
-    enum { BUS_BYTES = 32 };
+enum { BUS_BYTES = 32 };
+
+static Status bus_find(int *device, char bus[BUS_BYTES]) {
+    TRY(peer_check());
+    TRY(gpu_check(cudaGetDevice(device), "asking for the GPU"));
+    return gpu_check(cudaDeviceGetPCIBusId(bus, BUS_BYTES, *device), "asking for the GPU's place");
+}
+
+/* An error unless this rank's GPU reaches the others'. */
+static Status reach_all(const GpuCollectives *c) {
     const World *world = c->world;
     char mine[BUS_BYTES] = {0}, all[PEER_MOST_RANKS][BUS_BYTES];
     int device = 0;
-    TRY(gpu_check(cudaGetDevice(&device), "asking for the GPU"));
-    TRY(gpu_check(cudaDeviceGetPCIBusId(mine, BUS_BYTES, device), "asking for the GPU's place"));
+    Status found = bus_find(&device, mine);
     TRY(mpi_check(MPI_Allgather(mine, BUS_BYTES, MPI_BYTE, all, BUS_BYTES, MPI_BYTE, world->comm), "MPI_Allgather"));
-    *reaches = true;
+    TRY(found);
     for (int r = 0; r < world->size; r++) {
         int other = -1, can = 0;
         if (r == world->rank) continue;
         bool is_seen = cudaDeviceGetByPCIBusId(&other, all[r]) == cudaSuccess;
-        *reaches &= is_seen && cudaDeviceCanAccessPeer(&can, device, other) == cudaSuccess && can != 0;
-        (void)cudaGetLastError();
+        if (is_seen && cudaDeviceCanAccessPeer(&can, device, other) == cudaSuccess && can != 0) continue;
+        return ERROR(STATUS_UNSUPPORTED, "GPU %s does not reach GPU %s", mine, all[r]);
     }
     return OK;
 }
@@ -202,25 +221,30 @@ static Status resources_create(Peers *p) {
     return gpu_check(cudaDeviceSynchronize(), "clearing flags");
 }
 
+static Status peers_connect(Peers *p) {
+    World *world = p->c->world;
+    void *flags[PEER_MOST_RANKS];
+    TRY(world_agree(world, reach_all(p->c)));
+    TRY(world_agree(world, resources_create(p)));
+    TRY(world_agree(world, places_exchange(p, p->flags, "sharing flags", flags)));
+    for (int r = 0; r < world->size; r++) p->others[r] = flags[r];
+    return OK;
+}
+
 Status peers_create(GpuCollectives *c, Peers **out) {
     World *world = c->world;
     *out = NULL;
-    bool may = world->n_hosts == 1 && world->size <= PEER_MOST_RANKS && !is_disabled(), reaches = false;
-    int64_t all = may;
-    TRY(world_min_i64(world, &all));
-    if (all == 0) return OK;
-    TRY(world_agree(world, reach_all(c, &reaches)));
-    all = reaches;
+    int64_t all = world->n_hosts == 1 && world->size <= PEER_MOST_RANKS && !is_disabled();
     TRY(world_min_i64(world, &all));
     if (all == 0) return OK;
     Peers *p = calloc(1, sizeof *p);
     TRY(world_agree(world, p != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for copies between GPUs")));
-    *out = p;
     p->c = c;
-    void *flags[PEER_MOST_RANKS];
-    TRY(world_agree(world, resources_create(p)));
-    TRY(world_agree(world, places_exchange(p, p->flags, "sharing flags", flags)));
-    for (int r = 0; r < world->size; r++) p->others[r] = flags[r];
+    *out = p;
+    if (!failed(peers_connect(p))) return OK;
+    snprintf(c->note, sizeof c->note, "%s", status_message());
+    peers_destroy(out);
+    (void)cudaGetLastError(); /* or the next launch would be blamed for it */
     return OK;
 }
 

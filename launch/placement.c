@@ -51,5 +51,8 @@ Status placement_table(const Experiment *e, Arena *arena, char **out) {
     for (int r = 0; places != NULL && r < world_size(e->world) && *out != NULL; r++) {
         *out = arena_printf(arena, "%s%srank %d: %s", *out, r > 0 ? "\n" : "", r, places[r]);
     }
+    const char *note = e->gpu == NULL ? "" : gpu_collectives_note(e->gpu);
+    if (*out != NULL && note[0] != '\0')
+        *out = arena_printf(arena, "%s\nthe GPUs sum through NCCL alone: %s", *out, note);
     return OK;
 }

@@ -38,18 +38,18 @@ static Status driver_check(CUresult result, const char *what) {
     return ERROR(STATUS_FAILURE, "CUDA driver: %s: error %d", what, (int)result);
 }
 
-static Status driver_lacks(const char *what) {
-    return ERROR(STATUS_UNSUPPORTED, "this NVIDIA driver has no %s; set NCCL_P2P_DISABLE=1", what);
+extern "C" Status peer_check(void) {
+    const Driver &d = driver();
+    if (d.wait != NULL && d.write != NULL && d.range != NULL && d.attribute != NULL) return Status{STATUS_OK};
+    return ERROR(STATUS_UNSUPPORTED, "this NVIDIA driver has no stream memory operations");
 }
 
 extern "C" Status peer_flag_set(void *stream, uint32_t *flag) {
-    if (driver().write == NULL) return driver_lacks("cuStreamWriteValue32");
     return driver_check(driver().write((CUstream)stream, (CUdeviceptr)flag, 1, CU_STREAM_WRITE_VALUE_DEFAULT),
                         "setting a flag");
 }
 
 extern "C" Status peer_flag_await(void *stream, uint32_t *flag) {
-    if (driver().wait == NULL || driver().write == NULL) return driver_lacks("cuStreamWaitValue32");
     TRY(driver_check(driver().wait((CUstream)stream, (CUdeviceptr)flag, 1, CU_STREAM_WAIT_VALUE_EQ),
                      "waiting for a flag"));
     return driver_check(driver().write((CUstream)stream, (CUdeviceptr)flag, 0, CU_STREAM_WRITE_VALUE_DEFAULT),
@@ -57,7 +57,6 @@ extern "C" Status peer_flag_await(void *stream, uint32_t *flag) {
 }
 
 extern "C" Status peer_allocation(const void *data, void **base, uint64_t *id) {
-    if (driver().range == NULL || driver().attribute == NULL) return driver_lacks("cuMemGetAddressRange");
     CUdeviceptr start = 0;
     size_t bytes = 0;
     unsigned long long number = 0;

@@ -15,6 +15,9 @@ extern "C" {
 
 enum { PEER_MOST_RANKS = 8 };
 
+/* Whether this driver has what the rest needs; to be asked first. */
+NODISCARD Status peer_check(void);
+
 /* Behind all that `stream` holds: sets a flag, here or on another GPU, to 1 once all earlier writes are visible there.
  */
 NODISCARD Status peer_flag_set(void *stream, uint32_t *flag);
