@@ -5,6 +5,10 @@
 
 #include <stdlib.h>
 
+/* Updated at a time where the optimizer is shared: few launches, and yet the first weights travel while others are
+ * updated. */
+enum { GROUP_BYTES = 96 << 20 };
+
 /* A span, and the last node that writes a gradient in it. */
 typedef struct Completion {
     int node, span;
@@ -110,15 +114,12 @@ static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
     if (is_shared(u)) squares_sum(p, u, squares);
 }
 
-static AdamwAttrs attrs_of(const Update *u, int64_t n_decayed) {
-    AdamwAttrs attrs = u->adamw;
-    attrs.n_decayed = n_decayed;
-    return attrs;
-}
-
-static void adamw_of_all(Program *p, const Update *u) {
+/* Everything where there are no pieces. */
+static void adamw_of(Program *p, const Update *u, const AdamwPiece *pieces, int n_pieces) {
     const Parameters *parameters = u->parameters;
-    adamw_record(p, attrs_of(u, parameters->n_decayed),
+    AdamwAttrs attrs = u->adamw;
+    attrs.n_decayed = parameters->n_decayed;
+    adamw_record(p, attrs,
                  (AdamwTensors){.grad = parameters->grads->flat,
                                 .norm = u->norm,
                                 .step = u->step,
@@ -126,30 +127,45 @@ static void adamw_of_all(Program *p, const Update *u) {
                                 .master = parameters->masters == NULL ? NULL : parameters->masters->flat,
                                 .m = parameters->m->flat,
                                 .v = parameters->v->flat,
-                                .offender = u->offender});
+                                .offender = u->offender,
+                                .pieces = pieces,
+                                .n_pieces = n_pieces});
 }
 
-static void adamw_of_piece(Program *p, const Update *u, int s) {
+/* This rank's pieces of spans [first, end), in one op. */
+static void adamw_of_spans(Program *p, const Update *u, int first, int end) {
     const Parameters *parameters = u->parameters;
-    Span piece = parameters_piece(parameters, s), place = {parameters_piece_place(parameters, s), piece.count};
-    bool decays = piece.first < parameters->n_decayed;
-    adamw_record(p, attrs_of(u, decays ? piece.count : 0),
-                 (AdamwTensors){.grad = elements(p, parameters->grads, piece),
-                                .norm = u->norm,
-                                .step = u->step,
-                                .weight = elements(p, parameters->weights, piece),
-                                .master = parameters->masters == NULL ? NULL : elements(p, parameters->masters, place),
-                                .m = elements(p, parameters->m, place),
-                                .v = elements(p, parameters->v, place),
-                                .offender = u->offender});
+    AdamwPiece *pieces = arena_alloc(&p->arena, (size_t)(end - first) * sizeof *pieces);
+    if (pieces == NULL) {
+        program_fail(p, STATUS_FAILURE, "out of memory while recording an update");
+        return;
+    }
+    for (int s = first; s < end; s++) {
+        Span piece = parameters_piece(parameters, s);
+        pieces[s - first] = (AdamwPiece){piece.first, parameters_piece_place(parameters, s), piece.count};
+    }
+    adamw_of(p, u, pieces, end - first);
+}
+
+static void span_gather(Program *p, const Update *u, int s) {
+    Tensor *weights = elements(p, u->parameters->weights, u->parameters->spans[s]);
+    all_gather_record(p, u->collectives, weights, arena_printf(&p->arena, "all_gather of bucket %d", s));
+}
+
+/* The first span of a group that ends before `end` and holds GROUP_BYTES of gradient, or all that there is. */
+static int group_first(const Parameters *parameters, int end) {
+    size_t bytes = 0, each = dtype_size(parameters->grads->dtype);
+    int first = end;
+    while (first > 0 && bytes < GROUP_BYTES) bytes += (size_t)parameters->spans[--first].count * each;
+    return first;
 }
 
 static void adamw_of_pieces(Program *p, const Update *u) {
     const Parameters *parameters = u->parameters;
-    for (int s = parameters->n_spans - 1; s >= 0 && !program_failed(p); s--) {
-        adamw_of_piece(p, u, s);
-        Tensor *weights = elements(p, parameters->weights, parameters->spans[s]);
-        all_gather_record(p, u->collectives, weights, arena_printf(&p->arena, "all_gather of bucket %d", s));
+    for (int end = parameters->n_spans; end > 0 && !program_failed(p);) {
+        int first = group_first(parameters, end);
+        adamw_of_spans(p, u, first, end);
+        while (end > first) span_gather(p, u, --end);
     }
     collectives_wait_record(p, u->collectives, 0, parameters->weights->flat);
 }
@@ -169,6 +185,6 @@ void update_record(Program *p, const Update *u) {
     if (is_shared(u)) {
         adamw_of_pieces(p, u);
     } else {
-        adamw_of_all(p, u);
+        adamw_of(p, u, NULL, 0);
     }
 }

@@ -37,28 +37,40 @@ static void update_range(Update u, real decay, real *w, real *m, real *v, const 
     }
 }
 
-/* The first gradient that is not finite is kept, where it is asked for. */
-static void offender_keep(const Tensor *grad, const StepState *step, const Tensor *offender) {
-    const real *values = tensor_data(grad);
-    int64_t count = tensor_count(grad), i = 0, *kept = tensor_data(offender);
-    while (i < count && isfinite(values[i])) i++;
-    if (i == count) return;
-    int64_t found = adamw_offender(step->step, (int64_t)(grad->offset / sizeof(real)) + i);
+/* The first gradient of a piece that is not finite is kept, where it is asked for. */
+static void offender_keep(const Tensor *grad, AdamwPiece piece, const StepState *step, const Tensor *offender) {
+    const real *values = (const real *)tensor_data(grad) + piece.first;
+    int64_t i = 0, *kept = tensor_data(offender);
+    while (i < piece.count && isfinite(values[i])) i++;
+    if (i == piece.count) return;
+    int64_t found = adamw_offender(step->step, (int64_t)(grad->offset / sizeof(real)) + piece.first + i);
     if (found > *kept) *kept = found;
+}
+
+static void piece_update(const Node *node, const AdamwAttrs *attrs, Update update, AdamwPiece piece) {
+    const real *grad = (const real *)tensor_data(node->inputs[0]) + piece.first;
+    real *w = (real *)tensor_data(node->outputs[0]) + piece.first;
+    real *m = (real *)tensor_data(node->outputs[2]) + piece.place;
+    real *v = (real *)tensor_data(node->outputs[3]) + piece.place;
+    int64_t n_decayed = attrs->n_decayed - piece.first;
+    if (n_decayed < 0) n_decayed = 0;
+    if (n_decayed > piece.count) n_decayed = piece.count;
+    update_range(update, (real)attrs->weight_decay, w, m, v, grad, 0, n_decayed);
+    update_range(update, 0, w, m, v, grad, n_decayed, piece.count);
 }
 
 Status KERNEL(adamw)(const Node *node, void *stream) {
     (void)stream;
-    const AdamwAttrs *attrs = node->attrs;
-    const real *grad = tensor_data(node->inputs[0]), *norm = tensor_data(node->inputs[1]);
-    if (!isfinite(*norm)) {
-        if (node->outputs[4] != NULL) offender_keep(node->inputs[0], tensor_data(node->inputs[2]), node->outputs[4]);
-        return OK;
+    const AdamwWork *work = node->attrs;
+    const StepState *step = tensor_data(node->inputs[2]);
+    const real *norm = tensor_data(node->inputs[1]);
+    if (isfinite(*norm)) {
+        Update update = update_of(&work->attrs, step, (double)*norm);
+        for (int i = 0; i < work->n_pieces; i++) piece_update(node, &work->attrs, update, work->pieces[i]);
+    } else if (node->outputs[4] != NULL) {
+        for (int i = 0; i < work->n_pieces; i++) {
+            offender_keep(node->inputs[0], work->pieces[i], step, node->outputs[4]);
+        }
     }
-    Update update = update_of(attrs, tensor_data(node->inputs[2]), (double)*norm);
-    real *w = tensor_data(node->outputs[0]), *m = tensor_data(node->outputs[2]), *v = tensor_data(node->outputs[3]);
-    int64_t count = tensor_count(node->inputs[0]);
-    update_range(update, (real)attrs->weight_decay, w, m, v, grad, 0, attrs->n_decayed);
-    update_range(update, 0, w, m, v, grad, attrs->n_decayed, count);
     return OK;
 }

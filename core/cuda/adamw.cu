@@ -1,12 +1,14 @@
 /* Bound by memory: 16 bytes read and 14 written a weight (f32 gradient, m, v and master, bf16 weight), so 3.7 GB and
- * 0.89 ms for 124 M weights at 4.2 TB/s. One launch covers a whole section: bias corrections and the clipped scale are
- * worked out once a block, from the norm and the step on the device. */
+ * 0.89 ms for 124 M weights at 4.2 TB/s. One launch covers a whole section, or many pieces of it, since each launch
+ * begins and ends with a chip that is not full: bias corrections and the clipped scale are worked out once a block,
+ * from the norm and the step on the device. */
 #include "core/ops/adamw.h"
 
 #include "core/cuda/cuda_common.cuh"
 #include "core/step.h"
 
-enum { THREADS = 256, PACKS = 4 }; /* packs a thread: the block's set-up is shared by 4 * 256 * W weights */
+/* PACKS a thread: the block's set-up is shared by 4 * 256 * W weights. */
+enum { THREADS = 256, PACKS = 4, PIECES_A_LAUNCH = 96 };
 
 struct Update {
     float beta1, beta2, eps, lr, decay, gradient_scale, correction1, correction2;
@@ -27,7 +29,8 @@ static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *ste
     return u;
 }
 
-/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL. */
+/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL: the master is the weight itself. The pieces travel
+ * with the launch. */
 template <typename T>
 struct AdamwParams {
     const float *grad, *norm;
@@ -35,12 +38,30 @@ struct AdamwParams {
     float *master, *m, *v;
     T *narrow;
     unsigned long long *offender; /* or NULL */
-    int64_t count, first;         /* element of the section that index 0 is */
+    int64_t offset;               /* element of the section that the gradient's index 0 is */
     AdamwAttrs attrs;
+    AdamwPiece pieces[PIECES_A_LAUNCH];
 };
 
+/* The addresses of one piece. */
+template <typename T>
+struct Views {
+    const float *grad;
+    float *master, *m, *v;
+    T *narrow;
+    int64_t n_decayed;
+};
+
+template <typename T>
+static __device__ Views<T> views_of(const AdamwParams<T> &p, const AdamwPiece &piece) {
+    bool has_narrow = p.narrow != NULL;
+    return Views<T>{
+        p.grad + piece.first, p.master + (has_narrow ? piece.place : piece.first), p.m + piece.place,
+        p.v + piece.place,    has_narrow ? p.narrow + piece.first : NULL,          p.attrs.n_decayed - piece.first};
+}
+
 template <typename T, int W>
-static __device__ void update_pack(const AdamwParams<T> &p, const Update &u, int64_t i) {
+static __device__ void update_pack(const Views<T> &p, const Update &u, int64_t i) {
     float g[W], w[W], m[W], v[W];
     load<W>(p.grad + i, g);
     load<W>(p.master + i, w);
@@ -48,7 +69,7 @@ static __device__ void update_pack(const AdamwParams<T> &p, const Update &u, int
     load<W>(p.v + i, v);
 #pragma unroll
     for (int k = 0; k < W; k++) {
-        float gradient = g[k] * u.gradient_scale, decay = i + k < p.attrs.n_decayed ? u.decay : 0.0f;
+        float gradient = g[k] * u.gradient_scale, decay = i + k < p.n_decayed ? u.decay : 0.0f;
         m[k] = u.beta1 * m[k] + (1 - u.beta1) * gradient;
         v[k] = u.beta2 * v[k] + (1 - u.beta2) * gradient * gradient;
         float root = sqrtf(v[k] * u.correction2);
@@ -62,38 +83,68 @@ static __device__ void update_pack(const AdamwParams<T> &p, const Update &u, int
 
 /* In a step that changes nothing: costs nothing where all is well. */
 template <typename T, int W>
-static __device__ void offender_keep(const AdamwParams<T> &p) {
+static __device__ void offender_keep(const AdamwParams<T> &p, const AdamwPiece &piece, int64_t start) {
     if (p.offender == NULL) return;
-    int64_t start = (int64_t)blockIdx.x * PACKS * THREADS * W, end = start + PACKS * THREADS * W;
-    if (end > p.count) end = p.count;
+    int64_t end = start + PACKS * THREADS * W;
+    if (end > piece.count) end = piece.count;
     for (int64_t i = start + threadIdx.x; i < end; i += THREADS) {
-        if (isfinite(p.grad[i])) continue;
-        atomicMax(p.offender, (unsigned long long)adamw_offender(p.step->step, p.first + i));
+        if (isfinite(p.grad[piece.first + i])) continue;
+        atomicMax(p.offender, (unsigned long long)adamw_offender(p.step->step, p.offset + piece.first + i));
         return; /* later ones of this thread are smaller */
     }
 }
 
+/* Block (part of a piece, piece). */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) adamw_kernel(AdamwParams<T> p) {
     __shared__ Update shared;
+    const AdamwPiece piece = p.pieces[blockIdx.y];
+    int64_t start = (int64_t)blockIdx.x * PACKS * THREADS * W;
+    if (start >= piece.count) return;
     float norm = *p.norm;
     if (!isfinite(norm)) {
-        offender_keep<T, W>(p);
+        offender_keep<T, W>(p, piece, start);
         return;
     }
     if (threadIdx.x == 0) shared = update_of(p.attrs, p.step, norm);
     __syncthreads();
     Update u = shared;
-    int64_t first = (int64_t)blockIdx.x * PACKS * THREADS + threadIdx.x;
+    const Views<T> views = views_of(p, piece);
 #pragma unroll
     for (int n = 0; n < PACKS; n++) {
-        int64_t i = (first + n * THREADS) * W;
-        if (i < p.count) update_pack<T, W>(p, u, i);
+        int64_t i = start + (n * THREADS + (int)threadIdx.x) * W;
+        if (i < piece.count) update_pack<T, W>(views, u, i);
     }
+}
+
+template <typename T>
+static bool pieces_fit_packs(const AdamwParams<T> &p, const AdamwWork *work) {
+    bool fit = true;
+    for (int i = 0; i < work->n_pieces; i++) {
+        const AdamwPiece &piece = work->pieces[i];
+        const T *narrow = p.narrow == NULL ? NULL : p.narrow + piece.first;
+        const float *master = p.master + (p.narrow == NULL ? piece.first : piece.place);
+        fit &= fits_packs<T>(piece.count, p.grad + piece.first, master, narrow, p.m + piece.place, p.v + piece.place);
+    }
+    return fit;
+}
+
+template <typename T, int W>
+static Status launch(AdamwParams<T> p, const AdamwPiece *pieces, int n, cudaStream_t stream) {
+    int64_t most = 0;
+    for (int i = 0; i < n; i++) {
+        p.pieces[i] = pieces[i];
+        if (pieces[i].count > most) most = pieces[i].count;
+    }
+    if (most == 0) return Status{STATUS_OK};
+    dim3 grid(blocks_for(most, (int64_t)THREADS * PACKS * W), (unsigned)n);
+    adamw_kernel<T, W><<<grid, THREADS, 0, stream>>>(p);
+    return cuda_launched("adamw");
 }
 
 extern "C" Status adamw_cuda(const Node *node, void *stream) {
     const Tensor *weight = node->outputs[0], *master = node->outputs[1];
+    const AdamwWork *work = (const AdamwWork *)node->attrs;
     TRY(need_f32(node->inputs[0], "adamw's gradient"));
     if (master == NULL) TRY(need_f32(weight, "a weight without a master copy"));
     return dispatch_real(weight->dtype, [&](auto type) {
@@ -105,14 +156,15 @@ extern "C" Status adamw_cuda(const Node *node, void *stream) {
         p.narrow = master == NULL ? NULL : data_of<T>(weight);
         p.m = data_of<float>(node->outputs[2]), p.v = data_of<float>(node->outputs[3]);
         p.offender = data_of<unsigned long long>(node->outputs[4]);
-        p.count = tensor_count(node->inputs[0]), p.first = (int64_t)(node->inputs[0]->offset / sizeof(float));
-        p.attrs = *(const AdamwAttrs *)node->attrs;
-        if (p.count == 0) return Status{STATUS_OK};
-        return dispatch_width<T>(fits_packs<T>(p.count, p.grad, p.master, p.narrow, p.m, p.v), [&](auto width) {
+        p.offset = (int64_t)(node->inputs[0]->offset / sizeof(float));
+        p.attrs = work->attrs;
+        return dispatch_width<T>(pieces_fit_packs(p, work), [&](auto width) {
             constexpr int W = decltype(width)::value;
-            unsigned blocks = blocks_for(p.count, (int64_t)THREADS * PACKS * W);
-            adamw_kernel<T, W><<<blocks, THREADS, 0, (cudaStream_t)stream>>>(p);
-            return cuda_launched("adamw");
+            for (int i = 0; i < work->n_pieces; i += PIECES_A_LAUNCH) {
+                int n = work->n_pieces - i < PIECES_A_LAUNCH ? work->n_pieces - i : PIECES_A_LAUNCH;
+                TRY((launch<T, W>(p, work->pieces + i, n, (cudaStream_t)stream)));
+            }
+            return Status{STATUS_OK};
         });
     });
 }

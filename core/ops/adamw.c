@@ -2,18 +2,34 @@
 
 DECLARE_KERNELS(adamw);
 
+static int64_t weights_of(const AdamwWork *work) {
+    int64_t weights = 0;
+    for (int i = 0; i < work->n_pieces; i++) weights += work->pieces[i].count;
+    return weights;
+}
+
 static Cost adamw_cost(const Node *node) {
-    double weights = (double)tensor_count(node->outputs[0]);
-    double bytes = (double)tensor_bytes(node->inputs[0]);
+    double weights = (double)weights_of(node->attrs);
+    double each = (double)dtype_size(node->inputs[0]->dtype);
     for (int i = 0; i < 4; i++) {
-        if (node->outputs[i] != NULL) bytes += 2.0 * (double)tensor_bytes(node->outputs[i]);
+        if (node->outputs[i] != NULL) each += 2.0 * (double)dtype_size(node->outputs[i]->dtype);
     }
-    return (Cost){.flops = 15.0 * weights, .bytes = bytes};
+    return (Cost){.flops = 15.0 * weights, .bytes = each * weights};
 }
 
 static const Op adamw_op = {.name = "adamw", .cost = adamw_cost, KERNELS(adamw)};
 
 void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors t) {
-    program_record(p, (Recording){&adamw_op, &attrs, sizeof attrs, TENSORS(t.grad, t.norm, t.step),
+    if (program_failed(p) || t.grad == NULL) return;
+    int n = t.pieces == NULL ? 1 : t.n_pieces;
+    AdamwPiece *pieces = arena_alloc(&p->arena, ((size_t)n + 1) * sizeof *pieces);
+    if (pieces == NULL) {
+        program_fail(p, STATUS_FAILURE, "out of memory while recording");
+        return;
+    }
+    if (t.pieces == NULL) pieces[0] = (AdamwPiece){0, 0, tensor_count(t.grad)};
+    for (int i = 0; t.pieces != NULL && i < n; i++) pieces[i] = t.pieces[i];
+    AdamwWork work = {attrs, pieces, n};
+    program_record(p, (Recording){&adamw_op, &work, sizeof work, TENSORS(t.grad, t.norm, t.step),
                                   TENSORS(t.weight, t.master, t.m, t.v, t.offender), NULL});
 }

@@ -1,4 +1,5 @@
-/* adamw: one update of whole sections, with the gradient clipped by its norm and decay on the first n_decayed elements.
+/* adamw: one update of whole sections, or of pieces of them at once, with the gradient clipped by its norm and decay on
+ * the first n_decayed elements.
  *
  *     g = grad / loss_scale * min(1, clip / norm)            (norm after the loss scale; no clipping where clip is 0)
  *     m = b1 m + (1 - b1) g          v = b2 v + (1 - b2) g^2
@@ -17,12 +18,27 @@ typedef struct AdamwAttrs {
     int64_t n_decayed; /* matrices come first in a section; biases and layernorms are not decayed */
 } AdamwAttrs;
 
+/* A range of weights: `first` counts in the gradient and the weight, `place` in the master and the moments, of which
+ * there may be no more than what this rank keeps. */
+typedef struct AdamwPiece {
+    int64_t first, place, count;
+} AdamwPiece;
+
 typedef struct AdamwTensors {
     Tensor *grad, *norm, *step; /* read */
     Tensor *weight, *master;    /* written; master is NULL where the weight itself is f32 (or f64) */
     Tensor *m, *v;
-    Tensor *offender; /* i64 (1), zeroed by the host: the greatest adamw_offender so far; NULL: nobody asks */
+    Tensor *offender;         /* i64 (1), zeroed by the host: the greatest adamw_offender so far; NULL: nobody asks */
+    const AdamwPiece *pieces; /* (n_pieces), copied; NULL: everything is updated */
+    int n_pieces;
 } AdamwTensors;
+
+/* What a node keeps. */
+typedef struct AdamwWork {
+    AdamwAttrs attrs;
+    const AdamwPiece *pieces;
+    int n_pieces;
+} AdamwWork;
 
 #ifdef __CUDACC__
 #define ADAMW_INLINE static inline __host__ __device__

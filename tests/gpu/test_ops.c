@@ -140,7 +140,7 @@ static void copy_case(Case *c) {
     case_compare(c, sum, NARROW);
 }
 
-static void adamw_case(Case *c, int64_t count, double clip, double gradient) {
+static void adamw_case(Case *c, int64_t count, double clip, double gradient, const AdamwPiece *pieces, int n_pieces) {
     AdamwAttrs attrs = {
         .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .clip = clip, .n_decayed = count / 3};
     bool narrow = case_dtype(c) == DTYPE_BF16 || case_dtype(c) == DTYPE_F16;
@@ -151,6 +151,7 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient) {
     step.loss_scale = 4;
     Tensor *state = case_step(c, step);
     norm_of_record(case_program(c), norm, grad);
+    if (narrow) copy_record(case_program(c), weight, master, false); /* what no piece holds stays */
     adamw_record(case_program(c), attrs,
                  (AdamwTensors){.grad = grad,
                                 .norm = norm,
@@ -158,7 +159,9 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient) {
                                 .weight = narrow ? weight : master,
                                 .master = narrow ? master : NULL,
                                 .m = m,
-                                .v = v});
+                                .v = v,
+                                .pieces = pieces,
+                                .n_pieces = n_pieces});
     if (!narrow) copy_record(case_program(c), weight, master, false);
     case_compare(c, weight, NARROW);
     case_compare(c, master, WIDE);
@@ -166,8 +169,14 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient) {
     case_compare(c, v, WIDE);
 }
 
-static void adamw_clipped(Case *c) { adamw_case(c, 100008, 1.0, 2.0); }
-static void adamw_ragged(Case *c) { adamw_case(c, 1237, 0, 0.1); }
+static void adamw_clipped(Case *c) { adamw_case(c, 100008, 1.0, 2.0, NULL, 0); }
+static void adamw_ragged(Case *c) { adamw_case(c, 1237, 0, 0.1, NULL, 0); }
+
+/* n_decayed lies within the second. */
+static void adamw_pieces(Case *c) {
+    const AdamwPiece pieces[] = {{64, 64, 1024}, {8192, 8192, 65536}, {99328, 99328, 0}, {99328, 99328, 672}};
+    adamw_case(c, 100000, 1.0, 2.0, pieces, COUNT(pieces));
+}
 
 static const struct {
     const char *name;
@@ -186,7 +195,7 @@ static const struct {
     CASE(cross_entropy_gpt2), CASE(cross_entropy_rows), CASE(cross_entropy_ragged),
     CASE(norm_one),           CASE(norm_ragged),        CASE(cross_entropy_evaluated),
     CASE(sum_case),           CASE(copy_case),          CASE(adamw_clipped),
-    CASE(adamw_ragged),
+    CASE(adamw_ragged),       CASE(adamw_pieces),
 };
 
 static void run_all(Device *device, DType dtype) {
