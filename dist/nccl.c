@@ -100,10 +100,7 @@ static ncclDataType_t nccl_type(DType dtype) { return dtype == DTYPE_F64 ? ncclF
 
 static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
     Nccl *n = c->kind;
-    if (peers_take(n->peers, count, dtype)) {
-        TRY(peers_reduce_scatter(n->peers, data, count, dtype, label));
-        return peers_all_gather(n->peers, data, count, dtype, label);
-    }
+    if (peers_take(n->peers, count, dtype)) return peers_all_reduce(n->peers, data, count, dtype, label);
     ncclResult_t result =
         n->library.all_reduce(data, data, (size_t)count, nccl_type(dtype), ncclSum, n->comm, c->stream);
     return settle(n, result, label);

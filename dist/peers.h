@@ -2,11 +2,11 @@
  * others' memory (CUDA IPC), the copy engines move the data over NVLink, and flags in each GPU's memory say what has
  * come. A rank pulls its part of a sum from all others and adds, and pushes its part of a gather to all others.
  *
- * Why nothing is overwritten too early: a rank changes what others pull from it only after a collective in which each
- * of them has told it something later. A pull of gradients is followed, in the same step, by the push of their sums or
- * of the weights made of them; a push comes after a pull from the same memory, or after the rank that it goes to has
- * sent the gradients of a later backward. So collectives come in groups that end with a wait for all, and a group that
- * pulls is followed by one that pushes.
+ * Why nothing is overwritten too early: a collective begins with a meeting, each rank telling the others that its
+ * stream has come so far. So a push goes to memory that its owner has made ready, and what a rank has pushed or others
+ * have pulled is changed only behind a later collective of its stream, which they have come to after their copies: a
+ * pull of gradients is followed, in the same step, by the push of their sums or by NCCL's sum of the norm. For the same
+ * reason no flag is set a second time before it has been cleared, though few of them take turns.
  *
  * Source: NVIDIA, CUDA C++ Programming Guide, "Interprocess Communication"; Rabenseifner 2004 for the two halves. */
 #pragma once
@@ -24,6 +24,7 @@ NODISCARD Status peers_create(GpuCollectives *c, Peers **out);
 bool peers_take(const Peers *peers, int64_t count, DType dtype);
 
 /* Enqueue on the collectives' stream; see core/collectives.h. Collective at the first replay of a program. */
+NODISCARD Status peers_all_reduce(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
 NODISCARD Status peers_reduce_scatter(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
 NODISCARD Status peers_all_gather(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
 

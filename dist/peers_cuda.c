@@ -145,25 +145,47 @@ static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype,
     return OK;
 }
 
-Status peers_reduce_scatter(Peers *p, void *data, int64_t count, DType dtype, const char *label) {
-    void *everywhere[PEER_MOST_RANKS];
+/* What comes before the copies: where everybody's data lies, and, on the stream, that all have come this far. */
+static Status meet(Peers *p, void *data, const char *label, void *everywhere[PEER_MOST_RANKS]) {
     TRY(places_exchange(p, data, label, everywhere));
     TRY(tell(p, FLAG_READY));
-    TRY(listen(p, FLAG_READY));
-    return parts_pull(p, everywhere, (size_t)(count / p->c->world->size) * dtype_size(dtype), dtype, label);
+    return listen(p, FLAG_READY);
 }
 
-Status peers_all_gather(Peers *p, void *data, int64_t count, DType dtype, const char *label) {
+/* Pushes this rank's part to all others, and ends when theirs have come. */
+static Status parts_push(Peers *p, void *const data[], size_t part, const char *label) {
     const World *world = p->c->world;
-    void *everywhere[PEER_MOST_RANKS];
-    size_t part = (size_t)(count / world->size) * dtype_size(dtype), first = (size_t)world->rank * part;
-    TRY(places_exchange(p, data, label, everywhere));
+    size_t first = (size_t)world->rank * part;
     for (int k = 1; k < world->size; k++) {
-        char *to = (char *)everywhere[(world->rank + k) % world->size] + first;
-        TRY(gpu_check(cudaMemcpyAsync(to, (char *)data + first, part, cudaMemcpyDeviceToDevice, p->c->stream), label));
+        char *to = (char *)data[(world->rank + k) % world->size] + first;
+        const char *from = (const char *)data[world->rank] + first;
+        TRY(gpu_check(cudaMemcpyAsync(to, from, part, cudaMemcpyDeviceToDevice, p->c->stream), label));
     }
     TRY(tell(p, FLAG_DONE));
     return listen(p, FLAG_DONE);
+}
+
+static size_t part_bytes(const Peers *p, int64_t count, DType dtype) {
+    return (size_t)(count / p->c->world->size) * dtype_size(dtype);
+}
+
+Status peers_all_reduce(Peers *p, void *data, int64_t count, DType dtype, const char *label) {
+    void *everywhere[PEER_MOST_RANKS];
+    TRY(meet(p, data, label, everywhere));
+    TRY(parts_pull(p, everywhere, part_bytes(p, count, dtype), dtype, label));
+    return parts_push(p, everywhere, part_bytes(p, count, dtype), label);
+}
+
+Status peers_reduce_scatter(Peers *p, void *data, int64_t count, DType dtype, const char *label) {
+    void *everywhere[PEER_MOST_RANKS];
+    TRY(meet(p, data, label, everywhere));
+    return parts_pull(p, everywhere, part_bytes(p, count, dtype), dtype, label);
+}
+
+Status peers_all_gather(Peers *p, void *data, int64_t count, DType dtype, const char *label) {
+    void *everywhere[PEER_MOST_RANKS];
+    TRY(meet(p, data, label, everywhere));
+    return parts_push(p, everywhere, part_bytes(p, count, dtype), label);
 }
 
 bool peers_take(const Peers *p, int64_t count, DType dtype) {

@@ -131,6 +131,7 @@ Status run_evaluate(Run *run, double *loss) {
     int64_t most = e->val.order.windows / (R * B); /* more would come twice */
     if (n > most) n = most > 0 ? most : 1;
     double sums[2] = {0, (double)n};
+    TRY(training_gather(e->training));
     for (int64_t i = 0; i < n; i++) {
         int64_t first = (i * R + world_rank(e->world)) * B;
         TRY(batch_upload(run, loader_fill_evaluation(&e->val, first, B, n * R * B, run->tokens, run->targets)));
@@ -229,7 +230,8 @@ static Status save(Run *run) {
     run->saved_step = run->progress.step;
     run->save_is_late = false;
     watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
-    Status status = saver_gather(run->saver, &run->e);
+    Status status = training_gather(run->e.training);
+    if (!failed(status)) status = saver_gather(run->saver, &run->e);
     if (!failed(status)) status = saver_start(run->saver, &run->progress);
     watchdog_progress(run->e.watchdog, "training");
     return status;

@@ -3,6 +3,7 @@
 #include "core/autodiff.h"
 #include "core/ops/reduce.h"
 #include "nn/attention/documents.h"
+#include "nn/gather.h"
 #include "nn/loss.h"
 
 #include <stdlib.h>
@@ -57,6 +58,7 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
     Tensor *losses = losses_of(p, r, tokens);
     sum_record(p, r->tensors->loss, losses, 1.0 / tokens, accumulate);
     autodiff_run(p);
+    if (!accumulate) gather_insert(p, r->parameters, options->collectives);
     if (kind == MICRO_FIRST || kind == MICRO_MIDDLE) return;
     update_record(p, &(Update){.parameters = r->parameters,
                                .collectives = options->collectives,
@@ -95,12 +97,20 @@ static Status evaluation_create(Training *training, const Recorder *r, Target ta
     return program_finish(training->evaluation, &training->plans[MICRO_KINDS], &training->arena_bytes);
 }
 
+static Status gathering_create(Training *training, const Recorder *r, Target target) {
+    if (gather_late(r->parameters) == 0) return OK;
+    TRY(program_create(target, false, &training->gathering));
+    gather_record(training->gathering, r->parameters, r->options->collectives);
+    return program_status(training->gathering);
+}
+
 Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors, Target target,
                        const TrainingOptions *options, Training **out) {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return ERROR(STATUS_FAILURE, "out of memory while recording");
     Recorder recorder = {gpt, parameters, tensors, options};
     TRY(micro_batches_create(*out, &recorder, target));
+    TRY(gathering_create(*out, &recorder, target));
     return evaluation_create(*out, &recorder, target);
 }
 
@@ -109,6 +119,7 @@ void training_destroy(Training **training) {
     Training *t = *training;
     for (int i = 0; i < MICRO_KINDS; i++) program_destroy(&t->programs[i]);
     program_destroy(&t->evaluation);
+    program_destroy(&t->gathering);
     for (int i = 0; i <= MICRO_KINDS; i++) plan_destroy(&t->plans[i]);
     if (t->device != NULL) device_free(t->device, t->arena, t->arena_bytes);
     free(t);
@@ -123,6 +134,10 @@ Status training_bind(Training *training, Device *device) {
     }
     plan_bind(training->plans[MICRO_KINDS], training->evaluation, training->arena);
     return OK;
+}
+
+Status training_gather(const Training *training) {
+    return training->gathering == NULL ? OK : device_replay(training->device, training->gathering);
 }
 
 MicroBatch training_micro_batch(int64_t index, int64_t accumulation) {

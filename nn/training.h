@@ -2,7 +2,10 @@
  *
  * With gradient accumulation a step replays several programs: the first micro-batch sets the gradients, the others add
  * to them, and the last one also reduces over ranks and updates. All share one arena of the largest plan's size.
- * Evaluation is another program over the same parameters. */
+ * Evaluation is another program over the same parameters.
+ *
+ * Where the optimizer is shared, a step gathers the weights that the step before has updated: between two steps they
+ * are not whole, see nn/gather.h. */
 #pragma once
 
 #include "core/plan.h"
@@ -35,6 +38,7 @@ typedef enum MicroBatch { MICRO_ONLY, MICRO_FIRST, MICRO_MIDDLE, MICRO_LAST, MIC
 typedef struct Training {
     Program *programs[MICRO_KINDS]; /* NULL where accumulation does not need it */
     Program *evaluation;            /* its `loss` is the mean over this rank's batch */
+    Program *gathering;             /* makes the weights whole between steps; NULL where they always are */
     Plan *plans[MICRO_KINDS + 1];   /* the last is evaluation's */
     size_t arena_bytes;             /* the largest plan */
     void *arena;
@@ -51,6 +55,10 @@ void training_destroy(Training **training);
 
 /* Takes the arena from the device and binds the programs to it. */
 NODISCARD Status training_bind(Training *training, Device *device);
+
+/* Gathers what the last step has left to gather: before evaluation, and before anybody looks at the weights between
+ * steps. Collective. */
+NODISCARD Status training_gather(const Training *training);
 
 /* Which program micro-batch `index` of `accumulation` replays. */
 MicroBatch training_micro_batch(int64_t index, int64_t accumulation);

@@ -2,12 +2,9 @@
 
 #include "core/ops/collective.h"
 #include "core/ops/reduce.h"
+#include "nn/gather.h"
 
 #include <stdlib.h>
-
-/* Updated at a time where the optimizer is shared: few launches, and yet the first weights travel while others are
- * updated. */
-enum { GROUP_BYTES = 96 << 20 };
 
 /* A span, and the last node that writes a gradient in it. */
 typedef struct Completion {
@@ -147,27 +144,14 @@ static void adamw_of_spans(Program *p, const Update *u, int first, int end) {
     adamw_of(p, u, pieces, end - first);
 }
 
-static void span_gather(Program *p, const Update *u, int s) {
-    Tensor *weights = elements(p, u->parameters->weights, u->parameters->spans[s]);
-    all_gather_record(p, u->collectives, weights, arena_printf(&p->arena, "all_gather of bucket %d", s));
-}
-
-/* The first span of a group that ends before `end` and holds GROUP_BYTES of gradient, or all that there is. */
-static int group_first(const Parameters *parameters, int end) {
-    size_t bytes = 0, each = dtype_size(parameters->grads->dtype);
-    int first = end;
-    while (first > 0 && bytes < GROUP_BYTES) bytes += (size_t)parameters->spans[--first].count * each;
-    return first;
-}
-
+/* What forward reads first travels while the rest is updated, and the rest when the next program runs: nn/gather.h. */
 static void adamw_of_pieces(Program *p, const Update *u) {
     const Parameters *parameters = u->parameters;
-    for (int end = parameters->n_spans; end > 0 && !program_failed(p);) {
-        int first = group_first(parameters, end);
-        adamw_of_spans(p, u, first, end);
-        while (end > first) span_gather(p, u, --end);
-    }
-    collectives_wait_record(p, u->collectives, 0, parameters->weights->flat);
+    int late = gather_late(parameters), n = parameters->n_spans;
+    if (late < n) adamw_of_spans(p, u, late, n);
+    for (int s = late; s < n; s++) gather_span_record(p, parameters, u->collectives, s);
+    if (late > 0) adamw_of_spans(p, u, 0, late);
+    if (late < n) collectives_wait_record(p, u->collectives, 0, parameters->weights->flat);
 }
 
 void update_record(Program *p, const Update *u) {

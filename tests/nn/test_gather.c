@@ -1,0 +1,170 @@
+/* A shared optimizer's late gathers, for a model with more spans than are gathered ahead: nothing is read before it has
+ * been waited for, and every program ends with nothing under way. Programs are recorded, not run. */
+#include "nn/gather.h"
+#include "nn/training.h"
+#include "tests/harness.h"
+
+#include <string.h>
+
+enum { MOST = 1024, RANKS = 2 };
+
+/* What the stand-in for other ranks has been told. */
+typedef struct Told {
+    const char *weights;
+    int64_t started[MOST]; /* the first byte of each collective that has been started */
+    int n_started, n_done, most_left;
+} Told;
+
+static Status start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+    Told *told = self;
+    (void)count, (void)dtype, (void)label, (void)stream;
+    if (told->n_started == MOST) return ERROR(STATUS_FAILURE, "too many collectives");
+    told->started[told->n_started++] = (const char *)data - told->weights;
+    return OK;
+}
+
+static Status wait_for(void *self, int left, void *stream) {
+    Told *told = self;
+    (void)stream;
+    if (told->n_started - left > told->n_done) told->n_done = told->n_started - left;
+    if (left > told->most_left) told->most_left = left;
+    return OK;
+}
+
+typedef struct Setting {
+    Store *store;
+    Parameters *parameters;
+    Gpt *gpt;
+    StepTensors tensors;
+    AttentionChoice choice;
+    Training *training;
+    Collectives collectives;
+    Told told;
+} Setting;
+
+static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
+    GptConfig config = {.V = 61, .Vp = 64, .T = 8, .L = 48, .NH = 25, .C = 1600, .bias = true};
+    Target target = {.kind = DEVICE_CPU, .threads = 1};
+    static char memory;
+    s->told.weights = &memory;
+    s->collectives = (Collectives){.self = &s->told,
+                                   .size = RANKS,
+                                   .all_reduce_start = start,
+                                   .reduce_scatter_start = start,
+                                   .all_gather_start = start,
+                                   .wait = wait_for};
+    TrainingOptions options = {.B = 1,
+                               .T = 8,
+                               .accumulation = accumulation,
+                               .ranks = RANKS,
+                               .attention = &s->choice,
+                               .logits_bytes = 1 << 20,
+                               .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip = 1},
+                               .collectives = &s->collectives};
+    TRY(store_create(&s->store));
+    TRY(parameters_create(s->store, DTYPE_F32, true, &s->parameters));
+    s->parameters->sharing = (Sharing){.rank = 1, .ranks = RANKS, .is_shared = shares};
+    TRY(gpt_create(&config, s->parameters, &s->gpt));
+    TRY(step_tensors_create(s->store, 1, 8, DTYPE_F32, &s->tensors));
+    TRY(training_create(s->gpt, s->parameters, &s->tensors, target, &options, &s->training));
+    s->parameters->weights->buffer.data = &memory;
+    return OK;
+}
+
+static void setting_destroy(Setting *s) {
+    if (s->parameters != NULL) s->parameters->weights->buffer.data = NULL;
+    training_destroy(&s->training);
+    gpt_destroy(&s->gpt);
+    parameters_destroy(&s->parameters);
+    store_destroy(&s->store);
+}
+
+static bool is_collective(const Node *node) {
+    const char *name = node->op->name;
+    return strcmp(name, "all_gather") == 0 || strcmp(name, "wait") == 0;
+}
+
+/* Whether the span that begins at this byte has been gathered and waited for in this program. */
+static bool is_whole(const Told *told, int64_t byte) {
+    for (int i = 0; i < told->n_done; i++) {
+        if (told->started[i] == byte) return true;
+    }
+    return false;
+}
+
+/* Weights of late spans that a node reads too early. */
+static int early_reads(const Setting *s, const Node *node) {
+    const Section *weights = s->parameters->weights;
+    int early = 0, late = gather_late(s->parameters);
+    for (int i = 0; i < node->n_inputs; i++) {
+        const Tensor *t = node->inputs[i];
+        if (t == NULL || t->buffer != &weights->buffer) continue;
+        for (int span = late - 1; span >= 0; span--) {
+            int64_t first = s->parameters->spans[span].first * (int64_t)sizeof(float);
+            if ((int64_t)t->offset < first) continue;
+            int64_t end = first + s->parameters->spans[span].count * (int64_t)sizeof(float);
+            early += (int64_t)t->offset < end && !is_whole(&s->told, first);
+            break;
+        }
+    }
+    return early;
+}
+
+/* Walks a program; its forward's and backward's reads come before its own update. Answers how many it gathers. */
+static int walk(Setting *s, const Program *p, bool gathers) {
+    int early = 0;
+    bool updates = false;
+    s->told.n_started = s->told.n_done = 0;
+    for (int n = 0; n < p->n_nodes; n++) {
+        const Node *node = p->nodes[n];
+        updates |= strcmp(node->op->name, "norm") == 0;
+        if (is_collective(node) && !updates) CHECK_OK(node->op->cpu_f32(node, NULL));
+        if (gathers && !updates) early += early_reads(s, node);
+    }
+    CHECK(early == 0);
+    CHECK(s->told.n_done == s->told.n_started);
+    return s->told.n_started;
+}
+
+static void nothing_is_read_too_early(void) {
+    Setting s = {0};
+    if (CHECK_OK(setting_create(1, true, &s))) {
+        int late = gather_late(s.parameters);
+        CHECK(late > 100 && late == s.parameters->n_spans - 2); /* all but the tables' and the vectors' */
+        CHECK(walk(&s, s.training->programs[MICRO_ONLY], true) == late);
+        CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* what GPUs can look back on */
+        CHECK(walk(&s, s.training->gathering, false) == late);
+        CHECK(walk(&s, s.training->evaluation, false) == 0);
+    }
+    setting_destroy(&s);
+}
+
+static void only_the_first_micro_batch_gathers(void) {
+    Setting s = {0};
+    if (CHECK_OK(setting_create(3, true, &s))) {
+        int late = gather_late(s.parameters);
+        CHECK(walk(&s, s.training->programs[MICRO_FIRST], true) == late);
+        CHECK(walk(&s, s.training->programs[MICRO_MIDDLE], false) == 0);
+        CHECK(walk(&s, s.training->programs[MICRO_LAST], false) == 0);
+    }
+    setting_destroy(&s);
+}
+
+static void whole_weights_are_not_gathered(void) {
+    Setting s = {0};
+    if (CHECK_OK(setting_create(1, false, &s))) {
+        CHECK(gather_late(s.parameters) == 0 && s.training->gathering == NULL);
+        CHECK(walk(&s, s.training->programs[MICRO_ONLY], false) == 0);
+        CHECK_OK(training_gather(s.training));
+    }
+    setting_destroy(&s);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(nothing_is_read_too_early),
+        TEST(only_the_first_micro_batch_gathers),
+        TEST(whole_weights_are_not_gathered),
+    };
+    return harness_run(argc, argv, "gather", tests, COUNT(tests));
+}
