@@ -161,6 +161,7 @@ static TrainingOptions training_options(Experiment *e, int64_t B) {
                   .weight_decay = o->weight_decay,
                   .clip = o->grad_clip},
         .collectives = &e->collectives,
+        .rows = e->device->target.kind == DEVICE_CUDA,
     };
 }
 

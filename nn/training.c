@@ -57,16 +57,20 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
     watch_parameters(p, r->parameters, accumulate);
     Tensor *losses = losses_of(p, r, tokens);
     sum_record(p, r->tensors->loss, losses, 1.0 / tokens, accumulate);
+    bool updates = kind == MICRO_ONLY || kind == MICRO_LAST;
+    Tables tables;
+    bool as_rows = updates && options->rows && tables_take(p, r->parameters, options->collectives, &tables);
     autodiff_run(p);
     if (!accumulate) gather_insert(p, r->parameters, options->collectives);
-    if (kind == MICRO_FIRST || kind == MICRO_MIDDLE) return;
+    if (!updates) return;
     update_record(p, &(Update){.parameters = r->parameters,
                                .collectives = options->collectives,
                                .adamw = options->adamw,
                                .step = r->tensors->step,
                                .loss = r->tensors->loss,
                                .norm = r->tensors->norm,
-                               .offender = r->tensors->offender});
+                               .offender = r->tensors->offender,
+                               .tables = as_rows ? &tables : NULL});
 }
 
 static Status program_finish(Program *p, Plan **plan, size_t *arena_bytes) {

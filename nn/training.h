@@ -30,6 +30,7 @@ typedef struct TrainingOptions {
     size_t logits_bytes;
     AdamwAttrs adamw;               /* n_decayed is filled in */
     const Collectives *collectives; /* outlives the programs; NULL: one rank */
+    bool rows;                      /* the tables' gradients may travel between ranks as rows: nn/tables.h */
 } TrainingOptions;
 
 /* The place of a micro-batch in its step. */

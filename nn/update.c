@@ -60,8 +60,9 @@ static int reduction_place(const Program *p, int last) {
     return last + 1;
 }
 
-/* From the last to the first, so that the places of the earlier ones stay. */
-static void reductions_record(Program *p, const Update *u, const Completion *completions) {
+/* From the last to the first, so that the places of the earlier ones stay. What is complete when backward is comes to
+ * the end, from completion `tail` on. */
+static void reductions_record(Program *p, const Update *u, const Completion *completions, int tail) {
     const Parameters *parameters = u->parameters;
     for (int i = parameters->n_spans - 1; i >= 0; i--) {
         Tensor *span = elements(p, parameters->grads, parameters->spans[completions[i].span]);
@@ -70,7 +71,7 @@ static void reductions_record(Program *p, const Update *u, const Completion *com
         } else {
             all_reduce_record(p, u->collectives, span, arena_printf(&p->arena, "all_reduce of bucket %d", i));
         }
-        program_move_last(p, reduction_place(p, completions[i].node));
+        if (i < tail) program_move_last(p, reduction_place(p, completions[i].node));
     }
 }
 
@@ -94,20 +95,66 @@ static void squares_sum(Program *p, const Update *u, Tensor *squares) {
     collectives_wait_record(p, u->collectives, 0, numbers);
 }
 
-static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
+/* Of the spans that are late, or of those that are not; neighbors at a time. */
+static void squares_where(Program *p, const Update *u, Tensor *squares, const bool *late, bool wanted) {
+    int n = u->parameters->n_spans;
+    for (int first = 0, end; first < n; first = end) {
+        for (end = first + 1; end < n && late[end] == late[first]; end++) {
+        }
+        if (late[first] == wanted) squares_of(p, u, squares, first, end);
+    }
+}
+
+/* The first completion that comes with the end of backward: where the tables travel whole it is their own, and so the
+ * last one; else those of all spans that backward's last node completes. */
+static int tail_find(const Program *p, const Update *u, const Completion *completions) {
+    int tail = u->parameters->n_spans;
+    if (u->tables == NULL) return tail - 1;
+    while (tail > 0 && completions[tail - 1].node == p->n_nodes - 1) tail--;
+    return tail;
+}
+
+static bool has_tables(const Parameters *parameters, Span span) {
+    for (int i = 0; i < parameters->count; i++) {
+        const Tensor *grad = parameters->list[i]->grad;
+        int64_t at = (int64_t)(grad->offset / dtype_size(grad->dtype));
+        if (parameters->list[i]->is_table && at >= span.first && at < span.first + span.count) return true;
+    }
+    return false;
+}
+
+/* Spans whose sums are complete only once all has come. */
+static bool *late_find(Program *p, const Update *u, const Completion *completions, int tail) {
     const Parameters *parameters = u->parameters;
-    Completion *completions = completions_find(p, parameters);
+    bool *late = arena_alloc(&p->arena, (size_t)parameters->n_spans + 1);
+    if (late == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording reductions");
+    for (int s = 0; s < parameters->n_spans; s++) {
+        late[s] = u->tables != NULL && has_tables(parameters, parameters->spans[s]);
+    }
+    for (int i = tail; i < parameters->n_spans; i++) late[completions[i].span] = true;
+    return late;
+}
+
+static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
+    if (u->tables != NULL) tables_gather_tokens(p, u->tables);
+    Completion *completions = completions_find(p, u->parameters);
     if (program_failed(p)) return;
-    int last = completions[parameters->n_spans - 1].span;
-    reductions_record(p, u, completions);
+    int tail = tail_find(p, u, completions), left = u->parameters->n_spans - tail + 1; /* the tail and the loss */
+    const bool *late = late_find(p, u, completions, tail);
+    if (late == NULL) return;
+    if (u->tables != NULL) tables_gather_rows(p, u->tables);
+    reductions_record(p, u, completions, tail);
     all_reduce_record(p, u->collectives, u->loss, "all_reduce of the loss");
-    if (parameters->n_spans > 1) {
-        collectives_wait_record(p, u->collectives, 2, parameters->grads->flat); /* the last span and the loss */
-        squares_of(p, u, squares, 0, last);
-        squares_of(p, u, squares, last + 1, parameters->n_spans);
+    if (tail > 0) {
+        collectives_wait_record(p, u->collectives, left + (u->tables != NULL), u->parameters->grads->flat);
+        squares_where(p, u, squares, late, false);
+    }
+    if (u->tables != NULL) {
+        collectives_wait_record(p, u->collectives, left, u->tables->rows);
+        tables_add(p, u->tables);
     }
     collectives_wait_record(p, u->collectives, 0, u->loss);
-    squares_of(p, u, squares, last, last + 1);
+    squares_where(p, u, squares, late, true);
     if (is_shared(u)) squares_sum(p, u, squares);
 }
 

@@ -1,7 +1,7 @@
 /* The end of a step, as ops: gradients summed over ranks while backward goes on, their norm, and AdamW.
  *
  * Each span of the parameters is reduced as soon as the last of its gradients is complete. The norm of all spans but
- * the one that is complete last is found while that one is still reduced.
+ * those that are complete last is found while these are still reduced, or the tables' rows still travel (nn/tables.h).
  *
  * Where the optimizer is shared, a rank is given the sums of its pieces alone and updates their weights: those of the
  * tables and the vectors first, which all ranks then gather while the matrices are updated. The matrices' spans are
@@ -11,13 +11,14 @@
 
 #include "core/collectives.h"
 #include "core/ops/adamw.h"
-#include "nn/parameters.h"
+#include "nn/tables.h"
 
 typedef struct Update {
     const Parameters *parameters;
     const Collectives *collectives;        /* NULL: one rank */
     AdamwAttrs adamw;                      /* n_decayed is filled in */
     Tensor *step, *loss, *norm, *offender; /* offender: see core/ops/adamw.h */
+    Tables *tables;                        /* whose gradients travel as rows; NULL: whole, like all others */
 } Update;
 
 /* Appends it to a program whose backward is complete. */

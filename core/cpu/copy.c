@@ -1,3 +1,4 @@
+/* i32 comes here as float, whose 32 bits a copy leaves as they are. */
 #include "core/cpu/real.h"
 #include "core/op.h"
 #include "core/ops/flags.h"

@@ -20,14 +20,17 @@ static __global__ void __launch_bounds__(THREADS) copy_kernel(To *out, const Fro
     store<W>(out + i, value);
 }
 
+/* Without arithmetic a float keeps all 32 bits. */
+static DType moved_as(DType dtype) { return dtype == DTYPE_I32 ? DTYPE_F32 : dtype; }
+
 extern "C" Status copy_cuda(const Node *node, void *stream) {
     const AccumulateAttrs *attrs = (const AccumulateAttrs *)node->attrs;
     const Tensor *out = node->outputs[0], *x = node->inputs[0];
     int64_t count = tensor_count(out);
     if (count == 0) return Status{STATUS_OK};
-    return dispatch_real(out->dtype, [&](auto to) {
+    return dispatch_real(moved_as(out->dtype), [&](auto to) {
         using To = typename decltype(to)::type;
-        return dispatch_real(x->dtype, [&](auto from) {
+        return dispatch_real(moved_as(x->dtype), [&](auto from) {
             using From = typename decltype(from)::type;
             using Narrow = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
             bool vector = fits_packs<Narrow>(count, tensor_data(out), tensor_data(x));

@@ -23,13 +23,17 @@ static Tensor *sorting_workspace(Program *p, const Tensor *tokens, int64_t C) {
     return program_workspace(p, 2 * ranges * (size_t)C * sizeof(float) + lists * sizeof(int32_t));
 }
 
-static void embedding_gradient(Program *p, const Node *node) {
-    Tensor *dx = autodiff_gradient(p, node->outputs[0]);
-    GradTarget dwte = autodiff_target(p, node->inputs[1]), dwpe = autodiff_target(p, node->inputs[2]);
+void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *wte, Tensor *wpe) {
+    if (program_failed(p) || dx == NULL || tokens == NULL) return;
+    GradTarget dwte = autodiff_target(p, wte), dwpe = autodiff_target(p, wpe);
     EmbeddingAttrs attrs = {dwte.accumulate, dwpe.accumulate};
-    program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs, TENSORS(dx, node->inputs[0]),
-                                  TENSORS(dwte.grad, dwpe.grad),
-                                  sorting_workspace(p, node->inputs[0], tensor_columns(node->inputs[1]))});
+    program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs, TENSORS(dx, tokens),
+                                  TENSORS(dwte.grad, dwpe.grad), sorting_workspace(p, tokens, tensor_columns(wte))});
+}
+
+static void embedding_gradient(Program *p, const Node *node) {
+    embedding_gradient_record(p, autodiff_gradient(p, node->outputs[0]), node->inputs[0], node->inputs[1],
+                              node->inputs[2]);
 }
 
 const Op embedding_op = {

@@ -19,4 +19,7 @@ typedef struct EmbeddingAttrs {
 /* inputs dx, tokens; outputs dwte, dwpe. */
 extern const Op embedding_backward_op;
 
+/* Records the gradient for a known dx (B, T, C); used where dx is not the lookup's own. */
+void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *wte, Tensor *wpe);
+
 Tensor *embedding_record(Program *p, Tensor *tokens, Tensor *wte, Tensor *wpe);

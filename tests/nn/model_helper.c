@@ -21,7 +21,9 @@ static Status training_of(Model *model) {
         .B = o->B,
         .T = o->config.T,
         .accumulation = o->accumulation,
-        .ranks = 1,
+        .ranks = o->collectives == NULL ? 1 : o->collectives->size,
+        .collectives = o->collectives,
+        .rows = o->rows,
         .attention = &model->choice,
         .document_mask = o->document_mask,
         .end_of_text = o->end_of_text,
@@ -38,6 +40,8 @@ Status model_create(const ModelOptions *options, Model *out) {
     TRY(device_open_cpu(options->threads, &out->device));
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, options->dtype, true, &out->parameters));
+    const Collectives *c = options->collectives;
+    if (c != NULL) out->parameters->sharing = (Sharing){.rank = c->rank, .ranks = c->size};
     TRY(gpt_create(&options->config, out->parameters, &out->gpt));
     TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype, &out->tensors));
     TRY(training_of(out));

@@ -15,6 +15,8 @@ typedef struct ModelOptions {
     Recompute recompute;
     bool document_mask;
     int32_t end_of_text;
+    const Collectives *collectives; /* NULL: one rank */
+    bool rows;
 } ModelOptions;
 
 typedef struct Model {
