@@ -61,7 +61,11 @@ void tables_gather_rows(Program *p, Tables *tables) {
     all_gather_record(p, tables->ranks, tables->rows, "all_gather of the tables' rows");
 }
 
+void tables_order(Program *p, Tables *tables) {
+    tables->order = embedding_order_record(p, tables->tokens, tables->lookup->inputs[1]->shape[0]);
+}
+
 void tables_add(Program *p, const Tables *tables) {
     Tensor *const *inputs = tables->lookup->inputs;
-    embedding_gradient_record(p, tables->rows, tables->tokens, inputs[1], inputs[2]);
+    embedding_gradient_record(p, tables->rows, tables->tokens, tables->order, inputs[1], inputs[2]);
 }

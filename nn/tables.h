@@ -16,6 +16,7 @@
 typedef struct Tables {
     Node *lookup;          /* the embedding; its gradient is recorded by tables_add */
     Tensor *tokens, *rows; /* of all ranks: (ranks B, T), (ranks B, T, C) */
+    Tensor *order;         /* of the tokens; may be NULL */
     const Collectives *ranks;
 } Tables;
 
@@ -28,6 +29,9 @@ void tables_gather_tokens(Program *p, Tables *tables);
 
 /* Starts to gather all rows. */
 void tables_gather_rows(Program *p, Tables *tables);
+
+/* Once the tokens have come, while the rows travel: what can be done without these. */
+void tables_order(Program *p, Tables *tables);
 
 /* Once the tables have been summed and the rows have come: adds them. */
 void tables_add(Program *p, const Tables *tables);

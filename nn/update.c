@@ -145,11 +145,12 @@ static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
     if (u->tables != NULL) tables_gather_rows(p, u->tables);
     reductions_record(p, u, completions, tail);
     all_reduce_record(p, u->collectives, u->loss, "all_reduce of the loss");
-    if (tail > 0) {
+    if (tail > 0 || u->tables != NULL) {
         collectives_wait_record(p, u->collectives, left + (u->tables != NULL), u->parameters->grads->flat);
         squares_where(p, u, squares, late, false);
     }
     if (u->tables != NULL) {
+        tables_order(p, u->tables);
         collectives_wait_record(p, u->collectives, left, u->tables->rows);
         tables_add(p, u->tables);
     }

@@ -126,9 +126,16 @@ static Status clear_tables(const Node *node, cudaStream_t stream) {
     return Status{STATUS_OK};
 }
 
+extern "C" Status embedding_order_cuda(const Node *node, void *stream) {
+    const Tensor *tokens = node->inputs[0];
+    const int32_t *keys, *rows;
+    return sort_tokens(data_of<int32_t>(tokens), tensor_count(tokens), *(const int64_t *)node->attrs,
+                       tensor_data(node->outputs[0]), &keys, &rows, (cudaStream_t)stream);
+}
+
 extern "C" Status embedding_backward_cuda(const Node *node, void *stream_) {
     const EmbeddingAttrs *attrs = (const EmbeddingAttrs *)node->attrs;
-    const Tensor *dx = node->inputs[0], *dwte = node->outputs[0], *dwpe = node->outputs[1];
+    const Tensor *dx = node->inputs[0], *order = node->inputs[2], *dwte = node->outputs[0], *dwpe = node->outputs[1];
     cudaStream_t stream = (cudaStream_t)stream_;
     int64_t count = tensor_rows(dx), B = dx->shape[0], C = dx->shape[2], row = dx->shape[1] * C;
     TRY(need_f32(dwte, "the gradient of wte"));
@@ -138,8 +145,12 @@ extern "C" Status embedding_backward_cuda(const Node *node, void *stream_) {
     const int32_t *keys, *rows;
     size_t partial_bytes = 2 * (size_t)((count + RANGE - 1) / RANGE * C) * sizeof(float);
     char *memory = (char *)tensor_data(node->workspace);
-    TRY(sort_tokens(data_of<int32_t>(node->inputs[1]), count, dwte->shape[0], memory + partial_bytes, &keys, &rows,
-                    stream));
+    if (order != NULL) {
+        sorted_tokens(tensor_data(order), count, dwte->shape[0], &keys, &rows);
+    } else {
+        TRY(sort_tokens(data_of<int32_t>(node->inputs[1]), count, dwte->shape[0], memory + partial_bytes, &keys, &rows,
+                        stream));
+    }
     return dispatch_real(dx->dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         TokenParams<T> p = {data_of<float>(dwte), (float *)memory, data_of<T>(dx), keys, rows, count, C};

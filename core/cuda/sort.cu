@@ -97,14 +97,21 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* The passes fill the two halves of the memory by turns. */
+static int32_t *half_of(void *memory, int64_t count, int pass) { return (int32_t *)memory + pass % 2 * 2 * count; }
+
+void sorted_tokens(void *memory, int64_t count, int64_t V, const int32_t **keys, const int32_t **rows) {
+    *keys = half_of(memory, count, sort_passes(V) - 1);
+    *rows = *keys + count;
+}
+
 Status sort_tokens(const int32_t *tokens, int64_t count, int64_t V, void *memory, const int32_t **keys,
                    const int32_t **rows, cudaStream_t stream) {
-    int32_t *buffers[2] = {(int32_t *)memory, (int32_t *)memory + 2 * count};
     int *places = (int *)memory + 4 * count;
     unsigned blocks = (unsigned)sort_blocks(count);
     *keys = tokens, *rows = NULL;
     for (int pass = 0; pass < sort_passes(V); pass++) {
-        int32_t *out = buffers[pass % 2];
+        int32_t *out = half_of(memory, count, pass);
         count_kernel<<<blocks, THREADS, 0, stream>>>(places, *keys, count, pass * 8);
         scan_kernel<<<1, 1024, 0, stream>>>(places, (int64_t)DIGITS * blocks);
         scatter_kernel<<<blocks, THREADS, 0, stream>>>(out, out + count, *keys, *rows, places, count, pass * 8);

@@ -4,6 +4,7 @@
 
 DECLARE_KERNELS(embedding);
 DECLARE_KERNELS(embedding_backward);
+Status embedding_order_cuda(const Node *node, void *stream);
 
 /* The rows that are looked up, not the whole table. */
 static Cost embedding_cost(const Node *node) { return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->outputs[0])}; }
@@ -15,24 +16,39 @@ static Cost embedding_backward_cost(const Node *node) {
 const Op embedding_backward_op = {
     .name = "embedding_backward", .cost = embedding_backward_cost, KERNELS(embedding_backward)};
 
-/* CUDA: two lines of sums a range of sorted rows, then four lists of the tokens and what their sort counts. */
-static Tensor *sorting_workspace(Program *p, const Tensor *tokens, int64_t C) {
-    if (p->target.kind != DEVICE_CUDA) return NULL;
-    size_t count = (size_t)tensor_count(tokens), ranges = (count + EMBEDDING_RANGE - 1) / EMBEDDING_RANGE;
-    size_t lists = 4 * count + 256 * ((count + 2047) / 2048);
-    return program_workspace(p, 2 * ranges * (size_t)C * sizeof(float) + lists * sizeof(int32_t));
+static const Op embedding_order_op = {.name = "embedding_order", .cuda = embedding_order_cuda};
+
+/* Four lists of the tokens and what their sort counts: core/cuda/sort.cuh. */
+static size_t order_bytes(const Tensor *tokens) {
+    size_t count = (size_t)tensor_count(tokens);
+    return (4 * count + 256 * ((count + 2047) / 2048)) * sizeof(int32_t);
 }
 
-void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *wte, Tensor *wpe) {
+Tensor *embedding_order_record(Program *p, Tensor *tokens, int64_t V) {
+    if (program_failed(p) || tokens == NULL || p->target.kind != DEVICE_CUDA) return NULL;
+    Tensor *order = program_workspace(p, order_bytes(tokens));
+    program_record(p, (Recording){&embedding_order_op, &V, sizeof V, TENSORS(tokens), TENSORS(order), NULL});
+    return order;
+}
+
+/* CUDA: two lines of sums a range of sorted rows, then the tokens' order where it is not given. */
+static Tensor *backward_workspace(Program *p, const Tensor *tokens, const Tensor *order, int64_t C) {
+    if (p->target.kind != DEVICE_CUDA) return NULL;
+    size_t count = (size_t)tensor_count(tokens), ranges = (count + EMBEDDING_RANGE - 1) / EMBEDDING_RANGE;
+    return program_workspace(p, 2 * ranges * (size_t)C * sizeof(float) + (order == NULL ? order_bytes(tokens) : 0));
+}
+
+void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *order, Tensor *wte, Tensor *wpe) {
     if (program_failed(p) || dx == NULL || tokens == NULL) return;
     GradTarget dwte = autodiff_target(p, wte), dwpe = autodiff_target(p, wpe);
     EmbeddingAttrs attrs = {dwte.accumulate, dwpe.accumulate};
-    program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs, TENSORS(dx, tokens),
-                                  TENSORS(dwte.grad, dwpe.grad), sorting_workspace(p, tokens, tensor_columns(wte))});
+    program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs, TENSORS(dx, tokens, order),
+                                  TENSORS(dwte.grad, dwpe.grad),
+                                  backward_workspace(p, tokens, order, tensor_columns(wte))});
 }
 
 static void embedding_gradient(Program *p, const Node *node) {
-    embedding_gradient_record(p, autodiff_gradient(p, node->outputs[0]), node->inputs[0], node->inputs[1],
+    embedding_gradient_record(p, autodiff_gradient(p, node->outputs[0]), node->inputs[0], NULL, node->inputs[1],
                               node->inputs[2]);
 }
 

@@ -16,10 +16,15 @@ typedef struct EmbeddingAttrs {
     bool accumulate_wte, accumulate_wpe;
 } EmbeddingAttrs;
 
-/* inputs dx, tokens; outputs dwte, dwpe. */
+/* inputs dx, tokens, order|NULL; outputs dwte, dwpe. */
 extern const Op embedding_backward_op;
 
-/* Records the gradient for a known dx (B, T, C); used where dx is not the lookup's own. */
-void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *wte, Tensor *wpe);
+/* The tokens sorted, with where each stands in the batch, as CUDA's backward wants them: for who has time to sort
+ * before dx is there. V: rows of wte. NULL where the target sorts nothing. */
+Tensor *embedding_order_record(Program *p, Tensor *tokens, int64_t V);
+
+/* Records the gradient for a known dx (B, T, C), which may not be the lookup's own. `order` is of
+ * embedding_order_record, or NULL. */
+void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *order, Tensor *wte, Tensor *wpe);
 
 Tensor *embedding_record(Program *p, Tensor *tokens, Tensor *wte, Tensor *wpe);

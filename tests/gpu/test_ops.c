@@ -88,6 +88,17 @@ static void embedding_hot(Case *c) { embedding_case(c, 16, 512, 3, 64, true); }
 static void embedding_one(Case *c) { embedding_case(c, 1, 1, 1, 8, false); }
 static void embedding_wide(Case *c) { embedding_case(c, 9, 300, 70001, 40, false); }
 
+/* Sorted before dx is there: two passes, three passes. */
+static void ordered_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C) {
+    Tensor *tokens = case_tokens(c, V, SHAPE(B, T)), *dx = case_input(c, NARROW, 0, 1, SHAPE(B, T, C));
+    Tensor *wte = case_parameter(c, 0, 1, true, SHAPE(V, C)), *wpe = case_parameter(c, 0, 1, false, SHAPE(T, C));
+    Tensor *order = embedding_order_record(case_program(c), tokens, V);
+    embedding_gradient_record(case_program(c), dx, tokens, order, wte, wpe);
+}
+
+static void embedding_ordered(Case *c) { ordered_case(c, 7, 300, 5000, 64); }
+static void embedding_ordered_wide(Case *c) { ordered_case(c, 9, 300, 70001, 40); }
+
 static void dropout_case(Case *c, int64_t B, int64_t T, int64_t C) {
     Tensor *x = case_activation(c, 0, 1, true, SHAPE(B, T, C));
     case_differentiate(c, dropout_record(case_program(c), x, 0.3, case_step(c, some_step)));
@@ -184,18 +195,43 @@ static const struct {
 } cases[] = {
 #define CASE(body)                                                                                                     \
     { #body, body }
-    CASE(linear_small),       CASE(linear_ragged),      CASE(linear_plain),
-    CASE(linear_gelu),        CASE(linear_gelu_ragged), CASE(linear_gelu_unbiased),
-    CASE(linear_large),       CASE(linear_evaluated),   CASE(mlp_aligned),
-    CASE(mlp_ragged),         CASE(layernorm_768),      CASE(layernorm_64),
-    CASE(layernorm_ragged),   CASE(layernorm_1600),     CASE(layernorm_long),
-    CASE(layernorm_many),     CASE(embedding_small),    CASE(embedding_ragged),
-    CASE(embedding_hot),      CASE(embedding_one),      CASE(embedding_wide),
-    CASE(dropout_aligned),    CASE(dropout_ragged),     CASE(cross_entropy_padded),
-    CASE(cross_entropy_gpt2), CASE(cross_entropy_rows), CASE(cross_entropy_ragged),
-    CASE(norm_one),           CASE(norm_ragged),        CASE(cross_entropy_evaluated),
-    CASE(sum_case),           CASE(copy_case),          CASE(adamw_clipped),
-    CASE(adamw_ragged),       CASE(adamw_pieces),
+    CASE(linear_small),
+    CASE(linear_ragged),
+    CASE(linear_plain),
+    CASE(linear_gelu),
+    CASE(linear_gelu_ragged),
+    CASE(linear_gelu_unbiased),
+    CASE(linear_large),
+    CASE(linear_evaluated),
+    CASE(mlp_aligned),
+    CASE(mlp_ragged),
+    CASE(layernorm_768),
+    CASE(layernorm_64),
+    CASE(layernorm_ragged),
+    CASE(layernorm_1600),
+    CASE(layernorm_long),
+    CASE(layernorm_many),
+    CASE(embedding_small),
+    CASE(embedding_ragged),
+    CASE(embedding_hot),
+    CASE(embedding_one),
+    CASE(embedding_wide),
+    CASE(dropout_aligned),
+    CASE(dropout_ragged),
+    CASE(cross_entropy_padded),
+    CASE(cross_entropy_gpt2),
+    CASE(cross_entropy_rows),
+    CASE(cross_entropy_ragged),
+    CASE(norm_one),
+    CASE(norm_ragged),
+    CASE(cross_entropy_evaluated),
+    CASE(sum_case),
+    CASE(copy_case),
+    CASE(adamw_clipped),
+    CASE(adamw_ragged),
+    CASE(adamw_pieces),
+    CASE(embedding_ordered),
+    CASE(embedding_ordered_wide),
 };
 
 static void run_all(Device *device, DType dtype) {
