@@ -21,7 +21,7 @@ int gather_late(const Parameters *parameters) {
         if (parameter->is_table && first < end) end = first;
     }
     while (late < parameters->n_spans && parameters->spans[late].first < end) late++;
-    return late;
+    return late > 1 ? late - 1 : late;
 }
 
 static Tensor *span_view(Program *p, const Parameters *parameters, int span) {

@@ -3,10 +3,10 @@
  * Each span of the parameters is reduced as soon as the last of its gradients is complete. The norm of all spans but
  * those that are complete last is found while these are still reduced, or the tables' rows still travel (nn/tables.h).
  *
- * Where the optimizer is shared, a rank is given the sums of its pieces alone and updates their weights: those of the
- * tables and the vectors first, which all ranks then gather while the matrices are updated. The matrices' spans are
- * gathered by whatever reads them next (nn/gather.h). The squares are summed over the same parts of the same spans,
- * whoever owns them, and added in one order: sharing changes no bit. */
+ * Where the optimizer is shared, a rank is given the sums of its pieces alone and updates their weights: first those
+ * that forward reads first, which all ranks then gather while the rest is updated. That is gathered by whatever reads
+ * it next (nn/gather.h). The squares are summed over the same parts of the same spans, whoever owns them, and added in
+ * one order: sharing changes no bit. */
 #pragma once
 
 #include "core/collectives.h"

@@ -130,7 +130,8 @@ static void nothing_is_read_too_early(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(1, true, &s))) {
         int late = gather_late(s.parameters);
-        CHECK(late > 100 && late == s.parameters->n_spans - 2); /* all but the tables' and the vectors' */
+        CHECK(late > 100 &&
+              late == s.parameters->n_spans - 3); /* all but the tables', the vectors', the first layer's */
         CHECK(walk(&s, s.training->programs[MICRO_ONLY], true) == late);
         CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* what GPUs can look back on */
         CHECK(walk(&s, s.training->gathering, false) == late);
