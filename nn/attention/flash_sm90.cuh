@@ -166,9 +166,10 @@ __device__ __forceinline__ void store_box(const CUtensorMap &map, uint32_t share
                  : "memory");
 }
 
-__device__ __forceinline__ void stores_finish() {
-    asm volatile("cp.async.bulk.commit_group;\ncp.async.bulk.wait_group.read 0;" ::: "memory");
-}
+/* The thread's stores so far are one group. */
+__device__ __forceinline__ void stores_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+/* All groups of the thread have been read from shared memory. */
+__device__ __forceinline__ void stores_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
 
 /* Starts the copy of one tile (the map's box has its rows); absent rows become zeros. */
 template <int HS, int ROWS>
@@ -180,8 +181,8 @@ __device__ __forceinline__ void load_tile(uint32_t shared, const CUtensorMap &ma
 }
 
 /* Writes a warpgroup's 64 x HS accumulators, times a factor a row, through a shared tile that nothing reads any more;
- * rows that do not exist are not written. */
-template <typename T, int HS>
+ * rows that do not exist are not written. WAIT: until the tile has been read; else thread 0 of the group must. */
+template <typename T, int HS, bool WAIT = true>
 __device__ __forceinline__ void store_tile(uint32_t shared, const CUtensorMap &map, int group,
                                            const float (&acc)[HS / 2], float factor_low, float factor_high, int token,
                                            int head, int batch) {
@@ -202,7 +203,8 @@ __device__ __forceinline__ void store_tile(uint32_t shared, const CUtensorMap &m
 #pragma unroll
     for (int c = 0; c < Tile<HS>::CHUNKS; c++)
         store_box(map, shared + c * 64 * Tile<HS>::ROW_BYTES, c * Tile<HS>::COLUMNS, token, head, batch);
-    stores_finish();
+    stores_commit();
+    if (WAIT) stores_read();
 }
 
 /* d (64 x N) = A Bt over HS columns: A is a tile of 64 rows, B the first N rows of one of ROWS. Starts and commits. */
@@ -268,6 +270,10 @@ __device__ __forceinline__ void clear(float (&d)[COUNT]) {
 /* A tensor map over one of the call's tensors (column, token, head, batch) with boxes of `rows` tokens. */
 Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *call, HeadLayout layout, int64_t tokens,
                  int64_t heads, int rows);
+
+/* The forward direction under ranges at HS 64, without dropout. */
+template <typename T>
+Status flash_sm90_items(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
 
 /* The two passes of the backward direction, in this order after flash_rows. */
 Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);

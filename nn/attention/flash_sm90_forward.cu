@@ -19,33 +19,14 @@
  *
  * Under ranges a block visits the tiles from its first row's first key to its last row's last; a warpgroup computes
  * those that its own rows see, and of a tile at either end only the half that they see (from HS 128 on, all of the
- * block's). Blocks of one warpgroup, three to five a multiprocessor, were 2% to 15% slower on documents.
+ * block's). Blocks of one warpgroup, three to five a multiprocessor, were 2% to 15% slower on documents. At HS 64 they
+ * have a kernel of their own, flash_sm90_items.cu.
  *
  * Shared memory: HS 64, Q 16 KB and two stages of K and V, 80 KB a block; HS 128, Q 32 KB and two stages, 160 KB.
  * At B=64, NH=12, T=1024, HS=64 causal: 110 GFLOP are 0.11 ms at an H200's peak, 400 MB 0.10 ms, 453 M exponentials
  * 0.12 ms. Measured 0.29 ms: the issue slots are half full, about a tenth of the time goes into filling and draining
  * blocks of 4.5 tiles, and the power limit takes the clock from 1.98 to 1.74 GHz. */
-#include "nn/attention/flash_sm90.cuh"
-#include "nn/attention/flash_sm90_keys.cuh"
-#include "nn/attention/flash_sm90_softmax.cuh"
-
-struct ForwardMaps {
-    CUtensorMap q, k, v, out;
-};
-
-/* GROUPS warpgroups of 64 queries each, walking over KEYS keys at a time, STAGES of K and of V in flight. BLOCKS of
- * them share a multiprocessor. */
-template <int HS_, int GROUPS_, int KEYS_, int STAGES_, int BLOCKS_, bool AHEAD_ = false>
-struct ForwardShape {
-    static constexpr int HS = HS_, GROUPS = GROUPS_, KEYS = KEYS_, STAGES = STAGES_, BLOCKS = BLOCKS_;
-    static constexpr bool AHEAD = AHEAD_;      /* the next scores are computed under this softmax */
-    static constexpr bool INTEGERS = HS == 64; /* saves 3% there, and costs 2% where registers are short */
-    static constexpr int ROWS = 64 * GROUPS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(KEYS);
-    static constexpr int Q = 0, K = Tile<HS>::bytes(ROWS), V = K + STAGES * TILE, CONTROL = V + STAGES * TILE;
-    using Tiles = Ring<STAGES, 4 * GROUPS>;
-    static constexpr int BOUNDS = CONTROL + 16 + 2 * Tiles::CONTROL_BYTES;
-    static constexpr int BYTES = BOUNDS + ROWS * (int)sizeof(int2);
-};
+#include "nn/attention/flash_sm90_forward.cuh"
 
 /* The walk's tiles in shared memory: a ring of K and a ring of V. */
 template <typename S, FlashKind KIND>
@@ -116,153 +97,6 @@ struct ForwardTiles {
     }
 };
 
-/* What one warpgroup does: its 64 rows against every tile of the block's walk. */
-template <typename T, typename S, FlashKind KIND>
-struct ForwardGroup {
-    const FlashParams &p;
-    const ForwardTiles<S, KIND> &tiles;
-    uint32_t q, k, v; /* descriptors; of stage 0 */
-    RowKeys<KIND> keys;
-    int row, head; /* this lane's upper row in the group; the query head */
-
-    /* Offset: the first of the tile's keys that are wanted. */
-    template <int N>
-    __device__ __forceinline__ void start_qk(float (&s)[N / 2], const Cursor<S::STAGES> &c, int offset) const {
-        tiles.k().wait(c.stage, c.parity);
-        const uint32_t tile = k + (uint32_t)(c.stage * S::TILE >> 4);
-        start_scores<T, S::HS, S::KEYS, N>(s, q, Tile<S::HS>::rows_at(tile, offset / 16));
-    }
-
-    template <int N>
-    __device__ __forceinline__ void start_pv(float (&out)[S::HS / 2], const uint32_t (&w)[N / 16][4],
-                                             const Cursor<S::STAGES> &c, int offset) const {
-        tiles.v().wait(c.stage, c.parity);
-        const uint32_t tile = v + (uint32_t)(c.stage * S::TILE >> 4);
-        start_weighted<T, S::HS, N>(out, w, Tile<S::HS>::rows_at(tile, offset / 16));
-    }
-
-    __device__ __forceinline__ void skip(const Cursor<S::STAGES> &c, int tile) const {
-        tiles.k().wait(c.stage, c.parity), tiles.release_k(c, tile / S::KEYS);
-        tiles.v().wait(c.stage, c.parity), tiles.release_v(c, tile / S::KEYS);
-    }
-
-    template <int N>
-    __device__ __forceinline__ void weigh(float (&s)[N / 2], RowState &state, int key) const {
-        const int2 all = keys.common();
-        if (key < all.x || key + N - 1 > all.y) {
-            const int column = key + (int)threadIdx.x % 4 * 2;
-#pragma unroll
-            for (int r = 0; r < 2; r++) {
-                const int2 seen = keys.of(row + 8 * r);
-                mask_row<N, KIND>(s, r, seen.x - column, seen.y - column);
-            }
-        }
-        weigh_scores<N, S::INTEGERS>(s, p.scale2, state);
-    }
-
-    template <int N>
-    __device__ __forceinline__ void drop(float (&s)[N / 2], const FlashKept<N> &kept) const {
-#pragma unroll
-        for (int i = 0; i < N / 2; i++) s[i] = kept(i / 4, i / 2 % 2, i % 2) ? s[i] : 0.0f;
-    }
-
-    /* Keys [offset, offset + N) of the tile that begins with key `tile`. */
-    template <int N>
-    __device__ __forceinline__ void step(float (&out)[S::HS / 2], RowState &state, const Cursor<S::STAGES> &c, int tile,
-                                         int offset) const {
-        const int key = tile + offset;
-        float s[N / 2];
-        uint32_t w[N / 16][4];
-        FlashKept<N> kept;
-        start_qk<N>(s, c, offset);
-        if constexpr (KIND == FLASH_DROPOUT)
-            FlashDropout(p, tiles.batch, head).along_keys<N>(kept, keys.group_row + row, key);
-        group_wait<0>(s);
-        weigh<N>(s, state, key);
-        if constexpr (KIND == FLASH_DROPOUT) drop<N>(s, kept);
-        rescale<S::HS>(out, state);
-        pack_weights<T, N>(w, s);
-        start_pv<N>(out, w, c, offset);
-        tiles.release_k(c, tile / S::KEYS);
-        group_wait<0>(out);
-        tiles.release_v(c, tile / S::KEYS);
-    }
-
-    /* One tile after the other: other warpgroups fill the tensor cores meanwhile. On the diagonal half a tile may do,
-     * and where ranges begin (the other half). */
-    __device__ __forceinline__ void walk(float (&out)[S::HS / 2], RowState &state) const {
-        constexpr int HALF = S::KEYS / 2;
-        Cursor<S::STAGES> c;
-        for (int n = tiles.end - 1; n >= tiles.begin; n--, c.advance()) {
-            const int key = n * S::KEYS;
-            const int2 some = keys.any();
-            const bool upper = KIND != FLASH_PLAIN && key + HALF <= some.x;
-            if (key > some.y || key + S::KEYS <= some.x)
-                skip(c, key);
-            else if (upper || key + HALF > some.y)
-                step<HALF>(out, state, c, key, upper ? HALF : 0);
-            else
-                step<S::KEYS>(out, state, c, key, 0);
-        }
-    }
-
-    /* The two warpgroups of a block take turns at starting products, so that the softmax of one lies under the products
-     * of the other. Both pass here equally often. */
-    __device__ __forceinline__ void take_turn() const {
-        asm volatile("bar.sync %0, 256;" ::"r"(4 + threadIdx.x / 128) : "memory");
-    }
-
-    __device__ __forceinline__ void give_turn() const {
-        asm volatile("bar.arrive %0, 256;" ::"r"(5 - threadIdx.x / 128) : "memory");
-    }
-
-    /* The scores of the next tile run while the weights of this one are computed. */
-    __device__ __forceinline__ void walk_ahead(float (&out)[S::HS / 2], RowState &state) const {
-        constexpr int N = S::KEYS;
-        Cursor<S::STAGES> c;
-        float s[N / 2];
-        uint32_t w[N / 16][4];
-        int n = tiles.end - 1;
-        if (n < tiles.begin) return;
-        start_qk<N>(s, c, 0);
-        group_wait<0>(s);
-        tiles.release_k(c, n);
-        weigh<N>(s, state, n * N);
-        pack_weights<T, N>(w, s);
-        if (threadIdx.x >= 128 && n > tiles.begin) give_turn();
-        for (; n > tiles.begin; n--) {
-            Cursor<S::STAGES> next = c;
-            next.advance();
-            take_turn();
-            start_qk<N>(s, next, 0);
-            start_pv<N>(out, w, c, 0);
-            if (threadIdx.x < 128 || n > tiles.begin + 1) give_turn();
-            group_wait<1>(s);
-            tiles.release_k(next, n - 1);
-            weigh<N>(s, state, (n - 1) * N);
-            group_wait<0>(out);
-            tiles.release_v(c, n);
-            rescale<S::HS>(out, state);
-            pack_weights<T, N>(w, s);
-            c = next;
-        }
-        start_pv<N>(out, w, c, 0);
-        group_wait<0>(out);
-        tiles.release_v(c, n);
-    }
-};
-
-__device__ __forceinline__ void finish_rows(const FlashParams &p, int64_t head, int row, RowState &state) {
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        const float sum = flash_quad_sum(state.sum[r]);
-        const int i = row + 8 * r;
-        if (p.lse != nullptr && threadIdx.x % 4 == 0 && i < p.Tq)
-            p.lse[head * p.Tq + i] = sum == 0.0f ? -FLASH_INF : state.maximum[r] * p.scale + __logf(sum);
-        state.sum[r] = sum == 0.0f ? 0.0f : __fdividef(1.0f, sum);
-    }
-}
-
 template <typename T, typename S, FlashKind KIND>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_sm90_forward_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ ForwardMaps maps) {
@@ -273,26 +107,29 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     const KeyTiles<KIND> walk(p, b, block_row, S::ROWS, S::KEYS);
     const ForwardTiles<S, KIND> tiles = {p, maps, shared_address(memory), walk.begin, walk.end, h / p.group, b};
     const uint32_t tile_q = tiles.shared + S::Q + group * Tile<S::HS>::bytes(64);
-    const ForwardGroup<T, S, KIND> worker = {p,
-                                             tiles,
-                                             Tile<S::HS>::descriptor(tile_q, 64),
-                                             Tile<S::HS>::descriptor(tiles.shared + S::K, S::KEYS),
-                                             Tile<S::HS>::descriptor(tiles.shared + S::V, S::KEYS),
-                                             {p, tiles.shared + S::BOUNDS + group * 64 * 8, b, group_row},
-                                             row,
-                                             h};
+    const ForwardGroup<T, S, KIND, ForwardTiles<S, KIND>> worker = {
+        p,
+        tiles,
+        Tile<S::HS>::descriptor(tile_q, 64),
+        Tile<S::HS>::descriptor(tiles.shared + S::K, S::KEYS),
+        Tile<S::HS>::descriptor(tiles.shared + S::V, S::KEYS),
+        {p, tiles.shared + S::BOUNDS + group * 64 * 8, b, group_row},
+        row,
+        h};
+    worker.keys.store();
     if (threadIdx.x == 0) tiles.create();
     __syncthreads();
     tiles.open(block_row, h);
 
     float out[S::HS / 2];
     clear(out);
-    RowState state = {{-FLASH_INF, -FLASH_INF}, {0.0f, 0.0f}, {0.0f, 0.0f}};
+    RowState state;
+    Cursor<S::STAGES> c;
     barrier_wait(tiles.q_full(), 0);
     if constexpr (S::AHEAD)
-        worker.walk_ahead(out, state);
+        worker.walk_ahead(out, state, c);
     else
-        worker.walk(out, state);
+        worker.walk(out, state, c);
     finish_rows(p, (int64_t)b * p.NH + h, group_row + row, state);
     const float kept = KIND == FLASH_DROPOUT ? p.keep_scale : 1.0f;
     if (group_row < p.Tq)
@@ -302,10 +139,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
 template <typename T, typename S, FlashKind KIND>
 static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     ForwardMaps maps;
-    TRY(flash_map(&maps.q, p.q, call, call->q, call->Tq, call->NH, 64));
-    TRY(flash_map(&maps.k, p.k, call, call->k, call->Tk, call->NH_kv, S::KEYS));
-    TRY(flash_map(&maps.v, p.v, call, call->v, call->Tk, call->NH_kv, S::KEYS));
-    TRY(flash_map(&maps.out, p.out, call, call->out, call->Tq, call->NH, 64));
+    TRY(flash_forward_maps(&maps, call, p, S::KEYS));
     auto kernel = flash_sm90_forward_kernel<T, S, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
     dim3 grid((unsigned)((p.Tq + S::ROWS - 1) / S::ROWS), (unsigned)p.NH, (unsigned)p.B);
@@ -320,7 +154,9 @@ static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStr
     constexpr int KEYS = DROPOUT ? 64 : 128;
     switch (call->HS) {
     case 32: return launch<T, ForwardShape<32, 2, 128, 3, 2>, KIND>(call, p, stream);
-    case 64: return launch<T, ForwardShape<64, 2, KEYS, 2, 2>, KIND>(call, p, stream);
+    case 64:
+        if constexpr (KIND == FLASH_RANGES) return flash_sm90_items<T>(call, p, stream);
+        return launch<T, ForwardShape<64, 2, KEYS, 2, 2>, KIND>(call, p, stream);
     case 96: return launch<T, ForwardShape<96, 3, KEYS, 2, 1>, KIND>(call, p, stream);
     case 128: return launch<T, ForwardShape<128, DROPOUT ? 3 : 2, KEYS, 2, 1, !DROPOUT>, KIND>(call, p, stream);
     default: return launch<T, ForwardShape<256, 2, 64, 2, 1, !DROPOUT>, KIND>(call, p, stream);

@@ -8,6 +8,16 @@ struct GroupKeys {
     int first_all, last_all, first_some, last_some;
 };
 
+/* Writes to shared memory the keys of row `at` of a warpgroup whose first row is group_row, `keys` being its place:
+ * the last row's where the row does not exist, none where the group has no rows. */
+template <FlashKind KIND>
+__device__ __forceinline__ void store_keys(const FlashParams &p, uint32_t place, int b, int group_row, int at) {
+    int2 keys;
+    flash_keys_of<KIND>(p, b, min(group_row + at, p.Tq - 1), keys.x, keys.y);
+    if (group_row >= p.Tq) keys.y = -1;
+    asm volatile("st.shared.v2.s32 [%0], {%1, %2};" ::"r"(place + at * 8), "r"(keys.x), "r"(keys.y) : "memory");
+}
+
 /* The first and the last key of the rows of one warpgroup. In the plain kind they are computed where they are needed;
  * else they lie in shared memory, 8 bytes a row: the registers that hold them otherwise are not to be had. */
 template <FlashKind KIND>
@@ -25,17 +35,16 @@ struct RowKeys {
             flash_keys_of<KIND>(p, b, row + 63, computed.first_all, unused);
             flash_keys_of<KIND>(p, b, min(row + 63, p.Tq - 1), unused, computed.last_some);
             if (row >= p.Tq) computed.last_some = -1;
-        } else if (threadIdx.x % 128 < 64) {
-            int2 keys;
-            flash_keys_of<KIND>(p, b, min(row + (int)threadIdx.x % 128, p.Tq - 1), keys.x, keys.y);
-            if (row >= p.Tq) keys.y = -1;
-            asm volatile("st.shared.v2.s32 [%0], {%1, %2};" ::"r"(shared + threadIdx.x % 128 * 8), "r"(keys.x),
-                         "r"(keys.y)
-                         : "memory");
         }
     }
 
-    /* Once the block has met after the constructor; so are all that follow. */
+    /* Every thread of the group, unless others write the rows' keys. */
+    __device__ __forceinline__ void store() const {
+        if (KIND != FLASH_PLAIN && threadIdx.x % 128 < 64)
+            store_keys<KIND>(p, shared, batch, group_row, threadIdx.x % 128);
+    }
+
+    /* Once the block has met after store(); so are all that follow. */
     __device__ __forceinline__ int2 stored(int row) const {
         int2 keys;
         asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];" : "=r"(keys.x), "=r"(keys.y) : "r"(shared + row * 8));

@@ -5,7 +5,7 @@
 
 /* The running softmax of the two rows that a lane shares: maxima of the unscaled scores, sums of the weights. */
 struct RowState {
-    float maximum[2], sum[2], correction[2];
+    float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f}, correction[2] = {0.0f, 0.0f};
 };
 
 /* The maxima of the two rows that a lane shares, seen and new. Floats that are not negative are ordered like integers,

@@ -346,7 +346,7 @@ static int run_checks(const char *only, bool small, const char *like) {
         if (only != NULL && strcmp(only, f.name) != 0) continue;
         for (DType dtype : {DTYPE_BF16, DTYPE_F16})
             for (const Case &c : CHECKS) {
-                if (small && c.Tq * c.Tk > 150 * 350) continue;
+                if (small && (c.Tq * c.Tk > 150 * 350 || c.B * c.NH > 64)) continue;
                 if (strstr(describe(f, c, dtype).c_str(), like) == NULL) continue;
                 const int result = check(f, c, dtype, (uint64_t)(passed + wrong) + 11);
                 if (result < 0)
