@@ -73,10 +73,6 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
                  : "memory");
 }
 
-__device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
 /* Arrives, and says whether this was the arrival that the barrier was waiting for. */
 __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
     uint32_t pending;
@@ -95,9 +91,18 @@ __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
  * quarter of the registers of its scheduler): the warp that is the last to finish with a stage starts its refill.
  * `control` holds two barriers a stage: one counts arriving bytes, one the warps that are done.
  *
- * EACH: every thread arrives and the first one waits for all before it refills, which a block of one warpgroup affords:
- * its warps walk in step anyway. For stages that ordinary loads read as well: racecheck follows this handover. */
-template <int STAGES, int WARPS, bool EACH = false>
+ * Stages are filled by tensor copies alone. A bulk copy without a map counts for racecheck as a write of the thread
+ * that starts it, and it does not carry order from a warp's lanes to the one that arrives for them: it then names
+ * ordinary loads of such a stage (docs/results/cuda_attention.md). Tensor copies it does not look at.
+ *
+ * Why this cannot stop. Every warp releases each stage once for every tile that it waited for there (the last STAGES
+ * tiles of a walk may stay unreleased: nothing follows them), so a phase of `done` is WARPS arrivals for one tile,
+ * never for two: an arrival for the stage's next tile comes after a wait on `full`, which only the refill completes,
+ * which only the phase's last arrival starts. So the one wait that lasts is that for tile n in `full`, and what
+ * completes it is every warp's release of tile n - STAGES, which comes before a warp waits for tile n as long as it
+ * holds fewer than STAGES tiles. A warp that waits thus waits for warps that are behind it; the last waits for copies
+ * alone. */
+template <int STAGES, int WARPS>
 struct Ring {
     static constexpr int CONTROL_BYTES = 16 * STAGES;
     uint32_t control;
@@ -107,24 +112,15 @@ struct Ring {
     __device__ __forceinline__ void create() const {
         for (int stage = 0; stage < STAGES; stage++) {
             barrier_create(full(stage), 1);
-            barrier_create(full(stage) + 8, EACH ? 32 * WARPS : WARPS);
+            barrier_create(full(stage) + 8, WARPS);
         }
     }
 
     /* Every warp, when products that depend on all it read of a stage have been waited for, so that no read is still
-     * under way: true in the one thread that must refill it. parity: of the walk. A wait on the barrier that just
-     * completed would add nothing but time (8% of the forward pass). racecheck does not carry order from a warp's lanes
-     * to the one that arrives for them, not even through __syncwarp and that wait: without EACH it names what dkdv
-     * reads of lse and delta (docs/results/cuda_attention.md). */
-    __device__ __forceinline__ bool release(int stage, uint32_t parity) const {
-        const uint32_t done = full(stage) + 8;
-        if constexpr (EACH) {
-            barrier_arrive(done);
-            if (threadIdx.x == 0) barrier_wait(done, parity);
-            return threadIdx.x == 0;
-        } else {
-            return threadIdx.x % 32 == 0 && barrier_completes(done);
-        }
+     * under way: true in the one thread that must refill it. A wait on the barrier that just completed would add
+     * nothing but time (8% of the forward pass). */
+    __device__ __forceinline__ bool release(int stage) const {
+        return threadIdx.x % 32 == 0 && barrier_completes(full(stage) + 8);
     }
 };
 
@@ -152,11 +148,12 @@ __device__ __forceinline__ void copy_box(uint32_t shared, const CUtensorMap &map
                  : "memory");
 }
 
-__device__ __forceinline__ void copy_bytes(uint32_t shared, const void *global, int bytes, uint32_t barrier) {
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared),
-        "l"(global), "r"(bytes), "r"(barrier)
-        : "memory");
+__device__ __forceinline__ void copy_row(uint32_t shared, const CUtensorMap &map, uint32_t barrier, int column,
+                                         int row) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+                 "[%1, {%3, %4}], [%2];" ::"r"(shared),
+                 "l"(&map), "r"(barrier), "r"(column), "r"(row)
+                 : "memory");
 }
 
 __device__ __forceinline__ void store_box(const CUtensorMap &map, uint32_t shared, int column, int token, int head,
@@ -270,6 +267,9 @@ __device__ __forceinline__ void clear(float (&d)[COUNT]) {
 /* A tensor map over one of the call's tensors (column, token, head, batch) with boxes of `rows` tokens. */
 Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *call, HeadLayout layout, int64_t tokens,
                  int64_t heads, int rows);
+
+/* A tensor map over lse2 or delta (token, head of a batch) with boxes of `count` tokens of a head. */
+Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &params, int count);
 
 /* The forward direction under ranges at HS 64, without dropout. */
 template <typename T>

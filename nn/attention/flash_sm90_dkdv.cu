@@ -18,7 +18,7 @@
 #include "nn/attention/flash_sm90.cuh"
 
 struct DkdvMaps {
-    CUtensorMap k, v, q, dout, dk, dv;
+    CUtensorMap k, v, q, dout, dk, dv, lse2, delta;
 };
 
 /* What two warpgroups of a block do: nothing together; each its 64 keys, the last product of a tile running on under
@@ -35,7 +35,7 @@ struct DkdvShape {
     static constexpr int K = 0, V = Tile<HS>::bytes(ROWS), Q = 2 * V, DOUT = Q + STAGES * TILE;
     static constexpr int LSE = DOUT + STAGES * TILE, DELTA = LSE + STAGES * QUERIES * 4;
     static constexpr int CONTROL = DELTA + STAGES * QUERIES * 4;
-    using Tiles = Ring<STAGES, 4 * GROUPS, HS == 64>; /* at HS 32 it would spill, of two warpgroups hold up one */
+    using Tiles = Ring<STAGES, 4 * GROUPS>;
     static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
 };
 
@@ -69,13 +69,13 @@ struct DkdvGroup {
     __device__ __forceinline__ void load(int at, int stage) const {
         if (at >= steps * p.group) return;
         const int h = head * p.group + at / steps, i = (begin + at % steps) * N;
-        const int64_t at_row = ((int64_t)batch * p.NH + h) * p.Tq_pad + i;
+        const int row_head = batch * p.NH + h;
         const uint32_t full = ring.full(stage);
         barrier_expect(full, 2 * S::TILE + 8 * N);
         load_tile<HS, N>(shared + S::Q + stage * S::TILE, maps.q, full, i, h, batch);
-        copy_bytes(shared + S::LSE + stage * N * 4, p.lse2 + at_row, N * 4, full);
+        copy_row(shared + S::LSE + stage * N * 4, maps.lse2, full, i, row_head);
         load_tile<HS, N>(shared + S::DOUT + stage * S::TILE, maps.dout, full, i, h, batch);
-        copy_bytes(shared + S::DELTA + stage * N * 4, p.delta + at_row, N * 4, full);
+        copy_row(shared + S::DELTA + stage * N * 4, maps.delta, full, i, row_head);
     }
 
     /* One thread, before a __syncthreads. */
@@ -102,7 +102,7 @@ struct DkdvGroup {
     }
 
     __device__ __forceinline__ void release(const Cursor<S::STAGES> &c) const {
-        if (ring.release(c.stage, c.parity)) load(c.at + S::STAGES, c.stage);
+        if (ring.release(c.stage)) load(c.at + S::STAGES, c.stage);
     }
 
     __device__ __forceinline__ bool within(const Place &at) const { return at.c.at < steps * p.group; }
@@ -298,7 +298,7 @@ template <typename T, typename S, FlashKind KIND>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_sm90_dkdv_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ DkdvMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
-    const int head = blockIdx.y, b = blockIdx.z, block_row = blockIdx.x * S::ROWS;
+    const int head = blockIdx.x, b = blockIdx.z, block_row = blockIdx.y * S::ROWS;
     const uint32_t shared = shared_address(memory);
     int first, last, unused;
     flash_queries_of<KIND>(p, b, block_row, first, unused);
@@ -340,9 +340,11 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     TRY(flash_map(&maps.dout, p.dout, call, call->out, call->Tq, call->NH, S::QUERIES));
     TRY(flash_map(&maps.dk, p.dk, call, call->k, call->Tk, call->NH_kv, 64));
     TRY(flash_map(&maps.dv, p.dv, call, call->v, call->Tk, call->NH_kv, 64));
+    TRY(flash_row_map(&maps.lse2, p.lse2, p, S::QUERIES));
+    TRY(flash_row_map(&maps.delta, p.delta, p, S::QUERIES));
     auto kernel = flash_sm90_dkdv_kernel<T, S, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
-    dim3 grid((unsigned)((p.Tk + S::ROWS - 1) / S::ROWS), (unsigned)p.NH_kv, (unsigned)p.B);
+    dim3 grid((unsigned)p.NH_kv, (unsigned)((p.Tk + S::ROWS - 1) / S::ROWS), (unsigned)p.B); /* the longest first */
     kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
     return flash_launched("flash_sm90_dkdv_kernel");
 }

@@ -72,7 +72,7 @@ struct DqGroup {
     }
 
     __device__ __forceinline__ void release(const Cursor<S::STAGES> &c) const {
-        if (ring.release(c.stage, c.parity)) load(c.at + S::STAGES, c.stage);
+        if (ring.release(c.stage)) load(c.at + S::STAGES, c.stage);
     }
 
     /* This warpgroup's rows against every key tile of the block. */
@@ -164,7 +164,7 @@ template <typename T, typename S, FlashKind KIND>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_sm90_dq_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ DqMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
-    const int h = blockIdx.y, b = blockIdx.z, block_row = (gridDim.x - 1 - blockIdx.x) * S::ROWS;
+    const int h = blockIdx.x, b = blockIdx.z, block_row = (gridDim.y - 1 - blockIdx.y) * S::ROWS;
     const uint32_t shared = shared_address(memory);
     int first, last, unused;
     flash_keys_of<KIND>(p, b, block_row, first, unused);
@@ -199,7 +199,7 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     TRY(flash_map(&maps.dq, p.dq, call, call->q, call->Tq, call->NH, 64));
     auto kernel = flash_sm90_dq_kernel<T, S, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
-    dim3 grid((unsigned)((p.Tq + S::ROWS - 1) / S::ROWS), (unsigned)p.NH, (unsigned)p.B);
+    dim3 grid((unsigned)p.NH, (unsigned)((p.Tq + S::ROWS - 1) / S::ROWS), (unsigned)p.B); /* the longest rows first */
     kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
     return flash_launched("flash_sm90_dq_kernel");
 }

@@ -89,11 +89,11 @@ struct ForwardTiles {
     }
 
     __device__ __forceinline__ void release_k(const Cursor<S::STAGES> &c, int n) const {
-        if (k().release(c.stage, c.parity)) load_k(next_mark(c, n), c.stage);
+        if (k().release(c.stage)) load_k(next_mark(c, n), c.stage);
     }
 
     __device__ __forceinline__ void release_v(const Cursor<S::STAGES> &c, int n) const {
-        if (v().release(c.stage, c.parity)) load_v(next_mark(c, n), c.stage);
+        if (v().release(c.stage)) load_v(next_mark(c, n), c.stage);
     }
 };
 
@@ -168,6 +168,7 @@ const char *flash_sm90_refuses(const AttentionCall *call, int sm) {
     if (call->HS != 32 && call->HS != 64 && call->HS != 96 && call->HS != 128 && call->HS != 256)
         return "needs HS 32, 64, 96, 128 or 256";
     if (!(call->scale > 0.0f)) return "needs a positive scale";
+    if (call->Tq > 65535 * 64 || call->Tk > 65535 * 64) return "needs T up to 4194240"; /* 65535 blocks of 64 */
     return flash_common_refuses(call);
 }
 

@@ -4,12 +4,17 @@
 
 typedef decltype(&cuTensorMapEncodeTiled) EncodeFn;
 
-static EncodeFn find_encoder() {
+static EncodeFn look_up_encoder() {
     void *function = nullptr;
     cudaDriverEntryPointQueryResult found;
     cudaError_t error =
         cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
     return error == cudaSuccess && found == cudaDriverEntryPointSuccess ? (EncodeFn)function : nullptr;
+}
+
+static EncodeFn find_encoder() {
+    static const EncodeFn encode = look_up_encoder();
+    return encode;
 }
 
 /* A stride that is never used (a dimension of one) must still be a positive multiple of 16 bytes. */
@@ -19,7 +24,7 @@ static cuuint64_t stride_bytes(int64_t elements, int64_t extent) {
 
 Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *call, HeadLayout layout, int64_t tokens,
                  int64_t heads, int rows) {
-    static const EncodeFn encode = find_encoder();
+    const EncodeFn encode = find_encoder();
     if (encode == nullptr) return ERROR(STATUS_FAILURE, "flash attention: the CUDA driver offers no tensor maps");
     const bool wide = call->HS % 64 == 0;
     const cuuint64_t extents[4] = {(cuuint64_t)call->HS, (cuuint64_t)tokens, (cuuint64_t)heads, (cuuint64_t)call->B};
@@ -31,6 +36,19 @@ Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *cal
                (void *)pointer, extents, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                wide ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result == CUDA_SUCCESS) return Status{STATUS_OK};
+    return ERROR(STATUS_FAILURE, "flash attention: a tensor map was refused (driver error %d)", (int)result);
+}
+
+Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &p, int count) {
+    const EncodeFn encode = find_encoder();
+    if (encode == nullptr) return ERROR(STATUS_FAILURE, "flash attention: the CUDA driver offers no tensor maps");
+    const cuuint64_t extents[2] = {(cuuint64_t)p.Tq_pad, (cuuint64_t)p.B * (cuuint64_t)p.NH};
+    const cuuint64_t strides[1] = {(cuuint64_t)p.Tq_pad * 4};
+    const cuuint32_t box[2] = {(cuuint32_t)count, 1}, steps[2] = {1, 1};
+    CUresult result = encode(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 2, (void *)values, extents, strides, box, steps,
+                             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result == CUDA_SUCCESS) return Status{STATUS_OK};
     return ERROR(STATUS_FAILURE, "flash attention: a tensor map was refused (driver error %d)", (int)result);
 }
