@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
-enum { SUGGESTIONS = 32, RUNS = 6 };
+enum { SUGGESTIONS = 32, RUNS = 6, TIMED_BATCH_BYTES = 256 << 20 };
 
 struct Candidate {
     bool fused;
@@ -149,11 +149,16 @@ static Status candidates_time(CudaDevice *device, const MatmulShape *shape, Cand
     return cudaEventDestroy(end) == cudaSuccess ? Status{STATUS_OK} : ERROR(STATUS_FAILURE, "CUDA: an event was lost");
 }
 
+/* The batched products of quadratic attention are worth the timing, some 90 ms each, where they move gigabytes. */
+static bool is_large(const MatmulShape *s) {
+    int64_t elements = s->batch * (s->rows * s->depth + s->columns * s->depth + s->rows * s->columns);
+    return elements * (int64_t)dtype_size((DType)s->dtype) >= TIMED_BATCH_BYTES;
+}
+
 static Status choose(CudaDevice *device, const MatmulShape *shape, Candidate *out) {
     Candidate list[2 * SUGGESTIONS];
     int count, winner = 0;
-    /* The attention backends' batched products are references, not the fast way: not worth the timing. */
-    bool timed = device->base.autotune && shape->batch == 1;
+    bool timed = device->base.autotune && (shape->batch == 1 || is_large(shape));
     TRY(candidates(device, shape, timed ? SUGGESTIONS : 1, list, &count));
     Scratch scratch = {};
     if (timed && count > 1) TRY(scratch_create(shape, device->stream, &scratch));
