@@ -8,132 +8,55 @@
  * bias' gradient takes two passes more, over the gradients of the weights before they become those of the scores. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/matmul.cuh"
-#include "core/rng.h"
 #include "nn/attention/attention.h"
 #include "nn/attention/quadratic_cuda.h"
+#include "nn/attention/quadratic_heads.cuh"
+#include "nn/attention/quadratic_rows.cuh"
 
-enum { THREADS = 256, WARPS = THREADS / 32 };
+enum { THREADS = 256, WARPS = THREADS / 32, HELD = 4 }; /* HELD: packs of a row that a lane keeps in registers */
 
-/* Heads in both forms: strided as in the model's tensors, and contiguous (B, NH, T, HS). */
-struct HeadCopy {
-    HeadLayout layout;
-    int64_t B, NH, T, HS;
-    int64_t group; /* heads of the contiguous form that one strided head stands for */
-    float factor;
-};
-
-template <typename T, int W>
-static __global__ void __launch_bounds__(THREADS) gather_kernel(T *out, const T *x, HeadCopy c) {
-    int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * W;
-    if (i >= c.B * c.NH * c.T * c.HS) return;
-    int64_t j = i % c.HS, t = i / c.HS % c.T, h = i / (c.HS * c.T) % c.NH, b = i / (c.HS * c.T * c.NH);
-    float value[W];
-    load<W>(x + b * c.layout.batch + t * c.layout.token + h / c.group * c.layout.head + j, value);
+/* Softmax of a row that a warp's registers hold: an element is read once and costs one exponential, and none where the
+ * mask hides its pack. */
+template <typename T, int W, int BIAS>
+static __device__ __forceinline__ void softmax_held(T *x, T *dropped, float *lse, const RowParams &p,
+                                                    const RowMask &mask, int64_t row) {
+    int lane = threadIdx.x % 32, Tk = (int)p.call.Tk;
+    float v[HELD][W] = {}, maximum = -INFINITY, sum = 0;
 #pragma unroll
-    for (int k = 0; k < W; k++) value[k] *= c.factor;
-    store<W>(out + i, value);
-}
-
-/* The other way; the heads of a group are summed in order. */
-template <typename T, int W>
-static __global__ void __launch_bounds__(THREADS) scatter_kernel(T *out, const T *x, HeadCopy c) {
-    int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * W, heads = c.NH / c.group;
-    if (i >= c.B * heads * c.T * c.HS) return;
-    int64_t j = i % c.HS, t = i / c.HS % c.T, h = i / (c.HS * c.T) % heads, b = i / (c.HS * c.T * heads);
-    float sum[W] = {};
-    for (int64_t g = 0; g < c.group; g++) {
-        float value[W];
-        load<W>(x + ((b * c.NH + h * c.group + g) * c.T + t) * c.HS + j, value);
+    for (int m = 0; m < HELD; m++) {
+        int j = (m * 32 + lane) * W;
+        if (!mask.touches<W>(j)) continue;
+        load<W>(x + j, v[m]);
 #pragma unroll
-        for (int k = 0; k < W; k++) sum[k] += value[k];
+        for (int k = 0; k < W; k++) {
+            v[m][k] = score_of<BIAS>(p, mask, j + k, v[m][k]);
+            maximum = fmaxf(maximum, v[m][k]);
+        }
     }
-    store<W>(out + b * c.layout.batch + t * c.layout.token + h * c.layout.head + j, sum);
-}
-
-static bool heads_fit(HeadLayout layout, int64_t HS, int64_t W) {
-    return HS % W == 0 && layout.batch % W == 0 && layout.token % W == 0 && layout.head % W == 0;
-}
-
-static Status heads_copy(void *out, const void *x, DType dtype, HeadCopy c, bool gather, cudaStream_t stream) {
-    int64_t count = c.B * (gather ? c.NH : c.NH / c.group) * c.T * c.HS;
-    return dispatch_real(dtype, [&](auto type) {
-        using T = typename decltype(type)::type;
-        bool vector = heads_fit(c.layout, c.HS, 16 / sizeof(T)) && fits_packs<T>(c.HS, out, x);
-        return dispatch_width<T>(vector, [&](auto width) {
-            constexpr int W = decltype(width)::value;
-            unsigned blocks = blocks_for(count, THREADS * W);
-            if (gather) {
-                gather_kernel<T, W><<<blocks, THREADS, 0, stream>>>((T *)out, (const T *)x, c);
-            } else {
-                scatter_kernel<T, W><<<blocks, THREADS, 0, stream>>>((T *)out, (const T *)x, c);
-            }
-            return cuda_launched("heads_copy");
-        });
-    });
-}
-
-/* What a row of the weights needs to know: its query, its mask, its place in the random stream. */
-struct RowParams {
-    AttentionCall call;
-    const StepState *step;
-    const int32_t *ranges; /* key_ranges; NULL without */
-    const void *bias;
-    float factor; /* of the scores before softmax; of the gradient after it */
-};
-
-/* The keys of a row (b, h, i), and where its bias starts. Packs of W that lie outside are not read. */
-struct RowMask {
-    int64_t first, end, bias;
-
-    template <int W>
-    __device__ __forceinline__ int64_t start() const {
-        return first / (32 * W) * (32 * W) + threadIdx.x % 32 * W;
-    }
-
-    template <int W>
-    __device__ __forceinline__ bool touches(int64_t j) const {
-        return j < end && j + W > first;
-    }
-};
-
-static __device__ __forceinline__ RowMask mask_of(const RowParams &p, int64_t row) {
-    const AttentionCall &call = p.call;
-    int64_t i = row % call.Tq, h = row / call.Tq % call.NH, b = row / call.Tq / call.NH;
-    int64_t last = call.causal == CAUSAL_NONE         ? call.Tk
-                   : call.causal == CAUSAL_UPPER_LEFT ? i + 1
-                                                      : i + 1 + call.Tk - call.Tq;
-    RowMask mask = {0, last < 0 ? 0 : last > call.Tk ? call.Tk : last, 0};
-    if (call.causal != CAUSAL_NONE && call.window > 0 && last > call.window) mask.first = last - call.window;
-    if (p.ranges != NULL) {
-        mask.first = max(mask.first, (int64_t)p.ranges[b * call.Tq + i]);
-        mask.end = min(mask.end, (int64_t)p.ranges[(call.B + b) * call.Tq + i]);
-    }
-    if (mask.first > mask.end) mask.first = mask.end;
-    mask.bias = b * call.bias_layout.batch + h * call.bias_layout.head + i * call.bias_layout.token;
-    return mask;
-}
-
-/* The scaled and masked score of key j. */
-template <int BIAS>
-static __device__ __forceinline__ float score_of(const RowParams &p, const RowMask &mask, int64_t j, float product) {
-    if (j < mask.first || j >= mask.end) return -INFINITY;
-    if (BIAS == BIAS_BOOLEAN && ((const uint8_t *)p.bias)[mask.bias + j] == 0) return -INFINITY;
-    float score = product * p.factor;
-    return BIAS == BIAS_ADDITIVE ? score + ((const float *)p.bias)[mask.bias + j] : score;
-}
-
-/* x *= mask / (1 - p) for W weights from key j of a row (b, h, i) on; see dropout_cpu.h for the numbering. */
-template <int W>
-static __device__ __forceinline__ void dropout_pack(const RowParams &p, int64_t row, int64_t j, float (&x)[W]) {
-    uint64_t first_row = (uint64_t)p.step->first_sample * (uint64_t)(p.call.NH * p.call.Tq);
-    uint64_t index = (first_row + (uint64_t)row) * (uint64_t)p.call.Tk + (uint64_t)j;
-    uint64_t counter = rng_counter(p.step->step, p.call.stream);
-    uint32_t threshold = rng_threshold(p.call.dropout);
-    float scale = (float)(1 / (1 - p.call.dropout));
+    maximum = warp_max(maximum);
+    bool blind = maximum == -INFINITY; /* no key at all: zeros */
 #pragma unroll
-    for (int k = 0; k < W; k++) {
-        Philox words = philox(p.step->seed, (index + k) / 4, counter);
-        x[k] = words.word[(index + k) % 4] < threshold ? 0.0f : x[k] * scale;
+    for (int m = 0; m < HELD; m++) {
+        bool seen = mask.touches<W>((m * 32 + lane) * W) && !blind;
+#pragma unroll
+        for (int k = 0; k < W; k++) {
+            v[m][k] = seen ? exponential<T>(v[m][k] - maximum) : 0.0f;
+            sum += v[m][k];
+        }
+    }
+    sum = warp_sum(sum);
+    if (lane == 0) lse[row] = blind ? -INFINITY : maximum + logf(sum);
+    float inverse = blind ? 0.0f : 1 / sum;
+#pragma unroll
+    for (int m = 0; m < HELD; m++) {
+        int j = (m * 32 + lane) * W;
+        if (j >= Tk) continue;
+#pragma unroll
+        for (int k = 0; k < W; k++) v[m][k] *= inverse;
+        store<W>(x + j, v[m]);
+        if (dropped == NULL) continue;
+        dropout_pack<W>(p, row, j, v[m]);
+        store<W>(dropped + j, v[m]);
     }
 }
 
@@ -144,15 +67,19 @@ static __global__ void __launch_bounds__(THREADS) softmax_kernel(T *weights, T *
     if (row >= p.call.B * p.call.NH * p.call.Tq) return;
     RowMask mask = mask_of(p, row);
     T *x = weights + row * Tk;
+    if (Tk <= HELD * 32 * W) {
+        softmax_held<T, W, BIAS>(x, dropped == NULL ? NULL : dropped + row * Tk, lse, p, mask, row);
+        return;
+    }
     float v[W] = {}, maximum = -INFINITY, sum = 0;
-    for (int64_t j = mask.start<W>(); j < mask.end; j += 32 * W) {
+    for (int j = mask.start<W>(); j < mask.end; j += 32 * W) {
         load<W>(x + j, v);
 #pragma unroll
         for (int k = 0; k < W; k++) maximum = fmaxf(maximum, score_of<BIAS>(p, mask, j + k, v[k]));
     }
     maximum = warp_max(maximum);
-    bool blind = maximum == -INFINITY; /* no key at all: zeros */
-    for (int64_t j = mask.start<W>(); j < mask.end && !blind; j += 32 * W) {
+    bool blind = maximum == -INFINITY;
+    for (int j = mask.start<W>(); j < mask.end && !blind; j += 32 * W) {
         load<W>(x + j, v);
 #pragma unroll
         for (int k = 0; k < W; k++) sum += exponential<T>(score_of<BIAS>(p, mask, j + k, v[k]) - maximum);
@@ -160,7 +87,7 @@ static __global__ void __launch_bounds__(THREADS) softmax_kernel(T *weights, T *
     sum = warp_sum(sum);
     if (threadIdx.x % 32 == 0) lse[row] = blind ? -INFINITY : maximum + logf(sum);
     float inverse = 1 / sum;
-    for (int64_t j = threadIdx.x % 32 * W; j < Tk; j += 32 * W) {
+    for (int j = threadIdx.x % 32 * W; j < Tk; j += 32 * W) {
         if (mask.touches<W>(j)) load<W>(x + j, v);
 #pragma unroll
         for (int k = 0; k < W; k++) {
@@ -178,7 +105,7 @@ template <typename T, int W>
 static __device__ __forceinline__ float row_product(const T *d, const T *weights, const RowParams &p, int64_t row,
                                                     const RowMask &mask) {
     float v[W], w[W], sum = 0;
-    for (int64_t j = mask.start<W>(); j < mask.end; j += 32 * W) {
+    for (int j = mask.start<W>(); j < mask.end; j += 32 * W) {
         load<W>(d + row * p.call.Tk + j, v);
         load<W>(weights + row * p.call.Tk + j, w);
         if (p.call.dropout > 0) dropout_pack<W>(p, row, j, v);
@@ -188,6 +115,36 @@ static __device__ __forceinline__ float row_product(const T *d, const T *weights
     return warp_sum(sum);
 }
 
+/* The gradient of a row that a warp's registers hold. */
+template <typename T, int W>
+static __device__ __forceinline__ void softmax_gradient_held(T *d, const T *weights, const RowParams &p,
+                                                             const RowMask &mask, int64_t row) {
+    int lane = threadIdx.x % 32, Tk = (int)p.call.Tk;
+    float v[HELD][W] = {}, w[HELD][W] = {}, sum = 0;
+#pragma unroll
+    for (int m = 0; m < HELD; m++) {
+        int j = (m * 32 + lane) * W;
+        if (!mask.touches<W>(j)) continue;
+        load<W>(d + j, v[m]);
+        load<W>(weights + j, w[m]);
+    }
+#pragma unroll
+    for (int m = 0; m < HELD; m++) {
+        if (p.call.dropout > 0) dropout_pack<W>(p, row, (m * 32 + lane) * W, v[m]);
+#pragma unroll
+        for (int k = 0; k < W; k++) sum += w[m][k] == 0.0f ? 0.0f : v[m][k] * w[m][k];
+    }
+    sum = warp_sum(sum);
+#pragma unroll
+    for (int m = 0; m < HELD; m++) {
+        int j = (m * 32 + lane) * W;
+        if (j >= Tk) continue;
+#pragma unroll
+        for (int k = 0; k < W; k++) v[m][k] = w[m][k] == 0.0f ? 0.0f : w[m][k] * (v[m][k] - sum) * p.factor;
+        store<W>(d + j, v[m]);
+    }
+}
+
 /* A warp a row: d becomes the gradient of the scores, P (d - sum_j P d) factor; and the dropped weights are made again
  * where a product needs them. */
 template <typename T, int W>
@@ -195,8 +152,12 @@ static __global__ void __launch_bounds__(THREADS) softmax_gradient_kernel(T *d, 
     int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, Tk = p.call.Tk;
     if (row >= p.call.B * p.call.NH * p.call.Tq) return;
     RowMask mask = mask_of(p, row);
+    if (Tk <= HELD * 32 * W) {
+        softmax_gradient_held<T, W>(d + row * Tk, weights + row * Tk, p, mask, row);
+        return;
+    }
     float sum = row_product<T, W>(d, weights, p, row, mask);
-    for (int64_t j = threadIdx.x % 32 * W; j < Tk; j += 32 * W) {
+    for (int j = threadIdx.x % 32 * W; j < Tk; j += 32 * W) {
         float v[W] = {}, w[W] = {};
         if (mask.touches<W>(j)) {
             load<W>(d + row * Tk + j, v);

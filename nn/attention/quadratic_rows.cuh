@@ -1,0 +1,73 @@
+/* A row of the weights that baseline and math on CUDA keep: its mask, its scores and its dropout. */
+#pragma once
+
+#include "core/cuda/cuda_common.cuh"
+#include "core/rng.h"
+#include "core/step.h"
+#include "nn/attention/sdpa.h"
+
+/* What a row of the weights needs to know: its query, its mask, its place in the random stream. */
+struct RowParams {
+    AttentionCall call;
+    const StepState *step;
+    const int32_t *ranges; /* key_ranges; NULL without */
+    const void *bias;
+    float factor; /* of the scores before softmax; of the gradient after it */
+};
+
+/* The keys of a row (b, h, i), and where its bias starts. Packs of W that lie outside are not read. */
+struct RowMask {
+    int first, end; /* a row of 2^31 weights would be no row that is kept */
+    int64_t bias;
+
+    template <int W>
+    __device__ __forceinline__ int start() const {
+        return first / (32 * W) * (32 * W) + (int)threadIdx.x % 32 * W;
+    }
+
+    template <int W>
+    __device__ __forceinline__ bool touches(int j) const {
+        return j < end && j + W > first;
+    }
+};
+
+static __device__ __forceinline__ RowMask mask_of(const RowParams &p, int64_t row) {
+    const AttentionCall &call = p.call;
+    int64_t i = row % call.Tq, h = row / call.Tq % call.NH, b = row / call.Tq / call.NH;
+    int64_t last = call.causal == CAUSAL_NONE         ? call.Tk
+                   : call.causal == CAUSAL_UPPER_LEFT ? i + 1
+                                                      : i + 1 + call.Tk - call.Tq;
+    RowMask mask = {0, (int)(last < 0 ? 0 : last > call.Tk ? call.Tk : last), 0};
+    if (call.causal != CAUSAL_NONE && call.window > 0 && last > call.window) mask.first = (int)(last - call.window);
+    if (p.ranges != NULL) {
+        mask.first = max(mask.first, p.ranges[b * call.Tq + i]);
+        mask.end = min(mask.end, p.ranges[(call.B + b) * call.Tq + i]);
+    }
+    if (mask.first > mask.end) mask.first = mask.end;
+    mask.bias = b * call.bias_layout.batch + h * call.bias_layout.head + i * call.bias_layout.token;
+    return mask;
+}
+
+/* The scaled and masked score of key j. */
+template <int BIAS>
+static __device__ __forceinline__ float score_of(const RowParams &p, const RowMask &mask, int j, float product) {
+    if (j < mask.first || j >= mask.end) return -INFINITY;
+    if (BIAS == BIAS_BOOLEAN && ((const uint8_t *)p.bias)[mask.bias + j] == 0) return -INFINITY;
+    float score = product * p.factor;
+    return BIAS == BIAS_ADDITIVE ? score + ((const float *)p.bias)[mask.bias + j] : score;
+}
+
+/* x *= mask / (1 - p) for W weights from key j of a row (b, h, i) on; see dropout_cpu.h for the numbering. */
+template <int W>
+static __device__ __forceinline__ void dropout_pack(const RowParams &p, int64_t row, int64_t j, float (&x)[W]) {
+    uint64_t first_row = (uint64_t)p.step->first_sample * (uint64_t)(p.call.NH * p.call.Tq);
+    uint64_t index = (first_row + (uint64_t)row) * (uint64_t)p.call.Tk + (uint64_t)j;
+    uint64_t counter = rng_counter(p.step->step, p.call.stream);
+    uint32_t threshold = rng_threshold(p.call.dropout);
+    float scale = (float)(1 / (1 - p.call.dropout));
+#pragma unroll
+    for (int k = 0; k < W; k++) {
+        Philox words = philox(p.step->seed, (index + k) / 4, counter);
+        x[k] = words.word[(index + k) % 4] < threshold ? 0.0f : x[k] * scale;
+    }
+}
