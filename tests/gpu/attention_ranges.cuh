@@ -1,4 +1,4 @@
-/* Masks as ranges, for attention_kernels.cu: what nn/attention/sdpa.h asks of AttentionArgs.key_ranges and
+/* Masks as ranges, for test_attention_kernels.cu: what nn/attention/sdpa.h asks of AttentionArgs.key_ranges and
  * query_ranges, made on the host from sequences of (queries, keys). */
 #pragma once
 

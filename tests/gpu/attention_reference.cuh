@@ -1,4 +1,4 @@
-/* Attention as naively as it can be written, in f64: what attention_kernels.cu holds the kernels against. With
+/* Attention as naively as it can be written, in f64: what test_attention_kernels.cu holds the kernels against. With
  * `rounded` set to the call's type it rounds after every step, as a composition of separate 16-bit ops would: the bar.
  */
 #pragma once

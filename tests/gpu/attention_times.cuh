@@ -1,4 +1,4 @@
-/* The table of times of attention_kernels.cu, which includes this after what it needs. */
+/* The table of times of test_attention_kernels.cu, and a run to profile; it includes this after what they need. */
 #pragma once
 
 static double median_us(const Family &f, const Problem &p, bool backward) {
@@ -51,7 +51,7 @@ static void run_timings(const char *only, const char *like) {
             if (strstr(describe(f, t.shape, t.dtype).c_str(), like) == NULL) continue;
             const Case &c = t.shape;
             Problem p = problem_create(c, t.dtype, f, 99);
-            if (f.refuses(&p.call, 90) != NULL) {
+            if (f.refuses(&p.call, gpu_sm()) != NULL) {
                 problem_destroy(p);
                 continue;
             }
@@ -65,4 +65,15 @@ static void run_timings(const char *only, const char *like) {
             fflush(stdout);
             problem_destroy(p);
         }
+}
+
+/* One call in each direction at GPT-2's shape, for a profiler. */
+static int run_profile(const char *only) {
+    for (const Family &f : FAMILIES) {
+        if (only != NULL && strcmp(only, f.name) != 0) continue;
+        Problem p = problem_create(TIMINGS[0].shape, TIMINGS[0].dtype, f, 99);
+        if (!run_both(f, p)) return 1;
+        problem_destroy(p);
+    }
+    return 0;
 }

@@ -1,6 +1,6 @@
 /* The GPU's attention backends: over a matrix of head sizes, masks, lengths and precisions against a reference in f64,
  * and in a program with the model's packed projection against the CPU's. The flash kernels by themselves are checked in
- * attention_kernels.cu. */
+ * test_attention_kernels.cu. */
 #include "nn/attention/attention.h"
 #include "tests/gpu/attention_matrix_helper.h"
 #include "tests/gpu/cases_helper.h"

@@ -1,8 +1,7 @@
-/* Checks and times the CUDA flash attention kernels, without the rest of the project:
+/* Checks the CUDA flash attention kernels by themselves, or times them:
  *
- *     nvcc -std=c++17 -O3 -I. -gencode arch=compute_90a,code=sm_90a -o attention_kernels tests/gpu/attention_kernels.cu
- *         nn/attention/flash_*.cu core/status.c
- *     ./attention_kernels [check|small|time|profile] [sm80|sm90] [TEXT]     (check and time without an argument)
+ *     build/tests/gpu/test_attention_kernels [check|small|time|profile] [sm80|sm90] [TEXT]     (check without an
+ * argument)
  *
  * Check: against a naive reference in f64 on fresh random inputs, every output poisoned with NaN first. The same naive
  * composition rounded to the call's type after every step (scores, weights, outputs) sets the bar: a kernel's error
@@ -34,6 +33,13 @@
             exit(1);                                                                                                   \
         }                                                                                                              \
     } while (0)
+
+static int gpu_sm() {
+    int major = 0, minor = 0;
+    CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
+    CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0));
+    return 10 * major + minor;
+}
 
 struct Family {
     const char *name;
@@ -284,7 +290,7 @@ static std::string describe(const Family &f, const Case &c, DType dtype) {
 static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
     static const char *const NAMES[] = {"out", "dq", "dk", "dv"};
     Problem p = problem_create(c, dtype, f, seed);
-    if (f.refuses(&p.call, 90) != NULL) {
+    if (f.refuses(&p.call, gpu_sm()) != NULL) {
         problem_destroy(p);
         return -1;
     }
@@ -369,19 +375,8 @@ static int run_checks(const char *only, bool small, const char *like) {
 
 #include "tests/gpu/attention_times.cuh"
 
-/* One call in each direction at GPT-2's shape, for a profiler. */
-static int run_profile(const char *only) {
-    for (const Family &f : FAMILIES) {
-        if (only != NULL && strcmp(only, f.name) != 0) continue;
-        Problem p = problem_create(TIMINGS[0].shape, TIMINGS[0].dtype, f, 99);
-        if (!run_both(f, p)) return 1;
-        problem_destroy(p);
-    }
-    return 0;
-}
-
 int main(int count, char **arguments) {
-    const char *mode = count > 1 ? arguments[1] : "all", *only = count > 2 ? arguments[2] : NULL;
+    const char *mode = count > 1 ? arguments[1] : "check", *only = count > 2 ? arguments[2] : NULL;
     const char *like = count > 3 ? arguments[3] : "";
     int devices = 0;
     if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
@@ -389,8 +384,7 @@ int main(int count, char **arguments) {
         return 0;
     }
     if (strcmp(mode, "profile") == 0) return run_profile(only);
-    int wrong = 0;
-    if (strcmp(mode, "time") != 0) wrong = run_checks(only, strcmp(mode, "small") == 0, like);
-    if (strcmp(mode, "check") != 0 && strcmp(mode, "small") != 0) run_timings(only, like);
-    return wrong != 0;
+    if (strcmp(mode, "time") != 0) return run_checks(only, strcmp(mode, "small") == 0, like) != 0;
+    run_timings(only, like);
+    return 0;
 }
