@@ -101,7 +101,7 @@ template <typename T, typename S, FlashKind KIND>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_sm90_forward_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ ForwardMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
-    const int h = blockIdx.y, b = blockIdx.z, block_row = (gridDim.x - 1 - blockIdx.x) * S::ROWS;
+    const int h = blockIdx.x, b = blockIdx.z, block_row = (gridDim.y - 1 - blockIdx.y) * S::ROWS;
     const int group = threadIdx.x / 128, group_row = block_row + 64 * group;
     const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
     const KeyTiles<KIND> walk(p, b, block_row, S::ROWS, S::KEYS);
@@ -142,7 +142,7 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     TRY(flash_forward_maps(&maps, call, p, S::KEYS));
     auto kernel = flash_sm90_forward_kernel<T, S, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
-    dim3 grid((unsigned)((p.Tq + S::ROWS - 1) / S::ROWS), (unsigned)p.NH, (unsigned)p.B);
+    dim3 grid((unsigned)p.NH, (unsigned)((p.Tq + S::ROWS - 1) / S::ROWS), (unsigned)p.B); /* the longest rows first */
     kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
     return flash_launched("flash_sm90_forward_kernel");
 }
