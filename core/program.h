@@ -83,7 +83,7 @@ Tensor *program_view(Program *p, Buffer *buffer, size_t offset, DType dtype, int
 /* A view of `count` rows of t from row `first` on, rows being all dimensions but the last: (count, columns). */
 Tensor *program_rows(Program *p, const Tensor *t, int64_t first, int64_t count);
 
-/* Scratch for one node; NULL for zero bytes. */
+/* Scratch, from the first node that it is given to until the last; NULL for zero bytes. */
 Tensor *program_workspace(Program *p, size_t bytes);
 
 /* Which random op this is, for core/rng.h: the first asked is 1. */

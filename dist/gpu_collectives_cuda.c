@@ -86,10 +86,8 @@ Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **o
     c->world = world;
     c->watchdog = watchdog;
     *out = c;
-    int lowest, highest; /* what adds fills the multiprocessors that a product's last round leaves idle */
-    TRY(gpu_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for priorities"));
-    TRY(gpu_check(cudaStreamCreateWithPriority(&c->stream, cudaStreamNonBlocking, lowest),
-                  "making the collectives' stream"));
+    /* Without priority over the model: what adds fills the multiprocessors that a product's last round leaves idle. */
+    TRY(gpu_check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making the collectives' stream"));
     for (int i = 0; i < GPU_IN_FLIGHT; i++) {
         TRY(gpu_check(cudaEventCreateWithFlags(&c->done[i], cudaEventDisableTiming), "making an event"));
     }

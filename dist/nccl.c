@@ -171,8 +171,16 @@ static Status warm_with(GpuCollectives *c, Nccl *n, void *data, int64_t floats, 
     return drain(c, n, what);
 }
 
+static Status warm_sizes(GpuCollectives *c, Nccl *n, const size_t *sizes, size_t count, void *data, const char *what) {
+    for (size_t i = 0; i < count; i++) {
+        int64_t each = (int64_t)(sizes[i] / sizeof(float)) / (2 * c->world->size);
+        TRY(warm_with(c, n, data, each * 2 * c->world->size, what));
+    }
+    return OK;
+}
+
 /* NCCL takes most of its memory at its first collectives of a kind and size, several hundred MiB. One of each kind that
- * steps ask it for, on the stream that they use, has it taken before anybody looks at what is free. */
+ * steps ask it for, on the stream that they use, has it taken before anybody looks at what is free. Collective. */
 static Status warm_up(GpuCollectives *c, Nccl *n) {
     static const char what[] = "the first sums over the GPUs";
     const size_t sizes[] = {WARM_SMALL, WARM_MEDIUM, WARM_LARGE};
@@ -180,10 +188,7 @@ static Status warm_up(GpuCollectives *c, Nccl *n) {
     if (n->peers != NULL) count--; /* copies take the large ones */
     void *data = NULL;
     Status status = world_agree(c->world, gpu_check(cudaMalloc(&data, sizes[count - 1]), what));
-    for (size_t i = 0; i < count && !failed(status); i++) {
-        int64_t each = (int64_t)(sizes[i] / sizeof(float)) / (2 * c->world->size);
-        status = warm_with(c, n, data, each * 2 * c->world->size, what);
-    }
+    if (!failed(status)) status = world_agree(c->world, warm_sizes(c, n, sizes, count, data, what));
     cudaFree(data);
     return status;
 }
@@ -205,7 +210,7 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
         watchdog_allow(watchdog, 60, "connecting the GPUs");
         status = connect_ranks(c, n);
         if (!failed(status)) status = peers_create(c, &n->peers);
-        if (!failed(status)) status = world_agree(world, warm_up(c, n));
+        if (!failed(status)) status = warm_up(c, n);
     } else {
         free(n);
     }

@@ -228,10 +228,9 @@ static bool is_disabled(void) {
 
 static Status resources_create(Peers *p) {
     const World *world = p->c->world;
-    int others = world->size - 1, lowest, highest;
+    int others = world->size - 1;
     p->pull = (size_t)PULL_BYTES / (size_t)others / 256 * 256;
-    TRY(gpu_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for priorities"));
-    TRY(gpu_check(cudaStreamCreateWithPriority(&p->copies, cudaStreamNonBlocking, highest), "making a stream"));
+    TRY(gpu_check(cudaStreamCreateWithFlags(&p->copies, cudaStreamNonBlocking), "making a stream"));
     TRY(gpu_check(cudaEventCreateWithFlags(&p->begun, cudaEventDisableTiming), "making an event"));
     for (int i = 0; i < ROOMS; i++) {
         TRY(gpu_check(cudaEventCreateWithFlags(&p->full[i], cudaEventDisableTiming), "making an event"));

@@ -179,9 +179,10 @@ static Sharing sharing_of(const Experiment *e) {
     return (Sharing){.rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
 }
 
-/* A plan connects nobody: its programs are recorded for ranks that they never meet. */
+/* A plan connects nobody: its programs are recorded for ranks that they never meet. Ranks that may share a GPU are
+ * supposed to, and then to sum through the host. */
 static void ranks_suppose(Experiment *e) {
-    bool connects = e->device->target.kind == DEVICE_CUDA && experiment_ranks(e) > 1;
+    bool connects = e->device->target.kind == DEVICE_CUDA && experiment_ranks(e) > 1 && !e->config->share_gpu;
     e->collectives = (Collectives){.size = (int)experiment_ranks(e)};
     e->communication_bytes = connects ? CUDA_COMMUNICATION_BYTES : 0;
 }

@@ -6,8 +6,8 @@
  *
  * The layout is cut into spans, which are what ranks reduce at a time: a span is closed once it holds 25 MiB of
  * gradient (the first 1 MiB, so that reducing starts early: Li et al. 2020, arXiv:2006.15704, sections 3.2.3 and 4.2),
- * and the tables, whose gradients are complete only at the very end, have one of their own. Each span is padded so that
- * it divides into equal parts, and these evenly among the ranks.
+ * and the tables, whose gradients the lookup completes at the very end, have one of their own (but see nn/tables.h).
+ * Each span is padded so that it divides into equal parts, and these evenly among the ranks.
  *
  * Where the optimizer is shared (ZeRO stage 1: Rajbhandari et al. 2020, arXiv:1910.02054, section 5.1) moments and
  * masters exist only for this rank's parts, its piece of each span, packed in the spans' order in sections that are as
@@ -27,7 +27,7 @@ typedef struct Parameter {
     ParameterInit init;
     double std;           /* of INIT_NORMAL */
     int64_t init_rows;    /* rows that are initialized; the rest (vocabulary padding) stays zero */
-    bool is_table;        /* looked up by the model's first op: its gradient is complete at backward's end */
+    bool is_table;        /* looked up by the model's first op, whose gradient comes last in backward */
     Tensor *weight;       /* in the dtype that computes */
     Tensor *master;       /* f32 copy; NULL where the weight itself is f32 or f64 */
     Tensor *grad, *m, *v; /* NULL where the model does not train */

@@ -20,8 +20,8 @@ typedef struct Tables {
     const Collectives *ranks;
 } Tables;
 
-/* After forward has been recorded and before backward is: true where rows are less than half the tables' bytes; then
- * the lookup's gradient is left out of backward. */
+/* After forward has been recorded and before backward is: true where rows are no more than half the tables' bytes;
+ * then the lookup's gradient is left out of backward. */
 bool tables_take(Program *p, const Parameters *parameters, const Collectives *ranks, Tables *out);
 
 /* Once backward is complete: puts a gather of all tokens into it. */

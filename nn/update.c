@@ -3,51 +3,31 @@
 #include "core/ops/collective.h"
 #include "core/ops/reduce.h"
 #include "nn/gather.h"
-
-#include <stdlib.h>
-
-/* A span, and the last node that writes a gradient in it. */
-typedef struct Completion {
-    int node, span;
-} Completion;
+#include "nn/spans.h"
 
 static bool is_shared(const Update *u) { return u->parameters->sharing.is_shared; }
 
 static bool has_ranks(const Update *u) { return u->collectives != NULL && u->collectives->size > 1; }
 
-static Tensor *elements(Program *p, Section *section, Span range) {
-    return program_view(p, &section->buffer, (size_t)range.first * dtype_size(section->dtype), section->dtype, 1,
-                        &range.count);
-}
-
 /* The last node that writes into the range of the gradients. */
 static int last_writer(const Program *p, const Section *grads, Span range) {
-    size_t each = dtype_size(grads->dtype);
     for (int n = p->n_nodes - 1; n >= 0; n--) {
         const Node *node = p->nodes[n];
         for (int i = 0; i < node->n_outputs; i++) {
-            const Tensor *t = node->outputs[i];
-            if (t == NULL || t->buffer != &grads->buffer) continue;
-            int64_t at = (int64_t)(t->offset / each);
-            if (at >= range.first && at < range.first + range.count) return n;
+            if (span_holds(grads, range, node->outputs[i])) return n;
         }
     }
     return p->n_nodes - 1;
 }
 
-static int by_node(const void *a, const void *b) {
-    const Completion *x = a, *y = b;
-    return x->node != y->node ? x->node - y->node : x->span - y->span;
-}
-
-/* In the order in which backward completes them. */
-static Completion *completions_find(Program *p, const Parameters *parameters) {
-    Completion *completions = arena_alloc(&p->arena, ((size_t)parameters->n_spans + 1) * sizeof *completions);
+/* The spans and the last nodes that write a gradient in them, in the order in which backward completes them. */
+static SpanNode *completions_find(Program *p, const Parameters *parameters) {
+    SpanNode *completions = arena_alloc(&p->arena, ((size_t)parameters->n_spans + 1) * sizeof *completions);
     if (completions == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording reductions");
     for (int s = 0; s < parameters->n_spans; s++) {
-        completions[s] = (Completion){last_writer(p, parameters->grads, parameters->spans[s]), s};
+        completions[s] = (SpanNode){last_writer(p, parameters->grads, parameters->spans[s]), s};
     }
-    qsort(completions, (size_t)parameters->n_spans, sizeof *completions, by_node);
+    span_nodes_sort(completions, parameters->n_spans);
     return completions;
 }
 
@@ -62,10 +42,10 @@ static int reduction_place(const Program *p, int last) {
 
 /* From the last to the first, so that the places of the earlier ones stay. What is complete when backward is comes to
  * the end, from completion `tail` on. */
-static void reductions_record(Program *p, const Update *u, const Completion *completions, int tail) {
+static void reductions_record(Program *p, const Update *u, const SpanNode *completions, int tail) {
     const Parameters *parameters = u->parameters;
     for (int i = parameters->n_spans - 1; i >= 0; i--) {
-        Tensor *span = elements(p, parameters->grads, parameters->spans[completions[i].span]);
+        Tensor *span = span_view(p, parameters->grads, parameters->spans[completions[i].span]);
         if (is_shared(u)) {
             reduce_scatter_record(p, u->collectives, span, arena_printf(&p->arena, "reduce_scatter of bucket %d", i));
         } else {
@@ -95,19 +75,19 @@ static void squares_sum(Program *p, const Update *u, Tensor *squares) {
     collectives_wait_record(p, u->collectives, 0, numbers);
 }
 
-/* Of the spans that are late, or of those that are not; neighbors at a time. */
-static void squares_where(Program *p, const Update *u, Tensor *squares, const bool *late, bool wanted) {
+/* Of the spans that trail, or of those that do not; neighbors at a time. */
+static void squares_where(Program *p, const Update *u, Tensor *squares, const bool *trails, bool wanted) {
     int n = u->parameters->n_spans;
     for (int first = 0, end; first < n; first = end) {
-        for (end = first + 1; end < n && late[end] == late[first]; end++) {
+        for (end = first + 1; end < n && trails[end] == trails[first]; end++) {
         }
-        if (late[first] == wanted) squares_of(p, u, squares, first, end);
+        if (trails[first] == wanted) squares_of(p, u, squares, first, end);
     }
 }
 
 /* The first completion that comes with the end of backward: where the tables travel whole it is their own, and so the
  * last one; else those of all spans that backward's last node completes. */
-static int tail_find(const Program *p, const Update *u, const Completion *completions) {
+static int tail_find(const Program *p, const Update *u, const SpanNode *completions) {
     int tail = u->parameters->n_spans;
     if (u->tables == NULL) return tail - 1;
     while (tail > 0 && completions[tail - 1].node == p->n_nodes - 1) tail--;
@@ -116,38 +96,43 @@ static int tail_find(const Program *p, const Update *u, const Completion *comple
 
 static bool has_tables(const Parameters *parameters, Span span) {
     for (int i = 0; i < parameters->count; i++) {
-        const Tensor *grad = parameters->list[i]->grad;
-        int64_t at = (int64_t)(grad->offset / dtype_size(grad->dtype));
-        if (parameters->list[i]->is_table && at >= span.first && at < span.first + span.count) return true;
+        const Parameter *parameter = parameters->list[i];
+        if (parameter->is_table && span_holds(parameters->grads, span, parameter->grad)) return true;
     }
     return false;
 }
 
-/* Spans whose sums are complete only once all has come. */
-static bool *late_find(Program *p, const Update *u, const Completion *completions, int tail) {
+/* Spans whose sums are complete only once all has come. Tables that travel as rows are summed before, for rows are
+ * added to what others have pulled by then. */
+static bool *trailing_find(Program *p, const Update *u, const SpanNode *completions, int tail) {
     const Parameters *parameters = u->parameters;
-    bool *late = arena_alloc(&p->arena, (size_t)parameters->n_spans + 1);
-    if (late == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording reductions");
+    bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_spans + 1);
+    if (trails == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording reductions");
     for (int s = 0; s < parameters->n_spans; s++) {
-        late[s] = u->tables != NULL && has_tables(parameters, parameters->spans[s]);
+        trails[s] = u->tables != NULL && has_tables(parameters, parameters->spans[s]);
     }
-    for (int i = tail; i < parameters->n_spans; i++) late[completions[i].span] = true;
-    return late;
+    for (int i = tail; i < parameters->n_spans; i++) {
+        bool *it = &trails[completions[i].span];
+        if (*it)
+            return program_fail(p, STATUS_FAILURE, "a table whose gradient is complete only with backward as rows");
+        *it = true;
+    }
+    return trails;
 }
 
 static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
     if (u->tables != NULL) tables_gather_tokens(p, u->tables);
-    Completion *completions = completions_find(p, u->parameters);
+    SpanNode *completions = completions_find(p, u->parameters);
     if (program_failed(p)) return;
     int tail = tail_find(p, u, completions), left = u->parameters->n_spans - tail + 1; /* the tail and the loss */
-    const bool *late = late_find(p, u, completions, tail);
-    if (late == NULL) return;
+    const bool *trails = trailing_find(p, u, completions, tail);
+    if (trails == NULL) return;
     if (u->tables != NULL) tables_gather_rows(p, u->tables);
     reductions_record(p, u, completions, tail);
     all_reduce_record(p, u->collectives, u->loss, "all_reduce of the loss");
     if (tail > 0 || u->tables != NULL) {
         collectives_wait_record(p, u->collectives, left + (u->tables != NULL), u->parameters->grads->flat);
-        squares_where(p, u, squares, late, false);
+        squares_where(p, u, squares, trails, false);
     }
     if (u->tables != NULL) {
         tables_order(p, u->tables);
@@ -155,7 +140,7 @@ static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
         tables_add(p, u->tables);
     }
     collectives_wait_record(p, u->collectives, 0, u->loss);
-    squares_where(p, u, squares, late, true);
+    squares_where(p, u, squares, trails, true);
     if (is_shared(u)) squares_sum(p, u, squares);
 }
 

@@ -12,7 +12,8 @@ extern "C" {
 
 typedef struct MatmulChoice {
     bool fused;
-    double us;        /* what it took when it was chosen; 0 where nothing was timed */
+    double us; /* what it took when it was chosen; 0 where there was no room to time it: kept, so that a run resumes
+                  alike */
     uint64_t algo[8]; /* a cublasLtMatmulAlgo_t */
 } MatmulChoice;
 

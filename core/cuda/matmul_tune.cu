@@ -149,7 +149,7 @@ static Status candidates_time(CudaDevice *device, const MatmulShape *shape, Cand
     return cudaEventDestroy(end) == cudaSuccess ? Status{STATUS_OK} : ERROR(STATUS_FAILURE, "CUDA: an event was lost");
 }
 
-/* The batched products of quadratic attention are worth the timing, some 90 ms each, where they move gigabytes. */
+/* The batched products of quadratic attention are worth the timing, some 90 ms each, where they move much. */
 static bool is_large(const MatmulShape *s) {
     int64_t elements = s->batch * (s->rows * s->depth + s->columns * s->depth + s->rows * s->columns);
     return elements * (int64_t)dtype_size((DType)s->dtype) >= TIMED_BATCH_BYTES;

@@ -155,8 +155,10 @@ static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStr
     switch (call->HS) {
     case 32: return launch<T, ForwardShape<32, 2, 128, 3, 2>, KIND>(call, p, stream);
     case 64:
-        if constexpr (KIND == FLASH_RANGES) return flash_sm90_items<T>(call, p, stream);
-        return launch<T, ForwardShape<64, 2, KEYS, 2, 2>, KIND>(call, p, stream);
+        if constexpr (KIND == FLASH_RANGES)
+            return flash_sm90_items<T>(call, p, stream);
+        else
+            return launch<T, ForwardShape<64, 2, KEYS, 2, 2>, KIND>(call, p, stream);
     case 96: return launch<T, ForwardShape<96, 3, KEYS, 2, 1>, KIND>(call, p, stream);
     case 128: return launch<T, ForwardShape<128, DROPOUT ? 3 : 2, KEYS, 2, 1, !DROPOUT>, KIND>(call, p, stream);
     default: return launch<T, ForwardShape<256, 2, 64, 2, 1, !DROPOUT>, KIND>(call, p, stream);

@@ -4,7 +4,7 @@
 
 typedef decltype(&cuTensorMapEncodeTiled) EncodeFn;
 
-static EncodeFn look_up_encoder() {
+static EncodeFn find_encoder() {
     void *function = nullptr;
     cudaDriverEntryPointQueryResult found;
     cudaError_t error =
@@ -12,9 +12,24 @@ static EncodeFn look_up_encoder() {
     return error == cudaSuccess && found == cudaDriverEntryPointSuccess ? (EncodeFn)function : nullptr;
 }
 
-static EncodeFn find_encoder() {
-    static const EncodeFn encode = look_up_encoder();
-    return encode;
+/* What a tensor map is made of: dims[0] is the fastest, strides in bytes are those of the others. */
+struct MapShape {
+    CUtensorMapDataType type;
+    cuuint32_t dims;
+    cuuint64_t extents[4], strides[3];
+    cuuint32_t box[4];
+    CUtensorMapSwizzle swizzle;
+    CUtensorMapL2promotion promotion;
+};
+
+static Status encode_map(CUtensorMap *map, const void *pointer, const MapShape &s) {
+    static const EncodeFn encode = find_encoder();
+    static const cuuint32_t steps[4] = {1, 1, 1, 1};
+    if (encode == nullptr) return ERROR(STATUS_FAILURE, "flash attention: the CUDA driver offers no tensor maps");
+    CUresult result = encode(map, s.type, s.dims, (void *)pointer, s.extents, s.strides, s.box, steps,
+                             CU_TENSOR_MAP_INTERLEAVE_NONE, s.swizzle, s.promotion, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result == CUDA_SUCCESS) return Status{STATUS_OK};
+    return ERROR(STATUS_FAILURE, "flash attention: a tensor map was refused (driver error %d)", (int)result);
 }
 
 /* A stride that is never used (a dimension of one) must still be a positive multiple of 16 bytes. */
@@ -24,31 +39,25 @@ static cuuint64_t stride_bytes(int64_t elements, int64_t extent) {
 
 Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *call, HeadLayout layout, int64_t tokens,
                  int64_t heads, int rows) {
-    const EncodeFn encode = find_encoder();
-    if (encode == nullptr) return ERROR(STATUS_FAILURE, "flash attention: the CUDA driver offers no tensor maps");
     const bool wide = call->HS % 64 == 0;
-    const cuuint64_t extents[4] = {(cuuint64_t)call->HS, (cuuint64_t)tokens, (cuuint64_t)heads, (cuuint64_t)call->B};
-    const cuuint64_t strides[3] = {stride_bytes(layout.token, tokens), stride_bytes(layout.head, heads),
-                                   stride_bytes(layout.batch, call->B)};
-    const cuuint32_t box[4] = {wide ? 64u : 32u, (cuuint32_t)rows, 1, 1}, steps[4] = {1, 1, 1, 1};
-    CUresult result =
-        encode(map, call->dtype == DTYPE_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
-               (void *)pointer, extents, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-               wide ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result == CUDA_SUCCESS) return Status{STATUS_OK};
-    return ERROR(STATUS_FAILURE, "flash attention: a tensor map was refused (driver error %d)", (int)result);
+    const MapShape shape = {
+        call->dtype == DTYPE_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+        4,
+        {(cuuint64_t)call->HS, (cuuint64_t)tokens, (cuuint64_t)heads, (cuuint64_t)call->B},
+        {stride_bytes(layout.token, tokens), stride_bytes(layout.head, heads), stride_bytes(layout.batch, call->B)},
+        {wide ? 64u : 32u, (cuuint32_t)rows, 1, 1},
+        wide ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+        CU_TENSOR_MAP_L2_PROMOTION_L2_256B};
+    return encode_map(map, pointer, shape);
 }
 
 Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &p, int count) {
-    const EncodeFn encode = find_encoder();
-    if (encode == nullptr) return ERROR(STATUS_FAILURE, "flash attention: the CUDA driver offers no tensor maps");
-    const cuuint64_t extents[2] = {(cuuint64_t)p.Tq_pad, (cuuint64_t)p.B * (cuuint64_t)p.NH};
-    const cuuint64_t strides[1] = {(cuuint64_t)p.Tq_pad * 4};
-    const cuuint32_t box[2] = {(cuuint32_t)count, 1}, steps[2] = {1, 1};
-    CUresult result = encode(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 2, (void *)values, extents, strides, box, steps,
-                             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
-                             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result == CUDA_SUCCESS) return Status{STATUS_OK};
-    return ERROR(STATUS_FAILURE, "flash attention: a tensor map was refused (driver error %d)", (int)result);
+    const MapShape shape = {CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+                            2,
+                            {(cuuint64_t)p.Tq_pad, (cuuint64_t)p.B * (cuuint64_t)p.NH},
+                            {(cuuint64_t)p.Tq_pad * 4},
+                            {(cuuint32_t)count, 1},
+                            CU_TENSOR_MAP_SWIZZLE_NONE,
+                            CU_TENSOR_MAP_L2_PROMOTION_NONE};
+    return encode_map(map, values, shape);
 }

@@ -130,7 +130,8 @@ static __device__ __forceinline__ void softmax_gradient_held(T *d, const T *weig
     }
 #pragma unroll
     for (int m = 0; m < HELD; m++) {
-        if (p.call.dropout > 0) dropout_pack<W>(p, row, (m * 32 + lane) * W, v[m]);
+        int j = (m * 32 + lane) * W;
+        if (p.call.dropout > 0 && mask.touches<W>(j)) dropout_pack<W>(p, row, j, v[m]);
 #pragma unroll
         for (int k = 0; k < W; k++) sum += w[m][k] == 0.0f ? 0.0f : v[m][k] * w[m][k];
     }

@@ -77,6 +77,16 @@ def resume_bit_by_bit():
         equal(states(checkpoints(directory)), whole, "states after the resume")
 
 
+def more_spans_than_are_ahead():
+    """A model of 22 spans, more than the 16 that are gathered ahead and than there are flags."""
+    needs_two_gpus()
+    many = {"model": dict(MODEL, n_layer=20, n_head=12, n_embd=768), "training__stop__steps": 4,
+            "checkpoint__interval": "100 steps"}
+    plain, shared = go("many", **many), go("many_shared", training__shard_optimizer=True, **many)
+    equal(losses(shared), losses(plain), "losses of many spans")
+    equal(states(checkpoints(shared)), states(checkpoints(plain)), "states of many spans")
+
+
 def one_gpu_for_two_is_refused():
     needs_two_gpus()
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
@@ -111,5 +121,5 @@ def a_stopped_rank():
 
 
 if __name__ == "__main__":
-    main(agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit, one_gpu_for_two_is_refused, another_nccl_is_refused,
-         a_killed_rank, a_stopped_rank)
+    main(agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit, more_spans_than_are_ahead, one_gpu_for_two_is_refused,
+         another_nccl_is_refused, a_killed_rank, a_stopped_rank)
