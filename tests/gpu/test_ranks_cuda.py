@@ -17,15 +17,15 @@ MODEL = {"n_layer": 2, "n_head": 4, "n_embd": 256, "block_size": 64, "vocab_size
 STEPS = 12
 
 
-def needs_two_gpus():
+def needs_gpus(wanted):
     try:
         found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         count = found.stdout.count(b"GPU ")
     except OSError:
         count = 0
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if min(count, len(visible.split(",")) if visible is not None else count) < 2:
-        raise Skip("fewer than two GPUs")
+    if min(count, len(visible.split(",")) if visible is not None else count) < wanted:
+        raise Skip("fewer than %d GPUs" % wanted)
 
 
 def options(**changes):
@@ -44,16 +44,25 @@ def near(one, two, tolerance, text):
 
 
 def agree_with_one_rank():
-    needs_two_gpus()
+    needs_gpus(2)
     one = losses(go("one", ranks=0, data__batch_size=4))
     near(one, losses(go("two")), 1e-3, "two ranks")
     near(one, losses(go("shared", training__shard_optimizer=True)), 1e-3, "two ranks that share the optimizer")
     near(one, losses(go("half", training__shard_optimizer=True, training__dtype="float16")), 2e-2, "in float16")
 
 
+def four_agree_with_one_rank():
+    needs_gpus(4)
+    one = losses(go("one_of_four", ranks=0, data__batch_size=4))
+    four = go("four", ranks=4, data__batch_size=1)
+    near(one, losses(four), 1e-3, "four ranks")
+    shared = go("four_shared", ranks=4, data__batch_size=1, training__shard_optimizer=True)
+    equal(states(checkpoints(shared)), states(checkpoints(four)), "states of four that share the optimizer")
+
+
 def repeat_bit_by_bit():
     """Two runs, one whose optimizer is shared, and one whose sums are all NCCL's: two numbers have one sum."""
-    needs_two_gpus()
+    needs_gpus(2)
     first = states(checkpoints(go("first")))
     equal(len(first), STEPS, "a state for each step")
     equal(states(checkpoints(go("second"))), first, "states of two runs")
@@ -65,7 +74,7 @@ def repeat_bit_by_bit():
 
 def resume_bit_by_bit():
     """Also with the optimizer shared before and not after, and the reverse."""
-    needs_two_gpus()
+    needs_gpus(2)
     for before, after in ((False, False), (True, False), (False, True)):
         name = "resumed_%d_%d" % (before, after)
         directory = go(name, training__shard_optimizer=before)
@@ -79,7 +88,7 @@ def resume_bit_by_bit():
 
 def more_spans_than_are_ahead():
     """A model of 22 spans, more than the 16 that are gathered ahead and than there are flags."""
-    needs_two_gpus()
+    needs_gpus(2)
     many = {"model": dict(MODEL, n_layer=20, n_head=12, n_embd=768), "training__stop__steps": 4,
             "checkpoint__interval": "100 steps"}
     plain, shared = go("many", **many), go("many_shared", training__shard_optimizer=True, **many)
@@ -88,14 +97,14 @@ def more_spans_than_are_ahead():
 
 
 def one_gpu_for_two_is_refused():
-    needs_two_gpus()
+    needs_gpus(2)
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     done = run("train", config("same", **options()), ranks=2, CUDA_VISIBLE_DEVICES=first)
     check(done.code == 78 and len(done.errors()) == 1 and "GPU" in done.errors()[0], done)
 
 
 def another_nccl_is_refused():
-    needs_two_gpus()
+    needs_gpus(2)
     folder = os.path.join(WORK, "nccl")
     os.makedirs(folder, exist_ok=True)
     made = subprocess.run(["gcc", "-shared", "-o", folder + "/libnccl.so.2", "-x", "c", "-"], input=b"", check=False)
@@ -107,7 +116,7 @@ def another_nccl_is_refused():
 
 
 def hurt(name, number, wanted):
-    needs_two_gpus()
+    needs_gpus(2)
     done, seconds = fault(config(name, **options()), 2, 1, lambda pid: os.kill(pid, number), wanted, deadline=12)
     print("%s: %.1f s: %s" % (name, seconds, done.errors()[0]))
 
@@ -121,5 +130,5 @@ def a_stopped_rank():
 
 
 if __name__ == "__main__":
-    main(agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit, more_spans_than_are_ahead, one_gpu_for_two_is_refused,
-         another_nccl_is_refused, a_killed_rank, a_stopped_rank)
+    main(agree_with_one_rank, four_agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit, more_spans_than_are_ahead,
+         one_gpu_for_two_is_refused, another_nccl_is_refused, a_killed_rank, a_stopped_rank)
