@@ -1,7 +1,9 @@
 #include "tests/gpu/cases_helper.h"
 
+#include "core/convert.h"
 #include "core/ops/copy.h"
 #include "core/rng.h"
+#include "tests/gpu/composition_helper.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,27 +17,26 @@ typedef struct Entry {
     Tensor *t;
     double *values; /* uploaded before the run; NULL: poisoned */
     bool compared;
-    Width width;
 } Entry;
 
 struct Case {
+    CaseRole role;
+    DType dtype, stored; /* under test; of this role's NARROW tensors */
+    uint64_t seed;
+    const Program *held; /* of the composition that is run: the one that says how it is held */
     Program *program;
     Store *store;
     Section *narrow, *wide, *tokens, *state;
-    DType dtype;
-    bool training;
-    uint64_t seed;
     int n_entries;
     Entry entries[MAX_TENSORS];
     StepState step;
     Tensor *step_tensor;
     Status status;
-    double slack;
 };
 
 Program *case_program(Case *c) { return c->program; }
 DType case_dtype(const Case *c) { return c->dtype; }
-void case_slack(Case *c, double factor) { c->slack = factor; }
+CaseRole case_role(const Case *c) { return c->role; }
 
 bool case_trains(Case *c, bool training) { return c->program->training = training; }
 
@@ -55,27 +56,13 @@ static double normal(uint64_t seed, uint64_t index, uint64_t stream) {
     return radius * cos(2 * M_PI * (double)rng_uniform(w.word[1]));
 }
 
-/* The nearest value that the dtype has; the reference gets the same. */
-static double rounded(double value, DType dtype) {
-    if (dtype == DTYPE_F16) return (double)(_Float16)(float)value;
-    if (dtype == DTYPE_F64) return value;
-    union {
-        float f;
-        uint32_t u;
-    } bits = {(float)value};
-    if (dtype == DTYPE_BF16) bits.u = (bits.u + 0x7FFFu + (bits.u >> 16 & 1)) & 0xFFFF0000u;
-    return (double)bits.f;
-}
-
-static DType run_dtype; /* of the device under test, while its reference runs as well */
-
 Tensor *case_input(Case *c, Width width, double mean, double std, int n_dims, const int64_t *shape) {
     int64_t count = 1;
     for (int i = 0; i < n_dims; i++) count *= shape[i];
     double *values = malloc((size_t)count * sizeof *values);
     for (int64_t i = 0; values != NULL && i < count; i++) {
         double value = mean + std * normal(c->seed, (uint64_t)i, (uint64_t)c->n_entries);
-        values[i] = rounded(value, width == NARROW ? run_dtype : DTYPE_F32);
+        values[i] = rounded(value, width == NARROW ? c->dtype : DTYPE_F32); /* the reference gets the same */
     }
     return entry_add(c, width == NARROW ? c->narrow : c->wide, n_dims, shape, values);
 }
@@ -102,12 +89,8 @@ Tensor *case_step(Case *c, StepState state) {
     return c->step_tensor;
 }
 
-void case_compare(Case *c, Tensor *t, Width width) {
-    for (int i = 0; i < c->n_entries; i++) {
-        if (c->entries[i].t != t) continue;
-        c->entries[i].compared = true;
-        c->entries[i].width = width;
-    }
+void case_compare(Case *c, Tensor *t) {
+    for (int i = 0; i < c->n_entries; i++) c->entries[i].compared |= c->entries[i].t == t;
 }
 
 static Tensor *watched_input(Case *c, Width width, double mean, double std, bool accumulate, int n_dims,
@@ -117,7 +100,7 @@ static Tensor *watched_input(Case *c, Width width, double mean, double std, bool
     if (!c->program->training) return t;
     Tensor *grad = accumulate ? case_input(c, width, 0, 1, n_dims, shape) : case_output(c, width, n_dims, shape);
     autodiff_watch(c->program, t, grad, accumulate);
-    case_compare(c, grad, NARROW); /* even f32 gradients come from others that were rounded on the way */
+    case_compare(c, grad);
     return t;
 }
 
@@ -133,35 +116,17 @@ void case_differentiate(Case *c, Tensor *t) {
     if (t == NULL) return;
     Tensor *value = case_output(c, WIDE, t->n_dims, t->shape);
     copy_record(c->program, value, t, false);
-    case_compare(c, value, NARROW);
+    case_compare(c, value);
     if (!c->program->training) return;
     autodiff_watch(c->program, t, case_input(c, NARROW, 0, 1, t->n_dims, t->shape), true);
     autodiff_run(c->program);
 }
 
-static void narrow_store(void *data, DType dtype, int64_t i, double value) {
-    float single = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &single, sizeof bits);
-    switch (dtype) {
-    case DTYPE_F64: ((double *)data)[i] = value; break;
-    case DTYPE_F32: ((float *)data)[i] = single; break;
-    case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)single; break;
-    case DTYPE_BF16: ((uint16_t *)data)[i] = (uint16_t)(bits >> 16); break;
-    default: ((int32_t *)data)[i] = (int32_t)value;
-    }
-}
-
-static double value_load(const void *data, DType dtype, int64_t i) {
-    uint32_t bits = dtype == DTYPE_BF16 ? (uint32_t)((const uint16_t *)data)[i] << 16 : 0;
-    float single;
-    memcpy(&single, &bits, sizeof single);
-    switch (dtype) {
-    case DTYPE_F64: return ((const double *)data)[i];
-    case DTYPE_F32: return (double)((const float *)data)[i];
-    case DTYPE_F16: return (double)((const _Float16 *)data)[i];
-    case DTYPE_BF16: return (double)single;
-    default: return (double)((const int32_t *)data)[i];
+static void value_store(void *data, DType dtype, int64_t i, double value) {
+    if (dtype == DTYPE_I32) {
+        ((int32_t *)data)[i] = (int32_t)value;
+    } else {
+        real_store(data, dtype, i, value);
     }
 }
 
@@ -173,7 +138,7 @@ static Status inputs_upload(Case *c, Device *device) {
         if (data == NULL) return ERROR(STATUS_FAILURE, "out of memory");
         memset(data, 0xFF, bytes);
         for (int64_t k = 0; c->entries[i].values != NULL && k < tensor_count(t); k++) {
-            narrow_store(data, t->dtype, k, c->entries[i].values[k]);
+            value_store(data, t->dtype, k, c->entries[i].values[k]);
         }
         Status status = device_upload(device, t, data);
         free(data);
@@ -208,18 +173,18 @@ static Status results_read(Case *c, Device *device, double **out) {
             free(data);
             return status;
         }
-        for (int64_t k = 0; k < tensor_count(t); k++) *values++ = value_load(data, t->dtype, k);
+        for (int64_t k = 0; k < tensor_count(t); k++) *values++ = real_load(data, t->dtype, k);
     }
     free(data);
     return OK;
 }
 
-static Status case_build(Case *c, CaseFn body, Target target, DType dtype, uint64_t seed) {
-    *c = (Case){.dtype = dtype, .seed = seed, .slack = 2};
-    DType wide = dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+/* Records the case, whose role, dtypes and seed are set. */
+static Status case_build(Case *c, CaseFn body, Target target) {
+    DType wide = c->stored == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     TRY(program_create(target, true, &c->program));
     TRY(store_create(&c->store));
-    TRY(store_section(c->store, "narrow", BUFFER_WEIGHTS, dtype, &c->narrow));
+    TRY(store_section(c->store, "narrow", BUFFER_WEIGHTS, c->stored, &c->narrow));
     TRY(store_section(c->store, "wide", BUFFER_GRADIENTS, wide, &c->wide));
     TRY(store_section(c->store, "tokens", BUFFER_INPUTS, DTYPE_I32, &c->tokens));
     TRY(store_section(c->store, "state", BUFFER_INPUTS, DTYPE_U8, &c->state));
@@ -231,7 +196,7 @@ static Status case_build(Case *c, CaseFn body, Target target, DType dtype, uint6
 static Status replay_into(Case *c, Device *device, void *arena, size_t bytes, double **out) {
     TRY(poison(device, arena, bytes));
     TRY(inputs_upload(c, device));
-    TRY(device_replay(device, c->program));
+    TRY(c->held != NULL ? composition_replay(device, c->program, c->held) : device_replay(device, c->program));
     return results_read(c, device, out);
 }
 
@@ -259,32 +224,44 @@ static void case_free(Case *c) {
     store_destroy(&c->store);
 }
 
-static double relative(double error, double norm) {
+/* Relative to `exact`: the error of `found`, or where it is NULL of the nearest values that `dtype` has. */
+static double relative_error(const double *found, DType dtype, const double *exact, int64_t count) {
+    double error = 0, norm = 0;
+    for (int64_t k = 0; k < count; k++) {
+        double off = (found != NULL ? found[k] : rounded(exact[k], dtype)) - exact[k];
+        error += off * off;
+        norm += exact[k] * exact[k];
+    }
     return norm > 0 ? sqrt(error / norm) : error > 0 || isnan(error) ? INFINITY : 0;
 }
 
-static void results_compare(const Case *c, const char *name, const double *found, const double *expected) {
+static bool is_narrow(DType dtype) { return dtype == DTYPE_F16 || dtype == DTYPE_BF16; }
+
+/* What one tensor may err by in 16 bits. */
+static double allowed_error(const Tensor *t, const double *composed, const double *exact) {
+    int64_t count = tensor_count(t);
+    double composition = relative_error(composed, t->dtype, exact, count);
+    double rounding = is_narrow(t->dtype) ? relative_error(NULL, t->dtype, exact, count) : 0;
+    return fmax(2e-5, 2 * fmax(composition, rounding));
+}
+
+/* `bar` counts where there is no composition. */
+static void results_compare(const Case *c, const char *name, const double *found, const double *exact,
+                            const double *composed, double bar) {
+    bool verbose = getenv("CASE_VERBOSE") != NULL;
     for (int i = 0; i < c->n_entries; i++) {
-        const Entry *entry = &c->entries[i];
-        if (!entry->compared) continue;
-        int64_t count = tensor_count(entry->t);
-        double error = 0, rounding = 0, norm = 0;
-        for (int64_t k = 0; k < count; k++) {
-            double wanted = expected[k], nearest = rounded(wanted, c->dtype);
-            error += (found[k] - wanted) * (found[k] - wanted);
-            rounding += (nearest - wanted) * (nearest - wanted);
-            norm += wanted * wanted;
+        const Tensor *t = c->entries[i].t;
+        if (!c->entries[i].compared) continue;
+        int64_t count = tensor_count(t);
+        double error = relative_error(found, t->dtype, exact, count);
+        if (composed != NULL) bar = allowed_error(t, composed, exact);
+        if (verbose || !(error <= bar)) {
+            printf("%s in %s: tensor %d %s: error %.3g, allowed %.3g\n", name, dtype_name(c->dtype), i, tensor_text(t),
+                   error, bar);
         }
-        double bar = c->dtype == DTYPE_F32 ? 2e-6 : 2e-5, narrow = c->slack * relative(rounding, norm);
-        if (entry->width == NARROW && narrow > bar) bar = narrow; /* in f32 the rounding is far below */
-        double reached = relative(error, norm);
-        if (!(reached <= bar)) {
-            printf("%s in %s: tensor %d %s: error %.3g, allowed %.3g\n", name, dtype_name(c->dtype), i,
-                   tensor_text(entry->t), reached, bar);
-        }
-        CHECK(reached <= bar);
-        found += count;
-        expected += count;
+        CHECK(error <= bar);
+        found += count, exact += count;
+        if (composed != NULL) composed += count;
     }
 }
 
@@ -296,30 +273,72 @@ static size_t compared_bytes(const Case *c) {
     return bytes;
 }
 
-void case_run(CaseFn body, const char *name, Device *device, DType dtype) {
-    static uint64_t runs;
-    uint64_t seed = (uint64_t)time(NULL) * 1000 + runs++;
-    Case reference, tested;
-    Device *cpu = NULL;
-    double *expected = NULL, *found = NULL, *again = NULL;
-    REQUIRE_OK(device_open_cpu(0, &cpu));
-    run_dtype = dtype;
-    bool good = CHECK_OK(case_build(&reference, body, cpu->target, DTYPE_F64, seed)) &&
-                CHECK_OK(case_results(&reference, cpu, &expected, NULL)) &&
-                CHECK_OK(case_build(&tested, body, device->target, dtype, seed));
-    if (good) {
-        if (CHECK_OK(case_results(&tested, device, &found, &again))) {
-            results_compare(&tested, name, found, expected);
-            bool repeats = memcmp(found, again, compared_bytes(&tested)) == 0;
-            if (!repeats) printf("%s in %s does not repeat bit by bit\n", name, dtype_name(dtype));
-            CHECK(repeats);
-        }
-        case_free(&tested);
+static bool reference_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed, double **out) {
+    Case c = {.role = CASE_REFERENCE, .dtype = dtype, .stored = DTYPE_F64, .seed = seed};
+    bool good = CHECK_OK(case_build(&c, body, cpu->target)) && CHECK_OK(case_results(&c, cpu, out, NULL));
+    case_free(&c);
+    return good;
+}
+
+/* `c` is the caller's to free, whatever comes of it. */
+static bool composition_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed, Case *c, double **out) {
+    Case held = {.role = CASE_COMPOSITION, .dtype = dtype, .stored = dtype, .seed = seed};
+    *c = held;
+    c->stored = DTYPE_F64;
+    bool good = CHECK_OK(case_build(&held, body, cpu->target)) && CHECK_OK(case_build(c, body, cpu->target));
+    c->held = held.program;
+    good = good && CHECK_OK(case_results(c, cpu, out, NULL));
+    c->held = NULL;
+    case_free(&held);
+    return good;
+}
+
+static void tested_run(CaseFn body, const char *name, Device *device, Case c, const double *exact,
+                       const double *composed) {
+    double *found = NULL, *again = NULL;
+    if (CHECK_OK(case_build(&c, body, device->target)) && CHECK_OK(case_results(&c, device, &found, &again))) {
+        results_compare(&c, name, found, exact, composed, 2e-6);
+        bool repeats = memcmp(found, again, compared_bytes(&c)) == 0;
+        if (!repeats) printf("%s in %s does not repeat bit by bit\n", name, dtype_name(c.dtype));
+        CHECK(repeats);
     }
-    case_free(&reference);
-    free(expected);
+    case_free(&c);
     free(found);
     free(again);
+}
+
+static uint64_t seed_next(void) {
+    static uint64_t runs;
+    return (uint64_t)time(NULL) * 1000 + runs++;
+}
+
+void case_run(CaseFn body, const char *name, Device *device, DType dtype) {
+    Case composition = {0}, tested = {.role = CASE_TESTED, .dtype = dtype, .stored = dtype, .seed = seed_next()};
+    Device *cpu = NULL;
+    double *exact = NULL, *composed = NULL;
+    REQUIRE_OK(device_open_cpu(0, &cpu));
+    bool good = reference_run(body, cpu, dtype, tested.seed, &exact) &&
+                (!is_narrow(dtype) || composition_run(body, cpu, dtype, tested.seed, &composition, &composed));
+    if (good) tested_run(body, name, device, tested, exact, composed);
+    case_free(&composition);
+    free(exact);
+    free(composed);
+    device_close(&cpu);
+}
+
+void case_run_composition(CaseFn body, const char *name) {
+    uint64_t seed = seed_next();
+    Case composition = {0};
+    Device *cpu = NULL;
+    double *exact = NULL, *composed = NULL;
+    REQUIRE_OK(device_open_cpu(0, &cpu));
+    if (reference_run(body, cpu, DTYPE_BF16, seed, &exact) &&
+        composition_run(body, cpu, DTYPE_BF16, seed, &composition, &composed)) {
+        results_compare(&composition, name, composed, exact, NULL, 1e-2);
+    }
+    case_free(&composition);
+    free(exact);
+    free(composed);
     device_close(&cpu);
 }
 

@@ -1,9 +1,10 @@
 /* One list of op cases for every device. A case declares inputs, records, and names what it leaves; the helper runs it
  * in f64 on the CPU and in the dtype and on the device under test, with the same fresh random inputs, and compares.
  *
- * Bars, relative to the f64 result by Frobenius norm: 2e-6 in f32; with 16-bit tensors twice the error that rounding
- * that result alone makes, and 2e-5 for what stays f32. Memory is poisoned with NaN first, and each case runs twice
- * and must repeat bit by bit. */
+ * Bars, relative to the f64 result by Frobenius norm: 2e-6 in f32. With 16-bit tensors twice the error of the plain
+ * composition in the same precision, which is run on the same inputs (tests/gpu/composition_helper.h); at least twice
+ * the error that rounding a 16-bit result alone makes, and 2e-5. Memory is poisoned with NaN first, and each case
+ * runs twice and must repeat bit by bit. With CASE_VERBOSE in the environment every comparison is printed. */
 #pragma once
 
 #include "core/autodiff.h"
@@ -44,15 +45,24 @@ Tensor *case_activation(Case *c, double mean, double std, bool accumulate, int n
 void case_differentiate(Case *c, Tensor *t);
 
 /* Compares a tensor that outlives the program (an input that is written, an output). */
-void case_compare(Case *c, Tensor *t, Width width);
+void case_compare(Case *c, Tensor *t);
+
+/* What the body records for. The composition is recorded once as it is held, in 16 bits, and once as it is run, in f64,
+ * and both must be the same nodes: what a fused op keeps to itself is rounded where the body records separate ones. All
+ * roles have the same inputs and compare the same tensors. */
+typedef enum CaseRole { CASE_TESTED, CASE_REFERENCE, CASE_COMPOSITION } CaseRole;
+CaseRole case_role(const Case *c);
 
 Program *case_program(Case *c);
-DType case_dtype(const Case *c);
+DType case_dtype(const Case *c);          /* the one under test, in every role */
 bool case_trains(Case *c, bool training); /* before anything is recorded */
-void case_slack(Case *c, double factor);  /* widens the 16-bit bar for chains of several roundings */
 
 /* Runs a case in the given dtype; checks by CUnit. `device` stays the caller's. */
 void case_run(CaseFn body, const char *name, Device *device, DType dtype);
+
+/* Runs a case's composition in bf16 on the CPU: it must be within 1e-2 of the reference, six times what one rounding
+ * makes, or it composes something else and its bar allows anything. */
+void case_run_composition(CaseFn body, const char *name);
 
 /* The GPU, opened once; NULL where there is none. */
 Device *case_gpu(void);

@@ -2,6 +2,7 @@
  * and in a program with the model's packed projection against the CPU's. The flash kernels by themselves are checked in
  * test_attention_kernels.cu. */
 #include "nn/attention/attention.h"
+#include "tests/gpu/attention_composition_helper.h"
 #include "tests/gpu/attention_matrix_helper.h"
 #include "tests/gpu/cases_helper.h"
 
@@ -13,12 +14,14 @@ static const AttentionChoice reference = {.count = 1, .names = {"math"}};
 static void attention_case(Case *c, int64_t B, int64_t T, int64_t NH, int64_t HS, double dropout) {
     StepState state = {.seed = 99, .step = 3, .first_sample = 2, .adam_step = 4, .lr = 1e-3f, .loss_scale = 1};
     Tensor *qkv = case_activation(c, 0, 1, false, SHAPE(B, T, 3 * NH * HS));
-    bool is_reference = case_program(c)->target.kind == DEVICE_CPU;
+    bool is_reference = case_role(c) == CASE_REFERENCE, is_math = strcmp(choice.names[0], "math") == 0;
+    ComposedAttention composed = {.NH = NH, .dropout = dropout, .prescaled = is_math, .dtype = case_dtype(c)};
     AttentionOptions options = {
         .choice = is_reference ? &reference : &choice, .dropout = dropout, .step = case_step(c, state)};
-    /* What is kept between the products is rounded, too: scores of several units, weights, their gradients. */
-    case_slack(c, strcmp(choice.names[0], "math") != 0 && strcmp(choice.names[0], "baseline") != 0 ? 4 : 8);
-    case_differentiate(c, attention_record(case_program(c), qkv, NH, &options));
+    Tensor *out = case_role(c) == CASE_COMPOSITION
+                      ? attention_composed_record(case_program(c), qkv, options.step, composed)
+                      : attention_record(case_program(c), qkv, NH, &options);
+    case_differentiate(c, out);
 }
 
 static void gpt2(Case *c) { attention_case(c, 2, 256, 3, 64, 0); }
@@ -27,6 +30,18 @@ static void one_token(Case *c) { attention_case(c, 2, 1, 2, 64, 0); }
 static void wide_heads(Case *c) { attention_case(c, 1, 130, 2, 128, 0); }
 static void dropped(Case *c) { attention_case(c, 2, 96, 2, 64, 0.2); }
 static void odd_heads(Case *c) { attention_case(c, 2, 33, 3, 5, 0.1); }
+
+static void composition_of(const char *backend) {
+    choice = (AttentionChoice){.count = 1, .names = {backend}};
+    case_run_composition(ragged, "ragged");
+    case_run_composition(dropped, "dropped");
+    case_run_composition(odd_heads, "odd_heads");
+}
+
+static void compositions(void) {
+    composition_of("math");
+    composition_of("flash");
+}
 
 static void run_with(const char *backend, DType dtype, bool any_head_size) {
     if (device_count_cuda() == 0) SKIP("no GPU");
@@ -191,7 +206,8 @@ static void f32_takes_mem_efficient(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(baseline_f32),
+    const Test tests[] = {TEST(compositions),
+                          TEST(baseline_f32),
                           TEST(baseline_f16),
                           TEST(baseline_bf16),
                           TEST(math_f32),
