@@ -198,6 +198,14 @@ static void adamw_pieces(Case *c) {
     adamw_case(c, 100000, 1.0, 2.0, pieces, COUNT(pieces));
 }
 
+/* More than one launch takes. */
+static void adamw_many_pieces(Case *c) {
+    enum { PIECES = 150 };
+    AdamwPiece pieces[PIECES];
+    for (int i = 0; i < PIECES; i++) pieces[i] = (AdamwPiece){640 * i, 640 * i, i % 7 == 0 ? 640 : 512};
+    adamw_case(c, 100000, 1.0, 2.0, pieces, PIECES);
+}
+
 static const struct {
     const char *name;
     CaseFn body;
@@ -239,6 +247,7 @@ static const struct {
     CASE(adamw_clipped),
     CASE(adamw_ragged),
     CASE(adamw_pieces),
+    CASE(adamw_many_pieces),
     CASE(embedding_ordered),
     CASE(embedding_ordered_wide),
 };
