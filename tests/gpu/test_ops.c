@@ -206,22 +206,19 @@ static void adamw_many_pieces(Case *c) {
     adamw_case(c, 100000, 1.0, 2.0, pieces, PIECES);
 }
 
-static const struct {
+typedef struct NamedCase {
     const char *name;
     CaseFn body;
-} cases[] = {
+} NamedCase;
+
 #define CASE(body)                                                                                                     \
     { #body, body }
-    CASE(linear_small),
-    CASE(linear_ragged),
-    CASE(linear_plain),
-    CASE(linear_gelu),
-    CASE(linear_gelu_ragged),
-    CASE(linear_gelu_unbiased),
-    CASE(linear_large),
-    CASE(linear_evaluated),
-    CASE(mlp_aligned),
-    CASE(mlp_ragged),
+static const NamedCase products[] = {
+    CASE(linear_small),       CASE(linear_ragged),        CASE(linear_plain), CASE(linear_gelu),
+    CASE(linear_gelu_ragged), CASE(linear_gelu_unbiased), CASE(linear_large), CASE(linear_evaluated),
+    CASE(mlp_aligned),        CASE(mlp_ragged),
+};
+static const NamedCase others[] = {
     CASE(layernorm_768),
     CASE(layernorm_64),
     CASE(layernorm_ragged),
@@ -252,43 +249,53 @@ static const struct {
     CASE(embedding_ordered_wide),
 };
 
-static void run_all(Device *device, DType dtype) {
-    for (size_t i = 0; i < COUNT(cases); i++) case_run(cases[i].body, cases[i].name, device, dtype);
+static void run_products(Device *device, DType dtype) {
+    for (size_t i = 0; i < COUNT(products); i++) case_run(products[i].body, products[i].name, device, dtype);
+}
+
+static void run_others(Device *device, DType dtype) {
+    for (size_t i = 0; i < COUNT(others); i++) case_run(others[i].body, others[i].name, device, dtype);
 }
 
 static void cpu_f32(void) {
     Device *cpu = NULL;
     REQUIRE_OK(device_open_cpu(0, &cpu));
-    run_all(cpu, DTYPE_F32);
+    run_products(cpu, DTYPE_F32);
+    run_others(cpu, DTYPE_F32);
     device_close(&cpu);
 }
 
 static void compositions(void) {
-    for (size_t i = 0; i < COUNT(cases); i++) case_run_composition(cases[i].body, cases[i].name);
+    for (size_t i = 0; i < COUNT(products); i++) case_run_composition(products[i].body, products[i].name);
+    for (size_t i = 0; i < COUNT(others); i++) case_run_composition(others[i].body, others[i].name);
 }
 
-static void gpu(DType dtype) {
+static void gpu(void (*run)(Device *, DType), DType dtype) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     Device *device = case_gpu();
-    if (device != NULL) run_all(device, dtype);
+    if (device != NULL) run(device, dtype);
 }
 
-static void gpu_f32(void) { gpu(DTYPE_F32); }
-static void gpu_f16(void) { gpu(DTYPE_F16); }
-static void gpu_bf16(void) { gpu(DTYPE_BF16); }
+static void products_f32(void) { gpu(run_products, DTYPE_F32); }
+static void products_f16(void) { gpu(run_products, DTYPE_F16); }
+static void products_bf16(void) { gpu(run_products, DTYPE_BF16); }
+static void others_f32(void) { gpu(run_others, DTYPE_F32); }
+static void others_f16(void) { gpu(run_others, DTYPE_F16); }
+static void others_bf16(void) { gpu(run_others, DTYPE_BF16); }
 
 /* cuBLASLt's first suggestion instead of the fastest candidate: autotune: false. */
-static void gpu_untuned(void) {
+static void products_untuned(void) {
     Device *device = NULL;
     if (device_count_cuda() == 0) SKIP("no GPU");
     REQUIRE_OK(device_open_cuda(0, &device));
     device->autotune = false;
-    run_all(device, DTYPE_BF16);
+    run_products(device, DTYPE_BF16);
     device_close(&device);
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cpu_f32), TEST(compositions), TEST(gpu_f32),
-                          TEST(gpu_f16), TEST(gpu_bf16),     TEST(gpu_untuned)};
+    const Test tests[] = {TEST(cpu_f32),      TEST(compositions),  TEST(products_f32),
+                          TEST(products_f16), TEST(products_bf16), TEST(products_untuned),
+                          TEST(others_f32),   TEST(others_f16),    TEST(others_bf16)};
     return harness_run(argc, argv, "ops on every device", tests, COUNT(tests));
 }

