@@ -347,7 +347,9 @@ static Device *gpu;
 
 Device *case_gpu(void) {
     if (gpu != NULL || device_count_cuda() == 0) return gpu;
-    if (CHECK_OK(device_open_cuda(0, &gpu))) atexit(gpu_close);
+    if (!CHECK_OK(device_open_cuda(0, &gpu))) return NULL;
+    if (getenv("CASE_UNTUNED") != NULL) gpu->autotune = false;
+    atexit(gpu_close);
     return gpu;
 }
 

@@ -64,5 +64,6 @@ void case_run(CaseFn body, const char *name, Device *device, DType dtype);
  * makes, or it composes something else and its bar allows anything. */
 void case_run_composition(CaseFn body, const char *name);
 
-/* The GPU, opened once; NULL where there is none. */
+/* The GPU, opened once; NULL where there is none. With CASE_UNTUNED in the environment no product is timed, which takes
+ * minutes under a sanitizer. */
 Device *case_gpu(void);
