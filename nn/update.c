@@ -114,7 +114,7 @@ static bool *trailing_find(Program *p, const Update *u, const SpanNode *completi
     for (int i = tail; i < parameters->n_spans; i++) {
         bool *it = &trails[completions[i].span];
         if (*it)
-            return program_fail(p, STATUS_FAILURE, "a table whose gradient is complete only with backward as rows");
+            return program_fail(p, STATUS_FAILURE, "tables whose gradients end with backward cannot travel as rows");
         *it = true;
     }
     return trails;

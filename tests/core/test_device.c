@@ -1,5 +1,6 @@
 /* The CPU as a device, the store on it, and the message of what fails there. */
 #include "core/device.h"
+#include "core/ops/copy.h"
 #include "core/store.h"
 #include "tests/harness.h"
 
@@ -81,6 +82,18 @@ static void missing_kernels_are_named(void) {
     program_destroy(&p);
 }
 
+static void numbers_that_are_no_reals_do_not_add_up(void) {
+    Program *p = NULL;
+    REQUIRE_OK(program_create(device->target, true, &p));
+    Tensor *a = program_tensor(p, BUFFER_ACTIVATIONS, DTYPE_I32, 1, (int64_t[]){4});
+    Tensor *b = program_tensor(p, BUFFER_ACTIVATIONS, DTYPE_I32, 1, (int64_t[]){4});
+    copy_record(p, a, b, false);
+    CHECK_OK(program_status(p));
+    copy_record(p, a, b, true);
+    CHECK_ERROR(program_status(p), STATUS_FAILURE, "copy: i32 cannot be accumulated");
+    program_destroy(&p);
+}
+
 static int n_progress;
 static Status nothing_run(const Node *node, void *stream) {
     (void)node, (void)stream;
@@ -132,13 +145,10 @@ static void nothing_is_destroyed_safely(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(memory_is_zeroed_and_counted),
-        TEST(too_much_is_named),
-        TEST(copies_and_fetches),
-        TEST(sizes_are_checked),
-        TEST(missing_kernels_are_named),
-        TEST(progress_before_every_op),
-        TEST(nodes_are_moved),
+        TEST(memory_is_zeroed_and_counted), TEST(too_much_is_named),
+        TEST(copies_and_fetches),           TEST(sizes_are_checked),
+        TEST(missing_kernels_are_named),    TEST(numbers_that_are_no_reals_do_not_add_up),
+        TEST(progress_before_every_op),     TEST(nodes_are_moved),
         TEST(nothing_is_destroyed_safely),
     };
     if (failed(device_open_cpu(1, &device))) return 1;

@@ -259,7 +259,7 @@ static void results_compare(const Case *c, const char *name, const double *found
             printf("%s in %s: tensor %d %s: error %.3g, allowed %.3g\n", name, dtype_name(c->dtype), i, tensor_text(t),
                    error, bar);
         }
-        CHECK(error <= bar);
+        CHECK(error <= bar && bar < 0.1); /* a composition that overflows allows nothing */
         found += count, exact += count;
         if (composed != NULL) composed += count;
     }
