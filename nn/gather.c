@@ -5,16 +5,14 @@
 
 enum { AHEAD = 16 }; /* gathers that are started before the first of them is waited for */
 
+static bool is_of_blocks(const Parameters *parameters, int span) {
+    return parameters->spans[span].first < parameters->n_decayed && !span_has_table(parameters, span);
+}
+
 int gather_late(const Parameters *parameters) {
-    int64_t end = parameters->n_decayed;
     int late = 0;
     if (!parameters->sharing.is_shared) return 0;
-    for (int i = 0; i < parameters->count; i++) {
-        const Parameter *parameter = parameters->list[i];
-        int64_t first = (int64_t)(parameter->weight->offset / dtype_size(parameter->weight->dtype));
-        if (parameter->is_table && first < end) end = first;
-    }
-    while (late < parameters->n_spans && parameters->spans[late].first < end) late++;
+    while (late < parameters->n_spans && is_of_blocks(parameters, late)) late++;
     return late > 1 ? late - 1 : late;
 }
 

@@ -19,3 +19,12 @@ bool span_holds(const Section *section, Span span, const Tensor *t) {
     int64_t at = (int64_t)(t->offset / dtype_size(section->dtype));
     return at >= span.first && at < span.first + span.count;
 }
+
+bool span_has_table(const Parameters *parameters, int index) {
+    for (int i = 0; i < parameters->count; i++) {
+        const Parameter *parameter = parameters->list[i];
+        if (!parameter->is_table) continue;
+        if (span_holds(parameters->weights, parameters->spans[index], parameter->weight)) return true;
+    }
+    return false;
+}

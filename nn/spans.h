@@ -2,8 +2,7 @@
 #pragma once
 
 #include "core/program.h"
-#include "core/span.h"
-#include "core/store.h"
+#include "nn/parameters.h"
 
 /* A span, and the node that matters to it. */
 typedef struct SpanNode {
@@ -18,3 +17,6 @@ Tensor *span_view(Program *p, Section *section, Span span);
 
 /* Whether a tensor of the section begins within the span; false for NULL and for another section's. */
 bool span_holds(const Section *section, Span span, const Tensor *t);
+
+/* Whether the parameters' span `index` is the tables'. */
+bool span_has_table(const Parameters *parameters, int index);

@@ -94,14 +94,6 @@ static int tail_find(const Program *p, const Update *u, const SpanNode *completi
     return tail;
 }
 
-static bool has_tables(const Parameters *parameters, Span span) {
-    for (int i = 0; i < parameters->count; i++) {
-        const Parameter *parameter = parameters->list[i];
-        if (parameter->is_table && span_holds(parameters->grads, span, parameter->grad)) return true;
-    }
-    return false;
-}
-
 /* Spans whose sums are complete only once all has come. Tables that travel as rows are summed before, for rows are
  * added to what others have pulled by then. */
 static bool *trailing_find(Program *p, const Update *u, const SpanNode *completions, int tail) {
@@ -109,7 +101,7 @@ static bool *trailing_find(Program *p, const Update *u, const SpanNode *completi
     bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_spans + 1);
     if (trails == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording reductions");
     for (int s = 0; s < parameters->n_spans; s++) {
-        trails[s] = u->tables != NULL && has_tables(parameters, parameters->spans[s]);
+        trails[s] = u->tables != NULL && span_has_table(parameters, s);
     }
     for (int i = tail; i < parameters->n_spans; i++) {
         bool *it = &trails[completions[i].span];

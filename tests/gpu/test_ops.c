@@ -249,19 +249,15 @@ static const NamedCase others[] = {
     CASE(embedding_ordered_wide),
 };
 
-static void run_products(Device *device, DType dtype) {
-    for (size_t i = 0; i < COUNT(products); i++) case_run(products[i].body, products[i].name, device, dtype);
-}
-
-static void run_others(Device *device, DType dtype) {
-    for (size_t i = 0; i < COUNT(others); i++) case_run(others[i].body, others[i].name, device, dtype);
+static void run(const NamedCase *cases, size_t count, Device *device, DType dtype) {
+    for (size_t i = 0; i < count; i++) case_run(cases[i].body, cases[i].name, device, dtype);
 }
 
 static void cpu_f32(void) {
     Device *cpu = NULL;
     REQUIRE_OK(device_open_cpu(0, &cpu));
-    run_products(cpu, DTYPE_F32);
-    run_others(cpu, DTYPE_F32);
+    run(products, COUNT(products), cpu, DTYPE_F32);
+    run(others, COUNT(others), cpu, DTYPE_F32);
     device_close(&cpu);
 }
 
@@ -270,18 +266,18 @@ static void compositions(void) {
     for (size_t i = 0; i < COUNT(others); i++) case_run_composition(others[i].body, others[i].name);
 }
 
-static void gpu(void (*run)(Device *, DType), DType dtype) {
+static void gpu(const NamedCase *cases, size_t count, DType dtype) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     Device *device = case_gpu();
-    if (device != NULL) run(device, dtype);
+    if (device != NULL) run(cases, count, device, dtype);
 }
 
-static void products_f32(void) { gpu(run_products, DTYPE_F32); }
-static void products_f16(void) { gpu(run_products, DTYPE_F16); }
-static void products_bf16(void) { gpu(run_products, DTYPE_BF16); }
-static void others_f32(void) { gpu(run_others, DTYPE_F32); }
-static void others_f16(void) { gpu(run_others, DTYPE_F16); }
-static void others_bf16(void) { gpu(run_others, DTYPE_BF16); }
+static void products_f32(void) { gpu(products, COUNT(products), DTYPE_F32); }
+static void products_f16(void) { gpu(products, COUNT(products), DTYPE_F16); }
+static void products_bf16(void) { gpu(products, COUNT(products), DTYPE_BF16); }
+static void others_f32(void) { gpu(others, COUNT(others), DTYPE_F32); }
+static void others_f16(void) { gpu(others, COUNT(others), DTYPE_F16); }
+static void others_bf16(void) { gpu(others, COUNT(others), DTYPE_BF16); }
 
 /* cuBLASLt's first suggestion instead of the fastest candidate: autotune: false. */
 static void products_untuned(void) {
@@ -289,7 +285,7 @@ static void products_untuned(void) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     REQUIRE_OK(device_open_cuda(0, &device));
     device->autotune = false;
-    run_products(device, DTYPE_BF16);
+    run(products, COUNT(products), device, DTYPE_BF16);
     device_close(&device);
 }
 

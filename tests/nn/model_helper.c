@@ -35,16 +35,20 @@ static Status training_of(Model *model) {
                            &model->training);
 }
 
-Status model_create(const ModelOptions *options, Model *out) {
+Status model_record(const ModelOptions *options, Model *out) {
     *out = (Model){.options = *options};
     TRY(device_open_cpu(options->threads, &out->device));
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, options->dtype, true, &out->parameters));
     const Collectives *c = options->collectives;
-    if (c != NULL) out->parameters->sharing = (Sharing){.rank = c->rank, .ranks = c->size};
+    if (c != NULL) out->parameters->sharing = (Sharing){c->rank, c->size, options->shares_optimizer};
     TRY(gpt_create(&options->config, out->parameters, &out->gpt));
     TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype, &out->tensors));
-    TRY(training_of(out));
+    return training_of(out);
+}
+
+Status model_create(const ModelOptions *options, Model *out) {
+    TRY(model_record(options, out));
     TRY(store_allocate(out->store, out->device));
     TRY(training_bind(out->training, out->device));
     return parameters_initialize(out->parameters, out->device, options->seed);

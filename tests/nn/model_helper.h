@@ -17,6 +17,7 @@ typedef struct ModelOptions {
     int32_t end_of_text;
     const Collectives *collectives; /* NULL: one rank */
     bool rows;
+    bool shares_optimizer;
 } ModelOptions;
 
 typedef struct Model {
@@ -32,6 +33,9 @@ typedef struct Model {
 
 /* Two blocks over 61 tokens (padded to 64), C = 32, 4 heads, 16 positions, with biases: f32, B = 2, one thread. */
 ModelOptions model_tiny(void);
+
+/* Recorded and planned, without memory for weights: for who looks at programs. model_destroy also after a failure. */
+NODISCARD Status model_record(const ModelOptions *options, Model *out);
 
 /* Ready for model_step, with its weights initialized from the seed. model_destroy also after a failure. */
 NODISCARD Status model_create(const ModelOptions *options, Model *out);

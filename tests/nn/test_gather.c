@@ -1,12 +1,13 @@
 /* A shared optimizer's late gathers, for a model with more spans than are gathered ahead: nothing is read before it has
  * been waited for, and every program ends with nothing under way. Programs are recorded, not run. */
 #include "nn/gather.h"
-#include "nn/training.h"
+#include "nn/spans.h"
 #include "tests/harness.h"
+#include "tests/nn/model_helper.h"
 
 #include <string.h>
 
-enum { MOST = 1024, RANKS = 2 };
+enum { MOST = 1024 };
 
 /* What the stand-in for other ranks has been told. */
 typedef struct Told {
@@ -32,51 +33,37 @@ static Status wait_for(void *self, int left, void *stream) {
 }
 
 typedef struct Setting {
-    Store *store;
-    Parameters *parameters;
-    Gpt *gpt;
-    StepTensors tensors;
-    AttentionChoice choice;
-    Training *training;
+    Model model;
     Collectives collectives;
     Told told;
 } Setting;
 
+/* The weights have an address and no memory. */
+static char nowhere;
+
 static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
-    GptConfig config = {.V = 61, .Vp = 64, .T = 8, .L = 48, .NH = 25, .C = 1600, .bias = true};
-    Target target = {.kind = DEVICE_CPU, .threads = 1};
-    static char memory;
-    s->told.weights = &memory;
+    ModelOptions options = model_tiny();
+    s->told.weights = &nowhere;
     s->collectives = (Collectives){.self = &s->told,
-                                   .size = RANKS,
+                                   .rank = 1,
+                                   .size = 2,
                                    .all_reduce_start = start,
                                    .reduce_scatter_start = start,
                                    .all_gather_start = start,
                                    .wait = wait_for};
-    TrainingOptions options = {.B = 1,
-                               .T = 8,
-                               .accumulation = accumulation,
-                               .ranks = RANKS,
-                               .attention = &s->choice,
-                               .logits_bytes = 1 << 20,
-                               .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip = 1},
-                               .collectives = &s->collectives};
-    TRY(store_create(&s->store));
-    TRY(parameters_create(s->store, DTYPE_F32, true, &s->parameters));
-    s->parameters->sharing = (Sharing){.rank = 1, .ranks = RANKS, .is_shared = shares};
-    TRY(gpt_create(&config, s->parameters, &s->gpt));
-    TRY(step_tensors_create(s->store, 1, 8, DTYPE_F32, &s->tensors));
-    TRY(training_create(s->gpt, s->parameters, &s->tensors, target, &options, &s->training));
-    s->parameters->weights->buffer.data = &memory;
+    options.config = (GptConfig){.V = 61, .Vp = 64, .T = 8, .L = 48, .NH = 25, .C = 1600, .bias = true};
+    options.B = 1;
+    options.accumulation = accumulation;
+    options.collectives = &s->collectives;
+    options.shares_optimizer = shares;
+    TRY(model_record(&options, &s->model));
+    s->model.parameters->weights->buffer.data = &nowhere;
     return OK;
 }
 
 static void setting_destroy(Setting *s) {
-    if (s->parameters != NULL) s->parameters->weights->buffer.data = NULL;
-    training_destroy(&s->training);
-    gpt_destroy(&s->gpt);
-    parameters_destroy(&s->parameters);
-    store_destroy(&s->store);
+    if (s->model.parameters != NULL) s->model.parameters->weights->buffer.data = NULL;
+    model_destroy(&s->model);
 }
 
 static bool is_collective(const Node *node) {
@@ -94,17 +81,13 @@ static bool is_whole(const Told *told, int64_t byte) {
 
 /* Weights of late spans that a node reads too early. */
 static int early_reads(const Setting *s, const Node *node) {
-    const Section *weights = s->parameters->weights;
-    int early = 0, late = gather_late(s->parameters);
+    const Parameters *parameters = s->model.parameters;
+    int early = 0, late = gather_late(parameters);
     for (int i = 0; i < node->n_inputs; i++) {
-        const Tensor *t = node->inputs[i];
-        if (t == NULL || t->buffer != &weights->buffer) continue;
-        for (int span = late - 1; span >= 0; span--) {
-            int64_t first = s->parameters->spans[span].first * (int64_t)sizeof(float);
-            if ((int64_t)t->offset < first) continue;
-            int64_t end = first + s->parameters->spans[span].count * (int64_t)sizeof(float);
-            early += (int64_t)t->offset < end && !is_whole(&s->told, first);
-            break;
+        for (int n = 0; n < late; n++) {
+            Span span = parameters->spans[n];
+            if (!span_holds(parameters->weights, span, node->inputs[i])) continue;
+            early += !is_whole(&s->told, span.first * (int64_t)sizeof(float));
         }
     }
     return early;
@@ -129,13 +112,13 @@ static int walk(Setting *s, const Program *p, bool gathers) {
 static void nothing_is_read_too_early(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(1, true, &s))) {
-        int late = gather_late(s.parameters);
+        int late = gather_late(s.model.parameters);
         CHECK(late > 100 &&
-              late == s.parameters->n_spans - 3); /* all but the tables', the vectors', the first layer's */
-        CHECK(walk(&s, s.training->programs[MICRO_ONLY], true) == late);
+              late == s.model.parameters->n_spans - 3); /* all but the tables', the vectors', the first layer's */
+        CHECK(walk(&s, s.model.training->programs[MICRO_ONLY], true) == late);
         CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* what GPUs can look back on */
-        CHECK(walk(&s, s.training->gathering, false) == late);
-        CHECK(walk(&s, s.training->evaluation, false) == 0);
+        CHECK(walk(&s, s.model.training->gathering, false) == late);
+        CHECK(walk(&s, s.model.training->evaluation, false) == 0);
     }
     setting_destroy(&s);
 }
@@ -143,10 +126,10 @@ static void nothing_is_read_too_early(void) {
 static void only_the_first_micro_batch_gathers(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(3, true, &s))) {
-        int late = gather_late(s.parameters);
-        CHECK(walk(&s, s.training->programs[MICRO_FIRST], true) == late);
-        CHECK(walk(&s, s.training->programs[MICRO_MIDDLE], false) == 0);
-        CHECK(walk(&s, s.training->programs[MICRO_LAST], false) == 0);
+        int late = gather_late(s.model.parameters);
+        CHECK(walk(&s, s.model.training->programs[MICRO_FIRST], true) == late);
+        CHECK(walk(&s, s.model.training->programs[MICRO_MIDDLE], false) == 0);
+        CHECK(walk(&s, s.model.training->programs[MICRO_LAST], false) == 0);
     }
     setting_destroy(&s);
 }
@@ -154,9 +137,9 @@ static void only_the_first_micro_batch_gathers(void) {
 static void whole_weights_are_not_gathered(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(1, false, &s))) {
-        CHECK(gather_late(s.parameters) == 0 && s.training->gathering == NULL);
-        CHECK(walk(&s, s.training->programs[MICRO_ONLY], false) == 0);
-        CHECK_OK(training_gather(s.training));
+        CHECK(gather_late(s.model.parameters) == 0 && s.model.training->gathering == NULL);
+        CHECK(walk(&s, s.model.training->programs[MICRO_ONLY], false) == 0);
+        CHECK_OK(training_gather(s.model.training));
     }
     setting_destroy(&s);
 }
