@@ -161,7 +161,7 @@ static void backend_check(const Item *item, const AttentionBackend *backend, Dev
     copy_free(&found);
 }
 
-static void item_check(const Item *item, Device *gpu, const char *only) {
+static void item_check(const Item *item, Device *gpu) {
     extern const AttentionBackend attention_math_cuda;
     double bars[COMPARED] = {0};
     gpu->tf32 = item->precision == IN_TF32;
@@ -171,27 +171,24 @@ static void item_check(const Item *item, Device *gpu, const char *only) {
     for (int i = 0; attention_backends[i] != NULL; i++) {
         const AttentionBackend *backend = attention_backends[i];
         if (backend->device != DEVICE_CUDA || backend == &attention_math_cuda) continue;
-        if (only != NULL && strcmp(only, backend->name) != 0) continue;
         if (backend->refuses(&item->call, &gpu->target) != NULL) continue;
         backend_check(item, backend, gpu, (const double(*)[COMPARED]) & bars, NULL);
     }
     gpu->tf32 = false;
 }
 
-void matrix_check(Device *gpu, const AttentionShape *shapes, int count, unsigned precisions, const char *only) {
+void matrix_check(Device *gpu, const AttentionShape *shapes, int count) {
     Item *items = calloc((size_t)count * PRECISIONS + 1, sizeof *items);
     int made = 0;
     CHECK(items != NULL);
     if (items == NULL) return;
     for (int i = 0; i < count; i++) {
-        for (Precision in = 0; in < PRECISIONS; in++) {
-            if (precisions >> in & 1) items[made++] = (Item){.shape = shapes[i], .precision = in};
-        }
+        for (Precision in = 0; in < PRECISIONS; in++) items[made++] = (Item){.shape = shapes[i], .precision = in};
     }
 #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < made; i++) item_make(&items[i]);
     for (int i = 0; i < made; i++) {
-        item_check(&items[i], gpu, only);
+        item_check(&items[i], gpu);
         attention_data_destroy(&items[i].expected);
     }
     free(items);

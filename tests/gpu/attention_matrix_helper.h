@@ -10,6 +10,5 @@
 /* What a GPU computes in: a dtype, or f32 with its products in tf32. */
 typedef enum Precision { IN_F32, IN_TF32, IN_F16, IN_BF16, PRECISIONS } Precision;
 
-/* Checks every shape in every precision of the mask (1 << IN_F32 | ...) by every CUDA backend that takes it, or by
- * those named `only`. */
-void matrix_check(Device *gpu, const AttentionShape *shapes, int count, unsigned precisions, const char *only);
+/* Checks every shape in every precision by every CUDA backend that takes it. */
+void matrix_check(Device *gpu, const AttentionShape *shapes, int count);

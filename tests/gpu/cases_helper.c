@@ -351,10 +351,12 @@ void case_run_composition(CaseFn body, const char *name) {
 static void gpu_close(void);
 static Device *gpu;
 
+bool case_sanitized(void) { return getenv("CASE_SANITIZED") != NULL; }
+
 Device *case_gpu(void) {
     if (gpu != NULL || device_count_cuda() == 0) return gpu;
     if (!CHECK_OK(device_open_cuda(0, &gpu))) return NULL;
-    if (getenv("CASE_UNTUNED") != NULL) gpu->autotune = false;
+    if (case_sanitized()) gpu->autotune = false;
     atexit(gpu_close);
     return gpu;
 }

@@ -64,6 +64,9 @@ void case_run(CaseFn body, const char *name, Device *device, DType dtype);
  * makes, or it composes something else and its bar allows anything. */
 void case_run_composition(CaseFn body, const char *name);
 
-/* The GPU, opened once; NULL where there is none. With CASE_UNTUNED in the environment no product is timed, which takes
- * minutes under a sanitizer. */
+/* The GPU, opened once; NULL where there is none. Where tests are sanitized no product is timed, which takes minutes.
+ */
 Device *case_gpu(void);
+
+/* CASE_SANITIZED is in the environment: what takes minutes under a sanitizer is to be left out. */
+bool case_sanitized(void);
