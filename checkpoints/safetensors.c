@@ -130,7 +130,7 @@ static Status header_read(Safetensors *f) {
         for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | f->map[i];
     }
     if (f->bytes < LENGTH_BYTES || length > f->bytes - LENGTH_BYTES || length > MOST_HEADER_BYTES) {
-        return ERROR(STATUS_DATA, "%s: no safetensors file, or a cut one", f->path);
+        return ERROR(STATUS_DATA, "%s: no safetensors file, or a cut one; download it again", f->path);
     }
     f->header_bytes = (size_t)length;
     f->header = json_loadb((const char *)f->map + LENGTH_BYTES, f->header_bytes, JSON_REJECT_DUPLICATES, &error);

@@ -24,7 +24,7 @@ typedef struct Section {
     Buffer buffer;
     StoreEntry *entries; /* in the order of layout */
     int n_entries, room;
-    Tensor *flat; /* the whole section as one vector, the gaps included; its shape is known after section_layout */
+    Tensor *flat; /* the whole section as one vector, the gaps included; its length grows with what is added */
 } Section;
 
 typedef struct Store Store;

@@ -28,7 +28,7 @@ NODISCARD Status corpus_split(const Corpus *corpus, double fraction, int64_t *cu
 
 /* corpus_encode: writes the tokens of bytes [from, to), with one end of text between the text of two files. Memory does
  * not grow with the text: a piece of over 2 MiB that the tokenizer would take as a whole (no space in megabytes) is
- * cut. progress  may be NULL Errors: STATUS_DATA where a file changed or cannot be read, and those of the tokenizer and
- * the writer. Not collective. */
+ * cut. `progress` may be NULL. Not collective.
+ *   Errors: STATUS_DATA where a file changed or cannot be read, and those of the tokenizer and the writer. */
 NODISCARD Status corpus_encode(const Corpus *corpus, int64_t from, int64_t to, Tokenizer *tokenizer,
                                TokenWriter *writer, CorpusProgressFn progress, void *context);

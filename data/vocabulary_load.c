@@ -281,7 +281,10 @@ Status vocabulary_load(const char *path, Vocabulary **out) {
     struct stat info;
     Vocabulary *v = NULL;
     *out = NULL;
-    if (stat(path, &info) != 0) return ERROR(STATUS_DATA, "%s: cannot open the vocabulary: %s", path, strerror(errno));
+    if (stat(path, &info) != 0) {
+        return ERROR(STATUS_DATA, "%s: cannot open the vocabulary: %s; name byte, gpt2, or a vocabulary's file", path,
+                     strerror(errno));
+    }
     if (S_ISDIR(info.st_mode)) {
         TRY(form_of_directory(path, tokens, merges));
     } else {

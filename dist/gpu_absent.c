@@ -21,4 +21,6 @@ const char *gpu_collectives_note(const GpuCollectives *collectives) {
     return "";
 }
 
+void gpu_collectives_release(GpuCollectives *collectives) { (void)collectives; }
+
 void gpu_collectives_destroy(GpuCollectives **collectives) { (void)collectives; }

@@ -25,5 +25,9 @@ Collectives gpu_collectives_table(GpuCollectives *collectives);
 /* What was to be used and was refused, with the reason; "" where there is nothing to say. */
 const char *gpu_collectives_note(const GpuCollectives *collectives);
 
-/* Collective, unless a rank has failed. */
+/* Gives back what is mapped of other ranks' memory, which nobody may free before (CUDA C++ Programming Guide,
+ * "Interprocess Communication"); the next collective maps it anew. NULL-safe. Collective. */
+void gpu_collectives_release(GpuCollectives *collectives);
+
+/* Collective. */
 void gpu_collectives_destroy(GpuCollectives **collectives);

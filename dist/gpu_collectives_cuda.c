@@ -94,6 +94,12 @@ Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **o
     return gpu_check(cudaEventCreateWithFlags(&c->ready, cudaEventDisableTiming), "making an event");
 }
 
+void gpu_collectives_release(GpuCollectives *c) {
+    if (c == NULL || c->release == NULL) return;
+    cudaDeviceSynchronize();
+    c->release(c);
+}
+
 void gpu_collectives_destroy(GpuCollectives **collectives) {
     GpuCollectives *c = collectives == NULL ? NULL : *collectives;
     if (c == NULL) return;

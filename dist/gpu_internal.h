@@ -20,6 +20,7 @@ struct GpuCollectives {
     int64_t started, in_group;       /* ever; since the last wait for all */
     EnqueueFn all_reduce, reduce_scatter, all_gather;
     Status (*check)(GpuCollectives *c); /* what has gone wrong since; before each replay */
+    void (*release)(GpuCollectives *c); /* NULL: holds nothing of other ranks */
     void (*close)(GpuCollectives *c);   /* frees `kind` */
     void *kind;                         /* NCCL's or MPI's own */
     char note[512];

@@ -161,13 +161,17 @@ static Status connect_ranks(MpiCollectives *c) {
 
 Status mpi_collectives_create(World *world, Watchdog *watchdog, MpiCollectives **out) {
     MpiCollectives *c = calloc(1, sizeof *c);
-    if (c == NULL) return ERROR(STATUS_FAILURE, "out of memory for the collectives");
+    Status status = world_agree(world, c != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for the collectives"));
+    if (failed(status)) {
+        free(c);
+        return status;
+    }
     c->world = world;
     c->watchdog = watchdog;
     c->comm = MPI_COMM_NULL;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
-    Status status = world->size > 1 ? connect_ranks(c) : OK;
+    if (world->size > 1) status = world_agree(world, connect_ranks(c));
     if (failed(status)) {
         mpi_collectives_destroy(&c);
         return status;

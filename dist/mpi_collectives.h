@@ -20,10 +20,12 @@ typedef struct MpiCollectives MpiCollectives;
 NODISCARD Status mpi_collectives_create(World *world, Watchdog *watchdog, MpiCollectives **out);
 
 /* The table that a program is given; it lives as long as `collectives`.
- *   ..._start  waits where 64 are under way. STATUS_UNSUPPORTED for sums of other dtypes than f32 and f64,
+ *
+ * ..._start waits where 64 are under way. Errors: STATUS_UNSUPPORTED for sums of other dtypes than f32 and f64,
  * STATUS_FAILURE where a vector has no whole part for each rank. The label's text is copied (63 bytes) and used
- * verbatim in messages: "all_reduce of bucket 3". wait       returns the first failure of any that was started since
- * the last wait for all. */
+ * verbatim in messages: "all_reduce of bucket 3".
+ *
+ * wait returns the first failure of any that was started since the last wait for all. */
 Collectives mpi_collectives_table(MpiCollectives *collectives);
 
 /* Completes what was started, and ends the thread. Collective. */

@@ -129,6 +129,8 @@ static Status check(GpuCollectives *c) {
     return result == ncclInProgress ? OK : settle(n, result, "a reduction");
 }
 
+static void release(GpuCollectives *c) { peers_release(((Nccl *)c->kind)->peers); }
+
 static void close_nccl(GpuCollectives *c) {
     Nccl *n = c->kind;
     if (n == NULL) return;
@@ -205,12 +207,14 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
         c->reduce_scatter = reduce_scatter;
         c->all_gather = all_gather;
         c->check = check;
+        c->release = release;
         c->close = close_nccl;
         c->kind = n;
-        watchdog_allow(watchdog, 60, "connecting the GPUs");
+        double allowed = watchdog_allow(watchdog, deadline, "connecting the GPUs");
         status = connect_ranks(c, n);
         if (!failed(status)) status = peers_create(c, &n->peers);
         if (!failed(status)) status = warm_up(c, n);
+        (void)watchdog_allow(watchdog, allowed, "start-up");
     } else {
         free(n);
     }

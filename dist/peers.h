@@ -29,5 +29,9 @@ NODISCARD Status peers_all_reduce(Peers *peers, void *data, int64_t count, DType
 NODISCARD Status peers_reduce_scatter(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
 NODISCARD Status peers_all_gather(Peers *peers, void *data, int64_t count, DType dtype, const char *label);
 
-/* Not collective; the others must not use this rank's memory any more. */
+/* Unmaps the memory that collectives were called with, and ends when all ranks have: they may free it then. NULL-safe.
+ * Collective. */
+void peers_release(Peers *peers);
+
+/* NULL-safe. Collective. */
 void peers_destroy(Peers **peers);

@@ -35,7 +35,7 @@ struct Peers {
     uint32_t *others[PEER_MOST_RANKS]; /* the same of each rank */
     char *rooms;                       /* (ROOMS, ranks - 1, pull) */
     size_t pull;                       /* bytes from one rank at a time */
-    Mapping *mappings;
+    Mapping *mappings, *lasting;       /* the newest first; from here on those of flags */
 };
 
 static uint32_t *flag_at(const Peers *p, int owner, Flag kind, int setter) {
@@ -249,6 +249,7 @@ static Status peers_connect(Peers *p) {
     TRY(world_agree(world, resources_create(p)));
     TRY(world_agree(world, places_exchange(p, p->flags, "sharing flags", flags)));
     for (int r = 0; r < world->size; r++) p->others[r] = flags[r];
+    p->lasting = p->mappings;
     return OK;
 }
 
@@ -269,15 +270,26 @@ Status peers_create(GpuCollectives *c, Peers **out) {
     return OK;
 }
 
-void peers_destroy(Peers **peers) {
-    Peers *p = peers == NULL ? NULL : *peers;
-    if (p == NULL) return;
-    while (p->mappings != NULL) {
+/* What a rank has exported it may free when all have closed it. */
+static void mappings_close(Peers *p, const Mapping *end) {
+    while (p->mappings != end) {
         Mapping *m = p->mappings;
         p->mappings = m->next;
         if (m->mapped != NULL) cudaIpcCloseMemHandle(m->mapped);
         free(m);
     }
+    Status ignored = world_barrier(p->c->world); /* where it fails the run ends */
+    (void)ignored;
+}
+
+void peers_release(Peers *p) {
+    if (p != NULL) mappings_close(p, p->lasting);
+}
+
+void peers_destroy(Peers **peers) {
+    Peers *p = peers == NULL ? NULL : *peers;
+    if (p == NULL) return;
+    mappings_close(p, NULL);
     for (int i = 0; i < ROOMS; i++) {
         if (p->full[i] != NULL) cudaEventDestroy(p->full[i]);
         if (p->empty[i] != NULL) cudaEventDestroy(p->empty[i]);

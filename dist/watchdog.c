@@ -24,15 +24,19 @@ WatchdogOptions watchdog_defaults(void) {
 
 static bool is_watching(const Watchdog *watchdog) { return watchdog != NULL && watchdog->table != NULL; }
 
-void watchdog_allow(Watchdog *watchdog, double seconds, const char *activity) {
+void watchdog_progress(Watchdog *watchdog, const char *activity) {
     if (!is_watching(watchdog)) return;
-    Slot *mine = watchdog->mine;
-    STORE(mine->allowed, seconds);
-    text_write(&mine->activity, activity);
-    COUNT_UP(mine->progress);
+    text_write(&watchdog->mine->activity, activity);
+    COUNT_UP(watchdog->mine->progress);
 }
 
-void watchdog_progress(Watchdog *watchdog, const char *activity) { watchdog_allow(watchdog, 0, activity); }
+double watchdog_allow(Watchdog *watchdog, double seconds, const char *activity) {
+    if (!is_watching(watchdog)) return 0;
+    double before = LOAD(watchdog->mine->allowed);
+    STORE(watchdog->mine->allowed, seconds);
+    watchdog_progress(watchdog, activity);
+    return before;
+}
 
 void watchdog_step(Watchdog *watchdog, int64_t step) {
     if (is_watching(watchdog)) STORE(watchdog->mine->step, step);
@@ -183,7 +187,7 @@ static void slot_fill(Watchdog *w) {
     STORE(w->mine->pid, (int)getpid());
     STORE(w->mine->step, -1);
     STORE(w->mine->limit, w->options.start_up);
-    watchdog_allow(w, w->options.start_up, "start-up");
+    (void)watchdog_allow(w, w->options.start_up, "start-up");
     atomic_store(&w->mine->state, SLOT_LIVE);
 }
 
@@ -194,47 +198,59 @@ static void peers_open(Watchdog *w) {
     }
 }
 
-Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out) {
-    Watchdog *w = calloc(1, sizeof *w);
-    if (w == NULL) return ERROR(STATUS_FAILURE, "out of memory for the watchdog");
-    *w = (Watchdog){.world = world, .options = *options, .window = MPI_WIN_NULL};
-    Status status = OK;
-    if (world->size > 1) {
-        TRY_ELSE(status, table_create(w), fail);
-        TRY_ELSE(status, memory_create(w), fail);
-        MPI_Barrier(world->local);
-        slot_fill(w);
-        TRY_ELSE(status, world_barrier(world), fail);
-        peers_open(w);
-        TRY_ELSE(status, thread_start("the watchdog thread", watch, w, &w->thread), fail);
-        w->is_running = true;
-        world->watchdog = w;
-    }
-    *out = w;
+static Status thread_begin(Watchdog *w) {
+    peers_open(w);
+    TRY(thread_start("the watchdog thread", watch, w, &w->thread));
+    w->has_thread = true;
     return OK;
-fail:
-    watchdog_destroy(&w);
-    return status;
 }
 
-static void thread_stop(Watchdog *w) {
+static void thread_end(Watchdog *w) {
     uint64_t one = 1;
     ssize_t ignored = write(w->wake[0].fd, &one, sizeof one);
     (void)ignored;
     pthread_join(w->thread, NULL);
 }
 
+/* Each stage ends with all ranks or with none, so that those which come through do not wait for one that did not. */
+static Status begin(Watchdog *w) {
+    TRY(world_agree(w->world, table_create(w)));
+    TRY(world_agree(w->world, memory_create(w)));
+    slot_fill(w);
+    TRY(world_barrier(w->world));
+    return world_agree(w->world, thread_begin(w));
+}
+
+Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out) {
+    Watchdog *w = calloc(1, sizeof *w);
+    Status status = world_agree(world, w != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for the watchdog"));
+    *out = NULL;
+    if (failed(status)) {
+        free(w);
+        return status;
+    }
+    *w = (Watchdog){.world = world, .options = *options, .window = MPI_WIN_NULL};
+    if (world->size > 1) status = begin(w);
+    if (failed(status)) {
+        watchdog_destroy(&w);
+        return status;
+    }
+    if (world->size > 1) world->watchdog = w;
+    *out = w;
+    return OK;
+}
+
 void watchdog_destroy(Watchdog **watchdog) {
     Watchdog *w = *watchdog;
     if (w == NULL) return;
-    if (w->is_running) {
+    if (w->world->watchdog == w) {
         /* Nobody leaves before all are here, watched until then; from then on a missing rank is not a dead one. */
         Status ignored = world_barrier(w->world);
         (void)ignored;
         atomic_store(&w->mine->state, SLOT_LEFT);
         w->world->watchdog = NULL;
-        thread_stop(w);
     }
+    if (w->has_thread) thread_end(w);
     if (w->window != MPI_WIN_NULL) MPI_Win_free(&w->window);
     for (int i = 0; w->wake != NULL && i <= w->world->local_size; i++) {
         if (w->wake[i].fd >= 0) close(w->wake[i].fd);

@@ -57,6 +57,17 @@ static bool all_have_waited(const Watchdog *w) {
     return w->world->n_hosts == 1;
 }
 
+/* Where all ranks are on this host and none has given a sign of life for so long, a device or a file system holds all
+ * of them up: nobody waits for anybody. */
+static bool all_are_idle(const Watchdog *w) {
+    for (int i = 0; i < w->world->local_size; i++) {
+        const Slot *slot = &w->table->slots[i];
+        double limit = LOAD(slot->limit), longest = limit > w->options.lost_after ? limit : w->options.lost_after;
+        if (is_live(slot) && LOAD(slot->idle) <= longest) return false;
+    }
+    return w->world->n_hosts == 1;
+}
+
 Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     Suspicion found = {NOBODY};
     for (int i = 0; i < w->world->local_size; i++) {
@@ -68,6 +79,9 @@ Suspicion watchdog_judge(Watchdog *w, double elapsed) {
         if (waited > w->options.lost_after || (t == WAITING_MAIN && all_have_waited(w))) {
             found = (Suspicion){.kind = LOST, .waiter = w->mine, .waiting = (WaitingThread)t, .seconds = waited};
         }
+    }
+    if (found.kind == NOBODY && all_are_idle(w)) {
+        found = (Suspicion){.kind = HUNG, .slot = w->mine, .seconds = LOAD(w->mine->idle)};
     }
     return found;
 }
@@ -87,7 +101,7 @@ static void describe(const Slot *slot, char *out, size_t bytes) {
 
 size_t watchdog_say(const Watchdog *w, const Suspicion *s, char *line, size_t bytes) {
     const World *world = w->world;
-    char where[TEXT_BYTES + 32] = "", label[TEXT_BYTES] = "another collective", name[HOST_BYTES + 24], what[256];
+    char where[TEXT_BYTES + 32] = "", label[TEXT_BYTES] = "", name[HOST_BYTES + 24], what[256];
     const Slot *named = s->slot != NULL ? s->slot : s->waiter;
     int rank = LOAD(named->rank);
     snprintf(name, sizeof name, "rank %d on %s", rank, world_host(world, rank));
@@ -98,8 +112,10 @@ size_t watchdog_say(const Watchdog *w, const Suspicion *s, char *line, size_t by
     } else if (s->kind == STOPPED) {
         snprintf(what, sizeof what, "stopped responding %.1f s ago in %s", s->seconds, where);
     } else if (s->kind == HUNG) {
-        snprintf(what, sizeof what, "hangs: no progress for %.1f s in %s, while others wait in %s", s->seconds, where,
-                 label);
+        const char *meanwhile = s->waiter != NULL    ? "while others wait in "
+                                : world->n_hosts > 1 ? "while others wait in another collective"
+                                                     : "and no rank makes any";
+        snprintf(what, sizeof what, "hangs: no progress for %.1f s in %s, %s%s", s->seconds, where, meanwhile, label);
     } else {
         snprintf(what, sizeof what, "has waited %.0f s in %s for a rank of another host or in another collective",
                  s->seconds, label);

@@ -55,7 +55,7 @@ struct Watchdog {
     Peer *peers;         /* (local_size) */
     struct pollfd *wake; /* (1 + local_size): the call to stop, and the end of each peer's process */
     pthread_t thread;
-    bool is_running;
+    bool has_thread;
     /* The watchdog thread's. */
     uint64_t signs_seen, turns_seen[WAITING_COUNT];
     double longest, reported_for;

@@ -49,8 +49,8 @@ static const char *const commands[] = {"step", "attention", "ladder", "numerics"
 static const CommandLine command = {
     .name = "bench",
     .purpose =
-        "Measures this machine: a training step, the ladder of attention backends and sums over ranks (which take "
-        "key=value of the config), attention alone, its error.",
+        "Measures this machine: a training step, the ladder of attention backends and sums over ranks, which take\n"
+        "key=value of the config, and attention alone and its error.",
     .operands = "step|attention|ladder|numerics|allreduce",
     .commands = commands,
     .least = 1,

@@ -6,6 +6,8 @@
 #include "launch/fit.h"
 #include "launch/placement.h"
 
+#include <math.h>
+
 enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
 
 DType experiment_dtype(const Config *config) {
@@ -26,24 +28,37 @@ static bool is_narrow(const Config *config) {
 
 static Status device_open(Experiment *e) {
     int threads = cpu_share_take((int)e->config->threads, world_local_rank(e->world), world_local_size(e->world));
-    int index = world_local_rank(e->world), count = device_count_cuda();
+    int count = device_count_cuda(), index = count > 0 ? world_local_rank(e->world) % count : 0;
     bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA;
     if (e->config->device == CONFIG_DEVICE_AUTO) wants_cuda = count > 0 || (e->plan.only && is_narrow(e->config));
     if (wants_cuda && count == 0 && e->plan.only) {
         Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
         return device_open_paper(hopper, e->plan.device_bytes, &e->device);
     }
-    if (wants_cuda) return device_open_cuda(e->config->share_gpu && count > 0 ? index % count : index, &e->device);
+    if (wants_cuda) return device_open_cuda(index, &e->device); /* placement_check tells whether ranks share one */
     return device_open_cpu(threads, &e->device);
+}
+
+/* With the reason why there is none, which may be no more than an old driver. */
+static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
+    Device *none = NULL;
+    Status reason = asked == CONFIG_DEVICE_CPU ? OK : device_open_cuda(0, &none);
+    const char *why = failed(reason) ? status_message() : "device: cpu was set";
+    device_close(&none);
+    return ERROR(STATUS_CONFIG, "training.dtype %s needs a GPU; the CPU computes in float32 and float64 (%s)", dtype,
+                 why);
 }
 
 Status experiment_open_device(Experiment *e) {
     TRY(device_open(e));
     e->device->autotune = e->config->autotune;
     e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
-    if (e->device->target.kind == DEVICE_CPU && is_narrow(e->config)) {
-        return ERROR(STATUS_CONFIG, "training.dtype %s needs a GPU; the CPU computes in float32 and float64",
-                     config_name("training.dtype", (int)e->config->training.dtype));
+    const char *dtype = config_name("training.dtype", (int)e->config->training.dtype);
+    if (e->device->target.kind == DEVICE_CPU && is_narrow(e->config)) return no_gpu_for(dtype, e->config->device);
+    if (e->device->target.kind == DEVICE_CUDA && e->config->training.dtype == CONFIG_DTYPE_BFLOAT16 &&
+        e->device->target.sm < 80) {
+        return ERROR(STATUS_CONFIG, "training.dtype %s needs compute capability 8.0, %s has %d.%d; set float16", dtype,
+                     e->device->name, e->device->target.sm / 10, e->device->target.sm % 10);
     }
     if (e->device->target.kind == DEVICE_CUDA && experiment_dtype(e->config) == DTYPE_F64) {
         return ERROR(STATUS_CONFIG, "training.dtype float64 is for gradient checks on the CPU; add device=cpu");
@@ -61,7 +76,7 @@ static Status collectives_create(Experiment *e) {
     if (e->gpu_is_shared)
         TRY(staged_collectives_create(e->world, e->watchdog, &e->gpu));
     else
-        TRY(nccl_collectives_create(e->world, e->watchdog, 60, &e->gpu));
+        TRY(nccl_collectives_create(e->world, e->watchdog, fmax(60, e->config->deadline), &e->gpu));
     e->collectives = gpu_collectives_table(e->gpu);
     return OK;
 }
@@ -70,7 +85,7 @@ Status experiment_connect(Experiment *e) {
     WatchdogOptions watch = watchdog_defaults();
     watch.hung_after = e->config->deadline;
     watch.lost_after = SAVE_ALLOWANCE + 60; /* other hosts wait while rank 0 saves */
-    watch.start_up = SAVE_ALLOWANCE;        /* initial weights of a large model, or a checkpoint to load */
+    watch.start_up = SAVE_ALLOWANCE; /* until the first step is through: a checkpoint to load, products to time */
     size_t before = 0, after = 0, total;
     TRY(watchdog_create(e->world, &watch, &e->watchdog));
     TRY(device_memory(e->device, &before, &total));
@@ -238,6 +253,7 @@ Status experiment_allocate(Experiment *e) {
 }
 
 void experiment_destroy(Experiment *e) {
+    gpu_collectives_release(e->gpu);
     plan_forget(e);
     token_file_destroy(&e->train_file);
     token_file_destroy(&e->val_file);

@@ -7,6 +7,19 @@
 
 enum { BATCH_MOST = 4096 };
 
+/* The most ranks that any GPU of this host has. */
+static int ranks_of_a_gpu(const Experiment *e) {
+    int count = device_count_cuda(), ranks = world_local_size(e->world);
+    return e->gpu_is_shared && count > 0 ? (ranks + count - 1) / count : 1;
+}
+
+/* A batch's bytes in a unit that shows them. */
+static const char *amount(size_t bytes, char text[32]) {
+    bool is_large = bytes >= (size_t)1 << 30;
+    snprintf(text, 32, "%.2f %s", (double)bytes / (is_large ? 0x1p30 : 0x1p20), is_large ? "GiB" : "MiB");
+    return text;
+}
+
 Status fit_room(const Experiment *e, size_t *bytes) {
     const ConfigBudget *budget = &e->config->memory_budget;
     const Device *device = e->device;
@@ -15,7 +28,9 @@ Status fit_room(const Experiment *e, size_t *bytes) {
     if (device->target.kind == DEVICE_CPU) {
         total_bytes /= (size_t)world_local_size(e->world);
         free_bytes /= (size_t)world_local_size(e->world);
-    } else if (device->paper_bytes == 0) { /* of what the plan counts, this is there already */
+    } else if (device->paper_bytes == 0) {
+        size_t sharers = (size_t)ranks_of_a_gpu(e); /* of what the plan counts, this is there already: */
+        total_bytes /= sharers, free_bytes /= sharers;
         free_bytes += device->context_bytes - device->coming_bytes + device->workspace_bytes;
         if (!e->plan.only) free_bytes += e->communication_bytes;
     }
@@ -35,8 +50,9 @@ static Status batch_guess(Experiment *e, size_t room, int64_t *guess) {
     TRY(experiment_plan_for(e, 1));
     size_t one = experiment_planned_bytes(e);
     if (one > room) {
-        return ERROR(STATUS_CONFIG, "memory_budget: %.2f GiB is below the smallest batch, which needs %.2f GiB",
-                     (double)room / 0x1p30, (double)one / 0x1p30);
+        char have[32], need[32];
+        return ERROR(STATUS_CONFIG, "memory_budget: %s is below the smallest batch, which needs %s", amount(room, have),
+                     amount(one, need));
     }
     TRY(experiment_plan_for(e, 9));
     size_t nine = experiment_planned_bytes(e);
@@ -75,10 +91,11 @@ Status fit_check(Experiment *e) {
     size_t needed = experiment_planned_bytes(e);
     if (needed <= room) return OK;
     TRY(fit_batch(e, &largest));
+    char have[32], need[32];
     return ERROR(STATUS_CONFIG,
-                 "data.batch_size: %lld needs %.2f GiB, of %s %.2f GiB are within memory_budget and free; the largest "
-                 "batch that fits is %lld",
-                 (long long)asked, (double)needed / 0x1p30, e->device->name, (double)room / 0x1p30, (long long)largest);
+                 "data.batch_size: %lld needs %s, of %s %s are within memory_budget and free; the largest batch that "
+                 "fits is %lld",
+                 (long long)asked, amount(needed, need), e->device->name, amount(room, have), (long long)largest);
 }
 
 double fit_step_seconds(const Experiment *e) {

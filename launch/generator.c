@@ -3,12 +3,12 @@
 #include "core/ops/linear.h"
 #include "core/plan.h"
 #include "core/rng.h"
+#include "launch/run_checkpoint.h"
 #include "launch/state.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MAX_LENGTHS = 16 };
 
@@ -37,22 +37,6 @@ struct Generator {
 };
 
 static Status no_memory(void) { return ERROR(STATUS_FAILURE, "out of memory while loading the model"); }
-
-/* The checkpoint to read: the newest of a run, or the file itself. */
-static Status checkpoint_pick(const char *path, Arena *arena, CheckpointFile **out) {
-    struct stat info;
-    const char *warnings = "";
-    if (stat(path, &info) != 0) {
-        return ERROR(STATUS_DATA, "%s: no such run; ./train makes one, and prints where it lies", path);
-    }
-    if (!S_ISDIR(info.st_mode)) return checkpoint_open(path, out);
-    char *folder = arena_printf(arena, "%s/checkpoints", path);
-    if (folder == NULL) return no_memory();
-    TRY(checkpoint_open_newest(folder, arena, out, &warnings));
-    if (warnings[0] != '\0') fprintf(stderr, "generate: warning: %s\n", warnings);
-    if (*out == NULL) return ERROR(STATUS_DATA, "%s: the run has no checkpoint yet", path);
-    return OK;
-}
 
 static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
     char *name = NULL;
@@ -147,7 +131,9 @@ Status generator_create(const char *path, Generator **out) {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return no_memory();
     CheckpointFile *file = NULL;
-    TRY(checkpoint_pick(path, &(*out)->arena, &file));
+    const char *warnings = "";
+    TRY(run_checkpoint_open(path, &(*out)->arena, &file, &warnings));
+    if (warnings[0] != '\0') fprintf(stderr, "generate: warning: %s\n", warnings);
     Status status = generator_load(*out, file);
     checkpoint_close(&file);
     return status;

@@ -3,13 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PLACE_BYTES = 160 };
+enum { PLACE_BYTES = 320 };
 
 static bool has_gpus(const Experiment *e) { return world_size(e->world) > 1 && e->device->target.kind == DEVICE_CUDA; }
 
 static Status places_gather(const Experiment *e, Arena *arena, char ***places) {
     char mine[PLACE_BYTES];
-    snprintf(mine, sizeof mine, "%s %s", world_host(e->world, world_rank(e->world)), e->device->location);
+    snprintf(mine, sizeof mine, "%s %s %s", world_host(e->world, world_rank(e->world)), e->device->name,
+             e->device->location);
     return world_gather_text(e->world, mine, arena, places);
 }
 

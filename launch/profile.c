@@ -69,6 +69,8 @@ Status profile_step(Experiment *e, FILE *file, const char *trace) {
     Status status = times == NULL || rows == NULL ? ERROR(STATUS_FAILURE, "out of memory for a profile")
                                                   : device_profile(e->device, p, times);
     if (!failed(status) && file != NULL) {
+        int64_t M = e->config->training.gradient_accumulation_steps;
+        if (M > 1) fprintf(file, "the last of a step's %lld micro-batches, with the update\n", (long long)M);
         Ceilings ceilings = ceilings_find(e->device, experiment_dtype(e->config), true);
         table_print(rows, rows_sum(times, p->n_nodes, rows), &ceilings, file);
     }

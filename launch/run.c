@@ -229,19 +229,19 @@ static Status save(Run *run) {
     run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
     run->save_is_late = false;
-    watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
+    double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
     Status status = training_gather(run->e.training);
     if (!failed(status)) status = saver_gather(run->saver, &run->e);
     if (!failed(status)) status = saver_start(run->saver, &run->progress);
-    watchdog_progress(run->e.watchdog, "training");
+    (void)watchdog_allow(run->e.watchdog, allowed, "training");
     return status;
 }
 
 /* Until the last checkpoint is durable. */
 static Status save_wait(Run *run) {
-    watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "writing the last checkpoint");
+    double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "writing the last checkpoint");
     Status status = saver_finish(run->saver);
-    watchdog_progress(run->e.watchdog, "ending");
+    (void)watchdog_allow(run->e.watchdog, allowed, "ending");
     return status;
 }
 
@@ -279,6 +279,7 @@ static Status started(Run *run) {
     TRY(results_finish(run));
     run_mark(run, "first step");
     run->start_s = run->marked_at - run->born;
+    (void)watchdog_allow(run->e.watchdog, 0, "training");
     metrics_say(run->metrics, "started in %.2f s: %s", run->start_s, run->stages);
     return OK;
 }
@@ -308,8 +309,10 @@ static Status stop_now(Run *run) {
     TRY(save_wait(run));
     const char *name = strsignal(signals_number() == 0 ? SIGTERM : signals_number());
     if (run->saved_step == 0) {
-        return ERROR(STATUS_FAILURE, "stopped by %s at step %lld, before the first checkpoint", name,
-                     (long long)run->progress.step);
+        return ERROR(STATUS_FAILURE,
+                     "stopped by %s at step %lld, before the first checkpoint; the same command starts anew (SIGUSR1 "
+                     "saves before it stops)",
+                     name, (long long)run->progress.step);
     }
     return ERROR(
         STATUS_FAILURE,

@@ -97,9 +97,9 @@ static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_
     return checkpoint_choose(run, resume, checkpoint);
 }
 
-/* Where a new run did not come to its first file, nothing of it stays. */
+/* Where a new run did not come to its first file, nothing of it stays; but another's lock does. */
 static void directory_leave(Run *run) {
-    if (run->directory_made == 0 || file_exists(run->directory, "config.yaml")) return;
+    if (run->lock == NULL || run->directory_made == 0 || file_exists(run->directory, "config.yaml")) return;
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/run.lock", run->directory);
     unlink(path);

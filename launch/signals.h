@@ -12,5 +12,5 @@ void signals_install(void);
 /* What has been asked of this rank so far. */
 StopRequest signals_request(void);
 
-/* The signal behind STOP_NOW, so that the exit code can be 128 + it; 0 where there was none. */
+/* The signal behind STOP_NOW, which messages name; 0 where there was none. */
 int signals_number(void);

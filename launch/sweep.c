@@ -45,6 +45,9 @@ static Status check_values(const Values *v) {
     if (v->slurm && (v->ranks > 0 || v->parallel > 0)) {
         return ERROR(STATUS_USAGE, "--ranks and --parallel go with --local; for Slurm the config has launch.slurm");
     }
+    if (!v->local && !v->dry_run && (v->ranks > 0 || v->parallel > 0)) {
+        return ERROR(STATUS_USAGE, "--ranks and --parallel go with --local, or with --dry-run");
+    }
     return OK;
 }
 

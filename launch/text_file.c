@@ -23,11 +23,15 @@ Status text_file_replace(const char *path, const char *text) {
 }
 
 Status text_file_replace_json(const char *path, json_t *value, size_t flags) {
-    char *text = json_dumps(value, flags | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    Output output;
+    if (value == NULL) return ERROR(STATUS_FAILURE, "out of memory for %s", path);
+    Status status = output_open(path, &output);
+    if (!failed(status)) {
+        bool is_written = json_dumpf(value, output.file, flags | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10)) == 0 &&
+                          fputc('\n', output.file) != EOF;
+        status = output_finish(&output, is_written ? OK : cannot_write(path, errno));
+    }
     json_decref(value);
-    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for %s", path);
-    Status status = text_file_replace(path, text);
-    free(text);
     return status;
 }
 

@@ -21,11 +21,12 @@ typedef struct Values {
 
 static const Option options[] = {
     {"plan", OPTION_FLAG, offsetof(Values, plan), .doc = "print the memory plan and stop; nothing is allocated"},
-    {"device-memory", OPTION_TEXT, offsetof(Values, device_memory), "BYTES", "80GiB",
-     .doc = "with --plan, where the config's GPU is not here: its memory"},
+    {"device-memory", OPTION_TEXT, offsetof(Values, device_memory), "BYTES", NULL,
+     .doc = "with --plan, where the config's GPU is not here: its memory (80GiB)"},
     {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 1e6, .doc = "with --plan: for so many ranks"},
     {"print-config", OPTION_FLAG, offsetof(Values, print_config), .doc = "print the resolved config and stop"},
-    {"profile", OPTION_FLAG, offsetof(Values, profile), .doc = "time every op of the last step; trace.json for Chrome"},
+    {"profile", OPTION_FLAG, offsetof(Values, profile),
+     .doc = "at the end, time every op of the last micro-batch; trace.json for Chrome"},
     {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
      .doc = "go on from the newest good checkpoint, from none, or from this one"},
 };
@@ -44,12 +45,19 @@ static const CommandLine command = {
 
 static Status plan_suppose(const Values *values, PlanFor *plan) {
     ConfigBudget memory;
-    if (!value_parse_budget(values->device_memory, &memory) || memory.bytes == 0) {
-        return ERROR(STATUS_USAGE, "--device-memory=%s: wants bytes, such as 80GiB", values->device_memory);
+    const char *bytes = values->device_memory == NULL ? "80GiB" : values->device_memory;
+    if (!value_parse_budget(bytes, &memory) || memory.bytes == 0) {
+        return ERROR(STATUS_USAGE, "--device-memory=%s: wants bytes, such as 80GiB", bytes);
     }
     *plan = (PlanFor){.only = values->plan, .device_bytes = memory.bytes, .ranks = values->ranks};
     if (!values->plan && values->ranks > 0) {
         return ERROR(STATUS_USAGE, "--ranks goes with --plan; a run has the ranks that mpirun starts");
+    }
+    if (!values->plan && values->device_memory != NULL) {
+        return ERROR(STATUS_USAGE, "--device-memory goes with --plan; a run has the memory that is there");
+    }
+    if (values->plan && values->print_config) {
+        return ERROR(STATUS_USAGE, "--plan and --print-config both print and stop; ask for one");
     }
     return OK;
 }
@@ -91,6 +99,10 @@ static Status profile(Run *run) {
     char path[4096];
     snprintf(path, sizeof path, "%s/trace.json", run->directory);
     bool leads = world_rank(run->e.world) == 0;
+    if (run->start_s == 0) {
+        metrics_say(run->metrics, "no step was left to do, so there is none to profile");
+        return OK;
+    }
     return profile_step(&run->e, leads ? stdout : NULL, leads ? path : NULL);
 }
 
@@ -112,12 +124,20 @@ static Status train(Run *run, const Values *values) {
     return status;
 }
 
+/* The runs of a study have directories of their own, and this one's would be in their way. */
+static Status study_refuse(const Config *config, const char *path, const Values *values) {
+    if (config->sweep == NULL || values->plan || values->print_config) return OK;
+    return ERROR(STATUS_CONFIG, "%s: a study, which ./sweep runs; to train what its points share, set sweep=null",
+                 path);
+}
+
 /* From the config to the last step. A failure before training is agreed on by all ranks and said once. */
 static Status run_all(Run *run, const Values *values, const Arguments *arguments) {
     World *world = run->e.world;
     TRY(plan_suppose(values, &run->e.plan));
     TRY(world_agree(
         world, config_load(arguments->operands[0], arguments->override_count, arguments->overrides, &run->e.config)));
+    TRY(world_agree(world, study_refuse(run->e.config, arguments->operands[0], values)));
     if (values->print_config) return world_rank(world) == 0 ? config_write(run->e.config, stdout) : OK;
     TRY(world_agree(world, load(run)));
     if (!values->plan) TRY(experiment_connect(&run->e)); /* a plan reduces nothing */

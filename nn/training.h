@@ -64,5 +64,5 @@ NODISCARD Status training_gather(const Training *training);
 /* Which program micro-batch `index` of `accumulation` replays. */
 MicroBatch training_micro_batch(int64_t index, int64_t accumulation);
 
-/* The plan that needs the most, and whether it is evaluation's. */
+/* The plan that needs the most. */
 const Plan *training_largest_plan(const Training *training);

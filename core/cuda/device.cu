@@ -287,7 +287,14 @@ static Status resources_create(CudaDevice *d) {
     CUDA_TRY(cudaEventCreateWithFlags(&d->forked, cudaEventDisableTiming));
     CUDA_TRY(cudaEventCreateWithFlags(&d->joined, cudaEventDisableTiming));
     if (cublasLtCreate(&d->blas) != CUBLAS_STATUS_SUCCESS) return ERROR(STATUS_FAILURE, "cuBLASLt did not start");
-    CUDA_TRY(cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE));
+    if (cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE) == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError();
+        return ERROR(
+            STATUS_CONFIG,
+            "%s has no %d MiB left to compute products with; end what holds its memory, or take another GPU by "
+            "CUDA_VISIBLE_DEVICES",
+            d->base.name, (int)(MATMUL_WORKSPACE >> 20));
+    }
     CUDA_TRY(cudaMallocHost(&d->staging, STAGING_SLOTS * STAGING_BYTES + (size_t)FETCH_SLOTS * DEVICE_FETCH_BYTES));
     for (int i = 0; i < STAGING_SLOTS; i++) {
         CUDA_TRY(cudaEventCreateWithFlags(&d->staged[i], cudaEventDisableTiming));
@@ -296,6 +303,18 @@ static Status resources_create(CudaDevice *d) {
         CUDA_TRY(cudaEventCreateWithFlags(&d->fetched[i], cudaEventDisableTiming));
     }
     return memory_account(d);
+}
+
+static __global__ void probe(void) {}
+
+/* A build for other GPUs would fail at its first launch. */
+static Status code_check(const Device *device) {
+    cudaFuncAttributes attributes;
+    cudaError_t error = cudaFuncGetAttributes(&attributes, probe);
+    if (error == cudaSuccess) return Status{STATUS_OK};
+    (void)cudaGetLastError();
+    return ERROR(STATUS_CONFIG, "this program holds no code for %s (%s); build it with scons cuda_arch=%d",
+                 device->name, cudaGetErrorString(error), device->target.sm);
 }
 
 static Status device_start(CudaDevice *d, int index) {
@@ -307,6 +326,7 @@ static Status device_start(CudaDevice *d, int index) {
     }
     TRY(target_of(index, &d->base));
     CUDA_TRY(cudaSetDevice(index));
+    TRY(code_check(&d->base));
     return resources_create(d);
 }
 

@@ -26,6 +26,7 @@ static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seco
     Status status = world_agree(e->world, record(&b, &e->collectives, (int64_t)(bytes / sizeof(float))));
     if (!failed(status)) status = program_time_together(e->device, b.program, repeats, seconds);
     if (!failed(status)) status = device_synchronize(e->device);
+    gpu_collectives_release(e->gpu);
     bench_program_destroy(&b);
     *seconds /= AT_ONCE;
     return status;
@@ -38,6 +39,7 @@ static void row_print(size_t bytes, int ranks, double seconds, const BenchOutput
 }
 
 static Status table(Experiment *e, const BenchOptions *options, const BenchOutput *output) {
+    (void)watchdog_allow(e->watchdog, 0, "measuring");
     bool leads = world_rank(e->world) == 0, on_cpu = e->device->target.kind == DEVICE_CPU;
     int ranks = world_size(e->world);
     size_t most = on_cpu ? MOST_BYTES_CPU : MOST_BYTES_CUDA;

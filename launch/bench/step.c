@@ -83,7 +83,9 @@ static Status prepare(Experiment *e, const BenchOptions *options) {
     TRY(world_agree(e->world, open_device(e, options)));
     TRY(experiment_connect(e));
     TRY(world_agree(e->world, experiment_plan(e)));
-    return world_agree(e->world, allocate(e));
+    TRY(world_agree(e->world, allocate(e)));
+    (void)watchdog_allow(e->watchdog, 0, "measuring");
+    return OK;
 }
 
 Status bench_step(const BenchOptions *options, FILE *out) {

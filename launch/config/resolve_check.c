@@ -1,5 +1,6 @@
 #include "launch/config/diagnostic.h"
 #include "launch/config/resolve.h"
+#include "launch/config/suggest.h"
 #include "launch/config/sweep_points.h"
 
 #include <string.h>
@@ -66,10 +67,26 @@ static Status check_schedule(const YamlNode *root, const Config *config) {
     return OK;
 }
 
+/* The numbers of metrics.jsonl that runs can be compared by. */
+static const char *const metrics[] = {"val/loss",  "train/loss", "lr",     "grad_norm", "tok_per_s", "mfu",
+                                      "mem_bytes", "train_s",    "wall_s", "tokens",    "step",      NULL};
+
+static Status check_metric(const YamlNode *root, const Config *config) {
+    const char *metric = config->report.metric;
+    for (int i = 0; metrics[i] != NULL; i++) {
+        if (strcmp(metrics[i], metric) == 0) return OK;
+    }
+    Place place = place_of(root, "report.metric", "report");
+    const char *near = suggest(metric, metrics);
+    if (near != NULL) return PLACE_ERROR(place, "no such column of metrics.jsonl; did you mean '%s'?", near);
+    return PLACE_ERROR(place, "no such column of metrics.jsonl; choose 'val/loss', 'train/loss' or 'tok_per_s'");
+}
+
 Status resolve_check(const YamlNode *root, const Config *config) {
     TRY(check_name(root, config));
     TRY(check_model(root, config));
     TRY(check_schedule(root, config));
+    TRY(check_metric(root, config));
     TRY(sweep_check(config));
     return check_required(root, config);
 }

@@ -1,6 +1,9 @@
+#include "data/directory.h"
 #include "launch/convert/formats.h"
 
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,9 +15,18 @@ Status path_check_new(const char *path) {
 }
 
 Status output_open_new(const char *path, Output *out) {
+    char copy[PATH_MAX];
+    size_t made = 0;
     TRY(path_check_new(path));
-    TRY(output_open(path, out));
-    Status status = path_check_new(path); /* another one may have ended meanwhile, which was waited for */
+    snprintf(copy, sizeof copy, "%s", path);
+    const char *folder = dirname(copy);
+    TRY(directory_create(folder, &made));
+    Status status = output_open(path, out);
+    if (failed(status)) {
+        directory_undo(folder, made);
+        return status;
+    }
+    status = path_check_new(path); /* another one may have ended meanwhile, which was waited for */
     return failed(status) ? output_finish(out, status) : OK;
 }
 

@@ -4,27 +4,16 @@
 #include "launch/config/config.h"
 #include "launch/convert/formats.h"
 #include "launch/experiment.h"
+#include "launch/run_checkpoint.h"
 #include "launch/state.h"
 #include "launch/text_file.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
-
-static Status checkpoint_pick(const char *path, Arena *arena, CheckpointFile **out) {
-    struct stat info;
-    const char *warnings = "";
-    if (stat(path, &info) != 0) return ERROR(STATUS_DATA, "%s: no such run or checkpoint", path);
-    if (!S_ISDIR(info.st_mode)) return checkpoint_open(path, out);
-    char *folder = arena_printf(arena, "%s/checkpoints", path);
-    if (folder == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", path);
-    TRY(checkpoint_open_newest(folder, arena, out, &warnings));
-    return *out == NULL ? ERROR(STATUS_DATA, "%s: the run has no checkpoint yet", path) : OK;
-}
 
 /* A tensor with its padding rows, if it has any: (Vp, C) of wte. */
 static Status padded_read(const CheckpointFile *file, const CheckpointTensor *info, ModelTensor *t) {
@@ -73,7 +62,9 @@ Status run_import(const char *path, Model **out) {
     Arena arena = {0};
     CheckpointFile *file = NULL;
     *out = NULL;
-    Status status = checkpoint_pick(path, &arena, &file);
+    const char *warnings = "";
+    Status status = run_checkpoint_open(path, &arena, &file, &warnings);
+    if (warnings[0] != '\0') fprintf(stderr, "convert: warning: %s\n", warnings);
     if (!failed(status)) status = weights_read(file, &arena, out);
     if (failed(status)) model_destroy(out);
     checkpoint_close(&file);

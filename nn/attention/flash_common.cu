@@ -66,12 +66,6 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     return Status{STATUS_OK};
 }
 
-Status flash_launched(const char *kernel) {
-    cudaError_t error = cudaGetLastError();
-    if (error == cudaSuccess) return Status{STATUS_OK};
-    return ERROR(STATUS_FAILURE, "flash attention: launch of %s failed: %s", kernel, cudaGetErrorString(error));
-}
-
 /* LANES threads share a row: each adds the products of HS / LANES elements. */
 template <typename T, int HS>
 __global__ void __launch_bounds__(256) flash_rows_kernel(FlashParams p) {
@@ -118,5 +112,5 @@ Status flash_rows(const AttentionCall *call, const FlashParams &params, cudaStre
         launch_rows_of<__nv_bfloat16>(call->HS, params, stream);
     else
         launch_rows_of<__half>(call->HS, params, stream);
-    return flash_launched("flash_rows_kernel");
+    return cuda_launched("flash_rows_kernel");
 }

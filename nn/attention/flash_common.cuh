@@ -5,6 +5,7 @@
  * intervals, the others read what narrows them (two words a row, from L1 after the first tile). */
 #pragma once
 
+#include "core/cuda/cuda_common.cuh"
 #include "core/rng.h"
 #include "nn/attention/flash_cuda.h"
 
@@ -169,6 +170,3 @@ size_t flash_rows_workspace(const AttentionCall *call);
 /* lse2 = lse * log2(e), +inf for a query without keys and for padding (so that every weight there is 0), and
  * delta = rowsum(dout * out), 0 for padding. */
 Status flash_rows(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
-
-/* The last launch's error as a Status. */
-Status flash_launched(const char *kernel);

@@ -1,10 +1,11 @@
 /* Flash attention backward by mma.sync (sm_80 and later), in two passes that share nothing but their inputs, so that no
  * atomics are needed and the result is bitwise reproducible:
  *
- *   dkdv   a block owns 64 keys and walks over the queries that see them (of every query head of the group): it
- * computes St = K Qt and dPt = V dOt, so that Pt and dSt leave the accumulators as the left operands of dV += Pt dO and
- * dK += dSt Q, without a trip through shared memory; dq     a block owns 64 queries and walks over their keys: S = Q
- * Kt, dP = dO Vt, dQ += dS K.
+ * dkdv: a block owns 64 keys and walks over the queries that see them (of every query head of the group): it computes
+ * St = K Qt and dPt = V dOt, so that Pt and dSt leave the accumulators as the left operands of dV += Pt dO and
+ * dK += dSt Q, without a trip through shared memory.
+ *
+ * dq: a block owns 64 queries and walks over their keys: S = Q Kt, dP = dO Vt, dQ += dS K.
  *
  *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out),  dropout on P and dP alike.
  *
@@ -205,7 +206,7 @@ static Status launch(const FlashParams &p, cudaStream_t stream) {
     dim3 keys((unsigned)((p.Tk + ROWS - 1) / ROWS), (unsigned)p.NH_kv, (unsigned)p.B);
     dkdv<<<keys, 128 * split(HS), BYTES, stream>>>(p);
     dq<<<queries, 128, BYTES, stream>>>(p);
-    return flash_launched("flash_sm80_backward kernels");
+    return cuda_launched("flash_sm80_backward kernels");
 }
 
 template <typename T, FlashKind KIND>

@@ -146,7 +146,7 @@ static Status launch(const FlashParams &p, cudaStream_t stream) {
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, forward_bytes(HS));
     dim3 grid((unsigned)((p.Tq + ROWS - 1) / ROWS), (unsigned)p.NH, (unsigned)p.B);
     kernel<<<grid, 32 * WARPS, forward_bytes(HS), stream>>>(p);
-    return flash_launched("flash_sm80_forward_kernel");
+    return cuda_launched("flash_sm80_forward_kernel");
 }
 
 template <typename T, FlashKind KIND>

@@ -346,7 +346,7 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
     dim3 grid((unsigned)p.NH_kv, (unsigned)((p.Tk + S::ROWS - 1) / S::ROWS), (unsigned)p.B); /* the longest first */
     kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
-    return flash_launched("flash_sm90_dkdv_kernel");
+    return cuda_launched("flash_sm90_dkdv_kernel");
 }
 
 template <typename T, FlashKind KIND>

@@ -201,7 +201,7 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
     dim3 grid((unsigned)p.NH, (unsigned)((p.Tq + S::ROWS - 1) / S::ROWS), (unsigned)p.B); /* the longest rows first */
     kernel<<<grid, S::THREADS, S::BYTES, stream>>>(p, maps);
-    return flash_launched("flash_sm90_dq_kernel");
+    return cuda_launched("flash_sm90_dq_kernel");
 }
 
 template <typename T, FlashKind KIND>

@@ -232,7 +232,7 @@ Status flash_sm90_items(const AttentionCall *call, const FlashParams &p, cudaStr
     auto kernel = flash_sm90_items_kernel<T, S>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
     kernel<<<(unsigned)plan.total_blocks, S::THREADS, S::BYTES, stream>>>(p, maps, plan);
-    return flash_launched("flash_sm90_items_kernel");
+    return cuda_launched("flash_sm90_items_kernel");
 }
 
 template Status flash_sm90_items<__half>(const AttentionCall *, const FlashParams &, cudaStream_t);

@@ -4,7 +4,7 @@
  *   freeze  its main thread is frozen while it waits for a collective; `freeze-main` for one of the main thread
  *   slow   takes 4.5 s for one collective, but gets on;  pace  has one interval longer than hung_after, at its own pace
  *   allow  takes longer than hung_after where it said so;  exit  leaves without a word
- *   lost   joins a different collective */
+ *   lost   joins a different collective;  sleep  all ranks hang, outside of any collective */
 #include "dist/mpi_collectives.h"
 
 #include <pthread.h>
@@ -57,8 +57,10 @@ static Status misbehave(World *world, Watchdog *watchdog, const Collectives *c, 
     if (strcmp(mode, "exit") == 0) _exit(3);
     if (strcmp(mode, "lost") == 0) return world_barrier(world);
     if (strcmp(mode, "allow") == 0) {
-        watchdog_allow(watchdog, 10, "saving a checkpoint");
+        double before = watchdog_allow(watchdog, 10, "saving a checkpoint");
+        c->progress(c->self, "gather"); /* progress does not end it */
         nap(3);
+        (void)watchdog_allow(watchdog, before, "training");
     }
     for (int i = 0; strcmp(mode, "slow") == 0 && i < 15; i++) {
         c->progress(c->self, "matmul");
@@ -75,9 +77,11 @@ static Status train(World *world, Watchdog *watchdog, const Collectives *c, cons
         watchdog_step(watchdog, step);
         c->progress(c->self, "layernorm_forward");
         nap(strcmp(mode, "pace") == 0 && step < 3 ? 0.6 : 0.02);
+        if (step == 12 && strcmp(mode, "sleep") == 0) nap(1000);
         if (step == 12 && c->rank == late) TRY(misbehave(world, watchdog, c, mode));
         if (step == 12 && strcmp(mode, "freeze") == 0) freeze(c, late);
         TRY(reduce_all(c));
+        if (step == 0) (void)watchdog_allow(watchdog, 0, "training");
         if (step == 12 && strcmp(mode, "freeze-main") == 0) freeze(c, late);
         if (step == 12 && strstr(mode, "-main") != NULL) TRY(world_barrier(world));
     }

@@ -191,6 +191,11 @@ def rank_in_another_collective():
            r"all ranks end \(exit 1\)")
 
 
+def all_ranks_hang():
+    faults(Job("sleep", "1"), DEADLINE, r"rank \d on \S+ hangs: no progress for 4\.\d s in step 12, layernorm_forward, "
+           r"and no rank makes any; all ranks end \(exit 1\)")
+
+
 def slow_ranks_live():
     for mode in ("slow", "pace", "allow"):
         code, lines = Job(mode, "1.5").end(40)
@@ -222,7 +227,7 @@ def main():
     if shutil.which("mpirun") is None:
         print("  mpirun is not installed\n0 passed, 0 failed, 1 skipped")
         return 0
-    tests = [stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective,
+    tests = [stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
              hung_before_a_collective_of_the_main_thread, frozen_while_it_waits, killed_rank, rank_that_exits, sigterm_ends_quietly,
              collectives, without_mpirun, one_line_and_code_for_bad_input, abort_names_the_rank, sums,
              the_rank_count_does_not_change_a_bit]

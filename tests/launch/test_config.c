@@ -37,10 +37,11 @@ static void presets_give_way_to_sizes(void) {
 }
 
 static void the_key_decides_the_type(void) {
-    Config *c = LOAD(LEAST "name: no\nseed: \"12\"\nmodel: {bias: no, dropout: 5e-1}\nreport: {metric: 6e-4}\n");
+    Config *c =
+        LOAD(LEAST "name: no\nseed: \"12\"\nmodel: {bias: no, dropout: 5e-1}\nlaunch: {slurm: {account: 6e-4}}\n");
     if (c == NULL) return;
     CHECK(strcmp(c->name, "no") == 0 && c->seed == 12 && !c->model.bias && c->model.dropout == 0.5);
-    CHECK(strcmp(c->report.metric, "6e-4") == 0);
+    CHECK(strcmp(c->launch.slurm.account, "6e-4") == 0);
     config_destroy(&c);
 }
 

@@ -9,7 +9,7 @@ import re
 from e2e import WORK, Skip, check, checkpoints, config, equal, main, metrics, run, run_directory, summary, train
 
 BUDGET = "6MiB"
-REFUSAL = re.compile(r"data\.batch_size: (\d+) needs [\d.]+ GiB, .* [\d.]+ GiB are within memory_budget and free; "
+REFUSAL = re.compile(r"data\.batch_size: (\d+) needs [\d.]+ [MG]iB, .* [\d.]+ [MG]iB are within memory_budget and free; "
                      r"the largest batch that fits is (\d+)")
 
 
