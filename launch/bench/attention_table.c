@@ -151,7 +151,10 @@ static void lines_plot(const AttentionTable *table, FILE *plot) {
         char name[64];
         if (!starts_line(table, i)) continue;
         line_name(&table->rows[i], name, sizeof name);
-        fprintf(plot, "%s$line%d with linespoints lw 2 pt 7 ps 0.7 title '%s'", lines++ > 0 ? ", " : "", i, name);
+        /* Dashes let a line be seen that lies below. */
+        fprintf(plot, "%s$line%d with linespoints lw 2 dt %d pt 7 ps 0.7 title '%s'", lines > 0 ? ", " : "", i,
+                1 + lines % 2, name);
+        lines++;
     }
     fputc('\n', plot);
 }
