@@ -22,7 +22,7 @@ static const int64_t short_lengths[][2] = {{1, 1}, {63, 65}, {64, 64}, {65, 127}
 static const int64_t longer_lengths[][2] = {{127, 300}, {1000, 1000}, {200, 129}, {1024, 1024}, {256, 256}};
 
 /* A sanitizer takes minutes for what is longer. */
-static int64_t at_length(int64_t T) { return case_sanitized() && T > 300 ? 300 : T; }
+static int64_t at_length(int64_t T) { return case_sanitized() && T > 160 ? 160 : T; }
 
 /* Each mask with two pairs of lengths, which move on with the head size, as do dropout, groups of heads and layouts. */
 static void matrix_fill(int64_t HS, int turn, AttentionShape *shapes) {
