@@ -49,25 +49,25 @@ static const CommandLine program = {.name = "prepare",
                                     .option_count = sizeof options / sizeof options[0],
                                     .more = print_notes};
 
-typedef struct Output {
+typedef struct Split {
     char path[PATH_MAX];
     TokenWriter *writer; /* NULL: this split is not wanted */
-} Output;
+} Split;
 
 typedef struct Preparation {
     const Values *values;
     Tokenizer *tokenizer;
     Corpus *corpus;
     int64_t cut; /* training text before it, validation text after it */
-    Output train, val;
+    Split train, val;
     double start; /* seconds */
     bool is_terminal;
 } Preparation;
 
-static Status output_open(Preparation *p, const char *split, Output *output) {
+static Status split_open(Preparation *p, const char *name, Split *out) {
     int format = p->values->format;
-    snprintf(output->path, PATH_MAX, "%s/%s.%s", p->values->out, split, formats[format].suffix);
-    return token_writer_create(output->path, formats[format].format, p->tokenizer, &output->writer);
+    snprintf(out->path, PATH_MAX, "%s/%s.%s", p->values->out, name, formats[format].suffix);
+    return token_writer_create(out->path, formats[format].format, p->tokenizer, &out->writer);
 }
 
 /* An older val file beside a new train file would be of another text. */
@@ -79,10 +79,10 @@ static Status no_old_val(Preparation *p) {
     return ERROR(STATUS_DATA, "%s: is there, but would not belong to the new train file; remove it first", path);
 }
 
-static Status outputs_open(Preparation *p) {
-    TRY(output_open(p, "train", &p->train));
+static Status splits_open(Preparation *p) {
+    TRY(split_open(p, "train", &p->train));
     if (p->cut == corpus_bytes(p->corpus)) return no_old_val(p);
-    return output_open(p, "val", &p->val);
+    return split_open(p, "val", &p->val);
 }
 
 static void show_progress(void *context, int64_t done) {
@@ -93,7 +93,7 @@ static void show_progress(void *context, int64_t done) {
             (double)done * 1e-6 / seconds);
 }
 
-static Status outputs_write(Preparation *p) {
+static Status splits_write(Preparation *p) {
     int64_t bytes = corpus_bytes(p->corpus);
     TRY(corpus_encode(p->corpus, 0, p->cut, p->tokenizer, p->train.writer, show_progress, p));
     if (p->val.writer == NULL) return token_writer_finish(p->train.writer);
@@ -102,7 +102,7 @@ static Status outputs_write(Preparation *p) {
     return token_writer_finish(p->val.writer);
 }
 
-static Status outputs_publish(Preparation *p) {
+static Status splits_publish(Preparation *p) {
     TRY(token_writer_publish(p->train.writer));
     return p->val.writer == NULL ? OK : token_writer_publish(p->val.writer);
 }
@@ -123,9 +123,9 @@ static Status run(Preparation *p, const Arguments *arguments) {
     TRY(tokenizer_open(p->values->tokenizer, &p->tokenizer));
     TRY(corpus_open(arguments->operands, arguments->operand_count, p->values->out, &p->corpus));
     TRY(corpus_split(p->corpus, p->values->val_fraction, &p->cut));
-    TRY(outputs_open(p));
-    TRY(outputs_write(p));
-    TRY(outputs_publish(p));
+    TRY(splits_open(p));
+    TRY(splits_write(p));
+    TRY(splits_publish(p));
     report(p);
     return OK;
 }

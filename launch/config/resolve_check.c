@@ -5,14 +5,17 @@
 
 #include <string.h>
 
-/* Where the first of the keys was given by the user; otherwise where the config begins. */
+/* Where the user gave one of the keys: the one on the command line, which was laid on last, or the first; otherwise
+ * where the config begins. */
 static Place place_of(const YamlNode *root, const char *first, const char *second) {
     const char *const keys[] = {first, second};
+    const YamlNode *found = NULL;
     for (size_t i = 0; i < 2; i++) {
         const YamlNode *node = node_find_path(root, keys[i]);
-        if (node != NULL && !node->is_default) return node->place;
+        if (node == NULL || node->is_default) continue;
+        if (found == NULL || strcmp(node->place.source->origin, "command line") == 0) found = node;
     }
-    return root->place;
+    return found == NULL ? root->place : found->place;
 }
 
 static Status check_required(const YamlNode *root, const Config *config) {

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""A slow file system is no hang, and what one rank alone cannot have ends all with its cause. The faults are put between
+the program and libc. sanitizers: no"""
+
+import os
+import subprocess
+
+from e2e import WORK, Skip, check, config, equal, main, run, train
+
+# SLOW_WRITE: seconds for a checkpoint's fsync; SLOW_READ: for rank 1's first read of one; NO_THREAD: which thread that
+# rank 1 wants from its watchdog on is refused.
+PRELOADED = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static int seconds(const char *name) { return getenv(name) == NULL ? 0 : atoi(getenv(name)); }
+static int is_checkpoint(int fd) {
+    char link[64], path[512] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/checkpoints/step_") != NULL;
+}
+static int is_rank_1(void) {
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    return rank != NULL && strcmp(rank, "1") == 0;
+}
+int fsync(int fd) {
+    int (*next)(int) = dlsym(RTLD_NEXT, "fsync");
+    if (is_checkpoint(fd)) sleep(seconds("SLOW_WRITE"));
+    return next(fd);
+}
+ssize_t pread(int fd, void *to, size_t count, off_t at) {
+    static int slept;
+    ssize_t (*next)(int, void *, size_t, off_t) = dlsym(RTLD_NEXT, "pread");
+    if (is_rank_1() && is_checkpoint(fd) && slept++ == 0) sleep(seconds("SLOW_READ"));
+    return next(fd, to, count, at);
+}
+ssize_t pread64(int fd, void *to, size_t count, off_t at) { return pread(fd, to, count, at); }
+static int threads = -1;
+int eventfd(unsigned count, int flags) {
+    int (*next)(unsigned, int) = dlsym(RTLD_NEXT, "eventfd");
+    if (flags == EFD_CLOEXEC) threads = 0;
+    return next(count, flags);
+}
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*work)(void *), void *with) {
+    int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+    if (is_rank_1() && threads >= 0 && ++threads == seconds("NO_THREAD")) return EAGAIN;
+    return next(thread, how, work, with);
+}
+"""
+
+
+def preloaded():
+    path = os.path.join(WORK, "preloaded.so")
+    if not os.path.exists(path):
+        made = subprocess.run(["cc", "-shared", "-fPIC", "-o", path, "-x", "c", "-"], input=PRELOADED, text=True,
+                              check=False)
+        if made.returncode != 0:
+            raise Skip("no C compiler")
+    return path
+
+
+def slow_saves_and_loads_are_no_hang():
+    """Longer than the deadline, while the other rank waits in a collective; a shared optimizer replays a program in between."""
+    for shared in (False, True):
+        path = config("slow_%d" % shared, deadline="1s", training__shard_optimizer=shared, training__stop__steps=6,
+                      checkpoint__interval="3 steps")
+        train(path, ranks=2, LD_PRELOAD=preloaded(), SLOW_WRITE="3")
+        done = train(path, "training.stop.steps=8", ranks=2, LD_PRELOAD=preloaded(), SLOW_READ="3")
+        check("resumed from" in done.out and done.seconds > 3, repr(done))
+
+
+def a_rank_without_a_thread_is_named():
+    for thread, name in ((1, "watchdog"), (2, "communication")):
+        done = run("train", config("thread_%d" % thread), ranks=2, LD_PRELOAD=preloaded(), NO_THREAD=str(thread))
+        equal(done.code, 1, "exit code: %r" % done)
+        equal(len(done.errors()), 1, "lines: %r" % done)
+        check("rank 1: cannot start the %s thread" % name in done.errors()[0] and done.seconds < 6, repr(done))
+
+
+if __name__ == "__main__":
+    main(slow_saves_and_loads_are_no_hang, a_rank_without_a_thread_is_named)
