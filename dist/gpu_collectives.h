@@ -26,7 +26,8 @@ Collectives gpu_collectives_table(GpuCollectives *collectives);
 const char *gpu_collectives_note(const GpuCollectives *collectives);
 
 /* Gives back what is mapped of other ranks' memory, which nobody may free before (CUDA C++ Programming Guide,
- * "Interprocess Communication"); the next collective maps it anew. NULL-safe. Collective. */
+ * "Interprocess Communication"). The next collective of a new program maps it anew; one that has been replayed must not
+ * be replayed again. NULL-safe. Collective. */
 void gpu_collectives_release(GpuCollectives *collectives);
 
 /* Collective. */

@@ -70,6 +70,7 @@ static bool all_are_idle(const Watchdog *w) {
 
 Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     Suspicion found = {NOBODY};
+    if (!is_live(w->mine)) return found; /* all may have left by now */
     for (int i = 0; i < w->world->local_size; i++) {
         Suspicion now = judge_peer(w, i, elapsed);
         if (found.kind == NOBODY || (now.kind != NOBODY && now.kind < found.kind)) found = now;

@@ -88,9 +88,9 @@ Status experiment_connect(Experiment *e) {
     watch.start_up = SAVE_ALLOWANCE; /* until the first step is through: a checkpoint to load, products to time */
     size_t before = 0, after = 0, total;
     TRY(watchdog_create(e->world, &watch, &e->watchdog));
-    TRY(device_memory(e->device, &before, &total));
+    TRY(world_agree(e->world, device_memory(e->device, &before, &total)));
     TRY(collectives_create(e));
-    TRY(device_memory(e->device, &after, &total));
+    TRY(world_agree(e->world, device_memory(e->device, &after, &total)));
     if (e->device->target.kind == DEVICE_CUDA && before > after) e->communication_bytes = before - after;
     e->device->progress = e->collectives.progress;
     e->device->progress_self = e->collectives.self;
@@ -246,7 +246,7 @@ Status experiment_plan(Experiment *e) {
 }
 
 Status experiment_allocate(Experiment *e) {
-    TRY(fit_check(e));
+    TRY(world_agree(e->world, fit_check(e))); /* nobody takes before all have looked at what is free */
     TRY(store_allocate(e->store, e->device));
     TRY(training_bind(e->training, e->device));
     return parameters_initialize(e->parameters, e->device, e->config->seed);

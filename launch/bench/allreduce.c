@@ -26,7 +26,7 @@ static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seco
     Status status = world_agree(e->world, record(&b, &e->collectives, (int64_t)(bytes / sizeof(float))));
     if (!failed(status)) status = program_time_together(e->device, b.program, repeats, seconds);
     if (!failed(status)) status = device_synchronize(e->device);
-    gpu_collectives_release(e->gpu);
+    if (!failed(status)) gpu_collectives_release(e->gpu);
     bench_program_destroy(&b);
     *seconds /= AT_ONCE;
     return status;

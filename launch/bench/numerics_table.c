@@ -143,8 +143,8 @@ void numerics_table_plot(const NumericsTable *table) {
         if (starts_line(table, i)) line_data(table, i);
     }
     fprintf(plot,
-            "set multiplot layout 1,3 title \"attention's relative error against f64 on %s; at the upper border: not finite\" "
-            "noenhanced font ',13'\n",
+            "set multiplot layout 1,3 title \"attention's relative error against f64 on %s; at the upper border: "
+            "not finite\" noenhanced font ',13'\n",
             table->device);
     fputs("set border 3\nset tics nomirror\nset grid ytics lc rgb '#dddddd'\nset logscale x 2\nset logscale y\nset "
           "mytics 1\n"
