@@ -42,9 +42,8 @@ static Status device_open(Experiment *e) {
 /* With the reason why there is none, which may be no more than an old driver. */
 static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
     Device *none = NULL;
-    Status reason = asked == CONFIG_DEVICE_CPU ? OK : device_open_cuda(0, &none);
-    const char *why = failed(reason) ? status_message() : "device: cpu was set";
-    device_close(&none);
+    const char *why = "device: cpu was set";
+    if (asked != CONFIG_DEVICE_CPU && failed(device_open_cuda(0, &none))) why = status_message();
     return ERROR(STATUS_CONFIG, "training.dtype %s needs a GPU; the CPU computes in float32 and float64 (%s)", dtype,
                  why);
 }

@@ -9,11 +9,11 @@ enum { BATCH_MOST = 4096 };
 
 /* The most ranks that any GPU of this host has. */
 static int ranks_of_a_gpu(const Experiment *e) {
-    int count = device_count_cuda(), ranks = world_local_size(e->world);
-    return e->gpu_is_shared && count > 0 ? (ranks + count - 1) / count : 1;
+    int count = e->gpu_is_shared ? device_count_cuda() : 0, ranks = world_local_size(e->world);
+    return count > 0 ? (ranks + count - 1) / count : 1;
 }
 
-/* A batch's bytes in a unit that shows them. */
+/* To two digits, for what is asked and what is there may lie close. */
 static const char *amount(size_t bytes, char text[32]) {
     bool is_large = bytes >= (size_t)1 << 30;
     snprintf(text, 32, "%.2f %s", (double)bytes / (is_large ? 0x1p30 : 0x1p20), is_large ? "GiB" : "MiB");

@@ -13,7 +13,8 @@ typedef struct Values {
 } Values;
 
 static const Option options[] = {
-    {"start", OPTION_TEXT, offsetof(Values, start), "TEXT|FILE:path", "\n", .doc = "what the text begins with"},
+    {"start", OPTION_TEXT, offsetof(Values, start), "TEXT|FILE:path", NULL,
+     .doc = "what the text begins with (a newline)"},
     {"num-samples", OPTION_INT, offsetof(Values, num_samples), "N", "1", 1, 1e6, .doc = "how many texts"},
     {"max-new-tokens", OPTION_INT, offsetof(Values, max_new_tokens), "N", "200", 1, 1e9, .doc = "length of each"},
     {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "X", "0.8", 0, 100,
@@ -99,7 +100,7 @@ static Status generate(const char *run, const Values *values) {
     TokenBuffer context = {0};
     char *text = NULL;
     size_t bytes = 0;
-    Status status = start_read(values->start, &text, &bytes);
+    Status status = start_read(values->start == NULL ? "\n" : values->start, &text, &bytes);
     if (!failed(status)) status = generator_create(run, &generator);
     if (!failed(status)) status = samples(generator, values, &context, text, bytes);
     generator_destroy(&generator);

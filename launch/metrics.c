@@ -23,8 +23,13 @@ struct Metrics {
     double bar_drawn; /* clock_seconds: a bar moves a few times a second */
 };
 
-static const char csv_header[] =
-    "step,tokens,train_s,wall_s,train/loss,val/loss,lr,grad_norm,tok_per_s,mfu,mem_bytes\n";
+const char *const metrics_columns[] = {"step", "tokens",    "train_s",   "wall_s", "train/loss", "val/loss",
+                                       "lr",   "grad_norm", "tok_per_s", "mfu",    "mem_bytes",  NULL};
+
+static void csv_head(FILE *file) {
+    for (int i = 0; metrics_columns[i] != NULL; i++) fprintf(file, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
+    fputc('\n', file);
+}
 
 static Status cannot(const char *what, const char *path) {
     return ERROR(STATUS_FAILURE, "%s: cannot %s: %s", path, what, strerror(errno));
@@ -84,7 +89,7 @@ Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) 
     TRY(file_open(directory, "metrics.csv", "%lld,", resumed_step, &(*out)->csv));
     TRY(file_open(directory, "train.log", NULL, 0, &(*out)->log));
     fseek((*out)->csv, 0, SEEK_END);
-    if (ftell((*out)->csv) == 0) fputs(csv_header, (*out)->csv);
+    if (ftell((*out)->csv) == 0) csv_head((*out)->csv);
     return OK;
 }
 

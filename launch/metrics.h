@@ -17,6 +17,9 @@ typedef struct Metric {
     size_t mem_bytes;
 } Metric;
 
+/* The keys of a record, which are the columns of metrics.csv in their order; ends in NULL. */
+extern const char *const metrics_columns[];
+
 typedef struct Summary {
     const char *status; /* running, done, stopped, failed */
     double best_val_loss;

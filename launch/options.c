@@ -200,7 +200,7 @@ static void print_option(const Option *option, FILE *file) {
     snprintf(usage, sizeof usage, "--%s%s%s", option->name, option->value == NULL ? "" : "=",
              option->value == NULL ? "" : option->value);
     fprintf(file, "  %-34s %s", usage, option->doc);
-    if (option->fallback != NULL) fprintf(file, " (%s)", *option->fallback == '\n' ? "a newline" : option->fallback);
+    if (option->fallback != NULL) fprintf(file, " (%s)", option->fallback);
     if (option->required) fputs(" (required)", file);
     fputc('\n', file);
 }

@@ -14,5 +14,7 @@ Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
     TRY(checkpoint_open_newest(folder, arena, out, warnings));
     if (*out != NULL) return OK;
     if (stat(config, &info) != 0) return ERROR(STATUS_DATA, "%s: no run, so there is no checkpoint in it", path);
-    return ERROR(STATUS_DATA, "%s: the run has no checkpoint yet; it saves one at its end, or at SIGUSR1", path);
+    return ERROR(STATUS_DATA,
+                 "%s: the run has no checkpoint yet; it saves one each checkpoint.interval, at its end, and at SIGUSR1",
+                 path);
 }

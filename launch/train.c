@@ -97,12 +97,12 @@ static Status introduce(Run *run) {
 
 static Status profile(Run *run) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/trace.json", run->directory);
     bool leads = world_rank(run->e.world) == 0;
     if (run->start_s == 0) {
         metrics_say(run->metrics, "no step was left to do, so there is none to profile");
         return OK;
     }
+    snprintf(path, sizeof path, "%s/trace.json", run->directory);
     return profile_step(&run->e, leads ? stdout : NULL, leads ? path : NULL);
 }
 

@@ -39,7 +39,6 @@ static void row_print(size_t bytes, int ranks, double seconds, const BenchOutput
 }
 
 static Status table(Experiment *e, const BenchOptions *options, const BenchOutput *output) {
-    (void)watchdog_allow(e->watchdog, 0, "measuring");
     bool leads = world_rank(e->world) == 0, on_cpu = e->device->target.kind == DEVICE_CPU;
     int ranks = world_size(e->world);
     size_t most = on_cpu ? MOST_BYTES_CPU : MOST_BYTES_CUDA;
@@ -80,6 +79,7 @@ Status bench_allreduce(const BenchOptions *options, FILE *out) {
     if (!failed(status)) status = experiment_connect(&e);
     if (!failed(status)) status = world_agree(e.world, open_output(options, out, &output));
     if (!failed(status)) {
+        (void)watchdog_allow(e.watchdog, 0, "measuring");
         status = table(&e, options, &output);
         if (failed(status)) world_abort(e.world, status);
     }

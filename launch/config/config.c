@@ -36,7 +36,7 @@ static Status lay_override(Arena *arena, const char *argument, YamlNode *root) {
     Source *source = arena_alloc(arena, sizeof *source);
     char *text = arena_strdup(arena, argument);
     if (source == NULL || text == NULL) return out_of_memory();
-    *source = (Source){"command line", text, strlen(text)};
+    *source = (Source){COMMAND_LINE, text, strlen(text)};
     const char *equals = strchr(text, '=');
     if (equals == NULL) {
         return PLACE_ERROR(((Place){source, 1, 1, source->bytes}), "'%s' is not of the form key=value",
@@ -46,7 +46,7 @@ static Status lay_override(Arena *arena, const char *argument, YamlNode *root) {
     Place place = root->place;
     TRY(yaml_read(arena, source, (size_t)(equals - text) + 1, &value));
     TRY(nest(arena, source, text, value, &tree));
-    TRY(extends_lay(arena, tree, "command line", root));
+    TRY(extends_lay(arena, tree, COMMAND_LINE, root));
     root->place = place; /* what is missing is missing in the file */
     return OK;
 }

@@ -9,9 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The origin of what stands on the command line. */
+#define COMMAND_LINE "command line"
+
 /* One text that was read: a file, a command-line argument, or the config inside a checkpoint. */
 typedef struct Source {
-    const char *origin; /* how messages call it: the path, or `command line` */
+    const char *origin; /* how messages call it: the path, or COMMAND_LINE */
     const char *text;   /* zero-terminated UTF-8; lines end in '\n' */
     size_t bytes;
 } Source;

@@ -2,6 +2,7 @@
 #include "launch/config/resolve.h"
 #include "launch/config/suggest.h"
 #include "launch/config/sweep_points.h"
+#include "launch/metrics.h"
 
 #include <string.h>
 
@@ -13,7 +14,7 @@ static Place place_of(const YamlNode *root, const char *first, const char *secon
     for (size_t i = 0; i < 2; i++) {
         const YamlNode *node = node_find_path(root, keys[i]);
         if (node == NULL || node->is_default) continue;
-        if (found == NULL || strcmp(node->place.source->origin, "command line") == 0) found = node;
+        if (found == NULL || strcmp(node->place.source->origin, COMMAND_LINE) == 0) found = node;
     }
     return found == NULL ? root->place : found->place;
 }
@@ -70,17 +71,13 @@ static Status check_schedule(const YamlNode *root, const Config *config) {
     return OK;
 }
 
-/* The numbers of metrics.jsonl that runs can be compared by. */
-static const char *const metrics[] = {"val/loss",  "train/loss", "lr",     "grad_norm", "tok_per_s", "mfu",
-                                      "mem_bytes", "train_s",    "wall_s", "tokens",    "step",      NULL};
-
 static Status check_metric(const YamlNode *root, const Config *config) {
     const char *metric = config->report.metric;
-    for (int i = 0; metrics[i] != NULL; i++) {
-        if (strcmp(metrics[i], metric) == 0) return OK;
+    for (int i = 0; metrics_columns[i] != NULL; i++) {
+        if (strcmp(metrics_columns[i], metric) == 0) return OK;
     }
     Place place = place_of(root, "report.metric", "report");
-    const char *near = suggest(metric, metrics);
+    const char *near = suggest(metric, metrics_columns);
     if (near != NULL) return PLACE_ERROR(place, "no such column of metrics.jsonl; did you mean '%s'?", near);
     return PLACE_ERROR(place, "no such column of metrics.jsonl; choose 'val/loss', 'train/loss' or 'tok_per_s'");
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A slow file system is no hang, and what one rank alone cannot have ends all with its cause. The faults are put between
-the program and libc. sanitizers: no"""
+the program and libc. sanitizers: no
+It runs alone: a busy machine would be a late rank, too."""
 
 import os
 import shutil
@@ -68,14 +69,14 @@ def preloaded():
 
 
 def slow_saves_and_loads_are_no_hang():
-    """Longer than the deadline, while the other rank waits in a collective; a shared optimizer replays a program in between."""
+    """Longer than the deadline, while the other rank waits; a shared optimizer replays a program in between."""
     for shared in (False, True):
-        path = config("slow_%d" % shared, deadline="1s", training__shard_optimizer=shared, training__stop__steps=6,
+        path = config("slow_%d" % shared, deadline="2s", training__shard_optimizer=shared, training__stop__steps=6,
                       checkpoint__interval="3 steps")
-        done = train(path, ranks=2, LD_PRELOAD=preloaded(), SLOW_WRITE="3")
-        check(done.seconds > 6, "two slow writes: %r" % done)
-        done = train(path, "training.stop.steps=8", ranks=2, LD_PRELOAD=preloaded(), SLOW_READ="3")
-        check("resumed from" in done.out and done.seconds > 3, repr(done))
+        done = train(path, ranks=2, LD_PRELOAD=preloaded(), SLOW_WRITE="4")
+        check(done.seconds > 8, "two slow writes: %r" % done)
+        done = train(path, "training.stop.steps=8", ranks=2, LD_PRELOAD=preloaded(), SLOW_READ="4")
+        check("resumed from" in done.out and done.seconds > 4, repr(done))
 
 
 def a_rank_without_a_thread_is_named():
