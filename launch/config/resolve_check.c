@@ -6,15 +6,17 @@
 
 #include <string.h>
 
-/* Where the user gave one of the keys: the one on the command line, which was laid on last, or the first; otherwise
- * where the config begins. */
+static bool is_override(const YamlNode *node) { return strcmp(node->place.source->origin, COMMAND_LINE) == 0; }
+
+/* Where the user gave the first of the keys, or the second where that alone stands on the command line, which was laid
+ * on last; otherwise where the config begins. */
 static Place place_of(const YamlNode *root, const char *first, const char *second) {
     const char *const keys[] = {first, second};
     const YamlNode *found = NULL;
     for (size_t i = 0; i < 2; i++) {
         const YamlNode *node = node_find_path(root, keys[i]);
         if (node == NULL || node->is_default) continue;
-        if (found == NULL || strcmp(node->place.source->origin, COMMAND_LINE) == 0) found = node;
+        if (found == NULL || (is_override(node) && !is_override(found))) found = node;
     }
     return found == NULL ? root->place : found->place;
 }
