@@ -1,0 +1,90 @@
+#include "core/input_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Whether the file or its path is wrong, rather than the machine. */
+static bool is_file_to_blame(int error) {
+    return error != EIO && error != ENOMEM && error != EMFILE && error != ENFILE && error != ESTALE;
+}
+
+static Status cannot_open(const char *path, int error) {
+    if (error == ENOENT || error == ENOTDIR) return ERROR(STATUS_DATA, "%s: no such file", path);
+    if (error == EACCES) return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
+    StatusCode code = is_file_to_blame(error) ? STATUS_DATA : STATUS_FAILURE;
+    return ERROR(code, "%s: cannot open it: %s", path, strerror(error));
+}
+
+static Status kind_check(const InputFile *file, const struct stat *info) {
+    if (S_ISDIR(info->st_mode)) return ERROR(STATUS_DATA, "%s: a directory; name the file in it", file->path);
+    if (!S_ISREG(info->st_mode)) return ERROR(STATUS_DATA, "%s: not a regular file; copy it into one", file->path);
+    return OK;
+}
+
+Status input_open(const char *path, InputFile *out) {
+    struct stat info;
+    *out = (InputFile){.path = path};
+    do {
+        out->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    } while (out->fd < 0 && errno == EINTR);
+    if (out->fd < 0) return cannot_open(path, errno);
+    Status status = fstat(out->fd, &info) == 0 ? kind_check(out, &info) : cannot_open(path, errno);
+    if (failed(status))
+        input_close(out);
+    else
+        out->bytes = (uint64_t)info.st_size;
+    return status;
+}
+
+void input_close(InputFile *file) {
+    if (file->fd >= 0) close(file->fd);
+    file->fd = -1;
+}
+
+Status input_read(const InputFile *file, void *out, size_t bytes, uint64_t at) {
+    char *to = out;
+    while (bytes > 0) {
+        ssize_t some = pread(file->fd, to, bytes, (off_t)at);
+        if (some < 0 && errno == EINTR) continue;
+        if (some < 0) return ERROR(STATUS_FAILURE, "%s: cannot read it: %s", file->path, strerror(errno));
+        if (some == 0) {
+            return ERROR(STATUS_DATA, "%s: ends at byte %llu: it was cut short, or is being written", file->path,
+                         (unsigned long long)at);
+        }
+        to += some;
+        at += (uint64_t)some;
+        bytes -= (size_t)some;
+    }
+    return OK;
+}
+
+static Status whole_read(const InputFile *file, size_t most, char **text, size_t *bytes) {
+    if (file->bytes > most) {
+        return ERROR(STATUS_DATA, "%s: %llu bytes are too many; at most %zu are read", file->path,
+                     (unsigned long long)file->bytes, most);
+    }
+    *bytes = (size_t)file->bytes;
+    *text = malloc(*bytes + 1);
+    if (*text == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory to read its %zu bytes", file->path, *bytes);
+    (*text)[*bytes] = '\0';
+    Status status = input_read(file, *text, *bytes, 0);
+    if (!failed(status)) return OK;
+    free(*text);
+    *text = NULL;
+    return status;
+}
+
+Status input_read_whole(const char *path, size_t most, char **text, size_t *bytes) {
+    InputFile file;
+    *text = NULL;
+    *bytes = 0;
+    TRY(input_open(path, &file));
+    Status status = whole_read(&file, most, text, bytes);
+    input_close(&file);
+    return status;
+}
