@@ -35,7 +35,7 @@ static Status file_open(const char *path, CheckpointFile *file) {
     TRY(trailer_verify(path, &trailer));
     file->step = trailer.step;
     file->path = strdup(path);
-    if (file->path == NULL) return ERROR(STATUS_FAILURE, "out of memory to open %s", path);
+    if (file->path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* The file is read-only and complete; HDF5's own locks fail on some network file systems. */
     H5Pset_file_locking(access, false, true);
@@ -47,7 +47,7 @@ static Status file_open(const char *path, CheckpointFile *file) {
 
 Status checkpoint_open(const char *path, CheckpointFile **out) {
     CheckpointFile *file = calloc(1, sizeof *file);
-    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory to open %s", path);
+    if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
     file->file = -1;
     Status status = file_open(path, file);
     if (failed(status)) {
@@ -74,7 +74,7 @@ static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointF
     char name[STEP_NAME_BYTES];
     step_name(step, name);
     const char *path = arena_printf(arena, "%s/%s", dir, name);
-    if (path == NULL) return ERROR(STATUS_FAILURE, "out of memory to open a checkpoint in %s", dir);
+    if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open a checkpoint in %s", dir);
     TRY(checkpoint_open(path, out));
     int64_t says = (*out)->step;
     if (says == step) return OK;
@@ -92,7 +92,7 @@ Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **ou
         if (!failed(opened)) break;
         const char *more = arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
         if (more == NULL)
-            status = ERROR(STATUS_FAILURE, "out of memory to list %s", dir);
+            status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);
         else
             *warnings = more;
     }
@@ -246,7 +246,7 @@ Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const c
         }
         *n = found.n;
         if (pass == 0) found.names = arena_alloc(arena, (size_t)(found.n + 1) * sizeof *found.names);
-        if (found.names == NULL) return ERROR(STATUS_FAILURE, "out of memory to list %s", file->path);
+        if (found.names == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to list %s", file->path);
         found.n = 0;
     }
     *names = found.names;

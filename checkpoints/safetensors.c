@@ -113,7 +113,7 @@ static Status entries_read(Safetensors *f) {
     const char *name;
     json_t *value;
     f->entries = calloc(json_object_size(f->header) + 1, sizeof *f->entries);
-    if (f->entries == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory for its list of tensors", f->path);
+    if (f->entries == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", f->path);
     json_object_foreach(f->header, name, value) {
         if (strcmp(name, "__metadata__") == 0) continue;
         TRY(entry_read(f, name, value, &f->entries[f->n_entries]));
@@ -154,7 +154,7 @@ static Status map_file(Safetensors *f) {
 
 Status safetensors_open(const char *path, Safetensors **out) {
     Safetensors *f = *out = calloc(1, sizeof *f);
-    if (f == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", path);
+    if (f == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
     snprintf(f->path, sizeof f->path, "%s", path);
     Status status = map_file(f);
     if (!failed(status)) status = header_read(f);
@@ -212,7 +212,7 @@ Status safetensors_write_header(FILE *file, const SafetensorsEntry *entries, siz
     json_t *header = header_of(entries, n);
     char *text = json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(header);
-    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for a header of %zu tensors", n);
+    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a header of %zu tensors", n);
     size_t length = strlen(text), padded = (length + 7) / 8 * 8; /* the data shall be aligned */
     for (int i = 0; i < LENGTH_BYTES; i++) fputc((int)(padded >> (8 * i) & 255), file);
     fwrite(text, 1, length, file);

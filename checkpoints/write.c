@@ -46,7 +46,7 @@ Status steps_list(const char *dir, int64_t **steps, int64_t *n) {
             capacity = 2 * capacity + 16;
             int64_t *grown = realloc(*steps, (size_t)capacity * sizeof **steps);
             if (grown == NULL) {
-                status = ERROR(STATUS_FAILURE, "out of memory to list %s", dir);
+                status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);
                 break;
             }
             *steps = grown;

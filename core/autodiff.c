@@ -24,7 +24,7 @@ static GradientSlot *slot_add(Program *p, const Tensor *t, Tensor *grad, bool wr
     if (p->n_slots == p->slot_room) {
         int room = p->slot_room == 0 ? 64 : p->slot_room * 2;
         GradientSlot *grown = realloc(p->slots, (size_t)room * sizeof *grown);
-        if (grown == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while differentiating");
+        if (grown == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while differentiating");
         p->slots = grown;
         p->slot_room = room;
     }

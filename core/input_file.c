@@ -70,7 +70,7 @@ static Status whole_read(const InputFile *file, size_t most, char **text, size_t
     }
     *bytes = (size_t)file->bytes;
     *text = malloc(*bytes + 1);
-    if (*text == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory to read its %zu bytes", file->path, *bytes);
+    if (*text == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory to read its %zu bytes", file->path, *bytes);
     (*text)[*bytes] = '\0';
     Status status = input_read(file, *text, *bytes, 0);
     if (!failed(status)) return OK;

@@ -68,7 +68,7 @@ static const DeviceOps paper_ops = {
 
 Status device_open_paper(Target target, size_t bytes, Device **out) {
     Device *device = calloc(1, sizeof *device);
-    if (device == NULL) return ERROR(STATUS_FAILURE, "out of memory for a device");
+    if (device == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a device");
     device->ops = &paper_ops;
     device->target = target;
     device->paper_bytes = bytes;

@@ -128,7 +128,7 @@ Status plan_create(const Program *p, Plan **out) {
     }
     free(items);
     free(alive);
-    return has_room ? OK : ERROR(STATUS_FAILURE, "out of memory while planning a program of %d ops", p->n_nodes);
+    return has_room ? OK : ERROR(STATUS_NO_ROOM, "out of memory while planning a program of %d ops", p->n_nodes);
 }
 
 void plan_destroy(Plan **plan) {

@@ -12,7 +12,7 @@ Status program_create(Target target, bool training, Program **out) {
     if (p != NULL) p->executable = calloc(1, sizeof *p->executable);
     if (p == NULL || p->executable == NULL) {
         free(p);
-        return ERROR(STATUS_FAILURE, "out of memory for a program");
+        return ERROR(STATUS_NO_ROOM, "out of memory for a program");
     }
     p->target = target;
     p->training = training;
@@ -45,7 +45,7 @@ void *program_fail(Program *p, StatusCode code, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    p->status = (Status){code};
+    p->status = (Status){.code = code};
     p->message = arena_printf(&p->arena, "%s%s%s", p->label, p->label[0] == '\0' ? "" : ": ", text);
     return NULL;
 }
@@ -75,7 +75,7 @@ static bool array_grow(void *array, int count, int *room) {
     return true;
 }
 
-static void *out_of_memory(Program *p) { return program_fail(p, STATUS_FAILURE, "out of memory while recording"); }
+static void *out_of_memory(Program *p) { return program_fail(p, STATUS_NO_ROOM, "out of memory while recording"); }
 
 static Buffer *buffer_add(Program *p, BufferKind kind, size_t bytes) {
     Buffer *buffer = arena_alloc(&p->arena, sizeof *buffer);

@@ -10,7 +10,7 @@ void recompute_end(Program *p, int first) {
     if (program_failed(p) || !p->training || first == p->n_nodes) return;
     Segment *segment = arena_alloc(&p->arena, sizeof *segment);
     if (segment == NULL) {
-        program_fail(p, STATUS_FAILURE, "out of memory while recording");
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
     *segment = (Segment){first, p->n_nodes - 1, p->segments};
@@ -81,7 +81,7 @@ void recompute_record(Program *p, int first, int end) {
     int room = (end - first) * 2 * NODE_MAX_TENSORS;
     Copy copy = {.p = p, .list = arena_alloc(&p->arena, (size_t)room * sizeof *copy.list)};
     if (copy.list == NULL) {
-        program_fail(p, STATUS_FAILURE, "out of memory while recording");
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
     for (int i = first; i < end && !program_failed(p); i++) {

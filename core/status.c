@@ -25,7 +25,7 @@ Status status_error(StatusCode code, const char *file, int line, const char *for
     memcpy(message, text, sizeof message);
     trace[0] = '\0';
     trace_append(file, line, "raised");
-    return (Status){code};
+    return (Status){.code = code};
 }
 
 Status status_passed(Status status, const char *file, int line, const char *expression) {
@@ -42,6 +42,7 @@ int status_exit_code(StatusCode code) {
     case STATUS_OK: return 0;
     case STATUS_USAGE: return 64;
     case STATUS_DATA: return 65;
+    case STATUS_NO_ROOM: return 71;
     case STATUS_STOPPED: return 75;
     case STATUS_CONFIG:
     case STATUS_UNSUPPORTED: return 78;

@@ -14,19 +14,21 @@ extern "C" {
 
 typedef enum StatusCode {
     STATUS_OK = 0,
-    STATUS_FAILURE,     /* the machine or the library failed: out of memory, disk full, a dead rank */
+    STATUS_FAILURE,     /* the machine or the library failed: disk full, a dead rank */
     STATUS_USAGE,       /* the command line is wrong */
     STATUS_DATA,        /* an input file is wrong */
     STATUS_STOPPED,     /* stopped early on request, with a good checkpoint: start me again */
     STATUS_CONFIG,      /* the experiment config is wrong, or asks for what this machine lacks */
     STATUS_UNSUPPORTED, /* a backend refuses this call, with its reason */
+    STATUS_NO_ROOM,     /* it does not fit the memory that there is */
 } StatusCode;
 
 typedef struct Status {
     StatusCode code;
+    int is_shared; /* by all ranks, which have agreed on it and its message (dist/world.h) */
 } Status;
 
-#define OK ((Status){STATUS_OK})
+#define OK ((Status){.code = STATUS_OK})
 
 /* ERROR(code, format, ...): makes a failed Status with its message, replacing the thread's last one. */
 #define ERROR(code, ...) status_error((code), __FILE__, __LINE__, __VA_ARGS__)
@@ -61,7 +63,7 @@ const char *status_message(void);
 /* Where the last failure arose and what passed it up, one place a line, for HOURGLASS_TRACE=1 and for logs. */
 const char *status_trace(void);
 
-/* The documented exit code: 0 done, 1 failure, 64 usage, 65 data, 75 stopped early, 78 config. */
+/* The documented exit code: 0 done, 1 failure, 64 usage, 65 data, 71 no room, 75 stopped early, 78 config. */
 int status_exit_code(StatusCode code);
 
 /* Prints `program: error: MESSAGE` to stderr (and the trace where HOURGLASS_TRACE is set); returns the exit code. */

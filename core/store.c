@@ -15,7 +15,7 @@ struct Store {
     Device *device; /* that the memory is of; NULL before store_allocate */
 };
 
-static Status no_memory(void) { return ERROR(STATUS_FAILURE, "out of memory while laying out a store"); }
+static Status no_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while laying out a store"); }
 
 Status store_create(Store **out) {
     *out = calloc(1, sizeof **out);

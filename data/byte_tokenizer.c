@@ -34,7 +34,7 @@ static const TokenizerKind byte_kind = {byte_encode, byte_decode, byte_destroy};
 
 Status byte_tokenizer_create(Tokenizer **out) {
     ByteTokenizer *t = calloc(1, sizeof *t);
-    if (t == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (t == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (int byte = 0; byte < 256; byte++) t->every[byte] = (uint8_t)byte;
     /* There is only one, so any constant tells it from others: "bytes257" in ASCII. */
     t->base = (Tokenizer){&byte_kind, NULL, END_OF_TEXT + 1, END_OF_TEXT, UINT64_C(0x6279746573323537)};

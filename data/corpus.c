@@ -89,7 +89,7 @@ static Status source_open(Source *source, const char *path, const char *scratch)
 Status corpus_open(char *const *paths, int count, const char *scratch, Corpus **out) {
     *out = NULL;
     Corpus *corpus = calloc(1, sizeof *corpus + (size_t)count * sizeof *corpus->sources);
-    if (corpus == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (corpus == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (; corpus->count < count; corpus->count++) {
         Source *source = &corpus->sources[corpus->count];
         Status status = source_open(source, paths[corpus->count], scratch);
@@ -240,7 +240,7 @@ static Status encode_sources(Encoding *e, const Corpus *corpus, int64_t from, in
 Status corpus_encode(const Corpus *corpus, int64_t from, int64_t to, Tokenizer *tokenizer, TokenWriter *writer,
                      CorpusProgressFn progress, void *context) {
     Encoding e = {tokenizer, writer, progress, context, .done = from, .buffer = malloc(BUFFER_BYTES)};
-    if (e.buffer == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (e.buffer == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     Status status = encode_sources(&e, corpus, from, to);
     token_buffer_free(&e.tokens);
     free(e.buffer);

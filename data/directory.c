@@ -1,6 +1,5 @@
 #include "data/directory.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -37,16 +36,4 @@ void directory_undo(const char *path, size_t made) {
         snprintf(part, sizeof part, "%.*s", (int)end, path);
         rmdir(part); /* refuses where something is in it, as it should */
     }
-}
-
-bool directory_is_empty(const char *path, const char *except) {
-    DIR *directory = opendir(path);
-    if (directory == NULL) return true;
-    bool empty = true;
-    for (struct dirent *entry = readdir(directory); entry != NULL && empty; entry = readdir(directory)) {
-        const char *name = entry->d_name;
-        empty = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, except) == 0;
-    }
-    closedir(directory);
-    return empty;
 }

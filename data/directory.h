@@ -3,7 +3,6 @@
 
 #include "core/status.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* directory_create: makes `path` and what is missing above it. *made: for directory_undo.
@@ -12,6 +11,3 @@ NODISCARD Status directory_create(const char *path, size_t *made);
 
 /* Removes again those directories that directory_create made and that are empty. */
 void directory_undo(const char *path, size_t made);
-
-/* Whether nothing is in a directory but for a file of the name `except`; also where it is not there. */
-bool directory_is_empty(const char *path, const char *except);

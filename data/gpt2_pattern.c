@@ -23,7 +23,7 @@ Status gpt2_pattern_create(Gpt2Pattern **out) {
     int error;
     PCRE2_SIZE where;
     Gpt2Pattern *p = calloc(1, sizeof *p);
-    if (p == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (p == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     p->code = pcre2_compile((PCRE2_SPTR)pattern_text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED,
                             &error, &where, NULL);
     if (p->code != NULL) p->match = pcre2_match_data_create(1, NULL);

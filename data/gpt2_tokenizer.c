@@ -108,12 +108,12 @@ static const TokenizerKind gpt2_kind = {gpt2_encode, gpt2_decode, gpt2_destroy};
 Status gpt2_tokenizer_create(const char *path, Tokenizer **out) {
     Status status;
     Gpt2Tokenizer *t = calloc(1, sizeof *t);
-    if (t == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (t == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     TRY_ELSE(status, vocabulary_load(path, &t->vocabulary), failed);
     TRY_ELSE(status, gpt2_pattern_create(&t->pattern), failed);
     t->cache = calloc(CACHE_SLOTS, sizeof *t->cache);
     if (t->cache == NULL) {
-        status = ERROR(STATUS_FAILURE, "out of memory for the tokenizer's cache");
+        status = ERROR(STATUS_NO_ROOM, "out of memory for the tokenizer's cache");
         goto failed;
     }
     t->base = (Tokenizer){&gpt2_kind, NULL, vocabulary_size(t->vocabulary), vocabulary_end_of_text(t->vocabulary),

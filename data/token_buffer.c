@@ -11,7 +11,7 @@ Status token_buffer_reserve(TokenBuffer *buffer, size_t more) {
     bool fits = checked_add(buffer->count, more, &needed) && checked_add(needed, needed / 2 + 64, &needed) &&
                 checked_mul(needed, sizeof *buffer->tokens, &bytes);
     int32_t *tokens = fits ? realloc(buffer->tokens, bytes) : NULL;
-    if (tokens == NULL) return ERROR(STATUS_FAILURE, "out of memory for %zu more tokens", more);
+    if (tokens == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for %zu more tokens", more);
     buffer->tokens = tokens;
     buffer->capacity = needed;
     return OK;

@@ -188,7 +188,7 @@ Status token_file_open(const char *path, TokenFile **out) {
     TokenFile *file = calloc(1, sizeof *file);
     if (file == NULL || (file->path = strdup(path)) == NULL) {
         free(file);
-        return ERROR(STATUS_FAILURE, "out of memory");
+        return ERROR(STATUS_NO_ROOM, "out of memory");
     }
     file->bound = UINT32_MAX;
     TRY_ELSE(status, map(file), failed);

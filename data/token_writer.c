@@ -97,7 +97,7 @@ Status token_writer_create(const char *path, TokenFormat format, const Tokenizer
     TokenWriter *w = calloc(1, sizeof *w);
     if (w == NULL || (w->buffer = malloc(BUFFER_BYTES)) == NULL) {
         free(w);
-        return ERROR(STATUS_FAILURE, "out of memory");
+        return ERROR(STATUS_NO_ROOM, "out of memory");
     }
     w->fd = -1;
     w->format = format;

@@ -52,7 +52,7 @@ Status tokenizer_open(const char *which, Tokenizer **out) {
     t->name = strdup(t->hash == GPT2_VOCABULARY_HASH ? "gpt2" : which);
     if (t->name == NULL) {
         t->kind->destroy(t);
-        return ERROR(STATUS_FAILURE, "out of memory");
+        return ERROR(STATUS_NO_ROOM, "out of memory");
     }
     *out = t;
     return OK;

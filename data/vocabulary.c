@@ -39,7 +39,7 @@ struct Vocabulary {
     int merges_bits; /* the table has 2^bits slots */
 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_FAILURE, "out of memory while reading a vocabulary"); }
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while reading a vocabulary"); }
 
 Status vocabulary_create(Vocabulary **out) {
     *out = calloc(1, sizeof **out);

@@ -24,7 +24,7 @@ static Status text_read(const char *path, Text *out) {
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > MAX_FILE_BYTES) {
         status = ERROR(STATUS_DATA, "%s: a vocabulary is a file of at most %d bytes", path, MAX_FILE_BYTES);
     } else if ((out->bytes = malloc((size_t)info.st_size + 1)) == NULL) {
-        status = ERROR(STATUS_FAILURE, "%s: out of memory", path);
+        status = ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
     } else {
         out->size = fread(out->bytes, 1, (size_t)info.st_size, file);
         out->bytes[out->size] = '\0';

@@ -51,7 +51,7 @@ static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
         m->mapped = NULL;
     } else if (m == NULL) {
         m = calloc(1, sizeof *m);
-        if (m == NULL) return ERROR(STATUS_FAILURE, "out of memory for a map of the ranks' memory");
+        if (m == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a map of the ranks' memory");
         m->next = p->mappings;
         p->mappings = m;
     }
@@ -260,7 +260,7 @@ Status peers_create(GpuCollectives *c, Peers **out) {
     TRY(world_min_i64(world, &all));
     if (all == 0) return OK;
     Peers *p = calloc(1, sizeof *p);
-    TRY(world_agree(world, p != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for copies between GPUs")));
+    TRY(world_agree(world, p != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for copies between GPUs")));
     p->c = c;
     *out = p;
     if (!failed(peers_connect(p))) return OK;

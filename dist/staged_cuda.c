@@ -47,7 +47,7 @@ static void gather_piece(void *argument) {
 
 static Status piece_add(Staged *s, int64_t count, DType dtype, const char *label, Piece **out) {
     Piece *piece = calloc(1, sizeof *piece);
-    if (piece == NULL) return ERROR(STATUS_FAILURE, "out of memory for a reduction");
+    if (piece == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a reduction");
     *piece = (Piece){.owner = s, .count = count, .dtype = dtype, .next = s->pieces};
     snprintf(piece->label, sizeof piece->label, "%s", label);
     s->pieces = *out = piece;
@@ -114,7 +114,7 @@ static Status staged_open(GpuCollectives *c, Staged *s) {
     s->channel = (Channel){MPI_COMM_NULL, world->rank, world->size, WAITING_COMMUNICATION, c->watchdog, ""};
     TRY(mpi_check(MPI_Comm_dup(world->comm, &s->channel.comm), "MPI_Comm_dup"));
     s->scratch = malloc(TREE_PIECE_BYTES);
-    if (s->scratch == NULL) return ERROR(STATUS_FAILURE, "out of memory for the scratch of reductions");
+    if (s->scratch == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
     return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_PIECE_BYTES), "taking pinned memory");
 }
 
@@ -122,7 +122,7 @@ Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollective
     GpuCollectives *c = NULL;
     Staged *s = calloc(1, sizeof *s);
     Status status =
-        s == NULL ? ERROR(STATUS_FAILURE, "out of memory for reductions") : gpu_collectives_open(world, watchdog, &c);
+        s == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for reductions") : gpu_collectives_open(world, watchdog, &c);
     status = world_agree(world, status);
     if (!failed(status)) {
         c->all_reduce = c->reduce_scatter = all_reduce; /* all sums hold this rank's, too */

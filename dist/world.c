@@ -55,7 +55,7 @@ static Status world_connect(World *world, int *argc, char ***argv) {
 
 static Status world_learn_hosts(World *world) {
     world->hosts = calloc((size_t)world->size, sizeof *world->hosts);
-    if (world->hosts == NULL) return ERROR(STATUS_FAILURE, "out of memory for the names of %d hosts", world->size);
+    if (world->hosts == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the names of %d hosts", world->size);
     char mine[HOST_BYTES] = {0};
     if (gethostname(mine, sizeof mine - 1) != 0) snprintf(mine, sizeof mine, "unknown-host");
     memcpy(world->hosts[world->rank], mine, sizeof mine);
@@ -69,7 +69,7 @@ static Status world_learn_hosts(World *world) {
 
 Status world_create(int *argc, char ***argv, World **out) {
     World *world = calloc(1, sizeof *world);
-    if (world == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (world == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     Status status = OK;
     *world = (World){.size = 1, .local_size = 1, .comm = MPI_COMM_NULL, .local = MPI_COMM_NULL};
     program_name(world, argc == NULL ? 0 : *argc, argv == NULL ? NULL : *argv);
@@ -134,7 +134,7 @@ Status world_broadcast_text(World *world, const char *text, Arena *arena, char *
     size_t length = world->rank == 0 ? strlen(text) : 0;
     TRY(world_broadcast(world, &length, sizeof length));
     char *copy = arena_alloc(arena, length + 1);
-    TRY(world_agree(world, copy != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for %zu bytes of text", length)));
+    TRY(world_agree(world, copy != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for %zu bytes of text", length)));
     if (world->rank == 0) memcpy(copy, text, length);
     TRY(world_broadcast(world, copy, length));
     *out = copy;
@@ -192,7 +192,7 @@ static Status texts_create(const World *world, Arena *arena, const int *lengths,
         }
     }
     *packed = arena_alloc(arena, (size_t)total + 1);
-    return *packed != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for %d bytes of text", total);
+    return *packed != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for %d bytes of text", total);
 }
 
 Status world_gather_text(World *world, const char *text, Arena *arena, char ***out) {
@@ -201,7 +201,7 @@ Status world_gather_text(World *world, const char *text, Arena *arena, char ***o
     int *lengths = arena_alloc(arena, 2 * n * sizeof *lengths);
     char **texts = arena_alloc(arena, n * sizeof *texts), *packed = NULL;
     bool ready = lengths != NULL && texts != NULL;
-    TRY(world_agree(world, ready ? OK : ERROR(STATUS_FAILURE, "out of memory for the texts of %zu ranks", n)));
+    TRY(world_agree(world, ready ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the texts of %zu ranks", n)));
     int *starts = lengths + n;
     lengths[0] = length;
     MPI_Request request;
@@ -222,7 +222,7 @@ Status world_gather_text(World *world, const char *text, Arena *arena, char ***o
 }
 
 Status world_agree(World *world, Status mine) {
-    if (world->size == 1) return mine;
+    if (world->size == 1 || mine.is_shared) return mine;
     int64_t first = failed(mine) ? world->rank : world->size;
     TRY(world_min_i64(world, &first));
     if (first == world->size) return OK;
@@ -233,7 +233,9 @@ Status world_agree(World *world, Status mine) {
     cause.code = (int32_t)mine.code;
     if (failed(mine)) snprintf(cause.text, sizeof cause.text, "%s", status_message());
     TRY(broadcast_from(world, &cause, sizeof cause, (int)first));
-    return ERROR((StatusCode)cause.code, "rank %d: %s", (int)first, cause.text);
+    Status shared = ERROR((StatusCode)cause.code, "rank %d: %s", (int)first, cause.text);
+    shared.is_shared = true;
+    return shared;
 }
 
 int world_report(const World *world, Status status) {

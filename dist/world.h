@@ -56,7 +56,7 @@ NODISCARD Status world_gather_text(World *world, const char *text, Arena *arena,
 
 /* Tells every rank whether any rank failed: all get OK, or the code and message of the lowest failing rank, with "rank
  * N: " in front where there is more than one rank. Collective: a rank that failed must come here, and does not leave
- * before. */
+ * before. A failure that has been agreed on before is passed on as it is. */
 NODISCARD Status world_agree(World *world, Status mine);
 
 /* For a status that all ranks share (from world_agree): rank 0 prints it once, unless a rank of its host has said a

@@ -133,7 +133,7 @@ static Status lines_recall(Experiment *e, int64_t B) {
 static Status line_plan(Experiment *e, int64_t B, AttentionLine *line) {
     e->attention = (AttentionChoice){.count = 1, .names = {line->name}};
     Status largest = e->plan.only ? fit_batch(e, &line->largest_batch) : OK;
-    if (failed(largest) && largest.code != STATUS_CONFIG) return largest;
+    if (failed(largest) && largest.code != STATUS_NO_ROOM) return largest;
     TRY(experiment_plan_for(e, B));
     line->planned_bytes = experiment_planned_bytes(e);
     line->predicted_s = fit_step_seconds(e);

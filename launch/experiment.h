@@ -81,7 +81,7 @@ NODISCARD Status experiment_plan(Experiment *e);
  * device, so that trying is cheap. Not collective. */
 NODISCARD Status experiment_plan_for(Experiment *e, int64_t B);
 
-/* Takes all memory, and initializes the weights from the seed. Not collective. Errors: STATUS_CONFIG, before anything
+/* Takes all memory, and initializes the weights from the seed. Not collective. Errors: STATUS_NO_ROOM, before anything
  * is taken, where the plan is more than may be taken (launch/fit.h). */
 NODISCARD Status experiment_allocate(Experiment *e);
 

@@ -51,8 +51,8 @@ static Status batch_guess(Experiment *e, size_t room, int64_t *guess) {
     size_t one = experiment_planned_bytes(e);
     if (one > room) {
         char have[32], need[32];
-        return ERROR(STATUS_CONFIG, "memory_budget: %s is below the smallest batch, which needs %s", amount(room, have),
-                     amount(one, need));
+        return ERROR(STATUS_NO_ROOM, "memory_budget: %s is below the smallest batch, which needs %s",
+                     amount(room, have), amount(one, need));
     }
     TRY(experiment_plan_for(e, 9));
     size_t nine = experiment_planned_bytes(e);
@@ -92,7 +92,7 @@ Status fit_check(Experiment *e) {
     if (needed <= room) return OK;
     TRY(fit_batch(e, &largest));
     char have[32], need[32];
-    return ERROR(STATUS_CONFIG,
+    return ERROR(STATUS_NO_ROOM,
                  "data.batch_size: %lld needs %s, of %s %s are within memory_budget and free; the largest batch that "
                  "fits is %lld",
                  (long long)asked, amount(needed, need), e->device->name, amount(room, have), (long long)largest);
@@ -117,7 +117,7 @@ static Status rate_of(Experiment *e, const char *name, size_t room, double *rate
     e->attention = (AttentionChoice){.count = 1, .names = {name}};
     Status status = B == CONFIG_AUTO ? fit_batch(e, &B) : OK;
     if (!failed(status)) status = experiment_plan_for(e, B);
-    if (status.code == STATUS_CONFIG) return OK;
+    if (status.code == STATUS_CONFIG || status.code == STATUS_NO_ROOM) return OK;
     TRY(status);
     if (experiment_planned_bytes(e) > room) return OK;
     double seconds = fit_step_seconds(e);

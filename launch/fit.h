@@ -9,10 +9,10 @@
 NODISCARD Status fit_room(const Experiment *e, size_t *bytes);
 
 /* The largest batch whose plan fits into the room; the experiment is left planned for some other. Not collective.
- * Errors: STATUS_CONFIG where not even one sequence fits, saying what that needs. */
+ * Errors: STATUS_NO_ROOM where not even one sequence fits, saying what that needs. */
 NODISCARD Status fit_batch(Experiment *e, int64_t *out);
 
-/* Whether the experiment, as planned, fits. Not collective. Errors: STATUS_CONFIG with what it needs, what there is,
+/* Whether the experiment, as planned, fits. Not collective. Errors: STATUS_NO_ROOM with what it needs, what there is,
  * and the largest batch that would fit; the plan is then lost. */
 NODISCARD Status fit_check(Experiment *e);
 

@@ -38,7 +38,7 @@ static Status start_read(const char *start, char **text, size_t *bytes) {
     if (strncmp(start, "FILE:", 5) != 0) {
         *text = strdup(start);
         *bytes = strlen(start);
-        return *text == NULL ? ERROR(STATUS_FAILURE, "out of memory for --start") : OK;
+        return *text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for --start") : OK;
     }
     FILE *file = fopen(start + 5, "rb");
     if (file == NULL) return ERROR(STATUS_DATA, "%s: cannot read: %s", start + 5, strerror(errno));
@@ -80,7 +80,7 @@ static Status sample(Generator *g, const Values *values, int64_t index, TokenBuf
 
 static Status samples(Generator *g, const Values *values, TokenBuffer *context, const char *text, size_t bytes) {
     float *logits = malloc((size_t)generator_vocab_size(g) * sizeof *logits);
-    if (logits == NULL) return ERROR(STATUS_FAILURE, "out of memory for logits");
+    if (logits == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
     Status status = tokenizer_encode(generator_tokenizer(g), text, bytes, context);
     int32_t nothing = tokenizer_end_of_text(generator_tokenizer(g));
     if (!failed(status) && context->count == 0) status = token_buffer_append(context, &nothing, 1);

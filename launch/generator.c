@@ -36,7 +36,7 @@ struct Generator {
     float *host;     /* a row of x, then of logits */
 };
 
-static Status no_memory(void) { return ERROR(STATUS_FAILURE, "out of memory while loading the model"); }
+static Status no_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while loading the model"); }
 
 static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
     char *name = NULL;

@@ -83,7 +83,7 @@ static bool is_watched(void) {
 
 Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) {
     *out = calloc(1, sizeof **out);
-    if (*out == NULL) return ERROR(STATUS_FAILURE, "out of memory for metrics");
+    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for metrics");
     (*out)->terminal = is_watched();
     TRY(file_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &(*out)->jsonl));
     TRY(file_open(directory, "metrics.csv", "%lld,", resumed_step, &(*out)->csv));
@@ -147,7 +147,7 @@ Status metrics_write(Metrics *metrics, const Metric *metric) {
     json_t *object = metric_json(metric);
     char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
     json_decref(object);
-    if (line == NULL) return ERROR(STATUS_FAILURE, "out of memory for a metrics record");
+    if (line == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a metrics record");
     fprintf(metrics->jsonl, "%s\n", line);
     free(line);
     metric_csv(metrics->csv, metric);

@@ -47,7 +47,7 @@ static Status stream_open(int fd, Output *out) {
 
 Status output_open(const char *path, Output *out) {
     *out = (Output){.path = path};
-    if (asprintf(&out->aside, "%s.new", path) < 0) return ERROR(STATUS_FAILURE, "%s: out of memory", path);
+    if (asprintf(&out->aside, "%s.new", path) < 0) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
     return stream_open(aside_open(out->aside), out);
 }
 

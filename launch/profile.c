@@ -66,7 +66,7 @@ Status profile_step(Experiment *e, FILE *file, const char *trace) {
     if (p == NULL) p = e->training->programs[MICRO_LAST];
     OpTime *times = calloc((size_t)p->n_nodes + 1, sizeof *times);
     Row *rows = calloc((size_t)p->n_nodes + 1, sizeof *rows);
-    Status status = times == NULL || rows == NULL ? ERROR(STATUS_FAILURE, "out of memory for a profile")
+    Status status = times == NULL || rows == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a profile")
                                                   : device_profile(e->device, p, times);
     if (!failed(status) && file != NULL) {
         int64_t M = e->config->training.gradient_accumulation_steps;

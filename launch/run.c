@@ -371,7 +371,7 @@ Status run_summarize(Run *run, const char *status) {
 void run_close(Run *run) {
     saver_destroy(&run->saver);
     metrics_close(&run->metrics);
-    run_lock_release(&run->lock);
+    run_directory_release(&run->place);
     free(run->tokens);
     free(run->targets);
     experiment_destroy(&run->e);

@@ -3,7 +3,7 @@
 
 #include "launch/experiment.h"
 #include "launch/metrics.h"
-#include "launch/run_lock.h"
+#include "launch/run_directory.h"
 #include "launch/signals.h"
 #include "launch/state.h"
 
@@ -12,8 +12,7 @@
 typedef struct Run {
     Experiment e;
     const char *directory; /* the config's `output` */
-    size_t directory_made; /* for directory_undo */
-    RunLock *lock;         /* rank 0 only, as are metrics and saver */
+    RunDirectory place;    /* rank 0 only, as are metrics and saver */
     Metrics *metrics;
     Saver *saver;
     Progress progress; /* what a checkpoint carries */
@@ -58,5 +57,10 @@ NODISCARD Status run_evaluate(Run *run, double *loss);
 
 /* Writes summary.json. */
 NODISCARD Status run_summarize(Run *run, const char *status);
+
+/* Notes in the run's directory that the run did not fit the memory, and with which `message`, as "outcome": "no_room"
+ * of summary.json; what stands there of earlier starts stays. A directory that is not this run's, or is in use, is left
+ * alone. Rank 0 writes; not collective. */
+void run_note_no_room(Run *run, const char *message);
 
 void run_close(Run *run);

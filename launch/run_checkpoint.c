@@ -10,7 +10,7 @@ Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
     }
     if (!S_ISDIR(info.st_mode)) return checkpoint_open(path, out);
     char *folder = arena_printf(arena, "%s/checkpoints", path), *config = arena_printf(arena, "%s/config.yaml", path);
-    if (folder == NULL || config == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", path);
+    if (folder == NULL || config == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
     TRY(checkpoint_open_newest(folder, arena, out, warnings));
     if (*out != NULL) return OK;
     if (stat(config, &info) != 0) return ERROR(STATUS_DATA, "%s: no run, so there is no checkpoint in it", path);

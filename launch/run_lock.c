@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { ATTEMPTS = 16 };
 
 struct RunLock {
     int fd;
-    bool is_held;
+    bool is_held, is_new;
 };
 
 static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -33,12 +36,33 @@ static Status holder_write(int fd, const char *path) {
     return OK;
 }
 
+static Status file_open(const char *path, RunLock *lock) {
+    const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+    int attempts = 0;
+    do { /* a start that fails at this moment removes its own */
+        lock->fd = open(path, flags | O_CREAT | O_EXCL, 0644);
+        lock->is_new = lock->fd >= 0;
+        if (lock->fd < 0 && errno == EEXIST) lock->fd = open(path, flags);
+    } while (lock->fd < 0 && (errno == ENOENT || errno == EINTR) && ++attempts < ATTEMPTS);
+    return lock->fd >= 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot be made: %s", path, strerror(errno));
+}
+
+/* Whether the file that was locked is still the one that others find. */
+static bool is_current(int fd, const char *path) {
+    struct stat mine, theirs;
+    return fstat(fd, &mine) == 0 && stat(path, &theirs) == 0 && mine.st_dev == theirs.st_dev &&
+           mine.st_ino == theirs.st_ino;
+}
+
 static Status lock_file(const char *dir, const char *path, RunLock *lock) {
-    lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (lock->fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot be made: %s", path, strerror(errno));
-    if (fcntl(lock->fd, F_OFD_SETLK, &whole_file) == 0) {
-        lock->is_held = true;
-        return holder_write(lock->fd, path);
+    TRY(file_open(path, lock));
+    while (fcntl(lock->fd, F_OFD_SETLK, &whole_file) == 0) {
+        if (is_current(lock->fd, path)) {
+            lock->is_held = true;
+            return holder_write(lock->fd, path);
+        }
+        close(lock->fd);
+        TRY(file_open(path, lock));
     }
     if (errno != EAGAIN && errno != EACCES) return OK; /* no locks here */
     char holder[256];
@@ -54,7 +78,7 @@ Status run_lock_take(const char *dir, RunLock **out) {
         return ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
     }
     RunLock *lock = calloc(1, sizeof *lock);
-    if (lock == NULL) return ERROR(STATUS_FAILURE, "out of memory to lock %s", dir);
+    if (lock == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to lock %s", dir);
     Status status = lock_file(dir, path, lock);
     if (failed(status)) {
         run_lock_release(&lock);
@@ -65,6 +89,7 @@ Status run_lock_take(const char *dir, RunLock **out) {
 }
 
 bool run_lock_is_held(const RunLock *lock) { return lock->is_held; }
+bool run_lock_is_new(const RunLock *lock) { return lock->is_new; }
 
 void run_lock_release(RunLock **lock) {
     if (*lock == NULL) return;
@@ -89,17 +114,4 @@ bool run_lock_is_taken(const char *dir) {
     bool is_taken = pread(fd, holder, 1, 0) == 1 && is_locked(fd);
     close(fd);
     return is_taken;
-}
-
-static bool is_there(const char *dir, const char *name) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return access(path, F_OK) == 0;
-}
-
-void run_lock_forget_beginning(const char *dir, const char *name) {
-    char path[PATH_MAX];
-    if (!is_there(dir, "run.lock") || is_there(dir, name) || run_lock_is_taken(dir)) return;
-    snprintf(path, sizeof path, "%s/%s.new", dir, name);
-    unlink(path);
 }

@@ -15,11 +15,10 @@ NODISCARD Status run_lock_take(const char *dir, RunLock **out);
 /* False where the file system has no locks (some network mounts): the run goes on, and its log should say so. */
 bool run_lock_is_held(const RunLock *lock);
 
+/* Whether taking it made the file, which was not there before. */
+bool run_lock_is_new(const RunLock *lock);
+
 void run_lock_release(RunLock **lock);
 
 /* Whether a run is using this directory now, on this host or another. Takes nothing. */
 bool run_lock_is_taken(const char *dir);
-
-/* Removes what a start leaves that was killed while it wrote its first file: DIR/NAME.new, only where DIR/run.lock is
- * there and nobody holds it, and DIR/NAME is not there. */
-void run_lock_forget_beginning(const char *dir, const char *name);

@@ -1,41 +1,15 @@
-/* How a run takes its directory: a new one is made, its own is gone on with, anything else is left alone. */
+/* How a run begins: its directory, the checkpoint that it goes on from, its logs. */
 #include "launch/run.h"
 
 #include "checkpoints/checkpoint.h"
-#include "data/directory.h"
 #include "launch/memory.h"
 #include "launch/text_file.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
-
-static bool file_exists(const char *directory, const char *name) {
-    char path[PATH_BYTES];
-    struct stat info;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    return stat(path, &info) == 0;
-}
-
-/* A directory with other things in it is not ours to write into. */
-static Status directory_check(const char *path, bool resumes) {
-    struct stat info;
-    if (stat(path, &info) != 0) return OK;
-    if (!S_ISDIR(info.st_mode)) return ERROR(STATUS_CONFIG, "%s: is a file; choose another `output`", path);
-    if (directory_is_empty(path, "run.lock")) return OK; /* which a start that went no further leaves behind */
-    if (!file_exists(path, "config.yaml")) {
-        return ERROR(STATUS_CONFIG, "%s: holds files but no run; choose another `output`", path);
-    }
-    if (!resumes) {
-        return ERROR(STATUS_CONFIG,
-                     "%s: holds a run, and --resume=none would overwrite it; remove it or choose another `output`",
-                     path);
-    }
-    return OK;
-}
 
 /* Which checkpoint to go on from; "" for none. A bad newest one is named in a warning, and the one before it is taken.
  */
@@ -62,9 +36,11 @@ static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYT
 /* The config that the directory's run was started with; NULL where there is none. */
 static Status config_frozen(const char *directory, Config **out) {
     char path[PATH_BYTES];
+    bool exists;
     *out = NULL;
     snprintf(path, sizeof path, "%s/config.yaml", directory);
-    return file_exists(directory, "config.yaml") ? config_load(path, 0, NULL, out) : OK;
+    TRY(run_directory_has(directory, "config.yaml", &exists));
+    return exists ? config_load(path, 0, NULL, out) : OK;
 }
 
 Status run_adopt(Config *config) {
@@ -76,39 +52,25 @@ Status run_adopt(Config *config) {
 }
 
 /* Another run's directory, or this one's under another config, is left alone. */
-static Status config_compare_frozen(const Run *run) {
+static Status config_compare_frozen(const char *directory, const Config *config) {
     Config *frozen;
-    TRY(config_frozen(run->directory, &frozen));
-    Status status = frozen == NULL ? OK : config_compare_resume(frozen, run->e.config);
-    if (status.code == STATUS_CONFIG) status = ERROR(STATUS_CONFIG, "%s: %s", run->directory, status_message());
+    TRY(config_frozen(directory, &frozen));
+    Status status = frozen == NULL ? OK : config_compare_resume(frozen, config);
+    if (status.code == STATUS_CONFIG) status = ERROR(STATUS_CONFIG, "%s: %s", directory, status_message());
     config_destroy(&frozen);
     return status;
 }
 
 /* What rank 0 does to the file system before the others look at it. */
 static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
-    run_lock_forget_beginning(run->directory, "config.yaml");
-    TRY(directory_check(run->directory, strcmp(resume, "none") != 0));
-    if (failed(directory_create(run->directory, &run->directory_made))) {
-        return ERROR(STATUS_FAILURE, "%s; choose another `output`", status_message());
-    }
-    TRY(run_lock_take(run->directory, &run->lock));
-    TRY(config_compare_frozen(run));
+    TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0, &run->place));
+    TRY(config_compare_frozen(run->directory, run->e.config));
     return checkpoint_choose(run, resume, checkpoint);
-}
-
-/* Where a new run did not come to its first file, nothing of it stays; but another's lock does. */
-static void directory_leave(Run *run) {
-    if (run->lock == NULL || run->directory_made == 0 || file_exists(run->directory, "config.yaml")) return;
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/run.lock", run->directory);
-    unlink(path);
-    directory_undo(run->directory, run->directory_made);
 }
 
 static Status logs_open(Run *run) {
     char *text = config_text(run->e.config), path[PATH_BYTES];
-    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for the config's text");
+    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the config's text");
     Status status = OK;
     snprintf(path, sizeof path, "%s/config.yaml", run->directory);
     TRY_ELSE(status, text_file_replace(path, text), done);
@@ -125,7 +87,7 @@ static Status batch_create(Run *run) {
     size_t bytes = tensor_bytes(run->e.step.tokens);
     run->tokens = malloc(bytes);
     run->targets = malloc(bytes);
-    return run->tokens == NULL || run->targets == NULL ? ERROR(STATUS_FAILURE, "out of memory for a batch") : OK;
+    return run->tokens == NULL || run->targets == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a batch") : OK;
 }
 
 static Status resume_from(Run *run, const char *checkpoint) {
@@ -149,14 +111,40 @@ static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]
 Status run_open(Run *run, const char *resume) {
     char checkpoint[PATH_BYTES] = "";
     run->directory = run->e.config->output;
-    Status status = open_all(run, resume, checkpoint);
-    if (failed(status)) directory_leave(run);
-    TRY(status);
-    if (run->lock != NULL && !run_lock_is_held(run->lock)) {
+    TRY(open_all(run, resume, checkpoint));
+    if (run->place.lock != NULL && !run_lock_is_held(run->place.lock)) {
         metrics_say(run->metrics, "%s: this file system has no locks; let no second run use it", run->directory);
     }
     if (checkpoint[0] != '\0') {
         metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint, (long long)run->progress.step);
     }
     return OK;
+}
+
+/* ---- a run that does not fit ------------------------------------------------------------------------------------- */
+
+static Status outcome_write(const char *directory, const char *message) {
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/summary.json", directory);
+    json_t *object = json_load_file(path, 0, NULL);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        object = json_pack("{s:s}", "status", "no_room");
+    }
+    json_object_set_new(object, "outcome", json_string("no_room"));
+    json_object_set_new(object, "message", json_string(message));
+    return text_file_replace_json(path, object, JSON_INDENT(2));
+}
+
+static Status note(Run *run, const char *message) {
+    const Config *config = run->e.config;
+    if (run->place.path == NULL) TRY(run_directory_take(config->output, &directory_of_a_run, true, &run->place));
+    TRY(config_compare_frozen(config->output, config));
+    return outcome_write(config->output, message);
+}
+
+void run_note_no_room(Run *run, const char *message) {
+    if (world_rank(run->e.world) != 0 || run->e.config == NULL) return;
+    Status ignored = note(run, message); /* what stopped the run has been said; this only makes it last */
+    (void)ignored;
 }

@@ -24,7 +24,7 @@ static Status tensor_describe(const Experiment *e, StateKind kind, int index, co
     *out = (CheckpointTensor){.name = arena_printf(arena, "%s.%s", prefixes[kind], parameter->name),
                               .dtype = dtype,
                               .n_dims = parameter->n_dims};
-    if (out->name == NULL) return ERROR(STATUS_FAILURE, "out of memory for a checkpoint's list of tensors");
+    if (out->name == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
     for (int d = 0; d < out->n_dims; d++) out->shape[d] = parameter->shape[d];
     size_t element = weight->offset / dtype_size(weight->dtype);
     if (data != NULL) out->data = (const char *)data + element * dtype_size(dtype);
@@ -37,7 +37,7 @@ static Status contents_describe(const Experiment *e, void *const data[STATE_KIND
     int n = e->parameters->count;
     int64_t count = 0;
     CheckpointTensor *tensors = arena_alloc(arena, (size_t)(STATE_KINDS * n) * sizeof *tensors);
-    if (tensors == NULL) return ERROR(STATUS_FAILURE, "out of memory for a checkpoint's list of tensors");
+    if (tensors == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
     for (int kind = 0; kind < STATE_KINDS; kind++) {
         for (int i = 0; i < n; i++) {
             TRY(tensor_describe(e, (StateKind)kind, i, data[kind], arena, &tensors[count++]));
@@ -103,7 +103,7 @@ static Status host_create(Saver *saver) {
         saver->owns[kind] = is_copied(e, (StateKind)kind);
         saver->host[kind] = saver->owns[kind] ? malloc(state_bytes(e, (StateKind)kind))
                                               : parameters_state(e->parameters, (StateKind)kind)->buffer.data;
-        if (saver->host[kind] == NULL) return ERROR(STATUS_FAILURE, "out of memory for a copy of the weights");
+        if (saver->host[kind] == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a copy of the weights");
     }
     return OK;
 }
@@ -143,7 +143,7 @@ Status saver_gather(Saver *saver, const Experiment *e) {
         if (parameters->spans[s].count > most) most = parameters->spans[s].count;
     }
     void *room = malloc((size_t)(most / parameters->sharing.ranks) * dtype_size(parameters->m->dtype));
-    Status status = world_agree(e->world, room != NULL ? OK : ERROR(STATUS_FAILURE, "out of memory for a checkpoint"));
+    Status status = world_agree(e->world, room != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint"));
     for (int kind = 0; kind < STATE_KINDS && !failed(status); kind++) {
         Section *section = parameters_state(parameters, (StateKind)kind);
         if (!parameters_is_piecewise(parameters, section)) continue;
@@ -158,7 +158,7 @@ static Status saver_build(Saver *saver, const char *directory, const char *confi
     size_t bytes;
     saver->config = arena_strdup(&saver->arena, config);
     char *folder = arena_printf(&saver->arena, "%s/checkpoints", directory);
-    if (saver->config == NULL || folder == NULL) return ERROR(STATUS_FAILURE, "out of memory for a saver");
+    if (saver->config == NULL || folder == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
     TRY(host_create(saver));
     TRY(contents_describe(e, saver->host, &saver->arena, &saver->contents));
     values_set(saver, &(Progress){0});
@@ -168,7 +168,7 @@ static Status saver_build(Saver *saver, const char *directory, const char *confi
 
 Status saver_create(const Experiment *e, const char *directory, const char *config, Saver **out) {
     Saver *saver = calloc(1, sizeof *saver);
-    if (saver == NULL) return ERROR(STATUS_FAILURE, "out of memory for a saver");
+    if (saver == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
     saver->e = e;
     *out = saver;
     return saver_build(saver, directory, config);
@@ -208,7 +208,7 @@ static Status tensor_load(const Experiment *e, const CheckpointFile *file, State
     CheckpointTensor wanted;
     TRY(tensor_describe(e, kind, index, NULL, arena, &wanted));
     void *values = malloc((size_t)tensor_count(e->parameters->list[index]->weight) * dtype_size(wanted.dtype));
-    if (values == NULL) return ERROR(STATUS_FAILURE, "out of memory while loading %s", checkpoint_path(file));
+    if (values == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while loading %s", checkpoint_path(file));
     Status status = checkpoint_read_tensor(file, &wanted, values);
     if (!failed(status)) status = parameters_write(e->parameters, e->device, kind, index, values);
     free(values);

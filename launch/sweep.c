@@ -64,7 +64,7 @@ static Status print_commands(const Study *study, const Values *v) {
 static Status print_scripts(const Study *study) {
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
-    if (programs == NULL) return ERROR(STATUS_FAILURE, "out of memory for a study");
+    if (programs == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a study");
     printf("# %s/slurm/points.sh\n", study->directory);
     Status status = slurm_write_array(study, programs, stdout);
     printf("\n# %s/slurm/report.sh\n", study->directory);
@@ -111,8 +111,8 @@ static Status report(Study *study) {
     if (!study_exists(study)) {
         return ERROR(STATUS_CONFIG, "%s: there is no such study yet; --local or --slurm makes it", study->directory);
     }
-    bool is_free = study->lock != NULL || !run_lock_is_taken(study->directory);
-    if (is_free && study->lock == NULL) TRY(study_claim(study));
+    bool is_ours = study->place.lock != NULL, is_free = is_ours || !run_lock_is_taken(study->directory);
+    if (is_free && !is_ours) TRY(study_claim(study));
     if (is_free) TRY(study_write(study));
     return report_write(study->directory, stdout);
 }

@@ -23,7 +23,7 @@ Status text_file_replace(const char *path, const char *text) {
 
 Status text_file_replace_json(const char *path, json_t *value, size_t flags) {
     Output output;
-    if (value == NULL) return ERROR(STATUS_FAILURE, "out of memory for %s", path);
+    if (value == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
     Status status = output_open(path, &output);
     if (!failed(status)) {
         bool is_written = json_dumpf(value, output.file, flags | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10)) == 0 &&

@@ -147,6 +147,15 @@ static Status run_all(Run *run, const Values *values, const Arguments *arguments
     return train(run, values);
 }
 
+/* Says it once, and notes where it must be known later that the run does not fit. */
+static int report(Run *run, const Values *values, Status status) {
+    char message[2048];
+    snprintf(message, sizeof message, "%s", status_message());
+    int code = world_report(run->e.world, status);
+    if (status.code == STATUS_NO_ROOM && !values->plan) run_note_no_room(run, message);
+    return code;
+}
+
 int main(int argc, char **argv) {
     Run run = {.born = clock_seconds() - process_age()};
     run.marked_at = run.born;
@@ -164,7 +173,7 @@ int main(int argc, char **argv) {
         else if (world_rank(run.e.world) == 0)
             options_answer(&command, &arguments, stdout);
     }
-    int code = world_report(run.e.world, status);
+    int code = report(&run, &values, status);
     run_close(&run);
     arguments_destroy(&arguments);
     world_destroy(&run.e.world);

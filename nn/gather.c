@@ -35,7 +35,7 @@ static bool reads(const Node *node, const Section *weights, Span range) {
 /* The late spans and the nodes that read them first, in that order. */
 static SpanNode *readings_find(Program *p, const Parameters *parameters, int late) {
     SpanNode *readings = arena_alloc(&p->arena, ((size_t)late + 1) * sizeof *readings);
-    if (readings == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording gathers");
+    if (readings == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while recording gathers");
     for (int s = 0; s < late; s++) {
         int node = 0;
         while (node < p->n_nodes && !reads(p->nodes[node], parameters->weights, parameters->spans[s])) node++;

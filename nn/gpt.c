@@ -31,7 +31,7 @@ Status gpt_create(const GptConfig *config, Parameters *parameters, Gpt **out) {
     Block *blocks = calloc((size_t)config->L + 1, sizeof *blocks);
     if (*out == NULL || blocks == NULL) {
         free(blocks);
-        return ERROR(STATUS_FAILURE, "out of memory while building the model");
+        return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
     }
     **out = (Gpt){.config = *config, .blocks = blocks};
     return parameters_declare(*out, parameters);

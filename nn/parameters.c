@@ -7,7 +7,7 @@
 /* PART_ALIGNMENT: elements that a part is a multiple of, 64 bytes of f32: 16-byte accesses hold for every dtype. */
 enum { FIRST_SPAN_BYTES = 1 << 20, SPAN_BYTES = 25 << 20, PART_ALIGNMENT = 16 };
 
-static Status no_memory(void) { return ERROR(STATUS_FAILURE, "out of memory while building the model"); }
+static Status no_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while building the model"); }
 
 static DType wide_dtype(DType dtype) { return dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32; }
 

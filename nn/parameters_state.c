@@ -74,7 +74,7 @@ static Status weight_write(Device *device, const Tensor *weight, const void *val
     if (weight->dtype == DTYPE_F32 || weight->dtype == DTYPE_F64) return device_upload(device, weight, values);
     int64_t count = tensor_count(weight);
     void *narrow = malloc(tensor_bytes(weight));
-    if (narrow == NULL) return ERROR(STATUS_FAILURE, "out of memory for weights");
+    if (narrow == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for weights");
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < count; i++) {
         real_store(narrow, weight->dtype, i, (double)((const float *)values)[i]);

@@ -111,7 +111,7 @@ static Status gathering_create(Training *training, const Recorder *r, Target tar
 Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors, Target target,
                        const TrainingOptions *options, Training **out) {
     *out = calloc(1, sizeof **out);
-    if (*out == NULL) return ERROR(STATUS_FAILURE, "out of memory while recording");
+    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while recording");
     Recorder recorder = {gpt, parameters, tensors, options};
     TRY(micro_batches_create(*out, &recorder, target));
     TRY(gathering_create(*out, &recorder, target));

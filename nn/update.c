@@ -23,7 +23,7 @@ static int last_writer(const Program *p, const Section *grads, Span range) {
 /* The spans and the last nodes that write a gradient in them, in the order in which backward completes them. */
 static SpanNode *completions_find(Program *p, const Parameters *parameters) {
     SpanNode *completions = arena_alloc(&p->arena, ((size_t)parameters->n_spans + 1) * sizeof *completions);
-    if (completions == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording reductions");
+    if (completions == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
     for (int s = 0; s < parameters->n_spans; s++) {
         completions[s] = (SpanNode){last_writer(p, parameters->grads, parameters->spans[s]), s};
     }
@@ -99,7 +99,7 @@ static int tail_find(const Program *p, const Update *u, const SpanNode *completi
 static bool *trailing_find(Program *p, const Update *u, const SpanNode *completions, int tail) {
     const Parameters *parameters = u->parameters;
     bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_spans + 1);
-    if (trails == NULL) return program_fail(p, STATUS_FAILURE, "out of memory while recording reductions");
+    if (trails == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
     for (int s = 0; s < parameters->n_spans; s++) {
         trails[s] = u->tables != NULL && span_has_table(parameters, s);
     }
@@ -159,7 +159,7 @@ static void adamw_of_spans(Program *p, const Update *u, int first, int end) {
     const Parameters *parameters = u->parameters;
     AdamwPiece *pieces = arena_alloc(&p->arena, (size_t)(end - first) * sizeof *pieces);
     if (pieces == NULL) {
-        program_fail(p, STATUS_FAILURE, "out of memory while recording an update");
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording an update");
         return;
     }
     for (int s = first; s < end; s++) {

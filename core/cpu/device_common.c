@@ -14,7 +14,7 @@
 static Status cpu_alloc(Device *device, size_t bytes, void **out) {
     (void)device;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return ERROR(STATUS_FAILURE, "out of memory");
+    if (memory == MAP_FAILED) return ERROR(STATUS_NO_ROOM, "out of memory");
     madvise(memory, bytes, MADV_HUGEPAGE);
     *out = memory;
     return OK;
@@ -121,7 +121,7 @@ static void cpu_name(char *name, size_t bytes) {
 
 Status device_open_cpu(int threads, Device **out) {
     Device *device = calloc(1, sizeof *device);
-    if (device == NULL) return ERROR(STATUS_FAILURE, "out of memory for a device");
+    if (device == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a device");
     device->ops = &cpu_ops;
     device->target = (Target){.kind = DEVICE_CPU, .threads = threads > 0 ? threads : omp_get_num_procs()};
     cpu_name(device->name, sizeof device->name);

@@ -16,7 +16,8 @@
 /* The failed call's error is taken from the runtime, or the next launch would be blamed for it. */
 static inline Status cuda_failed(cudaError_t error, const char *call) {
     (void)cudaGetLastError();
-    return ERROR(STATUS_FAILURE, "CUDA: %s: %s", call, cudaGetErrorString(error));
+    return ERROR(error == cudaErrorMemoryAllocation ? STATUS_NO_ROOM : STATUS_FAILURE, "CUDA: %s: %s", call,
+                 cudaGetErrorString(error));
 }
 
 #define CUDA_TRY(call)                                                                                                 \

@@ -175,7 +175,7 @@ static Status cuda_profile(Device *device, const Program *p, OpTime *times) {
     CudaDevice *d = current = of(device);
     CUDA_TRY(cudaSetDevice(d->index));
     cudaEvent_t *events = (cudaEvent_t *)calloc((size_t)p->n_nodes + 1, sizeof *events);
-    if (events == NULL) return ERROR(STATUS_FAILURE, "out of memory for a profile");
+    if (events == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a profile");
     Status status = profile_events(d, p, events, times);
     for (int i = 0; i <= p->n_nodes; i++) {
         if (events[i] != NULL) cudaEventDestroy(events[i]);
@@ -290,7 +290,7 @@ static Status resources_create(CudaDevice *d) {
     if (cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE) == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError();
         return ERROR(
-            STATUS_CONFIG,
+            STATUS_NO_ROOM,
             "%s has no %d MiB left to compute products with; end what holds its memory, or take another GPU by "
             "CUDA_VISIBLE_DEVICES",
             d->base.name, (int)(MATMUL_WORKSPACE >> 20));
@@ -333,7 +333,7 @@ static Status device_start(CudaDevice *d, int index) {
 extern "C" Status device_open_cuda(int index, Device **out) {
     *out = NULL;
     CudaDevice *d = (CudaDevice *)calloc(1, sizeof *d);
-    if (d == NULL) return ERROR(STATUS_FAILURE, "out of memory for a device");
+    if (d == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a device");
     d->base.ops = &cuda_ops;
     d->base.autotune = true;
     d->index = index;

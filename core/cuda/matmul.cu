@@ -144,7 +144,7 @@ static Status plan_add(CudaDevice *device, const MatmulShape *shape) {
     if (device->n_plans == device->plan_room) {
         int room = device->plan_room == 0 ? 64 : 2 * device->plan_room;
         MatmulPlan *grown = (MatmulPlan *)realloc(device->plans, (size_t)room * sizeof *grown);
-        if (grown == NULL) return ERROR(STATUS_FAILURE, "out of memory for the plans of products");
+        if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the plans of products");
         device->plans = grown;
         device->plan_room = room;
     }

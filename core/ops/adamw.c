@@ -24,7 +24,7 @@ void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors t) {
     int n = t.pieces == NULL ? 1 : t.n_pieces;
     AdamwPiece *pieces = arena_alloc(&p->arena, ((size_t)n + 1) * sizeof *pieces);
     if (pieces == NULL) {
-        program_fail(p, STATUS_FAILURE, "out of memory while recording");
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
     if (t.pieces == NULL) pieces[0] = (AdamwPiece){0, 0, tensor_count(t.grad)};

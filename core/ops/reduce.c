@@ -26,7 +26,7 @@ void norm_of_record(Program *p, Tensor *out, Tensor *x) {
     Span *whole = arena_alloc(&p->arena, sizeof *whole);
     Tensor *squares = program_workspace(p, NORM_PARTS * sizeof(double));
     if (whole == NULL) {
-        program_fail(p, STATUS_FAILURE, "out of memory while recording");
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
     *whole = (Span){0, tensor_count(x)};

@@ -87,7 +87,7 @@ Status attention_table_add(AttentionTable *table, const AttentionRow *row) {
     if (table->count == table->room) {
         int room = 2 * table->room + 16;
         AttentionRow *rows = realloc(table->rows, (size_t)room * sizeof *rows);
-        if (rows == NULL) return ERROR(STATUS_FAILURE, "out of memory for a table");
+        if (rows == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a table");
         table->rows = rows;
         table->room = room;
     }

@@ -28,7 +28,7 @@ Status numerics_table_add(NumericsTable *table, NumericsPoint point) {
     if (table->count == table->room) {
         int room = 2 * table->room + 64;
         NumericsPoint *points = realloc(table->points, (size_t)room * sizeof *points);
-        if (points == NULL) return ERROR(STATUS_FAILURE, "out of memory for a table");
+        if (points == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a table");
         table->points = points;
         table->room = room;
     }

@@ -53,7 +53,7 @@ static Status load_one(Loading *loading, const YamlNode *name, const Chain *self
                            shown_node(loading->arena, name));
     }
     const char *path = beside(loading->arena, self->path, name->text);
-    if (path == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     return load_file(loading, path, name->place, self);
 }
 
@@ -66,7 +66,7 @@ static Status load_extended(Loading *loading, const YamlNode *extends, const Cha
 static Status as_map(Arena *arena, YamlNode **tree) {
     if (node_is_null(*tree)) {
         YamlNode *map = node_create(arena, NODE_MAP, (*tree)->place);
-        if (map == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+        if (map == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
         *tree = map;
     }
     if ((*tree)->kind == NODE_MAP) return OK;

@@ -23,7 +23,7 @@ static Status mismatch(const Reading *r, const char *wanted) {
 static Status out_of_range(const Reading *r, const char *relation, double bound) {
     char limit[48] = "";
     FILE *file = fmemopen(limit, sizeof limit, "w");
-    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     if (r->field->type == FIELD_DURATION) {
         value_write_duration(bound, file);
     } else if (r->field->type == FIELD_FLOAT || r->field->type == FIELD_FLOAT_PAIR) {
@@ -49,7 +49,7 @@ static Status read_string(const Reading *r, const char **out) {
     if (r->node->kind != NODE_SCALAR) return mismatch(r, "a text");
     if (*r->node->text == '\0') return PLACE_ERROR(r->node->place, "'%s' must not be empty", r->field->path);
     *out = arena_strdup(&r->config->arena, r->node->text);
-    return *out == NULL ? ERROR(STATUS_FAILURE, "out of memory") : OK;
+    return *out == NULL ? ERROR(STATUS_NO_ROOM, "out of memory") : OK;
 }
 
 static Status read_key(const Reading *r) {
@@ -157,7 +157,7 @@ static Status read_strings(const Reading *r, ConfigStrings *out) {
     if (r->node->kind != NODE_LIST) return mismatch(r, "a list of texts");
     out->count = 0;
     out->items = arena_alloc(&r->config->arena, (node_count(r->node) + 1) * sizeof *out->items);
-    if (out->items == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (out->items == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (const YamlNode *item = r->node->first; item != NULL; item = item->next) {
         Reading inner = {r->field, item, r->config};
         TRY(read_string(&inner, &out->items[out->count++]));

@@ -68,9 +68,9 @@ Status node_put(Arena *arena, YamlNode *root, const char *path, YamlNode *node) 
         YamlNode *child = find(map, path, bytes);
         if (child == NULL) {
             child = node_create(arena, NODE_MAP, node->place);
-            if (child == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+            if (child == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
             child->key = arena_printf(arena, "%.*s", (int)bytes, path);
-            if (child->key == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+            if (child->key == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
             child->key_place = node->key_place;
             child->is_default = node->is_default;
             node_append(map, child);
@@ -79,7 +79,7 @@ Status node_put(Arena *arena, YamlNode *root, const char *path, YamlNode *node) 
         path += bytes + 1;
     }
     node->key = arena_strdup(arena, path);
-    if (node->key == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (node->key == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     node_append(map, node);
     return OK;
 }
@@ -114,7 +114,7 @@ static Status merge_child(Arena *arena, YamlNode *base, YamlNode *child) {
         /* Merged onto an empty map rather than taken whole, so that the nulls inside are dropped. */
         if (old != NULL) node_remove(base, child->key);
         old = node_create(arena, NODE_MAP, child->place);
-        if (old == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+        if (old == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
         old->key = child->key;
         old->key_place = child->key_place;
         node_append(base, old);

@@ -39,6 +39,9 @@ static Status check_name(const YamlNode *root, const Config *config) {
     if (strchr(config->name, '/') != NULL) {
         return PLACE_ERROR(place, "'name' must not hold a slash; 'output' is the run's directory");
     }
+    if (strcmp(config->name, ".") == 0 || strcmp(config->name, "..") == 0) {
+        return PLACE_ERROR(place, "'%s' is no name for a run: it is a directory that is there", config->name);
+    }
     return OK;
 }
 

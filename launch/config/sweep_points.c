@@ -10,7 +10,7 @@
 
 enum { MAX_POINTS = 4096, NAME_BYTES = 120 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_FAILURE, "out of memory"); }
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
 
 /* Reads one swept value as its key's type. `text` is the value in its one written form, from the arena, so that
  * 0.5 and 5e-1 are seen as duplicates. */

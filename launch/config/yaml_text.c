@@ -80,7 +80,7 @@ static Status read_all(int file, Arena *arena, const char *path, Place from, Sou
     if (!S_ISREG(facts.st_mode)) return cannot_read(from, path, "it is not a regular file");
     if (facts.st_size > YAML_MAX_BYTES) return cannot_read(from, path, "it is over 1 MiB, too long for a config");
     char *text = arena_alloc(arena, (size_t)facts.st_size + 1);
-    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     size_t bytes = 0;
     while (bytes < (size_t)facts.st_size) {
         ssize_t got = read(file, text + bytes, (size_t)facts.st_size - bytes);
@@ -100,9 +100,9 @@ static Status read_all(int file, Arena *arena, const char *path, Place from, Sou
 
 Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out) {
     Source *source = arena_alloc(arena, sizeof *source);
-    if (source == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (source == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     source->origin = arena_strdup(arena, path);
-    if (source->origin == NULL) return ERROR(STATUS_FAILURE, "out of memory");
+    if (source->origin == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     if (from.source == NULL) from = (Place){.source = source};
     /* Not to hang on a named pipe without a writer. */
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

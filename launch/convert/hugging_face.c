@@ -118,7 +118,7 @@ static int64_t most_elements(const Model *m) {
 
 static Status tensors_read(const Source *s, Model *m) {
     float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
-    if (scratch == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", s->path);
+    if (scratch == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", s->path);
     Status status = names_check(s, m);
     for (int i = 0; i < m->count && !failed(status); i++) status = tensor_read(s, &m->tensors[i], scratch);
     free(scratch);
@@ -161,12 +161,12 @@ static Status entries_of(const Model *m, DType dtype, Arena *arena, SafetensorsE
                                        .bytes = (size_t)tensor_elements(t) * dtype_size(dtype)};
         if ((*out)[i].name == NULL) *out = NULL;
     }
-    return *out == NULL ? ERROR(STATUS_FAILURE, "out of memory for a list of tensors") : OK;
+    return *out == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a list of tensors") : OK;
 }
 
 static Status data_write(const Model *m, Output *output, DType dtype) {
     float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
-    Status status = scratch == NULL ? ERROR(STATUS_FAILURE, "%s: out of memory", output->path) : OK;
+    Status status = scratch == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", output->path) : OK;
     for (int i = 0; i < m->count && !failed(status); i++) {
         const ModelTensor *t = &m->tensors[i];
         if (t->is_linear) values_transpose(t->data, t->shape[0], t->shape[1], scratch);
@@ -257,7 +257,7 @@ static Status both_write(const Model *m, const char *path, const char *config, D
 Status hugging_face_write(const Model *model, const char *path, DType dtype) {
     char *config = config_path(path);
     Status status =
-        config == NULL ? ERROR(STATUS_FAILURE, "%s: out of memory", path) : both_write(model, path, config, dtype);
+        config == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path) : both_write(model, path, config, dtype);
     free(config);
     return status;
 }

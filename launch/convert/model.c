@@ -50,7 +50,7 @@ static Status allocate(Model *m, const char *origin) {
         bool fits = t->name != NULL;
         for (int d = 0; d < t->n_dims; d++) fits = fits && checked_mul(bytes, (size_t)t->shape[d], &bytes);
         t->data = fits ? arena_alloc(&m->arena, bytes) : NULL;
-        if (t->data == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory for its weights", origin);
+        if (t->data == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
     }
     return OK;
 }
@@ -59,7 +59,7 @@ static Status build(Model *m, const char *origin) {
     ModelSize s = m->size;
     TRY(size_check(origin, s));
     m->tensors = arena_alloc(&m->arena, ((size_t)s.L * TENSORS_A_BLOCK + 4) * sizeof *m->tensors);
-    if (m->tensors == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory for its list of tensors", origin);
+    if (m->tensors == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", origin);
     add(m, "wte.weight", s.V, s.C, false);
     add(m, "wpe.weight", s.T, s.C, false);
     for (int64_t i = 0; i < s.L; i++) add_block(m, i, s.C);
@@ -69,7 +69,7 @@ static Status build(Model *m, const char *origin) {
 
 Status model_create(const char *origin, ModelSize size, Model **out) {
     Model *model = *out = calloc(1, sizeof *model);
-    if (model == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory for its weights", origin);
+    if (model == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
     model->size = size;
     Status status = build(model, origin);
     if (failed(status)) model_destroy(out);

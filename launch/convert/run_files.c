@@ -23,7 +23,7 @@ static Status padded_read(const CheckpointFile *file, const CheckpointTensor *in
     for (int d = 0; d < info->n_dims; d++) fits = fits && checked_mul(bytes, (size_t)info->shape[d], &bytes);
     if (!fits) return ERROR(STATUS_DATA, "%s: tensor '%s' does not fit the config", checkpoint_path(file), info->name);
     void *values = malloc(bytes);
-    if (values == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", checkpoint_path(file));
+    if (values == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", checkpoint_path(file));
     Status status = checkpoint_read_tensor(file, info, values);
     if (!failed(status) && !values_to_f32(values, info->dtype, tensor_elements(t), t->data)) {
         status =
@@ -36,7 +36,7 @@ static Status padded_read(const CheckpointFile *file, const CheckpointTensor *in
 /* Biases that the run does without are zeros elsewhere. */
 static Status weight_read(const CheckpointFile *file, bool bias, Arena *arena, ModelTensor *t) {
     const char *name = arena_printf(arena, "weights.%s", t->name);
-    if (name == NULL) return ERROR(STATUS_FAILURE, "%s: out of memory", checkpoint_path(file));
+    if (name == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", checkpoint_path(file));
     size_t length = strlen(name);
     bool is_bias = length > 5 && strcmp(name + length - 5, ".bias") == 0;
     if (is_bias && !bias && !checkpoint_has_tensor(file, name)) return OK;
@@ -82,7 +82,7 @@ static Status config_default(const ModelSize *s, Arena *arena, Config **out) {
                      "model: {n_layer: %lld, n_head: %lld, n_embd: %lld, block_size: %lld, vocab_size: %lld}\n"
                      "training: {stop: {steps: 1}}\n",
                      (long long)s->L, (long long)s->NH, (long long)s->C, (long long)s->T, (long long)s->V);
-    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for a config");
+    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a config");
     return config_load_text(text, "the converted model", 0, NULL, out);
 }
 
@@ -118,7 +118,7 @@ typedef struct Snapshot {
 static Status tensor_add(Snapshot *s, const char *prefix, const ModelTensor *t, int64_t rows, const float *data,
                          Arena *arena) {
     const char *name = arena_printf(arena, "%s.%s", prefix, t->name);
-    if (name == NULL) return ERROR(STATUS_FAILURE, "out of memory for a list of tensors");
+    if (name == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a list of tensors");
     s->tensors[s->n++] = (CheckpointTensor){
         .name = name, .dtype = DTYPE_F32, .n_dims = t->n_dims, .shape = {rows, t->shape[1]}, .data = data};
     return OK;
@@ -143,7 +143,7 @@ static Status snapshot_make(const Model *m, int64_t Vp, Arena *arena, Snapshot *
                       .wte = arena_alloc(arena, (size_t)(Vp * C) * sizeof(float)),
                       .zeros = arena_alloc(arena, (size_t)most * sizeof(float))};
     if (out->tensors == NULL || out->wte == NULL || out->zeros == NULL)
-        return ERROR(STATUS_FAILURE, "out of memory for a checkpoint");
+        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint");
     memcpy(out->wte, m->tensors[0].data, (size_t)(m->size.V * C) * sizeof(float));
     return snapshot_fill(out, m, Vp, arena);
 }
@@ -211,7 +211,7 @@ static Status run_write(const Model *m, Config *config, Arena *arena) {
     size_t made;
     char *text = config_text(config);
     const char *folder = arena_printf(arena, "%s/checkpoints", config->output);
-    Status status = text == NULL || folder == NULL ? ERROR(STATUS_FAILURE, "%s: out of memory", config->output) : OK;
+    Status status = text == NULL || folder == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output) : OK;
     if (!failed(status)) status = snapshot_make(m, experiment_gpt_config(config).Vp, arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);
     if (!failed(status)) {

@@ -133,7 +133,7 @@ static bool x_is_category(const Results *s) {
 static Status x_place(Results *s) {
     bool category = x_is_category(s) || s->x_key == NULL;
     if (category) s->x_names = arena_alloc(&s->arena, s->n_points * sizeof *s->x_names);
-    if (category && s->x_names == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
+    if (category && s->x_names == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
         const char *name = s->x_key == NULL ? "" : value_text(s, json_object_get(p->values, s->x_key));
@@ -170,7 +170,7 @@ Status results_arrange(Results *s) {
     if (s->x_key == NULL) s->x_key = x_key_guess(s);
     s->series_names = arena_alloc(&s->arena, s->n_points * sizeof *s->series_names);
     json_t *keys = keys_of_series(s);
-    if (s->series_names == NULL || keys == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
+    if (s->series_names == NULL || keys == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
         p->series = series_of(s, p, keys);
@@ -203,7 +203,7 @@ static int mark_order(const void *a, const void *b) {
 Status results_marks(Results *s, PointFn x_of, PointFn value_of, Mark **marks, size_t *count) {
     *count = 0;
     *marks = arena_alloc(&s->arena, s->n_points * sizeof **marks);
-    if (*marks == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
+    if (*marks == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     for (size_t i = 0; i < s->n_points; i++) {
         const Point *p = &s->points[i];
         double x = x_of(p);

@@ -47,7 +47,7 @@ failure:
 static Status directory_make(Results *s, const char **out) {
     struct stat info;
     const char *path = *out = arena_printf(&s->arena, "%s/report", s->directory);
-    if (path == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
+    if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     if (mkdir(path, 0777) == 0) return OK;
     if (errno != EEXIST) return ERROR(STATUS_FAILURE, "%s: cannot make the directory: %s", path, strerror(errno));
     if (lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) return OK;

@@ -52,7 +52,7 @@ static Status points_load(Results *s) {
     s->n_points = json_array_size(points);
     if (s->n_points == 0) return ERROR(STATUS_DATA, "%s/sweep.json: a study without points", s->directory);
     if (!checked_mul(s->n_points, sizeof *s->points, &bytes) || (s->points = arena_alloc(&s->arena, bytes)) == NULL) {
-        return ERROR(STATUS_FAILURE, "out of memory for %zu points", s->n_points);
+        return ERROR(STATUS_NO_ROOM, "out of memory for %zu points", s->n_points);
     }
     for (size_t i = 0; i < s->n_points; i++) TRY(point_load(s, json_array_get(points, i), &s->points[i]));
     return OK;
@@ -62,7 +62,7 @@ static Status load(Results *s, const char *directory) {
     json_error_t error;
     const char *path = arena_printf(&s->arena, "%s/sweep.json", directory);
     s->directory = arena_strdup(&s->arena, directory);
-    if (path == NULL || s->directory == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
+    if (path == NULL || s->directory == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     if (!is_directory(directory)) return ERROR(STATUS_DATA, "%s: no such study; ./sweep STUDY makes it", directory);
     s->root = json_load_file(path, 0, &error);
     if (s->root == NULL && error.line < 0) return ERROR(STATUS_DATA, "%s: %s; is it a study?", path, error.text);
@@ -80,7 +80,7 @@ static Status load(Results *s, const char *directory) {
 
 Status results_load(const char *directory, Results **out) {
     Results *results = *out = calloc(1, sizeof **out);
-    if (results == NULL) return ERROR(STATUS_FAILURE, "out of memory for a report");
+    if (results == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     Status status = load(results, directory);
     if (failed(status)) results_destroy(out);
     return status;

@@ -125,7 +125,7 @@ static Status table_alloc(Results *s, int columns, size_t rows, Table *out) {
         out->cells = arena_alloc(&s->arena, bytes);
     }
     bool whole = out->heads != NULL && out->kinds != NULL && out->cells != NULL;
-    return whole ? OK : ERROR(STATUS_FAILURE, "out of memory for a table of %zu points", s->n_points);
+    return whole ? OK : ERROR(STATUS_NO_ROOM, "out of memory for a table of %zu points", s->n_points);
 }
 
 static bool column_is_empty(const Table *t, int column) {

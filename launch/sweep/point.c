@@ -18,7 +18,7 @@ const char *point_state_name(PointState state) {
     return names[state];
 }
 
-bool point_exit_is_final(int code) { return code == 64 || code == 65 || code == 78; }
+bool point_exit_is_final(int code) { return code == 64 || code == 65 || code == 71 || code == 78; }
 
 static void path_of(const StudyPoint *point, const char *name, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s/%s", point->directory, name);

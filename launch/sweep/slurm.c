@@ -37,9 +37,9 @@ static Status script_make(const Study *study, const char *name, ScriptFn write, 
     TRY(directory_create(path, &made));
     snprintf(path, PATH_MAX, "%s/slurm/%s", study->directory, name);
     FILE *file = open_memstream(&text, &bytes);
-    if (file == NULL) return ERROR(STATUS_FAILURE, "out of memory for %s", path);
+    if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
     Status status = write(study, programs, file);
-    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_FAILURE, "out of memory for %s", path);
+    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
     if (!failed(status)) status = text_file_replace(path, text);
     free(text);
     return status;
@@ -92,7 +92,7 @@ Status slurm_submit(Study *study, FILE *messages) {
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
     Status status =
-        programs == NULL ? ERROR(STATUS_FAILURE, "out of memory for a study") : submit_both(study, programs);
+        programs == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a study") : submit_both(study, programs);
     arena_free(&arena);
     TRY(status);
     fprintf(messages,

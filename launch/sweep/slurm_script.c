@@ -135,10 +135,10 @@ static void write_requeue(const Study *study, FILE *file) {
     const ConfigLaunch *launch = &study->config->launch;
     fputs("\n"
           "requeue() { scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"; }\n"
-          "failures=$(grep '^exit ' \"$run/attempts.log\" | grep -Evc '^exit (64|65|75|78) ')\n"
+          "failures=$(grep '^exit ' \"$run/attempts.log\" | grep -Evc '^exit (64|65|71|75|78) ')\n"
           "case $code in\n"
           "  75) requeue ;;          # a good checkpoint\n"
-          "  0 | 64 | 65 | 78) ;;    # done, or it would end so again\n",
+          "  0 | 64 | 65 | 71 | 78) ;;    # done, or it would end so again\n",
           file);
     fprintf(file, "  *) [ \"$failures\" -gt %" PRId64 " ] || ", launch->retries);
     no_room_print("\"$run/stderr.log\"", file);

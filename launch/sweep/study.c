@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_FAILURE, "out of memory for the study"); }
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
 
 static size_t key_bytes(const char *override) { return strcspn(override, "="); }
 
@@ -157,7 +157,7 @@ void study_close(Study **study) {
     if (*study == NULL) return;
     for (int i = 0; i < (*study)->count; i++) config_destroy(&(*study)->points[i].config);
     config_destroy(&(*study)->config);
-    run_lock_release(&(*study)->lock);
+    run_directory_release(&(*study)->place);
     arena_free(&(*study)->arena);
     free(*study);
     *study = NULL;

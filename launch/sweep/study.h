@@ -7,7 +7,7 @@
  * Nothing here is collective: ./sweep is one process. */
 #pragma once
 
-#include "launch/run_lock.h"
+#include "launch/run_directory.h"
 #include "launch/sweep/point.h"
 
 enum { JOB_BYTES = 32 };
@@ -17,7 +17,7 @@ typedef struct Study {
     Config *config;
     StudyPoint *points;
     int count;
-    RunLock *lock;                                    /* held by who changes the study; NULL: it is only looked at */
+    RunDirectory place;                               /* path NULL: the study is only looked at */
     char array_job[JOB_BYTES], report_job[JOB_BYTES]; /* what was submitted last; "" */
     Arena arena;
 } Study;

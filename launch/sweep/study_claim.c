@@ -56,7 +56,7 @@ static Status compare_all(const Study *study) {
 static Status write_config(const Config *config, const char *directory, const char *name) {
     char path[PATH_MAX];
     char *text = config_text(config);
-    if (text == NULL) return ERROR(STATUS_FAILURE, "out of memory for the config's text");
+    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the config's text");
     snprintf(path, sizeof path, "%s/%s", directory, name);
     Status status = text_file_replace(path, text);
     free(text);
@@ -82,16 +82,8 @@ static Status make_all(Study *study) {
 }
 
 Status study_claim(Study *study) {
-    size_t made;
-    bool exists = study_exists(study);
-    run_lock_forget_beginning(study->directory, "study.yaml");
-    if (!exists && !directory_is_empty(study->directory, "run.lock")) {
-        return ERROR(STATUS_CONFIG, "%s: holds files but no study; choose another `name` or `output`",
-                     study->directory);
-    }
-    TRY(directory_create(study->directory, &made));
-    TRY(run_lock_take(study->directory, &study->lock));
+    TRY(run_directory_take(study->directory, &directory_of_a_study, true, &study->place));
     study_read_jobs(study);
-    if (exists) TRY(compare_all(study));
+    if (study_exists(study)) TRY(compare_all(study));
     return make_all(study);
 }

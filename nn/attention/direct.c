@@ -142,7 +142,7 @@ Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBacke
     const char *refusal = backend->refuses(call, &device->target);
     if (refusal != NULL) return ERROR(STATUS_CONFIG, "attention: %s: %s", backend->name, refusal);
     Sdpa *s = *out = calloc(1, sizeof *s);
-    if (s == NULL) return ERROR(STATUS_FAILURE, "out of memory for attention");
+    if (s == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for attention");
     s->call = *call;
     s->backend = backend;
     s->device = device;

@@ -65,8 +65,7 @@ def bad_configs():
             (r"'model\.n_embd' \(32\) must be a multiple of 'model\.n_head' \(3\)", "model.n_head=3"),
             (r"optimizer\.lr", "optimizer.lr=fast"),
             (r"training\.dtype bfloat16 needs a GPU", "training.dtype=bfloat16"),
-            (r"training\.dtype float16 needs a GPU", "training.dtype=float16"),
-            (r"memory_budget: .*below the smallest batch.*", "memory_budget=100kB data.batch_size=auto")):
+            (r"training\.dtype float16 needs a GPU", "training.dtype=float16")):
         expect(CONFIG, pattern, path, *override.split(), ranks=(0, 2) if "dtype=b" in override else (0,), output=output)
     expect(CONFIG, r"cuda|CUDA|GPU|NVIDIA", path, "device=cuda", output=output)
     expect(CONFIG, r"'attention\.backends' needs one of ", path, "attention.backends=[fast]", output=output)

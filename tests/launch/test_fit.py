@@ -28,16 +28,50 @@ def the_largest_batch_runs_and_one_more_is_refused():
         check(end["planned_bytes"] <= 6 << 20, "%d bytes planned" % end["planned_bytes"])
         check(any("val/loss" in record for record in metrics(run_directory(name))) and checkpoints(run_directory(name)),
               "it evaluated and saved")
-        done = train(path, "data.batch_size=%d" % (batch + 1), "output=%s/over_%d" % (WORK, ranks), ranks=ranks, code=78)
+        done = train(path, "data.batch_size=%d" % (batch + 1), "output=%s/over_%d" % (WORK, ranks), ranks=ranks, code=71)
         found = REFUSAL.search(done.err)
         check(len(done.errors()) == 1 and found, repr(done))
         equal((int(found.group(1)), int(found.group(2))), (batch + 1, batch), "asked for, largest")
-        check(not os.path.exists("%s/over_%d" % (WORK, ranks)), "a run directory")
+        check("rank 0: rank" not in done.err, done.err)
+        equal(sorted(os.listdir("%s/over_%d" % (WORK, ranks))), ["run.lock", "summary.json"], "what stays of it")
+        note = summary("%s/over_%d" % (WORK, ranks))
+        equal((note["status"], note["outcome"]), ("no_room", "no_room"), "what it is known by")
+        check(found.group() in note["message"], repr(note))
+        train(path, "output=%s/over_%d" % (WORK, ranks), ranks=ranks)
+        end = summary("%s/over_%d" % (WORK, ranks))
+        check(end["status"] == "done" and "outcome" not in end, "the same directory with a batch that fits: %r" % end)
 
 
 def nothing_fits():
-    done = train(config("none", memory_budget="100kB", data__batch_size=3), code=78)
-    check(len(done.errors()) == 1 and "below the smallest batch" in done.err, repr(done))
+    for ranks in (0, 2):
+        done = train(config("none", memory_budget="100kB", data__batch_size="auto"), ranks=ranks, code=71)
+        check(len(done.errors()) == 1 and "below the smallest batch" in done.err, repr(done))
+        check("rank 0: rank" not in done.err, done.err)
+        equal(summary(run_directory("none"))["outcome"], "no_room", "what it is known by")
+
+
+def a_run_that_no_longer_fits_keeps_its_summary():
+    path, directory = config("shrunk", memory_budget=BUDGET), run_directory("shrunk")
+    train(path)
+    before = summary(directory)
+    train(path, "memory_budget=100kB", "training.stop.steps=20", code=71)
+    after = summary(directory)
+    equal({key: after[key] for key in before}, before, "what the summary said")
+    equal(after["outcome"], "no_room", "what became of the second start")
+    train(path, "training.stop.steps=20")
+    check("outcome" not in summary(directory), repr(summary(directory)))
+
+
+def a_foreign_directory_gets_no_note():
+    folder = WORK + "/foreign"
+    os.mkdir(folder)
+    for name in ("notes.txt", "summary.json"):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write("mine")
+    train(config("none", memory_budget="100kB"), "output=" + folder, code=71)
+    equal(sorted(os.listdir(folder)), ["notes.txt", "summary.json"], "files")
+    with open(folder + "/summary.json", encoding="utf-8") as file:
+        equal(file.read(), "mine", "somebody's summary.json")
 
 
 def a_plan_says_what_does_not_fit():
@@ -90,5 +124,6 @@ def a_picked_backend_stays_the_runs():
 
 
 if __name__ == "__main__":
-    main(the_largest_batch_runs_and_one_more_is_refused, nothing_fits, a_plan_says_what_does_not_fit, on_paper,
+    main(the_largest_batch_runs_and_one_more_is_refused, nothing_fits, a_run_that_no_longer_fits_keeps_its_summary,
+         a_foreign_directory_gets_no_note, a_plan_says_what_does_not_fit, on_paper,
          a_picked_backend_stays_the_runs)

@@ -1,0 +1,152 @@
+#include "launch/run_directory.h"
+
+#include "data/directory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const DirectoryKind directory_of_a_run = {"run", "config.yaml", "`output`"},
+                    directory_of_a_study = {"study", "study.yaml", "`name` or `output`"};
+
+static Status cannot_read(const char *path) {
+    return ERROR(STATUS_FAILURE, "%s: cannot be read: %s; choose another one", path, strerror(errno));
+}
+
+Status run_directory_has(const char *path, const char *name, bool *out) {
+    char file[PATH_MAX];
+    struct stat info;
+    if (snprintf(file, sizeof file, "%s/%s", path, name) >= (int)sizeof file) {
+        return ERROR(STATUS_CONFIG, "%s: the path is too long", path);
+    }
+    *out = lstat(file, &info) == 0;
+    return *out || errno == ENOENT || errno == ENOTDIR ? OK : cannot_read(file);
+}
+
+/* What a start leaves behind that went no further than its lock, or did not fit the memory. */
+static bool is_of_a_start(const char *name) {
+    static const char *const names[] = {".", "..", "run.lock", "summary.json", NULL};
+    for (const char *const *known = names; *known != NULL; known++) {
+        if (strcmp(name, *known) == 0) return true;
+    }
+    return false;
+}
+
+static Status holds_others(const char *path, bool *out) {
+    *out = false;
+    DIR *directory = opendir(path);
+    if (directory == NULL) return errno == ENOENT ? OK : cannot_read(path);
+    errno = 0;
+    for (struct dirent *entry = readdir(directory); entry != NULL && !*out; entry = readdir(directory)) {
+        *out = !is_of_a_start(entry->d_name);
+    }
+    Status status = errno == 0 ? OK : cannot_read(path);
+    closedir(directory);
+    return status;
+}
+
+typedef struct Contents {
+    bool others, first, summary, lock;
+} Contents;
+
+/* The lock is looked for last: who writes a file there has made the lock before. */
+static Status survey(const RunDirectory *d, Contents *out) {
+    TRY(holds_others(d->path, &out->others));
+    TRY(run_directory_has(d->path, d->kind->first, &out->first));
+    TRY(run_directory_has(d->path, "summary.json", &out->summary));
+    return run_directory_has(d->path, "run.lock", &out->lock);
+}
+
+static Status foreign(const RunDirectory *d) {
+    return ERROR(STATUS_CONFIG, "%s: holds files but no %s; choose another %s", d->path, d->kind->noun, d->kind->keys);
+}
+
+/* A directory with other things in it is not ours to write into, not even a lock. */
+static Status check_before(const RunDirectory *d) {
+    Contents contents;
+    struct stat info;
+    if (stat(d->path, &info) == 0 && !S_ISDIR(info.st_mode)) {
+        return ERROR(STATUS_CONFIG, "%s: is a file; choose another %s", d->path, d->kind->keys);
+    }
+    TRY(survey(d, &contents));
+    bool is_ours = contents.first || contents.lock || !(contents.others || contents.summary);
+    return is_ours ? OK : foreign(d);
+}
+
+/* What a start leaves that was killed while it wrote its first file. */
+static void forget_beginning(const RunDirectory *d) {
+    char path[PATH_MAX];
+    bool exists = true;
+    Status status = run_directory_has(d->path, d->kind->first, &exists);
+    if (failed(status) || exists || run_lock_is_new(d->lock)) return;
+    snprintf(path, sizeof path, "%s/%s.new", d->path, d->kind->first);
+    unlink(path);
+}
+
+static Status check_locked(const RunDirectory *d, bool resumes) {
+    Contents contents;
+    TRY(survey(d, &contents));
+    if (contents.first && !resumes) {
+        return ERROR(STATUS_CONFIG,
+                     "%s: holds a %s, and --resume=none would overwrite it; remove it or choose another %s", d->path,
+                     d->kind->noun, d->kind->keys);
+    }
+    return contents.first || !contents.others ? OK : foreign(d);
+}
+
+/* `.` and `..` name no new directory: the one that is there under another name would be taken for ours. */
+static Status path_check(const char *path) {
+    bool is_inside = false; /* behind a name */
+    for (const char *part = path; *part != '\0'; part += strspn(part, "/")) {
+        size_t length = strcspn(part, "/");
+        bool is_up = length == 2 && memcmp(part, "..", 2) == 0, is_here = length == 1 && *part == '.';
+        bool is_last = part[length + strspn(part + length, "/")] == '\0';
+        if ((is_up && is_inside) || (is_last && (is_up || is_here))) {
+            return ERROR(STATUS_CONFIG, "%s: '%.*s' is no name for a directory; set `output` to a path without it",
+                         path, (int)length, part);
+        }
+        is_inside |= length > 0 && !is_up && !is_here;
+        part += length;
+    }
+    return OK;
+}
+
+static Status take(RunDirectory *d, bool resumes) {
+    TRY(path_check(d->path));
+    TRY(check_before(d));
+    if (failed(directory_create(d->path, &d->made))) {
+        return ERROR(STATUS_FAILURE, "%s; choose another %s", status_message(), d->kind->keys);
+    }
+    TRY(run_lock_take(d->path, &d->lock));
+    forget_beginning(d);
+    return check_locked(d, resumes);
+}
+
+Status run_directory_take(const char *path, const DirectoryKind *kind, bool resumes, RunDirectory *out) {
+    *out = (RunDirectory){.path = path, .kind = kind};
+    Status status = take(out, resumes);
+    if (failed(status)) run_directory_release(out);
+    return status;
+}
+
+/* Nothing but the lock that this process made. */
+static void forget(const RunDirectory *d) {
+    char path[PATH_MAX];
+    Contents contents;
+    if (d->lock == NULL || !run_lock_is_new(d->lock) || failed(survey(d, &contents))) return;
+    if (contents.first || contents.summary) return;
+    snprintf(path, sizeof path, "%s/run.lock", d->path);
+    unlink(path);
+}
+
+void run_directory_release(RunDirectory *directory) {
+    if (directory->path == NULL) return;
+    forget(directory);
+    run_lock_release(&directory->lock);
+    directory_undo(directory->path, directory->made);
+    *directory = (RunDirectory){0};
+}

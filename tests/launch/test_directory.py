@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""How a run takes its directory: a new one, its own, one that another start has just taken, one that is somebody else's.
+sanitizers: no"""
+
+import fcntl
+import os
+import struct
+
+from e2e import WORK, check, config, equal, main, run_directory, start, summary, train
+
+F_OFD_SETLK = 37
+
+
+def write(*path, text="mine\n"):
+    path = os.path.join(*path)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def contents(folder):
+    """What is in a folder, by name, with the text of its files."""
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        found[name] = open(path, encoding="utf-8").read() if os.path.isfile(path) else None
+    return found
+
+
+def a_start_beside_one_that_has_just_begun():
+    """That one holds the lock and writes its first file, which is not there yet."""
+    path, directory = config("begun"), run_directory("begun")
+    os.makedirs(directory)
+    write(directory, "config.yaml.new")
+    with open(os.path.join(directory, "run.lock"), "w") as lock:
+        lock.write("process 1 on nowhere\n")
+        lock.flush()
+        fcntl.fcntl(lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        before = contents(directory)
+        for arguments in ((), ("--resume=none",)):
+            done = train(path, *arguments, code=1)
+            check("another run is using this directory: process 1 on nowhere" in done.errors()[0], repr(done))
+            equal(contents(directory), before, "what the other start has there")
+    train(path)
+
+
+def three_starts_at_once():
+    path = config("race", training__stop__steps=60)
+    for i in range(4):
+        output = "output=%s/race_%d" % (WORK, i)
+        ends = [job.end() for job in [start(["train", path, output]) for _ in range(3)]]
+        for done in ends:
+            check(done.code == 0 or (done.code == 1 and "another run is using" in done.err), repr(ends))
+        check(any(done.code == 0 for done in ends), repr(ends))
+        equal(summary("%s/race_%d" % (WORK, i))["steps"], 60, "steps")
+
+
+def a_path_that_leads_elsewhere():
+    """What is checked is not there, and what is made is somebody's directory."""
+    path, folder = config("elsewhere"), os.path.join(WORK, "somebody")
+    os.makedirs(folder)
+    write(folder, "plan.json")
+    before = contents(folder)
+    for output in ("new/..", "new/../", "new/../.", "a/../../somebody", "new/b/../..", ".", "./", ""):
+        done = train(path, "output=%s/%s" % (folder, output), code=78)
+        check(len(done.errors()) == 1, repr(done))
+        equal(contents(folder), before, "after output=" + output)
+    for name in ("..", "."):
+        done = train(path, "name=" + name, "output=%s/none/${name}" % WORK, code=78)
+        check("is no name" in done.err, repr(done))
+    check(not os.path.exists(WORK + "/none"), "a directory")
+
+
+def a_path_may_begin_with_dots():
+    """Those lead from where one is, which is there."""
+    folder = os.path.relpath(os.path.join(WORK, "relative"))
+    train(config("relative"), "output=./" + folder)
+    equal(summary(folder)["status"], "done", "status")
+
+
+def an_empty_directory_stays_empty_where_the_run_does_not_begin():
+    path, directory = config("unbegun"), run_directory("unbegun")
+    os.makedirs(directory)
+    train(path, "--resume=" + WORK + "/none.h5", code=65)
+    equal(os.listdir(directory), [], "what was left there")
+
+
+if __name__ == "__main__":
+    main(a_start_beside_one_that_has_just_begun, three_starts_at_once, a_path_that_leads_elsewhere,
+         a_path_may_begin_with_dots, an_empty_directory_stays_empty_where_the_run_does_not_begin)
