@@ -26,7 +26,10 @@ hid_t dtype_file_type(DType dtype) {
     }
 }
 
-void hdf5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+void hdf5_begin(void) {
+    H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
 
 static herr_t keep_reason(unsigned n, const H5E_error2_t *error, void *out) {
     (void)n;

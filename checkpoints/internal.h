@@ -43,8 +43,9 @@ NODISCARD Status steps_list(const char *dir, int64_t **steps, int64_t *n);
 hid_t dtype_memory_type(DType dtype);
 hid_t dtype_file_type(DType dtype);
 
-/* Silences HDF5's own printing on this thread. */
-void hdf5_quiet(void);
+/* Silences HDF5's own printing on this thread. Where a close failed, HDF5 crashes at the program's end, when it tries
+ * to flush what is left: so it does nothing then. All that is opened here is closed here. */
+void hdf5_begin(void);
 
 /* HDF5's innermost reason for its last failure. */
 const char *hdf5_reason(void);

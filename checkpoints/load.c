@@ -1,5 +1,7 @@
 #include "checkpoints/internal.h"
 
+#include "core/checked.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +9,7 @@
 struct CheckpointFile {
     hid_t file;
     int64_t step;
+    uint64_t bytes; /* of the HDF5 image */
     char *path;
 };
 
@@ -30,10 +33,11 @@ static Status links_check(const CheckpointFile *file) {
 }
 
 static Status file_open(const char *path, CheckpointFile *file) {
-    hdf5_quiet();
+    hdf5_begin();
     Trailer trailer;
     TRY(trailer_verify(path, &trailer));
     file->step = trailer.step;
+    file->bytes = trailer.image_bytes;
     file->path = strdup(path);
     if (file->path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -108,14 +112,15 @@ static Status value_missing(const CheckpointFile *file, const char *kind, const 
     return ERROR(STATUS_DATA, "%s: has no %s '%s'", file->path, kind, name);
 }
 
-static Status number_read(const CheckpointFile *file, const char *kind, const char *name, H5T_class_t class, hid_t type,
-                          void *out) {
+/* Of types HDF5 is asked nothing but whether they equal those that our writer uses: converting from a precision or
+ * offset that a hostile file made up, it reads and writes out of bounds. */
+static Status number_read(const CheckpointFile *file, const char *kind, const char *name, DType dtype, void *out) {
     if (H5Aexists(file->file, name) <= 0) return value_missing(file, kind, name);
     hid_t attribute = H5Aopen(file->file, name, H5P_DEFAULT);
     if (attribute < 0) return value_missing(file, kind, name);
     hid_t stored = H5Aget_type(attribute), space = H5Aget_space(attribute);
-    bool fits = H5Tget_class(stored) == class && H5Sget_simple_extent_npoints(space) == 1;
-    herr_t read = fits ? H5Aread(attribute, type, out) : -1;
+    bool fits = H5Tequal(stored, dtype_file_type(dtype)) > 0 && H5Sget_simple_extent_npoints(space) == 1;
+    herr_t read = fits ? H5Aread(attribute, dtype_memory_type(dtype), out) : -1;
     H5Sclose(space);
     H5Tclose(stored);
     H5Aclose(attribute);
@@ -123,11 +128,11 @@ static Status number_read(const CheckpointFile *file, const char *kind, const ch
 }
 
 Status checkpoint_read_i64(const CheckpointFile *file, const char *name, int64_t *out) {
-    return number_read(file, "integer", name, H5T_INTEGER, H5T_NATIVE_INT64, out);
+    return number_read(file, "integer", name, DTYPE_I64, out);
 }
 
 Status checkpoint_read_f64(const CheckpointFile *file, const char *name, double *out) {
-    return number_read(file, "number", name, H5T_FLOAT, H5T_NATIVE_DOUBLE, out);
+    return number_read(file, "number", name, DTYPE_F64, out);
 }
 
 /* Only what our own writer makes: contiguous, in this file, without filters. */
@@ -153,10 +158,27 @@ static Status dataset_open(const CheckpointFile *file, hid_t place, const char *
                  file->path, kind, name);
 }
 
+/* Whether a dataset of so many bytes lies where the file says, and inside of it. */
+static bool is_inside(const CheckpointFile *file, hid_t set, size_t bytes) {
+    size_t end;
+    haddr_t at = H5Dget_offset(set);
+    if (H5Dget_storage_size(set) != bytes) return false;
+    return bytes == 0 || (at != HADDR_UNDEF && checked_add((size_t)at, bytes, &end) && end <= file->bytes);
+}
+
+/* A text as our writer stores it: of a fixed length, in UTF-8. */
+static bool is_text(hid_t type) {
+    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0) return false;
+    hid_t ours = H5Tcopy(H5T_C_S1);
+    bool equal =
+        H5Tset_size(ours, H5Tget_size(type)) >= 0 && H5Tset_cset(ours, H5T_CSET_UTF8) >= 0 && H5Tequal(type, ours) > 0;
+    H5Tclose(ours);
+    return equal;
+}
+
 static Status text_copy(const CheckpointFile *file, const char *name, hid_t set, Arena *arena, char **out) {
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    bool fits =
-        H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 && H5Sget_simple_extent_npoints(space) == 1;
+    bool fits = is_text(type) && H5Sget_simple_extent_npoints(space) == 1 && is_inside(file, set, H5Tget_size(type));
     size_t bytes = fits ? H5Tget_size(type) : 0;
     *out = fits ? arena_alloc(arena, bytes + 1) : NULL;
     herr_t read = *out != NULL ? H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *out) : -1;
@@ -188,20 +210,25 @@ static bool dtype_find(hid_t type, DType *out) {
     return false;
 }
 
-static bool shape_find(hid_t space, CheckpointTensor *out) {
+static bool shape_find(hid_t space, CheckpointTensor *out, size_t *bytes) {
     hsize_t shape[CHECKPOINT_MAX_DIMS];
     if (H5Sget_simple_extent_type(space) == H5S_NULL) return false;
     int n = H5Sget_simple_extent_ndims(space);
     if (n < 0 || n > CHECKPOINT_MAX_DIMS || H5Sget_simple_extent_dims(space, shape, NULL) < 0) return false;
     out->n_dims = n;
-    for (int i = 0; i < n; i++) out->shape[i] = (int64_t)shape[i];
+    *bytes = dtype_size(out->dtype);
+    for (int i = 0; i < n; i++) {
+        out->shape[i] = (int64_t)shape[i];
+        if (out->shape[i] < 0 || !checked_mul(*bytes, (size_t)shape[i], bytes)) return false;
+    }
     return true;
 }
 
 static Status set_info(const CheckpointFile *file, const char *name, hid_t set, CheckpointTensor *out) {
     *out = (CheckpointTensor){.name = name};
+    size_t bytes;
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    bool found = dtype_find(type, &out->dtype) && shape_find(space, out);
+    bool found = dtype_find(type, &out->dtype) && shape_find(space, out, &bytes) && is_inside(file, set, bytes);
     H5Sclose(space);
     H5Tclose(type);
     return found ? OK : ERROR(STATUS_DATA, "%s: tensor '%s' has a type or shape unknown here", file->path, name);

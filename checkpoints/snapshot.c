@@ -199,7 +199,7 @@ static Status file_finish(hid_t file, CheckpointImage *image) {
 }
 
 Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents) {
-    hdf5_quiet();
+    hdf5_begin();
     image->size = 0;
     hid_t texts = -1, access = access_create(image);
     hid_t file = access < 0 ? -1 : H5Fcreate("checkpoint", H5F_ACC_TRUNC, H5P_DEFAULT, access);

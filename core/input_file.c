@@ -46,16 +46,20 @@ void input_close(InputFile *file) {
     file->fd = -1;
 }
 
+static Status shrunk(const InputFile *file) {
+    struct stat info = {0};
+    fstat(file->fd, &info);
+    return ERROR(STATUS_DATA, "%s: became shorter while it was read: %lld of %llu bytes are left; write it again",
+                 file->path, (long long)info.st_size, (unsigned long long)file->bytes);
+}
+
 Status input_read(const InputFile *file, void *out, size_t bytes, uint64_t at) {
     char *to = out;
     while (bytes > 0) {
         ssize_t some = pread(file->fd, to, bytes, (off_t)at);
         if (some < 0 && errno == EINTR) continue;
         if (some < 0) return ERROR(STATUS_FAILURE, "%s: cannot read it: %s", file->path, strerror(errno));
-        if (some == 0) {
-            return ERROR(STATUS_DATA, "%s: ends at byte %llu: it was cut short, or is being written", file->path,
-                         (unsigned long long)at);
-        }
+        if (some == 0) return shrunk(file);
         to += some;
         at += (uint64_t)some;
         bytes -= (size_t)some;

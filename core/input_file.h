@@ -29,7 +29,7 @@ NODISCARD Status input_read(const InputFile *file, void *out, size_t bytes, uint
 
 /* input_read_whole: *text is all of a file of at most `most` bytes, with a zero behind it that *bytes does not count;
  * free() it.
- *   Errors: those of input_open and input_read; STATUS_DATA for a larger file; STATUS_FAILURE without memory. */
+ *   Errors: those of input_open and input_read; STATUS_DATA for a larger file; STATUS_NO_ROOM. */
 NODISCARD Status input_read_whole(const char *path, size_t most, char **text, size_t *bytes);
 
 #ifdef __cplusplus

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { USER_BLOCK = 512, ALIGNMENT = 512, METADATA_BYTES = 4096 };
+enum { USER_BLOCK = 512, ALIGNMENT = 512, METADATA_BYTES = 4096, MOST_HEADER_BYTES = 1 << 20 };
 
 static const char block_magic[24] = "hourglass tokens 1\n";
 static const uint8_t hdf5_signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -27,6 +27,13 @@ static bool has_user_block(const uint8_t *bytes, size_t size) {
     return size >= sizeof block_magic && memcmp(bytes, block_magic, sizeof block_magic) == 0;
 }
 
+/* Silences HDF5 on this thread. Where one of its writes or a close failed, it crashes at the program's end, when it
+ * tries to flush what is left: so it does nothing then. All that is opened here is closed here. */
+static void hdf5_begin(void) {
+    H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
 /* HDF5's own signature is at 0 or behind a user block of 512, 1024, ... bytes. Source: HDF5 file format 3.0, II.A. */
 bool hdf5_tokens_is(const uint8_t *bytes, size_t size) {
     if (has_user_block(bytes, size)) return true;
@@ -39,43 +46,77 @@ bool hdf5_tokens_is(const uint8_t *bytes, size_t size) {
 /* ---- reading ------------------------------------------------------------------------------------------------------
  */
 
-static Status block_check(const char *path, const uint8_t *bytes, size_t size) {
+static Status damaged(const char *path) {
+    return ERROR(STATUS_DATA, "%s: the header of this token file is damaged; make it again with ./prepare", path);
+}
+
+static Status header_check(const InputFile *file, const UserBlock *block) {
+    size_t bytes = block->header_bytes - USER_BLOCK;
+    uint8_t *header = malloc(bytes);
+    if (header == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its header", file->path);
+    Status status = input_read(file, header, bytes, USER_BLOCK);
+    if (!failed(status) && XXH3_64bits(header, bytes) != block->header_hash) status = damaged(file->path);
+    free(header);
+    return status;
+}
+
+static Status block_check(const InputFile *file) {
     UserBlock block = {.file_bytes = USER_BLOCK};
-    if (size >= sizeof block) memcpy(&block, bytes, sizeof block);
-    if (block.file_bytes > size) {
-        return ERROR(STATUS_DATA, "%s: truncated: %zu of %llu bytes are there; make it again with ./prepare", path,
-                     size, (unsigned long long)block.file_bytes);
+    if (file->bytes >= sizeof block) TRY(input_read(file, &block, sizeof block, 0));
+    if (block.file_bytes > file->bytes) {
+        return ERROR(STATUS_DATA, "%s: truncated: %llu of %llu bytes are there; make it again with ./prepare",
+                     file->path, (unsigned long long)file->bytes, (unsigned long long)block.file_bytes);
     }
-    bool is_whole = block.file_bytes == size && block.header_bytes > USER_BLOCK && block.header_bytes <= size &&
-                    XXH3_64bits(bytes + USER_BLOCK, block.header_bytes - USER_BLOCK) == block.header_hash;
-    if (!is_whole) {
-        return ERROR(STATUS_DATA, "%s: the header of this token file is damaged; make it again with ./prepare", path);
+    bool is_sound = block.file_bytes == file->bytes && block.header_bytes > USER_BLOCK &&
+                    block.header_bytes <= file->bytes && block.header_bytes <= MOST_HEADER_BYTES;
+    return is_sound ? header_check(file, &block) : damaged(file->path);
+}
+
+/* Of foreign types HDF5 is asked nothing but whether they equal a standard one: converting integers of a precision or
+ * offset that a hostile file made up, it reads and writes out of bounds. */
+static bool is_integer(hid_t type) {
+    const hid_t known[] = {H5T_STD_I8LE,  H5T_STD_I16LE, H5T_STD_I32LE, H5T_STD_I64LE, H5T_STD_U8LE,  H5T_STD_U16LE,
+                           H5T_STD_U32LE, H5T_STD_U64LE, H5T_STD_I8BE,  H5T_STD_I16BE, H5T_STD_I32BE, H5T_STD_I64BE,
+                           H5T_STD_U8BE,  H5T_STD_U16BE, H5T_STD_U32BE, H5T_STD_U64BE};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (H5Tequal(type, known[i]) > 0) return true;
     }
-    return OK;
+    return false;
+}
+
+/* A string of a fixed length, as we write it; other writers' strings of variable length are taken as not there. */
+static bool is_string(hid_t type, size_t size) {
+    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || H5Tget_size(type) >= size) return false;
+    hid_t plain = H5Tcopy(H5T_C_S1);
+    bool is_plain = H5Tset_size(plain, H5Tget_size(type)) >= 0 && H5Tset_cset(plain, H5Tget_cset(type)) >= 0 &&
+                    H5Tset_strpad(plain, H5Tget_strpad(type)) >= 0 && H5Tequal(type, plain) > 0;
+    H5Tclose(plain);
+    return is_plain;
+}
+
+/* An attribute's type where it holds one value, else -1. */
+static hid_t scalar_type(hid_t attribute) {
+    hid_t space = H5Aget_space(attribute);
+    bool is_one = H5Sget_simple_extent_npoints(space) == 1;
+    H5Sclose(space);
+    return is_one ? H5Aget_type(attribute) : -1;
 }
 
 static bool attribute_read_integer(hid_t dataset, const char *name, hid_t type, void *out) {
     if (H5Aexists(dataset, name) <= 0) return false;
-    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), space = H5Aget_space(attribute);
-    hid_t stored = H5Aget_type(attribute);
-    bool is_one = H5Sget_simple_extent_npoints(space) == 1 && H5Tget_class(stored) == H5T_INTEGER;
-    bool is_read = is_one && H5Aread(attribute, type, out) >= 0;
+    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), stored = scalar_type(attribute);
+    bool is_read = stored >= 0 && is_integer(stored) && H5Aread(attribute, type, out) >= 0;
     H5Tclose(stored);
-    H5Sclose(space);
     H5Aclose(attribute);
     return is_read;
 }
 
-/* A string of a fixed length, as we write it; other writers' strings of variable length are taken as not there. */
 static void attribute_read_string(hid_t dataset, const char *name, char *out, size_t size) {
     if (H5Aexists(dataset, name) <= 0) return;
-    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), space = H5Aget_space(attribute);
-    hid_t stored = H5Aget_type(attribute);
-    bool is_plain = H5Sget_simple_extent_npoints(space) == 1 && H5Tget_class(stored) == H5T_STRING &&
-                    H5Tis_variable_str(stored) == 0 && H5Tget_size(stored) < size;
-    if (!is_plain || H5Aread(attribute, stored, out) < 0) out[0] = '\0';
+    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), stored = scalar_type(attribute);
+    bool is_read = stored >= 0 && is_string(stored, size) && H5Aread(attribute, stored, out) >= 0;
+    if (!is_read) out[0] = '\0';
     H5Tclose(stored);
-    H5Sclose(space);
     H5Aclose(attribute);
 }
 
@@ -86,13 +127,15 @@ static void attributes_read(hid_t dataset, TokenHeader *out) {
     if (!attribute_read_integer(dataset, "end_of_text", H5T_NATIVE_INT64, &out->end_of_text)) out->end_of_text = -1;
 }
 
-/* Why a dataset cannot be mapped as tokens, or NULL. */
+static int width_of(hid_t type) {
+    return H5Tequal(type, H5T_STD_U16LE) > 0 ? 2 : H5Tequal(type, H5T_STD_U32LE) > 0 ? 4 : 0;
+}
+
+/* Why a dataset cannot be read as tokens, or NULL. */
 static const char *dataset_refuse(hid_t dataset, hid_t space, hid_t type, hid_t list) {
-    size_t width = H5Tget_size(type);
     if (H5Sget_simple_extent_ndims(space) != 1) return "is not one-dimensional";
-    bool is_unsigned = H5Tget_class(type) == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_NONE;
-    if (!is_unsigned || (width != 2 && width != 4)) return "is neither uint16 nor uint32";
-    if (H5Tget_order(type) != H5T_ORDER_LE) return "is big-endian";
+    if (H5Tequal(type, H5T_STD_U16BE) > 0 || H5Tequal(type, H5T_STD_U32BE) > 0) return "is big-endian";
+    if (width_of(type) == 0) return "is neither uint16 nor uint32";
     if (H5Pget_nfilters(list) != 0) return "is compressed or filtered; only plain storage can be read in windows";
     if (H5Pget_layout(list) != H5D_CONTIGUOUS) return "is chunked, compact or virtual; it must be contiguous";
     if (H5Pget_external_count(list) != 0) return "lies in external files";
@@ -101,13 +144,13 @@ static const char *dataset_refuse(hid_t dataset, hid_t space, hid_t type, hid_t 
     return NULL;
 }
 
-static const char *dataset_read(hid_t dataset, size_t size, TokenHeader *out) {
+static const char *dataset_read(hid_t dataset, uint64_t size, TokenHeader *out) {
     hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset), list = H5Dget_create_plist(dataset);
     const char *reason = dataset_refuse(dataset, space, type, list);
     if (reason == NULL) {
         size_t bytes, end;
         out->count = H5Sget_simple_extent_npoints(space);
-        out->width = (int)H5Tget_size(type);
+        out->width = width_of(type);
         out->offset = (size_t)H5Dget_offset(dataset);
         bool is_inside = checked_mul((size_t)out->count, (size_t)out->width, &bytes) &&
                          checked_add(out->offset, bytes, &end) && end <= size;
@@ -121,7 +164,7 @@ static const char *dataset_read(hid_t dataset, size_t size, TokenHeader *out) {
     return reason;
 }
 
-static Status file_read(const char *path, hid_t file, size_t size, TokenHeader *out) {
+static Status file_read(const char *path, hid_t file, uint64_t size, TokenHeader *out) {
     H5L_info_t link;
     if (H5Lexists(file, "tokens", H5P_DEFAULT) <= 0 || H5Lget_info(file, "tokens", &link, H5P_DEFAULT) < 0) {
         return ERROR(STATUS_DATA, "%s: an HDF5 file without the dataset 'tokens'; make token files with ./prepare",
@@ -138,19 +181,22 @@ static Status file_read(const char *path, hid_t file, size_t size, TokenHeader *
     return ERROR(STATUS_DATA, "%s: the dataset 'tokens' %s; make it again with ./prepare", path, reason);
 }
 
-Status hdf5_tokens_read(const char *path, const uint8_t *bytes, size_t size, TokenHeader *out) {
+Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
+    char magic[sizeof block_magic] = {0};
     *out = (TokenHeader){.end_of_text = -1};
-    if (has_user_block(bytes, size)) TRY(block_check(path, bytes, size));
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    if (input->bytes >= sizeof magic) TRY(input_read(input, magic, sizeof magic, 0));
+    if (memcmp(magic, block_magic, sizeof magic) == 0) TRY(block_check(input));
+    hdf5_begin();
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_file_locking(access, false,
-                        true); /* nobody writes into a finished token file, and not every disk can lock */
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    /* Nobody writes into a finished token file, and not every disk can lock. */
+    H5Pset_file_locking(access, false, true);
+    hid_t file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
     H5Pclose(access);
     if (file < 0) {
-        return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare", path);
+        return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare",
+                     input->path);
     }
-    Status status = file_read(path, file, size, out);
+    Status status = file_read(input->path, file, input->bytes, out);
     H5Fclose(file);
     return status;
 }
@@ -246,11 +292,12 @@ Status hdf5_tokens_build(TokenHeader *header, uint8_t **out) {
     *out = NULL;
     int fd = scratch_create(path, sizeof path);
     if (fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot make a temporary file: %s", path, strerror(errno));
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hdf5_begin();
     if (file_write(path, header)) *out = header_read(fd, header);
     unlink(path);
     close(fd);
-    if (*out == NULL) return ERROR(STATUS_FAILURE, "%s: HDF5 cannot make the header of a token file there", path);
+    if (*out == NULL)
+        return ERROR(STATUS_FAILURE, "%s: HDF5 cannot write the header of a token file there; make room for it", path);
     block_fill(*out, header);
     return OK;
 }

@@ -10,7 +10,7 @@
  * checks have to do. */
 #pragma once
 
-#include "core/status.h"
+#include "core/input_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,9 +29,9 @@ typedef struct TokenHeader {
 /* True where these first bytes are those of an HDF5 file, with our user block or without one. */
 bool hdf5_tokens_is(const uint8_t *bytes, size_t size);
 
-/* hdf5_tokens_read: the header of the file at `path`, whose content is bytes[0..size).
- *   Errors: STATUS_DATA. Not collective, one thread at a time. */
-NODISCARD Status hdf5_tokens_read(const char *path, const uint8_t *bytes, size_t size, TokenHeader *out);
+/* hdf5_tokens_read: the header of an open file. Of foreign types only those are read that equal HDF5's standard ones.
+ *   Errors: STATUS_DATA, those of input_read. Not collective, one thread at a time. */
+NODISCARD Status hdf5_tokens_read(const InputFile *file, TokenHeader *out);
 
 /* hdf5_tokens_build: the bytes that come before the tokens. Reads all of header but `offset`, which it sets; the offset
  * does not depend on the count, so that the tokens can be written before their number is known. free() *out.

@@ -4,25 +4,22 @@
 #include "data/hdf5_tokens.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum {
+    HEAD_BYTES = 4096, /* what tells the formats apart */
     LLMC_HEADER_BYTES = 1024,
     SCAN_BLOCK_BYTES = 1 << 20,
     SCAN_BLOCKS = 256,
-    CHECKED_AT_ONCE = 1024,
+    CHECKED_AT_ONCE = 8192,
 };
 
 struct TokenFile {
     char *path;
-    uint8_t *map;
-    size_t map_bytes;
+    InputFile input;
     TokenFormat format;
     TokenHeader header;
     uint32_t bound; /* every token is below it; UINT32_MAX: not known */
@@ -45,33 +42,38 @@ static const struct {
     {"PAR1", "is a Parquet file; extract its text and use ./prepare on that", 4},
 };
 
-static bool is_text(const uint8_t *bytes, size_t size) {
-    size_t look = size < 4096 ? size : 4096;
-    for (size_t i = 0; i < look; i++) {
-        bool is_control = bytes[i] < ' ' && bytes[i] != '\n' && bytes[i] != '\r' && bytes[i] != '\t';
-        if (is_control || bytes[i] >= 0x7f) return false;
+typedef struct Head {
+    uint8_t bytes[HEAD_BYTES];
+    size_t size;
+} Head;
+
+static bool is_text(const Head *head) {
+    for (size_t i = 0; i < head->size; i++) {
+        uint8_t byte = head->bytes[i];
+        bool is_control = byte < ' ' && byte != '\n' && byte != '\r' && byte != '\t';
+        if (is_control || byte >= 0x7f) return false;
     }
-    return look >= 16; /* fewer bytes could be tokens */
+    return head->size >= 16; /* fewer bytes could be tokens */
 }
 
-static Status nanogpt_read(TokenFile *file) {
+static Status nanogpt_read(TokenFile *file, const Head *head) {
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (file->map_bytes < others[i].length) continue;
-        if (memcmp(file->map, others[i].magic, others[i].length) == 0) {
+        if (head->size < others[i].length) continue;
+        if (memcmp(head->bytes, others[i].magic, others[i].length) == 0) {
             return ERROR(STATUS_DATA, "%s: not a token file: it %s", file->path, others[i].what);
         }
     }
-    if (is_text(file->map, file->map_bytes)) {
+    if (is_text(head)) {
         return ERROR(STATUS_DATA, "%s: not a token file but text; make token files with ./prepare %s --out=DIR",
                      file->path, file->path);
     }
-    if (file->map_bytes % 2 != 0) {
+    if (file->input.bytes % 2 != 0) {
         return ERROR(STATUS_DATA,
-                     "%s: neither HDF5 nor llm.c's format, and %zu bytes are not a whole number of uint16 tokens: "
+                     "%s: neither HDF5 nor llm.c's format, and %llu bytes are not a whole number of uint16 tokens: "
                      "truncated or another kind of file; make it again with ./prepare",
-                     file->path, file->map_bytes);
+                     file->path, (unsigned long long)file->input.bytes);
     }
-    file->header = (TokenHeader){.end_of_text = -1, .width = 2, .count = (int64_t)(file->map_bytes / 2)};
+    file->header = (TokenHeader){.end_of_text = -1, .width = 2, .count = (int64_t)(file->input.bytes / 2)};
     return OK;
 }
 
@@ -81,10 +83,10 @@ static const struct {
     int width;
 } llmc_kinds[] = {{20240520, 1, 2}, {20240801, 7, 4}};
 
-static int llmc_kind(const TokenFile *file) {
+static int llmc_kind(const Head *head) {
     int32_t magic;
-    if (file->map_bytes < sizeof magic) return -1;
-    memcpy(&magic, file->map, sizeof magic);
+    if (head->size < sizeof magic) return -1;
+    memcpy(&magic, head->bytes, sizeof magic);
     for (int i = 0; i < 2; i++) {
         if (llmc_kinds[i].magic == magic) return i;
     }
@@ -92,31 +94,31 @@ static int llmc_kind(const TokenFile *file) {
 }
 
 /* A date as the magic number and zeros to the header's end: llm.c's, of a year that is not known here. */
-static bool is_other_llmc(const TokenFile *file) {
+static bool is_other_llmc(const Head *head) {
     int32_t header[LLMC_HEADER_BYTES / 4];
-    if (file->map_bytes < sizeof header) return false;
-    memcpy(header, file->map, sizeof header);
+    if (head->size < sizeof header) return false;
+    memcpy(header, head->bytes, sizeof header);
     for (size_t i = 3; i < LLMC_HEADER_BYTES / 4; i++) {
         if (header[i] != 0) return false;
     }
     return header[0] >= 20200101 && header[0] <= 20991231;
 }
 
-static Status llmc_read(TokenFile *file) {
+static Status llmc_read(TokenFile *file, const Head *head) {
     int32_t header[3];
-    int kind = llmc_kind(file), width = llmc_kinds[kind].width;
-    if (file->map_bytes < LLMC_HEADER_BYTES) {
+    int kind = llmc_kind(head), width = llmc_kinds[kind].width;
+    if (file->input.bytes < LLMC_HEADER_BYTES) {
         return ERROR(STATUS_DATA, "%s: truncated: llm.c's header alone is %d bytes, the file is %zu; make it again",
-                     file->path, LLMC_HEADER_BYTES, file->map_bytes);
+                     file->path, LLMC_HEADER_BYTES, head->size);
     }
-    memcpy(header, file->map, sizeof header);
+    memcpy(header, head->bytes, sizeof header);
     if (header[1] != llmc_kinds[kind].version) {
         return ERROR(STATUS_DATA,
                      "%s: llm.c's magic number %d with the unknown version %d (known: %d); convert the file",
                      file->path, header[0], header[1], llmc_kinds[kind].version);
     }
-    size_t there = (file->map_bytes - LLMC_HEADER_BYTES) / (size_t)width;
-    bool is_whole = (file->map_bytes - LLMC_HEADER_BYTES) % (size_t)width == 0;
+    size_t tokens = (size_t)file->input.bytes - LLMC_HEADER_BYTES, there = tokens / (size_t)width;
+    bool is_whole = tokens % (size_t)width == 0;
     if (header[2] <= 0 || !is_whole || there != (size_t)header[2]) {
         return ERROR(STATUS_DATA,
                      "%s: its header says %d tokens, the file holds %zu: truncated or damaged; make it again",
@@ -127,13 +129,15 @@ static Status llmc_read(TokenFile *file) {
 }
 
 static Status header_read(TokenFile *file) {
-    if (hdf5_tokens_is(file->map, file->map_bytes)) {
+    Head head = {.size = file->input.bytes < HEAD_BYTES ? (size_t)file->input.bytes : HEAD_BYTES};
+    TRY(input_read(&file->input, head.bytes, head.size, 0));
+    if (hdf5_tokens_is(head.bytes, head.size)) {
         file->format = TOKENS_HDF5;
-        return hdf5_tokens_read(file->path, file->map, file->map_bytes, &file->header);
+        return hdf5_tokens_read(&file->input, &file->header);
     }
-    file->format = llmc_kind(file) >= 0 ? TOKENS_LLMC : TOKENS_NANOGPT;
-    if (file->format == TOKENS_LLMC) return llmc_read(file);
-    if (!is_other_llmc(file)) return nanogpt_read(file);
+    file->format = llmc_kind(&head) >= 0 ? TOKENS_LLMC : TOKENS_NANOGPT;
+    if (file->format == TOKENS_LLMC) return llmc_read(file, &head);
+    if (!is_other_llmc(&head)) return nanogpt_read(file, &head);
     return ERROR(STATUS_DATA, "%s: wrong magic number: llm.c's token files have 20240520 or 20240801; convert the file",
                  file->path);
 }
@@ -149,61 +153,40 @@ static Status missing(const char *path) {
                  slash == NULL ? "." : path, format);
 }
 
-static Status not_openable(const char *path) {
-    if (errno == ENOENT || errno == ENOTDIR) return missing(path);
-    if (errno == EACCES) return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
-    return ERROR(STATUS_DATA, "%s: cannot open it: %s", path, strerror(errno));
-}
-
-static Status size_check(const char *path, const struct stat *info) {
-    if (S_ISDIR(info->st_mode)) {
-        return ERROR(STATUS_DATA, "%s: a directory; name a token file in it, such as %s/train.h5", path, path);
-    }
-    if (!S_ISREG(info->st_mode)) return ERROR(STATUS_DATA, "%s: not a regular file, so it cannot be mapped", path);
-    if (info->st_size == 0) return ERROR(STATUS_DATA, "%s: empty; make it again with ./prepare", path);
-    return OK;
-}
-
-static Status map(TokenFile *file) {
-    /* O_NONBLOCK: opening a named pipe must not wait for a writer. */
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+/* Where the way out is another than for any input file. */
+static Status path_check(const char *path) {
     struct stat info;
-    if (fd < 0) return not_openable(file->path);
-    Status status = fstat(fd, &info) == 0 ? size_check(file->path, &info) : not_openable(file->path);
-    if (!failed(status)) {
-        file->map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        file->map_bytes = (size_t)info.st_size;
-        if (file->map == MAP_FAILED) {
-            file->map = NULL;
-            status = ERROR(STATUS_FAILURE, "%s: cannot map it: %s", file->path, strerror(errno));
-        }
-    }
-    close(fd);
-    return status;
+    if (stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? missing(path) : OK;
+    if (!S_ISDIR(info.st_mode)) return OK;
+    return ERROR(STATUS_DATA, "%s: a directory; name a token file in it, such as %s/train.h5", path, path);
+}
+
+static Status file_open(TokenFile *file) {
+    TRY(path_check(file->path));
+    TRY(input_open(file->path, &file->input));
+    if (file->input.bytes == 0) return ERROR(STATUS_DATA, "%s: empty; make it again with ./prepare", file->path);
+    TRY(header_read(file));
+    return file->header.vocab_size > 0 ? token_file_require_vocab(file, file->header.vocab_size) : OK;
 }
 
 Status token_file_open(const char *path, TokenFile **out) {
-    Status status;
     *out = NULL;
     TokenFile *file = calloc(1, sizeof *file);
     if (file == NULL || (file->path = strdup(path)) == NULL) {
         free(file);
         return ERROR(STATUS_NO_ROOM, "out of memory");
     }
+    file->input.fd = -1;
     file->bound = UINT32_MAX;
-    TRY_ELSE(status, map(file), failed);
-    TRY_ELSE(status, header_read(file), failed);
-    if (file->header.vocab_size > 0) TRY_ELSE(status, token_file_require_vocab(file, file->header.vocab_size), failed);
+    Status status = file_open(file);
+    if (failed(status)) token_file_destroy(&file);
     *out = file;
-    return OK;
-failed:
-    token_file_destroy(&file);
     return status;
 }
 
 void token_file_destroy(TokenFile **file) {
     if (file == NULL || *file == NULL) return;
-    if ((*file)->map != NULL) munmap((*file)->map, (*file)->map_bytes);
+    input_close(&(*file)->input);
     free((*file)->path);
     free(*file);
     *file = NULL;
@@ -220,18 +203,17 @@ int64_t token_file_end_of_text(const TokenFile *file) { return file->header.end_
 /* ---- reading -------------------------------------------------------------------------------------------------------
  */
 
-/* Tokens lie at any offset a foreign HDF5 file gives them: memcpy, which the compiler turns into plain loads. */
-static void load(const TokenFile *file, int64_t start, int64_t n, uint32_t *out) {
-    const uint8_t *from = file->map + file->header.offset + start * file->header.width;
-    if (file->header.width == 4) {
-        memcpy(out, from, (size_t)n * sizeof *out);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
+/* Tokens of two bytes are read into the second half of `out` and widened from there, each before its place is taken. */
+static Status load(const TokenFile *file, int64_t start, int64_t n, uint32_t *out) {
+    size_t width = (size_t)file->header.width, bytes = (size_t)n * width;
+    uint8_t *raw = (uint8_t *)out + ((size_t)n * sizeof *out - bytes);
+    TRY(input_read(&file->input, raw, bytes, file->header.offset + (size_t)start * width));
+    for (int64_t i = 0; width == 2 && i < n; i++) {
         uint16_t token;
-        memcpy(&token, from + 2 * i, sizeof token);
+        memcpy(&token, raw + 2 * i, sizeof token);
         out[i] = token;
     }
+    return OK;
 }
 
 static Status outside_vocab(const TokenFile *file, int64_t start, const uint32_t *tokens) {
@@ -253,7 +235,7 @@ static Status scan(const TokenFile *file, int64_t start, int64_t n) {
     uint32_t tokens[CHECKED_AT_ONCE];
     for (int64_t at = 0; at < n; at += CHECKED_AT_ONCE) {
         int64_t some = n - at < CHECKED_AT_ONCE ? n - at : CHECKED_AT_ONCE;
-        load(file, start + at, some, tokens);
+        TRY(load(file, start + at, some, tokens));
         TRY(tokens_check(file, start + at, tokens, some));
     }
     return OK;
@@ -283,6 +265,6 @@ Status token_file_read(const TokenFile *file, int64_t start, int64_t n, int32_t 
                      (long long)(start + n), (long long)file->header.count);
     }
     uint32_t *tokens = (uint32_t *)out;
-    load(file, start, n, tokens);
+    TRY(load(file, start, n, tokens));
     return tokens_check(file, start, tokens, n);
 }

@@ -6,7 +6,8 @@
  *             20240801, version 7)
  *   nanoGPT   nothing but uint16; so whatever has an even size and is not known to be something else
  *
- * The file is mapped, so that a random window costs a page or two, and a file larger than memory can be read. */
+ * A window is read when it is wanted, so that a file larger than memory can be read, and one that is cut short or lies
+ * on a failing disk is an error in one line (core/input_file.h). */
 #pragma once
 
 #include "core/status.h"
@@ -18,7 +19,7 @@ typedef struct TokenFile TokenFile;
 
 typedef enum TokenFormat { TOKENS_NANOGPT, TOKENS_LLMC, TOKENS_HDF5 } TokenFormat;
 
-/* token_file_open: maps a token file and checks its header and its size; where it names its vocabulary, tokens too, as
+/* token_file_open: opens a token file and checks its header and its size; where it names its vocabulary, tokens too, as
  * token_file_require_vocab does.
  *   Errors: STATUS_DATA: not there (the message names the ./prepare command that makes it), a directory, not readable,
  *   empty, truncated, a known other kind of file, an unknown version, an odd number of bytes, HDF5 with links, filters,
@@ -42,5 +43,6 @@ int64_t token_file_end_of_text(const TokenFile *file);
 NODISCARD Status token_file_require_vocab(TokenFile *file, int64_t vocab_size);
 
 /* token_file_read: out[0..n) = tokens [start, start + n). Safe from several threads.
- *   Errors: STATUS_DATA for a token outside the vocabulary, STATUS_FAILURE for a range outside the file. */
+ *   Errors: STATUS_DATA for a token outside the vocabulary, and where the file has become shorter; STATUS_FAILURE for a
+ *   range outside the file, and where the disk cannot be read. */
 NODISCARD Status token_file_read(const TokenFile *file, int64_t start, int64_t n, int32_t *out);

@@ -24,9 +24,11 @@ static void memory_look(Run *run) {
     if (run->mem_bytes > run->peak_bytes) run->peak_bytes = run->mem_bytes;
 }
 
-/* Puts global samples first, first + 1, ... into the step's tensors. */
+/* Puts the batch on the host into the step's tensors, where it could be filled. */
 static Status batch_upload(Run *run, Status filled) {
-    TRY(filled);
+    if (failed(filled)) {
+        return ERROR(filled.code, "%s (in step %lld)", status_message(), (long long)run->progress.step + 1);
+    }
     TRY(device_upload(run->e.device, run->e.step.tokens, run->tokens));
     return device_upload(run->e.device, run->e.step.targets, run->targets);
 }

@@ -226,64 +226,6 @@ static void mismatches_are_named(void) {
     checkpoint_close(&file);
 }
 
-/* A file that HDF5 itself wrote, with a right trailer: its features are refused all the same. */
-static void seal(const char *path) {
-    size_t bytes = size_of(path);
-    unsigned char *image = malloc(bytes), end[TRAILER_BYTES];
-    FILE *file = fopen(path, "r+b");
-    CHECK(fread(image, 1, bytes, file) == bytes);
-    Trailer trailer = {.image_bytes = bytes, .step = 1};
-    hash_canonical(image, bytes, trailer.hash);
-    trailer_encode(&trailer, end);
-    fseek(file, 0, SEEK_END);
-    CHECK(fwrite(end, 1, sizeof end, file) == sizeof end);
-    fclose(file);
-    free(image);
-}
-
-static void features_of_hdf5_are_refused(void) {
-    const char *dir = harness_directory(), *linked = path_of(dir, 1), *soft = path_of(dir, 2), *odd = path_of(dir, 3);
-    hsize_t shape[1] = {64}, chunk[1] = {16};
-    float data[64] = {0};
-    hid_t file = H5Fcreate(linked, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    H5Lcreate_external("/etc/other.h5", "/x", file, "wte", H5P_DEFAULT, H5P_DEFAULT);
-    H5Fclose(file);
-    file = H5Fcreate(soft, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    H5Lcreate_soft("/nowhere", file, "wte", H5P_DEFAULT, H5P_DEFAULT);
-    H5Fclose(file);
-    file = H5Fcreate(odd, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    hid_t space = H5Screate_simple(1, shape, NULL), chunked = H5Pcreate(H5P_DATASET_CREATE);
-    hid_t external = H5Pcreate(H5P_DATASET_CREATE), mapped = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_chunk(chunked, 1, chunk);
-    H5Pset_fletcher32(chunked);
-    H5Pset_external(external, "/etc/passwd", 0, 256);
-    H5Pset_virtual(mapped, space, "/etc/other.h5", "x", space);
-    const hid_t plans[] = {chunked, external, mapped};
-    const char *const names[] = {"chunked", "external", "mapped"};
-    for (int i = 0; i < 3; i++) {
-        H5Dclose(H5Dcreate2(file, names[i], H5T_IEEE_F32LE, space, H5P_DEFAULT, plans[i], H5P_DEFAULT));
-        H5Pclose(plans[i]);
-    }
-    H5Sclose(space);
-    H5Fclose(file);
-    seal(linked), seal(soft), seal(odd);
-
-    CheckpointFile *opened = NULL;
-    CHECK_ERROR(checkpoint_open(linked, &opened), STATUS_DATA, "'wte' is a soft or external link");
-    CHECK_ERROR(checkpoint_open(soft, &opened), STATUS_DATA, "'wte' is a soft or external link");
-    REQUIRE_OK(checkpoint_open(odd, &opened));
-    for (int i = 0; i < 3; i++) {
-        CheckpointTensor tensor = {names[i], DTYPE_F32, 1, {64}, NULL};
-        CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA, "is chunked, filtered, virtual");
-    }
-    checkpoint_close(&opened);
-    FILE *text = fopen(odd, "wb");
-    for (int i = 0; i < 4096; i++) fputc(i % 251, text);
-    fclose(text);
-    seal(odd);
-    CHECK_ERROR(checkpoint_open(odd, &opened), STATUS_DATA, "HDF5 cannot open it");
-}
-
 static void saves_in_the_background(void) {
     const char *dir = arena_printf(&arena, "%s/checkpoints", harness_directory()), *warnings;
     static Sample sample;
@@ -335,7 +277,6 @@ int main(int argc, char **argv) {
         TEST(keeps_the_newest),
         TEST(a_bad_newest_is_named_and_passed_over),
         TEST(mismatches_are_named),
-        TEST(features_of_hdf5_are_refused),
         TEST(saves_in_the_background),
         TEST(names_are_parsed_strictly),
     };

@@ -40,10 +40,19 @@ static void a_file_that_shrinks_is_an_error(void) {
     CHECK_OK(input_read(&file, bytes, 8, 2));
     CHECK(memcmp(bytes, "23456789", 8) == 0);
     CHECK(truncate(path, 4) == 0);
-    CHECK_ERROR(input_read(&file, bytes, 8, 2), STATUS_DATA, "it: ends at byte 4");
-    CHECK_ERROR(input_read(&file, bytes, 1, 9), STATUS_DATA, "it: ends at byte 9");
+    CHECK_ERROR(input_read(&file, bytes, 8, 2), STATUS_DATA, "it: became shorter while it was read: 4 of 10 bytes");
+    CHECK_ERROR(input_read(&file, bytes, 1, 9), STATUS_DATA, "it: became shorter while it was read: 4 of 10 bytes");
     input_close(&file);
     CHECK(file.fd == -1);
+}
+
+/* The memory of a process is a regular file to the system; nothing lies at its start. */
+static void a_read_that_the_disk_fails_is_an_error(void) {
+    InputFile file;
+    char bytes[8];
+    REQUIRE_OK(input_open("/proc/self/mem", &file));
+    CHECK_ERROR(input_read(&file, bytes, sizeof bytes, 16), STATUS_FAILURE, "/proc/self/mem: cannot read it: Input");
+    input_close(&file);
 }
 
 static void small_files_are_read_whole(void) {
@@ -62,6 +71,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(what_is_no_file_is_refused_at_once),
         TEST(a_file_that_shrinks_is_an_error),
+        TEST(a_read_that_the_disk_fails_is_an_error),
         TEST(small_files_are_read_whole),
     };
     return harness_run(argc, argv, "input files", tests, COUNT(tests));

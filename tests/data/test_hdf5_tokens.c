@@ -127,6 +127,118 @@ static void truncated_files_of_others_are_refused(void) {
     check_refused(path, "damaged or truncated");
 }
 
+/* ---- hostile types ------------------------------------------------------------------------------------------------
+ */
+
+/* A standard type whose fields are made up: a number in fewer bits than its bytes hold, at an offset. */
+static hid_t bent(hid_t standard, size_t precision, size_t offset) {
+    hid_t type = H5Tcopy(standard);
+    CHECK(H5Tset_precision(type, precision) >= 0 && (offset == 0 || H5Tset_offset(type, offset) >= 0));
+    return type;
+}
+
+static void tokens_of_odd_types_are_refused(void) {
+    const char *path = path_in(harness_directory(), "odd.h5");
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE), choice = H5Tenum_create(H5T_STD_U16LE);
+    H5Tenum_insert(choice, "one", &(uint16_t){1});
+    const hid_t types[] = {bent(H5T_STD_U16LE, 9, 3),
+                           bent(H5T_STD_U16LE, 9, 0),
+                           bent(H5T_STD_U32LE, 17, 5),
+                           bent(H5T_STD_U16LE, 15, 1),
+                           H5T_STD_B16LE,
+                           choice};
+    for (size_t i = 0; i < COUNT(types); i++) {
+        hid_t file = create(path), space = H5Screate_simple(1, &(hsize_t){TOKENS}, NULL);
+        H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY);
+        hid_t dataset = H5Dcreate2(file, "tokens", types[i], space, H5P_DEFAULT, list, H5P_DEFAULT);
+        CHECK(dataset >= 0);
+        H5Dclose(dataset);
+        H5Sclose(space);
+        H5Fclose(file);
+        check_refused(path, "'tokens' is neither uint16 nor uint32");
+    }
+    for (size_t i = 0; i < COUNT(types); i++) H5Tclose(types[i]);
+    H5Pclose(list);
+}
+
+/* A token file with one attribute of this type and space; its bytes are ones. */
+static void attribute_write(const char *path, const char *name, hid_t type, hid_t space) {
+    static uint8_t ones[4096];
+    memset(ones, 0xff, sizeof ones);
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), dataset = H5Dopen2(file, "tokens", H5P_DEFAULT);
+    hid_t attribute = H5Acreate2(dataset, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    CHECK(attribute >= 0 && H5Awrite(attribute, type, ones) >= 0);
+    H5Aclose(attribute);
+    H5Dclose(dataset);
+    H5Fclose(file);
+}
+
+static void check_says_nothing(const char *path) {
+    TokenFile *file;
+    REQUIRE_OK(token_file_open(path, &file));
+    CHECK(token_file_vocab(file) == 0 && token_file_end_of_text(file) == -1);
+    CHECK(token_file_tokenizer_hash(file) == 0 && strcmp(token_file_tokenizer(file), "") == 0);
+    token_file_destroy(&file);
+}
+
+/* What no writer of ours or of others makes is taken as not there. */
+static void attributes_of_odd_types_say_nothing(void) {
+    const char *path = path_in(harness_directory(), "odd.h5");
+    static const char *const names[] = {"vocab_size", "end_of_text", "tokenizer_hash", "tokenizer"};
+    hid_t scalar = H5Screate(H5S_SCALAR), three = H5Screate_simple(1, &(hsize_t){3}, NULL);
+    hid_t choice = H5Tenum_create(H5T_STD_I64LE), record = H5Tcreate(H5T_COMPOUND, 16);
+    H5Tenum_insert(choice, "one", &(int64_t){1});
+    H5Tinsert(record, "value", 0, H5T_STD_I64LE);
+    const hid_t types[] = {bent(H5T_STD_I64LE, 9, 3),
+                           bent(H5T_STD_U64BE, 63, 1),
+                           bent(H5T_STD_I32LE, 31, 0),
+                           choice,
+                           record,
+                           H5Tarray_create2(H5T_STD_I64LE, 1, &(hsize_t){300}),
+                           H5Tcreate(H5T_OPAQUE, 8),
+                           H5Tcopy(H5T_STD_B64LE),
+                           H5Tcopy(H5T_IEEE_F64LE),
+                           H5Tcopy(H5T_STD_REF_OBJ)};
+    for (size_t i = 0; i < COUNT(types); i++) {
+        for (size_t n = 0; n < COUNT(names); n++) {
+            attribute_write(path, names[n], types[i], scalar);
+            check_says_nothing(path);
+        }
+        H5Tclose(types[i]);
+    }
+    attribute_write(path, "end_of_text", H5T_STD_I64LE, three);
+    check_says_nothing(path);
+    H5Sclose(scalar);
+    H5Sclose(three);
+}
+
+/* The same written into the file byte by byte, since HDF5 refuses to make some of it: a precision of 65535, an offset
+ * beyond the type, another size. */
+static void broken_types_never_crash(void) {
+    const char *path = path_in(harness_directory(), "broken.h5");
+    static const uint8_t type[12] = {0x10, 8, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0}; /* a 64-bit signed integer */
+    uint64_t dice = 9;
+    size_t size;
+    dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 2000);
+    check_reads(path, 2000);
+    uint8_t *good = file_read(path, &size), *at = memmem(good, size, type, sizeof type);
+    CHECK(at != NULL);
+    for (int round = 0; at != NULL && round < 600; round++) {
+        TokenFile *file;
+        memcpy(at, type, sizeof type);
+        for (uint64_t n = 1 + dice_roll(&dice, 6); n > 0; n--)
+            at[dice_roll(&dice, 12)] = (uint8_t)dice_roll(&dice, 256);
+        file_write(path, good, size);
+        Status status = token_file_open(path, &file);
+        CHECK(!failed(status) || status.code == STATUS_DATA);
+        bool is_whole = memcmp(at + 8, type + 8, 4) == 0 && memcmp(at + 4, type + 4, 4) == 0;
+        if (!failed(status)) CHECK(token_file_vocab(file) == 0 || is_whole);
+        token_file_destroy(&file);
+    }
+    free(good);
+}
+
 /* ---- our own header
  * --------------------------------------------------------------------------------------------------- */
 
@@ -182,20 +294,19 @@ static void a_missing_directory_is_named(void) {
     Tokenizer *tokenizer;
     TokenWriter *writer;
     REQUIRE_OK(tokenizer_open("byte", &tokenizer));
-    CHECK_ERROR(token_writer_create("/nonexistent/train.h5", TOKENS_HDF5, tokenizer, &writer), STATUS_FAILURE,
-                "/nonexistent/train.h5.part: cannot create it");
+    const char *path = path_in(harness_directory(), "none/train.h5");
+    CHECK_ERROR(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer), STATUS_FAILURE,
+                "none/train.h5.part: cannot create it");
     tokenizer_destroy(&tokenizer);
 }
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(plain_files_of_others_are_read),
-        TEST(files_that_cannot_be_mapped_are_refused),
-        TEST(links_are_not_followed),
-        TEST(truncated_files_of_others_are_refused),
-        TEST(the_offset_does_not_depend_on_the_count),
-        TEST(only_token_files_are_replaced),
-        TEST(two_writers_of_one_file_are_kept_apart),
+        TEST(plain_files_of_others_are_read),  TEST(files_that_cannot_be_mapped_are_refused),
+        TEST(links_are_not_followed),          TEST(truncated_files_of_others_are_refused),
+        TEST(tokens_of_odd_types_are_refused), TEST(attributes_of_odd_types_say_nothing),
+        TEST(broken_types_never_crash),        TEST(the_offset_does_not_depend_on_the_count),
+        TEST(only_token_files_are_replaced),   TEST(two_writers_of_one_file_are_kept_apart),
         TEST(a_missing_directory_is_named),
     };
     return harness_run(argc, argv, "hdf5_tokens", tests, COUNT(tests));

@@ -1,0 +1,146 @@
+/* Checkpoints of strangers: whoever can compute the hash can still hand HDF5 a hostile file. */
+#include "checkpoints/internal.h"
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static Arena arena;
+
+static const char *path_of(const char *dir, int64_t step) {
+    return arena_printf(&arena, "%s/step_%08lld.h5", dir, (long long)step);
+}
+
+static size_t size_of(const char *path) {
+    struct stat info;
+    CHECK(stat(path, &info) == 0);
+    return (size_t)info.st_size;
+}
+
+/* A file that HDF5 itself wrote, with a right trailer: its features are refused all the same. */
+static void seal(const char *path) {
+    size_t bytes = size_of(path);
+    unsigned char *image = malloc(bytes), end[TRAILER_BYTES];
+    FILE *file = fopen(path, "r+b");
+    CHECK(fread(image, 1, bytes, file) == bytes);
+    Trailer trailer = {.image_bytes = bytes, .step = 1};
+    hash_canonical(image, bytes, trailer.hash);
+    trailer_encode(&trailer, end);
+    fseek(file, 0, SEEK_END);
+    CHECK(fwrite(end, 1, sizeof end, file) == sizeof end);
+    fclose(file);
+    free(image);
+}
+
+static void features_of_hdf5_are_refused(void) {
+    const char *dir = harness_directory(), *linked = path_of(dir, 1), *soft = path_of(dir, 2), *odd = path_of(dir, 3);
+    hsize_t shape[1] = {64}, chunk[1] = {16};
+    float data[64] = {0};
+    hid_t file = H5Fcreate(linked, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_external("/etc/other.h5", "/x", file, "wte", H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(file);
+    file = H5Fcreate(soft, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_soft("/nowhere", file, "wte", H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(file);
+    file = H5Fcreate(odd, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(1, shape, NULL), chunked = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t external = H5Pcreate(H5P_DATASET_CREATE), mapped = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(chunked, 1, chunk);
+    H5Pset_fletcher32(chunked);
+    H5Pset_external(external, "/etc/passwd", 0, 256);
+    H5Pset_virtual(mapped, space, "/etc/other.h5", "x", space);
+    const hid_t plans[] = {chunked, external, mapped};
+    const char *const names[] = {"chunked", "external", "mapped"};
+    for (int i = 0; i < 3; i++) {
+        H5Dclose(H5Dcreate2(file, names[i], H5T_IEEE_F32LE, space, H5P_DEFAULT, plans[i], H5P_DEFAULT));
+        H5Pclose(plans[i]);
+    }
+    H5Sclose(space);
+    H5Fclose(file);
+    seal(linked), seal(soft), seal(odd);
+
+    CheckpointFile *opened = NULL;
+    CHECK_ERROR(checkpoint_open(linked, &opened), STATUS_DATA, "'wte' is a soft or external link");
+    CHECK_ERROR(checkpoint_open(soft, &opened), STATUS_DATA, "'wte' is a soft or external link");
+    REQUIRE_OK(checkpoint_open(odd, &opened));
+    for (int i = 0; i < 3; i++) {
+        CheckpointTensor tensor = {names[i], DTYPE_F32, 1, {64}, NULL};
+        CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA, "is chunked, filtered, virtual");
+    }
+    checkpoint_close(&opened);
+    FILE *text = fopen(odd, "wb");
+    for (int i = 0; i < 4096; i++) fputc(i % 251, text);
+    fclose(text);
+    seal(odd);
+    CHECK_ERROR(checkpoint_open(odd, &opened), STATUS_DATA, "HDF5 cannot open it");
+}
+
+static void attribute_write(hid_t file, const char *name, hid_t type) {
+    static const unsigned char ones[4096] = {1, 1, 1, 1};
+    hid_t space = H5Screate(H5S_SCALAR), attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    CHECK(attribute >= 0 && H5Awrite(attribute, type, ones) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+}
+
+static void tensor_write(hid_t place, const char *name, hid_t type, hid_t space) {
+    hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY);
+    hid_t set = H5Dcreate2(place, name, type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
+    CHECK(set >= 0);
+    H5Dclose(set);
+    H5Pclose(plan);
+}
+
+/* Whoever can compute a hash can make up types: only those that our writer uses are read. */
+static void odd_types_are_refused(void) {
+    const char *path = path_of(harness_directory(), 1);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), bent = H5Tcopy(H5T_STD_I64LE);
+    hid_t texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), real = H5Tcopy(H5T_IEEE_F64LE);
+    hid_t array = H5Tarray_create2(H5T_STD_I64LE, 1, &(hsize_t){100}), choice = H5Tenum_create(H5T_STD_I64LE);
+    hid_t scalar = H5Screate(H5S_SCALAR), space = H5Screate_simple(1, &(hsize_t){64}, NULL);
+    hid_t text = H5Tcopy(H5T_C_S1), narrow = H5Tcopy(H5T_STD_U16LE);
+    H5Tset_precision(bent, 9), H5Tset_offset(bent, 3);
+    H5Tset_precision(narrow, 9), H5Tset_offset(narrow, 3);
+    H5Tset_ebias(real, 7);
+    H5Tenum_insert(choice, "one", &(int64_t){1});
+    H5Tset_size(text, H5T_VARIABLE);
+    const hid_t integers[] = {bent, array, choice, H5T_STD_I64BE, H5T_STD_I32LE, H5T_STD_B64LE, H5T_IEEE_F64LE};
+    const hid_t numbers[] = {real, H5T_IEEE_F64BE, H5T_IEEE_F32LE, H5T_STD_I64LE};
+    for (size_t i = 0; i < COUNT(integers); i++) attribute_write(file, arena_printf(&arena, "i%zu", i), integers[i]);
+    for (size_t i = 0; i < COUNT(numbers); i++) attribute_write(file, arena_printf(&arena, "f%zu", i), numbers[i]);
+    tensor_write(file, "narrow", narrow, space);
+    tensor_write(texts, "config", H5T_STD_I64LE, scalar);
+    tensor_write(texts, "notes", text, scalar);
+    H5Gclose(texts), H5Fclose(file);
+    seal(path);
+
+    CheckpointFile *opened = NULL;
+    int64_t integer;
+    double number;
+    uint16_t data[64];
+    char *read;
+    REQUIRE_OK(checkpoint_open(path, &opened));
+    for (size_t i = 0; i < COUNT(integers); i++) {
+        CHECK_ERROR(checkpoint_read_i64(opened, arena_printf(&arena, "i%zu", i), &integer), STATUS_DATA, "no integer");
+    }
+    for (size_t i = 0; i < COUNT(numbers); i++) {
+        CHECK_ERROR(checkpoint_read_f64(opened, arena_printf(&arena, "f%zu", i), &number), STATUS_DATA, "no number");
+    }
+    CheckpointTensor tensor = {"narrow", DTYPE_U16, 1, {64}, NULL};
+    CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA, "'narrow' has a type or shape unknown");
+    CHECK_ERROR(checkpoint_read_text(opened, "config", &arena, &read), STATUS_DATA, "no text 'config'");
+    CHECK_ERROR(checkpoint_read_text(opened, "notes", &arena, &read), STATUS_DATA, "no text 'notes'");
+    checkpoint_close(&opened);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(features_of_hdf5_are_refused),
+        TEST(odd_types_are_refused),
+    };
+    int code = harness_run(argc, argv, "hostile checkpoints", tests, COUNT(tests));
+    arena_free(&arena);
+    return code;
+}
