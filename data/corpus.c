@@ -34,16 +34,23 @@ static Status cannot_open(const char *path) {
     return ERROR(STATUS_DATA, "%s: cannot open it: %s", path, strerror(errno));
 }
 
+static Status copy_write(const char *path, int to, const char *bytes, ssize_t n) {
+    for (ssize_t done = 0, some; done < n; done += some) {
+        some = write(to, bytes + done, (size_t)(n - done));
+        if (some >= 0) continue;
+        if (errno != EINTR) return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", path, strerror(errno));
+        some = 0;
+    }
+    return OK;
+}
+
 static Status copy_all(const char *path, int from, int to, int64_t *bytes) {
     char buffer[1 << 16];
     ssize_t n;
     while ((n = read(from, buffer, sizeof buffer)) != 0) {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return ERROR(STATUS_DATA, "%s: cannot read it: %s", path, strerror(errno));
-        for (ssize_t done = 0, some; done < n; done += some) {
-            some = write(to, buffer + done, (size_t)(n - done));
-            if (some < 0) return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", path, strerror(errno));
-        }
+        TRY(copy_write(path, to, buffer, n));
         *bytes += n;
     }
     return OK;

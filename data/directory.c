@@ -18,13 +18,15 @@ Status directory_create(const char *path, size_t *made) {
         snprintf(part, sizeof part, "%.*s", (int)end, path);
         if (mkdir(part, 0777) == 0) {
             if (*made == 0) *made = end;
-        } else if (errno != EEXIST && stat(part, &info) != 0) {
-            Status status = ERROR(STATUS_USAGE, "%s: cannot make this directory: %s", part, strerror(errno));
-            directory_undo(path, *made);
-            return status;
+            continue;
         }
+        int error = errno; /* of mkdir, whatever stat says below */
+        if (error == EEXIST || stat(part, &info) == 0) continue;
+        directory_undo(path, *made);
+        return ERROR(STATUS_USAGE, "%s: cannot make this directory: %s", part, strerror(error));
     }
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return OK;
+    if (stat(path, &info) != 0) return ERROR(STATUS_USAGE, "%s: cannot look into it: %s", path, strerror(errno));
+    if (S_ISDIR(info.st_mode)) return OK;
     return ERROR(STATUS_USAGE, "%s: not a directory; name another one to write to", path);
 }
 

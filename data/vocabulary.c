@@ -8,7 +8,7 @@
 
 static const char end_of_text_text[] = "<|endoftext|>";
 
-enum { MAX_TOKENS = 1 << 24, MAX_TOKEN_BYTES = 1 << 16 };
+enum { MAX_TOKEN_BYTES = 1 << 16, MAX_MERGES = 1 << 23 };
 
 typedef struct Entry {
     size_t offset; /* into text */
@@ -24,7 +24,7 @@ typedef struct MergeSlot {
 
 struct Vocabulary {
     Entry *entries;
-    int64_t size, capacity;
+    int64_t size, most;
     uint8_t *text;
     size_t text_bytes, text_capacity;
 
@@ -41,10 +41,17 @@ struct Vocabulary {
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while reading a vocabulary"); }
 
-Status vocabulary_create(Vocabulary **out) {
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL) return out_of_memory();
-    (*out)->end_of_text = NO_TOKEN;
+Status vocabulary_create(int64_t most, Vocabulary **out) {
+    Vocabulary *v = calloc(1, sizeof *v);
+    if (v != NULL)
+        v->entries = calloc((size_t)most + 1, sizeof *v->entries); /* and an end of text, where none is given */
+    if (v == NULL || v->entries == NULL) {
+        free(v);
+        return out_of_memory();
+    }
+    v->most = most;
+    v->end_of_text = NO_TOKEN;
+    *out = v;
     return OK;
 }
 
@@ -56,18 +63,6 @@ void vocabulary_destroy(Vocabulary **vocabulary) {
     free((*vocabulary)->merges);
     free(*vocabulary);
     *vocabulary = NULL;
-}
-
-static Status entries_grow(Vocabulary *v, int64_t id) {
-    if (id < v->capacity) return OK;
-    int64_t capacity = v->capacity == 0 ? 1 << 12 : v->capacity;
-    while (capacity <= id) capacity *= 2;
-    Entry *entries = realloc(v->entries, (size_t)capacity * sizeof *entries);
-    if (entries == NULL) return out_of_memory();
-    memset(entries + v->capacity, 0, (size_t)(capacity - v->capacity) * sizeof *entries);
-    v->entries = entries;
-    v->capacity = capacity;
-    return OK;
 }
 
 static Status text_append(Vocabulary *v, const uint8_t *bytes, size_t length) {
@@ -83,17 +78,23 @@ static Status text_append(Vocabulary *v, const uint8_t *bytes, size_t length) {
     return OK;
 }
 
+static Status entry_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t length) {
+    v->entries[id] = (Entry){.offset = v->text_bytes, .length = (uint32_t)length, .present = true};
+    if (id >= v->size) v->size = id + 1;
+    return text_append(v, bytes, length);
+}
+
 Status vocabulary_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t length) {
-    if (id < 0 || id >= MAX_TOKENS) return ERROR(STATUS_DATA, "token id %lld is out of range", (long long)id);
+    if (id < 0 || id >= v->most) {
+        return ERROR(STATUS_DATA, "token id %lld is out of range: the ids of %lld tokens are 0 to %lld", (long long)id,
+                     (long long)v->most, (long long)v->most - 1);
+    }
     if (length == 0 || length > MAX_TOKEN_BYTES) {
         return ERROR(STATUS_DATA, "token %lld is %zu bytes long; 1 to %d are possible", (long long)id, length,
                      MAX_TOKEN_BYTES);
     }
-    TRY(entries_grow(v, id));
     if (v->entries[id].present) return ERROR(STATUS_DATA, "token id %lld is there twice", (long long)id);
-    v->entries[id] = (Entry){.offset = v->text_bytes, .length = (uint32_t)length, .present = true};
-    if (id >= v->size) v->size = id + 1;
-    return text_append(v, bytes, length);
+    return entry_add(v, id, bytes, length);
 }
 
 static size_t bytes_slot(const Vocabulary *v, const uint8_t *bytes, size_t length) {
@@ -139,7 +140,7 @@ Status vocabulary_finish(Vocabulary *v) {
     v->end_of_text = vocabulary_find(v, text, length);
     if (v->end_of_text != NO_TOKEN) return OK;
     v->end_of_text = (int32_t)v->size;
-    TRY(vocabulary_add(v, v->size, text, length));
+    TRY(entry_add(v, v->size, text, length));
     return OK; /* not put into by_bytes: ordinary text never becomes an end of text */
 }
 
@@ -147,6 +148,7 @@ int64_t vocabulary_size(const Vocabulary *v) { return v->size; }
 int32_t vocabulary_end_of_text(const Vocabulary *v) { return v->end_of_text; }
 int32_t vocabulary_of_byte(const Vocabulary *v, uint8_t byte) { return v->of_byte[byte]; }
 bool vocabulary_takes_whole_pieces(const Vocabulary *v) { return v->takes_whole_pieces; }
+void vocabulary_take_whole_pieces(Vocabulary *v) { v->takes_whole_pieces = true; }
 
 const uint8_t *vocabulary_bytes(const Vocabulary *v, int64_t token, size_t *length) {
     if (token < 0 || token >= v->size) return NULL;
@@ -196,25 +198,11 @@ static Status merges_grow(Vocabulary *v) {
 }
 
 Status vocabulary_add_merge(Vocabulary *v, int32_t left, int32_t right, Merge merge) {
+    if (v->merges_count == MAX_MERGES) return ERROR(STATUS_DATA, "over %d pairs of tokens merge", MAX_MERGES);
     TRY(merges_grow(v));
     MergeSlot *slot = &v->merges[merge_slot(v, pair_of(left, right))];
     if (slot->merge.token != NO_TOKEN) return ERROR(STATUS_DATA, "this pair of tokens merges twice");
     *slot = (MergeSlot){pair_of(left, right), merge};
     v->merges_count++;
-    return OK;
-}
-
-Status vocabulary_merge_by_rank(Vocabulary *v) {
-    v->takes_whole_pieces = true;
-    for (int32_t token = 0; token < v->size; token++) {
-        if (token == v->end_of_text) continue;
-        const Entry entry = v->entries[token];
-        const uint8_t *bytes = v->text + entry.offset;
-        for (uint32_t cut = 1; cut < entry.length; cut++) {
-            int32_t left = vocabulary_find(v, bytes, cut);
-            int32_t right = left == NO_TOKEN ? NO_TOKEN : vocabulary_find(v, bytes + cut, entry.length - cut);
-            if (right != NO_TOKEN) TRY(vocabulary_add_merge(v, left, right, (Merge){(uint32_t)token, token}));
-        }
-    }
     return OK;
 }

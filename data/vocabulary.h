@@ -32,15 +32,18 @@ typedef struct Merge {
 NODISCARD Status vocabulary_load(const char *path, Vocabulary **out);
 void vocabulary_destroy(Vocabulary **vocabulary);
 
-/* Building one: ids in any order, then the merges, then finish, which checks that ids are dense, that tokens differ and
- * that all 256 single bytes are there; end of text is added as the last id where no token `<|endoftext|>` was given.
+/* Building one of at most `most` tokens: ids below `most` in any order, then the merges, then finish, which checks that
+ * ids are dense, that tokens differ and that all 256 single bytes are there; end of text is added as the last id where
+ * no token `<|endoftext|>` was given.
  *   Errors: STATUS_DATA, without the file's name. */
-NODISCARD Status vocabulary_create(Vocabulary **out);
+NODISCARD Status vocabulary_create(int64_t most, Vocabulary **out);
 NODISCARD Status vocabulary_add(Vocabulary *vocabulary, int64_t id, const uint8_t *bytes, size_t length);
 NODISCARD Status vocabulary_add_merge(Vocabulary *vocabulary, int32_t left, int32_t right, Merge merge);
 NODISCARD Status vocabulary_finish(Vocabulary *vocabulary);
 
-/* vocabulary_merge_by_rank: the merges that a rank file implies. Call after vocabulary_finish. */
+/* vocabulary_merge_by_rank: the merges that a rank file implies. Call after vocabulary_finish. For n tokens of S bytes
+ * in all: S log n byte comparisons, and a merge is looked up at most S times.
+ *   Errors: STATUS_DATA for more than 2^23 merges. */
 NODISCARD Status vocabulary_merge_by_rank(Vocabulary *vocabulary);
 
 int64_t vocabulary_size(const Vocabulary *vocabulary);
@@ -60,5 +63,6 @@ int32_t vocabulary_of_byte(const Vocabulary *vocabulary, uint8_t byte);
 
 /* True where a piece of text that is a token as a whole is not merged up from bytes (rank files). */
 bool vocabulary_takes_whole_pieces(const Vocabulary *vocabulary);
+void vocabulary_take_whole_pieces(Vocabulary *vocabulary);
 
 Merge vocabulary_merge(const Vocabulary *vocabulary, int32_t left, int32_t right);

@@ -1,6 +1,8 @@
 /* The forms that a vocabulary has on disk. */
 #include "data/vocabulary.h"
 
+#include "core/input_file.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
@@ -9,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_FILE_BYTES = 256 << 20, MAX_PIECE_BYTES = 1 << 16 };
+enum { MAX_FILE_BYTES = 64 << 20, MAX_PIECE_BYTES = 1 << 16 };
 
 typedef struct Text {
     char *bytes; /* ends in a zero byte that size does not count */
@@ -17,21 +19,7 @@ typedef struct Text {
 } Text;
 
 static Status text_read(const char *path, Text *out) {
-    FILE *file = fopen(path, "rb");
-    struct stat info;
-    if (file == NULL) return ERROR(STATUS_DATA, "%s: cannot open the vocabulary: %s", path, strerror(errno));
-    Status status = OK;
-    if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > MAX_FILE_BYTES) {
-        status = ERROR(STATUS_DATA, "%s: a vocabulary is a file of at most %d bytes", path, MAX_FILE_BYTES);
-    } else if ((out->bytes = malloc((size_t)info.st_size + 1)) == NULL) {
-        status = ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
-    } else {
-        out->size = fread(out->bytes, 1, (size_t)info.st_size, file);
-        out->bytes[out->size] = '\0';
-        if (ferror(file)) status = ERROR(STATUS_DATA, "%s: cannot read the vocabulary: %s", path, strerror(errno));
-    }
-    fclose(file);
-    return status;
+    return input_read_whole(path, MAX_FILE_BYTES, &out->bytes, &out->size);
 }
 
 /* ---- a rank file --------------------------------------------------------------------------------------------------
@@ -87,7 +75,17 @@ static Status ranks_add(Vocabulary *v, const char *path, char *text) {
     return OK;
 }
 
-static Status ranks_load(Vocabulary *v, const char *path) {
+static int64_t count_lines(const char *text) {
+    int64_t lines = 0;
+    for (const char *line = text; *line != '\0'; line += *line == '\n') {
+        size_t length = strcspn(line, "\n");
+        lines += length > 0;
+        line += length;
+    }
+    return lines;
+}
+
+static Status ranks_load(const char *path, Vocabulary **out) {
     Text text = {0};
     Status status;
     TRY_ELSE(status, text_read(path, &text), done);
@@ -95,9 +93,10 @@ static Status ranks_load(Vocabulary *v, const char *path) {
         status = ERROR(STATUS_DATA, "%s: neither a rank file nor JSON: it holds a zero byte", path);
         goto done;
     }
-    TRY_ELSE(status, ranks_add(v, path, text.bytes), done);
-    status = vocabulary_finish(v);
-    if (!failed(status)) status = vocabulary_merge_by_rank(v);
+    TRY_ELSE(status, vocabulary_create(count_lines(text.bytes), out), done);
+    TRY_ELSE(status, ranks_add(*out, path, text.bytes), done);
+    status = vocabulary_finish(*out);
+    if (!failed(status)) status = vocabulary_merge_by_rank(*out);
     if (failed(status)) status = ERROR(status.code, "%s: %s", path, status_message());
 done:
     free(text.bytes);
@@ -154,7 +153,7 @@ static Status encoder_add(Vocabulary *v, const char *path, json_t *encoder) {
     return OK;
 }
 
-static Status encoder_load(Vocabulary *v, const char *path) {
+static Status encoder_load(const char *path, Vocabulary **out) {
     Text text = {0};
     json_error_t error;
     json_t *encoder = NULL;
@@ -166,8 +165,9 @@ static Status encoder_load(Vocabulary *v, const char *path) {
                        encoder == NULL ? error.line : 1, encoder == NULL ? error.text : "another type");
         goto done;
     }
-    TRY_ELSE(status, encoder_add(v, path, encoder), done);
-    status = vocabulary_finish(v);
+    TRY_ELSE(status, vocabulary_create((int64_t)json_object_size(encoder), out), done);
+    TRY_ELSE(status, encoder_add(*out, path, encoder), done);
+    status = vocabulary_finish(*out);
     if (failed(status)) status = ERROR(status.code, "%s: %s", path, status_message());
 done:
     json_decref(encoder);
@@ -276,10 +276,15 @@ static Status form_of_file(const char *path, char *tokens, char *merges) {
     return ERROR(STATUS_DATA, "%s: the path is too long", path);
 }
 
+static Status forms_load(const char *tokens, const char *merges, Vocabulary **out) {
+    if (merges[0] == '\0') return ranks_load(tokens, out);
+    TRY(encoder_load(tokens, out));
+    return merges_load(*out, merges);
+}
+
 Status vocabulary_load(const char *path, Vocabulary **out) {
     char tokens[PATH_MAX], merges[PATH_MAX];
     struct stat info;
-    Vocabulary *v = NULL;
     *out = NULL;
     if (stat(path, &info) != 0) {
         return ERROR(STATUS_DATA, "%s: cannot open the vocabulary: %s; name byte, gpt2, or a vocabulary's file", path,
@@ -290,13 +295,7 @@ Status vocabulary_load(const char *path, Vocabulary **out) {
     } else {
         TRY(form_of_file(path, tokens, merges));
     }
-    TRY(vocabulary_create(&v));
-    Status status = merges[0] == '\0' ? ranks_load(v, tokens) : encoder_load(v, tokens);
-    if (!failed(status) && merges[0] != '\0') status = merges_load(v, merges);
-    if (failed(status)) {
-        vocabulary_destroy(&v);
-        return status_passed(status, __FILE__, __LINE__, "vocabulary_load");
-    }
-    *out = v;
-    return OK;
+    Status status = forms_load(tokens, merges, out);
+    if (failed(status)) vocabulary_destroy(out);
+    return status;
 }

@@ -196,6 +196,29 @@ def a_full_disk_leaves_the_old_files(work):
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
 
 
+def a_full_scratch_is_said_and_ends_well(work):
+    """HDF5 writes its part of the file to memory; where that fails, it used to crash at the program's end."""
+    text, out = write(work + "/a.txt", VERSE * 100), work + "/out"
+    for limit in (1000, 2000, 4000):
+        fails(1, "HDF5 cannot write the header of a token file there; make room", text, "--out=" + out,
+              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    check(not os.path.exists(out), "it left the directory")
+
+
+def a_directory_that_cannot_be_made_says_why(work):
+    """mkdir's reason, not that of the look which follows it."""
+    os.chmod(work, 0o755)
+    text, copy = write(work + "/a.txt", VERSE), shutil.copy(PREPARE, work + "/prepare")
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    if drop and shutil.which("setpriv") is None:
+        raise Skip("root may write everywhere, and there is no setpriv")
+    os.chmod(work, 0o555)
+    done = run(*drop[1:], *([copy] if drop else []), text, "--out=" + work + "/new/deep",
+               program=drop[0] if drop else copy)
+    check(done.returncode == 64, "exit code %d: %s" % (done.returncode, done.stderr))
+    check("/new: cannot make this directory: Permission denied" in done.stderr, done.stderr)
+
+
 def a_killed_run_leaves_no_final_name(work):
     text, out = write(work + "/a.txt", VERSE * 400000), work + "/out"
     for delay in (0.0, 0.01, 0.03, 0.06):
@@ -276,8 +299,9 @@ def it_streams_and_is_fast(work):
 
 TESTS = [wrong_usage, bad_inputs, no_permission, the_split_is_at_a_line, the_split_parts_no_character,
          files_are_parted_by_end_of_text, standard_input_is_read, what_is_not_ours_is_left_alone,
-         a_full_disk_leaves_the_old_files, a_killed_run_leaves_no_final_name, gpt2_tokens, a_whole_book_equals_tiktoken,
-         a_terminal_shows_progress, it_streams_and_is_fast]
+         a_full_disk_leaves_the_old_files, a_full_scratch_is_said_and_ends_well,
+         a_directory_that_cannot_be_made_says_why, a_killed_run_leaves_no_final_name, gpt2_tokens,
+         a_whole_book_equals_tiktoken, a_terminal_shows_progress, it_streams_and_is_fast]
 
 
 def main():

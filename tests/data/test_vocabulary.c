@@ -1,4 +1,5 @@
 /* The forms of a vocabulary on disk, on a small one: the 256 bytes, then th, the, in, ing, " the". */
+#include "core/clock.h"
 #include "data/vocabulary.h"
 #include "tests/data/data_helper.h"
 #include "tests/harness.h"
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *const merged[][3] = {
     {"t", "h", "th"}, {"th", "e", "the"}, {"i", "n", "in"}, {"in", "g", "ing"}, {" ", "the", " the"}};
@@ -123,7 +125,8 @@ static const struct {
     {"r", "", NULL, NULL, "token for the byte 0x00"},
     {"r", "IQ== 0\nIQ== 1\n", NULL, NULL, "tokens 0 and 1 have the same bytes"},
     {"r", "IQ== 0\nIg== 0\n", NULL, NULL, "r:2: token id 0 is there twice"},
-    {"r", "IQ== 0\nIg== 2\n", NULL, NULL, "token id 1 is missing"},
+    {"r", "IQ== 0\nIg== 2\n", NULL, NULL, "r:2: token id 2 is out of range: the ids of 2 tokens are 0 to 1"},
+    {"r", "IQ== 16777215\n", NULL, NULL, "r:1: token id 16777215 is out of range: the ids of 1 tokens are 0 to 0"},
     {"r", "IQ== 0\nIg 1\n", NULL, NULL, "r:2: the token is not base64"},
     {"r", "I!== 0\n", NULL, NULL, "r:1: the token is not base64"},
     {"r", "IQ== zero\n", NULL, NULL, "r:1: 'zero' is not a rank"},
@@ -182,6 +185,79 @@ static void a_missing_byte_or_directory_is_named(void) {
     CHECK_ERROR(tokenizer_open(path_in(directory, "zero"), &t), STATUS_DATA, "it holds a zero byte");
 }
 
+/* ---- the merges that a rank file implies
+ * ----------------------------------------------------------------------------- */
+
+/* The single bytes and `n` further words. */
+static Vocabulary *vocabulary_of(const char *const *words, const size_t *lengths, int n) {
+    Vocabulary *v = NULL;
+    CHECK_OK(vocabulary_create(256 + n, &v));
+    for (int b = 0; b < 256; b++) CHECK_OK(vocabulary_add(v, b, &(uint8_t){(uint8_t)b}, 1));
+    for (int i = 0; i < n; i++) CHECK_OK(vocabulary_add(v, 256 + i, (const uint8_t *)words[i], lengths[i]));
+    CHECK_OK(vocabulary_finish(v));
+    CHECK_OK(vocabulary_merge_by_rank(v));
+    return v;
+}
+
+/* All pairs of tokens against the definition: they merge where their concatenation is a token. */
+static void check_all_pairs(const Vocabulary *v) {
+    uint8_t bytes[64];
+    for (int32_t a = 0; a < vocabulary_size(v); a++) {
+        for (int32_t b = 0; b < vocabulary_size(v); b++) {
+            size_t n_left, n_right;
+            const uint8_t *left = vocabulary_bytes(v, a, &n_left), *right = vocabulary_bytes(v, b, &n_right);
+            memcpy(bytes, left, n_left);
+            memcpy(bytes + n_left, right, n_right);
+            int32_t whole = vocabulary_find(v, bytes, n_left + n_right);
+            bool is_end = a == vocabulary_end_of_text(v) || b == vocabulary_end_of_text(v);
+            if (vocabulary_merge(v, a, b).token != (is_end ? NO_TOKEN : whole)) CHECK(false);
+        }
+    }
+}
+
+static void ranks_merge_wherever_a_token_is_two(void) {
+    enum { WORDS = 300 };
+    static char texts[WORDS][16];
+    const char *words[WORDS];
+    size_t lengths[WORDS];
+    uint64_t dice = 11;
+    int n = 0;
+    while (n < WORDS) {
+        size_t length = 2 + dice_roll(&dice, 9);
+        for (size_t i = 0; i < length; i++) texts[n][i] = "abc"[dice_roll(&dice, 3)];
+        bool is_new = true;
+        for (int i = 0; i < n; i++) is_new &= lengths[i] != length || memcmp(texts[i], texts[n], length) != 0;
+        if (is_new) words[n] = texts[n], lengths[n++] = length;
+    }
+    Vocabulary *v = vocabulary_of(words, lengths, WORDS);
+    check_all_pairs(v);
+    vocabulary_destroy(&v);
+}
+
+/* Many long tokens, each of which ends and begins with the shorter ones: looking up every piece took minutes. */
+static void long_tokens_take_no_quadratic_time(void) {
+    enum { WORDS = 200, LONGEST = 65536 };
+    static char text[LONGEST];
+    const char *words[WORDS];
+    size_t lengths[WORDS];
+    memset(text, 'a', sizeof text);
+    for (int i = 0; i < WORDS; i++) words[i] = text, lengths[i] = (size_t)(LONGEST - i);
+    double start = clock_seconds();
+    Vocabulary *v = vocabulary_of(words, lengths, WORDS);
+    CHECK(clock_seconds() - start < 5);
+    CHECK(vocabulary_merge(v, 'a', 256 + WORDS - 1).token == 256 + WORDS - 2);
+    vocabulary_destroy(&v);
+}
+
+/* Opening a pipe without a writer would wait for ever. */
+static void a_pipe_or_device_is_refused(void) {
+    const char *path = path_in(harness_directory(), "pipe");
+    Tokenizer *t;
+    CHECK(mkfifo(path, 0666) == 0);
+    CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, "pipe: not a regular file");
+    CHECK_ERROR(tokenizer_open("/dev/zero", &t), STATUS_DATA, "/dev/zero: not a regular file");
+}
+
 /* Whatever the bytes, an answer and no crash. */
 static void damaged_vocabularies_never_crash(void) {
     const char *directory = harness_directory();
@@ -211,6 +287,9 @@ int main(int argc, char **argv) {
         TEST(bad_files_are_named),
         TEST(bad_merges_are_named),
         TEST(a_missing_byte_or_directory_is_named),
+        TEST(ranks_merge_wherever_a_token_is_two),
+        TEST(long_tokens_take_no_quadratic_time),
+        TEST(a_pipe_or_device_is_refused),
         TEST(damaged_vocabularies_never_crash),
     };
     return harness_run(argc, argv, "vocabulary", tests, COUNT(tests));
