@@ -1,12 +1,13 @@
 #include "core/input_file.h"
 
+#include "core/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* Whether the file or its path is wrong, rather than the machine. */
 static bool is_file_to_blame(int error) {
@@ -29,9 +30,7 @@ static Status kind_check(const InputFile *file, const struct stat *info) {
 Status input_open(const char *path, InputFile *out) {
     struct stat info;
     *out = (InputFile){.path = path};
-    do {
-        out->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    } while (out->fd < 0 && errno == EINTR);
+    out->fd = file_open(path, O_RDONLY | O_NONBLOCK, 0);
     if (out->fd < 0) return cannot_open(path, errno);
     Status status = fstat(out->fd, &info) == 0 ? kind_check(out, &info) : cannot_open(path, errno);
     if (failed(status))
@@ -42,7 +41,7 @@ Status input_open(const char *path, InputFile *out) {
 }
 
 void input_close(InputFile *file) {
-    if (file->fd >= 0) close(file->fd);
+    file_close(file->fd);
     file->fd = -1;
 }
 
@@ -54,17 +53,9 @@ static Status shrunk(const InputFile *file) {
 }
 
 Status input_read(const InputFile *file, void *out, size_t bytes, uint64_t at) {
-    char *to = out;
-    while (bytes > 0) {
-        ssize_t some = pread(file->fd, to, bytes, (off_t)at);
-        if (some < 0 && errno == EINTR) continue;
-        if (some < 0) return ERROR(STATUS_FAILURE, "%s: cannot read it: %s", file->path, strerror(errno));
-        if (some == 0) return shrunk(file);
-        to += some;
-        at += (uint64_t)some;
-        bytes -= (size_t)some;
-    }
-    return OK;
+    size_t got;
+    TRY(file_read_at(file->fd, file->path, out, bytes, at, &got));
+    return got == bytes ? OK : shrunk(file);
 }
 
 static Status whole_read(const InputFile *file, size_t most, char **text, size_t *bytes) {

@@ -1,13 +1,15 @@
 #include "core/status.h"
 
+#include "core/escape.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_BYTES = 2048, TRACE_BYTES = 4096 };
+enum { TRACE_BYTES = 4096 };
 
-static _Thread_local char message[MESSAGE_BYTES];
+static _Thread_local char message[STATUS_MESSAGE_BYTES];
 static _Thread_local char trace[TRACE_BYTES];
 
 static void trace_append(const char *file, int line, const char *what) {
@@ -15,17 +17,60 @@ static void trace_append(const char *file, int line, const char *what) {
     snprintf(trace + used, TRACE_BYTES - used, "  at %s:%d: %s\n", file, line, what);
 }
 
+/* Formatted aside first: an argument may be the old message itself. */
+static void message_set(const char *excerpt, const char *format, va_list arguments) {
+    char text[STATUS_MESSAGE_BYTES];
+    vsnprintf(text, sizeof text, format, arguments);
+    escape_text(text, message, sizeof message);
+    size_t used = strlen(message);
+    if (excerpt[0] == '\0') return;
+    snprintf(message + used, sizeof message - used, "\n%s", excerpt);
+    escape_mask(message + used);
+}
+
 Status status_error(StatusCode code, const char *file, int line, const char *format, ...) {
-    /* Formatted aside first: an argument may be the old message itself. */
-    char text[MESSAGE_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    message_set("", format, arguments);
     va_end(arguments);
-    memcpy(message, text, sizeof message);
     trace[0] = '\0';
     trace_append(file, line, "raised");
     return (Status){.code = code};
+}
+
+Status status_error_excerpt(StatusCode code, const char *file, int line, const char *excerpt, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    message_set(excerpt, format, arguments);
+    va_end(arguments);
+    trace[0] = '\0';
+    trace_append(file, line, "raised");
+    return (Status){.code = code};
+}
+
+Status status_prefixed(Status status, const char *format, ...) {
+    char before[STATUS_MESSAGE_BYTES];
+    va_list arguments;
+    if (!failed(status)) return status;
+    memcpy(before, message, sizeof before);
+    va_start(arguments, format);
+    message_set("", format, arguments);
+    va_end(arguments);
+    size_t used = strlen(message);
+    snprintf(message + used, sizeof message - used, ": %s", before);
+    return status;
+}
+
+void status_keep(Status status, StatusRecord *out) {
+    *out = (StatusRecord){.status = status};
+    if (failed(status)) memcpy(out->message, message, sizeof message);
+}
+
+Status status_restore(const StatusRecord *record) {
+    if (!failed(record->status)) return OK;
+    memcpy(message, record->message, sizeof message);
+    message[sizeof message - 1] = '\0';
+    return record->status;
 }
 
 Status status_passed(Status status, const char *file, int line, const char *expression) {
@@ -49,6 +94,18 @@ int status_exit_code(StatusCode code) {
     case STATUS_FAILURE: break;
     }
     return 1;
+}
+
+void status_warn(const char *program, const char *lines) {
+    char text[STATUS_MESSAGE_BYTES];
+    while (*lines != '\0') {
+        size_t length = strcspn(lines, "\n");
+        snprintf(text, sizeof text, "%.*s", (int)length, lines);
+        fprintf(stderr, "%s: warning: ", program);
+        escape_print(stderr, text);
+        fputc('\n', stderr);
+        lines += length + (lines[length] == '\n');
+    }
 }
 
 int status_report(const char *program, Status status) {

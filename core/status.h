@@ -1,9 +1,10 @@
 /* Status: how every fallible function of the project answers.
  *
  * A function that can fail returns a nodiscard Status; TRY passes a failure up and notes the place it passed.
- * The message belongs to the calling thread and is one line: it names the file, the place and what to do.
- * (A config's error adds the source line below it, for the eye; its first line says it all.)
- * Libraries never exit or abort; only a main reports (status_report) and turns the code into an exit code. */
+ * The message belongs to the calling thread and is one line: it names the file, the place and what to do. Whatever text
+ * it quotes, no control character is in it: see core/escape.h. (A config's error adds the source line below it, for the
+ * eye; its first line says it all.) Libraries never exit or abort; only a main reports (status_report) and turns the
+ * code into an exit code. */
 #pragma once
 
 #ifdef __cplusplus
@@ -55,6 +56,25 @@ NODISCARD Status status_error(StatusCode code, const char *file, int line, const
     __attribute__((format(printf, 4, 5)));
 NODISCARD Status status_passed(Status status, const char *file, int line, const char *expression);
 
+/* An ERROR with lines below its message: `excerpt`, in which newlines and tabs stay. */
+NODISCARD Status status_error_excerpt(StatusCode code, const char *file, int line, const char *excerpt,
+                                      const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Puts `PREFIX: ` before the message of a failure, whose code, excerpt and trace stay. */
+NODISCARD Status status_prefixed(Status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A failure put aside, for what comes after it may fail, too; or on its way to another thread or rank. Plain bytes. */
+enum { STATUS_MESSAGE_BYTES = 2048 };
+typedef struct StatusRecord {
+    Status status;
+    char message[STATUS_MESSAGE_BYTES];
+} StatusRecord;
+
+void status_keep(Status status, StatusRecord *out);
+
+/* The failure again, as this thread's last one; OK where it was none. */
+NODISCARD Status status_restore(const StatusRecord *record);
+
 static inline int failed(Status status) { return status.code != STATUS_OK; }
 
 /* The calling thread's last message, one line without a newline, valid until its next ERROR. */
@@ -65,6 +85,9 @@ const char *status_trace(void);
 
 /* The documented exit code: 0 done, 1 failure, 64 usage, 65 data, 71 no room, 75 stopped early, 78 config. */
 int status_exit_code(StatusCode code);
+
+/* Prints `program: warning: MESSAGE` to stderr, a line for each line of `lines`; nothing for an empty text. */
+void status_warn(const char *program, const char *lines);
 
 /* Prints `program: error: MESSAGE` to stderr (and the trace where HOURGLASS_TRACE is set); returns the exit code. */
 int status_report(const char *program, Status status);

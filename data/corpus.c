@@ -1,6 +1,6 @@
 #include "data/corpus.h"
 
-#include "data/utf8.h"
+#include "core/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>

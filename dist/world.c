@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 2048 };
-
 /* True where a launcher of MPI programs started this process: mpirun (Open MPI, MPICH, Intel) or srun. */
 static bool is_launched(void) {
     static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_SIZE"};
@@ -226,14 +224,10 @@ Status world_agree(World *world, Status mine) {
     int64_t first = failed(mine) ? world->rank : world->size;
     TRY(world_min_i64(world, &first));
     if (first == world->size) return OK;
-    struct {
-        int32_t code;
-        char text[MESSAGE_BYTES];
-    } cause = {0};
-    cause.code = (int32_t)mine.code;
-    if (failed(mine)) snprintf(cause.text, sizeof cause.text, "%s", status_message());
+    StatusRecord cause;
+    status_keep(mine, &cause);
     TRY(broadcast_from(world, &cause, sizeof cause, (int)first));
-    Status shared = ERROR((StatusCode)cause.code, "rank %d: %s", (int)first, cause.text);
+    Status shared = status_prefixed(status_restore(&cause), "rank %d", (int)first);
     shared.is_shared = true;
     return shared;
 }

@@ -1,5 +1,6 @@
 /* bench: how fast, and how exact, this machine is at what the project does. */
 #include "launch/bench/bench.h"
+#include "launch/streams.h"
 
 #include <string.h>
 
@@ -102,6 +103,7 @@ static Status bench(const char *what, const BenchOptions *values) {
 }
 
 int main(int argc, char **argv) {
+    streams_open();
     BenchOptions values = {0};
     Arguments arguments;
     Status status = world_create(&argc, &argv, &values.world);
@@ -115,7 +117,7 @@ int main(int argc, char **argv) {
         status = check_options(arguments.operands[0], argc, argv);
         if (!failed(status)) status = bench(arguments.operands[0], &values);
     }
-    int code = world_report(values.world, status);
+    int code = world_report(values.world, streams_flush(status));
     arguments_destroy(&arguments);
     world_destroy(&values.world);
     return code;

@@ -1,6 +1,7 @@
 /* convert: a GPT-2 between a run, Hugging Face's safetensors and llm.c's model files. */
 #include "launch/convert/formats.h"
 #include "launch/options.h"
+#include "launch/streams.h"
 
 #include <string.h>
 
@@ -87,6 +88,7 @@ static Status convert(const char *from, const char *to, const Values *values) {
 }
 
 int main(int argc, char **argv) {
+    streams_open();
     Values values = {0};
     Arguments arguments;
     Status status = options_parse(&program, argc, argv, &values, &arguments);
@@ -94,5 +96,5 @@ int main(int argc, char **argv) {
         status = convert(arguments.operands[0], arguments.operands[1], &values);
     }
     arguments_destroy(&arguments);
-    return status_report("convert", status);
+    return streams_report("convert", status);
 }

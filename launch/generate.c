@@ -1,6 +1,7 @@
 /* generate: text from a trained run. */
 #include "launch/generator.h"
 #include "launch/options.h"
+#include "launch/streams.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -58,8 +59,7 @@ static Status token_print(Generator *g, int32_t token) {
     size_t length;
     TRY(tokenizer_decode(generator_tokenizer(g), token, &bytes, &length));
     fwrite(bytes, 1, length, stdout);
-    fflush(stdout);
-    return OK;
+    return streams_flush(OK);
 }
 
 static Status sample(Generator *g, const Values *values, int64_t index, TokenBuffer *context, float *logits) {
@@ -110,6 +110,7 @@ static Status generate(const char *run, const Values *values) {
 }
 
 int main(int argc, char **argv) {
+    streams_open();
     Values values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
@@ -117,5 +118,5 @@ int main(int argc, char **argv) {
         status = generate(arguments.operands[0], &values);
     }
     arguments_destroy(&arguments);
-    return status_report("generate", status);
+    return streams_report("generate", status);
 }

@@ -1,7 +1,10 @@
 #include "launch/metrics.h"
 
 #include "core/clock.h"
-#include "launch/output.h"
+#include "core/escape.h"
+#include "core/file.h"
+#include "core/replacement.h"
+#include "launch/streams.h"
 #include "launch/text_file.h"
 
 #include <errno.h>
@@ -14,10 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, LINE_BYTES = 2048 };
+
+typedef struct LogFile {
+    int fd; /* -1: not open */
+    char path[PATH_BYTES];
+} LogFile;
 
 struct Metrics {
-    FILE *jsonl, *csv, *log;
+    LogFile jsonl, csv, log;
+    bool log_is_lost, console_is_lost; /* and that has been said */
     bool terminal;
     bool bar_shown;
     double bar_drawn; /* clock_seconds: a bar moves a few times a second */
@@ -26,45 +35,72 @@ struct Metrics {
 const char *const metrics_columns[] = {"step", "tokens",    "train_s",   "wall_s", "train/loss", "val/loss",
                                        "lr",   "grad_norm", "tok_per_s", "mfu",    "mem_bytes",  NULL};
 
-static void csv_head(FILE *file) {
-    for (int i = 0; metrics_columns[i] != NULL; i++) fprintf(file, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
-    fputc('\n', file);
-}
+/* ---- the files --------------------------------------------------------------------------------------------------- */
 
-static Status cannot(const char *what, const char *path) {
-    return ERROR(STATUS_FAILURE, "%s: cannot %s: %s", path, what, strerror(errno));
-}
-
-/* Copies the lines whose leading step, read by `format`, is at most `last`. */
-static bool lines_copy(FILE *from, FILE *to, const char *format, int64_t last) {
-    char line[1024];
-    while (fgets(line, sizeof line, from) != NULL) {
+/* The lines that stay: whole ones, and of records those whose leading step, read by `format`, is at most `last`. */
+static char *lines_keep(const char *text, size_t size, const char *format, int64_t last, size_t *kept) {
+    char *out = malloc(size + 1);
+    const char *end;
+    *kept = 0;
+    for (const char *line = text; out != NULL && (end = memchr(line, '\n', size)) != NULL; line = end + 1) {
         long long step;
-        bool is_record = sscanf(line, format, &step) == 1, is_kept = !is_record || step <= last;
-        if (strchr(line, '\n') != NULL && is_kept && fputs(line, to) < 0) return false;
+        char head[64]; /* sscanf would measure all that follows */
+        size_t length = (size_t)(end - line) + 1;
+        size -= length;
+        snprintf(head, sizeof head, "%.*s", (int)(length < sizeof head ? length : sizeof head), line);
+        if (sscanf(head, format, &step) == 1 && step > last) continue;
+        memcpy(out + *kept, line, length);
+        *kept += length;
     }
-    return true;
+    return out;
 }
 
+/* A file that cannot be read to its end is left as it is. */
 static Status file_trim(const char *path, const char *format, int64_t last) {
-    Output new;
-    FILE *old = fopen(path, "r");
-    if (old == NULL) return errno == ENOENT ? OK : cannot("read", path);
-    Status status = output_open(path, &new);
-    if (!failed(status)) {
-        bool copied = lines_copy(old, new.file, format, last);
-        status = output_finish(&new, copied ? OK : cannot("write", path));
-    }
-    fclose(old);
+    char *text;
+    size_t size, kept;
+    TRY(file_read_all(path, SIZE_MAX / 4, &text, &size));
+    if (text == NULL) return OK;
+    char *lines = lines_keep(text, size, format, last, &kept);
+    free(text);
+    if (lines == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+    Replacement *new = NULL;
+    Status status = kept == size ? OK : replacement_begin(path, &new);
+    if (!failed(status) && new != NULL) status = replacement_end(&new, replacement_write(new, lines, kept));
+    free(lines);
     return status;
 }
 
-static Status file_open(const char *directory, const char *name, const char *format, int64_t resumed, FILE **out) {
+static Status file_open_log(const char *directory, const char *name, LogFile *out) {
+    if (snprintf(out->path, sizeof out->path, "%s/%s", directory, name) >= (int)sizeof out->path) {
+        return ERROR(STATUS_FAILURE, "%s: the path is too long", directory);
+    }
+    return file_open_append(out->path, &out->fd);
+}
+
+/* One of the two that hold records, without those that come again. */
+static Status records_open(const char *directory, const char *name, const char *format, int64_t resumed, LogFile *out) {
     char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    if (format != NULL) TRY(file_trim(path, format, resumed));
-    *out = fopen(path, "a");
-    return *out == NULL ? cannot("write", path) : OK;
+    if (snprintf(path, sizeof path, "%s/%s", directory, name) < (int)sizeof path) TRY(file_trim(path, format, resumed));
+    return file_open_log(directory, name, out);
+}
+
+static Status log_write(const LogFile *log, const char *text) {
+    int error = file_write_all(log->fd, text, strlen(text));
+    return error == 0 ? OK : file_cannot_write(log->path, error);
+}
+
+static Status csv_head(const LogFile *csv) {
+    char text[512];
+    size_t used = 0;
+    struct stat info;
+    if (fstat(csv->fd, &info) != 0) return file_cannot_write(csv->path, errno);
+    if (info.st_size > 0) return OK;
+    for (int i = 0; metrics_columns[i] != NULL; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
+    }
+    snprintf(text + used, sizeof text - used, "\n");
+    return log_write(csv, text);
 }
 
 /* Whether a person watches. mpirun gives each rank a terminal of its own, so it is the launcher's output that counts.
@@ -82,26 +118,21 @@ static bool is_watched(void) {
 }
 
 Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) {
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for metrics");
-    (*out)->terminal = is_watched();
-    TRY(file_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &(*out)->jsonl));
-    TRY(file_open(directory, "metrics.csv", "%lld,", resumed_step, &(*out)->csv));
-    TRY(file_open(directory, "train.log", NULL, 0, &(*out)->log));
-    fseek((*out)->csv, 0, SEEK_END);
-    if (ftell((*out)->csv) == 0) csv_head((*out)->csv);
-    return OK;
-}
-
-static void close_file(FILE *file) {
-    if (file != NULL) fclose(file);
+    Metrics *metrics = *out = calloc(1, sizeof **out);
+    if (metrics == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for metrics");
+    metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = -1;
+    metrics->terminal = is_watched();
+    TRY(records_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &metrics->jsonl));
+    TRY(records_open(directory, "metrics.csv", "%lld,", resumed_step, &metrics->csv));
+    TRY(file_open_log(directory, "train.log", &metrics->log));
+    return csv_head(&metrics->csv);
 }
 
 void metrics_close(Metrics **metrics) {
     if (metrics == NULL || *metrics == NULL) return;
-    close_file((*metrics)->jsonl);
-    close_file((*metrics)->csv);
-    close_file((*metrics)->log);
+    file_close((*metrics)->jsonl.fd);
+    file_close((*metrics)->csv.fd);
+    file_close((*metrics)->log.fd);
     free(*metrics);
     *metrics = NULL;
 }
@@ -127,53 +158,67 @@ static json_t *metric_json(const Metric *m) {
     return object;
 }
 
-static void csv_real(FILE *file, double value) {
-    if (isfinite(value))
-        fprintf(file, ",%.9g", value);
-    else
-        fputs(",", file);
-}
-
-static void metric_csv(FILE *file, const Metric *m) {
-    fprintf(file, "%lld,%lld", (long long)m->step, (long long)m->tokens);
+static void metric_csv(const Metric *m, char line[LINE_BYTES]) {
     const double values[] = {m->train_s, m->wall_s,    m->train_loss, m->val_loss,
                              m->lr,      m->grad_norm, m->tok_per_s,  m->mfu};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) csv_real(file, values[i]);
-    fprintf(file, ",%zu\n", m->mem_bytes);
+    int used = snprintf(line, LINE_BYTES, "%lld,%lld", (long long)m->step, (long long)m->tokens);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        used += snprintf(line + used, LINE_BYTES - (size_t)used, isfinite(values[i]) ? ",%.9g" : ",", values[i]);
+    }
+    snprintf(line + used, LINE_BYTES - (size_t)used, ",%zu\n", m->mem_bytes);
 }
 
+/* Where a disk is full, the file named is the one that misses the record. */
 Status metrics_write(Metrics *metrics, const Metric *metric) {
     if (metrics == NULL) return OK;
+    char line[LINE_BYTES];
     json_t *object = metric_json(metric);
-    char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    size_t bytes = json_dumpb(object, line, sizeof line - 2, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
     json_decref(object);
-    if (line == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a metrics record");
-    fprintf(metrics->jsonl, "%s\n", line);
-    free(line);
-    metric_csv(metrics->csv, metric);
-    if (fflush(metrics->jsonl) != 0 || fflush(metrics->csv) != 0) {
-        return ERROR(STATUS_FAILURE, "metrics: cannot write: %s", strerror(errno));
-    }
-    return OK;
+    if (bytes == 0 || bytes > sizeof line - 2) return ERROR(STATUS_NO_ROOM, "out of memory for a metrics record");
+    memcpy(line + bytes, "\n", 2);
+    TRY(log_write(&metrics->jsonl, line));
+    metric_csv(metric, line);
+    return log_write(&metrics->csv, line);
 }
+
+/* ---- the console and train.log ----------------------------------------------------------------------------------- */
 
 static void bar_clear(Metrics *metrics) {
     if (metrics->bar_shown) fputs("\r\033[K", stdout);
     metrics->bar_shown = false;
 }
 
+/* A file that is lost is said on the console, once, and a console in the file: training goes on. */
+static void line_say(Metrics *metrics, const char *line) {
+    char text[LINE_BYTES + 1];
+    bar_clear(metrics);
+    printf("%s\n", line);
+    if (failed(streams_flush(OK)) && !metrics->console_is_lost) {
+        metrics->console_is_lost = true;
+        metrics_say(metrics, "%s; the console is lost, the run goes on", status_message());
+    }
+    snprintf(text, sizeof text, "%s\n", line);
+    if (metrics->log_is_lost || !failed(log_write(&metrics->log, text))) return;
+    metrics->log_is_lost = true;
+    status_warn("train", status_message());
+}
+
 void metrics_say(Metrics *metrics, const char *format, ...) {
     if (metrics == NULL) return;
-    char text[2048];
+    char text[LINE_BYTES], shown[LINE_BYTES];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    bar_clear(metrics);
-    printf("%s\n", text);
-    fflush(stdout);
-    fprintf(metrics->log, "%s\n", text);
-    fflush(metrics->log);
+    line_say(metrics, escape_text(text, shown, sizeof shown));
+}
+
+void metrics_say_lines(Metrics *metrics, const char *lines) {
+    for (size_t length; metrics != NULL && *lines != '\0'; lines += length + (lines[length] == '\n')) {
+        length = strcspn(lines, "\n");
+        metrics_say(metrics, "%.*s", (int)length, lines);
+    }
 }
 
 void metrics_rate(char *text, size_t bytes, double value) {

@@ -35,15 +35,20 @@ typedef struct Summary {
 typedef struct Metrics Metrics;
 
 /* Opens the files of the run directory to append. Records of steps after `resumed_step` are dropped: they come again,
- * the same. */
+ * the same. A file that is a link, no regular file or cannot be read is left as it is: an error. */
 NODISCARD Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out);
 void metrics_close(Metrics **metrics);
 
-/* Appends a record to both files, at once on disk as far as the system's buffers go. */
+/* Appends a record to both files, at once on disk as far as the system's buffers go. Errors: STATUS_FAILURE naming the
+ * file. */
 NODISCARD Status metrics_write(Metrics *metrics, const Metric *metric);
 
-/* A line for people: to stdout and train.log. */
+/* A line for people: to stdout and train.log, escaped (core/escape.h). Where one of the two cannot be written, the
+ * other says so once, and the run goes on; a lost train.log is a warning on stderr. */
 void metrics_say(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a table of ours; what it quotes has no newline. */
+void metrics_say_lines(Metrics *metrics, const char *lines);
 
 /* `step 120/600 | loss 3.2817 | ...`; `last` 0 where the run's end in steps is not known. */
 void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last);

@@ -5,6 +5,7 @@
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
 #include "launch/options.h"
+#include "launch/streams.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -145,11 +146,12 @@ static Status prepare(const Values *values, const Arguments *arguments) {
 }
 
 int main(int argc, char **argv) {
+    streams_open();
     Values values = {0};
     Arguments arguments;
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes becomes a write error */
     Status status = options_parse(&program, argc, argv, &values, &arguments);
     if (!failed(status) && !options_answer(&program, &arguments, stdout)) status = prepare(&values, &arguments);
     arguments_destroy(&arguments);
-    return failed(status) ? status_report(program.name, status) : 0;
+    return streams_report(program.name, status);
 }

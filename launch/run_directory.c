@@ -1,8 +1,9 @@
 #include "launch/run_directory.h"
 
+#include "core/file.h"
+#include "core/replacement.h"
 #include "data/directory.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -29,24 +30,21 @@ Status run_directory_has(const char *path, const char *name, bool *out) {
 
 /* What a start leaves behind that went no further than its lock, or did not fit the memory. */
 static bool is_of_a_start(const char *name) {
-    static const char *const names[] = {".", "..", "run.lock", "summary.json", NULL};
+    static const char *const names[] = {"run.lock", "summary.json", NULL};
     for (const char *const *known = names; *known != NULL; known++) {
         if (strcmp(name, *known) == 0) return true;
     }
     return false;
 }
 
+static bool other_look(void *others, const char *name) {
+    *(bool *)others = !is_of_a_start(name);
+    return !*(bool *)others;
+}
+
 static Status holds_others(const char *path, bool *out) {
     *out = false;
-    DIR *directory = opendir(path);
-    if (directory == NULL) return errno == ENOENT ? OK : cannot_read(path);
-    errno = 0;
-    for (struct dirent *entry = readdir(directory); entry != NULL && !*out; entry = readdir(directory)) {
-        *out = !is_of_a_start(entry->d_name);
-    }
-    Status status = errno == 0 ? OK : cannot_read(path);
-    closedir(directory);
-    return status;
+    return file_list(path, other_look, out);
 }
 
 typedef struct Contents {
@@ -78,14 +76,7 @@ static Status check_before(const RunDirectory *d) {
 }
 
 /* What a start leaves that was killed while it wrote its first file. */
-static void forget_beginning(const RunDirectory *d) {
-    char path[PATH_MAX];
-    bool exists = true;
-    Status status = run_directory_has(d->path, d->kind->first, &exists);
-    if (failed(status) || exists || run_lock_is_new(d->lock)) return;
-    snprintf(path, sizeof path, "%s/%s.new", d->path, d->kind->first);
-    unlink(path);
-}
+static void forget_beginning(const RunDirectory *d) { replacement_clean(d->path, d->kind->first); }
 
 static Status check_locked(const RunDirectory *d, bool resumes) {
     Contents contents;

@@ -28,11 +28,18 @@ static RunRecord record_of(const json_t *object, const char *metric) {
                        .metric = number_of(object, metric)};
 }
 
-static const char *text_of(const char *path, size_t last_bytes, Arena *arena) {
-    if (path == NULL || last_bytes == 0) return path == NULL ? NULL : text_file_read(arena, path);
+static Status out_of_memory(const char *directory) {
+    return ERROR(STATUS_NO_ROOM, "%s: out of memory to read what the run tells", directory);
+}
+
+static Status text_of(const char *directory, size_t last_bytes, Arena *arena, const char **out) {
+    const char *path = arena_printf(arena, "%s/metrics.jsonl", directory);
+    if (path == NULL) return out_of_memory(directory);
+    if (last_bytes == 0) return text_file_read(arena, path, out);
     char *text = arena_alloc(arena, last_bytes);
-    if (text != NULL) text_file_tail(path, text, last_bytes);
-    return text;
+    if (text == NULL) return out_of_memory(directory);
+    *out = text;
+    return text_file_tail(path, text, last_bytes);
 }
 
 static size_t count_lines(const char *text) {
@@ -41,17 +48,19 @@ static size_t count_lines(const char *text) {
     return lines;
 }
 
-RunRecords run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena) {
-    RunRecords records = {0};
-    const char *line = text_of(arena_printf(arena, "%s/metrics.jsonl", directory), last_bytes, arena), *end;
-    if (line != NULL) records.items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *records.items);
-    if (records.items == NULL) return records;
+Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena, RunRecords *out) {
+    const char *line, *end;
+    *out = (RunRecords){0};
+    TRY(text_of(directory, last_bytes, arena, &line));
+    if (line == NULL) return OK;
+    out->items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *out->items);
+    if (out->items == NULL) return out_of_memory(directory);
     for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         json_t *object = json_loadb(line, (size_t)(end - line), 0, NULL);
-        if (json_is_object(object)) records.items[records.count++] = record_of(object, metric);
+        if (json_is_object(object)) out->items[out->count++] = record_of(object, metric);
         json_decref(object);
     }
-    return records;
+    return OK;
 }
 
 /* ---- plan.json, summary.json ------------------------------------------------------------------------------------- */
@@ -62,9 +71,12 @@ static void take_text(const char **out, const json_t *object, const char *key, A
     if (copy != NULL) *out = copy;
 }
 
-static void facts_add(const char *directory, const char *name, Arena *arena, RunFacts *f) {
+static Status facts_add(const char *directory, const char *name, Arena *arena, RunFacts *f) {
     const char *path = arena_printf(arena, "%s/%s", directory, name);
-    json_t *object = path == NULL ? NULL : json_load_file(path, 0, NULL);
+    json_t *object = NULL;
+    if (path == NULL) return out_of_memory(directory);
+    Status status = text_file_read_json(path, &object);
+    if (failed(status)) return status.code == STATUS_DATA ? OK : status;
     take_known(&f->best_val_loss, number_of(object, "best_val_loss"));
     take_known(&f->steps, number_of(object, "steps"));
     take_known(&f->tokens, number_of(object, "tokens"));
@@ -78,13 +90,13 @@ static void facts_add(const char *directory, const char *name, Arena *arena, Run
     take_text(&f->device, object, "device", arena);
     take_text(&f->host, object, "host", arena);
     json_decref(object);
+    return OK;
 }
 
-RunFacts run_facts_read(const char *directory, Arena *arena) {
-    RunFacts f = {.status = "", .attention = "", .device = "", .host = ""};
-    f.best_val_loss = f.steps = f.tokens = f.train_s = NAN;
-    f.batch_size = f.world_size = f.planned_bytes = f.peak_bytes = NAN;
-    facts_add(directory, "plan.json", arena, &f);
-    facts_add(directory, "summary.json", arena, &f);
-    return f;
+Status run_facts_read(const char *directory, Arena *arena, RunFacts *out) {
+    *out = (RunFacts){.status = "", .attention = "", .device = "", .host = ""};
+    out->best_val_loss = out->steps = out->tokens = out->train_s = NAN;
+    out->batch_size = out->world_size = out->planned_bytes = out->peak_bytes = NAN;
+    TRY(facts_add(directory, "plan.json", arena, out));
+    return facts_add(directory, "summary.json", arena, out);
 }

@@ -1,8 +1,10 @@
-/* What a run directory tells of its run: metrics.jsonl, plan.json, summary.json. What is not there or cannot be read,
- * for the run may just be writing, is left out, NaN or "". Not collective. */
+/* What a run directory tells of its run: metrics.jsonl, plan.json, summary.json. What is not there or is cut,
+ * for the run may just be writing, is left out, NaN or "". What the machine fails to read is an error, STATUS_FAILURE.
+ * Not collective. */
 #pragma once
 
 #include "core/arena.h"
+#include "core/status.h"
 
 #include <stddef.h>
 
@@ -19,7 +21,8 @@ typedef struct RunRecords {
 
 /* The whole lines of metrics.jsonl, cut and foreign ones left out. `metric`: a further key to read, or NULL.
  * `last_bytes`: only those in so many bytes at its end; 0: all. In the arena. */
-RunRecords run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena);
+NODISCARD Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena,
+                                  RunRecords *out);
 
 /* What summary.json says, and before there is one, plan.json. Texts are in the arena. */
 typedef struct RunFacts {
@@ -27,7 +30,7 @@ typedef struct RunFacts {
     double best_val_loss, steps, tokens, train_s, batch_size, world_size, planned_bytes, peak_bytes;
 } RunFacts;
 
-RunFacts run_facts_read(const char *directory, Arena *arena);
+NODISCARD Status run_facts_read(const char *directory, Arena *arena, RunFacts *out);
 
 /* *out = value, unless that is not known. */
 void take_known(double *out, double value);

@@ -1,6 +1,7 @@
 /* sweep: a study's points, run here or on a cluster, and reported. */
 #include "launch/options.h"
 #include "launch/report/report.h"
+#include "launch/streams.h"
 #include "launch/sweep/local.h"
 #include "launch/sweep/slurm.h"
 #include "launch/sweep/table.h"
@@ -158,10 +159,11 @@ static Status run_all(const Values *v, const Arguments *arguments) {
 }
 
 int main(int argc, char **argv) {
+    streams_open();
     Values values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
     if (!failed(status) && !options_answer(&command, &arguments, stdout)) status = run_all(&values, &arguments);
     arguments_destroy(&arguments);
-    return failed(status) ? status_report("sweep", status) : 0;
+    return streams_report("sweep", status);
 }

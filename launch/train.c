@@ -8,6 +8,7 @@
 #include "launch/process_age.h"
 #include "launch/profile.h"
 #include "launch/run.h"
+#include "launch/streams.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +77,7 @@ static Status introduce(Run *run) {
     Arena arena = {0};
     char *table = NULL;
     TRY(placement_table(e, &arena, &table));
-    if (table != NULL && table[0] != '\0') metrics_say(run->metrics, "%s", table);
+    if (table != NULL && table[0] != '\0') metrics_say_lines(run->metrics, table);
     arena_free(&arena);
     metrics_say(run->metrics,
                 "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base a rank, %.1f MiB to save from",
@@ -103,7 +104,8 @@ static Status profile(Run *run) {
         return OK;
     }
     snprintf(path, sizeof path, "%s/trace.json", run->directory);
-    return profile_step(&run->e, leads ? stdout : NULL, leads ? path : NULL);
+    Status status = profile_step(&run->e, leads ? stdout : NULL, leads ? path : NULL);
+    return world_agree(run->e.world, leads ? streams_flush(status) : status);
 }
 
 static Status train(Run *run, const Values *values) {
@@ -117,8 +119,12 @@ static Status train(Run *run, const Values *values) {
     Status status = run_train(run);
     if (!failed(status) && values->profile) status = profile(run);
     const char *outcome = status.code == STATUS_STOPPED ? "stopped" : failed(status) ? "failed" : "done";
-    TRY(run_summarize(run, outcome));
+    StatusRecord first;
+    status_keep(status, &first);
+    Status summarized = run_summarize(run, outcome);
+    if (failed(status)) status = status_restore(&first);
     if (failed(status) && status.code != STATUS_STOPPED) return status;
+    TRY(summarized);
     metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run lies in %s", outcome,
                 (long long)run->progress.step, (long long)run->progress.tokens, run->progress.train_s, run->directory);
     return status;
@@ -138,12 +144,15 @@ static Status run_all(Run *run, const Values *values, const Arguments *arguments
     TRY(world_agree(
         world, config_load(arguments->operands[0], arguments->override_count, arguments->overrides, &run->e.config)));
     TRY(world_agree(world, study_refuse(run->e.config, arguments->operands[0], values)));
-    if (values->print_config) return world_rank(world) == 0 ? config_write(run->e.config, stdout) : OK;
+    bool leads = world_rank(world) == 0;
+    if (values->print_config) {
+        return world_agree(world, leads ? streams_flush(config_write(run->e.config, stdout)) : OK);
+    }
     TRY(world_agree(world, load(run)));
     if (!values->plan) TRY(experiment_connect(&run->e)); /* a plan reduces nothing */
     TRY(world_agree(world, experiment_plan(&run->e)));
     run_mark(run, "plan");
-    if (values->plan) return world_agree(world, world_rank(world) == 0 ? memory_print(&run->e, stdout) : OK);
+    if (values->plan) return world_agree(world, leads ? streams_flush(memory_print(&run->e, stdout)) : OK);
     return train(run, values);
 }
 
@@ -157,6 +166,7 @@ static int report(Run *run, const Values *values, Status status) {
 }
 
 int main(int argc, char **argv) {
+    streams_open();
     Run run = {.born = clock_seconds() - process_age()};
     run.marked_at = run.born;
     Values values = {0};
@@ -170,8 +180,8 @@ int main(int argc, char **argv) {
         bool asks = arguments.help || arguments.version;
         if (!asks)
             status = run_all(&run, &values, &arguments);
-        else if (world_rank(run.e.world) == 0)
-            options_answer(&command, &arguments, stdout);
+        else if (world_rank(run.e.world) == 0 && options_answer(&command, &arguments, stdout))
+            status = streams_flush(OK);
     }
     int code = report(&run, &values, status);
     run_close(&run);

@@ -82,12 +82,12 @@ static int gnuplot_run(int commands, int picture) {
 }
 
 /* gnuplot's exit code. */
-static int picture_write(const BenchOutput *output, FILE *picture) {
+static int picture_write(const BenchOutput *output, const Output *picture) {
     FILE *commands = tmpfile();
     if (commands == NULL) return 1;
     fprintf(commands, "set terminal %s\n%s", terminal_of(output->plot_path), output->plot_text);
     bool is_ready = fflush(commands) == 0 && lseek(fileno(commands), 0, SEEK_SET) == 0;
-    int code = is_ready ? gnuplot_run(fileno(commands), fileno(picture)) : 1;
+    int code = is_ready ? gnuplot_run(fileno(commands), picture->fd) : 1;
     fclose(commands);
     return code;
 }
@@ -95,7 +95,7 @@ static int picture_write(const BenchOutput *output, FILE *picture) {
 static Status draw(const BenchOutput *output, FILE *messages) {
     Output picture;
     TRY(output_open_named(output->plot_path, &picture));
-    int code = picture_write(output, picture.file);
+    int code = picture_write(output, &picture);
     Status status = code == 0 ? OK : ERROR(STATUS_FAILURE, "%s: gnuplot could not draw it", output->plot_path);
     status = output_finish(&picture, status);
     if (code != COMMAND_NOT_FOUND) return status;

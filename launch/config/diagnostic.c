@@ -55,7 +55,7 @@ static void excerpt(const Place *place, char *out, size_t bytes) {
     under[used++] = '^';
     for (size_t i = 1; i < place->width && before + i < length; i++) under[used++] = '~';
     under[used] = '\0';
-    snprintf(out, bytes, "\n    %zu | %.*s\n    %*s | %s", place->line, (int)(stop - start), start,
+    snprintf(out, bytes, "    %zu | %.*s\n    %*s | %s", place->line, (int)(stop - start), start,
              snprintf(NULL, 0, "%zu", place->line), "", under);
 }
 
@@ -69,8 +69,8 @@ Status place_error(Place place, const char *file, int line, const char *format, 
 
     char source[LINE_CHARACTERS * 8] = "";
     if (place.source->text != NULL) excerpt(&place, source, sizeof source);
-    return status_error(STATUS_CONFIG, file, line, "%s:%zu:%zu: error: %s%s", place.source->origin, place.line,
-                        place.column, text, source);
+    return status_error_excerpt(STATUS_CONFIG, file, line, source, "%s:%zu:%zu: error: %s", place.source->origin,
+                                place.line, place.column, text);
 }
 
 const char *shown(Arena *arena, const char *text) {

@@ -25,7 +25,7 @@ NODISCARD Status run_export(const Model *model, const char *path, const char *co
 
 /* STATUS_DATA where something is at `path`. */
 NODISCARD Status path_check_new(const char *path);
-/* output_open for a path where nothing is yet; makes the directories above it. */
+/* output_create; makes the directories above it. */
 NODISCARD Status output_open_new(const char *path, Output *out);
 /* n values as dtype. */
 NODISCARD Status output_values(Output *output, const float *values, int64_t n, DType dtype);

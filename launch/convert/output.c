@@ -21,13 +21,9 @@ Status output_open_new(const char *path, Output *out) {
     snprintf(copy, sizeof copy, "%s", path);
     const char *folder = dirname(copy);
     TRY(directory_create(folder, &made));
-    Status status = output_open(path, out);
-    if (failed(status)) {
-        directory_undo(folder, made);
-        return status;
-    }
-    status = path_check_new(path); /* another one may have ended meanwhile, which was waited for */
-    return failed(status) ? output_finish(out, status) : OK;
+    Status status = output_create(path, out);
+    if (failed(status)) directory_undo(folder, made);
+    return status;
 }
 
 Status output_values(Output *output, const float *values, int64_t n, DType dtype) {

@@ -97,8 +97,8 @@ static void charts_put(Results *s, const Charts *charts, const char *directory, 
     for (int i = 0; i < charts->count; i++) {
         const ChartInfo *chart = &charts->items[i];
         const char *path = arena_printf(&s->arena, "%s/%s.svg", directory, chart->name);
-        const char *svg = path == NULL ? NULL : text_file_read(&s->arena, path);
-        if (svg == NULL) continue;
+        const char *svg = NULL;
+        if (path == NULL || failed(text_file_read(&s->arena, path, &svg)) || svg == NULL) continue;
         fputs("<figure>\n", file);
         svg_put(file, svg, chart->name, chart->caption);
         fputs("<figcaption>", file);
@@ -151,7 +151,9 @@ static void hardware_put(const Results *s, FILE *file) {
 }
 
 static bool file_put(Results *s, FILE *file, const char *path, const char *title) {
-    const char *text = path == NULL ? NULL : text_file_read(&s->arena, path);
+    const char *text = NULL;
+    if (path == NULL) return false;
+    if (failed(text_file_read(&s->arena, path, &text))) text = status_message();
     if (text == NULL) return false;
     fputs("<details><summary>", file);
     put_html(file, title);

@@ -42,8 +42,7 @@ static Status point_load(Results *s, json_t *item, Point *out) {
                    .values = json_object_get(item, "values")};
     const json_t *seed = json_object_get(out->values, "seed");
     out->seed = seed == NULL ? "" : value_text(s, seed);
-    run_read(s, out);
-    return OK;
+    return run_read(s, out);
 }
 
 static Status points_load(Results *s) {

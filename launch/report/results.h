@@ -45,8 +45,9 @@ typedef struct Results {
 NODISCARD Status results_load(const char *directory, Results **out);
 void results_destroy(Results **results);
 
-/* Fills in what the run directory says: records, summary, plan. What cannot be read stays unknown. */
-void run_read(Results *results, Point *point);
+/* Fills in what the run directory says: records, summary, plan. What is not there stays
+ * unknown. Errors: STATUS_FAILURE where the machine cannot read it. */
+NODISCARD Status run_read(Results *results, Point *point);
 
 /* Sorts points into series and places them along x. Needs what run_read finds. */
 NODISCARD Status results_arrange(Results *results);

@@ -74,15 +74,18 @@ static void facts_take(const Results *s, Point *p, const RunFacts *f) {
     if (best_val_loss && !isnan(p->best_val_loss)) p->metric = p->best_val_loss;
 }
 
-void run_read(Results *results, Point *point) {
+Status run_read(Results *results, Point *point) {
     point->batch = point->ranks = point->steps = point->tokens = point->train_s = NAN;
     point->best_val_loss = point->planned_bytes = point->peak_bytes = NAN;
     point->attention = "";
-    RunRecords records = run_records_read(point->directory, results->metric, 0, &results->arena);
+    RunRecords records;
+    RunFacts facts;
+    TRY(run_records_read(point->directory, results->metric, 0, &results->arena, &records));
     point->records = records.items;
     point->n_records = records.count;
     records_reduce(results, point);
     values_read(point);
-    RunFacts facts = run_facts_read(point->directory, &results->arena);
+    TRY(run_facts_read(point->directory, &results->arena, &facts));
     facts_take(results, point, &facts);
+    return OK;
 }

@@ -50,7 +50,7 @@ static void read_attempts(StudyPoint *point, char *text, size_t room) {
     PointStatus *s = &point->status;
     char path[PATH_MAX], *rest = text;
     path_of(point, "attempts.log", path);
-    text_file_tail(path, text, room);
+    if (failed(text_file_tail(path, text, room))) return;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         int code;
         if (strncmp(line, "start ", 6) == 0) {
@@ -68,8 +68,7 @@ static void read_message(StudyPoint *point, char *text, size_t room) {
     PointStatus *s = &point->status;
     char path[PATH_MAX];
     path_of(point, "stderr.log", path);
-    text_file_tail(path, text, room);
-    const char *found = error_line_last(text);
+    const char *found = failed(text_file_tail(path, text, room)) ? NULL : error_line_last(text);
     if (found == NULL) {
         snprintf(s->message, sizeof s->message, "ended with exit code %d; see %.300s", s->exit_code, path);
     } else {

@@ -55,10 +55,13 @@ void point_read_numbers(StudyPoint *point, char summary_status[16]) {
     time_t changed = changed_at(point->directory);
     s->step = -1;
     s->tokens = s->train_s = s->train_loss = s->val_loss = s->best_val_loss = s->tok_per_s = NAN;
-    RunRecords records = run_records_read(point->directory, NULL, TAIL_BYTES, &arena);
+    RunRecords records;
+    RunFacts facts;
+    Status status = run_records_read(point->directory, NULL, TAIL_BYTES, &arena, &records);
     for (size_t i = 0; i < records.count; i++) record_take(s, &records.items[i]);
-    RunFacts facts = run_facts_read(point->directory, &arena);
-    facts_take(s, &facts);
+    if (!failed(status)) status = run_facts_read(point->directory, &arena, &facts);
+    if (!failed(status)) facts_take(s, &facts);
+    if (failed(status)) facts.status = "";
     snprintf(summary_status, 16, "%s", facts.status);
     arena_free(&arena);
     bool goes_on = strcmp(summary_status, "running") == 0 && s->step >= 0;

@@ -285,6 +285,18 @@ def states(paths):
     return {int(line.split()[1]): line for line in done.stdout.splitlines()}
 
 
+def unfinished(directory, name):
+    """Leaves in a directory what a writer of the file `name` leaves that is killed: see core/replacement.h."""
+    path = os.path.join(directory, "unfinished")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("a beginning")
+    mask, tag = (1 << 64) - 1, 0xcbf29ce484222325
+    for byte in name.encode():
+        tag = (tag ^ byte) * 0x100000001b3 & mask
+    tag = (tag ^ os.stat(path).st_ino) * 0x9e3779b97f4a7c15 & mask
+    os.rename(path, os.path.join(directory, ".%s.%016x.hourglass" % (name, tag ^ tag >> 29)))
+
+
 def tree(directory):
     """What is in a directory, and when it was last touched; but for the lock, which every start takes."""
     found = {}

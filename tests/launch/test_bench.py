@@ -38,7 +38,7 @@ def is_drawn(done, name):
     with open(path_of(name), "rb") as file:
         start_of = file.read(64)
     check(start_of.startswith(b"\x89PNG" if name.endswith(".png") else b"<?xml"), repr(start_of))
-    check(not os.path.exists(path_of(name) + ".new"), "something is left beside the picture")
+    check(not any(entry.endswith(".hourglass") for entry in os.listdir(WORK)), "something is left")
 
 
 def attention_measures_every_backend():
@@ -257,7 +257,7 @@ def without_gnuplot_the_table_still_comes():
     done = bench("attention", *SMALL, "--T=16", "--backends=math", "--plot=" + path_of("no.svg"), PATH="/nowhere")
     check("no gnuplot here" in done.err and len(done.err.splitlines()) == 1, done.err)
     check(" math " in done.out and not os.path.exists(path_of("no.svg")), done.out)
-    check(not os.path.exists(path_of("no.svg.new")), "something is left")
+    check(not any(entry.endswith(".hourglass") for entry in os.listdir(WORK)), "something is left")
 
 
 def an_interrupt_leaves_nothing_behind():

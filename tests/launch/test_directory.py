@@ -6,7 +6,7 @@ import fcntl
 import os
 import struct
 
-from e2e import WORK, check, config, equal, main, run_directory, start, summary, train
+from e2e import WORK, check, config, equal, main, run_directory, start, summary, train, unfinished
 
 F_OFD_SETLK = 37
 
@@ -31,7 +31,7 @@ def a_start_beside_one_that_has_just_begun():
     """That one holds the lock and writes its first file, which is not there yet."""
     path, directory = config("begun"), run_directory("begun")
     os.makedirs(directory)
-    write(directory, "config.yaml.new")
+    unfinished(directory, "config.yaml")
     with open(os.path.join(directory, "run.lock"), "w") as lock:
         lock.write("process 1 on nowhere\n")
         lock.flush()

@@ -1,15 +1,14 @@
 /* What is written whole or not at all, and what is read back of a run. */
+#include "core/file.h"
 #include "launch/output.h"
 #include "launch/run_files.h"
 #include "launch/text_file.h"
 #include "tests/harness.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *path_in(const char *directory, const char *name) {
@@ -22,15 +21,24 @@ static const char *path_in(const char *directory, const char *name) {
 
 static bool holds(const char *path, const char *wanted) {
     Arena arena = {0};
-    const char *text = text_file_read(&arena, path);
+    const char *text = NULL;
+    if (!CHECK_OK(text_file_read(&arena, path, &text))) return false;
     bool same = text != NULL && strcmp(text, wanted) == 0;
     arena_free(&arena);
     return same;
 }
 
-static bool is_there(const char *path) {
-    struct stat info;
-    return lstat(path, &info) == 0;
+static int entries_count;
+static bool entry_count(void *context, const char *name) {
+    (void)context, (void)name;
+    entries_count++;
+    return true;
+}
+
+static int files_in(const char *dir) {
+    entries_count = 0;
+    CHECK_OK(file_list(dir, entry_count, NULL));
+    return entries_count;
 }
 
 static void what_failed_leaves_nothing(void) {
@@ -42,47 +50,36 @@ static void what_failed_leaves_nothing(void) {
     fflush(output.file);
     CHECK(holds(path_in(dir, "f"), "before"));
     CHECK_ERROR(output_finish(&output, ERROR(STATUS_DATA, "no")), STATUS_DATA, "no");
-    CHECK(holds(path_in(dir, "f"), "before") && !is_there(path_in(dir, "f.new")));
+    CHECK(holds(path_in(dir, "f"), "before") && files_in(dir) == 1);
     CHECK(mkdir(path_in(dir, "d"), 0777) == 0);
     CHECK_ERROR(text_file_replace(path_in(dir, "d"), "x"), STATUS_FAILURE, "/d: cannot write: Is a directory");
-    CHECK(!is_there(path_in(dir, "d.new")));
-    CHECK_ERROR(text_file_replace_json(path_in(dir, "f"), NULL, 0), STATUS_FAILURE, "out of memory");
+    CHECK(files_in(dir) == 2);
+    CHECK_ERROR(text_file_replace_json(path_in(dir, "f"), NULL, 0), STATUS_NO_ROOM, "out of memory");
     CHECK(holds(path_in(dir, "f"), "before"));
 }
 
-/* A child that is killed with a long beginning written. */
-static void what_a_killed_writer_left_is_written_over(void) {
+static void of_two_writers_each_is_whole(void) {
     const char *dir = harness_directory();
-    pid_t child = fork();
-    if (child == 0) {
-        Output output;
-        if (!failed(output_open(path_in(dir, "f"), &output)))
-            fputs("a beginning that goes on for a while", output.file);
-        fflush(output.file);
-        raise(SIGKILL);
-    }
-    waitpid(child, NULL, 0);
-    CHECK(is_there(path_in(dir, "f.new")) && !is_there(path_in(dir, "f")));
-    CHECK_OK(text_file_replace(path_in(dir, "f"), "short"));
-    CHECK(holds(path_in(dir, "f"), "short") && !is_there(path_in(dir, "f.new")));
+    Output first, second;
+    REQUIRE_OK(output_open(path_in(dir, "f"), &first));
+    REQUIRE_OK(output_open(path_in(dir, "f"), &second));
+    fputs("first", first.file);
+    fputs("second", second.file);
+    CHECK_OK(output_finish(&second, OK));
+    CHECK(holds(path_in(dir, "f"), "second"));
+    CHECK_OK(output_finish(&first, OK));
+    CHECK(holds(path_in(dir, "f"), "first") && files_in(dir) == 1);
 }
 
-static void a_second_writer_waits_for_the_first(void) {
+static void a_file_that_came_meanwhile_stays(void) {
     const char *dir = harness_directory();
     Output output;
-    int status;
-    REQUIRE_OK(output_open(path_in(dir, "f"), &output));
-    fputs("first", output.file);
-    pid_t child = fork();
-    if (child == 0) {
-        close(fileno(output.file)); /* with the lock that it shares */
-        _exit(failed(text_file_replace(path_in(dir, "f"), "second")) ? 1 : 0);
-    }
-    usleep(100000);
-    CHECK(waitpid(child, &status, WNOHANG) == 0 && !is_there(path_in(dir, "f")));
-    CHECK_OK(output_finish(&output, OK));
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
-    CHECK(holds(path_in(dir, "f"), "second") && !is_there(path_in(dir, "f.new")));
+    REQUIRE_OK(output_create(path_in(dir, "f"), &output));
+    REQUIRE_OK(text_file_replace(path_in(dir, "f"), "theirs"));
+    fputs("ours", output.file);
+    CHECK_ERROR(output_finish(&output, OK), STATUS_DATA, "/f: is there already; remove it first");
+    CHECK_ERROR(output_create(path_in(dir, "f"), &output), STATUS_DATA, "/f: is there already; remove it first");
+    CHECK(holds(path_in(dir, "f"), "theirs") && files_in(dir) == 1);
 }
 
 static void a_link_is_replaced_but_for_one_that_is_named(void) {
@@ -104,15 +101,16 @@ static void a_link_is_replaced_but_for_one_that_is_named(void) {
 static void a_summary_goes_before_a_plan(void) {
     const char *dir = harness_directory();
     Arena arena = {0};
-    RunFacts none = run_facts_read(dir, &arena);
+    RunFacts none, planned, ended;
+    REQUIRE_OK(run_facts_read(dir, &arena, &none));
     CHECK(none.status[0] == '\0' && isnan(none.steps) && isnan(none.batch_size));
     REQUIRE_OK(text_file_replace(path_in(dir, "plan.json"),
                                  "{\"batch_size\": 4, \"planned_bytes\": 7, \"attention\": \"math\"}"));
-    RunFacts planned = run_facts_read(dir, &arena);
+    REQUIRE_OK(run_facts_read(dir, &arena, &planned));
     CHECK(planned.batch_size == 4 && planned.planned_bytes == 7 && strcmp(planned.attention, "math") == 0);
     REQUIRE_OK(text_file_replace(path_in(dir, "summary.json"),
                                  "{\"batch_size\": 5, \"status\": \"done\", \"steps\": \"many\"}"));
-    RunFacts ended = run_facts_read(dir, &arena);
+    REQUIRE_OK(run_facts_read(dir, &arena, &ended));
     CHECK(ended.batch_size == 5 && ended.planned_bytes == 7 && strcmp(ended.status, "done") == 0 && isnan(ended.steps));
     arena_free(&arena);
 }
@@ -120,11 +118,14 @@ static void a_summary_goes_before_a_plan(void) {
 static void whole_lines_are_read_as_records(void) {
     const char *dir = harness_directory();
     Arena arena = {0};
-    CHECK(run_records_read(dir, NULL, 0, &arena).count == 0);
+    RunRecords all, last;
+    REQUIRE_OK(run_records_read(dir, NULL, 0, &arena, &all));
+    CHECK(all.count == 0);
     REQUIRE_OK(text_file_replace(path_in(dir, "metrics.jsonl"),
                                  "{\"step\": 1, \"train/loss\": 3, \"lr\": 0.5}\nno record\n[4]\n"
                                  "{\"step\": 2, \"val/loss\": 2}\n{\"step\": 3}"));
-    RunRecords all = run_records_read(dir, "lr", 0, &arena), last = run_records_read(dir, NULL, 45, &arena);
+    REQUIRE_OK(run_records_read(dir, "lr", 0, &arena, &all));
+    REQUIRE_OK(run_records_read(dir, NULL, 45, &arena, &last));
     CHECK(all.count == 2 && all.items[0].metric == 0.5 && all.items[0].train_loss == 3 && isnan(all.items[1].metric));
     CHECK(last.count == 1 && last.items[0].step == 2 && last.items[0].val_loss == 2 && isnan(last.items[0].train_loss));
     arena_free(&arena);
@@ -132,9 +133,9 @@ static void whole_lines_are_read_as_records(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(what_failed_leaves_nothing),          TEST(what_a_killed_writer_left_is_written_over),
-        TEST(a_second_writer_waits_for_the_first), TEST(a_link_is_replaced_but_for_one_that_is_named),
-        TEST(a_summary_goes_before_a_plan),        TEST(whole_lines_are_read_as_records),
+        TEST(what_failed_leaves_nothing),       TEST(of_two_writers_each_is_whole),
+        TEST(a_file_that_came_meanwhile_stays), TEST(a_link_is_replaced_but_for_one_that_is_named),
+        TEST(a_summary_goes_before_a_plan),     TEST(whole_lines_are_read_as_records),
     };
     return harness_run(argc, argv, "files", tests, COUNT(tests));
 }

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from e2e import ENVIRONMENT, check, config, equal, main, run_directory, start, train
+from e2e import ENVIRONMENT, check, config, equal, main, run_directory, start, train, unfinished
 from test_sweep import attempts, fake_slurm, lines_of, study, sweep
 
 FIVE_SECONDS = "for i in {1..50}; do sleep 0.1; done\n"
@@ -34,11 +34,12 @@ def wait_for(path, process):
 def a_run_that_was_killed_while_it_wrote_its_first_file():
     path, directory = config("first"), run_directory("first")
     os.makedirs(directory)
-    for name, text in (("run.lock", "process 1 on nowhere\n"), ("config.yaml.new", "name: fir")):
-        with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
-            file.write(text)
+    with open(os.path.join(directory, "run.lock"), "w", encoding="utf-8") as file:
+        file.write("process 1 on nowhere\n")
+    unfinished(directory, "config.yaml")
     train(path)
-    check("config.yaml" in os.listdir(directory) and "config.yaml.new" not in os.listdir(directory), os.listdir(directory))
+    names = os.listdir(directory)
+    check("config.yaml" in names and not any("hourglass" in name for name in names), names)
 
 
 def a_sweep_that_is_stopped_while_its_points_start():
