@@ -228,6 +228,8 @@ void metrics_rate(char *text, size_t bytes, double value) {
     snprintf(text, bytes, value < 10 ? "%.2f%s" : value < 100 ? "%.1f%s" : "%.0f%s", value, units[unit]);
 }
 
+double metrics_shown(double value) { return isnan(value) ? (double)NAN : value; }
+
 void metrics_say_step(Metrics *metrics, const Metric *m, int64_t last) {
     if (metrics == NULL) return;
     char of[32] = "", rate[32], mfu[32] = "n/a";
@@ -235,8 +237,8 @@ void metrics_say_step(Metrics *metrics, const Metric *m, int64_t last) {
     metrics_rate(rate, sizeof rate, m->tok_per_s);
     if (isfinite(m->mfu)) snprintf(mfu, sizeof mfu, "%.1f%%", 100 * m->mfu);
     metrics_say(metrics, "step %lld%s | loss %.4f | norm %.2f | lr %.1e | %.1f ms | %s tok/s | MFU %s | %.1f GiB",
-                (long long)m->step, of, m->train_loss, m->grad_norm, m->lr, m->step_ms, rate, mfu,
-                (double)m->mem_bytes / 0x1p30);
+                (long long)m->step, of, metrics_shown(m->train_loss), metrics_shown(m->grad_norm), m->lr, m->step_ms,
+                rate, mfu, (double)m->mem_bytes / 0x1p30);
 }
 
 void metrics_progress(Metrics *metrics, double done, const Metric *m) {
@@ -246,7 +248,8 @@ void metrics_progress(Metrics *metrics, double done, const Metric *m) {
     int full = (int)(done * WIDTH);
     double left = done > 0 ? m->train_s * (1 - done) / done : 0;
     printf("\r\033[K%.*s%.*s %3.0f%% | step %lld | loss %.4f | %.0f s left", full, "##############################",
-           WIDTH - full, "..............................", 100 * done, (long long)m->step, m->train_loss, left);
+           WIDTH - full, "..............................", 100 * done, (long long)m->step, metrics_shown(m->train_loss),
+           left);
     fflush(stdout);
     metrics->bar_shown = true;
 }

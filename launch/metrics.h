@@ -53,6 +53,9 @@ void metrics_say_lines(Metrics *metrics, const char *lines);
 /* `step 120/600 | loss 3.2817 | ...`; `last` 0 where the run's end in steps is not known. */
 void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last);
 
+/* A number as lines show it: a NaN without the sign that it happens to have. */
+double metrics_shown(double value);
+
 /* A rate such as tokens a second with three digits and a unit: 421 K, 1.20 M. */
 void metrics_rate(char *text, size_t bytes, double value);
 

@@ -87,7 +87,8 @@ static Status finite_check(Run *run) {
     return ERROR(STATUS_FAILURE,
                  "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of this step was kept "
                  "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
-                 (long long)run->loss_step + 1, run->loss, run->norm, name == NULL ? "the loss" : name);
+                 (long long)run->loss_step + 1, metrics_shown(run->loss), metrics_shown(run->norm),
+                 name == NULL ? "the loss" : name);
 }
 
 /* Loss and norm of the step last replayed start on their way to the host; a GPU goes on meanwhile. */
@@ -180,7 +181,7 @@ static Status evaluate_and_log(Run *run, bool is_closing) {
     progress->val_loss = loss;
     Metric metric = metric_now(run);
     metric.val_loss = loss;
-    metrics_say(run->metrics, "step %lld | validation loss %.4f", (long long)progress->step, loss);
+    metrics_say(run->metrics, "step %lld | validation loss %.4f", (long long)progress->step, metrics_shown(loss));
     return metrics_write(run->metrics, &metric);
 }
 

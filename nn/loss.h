@@ -8,11 +8,12 @@
 
 typedef struct LossOptions {
     int64_t V;           /* columns of the softmax; wte's rows beyond are padding */
-    double scale;        /* of the gradient: 1 / tokens of the global batch */
+    double scale;        /* of the gradient: 1 / tokens of the global batch that count */
     size_t logits_bytes; /* a chunk of logits is at most this large (at least one row) */
     Tensor *step;
 } LossOptions;
 
-/* losses (B * T), f32 (f64 for f64) = cross-entropy of each position. x (B, T, C), wte (Vp, C), targets (B, T) i32.
+/* losses (B * T), f32 (f64 for f64) = cross-entropy of each position. x (B, T, C), wte (Vp, C), targets (B, T) i32, of
+ * which CROSS_ENTROPY_IGNORED counts as 0: see core/ops/cross_entropy.h.
  * Where the program trains, the gradients of x and wte are recorded too. */
 Tensor *loss_record(Program *p, Tensor *x, Tensor *wte, Tensor *targets, const LossOptions *options);

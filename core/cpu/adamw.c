@@ -6,20 +6,22 @@
 DECLARE_KERNELS(adamw);
 
 typedef struct Update {
-    real beta1, beta2, eps, lr, gradient_scale, correction1, correction2;
+    real beta1, beta2, rest1, rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    real eps, lr, gradient_scale, correction1, correction2;
 } Update;
 
 static Update update_of(const AdamwAttrs *attrs, const StepState *step, double norm) {
-    double t = (double)step->adam_step, scale = 1.0 / (double)step->loss_scale;
-    if (attrs->clip > 0 && norm * scale > attrs->clip) scale *= attrs->clip / (norm * scale);
+    double t = (double)step->adam_step;
     return (Update){
         .beta1 = (real)attrs->beta1,
         .beta2 = (real)attrs->beta2,
+        .rest1 = (real)(1 - attrs->beta1),
+        .rest2 = (real)(1 - attrs->beta2),
         .eps = (real)attrs->eps,
         .lr = (real)step->lr,
-        .gradient_scale = (real)scale,
-        .correction1 = (real)(1 / (1 - pow(attrs->beta1, t))),
-        .correction2 = (real)(1 / (1 - pow(attrs->beta2, t))),
+        .gradient_scale = (real)adamw_gradient_scale(attrs->clip, (double)step->loss_scale, norm),
+        .correction1 = (real)adamw_correction(attrs->beta1, t),
+        .correction2 = (real)adamw_correction(attrs->beta2, t),
     };
 }
 
@@ -28,8 +30,8 @@ static void update_range(Update u, real decay, real *w, real *m, real *v, const 
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = first; i < end; i++) {
         real g = grad[i] * u.gradient_scale;
-        real m_new = u.beta1 * m[i] + (1 - u.beta1) * g;
-        real v_new = u.beta2 * v[i] + (1 - u.beta2) * g * g;
+        real m_new = u.beta1 * m[i] + u.rest1 * g;
+        real v_new = u.beta2 * v[i] + u.rest2 * g * g;
         real root = real_sqrt(v_new * u.correction2);
         w[i] -= u.lr * (m_new * u.correction1 / (root + u.eps) + decay * w[i]);
         m[i] = m_new;

@@ -43,6 +43,13 @@ static real row_loss(real *x, int32_t target, int64_t V, real scale, bool gradie
     return (real)log((double)sum) - wanted;
 }
 
+/* Where the target is no column: the loss, which every column's gradient becomes too. */
+static real row_without_target(real *x, int32_t target, int64_t V) {
+    real value = target == CROSS_ENTROPY_IGNORED ? 0 : (real)NAN;
+    for (int64_t v = 0; v < V; v++) x[v] = value;
+    return value;
+}
+
 Status KERNEL(cross_entropy)(const Node *node, void *stream) {
     (void)stream;
     const CrossEntropyAttrs *attrs = node->attrs;
@@ -54,7 +61,9 @@ Status KERNEL(cross_entropy)(const Node *node, void *stream) {
     real scale = (real)(attrs->scale * (double)step->loss_scale);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
-        losses[row] = row_loss(x + row * Vp, targets[row], V, scale, attrs->gradient);
+        bool is_column = targets[row] >= 0 && targets[row] < V;
+        losses[row] = is_column ? row_loss(x + row * Vp, targets[row], V, scale, attrs->gradient)
+                                : row_without_target(x + row * Vp, targets[row], V);
         memset(x + row * Vp + V, 0, (size_t)(Vp - V) * sizeof *x);
     }
     return OK;

@@ -5,20 +5,28 @@
 DECLARE_KERNELS(embedding);
 DECLARE_KERNELS(embedding_backward);
 
+static bool is_token(int32_t token, int64_t V) { return token >= 0 && token < V; }
+
 Status KERNEL(embedding)(const Node *node, void *stream) {
     (void)stream;
     const int32_t *tokens = tensor_data(node->inputs[0]);
     const real *wte = tensor_data(node->inputs[1]), *wpe = tensor_data(node->inputs[2]);
     const Tensor *x = node->outputs[0];
     real *out = tensor_data(x);
-    int64_t rows = tensor_rows(x), T = x->shape[1], C = x->shape[2];
+    int64_t rows = tensor_rows(x), T = x->shape[1], C = x->shape[2], V = tensor_rows(node->inputs[1]);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
-        const real *token = wte + tokens[row] * C, *position = wpe + row % T * C;
+        bool is_known = is_token(tokens[row], V);
+        const real *token = wte + (is_known ? tokens[row] * C : 0), *position = wpe + row % T * C;
 #pragma omp simd
-        for (int64_t j = 0; j < C; j++) out[row * C + j] = token[j] + position[j];
+        for (int64_t j = 0; j < C; j++) out[row * C + j] = is_known ? token[j] + position[j] : (real)NAN;
     }
     return OK;
+}
+
+static void add_columns(real *sum, const real *x, int64_t first, int64_t end) {
+#pragma omp simd
+    for (int64_t j = first; j < end; j++) sum[j] += x[j];
 }
 
 /* A thread owns a range of columns, so that rows of equal tokens are added without atomics and in the batch's order. */
@@ -36,12 +44,8 @@ static void columns_backward(const Node *node, int64_t first, int64_t end) {
         memset(dwpe + t * C + first, 0, (size_t)(end - first) * sizeof *dwpe);
     }
     for (int64_t row = 0; row < rows; row++) {
-        real *token = dwte + tokens[row] * C, *position = dwpe + row % T * C;
-#pragma omp simd
-        for (int64_t j = first; j < end; j++) {
-            token[j] += dx[row * C + j];
-            position[j] += dx[row * C + j];
-        }
+        if (is_token(tokens[row], V)) add_columns(dwte + tokens[row] * C, dx + row * C, first, end);
+        add_columns(dwpe + row % T * C, dx + row * C, first, end);
     }
 }
 

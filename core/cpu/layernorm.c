@@ -20,6 +20,22 @@ static real row_variance(const real *x, real mean, int64_t C) {
     return sum / (real)C;
 }
 
+/* The same where squares leave the range of `real`. What is not finite makes both NaN. */
+static real wide_rstd(const real *x, int64_t C, double eps, real *mean) {
+    long double sum = 0, squares = 0;
+    for (int64_t j = 0; j < C; j++) sum += (long double)x[j];
+    long double center = sum / (long double)C;
+    for (int64_t j = 0; j < C; j++) squares += ((long double)x[j] - center) * ((long double)x[j] - center);
+    *mean = (real)center;
+    return (real)(1 / sqrtl(squares / (long double)C + (long double)eps));
+}
+
+static real row_rstd(const real *x, int64_t C, double eps, real *mean) {
+    *mean = row_mean(x, C);
+    real variance = row_variance(x, *mean, C);
+    return isfinite(variance) ? 1 / (real)sqrt((double)variance + eps) : wide_rstd(x, C, eps, mean);
+}
+
 Status KERNEL(layernorm)(const Node *node, void *stream) {
     (void)stream;
     const LayernormAttrs *attrs = node->attrs;
@@ -38,7 +54,7 @@ Status KERNEL(layernorm)(const Node *node, void *stream) {
             for (int64_t j = 0; j < C; j++) sum[j] = s[j] + add[row * C + j];
             s = sum;
         }
-        real mean = row_mean(s, C), rstd = 1 / (real)sqrt((double)row_variance(s, mean, C) + attrs->eps);
+        real mean, rstd = row_rstd(s, C, attrs->eps, &mean);
         means[row] = mean;
         rstds[row] = rstd;
 #pragma omp simd

@@ -11,21 +11,23 @@
 enum { THREADS = 256, PACKS = 4, PIECES_A_LAUNCH = 96 };
 
 struct Update {
-    float beta1, beta2, eps, lr, decay, gradient_scale, correction1, correction2;
+    float beta1, beta2, rest1, rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    float eps, lr, decay, gradient_scale, correction1, correction2;
 };
 
 static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *step, double norm) {
-    double t = (double)step->adam_step, scale = 1.0 / (double)step->loss_scale;
-    if (attrs.clip > 0 && norm * scale > attrs.clip) scale *= attrs.clip / (norm * scale);
+    double t = (double)step->adam_step;
     Update u;
     u.beta1 = (float)attrs.beta1;
     u.beta2 = (float)attrs.beta2;
+    u.rest1 = (float)(1 - attrs.beta1);
+    u.rest2 = (float)(1 - attrs.beta2);
     u.eps = (float)attrs.eps;
     u.lr = step->lr;
     u.decay = (float)attrs.weight_decay;
-    u.gradient_scale = (float)scale;
-    u.correction1 = (float)(1 / (1 - pow(attrs.beta1, t)));
-    u.correction2 = (float)(1 / (1 - pow(attrs.beta2, t)));
+    u.gradient_scale = (float)adamw_gradient_scale(attrs.clip, (double)step->loss_scale, norm);
+    u.correction1 = (float)adamw_correction(attrs.beta1, t);
+    u.correction2 = (float)adamw_correction(attrs.beta2, t);
     return u;
 }
 
@@ -70,8 +72,8 @@ static __device__ void update_pack(const Views<T> &p, const Update &u, int64_t i
 #pragma unroll
     for (int k = 0; k < W; k++) {
         float gradient = g[k] * u.gradient_scale, decay = i + k < p.n_decayed ? u.decay : 0.0f;
-        m[k] = u.beta1 * m[k] + (1 - u.beta1) * gradient;
-        v[k] = u.beta2 * v[k] + (1 - u.beta2) * gradient * gradient;
+        m[k] = u.beta1 * m[k] + u.rest1 * gradient;
+        v[k] = u.beta2 * v[k] + u.rest2 * gradient * gradient;
         float root = sqrtf(v[k] * u.correction2);
         w[k] -= u.lr * (m[k] * u.correction1 / (root + u.eps) + decay * w[k]);
     }

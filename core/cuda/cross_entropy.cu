@@ -26,6 +26,17 @@ struct LossParams {
     bool gradient;
 };
 
+/* A row's target. Where it is none of the vocabulary's columns, the loss and the gradient are NaN, unless the row is
+ * ignored: then both are 0, whatever the logits. */
+struct RowTarget {
+    int column;
+    bool is_column, is_ignored;
+};
+
+static __device__ __forceinline__ RowTarget target_of(int column, int V) {
+    return RowTarget{column, (unsigned)column < (unsigned)V, column == CROSS_ENTROPY_IGNORED};
+}
+
 /* The maximum of what has been seen, and the sum of exponentials relative to it. Starting from -FLT_MAX, not infinity,
  * keeps the differences finite; a NaN is not the maximum, but it is in the sum, so that the loss shows it. */
 struct Online {
@@ -66,13 +77,14 @@ static __device__ __forceinline__ float exponential_2(float x) {
     return y;
 }
 
-/* e^(x - maximum), with the product by log2(e) and the difference in one instruction where 16 bits are kept. */
+/* e^(x - maximum), by 2^shift where 16 bits are kept. The difference comes first: it is exact near the maximum, where
+ * a rounded maximum * log2(e) would be off by as much as large logits are rounded. */
 template <typename T>
-static __device__ __forceinline__ float exponential_below(float x, float maximum) {
+static __device__ __forceinline__ float exponential_below(float x, float maximum, float shift = 0) {
     if constexpr (std::is_same_v<T, float>) {
         return expf(x - maximum);
     } else {
-        return exponential_2(fmaf(x, LOG2E, -maximum * LOG2E));
+        return exponential_2(fmaf(x - maximum, LOG2E, shift));
     }
 }
 
@@ -121,8 +133,9 @@ static __device__ __forceinline__ float loss_scale(const LossParams<T> &p) {
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p) {
     T *logits = p.logits + (int64_t)blockIdx.x * p.Vp;
-    int target = p.targets[blockIdx.x], first = (int)threadIdx.x * W, step = (int)blockDim.x * W;
-    float wanted = to_float(logits[target]), x[W];
+    RowTarget target = target_of(p.targets[blockIdx.x], p.V);
+    int first = (int)threadIdx.x * W, step = (int)blockDim.x * W;
+    float wanted = target.is_column ? to_float(logits[target.column]) : NAN, x[W];
     Online row = {-FLT_MAX, 0};
 #pragma unroll 2
     for (int j = first; j < p.V; j += step) {
@@ -130,13 +143,14 @@ static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p)
         row = online_pack<T, W>(row, x, p.V - j);
     }
     row = online_block<T>(row, 0); /* everyone has read `wanted` */
-    if (threadIdx.x == 0) p.losses[blockIdx.x] = logf(row.sum) - (wanted - row.maximum);
+    if (threadIdx.x == 0) p.losses[blockIdx.x] = target.is_ignored ? 0.0f : logf(row.sum) - (wanted - row.maximum);
     if (!p.gradient) return;
-    float scale = loss_scale(p), factor = scale / row.sum;
+    float scale = loss_scale(p), factor = target.is_column ? scale / row.sum : NAN;
+    int valid = target.is_ignored ? 0 : p.V;
 #pragma unroll 2
     for (int j = first; j < p.Vp; j += step) {
-        if (j < p.V) load<W>(logits + j, x);
-        gradient_pack<T, W>(x, row, factor, scale, target - j, p.V - j);
+        if (j < valid) load<W>(logits + j, x);
+        gradient_pack<T, W>(x, row, factor, scale, target.is_column ? target.column - j : -1, valid - j);
         store<W>(logits + j, x);
     }
 }
@@ -174,22 +188,27 @@ static __device__ __forceinline__ void row_copy(const LossParams<T> &p, T *to, i
 template <typename T>
 constexpr float SHIFT = std::is_same_v<T, __half> ? 14.0f : 0.0f;
 
-/* The share from shared memory; columns that are padding become the smallest number, whose exponential is 0. */
+/* Columns of the pack at j from `end` on become the halves of `fill`. */
+static __device__ __forceinline__ void pack_end(uint32_t (&words)[4], int j, int end, uint32_t fill) {
+    if (j + 8 <= end) return;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (j + 2 * i >= end) words[i] = fill;
+        if (j + 2 * i + 1 == end) words[i] = (words[i] & 0xFFFFu) | (fill & 0xFFFF0000u);
+    }
+}
+
+/* The share from shared memory; columns that are padding become -infinity, whose exponential is 0. */
 template <typename T>
 static __device__ __forceinline__ void share_load(RowShare &words, const T *copied, int V) {
-    const uint32_t lowest = pack(-60000.0f, -60000.0f, T());
+    const uint32_t lowest = pack(-INFINITY, -INFINITY, T());
 #pragma unroll
     for (int n = 0; n < MAX_PACKS; n++) {
         int j = (n * THREADS + (int)threadIdx.x) * 8;
         uint4 word = make_uint4(lowest, lowest, lowest, lowest);
         if (j < V) word = *reinterpret_cast<const uint4 *>(copied + j);
         words[n][0] = word.x, words[n][1] = word.y, words[n][2] = word.z, words[n][3] = word.w;
-        if (j + 8 <= V) continue;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            if (j + 2 * i >= V) words[n][i] = lowest;
-            if (j + 2 * i + 1 == V) words[n][i] = (words[n][i] & 0xFFFFu) | (lowest & 0xFFFF0000u);
-        }
+        pack_end(words[n], j, V, lowest);
     }
 }
 
@@ -210,14 +229,14 @@ static __device__ __forceinline__ float share_maximum(const RowShare &words) {
 /* The elements become their exponentials relative to `maximum`; their sum. */
 template <typename T>
 static __device__ __forceinline__ float share_exponentials(RowShare &words, float maximum) {
-    float sum = 0, below = SHIFT<T> - maximum * LOG2E;
+    float sum = 0;
 #pragma unroll
     for (int n = 0; n < MAX_PACKS; n++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             float2 x = unpack(words[n][i], T());
-            x.x = exponential_2(fmaf(x.x, LOG2E, below));
-            x.y = exponential_2(fmaf(x.y, LOG2E, below));
+            x.x = exponential_below<T>(x.x, maximum, SHIFT<T>);
+            x.y = exponential_below<T>(x.y, maximum, SHIFT<T>);
             sum += x.x + x.y;
             words[n][i] = pack(x.x, x.y, T());
         }
@@ -225,8 +244,9 @@ static __device__ __forceinline__ float share_exponentials(RowShare &words, floa
     return sum;
 }
 
+/* Columns from `end` on become 0. */
 template <typename T>
-static __device__ __forceinline__ void share_store(T *logits, const RowShare &words, float factor, int Vp) {
+static __device__ __forceinline__ void share_store(T *logits, const RowShare &words, float factor, int end, int Vp) {
 #pragma unroll
     for (int n = 0; n < MAX_PACKS; n++) {
         int j = (n * THREADS + (int)threadIdx.x) * 8;
@@ -236,6 +256,7 @@ static __device__ __forceinline__ void share_store(T *logits, const RowShare &wo
             float2 x = unpack(words[n][i], T());
             out[i] = pack(x.x * factor, x.y * factor, T());
         }
+        pack_end(out, j, end, 0);
         if (j < Vp) *reinterpret_cast<uint4 *>(logits + j) = make_uint4(out[0], out[1], out[2], out[3]);
     }
 }
@@ -249,21 +270,25 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
     row_copy(p, copied, blockIdx.x);
     for (int64_t index = blockIdx.x; index < p.rows; index += gridDim.x, parity ^= 1) {
         RowShare words;
-        int target = p.targets[index];
-        bool owner = target / 8 % THREADS == (int)threadIdx.x; /* of the pack that holds the target */
+        RowTarget target = target_of(p.targets[index], p.V);
+        bool owner = (unsigned)target.column / 8 % THREADS == threadIdx.x; /* of the pack that holds the target */
         __pipeline_wait_prior(0);
-        float wanted = owner ? to_float(copied[target]) : 0.0f;
+        float wanted = owner && target.is_column ? to_float(copied[target.column]) : NAN;
         share_load(words, copied, p.V);
         row_copy(p, copied, index + gridDim.x);
         float own = share_maximum<T>(words), sum = share_exponentials<T>(words, own);
         Online row = online_block<T>(Online{own, sum}, parity);
-        if (owner) p.losses[index] = logf(row.sum) - SHIFT<T> * LN2 - (wanted - row.maximum);
+        if (owner) {
+            float loss = logf(row.sum) - SHIFT<T> * LN2 - (wanted - row.maximum);
+            p.losses[index] = target.is_ignored ? 0.0f : loss;
+        }
         if (!p.gradient) continue;
         T *logits = p.logits + index * p.Vp;
-        share_store(logits, words, scale / row.sum * exponential_below<T>(own, row.maximum), p.Vp);
+        float factor = target.is_column ? scale / row.sum * exponential_below<T>(own, row.maximum) : NAN;
+        share_store(logits, words, factor, target.is_ignored ? 0 : p.V, p.Vp);
         /* softmax - 1 would lose its digits from a softmax of 16 bits */
-        float top = row.maximum - SHIFT<T> * LN2;
-        if (owner) logits[target] = from_float<T>(scale * (exponential_below<T>(wanted, top) / row.sum - 1.0f));
+        float likelihood = exponential_below<T>(wanted, row.maximum, SHIFT<T>) / row.sum;
+        if (owner && target.is_column) logits[target.column] = from_float<T>(scale * (likelihood - 1.0f));
     }
 }
 

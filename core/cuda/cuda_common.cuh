@@ -173,6 +173,9 @@ __device__ __forceinline__ float exponential(float x) {
 /* The tanh GELU and its derivative in the sigmoid form of core/ops/gelu.h. */
 constexpr float GELU_SCALE = 1.5957691216057308f, GELU_CUBIC = 0.044715f;
 
+/* Beyond it the derivative is 0 or 1; without that bound the square of a large x would make it NaN. */
+constexpr float GELU_FAR = 1e6f;
+
 template <typename T>
 __device__ __forceinline__ float gelu_value(float x) {
     float u = GELU_SCALE * (x + GELU_CUBIC * x * x * x);
@@ -181,6 +184,7 @@ __device__ __forceinline__ float gelu_value(float x) {
 
 template <typename T>
 __device__ __forceinline__ float gelu_derivative(float x) {
+    x = x > GELU_FAR ? GELU_FAR : x < -GELU_FAR ? -GELU_FAR : x; /* a NaN stays */
     float u = GELU_SCALE * (x + GELU_CUBIC * x * x * x);
     float sigmoid = 1.0f / (1.0f + exponential<T>(-u));
     return sigmoid + x * sigmoid * (1.0f - sigmoid) * GELU_SCALE * (1.0f + 3.0f * GELU_CUBIC * x * x);

@@ -16,7 +16,7 @@ struct TokenParams {
     float *dwte, *partial; /* partial (ranges, 2, C): of the token that a range begins with, and of that it ends with */
     const T *dx;
     const int32_t *keys, *rows; /* sorted */
-    int64_t count, C;
+    int64_t count, C, V;
 };
 
 static __device__ __forceinline__ bool spans_left(const int32_t *keys, int64_t first) {
@@ -59,7 +59,7 @@ static __global__ void __launch_bounds__(THREADS) range_kernel(TokenParams<T> p)
             store<W>(p.partial + range * 2 * p.C + j, sum);
         } else if (i == end && right) {
             store<W>(p.partial + (range * 2 + 1) * p.C + j, sum);
-        } else {
+        } else if (token >= 0 && token < p.V) {
             add_to<W>(p.dwte + token * p.C + j, sum);
         }
     }
@@ -73,6 +73,7 @@ static __global__ void __launch_bounds__(THREADS) spans_kernel(TokenParams<T> p)
     if (j >= p.C || !spans_right(p.keys, end, p.count)) return;
     int32_t token = p.keys[end - 1];
     if (p.keys[first] == token && spans_left(p.keys, first)) return; /* it begins in an earlier range */
+    if (token < 0 || token >= p.V) return;
     float sum[W], part[W];
     load<W>(p.partial + (range * 2 + 1) * p.C + j, sum);
 #pragma unroll 4
@@ -153,7 +154,8 @@ extern "C" Status embedding_backward_cuda(const Node *node, void *stream_) {
     }
     return dispatch_real(dx->dtype, [&](auto type) {
         using T = typename decltype(type)::type;
-        TokenParams<T> p = {data_of<float>(dwte), (float *)memory, data_of<T>(dx), keys, rows, count, C};
+        TokenParams<T> p = {data_of<float>(dwte), (float *)memory, data_of<T>(dx), keys, rows, count, C,
+                            dwte->shape[0]};
         return dispatch_width<T>(fits_packs<T>(C, p.dwte, p.dx, tensor_data(dwpe)), [&](auto width) {
             constexpr int W = decltype(width)::value;
             TRY((tokens_launch<T, W>(p, stream)));

@@ -46,6 +46,28 @@ static __device__ __forceinline__ void keep_statistics(const ForwardParams<T> &p
     p.rstds[row] = rstd;
 }
 
+/* Where squares overflow f32 the row is read again and scaled by this: 1e16 becomes 8e-15, the end of f32 3e8. */
+constexpr float FAR_SCALE = 0x1p-100f;
+
+/* The row's rstd, from the variance, and its mean; both are NaN where an element is not finite. */
+template <typename T>
+static __device__ __forceinline__ float row_rstd(const ForwardParams<T> &p, int64_t row, float variance, float *mean) {
+    if (isfinite(variance)) return 1.0f / sqrtf(variance + p.eps);
+    const T *in = (p.branch == NULL ? p.x : p.sums) + row * p.C;
+    float sum = 0, squares = 0;
+    __syncwarp(); /* the lanes have written the sums */
+#pragma unroll 1
+    for (int64_t j = threadIdx.x % 32; j < p.C; j += 32) sum += to_float(in[j]) * FAR_SCALE;
+    float center = warp_sum(sum) / (float)p.C;
+#pragma unroll 1
+    for (int64_t j = threadIdx.x % 32; j < p.C; j += 32) {
+        float off = to_float(in[j]) * FAR_SCALE - center;
+        squares += off * off;
+    }
+    *mean = center / FAR_SCALE;
+    return FAR_SCALE / sqrtf(warp_sum(squares) / (float)p.C);
+}
+
 template <typename T, int W, int PACKS>
 static __global__ void __launch_bounds__(THREADS) forward_kernel(ForwardParams<T> p) {
     int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
@@ -67,7 +89,7 @@ static __global__ void __launch_bounds__(THREADS) forward_kernel(ForwardParams<T
 #pragma unroll
         for (int k = 0; k < W; k++) squares += (v[n][k] - mean) * (v[n][k] - mean);
     }
-    float rstd = 1.0f / sqrtf(warp_sum(squares) / (float)p.C + p.eps);
+    float rstd = row_rstd(p, row, warp_sum(squares) / (float)p.C, &mean);
     keep_statistics(p, row, mean, rstd);
 #pragma unroll
     for (int n = 0; n < PACKS; n++) {
@@ -93,7 +115,7 @@ static __global__ void __launch_bounds__(THREADS) forward_long_kernel(ForwardPar
 #pragma unroll
         for (int k = 0; k < W; k++) squares += (v[k] - mean) * (v[k] - mean);
     }
-    float rstd = 1.0f / sqrtf(warp_sum(squares) / (float)p.C + p.eps);
+    float rstd = row_rstd(p, row, warp_sum(squares) / (float)p.C, &mean);
     keep_statistics(p, row, mean, rstd);
     for (int64_t j = first; j < p.C; j += step) {
         load<W>(in + row * p.C + j, v);

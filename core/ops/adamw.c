@@ -19,8 +19,15 @@ static Cost adamw_cost(const Node *node) {
 
 static const Op adamw_op = {.name = "adamw", .cost = adamw_cost, KERNELS(adamw)};
 
+static bool is_rate(double beta) { return beta >= 0 && beta < 1; }
+
 void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors t) {
     if (program_failed(p) || t.grad == NULL) return;
+    if (!is_rate(attrs.beta1) || !is_rate(attrs.beta2) || !(attrs.eps >= ADAMW_LEAST_EPS)) {
+        program_fail(p, STATUS_CONFIG, "adamw: betas %g and %g must be in [0, 1), eps %g at least %g", attrs.beta1,
+                     attrs.beta2, attrs.eps, ADAMW_LEAST_EPS);
+        return;
+    }
     int n = t.pieces == NULL ? 1 : t.n_pieces;
     AdamwPiece *pieces = arena_alloc(&p->arena, ((size_t)n + 1) * sizeof *pieces);
     if (pieces == NULL) {

@@ -1,7 +1,7 @@
 /* adamw: one update of whole sections, or of pieces of them at once, with the gradient clipped by its norm and decay on
  * the first n_decayed elements.
  *
- *     g = grad / loss_scale * min(1, clip / norm)            (norm after the loss scale; no clipping where clip is 0)
+ *     g = grad / loss_scale * min(1, clip / norm)   (norm after the loss scale; where clip is 0: ADAMW_MOST_NORM)
  *     m = b1 m + (1 - b1) g          v = b2 v + (1 - b2) g^2
  *     w = w - lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)
  *
@@ -13,8 +13,18 @@
 #include "core/program.h"
 #include "core/step.h"
 
+#include <math.h>
+
+/* An eps below this divides by 0: the square of so small a gradient is 0 in f32. */
+#define ADAMW_LEAST_EPS 1e-20
+
+/* The square of a greater gradient is not finite in f32, and an infinite v would end all updates. */
+#define ADAMW_MOST_NORM 1e18
+
 typedef struct AdamwAttrs {
-    double beta1, beta2, eps, weight_decay, clip;
+    double beta1, beta2; /* at least 0 and below 1 */
+    double eps;          /* at least ADAMW_LEAST_EPS */
+    double weight_decay, clip;
     int64_t n_decayed; /* matrices come first in a section; biases and layernorms are not decayed */
 } AdamwAttrs;
 
@@ -46,6 +56,15 @@ typedef struct AdamwWork {
 #define ADAMW_INLINE static inline
 #endif
 
+/* 1 / (1 - beta^t), exact to rounding where beta is near 1, where 1 - pow(beta, t) is not. */
+ADAMW_INLINE double adamw_correction(double beta, double t) { return -1 / expm1(t * log1p(beta - 1)); }
+
+/* What the gradient is multiplied by: the loss scale is divided out and the norm is clipped. */
+ADAMW_INLINE double adamw_gradient_scale(double clip, double loss_scale, double norm) {
+    double scaled = norm / loss_scale, most = clip > 0 && clip < ADAMW_MOST_NORM ? clip : ADAMW_MOST_NORM;
+    return (scaled > most ? most / scaled : 1.0) / loss_scale;
+}
+
 /* One number for a gradient that is not finite: greater for an earlier step and, within it, for an earlier element of
  * the gradients' section; above 0. Elements are told apart by 64s, at which tensors start: see core/store.h. */
 ADAMW_INLINE int64_t adamw_offender(uint64_t step, int64_t element) {
@@ -58,4 +77,5 @@ static inline bool adamw_offender_element(int64_t offender, int64_t *element) {
     return offender > 0;
 }
 
+/* STATUS_CONFIG sticks to the program where betas or eps are out of range. */
 void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors tensors);

@@ -1,4 +1,5 @@
-/* embedding: x[b, t] = wte[token[b, t]] + wpe[t].
+/* embedding: x[b, t] = wte[token[b, t]] + wpe[t]. A token outside [0, V) makes its row NaN, and adds
+ * nothing to the gradient of wte.
  *
  *   tokens (B, T) i32 in [0, V)   wte (V, C)   wpe (>= T, C)   x (B, T, C)
  *

@@ -4,6 +4,8 @@
 #include "launch/config/suggest.h"
 #include "launch/config/value.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,10 @@ static Status out_of_range(const Reading *r, const char *relation, double bound)
 
 static Status check_range(const Reading *r, double value) {
     const Field *field = r->field;
+    if (value != 0 && fabs(value) < FLT_MIN) {
+        return PLACE_ERROR(r->node->place, "'%s' is %s, which is 0 in float32; the least is 1.2e-38", field->path,
+                           shown_node(&r->config->arena, r->node));
+    }
     if (field->low == field->high) return OK;
     if (value < field->low) return out_of_range(r, "at least", field->low);
     if (field->below && value >= field->high) return out_of_range(r, "below", field->high);

@@ -1,5 +1,6 @@
 #include "launch/config/schema.h"
 
+#include "core/ops/adamw.h"
 #include "launch/config/suggest.h"
 
 #include <stdint.h>
@@ -68,7 +69,7 @@ const Field schema[] = {
 
     {"optimizer.lr", FIELD_FLOAT, "6e-4", FROM(0, 1000), AT(optimizer.lr), MUST, "the highest learning rate"},
     {"optimizer.betas", FIELD_FLOAT_PAIR, "[0.9, 0.95]", BELOW(0, 1), AT(optimizer.betas), MUST, "AdamW's decay rates of the two moments"},
-    {"optimizer.eps", FIELD_FLOAT, "1e-8", FROM(0, 1), AT(optimizer.eps), MUST, "AdamW's epsilon"},
+    {"optimizer.eps", FIELD_FLOAT, "1e-8", FROM(ADAMW_LEAST_EPS, 1), AT(optimizer.eps), MUST, "AdamW's epsilon; at least 1e-20"},
     {"optimizer.weight_decay", FIELD_FLOAT, "0.1", FROM(0, 1000), AT(optimizer.weight_decay), MUST, "weight decay, on matrices only"},
     {"optimizer.grad_clip", FIELD_FLOAT, "1", FROM(0, 1e9), AT(optimizer.grad_clip), MUST, "clips the gradient to this norm; 0 clips nothing"},
 

@@ -43,9 +43,10 @@ static bool scan_number(const char **cursor, double *out) {
         const char *exponent = c + 1 + (c[1] == '+' || c[1] == '-');
         if (isdigit((unsigned char)*exponent)) c = exponent + strspn(exponent, "0123456789");
     }
+    errno = 0; /* too small a number is not 0 */
     *out = strtod(text, NULL);
     *cursor = c;
-    return isfinite(*out);
+    return errno == 0;
 }
 
 bool value_parse_u64(const char *text, uint64_t *out) {

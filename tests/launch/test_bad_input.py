@@ -215,6 +215,7 @@ def a_loss_that_is_not_finite():
         found = re.search(r"step (\d+): loss \S+ and gradient norm \S+ are not finite \(first in (\S+)\)",
                           done.errors()[0])
         check(found and "optimizer.lr" in done.errors()[0], repr(done))
+        check("-nan" not in done.out + done.err, "a NaN has no sign: %r" % done)
         check(re.match(r"wte|wpe|h\.\d|ln_f|the", found.group(2)), found.group(2))
         saved = states(checkpoints(run_directory(name)))
         check(saved and max(saved) < int(found.group(1)), "saved steps %r" % list(saved))

@@ -1,0 +1,50 @@
+/* A small program over tensors that a test writes and reads as doubles. */
+#pragma once
+
+#include "core/convert.h"
+#include "core/device.h"
+#include "core/plan.h"
+#include "core/store.h"
+#include "tests/harness.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One program over tensors of a store. */
+typedef struct Edge {
+    Device *device;
+    DType dtype;
+    Store *store;
+    Program *program;
+    Plan *plan;
+    void *arena;
+    Section *narrow, *wide, *integers, *bytes;
+} Edge;
+
+#define SHAPE(...)                                                                                                     \
+    ((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))), (int64_t[]) { __VA_ARGS__ }
+
+/* f64 for f64, else f32: the dtype of the section `wide`. */
+DType edge_wide(DType dtype);
+
+/* Opens a program that trains; then come tensors and ops; then edge_ready gives memory to everything. */
+bool edge_begin(Edge *e, Device *device, DType dtype);
+Tensor *edge_tensor(Edge *e, Section *section, int n_dims, const int64_t *shape);
+Tensor *edge_step(Edge *e); /* a StepState */
+bool edge_ready(Edge *e);
+void edge_end(Edge *e);
+
+void edge_write(Edge *e, const Tensor *t, const double *values);
+
+/* For free(); edge_run replays first. */
+double *edge_read(Edge *e, const Tensor *t);
+double *edge_run(Edge *e, const Tensor *result);
+
+/* The value of `dtype` nearest to it. */
+double edge_rounded(double value, DType dtype);
+bool edge_is_narrow(DType dtype);
+bool edge_is_close(double a, double b, double tolerance); /* relative to b */
+
+/* Says where a check fails: these tests are tables. */
+void edge_check(bool good, const char *what, DType dtype, int64_t row, double found);

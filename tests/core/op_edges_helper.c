@@ -1,0 +1,213 @@
+#include "tests/core/op_edges_helper.h"
+
+#include "core/autodiff.h"
+#include "core/ops/adamw.h"
+#include "core/ops/embedding.h"
+#include "core/ops/gelu.h"
+#include "core/ops/layernorm.h"
+#include "core/ops/reduce.h"
+#include "tests/core/edge_helper.h"
+
+enum { FAR = 2000000000 }; /* a token far outside every table */
+
+/* Half of a row's elements are `size`, the others -size / 2; one is replaced where `one` is not 0. */
+typedef struct NormRow {
+    double size, one;
+} NormRow;
+
+static const NormRow norm_rows[] = {{1, 0},    {6e4, 0},  {1e16, 0}, {1e18, 0},     {2e19, 0},        {1e25, 0},
+                                    {1e30, 0}, {3e38, 0}, {1, NAN},  {1, INFINITY}, {1e30, -INFINITY}};
+
+enum { NORM_ROWS = COUNT(norm_rows) };
+
+static double norm_value(const NormRow *row, int64_t j, DType dtype) {
+    double size = dtype == DTYPE_F16 && row->size > 6e4 ? 6e4 : row->size;
+    if (dtype == DTYPE_F64 && size > 1e20) size *= size / 1e30; /* up to 1e47 and 9e46: squares stay finite */
+    if (dtype == DTYPE_F64 && row->size == 3e38) size = 1e300;
+    return j == 5 && row->one != 0 ? row->one : edge_rounded(j % 2 == 0 ? size : -size / 2, dtype);
+}
+
+static void norm_check(const double *y, int64_t C, DType dtype) {
+    for (int64_t i = 0; i < NORM_ROWS; i++) {
+        long double mean = 0, variance = 0;
+        for (int64_t j = 0; j < C; j++) mean += norm_value(&norm_rows[i], j, dtype) / (long double)C;
+        for (int64_t j = 0; j < C; j++) {
+            long double off = norm_value(&norm_rows[i], j, dtype) - mean;
+            variance += off * off / (long double)C;
+        }
+        bool good = true;
+        for (int64_t j = 0; j < C; j++) {
+            long double off = norm_value(&norm_rows[i], j, dtype) - mean;
+            double wanted = (double)(off / sqrtl(variance + 1e-5L)), found = y[i * C + j];
+            good &=
+                norm_rows[i].one != 0 ? isnan(found) : fabs(found - wanted) <= (edge_is_narrow(dtype) ? 1e-2 : 1e-4);
+        }
+        edge_check(good, "layernorm", dtype, i, y[i * C]);
+    }
+}
+
+static void layernorm_of(Device *device, DType dtype, int64_t C, bool has_branch) {
+    Edge e;
+    if (!edge_begin(&e, device, dtype)) return;
+    Tensor *x = edge_tensor(&e, e.narrow, SHAPE(NORM_ROWS, C)), *gamma = edge_tensor(&e, e.narrow, SHAPE(C)),
+           *sum = NULL;
+    Tensor *branch = has_branch ? edge_tensor(&e, e.narrow, SHAPE(NORM_ROWS, C)) : NULL;
+    Tensor *y = layernorm_record(e.program, x, branch, gamma, NULL, &sum);
+    if (edge_ready(&e)) {
+        double *values = malloc((size_t)(NORM_ROWS * C) * sizeof *values), *ones = malloc((size_t)C * sizeof *ones);
+        for (int64_t j = 0; j < C; j++) ones[j] = 1;
+        for (int64_t i = 0; i < NORM_ROWS * C; i++) values[i] = norm_value(&norm_rows[i / C], i % C, dtype);
+        edge_write(&e, x, values);
+        edge_write(&e, gamma, ones);
+        double *found = edge_run(&e, y);
+        norm_check(found, C, dtype);
+        free(values);
+        free(ones);
+        free(found);
+    }
+    edge_end(&e);
+}
+
+void edges_of_layernorm(Device *device, DType dtype) {
+    for (int branch = 0; branch < 2; branch++) {
+        layernorm_of(device, dtype, 64, branch);
+        layernorm_of(device, dtype, 768, branch);
+        layernorm_of(device, dtype, 34, branch);
+        layernorm_of(device, dtype, 4104, branch);
+    }
+}
+
+static const double gelu_arguments[] = {20, 1e4, 6e4, 1e6, 1e10, 1e13, 1e19, 2e19, 1e30, 3e38};
+
+void edges_of_gelu(Device *device, DType dtype) {
+    enum { SIZES = COUNT(gelu_arguments), N = 2 * SIZES + 2 };
+    double x[N], ones[N];
+    Edge e;
+    if (!edge_begin(&e, device, dtype)) return;
+    Tensor *pre = edge_tensor(&e, e.narrow, SHAPE(N)), *d = edge_tensor(&e, e.narrow, SHAPE(N));
+    Tensor *y = gelu_record(e.program, pre);
+    gelu_backward_record(e.program, d, pre);
+    if (edge_ready(&e)) {
+        for (int i = 0; i < N; i++) {
+            double size = i / 2 < SIZES ? gelu_arguments[i / 2] : NAN;
+            x[i] = copysign(dtype == DTYPE_F16 && size > 6e4 ? 6e4 : size, i % 2 == 0 ? 1 : -1);
+            ones[i] = 1;
+        }
+        edge_write(&e, pre, x);
+        edge_write(&e, d, ones);
+        double *value = edge_run(&e, y), *slope = edge_read(&e, d);
+        for (int i = 0; i < N; i++) {
+            double sign = i % 2 == 0, wanted = sign * edge_rounded(x[i], dtype);
+            edge_check(isnan(x[i]) ? isnan(value[i]) : fabs(value[i] - wanted) <= 1e-200, "gelu", dtype, i, value[i]);
+            edge_check(isnan(x[i]) ? isnan(slope[i]) : fabs(slope[i] - sign) <= 1e-200, "gelu's derivative", dtype, i,
+                       slope[i]);
+        }
+        free(value);
+        free(slope);
+    }
+    edge_end(&e);
+}
+
+void edges_of_embedding(Device *device, DType dtype) {
+    enum { T = 8, V = 5, C = 16 };
+    static const int32_t tokens[T] = {0, 4, -1, V, 4, FAR, -FAR, 2}, counts[V] = {1, 0, 1, 0, 2};
+    double table[V * C], ones[T * C];
+    Edge e;
+    if (!edge_begin(&e, device, dtype)) return;
+    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)), *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
+    Tensor *dx = edge_tensor(&e, e.narrow, SHAPE(1, T, C)), *ids = edge_tensor(&e, e.integers, SHAPE(1, T));
+    Tensor *dwte = edge_tensor(&e, e.wide, SHAPE(V, C)), *dwpe = edge_tensor(&e, e.wide, SHAPE(T, C));
+    wte->needs_grad = wpe->needs_grad = true;
+    autodiff_watch(e.program, wte, dwte, false);
+    autodiff_watch(e.program, wpe, dwpe, false);
+    Tensor *x = embedding_record(e.program, ids, wte, wpe);
+    embedding_gradient_record(e.program, dx, ids, NULL, wte, wpe);
+    if (edge_ready(&e)) {
+        for (int i = 0; i < V * C; i++) table[i] = i / C;
+        for (int i = 0; i < T * C; i++) ones[i] = 1;
+        edge_write(&e, wte, table);
+        edge_write(&e, dx, ones);
+        CHECK_OK(device_upload(device, ids, tokens));
+        double *found = edge_run(&e, x), *gradient = edge_read(&e, dwte);
+        for (int t = 0; t < T; t++) {
+            bool is_row = tokens[t] >= 0 && tokens[t] < V;
+            edge_check(is_row ? found[t * C] == tokens[t] : isnan(found[t * C]), "embedding", dtype, t, found[t * C]);
+        }
+        for (int v = 0; v < V; v++)
+            edge_check(gradient[v * C] == counts[v], "gradient of wte", dtype, v, gradient[v * C]);
+        free(found);
+        free(gradient);
+    }
+    edge_end(&e);
+}
+
+enum { WEIGHTS = 60, UPDATES = 20 };
+
+/* Element i's gradient in a step. */
+static double adamw_gradient(int step, int i, double size) {
+    return size * (1 + (i + 3 * step) % 5) * (i % 2 == 0 ? 1 : -1);
+}
+
+/* The weight after UPDATES steps from 0, in long double, from f32's gradients without clipping. */
+static double adamw_exact(AdamwAttrs attrs, int i, double size, double lr, double gradient_scale) {
+    long double w = 0, m = 0, v = 0, b1 = attrs.beta1, b2 = attrs.beta2;
+    for (int step = 0; step < UPDATES; step++) {
+        long double g = adamw_gradient(step, i, size) * gradient_scale;
+        m = b1 * m + (1 - b1) * g;
+        v = b2 * v + (1 - b2) * g * g;
+        long double c1 = -expm1l((step + 1) * log1pl(b1 - 1)), c2 = -expm1l((step + 1) * log1pl(b2 - 1));
+        w -= lr * (m / c1) / (sqrtl(v / c2) + attrs.eps);
+    }
+    return (double)w;
+}
+
+static void adamw_of(Device *device, DType dtype, AdamwAttrs attrs, double size, double gradient_scale) {
+    Edge e;
+    if (!edge_begin(&e, device, edge_wide(dtype))) return;
+    Tensor *grad = edge_tensor(&e, e.wide, SHAPE(WEIGHTS)), *norm = edge_tensor(&e, e.wide, SHAPE(1)),
+           *state = edge_step(&e);
+    Tensor *w = edge_tensor(&e, e.wide, SHAPE(WEIGHTS)), *m = edge_tensor(&e, e.wide, SHAPE(WEIGHTS));
+    Tensor *v = edge_tensor(&e, e.wide, SHAPE(WEIGHTS));
+    norm_of_record(e.program, norm, grad);
+    adamw_record(e.program, attrs,
+                 (AdamwTensors){.grad = grad, .norm = norm, .step = state, .weight = w, .m = m, .v = v});
+    bool is_ready = edge_ready(&e);
+    for (int step = 0; step < UPDATES && is_ready; step++) {
+        StepState now = {.adam_step = step + 1, .lr = 0.01f, .loss_scale = 1};
+        double values[WEIGHTS];
+        for (int i = 0; i < WEIGHTS; i++) values[i] = adamw_gradient(step, i, size);
+        edge_write(&e, grad, values);
+        CHECK_OK(device_upload(device, state, &now));
+        CHECK_OK(device_replay(device, e.program));
+    }
+    double *found = is_ready ? edge_read(&e, w) : NULL;
+    for (int i = 0; i < WEIGHTS && is_ready; i++) {
+        double wanted = adamw_exact(attrs, i, size, 0.01f, gradient_scale);
+        edge_check(edge_is_close(found[i], wanted, 1e-3), "a weight after adamw", edge_wide(dtype), i,
+                   found[i] / wanted);
+    }
+    free(found);
+    edge_end(&e);
+}
+
+static void adamw_refused(Device *device, AdamwAttrs attrs, const char *why) {
+    Edge e;
+    if (!edge_begin(&e, device, DTYPE_F32)) return;
+    Tensor *t = edge_tensor(&e, e.wide, SHAPE(1)), *state = edge_step(&e);
+    adamw_record(e.program, attrs, (AdamwTensors){.grad = t, .norm = t, .step = state, .weight = t, .m = t, .v = t});
+    CHECK_ERROR(program_status(e.program), STATUS_CONFIG, why);
+    edge_end(&e);
+}
+
+void edges_of_adamw(Device *device, DType dtype) {
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8}, 1, 1);
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.99999999, .eps = 1e-8}, 1, 1);
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9999999999, .beta2 = 0.99999999999, .eps = 1e-8}, 1, 1);
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0, .beta2 = 0, .eps = 1e-8}, 1, 1);
+    /* clipped to ADAMW_MOST_NORM, by which all elements and steps shrink alike, and AdamW does not see it */
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8}, 1e25, 1e-10);
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 0}, "eps 0 at least");
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-40}, "eps 1e-40 at least");
+    adamw_refused(device, (AdamwAttrs){.beta1 = 1, .beta2 = 0.95, .eps = 1e-8}, "betas 1 and 0.95");
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = NAN, .eps = 1e-8}, "betas 0.9 and nan");
+}

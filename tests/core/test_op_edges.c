@@ -1,0 +1,25 @@
+/* The ends of what floats hold, through every op on the CPU, in f32 and f64. */
+#include "tests/core/op_edges_helper.h"
+#include "tests/core/op_edges_loss_helper.h"
+#include "tests/harness.h"
+
+static Device *device;
+
+static void cpu(void (*edges)(Device *device, DType dtype)) {
+    edges(device, DTYPE_F32);
+    edges(device, DTYPE_F64);
+}
+
+static void cross_entropy(void) { cpu(edges_of_cross_entropy); }
+static void layernorm(void) { cpu(edges_of_layernorm); }
+static void gelu(void) { cpu(edges_of_gelu); }
+static void embedding(void) { cpu(edges_of_embedding); }
+static void adamw(void) { cpu(edges_of_adamw); }
+
+int main(int argc, char **argv) {
+    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding), TEST(adamw)};
+    if (failed(device_open_cpu(2, &device))) return 1;
+    int code = harness_run(argc, argv, "edges of the ops", tests, COUNT(tests));
+    device_close(&device);
+    return code;
+}

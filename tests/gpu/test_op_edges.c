@@ -1,0 +1,24 @@
+/* The ends of what floats hold, through every op on the GPU. */
+#include "tests/core/op_edges_helper.h"
+#include "tests/core/op_edges_loss_helper.h"
+#include "tests/gpu/cases_helper.h"
+
+static void gpu(void (*edges)(Device *device, DType dtype)) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    Device *device = case_gpu();
+    if (device == NULL) return;
+    edges(device, DTYPE_F32);
+    edges(device, DTYPE_F16);
+    edges(device, DTYPE_BF16);
+}
+
+static void cross_entropy(void) { gpu(edges_of_cross_entropy); }
+static void layernorm(void) { gpu(edges_of_layernorm); }
+static void gelu(void) { gpu(edges_of_gelu); }
+static void embedding(void) { gpu(edges_of_embedding); }
+static void adamw(void) { gpu(edges_of_adamw); }
+
+int main(int argc, char **argv) {
+    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding), TEST(adamw)};
+    return harness_run(argc, argv, "edges of the ops on a GPU", tests, COUNT(tests));
+}
