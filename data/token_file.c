@@ -195,6 +195,7 @@ void token_file_destroy(TokenFile **file) {
 const char *token_file_path(const TokenFile *file) { return file->path; }
 TokenFormat token_file_format(const TokenFile *file) { return file->format; }
 int64_t token_file_count(const TokenFile *file) { return file->header.count; }
+int token_file_descriptor(const TokenFile *file) { return file->input.fd; }
 int64_t token_file_vocab(const TokenFile *file) { return file->header.vocab_size; }
 const char *token_file_tokenizer(const TokenFile *file) { return file->header.tokenizer; }
 uint64_t token_file_tokenizer_hash(const TokenFile *file) { return file->header.tokenizer_hash; }

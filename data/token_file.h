@@ -30,6 +30,7 @@ void token_file_destroy(TokenFile **file);
 const char *token_file_path(const TokenFile *file);
 TokenFormat token_file_format(const TokenFile *file);
 int64_t token_file_count(const TokenFile *file);
+int token_file_descriptor(const TokenFile *file);
 
 /* What the file says of its tokenizer: 0, "", 0 and -1 where it does not say. */
 int64_t token_file_vocab(const TokenFile *file);

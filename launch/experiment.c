@@ -254,6 +254,7 @@ Status experiment_allocate(Experiment *e) {
 void experiment_destroy(Experiment *e) {
     gpu_collectives_release(e->gpu);
     plan_forget(e);
+    data_identity_close(&e->data);
     token_file_destroy(&e->train_file);
     token_file_destroy(&e->val_file);
     device_close(&e->device);

@@ -7,6 +7,7 @@
 #include "dist/gpu_collectives.h"
 #include "dist/mpi_collectives.h"
 #include "launch/config/config.h"
+#include "launch/data_identity.h"
 #include "nn/schedule.h"
 #include "nn/training.h"
 
@@ -48,6 +49,7 @@ typedef struct Experiment {
     Device *device;
     TokenFile *train_file, *val_file; /* val_file is NULL where there is none */
     Loader train, val;
+    DataIdentity data; /* of a run */
     Store *store;
     Parameters *parameters;
     Gpt *gpt;

@@ -272,5 +272,6 @@ Status summary_write(const char *directory, const Summary *s) {
     json_object_set_new(object, "host", json_string(s->host));
     json_object_set_new(object, "peak_bytes", json_integer((json_int_t)s->peak_bytes));
     json_object_set_new(object, "planned_bytes", json_integer((json_int_t)s->planned_bytes));
+    json_object_set_new(object, "data", data_identity_json(s->data));
     return text_file_replace_json(path, object, JSON_INDENT(2));
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/status.h"
+#include "launch/data_identity.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,7 @@ typedef struct Summary {
     int world_size;
     const char *device, *host; /* host: rank 0's */
     size_t peak_bytes, planned_bytes;
+    const DataIdentity *data;
 } Summary;
 
 typedef struct Metrics Metrics;

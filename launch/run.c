@@ -233,7 +233,8 @@ static Status save(Run *run) {
     run->saved_step = run->progress.step;
     run->save_is_late = false;
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
-    Status status = training_gather(run->e.training);
+    Status status = data_identity_settle(&run->e.data);
+    if (!failed(status)) status = training_gather(run->e.training);
     if (!failed(status)) status = saver_gather(run->saver, &run->e);
     if (!failed(status)) status = saver_start(run->saver, &run->progress);
     (void)watchdog_allow(run->e.watchdog, allowed, "training");
@@ -294,6 +295,7 @@ static Status train_steps(Run *run, StopRequest *request) {
         TRY(alone(run, run_step(run)));
         if (run->start_s == 0) TRY(alone(run, started(run)));
         TRY(alone(run, log_step(run)));
+        TRY(alone(run, data_identity_look(&run->e.data)));
         TRY(finite_check(run));
         if (c->evaluation.interval > 0 && run->progress.step % c->evaluation.interval == 0) {
             TRY(alone(run, evaluate_and_log(run, false)));
@@ -367,6 +369,7 @@ Status run_summarize(Run *run, const char *status) {
         .host = host,
         .peak_bytes = run->peak_bytes,
         .planned_bytes = experiment_planned_bytes(&run->e),
+        .data = &run->e.data,
     };
     return summary_write(run->directory, &summary);
 }

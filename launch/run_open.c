@@ -102,6 +102,7 @@ static Status resume_from(Run *run, const char *checkpoint) {
 static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
     World *world = run->e.world;
     bool leads = world_rank(world) == 0;
+    TRY(data_identity_open(world, run->e.watchdog, run->e.train_file, run->e.val_file, &run->e.data));
     TRY(world_agree(world, leads ? directory_take(run, resume, checkpoint) : OK));
     TRY(world_broadcast(world, checkpoint, PATH_BYTES));
     TRY(world_agree(world, resume_from(run, checkpoint)));
@@ -117,6 +118,12 @@ Status run_open(Run *run, const char *resume) {
     }
     if (checkpoint[0] != '\0') {
         metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint, (long long)run->progress.step);
+    }
+    if (run->e.data.is_unverified) {
+        metrics_say(run->metrics,
+                    "%s: an older version wrote it, which does not say what data it is of; whether %s is "
+                    "the same could not be verified",
+                    checkpoint, run->e.config->data.train);
     }
     return OK;
 }

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { N_VALUES = 15 };
+enum { N_VALUES = 15 + DATA_IDENTITY_VALUES };
 
 static const char *const prefixes[STATE_KINDS] = {"weights", "m", "v"}; /* of the tensors' names */
 
@@ -87,6 +87,7 @@ static void values_set(Saver *saver, const Progress *p) {
     saver->values[n++] = (CheckpointValue){.name = "config", .kind = CHECKPOINT_TEXT, .text = saver->config};
     saver->values[n++] =
         (CheckpointValue){.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = token_file_tokenizer(e->train_file)};
+    n += data_identity_values(&e->data, &saver->values[n]);
     saver->contents.values = saver->values;
     saver->contents.n_values = n;
 }
@@ -261,6 +262,7 @@ static Status progress_load(const CheckpointFile *file, Progress *p) {
 
 static Status file_load(Experiment *e, const CheckpointFile *file, Arena *arena, Progress *progress) {
     TRY(config_check(e, file, arena));
+    TRY(data_identity_expect(&e->data, file));
     TRY(progress_load(file, progress));
     TRY(world_check(e, file, progress));
     return state_load_weights(e, file, arena);

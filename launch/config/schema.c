@@ -49,8 +49,8 @@ const Field schema[] = {
     {"attention.pick", FIELD_ENUM, "order", ONE_OF(pick_names), AT(attention.pick), MUST, "take the first backend that can, the one measured fastest, or the one whose predicted tokens a second are the most"},
     {"attention.document_mask", FIELD_BOOL, "false", ANY, AT(attention.document_mask), MUST, "tokens attend only within their own document, which ends with data.end_of_text; positions count on through the row"},
 
-    {"data.train", FIELD_STRING, NULL, ANY, AT(data.train), MUST, "token file to train on; ./prepare makes one; required"},
-    {"data.val", FIELD_STRING, NULL, ANY, AT(data.val), FREE, "token file to evaluate on; null for no evaluation"},
+    {"data.train", FIELD_STRING, NULL, ANY, AT(data.train), FREE, "token file to train on; at a resume of the same content, at any path; ./prepare makes one; required"},
+    {"data.val", FIELD_STRING, NULL, ANY, AT(data.val), FREE, "token file to evaluate on, with the same rule; null for no evaluation"},
     {"data.end_of_text", FIELD_INT_OR_AUTO, "auto", FROM(1, 16777215), AT(data.end_of_text), MUST,
      "the token that ends a document; auto takes what the data file says"},
     {"data.batch_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 1000000), AT(data.batch_size), MUST,

@@ -145,7 +145,7 @@ static void resume_names_each_difference(void) {
     if (saved == NULL || now == NULL) return;
     saved->data.batch_size = 12;
     CHECK_ERROR(config_compare_resume(saved, now), STATUS_CONFIG,
-                "the saved run differs in seed (saved 1337, now 2), data.train (saved t.bin, now u.bin), "
+                "the saved run differs in seed (saved 1337, now 2), "
                 "optimizer.betas (saved [0.9, 0.95], now [0.8, 0.9]); set them back");
     CHECK(strchr(status_message(), '\n') == NULL);
     config_destroy(&now);

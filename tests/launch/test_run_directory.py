@@ -17,7 +17,7 @@ STEP_LINE = re.compile(r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \
                        r"[\d.]+( [KMG])? tok/s \| MFU (n/a|[\d.]+%) \| \d+\.\d GiB")
 METRICS = ("step tokens train_s wall_s train/loss val/loss lr grad_norm tok_per_s mfu mem_bytes").split()
 SUMMARY = ("status best_val_loss best_step steps tokens train_s start_s attention batch_size world_size device host peak_bytes "
-           "planned_bytes").split()
+           "planned_bytes data").split()
 
 
 def read(*path):
