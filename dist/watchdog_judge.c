@@ -34,17 +34,17 @@ static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
     peer->silent = beats != peer->beats ? 0 : peer->silent + elapsed;
     peer->beats = beats;
     bool has_ended = (w->wake[1 + i].revents & POLLIN) != 0;
-    if (!is_live(slot)) return (Suspicion){NOBODY};
+    if (!is_live(slot)) return (Suspicion){.kind = NOBODY};
     if (has_ended) return (Suspicion){.kind = DIED, .slot = slot};
     if (peer->silent > w->options.stopped_after) {
         return (Suspicion){.kind = STOPPED, .slot = slot, .seconds = peer->silent};
     }
     double idle = LOAD(slot->idle);
-    if (idle <= LOAD(slot->limit)) return (Suspicion){NOBODY};
+    if (idle <= LOAD(slot->limit)) return (Suspicion){.kind = NOBODY};
     Suspicion hung = {.kind = HUNG, .slot = slot, .seconds = idle};
     hung.waiter = waiter_find(w, slot, &hung.waiting);
     /* Ranks of other hosts cannot be seen from here; in data parallel training they wait. */
-    return hung.waiter != NULL || w->world->n_hosts > 1 ? hung : (Suspicion){NOBODY};
+    return hung.waiter != NULL || w->world->n_hosts > 1 ? hung : (Suspicion){.kind = NOBODY};
 }
 
 /* Where all ranks are on this host and each has waited for as long as a hang may take, nobody is left to wait for: they
@@ -69,7 +69,7 @@ static bool all_are_idle(const Watchdog *w) {
 }
 
 Suspicion watchdog_judge(Watchdog *w, double elapsed) {
-    Suspicion found = {NOBODY};
+    Suspicion found = {.kind = NOBODY};
     if (!is_live(w->mine)) return found; /* all may have left by now */
     for (int i = 0; i < w->world->local_size; i++) {
         Suspicion now = judge_peer(w, i, elapsed);

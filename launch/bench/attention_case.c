@@ -83,7 +83,7 @@ Status attention_shape_of(const BenchOptions *o, const Device *device, Attention
         .Tk = o->Tk,
         .dtype = dtype_of(o, is_cpu),
         .tf32 = device->tf32,
-        .layout = layout_of(o),
+        .layout = (int)layout_of(o),
         .causal = !wants_causal(o)                          ? CAUSAL_NONE
                   : o->alignment == BENCH_ALIGN_LOWER_RIGHT ? CAUSAL_LOWER_RIGHT
                                                             : CAUSAL_UPPER_LEFT,

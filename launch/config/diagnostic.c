@@ -47,16 +47,17 @@ static void excerpt(const Place *place, char *out, size_t bytes) {
     const char *mark = skip_characters(start, stop, before);
     size_t length = count_characters(start, stop);
 
-    char under[LINE_CHARACTERS * 2];
+    char under[LINE_CHARACTERS + 2];
+    memset(under, '~', sizeof under);
     size_t used = 0;
-    for (const char *c = start; c < mark; c++) {
+    for (const char *c = start; c < mark && used < LINE_CHARACTERS; c++) {
         if (!continues(*c)) under[used++] = *c == '\t' ? '\t' : ' ';
     }
     under[used++] = '^';
-    for (size_t i = 1; i < place->width && before + i < length; i++) under[used++] = '~';
-    under[used] = '\0';
-    snprintf(out, bytes, "    %zu | %.*s\n    %*s | %s", place->line, (int)(stop - start), start,
-             snprintf(NULL, 0, "%zu", place->line), "", under);
+    size_t left = before < length ? length - before : 1;
+    if (place->width > 1) used += (place->width < left ? place->width : left) - 1;
+    snprintf(out, bytes, "    %zu | %.*s\n    %*s | %.*s", place->line, (int)(stop - start), start,
+             snprintf(NULL, 0, "%zu", place->line), "", (int)used, under);
 }
 
 Status place_error(Place place, const char *file, int line, const char *format, ...) {

@@ -137,7 +137,10 @@ def configure(env, build, with_cuda, required_cuda):
     Returns the features found, by name."""
     conf = env.Configure(conf_dir=os.path.join(build, "config"), log_file=os.path.join(build, "config.log"), help=False)
     SCons.SConf.progress_display.set_mode(0)
-    arch = output(env, "gcc", "-print-multiarch") or "x86_64-linux-gnu"
+    compiler = env["CC"].split()
+    if not env.WhereIs(compiler[0]):
+        fail("cc=%s: there is no such program" % env["CC"])
+    arch = output(env, *compiler, "-print-multiarch") or "x86_64-linux-gnu"
     found, missing = {}, []
 
     def note(name, package, where):
@@ -148,8 +151,11 @@ def configure(env, build, with_cuda, required_cuda):
                 missing.append((name, package))
 
     openmp = links(conf, "#include <omp.h>", "omp_get_max_threads() == 0", names=["m"])
-    note("OpenMP", "build-essential", "gcc " + output(env, "gcc", "-dumpfullversion") if openmp else None)
+    version = "%s %s" % (env["CC"], output(env, *compiler, "-dumpfullversion"))
+    note("OpenMP", "libomp-dev" if "clang" in env["CC"] else "build-essential", version if openmp else None)
     if openmp:
+        if not links(conf, "", "(_Float16){1} == 0"):
+            fail("cc=%s has no _Float16; take gcc 12 or clang 15, or later" % env["CC"])
         note("MPI", "libopenmpi-dev", find_mpi(conf))
         for name, spec in LIBRARIES.items():
             note(name, spec[0], find_library(conf, arch, spec))

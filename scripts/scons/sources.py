@@ -73,8 +73,9 @@ def add_nvcc(env):
         CUDAHEADERS=[],
         NVCCTARGETS=", ".join("sm_" + arch for arch in chosen) + (" and later" if portable else ""),
         NVCCARCH=gencode(chosen, portable),
-        NVCCFLAGS=["-std=c++17", "-O3", "-lineinfo", "-Werror=all-warnings", "--expt-relaxed-constexpr",
-                   "-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp"],
+        NVCCFLAGS=["-std=c++17", "-O3", "-lineinfo", "--expt-relaxed-constexpr",
+                   "-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp"]
+        + (["-Werror=all-warnings"] if env["werror"] == "yes" else []),
         NVCCCOM="$NVCC $NVCCFLAGS $NVCCARCH -I. -c -o $TARGET $SOURCE")
     action = SCons.Script.Action("$NVCCCOM", "$NVCCCOMSTR")
     builder = SCons.Script.Builder(action=action, suffix=".o", src_suffix=".cu", single_source=True)
