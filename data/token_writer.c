@@ -1,39 +1,32 @@
 #include "data/token_writer.h"
 
+#include "core/file.h"
+#include "core/replacement.h"
 #include "data/hdf5_tokens.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 20 };
+enum { BUFFER_BYTES = 1 << 20, MOST_TOGETHER = 2 };
 
 struct TokenWriter {
-    char path[PATH_MAX], part[PATH_MAX];
-    int fd;
+    Replacement *file;
     TokenFormat format;
     TokenHeader header; /* count grows */
     uint8_t *buffer;
     size_t buffered; /* bytes */
 };
 
-static Status disk_error(const char *path, const char *what) {
-    const char *way_out = errno == ENOSPC || errno == EDQUOT ? "; free some space" : "";
-    return ERROR(STATUS_FAILURE, "%s: cannot %s: %s%s", path, what, strerror(errno), way_out);
-}
+static const char *path_of(const TokenWriter *w) { return replacement_path(w->file); }
 
 /* An existing file is replaced only by its like: never somebody's text, model or notes. */
-static Status replaceable_check(const char *path, TokenFormat format) {
+static Status replaceable_check(const char *path, TokenFormat format, bool *is_there) {
     TokenFile *old;
-    struct stat info;
-    if (lstat(path, &info) != 0) return OK;
+    TRY(file_look(path, NULL, is_there));
+    if (!*is_there) return OK;
     Status status = token_file_open(path, &old);
     bool is_alike = !failed(status) && token_file_format(old) == format;
     token_file_destroy(&old);
@@ -59,24 +52,9 @@ static Status header_init(TokenWriter *w, const Tokenizer *tokenizer) {
     return OK;
 }
 
-/* The other one may have published the file between our open and our lock: then this is no longer PATH.part. */
-static bool is_still_part(const TokenWriter *w) {
-    struct stat opened, named;
-    return fstat(w->fd, &opened) == 0 && stat(w->part, &named) == 0 && opened.st_ino == named.st_ino;
-}
-
-/* The lock keeps two ./prepare from writing one file; what a killed one left behind is written over. */
-static Status part_open(TokenWriter *w) {
-    w->fd = open(w->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (w->fd < 0) return disk_error(w->part, "create it");
-    if (flock(w->fd, LOCK_EX | LOCK_NB) != 0 || !is_still_part(w)) {
-        close(w->fd);
-        w->fd = -1;
-        return ERROR(STATUS_DATA, "%s: another program is writing it; wait for that one or choose another --out",
-                     w->part);
-    }
-    bool is_ready = ftruncate(w->fd, 0) == 0 && lseek(w->fd, (off_t)w->header.offset, SEEK_SET) >= 0;
-    return is_ready ? OK : disk_error(w->part, "write");
+static Status seek(const TokenWriter *w, size_t at) {
+    if (lseek(replacement_fd(w->file), (off_t)at, SEEK_SET) >= 0) return OK;
+    return file_cannot_write(path_of(w), errno);
 }
 
 /* The header is written last; how long it is does not depend on the number of tokens. */
@@ -90,57 +68,40 @@ static Status header_measure(TokenWriter *w) {
     return OK;
 }
 
+static Status writer_begin(TokenWriter *w, const char *path, const Tokenizer *tokenizer) {
+    bool is_there;
+    TRY(replaceable_check(path, w->format, &is_there));
+    TRY(header_init(w, tokenizer));
+    TRY(header_measure(w));
+    TRY(replacement_begin(path, &w->file));
+    if (!is_there) replacement_keep_old(w->file); /* what somebody puts there meanwhile */
+    return seek(w, w->header.offset);
+}
+
 Status token_writer_create(const char *path, TokenFormat format, const Tokenizer *tokenizer, TokenWriter **out) {
-    Status status;
     *out = NULL;
-    TRY(replaceable_check(path, format));
     TokenWriter *w = calloc(1, sizeof *w);
     if (w == NULL || (w->buffer = malloc(BUFFER_BYTES)) == NULL) {
         free(w);
         return ERROR(STATUS_NO_ROOM, "out of memory");
     }
-    w->fd = -1;
     w->format = format;
-    if (snprintf(w->path, PATH_MAX, "%s", path) + 5 >= PATH_MAX) {
-        status = ERROR(STATUS_USAGE, "%s: the path is too long", path);
-        goto failed;
-    }
-    snprintf(w->part, PATH_MAX, "%.*s.part", PATH_MAX - 6, path);
-    TRY_ELSE(status, header_init(w, tokenizer), failed);
-    TRY_ELSE(status, header_measure(w), failed);
-    TRY_ELSE(status, part_open(w), failed);
+    Status status = writer_begin(w, path, tokenizer);
+    if (failed(status)) token_writer_destroy(&w);
     *out = w;
-    return OK;
-failed:
-    token_writer_destroy(&w);
     return status;
 }
 
 void token_writer_destroy(TokenWriter **writer) {
     if (writer == NULL || *writer == NULL) return;
-    TokenWriter *w = *writer;
-    if (w->fd >= 0) {
-        unlink(w->part); /* before the lock goes with the descriptor; gone already where it was published */
-        close(w->fd);
-    }
-    free(w->buffer);
-    free(w);
+    replacement_destroy(&(*writer)->file);
+    free((*writer)->buffer);
+    free(*writer);
     *writer = NULL;
 }
 
-static Status write_all(TokenWriter *w, const uint8_t *bytes, size_t size) {
-    while (size > 0) {
-        ssize_t written = write(w->fd, bytes, size);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return disk_error(w->part, "write");
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return OK;
-}
-
 static Status flush(TokenWriter *w) {
-    TRY(write_all(w, w->buffer, w->buffered));
+    TRY(replacement_write(w->file, w->buffer, w->buffered));
     w->buffered = 0;
     return OK;
 }
@@ -158,43 +119,32 @@ Status token_writer_append(TokenWriter *w, const TokenBuffer *tokens) {
 
 int64_t token_writer_count(const TokenWriter *w) { return w->header.count; }
 
+static Status header_put(TokenWriter *w, const uint8_t *header, size_t bytes) {
+    if (w->header.offset != bytes) {
+        return ERROR(STATUS_FAILURE, "%s: HDF5 made a header of another size than before", path_of(w));
+    }
+    TRY(seek(w, 0));
+    return replacement_write(w->file, header, bytes);
+}
+
 static Status header_write(TokenWriter *w) {
     uint8_t *header = NULL;
     size_t offset = w->header.offset;
     TRY(hdf5_tokens_build(&w->header, &header));
-    Status status = OK;
-    if (w->header.offset != offset) {
-        status = ERROR(STATUS_FAILURE, "%s: HDF5 made a header of another size than before", w->part);
-    } else if (lseek(w->fd, 0, SEEK_SET) < 0) {
-        status = disk_error(w->part, "seek");
-    } else {
-        status = write_all(w, header, offset);
-    }
+    Status status = header_put(w, header, offset);
     free(header);
     return status;
 }
 
 Status token_writer_finish(TokenWriter *w) {
-    if (w->header.count == 0) return ERROR(STATUS_DATA, "%s: there are no tokens for it", w->path);
+    if (w->header.count == 0) return ERROR(STATUS_DATA, "%s: there are no tokens for it", path_of(w));
     TRY(flush(w));
-    if (w->format == TOKENS_HDF5) TRY(header_write(w));
-    if (fsync(w->fd) != 0) return disk_error(w->part, "write");
-    return OK;
+    return w->format == TOKENS_HDF5 ? header_write(w) : OK;
 }
 
-static Status directory_sync(const char *path) {
-    char copy[PATH_MAX];
-    snprintf(copy, sizeof copy, "%s", path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return disk_error(copy, "open the directory");
-    Status status = fsync(fd) == 0 || errno == EINVAL ? OK : disk_error(copy, "sync the directory");
-    close(fd);
-    return status;
-}
-
-Status token_writer_publish(TokenWriter *w) {
-    if (rename(w->part, w->path) != 0) return disk_error(w->path, "replace it");
-    close(w->fd);
-    w->fd = -1;
-    return directory_sync(w->path);
+Status token_writers_publish(TokenWriter *const *writers, size_t n) {
+    Replacement *files[MOST_TOGETHER];
+    if (n > MOST_TOGETHER) return ERROR(STATUS_FAILURE, "%zu token files are too many to publish together", n);
+    for (size_t i = 0; i < n; i++) files[i] = writers[i]->file;
+    return replacement_commit_all(files, n);
 }

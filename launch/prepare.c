@@ -1,5 +1,6 @@
 /* prepare: text to token files, for ./train. */
 #include "core/clock.h"
+#include "core/file.h"
 #include "data/corpus.h"
 #include "data/directory.h"
 #include "data/token_writer.h"
@@ -7,10 +8,11 @@
 #include "launch/options.h"
 #include "launch/streams.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct Values {
@@ -61,23 +63,37 @@ typedef struct Preparation {
     Corpus *corpus;
     int64_t cut; /* training text before it, validation text after it */
     Split train, val;
+    int lock;     /* the directory's descriptor, or -1 */
     double start; /* seconds */
     bool is_terminal;
 } Preparation;
 
+/* Another ./prepare would make one file of a pair each. Where directories cannot be locked, the last one wins. */
+static Status out_lock(const char *path, int *fd) {
+    *fd = file_open(path, O_RDONLY | O_DIRECTORY, 0);
+    if (*fd < 0 || file_lock(*fd, false) != EWOULDBLOCK) return OK;
+    return ERROR(STATUS_DATA, "%s: another ./prepare writes there; wait for it or choose another --out", path);
+}
+
+static Status split_name(const Preparation *p, const char *name, Split *out) {
+    const char *suffix = formats[p->values->format].suffix;
+    if (snprintf(out->path, PATH_MAX, "%s/%s.%s", p->values->out, name, suffix) < PATH_MAX) return OK;
+    return ERROR(STATUS_USAGE, "%s: the path is too long", p->values->out);
+}
+
 static Status split_open(Preparation *p, const char *name, Split *out) {
     int format = p->values->format;
-    snprintf(out->path, PATH_MAX, "%s/%s.%s", p->values->out, name, formats[format].suffix);
+    TRY(split_name(p, name, out));
     return token_writer_create(out->path, formats[format].format, p->tokenizer, &out->writer);
 }
 
 /* An older val file beside a new train file would be of another text. */
 static Status no_old_val(Preparation *p) {
-    struct stat info;
-    char *path = p->val.path;
-    snprintf(path, PATH_MAX, "%s/val.%s", p->values->out, formats[p->values->format].suffix);
-    if (lstat(path, &info) != 0) return OK;
-    return ERROR(STATUS_DATA, "%s: is there, but would not belong to the new train file; remove it first", path);
+    bool is_there;
+    TRY(split_name(p, "val", &p->val));
+    TRY(file_look(p->val.path, NULL, &is_there));
+    if (!is_there) return OK;
+    return ERROR(STATUS_DATA, "%s: is there, but would not belong to the new train file; remove it first", p->val.path);
 }
 
 static Status splits_open(Preparation *p) {
@@ -104,8 +120,8 @@ static Status splits_write(Preparation *p) {
 }
 
 static Status splits_publish(Preparation *p) {
-    TRY(token_writer_publish(p->train.writer));
-    return p->val.writer == NULL ? OK : token_writer_publish(p->val.writer);
+    TokenWriter *const writers[] = {p->train.writer, p->val.writer};
+    return token_writers_publish(writers, p->val.writer == NULL ? 1 : 2);
 }
 
 static void report(const Preparation *p) {
@@ -121,6 +137,7 @@ static void report(const Preparation *p) {
 }
 
 static Status run(Preparation *p, const Arguments *arguments) {
+    TRY(out_lock(p->values->out, &p->lock));
     TRY(tokenizer_open(p->values->tokenizer, &p->tokenizer));
     TRY(corpus_open(arguments->operands, arguments->operand_count, p->values->out, &p->corpus));
     TRY(corpus_split(p->corpus, p->values->val_fraction, &p->cut));
@@ -133,7 +150,7 @@ static Status run(Preparation *p, const Arguments *arguments) {
 
 static Status prepare(const Values *values, const Arguments *arguments) {
     size_t made;
-    Preparation p = {.values = values, .start = clock_seconds(), .is_terminal = isatty(STDERR_FILENO)};
+    Preparation p = {.values = values, .lock = -1, .start = clock_seconds(), .is_terminal = isatty(STDERR_FILENO)};
     TRY(directory_create(values->out, &made));
     Status status = run(&p, arguments);
     if (failed(status) && p.is_terminal) fputs("\r\033[K", stderr);
@@ -141,6 +158,7 @@ static Status prepare(const Values *values, const Arguments *arguments) {
     token_writer_destroy(&p.val.writer);
     corpus_destroy(&p.corpus);
     tokenizer_destroy(&p.tokenizer);
+    file_close(p.lock);
     if (failed(status)) directory_undo(values->out, made);
     return status;
 }

@@ -6,6 +6,7 @@ environment: PROGRAMS       where ./prepare is (the repository root)
              PREPARE_MB     megabytes of text for the test of memory (50; use 1000 for the documented case)
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -118,7 +119,7 @@ def no_permission(work):
     fails(65, "a.txt: no permission to read it", text, "--out=" + out, **nobody)
     os.chmod(text, 0o644)
     os.chmod(out, 0o555)
-    fails(1, "cannot create it: Permission denied", text, "--out=" + out, **nobody)
+    fails(1, "train.h5: cannot write: Permission denied", text, "--out=" + out, **nobody)
 
 
 def the_split_is_at_a_line(work):
@@ -191,9 +192,32 @@ def a_full_disk_leaves_the_old_files(work):
     works(write(work + "/b.txt", VERSE * 20), "--out=" + out)
     before = read(out + "/train.h5"), read(out + "/val.h5")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-    fails(1, "train.h5.part: cannot write: File too large", text, "--out=" + out, preexec_fn=limit)
+    fails(1, "train.h5: cannot write: File too large", text, "--out=" + out, preexec_fn=limit)
     check((read(out + "/train.h5"), read(out + "/val.h5")) == before, "the old files changed")
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
+
+
+def names_of_others_are_left_alone(work):
+    text, out = write(work + "/a.txt", VERSE * 100), work + "/out"
+    os.mkdir(out)
+    others = ["train.h5.part", "val.h5.part", "train.h5.new", ".train.h5", ".train.h5.tmp"]
+    for name in others:
+        write(out + "/" + name, "notes")
+    works(text, "--out=" + out)
+    for name in others:
+        check(read(out + "/" + name) == b"notes", name + " is destroyed")
+    check(sorted(os.listdir(out)) == sorted(others + ["train.h5", "val.h5"]), "leftovers: %s" % os.listdir(out))
+
+
+def two_at_once_are_kept_apart(work):
+    text, out = write(work + "/a.txt", VERSE * 100), work + "/out"
+    child = subprocess.Popen([PREPARE, "-", "--out=" + out], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    while not os.path.isdir(out):
+        time.sleep(0.001)
+    time.sleep(0.2)
+    fails(65, "out: another ./prepare writes there; wait for it", text, "--out=" + out)
+    child.communicate((VERSE * 100).encode())
+    check(child.returncode == 0 and sorted(os.listdir(out)) == ["train.h5", "val.h5"], "the first one failed")
 
 
 def a_full_scratch_is_said_and_ends_well(work):
@@ -223,15 +247,14 @@ def a_killed_run_leaves_no_final_name(work):
     text, out = write(work + "/a.txt", VERSE * 400000), work + "/out"
     for delay in (0.0, 0.01, 0.03, 0.06):
         child = subprocess.Popen([PREPARE, text, "--out=" + out], stdout=subprocess.DEVNULL)
-        while not os.path.exists(out + "/val.h5.part") and child.poll() is None:
+        while not glob.glob(out + "/.val.h5.*.hourglass") and child.poll() is None:
             time.sleep(0.001)
         time.sleep(delay)
         child.send_signal(signal.SIGKILL)
         if child.wait() == 0:
             break
         names = set(os.listdir(out))
-        check(names <= {"train.h5.part", "val.h5.part", "train.h5"}, "it left %s" % names)
-        check("train.h5" not in names or "train.h5.part" not in names, "half of it has its name")
+        check("train.h5" not in names and "val.h5" not in names or {"train.h5", "val.h5"} <= names, "half of %s" % names)
     works(text, "--out=" + out)
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
 
@@ -299,7 +322,8 @@ def it_streams_and_is_fast(work):
 
 TESTS = [wrong_usage, bad_inputs, no_permission, the_split_is_at_a_line, the_split_parts_no_character,
          files_are_parted_by_end_of_text, standard_input_is_read, what_is_not_ours_is_left_alone,
-         a_full_disk_leaves_the_old_files, a_full_scratch_is_said_and_ends_well,
+         a_full_disk_leaves_the_old_files, names_of_others_are_left_alone, two_at_once_are_kept_apart,
+         a_full_scratch_is_said_and_ends_well,
          a_directory_that_cannot_be_made_says_why, a_killed_run_leaves_no_final_name, gpt2_tokens,
          a_whole_book_equals_tiktoken, a_terminal_shows_progress, it_streams_and_is_fast]
 

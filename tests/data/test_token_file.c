@@ -33,7 +33,7 @@ static void tokens_write(const char *path, TokenFormat format) {
     REQUIRE_OK(token_writer_create(path, format, tokenizer, &writer));
     CHECK_OK(token_writer_append(writer, &tokens));
     CHECK_OK(token_writer_finish(writer));
-    CHECK_OK(token_writer_publish(writer));
+    CHECK_OK(token_writers_publish(&writer, 1));
     CHECK(token_writer_count(writer) == TOKENS);
     token_writer_destroy(&writer);
     tokenizer_destroy(&tokenizer);

@@ -28,7 +28,7 @@ static void prepared_write(const char *path, TokenFormat format) {
     REQUIRE_OK(token_writer_create(path, format, tokenizer, &writer));
     CHECK_OK(token_writer_append(writer, &(TokenBuffer){tokens, TOKENS, TOKENS}));
     CHECK_OK(token_writer_finish(writer));
-    CHECK_OK(token_writer_publish(writer));
+    CHECK_OK(token_writers_publish(&writer, 1));
     token_writer_destroy(&writer);
     tokenizer_destroy(&tokenizer);
 }
