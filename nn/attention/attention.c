@@ -26,6 +26,7 @@ AttentionArgs attention_forward_args(const Node *node) {
     AttentionArgs args = inputs_of(node);
     args.out = tensor_data(node->outputs[0]);
     args.lse = tensor_data(node->outputs[1]);
+    args.stats = data_or_null(node->outputs, node->n_outputs, 2);
     return args;
 }
 
@@ -34,6 +35,7 @@ AttentionArgs attention_backward_args(const Node *node) {
     AttentionArgs args = inputs_of(node);
     args.out = tensor_data(node->inputs[IN_OUT]);
     args.lse = tensor_data(node->inputs[IN_LSE]);
+    args.stats = data_or_null(node->inputs, node->n_inputs, IN_STATS);
     args.dout = tensor_data(node->inputs[IN_DOUT]);
     args.dq = at(node->outputs[0], attrs->q_offset);
     args.dk = at(node->outputs[1], attrs->k_offset);
@@ -45,7 +47,7 @@ AttentionArgs attention_backward_args(const Node *node) {
 void *attention_weights(const Node *node) {
     bool is_backward = node->n_inputs > IN_OUT;
     return is_backward ? data_or_null(node->inputs, node->n_inputs, IN_WEIGHTS)
-                       : data_or_null(node->outputs, node->n_outputs, 2);
+                       : data_or_null(node->outputs, node->n_outputs, 3);
 }
 
 /* The keys of a boolean bias that query i of a head sees. */

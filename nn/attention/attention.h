@@ -16,8 +16,21 @@ typedef struct AttentionAttrs {
 
 /* The inputs of a node, in both directions; backward has those from OUT on besides. Masks that the call has not, and
  * weights that the backend does not save, are NULL. Packed q, k, v are one tensor thrice.
- * Outputs. Forward: out, lse, weights|NULL. Backward: dq, dk, dv, dbias|NULL. */
-enum { IN_Q, IN_K, IN_V, IN_STEP, IN_KEY_RANGES, IN_QUERY_RANGES, IN_BIAS, IN_OUT, IN_LSE, IN_WEIGHTS, IN_DOUT };
+ * Outputs. Forward: out, lse, stats|NULL, weights|NULL. Backward: dq, dk, dv, dbias|NULL. */
+enum {
+    IN_Q,
+    IN_K,
+    IN_V,
+    IN_STEP,
+    IN_KEY_RANGES,
+    IN_QUERY_RANGES,
+    IN_BIAS,
+    IN_OUT,
+    IN_LSE,
+    IN_STATS,
+    IN_WEIGHTS,
+    IN_DOUT
+};
 
 AttentionArgs attention_forward_args(const Node *node);
 AttentionArgs attention_backward_args(const Node *node);

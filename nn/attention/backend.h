@@ -22,7 +22,7 @@ typedef struct AttentionBackend {
     size_t (*forward_workspace)(const AttentionCall *call, const Target *target);
     size_t (*backward_workspace)(const AttentionCall *call, const Target *target);
 
-    bool saves_weights; /* keeps softmax's (B, NH, Tq, Tk) for backward: memory quadratic in T */
+    bool saves_weights; /* keeps softmax's (B, NH, Tq, Tk) for backward, quadratic in T; else the rows' stats */
 
     const Op *forward, *backward;
 } AttentionBackend;

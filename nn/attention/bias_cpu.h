@@ -7,6 +7,32 @@
 
 #include "nn/attention/head_cpu.h"
 
+/* Whether the bias hides key j from query i: a boolean one of 0, an additive one of -inf. */
+static inline bool head_hides(const Head *head, int64_t i, int64_t j) {
+    int64_t place = head_place(head->call->bias_layout, head->b, head->h, i) + j;
+    if (head->call->bias == BIAS_NONE) return false;
+    if (head->call->bias == BIAS_BOOLEAN) return ((const uint8_t *)head->args->bias)[place] == 0;
+    return ((const real *)head->args->bias)[place] == (real)-INFINITY;
+}
+
+/* x[j - first] becomes 0 for those of keys [first, end) that the bias hides from query i. */
+static inline void head_hide(const Head *head, int64_t i, int64_t first, int64_t end, real *x) {
+    if (head->call->bias == BIAS_NONE) return;
+    for (int64_t j = first; j < end; j++) {
+        if (head_hides(head, i, j)) x[j - first] = 0;
+    }
+}
+
+/* The sum of a row's exponentials as it counts: 0 where query i sees no key, but NaN where all that it sees have a
+ * score of -inf, for there is no such softmax. */
+static inline real head_total(const Head *head, int64_t i, real sum) {
+    int64_t first, end;
+    if (sum != 0) return sum;
+    head_visible(head, i, &first, &end);
+    while (first < end && head_hides(head, i, first)) first++;
+    return first < end ? (real)NAN : 0;
+}
+
 /* x[j - first]: the scaled score of key j for query i, for keys [first, end); becomes -inf where it may not be seen. */
 static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t end, real *x) {
     const AttentionCall *call = head->call;
@@ -15,7 +41,7 @@ static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t
     if (call->bias == BIAS_ADDITIVE) {
         const real *bias = (const real *)args->bias + place;
 #pragma omp simd
-        for (int64_t j = 0; j < count; j++) x[j] += bias[j];
+        for (int64_t j = 0; j < count; j++) x[j] = bias[j] == (real)-INFINITY ? bias[j] : x[j] + bias[j];
     } else if (call->bias == BIAS_BOOLEAN) {
         const uint8_t *seen = (const uint8_t *)args->bias + place;
 #pragma omp simd

@@ -104,7 +104,8 @@ static const char *layout_wrong(const AttentionCall *c, AttentionOperand which) 
     int64_t token = runs.strides[2];
     if (token < c->HS || token > INT_MAX) return "tokens lie at least HS elements apart, and 2^31 at most";
     for (int i = 0; i < 2; i++) {
-        if (runs.counts[i] > 1 && runs.strides[i] < c->HS) return "rows and heads lie HS elements apart";
+        bool is_shared = which < ATTENTION_OUT && runs.strides[i] == 0; /* expanded */
+        if (runs.counts[i] > 1 && runs.strides[i] < c->HS && !is_shared) return "rows and heads lie HS elements apart";
     }
     return is_addressable(c, which) ? NULL : "a tensor is too large to address";
 }
@@ -112,6 +113,7 @@ static const char *layout_wrong(const AttentionCall *c, AttentionOperand which) 
 static const char *sizes_wrong(const AttentionCall *c) {
     if (c->B < 1 || c->NH < 1 || c->Tq < 1 || c->Tk < 1 || c->HS < 1) return "every size must be at least 1";
     if (c->NH_kv < 1 || c->NH % c->NH_kv != 0) return "NH must be a multiple of NH_kv";
+    if (c->HS_v != 0 && c->HS_v != c->HS) return "v has the head size of q and k: pad it with zeros to HS";
     if (c->Tq > INT_MAX || c->Tk > INT_MAX || c->HS > INT_MAX) return "a size is beyond 2^31";
     return NULL;
 }

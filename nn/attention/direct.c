@@ -51,10 +51,13 @@ static Status masks_declare(Sdpa *s) {
 /* What the backend keeps for backward. */
 static Status kept_declare(Sdpa *s) {
     const AttentionCall *c = &s->call;
-    const int64_t shape[] = {c->B, c->NH, c->Tq, c->Tk};
-    TRY(tensor_add(s, "lse", BUFFER_ACTIVATIONS, attention_lse_dtype(s->device->target.kind), 3, shape, &s->lse));
-    if (!s->backend->saves_weights) return OK;
-    return tensor_add(s, "weights", BUFFER_ACTIVATIONS, c->dtype, 4, shape, &s->weights);
+    const int64_t shape[] = {2, c->B, c->NH, c->Tq, c->Tk};
+    DType lse = attention_lse_dtype(s->device->target.kind);
+    TRY(tensor_add(s, "lse", BUFFER_ACTIVATIONS, lse, 3, shape + 1, &s->lse));
+    if (s->backend->saves_weights) {
+        return tensor_add(s, "weights", BUFFER_ACTIVATIONS, c->dtype, 4, shape + 1, &s->weights);
+    }
+    return c->training ? tensor_add(s, "stats", BUFFER_ACTIVATIONS, lse, 4, shape, &s->stats) : OK;
 }
 
 static Status tensors_declare(Sdpa *s) {
@@ -79,7 +82,7 @@ static void forward_record(const Sdpa *s, Program *p) {
     AttentionAttrs attrs = attrs_of(s);
     program_record(p, (Recording){s->backend->forward, &attrs, sizeof attrs,
                                   TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias),
-                                  TENSORS(s->out, s->lse, s->weights),
+                                  TENSORS(s->out, s->lse, s->stats, s->weights),
                                   program_workspace(p, s->backend->forward_workspace(&s->call, &p->target))});
 }
 
@@ -87,7 +90,7 @@ static void backward_record(const Sdpa *s, Program *p) {
     AttentionAttrs attrs = attrs_of(s);
     program_record(p, (Recording){s->backend->backward, &attrs, sizeof attrs,
                                   TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias, s->out,
-                                          s->lse, s->weights, s->dout),
+                                          s->lse, s->stats, s->weights, s->dout),
                                   TENSORS(s->dq, s->dk, s->dv, s->dbias),
                                   program_workspace(p, s->backend->backward_workspace(&s->call, &p->target))});
 }

@@ -32,12 +32,12 @@ typedef struct Sdpa {
     Tensor *dq, *dk, *dv;
     Tensor *dbias;        /* of an additive bias, as the bias */
     size_t bytes;         /* of everything on the device */
-    size_t backend_bytes; /* of them: what the backend keeps for backward, lse included, and its scratch */
+    size_t backend_bytes; /* of them: what the backend keeps for backward, lse and stats included, and its scratch */
     /* Below: the implementation's own. */
     Device *device;
     Store *store;
     bool packed;
-    Tensor *weights;
+    Tensor *stats, *weights;
     Program *programs[3]; /* forward, backward, and both as one */
     Plan *plans[3];
     void *scratch;

@@ -1,11 +1,12 @@
 /* flash on the CPU: tiles of 64 queries by 128 keys (32 KiB of f32 scores: half of an L1), online softmax, and in
- * backward the weights computed again from the saved log-sum-exp. Nothing of size T^2 is ever in memory, and tiles that
- * the mask empties are passed over, which halves the products of a causal call and does more for one of documents.
- * Source: Dao, arXiv:2307.08691, algorithms 1 and 2. */
+ * backward the weights computed again from the rows' saved maxima and sums. Nothing of size T^2 is ever in memory, and
+ * tiles that the mask empties are passed over, which halves the products of a causal call and does more for one of
+ * documents. Source: Dao, arXiv:2307.08691, algorithms 1 and 2. */
 #include "nn/attention/flash_cpu.h"
 
 #include "nn/attention/attention.h"
 #include "nn/attention/dropout_cpu.h"
+#include "nn/attention/product_cpu.h"
 
 #include <omp.h>
 
@@ -28,35 +29,31 @@ static bool is_empty(const Tile *tile) {
     return head_is_blind(&tile->head, tile->q0, tile->rows, tile->k0, tile->keys);
 }
 
-/* scores = q k^T (without the scale). */
+static Pairs pairs_of(const Tile *tile, const real *weights) {
+    return (Pairs){&tile->head, tile->q0, tile->k0, tile->rows, tile->keys, weights, FLASH_KEYS};
+}
+
+/* scores = scale q k^T. Rounded before a maximum is subtracted: of equal scores nothing is left then. */
 static void tile_scores(const Tile *tile) {
     const AttentionCall *call = tile->head.call;
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS, 1, head_q(&tile->head, tile->q0),
-     (int)call->q.token, head_k(&tile->head, tile->k0), (int)call->k.token, 0, tile->scores, FLASH_KEYS);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS, (real)call->scale,
+     head_q(&tile->head, tile->q0), (int)call->q.token, head_k(&tile->head, tile->k0), (int)call->k.token, 0,
+     tile->scores, FLASH_KEYS);
 }
 
 /* One row of the online softmax: its scores become weights against the new maximum, and what has been summed so far is
  * brought to it. */
 static void row_forward(const Tile *tile, int row, real *maximum, real *sum, real *out) {
-    real *x = tile->scores + row * FLASH_KEYS, scale = (real)tile->head.call->scale;
+    real *x = tile->scores + row * FLASH_KEYS;
     int64_t first, end;
     row_visible(tile, row, &first, &end);
-    real highest = *maximum;
-#pragma omp simd reduction(max : highest)
-    for (int64_t j = first; j < end; j++) highest = x[j] * scale > highest ? x[j] * scale : highest;
-    real total = 0;
-#pragma omp simd reduction(+ : total)
-    for (int64_t j = first; j < end; j++) {
-        x[j] = real_exp(x[j] * scale - highest);
-        total += x[j];
-    }
-    memset(x, 0, (size_t)first * sizeof *x);
-    memset(x + end, 0, (size_t)(tile->keys - end) * sizeof *x);
+    outside_clear(x, first, end, tile->keys);
     if (first == end) return;
-    real correction = *sum == 0 ? 0 : real_exp(*maximum - highest);
+    real highest = row_maximum(x, first, end, *maximum), base = base_of(highest);
+    real correction = real_exp(*maximum - base);
     row_scale(out, tile->head.call->HS, correction);
-    *sum = *sum * correction + total;
+    *sum = *sum * correction + row_exponentials(x, first, end, base);
     *maximum = highest;
     head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, x + first);
 }
@@ -66,7 +63,6 @@ static void block_forward(Tile *tile, real *maxima, real *sums) {
     const AttentionCall *call = tile->head.call;
     int64_t out_row = call->out.token;
     real *out = head_out(&tile->head, tile->q0);
-    double *lse = head_lse(&tile->head, tile->q0);
     for (int row = 0; row < tile->rows; row++) {
         memset(out + row * out_row, 0, (size_t)call->HS * sizeof *out);
         maxima[row] = (real)-INFINITY;
@@ -79,13 +75,13 @@ static void block_forward(Tile *tile, real *maxima, real *sums) {
         for (int row = 0; row < tile->rows; row++) {
             row_forward(tile, row, &maxima[row], &sums[row], out + row * out_row);
         }
-        BLAS(gemm)
-        (CblasRowMajor, CblasNoTrans, CblasNoTrans, tile->rows, (int)call->HS, tile->keys, 1, tile->scores, FLASH_KEYS,
-         head_v(&tile->head, tile->k0), (int)call->v.token, 1, out, (int)out_row);
+        Pairs pairs = pairs_of(tile, tile->scores);
+        pairs_product(&pairs, false, head_v(&tile->head, tile->k0), (int)call->v.token, true, out, (int)out_row);
     }
     for (int row = 0; row < tile->rows; row++) {
-        row_scale(out + row * out_row, call->HS, sums[row] == 0 ? 0 : 1 / sums[row]);
-        lse[row] = (double)maxima[row] + log((double)sums[row]);
+        real total = head_total(&tile->head, tile->q0 + row, sums[row]);
+        row_scale(out + row * out_row, call->HS, total == 0 ? 0 : 1 / total);
+        head_keep(&tile->head, tile->q0 + row, (double)maxima[row], (double)total);
     }
 }
 
@@ -113,25 +109,22 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
 }
 
 /* From scores to weights P, with dropout's mask where there is any kept aside in `d`: P in scores, dS in d.
- * On entry d holds dP = dout v^T. dS = P (dP - delta) scale. An f32 lse would put half a unit of its last place into
- * every weight; what f32 cannot hold of it is subtracted second. */
-static void row_backward(const Tile *tile, int row, double lse, real delta, real *d) {
+ * On entry d holds dP = dout v^T. dS = P (dP - delta) scale. */
+static void row_backward(const Tile *tile, int row, real delta, real *d) {
     const AttentionCall *call = tile->head.call;
     real *x = tile->scores + row * FLASH_KEYS, *g = d + row * FLASH_KEYS, scale = (real)call->scale;
     int64_t first, end;
     row_visible(tile, row, &first, &end);
-    real high = (real)lse, low = (real)(lse - (double)high);
+    RowStats stats = head_stats(&tile->head, tile->q0 + row);
     head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, g + first);
 #pragma omp simd
     for (int64_t j = first; j < end; j++) {
-        x[j] = real_exp((x[j] * scale - high) - low);
+        x[j] = real_exp(x[j] - stats.maximum) * stats.inverse;
         g[j] = x[j] * (g[j] - delta) * scale;
     }
     head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, x + first);
-    memset(x, 0, (size_t)first * sizeof *x);
-    memset(g, 0, (size_t)first * sizeof *g);
-    memset(x + end, 0, (size_t)(tile->keys - end) * sizeof *x);
-    memset(g + end, 0, (size_t)(tile->keys - end) * sizeof *g);
+    outside_clear(x, first, end, tile->keys);
+    outside_clear(g, first, end, tile->keys);
 }
 
 /* dv += P^T dout, dq += dS k, dk += dS^T q for one tile. */
@@ -141,22 +134,17 @@ static void tile_backward(const Tile *tile, const real *deltas, real *d) {
     int q_row = (int)call->q.token, k_row = (int)call->k.token, v_row = (int)call->v.token,
         o_row = (int)call->out.token;
     const real *dout = head_dout(&tile->head, tile->q0);
-    const double *lse = head_lse(&tile->head, tile->q0);
     real *dq = head_dq(&tile->head, tile->q0);
     real *dk = head_dk(&tile->head, tile->k0), *dv = head_dv(&tile->head, tile->k0);
     tile_scores(tile);
     BLAS(gemm)
     (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, head_v(&tile->head, tile->k0), v_row, 0,
      d, FLASH_KEYS);
-    for (int row = 0; row < rows; row++) row_backward(tile, row, lse[row], deltas[tile->q0 + row], d);
-    BLAS(gemm)
-    (CblasRowMajor, CblasTrans, CblasNoTrans, keys, HS, rows, 1, tile->scores, FLASH_KEYS, dout, o_row, 1, dv, v_row);
-    BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, HS, keys, 1, d, FLASH_KEYS, head_k(&tile->head, tile->k0), k_row,
-     1, dq, q_row);
-    BLAS(gemm)
-    (CblasRowMajor, CblasTrans, CblasNoTrans, keys, HS, rows, 1, d, FLASH_KEYS, head_q(&tile->head, tile->q0), q_row, 1,
-     dk, k_row);
+    for (int row = 0; row < rows; row++) row_backward(tile, row, deltas[tile->q0 + row], d);
+    Pairs weights = pairs_of(tile, tile->scores), gradients = pairs_of(tile, d);
+    pairs_product(&weights, true, dout, o_row, true, dv, v_row);
+    pairs_product(&gradients, false, head_k(&tile->head, tile->k0), k_row, true, dq, q_row);
+    pairs_product(&gradients, true, head_q(&tile->head, tile->q0), q_row, true, dk, k_row);
 }
 
 static void head_backward(Tile *tile, real *scratch) {

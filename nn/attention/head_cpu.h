@@ -31,9 +31,57 @@ HEAD_ROW(real, dk, k, head_kv(head))
 HEAD_ROW(real, dv, v, head_kv(head))
 #undef HEAD_ROW
 
-/* The log-sum-exps from query i on. */
-static inline double *head_lse(const Head *head, int64_t i) {
-    return (double *)head->args->lse + (head->b * head->call->NH + head->h) * head->call->Tq + i;
+/* Where query i stands in a tensor of (B, NH, Tq). */
+static inline int64_t head_query(const Head *head, int64_t i) {
+    return (head->b * head->call->NH + head->h) * head->call->Tq + i;
+}
+
+/* Keeps what a row's softmax came to; a row that sees nothing has the maximum -inf and the sum 0. */
+static inline void head_keep(const Head *head, int64_t i, double maximum, double sum) {
+    const AttentionCall *call = head->call;
+    double *stats = (double *)head->args->stats + head_query(head, i), logarithm = log(sum);
+    ((double *)head->args->lse)[head_query(head, i)] = maximum + logarithm;
+    if (head->args->stats == NULL) return;
+    stats[0] = maximum;
+    stats[call->B * call->NH * call->Tq] = logarithm;
+}
+
+/* What makes a row's weights again: exp(score - maximum) * inverse. */
+typedef struct RowStats {
+    real maximum, inverse;
+} RowStats;
+
+static inline RowStats head_stats(const Head *head, int64_t i) {
+    const AttentionCall *call = head->call;
+    const double *stats = (const double *)head->args->stats + head_query(head, i);
+    return (RowStats){(real)stats[0], (real)exp(-stats[call->B * call->NH * call->Tq])};
+}
+
+/* What exponentials are taken against: a maximum of -inf is that of a row without any, whose exponentials are 0. */
+static inline real base_of(real maximum) { return maximum == (real)-INFINITY ? 0 : maximum; }
+
+/* The largest of x[first, end) and `highest`. A NaN is passed over: its own exponential keeps it. */
+static inline real row_maximum(const real *x, int64_t first, int64_t end, real highest) {
+#pragma omp simd reduction(max : highest)
+    for (int64_t j = first; j < end; j++) highest = x[j] > highest ? x[j] : highest;
+    return highest;
+}
+
+/* x becomes exp(x - base) in [first, end); the sum. */
+static inline real row_exponentials(real *x, int64_t first, int64_t end, real base) {
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = first; j < end; j++) {
+        x[j] = real_exp(x[j] - base);
+        sum += x[j];
+    }
+    return sum;
+}
+
+/* x of `count` becomes 0 but for [first, end). */
+static inline void outside_clear(real *x, int64_t first, int64_t end, int64_t count) {
+    memset(x, 0, (size_t)first * sizeof *x);
+    memset(x + end, 0, (size_t)(count - end) * sizeof *x);
 }
 
 static inline void head_visible(const Head *head, int64_t i, int64_t *first, int64_t *end) {

@@ -2,12 +2,12 @@
  *
  * Keys come in chunks. Each chunk is attended to by itself, and gives for every query its values, the sum of its
  * exponentials and the maximum that these are relative to; such summaries are merged, so that no more than one chunk of
- * scores is ever in memory. Backward goes over the same chunks, with the weights computed again from the log-sum-exp.
- * Source: Rabe and Staats, arXiv:2112.05682, sections 2 and 3. */
+ * scores is ever in memory. Backward goes over the same chunks, with the weights computed again from the rows' maxima
+ * and sums. Source: Rabe and Staats, arXiv:2112.05682, sections 2 and 3. */
 #include "nn/attention/mem_efficient_cpu.h"
 #include "nn/attention/attention.h"
-#include "nn/attention/bias_cpu.h"
 #include "nn/attention/dropout_cpu.h"
+#include "nn/attention/product_cpu.h"
 
 #include <omp.h>
 
@@ -75,28 +75,19 @@ static void row_drop(const Chunk *c, int row, int64_t first, int64_t end, real *
     head_drop(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, x + first);
 }
 
-static void outside_clear(const Chunk *c, int64_t first, int64_t end, real *x) {
-    memset(x, 0, (size_t)first * sizeof *x);
-    memset(x + end, 0, (size_t)(c->keys - end) * sizeof *x);
+static Pairs pairs_of(const Chunk *c, const real *weights) {
+    return (Pairs){&c->head, c->q0, c->k0, c->rows, c->keys, weights, EFFICIENT_KEYS};
 }
 
-/* The row's scores become exponentials against the chunk's own maximum (-inf: it sees nothing here). */
+/* The row's scores become exponentials against the chunk's own maximum (-inf where it sees nothing here). */
 static void row_summarize(const Chunk *c, int row, real *maximum, real *sum) {
-    real *x = c->scores + row * EFFICIENT_KEYS, highest = (real)-INFINITY, total = 0;
+    real *x = c->scores + row * EFFICIENT_KEYS;
     int64_t first, end;
     row_columns(c, row, &first, &end);
-#pragma omp simd reduction(max : highest)
-    for (int64_t j = first; j < end; j++) highest = x[j] > highest ? x[j] : highest;
-    if (highest == (real)-INFINITY) end = first;
-#pragma omp simd reduction(+ : total)
-    for (int64_t j = first; j < end; j++) {
-        x[j] = real_exp(x[j] - highest);
-        total += x[j];
-    }
-    outside_clear(c, first, end, x);
+    *maximum = row_maximum(x, first, end, (real)-INFINITY);
+    *sum = row_exponentials(x, first, end, base_of(*maximum));
+    outside_clear(x, first, end, c->keys);
     row_drop(c, row, first, end, x);
-    *maximum = highest;
-    *sum = total;
 }
 
 /* out and (maxima, sums) take in the chunk's values with their maximum and sum: both sides come to the larger maximum.
@@ -104,9 +95,8 @@ static void row_summarize(const Chunk *c, int row, real *maximum, real *sum) {
 static void row_merge(const Chunk *c, int row, real maximum, real sum, real *out) {
     int64_t HS = c->head.call->HS;
     const real *values = c->values + row * HS;
-    if (maximum == (real)-INFINITY) return;
-    real highest = c->maxima[row] > maximum ? c->maxima[row] : maximum;
-    real before = c->sums[row] == 0 ? 0 : real_exp(c->maxima[row] - highest), here = real_exp(maximum - highest);
+    real highest = c->maxima[row] > maximum ? c->maxima[row] : maximum, base = base_of(highest);
+    real before = real_exp(c->maxima[row] - base), here = real_exp(maximum - base);
 #pragma omp simd
     for (int64_t j = 0; j < HS; j++) out[j] = out[j] * before + values[j] * here;
     c->sums[row] = c->sums[row] * before + sum * here;
@@ -116,12 +106,10 @@ static void row_merge(const Chunk *c, int row, real maximum, real sum, real *out
 static void chunk_forward(const Chunk *c) {
     const AttentionCall *call = c->head.call;
     real maxima[EFFICIENT_ROWS], sums[EFFICIENT_ROWS];
-    int HS = (int)call->HS;
     chunk_scores(c);
     for (int row = 0; row < c->rows; row++) row_summarize(c, row, &maxima[row], &sums[row]);
-    BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasNoTrans, c->rows, HS, c->keys, 1, c->scores, EFFICIENT_KEYS,
-     head_v(&c->head, c->k0), (int)call->v.token, 0, c->values, HS);
+    Pairs pairs = pairs_of(c, c->scores);
+    pairs_product(&pairs, false, head_v(&c->head, c->k0), (int)call->v.token, false, c->values, (int)call->HS);
     for (int row = 0; row < c->rows; row++) row_merge(c, row, maxima[row], sums[row], head_out(&c->head, c->q0 + row));
 }
 
@@ -136,10 +124,10 @@ static void queries_forward(Chunk *c, int64_t q0) {
     for (int64_t k0 = 0; k0 < call->Tk; k0 += EFFICIENT_KEYS) {
         if (keys_take(c, k0)) chunk_forward(c);
     }
-    double *lse = head_lse(&c->head, q0);
     for (int row = 0; row < c->rows; row++) {
-        row_scale(head_out(&c->head, q0 + row), call->HS, c->sums[row] == 0 ? 0 : 1 / c->sums[row]);
-        lse[row] = (double)c->maxima[row] + log((double)c->sums[row]);
+        real total = head_total(&c->head, q0 + row, c->sums[row]);
+        row_scale(head_out(&c->head, q0 + row), call->HS, total == 0 ? 0 : 1 / total);
+        head_keep(&c->head, q0 + row, (double)c->maxima[row], (double)total);
     }
 }
 
@@ -156,23 +144,22 @@ Status KERNEL(mem_efficient_forward)(const Node *node, void *stream) {
     return OK;
 }
 
-/* Scores become weights with dropout's mask, and d, on entry dP = dout v^T, becomes dS = P (dP - delta). What f32
- * cannot hold of the log-sum-exp is subtracted second. */
+/* Scores become weights with dropout's mask, and d, on entry dP = dout v^T, becomes dS = P (dP - delta). */
 static void row_gradient(const Chunk *c, int row) {
     real *x = c->scores + row * EFFICIENT_KEYS, *d = c->d + row * EFFICIENT_KEYS, delta = c->deltas[row];
-    double lse = *head_lse(&c->head, c->q0 + row);
+    RowStats stats = head_stats(&c->head, c->q0 + row);
     int64_t first, end;
     row_columns(c, row, &first, &end);
-    if (isinf(lse)) end = first;
-    real high = (real)lse, low = (real)(lse - (double)high);
     row_drop(c, row, first, end, d);
 #pragma omp simd
     for (int64_t j = first; j < end; j++) {
-        x[j] = real_exp((x[j] - high) - low);
+        x[j] = real_exp(x[j] - stats.maximum) * stats.inverse;
         d[j] = x[j] * (d[j] - delta);
     }
-    outside_clear(c, first, end, x);
-    outside_clear(c, first, end, d);
+    outside_clear(x, first, end, c->keys);
+    outside_clear(d, first, end, c->keys);
+    head_hide(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, x + first);
+    head_hide(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
     head_dbias(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
     row_drop(c, row, first, end, x);
 }
@@ -188,9 +175,10 @@ static void chunk_backward(const Chunk *c) {
     chunk_scores(c);
     BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, v, v_row, 0, c->d, LD);
     for (int row = 0; row < rows; row++) row_gradient(c, row);
-    BLAS(gemm)(CblasRowMajor, CblasTrans, CblasNoTrans, keys, HS, rows, 1, c->scores, LD, dout, o_row, 1, dv, v_row);
-    BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, HS, keys, 1, c->d, LD, k, k_row, 1, c->values, HS);
-    BLAS(gemm)(CblasRowMajor, CblasTrans, CblasNoTrans, keys, HS, rows, 1, c->d, LD, c->q, HS, 1, dk, k_row);
+    Pairs weights = pairs_of(c, c->scores), gradients = pairs_of(c, c->d);
+    pairs_product(&weights, true, dout, o_row, true, dv, v_row);
+    pairs_product(&gradients, false, k, k_row, true, c->values, HS);
+    pairs_product(&gradients, true, c->q, HS, true, dk, k_row);
 }
 
 static void queries_backward(Chunk *c, int64_t q0) {

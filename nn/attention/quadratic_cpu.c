@@ -1,11 +1,12 @@
 /* baseline and math on the CPU: softmax's whole (B, NH, Tq, Tk) is in memory and is kept for backward.
  *
- * baseline is nanoGPT's composition, att = (q k^T) * scale; math scales q and k by sqrt(scale) first, which keeps the
- * product's magnitude down (the article's appendix A). All else is the same. A thread works on one head at a time. */
+ * baseline is nanoGPT's composition, att = (q k^T) * scale; math scales q and k by sqrt(|scale|) first, and k by the
+ * sign, which keeps the product's magnitude down (the article's appendix A). All else is the same. A thread works on
+ * one head at a time. */
 #include "nn/attention/quadratic_cpu.h"
 #include "nn/attention/attention.h"
-#include "nn/attention/bias_cpu.h"
 #include "nn/attention/dropout_cpu.h"
+#include "nn/attention/product_cpu.h"
 
 #include <omp.h>
 
@@ -36,9 +37,9 @@ static void scores(const Square *square) {
     int Tq = (int)call->Tq, Tk = (int)call->Tk, HS = (int)call->HS;
     if (square->prescale) {
         real *q = square->scratch + call->Tq * call->Tk, *k = q + call->Tq * call->HS;
-        real root = (real)sqrt((double)call->scale);
+        real root = (real)sqrt(fabs((double)call->scale)), root_k = call->scale < 0 ? -root : root;
         scaled_copy(q, head_q(&square->head, 0), Tq, HS, call->q.token, root);
-        scaled_copy(k, head_k(&square->head, 0), Tk, HS, call->k.token, root);
+        scaled_copy(k, head_k(&square->head, 0), Tk, HS, call->k.token, root_k);
         BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, q, HS, k, HS, 0, square->weights, Tk);
         return;
     }
@@ -48,25 +49,23 @@ static void scores(const Square *square) {
     for (int64_t i = 0; i < call->Tq * call->Tk; i++) square->weights[i] *= (real)call->scale;
 }
 
-/* The row becomes its softmax over [first, end) and zero elsewhere; the log of the sum of exponentials. A row of -inf
- * sees nothing. */
-static double softmax_row(real *x, int64_t Tk, int64_t first, int64_t end) {
-    real maximum = (real)-INFINITY, sum = 0;
-#pragma omp simd reduction(max : maximum)
-    for (int64_t j = first; j < end; j++) maximum = x[j] > maximum ? x[j] : maximum;
-    if (maximum == (real)-INFINITY) end = first;
-    memset(x, 0, (size_t)first * sizeof *x);
-    memset(x + end, 0, (size_t)(Tk - end) * sizeof *x);
-    if (first == end) return -INFINITY;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = first; j < end; j++) {
-        x[j] = real_exp(x[j] - maximum);
-        sum += x[j];
-    }
-    real factor = 1 / sum;
-#pragma omp simd
-    for (int64_t j = first; j < end; j++) x[j] *= factor;
-    return (double)maximum + log((double)sum);
+/* Query i's scores become its softmax over the keys that it sees, and zero elsewhere. */
+static void softmax_row(const Square *square, int64_t i) {
+    int64_t Tk = square->head.call->Tk, first, end;
+    real *x = square->weights + i * Tk;
+    head_visible(&square->head, i, &first, &end);
+    head_bias(&square->head, i, first, end, x + first);
+    real maximum = row_maximum(x, first, end, (real)-INFINITY);
+    real total = head_total(&square->head, i, row_exponentials(x, first, end, base_of(maximum)));
+    row_scale(x + first, end - first, total == 0 ? 0 : 1 / total);
+    outside_clear(x, first, end, Tk);
+    head_hide(&square->head, i, first, end, x + first);
+    head_keep(&square->head, i, (double)maximum, (double)total);
+}
+
+static Pairs pairs_of(const Square *square, const real *weights) {
+    const AttentionCall *call = square->head.call;
+    return (Pairs){&square->head, 0, 0, (int)call->Tq, (int)call->Tk, weights, (int)call->Tk};
 }
 
 /* The weights that meet v: dropped ones in the scratch where there is dropout, so that softmax itself is kept. */
@@ -82,36 +81,31 @@ static real *dropped_weights(const Square *square) {
 
 static void square_forward(const Square *square) {
     const AttentionCall *call = square->head.call;
-    int Tq = (int)call->Tq, Tk = (int)call->Tk, HS = (int)call->HS;
-    double *lse = head_lse(&square->head, 0);
     scores(square);
-    for (int64_t i = 0; i < call->Tq; i++) {
-        int64_t first, end;
-        head_visible(&square->head, i, &first, &end);
-        head_bias(&square->head, i, first, end, square->weights + i * call->Tk + first);
-        lse[i] = softmax_row(square->weights + i * call->Tk, call->Tk, first, end);
-    }
-    BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasNoTrans, Tq, HS, Tk, 1, dropped_weights(square), Tk, head_v(&square->head, 0),
-     (int)call->v.token, 0, head_out(&square->head, 0), (int)call->out.token);
+    for (int64_t i = 0; i < call->Tq; i++) softmax_row(square, i);
+    Pairs pairs = pairs_of(square, dropped_weights(square));
+    pairs_product(&pairs, false, head_v(&square->head, 0), (int)call->v.token, false, head_out(&square->head, 0),
+                  (int)call->out.token);
 }
 
-/* dS = P (dP - sum_j P dP), which is the bias' gradient, and times scale that of the product: in place of dP. */
-static void softmax_backward(const Square *square, real *d) {
+/* dS = P (dP - sum_j P dP), which is the bias' gradient, and times scale that of the product: in place of query i's dP.
+ * What is hidden is 0 before the sum and after it, which may be NaN. */
+static void softmax_backward(const Square *square, int64_t i, real *row) {
     const AttentionCall *call = square->head.call;
-    for (int64_t i = 0; i < call->Tq; i++) {
-        real *row = d + i * call->Tk;
-        const real *weights = square->weights + i * call->Tk;
-        head_drop(&square->head, i, 0, call->Tk, row);
-        real sum = 0;
+    const real *weights = square->weights + i * call->Tk;
+    int64_t first, end;
+    head_visible(&square->head, i, &first, &end);
+    head_drop(&square->head, i, first, end, row + first);
+    head_hide(&square->head, i, first, end, row + first);
+    real sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < call->Tk; j++) sum += row[j] * weights[j];
+    for (int64_t j = first; j < end; j++) sum += row[j] * weights[j];
 #pragma omp simd
-        for (int64_t j = 0; j < call->Tk; j++) row[j] = weights[j] * (row[j] - sum);
-        head_dbias(&square->head, i, 0, call->Tk, row);
-#pragma omp simd
-        for (int64_t j = 0; j < call->Tk; j++) row[j] *= (real)call->scale;
-    }
+    for (int64_t j = first; j < end; j++) row[j] = weights[j] * (row[j] - sum);
+    outside_clear(row, first, end, call->Tk);
+    head_hide(&square->head, i, first, end, row + first);
+    head_dbias(&square->head, i, first, end, row + first);
+    row_scale(row + first, end - first, (real)call->scale);
 }
 
 /* dv += P^T dout, dk += dS^T q, dq = dS k: the heads of a group share dk and dv. */
@@ -122,16 +116,14 @@ static void square_backward(const Square *square, bool first_of_group) {
         o_row = (int)call->out.token;
     const real *dout = head_dout(&square->head, 0);
     real *dq = head_dq(&square->head, 0), *dk = head_dk(&square->head, 0), *dv = head_dv(&square->head, 0);
-    real beta = first_of_group ? 0 : 1, *d = square->scratch;
-    BLAS(gemm)
-    (CblasRowMajor, CblasTrans, CblasNoTrans, Tk, HS, Tq, 1, dropped_weights(square), Tk, dout, o_row, beta, dv, v_row);
+    real *d = square->scratch;
+    Pairs weights = pairs_of(square, dropped_weights(square)), gradients = pairs_of(square, d);
+    pairs_product(&weights, true, dout, o_row, !first_of_group, dv, v_row);
     BLAS(gemm)
     (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, dout, o_row, head_v(&square->head, 0), v_row, 0, d, Tk);
-    softmax_backward(square, d);
-    BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasNoTrans, Tq, HS, Tk, 1, d, Tk, head_k(&square->head, 0), k_row, 0, dq, q_row);
-    BLAS(gemm)
-    (CblasRowMajor, CblasTrans, CblasNoTrans, Tk, HS, Tq, 1, d, Tk, head_q(&square->head, 0), q_row, beta, dk, k_row);
+    for (int64_t i = 0; i < call->Tq; i++) softmax_backward(square, i, d + i * call->Tk);
+    pairs_product(&gradients, false, head_k(&square->head, 0), k_row, false, dq, q_row);
+    pairs_product(&gradients, true, head_q(&square->head, 0), q_row, !first_of_group, dk, k_row);
 }
 
 static Square square_of(const Node *node, const AttentionArgs *args, int64_t index, bool prescale) {

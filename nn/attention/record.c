@@ -100,15 +100,17 @@ static Tensor *out_record(Program *p, const AttentionCall *c) {
 static Tensor *node_record(Program *p, const AttentionBackend *backend, const AttentionTensors *t,
                            const AttentionAttrs *attrs) {
     const AttentionCall *c = &attrs->call;
-    Tensor *out = out_record(p, c), *weights = NULL;
-    Tensor *lse =
-        program_tensor(p, BUFFER_ACTIVATIONS, attention_lse_dtype(p->target.kind), 3, (int64_t[]){c->B, c->NH, c->Tq});
+    const int64_t rows[] = {2, c->B, c->NH, c->Tq};
+    DType lse_dtype = attention_lse_dtype(p->target.kind);
+    Tensor *out = out_record(p, c), *stats = NULL, *weights = NULL;
+    Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 3, rows + 1);
+    if (c->training && !backend->saves_weights) stats = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 4, rows);
     if (backend->saves_weights) {
         weights = program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4, (int64_t[]){c->B, c->NH, c->Tq, c->Tk});
     }
     program_record(p, (Recording){backend->forward, attrs, sizeof *attrs,
                                   TENSORS(t->q, t->k, t->v, t->step, t->key_ranges, t->query_ranges, t->bias),
-                                  TENSORS(out, lse, weights),
+                                  TENSORS(out, lse, stats, weights),
                                   program_workspace(p, backend->forward_workspace(c, &p->target))});
     return out;
 }
@@ -194,7 +196,7 @@ void attention_gradient(Program *p, const Node *node) {
     program_record(
         p, (Recording){backend->backward, attrs, sizeof *attrs,
                        TENSORS(in[IN_Q], in[IN_K], in[IN_V], in[IN_STEP], in[IN_KEY_RANGES], in[IN_QUERY_RANGES], bias,
-                               node->outputs[0], node->outputs[1], node->outputs[2], dout),
+                               node->outputs[0], node->outputs[1], node->outputs[2], node->outputs[3], dout),
                        TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
                        program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
     for (int i = 0; i < 4; i++) {

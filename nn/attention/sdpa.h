@@ -5,7 +5,13 @@
  * One call is described by AttentionCall (known when the program is recorded) and runs on AttentionArgs (the pointers).
  * Heads are addressed by strides, so that the model's packed (B, T, 3C) projection is used in place and separate q, k,
  * v work the same. Backends are rows of the table in nn/attention/backend.h. Source: Vaswani et al. 2017, equation 1;
- * arXiv:2205.14135 and 2307.08691 for the tiled forms. */
+ * arXiv:2205.14135 and 2307.08691 for the tiled forms.
+ *
+ * Every backend keeps to this. The masks alone (causal, window, ranges, bias) say which keys a query sees. A query
+ * that sees none gives zeros, lse -inf, and zero gradients. What is hidden contributes nothing, whatever bits lie
+ * there: a key's NaN reaches no query that does not see it, and the NaN of a query or of its dout no key that it does
+ * not see. A NaN in what is visible reaches out and the gradients; so does a softmax that does not exist: one score of
+ * +inf, or nothing but scores of -inf. Equal scores weigh the same in both directions, however large they are. */
 #pragma once
 
 #include "core/dtype.h"
@@ -24,7 +30,7 @@ typedef enum CausalMask {
 typedef enum BiasKind {
     BIAS_NONE,
     BIAS_BOOLEAN,  /* u8: a key may be seen where it is not 0 */
-    BIAS_ADDITIVE, /* f32 (f64 for f64): added to the scaled scores; it has a gradient */
+    BIAS_ADDITIVE, /* f32 (f64 for f64): added to the scaled scores; it has a gradient. -inf hides a key */
 } BiasKind;
 
 /* Where head h of token t of row b starts: b * batch + t * token + h * head, in elements. HS is contiguous. */
@@ -45,12 +51,17 @@ typedef struct AttentionCall {
     bool training;   /* backward follows: lse must be written */
     HeadLayout q, k, v, out; /* dq, dk, dv, dout are laid out as q, k, v, out */
     HeadLayout bias_layout;  /* of (B, NH, Tq, Tk), token being the query and Tk contiguous; 0 where it is broadcast */
+    int64_t HS_v;            /* 0 or HS: a head size of v's own is refused */
 } AttentionCall;
 
 typedef struct AttentionArgs {
     const void *q, *k, *v;
     void *out;
-    void *lse;        /* (B, NH, Tq), natural log of the sum of exponentials; f32 on CUDA, f64 on the CPU */
+    void *lse; /* (B, NH, Tq), natural log of the sum of exponentials; f32 on CUDA, f64 on the CPU */
+    /* (2, B, NH, Tq), of lse's dtype: each row's maximum, then the log of the sum of exponentials against it, in the
+     * backend's own units: lse by itself loses the sum where the maximum is large. A backend may leave those of rows
+     * unwritten whose lse is good enough. NULL where no backward follows, or where the weights themselves are kept. */
+    void *stats;
     const void *dout; /* backward only, as are dq, dk, dv */
     void *dq, *dk, *dv;
     /* Where call->ranges: query i of row b sees keys [first, end) of what the causal mask leaves, first being

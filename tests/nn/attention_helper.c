@@ -33,7 +33,7 @@ AttentionCall attention_call_of(AttentionShape s, DType dtype) {
         .Tk = s.Tk,
         .HS = s.HS,
         .dtype = dtype,
-        .scale = s.scale > 0 ? s.scale : (float)(1 / sqrt((double)s.HS)),
+        .scale = s.scale != 0 ? s.scale : (float)(1 / sqrt((double)s.HS)),
         .causal = packed ? CAUSAL_NONE : s.causal,
         .window = packed ? 0 : s.window,
         .ranges = s.ranges != SHAPE_ALL,
@@ -181,25 +181,68 @@ static void add_scaled(double *restrict to, double factor, const double *restric
     for (int64_t d = 0; d < count; d++) to[d] += factor * x[d];
 }
 
-static double biased(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h, int64_t i, int64_t j,
-                     double score) {
-    if (c->bias == BIAS_NONE) return score;
-    double bias = row_of(data->values[ATT_BIAS], c->bias_layout, b, h, i)[j];
-    return c->bias == BIAS_ADDITIVE ? score + bias : bias != 0 ? score : -INFINITY;
+static double bias_of(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t h, int64_t i, int64_t j) {
+    return c->bias == BIAS_NONE ? 0 : row_of(data->values[ATT_BIAS], c->bias_layout, b, h, i)[j];
 }
 
-/* One query: its softmax into p (Tk), the log of the sum of its exponentials. */
+static bool is_hidden(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t h, int64_t i, int64_t j) {
+    double bias = bias_of(c, data, b, h, i, j);
+    bool is_biased = c->bias == BIAS_BOOLEAN ? bias == 0 : bias == -INFINITY;
+    return is_biased || !sees(c, data, b, i, j);
+}
+
+static void fill(double *x, int64_t count, double value) {
+    for (int64_t d = 0; d < count; d++) x[d] = value;
+}
+
+/* Which keys of a head some query sees, and which queries see some key. */
+static void visible_mark(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t kv, bool *keys,
+                         bool *queries) {
+    int64_t group = c->NH / c->NH_kv;
+    for (int64_t at = 0; at < group * c->Tq * c->Tk; at++) {
+        int64_t h = kv * group + at / c->Tk / c->Tq, i = at / c->Tk % c->Tq, j = at % c->Tk;
+        if (is_hidden(c, data, b, h, i, j)) continue;
+        keys[j] = queries[(at / c->Tk / c->Tq) * c->Tq + i] = true;
+    }
+}
+
+void attention_fill_hidden(const AttentionCall *c, AttentionData *data, double value) {
+    int64_t group = c->NH / c->NH_kv;
+    bool *seen = malloc((size_t)(c->Tk + group * c->Tq) * sizeof *seen);
+    for (int64_t item = 0; seen != NULL && item < c->B * c->NH_kv; item++) {
+        int64_t b = item / c->NH_kv, kv = item % c->NH_kv;
+        memset(seen, 0, (size_t)(c->Tk + group * c->Tq) * sizeof *seen);
+        visible_mark(c, data, b, kv, seen, seen + c->Tk);
+        for (int64_t j = 0; j < c->Tk; j++) {
+            if (!seen[j]) fill(row_of(data->values[ATT_K], c->k, b, kv, j), c->HS, value);
+            if (!seen[j]) fill(row_of(data->values[ATT_V], c->v, b, kv, j), c->HS, value);
+        }
+        for (int64_t at = 0; at < group * c->Tq; at++) {
+            int64_t h = kv * group + at / c->Tq, i = at % c->Tq;
+            if (!seen[c->Tk + at]) fill(row_of(data->values[ATT_Q], c->q, b, h, i), c->HS, value);
+            if (!seen[c->Tk + at]) fill(row_of(data->values[ATT_DOUT], c->out, b, h, i), c->HS, value);
+        }
+    }
+    free(seen);
+}
+
+/* One query: its softmax into p (Tk), -1 where a key is hidden; the log of the sum of its exponentials. */
 static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h, int64_t i, double *p) {
     const double *q = row_of(data->values[ATT_Q], c->q, b, h, i);
     double maximum = -INFINITY, sum = 0;
     for (int64_t j = 0; j < c->Tk; j++) {
         const double *k = row_of(data->values[ATT_K], c->k, b, h / (c->NH / c->NH_kv), j);
-        p[j] = -INFINITY;
-        if (sees(c, data, b, i, j)) p[j] = biased(c, data, b, h, i, j, (double)c->scale * dot(q, k, c->HS));
+        if (is_hidden(c, data, b, h, i, j)) continue;
+        p[j] = (double)c->scale * dot(q, k, c->HS);
+        if (c->bias == BIAS_ADDITIVE) p[j] += bias_of(c, data, b, h, i, j);
         maximum = fmax(maximum, p[j]);
     }
-    for (int64_t j = 0; j < c->Tk; j++) sum += p[j] = isinf(p[j]) ? 0 : exp(p[j] - maximum);
-    for (int64_t j = 0; j < c->Tk && sum > 0; j++) p[j] /= sum;
+    for (int64_t j = 0; j < c->Tk; j++) {
+        bool hidden = is_hidden(c, data, b, h, i, j);
+        p[j] = hidden ? -1 : exp(p[j] - maximum);
+        if (!hidden) sum += p[j];
+    }
+    for (int64_t j = 0; j < c->Tk; j++) p[j] = p[j] < 0 ? -1 : p[j] / sum;
     return maximum + log(sum);
 }
 
@@ -215,13 +258,13 @@ static void query_reference(const AttentionCall *c, const StepState *step, Atten
     for (int64_t j = 0; j < c->Tk; j++) {
         double weight = kept(c, step, b, h, i, j) * p[j];
         const double *v = row_of(data->values[ATT_V], c->v, b, kv, j);
-        if (weight == 0) continue;
+        if (p[j] < 0) continue;
         add_scaled(out, weight, v, HS);
         add_scaled(row_of(data->values[ATT_DV], c->v, b, kv, j), weight, dout, HS);
         sum += weight * dot(dout, v, HS);
     }
     for (int64_t j = 0; j < c->Tk; j++) {
-        if (p[j] == 0) continue;
+        if (p[j] < 0) continue;
         double mask = kept(c, step, b, h, i, j);
         double ds = p[j] * (mask * dot(dout, row_of(data->values[ATT_V], c->v, b, kv, j), HS) - sum);
         if (c->bias == BIAS_ADDITIVE) row_of(data->values[ATT_DBIAS], c->bias_layout, b, h, i)[j] += ds;

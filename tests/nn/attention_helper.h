@@ -58,7 +58,10 @@ bool attention_data_create(const AttentionShape *shape, const AttentionCall *cal
                            AttentionData *out);
 void attention_data_destroy(AttentionData *data);
 
-/* Fills the outputs: by the formulas, one query at a time. */
+/* Sets what the masks hide from everything: k and v that no query sees, q and dout of queries that see no key. */
+void attention_fill_hidden(const AttentionCall *call, AttentionData *data, double value);
+
+/* Fills the outputs: by the formulas, one query at a time. What is hidden is not touched. */
 void attention_reference(const AttentionCall *call, const StepState *step, AttentionData *data);
 
 /* The root of the mean squared difference of one output, and of what is wanted; NaN where one has a NaN or an infinity

@@ -63,7 +63,7 @@ static Status run(Sdpa *s, Device *device, const StepState *step, AttentionData 
     TRY(device_upload(device, s->step, step));
     TRY(sdpa_forward(s));
     TRY(scratch_poison(s, device, staged));
-    TRY(sdpa_backward(s));
+    if (s->call.training) TRY(sdpa_backward(s));
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
         if (t[which] == NULL) continue;
         TRY(device_download(device, staged, t[which]));
