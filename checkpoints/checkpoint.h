@@ -74,8 +74,9 @@ NODISCARD Status checkpoint_snapshot(CheckpointImage *image, const CheckpointCon
 
 /* Writes the image as DIR/step_%08d.h5, durable when this returns; then removes the oldest of our checkpoints up to
  * this step beyond the `keep` newest, never the one just written, nor a file that lacks a whole trailer of that step.
- * Removes temporaries whose writer is dead. Uses no HDF5, so it may run on another thread than the snapshot. Errors:
- * STATUS_FAILURE (disk full and so on); the older checkpoints are then untouched and no temporary is left. */
+ * Such a file at the new one's name is moved aside (replacement_set_aside). Removes temporaries whose writer is dead.
+ * Uses no HDF5, so it may run on another thread than the snapshot. Errors: STATUS_FAILURE (disk full and so on); the
+ * older checkpoints are then untouched and no temporary is left. */
 NODISCARD Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, int keep);
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */

@@ -7,8 +7,6 @@
 
 enum { TRAILER_BYTES = 56, STEP_NAME_BYTES = 32 };
 
-#define TEMPORARY_PREFIX ".step_"
-
 struct CheckpointImage {
     unsigned char *bytes;
     size_t capacity;
@@ -24,10 +22,11 @@ typedef struct Trailer {
 void trailer_encode(const Trailer *trailer, unsigned char out[TRAILER_BYTES]);
 bool trailer_decode(const unsigned char bytes[TRAILER_BYTES], Trailer *out);
 
-/* Reads the trailer at the end of an open file and checks it against the file's size; STATUS_DATA with the reason. */
+/* Reads the trailer at the end of an open file and checks it against the file's size. Errors: STATUS_DATA where the
+ * file is wrong, STATUS_FAILURE where it cannot be read. */
 NODISCARD Status trailer_read(int fd, const char *path, Trailer *out);
 
-/* Reads the whole file and checks its hash. */
+/* Reads the whole file and checks its hash. Errors: as trailer_read; STATUS_DATA also where it is not there. */
 NODISCARD Status trailer_verify(const char *path, Trailer *out);
 
 void hash_canonical(const void *data, size_t bytes, unsigned char out[16]);
@@ -36,7 +35,8 @@ void hash_canonical(const void *data, size_t bytes, unsigned char out[16]);
 void step_name(int64_t step, char out[STEP_NAME_BYTES]);
 bool step_parse(const char *name, int64_t *step);
 
-/* The steps of the checkpoints in a directory, newest first; *steps is the caller's to free. */
+/* The steps of the checkpoints in a directory, newest first; none where it is not there. *steps is the caller's to
+ * free. Errors: STATUS_FAILURE where it cannot be listed to its end. */
 NODISCARD Status steps_list(const char *dir, int64_t **steps, int64_t *n);
 
 /* HDF5's types: in memory, and in the file (little-endian). -1 for a dtype that checkpoints do not hold. */

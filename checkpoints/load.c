@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,10 @@ static Status file_open(const char *path, CheckpointFile *file) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* The file is read-only and complete; HDF5's own locks fail on some network file systems. */
     H5Pset_file_locking(access, false, true);
-    file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    do {
+        errno = 0;
+        file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    } while (file->file < 0 && errno == EINTR); /* HDF5 itself does not take it up again */
     H5Pclose(access);
     if (file->file < 0) return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: %s", path, hdf5_reason());
     return links_check(file);

@@ -1,12 +1,12 @@
 #include "checkpoints/internal.h"
 
+#include "core/file.h"
+
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 enum { READ_BYTES = 4 << 20, VERSION = 1, COVERED_BYTES = 48 };
@@ -49,21 +49,15 @@ void hash_canonical(const void *data, size_t bytes, unsigned char out[16]) {
 }
 
 static Status read_at(int fd, const char *path, void *to, size_t bytes, size_t at) {
-    for (size_t done = 0; done < bytes;) {
-        ssize_t n = pread(fd, (char *)to + done, bytes - done, (off_t)(at + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return ERROR(STATUS_DATA, "%s: cannot be read: %s", path, strerror(errno));
-        if (n == 0) return ERROR(STATUS_DATA, "%s: ends early, at byte %zu", path, at + done);
-        done += (size_t)n;
-    }
-    return OK;
+    size_t got;
+    TRY(file_read_at(fd, path, to, bytes, at, &got));
+    return got == bytes ? OK : ERROR(STATUS_DATA, "%s: ends early, at byte %zu", path, at + got);
 }
 
 Status trailer_read(int fd, const char *path, Trailer *out) {
     struct stat info;
     unsigned char bytes[TRAILER_BYTES];
-    if (fstat(fd, &info) != 0) return ERROR(STATUS_DATA, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(info.st_mode)) return ERROR(STATUS_DATA, "%s: not a file", path);
+    if (fstat(fd, &info) != 0) return ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
     size_t size = (size_t)info.st_size;
     if (size < TRAILER_BYTES) {
         return ERROR(STATUS_DATA, "%s: not a checkpoint, or cut off: it has only %zu bytes", path, size);
@@ -95,8 +89,9 @@ static Status hash_check(int fd, const char *path, const Trailer *trailer, XXH3_
 }
 
 Status trailer_verify(const char *path, Trailer *out) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ERROR(STATUS_DATA, "%s: cannot be opened: %s", path, strerror(errno));
+    int fd;
+    TRY(file_open_regular(path, &fd));
+    if (fd < 0) return ERROR(STATUS_DATA, "%s: no such file", path);
     XXH3_state_t *state = XXH3_createState();
     void *buffer = malloc(READ_BYTES);
     Status status = OK;
@@ -108,6 +103,6 @@ Status trailer_verify(const char *path, Trailer *out) {
     }
     free(buffer);
     XXH3_freeState(state);
-    close(fd);
+    file_close(fd);
     return status;
 }

@@ -1,18 +1,15 @@
 /* Writing: complete or not there. Uses no HDF5. */
 #include "checkpoints/internal.h"
 
-#include <dirent.h>
+#include "core/file.h"
+#include "core/replacement.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 void step_name(int64_t step, char out[STEP_NAME_BYTES]) {
     snprintf(out, STEP_NAME_BYTES, "step_%08lld.h5", (long long)step);
@@ -31,127 +28,94 @@ static int newest_first(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-Status steps_list(const char *dir, int64_t **steps, int64_t *n) {
-    *steps = NULL;
-    *n = 0;
-    DIR *open_dir = opendir(dir);
-    if (open_dir == NULL && errno == ENOENT) return OK;
-    if (open_dir == NULL) return ERROR(STATUS_DATA, "%s: cannot be listed: %s", dir, strerror(errno));
-    int64_t capacity = 0;
-    Status status = OK;
-    for (struct dirent *entry; (entry = readdir(open_dir)) != NULL;) {
-        int64_t step;
-        if (!step_parse(entry->d_name, &step)) continue;
-        if (*n == capacity) {
-            capacity = 2 * capacity + 16;
-            int64_t *grown = realloc(*steps, (size_t)capacity * sizeof **steps);
-            if (grown == NULL) {
-                status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);
-                break;
-            }
-            *steps = grown;
-        }
-        (*steps)[(*n)++] = step;
+typedef struct Steps {
+    int64_t *items, count, room;
+    bool is_full; /* no memory for one more */
+} Steps;
+
+static bool step_add(void *context, const char *name) {
+    Steps *steps = context;
+    int64_t step;
+    if (!step_parse(name, &step)) return true;
+    if (steps->count == steps->room) {
+        steps->room = 2 * steps->room + 16;
+        int64_t *grown = realloc(steps->items, (size_t)steps->room * sizeof *grown);
+        steps->is_full = grown == NULL;
+        if (steps->is_full) return false;
+        steps->items = grown;
     }
-    closedir(open_dir);
-    if (*n > 0) qsort(*steps, (size_t)*n, sizeof **steps, newest_first);
+    steps->items[steps->count++] = step;
+    return true;
+}
+
+Status steps_list(const char *dir, int64_t **steps, int64_t *n) {
+    Steps found = {0};
+    Status status = file_list(dir, step_add, &found);
+    if (found.is_full) status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);
+    if (found.count > 0) qsort(found.items, (size_t)found.count, sizeof *found.items, newest_first);
+    *steps = found.items;
+    *n = found.count;
     return status;
 }
 
 /* True for a file that we wrote: its name says a step, and a whole trailer of that step ends it. */
-static bool is_ours(int dir, const char *name, int64_t step) {
+static bool is_ours(const char *path, int64_t step) {
     Trailer trailer;
-    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) return false;
-    Status status = trailer_read(fd, name, &trailer);
-    close(fd);
+    int fd;
+    struct stat info;
+    if (lstat(path, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+    if (failed(file_open_regular(path, &fd)) || fd < 0) return false;
+    Status status = trailer_read(fd, path, &trailer);
+    file_close(fd);
     return !failed(status) && trailer.step == step;
 }
 
-/* Removes ours beyond the `keep` newest up to step `newest`, which itself stays. Failures wait for the next time. */
-static Status oldest_remove(int dir, const char *path, int64_t newest, int keep) {
+static Status path_of(const char *dir, int64_t step, char path[PATH_MAX]) {
+    char name[STEP_NAME_BYTES];
+    step_name(step, name);
+    bool fits = snprintf(path, PATH_MAX, "%s/%s", dir, name) < PATH_MAX;
+    return fits ? OK : ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
+}
+
+/* Removes ours beyond the `keep` newest up to step `newest`, which itself stays. What fails waits for the next time. */
+static Status oldest_remove(const char *dir, int64_t newest, int keep) {
     int64_t *steps, n, kept = 0;
-    TRY(steps_list(path, &steps, &n));
-    for (int64_t i = 0; i < n; i++) {
-        char name[STEP_NAME_BYTES];
-        step_name(steps[i], name);
-        if (steps[i] > newest || !is_ours(dir, name, steps[i])) continue;
+    Status status = steps_list(dir, &steps, &n);
+    for (int64_t i = 0; i < n && !failed(status); i++) {
+        char path[PATH_MAX];
+        status = path_of(dir, steps[i], path);
+        if (failed(status) || steps[i] > newest || !is_ours(path, steps[i])) continue;
         if (steps[i] == newest || kept < keep) {
             kept++;
         } else {
-            unlinkat(dir, name, 0);
+            file_remove(path);
         }
     }
     free(steps);
-    return OK;
+    return status;
 }
 
-/* A living writer holds a lock on its temporary. */
-static void temporaries_remove(int dir, const char *path) {
-    DIR *listing = opendir(path);
-    for (struct dirent *entry; listing != NULL && (entry = readdir(listing)) != NULL;) {
-        if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) != 0) continue;
-        if (strstr(entry->d_name, ".h5.tmp-") == NULL) continue;
-        int fd = openat(dir, entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0) continue;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(dir, entry->d_name, 0);
-        close(fd);
+static Status write_failed(const char *path, size_t bytes, int keep, int error) {
+    if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
+        return ERROR(STATUS_FAILURE, "%s: cannot be written (%zu bytes): %s; the older checkpoints are kept", path,
+                     bytes, strerror(error));
     }
-    if (listing != NULL) closedir(listing);
+    return ERROR(STATUS_FAILURE,
+                 "%s: cannot be written (%zu bytes): %s; make room: checkpoint.keep + 1 = %d of them must fit; the "
+                 "older ones are kept",
+                 path, bytes, strerror(error), keep + 1);
 }
 
-/* write(2) beyond RLIMIT_FSIZE raises SIGXFSZ, which kills; held back on this thread, it leaves EFBIG. */
-static ssize_t write_unkilled(int fd, const void *bytes, size_t n) {
-    sigset_t only, before;
-    sigemptyset(&only);
-    sigaddset(&only, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &only, &before);
-    ssize_t wrote = write(fd, bytes, n);
-    int error = errno;
-    if (wrote < 0 && error == EFBIG) sigtimedwait(&only, NULL, &(struct timespec){0});
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return wrote;
-}
-
-/* 0 or errno. */
-static int write_all(int fd, const unsigned char *bytes, size_t n) {
-    const size_t most = (size_t)64 << 20;
-    while (n > 0) {
-        ssize_t wrote = write_unkilled(fd, bytes, n < most ? n : most);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote < 0) return errno;
-        bytes += wrote;
-        n -= (size_t)wrote;
-    }
-    return fsync(fd) == 0 ? 0 : errno;
-}
-
-static Status write_failed(const char *dir, const char *name, size_t bytes, int error) {
-    const char *way_out = error == ENOSPC || error == EDQUOT || error == EFBIG
-                              ? "; make room: it needs twice the space of one checkpoint; the older ones are kept"
-                              : "; the older checkpoints are kept";
-    return ERROR(STATUS_FAILURE, "%s/%s: cannot be written (%zu bytes): %s%s", dir, name, bytes, strerror(error),
-                 way_out);
-}
-
-/* Writes the bytes under a temporary name, then gives them theirs. 0 or errno; no temporary is left. */
-static int replace_file(int dir, const char *path, const char *name, const unsigned char *bytes, size_t n) {
-    char temporary[PATH_MAX];
-    const char *inside = temporary + strlen(path) + 1;
-    if (snprintf(temporary, sizeof temporary, "%s/.%s.tmp-XXXXXX", path, name) >= (int)sizeof temporary) {
-        return ENAMETOOLONG;
-    }
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) return errno;
-    flock(fd, LOCK_EX); /* where locks are not supported, the lock of the run directory protects it */
-    fchmod(fd, 0644);   /* mkostemp gives 0600 */
-    int error = write_all(fd, bytes, n);
-    if (error == 0 && renameat(dir, inside, dir, name) != 0) error = errno;
-    if (error != 0) unlinkat(dir, inside, 0);
-    if (error == 0 && fsync(dir) != 0) error = errno;
-    close(fd);
-    return error;
+/* What lies at this name and is no checkpoint of this step is somebody's, or damaged: it is moved aside. */
+static Status file_replace(const char *path, int64_t step, const void *bytes, size_t n, int keep) {
+    Replacement *new;
+    TRY(replacement_begin(path, &new));
+    Status status = replacement_write(new, bytes, n);
+    if (!failed(status) && !is_ours(path, step)) status = replacement_set_aside(path);
+    if (!failed(status)) status = replacement_commit(new);
+    int error = replacement_error(new);
+    replacement_destroy(&new);
+    return failed(status) && error != 0 ? write_failed(path, n, keep, error) : status;
 }
 
 static void image_seal(CheckpointImage *image, int64_t step) {
@@ -161,16 +125,11 @@ static void image_seal(CheckpointImage *image, int64_t step) {
 }
 
 Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, int keep) {
-    char name[STEP_NAME_BYTES];
-    step_name(step, name);
-    if (image->size == 0) return ERROR(STATUS_FAILURE, "%s/%s: there is no snapshot to write", dir, name);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return write_failed(dir, name, image->size, errno);
-    temporaries_remove(fd, dir);
+    char path[PATH_MAX];
+    TRY(path_of(dir, step, path));
+    if (image->size == 0) return ERROR(STATUS_FAILURE, "%s: there is no snapshot to write", path);
+    replacement_clean(dir, NULL);
     image_seal(image, step);
-    size_t bytes = image->size + TRAILER_BYTES;
-    int error = replace_file(fd, dir, name, image->bytes, bytes);
-    Status status = error != 0 ? write_failed(dir, name, bytes, error) : oldest_remove(fd, dir, step, keep);
-    close(fd);
-    return status;
+    TRY(file_replace(path, step, image->bytes, image->size + TRAILER_BYTES, keep));
+    return oldest_remove(dir, step, keep);
 }

@@ -15,8 +15,7 @@ struct CheckpointWriter {
     pthread_t thread;
     bool is_working; /* the thread is not joined yet; what follows is its own until then */
     int64_t step;
-    StatusCode code;
-    char message[2048];
+    StatusRecord outcome;
 };
 
 static void *touch_image(void *argument) {
@@ -28,8 +27,7 @@ static void *touch_image(void *argument) {
 static void *write_image(void *argument) {
     CheckpointWriter *writer = argument;
     Status status = checkpoint_write(writer->image, writer->dir, writer->step, writer->keep);
-    writer->code = status.code;
-    if (failed(status)) snprintf(writer->message, sizeof writer->message, "%s", status_message());
+    status_keep(status, &writer->outcome);
     return NULL;
 }
 
@@ -65,7 +63,7 @@ Status checkpoint_writer_wait(CheckpointWriter *writer) {
     if (!writer->is_working) return OK;
     pthread_join(writer->thread, NULL);
     writer->is_working = false;
-    return writer->code == STATUS_OK ? OK : ERROR(writer->code, "%s", writer->message);
+    return status_restore(&writer->outcome);
 }
 
 Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents, int64_t step) {

@@ -164,6 +164,11 @@ int file_write_all(int fd, const void *bytes, size_t n) {
     return 0;
 }
 
+int file_rewrite(int fd, const void *bytes, size_t n) {
+    if (RETRIED(ftruncate(fd, 0)) != 0 || lseek(fd, 0, SEEK_SET) < 0) return errno;
+    return file_write_all(fd, bytes, n);
+}
+
 static ssize_t stream_read(void *cookie, char *to, size_t n) { return RETRIED(read((int)(intptr_t)cookie, to, n)); }
 
 static ssize_t stream_write(void *cookie, const char *from, size_t n) {

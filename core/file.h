@@ -43,6 +43,9 @@ NODISCARD Status file_read_all(const char *path, size_t most, char **text, size_
  */
 int file_write_all(int fd, const void *bytes, size_t n);
 
+/* Makes an open file hold these bytes, in place: for lock files, which must stay the same file. 0 or errno. */
+int file_rewrite(int fd, const void *bytes, size_t n);
+
 /* A stream over a descriptor, which it takes over, even where it fails: NULL. `mode` is "r" or "w". Unlike fdopen's it
  * goes on after EINTR; it has no fileno. */
 FILE *file_stream(int fd, const char *mode);

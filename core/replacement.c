@@ -22,7 +22,7 @@ struct Replacement {
     char *path;  /* the target */
     char *aside; /* NULL once it has the target's name */
     char *backup;
-    int fd;
+    int fd, error; /* error: of the last failure */
     bool keeps_old, had_old;
 };
 
@@ -72,11 +72,13 @@ typedef struct Sweeping {
     const char *directory, *name;
 } Sweeping;
 
-/* Ours: the tag is of this very file, and no living writer holds its lock. */
+/* Ours: the tag is of this very file, or it was not even tagged and holds nothing; and no living writer has its lock.
+ */
 static bool is_left(int fd, const char *entry, size_t length, uint64_t tag) {
     struct stat info;
-    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && tag_of(entry + 1, length, info.st_ino) == tag &&
-           file_lock(fd, false) == 0;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+    bool is_ours = info.st_size == 0 || tag_of(entry + 1, length, info.st_ino) == tag;
+    return is_ours && file_lock(fd, false) == 0;
 }
 
 static bool leftover_remove(void *context, const char *entry) {
@@ -100,29 +102,36 @@ void replacement_clean(const char *directory, const char *name) {
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* A file with a name of its own, not tagged yet. -1 and errno. */
-static int file_make(const char *path, char **aside) {
-    static _Atomic uint64_t count;
-    for (int try = 0; try < TRIES; try++) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        uint64_t number = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid() << 40;
-        *aside = aside_name(path, number + atomic_fetch_add(&count, 1));
-        if (*aside == NULL) return errno = ENOMEM, -1;
-        int fd = file_open(*aside, O_RDWR | O_CREAT | O_EXCL, 0666);
-        if (fd >= 0) return fd;
-        free(*aside);
-        *aside = NULL;
-        if (errno != EEXIST) return -1;
-    }
-    return -1;
+/* Removes it before its lock goes with the descriptor. */
+static void file_drop(Replacement *new) {
+    if (new->aside != NULL) file_remove(new->aside);
+    file_close(new->fd);
+    free(new->aside);
+    new->aside = NULL;
+    new->fd = -1;
 }
 
-/* Locks it, then gives it the name that says that it is ours. 0 or errno. Without locks nobody takes it for left. */
+/* A file with a name of its own, not tagged yet. 0 or errno. */
+static int file_make(Replacement *new) {
+    static _Atomic uint64_t count;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t number = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid() << 40;
+    new->aside = aside_name(new->path, number + atomic_fetch_add(&count, 1));
+    if (new->aside == NULL) return ENOMEM;
+    new->fd = file_open(new->aside, O_RDWR | O_CREAT | O_EXCL, 0666);
+    if (new->fd >= 0) return 0;
+    free(new->aside);
+    new->aside = NULL;
+    return errno;
+}
+
+/* Locks it, then gives it the name that says that it is ours. 0 or errno: ENOENT where another process took it for left
+ * just before. Without locks nobody takes it for that. */
 static int file_tag(Replacement *new) {
     struct stat info;
     if (fstat(new->fd, &info) != 0) return errno;
-    file_lock(new->fd, false);
+    file_lock(new->fd, true);
     char *tagged = aside_name(new->path, info.st_ino);
     int error = tagged == NULL ? ENOMEM : file_rename(new->aside, tagged);
     if (error != 0) {
@@ -132,6 +141,19 @@ static int file_tag(Replacement *new) {
     free(new->aside);
     new->aside = tagged;
     return 0;
+}
+
+/* 0 or errno, with nothing left. */
+static int file_begin(Replacement *new) {
+    int error = EEXIST;
+    for (int try = 0; try < TRIES && (error == EEXIST || error == ENOENT); try++) {
+        error = file_make(new);
+        if (error == ENOENT) return error; /* no such directory */
+        if (error == 0) error = file_tag(new);
+        if (error == 0) return 0;
+        file_drop(new);
+    }
+    return error;
 }
 
 Status replacement_begin(const char *path, Replacement **out) {
@@ -147,8 +169,8 @@ Status replacement_begin(const char *path, Replacement **out) {
         return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
     }
     shown_name(path, &length);
-    new->fd = length == 0 ? (errno = EISDIR, -1) : file_make(path, &new->aside);
-    int error = new->fd < 0 ? errno : file_tag(new);
+    new->fd = -1;
+    int error = length == 0 ? EISDIR : file_begin(new);
     *out = new;
     if (error == 0) return OK;
     replacement_destroy(out);
@@ -159,9 +181,15 @@ int replacement_fd(const Replacement *replacement) { return replacement->fd; }
 const char *replacement_path(const Replacement *replacement) { return replacement->path; }
 void replacement_keep_old(Replacement *replacement) { replacement->keeps_old = true; }
 
+int replacement_error(const Replacement *replacement) { return replacement->error; }
+
+static Status failure(Replacement *new, int error) {
+    new->error = error;
+    return error == 0 ? OK : file_cannot_write(new->path, error);
+}
+
 Status replacement_write(Replacement *replacement, const void *bytes, size_t n) {
-    int error = file_write_all(replacement->fd, bytes, n);
-    return error == 0 ? OK : file_cannot_write(replacement->path, error);
+    return failure(replacement, file_write_all(replacement->fd, bytes, n));
 }
 
 /* ---- the name ---------------------------------------------------------------------------------------------------- */
@@ -183,7 +211,7 @@ static Status name_take(Replacement *new) {
     if (error == EEXIST && new->keeps_old) {
         return ERROR(STATUS_DATA, "%s: is there already; remove it first", new->path);
     }
-    if (error != 0) return file_cannot_write(new->path, error);
+    TRY(failure(new, error));
     free(new->aside);
     new->aside = NULL;
     return OK;
@@ -227,10 +255,7 @@ static Status names_sync(Replacement *const *all, size_t n) {
 }
 
 Status replacement_commit_all(Replacement *const *all, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        int error = file_sync(all[i]->fd);
-        if (error != 0) return file_cannot_write(all[i]->path, error);
-    }
+    for (size_t i = 0; i < n; i++) TRY(failure(all[i], file_sync(all[i]->fd)));
     for (size_t i = 0; i < n && n > 1; i++) old_keep(all[i]);
     Status status = names_take(all, n);
     for (size_t i = 0; i < n && n > 1; i++) {
@@ -244,12 +269,9 @@ Status replacement_commit(Replacement *replacement) { return replacement_commit_
 
 void replacement_destroy(Replacement **replacement) {
     if (replacement == NULL || *replacement == NULL) return;
-    Replacement *new = *replacement;
-    if (new->aside != NULL) file_remove(new->aside); /* before its lock goes with the descriptor */
-    file_close(new->fd);
-    free(new->aside);
-    free(new->path);
-    free(new);
+    file_drop(*replacement);
+    free((*replacement)->path);
+    free(*replacement);
     *replacement = NULL;
 }
 
@@ -257,4 +279,15 @@ Status replacement_end(Replacement **replacement, Status status) {
     if (!failed(status)) status = replacement_commit(*replacement);
     replacement_destroy(replacement);
     return status;
+}
+
+Status replacement_set_aside(const char *path) {
+    char to[PATH_MAX];
+    if (!is_there(path)) return OK;
+    for (int n = 1; n <= TRIES; n++) {
+        if (snprintf(to, sizeof to, "%s.aside-%d", path, n) >= (int)sizeof to) break;
+        int error = name_take_free(path, to);
+        if (error != EEXIST) return error == 0 ? OK : file_cannot_write(to, error);
+    }
+    return ERROR(STATUS_FAILURE, "%s: is in the way, and no free name was found for it; move it away", path);
 }

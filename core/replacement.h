@@ -1,8 +1,8 @@
 /* Replacement: a file that is replaced whole or not at all. It grows beside its target under a name of its own,
  * `.NAME.TAG.hourglass`, which is made with O_EXCL, so that no file of anybody's is ever opened or cut. TAG is a hash
  * of NAME and of the file's own inode number: a file whose tag is right, and whose lock nobody holds, was left by a
- * writer of ours that is dead. Only such files are removed (replacement_clean). The mode is 0666 less the umask. Not
- * collective.
+ * writer of ours that is dead. Only such files are removed (replacement_clean), and empty ones with a name of that
+ * form. The mode is 0666 less the umask. Not collective.
  *
  *   Replacement *new;
  *   TRY(replacement_begin(path, &new));
@@ -40,11 +40,18 @@ NODISCARD Status replacement_commit(Replacement *replacement);
  * as far as the file system has hard links. A process that is killed in the midst of it may leave some new ones. */
 NODISCARD Status replacement_commit_all(Replacement *const *replacements, size_t n);
 
+/* Why replacement_write or replacement_commit failed last, as errno. */
+int replacement_error(const Replacement *replacement);
+
 /* Removes the new file where it has not got its name, and frees. NULL-safe. Sets no error: a message stays. */
 void replacement_destroy(Replacement **replacement);
 
 /* Commits where `status` is OK, and destroys. The first failure of both. */
 NODISCARD Status replacement_end(Replacement **replacement, Status status);
+
+/* Gives what lies at `path`, which is somebody else's or of no use, the free name PATH.aside-N, N from 1. Nothing
+ * there: OK. Errors: STATUS_FAILURE. */
+NODISCARD Status replacement_set_aside(const char *path);
 
 /* Removes what dead writers left in a directory: of the target NAME, or of any where `name` is NULL. What cannot be
  * removed waits for the next time. */

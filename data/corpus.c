@@ -1,5 +1,6 @@
 #include "data/corpus.h"
 
+#include "core/file.h"
 #include "core/utf8.h"
 
 #include <errno.h>
@@ -86,7 +87,7 @@ static Status source_look(Source *source, int fd, const char *scratch) {
 static Status source_open(Source *source, const char *path, const char *scratch) {
     bool is_stdin = strcmp(path, "-") == 0;
     *source = (Source){.path = is_stdin ? "standard input" : path, .fd = -1};
-    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = is_stdin ? STDIN_FILENO : file_open(path, O_RDONLY, 0);
     if (fd < 0) return cannot_open(path);
     Status status = source_look(source, fd, scratch);
     if (!is_stdin) close(fd);
@@ -125,7 +126,7 @@ int64_t corpus_bytes(const Corpus *corpus) { return corpus->bytes; }
  */
 
 static Status source_begin(const Source *source, int *fd) {
-    *fd = source->fd >= 0 ? source->fd : open(source->path, O_RDONLY | O_CLOEXEC);
+    *fd = source->fd >= 0 ? source->fd : file_open(source->path, O_RDONLY, 0);
     return *fd >= 0 ? OK : cannot_open(source->path);
 }
 
@@ -134,16 +135,10 @@ static void source_end(const Source *source, int fd) {
 }
 
 static Status read_at(const Source *source, int fd, uint8_t *out, size_t bytes, int64_t at) {
-    while (bytes > 0) {
-        ssize_t n = pread(fd, out, bytes, at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return ERROR(STATUS_DATA, "%s: cannot read it: %s", source->path, strerror(errno));
-        if (n == 0) return ERROR(STATUS_DATA, "%s: became shorter while it was read; start again", source->path);
-        out += n;
-        at += n;
-        bytes -= (size_t)n;
-    }
-    return OK;
+    size_t got;
+    TRY(file_read_at(fd, source->path, out, bytes, (size_t)at, &got));
+    if (got == bytes) return OK;
+    return ERROR(STATUS_DATA, "%s: became shorter while it was read; start again", source->path);
 }
 
 /* ---- the split ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 #include "data/hdf5_tokens.h"
 
 #include "core/checked.h"
+#include "core/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -190,7 +191,11 @@ Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* Nobody writes into a finished token file, and not every disk can lock. */
     H5Pset_file_locking(access, false, true);
-    hid_t file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
+    hid_t file;
+    do {
+        errno = 0;
+        file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
+    } while (file < 0 && errno == EINTR); /* HDF5 itself does not take it up again */
     H5Pclose(access);
     if (file < 0) {
         return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare",
@@ -282,7 +287,9 @@ static uint8_t *header_read(int fd, const TokenHeader *header) {
     off_t data_end = (off_t)header->offset + header->count * header->width;
     if (header->offset <= USER_BLOCK || lseek(fd, 0, SEEK_END) != data_end) return NULL; /* not laid out as expected */
     uint8_t *bytes = malloc(header->offset);
-    if (bytes != NULL && pread(fd, bytes, header->offset, 0) == (ssize_t)header->offset) return bytes;
+    size_t got = 0;
+    bool is_read = bytes != NULL && !failed(file_read_at(fd, "the header", bytes, header->offset, 0, &got));
+    if (is_read && got == header->offset) return bytes;
     free(bytes);
     return NULL;
 }

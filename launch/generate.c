@@ -1,11 +1,13 @@
 /* generate: text from a trained run. */
+#include "core/input_file.h"
 #include "launch/generator.h"
 #include "launch/options.h"
 #include "launch/streams.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST_START_BYTES = 64 << 20 };
 
 typedef struct Values {
     const char *start;
@@ -41,17 +43,7 @@ static Status start_read(const char *start, char **text, size_t *bytes) {
         *bytes = strlen(start);
         return *text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for --start") : OK;
     }
-    FILE *file = fopen(start + 5, "rb");
-    if (file == NULL) return ERROR(STATUS_DATA, "%s: cannot read: %s", start + 5, strerror(errno));
-    FILE *copy = open_memstream(text, bytes);
-    char part[4096];
-    for (size_t n = fread(part, 1, sizeof part, file); n > 0 && copy != NULL; n = fread(part, 1, sizeof part, file)) {
-        fwrite(part, 1, n, copy);
-    }
-    bool bad = ferror(file) != 0 || copy == NULL;
-    if (copy != NULL) bad = fclose(copy) != 0 || bad;
-    fclose(file);
-    return bad ? ERROR(STATUS_DATA, "%s: cannot read: is it a file?", start + 5) : OK;
+    return input_read_whole(start + 5, MOST_START_BYTES, text, bytes);
 }
 
 static Status token_print(Generator *g, int32_t token) {

@@ -199,9 +199,12 @@ static void line_say(Metrics *metrics, const char *line) {
         metrics_say(metrics, "%s; the console is lost, the run goes on", status_message());
     }
     snprintf(text, sizeof text, "%s\n", line);
-    if (metrics->log_is_lost || !failed(log_write(&metrics->log, text))) return;
-    metrics->log_is_lost = true;
-    status_warn("train", status_message());
+    if (!metrics->log_is_lost && failed(log_write(&metrics->log, text))) {
+        metrics->log_is_lost = true;
+        status_warn("train", status_message());
+    }
+    char notice[LINE_BYTES]; /* of a checkpoint, say */
+    if (file_notice_take(notice, sizeof notice)) metrics_say(metrics, "%s", notice);
 }
 
 void metrics_say(Metrics *metrics, const char *format, ...) {

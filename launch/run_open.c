@@ -133,7 +133,9 @@ Status run_open(Run *run, const char *resume) {
 static Status outcome_write(const char *directory, const char *message) {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/summary.json", directory);
-    json_t *object = json_load_file(path, 0, NULL);
+    json_t *object;
+    Status status = text_file_read_json(path, &object);
+    if (failed(status) && status.code != STATUS_DATA) return status;
     if (!json_is_object(object)) {
         json_decref(object);
         object = json_pack("{s:s}", "status", "no_room");

@@ -22,7 +22,8 @@ void signals_install(void) {
     sigaction(SIGUSR1, &save, NULL);
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
-    signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails instead: see checkpoints/ */
+    signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails instead: see core/file.h */
+    signal(SIGPIPE, SIG_IGN); /* and one to a console that is gone: see launch/metrics.h */
 }
 
 StopRequest signals_request(void) { return (StopRequest)request; }

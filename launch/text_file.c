@@ -60,12 +60,7 @@ Status text_file_read_json(const char *path, json_t **out) {
     if (text == NULL) return OK;
     *out = json_loadb(text, size, 0, &error);
     free(text);
-    if (json_is_object(*out)) return OK;
-    Status status = *out == NULL ? ERROR(STATUS_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text)
-                                 : ERROR(STATUS_DATA, "%s: is no JSON object", path);
-    json_decref(*out);
-    *out = NULL;
-    return status;
+    return *out != NULL ? OK : ERROR(STATUS_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text);
 }
 
 static Status tail_read(int fd, const char *path, char *text, size_t room, bool *is_cut) {

@@ -21,8 +21,8 @@ NODISCARD Status text_file_append(const char *path, const char *line);
  * be read; STATUS_DATA where it is no regular file or larger than 64 MiB. */
 NODISCARD Status text_file_read(Arena *arena, const char *path, const char **out);
 
-/* A JSON object; *out is the caller's reference, NULL where there is no file. Errors: those of text_file_read;
- * STATUS_DATA with line and column where it is no JSON object. */
+/* A JSON text; *out is the caller's reference, NULL where there is no file. Errors: those of text_file_read;
+ * STATUS_DATA with line and column where it is no JSON. */
 NODISCARD Status text_file_read_json(const char *path, json_t **out);
 
 /* The last bytes of a file, at most room - 1, as a string; "" where there is no file. Where its beginning is cut off,

@@ -1,5 +1,6 @@
 #include "launch/config/yaml_text.h"
 
+#include "core/file.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/yaml_reader.h"
 
@@ -81,14 +82,8 @@ static Status read_all(int file, Arena *arena, const char *path, Place from, Sou
     if (facts.st_size > YAML_MAX_BYTES) return cannot_read(from, path, "it is over 1 MiB, too long for a config");
     char *text = arena_alloc(arena, (size_t)facts.st_size + 1);
     if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
-    size_t bytes = 0;
-    while (bytes < (size_t)facts.st_size) {
-        ssize_t got = read(file, text + bytes, (size_t)facts.st_size - bytes);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return cannot_read(from, path, strerror(errno));
-        if (got == 0) break;
-        bytes += (size_t)got;
-    }
+    size_t bytes;
+    TRY(file_read_at(file, path, text, (size_t)facts.st_size, 0, &bytes));
     if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
         text += 3;
         bytes -= 3;
@@ -105,10 +100,10 @@ Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out
     if (source->origin == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     if (from.source == NULL) from = (Place){.source = source};
     /* Not to hang on a named pipe without a writer. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = file_open(path, O_RDONLY | O_NONBLOCK, 0);
     if (file < 0) return cannot_read(from, path, strerror(errno));
     Status status = read_all(file, arena, path, from, source);
-    close(file);
+    file_close(file);
     TRY(status);
     return yaml_read(arena, source, 0, out);
 }

@@ -1,6 +1,7 @@
 #include "checkpoints/safetensors.h"
 #include "core/checked.h"
 #include "launch/convert/formats.h"
+#include "launch/text_file.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -49,13 +50,16 @@ static char *config_path(const char *path) {
 }
 
 /* Heads leave no trace in the weights' shapes. */
-static int64_t heads_find(const char *path, int64_t C) {
+static Status heads_find(const char *path, int64_t C, int64_t *out) {
     char *beside = config_path(path);
-    json_t *config = beside == NULL ? NULL : json_load_file(beside, 0, NULL);
+    json_t *config = NULL;
+    Status status =
+        beside == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path) : text_file_read_json(beside, &config);
     json_int_t heads = json_integer_value(json_object_get(config, "n_head"));
     json_decref(config);
     free(beside);
-    return heads > 0 ? heads : C >= 64 ? C / 64 : 1;
+    *out = heads > 0 ? heads : C >= 64 ? C / 64 : 1;
+    return status;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -133,7 +137,7 @@ static Status model_read(Source *s, int64_t heads, Model **out) {
     TRY(matrix_shape(s, "wte.weight", &size.V, &size.C));
     TRY(matrix_shape(s, "wpe.weight", &size.T, &C));
     size.L = blocks_count(s);
-    if (heads == 0) size.NH = heads_find(s->path, size.C);
+    if (heads == 0) TRY(heads_find(s->path, size.C, &size.NH));
     TRY(model_create(s->path, size, out));
     Status status = tensors_read(s, *out);
     if (failed(status)) model_destroy(out);
@@ -225,8 +229,10 @@ static Status config_check(const Model *m, const char *path, bool *is_there) {
     struct stat info;
     *is_there = lstat(path, &info) == 0;
     if (!*is_there) return OK;
-    json_t *there = json_load_file(path, 0, NULL);
-    Status status = config_compare(m, path, there);
+    json_t *there;
+    Status status = text_file_read_json(path, &there);
+    if (failed(status) && status.code != STATUS_DATA) return status;
+    status = config_compare(m, path, there);
     json_decref(there);
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "launch/report/text.h"
+#include "launch/text_file.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -58,14 +59,12 @@ static Status points_load(Results *s) {
 }
 
 static Status load(Results *s, const char *directory) {
-    json_error_t error;
     const char *path = arena_printf(&s->arena, "%s/sweep.json", directory);
     s->directory = arena_strdup(&s->arena, directory);
     if (path == NULL || s->directory == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     if (!is_directory(directory)) return ERROR(STATUS_DATA, "%s: no such study; ./sweep STUDY makes it", directory);
-    s->root = json_load_file(path, 0, &error);
-    if (s->root == NULL && error.line < 0) return ERROR(STATUS_DATA, "%s: %s; is it a study?", path, error.text);
-    if (s->root == NULL) return ERROR(STATUS_DATA, "%s:%d: %s", path, error.line, error.text);
+    TRY(text_file_read_json(path, &s->root));
+    if (s->root == NULL) return ERROR(STATUS_DATA, "%s: no such file; is it a study?", path);
     const json_t *report = json_object_get(s->root, "report");
     s->name = string_or(s->root, "study", "study");
     s->metric = string_or(report, "metric", "val/loss");

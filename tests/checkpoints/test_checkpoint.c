@@ -152,8 +152,8 @@ static void every_truncation_is_found(void) {
     }
     CHECK(truncate(path, 0) == 0);
     CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "only 0 bytes");
-    CHECK_ERROR(checkpoint_open(dir, &file), STATUS_DATA, "not a file");
-    CHECK_ERROR(checkpoint_open("/nowhere/x.h5", &file), STATUS_DATA, "/nowhere/x.h5: cannot be opened: No such file");
+    CHECK_ERROR(checkpoint_open(dir, &file), STATUS_DATA, "is a directory; a regular file is wanted");
+    CHECK_ERROR(checkpoint_open("/nowhere/x.h5", &file), STATUS_DATA, "/nowhere/x.h5: no such file");
 }
 
 static void keeps_the_newest(void) {
@@ -175,7 +175,29 @@ static void keeps_the_newest(void) {
           !exists(path_of(dir, 10)));
     REQUIRE_OK(sample_write(dir, 60, 1)); /* the same step again */
     CHECK(exists(path_of(dir, 60)) && !exists(path_of(dir, 50)));
-    CHECK(files_count(dir, ".tmp-") == 0);
+    CHECK(files_count(dir, ".hourglass") == 0);
+}
+
+/* At the name of the next checkpoint: somebody's file, and a damaged one of ours. */
+static void what_is_in_the_way_is_moved_aside(void) {
+    const char *dir = harness_directory(), *text = "notes";
+    char aside[4200];
+    struct stat info;
+    FILE *file = fopen(path_of(dir, 1), "w");
+    fputs(text, file);
+    fclose(file);
+    mode_t before = umask(077);
+    REQUIRE_OK(sample_write(dir, 1, 9));
+    umask(before);
+    CHECK(stat(path_of(dir, 1), &info) == 0 && (info.st_mode & 0777) == 0600);
+    snprintf(aside, sizeof aside, "%s.aside-1", path_of(dir, 1));
+    CHECK(stat(aside, &info) == 0 && info.st_size == (off_t)strlen(text));
+    CHECK(truncate(path_of(dir, 1), 5000) == 0);
+    REQUIRE_OK(sample_write(dir, 1, 9));
+    snprintf(aside, sizeof aside, "%s.aside-2", path_of(dir, 1));
+    CHECK(stat(aside, &info) == 0 && info.st_size == 5000);
+    REQUIRE_OK(sample_write(dir, 1, 9));
+    CHECK(files_count(dir, "step_") == 3);
 }
 
 static void a_bad_newest_is_named_and_passed_over(void) {
@@ -251,7 +273,7 @@ static void saves_in_the_background(void) {
     REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 21));
     CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22), STATUS_FAILURE, "No such file or directory");
     REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 22));
-    CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot be written");
+    CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot write");
     CHECK_OK(checkpoint_writer_wait(writer));
     checkpoint_writer_destroy(&writer);
 }
@@ -275,6 +297,7 @@ int main(int argc, char **argv) {
         TEST(every_bit_flip_is_found),
         TEST(every_truncation_is_found),
         TEST(keeps_the_newest),
+        TEST(what_is_in_the_way_is_moved_aside),
         TEST(a_bad_newest_is_named_and_passed_over),
         TEST(mismatches_are_named),
         TEST(saves_in_the_background),

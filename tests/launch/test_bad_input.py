@@ -133,7 +133,7 @@ def bad_outputs():
 
 def resume_flags():
     path, output = config("resume"), run_directory("resume")
-    expect(DATA, r"/nowhere/step_00000001\.h5: cannot be opened: No such file", path,
+    expect(DATA, r"/nowhere/step_00000001\.h5: no such file", path,
            "--resume=/nowhere/step_00000001.h5", ranks=(0, 2), output=output)
     expect(DATA, r"corpus\.txt", path, "--resume=" + WORK + "/corpus.txt", output=output)
     train(path)

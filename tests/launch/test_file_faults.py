@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""Files and streams that the machine fails: nothing is lost without a word, nothing of anybody's is destroyed, nothing hangs.
+sanitizers: no"""
+
+import errno
+import glob
+import json
+import os
+import stat
+import subprocess
+
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, check, checkpoints, config, corpus, equal, losses, main, metrics, run,
+                 run_directory, summary, train)
+from injected import injected
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def log_of(name):
+    return content(os.path.join(run_directory(name), "train.log")).decode()
+
+
+def fails(done, code, wanted):
+    """With one line and this exit code."""
+    lines = done.err.splitlines()
+    check(done.code == code and len(lines) == 1 and wanted in lines[0], "wanted %d and %r: %r" % (code, wanted, done))
+
+
+def leftovers(directory):
+    return [path for path in glob.glob(directory + "/**", recursive=True, include_hidden=True) if "hourglass" in path[len(WORK):]]
+
+
+_trained = []
+
+
+def trained():
+    """A run of ten steps to read from."""
+    if not _trained:
+        train(config("trained", checkpoint__keep=3))
+        _trained.append(run_directory("trained"))
+    return _trained[0]
+
+
+# ---- what is printed -------------------------------------------------------------------------------------------------
+
+def into(target, program, *arguments):
+    """Runs a program with its standard output redirected by the shell."""
+    command = 'exec "$0" "$@" ' + target
+    return subprocess.run(["bash", "-c", command, os.path.join(PROGRAMS, program), *arguments], env=ENVIRONMENT, text=True,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
+
+
+def lost_output_is_a_failure():
+    path, source = config("lost"), os.path.join(WORK, "lost.txt")
+    write(source, "a line of text\n" * 100)
+    study = os.path.join(WORK, "lost_study.yaml")
+    write(study, json.dumps({"extends": path, "name": "lost_study", "output": os.path.join(WORK, "lost_study"),
+                             "sweep": {"seed": [1, 2]}}))
+    programs = ("train", "prepare", "generate", "sweep", "bench", "convert")
+    commands = [(program, option) for program in programs for option in ("--help", "--version")]
+    commands += [("train", path, "--print-config"), ("train", path, "--plan"), ("sweep", study, "--dry-run"),
+                 ("generate", trained(), "--max-new-tokens=5"), ("bench", "attention", "--T=16", "--B=1", "--repeats=1"),
+                 ("prepare", source, "--out=" + os.path.join(WORK, "lost_tokens")),
+                 ("convert", trained(), os.path.join(WORK, "lost%d.safetensors"))]
+    for i, (target, reason) in enumerate(((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor"))):
+        for command in commands:
+            done = into(target, *[part.replace("%d", str(i)) for part in command])
+            lines = [line for line in done.stderr.splitlines() if "error: " in line]
+            check(done.returncode == 1 and len(lines) == 1, "%s %s: %r" % (command, target, done))
+            check("standard output: cannot write: " + reason in lines[0], "%s %s: %r" % (command, target, lines))
+
+
+def a_lost_console_does_not_end_a_run():
+    for name, target in (("lost_full", ">/dev/full"), ("lost_closed", ">&-"), ("lost_pipe", "| head -1 >/dev/null; exit ${PIPESTATUS[0]}")):
+        path = config(name)
+        command = '"$0" "$@" ' + target
+        done = subprocess.run(["bash", "-c", command, os.path.join(PROGRAMS, "train"), path], env=ENVIRONMENT, text=True,
+                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
+        equal(done.returncode, 0, name + ": " + done.stderr)
+        equal(log_of(name).count("the console is lost"), 1, name)
+        check("step 10/10" in log_of(name) and summary(run_directory(name))["status"] == "done", log_of(name))
+
+
+def closed_streams_do_not_become_files():
+    path = config("closed")
+    done = into(">&- 2>&- <&-", "train", path)
+    equal(done.returncode, 0, "exit code")
+    for name in os.listdir(run_directory("closed")):
+        if name.endswith((".json", ".yaml", ".csv")):
+            check(b"tok/s" not in content(os.path.join(run_directory("closed"), name)), name + " got the console's lines")
+
+
+def foreign_text_is_shown_not_done():
+    evil = "\x1b]0;title\x07\nforged: error: all is well"
+    for arguments in (["train", evil + ".yaml"], ["train", config("evil"), "--" + evil], ["train", config("evil"), evil + "=1"],
+                      ["generate", evil], ["convert", evil, "x.bin"], ["prepare", evil, "--out=" + WORK + "/evil"], ["sweep", evil],
+                      ["bench", evil], ["train", config("evil"), "--resume=" + evil]):
+        done = run(*arguments)
+        shown = done.out + done.err
+        check(done.code != 0 and "\x1b" not in shown and "\nforged" not in shown and "\\x1B]0;" in shown, repr(done))
+    train(config("evil", output=os.path.join(WORK, "evil\x1b[1mrun")))
+    check(b"\x1b" not in content(os.path.join(WORK, "evil\x1b[1mrun", "train.log")), "a control character in train.log")
+
+
+# ---- what is read ----------------------------------------------------------------------------------------------------
+
+def a_read_error_deletes_no_history():
+    """At a resume: the files stay as they were, and a start without the fault goes on from them."""
+    path, directory = config("history", training__stop__steps=6), run_directory("history")
+    train(path)
+    longer = (path, "training.stop.steps=8")
+    names = ("metrics.jsonl", "metrics.csv")
+    before = {name: content(os.path.join(directory, name)) for name in names}
+    for fault, named in (("read:/metrics.jsonl:1:5", "metrics.jsonl"), ("read:/metrics.csv:1:5", "metrics.csv"),
+                         ("open:/metrics.jsonl:1:13", "metrics.jsonl"), ("read:/metrics.jsonl:2+:5", "metrics.jsonl"),
+                         ("list:/checkpoints:1:5", "checkpoints"), ("list:/checkpoints:1:13", "checkpoints")):
+        done = run("train", *longer, **injected(fault))
+        check(done.code in (1, 65) and len(done.errors()) == 1 and named in done.errors()[0], "%s: %r" % (fault, done))
+        equal({name: content(os.path.join(directory, name)) for name in names}, before, fault)
+    train(*longer)
+    equal(sorted(losses(directory)), list(range(1, 9)), "steps")
+
+
+def nothing_waits_for_a_pipe():
+    """FIFOs and devices at the places of files."""
+    path, directory = config("pipes", training__stop__steps=2), run_directory("pipes")
+    train(path)
+    for name in ("metrics.jsonl", "metrics.csv", "train.log", "config.yaml"):
+        moved = os.path.join(directory, name)
+        os.rename(moved, moved + ".away")
+        os.mkfifo(moved)
+        done = run("train", path, "training.stop.steps=3")
+        check(done.code in (1, 65, 78) and len(done.errors()) == 1 and name in done.errors()[0], "%s: %r" % (name, done))
+        os.rename(moved + ".away", moved)
+    pipe = os.path.join(WORK, "pipe")
+    os.mkfifo(pipe)
+    os.makedirs(os.path.join(WORK, "beside"))
+    os.mkfifo(os.path.join(WORK, "beside", "config.json"))
+    run("convert", trained(), os.path.join(WORK, "whole", "model.safetensors"))
+    os.link(os.path.join(WORK, "whole", "model.safetensors"), os.path.join(WORK, "beside", "model.safetensors"))
+    for arguments in (["generate", pipe], ["generate", trained(), "--start=FILE:" + pipe], ["train", pipe],
+                      ["convert", pipe, os.path.join(WORK, "a.bin")], ["train", path, "--resume=" + pipe],
+                      ["convert", os.path.join(WORK, "beside", "model.safetensors"), os.path.join(WORK, "b.bin")],
+                      ["prepare", "corpus.txt", "--out=" + WORK, "--tokenizer=" + pipe],
+                      ["train", path, "data.train=" + pipe], ["generate", "/dev/zero"], ["sweep", pipe]):
+        done = run(*arguments)
+        check(done.code in (1, 64, 65, 78) and len(done.errors()) == 1 and done.seconds < 20, "%s: %r" % (arguments, done))
+
+
+# ---- what is written -------------------------------------------------------------------------------------------------
+
+def nobody_elses_file_is_destroyed():
+    notes = {}
+    for name in ("mine.bin.new", ".mine.bin.new", "mine.bin.part", "mine.safetensors.new", "summary.json.new"):
+        notes[os.path.join(WORK, name)] = b"notes"
+    path, directory = config("notes", training__stop__steps=3), run_directory("notes")
+    train(path)
+    for name in ("summary.json.new", "config.yaml.new", "plan.json.new", "metrics.csv.new", "checkpoints/step_00000004.h5",
+                 "checkpoints/.step_00000004.h5.tmp-abcdef"):
+        notes[os.path.join(directory, name)] = b"notes"
+    for name, text in notes.items():
+        with open(name, "wb") as file:
+            file.write(text)
+    train(path, "training.stop.steps=5")
+    equal(run("convert", directory, os.path.join(WORK, "mine.bin")).code, 0, "convert")
+    equal(run("convert", directory, os.path.join(WORK, "mine.safetensors")).code, 0, "convert")
+    moved = os.path.join(directory, "checkpoints/step_00000004.h5")
+    notes[moved + ".aside-1"] = notes.pop(moved)
+    equal({name: content(name) for name in notes}, notes, "what was there")
+    equal(leftovers(directory), [], "left over")
+
+
+def a_directory_that_cannot_be_synced_is_tolerated():
+    """EINVAL: some FUSE and SMB mounts."""
+    path = config("unsynced")
+    done = train(path, **injected("fsync:unsynced/checkpoints:0/2:22"))
+    equal(log_of("unsynced").count("cannot sync a directory"), 1, "said: %r" % done)
+    equal(len(checkpoints(run_directory("unsynced"))), 10, "checkpoints")
+    done = run("convert", trained(), os.path.join(WORK, "unsynced.bin"), **injected("fsync:%s:0/2:22" % WORK))
+    check(done.code == 0 and done.err.count("cannot sync a directory") == 1, repr(done))
+    fails(run("convert", trained(), os.path.join(WORK, "io.bin"), **injected("fsync:%s:0/2:5" % WORK)), 1, "cannot sync it")
+
+
+def interrupted_calls_are_taken_up_again():
+    faults = ["%s:%s:1/2:%d" % (call, WORK, errno.EINTR) for call in
+              ("open", "read", "write", "fsync", "rename", "flock", "list", "close")]
+    path = config("interrupted")
+    done = train(path, **injected(*faults))
+    equal(done.err, "", "stderr")
+    train(path, "training.stop.steps=12", **injected(*faults))
+    train(config("calm"), "training.stop.steps=10")
+    train(config("calm"), "training.stop.steps=12")
+    equal(losses(run_directory("interrupted")), losses(run_directory("calm")), "losses")
+    equal(leftovers(run_directory("interrupted")), [], "left over")
+    for arguments in (["generate", trained(), "--max-new-tokens=5"], ["convert", trained(), WORK + "/interrupted.safetensors"],
+                      ["prepare", WORK + "/corpus.txt", "--out=" + WORK + "/interrupted"]):
+        done = run(*arguments, **injected(*faults))
+        equal(done.code, 0, repr(done))
+
+
+def a_lost_log_is_said_once():
+    path = config("nolog")
+    done = train(path, **injected("write:/train.log:3+:%d" % errno.ENOSPC))
+    equal(done.err.count("train.log: cannot write: No space left on device"), 1, repr(done))
+    equal(len(done.err.splitlines()), 1, repr(done))
+    check("step 10/10" in done.out and summary(run_directory("nolog"))["status"] == "done", repr(done))
+
+
+def the_first_cause_is_named_with_its_file():
+    full = ":2+:%d" % errno.ENOSPC
+    for i, name in enumerate(("metrics.jsonl", "metrics.csv")):
+        done = run("train", config("full_%d" % i), **injected("write:/%s%s" % (name, full)))
+        fails(done, 1, name + ": cannot write: No space left on device; make room")
+    # All is full from the first checkpoint on: the summary that cannot be written either is not the news.
+    done = run("train", config("full_all"), **injected("write:/checkpoints/:1+:28", "write:.summary.json.:2+:28"))
+    fails(done, 1, "step_00000001.h5: cannot be written")
+    check("make room: checkpoint.keep + 1 = 1001 of them must fit" in done.err, repr(done))
+    equal(leftovers(run_directory("full_all")), [], "left over")
+
+
+def nothing_is_left_of_what_fails():
+    """Whatever fails on the way to a file's name: the old file stays, and nothing lies beside it."""
+    target = os.path.join(WORK, "clean", "model.bin")
+    os.makedirs(os.path.dirname(target))
+    for fault in ("write:clean:1:28", "write:clean:2+:5", "fsync:clean:1:5", "rename:clean:1:5", "rename:clean:2:5", "open:clean:1:28"):
+        done = run("convert", trained(), target, **injected(fault))
+        check(done.code == 1 and len(done.errors()) == 1 and "model.bin" in done.errors()[0], "%s: %r" % (fault, done))
+        equal(os.listdir(os.path.dirname(target)), [], fault)
+    done = run("convert", trained(), target, **injected("flock:clean:1+:%d" % errno.ENOLCK))
+    equal((done.code, os.listdir(os.path.dirname(target))), (0, ["model.bin"]), repr(done))
+
+
+def a_failing_close_is_no_crash():
+    """HDF5 keeps what it could not close, and its own end of the process would crash on it."""
+    directory = trained()
+    for fault in ("close:/step_:1+:5", "close:.h5:1:5", "close:.h5:2+:5", "close::1+:5"):
+        for arguments in (["generate", directory, "--max-new-tokens=3"], ["train", config("trained", checkpoint__keep=3)],
+                          ["convert", directory, os.path.join(WORK, "close", fault.replace("/", "_") + ".safetensors")]):
+            done = run(*arguments, **injected(fault))
+            check(done.code in (0, 1), "%s %s: %r" % (fault, arguments, done))
+
+
+def modes_and_links():
+    before = os.umask(0o077)
+    try:
+        path, directory = config("private", training__stop__steps=3), run_directory("private")
+        train(path)
+    finally:
+        os.umask(before)
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            mode = stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode)
+            equal(mode, 0o600, os.path.join(folder, name))
+    target = os.path.join(WORK, "target")
+    for name in ("train.log", "metrics.jsonl", "metrics.csv", "run.lock"):
+        write(target, "notes\n")
+        os.rename(os.path.join(directory, name), os.path.join(directory, name + ".away"))
+        os.symlink(target, os.path.join(directory, name))
+        done = run("train", path, "training.stop.steps=4")
+        check(done.code in (1, 65) and name in done.errors()[0], repr(done))
+        equal(content(target), b"notes\n", name)
+        os.rename(os.path.join(directory, name + ".away"), os.path.join(directory, name))
+    # Links that are of use: the run directory, and its checkpoints, on another disk.
+    os.makedirs(os.path.join(WORK, "disk"))
+    os.rename(os.path.join(directory, "checkpoints"), os.path.join(WORK, "disk", "checkpoints"))
+    os.symlink(os.path.join(WORK, "disk", "checkpoints"), os.path.join(directory, "checkpoints"))
+    train(path, "training.stop.steps=5")
+    check(os.path.exists(os.path.join(WORK, "disk", "checkpoints", "step_00000005.h5")), "through the link")
+
+
+if __name__ == "__main__":
+    main(lost_output_is_a_failure, a_lost_console_does_not_end_a_run, closed_streams_do_not_become_files,
+         foreign_text_is_shown_not_done, a_read_error_deletes_no_history, nothing_waits_for_a_pipe,
+         nobody_elses_file_is_destroyed, a_directory_that_cannot_be_synced_is_tolerated,
+         interrupted_calls_are_taken_up_again, a_lost_log_is_said_once, the_first_cause_is_named_with_its_file,
+         nothing_is_left_of_what_fails, a_failing_close_is_no_crash, modes_and_links)
