@@ -45,11 +45,3 @@ int64_t batch_order_start(const BatchOrder *order, int64_t sample) {
     uint64_t origin = round_word(order->seed, epoch, ORIGIN, 0) % ((uint64_t)order->leftover + 1);
     return (int64_t)origin + window * order->T;
 }
-
-int64_t batch_order_evaluation_start(const BatchOrder *order, int64_t i, int64_t count) {
-    int64_t spread = count < order->windows ? count : order->windows;
-    int64_t at = i % spread;
-    /* floor(at * windows / spread) without the product, which could overflow */
-    int64_t window = at * (order->windows / spread) + at * (order->windows % spread) / spread;
-    return window * order->T;
-}

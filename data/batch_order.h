@@ -33,9 +33,5 @@ NODISCARD Status batch_order_init(uint64_t seed, int64_t n_tokens, int64_t T, Ba
 int64_t batch_order_start(const BatchOrder *order, int64_t sample);
 int64_t batch_order_epoch(const BatchOrder *order, int64_t sample);
 
-/* The first token of sample i of an evaluation over `count` samples: the same windows at every evaluation, spread
- * evenly over the file, in the file's order; with more samples than windows it starts over. Not collective. */
-int64_t batch_order_evaluation_start(const BatchOrder *order, int64_t i, int64_t count);
-
 /* perm: where i goes among 0 .. n-1, 0 <= i < n. */
 int64_t batch_order_permute(uint64_t seed, int64_t epoch, int64_t n, int64_t i);

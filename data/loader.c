@@ -25,13 +25,3 @@ Status loader_fill(const Loader *loader, int64_t first, int64_t B, int32_t *inpu
     }
     return OK;
 }
-
-Status loader_fill_evaluation(const Loader *loader, int64_t first, int64_t B, int64_t count, int32_t *inputs,
-                              int32_t *targets) {
-    int64_t T = loader->order.T;
-    for (int64_t b = 0; b < B; b++) {
-        int64_t start = batch_order_evaluation_start(&loader->order, first + b, count);
-        TRY(window_read(loader, start, inputs + b * T, targets + b * T));
-    }
-    return OK;
-}

@@ -1,4 +1,4 @@
-/* Batches of training and evaluation: windows of a token file in the order of batch_order.h. */
+/* Batches of training: windows of a token file in the order of batch_order.h. Evaluation has data/evaluation_set.h. */
 #pragma once
 
 #include "core/status.h"
@@ -19,8 +19,3 @@ NODISCARD Status loader_init(const TokenFile *file, uint64_t seed, int64_t T, Lo
  * targets  out (B, T) int32; targets[b, t] = inputs[b, t + 1] Errors: STATUS_DATA for a token outside the vocabulary.
  * Not collective. */
 NODISCARD Status loader_fill(const Loader *loader, int64_t first, int64_t B, int32_t *inputs, int32_t *targets);
-
-/* loader_fill_evaluation: samples first .. first + B - 1 of an evaluation over `count` samples (all ranks' together),
- * the same at every evaluation. Otherwise as loader_fill. */
-NODISCARD Status loader_fill_evaluation(const Loader *loader, int64_t first, int64_t B, int64_t count, int32_t *inputs,
-                                        int32_t *targets);

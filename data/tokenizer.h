@@ -18,6 +18,10 @@
 
 typedef struct Tokenizer Tokenizer;
 
+/* Token files without a header name no tokenizer: they are GPT-2's by convention. */
+#define TOKENIZER_OF_NAMELESS "gpt2"
+enum { VOCAB_OF_NAMELESS = 50257 };
+
 /* tokenizer_open: `which` is "byte", "gpt2" or a path to a vocabulary (vocabulary.h: a directory or one of its files;
  * it is used with GPT-2's pattern). The vocabulary of "gpt2" is looked for in $HOURGLASS_VOCAB (a directory or a file),
  * then in build/vocab, then in build/vocab beside the running program; scripts/fetch_gpt2_vocab.sh puts it there.

@@ -1,6 +1,8 @@
 #include "launch/experiment.h"
 
 #include "core/cuda_memory.h"
+#include "data/token_text.h"
+#include "data/tokenizer.h"
 #include "launch/attention_choice.h"
 #include "launch/cpu_share.h"
 #include "launch/fit.h"
@@ -72,6 +74,7 @@ static Status collectives_create(Experiment *e) {
         return OK;
     }
     TRY(placement_check(e, &e->gpu_is_shared));
+    if (e->evaluates) return OK;
     if (e->gpu_is_shared)
         TRY(staged_collectives_create(e->world, e->watchdog, &e->gpu));
     else
@@ -120,23 +123,37 @@ static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
                  (long long)V);
 }
 
+/* Numbers that stand for other text have a loss all the same, which says nothing. */
+static Status tokenizers_check(const TokenFile *train, const TokenFile *val) {
+    if (tokenizer_ids_agree(token_file_tokenizer_id(train), token_file_tokenizer_id(val))) return OK;
+    return ERROR(STATUS_DATA, "%s: made with the tokenizer %s, but %s with %s; make both with one ./prepare",
+                 token_file_path(val), token_file_tokenizer(val), token_file_path(train), token_file_tokenizer(train));
+}
+
+static Status val_open(Experiment *e) {
+    const Config *config = e->config;
+    TRY(token_file_open(config->data.val, &e->val_file));
+    TRY(token_file_require_vocab(e->val_file, config->model.vocab_size));
+    TRY(end_of_text_settle(e, e->val_file));
+    return evaluation_set_init(e->val_file, e->T, config->evaluation.tokens, &e->val);
+}
+
 Status experiment_open_data(Experiment *e) {
     Config *config = e->config;
     e->T = config->model.block_size;
+    if (e->evaluates) return val_open(e);
     if (e->plan.only && config->model.vocab_size != CONFIG_AUTO) return OK;
     TRY(token_file_open(config->data.train, &e->train_file));
     if (config->model.vocab_size == CONFIG_AUTO) {
         int64_t vocab = token_file_vocab(e->train_file);
-        config->model.vocab_size = vocab > 0 ? vocab : 50257; /* headerless files are GPT-2's by convention */
+        config->model.vocab_size = vocab > 0 ? vocab : VOCAB_OF_NAMELESS;
     }
     TRY(token_file_require_vocab(e->train_file, config->model.vocab_size));
     TRY(end_of_text_settle(e, e->train_file));
     TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
     if (config->data.val == NULL) return OK;
-    TRY(token_file_open(config->data.val, &e->val_file));
-    TRY(token_file_require_vocab(e->val_file, config->model.vocab_size));
-    TRY(end_of_text_settle(e, e->val_file));
-    return loader_init(e->val_file, config->seed, e->T, &e->val);
+    TRY(val_open(e));
+    return tokenizers_check(e->train_file, e->val_file);
 }
 
 GptConfig experiment_gpt_config(const Config *config) {
@@ -160,7 +177,7 @@ static TrainingOptions training_options(Experiment *e, int64_t B) {
     return (TrainingOptions){
         .B = B,
         .T = e->T,
-        .accumulation = config->training.gradient_accumulation_steps,
+        .accumulation = e->evaluates ? 0 : config->training.gradient_accumulation_steps,
         .ranks = experiment_ranks(e),
         .attention = &e->attention,
         .document_mask = config->attention.document_mask,
@@ -189,7 +206,7 @@ static void plan_forget(Experiment *e) {
 /* A plan may be for ranks that are not here; it is rank 0's. */
 static Sharing sharing_of(const Experiment *e) {
     int ranks = (int)experiment_ranks(e);
-    bool is_shared = e->config->training.shard_optimizer && ranks > 1;
+    bool is_shared = e->config->training.shard_optimizer && ranks > 1 && !e->evaluates;
     return (Sharing){.rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
 }
 
@@ -208,7 +225,7 @@ Status experiment_plan_for(Experiment *e, int64_t B) {
     GptConfig gpt = experiment_gpt_config(e->config);
     TrainingOptions options = training_options(e, B);
     TRY(store_create(&e->store));
-    TRY(parameters_create(e->store, dtype, true, &e->parameters));
+    TRY(parameters_create(e->store, dtype, !e->evaluates, &e->parameters));
     e->parameters->sharing = sharing_of(e);
     TRY(gpt_create(&gpt, e->parameters, &e->gpt));
     TRY(step_tensors_create(e->store, B, e->T, dtype, &e->step));
@@ -248,7 +265,7 @@ Status experiment_allocate(Experiment *e) {
     TRY(world_agree(e->world, fit_check(e))); /* nobody takes before all have looked at what is free */
     TRY(store_allocate(e->store, e->device));
     TRY(training_bind(e->training, e->device));
-    return parameters_initialize(e->parameters, e->device, e->config->seed);
+    return e->evaluates ? OK : parameters_initialize(e->parameters, e->device, e->config->seed);
 }
 
 void experiment_destroy(Experiment *e) {

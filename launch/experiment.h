@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/ceilings.h"
+#include "data/evaluation_set.h"
 #include "data/loader.h"
 #include "dist/gpu_collectives.h"
 #include "dist/mpi_collectives.h"
@@ -39,6 +40,7 @@ typedef struct AttentionLines {
 
 typedef struct Experiment {
     PlanFor plan;
+    bool evaluates; /* and does not train: no gradients, no optimizer, no training data, nothing to reduce */
     Config *config;
     World *world;
     Watchdog *watchdog;
@@ -48,7 +50,8 @@ typedef struct Experiment {
     Collectives collectives;
     Device *device;
     TokenFile *train_file, *val_file; /* val_file is NULL where there is none */
-    Loader train, val;
+    Loader train;
+    EvaluationSet val;
     DataIdentity data; /* of a run */
     Store *store;
     Parameters *parameters;
@@ -71,7 +74,8 @@ NODISCARD Status experiment_open_device(Experiment *e);
 /* Starts the watchdog and what reduces gradients over ranks, for the device that is open. Collective. */
 NODISCARD Status experiment_connect(Experiment *e);
 
-/* Opens the token files, and settles model.vocab_size. Not collective. */
+/* Opens the token files, and settles model.vocab_size. Not collective. Errors: STATUS_DATA for a file that is wrong, or
+ * was made with another tokenizer than the other. */
 NODISCARD Status experiment_open_data(Experiment *e);
 
 /* Declares the model, records and plans the programs; decides data.batch_size where it is auto, and the backend of
@@ -83,8 +87,8 @@ NODISCARD Status experiment_plan(Experiment *e);
  * device, so that trying is cheap. Not collective. */
 NODISCARD Status experiment_plan_for(Experiment *e, int64_t B);
 
-/* Takes all memory, and initializes the weights from the seed. Not collective. Errors: STATUS_NO_ROOM, before anything
- * is taken, where the plan is more than may be taken (launch/fit.h). */
+/* Takes all memory, and where it trains initializes the weights from the seed. Not collective. Errors: STATUS_NO_ROOM,
+ * before anything is taken, where the plan is more than may be taken (launch/fit.h). */
 NODISCARD Status experiment_allocate(Experiment *e);
 
 void experiment_destroy(Experiment *e);

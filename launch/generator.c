@@ -47,8 +47,7 @@ static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
                      "with data of ./prepare, whose tokenizer the next checkpoint names",
                      checkpoint_path(file), (long long)g->e.config->model.vocab_size);
     }
-    if (name[0] == '\0') name = "gpt2"; /* headerless files are GPT-2's by convention */
-    TRY(tokenizer_open(name, &g->tokenizer));
+    TRY(tokenizer_open(name[0] == '\0' ? TOKENIZER_OF_NAMELESS : name, &g->tokenizer));
     if (tokenizer_vocab_size(g->tokenizer) <= g->e.config->model.vocab_size) return OK;
     return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld", checkpoint_path(file),
                  (long long)g->e.config->model.vocab_size, name, (long long)tokenizer_vocab_size(g->tokenizer));

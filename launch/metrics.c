@@ -32,8 +32,9 @@ struct Metrics {
     double bar_drawn; /* clock_seconds: a bar moves a few times a second */
 };
 
-const char *const metrics_columns[] = {"step", "tokens",    "train_s",   "wall_s", "train/loss", "val/loss",
-                                       "lr",   "grad_norm", "tok_per_s", "mfu",    "mem_bytes",  NULL};
+const char *const metrics_columns[] = {"step",      "tokens",     "train_s",   "wall_s", "train/loss",
+                                       "val/loss",  "val/stderr", "val/bpb",   "lr",     "grad_norm",
+                                       "tok_per_s", "mfu",        "mem_bytes", NULL};
 
 /* ---- the files --------------------------------------------------------------------------------------------------- */
 
@@ -90,17 +91,57 @@ static Status log_write(const LogFile *log, const char *text) {
     return error == 0 ? OK : file_cannot_write(log->path, error);
 }
 
-static Status csv_head(const LogFile *csv) {
-    char text[512];
-    size_t used = 0;
-    struct stat info;
-    if (fstat(csv->fd, &info) != 0) return file_cannot_write(csv->path, errno);
-    if (info.st_size > 0) return OK;
+static void csv_head(FILE *file) {
+    for (int i = 0; metrics_columns[i] != NULL; i++) fprintf(file, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
+    fputc('\n', file);
+}
+
+/* A record as a row: what does not apply is empty, what is not finite is nan. */
+static void csv_row(FILE *file, const json_t *record) {
     for (int i = 0; metrics_columns[i] != NULL; i++) {
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
+        const json_t *value = json_object_get(record, metrics_columns[i]);
+        if (i > 0) fputc(',', file);
+        if (json_is_integer(value)) fprintf(file, "%lld", (long long)json_integer_value(value));
+        if (json_is_real(value)) fprintf(file, "%.9g", json_real_value(value));
+        if (json_is_null(value)) fputs("nan", file);
     }
-    snprintf(text + used, sizeof text - used, "\n");
-    return log_write(csv, text);
+    fputc('\n', file);
+}
+
+/* All of metrics.csv by the lines of metrics.jsonl; NULL where memory is out. For free(). */
+static char *csv_text(const char *records) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return NULL;
+    csv_head(file);
+    for (const char *end; records != NULL && (end = strchr(records, '\n')) != NULL; records = end + 1) {
+        json_t *record = json_loadb(records, (size_t)(end - records), 0, NULL);
+        if (json_is_object(record)) csv_row(file, record);
+        json_decref(record);
+    }
+    if (fclose(file) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+/* A new metrics.csv gets its head. One with other columns, an older version's, is made anew: rows would not fit. */
+static Status csv_prepare(const char *directory) {
+    char path[PATH_BYTES], from[PATH_BYTES], *old = NULL, *records = NULL, *head = csv_text(NULL), *text = NULL;
+    snprintf(path, sizeof path, "%s/metrics.csv", directory);
+    snprintf(from, sizeof from, "%s/metrics.jsonl", directory);
+    Status status = head != NULL ? file_read_all(path, SIZE_MAX / 4, &old, NULL) : OK;
+    bool is_ours = !failed(status) && head != NULL && old != NULL && strncmp(old, head, strlen(head)) == 0;
+    if (!failed(status) && !is_ours) status = file_read_all(from, SIZE_MAX / 4, &records, NULL);
+    if (!failed(status) && !is_ours) {
+        text = csv_text(records);
+        status = text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for %s", path) : text_file_replace(path, text);
+    }
+    free(head);
+    free(old);
+    free(records);
+    free(text);
+    return status;
 }
 
 /* Whether a person watches. mpirun gives each rank a terminal of its own, so it is the launcher's output that counts.
@@ -123,9 +164,9 @@ Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) 
     metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = -1;
     metrics->terminal = is_watched();
     TRY(records_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &metrics->jsonl));
+    TRY(csv_prepare(directory));
     TRY(records_open(directory, "metrics.csv", "%lld,", resumed_step, &metrics->csv));
-    TRY(file_open_log(directory, "train.log", &metrics->log));
-    return csv_head(&metrics->csv);
+    return file_open_log(directory, "train.log", &metrics->log);
 }
 
 void metrics_close(Metrics **metrics) {
@@ -150,6 +191,9 @@ static json_t *metric_json(const Metric *m) {
     set_real(object, "wall_s", m->wall_s);
     set_real(object, "train/loss", m->train_loss);
     set_real(object, "val/loss", m->val_loss);
+    if (m->is_evaluation && !isfinite(m->val_loss)) json_object_set_new(object, "val/loss", json_null());
+    set_real(object, "val/stderr", m->val_stderr);
+    set_real(object, "val/bpb", m->val_bpb);
     set_real(object, "lr", m->lr);
     set_real(object, "grad_norm", m->grad_norm);
     set_real(object, "tok_per_s", m->tok_per_s);
@@ -158,28 +202,21 @@ static json_t *metric_json(const Metric *m) {
     return object;
 }
 
-static void metric_csv(const Metric *m, char line[LINE_BYTES]) {
-    const double values[] = {m->train_s, m->wall_s,    m->train_loss, m->val_loss,
-                             m->lr,      m->grad_norm, m->tok_per_s,  m->mfu};
-    int used = snprintf(line, LINE_BYTES, "%lld,%lld", (long long)m->step, (long long)m->tokens);
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        used += snprintf(line + used, LINE_BYTES - (size_t)used, isfinite(values[i]) ? ",%.9g" : ",", values[i]);
-    }
-    snprintf(line + used, LINE_BYTES - (size_t)used, ",%zu\n", m->mem_bytes);
-}
-
 /* Where a disk is full, the file named is the one that misses the record. */
 Status metrics_write(Metrics *metrics, const Metric *metric) {
     if (metrics == NULL) return OK;
-    char line[LINE_BYTES];
+    char line[LINE_BYTES], row[LINE_BYTES];
     json_t *object = metric_json(metric);
     size_t bytes = json_dumpb(object, line, sizeof line - 2, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    FILE *csv = fmemopen(row, sizeof row, "w");
+    if (csv != NULL) csv_row(csv, object);
     json_decref(object);
-    if (bytes == 0 || bytes > sizeof line - 2) return ERROR(STATUS_NO_ROOM, "out of memory for a metrics record");
+    if (csv == NULL || fclose(csv) != 0 || bytes == 0 || bytes > sizeof line - 2) {
+        return ERROR(STATUS_NO_ROOM, "out of memory for a metrics record");
+    }
     memcpy(line + bytes, "\n", 2);
     TRY(log_write(&metrics->jsonl, line));
-    metric_csv(metric, line);
-    return log_write(&metrics->csv, line);
+    return log_write(&metrics->csv, row);
 }
 
 /* ---- the console and train.log ----------------------------------------------------------------------------------- */
@@ -264,6 +301,7 @@ Status summary_write(const char *directory, const Summary *s) {
     json_object_set_new(object, "status", json_string(s->status));
     set_real(object, "best_val_loss", s->best_val_loss);
     json_object_set_new(object, "best_step", json_integer(s->best_step));
+    if (s->val_tokens > 0) json_object_set_new(object, "val_tokens", json_integer(s->val_tokens));
     json_object_set_new(object, "steps", json_integer(s->steps));
     json_object_set_new(object, "tokens", json_integer(s->tokens));
     set_real(object, "train_s", s->train_s);

@@ -13,7 +13,9 @@
 typedef struct Metric {
     int64_t step, tokens;
     double train_s, wall_s;
-    double train_loss, val_loss;
+    double train_loss;
+    bool is_evaluation; /* then val_loss is there, be it finite or not */
+    double val_loss, val_stderr, val_bpb;
     double lr, grad_norm, step_ms, tok_per_s, mfu;
     size_t mem_bytes;
 } Metric;
@@ -25,6 +27,7 @@ typedef struct Summary {
     const char *status; /* running, done, stopped, failed */
     double best_val_loss;
     int64_t best_step, steps, tokens;
+    int64_t val_tokens;      /* in an evaluation; 0: without data.val */
     double train_s, start_s; /* start_s: from the process's start to the end of its first step */
     const char *attention;
     int64_t batch_size;

@@ -62,13 +62,6 @@ static double scalar_of(const void *data, DType dtype) {
     return dtype == DTYPE_F64 ? *(const double *)data : (double)*(const float *)data;
 }
 
-static Status scalar_read(Run *run, const Tensor *t, double *out) {
-    double data = 0;
-    TRY(device_download(run->e.device, &data, t));
-    *out = scalar_of(&data, t->dtype);
-    return OK;
-}
-
 /* For a failure that this rank alone may have, in the middle of collective work: where there are other ranks, they are
  * taken down with it, since they wait for what will not come. */
 static Status alone(Run *run, Status status) {
@@ -128,27 +121,6 @@ Status run_step(Run *run) {
     return OK;
 }
 
-Status run_evaluate(Run *run, double *loss) {
-    Experiment *e = &run->e;
-    int64_t B = e->config->data.batch_size, n = e->config->evaluation.batches, R = world_size(e->world);
-    int64_t most = e->val.order.windows / (R * B); /* more would come twice */
-    if (n > most) n = most > 0 ? most : 1;
-    double sums[2] = {0, (double)n};
-    TRY(training_gather(e->training));
-    for (int64_t i = 0; i < n; i++) {
-        int64_t first = (i * R + world_rank(e->world)) * B;
-        TRY(batch_upload(run, loader_fill_evaluation(&e->val, first, B, n * R * B, run->tokens, run->targets)));
-        TRY(state_upload(run, 0));
-        TRY(device_replay(e->device, e->training->evaluation));
-        double mean = 0;
-        TRY(scalar_read(run, e->step.loss, &mean));
-        sums[0] += mean;
-    }
-    TRY(world_sum_f64(e->world, sums, 2));
-    *loss = sums[0] / sums[1];
-    return OK;
-}
-
 static Metric metric_now(Run *run) {
     return (Metric){.step = run->progress.step,
                     .tokens = run->progress.tokens,
@@ -156,6 +128,8 @@ static Metric metric_now(Run *run) {
                     .wall_s = clock_seconds() - run->born,
                     .train_loss = NAN,
                     .val_loss = NAN,
+                    .val_stderr = NAN,
+                    .val_bpb = NAN,
                     .lr = NAN,
                     .grad_norm = NAN,
                     .step_ms = NAN,
@@ -166,22 +140,28 @@ static Metric metric_now(Run *run) {
 
 /* An evaluation is part of the time budget, but for the one that closes a run: the budget is spent by then. */
 static Status evaluate_and_log(Run *run, bool is_closing) {
-    if (run->e.val_file == NULL) return OK;
+    if (run->evaluator == NULL) return OK;
     TRY(results_finish(run)); /* evaluation uses the same tensors */
-    double loss;
-    TRY(run_evaluate(run, &loss));
+    Evaluation now;
+    TRY(evaluator_run(run->evaluator, &now));
     memory_look(run);
     Progress *progress = &run->progress;
     if (!is_closing) progress->train_s = training_seconds(run);
-    if (isfinite(loss) && (progress->best_step < 0 || loss < progress->best_val_loss)) {
-        progress->best_val_loss = loss;
+    if (isfinite(now.loss) && (progress->best_step < 0 || now.loss < progress->best_val_loss)) {
+        progress->best_val_loss = now.loss;
         progress->best_step = progress->step;
     }
     progress->evaluated_step = progress->step;
-    progress->val_loss = loss;
+    progress->val_loss = now.loss;
     Metric metric = metric_now(run);
-    metric.val_loss = loss;
-    metrics_say(run->metrics, "step %lld | validation loss %.4f", (long long)progress->step, metrics_shown(loss));
+    metric.is_evaluation = true;
+    metric.val_loss = now.loss;
+    metric.val_stderr = now.std_error;
+    metric.val_bpb = now.bpb;
+    char details[96];
+    evaluation_details(&now, details, sizeof details);
+    metrics_say(run->metrics, "step %lld | validation loss %.4f%s", (long long)progress->step, metrics_shown(now.loss),
+                details);
     return metrics_write(run->metrics, &metric);
 }
 
@@ -358,6 +338,7 @@ Status run_summarize(Run *run, const char *status) {
         .status = status,
         .best_val_loss = progress->best_step < 0 ? NAN : progress->best_val_loss,
         .best_step = progress->best_step,
+        .val_tokens = run->e.val.targets,
         .steps = progress->step,
         .tokens = progress->tokens,
         .train_s = progress->train_s,
@@ -375,6 +356,7 @@ Status run_summarize(Run *run, const char *status) {
 }
 
 void run_close(Run *run) {
+    evaluator_destroy(&run->evaluator);
     saver_destroy(&run->saver);
     metrics_close(&run->metrics);
     run_directory_release(&run->place);

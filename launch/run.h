@@ -1,7 +1,7 @@
 /* Run: an experiment on its way through training: steps, evaluations, checkpoints, and what it says of itself. */
 #pragma once
 
-#include "launch/experiment.h"
+#include "launch/evaluation.h"
 #include "launch/metrics.h"
 #include "launch/run_directory.h"
 #include "launch/signals.h"
@@ -15,8 +15,9 @@ typedef struct Run {
     RunDirectory place;    /* rank 0 only, as are metrics and saver */
     Metrics *metrics;
     Saver *saver;
-    Progress progress; /* what a checkpoint carries */
-    double loss, norm; /* of step loss_step */
+    Evaluator *evaluator; /* NULL without data.val */
+    Progress progress;    /* what a checkpoint carries */
+    double loss, norm;    /* of step loss_step */
     int64_t loss_step;
     bool has_failed; /* that step was not finite, and nothing can be done about it */
     size_t mem_bytes, peak_bytes;
@@ -51,9 +52,6 @@ NODISCARD Status run_train(Run *run);
 
 /* One optimizer step: its micro-batches and update, and its loss and norm read back. Collective. */
 NODISCARD Status run_step(Run *run);
-
-/* *loss = mean over evaluation.batches batches of data.val. Collective. */
-NODISCARD Status run_evaluate(Run *run, double *loss);
 
 /* Writes summary.json. */
 NODISCARD Status run_summarize(Run *run, const char *status);

@@ -87,7 +87,8 @@ static Status batch_create(Run *run) {
     size_t bytes = tensor_bytes(run->e.step.tokens);
     run->tokens = malloc(bytes);
     run->targets = malloc(bytes);
-    return run->tokens == NULL || run->targets == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a batch") : OK;
+    if (run->tokens == NULL || run->targets == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a batch");
+    return run->e.val_file == NULL ? OK : evaluator_create(&run->e, &run->evaluator);
 }
 
 static Status resume_from(Run *run, const char *checkpoint) {

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { N_VALUES = 15 + DATA_IDENTITY_VALUES };
+enum { N_VALUES = 16 + DATA_IDENTITY_VALUES };
 
 static const char *const prefixes[STATE_KINDS] = {"weights", "m", "v"}; /* of the tensors' names */
 
@@ -20,7 +20,8 @@ static Status tensor_describe(const Experiment *e, StateKind kind, int index, co
                               CheckpointTensor *out) {
     const Parameter *parameter = e->parameters->list[index];
     const Tensor *weight = parameter->weight;
-    DType dtype = parameters_state(e->parameters, kind)->dtype;
+    bool is_double = parameters_state(e->parameters, kind)->dtype == DTYPE_F64;
+    DType dtype = is_double ? DTYPE_F64 : DTYPE_F32; /* what lies in a file is never narrower */
     *out = (CheckpointTensor){.name = arena_printf(arena, "%s.%s", prefixes[kind], parameter->name),
                               .dtype = dtype,
                               .n_dims = parameter->n_dims};
@@ -87,6 +88,7 @@ static void values_set(Saver *saver, const Progress *p) {
     saver->values[n++] = (CheckpointValue){.name = "config", .kind = CHECKPOINT_TEXT, .text = saver->config};
     saver->values[n++] =
         (CheckpointValue){.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = token_file_tokenizer(e->train_file)};
+    saver->values[n++] = value_i64("tokenizer_hash", (int64_t)token_file_tokenizer_hash(e->train_file));
     n += data_identity_values(&e->data, &saver->values[n]);
     saver->contents.values = saver->values;
     saver->contents.n_values = n;

@@ -90,6 +90,9 @@ static Status introduce(Run *run) {
                 (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
                 (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
     attention_say(e, run->metrics);
+    if (run->evaluator != NULL && evaluator_note(run->evaluator) != NULL) {
+        metrics_say(run->metrics, "evaluation: %s", evaluator_note(run->evaluator));
+    }
     if (e->device->peak_flops > 0) {
         metrics_say(run->metrics, "MFU is measured against %.0f TFLOP/s a GPU", 1e-12 * e->device->peak_flops);
     }

@@ -19,26 +19,31 @@ static int64_t chunk_rows(const Tensor *x, const Tensor *wte, const LossOptions 
     return (rows + chunks - 1) / chunks;
 }
 
-Tensor *loss_record(Program *p, Tensor *x, Tensor *wte, Tensor *targets, const LossOptions *options) {
-    if (program_failed(p) || x == NULL || wte == NULL || targets == NULL) return NULL;
+/* As (rows, 1), so that a chunk is a range of rows. */
+static Tensor column_of(const Tensor *t) {
+    Tensor column = *t;
+    column.n_dims = 2;
+    column.shape[0] = tensor_count(t);
+    column.shape[1] = 1;
+    return column;
+}
+
+void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const Tensor *targets,
+                 const LossOptions *options) {
+    if (program_failed(p) || losses == NULL || x == NULL || wte == NULL || targets == NULL) return;
     program_label(p, "lm_head");
     int64_t rows = tensor_rows(x), step = chunk_rows(x, wte, options);
-    DType dtype = x->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
-    Tensor *losses = program_tensor(p, BUFFER_ACTIVATIONS, dtype, 2, (int64_t[]){rows, 1});
-    Tensor target_rows = *targets; /* (rows, 1), so that a chunk is a range of rows */
-    target_rows.shape[0] = rows;
-    target_rows.shape[1] = 1;
+    Tensor loss_rows = column_of(losses), target_rows = column_of(targets);
     GradTarget dx = p->training ? autodiff_target(p, x) : (GradTarget){0};
     for (int64_t first = 0; first < rows && !program_failed(p); first += step) {
         int64_t count = rows - first < step ? rows - first : step;
         Tensor *part = program_rows(p, x, first, count);
         Tensor *logits = program_tensor(p, BUFFER_LOGITS, x->dtype, 2, (int64_t[]){count, wte->shape[0]});
         linear_into(p, logits, part, wte);
-        cross_entropy_record(p, program_rows(p, losses, first, count), logits,
+        cross_entropy_record(p, program_rows(p, &loss_rows, first, count), logits,
                              program_rows(p, &target_rows, first, count), options->V, options->scale, options->step);
         if (!p->training) continue;
         autodiff_watch(p, part, program_rows(p, dx.grad, first, count), dx.accumulate);
         linear_gradient_record(p, logits, part, wte, NULL);
     }
-    return losses;
 }

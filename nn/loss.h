@@ -13,7 +13,8 @@ typedef struct LossOptions {
     Tensor *step;
 } LossOptions;
 
-/* losses (B * T), f32 (f64 for f64) = cross-entropy of each position. x (B, T, C), wte (Vp, C), targets (B, T) i32, of
+/* losses (B, T), f32 (f64 for f64) = cross-entropy of each position. x (B, T, C), wte (Vp, C), targets (B, T) i32, of
  * which CROSS_ENTROPY_IGNORED counts as 0: see core/ops/cross_entropy.h.
  * Where the program trains, the gradients of x and wte are recorded too. */
-Tensor *loss_record(Program *p, Tensor *x, Tensor *wte, Tensor *targets, const LossOptions *options);
+void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const Tensor *targets,
+                 const LossOptions *options);

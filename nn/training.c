@@ -19,6 +19,7 @@ Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, Step
     TRY(section_add(store, batch, "tokens", 2, shape, &out->tokens));
     TRY(section_add(store, batch, "targets", 2, shape, &out->targets));
     TRY(section_add(store, step, "state", 1, state, &out->step));
+    TRY(section_add(store, results, "losses", 2, shape, &out->losses));
     TRY(section_add(store, results, "loss", 1, one, &out->loss));
     return section_add(store, results, "norm", 1, one, &out->norm);
 }
@@ -37,7 +38,7 @@ static void watch_parameters(Program *p, const Parameters *parameters, bool accu
     }
 }
 
-static Tensor *losses_of(Program *p, const Recorder *r, double tokens) {
+static void losses_record(Program *p, const Recorder *r, double tokens) {
     const TrainingOptions *options = r->options;
     ForwardContext context = {.attention = options->attention,
                               .dropout = r->gpt->config.dropout,
@@ -47,7 +48,7 @@ static Tensor *losses_of(Program *p, const Recorder *r, double tokens) {
     program_label(p, "documents");
     if (options->document_mask) context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);
     Tensor *x = gpt_forward(p, r->gpt, r->tensors->tokens, &context);
-    return loss_record(p, x, r->gpt->wte->weight, r->tensors->targets, &loss);
+    loss_record(p, r->tensors->losses, x, r->gpt->wte->weight, r->tensors->targets, &loss);
 }
 
 static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
@@ -55,8 +56,8 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
     bool accumulate = kind == MICRO_MIDDLE || kind == MICRO_LAST;
     double tokens = (double)(options->B * options->T * options->accumulation * options->ranks);
     watch_parameters(p, r->parameters, accumulate);
-    Tensor *losses = losses_of(p, r, tokens);
-    sum_record(p, r->tensors->loss, losses, 1.0 / tokens, accumulate);
+    losses_record(p, r, tokens);
+    sum_record(p, r->tensors->loss, r->tensors->losses, 1.0 / tokens, accumulate);
     bool updates = kind == MICRO_ONLY || kind == MICRO_LAST;
     Tables tables;
     bool as_rows = updates && options->rows && tables_take(p, r->parameters, options->collectives, &tables);
@@ -94,10 +95,8 @@ static Status micro_batches_create(Training *training, const Recorder *r, Target
 }
 
 static Status evaluation_create(Training *training, const Recorder *r, Target target) {
-    double tokens = (double)(r->options->B * r->options->T);
     TRY(program_create(target, false, &training->evaluation));
-    Tensor *losses = losses_of(training->evaluation, r, tokens);
-    sum_record(training->evaluation, r->tensors->loss, losses, 1.0 / tokens, false);
+    losses_record(training->evaluation, r, 1);
     return program_finish(training->evaluation, &training->plans[MICRO_KINDS], &training->arena_bytes);
 }
 

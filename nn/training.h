@@ -16,13 +16,15 @@
 typedef struct StepTensors {
     Tensor *tokens, *targets; /* (B, T) i32 */
     Tensor *step;             /* u8: the StepState */
+    Tensor *losses;           /* (B, T): of the micro-batch last replayed, or of evaluation */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
     Tensor *offender;         /* (1) i64: which gradient was the first that is not finite; see core/ops/adamw.h */
 } StepTensors;
 
 typedef struct TrainingOptions {
     int64_t B, T;                /* of one micro-batch on one rank */
-    int64_t accumulation, ranks; /* micro-batches a step, ranks: the global batch is their product with B */
+    int64_t accumulation, ranks; /* micro-batches a step, ranks: the global batch is their product with B. Without any
+                                    micro-batch only evaluation is recorded. */
     const AttentionChoice *attention;
     bool document_mask;  /* attention stays inside documents, */
     int32_t end_of_text; /* each of which this token ends */
@@ -38,7 +40,7 @@ typedef enum MicroBatch { MICRO_ONLY, MICRO_FIRST, MICRO_MIDDLE, MICRO_LAST, MIC
 
 typedef struct Training {
     Program *programs[MICRO_KINDS]; /* NULL where accumulation does not need it */
-    Program *evaluation;            /* its `loss` is the mean over this rank's batch */
+    Program *evaluation;            /* from tokens and targets to losses; no collective is in it */
     Program *gathering;             /* makes the weights whole between steps; NULL where they always are */
     Plan *plans[MICRO_KINDS + 1];   /* the last is evaluation's */
     size_t arena_bytes;             /* the largest plan */

@@ -3,6 +3,7 @@
 #include "launch/config/diagnostic.h"
 #include "launch/config/extends.h"
 #include "launch/config/resolve.h"
+#include "launch/config/structure.h"
 #include "launch/config/yaml_reader.h"
 
 #include <stdlib.h>
@@ -86,6 +87,7 @@ static Status load(Config *config, const char *path, const char *text, int n_ove
     if (source->bytes > YAML_MAX_BYTES) return PLACE_ERROR((Place){.source = source}, "it is over 1 MiB");
     YamlNode *tree;
     TRY(yaml_read(arena, source, 0, &tree));
+    structure_drop_retired(tree);
     TRY(extends_lay(arena, tree, "config of a run", root));
     return fill(config, root, path, n_overrides, overrides);
 }

@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* What an `int or auto` holds until it is decided: all such numbers are positive. */
-enum { CONFIG_AUTO = 0 };
+/* What an `int or auto` holds until it is decided, and an `int or all` for all: such numbers are positive. */
+enum { CONFIG_AUTO = 0, CONFIG_ALL = 0 };
 
 typedef enum ConfigDevice { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_CUDA } ConfigDevice;
 typedef enum ConfigBackend {
@@ -117,7 +117,7 @@ typedef struct ConfigSchedule {
 
 typedef struct ConfigEvaluation {
     int64_t interval; /* steps; 0: only at the end */
-    int64_t batches;
+    int64_t tokens;   /* CONFIG_ALL: of the whole file */
 } ConfigEvaluation;
 
 typedef struct ConfigCheckpoint {
@@ -186,7 +186,7 @@ typedef struct Config {
 NODISCARD Status config_load(const char *path, int n_overrides, char **overrides, Config **out);
 
 /* The same from a text, such as the config inside a checkpoint; `origin` is how messages call it. The text may not
- * extend other files. */
+ * extend other files. Keys in it that older versions had are passed over: nobody can edit a checkpoint. */
 NODISCARD Status config_load_text(const char *text, const char *origin, int n_overrides, char **overrides,
                                   Config **out);
 

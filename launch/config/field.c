@@ -72,13 +72,15 @@ static Status read_key(const Reading *r) {
 
 static Status read_int(const Reading *r, int64_t *out) {
     const char *text = r->node->text;
-    bool or_auto = r->field->type == FIELD_INT_OR_AUTO;
-    if (or_auto && r->node->kind == NODE_SCALAR && strcmp(text, "auto") == 0) {
-        *out = CONFIG_AUTO;
+    const char *word = field_word(r->field, 0);
+    if (word != NULL && r->node->kind == NODE_SCALAR && strcmp(text, word) == 0) {
+        *out = 0;
         return OK;
     }
     if (r->node->kind != NODE_SCALAR || !value_parse_int(text, out)) {
-        return mismatch(r, or_auto ? "an integer such as 12, or auto" : "an integer such as 12 or 10k");
+        return mismatch(r, r->field->type == FIELD_INT_OR_AUTO  ? "an integer such as 12, or auto"
+                           : r->field->type == FIELD_INT_OR_ALL ? "an integer such as 10k or 1M, or all"
+                                                                : "an integer such as 12 or 10k");
     }
     return check_range(r, (double)*out);
 }
@@ -185,7 +187,8 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     case FIELD_STRING: return read_string(&r, out);
     case FIELD_KEY: return read_key(&r);
     case FIELD_INT:
-    case FIELD_INT_OR_AUTO: return read_int(&r, out);
+    case FIELD_INT_OR_AUTO:
+    case FIELD_INT_OR_ALL: return read_int(&r, out);
     case FIELD_U64: return read_u64(&r, out);
     case FIELD_FLOAT: return read_float(&r, out);
     case FIELD_FLOAT_PAIR: return read_pair(&r, out);

@@ -11,6 +11,9 @@ NODISCARD Status field_read(const Field *field, const YamlNode *node, Config *co
 /* Whether the field holds nothing: it has no default and was not given. */
 bool field_is_unset(const Field *field, const Config *config);
 
+/* The word that a number of this field stands for, `auto` or `all`; NULL where it is just a number. */
+const char *field_word(const Field *field, int64_t value);
+
 /* Writes the value as YAML in flow style; `null` where unset. */
 void field_write(const Field *field, const Config *config, FILE *file);
 

@@ -22,9 +22,15 @@ static const char *enum_name(const Field *field, const void *value) {
     return field->names[choice];
 }
 
-static void write_int(int64_t value, bool or_auto, FILE *file) {
-    if (or_auto && value == CONFIG_AUTO) {
-        fputs("auto", file);
+const char *field_word(const Field *field, int64_t value) {
+    if (field->type == FIELD_INT_OR_AUTO && value == CONFIG_AUTO) return "auto";
+    return field->type == FIELD_INT_OR_ALL && value == CONFIG_ALL ? "all" : NULL;
+}
+
+static void write_int(const Field *field, int64_t value, FILE *file) {
+    const char *word = field_word(field, value);
+    if (word != NULL) {
+        fputs(word, file);
     } else {
         fprintf(file, "%lld", (long long)value);
     }
@@ -84,7 +90,8 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     case FIELD_STRING:
     case FIELD_KEY: value_write_string(*(const char *const *)value, true, file); break;
     case FIELD_INT:
-    case FIELD_INT_OR_AUTO: write_int(*(const int64_t *)value, field->type == FIELD_INT_OR_AUTO, file); break;
+    case FIELD_INT_OR_AUTO:
+    case FIELD_INT_OR_ALL: write_int(field, *(const int64_t *)value, file); break;
     case FIELD_U64: fprintf(file, "%llu", (unsigned long long)*(const uint64_t *)value); break;
     case FIELD_FLOAT: value_write_float(*(const double *)value, file); break;
     case FIELD_FLOAT_PAIR: write_pair(value, file); break;

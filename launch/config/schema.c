@@ -78,7 +78,8 @@ const Field schema[] = {
     {"lr_scheduler.min_lr", FIELD_FLOAT, "6e-5", FROM(0, 1000), AT(lr_scheduler.min_lr), MUST, "the learning rate at the end; at most optimizer.lr"},
 
     {"evaluation.interval", FIELD_INT, "250", FROM(0, MANY), AT(evaluation.interval), FREE, "evaluate every so many steps; 0 only at the end"},
-    {"evaluation.batches", FIELD_INT, "200", FROM(1, MANY), AT(evaluation.batches), FREE, "batches a rank in an evaluation"},
+    {"evaluation.tokens", FIELD_INT_OR_ALL, "1M", FROM(1, MANY), AT(evaluation.tokens), FREE,
+     "tokens in an evaluation, spread over data.val: the same ones whatever the ranks and the batch"},
     {"checkpoint.interval", FIELD_INTERVAL, "10m", ANY, AT(checkpoint.interval), FREE, "save this often: a time, or steps; 0 only at the end"},
     {"checkpoint.keep", FIELD_INT, "2", FROM(1, 1000000), AT(checkpoint.keep), FREE, "the newest checkpoints that are kept"},
     {"logging.interval", FIELD_INT, "10", FROM(1, MANY), AT(logging.interval), FREE, "a log line every so many steps"},
@@ -179,6 +180,7 @@ void schema_write_type(const Field *field, FILE *file) {
         [FIELD_KEY] = "key",
         [FIELD_INT] = "integer",
         [FIELD_INT_OR_AUTO] = "integer|auto",
+        [FIELD_INT_OR_ALL] = "integer|all",
         [FIELD_U64] = "integer",
         [FIELD_FLOAT] = "number",
         [FIELD_FLOAT_PAIR] = "[number, number]",

@@ -9,6 +9,7 @@ typedef enum FieldType {
     FIELD_KEY, /* a string that names another key */
     FIELD_INT,
     FIELD_INT_OR_AUTO,
+    FIELD_INT_OR_ALL,
     FIELD_U64,
     FIELD_FLOAT,
     FIELD_FLOAT_PAIR,

@@ -6,8 +6,27 @@
 
 bool is_own_key(const char *key) { return strncmp(key, "x-", 2) == 0; }
 
+/* Keys that older versions had, and what says the same now. */
+static const struct {
+    const char *path, *group, *key, *instead;
+} retired[] = {
+    {"evaluation.batches", "evaluation", "batches", "'evaluation.tokens' (a count of tokens such as 1M, or all)"}};
+
+enum { RETIRED = sizeof retired / sizeof retired[0] };
+
+void structure_drop_retired(YamlNode *root) {
+    for (size_t i = 0; i < RETIRED; i++) {
+        YamlNode *group = node_find(root, retired[i].group);
+        if (group != NULL && group->kind == NODE_MAP) node_remove(group, retired[i].key);
+    }
+}
+
 Status structure_unknown(Arena *arena, Place place, const char *path) {
     char buffer[64];
+    for (size_t i = 0; i < RETIRED; i++) {
+        if (strcmp(retired[i].path, path) != 0) continue;
+        return PLACE_ERROR(place, "'%s' is gone; write %s", path, retired[i].instead);
+    }
     const char *near = schema_suggest(path, buffer, sizeof buffer);
     const char *name = shown(arena, path);
     if (near == NULL) {

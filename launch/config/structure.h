@@ -10,5 +10,9 @@ bool is_own_key(const char *key);
  * Errors: STATUS_CONFIG with the place of the unknown key. */
 NODISCARD Status structure_check(Arena *arena, const YamlNode *map, const char *prefix);
 
-/* The unknown key's error, with the nearest known one; for keys of a sweep as well. */
+/* Removes the keys that older versions had from a tree. */
+void structure_drop_retired(YamlNode *root);
+
+/* The unknown key's error, with the nearest known one, or with what to write in place of one that older versions had;
+ * for keys of a sweep as well. */
 NODISCARD Status structure_unknown(Arena *arena, Place place, const char *path);

@@ -11,6 +11,8 @@ typedef struct MetricName {
 
 static const MetricName metric_names[] = {
     {"val/loss", "validation loss", "nats a token"},
+    {"val/stderr", "standard error of the validation loss", "nats a token"},
+    {"val/bpb", "validation loss", "bits a byte"},
     {"train/loss", "training loss", "nats a token"},
     {"tok_per_s", "throughput", "tokens/s"},
     {"mfu", "model FLOPS utilization", "share of the peak"},
@@ -38,7 +40,7 @@ const char *metric_axis_label(Results *s) {
     return or_empty(arena_printf(&s->arena, "%s, %s", name->label, name->unit));
 }
 
-bool metric_is_loss(const char *metric) { return strstr(metric, "loss") != NULL; }
+bool metric_is_loss(const char *metric) { return strncmp(metric, "val/", 4) == 0 || strcmp(metric, "train/loss") == 0; }
 
 const char *metric_title(Results *s) {
     const char *first = strcmp(s->reduce, "last") == 0 ? "Last" : strcmp(s->reduce, "mean") == 0 ? "Mean" : "Best";

@@ -15,8 +15,8 @@ static json_t *string_or_null(const char *text) {
 }
 
 static json_t *int_json(const Field *field, int64_t value) {
-    bool is_auto = field->type == FIELD_INT_OR_AUTO && value == CONFIG_AUTO;
-    return is_auto ? json_string("auto") : json_integer(value);
+    const char *word = field_word(field, value);
+    return word != NULL ? json_string(word) : json_integer(value);
 }
 
 static json_t *choices_json(const Field *field, const ConfigChoices *choices) {
@@ -31,7 +31,8 @@ static json_t *value_json(const Field *field, const Config *config) {
     if (field_is_unset(field, config)) return json_null();
     switch (field->type) {
     case FIELD_INT:
-    case FIELD_INT_OR_AUTO: return int_json(field, *(const int64_t *)value);
+    case FIELD_INT_OR_AUTO:
+    case FIELD_INT_OR_ALL: return int_json(field, *(const int64_t *)value);
     case FIELD_U64: return json_integer((json_int_t) * (const uint64_t *)value);
     case FIELD_FLOAT:
     case FIELD_DURATION: return json_real(*(const double *)value);

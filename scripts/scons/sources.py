@@ -21,7 +21,7 @@ import sys
 import SCons.Script
 
 ROOMS = ("core", "nn", "dist", "data", "checkpoints", "launch")
-PROGRAMS = ("train", "prepare", "generate", "sweep", "bench", "convert")
+PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert")
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")
 VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "CUDA_HOME")

@@ -128,7 +128,10 @@ static void record_loss(CaseRun *run) {
     double scale = 1.0 / (double)(op->B * op->T);
     LossOptions options = {.V = op->V, .scale = scale, .step = run->step};
     options.logits_bytes = (size_t)(op->chunk_rows * op->N) * dtype_size(run->dtype);
-    case_losses(run, loss_record(run->program, x, wte, run->tokens, &options), scale);
+    DType dtype = run->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    Tensor *losses = program_tensor(run->program, BUFFER_ACTIVATIONS, dtype, SHAPE(op->B, op->T));
+    loss_record(run->program, losses, x, wte, run->tokens, &options);
+    case_losses(run, losses, scale);
 }
 
 static void record_attention(CaseRun *run) {

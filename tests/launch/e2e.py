@@ -108,7 +108,7 @@ def config(name, **changes):
         "training": {"gradient_accumulation_steps": 2, "stop": {"steps": 10}},
         "optimizer": {"lr": 1e-3},
         "lr_scheduler": {"warmup": 5, "decay": 500, "min_lr": 1e-4},
-        "evaluation": {"interval": 0, "batches": 2},
+        "evaluation": {"interval": 0, "tokens": 256},
         "checkpoint": {"interval": "1 steps", "keep": 1000},
         "logging": {"interval": 1},
         "output": os.path.join(WORK, "runs", name),

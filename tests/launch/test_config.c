@@ -14,7 +14,7 @@ static void defaults_are_the_blueprints(void) {
     CHECK(c->memory_budget.percent == 90 && c->training.dtype == CONFIG_DTYPE_FLOAT32);
     CHECK(c->optimizer.lr == 6e-4 && c->optimizer.betas[0] == 0.9 && c->optimizer.betas[1] == 0.95);
     CHECK(c->lr_scheduler.warmup == 2000 && c->lr_scheduler.decay == 600000 && c->lr_scheduler.min_lr == 6e-5);
-    CHECK(c->evaluation.interval == 250 && c->evaluation.batches == 200 && c->checkpoint.keep == 2);
+    CHECK(c->evaluation.interval == 250 && c->evaluation.tokens == 1000000 && c->checkpoint.keep == 2);
     CHECK(c->checkpoint.interval.seconds == 600 && c->checkpoint.interval.steps == 0 && c->deadline == 7);
     CHECK(c->training.stop.steps == 5 && c->training.stop.tokens == 0 && c->training.stop.time == 0);
     CHECK(c->sweep == NULL && c->report.x == NULL && strcmp(c->report.metric, "val/loss") == 0);

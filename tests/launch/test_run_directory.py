@@ -15,8 +15,8 @@ from e2e import (SANITIZED, WORK, Skip, check, checkpoints, config, equal, losse
 
 STEP_LINE = re.compile(r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+\.\d ms \| "
                        r"[\d.]+( [KMG])? tok/s \| MFU (n/a|[\d.]+%) \| \d+\.\d GiB")
-METRICS = ("step tokens train_s wall_s train/loss val/loss lr grad_norm tok_per_s mfu mem_bytes").split()
-SUMMARY = ("status best_val_loss best_step steps tokens train_s start_s attention batch_size world_size device host peak_bytes "
+METRICS = ("step tokens train_s wall_s train/loss val/loss val/stderr val/bpb lr grad_norm tok_per_s mfu mem_bytes").split()
+SUMMARY = ("status best_val_loss best_step val_tokens steps tokens train_s start_s attention batch_size world_size device host peak_bytes "
            "planned_bytes data").split()
 
 

@@ -304,7 +304,7 @@ def the_cpu_study_in_short():
     equal(run("prepare", text, "--out=" + data).code, 0, "prepare")
     job = start(["sweep", "configs/cpu_study.yaml", "--local", "data.train=%s/train.h5" % data, "data.val=%s/val.h5" % data,
                  "output=" + directory, "model={n_layer: 1, n_embd: 32, block_size: 64}", "checkpoint.interval=10 steps",
-                 "training.stop.steps=%d" % (60 if SANITIZED else 250), "logging.interval=1", "evaluation.batches=2"])
+                 "training.stop.steps=%d" % (60 if SANITIZED else 250), "logging.interval=1", "evaluation.tokens=256"])
     victim = directory + "/backends-flash_batch_size-4"
     while not checkpoints(victim):
         check(job.process.poll() is None and time.monotonic() - job.start < 100, "no progress: %r" % job.done(0))

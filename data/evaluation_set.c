@@ -1,0 +1,44 @@
+#include "data/evaluation_set.h"
+
+#include "data/batch_order.h"
+
+#include <string.h>
+
+enum { ORDER_SEED = 1 }; /* of the permutation; another one would make losses of before and after incomparable */
+
+static int64_t windows_of(int64_t targets, int64_t T) { return targets / T + (targets % T > 0); }
+
+Status evaluation_set_init(const TokenFile *file, int64_t T, int64_t tokens, EvaluationSet *out) {
+    int64_t targets = token_file_count(file) - 1, whole = targets / T, wanted = windows_of(tokens, T);
+    if (targets < 1) {
+        return ERROR(STATUS_DATA, "%s: an evaluation needs two tokens, the file holds %lld; prepare more text",
+                     token_file_path(file), (long long)token_file_count(file));
+    }
+    *out = (EvaluationSet){.file = file, .T = T, .count = wanted, .targets = wanted * T, .among = whole};
+    if (tokens != EVALUATION_ALL && wanted <= whole) return OK;
+    *out = (EvaluationSet){.file = file, .T = T, .count = windows_of(targets, T), .targets = targets};
+    return OK;
+}
+
+EvaluationWindow evaluation_set_window(const EvaluationSet *set, int64_t i) {
+    int64_t window = set->among == 0 ? i : batch_order_permute(ORDER_SEED, 0, set->among, i);
+    int64_t start = window * set->T, left = token_file_count(set->file) - 1 - start;
+    return (EvaluationWindow){start, left < set->T ? left : set->T};
+}
+
+static Status row_fill(const EvaluationSet *set, EvaluationWindow window, int32_t *inputs, int32_t *targets) {
+    size_t rest = (size_t)(set->T - window.length) * sizeof *inputs;
+    memset(inputs + window.length, 0, rest);
+    memset(targets + window.length, 0, rest);
+    TRY(token_file_read(set->file, window.start, window.length, inputs));
+    return token_file_read(set->file, window.start + 1, window.length, targets);
+}
+
+Status evaluation_set_fill(const EvaluationSet *set, int64_t first, int64_t B, int32_t *inputs, int32_t *targets) {
+    for (int64_t b = 0; b < B; b++) {
+        EvaluationWindow window = {0};
+        if (first + b < set->count) window = evaluation_set_window(set, first + b);
+        TRY(row_fill(set, window, inputs + b * set->T, targets + b * set->T));
+    }
+    return OK;
+}

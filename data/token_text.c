@@ -1,0 +1,53 @@
+#include "data/token_text.h"
+
+#include "data/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+TokenizerId token_file_tokenizer_id(const TokenFile *file) {
+    return (TokenizerId){token_file_tokenizer(file), token_file_tokenizer_hash(file)};
+}
+
+bool tokenizer_ids_agree(TokenizerId a, TokenizerId b) {
+    if (a.hash != 0 && b.hash != 0) return a.hash == b.hash;
+    return a.name[0] == '\0' || b.name[0] == '\0' || strcmp(a.name, b.name) == 0;
+}
+
+static Status lengths_read(const Tokenizer *tokenizer, int64_t vocab_size, int32_t *lengths) {
+    int64_t known = tokenizer_vocab_size(tokenizer);
+    for (int64_t token = 0; token < vocab_size && token < known; token++) {
+        const uint8_t *bytes;
+        size_t length;
+        TRY(tokenizer_decode(tokenizer, token, &bytes, &length));
+        lengths[token] = token == tokenizer_end_of_text(tokenizer) ? 0 : (int32_t)length;
+    }
+    return OK;
+}
+
+static Status tokenizer_of(const TokenFile *file, int64_t vocab_size, Tokenizer **out) {
+    TokenizerId id = token_file_tokenizer_id(file);
+    bool is_nameless = id.name[0] == '\0';
+    if (is_nameless && vocab_size < VOCAB_OF_NAMELESS) {
+        return ERROR(STATUS_DATA, "%s: does not name its tokenizer", token_file_path(file));
+    }
+    TRY(tokenizer_open(is_nameless ? TOKENIZER_OF_NAMELESS : id.name, out));
+    if (tokenizer_ids_agree(id, (TokenizerId){tokenizer_name(*out), tokenizer_hash(*out)})) return OK;
+    tokenizer_destroy(out);
+    return ERROR(STATUS_DATA, "%s: its tokenizer %s is another one by now", token_file_path(file), id.name);
+}
+
+Status token_file_text_lengths(const TokenFile *file, int64_t vocab_size, int32_t **out) {
+    Tokenizer *tokenizer = NULL;
+    *out = NULL;
+    TRY(tokenizer_of(file, vocab_size, &tokenizer));
+    int32_t *lengths = calloc((size_t)vocab_size, sizeof *lengths);
+    Status status = lengths == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a vocabulary")
+                                    : lengths_read(tokenizer, vocab_size, lengths);
+    tokenizer_destroy(&tokenizer);
+    if (failed(status))
+        free(lengths);
+    else
+        *out = lengths;
+    return status;
+}

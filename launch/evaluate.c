@@ -1,0 +1,256 @@
+/* evaluate: the loss of a run's weights on a token file, by the code that evaluates while it trains. */
+#include "core/clock.h"
+#include "data/token_text.h"
+#include "launch/attention_choice.h"
+#include "launch/config/value.h"
+#include "launch/evaluation.h"
+#include "launch/fit.h"
+#include "launch/options.h"
+#include "launch/run_checkpoint.h"
+#include "launch/state.h"
+#include "launch/streams.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES = 4096 };
+
+typedef struct Values {
+    const char *tokens;
+    bool json;
+} Values;
+
+static const Option options[] = {
+    {"tokens", OPTION_TEXT, offsetof(Values, tokens), "N|all", NULL,
+     .doc = "so many tokens, spread over the file (as the run's evaluation.tokens)"},
+    {"json", OPTION_FLAG, offsetof(Values, json), .doc = "print one JSON object"},
+};
+
+static void more(FILE *file) {
+    fputs("RUN is a run's directory, whose newest good checkpoint is taken, or a checkpoint file. DATA is a token\n"
+          "file; without it the run's data.val. Any key of the run's config can be set: data.batch_size=4 device=cpu.\n"
+          "mpirun -np N ./evaluate ... shares the work among N ranks, with the same result.\n",
+          file);
+}
+
+static const CommandLine command = {
+    .name = "evaluate",
+    .purpose = "Evaluates a run's newest checkpoint, or any, on a token file. Writes nothing.",
+    .operands = "RUN [DATA]",
+    .least = 1,
+    .most = 2,
+    .takes_overrides = true,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .more = more,
+};
+
+typedef struct Evaluate {
+    Experiment e;
+    Values values;
+    Arguments arguments;
+    Arena arena;
+    char path[PATH_BYTES]; /* of the checkpoint */
+    CheckpointFile *file;
+    Evaluator *evaluator;
+} Evaluate;
+
+static bool is_given(const Evaluate *v, const char *key) {
+    size_t bytes = strlen(key);
+    for (int i = 0; i < v->arguments.override_count; i++) {
+        const char *argument = v->arguments.overrides[i];
+        if (strncmp(argument, key, bytes) == 0 && argument[bytes] == '=') return true;
+    }
+    return false;
+}
+
+/* Rank 0 chooses, for a run that is on its way has a newer checkpoint at any moment. */
+static Status checkpoint_choose(Evaluate *v) {
+    const char *warnings = "";
+    TRY(run_checkpoint_open(v->arguments.operands[0], &v->arena, &v->file, &warnings));
+    if (warnings[0] != '\0') fprintf(stderr, "evaluate: warning: %s\n", warnings);
+    snprintf(v->path, sizeof v->path, "%s", checkpoint_path(v->file));
+    return OK;
+}
+
+static Status checkpoint_find(Evaluate *v) {
+    World *world = v->e.world;
+    bool leads = world_rank(world) == 0;
+    TRY(world_agree(world, leads ? checkpoint_choose(v) : OK));
+    TRY(world_broadcast(world, v->path, sizeof v->path));
+    return world_agree(world, leads ? OK : checkpoint_open(v->path, &v->file));
+}
+
+static Status tokens_take(const Values *values, ConfigEvaluation *out) {
+    if (values->tokens == NULL) return OK;
+    if (strcmp(values->tokens, "all") == 0) {
+        out->tokens = CONFIG_ALL;
+        return OK;
+    }
+    if (value_parse_int(values->tokens, &out->tokens) && out->tokens > 0) return OK;
+    return ERROR(STATUS_USAGE, "--tokens needs a count such as 1M, or all, not '%.200s'; see --help", values->tokens);
+}
+
+/* A run may have been trained where there is a GPU, in a type that the CPU does not compute in. */
+static void device_settle(Evaluate *v) {
+    Config *config = v->e.config;
+    bool has_gpu = device_count_cuda() > 0;
+    if (!has_gpu && !is_given(v, "device")) config->device = CONFIG_DEVICE_CPU;
+    bool on_cpu = config->device == CONFIG_DEVICE_CPU, is_wide = experiment_dtype(config) == DTYPE_F64;
+    if (on_cpu && !is_wide && !is_given(v, "training.dtype")) config->training.dtype = CONFIG_DTYPE_FLOAT32;
+}
+
+static Status config_take(Evaluate *v) {
+    char *text = NULL;
+    const Arguments *a = &v->arguments;
+    TRY(checkpoint_read_text(v->file, "config", &v->arena, &text));
+    TRY(config_load_text(text, v->path, a->override_count, a->overrides, &v->e.config));
+    Config *config = v->e.config;
+    if (a->operand_count == 2) config->data.val = a->operands[1];
+    if (config->data.val == NULL) {
+        return ERROR(STATUS_USAGE, "%s: the run names no data.val; name a token file: ./evaluate %s DATA",
+                     a->operands[0], a->operands[0]);
+    }
+    TRY(tokens_take(&v->values, &config->evaluation));
+    device_settle(v);
+    return OK;
+}
+
+/* A model that was trained on other tokens has a loss on these as well, which says nothing. */
+static Status tokenizer_check(Evaluate *v) {
+    char *name = NULL;
+    int64_t hash = 0;
+    TRY(checkpoint_read_text(v->file, "tokenizer", &v->arena, &name));
+    if (failed(checkpoint_read_i64(v->file, "tokenizer_hash", &hash))) hash = 0; /* of an older version */
+    if (strcmp(name, TOKENIZER_UNKNOWN) == 0) name = "";
+    TokenizerId model = {name, (uint64_t)hash}, data = token_file_tokenizer_id(v->e.val_file);
+    if (tokenizer_ids_agree(model, data)) return OK;
+    return ERROR(STATUS_DATA, "%s: made with the tokenizer %s, but the model of %s knows %s; make it with that one",
+                 token_file_path(v->e.val_file), data.name, v->path, model.name);
+}
+
+static Status load(Evaluate *v) {
+    TRY(config_take(v));
+    TRY(experiment_open_device(&v->e));
+    TRY(experiment_open_data(&v->e));
+    return tokenizer_check(v);
+}
+
+/* The run's own batch where that fits here, and no more than there is to do. */
+static Status batch_choose(Experiment *e, int64_t *B) {
+    int64_t R = world_size(e->world), share = (e->val.count + R - 1) / R;
+    size_t room;
+    if (*B == CONFIG_AUTO || *B > share) *B = share;
+    TRY(experiment_plan_for(e, *B));
+    TRY(fit_room(e, &room));
+    return experiment_planned_bytes(e) <= room ? OK : fit_batch(e, B);
+}
+
+static Status plan(Evaluate *v) {
+    Experiment *e = &v->e;
+    int64_t *B = &e->config->data.batch_size;
+    TRY(attention_settle(e, 1));
+    if (*B == CONFIG_AUTO || !is_given(v, "data.batch_size")) {
+        TRY(world_agree(e->world, batch_choose(e, B)));
+        TRY(world_min_i64(e->world, B));
+    }
+    return world_agree(e->world, experiment_plan_for(e, *B));
+}
+
+static Status weights_load(Evaluate *v) {
+    TRY(state_load_weights(&v->e, v->file, &v->arena));
+    checkpoint_close(&v->file);
+    return evaluator_create(&v->e, &v->evaluator);
+}
+
+static Status json_print(const Evaluate *v, const Evaluation *result, int64_t step, double seconds) {
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"loss", result->loss},
+                   {"stderr", result->std_error},
+                   {"perplexity", exp(result->loss)},
+                   {"bpb", result->bpb},
+                   {"seconds", seconds}};
+    json_t *object = json_object();
+    json_object_set_new(object, "checkpoint", json_string(v->path));
+    json_object_set_new(object, "step", json_integer(step));
+    json_object_set_new(object, "data", json_string(v->e.config->data.val));
+    json_object_set_new(object, "tokens", json_integer(result->tokens));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        bool is_number = isfinite(numbers[i].value);
+        json_object_set_new(object, numbers[i].key, is_number ? json_real(numbers[i].value) : json_null());
+    }
+    char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
+    json_decref(object);
+    if (line == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the result");
+    puts(line);
+    free(line);
+    return OK;
+}
+
+static void line_print(const Evaluate *v, const Evaluation *result, double seconds) {
+    char details[96];
+    evaluation_details(result, details, sizeof details);
+    printf("loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s\n", result->loss, details,
+           exp(result->loss), (long long)result->tokens, v->e.config->data.val, v->path,
+           config_name("training.dtype", (int)v->e.config->training.dtype), v->e.device->name, seconds);
+}
+
+static Status print(const Evaluate *v, const Evaluation *result, int64_t step, double seconds) {
+    const char *note = evaluator_note(v->evaluator);
+    if (note != NULL) fprintf(stderr, "evaluate: note: %s\n", note);
+    if (v->values.json)
+        TRY(json_print(v, result, step, seconds));
+    else
+        line_print(v, result, seconds);
+    return streams_flush(OK);
+}
+
+static Status evaluate(Evaluate *v) {
+    World *world = v->e.world;
+    Evaluation result;
+    v->e.evaluates = true;
+    TRY(checkpoint_find(v));
+    int64_t step = checkpoint_step(v->file);
+    TRY(world_agree(world, load(v)));
+    TRY(experiment_connect(&v->e));
+    TRY(plan(v));
+    TRY(world_agree(world, experiment_allocate(&v->e)));
+    TRY(world_agree(world, weights_load(v)));
+    (void)watchdog_allow(v->e.watchdog, 0, "evaluation");
+    double started = clock_seconds();
+    Status status = evaluator_run(v->evaluator, &result);
+    if (failed(status) && world_size(world) > 1) world_abort(world, status); /* the others wait for this rank's sums */
+    TRY(status);
+    return world_agree(world, world_rank(world) == 0 ? print(v, &result, step, clock_seconds() - started) : OK);
+}
+
+static void evaluate_close(Evaluate *v) {
+    evaluator_destroy(&v->evaluator);
+    checkpoint_close(&v->file);
+    experiment_destroy(&v->e);
+    arena_free(&v->arena);
+    arguments_destroy(&v->arguments);
+    world_destroy(&v->e.world);
+}
+
+int main(int argc, char **argv) {
+    streams_open();
+    Evaluate v = {0};
+    Status status = world_create(&argc, &argv, &v.e.world);
+    if (failed(status)) return status_report("evaluate", status);
+    status = world_agree(v.e.world, options_parse(&command, argc, argv, &v.values, &v.arguments));
+    if (!failed(status)) {
+        if (!v.arguments.help && !v.arguments.version)
+            status = evaluate(&v);
+        else if (world_rank(v.e.world) == 0 && options_answer(&command, &v.arguments, stdout))
+            status = streams_flush(OK);
+    }
+    int code = world_report(v.e.world, status);
+    evaluate_close(&v);
+    return code;
+}
