@@ -2,6 +2,7 @@
 
 #include "launch/attention_choice.h"
 #include "launch/fit.h"
+#include "launch/schedule_fit.h"
 #include "launch/state.h"
 #include "launch/text_file.h"
 
@@ -72,6 +73,7 @@ static void prediction_print(const Experiment *e, FILE *file) {
 Status memory_print(const Experiment *e, FILE *file) {
     const Config *c = e->config;
     size_t room;
+    char remark[256];
     TRY(fit_room(e, &room));
     fprintf(file, "%-24s %12s   on %s\n", "memory", "MiB", e->device->name);
     kinds_print(e, file);
@@ -87,6 +89,8 @@ Status memory_print(const Experiment *e, FILE *file) {
         (long long)experiment_tokens_per_step(e));
     prediction_print(e, file);
     attention_print(e, file);
+    schedule_remark(e, remark, sizeof remark);
+    if (remark[0] != '\0') fprintf(file, "%s\n", remark);
     return OK;
 }
 

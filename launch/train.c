@@ -8,6 +8,7 @@
 #include "launch/process_age.h"
 #include "launch/profile.h"
 #include "launch/run.h"
+#include "launch/schedule_fit.h"
 #include "launch/streams.h"
 
 #include <stdio.h>
@@ -75,7 +76,7 @@ static Status load(Run *run) {
 static Status introduce(Run *run) {
     const Experiment *e = &run->e;
     Arena arena = {0};
-    char *table = NULL;
+    char *table = NULL, remark[256];
     TRY(placement_table(e, &arena, &table));
     if (table != NULL && table[0] != '\0') metrics_say_lines(run->metrics, table);
     arena_free(&arena);
@@ -90,6 +91,8 @@ static Status introduce(Run *run) {
                 (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
                 (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
     attention_say(e, run->metrics);
+    schedule_remark(e, remark, sizeof remark);
+    if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
     if (run->evaluator != NULL && evaluator_note(run->evaluator) != NULL) {
         metrics_say(run->metrics, "evaluation: %s", evaluator_note(run->evaluator));
     }

@@ -271,8 +271,27 @@ def old_columns(directory):
         file.writelines(",".join(row[i] for i in kept) + "\n" for row in rows)
 
 
+# ---- a schedule that does not fit -----------------------------------------------------------------------------------
+
+def a_schedule_that_cannot_fit_is_said():
+    never = (r"lr_scheduler\.warmup: 2000 steps, but the run ends after 5: the learning rate comes to 1\.5e-06 and never "
+             r"reaches 0\.0006")
+    above = r"lr_scheduler\.decay: 600000 steps, but the run ends after 4: the learning rate ends at 6\.0e-04 and not at min_lr"
+    for name, pattern, schedule, stop in (("long", never, {}, {"steps": 5}),
+                                          ("decays", above, {"warmup": 1}, {"tokens": 500, "steps": 100}),
+                                          ("fits", None, {"warmup": 4, "decay": 5}, {"steps": 5}),
+                                          ("timed", None, {}, {"time": "1s"})):
+        path = config("schedule_" + name, lr_scheduler=schedule, optimizer={"lr": 6e-4}, training__stop=stop)
+        plan = train(path, "--plan").out
+        said = re.findall(r"(?m)^warning: (lr_scheduler.*)$", plan)
+        check(len(said) == (pattern is not None) and all(re.match(pattern, line) for line in said), "%s: %r" % (name, said))
+        if name == "timed":
+            continue
+        equal(re.findall(r"(?m)^warning: (lr_scheduler.*)$", train(path).out), said, "at the start of " + name)
+
+
 if __name__ == "__main__":
     main(any_ranks_and_any_batch_agree, training_evaluates_the_same_tokens, a_file_of_a_few_windows_is_read_to_its_end,
          documents_end_in_short_windows_too, it_says_what_training_said, its_line, any_part_and_all_of_a_file, bits_a_byte,
          another_tokenizers_data_is_refused, what_is_wrong_is_one_line, a_result_that_cannot_be_written_is_a_failure,
-         an_older_run_is_told_what_to_write)
+         an_older_run_is_told_what_to_write, a_schedule_that_cannot_fit_is_said)
