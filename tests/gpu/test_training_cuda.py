@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
 from e2e import (ENVIRONMENT, WORK, Skip, check, checkpoints, config, equal, losses, main, metrics,  # noqa: E402
-                 run_directory, states, summary, train)
+                 run, run_directory, states, summary, train)
 
 # One GPU, also where there are more: tests/gpu/test_ranks_cuda.py is for those.
 ENVIRONMENT["CUDA_VISIBLE_DEVICES"] = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
@@ -182,7 +182,24 @@ def names_the_gradient_that_is_not_finite():
         equal(int(found.group(1)), max(good, default=0) + 1, "the step, on %s in %s" % (device, dtype))
 
 
+def evaluates_the_same_in_training_and_by_itself():
+    """./evaluate says what training said, in the run's batch and others, on one rank and two, and close to the CPU."""
+    needs_gpu()
+    for dtype, batches, devices in (("float32", 1e-6, 1e-5), ("bfloat16", 1e-3, 1e-2)):
+        directory = run_of("ruler_" + dtype, "cuda", dtype, 10, evaluation={"interval": 5, "tokens": 1000},
+                           checkpoint__interval=5)
+        said = [record for record in metrics(directory) if "val/loss" in record][-1]
+        for within, ranks, *flags in ((1e-8, 0), (batches, 0, "data.batch_size=9"), (batches, 2, "share_gpu=true"),
+                                      (devices, 0, "device=cpu", "threads=2")):
+            done = run("evaluate", directory, "--json", *flags, ranks=ranks)
+            equal(done.code, 0, repr(done))
+            found = json.loads(done.out)
+            check(abs(found["loss"] - said["val/loss"]) <= within * said["val/loss"], "%s %r: %r, %r" % (dtype, flags, found, said))
+            equal((found["tokens"], found["step"]), (1024, 10), "tokens, step")
+
+
 if __name__ == "__main__":
     main(follows_the_cpu_in_f32, repeats_bit_by_bit_in_bf16, repeats_bit_by_bit_in_f32, resumes_bit_by_bit,
          two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16, recomputes_the_same,
-         takes_what_is_planned, refuses_what_does_not_fit, names_the_gradient_that_is_not_finite)
+         takes_what_is_planned, refuses_what_does_not_fit, names_the_gradient_that_is_not_finite,
+         evaluates_the_same_in_training_and_by_itself)

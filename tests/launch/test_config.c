@@ -138,6 +138,25 @@ static void odd_values_load_back(void) {
     config_destroy(&c);
 }
 
+static void words_for_numbers_load_back(void) {
+    Config *c = LOAD(LEAST "evaluation: {tokens: all}\n");
+    if (c == NULL) return;
+    CHECK(c->evaluation.tokens == CONFIG_ALL);
+    check_round_trip(c);
+    config_destroy(&c);
+}
+
+/* A checkpoint of an older version cannot be edited; a file can, and test_bad_configs has its error. */
+static void retired_keys_in_a_checkpoint_are_passed_over(void) {
+    Config *c = LOAD(LEAST "evaluation: {interval: 3, batches: 200}\n");
+    if (c == NULL) return;
+    CHECK(c->evaluation.interval == 3 && c->evaluation.tokens == 1000000);
+    config_destroy(&c);
+    char *overrides[] = {"evaluation.batches=4"};
+    CHECK_ERROR(config_load_text(LEAST, "run", 1, overrides, &c), STATUS_CONFIG,
+                "'evaluation.batches' is gone; write 'evaluation.tokens'");
+}
+
 static void resume_names_each_difference(void) {
     Config *saved = LOAD(LEAST),
            *now = LOAD("data: {train: u.bin}\ntraining: {stop: {time: 1h}}\n", "seed=2", "optimizer.betas=[0.8, 0.9]",
@@ -204,6 +223,8 @@ int main(int argc, char **argv) {
         TEST(own_keys_are_ignored_anywhere),
         TEST(what_is_written_loads_back),
         TEST(odd_values_load_back),
+        TEST(words_for_numbers_load_back),
+        TEST(retired_keys_in_a_checkpoint_are_passed_over),
         TEST(resume_names_each_difference),
         TEST(names_of_enums),
         TEST(the_reference_page_is_current),
