@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 64 * 1024, ALIGNMENT = 16 };
+enum { FIRST_BYTES = 4 * 1024, BLOCK_BYTES = 64 * 1024, ALIGNMENT = 16 };
 
 struct ArenaBlock {
     struct ArenaBlock *next;
@@ -14,8 +14,11 @@ struct ArenaBlock {
     alignas(ALIGNMENT) char bytes[];
 };
 
+/* Blocks grow with what the arena holds: a study has thousands of small arenas. */
 static struct ArenaBlock *block_add(Arena *arena, size_t bytes) {
-    size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+    size_t size = arena->blocks == NULL ? FIRST_BYTES : 2 * arena->blocks->size;
+    if (size > BLOCK_BYTES) size = BLOCK_BYTES;
+    if (size < bytes) size = bytes;
     struct ArenaBlock *block = calloc(1, sizeof *block + size);
     if (block == NULL) return NULL;
     block->size = size;

@@ -24,7 +24,7 @@ static Status nest(Arena *arena, const Source *source, const char *key, YamlNode
         child->key = arena_printf(arena, "%.*s", (int)bytes, part);
         child->key_place = place;
         if (child->key == NULL) return out_of_memory();
-        node_append(map, child);
+        TRY(node_append(arena, map, child));
         if (is_last) break;
         map = child;
         part += bytes + 1;
@@ -66,20 +66,9 @@ static Status name_after(Arena *arena, const char *path, YamlNode *root) {
     return node_put(arena, root, "name", node);
 }
 
-static Status fill(Config *config, YamlNode *root, const char *path, int n_overrides, char **overrides) {
-    for (int i = 0; i < n_overrides; i++) TRY(lay_override(&config->arena, overrides[i], root));
-    TRY(name_after(&config->arena, path, root));
-    return resolve(root, config);
-}
-
-static Status load(Config *config, const char *path, const char *text, int n_overrides, char **overrides) {
-    Arena *arena = &config->arena;
-    YamlNode *root = node_create(arena, NODE_MAP, (Place){0});
-    if (root == NULL) return out_of_memory();
-    if (text == NULL) {
-        TRY(extends_load(arena, path, root));
-        return fill(config, root, path, n_overrides, overrides);
-    }
+/* The file, or the text where there is one, with the overrides on it. */
+static Status tree_load(Arena *arena, const char *path, const char *text, YamlNode *root) {
+    if (text == NULL) return extends_load(arena, path, root);
     Source *source = arena_alloc(arena, sizeof *source);
     char *copy = arena_strdup(arena, text), *origin = arena_strdup(arena, path);
     if (source == NULL || copy == NULL || origin == NULL) return out_of_memory();
@@ -88,21 +77,43 @@ static Status load(Config *config, const char *path, const char *text, int n_ove
     YamlNode *tree;
     TRY(yaml_read(arena, source, 0, &tree));
     structure_drop_retired(tree);
-    TRY(extends_lay(arena, tree, "config of a run", root));
+    return extends_lay(arena, tree, "config of a run", root);
+}
+
+static Status overrides_lay(Arena *arena, int n_overrides, char **overrides, YamlNode *root) {
+    for (int i = 0; i < n_overrides; i++) TRY(lay_override(arena, overrides[i], root));
+    return OK;
+}
+
+static Status fill(Config *config, YamlNode *root, const char *path, int n_overrides, char **overrides) {
+    TRY(overrides_lay(&config->tree, n_overrides, overrides, root));
+    TRY(name_after(&config->tree, path, root));
+    return resolve(root, config);
+}
+
+static Status load(Config *config, const char *path, const char *text, int n_overrides, char **overrides) {
+    YamlNode *root = node_create(&config->tree, NODE_MAP, (Place){0});
+    if (root == NULL) return out_of_memory();
+    TRY(tree_load(&config->tree, path, text, root));
     return fill(config, root, path, n_overrides, overrides);
+}
+
+/* Of the tree nothing but a sweep is kept. */
+static Status created(Status status, Config *config, Config **out) {
+    if (failed(status)) {
+        config_destroy(&config);
+        return status;
+    }
+    if (config->sweep == NULL) arena_free(&config->tree);
+    *out = config;
+    return OK;
 }
 
 static Status create(const char *path, const char *text, int n_overrides, char **overrides, Config **out) {
     *out = NULL;
     Config *config = calloc(1, sizeof *config);
     if (config == NULL) return out_of_memory();
-    Status status = load(config, path, text, n_overrides, overrides);
-    if (failed(status)) {
-        config_destroy(&config);
-    } else {
-        *out = config;
-    }
-    return status;
+    return created(load(config, path, text, n_overrides, overrides), config, out);
 }
 
 Status config_load(const char *path, int n_overrides, char **overrides, Config **out) {
@@ -116,6 +127,49 @@ Status config_load_text(const char *text, const char *origin, int n_overrides, c
 void config_destroy(Config **config) {
     if (config == NULL || *config == NULL) return;
     arena_free(&(*config)->arena);
+    arena_free(&(*config)->tree);
     free(*config);
     *config = NULL;
+}
+
+struct ConfigBase {
+    const char *path;
+    YamlNode *root;
+    Arena arena;
+};
+
+static Status base_load(ConfigBase *base, const char *path, int n_overrides, char **overrides) {
+    base->path = arena_strdup(&base->arena, path);
+    base->root = node_create(&base->arena, NODE_MAP, (Place){0});
+    if (base->path == NULL || base->root == NULL) return out_of_memory();
+    TRY(tree_load(&base->arena, path, NULL, base->root));
+    TRY(overrides_lay(&base->arena, n_overrides, overrides, base->root));
+    node_remove(base->root, "sweep");
+    return OK;
+}
+
+Status config_base_load(const char *path, int n_overrides, char **overrides, ConfigBase **out) {
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL) return out_of_memory();
+    Status status = base_load(*out, path, n_overrides, overrides);
+    if (failed(status)) config_base_destroy(out);
+    return status;
+}
+
+void config_base_destroy(ConfigBase **base) {
+    if (base == NULL || *base == NULL) return;
+    arena_free(&(*base)->arena);
+    free(*base);
+    *base = NULL;
+}
+
+size_t config_base_size(const ConfigBase *base) { return node_size(base->root); }
+
+Status config_base_make(const ConfigBase *base, int n_overrides, char **overrides, Config **out) {
+    *out = NULL;
+    Config *config = calloc(1, sizeof *config);
+    if (config == NULL) return out_of_memory();
+    YamlNode *root = node_copy(&config->tree, base->root);
+    Status status = root == NULL ? out_of_memory() : fill(config, root, base->path, n_overrides, overrides);
+    return created(status, config, out);
 }

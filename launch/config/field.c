@@ -3,11 +3,14 @@
 #include "launch/config/diagnostic.h"
 #include "launch/config/suggest.h"
 #include "launch/config/value.h"
+#include "launch/config/yaml_text.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LONGEST_TEXT = 4096 };
 
 typedef struct Reading {
     const Field *field;
@@ -51,9 +54,21 @@ static Status check_range(const Reading *r, double value) {
     return OK;
 }
 
+/* Texts become file names, lines of scripts and of messages. */
+static Status check_text(const Reading *r, const char *text) {
+    if (*text == '\0') return PLACE_ERROR(r->node->place, "'%s' must not be empty", r->field->path);
+    if (strlen(text) > LONGEST_TEXT) {
+        return PLACE_ERROR(r->node->place, "'%s' is over %d bytes", r->field->path, LONGEST_TEXT);
+    }
+    uint32_t point = yaml_control(text, r->field->type == FIELD_SHELL_LINES ? "\n\t" : "");
+    if (point == 0) return OK;
+    return PLACE_ERROR(r->node->place, "'%s' must not hold the control character U+%04X; remove it", r->field->path,
+                       point);
+}
+
 static Status read_string(const Reading *r, const char **out) {
     if (r->node->kind != NODE_SCALAR) return mismatch(r, "a text");
-    if (*r->node->text == '\0') return PLACE_ERROR(r->node->place, "'%s' must not be empty", r->field->path);
+    TRY(check_text(r, r->node->text));
     *out = arena_strdup(&r->config->arena, r->node->text);
     return *out == NULL ? ERROR(STATUS_NO_ROOM, "out of memory") : OK;
 }
@@ -98,7 +113,7 @@ static Status read_float(const Reading *r, double *out) {
 }
 
 static Status read_pair(const Reading *r, double *out) {
-    if (r->node->kind != NODE_LIST || node_count(r->node) != 2) return mismatch(r, "two numbers such as [0.9, 0.95]");
+    if (r->node->kind != NODE_LIST || r->node->count != 2) return mismatch(r, "two numbers such as [0.9, 0.95]");
     Reading first = {r->field, r->node->first, r->config}, second = {r->field, r->node->last, r->config};
     TRY(read_float(&first, &out[0]));
     return read_float(&second, &out[1]);
@@ -164,7 +179,7 @@ static Status read_choices(const Reading *r, ConfigChoices *out) {
 static Status read_strings(const Reading *r, ConfigStrings *out) {
     if (r->node->kind != NODE_LIST) return mismatch(r, "a list of texts");
     out->count = 0;
-    out->items = arena_alloc(&r->config->arena, (node_count(r->node) + 1) * sizeof *out->items);
+    out->items = arena_alloc(&r->config->arena, (r->node->count + 1) * sizeof *out->items);
     if (out->items == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (const YamlNode *item = r->node->first; item != NULL; item = item->next) {
         Reading inner = {r->field, item, r->config};
@@ -198,7 +213,8 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     case FIELD_INTERVAL: return read_interval(&r, out);
     case FIELD_ENUM: return read_enum(&r, out);
     case FIELD_ENUM_LIST: return read_choices(&r, out);
-    case FIELD_STRING_LIST: return read_strings(&r, out);
+    case FIELD_STRING_LIST:
+    case FIELD_SHELL_LINES: return read_strings(&r, out);
     case FIELD_SWEEP: *(const YamlNode **)out = node; return OK;
     }
     return OK;

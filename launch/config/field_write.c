@@ -101,7 +101,8 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     case FIELD_INTERVAL: value_write_interval(*(const ConfigInterval *)value, file); break;
     case FIELD_ENUM: fputs(enum_name(field, value), file); break;
     case FIELD_ENUM_LIST: write_choices(field, value, file); break;
-    case FIELD_STRING_LIST: write_strings(value, file); break;
+    case FIELD_STRING_LIST:
+    case FIELD_SHELL_LINES: write_strings(value, file); break;
     case FIELD_SWEEP: node_write(*(const YamlNode *const *)value, file); break;
     }
 }

@@ -18,36 +18,49 @@ YamlNode *node_scalar(Arena *arena, const char *text, Place place) {
     return node;
 }
 
-void node_append(YamlNode *parent, YamlNode *child) {
-    child->next = NULL;
-    if (parent->last == NULL) {
-        parent->first = child;
-    } else {
-        parent->last->next = child;
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
+
+Status node_append(Arena *arena, YamlNode *parent, YamlNode *child) {
+    if (parent->kind == NODE_MAP) {
+        void **place = names_add(&parent->keys, arena, child->key);
+        if (place == NULL) return out_of_memory();
+        *place = child;
     }
+    child->next = NULL;
+    child->previous = parent->last;
+    *(parent->last == NULL ? &parent->first : &parent->last->next) = child;
     parent->last = child;
+    parent->count++;
+    return OK;
 }
 
 void node_remove(YamlNode *map, const char *key) {
-    YamlNode *previous = NULL;
-    for (YamlNode *child = map->first; child != NULL; previous = child, child = child->next) {
-        if (strcmp(child->key, key) != 0) continue;
-        if (previous == NULL) {
-            map->first = child->next;
-        } else {
-            previous->next = child->next;
-        }
-        if (map->last == child) map->last = previous;
-        return;
+    void **place = names_find(&map->keys, key, strlen(key));
+    if (place == NULL || *place == NULL) return;
+    YamlNode *child = *place;
+    *place = NULL;
+    *(child->previous == NULL ? &map->first : &child->previous->next) = child->next;
+    *(child->next == NULL ? &map->last : &child->next->previous) = child->previous;
+    map->count--;
+}
+
+YamlNode *node_copy(Arena *arena, const YamlNode *node) {
+    YamlNode *copy = arena_alloc(arena, sizeof *copy);
+    if (copy == NULL) return NULL;
+    *copy = *node;
+    copy->first = copy->last = NULL;
+    copy->count = 0;
+    copy->keys = (Names){0};
+    for (const YamlNode *child = node->first; child != NULL; child = child->next) {
+        YamlNode *below = node_copy(arena, child);
+        if (below == NULL || failed(node_append(arena, copy, below))) return NULL;
     }
+    return copy;
 }
 
 static YamlNode *find(const YamlNode *map, const char *key, size_t bytes) {
-    if (map->kind != NODE_MAP) return NULL;
-    for (YamlNode *child = map->first; child != NULL; child = child->next) {
-        if (strncmp(child->key, key, bytes) == 0 && child->key[bytes] == '\0') return child;
-    }
-    return NULL;
+    void **place = map->kind == NODE_MAP ? names_find(&map->keys, key, bytes) : NULL;
+    return place == NULL ? NULL : *place;
 }
 
 YamlNode *node_find(const YamlNode *map, const char *key) { return find(map, key, strlen(key)); }
@@ -68,20 +81,18 @@ Status node_put(Arena *arena, YamlNode *root, const char *path, YamlNode *node) 
         YamlNode *child = find(map, path, bytes);
         if (child == NULL) {
             child = node_create(arena, NODE_MAP, node->place);
-            if (child == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
+            if (child == NULL) return out_of_memory();
             child->key = arena_printf(arena, "%.*s", (int)bytes, path);
-            if (child->key == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
+            if (child->key == NULL) return out_of_memory();
             child->key_place = node->key_place;
             child->is_default = node->is_default;
-            node_append(map, child);
+            TRY(node_append(arena, map, child));
         }
         map = child;
         path += bytes + 1;
     }
     node->key = arena_strdup(arena, path);
-    if (node->key == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
-    node_append(map, node);
-    return OK;
+    return node->key == NULL ? out_of_memory() : node_append(arena, map, node);
 }
 
 bool node_is_null(const YamlNode *node) {
@@ -93,33 +104,25 @@ bool node_is_null(const YamlNode *node) {
     return false;
 }
 
-size_t node_count(const YamlNode *parent) {
-    size_t count = 0;
-    for (const YamlNode *child = parent->first; child != NULL; child = child->next) count++;
-    return count;
+size_t node_size(const YamlNode *node) {
+    size_t size = 1;
+    for (const YamlNode *child = node->first; child != NULL; child = child->next) size += node_size(child);
+    return size;
 }
 
 static Status merge_child(Arena *arena, YamlNode *base, YamlNode *child) {
     YamlNode *old = node_find(base, child->key);
-    if (node_is_null(child)) {
-        node_remove(base, child->key);
-        return OK;
-    }
-    if (child->kind != NODE_MAP) {
-        if (old != NULL) node_remove(base, child->key);
-        node_append(base, child);
-        return OK;
-    }
-    if (old == NULL || old->kind != NODE_MAP) {
-        /* Merged onto an empty map rather than taken whole, so that the nulls inside are dropped. */
-        if (old != NULL) node_remove(base, child->key);
-        old = node_create(arena, NODE_MAP, child->place);
-        if (old == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
-        old->key = child->key;
-        old->key_place = child->key_place;
-        node_append(base, old);
-    }
-    return node_merge(arena, old, child);
+    if (child->kind == NODE_MAP && old != NULL && old->kind == NODE_MAP) return node_merge(arena, old, child);
+    node_remove(base, child->key);
+    if (node_is_null(child)) return OK;
+    if (child->kind != NODE_MAP) return node_append(arena, base, child);
+    /* Merged onto an empty map rather than taken whole, so that the nulls inside are dropped. */
+    YamlNode *fresh = node_create(arena, NODE_MAP, child->place);
+    if (fresh == NULL) return out_of_memory();
+    fresh->key = child->key;
+    fresh->key_place = child->key_place;
+    TRY(node_append(arena, base, fresh));
+    return node_merge(arena, fresh, child);
 }
 
 Status node_merge(Arena *arena, YamlNode *base, YamlNode *over) {

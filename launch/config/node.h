@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/arena.h"
+#include "core/names.h"
 #include "core/status.h"
 
 #include <stdbool.h>
@@ -39,15 +40,21 @@ struct YamlNode {
     Place place;
     const char *key; /* in a map */
     Place key_place;
-    YamlNode *first, *last, *next; /* children of a list or map, and the next sibling */
+    YamlNode *first, *last, *next, *previous; /* children of a list or map, and the siblings */
+    size_t count;                             /* of the children */
+    Names keys;                               /* of a map: its children by their keys */
 };
 
 /* A new node without children; NULL where memory is out. */
 YamlNode *node_create(Arena *arena, NodeKind kind, Place place);
 YamlNode *node_scalar(Arena *arena, const char *text, Place place);
 
-void node_append(YamlNode *parent, YamlNode *child);
+/* Adds the last child; a map has none of its key yet. STATUS_FAILURE where memory is out. */
+NODISCARD Status node_append(Arena *arena, YamlNode *parent, YamlNode *child);
 void node_remove(YamlNode *map, const char *key);
+
+/* A copy of a whole tree; NULL where memory is out. Texts and keys are shared. */
+YamlNode *node_copy(Arena *arena, const YamlNode *node);
 
 /* The child of a map by its key, or NULL. */
 YamlNode *node_find(const YamlNode *map, const char *key);
@@ -60,7 +67,9 @@ NODISCARD Status node_put(Arena *arena, YamlNode *root, const char *path, YamlNo
 
 /* A plain `null`, `~` or nothing. */
 bool node_is_null(const YamlNode *node);
-size_t node_count(const YamlNode *parent);
+
+/* Nodes of a whole tree. */
+size_t node_size(const YamlNode *node);
 
 /* Lays `over` on `base`, both maps: maps merge, lists and scalars replace, null removes. Takes over's nodes. */
 NODISCARD Status node_merge(Arena *arena, YamlNode *base, YamlNode *over);

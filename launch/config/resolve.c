@@ -21,9 +21,9 @@ static Status default_node(Arena *arena, const Field *field, const char *text, Y
 static Status put_default(YamlNode *root, Config *config, const Field *field, const char *text) {
     if (text == NULL || node_find_path(root, field->path) != NULL) return OK;
     YamlNode *node = NULL;
-    TRY(default_node(&config->arena, field, text, &node));
+    TRY(default_node(&config->tree, field, text, &node));
     node->is_default = true;
-    return node_put(&config->arena, root, field->path, node);
+    return node_put(&config->tree, root, field->path, node);
 }
 
 static bool all_sizes_given(const YamlNode *root) {
@@ -39,7 +39,7 @@ static Status put_preset(YamlNode *root, Config *config) {
     const Field *field = schema_find("model.preset");
     TRY(put_default(root, config, field, all_sizes_given(root) ? "none" : field->fallback));
     YamlNode *node = node_find_path(root, field->path);
-    TRY(interpolate(&config->arena, root, node));
+    TRY(interpolate(&config->tree, root, node));
     TRY(field_read(field, node, config));
     const char *const *sizes = preset_sizes(config->model.preset);
     if (sizes == NULL) return OK;
@@ -67,7 +67,7 @@ static Status read_field(const YamlNode *root, Config *config, const Field *fiel
     if (field->type == FIELD_SWEEP) {
         drop_own_keys(node); /* and its texts are interpolated in its points */
     } else {
-        TRY(interpolate(&config->arena, root, node));
+        TRY(interpolate(&config->tree, root, node));
     }
     return field_read(field, node, config);
 }

@@ -105,7 +105,7 @@ const Field schema[] = {
     {"launch.slurm.partition", FIELD_STRING, NULL, ANY, AT(launch.slurm.partition), FREE, "Slurm's partition"},
     {"launch.slurm.account", FIELD_STRING, NULL, ANY, AT(launch.slurm.account), FREE, "Slurm's account"},
     {"launch.slurm.options", FIELD_STRING_LIST, "[]", ANY, AT(launch.slurm.options), FREE, "further options of sbatch, such as --gres=gpu:8"},
-    {"launch.slurm.setup", FIELD_STRING_LIST, "[]", ANY, AT(launch.slurm.setup), FREE, "shell lines before mpirun, such as module loads"},
+    {"launch.slurm.setup", FIELD_SHELL_LINES, "[]", ANY, AT(launch.slurm.setup), FREE, "shell lines before mpirun, such as module loads"},
 };
 /* clang-format on */
 
@@ -191,6 +191,7 @@ void schema_write_type(const Field *field, FILE *file) {
         [FIELD_ENUM] = "",
         [FIELD_ENUM_LIST] = "list of ",
         [FIELD_STRING_LIST] = "list of strings",
+        [FIELD_SHELL_LINES] = "list of strings",
         [FIELD_SWEEP] = "map|list of maps",
     };
     fputs(types[field->type], file);

@@ -20,6 +20,7 @@ typedef enum FieldType {
     FIELD_ENUM,
     FIELD_ENUM_LIST,
     FIELD_STRING_LIST,
+    FIELD_SHELL_LINES, /* the same, but newlines and tabs are welcome */
     FIELD_SWEEP,
 } FieldType;
 

@@ -62,15 +62,14 @@ static Status check_axis(Arena *arena, const YamlNode *axis) {
     if (axis->kind != NODE_LIST || axis->first == NULL) {
         return PLACE_ERROR(axis->place, "'sweep' needs a list of values for '%s'", axis->key);
     }
-    size_t count = node_count(axis), i = 0;
-    const char **texts = arena_alloc(arena, count * sizeof *texts);
-    if (texts == NULL) return out_of_memory();
-    for (const YamlNode *value = axis->first; value != NULL; value = value->next, i++) {
-        TRY(read_value(arena, axis->key, value, &texts[i]));
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(texts[i], texts[j]) == 0)
-                return PLACE_ERROR(value->place, "'%s' has this value twice", axis->key);
-        }
+    Names seen = {0};
+    for (const YamlNode *value = axis->first; value != NULL; value = value->next) {
+        const char *text;
+        TRY(read_value(arena, axis->key, value, &text));
+        void **place = names_add(&seen, arena, text);
+        if (place == NULL) return out_of_memory();
+        if (*place != NULL) return PLACE_ERROR(value->place, "'%s' has this value twice", axis->key);
+        *place = arena;
     }
     return OK;
 }
@@ -90,20 +89,23 @@ static Status point_identity(Arena *arena, const YamlNode *point, const char **o
 }
 
 static Status check_list(Arena *arena, const YamlNode *sweep) {
-    size_t count = node_count(sweep), i = 0;
-    const char **identities = arena_alloc(arena, (count + 1) * sizeof *identities);
-    if (identities == NULL) return out_of_memory();
-    for (const YamlNode *point = sweep->first; point != NULL; point = point->next, i++) {
+    Names seen = {0};
+    size_t number = 0;
+    for (const YamlNode *point = sweep->first; point != NULL; point = point->next) {
+        const char *identity;
+        number++;
         if (point->kind != NODE_MAP || point->first == NULL) {
             return PLACE_ERROR(point->place, "a sweep's point needs a map such as {data.batch_size: 12}, not %s",
                                point->kind == NODE_MAP ? "an empty one" : shown_node(arena, point));
         }
         for (const YamlNode *value = point->first; value != NULL; value = value->next) TRY(check_key(arena, value));
-        TRY(point_identity(arena, point, &identities[i]));
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(identities[i], identities[j]) != 0) continue;
-            return PLACE_ERROR(point->place, "points %zu and %zu of the sweep are the same", j + 1, i + 1);
+        TRY(point_identity(arena, point, &identity));
+        void **first = names_add(&seen, arena, identity);
+        if (first == NULL) return out_of_memory();
+        if (*first != NULL) {
+            return PLACE_ERROR(point->place, "points %zu and %zu of the sweep are the same", (size_t)*first, number);
         }
+        *first = (void *)number;
     }
     return OK;
 }
@@ -111,7 +113,7 @@ static Status check_list(Arena *arena, const YamlNode *sweep) {
 static Status grid_size(const YamlNode *sweep, size_t *out) {
     *out = 1;
     for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        *out *= node_count(axis);
+        *out *= axis->count;
         if (*out > MAX_POINTS) return PLACE_ERROR(sweep->place, "the sweep has more than %d points", MAX_POINTS);
     }
     return OK;
@@ -149,31 +151,40 @@ static void add_name(char *name, const char *key, const char *value) {
     name[used] = '\0';
 }
 
-static Status add_override(SweepPoints *points, SweepPoint *point, char *name, const char *key, const YamlNode *value) {
-    const char *text = NULL;
-    TRY(read_value(&points->arena, key, value, &text));
-    char *override = arena_printf(&points->arena, "%s=%s", key, text);
-    if (override == NULL) return out_of_memory();
-    point->overrides[point->n_overrides++] = override;
-    add_name(name, key, text);
-    return OK;
+/* A swept value as a point takes it. */
+typedef struct Setting {
+    const char *key, *text;
+    char *override;
+} Setting;
+
+static Status setting_make(Arena *arena, const char *key, const YamlNode *value, Setting *out) {
+    out->key = key;
+    TRY(read_value(arena, key, value, &out->text));
+    out->override = arena_printf(arena, "%s=%s", key, out->text);
+    return out->override == NULL ? out_of_memory() : OK;
 }
 
-static bool is_taken(const SweepPoints *points, const char *name) {
-    for (int i = 0; i < points->count; i++) {
-        if (strcmp(points->points[i].name, name) == 0) return true;
-    }
-    return *name == '\0';
+static void setting_add(SweepPoint *point, const Setting *setting, char *name) {
+    point->overrides[point->n_overrides++] = setting->override;
+    add_name(name, setting->key, setting->text);
 }
 
-/* Names that were cut or cleaned to the same text are told apart by a number. */
+/* Names that were cut or cleaned to the same text are told apart by a number, which goes on where the last one of
+ * that text stopped: it is what `names` keeps. */
 static Status finish_point(SweepPoints *points, SweepPoint *point, const char *name) {
-    point->name = arena_strdup(&points->arena, name);
-    for (int i = 2; point->name != NULL && is_taken(points, point->name); i++) {
-        point->name = arena_printf(&points->arena, "%s_%d", name, i);
+    Arena *arena = &points->arena;
+    point->stem = point->name = arena_strdup(arena, name);
+    void **last = point->name == NULL ? NULL : names_add(&points->names, arena, point->name), **place = last;
+    size_t number = last == NULL || *last == NULL ? 1 : (size_t)*last;
+    while (place != NULL && (*place != NULL || *point->name == '\0')) {
+        point->name = arena_printf(arena, "%s_%zu", name, ++number);
+        place = point->name == NULL ? NULL : names_add(&points->names, arena, point->name);
     }
+    if (place == NULL) return out_of_memory();
+    *place = (void *)(size_t)1;
+    *last = (void *)number;
     points->count++;
-    return point->name == NULL ? out_of_memory() : OK;
+    return OK;
 }
 
 static Status start_point(SweepPoints *points, size_t overrides, SweepPoint **out) {
@@ -186,26 +197,40 @@ static Status expand_list(SweepPoints *points, const YamlNode *sweep) {
     for (const YamlNode *listed = sweep->first; listed != NULL; listed = listed->next) {
         SweepPoint *point;
         char name[NAME_BYTES] = "";
-        TRY(start_point(points, node_count(listed), &point));
+        TRY(start_point(points, listed->count, &point));
         for (const YamlNode *value = listed->first; value != NULL; value = value->next) {
-            TRY(add_override(points, point, name, value->key, value));
+            Setting setting;
+            TRY(setting_make(&points->arena, value->key, value, &setting));
+            setting_add(point, &setting, name);
         }
         TRY(finish_point(points, point, name));
     }
     return OK;
 }
 
+static Status axis_make(Arena *arena, const YamlNode *axis, Setting **out) {
+    Setting *setting = *out = arena_alloc(arena, axis->count * sizeof **out);
+    if (setting == NULL) return out_of_memory();
+    for (const YamlNode *value = axis->first; value != NULL; value = value->next) {
+        TRY(setting_make(arena, axis->key, value, setting++));
+    }
+    return OK;
+}
+
 static Status expand_grid(SweepPoints *points, const YamlNode *sweep, size_t count) {
+    Setting **axes = arena_alloc(&points->arena, sweep->count * sizeof *axes), **next = axes;
+    if (axes == NULL) return out_of_memory();
+    for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
+        TRY(axis_make(&points->arena, axis, next++));
+    }
     for (size_t i = 0; i < count; i++) {
         SweepPoint *point;
         char name[NAME_BYTES] = "";
-        TRY(start_point(points, node_count(sweep), &point));
-        size_t stride = count;
+        TRY(start_point(points, sweep->count, &point));
+        size_t stride = count, k = 0;
         for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-            stride /= node_count(axis);
-            const YamlNode *value = axis->first;
-            for (size_t skip = i / stride % node_count(axis); skip > 0; skip--) value = value->next;
-            TRY(add_override(points, point, name, axis->key, value));
+            stride /= axis->count;
+            setting_add(point, &axes[k++][i / stride % axis->count], name);
         }
         TRY(finish_point(points, point, name));
     }
@@ -216,7 +241,7 @@ static Status expand(const Config *config, SweepPoints *points) {
     const YamlNode *sweep = config->sweep;
     TRY(sweep_check(config));
     size_t count = 1;
-    if (sweep != NULL && sweep->kind == NODE_LIST) count = node_count(sweep);
+    if (sweep != NULL && sweep->kind == NODE_LIST) count = sweep->count;
     if (sweep != NULL && sweep->kind == NODE_MAP) TRY(grid_size(sweep, &count));
     points->points = arena_alloc(&points->arena, count * sizeof *points->points);
     if (points->points == NULL) return out_of_memory();

@@ -1,10 +1,12 @@
 /* Sweep points: the runs that a config's `sweep` stands for. */
 #pragma once
 
+#include "core/names.h"
 #include "launch/config/config.h"
 
 typedef struct SweepPoint {
     const char *name; /* fit for a file name, unique in the sweep: `backends-flash_batch_size-12_seed-1337` */
+    const char *stem; /* the same before a number told it from others */
     int n_overrides;
     char **overrides; /* `key=VALUE`, for config_load, to be laid before those of the command line */
 } SweepPoint;
@@ -12,6 +14,7 @@ typedef struct SweepPoint {
 typedef struct SweepPoints {
     SweepPoint *points;
     int count;
+    Names names;
     Arena arena;
 } SweepPoints;
 

@@ -121,8 +121,7 @@ static Status read_child(Reader *reader, YamlNode *parent, const yaml_event_t *e
     YamlNode *child;
     if (parent->kind == NODE_LIST) {
         TRY(read_node(reader, event, &child));
-        node_append(parent, child);
-        return OK;
+        return node_append(reader->arena, parent, child);
     }
     YamlNode *key;
     Place place = place_at(reader, event->start_mark, event->end_mark);
@@ -141,8 +140,7 @@ static Status read_child(Reader *reader, YamlNode *parent, const yaml_event_t *e
     TRY(status);
     child->key = key->text;
     child->key_place = key->place;
-    node_append(parent, child);
-    return OK;
+    return node_append(reader->arena, parent, child);
 }
 
 static Status read_collection(Reader *reader, const yaml_event_t *start, NodeKind kind, YamlNode **out) {

@@ -41,6 +41,18 @@ static size_t decode(const unsigned char *text, size_t bytes, uint32_t *out) {
     return length;
 }
 
+uint32_t yaml_control(const char *text, const char *welcome) {
+    for (size_t length; *text != '\0'; text += length) {
+        uint32_t point;
+        length = decode((const unsigned char *)text, strnlen(text, 4), &point);
+        bool is_control =
+            length > 0 && (point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029);
+        if (is_control && strchr(welcome, *text) == NULL) return point;
+        if (length == 0) length = 1; /* from the environment, and not UTF-8 */
+    }
+    return 0;
+}
+
 static bool is_refused(uint32_t point, bool before_line_feed) {
     if (point == '\t' || point == '\n') return false;
     if (point == '\r') return !before_line_feed;

@@ -1,5 +1,6 @@
 /* Where a point stands in the charts: its series, its x, its seed; and the marks of a series over seeds. */
 #include "core/checked.h"
+#include "core/names.h"
 #include "launch/config/config.h"
 #include "launch/report/results.h"
 #include "launch/report/text.h"
@@ -43,35 +44,48 @@ const char *value_text(Results *s, const json_t *value) {
 
 static bool is_key(const char *key, const char *wanted) { return wanted != NULL && strcmp(key, wanted) == 0; }
 
-static bool same_value(const Point *a, const Point *b, const char *key) {
-    const json_t *x = key == NULL ? NULL : json_object_get(a->values, key);
-    const json_t *y = key == NULL ? NULL : json_object_get(b->values, key);
-    return x == y || json_equal(x, y);
+static const json_t *value_of(const Point *p, const char *key) {
+    return key == NULL ? NULL : json_object_get(p->values, key);
+}
+
+static bool same(const json_t *a, const json_t *b) { return a == b || json_equal(a, b); }
+
+/* For each point, the first point that shares its series key's value and its x; NULL where memory is out. */
+static const Point **firsts_find(Results *s) {
+    Names seen = {0};
+    const Point **firsts = arena_alloc(&s->arena, s->n_points * sizeof *firsts);
+    for (size_t i = 0; firsts != NULL && i < s->n_points; i++) {
+        const Point *p = &s->points[i];
+        const char *series = value_text(s, value_of(p, s->series_key)), *x = value_text(s, value_of(p, s->x_key));
+        const char *both = arena_printf(&s->arena, "%zu %s %s", strlen(series), series, x);
+        void **place = both == NULL ? NULL : names_add(&seen, &s->arena, both);
+        if (place == NULL) return NULL;
+        if (*place == NULL) *place = &s->points[i];
+        firsts[i] = *place;
+    }
+    return firsts;
 }
 
 /* Whether points would be mixed without this key: some share series and x and differ in it. One that only goes along
  * with those, as an interval that a larger batch has shorter, makes no series of its own. */
-static bool tells_apart(const Results *s, const char *key) {
+static bool tells_apart(const Results *s, const Point **firsts, const char *key) {
     if (s->series_key == NULL) return true;
     for (size_t i = 0; i < s->n_points; i++) {
-        for (size_t j = i + 1; j < s->n_points; j++) {
-            const Point *a = &s->points[i], *b = &s->points[j];
-            bool together = same_value(a, b, s->series_key) && same_value(a, b, s->x_key);
-            if (together && !same_value(a, b, key)) return true;
-        }
+        if (!same(value_of(&s->points[i], key), value_of(firsts[i], key))) return true;
     }
     return false;
 }
 
 /* The keys of the sweep but for x and seed that tell points apart, each looked at once; for json_decref. */
-static json_t *keys_of_series(const Results *s) {
-    json_t *keys = json_object(), *value;
+static json_t *keys_of_series(Results *s) {
+    const Point **firsts = firsts_find(s);
+    json_t *keys = firsts == NULL ? NULL : json_object(), *value;
     const char *key;
-    for (size_t i = 0; i < s->n_points; i++) {
+    for (size_t i = 0; keys != NULL && i < s->n_points; i++) {
         json_object_foreach(s->points[i].values, key, value) {
             bool is_placed = is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
             if (is_placed || json_object_get(keys, key) != NULL) continue;
-            json_object_set_new(keys, key, json_boolean(tells_apart(s, key)));
+            json_object_set_new(keys, key, json_boolean(tells_apart(s, firsts, key)));
         }
     }
     return keys;
@@ -91,14 +105,25 @@ static const char *series_of(Results *s, const Point *p, const json_t *keys) {
     return label;
 }
 
-/* The index of `name` among the names seen so far, which it joins where it is new. */
-static int index_of(const char **names, int *count, const char *name) {
-    for (int i = 0; i < *count; i++) {
-        if (strcmp(names[i], name) == 0) return i;
+/* Names in the order in which they were first seen. */
+typedef struct Index {
+    Names seen;
+    const char **names;
+    int *count;
+} Index;
+
+/* The index of `name`, which joins the names where it is new; -1 where memory is out. */
+static int index_of(Arena *arena, Index *index, const char *name) {
+    void **place = names_add(&index->seen, arena, name);
+    if (place == NULL) return -1;
+    if (*place == NULL) {
+        index->names[(*index->count)++] = name;
+        *place = (void *)(size_t)*index->count;
     }
-    names[*count] = name;
-    return (*count)++;
+    return (int)(size_t)*place - 1;
 }
+
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a report"); }
 
 /* ---- x ----------------------------------------------------------------------------------------------------------- */
 
@@ -133,11 +158,13 @@ static bool x_is_category(const Results *s) {
 static Status x_place(Results *s) {
     bool category = x_is_category(s) || s->x_key == NULL;
     if (category) s->x_names = arena_alloc(&s->arena, s->n_points * sizeof *s->x_names);
-    if (category && s->x_names == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
+    if (category && s->x_names == NULL) return out_of_memory();
+    Index index = {.names = s->x_names, .count = &s->n_x_names};
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
         const char *name = s->x_key == NULL ? "" : value_text(s, json_object_get(p->values, s->x_key));
-        p->x = category ? index_of(s->x_names, &s->n_x_names, name) : x_number(s, p);
+        p->x = category ? index_of(&s->arena, &index, name) : x_number(s, p);
+        if (category && p->x < 0) return out_of_memory();
     }
     return OK;
 }
@@ -170,13 +197,16 @@ Status results_arrange(Results *s) {
     if (s->x_key == NULL) s->x_key = x_key_guess(s);
     s->series_names = arena_alloc(&s->arena, s->n_points * sizeof *s->series_names);
     json_t *keys = keys_of_series(s);
-    if (s->series_names == NULL || keys == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
-    for (size_t i = 0; i < s->n_points; i++) {
+    Index index = {.names = s->series_names, .count = &s->n_series};
+    bool whole = s->series_names != NULL && keys != NULL;
+    for (size_t i = 0; i < s->n_points && whole; i++) {
         Point *p = &s->points[i];
         p->series = series_of(s, p, keys);
-        p->series_index = index_of(s->series_names, &s->n_series, p->series);
+        p->series_index = index_of(&s->arena, &index, p->series);
+        whole = p->series_index >= 0;
     }
     json_decref(keys);
+    if (!whole) return out_of_memory();
     TRY(x_place(s));
     budget_find(s);
     return OK;
@@ -194,25 +224,36 @@ static void mark_add(Mark *mark, const Point *p, double value) {
     mark->n++;
 }
 
-static int mark_order(const void *a, const void *b) {
-    const Mark *x = a, *y = b;
-    if (x->series != y->series) return x->series < y->series ? -1 : 1;
-    return (x->x > y->x) - (x->x < y->x);
+typedef struct Placed {
+    const Point *point;
+    double x;
+} Placed;
+
+/* By series, then x, then as the study has them. */
+static int placed_order(const void *a, const void *b) {
+    const Placed *p = a, *q = b;
+    if (p->point->series_index != q->point->series_index)
+        return p->point->series_index < q->point->series_index ? -1 : 1;
+    if (p->x != q->x) return p->x < q->x ? -1 : 1;
+    return (p->point > q->point) - (p->point < q->point);
 }
 
-Status results_marks(Results *s, PointFn x_of, PointFn value_of, Mark **marks, size_t *count) {
-    *count = 0;
-    *marks = arena_alloc(&s->arena, s->n_points * sizeof **marks);
-    if (*marks == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
+Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **marks, size_t *count) {
+    size_t n = 0;
+    Placed *placed = arena_alloc(&s->arena, s->n_points * sizeof *placed);
+    Mark *last = *marks = arena_alloc(&s->arena, (s->n_points + 1) * sizeof **marks);
+    if (*marks == NULL || placed == NULL) return out_of_memory();
     for (size_t i = 0; i < s->n_points; i++) {
-        const Point *p = &s->points[i];
-        double x = x_of(p);
-        size_t at = 0;
-        if (isnan(x)) continue;
-        while (at < *count && ((*marks)[at].series != p->series_index || (*marks)[at].x != x)) at++;
-        if (at == *count) (*marks)[(*count)++] = (Mark){.series = p->series_index, .x = x};
-        mark_add(&(*marks)[at], p, value_of(p));
+        double x = x_of(&s->points[i]);
+        if (!isnan(x)) placed[n++] = (Placed){&s->points[i], x};
     }
-    qsort(*marks, *count, sizeof **marks, mark_order);
+    qsort(placed, n, sizeof *placed, placed_order);
+    for (size_t i = 0; i < n; i++) {
+        const Point *p = placed[i].point;
+        bool is_new = i == 0 || last->series != p->series_index || last->x != placed[i].x;
+        if (is_new) *(i == 0 ? last : ++last) = (Mark){.series = p->series_index, .x = placed[i].x};
+        mark_add(last, p, value_of_point(p));
+    }
+    *count = n == 0 ? 0 : (size_t)(last - *marks) + 1;
     return OK;
 }

@@ -1,5 +1,6 @@
 #include "launch/report/page.h"
 
+#include "core/names.h"
 #include "launch/text_file.h"
 
 #include <math.h>
@@ -110,27 +111,19 @@ static void charts_put(Results *s, const Charts *charts, const char *directory, 
 
 /* ---- hardware and configs ---------------------------------------------------------------------------------------- */
 
-static bool is_new(const Results *s, size_t index, const char *text, size_t offset) {
-    for (size_t i = 0; i < index; i++) {
-        const char *other = *(const char *const *)(const void *)((const char *)&s->points[i] + offset);
-        if (strcmp(other, text) == 0) return false;
-    }
-    return *text != 0;
-}
-
-static void distinct_put(const Results *s, FILE *file, const char *title, size_t offset) {
-    bool any = false;
+static void distinct_put(Results *s, FILE *file, const char *title, size_t offset) {
+    Names seen = {0};
     for (size_t i = 0; i < s->n_points; i++) {
         const char *text = *(const char *const *)(const void *)((const char *)&s->points[i] + offset);
-        if (!is_new(s, i, text, offset)) continue;
-        if (any)
-            fputs(", ", file);
-        else
+        if (*text == 0 || names_find(&seen, text, strlen(text)) != NULL) continue;
+        if (seen.root == NULL)
             fprintf(file, "<dt>%s</dt><dd>", title);
+        else
+            fputs(", ", file);
         put_html(file, text);
-        any = true;
+        if (names_add(&seen, &s->arena, text) == NULL) break;
     }
-    if (any) fputs("</dd>\n", file);
+    if (seen.root != NULL) fputs("</dd>\n", file);
 }
 
 static void ranks_put(const Results *s, FILE *file) {
@@ -142,7 +135,7 @@ static void ranks_put(const Results *s, FILE *file) {
     fputs("</dd>\n", file);
 }
 
-static void hardware_put(const Results *s, FILE *file) {
+static void hardware_put(Results *s, FILE *file) {
     fputs("<h2>Hardware</h2>\n<dl>\n", file);
     distinct_put(s, file, "device", offsetof(Point, device));
     distinct_put(s, file, "host", offsetof(Point, host));

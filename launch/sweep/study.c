@@ -1,6 +1,7 @@
 #include "launch/sweep/study.h"
 
 #include "launch/config/diagnostic.h"
+#include "launch/config/schema.h"
 #include "launch/config/sweep_points.h"
 #include "launch/config/value.h"
 
@@ -9,6 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Of all points' configs together, before they are resolved. */
+enum { MOST_NODES = 10000000 };
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
 
@@ -21,16 +25,32 @@ static bool overlap(const char *a, const char *b) {
     return bytes_a == bytes_b || (bytes_a > least ? a : b)[least] == '.';
 }
 
+/* The keys that any point sets, each once: they are the schema's. */
+static Status swept_keys(Study *study, const SweepPoints *sweep, const char **keys, size_t *count) {
+    Names seen = {0};
+    *count = 0;
+    for (int i = 0; i < sweep->count; i++) {
+        for (int k = 0; k < sweep->points[i].n_overrides; k++) {
+            const char *override = sweep->points[i].overrides[k];
+            if (names_find(&seen, override, key_bytes(override)) != NULL) continue;
+            const char *key = arena_printf(&study->arena, "%.*s", (int)key_bytes(override), override);
+            if (key == NULL || names_add(&seen, &study->arena, key) == NULL) return out_of_memory();
+            keys[(*count)++] = key;
+        }
+    }
+    return OK;
+}
+
 /* The same key from the command line for all points would make their names lies. */
-static Status check_overrides(const SweepPoints *sweep, int n_overrides, char **overrides) {
+static Status check_overrides(Study *study, const SweepPoints *sweep, int n_overrides, char **overrides) {
+    size_t count;
+    const char **keys = arena_alloc(&study->arena, schema_count * sizeof *keys);
+    if (keys == NULL) return out_of_memory();
+    TRY(swept_keys(study, sweep, keys, &count));
     for (int i = 0; i < n_overrides; i++) {
-        for (int j = 0; j < sweep->count; j++) {
-            const SweepPoint *point = &sweep->points[j];
-            for (int k = 0; k < point->n_overrides; k++) {
-                if (!overlap(overrides[i], point->overrides[k])) continue;
-                return ERROR(STATUS_USAGE, "%s: the study sweeps %.*s; change its 'sweep' instead", overrides[i],
-                             (int)key_bytes(point->overrides[k]), point->overrides[k]);
-            }
+        for (size_t k = 0; k < count; k++) {
+            if (!overlap(overrides[i], keys[k])) continue;
+            return ERROR(STATUS_USAGE, "%s: the study sweeps %s; change its 'sweep' instead", overrides[i], keys[k]);
         }
     }
     return OK;
@@ -58,19 +78,16 @@ static Status point_error(const Study *study, const StudyPoint *point) {
     return PLACE_ERROR(study->config->sweep->place, "point %s: %s", point->name, text);
 }
 
-/* defaults < extends < the file < the sweep's point < the command line */
-static Status point_load(Study *study, StudyPoint *point, const char *path, const SweepPoint *swept, int n_overrides,
-                         char **overrides) {
-    int n = 0;
-    char **all = arena_alloc(&study->arena, (size_t)(swept->n_overrides + n_overrides + 3) * sizeof *all);
+/* defaults < extends < the file < the command line and the sweep's point, which have no key in common */
+static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base, const SweepPoint *swept) {
+    int n = swept->n_overrides;
+    char **all = arena_alloc(&study->arena, (size_t)(n + 2) * sizeof *all);
     if (all == NULL) return out_of_memory();
-    for (int i = 0; i < swept->n_overrides; i++) all[n++] = swept->overrides[i];
-    for (int i = 0; i < n_overrides; i++) all[n++] = overrides[i];
+    for (int i = 0; i < n; i++) all[i] = swept->overrides[i];
     all[n++] = text_override(&study->arena, "name", point->name);
     all[n++] = text_override(&study->arena, "output", point->directory);
-    all[n++] = "sweep=null";
-    if (all[n - 3] == NULL || all[n - 2] == NULL) return out_of_memory();
-    Status status = config_load(path, n, all, &point->config);
+    if (all[n - 2] == NULL || all[n - 1] == NULL) return out_of_memory();
+    Status status = config_base_make(base, n, all, &point->config);
     return status.code == STATUS_CONFIG ? point_error(study, point) : status;
 }
 
@@ -89,9 +106,14 @@ static Status point_name(Study *study, StudyPoint *point, const SweepPoint *swep
 }
 
 /* With `made`, a point is what its directory says: the study's file may have been written by other rules. */
-static Status points_load(Study *study, const SweepPoints *sweep, const char *path, bool made, int n_overrides,
-                          char **overrides) {
-    TRY(check_overrides(sweep, n_overrides, overrides));
+static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBase *base, bool made) {
+    size_t size = config_base_size(base);
+    if ((size_t)sweep->count * size > MOST_NODES) {
+        return PLACE_ERROR(study->config->sweep->place,
+                           "%d points of a config of %zu keys and values are too much; "
+                           "make either smaller",
+                           sweep->count, size);
+    }
     study->points = arena_alloc(&study->arena, (size_t)sweep->count * sizeof *study->points);
     if (study->points == NULL) return out_of_memory();
     for (; study->count < sweep->count; study->count++) {
@@ -102,7 +124,7 @@ static Status points_load(Study *study, const SweepPoints *sweep, const char *pa
         if (made && access(frozen, F_OK) == 0)
             TRY(config_load(frozen, 0, NULL, &point->config));
         else
-            TRY(point_load(study, point, path, &sweep->points[study->count], n_overrides, overrides));
+            TRY(point_load(study, point, base, &sweep->points[study->count]));
     }
     return OK;
 }
@@ -132,8 +154,12 @@ static Status open_all(Study *study, const char *given, int n_overrides, char **
         return ERROR(STATUS_CONFIG, "%s: error: it has no 'sweep', so it is no study; ./train runs it", path);
     }
     SweepPoints *sweep = NULL;
-    TRY(sweep_expand(study->config, &sweep));
-    Status status = points_load(study, sweep, path, made, n_overrides, overrides);
+    ConfigBase *base = NULL;
+    Status status = sweep_expand(study->config, &sweep);
+    if (!failed(status)) status = check_overrides(study, sweep, n_overrides, overrides);
+    if (!failed(status)) status = config_base_load(path, n_overrides, overrides, &base);
+    if (!failed(status)) status = points_load(study, sweep, base, made);
+    config_base_destroy(&base);
     sweep_points_destroy(&sweep);
     return status;
 }

@@ -42,12 +42,12 @@ static int name_width(const Study *study) {
     return (int)width;
 }
 
-static void head_text(const Study *study, char row[ROW_BYTES]) {
-    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s", name_width(study), "point", "state", "step", "loss",
-             "val loss", "tok/s", "time left");
+static void head_text(int width, char row[ROW_BYTES]) {
+    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s", width, "point", "state", "step", "loss", "val loss",
+             "tok/s", "time left");
 }
 
-static void row_text(const Study *study, const StudyPoint *point, char row[ROW_BYTES]) {
+static void row_text(const StudyPoint *point, int width, char row[ROW_BYTES]) {
     const PointStatus *s = &point->status;
     char step[CELL_BYTES] = "-", loss[CELL_BYTES], val[CELL_BYTES], rate[CELL_BYTES] = "-", left[CELL_BYTES] = "-";
     bool is_open = s->state == POINT_RUNNING || s->state == POINT_WAITING || s->state == POINT_INTERRUPTED;
@@ -56,8 +56,8 @@ static void row_text(const Study *study, const StudyPoint *point, char row[ROW_B
     number_cell(val, isfinite(s->best_val_loss) ? s->best_val_loss : s->val_loss, "%.4f");
     if (isfinite(s->tok_per_s)) metrics_rate(rate, sizeof rate, s->tok_per_s);
     if (is_open) time_cell(left, s->seconds_left);
-    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s%s%s", name_width(study), point->name,
-             point_state_name(s->state), step, loss, val, rate, left, s->message[0] == '\0' ? "" : "  ", s->message);
+    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s%s%s", width, point->name, point_state_name(s->state),
+             step, loss, val, rate, left, s->message[0] == '\0' ? "" : "  ", s->message);
 }
 
 void table_sum(const Study *study, char *text, size_t bytes) {
@@ -71,10 +71,11 @@ void table_sum(const Study *study, char *text, size_t bytes) {
 
 void table_print(const Study *study, FILE *file) {
     char row[ROW_BYTES];
-    head_text(study, row);
+    int width = name_width(study);
+    head_text(width, row);
     fprintf(file, "%s\n", row);
     for (int i = 0; i < study->count; i++) {
-        row_text(study, &study->points[i], row);
+        row_text(&study->points[i], width, row);
         fprintf(file, "%s\n", row);
     }
     table_sum(study, row, sizeof row);
@@ -97,7 +98,7 @@ static void put_line(LiveTable *table, const char *row, int columns) {
 }
 
 /* The points that say most come first, so that they stay where the terminal is too low for all. */
-static void put_rows(LiveTable *table, const Study *study, int columns, int room) {
+static void put_rows(LiveTable *table, const Study *study, int width, int columns, int room) {
     static const PointState order[] = {POINT_RUNNING, POINT_FAILED, POINT_INTERRUPTED,
                                        POINT_WAITING, POINT_OOM,    POINT_DONE};
     bool fits = study->count <= room;
@@ -106,7 +107,7 @@ static void put_rows(LiveTable *table, const Study *study, int columns, int room
     for (size_t k = 0; k < (fits ? 1 : sizeof order / sizeof *order); k++) {
         for (int i = 0; i < study->count && shown < room; i++) {
             if (!fits && study->points[i].status.state != order[k]) continue;
-            row_text(study, &study->points[i], row);
+            row_text(&study->points[i], width, row);
             put_line(table, row, columns);
             shown++;
         }
@@ -121,10 +122,11 @@ void table_live_draw(LiveTable *table, const Study *study) {
         size = (struct winsize){.ws_row = 24, .ws_col = 80};
     }
     char row[ROW_BYTES];
+    int width = name_width(study);
     table_live_clear(table);
-    head_text(study, row);
+    head_text(width, row);
     put_line(table, row, size.ws_col);
-    put_rows(table, study, size.ws_col, size.ws_row - 4);
+    put_rows(table, study, width, size.ws_col, size.ws_row - 4);
     table_sum(study, row, sizeof row);
     put_line(table, row, size.ws_col);
     fflush(stdout);

@@ -157,11 +157,20 @@ static void large_texts_end_soon(void) {
     check_large("? ", "a key must be a word");
 }
 
+static void long_texts_are_refused(void) {
+    char text[4200];
+    snprintf(text, sizeof text, "name: %04097d\n", 7);
+    Config *config;
+    CHECK_ERROR(config_load_text(text, "long.yaml", 0, NULL, &config), STATUS_CONFIG,
+                "long.yaml:1:7: error: 'name' is over 4096 bytes");
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(every_bad_config_is_refused_at_its_place),
         TEST(files_that_cannot_be_read),
         TEST(large_texts_end_soon),
+        TEST(long_texts_are_refused),
     };
     return harness_run(argc, argv, "bad configs", tests, COUNT(tests));
 }

@@ -11,7 +11,7 @@ static const char *const seeds[] = {
     "training:\n  dtype: bfloat16\n  gradient_accumulation_steps: 1\n  stop: {time: 1h}\n"
     "optimizer: {lr: 6e-4, betas: [0.9, 0.95], weight_decay: 0.1, grad_clip: 1.0}\n"
     "checkpoint: {interval: 10m, keep: 2}\noutput: runs/${name}\n",
-    "x-a: \"q\\\"\\x41\\u00e9\"\nname: 'it''s'\ndata:\n  train: |\n    block\n  val: >-\n    folded\n    text\n"
+    "x-a: \"q\\\"\\x41\\u00e9\"\nname: 'it''s'\ndata:\n  train: |-\n    block\n  val: >-\n    folded\n    text\n"
     "training: {stop: {steps: 10k}}\nsweep:\n  attention.backends: [[baseline], [flash]]\n  seed: [1, 2, 3]\n"
     "report: {metric: val/loss, reduce: best, x: data.batch_size, series: attention.backends}\n"
     "launch: {slurm: {nodes: 1, time: 1h30m, setup: [\"module load ü\", '$${a}']}}\n",

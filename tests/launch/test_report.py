@@ -344,6 +344,21 @@ def what_is_no_study():
     equal(os.listdir(directory + "/report"), ["points.csv"], "nothing is left lying")
 
 
+def thousands_of_points_are_reported_soon():
+    """3,000 points in as many series: none is compared with every other."""
+    directory = study("many")
+    keys = ("optimizer.lr", "optimizer.eps", "model.dropout", "data.batch_size")
+    write(directory, [oom("p%d" % i, dict({key: i + k for k, key in enumerate(keys)}, **{"attention.backends": ["flash"]}))
+                      for i in range(3000)])
+    before = os.times()
+    report(directory)
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    check(seconds < 20, "%.1f s" % seconds)
+    equal(len(table(directory, "points")), 3000, "points")
+
+
 if __name__ == "__main__":
     e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything, nothing_escapes, half_done_studies,
-             nothing_was_logged_yet, other_axes, what_goes_along_makes_no_series, without_gnuplot, what_is_no_study)
+             nothing_was_logged_yet, other_axes, what_goes_along_makes_no_series,
+             thousands_of_points_are_reported_soon, without_gnuplot, what_is_no_study)

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -276,6 +277,21 @@ def bad_sweeps():
     sweep(study("bad_k"), "--ranks=2", "--slurm", code=64)
 
 
+def thousands_of_points_take_little():
+    """4,000 values that clean to one name: the study's file is read once, not once a point."""
+    values = ["a" + "".join("!@#&*();"[int(digit)] for digit in "%o" % i) for i in range(4000)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = sweep(study("thousands", {"data.val": values}))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    check("0 of 4000 points done" in done.out and re.search(r"(?m)^val-a_4000 +waiting", done.out), done.out[-300:])
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    check(seconds < 20, "%.1f s of computing" % seconds)
+    check(after.ru_maxrss < 800 << 10 or SANITIZED, "%d KiB" % after.ru_maxrss)
+    axes = {"seed": list(range(64)), "data.batch_size": list(range(1, 65))}
+    refused("enormous", r"4096 points of a config of \d+ keys and values are too much; make either smaller", sweep=axes,
+            **{"x-%d" % i: i for i in range(3000)})
+
+
 def without_mpirun_or_slurm():
     path = study("bare", {"seed": [1]}, launch__local__ranks=2)
     for arguments, wanted in (("--local", "2 ranks need mpirun, which is not in PATH"), ("--slurm", "sbatch is not in PATH")):
@@ -396,7 +412,8 @@ def the_job_script_saves_and_requeues():
 
 if __name__ == "__main__":
     QUICK = (a_study_from_end_to_end, dry_run_touches_nothing, what_does_not_fit_is_oom_and_no_failure,
-             a_second_sweep_is_refused, another_study_is_refused, bad_sweeps, without_mpirun_or_slurm, submitted_once)
+             a_second_sweep_is_refused, another_study_is_refused, bad_sweeps, thousands_of_points_take_little,
+             without_mpirun_or_slurm, submitted_once)
     # Under sanitizers minutes of training would add nothing to these.
     main(*QUICK, *(() if SANITIZED else (
         a_point_reruns_alone, stopped_and_started_again, killed_in_the_middle,

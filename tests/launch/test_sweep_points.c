@@ -1,6 +1,8 @@
 #include "launch/config/sweep_points.h"
 #include "tests/launch/config_texts.h"
 
+#include <time.h>
+
 static SweepPoints *expand(const char *text, Config **config) {
     SweepPoints *points = NULL;
     *config = LOAD(text);
@@ -66,8 +68,46 @@ static void a_point_may_refer_to_other_keys(void) {
     config_destroy(&config);
 }
 
+/* The values are told apart by characters that no file name holds. */
+static void thousands_of_points_may_clean_to_one_name(void) {
+    enum { VALUES = 4000 };
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    fputs(LEAST "sweep: {data.val: [", file);
+    for (int i = 0; i < VALUES; i++) {
+        fputs(i == 0 ? "\"a" : ", \"a", file);
+        for (int rest = i + 1; rest > 0; rest /= 8) fputc("!@#&*();"[rest % 8], file);
+        fputc('"', file);
+    }
+    fputs("]}\n", file);
+    fclose(file);
+    clock_t begin = clock();
+    Config *config;
+    SweepPoints *p = expand(text, &config);
+    free(text);
+    if (p == NULL) return;
+    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC < 15); /* 40 ms; every name against every other: minutes */
+    CHECK(p->count == VALUES && strcmp(p->points[0].name, "val-a") == 0);
+    CHECK(strcmp(p->points[VALUES - 1].name, "val-a_4000") == 0 && strcmp(p->points[VALUES - 1].stem, "val-a") == 0);
+    sweep_points_destroy(&p);
+    config_destroy(&config);
+}
+
+static void a_number_never_meets_a_name_that_is_there(void) {
+    Config *config;
+    SweepPoints *p = expand(LEAST "sweep: {data.val: [a_2, a, \"a!\", \"a*\", \"!\", \"?\"]}\n", &config);
+    if (p == NULL) return;
+    static const char *const names[] = {"val-a_2", "val-a", "val-a_3", "val-a_4", "val-", "val-_2"};
+    for (int i = 0; i < 6 && i < p->count; i++) CHECK(strcmp(p->points[i].name, names[i]) == 0);
+    sweep_points_destroy(&p);
+    config_destroy(&config);
+}
+
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(a_grid_varies_its_last_key_fastest), TEST(a_list_is_its_points),
-                          TEST(without_a_sweep_there_is_one_point), TEST(a_point_may_refer_to_other_keys)};
+    const Test tests[] = {
+        TEST(a_grid_varies_its_last_key_fastest),        TEST(a_list_is_its_points),
+        TEST(without_a_sweep_there_is_one_point),        TEST(a_point_may_refer_to_other_keys),
+        TEST(thousands_of_points_may_clean_to_one_name), TEST(a_number_never_meets_a_name_that_is_there)};
     return harness_run(argc, argv, "sweep points", tests, COUNT(tests));
 }
