@@ -17,7 +17,7 @@ typedef struct Values {
 
 static const Option options[] = {
     {"start", OPTION_TEXT, offsetof(Values, start), "TEXT|FILE:path", NULL,
-     .doc = "what the text begins with (a newline)"},
+     .doc = "what the text begins with (a newline); empty: after an end of text", .may_be_empty = true},
     {"num-samples", OPTION_INT, offsetof(Values, num_samples), "N", "1", 1, 1e6, .doc = "how many texts"},
     {"max-new-tokens", OPTION_INT, offsetof(Values, max_new_tokens), "N", "200", 1, 1e9, .doc = "length of each"},
     {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "X", "0.8", 0, 100,
@@ -55,13 +55,14 @@ static Status token_print(Generator *g, int32_t token) {
 }
 
 static Status sample(Generator *g, const Values *values, int64_t index, TokenBuffer *context, float *logits) {
-    Tokenizer *tokenizer = generator_tokenizer(g);
+    const Tokenizer *tokenizer = generator_tokenizer(g);
     int64_t V = generator_vocab_size(g), known = tokenizer_vocab_size(tokenizer);
     Sampling sampling = {values->temperature, values->top_k, (uint64_t)values->seed};
     for (int64_t i = 0; i < values->max_new_tokens; i++) {
         TRY(generator_logits(g, context->tokens, (int64_t)context->count, logits));
-        int32_t token =
-            sampling_draw(&sampling, (uint64_t)(index * values->max_new_tokens + i), logits, V < known ? V : known);
+        int32_t token;
+        uint64_t draw = (uint64_t)(index * values->max_new_tokens + i);
+        TRY(sampling_draw(&sampling, draw, logits, V < known ? V : known, &token));
         TRY(token_print(g, token));
         if (token == tokenizer_end_of_text(tokenizer)) break;
         TRY(token_buffer_append(context, &token, 1));
@@ -70,12 +71,20 @@ static Status sample(Generator *g, const Values *values, int64_t index, TokenBuf
     return OK;
 }
 
+/* The tokens of the start. Where it is empty the end of a text before it, which is said, for it is not to be seen. */
+static Status context_begin(const Generator *g, const char *text, size_t bytes, TokenBuffer *out) {
+    Tokenizer *tokenizer = generator_tokenizer(g);
+    int32_t end_of_text = tokenizer_end_of_text(tokenizer);
+    TRY(tokenizer_encode(tokenizer, text, bytes, out));
+    if (out->count > 0) return OK;
+    fprintf(stderr, "generate: the start is empty: it begins after an end of text (token %d)\n", (int)end_of_text);
+    return token_buffer_append(out, &end_of_text, 1);
+}
+
 static Status samples(Generator *g, const Values *values, TokenBuffer *context, const char *text, size_t bytes) {
     float *logits = malloc((size_t)generator_vocab_size(g) * sizeof *logits);
     if (logits == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
-    Status status = tokenizer_encode(generator_tokenizer(g), text, bytes, context);
-    int32_t nothing = tokenizer_end_of_text(generator_tokenizer(g));
-    if (!failed(status) && context->count == 0) status = token_buffer_append(context, &nothing, 1);
+    Status status = context_begin(g, text, bytes, context);
     size_t prompt = context->count;
     for (int64_t i = 0; i < values->num_samples && !failed(status); i++) {
         if (i > 0) fputs("---------------\n", stdout);

@@ -132,7 +132,7 @@ Status generator_create(const char *path, Generator **out) {
     CheckpointFile *file = NULL;
     const char *warnings = "";
     TRY(run_checkpoint_open(path, &(*out)->arena, &file, &warnings));
-    if (warnings[0] != '\0') fprintf(stderr, "generate: warning: %s\n", warnings);
+    status_warn("generate", warnings);
     Status status = generator_load(*out, file);
     checkpoint_close(&file);
     return status;
@@ -205,26 +205,49 @@ static int32_t likeliest(const float *logits, int64_t V) {
     return (int32_t)best;
 }
 
-int32_t sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V) {
-    int32_t best = likeliest(logits, V);
-    if (sampling->temperature <= 0) return best;
-    float floor = -INFINITY, top = logits[best];
-    if (sampling->top_k > 0 && sampling->top_k < V) {
-        float *sorted = malloc((size_t)V * sizeof *sorted);
-        if (sorted == NULL) return best;
-        memcpy(sorted, logits, (size_t)V * sizeof *sorted);
-        floor = kth_largest(sorted, V, sampling->top_k);
-        free(sorted);
+/* What a logit must reach to be among the top_k. */
+static Status floor_find(const Sampling *sampling, const float *logits, int64_t V, float *floor) {
+    *floor = -INFINITY;
+    if (sampling->top_k <= 0 || sampling->top_k >= V) return OK;
+    float *sorted = malloc((size_t)V * sizeof *sorted);
+    if (sorted == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
+    memcpy(sorted, logits, (size_t)V * sizeof *sorted);
+    *floor = kth_largest(sorted, V, sampling->top_k);
+    free(sorted);
+    return OK;
+}
+
+static bool is_distribution(const float *logits, int64_t V, int32_t best) {
+    for (int64_t v = 0; v < V; v++) {
+        if (isnan(logits[v])) return false;
     }
+    return isfinite(logits[best]);
+}
+
+/* Falls back on `best` where rounding leaves nothing. */
+static int32_t weighted_draw(const float *weights, int64_t V, double wanted, int32_t best) {
+    for (int64_t v = 0; v < V; v++) {
+        wanted -= (double)weights[v];
+        if (wanted < 0) return (int32_t)v;
+    }
+    return best;
+}
+
+Status sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V, int32_t *token) {
+    int32_t best = *token = likeliest(logits, V);
+    if (!is_distribution(logits, V, best)) {
+        return ERROR(STATUS_FAILURE, "the model's logits are not finite, so that no token follows; its weights are "
+                                     "broken: take an earlier checkpoint");
+    }
+    if (sampling->temperature <= 0) return OK;
+    float floor, top = logits[best];
+    TRY(floor_find(sampling, logits, V, &floor));
     double sum = 0;
     for (int64_t v = 0; v < V; v++) {
         logits[v] = logits[v] < floor ? 0 : (float)exp((double)(logits[v] - top) / sampling->temperature);
         sum += (double)logits[v];
     }
-    double wanted = (double)rng_uniform(philox(sampling->seed, index, 0).word[0]) * sum;
-    for (int64_t v = 0; v < V; v++) {
-        wanted -= (double)logits[v];
-        if (wanted < 0) return (int32_t)v;
-    }
-    return best;
+    double drawn = (double)rng_uniform(philox(sampling->seed, index, 0).word[0]);
+    *token = weighted_draw(logits, V, drawn * sum, best);
+    return OK;
 }

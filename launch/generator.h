@@ -24,5 +24,5 @@ typedef struct Sampling {
 } Sampling;
 
 /* Draws a token: softmax(logits / temperature) over the top_k likeliest; a function of (seed, index). Overwrites the
- * logits. */
-int32_t sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V);
+ * logits. Errors: STATUS_FAILURE where a logit is NaN or the greatest is infinite, STATUS_NO_ROOM. */
+NODISCARD Status sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V, int32_t *token);

@@ -45,7 +45,7 @@ static Status set_value(const Option *option, const char *text, void *values) {
     switch (option->type) {
     case OPTION_FLAG: *(bool *)out = true; return OK;
     case OPTION_TEXT:
-        if (*text == '\0') return bad_value(option, text);
+        if (*text == '\0' && !option->may_be_empty) return bad_value(option, text);
         *(const char **)out = text;
         return OK;
     case OPTION_CHOICE:

@@ -38,6 +38,7 @@ typedef struct Option {
     double low, high;     /* of a number; low == high: any */
     bool required;
     const char *doc;
+    bool may_be_empty; /* a text */
 } Option;
 
 typedef struct CommandLine {

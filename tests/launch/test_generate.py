@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """./generate: samples from a run, and what it says where there is nothing to sample from."""
 
+import ctypes
+import json
 import os
 import re
+import shutil
+import struct
+import subprocess
 
-from e2e import SANITIZED, WORK, Skip, check, checkpoints, config, equal, main, run, run_directory, train
+from e2e import LIMIT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal, main, run, run_directory, train
 
 FLAGS = {"start": "the ", "num-samples": 2, "max-new-tokens": 40, "temperature": 0.9, "top-k": 50, "seed": 5}
 
@@ -71,6 +76,67 @@ def from_a_checkpoint_by_its_name():
     equal(generate(checkpoints(trained())[-1]).out, generate().out, "the newest checkpoint, named")
 
 
+def an_empty_start():
+    """Begins after an end of text, which byte tokens have too: 256."""
+    done = run("generate", trained(), "--start=", "--temperature=0", "--max-new-tokens=30")
+    equal((done.code, done.err), (0, "generate: the start is empty: it begins after an end of text (token 256)\n"))
+    empty = os.path.join(WORK, "empty.txt")
+    with open(empty, "w", encoding="utf-8"):
+        pass
+    equal(run("generate", trained(), "--start=FILE:" + empty, "--temperature=0", "--max-new-tokens=30").out, done.out)
+    check(len(done.out) > 2 and done.out != run("generate", trained(), "--temperature=0", "--max-new-tokens=30").out,
+          "not another text than after a newline: %r" % done.out)
+
+
+def output_that_is_lost():
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([os.path.join(PROGRAMS, "generate"), trained()], stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=LIMIT, check=False)
+    equal(done.returncode, 1, done.stderr)
+    check(len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr, done.stderr)
+
+
+class Hash128(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def spoil(checkpoint, values, replacement):
+    """Replaces bytes of a checkpoint and gives it the hashes of docs/checkpoints.md: a good file of bad weights."""
+    with open(checkpoint, "rb") as file:
+        data = file.read()
+    image, trailer = data[:-56].replace(values, replacement), data[-56:]
+    equal(data.count(values), 1, "places of the weights")
+    xxhash = ctypes.CDLL("libxxhash.so.0")
+    xxhash.XXH3_128bits.restype, xxhash.XXH3_64bits.restype = Hash128, ctypes.c_uint64
+    found = xxhash.XXH3_128bits(image, ctypes.c_size_t(len(image)))
+    trailer = trailer[:32] + struct.pack(">QQ", found.high, found.low)
+    trailer += struct.pack("<Q", xxhash.XXH3_64bits(trailer, ctypes.c_size_t(48)))
+    with open(checkpoint, "wb") as file:
+        file.write(image + trailer)
+
+
+def tensor(source, name):
+    """The bytes of a run's tensor."""
+    target = os.path.join(WORK, "tensor.safetensors")
+    equal(run("convert", source, target).code, 0, "convert")
+    with open(target, "rb") as file:
+        data = file.read()
+    (length,) = struct.unpack_from("<Q", data)
+    begin, end = json.loads(data[8:8 + length])["transformer." + name]["data_offsets"]
+    return data[8 + length + begin:8 + length + end]
+
+
+def weights_that_are_not_finite():
+    """One line instead of bytes that mean nothing, whatever the sampling."""
+    broken = os.path.join(WORK, "broken")
+    shutil.copytree(trained(), broken)
+    values = tensor(trained(), "ln_f.weight")
+    spoil(checkpoints(broken)[-1], values, struct.pack("<f", float("nan")) + values[4:])
+    for temperature in (0, 1):
+        done = generate(broken, code=1, temperature=temperature)
+        check(len(done.errors()) == 1 and "logits are not finite" in done.err, repr(done))
+
+
 def what_is_not_there():
     empty = os.path.join(WORK, "empty")
     os.makedirs(empty, exist_ok=True)
@@ -79,7 +145,10 @@ def what_is_not_there():
         done = generate(source, code=65)
         check(len(done.err.splitlines()) == 1 and re.search("generate: error: .*" + pattern, done.err), done.err)
         equal(done.out, "", "standard output")
-    for start in ("FILE:" + WORK + "/nowhere.txt", "FILE:" + WORK):
+    for name in ("fifo", "fifo.h5"):  # nobody writes to them: they must not be waited for
+        os.mkfifo(os.path.join(WORK, name))
+        equal(len(generate(os.path.join(WORK, name), code=65).errors()), 1, "a pipe as the run")
+    for start in ("FILE:" + WORK + "/nowhere.txt", "FILE:" + WORK, "FILE:" + WORK + "/fifo"):
         done = generate(start=start, code=65)
         check(len(done.err.splitlines()) == 1 and start[5:] in done.err, done.err)
 
@@ -95,4 +164,5 @@ def bad_flags():
 
 if __name__ == "__main__":
     main(all_flags, it_has_learned_the_words, a_seed_repeats, temperature_0_takes_the_likeliest,
-         a_start_from_a_file_and_longer_than_the_context, from_a_checkpoint_by_its_name, what_is_not_there, bad_flags)
+         a_start_from_a_file_and_longer_than_the_context, from_a_checkpoint_by_its_name, an_empty_start,
+         output_that_is_lost, weights_that_are_not_finite, what_is_not_there, bad_flags)
