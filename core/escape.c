@@ -2,10 +2,11 @@
 
 #include "core/utf8.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 
-enum { SHOWN_BYTES = 17 }; /* four bytes as \xNN, and a zero */
+enum { LINE_BYTES = 4096, SHOWN_BYTES = 17 }; /* four bytes as \xNN, and a zero */
 
 /* C1 controls; U+061C, U+200E and U+200F, U+2028 to U+202E, U+2066 to U+2069 (Unicode 15, 23.2). */
 static bool is_control(const unsigned char *text, size_t length) {
@@ -54,6 +55,16 @@ void escape_print(FILE *file, const char *text) {
     for (; left > 0; text += length, left -= length) {
         fwrite(shown, 1, show((const unsigned char *)text, left, &length, shown), file);
     }
+}
+
+void escape_say(FILE *file, const char *format, ...) {
+    char text[LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    escape_print(file, text);
+    fputc('\n', file);
 }
 
 void escape_mask(char *text) {

@@ -13,5 +13,8 @@ const char *escape_text(const char *from, char *to, size_t room);
 /* Writes `text` to `file`, escaped, whatever its length. */
 void escape_print(FILE *file, const char *text);
 
+/* Writes a line, escaped: what a program says of names that others chose. At most 4 KiB. */
+void escape_say(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Replaces each such character of a text in place by one '?', so that columns stay, but for newlines and tabs. */
 void escape_mask(char *text);

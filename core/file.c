@@ -72,10 +72,20 @@ Status file_open_regular(const char *path, int *fd) {
     return is_absence(errno) ? OK : cannot(path, "open", errno);
 }
 
+static Status link_refused(const char *path) {
+    return ERROR(STATUS_DATA, "%s: is a link; it is not followed, put a file there", path);
+}
+
+Status file_refuse_link(const char *path) {
+    struct stat info;
+    if (RETRIED(lstat(path, &info)) != 0) return is_absence(errno) ? OK : cannot(path, "look at", errno);
+    return S_ISLNK(info.st_mode) ? link_refused(path) : OK;
+}
+
 Status file_open_append(const char *path, int *fd) {
     *fd = file_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (*fd >= 0) return regular_check(path, fd);
-    if (errno == ELOOP) return ERROR(STATUS_DATA, "%s: is a link; it is not followed, put a file there", path);
+    if (errno == ELOOP) return link_refused(path);
     if (errno == ENXIO) return ERROR(STATUS_DATA, "%s: is a FIFO or a device; a regular file is wanted", path);
     return file_cannot_write(path, errno);
 }

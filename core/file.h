@@ -24,6 +24,9 @@ NODISCARD Status file_open_regular(const char *path, int *fd);
 /* Opens a regular file to append to, made where it is missing (0666, less the umask). A link is refused. */
 NODISCARD Status file_open_append(const char *path, int *fd);
 
+/* STATUS_DATA where a link is at `path`: for a file that will be replaced, and the link with it. */
+NODISCARD Status file_refuse_link(const char *path);
+
 /* Says whether something is at `path`, links followed; *info (NULL: not wanted) is set where there is. */
 NODISCARD Status file_look(const char *path, struct stat *info, bool *is_there);
 

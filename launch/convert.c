@@ -1,4 +1,5 @@
 /* convert: a GPT-2 between a run, Hugging Face's safetensors and llm.c's model files. */
+#include "core/escape.h"
 #include "launch/convert/formats.h"
 #include "launch/options.h"
 #include "launch/streams.h"
@@ -82,8 +83,8 @@ static Status convert(const char *from, const char *to, const Values *values) {
     Status status = model_write(model, to, values);
     model_destroy(&model);
     TRY(status);
-    printf("%s: %lld blocks, %lld heads, %lld channels, %lld positions, vocabulary %lld\n", to, (long long)s.L,
-           (long long)s.NH, (long long)s.C, (long long)s.T, (long long)s.V);
+    escape_say(stdout, "%s: %lld blocks, %lld heads, %lld channels, %lld positions, vocabulary %lld", to,
+               (long long)s.L, (long long)s.NH, (long long)s.C, (long long)s.T, (long long)s.V);
     return OK;
 }
 

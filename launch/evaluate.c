@@ -1,5 +1,6 @@
 /* evaluate: the loss of a run's weights on a token file, by the code that evaluates while it trains. */
 #include "core/clock.h"
+#include "core/escape.h"
 #include "data/token_text.h"
 #include "launch/attention_choice.h"
 #include "launch/config/value.h"
@@ -71,7 +72,7 @@ static bool is_given(const Evaluate *v, const char *key) {
 static Status checkpoint_choose(Evaluate *v) {
     const char *warnings = "";
     TRY(run_checkpoint_open(v->arguments.operands[0], &v->arena, &v->file, &warnings));
-    if (warnings[0] != '\0') fprintf(stderr, "evaluate: warning: %s\n", warnings);
+    status_warn("evaluate", warnings);
     snprintf(v->path, sizeof v->path, "%s", checkpoint_path(v->file));
     return OK;
 }
@@ -195,9 +196,9 @@ static Status json_print(const Evaluate *v, const Evaluation *result, int64_t st
 static void line_print(const Evaluate *v, const Evaluation *result, double seconds) {
     char details[96];
     evaluation_details(result, details, sizeof details);
-    printf("loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s\n", result->loss, details,
-           exp(result->loss), (long long)result->tokens, v->e.config->data.val, v->path,
-           config_name("training.dtype", (int)v->e.config->training.dtype), v->e.device->name, seconds);
+    escape_say(stdout, "loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s", result->loss,
+               details, exp(result->loss), (long long)result->tokens, v->e.config->data.val, v->path,
+               config_name("training.dtype", (int)v->e.config->training.dtype), v->e.device->name, seconds);
 }
 
 static Status print(const Evaluate *v, const Evaluation *result, int64_t step, double seconds) {
@@ -250,7 +251,7 @@ int main(int argc, char **argv) {
         else if (world_rank(v.e.world) == 0 && options_answer(&command, &v.arguments, stdout))
             status = streams_flush(OK);
     }
-    int code = world_report(v.e.world, status);
+    int code = world_report(v.e.world, streams_flush(status));
     evaluate_close(&v);
     return code;
 }

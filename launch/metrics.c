@@ -60,6 +60,7 @@ static char *lines_keep(const char *text, size_t size, const char *format, int64
 static Status file_trim(const char *path, const char *format, int64_t last) {
     char *text;
     size_t size, kept;
+    TRY(file_refuse_link(path));
     TRY(file_read_all(path, SIZE_MAX / 4, &text, &size));
     if (text == NULL) return OK;
     char *lines = lines_keep(text, size, format, last, &kept);
@@ -130,7 +131,8 @@ static Status csv_prepare(const char *directory) {
     char path[PATH_BYTES], from[PATH_BYTES], *old = NULL, *records = NULL, *head = csv_text(NULL), *text = NULL;
     snprintf(path, sizeof path, "%s/metrics.csv", directory);
     snprintf(from, sizeof from, "%s/metrics.jsonl", directory);
-    Status status = head != NULL ? file_read_all(path, SIZE_MAX / 4, &old, NULL) : OK;
+    Status status = file_refuse_link(path);
+    if (!failed(status) && head != NULL) status = file_read_all(path, SIZE_MAX / 4, &old, NULL);
     bool is_ours = !failed(status) && head != NULL && old != NULL && strncmp(old, head, strlen(head)) == 0;
     if (!failed(status) && !is_ours) status = file_read_all(from, SIZE_MAX / 4, &records, NULL);
     if (!failed(status) && !is_ours) {

@@ -1,5 +1,6 @@
 /* prepare: text to token files, for ./train. */
 #include "core/clock.h"
+#include "core/escape.h"
 #include "core/file.h"
 #include "data/corpus.h"
 #include "data/directory.h"
@@ -129,11 +130,12 @@ static void report(const Preparation *p) {
     int64_t val = p->val.writer == NULL ? 0 : token_writer_count(p->val.writer);
     double seconds = clock_seconds() - p->start, megabytes = (double)corpus_bytes(p->corpus) * 1e-6;
     if (p->is_terminal) fputs("\r\033[K", stderr);
-    printf("%lld train and %lld val tokens (%s) of %.1f MB in %.2f s, %.1f MB/s, %.2f M tokens/s; in the config: "
-           "data: {train: %s%s%s}, model: {vocab_size: %lld}\n",
-           (long long)train, (long long)val, tokenizer_name(p->tokenizer), megabytes, seconds, megabytes / seconds,
-           (double)(train + val) * 1e-6 / seconds, p->train.path, val > 0 ? ", val: " : "", val > 0 ? p->val.path : "",
-           (long long)tokenizer_vocab_size(p->tokenizer));
+    escape_say(stdout,
+               "%lld train and %lld val tokens (%s) of %.1f MB in %.2f s, %.1f MB/s, %.2f M tokens/s; in the config: "
+               "data: {train: %s%s%s}, model: {vocab_size: %lld}",
+               (long long)train, (long long)val, tokenizer_name(p->tokenizer), megabytes, seconds, megabytes / seconds,
+               (double)(train + val) * 1e-6 / seconds, p->train.path, val > 0 ? ", val: " : "",
+               val > 0 ? p->val.path : "", (long long)tokenizer_vocab_size(p->tokenizer));
 }
 
 static Status run(Preparation *p, const Arguments *arguments) {

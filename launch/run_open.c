@@ -26,7 +26,7 @@ static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYT
     char folder[PATH_BYTES];
     snprintf(folder, sizeof folder, "%s/checkpoints", run->directory);
     Status status = checkpoint_open_newest(folder, &arena, &file, &warnings);
-    if (!failed(status) && warnings[0] != '\0') fprintf(stderr, "train: warning: %s\n", warnings);
+    if (!failed(status)) status_warn("train", warnings);
     if (!failed(status) && file != NULL) snprintf(path, PATH_BYTES, "%s", checkpoint_path(file));
     checkpoint_close(&file);
     arena_free(&arena);

@@ -1,4 +1,5 @@
 /* sweep: a study's points, run here or on a cluster, and reported. */
+#include "core/escape.h"
 #include "launch/options.h"
 #include "launch/report/report.h"
 #include "launch/streams.h"
@@ -66,9 +67,10 @@ static Status print_scripts(const Study *study) {
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
     if (programs == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a study");
-    printf("# %s/slurm/points.sh\n", study->directory);
+    escape_say(stdout, "# %s/slurm/points.sh", study->directory);
     Status status = slurm_write_array(study, programs, stdout);
-    printf("\n# %s/slurm/report.sh\n", study->directory);
+    printf("\n");
+    escape_say(stdout, "# %s/slurm/report.sh", study->directory);
     if (!failed(status)) status = slurm_write_report(study, programs, stdout);
     arena_free(&arena);
     return status;

@@ -64,7 +64,7 @@ Status run_import(const char *path, Model **out) {
     *out = NULL;
     const char *warnings = "";
     Status status = run_checkpoint_open(path, &arena, &file, &warnings);
-    if (warnings[0] != '\0') fprintf(stderr, "convert: warning: %s\n", warnings);
+    status_warn("convert", warnings);
     if (!failed(status)) status = weights_read(file, &arena, out);
     if (failed(status)) model_destroy(out);
     checkpoint_close(&file);

@@ -1,5 +1,6 @@
 #include "launch/report/report.h"
 
+#include "core/escape.h"
 #include "launch/report/chart.h"
 #include "launch/report/page.h"
 #include "launch/report/tables.h"
@@ -63,7 +64,7 @@ static Status report_all(Results *s, FILE *messages) {
     TRY(page_write(s, &charts, directory, missing));
     size_t done = 0;
     for (size_t i = 0; i < s->n_points; i++) done += point_is(&s->points[i], "done");
-    fprintf(messages, "report: %s/index.html, with %zu of %zu points done\n", directory, done, s->n_points);
+    escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done, s->n_points);
     if (*missing != 0) fprintf(messages, "report: %s\n", missing);
     return OK;
 }

@@ -1,5 +1,6 @@
 #include "launch/sweep/point.h"
 
+#include "core/escape.h"
 #include "launch/run_lock.h"
 #include "launch/sweep/no_room.h"
 #include "launch/text_file.h"
@@ -73,7 +74,7 @@ static void read_message(StudyPoint *point, char *text, size_t room) {
         snprintf(s->message, sizeof s->message, "ended with exit code %d; see %.300s", s->exit_code, path);
     } else {
         size_t prefix = strncmp(found, "train: error: ", 14) == 0 ? 14 : 0;
-        snprintf(s->message, sizeof s->message, "%s", found + prefix);
+        escape_text(found + prefix, s->message, sizeof s->message);
     }
 }
 

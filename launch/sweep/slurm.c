@@ -1,5 +1,6 @@
 #include "launch/sweep/slurm.h"
 
+#include "core/escape.h"
 #include "data/directory.h"
 #include "launch/sweep/launcher.h"
 #include "launch/sweep/process.h"
@@ -86,7 +87,7 @@ Status slurm_submit(Study *study, FILE *messages) {
     TRY(slurm_check_idle(study));
     for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
     if (count == 0) {
-        fprintf(messages, "%s: nothing is left to run\n", study->directory);
+        escape_say(messages, "%s: nothing is left to run", study->directory);
         return OK;
     }
     Arena arena = {0};
@@ -95,8 +96,8 @@ Status slurm_submit(Study *study, FILE *messages) {
         programs == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a study") : submit_both(study, programs);
     arena_free(&arena);
     TRY(status);
-    fprintf(messages,
-            "submitted job array %s with %d points, and job %s for the report; ./sweep %s shows how far they are\n",
-            study->array_job, count, study->report_job, study->directory);
+    escape_say(messages,
+               "submitted job array %s with %d points, and job %s for the report; ./sweep %s shows how far they are",
+               study->array_job, count, study->report_job, study->directory);
     return OK;
 }

@@ -64,10 +64,11 @@ def lost_output_is_a_failure():
     study = os.path.join(WORK, "lost_study.yaml")
     write(study, json.dumps({"extends": path, "name": "lost_study", "output": os.path.join(WORK, "lost_study"),
                              "sweep": {"seed": [1, 2]}}))
-    programs = ("train", "prepare", "generate", "sweep", "bench", "convert")
+    programs = ("train", "prepare", "generate", "sweep", "bench", "convert", "evaluate")
     commands = [(program, option) for program in programs for option in ("--help", "--version")]
     commands += [("train", path, "--print-config"), ("train", path, "--plan"), ("sweep", study, "--dry-run"),
                  ("generate", trained(), "--max-new-tokens=5"), ("bench", "attention", "--T=16", "--B=1", "--repeats=1"),
+                 ("evaluate", trained()), ("evaluate", trained(), "--json"),
                  ("prepare", source, "--out=" + os.path.join(WORK, "lost_tokens")),
                  ("convert", trained(), os.path.join(WORK, "lost%d.safetensors"))]
     for i, (target, reason) in enumerate(((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor"))):
@@ -106,8 +107,14 @@ def foreign_text_is_shown_not_done():
         done = run(*arguments)
         shown = done.out + done.err
         check(done.code != 0 and "\x1b" not in shown and "\nforged" not in shown and "\\x1B]0;" in shown, repr(done))
-    train(config("evil", output=os.path.join(WORK, "evil\x1b[1mrun")))
-    check(b"\x1b" not in content(os.path.join(WORK, "evil\x1b[1mrun", "train.log")), "a control character in train.log")
+    for arguments in (["prepare", WORK + "/lost.txt", "--out=" + WORK + "/evil\x1b[1mtokens"],
+                      ["convert", trained(), WORK + "/evil\x1b[1m.bin"]):
+        done = run(*arguments)
+        check(done.code == 0 and "\x1b" not in done.out + done.err and "\\x1B[1m" in done.out, repr(done))
+    os.rename(WORK + "/evil\x1b[1mtokens", WORK + "/evil\u202etokens")
+    path = config("evil_data", data__train=WORK + "/evil\u202etokens/train.h5", training__stop__steps=2)
+    shown = run("train", path)
+    check("\u202e" not in shown.out + shown.err, repr(shown))
 
 
 # ---- what is read ----------------------------------------------------------------------------------------------------
