@@ -72,12 +72,21 @@ void checkpoint_image_touch(CheckpointImage *image);
 /* Copies everything into the image. Errors: STATUS_FAILURE (memory, a name twice), STATUS_UNSUPPORTED (dtype). */
 NODISCARD Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents);
 
+/* Which checkpoints stay: the `newest` ones, and beside them that of step `best`; -1: none. */
+typedef struct CheckpointKeep {
+    int newest;
+    int64_t best;
+} CheckpointKeep;
+
 /* Writes the image as DIR/step_%08d.h5, durable when this returns; then removes the oldest of our checkpoints up to
- * this step beyond the `keep` newest, never the one just written, nor a file that lacks a whole trailer of that step.
+ * this step beyond `keep`, never the one just written, nor a file that lacks a whole trailer of that step.
  * Such a file at the new one's name is moved aside (replacement_set_aside). Removes temporaries whose writer is dead.
  * Uses no HDF5, so it may run on another thread than the snapshot. Errors: STATUS_FAILURE (disk full and so on); the
  * older checkpoints are then untouched and no temporary is left. */
-NODISCARD Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, int keep);
+NODISCARD Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, CheckpointKeep keep);
+
+/* Moves the checkpoints after step `last` aside (replacement_set_aside). *n: how many. Errors: STATUS_FAILURE. */
+NODISCARD Status checkpoints_set_aside(const char *dir, int64_t last, int64_t *n);
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
@@ -86,7 +95,8 @@ NODISCARD Status checkpoint_open(const char *path, CheckpointFile **out);
 
 /* Opens the newest good checkpoint of a directory. *out = NULL where there is none, nor a directory. Each bad one that
  * was passed over is named in *warnings, one line each without a newline at the end, "" for none; in the arena.
- * Errors: STATUS_DATA where there are checkpoints and none of them is good. */
+ * Errors: STATUS_DATA where there are checkpoints and none of them is good; where one that is newer than all good ones
+ * cannot be read (permission, a disk's error, memory, open files), the reason and its code. */
 NODISCARD Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out, const char **warnings);
 
 void checkpoint_close(CheckpointFile **file);

@@ -1,6 +1,7 @@
 #include "checkpoints/internal.h"
 
 #include "core/checked.h"
+#include "core/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,10 +34,12 @@ static Status links_check(const CheckpointFile *file) {
                  refused);
 }
 
-static Status file_open(const char *path, CheckpointFile *file) {
+static Status verified_open(const char *path, CheckpointFile *file, bool *is_damaged) {
     hdf5_begin();
     Trailer trailer;
-    TRY(trailer_verify(path, &trailer));
+    Status verified = trailer_verify(path, &trailer);
+    *is_damaged = verified.code == STATUS_DATA;
+    if (failed(verified)) return verified;
     file->step = trailer.step;
     file->bytes = trailer.image_bytes;
     file->path = strdup(path);
@@ -53,17 +56,23 @@ static Status file_open(const char *path, CheckpointFile *file) {
     return links_check(file);
 }
 
-Status checkpoint_open(const char *path, CheckpointFile **out) {
+/* *is_damaged: its bytes are not those that were written. False where only this process cannot open it. */
+static Status open_or_tell(const char *path, CheckpointFile **out, bool *is_damaged) {
     CheckpointFile *file = calloc(1, sizeof *file);
     if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
     file->file = -1;
-    Status status = file_open(path, file);
+    Status status = verified_open(path, file, is_damaged);
     if (failed(status)) {
         checkpoint_close(&file);
         return status;
     }
     *out = file;
     return OK;
+}
+
+Status checkpoint_open(const char *path, CheckpointFile **out) {
+    bool is_damaged = false;
+    return open_or_tell(path, out, &is_damaged);
 }
 
 void checkpoint_close(CheckpointFile **file) {
@@ -78,16 +87,28 @@ const char *checkpoint_path(const CheckpointFile *file) { return file->path; }
 int64_t checkpoint_step(const CheckpointFile *file) { return file->step; }
 
 /* Opens DIR/step_%08d.h5; a file whose trailer says another step was renamed by someone, and is not this step. */
-static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out) {
+static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out, bool *is_damaged) {
     char name[STEP_NAME_BYTES];
     step_name(step, name);
     const char *path = arena_printf(arena, "%s/%s", dir, name);
     if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open a checkpoint in %s", dir);
-    TRY(checkpoint_open(path, out));
+    bool is_there;
+    TRY(file_look(path, NULL, &is_there));
+    if (!is_there) return ERROR(STATUS_FAILURE, "%s: its link leads nowhere", path);
+    TRY(open_or_tell(path, out, is_damaged));
     int64_t says = (*out)->step;
     if (says == step) return OK;
     checkpoint_close(out);
+    *is_damaged = true;
     return ERROR(STATUS_DATA, "%s: holds step %lld, not what its name says", path, (long long)says);
+}
+
+/* Only damage is passed over: what cannot be read now may be good, and a run that went on from an older one would write
+ * over it. */
+static Status unreadable(Status status) {
+    return ERROR(status.code,
+                 "%s; a newer checkpoint is not passed over for that: mend it, or resume from an older one",
+                 status_message());
 }
 
 Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out, const char **warnings) {
@@ -96,8 +117,13 @@ Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **ou
     *warnings = "";
     Status status = steps_list(dir, &steps, &n);
     for (int64_t i = 0; i < n && !failed(status); i++) {
-        Status opened = step_open(dir, steps[i], arena, out);
+        bool is_damaged = false;
+        Status opened = step_open(dir, steps[i], arena, out, &is_damaged);
         if (!failed(opened)) break;
+        if (!is_damaged) {
+            status = unreadable(opened);
+            break;
+        }
         const char *more = arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
         if (more == NULL)
             status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);

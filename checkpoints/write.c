@@ -77,17 +77,17 @@ static Status path_of(const char *dir, int64_t step, char path[PATH_MAX]) {
     return fits ? OK : ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
 }
 
-/* Removes ours beyond the `keep` newest up to step `newest`, which itself stays. What fails waits for the next time. */
-static Status oldest_remove(const char *dir, int64_t newest, int keep) {
+/* Removes ours beyond `keep` up to step `newest`, which itself stays. What fails waits for the next time. */
+static Status oldest_remove(const char *dir, int64_t newest, CheckpointKeep keep) {
     int64_t *steps, n, kept = 0;
     Status status = steps_list(dir, &steps, &n);
     for (int64_t i = 0; i < n && !failed(status); i++) {
         char path[PATH_MAX];
         status = path_of(dir, steps[i], path);
         if (failed(status) || steps[i] > newest || !is_ours(path, steps[i])) continue;
-        if (steps[i] == newest || kept < keep) {
+        if (steps[i] == newest || kept < keep.newest) {
             kept++;
-        } else {
+        } else if (steps[i] != keep.best) {
             file_remove(path);
         }
     }
@@ -95,19 +95,20 @@ static Status oldest_remove(const char *dir, int64_t newest, int keep) {
     return status;
 }
 
-static Status write_failed(const char *path, size_t bytes, int keep, int error) {
+static Status write_failed(const char *path, size_t bytes, CheckpointKeep keep, int error) {
     if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
         return ERROR(STATUS_FAILURE, "%s: cannot be written (%zu bytes): %s; the older checkpoints are kept", path,
                      bytes, strerror(error));
     }
+    int beside = keep.best >= 0 ? 2 : 1;
     return ERROR(STATUS_FAILURE,
-                 "%s: cannot be written (%zu bytes): %s; make room: checkpoint.keep + 1 = %d of them must fit; the "
+                 "%s: cannot be written (%zu bytes): %s; make room: checkpoint.keep + %d = %d of them must fit; the "
                  "older ones are kept",
-                 path, bytes, strerror(error), keep + 1);
+                 path, bytes, strerror(error), beside, keep.newest + beside);
 }
 
 /* What lies at this name and is no checkpoint of this step is somebody's, or damaged: it is moved aside. */
-static Status file_replace(const char *path, int64_t step, const void *bytes, size_t n, int keep) {
+static Status file_replace(const char *path, int64_t step, const void *bytes, size_t n, CheckpointKeep keep) {
     Replacement *new;
     TRY(replacement_begin(path, &new));
     Status status = replacement_write(new, bytes, n);
@@ -124,7 +125,7 @@ static void image_seal(CheckpointImage *image, int64_t step) {
     trailer_encode(&trailer, image->bytes + image->size);
 }
 
-Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, int keep) {
+Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, CheckpointKeep keep) {
     char path[PATH_MAX];
     TRY(path_of(dir, step, path));
     if (image->size == 0) return ERROR(STATUS_FAILURE, "%s: there is no snapshot to write", path);
@@ -132,4 +133,18 @@ Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, i
     image_seal(image, step);
     TRY(file_replace(path, step, image->bytes, image->size + TRAILER_BYTES, keep));
     return oldest_remove(dir, step, keep);
+}
+
+Status checkpoints_set_aside(const char *dir, int64_t last, int64_t *n) {
+    int64_t *steps, count;
+    Status status = steps_list(dir, &steps, &count);
+    *n = 0;
+    for (int64_t i = 0; i < count && !failed(status) && steps[i] > last; i++) {
+        char path[PATH_MAX];
+        status = path_of(dir, steps[i], path);
+        if (!failed(status)) status = replacement_set_aside(path);
+        *n += !failed(status);
+    }
+    free(steps);
+    return status;
 }

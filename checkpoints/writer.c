@@ -14,7 +14,7 @@ struct CheckpointWriter {
     int keep;
     pthread_t thread;
     bool is_working; /* the thread is not joined yet; what follows is its own until then */
-    int64_t step;
+    int64_t step, best;
     StatusRecord outcome;
 };
 
@@ -26,7 +26,8 @@ static void *touch_image(void *argument) {
 
 static void *write_image(void *argument) {
     CheckpointWriter *writer = argument;
-    Status status = checkpoint_write(writer->image, writer->dir, writer->step, writer->keep);
+    CheckpointKeep keep = {writer->keep, writer->best};
+    Status status = checkpoint_write(writer->image, writer->dir, writer->step, keep);
     status_keep(status, &writer->outcome);
     return NULL;
 }
@@ -66,10 +67,12 @@ Status checkpoint_writer_wait(CheckpointWriter *writer) {
     return status_restore(&writer->outcome);
 }
 
-Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents, int64_t step) {
+Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents, int64_t step,
+                              int64_t best) {
     TRY(checkpoint_writer_wait(writer));
     TRY(checkpoint_snapshot(writer->image, contents));
     writer->step = step;
+    writer->best = best;
     return begin(writer, write_image);
 }
 

@@ -10,9 +10,10 @@ typedef struct CheckpointWriter CheckpointWriter;
  * Errors: STATUS_FAILURE. */
 NODISCARD Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes, CheckpointWriter **out);
 
-/* Takes a snapshot and starts writing it as this step. Errors: those of the save before this one, and nothing is saved
- * then; those of checkpoint_snapshot. */
-NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents, int64_t step);
+/* Takes a snapshot and starts writing it as this step; the file of step `best` stays (-1: none). Errors: those of the
+ * save before this one, and nothing is saved then; those of checkpoint_snapshot. */
+NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents, int64_t step,
+                                        int64_t best);
 
 /* Returns when what was started is durable; its error. */
 NODISCARD Status checkpoint_writer_wait(CheckpointWriter *writer);

@@ -58,8 +58,10 @@ static Status micro_batch(Run *run, int64_t index) {
     return device_replay(e->device, e->training->programs[training_micro_batch(index, M)]);
 }
 
+/* A NaN's sign says nothing. */
 static double scalar_of(const void *data, DType dtype) {
-    return dtype == DTYPE_F64 ? *(const double *)data : (double)*(const float *)data;
+    double value = dtype == DTYPE_F64 ? *(const double *)data : (double)*(const float *)data;
+    return isnan(value) ? NAN : value;
 }
 
 /* For a failure that this rank alone may have, in the middle of collective work: where there are other ranks, they are
@@ -232,7 +234,8 @@ static Status save_wait(Run *run) {
 static bool save_is_due(const Run *run) {
     const ConfigInterval *interval = &run->e.config->checkpoint.interval;
     bool by_steps = interval->steps > 0 && run->progress.step - run->saved_step >= interval->steps;
-    return run->save_is_late || by_steps;
+    bool is_best = run->e.config->checkpoint.best && run->progress.best_step == run->progress.step;
+    return run->save_is_late || by_steps || is_best;
 }
 
 /* What all ranks do next: the greatest of their wishes. Time is rank 0's, so that all stop at one step, and save at one
@@ -331,6 +334,7 @@ Status run_train(Run *run) {
 Status run_summarize(Run *run, const char *status) {
     if (world_rank(run->e.world) != 0) return OK;
     const Progress *progress = &run->progress;
+    int64_t kept = run->has_failed ? run->loss_step : progress->step; /* steps whose updates the weights have */
     char host[256] = "";
     if (gethostname(host, sizeof host - 1) != 0) *host = 0;
     memory_look(run);
@@ -339,8 +343,8 @@ Status run_summarize(Run *run, const char *status) {
         .best_val_loss = progress->best_step < 0 ? NAN : progress->best_val_loss,
         .best_step = progress->best_step,
         .val_tokens = run->e.val.targets,
-        .steps = progress->step,
-        .tokens = progress->tokens,
+        .steps = kept,
+        .tokens = progress->tokens - (progress->step - kept) * experiment_tokens_per_step(&run->e),
         .train_s = progress->train_s,
         .start_s = run->start_s,
         .attention = run->e.attention_name,

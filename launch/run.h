@@ -13,6 +13,7 @@ typedef struct Run {
     Experiment e;
     const char *directory; /* the config's `output` */
     RunDirectory place;    /* rank 0 only, as are metrics and saver */
+    int64_t set_aside;     /* checkpoints that were moved aside at the start */
     Metrics *metrics;
     Saver *saver;
     Evaluator *evaluator; /* NULL without data.val */

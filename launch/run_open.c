@@ -68,10 +68,19 @@ static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_
     return checkpoint_choose(run, resume, checkpoint);
 }
 
-static Status logs_open(Run *run) {
+/* What lies behind the checkpoint that was asked for would be taken by the next start. */
+static Status newer_set_aside(Run *run, const char *resume) {
+    char folder[PATH_BYTES];
+    if (strcmp(resume, "auto") == 0 || strcmp(resume, "none") == 0) return OK;
+    snprintf(folder, sizeof folder, "%s/checkpoints", run->directory);
+    return checkpoints_set_aside(folder, run->progress.step, &run->set_aside);
+}
+
+static Status logs_open(Run *run, const char *resume) {
     char *text = config_text(run->e.config), path[PATH_BYTES];
     if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the config's text");
     Status status = OK;
+    TRY_ELSE(status, newer_set_aside(run, resume), done);
     snprintf(path, sizeof path, "%s/config.yaml", run->directory);
     TRY_ELSE(status, text_file_replace(path, text), done);
     snprintf(path, sizeof path, "%s/plan.json", run->directory);
@@ -107,7 +116,7 @@ static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]
     TRY(world_agree(world, leads ? directory_take(run, resume, checkpoint) : OK));
     TRY(world_broadcast(world, checkpoint, PATH_BYTES));
     TRY(world_agree(world, resume_from(run, checkpoint)));
-    return world_agree(world, leads ? logs_open(run) : OK);
+    return world_agree(world, leads ? logs_open(run, resume) : OK);
 }
 
 Status run_open(Run *run, const char *resume) {
@@ -125,6 +134,10 @@ Status run_open(Run *run, const char *resume) {
                     "%s: an older version wrote it, which does not say what data it is of; whether %s is "
                     "the same could not be verified",
                     checkpoint, run->e.config->data.train);
+    }
+    if (run->set_aside > 0) {
+        metrics_say(run->metrics, "%lld newer checkpoints are moved aside, to %s/checkpoints/step_*.h5.aside-*",
+                    (long long)run->set_aside, run->directory);
     }
     return OK;
 }

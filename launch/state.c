@@ -181,7 +181,8 @@ Status saver_start(Saver *saver, const Progress *progress) {
     if (saver == NULL) return OK;
     TRY(host_refresh(saver));
     values_set(saver, progress);
-    return checkpoint_writer_save(saver->writer, &saver->contents, progress->step);
+    int64_t best = saver->e->config->checkpoint.best ? progress->best_step : -1;
+    return checkpoint_writer_save(saver->writer, &saver->contents, progress->step, best);
 }
 
 Status saver_finish(Saver *saver) { return saver == NULL ? OK : checkpoint_writer_wait(saver->writer); }

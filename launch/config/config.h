@@ -123,6 +123,7 @@ typedef struct ConfigEvaluation {
 typedef struct ConfigCheckpoint {
     ConfigInterval interval;
     int64_t keep;
+    bool best; /* saved at the best evaluation, and kept */
 } ConfigCheckpoint;
 
 typedef struct ConfigLogging {

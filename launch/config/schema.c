@@ -82,6 +82,7 @@ const Field schema[] = {
      "tokens in an evaluation, spread over data.val: the same ones whatever the ranks and the batch"},
     {"checkpoint.interval", FIELD_INTERVAL, "10m", ANY, AT(checkpoint.interval), FREE, "save this often: a time, or steps; 0 only at the end"},
     {"checkpoint.keep", FIELD_INT, "2", FROM(1, 1000000), AT(checkpoint.keep), FREE, "the newest checkpoints that are kept"},
+    {"checkpoint.best", FIELD_BOOL, "true", ANY, AT(checkpoint.best), FREE, "also save at each evaluation that is the best so far, and keep that checkpoint beside the newest"},
     {"logging.interval", FIELD_INT, "10", FROM(1, MANY), AT(logging.interval), FREE, "a log line every so many steps"},
     {"autotune", FIELD_BOOL, "true", ANY, AT(autotune), FREE, "time the candidates for each matrix product once, on a GPU, and keep the fastest"},
     {"deadline", FIELD_DURATION, "7s", FROM(0.1, 1e6), AT(deadline), FREE,

@@ -189,7 +189,7 @@ static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *c
     TRY(checkpoint_image_bytes(&contents, &bytes));
     TRY(checkpoint_image_create(bytes, &image));
     Status status = checkpoint_snapshot(image, &contents);
-    if (!failed(status)) status = checkpoint_write(image, folder, 0, 1);
+    if (!failed(status)) status = checkpoint_write(image, folder, 0, (CheckpointKeep){1, -1});
     checkpoint_image_destroy(&image);
     return status;
 }

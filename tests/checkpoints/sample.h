@@ -40,7 +40,7 @@ NODISCARD static inline Status sample_write(const char *dir, int64_t step, int k
     TRY(checkpoint_image_bytes(&sample.contents, &bytes));
     if (image == NULL) TRY(checkpoint_image_create(bytes, &image));
     TRY(checkpoint_snapshot(image, &sample.contents));
-    return checkpoint_write(image, dir, step, keep);
+    return checkpoint_write(image, dir, step, (CheckpointKeep){keep, -1});
 }
 
 NODISCARD static inline Status sample_compare(const CheckpointFile *file, Arena *arena) {

@@ -70,7 +70,7 @@ static void every_dtype_and_an_empty_tensor(void) {
     CheckpointFile *file = NULL;
     REQUIRE_OK(checkpoint_image_create(1, &image)); /* too small: it grows */
     REQUIRE_OK(checkpoint_snapshot(image, &contents));
-    REQUIRE_OK(checkpoint_write(image, dir, 0, 1));
+    REQUIRE_OK(checkpoint_write(image, dir, 0, (CheckpointKeep){1, -1}));
     REQUIRE_OK(checkpoint_open(path_of(dir, 0), &file));
     for (int i = 0; i < 7; i++) {
         CHECK_OK(checkpoint_read_tensor(file, &tensors[i], back));
@@ -80,7 +80,7 @@ static void every_dtype_and_an_empty_tensor(void) {
     contents.tensors = &(CheckpointTensor){"h", DTYPE_BF16, 1, {4}, data[0]};
     contents.n_tensors = 1;
     CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_UNSUPPORTED, "tensor 'h' is bf16");
-    CHECK_ERROR(checkpoint_write(image, dir, 1, 1), STATUS_FAILURE, "no snapshot");
+    CHECK_ERROR(checkpoint_write(image, dir, 1, (CheckpointKeep){1, -1}), STATUS_FAILURE, "no snapshot");
     tensors[1].name = "t0";
     contents = (CheckpointContents){tensors, 2, NULL, 0};
     CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_FAILURE, "'t0'");
@@ -259,7 +259,7 @@ static void saves_in_the_background(void) {
     REQUIRE_OK(checkpoint_writer_create(dir, 2, bytes, &writer));
     for (int64_t step = 1; step <= 20; step++) {
         sample_fill(&sample, step);
-        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, step));
+        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, step, -1));
         sample_fill(&sample, -7); /* training goes on at once */
     }
     REQUIRE_OK(checkpoint_writer_wait(writer));
@@ -270,9 +270,9 @@ static void saves_in_the_background(void) {
 
     /* The directory is gone: the save after says so, and so does wait, once. */
     CHECK(rename(dir, arena_printf(&arena, "%s.away", dir)) == 0);
-    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 21));
-    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22), STATUS_FAILURE, "No such file or directory");
-    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 22));
+    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 21, -1));
+    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22, -1), STATUS_FAILURE, "No such file or directory");
+    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 22, -1));
     CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot write");
     CHECK_OK(checkpoint_writer_wait(writer));
     checkpoint_writer_destroy(&writer);

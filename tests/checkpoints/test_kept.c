@@ -1,0 +1,82 @@
+/* Which checkpoints are found, which stay, and which are set aside. */
+#include "checkpoints/internal.h"
+#include "tests/checkpoints/sample.h"
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static Arena arena;
+
+static const char *path_of(const char *dir, int64_t step) {
+    char name[STEP_NAME_BYTES];
+    step_name(step, name);
+    return arena_printf(&arena, "%s/%s", dir, name);
+}
+
+static bool exists(const char *path) { return access(path, F_OK) == 0; }
+
+/* What cannot be read may be good: nothing older is taken for it. */
+static void an_unreadable_newest_is_not_passed_over(void) {
+    const char *dir = harness_directory(), *warnings = NULL;
+    CheckpointFile *file = NULL;
+    struct rlimit before, none;
+    for (int64_t step = 1; step <= 2; step++) REQUIRE_OK(sample_write(dir, step, 9));
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    int spare = dup(0);
+    none = (struct rlimit){(rlim_t)spare + 1, before.rlim_max}; /* enough to list the directory, then closed again */
+    close(spare);
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    int taken = dup(0);
+    CHECK_ERROR(checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_FAILURE, "Too many open files");
+    close(taken);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(unlink(path_of(dir, 2)) == 0 && symlink("/nowhere/step.h5", path_of(dir, 2)) == 0);
+    CHECK_ERROR(checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_FAILURE,
+                "its link leads nowhere; a newer checkpoint is not passed over");
+    CHECK(file == NULL);
+}
+
+static void the_best_stays_beside_the_newest(void) {
+    static Sample sample;
+    const char *dir = harness_directory();
+    CheckpointImage *image;
+    size_t bytes;
+    sample_fill(&sample, 1);
+    REQUIRE_OK(checkpoint_image_bytes(&sample.contents, &bytes));
+    REQUIRE_OK(checkpoint_image_create(bytes, &image));
+    for (int64_t step = 1; step <= 6; step++) {
+        REQUIRE_OK(checkpoint_snapshot(image, &sample.contents));
+        REQUIRE_OK(checkpoint_write(image, dir, step, (CheckpointKeep){2, step < 5 ? 2 : 5}));
+        CHECK(exists(path_of(dir, step)));
+        CHECK(step < 2 || exists(path_of(dir, 2)) == (step < 5));
+    }
+    CHECK(!exists(path_of(dir, 4)) && exists(path_of(dir, 5)) && exists(path_of(dir, 6)));
+    checkpoint_image_destroy(&image);
+}
+
+static void the_abandoned_are_moved_aside(void) {
+    const char *dir = harness_directory();
+    int64_t n = 0;
+    for (int again = 0; again < 2; again++) {
+        for (int64_t step = 3; step <= 5; step++) REQUIRE_OK(sample_write(dir, step, 9));
+        REQUIRE_OK(checkpoints_set_aside(dir, 3, &n));
+        CHECK(n == 2 && exists(path_of(dir, 3)) && !exists(path_of(dir, 4)) && !exists(path_of(dir, 5)));
+    }
+    CHECK(exists(arena_printf(&arena, "%s/step_00000004.h5.aside-1", dir)));
+    CHECK(exists(arena_printf(&arena, "%s/step_00000004.h5.aside-2", dir)));
+    REQUIRE_OK(checkpoints_set_aside("/nowhere/checkpoints", 0, &n));
+    CHECK(n == 0);
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {
+        TEST(an_unreadable_newest_is_not_passed_over),
+        TEST(the_best_stays_beside_the_newest),
+        TEST(the_abandoned_are_moved_aside),
+    };
+    int code = harness_run(argc, argv, "kept", tests, COUNT(tests));
+    arena_free(&arena);
+    return code;
+}
