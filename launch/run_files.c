@@ -86,6 +86,7 @@ static Status facts_add(const char *directory, const char *name, Arena *arena, R
     take_known(&f->planned_bytes, number_of(object, "planned_bytes"));
     take_known(&f->peak_bytes, number_of(object, "peak_bytes"));
     take_text(&f->status, object, "status", arena);
+    take_text(&f->outcome, object, "outcome", arena);
     take_text(&f->attention, object, "attention", arena);
     take_text(&f->device, object, "device", arena);
     take_text(&f->host, object, "host", arena);
@@ -94,7 +95,7 @@ static Status facts_add(const char *directory, const char *name, Arena *arena, R
 }
 
 Status run_facts_read(const char *directory, Arena *arena, RunFacts *out) {
-    *out = (RunFacts){.status = "", .attention = "", .device = "", .host = ""};
+    *out = (RunFacts){.status = "", .outcome = "", .attention = "", .device = "", .host = ""};
     out->best_val_loss = out->steps = out->tokens = out->train_s = NAN;
     out->batch_size = out->world_size = out->planned_bytes = out->peak_bytes = NAN;
     TRY(facts_add(directory, "plan.json", arena, out));

@@ -26,7 +26,7 @@ NODISCARD Status run_records_read(const char *directory, const char *metric, siz
 
 /* What summary.json says, and before there is one, plan.json. Texts are in the arena. */
 typedef struct RunFacts {
-    const char *status, *attention, *device, *host;
+    const char *status, *outcome, *attention, *device, *host;
     double best_val_loss, steps, tokens, train_s, batch_size, world_size, planned_bytes, peak_bytes;
 } RunFacts;
 

@@ -104,7 +104,8 @@ static Status verdict(const Study *study) {
                      is_final ? "" : " with a higher launch.retries=");
     }
     if (n_oom == study->count) {
-        return ERROR(STATUS_CONFIG, "none of %d points fits; %s: %s", study->count, first->name, first->status.message);
+        return ERROR(STATUS_NO_ROOM, "none of %d points fits; %s: %s", study->count, first->name,
+                     first->status.message);
     }
     return OK;
 }

@@ -2,7 +2,6 @@
 
 #include "core/escape.h"
 #include "launch/run_lock.h"
-#include "launch/sweep/no_room.h"
 #include "launch/text_file.h"
 
 #include <errno.h>
@@ -12,14 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TAIL_BYTES = 1 << 16 };
+enum { TAIL_BYTES = 1 << 16, NO_ROOM = 71 };
 
 const char *point_state_name(PointState state) {
     static const char *const names[] = {"waiting", "running", "interrupted", "done", "failed", "oom"};
     return names[state];
 }
 
-bool point_exit_is_final(int code) { return code == 64 || code == 65 || code == 71 || code == 78; }
+bool point_exit_is_final(int code) { return code == 64 || code == 65 || code == NO_ROOM || code == 78; }
 
 static void path_of(const StudyPoint *point, const char *name, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s/%s", point->directory, name);
@@ -64,6 +63,16 @@ static void read_attempts(StudyPoint *point, char *text, size_t room) {
     }
 }
 
+/* The last of the lines by which a program says why it failed, `NAME: error: ...`; NULL where there is none. Changes
+ * the text: its lines become strings. */
+static const char *error_line_last(char *text) {
+    const char *found = NULL;
+    for (char *line = strsep(&text, "\n"); line != NULL; line = strsep(&text, "\n")) {
+        if (strstr(line, "error: ") != NULL) found = line;
+    }
+    return found;
+}
+
 /* The last error that the last attempt said, without the program's name. */
 static void read_message(StudyPoint *point, char *text, size_t room) {
     PointStatus *s = &point->status;
@@ -78,21 +87,28 @@ static void read_message(StudyPoint *point, char *text, size_t room) {
     }
 }
 
-static PointState state_of(const StudyPoint *point, const char *summary_status) {
+/* By the exit code; where a launcher put another one in its place or nobody noted it, by what the run itself did. */
+static bool has_no_room(const PointStatus *s, const char *outcome) {
+    return s->exit_code == NO_ROOM || strcmp(outcome, "no_room") == 0;
+}
+
+static PointState state_of(const StudyPoint *point, const char *summary_status, const char *outcome) {
     const PointStatus *s = &point->status;
     if (strcmp(summary_status, "done") == 0) return POINT_DONE;
     if (run_lock_is_taken(point->directory)) return POINT_RUNNING;
-    if (s->exit_code >= 0 && s->exit_code != 75) return no_room_is_said(s->message) ? POINT_OOM : POINT_FAILED;
+    if (has_no_room(s, outcome)) return POINT_OOM;
+    if (s->exit_code >= 0 && s->exit_code != 75) return POINT_FAILED;
     return s->attempts > 0 || summary_status[0] != '\0' ? POINT_INTERRUPTED : POINT_WAITING;
 }
 
 void point_refresh(StudyPoint *point) {
     char text[TAIL_BYTES];
-    char summary_status[16];
+    char summary_status[16], outcome[16];
     point->status = (PointStatus){.exit_code = -1};
-    point_read_numbers(point, summary_status);
+    point_read_numbers(point, summary_status, outcome);
     read_attempts(point, text, sizeof text);
-    if (point->status.exit_code > 0 && point->status.exit_code != 75) read_message(point, text, sizeof text);
-    point->status.state = state_of(point, summary_status);
-    if (point->status.state != POINT_FAILED && point->status.state != POINT_OOM) point->status.message[0] = '\0';
+    point->status.state = state_of(point, summary_status, outcome);
+    if (point->status.state == POINT_FAILED || point->status.state == POINT_OOM) {
+        read_message(point, text, sizeof text);
+    }
 }

@@ -44,13 +44,12 @@ const char *point_state_name(PointState state);
 /* Reads `point->status` from the directory. */
 void point_refresh(StudyPoint *point);
 
-/* Reads the numbers of metrics.jsonl and summary.json into the status; `summary_status` gets the latter's status, or
- * "".
- */
-void point_read_numbers(StudyPoint *point, char summary_status[16]);
+/* Reads the numbers of metrics.jsonl and summary.json into the status; `summary_status` and `outcome` get what the
+ * latter says under these names, or "". */
+void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome[16]);
 
-/* Whether an exit code is for good: the command, the input or the config is wrong, and the same start would end so
- * again. */
+/* Whether an exit code is for good: the command, the input or the config is wrong or the run does not fit, and the same
+ * start would end so again. */
 bool point_exit_is_final(int code);
 
 /* Notes a start, and an end; `stopped` where the end was asked for. */

@@ -49,7 +49,7 @@ static double seconds_left(const Config *c, const PointStatus *s, double since) 
     return isfinite(left) ? fmax(left - since, 0) : NAN;
 }
 
-void point_read_numbers(StudyPoint *point, char summary_status[16]) {
+void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome[16]) {
     PointStatus *s = &point->status;
     Arena arena = {0};
     time_t changed = changed_at(point->directory);
@@ -61,8 +61,9 @@ void point_read_numbers(StudyPoint *point, char summary_status[16]) {
     for (size_t i = 0; i < records.count; i++) record_take(s, &records.items[i]);
     if (!failed(status)) status = run_facts_read(point->directory, &arena, &facts);
     if (!failed(status)) facts_take(s, &facts);
-    if (failed(status)) facts.status = "";
+    if (failed(status)) facts.status = facts.outcome = "";
     snprintf(summary_status, 16, "%s", facts.status);
+    snprintf(outcome, 16, "%s", facts.outcome);
     arena_free(&arena);
     bool goes_on = strcmp(summary_status, "running") == 0 && s->step >= 0;
     s->seconds_left = seconds_left(point->config, s, goes_on ? difftime(time(NULL), changed) : 0);

@@ -1,4 +1,3 @@
-#include "launch/sweep/no_room.h"
 #include "launch/sweep/shell_word.h"
 #include "launch/sweep/slurm.h"
 
@@ -136,13 +135,12 @@ static void write_requeue(const Study *study, FILE *file) {
     fputs("\n"
           "requeue() { scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"; }\n"
           "failures=$(grep '^exit ' \"$run/attempts.log\" | grep -Evc '^exit (64|65|71|75|78) ')\n"
+          "! grep -qs '\"outcome\": \"no_room\"' \"$run/summary.json\" || code=71 # whatever mpirun made of it\n"
           "case $code in\n"
           "  75) requeue ;;          # a good checkpoint\n"
-          "  0 | 64 | 65 | 71 | 78) ;;    # done, or it would end so again\n",
+          "  0 | 64 | 65 | 71 | 78) ;; # done, or it would end so again; 71: it does not fit\n",
           file);
-    fprintf(file, "  *) [ \"$failures\" -gt %" PRId64 " ] || ", launch->retries);
-    no_room_print("\"$run/stderr.log\"", file);
-    fputs(" || requeue ;;\nesac\n", file);
+    fprintf(file, "  *) [ \"$failures\" -gt %" PRId64 " ] || requeue ;;\nesac\n", launch->retries);
 }
 
 static Status written(FILE *file) {

@@ -13,49 +13,7 @@ import time
 
 from e2e import (ENVIRONMENT, SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses, main, no_duplicates,
                  on_a_terminal, run, run_directory, start, states, summary, train, tree)
-
-GRID = {"data.batch_size": [1, 2], "attention.backends": [["flash"], ["baseline"]]}
-NAMES = ["batch_size-1_backends-flash", "batch_size-1_backends-baseline", "batch_size-2_backends-flash",
-         "batch_size-2_backends-baseline"]
-
-
-def study(name, sweep=None, **changes):
-    """A config with a sweep of short points."""
-    quiet = {"checkpoint__keep": 2, "evaluation__interval": 5, "report__x": "data.batch_size",
-             "report__series": "attention.backends"}
-    return config(name, sweep=GRID if sweep is None else sweep, **dict(quiet, **changes))
-
-
-def sweep(*arguments, code=0, **environment):
-    done = run("sweep", *arguments, **environment)
-    check(done.code == code, "sweep %s: %r" % (" ".join(arguments), done))
-    if code:
-        check(len(done.errors()) == 1 and done.err.count("\n") == 1, "not one line of error: %r" % done)
-    return done
-
-
-def points(name):
-    """{point: its entry of sweep.json}"""
-    with open(os.path.join(run_directory(name), "sweep.json"), encoding="utf-8") as file:
-        return {point["name"]: point for point in json.load(file)["points"]}
-
-
-def field(name, key):
-    return [point[key] for point in points(name).values()]
-
-
-def point_directory(name, point):
-    return os.path.join(run_directory(name), point)
-
-
-def lines_of(*path):
-    with open(os.path.join(*path), encoding="utf-8") as file:
-        return file.read().splitlines()
-
-
-def attempts(name, point):
-    return [" ".join(line.split()[:2 if line.startswith(("exit", "stopped")) else 1])
-            for line in lines_of(point_directory(name, point), "attempts.log")]
+from studies import NAMES, attempts, fake_slurm, field, lines_of, point_directory, points, refused, study, sweep
 
 
 def a_study_from_end_to_end():
@@ -197,18 +155,6 @@ def a_missing_file_is_tried_once_and_again_when_asked():
     equal(field("missing", "state"), ["done"], "states")
 
 
-def what_does_not_fit_is_oom_and_no_failure():
-    path = study("oom", {"memory_budget": ["200KiB", "1MiB"]}, data__batch_size="auto")
-    sweep(path, "--local")
-    equal(field("oom", "state"), ["oom", "done"], "states")
-    message = field("oom", "message")[0]
-    check("below the smallest batch, which needs " in message, message)
-    sweep(path, "--local")
-    equal(field("oom", "attempts"), [1, 1], "attempts")
-    done = sweep(study("none_fits", {"memory_budget": ["1KiB", "2KiB"]}, data__batch_size="auto"), "--local", code=78)
-    check("none of 2 points fits" in done.err and "needs" in done.err, repr(done))
-
-
 def several_at_a_time():
     path = study("parallel", {"seed": [1, 2, 3]}, training__stop={"time": "1500ms"}, logging__interval=50)
     sweep(path, "--local", "--parallel=3")
@@ -247,15 +193,6 @@ def another_study_is_refused():
     done = sweep(study("foreign"), "--local", code=78)
     check("holds files but no study" in done.err, repr(done))
     equal(os.listdir(run_directory("foreign")), ["notes.txt"], "a directory of another")
-
-
-def refused(name, wanted, *arguments, code=78, **changes):
-    path = study(name, **changes)
-    done = run("sweep", path, *arguments)
-    equal(done.code, code, repr(done))
-    equal(len(done.errors()), 1, "error lines: %r" % done)
-    check(re.search(wanted, done.errors()[0]), "%r is not in: %r" % (wanted, done))
-    check(not os.path.exists(run_directory(name)), "something was written")
 
 
 def bad_sweeps():
@@ -335,25 +272,6 @@ def the_cpu_study_in_short():
     equal(len(lines_of(directory, "report", "points.csv")), 7, "lines of the report's table")
 
 
-# ---- Slurm's commands, played by scripts ------------------------------------------------------------------------------
-
-FAKES = {
-    "sbatch": 'echo "$*" >>"$FAKE/sbatch.log"; echo $((100 + $(wc -l <"$FAKE/sbatch.log")))\n',
-    "squeue": 'cat "$FAKE/queue" 2>/dev/null; true\n',
-    "scontrol": 'echo "$*" >>"$FAKE/scontrol.log"\n',
-}
-
-
-def fake_slurm(name):
-    folder = os.path.join(WORK, "fake_" + name)
-    os.makedirs(folder)
-    for command, text in FAKES.items():
-        with open(os.path.join(folder, command), "w", encoding="utf-8") as file:
-            file.write("#!/bin/sh\n" + text)
-        os.chmod(os.path.join(folder, command), 0o755)
-    return {"PATH": folder + ":" + os.environ["PATH"], "FAKE": folder}
-
-
 def submitted_once():
     slurm, path, directory = fake_slurm("once"), study("submit", {"seed": [1, 2]}), run_directory("submit")
     done = sweep(path, "--slurm", **slurm)
@@ -411,7 +329,7 @@ def the_job_script_saves_and_requeues():
 
 
 if __name__ == "__main__":
-    QUICK = (a_study_from_end_to_end, dry_run_touches_nothing, what_does_not_fit_is_oom_and_no_failure,
+    QUICK = (a_study_from_end_to_end, dry_run_touches_nothing,
              a_second_sweep_is_refused, another_study_is_refused, bad_sweeps, thousands_of_points_take_little,
              without_mpirun_or_slurm, submitted_once)
     # Under sanitizers minutes of training would add nothing to these.
