@@ -10,7 +10,7 @@
 
 static int skipped;
 static bool skipped_now;
-static char directories[64][64];
+static char directories[64][192];
 static int n_directories;
 
 static bool assert_at(bool passed, const char *text, const char *file, int line) {
@@ -55,8 +55,13 @@ static void directories_remove(void) {
 const char *harness_directory(void) {
     if (n_directories == COUNT(directories)) abort();
     char *path = directories[n_directories];
-    strcpy(path, "/tmp/hourglass-test-XXXXXX");
-    if (mkdtemp(path) == NULL) abort();
+    const char *parent = getenv("TMPDIR");
+    int length = snprintf(path, sizeof directories[0], "%s/hourglass-test-XXXXXX",
+                          parent == NULL || parent[0] == '\0' ? "/tmp" : parent);
+    if (length >= (int)sizeof directories[0] || mkdtemp(path) == NULL) {
+        fprintf(stderr, "harness: error: %s: cannot make a directory there: set TMPDIR to another\n", path);
+        exit(1);
+    }
     if (n_directories++ == 0) atexit(directories_remove);
     return path;
 }

@@ -55,5 +55,5 @@ bool harness_check_error(Status status, StatusCode code, const char *part, const
 bool harness_check_close(double a, double b, double tolerance, const char *file, int line);
 void harness_skip(const char *reason);
 
-/* A fresh directory for one test, removed with all it holds at the end of the program. */
+/* A fresh directory for one test, below $TMPDIR or /tmp, removed with all it holds at the end of the program. */
 const char *harness_directory(void);

@@ -26,6 +26,7 @@ LIMIT = 120  # seconds that any one program may take
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", NO_COLOR="1",
                    OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_mpi_yield_when_idle="1", LC_ALL="C.UTF-8")
 ENVIRONMENT.pop("HOURGLASS_TRACE", None)
+ENVIRONMENT.setdefault("HOURGLASS_CACHE", os.path.join(WORK, "cache"))
 # A background job ignores SIGINT, and so would all that it starts; a handler of our own is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

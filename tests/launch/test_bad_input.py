@@ -133,8 +133,8 @@ def bad_outputs():
 
 def resume_flags():
     path, output = config("resume"), run_directory("resume")
-    expect(DATA, r"/nowhere/step_00000001\.h5: no such file", path,
-           "--resume=/nowhere/step_00000001.h5", ranks=(0, 2), output=output)
+    expect(DATA, r"/none/step_00000001\.h5: no such file", path,
+           "--resume=" + WORK + "/none/step_00000001.h5", ranks=(0, 2), output=output)
     expect(DATA, r"corpus\.txt", path, "--resume=" + WORK + "/corpus.txt", output=output)
     train(path)
     expect(CONFIG, r"resume: holds a run, and --resume=none would overwrite it", path, "--resume=none",

@@ -240,9 +240,9 @@ def wrong_words():
 
 
 def files_that_cannot_be_written():
-    for path in ("/nowhere/x", "/dev/null/x", WORK):
+    for path in (path_of("none/x"), "/dev/null/x", WORK):
         for option, suffix in (("--csv=", ".csv"), ("--plot=", ".svg")):
-            name = path if path == WORK and option == "--csv=" else path + suffix if path != WORK else "/nowhere/y.svg"
+            name = path if path == WORK and option == "--csv=" else path + suffix if path != WORK else path_of("none/y.svg")
             done = bench("attention", *SMALL, "--T=16", option + name, code=1)
             check(name in done.err, done.err)
             equal(done.out, "", "nothing is measured first")
@@ -254,7 +254,7 @@ def files_that_cannot_be_written():
 
 
 def without_gnuplot_the_table_still_comes():
-    done = bench("attention", *SMALL, "--T=16", "--backends=math", "--plot=" + path_of("no.svg"), PATH="/nowhere")
+    done = bench("attention", *SMALL, "--T=16", "--backends=math", "--plot=" + path_of("no.svg"), PATH=path_of("none"))
     check("no gnuplot here" in done.err and len(done.err.splitlines()) == 1, done.err)
     check(" math " in done.out and not os.path.exists(path_of("no.svg")), done.out)
     check(not any(entry.endswith(".hourglass") for entry in os.listdir(WORK)), "something is left")

@@ -293,10 +293,10 @@ def the_tokenizer_is_named_where_it_is_known():
     e2e.train(e2e.config("wide", model__vocab_size=300, training__stop__steps=2, checkpoint__interval=0))
     convert(run_directory("wide"), path("wide_run"))
     equal(run("generate", path("wide_run"), "--max-new-tokens=5", "--top-k=1").code, 0, "the run's own")
-    for vocabulary, wanted in ((300, "converted weights of 300 tokens, and nothing says"), (50304, "/nowhere")):
+    for vocabulary, wanted in ((300, "converted weights of 300 tokens, and nothing says"), (50304, path("none"))):
         tensors = dict(raw_tensors(), **{"transformer.wte.weight": ("F32", [vocabulary, C], bytes(4 * vocabulary * C))})
         convert(write_safetensors(path("%d.safetensors" % vocabulary), tensors), path("run%d" % vocabulary))
-        done = run("generate", path("run%d" % vocabulary), HOURGLASS_VOCAB="/nowhere")
+        done = run("generate", path("run%d" % vocabulary), HOURGLASS_VOCAB=path("none"))
         check(done.code == 65 and len(done.errors()) == 1 and wanted in done.err, repr(done))
 
 

@@ -232,10 +232,10 @@ def thousands_of_points_take_little():
 def without_mpirun_or_slurm():
     path = study("bare", {"seed": [1]}, launch__local__ranks=2)
     for arguments, wanted in (("--local", "2 ranks need mpirun, which is not in PATH"), ("--slurm", "sbatch is not in PATH")):
-        done = sweep(path, arguments, code=78, PATH="/nonexistent")
+        done = sweep(path, arguments, code=78, PATH=WORK + "/none")
         check(wanted in done.err, repr(done))
         check(not os.path.exists(run_directory("bare")), "something was written")
-    sweep(path, "--local", "--ranks=1", PATH="/nonexistent")
+    sweep(path, "--local", "--ranks=1", PATH=WORK + "/none")
 
 
 def a_live_table_on_a_terminal():

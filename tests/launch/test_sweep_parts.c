@@ -43,10 +43,9 @@ static void words_are_quoted_for_a_shell(void) {
 }
 
 static void files_are_replaced_appended_and_read_from_the_end(void) {
-    char path[] = "/tmp/sweep_parts_XXXXXX", text[8];
-    int fd = mkstemp(path);
-    CHECK(fd >= 0);
-    close(fd);
+    char path[256], below[256], text[8];
+    snprintf(path, sizeof path, "%s/file", harness_directory());
+    snprintf(below, sizeof below, "%s/none/file", harness_directory());
     CHECK_OK(text_file_replace(path, "one\n"));
     CHECK_OK(text_file_append(path, "two"));
     CHECK_OK(text_file_tail(path, text, sizeof text));
@@ -57,7 +56,7 @@ static void files_are_replaced_appended_and_read_from_the_end(void) {
     unlink(path);
     CHECK_OK(text_file_tail(path, text, sizeof text));
     CHECK(text[0] == '\0');
-    CHECK(text_file_replace("/nonexistent/file", "").code == STATUS_FAILURE);
+    CHECK(text_file_replace(below, "").code == STATUS_FAILURE);
 }
 
 int main(int argc, char **argv) {

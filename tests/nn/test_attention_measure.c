@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static Device *device;
-static char folder[] = "/tmp/hourglass-measure-XXXXXX";
+static const char *folder;
 
 static AttentionChoice three(void) { return (AttentionChoice){.count = 3, .names = {"flash", "none", "math"}}; }
 
@@ -144,11 +144,10 @@ int main(int argc, char **argv) {
         TEST(a_broken_cache_is_passed_over),
         TEST(without_a_folder_it_measures_each_time),
     };
-    if (mkdtemp(folder) == NULL || failed(device_open_cpu(1, &device))) return 1;
+    if (failed(device_open_cpu(1, &device))) return 1;
+    folder = harness_directory();
     setenv("HOURGLASS_CACHE", folder, 1);
     int code = harness_run(argc, argv, "attention_measure", tests, COUNT(tests));
     device_close(&device);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 ? code : 1;
+    return code;
 }

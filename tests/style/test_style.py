@@ -153,6 +153,12 @@ def no_paths_of_a_machine(everything):
     return matches(text, r"[\"' =(:]/(w[o]rk|r[o]ot|h[o]me)/", "a path of one machine")
 
 
+def tests_use_their_own_folders(everything):
+    tests = [path for path in everything if path.startswith("tests/") and path != "tests/harness.c"
+             and path.endswith((".c", ".h", ".cu", ".cuh", ".py"))]
+    return matches(tests, r"(?<!\+ )[\"'=]/(tmp|var|etc|nonexistent|nowhere)\b", "a path outside the test's own folder")
+
+
 def code_is_formatted(code):
     version = subprocess.run(["clang-format", "--version"], capture_output=True, text=True).stdout \
         if shutil.which("clang-format") else ""
@@ -168,11 +174,11 @@ def main():
     code = [path for path in everything if path.endswith((".c", ".h", ".cu", ".cuh"))]
     checks = [rooms_include_only_downward, libraries_stay_in_their_rooms, cuda_is_for_cu_files, headers_have_guards,
               files_are_short, functions_are_short, nothing_is_left_for_later, libraries_never_exit,
-              libraries_never_print, no_paths_of_a_machine, code_is_formatted]
+              libraries_never_print, no_paths_of_a_machine, tests_use_their_own_folders, code_is_formatted]
     no_formatter = "skipped (needs clang-format %d)" % FORMATTER
     counts = {"ok": 0, "FAILED": 0, no_formatter: 0}
     for check in checks:
-        wrong = check(everything if check is no_paths_of_a_machine else code)
+        wrong = check(everything if check in (no_paths_of_a_machine, tests_use_their_own_folders) else code)
         verdict = no_formatter if wrong is None else "FAILED" if wrong else "ok"
         counts[verdict] += 1
         print("  style: %s ... %s" % (check.__name__, verdict))
