@@ -112,7 +112,7 @@ static Status file_replace(const char *path, int64_t step, const void *bytes, si
     Replacement *new;
     TRY(replacement_begin(path, &new));
     Status status = replacement_write(new, bytes, n);
-    if (!failed(status) && !is_ours(path, step)) status = replacement_set_aside(path);
+    if (!failed(status) && !is_ours(path, step)) status = replacement_set_aside(path, NULL, 0);
     if (!failed(status)) status = replacement_commit(new);
     int error = replacement_error(new);
     replacement_destroy(&new);
@@ -142,7 +142,7 @@ Status checkpoints_set_aside(const char *dir, int64_t last, int64_t *n) {
     for (int64_t i = 0; i < count && !failed(status) && steps[i] > last; i++) {
         char path[PATH_MAX];
         status = path_of(dir, steps[i], path);
-        if (!failed(status)) status = replacement_set_aside(path);
+        if (!failed(status)) status = replacement_set_aside(path, NULL, 0);
         *n += !failed(status);
     }
     free(steps);

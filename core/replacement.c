@@ -281,13 +281,16 @@ Status replacement_end(Replacement **replacement, Status status) {
     return status;
 }
 
-Status replacement_set_aside(const char *path) {
-    char to[PATH_MAX];
+Status replacement_set_aside(const char *path, char *to, size_t room) {
+    char name[PATH_MAX];
+    if (to != NULL) *to = '\0';
     if (!is_there(path)) return OK;
     for (int n = 1; n <= TRIES; n++) {
-        if (snprintf(to, sizeof to, "%s.aside-%d", path, n) >= (int)sizeof to) break;
-        int error = name_take_free(path, to);
-        if (error != EEXIST) return error == 0 ? OK : file_cannot_write(to, error);
+        if (snprintf(name, sizeof name, "%s.aside-%d", path, n) >= (int)sizeof name) break;
+        int error = name_take_free(path, name);
+        if (error == EEXIST) continue;
+        if (error == 0 && to != NULL) snprintf(to, room, "%s", name);
+        return error == 0 ? OK : file_cannot_write(name, error);
     }
     return ERROR(STATUS_FAILURE, "%s: is in the way, and no free name was found for it; move it away", path);
 }

@@ -49,9 +49,9 @@ void replacement_destroy(Replacement **replacement);
 /* Commits where `status` is OK, and destroys. The first failure of both. */
 NODISCARD Status replacement_end(Replacement **replacement, Status status);
 
-/* Gives what lies at `path`, which is somebody else's or of no use, the free name PATH.aside-N, N from 1. Nothing
- * there: OK. Errors: STATUS_FAILURE. */
-NODISCARD Status replacement_set_aside(const char *path);
+/* Gives what lies at `path`, which is somebody else's or of no use, the free name PATH.aside-N, N from 1, which `to`
+ * (NULL: not wanted) is then told. Nothing there: OK, and "". Errors: STATUS_FAILURE. */
+NODISCARD Status replacement_set_aside(const char *path, char *to, size_t room);
 
 /* Removes what dead writers left in a directory: of the target NAME, or of any where `name` is NULL. What cannot be
  * removed waits for the next time. */

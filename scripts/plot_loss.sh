@@ -16,16 +16,15 @@ for run; do
   n=$((n + 1))
   awk -F, 'NR > 1 && $5 != "" {print $1, $5}' "$run/metrics.csv" >"$points/train$n"
   awk -F, 'NR > 1 && $6 != "" {print $1, $6}' "$run/metrics.csv" >"$points/val$n"
-  name=$(basename "$run")
+  name=$(basename -- "$run" | tr "'\`" "\"\"" | tr -d '[:cntrl:]') # neither ends a text of gnuplot's
   [ ! -s "$points/train$n" ] || curves+=("'$points/train$n' with lines lw 1 lc $((2 * n - 1)) title '$name, training'")
   style="linespoints lw 2 pt 7 ps 0.4 lc $((2 * n))"
   [ ! -s "$points/val$n" ] || curves+=("'$points/val$n' with $style title '$name, validation'")
 done
 [ ${#curves[@]} -gt 0 ] || { echo "plot_loss: error: nothing was logged yet in $*" >&2; exit 65; }
 
-gnuplot <<END
+gnuplot <<END >"$points/out"
 set terminal svg size 720,400 dynamic background rgb "white" font "sans-serif,13"
-set output "$out"
 set colorsequence podo
 set border 3
 set tics nomirror
@@ -35,4 +34,5 @@ set xlabel "step"
 set ylabel "loss, nats a token"
 plot $(IFS=,; echo "${curves[*]}")
 END
+cp -- "$points/out" "$out"
 echo "wrote $out"

@@ -68,11 +68,13 @@ static Status submit_both(Study *study, const char *programs) {
     char path[PATH_MAX], dependency[64];
     TRY(script_make(study, "points.sh", slurm_write_array, programs, path));
     TRY(submit(path, NULL, study->array_job));
+    TRY(study_note_job(study, "array", study->array_job)); /* at once: a second one would run the points twice */
     study->report_job[0] = '\0';
-    TRY(study_write(study)); /* at once: a second submission would run the points twice */
+    TRY(study_write(study));
     TRY(script_make(study, "report.sh", slurm_write_report, programs, path));
     snprintf(dependency, sizeof dependency, "--dependency=afterany:%s", study->array_job);
     TRY(submit(path, dependency, study->report_job));
+    TRY(study_note_job(study, "report", study->report_job));
     return study_write(study);
 }
 

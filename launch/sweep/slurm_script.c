@@ -78,11 +78,14 @@ static void lines(const ConfigStrings *setup, FILE *file) {
 static void write_points(const Study *study, FILE *file) {
     fputs("points=(\n", file);
     for (int i = 0; i < study->count; i++) {
-        if (slurm_wants(&study->points[i])) fprintf(file, "  %s\n", study->points[i].name);
+        if (!slurm_wants(&study->points[i])) continue;
+        fputs("  ", file);
+        shell_word(study->points[i].name, file);
+        fputc('\n', file);
     }
     fputs(")\nrun=", file);
     shell_word(study->directory, file);
-    fputs("/${points[SLURM_ARRAY_TASK_ID]}\n", file);
+    fputs("/\"${points[SLURM_ARRAY_TASK_ID]}\"\n", file);
 }
 
 static void write_command(const Study *study, const char *programs, FILE *file) {

@@ -173,7 +173,6 @@ Status study_open(const char *path, int n_overrides, char **overrides, Study **o
         study_close(&study);
         return status;
     }
-    study_read_jobs(study);
     study_refresh(study);
     *out = study;
     return OK;

@@ -2,6 +2,7 @@
  *
  *   study.yaml         the study's config, resolved
  *   sweep.json         the points with their keys and states; Slurm's job numbers
+ *   slurm/             the scripts that were submitted, their logs, and jobs.log, a line for each job
  *   POINT/             an ordinary run directory for each; ./train runs/STUDY/POINT/config.yaml runs it alone
  *
  * Nothing here is collective: ./sweep is one process. */
@@ -41,7 +42,12 @@ void study_refresh(Study *study);
 /* Writes sweep.json. Only with the lock. */
 NODISCARD Status study_write(const Study *study);
 
-/* Reads the job numbers that sweep.json holds. */
-void study_read_jobs(Study *study);
+/* Reads the numbers of the jobs that were submitted last, from sweep.json or else slurm/jobs.log. A sweep.json that is
+ * damaged is kept under another name, which is said. Only with the lock. Errors: STATUS_DATA where it is damaged and
+ * nothing else tells; STATUS_FAILURE. */
+NODISCARD Status study_read_jobs(Study *study);
+
+/* Notes a job in slurm/jobs.log; `kind`: "array" or "report". */
+NODISCARD Status study_note_job(const Study *study, const char *kind, const char *job);
 
 int study_count(const Study *study, PointState state);

@@ -83,7 +83,7 @@ static Status make_all(Study *study) {
 
 Status study_claim(Study *study) {
     TRY(run_directory_take(study->directory, &directory_of_a_study, true, &study->place));
-    study_read_jobs(study);
     if (study_exists(study)) TRY(compare_all(study));
+    TRY(study_read_jobs(study));
     return make_all(study);
 }

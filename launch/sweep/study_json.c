@@ -88,18 +88,3 @@ Status study_write(const Study *study) {
     snprintf(path, sizeof path, "%s/sweep.json", study->directory);
     return text_file_replace_json(path, study_json(study), JSON_INDENT(2));
 }
-
-static void take_job(const json_t *slurm, const char *key, char job[JOB_BYTES]) {
-    const char *text = json_string_value(json_object_get(slurm, key));
-    snprintf(job, JOB_BYTES, "%s", text == NULL ? "" : text);
-}
-
-void study_read_jobs(Study *study) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/sweep.json", study->directory);
-    json_t *object = json_load_file(path, 0, NULL);
-    const json_t *slurm = json_object_get(object, "slurm");
-    take_job(slurm, "array", study->array_job);
-    take_job(slurm, "report", study->report_job);
-    json_decref(object);
-}

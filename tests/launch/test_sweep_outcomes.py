@@ -2,10 +2,11 @@
 """./sweep: what a point's end is known by, and what a study does about it."""
 
 import os
+import re
 import subprocess
 
-from e2e import ENVIRONMENT, WORK, check, equal, main, run_directory
-from studies import attempts, fake_program, fake_slurm, field, points, study, sweep
+from e2e import ENVIRONMENT, WORK, check, equal, main, run, run_directory
+from studies import attempts, fake_program, fake_slurm, field, lines_of, points, study, sweep
 
 # Fails with 1 whatever its ranks end with.
 MPIRUN = 'while [ "$1" != -np ]; do shift; done; shift 2; "$@"; exit 1\n'
@@ -53,6 +54,35 @@ def slurm_does_not_requeue_what_does_not_fit():
         check("oom" in sweep(run_directory(name)).out, "the table")
 
 
+def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
+    slurm, path, directory = fake_slurm("damaged"), study("damaged", {"seed": [1, 2]}), run_directory("damaged")
+    sweep(path, "--slurm", **slurm)
+    with open(slurm["FAKE"] + "/queue", "w", encoding="utf-8") as file:
+        file.write("101_[0-1%4]\n102\n")
+    with open(directory + "/sweep.json", encoding="utf-8") as file:
+        whole = file.read()
+    for number, damaged in enumerate((whole[:len(whole) // 2], "", "{}", whole.replace('"101"', '"rm -r"')), 1):
+        with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
+            file.write(damaged)
+        done = run("sweep", path, "--slurm", **slurm)
+        aside = "%s/sweep.json.aside-%d" % (directory, number)
+        check(done.code == 1 and "jobs of this study are queued or running: scancel 101,102" in done.err, repr(done))
+        check(re.search("sweep: warning: %s/sweep.json.*; kept as %s, and made anew" % (directory, aside), done.err),
+              repr(done))
+        with open(aside, encoding="utf-8") as file:
+            equal(file.read(), damaged, "what was kept")
+        sweep(path, "--slurm", code=1, **slurm)  # by the new one
+    os.remove(directory + "/sweep.json")
+    sweep(path, "--slurm", code=1, **slurm)
+    equal(len(lines_of(slurm["FAKE"], "sbatch.log")), 2, "submissions")
+    os.remove(directory + "/slurm/jobs.log")
+    with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
+        file.write(whole[:40])
+    for how in ("--slurm", "--local", "--report"):
+        check("may be queued; see squeue --me" in sweep(path, how, code=65, **slurm).err, "unknown jobs, " + how)
+    equal(len(lines_of(slurm["FAKE"], "sbatch.log")), 2, "submissions")
+
+
 if __name__ == "__main__":
     main(what_does_not_fit_is_oom_and_no_failure, another_exit_code_does_not_hide_it, its_words_alone_are_no_proof,
-         slurm_does_not_requeue_what_does_not_fit)
+         slurm_does_not_requeue_what_does_not_fit, a_damaged_sweep_json_is_kept_and_nothing_runs_twice)
