@@ -87,6 +87,7 @@ Status slurm_check_possible(void) {
 Status slurm_submit(Study *study, FILE *messages) {
     int count = 0;
     TRY(slurm_check_idle(study));
+    study_say_former(study, messages);
     for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
     if (count == 0) {
         escape_say(messages, "%s: nothing is left to run", study->directory);

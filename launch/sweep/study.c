@@ -1,9 +1,12 @@
 #include "launch/sweep/study.h"
 
+#include "core/escape.h"
+#include "core/file.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/schema.h"
 #include "launch/config/sweep_points.h"
 #include "launch/config/value.h"
+#include "launch/sweep/study_match.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -91,22 +94,47 @@ static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base
     return status.code == STATUS_CONFIG ? point_error(study, point) : status;
 }
 
-static Status point_name(Study *study, StudyPoint *point, const SweepPoint *swept) {
-    Arena *arena = &study->arena;
-    const char **keys = arena_alloc(arena, (size_t)(swept->n_overrides + 1) * sizeof *keys);
-    point->name = arena_strdup(arena, swept->name);
-    point->directory = arena_printf(arena, "%s/%s", study->directory, swept->name);
+static Status point_place(Study *study, StudyPoint *point, const char *name) {
+    point->name = arena_strdup(&study->arena, name);
+    point->directory = arena_printf(&study->arena, "%s/%s", study->directory, name);
+    return point->name == NULL || point->directory == NULL ? out_of_memory() : OK;
+}
+
+Status study_point_rename(Study *study, StudyPoint *point, const char *name) {
+    Config *config = point->config;
+    TRY(point_place(study, point, name));
+    config->name = arena_strdup(&config->arena, name);
+    config->output = arena_strdup(&config->arena, point->directory);
+    return config->name == NULL || config->output == NULL ? out_of_memory() : OK;
+}
+
+static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swept) {
+    const char **keys = arena_alloc(&study->arena, (size_t)(swept->n_overrides + 1) * sizeof *keys);
     point->keys = keys;
-    if (keys == NULL || point->name == NULL || point->directory == NULL) return out_of_memory();
+    if (keys == NULL) return out_of_memory();
     for (int i = 0; i < swept->n_overrides; i++) {
-        keys[i] = arena_printf(arena, "%.*s", (int)key_bytes(swept->overrides[i]), swept->overrides[i]);
+        keys[i] = arena_printf(&study->arena, "%.*s", (int)key_bytes(swept->overrides[i]), swept->overrides[i]);
         if (keys[i] == NULL) return out_of_memory();
     }
     return OK;
 }
 
-/* With `made`, a point is what its directory says: the study's file may have been written by other rules. */
-static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBase *base, bool made) {
+/* The study's file may have been written by other rules: then what the directory says counts. */
+static Status point_read(Study *study, StudyPoint *point, const ConfigBase *base, const SweepPoint *swept) {
+    char frozen[PATH_MAX];
+    bool is_there = false;
+    TRY(point_place(study, point, swept->name));
+    TRY(point_keys(study, point, swept));
+    Status status = point_load(study, point, base, swept);
+    if (status.code != STATUS_CONFIG || !study->is_made) return status;
+    StatusRecord first;
+    status_keep(status, &first);
+    snprintf(frozen, sizeof frozen, "%s/config.yaml", point->directory);
+    TRY(file_look(frozen, NULL, &is_there));
+    return is_there ? config_load(frozen, 0, NULL, &point->config) : status_restore(&first);
+}
+
+static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBase *base) {
     size_t size = config_base_size(base);
     if ((size_t)sweep->count * size > MOST_NODES) {
         return PLACE_ERROR(study->config->sweep->place,
@@ -117,16 +145,9 @@ static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBa
     study->points = arena_alloc(&study->arena, (size_t)sweep->count * sizeof *study->points);
     if (study->points == NULL) return out_of_memory();
     for (; study->count < sweep->count; study->count++) {
-        StudyPoint *point = &study->points[study->count];
-        char frozen[PATH_MAX];
-        TRY(point_name(study, point, &sweep->points[study->count]));
-        snprintf(frozen, sizeof frozen, "%s/config.yaml", point->directory);
-        if (made && access(frozen, F_OK) == 0)
-            TRY(config_load(frozen, 0, NULL, &point->config));
-        else
-            TRY(point_load(study, point, base, &sweep->points[study->count]));
+        TRY(point_read(study, &study->points[study->count], base, &sweep->points[study->count]));
     }
-    return OK;
+    return study_exists(study) ? study_match(study, sweep) : OK;
 }
 
 /* A directory that was moved would train into its old place. */
@@ -142,7 +163,7 @@ static Status check_place(const Study *study, const char *given) {
 static Status open_all(Study *study, const char *given, int n_overrides, char **overrides) {
     struct stat info;
     char path[PATH_MAX];
-    bool made = stat(given, &info) == 0 && S_ISDIR(info.st_mode);
+    bool made = study->is_made = stat(given, &info) == 0 && S_ISDIR(info.st_mode);
     snprintf(path, sizeof path, made ? "%s/study.yaml" : "%s", given);
     if (made && access(path, F_OK) != 0) {
         return ERROR(STATUS_CONFIG, "%s: holds no study; ./sweep CONFIG makes one", given);
@@ -158,7 +179,7 @@ static Status open_all(Study *study, const char *given, int n_overrides, char **
     Status status = sweep_expand(study->config, &sweep);
     if (!failed(status)) status = check_overrides(study, sweep, n_overrides, overrides);
     if (!failed(status)) status = config_base_load(path, n_overrides, overrides, &base);
-    if (!failed(status)) status = points_load(study, sweep, base, made);
+    if (!failed(status)) status = points_load(study, sweep, base);
     config_base_destroy(&base);
     sweep_points_destroy(&sweep);
     return status;
@@ -192,6 +213,16 @@ bool study_exists(const Study *study) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/study.yaml", study->directory);
     return access(path, F_OK) == 0;
+}
+
+void study_say_former(const Study *study, FILE *file) {
+    if (study->n_former == 0) return;
+    fputs("no longer in the sweep, left alone:", file);
+    for (int i = 0; i < study->n_former; i++) {
+        fputs(i == 0 ? " " : ", ", file);
+        escape_print(file, study->former[i]);
+    }
+    fputc('\n', file);
 }
 
 void study_refresh(Study *study) {

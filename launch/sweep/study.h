@@ -11,6 +11,8 @@
 #include "launch/run_directory.h"
 #include "launch/sweep/point.h"
 
+#include <stdio.h>
+
 enum { JOB_BYTES = 32 };
 
 typedef struct Study {
@@ -18,7 +20,10 @@ typedef struct Study {
     Config *config;
     StudyPoint *points;
     int count;
-    RunDirectory place;                               /* path NULL: the study is only looked at */
+    const char **former; /* directories of points that the sweep no longer has */
+    int n_former;
+    bool is_made;       /* it was opened by its directory: its points are what they were made as */
+    RunDirectory place; /* path NULL: the study is only looked at */
     char array_job[JOB_BYTES], report_job[JOB_BYTES]; /* what was submitted last; "" */
     Arena arena;
 } Study;
@@ -35,6 +40,12 @@ NODISCARD Status study_claim(Study *study);
 
 /* Whether the directory holds this study by now. */
 bool study_exists(const Study *study);
+
+/* Gives a point another directory, and its config that name and output. */
+NODISCARD Status study_point_rename(Study *study, StudyPoint *point, const char *name);
+
+/* Says which directories are left alone because no point is theirs; nothing where there are none. */
+void study_say_former(const Study *study, FILE *file);
 
 /* Reads the points' states anew. */
 void study_refresh(Study *study);

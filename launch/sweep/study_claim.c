@@ -10,10 +10,21 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How a study is started and reported may change while it goes on; what its points are may not. */
+/* Whether every point of the sweep sets the key, so that the study's own value of it enters none. */
+static bool is_swept(const YamlNode *sweep, const char *key) {
+    if (sweep->kind == NODE_MAP) return node_find(sweep, key) != NULL;
+    for (const YamlNode *point = sweep->first; point != NULL; point = point->next) {
+        if (node_find(point, key) == NULL) return false;
+    }
+    return true;
+}
+
+/* How a study is started and reported may change while it goes on, and points may come and go; what a point is may not:
+ * see compare_point. */
 static bool may_change(const Field *field, const Config *saved, const Config *now) {
-    (void)saved, (void)now;
-    return strncmp(field->path, "launch.", 7) == 0 || strncmp(field->path, "report.", 7) == 0;
+    (void)saved;
+    return strncmp(field->path, "launch.", 7) == 0 || strncmp(field->path, "report.", 7) == 0 ||
+           field->type == FIELD_SWEEP || is_swept(now->sweep, field->path);
 }
 
 static Status compare_study(const Study *study, const Config *saved) {

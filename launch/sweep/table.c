@@ -80,6 +80,7 @@ void table_print(const Study *study, FILE *file) {
     }
     table_sum(study, row, sizeof row);
     fprintf(file, "%s\n", row);
+    study_say_former(study, file);
 }
 
 void table_live_open(LiveTable *table) {
