@@ -1,6 +1,7 @@
 #include "dist/internal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,9 @@ void world_destroy(World **world) {
     free(w);
     *world = NULL;
 }
+
+/* Open MPI's odls_base_sigkill_timeout; a larger one only delays its SIGTERM as well: docs/cluster.md. */
+double world_kill_seconds(const World *world) { return world->has_mpi ? 1 : INFINITY; }
 
 int world_rank(const World *world) { return world->rank; }
 int world_size(const World *world) { return world->size; }

@@ -32,6 +32,10 @@ int world_local_size(const World *world);
 const char *world_host(const World *world, int rank);
 const char *world_program(const World *world);
 
+/* How long a launcher waits between SIGTERM and SIGKILL when it ends its ranks; infinite without one. Not collective.
+ */
+double world_kill_seconds(const World *world);
+
 /* Returns when every rank has come. Collective. */
 NODISCARD Status world_barrier(World *world);
 

@@ -2,6 +2,7 @@
 
 #include "core/arena.h"
 #include "data/token_text.h"
+#include "launch/signals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -94,7 +95,10 @@ static Status windows_run(Evaluator *v) {
     if (v->text_lengths == NULL) v->sums[count] = NAN;
     TRY(training_gather(e->training));
     TRY(device_upload(e->device, e->step.step, &(StepState){.loss_scale = 1}));
-    for (int64_t first = world_rank(e->world) * v->B; first < count; first += R * v->B) TRY(batch_run(v, first));
+    for (int64_t first = world_rank(e->world) * v->B; first < count; first += R * v->B) {
+        if (R == 1 && signals_number() != 0) return ERROR(STATUS_STOPPED, "the evaluation was cut");
+        TRY(batch_run(v, first));
+    }
     return world_sum_f64(e->world, v->sums, count + 1);
 }
 

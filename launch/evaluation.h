@@ -25,7 +25,8 @@ void evaluator_destroy(Evaluator **evaluator);
 const char *evaluator_note(const Evaluator *evaluator);
 
 /* Evaluates. The step's tensors are overwritten. A loss that is not finite makes the mean so. Collective, but for a
- * failure before the sum over ranks, which is this rank's alone. */
+ * failure before the sum over ranks, which is this rank's alone. Errors: STATUS_STOPPED where a signal asks the only
+ * rank to stop (launch/signals.h); nothing is evaluated then. */
 NODISCARD Status evaluator_run(Evaluator *evaluator, Evaluation *out);
 
 /* " +- 0.0041 | 2.385 bits/byte", as far as these are known. */

@@ -2,14 +2,13 @@
 
 #include "core/clock.h"
 #include "launch/memory.h"
+#include "launch/run_stop.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static double training_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
 
 /* Bytes that this process has in use now; remembers the most. What a GPU says counts for all processes on it, so what
  * others had when it was opened is left out. */
@@ -108,18 +107,24 @@ static Status results_finish(Run *run) {
     return finite || run->has_failed ? OK : device_upload(run->e.device, run->e.step.offender, &(int64_t){0});
 }
 
+/* Whether a signal asks this rank to leave what it does undone. Several ranks end what they are at together. */
+static bool is_cut(const Run *run) { return world_size(run->e.world) == 1 && signals_number() != 0; }
+
 /* On a GPU the results of a step are read while the next one runs, so that it never waits for the host; AdamW itself
  * has seen to it that a bad step changes nothing. In f16 the next step's scale depends on this one's result. */
 Status run_step(Run *run) {
     watchdog_step(run->e.watchdog, run->progress.step);
-    for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) TRY(micro_batch(run, i));
+    for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) {
+        if (is_cut(run)) return ERROR(STATUS_STOPPED, "step %lld was cut", (long long)run->progress.step + 1);
+        TRY(micro_batch(run, i));
+    }
     TRY(results_finish(run));
     TRY(results_start(run));
     bool waits = run->e.device->target.kind == DEVICE_CPU || experiment_dtype(run->e.config) == DTYPE_F16;
     if (waits) TRY(results_finish(run));
     run->progress.step++;
     run->progress.tokens += experiment_tokens_per_step(&run->e);
-    run->progress.train_s = training_seconds(run);
+    run->progress.train_s = run_seconds(run);
     return OK;
 }
 
@@ -148,7 +153,7 @@ static Status evaluate_and_log(Run *run, bool is_closing) {
     TRY(evaluator_run(run->evaluator, &now));
     memory_look(run);
     Progress *progress = &run->progress;
-    if (!is_closing) progress->train_s = training_seconds(run);
+    if (!is_closing) progress->train_s = run_seconds(run);
     if (isfinite(now.loss) && (progress->best_step < 0 || now.loss < progress->best_val_loss)) {
         progress->best_val_loss = now.loss;
         progress->best_step = progress->step;
@@ -183,16 +188,6 @@ static Metric step_metric(Run *run) {
     return metric;
 }
 
-/* The share of the run that is done, by the stop rule that is nearest to its end. */
-static double share_done(const Run *run) {
-    const ConfigStop *stop = &run->e.config->training.stop;
-    double done = 0;
-    if (stop->steps > 0) done = fmax(done, (double)run->progress.step / (double)stop->steps);
-    if (stop->tokens > 0) done = fmax(done, (double)run->progress.tokens / (double)stop->tokens);
-    if (stop->time > 0) done = fmax(done, run->progress.train_s / stop->time);
-    return fmin(done, 1);
-}
-
 static Status log_step(Run *run) {
     if (run->progress.step % run->e.config->logging.interval == 0) {
         TRY(results_finish(run));
@@ -200,7 +195,7 @@ static Status log_step(Run *run) {
     }
     Metric metric = step_metric(run);
     if (run->progress.step % run->e.config->logging.interval != 0) {
-        metrics_progress(run->metrics, share_done(run), &metric);
+        metrics_progress(run->metrics, run_share_done(run), &metric);
         return OK;
     }
     metrics_say_step(run->metrics, &metric, run->e.config->training.stop.steps);
@@ -238,21 +233,6 @@ static bool save_is_due(const Run *run) {
     return run->save_is_late || by_steps || is_best;
 }
 
-/* What all ranks do next: the greatest of their wishes. Time is rank 0's, so that all stop at one step, and save at one
- * (a step later than by its clock). */
-static Status agreed_request(Run *run, StopRequest *out) {
-    const ConfigInterval *interval = &run->e.config->checkpoint.interval;
-    StopRequest mine = signals_request();
-    bool leads = world_rank(run->e.world) == 0;
-    bool is_late = interval->seconds > 0 && training_seconds(run) - run->saved_at >= interval->seconds;
-    if (leads && mine == STOP_NONE && share_done(run) >= 1) mine = STOP_BUDGET;
-    int64_t wish = 2 * (int64_t)mine + (leads && is_late);
-    TRY(world_max_i64(run->e.world, &wish));
-    run->save_is_late = wish % 2 != 0;
-    *out = (StopRequest)(wish / 2);
-    return OK;
-}
-
 void run_mark(Run *run, const char *stage) {
     double now = clock_seconds();
     size_t used = strlen(run->stages);
@@ -271,24 +251,35 @@ static Status started(Run *run) {
     return OK;
 }
 
+static bool evaluation_is_due(const Run *run) {
+    int64_t interval = run->e.config->evaluation.interval, step = run->progress.step;
+    return run->evaluator != NULL && interval > 0 && step > 0 && step % interval == 0 &&
+           run->progress.evaluated_step != step;
+}
+
+/* A step and what is due after it; or an evaluation that the run owes, because it was cut there. */
+static Status advance(Run *run) {
+    if (evaluation_is_due(run)) return alone(run, evaluate_and_log(run, false));
+    TRY(alone(run, run_step(run)));
+    if (run->start_s == 0) TRY(alone(run, started(run)));
+    TRY(alone(run, log_step(run)));
+    TRY(alone(run, data_identity_look(&run->e.data)));
+    TRY(finite_check(run));
+    if (evaluation_is_due(run)) TRY(alone(run, evaluate_and_log(run, false)));
+    if (!save_is_due(run)) return OK;
+    TRY(alone(run, results_finish(run)));
+    TRY(finite_check(run)); /* nothing bad is saved */
+    return alone(run, save(run));
+}
+
+/* What a signal has cut is no failure: the request behind it is looked at next. */
+static Status unless_cut(Status status) { return status.code == STATUS_STOPPED ? OK : status; }
+
 static Status train_steps(Run *run, StopRequest *request) {
-    const Config *c = run->e.config;
-    TRY(agreed_request(run, request));
+    TRY(run_agree_request(run, request));
     while (*request == STOP_NONE) {
-        TRY(alone(run, run_step(run)));
-        if (run->start_s == 0) TRY(alone(run, started(run)));
-        TRY(alone(run, log_step(run)));
-        TRY(alone(run, data_identity_look(&run->e.data)));
-        TRY(finite_check(run));
-        if (c->evaluation.interval > 0 && run->progress.step % c->evaluation.interval == 0) {
-            TRY(alone(run, evaluate_and_log(run, false)));
-        }
-        if (save_is_due(run)) {
-            TRY(alone(run, results_finish(run)));
-            TRY(finite_check(run)); /* nothing bad is saved */
-            TRY(alone(run, save(run)));
-        }
-        TRY(agreed_request(run, request));
+        TRY(unless_cut(advance(run)));
+        TRY(run_agree_request(run, request));
     }
     return OK;
 }
@@ -312,12 +303,17 @@ static Status finish(Run *run, StopRequest request) {
     TRY(alone(run, results_finish(run)));
     TRY(finite_check(run));
     bool evaluates = request == STOP_BUDGET && run->progress.evaluated_step != run->progress.step;
-    if (evaluates) TRY(alone(run, evaluate_and_log(run, true)));
+    if (evaluates) {
+        Status evaluated = alone(run, evaluate_and_log(run, true));
+        TRY(unless_cut(evaluated));
+        if (failed(evaluated)) request = STOP_SAVE;
+    }
     if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0) TRY(alone(run, save(run)));
     TRY(alone(run, save_wait(run)));
     if (request == STOP_SAVE) {
-        return ERROR(STATUS_STOPPED, "stopped early at step %lld with a checkpoint; the same command goes on from it",
-                     (long long)run->progress.step);
+        const char *name = signals_number() == 0 ? "early" : strsignal(signals_number());
+        return ERROR(STATUS_STOPPED, "stopped %s%s at step %lld with a checkpoint; the same command goes on from it",
+                     signals_number() == 0 ? "" : "by ", name, (long long)run->progress.step);
     }
     return OK;
 }

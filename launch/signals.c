@@ -1,31 +1,57 @@
 #include "launch/signals.h"
 
+#include "core/clock.h"
+
 #include <signal.h>
 #include <stddef.h>
 
+/* `timeout` and some shells send a signal to a process and to its group: what comes so soon is the same request. */
+static const double SAME_SECONDS = 0.1;
+
 static volatile sig_atomic_t request = STOP_NONE, number = 0;
+static volatile double stop_asked_at;
 
 static void on_save(int signal) {
     (void)signal;
     if (request < STOP_SAVE) request = STOP_SAVE;
 }
 
-static void on_stop(int signal) {
-    number = signal;
-    request = STOP_NOW;
+/* A second SIGTERM or SIGINT kills. A terminal that closes may send SIGHUP twice. */
+static void on_stop(int signal_number) {
+    double now = clock_seconds();
+    if (number == 0) {
+        stop_asked_at = now;
+        number = signal_number;
+        request = STOP_NOW;
+    } else if (signal_number != SIGHUP && signal_number == number && now - stop_asked_at > SAME_SECONDS) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+    }
+}
+
+static void handle(int signal_number, void (*handler)(int)) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigaction(signal_number, &action, NULL);
+}
+
+void signals_prepare(void) {
+    signal(SIGINT, SIG_DFL); /* what a script starts in the background ignores it */
+    handle(SIGUSR1, on_save);
+    signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails instead: see core/file.h */
+    signal(SIGPIPE, SIG_IGN); /* and one to a console that is gone: see launch/metrics.h */
 }
 
 void signals_install(void) {
-    struct sigaction save = {.sa_handler = on_save, .sa_flags = SA_RESTART};
-    struct sigaction stop = {.sa_handler = on_stop,
-                             .sa_flags = SA_RESTART | (int)SA_RESETHAND}; /* a second one kills */
-    sigaction(SIGUSR1, &save, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
-    signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails instead: see core/file.h */
-    signal(SIGPIPE, SIG_IGN); /* and one to a console that is gone: see launch/metrics.h */
+    struct sigaction hangup;
+    signals_prepare();
+    handle(SIGTERM, on_stop);
+    handle(SIGINT, on_stop);
+    bool is_ignored = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN; /* by nohup */
+    if (!is_ignored) handle(SIGHUP, on_stop);
 }
 
 StopRequest signals_request(void) { return (StopRequest)request; }
 
 int signals_number(void) { return number; }
+
+double signals_age(void) { return number == 0 ? 0 : clock_seconds() - stop_asked_at; }

@@ -118,6 +118,7 @@ static Status train(Run *run, const Values *values) {
     run->e.base_bytes = memory_resident();
     TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
     run_mark(run, "memory");
+    signals_install(); /* from here on there is a directory to leave as it should be, and a loop that looks */
     TRY(run_open(run, values->resume));
     run_mark(run, "directory");
     TRY(introduce(run));
@@ -173,6 +174,7 @@ static int report(Run *run, const Values *values, Status status) {
 
 int main(int argc, char **argv) {
     streams_open();
+    signals_prepare();
     Run run = {.born = clock_seconds() - process_age()};
     run.marked_at = run.born;
     Values values = {0};
@@ -180,7 +182,6 @@ int main(int argc, char **argv) {
     Status status = world_create(&argc, &argv, &run.e.world);
     if (failed(status)) return status_report("train", status);
     run_mark(&run, "ranks");
-    signals_install();
     status = world_agree(run.e.world, options_parse(&command, argc, argv, &values, &arguments));
     if (!failed(status)) {
         bool asks = arguments.help || arguments.version;

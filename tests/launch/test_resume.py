@@ -58,6 +58,7 @@ def cut(path, ranks, how):
         equal(done.code, 75, "exit code after SIGUSR1: %r" % done)
         check(summary(os.path.dirname(checkpoints_of(path)[0]) + "/..")["status"] == "stopped", "summary after SIGUSR1")
     if how in ("stop", "ctrl-c") and not ranks:
+        equal(done.code, 75, "exit code: %r" % done)
         check(len(done.errors()) == 1 and "stopped by" in done.errors()[0], "%s: %r" % (how, done))
     return done
 
