@@ -20,15 +20,14 @@ static const Option options[] = {
     {"config", OPTION_TEXT, offsetof(Values, config), "FILE",
      .doc = "the config that a new run will be trained under; its model must be this one"},
     {"heads", OPTION_INT, offsetof(Values, heads), "N", "0", 0, 1 << 24,
-     .doc = "attention heads of safetensors; 0: from the config.json beside them, or else channels / 64"},
+     .doc = "attention heads of safetensors; 0: from the config.json beside them, or else a guess, channels / 64"},
 };
 
 static void print_notes(FILE *file) {
-    fputs("FROM and TO: *.safetensors is Hugging Face's GPT-2, *.bin a model of llm.c, anything else a run directory, "
-          "or as\n"
-          "FROM a checkpoint. TO must not be there. After `./convert gpt2/model.safetensors runs/gpt2 "
-          "--config=mine.yaml`,\n"
-          "`./train mine.yaml output=runs/gpt2` goes on from those weights.\n",
+    fputs("FROM and TO: *.safetensors is Hugging Face's GPT-2, *.bin a model of llm.c, anything else a run directory.\n"
+          "FROM may also be a checkpoint, or Hugging Face's index of shards or directory. TO must not be there. After\n"
+          "`./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train mine.yaml output=runs/gpt2` goes on from those\n"
+          "weights.\n",
           file);
 }
 
@@ -41,37 +40,48 @@ static const CommandLine program = {.name = "convert",
                                     .option_count = sizeof options / sizeof options[0],
                                     .more = print_notes};
 
-typedef enum Format { FORMAT_RUN, FORMAT_HUGGING_FACE, FORMAT_LLM_C } Format;
-
-static bool ends_in(const char *path, const char *suffix) {
-    size_t length = strlen(path), tail = strlen(suffix);
-    return length > tail && strcmp(path + length - tail, suffix) == 0;
-}
-
-static Format format_of(const char *path) {
-    return ends_in(path, ".safetensors") ? FORMAT_HUGGING_FACE : ends_in(path, ".bin") ? FORMAT_LLM_C : FORMAT_RUN;
-}
-
 static Status model_read(const char *path, const Values *values, Model **out) {
-    switch (format_of(path)) {
-    case FORMAT_HUGGING_FACE: return hugging_face_read(path, values->heads, out);
-    case FORMAT_LLM_C: return llm_c_read(path, out);
-    default: return run_import(path, out);
+    Arena arena = {0};
+    Format format;
+    const char *file;
+    Status status = format_of_source(path, &arena, &format, &file);
+    if (!failed(status) && format != FORMAT_HUGGING_FACE && values->heads != 0) {
+        status = ERROR(STATUS_USAGE, "--heads is for safetensors; %s says its own", path);
     }
+    if (!failed(status)) {
+        status = format == FORMAT_HUGGING_FACE ? hugging_face_read(file, values->heads, out)
+                 : format == FORMAT_LLM_C      ? llm_c_read(file, out)
+                                               : run_import(file, out);
+    }
+    arena_free(&arena);
+    return status;
 }
 
 static Status model_write(const Model *model, const char *path, const Values *values) {
-    switch (format_of(path)) {
+    switch (format_of_target(path)) {
     case FORMAT_HUGGING_FACE: return hugging_face_write(model, path, dtypes[values->dtype]);
     case FORMAT_LLM_C: return llm_c_write(model, path, dtypes[values->dtype]);
     default: return run_export(model, path, values->config);
     }
 }
 
+/* Names that say another format would mislead whoever meets the file. */
+static Status target_check(const char *to) {
+    static const char *const refused[] = {".h5", ".json", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"};
+    const char *slash = strrchr(to, '/'), *name = slash == NULL ? to : slash + 1, *dot = strrchr(name, '.');
+    for (size_t i = 0; dot != NULL && i < sizeof refused / sizeof *refused; i++) {
+        if (strcmp(dot, refused[i]) != 0) continue;
+        return ERROR(STATUS_USAGE, "%s: give *.safetensors, *.bin, or a run directory, such as runs/converted", to);
+    }
+    if (strncmp(name, "pytorch_model", 13) != 0) return OK;
+    return ERROR(STATUS_USAGE, "%s: PyTorch's format is not written; give model.safetensors", to);
+}
+
 static Status arguments_check(const char *to, const Values *values) {
-    if (ends_in(to, ".h5")) return ERROR(STATUS_USAGE, "%s: give a run directory, such as runs/converted", to);
-    if (format_of(to) == FORMAT_RUN && values->dtype != 0) return ERROR(STATUS_USAGE, "--dtype: a run holds float32");
-    if (format_of(to) == FORMAT_RUN || values->config == NULL) return OK;
+    bool is_run = format_of_target(to) == FORMAT_RUN;
+    TRY(target_check(to));
+    if (is_run && values->dtype != 0) return ERROR(STATUS_USAGE, "--dtype: a run holds float32");
+    if (is_run || values->config == NULL) return OK;
     return ERROR(STATUS_USAGE, "--config is for a new run, and %s is none", to);
 }
 

@@ -58,7 +58,7 @@ Status text_file_read_json(const char *path, json_t **out) {
     *out = NULL;
     TRY(file_read_all(path, MOST_BYTES, &text, &size));
     if (text == NULL) return OK;
-    *out = json_loadb(text, size, 0, &error);
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     free(text);
     return *out != NULL ? OK : ERROR(STATUS_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text);
 }

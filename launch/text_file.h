@@ -22,7 +22,7 @@ NODISCARD Status text_file_append(const char *path, const char *line);
 NODISCARD Status text_file_read(Arena *arena, const char *path, const char **out);
 
 /* A JSON text; *out is the caller's reference, NULL where there is no file. Errors: those of text_file_read;
- * STATUS_DATA with line and column where it is no JSON. */
+ * STATUS_DATA with line and column where it is no JSON, or has a key twice. */
 NODISCARD Status text_file_read_json(const char *path, json_t **out);
 
 /* The last bytes of a file, at most room - 1, as a string; "" where there is no file. Where its beginning is cut off,

@@ -6,8 +6,18 @@
 #include "launch/convert/model.h"
 #include "launch/output.h"
 
-/* Hugging Face's GPT-2 as safetensors: names with or without `transformer.`, linear layers as Conv1D (K, N). A separate
- * lm_head must equal wte. `heads` 0: from the config.json beside the file, or else channels / 64.
+typedef enum Format { FORMAT_RUN, FORMAT_HUGGING_FACE, FORMAT_LLM_C } Format;
+
+/* The format of a file that shall be written, by its name: *.safetensors, *.bin, or else a run directory. */
+Format format_of_target(const char *path);
+
+/* What `path` leads to: the file to read of a Hugging Face directory, or else the path itself; in the arena. Errors:
+ * STATUS_DATA for PyTorch's files and others that no format here has, with what to do. */
+NODISCARD Status format_of_source(const char *path, Arena *arena, Format *format, const char **file);
+
+/* Hugging Face's GPT-2 as safetensors or the index of its shards: names with or without `transformer.`, linear layers
+ * as Conv1D (K, N). A separate lm_head must equal wte. `heads` 0: from the config.json beside the file, or else
+ * channels / 64, which is said. A config.json that asks for another model is refused by the field.
  * Written is also the config.json that from_pretrained wants; one that is there must describe this model, or else
  * nothing is written: STATUS_DATA. */
 NODISCARD Status hugging_face_read(const char *path, int64_t heads, Model **out);
@@ -27,5 +37,5 @@ NODISCARD Status run_export(const Model *model, const char *path, const char *co
 NODISCARD Status path_check_new(const char *path);
 /* output_create; makes the directories above it. */
 NODISCARD Status output_open_new(const char *path, Output *out);
-/* n values as dtype. */
+/* n values as dtype. Errors: STATUS_DATA where one is beyond it. */
 NODISCARD Status output_values(Output *output, const float *values, int64_t n, DType dtype);

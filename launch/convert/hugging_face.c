@@ -1,27 +1,26 @@
-#include "checkpoints/safetensors.h"
-#include "core/checked.h"
+#include "core/file.h"
+#include "launch/convert/config_json.h"
 #include "launch/convert/formats.h"
-#include "launch/text_file.h"
+#include "launch/convert/weights.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define PREFIX "transformer."
 
-/* A file while it is read. */
+/* What is read. */
 typedef struct Source {
     const char *path;
-    Safetensors *file;
+    Weights *weights;
     const char *prefix; /* PREFIX or "" */
+    const char *config_path;
+    json_t *config; /* NULL: there is none */
 } Source;
 
 static const SafetensorsEntry *entry_of(const Source *s, const char *name) {
     char full[256];
     snprintf(full, sizeof full, "%s%s", s->prefix, name);
-    return safetensors_find(s->file, full);
+    return weights_find(s->weights, full);
 }
 
 static Status matrix_shape(const Source *s, const char *name, int64_t *rows, int64_t *columns) {
@@ -49,20 +48,27 @@ static char *config_path(const char *path) {
     return asprintf(&out, "%.*sconfig.json", directory, path) < 0 ? NULL : out;
 }
 
-/* Heads leave no trace in the weights' shapes. */
-static Status heads_find(const char *path, int64_t C, int64_t *out) {
-    char *beside = config_path(path);
-    json_t *config = NULL;
-    Status status =
-        beside == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path) : text_file_read_json(beside, &config);
-    json_int_t heads = json_integer_value(json_object_get(config, "n_head"));
-    json_decref(config);
-    free(beside);
-    *out = heads > 0 ? heads : C >= 64 ? C / 64 : 1;
-    return status;
-}
-
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+/* Heads leave no trace in the weights' shapes. */
+static Status heads_find(const Source *s, int64_t C, int64_t *out) {
+    if (*out > 0) return OK;
+    TRY(config_json_heads(s->config_path, s->config, out));
+    if (*out > 0 && C % *out == 0) return OK;
+    if (*out > 0) {
+        return ERROR(STATUS_DATA, "%s: n_head is %lld, which does not divide the weights' %lld channels",
+                     s->config_path, (long long)*out, (long long)C);
+    }
+    if (s->config != NULL) {
+        return ERROR(STATUS_DATA, "%s: has no n_head; add it, or set --heads", s->config_path);
+    }
+    char note[512];
+    *out = C >= 64 ? C / 64 : 1;
+    snprintf(note, sizeof note, "%.300s is not there: %lld heads are a guess, 64 channels each; --heads sets them",
+             s->config_path, (long long)*out);
+    status_warn("convert", note);
+    return OK;
+}
 
 /* Buffers that some versions saved along. */
 static bool is_buffer(const char *name) {
@@ -74,13 +80,12 @@ static bool is_buffer(const char *name) {
 /* Everything in the file is the model's, or known to be nothing of it. */
 static Status names_check(const Source *s, const Model *m) {
     size_t n, prefix = strlen(s->prefix);
-    const SafetensorsEntry *entries = safetensors_entries(s->file, &n);
+    const SafetensorsEntry *const *entries = weights_entries(s->weights, &n);
     for (size_t i = 0; i < n; i++) {
-        const char *name = entries[i].name;
-        bool known = is_buffer(name) || strcmp(name, "lm_head.weight") == 0;
-        bool inside = strncmp(name, s->prefix, prefix) == 0;
-        for (int k = 0; !known && inside && k < m->count; k++) known = strcmp(name + prefix, m->tensors[k].name) == 0;
-        if (!known) return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not one of GPT-2", s->path, name);
+        const char *name = entries[i]->name;
+        bool is_inside = strncmp(name, s->prefix, prefix) == 0 && model_find(m, name + prefix) != NULL;
+        if (is_inside || is_buffer(name) || strcmp(name, "lm_head.weight") == 0) continue;
+        return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not one of GPT-2", s->path, name);
     }
     return OK;
 }
@@ -94,23 +99,32 @@ static Status shape_check(const Source *s, const SafetensorsEntry *e, const Mode
                  t->n_dims == 2 ? ", " : "", t->n_dims == 2 ? (long long)columns : 0LL);
 }
 
-static Status tensor_read(const Source *s, ModelTensor *t, float *scratch) {
-    const SafetensorsEntry *entry = entry_of(s, t->name);
-    if (entry == NULL) return ERROR(STATUS_DATA, "%s: has no tensor '%s%s'", s->path, s->prefix, t->name);
-    TRY(shape_check(s, entry, t));
-    if (!values_to_f32(entry->data, entry->dtype, tensor_elements(t), t->is_linear ? scratch : t->data)) {
-        return ERROR(STATUS_DATA, "%s: tensor '%s' is not of a floating-point type", s->path, entry->name);
+/* All is there and fits, before memory is taken for it. */
+static Status shapes_check(const Source *s, const Model *m) {
+    TRY(names_check(s, m));
+    for (int i = 0; i < m->count; i++) {
+        const SafetensorsEntry *entry = entry_of(s, m->tensors[i].name);
+        if (entry == NULL) {
+            return ERROR(STATUS_DATA, "%s: has no tensor '%s%s'", s->path, s->prefix, m->tensors[i].name);
+        }
+        TRY(shape_check(s, entry, &m->tensors[i]));
     }
-    if (t->is_linear) values_transpose(scratch, t->shape[1], t->shape[0], t->data);
     return OK;
 }
 
 /* The output layer is wte: another one would be lost. */
-static Status head_check(const Source *s) {
-    const SafetensorsEntry *head = safetensors_find(s->file, "lm_head.weight"), *wte = entry_of(s, "wte.weight");
-    bool same = head == NULL || (head->dtype == wte->dtype && head->bytes == wte->bytes &&
-                                 memcmp(head->data, wte->data, wte->bytes) == 0);
-    return same ? OK : ERROR(STATUS_DATA, "%s: lm_head.weight differs from wte.weight, but here they are one", s->path);
+static Status head_check(const Source *s, const ModelTensor *wte, float *scratch) {
+    const SafetensorsEntry *head = weights_find(s->weights, "lm_head.weight");
+    if (head == NULL && config_json_is_tied(s->config)) return OK;
+    if (head == NULL) {
+        return ERROR(STATUS_DATA, "%s: tie_word_embeddings is false, but the weights have no lm_head.weight",
+                     s->config_path);
+    }
+    TRY(shape_check(s, head, wte));
+    TRY(weights_read(s->weights, head, scratch));
+    size_t bytes = (size_t)tensor_elements(wte) * sizeof *scratch;
+    if (memcmp(scratch, wte->data, bytes) == 0) return OK;
+    return ERROR(STATUS_DATA, "%s: lm_head.weight differs from wte.weight, but here they are one", s->path);
 }
 
 static int64_t most_elements(const Model *m) {
@@ -120,35 +134,60 @@ static int64_t most_elements(const Model *m) {
     return most;
 }
 
-static Status tensors_read(const Source *s, Model *m) {
-    float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
-    if (scratch == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", s->path);
-    Status status = names_check(s, m);
-    for (int i = 0; i < m->count && !failed(status); i++) status = tensor_read(s, &m->tensors[i], scratch);
-    free(scratch);
-    TRY(status);
-    return head_check(s);
+static Status data_read(const Source *s, Model *m, float *scratch) {
+    for (int i = 0; i < m->count; i++) {
+        ModelTensor *t = &m->tensors[i];
+        TRY(weights_read(s->weights, entry_of(s, t->name), t->is_linear ? scratch : t->data));
+        if (t->is_linear) values_transpose(scratch, t->shape[1], t->shape[0], t->data);
+    }
+    return head_check(s, model_find(m, "wte.weight"), scratch);
 }
 
-static Status model_read(Source *s, int64_t heads, Model **out) {
-    ModelSize size = {.NH = heads};
-    int64_t C;
-    s->prefix = safetensors_find(s->file, PREFIX "wte.weight") != NULL ? PREFIX : "";
-    TRY(matrix_shape(s, "wte.weight", &size.V, &size.C));
-    TRY(matrix_shape(s, "wpe.weight", &size.T, &C));
-    size.L = blocks_count(s);
-    if (heads == 0) TRY(heads_find(s->path, size.C, &size.NH));
-    TRY(model_create(s->path, size, out));
-    Status status = tensors_read(s, *out);
-    if (failed(status)) model_destroy(out);
+static Status tensors_read(const Source *s, Model *m) {
+    TRY(shapes_check(s, m));
+    TRY(model_allocate(m, s->path));
+    float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
+    if (scratch == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", s->path);
+    Status status = data_read(s, m, scratch);
+    free(scratch);
     return status;
 }
 
+/* The sizes by the weights. */
+static Status size_find(Source *s, int64_t heads, ModelSize *out) {
+    int64_t C;
+    *out = (ModelSize){.NH = heads};
+    s->prefix = weights_find(s->weights, PREFIX "wte.weight") != NULL ? PREFIX : "";
+    TRY(matrix_shape(s, "wte.weight", &out->V, &out->C));
+    TRY(matrix_shape(s, "wpe.weight", &out->T, &C));
+    out->L = blocks_count(s);
+    return heads_find(s, out->C, &out->NH);
+}
+
+static Status model_read(Source *s, int64_t heads, Model **out) {
+    char names[200], note[512];
+    ModelSize size;
+    TRY(config_json_read(s->config_path, &s->config));
+    if (config_json_unknown(s->config, names, sizeof names)) {
+        snprintf(note, sizeof note, "%.200s: passed over, for GPT-2 has no such field: %s", s->config_path, names);
+        status_warn("convert", note);
+    }
+    TRY(weights_open(s->path, &s->weights));
+    TRY(size_find(s, heads, &size));
+    TRY(model_create(s->path, size, out));
+    if (s->config != NULL) TRY(config_json_check(s->config_path, s->config, size));
+    return tensors_read(s, *out);
+}
+
 Status hugging_face_read(const char *path, int64_t heads, Model **out) {
-    Source source = {.path = path};
-    TRY(safetensors_open(path, &source.file));
-    Status status = model_read(&source, heads, out);
-    safetensors_close(&source.file);
+    char *beside = config_path(path);
+    Source source = {.path = path, .config_path = beside};
+    *out = NULL;
+    Status status = beside == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path) : model_read(&source, heads, out);
+    if (failed(status)) model_destroy(out);
+    weights_close(&source.weights);
+    json_decref(source.config);
+    free(beside);
     return status;
 }
 
@@ -201,40 +240,18 @@ static Status config_write(const Model *m, const char *path, DType dtype) {
     return output_finish(&output, is_written ? OK : ERROR(STATUS_FAILURE, "%s: cannot write", path));
 }
 
-/* What from_pretrained would make of the weights beside a config.json that is there: its sizes must be theirs. */
-static Status config_compare(const Model *m, const char *path, const json_t *there) {
-    const struct {
-        const char *key;
-        int64_t wanted;
-    } sizes[] = {{"vocab_size", m->size.V},
-                 {"n_positions", m->size.T},
-                 {"n_embd", m->size.C},
-                 {"n_layer", m->size.L},
-                 {"n_head", m->size.NH}};
-    const char *type = json_string_value(json_object_get(there, "model_type"));
-    if (type == NULL || strcmp(type, "gpt2") != 0) {
-        return ERROR(STATUS_DATA, "%s: is there already, and of no GPT-2; write to a directory of its own", path);
-    }
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const json_t *value = json_object_get(there, sizes[i].key);
-        if (json_is_integer(value) && json_integer_value(value) == sizes[i].wanted) continue;
-        return ERROR(STATUS_DATA,
-                     "%s: is there already, and of another model: its %s is not %lld; write to a directory of its own",
-                     path, sizes[i].key, (long long)sizes[i].wanted);
-    }
-    return OK;
-}
-
+/* What from_pretrained would make of the weights beside a config.json that is there: this model, or nothing is written.
+ */
 static Status config_check(const Model *m, const char *path, bool *is_there) {
-    struct stat info;
-    *is_there = lstat(path, &info) == 0;
-    if (!*is_there) return OK;
     json_t *there;
-    Status status = text_file_read_json(path, &there);
-    if (failed(status) && status.code != STATUS_DATA) return status;
-    status = config_compare(m, path, there);
+    Status status = config_json_read(path, &there);
+    *is_there = there != NULL;
+    if (*is_there) status = config_json_check_whole(path, there);
+    if (*is_there && !failed(status)) status = config_json_check(path, there, m->size);
     json_decref(there);
-    return status;
+    if (status.code != STATUS_DATA) return status;
+    return status_prefixed(status, "%s: is there already, and of another model, so write to a directory of its own",
+                           path);
 }
 
 static Status weights_write(const Model *m, const char *path, DType dtype) {
@@ -250,13 +267,14 @@ static Status weights_write(const Model *m, const char *path, DType dtype) {
     return status;
 }
 
+/* The config first: alone it does no harm, while weights alone would have their heads guessed. */
 static Status both_write(const Model *m, const char *path, const char *config, DType dtype) {
     bool is_there;
     TRY(path_check_new(path));
     TRY(config_check(m, config, &is_there));
-    TRY(weights_write(m, path, dtype));
-    Status status = is_there ? OK : config_write(m, config, dtype);
-    if (failed(status)) unlink(path);
+    if (!is_there) TRY(config_write(m, config, dtype));
+    Status status = weights_write(m, path, dtype);
+    if (failed(status) && !is_there) file_remove(config);
     return status;
 }
 

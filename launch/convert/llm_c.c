@@ -1,10 +1,10 @@
 #include "core/checked.h"
+#include "core/input_file.h"
 #include "launch/convert/formats.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { HEADER_INTS = 256, MAGIC = 20240326, VERSION_F32 = 3, VERSION_BF16 = 5, PADDING = 128, PIECE = 1 << 16 };
 
@@ -16,21 +16,14 @@ static const char *const order[] = {"wte.weight",         "wpe.weight",       "l
 
 typedef Status (*VisitFn)(void *context, ModelTensor *tensor);
 
-static ModelTensor *tensor_find(const Model *m, const char *name) {
-    for (int i = 0; i < m->count; i++) {
-        if (strcmp(m->tensors[i].name, name) == 0) return &m->tensors[i];
-    }
-    return NULL;
-}
-
 /* Every tensor in the file's order. */
 static Status visit(const Model *m, VisitFn fn, void *context) {
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        ModelTensor *alone = tensor_find(m, order[i]);
+        ModelTensor *alone = model_find(m, order[i]);
         for (int64_t block = 0; block < (alone == NULL ? m->size.L : 1); block++) {
             char name[64];
             snprintf(name, sizeof name, "h.%lld.%s", (long long)block, order[i]);
-            TRY(fn(context, alone != NULL ? alone : tensor_find(m, name)));
+            TRY(fn(context, alone != NULL ? alone : model_find(m, name)));
         }
     }
     return OK;
@@ -40,7 +33,8 @@ static Status visit(const Model *m, VisitFn fn, void *context) {
 
 typedef struct Source {
     const char *path;
-    FILE *file;
+    InputFile file;
+    uint64_t at; /* of the next bytes */
     int32_t header[HEADER_INTS];
     ModelSize size;
     int64_t Vp;
@@ -48,7 +42,8 @@ typedef struct Source {
 } Source;
 
 static Status header_read(Source *s) {
-    if (fread(s->header, sizeof s->header, 1, s->file) != 1 || s->header[0] != MAGIC) {
+    if (s->file.bytes >= sizeof s->header) TRY(input_read(&s->file, s->header, sizeof s->header, 0));
+    if (s->header[0] != MAGIC) {
         return ERROR(STATUS_DATA, "%s: not a model of llm.c; token files are read by ./train as they are", s->path);
     }
     const int32_t *h = s->header;
@@ -64,26 +59,24 @@ static Status header_read(Source *s) {
 
 /* Before memory is taken for what a header claims. Elements: (Vp + T) C + L (12 C^2 + 13 C) + 2 C. */
 static Status length_check(const Source *s) {
-    struct stat info;
     int64_t C = s->size.C, embedding, square, blocks, elements;
     bool fits = checked_mul_i64(s->Vp + s->size.T + 2, C, &embedding) && checked_mul_i64(12 * C + 13, C, &square) &&
                 checked_mul_i64(square, s->size.L, &blocks) && !__builtin_add_overflow(embedding, blocks, &elements) &&
                 checked_mul_i64(elements, (int64_t)dtype_size(s->dtype), &elements);
-    if (fstat(fileno(s->file), &info) != 0) return ERROR(STATUS_DATA, "%s: cannot read: %s", s->path, strerror(errno));
-    if (fits && info.st_size == elements + (int64_t)sizeof s->header) return OK;
-    return ERROR(STATUS_DATA, "%s: %lld bytes are not what its header asks for; is it cut?", s->path,
-                 (long long)info.st_size);
+    if (fits && s->file.bytes == (uint64_t)elements + sizeof s->header) return OK;
+    return ERROR(STATUS_DATA, "%s: %llu bytes are not what its header asks for; is it cut?", s->path,
+                 (unsigned long long)s->file.bytes);
 }
 
 static Status values_read(Source *s, int64_t n, float *out) {
-    unsigned char piece[4 * 1024];
+    unsigned char piece[64 * 1024];
     int64_t room = (int64_t)(sizeof piece / dtype_size(s->dtype));
     for (int64_t i = 0; i < n; i += room) {
-        size_t count = (size_t)(n - i < room ? n - i : room);
-        if (fread(piece, dtype_size(s->dtype), count, s->file) != count) {
-            return ERROR(STATUS_DATA, "%s: cannot read: %s", s->path, ferror(s->file) ? strerror(errno) : "it is cut");
-        }
-        values_to_f32(piece, s->dtype, (int64_t)count, out + i);
+        int64_t count = n - i < room ? n - i : room;
+        size_t bytes = (size_t)count * dtype_size(s->dtype);
+        TRY(input_read(&s->file, piece, bytes, s->at));
+        s->at += bytes;
+        values_to_f32(piece, s->dtype, count, out + i);
     }
     return OK;
 }
@@ -91,21 +84,21 @@ static Status values_read(Source *s, int64_t n, float *out) {
 static Status tensor_read(void *context, ModelTensor *t) {
     Source *s = context;
     TRY(values_read(s, tensor_elements(t), t->data));
-    if (strcmp(t->name, "wte.weight") != 0) return OK;
-    long padding = (long)((s->Vp - s->size.V) * s->size.C) * (long)dtype_size(s->dtype);
-    return fseek(s->file, padding, SEEK_CUR) == 0 ? OK
-                                                  : ERROR(STATUS_DATA, "%s: cannot read: %s", s->path, strerror(errno));
+    TRY(values_check_finite(s->path, t->name, t->data, tensor_elements(t), t->n_dims == 2 ? t->shape[1] : 0));
+    if (strcmp(t->name, "wte.weight") == 0) s->at += (uint64_t)((s->Vp - s->size.V) * s->size.C) * dtype_size(s->dtype);
+    return OK;
 }
 
 Status llm_c_read(const char *path, Model **out) {
-    Source source = {.path = path, .file = fopen(path, "rb")};
+    Source source = {.path = path, .at = sizeof source.header};
     *out = NULL;
-    if (source.file == NULL) return ERROR(STATUS_DATA, "%s: cannot read: %s", path, strerror(errno));
+    TRY(input_open(path, &source.file));
     Status status = header_read(&source);
     if (!failed(status)) status = length_check(&source);
     if (!failed(status)) status = model_create(path, source.size, out);
+    if (!failed(status)) status = model_allocate(*out, path);
     if (!failed(status)) status = visit(*out, tensor_read, &source);
-    fclose(source.file);
+    input_close(&source.file);
     if (failed(status)) model_destroy(out);
     return status;
 }

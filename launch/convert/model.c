@@ -2,6 +2,8 @@
 
 #include "core/checked.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,14 +45,12 @@ static void add_block(Model *m, int64_t index, int64_t C) {
     }
 }
 
-static Status allocate(Model *m, const char *origin) {
+static Status index_tensors(Model *m, const char *origin) {
     for (int i = 0; i < m->count; i++) {
-        ModelTensor *t = &m->tensors[i];
-        size_t bytes = sizeof *t->data;
-        bool fits = t->name != NULL;
-        for (int d = 0; d < t->n_dims; d++) fits = fits && checked_mul(bytes, (size_t)t->shape[d], &bytes);
-        t->data = fits ? arena_alloc(&m->arena, bytes) : NULL;
-        if (t->data == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
+        const char *name = m->tensors[i].name;
+        void **place = name == NULL ? NULL : names_add(&m->names, &m->arena, name);
+        if (place == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", origin);
+        *place = &m->tensors[i];
     }
     return OK;
 }
@@ -64,7 +64,7 @@ static Status build(Model *m, const char *origin) {
     add(m, "wpe.weight", s.T, s.C, false);
     for (int64_t i = 0; i < s.L; i++) add_block(m, i, s.C);
     add_layer(m, "ln_f", s.C, 0);
-    return allocate(m, origin);
+    return index_tensors(m, origin);
 }
 
 Status model_create(const char *origin, ModelSize size, Model **out) {
@@ -76,11 +76,28 @@ Status model_create(const char *origin, ModelSize size, Model **out) {
     return status;
 }
 
+Status model_allocate(Model *model, const char *origin) {
+    for (int i = 0; i < model->count; i++) {
+        ModelTensor *t = &model->tensors[i];
+        size_t bytes = sizeof *t->data;
+        bool fits = true;
+        for (int d = 0; d < t->n_dims; d++) fits = fits && checked_mul(bytes, (size_t)t->shape[d], &bytes);
+        t->data = fits ? arena_alloc(&model->arena, bytes) : NULL;
+        if (t->data == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
+    }
+    return OK;
+}
+
 void model_destroy(Model **model) {
     if (model == NULL || *model == NULL) return;
     arena_free(&(*model)->arena);
     free(*model);
     *model = NULL;
+}
+
+ModelTensor *model_find(const Model *model, const char *name) {
+    void **place = names_find(&model->names, name, strlen(name));
+    return place == NULL ? NULL : *place;
 }
 
 int64_t tensor_elements(const ModelTensor *tensor) {
@@ -133,6 +150,23 @@ bool values_from_f32(const float *from, DType dtype, int64_t n, void *to) {
     if (dtype == DTYPE_F32) memcpy(to, from, (size_t)n * sizeof *from);
     for (int64_t i = 0; dtype == DTYPE_BF16 && i < n; i++) halves[i] = bf16_of_f32(from[i]);
     return dtype == DTYPE_F32 || dtype == DTYPE_BF16;
+}
+
+Status values_check_finite(const char *path, const char *tensor, const float *values, int64_t n, int64_t columns) {
+    char place[64];
+    int64_t i = 0;
+    while (i < n && isfinite(values[i])) i++;
+    if (i == n) return OK;
+    if (columns > 0) snprintf(place, sizeof place, "%lld, %lld", (long long)(i / columns), (long long)(i % columns));
+    if (columns == 0) snprintf(place, sizeof place, "%lld", (long long)i);
+    return ERROR(STATUS_DATA,
+                 "%s: tensor '%.100s' is %s at [%s]; weights are finite: take another copy, or an "
+                 "earlier checkpoint",
+                 path, tensor,
+                 isnan(values[i]) ? "nan"
+                 : values[i] > 0  ? "inf"
+                                  : "-inf",
+                 place);
 }
 
 void values_transpose(const float *from, int64_t rows, int64_t columns, float *to) {

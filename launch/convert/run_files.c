@@ -42,7 +42,9 @@ static Status weight_read(const CheckpointFile *file, bool bias, Arena *arena, M
     if (is_bias && !bias && !checkpoint_has_tensor(file, name)) return OK;
     CheckpointTensor info;
     TRY(checkpoint_tensor_info(file, name, &info));
-    return padded_read(file, &info, t);
+    TRY(padded_read(file, &info, t));
+    return values_check_finite(checkpoint_path(file), t->name, t->data, tensor_elements(t),
+                               t->n_dims == 2 ? t->shape[1] : 0);
 }
 
 static Status weights_read(const CheckpointFile *file, Arena *arena, Model **out) {
@@ -54,6 +56,7 @@ static Status weights_read(const CheckpointFile *file, Arena *arena, Model **out
     config_destroy(&config);
     ModelSize size = {.V = gpt.V, .T = gpt.T, .L = gpt.L, .NH = gpt.NH, .C = gpt.C};
     TRY(model_create(checkpoint_path(file), size, out));
+    TRY(model_allocate(*out, checkpoint_path(file)));
     for (int i = 0; i < (*out)->count; i++) TRY(weight_read(file, gpt.bias, arena, &(*out)->tensors[i]));
     return checkpoint_read_text(file, "tokenizer", &(*out)->arena, &(*out)->tokenizer);
 }

@@ -6,75 +6,9 @@ import os
 import struct
 
 import e2e
-from e2e import WORK, check, equal, run, run_directory
-
-V, T, L, NH, C = 257, 32, 2, 2, 32  # of e2e.config's model
-
-
-def convert(source, target, *options, code=0):
-    done = run("convert", source, target, *options)
-    equal(done.code, code, "convert %s %s: %r" % (source, target, done))
-    return done
-
-
-def path(name):
-    folder = os.path.join(WORK, "convert")
-    os.makedirs(folder, exist_ok=True)
-    return os.path.join(folder, name)
-
-
-def trained():
-    """The directory of a run of a few steps."""
-    if not os.path.exists(run_directory("origin")):
-        e2e.train(e2e.config("origin", training__stop__steps=20, checkpoint__interval=0))
-    return run_directory("origin")
-
-
-def exported():
-    """The same as safetensors in a directory of its own."""
-    target = path("hf/model.safetensors")
-    if not os.path.exists(target):
-        os.makedirs(os.path.dirname(target))
-        convert(trained(), target)
-    return target
-
-
-def content(name):
-    with open(name, "rb") as file:
-        return file.read()
-
-
-def read_safetensors(name):
-    """{tensor: (dtype, shape, values or bytes)}, and the metadata."""
-    data = content(name)
-    (length,) = struct.unpack_from("<Q", data)
-    header = json.loads(data[8:8 + length])
-    header.pop("__metadata__")
-    found = {}
-    for tensor, entry in header.items():
-        begin, end = entry["data_offsets"]
-        raw = data[8 + length + begin:8 + length + end]
-        values = struct.unpack("<%df" % (len(raw) // 4), raw) if entry["dtype"] == "F32" else raw
-        found[tensor] = (entry["dtype"], entry["shape"], values)
-    return found
-
-
-def write_safetensors(name, tensors, edit=lambda header: None, tail=b"", **metadata):
-    """tensors: {name: (dtype, shape, bytes)}; `edit` may spoil the header."""
-    header, data = {"__metadata__": metadata}, b""
-    for tensor, (dtype, shape, raw) in tensors.items():
-        header[tensor] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    edit(header)
-    text = json.dumps(header).encode()
-    with open(name, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data + tail)
-    return name
-
-
-def raw_tensors():
-    return {name: (dtype, shape, struct.pack("<%df" % len(values), *values))
-            for name, (dtype, shape, values) in read_safetensors(exported()).items()}
+from e2e import check, equal, run, run_directory
+from model_files import (C, L, NH, T, V, content, convert, exported, path, raw_tensors, read_safetensors, trained,
+                         write_config, write_safetensors)
 
 
 def bf16(value):
@@ -152,8 +86,7 @@ def a_strangers_file():
     source = write_safetensors(path("stranger/model.safetensors"), tensors, format="pt")
     done = convert(source, path("stranger1/model.safetensors"), "--heads=4")
     check("4 heads" in done.out, done.out)
-    with open(path("stranger/config.json"), "w", encoding="utf-8") as file:
-        json.dump({"n_head": 8}, file)
+    write_config("stranger", {"n_head": 8})
     check("8 heads" in convert(source, path("stranger2/model.safetensors")).out)
     values = read_safetensors(path("stranger2/model.safetensors"))["transformer.ln_f.bias"][2]
     equal(values[:3], (0.0, struct.unpack("<e", struct.pack("<e", 0.125 - 6e-8))[0], 0.25), "halves")
@@ -295,7 +228,8 @@ def the_tokenizer_is_named_where_it_is_known():
     equal(run("generate", path("wide_run"), "--max-new-tokens=5", "--top-k=1").code, 0, "the run's own")
     for vocabulary, wanted in ((300, "converted weights of 300 tokens, and nothing says"), (50304, path("none"))):
         tensors = dict(raw_tensors(), **{"transformer.wte.weight": ("F32", [vocabulary, C], bytes(4 * vocabulary * C))})
-        convert(write_safetensors(path("%d.safetensors" % vocabulary), tensors), path("run%d" % vocabulary))
+        os.makedirs(path("of%d" % vocabulary))
+        convert(write_safetensors(path("of%d/model.safetensors" % vocabulary), tensors), path("run%d" % vocabulary))
         done = run("generate", path("run%d" % vocabulary), HOURGLASS_VOCAB=path("none"))
         check(done.code == 65 and len(done.errors()) == 1 and wanted in done.err, repr(done))
 
