@@ -362,5 +362,6 @@ void run_close(Run *run) {
     run_directory_release(&run->place);
     free(run->tokens);
     free(run->targets);
+    free(run->changes);
     experiment_destroy(&run->e);
 }

@@ -13,6 +13,7 @@ typedef struct Run {
     Experiment e;
     const char *directory; /* the config's `output` */
     RunDirectory place;    /* rank 0 only, as are metrics and saver */
+    char *changes;         /* of the config since the checkpoint; NULL without one */
     int64_t set_aside;     /* checkpoints that were moved aside at the start */
     Metrics *metrics;
     Saver *saver;

@@ -103,7 +103,7 @@ static Status batch_create(Run *run) {
 static Status resume_from(Run *run, const char *checkpoint) {
     run->progress = (Progress){
         .best_step = -1, .evaluated_step = -1, .loss_scale = loss_scale_start(experiment_dtype(run->e.config))};
-    if (checkpoint[0] != '\0') TRY(state_load(&run->e, checkpoint, &run->progress));
+    if (checkpoint[0] != '\0') TRY(state_load(&run->e, checkpoint, &run->progress, &run->changes));
     run->resumed_s = run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
     return batch_create(run);
@@ -128,6 +128,9 @@ Status run_open(Run *run, const char *resume) {
     }
     if (checkpoint[0] != '\0') {
         metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint, (long long)run->progress.step);
+    }
+    if (run->changes != NULL && run->changes[0] != '\0') {
+        metrics_say(run->metrics, "changed since it was saved: %s", run->changes);
     }
     if (run->e.data.is_unverified) {
         metrics_say(run->metrics,

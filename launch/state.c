@@ -227,13 +227,14 @@ Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena
     return OK;
 }
 
-static Status config_check(Experiment *e, const CheckpointFile *file, Arena *arena) {
+static Status config_check(Experiment *e, const CheckpointFile *file, Arena *arena, char **changes) {
     char *text = NULL;
     Config *saved = NULL;
     TRY(checkpoint_read_text(file, "config", arena, &text));
     TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &saved));
     Status status = config_compare_resume(saved, e->config);
     if (status.code == STATUS_CONFIG) status = ERROR(STATUS_CONFIG, "%s: %s", checkpoint_path(file), status_message());
+    if (!failed(status)) status = config_changes(saved, e->config, changes);
     config_destroy(&saved);
     return status;
 }
@@ -244,8 +245,9 @@ static Status world_check(const Experiment *e, const CheckpointFile *file, const
     TRY(checkpoint_read_i64(file, "world_size", &world));
     if (samples == samples_of(e, p->step) || p->step <= 0) return OK;
     return ERROR(STATUS_CONFIG,
-                 "%s: was trained with %lld sequences a step on %lld ranks, this run has %lld on %d; set mpirun -np or "
-                 "training.gradient_accumulation_steps so that ranks x data.batch_size x accumulation is %lld",
+                 "%s: was trained with %lld sequences a step on %lld ranks, this run has %lld on %d; set mpirun -np, "
+                 "data.batch_size or training.gradient_accumulation_steps so that ranks x data.batch_size x "
+                 "accumulation is %lld",
                  checkpoint_path(file), (long long)(samples / p->step), (long long)world, (long long)samples_of(e, 1),
                  world_size(e->world), (long long)(samples / p->step));
 }
@@ -263,19 +265,19 @@ static Status progress_load(const CheckpointFile *file, Progress *p) {
     return checkpoint_read_i64(file, "updates", &p->loss_scale.updates);
 }
 
-static Status file_load(Experiment *e, const CheckpointFile *file, Arena *arena, Progress *progress) {
-    TRY(config_check(e, file, arena));
+static Status file_load(Experiment *e, const CheckpointFile *file, Arena *arena, Progress *progress, char **changes) {
+    TRY(config_check(e, file, arena, changes));
     TRY(data_identity_expect(&e->data, file));
     TRY(progress_load(file, progress));
     TRY(world_check(e, file, progress));
     return state_load_weights(e, file, arena);
 }
 
-Status state_load(Experiment *e, const char *path, Progress *progress) {
+Status state_load(Experiment *e, const char *path, Progress *progress, char **changes) {
     CheckpointFile *file = NULL;
     Arena arena = {0};
     TRY(checkpoint_open(path, &file));
-    Status status = file_load(e, file, &arena, progress);
+    Status status = file_load(e, file, &arena, progress, changes);
     checkpoint_close(&file);
     arena_free(&arena);
     return status;

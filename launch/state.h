@@ -40,9 +40,10 @@ void saver_destroy(Saver **saver);
 /* Host memory that a snapshot takes. */
 size_t saver_bytes(const Experiment *e);
 
-/* Loads weights, moments and progress from a checkpoint file, and checks that its config fits this one. Not collective.
+/* Loads weights, moments and progress from a checkpoint file, and checks that its config fits this one. *changes,
+ * for free(), says what differs and may: see config_changes. Not collective.
  * Errors: STATUS_DATA naming file and place, STATUS_CONFIG naming each field that differs. */
-NODISCARD Status state_load(Experiment *e, const char *path, Progress *progress);
+NODISCARD Status state_load(Experiment *e, const char *path, Progress *progress, char **changes);
 
 /* Only the tensors, into whatever sections the experiment has (generate has no moments). Not collective. */
 NODISCARD Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena *arena);

@@ -38,7 +38,7 @@ Status fields_compare(const Config *saved, const Config *now, FieldMayDiffer may
 
 /* An `auto` takes over what was frozen, or was written by a study and is not decided yet. */
 static bool may_differ_on_resume(const Field *field, const Config *saved, const Config *now) {
-    return field->resume == RESUME_FREE || is_auto(field, now) || is_auto(field, saved);
+    return field->resume != RESUME_MUST_MATCH || is_auto(field, now) || is_auto(field, saved);
 }
 
 Status config_compare_resume(const Config *saved, const Config *now) {
@@ -47,11 +47,27 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     Status status = fields_compare(saved, now, may_differ_on_resume, &text, &count);
     if (!failed(status) && count > 0) {
         status = ERROR(STATUS_CONFIG,
-                       "the saved run differs in %s; set %s back, or start anew with --resume=none and another output",
+                       "the saved run differs in %s; set %s back, or start anew with --resume=none and another output; "
+                       "lr_scheduler, training.stop, evaluation, logging and checkpoint may change",
                        text, count == 1 ? "it" : "them");
     }
     free(text);
     return status;
+}
+
+/* What matters to a run and may change, but for where its data lies, which is known by its content. */
+static bool is_not_told(const Field *field, const Config *saved, const Config *now) {
+    static const char *const told[] = {"lr_scheduler.", "training.stop.", "evaluation.", "checkpoint.", "logging."};
+    if (is_auto(field, now) || is_auto(field, saved)) return true;
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        if (strncmp(field->path, told[i], strlen(told[i])) == 0) return false;
+    }
+    return field->resume != RESUME_GLOBAL_BATCH;
+}
+
+Status config_changes(const Config *saved, const Config *now, char **text) {
+    int count;
+    return fields_compare(saved, now, is_not_told, text, &count);
 }
 
 /* Where backends are picked by their speed the saved list is the one that was: it stays the run's. */
@@ -66,7 +82,7 @@ void config_adopt(Config *now, const Config *saved) {
     backends_adopt(&now->attention, &saved->attention);
     for (size_t i = 0; i < schema_count; i++) {
         const Field *field = &schema[i];
-        if (field->resume == RESUME_FREE || !is_auto(field, now)) continue;
+        if (field->resume == RESUME_FREE || !is_auto(field, now)) continue; /* of threads, auto is today's */
         memcpy((char *)now + field->offset, (const char *)saved + field->offset, sizeof(int64_t));
     }
 }

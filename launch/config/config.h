@@ -217,6 +217,10 @@ char *config_text(const Config *config);
  * whatever was frozen, and one in `saved`, which no run has decided yet, whatever comes. */
 NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
 
+/* Lists what a resumed run has that differs and may: schedule, stop rule, evaluation, checkpoints, logging, batches; ""
+ * for nothing. *text is for free(), also after a failure. */
+NODISCARD Status config_changes(const Config *saved, const Config *now, char **text);
+
 /* Takes over, for every `auto` in `now`, what `saved` had frozen, and the backend that was picked by its speed. */
 void config_adopt(Config *now, const Config *saved);
 

@@ -47,6 +47,8 @@ static const char *const opening =
     "\n";
 
 static void write_row(const Field *field, FILE *file) {
+    static const char *const rules[] = {
+        [RESUME_FREE] = "free", [RESUME_MUST_MATCH] = "must match", [RESUME_GLOBAL_BATCH] = "same product"};
     fprintf(file, "| `%s` | ", field->path);
     char type[128] = "";
     FILE *text = fmemopen(type, sizeof type, "w");
@@ -56,8 +58,8 @@ static void write_row(const Field *field, FILE *file) {
     }
     for (const char *c = type; *c != '\0'; c++) fprintf(file, *c == '|' ? ", " : "%c", *c);
     fprintf(file, " | %s%s%s | %s | %s |\n", field->fallback == NULL ? "" : "`",
-            field->fallback == NULL ? "" : field->fallback, field->fallback == NULL ? "" : "`",
-            field->resume == RESUME_MUST_MATCH ? "must match" : "free", field->doc);
+            field->fallback == NULL ? "" : field->fallback, field->fallback == NULL ? "" : "`", rules[field->resume],
+            field->doc);
 }
 
 static void write_presets(FILE *file) {

@@ -16,6 +16,7 @@ static const char *const reduce_names[] = {"best", "last", "mean", NULL};
 
 #define FREE RESUME_FREE
 #define MUST RESUME_MUST_MATCH
+#define BATCH RESUME_GLOBAL_BATCH
 #define AT(member) offsetof(Config, member)
 #define ANY 0, 0, false, NULL
 #define FROM(low, high) (low), (high), false, NULL
@@ -53,13 +54,13 @@ const Field schema[] = {
     {"data.val", FIELD_STRING, NULL, ANY, AT(data.val), FREE, "token file to evaluate on, with the same rule; null for no evaluation"},
     {"data.end_of_text", FIELD_INT_OR_AUTO, "auto", FROM(1, 16777215), AT(data.end_of_text), MUST,
      "the token that ends a document; auto takes what the data file says"},
-    {"data.batch_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 1000000), AT(data.batch_size), MUST,
+    {"data.batch_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 1000000), AT(data.batch_size), BATCH,
      "sequences a rank and micro-step; auto is the largest that fits memory_budget"},
     {"memory_budget", FIELD_BUDGET, "90%", ANY, AT(memory_budget), FREE, "memory the plan may take, of each rank's device"},
 
     {"training.dtype", FIELD_ENUM, "float32", ONE_OF(dtype_names), AT(training.dtype), MUST,
      "the activations' type; bfloat16, float16 and tf32 need a GPU"},
-    {"training.gradient_accumulation_steps", FIELD_INT, "1", FROM(1, 1000000), AT(training.gradient_accumulation_steps), FREE, "micro-steps a step; on resume, ranks x batch_size x this must be as it was"},
+    {"training.gradient_accumulation_steps", FIELD_INT, "1", FROM(1, 1000000), AT(training.gradient_accumulation_steps), BATCH, "micro-steps a step"},
     {"training.stop.steps", FIELD_INT, NULL, FROM(1, MANY), AT(training.stop.steps), FREE, "stop after so many steps"},
     {"training.stop.tokens", FIELD_INT, NULL, FROM(1, MANY), AT(training.stop.tokens), FREE, "stop after so many tokens"},
     {"training.stop.time", FIELD_DURATION, NULL, FROM(0.001, 1e9), AT(training.stop.time), FREE,
@@ -73,9 +74,9 @@ const Field schema[] = {
     {"optimizer.weight_decay", FIELD_FLOAT, "0.1", FROM(0, 1000), AT(optimizer.weight_decay), MUST, "weight decay, on matrices only"},
     {"optimizer.grad_clip", FIELD_FLOAT, "1", FROM(0, 1e9), AT(optimizer.grad_clip), MUST, "clips the gradient to this norm; 0 clips nothing"},
 
-    {"lr_scheduler.warmup", FIELD_INT, "2000", FROM(0, MANY), AT(lr_scheduler.warmup), MUST, "steps of linear warm-up"},
-    {"lr_scheduler.decay", FIELD_INT, "600000", FROM(1, MANY), AT(lr_scheduler.decay), MUST, "the step at which the cosine reaches min_lr"},
-    {"lr_scheduler.min_lr", FIELD_FLOAT, "6e-5", FROM(0, 1000), AT(lr_scheduler.min_lr), MUST, "the learning rate at the end; at most optimizer.lr"},
+    {"lr_scheduler.warmup", FIELD_INT, "2000", FROM(0, MANY), AT(lr_scheduler.warmup), FREE, "steps of linear warm-up"},
+    {"lr_scheduler.decay", FIELD_INT, "600000", FROM(1, MANY), AT(lr_scheduler.decay), FREE, "the step at which the cosine reaches min_lr"},
+    {"lr_scheduler.min_lr", FIELD_FLOAT, "6e-5", FROM(0, 1000), AT(lr_scheduler.min_lr), FREE, "the learning rate at the end; at most optimizer.lr"},
 
     {"evaluation.interval", FIELD_INT, "250", FROM(0, MANY), AT(evaluation.interval), FREE, "evaluate every so many steps; 0 only at the end"},
     {"evaluation.tokens", FIELD_INT_OR_ALL, "1M", FROM(1, MANY), AT(evaluation.tokens), FREE,

@@ -24,8 +24,9 @@ typedef enum FieldType {
     FIELD_SWEEP,
 } FieldType;
 
-/* MUST_MATCH: a resumed run goes on as if never cut, so what enters its numbers stays as it was. */
-typedef enum ResumeRule { RESUME_FREE, RESUME_MUST_MATCH } ResumeRule;
+/* MUST_MATCH: what a run's weights are of stays as it was. GLOBAL_BATCH: free, as long as ranks x batch x accumulation
+ * stays; `auto` is what it was. */
+typedef enum ResumeRule { RESUME_FREE, RESUME_MUST_MATCH, RESUME_GLOBAL_BATCH } ResumeRule;
 
 typedef struct Field {
     const char *path;

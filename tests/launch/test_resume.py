@@ -200,6 +200,50 @@ def another_rank_count():
         check(abs(got[step] - loss) <= 1e-5 * loss, "step %d: loss %r, not %r" % (step, got[step], loss))
 
 
+def another_micro_batch():
+    """The same global batch goes on, as the same data, with the micro-batch that another machine has room for."""
+    path, directory = config("micro", model__dropout=0.1, data__batch_size=4, training__gradient_accumulation_steps=2), \
+        run_directory("micro")
+    train(path)
+    done = train(path, "data.batch_size=3", code=78)
+    check(re.search(r"8 sequences a step on 1 ranks, this run has 6 on 1; set .*data.batch_size.* is 8$", done.errors()[0]),
+          repr(done))
+    before = tree(directory)
+    for step, arguments, ranks in ((14, ["data.batch_size=2", "training.gradient_accumulation_steps=4"], 0),
+                                   (17, ["data.batch_size=1", "training.gradient_accumulation_steps=4"], 2),
+                                   (20, ["data.batch_size=8", "training.gradient_accumulation_steps=1"], 0)):
+        done = train(path, "training.stop.steps=%d" % step, *arguments, ranks=ranks)
+        check("data.batch_size (saved " in done.out, done.out)
+    check(before != tree(directory), "nothing was trained")
+    train(config("micro_whole", model__dropout=0.1, training__stop__steps=20, data__batch_size=4))
+    got, wanted = losses(directory), losses(run_directory("micro_whole"))
+    equal(sorted(got), list(range(1, 21)), "steps")
+    for step, loss in wanted.items():
+        check(abs(got[step] - loss) <= 1e-5 * loss, "step %d: loss %r, not %r" % (step, got[step], loss))
+
+
+def a_changed_schedule_goes_on():
+    """A run that is done goes on under another schedule: what changed is said, and config.yaml says it from then on."""
+    path, directory = config("schedule", lr_scheduler={"warmup": 5, "decay": 10, "min_lr": 1e-4}), run_directory("schedule")
+    train(path)
+    longer = ["training.stop.steps=20", "lr_scheduler.decay=20", "lr_scheduler.min_lr=1e-5", "lr_scheduler.warmup=6",
+              "evaluation.interval=7", "logging.interval=2", "checkpoint.interval=6 steps", "checkpoint.best=false"]
+    done = train(path, *longer)
+    said = [line for line in done.out.splitlines() if line.startswith("changed since it was saved: ")]
+    equal(len(said), 1, "lines")
+    for change in ("training.stop.steps (saved 10, now 20)", "lr_scheduler.decay (saved 10, now 20)",
+                   "lr_scheduler.min_lr (saved 0.0001, now 1e-05)", "lr_scheduler.warmup (saved 5, now 6)",
+                   "evaluation.interval (saved 0, now 7)", "logging.interval (saved 1, now 2)",
+                   "checkpoint.interval (saved 1, now 6)", "checkpoint.best (saved true, now false)"):
+        check(change in said[0], "%s is not said: %s" % (change, said[0]))
+    rates = {record["step"]: record["lr"] for record in metrics(directory) if "lr" in record}
+    check(rates[10] < 1.1e-4 + 1e-4 and rates[12] > 2 * rates[20] and rates[20] < 3e-5, repr(rates))
+    with open(directory + "/config.yaml", encoding="utf-8") as file:
+        check("decay: 20" in file.read(), "config.yaml is of before")
+    done = train(path, *longer)
+    check("changed since" not in done.out, done.out)
+
+
 def an_automatic_batch_size_is_frozen():
     path, directory = config("auto", data__batch_size="auto", memory_budget="3MiB"), run_directory("auto")
     train(path)
@@ -214,5 +258,6 @@ if __name__ == "__main__":
          killed_again_and_again, in_double_precision_and_with_evaluation, from_a_checkpoint_that_is_named,
          a_run_that_is_done_stays_as_it_is, a_raised_stop_rule_goes_on, what_may_change_freely,
          another_config_is_refused_field_by_field, a_named_checkpoint_of_another_config_writes_nothing,
-         cut_before_the_first_checkpoint, killed_while_it_took_the_directory, another_rank_count,
+         cut_before_the_first_checkpoint, killed_while_it_took_the_directory, another_rank_count, another_micro_batch,
+         a_changed_schedule_goes_on,
          an_automatic_batch_size_is_frozen)
