@@ -17,14 +17,16 @@ import tempfile
 import time
 import traceback
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import mpirun  # noqa: E402
+
 PROGRAMS = os.environ.get("PROGRAMS", ".")
 BUILD = os.environ.get("BUILD", "build" if PROGRAMS == "." else PROGRAMS)
 WORK = tempfile.mkdtemp(prefix="hourglass-e2e-")
 SANITIZED = "san" in BUILD
 LIMIT = 120  # seconds that any one program may take
 
-ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", NO_COLOR="1",
-                   OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_mpi_yield_when_idle="1", LC_ALL="C.UTF-8")
+ENVIRONMENT = dict(os.environ, **mpirun.ENVIRONMENT, NO_COLOR="1", LC_ALL="C.UTF-8")
 ENVIRONMENT.pop("HOURGLASS_TRACE", None)
 ENVIRONMENT.setdefault("HOURGLASS_CACHE", os.path.join(WORK, "cache"))
 # A background job ignores SIGINT, and so would all that it starts; a handler of our own is not inherited.
@@ -216,7 +218,7 @@ def start(arguments, ranks=0, **environment):
     program, *rest = arguments
     command = [os.path.join(PROGRAMS, program), *rest]
     if ranks:
-        command = ["mpirun", "--quiet", "-np", str(ranks), *command]
+        command = ["mpirun", "-np", str(ranks), *command]
     return Job(command, dict(ENVIRONMENT, **environment))
 
 

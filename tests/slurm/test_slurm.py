@@ -20,8 +20,8 @@ CLUSTER = os.path.join(WORK, "slurm")
 
 
 def cluster():
-    """Starts Slurm, once; it ends with this process."""
-    if "SLURM_CONF" not in ENVIRONMENT:
+    """Starts Slurm, once; it ends with this process. One that the shell knows is left alone."""
+    if not os.path.exists(CLUSTER):
         os.chmod(WORK, 0o755)  # munge asks for it
         done = subprocess.run([os.path.join(HERE, "cluster"), "start", CLUSTER, "--while=%d" % os.getpid()],
                               env=ENVIRONMENT, capture_output=True, text=True, timeout=90)

@@ -38,13 +38,36 @@ MAX_FILE, LONG_FUNCTION, MAX_FUNCTION = 400, 60, 90
 FORMATTER = 14
 
 
+def files_by_git(*options):
+    """What is committed or about to be, as git lists it; None without git or outside of a checkout."""
+    if not shutil.which("git"):
+        return None
+    listed = subprocess.run(["git", "ls-files", *options], capture_output=True, text=True)
+    return None if listed.returncode else sorted(path for path in listed.stdout.splitlines() if os.path.isfile(path))
+
+
+def ignored():
+    """.gitignore as a regular expression for a path."""
+    words = {"**/": "(.*/)?", "*": "[^/]*"}
+    lines = [line for line in lines_of(".gitignore") if line and not line.startswith("#")] + ["/.git"]
+    return re.compile("|".join(
+        ("^" if "/" in line.rstrip("/") else "(^|/)")
+        + "".join(words.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*)", line.strip("/")))
+        + "(/|$)" for line in lines))
+
+
+def files_by_name():
+    """The same without git: all but what .gitignore names."""
+    pattern, found = ignored(), []
+    for folder, folders, names in os.walk("."):
+        folders[:] = [name for name in folders if not pattern.search(os.path.relpath(os.path.join(folder, name)))]
+        found += [os.path.relpath(os.path.join(folder, name)) for name in names]
+    return sorted(path for path in found if os.path.isfile(path) and not pattern.search(path))
+
+
 def files():
-    """What is committed or about to be."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
-    if listed.returncode == 0:
-        return sorted(path for path in listed.stdout.splitlines() if os.path.isfile(path))
-    return sorted(os.path.relpath(os.path.join(folder, name)) for folder, _, names in os.walk(".") for name in names
-                  if not folder.startswith(("./build", "./.", "./runs")))
+    by_git = files_by_git("-co", "--exclude-standard")
+    return files_by_name() if by_git is None else by_git
 
 
 def lines_of(path):
@@ -153,6 +176,13 @@ def no_paths_of_a_machine(everything):
     return matches(text, r"[\"' =(:]/(w[o]rk|r[o]ot|h[o]me)/", "a path of one machine")
 
 
+def a_tree_without_git_lists_the_same(_):
+    by_git, by_name = files_by_git("-c"), set(files_by_name())
+    product = re.compile(r"(build|runs)/|(train|prepare)$|.*(__pycache__|\.sconsign|\.gcda)")
+    return ["%s: not listed without git" % path for path in by_git or [] if path not in by_name] + \
+        ["%s: a build's product, listed without git" % path for path in by_name if product.match(path)]
+
+
 def tests_use_their_own_folders(everything):
     tests = [path for path in everything if path.startswith("tests/") and path != "tests/harness.c"
              and path.endswith((".c", ".h", ".cu", ".cuh", ".py"))]
@@ -174,7 +204,8 @@ def main():
     code = [path for path in everything if path.endswith((".c", ".h", ".cu", ".cuh"))]
     checks = [rooms_include_only_downward, libraries_stay_in_their_rooms, cuda_is_for_cu_files, headers_have_guards,
               files_are_short, functions_are_short, nothing_is_left_for_later, libraries_never_exit,
-              libraries_never_print, no_paths_of_a_machine, tests_use_their_own_folders, code_is_formatted]
+              libraries_never_print, no_paths_of_a_machine, a_tree_without_git_lists_the_same,
+              tests_use_their_own_folders, code_is_formatted]
     no_formatter = "skipped (needs clang-format %d)" % FORMATTER
     counts = {"ok": 0, "FAILED": 0, no_formatter: 0}
     for check in checks:
