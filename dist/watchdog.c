@@ -1,3 +1,4 @@
+#include "dist/start_watch.h"
 #include "dist/watchdog_table.h"
 
 #include "core/clock.h"
@@ -235,7 +236,10 @@ Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **
         watchdog_destroy(&w);
         return status;
     }
-    if (world->size > 1) world->watchdog = w;
+    if (world->size > 1) {
+        world->watchdog = w;
+        start_watch_pause();
+    }
     *out = w;
     return OK;
 }

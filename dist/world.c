@@ -1,4 +1,5 @@
 #include "dist/internal.h"
+#include "dist/start_watch.h"
 
 #include <errno.h>
 #include <math.h>
@@ -33,10 +34,15 @@ static int hosts_count(const World *world) {
     return n;
 }
 
+enum { CONNECT_SECONDS = 60 }; /* an interconnect may take long to start */
+
 static Status world_connect(World *world, int *argc, char ***argv) {
+    TRY(start_watch_begin(world->program));
+    start_watch_phase("MPI_Init", CONNECT_SECONDS);
     int provided = MPI_THREAD_SINGLE;
     TRY(mpi_check(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread"));
     world->has_mpi = true;
+    start_watch_phase("the start of the communicators", CONNECT_SECONDS);
     if (provided < MPI_THREAD_MULTIPLE) {
         return ERROR(STATUS_FAILURE, "this MPI library lacks MPI_THREAD_MULTIPLE: use one that was built with it");
     }
@@ -63,6 +69,7 @@ static Status world_learn_hosts(World *world) {
                       "MPI_Allgather of host names"));
     }
     world->n_hosts = hosts_count(world);
+    if (world->has_mpi) start_watch_phase("start-up", 0);
     return OK;
 }
 
@@ -84,9 +91,11 @@ fail:
 void world_destroy(World **world) {
     World *w = *world;
     if (w == NULL) return;
+    if (w->has_mpi) start_watch_phase("MPI_Finalize", 0);
     if (w->local != MPI_COMM_NULL) MPI_Comm_free(&w->local);
     if (w->comm != MPI_COMM_NULL) MPI_Comm_free(&w->comm);
     if (w->has_mpi) MPI_Finalize();
+    start_watch_pause();
     free(w->hosts);
     free(w);
     *world = NULL;

@@ -218,6 +218,44 @@ def frozen_job_lives():
     check(code == 0 and lines == [], f"exit {code}, {lines}")
 
 
+def children(parent):
+    with open(f"/proc/{parent}/task/{parent}/children") as file:
+        return file.read().split()
+
+
+def rank_of(pid):
+    """The rank that a process is by now, None where it is none."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            found = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", file.read())
+    except OSError:
+        return None
+    return int(found.group(1)) if found else None
+
+
+def a_rank_stopped_while_it_starts():
+    """Before there is a watchdog, in MPI_Init too."""
+    for victim, delay in ((1, 0.02), (0, 0.05), (2, 0.1), (1, 0.15)):
+        process = subprocess.Popen(command(3, "mpi_watch", "run"), env=environment, text=True, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        pids, begin = [], time.monotonic()
+        while not pids:
+            check(time.monotonic() - begin < 30, "the rank does not start")
+            pids = [int(pid) for pid in children(process.pid) if rank_of(pid) == victim]
+        time.sleep(delay)
+        os.kill(pids[0], signal.SIGSTOP)
+        try:
+            lines = own_lines("mpi_watch", process.communicate(timeout=3 * DEADLINE)[1])
+        finally:
+            if process.poll() is None:
+                for pid in children(process.pid):
+                    os.kill(int(pid), signal.SIGKILL)
+                process.kill()
+        check(process.returncode == 1 and len(lines) == 1 and
+              re.search(rf"rank {victim} on \S+ stopped responding \d\.\d s ago", lines[0]),
+              f"rank {victim} after {delay} s: exit {process.returncode}, {lines}")
+
+
 def sigterm_ends_quietly():
     for _ in range(3):
         job = Job("run")
@@ -231,7 +269,7 @@ def main():
     if shutil.which("mpirun") is None:
         print("  mpirun is not installed\n0 passed, 0 failed, 1 skipped")
         return 0
-    tests = [stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
+    tests = [a_rank_stopped_while_it_starts, stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
              hung_before_a_collective_of_the_main_thread, frozen_while_it_waits, killed_rank, rank_that_exits, sigterm_ends_quietly,
              collectives, without_mpirun, one_line_and_code_for_bad_input, abort_names_the_rank, sums,
              the_rank_count_does_not_change_a_bit]
