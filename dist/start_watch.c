@@ -136,6 +136,7 @@ static void *look_on(void *unused) {
         if (stopped_for > STOPPED_SECONDS) stopped_end(&found, stopped_for, activity);
         limit_check(in_phase, activity);
     }
+    return NULL; /* never; gcc 12 does not see that */
 }
 
 void start_watch_phase(const char *activity, double seconds) {
