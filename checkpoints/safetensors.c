@@ -1,23 +1,20 @@
 #include "checkpoints/safetensors.h"
 
 #include "core/checked.h"
+#include "core/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { LENGTH_BYTES = 8, MOST_HEADER_BYTES = 100 << 20 };
 
 struct Safetensors {
     char path[PATH_MAX];
-    unsigned char *map;
-    size_t bytes, header_bytes;
+    InputFile input;
+    uint64_t data; /* where it begins: behind the header */
     json_t *header;
     SafetensorsEntry *entries;
     size_t n_entries;
@@ -65,13 +62,14 @@ static Status shape_read(const Safetensors *f, const json_t *shape, size_t size,
 }
 
 static Status offsets_read(const Safetensors *f, const json_t *offsets, SafetensorsEntry *out) {
-    size_t begin, end, room = f->bytes - LENGTH_BYTES - f->header_bytes;
+    size_t begin, end, room = (size_t)(f->input.bytes - f->data);
     bool given = json_array_size(offsets) == 2 && natural(json_array_get(offsets, 0), &begin) &&
                  natural(json_array_get(offsets, 1), &end);
     if (!given) return bad(f, out->name, "has no data_offsets");
     if (begin > end || end > room) return bad(f, out->name, "lies outside of the file; is it cut?");
     if (end - begin != out->bytes) return bad(f, out->name, "has data_offsets that do not fit its shape");
-    out->data = f->map + LENGTH_BYTES + f->header_bytes + begin;
+    out->file = &f->input;
+    out->at = f->data + begin;
     return OK;
 }
 
@@ -91,22 +89,22 @@ static Status entry_read(const Safetensors *f, const char *name, const json_t *v
 
 static int by_place(const void *a, const void *b) {
     const SafetensorsEntry *x = a, *y = b;
-    if (x->data != y->data) return (const char *)x->data < (const char *)y->data ? -1 : 1;
+    if (x->at != y->at) return x->at < y->at ? -1 : 1;
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
 /* Every byte belongs to one tensor. */
 static Status coverage_check(const Safetensors *f) {
-    const unsigned char *next = f->map + LENGTH_BYTES + f->header_bytes;
+    uint64_t next = f->data;
     for (size_t i = 0; i < f->n_entries; i++) {
         const SafetensorsEntry *e = &f->entries[i];
-        if ((const unsigned char *)e->data < next) return bad(f, e->name, "overlaps another tensor");
-        if ((const unsigned char *)e->data > next) return bad(f, e->name, "follows bytes that belong to no tensor");
+        if (e->at < next) return bad(f, e->name, "overlaps another tensor");
+        if (e->at > next) return bad(f, e->name, "follows bytes that belong to no tensor");
         next += e->bytes;
     }
-    if (next == f->map + f->bytes) return OK;
-    return ERROR(STATUS_DATA, "%s: %zu bytes at the end belong to no tensor", f->path,
-                 (size_t)(f->map + f->bytes - next));
+    if (next == f->input.bytes) return OK;
+    return ERROR(STATUS_DATA, "%s: %llu bytes at the end belong to no tensor", f->path,
+                 (unsigned long long)(f->input.bytes - next));
 }
 
 static Status entries_read(Safetensors *f) {
@@ -123,40 +121,38 @@ static Status entries_read(Safetensors *f) {
     return coverage_check(f);
 }
 
-static Status header_read(Safetensors *f) {
+static Status header_parse(Safetensors *f, const char *text, size_t bytes) {
     json_error_t error;
-    uint64_t length = 0;
-    if (f->bytes >= LENGTH_BYTES) {
-        for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | f->map[i];
-    }
-    if (f->bytes < LENGTH_BYTES || length > f->bytes - LENGTH_BYTES || length > MOST_HEADER_BYTES) {
-        return ERROR(STATUS_DATA, "%s: no safetensors file, or a cut one; download it again", f->path);
-    }
-    f->header_bytes = (size_t)length;
-    f->header = json_loadb((const char *)f->map + LENGTH_BYTES, f->header_bytes, JSON_REJECT_DUPLICATES, &error);
+    f->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     if (f->header == NULL) return ERROR(STATUS_DATA, "%s: header: %s", f->path, error.text);
     return json_is_object(f->header) ? OK : ERROR(STATUS_DATA, "%s: its header is no JSON object", f->path);
 }
 
-static Status map_file(Safetensors *f) {
-    struct stat info;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ERROR(STATUS_DATA, "%s: cannot read: %s", f->path, strerror(errno));
-    bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-    void *map = MAP_FAILED;
-    if (is_file && info.st_size > 0) map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
-    if (map == MAP_FAILED) return ERROR(STATUS_DATA, "%s: cannot read: is it a file, and not an empty one?", f->path);
-    f->map = map;
-    f->bytes = (size_t)info.st_size;
-    return OK;
+static Status header_read(Safetensors *f) {
+    unsigned char head[LENGTH_BYTES];
+    uint64_t length = UINT64_MAX;
+    if (f->input.bytes >= LENGTH_BYTES) {
+        TRY(input_read(&f->input, head, sizeof head, 0));
+        length = 0;
+        for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | head[i];
+    }
+    if (length > MOST_HEADER_BYTES || length > f->input.bytes - LENGTH_BYTES) {
+        return ERROR(STATUS_DATA, "%s: no safetensors file, or a cut one; download it again", f->path);
+    }
+    f->data = LENGTH_BYTES + length;
+    char *text = malloc((size_t)length + 1);
+    if (text == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its header", f->path);
+    Status status = input_read(&f->input, text, (size_t)length, LENGTH_BYTES);
+    if (!failed(status)) status = header_parse(f, text, (size_t)length);
+    free(text);
+    return status;
 }
 
 Status safetensors_open(const char *path, Safetensors **out) {
     Safetensors *f = *out = calloc(1, sizeof *f);
     if (f == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
     snprintf(f->path, sizeof f->path, "%s", path);
-    Status status = map_file(f);
+    Status status = input_open(f->path, &f->input);
     if (!failed(status)) status = header_read(f);
     if (!failed(status)) status = entries_read(f);
     if (failed(status)) safetensors_close(out);
@@ -165,7 +161,7 @@ Status safetensors_open(const char *path, Safetensors **out) {
 
 void safetensors_close(Safetensors **file) {
     if (file == NULL || *file == NULL) return;
-    if ((*file)->map != NULL) munmap((*file)->map, (*file)->bytes);
+    input_close(&(*file)->input);
     json_decref((*file)->header);
     free((*file)->entries);
     free(*file);
@@ -175,13 +171,6 @@ void safetensors_close(Safetensors **file) {
 const SafetensorsEntry *safetensors_entries(const Safetensors *file, size_t *n) {
     *n = file->n_entries;
     return file->entries;
-}
-
-const SafetensorsEntry *safetensors_find(const Safetensors *file, const char *name) {
-    for (size_t i = 0; i < file->n_entries; i++) {
-        if (strcmp(file->entries[i].name, name) == 0) return &file->entries[i];
-    }
-    return NULL;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -208,15 +197,31 @@ static json_t *header_of(const SafetensorsEntry *entries, size_t n) {
     return header;
 }
 
-Status safetensors_write_header(FILE *file, const SafetensorsEntry *entries, size_t n) {
+/* The length, `text`, and spaces, for the data shall be aligned. For free(); NULL where memory is out. */
+static unsigned char *header_bytes(const char *text, size_t *bytes) {
+    size_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    unsigned char *out = malloc(LENGTH_BYTES + padded);
+    if (out == NULL) return NULL;
+    for (int i = 0; i < LENGTH_BYTES; i++) out[i] = (unsigned char)(padded >> (8 * i) & 255);
+    memset(out + LENGTH_BYTES, ' ', padded);
+    memcpy(out + LENGTH_BYTES, text, length);
+    *bytes = LENGTH_BYTES + padded;
+    return out;
+}
+
+Status safetensors_write_header(FILE *file, const char *path, const SafetensorsEntry *entries, size_t n) {
+    size_t bytes = 0;
     json_t *header = header_of(entries, n);
     char *text = json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    unsigned char *out = text == NULL ? NULL : header_bytes(text, &bytes);
+    Status status = OK;
+    if (out == NULL) {
+        status = ERROR(STATUS_NO_ROOM, "%s: out of memory for a header of %zu tensors", path, n);
+    } else if (fwrite(out, 1, bytes, file) != bytes) {
+        status = file_cannot_write(path, errno);
+    }
     json_decref(header);
-    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a header of %zu tensors", n);
-    size_t length = strlen(text), padded = (length + 7) / 8 * 8; /* the data shall be aligned */
-    for (int i = 0; i < LENGTH_BYTES; i++) fputc((int)(padded >> (8 * i) & 255), file);
-    fwrite(text, 1, length, file);
-    for (size_t i = length; i < padded; i++) fputc(' ', file);
     free(text);
-    return ferror(file) ? ERROR(STATUS_FAILURE, "cannot write: %s", strerror(errno)) : OK;
+    free(out);
+    return status;
 }

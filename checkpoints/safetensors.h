@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/dtype.h"
+#include "core/input_file.h"
 #include "core/status.h"
 
 #include <stdint.h>
@@ -19,20 +20,21 @@ typedef struct SafetensorsEntry {
     DType dtype; /* DTYPE_COUNT: one that this project does not compute with */
     int n_dims;
     int64_t shape[SAFETENSORS_MAX_DIMS];
-    const void *data; /* row-major, little-endian, at any alignment */
+    const InputFile *file; /* that holds its data, while it is open */
+    uint64_t at;           /* where the data begins in it: row-major, little-endian, at any alignment */
     size_t bytes;
 } SafetensorsEntry;
 
 typedef struct Safetensors Safetensors;
 
-/* Errors: STATUS_DATA, naming the file, the tensor and what is wrong with it. */
+/* Reads the header. Errors: STATUS_DATA, naming the file, the tensor and what is wrong with it; those of input_open
+ * and input_read. */
 NODISCARD Status safetensors_open(const char *path, Safetensors **out);
 void safetensors_close(Safetensors **file);
 
-/* The entries, n of them, by where their data lies; and the one of a name, or NULL. They live as long as the file. */
+/* The entries, n of them, by where their data lies. They live as long as the file. */
 const SafetensorsEntry *safetensors_entries(const Safetensors *file, size_t *n);
-const SafetensorsEntry *safetensors_find(const Safetensors *file, const char *name);
 
 /* Writes the header of n entries (f32, f16, bf16 or f64), whose data, `bytes` each, the caller then writes behind it in
- * the same order. Errors: STATUS_FAILURE. */
-NODISCARD Status safetensors_write_header(FILE *file, const SafetensorsEntry *entries, size_t n);
+ * the same order. `path` names the file in messages. Errors: STATUS_FAILURE. */
+NODISCARD Status safetensors_write_header(FILE *file, const char *path, const SafetensorsEntry *entries, size_t n);

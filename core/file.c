@@ -40,10 +40,13 @@ void file_close(int fd) {
 static bool is_absence(int error) { return error == ENOENT || error == ENOTDIR; }
 
 static const char *kind_of(mode_t mode) {
-    if (S_ISDIR(mode)) return "a directory";
     if (S_ISFIFO(mode)) return "a FIFO";
     if (S_ISSOCK(mode)) return "a socket";
     return "a device";
+}
+
+bool file_is_machines(int error) {
+    return error == EIO || error == ENOMEM || error == EMFILE || error == ENFILE || error == ESTALE;
 }
 
 static Status cannot(const char *path, const char *what, int error) {
@@ -51,15 +54,16 @@ static Status cannot(const char *path, const char *what, int error) {
     return ERROR(code, "%s: cannot %s it: %s", path, what, strerror(error));
 }
 
+static Status kind_check(const char *path, mode_t mode) {
+    if (S_ISREG(mode)) return OK;
+    if (S_ISDIR(mode)) return ERROR(STATUS_DATA, "%s: a directory; name the file in it", path);
+    return ERROR(STATUS_DATA, "%s: not a regular file, but %s; copy it into one", path, kind_of(mode));
+}
+
 /* Takes the descriptor over where it is of something else. */
 static Status regular_check(const char *path, int *fd) {
     struct stat info;
-    Status status = OK;
-    if (fstat(*fd, &info) != 0) {
-        status = cannot(path, "look at", errno);
-    } else if (!S_ISREG(info.st_mode)) {
-        status = ERROR(STATUS_DATA, "%s: is %s; a regular file is wanted", path, kind_of(info.st_mode));
-    }
+    Status status = fstat(*fd, &info) == 0 ? kind_check(path, info.st_mode) : cannot(path, "look at", errno);
     if (!failed(status)) return OK;
     file_close(*fd);
     *fd = -1;
@@ -82,11 +86,17 @@ Status file_refuse_link(const char *path) {
     return S_ISLNK(info.st_mode) ? link_refused(path) : OK;
 }
 
+Status file_exists(const char *path, bool *out) {
+    struct stat info;
+    *out = RETRIED(lstat(path, &info)) == 0;
+    return *out || is_absence(errno) ? OK : cannot(path, "look at", errno);
+}
+
 Status file_open_append(const char *path, int *fd) {
     *fd = file_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (*fd >= 0) return regular_check(path, fd);
     if (errno == ELOOP) return link_refused(path);
-    if (errno == ENXIO) return ERROR(STATUS_DATA, "%s: is a FIFO or a device; a regular file is wanted", path);
+    if (errno == ENXIO) return ERROR(STATUS_DATA, "%s: not a regular file, but a FIFO or a device; move it away", path);
     return file_cannot_write(path, errno);
 }
 
@@ -117,7 +127,8 @@ static Status read_whole(int fd, const char *path, size_t most, char **text, siz
     if (fstat(fd, &info) != 0) return cannot(path, "look at", errno);
     for (size_t room = (size_t)info.st_size + 1, got;; room *= 2) {
         if (*size > most || (size_t)info.st_size > most) {
-            return ERROR(STATUS_DATA, "%s: is larger than the %zu bytes that are read of such a file", path, most);
+            return ERROR(STATUS_DATA, "%s: is larger than the %zu bytes that are read of such a file; shorten it", path,
+                         most);
         }
         char *grown = realloc(*text, room + 1);
         if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);

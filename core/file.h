@@ -27,6 +27,9 @@ NODISCARD Status file_open_append(const char *path, int *fd);
 /* STATUS_DATA where a link is at `path`: for a file that will be replaced, and the link with it. */
 NODISCARD Status file_refuse_link(const char *path);
 
+/* Says whether something is at `path`, if only a link that leads nowhere. */
+NODISCARD Status file_exists(const char *path, bool *out);
+
 /* Says whether something is at `path`, links followed; *info (NULL: not wanted) is set where there is. */
 NODISCARD Status file_look(const char *path, struct stat *info, bool *is_there);
 
@@ -52,6 +55,10 @@ int file_rewrite(int fd, const void *bytes, size_t n);
 /* A stream over a descriptor, which it takes over, even where it fails: NULL. `mode` is "r" or "w". Unlike fdopen's it
  * goes on after EINTR; it has no fileno. */
 FILE *file_stream(int fd, const char *mode);
+
+/* Whether an errno is the machine's failure (EIO, too many open files, ...), and not a fault of the file or its path.
+ */
+bool file_is_machines(int error);
 
 /* "PATH: cannot write: REASON", with what to do where the disk is full. STATUS_FAILURE. */
 NODISCARD Status file_cannot_write(const char *path, int error);

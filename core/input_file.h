@@ -1,5 +1,6 @@
-/* Input files: regular files, read by position. Never mapped: where another program cuts a mapped file short, or the
- * disk cannot give a page of it, the reader gets SIGBUS; a read gets an error. Not collective, any thread. */
+/* Input files: what a user names to be read, opened and read as core/file.h does it; here a missing one is an error,
+ * and so is one that ends early. Never mapped: where another program cuts a mapped file short, or the disk cannot give
+ * a page of it, the reader gets SIGBUS; a read gets an error. Not collective, any thread. */
 #pragma once
 
 #include "core/status.h"
@@ -27,8 +28,8 @@ void input_close(InputFile *file);
  *   Errors: STATUS_DATA where the file ends before, STATUS_FAILURE where the disk cannot be read. */
 NODISCARD Status input_read(const InputFile *file, void *out, size_t bytes, uint64_t at);
 
-/* input_read_whole: *text is all of a file of at most `most` bytes, with a zero behind it that *bytes does not count;
- * free() it.
+/* input_read_whole: *text is all of a file of at most `most` bytes, to its end, with a zero behind it that *bytes does
+ * not count; free() it.
  *   Errors: those of input_open and input_read; STATUS_DATA for a larger file; STATUS_NO_ROOM. */
 NODISCARD Status input_read_whole(const char *path, size_t most, char **text, size_t *bytes);
 

@@ -32,17 +32,8 @@ struct Corpus {
 static Status cannot_open(const char *path) {
     if (errno == ENOENT) return ERROR(STATUS_DATA, "%s: no such file; name the text files to read", path);
     if (errno == EACCES) return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
-    return ERROR(STATUS_DATA, "%s: cannot open it: %s", path, strerror(errno));
-}
-
-static Status copy_write(const char *path, int to, const char *bytes, ssize_t n) {
-    for (ssize_t done = 0, some; done < n; done += some) {
-        some = write(to, bytes + done, (size_t)(n - done));
-        if (some >= 0) continue;
-        if (errno != EINTR) return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", path, strerror(errno));
-        some = 0;
-    }
-    return OK;
+    StatusCode code = file_is_machines(errno) ? STATUS_FAILURE : STATUS_DATA;
+    return ERROR(code, "%s: cannot open it: %s", path, strerror(errno));
 }
 
 static Status copy_all(const char *path, int from, int to, int64_t *bytes) {
@@ -50,8 +41,9 @@ static Status copy_all(const char *path, int from, int to, int64_t *bytes) {
     ssize_t n;
     while ((n = read(from, buffer, sizeof buffer)) != 0) {
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return ERROR(STATUS_DATA, "%s: cannot read it: %s", path, strerror(errno));
-        TRY(copy_write(path, to, buffer, n));
+        if (n < 0) return ERROR(STATUS_FAILURE, "%s: cannot read it: %s", path, strerror(errno));
+        int error = file_write_all(to, buffer, (size_t)n);
+        if (error != 0) return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", path, strerror(error));
         *bytes += n;
     }
     return OK;

@@ -22,10 +22,15 @@ Status output_open(const char *path, Output *out) {
     return stream_open(dup(replacement_fd(out->new)), out);
 }
 
+Status output_check_new(const char *path) {
+    bool is_there;
+    TRY(file_exists(path, &is_there));
+    return is_there ? ERROR(STATUS_DATA, "%s: is there already; remove it first", path) : OK;
+}
+
 Status output_create(const char *path, Output *out) {
-    struct stat info;
     *out = (Output){.path = path};
-    if (lstat(path, &info) == 0) return ERROR(STATUS_DATA, "%s: is there already; remove it first", path);
+    TRY(output_check_new(path));
     TRY(output_open(path, out));
     replacement_keep_old(out->new);
     return OK;

@@ -15,6 +15,9 @@ typedef struct Output {
     Replacement *new; /* NULL: written in place */
 } Output;
 
+/* Errors: STATUS_DATA where something is at `path`. */
+NODISCARD Status output_check_new(const char *path);
+
 /* Replaces what is at `path` when it is finished. Errors: STATUS_FAILURE. */
 NODISCARD Status output_open(const char *path, Output *out);
 

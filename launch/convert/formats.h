@@ -3,6 +3,7 @@
  * the disk or memory is full. */
 #pragma once
 
+#include "core/input_file.h"
 #include "launch/convert/model.h"
 #include "launch/output.h"
 
@@ -33,8 +34,11 @@ NODISCARD Status llm_c_write(const Model *model, const char *path, DType dtype);
 NODISCARD Status run_import(const char *path, Model **out);
 NODISCARD Status run_export(const Model *model, const char *path, const char *config);
 
-/* STATUS_DATA where something is at `path`. */
-NODISCARD Status path_check_new(const char *path);
+/* n values of a dtype from byte `at` of a file, as f32. Errors: those of input_read; STATUS_DATA for a dtype that is no
+ * floating-point one, naming the tensor. */
+NODISCARD Status input_values(const InputFile *file, const char *tensor, uint64_t at, DType dtype, int64_t n,
+                              float *out);
+
 /* output_create; makes the directories above it. */
 NODISCARD Status output_open_new(const char *path, Output *out);
 /* n values as dtype. Errors: STATUS_DATA where one is beyond it. */

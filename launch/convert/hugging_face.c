@@ -3,6 +3,7 @@
 #include "launch/convert/formats.h"
 #include "launch/convert/weights.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,10 +235,11 @@ static Status config_write(const Model *m, const char *path, DType dtype) {
     Output output;
     TRY(output_open_new(path, &output));
     json_t *config = config_json(m, dtype);
-    bool is_written = json_dumpf(config, output.file, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
-    is_written = fputc('\n', output.file) != EOF && is_written;
+    bool is_written =
+        json_dumpf(config, output.file, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 && fputc('\n', output.file) != EOF;
+    Status status = is_written ? OK : file_cannot_write(path, errno);
     json_decref(config);
-    return output_finish(&output, is_written ? OK : ERROR(STATUS_FAILURE, "%s: cannot write", path));
+    return output_finish(&output, status);
 }
 
 /* What from_pretrained would make of the weights beside a config.json that is there: this model, or nothing is written.
@@ -260,7 +262,7 @@ static Status weights_write(const Model *m, const char *path, DType dtype) {
     Output output;
     TRY(output_open_new(path, &output));
     Status status = entries_of(m, dtype, &arena, &entries);
-    if (!failed(status)) status = safetensors_write_header(output.file, entries, (size_t)m->count);
+    if (!failed(status)) status = safetensors_write_header(output.file, path, entries, (size_t)m->count);
     if (!failed(status)) status = data_write(m, &output, dtype);
     status = output_finish(&output, status);
     arena_free(&arena);
@@ -270,7 +272,7 @@ static Status weights_write(const Model *m, const char *path, DType dtype) {
 /* The config first: alone it does no harm, while weights alone would have their heads guessed. */
 static Status both_write(const Model *m, const char *path, const char *config, DType dtype) {
     bool is_there;
-    TRY(path_check_new(path));
+    TRY(output_check_new(path));
     TRY(config_check(m, config, &is_there));
     if (!is_there) TRY(config_write(m, config, dtype));
     Status status = weights_write(m, path, dtype);

@@ -1,5 +1,5 @@
 #include "core/checked.h"
-#include "core/input_file.h"
+#include "core/file.h"
 #include "launch/convert/formats.h"
 
 #include <errno.h>
@@ -68,24 +68,13 @@ static Status length_check(const Source *s) {
                  (unsigned long long)s->file.bytes);
 }
 
-static Status values_read(Source *s, int64_t n, float *out) {
-    unsigned char piece[64 * 1024];
-    int64_t room = (int64_t)(sizeof piece / dtype_size(s->dtype));
-    for (int64_t i = 0; i < n; i += room) {
-        int64_t count = n - i < room ? n - i : room;
-        size_t bytes = (size_t)count * dtype_size(s->dtype);
-        TRY(input_read(&s->file, piece, bytes, s->at));
-        s->at += bytes;
-        values_to_f32(piece, s->dtype, count, out + i);
-    }
-    return OK;
-}
-
 static Status tensor_read(void *context, ModelTensor *t) {
     Source *s = context;
-    TRY(values_read(s, tensor_elements(t), t->data));
+    uint64_t size = dtype_size(s->dtype);
+    TRY(input_values(&s->file, t->name, s->at, s->dtype, tensor_elements(t), t->data));
+    s->at += (uint64_t)tensor_elements(t) * size;
     TRY(values_check_finite(s->path, t->name, t->data, tensor_elements(t), t->n_dims == 2 ? t->shape[1] : 0));
-    if (strcmp(t->name, "wte.weight") == 0) s->at += (uint64_t)((s->Vp - s->size.V) * s->size.C) * dtype_size(s->dtype);
+    if (strcmp(t->name, "wte.weight") == 0) s->at += (uint64_t)((s->Vp - s->size.V) * s->size.C) * size;
     return OK;
 }
 
@@ -131,9 +120,7 @@ Status llm_c_write(const Model *model, const char *path, DType dtype) {
                                    (int32_t)s.L, (int32_t)s.NH,
                                    (int32_t)s.C, (int32_t)Vp};
     TRY(output_open_new(path, &target.output));
-    Status status = fwrite(header, sizeof header, 1, target.output.file) == 1
-                        ? OK
-                        : ERROR(STATUS_FAILURE, "%s: cannot write: %s", path, strerror(errno));
+    Status status = fwrite(header, sizeof header, 1, target.output.file) == 1 ? OK : file_cannot_write(path, errno);
     if (!failed(status)) status = visit(model, tensor_write, &target);
     return output_finish(&target.output, status);
 }

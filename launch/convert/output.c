@@ -1,3 +1,4 @@
+#include "core/file.h"
 #include "data/directory.h"
 #include "launch/convert/formats.h"
 
@@ -5,20 +6,13 @@
 #include <libgen.h>
 #include <limits.h>
 #include <math.h>
-#include <string.h>
-#include <sys/stat.h>
 
 enum { PIECE = 1 << 16 };
-
-Status path_check_new(const char *path) {
-    struct stat info;
-    return lstat(path, &info) != 0 ? OK : ERROR(STATUS_DATA, "%s: is there already; remove it first", path);
-}
 
 Status output_open_new(const char *path, Output *out) {
     char copy[PATH_MAX];
     size_t made = 0;
-    TRY(path_check_new(path));
+    TRY(output_check_new(path));
     snprintf(copy, sizeof copy, "%s", path);
     const char *folder = dirname(copy);
     TRY(directory_create(folder, &made));
@@ -46,7 +40,7 @@ Status output_values(Output *output, const float *values, int64_t n, DType dtype
             return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path, dtype_name(dtype));
         }
         if (fwrite(piece, dtype_size(dtype), count, output->file) != count) {
-            return ERROR(STATUS_FAILURE, "%s: cannot write: %s", output->path, strerror(errno));
+            return file_cannot_write(output->path, errno);
         }
     }
     return OK;

@@ -1,5 +1,6 @@
 /* This project's own side: a run's checkpoint read, and a run made of weights from elsewhere. */
 #include "core/checked.h"
+#include "core/file.h"
 #include "data/directory.h"
 #include "launch/config/config.h"
 #include "launch/convert/formats.h"
@@ -11,7 +12,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
@@ -205,7 +205,7 @@ static Status files_write(const Snapshot *snapshot, const Model *m, const Config
     snprintf(checkpoint, sizeof checkpoint, "%s/step_%08d.h5", folder, 0);
     Status status = checkpoint_save(snapshot, m, config, text, folder);
     if (!failed(status)) status = text_file_replace(yaml, text);
-    if (failed(status)) unlink(checkpoint);
+    if (failed(status)) file_remove(checkpoint);
     return status;
 }
 
@@ -228,7 +228,7 @@ static Status run_write(const Model *m, Config *config, Arena *arena) {
 Status run_export(const Model *model, const char *path, const char *config_file) {
     Arena arena = {0};
     Config *config = NULL;
-    TRY(path_check_new(path));
+    TRY(output_check_new(path));
     Status status = config_file == NULL ? config_default(&model->size, &arena, &config)
                                         : config_load(config_file, 0, NULL, &config);
     if (!failed(status)) status = config_check(config_file == NULL ? path : config_file, &model->size, config);

@@ -2,7 +2,7 @@
 
 #include "core/file.h"
 #include "core/names.h"
-#include "launch/convert/model.h"
+#include "launch/convert/formats.h"
 #include "launch/text_file.h"
 
 #include <stdlib.h>
@@ -193,8 +193,6 @@ const SafetensorsEntry *const *weights_entries(const Weights *weights, size_t *n
 Status weights_read(const Weights *weights, const SafetensorsEntry *entry, float *out) {
     int64_t n = 1, columns = entry->n_dims > 1 ? entry->shape[entry->n_dims - 1] : 0;
     for (int d = 0; d < entry->n_dims; d++) n *= entry->shape[d];
-    if (!values_to_f32(entry->data, entry->dtype, n, out)) {
-        return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not of a floating-point type", weights->path, entry->name);
-    }
+    TRY(input_values(entry->file, entry->name, entry->at, entry->dtype, n, out));
     return values_check_finite(weights->path, entry->name, out, n, columns);
 }

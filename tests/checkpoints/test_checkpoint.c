@@ -152,7 +152,7 @@ static void every_truncation_is_found(void) {
     }
     CHECK(truncate(path, 0) == 0);
     CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "only 0 bytes");
-    CHECK_ERROR(checkpoint_open(dir, &file), STATUS_DATA, "is a directory; a regular file is wanted");
+    CHECK_ERROR(checkpoint_open(dir, &file), STATUS_DATA, ": a directory; name the file in it");
     CHECK_ERROR(checkpoint_open(arena_printf(&arena, "%s/none/x.h5", dir), &file), STATUS_DATA,
                 "/none/x.h5: no such file");
 }

@@ -78,11 +78,10 @@ static void what_is_no_file_is_not_waited_for(void) {
     const char *dir = harness_directory();
     int fd;
     CHECK(mkfifo(path_in(dir, "pipe"), 0666) == 0);
-    CHECK_ERROR(file_open_regular(path_in(dir, "pipe"), &fd), STATUS_DATA,
-                "/pipe: is a FIFO; a regular file is wanted");
-    CHECK_ERROR(file_open_append(path_in(dir, "pipe"), &fd), STATUS_DATA, "/pipe: is a FIFO");
-    CHECK_ERROR(file_open_regular("/dev/zero", &fd), STATUS_DATA, "/dev/zero: is a device");
-    CHECK_ERROR(file_open_regular(dir, &fd), STATUS_DATA, "is a directory");
+    CHECK_ERROR(file_open_regular(path_in(dir, "pipe"), &fd), STATUS_DATA, "/pipe: not a regular file, but a FIFO");
+    CHECK_ERROR(file_open_append(path_in(dir, "pipe"), &fd), STATUS_DATA, ": not a regular file, but a FIFO");
+    CHECK_ERROR(file_open_regular("/dev/zero", &fd), STATUS_DATA, "/dev/zero: not a regular file, but a device");
+    CHECK_ERROR(file_open_regular(dir, &fd), STATUS_DATA, ": a directory; name");
     CHECK_ERROR(file_list(path_in(dir, "pipe"), name_take, NULL), STATUS_FAILURE, "/pipe: cannot list it");
 }
 

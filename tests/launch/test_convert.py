@@ -2,6 +2,7 @@
 """./convert: there and back in every bit, strangers' files, and a run that goes on from converted weights."""
 
 import json
+import math
 import os
 import struct
 
@@ -169,6 +170,22 @@ def bad_models_of_llm_c():
     fails("heads", header(_5=5))
 
 
+def many_tensors_take_no_longer_than_their_bytes():
+    """20 k of them, in either format: names are found by hash."""
+    blocks, block = 1700, {"ln_1.weight": [1], "ln_1.bias": [1], "attn.c_attn.weight": [1, 3], "attn.c_attn.bias": [3],
+                           "attn.c_proj.weight": [1, 1], "attn.c_proj.bias": [1], "ln_2.weight": [1], "ln_2.bias": [1],
+                           "mlp.c_fc.weight": [1, 4], "mlp.c_fc.bias": [4], "mlp.c_proj.weight": [4, 1], "mlp.c_proj.bias": [1]}
+    shapes = {"h.%d.%s" % (i, name): shape for i in range(blocks) for name, shape in block.items()}
+    shapes.update({"wte.weight": [8, 1], "wpe.weight": [8, 1], "ln_f.weight": [1], "ln_f.bias": [1]})
+    source = path("many/model.safetensors")
+    os.makedirs(os.path.dirname(source))
+    write_safetensors(source, {name: ("F32", shape, bytes(4 * math.prod(shape))) for name, shape in shapes.items()})
+    for target in (path("many.bin"), path("many_back/model.safetensors")):
+        done = convert(source, target)
+        check(done.seconds < 3, "%s after %.1f s" % (target, done.seconds))
+        source = target
+
+
 def what_is_there_is_not_replaced():
     for target in ("there.safetensors", "there.bin", "there"):
         with open(path(target), "w", encoding="utf-8") as file:
@@ -237,5 +254,6 @@ def the_tokenizer_is_named_where_it_is_known():
 if __name__ == "__main__":
     e2e.main(there_and_back_in_every_bit, names_and_shapes_are_hugging_faces, llm_cs_layout, bfloat16_is_rounded_to_nearest,
              a_strangers_file, training_goes_on_from_converted_weights, bad_safetensors, bad_models_of_llm_c,
-             what_is_there_is_not_replaced, a_config_json_of_another_model_is_not_left_beside_the_weights,
+             many_tensors_take_no_longer_than_their_bytes, what_is_there_is_not_replaced,
+             a_config_json_of_another_model_is_not_left_beside_the_weights,
              a_run_that_cannot_be_finished_leaves_nothing_of_its_own, the_tokenizer_is_named_where_it_is_known)

@@ -136,6 +136,23 @@ def a_read_error_deletes_no_history():
     equal(sorted(losses(directory)), list(range(1, 9)), "steps")
 
 
+def a_disk_that_cannot_be_read_is_no_bad_file():
+    """Exit 1 with the file and the reason: 65 would say that the file is to blame."""
+    for ending in ("bin", "safetensors"):
+        source = os.path.join(WORK, "unread", "model." + ending)
+        equal(run("convert", trained(), source).code, 0, source)
+        for when in ("1", "2", "9"):
+            done = run("convert", source, os.path.join(WORK, "unread.bin"), **injected("read:/model.%s:%s:5" % (ending, when)))
+            fails(done, 1, source + ": cannot read it: Input/output error")
+        for error in (errno.EIO, errno.EMFILE):
+            fails(run("convert", source, os.path.join(WORK, "unread.bin"), **injected("open:/model.%s:1:%d" % (ending, error))), 1,
+                  source + ": cannot open it: ")
+    text = os.path.join(WORK, "unread.txt")
+    write(text, "a line of text\n" * 100)
+    for fault in ("read:/unread.txt:1:5", "open:/unread.txt:1:5", "open:/unread.txt:2:5"):
+        fails(run("prepare", text, "--out=" + os.path.join(WORK, "unread"), **injected(fault)), 1, "unread.txt: cannot")
+
+
 def nothing_waits_for_a_pipe():
     """FIFOs and devices at the places of files."""
     path, directory = config("pipes", training__stop__steps=2), run_directory("pipes")
@@ -148,7 +165,8 @@ def nothing_waits_for_a_pipe():
         check(done.code in (1, 65, 78) and len(done.errors()) == 1 and name in done.errors()[0], "%s: %r" % (name, done))
         os.rename(moved + ".away", moved)
     pipe = os.path.join(WORK, "pipe")
-    os.mkfifo(pipe)
+    for ending in ("", ".bin", ".safetensors"):
+        os.mkfifo(pipe + ending)
     os.makedirs(os.path.join(WORK, "beside"))
     os.mkfifo(os.path.join(WORK, "beside", "config.json"))
     run("convert", trained(), os.path.join(WORK, "whole", "model.safetensors"))
@@ -156,6 +174,8 @@ def nothing_waits_for_a_pipe():
     for arguments in (["generate", pipe], ["generate", trained(), "--start=FILE:" + pipe], ["train", pipe],
                       ["convert", pipe, os.path.join(WORK, "a.bin")], ["train", path, "--resume=" + pipe],
                       ["convert", os.path.join(WORK, "beside", "model.safetensors"), os.path.join(WORK, "b.bin")],
+                      ["convert", pipe + ".bin", os.path.join(WORK, "c.bin")],
+                      ["convert", pipe + ".safetensors", os.path.join(WORK, "c.bin")],
                       ["prepare", "corpus.txt", "--out=" + WORK, "--tokenizer=" + pipe],
                       ["train", path, "data.train=" + pipe], ["generate", "/dev/zero"], ["sweep", pipe]):
         done = run(*arguments)
@@ -285,7 +305,7 @@ def modes_and_links():
 
 if __name__ == "__main__":
     main(lost_output_is_a_failure, a_lost_console_does_not_end_a_run, closed_streams_do_not_become_files,
-         foreign_text_is_shown_not_done, a_read_error_deletes_no_history, nothing_waits_for_a_pipe,
+         foreign_text_is_shown_not_done, a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file, nothing_waits_for_a_pipe,
          nobody_elses_file_is_destroyed, a_directory_that_cannot_be_synced_is_tolerated,
          interrupted_calls_are_taken_up_again, a_lost_log_is_said_once, the_first_cause_is_named_with_its_file,
          nothing_is_left_of_what_fails, a_failing_close_is_no_crash, modes_and_links)
