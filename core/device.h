@@ -50,6 +50,7 @@ struct Device {
     double peak_flops_f32; /* the same in true f32 */
     double peak_bytes;     /* a second, from and to memory */
     size_t allocated_bytes;
+    int sharers;        /* of the CPU's memory: ranks of this host, 1 unless said otherwise */
     size_t paper_bytes; /* of a device on paper: its memory; 0 for a real one */
     /* What a GPU gives for this process to be there at all; 0 on the CPU. */
     size_t context_bytes;   /* context, code, captured graphs; partly taken at the first replays */
@@ -81,7 +82,9 @@ void device_close(Device **device);
 NODISCARD Status device_alloc(Device *device, size_t bytes, const char *what, void **out);
 void device_free(Device *device, void *memory, size_t bytes);
 
-/* Bytes of the device's memory: not in use by anyone, and in all. */
+/* Bytes of the device's memory: not in use by anyone, and in all. On the CPU this process's share of what the machine
+ * and its control groups have, and no more than its own limits allow (core/host_limits.h); what a process takes beside
+ * tensors is not free. */
 NODISCARD Status device_memory(Device *device, size_t *free_bytes, size_t *total_bytes);
 
 /* Copies from the host, in order with replays: a replay that is running is not waited for and does not see it. `from`

@@ -1,8 +1,11 @@
 #include "launch/cpu_share.h"
 
+#include "core/host_limits.h"
+
 #include <omp.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +17,16 @@ static void cores_allowed(cpu_set_t *cores) {
     CPU_ZERO(cores);
     CPU_SET(0, cores);
 }
+
+static int share_size(int count, int local_rank, int local_size) {
+    int size = (int)((int64_t)count * (local_rank + 1) / local_size - (int64_t)count * local_rank / local_size);
+    return size > 0 ? size : 1;
+}
+
+/* Where a control group allows less time than its cores have, more threads would only be stopped in turn. */
+static int quota_share(int local_rank, int local_size) { return share_size(host_cores(""), local_rank, local_size); }
+
+static int least(int a, int b) { return a < b ? a : b; }
 
 int cpu_share_take(int threads, int local_rank, int local_size) {
     cpu_set_t all, share;
@@ -28,8 +41,7 @@ int cpu_share_take(int threads, int local_rank, int local_size) {
     }
     if (first == end) share = all; /* more ranks than cores: let the system share them */
     sched_setaffinity(0, sizeof share, &share);
-    int share_count = first == end ? 1 : end - first;
-    if (threads == 0) threads = share_count;
+    if (threads == 0) threads = least(share_size(count, local_rank, local_size), quota_share(local_rank, local_size));
     omp_set_num_threads(threads); /* OpenMP has counted the cores before they were shared: one, where mpirun binds */
     return threads;
 }

@@ -3,5 +3,6 @@
 #pragma once
 
 /* Binds this process to its share of the cores, before any thread is started, and returns how many threads to use:
- * `threads` where it is positive, else one a core of the share. Not collective. */
+ * `threads` where it is positive, else one a core of the share, and no more than its share of the CPU time that control
+ * groups allow. Not collective. */
 int cpu_share_take(int threads, int local_rank, int local_size);

@@ -52,6 +52,7 @@ static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
 
 Status experiment_open_device(Experiment *e) {
     TRY(device_open(e));
+    e->device->sharers = world_local_size(e->world);
     e->device->autotune = e->config->autotune;
     e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
     const char *dtype = config_name("training.dtype", (int)e->config->training.dtype);

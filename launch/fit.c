@@ -1,6 +1,7 @@
 #include "launch/fit.h"
 
 #include "core/predict.h"
+#include "launch/state.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,14 +21,20 @@ static const char *amount(size_t bytes, char text[32]) {
     return text;
 }
 
+/* On the CPU checkpoints are written from the same memory. */
+static size_t saved_from(const Experiment *e) {
+    bool saves = !e->evaluates && world_rank(e->world) == 0 && e->parameters != NULL;
+    return saves ? saver_bytes(e) : 0;
+}
+
 Status fit_room(const Experiment *e, size_t *bytes) {
     const ConfigBudget *budget = &e->config->memory_budget;
     const Device *device = e->device;
     size_t free_bytes, total_bytes;
     TRY(device_memory(e->device, &free_bytes, &total_bytes));
     if (device->target.kind == DEVICE_CPU) {
-        total_bytes /= (size_t)world_local_size(e->world);
-        free_bytes /= (size_t)world_local_size(e->world);
+        size_t later = saved_from(e);
+        free_bytes = free_bytes > later ? free_bytes - later : 0;
     } else if (device->paper_bytes == 0) {
         size_t sharers = (size_t)ranks_of_a_gpu(e); /* of what the plan counts, this is there already: */
         total_bytes /= sharers, free_bytes /= sharers;
@@ -47,7 +54,6 @@ static Status fits(Experiment *e, int64_t B, size_t room, bool *out) {
 
 /* Memory grows almost evenly with the batch, so that two plans tell about where the largest one lies. */
 static Status batch_guess(Experiment *e, size_t room, int64_t *guess) {
-    TRY(experiment_plan_for(e, 1));
     size_t one = experiment_planned_bytes(e);
     if (one > room) {
         char have[32], need[32];
@@ -66,6 +72,7 @@ Status fit_batch(Experiment *e, int64_t *out) {
     size_t room;
     int64_t guess;
     bool fit;
+    TRY(experiment_plan_for(e, 1)); /* the room depends on the parameters */
     TRY(fit_room(e, &room));
     TRY(batch_guess(e, room, &guess));
     int64_t good = 1, bad = BATCH_MOST + 1;

@@ -5,7 +5,7 @@
 #include "launch/experiment.h"
 
 /* What the run may take of its device: memory_budget, and no more than others leave free of it. On the CPU the ranks of
- * a host share its memory. */
+ * a host share its memory, and what checkpoints are written from is left free. */
 NODISCARD Status fit_room(const Experiment *e, size_t *bytes);
 
 /* The largest batch whose plan fits into the room; the experiment is left planned for some other. Not collective.

@@ -1,14 +1,19 @@
 /* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike the kernels. */
 #include "core/clock.h"
 #include "core/device.h"
+#include "core/host_limits.h"
 #include "core/plan.h"
 
 #include <omp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include <sys/resource.h>
+
+/* What a process takes beside tensors once it runs: measured 20 MiB. */
+enum { STACK_BYTES = 8 << 20, HEAP_BYTES = 32 << 20, PRODUCT_BYTES = 129 << 20 };
 
 /* Anonymous pages come zeroed, and go back to the system when they are released. Huge pages spare the TLB. */
 static Status cpu_alloc(Device *device, size_t bytes, void **out) {
@@ -31,19 +36,26 @@ static Status cpu_copy(Device *device, void *to, const void *from, size_t bytes)
     return OK;
 }
 
-/* Free is what the system says it can give without swapping. */
+static size_t less(size_t bytes, size_t by) { return bytes > by ? bytes - by : 0; }
+
+/* What is still to be mapped beside tensors: counts where a process may map only so much. OpenBLAS tries for ever where
+ * it cannot map its buffers, one a thread and one a call. */
+static size_t mapped_later(const Device *device) {
+    struct rlimit limit;
+    size_t threads = (size_t)device->target.threads, stack = STACK_BYTES;
+    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) stack = (size_t)limit.rlim_cur;
+    return (threads + 2) * stack + (threads + 1) * PRODUCT_BYTES + HEAP_BYTES;
+}
+
 static Status cpu_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {
-    (void)device;
-    *total_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    *free_bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/proc/meminfo", "r");
-    if (file == NULL) return OK;
-    char line[128];
-    size_t kib;
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) *free_bytes = kib * 1024;
-    }
-    fclose(file);
+    HostMemory shared = host_memory(""), own = host_memory_own("");
+    size_t sharers = (size_t)device->sharers;
+    *total_bytes = shared.total_bytes / sharers;
+    *free_bytes = less(shared.free_bytes / sharers, HEAP_BYTES);
+    if (own.total_bytes == SIZE_MAX) return OK;
+    own.free_bytes = less(own.free_bytes, mapped_later(device));
+    if (own.total_bytes < *total_bytes) *total_bytes = own.total_bytes;
+    if (own.free_bytes < *free_bytes) *free_bytes = own.free_bytes;
     return OK;
 }
 
@@ -119,11 +131,17 @@ static void cpu_name(char *name, size_t bytes) {
     fclose(file);
 }
 
+static int cores_here(void) {
+    int cores = omp_get_num_procs(), allowed = host_cores("");
+    return cores < allowed ? cores : allowed;
+}
+
 Status device_open_cpu(int threads, Device **out) {
     Device *device = calloc(1, sizeof *device);
     if (device == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a device");
     device->ops = &cpu_ops;
-    device->target = (Target){.kind = DEVICE_CPU, .threads = threads > 0 ? threads : omp_get_num_procs()};
+    device->sharers = 1;
+    device->target = (Target){.kind = DEVICE_CPU, .threads = threads > 0 ? threads : cores_here()};
     cpu_name(device->name, sizeof device->name);
     omp_set_num_threads(device->target.threads);
     *out = device;

@@ -31,7 +31,7 @@ const Field schema[] = {
     {"seed", FIELD_U64, "1337", ANY, AT(seed), MUST, "seeds the initial weights, dropout and the order of the data"},
     {"device", FIELD_ENUM, "auto", ONE_OF(device_names), AT(device), FREE, "where to compute; auto takes a GPU where there is one"},
     {"share_gpu", FIELD_BOOL, "false", ANY, AT(share_gpu), FREE, "lets several ranks of a host share a GPU, summing through the host; slow, for tests"},
-    {"threads", FIELD_INT_OR_AUTO, "auto", FROM(1, 4096), AT(threads), FREE, "OpenMP threads a rank; auto is the rank's share of the cores"},
+    {"threads", FIELD_INT_OR_AUTO, "auto", FROM(1, 4096), AT(threads), FREE, "OpenMP threads a rank; auto is the rank's share of the cores and of the CPU time that control groups allow"},
 
     {"model.preset", FIELD_ENUM, "gpt2", ONE_OF(preset_names), AT(model.preset), FREE,
      "sizes to start from; a size that is given replaces the preset's; none, which needs all four, where all four are given"},
