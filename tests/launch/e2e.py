@@ -31,6 +31,7 @@ ENVIRONMENT.pop("HOURGLASS_TRACE", None)
 ENVIRONMENT.setdefault("HOURGLASS_CACHE", os.path.join(WORK, "cache"))
 # A background job ignores SIGINT, and so would all that it starts; a handler of our own is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored
 
 
 @atexit.register
