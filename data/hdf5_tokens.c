@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "core/file.h"
+#include "core/leftovers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -258,6 +259,7 @@ static bool file_write(const char *path, TokenHeader *header) {
     H5Pset_small_data_block_size(access, 0);
     H5Pset_userblock(creation, USER_BLOCK);
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+    file_remove(path);
     bool is_written = file >= 0 && dataset_write(file, header);
     if (file >= 0) is_written = H5Fclose(file) >= 0 && is_written;
     H5Pclose(creation);
@@ -274,13 +276,17 @@ static void block_fill(uint8_t *bytes, const TokenHeader *header) {
 }
 
 /* The file HDF5 writes is a sparse one on a file system in memory: as long as the true one, but only the header's pages
- * exist. (HDF5's own driver for files in memory would fill all of it.) */
+ * exist. (HDF5's own driver for files in memory would fill all of it.) HDF5 opens it by its name alone, which is gone
+ * then; that of a process which was killed before that goes now. */
 static int scratch_create(char *path, size_t size) {
-    snprintf(path, size, "/dev/shm/hourglass-XXXXXX");
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0) return fd;
-    snprintf(path, size, "/tmp/hourglass-XXXXXX");
-    return mkostemp(path, O_CLOEXEC);
+    static const char *const folders[] = {"/dev/shm", "/tmp"}, *const names[] = {"hourglass-header-", NULL};
+    int fd = -1;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && fd < 0; i++) {
+        leftovers_remove(folders[i], names);
+        snprintf(path, size, "%s/%sXXXXXX", folders[i], names[0]);
+        fd = mkostemp(path, O_CLOEXEC);
+    }
+    return fd;
 }
 
 static uint8_t *header_read(int fd, const TokenHeader *header) {
@@ -301,8 +307,7 @@ Status hdf5_tokens_build(TokenHeader *header, uint8_t **out) {
     if (fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot make a temporary file: %s", path, strerror(errno));
     hdf5_begin();
     if (file_write(path, header)) *out = header_read(fd, header);
-    unlink(path);
-    close(fd);
+    file_close(fd);
     if (*out == NULL)
         return ERROR(STATUS_FAILURE, "%s: HDF5 cannot write the header of a token file there; make room for it", path);
     block_fill(*out, header);

@@ -1,3 +1,4 @@
+#include "core/leftovers.h"
 #include "dist/internal.h"
 #include "dist/start_watch.h"
 
@@ -34,10 +35,20 @@ static int hosts_count(const World *world) {
     return n;
 }
 
+/* Removes the shared memory of runs that were killed. One rank of a host does: of several at a time each would have
+ * open what the others look at. Source of the names: btl_vader_component.c of Open MPI 4.1, btl_sm_component.c of 5.0,
+ * and osc_sm_component.c of both. */
+static void segments_tidy(void) {
+    static const char *const names[] = {"vader_segment.", "sm_segment.", "osc_sm.", NULL};
+    const char *local_rank = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    if (local_rank == NULL || atoi(local_rank) == 0) leftovers_remove("/dev/shm", names);
+}
+
 enum { CONNECT_SECONDS = 60 }; /* an interconnect may take long to start */
 
 static Status world_connect(World *world, int *argc, char ***argv) {
     TRY(start_watch_begin(world->program));
+    segments_tidy();
     start_watch_phase("MPI_Init", CONNECT_SECONDS);
     int provided = MPI_THREAD_SINGLE;
     TRY(mpi_check(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread"));

@@ -256,6 +256,35 @@ def a_rank_stopped_while_it_starts():
               f"rank {victim} after {delay} s: exit {process.returncode}, {lines}")
 
 
+def segments(job):
+    """The shared memory of a job's ranks, by what they have mapped; made to look a minute old."""
+    paths = set()
+    for pid in job.pids.values():
+        with open(f"/proc/{pid}/maps") as maps:
+            paths |= set(re.findall(r"/dev/shm/(?:vader|sm)_segment\.\S+", maps.read()))
+    for path in paths:
+        os.utime(path, (time.time() - 60,) * 2)
+    return paths
+
+
+def shared_memory_of_killed_runs_goes():
+    dead, live = Job("run"), Job("run")
+    left, used = segments(dead), segments(live)
+    check(len(left) >= 4 and len(used) >= 4 and not left & used, f"segments: {left}, {used}")
+    for pid in (dead.process.pid, *dead.pids.values()):  # the launcher first, which would tidy up
+        os.kill(pid, signal.SIGKILL)
+    dead.process.wait()
+    while any(is_alive(pid) for pid in dead.pids.values()):
+        time.sleep(0.01)
+    code, out, err = run(2, "mpi_world", "collectives")
+    check(code == 0, f"exit {code}: {out}{err}")
+    still_there, lost = [path for path in left if os.path.exists(path)], [path for path in used if not os.path.exists(path)]
+    live.process.send_signal(signal.SIGTERM)
+    live.end(DEADLINE)
+    check(not still_there, f"of a dead run: {still_there}")
+    check(not lost, f"of a live run: {lost}")
+
+
 def sigterm_ends_quietly():
     for _ in range(3):
         job = Job("run")
@@ -269,7 +298,7 @@ def main():
     if shutil.which("mpirun") is None:
         print("  mpirun is not installed\n0 passed, 0 failed, 1 skipped")
         return 0
-    tests = [a_rank_stopped_while_it_starts, stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
+    tests = [a_rank_stopped_while_it_starts, shared_memory_of_killed_runs_goes, stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
              hung_before_a_collective_of_the_main_thread, frozen_while_it_waits, killed_rank, rank_that_exits, sigterm_ends_quietly,
              collectives, without_mpirun, one_line_and_code_for_bad_input, abort_names_the_rank, sums,
              the_rank_count_does_not_change_a_bit]

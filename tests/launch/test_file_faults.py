@@ -303,9 +303,23 @@ def modes_and_links():
     check(os.path.exists(os.path.join(WORK, "disk", "checkpoints", "step_00000005.h5")), "through the link")
 
 
+def nothing_stays_in_shared_memory():
+    """HDF5 writes a token file's header to a file that has no name any more; one that was killed before goes later."""
+    left = "/dev/shm/hourglass-header-%d" % os.getpid()
+    with open(left, "w", encoding="utf-8"):
+        os.utime(left, (1, 1))
+    try:
+        done = run("prepare", WORK + "/corpus.txt", "--out=" + WORK + "/unnamed", **injected("write:(deleted):1+:%d" % errno.ENOSPC))
+        fails(done, 1, "HDF5 cannot write the header")
+        check(not os.path.exists(left), "what a killed process left is still there")
+    finally:
+        if os.path.exists(left):
+            os.remove(left)
+
+
 if __name__ == "__main__":
     main(lost_output_is_a_failure, a_lost_console_does_not_end_a_run, closed_streams_do_not_become_files,
          foreign_text_is_shown_not_done, a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file, nothing_waits_for_a_pipe,
          nobody_elses_file_is_destroyed, a_directory_that_cannot_be_synced_is_tolerated,
          interrupted_calls_are_taken_up_again, a_lost_log_is_said_once, the_first_cause_is_named_with_its_file,
-         nothing_is_left_of_what_fails, a_failing_close_is_no_crash, modes_and_links)
+         nothing_is_left_of_what_fails, nothing_stays_in_shared_memory, a_failing_close_is_no_crash, modes_and_links)
