@@ -4,10 +4,12 @@
 #include "tests/harness.h"
 
 #include <fcntl.h>
+#include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 static Arena arena;
 
@@ -85,6 +87,35 @@ static void every_dtype_and_an_empty_tensor(void) {
     contents = (CheckpointContents){tensors, 2, NULL, 0};
     CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_FAILURE, "'t0'");
     checkpoint_image_destroy(&image);
+}
+
+static uint64_t little_endian(const unsigned char *bytes) {
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--) value = value << 8 | bytes[i];
+    return value;
+}
+
+/* docs/checkpoints.md: HDF5's own library reads it, and behind it are 56 bytes. */
+static void the_file_is_as_documented(void) {
+    const char *dir = harness_directory();
+    unsigned char bytes[56], hash[16];
+    REQUIRE_OK(sample_write(dir, 12, 2));
+    const char *path = path_of(dir, 12);
+    size_t size = size_of(path) - sizeof bytes;
+    unsigned char *image = malloc(size);
+    FILE *file = fopen(path, "rb");
+    CHECK(fread(image, 1, size, file) == size && fread(bytes, 1, sizeof bytes, file) == sizeof bytes);
+    fclose(file);
+    XXH128_canonicalFromHash((XXH128_canonical_t *)hash, XXH3_128bits(image, size));
+    CHECK(memcmp(bytes, "HGCKPT\r\n", 8) == 0 && little_endian(bytes + 8) == 1);
+    CHECK(little_endian(bytes + 16) == size && little_endian(bytes + 24) == 12);
+    CHECK(memcmp(bytes + 32, hash, 16) == 0 && little_endian(bytes + 48) == XXH3_64bits(bytes, 48));
+    hid_t opened = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(opened, "wte", H5P_DEFAULT);
+    hid_t type = H5Dget_type(set), plan = H5Dget_create_plist(set);
+    CHECK(H5Tequal(type, H5T_IEEE_F32LE) > 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS);
+    CHECK(H5Aexists(opened, "step") > 0 && H5Lexists(opened, "text/config", H5P_DEFAULT) > 0);
+    H5Pclose(plan), H5Tclose(type), H5Dclose(set), H5Fclose(opened);
+    free(image);
 }
 
 /* Many names, a long config: what a GPT-2 XL and its moments need. */
@@ -293,6 +324,7 @@ static void names_are_parsed_strictly(void) {
 int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(round_trip),
+        TEST(the_file_is_as_documented),
         TEST(every_dtype_and_an_empty_tensor),
         TEST(the_bound_is_tight_and_nothing_is_reallocated),
         TEST(every_bit_flip_is_found),

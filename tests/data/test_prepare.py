@@ -271,6 +271,8 @@ def gpt2_tokens(work):
     line = works(text, "--out=" + work + "/out", "--tokenizer=gpt2", "--format=bin", "--val-fraction=0.5")
     check("(gpt2)" in line and "vocab_size: 50257" in line, line)
     check(tokens(work + "/out/val.bin") == [15496, 995, 198] * 20, "Hello world is 15496 995")
+    works(write(text, "<|endoftext|>\n"), "--out=" + work + "/special", "--tokenizer=gpt2", "--format=bin", "--val-fraction=0")
+    check(50256 not in tokens(work + "/special/train.bin"), "a special token was read from text")
 
 
 def a_whole_book_equals_tiktoken(work):

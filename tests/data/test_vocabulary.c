@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const merged[][3] = {
     {"t", "h", "th"}, {"th", "e", "the"}, {"i", "n", "in"}, {"in", "g", "ing"}, {" ", "the", " the"}};
@@ -249,6 +250,18 @@ static void long_tokens_take_no_quadratic_time(void) {
     vocabulary_destroy(&v);
 }
 
+static void large_ones_are_refused(void) {
+    const char *path = path_in(harness_directory(), "large");
+    Tokenizer *t;
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < 1 << 16; i++) fputc('A', file);
+    fputs("AAAA 0\n", file);
+    fclose(file);
+    CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, "large:1: a line of a rank file is base64, a space and a rank");
+    CHECK(truncate(path, (64 << 20) + 1) == 0);
+    CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, "large: is larger than the 67108864 bytes");
+}
+
 /* Opening a pipe without a writer would wait for ever. */
 static void a_pipe_or_device_is_refused(void) {
     const char *path = path_in(harness_directory(), "pipe");
@@ -289,6 +302,7 @@ int main(int argc, char **argv) {
         TEST(a_missing_byte_or_directory_is_named),
         TEST(ranks_merge_wherever_a_token_is_two),
         TEST(long_tokens_take_no_quadratic_time),
+        TEST(large_ones_are_refused),
         TEST(a_pipe_or_device_is_refused),
         TEST(damaged_vocabularies_never_crash),
     };

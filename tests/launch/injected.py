@@ -6,8 +6,8 @@ import subprocess
 
 from e2e import WORK, Skip
 
-# FAULTS is a list of CALL:PART:WHEN:ERRNO, separated by spaces. CALL: open, read, write, fsync, rename, close, flock, truncate,
-# list; PART: of the path, of a descriptor's too; WHEN: 3 (the third such call), 3+ (from the third on), 1/2 (the first of
+# FAULTS is a list of CALL:PART:WHEN:ERRNO, separated by spaces. CALL: open, read, write, fsync, rename, close, flock, lock
+# (by fcntl), truncate, list; PART: of the path, of a descriptor's too; WHEN: 3 (the third such call), 3+ (from the third on), 1/2 (the first of
 # each two); ERRNO: a number. A close that fails has closed.
 PRELOADED = r"""
 #define _GNU_SOURCE
@@ -85,6 +85,17 @@ ssize_t write(int fd, const void *from, size_t n) {
 PWRITE(pwrite)
 PWRITE(pwrite64)
 int fsync(int fd) { return fails_at("fsync", fd) ? -1 : NEXT(int (*)(int), "fsync")(fd); }
+#define FCNTL(name)                                                                            \
+    int name(int fd, int command, ...) {                                                       \
+        va_list list;                                                                          \
+        va_start(list, command);                                                               \
+        void *with = va_arg(list, void *);                                                     \
+        va_end(list);                                                                          \
+        int fault = command == F_OFD_SETLK && fails_at("lock", fd);                            \
+        return fault ? -1 : NEXT(int (*)(int, int, void *), #name)(fd, command, with);         \
+    }
+FCNTL(fcntl)
+FCNTL(fcntl64)
 int flock(int fd, int how) { return fails_at("flock", fd) ? -1 : NEXT(int (*)(int, int), "flock")(fd, how); }
 int ftruncate(int fd, off_t n) { return fails_at("truncate", fd) ? -1 : NEXT(int (*)(int, off_t), "ftruncate")(fd, n); }
 int ftruncate64(int fd, off_t n) { return fails_at("truncate", fd) ? -1 : NEXT(int (*)(int, off_t), "ftruncate64")(fd, n); }

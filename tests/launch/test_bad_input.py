@@ -73,6 +73,15 @@ def bad_configs():
     expect(CONFIG, r"broken\.yaml:\d+:\d+: error", broken)
 
 
+def a_trace_on_request():
+    path = config("trace")
+    plain, traced = run("train", path, "seed=x"), run("train", path, "seed=x", HOURGLASS_TRACE="1")
+    places = traced.err[len(plain.err):].splitlines()
+    check(traced.err.startswith(plain.err) and places, repr(traced))
+    for place in places:
+        check(re.match(r"  at launch/\S+\.c:\d+: ", place), repr(place))
+
+
 def bad_data():
     path, output = config("data"), run_directory("data")
     good = open(corpus() + "/train.h5", "rb").read()
@@ -231,6 +240,6 @@ def bad_input_to_prepare():
 
 
 if __name__ == "__main__":
-    main(bad_flags, bad_configs, bad_data, files_without_permission, bad_outputs, resume_flags,
+    main(bad_flags, bad_configs, a_trace_on_request, bad_data, files_without_permission, bad_outputs, resume_flags,
          a_directory_that_another_run_uses, a_bad_newest_checkpoint, nothing_but_bad_checkpoints, a_full_disk,
          a_loss_that_is_not_finite, bad_input_to_prepare)

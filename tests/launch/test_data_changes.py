@@ -62,6 +62,21 @@ def a_file_that_is_written_to_ends_the_run_before_it_saves():
     check(newest <= checkpoints(run_directory("written"))[-1], "a checkpoint is lost")
 
 
+def a_file_that_is_replaced_does_no_harm():
+    """The run has the old one open, and goes on as if nothing had happened."""
+    files = copy_of_corpus("data_replaced")
+    changes = {"training__stop": {"steps": 400}, "checkpoint": {"interval": "100 steps", "keep": 3}, "logging__interval": 100}
+    job = start(["train", config("replaced", data__train=files[0], data__val=files[1], **changes)])
+    job.wait_for(r"(?m)^step 100/")
+    other = prepared("replacement", text(50000, seed=3))
+    os.rename(other + "/train.h5", files[0])
+    done = job.end()
+    equal((done.code, done.err), (0, ""), repr(done))
+    train(config("kept", **changes))
+    ours, theirs = (states(checkpoints(run_directory(name))[-1:])[400] for name in ("replaced", "kept"))
+    equal(ours.split()[2:], theirs.split()[2:], "the state at step 400")
+
+
 # ---- between two starts ----------------------------------------------------------------------------------------------
 
 def put(path, at, data):
@@ -172,7 +187,17 @@ def summary_and_checkpoint_say_what_the_data_is():
         check(("data_%s_tokens" % key).encode() in image and data[key]["xxh3"].encode() in image, "not in the checkpoint")
 
 
+def a_file_that_names_no_vocabulary_has_gpt2s():
+    bare = prepared("nameless", text(4000), "--format=bin")
+    done = train(config("vocabulary"), "--print-config", "data.train=%s/train.bin" % bare)
+    check("vocab_size: auto" in done.out, done.out)
+    train(config("vocabulary"), "data.train=%s/train.bin" % bare, "data.val=null", "training.stop.steps=1")
+    with open(run_directory("vocabulary") + "/config.yaml", encoding="utf-8") as file:
+        check("vocab_size: 50257\n" in file.read(), "what auto became")
+
+
 main(a_file_that_shrinks_ends_the_run_in_one_line, a_validation_file_that_shrinks_is_named,
-     a_file_that_is_written_to_ends_the_run_before_it_saves, the_same_content_goes_on_from_anywhere,
+     a_file_that_is_written_to_ends_the_run_before_it_saves, a_file_that_is_replaced_does_no_harm,
+     a_file_that_names_no_vocabulary_has_gpt2s, the_same_content_goes_on_from_anywhere,
      the_same_tokens_in_another_format_go_on, other_content_is_refused_with_both_counts,
      a_large_file_is_compared_before_anything_is_saved, summary_and_checkpoint_say_what_the_data_is)

@@ -216,6 +216,11 @@ def a_directory_that_cannot_be_synced_is_tolerated():
     fails(run("convert", trained(), os.path.join(WORK, "io.bin"), **injected("fsync:%s:0/2:5" % WORK)), 1, "cannot sync it")
 
 
+def a_file_system_without_locks_is_said():
+    done = train(config("unlocked"), **injected("lock:/run.lock:1+:%d" % errno.ENOLCK))
+    equal(log_of("unlocked").count("this file system has no locks"), 1, "said: %r" % done)
+
+
 def interrupted_calls_are_taken_up_again():
     faults = ["%s:%s:1/2:%d" % (call, WORK, errno.EINTR) for call in
               ("open", "read", "write", "fsync", "rename", "flock", "list", "close")]
@@ -320,6 +325,6 @@ def nothing_stays_in_shared_memory():
 if __name__ == "__main__":
     main(lost_output_is_a_failure, a_lost_console_does_not_end_a_run, closed_streams_do_not_become_files,
          foreign_text_is_shown_not_done, a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file, nothing_waits_for_a_pipe,
-         nobody_elses_file_is_destroyed, a_directory_that_cannot_be_synced_is_tolerated,
+         nobody_elses_file_is_destroyed, a_directory_that_cannot_be_synced_is_tolerated, a_file_system_without_locks_is_said,
          interrupted_calls_are_taken_up_again, a_lost_log_is_said_once, the_first_cause_is_named_with_its_file,
          nothing_is_left_of_what_fails, nothing_stays_in_shared_memory, a_failing_close_is_no_crash, modes_and_links)

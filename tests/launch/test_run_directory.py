@@ -227,7 +227,7 @@ def a_profile():
 
 
 def help_is_the_option_table():
-    for program in ("train", "prepare", "generate", "convert"):
+    for program in ("train", "prepare", "generate", "convert", "evaluate", "sweep", "bench"):
         done = run(program, "--help")
         equal((done.code, done.err), (0, ""), program + " --help")
         table = read("launch", program + ".c").split("const Option options[]")[1].split("\n};")[0]

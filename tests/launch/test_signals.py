@@ -64,11 +64,23 @@ def a_second_ctrl_c_kills():
 
 
 def two_ranks_save_what_fits_before_the_launcher_kills():
-    path, directory = config("ranks", **ENDLESS), run_directory("ranks")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        name = "ranks_%d" % number
+        path, directory = config(name, **ENDLESS), run_directory(name)
+        job = start(["train", path], ranks=2)
+        job.wait_for("started in")
+        done = ask(job, number)
+        check("with a checkpoint" in done.err, repr(done))
+        equal(steps_of(directory), [summary(directory)["steps"]], "what was saved")
+
+
+def a_signal_to_one_rank_saves_for_all():
+    path, directory = config("one_of_two", **ENDLESS), run_directory("one_of_two")
     job = start(["train", path], ranks=2)
+    last = job.ranks(2)[1]
     job.wait_for("started in")
-    done = ask(job, signal.SIGTERM)
-    check("with a checkpoint" in done.err, repr(done))
+    os.kill(last, signal.SIGUSR1)
+    equal(job.end(10).code, 75, "exit code")
     equal(steps_of(directory), [summary(directory)["steps"]], "what was saved")
 
 
@@ -155,6 +167,7 @@ def starts_cut_at_any_time_leave_what_the_next_one_takes():
 
 if __name__ == "__main__":
     main(alone_each_signal_saves, what_nohup_ignores_stays_ignored, a_second_ctrl_c_kills,
-         two_ranks_save_what_fits_before_the_launcher_kills, a_long_evaluation_is_cut_and_made_up_for,
+         two_ranks_save_what_fits_before_the_launcher_kills, a_signal_to_one_rank_saves_for_all,
+         a_long_evaluation_is_cut_and_made_up_for,
          a_long_step_is_left_undone, a_start_is_ended_at_once_and_leaves_nothing,
          starts_cut_at_any_time_leave_what_the_next_one_takes)
