@@ -16,7 +16,7 @@ typedef struct DirectoryKind {
 extern const DirectoryKind directory_of_a_run, directory_of_a_study;
 
 typedef struct RunDirectory {
-    const char *path; /* NULL: not taken */
+    const char *path; /* borrowed; NULL: not taken */
     const DirectoryKind *kind;
     size_t made; /* for directory_undo */
     RunLock *lock;

@@ -1,5 +1,6 @@
 /* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike the kernels. */
 #include "core/clock.h"
+#include "core/cpu/openblas_buffers.h"
 #include "core/device.h"
 #include "core/host_limits.h"
 #include "core/plan.h"
@@ -13,7 +14,7 @@
 #include <sys/resource.h>
 
 /* What a process takes beside tensors once it runs: measured 20 MiB. */
-enum { STACK_BYTES = 8 << 20, HEAP_BYTES = 32 << 20, PRODUCT_BYTES = 129 << 20 };
+enum { STACK_BYTES = 8 << 20, HEAP_BYTES = 32 << 20 };
 
 /* Anonymous pages come zeroed, and go back to the system when they are released. Huge pages spare the TLB. */
 static Status cpu_alloc(Device *device, size_t bytes, void **out) {
@@ -38,13 +39,12 @@ static Status cpu_copy(Device *device, void *to, const void *from, size_t bytes)
 
 static size_t less(size_t bytes, size_t by) { return bytes > by ? bytes - by : 0; }
 
-/* What is still to be mapped beside tensors: counts where a process may map only so much. OpenBLAS tries for ever where
- * it cannot map its buffers, one a thread and one a call. */
+/* What is still to be mapped beside tensors: counts where a process may map only so much. */
 static size_t mapped_later(const Device *device) {
     struct rlimit limit;
     size_t threads = (size_t)device->target.threads, stack = STACK_BYTES;
     if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) stack = (size_t)limit.rlim_cur;
-    return (threads + 2) * stack + (threads + 1) * PRODUCT_BYTES + HEAP_BYTES;
+    return (threads + 2) * stack + openblas_buffers(device->target.threads) + HEAP_BYTES;
 }
 
 static Status cpu_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {

@@ -201,9 +201,9 @@ Status study_open(const char *path, int n_overrides, char **overrides, Study **o
 
 void study_close(Study **study) {
     if (*study == NULL) return;
+    run_directory_release(&(*study)->place); /* before the config, which holds its path */
     for (int i = 0; i < (*study)->count; i++) config_destroy(&(*study)->points[i].config);
     config_destroy(&(*study)->config);
-    run_directory_release(&(*study)->place);
     arena_free(&(*study)->arena);
     free(*study);
     *study = NULL;

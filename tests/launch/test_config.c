@@ -222,7 +222,11 @@ static void the_reference_page_is_current(void) {
 
 /* Each of the files sets what the one before it has set: 588,000 keys and values. */
 static void large_files_that_extend_each_other_load_soon(void) {
+#ifdef __SANITIZE_ADDRESS__
+    enum { FILES = 12, KEYS = 4900 };
+#else
     enum { FILES = 60, KEYS = 4900 };
+#endif
     char name[32];
     const char *path = NULL;
     for (int i = 0; i < FILES; i++) {

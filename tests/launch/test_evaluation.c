@@ -81,7 +81,7 @@ static void padding_reaches_nothing(void) {
         Evaluation clean = {0}, poisoned = {0};
         evaluate(tokens, 2, 0, &clean);
         evaluate(tokens, 2, NAN, &poisoned);
-        CHECK(isfinite(clean.loss) && clean.loss == poisoned.loss && clean.tokens == tokens - 1);
+        CHECK(fabs(clean.loss - poisoned.loss) <= 1e-6 * clean.loss && clean.tokens == tokens - 1);
     }
 }
 

@@ -134,7 +134,7 @@ def the_plan_alone_touches_nothing():
         found = re.search(r"(?m)^planned +([\d.]+)$", done.out)
         check(found and float(found.group(1)) > 20000, "1.5 G parameters plan in %s" % done.out)
         equal(done.err, "", "standard error")
-        check(done.seconds < 20, "%.1f s" % done.seconds)
+        check(done.seconds < (60 if SANITIZED else 20), "%.1f s" % done.seconds)
     check(not os.path.exists(run_directory("huge")), "a run directory")
 
 
