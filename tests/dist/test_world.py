@@ -285,6 +285,17 @@ def shared_memory_of_killed_runs_goes():
     check(not lost, f"of a live run: {lost}")
 
 
+def a_start_without_the_others():
+    """Neither dead nor stopped: it never comes to MPI_Init."""
+    begin = time.monotonic()
+    done = subprocess.run([*command(1, "mpi_watch", "run"), ":", "-np", "1", "sleep", "200"], env=environment,
+                          timeout=120, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    lines, seconds = own_lines("mpi_watch", done.stderr), time.monotonic() - begin
+    check(done.returncode != 0 and len(lines) == 1 and 60 < seconds < 60 + 2 * DEADLINE and
+          re.search(r"rank 0 on \S+ has waited 6\d s for other ranks in MPI_Init", lines[0]),
+          f"exit {done.returncode} after {seconds:.0f} s: {lines}")
+
+
 def sigterm_ends_quietly():
     for _ in range(3):
         job = Job("run")
@@ -298,7 +309,7 @@ def main():
     if shutil.which("mpirun") is None:
         print("  mpirun is not installed\n0 passed, 0 failed, 1 skipped")
         return 0
-    tests = [a_rank_stopped_while_it_starts, shared_memory_of_killed_runs_goes, stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
+    tests = [a_start_without_the_others, a_rank_stopped_while_it_starts, shared_memory_of_killed_runs_goes, stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
              hung_before_a_collective_of_the_main_thread, frozen_while_it_waits, killed_rank, rank_that_exits, sigterm_ends_quietly,
              collectives, without_mpirun, one_line_and_code_for_bad_input, abort_names_the_rank, sums,
              the_rank_count_does_not_change_a_bit]
