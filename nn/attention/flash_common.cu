@@ -24,12 +24,18 @@ const char *flash_common_refuses(const AttentionCall *call) {
     return call->bias != BIAS_NONE ? "takes no arbitrary mask" : NULL;
 }
 
-static int64_t padded_rows(const AttentionCall *call) {
-    return (call->Tq + FLASH_ROW_PAD - 1) / FLASH_ROW_PAD * FLASH_ROW_PAD;
-}
+static int64_t padded(int64_t rows) { return (rows + FLASH_ROW_PAD - 1) / FLASH_ROW_PAD * FLASH_ROW_PAD; }
 
 size_t flash_rows_workspace(const AttentionCall *call) {
-    return 2 * sizeof(float) * (size_t)(call->B * call->NH * padded_rows(call));
+    return 2 * sizeof(float) * (size_t)(call->B * call->NH * padded(call->Tq));
+}
+
+size_t flash_flags_of_queries(const AttentionCall *call) {
+    return sizeof(int) * (size_t)(call->B * call->NH * padded(call->Tq) / 16);
+}
+
+size_t flash_flags_of_keys(const AttentionCall *call) {
+    return sizeof(int) * (size_t)(call->B * call->NH_kv * padded(call->Tk) / 16);
 }
 
 static bool pointer_is_aligned(const void *pointer) { return ((uintptr_t)pointer & 15) == 0; }
@@ -42,14 +48,15 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     FlashParams p = {};
     p.q = args->q, p.k = args->k, p.v = args->v, p.dout = args->dout;
     p.out = args->out, p.dq = args->dq, p.dk = args->dk, p.dv = args->dv;
-    p.lse = (float *)args->lse, p.step = args->step;
+    p.lse = (float *)args->lse, p.stats = (float *)args->stats, p.step = args->step;
     p.key_ranges = call->ranges ? args->key_ranges : NULL, p.query_ranges = call->ranges ? args->query_ranges : NULL;
     p.lq = call->q, p.lk = call->k, p.lv = call->v, p.lo = call->out;
     p.B = (int)call->B, p.NH = (int)call->NH, p.NH_kv = (int)call->NH_kv, p.group = p.NH / p.NH_kv;
-    p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)padded_rows(call);
+    p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)padded(call->Tq);
+    p.Tk_pad = (int)padded(call->Tk);
     p.causal = call->causal != CAUSAL_NONE, p.diagonal = diagonal_of(call);
     p.window = (int)(call->window < (1 << 30) ? call->window : (1 << 30));
-    p.scale = call->scale, p.scale2 = call->scale * FLASH_LOG2E;
+    flash_scales(&p, call->scale);
     p.keep_scale = (float)(1.0 / (1.0 - call->dropout));
     p.threshold = rng_threshold(call->dropout), p.stream = call->stream;
     bool aligned =
@@ -59,6 +66,7 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
         aligned = aligned && pointer_is_aligned(p.dq) && pointer_is_aligned(p.dk) && pointer_is_aligned(p.dv) &&
                   pointer_is_aligned(p.dout) && pointer_is_aligned(p.lse2);
     }
+    if (backward && p.stats == NULL) return ERROR(STATUS_FAILURE, "flash attention: backward needs the rows' stats");
     if (call->ranges && (p.key_ranges == NULL || p.query_ranges == NULL))
         return ERROR(STATUS_FAILURE, "flash attention: a call with ranges came without them");
     if (!aligned) return ERROR(STATUS_FAILURE, "flash attention: a tensor is not 16-byte aligned");

@@ -16,6 +16,12 @@
 constexpr float FLASH_LOG2E = 1.4426950408889634f;
 constexpr float FLASH_LN2 = 0.6931471805599453f;
 constexpr float FLASH_INF = __builtin_huge_valf();
+constexpr float FLASH_NAN = __builtin_nanf("");
+
+/* Beyond this, in base 2, half a unit in the last place of an f32 is an error of more than 2e-5 in every weight.
+ * Forward then subtracts a row's maximum from its scores before it scales them, which leaves nothing of equal scores,
+ * and backward makes the weights from the row's stats. */
+constexpr float FLASH_LIMIT = 512.0f, FLASH_LSE_LIMIT = FLASH_LIMIT * FLASH_LN2;
 constexpr int FLASH_ROW_PAD = 128; /* rows of the workspace are padded to this, so that tiles read them unchecked */
 
 enum FlashKind {
@@ -27,14 +33,19 @@ enum FlashKind {
 struct FlashParams {
     const void *q, *k, *v, *dout;
     void *out, *dq, *dk, *dv;
-    float *lse;
+    float *lse, *stats;
     float *lse2, *delta; /* workspace: lse in base 2, and rowsum(dout * out); (B * NH, Tq_pad) each */
+    int *large;          /* workspace on sm_90: whether one of 16 rows has a large lse; (B * NH, Tq_pad / 16) */
+    int *lost, *lost_k,
+        *lost_v; /* the same, whether one has a NaN: of out or dq, of dk, of dv (B * NH_kv, Tk_pad / 16) */
     const int32_t *key_ranges, *query_ranges; /* (2, B, Tq), (2, B, Tk), or NULL: the first and the end of each row */
     const StepState *step;
     HeadLayout lq, lk, lv, lo;
-    int B, NH, NH_kv, group, Tq, Tk, Tq_pad;
+    int B, NH, NH_kv, group, Tq, Tk, Tq_pad, Tk_pad;
     int causal, diagonal, window; /* key j of query i is allowed where i + diagonal - window < j <= i + diagonal */
-    float scale, scale2;          /* scale2 = scale * log2(e): exponentials are taken in base 2 */
+    float scale, scale2;          /* scale2 = scale * log2(e), not 0: exponentials are taken in base 2 */
+    float sign, abs_scale2;       /* of scale2 */
+    float limit;                  /* of scores that are not large, before they are scaled */
     float keep_scale;             /* dropout: 1 / (1 - p) */
     uint32_t threshold, stream;
 };
@@ -119,10 +130,108 @@ __device__ __forceinline__ float flash_quad_sum(float x) {
     return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
 }
 
-/* A row's lse in base 2; +inf where the row has no keys, so that every weight of it is 0. */
+/* The softmax of a row that runs: its weights are exp2(scale2 (s - shift) - base), scale2 > 0, for unscaled scores. */
+struct FlashBase {
+    float shift, base, correction; /* correction: what weights against the maximum before come to */
+};
+
+__device__ __forceinline__ bool flash_is_large(const FlashParams &p, float maximum) {
+    return fabsf(maximum) > p.limit && maximum != -FLASH_INF;
+}
+
+/* For a row whose maximum is not large: the products are rounded before they are subtracted, so that the correction is
+ * exactly 1 where the maximum stays, and what the base is off by is the same for every weight of the row. */
+__device__ __forceinline__ FlashBase flash_base(float scale2, float before, float maximum) {
+    FlashBase b = {0.0f, maximum == -FLASH_INF ? 0.0f : __fmul_rn(maximum, scale2), 0.0f};
+    b.correction = flash_exp2(__fmul_rn(before, scale2) - b.base);
+    return b;
+}
+
+/* For a row of a warp in which one is. */
+__device__ __forceinline__ FlashBase flash_base_large(const FlashParams &p, float scale2, float before, float maximum) {
+    FlashBase b = flash_base(scale2, before, maximum);
+    const bool now = flash_is_large(p, maximum);
+    if (now) b.shift = maximum, b.base = 0.0f;
+    if (now || flash_is_large(p, before)) b.correction = flash_exp2((before - maximum) * scale2);
+    return b;
+}
+
+/* What a row's sums are to be multiplied by: one over the sum of its weights; 0 where it sees no key; NaN where it sees
+ * keys whose scores are all -inf. */
+__device__ __forceinline__ float flash_inverse(float sum, bool is_blind) {
+    return sum == 0.0f ? (is_blind ? 0.0f : FLASH_NAN) : 1.0f / sum;
+}
+
+/* The log of a row's sum of weights against its exact maximum, from that against the rounded one of flash_base. */
+__device__ __forceinline__ float flash_exact_log2(const FlashParams &p, float maximum, float log2_sum) {
+    if (maximum == -FLASH_INF) return log2_sum;
+    return log2_sum - fmaf(maximum, p.abs_scale2, -__fmul_rn(maximum, p.abs_scale2));
+}
+
+/* The same from a sum as flash_base_large has it. */
+__device__ __forceinline__ float flash_log2_of(const FlashParams &p, float maximum, float sum) {
+    return flash_is_large(p, maximum) ? log2f(sum) : flash_exact_log2(p, maximum, log2f(sum));
+}
+
+/* Keeps what the softmax of a row came to: lse, and the stats where that is large. maximum: of the unscaled scores, or
+ * for a negative scale of those times -1; log2_sum: of the weights against it. */
+__device__ __forceinline__ void flash_keep(const FlashParams &p, int64_t head, int i, float maximum, float log2_sum,
+                                           bool is_blind) {
+    const int64_t at = head * p.Tq + i, rows = (int64_t)p.B * p.NH * p.Tq;
+    float lse = fmaf(log2_sum, FLASH_LN2, maximum * fabsf(p.scale));
+    if (maximum == -FLASH_INF && log2_sum == -FLASH_INF) lse = is_blind ? -FLASH_INF : FLASH_NAN;
+    if (fabsf(lse) > FLASH_LSE_LIMIT && maximum != -FLASH_INF) {
+        lse = fmaxf(lse, -3.4028235e38f); /* -inf is a row without keys */
+        if (p.stats != nullptr) {
+            p.stats[at] = p.sign * maximum;
+            p.stats[rows + at] = log2_sum;
+        }
+    }
+    p.lse[at] = lse;
+}
+
+/* A row's lse in base 2; +inf where the row has no keys, so that every weight of it is 0; -inf where lse is large, so
+ * that whoever makes weights from it asks flash_weight. */
 __device__ __forceinline__ float flash_row_lse2(const FlashParams &p, int64_t head, int i) {
-    float lse = p.lse[head * p.Tq + i];
-    return lse == -FLASH_INF ? FLASH_INF : lse * FLASH_LOG2E;
+    const float lse = p.lse[head * p.Tq + i];
+    return lse == -FLASH_INF ? FLASH_INF : fabsf(lse) > FLASH_LSE_LIMIT ? -FLASH_INF : lse * FLASH_LOG2E;
+}
+
+/* The weight of score s, unscaled, in row i, whose flash_row_lse2 is lse2. */
+__device__ __forceinline__ float flash_weight(const FlashParams &p, int64_t head, int i, float s, float lse2) {
+    if (lse2 != -FLASH_INF) return flash_exp2(s * p.scale2 - lse2);
+    const int64_t at = head * p.Tq + i, rows = (int64_t)p.B * p.NH * p.Tq;
+    return flash_exp2((s - p.stats[at]) * p.scale2 - p.stats[rows + at]);
+}
+
+/* The same in two steps: what scores of row i are to lose before they are scaled, where lse2 says that its lse is
+ * large; lse2 becomes what they are to lose after. */
+__device__ __forceinline__ float flash_shift(const FlashParams &p, int64_t head, int i, float &lse2) {
+    if (lse2 != -FLASH_INF) return 0.0f;
+    const int64_t at = head * p.Tq + i, rows = (int64_t)p.B * p.NH * p.Tq;
+    lse2 = p.stats[rows + at];
+    return p.stats[at];
+}
+
+/* x, which starts as 0, becomes NaN in each half where that of `word` is infinite or NaN: 0 word + x, at the full rate.
+ */
+template <typename T>
+__device__ __forceinline__ void flash_look(uint32_t &x, uint32_t word);
+template <>
+__device__ __forceinline__ void flash_look<__nv_bfloat16>(uint32_t &x, uint32_t word) {
+    asm("fma.rn.bf16x2 %0, %1, %2, %0;" : "+r"(x) : "r"(word), "r"(0));
+}
+
+template <>
+__device__ __forceinline__ void flash_look<__half>(uint32_t &x, uint32_t word) {
+    asm("fma.rn.f16x2 %0, %1, %2, %0;" : "+r"(x) : "r"(word), "r"(0));
+}
+
+/* Whether one of the two halves is NaN. */
+template <typename T>
+__device__ __forceinline__ bool flash_has_nan(uint32_t word) {
+    const float2 pair = flash_unpack<T>(word);
+    return pair.x != pair.x || pair.y != pair.y;
 }
 
 /* The products of 8 pairs, summed. */
@@ -161,12 +270,21 @@ Status flash_dispatch(const AttentionCall *call, Launch launch) {
 /* Why neither family can serve the call, or NULL. */
 const char *flash_common_refuses(const AttentionCall *call);
 
-/* Fills the parameters; the workspace is read in the backward direction alone. Fails on misaligned pointers. */
+/* Fills the parameters, but for what sm_90 alone has in its workspace. Fails on misaligned pointers. */
 Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool backward, FlashParams *out);
 
-/* Bytes of lse2 and delta. */
+/* Bytes of lse2 and delta, and the flags of the queries, or of the keys, by 16 rows. */
 size_t flash_rows_workspace(const AttentionCall *call);
+size_t flash_flags_of_queries(const AttentionCall *call);
+size_t flash_flags_of_keys(const AttentionCall *call);
 
-/* lse2 = lse * log2(e), +inf for a query without keys and for padding (so that every weight there is 0), and
- * delta = rowsum(dout * out), 0 for padding. */
+/* The scale in base 2; a scale of 0 becomes one that is next to it, so that -inf times it stays -inf. */
+inline void flash_scales(FlashParams *p, float scale) {
+    p->scale = scale, p->scale2 = scale == 0.0f ? 1.1754944e-38f : scale * FLASH_LOG2E;
+    p->sign = p->scale2 < 0.0f ? -1.0f : 1.0f, p->abs_scale2 = p->sign * p->scale2;
+    p->limit = FLASH_LIMIT / p->abs_scale2;
+}
+
+/* lse2 by flash_row_lse2, +inf for padding (so that every weight there is 0), and delta = rowsum(dout * out), 0 for
+ * padding. */
 Status flash_rows(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);

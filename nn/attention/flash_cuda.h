@@ -14,8 +14,9 @@
  *
  * x_refuses: NULL, or why this device (sm: 10 * major + minor) cannot serve the call.
  * x_forward_workspace, x_backward_workspace: bytes that args->workspace must offer, 256-byte aligned.
- * x_forward: writes out, and lse where it is not NULL.     Source: arXiv:2307.08691, algorithm 1.
- * x_backward: writes dq, dk, dv from q, k, v, out, lse, dout.      Source: the same, algorithm 2, in two passes.
+ * x_forward: writes out, lse where it is not NULL, and stats of rows whose lse is large where neither is NULL.
+ *   Source: arXiv:2307.08691, algorithm 1.
+ * x_backward: writes dq, dk, dv from q, k, v, out, lse, stats, dout.   Source: the same, algorithm 2, in two passes.
  * Errors: STATUS_UNSUPPORTED with the refusal; STATUS_FAILURE where a launch fails or a pointer is misaligned.
  *
  * Pointers are the device's and 16-byte aligned, args->step included; strides are multiples of 8 elements. */

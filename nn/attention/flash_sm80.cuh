@@ -8,6 +8,7 @@
  * (g+8, 2t+1). Source: PTX ISA, "Matrix fragments for mma.m16n8k16". */
 #pragma once
 
+#include "nn/attention/flash_again.cuh"
 #include "nn/attention/flash_common.cuh"
 #include "nn/attention/flash_dropout.cuh"
 
@@ -112,17 +113,26 @@ __device__ __forceinline__ void product_weights(float (&acc)[COLUMNS / 8][4], co
     }
 }
 
-/* Writes 16 rows x COLUMNS of accumulators, times `factor`, to a head; rows from `total` on do not exist. */
-template <typename T, int COLUMNS>
+/* Writes 16 rows x COLUMNS of accumulators, times `factor`, to a head; rows from `total` on do not exist. make(row)
+ * makes a row again, by the whole warp: flash_again.cuh. */
+template <typename T, int COLUMNS, typename Make>
 __device__ __forceinline__ void store_rows(T *head, int64_t token, int first, int total,
-                                           const float (&acc)[COLUMNS / 8][4], float factor_low, float factor_high) {
+                                           const float (&acc)[COLUMNS / 8][4], float factor_low, float factor_high,
+                                           Make make) {
     const int lane = threadIdx.x % 32, low = first + lane / 4, high = low + 8;
     T *at = head + lane % 4 * 2;
+    uint32_t looks[2] = {0, 0};
 #pragma unroll
     for (int n = 0; n < COLUMNS / 8; n++) {
-        if (low < total)
-            *(uint32_t *)(at + low * token + n * 8) = flash_pack<T>(acc[n][0] * factor_low, acc[n][1] * factor_low);
-        if (high < total)
-            *(uint32_t *)(at + high * token + n * 8) = flash_pack<T>(acc[n][2] * factor_high, acc[n][3] * factor_high);
+        const uint32_t words[2] = {flash_pack<T>(acc[n][0] * factor_low, acc[n][1] * factor_low),
+                                   flash_pack<T>(acc[n][2] * factor_high, acc[n][3] * factor_high)};
+        flash_look<T>(looks[0], words[0]), flash_look<T>(looks[1], words[1]);
+        if (low < total) *(uint32_t *)(at + low * token + n * 8) = words[0];
+        if (high < total) *(uint32_t *)(at + high * token + n * 8) = words[1];
     }
+    const bool lost[2] = {low < total && flash_has_nan<T>(looks[0]), high < total && flash_has_nan<T>(looks[1])};
+    if (!__any_sync(0xFFFFFFFFu, lost[0] || lost[1])) return;
+    __syncwarp();
+#pragma unroll 1
+    for (int r = 0; r < 2; r++) flash_again(r == 0 ? lost[0] : lost[1], low + 8 * r, make);
 }

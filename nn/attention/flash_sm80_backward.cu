@@ -47,7 +47,8 @@ struct TileGradient {
             dropout.along_queries<N>(kept, row, column);
     }
 
-    template <bool MASKED>
+    /* LARGE: the tile has a query whose lse is large; only where rows are keys. */
+    template <bool MASKED, bool LARGE>
     __device__ __forceinline__ void run(float (&s)[N / 8][4], float (&dp)[N / 8][4], const float *lse2,
                                         const float *delta) const {
         FlashKept<N> keeps;
@@ -62,7 +63,11 @@ struct TileGradient {
                 for (int e = 2 * r; e < 2 * r + 2; e++) {
                     const int at = column + (int)threadIdx.x % 4 * 2 + n * 8 + (e & 1);
                     const int query = ALONG_KEYS ? r : n * 8 + (e & 1);
-                    float weight = flash_exp2(s[n][e] * p.scale2 - lse2[query]), gradient = dp[n][e];
+                    float weight, gradient = dp[n][e];
+                    if constexpr (LARGE)
+                        weight = flash_weight(p, (int64_t)b * p.NH + h, at, s[n][e], lse2[query]);
+                    else
+                        weight = flash_exp2(s[n][e] * p.scale2 - lse2[query]);
                     if (MASKED && (at < first || at > last)) weight = 0.0f;
                     s[n][e] = weight;
                     if constexpr (KIND == FLASH_DROPOUT) {
@@ -75,8 +80,17 @@ struct TileGradient {
     }
 };
 
+/* Whether one of N queries has a large lse: each lane looks at its share. */
+template <int N>
+__device__ __forceinline__ bool has_large(const float *lse2) {
+    bool found = false;
+#pragma unroll
+    for (int at = 0; at < N; at += 32) found |= lse2[at + threadIdx.x % 32] == -FLASH_INF;
+    return __any_sync(0xFFFFFFFFu, found);
+}
+
 template <typename T, int HS, FlashKind KIND>
-__global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
+__global__ void __launch_bounds__(128) flash_sm80_dq_kernel(const __grid_constant__ FlashParams p) {
     constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), N = columns(HS), THREADS = 128;
     extern __shared__ uint4 shared[];
     T *tile_q = (T *)shared, *tile_do = tile_q + ROWS * PITCH, *tile_k = tile_do + ROWS * PITCH,
@@ -104,7 +118,10 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
                                     p.Tq);
     if (begin < end) load_keys(begin);
     const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + row;
-    const float lse2[2] = {p.lse2[at], p.lse2[at + 8]}, delta[2] = {p.delta[at], p.delta[at + 8]};
+    const float delta[2] = {p.delta[at], p.delta[at + 8]};
+    float lse2[2] = {p.lse2[at], p.lse2[at + 8]}, shift[2] = {};
+    const bool large = __any_sync(0xFFFFFFFFu, lse2[0] == -FLASH_INF || lse2[1] == -FLASH_INF);
+    for (int r = 0; r < 2 && large; r++) shift[r] = flash_shift(p, (int64_t)b * p.NH + h, row + 8 * r, lse2[r]);
     float dq[HS / 8][4] = {};
     for (int n = begin; n < end; n++) {
         if (STAGES > 1 && n + 1 < end) {
@@ -120,22 +137,31 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(FlashParams p) {
         product_rows<T, HS, N>(dp, tile_do + warp * 16 * PITCH, now_v);
         const TileGradient<N, true, KIND> gradient = {p, b, h, row, n * N};
         const bool full = n * N >= first_full && n * N + N - 1 <= last_full;
+        if (large) {
+#pragma unroll
+            for (int at = 0; at < N / 2; at++) s[at / 4][at % 4] -= shift[at / 2 % 2];
+        }
         if (full)
-            gradient.template run<false>(s, dp, lse2, delta);
+            gradient.template run<false, false>(s, dp, lse2, delta);
         else
-            gradient.template run<true>(s, dp, lse2, delta);
+            gradient.template run<true, false>(s, dp, lse2, delta);
         product_weights<T, HS, HS, N>(dq, dp, now_k);
         __syncthreads();
         if (STAGES == 1 && n + 1 < end) load_keys(n + 1);
     }
-    store_rows<T, HS>((T *)p.dq + b * p.lq.batch + h * p.lq.head, p.lq.token, block_row + warp * 16, p.Tq, dq, p.scale,
-                      p.scale);
+    T *to = (T *)p.dq + b * p.lq.batch + h * p.lq.head;
+    store_rows<T, HS>(to, p.lq.token, block_row + warp * 16, p.Tq, dq, p.scale, p.scale, [&](int i) {
+        int low, high;
+        flash_keys_of<KIND>(p, b, i, low, high);
+        call_dq<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lq.token);
+    });
 }
 
 template <typename T, int HS, FlashKind KIND>
 __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
                                                    : KIND == FLASH_DROPOUT ? 2
-                                                                           : 3) flash_sm80_dkdv_kernel(FlashParams p) {
+                                                                           : 3)
+    flash_sm80_dkdv_kernel(const __grid_constant__ FlashParams p) {
     constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), N = columns(HS), THREADS = 128 * split(HS);
     constexpr int PART = HS / split(HS);
     extern __shared__ uint4 shared[];
@@ -180,19 +206,30 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
         const TileGradient<N, false, KIND> gradient = {p, b, h, row, i};
         const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + i + lane % 4 * 2;
         const bool full = i >= first_full && i + N - 1 <= last_full;
-        if (full)
-            gradient.template run<false>(s, dp, p.lse2 + at, p.delta + at);
+        if (has_large<N>(p.lse2 + at - lane % 4 * 2))
+            gradient.template run<true, true>(s, dp, p.lse2 + at, p.delta + at);
+        else if (full)
+            gradient.template run<false, false>(s, dp, p.lse2 + at, p.delta + at);
         else
-            gradient.template run<true>(s, dp, p.lse2 + at, p.delta + at);
+            gradient.template run<true, false>(s, dp, p.lse2 + at, p.delta + at);
         product_weights<T, HS, PART, N>(dv, s, now_do + part);
         product_weights<T, HS, PART, N>(dk, dp, now_q + part);
         __syncthreads();
         if (STAGES == 1 && step + 1 < total) load_queries(step + 1);
     }
-    store_rows<T, PART>((T *)p.dk + b * p.lk.batch + head_kv * p.lk.head + part, p.lk.token, block_row + warp * 16,
-                        p.Tk, dk, p.scale, p.scale);
-    store_rows<T, PART>((T *)p.dv + b * p.lv.batch + head_kv * p.lv.head + part, p.lv.token, block_row + warp * 16,
-                        p.Tk, dv, 1.0f, 1.0f);
+    T *to_k = (T *)p.dk + b * p.lk.batch + head_kv * p.lk.head,
+      *to_v = (T *)p.dv + b * p.lv.batch + head_kv * p.lv.head;
+    auto remake = [&](bool of_k) { /* the warp's own columns */
+                                   return [&, of_k](int j) {
+                                       int low, high;
+                                       flash_queries_of<KIND>(p, b, j, low, high);
+                                       T *to = of_k ? to_k + j * p.lk.token : to_v + j * p.lv.token;
+                                       call_dkdv<T, KIND == FLASH_DROPOUT>(p, HS, b, head_kv, j, low, high, of_k, to,
+                                                                           part, part + PART);
+                                   };
+    };
+    store_rows<T, PART>(to_k + part, p.lk.token, block_row + warp * 16, p.Tk, dk, p.scale, p.scale, remake(true));
+    store_rows<T, PART>(to_v + part, p.lv.token, block_row + warp * 16, p.Tk, dv, 1.0f, 1.0f, remake(false));
 }
 
 template <typename T, int HS, FlashKind KIND>

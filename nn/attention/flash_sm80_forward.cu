@@ -16,13 +16,14 @@ constexpr int WARPS = 4, ROWS = 16 * WARPS, KEYS = 64;
 __host__ __device__ constexpr int stages(int hs) { return hs > 128 ? 1 : 2; }
 __host__ __device__ constexpr int forward_bytes(int hs) { return (ROWS + 2 * KEYS * stages(hs)) * flash_pitch(hs) * 2; }
 
-/* Running softmax of the two rows that a lane shares: their maxima and sums, in base 2. */
+/* Running softmax of the two rows that a lane shares: maxima of the scores, unscaled but for the scale's sign, and sums
+ * of the weights. */
 struct RowState {
     float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f};
 };
 
 template <FlashKind KIND, bool MASKED>
-__device__ __forceinline__ void scale_and_mask(const FlashParams &p, float (&s)[KEYS / 8][4], int b, int row, int key) {
+__device__ __forceinline__ void sign_and_mask(const FlashParams &p, float (&s)[KEYS / 8][4], int b, int row, int key) {
     int first[2] = {}, last[2] = {};
     if constexpr (MASKED) {
         flash_keys_of<KIND>(p, b, row, first[0], last[0]);
@@ -33,31 +34,45 @@ __device__ __forceinline__ void scale_and_mask(const FlashParams &p, float (&s)[
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             const int j = key + n * 8 + (e & 1);
-            s[n][e] *= p.scale2;
+            s[n][e] *= p.sign;
             if (MASKED && (j < first[e / 2] || j > last[e / 2])) s[n][e] = -FLASH_INF;
         }
 }
 
 /* Turns scores into weights relative to the new maxima and rescales what was accumulated under the old ones. */
 template <int HS>
-__device__ __forceinline__ void softmax_step(float (&s)[KEYS / 8][4], float (&out)[HS / 8][4], RowState &state) {
+__device__ __forceinline__ void softmax_step(const FlashParams &p, float (&s)[KEYS / 8][4], float (&out)[HS / 8][4],
+                                             RowState &state) {
+    float maximum[2];
+    FlashBase bases[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        float maximum = state.maximum[r];
+        maximum[r] = state.maximum[r];
 #pragma unroll
-        for (int n = 0; n < KEYS / 8; n++) maximum = fmaxf(maximum, fmaxf(s[n][2 * r], s[n][2 * r + 1]));
-        maximum = flash_quad_max(maximum);
-        const float base = maximum == -FLASH_INF ? 0.0f : maximum;
-        const float correction = flash_exp2(state.maximum[r] - base);
+        for (int n = 0; n < KEYS / 8; n++) maximum[r] = fmaxf(maximum[r], fmaxf(s[n][2 * r], s[n][2 * r + 1]));
+        maximum[r] = flash_quad_max(maximum[r]);
+        bases[r] = flash_base(p.abs_scale2, state.maximum[r], maximum[r]);
+    }
+    if (__any_sync(0xFFFFFFFFu, flash_is_large(p, maximum[0]) || flash_is_large(p, maximum[1]))) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            bases[r] = flash_base_large(p, p.abs_scale2, state.maximum[r], maximum[r]);
+#pragma unroll
+            for (int n = 0; n < KEYS / 8; n++) s[n][2 * r] -= bases[r].shift, s[n][2 * r + 1] -= bases[r].shift;
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
         float sum = 0.0f;
 #pragma unroll
         for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
             for (int e = 2 * r; e < 2 * r + 2; e++) {
-                s[n][e] = flash_exp2(s[n][e] - base);
+                s[n][e] = flash_exp2(s[n][e] * p.abs_scale2 - bases[r].base);
                 sum += s[n][e];
             }
-        state.maximum[r] = maximum;
+        const float correction = bases[r].correction;
+        state.maximum[r] = maximum[r];
         state.sum[r] = state.sum[r] * correction + sum;
 #pragma unroll
         for (int n = 0; n < HS / 8; n++) out[n][2 * r] *= correction, out[n][2 * r + 1] *= correction;
@@ -74,19 +89,24 @@ __device__ __forceinline__ void drop(const FlashParams &p, const FlashDropout &m
         for (int e = 0; e < 4; e++) s[n][e] = kept(n, e / 2, e & 1) ? s[n][e] * p.keep_scale : 0.0f;
 }
 
-__device__ __forceinline__ void finish_rows(const FlashParams &p, int64_t head, int row, RowState &state) {
+template <FlashKind KIND>
+__device__ __forceinline__ void finish_rows(const FlashParams &p, int b, int h, int row, RowState &state) {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const float sum = flash_quad_sum(state.sum[r]);
         const int i = row + 8 * r;
+        int first, last;
+        flash_keys_of<KIND>(p, b, i, first, last);
         if (p.lse != nullptr && threadIdx.x % 4 == 0 && i < p.Tq)
-            p.lse[head * p.Tq + i] = sum == 0.0f ? -FLASH_INF : (state.maximum[r] + log2f(sum)) * FLASH_LN2;
-        state.sum[r] = sum == 0.0f ? 0.0f : 1.0f / sum;
+            flash_keep(p, (int64_t)b * p.NH + h, i, state.maximum[r], flash_log2_of(p, state.maximum[r], sum),
+                       last < first);
+        state.sum[r] = flash_inverse(sum, last < first);
     }
 }
 
 template <typename T, int HS, FlashKind KIND>
-__global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4) flash_sm80_forward_kernel(FlashParams p) {
+__global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4)
+    flash_sm80_forward_kernel(const __grid_constant__ FlashParams p) {
     constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), THREADS = 32 * WARPS;
     extern __shared__ uint4 shared[];
     T *tile_q = (T *)shared, *tile_k = tile_q + ROWS * PITCH, *tile_v = tile_k + STAGES * KEYS * PITCH;
@@ -126,18 +146,22 @@ __global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4) flash_sm80_forwar
         product_rows<T, HS, KEYS>(s, tile_q + warp * 16 * PITCH, tile_k + stage * KEYS * PITCH);
         const bool full = n * KEYS >= first_full && n * KEYS + KEYS - 1 <= last_full;
         if (full)
-            scale_and_mask<KIND, false>(p, s, b, row, key);
+            sign_and_mask<KIND, false>(p, s, b, row, key);
         else
-            scale_and_mask<KIND, true>(p, s, b, row, key);
-        softmax_step<HS>(s, out, state);
+            sign_and_mask<KIND, true>(p, s, b, row, key);
+        softmax_step<HS>(p, s, out, state);
         if constexpr (KIND == FLASH_DROPOUT) drop(p, FlashDropout(p, b, h), s, row, n * KEYS);
         product_weights<T, HS, HS, KEYS>(out, s, tile_v + stage * KEYS * PITCH);
         __syncthreads();
         if (STAGES == 1 && n + 1 < end) load_keys(n + 1);
     }
-    finish_rows(p, (int64_t)b * p.NH + h, row, state);
-    store_rows<T, HS>((T *)p.out + b * p.lo.batch + h * p.lo.head, p.lo.token, block_row + warp * 16, p.Tq, out,
-                      state.sum[0], state.sum[1]);
+    finish_rows<KIND>(p, b, h, row, state);
+    T *to = (T *)p.out + b * p.lo.batch + h * p.lo.head;
+    store_rows<T, HS>(to, p.lo.token, block_row + warp * 16, p.Tq, out, state.sum[0], state.sum[1], [&](int i) {
+        int low, high;
+        flash_keys_of<KIND>(p, b, i, low, high);
+        call_out<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lo.token);
+    });
 }
 
 template <typename T, int HS, FlashKind KIND>

@@ -178,12 +178,14 @@ __device__ __forceinline__ void load_tile(uint32_t shared, const CUtensorMap &ma
 }
 
 /* Writes a warpgroup's 64 x HS accumulators, times a factor a row, through a shared tile that nothing reads any more;
- * rows that do not exist are not written. WAIT: until the tile has been read; else thread 0 of the group must. */
+ * rows that do not exist are not written. lost[warp of the group] becomes whether its 16 rows hold a NaN or an
+ * infinity: flash_sm90_again.cu looks at them. WAIT: until the tile has been read; else thread 0 of the group must. */
 template <typename T, int HS, bool WAIT = true>
 __device__ __forceinline__ void store_tile(uint32_t shared, const CUtensorMap &map, int group,
                                            const float (&acc)[HS / 2], float factor_low, float factor_high, int token,
-                                           int head, int batch) {
+                                           int head, int batch, int *lost) {
     const int thread = threadIdx.x % 128, row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+    uint32_t looks[4] = {0, 0, 0, 0}; /* four, so that none waits for the one before */
     group_sync(group);
 #pragma unroll
     for (int n = 0; n < HS / 8; n++) {
@@ -193,16 +195,27 @@ __device__ __forceinline__ void store_tile(uint32_t shared, const CUtensorMap &m
         const uint32_t at_high = shared + Tile<HS>::offset(64, row + 8, n * 8 + column);
         asm volatile("st.shared.b32 [%0], %1;" ::"r"(at_low), "r"(low) : "memory");
         asm volatile("st.shared.b32 [%0], %1;" ::"r"(at_high), "r"(high) : "memory");
+        flash_look<T>(looks[n % 2 * 2], low), flash_look<T>(looks[n % 2 * 2 + 1], high);
     }
     publish_shared();
     group_sync(group);
-    if (thread != 0) return;
+    if (thread == 0) {
 #pragma unroll
-    for (int c = 0; c < Tile<HS>::CHUNKS; c++)
-        store_box(map, shared + c * 64 * Tile<HS>::ROW_BYTES, c * Tile<HS>::COLUMNS, token, head, batch);
-    stores_commit();
-    if (WAIT) stores_read();
+        for (int c = 0; c < Tile<HS>::CHUNKS; c++)
+            store_box(map, shared + c * 64 * Tile<HS>::ROW_BYTES, c * Tile<HS>::COLUMNS, token, head, batch);
+        stores_commit();
+    }
+    __syncwarp();
+    bool found = false;
+#pragma unroll
+    for (int n = 0; n < 4; n++) found |= flash_has_nan<T>(looks[n]);
+    const bool is_lost = __any_sync(0xFFFFFFFFu, found);
+    if (thread % 32 == 0) lost[thread / 32] = is_lost;
+    if (WAIT && thread == 0) stores_read();
 }
+
+/* Lets the launch that waits for this one (flash_sm90_again.cu) come up while this one ends. */
+__device__ __forceinline__ void launch_next() { asm volatile("griddepcontrol.launch_dependents;"); }
 
 /* d (64 x N) = A Bt over HS columns: A is a tile of 64 rows, B the first N rows of one of ROWS. Starts and commits. */
 template <typename T, int HS, int ROWS, int N>
@@ -274,6 +287,10 @@ Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &p
 /* The forward direction under ranges at HS 64, without dropout. */
 template <typename T>
 Status flash_sm90_items(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+
+/* Makes again what a pass has marked as lost: flash_sm90_again.cu. */
+Status flash_sm90_again_forward(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+Status flash_sm90_again_backward(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
 
 /* The two passes of the backward direction, in this order after flash_rows. */
 Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);

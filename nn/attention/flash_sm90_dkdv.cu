@@ -15,36 +15,7 @@
  * tile of 64 x 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands of the first two
  * products come from there): that, not arithmetic, is the floor. At B=64, NH=12, T=1024, HS=64 causal: 219 GFLOP, 0.22
  * ms at peak, 0.28 ms by shared memory; measured 0.48 ms. */
-#include "nn/attention/flash_sm90.cuh"
-
-struct DkdvMaps {
-    CUtensorMap k, v, q, dout, dk, dv, lse2, delta;
-};
-
-/* What two warpgroups of a block do: nothing together; each its 64 keys, the last product of a tile running on under
- * the first of the next, while the stage it reads is held; or the same 64 keys, one dV and one dK. */
-enum Teamwork { ALONE, DEFER, SPLIT };
-
-/* GROUPS warpgroups, walking over QUERIES queries at a time. */
-template <int HS_, int GROUPS_, int QUERIES_, int STAGES_, int BLOCKS_, Teamwork WORK_>
-struct DkdvShape {
-    static constexpr int HS = HS_, GROUPS = GROUPS_, QUERIES = QUERIES_, STAGES = STAGES_, BLOCKS = BLOCKS_;
-    static constexpr Teamwork WORK = WORK_;
-    static constexpr int OWNERS = WORK == SPLIT ? 1 : GROUPS; /* tiles of 64 keys */
-    static constexpr int ROWS = 64 * OWNERS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(QUERIES);
-    static constexpr int K = 0, V = Tile<HS>::bytes(ROWS), Q = 2 * V, DOUT = Q + STAGES * TILE;
-    static constexpr int LSE = DOUT + STAGES * TILE, DELTA = LSE + STAGES * QUERIES * 4;
-    static constexpr int CONTROL = DELTA + STAGES * QUERIES * 4;
-    using Tiles = Ring<STAGES, 4 * GROUPS>;
-    static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
-};
-
-/* The two neighboring values that a lane's columns 8 n, 8 n + 1 need. */
-__device__ __forceinline__ float2 load_pair(uint32_t address) {
-    float2 pair;
-    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(address));
-    return pair;
-}
+#include "nn/attention/flash_sm90_dkdv.cuh"
 
 /* What one warpgroup does: its 64 keys against every query tile of the block's walk, which goes through the tiles
  * [begin, begin + steps) of each query head of the group. */
@@ -272,6 +243,7 @@ __device__ __forceinline__ void walk_and_store(const DkdvGroup<T, S, KIND> &work
     const DkdvMaps &maps = worker.maps;
     const int group = threadIdx.x / 128, head = worker.head, b = worker.batch;
     const float kept = KIND == FLASH_DROPOUT ? p.keep_scale : 1.0f;
+    const int64_t warps = (((int64_t)b * p.NH_kv + head) * p.Tk_pad + group_row) / 16;
     if constexpr (S::WORK == SPLIT) {
         float sum[HS / 2];
         clear(sum);
@@ -281,16 +253,16 @@ __device__ __forceinline__ void walk_and_store(const DkdvGroup<T, S, KIND> &work
             worker.walk_dk(sum);
         __syncthreads();
         if (group == 0)
-            store_tile<T, HS>(tile_v, maps.dv, group, sum, kept, kept, group_row, head, b);
+            store_tile<T, HS>(tile_v, maps.dv, group, sum, kept, kept, group_row, head, b, p.lost_v + warps);
         else
-            store_tile<T, HS>(tile_k, maps.dk, group, sum, p.scale, p.scale, group_row, head, b);
+            store_tile<T, HS>(tile_k, maps.dk, group, sum, p.scale, p.scale, group_row, head, b, p.lost_k + warps);
     } else {
         float dk[HS / 2], dv[HS / 2];
         clear(dk), clear(dv);
         worker.walk(dk, dv);
         if (group_row >= p.Tk) return;
-        store_tile<T, HS>(tile_v, maps.dv, group, dv, kept, kept, group_row, head, b);
-        store_tile<T, HS>(tile_k, maps.dk, group, dk, p.scale, p.scale, group_row, head, b);
+        store_tile<T, HS>(tile_v, maps.dv, group, dv, kept, kept, group_row, head, b, p.lost_v + warps);
+        store_tile<T, HS>(tile_k, maps.dk, group, dk, p.scale, p.scale, group_row, head, b, p.lost_k + warps);
     }
 }
 
@@ -324,6 +296,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_queries_of<KIND>(p, b, group_row, worker.first_some, worker.last_all);
     flash_queries_of<KIND>(p, b, group_row + 63, worker.first_all, worker.last_some);
     if (group_row >= p.Tk) worker.last_some = -1;
+    launch_next();
     if (threadIdx.x == 0) worker.create();
     __syncthreads();
     worker.open(block_row);
@@ -368,11 +341,18 @@ Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cud
     });
 }
 
-size_t flash_sm90_backward_workspace(const AttentionCall *call) { return flash_rows_workspace(call); }
+size_t flash_sm90_backward_workspace(const AttentionCall *call) {
+    return flash_rows_workspace(call) + flash_flags_of_queries(call) + 2 * flash_flags_of_keys(call);
+}
 
 Status flash_sm90_backward(const AttentionCall *call, const AttentionArgs *args, void *cuda_stream) {
-    FlashParams params;
-    TRY(flash_params(call, args, true, &params));
-    TRY(flash_sm90_dq(call, params, (cudaStream_t)cuda_stream));
-    return flash_sm90_dkdv(call, params, (cudaStream_t)cuda_stream);
+    FlashParams p;
+    cudaStream_t stream = (cudaStream_t)cuda_stream;
+    TRY(flash_params(call, args, true, &p));
+    p.lost = (int *)(p.delta + (p.delta - p.lse2));
+    p.lost_k = p.lost + flash_flags_of_queries(call) / sizeof(int);
+    p.lost_v = p.lost_k + flash_flags_of_keys(call) / sizeof(int);
+    TRY(flash_sm90_dq(call, p, stream));
+    TRY(flash_sm90_dkdv(call, p, stream));
+    return flash_sm90_again_backward(call, p, stream);
 }

@@ -116,6 +116,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         {p, tiles.shared + S::BOUNDS + group * 64 * 8, b, group_row},
         row,
         h};
+    launch_next();
     worker.keys.store();
     if (threadIdx.x == 0) tiles.create();
     __syncthreads();
@@ -130,10 +131,14 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         worker.walk_ahead(out, state, c);
     else
         worker.walk(out, state, c);
-    finish_rows(p, (int64_t)b * p.NH + h, group_row + row, state);
+    float factor[2];
+    finish_rows(p, worker.keys, row, state, factor);
+    if (group_row >= p.Tq) return;
     const float kept = KIND == FLASH_DROPOUT ? p.keep_scale : 1.0f;
-    if (group_row < p.Tq)
-        store_tile<T, S::HS>(tile_q, maps.out, group, out, state.sum[0] * kept, state.sum[1] * kept, group_row, h, b);
+    store_tile<T, S::HS, false>(tile_q, maps.out, group, out, factor[0] * kept, factor[1] * kept, group_row, h, b,
+                                lost_of(p, b, h, group_row));
+    keep_rows(p, (int64_t)b * p.NH + h, worker.keys, group_row, row, state);
+    if (threadIdx.x % 128 == 0) stores_read();
 }
 
 template <typename T, typename S, FlashKind KIND>
@@ -165,25 +170,33 @@ static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStr
     }
 }
 
+/* One row or head for all, which a tensor map cannot say. */
+static bool is_expanded(HeadLayout layout, int64_t B, int64_t heads) {
+    return (layout.batch == 0 && B > 1) || (layout.head == 0 && heads > 1);
+}
+
 const char *flash_sm90_refuses(const AttentionCall *call, int sm) {
     if (sm != 90) return "needs sm_90";
     if (call->HS != 32 && call->HS != 64 && call->HS != 96 && call->HS != 128 && call->HS != 256)
         return "needs HS 32, 64, 96, 128 or 256";
     if (!(call->scale > 0.0f)) return "needs a positive scale";
+    if (is_expanded(call->q, call->B, call->NH) || is_expanded(call->k, call->B, call->NH_kv) ||
+        is_expanded(call->v, call->B, call->NH_kv))
+        return "needs rows and heads apart, not one for all by a stride of 0";
     if (call->Tq > 65535 * 64 || call->Tk > 65535 * 64) return "needs T up to 4194240"; /* 65535 blocks of 64 */
     return flash_common_refuses(call);
 }
 
-size_t flash_sm90_forward_workspace(const AttentionCall *call) {
-    (void)call;
-    return 0;
-}
+size_t flash_sm90_forward_workspace(const AttentionCall *call) { return flash_flags_of_queries(call); }
 
 Status flash_sm90_forward(const AttentionCall *call, const AttentionArgs *args, void *cuda_stream) {
     FlashParams params;
+    cudaStream_t stream = (cudaStream_t)cuda_stream;
     TRY(flash_params(call, args, false, &params));
-    return flash_dispatch(call, [&](auto variant) {
+    params.lost = (int *)args->workspace;
+    TRY(flash_dispatch(call, [&](auto variant) {
         using V = decltype(variant);
-        return launch_of<typename V::Type, V::kind>(call, params, (cudaStream_t)cuda_stream);
-    });
+        return launch_of<typename V::Type, V::kind>(call, params, stream);
+    }));
+    return flash_sm90_again_forward(call, params, stream);
 }

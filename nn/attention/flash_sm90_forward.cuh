@@ -160,15 +160,45 @@ struct ForwardGroup {
     }
 };
 
-__device__ __forceinline__ void finish_rows(const FlashParams &p, int64_t head, int row, RowState &state) {
+/* Whether the row at `row` of the group sees no key; asked where its sum is 0. */
+template <FlashKind KIND>
+__device__ __forceinline__ bool is_blind(const RowKeys<KIND> &keys, int row) {
+    const int2 seen = keys.of(row);
+    return seen.y < seen.x;
+}
+
+/* Completes the rows' sums, and what out is to be multiplied by. */
+template <FlashKind KIND>
+__device__ __forceinline__ void finish_rows(const FlashParams &p, const RowKeys<KIND> &keys, int row, RowState &state,
+                                            float (&factor)[2]) {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        const float sum = flash_quad_sum(state.sum[r]);
-        const int i = row + 8 * r;
-        if (p.lse != nullptr && threadIdx.x % 4 == 0 && i < p.Tq)
-            p.lse[head * p.Tq + i] = sum == 0.0f ? -FLASH_INF : state.maximum[r] * p.scale + __logf(sum);
-        state.sum[r] = sum == 0.0f ? 0.0f : __fdividef(1.0f, sum);
+        const float sum = state.sum[r] = flash_quad_sum(state.sum[r]);
+        factor[r] = is_lost(p, state.maximum[r]) ? FLASH_NAN
+                    : sum == 0.0f                ? flash_inverse(sum, is_blind(keys, row + 8 * r))
+                                                 : 1.0f / sum;
     }
+}
+
+/* Keeps the rows' lse: while out is on its way, for it takes a while. `row`, in the group that begins with `group_row`.
+ */
+template <FlashKind KIND>
+__device__ __forceinline__ void keep_rows(const FlashParams &p, int64_t head, const RowKeys<KIND> &keys, int group_row,
+                                          int row, const RowState &state) {
+    if (p.lse == nullptr || threadIdx.x % 4 != 0) return;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int i = group_row + row + 8 * r;
+        const float sum = state.sum[r], maximum = state.maximum[r];
+        if (i >= p.Tq) continue;
+        flash_keep(p, head, i, maximum, flash_exact_log2(p, maximum, __log2f(sum)),
+                   sum == 0.0f && is_blind(keys, row + 8 * r));
+    }
+}
+
+/* Where a group says which of its rows are lost. */
+__device__ __forceinline__ int *lost_of(const FlashParams &p, int b, int h, int group_row) {
+    return p.lost + (((int64_t)b * p.NH + h) * p.Tq_pad + group_row) / 16;
 }
 
 static inline Status flash_forward_maps(ForwardMaps *maps, const AttentionCall *call, const FlashParams &p, int keys) {

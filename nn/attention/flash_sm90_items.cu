@@ -172,6 +172,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     const FlashRun run = flash_run(plan, blockIdx.x);
     const int group = threadIdx.x / 128, row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
     ItemTiles<S> tiles = {p, maps, shared};
+    launch_next();
     if (threadIdx.x == S::THREADS - 1) tiles.create();
     prepare_items<S>(p, plan, run, shared);
     __syncthreads();
@@ -198,12 +199,15 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         if (tiles.begin == tiles.end) tiles.ask_next();
         const int4 at = tiles.place_of(tiles.item);
         const int group_row = at.x + 64 * group;
-        finish_rows(p, (int64_t)at.z * p.NH + at.y, group_row + row, state);
-        if (group_row < p.Tq)
-            store_tile<T, S::HS, false>(tile_q, maps.out, group, out, state.sum[0], state.sum[1], group_row, at.y,
-                                        at.z);
-        else
+        float factor[2];
+        finish_rows(p, worker.keys, row, state, factor);
+        if (group_row < p.Tq) {
+            store_tile<T, S::HS, false>(tile_q, maps.out, group, out, factor[0], factor[1], group_row, at.y, at.z,
+                                        lost_of(p, at.z, at.y, group_row));
+            keep_rows(p, (int64_t)at.z * p.NH + at.y, worker.keys, group_row, row, state);
+        } else {
             group_sync(group);
+        }
     }
     if (threadIdx.x % 128 == 0) stores_read();
 }

@@ -46,14 +46,14 @@ static EfficientParams params_of(const AttentionCall *call, const AttentionArgs 
     EfficientParams p = {};
     p.q = args->q, p.k = args->k, p.v = args->v, p.dout = args->dout;
     p.out = args->out, p.dq = args->dq, p.dk = args->dk, p.dv = args->dv;
-    p.lse = (float *)args->lse, p.step = args->step;
+    p.lse = (float *)args->lse, p.stats = (float *)args->stats, p.step = args->step;
     p.lq = call->q, p.lk = call->k, p.lv = call->v, p.lo = call->out;
     p.B = (int)call->B, p.NH = (int)call->NH, p.NH_kv = (int)call->NH_kv, p.group = p.NH / p.NH_kv;
     p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)padded_rows(call), p.HS = (int)call->HS;
     p.causal = call->causal != CAUSAL_NONE;
     p.diagonal = call->causal == CAUSAL_LOWER_RIGHT ? (int)(call->Tk - call->Tq) : 0;
     p.window = (int)(call->window < (1 << 29) ? call->window : (1 << 29));
-    p.scale = call->scale, p.scale2 = call->scale * FLASH_LOG2E;
+    flash_scales(&p, call->scale);
     p.keep_scale = (float)(1.0 / (1.0 - call->dropout));
     p.threshold = rng_threshold(call->dropout), p.stream = call->stream;
     p.keys = call->ranges ? args->key_ranges : NULL, p.queries = call->ranges ? args->query_ranges : NULL;
@@ -63,7 +63,7 @@ static EfficientParams params_of(const AttentionCall *call, const AttentionArgs 
 
 constexpr int ROW_LANES = 8, ROW_THREADS = 256;
 
-/* lse2 = lse * log2(e), +inf for a query without keys and for padding (so that every weight there is 0), and
+/* lse2 by flash_row_lse2, +inf for padding (so that every weight there is 0), and
  * delta = rowsum(dout * out), 0 for padding. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(ROW_THREADS) mem_efficient_rows_kernel(const EfficientParams p) {
@@ -84,9 +84,8 @@ static __global__ void __launch_bounds__(ROW_THREADS) mem_efficient_rows_kernel(
     for (int step = ROW_LANES / 2; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
     if (lane != 0 || i >= p.Tq_pad) return;
     const int64_t head = (int64_t)b * p.NH + h;
-    const float lse = i < p.Tq ? p.lse[head * p.Tq + i] : -FLASH_INF;
     p.delta[head * p.Tq_pad + i] = sum;
-    p.lse2[head * p.Tq_pad + i] = lse == -FLASH_INF ? FLASH_INF : lse * FLASH_LOG2E;
+    p.lse2[head * p.Tq_pad + i] = i < p.Tq ? flash_row_lse2(p, head, i) : FLASH_INF;
 }
 
 static Status rows_run(const EfficientParams &p, DType dtype, cudaStream_t stream) {
@@ -126,6 +125,7 @@ Status mem_efficient_forward(const AttentionCall *call, const AttentionArgs *arg
 Status mem_efficient_backward(const AttentionCall *call, const AttentionArgs *args, EfficientTarget target,
                               void *cuda_stream) {
     EfficientParams p = params_of(call, args);
+    if (p.stats == NULL) return ERROR(STATUS_FAILURE, "mem_efficient attention: backward needs the rows' stats");
     p.lse2 = (float *)args->workspace, p.delta = p.lse2 + (size_t)p.B * p.NH * p.Tq_pad;
     TRY(rows_run(p, call->dtype, (cudaStream_t)cuda_stream));
     return pass_run(EFFICIENT_BACKWARD, call->dtype, p, target, (cudaStream_t)cuda_stream);

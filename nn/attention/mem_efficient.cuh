@@ -6,6 +6,7 @@
  * row, an odd number of 16-byte chunks, so that eight rows read at once lie in different banks. */
 #pragma once
 
+#include "nn/attention/flash_again.cuh"
 #include "nn/attention/flash_sm80.cuh"
 #include "nn/attention/mem_efficient_cuda.h"
 
@@ -96,10 +97,6 @@ __device__ __forceinline__ void tile_copy(char *tile, const T *head, int64_t tok
     }
 }
 
-__device__ __forceinline__ float as_float(float x) { return x; }
-__device__ __forceinline__ float as_float(__half x) { return __half2float(x); }
-__device__ __forceinline__ float as_float(__nv_bfloat16 x) { return __bfloat162float(x); }
-
 /* Starts the copy of ROWS rows from row `first` of a head that has `total` rows; S is the tile's element, to which a
  * narrower T is widened. */
 template <typename S, typename T, int HS, int ROWS, int THREADS>
@@ -109,7 +106,7 @@ __device__ __forceinline__ void tile_load(const EfficientParams &p, char *tile, 
         for (int at = threadIdx.x; at < ROWS * HS; at += THREADS) {
             const int row = at / HS, column = at % HS;
             const bool exists = first + row < total && column < p.HS;
-            ((float *)tile)[row * (HS + 4) + column] = exists ? as_float(head[(first + row) * token + column]) : 0.0f;
+            ((float *)tile)[row * (HS + 4) + column] = exists ? to_float(head[(first + row) * token + column]) : 0.0f;
         }
     } else if (p.width == 16) {
         tile_copy<T, HS, ROWS, THREADS, 16>(tile, head, token, first, total, p.HS);
@@ -129,10 +126,12 @@ __device__ __forceinline__ void one_store(float *to, float x) { *to = x; }
 __device__ __forceinline__ void one_store(__half *to, float x) { *to = __float2half_rn(x); }
 __device__ __forceinline__ void one_store(__nv_bfloat16 *to, float x) { *to = __float2bfloat16_rn(x); }
 
-/* Writes a thread's elements of a block's rows, times a factor a row, to a head; rows from `total` on do not exist. */
-template <typename Engine, typename T>
+/* Writes a thread's elements of a block's rows, times a factor a row, to a head; rows from `total` on do not exist.
+ * make(row) makes a row again, by a whole warp: flash_again.cuh. */
+template <typename Engine, typename T, typename Make>
 __device__ __forceinline__ void sums_store(const EfficientParams &p, T *head, int64_t token, int block_row, int total,
-                                           typename Engine::Sums &sums, const float (&factor)[Engine::R]) {
+                                           typename Engine::Sums &sums, const float (&factor)[Engine::R], Make make) {
+    uint32_t lost = 0; /* a bit a row */
 #pragma unroll
     for (int r = 0; r < Engine::R; r++) {
         const int row = block_row + Engine::row(r);
@@ -142,6 +141,7 @@ __device__ __forceinline__ void sums_store(const EfficientParams &p, T *head, in
         for (int d = 0; d < Engine::D; d += 2) {
             const int column = Engine::sums_column(d);
             const float x = sums.at(r, d) * factor[r], y = sums.at(r, d + 1) * factor[r];
+            lost |= (uint32_t)(x != x || y != y) << r;
             if (p.width >= 2 * (int)sizeof(T)) {
                 if (column < p.HS) pair_store(at + column, x, y);
             } else {
@@ -150,6 +150,18 @@ __device__ __forceinline__ void sums_store(const EfficientParams &p, T *head, in
             }
         }
     }
+    if (!__any_sync(0xFFFFFFFFu, lost != 0)) return;
+    __syncwarp();
+#pragma unroll 1
+    for (int r = 0; r < Engine::R; r++) flash_again(lost >> r & 1, block_row + Engine::row(r), make);
+}
+
+/* Whether one of N queries has a large lse: each lane looks at its share. */
+template <int N>
+__device__ __forceinline__ bool has_large(const float *lse2) {
+    bool found = false;
+    for (int at = threadIdx.x % 32; at < N; at += 32) found |= lse2[at] == -FLASH_INF;
+    return __any_sync(0xFFFFFFFFu, found);
 }
 
 /* Launchers of one type each, one file each. False where the device's blocks have too little shared memory. */

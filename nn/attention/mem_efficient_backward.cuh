@@ -68,6 +68,20 @@ struct TileGradient {
     }
 };
 
+/* Scores of rows whose lse is large lose the row's maximum. */
+template <typename Engine>
+__device__ __forceinline__ void rows_shift(const EfficientParams &p, typename Engine::Scores &s, int64_t head,
+                                           int block_row) {
+#pragma unroll
+    for (int r = 0; r < Engine::R; r++) {
+        const int i = block_row + Engine::row(r);
+        float lse2 = p.lse2[head * p.Tq_pad + i];
+        const float shift = flash_shift(p, head, i, lse2);
+#pragma unroll
+        for (int c = 0; c < Engine::C; c++) s.at(r, c) -= shift;
+    }
+}
+
 template <typename Engine, bool DROPOUT>
 __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *shared) {
     using T = typename Engine::Memory;
@@ -98,13 +112,17 @@ __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *sha
         tiles_commit();
     int first[R], last[R];
     float lse2[R], delta[R], factor[R];
+    bool large = false;
 #pragma unroll
     for (int r = 0; r < R; r++) {
         const int i = block_row + Engine::row(r);
         const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + i;
         efficient_keys_of(p, b, i, first[r], last[r]);
         lse2[r] = p.lse2[at], delta[r] = p.delta[at], factor[r] = p.scale;
+        large |= lse2[r] == -FLASH_INF;
+        (void)flash_shift(p, (int64_t)b * p.NH + h, i, lse2[r]);
     }
+    large = __any_sync(0xFFFFFFFFu, large);
     tiles_wait<1>();
     __syncthreads();
     typename Engine::Left q, dout;
@@ -124,6 +142,7 @@ __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *sha
         typename Engine::Scores s, dp;
         Engine::product_rows(s, q, now_k);
         Engine::product_rows(dp, dout, now_v);
+        if (large) rows_shift<Engine>(p, s, (int64_t)b * p.NH + h, block_row);
         const TileGradient<Engine, true, DROPOUT> gradient = {p, mask, first, last, block_row, n * N};
         if (walk.is_full(n * N, N))
             gradient.template run<false>(s, dp, lse2, delta);
@@ -133,7 +152,30 @@ __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *sha
         __syncthreads();
         if (STAGES == 1 && n + 1 < walk.end) load_keys(n + 1);
     }
-    sums_store<Engine>(p, (T *)p.dq + b * p.lq.batch + h * p.lq.head, p.lq.token, block_row, p.Tq, dq, factor);
+    T *to = (T *)p.dq + b * p.lq.batch + h * p.lq.head;
+    sums_store<Engine>(p, to, p.lq.token, block_row, p.Tq, dq, factor, [&](int i) {
+        int low, high;
+        efficient_keys_of(p, b, i, low, high);
+        call_dq<T, DROPOUT>(p, p.HS, b, h, i, low, high, to + i * p.lq.token);
+    });
+}
+
+/* Scores of queries of the tile whose lse is large lose the row's maximum, and lse2 becomes the log of its sum: in the
+ * shared tile, which the block reads alone. Every thread of the block comes here, or none. */
+template <typename Engine>
+__device__ __forceinline__ void columns_shift(const EfficientParams &p, typename Engine::Scores &s, int64_t head, int i,
+                                              float *lse2) {
+#pragma unroll
+    for (int c = 0; c < Engine::C; c++) {
+        const int at = Engine::column(c);
+        float unused = lse2[at];
+        const float shift = flash_shift(p, head, i + at, unused);
+#pragma unroll
+        for (int r = 0; r < Engine::R; r++) s.at(r, c) -= shift;
+    }
+    __syncthreads();
+    for (int at = threadIdx.x; at < Engine::N; at += Engine::THREADS) (void)flash_shift(p, head, i + at, lse2[at]);
+    __syncthreads();
 }
 
 template <typename Engine, bool DROPOUT>
@@ -194,12 +236,13 @@ __device__ __forceinline__ void efficient_dkdv(const EfficientParams &p, char *s
         __syncthreads();
         const int h = head_kv * p.group + step / steps, i = (walk.begin + step % steps) * N, stage = step % STAGES;
         const char *now_q = tile_q + stage * TILE, *now_do = tile_do + stage * TILE;
-        const float *lse2 = (const float *)rows + stage * 2 * N;
+        float *lse2 = (float *)rows + stage * 2 * N;
         typename Engine::Scores s, dp;
         Engine::product_rows(s, k, now_q);
         Engine::product_rows(dp, v, now_do);
         const EfficientDropout mask(p, b, h);
         const TileGradient<Engine, false, DROPOUT> gradient = {p, mask, first, last, block_row, i};
+        if (has_large<N>(lse2)) columns_shift<Engine>(p, s, (int64_t)b * p.NH + h, i, lse2);
         if (walk.is_full(i, N))
             gradient.template run<false>(s, dp, lse2, lse2 + N);
         else
@@ -209,18 +252,32 @@ __device__ __forceinline__ void efficient_dkdv(const EfficientParams &p, char *s
         __syncthreads();
         if (STAGES == 1 && step + 1 < total) load_queries(step + 1);
     }
-    sums_store<Engine>(p, (T *)p.dk + b * p.lk.batch + head_kv * p.lk.head, p.lk.token, block_row, p.Tk, dk, scale);
-    sums_store<Engine>(p, (T *)p.dv + b * p.lv.batch + head_kv * p.lv.head, p.lv.token, block_row, p.Tk, dv, one);
+    T *to_k = (T *)p.dk + b * p.lk.batch + head_kv * p.lk.head,
+      *to_v = (T *)p.dv + b * p.lv.batch + head_kv * p.lv.head;
+    auto remake = [&](bool of_k) { /* the warp's own columns */
+                                   return [&, of_k](int j) {
+                                       int low, high;
+                                       efficient_queries_of(p, b, j, low, high);
+                                       T *to = of_k ? to_k + j * p.lk.token : to_v + j * p.lv.token;
+                                       call_dkdv<T, DROPOUT>(p, p.HS, b, head_kv, j, low, high, of_k, to,
+                                                             Engine::first_column(),
+                                                             Engine::first_column() + Engine::OWN_COLUMNS);
+                                   };
+    };
+    sums_store<Engine>(p, to_k, p.lk.token, block_row, p.Tk, dk, scale, remake(true));
+    sums_store<Engine>(p, to_v, p.lv.token, block_row, p.Tk, dv, one, remake(false));
 }
 
 template <typename Engine, bool DROPOUT>
-__global__ void __launch_bounds__(Engine::THREADS) mem_efficient_dq_kernel(const EfficientParams p) {
+__global__ void __launch_bounds__(Engine::THREADS, DROPOUT ? 1 : Engine::DQ_BLOCKS)
+    mem_efficient_dq_kernel(const __grid_constant__ EfficientParams p) {
     extern __shared__ uint4 shared[];
     if constexpr (Engine::COMPILES) efficient_dq<Engine, DROPOUT>(p, (char *)shared);
 }
 
 template <typename Engine, bool DROPOUT>
-__global__ void __launch_bounds__(Engine::THREADS) mem_efficient_dkdv_kernel(const EfficientParams p) {
+__global__ void __launch_bounds__(Engine::THREADS, 1)
+    mem_efficient_dkdv_kernel(const __grid_constant__ EfficientParams p) {
     extern __shared__ uint4 shared[];
     if constexpr (Engine::COMPILES) efficient_dkdv<Engine, DROPOUT>(p, (char *)shared);
 }

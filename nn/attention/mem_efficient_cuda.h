@@ -12,8 +12,9 @@
  * CUDA graph captures it. Not collective.
  *
  * mem_efficient_refuses: NULL, or why this device (sm: 10 * major + minor) cannot serve the call.
- * mem_efficient_forward: writes out, and lse where it is not NULL.     Source: arXiv:2112.05682 and 2307.08691.
- * mem_efficient_backward: writes dq, dk, dv from q, k, v, out, lse, dout; needs a workspace, 256-byte aligned.
+ * mem_efficient_forward: writes out, lse where it is not NULL, and stats of rows whose lse is large where neither is
+ *   NULL. Source: arXiv:2112.05682 and 2307.08691.
+ * mem_efficient_backward: writes dq, dk, dv from q, k, v, out, lse, stats, dout; needs a workspace, 256-byte aligned.
  * Errors: STATUS_FAILURE where a launch fails. Tensors need only be aligned to their elements. */
 #pragma once
 

@@ -20,7 +20,8 @@ constexpr int efficient_forward_bytes() {
     return (Engine::ROWS + 2 * Engine::N * Engine::STAGES) * Engine::PITCH + Engine::SCRATCH;
 }
 
-/* The running softmax of a thread's rows: their maxima and its part of their sums, in base 2. */
+/* The running softmax of a thread's rows: the maxima of their scores, unscaled but for the scale's sign, and its part
+ * of the sums of their weights. */
 template <typename Engine>
 struct RunningSoftmax {
     float maximum[Engine::R], sum[Engine::R];
@@ -36,8 +37,8 @@ struct RunningSoftmax {
 
     /* Scores become weights relative to the new maxima; what was summed under the old ones is rescaled. */
     template <bool MASKED>
-    __device__ __forceinline__ void step(typename Engine::Scores &s, typename Engine::Sums &sums, float scale2,
-                                         int key) {
+    __device__ __forceinline__ void step(typename Engine::Scores &s, typename Engine::Sums &sums,
+                                         const EfficientParams &p, int key) {
 #pragma unroll
         for (int r = 0; r < Engine::R; r++) {
             float top = maximum[r];
@@ -45,21 +46,26 @@ struct RunningSoftmax {
             for (int c = 0; c < Engine::C; c++) {
                 float &x = s.at(r, c);
                 const int j = key + Engine::column(c);
-                x = MASKED && (j < first[r] || j > last[r]) ? -FLASH_INF : x * scale2;
+                x = MASKED && (j < first[r] || j > last[r]) ? -FLASH_INF : x * p.sign;
                 top = fmaxf(top, x);
             }
             top = Engine::row_max(top);
-            const float base = top == -FLASH_INF ? 0.0f : top, correction = flash_exp2(maximum[r] - base);
+            FlashBase b = flash_base(p.abs_scale2, maximum[r], top);
+            if (__any_sync(0xFFFFFFFFu, flash_is_large(p, top))) {
+                b = flash_base_large(p, p.abs_scale2, maximum[r], top);
+#pragma unroll
+                for (int c = 0; c < Engine::C; c++) s.at(r, c) -= b.shift;
+            }
             float added = 0.0f;
 #pragma unroll
             for (int c = 0; c < Engine::C; c++) {
                 float &x = s.at(r, c);
-                x = flash_exp2(x - base);
+                x = flash_exp2(x * p.abs_scale2 - b.base);
                 added += x;
             }
-            maximum[r] = top, sum[r] = sum[r] * correction + added;
+            maximum[r] = top, sum[r] = sum[r] * b.correction + added;
 #pragma unroll
-            for (int d = 0; d < Engine::D; d++) sums.at(r, d) *= correction;
+            for (int d = 0; d < Engine::D; d++) sums.at(r, d) *= b.correction;
         }
     }
 
@@ -71,8 +77,8 @@ struct RunningSoftmax {
             const float total = Engine::row_sum(sum[r]);
             const int i = block_row + Engine::row(r);
             if (p.lse != nullptr && Engine::is_first_of_row() && i < p.Tq)
-                p.lse[head * p.Tq + i] = total == 0.0f ? -FLASH_INF : (maximum[r] + log2f(total)) * FLASH_LN2;
-            factor[r] = total == 0.0f ? 0.0f : 1.0f / total;
+                flash_keep(p, head, i, maximum[r], flash_log2_of(p, maximum[r], total), last[r] < first[r]);
+            factor[r] = flash_inverse(total, last[r] < first[r]);
         }
     }
 };
@@ -131,9 +137,9 @@ __device__ __forceinline__ void efficient_forward(const EfficientParams &p, char
         typename Engine::Scores s;
         Engine::product_rows(s, q, tile_k + n % STAGES * TILE);
         if (walk.is_full(n * N, N))
-            softmax.template step<false>(s, sums, p.scale2, n * N);
+            softmax.template step<false>(s, sums, p, n * N);
         else
-            softmax.template step<true>(s, sums, p.scale2, n * N);
+            softmax.template step<true>(s, sums, p, n * N);
         if constexpr (DROPOUT) weights_drop<Engine>(p, EfficientDropout(p, b, h), s, block_row, n * N);
         Engine::product_weights(sums, s, tile_v + n % STAGES * TILE, scratch);
         __syncthreads();
@@ -141,11 +147,17 @@ __device__ __forceinline__ void efficient_forward(const EfficientParams &p, char
     }
     float factor[Engine::R];
     softmax.finish(p, (int64_t)b * p.NH + h, block_row, factor);
-    sums_store<Engine>(p, (T *)p.out + b * p.lo.batch + h * p.lo.head, p.lo.token, block_row, p.Tq, sums, factor);
+    T *to = (T *)p.out + b * p.lo.batch + h * p.lo.head;
+    sums_store<Engine>(p, to, p.lo.token, block_row, p.Tq, sums, factor, [&](int i) {
+        int first, last;
+        efficient_keys_of(p, b, i, first, last);
+        call_out<T, DROPOUT>(p, p.HS, b, h, i, first, last, to + i * p.lo.token);
+    });
 }
 
 template <typename Engine, bool DROPOUT>
-__global__ void __launch_bounds__(Engine::THREADS) mem_efficient_forward_kernel(const EfficientParams p) {
+__global__ void __launch_bounds__(Engine::THREADS, DROPOUT ? Engine::FORWARD_DROPOUT_BLOCKS : Engine::FORWARD_BLOCKS)
+    mem_efficient_forward_kernel(const __grid_constant__ EfficientParams p) {
     extern __shared__ uint4 shared[];
     if constexpr (Engine::COMPILES) efficient_forward<Engine, DROPOUT>(p, (char *)shared);
 }

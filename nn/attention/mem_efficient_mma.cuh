@@ -92,6 +92,12 @@ struct MmaEngine {
     __device__ static __forceinline__ int row(int r) { return warp_row() + r / 2 * 16 + r % 2 * 8 + lane() / 4; }
     __device__ static __forceinline__ int column(int c) { return c / 2 * 8 + lane() % 4 * 2 + c % 2; }
     __device__ static __forceinline__ int sums_column(int d) { return part() + column(d); }
+    /* Blocks that registers are to leave room for on a multiprocessor. */
+    static constexpr bool NARROW = E == 2 && MT == 1;
+    static constexpr int FORWARD_BLOCKS = NARROW && HS <= 64 ? 4 : 1, DQ_BLOCKS = NARROW && HS <= 128 ? 3 : 1;
+    static constexpr int FORWARD_DROPOUT_BLOCKS = NARROW && HS <= 128 ? 3 : 1;
+    static constexpr int OWN_COLUMNS = PART; /* of the sums: the warp's own */
+    __device__ static __forceinline__ int first_column() { return part(); }
     __device__ static __forceinline__ bool is_first_of_row() { return lane() % 4 == 0 && threadIdx.x < 128; }
     __device__ static __forceinline__ float row_max(float x) { return flash_quad_max(x); }
     __device__ static __forceinline__ float row_sum(float x) { return flash_quad_sum(x); }

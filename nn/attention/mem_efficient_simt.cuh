@@ -31,6 +31,9 @@ struct SimtEngine {
     __device__ static __forceinline__ int row(int r) { return threadIdx.x / 8 + 8 * r; }
     __device__ static __forceinline__ int column(int c) { return tx() + 8 * c; }
     __device__ static __forceinline__ int sums_column(int d) { return d / 4 * 32 + tx() * 4 + d % 4; }
+    static constexpr int FORWARD_BLOCKS = 1, FORWARD_DROPOUT_BLOCKS = 1, DQ_BLOCKS = 1; /* shared memory sets them */
+    static constexpr int OWN_COLUMNS = HS; /* of the sums: the warp's own */
+    __device__ static __forceinline__ int first_column() { return 0; }
     __device__ static __forceinline__ bool is_first_of_row() { return tx() == 0; }
     __device__ static __forceinline__ float row_max(float x) {
         x = flash_quad_max(x);

@@ -9,11 +9,22 @@
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/matmul.cuh"
 #include "nn/attention/attention.h"
+#include "nn/attention/quadratic_again.cuh"
 #include "nn/attention/quadratic_cuda.h"
 #include "nn/attention/quadratic_heads.cuh"
 #include "nn/attention/quadratic_rows.cuh"
 
 enum { THREADS = 256, WARPS = THREADS / 32, HELD = 4 }; /* HELD: packs of a row that a lane keeps in registers */
+
+/* Writes lse; what a row's exponentials are to be multiplied by: 0 where it sees no key, and NaN where it sees keys
+ * whose scores are all -inf. The mask says which, never the maximum. */
+static __device__ __forceinline__ float row_finish(float sum, float base, float *lse, const RowParams &p,
+                                                   const RowMask &mask) {
+    bool blind = sum == 0 && is_blind(p, mask);
+    float inverse = blind ? 0.0f : sum == 0 ? NAN : 1 / sum;
+    if (threadIdx.x % 32 == 0) *lse = blind ? -INFINITY : sum == 0 ? NAN : base + logf(sum);
+    return inverse;
+}
 
 /* Softmax of a row that a warp's registers hold: an element is read once and costs one exponential, and none where the
  * mask hides its pack. */
@@ -34,25 +45,23 @@ static __device__ __forceinline__ void softmax_held(T *x, T *dropped, float *lse
         }
     }
     maximum = warp_max(maximum);
-    bool blind = maximum == -INFINITY; /* no key at all: zeros */
+    float base = maximum == -INFINITY ? 0.0f : maximum;
 #pragma unroll
     for (int m = 0; m < HELD; m++) {
-        bool seen = mask.touches<W>((m * 32 + lane) * W) && !blind;
+        bool seen = mask.touches<W>((m * 32 + lane) * W);
 #pragma unroll
         for (int k = 0; k < W; k++) {
-            v[m][k] = seen ? exponential<T>(v[m][k] - maximum) : 0.0f;
+            v[m][k] = seen ? exponential<T>(v[m][k] - base) : 0.0f;
             sum += v[m][k];
         }
     }
-    sum = warp_sum(sum);
-    if (lane == 0) lse[row] = blind ? -INFINITY : maximum + logf(sum);
-    float inverse = blind ? 0.0f : 1 / sum;
+    float inverse = row_finish(warp_sum(sum), base, lse + row, p, mask);
 #pragma unroll
     for (int m = 0; m < HELD; m++) {
         int j = (m * 32 + lane) * W;
         if (j >= Tk) continue;
 #pragma unroll
-        for (int k = 0; k < W; k++) v[m][k] *= inverse;
+        for (int k = 0; k < W; k++) v[m][k] = seen_of(p, mask, j + k, v[m][k] * inverse);
         store<W>(x + j, v[m]);
         if (dropped == NULL) continue;
         dropout_pack<W>(p, row, j, v[m]);
@@ -78,20 +87,19 @@ static __global__ void __launch_bounds__(THREADS) softmax_kernel(T *weights, T *
         for (int k = 0; k < W; k++) maximum = fmaxf(maximum, score_of<BIAS>(p, mask, j + k, v[k]));
     }
     maximum = warp_max(maximum);
-    bool blind = maximum == -INFINITY;
-    for (int j = mask.start<W>(); j < mask.end && !blind; j += 32 * W) {
+    float base = maximum == -INFINITY ? 0.0f : maximum;
+    for (int j = mask.start<W>(); j < mask.end; j += 32 * W) {
         load<W>(x + j, v);
 #pragma unroll
-        for (int k = 0; k < W; k++) sum += exponential<T>(score_of<BIAS>(p, mask, j + k, v[k]) - maximum);
+        for (int k = 0; k < W; k++) sum += exponential<T>(score_of<BIAS>(p, mask, j + k, v[k]) - base);
     }
-    sum = warp_sum(sum);
-    if (threadIdx.x % 32 == 0) lse[row] = blind ? -INFINITY : maximum + logf(sum);
-    float inverse = 1 / sum;
+    float inverse = row_finish(warp_sum(sum), base, lse + row, p, mask);
     for (int j = threadIdx.x % 32 * W; j < Tk; j += 32 * W) {
         if (mask.touches<W>(j)) load<W>(x + j, v);
 #pragma unroll
         for (int k = 0; k < W; k++) {
-            v[k] = blind ? 0.0f : exponential<T>(score_of<BIAS>(p, mask, j + k, v[k]) - maximum) * inverse;
+            v[k] = exponential<T>(score_of<BIAS>(p, mask, j + k, v[k]) - base) * inverse;
+            v[k] = seen_of(p, mask, j + k, v[k]);
         }
         store<W>(x + j, v);
         if (dropped == NULL) continue;
@@ -110,7 +118,7 @@ static __device__ __forceinline__ float row_product(const T *d, const T *weights
         load<W>(weights + row * p.call.Tk + j, w);
         if (p.call.dropout > 0) dropout_pack<W>(p, row, j, v);
 #pragma unroll
-        for (int k = 0; k < W; k++) sum += w[k] == 0.0f ? 0.0f : v[k] * w[k];
+        for (int k = 0; k < W; k++) sum += seen_of(p, mask, j + k, v[k] * w[k]);
     }
     return warp_sum(sum);
 }
@@ -133,7 +141,7 @@ static __device__ __forceinline__ void softmax_gradient_held(T *d, const T *weig
         int j = (m * 32 + lane) * W;
         if (p.call.dropout > 0 && mask.touches<W>(j)) dropout_pack<W>(p, row, j, v[m]);
 #pragma unroll
-        for (int k = 0; k < W; k++) sum += w[m][k] == 0.0f ? 0.0f : v[m][k] * w[m][k];
+        for (int k = 0; k < W; k++) sum += seen_of(p, mask, j + k, v[m][k] * w[m][k]);
     }
     sum = warp_sum(sum);
 #pragma unroll
@@ -141,7 +149,9 @@ static __device__ __forceinline__ void softmax_gradient_held(T *d, const T *weig
         int j = (m * 32 + lane) * W;
         if (j >= Tk) continue;
 #pragma unroll
-        for (int k = 0; k < W; k++) v[m][k] = w[m][k] == 0.0f ? 0.0f : w[m][k] * (v[m][k] - sum) * p.factor;
+        for (int k = 0; k < W; k++) {
+            v[m][k] = seen_of(p, mask, j + k, w[m][k] * (v[m][k] - sum) * p.factor);
+        }
         store<W>(d + j, v[m]);
     }
 }
@@ -166,7 +176,7 @@ static __global__ void __launch_bounds__(THREADS) softmax_gradient_kernel(T *d, 
             if (p.call.dropout > 0) dropout_pack<W>(p, row, j, v);
         }
 #pragma unroll
-        for (int k = 0; k < W; k++) v[k] = w[k] == 0.0f ? 0.0f : w[k] * (v[k] - sum) * p.factor;
+        for (int k = 0; k < W; k++) v[k] = seen_of(p, mask, j + k, w[k] * (v[k] - sum) * p.factor);
         store<W>(d + row * Tk + j, v);
     }
 }
@@ -183,25 +193,26 @@ static __global__ void __launch_bounds__(THREADS)
 
 constexpr int BIAS_KEYS = 32, BIAS_PARTS = THREADS / BIAS_KEYS;
 
-/* dbias = P (d - sum_j P d), summed over the rows that share it: block y is one row of the bias, 32 of its keys. The
- * shared rows are dealt to 8 threads a key, each adding its own in order, and the 8 sums are added in order. */
+/* dbias = P (d - sum_j P d), summed over the rows that share it: a block is one of the bias' `rows` rows, the fastest
+ * to change, and 32 of its keys. The shared rows are dealt to 8 threads a key, each adding its own in order, and the 8
+ * sums are added in order. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
-    dbias_kernel(float *dbias, const float *sums, const T *d, const T *weights, RowParams p) {
+    dbias_kernel(float *dbias, const float *sums, const T *d, const T *weights, unsigned rows, RowParams p) {
     __shared__ float parts[BIAS_PARTS][BIAS_KEYS];
     const AttentionCall &c = p.call;
     HeadLayout l = c.bias_layout;
     int64_t Q = l.token == 0 ? 1 : c.Tq, H = l.head == 0 ? 1 : c.NH, NQ = c.Tq / Q, NH = c.NH / H;
     int64_t shared = (l.batch == 0 ? c.B : 1) * NH * NQ; /* rows of the weights that share a row of the bias */
     int key = threadIdx.x % BIAS_KEYS, part = threadIdx.x / BIAS_KEYS;
-    int64_t at = blockIdx.x, i0 = at % Q, h0 = at / Q % H, b0 = at / Q / H;
-    int64_t j = (int64_t)blockIdx.y * BIAS_KEYS + key;
+    int64_t at = blockIdx.x % rows, i0 = at % Q, h0 = at / Q % H, b0 = at / Q / H;
+    int64_t j = (int64_t)(blockIdx.x / rows) * BIAS_KEYS + key;
     float sum = 0;
     for (int64_t n = part; n < shared && j < c.Tk; n += BIAS_PARTS) {
         int64_t i = i0 + n % NQ, h = h0 + n / NQ % NH, b = b0 + n / NQ / NH, row = (b * c.NH + h) * c.Tq + i;
         float x[1] = {to_float(d[row * c.Tk + j])}, w = to_float(weights[row * c.Tk + j]);
         if (c.dropout > 0) dropout_pack<1>(p, row, j, x);
-        sum += w == 0.0f ? 0.0f : w * (x[0] - sums[row]);
+        sum += seen_of(p, mask_at(p, b, h, i), (int)j, w * (x[0] - sums[row]));
     }
     parts[part][key] = sum;
     __syncthreads();
@@ -219,8 +230,9 @@ static Status dbias_run(float *dbias, float *sums, const void *d, const void *we
         using T = typename decltype(type)::type;
         row_product_kernel<T, 1>
             <<<blocks_for(c.B * c.NH * c.Tq, WARPS), THREADS, 0, stream>>>(sums, (const T *)d, (const T *)weights, p);
-        dim3 grid((unsigned)rows, blocks_for(c.Tk, BIAS_KEYS));
-        dbias_kernel<T><<<grid, THREADS, 0, stream>>>(dbias, sums, (const T *)d, (const T *)weights, p);
+        unsigned blocks = (unsigned)rows * blocks_for(c.Tk, BIAS_KEYS);
+        dbias_kernel<T>
+            <<<blocks, THREADS, 0, stream>>>(dbias, sums, (const T *)d, (const T *)weights, (unsigned)rows, p);
         return cuda_launched("dbias");
     });
 }
@@ -279,6 +291,17 @@ static Status product(const AttentionCall *call, MatmulForm form, int64_t rows, 
     return matmul_run(shape, &operands, stream);
 }
 
+/* A product of weights: out (Tq, HS) = weights x, or out (Tk, HS) = weights^T x where transposed. */
+static Status weighted(const RowParams &p, bool transposed, const void *weights, const void *x, void *out,
+                       cudaStream_t stream) {
+    const AttentionCall *c = &p.call;
+    if (transposed)
+        TRY(product(c, MATMUL_TN, c->Tk, c->HS, c->Tq, weights, x, out, stream));
+    else
+        TRY(product(c, MATMUL_NN, c->Tq, c->HS, c->Tk, weights, x, out, stream));
+    return quadratic_again(out, weights, x, transposed, p, stream);
+}
+
 static HeadCopy copy_of(const AttentionCall *call, HeadLayout layout, int64_t T, bool of_keys, float factor) {
     return HeadCopy{layout, call->B, call->NH, T, call->HS, of_keys ? call->NH / call->NH_kv : 1, factor};
 }
@@ -302,7 +325,7 @@ static Status forward(const Node *node, bool prescale, cudaStream_t stream) {
     TRY(product(call, MATMUL_NT, call->Tq, call->Tk, call->HS, q, k, weights, stream));
     TRY(rows_run(PASS_SOFTMAX, weights, dropped, (float *)args.lse, rows, stream));
     const void *kept = dropped == NULL ? weights : dropped;
-    TRY(product(call, MATMUL_NN, call->Tq, call->HS, call->Tk, kept, v, out, stream));
+    TRY(weighted(rows, false, kept, v, out, stream));
     return heads_copy(args.out, out, call->dtype, copy_of(call, call->out, call->Tq, false, 1), false, stream);
 }
 
@@ -323,12 +346,12 @@ static Status backward(const Node *node, cudaStream_t stream) {
     TRY(heads_copy(v, args.v, call->dtype, of_v, true, stream));
     TRY(heads_copy(dout, args.dout, call->dtype, of_out, true, stream));
     if (call->dropout > 0) TRY(rows_run(PASS_DROPPED, d, weights, NULL, rows, stream));
-    TRY(product(call, MATMUL_TN, Tk, HS, Tq, call->dropout > 0 ? d : weights, dout, dv, stream));
+    TRY(weighted(rows, true, call->dropout > 0 ? d : weights, dout, dv, stream));
     TRY(product(call, MATMUL_NT, Tq, Tk, HS, dout, v, d, stream));
     if (args.dbias != NULL) TRY(dbias_run((float *)args.dbias, sums, d, weights, rows, stream));
     TRY(rows_run(PASS_SOFTMAX_GRADIENT, d, weights, NULL, rows, stream));
-    TRY(product(call, MATMUL_NN, Tq, HS, Tk, d, k, dq, stream));
-    TRY(product(call, MATMUL_TN, Tk, HS, Tq, d, q, dk, stream));
+    TRY(weighted(rows, false, d, k, dq, stream));
+    TRY(weighted(rows, true, d, q, dk, stream));
     TRY(heads_copy(args.dq, dq, call->dtype, of_q, false, stream));
     TRY(heads_copy(args.dk, dk, call->dtype, of_k, false, stream));
     return heads_copy(args.dv, dv, call->dtype, of_v, false, stream);

@@ -31,9 +31,8 @@ struct RowMask {
     }
 };
 
-static __device__ __forceinline__ RowMask mask_of(const RowParams &p, int64_t row) {
+static __device__ __forceinline__ RowMask mask_at(const RowParams &p, int64_t b, int64_t h, int64_t i) {
     const AttentionCall &call = p.call;
-    int64_t i = row % call.Tq, h = row / call.Tq % call.NH, b = row / call.Tq / call.NH;
     int64_t last = call.causal == CAUSAL_NONE         ? call.Tk
                    : call.causal == CAUSAL_UPPER_LEFT ? i + 1
                                                       : i + 1 + call.Tk - call.Tq;
@@ -48,13 +47,37 @@ static __device__ __forceinline__ RowMask mask_of(const RowParams &p, int64_t ro
     return mask;
 }
 
+static __device__ __forceinline__ RowMask mask_of(const RowParams &p, int64_t row) {
+    const AttentionCall &call = p.call;
+    return mask_at(p, row / call.Tq / call.NH, row / call.Tq % call.NH, row % call.Tq);
+}
+
+/* Whether key j is hidden, by a bias too: a boolean one of 0, an additive one of -inf. */
+static __device__ __forceinline__ bool is_hidden(const RowParams &p, const RowMask &mask, int j) {
+    if (j < mask.first || j >= mask.end) return true;
+    if (p.call.bias == BIAS_BOOLEAN) return ((const uint8_t *)p.bias)[mask.bias + j] == 0;
+    return p.call.bias == BIAS_ADDITIVE && ((const float *)p.bias)[mask.bias + j] == -INFINITY;
+}
+
+/* Whether all keys are: asked by a whole warp. */
+static __device__ __forceinline__ bool is_blind(const RowParams &p, const RowMask &mask) {
+    bool seen = false;
+    for (int j = mask.first + (int)threadIdx.x % 32; j < mask.end && !seen; j += 32) seen = !is_hidden(p, mask, j);
+    return !__any_sync(0xFFFFFFFFu, seen);
+}
+
+/* x, or 0 where it is a NaN that a hidden key made. */
+static __device__ __forceinline__ float seen_of(const RowParams &p, const RowMask &mask, int j, float x) {
+    return isnan(x) && is_hidden(p, mask, j) ? 0.0f : x;
+}
+
 /* The scaled and masked score of key j. */
 template <int BIAS>
 static __device__ __forceinline__ float score_of(const RowParams &p, const RowMask &mask, int j, float product) {
     if (j < mask.first || j >= mask.end) return -INFINITY;
     if (BIAS == BIAS_BOOLEAN && ((const uint8_t *)p.bias)[mask.bias + j] == 0) return -INFINITY;
-    float score = product * p.factor;
-    return BIAS == BIAS_ADDITIVE ? score + ((const float *)p.bias)[mask.bias + j] : score;
+    float score = product * p.factor, bias = BIAS == BIAS_ADDITIVE ? ((const float *)p.bias)[mask.bias + j] : 0.0f;
+    return bias == -INFINITY ? bias : BIAS == BIAS_ADDITIVE ? score + bias : score;
 }
 
 /* x *= mask / (1 - p) for W weights from key j of a row (b, h, i) on; see dropout_cpu.h for the numbering. */
@@ -68,6 +91,6 @@ static __device__ __forceinline__ void dropout_pack(const RowParams &p, int64_t 
 #pragma unroll
     for (int k = 0; k < W; k++) {
         Philox words = philox(p.step->seed, (index + k) / 4, counter);
-        x[k] = words.word[(index + k) % 4] < threshold ? 0.0f : x[k] * scale;
+        x[k] *= words.word[(index + k) % 4] < threshold ? 0.0f : scale;
     }
 }

@@ -108,10 +108,35 @@ void edges_of_gelu(Device *device, DType dtype) {
     edge_end(&e);
 }
 
-void edges_of_embedding(Device *device, DType dtype) {
-    enum { T = 8, V = 5, C = 16 };
-    static const int32_t tokens[T] = {0, 4, -1, V, 4, FAR, -FAR, 2}, counts[V] = {1, 0, 1, 0, 2};
-    double table[V * C], ones[T * C];
+enum { EMBEDDED = 8, EMBEDDING_ROWS = 5, EMBEDDING_WIDTH = 16 };
+static const int32_t embedded[EMBEDDED] = {0, 4, -1, EMBEDDING_ROWS, 4, FAR, -FAR, 2};
+
+static void embedding_forward_of(Device *device, DType dtype) {
+    enum { T = EMBEDDED, V = EMBEDDING_ROWS, C = EMBEDDING_WIDTH };
+    double table[V * C], zeros[T * C] = {0};
+    Edge e;
+    if (!edge_begin(&e, device, dtype)) return;
+    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)), *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
+    Tensor *ids = edge_tensor(&e, e.integers, SHAPE(1, T)), *x = embedding_record(e.program, ids, wte, wpe);
+    if (edge_ready(&e)) {
+        for (int i = 0; i < V * C; i++) table[i] = i / C;
+        edge_write(&e, wte, table);
+        edge_write(&e, wpe, zeros);
+        CHECK_OK(device_upload(device, ids, embedded));
+        double *found = edge_run(&e, x);
+        for (int t = 0; t < T; t++) {
+            bool is_row = embedded[t] >= 0 && embedded[t] < V;
+            edge_check(is_row ? found[t * C] == embedded[t] : isnan(found[t * C]), "embedding", dtype, t, found[t * C]);
+        }
+        free(found);
+    }
+    edge_end(&e);
+}
+
+static void embedding_gradient_of(Device *device, DType dtype) {
+    enum { T = EMBEDDED, V = EMBEDDING_ROWS, C = EMBEDDING_WIDTH };
+    static const int32_t counts[V] = {1, 0, 1, 0, 2};
+    double ones[T * C];
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
     Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)), *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
@@ -120,25 +145,22 @@ void edges_of_embedding(Device *device, DType dtype) {
     wte->needs_grad = wpe->needs_grad = true;
     autodiff_watch(e.program, wte, dwte, false);
     autodiff_watch(e.program, wpe, dwpe, false);
-    Tensor *x = embedding_record(e.program, ids, wte, wpe);
     embedding_gradient_record(e.program, dx, ids, NULL, wte, wpe);
     if (edge_ready(&e)) {
-        for (int i = 0; i < V * C; i++) table[i] = i / C;
         for (int i = 0; i < T * C; i++) ones[i] = 1;
-        edge_write(&e, wte, table);
         edge_write(&e, dx, ones);
-        CHECK_OK(device_upload(device, ids, tokens));
-        double *found = edge_run(&e, x), *gradient = edge_read(&e, dwte);
-        for (int t = 0; t < T; t++) {
-            bool is_row = tokens[t] >= 0 && tokens[t] < V;
-            edge_check(is_row ? found[t * C] == tokens[t] : isnan(found[t * C]), "embedding", dtype, t, found[t * C]);
-        }
+        CHECK_OK(device_upload(device, ids, embedded));
+        double *gradient = edge_run(&e, dwte);
         for (int v = 0; v < V; v++)
             edge_check(gradient[v * C] == counts[v], "gradient of wte", dtype, v, gradient[v * C]);
-        free(found);
         free(gradient);
     }
     edge_end(&e);
+}
+
+void edges_of_embedding(Device *device, DType dtype) {
+    embedding_forward_of(device, dtype);
+    embedding_gradient_of(device, dtype);
 }
 
 enum { WEIGHTS = 60, UPDATES = 20 };

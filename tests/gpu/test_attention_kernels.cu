@@ -124,7 +124,7 @@ static Problem problem_create(const Case &c, DType dtype, const Family &family, 
     k.out = {c.Tq * C, C, c.HS};
     const int64_t out_bytes = at_bytes(c.B * c.Tq * C);
     p.inputs_bytes = (size_t)(total + out_bytes), p.gradients_bytes = (size_t)total;
-    p.out_bytes = (size_t)(out_bytes + c.B * c.NH * c.Tq * 4);
+    p.out_bytes = (size_t)(out_bytes + 3 * c.B * c.NH * c.Tq * 4);
     p.workspace_bytes = std::max(family.forward_workspace(&k), family.backward_workspace(&k)) + 256;
     CUDA(cudaMalloc(&p.inputs, p.inputs_bytes + p.gradients_bytes + p.out_bytes + 512));
     CUDA(cudaMalloc(&p.workspace, p.workspace_bytes));
@@ -138,7 +138,8 @@ static Problem problem_create(const Case &c, DType dtype, const Family &family, 
     AttentionArgs &a = p.args;
     a.q = p.inputs, a.k = p.inputs + offset_k, a.v = p.inputs + offset_v, a.dout = p.inputs + total;
     a.dq = p.gradients, a.dk = p.gradients + offset_k, a.dv = p.gradients + offset_v;
-    a.out = out, a.lse = out + out_bytes, a.workspace = p.workspace, a.step = p.step;
+    a.out = out, a.lse = out + out_bytes, a.stats = out + out_bytes + c.B * c.NH * c.Tq * 4, a.workspace = p.workspace,
+    a.step = p.step;
     if (p.ranges != NULL) a.key_ranges = p.ranges, a.query_ranges = p.ranges + 2 * c.B * c.Tq;
     return p;
 }

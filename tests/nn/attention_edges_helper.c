@@ -73,7 +73,8 @@ static double error_of(const AttentionData *got, const AttentionData *wanted, in
     return which == ATT_LSE ? worst : norm > 0 ? sqrt(error / norm) : 0;
 }
 
-static double bar_of(DType dtype) {
+static double bar_of(const Device *device, DType dtype) {
+    if (dtype == DTYPE_F32 && device->tf32) return 1e-2;
     return dtype == DTYPE_F64 ? 1e-11 : dtype == DTYPE_F32 ? 2e-5 : dtype == DTYPE_F16 ? 1e-2 : 4e-2;
 }
 
@@ -83,18 +84,18 @@ static int64_t nans_of(const AttentionData *data, int which) {
     return count;
 }
 
-static void compare(const char *name, const AttentionBackend *backend, DType dtype, const AttentionData *got,
-                    const AttentionData *wanted, int compared) {
+static void compare(const char *name, const AttentionBackend *backend, DType dtype, double bar,
+                    const AttentionData *got, const AttentionData *wanted, int compared) {
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
         bool is_rounded = which == ATT_LSE && backend->saves_weights; /* their scores have the tensors' dtype */
-        double error = error_of(got, wanted, which), bar = is_rounded ? 2 * bar_of(dtype) : bar_of(dtype);
+        double error = error_of(got, wanted, which), allowed = is_rounded ? 2 * bar : bar;
         if ((compared & 1 << which) == 0) continue;
-        if (!(error <= bar)) {
+        if (!(error <= allowed)) {
             printf("\n    %s, %s %s: %s errs by %.2e, allowed %.2e; not finite: %lld, of the reference %lld", name,
-                   backend->name, dtype_name(dtype), names[which], error, bar, (long long)nans_of(got, which),
+                   backend->name, dtype_name(dtype), names[which], error, allowed, (long long)nans_of(got, which),
                    (long long)nans_of(wanted, which));
         }
-        CHECK(error <= bar);
+        CHECK(error <= allowed);
     }
 }
 
@@ -119,7 +120,7 @@ static int backends_run(Device *device, const char *name, const AttentionCall *c
         if (is_beyond(backend, call->dtype, score)) continue;
         outputs_clear(data);
         if (!CHECK_OK(attention_by(backend, call, device, &step, data))) continue;
-        compare(name, backend, call->dtype, data, wanted, compared);
+        compare(name, backend, call->dtype, bar_of(device, call->dtype), data, wanted, compared);
         ran++;
     }
     return ran;
