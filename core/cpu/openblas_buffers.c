@@ -30,8 +30,9 @@ static bool can_map(size_t bytes) {
 
 /* No library is initialised yet: system calls alone, and what needs no state. */
 static void check_at_load(int argc, char **argv, char **environment) {
-    static const char message[] = "error: the limit on this process's addresses (ulimit -v) leaves OpenBLAS no room for its "
-                                  "buffers of 128 MiB, one a core; raise it, or set OMP_NUM_THREADS=1\n";
+    static const char message[] =
+        "error: the limit on this process's addresses (ulimit -v) leaves OpenBLAS no room for its "
+        "buffers of 128 MiB, one a core; raise it, or set OMP_NUM_THREADS=1\n";
     if (can_map(buffers_at_load(environment) * OPENBLAS_BUFFER_BYTES)) return;
     const char *program = argc > 0 ? argv[0] : "";
     const char *last = strrchr(program, '/');
