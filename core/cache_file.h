@@ -10,8 +10,8 @@
 extern "C" {
 #endif
 
-/* Opens KIND-DEVICE-VERSION.txt and waits for its lock, so that one process measures and the others read; -1 where
- * there is none. */
+/* Opens KIND-DEVICE-VERSION.txt and waits for its lock, for a minute at most, so that one process measures and the
+ * others read; -1 where there is none, or where a link, a FIFO or a device has its name. */
 int cache_lock(const char *kind, const char *device, const char *version);
 void cache_unlock(int cache);
 
