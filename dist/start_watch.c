@@ -1,10 +1,9 @@
 #include "dist/start_watch.h"
 
 #include "core/clock.h"
-#include "core/file.h"
+#include "core/processes.h"
 #include "core/thread.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -44,30 +43,14 @@ static int rank_in(const char *environment, size_t bytes) {
     return UNKNOWN_RANK;
 }
 
-/* A process may be gone before it is read: then it is no rank. The text ends in a zero. */
-static size_t process_read(const char *pid, const char *name, char *out, size_t room) {
-    char path[64];
-    size_t got = 0;
-    snprintf(path, sizeof path, "/proc/%.20s/%s", pid, name);
-    int fd = file_open(path, O_RDONLY, 0);
-    for (ssize_t n; fd >= 0 && got < room - 1 && (n = read(fd, out + got, room - 1 - got)) > 0;) got += (size_t)n;
-    file_close(fd);
-    out[got] = '\0';
-    return got;
-}
-
-static bool process_look(void *context, const char *pid) {
+static bool process_look(void *context, const ProcessInfo *process) {
     enum { ENVIRONMENT_BYTES = 1 << 17 };
     static char environment[ENVIRONMENT_BYTES]; /* the one thread's */
     Siblings *found = context;
-    char stat[512], state;
-    int parent;
-    if (pid[0] < '0' || pid[0] > '9' || process_read(pid, "stat", stat, sizeof stat) == 0) return true;
-    const char *behind_name = strrchr(stat, ')');
-    if (behind_name == NULL || sscanf(behind_name, ") %c %d", &state, &parent) != 2 || parent != getppid()) return true;
-    int rank = rank_in(environment, process_read(pid, "environ", environment, sizeof environment));
+    if (process->parent != getppid()) return true;
+    int rank = rank_in(environment, process_read(process->pid, "environ", environment, sizeof environment));
     if (rank == UNKNOWN_RANK) return true;
-    if (state != 'T') {
+    if (process->state != 'T') {
         if (rank < found->first_awake) found->first_awake = rank;
     } else if (!found->has_stopped || rank < found->stopped_rank) {
         found->has_stopped = true;
@@ -78,7 +61,7 @@ static bool process_look(void *context, const char *pid) {
 
 static Siblings siblings_look(void) {
     Siblings found = {.first_awake = INT_MAX};
-    Status ignored = file_list("/proc", process_look, &found); /* without /proc there is the limit */
+    Status ignored = processes_visit(process_look, &found); /* without /proc there is the limit */
     (void)ignored;
     return found;
 }

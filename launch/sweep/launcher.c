@@ -37,8 +37,9 @@ static Status share_gpus(const Study *study, Launcher *l) {
 Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launcher *out) {
     const ConfigLocal *local = &study->config->launch.local;
     *out = (Launcher){.ranks = ranks > 0 ? ranks : local->ranks, .parallel = parallel > 0 ? parallel : local->parallel};
-    out->directory = launcher_programs(&out->arena);
-    if (out->directory == NULL) return out_of_memory();
+    const char *directory = launcher_programs(&out->arena);
+    out->train = directory == NULL ? NULL : arena_printf(&out->arena, "%s/train", directory);
+    if (out->train == NULL) return out_of_memory();
     if (out->ranks > 1 && !process_can_find("mpirun")) {
         return ERROR(STATUS_CONFIG, "%lld ranks need mpirun, which is not in PATH; install Open MPI, or use --ranks=1",
                      (long long)out->ranks);
@@ -52,10 +53,9 @@ char **launcher_arguments(Launcher *l, const StudyPoint *point) {
     enum { MOST = 12 };
     char **all = arena_alloc(arena, MOST * sizeof *all);
     if (all == NULL) return NULL;
-    char *train = arena_printf(arena, "%s/train", l->directory),
-         *ranks = arena_printf(arena, "%lld", (long long)l->ranks);
+    char *train = l->train, *ranks = arena_printf(arena, "%lld", (long long)l->ranks);
     char *config = arena_printf(arena, "%s/config.yaml", point->directory);
-    if (train == NULL || ranks == NULL || config == NULL) return NULL;
+    if (ranks == NULL || config == NULL) return NULL;
     char *const mpirun[] = {"mpirun", "--bind-to", "none", "--oversubscribe", "-np", ranks, NULL};
     int n = 0;
     for (; l->ranks > 1 && mpirun[n] != NULL; n++) all[n] = mpirun[n];

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 typedef struct Launcher {
-    const char *directory; /* of the programs; "." where that is the current one */
+    char *train; /* its path */
     int64_t ranks, parallel;
     int gpus; /* to share out; 0: the points see what there is */
     Arena arena;

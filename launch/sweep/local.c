@@ -1,7 +1,9 @@
 #include "launch/sweep/local.h"
 
 #include "core/clock.h"
+#include "core/escape.h"
 #include "launch/signals.h"
+#include "launch/sweep/overdue.h"
 #include "launch/sweep/process.h"
 #include "launch/sweep/table.h"
 
@@ -13,6 +15,7 @@
 typedef struct Slot {
     pid_t pid;
     int point; /* -1: free */
+    Overdue overdue;
 } Slot;
 
 typedef struct Local {
@@ -66,11 +69,26 @@ static Status slot_finish(Local *l, Slot *slot, int code) {
     return study_write(l->study);
 }
 
+/* Whether a slot's process has ended, with which code; one that never would is ended, and that is said. */
+static bool slot_has_ended(Local *l, Slot *slot, int *code) {
+    const StudyPoint *point = &l->study->points[slot->point];
+    char line[512];
+    if (process_has_ended(slot->pid, code)) {
+        *code = overdue_code(&slot->overdue, point, *code);
+        return true;
+    }
+    if (overdue_check(&slot->overdue, point, line, sizeof line)) {
+        table_live_clear(&l->table);
+        escape_say(stderr, "sweep: %s", line);
+    }
+    return false;
+}
+
 static Status reap(Local *l) {
     for (int i = 0; i < l->launcher->parallel; i++) {
         Slot *slot = &l->slots[i];
         int code;
-        if (slot->point >= 0 && process_has_ended(slot->pid, &code)) TRY(slot_finish(l, slot, code));
+        if (slot->point >= 0 && slot_has_ended(l, slot, &code)) TRY(slot_finish(l, slot, code));
     }
     return OK;
 }
@@ -96,6 +114,7 @@ static Status slot_start(Local *l, int slot, int i) {
     StudyPoint *point = &l->study->points[i];
     TRY(point_note_start(point));
     TRY(launcher_start(l->launcher, point, slot, &l->slots[slot].pid));
+    overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train);
     l->slots[slot].point = i;
     refresh(l, i);
     if (!l->table.watched) {
@@ -168,7 +187,7 @@ static void wait_for_all(Local *l) {
     int code;
     if (!l->stopping) stop(l);
     for (int i = 0; i < l->launcher->parallel; i++) {
-        while (l->slots[i].point >= 0 && !process_has_ended(l->slots[i].pid, &code)) {
+        while (l->slots[i].point >= 0 && !slot_has_ended(l, &l->slots[i], &code)) {
             ask_to_stop(l);
             nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
         }

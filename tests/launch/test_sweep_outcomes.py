@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """./sweep: what a point's end is known by, and what a study does about it."""
 
+import concurrent.futures
 import os
 import re
 import subprocess
 
-from e2e import ENVIRONMENT, WORK, check, equal, main, run, run_directory
+from e2e import ENVIRONMENT, WORK, check, corpus, equal, main, run, run_directory
 from studies import attempts, fake_program, fake_slurm, field, lines_of, points, study, sweep
 
 # Fails with 1 whatever its ranks end with.
-MPIRUN = 'while [ "$1" != -np ]; do shift; done; shift 2; "$@"; exit 1\n'
+SHIFT = 'while [ "$1" != -np ]; do shift; done; shift 2; '
+MPIRUN = SHIFT + '"$@"; exit 1\n'
 
 
 def what_does_not_fit_is_oom_and_no_failure():
@@ -54,6 +56,30 @@ def slurm_does_not_requeue_what_does_not_fit():
         check("oom" in sweep(run_directory(name)).out, "the table")
 
 
+def hanging(name, mpirun, code, **changes):
+    """A study under an mpirun that stays when its rank is gone, heeds no SIGTERM and has a child of its own."""
+    path = fake_program("mpirun", SHIFT + mpirun + "echo $$ >'%s/%s.pid'; trap '' TERM; sleep 1000\n" % (WORK, name),
+                        os.path.join(WORK, "hanging_" + name))
+    done = run("sweep", study(name, {"seed": [1]}, launch__local__ranks=2, launch__retries=0, **changes), "--local", PATH=path)
+    equal(done.code, code, repr(done))
+    said = [line for line in done.err.splitlines() if "did not end within" in line]
+    check(len(said) == 1 and said[0].startswith("sweep: seed-1: "), "not one line: %r" % done)
+    left = subprocess.run(["pgrep", "-r", "RSD", "-g", lines_of(WORK, name + ".pid")[0]], stdout=subprocess.PIPE, text=True).stdout.split()
+    check(not left, "left running: %s" % left)
+    return done
+
+
+def a_launcher_that_does_not_end_is_ended():
+    """What the run's files say counts: it is done in one case, and has failed in the other."""
+    corpus()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        well = pool.submit(hanging, "hangs_well", '"$@"; ', 0)
+        dead = pool.submit(hanging, "hangs_dead", '"$@" & sleep 2; kill -KILL $!; ', 1, training__stop__steps=1000000)
+        well.result(), dead.result()
+    equal((field("hangs_well", "state"), attempts("hangs_well", "seed-1")), (["done"], ["start", "exit 0"]), "it ended well")
+    equal((field("hangs_dead", "state"), attempts("hangs_dead", "seed-1")), (["failed"], ["start", "exit 1"]), "its rank died")
+
+
 def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
     slurm, path, directory = fake_slurm("damaged"), study("damaged", {"seed": [1, 2]}), run_directory("damaged")
     sweep(path, "--slurm", **slurm)
@@ -85,4 +111,4 @@ def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
 
 if __name__ == "__main__":
     main(what_does_not_fit_is_oom_and_no_failure, another_exit_code_does_not_hide_it, its_words_alone_are_no_proof,
-         slurm_does_not_requeue_what_does_not_fit, a_damaged_sweep_json_is_kept_and_nothing_runs_twice)
+         a_launcher_that_does_not_end_is_ended, slurm_does_not_requeue_what_does_not_fit, a_damaged_sweep_json_is_kept_and_nothing_runs_twice)
