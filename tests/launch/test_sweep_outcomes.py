@@ -42,6 +42,16 @@ def its_words_alone_are_no_proof():
     equal(field("words", "state"), ["failed"], "state")
 
 
+def the_files_name_brings_no_newline_into_a_script():
+    """A study without a name is called as its file is."""
+    path = os.path.join(WORK, "a\n#SBATCH --uid=0\n.yaml")
+    with open(study("unnamed", {"seed": [1]}), encoding="utf-8") as file, open(path, "w", encoding="utf-8") as copy:
+        copy.write(file.read().replace('"name": "unnamed",', ""))
+    done = run("sweep", path, "--slurm", "--dry-run")
+    check(done.code == 78 and "'name' must not hold the control character U+000A" in done.errors()[0], repr(done))
+    equal(done.out, "", "what was printed")
+
+
 def slurm_does_not_requeue_what_does_not_fit():
     for name, ranks in (("slurm_one", 1), ("slurm_two", 2)):
         slurm = fake_slurm(name)
@@ -111,4 +121,5 @@ def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
 
 if __name__ == "__main__":
     main(what_does_not_fit_is_oom_and_no_failure, another_exit_code_does_not_hide_it, its_words_alone_are_no_proof,
-         a_launcher_that_does_not_end_is_ended, slurm_does_not_requeue_what_does_not_fit, a_damaged_sweep_json_is_kept_and_nothing_runs_twice)
+         a_launcher_that_does_not_end_is_ended, the_files_name_brings_no_newline_into_a_script,
+         slurm_does_not_requeue_what_does_not_fit, a_damaged_sweep_json_is_kept_and_nothing_runs_twice)
