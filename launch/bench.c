@@ -1,6 +1,7 @@
 /* bench: how fast, and how exact, this machine is at what the project does. */
 #include "launch/bench/bench.h"
 #include "launch/streams.h"
+#include "launch/thread_wait.h"
 
 #include <string.h>
 
@@ -103,6 +104,7 @@ static Status bench(const char *what, const BenchOptions *values) {
 }
 
 int main(int argc, char **argv) {
+    thread_wait_choose(argv);
     streams_open();
     BenchOptions values = {0};
     Arguments arguments;

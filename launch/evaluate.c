@@ -10,6 +10,7 @@
 #include "launch/run_checkpoint.h"
 #include "launch/state.h"
 #include "launch/streams.h"
+#include "launch/thread_wait.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -240,6 +241,7 @@ static void evaluate_close(Evaluate *v) {
 }
 
 int main(int argc, char **argv) {
+    thread_wait_choose(argv);
     streams_open();
     Evaluate v = {0};
     Status status = world_create(&argc, &argv, &v.e.world);

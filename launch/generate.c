@@ -3,6 +3,7 @@
 #include "launch/generator.h"
 #include "launch/options.h"
 #include "launch/streams.h"
+#include "launch/thread_wait.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static Status generate(const char *run, const Values *values) {
 }
 
 int main(int argc, char **argv) {
+    thread_wait_choose(argv);
     streams_open();
     Values values = {0};
     Arguments arguments;

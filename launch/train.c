@@ -10,6 +10,7 @@
 #include "launch/run.h"
 #include "launch/schedule_fit.h"
 #include "launch/streams.h"
+#include "launch/thread_wait.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,6 +174,7 @@ static int report(Run *run, const Values *values, Status status) {
 }
 
 int main(int argc, char **argv) {
+    thread_wait_choose(argv);
     streams_open();
     signals_prepare();
     Run run = {.born = clock_seconds() - process_age()};
