@@ -115,6 +115,9 @@ static Status parse_operand(const CommandLine *program, char *argument, Argument
         out->overrides[out->override_count++] = argument;
         return OK;
     }
+    if (argument[0] == '\0') { /* an unset variable of a script: as a path it would lead to the root */
+        return ERROR(STATUS_USAGE, "an argument is empty; ./%s takes %s; see --help", program->name, program->operands);
+    }
     if (program->most >= 0 && out->operand_count >= program->most) {
         return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; see --help", argument);
     }

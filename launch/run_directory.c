@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const DirectoryKind directory_of_a_run = {"run", "config.yaml", "`output`"},
-                    directory_of_a_study = {"study", "study.yaml", "`name` or `output`"};
+const DirectoryKind directory_of_a_run = {"run", "config.yaml", "`output`", STATUS_CONFIG},
+                    directory_of_a_study = {"study", "study.yaml", "`name` or `output`", STATUS_CONFIG},
+                    directory_of_a_conversion = {"run", "config.yaml", "TO", STATUS_USAGE};
 
 static Status cannot_read(const char *path) {
     return ERROR(STATUS_FAILURE, "%s: cannot be read: %s; choose another one", path, strerror(errno));
@@ -60,7 +61,8 @@ static Status survey(const RunDirectory *d, Contents *out) {
 }
 
 static Status foreign(const RunDirectory *d) {
-    return ERROR(STATUS_CONFIG, "%s: holds files but no %s; choose another %s", d->path, d->kind->noun, d->kind->keys);
+    return ERROR(d->kind->wrong, "%s: holds files but no %s; choose another %s", d->path, d->kind->noun,
+                 d->kind->chosen_by);
 }
 
 /* A directory with other things in it is not ours to write into, not even a lock. */
@@ -68,7 +70,7 @@ static Status check_before(const RunDirectory *d) {
     Contents contents;
     struct stat info;
     if (stat(d->path, &info) == 0 && !S_ISDIR(info.st_mode)) {
-        return ERROR(STATUS_CONFIG, "%s: is a file; choose another %s", d->path, d->kind->keys);
+        return ERROR(d->kind->wrong, "%s: is a file; choose another %s", d->path, d->kind->chosen_by);
     }
     TRY(survey(d, &contents));
     bool is_ours = contents.first || contents.lock || !(contents.others || contents.summary);
@@ -82,23 +84,23 @@ static Status check_locked(const RunDirectory *d, bool resumes) {
     Contents contents;
     TRY(survey(d, &contents));
     if (contents.first && !resumes) {
-        return ERROR(STATUS_CONFIG,
+        return ERROR(d->kind->wrong,
                      "%s: holds a %s, and --resume=none would overwrite it; remove it or choose another %s", d->path,
-                     d->kind->noun, d->kind->keys);
+                     d->kind->noun, d->kind->chosen_by);
     }
     return contents.first || !contents.others ? OK : foreign(d);
 }
 
 /* `.` and `..` name no new directory: the one that is there under another name would be taken for ours. */
-static Status path_check(const char *path) {
+static Status path_check(const char *path, const DirectoryKind *kind) {
     bool is_inside = false; /* behind a name */
     for (const char *part = path; *part != '\0'; part += strspn(part, "/")) {
         size_t length = strcspn(part, "/");
         bool is_up = length == 2 && memcmp(part, "..", 2) == 0, is_here = length == 1 && *part == '.';
         bool is_last = part[length + strspn(part + length, "/")] == '\0';
         if ((is_up && is_inside) || (is_last && (is_up || is_here))) {
-            return ERROR(STATUS_CONFIG, "%s: '%.*s' is no name for a directory; set `output` to a path without it",
-                         path, (int)length, part);
+            return ERROR(kind->wrong, "%s: '%.*s' is no name for a directory; choose another %s without it", path,
+                         (int)length, part, kind->chosen_by);
         }
         is_inside |= length > 0 && !is_up && !is_here;
         part += length;
@@ -107,10 +109,10 @@ static Status path_check(const char *path) {
 }
 
 static Status take(RunDirectory *d, bool resumes) {
-    TRY(path_check(d->path));
+    TRY(path_check(d->path, d->kind));
     TRY(check_before(d));
     if (failed(directory_create(d->path, &d->made))) {
-        return ERROR(STATUS_FAILURE, "%s; choose another %s", status_message(), d->kind->keys);
+        return ERROR(STATUS_FAILURE, "%s; choose another %s", status_message(), d->kind->chosen_by);
     }
     TRY(run_lock_take(d->path, &d->lock));
     forget_beginning(d);

@@ -113,6 +113,8 @@ Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out
     if (from.source == NULL) from = (Place){.source = source};
     /* Not to hang on a named pipe without a writer. */
     int file = file_open(path, O_RDONLY | O_NONBLOCK, 0);
+    if (file < 0 && file_is_machines(errno))
+        return ERROR(STATUS_FAILURE, "%s: cannot open it: %s", path, strerror(errno));
     if (file < 0) return cannot_read(from, path, strerror(errno));
     Status status = read_all(file, arena, path, from, source);
     file_close(file);

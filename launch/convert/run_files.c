@@ -6,6 +6,7 @@
 #include "launch/convert/formats.h"
 #include "launch/experiment.h"
 #include "launch/run_checkpoint.h"
+#include "launch/run_directory.h"
 #include "launch/state.h"
 #include "launch/text_file.h"
 
@@ -228,14 +229,17 @@ static Status run_write(const Model *m, Config *config, Arena *arena) {
 Status run_export(const Model *model, const char *path, const char *config_file) {
     Arena arena = {0};
     Config *config = NULL;
+    RunDirectory directory = {0};
     TRY(output_check_new(path));
     Status status = config_file == NULL ? config_default(&model->size, &arena, &config)
                                         : config_load(config_file, 0, NULL, &config);
     if (!failed(status)) status = config_check(config_file == NULL ? path : config_file, &model->size, config);
+    if (!failed(status)) status = run_directory_take(path, &directory_of_a_conversion, false, &directory);
     if (!failed(status)) {
         config->output = path;
         status = run_write(model, config, &arena);
     }
+    run_directory_release(&directory);
     config_destroy(&config);
     arena_free(&arena);
     return status;

@@ -204,6 +204,25 @@ def what_is_there_is_not_replaced():
     check(not any("hourglass" in name for name in os.listdir(path(""))), "files are left lying")
 
 
+def a_directory_of_others_is_left_alone():
+    """What a path turns out to be once its parts are made, an unset variable of a script, and two at once."""
+    home = path("others/home")
+    os.makedirs(home)
+    for to in ("new/..", "new/../..", "new/.", "a/b/../../.."):
+        done = run("convert", trained(), os.path.join(home, to))
+        check(done.code == 64 and len(done.errors()) == 1 and "is no name for a directory" in done.err, repr(done))
+    equal((os.listdir(home), os.listdir(os.path.dirname(home))), ([], ["home"]), "left")
+    for arguments in (["convert", trained(), ""], ["convert", "", home + "/x"], ["generate", ""], ["evaluate", trained(), ""],
+                      ["train", ""], ["prepare", "", "--out=" + home]):
+        done = run(*arguments)
+        check(done.code == 64 and len(done.errors()) == 1 and "an argument is empty" in done.err, repr(done))
+    jobs = [e2e.start(["convert", trained(), home + "/one"]) for _ in range(4)]
+    ends = [job.end() for job in jobs]
+    equal(sorted(done.code == 0 for done in ends), [False, False, False, True], repr(ends))
+    check(all(len(done.errors()) == 1 for done in ends if done.code != 0), repr(ends))
+    equal(run("generate", home + "/one", "--max-new-tokens=2").code, 0, "generate")
+
+
 def a_config_json_of_another_model_is_not_left_beside_the_weights():
     """from_pretrained would believe it; the same model's stays as it is."""
     with open(os.path.dirname(exported()) + "/config.json", encoding="utf-8") as file:
@@ -257,6 +276,6 @@ def the_tokenizer_is_named_where_it_is_known():
 if __name__ == "__main__":
     e2e.main(there_and_back_in_every_bit, names_and_shapes_are_hugging_faces, llm_cs_layout, bfloat16_is_rounded_to_nearest,
              a_strangers_file, training_goes_on_from_converted_weights, bad_safetensors, bad_models_of_llm_c,
-             many_tensors_take_no_longer_than_their_bytes, what_is_there_is_not_replaced,
+             many_tensors_take_no_longer_than_their_bytes, what_is_there_is_not_replaced, a_directory_of_others_is_left_alone,
              a_config_json_of_another_model_is_not_left_beside_the_weights,
              a_run_that_cannot_be_finished_leaves_nothing_of_its_own, the_tokenizer_is_named_where_it_is_known)

@@ -147,6 +147,9 @@ def a_disk_that_cannot_be_read_is_no_bad_file():
         for error in (errno.EIO, errno.EMFILE):
             fails(run("convert", source, os.path.join(WORK, "unread.bin"), **injected("open:/model.%s:1:%d" % (ending, error))), 1,
                   source + ": cannot open it: ")
+    for program in ("train", "sweep"):
+        for fault in ("open:/unread.yaml:1:5", "open:/unread.yaml:1:24", "read:/unread.yaml:1:5"):
+            fails(run(program, config("unread"), **injected(fault)), 1, "unread.yaml: cannot ")
     text = os.path.join(WORK, "unread.txt")
     write(text, "a line of text\n" * 100)
     for fault in ("read:/unread.txt:1:5", "open:/unread.txt:1:5", "open:/unread.txt:2:5"):
