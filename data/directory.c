@@ -7,6 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A full or read-only disk is no fault of the path. */
+static Status cannot_make(const char *path, int error) {
+    static const int of_the_path[] = {EACCES, EPERM, ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EINVAL};
+    for (size_t i = 0; i < sizeof of_the_path / sizeof *of_the_path; i++) {
+        if (error != of_the_path[i]) continue;
+        return ERROR(STATUS_USAGE, "%s: cannot make this directory: %s", path, strerror(error));
+    }
+    return ERROR(STATUS_FAILURE, "%s: cannot make this directory: %s", path, strerror(error));
+}
+
 Status directory_create(const char *path, size_t *made) {
     char part[PATH_MAX];
     struct stat info;
@@ -23,7 +33,7 @@ Status directory_create(const char *path, size_t *made) {
         int error = errno; /* of mkdir, whatever stat says below */
         if (error == EEXIST || stat(part, &info) == 0) continue;
         directory_undo(path, *made);
-        return ERROR(STATUS_USAGE, "%s: cannot make this directory: %s", part, strerror(error));
+        return cannot_make(part, error);
     }
     if (stat(path, &info) != 0) return ERROR(STATUS_USAGE, "%s: cannot look into it: %s", path, strerror(errno));
     if (S_ISDIR(info.st_mode)) return OK;

@@ -112,6 +112,9 @@ int close(int fd) {
     int result = NEXT(int (*)(int), "close")(fd);
     return result == 0 && named && fails("close", path) ? -1 : result;
 }
+int mkdir(const char *path, mode_t mode) {
+    return fails("mkdir", path) ? -1 : NEXT(int (*)(const char *, mode_t), "mkdir")(path, mode);
+}
 DIR *opendir(const char *path) { return fails("list", path) ? NULL : NEXT(DIR *(*)(const char *), "opendir")(path); }
 #define READDIR(type, name)                                                                    \
     type *name(DIR *directory) {                                                               \

@@ -283,6 +283,19 @@ def a_failing_close_is_no_crash():
             check(done.code in (0, 1), "%s %s: %r" % (fault, arguments, done))
 
 
+def a_directory_that_a_disk_refuses_is_no_bad_argument():
+    text = os.path.join(WORK, "refused.txt")
+    write(text, "a line of text\n" * 100)
+    new, missing = os.path.join(WORK, "refused", "new"), "new: cannot make this directory: "
+    for arguments in (["prepare", text, "--out=" + new], ["convert", trained(), new], ["convert", trained(), new + "/a.bin"],
+                      ["train", config("refused", output=new)]):
+        for error in (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT):
+            fails(run(*arguments, **injected("mkdir:/new:1:%d" % error)), 1, missing + os.strerror(error))
+        check(not os.path.exists(os.path.dirname(new)), "left over")
+    done = run("prepare", text, "--out=" + new, **injected("mkdir:/new:1:%d" % errno.EACCES))
+    fails(done, 64, missing + os.strerror(errno.EACCES))
+
+
 def modes_and_links():
     before = os.umask(0o077)
     try:
@@ -330,4 +343,5 @@ if __name__ == "__main__":
          foreign_text_is_shown_not_done, a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file, nothing_waits_for_a_pipe,
          nobody_elses_file_is_destroyed, a_directory_that_cannot_be_synced_is_tolerated, a_file_system_without_locks_is_said,
          interrupted_calls_are_taken_up_again, a_lost_log_is_said_once, the_first_cause_is_named_with_its_file,
-         nothing_is_left_of_what_fails, nothing_stays_in_shared_memory, a_failing_close_is_no_crash, modes_and_links)
+         nothing_is_left_of_what_fails, nothing_stays_in_shared_memory, a_failing_close_is_no_crash,
+         a_directory_that_a_disk_refuses_is_no_bad_argument, modes_and_links)
