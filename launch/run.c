@@ -145,12 +145,20 @@ static Metric metric_now(Run *run) {
                     .mem_bytes = run->mem_bytes};
 }
 
+/* A bad file's message says where in the run it was read. */
+static Status evaluate(Run *run, Evaluation *out) {
+    Status status = evaluator_run(run->evaluator, out);
+    if (status.code != STATUS_DATA) return status;
+    return ERROR(STATUS_DATA, "%s (in the evaluation after step %lld)", status_message(),
+                 (long long)run->progress.step);
+}
+
 /* An evaluation is part of the time budget, but for the one that closes a run: the budget is spent by then. */
 static Status evaluate_and_log(Run *run, bool is_closing) {
     if (run->evaluator == NULL) return OK;
     TRY(results_finish(run)); /* evaluation uses the same tensors */
     Evaluation now;
-    TRY(evaluator_run(run->evaluator, &now));
+    TRY(evaluate(run, &now));
     memory_look(run);
     Progress *progress = &run->progress;
     if (!is_closing) progress->train_s = run_seconds(run);
