@@ -1,6 +1,6 @@
 /* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike the kernels. */
 #include "core/clock.h"
-#include "core/cpu/openblas_buffers.h"
+#include "core/cpu/openblas.h"
 #include "core/device.h"
 #include "core/host_limits.h"
 #include "core/plan.h"
@@ -44,7 +44,7 @@ static size_t mapped_later(const Device *device) {
     struct rlimit limit;
     size_t threads = (size_t)device->target.threads, stack = STACK_BYTES;
     if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) stack = (size_t)limit.rlim_cur;
-    return (threads + 2) * stack + openblas_buffers(device->target.threads) + HEAP_BYTES;
+    return (threads + 2) * stack + (threads + 1) * OPENBLAS_BUFFER_BYTES + HEAP_BYTES;
 }
 
 static Status cpu_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {

@@ -1,7 +1,8 @@
 """What is compiled, and how: a file's place and name decide it.
 
-  core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one static library
-  launch/{train,prepare,...}.c                 the programs
+  core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one library: static for programs, shared for tests,
+                                               so that a change of one file links once, not once a test
+  launch/{train,prepare,...}.c                 the programs, each with load_check.c
   core/cpu/*.c, nn/attention/*_cpu.c           CPU kernels, compiled for f32 and again for f64; *_common.c once
   *.cu, *_cuda.c, core/cuda/*.c                only with CUDA; *_sm90*.cu for Hopper alone, *_sm80*.cu not
                                                for Turing
@@ -74,7 +75,7 @@ def add_nvcc(env):
         NVCCTARGETS=", ".join("sm_" + arch for arch in chosen) + (" and later" if portable else ""),
         NVCCARCH=gencode(chosen, portable),
         NVCCFLAGS=["-std=c++17", "-O3", "-lineinfo", "--expt-relaxed-constexpr",
-                   "-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp"]
+                   "-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fopenmp,-fPIC"]
         + (["-Werror=all-warnings"] if env["werror"] == "yes" else []),
         NVCCCOM="$NVCC $NVCCFLAGS $NVCCARCH -I. -c -o $TARGET $SOURCE")
     action = SCons.Script.Action("$NVCCCOM", "$NVCCCOMSTR")
@@ -89,7 +90,8 @@ def walk(folder, pattern):
 
 
 def is_main(path):
-    return os.path.dirname(path) == "launch" and os.path.basename(path)[:-2] in PROGRAMS
+    """Whether the file is of a program, and not of the library."""
+    return os.path.dirname(path) == "launch" and os.path.basename(path)[:-2] in PROGRAMS + ("load_check",)
 
 
 def is_for_cuda(path):
@@ -136,20 +138,24 @@ def objects(env, build, path):
             for name, real in REALS.items()]
 
 
-def library(env, build, found):
+def libraries(env, build, found):
+    """The static and the shared library, of the same objects."""
     paths = [path for room in ROOMS for path in walk(room, "*.c") + walk(room, "*.cu")]
     chosen = [path for path in paths if is_wanted(path, found) and not is_main(path)]
-    return env.StaticLibrary(os.path.join(build, "libhourglass.a"), [objects(env, build, path) for path in chosen])
+    parts = [objects(env, build, path) for path in chosen]
+    return env.StaticLibrary(build + "/libhourglass.a", parts), env.SharedLibrary(build + "/libhourglass.so", parts)
 
 
 def program(env, build, target, sources, library):
+    """A program that finds a shared library by its own place, wherever the build folder goes."""
     parts = [objects(env, build, path) for path in sources]
-    return env.Program(target, parts, LIBS=library + env["LIBS"])
+    up = os.path.relpath(build, os.path.dirname(target) or ".")
+    return env.Program(target, parts, LIBS=library + env["LIBS"], RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up))])
 
 
 def programs(env, build, library, at_root):
     mains = [name for name in PROGRAMS if os.path.exists("launch/%s.c" % name)]
-    return [program(env, build, name if at_root else os.path.join(build, name), ["launch/%s.c" % name], library)
+    return [program(env, build, name if at_root else os.path.join(build, name), ["launch/%s.c" % name, "launch/load_check.c"], library)
             for name in mains]
 
 

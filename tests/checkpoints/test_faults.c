@@ -1,4 +1,5 @@
-/* Saving while the machine misbehaves: killed writers, full disks, limits. Each fault happens in a child process. */
+/* Saving while the machine misbehaves, a campaign: killed writers, full disks, limits. Each fault happens in a child
+ * process. */
 #include "core/clock.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"

@@ -1,5 +1,5 @@
-/* Every op on every device against f64: on the CPU in f32, on the GPU in f32, f16 and bf16. Ragged sizes are among
- * them, so that the kernels' scalar paths run as well. */
+/* Every op on every device against f64, a campaign: on the CPU in f32, on the GPU in f32, f16 and bf16. Ragged sizes
+ * are among them, so that the kernels' scalar paths run as well. */
 #include "core/ops/adamw.h"
 #include "core/ops/copy.h"
 #include "core/ops/cross_entropy.h"

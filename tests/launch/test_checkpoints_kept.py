@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Which checkpoint a run goes on from, and which it keeps: the newest good one, only damage is passed over; the best one stays;
-what was abandoned is set aside. sanitizers: no"""
+what was abandoned is set aside. (fast lane) sanitizers: no"""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """attention.document_mask: trains, resumes exactly, evaluates with it, and says which token ends a document, or that
-nobody does."""
+nobody does. (fast lane)"""
 
 import os
 

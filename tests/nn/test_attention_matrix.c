@@ -1,6 +1,6 @@
 /* Every backend of the CPU in both precisions, for every mask, head size and ragged length: its error against f64 is at
  * most twice that of math in the same precision, output and gradients alike. Inputs are fresh for each case; what is
- * written was NaN before. */
+ * written was NaN before: a campaign of half a minute. */
 #include "core/step.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"

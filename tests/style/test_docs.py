@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What the documentation names is there: tests by file and name, links by file and heading, and a row in
-docs/promises.md for each section of the pages that promise most.
+docs/promises.md for each section of the pages that promise most. (fast lane)
 
 sanitizers: no
 """

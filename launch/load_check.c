@@ -1,13 +1,15 @@
-#include "core/cpu/openblas_buffers.h"
+/* A limit on addresses, checked before any library is initialised: OpenBLAS maps buffers while it is, and tries for
+ * ever where it cannot. Linked into each program; called by the loader through .preinit_array (System V ABI,
+ * "Initialization and Termination Functions"). */
+#include "core/cpu/openblas.h"
 
 #include <sched.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-size_t openblas_buffers(int threads) { return ((size_t)threads + 1) * OPENBLAS_BUFFER_BYTES; }
 
 /* How many it maps at load: one a core, or as many as OMP_NUM_THREADS says where that is less. */
 static size_t buffers_at_load(char **environment) {
