@@ -47,10 +47,10 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* The file is read-only and complete; HDF5's own locks fail on some network file systems. */
     H5Pset_file_locking(access, false, true);
+    int left = 8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
     do {
-        errno = 0;
         file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    } while (file->file < 0 && errno == EINTR); /* HDF5 itself does not take it up again */
+    } while (file->file < 0 && --left > 0);
     H5Pclose(access);
     if (file->file < 0) return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: %s", path, hdf5_reason());
     return links_check(file);

@@ -193,10 +193,10 @@ Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
     /* Nobody writes into a finished token file, and not every disk can lock. */
     H5Pset_file_locking(access, false, true);
     hid_t file;
+    int left = 8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
     do {
-        errno = 0;
         file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
-    } while (file < 0 && errno == EINTR); /* HDF5 itself does not take it up again */
+    } while (file < 0 && --left > 0);
     H5Pclose(access);
     if (file < 0) {
         return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare",

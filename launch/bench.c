@@ -1,5 +1,6 @@
 /* bench: how fast, and how exact, this machine is at what the project does. */
 #include "launch/bench/bench.h"
+#include "launch/at_load.h"
 #include "launch/streams.h"
 #include "launch/thread_wait.h"
 
@@ -104,6 +105,7 @@ static Status bench(const char *what, const BenchOptions *values) {
 }
 
 int main(int argc, char **argv) {
+    at_load_restore();
     thread_wait_choose(argv);
     streams_open();
     BenchOptions values = {0};

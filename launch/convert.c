@@ -1,5 +1,6 @@
 /* convert: a GPT-2 between a run, Hugging Face's safetensors and llm.c's model files. */
 #include "core/escape.h"
+#include "launch/at_load.h"
 #include "launch/convert/formats.h"
 #include "launch/options.h"
 #include "launch/streams.h"
@@ -99,6 +100,7 @@ static Status convert(const char *from, const char *to, const Values *values) {
 }
 
 int main(int argc, char **argv) {
+    at_load_restore();
     streams_open();
     Values values = {0};
     Arguments arguments;

@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/escape.h"
 #include "data/token_text.h"
+#include "launch/at_load.h"
 #include "launch/attention_choice.h"
 #include "launch/config/value.h"
 #include "launch/evaluation.h"
@@ -241,6 +242,7 @@ static void evaluate_close(Evaluate *v) {
 }
 
 int main(int argc, char **argv) {
+    at_load_restore();
     thread_wait_choose(argv);
     streams_open();
     Evaluate v = {0};

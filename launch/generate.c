@@ -1,5 +1,6 @@
 /* generate: text from a trained run. */
 #include "core/input_file.h"
+#include "launch/at_load.h"
 #include "launch/generator.h"
 #include "launch/options.h"
 #include "launch/streams.h"
@@ -112,6 +113,7 @@ static Status generate(const char *run, const Values *values) {
 }
 
 int main(int argc, char **argv) {
+    at_load_restore();
     thread_wait_choose(argv);
     streams_open();
     Values values = {0};

@@ -6,6 +6,7 @@
 #include "data/directory.h"
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
+#include "launch/at_load.h"
 #include "launch/options.h"
 #include "launch/streams.h"
 
@@ -166,6 +167,7 @@ static Status prepare(const Values *values, const Arguments *arguments) {
 }
 
 int main(int argc, char **argv) {
+    at_load_restore();
     streams_open();
     Values values = {0};
     Arguments arguments;

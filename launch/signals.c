@@ -10,6 +10,7 @@ static const double SAME_SECONDS = 0.1;
 
 static volatile sig_atomic_t request = STOP_NONE, number = 0;
 static volatile double stop_asked_at;
+static bool ignores_hangup;
 
 static void on_save(int signal) {
     (void)signal;
@@ -34,7 +35,16 @@ static void handle(int signal_number, void (*handler)(int)) {
     sigaction(signal_number, &action, NULL);
 }
 
+/* Whether nohup has it ignored: asked once, for MPI_Init may take it. */
+static void note_hangup(void) {
+    static bool is_noted;
+    struct sigaction hangup;
+    if (!is_noted) ignores_hangup = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
+    is_noted = true;
+}
+
 void signals_prepare(void) {
+    note_hangup();
     signal(SIGINT, SIG_DFL); /* what a script starts in the background ignores it */
     handle(SIGUSR1, on_save);
     signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails instead: see core/file.h */
@@ -42,12 +52,10 @@ void signals_prepare(void) {
 }
 
 void signals_install(void) {
-    struct sigaction hangup;
     signals_prepare();
     handle(SIGTERM, on_stop);
     handle(SIGINT, on_stop);
-    bool is_ignored = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN; /* by nohup */
-    if (!is_ignored) handle(SIGHUP, on_stop);
+    handle(SIGHUP, ignores_hangup ? SIG_IGN : on_stop);
 }
 
 StopRequest signals_request(void) { return (StopRequest)request; }

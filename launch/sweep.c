@@ -1,5 +1,6 @@
 /* sweep: a study's points, run here or on a cluster, and reported. */
 #include "core/escape.h"
+#include "launch/at_load.h"
 #include "launch/options.h"
 #include "launch/report/report.h"
 #include "launch/streams.h"
@@ -162,6 +163,7 @@ static Status run_all(const Values *v, const Arguments *arguments) {
 }
 
 int main(int argc, char **argv) {
+    at_load_restore();
     streams_open();
     Values values = {0};
     Arguments arguments;

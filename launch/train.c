@@ -1,5 +1,6 @@
 /* train: a GPT from one YAML file, on whatever is there. */
 #include "core/clock.h"
+#include "launch/at_load.h"
 #include "launch/attention_choice.h"
 #include "launch/config/value.h"
 #include "launch/memory.h"
@@ -174,6 +175,7 @@ static int report(Run *run, const Values *values, Status status) {
 }
 
 int main(int argc, char **argv) {
+    at_load_restore();
     thread_wait_choose(argv);
     streams_open();
     signals_prepare();

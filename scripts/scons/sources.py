@@ -2,7 +2,7 @@
 
   core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one library: static for programs, shared for tests,
                                                so that a change of one file links once, not once a test
-  launch/{train,prepare,...}.c                 the programs, each with load_check.c
+  launch/{train,prepare,...}.c                 the programs, each with at_load.c
   core/cpu/*.c, nn/attention/*_cpu.c           CPU kernels, compiled for f32 and again for f64; *_common.c once
   *.cu, *_cuda.c, core/cuda/*.c                only with CUDA; *_sm90*.cu for Hopper alone, *_sm80*.cu not
                                                for Turing
@@ -91,7 +91,7 @@ def walk(folder, pattern):
 
 def is_main(path):
     """Whether the file is of a program, and not of the library."""
-    return os.path.dirname(path) == "launch" and os.path.basename(path)[:-2] in PROGRAMS + ("load_check",)
+    return os.path.dirname(path) == "launch" and os.path.basename(path)[:-2] in PROGRAMS + ("at_load",)
 
 
 def is_for_cuda(path):
@@ -155,7 +155,7 @@ def program(env, build, target, sources, library):
 
 def programs(env, build, library, at_root):
     mains = [name for name in PROGRAMS if os.path.exists("launch/%s.c" % name)]
-    return [program(env, build, name if at_root else os.path.join(build, name), ["launch/%s.c" % name, "launch/load_check.c"], library)
+    return [program(env, build, name if at_root else os.path.join(build, name), ["launch/%s.c" % name, "launch/at_load.c"], library)
             for name in mains]
 
 

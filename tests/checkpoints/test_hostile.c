@@ -76,12 +76,21 @@ static void features_of_hdf5_are_refused(void) {
     CHECK_ERROR(checkpoint_open(odd, &opened), STATUS_DATA, "HDF5 cannot open it");
 }
 
+/* HDF5 1.14.4 and later write unusual types only where they are told to. */
+static hid_t relaxed(void) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+#ifdef H5F_RFIC_ALL
+    H5Pset_relax_file_integrity_checks(access, H5F_RFIC_ALL);
+#endif
+    return access;
+}
+
 static void attribute_write(hid_t file, const char *name, hid_t type) {
     static const unsigned char ones[4096] = {1, 1, 1, 1};
     hid_t space = H5Screate(H5S_SCALAR), attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    CHECK(attribute >= 0);
     H5E_BEGIN_TRY { H5Awrite(attribute, type, ones); } /* HDF5 1.14 writes no value of some: then it is zeros */
     H5E_END_TRY;
-    CHECK(attribute >= 0);
     H5Aclose(attribute);
     H5Sclose(space);
 }
@@ -98,7 +107,7 @@ static void tensor_write(hid_t place, const char *name, hid_t type, hid_t space)
 /* Whoever can compute a hash can make up types: only those that our writer uses are read. */
 static void odd_types_are_refused(void) {
     const char *path = path_of(harness_directory(), 1);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), bent = H5Tcopy(H5T_STD_I64LE);
+    hid_t access = relaxed(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access), bent = H5Tcopy(H5T_STD_I64LE);
     hid_t texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), real = H5Tcopy(H5T_IEEE_F64LE);
     hid_t array = H5Tarray_create2(H5T_STD_I64LE, 1, &(hsize_t){100}), choice = H5Tenum_create(H5T_STD_I64LE);
     hid_t scalar = H5Screate(H5S_SCALAR), space = H5Screate_simple(1, &(hsize_t){64}, NULL);
@@ -115,7 +124,7 @@ static void odd_types_are_refused(void) {
     tensor_write(file, "narrow", narrow, space);
     tensor_write(texts, "config", H5T_STD_I64LE, scalar);
     tensor_write(texts, "notes", text, scalar);
-    H5Gclose(texts), H5Fclose(file);
+    H5Gclose(texts), H5Fclose(file), H5Pclose(access);
     seal(path);
 
     CheckpointFile *opened = NULL;

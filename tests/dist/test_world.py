@@ -288,8 +288,10 @@ def shared_memory_of_killed_runs_goes():
 def a_start_without_the_others():
     """Neither dead nor stopped: it never comes to MPI_Init."""
     begin = time.monotonic()
-    done = subprocess.run([*command(1, "mpi_watch", "run"), ":", "-np", "1", "sleep", "200"], env=environment,
-                          timeout=120, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    late = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec sleep 200; else exec "$@"; fi'
+    mpirun, program = command(2, "mpi_watch", "run")[:3], command(2, "mpi_watch", "run")[3:]
+    done = subprocess.run([*mpirun, "sh", "-c", late, "-", *program], env=environment, timeout=120, text=True,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     lines, seconds = own_lines("mpi_watch", done.stderr), time.monotonic() - begin
     check(done.returncode != 0 and len(lines) == 1 and 60 < seconds < 60 + 2 * DEADLINE and
           re.search(r"rank 0 on \S+ has waited 6\d s for other ranks in MPI_Init", lines[0]),

@@ -14,7 +14,7 @@ def limited(command, *arguments, ranks=0):
     """A program of ours, started by a shell that first limits itself."""
     program = [os.path.join(PROGRAMS, "train"), *arguments]
     if ranks:
-        program = ["mpirun", "--quiet", "--oversubscribe", "-np", str(ranks), *program]
+        program = ["mpirun", "-np", str(ranks), *program]
     return subprocess.run(["sh", "-c", command + ' && exec "$@"', "sh", *program], env=ENVIRONMENT, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
 

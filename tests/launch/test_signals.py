@@ -69,8 +69,8 @@ def two_ranks_save_what_fits_before_the_launcher_kills():
         path, directory = config(name, **ENDLESS), run_directory(name)
         job = start(["train", path], ranks=2)
         job.wait_for("started in")
-        done = ask(job, number)
-        check("with a checkpoint" in done.err, repr(done))
+        done = ask(job, number)  # whose stderr does not count: Open MPI 5's mpirun shows no more of it by then
+        equal(summary(directory)["status"], "stopped", repr(done))
         equal(steps_of(directory), [summary(directory)["steps"]], "what was saved")
 
 

@@ -1,15 +1,23 @@
-/* A limit on addresses, checked before any library is initialised: OpenBLAS maps buffers while it is, and tries for
- * ever where it cannot. Linked into each program; called by the loader through .preinit_array (System V ABI,
- * "Initialization and Termination Functions"). */
+#include "launch/at_load.h"
+
 #include "core/cpu/openblas.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* What libraries that are initialised before it may take. */
+enum { OTHERS_BYTES = 32 << 20 };
+
+/* Of SIGHUP, as the program was started. */
+static struct sigaction hangup;
+
+void at_load_restore(void) { sigaction(SIGHUP, &hangup, NULL); }
 
 /* How many it maps at load: one a core, or as many as OMP_NUM_THREADS says where that is less. */
 static size_t buffers_at_load(char **environment) {
@@ -31,14 +39,11 @@ static bool can_map(size_t bytes) {
 }
 
 /* No library is initialised yet: system calls alone, and what needs no state. */
-static void check_at_load(int argc, char **argv, char **environment) {
+static void end_without_room(const char *path) {
     static const char message[] =
         "error: the limit on this process's addresses (ulimit -v) leaves OpenBLAS no room for its "
         "buffers of 128 MiB, one a core; raise it, or set OMP_NUM_THREADS=1\n";
-    if (can_map(buffers_at_load(environment) * OPENBLAS_BUFFER_BYTES)) return;
-    const char *program = argc > 0 ? argv[0] : "";
-    const char *last = strrchr(program, '/');
-    if (last != NULL) program = last + 1;
+    const char *last = strrchr(path, '/'), *program = last == NULL ? path : last + 1;
     ssize_t ignored = write(STDERR_FILENO, program, strlen(program));
     ignored = write(STDERR_FILENO, ": ", 2);
     ignored = write(STDERR_FILENO, message, sizeof message - 1);
@@ -46,4 +51,10 @@ static void check_at_load(int argc, char **argv, char **environment) {
     _exit(71);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const at_load)(int, char **, char **) = check_at_load;
+static void at_load(int argc, char **argv, char **environment) {
+    sigaction(SIGHUP, NULL, &hangup);
+    if (can_map(buffers_at_load(environment) * OPENBLAS_BUFFER_BYTES + OTHERS_BYTES)) return;
+    end_without_room(argc > 0 ? argv[0] : "hourglass");
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const entry)(int, char **, char **) = at_load;
