@@ -1,9 +1,12 @@
 #include "launch/run_files.h"
 
+#include "core/file.h"
 #include "launch/text_file.h"
 
 #include <jansson.h>
 #include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 static double number_of(const json_t *object, const char *key) {
@@ -32,14 +35,12 @@ static Status out_of_memory(const char *directory) {
     return ERROR(STATUS_NO_ROOM, "%s: out of memory to read what the run tells", directory);
 }
 
-static Status text_of(const char *directory, size_t last_bytes, Arena *arena, const char **out) {
-    const char *path = arena_printf(arena, "%s/metrics.jsonl", directory);
-    if (path == NULL) return out_of_memory(directory);
-    if (last_bytes == 0) return text_file_read(arena, path, out);
-    char *text = arena_alloc(arena, last_bytes);
-    if (text == NULL) return out_of_memory(directory);
-    *out = text;
-    return text_file_tail(path, text, last_bytes);
+/* For free(). However long a run was: its metrics have no limit. */
+static Status text_of(const char *path, size_t last_bytes, char **out) {
+    if (last_bytes == 0) return file_read_all(path, SIZE_MAX / 4, out, NULL);
+    *out = malloc(last_bytes);
+    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+    return text_file_tail(path, *out, last_bytes);
 }
 
 static size_t count_lines(const char *text) {
@@ -48,19 +49,28 @@ static size_t count_lines(const char *text) {
     return lines;
 }
 
-Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena, RunRecords *out) {
-    const char *line, *end;
-    *out = (RunRecords){0};
-    TRY(text_of(directory, last_bytes, arena, &line));
-    if (line == NULL) return OK;
+/* A line that is cut or no object is passed over. */
+static Status records_parse(const char *line, const char *metric, Arena *arena, RunRecords *out) {
+    const char *end;
     out->items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *out->items);
-    if (out->items == NULL) return out_of_memory(directory);
+    if (out->items == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a run's metrics");
     for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         json_t *object = json_loadb(line, (size_t)(end - line), 0, NULL);
         if (json_is_object(object)) out->items[out->count++] = record_of(object, metric);
         json_decref(object);
     }
     return OK;
+}
+
+Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena, RunRecords *out) {
+    const char *path = arena_printf(arena, "%s/metrics.jsonl", directory);
+    char *text = NULL;
+    *out = (RunRecords){0};
+    if (path == NULL) return out_of_memory(directory);
+    Status status = text_of(path, last_bytes, &text);
+    if (!failed(status) && text != NULL) status = records_parse(text, metric, arena, out);
+    free(text);
+    return status;
 }
 
 /* ---- plan.json, summary.json ------------------------------------------------------------------------------------- */

@@ -254,6 +254,21 @@ def half_done_studies():
         charts(directory)
 
 
+def a_long_runs_metrics_are_read():
+    """80 MB of them: some 400 thousand steps that log each step."""
+    directory = study("long")
+    points = [point(directory, "p0", {"data.batch_size": 4})]
+    with open(directory + "/p0/metrics.jsonl", "a", encoding="utf-8") as file:
+        for step in range(100, 200):
+            file.write(json.dumps({"step": step, "padding": "x" * 800000}) + "\n")
+    write(directory, points)
+    report(directory)
+    equal([row["steps"] for row in table(directory, "points")], ["30"], "steps")
+    os.remove(directory + "/p0/summary.json")
+    report(directory)
+    equal([row["steps"] for row in table(directory, "points")], ["199"], "steps")
+
+
 def nothing_was_logged_yet():
     directory = study("waiting")
     write(directory, [dict(oom("w%d" % i, {"data.batch_size": 4, "seed": i}), state="waiting", message="") for i in (1, 2)])
@@ -360,5 +375,5 @@ def thousands_of_points_are_reported_soon():
 
 if __name__ == "__main__":
     e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything, nothing_escapes, half_done_studies,
-             nothing_was_logged_yet, other_axes, what_goes_along_makes_no_series,
+             nothing_was_logged_yet, a_long_runs_metrics_are_read, other_axes, what_goes_along_makes_no_series,
              thousands_of_points_are_reported_soon, without_gnuplot, what_is_no_study)
