@@ -15,7 +15,7 @@ struct CheckpointFile {
     char *path;
 };
 
-/* ---- opening ----------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* Stops (1) at the first link that is not a plain one within the file. */
 static herr_t link_refuse(hid_t group, const char *name, const H5L_info_t *info, void *refused) {
@@ -28,10 +28,11 @@ static herr_t link_refuse(hid_t group, const char *name, const H5L_info_t *info,
 static Status links_check(const CheckpointFile *file) {
     char refused[128] = "";
     herr_t result = H5Lvisit(file->file, H5_INDEX_NAME, H5_ITER_INC, link_refuse, refused);
-    if (result < 0) return ERROR(STATUS_DATA, "%s: HDF5 cannot list it: %s", file->path, hdf5_reason());
+    if (result < 0)
+        return ERROR(STATUS_DATA, "%s: HDF5 cannot list it: %s", file->path, hdf5_reason());
     if (result == 0) return OK;
-    return ERROR(STATUS_DATA, "%s: '%s' is a soft or external link, which checkpoints do not have", file->path,
-                 refused);
+    return ERROR(STATUS_DATA, "%s: '%s' is a soft or external link, which checkpoints do not have",
+                 file->path, refused);
 }
 
 static Status verified_open(const char *path, CheckpointFile *file, bool *is_damaged) {
@@ -47,16 +48,19 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* The file is read-only and complete; HDF5's own locks fail on some network file systems. */
     H5Pset_file_locking(access, false, true);
-    int left = 8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
+    int left =
+        8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
     do {
         file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
     } while (file->file < 0 && --left > 0);
     H5Pclose(access);
-    if (file->file < 0) return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: %s", path, hdf5_reason());
+    if (file->file < 0)
+        return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: %s", path, hdf5_reason());
     return links_check(file);
 }
 
-/* *is_damaged: its bytes are not those that were written. False where only this process cannot open it. */
+/* *is_damaged: its bytes are not those that were written. False where only this process cannot open
+ * it. */
 static Status open_or_tell(const char *path, CheckpointFile **out, bool *is_damaged) {
     CheckpointFile *file = calloc(1, sizeof *file);
     if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
@@ -86,8 +90,10 @@ void checkpoint_close(CheckpointFile **file) {
 const char *checkpoint_path(const CheckpointFile *file) { return file->path; }
 int64_t checkpoint_step(const CheckpointFile *file) { return file->step; }
 
-/* Opens DIR/step_%08d.h5; a file whose trailer says another step was renamed by someone, and is not this step. */
-static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out, bool *is_damaged) {
+/* Opens DIR/step_%08d.h5; a file whose trailer says another step was renamed by someone, and is not
+ * this step. */
+static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out,
+                        bool *is_damaged) {
     char name[STEP_NAME_BYTES];
     step_name(step, name);
     const char *path = arena_printf(arena, "%s/%s", dir, name);
@@ -103,15 +109,17 @@ static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointF
     return ERROR(STATUS_DATA, "%s: holds step %lld, not what its name says", path, (long long)says);
 }
 
-/* Only damage is passed over: what cannot be read now may be good, and a run that went on from an older one would write
- * over it. */
+/* Only damage is passed over: what cannot be read now may be good, and a run that went on from an
+ * older one would write over it. */
 static Status unreadable(Status status) {
-    return ERROR(status.code,
-                 "%s; a newer checkpoint is not passed over for that: mend it, or resume from an older one",
-                 status_message());
+    return ERROR(
+        status.code,
+        "%s; a newer checkpoint is not passed over for that: mend it, or resume from an older one",
+        status_message());
 }
 
-Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out, const char **warnings) {
+Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out,
+                              const char **warnings) {
     int64_t *steps, n;
     *out = NULL;
     *warnings = "";
@@ -124,7 +132,8 @@ Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **ou
             status = unreadable(opened);
             break;
         }
-        const char *more = arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
+        const char *more =
+            arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
         if (more == NULL)
             status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);
         else
@@ -132,24 +141,27 @@ Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **ou
     }
     free(steps);
     if (failed(status) || *out != NULL || n == 0) return status;
-    return ERROR(STATUS_DATA, "%s: none of its %lld checkpoints is good (%.*s); move them away to start anew", dir,
-                 (long long)n, (int)strcspn(*warnings, "\n"), *warnings);
+    return ERROR(STATUS_DATA,
+                 "%s: none of its %lld checkpoints is good (%.*s); move them away to start anew",
+                 dir, (long long)n, (int)strcspn(*warnings, "\n"), *warnings);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static Status value_missing(const CheckpointFile *file, const char *kind, const char *name) {
     return ERROR(STATUS_DATA, "%s: has no %s '%s'", file->path, kind, name);
 }
 
-/* Of types HDF5 is asked nothing but whether they equal those that our writer uses: converting from a precision or
- * offset that a hostile file made up, it reads and writes out of bounds. */
-static Status number_read(const CheckpointFile *file, const char *kind, const char *name, DType dtype, void *out) {
+/* Of types HDF5 is asked nothing but whether they equal those that our writer uses: converting from
+ * a precision or offset that a hostile file made up, it reads and writes out of bounds. */
+static Status number_read(const CheckpointFile *file, const char *kind, const char *name,
+                          DType dtype, void *out) {
     if (H5Aexists(file->file, name) <= 0) return value_missing(file, kind, name);
     hid_t attribute = H5Aopen(file->file, name, H5P_DEFAULT);
     if (attribute < 0) return value_missing(file, kind, name);
     hid_t stored = H5Aget_type(attribute), space = H5Aget_space(attribute);
-    bool fits = H5Tequal(stored, dtype_file_type(dtype)) > 0 && H5Sget_simple_extent_npoints(space) == 1;
+    bool fits =
+        H5Tequal(stored, dtype_file_type(dtype)) > 0 && H5Sget_simple_extent_npoints(space) == 1;
     herr_t read = fits ? H5Aread(attribute, dtype_memory_type(dtype), out) : -1;
     H5Sclose(space);
     H5Tclose(stored);
@@ -168,24 +180,30 @@ Status checkpoint_read_f64(const CheckpointFile *file, const char *name, double 
 /* Only what our own writer makes: contiguous, in this file, without filters. */
 static bool is_plain(hid_t set) {
     hid_t plan = H5Dget_create_plist(set);
-    bool plain = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS && H5Pget_external_count(plan) == 0 &&
-                 H5Pget_nfilters(plan) == 0;
+    bool plain = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS &&
+                 H5Pget_external_count(plan) == 0 && H5Pget_nfilters(plan) == 0;
     if (plan >= 0) H5Pclose(plan);
     return plain;
 }
 
-static Status dataset_open(const CheckpointFile *file, hid_t place, const char *kind, const char *name, hid_t *out) {
-    if (strchr(name, '/') != NULL || H5Lexists(place, name, H5P_DEFAULT) <= 0) return value_missing(file, kind, name);
+static Status dataset_open(const CheckpointFile *file, hid_t place, const char *kind,
+                           const char *name, hid_t *out) {
+    if (strchr(name, '/') != NULL || H5Lexists(place, name, H5P_DEFAULT) <= 0)
+        return value_missing(file, kind, name);
     H5O_info_t info;
-    if (H5Oget_info_by_name1(place, name, &info, H5P_DEFAULT) < 0 || info.type != H5O_TYPE_DATASET) {
+    if (H5Oget_info_by_name1(place, name, &info, H5P_DEFAULT) < 0 ||
+        info.type != H5O_TYPE_DATASET) {
         return value_missing(file, kind, name);
     }
     *out = H5Dopen2(place, name, H5P_DEFAULT);
-    if (*out < 0) return ERROR(STATUS_DATA, "%s: %s '%s': %s", file->path, kind, name, hdf5_reason());
+    if (*out < 0)
+        return ERROR(STATUS_DATA, "%s: %s '%s': %s", file->path, kind, name, hdf5_reason());
     if (is_plain(*out)) return OK;
     H5Dclose(*out);
-    return ERROR(STATUS_DATA, "%s: %s '%s' is chunked, filtered, virtual or stored elsewhere; checkpoints are not",
-                 file->path, kind, name);
+    return ERROR(
+        STATUS_DATA,
+        "%s: %s '%s' is chunked, filtered, virtual or stored elsewhere; checkpoints are not",
+        file->path, kind, name);
 }
 
 /* Whether a dataset of so many bytes lies where the file says, and inside of it. */
@@ -193,22 +211,25 @@ static bool is_inside(const CheckpointFile *file, hid_t set, size_t bytes) {
     size_t end;
     haddr_t at = H5Dget_offset(set);
     if (H5Dget_storage_size(set) != bytes) return false;
-    return bytes == 0 || (at != HADDR_UNDEF && checked_add((size_t)at, bytes, &end) && end <= file->bytes);
+    return bytes == 0 ||
+           (at != HADDR_UNDEF && checked_add((size_t)at, bytes, &end) && end <= file->bytes);
 }
 
 /* A text as our writer stores it: of a fixed length, in UTF-8. */
 static bool is_text(hid_t type) {
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0) return false;
     hid_t ours = H5Tcopy(H5T_C_S1);
-    bool equal =
-        H5Tset_size(ours, H5Tget_size(type)) >= 0 && H5Tset_cset(ours, H5T_CSET_UTF8) >= 0 && H5Tequal(type, ours) > 0;
+    bool equal = H5Tset_size(ours, H5Tget_size(type)) >= 0 &&
+                 H5Tset_cset(ours, H5T_CSET_UTF8) >= 0 && H5Tequal(type, ours) > 0;
     H5Tclose(ours);
     return equal;
 }
 
-static Status text_copy(const CheckpointFile *file, const char *name, hid_t set, Arena *arena, char **out) {
+static Status text_copy(const CheckpointFile *file, const char *name, hid_t set, Arena *arena,
+                        char **out) {
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    bool fits = is_text(type) && H5Sget_simple_extent_npoints(space) == 1 && is_inside(file, set, H5Tget_size(type));
+    bool fits = is_text(type) && H5Sget_simple_extent_npoints(space) == 1 &&
+                is_inside(file, set, H5Tget_size(type));
     size_t bytes = fits ? H5Tget_size(type) : 0;
     *out = fits ? arena_alloc(arena, bytes + 1) : NULL;
     herr_t read = *out != NULL ? H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *out) : -1;
@@ -217,8 +238,11 @@ static Status text_copy(const CheckpointFile *file, const char *name, hid_t set,
     return read >= 0 ? OK : value_missing(file, "text", name);
 }
 
-Status checkpoint_read_text(const CheckpointFile *file, const char *name, Arena *arena, char **out) {
-    hid_t set, texts = H5Lexists(file->file, "text", H5P_DEFAULT) > 0 ? H5Gopen2(file->file, "text", H5P_DEFAULT) : -1;
+Status checkpoint_read_text(const CheckpointFile *file, const char *name, Arena *arena,
+                            char **out) {
+    hid_t set, texts = H5Lexists(file->file, "text", H5P_DEFAULT) > 0
+                           ? H5Gopen2(file->file, "text", H5P_DEFAULT)
+                           : -1;
     if (texts < 0) return value_missing(file, "text", name);
     Status status = dataset_open(file, texts, "text", name, &set);
     H5Gclose(texts);
@@ -228,7 +252,7 @@ Status checkpoint_read_text(const CheckpointFile *file, const char *name, Arena 
     return status;
 }
 
-/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 static bool dtype_find(hid_t type, DType *out) {
     for (int d = 0; d < DTYPE_COUNT; d++) {
@@ -244,7 +268,8 @@ static bool shape_find(hid_t space, CheckpointTensor *out, size_t *bytes) {
     hsize_t shape[CHECKPOINT_MAX_DIMS];
     if (H5Sget_simple_extent_type(space) == H5S_NULL) return false;
     int n = H5Sget_simple_extent_ndims(space);
-    if (n < 0 || n > CHECKPOINT_MAX_DIMS || H5Sget_simple_extent_dims(space, shape, NULL) < 0) return false;
+    if (n < 0 || n > CHECKPOINT_MAX_DIMS || H5Sget_simple_extent_dims(space, shape, NULL) < 0)
+        return false;
     out->n_dims = n;
     *bytes = dtype_size(out->dtype);
     for (int i = 0; i < n; i++) {
@@ -254,14 +279,18 @@ static bool shape_find(hid_t space, CheckpointTensor *out, size_t *bytes) {
     return true;
 }
 
-static Status set_info(const CheckpointFile *file, const char *name, hid_t set, CheckpointTensor *out) {
+static Status set_info(const CheckpointFile *file, const char *name, hid_t set,
+                       CheckpointTensor *out) {
     *out = (CheckpointTensor){.name = name};
     size_t bytes;
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    bool found = dtype_find(type, &out->dtype) && shape_find(space, out, &bytes) && is_inside(file, set, bytes);
+    bool found = dtype_find(type, &out->dtype) && shape_find(space, out, &bytes) &&
+                 is_inside(file, set, bytes);
     H5Sclose(space);
     H5Tclose(type);
-    return found ? OK : ERROR(STATUS_DATA, "%s: tensor '%s' has a type or shape unknown here", file->path, name);
+    return found ? OK
+                 : ERROR(STATUS_DATA, "%s: tensor '%s' has a type or shape unknown here",
+                         file->path, name);
 }
 
 bool checkpoint_has_tensor(const CheckpointFile *file, const char *name) {
@@ -289,21 +318,26 @@ static herr_t name_add(hid_t group, const char *name, const H5L_info_t *info, vo
     H5O_info_t object;
     if (H5Oget_info_by_name1(group, name, &object, H5P_DEFAULT) < 0) return -1;
     if (object.type != H5O_TYPE_DATASET) return 0;
-    if (names->names != NULL && (names->names[names->n] = arena_strdup(names->arena, name)) == NULL) return -1;
+    if (names->names != NULL && (names->names[names->n] = arena_strdup(names->arena, name)) == NULL)
+        return -1;
     names->n++;
     return 0;
 }
 
-Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const char ***names, int64_t *n) {
+Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const char ***names,
+                               int64_t *n) {
     Names found = {.arena = arena};
     for (int pass = 0; pass < 2; pass++) {
         hsize_t start = 0;
         if (H5Literate(file->file, H5_INDEX_NAME, H5_ITER_INC, &start, name_add, &found) < 0) {
-            return ERROR(STATUS_DATA, "%s: HDF5 cannot list its tensors: %s", file->path, hdf5_reason());
+            return ERROR(STATUS_DATA, "%s: HDF5 cannot list its tensors: %s", file->path,
+                         hdf5_reason());
         }
         *n = found.n;
-        if (pass == 0) found.names = arena_alloc(arena, (size_t)(found.n + 1) * sizeof *found.names);
-        if (found.names == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to list %s", file->path);
+        if (pass == 0)
+            found.names = arena_alloc(arena, (size_t)(found.n + 1) * sizeof *found.names);
+        if (found.names == NULL)
+            return ERROR(STATUS_NO_ROOM, "out of memory to list %s", file->path);
         found.n = 0;
     }
     *names = found.names;
@@ -314,7 +348,8 @@ Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const c
 static void tensor_describe(const CheckpointTensor *tensor, char out[256]) {
     int used = snprintf(out, 256, "%s (", dtype_name(tensor->dtype));
     for (int i = 0; i < tensor->n_dims; i++) {
-        used += snprintf(out + used, 256 - (size_t)used, "%s%lld", i > 0 ? ", " : "", (long long)tensor->shape[i]);
+        used += snprintf(out + used, 256 - (size_t)used, "%s%lld", i > 0 ? ", " : "",
+                         (long long)tensor->shape[i]);
     }
     snprintf(out + used, 256 - (size_t)used, ")");
 }
@@ -324,15 +359,18 @@ static bool is_same(const CheckpointTensor *a, const CheckpointTensor *b) {
     return memcmp(a->shape, b->shape, (size_t)a->n_dims * sizeof a->shape[0]) == 0;
 }
 
-static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTensor *tensor, void *data) {
+static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTensor *tensor,
+                       void *data) {
     CheckpointTensor stored;
     TRY(set_info(file, tensor->name, set, &stored));
     if (!is_same(&stored, tensor)) {
         char has[256], wanted[256];
         tensor_describe(&stored, has);
         tensor_describe(tensor, wanted);
-        return ERROR(STATUS_DATA, "%s: tensor '%s' is %s, the model has %s; is this checkpoint of another model?",
-                     file->path, tensor->name, has, wanted);
+        return ERROR(
+            STATUS_DATA,
+            "%s: tensor '%s' is %s, the model has %s; is this checkpoint of another model?",
+            file->path, tensor->name, has, wanted);
     }
     if (H5Dread(set, dtype_memory_type(tensor->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
         return ERROR(STATUS_DATA, "%s: tensor '%s': %s", file->path, tensor->name, hdf5_reason());
@@ -340,7 +378,8 @@ static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTe
     return OK;
 }
 
-Status checkpoint_read_tensor(const CheckpointFile *file, const CheckpointTensor *tensor, void *data) {
+Status checkpoint_read_tensor(const CheckpointFile *file, const CheckpointTensor *tensor,
+                              void *data) {
     hid_t set;
     TRY(dataset_open(file, file->file, "tensor", tensor->name, &set));
     Status status = set_read(file, set, tensor, data);

@@ -25,10 +25,11 @@ static const struct {
     size_t size;
     DType dtype;
 } types[] = {
-    {"F32", 4, DTYPE_F32},    {"F64", 8, DTYPE_F64},       {"F16", 2, DTYPE_F16},       {"BF16", 2, DTYPE_BF16},
-    {"I32", 4, DTYPE_I32},    {"I64", 8, DTYPE_I64},       {"U16", 2, DTYPE_U16},       {"U8", 1, DTYPE_U8},
-    {"BOOL", 1, DTYPE_COUNT}, {"I8", 1, DTYPE_COUNT},      {"I16", 2, DTYPE_COUNT},     {"U32", 4, DTYPE_COUNT},
-    {"U64", 8, DTYPE_COUNT},  {"F8_E4M3", 1, DTYPE_COUNT}, {"F8_E5M2", 1, DTYPE_COUNT},
+    {"F32", 4, DTYPE_F32},   {"F64", 8, DTYPE_F64},       {"F16", 2, DTYPE_F16},
+    {"BF16", 2, DTYPE_BF16}, {"I32", 4, DTYPE_I32},       {"I64", 8, DTYPE_I64},
+    {"U16", 2, DTYPE_U16},   {"U8", 1, DTYPE_U8},         {"BOOL", 1, DTYPE_COUNT},
+    {"I8", 1, DTYPE_COUNT},  {"I16", 2, DTYPE_COUNT},     {"U32", 4, DTYPE_COUNT},
+    {"U64", 8, DTYPE_COUNT}, {"F8_E4M3", 1, DTYPE_COUNT}, {"F8_E5M2", 1, DTYPE_COUNT},
 };
 
 enum { N_TYPES = sizeof types / sizeof *types };
@@ -37,7 +38,7 @@ static Status bad(const Safetensors *f, const char *name, const char *what) {
     return ERROR(STATUS_DATA, "%s: tensor '%.100s': %s", f->path, name, what);
 }
 
-/* ---- an entry ---------------------------------------------------------------------------------------------------- */
+/* ---- an entry -------------------------------------------------------------------------------- */
 
 static bool natural(const json_t *value, size_t *out) {
     if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
@@ -46,9 +47,11 @@ static bool natural(const json_t *value, size_t *out) {
 }
 
 /* The tensor's bytes by its shape. */
-static Status shape_read(const Safetensors *f, const json_t *shape, size_t size, SafetensorsEntry *out) {
+static Status shape_read(const Safetensors *f, const json_t *shape, size_t size,
+                         SafetensorsEntry *out) {
     if (!json_is_array(shape)) return bad(f, out->name, "has no shape");
-    if (json_array_size(shape) > SAFETENSORS_MAX_DIMS) return bad(f, out->name, "has more than 8 dimensions");
+    if (json_array_size(shape) > SAFETENSORS_MAX_DIMS)
+        return bad(f, out->name, "has more than 8 dimensions");
     out->n_dims = (int)json_array_size(shape);
     out->bytes = size;
     for (int d = 0; d < out->n_dims; d++) {
@@ -56,7 +59,8 @@ static Status shape_read(const Safetensors *f, const json_t *shape, size_t size,
         if (!natural(json_array_get(shape, (size_t)d), &extent))
             return bad(f, out->name, "has a shape of non-integers");
         out->shape[d] = (int64_t)extent;
-        if (!checked_mul(out->bytes, extent, &out->bytes)) return bad(f, out->name, "has a shape that overflows");
+        if (!checked_mul(out->bytes, extent, &out->bytes))
+            return bad(f, out->name, "has a shape that overflows");
     }
     return OK;
 }
@@ -67,13 +71,15 @@ static Status offsets_read(const Safetensors *f, const json_t *offsets, Safetens
                  natural(json_array_get(offsets, 1), &end);
     if (!given) return bad(f, out->name, "has no data_offsets");
     if (begin > end || end > room) return bad(f, out->name, "lies outside of the file; is it cut?");
-    if (end - begin != out->bytes) return bad(f, out->name, "has data_offsets that do not fit its shape");
+    if (end - begin != out->bytes)
+        return bad(f, out->name, "has data_offsets that do not fit its shape");
     out->file = &f->input;
     out->at = f->data + begin;
     return OK;
 }
 
-static Status entry_read(const Safetensors *f, const char *name, const json_t *value, SafetensorsEntry *out) {
+static Status entry_read(const Safetensors *f, const char *name, const json_t *value,
+                         SafetensorsEntry *out) {
     const char *type = json_string_value(json_object_get(value, "dtype"));
     *out = (SafetensorsEntry){.name = name};
     for (int i = 0; type != NULL && i < N_TYPES; i++) {
@@ -85,7 +91,7 @@ static Status entry_read(const Safetensors *f, const char *name, const json_t *v
     return bad(f, name, type == NULL ? "has no dtype" : "has a dtype that is not known");
 }
 
-/* ---- the file ---------------------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b) {
     const SafetensorsEntry *x = a, *y = b;
@@ -111,7 +117,8 @@ static Status entries_read(Safetensors *f) {
     const char *name;
     json_t *value;
     f->entries = calloc(json_object_size(f->header) + 1, sizeof *f->entries);
-    if (f->entries == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", f->path);
+    if (f->entries == NULL)
+        return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", f->path);
     json_object_foreach(f->header, name, value) {
         if (strcmp(name, "__metadata__") == 0) continue;
         TRY(entry_read(f, name, value, &f->entries[f->n_entries]));
@@ -125,7 +132,9 @@ static Status header_parse(Safetensors *f, const char *text, size_t bytes) {
     json_error_t error;
     f->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     if (f->header == NULL) return ERROR(STATUS_DATA, "%s: header: %s", f->path, error.text);
-    return json_is_object(f->header) ? OK : ERROR(STATUS_DATA, "%s: its header is no JSON object", f->path);
+    return json_is_object(f->header)
+               ? OK
+               : ERROR(STATUS_DATA, "%s: its header is no JSON object", f->path);
 }
 
 static Status header_read(Safetensors *f) {
@@ -137,7 +146,8 @@ static Status header_read(Safetensors *f) {
         for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | head[i];
     }
     if (length > MOST_HEADER_BYTES || length > f->input.bytes - LENGTH_BYTES) {
-        return ERROR(STATUS_DATA, "%s: no safetensors file, or a cut one; download it again", f->path);
+        return ERROR(STATUS_DATA, "%s: no safetensors file, or a cut one; download it again",
+                     f->path);
     }
     f->data = LENGTH_BYTES + length;
     char *text = malloc((size_t)length + 1);
@@ -173,7 +183,7 @@ const SafetensorsEntry *safetensors_entries(const Safetensors *file, size_t *n) 
     return file->entries;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static const char *type_name(DType dtype) {
     for (int i = 0; i < N_TYPES; i++) {
@@ -187,17 +197,19 @@ static json_t *header_of(const SafetensorsEntry *entries, size_t n) {
     json_int_t offset = 0;
     for (size_t i = 0; i < n; i++) {
         json_t *shape = json_array();
-        for (int d = 0; d < entries[i].n_dims; d++) json_array_append_new(shape, json_integer(entries[i].shape[d]));
+        for (int d = 0; d < entries[i].n_dims; d++)
+            json_array_append_new(shape, json_integer(entries[i].shape[d]));
         json_int_t end = offset + (json_int_t)entries[i].bytes;
         json_object_set_new(header, entries[i].name,
-                            json_pack("{s:s, s:o, s:[I,I]}", "dtype", type_name(entries[i].dtype), "shape", shape,
-                                      "data_offsets", offset, end));
+                            json_pack("{s:s, s:o, s:[I,I]}", "dtype", type_name(entries[i].dtype),
+                                      "shape", shape, "data_offsets", offset, end));
         offset = end;
     }
     return header;
 }
 
-/* The length, `text`, and spaces, for the data shall be aligned. For free(); NULL where memory is out. */
+/* The length, `text`, and spaces, for the data shall be aligned. For free(); NULL where memory is
+ * out. */
 static unsigned char *header_bytes(const char *text, size_t *bytes) {
     size_t length = strlen(text), padded = (length + 7) / 8 * 8;
     unsigned char *out = malloc(LENGTH_BYTES + padded);
@@ -209,7 +221,8 @@ static unsigned char *header_bytes(const char *text, size_t *bytes) {
     return out;
 }
 
-Status safetensors_write_header(FILE *file, const char *path, const SafetensorsEntry *entries, size_t n) {
+Status safetensors_write_header(FILE *file, const char *path, const SafetensorsEntry *entries,
+                                size_t n) {
     size_t bytes = 0;
     json_t *header = header_of(entries, n);
     char *text = json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);

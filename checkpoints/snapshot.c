@@ -1,5 +1,6 @@
-/* The snapshot: HDF5's core driver builds the file in memory that is ours. Its callbacks for memory hand out one buffer
- * that was allocated before, so that nothing is copied twice and nothing is allocated from the second snapshot on. */
+/* The snapshot: HDF5's core driver builds the file in memory that is ours. Its callbacks for memory
+ * hand out one buffer that was allocated before, so that nothing is copied twice and nothing is
+ * allocated from the second snapshot on. */
 #include "checkpoints/internal.h"
 
 #include "core/checked.h"
@@ -9,8 +10,8 @@
 
 enum { INCREMENT = 64 << 10, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
 
-/* A dataset's object header takes 272 bytes, its link about 64 (a node for 4 to 8 links, a heap that doubles); an
- * attribute is less. */
+/* A dataset's object header takes 272 bytes, its link about 64 (a node for 4 to 8 links, a heap
+ * that doubles); an attribute is less. */
 static Status bound_add(size_t *bytes, size_t n_elements, size_t element, const char *name) {
     size_t data;
     if (!checked_mul(n_elements, element, &data) || !checked_add(*bytes, data, bytes) ||
@@ -24,7 +25,8 @@ static Status element_count(const CheckpointTensor *tensor, size_t *out) {
     *out = 1;
     for (int i = 0; i < tensor->n_dims; i++) {
         if (tensor->shape[i] < 0 || !checked_mul(*out, (size_t)tensor->shape[i], out)) {
-            return ERROR(STATUS_FAILURE, "checkpoint: the shape of tensor '%s' overflows", tensor->name);
+            return ERROR(STATUS_FAILURE, "checkpoint: the shape of tensor '%s' overflows",
+                         tensor->name);
         }
     }
     return OK;
@@ -39,7 +41,8 @@ Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out) {
     }
     for (int64_t i = 0; i < contents->n_values; i++) {
         const CheckpointValue *value = &contents->values[i];
-        TRY(bound_add(&bytes, value->kind == CHECKPOINT_TEXT ? strlen(value->text) + 1 : 8, 1, value->name));
+        TRY(bound_add(&bytes, value->kind == CHECKPOINT_TEXT ? strlen(value->text) + 1 : 8, 1,
+                      value->name));
     }
     *out = bytes;
     return OK;
@@ -73,7 +76,7 @@ void checkpoint_image_destroy(CheckpointImage **image) {
     *image = NULL;
 }
 
-/* ---- the memory that HDF5's core driver works in ----------------------------------------------------------------- */
+/* ---- the memory that HDF5's core driver works in --------------------------------------------- */
 
 static void *image_malloc(size_t bytes, H5FD_file_image_op_t op, void *image) {
     (void)op;
@@ -108,18 +111,19 @@ static hid_t access_create(CheckpointImage *image) {
     };
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0) return access;
-    if (H5Pset_fapl_core(access, INCREMENT, 0) < 0 || H5Pset_file_image_callbacks(access, &callbacks) < 0) {
+    if (H5Pset_fapl_core(access, INCREMENT, 0) < 0 ||
+        H5Pset_file_image_callbacks(access, &callbacks) < 0) {
         H5Pclose(access);
         return -1;
     }
     return access;
 }
 
-/* ---- contents ---------------------------------------------------------------------------------------------------- */
+/* ---- contents -------------------------------------------------------------------------------- */
 
 /* A dataset without fill values, contiguous, allocated at once. */
-static Status dataset_write(hid_t place, const char *name, hid_t file_type, hid_t memory_type, hid_t space,
-                            const void *data) {
+static Status dataset_write(hid_t place, const char *name, hid_t file_type, hid_t memory_type,
+                            hid_t space, const void *data) {
     hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(plan, false); /* the same state makes the same file */
     H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
@@ -127,7 +131,8 @@ static Status dataset_write(hid_t place, const char *name, hid_t file_type, hid_
     hid_t set = H5Dcreate2(place, name, file_type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
     herr_t wrote = set < 0 ? -1 : H5Dwrite(set, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
     Status status = OK;
-    if (wrote < 0) status = ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", name, hdf5_reason());
+    if (wrote < 0)
+        status = ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", name, hdf5_reason());
     if (set >= 0) H5Dclose(set);
     H5Pclose(plan);
     return status;
@@ -137,18 +142,21 @@ static Status tensor_write(hid_t file, const CheckpointTensor *tensor) {
     size_t count;
     TRY(element_count(tensor, &count));
     if (dtype_file_type(tensor->dtype) < 0) {
-        return ERROR(STATUS_UNSUPPORTED, "checkpoint: tensor '%s' is %s, which checkpoints do not hold", tensor->name,
+        return ERROR(STATUS_UNSUPPORTED,
+                     "checkpoint: tensor '%s' is %s, which checkpoints do not hold", tensor->name,
                      dtype_name(tensor->dtype));
     }
     if (strchr(tensor->name, '/') != NULL || tensor->n_dims > CHECKPOINT_MAX_DIMS) {
-        return ERROR(STATUS_FAILURE, "checkpoint: tensor '%s' has a '/' in its name or over %d dimensions",
+        return ERROR(STATUS_FAILURE,
+                     "checkpoint: tensor '%s' has a '/' in its name or over %d dimensions",
                      tensor->name, CHECKPOINT_MAX_DIMS);
     }
     hsize_t shape[CHECKPOINT_MAX_DIMS];
     for (int i = 0; i < tensor->n_dims; i++) shape[i] = (hsize_t)tensor->shape[i];
-    hid_t space = tensor->n_dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(tensor->n_dims, shape, NULL);
-    Status status = dataset_write(file, tensor->name, dtype_file_type(tensor->dtype), dtype_memory_type(tensor->dtype),
-                                  space, tensor->data);
+    hid_t space =
+        tensor->n_dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(tensor->n_dims, shape, NULL);
+    Status status = dataset_write(file, tensor->name, dtype_file_type(tensor->dtype),
+                                  dtype_memory_type(tensor->dtype), space, tensor->data);
     H5Sclose(space);
     return status;
 }
@@ -156,15 +164,17 @@ static Status tensor_write(hid_t file, const CheckpointTensor *tensor) {
 static Status number_write(hid_t file, const CheckpointValue *value) {
     bool is_integer = value->kind == CHECKPOINT_I64;
     hid_t space = H5Screate(H5S_SCALAR);
-    hid_t attribute =
-        H5Acreate2(file, value->name, is_integer ? H5T_STD_I64LE : H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attribute = H5Acreate2(file, value->name, is_integer ? H5T_STD_I64LE : H5T_IEEE_F64LE,
+                                 space, H5P_DEFAULT, H5P_DEFAULT);
     herr_t wrote = -1;
     if (attribute >= 0) {
         wrote = is_integer ? H5Awrite(attribute, H5T_NATIVE_INT64, &value->i64)
                            : H5Awrite(attribute, H5T_NATIVE_DOUBLE, &value->f64);
     }
     Status status = OK;
-    if (wrote < 0) status = ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", value->name, hdf5_reason());
+    if (wrote < 0)
+        status =
+            ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", value->name, hdf5_reason());
     if (attribute >= 0) H5Aclose(attribute);
     H5Sclose(space);
     return status;
@@ -185,15 +195,17 @@ static Status contents_write(hid_t file, hid_t texts, const CheckpointContents *
         const CheckpointValue *value = &contents->values[i];
         TRY(value->kind == CHECKPOINT_TEXT ? text_write(texts, value) : number_write(file, value));
     }
-    for (int64_t i = 0; i < contents->n_tensors; i++) TRY(tensor_write(file, &contents->tensors[i]));
+    for (int64_t i = 0; i < contents->n_tensors; i++)
+        TRY(tensor_write(file, &contents->tensors[i]));
     return OK;
 }
 
-/* The image ends where HDF5 allocated last, short of the driver's last increment. A flush fixes it; closing changes no
- * byte of it. */
+/* The image ends where HDF5 allocated last, short of the driver's last increment. A flush fixes it;
+ * closing changes no byte of it. */
 static Status file_finish(hid_t file, CheckpointImage *image) {
     ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
-    if (size < 0) return ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", hdf5_reason());
+    if (size < 0)
+        return ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", hdf5_reason());
     image->size = (size_t)size;
     return OK;
 }

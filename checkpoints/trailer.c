@@ -57,24 +57,28 @@ static Status read_at(int fd, const char *path, void *to, size_t bytes, size_t a
 Status trailer_read(int fd, const char *path, Trailer *out) {
     struct stat info;
     unsigned char bytes[TRAILER_BYTES];
-    if (fstat(fd, &info) != 0) return ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
+    if (fstat(fd, &info) != 0)
+        return ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
     size_t size = (size_t)info.st_size;
     if (size < TRAILER_BYTES) {
-        return ERROR(STATUS_DATA, "%s: not a checkpoint, or cut off: it has only %zu bytes", path, size);
+        return ERROR(STATUS_DATA, "%s: not a checkpoint, or cut off: it has only %zu bytes", path,
+                     size);
     }
     TRY(read_at(fd, path, bytes, sizeof bytes, size - TRAILER_BYTES));
     if (!trailer_decode(bytes, out)) {
-        return ERROR(STATUS_DATA, "%s: not a checkpoint, or cut off: its last %d bytes are no whole trailer", path,
-                     TRAILER_BYTES);
+        return ERROR(STATUS_DATA,
+                     "%s: not a checkpoint, or cut off: its last %d bytes are no whole trailer",
+                     path, TRAILER_BYTES);
     }
     if (out->image_bytes != size - TRAILER_BYTES) {
-        return ERROR(STATUS_DATA, "%s: damaged: %zu bytes where its trailer says %llu", path, size - TRAILER_BYTES,
-                     (unsigned long long)out->image_bytes);
+        return ERROR(STATUS_DATA, "%s: damaged: %zu bytes where its trailer says %llu", path,
+                     size - TRAILER_BYTES, (unsigned long long)out->image_bytes);
     }
     return OK;
 }
 
-static Status hash_check(int fd, const char *path, const Trailer *trailer, XXH3_state_t *state, void *buffer) {
+static Status hash_check(int fd, const char *path, const Trailer *trailer, XXH3_state_t *state,
+                         void *buffer) {
     XXH3_128bits_reset(state);
     for (size_t done = 0; done < trailer->image_bytes;) {
         size_t left = trailer->image_bytes - done, n = left < READ_BYTES ? left : READ_BYTES;
@@ -85,7 +89,9 @@ static Status hash_check(int fd, const char *path, const Trailer *trailer, XXH3_
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
     if (memcmp(canonical.digest, trailer->hash, sizeof trailer->hash) == 0) return OK;
-    return ERROR(STATUS_DATA, "%s: damaged: its contents do not match their hash; use an older checkpoint", path);
+    return ERROR(STATUS_DATA,
+                 "%s: damaged: its contents do not match their hash; use an older checkpoint",
+                 path);
 }
 
 Status trailer_verify(const char *path, Trailer *out) {

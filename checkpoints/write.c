@@ -77,7 +77,8 @@ static Status path_of(const char *dir, int64_t step, char path[PATH_MAX]) {
     return fits ? OK : ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
 }
 
-/* Removes ours beyond `keep` up to step `newest`, which itself stays. What fails waits for the next time. */
+/* Removes ours beyond `keep` up to step `newest`, which itself stays. What fails waits for the next
+ * time. */
 static Status oldest_remove(const char *dir, int64_t newest, CheckpointKeep keep) {
     int64_t *steps, n, kept = 0;
     Status status = steps_list(dir, &steps, &n);
@@ -97,18 +98,22 @@ static Status oldest_remove(const char *dir, int64_t newest, CheckpointKeep keep
 
 static Status write_failed(const char *path, size_t bytes, CheckpointKeep keep, int error) {
     if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
-        return ERROR(STATUS_FAILURE, "%s: cannot be written (%zu bytes): %s; the older checkpoints are kept", path,
+        return ERROR(STATUS_FAILURE,
+                     "%s: cannot be written (%zu bytes): %s; the older checkpoints are kept", path,
                      bytes, strerror(error));
     }
     int beside = keep.best >= 0 ? 2 : 1;
     return ERROR(STATUS_FAILURE,
-                 "%s: cannot be written (%zu bytes): %s; make room: checkpoint.keep + %d = %d of them must fit; the "
+                 "%s: cannot be written (%zu bytes): %s; make room: checkpoint.keep + %d = %d of "
+                 "them must fit; the "
                  "older ones are kept",
                  path, bytes, strerror(error), beside, keep.newest + beside);
 }
 
-/* What lies at this name and is no checkpoint of this step is somebody's, or damaged: it is moved aside. */
-static Status file_replace(const char *path, int64_t step, const void *bytes, size_t n, CheckpointKeep keep) {
+/* What lies at this name and is no checkpoint of this step is somebody's, or damaged: it is moved
+ * aside. */
+static Status file_replace(const char *path, int64_t step, const void *bytes, size_t n,
+                           CheckpointKeep keep) {
     Replacement *new;
     TRY(replacement_begin(path, &new));
     Status status = replacement_write(new, bytes, n);
@@ -125,7 +130,8 @@ static void image_seal(CheckpointImage *image, int64_t step) {
     trailer_encode(&trailer, image->bytes + image->size);
 }
 
-Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step, CheckpointKeep keep) {
+Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step,
+                        CheckpointKeep keep) {
     char path[PATH_MAX];
     TRY(path_of(dir, step, path));
     if (image->size == 0) return ERROR(STATUS_FAILURE, "%s: there is no snapshot to write", path);

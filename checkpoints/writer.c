@@ -41,13 +41,16 @@ static Status begin(CheckpointWriter *writer, void *(*work)(void *)) {
 
 static Status writer_build(CheckpointWriter *writer, const char *dir, size_t image_bytes) {
     writer->dir = strdup(dir);
-    if (writer->dir == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the checkpoint writer");
+    if (writer->dir == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for the checkpoint writer");
     TRY(checkpoint_image_create(image_bytes, &writer->image));
     return begin(writer, touch_image);
 }
 
-Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes, CheckpointWriter **out) {
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST) return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
+Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes,
+                                CheckpointWriter **out) {
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
+        return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
     CheckpointWriter *writer = calloc(1, sizeof *writer);
     if (writer == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the checkpoint writer");
     writer->keep = keep;
@@ -67,8 +70,8 @@ Status checkpoint_writer_wait(CheckpointWriter *writer) {
     return status_restore(&writer->outcome);
 }
 
-Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents, int64_t step,
-                              int64_t best) {
+Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents,
+                              int64_t step, int64_t best) {
     TRY(checkpoint_writer_wait(writer));
     TRY(checkpoint_snapshot(writer->image, contents));
     writer->step = step;

@@ -1,4 +1,5 @@
-/* Arena: memory for what a program needs to describe itself (nodes, tensors, names). Freed all at once. */
+/* Arena: memory for what a program needs to describe itself (nodes, tensors, names). Freed all at
+ * once. */
 #pragma once
 
 #include <stddef.h>

@@ -9,7 +9,8 @@ struct GradientSlot {
     const Tensor *of;
     Tensor *grad;
     bool written;  /* grad holds a value: the next contribution accumulates */
-    bool consumed; /* the node that made `of` has read it: the memory may be reused for another tensor's sum */
+    bool consumed; /* the node that made `of` has read it: the memory may be reused for another
+                      tensor's sum */
     bool watched;  /* grad is the caller's: it must hold this gradient at the end, too */
 };
 
@@ -24,7 +25,8 @@ static GradientSlot *slot_add(Program *p, const Tensor *t, Tensor *grad, bool wr
     if (p->n_slots == p->slot_room) {
         int room = p->slot_room == 0 ? 64 : p->slot_room * 2;
         GradientSlot *grown = realloc(p->slots, (size_t)room * sizeof *grown);
-        if (grown == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while differentiating");
+        if (grown == NULL)
+            return program_fail(p, STATUS_NO_ROOM, "out of memory while differentiating");
         p->slots = grown;
         p->slot_room = room;
     }
@@ -38,11 +40,13 @@ void autodiff_watch(Program *p, const Tensor *t, Tensor *grad, bool accumulate) 
     if (slot != NULL) slot->watched = true;
 }
 
-/* Another tensor's gradient still waits in the same memory, so that adding to it here would change that one too. */
+/* Another tensor's gradient still waits in the same memory, so that adding to it here would change
+ * that one too. */
 static bool is_shared(const Program *p, const GradientSlot *slot) {
     for (int i = 0; i < p->n_slots; i++) {
         const GradientSlot *other = &p->slots[i];
-        if (other != slot && other->grad == slot->grad && (!other->consumed || other->watched)) return true;
+        if (other != slot && other->grad == slot->grad && (!other->consumed || other->watched))
+            return true;
     }
     return false;
 }
@@ -56,7 +60,8 @@ static void slot_unshare(Program *p, GradientSlot *slot) {
 GradTarget autodiff_target(Program *p, const Tensor *t) {
     if (program_failed(p) || t == NULL || !t->needs_grad) return (GradTarget){0};
     GradientSlot *slot = slot_find(p, t);
-    if (slot == NULL) slot = slot_add(p, t, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, t), false);
+    if (slot == NULL)
+        slot = slot_add(p, t, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, t), false);
     if (program_failed(p)) return (GradTarget){0};
     if (slot->written && is_shared(p, slot)) slot_unshare(p, slot);
     GradTarget target = {slot->grad, slot->written};
@@ -119,7 +124,8 @@ static void node_differentiate(Program *p, Node *node) {
     node->differentiated = true;
 }
 
-/* Nodes [first, last] are recorded again, the copy is differentiated, and what it computed in vain is dropped. */
+/* Nodes [first, last] are recorded again, the copy is differentiated, and what it computed in vain
+ * is dropped. */
 static void segment_differentiate(Program *p, int first, int last) {
     int copy = p->n_nodes;
     recompute_record(p, first, last + 1);

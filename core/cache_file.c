@@ -17,7 +17,8 @@ enum { PATH_ROOM = 1024, LINE_ROOM = 1024, MOST_BYTES = 64 << 20, WAIT_SECONDS =
 
 /* The folder, made where it is missing; its parent is the user's. */
 static bool folder_path(char *path) {
-    const char *own = getenv("HOURGLASS_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("HOURGLASS_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
     int length = -1;
     if (own != NULL && own[0] != '\0') {
         length = snprintf(path, PATH_ROOM, "%s", own);
@@ -33,7 +34,8 @@ static bool folder_path(char *path) {
     return true;
 }
 
-/* Only so long, for the process that holds the lock may have been stopped: without the cache it is measured again. */
+/* Only so long, for the process that holds the lock may have been stopped: without the cache it is
+ * measured again. */
 static bool is_locked(int cache) {
     double end = clock_seconds() + WAIT_SECONDS;
     int error = file_lock(cache, false);
@@ -85,7 +87,8 @@ bool cache_find(int cache, const char *key, CacheParseFn parse, void *out) {
     if (file == NULL) return false;
     char line[LINE_ROOM];
     bool found = false;
-    while (!found && fgets(line, sizeof line, file) != NULL) found = line_parse(line, key, parse, out);
+    while (!found && fgets(line, sizeof line, file) != NULL)
+        found = line_parse(line, key, parse, out);
     fclose(file);
     return found;
 }
@@ -100,7 +103,9 @@ static bool is_cut(int cache) {
 void cache_add(int cache, const char *key, const char *value) {
     char line[LINE_ROOM];
     if (cache < 0) return;
-    int length = snprintf(line, sizeof line, "%s%s = %s end\n", is_cut(cache) ? "\n" : "", key, value);
+    int length =
+        snprintf(line, sizeof line, "%s%s = %s end\n", is_cut(cache) ? "\n" : "", key, value);
     if (length <= 0 || length >= (int)sizeof line) return;
-    file_write_all(cache, line, (size_t)length); /* a disk that is full costs a timing next time, no more */
+    file_write_all(cache, line,
+                   (size_t)length); /* a disk that is full costs a timing next time, no more */
 }

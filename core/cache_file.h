@@ -1,7 +1,8 @@
-/* What was measured once and is kept on disk: text files in $HOURGLASS_CACHE, else in hourglass/ below $XDG_CACHE_HOME
- * or ~/.cache. A line is `KEY = VALUE end`; the first line of a key that can be read holds, so that ranks and later
- * runs choose alike. Lines that were cut short or are no lines at all are passed over. Where no file can be kept,
- * nothing is found and nothing is added. Not collective; processes exclude each other by the file's lock. */
+/* What was measured once and is kept on disk: text files in $HOURGLASS_CACHE, else in hourglass/
+ * below $XDG_CACHE_HOME or ~/.cache. A line is `KEY = VALUE end`; the first line of a key that can
+ * be read holds, so that ranks and later runs choose alike. Lines that were cut short or are no
+ * lines at all are passed over. Where no file can be kept, nothing is found and nothing is added.
+ * Not collective; processes exclude each other by the file's lock. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,8 +11,9 @@
 extern "C" {
 #endif
 
-/* Opens KIND-DEVICE-VERSION.txt and waits for its lock, for a minute at most, so that one process measures and the
- * others read; -1 where there is none, or where a link, a FIFO or a device has its name. */
+/* Opens KIND-DEVICE-VERSION.txt and waits for its lock, for a minute at most, so that one process
+ * measures and the others read; -1 where there is none, or where a link, a FIFO or a device has its
+ * name. */
 int cache_lock(const char *kind, const char *device, const char *version);
 void cache_unlock(int cache);
 

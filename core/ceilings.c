@@ -43,9 +43,11 @@ static Status fill(Device *device, const Tensor *t) {
     uint32_t *words = malloc(bytes);
     if (words == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a measurement");
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < bytes / 4; i++) { /* any bits of the mantissa and the sign, exponents near 1 */
+    for (size_t i = 0; i < bytes / 4;
+         i++) { /* any bits of the mantissa and the sign, exponents near 1 */
         uint32_t bits = philox(1, i / 4, 0).word[i % 4];
-        words[i] = is_narrow ? (bits & 0x807F807Fu) | 0x3C003C00u : (bits & 0x807FFFFFu) | 0x3C000000u;
+        words[i] =
+            is_narrow ? (bits & 0x807F807Fu) | 0x3C003C00u : (bits & 0x807FFFFFu) | 0x3C000000u;
     }
     Status status = device_upload(device, t, words);
     free(words);
@@ -66,7 +68,8 @@ static Status fastest(Device *device, const Program *p, double *seconds) {
 static Status copy_measure(Device *device, double *bytes_per_s) {
     Trial trial = {0};
     double seconds = INFINITY;
-    int64_t count = device->target.kind == DEVICE_CPU ? 8 << 20 : 128 << 20; /* of f32; beyond any cache */
+    int64_t count =
+        device->target.kind == DEVICE_CPU ? 8 << 20 : 128 << 20; /* of f32; beyond any cache */
     TRY(program_create(device->target, false, &trial.program));
     Tensor *x = program_tensor(trial.program, BUFFER_INPUTS, DTYPE_F32, 1, (int64_t[]){count});
     Tensor *y = program_tensor(trial.program, BUFFER_ACTIVATIONS, DTYPE_F32, 1, (int64_t[]){count});
@@ -111,8 +114,8 @@ static const char *kind_of(const Device *device, DType dtype) {
 
 static bool ceilings_parse(const char *value, void *out) {
     Ceilings *ceilings = out;
-    ceilings->measured =
-        sscanf(value, "%lf %lf", &ceilings->flops, &ceilings->bytes) == 2 && ceilings->flops > 0 && ceilings->bytes > 0;
+    ceilings->measured = sscanf(value, "%lf %lf", &ceilings->flops, &ceilings->bytes) == 2 &&
+                         ceilings->flops > 0 && ceilings->bytes > 0;
     return ceilings->measured;
 }
 
@@ -120,7 +123,8 @@ static Ceilings from_data_sheet(const Device *device, DType dtype) {
     double flops = dtype != DTYPE_F32 ? share_of_products * device->peak_flops
                    : device->tf32     ? share_of_products * device->peak_flops / 2
                                       : share_of_single * device->peak_flops_f32;
-    return (Ceilings){.flops = flops, .bytes = share_of_bytes * device->peak_bytes, .tf32 = device->tf32};
+    return (Ceilings){
+        .flops = flops, .bytes = share_of_bytes * device->peak_bytes, .tf32 = device->tf32};
 }
 
 /* From the file, or measured and put there; false where neither can be. */
@@ -137,7 +141,8 @@ static bool find_measured(Device *device, DType dtype, bool may_measure, int cac
 Ceilings ceilings_find(Device *device, DType dtype, bool may_measure) {
     Ceilings found = {0};
     if (device->paper_bytes > 0) return from_data_sheet(device, dtype);
-    bool is_kept = device->target.kind == DEVICE_CUDA; /* what else a CPU has to do changes from hour to hour */
+    bool is_kept = device->target.kind ==
+                   DEVICE_CUDA; /* what else a CPU has to do changes from hour to hour */
     int cache = is_kept ? cache_lock("ceilings", device->name, "1") : -1;
     bool has_some = find_measured(device, dtype, may_measure, cache, &found);
     cache_unlock(cache);

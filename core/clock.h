@@ -1,4 +1,5 @@
-/* Clocks. Training seconds and deadlines use the monotonic clock, so that a change of the system's time is not felt. */
+/* Clocks. Training seconds and deadlines use the monotonic clock, so that a change of the system's
+ * time is not felt. */
 #pragma once
 
 #include <time.h>

@@ -1,4 +1,5 @@
-/* One element of a tensor's bytes, from and to a double. Rounding is to the nearest, ties to even. */
+/* One element of a tensor's bytes, from and to a double. Rounding is to the nearest, ties to
+ * even. */
 #pragma once
 
 #include "core/dtype.h"
@@ -6,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* data[i] = the value of `dtype` (a real one) nearest to `value`; too large a value becomes an infinity. */
+/* data[i] = the value of `dtype` (a real one) nearest to `value`; too large a value becomes an
+ * infinity. */
 static inline void real_store(void *data, DType dtype, int64_t i, double value) {
     float narrow = (float)value;
     uint32_t bits;

@@ -7,8 +7,10 @@ Status device_alloc(Device *device, size_t bytes, const char *what, void **out) 
     if (bytes == 0) return OK;
     Status status = device->ops->alloc(device, bytes, out);
     if (failed(status)) {
-        return ERROR(status.code, "%s: no room for %.1f MiB of %s; a smaller data.batch_size or model needs less",
-                     device->name, (double)bytes / 0x1p20, what);
+        return ERROR(
+            status.code,
+            "%s: no room for %.1f MiB of %s; a smaller data.batch_size or model needs less",
+            device->name, (double)bytes / 0x1p20, what);
     }
     device->allocated_bytes += bytes;
     return OK;

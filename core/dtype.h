@@ -1,4 +1,5 @@
-/* Element types. The CPU computes in f32 and f64 (f64 is for gradient checks); f16 and bf16 are the GPU's. */
+/* Element types. The CPU computes in f32 and f64 (f64 is for gradient checks); f16 and bf16 are the
+ * GPU's. */
 #pragma once
 
 #include <stddef.h>

@@ -11,9 +11,11 @@ enum { LINE_BYTES = 4096, SHOWN_BYTES = 17 }; /* four bytes as \xNN, and a zero 
 /* C1 controls; U+061C, U+200E and U+200F, U+2028 to U+202E, U+2066 to U+2069 (Unicode 15, 23.2). */
 static bool is_control(const unsigned char *text, size_t length) {
     if (length == 1) return text[0] < 0x20 || text[0] == 0x7F;
-    if (length == 2) return (text[0] == 0xC2 && text[1] < 0xA0) || (text[0] == 0xD8 && text[1] == 0x9C);
+    if (length == 2)
+        return (text[0] == 0xC2 && text[1] < 0xA0) || (text[0] == 0xD8 && text[1] == 0x9C);
     if (length != 3 || text[0] != 0xE2) return false;
-    if (text[1] == 0x80) return text[2] == 0x8E || text[2] == 0x8F || (text[2] >= 0xA8 && text[2] <= 0xAE);
+    if (text[1] == 0x80)
+        return text[2] == 0x8E || text[2] == 0x8F || (text[2] >= 0xA8 && text[2] <= 0xAE);
     return text[1] == 0x81 && text[2] >= 0xA6 && text[2] <= 0xA9;
 }
 

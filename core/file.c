@@ -18,14 +18,14 @@
 enum { STREAM_BYTES = 1 << 16 };
 
 /* The value of a system call that is taken up again while a signal interrupts it. */
-#define RETRIED(call)                                                                                                  \
-    ({                                                                                                                 \
-        __auto_type result_ = (call);                                                                                  \
-        while (result_ < 0 && errno == EINTR) result_ = (call);                                                        \
-        result_;                                                                                                       \
+#define RETRIED(call)                                                                              \
+    ({                                                                                             \
+        __auto_type result_ = (call);                                                              \
+        while (result_ < 0 && errno == EINTR) result_ = (call);                                    \
+        result_;                                                                                   \
     })
 
-/* ---- opening ----------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 int file_open(const char *path, int flags, mode_t mode) {
     return RETRIED(open(path, flags | O_CLOEXEC | O_NOCTTY, mode));
@@ -57,13 +57,15 @@ static Status cannot(const char *path, const char *what, int error) {
 static Status kind_check(const char *path, mode_t mode) {
     if (S_ISREG(mode)) return OK;
     if (S_ISDIR(mode)) return ERROR(STATUS_DATA, "%s: a directory; name the file in it", path);
-    return ERROR(STATUS_DATA, "%s: not a regular file, but %s; copy it into one", path, kind_of(mode));
+    return ERROR(STATUS_DATA, "%s: not a regular file, but %s; copy it into one", path,
+                 kind_of(mode));
 }
 
 /* Takes the descriptor over where it is of something else. */
 static Status regular_check(const char *path, int *fd) {
     struct stat info;
-    Status status = fstat(*fd, &info) == 0 ? kind_check(path, info.st_mode) : cannot(path, "look at", errno);
+    Status status =
+        fstat(*fd, &info) == 0 ? kind_check(path, info.st_mode) : cannot(path, "look at", errno);
     if (!failed(status)) return OK;
     file_close(*fd);
     *fd = -1;
@@ -82,7 +84,8 @@ static Status link_refused(const char *path) {
 
 Status file_refuse_link(const char *path) {
     struct stat info;
-    if (RETRIED(lstat(path, &info)) != 0) return is_absence(errno) ? OK : cannot(path, "look at", errno);
+    if (RETRIED(lstat(path, &info)) != 0)
+        return is_absence(errno) ? OK : cannot(path, "look at", errno);
     return S_ISLNK(info.st_mode) ? link_refused(path) : OK;
 }
 
@@ -96,7 +99,9 @@ Status file_open_append(const char *path, int *fd) {
     *fd = file_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (*fd >= 0) return regular_check(path, fd);
     if (errno == ELOOP) return link_refused(path);
-    if (errno == ENXIO) return ERROR(STATUS_DATA, "%s: not a regular file, but a FIFO or a device; move it away", path);
+    if (errno == ENXIO)
+        return ERROR(STATUS_DATA, "%s: not a regular file, but a FIFO or a device; move it away",
+                     path);
     return file_cannot_write(path, errno);
 }
 
@@ -108,7 +113,7 @@ Status file_look(const char *path, struct stat *info, bool *is_there) {
     return OK;
 }
 
-/* ---- reading and writing ----------------------------------------------------------------------------------------- */
+/* ---- reading and writing --------------------------------------------------------------------- */
 
 Status file_read_at(int fd, const char *path, void *to, size_t bytes, size_t at, size_t *got) {
     for (*got = 0; *got < bytes;) {
@@ -127,8 +132,10 @@ static Status read_whole(int fd, const char *path, size_t most, char **text, siz
     if (fstat(fd, &info) != 0) return cannot(path, "look at", errno);
     for (size_t room = (size_t)info.st_size + 1, got;; room *= 2) {
         if (*size > most || (size_t)info.st_size > most) {
-            return ERROR(STATUS_DATA, "%s: is larger than the %zu bytes that are read of such a file; shorten it", path,
-                         most);
+            return ERROR(
+                STATUS_DATA,
+                "%s: is larger than the %zu bytes that are read of such a file; shorten it", path,
+                most);
         }
         char *grown = realloc(*text, room + 1);
         if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
@@ -158,7 +165,8 @@ Status file_read_all(const char *path, size_t most, char **text, size_t *size) {
     return status;
 }
 
-/* write(2) beyond RLIMIT_FSIZE raises SIGXFSZ, which kills; held back on this thread, it leaves EFBIG. */
+/* write(2) beyond RLIMIT_FSIZE raises SIGXFSZ, which kills; held back on this thread, it leaves
+ * EFBIG. */
 static ssize_t write_unkilled(int fd, const void *bytes, size_t n) {
     sigset_t only, before;
     sigemptyset(&only);
@@ -176,7 +184,9 @@ int file_write_all(int fd, const void *bytes, size_t n) {
     const size_t most = (size_t)64 << 20;
     for (const char *at = bytes; n > 0;) {
         ssize_t wrote = write_unkilled(fd, at, n < most ? n : most);
-        if (wrote < 0 && errno == EAGAIN && poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1) >= 0) continue;
+        if (wrote < 0 && errno == EAGAIN &&
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1) >= 0)
+            continue;
         if (wrote < 0) return errno;
         if (wrote == 0) return ENOSPC;
         at += wrote;
@@ -190,7 +200,9 @@ int file_rewrite(int fd, const void *bytes, size_t n) {
     return file_write_all(fd, bytes, n);
 }
 
-static ssize_t stream_read(void *cookie, char *to, size_t n) { return RETRIED(read((int)(intptr_t)cookie, to, n)); }
+static ssize_t stream_read(void *cookie, char *to, size_t n) {
+    return RETRIED(read((int)(intptr_t)cookie, to, n));
+}
 
 static ssize_t stream_write(void *cookie, const char *from, size_t n) {
     int error = file_write_all((int)(intptr_t)cookie, from, n);
@@ -204,7 +216,8 @@ static int stream_close(void *cookie) {
 }
 
 FILE *file_stream(int fd, const char *mode) {
-    const cookie_io_functions_t calls = {.read = stream_read, .write = stream_write, .close = stream_close};
+    const cookie_io_functions_t calls = {
+        .read = stream_read, .write = stream_write, .close = stream_close};
     FILE *stream = fd < 0 ? NULL : fopencookie((void *)(intptr_t)fd, mode, calls);
     if (stream != NULL) {
         setvbuf(stream, NULL, _IOFBF, STREAM_BYTES);
@@ -216,10 +229,11 @@ FILE *file_stream(int fd, const char *mode) {
 
 Status file_cannot_write(const char *path, int error) {
     bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-    return ERROR(STATUS_FAILURE, "%s: cannot write: %s%s", path, strerror(error), is_full ? "; make room" : "");
+    return ERROR(STATUS_FAILURE, "%s: cannot write: %s%s", path, strerror(error),
+                 is_full ? "; make room" : "");
 }
 
-/* ---- durability and locks ---------------------------------------------------------------------------------------- */
+/* ---- durability and locks -------------------------------------------------------------------- */
 
 static pthread_mutex_t notice_lock = PTHREAD_MUTEX_INITIALIZER;
 static char notice[512];
@@ -229,7 +243,8 @@ static void notice_keep(const char *directory, int error) {
     pthread_mutex_lock(&notice_lock);
     if (notice[0] == '\0') {
         snprintf(notice, sizeof notice,
-                 "%.300s: its file system cannot sync a directory (%s); a new file may be missing after a power cut",
+                 "%.300s: its file system cannot sync a directory (%s); a new file may be missing "
+                 "after a power cut",
                  directory, strerror(error));
     }
     pthread_mutex_unlock(&notice_lock);
@@ -249,11 +264,13 @@ bool file_notice_take(char *out, size_t room) {
 int file_sync(int fd) { return RETRIED(fsync(fd)) == 0 ? 0 : errno; }
 
 static bool is_refusal(int error) {
-    return error == EINVAL || error == ENOTSUP || error == ENOSYS || error == EBADF || error == EROFS;
+    return error == EINVAL || error == ENOTSUP || error == ENOSYS || error == EBADF ||
+           error == EROFS;
 }
 
 Status file_sync_directory(const char *directory) {
-    int fd = file_open(directory, O_RDONLY | O_DIRECTORY, 0), error = fd < 0 ? errno : file_sync(fd);
+    int fd = file_open(directory, O_RDONLY | O_DIRECTORY, 0),
+        error = fd < 0 ? errno : file_sync(fd);
     bool is_tolerated = fd < 0 ? error == EACCES : is_refusal(error);
     file_close(fd);
     if (error != 0 && !is_tolerated) return cannot(directory, "sync", error);
@@ -261,9 +278,13 @@ Status file_sync_directory(const char *directory) {
     return OK;
 }
 
-int file_lock(int fd, bool waits) { return RETRIED(flock(fd, waits ? LOCK_EX : LOCK_EX | LOCK_NB)) == 0 ? 0 : errno; }
+int file_lock(int fd, bool waits) {
+    return RETRIED(flock(fd, waits ? LOCK_EX : LOCK_EX | LOCK_NB)) == 0 ? 0 : errno;
+}
 
-int file_rename(const char *from, const char *to) { return RETRIED(rename(from, to)) == 0 ? 0 : errno; }
+int file_rename(const char *from, const char *to) {
+    return RETRIED(rename(from, to)) == 0 ? 0 : errno;
+}
 
 void file_remove(const char *path) {
     int error = errno;
@@ -271,7 +292,7 @@ void file_remove(const char *path) {
     errno = error;
 }
 
-/* ---- directories ------------------------------------------------------------------------------------------------- */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 static DIR *directory_open(const char *path) {
     DIR *directory;

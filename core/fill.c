@@ -19,7 +19,8 @@ static void values_draw(const Tensor *t, uint64_t seed, double *distinct, void *
 #pragma omp parallel
     {
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < (count < DISTINCT ? count : DISTINCT); i++) distinct[i] = normal(seed, i);
+        for (int64_t i = 0; i < (count < DISTINCT ? count : DISTINCT); i++)
+            distinct[i] = normal(seed, i);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < count; i++) real_store(values, t->dtype, i, distinct[i % DISTINCT]);
     }

@@ -41,16 +41,18 @@ static uint64_t value_in(const char *text, const char *key) {
     size_t bytes = strlen(key);
     for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, key, bytes) == 0 && line[bytes] == ' ') return strtoull(line + bytes, NULL, 10);
+        if (strncmp(line, key, bytes) == 0 && line[bytes] == ' ')
+            return strtoull(line + bytes, NULL, 10);
     }
     return 0;
 }
 
-/* ---- the groups -------------------------------------------------------------------------------------------------- */
+/* ---- the groups ------------------------------------------------------------------------------ */
 
 static bool has_word(const char *list, const char *word) {
     size_t bytes = strlen(word);
-    for (; *list != '\0'; list += list[strcspn(list, ",")] == ',' ? strcspn(list, ",") + 1 : strcspn(list, ",")) {
+    for (; *list != '\0';
+         list += list[strcspn(list, ",")] == ',' ? strcspn(list, ",") + 1 : strcspn(list, ",")) {
         if (strcspn(list, ",") == bytes && memcmp(list, word, bytes) == 0) return true;
     }
     return false;
@@ -61,7 +63,8 @@ static void unescape(char *text) {
     char *to = text;
     for (; *text != '\0'; text++) {
         bool is_octal = *text == '\\' && strspn(text + 1, "01234567") >= 3;
-        *to++ = is_octal ? (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0')) : *text;
+        *to++ =
+            is_octal ? (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0')) : *text;
         if (is_octal) text += 3;
     }
     *to = '\0';
@@ -78,16 +81,20 @@ static bool mount_read(const char *line, const char *controller, Mount *out) {
     const char *rest = strstr(line, " - ");
     if (rest == NULL || sscanf(rest, " - %63s %*s %1023s", type, options) != 2) return false;
     out->is_v2 = strcmp(type, "cgroup2") == 0;
-    if (!out->is_v2 && (strcmp(type, "cgroup") != 0 || !has_word(options, controller))) return false;
+    if (!out->is_v2 && (strcmp(type, "cgroup") != 0 || !has_word(options, controller)))
+        return false;
     if (sscanf(line, "%*s %*s %*s %4095s %4095s", out->inside, out->point) != 2) return false;
     unescape(out->inside);
     unescape(out->point);
     return true;
 }
 
-/* The process's group as /proc/self/cgroup names it: lines `ID:CONTROLLERS:PATH`, without controllers for version 2. */
-static bool path_find(const char *text, const Mount *mount, const char *controller, char path[PATH_MAX]) {
-    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n"), line += *line == '\n') {
+/* The process's group as /proc/self/cgroup names it: lines `ID:CONTROLLERS:PATH`, without
+ * controllers for version 2. */
+static bool path_find(const char *text, const Mount *mount, const char *controller,
+                      char path[PATH_MAX]) {
+    for (const char *line = text; *line != '\0';
+         line += strcspn(line, "\n"), line += *line == '\n') {
         char names[1024] = "";
         int at = 0;
         if (sscanf(line, "%*[0-9]:%n%1023[^:\n]", &at, names) < 0 || at == 0) continue;
@@ -100,14 +107,17 @@ static bool path_find(const char *text, const Mount *mount, const char *controll
     return false;
 }
 
-/* Below the mount. A group that lies outside of what is mounted cannot be seen: then only that limits. */
+/* Below the mount. A group that lies outside of what is mounted cannot be seen: then only that
+ * limits. */
 static const char *path_inside(const Mount *mount, const char *path) {
     size_t bytes = strcmp(mount->inside, "/") == 0 ? 0 : strlen(mount->inside);
-    bool is_inside = strncmp(path, mount->inside, bytes) == 0 && (path[bytes] == '/' || path[bytes] == '\0');
+    bool is_inside =
+        strncmp(path, mount->inside, bytes) == 0 && (path[bytes] == '/' || path[bytes] == '\0');
     return is_inside && strstr(path, "/..") == NULL ? path + bytes : "";
 }
 
-static void mount_visit(const char *root, const Mount *mount, const char *path, GroupFn visit, void *result) {
+static void mount_visit(const char *root, const Mount *mount, const char *path, GroupFn visit,
+                        void *result) {
     char directory[2 * PATH_MAX];
     size_t top = (size_t)snprintf(directory, sizeof directory, "%s%s", root, mount->point);
     if (top >= sizeof directory) return;
@@ -128,14 +138,15 @@ static void groups_visit(const char *root, const char *controller, GroupFn visit
     char *mounts = text_of(proc, "mountinfo"), *groups = text_of(proc, "cgroup"), *rest = mounts;
     while (groups != NULL && rest != NULL) {
         const char *line = strsep(&rest, "\n");
-        bool is_one = mount_read(line, controller, &mount) && path_find(groups, &mount, controller, path);
+        bool is_one =
+            mount_read(line, controller, &mount) && path_find(groups, &mount, controller, path);
         if (is_one) mount_visit(root, &mount, path, visit, result);
     }
     free(mounts);
     free(groups);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void take_least(size_t *out, uint64_t value) {
     if (value < *out) *out = (size_t)value;
@@ -146,12 +157,14 @@ static void limit_apply(HostMemory *memory, uint64_t limit, uint64_t used) {
     take_least(&memory->free_bytes, used < limit ? limit - used : 0);
 }
 
-/* Pages of files, but for those in use as shared memory, can be had back; v1's own counts leave the children out. */
+/* Pages of files, but for those in use as shared memory, can be had back; v1's own counts leave the
+ * children out. */
 static uint64_t reclaimable(const Group *group) {
     char *text = text_of(group->directory, "memory.stat");
-    uint64_t bytes = group->is_v2 ? value_in(text, "inactive_file") + value_in(text, "active_file") +
-                                        value_in(text, "slab_reclaimable")
-                                  : value_in(text, "total_inactive_file") + value_in(text, "total_active_file");
+    uint64_t bytes =
+        group->is_v2 ? value_in(text, "inactive_file") + value_in(text, "active_file") +
+                           value_in(text, "slab_reclaimable")
+                     : value_in(text, "total_inactive_file") + value_in(text, "total_active_file");
     free(text);
     return bytes;
 }
@@ -160,10 +173,12 @@ static void memory_visit(const Group *group, void *result) {
     uint64_t limit, high, used = 0, hierarchy = 1;
     if (!group->is_v2) number_of(group, "memory.use_hierarchy", &hierarchy);
     if (group->is_ancestor && hierarchy == 0) return;
-    if (!number_of(group, group->is_v2 ? "memory.max" : "memory.limit_in_bytes", &limit)) limit = UINT64_MAX;
+    if (!number_of(group, group->is_v2 ? "memory.max" : "memory.limit_in_bytes", &limit))
+        limit = UINT64_MAX;
     if (group->is_v2 && number_of(group, "memory.high", &high) && high < limit) limit = high;
     if (limit == UINT64_MAX) return;
-    if (!number_of(group, group->is_v2 ? "memory.current" : "memory.usage_in_bytes", &used)) used = 0;
+    if (!number_of(group, group->is_v2 ? "memory.current" : "memory.usage_in_bytes", &used))
+        used = 0;
     uint64_t back = reclaimable(group);
     limit_apply(result, limit, used > back ? used - back : 0);
 }
@@ -171,7 +186,8 @@ static void memory_visit(const Group *group, void *result) {
 HostMemory host_memory(const char *root) {
     char proc[PATH_MAX];
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    HostMemory memory = {(size_t)sysconf(_SC_AVPHYS_PAGES) * page, (size_t)sysconf(_SC_PHYS_PAGES) * page};
+    HostMemory memory = {(size_t)sysconf(_SC_AVPHYS_PAGES) * page,
+                         (size_t)sysconf(_SC_PHYS_PAGES) * page};
     snprintf(proc, sizeof proc, "%s/proc", root);
     char *text = text_of(proc, "meminfo");
     uint64_t total = value_in(text, "MemTotal:"), available = value_in(text, "MemAvailable:");
@@ -184,7 +200,8 @@ HostMemory host_memory(const char *root) {
 
 static void resource_apply(int resource, size_t used, HostMemory *memory) {
     struct rlimit limit;
-    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return;
     limit_apply(memory, limit.rlim_cur, used);
 }
 
@@ -201,7 +218,7 @@ HostMemory host_memory_own(const char *root) {
     return memory;
 }
 
-/* ---- cores ------------------------------------------------------------------------------------------------------- */
+/* ---- cores ----------------------------------------------------------------------------------- */
 
 /* Version 2 says "QUOTA PERIOD", or "max PERIOD". */
 static void cores_visit(const Group *group, void *result) {
@@ -210,8 +227,8 @@ static void cores_visit(const Group *group, void *result) {
     char *text = group->is_v2 ? text_of(group->directory, "cpu.max") : NULL;
     if (text != NULL && sscanf(text, "%" SCNu64 " %" SCNu64, &quota, &period) != 2) quota = 0;
     free(text);
-    if (!group->is_v2 &&
-        (!number_of(group, "cpu.cfs_quota_us", &quota) || !number_of(group, "cpu.cfs_period_us", &period))) {
+    if (!group->is_v2 && (!number_of(group, "cpu.cfs_quota_us", &quota) ||
+                          !number_of(group, "cpu.cfs_period_us", &period))) {
         return;
     }
     if (quota == 0 || period == 0) return;

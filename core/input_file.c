@@ -37,8 +37,10 @@ void input_close(InputFile *file) {
 static Status shrunk(const InputFile *file) {
     struct stat info = {0};
     fstat(file->fd, &info);
-    return ERROR(STATUS_DATA, "%s: became shorter while it was read: %lld of %llu bytes are left; write it again",
-                 file->path, (long long)info.st_size, (unsigned long long)file->bytes);
+    return ERROR(
+        STATUS_DATA,
+        "%s: became shorter while it was read: %lld of %llu bytes are left; write it again",
+        file->path, (long long)info.st_size, (unsigned long long)file->bytes);
 }
 
 Status input_read(const InputFile *file, void *out, size_t bytes, uint64_t at) {

@@ -29,9 +29,12 @@ static bool is_old_and_ours(int fd) {
     return time(NULL) - info.st_mtime > YOUNG_SECONDS;
 }
 
-/* The kernel grants a lease to write where nobody else has the file open or mapped, in whatever container. It tells of
- * those who come later by SIGIO, which would end the program; SIGURG does not. */
-static bool is_unused(int fd) { return fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0; }
+/* The kernel grants a lease to write where nobody else has the file open or mapped, in whatever
+ * container. It tells of those who come later by SIGIO, which would end the program; SIGURG does
+ * not. */
+static bool is_unused(int fd) {
+    return fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
+}
 
 static bool leftover_look(void *context, const char *name) {
     const Leftovers *l = context;

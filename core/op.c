@@ -14,13 +14,15 @@ DType node_dtype(const Node *node) {
 
 static double bytes_of(Tensor *const *tensors, int count) {
     double bytes = 0;
-    for (int i = 0; i < count; i++) bytes += tensors[i] == NULL ? 0.0 : (double)tensor_bytes(tensors[i]);
+    for (int i = 0; i < count; i++)
+        bytes += tensors[i] == NULL ? 0.0 : (double)tensor_bytes(tensors[i]);
     return bytes;
 }
 
 Cost node_cost(const Node *node) {
     if (node->op->cost != NULL) return node->op->cost(node);
-    return (Cost){.bytes = bytes_of(node->inputs, node->n_inputs) + bytes_of(node->outputs, node->n_outputs)};
+    return (Cost){.bytes = bytes_of(node->inputs, node->n_inputs) +
+                           bytes_of(node->outputs, node->n_outputs)};
 }
 
 KernelFn node_kernel(const Node *node, DeviceKind kind) {

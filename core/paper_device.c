@@ -1,4 +1,5 @@
-/* A device on paper: a machine that is not here, for planning. It has a target and an amount of memory, and no more. */
+/* A device on paper: a machine that is not here, for planning. It has a target and an amount of
+ * memory, and no more. */
 #include "core/cuda_memory.h"
 #include "core/device.h"
 #include "core/peak.h"
@@ -16,7 +17,9 @@ static Status paper_alloc(Device *device, size_t bytes, void **out) {
     return on_paper(device);
 }
 
-static void paper_release(Device *device, void *memory, size_t bytes) { (void)device, (void)memory, (void)bytes; }
+static void paper_release(Device *device, void *memory, size_t bytes) {
+    (void)device, (void)memory, (void)bytes;
+}
 
 static Status paper_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {
     *free_bytes = *total_bytes = device->paper_bytes;
@@ -76,7 +79,8 @@ Status device_open_paper(Target target, size_t bytes, Device **out) {
     device->coming_bytes = CUDA_COMING_BYTES;
     device->workspace_bytes = CUDA_WORKSPACE_BYTES;
     Peak peak = peak_find(peak_model(target.sm, (double)bytes));
-    device->peak_flops = peak.half, device->peak_flops_f32 = peak.single, device->peak_bytes = peak.bytes;
+    device->peak_flops = peak.half, device->peak_flops_f32 = peak.single,
+    device->peak_bytes = peak.bytes;
     snprintf(device->name, sizeof device->name, "a GPU on paper, sm_%d with %.0f GiB", target.sm,
              (double)bytes / 0x1p30);
     *out = device;

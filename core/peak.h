@@ -1,4 +1,5 @@
-/* What GPUs can do at best, by their data sheets: the denominators of MFU, and where predictions start from. */
+/* What GPUs can do at best, by their data sheets: the denominators of MFU, and where predictions
+ * start from. */
 #pragma once
 
 #ifdef __cplusplus
@@ -14,8 +15,8 @@ typedef struct Peak {
 /* Of the GPU that calls itself `name`; zeros where the model is not known. */
 Peak peak_find(const char *name);
 
-/* The GPU that a target of compute capability `sm` with so many bytes of memory is most likely to be; "" where that is
- * not known. */
+/* The GPU that a target of compute capability `sm` with so many bytes of memory is most likely to
+ * be; "" where that is not known. */
 const char *peak_model(int sm, double bytes);
 
 #ifdef __cplusplus

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t aligned(size_t bytes) { return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT; }
+static size_t aligned(size_t bytes) {
+    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+}
 
 static void life_extend(Plan *plan, const Tensor *t, int node) {
     if (t == NULL || t->buffer->persistent) return;
@@ -13,7 +15,8 @@ static void life_extend(Plan *plan, const Tensor *t, int node) {
 }
 
 static void lives_find(Plan *plan, const Program *p) {
-    for (int i = 0; i < p->n_buffers; i++) plan->buffers[i] = (PlannedBuffer){.first = p->n_nodes, .last = -1};
+    for (int i = 0; i < p->n_buffers; i++)
+        plan->buffers[i] = (PlannedBuffer){.first = p->n_nodes, .last = -1};
     for (int n = 0; n < p->n_nodes; n++) {
         const Node *node = p->nodes[n];
         for (int i = 0; i < node->n_inputs; i++) life_extend(plan, node->inputs[i], n);
@@ -22,7 +25,8 @@ static void lives_find(Plan *plan, const Program *p) {
     }
 }
 
-static void live_at(const Plan *plan, const Program *p, int node, size_t by_kind[BUFFER_KINDS], size_t *sum) {
+static void live_at(const Plan *plan, const Program *p, int node, size_t by_kind[BUFFER_KINDS],
+                    size_t *sum) {
     memset(by_kind, 0, BUFFER_KINDS * sizeof *by_kind);
     *sum = 0;
     for (int i = 0; i < p->n_buffers; i++) {
@@ -65,11 +69,13 @@ static int by_offset(const void *a, const void *b) {
     return x->index - y->index;
 }
 
-/* The lowest gap that holds `item` among those placed and alive with it, which `alive` is room for. */
+/* The lowest gap that holds `item` among those placed and alive with it, which `alive` is room
+ * for. */
 static size_t lowest_gap(const Item *items, int n_placed, const Item *item, const Item **alive) {
     int n_alive = 0;
     for (int i = 0; i < n_placed; i++) {
-        if (items[i].first <= item->last && item->first <= items[i].last) alive[n_alive++] = &items[i];
+        if (items[i].first <= item->last && item->first <= items[i].last)
+            alive[n_alive++] = &items[i];
     }
     qsort(alive, (size_t)n_alive, sizeof *alive, by_offset);
     size_t end = 0;
@@ -81,7 +87,8 @@ static size_t lowest_gap(const Item *items, int n_placed, const Item *item, cons
 }
 
 /* Places all items in the given order; the arena's size. */
-static size_t place(Item *items, int count, int (*order)(const void *, const void *), const Item **alive) {
+static size_t place(Item *items, int count, int (*order)(const void *, const void *),
+                    const Item **alive) {
     qsort(items, (size_t)count, sizeof *items, order);
     size_t bytes = 0;
     for (int i = 0; i < count; i++) {
@@ -128,7 +135,9 @@ Status plan_create(const Program *p, Plan **out) {
     }
     free(items);
     free(alive);
-    return has_room ? OK : ERROR(STATUS_NO_ROOM, "out of memory while planning a program of %d ops", p->n_nodes);
+    return has_room ? OK
+                    : ERROR(STATUS_NO_ROOM, "out of memory while planning a program of %d ops",
+                            p->n_nodes);
 }
 
 void plan_destroy(Plan **plan) {
@@ -141,6 +150,7 @@ void plan_destroy(Plan **plan) {
 void plan_bind(const Plan *plan, const Program *p, void *arena) {
     for (int i = 0; i < p->n_buffers; i++) {
         const PlannedBuffer *planned = &plan->buffers[i];
-        p->buffers[i]->data = planned->first > planned->last ? NULL : (char *)arena + planned->offset;
+        p->buffers[i]->data =
+            planned->first > planned->last ? NULL : (char *)arena + planned->offset;
     }
 }

@@ -5,15 +5,16 @@
 /* Products take different shares in each precision. */
 typedef enum Precision { HALF, TF32, SINGLE, ANY } Precision;
 
-/* What the kernels of an op reach of the ceilings, and what it takes to start them; 0: that side does not count. */
+/* What the kernels of an op reach of the ceilings, and what it takes to start them; 0: that side
+ * does not count. */
 typedef struct Speed {
     const char *op;
     Precision precision;
     double launch_us, flops, bytes;
 } Speed;
 
-/* Fitted to the profiles of eleven steps on an H200 (docs/results/predictions.md). The first row that fits holds. An op
- * that is not here is taken for one that memory bounds. */
+/* Fitted to the profiles of eleven steps on an H200 (docs/results/predictions.md). The first row
+ * that fits holds. An op that is not here is taken for one that memory bounds. */
 static const Speed speeds[] = {
     {"linear", HALF, 3.0, 1.00, 1.18},
     {"linear", TF32, 3.0, 0.79, 0},
@@ -62,7 +63,8 @@ static const Speed speeds[] = {
 };
 
 static Precision precision_of(const Node *node, const Ceilings *ceilings) {
-    DType dtype = node->n_inputs > 0 && node->inputs[0] != NULL ? node->inputs[0]->dtype : DTYPE_F32;
+    DType dtype =
+        node->n_inputs > 0 && node->inputs[0] != NULL ? node->inputs[0]->dtype : DTYPE_F32;
     bool has_logits = dtype == DTYPE_I32 && node->n_outputs > 1 && node->outputs[1] != NULL;
     if (has_logits) dtype = node->outputs[1]->dtype; /* cross_entropy's inputs are targets */
     if (dtype == DTYPE_F16 || dtype == DTYPE_BF16) return HALF;
@@ -71,8 +73,8 @@ static Precision precision_of(const Node *node, const Ceilings *ceilings) {
 
 static const Speed *speed_of(const Node *node, Precision precision) {
     const Speed *speed = speeds;
-    while (speed->op[0] != '\0' &&
-           (strcmp(speed->op, node->op->name) != 0 || (speed->precision != ANY && speed->precision != precision))) {
+    while (speed->op[0] != '\0' && (strcmp(speed->op, node->op->name) != 0 ||
+                                    (speed->precision != ANY && speed->precision != precision))) {
         speed++;
     }
     return speed;

@@ -18,7 +18,8 @@ size_t process_read(pid_t pid, const char *name, char *out, size_t room) {
     size_t got = 0;
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int fd = file_open(path, O_RDONLY, 0);
-    for (ssize_t n; fd >= 0 && got < room - 1 && (n = read(fd, out + got, room - 1 - got)) > 0;) got += (size_t)n;
+    for (ssize_t n; fd >= 0 && got < room - 1 && (n = read(fd, out + got, room - 1 - got)) > 0;)
+        got += (size_t)n;
     file_close(fd);
     out[got] = '\0';
     return got;

@@ -35,7 +35,8 @@ void program_destroy(Program **p) {
 
 Status program_status(const Program *p) {
     if (!program_failed(p)) return OK;
-    return ERROR(p->status.code, "%s", p->message == NULL ? "out of memory while recording" : p->message);
+    return ERROR(p->status.code, "%s",
+                 p->message == NULL ? "out of memory while recording" : p->message);
 }
 
 void *program_fail(Program *p, StatusCode code, const char *format, ...) {
@@ -75,11 +76,14 @@ static bool array_grow(void *array, int count, int *room) {
     return true;
 }
 
-static void *out_of_memory(Program *p) { return program_fail(p, STATUS_NO_ROOM, "out of memory while recording"); }
+static void *out_of_memory(Program *p) {
+    return program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+}
 
 static Buffer *buffer_add(Program *p, BufferKind kind, size_t bytes) {
     Buffer *buffer = arena_alloc(&p->arena, sizeof *buffer);
-    if (buffer == NULL || !array_grow(&p->buffers, p->n_buffers, &p->buffer_room)) return out_of_memory(p);
+    if (buffer == NULL || !array_grow(&p->buffers, p->n_buffers, &p->buffer_room))
+        return out_of_memory(p);
     *buffer = (Buffer){.kind = kind, .bytes = bytes, .index = p->n_buffers};
     p->buffers[p->n_buffers++] = buffer;
     return buffer;
@@ -97,7 +101,8 @@ Tensor *program_tensor(Program *p, BufferKind kind, DType dtype, int n_dims, con
     if (program_failed(p)) return NULL;
     size_t bytes;
     if (n_dims > TENSOR_MAX_DIMS || !shape_bytes(dtype, n_dims, shape, &bytes)) {
-        return program_fail(p, STATUS_CONFIG, "a tensor of %d dimensions is too large to address", n_dims);
+        return program_fail(p, STATUS_CONFIG, "a tensor of %d dimensions is too large to address",
+                            n_dims);
     }
     Tensor *t = arena_alloc(&p->arena, sizeof *t);
     if (t == NULL) return out_of_memory(p);
@@ -111,7 +116,8 @@ Tensor *program_tensor_like(Program *p, BufferKind kind, const Tensor *like) {
     return program_tensor(p, kind, like->dtype, like->n_dims, like->shape);
 }
 
-Tensor *program_view(Program *p, Buffer *buffer, size_t offset, DType dtype, int n_dims, const int64_t *shape) {
+Tensor *program_view(Program *p, Buffer *buffer, size_t offset, DType dtype, int n_dims,
+                     const int64_t *shape) {
     if (program_failed(p)) return NULL;
     Tensor *view = arena_alloc(&p->arena, sizeof *view);
     if (view == NULL) return out_of_memory(p);
@@ -124,8 +130,8 @@ Tensor *program_rows(Program *p, const Tensor *t, int64_t first, int64_t count) 
     if (program_failed(p) || t == NULL) return NULL;
     int64_t columns = tensor_columns(t);
     if (first < 0 || count < 0 || first + count > tensor_rows(t)) {
-        return program_fail(p, STATUS_FAILURE, "rows %lld to %lld are outside of %s", (long long)first,
-                            (long long)(first + count), tensor_text(t));
+        return program_fail(p, STATUS_FAILURE, "rows %lld to %lld are outside of %s",
+                            (long long)first, (long long)(first + count), tensor_text(t));
     }
     size_t offset = t->offset + (size_t)(first * columns) * dtype_size(t->dtype);
     Tensor *view = program_view(p, t->buffer, offset, t->dtype, 2, (int64_t[]){count, columns});
@@ -150,7 +156,8 @@ static Tensor **tensors_copy(Program *p, Tensor *const *tensors, int count) {
 
 static void mark_gradients(const Program *p, Node *node) {
     bool needed = false;
-    for (int i = 0; i < node->n_inputs; i++) needed |= node->inputs[i] != NULL && node->inputs[i]->needs_grad;
+    for (int i = 0; i < node->n_inputs; i++)
+        needed |= node->inputs[i] != NULL && node->inputs[i]->needs_grad;
     if (!p->training || !needed || node->op->gradient == NULL) return;
     for (int i = 0; i < node->n_outputs; i++) {
         if (node->outputs[i] != NULL) node->outputs[i]->needs_grad = true;
@@ -160,11 +167,13 @@ static void mark_gradients(const Program *p, Node *node) {
 Node *program_record(Program *p, Recording r) {
     if (program_failed(p)) return NULL;
     if (r.n_inputs > NODE_MAX_TENSORS || r.n_outputs > NODE_MAX_TENSORS) {
-        return program_fail(p, STATUS_FAILURE, "%s: more than %d tensors", r.op->name, NODE_MAX_TENSORS);
+        return program_fail(p, STATUS_FAILURE, "%s: more than %d tensors", r.op->name,
+                            NODE_MAX_TENSORS);
     }
     Node *node = arena_alloc(&p->arena, sizeof *node);
     void *attrs = arena_alloc(&p->arena, r.attrs_bytes + 1);
-    if (node == NULL || attrs == NULL || !array_grow(&p->nodes, p->n_nodes, &p->node_room)) return out_of_memory(p);
+    if (node == NULL || attrs == NULL || !array_grow(&p->nodes, p->n_nodes, &p->node_room))
+        return out_of_memory(p);
     if (r.attrs_bytes > 0) memcpy(attrs, r.attrs, r.attrs_bytes);
     *node = (Node){
         .op = r.op,
@@ -185,6 +194,7 @@ Node *program_record(Program *p, Recording r) {
 void program_move_last(Program *p, int index) {
     if (program_failed(p)) return;
     Node *last = p->nodes[p->n_nodes - 1];
-    memmove(&p->nodes[index + 1], &p->nodes[index], (size_t)(p->n_nodes - 1 - index) * sizeof *p->nodes);
+    memmove(&p->nodes[index + 1], &p->nodes[index],
+            (size_t)(p->n_nodes - 1 - index) * sizeof *p->nodes);
     p->nodes[index] = last;
 }

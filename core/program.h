@@ -1,7 +1,8 @@
 /* Program: a list of ops over tensors, recorded by running the model's C code once.
  *
- * While recording, errors stick to the program: every recording function answers NULL from the first failure on and
- * accepts NULL tensors, so that a model reads as mathematics and is checked once, by program_status.
+ * While recording, errors stick to the program: every recording function answers NULL from the
+ * first failure on and accepts NULL tensors, so that a model reads as mathematics and is checked
+ * once, by program_status.
  * Not collective; one thread records a program. */
 #pragma once
 
@@ -12,7 +13,8 @@
 extern "C" {
 #endif
 
-/* What the program is recorded for. It may be a machine that is not here: a plan needs no device. */
+/* What the program is recorded for. It may be a machine that is not here: a plan needs no
+ * device. */
 typedef struct Target {
     DeviceKind kind;
     int threads; /* CPU: OpenMP threads of this rank */
@@ -28,7 +30,8 @@ typedef struct Segment {
     struct Segment *next;
 } Segment;
 
-/* What a device keeps of a program that it has replayed (a captured graph); freed with the program. */
+/* What a device keeps of a program that it has replayed (a captured graph); freed with the
+ * program. */
 typedef struct Executable {
     void *data;
     void (*destroy)(void *data);
@@ -60,9 +63,10 @@ void program_destroy(Program **p);
 /* The first failure while recording, or OK. */
 NODISCARD Status program_status(const Program *p);
 
-/* Makes the program fail (unless it has already), as by ERROR: `return program_fail(p, STATUS_CONFIG, "...")`.
- * Returns NULL for the caller to return. */
-void *program_fail(Program *p, StatusCode code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Makes the program fail (unless it has already), as by ERROR: `return program_fail(p,
+ * STATUS_CONFIG, "...")`. Returns NULL for the caller to return. */
+void *program_fail(Program *p, StatusCode code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static inline bool program_failed(const Program *p) { return p->status.code != STATUS_OK; }
 
 /* Passes a failed Status on to the program; nothing where it is OK. */
@@ -77,10 +81,13 @@ Tensor *program_tensor(Program *p, BufferKind kind, DType dtype, int n_dims, con
 /* The same with the shape and dtype of another tensor. */
 Tensor *program_tensor_like(Program *p, BufferKind kind, const Tensor *like);
 
-/* A view of memory that is already there: a range of a store's section, say. `offset` is in bytes. */
-Tensor *program_view(Program *p, Buffer *buffer, size_t offset, DType dtype, int n_dims, const int64_t *shape);
+/* A view of memory that is already there: a range of a store's section, say. `offset` is in
+ * bytes. */
+Tensor *program_view(Program *p, Buffer *buffer, size_t offset, DType dtype, int n_dims,
+                     const int64_t *shape);
 
-/* A view of `count` rows of t from row `first` on, rows being all dimensions but the last: (count, columns). */
+/* A view of `count` rows of t from row `first` on, rows being all dimensions but the last: (count,
+ * columns). */
 Tensor *program_rows(Program *p, const Tensor *t, int64_t first, int64_t count);
 
 /* Scratch, from the first node that it is given to until the last; NULL for zero bytes. */
@@ -102,12 +109,15 @@ typedef struct Recording {
 } Recording;
 
 /* RECORD(p, op, &attrs, inputs(...), outputs(...)) with braces for the lists. */
-#define TENSORS(...) ((Tensor *const[]){__VA_ARGS__}), (int)(sizeof((Tensor *const[]){__VA_ARGS__}) / sizeof(Tensor *))
+#define TENSORS(...)                                                                               \
+    ((Tensor *const[]){__VA_ARGS__}),                                                              \
+        (int)(sizeof((Tensor *const[]){__VA_ARGS__}) / sizeof(Tensor *))
 
 /* Appends a node. Its outputs need a gradient where the program trains and an input needs one. */
 Node *program_record(Program *p, Recording recording);
 
-/* Moves the node recorded last to `index`: a reduction goes right behind the last gradient of its bucket. */
+/* Moves the node recorded last to `index`: a reduction goes right behind the last gradient of its
+ * bucket. */
 void program_move_last(Program *p, int index);
 
 #ifdef __cplusplus

@@ -37,8 +37,8 @@ typedef struct Copy {
     int count;
 } Copy;
 
-/* The copy's tensor for one of the range's; what comes from outside stays. A view of a replaced buffer is the same view
- * of the new one. */
+/* The copy's tensor for one of the range's; what comes from outside stays. A view of a replaced
+ * buffer is the same view of the new one. */
 static Tensor *replaced(Copy *copy, Tensor *t) {
     if (t == NULL) return NULL;
     for (int i = copy->count - 1; i >= 0; i--) {
@@ -46,7 +46,8 @@ static Tensor *replaced(Copy *copy, Tensor *t) {
     }
     for (int i = copy->count - 1; i >= 0; i--) {
         if (copy->list[i].old->buffer != t->buffer) continue;
-        Tensor *view = program_view(copy->p, copy->list[i].new->buffer, t->offset, t->dtype, t->n_dims, t->shape);
+        Tensor *view = program_view(copy->p, copy->list[i].new->buffer, t->offset, t->dtype,
+                                    t->n_dims, t->shape);
         if (view != NULL) view->needs_grad = t->needs_grad;
         copy->list[copy->count++] = (Replacement){t, view};
         return view;
@@ -69,10 +70,11 @@ static Node *node_copy(Copy *copy, const Node *node) {
     Tensor *inputs[NODE_MAX_TENSORS], *outputs[NODE_MAX_TENSORS];
     for (int i = 0; i < node->n_inputs; i++) inputs[i] = replaced(copy, node->inputs[i]);
     for (int i = 0; i < node->n_outputs; i++) outputs[i] = output_replace(copy, node->outputs[i]);
-    Tensor *workspace = node->workspace == NULL ? NULL : program_workspace(p, node->workspace->buffer->bytes);
+    Tensor *workspace =
+        node->workspace == NULL ? NULL : program_workspace(p, node->workspace->buffer->bytes);
     p->label = node->label;
-    Node *again =
-        program_record(p, (Recording){node->op, NULL, 0, inputs, node->n_inputs, outputs, node->n_outputs, workspace});
+    Node *again = program_record(p, (Recording){node->op, NULL, 0, inputs, node->n_inputs, outputs,
+                                                node->n_outputs, workspace});
     if (again != NULL) again->attrs = node->attrs;
     return again;
 }
@@ -88,7 +90,8 @@ void recompute_record(Program *p, int first, int end) {
         node_copy(&copy, p->nodes[i]);
         autodiff_done(p->nodes[i]);
     }
-    for (int i = 0; i < copy.count && !program_failed(p); i++) autodiff_adopt(p, copy.list[i].old, copy.list[i].new);
+    for (int i = 0; i < copy.count && !program_failed(p); i++)
+        autodiff_adopt(p, copy.list[i].old, copy.list[i].new);
 }
 
 static bool reads_buffer(const Node *node, const Buffer *buffer) {

@@ -26,12 +26,13 @@ struct Replacement {
     bool keeps_old, had_old;
 };
 
-/* ---- names ------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* FNV-1a over the name, then the number, and a last mixing. */
 static uint64_t tag_of(const char *name, size_t length, uint64_t number) {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
     hash = (hash ^ number) * UINT64_C(0x9e3779b97f4a7c15);
     return hash ^ hash >> 29;
 }
@@ -48,8 +49,8 @@ static char *aside_name(const char *path, uint64_t number) {
     char *aside;
     size_t length;
     const char *name = shown_name(path, &length);
-    int bytes = asprintf(&aside, "%.*s.%.*s.%016" PRIx64 "%s", (int)(name - path), path, (int)length, name,
-                         tag_of(name, length, number), ENDING);
+    int bytes = asprintf(&aside, "%.*s.%.*s.%016" PRIx64 "%s", (int)(name - path), path,
+                         (int)length, name, tag_of(name, length, number), ENDING);
     return bytes < 0 ? NULL : aside;
 }
 
@@ -66,14 +67,14 @@ static bool aside_parse(const char *entry, const char *name, uint64_t *number_ta
     return shown == NULL || (most == *length && strncmp(entry + 1, shown, most) == 0);
 }
 
-/* ---- what dead writers left -------------------------------------------------------------------------------------- */
+/* ---- what dead writers left ------------------------------------------------------------------ */
 
 typedef struct Sweeping {
     const char *directory, *name;
 } Sweeping;
 
-/* Ours: the tag is of this very file, or it was not even tagged and holds nothing; and no living writer has its lock.
- */
+/* Ours: the tag is of this very file, or it was not even tagged and holds nothing; and no living
+ * writer has its lock. */
 static bool is_left(int fd, const char *entry, size_t length, uint64_t tag) {
     struct stat info;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
@@ -87,7 +88,8 @@ static bool leftover_remove(void *context, const char *entry) {
     uint64_t tag;
     size_t length;
     if (!aside_parse(entry, sweeping->name, &tag, &length)) return true;
-    if (snprintf(path, sizeof path, "%s/%s", sweeping->directory, entry) >= (int)sizeof path) return true;
+    if (snprintf(path, sizeof path, "%s/%s", sweeping->directory, entry) >= (int)sizeof path)
+        return true;
     int fd = file_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd >= 0 && is_left(fd, entry, length, tag)) file_remove(path);
     file_close(fd);
@@ -100,7 +102,7 @@ void replacement_clean(const char *directory, const char *name) {
     (void)status; /* the next time */
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Removes it before its lock goes with the descriptor. */
 static void file_drop(Replacement *new) {
@@ -126,8 +128,8 @@ static int file_make(Replacement *new) {
     return errno;
 }
 
-/* Locks it, then gives it the name that says that it is ours. 0 or errno: ENOENT where another process took it for left
- * just before. Without locks nobody takes it for that. */
+/* Locks it, then gives it the name that says that it is ours. 0 or errno: ENOENT where another
+ * process took it for left just before. Without locks nobody takes it for that. */
 static int file_tag(Replacement *new) {
     struct stat info;
     if (fstat(new->fd, &info) != 0) return errno;
@@ -192,7 +194,7 @@ Status replacement_write(Replacement *replacement, const void *bytes, size_t n) 
     return failure(replacement, file_write_all(replacement->fd, bytes, n));
 }
 
-/* ---- the name ---------------------------------------------------------------------------------------------------- */
+/* ---- the name -------------------------------------------------------------------------------- */
 
 static bool is_there(const char *path) {
     struct stat info;
@@ -207,7 +209,8 @@ static int name_take_free(const char *from, const char *to) {
 }
 
 static Status name_take(Replacement *new) {
-    int error = new->keeps_old ? name_take_free(new->aside, new->path) : file_rename(new->aside, new->path);
+    int error =
+        new->keeps_old ? name_take_free(new->aside, new->path) : file_rename(new->aside, new->path);
     if (error == EEXIST && new->keeps_old) {
         return ERROR(STATUS_DATA, "%s: is there already; remove it first", new->path);
     }
@@ -217,7 +220,8 @@ static Status name_take(Replacement *new) {
     return OK;
 }
 
-/* A second name for the old file, such as dead writers leave, too. Without hard links there is no way back. */
+/* A second name for the old file, such as dead writers leave, too. Without hard links there is no
+ * way back. */
 static void old_keep(Replacement *new) {
     struct stat info;
     new->had_old = is_there(new->path);
@@ -265,7 +269,9 @@ Status replacement_commit_all(Replacement *const *all, size_t n) {
     return failed(status) ? status : names_sync(all, n);
 }
 
-Status replacement_commit(Replacement *replacement) { return replacement_commit_all(&replacement, 1); }
+Status replacement_commit(Replacement *replacement) {
+    return replacement_commit_all(&replacement, 1);
+}
 
 void replacement_destroy(Replacement **replacement) {
     if (replacement == NULL || *replacement == NULL) return;
@@ -292,5 +298,6 @@ Status replacement_set_aside(const char *path, char *to, size_t room) {
         if (error == 0 && to != NULL) snprintf(to, room, "%s", name);
         return error == 0 ? OK : file_cannot_write(name, error);
     }
-    return ERROR(STATUS_FAILURE, "%s: is in the way, and no free name was found for it; move it away", path);
+    return ERROR(STATUS_FAILURE,
+                 "%s: is in the way, and no free name was found for it; move it away", path);
 }

@@ -1,8 +1,8 @@
 /* Random numbers without state: Philox4x32-10, a function of (key, counter).
  *
- * Every draw is a pure function of (seed, step, stream, index), so a resumed run, another tiling or another rank count
- * draws the same numbers. Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC'11, section 3.3.
- * Header-only, for C and CUDA alike. */
+ * Every draw is a pure function of (seed, step, stream, index), so a resumed run, another tiling or
+ * another rank count draws the same numbers. Source: Salmon et al., "Parallel Random Numbers: As
+ * Easy as 1, 2, 3", SC'11, section 3.3. Header-only, for C and CUDA alike. */
 #pragma once
 
 #include <stdint.h>
@@ -19,7 +19,8 @@ typedef struct Philox {
 
 /* Four random words for a 64-bit key and a 128-bit counter (low, high). */
 RNG_INLINE Philox philox(uint64_t key, uint64_t low, uint64_t high) {
-    uint32_t c0 = (uint32_t)low, c1 = (uint32_t)(low >> 32), c2 = (uint32_t)high, c3 = (uint32_t)(high >> 32);
+    uint32_t c0 = (uint32_t)low, c1 = (uint32_t)(low >> 32), c2 = (uint32_t)high,
+             c3 = (uint32_t)(high >> 32);
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int round = 0; round < 10; round++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
@@ -32,7 +33,9 @@ RNG_INLINE Philox philox(uint64_t key, uint64_t low, uint64_t high) {
 }
 
 /* The high half of a counter: which step, and which random op of the program (its stream). */
-RNG_INLINE uint64_t rng_counter(uint64_t step, uint32_t stream) { return (step << 24) | (stream & 0xFFFFFFu); }
+RNG_INLINE uint64_t rng_counter(uint64_t step, uint32_t stream) {
+    return (step << 24) | (stream & 0xFFFFFFu);
+}
 
 /* A word below this is dropped: drop probability p as a 32-bit threshold, p in [0, 1). */
 RNG_INLINE uint32_t rng_threshold(double p) { return (uint32_t)(p * 4294967296.0); }

@@ -38,7 +38,8 @@ Status status_error(StatusCode code, const char *file, int line, const char *for
     return (Status){.code = code};
 }
 
-Status status_error_excerpt(StatusCode code, const char *file, int line, const char *excerpt, const char *format, ...) {
+Status status_error_excerpt(StatusCode code, const char *file, int line, const char *excerpt,
+                            const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     message_set(excerpt, format, arguments);

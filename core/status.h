@@ -1,10 +1,11 @@
 /* Status: how every fallible function of the project answers.
  *
- * A function that can fail returns a nodiscard Status; TRY passes a failure up and notes the place it passed.
- * The message belongs to the calling thread and is one line: it names the file, the place and what to do. Whatever text
- * it quotes, no control character is in it: see core/escape.h. (A config's error adds the source line below it, for the
- * eye; its first line says it all.) Libraries never exit or abort; only a main reports (status_report) and turns the
- * code into an exit code. */
+ * A function that can fail returns a nodiscard Status; TRY passes a failure up and notes the place
+ * it passed. The message belongs to the calling thread and is one line: it names the file, the
+ * place and what to do. Whatever text it quotes, no control character is in it: see core/escape.h.
+ * (A config's error adds the source line below it, for the eye; its first line says it all.)
+ * Libraries never exit or abort; only a main reports (status_report) and turns the code into an
+ * exit code. */
 #pragma once
 
 #ifdef __cplusplus
@@ -31,25 +32,28 @@ typedef struct Status {
 
 #define OK ((Status){.code = STATUS_OK})
 
-/* ERROR(code, format, ...): makes a failed Status with its message, replacing the thread's last one. */
+/* ERROR(code, format, ...): makes a failed Status with its message, replacing the thread's last
+ * one. */
 #define ERROR(code, ...) status_error((code), __FILE__, __LINE__, __VA_ARGS__)
 
-/* TRY(expression): returns from the calling function where the expression failed, adding this place to the trace. */
-#define TRY(expression)                                                                                                \
-    do {                                                                                                               \
-        Status try_status_ = (expression);                                                                             \
-        if (try_status_.code != STATUS_OK) return status_passed(try_status_, __FILE__, __LINE__, #expression);         \
+/* TRY(expression): returns from the calling function where the expression failed, adding this place
+ * to the trace. */
+#define TRY(expression)                                                                            \
+    do {                                                                                           \
+        Status try_status_ = (expression);                                                         \
+        if (try_status_.code != STATUS_OK)                                                         \
+            return status_passed(try_status_, __FILE__, __LINE__, #expression);                    \
     } while (0)
 
-/* TRY_ELSE(status, expression, label): the same for a function that must clean up: keeps the failure in the local
- * variable `status` and jumps. */
-#define TRY_ELSE(status, expression, label)                                                                            \
-    do {                                                                                                               \
-        (status) = (expression);                                                                                       \
-        if ((status).code != STATUS_OK) {                                                                              \
-            (status) = status_passed((status), __FILE__, __LINE__, #expression);                                       \
-            goto label;                                                                                                \
-        }                                                                                                              \
+/* TRY_ELSE(status, expression, label): the same for a function that must clean up: keeps the
+ * failure in the local variable `status` and jumps. */
+#define TRY_ELSE(status, expression, label)                                                        \
+    do {                                                                                           \
+        (status) = (expression);                                                                   \
+        if ((status).code != STATUS_OK) {                                                          \
+            (status) = status_passed((status), __FILE__, __LINE__, #expression);                   \
+            goto label;                                                                            \
+        }                                                                                          \
     } while (0)
 
 NODISCARD Status status_error(StatusCode code, const char *file, int line, const char *format, ...)
@@ -57,13 +61,16 @@ NODISCARD Status status_error(StatusCode code, const char *file, int line, const
 NODISCARD Status status_passed(Status status, const char *file, int line, const char *expression);
 
 /* An ERROR with lines below its message: `excerpt`, in which newlines and tabs stay. */
-NODISCARD Status status_error_excerpt(StatusCode code, const char *file, int line, const char *excerpt,
-                                      const char *format, ...) __attribute__((format(printf, 5, 6)));
+NODISCARD Status status_error_excerpt(StatusCode code, const char *file, int line,
+                                      const char *excerpt, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* Puts `PREFIX: ` before the message of a failure, whose code, excerpt and trace stay. */
-NODISCARD Status status_prefixed(Status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+NODISCARD Status status_prefixed(Status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* A failure put aside, for what comes after it may fail, too; or on its way to another thread or rank. Plain bytes. */
+/* A failure put aside, for what comes after it may fail, too; or on its way to another thread or
+ * rank. Plain bytes. */
 enum { STATUS_MESSAGE_BYTES = 2048 };
 typedef struct StatusRecord {
     Status status;
@@ -80,16 +87,20 @@ static inline int failed(Status status) { return status.code != STATUS_OK; }
 /* The calling thread's last message, one line without a newline, valid until its next ERROR. */
 const char *status_message(void);
 
-/* Where the last failure arose and what passed it up, one place a line, for HOURGLASS_TRACE=1 and for logs. */
+/* Where the last failure arose and what passed it up, one place a line, for HOURGLASS_TRACE=1 and
+ * for logs. */
 const char *status_trace(void);
 
-/* The documented exit code: 0 done, 1 failure, 64 usage, 65 data, 71 no room, 75 stopped early, 78 config. */
+/* The documented exit code: 0 done, 1 failure, 64 usage, 65 data, 71 no room, 75 stopped early, 78
+ * config. */
 int status_exit_code(StatusCode code);
 
-/* Prints `program: warning: MESSAGE` to stderr, a line for each line of `lines`; nothing for an empty text. */
+/* Prints `program: warning: MESSAGE` to stderr, a line for each line of `lines`; nothing for an
+ * empty text. */
 void status_warn(const char *program, const char *lines);
 
-/* Prints `program: error: MESSAGE` to stderr (and the trace where HOURGLASS_TRACE is set); returns the exit code. */
+/* Prints `program: error: MESSAGE` to stderr (and the trace where HOURGLASS_TRACE is set); returns
+ * the exit code. */
 int status_report(const char *program, Status status);
 
 #ifdef __cplusplus

@@ -15,7 +15,9 @@ struct Store {
     Device *device; /* that the memory is of; NULL before store_allocate */
 };
 
-static Status no_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while laying out a store"); }
+static Status no_memory(void) {
+    return ERROR(STATUS_NO_ROOM, "out of memory while laying out a store");
+}
 
 Status store_create(Store **out) {
     *out = calloc(1, sizeof **out);
@@ -26,7 +28,8 @@ void store_destroy(Store **store) {
     if (store == NULL || *store == NULL) return;
     for (int i = 0; i < (*store)->n_sections; i++) {
         Section *section = (*store)->sections[i];
-        if ((*store)->device != NULL) device_free((*store)->device, section->buffer.data, section->buffer.bytes);
+        if ((*store)->device != NULL)
+            device_free((*store)->device, section->buffer.data, section->buffer.bytes);
         free(section->entries);
     }
     arena_free(&(*store)->arena);
@@ -62,16 +65,20 @@ static bool section_grow(Section *section, size_t elements) {
     size_t bytes;
     bool fits = checked_mul(elements, dtype_size(section->dtype), &bytes) &&
                 checked_add(section->buffer.bytes, bytes, &section->buffer.bytes);
-    if (fits) section->flat->shape[0] = (int64_t)(section->buffer.bytes / dtype_size(section->dtype));
+    if (fits)
+        section->flat->shape[0] = (int64_t)(section->buffer.bytes / dtype_size(section->dtype));
     return fits;
 }
 
-Status section_add(Store *store, Section *section, const char *name, int n_dims, const int64_t *shape, Tensor **out) {
+Status section_add(Store *store, Section *section, const char *name, int n_dims,
+                   const int64_t *shape, Tensor **out) {
     Tensor *t = arena_alloc(&store->arena, sizeof *t);
     const char *copy = arena_strdup(&store->arena, name);
     if (t == NULL || copy == NULL || !entries_grow(section)) return no_memory();
-    *t = (Tensor){
-        .buffer = &section->buffer, .offset = section->buffer.bytes, .dtype = section->dtype, .n_dims = n_dims};
+    *t = (Tensor){.buffer = &section->buffer,
+                  .offset = section->buffer.bytes,
+                  .dtype = section->dtype,
+                  .n_dims = n_dims};
     int64_t count = 1;
     for (int i = 0; i < n_dims; i++) {
         t->shape[i] = shape[i];
@@ -80,7 +87,8 @@ Status section_add(Store *store, Section *section, const char *name, int n_dims,
         }
     }
     size_t elements = ((size_t)count + STORE_ALIGNMENT - 1) / STORE_ALIGNMENT * STORE_ALIGNMENT;
-    if (!section_grow(section, elements)) return ERROR(STATUS_CONFIG, "%s: the tensor is too large to address", name);
+    if (!section_grow(section, elements))
+        return ERROR(STATUS_CONFIG, "%s: the tensor is too large to address", name);
     section->entries[section->n_entries++] = (StoreEntry){copy, t};
     *out = t;
     return OK;

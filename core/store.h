@@ -1,5 +1,6 @@
-/* Store: the tensors that outlive a step, in sections. A section is one contiguous range of tensors of one dtype, so
- * that an optimizer, an all-reduce or a checkpoint can treat it as one long vector.
+/* Store: the tensors that outlive a step, in sections. A section is one contiguous range of tensors
+ * of one dtype, so that an optimizer, an all-reduce or a checkpoint can treat it as one long
+ * vector.
  *
  * Tensors are declared first; store_allocate lays them out and gives them memory, zeroed. */
 #pragma once
@@ -10,7 +11,8 @@
 
 typedef struct Device Device;
 
-/* Every tensor of a section starts at a multiple of this many elements: 16-byte accesses hold for every dtype. */
+/* Every tensor of a section starts at a multiple of this many elements: 16-byte accesses hold for
+ * every dtype. */
 enum { STORE_ALIGNMENT = 64 };
 
 typedef struct StoreEntry {
@@ -24,7 +26,8 @@ typedef struct Section {
     Buffer buffer;
     StoreEntry *entries; /* in the order of layout */
     int n_entries, room;
-    Tensor *flat; /* the whole section as one vector, the gaps included; its length grows with what is added */
+    Tensor *flat; /* the whole section as one vector, the gaps included; its length grows with what
+                     is added */
 } Section;
 
 typedef struct Store Store;
@@ -32,11 +35,12 @@ typedef struct Store Store;
 NODISCARD Status store_create(Store **out);
 void store_destroy(Store **store); /* frees the device's memory too */
 
-NODISCARD Status store_section(Store *store, const char *name, BufferKind kind, DType dtype, Section **out);
+NODISCARD Status store_section(Store *store, const char *name, BufferKind kind, DType dtype,
+                               Section **out);
 
 /* Declares a tensor at the section's end. The name is copied. */
-NODISCARD Status section_add(Store *store, Section *section, const char *name, int n_dims, const int64_t *shape,
-                             Tensor **out);
+NODISCARD Status section_add(Store *store, Section *section, const char *name, int n_dims,
+                             const int64_t *shape, Tensor **out);
 
 /* Lengthens the section to a multiple of so many elements, itself a multiple of STORE_ALIGNMENT. */
 NODISCARD Status section_pad(Section *section, int64_t multiple);
@@ -45,7 +49,8 @@ NODISCARD Status section_pad(Section *section, int64_t multiple);
 size_t store_kind_bytes(const Store *store, BufferKind kind);
 size_t store_bytes(const Store *store);
 
-/* One zeroed allocation a section. STATUS_FAILURE where the device has no room; the store must not grow afterwards. */
+/* One zeroed allocation a section. STATUS_FAILURE where the device has no room; the store must not
+ * grow afterwards. */
 NODISCARD Status store_allocate(Store *store, Device *device);
 
 /* The sections, for checkpoints and tests. */

@@ -5,10 +5,14 @@
 
 const char *buffer_kind_name(BufferKind kind) {
     static const char *const names[BUFFER_KINDS] = {
-        [BUFFER_WEIGHTS] = "weights",         [BUFFER_MASTER_WEIGHTS] = "master weights",
-        [BUFFER_MOMENTS] = "moments",         [BUFFER_GRADIENTS] = "gradients",
-        [BUFFER_ACTIVATIONS] = "activations", [BUFFER_ACTIVATION_GRADIENTS] = "activation gradients",
-        [BUFFER_LOGITS] = "logits",           [BUFFER_WORKSPACE] = "workspace",
+        [BUFFER_WEIGHTS] = "weights",
+        [BUFFER_MASTER_WEIGHTS] = "master weights",
+        [BUFFER_MOMENTS] = "moments",
+        [BUFFER_GRADIENTS] = "gradients",
+        [BUFFER_ACTIVATIONS] = "activations",
+        [BUFFER_ACTIVATION_GRADIENTS] = "activation gradients",
+        [BUFFER_LOGITS] = "logits",
+        [BUFFER_WORKSPACE] = "workspace",
         [BUFFER_INPUTS] = "inputs",
     };
     return names[kind];
@@ -44,7 +48,8 @@ const char *tensor_text(const Tensor *t) {
     char *text = texts[next++ % TEXTS];
     int used = snprintf(text, BYTES, "%s (", dtype_name(t->dtype));
     for (int i = 0; i < t->n_dims; i++) {
-        used += snprintf(text + used, (size_t)(BYTES - used), "%s%" PRId64, i > 0 ? ", " : "", t->shape[i]);
+        used += snprintf(text + used, (size_t)(BYTES - used), "%s%" PRId64, i > 0 ? ", " : "",
+                         t->shape[i]);
     }
     snprintf(text + used, (size_t)(BYTES - used), ")");
     return text;

@@ -1,7 +1,9 @@
-/* Tensors are plain descriptions: a dtype, a row-major shape and a place in a buffer. They own nothing.
+/* Tensors are plain descriptions: a dtype, a row-major shape and a place in a buffer. They own
+ * nothing.
  *
- * A buffer is a range of memory that gets its address late: a program's buffers when the plan is bound to a device, a
- * store's sections when the store is allocated. Many tensors may view one buffer. */
+ * A buffer is a range of memory that gets its address late: a program's buffers when the plan is
+ * bound to a device, a store's sections when the store is allocated. Many tensors may view one
+ * buffer. */
 #pragma once
 
 #include "core/dtype.h"

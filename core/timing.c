@@ -18,7 +18,8 @@ static Status replays_time(Device *device, const Program *p, int replays, double
 }
 
 /* As many readings as are asked for, of one replay each. */
-static Status times_take_all(Device *device, const Program *p, int64_t repeats, double *times, int64_t *count) {
+static Status times_take_all(Device *device, const Program *p, int64_t repeats, double *times,
+                             int64_t *count) {
     double warm;
     for (int i = 0; i < 2; i++) TRY(replays_time(device, p, 1, &warm));
     while (*count < repeats) TRY(replays_time(device, p, 1, &times[(*count)++]));
@@ -26,8 +27,8 @@ static Status times_take_all(Device *device, const Program *p, int64_t repeats, 
 }
 
 /* As many as are asked for or limit_s allows, each of enough replays. */
-static Status times_take(Device *device, const Program *p, int64_t repeats, double limit_s, double *times,
-                         int64_t *count) {
+static Status times_take(Device *device, const Program *p, int64_t repeats, double limit_s,
+                         double *times, int64_t *count) {
     double start = clock_seconds(), once = 0;
     for (int warm = 0; warm < 2; warm++) TRY(replays_time(device, p, 1, &once));
     int replays = once * MOST_REPLAYS < LEAST_S ? MOST_REPLAYS : 1 + (int)(LEAST_S / once);
@@ -55,7 +56,8 @@ static Status median_take(Device *device, const Program *p, Readings r, double *
     return status;
 }
 
-Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s, double *seconds) {
+Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s,
+                    double *seconds) {
     return median_take(device, p, (Readings){.repeats = repeats, .limit_s = limit_s}, seconds);
 }
 

@@ -10,5 +10,6 @@ size_t utf8_character(const uint8_t *text, size_t bytes);
 /* The number of bytes, from the start, that are valid characters without a gap. */
 size_t utf8_valid_prefix(const uint8_t *text, size_t bytes);
 
-/* The largest cut <= bytes that does not part a character from its continuation bytes (at most three are dropped). */
+/* The largest cut <= bytes that does not part a character from its continuation bytes (at most
+ * three are dropped). */
 size_t utf8_cut(const uint8_t *text, size_t bytes);

@@ -14,7 +14,8 @@ static int smallest(const Merge *merges, int count) {
     return best;
 }
 
-static Status encode_short(const Vocabulary *v, const uint8_t *piece, int length, TokenBuffer *out) {
+static Status encode_short(const Vocabulary *v, const uint8_t *piece, int length,
+                           TokenBuffer *out) {
     int32_t tokens[SHORT_BYTES];
     Merge merges[SHORT_BYTES]; /* merges[i]: of tokens[i] and tokens[i + 1] */
     int count = length;
@@ -33,12 +34,14 @@ static Status encode_short(const Vocabulary *v, const uint8_t *piece, int length
     return token_buffer_append(out, tokens, (size_t)count);
 }
 
-/* A long piece is a linked list of tokens, and a heap of the pairs that merge. A heap entry is the pair's rank above
- * the place of its left token, so that the smallest entry is the leftmost pair of the smallest rank. Entries are not
- * taken out when a neighbor merges: one whose rank is no longer that of its place is passed over. */
+/* A long piece is a linked list of tokens, and a heap of the pairs that merge. A heap entry is the
+ * pair's rank above the place of its left token, so that the smallest entry is the leftmost pair of
+ * the smallest rank. Entries are not taken out when a neighbor merges: one whose rank is no longer
+ * that of its place is passed over. */
 typedef struct Node {
     int32_t token;
-    uint32_t rank; /* of the merge with the next one; NO_MERGE at the end, and where this token was merged away */
+    uint32_t rank; /* of the merge with the next one; NO_MERGE at the end, and where this token was
+                      merged away */
     uint32_t previous, next;
 } Node;
 
@@ -46,13 +49,15 @@ typedef struct LongPiece {
     const Vocabulary *vocabulary;
     Node *nodes; /* nodes[0 .. length): one a byte; nodes[length] is the end */
     uint64_t *heap;
-    size_t heap_count; /* at most 2 * length: each merge takes one entry out and puts at most two in */
+    size_t
+        heap_count; /* at most 2 * length: each merge takes one entry out and puts at most two in */
     uint32_t length;
 } LongPiece;
 
 static void heap_push(LongPiece *p, uint64_t entry) {
     size_t at = p->heap_count++;
-    for (size_t up; at > 0 && p->heap[up = (at - 1) / 2] > entry; at = up) p->heap[at] = p->heap[up];
+    for (size_t up; at > 0 && p->heap[up = (at - 1) / 2] > entry; at = up)
+        p->heap[at] = p->heap[up];
     p->heap[at] = entry;
 }
 
@@ -99,7 +104,8 @@ static void long_piece_merge(LongPiece *p, const uint8_t *piece) {
     }
 }
 
-static Status encode_long(const Vocabulary *v, const uint8_t *piece, uint32_t length, TokenBuffer *out) {
+static Status encode_long(const Vocabulary *v, const uint8_t *piece, uint32_t length,
+                          TokenBuffer *out) {
     LongPiece p = {.vocabulary = v, .length = length};
     Status status = OK;
     p.nodes = malloc(((size_t)length + 1) * sizeof *p.nodes);
@@ -120,6 +126,7 @@ done:
 
 Status bpe_encode(const Vocabulary *v, const uint8_t *piece, size_t length, TokenBuffer *out) {
     if (length <= SHORT_BYTES) return encode_short(v, piece, (int)length, out);
-    if (length >= UINT32_MAX) return ERROR(STATUS_DATA, "a piece of %zu bytes without a break is too long", length);
+    if (length >= UINT32_MAX)
+        return ERROR(STATUS_DATA, "a piece of %zu bytes without a break is too long", length);
     return encode_long(v, piece, (uint32_t)length, out);
 }

@@ -12,8 +12,8 @@ typedef struct ByteTokenizer {
     uint8_t every[256]; /* what decoding points into */
 } ByteTokenizer;
 
-static Status byte_encode(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last, TokenBuffer *out,
-                          size_t *used) {
+static Status byte_encode(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last,
+                          TokenBuffer *out, size_t *used) {
     (void)tokenizer, (void)is_last;
     TRY(token_buffer_reserve(out, bytes));
     for (size_t i = 0; i < bytes; i++) out->tokens[out->count + i] = text[i];
@@ -37,7 +37,8 @@ Status byte_tokenizer_create(Tokenizer **out) {
     if (t == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (int byte = 0; byte < 256; byte++) t->every[byte] = (uint8_t)byte;
     /* There is only one, so any constant tells it from others: "bytes257" in ASCII. */
-    t->base = (Tokenizer){&byte_kind, NULL, END_OF_TEXT + 1, END_OF_TEXT, UINT64_C(0x6279746573323537)};
+    t->base =
+        (Tokenizer){&byte_kind, NULL, END_OF_TEXT + 1, END_OF_TEXT, UINT64_C(0x6279746573323537)};
     *out = &t->base;
     return OK;
 }

@@ -26,12 +26,13 @@ struct Corpus {
     Source sources[];
 };
 
-/* ---- opening -------------------------------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static Status cannot_open(const char *path) {
-    if (errno == ENOENT) return ERROR(STATUS_DATA, "%s: no such file; name the text files to read", path);
-    if (errno == EACCES) return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
+    if (errno == ENOENT)
+        return ERROR(STATUS_DATA, "%s: no such file; name the text files to read", path);
+    if (errno == EACCES)
+        return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
     StatusCode code = file_is_machines(errno) ? STATUS_FAILURE : STATUS_DATA;
     return ERROR(code, "%s: cannot open it: %s", path, strerror(errno));
 }
@@ -43,7 +44,8 @@ static Status copy_all(const char *path, int from, int to, int64_t *bytes) {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return ERROR(STATUS_FAILURE, "%s: cannot read it: %s", path, strerror(errno));
         int error = file_write_all(to, buffer, (size_t)n);
-        if (error != 0) return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", path, strerror(error));
+        if (error != 0)
+            return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", path, strerror(error));
         *bytes += n;
     }
     return OK;
@@ -55,7 +57,8 @@ static Status source_spool(Source *source, int from, const char *scratch) {
         return ERROR(STATUS_USAGE, "%s: the path is too long", scratch);
     }
     source->fd = mkostemp(path, O_CLOEXEC);
-    if (source->fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot create it: %s", path, strerror(errno));
+    if (source->fd < 0)
+        return ERROR(STATUS_FAILURE, "%s: cannot create it: %s", path, strerror(errno));
     unlink(path);
     return copy_all(source->path, from, source->fd, &source->bytes);
 }
@@ -64,15 +67,16 @@ static Status source_look(Source *source, int fd, const char *scratch) {
     struct stat info;
     if (fstat(fd, &info) != 0) return cannot_open(source->path);
     if (S_ISDIR(info.st_mode)) {
-        return ERROR(STATUS_DATA, "%s: a directory; name the text files in it, such as %s/*.txt", source->path,
-                     source->path);
+        return ERROR(STATUS_DATA, "%s: a directory; name the text files in it, such as %s/*.txt",
+                     source->path, source->path);
     }
     source->bytes = S_ISREG(info.st_mode) ? info.st_size : 0;
     if (!S_ISREG(info.st_mode) || fd == STDIN_FILENO) {
         source->bytes = 0;
         TRY(source_spool(source, fd, scratch));
     }
-    if (source->bytes == 0) return ERROR(STATUS_DATA, "%s: empty; there is no text in it", source->path);
+    if (source->bytes == 0)
+        return ERROR(STATUS_DATA, "%s: empty; there is no text in it", source->path);
     return OK;
 }
 
@@ -114,8 +118,7 @@ void corpus_destroy(Corpus **corpus) {
 
 int64_t corpus_bytes(const Corpus *corpus) { return corpus->bytes; }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static Status source_begin(const Source *source, int *fd) {
     *fd = source->fd >= 0 ? source->fd : file_open(source->path, O_RDONLY, 0);
@@ -133,10 +136,10 @@ static Status read_at(const Source *source, int fd, uint8_t *out, size_t bytes, 
     return ERROR(STATUS_DATA, "%s: became shorter while it was read; start again", source->path);
 }
 
-/* ---- the split ------------------------------------------------------------------------------------------------------
- */
+/* ---- the split ------------------------------------------------------------------------------- */
 
-/* How far to move back from the end of these bytes: to behind the last newline, or else to a character's start. */
+/* How far to move back from the end of these bytes: to behind the last newline, or else to a
+ * character's start. */
 static int64_t back_of(const uint8_t *bytes, size_t size) {
     const uint8_t *newline = memrchr(bytes, '\n', size);
     if (newline != NULL) return bytes + size - (newline + 1);
@@ -163,12 +166,13 @@ Status corpus_split(const Corpus *corpus, double fraction, int64_t *cut) {
     TRY(line_start(source, *cut - start, &back));
     *cut -= back;
     if (*cut > 0 && *cut < corpus->bytes) return OK;
-    return ERROR(STATUS_DATA, "%s: too little text to keep %g of it for validation; use more text or --val-fraction=0",
-                 corpus->sources[0].path, fraction);
+    return ERROR(
+        STATUS_DATA,
+        "%s: too little text to keep %g of it for validation; use more text or --val-fraction=0",
+        corpus->sources[0].path, fraction);
 }
 
-/* ---- encoding -------------------------------------------------------------------------------------------------------
- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 typedef struct Encoding {
     Tokenizer *tokenizer;
@@ -188,7 +192,8 @@ static Status encode_buffer(Encoding *e, size_t filled, bool is_last, size_t *us
         TRY(tokenizer_encode_part(e->tokenizer, e->buffer, filled, &e->tokens, used));
         if (*used == 0) *used = utf8_cut(e->buffer, filled);
     }
-    if (is_last || e->tokens.count == 0) TRY(tokenizer_encode(e->tokenizer, e->buffer, *used, &e->tokens));
+    if (is_last || e->tokens.count == 0)
+        TRY(tokenizer_encode(e->tokenizer, e->buffer, *used, &e->tokens));
     return token_writer_append(e->writer, &e->tokens);
 }
 
@@ -231,9 +236,10 @@ static Status encode_sources(Encoding *e, const Corpus *corpus, int64_t from, in
     return OK;
 }
 
-Status corpus_encode(const Corpus *corpus, int64_t from, int64_t to, Tokenizer *tokenizer, TokenWriter *writer,
-                     CorpusProgressFn progress, void *context) {
-    Encoding e = {tokenizer, writer, progress, context, .done = from, .buffer = malloc(BUFFER_BYTES)};
+Status corpus_encode(const Corpus *corpus, int64_t from, int64_t to, Tokenizer *tokenizer,
+                     TokenWriter *writer, CorpusProgressFn progress, void *context) {
+    Encoding e = {tokenizer, writer,       progress,
+                  context,   .done = from, .buffer = malloc(BUFFER_BYTES)};
     if (e.buffer == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     Status status = encode_sources(&e, corpus, from, to);
     token_buffer_free(&e.tokens);

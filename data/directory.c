@@ -35,7 +35,8 @@ Status directory_create(const char *path, size_t *made) {
         directory_undo(path, *made);
         return cannot_make(part, error);
     }
-    if (stat(path, &info) != 0) return ERROR(STATUS_USAGE, "%s: cannot look into it: %s", path, strerror(errno));
+    if (stat(path, &info) != 0)
+        return ERROR(STATUS_USAGE, "%s: cannot look into it: %s", path, strerror(errno));
     if (S_ISDIR(info.st_mode)) return OK;
     return ERROR(STATUS_USAGE, "%s: not a directory; name another one to write to", path);
 }

@@ -4,19 +4,25 @@
 
 #include <string.h>
 
-enum { ORDER_SEED = 1 }; /* of the permutation; another one would make losses of before and after incomparable */
+enum {
+    ORDER_SEED = 1
+}; /* of the permutation; another one would make losses of before and after incomparable */
 
 static int64_t windows_of(int64_t targets, int64_t T) { return targets / T + (targets % T > 0); }
 
 Status evaluation_set_init(const TokenFile *file, int64_t T, int64_t tokens, EvaluationSet *out) {
-    int64_t targets = token_file_count(file) - 1, whole = targets / T, wanted = windows_of(tokens, T);
+    int64_t targets = token_file_count(file) - 1, whole = targets / T,
+            wanted = windows_of(tokens, T);
     if (targets < 1) {
-        return ERROR(STATUS_DATA, "%s: an evaluation needs two tokens, the file holds %lld; prepare more text",
+        return ERROR(STATUS_DATA,
+                     "%s: an evaluation needs two tokens, the file holds %lld; prepare more text",
                      token_file_path(file), (long long)token_file_count(file));
     }
-    *out = (EvaluationSet){.file = file, .T = T, .count = wanted, .targets = wanted * T, .among = whole};
+    *out = (EvaluationSet){
+        .file = file, .T = T, .count = wanted, .targets = wanted * T, .among = whole};
     if (tokens != EVALUATION_ALL && wanted <= whole) return OK;
-    *out = (EvaluationSet){.file = file, .T = T, .count = windows_of(targets, T), .targets = targets};
+    *out =
+        (EvaluationSet){.file = file, .T = T, .count = windows_of(targets, T), .targets = targets};
     return OK;
 }
 
@@ -26,7 +32,8 @@ EvaluationWindow evaluation_set_window(const EvaluationSet *set, int64_t i) {
     return (EvaluationWindow){start, left < set->T ? left : set->T};
 }
 
-static Status row_fill(const EvaluationSet *set, EvaluationWindow window, int32_t *inputs, int32_t *targets) {
+static Status row_fill(const EvaluationSet *set, EvaluationWindow window, int32_t *inputs,
+                       int32_t *targets) {
     size_t rest = (size_t)(set->T - window.length) * sizeof *inputs;
     memset(inputs + window.length, 0, rest);
     memset(targets + window.length, 0, rest);
@@ -34,7 +41,8 @@ static Status row_fill(const EvaluationSet *set, EvaluationWindow window, int32_
     return token_file_read(set->file, window.start + 1, window.length, targets);
 }
 
-Status evaluation_set_fill(const EvaluationSet *set, int64_t first, int64_t B, int32_t *inputs, int32_t *targets) {
+Status evaluation_set_fill(const EvaluationSet *set, int64_t first, int64_t B, int32_t *inputs,
+                           int32_t *targets) {
     for (int64_t b = 0; b < B; b++) {
         EvaluationWindow window = {0};
         if (first + b < set->count) window = evaluation_set_window(set, first + b);

@@ -6,12 +6,12 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* \s spelled out as Unicode's White_Space: PCRE2's own \s also takes U+180E, which left that property in Unicode 6.3.
- */
+/* \s spelled out as Unicode's White_Space: PCRE2's own \s also takes U+180E, which left that
+ * property in Unicode 6.3. */
 #define SPACE "\\p{Z}\\t-\\r\\x{85}"
 
-static const char pattern_text[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
+static const char pattern_text[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE
+                                   "\\p{L}\\p{N}]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
 
 struct Gpt2Pattern {
     pcre2_code *code;
@@ -24,12 +24,13 @@ Status gpt2_pattern_create(Gpt2Pattern **out) {
     PCRE2_SIZE where;
     Gpt2Pattern *p = calloc(1, sizeof *p);
     if (p == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
-    p->code = pcre2_compile((PCRE2_SPTR)pattern_text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED,
-                            &error, &where, NULL);
+    p->code = pcre2_compile((PCRE2_SPTR)pattern_text, PCRE2_ZERO_TERMINATED,
+                            PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &where, NULL);
     if (p->code != NULL) p->match = pcre2_match_data_create(1, NULL);
     if (p->match == NULL) {
         gpt2_pattern_destroy(&p);
-        return ERROR(STATUS_FAILURE, "PCRE2 cannot compile GPT-2's pattern; it must be built with Unicode");
+        return ERROR(STATUS_FAILURE,
+                     "PCRE2 cannot compile GPT-2's pattern; it must be built with Unicode");
     }
     p->has_jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
     *out = p;
@@ -44,10 +45,14 @@ void gpt2_pattern_destroy(Gpt2Pattern **pattern) {
     *pattern = NULL;
 }
 
-Status gpt2_pattern_next(Gpt2Pattern *p, const uint8_t *text, size_t bytes, size_t at, size_t *end) {
-    int found = p->has_jit ? pcre2_jit_match(p->code, text, bytes, at, PCRE2_NO_UTF_CHECK, p->match, NULL)
-                           : pcre2_match(p->code, text, bytes, at, PCRE2_NO_UTF_CHECK, p->match, NULL);
-    if (found <= 0) return ERROR(STATUS_FAILURE, "PCRE2 gave up on the text at byte %zu with error %d", at, found);
+Status gpt2_pattern_next(Gpt2Pattern *p, const uint8_t *text, size_t bytes, size_t at,
+                         size_t *end) {
+    int found = p->has_jit
+                    ? pcre2_jit_match(p->code, text, bytes, at, PCRE2_NO_UTF_CHECK, p->match, NULL)
+                    : pcre2_match(p->code, text, bytes, at, PCRE2_NO_UTF_CHECK, p->match, NULL);
+    if (found <= 0)
+        return ERROR(STATUS_FAILURE, "PCRE2 gave up on the text at byte %zu with error %d", at,
+                     found);
     *end = pcre2_get_ovector_pointer(p->match)[1];
     return OK;
 }

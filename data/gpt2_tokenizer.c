@@ -1,5 +1,6 @@
-/* GPT-2's tokenizer: pieces by the pattern, tokens by merging, and a cache, because most words of a text have been seen
- * before: a hit costs a hash and a comparison where merging costs some thirty look-ups. */
+/* GPT-2's tokenizer: pieces by the pattern, tokens by merging, and a cache, because most words of a
+ * text have been seen before: a hit costs a hash and a comparison where merging costs some thirty
+ * look-ups. */
 #include "core/utf8.h"
 #include "data/bpe.h"
 #include "data/gpt2_pattern.h"
@@ -14,7 +15,8 @@ enum {
     CACHE_SLOTS = 1 << 15, /* 64 bytes each: 2 MiB, about one core's second-level cache */
     CACHED_BYTES = 26,
     CACHED_TOKENS = 9,
-    LOOK_AHEAD = 8, /* a piece depends on at most two characters after it, of at most four bytes each */
+    LOOK_AHEAD =
+        8, /* a piece depends on at most two characters after it, of at most four bytes each */
 };
 
 typedef struct CachedPiece {
@@ -32,12 +34,14 @@ typedef struct Gpt2Tokenizer {
 
 static Status merge_piece(Gpt2Tokenizer *t, const uint8_t *piece, size_t length, TokenBuffer *out) {
     int32_t whole = NO_TOKEN;
-    if (vocabulary_takes_whole_pieces(t->vocabulary)) whole = vocabulary_find(t->vocabulary, piece, length);
+    if (vocabulary_takes_whole_pieces(t->vocabulary))
+        whole = vocabulary_find(t->vocabulary, piece, length);
     if (whole != NO_TOKEN) return token_buffer_append(out, &whole, 1);
     return bpe_encode(t->vocabulary, piece, length, out);
 }
 
-static Status encode_piece(Gpt2Tokenizer *t, const uint8_t *piece, size_t length, TokenBuffer *out) {
+static Status encode_piece(Gpt2Tokenizer *t, const uint8_t *piece, size_t length,
+                           TokenBuffer *out) {
     if (length > CACHED_BYTES) return merge_piece(t, piece, length, out);
     CachedPiece *slot = &t->cache[XXH3_64bits(piece, length) % CACHE_SLOTS];
     if (slot->length == length && memcmp(slot->bytes, piece, length) == 0) {
@@ -62,8 +66,8 @@ static size_t invalid_run(const uint8_t *text, size_t bytes) {
 }
 
 /* Encodes the pieces of valid[0..length) whose end is at most `limit`; *at: where it stopped. */
-static Status encode_valid(Gpt2Tokenizer *t, const uint8_t *valid, size_t length, size_t limit, TokenBuffer *out,
-                           size_t *at) {
+static Status encode_valid(Gpt2Tokenizer *t, const uint8_t *valid, size_t length, size_t limit,
+                           TokenBuffer *out, size_t *at) {
     size_t end;
     for (*at = 0; *at < length; *at = end) {
         TRY(gpt2_pattern_next(t->pattern, valid, length, *at, &end));
@@ -73,8 +77,8 @@ static Status encode_valid(Gpt2Tokenizer *t, const uint8_t *valid, size_t length
     return OK;
 }
 
-static Status gpt2_encode(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last, TokenBuffer *out,
-                          size_t *used) {
+static Status gpt2_encode(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last,
+                          TokenBuffer *out, size_t *used) {
     Gpt2Tokenizer *t = (Gpt2Tokenizer *)tokenizer;
     size_t limit = is_last ? bytes : bytes < LOOK_AHEAD ? 0 : bytes - LOOK_AHEAD;
     for (*used = 0; *used < limit;) {
@@ -116,8 +120,8 @@ Status gpt2_tokenizer_create(const char *path, Tokenizer **out) {
         status = ERROR(STATUS_NO_ROOM, "out of memory for the tokenizer's cache");
         goto failed;
     }
-    t->base = (Tokenizer){&gpt2_kind, NULL, vocabulary_size(t->vocabulary), vocabulary_end_of_text(t->vocabulary),
-                          vocabulary_hash(t->vocabulary)};
+    t->base = (Tokenizer){&gpt2_kind, NULL, vocabulary_size(t->vocabulary),
+                          vocabulary_end_of_text(t->vocabulary), vocabulary_hash(t->vocabulary)};
     *out = &t->base;
     return OK;
 failed:

@@ -29,35 +29,41 @@ static bool has_user_block(const uint8_t *bytes, size_t size) {
     return size >= sizeof block_magic && memcmp(bytes, block_magic, sizeof block_magic) == 0;
 }
 
-/* Silences HDF5 on this thread. Where one of its writes or a close failed, it crashes at the program's end, when it
- * tries to flush what is left: so it does nothing then. All that is opened here is closed here. */
+/* Silences HDF5 on this thread. Where one of its writes or a close failed, it crashes at the
+ * program's end, when it tries to flush what is left: so it does nothing then. All that is opened
+ * here is closed here. */
 static void hdf5_begin(void) {
     H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-/* HDF5's own signature is at 0 or behind a user block of 512, 1024, ... bytes. Source: HDF5 file format 3.0, II.A. */
+/* HDF5's own signature is at 0 or behind a user block of 512, 1024, ... bytes. Source: HDF5 file
+ * format 3.0, II.A. */
 bool hdf5_tokens_is(const uint8_t *bytes, size_t size) {
     if (has_user_block(bytes, size)) return true;
-    for (size_t at = 0; at <= 2048 && at + sizeof hdf5_signature <= size; at = at == 0 ? USER_BLOCK : 2 * at) {
+    for (size_t at = 0; at <= 2048 && at + sizeof hdf5_signature <= size;
+         at = at == 0 ? USER_BLOCK : 2 * at) {
         if (memcmp(bytes + at, hdf5_signature, sizeof hdf5_signature) == 0) return true;
     }
     return false;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static Status damaged(const char *path) {
-    return ERROR(STATUS_DATA, "%s: the header of this token file is damaged; make it again with ./prepare", path);
+    return ERROR(STATUS_DATA,
+                 "%s: the header of this token file is damaged; make it again with ./prepare",
+                 path);
 }
 
 static Status header_check(const InputFile *file, const UserBlock *block) {
     size_t bytes = block->header_bytes - USER_BLOCK;
     uint8_t *header = malloc(bytes);
-    if (header == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its header", file->path);
+    if (header == NULL)
+        return ERROR(STATUS_NO_ROOM, "%s: out of memory for its header", file->path);
     Status status = input_read(file, header, bytes, USER_BLOCK);
-    if (!failed(status) && XXH3_64bits(header, bytes) != block->header_hash) status = damaged(file->path);
+    if (!failed(status) && XXH3_64bits(header, bytes) != block->header_hash)
+        status = damaged(file->path);
     free(header);
     return status;
 }
@@ -66,31 +72,38 @@ static Status block_check(const InputFile *file) {
     UserBlock block = {.file_bytes = USER_BLOCK};
     if (file->bytes >= sizeof block) TRY(input_read(file, &block, sizeof block, 0));
     if (block.file_bytes > file->bytes) {
-        return ERROR(STATUS_DATA, "%s: truncated: %llu of %llu bytes are there; make it again with ./prepare",
-                     file->path, (unsigned long long)file->bytes, (unsigned long long)block.file_bytes);
+        return ERROR(STATUS_DATA,
+                     "%s: truncated: %llu of %llu bytes are there; make it again with ./prepare",
+                     file->path, (unsigned long long)file->bytes,
+                     (unsigned long long)block.file_bytes);
     }
     bool is_sound = block.file_bytes == file->bytes && block.header_bytes > USER_BLOCK &&
                     block.header_bytes <= file->bytes && block.header_bytes <= MOST_HEADER_BYTES;
     return is_sound ? header_check(file, &block) : damaged(file->path);
 }
 
-/* Of foreign types HDF5 is asked nothing but whether they equal a standard one: converting integers of a precision or
- * offset that a hostile file made up, it reads and writes out of bounds. */
+/* Of foreign types HDF5 is asked nothing but whether they equal a standard one: converting integers
+ * of a precision or offset that a hostile file made up, it reads and writes out of bounds. */
 static bool is_integer(hid_t type) {
-    const hid_t known[] = {H5T_STD_I8LE,  H5T_STD_I16LE, H5T_STD_I32LE, H5T_STD_I64LE, H5T_STD_U8LE,  H5T_STD_U16LE,
-                           H5T_STD_U32LE, H5T_STD_U64LE, H5T_STD_I8BE,  H5T_STD_I16BE, H5T_STD_I32BE, H5T_STD_I64BE,
-                           H5T_STD_U8BE,  H5T_STD_U16BE, H5T_STD_U32BE, H5T_STD_U64BE};
+    const hid_t known[] = {H5T_STD_I8LE, H5T_STD_I16LE, H5T_STD_I32LE, H5T_STD_I64LE,
+                           H5T_STD_U8LE, H5T_STD_U16LE, H5T_STD_U32LE, H5T_STD_U64LE,
+                           H5T_STD_I8BE, H5T_STD_I16BE, H5T_STD_I32BE, H5T_STD_I64BE,
+                           H5T_STD_U8BE, H5T_STD_U16BE, H5T_STD_U32BE, H5T_STD_U64BE};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (H5Tequal(type, known[i]) > 0) return true;
     }
     return false;
 }
 
-/* A string of a fixed length, as we write it; other writers' strings of variable length are taken as not there. */
+/* A string of a fixed length, as we write it; other writers' strings of variable length are taken
+ * as not there. */
 static bool is_string(hid_t type, size_t size) {
-    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || H5Tget_size(type) >= size) return false;
+    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 ||
+        H5Tget_size(type) >= size)
+        return false;
     hid_t plain = H5Tcopy(H5T_C_S1);
-    bool is_plain = H5Tset_size(plain, H5Tget_size(type)) >= 0 && H5Tset_cset(plain, H5Tget_cset(type)) >= 0 &&
+    bool is_plain = H5Tset_size(plain, H5Tget_size(type)) >= 0 &&
+                    H5Tset_cset(plain, H5Tget_cset(type)) >= 0 &&
                     H5Tset_strpad(plain, H5Tget_strpad(type)) >= 0 && H5Tequal(type, plain) > 0;
     H5Tclose(plain);
     return is_plain;
@@ -125,8 +138,10 @@ static void attribute_read_string(hid_t dataset, const char *name, char *out, si
 static void attributes_read(hid_t dataset, TokenHeader *out) {
     attribute_read_string(dataset, "tokenizer", out->tokenizer, sizeof out->tokenizer);
     attribute_read_integer(dataset, "tokenizer_hash", H5T_NATIVE_UINT64, &out->tokenizer_hash);
-    if (!attribute_read_integer(dataset, "vocab_size", H5T_NATIVE_INT64, &out->vocab_size)) out->vocab_size = 0;
-    if (!attribute_read_integer(dataset, "end_of_text", H5T_NATIVE_INT64, &out->end_of_text)) out->end_of_text = -1;
+    if (!attribute_read_integer(dataset, "vocab_size", H5T_NATIVE_INT64, &out->vocab_size))
+        out->vocab_size = 0;
+    if (!attribute_read_integer(dataset, "end_of_text", H5T_NATIVE_INT64, &out->end_of_text))
+        out->end_of_text = -1;
 }
 
 static int width_of(hid_t type) {
@@ -136,10 +151,13 @@ static int width_of(hid_t type) {
 /* Why a dataset cannot be read as tokens, or NULL. */
 static const char *dataset_refuse(hid_t dataset, hid_t space, hid_t type, hid_t list) {
     if (H5Sget_simple_extent_ndims(space) != 1) return "is not one-dimensional";
-    if (H5Tequal(type, H5T_STD_U16BE) > 0 || H5Tequal(type, H5T_STD_U32BE) > 0) return "is big-endian";
+    if (H5Tequal(type, H5T_STD_U16BE) > 0 || H5Tequal(type, H5T_STD_U32BE) > 0)
+        return "is big-endian";
     if (width_of(type) == 0) return "is neither uint16 nor uint32";
-    if (H5Pget_nfilters(list) != 0) return "is compressed or filtered; only plain storage can be read in windows";
-    if (H5Pget_layout(list) != H5D_CONTIGUOUS) return "is chunked, compact or virtual; it must be contiguous";
+    if (H5Pget_nfilters(list) != 0)
+        return "is compressed or filtered; only plain storage can be read in windows";
+    if (H5Pget_layout(list) != H5D_CONTIGUOUS)
+        return "is chunked, compact or virtual; it must be contiguous";
     if (H5Pget_external_count(list) != 0) return "lies in external files";
     if (H5Sget_simple_extent_npoints(space) <= 0) return "holds no tokens";
     if (H5Dget_offset(dataset) == HADDR_UNDEF) return "was never written";
@@ -147,7 +165,8 @@ static const char *dataset_refuse(hid_t dataset, hid_t space, hid_t type, hid_t 
 }
 
 static const char *dataset_read(hid_t dataset, uint64_t size, TokenHeader *out) {
-    hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset), list = H5Dget_create_plist(dataset);
+    hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset),
+          list = H5Dget_create_plist(dataset);
     const char *reason = dataset_refuse(dataset, space, type, list);
     if (reason == NULL) {
         size_t bytes, end;
@@ -168,19 +187,26 @@ static const char *dataset_read(hid_t dataset, uint64_t size, TokenHeader *out) 
 
 static Status file_read(const char *path, hid_t file, uint64_t size, TokenHeader *out) {
     H5L_info_t link;
-    if (H5Lexists(file, "tokens", H5P_DEFAULT) <= 0 || H5Lget_info(file, "tokens", &link, H5P_DEFAULT) < 0) {
-        return ERROR(STATUS_DATA, "%s: an HDF5 file without the dataset 'tokens'; make token files with ./prepare",
-                     path);
+    if (H5Lexists(file, "tokens", H5P_DEFAULT) <= 0 ||
+        H5Lget_info(file, "tokens", &link, H5P_DEFAULT) < 0) {
+        return ERROR(
+            STATUS_DATA,
+            "%s: an HDF5 file without the dataset 'tokens'; make token files with ./prepare", path);
     }
     if (link.type != H5L_TYPE_HARD) {
-        return ERROR(STATUS_DATA, "%s: 'tokens' is a link; links are not followed, name the file that holds it", path);
+        return ERROR(STATUS_DATA,
+                     "%s: 'tokens' is a link; links are not followed, name the file that holds it",
+                     path);
     }
     hid_t dataset = H5Dopen2(file, "tokens", H5P_DEFAULT);
-    if (dataset < 0) return ERROR(STATUS_DATA, "%s: 'tokens' is not a dataset; make it again with ./prepare", path);
+    if (dataset < 0)
+        return ERROR(STATUS_DATA, "%s: 'tokens' is not a dataset; make it again with ./prepare",
+                     path);
     const char *reason = dataset_read(dataset, size, out);
     H5Dclose(dataset);
     if (reason == NULL) return OK;
-    return ERROR(STATUS_DATA, "%s: the dataset 'tokens' %s; make it again with ./prepare", path, reason);
+    return ERROR(STATUS_DATA, "%s: the dataset 'tokens' %s; make it again with ./prepare", path,
+                 reason);
 }
 
 Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
@@ -193,13 +219,15 @@ Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
     /* Nobody writes into a finished token file, and not every disk can lock. */
     H5Pset_file_locking(access, false, true);
     hid_t file;
-    int left = 8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
+    int left =
+        8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
     do {
         file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
     } while (file < 0 && --left > 0);
     H5Pclose(access);
     if (file < 0) {
-        return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare",
+        return ERROR(STATUS_DATA,
+                     "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare",
                      input->path);
     }
     Status status = file_read(input->path, file, input->bytes, out);
@@ -207,8 +235,7 @@ Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
     return status;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool attribute_write(hid_t dataset, const char *name, hid_t type, const void *value) {
     hid_t space = H5Screate(H5S_SCALAR);
@@ -222,15 +249,17 @@ static bool attribute_write(hid_t dataset, const char *name, hid_t type, const v
 static bool attributes_write(hid_t dataset, const TokenHeader *header) {
     hid_t string = H5Tcopy(H5T_C_S1);
     H5Tset_size(string, strlen(header->tokenizer) + 1);
-    bool is_written = attribute_write(dataset, "tokenizer", string, header->tokenizer) &&
-                      attribute_write(dataset, "tokenizer_hash", H5T_STD_U64LE, &header->tokenizer_hash) &&
-                      attribute_write(dataset, "vocab_size", H5T_STD_I64LE, &header->vocab_size) &&
-                      attribute_write(dataset, "end_of_text", H5T_STD_I64LE, &header->end_of_text);
+    bool is_written =
+        attribute_write(dataset, "tokenizer", string, header->tokenizer) &&
+        attribute_write(dataset, "tokenizer_hash", H5T_STD_U64LE, &header->tokenizer_hash) &&
+        attribute_write(dataset, "vocab_size", H5T_STD_I64LE, &header->vocab_size) &&
+        attribute_write(dataset, "end_of_text", H5T_STD_I64LE, &header->end_of_text);
     H5Tclose(string);
     return is_written;
 }
 
-/* Storage is allocated by the first write; by then all of HDF5's own structures have their place before it. */
+/* Storage is allocated by the first write; by then all of HDF5's own structures have their place
+ * before it. */
 static bool dataset_write(hid_t file, TokenHeader *header) {
     hsize_t count = (hsize_t)header->count, one = 1;
     hid_t type = header->width == 2 ? H5T_STD_U16LE : H5T_STD_U32LE;
@@ -240,9 +269,10 @@ static bool dataset_write(hid_t file, TokenHeader *header) {
     H5Pset_fill_time(list, H5D_FILL_TIME_NEVER);
     hid_t dataset = H5Dcreate2(file, "tokens", type, space, H5P_DEFAULT, list, H5P_DEFAULT);
     hid_t memory = H5Screate_simple(1, &one, NULL);
-    bool is_written = dataset >= 0 && attributes_write(dataset, header) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0 &&
-                      H5Sselect_hyperslab(space, H5S_SELECT_SET, &(hsize_t){0}, NULL, &one, NULL) >= 0 &&
-                      H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, &(uint32_t){0}) >= 0;
+    bool is_written =
+        dataset >= 0 && attributes_write(dataset, header) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0 &&
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, &(hsize_t){0}, NULL, &one, NULL) >= 0 &&
+        H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, &(uint32_t){0}) >= 0;
     if (is_written) header->offset = (size_t)H5Dget_offset(dataset);
     if (dataset >= 0) H5Dclose(dataset);
     H5Sclose(memory);
@@ -275,11 +305,13 @@ static void block_fill(uint8_t *bytes, const TokenHeader *header) {
     memcpy(bytes, &block, sizeof block);
 }
 
-/* The file HDF5 writes is a sparse one on a file system in memory: as long as the true one, but only the header's pages
- * exist. (HDF5's own driver for files in memory would fill all of it.) HDF5 opens it by its name alone, which is gone
- * then; that of a process which was killed before that goes now. */
+/* The file HDF5 writes is a sparse one on a file system in memory: as long as the true one, but
+ * only the header's pages exist. (HDF5's own driver for files in memory would fill all of it.) HDF5
+ * opens it by its name alone, which is gone then; that of a process which was killed before that
+ * goes now. */
 static int scratch_create(char *path, size_t size) {
-    static const char *const folders[] = {"/dev/shm", "/tmp"}, *const names[] = {"hourglass-header-", NULL};
+    static const char *const folders[] = {"/dev/shm", "/tmp"}, *const names[] = {
+                                                                   "hourglass-header-", NULL};
     int fd = -1;
     for (size_t i = 0; i < sizeof folders / sizeof *folders && fd < 0; i++) {
         leftovers_remove(folders[i], names);
@@ -291,10 +323,12 @@ static int scratch_create(char *path, size_t size) {
 
 static uint8_t *header_read(int fd, const TokenHeader *header) {
     off_t data_end = (off_t)header->offset + header->count * header->width;
-    if (header->offset <= USER_BLOCK || lseek(fd, 0, SEEK_END) != data_end) return NULL; /* not laid out as expected */
+    if (header->offset <= USER_BLOCK || lseek(fd, 0, SEEK_END) != data_end)
+        return NULL; /* not laid out as expected */
     uint8_t *bytes = malloc(header->offset);
     size_t got = 0;
-    bool is_read = bytes != NULL && !failed(file_read_at(fd, "the header", bytes, header->offset, 0, &got));
+    bool is_read =
+        bytes != NULL && !failed(file_read_at(fd, "the header", bytes, header->offset, 0, &got));
     if (is_read && got == header->offset) return bytes;
     free(bytes);
     return NULL;
@@ -304,12 +338,15 @@ Status hdf5_tokens_build(TokenHeader *header, uint8_t **out) {
     char path[64];
     *out = NULL;
     int fd = scratch_create(path, sizeof path);
-    if (fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot make a temporary file: %s", path, strerror(errno));
+    if (fd < 0)
+        return ERROR(STATUS_FAILURE, "%s: cannot make a temporary file: %s", path, strerror(errno));
     hdf5_begin();
     if (file_write(path, header)) *out = header_read(fd, header);
     file_close(fd);
     if (*out == NULL)
-        return ERROR(STATUS_FAILURE, "%s: HDF5 cannot write the header of a token file there; make room for it", path);
+        return ERROR(STATUS_FAILURE,
+                     "%s: HDF5 cannot write the header of a token file there; make room for it",
+                     path);
     block_fill(*out, header);
     return OK;
 }

@@ -8,7 +8,8 @@
 Status token_buffer_reserve(TokenBuffer *buffer, size_t more) {
     size_t needed, bytes;
     if (more <= buffer->capacity - buffer->count) return OK;
-    bool fits = checked_add(buffer->count, more, &needed) && checked_add(needed, needed / 2 + 64, &needed) &&
+    bool fits = checked_add(buffer->count, more, &needed) &&
+                checked_add(needed, needed / 2 + 64, &needed) &&
                 checked_mul(needed, sizeof *buffer->tokens, &bytes);
     int32_t *tokens = fits ? realloc(buffer->tokens, bytes) : NULL;
     if (tokens == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for %zu more tokens", more);

@@ -25,10 +25,10 @@ struct TokenFile {
     uint32_t bound; /* every token is below it; UINT32_MAX: not known */
 };
 
-/* ---- which kind of file it is --------------------------------------------------------------------------------------
- */
+/* ---- which kind of file it is ---------------------------------------------------------------- */
 
-/* Files that are given by mistake. A headerless file could begin with the same bytes, but hardly does. */
+/* Files that are given by mistake. A headerless file could begin with the same bytes, but hardly
+ * does. */
 static const struct {
     const char *magic, *what;
     size_t length;
@@ -38,7 +38,9 @@ static const struct {
     {"\xfd\x37zXZ", "is compressed with xz; decompress it first", 5},
     {"BZh", "is compressed with bzip2; decompress it first", 3},
     {"PK\x03\x04", "is a zip archive or a PyTorch checkpoint, not tokens", 4},
-    {"\x93NUMPY", "is a NumPy array; write its uint16 elements without a header, or use ./prepare on the text", 6},
+    {"\x93NUMPY",
+     "is a NumPy array; write its uint16 elements without a header, or use ./prepare on the text",
+     6},
     {"PAR1", "is a Parquet file; extract its text and use ./prepare on that", 4},
 };
 
@@ -64,20 +66,24 @@ static Status nanogpt_read(TokenFile *file, const Head *head) {
         }
     }
     if (is_text(head)) {
-        return ERROR(STATUS_DATA, "%s: not a token file but text; make token files with ./prepare %s --out=DIR",
+        return ERROR(STATUS_DATA,
+                     "%s: not a token file but text; make token files with ./prepare %s --out=DIR",
                      file->path, file->path);
     }
     if (file->input.bytes % 2 != 0) {
         return ERROR(STATUS_DATA,
-                     "%s: neither HDF5 nor llm.c's format, and %llu bytes are not a whole number of uint16 tokens: "
+                     "%s: neither HDF5 nor llm.c's format, and %llu bytes are not a whole number "
+                     "of uint16 tokens: "
                      "truncated or another kind of file; make it again with ./prepare",
                      file->path, (unsigned long long)file->input.bytes);
     }
-    file->header = (TokenHeader){.end_of_text = -1, .width = 2, .count = (int64_t)(file->input.bytes / 2)};
+    file->header =
+        (TokenHeader){.end_of_text = -1, .width = 2, .count = (int64_t)(file->input.bytes / 2)};
     return OK;
 }
 
-/* llm.c's magic numbers are dates. Read as nanoGPT's tokens they begin with 55432 or 55713, which no GPT-2 token is. */
+/* llm.c's magic numbers are dates. Read as nanoGPT's tokens they begin with 55432 or 55713, which
+ * no GPT-2 token is. */
 static const struct {
     int32_t magic, version;
     int width;
@@ -93,7 +99,8 @@ static int llmc_kind(const Head *head) {
     return -1;
 }
 
-/* A date as the magic number and zeros to the header's end: llm.c's, of a year that is not known here. */
+/* A date as the magic number and zeros to the header's end: llm.c's, of a year that is not known
+ * here. */
 static bool is_other_llmc(const Head *head) {
     int32_t header[LLMC_HEADER_BYTES / 4];
     if (head->size < sizeof header) return false;
@@ -108,23 +115,28 @@ static Status llmc_read(TokenFile *file, const Head *head) {
     int32_t header[3];
     int kind = llmc_kind(head), width = llmc_kinds[kind].width;
     if (file->input.bytes < LLMC_HEADER_BYTES) {
-        return ERROR(STATUS_DATA, "%s: truncated: llm.c's header alone is %d bytes, the file is %zu; make it again",
-                     file->path, LLMC_HEADER_BYTES, head->size);
+        return ERROR(
+            STATUS_DATA,
+            "%s: truncated: llm.c's header alone is %d bytes, the file is %zu; make it again",
+            file->path, LLMC_HEADER_BYTES, head->size);
     }
     memcpy(header, head->bytes, sizeof header);
     if (header[1] != llmc_kinds[kind].version) {
-        return ERROR(STATUS_DATA,
-                     "%s: llm.c's magic number %d with the unknown version %d (known: %d); convert the file",
-                     file->path, header[0], header[1], llmc_kinds[kind].version);
+        return ERROR(
+            STATUS_DATA,
+            "%s: llm.c's magic number %d with the unknown version %d (known: %d); convert the file",
+            file->path, header[0], header[1], llmc_kinds[kind].version);
     }
     size_t tokens = (size_t)file->input.bytes - LLMC_HEADER_BYTES, there = tokens / (size_t)width;
     bool is_whole = tokens % (size_t)width == 0;
     if (header[2] <= 0 || !is_whole || there != (size_t)header[2]) {
         return ERROR(STATUS_DATA,
-                     "%s: its header says %d tokens, the file holds %zu: truncated or damaged; make it again",
+                     "%s: its header says %d tokens, the file holds %zu: truncated or damaged; "
+                     "make it again",
                      file->path, header[2], there);
     }
-    file->header = (TokenHeader){.end_of_text = -1, .width = width, .count = header[2], .offset = LLMC_HEADER_BYTES};
+    file->header = (TokenHeader){
+        .end_of_text = -1, .width = width, .count = header[2], .offset = LLMC_HEADER_BYTES};
     return OK;
 }
 
@@ -138,19 +150,20 @@ static Status header_read(TokenFile *file) {
     file->format = llmc_kind(&head) >= 0 ? TOKENS_LLMC : TOKENS_NANOGPT;
     if (file->format == TOKENS_LLMC) return llmc_read(file, &head);
     if (!is_other_llmc(&head)) return nanogpt_read(file, &head);
-    return ERROR(STATUS_DATA, "%s: wrong magic number: llm.c's token files have 20240520 or 20240801; convert the file",
-                 file->path);
+    return ERROR(
+        STATUS_DATA,
+        "%s: wrong magic number: llm.c's token files have 20240520 or 20240801; convert the file",
+        file->path);
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static Status missing(const char *path) {
     const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
     int length = slash == NULL ? 1 : (int)(slash - path);
     const char *format = dot != NULL && strcmp(dot, ".bin") == 0 ? " --format=bin" : "";
-    return ERROR(STATUS_DATA, "%s: no such file; make it with ./prepare INPUT... --out=%.*s%s", path, length,
-                 slash == NULL ? "." : path, format);
+    return ERROR(STATUS_DATA, "%s: no such file; make it with ./prepare INPUT... --out=%.*s%s",
+                 path, length, slash == NULL ? "." : path, format);
 }
 
 /* Where the way out is another than for any input file. */
@@ -158,15 +171,18 @@ static Status path_check(const char *path) {
     struct stat info;
     if (stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? missing(path) : OK;
     if (!S_ISDIR(info.st_mode)) return OK;
-    return ERROR(STATUS_DATA, "%s: a directory; name a token file in it, such as %s/train.h5", path, path);
+    return ERROR(STATUS_DATA, "%s: a directory; name a token file in it, such as %s/train.h5", path,
+                 path);
 }
 
 static Status file_open(TokenFile *file) {
     TRY(path_check(file->path));
     TRY(input_open(file->path, &file->input));
-    if (file->input.bytes == 0) return ERROR(STATUS_DATA, "%s: empty; make it again with ./prepare", file->path);
+    if (file->input.bytes == 0)
+        return ERROR(STATUS_DATA, "%s: empty; make it again with ./prepare", file->path);
     TRY(header_read(file));
-    return file->header.vocab_size > 0 ? token_file_require_vocab(file, file->header.vocab_size) : OK;
+    return file->header.vocab_size > 0 ? token_file_require_vocab(file, file->header.vocab_size)
+                                       : OK;
 }
 
 Status token_file_open(const char *path, TokenFile **out) {
@@ -201,10 +217,10 @@ const char *token_file_tokenizer(const TokenFile *file) { return file->header.to
 uint64_t token_file_tokenizer_hash(const TokenFile *file) { return file->header.tokenizer_hash; }
 int64_t token_file_end_of_text(const TokenFile *file) { return file->header.end_of_text; }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* Tokens of two bytes are read into the second half of `out` and widened from there, each before its place is taken. */
+/* Tokens of two bytes are read into the second half of `out` and widened from there, each before
+ * its place is taken. */
 static Status load(const TokenFile *file, int64_t start, int64_t n, uint32_t *out) {
     size_t width = (size_t)file->header.width, bytes = (size_t)n * width;
     uint8_t *raw = (uint8_t *)out + ((size_t)n * sizeof *out - bytes);
@@ -220,13 +236,16 @@ static Status load(const TokenFile *file, int64_t start, int64_t n, uint32_t *ou
 static Status outside_vocab(const TokenFile *file, int64_t start, const uint32_t *tokens) {
     int64_t at = 0;
     while (tokens[at] < file->bound) at++;
-    return ERROR(STATUS_DATA,
-                 "%s: token %u at position %lld is not below the vocabulary size %u: damaged, another kind of file, or "
-                 "made with another tokenizer; make it again with ./prepare or set model.vocab_size",
-                 file->path, tokens[at], (long long)(start + at), file->bound);
+    return ERROR(
+        STATUS_DATA,
+        "%s: token %u at position %lld is not below the vocabulary size %u: damaged, another kind "
+        "of file, or "
+        "made with another tokenizer; make it again with ./prepare or set model.vocab_size",
+        file->path, tokens[at], (long long)(start + at), file->bound);
 }
 
-static Status tokens_check(const TokenFile *file, int64_t start, const uint32_t *tokens, int64_t n) {
+static Status tokens_check(const TokenFile *file, int64_t start, const uint32_t *tokens,
+                           int64_t n) {
     uint32_t largest = 0;
     for (int64_t i = 0; i < n; i++) largest = tokens[i] > largest ? tokens[i] : largest;
     return largest < file->bound ? OK : outside_vocab(file, start, tokens);
@@ -244,14 +263,16 @@ static Status scan(const TokenFile *file, int64_t start, int64_t n) {
 
 Status token_file_require_vocab(TokenFile *file, int64_t vocab_size) {
     if (vocab_size < file->header.vocab_size) {
-        return ERROR(
-            STATUS_DATA,
-            "%s: made with a vocabulary of %lld tokens, more than the model's %lld; set model.vocab_size to at "
-            "least %lld or make the file again with ./prepare",
-            file->path, (long long)file->header.vocab_size, (long long)vocab_size, (long long)file->header.vocab_size);
+        return ERROR(STATUS_DATA,
+                     "%s: made with a vocabulary of %lld tokens, more than the model's %lld; set "
+                     "model.vocab_size to at "
+                     "least %lld or make the file again with ./prepare",
+                     file->path, (long long)file->header.vocab_size, (long long)vocab_size,
+                     (long long)file->header.vocab_size);
     }
     if (vocab_size < (int64_t)file->bound) file->bound = (uint32_t)vocab_size;
-    if (file->header.width == 2 && file->bound > UINT16_MAX) return OK; /* no token can be outside */
+    if (file->header.width == 2 && file->bound > UINT16_MAX)
+        return OK; /* no token can be outside */
     int64_t count = file->header.count, block = SCAN_BLOCK_BYTES / file->header.width;
     if (count <= SCAN_BLOCKS * block) return scan(file, 0, count);
     for (int64_t i = 0; i < SCAN_BLOCKS; i++) {
@@ -262,8 +283,8 @@ Status token_file_require_vocab(TokenFile *file, int64_t vocab_size) {
 
 Status token_file_read(const TokenFile *file, int64_t start, int64_t n, int32_t *out) {
     if (start < 0 || n < 0 || start > file->header.count - n) {
-        return ERROR(STATUS_FAILURE, "%s: tokens %lld to %lld are outside its %lld", file->path, (long long)start,
-                     (long long)(start + n), (long long)file->header.count);
+        return ERROR(STATUS_FAILURE, "%s: tokens %lld to %lld are outside its %lld", file->path,
+                     (long long)start, (long long)(start + n), (long long)file->header.count);
     }
     uint32_t *tokens = (uint32_t *)out;
     TRY(load(file, start, n, tokens));

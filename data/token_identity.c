@@ -17,8 +17,8 @@
 
 enum { BLOCK_TOKENS = 1 << 15, PAUSE_US = 1000, ATTEMPTS = 3, CACHE_BYTES = 1 << 20 };
 
-/* File systems stamp by a clock that ticks every 1 to 10 ms. What is read within the tick of a stamp is not put into
- * the cache: a write that follows could leave the same one. */
+/* File systems stamp by a clock that ticks every 1 to 10 ms. What is read within the tick of a
+ * stamp is not put into the cache: a write that follows could leave the same one. */
 static const double tick = 0.02; /* seconds */
 
 /* Equal as long as nobody has written to the file. */
@@ -45,7 +45,7 @@ struct IdentityJob {
     StatusRecord failure; /* of the thread, or OK */
 };
 
-/* ---- the file's stamp and the cache ------------------------------------------------------------------------------ */
+/* ---- the file's stamp and the cache ---------------------------------------------------------- */
 
 static Stamp stamp_of(const TokenFile *file) {
     struct stat info = {0};
@@ -67,16 +67,16 @@ static bool is_same_stamp(const Stamp *a, const Stamp *b) {
 
 static void key_write(const Stamp *s, char key[192]) {
     snprintf(key, 192, "%llx:%llu %lld %lld.%09ld %lld.%09ld", (unsigned long long)s->device,
-             (unsigned long long)s->inode, (long long)s->bytes, (long long)s->modified.tv_sec, s->modified.tv_nsec,
-             (long long)s->changed.tv_sec, s->changed.tv_nsec);
+             (unsigned long long)s->inode, (long long)s->bytes, (long long)s->modified.tv_sec,
+             s->modified.tv_nsec, (long long)s->changed.tv_sec, s->changed.tv_nsec);
 }
 
 static bool identity_parse(const char *text, void *out) {
     TokenIdentity *identity = out;
     long long count;
     int end = 0;
-    bool is_one = sscanf(text, "%lld %32[0-9a-f]%n", &count, identity->hash, &end) == 2 && text[end] == '\0' &&
-                  strlen(identity->hash) == IDENTITY_HASH_BYTES - 1;
+    bool is_one = sscanf(text, "%lld %32[0-9a-f]%n", &count, identity->hash, &end) == 2 &&
+                  text[end] == '\0' && strlen(identity->hash) == IDENTITY_HASH_BYTES - 1;
     identity->count = count;
     if (!is_one) identity->hash[0] = '\0';
     return is_one;
@@ -93,7 +93,8 @@ static bool cache_knows(const Stamp *stamp, int64_t count, TokenIdentity *out) {
     return knows;
 }
 
-/* The file is started anew when it has become long: what matters is known again after one more pass. */
+/* The file is started anew when it has become long: what matters is known again after one more
+ * pass. */
 static void cache_keep(const Stamp *stamp, const TokenIdentity *identity) {
     char key[192], value[64];
     struct stat info;
@@ -105,7 +106,7 @@ static void cache_keep(const Stamp *stamp, const TokenIdentity *identity) {
     cache_unlock(cache);
 }
 
-/* ---- hashing ----------------------------------------------------------------------------------------------------- */
+/* ---- hashing --------------------------------------------------------------------------------- */
 
 static void begin(IdentityJob *job) {
     job->stamp = stamp_of(job->file);
@@ -120,7 +121,8 @@ static bool has_ticked(const IdentityJob *job) { return clock_seconds() - job->b
 
 static Status block_hash(IdentityJob *job) {
     if (job->done == 0) job->is_settled = has_ticked(job);
-    int64_t left = token_file_count(job->file) - job->done, n = left < BLOCK_TOKENS ? left : BLOCK_TOKENS;
+    int64_t left = token_file_count(job->file) - job->done,
+            n = left < BLOCK_TOKENS ? left : BLOCK_TOKENS;
     TRY(token_file_read(job->file, job->done, n, job->block));
     XXH3_128bits_update(job->state, job->block, (size_t)n * sizeof *job->block);
     job->done += n;
@@ -135,10 +137,14 @@ static TokenIdentity result(const IdentityJob *job) {
     return identity;
 }
 
-/* Takes no core, and no disk, that anybody else wants. Copies in the kernel are not interrupted and push others out of
- * the caches all the same: so it works a few percent of the time, 64 KB at once, which is 10 GB in three minutes. */
+/* Takes no core, and no disk, that anybody else wants. Copies in the kernel are not interrupted and
+ * push others out of the caches all the same: so it works a few percent of the time, 64 KB at once,
+ * which is 10 GB in three minutes. */
 static void stand_back(void) {
-    enum { WHO_THREAD = 1, CLASS_IDLE = 3 << 13 }; /* linux/ioprio.h, which not every system installs */
+    enum {
+        WHO_THREAD = 1,
+        CLASS_IDLE = 3 << 13
+    }; /* linux/ioprio.h, which not every system installs */
     sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
     syscall(SYS_ioprio_set, WHO_THREAD, 0, CLASS_IDLE);
 }
@@ -174,8 +180,10 @@ static Status rest_hash(IdentityJob *job, IdentityProgressFn progress, void *con
     return OK;
 }
 
-/* Until a whole pass has seen one and the same file: its mode or links may change meanwhile, its content not. */
-static Status passes_hash(IdentityJob *job, IdentityProgressFn progress, void *context, TokenIdentity *out) {
+/* Until a whole pass has seen one and the same file: its mode or links may change meanwhile, its
+ * content not. */
+static Status passes_hash(IdentityJob *job, IdentityProgressFn progress, void *context,
+                          TokenIdentity *out) {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         TRY(rest_hash(job, progress, context));
         Stamp now = stamp_of(job->file);
@@ -188,11 +196,12 @@ static Status passes_hash(IdentityJob *job, IdentityProgressFn progress, void *c
                  token_file_path(job->file));
 }
 
-/* ---- the job ----------------------------------------------------------------------------------------------------- */
+/* ---- the job --------------------------------------------------------------------------------- */
 
 static Status job_begin(IdentityJob *job) {
     job->state = XXH3_createState();
-    if (job->state == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_file_path(job->file));
+    if (job->state == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_file_path(job->file));
     begin(job);
     if (cache_knows(&job->stamp, token_file_count(job->file), &job->identity)) return OK;
     TRY(thread_start("the thread that hashes token files", hash_beside, job, &job->thread));
@@ -203,7 +212,8 @@ static Status job_begin(IdentityJob *job) {
 Status identity_start(const TokenFile *file, IdentityJob **out) {
     IdentityJob *job = calloc(1, sizeof *job);
     *out = NULL;
-    if (job == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_file_path(file));
+    if (job == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_file_path(file));
     job->file = file;
     Status status = job_begin(job);
     if (failed(status)) identity_destroy(&job);
@@ -220,16 +230,21 @@ void identity_destroy(IdentityJob **job) {
     *job = NULL;
 }
 
-bool identity_is_known(const IdentityJob *job) { return job->identity.hash[0] != '\0' || atomic_load(&job->is_over); }
+bool identity_is_known(const IdentityJob *job) {
+    return job->identity.hash[0] != '\0' || atomic_load(&job->is_over);
+}
 
 static Status changed(const IdentityJob *job, const TokenIdentity *now) {
     char before[IDENTITY_TEXT_BYTES], after[IDENTITY_TEXT_BYTES];
-    return ERROR(STATUS_DATA,
-                 "%s: was written to under this run: it held %s, now %s; the last checkpoint is from before",
-                 token_file_path(job->file), identity_text(&job->identity, before), identity_text(now, after));
+    return ERROR(
+        STATUS_DATA,
+        "%s: was written to under this run: it held %s, now %s; the last checkpoint is from before",
+        token_file_path(job->file), identity_text(&job->identity, before),
+        identity_text(now, after));
 }
 
-Status identity_finish(IdentityJob *job, IdentityProgressFn progress, void *context, TokenIdentity *out) {
+Status identity_finish(IdentityJob *job, IdentityProgressFn progress, void *context,
+                       TokenIdentity *out) {
     TokenIdentity now;
     bool was_known = job->identity.hash[0] != '\0';
     Stamp stamp = stamp_of(job->file);

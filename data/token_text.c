@@ -32,9 +32,11 @@ static Status tokenizer_of(const TokenFile *file, int64_t vocab_size, Tokenizer 
         return ERROR(STATUS_DATA, "%s: does not name its tokenizer", token_file_path(file));
     }
     TRY(tokenizer_open(is_nameless ? TOKENIZER_OF_NAMELESS : id.name, out));
-    if (tokenizer_ids_agree(id, (TokenizerId){tokenizer_name(*out), tokenizer_hash(*out)})) return OK;
+    if (tokenizer_ids_agree(id, (TokenizerId){tokenizer_name(*out), tokenizer_hash(*out)}))
+        return OK;
     tokenizer_destroy(out);
-    return ERROR(STATUS_DATA, "%s: its tokenizer %s is another one by now", token_file_path(file), id.name);
+    return ERROR(STATUS_DATA, "%s: its tokenizer %s is another one by now", token_file_path(file),
+                 id.name);
 }
 
 Status token_file_text_lengths(const TokenFile *file, int64_t vocab_size, int32_t **out) {

@@ -31,8 +31,10 @@ static Status replaceable_check(const char *path, TokenFormat format, bool *is_t
     bool is_alike = !failed(status) && token_file_format(old) == format;
     token_file_destroy(&old);
     if (is_alike) return OK;
-    return ERROR(STATUS_DATA, "%s: is there and is not a token file of this format; it is left alone, move it away",
-                 path);
+    return ERROR(
+        STATUS_DATA,
+        "%s: is there and is not a token file of this format; it is left alone, move it away",
+        path);
 }
 
 static Status header_init(TokenWriter *w, const Tokenizer *tokenizer) {
@@ -43,10 +45,12 @@ static Status header_init(TokenWriter *w, const Tokenizer *tokenizer) {
                               .width = vocab_size <= UINT16_MAX + 1 ? 2 : 4};
     size_t size = sizeof w->header.tokenizer;
     if ((size_t)snprintf(w->header.tokenizer, size, "%s", tokenizer_name(tokenizer)) >= size) {
-        return ERROR(STATUS_USAGE, "the tokenizer's path is longer than %zu bytes; use a shorter one", size - 1);
+        return ERROR(STATUS_USAGE,
+                     "the tokenizer's path is longer than %zu bytes; use a shorter one", size - 1);
     }
     if (w->format == TOKENS_NANOGPT && w->header.width != 2) {
-        return ERROR(STATUS_USAGE, "--format=bin is uint16, too small for a vocabulary of %lld; use --format=h5",
+        return ERROR(STATUS_USAGE,
+                     "--format=bin is uint16, too small for a vocabulary of %lld; use --format=h5",
                      (long long)vocab_size);
     }
     return OK;
@@ -78,7 +82,8 @@ static Status writer_begin(TokenWriter *w, const char *path, const Tokenizer *to
     return seek(w, w->header.offset);
 }
 
-Status token_writer_create(const char *path, TokenFormat format, const Tokenizer *tokenizer, TokenWriter **out) {
+Status token_writer_create(const char *path, TokenFormat format, const Tokenizer *tokenizer,
+                           TokenWriter **out) {
     *out = NULL;
     TokenWriter *w = calloc(1, sizeof *w);
     if (w == NULL || (w->buffer = malloc(BUFFER_BYTES)) == NULL) {
@@ -121,7 +126,8 @@ int64_t token_writer_count(const TokenWriter *w) { return w->header.count; }
 
 static Status header_put(TokenWriter *w, const uint8_t *header, size_t bytes) {
     if (w->header.offset != bytes) {
-        return ERROR(STATUS_FAILURE, "%s: HDF5 made a header of another size than before", path_of(w));
+        return ERROR(STATUS_FAILURE, "%s: HDF5 made a header of another size than before",
+                     path_of(w));
     }
     TRY(seek(w, 0));
     return replacement_write(w->file, header, bytes);
@@ -137,14 +143,16 @@ static Status header_write(TokenWriter *w) {
 }
 
 Status token_writer_finish(TokenWriter *w) {
-    if (w->header.count == 0) return ERROR(STATUS_DATA, "%s: there are no tokens for it", path_of(w));
+    if (w->header.count == 0)
+        return ERROR(STATUS_DATA, "%s: there are no tokens for it", path_of(w));
     TRY(flush(w));
     return w->format == TOKENS_HDF5 ? header_write(w) : OK;
 }
 
 Status token_writers_publish(TokenWriter *const *writers, size_t n) {
     Replacement *files[MOST_TOGETHER];
-    if (n > MOST_TOGETHER) return ERROR(STATUS_FAILURE, "%zu token files are too many to publish together", n);
+    if (n > MOST_TOGETHER)
+        return ERROR(STATUS_FAILURE, "%zu token files are too many to publish together", n);
     for (size_t i = 0; i < n; i++) files[i] = writers[i]->file;
     return replacement_commit_all(files, n);
 }

@@ -23,8 +23,10 @@ static Status gpt2_find(char path[PATH_MAX]) {
     strcpy(path, "build/vocab");
     if (access(path, R_OK) == 0) return OK;
     if (vocab_beside_program(path) && access(path, R_OK) == 0) return OK;
-    return ERROR(STATUS_DATA, "build/vocab: GPT-2's vocabulary is not there; scripts/fetch_gpt2_vocab.sh gets it, or "
-                              "HOURGLASS_VOCAB names where it is");
+    return ERROR(
+        STATUS_DATA,
+        "build/vocab: GPT-2's vocabulary is not there; scripts/fetch_gpt2_vocab.sh gets it, or "
+        "HOURGLASS_VOCAB names where it is");
 }
 
 static Status gpt2_open(Tokenizer **out) {
@@ -32,11 +34,13 @@ static Status gpt2_open(Tokenizer **out) {
     TRY(gpt2_find(path));
     Status status = gpt2_tokenizer_create(path, out);
     if (failed(status)) {
-        return ERROR(status.code, "%s; scripts/fetch_gpt2_vocab.sh gets GPT-2's into build/vocab", status_message());
+        return ERROR(status.code, "%s; scripts/fetch_gpt2_vocab.sh gets GPT-2's into build/vocab",
+                     status_message());
     }
     if ((*out)->hash == GPT2_VOCABULARY_HASH) return OK;
     (*out)->kind->destroy(*out);
-    return ERROR(STATUS_DATA, "%s: another vocabulary than GPT-2's; name it with --tokenizer=%s", path, path);
+    return ERROR(STATUS_DATA, "%s: another vocabulary than GPT-2's; name it with --tokenizer=%s",
+                 path, path);
 }
 
 Status tokenizer_open(const char *which, Tokenizer **out) {
@@ -75,14 +79,15 @@ Status tokenizer_encode(Tokenizer *t, const void *text, size_t bytes, TokenBuffe
     return t->kind->encode(t, text, bytes, true, out, &used);
 }
 
-Status tokenizer_encode_part(Tokenizer *t, const void *text, size_t bytes, TokenBuffer *out, size_t *used) {
+Status tokenizer_encode_part(Tokenizer *t, const void *text, size_t bytes, TokenBuffer *out,
+                             size_t *used) {
     return t->kind->encode(t, text, bytes, false, out, used);
 }
 
 Status tokenizer_decode(const Tokenizer *t, int64_t token, const uint8_t **bytes, size_t *length) {
     if (token < 0 || token >= t->vocab_size) {
-        return ERROR(STATUS_DATA, "token %lld is not in the vocabulary '%s' of %lld tokens", (long long)token, t->name,
-                     (long long)t->vocab_size);
+        return ERROR(STATUS_DATA, "token %lld is not in the vocabulary '%s' of %lld tokens",
+                     (long long)token, t->name, (long long)t->vocab_size);
     }
     *bytes = t->kind->decode(t, token, length);
     return OK;

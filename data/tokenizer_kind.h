@@ -4,9 +4,10 @@
 #include "data/tokenizer.h"
 
 typedef struct TokenizerKind {
-    /* As tokenizer_encode_part; `is_last`: nothing comes after the text, and all of it is encoded. */
-    Status (*encode)(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last, TokenBuffer *out,
-                     size_t *used);
+    /* As tokenizer_encode_part; `is_last`: nothing comes after the text, and all of it is
+     * encoded. */
+    Status (*encode)(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last,
+                     TokenBuffer *out, size_t *used);
     /* The bytes of a token below vocab_size. */
     const uint8_t *(*decode)(const Tokenizer *tokenizer, int64_t token, size_t *length);
     void (*destroy)(Tokenizer *tokenizer); /* frees the object, not its name */

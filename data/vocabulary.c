@@ -39,12 +39,15 @@ struct Vocabulary {
     int merges_bits; /* the table has 2^bits slots */
 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while reading a vocabulary"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_NO_ROOM, "out of memory while reading a vocabulary");
+}
 
 Status vocabulary_create(int64_t most, Vocabulary **out) {
     Vocabulary *v = calloc(1, sizeof *v);
     if (v != NULL)
-        v->entries = calloc((size_t)most + 1, sizeof *v->entries); /* and an end of text, where none is given */
+        v->entries = calloc((size_t)most + 1,
+                            sizeof *v->entries); /* and an end of text, where none is given */
     if (v == NULL || v->entries == NULL) {
         free(v);
         return out_of_memory();
@@ -86,20 +89,23 @@ static Status entry_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t 
 
 Status vocabulary_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t length) {
     if (id < 0 || id >= v->most) {
-        return ERROR(STATUS_DATA, "token id %lld is out of range: the ids of %lld tokens are 0 to %lld", (long long)id,
-                     (long long)v->most, (long long)v->most - 1);
+        return ERROR(STATUS_DATA,
+                     "token id %lld is out of range: the ids of %lld tokens are 0 to %lld",
+                     (long long)id, (long long)v->most, (long long)v->most - 1);
     }
     if (length == 0 || length > MAX_TOKEN_BYTES) {
-        return ERROR(STATUS_DATA, "token %lld is %zu bytes long; 1 to %d are possible", (long long)id, length,
-                     MAX_TOKEN_BYTES);
+        return ERROR(STATUS_DATA, "token %lld is %zu bytes long; 1 to %d are possible",
+                     (long long)id, length, MAX_TOKEN_BYTES);
     }
-    if (v->entries[id].present) return ERROR(STATUS_DATA, "token id %lld is there twice", (long long)id);
+    if (v->entries[id].present)
+        return ERROR(STATUS_DATA, "token id %lld is there twice", (long long)id);
     return entry_add(v, id, bytes, length);
 }
 
 static size_t bytes_slot(const Vocabulary *v, const uint8_t *bytes, size_t length) {
     size_t slot = XXH3_64bits(bytes, length) & v->by_bytes_mask;
-    for (int32_t token; (token = v->by_bytes[slot]) != NO_TOKEN; slot = (slot + 1) & v->by_bytes_mask) {
+    for (int32_t token; (token = v->by_bytes[slot]) != NO_TOKEN;
+         slot = (slot + 1) & v->by_bytes_mask) {
         const Entry *entry = &v->entries[token];
         if (entry->length == length && memcmp(v->text + entry->offset, bytes, length) == 0) break;
     }
@@ -112,7 +118,8 @@ int32_t vocabulary_find(const Vocabulary *v, const uint8_t *bytes, size_t length
 
 static Status index_by_bytes(Vocabulary *v) {
     size_t slots = 1024;
-    while (slots < 2 * (size_t)v->size + 2) slots *= 2; /* room for an end of text that is yet to be added */
+    while (slots < 2 * (size_t)v->size + 2)
+        slots *= 2; /* room for an end of text that is yet to be added */
     v->by_bytes = malloc(slots * sizeof *v->by_bytes);
     if (v->by_bytes == NULL) return out_of_memory();
     memset(v->by_bytes, 0xff, slots * sizeof *v->by_bytes); /* NO_TOKEN everywhere */
@@ -122,7 +129,8 @@ static Status index_by_bytes(Vocabulary *v) {
         if (!entry->present) return ERROR(STATUS_DATA, "token id %d is missing", token);
         size_t slot = bytes_slot(v, v->text + entry->offset, entry->length);
         if (v->by_bytes[slot] != NO_TOKEN) {
-            return ERROR(STATUS_DATA, "tokens %d and %d have the same bytes", v->by_bytes[slot], token);
+            return ERROR(STATUS_DATA, "tokens %d and %d have the same bytes", v->by_bytes[slot],
+                         token);
         }
         v->by_bytes[slot] = token;
     }
@@ -133,7 +141,8 @@ Status vocabulary_finish(Vocabulary *v) {
     TRY(index_by_bytes(v));
     for (int byte = 0; byte < 256; byte++) {
         v->of_byte[byte] = vocabulary_find(v, &(uint8_t){(uint8_t)byte}, 1);
-        if (v->of_byte[byte] == NO_TOKEN) return ERROR(STATUS_DATA, "there is no token for the byte 0x%02x", byte);
+        if (v->of_byte[byte] == NO_TOKEN)
+            return ERROR(STATUS_DATA, "there is no token for the byte 0x%02x", byte);
     }
     const uint8_t *text = (const uint8_t *)end_of_text_text;
     size_t length = sizeof end_of_text_text - 1;
@@ -165,15 +174,19 @@ uint64_t vocabulary_hash(const Vocabulary *v) {
     return hash;
 }
 
-/* Fibonacci hashing: the high bits of a product with 2^64 / phi. Source: Knuth, TAOCP 3, section 6.4. */
+/* Fibonacci hashing: the high bits of a product with 2^64 / phi. Source: Knuth, TAOCP 3, section
+ * 6.4. */
 static size_t merge_slot(const Vocabulary *v, uint64_t pair) {
     size_t mask = ((size_t)1 << v->merges_bits) - 1;
     size_t slot = (pair * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - v->merges_bits);
-    while (v->merges[slot].merge.token != NO_TOKEN && v->merges[slot].pair != pair) slot = (slot + 1) & mask;
+    while (v->merges[slot].merge.token != NO_TOKEN && v->merges[slot].pair != pair)
+        slot = (slot + 1) & mask;
     return slot;
 }
 
-static uint64_t pair_of(int32_t left, int32_t right) { return (uint64_t)(uint32_t)left << 32 | (uint32_t)right; }
+static uint64_t pair_of(int32_t left, int32_t right) {
+    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
 
 Merge vocabulary_merge(const Vocabulary *v, int32_t left, int32_t right) {
     if (v->merges == NULL) return (Merge){NO_MERGE, NO_TOKEN};
@@ -198,10 +211,12 @@ static Status merges_grow(Vocabulary *v) {
 }
 
 Status vocabulary_add_merge(Vocabulary *v, int32_t left, int32_t right, Merge merge) {
-    if (v->merges_count == MAX_MERGES) return ERROR(STATUS_DATA, "over %d pairs of tokens merge", MAX_MERGES);
+    if (v->merges_count == MAX_MERGES)
+        return ERROR(STATUS_DATA, "over %d pairs of tokens merge", MAX_MERGES);
     TRY(merges_grow(v));
     MergeSlot *slot = &v->merges[merge_slot(v, pair_of(left, right))];
-    if (slot->merge.token != NO_TOKEN) return ERROR(STATUS_DATA, "this pair of tokens merges twice");
+    if (slot->merge.token != NO_TOKEN)
+        return ERROR(STATUS_DATA, "this pair of tokens merges twice");
     *slot = (MergeSlot){pair_of(left, right), merge};
     v->merges_count++;
     return OK;

@@ -22,16 +22,17 @@ static Status text_read(const char *path, Text *out) {
     return input_read_whole(path, MAX_FILE_BYTES, &out->bytes, &out->size);
 }
 
-/* ---- a rank file --------------------------------------------------------------------------------------------------
- */
+/* ---- a rank file ----------------------------------------------------------------------------- */
 
 static int base64_value(char c) {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *found = c == '\0' ? NULL : strchr(alphabet, c);
     return found == NULL ? -1 : (int)(found - alphabet);
 }
 
-/* Decodes `length` characters of base64 (RFC 4648, section 4); the number of bytes, or 0 where they are not base64. */
+/* Decodes `length` characters of base64 (RFC 4648, section 4); the number of bytes, or 0 where they
+ * are not base64. */
 static size_t base64_decode(const char *text, size_t length, uint8_t *out) {
     size_t n = 0;
     uint32_t bits = 0;
@@ -55,7 +56,8 @@ static Status rank_line_add(Vocabulary *v, char *line, uint8_t *bytes) {
     errno = 0;
     long long rank = strtoll(space + 1, &end, 10);
     if (length == 0)
-        return ERROR(STATUS_DATA, "the token is not base64; a rank file has base64, a space and a rank a line");
+        return ERROR(STATUS_DATA,
+                     "the token is not base64; a rank file has base64, a space and a rank a line");
     if (end == space + 1 || (*end != '\0' && *end != '\r') || errno != 0) {
         return ERROR(STATUS_DATA, "'%.20s' is not a rank", space + 1);
     }
@@ -103,13 +105,13 @@ done:
     return status;
 }
 
-/* ---- JSON and merges ----------------------------------------------------------------------------------------------
- */
+/* ---- JSON and merges ------------------------------------------------------------------------- */
 
-/* GPT-2 writes a byte as a printable character: itself where it is printable in Latin-1, otherwise the next of U+0100
- * and up. Source: bytes_to_unicode in openai/gpt-2's encoder.py. */
+/* GPT-2 writes a byte as a printable character: itself where it is printable in Latin-1, otherwise
+ * the next of U+0100 and up. Source: bytes_to_unicode in openai/gpt-2's encoder.py. */
 static bool is_printable(int byte) {
-    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
+    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
+           (byte >= 0xAE && byte <= 0xFF);
 }
 
 enum { LETTERS = 0x180, NO_BYTE = -1 };
@@ -117,11 +119,12 @@ enum { LETTERS = 0x180, NO_BYTE = -1 };
 static void letters_fill(int16_t byte_of[LETTERS]) {
     int next = 0x100;
     for (int i = 0; i < LETTERS; i++) byte_of[i] = NO_BYTE;
-    for (int byte = 0; byte < 256; byte++) byte_of[is_printable(byte) ? byte : next++] = (int16_t)byte;
+    for (int byte = 0; byte < 256; byte++)
+        byte_of[is_printable(byte) ? byte : next++] = (int16_t)byte;
 }
 
-/* The bytes that a word of such letters stands for; 0 where a letter stands for no byte. All letters are below U+0180,
- * so that one or two bytes of UTF-8 hold each. */
+/* The bytes that a word of such letters stands for; 0 where a letter stands for no byte. All
+ * letters are below U+0180, so that one or two bytes of UTF-8 hold each. */
 static size_t word_decode(const char *word, size_t length, uint8_t *out) {
     int16_t byte_of[LETTERS];
     size_t n = 0;
@@ -145,7 +148,9 @@ static Status encoder_add(Vocabulary *v, const char *path, json_t *encoder) {
     json_object_foreach(encoder, word, id) {
         size_t length = word_decode(word, strlen(word), bytes);
         if (length == 0 || !json_is_integer(id)) {
-            return ERROR(STATUS_DATA, "%s: '%.40s' is not a token of a byte-level vocabulary with an id", path, word);
+            return ERROR(STATUS_DATA,
+                         "%s: '%.40s' is not a token of a byte-level vocabulary with an id", path,
+                         word);
         }
         Status status = vocabulary_add(v, json_integer_value(id), bytes, length);
         if (failed(status)) return ERROR(status.code, "%s: %s", path, status_message());
@@ -161,8 +166,9 @@ static Status encoder_load(const char *path, Vocabulary **out) {
     TRY_ELSE(status, text_read(path, &text), done);
     encoder = json_loadb(text.bytes, text.size, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(encoder)) {
-        status = ERROR(STATUS_DATA, "%s:%d: not a JSON object of tokens and ids: %s", path,
-                       encoder == NULL ? error.line : 1, encoder == NULL ? error.text : "another type");
+        status =
+            ERROR(STATUS_DATA, "%s:%d: not a JSON object of tokens and ids: %s", path,
+                  encoder == NULL ? error.line : 1, encoder == NULL ? error.text : "another type");
         goto done;
     }
     TRY_ELSE(status, vocabulary_create((int64_t)json_object_size(encoder), out), done);
@@ -182,11 +188,14 @@ static Status merge_line_add(Vocabulary *v, const char *line, uint32_t rank) {
     if (space == NULL) return ERROR(STATUS_DATA, "a merge is two tokens with a space between them");
     size_t n_left = word_decode(line, (size_t)(space - line), bytes);
     size_t n_right = word_decode(space + 1, strcspn(space + 1, "\r"), bytes + n_left);
-    if (n_left == 0 || n_right == 0) return ERROR(STATUS_DATA, "not two tokens of a byte-level vocabulary");
-    int32_t left = vocabulary_find(v, bytes, n_left), right = vocabulary_find(v, bytes + n_left, n_right);
+    if (n_left == 0 || n_right == 0)
+        return ERROR(STATUS_DATA, "not two tokens of a byte-level vocabulary");
+    int32_t left = vocabulary_find(v, bytes, n_left),
+            right = vocabulary_find(v, bytes + n_left, n_right);
     int32_t merged = vocabulary_find(v, bytes, n_left + n_right);
     if (left == NO_TOKEN || right == NO_TOKEN || merged == NO_TOKEN) {
-        return ERROR(STATUS_DATA, "the two tokens or what they merge into are not in the vocabulary beside it");
+        return ERROR(STATUS_DATA,
+                     "the two tokens or what they merge into are not in the vocabulary beside it");
     }
     return vocabulary_add_merge(v, left, right, (Merge){rank, merged});
 }
@@ -213,8 +222,7 @@ static Status merges_load(Vocabulary *v, const char *path) {
     return status;
 }
 
-/* ---- which form it is ---------------------------------------------------------------------------------------------
- */
+/* ---- which form it is ------------------------------------------------------------------------ */
 
 typedef struct Form {
     const char *tokens; /* the JSON or the rank file */
@@ -229,7 +237,8 @@ static const Form forms[] = {
 };
 
 static bool join(char *out, const char *directory, int length, const char *name) {
-    return snprintf(out, PATH_MAX, "%.*s%s%s", length, directory, length == 0 ? "" : "/", name) < PATH_MAX;
+    return snprintf(out, PATH_MAX, "%.*s%s%s", length, directory, length == 0 ? "" : "/", name) <
+           PATH_MAX;
 }
 
 static bool is_file(const char *path) {
@@ -237,14 +246,17 @@ static bool is_file(const char *path) {
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
-/* Finds the first form whose files all lie in a directory. `must`: a file that has to be part of the form, or NULL. */
-static bool form_find(const char *directory, int length, const char *must, char *tokens, char *merges) {
+/* Finds the first form whose files all lie in a directory. `must`: a file that has to be part of
+ * the form, or NULL. */
+static bool form_find(const char *directory, int length, const char *must, char *tokens,
+                      char *merges) {
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         const Form *form = &forms[i];
         bool is_wanted = must == NULL || strcmp(must, form->tokens) == 0 ||
                          (form->merges != NULL && strcmp(must, form->merges) == 0);
         merges[0] = '\0';
-        if (!is_wanted || !join(tokens, directory, length, form->tokens) || !is_file(tokens)) continue;
+        if (!is_wanted || !join(tokens, directory, length, form->tokens) || !is_file(tokens))
+            continue;
         if (form->merges == NULL) return true;
         if (join(merges, directory, length, form->merges) && is_file(merges)) return true;
     }
@@ -254,12 +266,14 @@ static bool form_find(const char *directory, int length, const char *must, char 
 static Status form_of_directory(const char *path, char *tokens, char *merges) {
     if (form_find(path, (int)strlen(path), NULL, tokens, merges)) return OK;
     return ERROR(STATUS_DATA,
-                 "%s: no vocabulary in this directory; it needs encoder.json and vocab.bpe, vocab.json and merges.txt, "
+                 "%s: no vocabulary in this directory; it needs encoder.json and vocab.bpe, "
+                 "vocab.json and merges.txt, "
                  "gpt2.tiktoken or r50k_base.tiktoken",
                  path);
 }
 
-/* A .json needs its merges and the merges need their .json; any other file is taken as a rank file. */
+/* A .json needs its merges and the merges need their .json; any other file is taken as a rank
+ * file. */
 static Status form_of_file(const char *path, char *tokens, char *merges) {
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     int length = slash == NULL ? 0 : (int)(slash - path);
@@ -271,7 +285,8 @@ static Status form_of_file(const char *path, char *tokens, char *merges) {
     }
     merges[0] = '\0';
     if (is_part && form_find(path, length, name, tokens, merges)) return OK;
-    if (is_part) return ERROR(STATUS_DATA, "%s: the file that belongs to it is not beside it", path);
+    if (is_part)
+        return ERROR(STATUS_DATA, "%s: the file that belongs to it is not beside it", path);
     if (snprintf(tokens, PATH_MAX, "%s", path) < PATH_MAX) return OK;
     return ERROR(STATUS_DATA, "%s: the path is too long", path);
 }
@@ -287,8 +302,9 @@ Status vocabulary_load(const char *path, Vocabulary **out) {
     struct stat info;
     *out = NULL;
     if (stat(path, &info) != 0) {
-        return ERROR(STATUS_DATA, "%s: cannot open the vocabulary: %s; name byte, gpt2, or a vocabulary's file", path,
-                     strerror(errno));
+        return ERROR(STATUS_DATA,
+                     "%s: cannot open the vocabulary: %s; name byte, gpt2, or a vocabulary's file",
+                     path, strerror(errno));
     }
     if (S_ISDIR(info.st_mode)) {
         TRY(form_of_directory(path, tokens, merges));

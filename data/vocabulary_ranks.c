@@ -1,8 +1,9 @@
 /* The merges that a rank file implies: two tokens merge where their concatenation is a token.
  *
- * Sorted by their bytes, a token's longest prefix among the tokens is one that came shortly before it, its shorter ones
- * are that one's prefixes, and so on: a chain. The same of the tokens read backwards gives the suffixes. A token is cut
- * where a prefix and a suffix of it meet, so that no piece of it has to be looked up. */
+ * Sorted by their bytes, a token's longest prefix among the tokens is one that came shortly before
+ * it, its shorter ones are that one's prefixes, and so on: a chain. The same of the tokens read
+ * backwards gives the suffixes. A token is cut where a prefix and a suffix of it meet, so that no
+ * piece of it has to be looked up. */
 #include "data/vocabulary.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@ typedef struct Ranks {
     bool is_backwards;
     int32_t *order, *stack;   /* tokens: sorted, and those that the next one may begin with */
     int32_t *prefix, *suffix; /* of each token, the longest that is another token, or NO_TOKEN */
-    int32_t *ending;          /* by length: the suffix of the token at hand that is a token, or NO_TOKEN */
+    int32_t *ending; /* by length: the suffix of the token at hand that is a token, or NO_TOKEN */
 } Ranks;
 
 typedef struct Bytes {
@@ -32,7 +33,8 @@ static int compare(const Ranks *r, Bytes a, Bytes b, size_t n) {
     if (!r->is_backwards) return memcmp(a.at, b.at, n);
     const uint8_t *x = a.at + a.length, *y = b.at + b.length;
     for (size_t i = 1; i <= n; i++) {
-        if (x[-(ptrdiff_t)i] != y[-(ptrdiff_t)i]) return x[-(ptrdiff_t)i] < y[-(ptrdiff_t)i] ? -1 : 1;
+        if (x[-(ptrdiff_t)i] != y[-(ptrdiff_t)i])
+            return x[-(ptrdiff_t)i] < y[-(ptrdiff_t)i] ? -1 : 1;
     }
     return 0;
 }
@@ -63,12 +65,15 @@ static void chains_find(Ranks *r, int32_t n, int32_t *longest) {
 static Status token_cut(const Ranks *r, int32_t token) {
     size_t whole = bytes_of(r, token).length;
     Status status = OK;
-    for (int32_t s = r->suffix[token]; s != NO_TOKEN; s = r->suffix[s]) r->ending[bytes_of(r, s).length] = s;
+    for (int32_t s = r->suffix[token]; s != NO_TOKEN; s = r->suffix[s])
+        r->ending[bytes_of(r, s).length] = s;
     for (int32_t p = r->prefix[token]; p != NO_TOKEN && !failed(status); p = r->prefix[p]) {
         int32_t right = r->ending[whole - bytes_of(r, p).length];
-        if (right != NO_TOKEN) status = vocabulary_add_merge(r->v, p, right, (Merge){(uint32_t)token, token});
+        if (right != NO_TOKEN)
+            status = vocabulary_add_merge(r->v, p, right, (Merge){(uint32_t)token, token});
     }
-    for (int32_t s = r->suffix[token]; s != NO_TOKEN; s = r->suffix[s]) r->ending[bytes_of(r, s).length] = NO_TOKEN;
+    for (int32_t s = r->suffix[token]; s != NO_TOKEN; s = r->suffix[s])
+        r->ending[bytes_of(r, s).length] = NO_TOKEN;
     return status;
 }
 
@@ -79,7 +84,8 @@ static int32_t *tokens_alloc(int64_t n) {
 }
 
 static Status merges_find(Ranks *r) {
-    int32_t n = 0, size = (int32_t)vocabulary_size(r->v), end_of_text = vocabulary_end_of_text(r->v);
+    int32_t n = 0, size = (int32_t)vocabulary_size(r->v),
+            end_of_text = vocabulary_end_of_text(r->v);
     size_t longest = 0;
     for (int32_t token = 0; token < size; token++) {
         Bytes bytes = bytes_of(r, token);
@@ -87,7 +93,8 @@ static Status merges_find(Ranks *r) {
         if (vocabulary_find(r->v, bytes.at, bytes.length) == token) r->order[n++] = token;
     }
     r->ending = tokens_alloc((int64_t)longest + 1);
-    if (r->ending == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the merges of a vocabulary");
+    if (r->ending == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for the merges of a vocabulary");
     chains_find(r, n, r->prefix);
     r->is_backwards = true;
     chains_find(r, n, r->suffix);
@@ -99,10 +106,14 @@ static Status merges_find(Ranks *r) {
 
 Status vocabulary_merge_by_rank(Vocabulary *v) {
     int64_t size = vocabulary_size(v);
-    Ranks r = {v, false, tokens_alloc(size), tokens_alloc(size), tokens_alloc(size), tokens_alloc(size), NULL};
+    Ranks r = {
+        v,   false, tokens_alloc(size), tokens_alloc(size), tokens_alloc(size), tokens_alloc(size),
+        NULL};
     bool is_there = r.order != NULL && r.stack != NULL && r.prefix != NULL && r.suffix != NULL;
     vocabulary_take_whole_pieces(v);
-    Status status = is_there ? merges_find(&r) : ERROR(STATUS_NO_ROOM, "out of memory for the merges of a vocabulary");
+    Status status = is_there
+                        ? merges_find(&r)
+                        : ERROR(STATUS_NO_ROOM, "out of memory for the merges of a vocabulary");
     free(r.order), free(r.stack), free(r.prefix), free(r.suffix), free(r.ending);
     return status;
 }

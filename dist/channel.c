@@ -1,16 +1,17 @@
 /* Waiting, and the sum over ranks.
  *
- * The sum is our own and not MPI_Allreduce, for three reasons, measured with Open MPI 4.1.4. Its default adds in this
- * same tree on 2 and 4 ranks (100 to 6.5 M floats), but it chooses by size, rank count and site configuration, and its
- * ring differs from the tree in a third of all elements; no MPI promises an order. It allocates half as much as the
- * data in each call, which no plan knows of. And its wait spins: 1.1 s of CPU time in 2 s of waiting for a late rank,
- * on a core that backward could use.
+ * The sum is our own and not MPI_Allreduce, for three reasons, measured with Open MPI 4.1.4. Its
+ * default adds in this same tree on 2 and 4 ranks (100 to 6.5 M floats), but it chooses by size,
+ * rank count and site configuration, and its ring differs from the tree in a third of all elements;
+ * no MPI promises an order. It allocates half as much as the data in each call, which no plan knows
+ * of. And its wait spins: 1.1 s of CPU time in 2 s of waiting for a late rank, on a core that
+ * backward could use.
  *
- * The order: recursive halving at distances 1, 2, 4, ..., then gathering back (Rabenseifner 2004). Every element is
- * ((g0 + g1) + (g2 + g3)) + ..., computed on one rank and copied to the others. The largest exchange is between
- * neighbors, which share a host; the smallest crosses hosts. Data goes in pieces of 4 MiB: smaller ones
- * lose time to the polite waits between exchanges (measured: 1 MiB half as fast), larger ones only need more scratch.
- */
+ * The order: recursive halving at distances 1, 2, 4, ..., then gathering back (Rabenseifner 2004).
+ * Every element is ((g0 + g1) + (g2 + g3)) + ..., computed on one rank and copied to the others.
+ * The largest exchange is between neighbors, which share a host; the smallest crosses hosts. Data
+ * goes in pieces of 4 MiB: smaller ones lose time to the polite waits between exchanges (measured:
+ * 1 MiB half as fast), larger ones only need more scratch. */
 #include "dist/internal.h"
 
 #include "core/clock.h"
@@ -37,7 +38,8 @@ Status channel_complete(const Channel *channel, int n, MPI_Request *requests) {
     double start = clock_seconds();
     bool waits = false;
     int done = 0, result;
-    while ((result = MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE)) == MPI_SUCCESS && !done) {
+    while ((result = MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE)) == MPI_SUCCESS &&
+           !done) {
         double waited = clock_seconds() - start;
         watchdog_poll(channel->watchdog, channel->thread);
         if (waited < SPIN_SECONDS) {
@@ -68,22 +70,28 @@ static unsigned char *piece_at(const Piece *piece, int element) {
     return piece->data + (size_t)element * piece->element;
 }
 
-static Status exchange(const Channel *c, int partner, const Piece *piece, Segment send, void *receive, int n_receive) {
+static Status exchange(const Channel *c, int partner, const Piece *piece, Segment send,
+                       void *receive, int n_receive) {
     MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
-    TRY(mpi_check(MPI_Irecv(receive, n_receive, piece->type, partner, 0, c->comm, &requests[0]), c->label));
-    TRY(mpi_check(MPI_Isend(piece_at(piece, send.first), send.count, piece->type, partner, 0, c->comm, &requests[1]),
+    TRY(mpi_check(MPI_Irecv(receive, n_receive, piece->type, partner, 0, c->comm, &requests[0]),
+                  c->label));
+    TRY(mpi_check(MPI_Isend(piece_at(piece, send.first), send.count, piece->type, partner, 0,
+                            c->comm, &requests[1]),
                   c->label));
     return channel_complete(c, 2, requests);
 }
 
 static Status add(const Channel *c, const Piece *piece, Segment to) {
-    return mpi_check(MPI_Reduce_local(piece->scratch, piece_at(piece, to.first), to.count, piece->type, MPI_SUM),
-                     c->label);
+    return mpi_check(
+        MPI_Reduce_local(piece->scratch, piece_at(piece, to.first), to.count, piece->type, MPI_SUM),
+        c->label);
 }
 
-/* keep and give: the two halves of a segment, as the rank with this bit of its number divides it. */
+/* keep and give: the two halves of a segment, as the rank with this bit of its number divides
+ * it. */
 static void halve(Segment whole, bool upper, Segment *keep, Segment *give) {
-    Segment low = {whole.first, whole.count / 2}, high = {whole.first + low.count, whole.count - low.count};
+    Segment low = {whole.first, whole.count / 2},
+            high = {whole.first + low.count, whole.count - low.count};
     *keep = upper ? high : low;
     *give = upper ? low : high;
 }
@@ -105,7 +113,8 @@ static Status sum_power_of_two(const Channel *c, const Piece *piece, int count, 
     return OK;
 }
 
-/* Ranks beyond the largest power of two add into rank - power first and get the result back at the end. */
+/* Ranks beyond the largest power of two add into rank - power first and get the result back at the
+ * end. */
 static Status sum_piece(const Channel *c, const Piece *piece, int count) {
     const Segment all = {0, count}, none = {0, 0};
     int power = 1;
@@ -125,7 +134,8 @@ static Status sum_piece(const Channel *c, const Piece *piece, int count) {
 
 Status channel_sum(const Channel *channel, void *data, int64_t count, DType dtype, void *scratch) {
     if (dtype != DTYPE_F32 && dtype != DTYPE_F64) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", channel->label, dtype_name(dtype));
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", channel->label,
+                     dtype_name(dtype));
     }
     if (channel->size == 1) return OK;
     Piece piece = {data, scratch, dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE, dtype_size(dtype)};

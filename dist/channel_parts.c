@@ -1,9 +1,10 @@
 /* Sums and copies of parts, one a rank: what an optimizer shared among ranks needs.
  *
- * The order of a sum is channel.c's: recursive halving at distances 1, 2, 4, ..., with parts in place of halves. At
- * distance d a rank keeps the parts whose number agrees with its own in that bit and gives the others away, so that it
- * ends with part `rank` = ((g0 + g1) + (g2 + g3)) + ... A part beyond the largest power of two P travels as the part of
- * rank - P. Parts are cut into strips, so that a strip of every part fits the scratch memory. */
+ * The order of a sum is channel.c's: recursive halving at distances 1, 2, 4, ..., with parts in
+ * place of halves. At distance d a rank keeps the parts whose number agrees with its own in that
+ * bit and gives the others away, so that it ends with part `rank` = ((g0 + g1) + (g2 + g3)) + ... A
+ * part beyond the largest power of two P travels as the part of rank - P. Parts are cut into
+ * strips, so that a strip of every part fits the scratch memory. */
 #include "dist/internal.h"
 
 #include <string.h>
@@ -52,8 +53,9 @@ static bool is_held(int part, int rank, int power, int distance) {
     return ((part % power ^ rank) & (distance - 1)) == 0;
 }
 
-/* Exchanges with `partner`: gives the parts that `give` says, receives those of `take` into the scratch memory and adds
- * them. Both sides walk the parts in the same order, so a list that fills up does so on both. */
+/* Exchanges with `partner`: gives the parts that `give` says, receives those of `take` into the
+ * scratch memory and adds them. Both sides walk the parts in the same order, so a list that fills
+ * up does so on both. */
 static Status parts_exchange(const Strip *s, int partner, const bool *give, const bool *take) {
     const Channel *c = s->channel;
     Requests requests = {.channel = c};
@@ -68,7 +70,8 @@ static Status parts_exchange(const Strip *s, int partner, const bool *give, cons
     for (int part = 0; part < c->size; part++) {
         if (!take[part]) continue;
         void *room = s->scratch + (size_t)part * bytes;
-        TRY(mpi_check(MPI_Reduce_local(room, strip_at(s, part), s->count, s->type, MPI_SUM), c->label));
+        TRY(mpi_check(MPI_Reduce_local(room, strip_at(s, part), s->count, s->type, MPI_SUM),
+                      c->label));
     }
     return OK;
 }
@@ -86,7 +89,8 @@ static Status strip_halve(const Strip *s, int power, bool *give, bool *take) {
     return OK;
 }
 
-/* One message that is not added, or none: a rank beyond P gives everything first and is given its part at the end. */
+/* One message that is not added, or none: a rank beyond P gives everything first and is given its
+ * part at the end. */
 static Status strip_sum(const Strip *s, bool *give, bool *take) {
     const Channel *c = s->channel;
     int power = 1;
@@ -104,21 +108,29 @@ static Status strip_sum(const Strip *s, bool *give, bool *take) {
     }
     TRY(strip_halve(s, power, give, take));
     if (!has_extra) return OK;
-    TRY(send(&requests, strip_at(s, c->rank + power), s->count, s->type, c->rank + power, c->rank + power));
+    TRY(send(&requests, strip_at(s, c->rank + power), s->count, s->type, c->rank + power,
+             c->rank + power));
     return requests_finish(&requests);
 }
 
 Status channel_sum_parts(const Channel *c, void *data, int64_t count, DType dtype, void *scratch) {
     if (dtype != DTYPE_F32 && dtype != DTYPE_F64) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", c->label, dtype_name(dtype));
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", c->label,
+                     dtype_name(dtype));
     }
     if (c->size == 1) return OK;
     bool flags[2 * CHANNEL_MOST_RANKS];
     if (c->size > CHANNEL_MOST_RANKS) {
         return ERROR(STATUS_UNSUPPORTED, "%s: more than %d ranks", c->label, CHANNEL_MOST_RANKS);
     }
-    Strip strip = {c, data, scratch, dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE, dtype_size(dtype), count / c->size,
-                   0, 0};
+    Strip strip = {c,
+                   data,
+                   scratch,
+                   dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE,
+                   dtype_size(dtype),
+                   count / c->size,
+                   0,
+                   0};
     int64_t most = TREE_PIECE_BYTES / (int64_t)strip.element / c->size;
     for (; strip.first < strip.part; strip.first += most) {
         strip.count = (int)(strip.part - strip.first < most ? strip.part - strip.first : most);
@@ -127,7 +139,8 @@ Status channel_sum_parts(const Channel *c, void *data, int64_t count, DType dtyp
     return OK;
 }
 
-/* In round k a rank sends its part k ranks up and receives one from k ranks down: all links are busy in each. */
+/* In round k a rank sends its part k ranks up and receives one from k ranks down: all links are
+ * busy in each. */
 Status channel_gather_parts(const Channel *c, void *data, size_t bytes) {
     const size_t most = (size_t)1 << 30;
     for (int k = 1; k < c->size; k++) {

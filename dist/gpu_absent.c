@@ -1,4 +1,5 @@
-/* What stands in for collectives on GPUs in a build without CUDA: nothing can ask for them there. */
+/* What stands in for collectives on GPUs in a build without CUDA: nothing can ask for them
+ * there. */
 #include "dist/gpu_collectives.h"
 
 static Status absent(GpuCollectives **out) {

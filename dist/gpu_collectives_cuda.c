@@ -7,8 +7,8 @@ Status gpu_check(cudaError_t error, const char *what) {
     return ERROR(STATUS_FAILURE, "%s: %s", what, cudaGetErrorString(error));
 }
 
-static Status start(GpuCollectives *c, EnqueueFn enqueue, void *data, int64_t count, DType dtype, const char *label,
-                    void *stream) {
+static Status start(GpuCollectives *c, EnqueueFn enqueue, void *data, int64_t count, DType dtype,
+                    const char *label, void *stream) {
     TRY(gpu_check(cudaEventRecord(c->ready, stream), label));
     TRY(gpu_check(cudaStreamWaitEvent(c->stream, c->ready, 0), label));
     TRY(enqueue(c, data, count, dtype, label));
@@ -21,7 +21,8 @@ static Status sums_check(DType dtype, const char *label) {
     return ERROR(STATUS_UNSUPPORTED, "%s: sums f32 and f64, not %s", label, dtype_name(dtype));
 }
 
-static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype,
+                               const char *label, void *stream) {
     GpuCollectives *c = self;
     TRY(sums_check(dtype, label));
     return start(c, c->all_reduce, data, count, dtype, label, stream);
@@ -29,19 +30,20 @@ static Status all_reduce_start(void *self, void *data, int64_t count, DType dtyp
 
 static Status parts_check(const GpuCollectives *c, int64_t count, const char *label) {
     if (count % c->world->size == 0) return OK;
-    return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks", label, (long long)count,
-                 c->world->size);
+    return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks", label,
+                 (long long)count, c->world->size);
 }
 
-static Status reduce_scatter_start(void *self, void *data, int64_t count, DType dtype, const char *label,
-                                   void *stream) {
+static Status reduce_scatter_start(void *self, void *data, int64_t count, DType dtype,
+                                   const char *label, void *stream) {
     GpuCollectives *c = self;
     TRY(sums_check(dtype, label));
     TRY(parts_check(c, count, label));
     return start(c, c->reduce_scatter, data, count, dtype, label, stream);
 }
 
-static Status all_gather_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+static Status all_gather_start(void *self, void *data, int64_t count, DType dtype,
+                               const char *label, void *stream) {
     GpuCollectives *c = self;
     TRY(parts_check(c, count, label));
     return start(c, c->all_gather, data, count, dtype, label, stream);
@@ -51,13 +53,16 @@ static Status all_gather_start(void *self, void *data, int64_t count, DType dtyp
 static Status wait_for(void *self, int left, void *stream) {
     GpuCollectives *c = self;
     int64_t last = c->started - 1 - left;
-    if (left >= GPU_IN_FLIGHT) return ERROR(STATUS_UNSUPPORTED, "a wait that leaves %d collectives", left);
+    if (left >= GPU_IN_FLIGHT)
+        return ERROR(STATUS_UNSUPPORTED, "a wait that leaves %d collectives", left);
     if (left == 0) c->in_group = 0;
     if (last < 0) return OK;
-    return gpu_check(cudaStreamWaitEvent(stream, c->done[last % GPU_IN_FLIGHT], 0), "joining the collectives");
+    return gpu_check(cudaStreamWaitEvent(stream, c->done[last % GPU_IN_FLIGHT], 0),
+                     "joining the collectives");
 }
 
-/* Called before each replay; a failure here cannot be returned, and must not be passed over: all ranks end. */
+/* Called before each replay; a failure here cannot be returned, and must not be passed over: all
+ * ranks end. */
 static void progress(void *self, const char *activity) {
     GpuCollectives *c = self;
     watchdog_progress(c->watchdog, activity);
@@ -86,12 +91,16 @@ Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **o
     c->world = world;
     c->watchdog = watchdog;
     *out = c;
-    /* Without priority over the model: what adds fills the multiprocessors that a product's last round leaves idle. */
-    TRY(gpu_check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making the collectives' stream"));
+    /* Without priority over the model: what adds fills the multiprocessors that a product's last
+     * round leaves idle. */
+    TRY(gpu_check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking),
+                  "making the collectives' stream"));
     for (int i = 0; i < GPU_IN_FLIGHT; i++) {
-        TRY(gpu_check(cudaEventCreateWithFlags(&c->done[i], cudaEventDisableTiming), "making an event"));
+        TRY(gpu_check(cudaEventCreateWithFlags(&c->done[i], cudaEventDisableTiming),
+                      "making an event"));
     }
-    return gpu_check(cudaEventCreateWithFlags(&c->ready, cudaEventDisableTiming), "making an event");
+    return gpu_check(cudaEventCreateWithFlags(&c->ready, cudaEventDisableTiming),
+                     "making an event");
 }
 
 void gpu_collectives_release(GpuCollectives *c) {

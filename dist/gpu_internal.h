@@ -1,4 +1,5 @@
-/* What the two kinds of GPU collectives share: a stream, the events that tie it to the caller's, and a table. */
+/* What the two kinds of GPU collectives share: a stream, the events that tie it to the caller's,
+ * and a table. */
 #pragma once
 
 #include "dist/gpu_collectives.h"
@@ -9,15 +10,17 @@
 enum { GPU_IN_FLIGHT = 64 }; /* how far back a wait may look */
 
 /* Enqueues one collective on the collectives' own stream; in place. */
-typedef Status (*EnqueueFn)(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label);
+typedef Status (*EnqueueFn)(GpuCollectives *c, void *data, int64_t count, DType dtype,
+                            const char *label);
 
 struct GpuCollectives {
     World *world;
     Watchdog *watchdog;
-    cudaStream_t stream;             /* the collectives' own */
-    cudaEvent_t ready;               /* the data is there */
-    cudaEvent_t done[GPU_IN_FLIGHT]; /* the one that was started as number i % GPU_IN_FLIGHT is through */
-    int64_t started, in_group;       /* ever; since the last wait for all */
+    cudaStream_t stream; /* the collectives' own */
+    cudaEvent_t ready;   /* the data is there */
+    cudaEvent_t
+        done[GPU_IN_FLIGHT];   /* the one that was started as number i % GPU_IN_FLIGHT is through */
+    int64_t started, in_group; /* ever; since the last wait for all */
     EnqueueFn all_reduce, reduce_scatter, all_gather;
     Status (*check)(GpuCollectives *c); /* what has gone wrong since; before each replay */
     void (*release)(GpuCollectives *c); /* NULL: holds nothing of other ranks */

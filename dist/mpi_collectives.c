@@ -41,13 +41,16 @@ struct MpiCollectives {
 
 static Status work_do(const Channel *channel, const Reduction *r, void *scratch) {
     if (r->work == WORK_SUM) return channel_sum(channel, r->data, r->count, r->dtype, scratch);
-    if (r->work == WORK_SUM_PARTS) return channel_sum_parts(channel, r->data, r->count, r->dtype, scratch);
-    return channel_gather_parts(channel, r->data, (size_t)(r->count / channel->size) * dtype_size(r->dtype));
+    if (r->work == WORK_SUM_PARTS)
+        return channel_sum_parts(channel, r->data, r->count, r->dtype, scratch);
+    return channel_gather_parts(channel, r->data,
+                                (size_t)(r->count / channel->size) * dtype_size(r->dtype));
 }
 
 /* After a failure the rest is not reduced: the ranks no longer agree on what comes next. */
 static void reduce_one(MpiCollectives *c, const Reduction *reduction) {
-    Channel channel = {c->comm, c->world->rank, c->world->size, WAITING_COMMUNICATION, c->watchdog, reduction->label};
+    Channel channel = {c->comm,     c->world->rank,  c->world->size, WAITING_COMMUNICATION,
+                       c->watchdog, reduction->label};
     bool has_failed = c->code != STATUS_OK;
     pthread_mutex_unlock(&c->lock);
     Status status = OK;
@@ -61,8 +64,8 @@ static void reduce_one(MpiCollectives *c, const Reduction *reduction) {
 
 static bool must_wait(const MpiCollectives *c) { return c->started - c->completed > c->left; }
 
-/* Says for which reduction the main thread waits, or that it need not any longer. Not said by the main thread: one that
- * never wakes would be taken for one that waits. */
+/* Says for which reduction the main thread waits, or that it need not any longer. Not said by the
+ * main thread: one that never wakes would be taken for one that waits. */
 static void main_wait_show(MpiCollectives *c) {
     if (must_wait(c)) {
         watchdog_wait_begin(c->watchdog, WAITING_MAIN, c->queue[c->completed % QUEUE_LENGTH].label);
@@ -98,11 +101,12 @@ static void wait_until(MpiCollectives *c, uint64_t left) {
 
 static Status start(MpiCollectives *c, Reduction what, const char *label) {
     if (what.work != WORK_GATHER && what.dtype != DTYPE_F32 && what.dtype != DTYPE_F64) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", label, dtype_name(what.dtype));
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", label,
+                     dtype_name(what.dtype));
     }
     if (what.work != WORK_SUM && what.count % c->world->size != 0) {
-        return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks", label,
-                     (long long)what.count, c->world->size);
+        return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks",
+                     label, (long long)what.count, c->world->size);
     }
     if (c->world->size == 1) return OK;
     pthread_mutex_lock(&c->lock);
@@ -116,20 +120,27 @@ static Status start(MpiCollectives *c, Reduction what, const char *label) {
     return OK;
 }
 
-static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype,
+                               const char *label, void *stream) {
     (void)stream;
-    return start(self, (Reduction){.work = WORK_SUM, .data = data, .count = count, .dtype = dtype}, label);
+    return start(self, (Reduction){.work = WORK_SUM, .data = data, .count = count, .dtype = dtype},
+                 label);
 }
 
-static Status reduce_scatter_start(void *self, void *data, int64_t count, DType dtype, const char *label,
-                                   void *stream) {
+static Status reduce_scatter_start(void *self, void *data, int64_t count, DType dtype,
+                                   const char *label, void *stream) {
     (void)stream;
-    return start(self, (Reduction){.work = WORK_SUM_PARTS, .data = data, .count = count, .dtype = dtype}, label);
+    return start(self,
+                 (Reduction){.work = WORK_SUM_PARTS, .data = data, .count = count, .dtype = dtype},
+                 label);
 }
 
-static Status all_gather_start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+static Status all_gather_start(void *self, void *data, int64_t count, DType dtype,
+                               const char *label, void *stream) {
     (void)stream;
-    return start(self, (Reduction){.work = WORK_GATHER, .data = data, .count = count, .dtype = dtype}, label);
+    return start(self,
+                 (Reduction){.work = WORK_GATHER, .data = data, .count = count, .dtype = dtype},
+                 label);
 }
 
 static Status wait_for(void *self, int left, void *stream) {
@@ -153,7 +164,8 @@ static Status connect_ranks(MpiCollectives *c) {
     TRY(mpi_check(MPI_Comm_dup(c->world->comm, &c->comm), "MPI_Comm_dup"));
     MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
     c->scratch = malloc(TREE_PIECE_BYTES);
-    if (c->scratch == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
+    if (c->scratch == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
     TRY(thread_start("the communication thread", communicate, c, &c->thread));
     c->is_running = true;
     return OK;
@@ -161,7 +173,8 @@ static Status connect_ranks(MpiCollectives *c) {
 
 Status mpi_collectives_create(World *world, Watchdog *watchdog, MpiCollectives **out) {
     MpiCollectives *c = calloc(1, sizeof *c);
-    Status status = world_agree(world, c != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the collectives"));
+    Status status = world_agree(
+        world, c != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the collectives"));
     if (failed(status)) {
         free(c);
         return status;

@@ -1,5 +1,5 @@
-/* NCCL behind dist/gpu_collectives.h. The library is opened by name at run time. Large ones go by copies where the GPUs
- * reach each other: dist/peers.h. */
+/* NCCL behind dist/gpu_collectives.h. The library is opened by name at run time. Large ones go by
+ * copies where the GPUs reach each other: dist/peers.h. */
 #include "core/clock.h"
 #include "dist/gpu_internal.h"
 #include "dist/peers.h"
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Bytes, at least four numbers a rank: for a loss and a norm; for vectors; for what is summed span by span. */
+/* Bytes, at least four numbers a rank: for a loss and a norm; for vectors; for what is summed span
+ * by span. */
 enum { WARM_SMALL = 64 << 10, WARM_MEDIUM = 1 << 20, WARM_LARGE = 64 << 20 };
 
 /* What is used of libnccl, typed by its own header. */
@@ -54,13 +55,14 @@ static Status library_load(NcclLibrary *l) {
     };
     l->handle = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
     if (l->handle == NULL) {
-        return ERROR(STATUS_CONFIG, "several GPUs need NCCL: %s; install libnccl2, or run one rank", dlerror());
+        return ERROR(STATUS_CONFIG, "several GPUs need NCCL: %s; install libnccl2, or run one rank",
+                     dlerror());
     }
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         *functions[i].function = dlsym(l->handle, functions[i].name);
         if (*functions[i].function == NULL) {
-            return ERROR(STATUS_CONFIG, "libnccl.so.2 has no %s; version %d.%d or later is needed", functions[i].name,
-                         NCCL_MAJOR, NCCL_MINOR);
+            return ERROR(STATUS_CONFIG, "libnccl.so.2 has no %s; version %d.%d or later is needed",
+                         functions[i].name, NCCL_MAJOR, NCCL_MINOR);
         }
     }
     return OK;
@@ -70,7 +72,8 @@ static Status version_check(const NcclLibrary *l) {
     int version = 0;
     l->get_version(&version);
     if (version / 10000 == NCCL_MAJOR) return OK;
-    return ERROR(STATUS_CONFIG, "libnccl.so.2 is version %d, this program was built for %d.%d; install that one",
+    return ERROR(STATUS_CONFIG,
+                 "libnccl.so.2 is version %d, this program was built for %d.%d; install that one",
                  version, NCCL_MAJOR, NCCL_MINOR);
 }
 
@@ -80,7 +83,8 @@ static void doze(void) { nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 static Status give_up(Nccl *n, const char *what) {
     n->library.abort(n->comm);
     n->comm = NULL;
-    return ERROR(STATUS_FAILURE, "%s: NCCL did not answer within %.0f s; is another rank stuck?", what, n->deadline);
+    return ERROR(STATUS_FAILURE, "%s: NCCL did not answer within %.0f s; is another rank stuck?",
+                 what, n->deadline);
 }
 
 /* Waits until a non-blocking call is through. */
@@ -90,36 +94,50 @@ static Status settle(Nccl *n, ncclResult_t result, const char *what) {
         doze();
         ncclResult_t asked = n->library.async_error(n->comm, &result);
         if (asked != ncclSuccess) result = asked;
-        if (result == ncclInProgress && clock_seconds() - start > n->deadline) return give_up(n, what);
+        if (result == ncclInProgress && clock_seconds() - start > n->deadline)
+            return give_up(n, what);
     }
     if (result == ncclSuccess) return OK;
-    return ERROR(STATUS_FAILURE, "%s: NCCL: %s (NCCL_DEBUG=WARN says more)", what, n->library.error_string(result));
+    return ERROR(STATUS_FAILURE, "%s: NCCL: %s (NCCL_DEBUG=WARN says more)", what,
+                 n->library.error_string(result));
 }
 
-static ncclDataType_t nccl_type(DType dtype) { return dtype == DTYPE_F64 ? ncclFloat64 : ncclFloat32; }
+static ncclDataType_t nccl_type(DType dtype) {
+    return dtype == DTYPE_F64 ? ncclFloat64 : ncclFloat32;
+}
 
-static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype,
+                         const char *label) {
     Nccl *n = c->kind;
-    if (peers_take(n->peers, count, dtype)) return peers_all_reduce(n->peers, data, count, dtype, label);
-    ncclResult_t result =
-        n->library.all_reduce(data, data, (size_t)count, nccl_type(dtype), ncclSum, n->comm, c->stream);
+    if (peers_take(n->peers, count, dtype))
+        return peers_all_reduce(n->peers, data, count, dtype, label);
+    ncclResult_t result = n->library.all_reduce(data, data, (size_t)count, nccl_type(dtype),
+                                                ncclSum, n->comm, c->stream);
     return settle(n, result, label);
 }
 
-static Status reduce_scatter(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+static Status reduce_scatter(GpuCollectives *c, void *data, int64_t count, DType dtype,
+                             const char *label) {
     Nccl *n = c->kind;
-    if (peers_take(n->peers, count, dtype)) return peers_reduce_scatter(n->peers, data, count, dtype, label);
+    if (peers_take(n->peers, count, dtype))
+        return peers_reduce_scatter(n->peers, data, count, dtype, label);
     size_t part = (size_t)count / (size_t)c->world->size;
     char *mine = (char *)data + (size_t)c->world->rank * part * dtype_size(dtype);
-    return settle(n, n->library.reduce_scatter(data, mine, part, nccl_type(dtype), ncclSum, n->comm, c->stream), label);
+    return settle(
+        n,
+        n->library.reduce_scatter(data, mine, part, nccl_type(dtype), ncclSum, n->comm, c->stream),
+        label);
 }
 
-static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype,
+                         const char *label) {
     Nccl *n = c->kind;
-    if (peers_take(n->peers, count, dtype)) return peers_all_gather(n->peers, data, count, dtype, label);
+    if (peers_take(n->peers, count, dtype))
+        return peers_all_gather(n->peers, data, count, dtype, label);
     size_t bytes = (size_t)count / (size_t)c->world->size * dtype_size(dtype);
     const char *mine = (const char *)data + (size_t)c->world->rank * bytes;
-    return settle(n, n->library.all_gather(mine, data, bytes, ncclUint8, n->comm, c->stream), label);
+    return settle(n, n->library.all_gather(mine, data, bytes, ncclUint8, n->comm, c->stream),
+                  label);
 }
 
 static Status check(GpuCollectives *c) {
@@ -135,7 +153,8 @@ static void close_nccl(GpuCollectives *c) {
     Nccl *n = c->kind;
     if (n == NULL) return;
     peers_destroy(&n->peers);
-    if (n->comm != NULL && !failed(settle(n, n->library.finalize(n->comm), "ending NCCL"))) n->library.destroy(n->comm);
+    if (n->comm != NULL && !failed(settle(n, n->library.finalize(n->comm), "ending NCCL")))
+        n->library.destroy(n->comm);
     if (n->library.handle != NULL) dlclose(n->library.handle);
     free(n);
 }
@@ -147,7 +166,8 @@ static Status connect_ranks(GpuCollectives *c, Nccl *n) {
     config.blocking = 0;
     Status mine = library_load(&n->library);
     if (!failed(mine)) mine = version_check(&n->library);
-    if (!failed(mine) && c->world->rank == 0) mine = settle(n, n->library.get_unique_id(&id), "starting NCCL");
+    if (!failed(mine) && c->world->rank == 0)
+        mine = settle(n, n->library.get_unique_id(&id), "starting NCCL");
     TRY(world_agree(c->world, mine));
     TRY(world_broadcast(c->world, &id, sizeof id));
     ncclResult_t result = n->library.init(&n->comm, c->world->size, id, c->world->rank, &config);
@@ -173,7 +193,8 @@ static Status warm_with(GpuCollectives *c, Nccl *n, void *data, int64_t floats, 
     return drain(c, n, what);
 }
 
-static Status warm_sizes(GpuCollectives *c, Nccl *n, const size_t *sizes, size_t count, void *data, const char *what) {
+static Status warm_sizes(GpuCollectives *c, Nccl *n, const size_t *sizes, size_t count, void *data,
+                         const char *what) {
     for (size_t i = 0; i < count; i++) {
         int64_t each = (int64_t)(sizes[i] / sizeof(float)) / (2 * c->world->size);
         TRY(warm_with(c, n, data, each * 2 * c->world->size, what));
@@ -181,8 +202,9 @@ static Status warm_sizes(GpuCollectives *c, Nccl *n, const size_t *sizes, size_t
     return OK;
 }
 
-/* NCCL takes most of its memory at its first collectives of a kind and size, several hundred MiB. One of each kind that
- * steps ask it for, on the stream that they use, has it taken before anybody looks at what is free. Collective. */
+/* NCCL takes most of its memory at its first collectives of a kind and size, several hundred MiB.
+ * One of each kind that steps ask it for, on the stream that they use, has it taken before anybody
+ * looks at what is free. Collective. */
 static Status warm_up(GpuCollectives *c, Nccl *n) {
     static const char what[] = "the first sums over the GPUs";
     const size_t sizes[] = {WARM_SMALL, WARM_MEDIUM, WARM_LARGE};
@@ -195,11 +217,12 @@ static Status warm_up(GpuCollectives *c, Nccl *n) {
     return status;
 }
 
-Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline, GpuCollectives **out) {
+Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline,
+                               GpuCollectives **out) {
     GpuCollectives *c = NULL;
     Nccl *n = calloc(1, sizeof *n);
-    Status status =
-        n == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for NCCL") : gpu_collectives_open(world, watchdog, &c);
+    Status status = n == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for NCCL")
+                              : gpu_collectives_open(world, watchdog, &c);
     status = world_agree(world, status);
     if (!failed(status)) {
         *n = (Nccl){.deadline = deadline};

@@ -1,9 +1,12 @@
 /* What stands in for NCCL in a build without it. */
 #include "dist/gpu_collectives.h"
 
-Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline, GpuCollectives **out) {
+Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline,
+                               GpuCollectives **out) {
     (void)world, (void)watchdog, (void)deadline;
     *out = NULL;
-    return ERROR(STATUS_CONFIG, "this program was built without NCCL, which several GPUs need; install libnccl-dev and "
-                                "run scons again, or run one rank");
+    return ERROR(
+        STATUS_CONFIG,
+        "this program was built without NCCL, which several GPUs need; install libnccl-dev and "
+        "run scons again, or run one rank");
 }

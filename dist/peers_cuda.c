@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as quick (docs/results/cuda_ranks.md).
- * PULL_BYTES: pulled at a time; two such rooms take turns, one is filled while the other is added. */
+/* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as quick
+ * (docs/results/cuda_ranks.md). PULL_BYTES: pulled at a time; two such rooms take turns, one is
+ * filled while the other is added. */
 enum { LEAST_BYTES = 2 << 20, PULL_BYTES = 16 << 20, ROOMS = 2, SLOTS = 16, FLAG_BYTES = 2 << 20 };
 
 typedef enum Flag { FLAG_READY, FLAG_DONE, FLAG_KINDS } Flag; /* may be pulled; has been pushed */
@@ -55,10 +56,12 @@ static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
         m->next = p->mappings;
         p->mappings = m;
     }
-    *m = (Mapping){.rank = rank, .id = place->id, .base = place->base, .mapped = m->mapped, .next = m->next};
+    *m = (Mapping){
+        .rank = rank, .id = place->id, .base = place->base, .mapped = m->mapped, .next = m->next};
     if (m->mapped == NULL) {
-        TRY(gpu_check(cudaIpcOpenMemHandle(&m->mapped, place->handle, cudaIpcMemLazyEnablePeerAccess),
-                      "mapping another rank's memory"));
+        TRY(gpu_check(
+            cudaIpcOpenMemHandle(&m->mapped, place->handle, cudaIpcMemLazyEnablePeerAccess),
+            "mapping another rank's memory"));
     }
     *out = (char *)m->mapped + place->offset;
     return OK;
@@ -73,21 +76,23 @@ static Status place_find(void *data, Place *out) {
     return OK;
 }
 
-/* out[r] = where rank r's `data` lies in this process. The handles travel by MPI; a rank that has none to give takes
- * part all the same, so that nobody waits for it. Collective. */
+/* out[r] = where rank r's `data` lies in this process. The handles travel by MPI; a rank that has
+ * none to give takes part all the same, so that nobody waits for it. Collective. */
 static Status places_exchange(Peers *p, void *data, const char *label, void *out[PEER_MOST_RANKS]) {
     const World *world = p->c->world;
     Place mine = {0}, all[PEER_MOST_RANKS];
     Status found = place_find(data, &mine);
     Channel channel = {world->comm, world->rank, world->size, WAITING_MAIN, p->c->watchdog, label};
     MPI_Request request;
-    TRY(mpi_check(MPI_Iallgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, world->comm, &request),
+    TRY(mpi_check(MPI_Iallgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE,
+                                 world->comm, &request),
                   label));
     TRY(channel_complete(&channel, 1, &request));
     TRY(found);
     for (int r = 0; r < world->size; r++) {
         if (all[r].base == NULL) {
-            return ERROR(STATUS_FAILURE, "%s: rank %d on %s cannot share its memory", label, r, world->hosts[r]);
+            return ERROR(STATUS_FAILURE, "%s: rank %d on %s cannot share its memory", label, r,
+                         world->hosts[r]);
         }
         out[r] = data;
         if (r != world->rank) TRY(mapping_find(p, r, &all[r], &out[r]));
@@ -99,7 +104,8 @@ static Status places_exchange(Peers *p, void *data, const char *label, void *out
 static Status tell(Peers *p, Flag kind) {
     const World *world = p->c->world;
     for (int k = 1; k < world->size; k++) {
-        TRY(peer_flag_set(p->c->stream, flag_at(p, (world->rank + k) % world->size, kind, world->rank)));
+        TRY(peer_flag_set(p->c->stream,
+                          flag_at(p, (world->rank + k) % world->size, kind, world->rank)));
     }
     return OK;
 }
@@ -112,22 +118,26 @@ static Status listen(Peers *p, Flag kind) {
     return OK;
 }
 
-/* Pulls [at, at + bytes) of every other rank into a room; terms[r] is where rank r's has come to. */
-static Status pull(Peers *p, int room, void *const data[], size_t at, size_t bytes, const char *label,
-                   const void *terms[]) {
+/* Pulls [at, at + bytes) of every other rank into a room; terms[r] is where rank r's has come
+ * to. */
+static Status pull(Peers *p, int room, void *const data[], size_t at, size_t bytes,
+                   const char *label, const void *terms[]) {
     const World *world = p->c->world;
     char *to = p->rooms + (size_t)room * (size_t)(world->size - 1) * p->pull;
     for (int k = 1; k < world->size; k++, to += p->pull) {
         int r = (world->rank + k) % world->size;
         terms[r] = to;
-        TRY(gpu_check(cudaMemcpyAsync(to, (char *)data[r] + at, bytes, cudaMemcpyDeviceToDevice, p->copies), label));
+        TRY(gpu_check(
+            cudaMemcpyAsync(to, (char *)data[r] + at, bytes, cudaMemcpyDeviceToDevice, p->copies),
+            label));
     }
     terms[world->rank] = (char *)data[world->rank] + at;
     TRY(gpu_check(cudaEventRecord(p->full[room], p->copies), label));
     return gpu_check(cudaStreamWaitEvent(p->c->stream, p->full[room], 0), label);
 }
 
-static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype, const char *label) {
+static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype,
+                         const char *label) {
     const World *world = p->c->world;
     size_t first = (size_t)world->rank * part;
     TRY(gpu_check(cudaEventRecord(p->begun, p->c->stream), label));
@@ -145,7 +155,8 @@ static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype,
     return OK;
 }
 
-/* What comes before the copies: where everybody's data lies, and, on the stream, that all have come this far. */
+/* What comes before the copies: where everybody's data lies, and, on the stream, that all have come
+ * this far. */
 static Status meet(Peers *p, void *data, const char *label, void *everywhere[PEER_MOST_RANKS]) {
     TRY(places_exchange(p, data, label, everywhere));
     TRY(tell(p, FLAG_READY));
@@ -159,7 +170,8 @@ static Status parts_push(Peers *p, void *const data[], size_t part, const char *
     for (int k = 1; k < world->size; k++) {
         char *to = (char *)data[(world->rank + k) % world->size] + first;
         const char *from = (const char *)data[world->rank] + first;
-        TRY(gpu_check(cudaMemcpyAsync(to, from, part, cudaMemcpyDeviceToDevice, p->c->stream), label));
+        TRY(gpu_check(cudaMemcpyAsync(to, from, part, cudaMemcpyDeviceToDevice, p->c->stream),
+                      label));
     }
     TRY(tell(p, FLAG_DONE));
     return listen(p, FLAG_DONE);
@@ -209,13 +221,15 @@ static Status reach_all(const GpuCollectives *c) {
     char mine[BUS_BYTES] = {0}, all[PEER_MOST_RANKS][BUS_BYTES];
     int device = 0;
     Status found = bus_find(&device, mine);
-    TRY(mpi_check(MPI_Allgather(mine, BUS_BYTES, MPI_BYTE, all, BUS_BYTES, MPI_BYTE, world->comm), "MPI_Allgather"));
+    TRY(mpi_check(MPI_Allgather(mine, BUS_BYTES, MPI_BYTE, all, BUS_BYTES, MPI_BYTE, world->comm),
+                  "MPI_Allgather"));
     TRY(found);
     for (int r = 0; r < world->size; r++) {
         int other = -1, can = 0;
         if (r == world->rank) continue;
         bool is_seen = cudaDeviceGetByPCIBusId(&other, all[r]) == cudaSuccess;
-        if (is_seen && cudaDeviceCanAccessPeer(&can, device, other) == cudaSuccess && can != 0) continue;
+        if (is_seen && cudaDeviceCanAccessPeer(&can, device, other) == cudaSuccess && can != 0)
+            continue;
         return ERROR(STATUS_UNSUPPORTED, "GPU %s does not reach GPU %s", mine, all[r]);
     }
     return OK;
@@ -233,10 +247,13 @@ static Status resources_create(Peers *p) {
     TRY(gpu_check(cudaStreamCreateWithFlags(&p->copies, cudaStreamNonBlocking), "making a stream"));
     TRY(gpu_check(cudaEventCreateWithFlags(&p->begun, cudaEventDisableTiming), "making an event"));
     for (int i = 0; i < ROOMS; i++) {
-        TRY(gpu_check(cudaEventCreateWithFlags(&p->full[i], cudaEventDisableTiming), "making an event"));
-        TRY(gpu_check(cudaEventCreateWithFlags(&p->empty[i], cudaEventDisableTiming), "making an event"));
+        TRY(gpu_check(cudaEventCreateWithFlags(&p->full[i], cudaEventDisableTiming),
+                      "making an event"));
+        TRY(gpu_check(cudaEventCreateWithFlags(&p->empty[i], cudaEventDisableTiming),
+                      "making an event"));
     }
-    TRY(gpu_check(cudaMalloc((void **)&p->rooms, ROOMS * (size_t)others * p->pull), "taking memory for sums"));
+    TRY(gpu_check(cudaMalloc((void **)&p->rooms, ROOMS * (size_t)others * p->pull),
+                  "taking memory for sums"));
     TRY(gpu_check(cudaMalloc((void **)&p->flags, FLAG_BYTES), "taking memory for flags"));
     TRY(gpu_check(cudaMemset(p->flags, 0, FLAG_BYTES), "clearing flags"));
     return gpu_check(cudaDeviceSynchronize(), "clearing flags");
@@ -260,7 +277,8 @@ Status peers_create(GpuCollectives *c, Peers **out) {
     TRY(world_min_i64(world, &all));
     if (all == 0) return OK;
     Peers *p = calloc(1, sizeof *p);
-    TRY(world_agree(world, p != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for copies between GPUs")));
+    TRY(world_agree(
+        world, p != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for copies between GPUs")));
     p->c = c;
     *out = p;
     if (!failed(peers_connect(p))) return OK;

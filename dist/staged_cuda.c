@@ -1,11 +1,13 @@
-/* Sums through the host, for ranks that share a GPU: piece by piece to pinned memory, summed there by MPI inside a host
- * function of the stream, and back. Slow, and good for tests of data parallelism on one GPU. */
+/* Sums through the host, for ranks that share a GPU: piece by piece to pinned memory, summed there
+ * by MPI inside a host function of the stream, and back. Slow, and good for tests of data
+ * parallelism on one GPU. */
 #include "dist/gpu_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One piece of a reduction, as the host function finds it; lives as long as the graph that captured it. */
+/* One piece of a reduction, as the host function finds it; lives as long as the graph that captured
+ * it. */
 typedef struct Piece {
     struct Staged *owner;
     int64_t count; /* to sum; bytes of a part to gather */
@@ -54,7 +56,8 @@ static Status piece_add(Staged *s, int64_t count, DType dtype, const char *label
     return OK;
 }
 
-static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype,
+                         const char *label) {
     Staged *s = c->kind;
     const int64_t room = TREE_PIECE_BYTES / (int64_t)dtype_size(dtype);
     for (int64_t first = 0; first < count; first += room) {
@@ -63,15 +66,18 @@ static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dty
         char *at = (char *)data + (size_t)first * dtype_size(dtype);
         Piece *piece = NULL;
         TRY(piece_add(s, n, dtype, label, &piece));
-        TRY(gpu_check(cudaMemcpyAsync(s->pinned, at, bytes, cudaMemcpyDeviceToHost, c->stream), label));
+        TRY(gpu_check(cudaMemcpyAsync(s->pinned, at, bytes, cudaMemcpyDeviceToHost, c->stream),
+                      label));
         TRY(gpu_check(cudaLaunchHostFunc(c->stream, sum_piece, piece), label));
-        TRY(gpu_check(cudaMemcpyAsync(at, s->pinned, bytes, cudaMemcpyHostToDevice, c->stream), label));
+        TRY(gpu_check(cudaMemcpyAsync(at, s->pinned, bytes, cudaMemcpyHostToDevice, c->stream),
+                      label));
     }
     return OK;
 }
 
 /* Strips of all parts at a time: this rank's goes to the host, all of them come back. */
-static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype, const char *label) {
+static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype,
+                         const char *label) {
     Staged *s = c->kind;
     size_t size = (size_t)c->world->size, rank = (size_t)c->world->rank;
     size_t part = (size_t)count / size * dtype_size(dtype), room = TREE_PIECE_BYTES / size;
@@ -80,11 +86,12 @@ static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dty
         char *at = (char *)data + first;
         Piece *piece = NULL;
         TRY(piece_add(s, (int64_t)bytes, dtype, label, &piece));
-        TRY(gpu_check(
-            cudaMemcpyAsync(s->pinned + rank * bytes, at + rank * part, bytes, cudaMemcpyDeviceToHost, c->stream),
-            label));
+        TRY(gpu_check(cudaMemcpyAsync(s->pinned + rank * bytes, at + rank * part, bytes,
+                                      cudaMemcpyDeviceToHost, c->stream),
+                      label));
         TRY(gpu_check(cudaLaunchHostFunc(c->stream, gather_piece, piece), label));
-        TRY(gpu_check(cudaMemcpy2DAsync(at, part, s->pinned, bytes, bytes, size, cudaMemcpyHostToDevice, c->stream),
+        TRY(gpu_check(cudaMemcpy2DAsync(at, part, s->pinned, bytes, bytes, size,
+                                        cudaMemcpyHostToDevice, c->stream),
                       label));
     }
     return OK;
@@ -111,18 +118,20 @@ static void close_staged(GpuCollectives *c) {
 
 static Status staged_open(GpuCollectives *c, Staged *s) {
     World *world = c->world;
-    s->channel = (Channel){MPI_COMM_NULL, world->rank, world->size, WAITING_COMMUNICATION, c->watchdog, ""};
+    s->channel =
+        (Channel){MPI_COMM_NULL, world->rank, world->size, WAITING_COMMUNICATION, c->watchdog, ""};
     TRY(mpi_check(MPI_Comm_dup(world->comm, &s->channel.comm), "MPI_Comm_dup"));
     s->scratch = malloc(TREE_PIECE_BYTES);
-    if (s->scratch == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
+    if (s->scratch == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
     return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_PIECE_BYTES), "taking pinned memory");
 }
 
 Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollectives **out) {
     GpuCollectives *c = NULL;
     Staged *s = calloc(1, sizeof *s);
-    Status status =
-        s == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for reductions") : gpu_collectives_open(world, watchdog, &c);
+    Status status = s == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for reductions")
+                              : gpu_collectives_open(world, watchdog, &c);
     status = world_agree(world, status);
     if (!failed(status)) {
         c->all_reduce = c->reduce_scatter = all_reduce; /* all sums hold this rank's, too */

@@ -26,7 +26,7 @@ typedef struct Watch {
 
 static Watch watch;
 
-/* ---- the ranks of this host, which are this launcher's children -------------------------------------------------- */
+/* ---- the ranks of this host, which are this launcher's children ------------------------------ */
 
 typedef struct Siblings {
     int stopped_rank, first_awake; /* INT_MAX: none */
@@ -48,7 +48,8 @@ static bool process_look(void *context, const ProcessInfo *process) {
     static char environment[ENVIRONMENT_BYTES]; /* the one thread's */
     Siblings *found = context;
     if (process->parent != getppid()) return true;
-    int rank = rank_in(environment, process_read(process->pid, "environ", environment, sizeof environment));
+    int rank = rank_in(environment,
+                       process_read(process->pid, "environ", environment, sizeof environment));
     if (rank == UNKNOWN_RANK) return true;
     if (process->state != 'T') {
         if (rank < found->first_awake) found->first_awake = rank;
@@ -66,13 +67,14 @@ static Siblings siblings_look(void) {
     return found;
 }
 
-/* ---- the thread -------------------------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 /* MPI_Abort cannot be called beside MPI_Init: the launcher notices this rank's end. */
 static _Noreturn void end(bool speaks, const char *what) {
     char line[512];
     if (!speaks) usleep((useconds_t)(1e6 * QUIET_SECONDS));
-    int n = snprintf(line, sizeof line, "%s: error: %s; all ranks end (exit 1)\n", watch.program, what);
+    int n =
+        snprintf(line, sizeof line, "%s: error: %s; all ranks end (exit 1)\n", watch.program, what);
     ssize_t ignored = speaks ? write(STDERR_FILENO, line, (size_t)n) : 0;
     (void)ignored;
     _exit(1);
@@ -80,7 +82,8 @@ static _Noreturn void end(bool speaks, const char *what) {
 
 static void stopped_end(const Siblings *found, double seconds, const char *activity) {
     char what[400];
-    snprintf(what, sizeof what, "rank %d on %s stopped responding %.1f s ago, while rank %d is in %s",
+    snprintf(what, sizeof what,
+             "rank %d on %s stopped responding %.1f s ago, while rank %d is in %s",
              found->stopped_rank, watch.host, seconds, watch.rank, activity);
     end(found->first_awake >= watch.rank, what);
 }
@@ -90,8 +93,8 @@ static void limit_check(double seconds, const char *activity) {
     double limit = atomic_load(&watch.limit);
     if (limit <= 0 || seconds < limit + (watch.rank == 0 ? 0 : QUIET_SECONDS)) return;
     char what[400];
-    snprintf(what, sizeof what, "rank %d on %s has waited %.0f s for other ranks in %s", watch.rank, watch.host,
-             seconds, activity);
+    snprintf(what, sizeof what, "rank %d on %s has waited %.0f s for other ranks in %s", watch.rank,
+             watch.host, seconds, activity);
     end(true, what);
 }
 
@@ -136,7 +139,8 @@ Status start_watch_begin(const char *program) {
     if (rank == NULL) rank = getenv("PMIX_RANK");
     if (rank == NULL) rank = getenv("PMI_RANK");
     snprintf(watch.program, sizeof watch.program, "%s", program);
-    if (gethostname(watch.host, sizeof watch.host - 1) != 0) snprintf(watch.host, sizeof watch.host, "unknown-host");
+    if (gethostname(watch.host, sizeof watch.host - 1) != 0)
+        snprintf(watch.host, sizeof watch.host, "unknown-host");
     watch.rank = rank == NULL ? 0 : atoi(rank);
     TRY(thread_start("the start watch", look_on, NULL, &thread));
     pthread_detach(thread);

@@ -23,7 +23,9 @@ WatchdogOptions watchdog_defaults(void) {
     return (WatchdogOptions){.stopped_after = 6, .hung_after = 8, .lost_after = 60, .start_up = 60};
 }
 
-static bool is_watching(const Watchdog *watchdog) { return watchdog != NULL && watchdog->table != NULL; }
+static bool is_watching(const Watchdog *watchdog) {
+    return watchdog != NULL && watchdog->table != NULL;
+}
 
 void watchdog_progress(Watchdog *watchdog, const char *activity) {
     if (!is_watching(watchdog)) return;
@@ -68,7 +70,7 @@ bool watchdog_is_reported(const Watchdog *watchdog) {
     return is_watching(watchdog) && atomic_load(&watchdog->table->reported) != 0;
 }
 
-/* ---- the watchdog thread: reading this rank ---------------------------------------------------------------------- */
+/* ---- the watchdog thread: reading this rank -------------------------------------------------- */
 
 static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {
     Slot *mine = w->mine;
@@ -80,12 +82,15 @@ static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {
     return waited;
 }
 
-/* What counts up while the main thread gets on, or while it waits and is looked after: by its own polls, or by those of
- * the communication thread for it. A main thread that is frozen in a wait is so told from one that waits. */
+/* What counts up while the main thread gets on, or while it waits and is looked after: by its own
+ * polls, or by those of the communication thread for it. A main thread that is frozen in a wait is
+ * so told from one that waits. */
 static uint64_t signs_of_life(const Slot *slot) {
-    uint64_t signs =
-        LOAD(slot->progress) + LOAD(slot->waiting[WAITING_MAIN].turns) + LOAD(slot->waiting[WAITING_MAIN].polls);
-    return LOAD(slot->waiting[WAITING_MAIN].waits) ? signs + LOAD(slot->waiting[WAITING_COMMUNICATION].polls) : signs;
+    uint64_t signs = LOAD(slot->progress) + LOAD(slot->waiting[WAITING_MAIN].turns) +
+                     LOAD(slot->waiting[WAITING_MAIN].polls);
+    return LOAD(slot->waiting[WAITING_MAIN].waits)
+               ? signs + LOAD(slot->waiting[WAITING_COMMUNICATION].polls)
+               : signs;
 }
 
 /* Time without a sign of life; intervals that were allowed do not count as the rank's own pace. */
@@ -147,7 +152,8 @@ static void *watch(void *argument) {
             if (w->wake[i].revents != 0) w->wake[i].fd = -1; /* ended: seen once */
         }
         if (suspicion.kind == NOBODY) continue;
-        /* Where all ranks are being ended from outside, this one is gone before it blames the first. */
+        /* Where all ranks are being ended from outside, this one is gone before it blames the
+         * first. */
         if (suspicion.kind == DIED) poll(NULL, 0, DEATH_MILLISECONDS);
         if (!watchdog_claim_report(w)) continue;
         report(w, &suspicion);
@@ -155,7 +161,7 @@ static void *watch(void *argument) {
     }
 }
 
-/* ---- begin and end ----------------------------------------------------------------------------------------------- */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 static Status table_create(Watchdog *w) {
     const World *world = w->world;
@@ -176,7 +182,8 @@ static Status memory_create(Watchdog *w) {
     size_t n = (size_t)w->world->local_size;
     w->peers = calloc(n, sizeof *w->peers);
     w->wake = calloc(n + 1, sizeof *w->wake);
-    if (w->peers == NULL || w->wake == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the watchdog");
+    if (w->peers == NULL || w->wake == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for the watchdog");
     for (size_t i = 0; i <= n; i++) w->wake[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     w->wake[0].fd = eventfd(0, EFD_CLOEXEC);
     return w->wake[0].fd >= 0 ? OK : ERROR(STATUS_FAILURE, "eventfd: %s", strerror(errno));
@@ -192,10 +199,12 @@ static void slot_fill(Watchdog *w) {
     atomic_store(&w->mine->state, SLOT_LIVE);
 }
 
-/* A kernel or a sandbox without pidfd_open leaves the ends of processes to the launcher and to the missing beat. */
+/* A kernel or a sandbox without pidfd_open leaves the ends of processes to the launcher and to the
+ * missing beat. */
 static void peers_open(Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
-        if (i != w->world->local_rank) w->wake[1 + i].fd = (int)syscall(SYS_pidfd_open, w->table->slots[i].pid, 0);
+        if (i != w->world->local_rank)
+            w->wake[1 + i].fd = (int)syscall(SYS_pidfd_open, w->table->slots[i].pid, 0);
     }
 }
 
@@ -213,7 +222,8 @@ static void thread_end(Watchdog *w) {
     pthread_join(w->thread, NULL);
 }
 
-/* Each stage ends with all ranks or with none, so that those which come through do not wait for one that did not. */
+/* Each stage ends with all ranks or with none, so that those which come through do not wait for one
+ * that did not. */
 static Status begin(Watchdog *w) {
     TRY(world_agree(w->world, table_create(w)));
     TRY(world_agree(w->world, memory_create(w)));
@@ -224,7 +234,8 @@ static Status begin(Watchdog *w) {
 
 Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out) {
     Watchdog *w = calloc(1, sizeof *w);
-    Status status = world_agree(world, w != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the watchdog"));
+    Status status = world_agree(
+        world, w != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the watchdog"));
     *out = NULL;
     if (failed(status)) {
         free(w);
@@ -248,7 +259,8 @@ void watchdog_destroy(Watchdog **watchdog) {
     Watchdog *w = *watchdog;
     if (w == NULL) return;
     if (w->world->watchdog == w) {
-        /* Nobody leaves before all are here, watched until then; from then on a missing rank is not a dead one. */
+        /* Nobody leaves before all are here, watched until then; from then on a missing rank is not
+         * a dead one. */
         Status ignored = world_barrier(w->world);
         (void)ignored;
         atomic_store(&w->mine->state, SLOT_LEFT);

@@ -47,8 +47,8 @@ static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
     return hung.waiter != NULL || w->world->n_hosts > 1 ? hung : (Suspicion){.kind = NOBODY};
 }
 
-/* Where all ranks are on this host and each has waited for as long as a hang may take, nobody is left to wait for: they
- * are in different collectives. */
+/* Where all ranks are on this host and each has waited for as long as a hang may take, nobody is
+ * left to wait for: they are in different collectives. */
 static bool all_have_waited(const Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
         const Slot *slot = &w->table->slots[i];
@@ -57,12 +57,13 @@ static bool all_have_waited(const Watchdog *w) {
     return w->world->n_hosts == 1;
 }
 
-/* Where all ranks are on this host and none has given a sign of life for so long, a device or a file system holds all
- * of them up: nobody waits for anybody. */
+/* Where all ranks are on this host and none has given a sign of life for so long, a device or a
+ * file system holds all of them up: nobody waits for anybody. */
 static bool all_are_idle(const Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
         const Slot *slot = &w->table->slots[i];
-        double limit = LOAD(slot->limit), longest = limit > w->options.lost_after ? limit : w->options.lost_after;
+        double limit = LOAD(slot->limit),
+               longest = limit > w->options.lost_after ? limit : w->options.lost_after;
         if (is_live(slot) && LOAD(slot->idle) <= longest) return false;
     }
     return w->world->n_hosts == 1;
@@ -78,7 +79,8 @@ Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     for (int t = 0; found.kind == NOBODY && t < WAITING_COUNT; t++) {
         double waited = LOAD(w->mine->waited[t]);
         if (waited > w->options.lost_after || (t == WAITING_MAIN && all_have_waited(w))) {
-            found = (Suspicion){.kind = LOST, .waiter = w->mine, .waiting = (WaitingThread)t, .seconds = waited};
+            found = (Suspicion){
+                .kind = LOST, .waiter = w->mine, .waiting = (WaitingThread)t, .seconds = waited};
         }
     }
     if (found.kind == NOBODY && all_are_idle(w)) {
@@ -116,11 +118,14 @@ size_t watchdog_say(const Watchdog *w, const Suspicion *s, char *line, size_t by
         const char *meanwhile = s->waiter != NULL    ? "while others wait in "
                                 : world->n_hosts > 1 ? "while others wait in another collective"
                                                      : "and no rank makes any";
-        snprintf(what, sizeof what, "hangs: no progress for %.1f s in %s, %s%s", s->seconds, where, meanwhile, label);
+        snprintf(what, sizeof what, "hangs: no progress for %.1f s in %s, %s%s", s->seconds, where,
+                 meanwhile, label);
     } else {
-        snprintf(what, sizeof what, "has waited %.0f s in %s for a rank of another host or in another collective",
+        snprintf(what, sizeof what,
+                 "has waited %.0f s in %s for a rank of another host or in another collective",
                  s->seconds, label);
     }
-    int length = snprintf(line, bytes, "%s: error: %s %s; all ranks end (exit 1)\n", world_program(world), name, what);
+    int length = snprintf(line, bytes, "%s: error: %s %s; all ranks end (exit 1)\n",
+                          world_program(world), name, what);
     return (size_t)length < bytes ? (size_t)length : bytes - 1;
 }

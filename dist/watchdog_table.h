@@ -1,4 +1,5 @@
-/* The watchdog's table and state, shared by watchdog.c (keeps it) and watchdog_judge.c (reads it). */
+/* The watchdog's table and state, shared by watchdog.c (keeps it) and watchdog_judge.c (reads
+ * it). */
 #pragma once
 
 #include "dist/internal.h"
@@ -8,7 +9,12 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
-enum { TEXT_WORDS = 8, TEXT_BYTES = 8 * TEXT_WORDS, TICK_MILLISECONDS = 100, DEATH_MILLISECONDS = 5 };
+enum {
+    TEXT_WORDS = 8,
+    TEXT_BYTES = 8 * TEXT_WORDS,
+    TICK_MILLISECONDS = 100,
+    DEATH_MILLISECONDS = 5
+};
 
 /* A short text that one thread writes and others may read at any time, torn at worst. */
 typedef struct SharedText {
@@ -17,7 +23,8 @@ typedef struct SharedText {
 
 typedef enum SlotState { SLOT_EMPTY, SLOT_LIVE, SLOT_LEFT } SlotState;
 
-/* What a rank shows to the others of its host. Written by its main, communication and watchdog threads. */
+/* What a rank shows to the others of its host. Written by its main, communication and watchdog
+ * threads. */
 typedef struct Slot {
     alignas(128) _Atomic int state;
     _Atomic int rank, pid;
@@ -52,8 +59,9 @@ struct Watchdog {
     MPI_Win window;
     Table *table;
     Slot *mine;
-    Peer *peers;         /* (local_size) */
-    struct pollfd *wake; /* (1 + local_size): the call to stop, and the end of each peer's process */
+    Peer *peers; /* (local_size) */
+    struct pollfd
+        *wake; /* (1 + local_size): the call to stop, and the end of each peer's process */
     pthread_t thread;
     bool has_thread;
     /* The watchdog thread's. */

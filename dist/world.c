@@ -10,9 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* True where a launcher of MPI programs started this process: mpirun (Open MPI, MPICH, Intel) or srun. */
+/* True where a launcher of MPI programs started this process: mpirun (Open MPI, MPICH, Intel) or
+ * srun. */
 static bool is_launched(void) {
-    static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_SIZE"};
+    static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
+                                        "MV2_COMM_WORLD_SIZE"};
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         if (getenv(marks[i]) != NULL) return true;
     }
@@ -35,9 +37,9 @@ static int hosts_count(const World *world) {
     return n;
 }
 
-/* Removes the shared memory of runs that were killed. One rank of a host does: of several at a time each would have
- * open what the others look at. Source of the names: btl_vader_component.c of Open MPI 4.1, btl_sm_component.c of 5.0,
- * and osc_sm_component.c of both. */
+/* Removes the shared memory of runs that were killed. One rank of a host does: of several at a time
+ * each would have open what the others look at. Source of the names: btl_vader_component.c of Open
+ * MPI 4.1, btl_sm_component.c of 5.0, and osc_sm_component.c of both. */
 static void segments_tidy(void) {
     static const char *const names[] = {"vader_segment.", "sm_segment.", "osc_sm.", NULL};
     const char *local_rank = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
@@ -55,13 +57,15 @@ static Status world_connect(World *world, int *argc, char ***argv) {
     world->has_mpi = true;
     start_watch_phase("the start of the communicators", CONNECT_SECONDS);
     if (provided < MPI_THREAD_MULTIPLE) {
-        return ERROR(STATUS_FAILURE, "this MPI library lacks MPI_THREAD_MULTIPLE: use one that was built with it");
+        return ERROR(STATUS_FAILURE,
+                     "this MPI library lacks MPI_THREAD_MULTIPLE: use one that was built with it");
     }
     TRY(mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->comm), "MPI_Comm_dup"));
     MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN);
     MPI_Comm_rank(world->comm, &world->rank);
     MPI_Comm_size(world->comm, &world->size);
-    TRY(mpi_check(MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL, &world->local),
+    TRY(mpi_check(MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL,
+                                      &world->local),
                   "MPI_Comm_split_type"));
     MPI_Comm_set_errhandler(world->local, MPI_ERRORS_RETURN);
     MPI_Comm_rank(world->local, &world->local_rank);
@@ -71,12 +75,14 @@ static Status world_connect(World *world, int *argc, char ***argv) {
 
 static Status world_learn_hosts(World *world) {
     world->hosts = calloc((size_t)world->size, sizeof *world->hosts);
-    if (world->hosts == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the names of %d hosts", world->size);
+    if (world->hosts == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for the names of %d hosts", world->size);
     char mine[HOST_BYTES] = {0};
     if (gethostname(mine, sizeof mine - 1) != 0) snprintf(mine, sizeof mine, "unknown-host");
     memcpy(world->hosts[world->rank], mine, sizeof mine);
     if (world->has_mpi) {
-        TRY(mpi_check(MPI_Allgather(mine, HOST_BYTES, MPI_CHAR, world->hosts, HOST_BYTES, MPI_CHAR, world->comm),
+        TRY(mpi_check(MPI_Allgather(mine, HOST_BYTES, MPI_CHAR, world->hosts, HOST_BYTES, MPI_CHAR,
+                                    world->comm),
                       "MPI_Allgather of host names"));
     }
     world->n_hosts = hosts_count(world);
@@ -112,7 +118,8 @@ void world_destroy(World **world) {
     *world = NULL;
 }
 
-/* Open MPI's odls_base_sigkill_timeout; a larger one only delays its SIGTERM as well: docs/cluster.md. */
+/* Open MPI's odls_base_sigkill_timeout; a larger one only delays its SIGTERM as well:
+ * docs/cluster.md. */
 double world_kill_seconds(const World *world) { return world->has_mpi ? 1 : INFINITY; }
 
 int world_rank(const World *world) { return world->rank; }
@@ -150,13 +157,17 @@ static Status broadcast_from(World *world, void *data, size_t bytes, int root) {
     return OK;
 }
 
-Status world_broadcast(World *world, void *data, size_t bytes) { return broadcast_from(world, data, bytes, 0); }
+Status world_broadcast(World *world, void *data, size_t bytes) {
+    return broadcast_from(world, data, bytes, 0);
+}
 
 Status world_broadcast_text(World *world, const char *text, Arena *arena, char **out) {
     size_t length = world->rank == 0 ? strlen(text) : 0;
     TRY(world_broadcast(world, &length, sizeof length));
     char *copy = arena_alloc(arena, length + 1);
-    TRY(world_agree(world, copy != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for %zu bytes of text", length)));
+    TRY(world_agree(
+        world,
+        copy != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for %zu bytes of text", length)));
     if (world->rank == 0) memcpy(copy, text, length);
     TRY(world_broadcast(world, copy, length));
     *out = copy;
@@ -188,16 +199,19 @@ Status world_sum_f64(World *world, double *values, int64_t count) {
 Status world_gather(World *world, const void *mine, size_t bytes, void *all) {
     const size_t most = (size_t)1 << 30;
     if (world->rank == 0) memcpy(all, mine, bytes);
-    for (size_t done = 0; done < bytes; done += most) { /* rank by rank: a part may exceed what one call takes */
+    for (size_t done = 0; done < bytes;
+         done += most) { /* rank by rank: a part may exceed what one call takes */
         int n = (int)(bytes - done < most ? bytes - done : most);
         for (int r = 1; r < world->size; r++) {
             MPI_Request request;
             if (world->rank == 0) {
                 char *to = (char *)all + (size_t)r * bytes + done;
-                TRY(finish(world, MPI_Irecv(to, n, MPI_BYTE, r, 0, world->comm, &request), &request, "gather"));
+                TRY(finish(world, MPI_Irecv(to, n, MPI_BYTE, r, 0, world->comm, &request), &request,
+                           "gather"));
             } else if (world->rank == r) {
                 const char *from = (const char *)mine + done;
-                TRY(finish(world, MPI_Isend(from, n, MPI_BYTE, 0, 0, world->comm, &request), &request, "gather"));
+                TRY(finish(world, MPI_Isend(from, n, MPI_BYTE, 0, 0, world->comm, &request),
+                           &request, "gather"));
             }
         }
     }
@@ -205,16 +219,19 @@ Status world_gather(World *world, const void *mine, size_t bytes, void *all) {
 }
 
 /* Rank 0's side of a gather: room for each text, by the lengths it was told. */
-static Status texts_create(const World *world, Arena *arena, const int *lengths, int *starts, char **packed) {
+static Status texts_create(const World *world, Arena *arena, const int *lengths, int *starts,
+                           char **packed) {
     int total = 0;
     for (int r = 0; r < world->size; r++) {
         starts[r] = total;
         if (__builtin_add_overflow(total, lengths[r], &total)) {
-            return ERROR(STATUS_FAILURE, "the texts gathered from %d ranks exceed 2 GiB", world->size);
+            return ERROR(STATUS_FAILURE, "the texts gathered from %d ranks exceed 2 GiB",
+                         world->size);
         }
     }
     *packed = arena_alloc(arena, (size_t)total + 1);
-    return *packed != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for %d bytes of text", total);
+    return *packed != NULL ? OK
+                           : ERROR(STATUS_NO_ROOM, "out of memory for %d bytes of text", total);
 }
 
 Status world_gather_text(World *world, const char *text, Arena *arena, char ***out) {
@@ -223,17 +240,21 @@ Status world_gather_text(World *world, const char *text, Arena *arena, char ***o
     int *lengths = arena_alloc(arena, 2 * n * sizeof *lengths);
     char **texts = arena_alloc(arena, n * sizeof *texts), *packed = NULL;
     bool ready = lengths != NULL && texts != NULL;
-    TRY(world_agree(world, ready ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the texts of %zu ranks", n)));
+    TRY(world_agree(
+        world, ready ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the texts of %zu ranks", n)));
     int *starts = lengths + n;
     lengths[0] = length;
     MPI_Request request;
     if (world->size > 1) {
-        int result = MPI_Igather(&length, 1, MPI_INT, lengths, 1, MPI_INT, 0, world->comm, &request);
+        int result =
+            MPI_Igather(&length, 1, MPI_INT, lengths, 1, MPI_INT, 0, world->comm, &request);
         TRY(finish(world, result, &request, "gather of text"));
     }
-    TRY(world_agree(world, world->rank == 0 ? texts_create(world, arena, lengths, starts, &packed) : OK));
+    TRY(world_agree(world,
+                    world->rank == 0 ? texts_create(world, arena, lengths, starts, &packed) : OK));
     if (world->size > 1) {
-        int result = MPI_Igatherv(text, length, MPI_CHAR, packed, lengths, starts, MPI_CHAR, 0, world->comm, &request);
+        int result = MPI_Igatherv(text, length, MPI_CHAR, packed, lengths, starts, MPI_CHAR, 0,
+                                  world->comm, &request);
         TRY(finish(world, result, &request, "gather of text"));
     } else {
         memcpy(packed, text, (size_t)length);
@@ -257,7 +278,8 @@ Status world_agree(World *world, Status mine) {
 }
 
 int world_report(const World *world, Status status) {
-    /* A stopped rank that the launcher wakes to end it has nothing to add to what was said of it. */
+    /* A stopped rank that the launcher wakes to end it has nothing to add to what was said of
+     * it. */
     bool speaks = world->rank == 0 && !watchdog_is_reported(world->watchdog);
     return speaks ? status_report(world->program, status) : status_exit_code(status.code);
 }
@@ -281,8 +303,9 @@ void world_abort(World *world, Status status) {
         if (world->size == 1) {
             (void)status_report(world->program, status);
         } else {
-            fprintf(stderr, "%s: error: rank %d on %s: %s; all ranks end (exit %d)\n", world->program, world->rank,
-                    world_host(world, world->rank), status_message(), code);
+            fprintf(stderr, "%s: error: rank %d on %s: %s; all ranks end (exit %d)\n",
+                    world->program, world->rank, world_host(world, world->rank), status_message(),
+                    code);
         }
         fflush(NULL);
         world_kill(world, code);

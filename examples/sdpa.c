@@ -1,5 +1,5 @@
-/* The attention operator called directly, without a model: what PyTorch's tutorial of scaled_dot_product_attention
- * shows, in C. Built by `scons tests`, run as
+/* The attention operator called directly, without a model: what PyTorch's tutorial of
+ * scaled_dot_product_attention shows, in C. Built by `scons tests`, run as
  *
  *   build/examples/sdpa [cpu|cuda]        a GPU where there is one
  *
@@ -23,8 +23,10 @@ static void claim(bool holds, const char *what) {
     claims_broken += !holds;
 }
 
-/* Heads of one tensor side by side, (B, T, NH, HS), as a projection leaves them: no permutation is needed. */
-static AttentionCall call_of(int64_t B, int64_t NH, int64_t Tq, int64_t Tk, int64_t HS, DType dtype) {
+/* Heads of one tensor side by side, (B, T, NH, HS), as a projection leaves them: no permutation is
+ * needed. */
+static AttentionCall call_of(int64_t B, int64_t NH, int64_t Tq, int64_t Tk, int64_t HS,
+                             DType dtype) {
     HeadLayout queries = attention_tokens(Tq, NH, HS), keys = attention_tokens(Tk, NH, HS);
     return (AttentionCall){.B = B,
                            .NH = NH,
@@ -41,12 +43,14 @@ static AttentionCall call_of(int64_t B, int64_t NH, int64_t Tq, int64_t Tk, int6
 }
 
 static void random_fill(float *x, int64_t count, uint64_t seed) {
-    for (int64_t i = 0; i < count; i++) x[i] = 2 * rng_uniform(philox(seed, (uint64_t)i, 0).word[0]) - 1;
+    for (int64_t i = 0; i < count; i++)
+        x[i] = 2 * rng_uniform(philox(seed, (uint64_t)i, 0).word[0]) - 1;
 }
 
-/* One call in f32, by whichever backend comes first. q, k, v and out lie in host memory, ranges may be NULL. */
-static Status attend(Device *device, const AttentionCall *call, const float *q, const float *k, const float *v,
-                     const AttentionRanges *ranges, float *out) {
+/* One call in f32, by whichever backend comes first. q, k, v and out lie in host memory, ranges may
+ * be NULL. */
+static Status attend(Device *device, const AttentionCall *call, const float *q, const float *k,
+                     const float *v, const AttentionRanges *ranges, float *out) {
     AttentionChoice any = {0};
     Sdpa *sdpa;
     TRY(sdpa_create(device, call, &any, &sdpa));
@@ -71,7 +75,8 @@ static float difference(const float *a, const float *b, int64_t count) {
     return most;
 }
 
-/* Microseconds that a forward pass takes, and where the call trains a backward one: the best of a few. */
+/* Microseconds that a forward pass takes, and where the call trains a backward one: the best of a
+ * few. */
 static Status time_passes(Device *device, Sdpa *sdpa, double *us) {
     *us = INFINITY;
     for (int run = 0; run < 6; run++) {
@@ -84,7 +89,8 @@ static Status time_passes(Device *device, Sdpa *sdpa, double *us) {
     return OK;
 }
 
-/* A backend named explicitly: its time, or why it refuses. An empty name leaves it to the picker. */
+/* A backend named explicitly: its time, or why it refuses. An empty name leaves it to the
+ * picker. */
 static Status backend_show(Device *device, const AttentionCall *call, const char *name) {
     AttentionChoice choice = {.count = name == NULL ? 0 : 1, .names = {name}};
     Sdpa *sdpa;
@@ -105,18 +111,23 @@ static Status backend_show(Device *device, const AttentionCall *call, const char
 static Status backends_show(Device *device) {
     static const char *const names[] = {NULL, "flash", "mem_efficient", "math", "baseline"};
     bool gpu = device->target.kind == DEVICE_CUDA;
-    AttentionCall call = gpu ? call_of(32, 32, 1024, 1024, 32, DTYPE_F16) : call_of(2, 8, 256, 256, 32, DTYPE_F32);
-    printf("one call by every backend: B=%d NH=%d T=%d HS=%d %s, on %s\n", (int)call.B, (int)call.NH, (int)call.Tq,
-           (int)call.HS, dtype_name(call.dtype), device->name);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) TRY(backend_show(device, &call, names[i]));
+    AttentionCall call =
+        gpu ? call_of(32, 32, 1024, 1024, 32, DTYPE_F16) : call_of(2, 8, 256, 256, 32, DTYPE_F32);
+    printf("one call by every backend: B=%d NH=%d T=%d HS=%d %s, on %s\n", (int)call.B,
+           (int)call.NH, (int)call.Tq, (int)call.HS, dtype_name(call.dtype), device->name);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        TRY(backend_show(device, &call, names[i]));
     printf("the same with a mask of its own for every pair of tokens\n");
     call.bias = BIAS_ADDITIVE;
-    call.bias_layout = (HeadLayout){.token = call.Tk}; /* (Tq, Tk), the same for every row and head */
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) TRY(backend_show(device, &call, names[i]));
+    call.bias_layout =
+        (HeadLayout){.token = call.Tk}; /* (Tq, Tk), the same for every row and head */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        TRY(backend_show(device, &call, names[i]));
     return OK;
 }
 
-/* Where queries and keys differ in number, the diagonal begins in the upper left corner or ends in the lower right. */
+/* Where queries and keys differ in number, the diagonal begins in the upper left corner or ends in
+ * the lower right. */
 static Status alignments_show(Device *device) {
     static float q[MOST], k[MOST], v[MOST], upper[MOST], lower[MOST];
     printf("the causal mask's two alignments\n");
@@ -131,7 +142,8 @@ static Status alignments_show(Device *device) {
         call.causal = CAUSAL_LOWER_RIGHT;
         TRY(attend(device, &call, q, k, v, NULL, lower));
         if (square) {
-            claim(difference(upper, lower, count) == 0, "Tq = Tk = 40: upper_left and lower_right are one mask");
+            claim(difference(upper, lower, count) == 0,
+                  "Tq = Tk = 40: upper_left and lower_right are one mask");
         } else {
             claim(difference(upper, lower, count) > 1e-3f, "Tq = 24, Tk = 40: they are not");
             claim(difference(upper, v, call.NH * call.HS) < 1e-6f,
@@ -145,8 +157,8 @@ static Status alignments_show(Device *device) {
     return OK;
 }
 
-/* Sequences of 70, 3 and 27 tokens behind one another in one row, without padding, causal inside each: the batch that
- * PyTorch's nested tensors hold. */
+/* Sequences of 70, 3 and 27 tokens behind one another in one row, without padding, causal inside
+ * each: the batch that PyTorch's nested tensors hold. */
 static Status packed_show(Device *device) {
     static float q[MOST], k[MOST], v[MOST], packed[MOST], alone[MOST];
     static const int32_t starts[] = {0, 70, 73, 100};
@@ -173,7 +185,8 @@ static Status packed_show(Device *device) {
     return OK;
 }
 
-static Status time_causal(Device *device, const AttentionCall *call, const AttentionRanges *ranges, double *us) {
+static Status time_causal(Device *device, const AttentionCall *call, const AttentionRanges *ranges,
+                          double *us) {
     AttentionChoice any = {0};
     Sdpa *sdpa;
     Status status = OK;
@@ -188,11 +201,13 @@ end:
     return status;
 }
 
-/* Training on rows of four documents: what attention would do across their borders is not computed. */
+/* Training on rows of four documents: what attention would do across their borders is not
+ * computed. */
 static Status documents_show(Device *device) {
     static const int32_t starts[] = {0, 200, 512, 700, 1024};
     bool gpu = device->target.kind == DEVICE_CUDA;
-    AttentionCall call = call_of(gpu ? 64 : 2, gpu ? 12 : 4, 1024, 1024, 64, gpu ? DTYPE_BF16 : DTYPE_F32);
+    AttentionCall call =
+        call_of(gpu ? 64 : 2, gpu ? 12 : 4, 1024, 1024, 64, gpu ? DTYPE_BF16 : DTYPE_F32);
     AttentionRanges ranges;
     double plain, apart;
     call.causal = CAUSAL_UPPER_LEFT;
@@ -209,8 +224,8 @@ static Status documents_show(Device *device) {
     TRY(status);
     printf("forward and backward, causal, B=%d NH=%d T=1024 HS=64 %s\n", (int)call.B, (int)call.NH,
            dtype_name(call.dtype));
-    printf("  one document a row %10.1f us\n  four               %10.1f us: %.2f times as fast\n", plain, apart,
-           plain / apart);
+    printf("  one document a row %10.1f us\n  four               %10.1f us: %.2f times as fast\n",
+           plain, apart, plain / apart);
     return OK;
 }
 

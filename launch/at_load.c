@@ -25,14 +25,17 @@ static size_t buffers_at_load(char **environment) {
     cpu_set_t cores;
     long count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
     for (; *environment != NULL; environment++) {
-        long wanted = strncmp(*environment, name, sizeof name - 1) == 0 ? atol(*environment + sizeof name - 1) : 0;
+        long wanted = strncmp(*environment, name, sizeof name - 1) == 0
+                          ? atol(*environment + sizeof name - 1)
+                          : 0;
         if (wanted > 0 && wanted < count) count = wanted;
     }
     return (size_t)count;
 }
 
 static bool can_map(size_t bytes) {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return false;
     munmap(memory, bytes);
     return true;
@@ -57,4 +60,5 @@ static void at_load(int argc, char **argv, char **environment) {
     end_without_room(argc > 0 ? argv[0] : "hourglass");
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const entry)(int, char **, char **) = at_load;
+__attribute__((section(".preinit_array"), used)) static void (*const entry)(int, char **,
+                                                                            char **) = at_load;

@@ -7,8 +7,8 @@
 
 static AttentionCall call_of(const Experiment *e, int64_t B) {
     const ConfigModel *m = &e->config->model;
-    AttentionCall call =
-        attention_call_packed(experiment_dtype(e->config), B, e->T, m->n_head, m->n_embd / m->n_head, m->dropout, true);
+    AttentionCall call = attention_call_packed(experiment_dtype(e->config), B, e->T, m->n_head,
+                                               m->n_embd / m->n_head, m->dropout, true);
     call.ranges = e->config->attention.document_mask;
     return call;
 }
@@ -35,8 +35,10 @@ Status attention_settle(Experiment *e, int64_t B) {
 /* What --plan has to say where there is not a time for everything. */
 static const char *note_of(const Experiment *e, int missing) {
     if (!e->plan.only || missing == 0) return NULL;
-    if (e->device->paper_bytes > 0) return "attention.pick: measured needs the device; this plan goes by the order";
-    return "attention.pick: measured has no time for every backend yet; this plan goes by the cache, then the order, "
+    if (e->device->paper_bytes > 0)
+        return "attention.pick: measured needs the device; this plan goes by the order";
+    return "attention.pick: measured has no time for every backend yet; this plan goes by the "
+           "cache, then the order, "
            "and the run measures";
 }
 
@@ -70,20 +72,23 @@ Status attention_settle_measured(Experiment *e, int64_t B, bool *changed) {
 
 static AttentionLine *line_of(AttentionLines *table, const char *name) {
     for (int i = 0; i < table->count; i++) {
-        if (strcmp(table->lines[i].name, name) == 0 && table->lines[i].refusal == NULL) return &table->lines[i];
+        if (strcmp(table->lines[i].name, name) == 0 && table->lines[i].refusal == NULL)
+            return &table->lines[i];
     }
     return NULL;
 }
 
-static void lines_add(AttentionLines *table, const AttentionVerdict *verdicts, int count, bool enabled) {
+static void lines_add(AttentionLines *table, const AttentionVerdict *verdicts, int count,
+                      bool enabled) {
     for (int i = 0; i < count && table->count < ATTENTION_MAX_BACKENDS; i++) {
         const char *name = verdicts[i].backend->name, *refusal = verdicts[i].refusal;
         bool shadowed = refusal == NULL && line_of(table, name) != NULL;
-        table->lines[table->count++] = (AttentionLine){.name = name,
-                                                       .refusal = refusal,
-                                                       .shadowed = shadowed,
-                                                       .enabled = enabled,
-                                                       .seconds = shadowed ? 0 : verdicts[i].seconds};
+        table->lines[table->count++] =
+            (AttentionLine){.name = name,
+                            .refusal = refusal,
+                            .shadowed = shadowed,
+                            .enabled = enabled,
+                            .seconds = shadowed ? 0 : verdicts[i].seconds};
     }
 }
 
@@ -113,7 +118,9 @@ static Status lines_list(Experiment *e, int64_t B) {
     return OK;
 }
 
-static bool is_candidate(const AttentionLine *line) { return line->refusal == NULL && !line->shadowed; }
+static bool is_candidate(const AttentionLine *line) {
+    return line->refusal == NULL && !line->shadowed;
+}
 
 /* Times of earlier runs, for what was not measured now. */
 static Status lines_recall(Experiment *e, int64_t B) {
@@ -165,15 +172,19 @@ static const char *verdict_text(const AttentionLine *line) {
 
 void attention_print(const Experiment *e, FILE *file) {
     const AttentionLines *table = &e->attention_table;
-    fprintf(file, "%-14s %12s %14s %10s %10s\n", "attention", "MiB planned", "largest batch", "ms", "step ms");
+    fprintf(file, "%-14s %12s %14s %10s %10s\n", "attention", "MiB planned", "largest batch", "ms",
+            "step ms");
     for (int i = 0; i < table->count; i++) {
         const AttentionLine *line = &table->lines[i];
         char bytes[24] = "-", batch[24] = "-", ms[24] = "-", step[24] = "-";
-        if (line->planned_bytes > 0) snprintf(bytes, sizeof bytes, "%.1f", (double)line->planned_bytes / 0x1p20);
-        if (line->planned_bytes > 0) snprintf(batch, sizeof batch, "%lld", (long long)line->largest_batch);
+        if (line->planned_bytes > 0)
+            snprintf(bytes, sizeof bytes, "%.1f", (double)line->planned_bytes / 0x1p20);
+        if (line->planned_bytes > 0)
+            snprintf(batch, sizeof batch, "%lld", (long long)line->largest_batch);
         if (line->seconds > 0) snprintf(ms, sizeof ms, "%.3f", 1e3 * line->seconds);
         if (line->predicted_s > 0) snprintf(step, sizeof step, "%.1f", 1e3 * line->predicted_s);
-        fprintf(file, "%-14s %12s %14s %10s %10s   %s\n", line->name, bytes, batch, ms, step, verdict_text(line));
+        fprintf(file, "%-14s %12s %14s %10s %10s   %s\n", line->name, bytes, batch, ms, step,
+                verdict_text(line));
     }
     if (table->note != NULL) fprintf(file, "%s\n", table->note);
 }
@@ -186,12 +197,16 @@ json_t *attention_json(const Experiment *e) {
         json_object_set_new(entry, "name", json_string(line->name));
         json_object_set_new(entry, "picked", json_boolean(line->picked));
         json_object_set_new(entry, "enabled", json_boolean(line->enabled));
-        json_object_set_new(entry, "refusal", line->refusal == NULL ? json_null() : json_string(line->refusal));
-        json_object_set_new(entry, "ms", line->seconds > 0 ? json_real(1e3 * line->seconds) : json_null());
+        json_object_set_new(entry, "refusal",
+                            line->refusal == NULL ? json_null() : json_string(line->refusal));
+        json_object_set_new(entry, "ms",
+                            line->seconds > 0 ? json_real(1e3 * line->seconds) : json_null());
         json_object_set_new(entry, "predicted_step_ms",
-                            line->predicted_s > 0 ? json_real(1e3 * line->predicted_s) : json_null());
+                            line->predicted_s > 0 ? json_real(1e3 * line->predicted_s)
+                                                  : json_null());
         json_object_set_new(entry, "planned_bytes",
-                            line->planned_bytes > 0 ? json_integer((json_int_t)line->planned_bytes) : json_null());
+                            line->planned_bytes > 0 ? json_integer((json_int_t)line->planned_bytes)
+                                                    : json_null());
         json_array_append_new(list, entry);
     }
     return list;
@@ -201,10 +216,11 @@ void attention_say(const Experiment *e, Metrics *metrics) {
     for (int i = 0; i < e->attention_table.count; i++) {
         const AttentionLine *line = &e->attention_table.lines[i];
         if (!line->enabled) continue;
-        if (line->refusal != NULL) metrics_say(metrics, "attention: %s refused: %s", line->name, line->refusal);
+        if (line->refusal != NULL)
+            metrics_say(metrics, "attention: %s refused: %s", line->name, line->refusal);
         if (line->seconds > 0) {
-            metrics_say(metrics, "attention: %s measured: %.3f ms forward and backward%s", line->name,
-                        1e3 * line->seconds, line->picked ? ", picked" : "");
+            metrics_say(metrics, "attention: %s measured: %.3f ms forward and backward%s",
+                        line->name, 1e3 * line->seconds, line->picked ? ", picked" : "");
         }
     }
 }

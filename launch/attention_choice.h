@@ -7,17 +7,18 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* Picks by the config's order for a batch of B. Collective. Errors: STATUS_CONFIG where no backend takes the call. */
+/* Picks by the config's order for a batch of B. Collective. Errors: STATUS_CONFIG where no backend
+ * takes the call. */
 NODISCARD Status attention_settle(Experiment *e, int64_t B);
 
-/* attention.pick: measured: rank 0 times what can run (or reads the cache; only that where there is no run), every rank
- * picks by its times, and the config's backends become the one that was picked, so that a resume takes the same.
- * *changed: it is not the one before. Nothing happens under attention.pick: order, or where one backend is named.
- * Collective. */
+/* attention.pick: measured: rank 0 times what can run (or reads the cache; only that where there is
+ * no run), every rank picks by its times, and the config's backends become the one that was picked,
+ * so that a resume takes the same. *changed: it is not the one before. Nothing happens under
+ * attention.pick: order, or where one backend is named. Collective. */
 NODISCARD Status attention_settle_measured(Experiment *e, int64_t B, bool *changed);
 
-/* Fills e->attention_table for a batch of B. Plans are recorded for each backend: e's own is made after it. Not
- * collective. */
+/* Fills e->attention_table for a batch of B. Plans are recorded for each backend: e's own is made
+ * after it. Not collective. */
 NODISCARD Status attention_compare(Experiment *e, int64_t B);
 
 /* The table for people, and for plan.json. */

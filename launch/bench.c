@@ -13,12 +13,16 @@ static const Option options[] = {
      .doc = "attention, ladder, numerics: where to compute; auto takes a GPU where there is one"},
     {"dtype", OPTION_CHOICE, offsetof(BenchOptions, dtype), "auto|f32|tf32|f16|bf16|f64", "auto",
      .doc = "attention: of q, k and v; auto is f16 on a GPU and f32 on the CPU"},
-    {"B", OPTION_INT, offsetof(BenchOptions, B), "N", NULL, 1, 1e6, .doc = "attention, numerics: batch"},
-    {"NH", OPTION_INT, offsetof(BenchOptions, NH), "N", NULL, 1, 1e6, .doc = "attention, numerics: heads"},
+    {"B", OPTION_INT, offsetof(BenchOptions, B), "N", NULL, 1, 1e6,
+     .doc = "attention, numerics: batch"},
+    {"NH", OPTION_INT, offsetof(BenchOptions, NH), "N", NULL, 1, 1e6,
+     .doc = "attention, numerics: heads"},
     {"T", OPTION_TEXT, offsetof(BenchOptions, T), "N[,N...]", NULL,
      .doc = "attention, numerics: length; attention takes several"},
-    {"HS", OPTION_INT, offsetof(BenchOptions, HS), "N", NULL, 1, 4096, .doc = "attention, numerics: head size"},
-    {"causal", OPTION_FLAG, offsetof(BenchOptions, causal), .doc = "attention, numerics: a query sees no later key"},
+    {"HS", OPTION_INT, offsetof(BenchOptions, HS), "N", NULL, 1, 4096,
+     .doc = "attention, numerics: head size"},
+    {"causal", OPTION_FLAG, offsetof(BenchOptions, causal),
+     .doc = "attention, numerics: a query sees no later key"},
     {"window", OPTION_INT, offsetof(BenchOptions, window), "N", NULL, 1, 1e9,
      .doc = "attention: a query sees the last N keys (causal)"},
     {"documents", OPTION_INT, offsetof(BenchOptions, documents), "MEAN", NULL, 1, 1e9,
@@ -27,18 +31,23 @@ static const Option options[] = {
      .doc = "attention: heads of k and v, shared by groups of heads of q; NH without it"},
     {"Tk", OPTION_INT, offsetof(BenchOptions, Tk), "N", NULL, 1, 1 << 24,
      .doc = "attention: keys of a row, where they are not as many as queries"},
-    {"alignment", OPTION_CHOICE, offsetof(BenchOptions, alignment), "auto|upper_left|lower_right", "auto",
+    {"alignment", OPTION_CHOICE, offsetof(BenchOptions, alignment), "auto|upper_left|lower_right",
+     "auto",
      .doc = "attention: the corner of the causal diagonal, where Tk is not T; auto is upper_left"},
     {"key-lengths", OPTION_TEXT, offsetof(BenchOptions, key_lengths), "N[,N...]", NULL,
      .doc = "attention: keys of the batch's rows in turn; what is behind them is padding"},
     {"bias", OPTION_CHOICE, offsetof(BenchOptions, bias), "none|boolean|additive", "none",
-     .doc = "attention: a mask element by element: a boolean one hides half, an additive one has a gradient"},
-    {"bias-dims", OPTION_CHOICE, offsetof(BenchOptions, bias_dims), "auto|qk|hqk|bqk|bhqk|k|hk|bk|bhk", "auto",
-     .doc = "attention: its dimensions out of batch, heads, queries, keys; broadcast over the others; auto is qk"},
+     .doc = "attention: a mask element by element: a boolean one hides half, an additive one has a "
+            "gradient"},
+    {"bias-dims", OPTION_CHOICE, offsetof(BenchOptions, bias_dims),
+     "auto|qk|hqk|bqk|bhqk|k|hk|bk|bhk", "auto",
+     .doc = "attention: its dimensions out of batch, heads, queries, keys; broadcast over the "
+            "others; auto is qk"},
     {"dropout", OPTION_NUMBER, offsetof(BenchOptions, dropout), "P", NULL, 0, 0.999,
      .doc = "attention: the share of weights that training drops"},
     {"layout", OPTION_CHOICE, offsetof(BenchOptions, layout), "auto|packed|tokens|heads", "auto",
-     .doc = "attention: q, k, v in one tensor, (B, T, NH, HS) or (B, NH, T, HS); auto is packed, with --Tk tokens"},
+     .doc = "attention: q, k, v in one tensor, (B, T, NH, HS) or (B, NH, T, HS); auto is packed, "
+            "with --Tk tokens"},
     {"backends", OPTION_TEXT, offsetof(BenchOptions, backends), "NAME[,NAME...]", NULL,
      .doc = "attention, numerics: those to measure, in this order; all without it"},
     {"csv", OPTION_TEXT, offsetof(BenchOptions, csv), "FILE", NULL,
@@ -47,13 +56,14 @@ static const Option options[] = {
      .doc = "attention, ladder, numerics: a picture, FILE.svg or FILE.png, by gnuplot"},
 };
 
-static const char *const commands[] = {"step", "attention", "ladder", "numerics", "allreduce", NULL};
+static const char *const commands[] = {"step",     "attention", "ladder",
+                                       "numerics", "allreduce", NULL};
 
 static const CommandLine command = {
     .name = "bench",
-    .purpose =
-        "Measures this machine: a training step, the ladder of attention backends and sums over ranks, which take\n"
-        "key=value of the config, and attention alone and its error.",
+    .purpose = "Measures this machine: a training step, the ladder of attention backends and sums "
+               "over ranks, which take\n"
+               "key=value of the config, and attention alone and its error.",
     .operands = "step|attention|ladder|numerics|allreduce",
     .commands = commands,
     .least = 1,
@@ -78,9 +88,11 @@ static Status check_options(const char *what, int argc, char **argv) {
         if (strncmp(argv[i], "--", 2) != 0) continue;
         size_t length = strcspn(argv[i] + 2, "=");
         for (size_t k = 0; k < sizeof options / sizeof *options; k++) {
-            bool is_it = strlen(options[k].name) == length && strncmp(options[k].name, argv[i] + 2, length) == 0;
+            bool is_it = strlen(options[k].name) == length &&
+                         strncmp(options[k].name, argv[i] + 2, length) == 0;
             if (is_it && !is_for(&options[k], what)) {
-                return ERROR(STATUS_USAGE, "--%s is not for bench %s; see --help", options[k].name, what);
+                return ERROR(STATUS_USAGE, "--%s is not for bench %s; see --help", options[k].name,
+                             what);
             }
         }
     }

@@ -21,13 +21,17 @@ static const Option options[] = {
     {"config", OPTION_TEXT, offsetof(Values, config), "FILE",
      .doc = "the config that a new run will be trained under; its model must be this one"},
     {"heads", OPTION_INT, offsetof(Values, heads), "N", "0", 0, 1 << 24,
-     .doc = "attention heads of safetensors; 0: from the config.json beside them, or else a guess, channels / 64"},
+     .doc = "attention heads of safetensors; 0: from the config.json beside them, or else a guess, "
+            "channels / 64"},
 };
 
 static void print_notes(FILE *file) {
-    fputs("FROM and TO: *.safetensors is Hugging Face's GPT-2, *.bin a model of llm.c, anything else a run directory.\n"
-          "FROM may also be a checkpoint, or Hugging Face's index of shards or directory. TO must not be there. After\n"
-          "`./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train mine.yaml output=runs/gpt2` goes on from those\n"
+    fputs("FROM and TO: *.safetensors is Hugging Face's GPT-2, *.bin a model of llm.c, anything "
+          "else a run directory.\n"
+          "FROM may also be a checkpoint, or Hugging Face's index of shards or directory. TO must "
+          "not be there. After\n"
+          "`./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train mine.yaml output=runs/gpt2` "
+          "goes on from those\n"
           "weights.\n",
           file);
 }
@@ -69,10 +73,13 @@ static Status model_write(const Model *model, const char *path, const Values *va
 /* Names that say another format would mislead whoever meets the file. */
 static Status target_check(const char *to) {
     static const char *const refused[] = {".h5", ".json", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"};
-    const char *slash = strrchr(to, '/'), *name = slash == NULL ? to : slash + 1, *dot = strrchr(name, '.');
+    const char *slash = strrchr(to, '/'), *name = slash == NULL ? to : slash + 1,
+               *dot = strrchr(name, '.');
     for (size_t i = 0; dot != NULL && i < sizeof refused / sizeof *refused; i++) {
         if (strcmp(dot, refused[i]) != 0) continue;
-        return ERROR(STATUS_USAGE, "%s: give *.safetensors, *.bin, or a run directory, such as runs/converted", to);
+        return ERROR(STATUS_USAGE,
+                     "%s: give *.safetensors, *.bin, or a run directory, such as runs/converted",
+                     to);
     }
     if (strncmp(name, "pytorch_model", 13) != 0) return OK;
     return ERROR(STATUS_USAGE, "%s: PyTorch's format is not written; give model.safetensors", to);
@@ -94,7 +101,8 @@ static Status convert(const char *from, const char *to, const Values *values) {
     Status status = model_write(model, to, values);
     model_destroy(&model);
     TRY(status);
-    escape_say(stdout, "%s: %lld blocks, %lld heads, %lld channels, %lld positions, vocabulary %lld", to,
+    escape_say(stdout,
+               "%s: %lld blocks, %lld heads, %lld channels, %lld positions, vocabulary %lld", to,
                (long long)s.L, (long long)s.NH, (long long)s.C, (long long)s.T, (long long)s.V);
     return OK;
 }

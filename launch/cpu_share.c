@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What the launcher may use where one started this rank; otherwise what this process itself may use. */
+/* What the launcher may use where one started this rank; otherwise what this process itself may
+ * use. */
 static void cores_allowed(cpu_set_t *cores) {
     bool launched = getenv("OMPI_COMM_WORLD_RANK") != NULL;
     if (launched && sched_getaffinity(getppid(), sizeof *cores, cores) == 0) return;
@@ -19,12 +20,16 @@ static void cores_allowed(cpu_set_t *cores) {
 }
 
 static int share_size(int count, int local_rank, int local_size) {
-    int size = (int)((int64_t)count * (local_rank + 1) / local_size - (int64_t)count * local_rank / local_size);
+    int size = (int)((int64_t)count * (local_rank + 1) / local_size -
+                     (int64_t)count * local_rank / local_size);
     return size > 0 ? size : 1;
 }
 
-/* Where a control group allows less time than its cores have, more threads would only be stopped in turn. */
-static int quota_share(int local_rank, int local_size) { return share_size(host_cores(""), local_rank, local_size); }
+/* Where a control group allows less time than its cores have, more threads would only be stopped in
+ * turn. */
+static int quota_share(int local_rank, int local_size) {
+    return share_size(host_cores(""), local_rank, local_size);
+}
 
 static int least(int a, int b) { return a < b ? a : b; }
 
@@ -41,7 +46,10 @@ int cpu_share_take(int threads, int local_rank, int local_size) {
     }
     if (first == end) share = all; /* more ranks than cores: let the system share them */
     sched_setaffinity(0, sizeof share, &share);
-    if (threads == 0) threads = least(share_size(count, local_rank, local_size), quota_share(local_rank, local_size));
-    omp_set_num_threads(threads); /* OpenMP has counted the cores before they were shared: one, where mpirun binds */
+    if (threads == 0)
+        threads =
+            least(share_size(count, local_rank, local_size), quota_share(local_rank, local_size));
+    omp_set_num_threads(threads); /* OpenMP has counted the cores before they were shared: one,
+                                     where mpirun binds */
     return threads;
 }

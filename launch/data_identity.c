@@ -6,16 +6,19 @@ enum { HASHED_AT_ONCE = 64 << 20 }; /* tokens: a tenth of a second */
 
 static const struct {
     const char *key, *tokens, *hash; /* of the config, and of a checkpoint's values */
-} names[2] = {{"data.train", "data_train_tokens", "data_train_xxh3"}, {"data.val", "data_val_tokens", "data_val_xxh3"}};
+} names[2] = {{"data.train", "data_train_tokens", "data_train_xxh3"},
+              {"data.val", "data_val_tokens", "data_val_xxh3"}};
 
-/* ---- with the other ranks ---------------------------------------------------------------------------------------- */
+/* ---- with the other ranks -------------------------------------------------------------------- */
 
-static Status ranks_differ(const DataIdentity *data, int index, int rank, const TokenIdentity *other) {
+static Status ranks_differ(const DataIdentity *data, int index, int rank,
+                           const TokenIdentity *other) {
     char mine[IDENTITY_TEXT_BYTES], theirs[IDENTITY_TEXT_BYTES];
     const DataFile *f = &data->files[index];
-    return ERROR(STATUS_DATA, "%s: %s holds %s on %s, but %s on %s; copy the same file to all hosts", names[index].key,
-                 token_file_path(f->file), identity_text(&f->identity, mine), world_host(data->world, 0),
-                 identity_text(other, theirs), world_host(data->world, rank));
+    return ERROR(
+        STATUS_DATA, "%s: %s holds %s on %s, but %s on %s; copy the same file to all hosts",
+        names[index].key, token_file_path(f->file), identity_text(&f->identity, mine),
+        world_host(data->world, 0), identity_text(other, theirs), world_host(data->world, rank));
 }
 
 /* On rank 0; `all` has what each rank knows of its files. */
@@ -35,22 +38,25 @@ static Status ranks_agree(const DataIdentity *data) {
     TokenIdentity mine[2] = {data->files[0].identity, data->files[1].identity};
     Arena arena = {0};
     TokenIdentity(*all)[2] = arena_alloc(&arena, (size_t)world_size(data->world) * sizeof *all);
-    Status status = world_agree(data->world, all != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory"));
+    Status status =
+        world_agree(data->world, all != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory"));
     if (!failed(status)) status = world_gather(data->world, mine, sizeof mine, all);
     if (!failed(status)) {
-        status = world_agree(data->world, world_rank(data->world) == 0 ? ranks_compare(data, all) : OK);
+        status =
+            world_agree(data->world, world_rank(data->world) == 0 ? ranks_compare(data, all) : OK);
     }
     arena_free(&arena);
     return status;
 }
 
-/* ---- with the checkpoint ----------------------------------------------------------------------------------------- */
+/* ---- with the checkpoint --------------------------------------------------------------------- */
 
 static Status file_compare(DataFile *f, int index) {
     char now[IDENTITY_TEXT_BYTES], saved[IDENTITY_TEXT_BYTES];
     if (f->saved.count == 0 || identity_agrees(&f->identity, &f->saved)) return OK;
     return ERROR(STATUS_DATA,
-                 "%s: %s holds %s, but the saved run is of other data, %s; name that file, or start anew with another "
+                 "%s: %s holds %s, but the saved run is of other data, %s; name that file, or "
+                 "start anew with another "
                  "`output`",
                  names[index].key, token_file_path(f->file), identity_text(&f->identity, now),
                  identity_text(&f->saved, saved));
@@ -71,7 +77,8 @@ static Status saved_read(const CheckpointFile *checkpoint, int index, TokenIdent
     char *hash = NULL;
     *out = (TokenIdentity){0};
     Status status = checkpoint_read_i64(checkpoint, names[index].tokens, &out->count);
-    if (!failed(status)) status = checkpoint_read_text(checkpoint, names[index].hash, &arena, &hash);
+    if (!failed(status))
+        status = checkpoint_read_text(checkpoint, names[index].hash, &arena, &hash);
     if (!failed(status) && strlen(hash) < sizeof out->hash) strcpy(out->hash, hash);
     if (failed(status) || out->hash[0] == '\0') *out = (TokenIdentity){0};
     arena_free(&arena);
@@ -94,7 +101,8 @@ Status data_identity_expect(DataIdentity *data, const CheckpointFile *checkpoint
 Status data_identity_look(DataIdentity *data) {
     for (int i = 0; i < data->count; i++) {
         DataFile *f = &data->files[i];
-        if (f->job != NULL && f->identity.hash[0] == '\0' && identity_is_known(f->job)) TRY(file_finish(data, i));
+        if (f->job != NULL && f->identity.hash[0] == '\0' && identity_is_known(f->job))
+            TRY(file_finish(data, i));
     }
     return OK;
 }
@@ -106,7 +114,7 @@ Status data_identity_settle(DataIdentity *data) {
     return ranks_agree(data);
 }
 
-/* ---- the object -------------------------------------------------------------------------------------------------- */
+/* ---- the object ------------------------------------------------------------------------------ */
 
 static Status files_open(DataIdentity *data) {
     for (int i = 0; i < data->count; i++) {
@@ -117,8 +125,8 @@ static Status files_open(DataIdentity *data) {
     return OK;
 }
 
-Status data_identity_open(World *world, Watchdog *watchdog, const TokenFile *train, const TokenFile *val,
-                          DataIdentity *out) {
+Status data_identity_open(World *world, Watchdog *watchdog, const TokenFile *train,
+                          const TokenFile *val, DataIdentity *out) {
     *out = (DataIdentity){.world = world, .watchdog = watchdog, .count = val == NULL ? 1 : 2};
     out->files[0].file = train;
     out->files[1].file = val;
@@ -136,8 +144,10 @@ int data_identity_values(const DataIdentity *data, CheckpointValue *out) {
     for (int i = 0; i < data->count; i++) {
         const TokenIdentity *identity = &data->files[i].identity;
         if (identity->hash[0] == '\0') continue;
-        out[n++] = (CheckpointValue){.name = names[i].tokens, .kind = CHECKPOINT_I64, .i64 = identity->count};
-        out[n++] = (CheckpointValue){.name = names[i].hash, .kind = CHECKPOINT_TEXT, .text = identity->hash};
+        out[n++] = (CheckpointValue){
+            .name = names[i].tokens, .kind = CHECKPOINT_I64, .i64 = identity->count};
+        out[n++] = (CheckpointValue){
+            .name = names[i].hash, .kind = CHECKPOINT_TEXT, .text = identity->hash};
     }
     return n;
 }
@@ -146,9 +156,10 @@ json_t *data_identity_json(const DataIdentity *data) {
     json_t *object = json_object();
     for (int i = 0; i < data->count; i++) {
         const DataFile *f = &data->files[i];
-        json_t *file =
-            json_pack("{s:s, s:I}", "path", token_file_path(f->file), "tokens", (json_int_t)f->identity.count);
-        if (f->identity.hash[0] != '\0') json_object_set_new(file, "xxh3", json_string(f->identity.hash));
+        json_t *file = json_pack("{s:s, s:I}", "path", token_file_path(f->file), "tokens",
+                                 (json_int_t)f->identity.count);
+        if (f->identity.hash[0] != '\0')
+            json_object_set_new(file, "xxh3", json_string(f->identity.hash));
         json_object_set_new(object, names[i].key + strlen("data."), file);
     }
     return object;

@@ -1,4 +1,5 @@
-/* evaluate: the loss of a run's weights on a token file, by the code that evaluates while it trains. */
+/* evaluate: the loss of a run's weights on a token file, by the code that evaluates while it
+ * trains. */
 #include "core/clock.h"
 #include "core/escape.h"
 #include "data/token_text.h"
@@ -33,8 +34,10 @@ static const Option options[] = {
 };
 
 static void more(FILE *file) {
-    fputs("RUN is a run's directory, whose newest good checkpoint is taken, or a checkpoint file. DATA is a token\n"
-          "file; without it the run's data.val. Any key of the run's config can be set: data.batch_size=4 device=cpu.\n"
+    fputs("RUN is a run's directory, whose newest good checkpoint is taken, or a checkpoint file. "
+          "DATA is a token\n"
+          "file; without it the run's data.val. Any key of the run's config can be set: "
+          "data.batch_size=4 device=cpu.\n"
           "mpirun -np N ./evaluate ... shares the work among N ranks, with the same result.\n",
           file);
 }
@@ -94,7 +97,9 @@ static Status tokens_take(const Values *values, ConfigEvaluation *out) {
         return OK;
     }
     if (value_parse_int(values->tokens, &out->tokens) && out->tokens > 0) return OK;
-    return ERROR(STATUS_USAGE, "--tokens needs a count such as 1M, or all, not '%.200s'; see --help", values->tokens);
+    return ERROR(STATUS_USAGE,
+                 "--tokens needs a count such as 1M, or all, not '%.200s'; see --help",
+                 values->tokens);
 }
 
 /* A run may have been trained where there is a GPU, in a type that the CPU does not compute in. */
@@ -102,8 +107,10 @@ static void device_settle(Evaluate *v) {
     Config *config = v->e.config;
     bool has_gpu = device_count_cuda() > 0;
     if (!has_gpu && !is_given(v, "device")) config->device = CONFIG_DEVICE_CPU;
-    bool on_cpu = config->device == CONFIG_DEVICE_CPU, is_wide = experiment_dtype(config) == DTYPE_F64;
-    if (on_cpu && !is_wide && !is_given(v, "training.dtype")) config->training.dtype = CONFIG_DTYPE_FLOAT32;
+    bool on_cpu = config->device == CONFIG_DEVICE_CPU,
+         is_wide = experiment_dtype(config) == DTYPE_F64;
+    if (on_cpu && !is_wide && !is_given(v, "training.dtype"))
+        config->training.dtype = CONFIG_DTYPE_FLOAT32;
 }
 
 static Status config_take(Evaluate *v) {
@@ -114,7 +121,8 @@ static Status config_take(Evaluate *v) {
     Config *config = v->e.config;
     if (a->operand_count == 2) config->data.val = a->operands[1];
     if (config->data.val == NULL) {
-        return ERROR(STATUS_USAGE, "%s: the run names no data.val; name a token file: ./evaluate %s DATA",
+        return ERROR(STATUS_USAGE,
+                     "%s: the run names no data.val; name a token file: ./evaluate %s DATA",
                      a->operands[0], a->operands[0]);
     }
     TRY(tokens_take(&v->values, &config->evaluation));
@@ -127,12 +135,15 @@ static Status tokenizer_check(Evaluate *v) {
     char *name = NULL;
     int64_t hash = 0;
     TRY(checkpoint_read_text(v->file, "tokenizer", &v->arena, &name));
-    if (failed(checkpoint_read_i64(v->file, "tokenizer_hash", &hash))) hash = 0; /* of an older version */
+    if (failed(checkpoint_read_i64(v->file, "tokenizer_hash", &hash)))
+        hash = 0; /* of an older version */
     if (strcmp(name, TOKENIZER_UNKNOWN) == 0) name = "";
     TokenizerId model = {name, (uint64_t)hash}, data = token_file_tokenizer_id(v->e.val_file);
     if (tokenizer_ids_agree(model, data)) return OK;
-    return ERROR(STATUS_DATA, "%s: made with the tokenizer %s, but the model of %s knows %s; make it with that one",
-                 token_file_path(v->e.val_file), data.name, v->path, model.name);
+    return ERROR(
+        STATUS_DATA,
+        "%s: made with the tokenizer %s, but the model of %s knows %s; make it with that one",
+        token_file_path(v->e.val_file), data.name, v->path, model.name);
 }
 
 static Status load(Evaluate *v) {
@@ -169,7 +180,8 @@ static Status weights_load(Evaluate *v) {
     return evaluator_create(&v->e, &v->evaluator);
 }
 
-static Status json_print(const Evaluate *v, const Evaluation *result, int64_t step, double seconds) {
+static Status json_print(const Evaluate *v, const Evaluation *result, int64_t step,
+                         double seconds) {
     const struct {
         const char *key;
         double value;
@@ -185,7 +197,8 @@ static Status json_print(const Evaluate *v, const Evaluation *result, int64_t st
     json_object_set_new(object, "tokens", json_integer(result->tokens));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         bool is_number = isfinite(numbers[i].value);
-        json_object_set_new(object, numbers[i].key, is_number ? json_real(numbers[i].value) : json_null());
+        json_object_set_new(object, numbers[i].key,
+                            is_number ? json_real(numbers[i].value) : json_null());
     }
     char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
     json_decref(object);
@@ -198,9 +211,11 @@ static Status json_print(const Evaluate *v, const Evaluation *result, int64_t st
 static void line_print(const Evaluate *v, const Evaluation *result, double seconds) {
     char details[96];
     evaluation_details(result, details, sizeof details);
-    escape_say(stdout, "loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s", result->loss,
-               details, exp(result->loss), (long long)result->tokens, v->e.config->data.val, v->path,
-               config_name("training.dtype", (int)v->e.config->training.dtype), v->e.device->name, seconds);
+    escape_say(stdout, "loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s",
+               result->loss, details, exp(result->loss), (long long)result->tokens,
+               v->e.config->data.val, v->path,
+               config_name("training.dtype", (int)v->e.config->training.dtype), v->e.device->name,
+               seconds);
 }
 
 static Status print(const Evaluate *v, const Evaluation *result, int64_t step, double seconds) {
@@ -227,9 +242,11 @@ static Status evaluate(Evaluate *v) {
     (void)watchdog_allow(v->e.watchdog, 0, "evaluation");
     double started = clock_seconds();
     Status status = evaluator_run(v->evaluator, &result);
-    if (failed(status) && world_size(world) > 1) world_abort(world, status); /* the others wait for this rank's sums */
+    if (failed(status) && world_size(world) > 1)
+        world_abort(world, status); /* the others wait for this rank's sums */
     TRY(status);
-    return world_agree(world, world_rank(world) == 0 ? print(v, &result, step, clock_seconds() - started) : OK);
+    return world_agree(
+        world, world_rank(world) == 0 ? print(v, &result, step, clock_seconds() - started) : OK);
 }
 
 static void evaluate_close(Evaluate *v) {

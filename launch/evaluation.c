@@ -20,7 +20,8 @@ struct Evaluator {
 
 /* Bits a byte are a favour: where the tokenizer is not known the loss is all the same. */
 static Status lengths_find(Evaluator *v) {
-    Status status = token_file_text_lengths(v->e->val_file, v->e->config->model.vocab_size, &v->text_lengths);
+    Status status =
+        token_file_text_lengths(v->e->val_file, v->e->config->model.vocab_size, &v->text_lengths);
     if (status.code != STATUS_DATA) return status;
     v->note = arena_printf(&v->arena, "no bits/byte: %s", status_message());
     return v->note == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for an evaluation") : OK;
@@ -37,7 +38,8 @@ Status evaluator_create(Experiment *e, Evaluator **out) {
     v->losses = malloc(tensor_bytes(e->step.losses));
     v->sums = malloc(((size_t)e->val.count + 1) * sizeof *v->sums);
     if (v->tokens == NULL || v->targets == NULL || v->losses == NULL || v->sums == NULL) {
-        return ERROR(STATUS_NO_ROOM, "out of memory for an evaluation of %lld windows", (long long)e->val.count);
+        return ERROR(STATUS_NO_ROOM, "out of memory for an evaluation of %lld windows",
+                     (long long)e->val.count);
     }
     return lengths_find(v);
 }
@@ -62,7 +64,8 @@ static double loss_at(const Evaluator *v, int64_t i) {
     return is_wide ? ((const double *)v->losses)[i] : (double)((const float *)v->losses)[i];
 }
 
-/* Row b of the batch is window i of the set; what is beyond the window's length is padding, which does not count. */
+/* Row b of the batch is window i of the set; what is beyond the window's length is padding, which
+ * does not count. */
 static void window_take(Evaluator *v, int64_t i, int64_t b) {
     const EvaluationSet *set = &v->e->val;
     int64_t first = b * set->T, length = evaluation_set_window(set, i).length, bytes = 0;
@@ -87,7 +90,8 @@ static Status batch_run(Evaluator *v, int64_t first) {
     return OK;
 }
 
-/* Batches go to the ranks in turn. Where another rank has a window this one adds zero, which is exact. */
+/* Batches go to the ranks in turn. Where another rank has a window this one adds zero, which is
+ * exact. */
 static Status windows_run(Evaluator *v) {
     Experiment *e = v->e;
     int64_t R = world_size(e->world), count = e->val.count;
@@ -122,8 +126,9 @@ static double tree_sum(const Evaluator *v, TermFn term, double mean, int64_t fir
     return tree_sum(v, term, mean, first, half) + tree_sum(v, term, mean, first + half, n - half);
 }
 
-/* The mean over tokens is a ratio of two sums over windows, of losses and of lengths; its standard error is Cochran's
- * (Sampling Techniques, 3rd edition, 1977, equation 6.13), the set taken for a sample of a long text. */
+/* The mean over tokens is a ratio of two sums over windows, of losses and of lengths; its standard
+ * error is Cochran's (Sampling Techniques, 3rd edition, 1977, equation 6.13), the set taken for a
+ * sample of a long text. */
 Status evaluator_run(Evaluator *v, Evaluation *out) {
     int64_t count = v->e->val.count;
     TRY(windows_run(v));
@@ -138,7 +143,9 @@ Status evaluator_run(Evaluator *v, Evaluation *out) {
 
 void evaluation_details(const Evaluation *evaluation, char *text, size_t bytes) {
     char error[40] = "", bits[40] = "";
-    if (isfinite(evaluation->std_error)) snprintf(error, sizeof error, " +- %.4f", evaluation->std_error);
-    if (isfinite(evaluation->bpb)) snprintf(bits, sizeof bits, " | %.4f bits/byte", evaluation->bpb);
+    if (isfinite(evaluation->std_error))
+        snprintf(error, sizeof error, " +- %.4f", evaluation->std_error);
+    if (isfinite(evaluation->bpb))
+        snprintf(bits, sizeof bits, " | %.4f bits/byte", evaluation->bpb);
     snprintf(text, bytes, "%s%s", error, bits);
 }

@@ -1,9 +1,9 @@
-/* Evaluation: the loss of the weights as they are over a set of tokens (data/evaluation_set.h): training's and
- * ./evaluate's.
+/* Evaluation: the loss of the weights as they are over a set of tokens (data/evaluation_set.h):
+ * training's and ./evaluate's.
  *
- * Each window of the set is summed by itself, in f64 and in the order of its tokens, whichever rank and batch it falls
- * to; the windows' sums are added as one tree over the set. So the number of ranks and the batch change the loss by no
- * more than the rounding of the forward pass. */
+ * Each window of the set is summed by itself, in f64 and in the order of its tokens, whichever rank
+ * and batch it falls to; the windows' sums are added as one tree over the set. So the number of
+ * ranks and the batch change the loss by no more than the rounding of the forward pass. */
 #pragma once
 
 #include "launch/experiment.h"
@@ -17,16 +17,18 @@ typedef struct Evaluation {
 
 typedef struct Evaluator Evaluator;
 
-/* For e->val, and the weights and programs of e, which it borrows. Not collective. Errors: STATUS_NO_ROOM. */
+/* For e->val, and the weights and programs of e, which it borrows. Not collective. Errors:
+ * STATUS_NO_ROOM. */
 NODISCARD Status evaluator_create(Experiment *e, Evaluator **out);
 void evaluator_destroy(Evaluator **evaluator);
 
 /* Why there are no bits a byte; NULL where there are. */
 const char *evaluator_note(const Evaluator *evaluator);
 
-/* Evaluates. The step's tensors are overwritten. A loss that is not finite makes the mean so. Collective, but for a
- * failure before the sum over ranks, which is this rank's alone. Errors: STATUS_STOPPED where a signal asks the only
- * rank to stop (launch/signals.h); nothing is evaluated then. */
+/* Evaluates. The step's tensors are overwritten. A loss that is not finite makes the mean so.
+ * Collective, but for a failure before the sum over ranks, which is this rank's alone. Errors:
+ * STATUS_STOPPED where a signal asks the only rank to stop (launch/signals.h); nothing is evaluated
+ * then. */
 NODISCARD Status evaluator_run(Evaluator *evaluator, Evaluation *out);
 
 /* " +- 0.0041 | 2.385 bits/byte", as far as these are known. */

@@ -29,15 +29,19 @@ static bool is_narrow(const Config *config) {
 }
 
 static Status device_open(Experiment *e) {
-    int threads = cpu_share_take((int)e->config->threads, world_local_rank(e->world), world_local_size(e->world));
+    int threads = cpu_share_take((int)e->config->threads, world_local_rank(e->world),
+                                 world_local_size(e->world));
     int count = device_count_cuda(), index = count > 0 ? world_local_rank(e->world) % count : 0;
     bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA;
-    if (e->config->device == CONFIG_DEVICE_AUTO) wants_cuda = count > 0 || (e->plan.only && is_narrow(e->config));
+    if (e->config->device == CONFIG_DEVICE_AUTO)
+        wants_cuda = count > 0 || (e->plan.only && is_narrow(e->config));
     if (wants_cuda && count == 0 && e->plan.only) {
         Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
         return device_open_paper(hopper, e->plan.device_bytes, &e->device);
     }
-    if (wants_cuda) return device_open_cuda(index, &e->device); /* placement_check tells whether ranks share one */
+    if (wants_cuda)
+        return device_open_cuda(index,
+                                &e->device); /* placement_check tells whether ranks share one */
     return device_open_cpu(threads, &e->device);
 }
 
@@ -46,8 +50,9 @@ static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
     Device *none = NULL;
     const char *why = "device: cpu was set";
     if (asked != CONFIG_DEVICE_CPU && failed(device_open_cuda(0, &none))) why = status_message();
-    return ERROR(STATUS_CONFIG, "training.dtype %s needs a GPU; the CPU computes in float32 and float64 (%s)", dtype,
-                 why);
+    return ERROR(STATUS_CONFIG,
+                 "training.dtype %s needs a GPU; the CPU computes in float32 and float64 (%s)",
+                 dtype, why);
 }
 
 Status experiment_open_device(Experiment *e) {
@@ -56,14 +61,17 @@ Status experiment_open_device(Experiment *e) {
     e->device->autotune = e->config->autotune;
     e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
     const char *dtype = config_name("training.dtype", (int)e->config->training.dtype);
-    if (e->device->target.kind == DEVICE_CPU && is_narrow(e->config)) return no_gpu_for(dtype, e->config->device);
-    if (e->device->target.kind == DEVICE_CUDA && e->config->training.dtype == CONFIG_DTYPE_BFLOAT16 &&
-        e->device->target.sm < 80) {
-        return ERROR(STATUS_CONFIG, "training.dtype %s needs compute capability 8.0, %s has %d.%d; set float16", dtype,
-                     e->device->name, e->device->target.sm / 10, e->device->target.sm % 10);
+    if (e->device->target.kind == DEVICE_CPU && is_narrow(e->config))
+        return no_gpu_for(dtype, e->config->device);
+    if (e->device->target.kind == DEVICE_CUDA &&
+        e->config->training.dtype == CONFIG_DTYPE_BFLOAT16 && e->device->target.sm < 80) {
+        return ERROR(STATUS_CONFIG,
+                     "training.dtype %s needs compute capability 8.0, %s has %d.%d; set float16",
+                     dtype, e->device->name, e->device->target.sm / 10, e->device->target.sm % 10);
     }
     if (e->device->target.kind == DEVICE_CUDA && experiment_dtype(e->config) == DTYPE_F64) {
-        return ERROR(STATUS_CONFIG, "training.dtype float64 is for gradient checks on the CPU; add device=cpu");
+        return ERROR(STATUS_CONFIG,
+                     "training.dtype float64 is for gradient checks on the CPU; add device=cpu");
     }
     return OK;
 }
@@ -88,47 +96,56 @@ Status experiment_connect(Experiment *e) {
     WatchdogOptions watch = watchdog_defaults();
     watch.hung_after = e->config->deadline;
     watch.lost_after = SAVE_ALLOWANCE + 60; /* other hosts wait while rank 0 saves */
-    watch.start_up = SAVE_ALLOWANCE; /* until the first step is through: a checkpoint to load, products to time */
+    watch.start_up = SAVE_ALLOWANCE; /* until the first step is through: a checkpoint to load,
+                                        products to time */
     size_t before = 0, after = 0, total;
     TRY(watchdog_create(e->world, &watch, &e->watchdog));
     TRY(world_agree(e->world, device_memory(e->device, &before, &total)));
     TRY(collectives_create(e));
     TRY(world_agree(e->world, device_memory(e->device, &after, &total)));
-    if (e->device->target.kind == DEVICE_CUDA && before > after) e->communication_bytes = before - after;
+    if (e->device->target.kind == DEVICE_CUDA && before > after)
+        e->communication_bytes = before - after;
     e->device->progress = e->collectives.progress;
     e->device->progress_self = e->collectives.self;
     return OK;
 }
 
-/* The token that ends a document: a file knows it, or the user says it. attention.document_mask cannot do without. */
+/* The token that ends a document: a file knows it, or the user says it. attention.document_mask
+ * cannot do without. */
 static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
     ConfigData *data = &e->config->data;
-    int64_t known = token_file_end_of_text(file), said = data->end_of_text, V = e->config->model.vocab_size;
+    int64_t known = token_file_end_of_text(file), said = data->end_of_text,
+            V = e->config->model.vocab_size;
     if (!e->config->attention.document_mask) {
         if (said == CONFIG_AUTO && known >= 0) data->end_of_text = known;
         return OK;
     }
     if (said == CONFIG_AUTO && known < 0) {
-        return ERROR(STATUS_CONFIG,
-                     "attention.document_mask: %s does not say which token ends a document; set data.end_of_text "
-                     "(GPT-2's is 50256), or write the file with ./prepare, whose HDF5 files say it",
-                     token_file_path(file));
+        return ERROR(
+            STATUS_CONFIG,
+            "attention.document_mask: %s does not say which token ends a document; set "
+            "data.end_of_text "
+            "(GPT-2's is 50256), or write the file with ./prepare, whose HDF5 files say it",
+            token_file_path(file));
     }
     if (said != CONFIG_AUTO && known >= 0 && known != said) {
-        return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but %s ends its documents with %lld", (long long)said,
-                     token_file_path(file), (long long)known);
+        return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but %s ends its documents with %lld",
+                     (long long)said, token_file_path(file), (long long)known);
     }
     data->end_of_text = said == CONFIG_AUTO ? known : said;
     if (data->end_of_text < V) return OK;
-    return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but model.vocab_size is %lld", (long long)data->end_of_text,
-                 (long long)V);
+    return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but model.vocab_size is %lld",
+                 (long long)data->end_of_text, (long long)V);
 }
 
 /* Numbers that stand for other text have a loss all the same, which says nothing. */
 static Status tokenizers_check(const TokenFile *train, const TokenFile *val) {
-    if (tokenizer_ids_agree(token_file_tokenizer_id(train), token_file_tokenizer_id(val))) return OK;
-    return ERROR(STATUS_DATA, "%s: made with the tokenizer %s, but %s with %s; make both with one ./prepare",
-                 token_file_path(val), token_file_tokenizer(val), token_file_path(train), token_file_tokenizer(train));
+    if (tokenizer_ids_agree(token_file_tokenizer_id(train), token_file_tokenizer_id(val)))
+        return OK;
+    return ERROR(STATUS_DATA,
+                 "%s: made with the tokenizer %s, but %s with %s; make both with one ./prepare",
+                 token_file_path(val), token_file_tokenizer(val), token_file_path(train),
+                 token_file_tokenizer(train));
 }
 
 static Status val_open(Experiment *e) {
@@ -208,13 +225,15 @@ static void plan_forget(Experiment *e) {
 static Sharing sharing_of(const Experiment *e) {
     int ranks = (int)experiment_ranks(e);
     bool is_shared = e->config->training.shard_optimizer && ranks > 1 && !e->evaluates;
-    return (Sharing){.rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
+    return (Sharing){
+        .rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
 }
 
-/* A plan connects nobody: its programs are recorded for ranks that they never meet. Ranks that may share a GPU are
- * supposed to, and then to sum through the host. */
+/* A plan connects nobody: its programs are recorded for ranks that they never meet. Ranks that may
+ * share a GPU are supposed to, and then to sum through the host. */
 static void ranks_suppose(Experiment *e) {
-    bool connects = e->device->target.kind == DEVICE_CUDA && experiment_ranks(e) > 1 && !e->config->share_gpu;
+    bool connects =
+        e->device->target.kind == DEVICE_CUDA && experiment_ranks(e) > 1 && !e->config->share_gpu;
     e->collectives = (Collectives){.size = (int)experiment_ranks(e)};
     e->communication_bytes = connects ? CUDA_COMMUNICATION_BYTES : 0;
 }
@@ -230,13 +249,14 @@ Status experiment_plan_for(Experiment *e, int64_t B) {
     e->parameters->sharing = sharing_of(e);
     TRY(gpt_create(&gpt, e->parameters, &e->gpt));
     TRY(step_tensors_create(e->store, B, e->T, dtype, &e->step));
-    return training_create(e->gpt, e->parameters, &e->step, e->device->target, &options, &e->training);
+    return training_create(e->gpt, e->parameters, &e->step, e->device->target, &options,
+                           &e->training);
 }
 
 size_t experiment_planned_bytes(const Experiment *e) {
     const Device *device = e->device;
-    return store_bytes(e->store) + e->training->arena_bytes + device->context_bytes + device->workspace_bytes +
-           e->communication_bytes;
+    return store_bytes(e->store) + e->training->arena_bytes + device->context_bytes +
+           device->workspace_bytes + e->communication_bytes;
 }
 
 /* data.batch_size: auto. */
@@ -248,7 +268,8 @@ static Status batch_settle(Experiment *e, int64_t *B) {
 Status experiment_plan(Experiment *e) {
     bool waits = e->plan.only || e->config->attention.pick == CONFIG_PICK_PREDICTED,
          on_gpu = e->device->target.kind == DEVICE_CUDA;
-    if (!e->ceilings.measured) e->ceilings = ceilings_find(e->device, experiment_dtype(e->config), on_gpu && waits);
+    if (!e->ceilings.measured)
+        e->ceilings = ceilings_find(e->device, experiment_dtype(e->config), on_gpu && waits);
     TRY(fit_pick(e));
     int64_t B = e->config->data.batch_size;
     bool chooses = B == CONFIG_AUTO, changed = false;
@@ -263,7 +284,8 @@ Status experiment_plan(Experiment *e) {
 }
 
 Status experiment_allocate(Experiment *e) {
-    TRY(world_agree(e->world, fit_check(e))); /* nobody takes before all have looked at what is free */
+    TRY(world_agree(e->world,
+                    fit_check(e))); /* nobody takes before all have looked at what is free */
     TRY(store_allocate(e->store, e->device));
     TRY(training_bind(e->training, e->device));
     return e->evaluates ? OK : parameters_initialize(e->parameters, e->device, e->config->seed);
@@ -282,9 +304,12 @@ void experiment_destroy(Experiment *e) {
     config_destroy(&e->config);
 }
 
-int64_t experiment_ranks(const Experiment *e) { return e->plan.ranks > 0 ? e->plan.ranks : world_size(e->world); }
+int64_t experiment_ranks(const Experiment *e) {
+    return e->plan.ranks > 0 ? e->plan.ranks : world_size(e->world);
+}
 
 int64_t experiment_tokens_per_step(const Experiment *e) {
     const Config *c = e->config;
-    return experiment_ranks(e) * c->data.batch_size * c->training.gradient_accumulation_steps * e->T;
+    return experiment_ranks(e) * c->data.batch_size * c->training.gradient_accumulation_steps *
+           e->T;
 }

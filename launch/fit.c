@@ -17,7 +17,8 @@ static int ranks_of_a_gpu(const Experiment *e) {
 /* To two digits, for what is asked and what is there may lie close. */
 static const char *amount(size_t bytes, char text[32]) {
     bool is_large = bytes >= (size_t)1 << 30;
-    snprintf(text, 32, "%.2f %s", (double)bytes / (is_large ? 0x1p30 : 0x1p20), is_large ? "GiB" : "MiB");
+    snprintf(text, 32, "%.2f %s", (double)bytes / (is_large ? 0x1p30 : 0x1p20),
+             is_large ? "GiB" : "MiB");
     return text;
 }
 
@@ -36,12 +37,14 @@ Status fit_room(const Experiment *e, size_t *bytes) {
         size_t later = saved_from(e);
         free_bytes = free_bytes > later ? free_bytes - later : 0;
     } else if (device->paper_bytes == 0) {
-        size_t sharers = (size_t)ranks_of_a_gpu(e); /* of what the plan counts, this is there already: */
+        size_t sharers =
+            (size_t)ranks_of_a_gpu(e); /* of what the plan counts, this is there already: */
         total_bytes /= sharers, free_bytes /= sharers;
         free_bytes += device->context_bytes - device->coming_bytes + device->workspace_bytes;
         if (!e->plan.only) free_bytes += e->communication_bytes;
     }
-    *bytes = budget->percent > 0 ? (size_t)((double)total_bytes * budget->percent / 100.0) : budget->bytes;
+    *bytes = budget->percent > 0 ? (size_t)((double)total_bytes * budget->percent / 100.0)
+                                 : budget->bytes;
     if (*bytes > free_bytes) *bytes = free_bytes;
     return OK;
 }
@@ -52,12 +55,14 @@ static Status fits(Experiment *e, int64_t B, size_t room, bool *out) {
     return OK;
 }
 
-/* Memory grows almost evenly with the batch, so that two plans tell about where the largest one lies. */
+/* Memory grows almost evenly with the batch, so that two plans tell about where the largest one
+ * lies. */
 static Status batch_guess(Experiment *e, size_t room, int64_t *guess) {
     size_t one = experiment_planned_bytes(e);
     if (one > room) {
         char have[32], need[32];
-        return ERROR(STATUS_NO_ROOM, "memory_budget: %s is below the smallest batch, which needs %s",
+        return ERROR(STATUS_NO_ROOM,
+                     "memory_budget: %s is below the smallest batch, which needs %s",
                      amount(room, have), amount(one, need));
     }
     TRY(experiment_plan_for(e, 9));
@@ -76,7 +81,8 @@ Status fit_batch(Experiment *e, int64_t *out) {
     TRY(fit_room(e, &room));
     TRY(batch_guess(e, room, &guess));
     int64_t good = 1, bad = BATCH_MOST + 1;
-    for (int64_t stride = 1; bad - good > 1;) { /* away from the guess in growing strides, then by halves */
+    for (int64_t stride = 1;
+         bad - good > 1;) { /* away from the guess in growing strides, then by halves */
         int64_t B = good == 1 && bad > BATCH_MOST ? guess
                     : bad > BATCH_MOST            ? good + stride
                     : good == 1                   ? bad - stride
@@ -100,9 +106,11 @@ Status fit_check(Experiment *e) {
     TRY(fit_batch(e, &largest));
     char have[32], need[32];
     return ERROR(STATUS_NO_ROOM,
-                 "data.batch_size: %lld needs %s, of %s %s are within memory_budget and free; the largest batch that "
+                 "data.batch_size: %lld needs %s, of %s %s are within memory_budget and free; the "
+                 "largest batch that "
                  "fits is %lld",
-                 (long long)asked, amount(needed, need), e->device->name, amount(room, have), (long long)largest);
+                 (long long)asked, amount(needed, need), e->device->name, amount(room, have),
+                 (long long)largest);
 }
 
 double fit_step_seconds(const Experiment *e) {
@@ -110,7 +118,8 @@ double fit_step_seconds(const Experiment *e) {
     double seconds = 0;
     if (e->device->target.kind == DEVICE_CPU) return 0; /* the shares are GPUs' */
     for (int64_t i = 0; i < M && i < 3; i++) {          /* the first, one between, the last */
-        int64_t index = i == 2 || (i == 1 && M == 2) ? M - 1 : i, times = i == 1 && M > 2 ? M - 2 : 1;
+        int64_t index = i == 2 || (i == 1 && M == 2) ? M - 1 : i,
+                times = i == 1 && M > 2 ? M - 2 : 1;
         const Program *p = e->training->programs[training_micro_batch(index, M)];
         seconds += (double)times * predict_program(p, &e->ceilings);
     }

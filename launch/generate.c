@@ -19,13 +19,18 @@ typedef struct Values {
 
 static const Option options[] = {
     {"start", OPTION_TEXT, offsetof(Values, start), "TEXT|FILE:path", NULL,
-     .doc = "what the text begins with (a newline); empty: after an end of text", .may_be_empty = true},
-    {"num-samples", OPTION_INT, offsetof(Values, num_samples), "N", "1", 1, 1e6, .doc = "how many texts"},
-    {"max-new-tokens", OPTION_INT, offsetof(Values, max_new_tokens), "N", "200", 1, 1e9, .doc = "length of each"},
+     .doc = "what the text begins with (a newline); empty: after an end of text",
+     .may_be_empty = true},
+    {"num-samples", OPTION_INT, offsetof(Values, num_samples), "N", "1", 1, 1e6,
+     .doc = "how many texts"},
+    {"max-new-tokens", OPTION_INT, offsetof(Values, max_new_tokens), "N", "200", 1, 1e9,
+     .doc = "length of each"},
     {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "X", "0.8", 0, 100,
      .doc = "below 1 is safer, above 1 is bolder, 0 takes the likeliest token"},
-    {"top-k", OPTION_INT, offsetof(Values, top_k), "K", "200", 0, 1e9, .doc = "only the K likeliest tokens; 0: all"},
-    {"seed", OPTION_INT, offsetof(Values, seed), "N", "1337", .doc = "the same seed gives the same text"},
+    {"top-k", OPTION_INT, offsetof(Values, top_k), "K", "200", 0, 1e9,
+     .doc = "only the K likeliest tokens; 0: all"},
+    {"seed", OPTION_INT, offsetof(Values, seed), "N", "1337",
+     .doc = "the same seed gives the same text"},
 };
 
 static const CommandLine command = {
@@ -56,7 +61,8 @@ static Status token_print(Generator *g, int32_t token) {
     return streams_flush(OK);
 }
 
-static Status sample(Generator *g, const Values *values, int64_t index, TokenBuffer *context, float *logits) {
+static Status sample(Generator *g, const Values *values, int64_t index, TokenBuffer *context,
+                     float *logits) {
     const Tokenizer *tokenizer = generator_tokenizer(g);
     int64_t V = generator_vocab_size(g), known = tokenizer_vocab_size(tokenizer);
     Sampling sampling = {values->temperature, values->top_k, (uint64_t)values->seed};
@@ -73,17 +79,20 @@ static Status sample(Generator *g, const Values *values, int64_t index, TokenBuf
     return OK;
 }
 
-/* The tokens of the start. Where it is empty the end of a text before it, which is said, for it is not to be seen. */
+/* The tokens of the start. Where it is empty the end of a text before it, which is said, for it is
+ * not to be seen. */
 static Status context_begin(const Generator *g, const char *text, size_t bytes, TokenBuffer *out) {
     Tokenizer *tokenizer = generator_tokenizer(g);
     int32_t end_of_text = tokenizer_end_of_text(tokenizer);
     TRY(tokenizer_encode(tokenizer, text, bytes, out));
     if (out->count > 0) return OK;
-    fprintf(stderr, "generate: the start is empty: it begins after an end of text (token %d)\n", (int)end_of_text);
+    fprintf(stderr, "generate: the start is empty: it begins after an end of text (token %d)\n",
+            (int)end_of_text);
     return token_buffer_append(out, &end_of_text, 1);
 }
 
-static Status samples(Generator *g, const Values *values, TokenBuffer *context, const char *text, size_t bytes) {
+static Status samples(Generator *g, const Values *values, TokenBuffer *context, const char *text,
+                      size_t bytes) {
     float *logits = malloc((size_t)generator_vocab_size(g) * sizeof *logits);
     if (logits == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
     Status status = context_begin(g, text, bytes, context);

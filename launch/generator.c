@@ -12,7 +12,8 @@
 
 enum { MAX_LENGTHS = 16 };
 
-/* The model recorded for one context length; contexts are padded on the right, which a causal model does not see. */
+/* The model recorded for one context length; contexts are padded on the right, which a causal model
+ * does not see. */
 typedef struct Length {
     int64_t T;
     Program *program;
@@ -36,21 +37,25 @@ struct Generator {
     float *host;     /* a row of x, then of logits */
 };
 
-static Status no_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory while loading the model"); }
+static Status no_memory(void) {
+    return ERROR(STATUS_NO_ROOM, "out of memory while loading the model");
+}
 
 static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
     char *name = NULL;
     TRY(checkpoint_read_text(file, "tokenizer", &g->arena, &name));
     if (strcmp(name, TOKENIZER_UNKNOWN) == 0) {
         return ERROR(STATUS_DATA,
-                     "%s: converted weights of %lld tokens, and nothing says what they stand for; train on from them "
+                     "%s: converted weights of %lld tokens, and nothing says what they stand for; "
+                     "train on from them "
                      "with data of ./prepare, whose tokenizer the next checkpoint names",
                      checkpoint_path(file), (long long)g->e.config->model.vocab_size);
     }
     TRY(tokenizer_open(name[0] == '\0' ? TOKENIZER_OF_NAMELESS : name, &g->tokenizer));
     if (tokenizer_vocab_size(g->tokenizer) <= g->e.config->model.vocab_size) return OK;
-    return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld", checkpoint_path(file),
-                 (long long)g->e.config->model.vocab_size, name, (long long)tokenizer_vocab_size(g->tokenizer));
+    return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld",
+                 checkpoint_path(file), (long long)g->e.config->model.vocab_size, name,
+                 (long long)tokenizer_vocab_size(g->tokenizer));
 }
 
 static Status tensors_create(Generator *g, int64_t T, int64_t C, int64_t Vp) {
@@ -58,7 +63,8 @@ static Status tensors_create(Generator *g, int64_t T, int64_t C, int64_t Vp) {
     TRY(store_section(g->e.store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
     TRY(store_section(g->e.store, "rows", BUFFER_INPUTS, DTYPE_F32, &rows));
     for (int i = 0; i < g->n_lengths; i++) {
-        TRY(section_add(g->e.store, batch, "tokens", 2, (int64_t[]){1, g->lengths[i].T}, &g->lengths[i].tokens));
+        TRY(section_add(g->e.store, batch, "tokens", 2, (int64_t[]){1, g->lengths[i].T},
+                        &g->lengths[i].tokens));
     }
     TRY(section_add(g->e.store, rows, "row", 2, (int64_t[]){1, C}, &g->row));
     TRY(section_add(g->e.store, rows, "logits", 2, (int64_t[]){1, Vp}, &g->logits));
@@ -90,14 +96,16 @@ static Status programs_record(Generator *g) {
 static Status programs_bind(Generator *g) {
     TRY(store_allocate(g->e.store, g->e.device));
     TRY(device_alloc(g->e.device, g->memory_bytes, "activations", &g->memory));
-    for (int i = 0; i < g->n_lengths; i++) plan_bind(g->lengths[i].plan, g->lengths[i].program, g->memory);
+    for (int i = 0; i < g->n_lengths; i++)
+        plan_bind(g->lengths[i].plan, g->lengths[i].program, g->memory);
     plan_bind(g->head_plan, g->head, g->memory);
     return OK;
 }
 
 /* Powers of two up to the block: a short context costs little. */
 static void lengths_choose(Generator *g, int64_t block) {
-    for (int64_t T = 32; T < block && g->n_lengths < MAX_LENGTHS - 1; T *= 2) g->lengths[g->n_lengths++].T = T;
+    for (int64_t T = 32; T < block && g->n_lengths < MAX_LENGTHS - 1; T *= 2)
+        g->lengths[g->n_lengths++].T = T;
     g->lengths[g->n_lengths++].T = block;
 }
 
@@ -233,18 +241,21 @@ static int32_t weighted_draw(const float *weights, int64_t V, double wanted, int
     return best;
 }
 
-Status sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V, int32_t *token) {
+Status sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V,
+                     int32_t *token) {
     int32_t best = *token = likeliest(logits, V);
     if (!is_distribution(logits, V, best)) {
-        return ERROR(STATUS_FAILURE, "the model's logits are not finite, so that no token follows; its weights are "
-                                     "broken: take an earlier checkpoint");
+        return ERROR(STATUS_FAILURE,
+                     "the model's logits are not finite, so that no token follows; its weights are "
+                     "broken: take an earlier checkpoint");
     }
     if (sampling->temperature <= 0) return OK;
     float floor, top = logits[best];
     TRY(floor_find(sampling, logits, V, &floor));
     double sum = 0;
     for (int64_t v = 0; v < V; v++) {
-        logits[v] = logits[v] < floor ? 0 : (float)exp((double)(logits[v] - top) / sampling->temperature);
+        logits[v] =
+            logits[v] < floor ? 0 : (float)exp((double)(logits[v] - top) / sampling->temperature);
         sum += (double)logits[v];
     }
     double drawn = (double)rng_uniform(philox(sampling->seed, index, 0).word[0]);

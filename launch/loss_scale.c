@@ -2,7 +2,9 @@
 
 enum { START = 65536, GROWTH_STEPS = 2000 };
 
-LossScale loss_scale_start(DType dtype) { return (LossScale){.scale = dtype == DTYPE_F16 ? START : 1}; }
+LossScale loss_scale_start(DType dtype) {
+    return (LossScale){.scale = dtype == DTYPE_F16 ? START : 1};
+}
 
 bool loss_scale_update(LossScale *state, DType dtype, bool finite) {
     if (finite) {

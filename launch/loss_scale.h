@@ -1,6 +1,7 @@
-/* Dynamic loss scaling for f16, whose gradients would otherwise vanish: the loss's gradient is multiplied by a scale,
- * AdamW divides it out again. A step whose gradient is not finite changes nothing (core/ops/adamw.h), and halves the
- * scale; 2,000 good steps in a row double it. In every other dtype the scale stays 1.
+/* Dynamic loss scaling for f16, whose gradients would otherwise vanish: the loss's gradient is
+ * multiplied by a scale, AdamW divides it out again. A step whose gradient is not finite changes
+ * nothing (core/ops/adamw.h), and halves the scale; 2,000 good steps in a row double it. In every
+ * other dtype the scale stays 1.
  * Source: Micikevicius et al., arXiv:1710.03740, section 3.2. */
 #pragma once
 
@@ -17,5 +18,6 @@ typedef struct LossScale {
 
 LossScale loss_scale_start(DType dtype);
 
-/* After a step. False where it must count as a failure: not finite, and no scale left that could be too large. */
+/* After a step. False where it must count as a failure: not finite, and no scale left that could be
+ * too large. */
 bool loss_scale_update(LossScale *state, DType dtype, bool finite);

@@ -32,23 +32,27 @@ struct Metrics {
     double bar_drawn; /* clock_seconds: a bar moves a few times a second */
 };
 
-const char *const metrics_columns[] = {"step",      "tokens",     "train_s",   "wall_s", "train/loss",
-                                       "val/loss",  "val/stderr", "val/bpb",   "lr",     "grad_norm",
-                                       "tok_per_s", "mfu",        "mem_bytes", NULL};
+const char *const metrics_columns[] = {
+    "step",    "tokens", "train_s",   "wall_s",    "train/loss", "val/loss",  "val/stderr",
+    "val/bpb", "lr",     "grad_norm", "tok_per_s", "mfu",        "mem_bytes", NULL};
 
-/* ---- the files --------------------------------------------------------------------------------------------------- */
+/* ---- the files ------------------------------------------------------------------------------- */
 
-/* The lines that stay: whole ones, and of records those whose leading step, read by `format`, is at most `last`. */
-static char *lines_keep(const char *text, size_t size, const char *format, int64_t last, size_t *kept) {
+/* The lines that stay: whole ones, and of records those whose leading step, read by `format`, is at
+ * most `last`. */
+static char *lines_keep(const char *text, size_t size, const char *format, int64_t last,
+                        size_t *kept) {
     char *out = malloc(size + 1);
     const char *end;
     *kept = 0;
-    for (const char *line = text; out != NULL && (end = memchr(line, '\n', size)) != NULL; line = end + 1) {
+    for (const char *line = text; out != NULL && (end = memchr(line, '\n', size)) != NULL;
+         line = end + 1) {
         long long step;
         char head[64]; /* sscanf would measure all that follows */
         size_t length = (size_t)(end - line) + 1;
         size -= length;
-        snprintf(head, sizeof head, "%.*s", (int)(length < sizeof head ? length : sizeof head), line);
+        snprintf(head, sizeof head, "%.*s", (int)(length < sizeof head ? length : sizeof head),
+                 line);
         if (sscanf(head, format, &step) == 1 && step > last) continue;
         memcpy(out + *kept, line, length);
         *kept += length;
@@ -68,7 +72,8 @@ static Status file_trim(const char *path, const char *format, int64_t last) {
     if (lines == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
     Replacement *new = NULL;
     Status status = kept == size ? OK : replacement_begin(path, &new);
-    if (!failed(status) && new != NULL) status = replacement_end(&new, replacement_write(new, lines, kept));
+    if (!failed(status) && new != NULL)
+        status = replacement_end(&new, replacement_write(new, lines, kept));
     free(lines);
     return status;
 }
@@ -81,9 +86,11 @@ static Status file_open_log(const char *directory, const char *name, LogFile *ou
 }
 
 /* One of the two that hold records, without those that come again. */
-static Status records_open(const char *directory, const char *name, const char *format, int64_t resumed, LogFile *out) {
+static Status records_open(const char *directory, const char *name, const char *format,
+                           int64_t resumed, LogFile *out) {
     char path[PATH_BYTES];
-    if (snprintf(path, sizeof path, "%s/%s", directory, name) < (int)sizeof path) TRY(file_trim(path, format, resumed));
+    if (snprintf(path, sizeof path, "%s/%s", directory, name) < (int)sizeof path)
+        TRY(file_trim(path, format, resumed));
     return file_open_log(directory, name, out);
 }
 
@@ -93,7 +100,8 @@ static Status log_write(const LogFile *log, const char *text) {
 }
 
 static void csv_head(FILE *file) {
-    for (int i = 0; metrics_columns[i] != NULL; i++) fprintf(file, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
+    for (int i = 0; metrics_columns[i] != NULL; i++)
+        fprintf(file, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
     fputc('\n', file);
 }
 
@@ -116,7 +124,8 @@ static char *csv_text(const char *records) {
     FILE *file = open_memstream(&text, &bytes);
     if (file == NULL) return NULL;
     csv_head(file);
-    for (const char *end; records != NULL && (end = strchr(records, '\n')) != NULL; records = end + 1) {
+    for (const char *end; records != NULL && (end = strchr(records, '\n')) != NULL;
+         records = end + 1) {
         json_t *record = json_loadb(records, (size_t)(end - records), 0, NULL);
         if (json_is_object(record)) csv_row(file, record);
         json_decref(record);
@@ -126,18 +135,22 @@ static char *csv_text(const char *records) {
     return NULL;
 }
 
-/* A new metrics.csv gets its head. One with other columns, an older version's, is made anew: rows would not fit. */
+/* A new metrics.csv gets its head. One with other columns, an older version's, is made anew: rows
+ * would not fit. */
 static Status csv_prepare(const char *directory) {
-    char path[PATH_BYTES], from[PATH_BYTES], *old = NULL, *records = NULL, *head = csv_text(NULL), *text = NULL;
+    char path[PATH_BYTES], from[PATH_BYTES], *old = NULL, *records = NULL, *head = csv_text(NULL),
+                                             *text = NULL;
     snprintf(path, sizeof path, "%s/metrics.csv", directory);
     snprintf(from, sizeof from, "%s/metrics.jsonl", directory);
     Status status = file_refuse_link(path);
     if (!failed(status) && head != NULL) status = file_read_all(path, SIZE_MAX / 4, &old, NULL);
-    bool is_ours = !failed(status) && head != NULL && old != NULL && strncmp(old, head, strlen(head)) == 0;
+    bool is_ours =
+        !failed(status) && head != NULL && old != NULL && strncmp(old, head, strlen(head)) == 0;
     if (!failed(status) && !is_ours) status = file_read_all(from, SIZE_MAX / 4, &records, NULL);
     if (!failed(status) && !is_ours) {
         text = csv_text(records);
-        status = text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for %s", path) : text_file_replace(path, text);
+        status = text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for %s", path)
+                              : text_file_replace(path, text);
     }
     free(head);
     free(old);
@@ -146,8 +159,8 @@ static Status csv_prepare(const char *directory) {
     return status;
 }
 
-/* Whether a person watches. mpirun gives each rank a terminal of its own, so it is the launcher's output that counts.
- */
+/* Whether a person watches. mpirun gives each rank a terminal of its own, so it is the launcher's
+ * output that counts. */
 static bool is_watched(void) {
     char path[64];
     if (getenv("NO_COLOR") != NULL || !isatty(STDOUT_FILENO)) return false;
@@ -193,7 +206,8 @@ static json_t *metric_json(const Metric *m) {
     set_real(object, "wall_s", m->wall_s);
     set_real(object, "train/loss", m->train_loss);
     set_real(object, "val/loss", m->val_loss);
-    if (m->is_evaluation && !isfinite(m->val_loss)) json_object_set_new(object, "val/loss", json_null());
+    if (m->is_evaluation && !isfinite(m->val_loss))
+        json_object_set_new(object, "val/loss", json_null());
     set_real(object, "val/stderr", m->val_stderr);
     set_real(object, "val/bpb", m->val_bpb);
     set_real(object, "lr", m->lr);
@@ -209,7 +223,8 @@ Status metrics_write(Metrics *metrics, const Metric *metric) {
     if (metrics == NULL) return OK;
     char line[LINE_BYTES], row[LINE_BYTES];
     json_t *object = metric_json(metric);
-    size_t bytes = json_dumpb(object, line, sizeof line - 2, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    size_t bytes =
+        json_dumpb(object, line, sizeof line - 2, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
     FILE *csv = fmemopen(row, sizeof row, "w");
     if (csv != NULL) csv_row(csv, object);
     json_decref(object);
@@ -221,7 +236,7 @@ Status metrics_write(Metrics *metrics, const Metric *metric) {
     return log_write(&metrics->csv, row);
 }
 
-/* ---- the console and train.log ----------------------------------------------------------------------------------- */
+/* ---- the console and train.log --------------------------------------------------------------- */
 
 static void bar_clear(Metrics *metrics) {
     if (metrics->bar_shown) fputs("\r\033[K", stdout);
@@ -257,7 +272,8 @@ void metrics_say(Metrics *metrics, const char *format, ...) {
 }
 
 void metrics_say_lines(Metrics *metrics, const char *lines) {
-    for (size_t length; metrics != NULL && *lines != '\0'; lines += length + (lines[length] == '\n')) {
+    for (size_t length; metrics != NULL && *lines != '\0';
+         lines += length + (lines[length] == '\n')) {
         length = strcspn(lines, "\n");
         metrics_say(metrics, "%.*s", (int)length, lines);
     }
@@ -267,7 +283,11 @@ void metrics_rate(char *text, size_t bytes, double value) {
     static const char *const units[] = {"", " K", " M", " G"};
     size_t unit = 0;
     for (; value >= 1000 && unit < 3; unit++) value /= 1000;
-    snprintf(text, bytes, value < 10 ? "%.2f%s" : value < 100 ? "%.1f%s" : "%.0f%s", value, units[unit]);
+    snprintf(text, bytes,
+             value < 10    ? "%.2f%s"
+             : value < 100 ? "%.1f%s"
+                           : "%.0f%s",
+             value, units[unit]);
 }
 
 double metrics_shown(double value) { return isnan(value) ? (double)NAN : value; }
@@ -278,9 +298,11 @@ void metrics_say_step(Metrics *metrics, const Metric *m, int64_t last) {
     if (last > 0) snprintf(of, sizeof of, "/%lld", (long long)last);
     metrics_rate(rate, sizeof rate, m->tok_per_s);
     if (isfinite(m->mfu)) snprintf(mfu, sizeof mfu, "%.1f%%", 100 * m->mfu);
-    metrics_say(metrics, "step %lld%s | loss %.4f | norm %.2f | lr %.1e | %.1f ms | %s tok/s | MFU %s | %.1f GiB",
-                (long long)m->step, of, metrics_shown(m->train_loss), metrics_shown(m->grad_norm), m->lr, m->step_ms,
-                rate, mfu, (double)m->mem_bytes / 0x1p30);
+    metrics_say(
+        metrics,
+        "step %lld%s | loss %.4f | norm %.2f | lr %.1e | %.1f ms | %s tok/s | MFU %s | %.1f GiB",
+        (long long)m->step, of, metrics_shown(m->train_loss), metrics_shown(m->grad_norm), m->lr,
+        m->step_ms, rate, mfu, (double)m->mem_bytes / 0x1p30);
 }
 
 void metrics_progress(Metrics *metrics, double done, const Metric *m) {
@@ -289,9 +311,9 @@ void metrics_progress(Metrics *metrics, double done, const Metric *m) {
     metrics->bar_drawn = clock_seconds();
     int full = (int)(done * WIDTH);
     double left = done > 0 ? m->train_s * (1 - done) / done : 0;
-    printf("\r\033[K%.*s%.*s %3.0f%% | step %lld | loss %.4f | %.0f s left", full, "##############################",
-           WIDTH - full, "..............................", 100 * done, (long long)m->step, metrics_shown(m->train_loss),
-           left);
+    printf("\r\033[K%.*s%.*s %3.0f%% | step %lld | loss %.4f | %.0f s left", full,
+           "##############################", WIDTH - full, "..............................",
+           100 * done, (long long)m->step, metrics_shown(m->train_loss), left);
     fflush(stdout);
     metrics->bar_shown = true;
 }

@@ -1,5 +1,6 @@
-/* What a run says of itself: metrics.jsonl and metrics.csv, one line a log step or evaluation; train.log; the console's
- * line and progress bar; summary.json. Rank 0 alone has one; the others pass NULL, and nothing is written. */
+/* What a run says of itself: metrics.jsonl and metrics.csv, one line a log step or evaluation;
+ * train.log; the console's line and progress bar; summary.json. Rank 0 alone has one; the others
+ * pass NULL, and nothing is written. */
 #pragma once
 
 #include "core/status.h"
@@ -39,17 +40,19 @@ typedef struct Summary {
 
 typedef struct Metrics Metrics;
 
-/* Opens the files of the run directory to append. Records of steps after `resumed_step` are dropped: they come again,
- * the same. A file that is a link, no regular file or cannot be read is left as it is: an error. */
+/* Opens the files of the run directory to append. Records of steps after `resumed_step` are
+ * dropped: they come again, the same. A file that is a link, no regular file or cannot be read is
+ * left as it is: an error. */
 NODISCARD Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out);
 void metrics_close(Metrics **metrics);
 
-/* Appends a record to both files, at once on disk as far as the system's buffers go. Errors: STATUS_FAILURE naming the
- * file. */
+/* Appends a record to both files, at once on disk as far as the system's buffers go. Errors:
+ * STATUS_FAILURE naming the file. */
 NODISCARD Status metrics_write(Metrics *metrics, const Metric *metric);
 
-/* A line for people: to stdout and train.log, escaped (core/escape.h). Where one of the two cannot be written, the
- * other says so once, and the run goes on; a lost train.log is a warning on stderr. */
+/* A line for people: to stdout and train.log, escaped (core/escape.h). Where one of the two
+ * cannot be written, the other says so once, and the run goes on; a lost train.log is a warning
+ * on stderr. */
 void metrics_say(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same for a table of ours; what it quotes has no newline. */

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const Option help_option = {"help", OPTION_FLAG, offsetof(Arguments, help), .doc = "print this"};
-static const Option version_option = {"version", OPTION_FLAG, offsetof(Arguments, version), .doc = "print the version"};
+static const Option help_option = {"help", OPTION_FLAG, offsetof(Arguments, help),
+                                   .doc = "print this"};
+static const Option version_option = {"version", OPTION_FLAG, offsetof(Arguments, version),
+                                      .doc = "print the version"};
 
 static const char *kind_of(const Option *option) {
     switch (option->type) {
@@ -20,13 +22,14 @@ static const char *kind_of(const Option *option) {
 }
 
 static Status bad_value(const Option *option, const char *text) {
-    return ERROR(STATUS_USAGE, "--%s needs %s%s, not '%.200s'; see --help", option->name, kind_of(option),
-                 option->value, text);
+    return ERROR(STATUS_USAGE, "--%s needs %s%s, not '%.200s'; see --help", option->name,
+                 kind_of(option), option->value, text);
 }
 
 static Status check_range(const Option *option, double value, const char *text) {
     if (option->low == option->high || (value >= option->low && value <= option->high)) return OK;
-    return ERROR(STATUS_USAGE, "--%s must be from %g to %g, not %.200s", option->name, option->low, option->high, text);
+    return ERROR(STATUS_USAGE, "--%s must be from %g to %g, not %.200s", option->name, option->low,
+                 option->high, text);
 }
 
 /* The position of `text` among `a|b|c`, or -1. */
@@ -81,7 +84,8 @@ static Status unknown_option(const CommandLine *program, const char *argument) {
     names[program->option_count + 1] = version_option.name;
     near = suggest(word, names);
     free(names);
-    if (near != NULL) return ERROR(STATUS_USAGE, "unknown option '%.200s'; did you mean '--%s'?", argument, near);
+    if (near != NULL)
+        return ERROR(STATUS_USAGE, "unknown option '%.200s'; did you mean '--%s'?", argument, near);
     return ERROR(STATUS_USAGE, "unknown option '%.200s'; see --help", argument);
 }
 
@@ -95,9 +99,11 @@ static Status parse_option(const CommandLine *program, char *argument, void *val
         return ERROR(STATUS_USAGE, "--%s takes no value", option->name);
     }
     if (option->type != OPTION_FLAG && !has_value) {
-        return ERROR(STATUS_USAGE, "--%s needs a value: --%s=%s", option->name, option->name, option->value);
+        return ERROR(STATUS_USAGE, "--%s needs a value: --%s=%s", option->name, option->name,
+                     option->value);
     }
-    if (seen[option - program->options]) return ERROR(STATUS_USAGE, "--%s is given twice", option->name);
+    if (seen[option - program->options])
+        return ERROR(STATUS_USAGE, "--%s is given twice", option->name);
     seen[option - program->options] = true;
     return set_value(option, name + bytes + has_value, values);
 }
@@ -105,7 +111,8 @@ static Status parse_option(const CommandLine *program, char *argument, void *val
 /* `key.path=...`: a path with a slash before its '=' is no override. */
 static bool is_override(const char *argument) {
     size_t bytes = 0;
-    while (isalnum((unsigned char)argument[bytes]) || (argument[bytes] != '\0' && strchr("_.-", argument[bytes])))
+    while (isalnum((unsigned char)argument[bytes]) ||
+           (argument[bytes] != '\0' && strchr("_.-", argument[bytes])))
         bytes++;
     return bytes > 0 && argument[bytes] == '=';
 }
@@ -115,8 +122,10 @@ static Status parse_operand(const CommandLine *program, char *argument, Argument
         out->overrides[out->override_count++] = argument;
         return OK;
     }
-    if (argument[0] == '\0') { /* an unset variable of a script: as a path it would lead to the root */
-        return ERROR(STATUS_USAGE, "an argument is empty; ./%s takes %s; see --help", program->name, program->operands);
+    if (argument[0] ==
+        '\0') { /* an unset variable of a script: as a path it would lead to the root */
+        return ERROR(STATUS_USAGE, "an argument is empty; ./%s takes %s; see --help", program->name,
+                     program->operands);
     }
     if (program->most >= 0 && out->operand_count >= program->most) {
         return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; see --help", argument);
@@ -132,14 +141,16 @@ static Status check_command(const CommandLine *program, const Arguments *argumen
         if (strcmp(program->commands[i], word) == 0) return OK;
     }
     const char *near = suggest(word, program->commands);
-    if (near != NULL) return ERROR(STATUS_USAGE, "unknown command '%.200s'; did you mean '%s'?", word, near);
+    if (near != NULL)
+        return ERROR(STATUS_USAGE, "unknown command '%.200s'; did you mean '%s'?", word, near);
     return ERROR(STATUS_USAGE, "unknown command '%.200s'; see --help", word);
 }
 
-static Status check_complete(const CommandLine *program, const Arguments *arguments, const bool *seen) {
+static Status check_complete(const CommandLine *program, const Arguments *arguments,
+                             const bool *seen) {
     if (arguments->operand_count < program->least) {
-        return ERROR(STATUS_USAGE, "%s is missing: ./%s %s; see --help", program->operands, program->name,
-                     program->operands);
+        return ERROR(STATUS_USAGE, "%s is missing: ./%s %s; see --help", program->operands,
+                     program->name, program->operands);
     }
     for (size_t i = 0; i < program->option_count; i++) {
         const Option *option = &program->options[i];
@@ -164,7 +175,8 @@ static bool asks(int argc, char **argv, const char *name) {
     return false;
 }
 
-static Status parse_all(const CommandLine *program, int argc, char **argv, void *values, Arguments *out, bool *seen) {
+static Status parse_all(const CommandLine *program, int argc, char **argv, void *values,
+                        Arguments *out, bool *seen) {
     bool options_ended = false;
     for (int i = 1; i < argc; i++) {
         char *argument = argv[i];
@@ -181,7 +193,8 @@ static Status parse_all(const CommandLine *program, int argc, char **argv, void 
     return check_complete(program, out, seen);
 }
 
-Status options_parse(const CommandLine *program, int argc, char **argv, void *values, Arguments *out) {
+Status options_parse(const CommandLine *program, int argc, char **argv, void *values,
+                     Arguments *out) {
     *out = (Arguments){.help = asks(argc, argv, "help"), .version = asks(argc, argv, "version")};
     if (out->help || out->version) return OK;
     bool *seen = calloc(program->option_count + 1, sizeof *seen);
@@ -210,11 +223,13 @@ static void print_option(const Option *option, FILE *file) {
 
 static void print_help(const CommandLine *program, FILE *file) {
     const char *operands = program->operands == NULL ? "" : program->operands;
-    fprintf(file, "Usage: ./%s%s%s%s [options]\n\n%s\n", program->name, *operands == '\0' ? "" : " ", operands,
+    fprintf(file, "Usage: ./%s%s%s%s [options]\n\n%s\n", program->name,
+            *operands == '\0' ? "" : " ", operands,
             program->takes_overrides ? " [key=value ...]" : "", program->purpose);
     if (program->commands != NULL) {
         fputs("\nCommands:", file);
-        for (size_t i = 0; program->commands[i] != NULL; i++) fprintf(file, " %s", program->commands[i]);
+        for (size_t i = 0; program->commands[i] != NULL; i++)
+            fprintf(file, " %s", program->commands[i]);
         fputc('\n', file);
     }
     fputs("\nOptions:\n", file);

@@ -3,11 +3,14 @@
  *   typedef struct Values { bool plan; const char *resume; int64_t seed; } Values;
  *   static const Option options[] = {
  *       {"plan", OPTION_FLAG, offsetof(Values, plan), .doc = "print the memory plan and stop"},
- *       {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto", .doc = "where to go on from"},
+ *       {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto", .doc = "where
+ *       to go on from"},
  *   };
- *   static const CommandLine program = {.name = "train", .purpose = "Trains a GPT.", .operands = "CONFIG",
+ *   static const CommandLine program = {.name = "train", .purpose = "Trains a GPT.", .operands =
+ *   "CONFIG",
  *                                   .least = 1, .most = 1, .takes_overrides = true,
- *                                   .options = options, .option_count = COUNT(options), .more = config_help};
+ *                                   .options = options, .option_count = COUNT(options), .more =
+ *                                   config_help};
  *
  * Options are --NAME, --NAME=VALUE; `--` ends them. Every program has --help and --version. */
 #pragma once
@@ -43,10 +46,11 @@ typedef struct Option {
 
 typedef struct CommandLine {
     const char *name, *purpose;
-    const char *operands;        /* how the usage line calls them, such as `CONFIG` or `INPUT...` */
-    const char *const *commands; /* where the first operand is a word out of these; NULL-terminated, or NULL */
-    int least, most;             /* operands; most < 0: any number */
-    bool takes_overrides;        /* `key=value` arguments are overrides, not operands */
+    const char *operands; /* how the usage line calls them, such as `CONFIG` or `INPUT...` */
+    const char *const
+        *commands;   /* where the first operand is a word out of these; NULL-terminated, or NULL */
+    int least, most; /* operands; most < 0: any number */
+    bool takes_overrides; /* `key=value` arguments are overrides, not operands */
     const Option *options;
     size_t option_count;
     void (*more)(FILE *file); /* writes what follows the options in --help; or NULL */
@@ -58,12 +62,14 @@ typedef struct Arguments {
     char **operands, **overrides; /* borrow argv's strings */
 } Arguments;
 
-/* Parses argv into `values`, the program's struct, and `out`. With --help or --version nothing else is checked.
- * Errors: STATUS_USAGE, one line that names the argument and what would be right. `out` may be destroyed either way.
- * Not collective. */
-NODISCARD Status options_parse(const CommandLine *program, int argc, char **argv, void *values, Arguments *out);
+/* Parses argv into `values`, the program's struct, and `out`. With --help or --version nothing else
+ * is checked. Errors: STATUS_USAGE, one line that names the argument and what would be right. `out`
+ * may be destroyed either way. Not collective. */
+NODISCARD Status options_parse(const CommandLine *program, int argc, char **argv, void *values,
+                               Arguments *out);
 
-/* Where --help or --version was asked: prints the answer and returns true; the program then exits with 0. */
+/* Where --help or --version was asked: prints the answer and returns true; the program then exits
+ * with 0. */
 bool options_answer(const CommandLine *program, const Arguments *arguments, FILE *file);
 
 void arguments_destroy(Arguments *arguments);

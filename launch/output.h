@@ -1,6 +1,6 @@
-/* A stream into a file that is written whole or not at all (core/replacement.h), or in place where a user names a
- * device, a pipe or a link. Two writers of one file do not wait for each other: the last to finish stays. Not
- * collective. */
+/* A stream into a file that is written whole or not at all (core/replacement.h), or in place where
+ * a user names a device, a pipe or a link. Two writers of one file do not wait for each other: the
+ * last to finish stays. Not collective. */
 #pragma once
 
 #include "core/replacement.h"
@@ -21,11 +21,14 @@ NODISCARD Status output_check_new(const char *path);
 /* Replaces what is at `path` when it is finished. Errors: STATUS_FAILURE. */
 NODISCARD Status output_open(const char *path, Output *out);
 
-/* The same where nothing may be at `path`: what is there, or comes there meanwhile, stays. Errors: STATUS_DATA, too. */
+/* The same where nothing may be at `path`: what is there, or comes there meanwhile, stays. Errors:
+ * STATUS_DATA, too. */
 NODISCARD Status output_create(const char *path, Output *out);
 
-/* The same for a path that a user names: what is no file or a link, such as /dev/stdout, is written in place. */
+/* The same for a path that a user names: what is no file or a link, such as /dev/stdout, is written
+ * in place. */
 NODISCARD Status output_open_named(const char *path, Output *out);
 
-/* Closes it: under its name where `status` is OK, and with nothing left where not. The first failure of all. */
+/* Closes it: under its name where `status` is OK, and with nothing left where not. The first
+ * failure of all. */
 NODISCARD Status output_finish(Output *output, Status status);

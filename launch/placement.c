@@ -5,12 +5,14 @@
 
 enum { PLACE_BYTES = 320 };
 
-static bool has_gpus(const Experiment *e) { return world_size(e->world) > 1 && e->device->target.kind == DEVICE_CUDA; }
+static bool has_gpus(const Experiment *e) {
+    return world_size(e->world) > 1 && e->device->target.kind == DEVICE_CUDA;
+}
 
 static Status places_gather(const Experiment *e, Arena *arena, char ***places) {
     char mine[PLACE_BYTES];
-    snprintf(mine, sizeof mine, "%s %s %s", world_host(e->world, world_rank(e->world)), e->device->name,
-             e->device->location);
+    snprintf(mine, sizeof mine, "%s %s %s", world_host(e->world, world_rank(e->world)),
+             e->device->name, e->device->location);
     return world_gather_text(e->world, mine, arena, places);
 }
 
@@ -22,7 +24,8 @@ static Status pairs_check(const Experiment *e, char **places, int64_t *shared) {
             *shared = 1;
             if (e->config->share_gpu) return OK;
             return ERROR(STATUS_CONFIG,
-                         "ranks %d and %d would share one GPU (%s); start one rank a GPU, or set share_gpu: true",
+                         "ranks %d and %d would share one GPU (%s); start one rank a GPU, or set "
+                         "share_gpu: true",
                          other, r, places[r]);
         }
     }

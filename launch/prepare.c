@@ -29,20 +29,23 @@ static const struct {
 } formats[] = {{"h5", TOKENS_HDF5}, {"bin", TOKENS_NANOGPT}};
 
 static const Option options[] = {
-    {"out", OPTION_TEXT, offsetof(Values, out), "DIR", .required = true, .doc = "where train and val go"},
+    {"out", OPTION_TEXT, offsetof(Values, out), "DIR", .required = true,
+     .doc = "where train and val go"},
     {"tokenizer", OPTION_TEXT, offsetof(Values, tokenizer), "byte|gpt2|FILE", "byte",
      .doc = "FILE: encoder.json, vocab.json, a rank file, or their directory"},
-    {"val-fraction", OPTION_NUMBER, offsetof(Values, val_fraction), "0.1", "0.1", .low = 0, .high = 0.9,
-     .doc = "the last part of the text, for validation; 0: none"},
-    {"format", OPTION_CHOICE, offsetof(Values, format), "h5|bin", "h5", .doc = "bin: headerless uint16, as nanoGPT's"},
+    {"val-fraction", OPTION_NUMBER, offsetof(Values, val_fraction), "0.1", "0.1", .low = 0,
+     .high = 0.9, .doc = "the last part of the text, for validation; 0: none"},
+    {"format", OPTION_CHOICE, offsetof(Values, format), "h5|bin", "h5",
+     .doc = "bin: headerless uint16, as nanoGPT's"},
 };
 
 static void print_notes(FILE *file) {
-    fputs(
-        "INPUT is a text file, or - for the standard input. Files are read one after the other, with an end of text\n"
-        "between them. The split is at the start of a line. Memory does not grow with the text. A file that is there\n"
-        "and is no token file of the format is never replaced.\n",
-        file);
+    fputs("INPUT is a text file, or - for the standard input. Files are read one after the other, "
+          "with an end of text\n"
+          "between them. The split is at the start of a line. Memory does not grow with the text. "
+          "A file that is there\n"
+          "and is no token file of the format is never replaced.\n",
+          file);
 }
 
 static const CommandLine program = {.name = "prepare",
@@ -70,16 +73,19 @@ typedef struct Preparation {
     bool is_terminal;
 } Preparation;
 
-/* Another ./prepare would make one file of a pair each. Where directories cannot be locked, the last one wins. */
+/* Another ./prepare would make one file of a pair each. Where directories cannot be locked, the
+ * last one wins. */
 static Status out_lock(const char *path, int *fd) {
     *fd = file_open(path, O_RDONLY | O_DIRECTORY, 0);
     if (*fd < 0 || file_lock(*fd, false) != EWOULDBLOCK) return OK;
-    return ERROR(STATUS_DATA, "%s: another ./prepare writes there; wait for it or choose another --out", path);
+    return ERROR(STATUS_DATA,
+                 "%s: another ./prepare writes there; wait for it or choose another --out", path);
 }
 
 static Status split_name(const Preparation *p, const char *name, Split *out) {
     const char *suffix = formats[p->values->format].suffix;
-    if (snprintf(out->path, PATH_MAX, "%s/%s.%s", p->values->out, name, suffix) < PATH_MAX) return OK;
+    if (snprintf(out->path, PATH_MAX, "%s/%s.%s", p->values->out, name, suffix) < PATH_MAX)
+        return OK;
     return ERROR(STATUS_USAGE, "%s: the path is too long", p->values->out);
 }
 
@@ -95,7 +101,9 @@ static Status no_old_val(Preparation *p) {
     TRY(split_name(p, "val", &p->val));
     TRY(file_look(p->val.path, NULL, &is_there));
     if (!is_there) return OK;
-    return ERROR(STATUS_DATA, "%s: is there, but would not belong to the new train file; remove it first", p->val.path);
+    return ERROR(STATUS_DATA,
+                 "%s: is there, but would not belong to the new train file; remove it first",
+                 p->val.path);
 }
 
 static Status splits_open(Preparation *p) {
@@ -132,11 +140,13 @@ static void report(const Preparation *p) {
     double seconds = clock_seconds() - p->start, megabytes = (double)corpus_bytes(p->corpus) * 1e-6;
     if (p->is_terminal) fputs("\r\033[K", stderr);
     escape_say(stdout,
-               "%lld train and %lld val tokens (%s) of %.1f MB in %.2f s, %.1f MB/s, %.2f M tokens/s; in the config: "
+               "%lld train and %lld val tokens (%s) of %.1f MB in %.2f s, %.1f MB/s, %.2f M "
+               "tokens/s; in the config: "
                "data: {train: %s%s%s}, model: {vocab_size: %lld}",
-               (long long)train, (long long)val, tokenizer_name(p->tokenizer), megabytes, seconds, megabytes / seconds,
-               (double)(train + val) * 1e-6 / seconds, p->train.path, val > 0 ? ", val: " : "",
-               val > 0 ? p->val.path : "", (long long)tokenizer_vocab_size(p->tokenizer));
+               (long long)train, (long long)val, tokenizer_name(p->tokenizer), megabytes, seconds,
+               megabytes / seconds, (double)(train + val) * 1e-6 / seconds, p->train.path,
+               val > 0 ? ", val: " : "", val > 0 ? p->val.path : "",
+               (long long)tokenizer_vocab_size(p->tokenizer));
 }
 
 static Status run(Preparation *p, const Arguments *arguments) {
@@ -153,7 +163,10 @@ static Status run(Preparation *p, const Arguments *arguments) {
 
 static Status prepare(const Values *values, const Arguments *arguments) {
     size_t made;
-    Preparation p = {.values = values, .lock = -1, .start = clock_seconds(), .is_terminal = isatty(STDERR_FILENO)};
+    Preparation p = {.values = values,
+                     .lock = -1,
+                     .start = clock_seconds(),
+                     .is_terminal = isatty(STDERR_FILENO)};
     TRY(directory_create(values->out, &made));
     Status status = run(&p, arguments);
     if (failed(status) && p.is_terminal) fputs("\r\033[K", stderr);
@@ -173,7 +186,8 @@ int main(int argc, char **argv) {
     Arguments arguments;
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes becomes a write error */
     Status status = options_parse(&program, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&program, &arguments, stdout)) status = prepare(&values, &arguments);
+    if (!failed(status) && !options_answer(&program, &arguments, stdout))
+        status = prepare(&values, &arguments);
     arguments_destroy(&arguments);
     return streams_report(program.name, status);
 }

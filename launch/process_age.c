@@ -18,7 +18,9 @@ double process_age(void) {
     text[bytes] = '\0';
     char *at = strrchr(text, ')');
     for (int i = 0; i < AFTER_NAME && at != NULL; i++) at = strchr(at + 1, ' ');
-    if (at == NULL || sscanf(at, "%llu", &ticks) != 1 || clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
-    double age = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - (double)ticks / (double)sysconf(_SC_CLK_TCK);
+    if (at == NULL || sscanf(at, "%llu", &ticks) != 1 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+        return 0;
+    double age = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec -
+                 (double)ticks / (double)sysconf(_SC_CLK_TCK);
     return age > 0 && age < 3600 ? age : 0; /* another clock's, in a container */
 }

@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-/* Runs the last micro-batch's program once more and prints a row an op: calls, milliseconds, share, GFLOP/s, GB/s, and
- * the share of the device's own ceiling (core/ceilings.h) that this is, of products or of memory, whichever is nearer.
- * Where `trace` is not NULL it also writes Chrome's trace format there. Collective; it updates the weights. */
+/* Runs the last micro-batch's program once more and prints a row an op: calls, milliseconds, share,
+ * GFLOP/s, GB/s, and the share of the device's own ceiling (core/ceilings.h) that this is, of
+ * products or of memory, whichever is nearer. Where `trace` is not NULL it also writes Chrome's
+ * trace format there. Collective; it updates the weights. */
 NODISCARD Status profile_step(Experiment *e, FILE *file, const char *trace);

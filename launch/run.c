@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Bytes that this process has in use now; remembers the most. What a GPU says counts for all processes on it, so what
- * others had when it was opened is left out. */
+/* Bytes that this process has in use now; remembers the most. What a GPU says counts for all
+ * processes on it, so what others had when it was opened is left out. */
 static void memory_look(Run *run) {
     Device *device = run->e.device;
     size_t free_bytes, total_bytes;
@@ -26,7 +26,8 @@ static void memory_look(Run *run) {
 /* Puts the batch on the host into the step's tensors, where it could be filled. */
 static Status batch_upload(Run *run, Status filled) {
     if (failed(filled)) {
-        return ERROR(filled.code, "%s (in step %lld)", status_message(), (long long)run->progress.step + 1);
+        return ERROR(filled.code, "%s (in step %lld)", status_message(),
+                     (long long)run->progress.step + 1);
     }
     TRY(device_upload(run->e.device, run->e.step.tokens, run->tokens));
     return device_upload(run->e.device, run->e.step.targets, run->targets);
@@ -34,8 +35,10 @@ static Status batch_upload(Run *run, Status filled) {
 
 static Status state_upload(Run *run, int64_t first_sample) {
     const Config *c = run->e.config;
-    bool scales = experiment_dtype(c) == DTYPE_F16; /* the only dtype in which a step may pass without an update */
-    Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup, c->lr_scheduler.decay};
+    bool scales = experiment_dtype(c) ==
+                  DTYPE_F16; /* the only dtype in which a step may pass without an update */
+    Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup,
+                         c->lr_scheduler.decay};
     StepState state = {
         .seed = c->seed,
         .step = (uint64_t)run->progress.step,
@@ -63,8 +66,8 @@ static double scalar_of(const void *data, DType dtype) {
     return isnan(value) ? NAN : value;
 }
 
-/* For a failure that this rank alone may have, in the middle of collective work: where there are other ranks, they are
- * taken down with it, since they wait for what will not come. */
+/* For a failure that this rank alone may have, in the middle of collective work: where there are
+ * other ranks, they are taken down with it, since they wait for what will not come. */
 static Status alone(Run *run, Status status) {
     if (failed(status) && world_size(run->e.world) > 1) world_abort(run->e.world, status);
     return status;
@@ -77,15 +80,18 @@ static Status finite_check(Run *run) {
     int64_t offender = 0, element;
     TRY(alone(run, device_download(run->e.device, &offender, run->e.step.offender)));
     TRY(world_max_i64(run->e.world, &offender)); /* ranks may hold a share of the gradients each */
-    if (adamw_offender_element(offender, &element)) name = parameters_name_at(run->e.parameters, element);
+    if (adamw_offender_element(offender, &element))
+        name = parameters_name_at(run->e.parameters, element);
     return ERROR(STATUS_FAILURE,
-                 "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of this step was kept "
+                 "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of "
+                 "this step was kept "
                  "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
                  (long long)run->loss_step + 1, metrics_shown(run->loss), metrics_shown(run->norm),
                  name == NULL ? "the loss" : name);
 }
 
-/* Loss and norm of the step last replayed start on their way to the host; a GPU goes on meanwhile. */
+/* Loss and norm of the step last replayed start on their way to the host; a GPU goes on
+ * meanwhile. */
 static Status results_start(Run *run) {
     run->results_step = run->progress.step;
     TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.step.loss));
@@ -103,24 +109,33 @@ static Status results_finish(Run *run) {
     run->loss = scalar_of(&loss, run->e.step.loss->dtype);
     run->norm = scalar_of(&norm, run->e.step.norm->dtype) / run->progress.loss_scale.scale;
     bool finite = isfinite(run->loss) && isfinite(run->norm);
-    run->has_failed |= !loss_scale_update(&run->progress.loss_scale, experiment_dtype(run->e.config), finite);
-    return finite || run->has_failed ? OK : device_upload(run->e.device, run->e.step.offender, &(int64_t){0});
+    run->has_failed |=
+        !loss_scale_update(&run->progress.loss_scale, experiment_dtype(run->e.config), finite);
+    return finite || run->has_failed
+               ? OK
+               : device_upload(run->e.device, run->e.step.offender, &(int64_t){0});
 }
 
-/* Whether a signal asks this rank to leave what it does undone. Several ranks end what they are at together. */
-static bool is_cut(const Run *run) { return world_size(run->e.world) == 1 && signals_number() != 0; }
+/* Whether a signal asks this rank to leave what it does undone. Several ranks end what they are at
+ * together. */
+static bool is_cut(const Run *run) {
+    return world_size(run->e.world) == 1 && signals_number() != 0;
+}
 
-/* On a GPU the results of a step are read while the next one runs, so that it never waits for the host; AdamW itself
- * has seen to it that a bad step changes nothing. In f16 the next step's scale depends on this one's result. */
+/* On a GPU the results of a step are read while the next one runs, so that it never waits for the
+ * host; AdamW itself has seen to it that a bad step changes nothing. In f16 the next step's scale
+ * depends on this one's result. */
 Status run_step(Run *run) {
     watchdog_step(run->e.watchdog, run->progress.step);
     for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) {
-        if (is_cut(run)) return ERROR(STATUS_STOPPED, "step %lld was cut", (long long)run->progress.step + 1);
+        if (is_cut(run))
+            return ERROR(STATUS_STOPPED, "step %lld was cut", (long long)run->progress.step + 1);
         TRY(micro_batch(run, i));
     }
     TRY(results_finish(run));
     TRY(results_start(run));
-    bool waits = run->e.device->target.kind == DEVICE_CPU || experiment_dtype(run->e.config) == DTYPE_F16;
+    bool waits =
+        run->e.device->target.kind == DEVICE_CPU || experiment_dtype(run->e.config) == DTYPE_F16;
     if (waits) TRY(results_finish(run));
     run->progress.step++;
     run->progress.tokens += experiment_tokens_per_step(&run->e);
@@ -153,7 +168,8 @@ static Status evaluate(Run *run, Evaluation *out) {
                  (long long)run->progress.step);
 }
 
-/* An evaluation is part of the time budget, but for the one that closes a run: the budget is spent by then. */
+/* An evaluation is part of the time budget, but for the one that closes a run: the budget is spent
+ * by then. */
 static Status evaluate_and_log(Run *run, bool is_closing) {
     if (run->evaluator == NULL) return OK;
     TRY(results_finish(run)); /* evaluation uses the same tensors */
@@ -175,8 +191,8 @@ static Status evaluate_and_log(Run *run, bool is_closing) {
     metric.val_bpb = now.bpb;
     char details[96];
     evaluation_details(&now, details, sizeof details);
-    metrics_say(run->metrics, "step %lld | validation loss %.4f%s", (long long)progress->step, metrics_shown(now.loss),
-                details);
+    metrics_say(run->metrics, "step %lld | validation loss %.4f%s", (long long)progress->step,
+                metrics_shown(now.loss), details);
     return metrics_write(run->metrics, &metric);
 }
 
@@ -192,7 +208,8 @@ static Metric step_metric(Run *run) {
     metric.lr = schedule_lr(&schedule, run->progress.step - 1);
     metric.step_ms = 1e3 * seconds;
     metric.tok_per_s = (double)experiment_tokens_per_step(&run->e) / seconds;
-    if (peak > 0) metric.mfu = metric.tok_per_s * gpt_flops_per_token(run->e.gpt, run->e.parameters) / peak;
+    if (peak > 0)
+        metric.mfu = metric.tok_per_s * gpt_flops_per_token(run->e.gpt, run->e.parameters) / peak;
     return metric;
 }
 
@@ -212,7 +229,8 @@ static Status log_step(Run *run) {
     return metrics_write(run->metrics, &metric);
 }
 
-/* Only rank 0 saves what all ranks hold, or have sent it. The others wait for it in the next reduction. */
+/* Only rank 0 saves what all ranks hold, or have sent it. The others wait for it in the next
+ * reduction. */
 static Status save(Run *run) {
     run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
@@ -244,12 +262,13 @@ static bool save_is_due(const Run *run) {
 void run_mark(Run *run, const char *stage) {
     double now = clock_seconds();
     size_t used = strlen(run->stages);
-    snprintf(run->stages + used, sizeof run->stages - used, "%s%s %.2f", used > 0 ? ", " : "", stage,
-             now - run->marked_at);
+    snprintf(run->stages + used, sizeof run->stages - used, "%s%s %.2f", used > 0 ? ", " : "",
+             stage, now - run->marked_at);
     run->marked_at = now;
 }
 
-/* The first step has been computed: says how long it took to come there, and where the time went. */
+/* The first step has been computed: says how long it took to come there, and where the time
+ * went. */
 static Status started(Run *run) {
     TRY(results_finish(run));
     run_mark(run, "first step");
@@ -297,14 +316,15 @@ static Status stop_now(Run *run) {
     const char *name = strsignal(signals_number() == 0 ? SIGTERM : signals_number());
     if (run->saved_step == 0) {
         return ERROR(STATUS_FAILURE,
-                     "stopped by %s at step %lld, before the first checkpoint; the same command starts anew (SIGUSR1 "
+                     "stopped by %s at step %lld, before the first checkpoint; the same command "
+                     "starts anew (SIGUSR1 "
                      "saves before it stops)",
                      name, (long long)run->progress.step);
     }
-    return ERROR(
-        STATUS_FAILURE,
-        "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same command goes on from it", name,
-        (long long)run->progress.step, (long long)run->saved_step);
+    return ERROR(STATUS_FAILURE,
+                 "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same "
+                 "command goes on from it",
+                 name, (long long)run->progress.step, (long long)run->saved_step);
 }
 
 static Status finish(Run *run, StopRequest request) {
@@ -316,12 +336,15 @@ static Status finish(Run *run, StopRequest request) {
         TRY(unless_cut(evaluated));
         if (failed(evaluated)) request = STOP_SAVE;
     }
-    if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0) TRY(alone(run, save(run)));
+    if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0)
+        TRY(alone(run, save(run)));
     TRY(alone(run, save_wait(run)));
     if (request == STOP_SAVE) {
         const char *name = signals_number() == 0 ? "early" : strsignal(signals_number());
-        return ERROR(STATUS_STOPPED, "stopped %s%s at step %lld with a checkpoint; the same command goes on from it",
-                     signals_number() == 0 ? "" : "by ", name, (long long)run->progress.step);
+        return ERROR(
+            STATUS_STOPPED,
+            "stopped %s%s at step %lld with a checkpoint; the same command goes on from it",
+            signals_number() == 0 ? "" : "by ", name, (long long)run->progress.step);
     }
     return OK;
 }
@@ -338,7 +361,8 @@ Status run_train(Run *run) {
 Status run_summarize(Run *run, const char *status) {
     if (world_rank(run->e.world) != 0) return OK;
     const Progress *progress = &run->progress;
-    int64_t kept = run->has_failed ? run->loss_step : progress->step; /* steps whose updates the weights have */
+    int64_t kept = run->has_failed ? run->loss_step
+                                   : progress->step; /* steps whose updates the weights have */
     char host[256] = "";
     if (gethostname(host, sizeof host - 1) != 0) *host = 0;
     memory_look(run);

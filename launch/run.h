@@ -1,4 +1,5 @@
-/* Run: an experiment on its way through training: steps, evaluations, checkpoints, and what it says of itself. */
+/* Run: an experiment on its way through training: steps, evaluations, checkpoints, and what it says
+ * of itself. */
 #pragma once
 
 #include "launch/evaluation.h"
@@ -38,18 +39,22 @@ typedef struct Run {
     int32_t *tokens, *targets; /* a batch on the host */
 } Run;
 
-/* Takes over, for every `auto`, what the config.yaml of an existing run has frozen. Not collective. */
+/* Takes over, for every `auto`, what the config.yaml of an existing run has frozen. Not
+ * collective. */
 NODISCARD Status run_adopt(Config *config);
 
-/* Creates the run directory or takes an existing run's, locks it, writes config.yaml and plan.json, opens the logs and
- * loads the newest good checkpoint. `resume` is auto, none or a checkpoint's path. Collective.
+/* Creates the run directory or takes an existing run's, locks it, writes config.yaml and plan.json,
+ * opens the logs and loads the newest good checkpoint. `resume` is auto, none or a checkpoint's
+ * path. Collective.
  * Errors: STATUS_CONFIG where the directory is not this run's, STATUS_DATA for a bad checkpoint. */
 NODISCARD Status run_open(Run *run, const char *resume);
 
-/* Ends a stage of the start: what was done since the last mark, for the line that tells where the time went. */
+/* Ends a stage of the start: what was done since the last mark, for the line that tells where the
+ * time went. */
 void run_mark(Run *run, const char *stage);
 
-/* Trains until the stop rule or a signal. Collective. STATUS_STOPPED after SIGUSR1, once the checkpoint is safe. */
+/* Trains until the stop rule or a signal. Collective. STATUS_STOPPED after SIGUSR1, once the
+ * checkpoint is safe. */
 NODISCARD Status run_train(Run *run);
 
 /* One optimizer step: its micro-batches and update, and its loss and norm read back. Collective. */
@@ -58,9 +63,9 @@ NODISCARD Status run_step(Run *run);
 /* Writes summary.json. */
 NODISCARD Status run_summarize(Run *run, const char *status);
 
-/* Notes in the run's directory that the run did not fit the memory, and with which `message`, as "outcome": "no_room"
- * of summary.json; what stands there of earlier starts stays. A directory that is not this run's, or is in use, is left
- * alone. Rank 0 writes; not collective. */
+/* Notes in the run's directory that the run did not fit the memory, and with which `message`, as
+ * "outcome": "no_room" of summary.json; what stands there of earlier starts stays. A directory that
+ * is not this run's, or is in use, is left alone. Rank 0 writes; not collective. */
 void run_note_no_room(Run *run, const char *message);
 
 void run_close(Run *run);

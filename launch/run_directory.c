@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 const DirectoryKind directory_of_a_run = {"run", "config.yaml", "`output`", STATUS_CONFIG},
-                    directory_of_a_study = {"study", "study.yaml", "`name` or `output`", STATUS_CONFIG},
+                    directory_of_a_study = {"study", "study.yaml", "`name` or `output`",
+                                            STATUS_CONFIG},
                     directory_of_a_conversion = {"run", "config.yaml", "TO", STATUS_USAGE};
 
 static Status cannot_read(const char *path) {
-    return ERROR(STATUS_FAILURE, "%s: cannot be read: %s; choose another one", path, strerror(errno));
+    return ERROR(STATUS_FAILURE, "%s: cannot be read: %s; choose another one", path,
+                 strerror(errno));
 }
 
 Status run_directory_has(const char *path, const char *name, bool *out) {
@@ -61,8 +63,8 @@ static Status survey(const RunDirectory *d, Contents *out) {
 }
 
 static Status foreign(const RunDirectory *d) {
-    return ERROR(d->kind->wrong, "%s: holds files but no %s; choose another %s", d->path, d->kind->noun,
-                 d->kind->chosen_by);
+    return ERROR(d->kind->wrong, "%s: holds files but no %s; choose another %s", d->path,
+                 d->kind->noun, d->kind->chosen_by);
 }
 
 /* A directory with other things in it is not ours to write into, not even a lock. */
@@ -70,7 +72,8 @@ static Status check_before(const RunDirectory *d) {
     Contents contents;
     struct stat info;
     if (stat(d->path, &info) == 0 && !S_ISDIR(info.st_mode)) {
-        return ERROR(d->kind->wrong, "%s: is a file; choose another %s", d->path, d->kind->chosen_by);
+        return ERROR(d->kind->wrong, "%s: is a file; choose another %s", d->path,
+                     d->kind->chosen_by);
     }
     TRY(survey(d, &contents));
     bool is_ours = contents.first || contents.lock || !(contents.others || contents.summary);
@@ -84,23 +87,27 @@ static Status check_locked(const RunDirectory *d, bool resumes) {
     Contents contents;
     TRY(survey(d, &contents));
     if (contents.first && !resumes) {
-        return ERROR(d->kind->wrong,
-                     "%s: holds a %s, and --resume=none would overwrite it; remove it or choose another %s", d->path,
-                     d->kind->noun, d->kind->chosen_by);
+        return ERROR(
+            d->kind->wrong,
+            "%s: holds a %s, and --resume=none would overwrite it; remove it or choose another %s",
+            d->path, d->kind->noun, d->kind->chosen_by);
     }
     return contents.first || !contents.others ? OK : foreign(d);
 }
 
-/* `.` and `..` name no new directory: the one that is there under another name would be taken for ours. */
+/* `.` and `..` name no new directory: the one that is there under another name would be taken for
+ * ours. */
 static Status path_check(const char *path, const DirectoryKind *kind) {
     bool is_inside = false; /* behind a name */
     for (const char *part = path; *part != '\0'; part += strspn(part, "/")) {
         size_t length = strcspn(part, "/");
-        bool is_up = length == 2 && memcmp(part, "..", 2) == 0, is_here = length == 1 && *part == '.';
+        bool is_up = length == 2 && memcmp(part, "..", 2) == 0,
+             is_here = length == 1 && *part == '.';
         bool is_last = part[length + strspn(part + length, "/")] == '\0';
         if ((is_up && is_inside) || (is_last && (is_up || is_here))) {
-            return ERROR(kind->wrong, "%s: '%.*s' is no name for a directory; choose another %s without it", path,
-                         (int)length, part, kind->chosen_by);
+            return ERROR(kind->wrong,
+                         "%s: '%.*s' is no name for a directory; choose another %s without it",
+                         path, (int)length, part, kind->chosen_by);
         }
         is_inside |= length > 0 && !is_up && !is_here;
         part += length;
@@ -119,7 +126,8 @@ static Status take(RunDirectory *d, bool resumes) {
     return check_locked(d, resumes);
 }
 
-Status run_directory_take(const char *path, const DirectoryKind *kind, bool resumes, RunDirectory *out) {
+Status run_directory_take(const char *path, const DirectoryKind *kind, bool resumes,
+                          RunDirectory *out) {
     *out = (RunDirectory){.path = path, .kind = kind};
     Status status = take(out, resumes);
     if (failed(status)) run_directory_release(out);

@@ -18,7 +18,7 @@ void take_known(double *out, double value) {
     if (!isnan(value)) *out = value;
 }
 
-/* ---- metrics.jsonl ----------------------------------------------------------------------------------------------- */
+/* ---- metrics.jsonl --------------------------------------------------------------------------- */
 
 static RunRecord record_of(const json_t *object, const char *metric) {
     return (RunRecord){.step = number_of(object, "step"),
@@ -62,7 +62,8 @@ static Status records_parse(const char *line, const char *metric, Arena *arena, 
     return OK;
 }
 
-Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena, RunRecords *out) {
+Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena,
+                        RunRecords *out) {
     const char *path = arena_printf(arena, "%s/metrics.jsonl", directory);
     char *text = NULL;
     *out = (RunRecords){0};
@@ -73,7 +74,7 @@ Status run_records_read(const char *directory, const char *metric, size_t last_b
     return status;
 }
 
-/* ---- plan.json, summary.json ------------------------------------------------------------------------------------- */
+/* ---- plan.json, summary.json ----------------------------------------------------------------- */
 
 static void take_text(const char **out, const json_t *object, const char *key, Arena *arena) {
     const char *text = json_string_value(json_object_get(object, key)), *copy = NULL;

@@ -1,6 +1,6 @@
-/* What a run directory tells of its run: metrics.jsonl, plan.json, summary.json. What is not there or is cut,
- * for the run may just be writing, is left out, NaN or "". What the machine fails to read is an error, STATUS_FAILURE.
- * Not collective. */
+/* What a run directory tells of its run: metrics.jsonl, plan.json, summary.json. What is not there
+ * or is cut, for the run may just be writing, is left out, NaN or "". What the machine fails to
+ * read is an error, STATUS_FAILURE. Not collective. */
 #pragma once
 
 #include "core/arena.h"
@@ -19,10 +19,10 @@ typedef struct RunRecords {
     size_t count;
 } RunRecords;
 
-/* The whole lines of metrics.jsonl, cut and foreign ones left out. `metric`: a further key to read, or NULL.
- * `last_bytes`: only those in so many bytes at its end; 0: all. In the arena. */
-NODISCARD Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena,
-                                  RunRecords *out);
+/* The whole lines of metrics.jsonl, cut and foreign ones left out. `metric`: a further key to read,
+ * or NULL. `last_bytes`: only those in so many bytes at its end; 0: all. In the arena. */
+NODISCARD Status run_records_read(const char *directory, const char *metric, size_t last_bytes,
+                                  Arena *arena, RunRecords *out);
 
 /* What summary.json says, and before there is one, plan.json. Texts are in the arena. */
 typedef struct RunFacts {

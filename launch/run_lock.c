@@ -45,7 +45,8 @@ static Status lock_open(const char *path, RunLock *lock) {
         lock->is_new = lock->fd >= 0;
         if (lock->fd < 0 && errno == EEXIST) lock->fd = file_open(path, flags, 0);
     } while (lock->fd < 0 && errno == ENOENT && ++attempts < ATTEMPTS);
-    return lock->fd >= 0 ? OK : ERROR(STATUS_FAILURE, "%s: cannot be made: %s", path, strerror(errno));
+    return lock->fd >= 0 ? OK
+                         : ERROR(STATUS_FAILURE, "%s: cannot be made: %s", path, strerror(errno));
 }
 
 /* Whether the file that was locked is still the one that others find. */
@@ -82,9 +83,10 @@ static Status lock_file(const char *dir, const char *path, RunLock *lock) {
     if (errno != EAGAIN && errno != EACCES) return OK; /* no locks here */
     char holder[256];
     holder_read(lock->fd, path, holder);
-    return ERROR(STATUS_FAILURE,
-                 "%s: another run is using this directory: %s; wait for it, end it, or set another output", dir,
-                 holder);
+    return ERROR(
+        STATUS_FAILURE,
+        "%s: another run is using this directory: %s; wait for it, end it, or set another output",
+        dir, holder);
 }
 
 Status run_lock_take(const char *dir, RunLock **out) {
@@ -114,8 +116,8 @@ void run_lock_release(RunLock **lock) {
     *lock = NULL;
 }
 
-/* Whether the lock could not be had; asked without taking it, so that a run that starts at this moment gets it. Where
- * there are no locks, what the holder wrote must do. */
+/* Whether the lock could not be had; asked without taking it, so that a run that starts at this
+ * moment gets it. Where there are no locks, what the holder wrote must do. */
 static bool is_locked(int fd) {
     struct flock lock = whole_file;
     return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
@@ -127,7 +129,8 @@ bool run_lock_is_taken(const char *dir) {
     int fd = file_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0) return false;
     size_t bytes;
-    bool is_taken = !failed(file_read_at(fd, path, holder, 1, 0, &bytes)) && bytes == 1 && is_locked(fd);
+    bool is_taken =
+        !failed(file_read_at(fd, path, holder, 1, 0, &bytes)) && bytes == 1 && is_locked(fd);
     file_close(fd);
     return is_taken;
 }

@@ -11,8 +11,8 @@
 
 enum { PATH_BYTES = 4096 };
 
-/* Which checkpoint to go on from; "" for none. A bad newest one is named in a warning, and the one before it is taken.
- */
+/* Which checkpoint to go on from; "" for none. A bad newest one is named in a warning, and the one
+ * before it is taken. */
 static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYTES]) {
     path[0] = '\0';
     if (strcmp(resume, "none") == 0) return OK;
@@ -56,14 +56,16 @@ static Status config_compare_frozen(const char *directory, const Config *config)
     Config *frozen;
     TRY(config_frozen(directory, &frozen));
     Status status = frozen == NULL ? OK : config_compare_resume(frozen, config);
-    if (status.code == STATUS_CONFIG) status = ERROR(STATUS_CONFIG, "%s: %s", directory, status_message());
+    if (status.code == STATUS_CONFIG)
+        status = ERROR(STATUS_CONFIG, "%s: %s", directory, status_message());
     config_destroy(&frozen);
     return status;
 }
 
 /* What rank 0 does to the file system before the others look at it. */
 static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
-    TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0, &run->place));
+    TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0,
+                           &run->place));
     TRY(config_compare_frozen(run->directory, run->e.config));
     return checkpoint_choose(run, resume, checkpoint);
 }
@@ -96,13 +98,15 @@ static Status batch_create(Run *run) {
     size_t bytes = tensor_bytes(run->e.step.tokens);
     run->tokens = malloc(bytes);
     run->targets = malloc(bytes);
-    if (run->tokens == NULL || run->targets == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a batch");
+    if (run->tokens == NULL || run->targets == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a batch");
     return run->e.val_file == NULL ? OK : evaluator_create(&run->e, &run->evaluator);
 }
 
 static Status resume_from(Run *run, const char *checkpoint) {
-    run->progress = (Progress){
-        .best_step = -1, .evaluated_step = -1, .loss_scale = loss_scale_start(experiment_dtype(run->e.config))};
+    run->progress = (Progress){.best_step = -1,
+                               .evaluated_step = -1,
+                               .loss_scale = loss_scale_start(experiment_dtype(run->e.config))};
     if (checkpoint[0] != '\0') TRY(state_load(&run->e, checkpoint, &run->progress, &run->changes));
     run->resumed_s = run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
@@ -112,7 +116,8 @@ static Status resume_from(Run *run, const char *checkpoint) {
 static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
     World *world = run->e.world;
     bool leads = world_rank(world) == 0;
-    TRY(data_identity_open(world, run->e.watchdog, run->e.train_file, run->e.val_file, &run->e.data));
+    TRY(data_identity_open(world, run->e.watchdog, run->e.train_file, run->e.val_file,
+                           &run->e.data));
     TRY(world_agree(world, leads ? directory_take(run, resume, checkpoint) : OK));
     TRY(world_broadcast(world, checkpoint, PATH_BYTES));
     TRY(world_agree(world, resume_from(run, checkpoint)));
@@ -124,28 +129,32 @@ Status run_open(Run *run, const char *resume) {
     run->directory = run->e.config->output;
     TRY(open_all(run, resume, checkpoint));
     if (run->place.lock != NULL && !run_lock_is_held(run->place.lock)) {
-        metrics_say(run->metrics, "%s: this file system has no locks; let no second run use it", run->directory);
+        metrics_say(run->metrics, "%s: this file system has no locks; let no second run use it",
+                    run->directory);
     }
     if (checkpoint[0] != '\0') {
-        metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint, (long long)run->progress.step);
+        metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint,
+                    (long long)run->progress.step);
     }
     if (run->changes != NULL && run->changes[0] != '\0') {
         metrics_say(run->metrics, "changed since it was saved: %s", run->changes);
     }
     if (run->e.data.is_unverified) {
-        metrics_say(run->metrics,
-                    "%s: an older version wrote it, which does not say what data it is of; whether %s is "
-                    "the same could not be verified",
-                    checkpoint, run->e.config->data.train);
+        metrics_say(
+            run->metrics,
+            "%s: an older version wrote it, which does not say what data it is of; whether %s is "
+            "the same could not be verified",
+            checkpoint, run->e.config->data.train);
     }
     if (run->set_aside > 0) {
-        metrics_say(run->metrics, "%lld newer checkpoints are moved aside, to %s/checkpoints/step_*.h5.aside-*",
+        metrics_say(run->metrics,
+                    "%lld newer checkpoints are moved aside, to %s/checkpoints/step_*.h5.aside-*",
                     (long long)run->set_aside, run->directory);
     }
     return OK;
 }
 
-/* ---- a run that does not fit ------------------------------------------------------------------------------------- */
+/* ---- a run that does not fit ----------------------------------------------------------------- */
 
 static Status outcome_write(const char *directory, const char *message) {
     char path[PATH_BYTES];
@@ -164,13 +173,15 @@ static Status outcome_write(const char *directory, const char *message) {
 
 static Status note(Run *run, const char *message) {
     const Config *config = run->e.config;
-    if (run->place.path == NULL) TRY(run_directory_take(config->output, &directory_of_a_run, true, &run->place));
+    if (run->place.path == NULL)
+        TRY(run_directory_take(config->output, &directory_of_a_run, true, &run->place));
     TRY(config_compare_frozen(config->output, config));
     return outcome_write(config->output, message);
 }
 
 void run_note_no_room(Run *run, const char *message) {
     if (world_rank(run->e.world) != 0 || run->e.config == NULL) return;
-    Status ignored = note(run, message); /* what stopped the run has been said; this only makes it last */
+    Status ignored =
+        note(run, message); /* what stopped the run has been said; this only makes it last */
     (void)ignored;
 }

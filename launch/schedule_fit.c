@@ -17,15 +17,18 @@ void schedule_remark(const Experiment *e, char *text, size_t bytes) {
     text[0] = '\0';
     if (steps == 0) return;
     if (s->warmup >= steps) {
-        snprintf(
-            text, bytes,
-            "warning: lr_scheduler.warmup: %lld steps, but the run ends after %lld: the learning rate comes to %.1e "
-            "and never reaches %g",
-            (long long)s->warmup, (long long)steps, schedule_lr(&schedule, steps - 1), schedule.lr);
+        snprintf(text, bytes,
+                 "warning: lr_scheduler.warmup: %lld steps, but the run ends after %lld: the "
+                 "learning rate comes to %.1e "
+                 "and never reaches %g",
+                 (long long)s->warmup, (long long)steps, schedule_lr(&schedule, steps - 1),
+                 schedule.lr);
     } else if (s->decay > steps) {
         snprintf(text, bytes,
-                 "warning: lr_scheduler.decay: %lld steps, but the run ends after %lld: the learning rate ends at %.1e "
+                 "warning: lr_scheduler.decay: %lld steps, but the run ends after %lld: the "
+                 "learning rate ends at %.1e "
                  "and not at min_lr, %g",
-                 (long long)s->decay, (long long)steps, schedule_lr(&schedule, steps - 1), schedule.min_lr);
+                 (long long)s->decay, (long long)steps, schedule_lr(&schedule, steps - 1),
+                 schedule.min_lr);
     }
 }

@@ -3,6 +3,6 @@
 
 #include "launch/experiment.h"
 
-/* One line where training.stop ends the run before lr_scheduler.warmup or lr_scheduler.decay is over; "" where not, and
- * where time alone ends it. Not collective; the batch is decided. */
+/* One line where training.stop ends the run before lr_scheduler.warmup or lr_scheduler.decay is
+ * over; "" where not, and where time alone ends it. Not collective; the batch is decided. */
 void schedule_remark(const Experiment *e, char *text, size_t bytes);

@@ -5,7 +5,8 @@
 #include <signal.h>
 #include <stddef.h>
 
-/* `timeout` and some shells send a signal to a process and to its group: what comes so soon is the same request. */
+/* `timeout` and some shells send a signal to a process and to its group: what comes so soon is the
+ * same request. */
 static const double SAME_SECONDS = 0.1;
 
 static volatile sig_atomic_t request = STOP_NONE, number = 0;
@@ -24,7 +25,8 @@ static void on_stop(int signal_number) {
         stop_asked_at = now;
         number = signal_number;
         request = STOP_NOW;
-    } else if (signal_number != SIGHUP && signal_number == number && now - stop_asked_at > SAME_SECONDS) {
+    } else if (signal_number != SIGHUP && signal_number == number &&
+               now - stop_asked_at > SAME_SECONDS) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
     }
@@ -39,7 +41,8 @@ static void handle(int signal_number, void (*handler)(int)) {
 static void note_hangup(void) {
     static bool is_noted;
     struct sigaction hangup;
-    if (!is_noted) ignores_hangup = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
+    if (!is_noted)
+        ignores_hangup = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
     is_noted = true;
 }
 

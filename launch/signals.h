@@ -1,5 +1,6 @@
-/* What a run does about signals. SIGUSR1 asks for a checkpoint and exit 75. SIGTERM, SIGINT and SIGHUP ask the same
- * where there is time for it, and else to stop at once: mpirun kills a second later (docs/failures.md). */
+/* What a run does about signals. SIGUSR1 asks for a checkpoint and exit 75. SIGTERM, SIGINT and
+ * SIGHUP ask the same where there is time for it, and else to stop at once: mpirun kills a second
+ * later (docs/failures.md). */
 #pragma once
 
 #include <stdbool.h>
@@ -8,12 +9,12 @@
 /* Ordered: where several ranks ask for different things, the greatest wins. */
 typedef enum StopRequest { STOP_NONE, STOP_BUDGET, STOP_SAVE, STOP_NOW } StopRequest;
 
-/* First in main: SIGUSR1 is noted; SIGTERM, SIGINT and SIGHUP still end the process, for nobody looks at requests yet.
- */
+/* First in main: SIGUSR1 is noted; SIGTERM, SIGINT and SIGHUP still end the process, for nobody
+ * looks at requests yet. */
 void signals_prepare(void);
 
-/* From here on SIGTERM, SIGINT and SIGHUP (unless it was ignored) are requests too. A second SIGTERM or SIGINT kills.
- */
+/* From here on SIGTERM, SIGINT and SIGHUP (unless it was ignored) are requests too. A second
+ * SIGTERM or SIGINT kills. */
 void signals_install(void);
 
 /* What has been asked of this rank so far. */

@@ -16,11 +16,14 @@ static ssize_t output_write(void *cookie, const char *from, size_t n) {
     return (ssize_t)n;
 }
 
-/* A descriptor that is free here would be that of the next file to be opened, and what is printed would go there. */
+/* A descriptor that is free here would be that of the next file to be opened, and what is printed
+ * would go there. */
 static void holes_fill(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-        int hole = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest one; using it is EBADF */
+        int hole =
+            open("/dev/null",
+                 fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest one; using it is EBADF */
         (void)hole;
     }
 }

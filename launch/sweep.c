@@ -16,16 +16,22 @@ typedef struct Values {
 } Values;
 
 static const Option options[] = {
-    {"local", OPTION_FLAG, offsetof(Values, local), .doc = "run the points on this machine, then report"},
-    {"slurm", OPTION_FLAG, offsetof(Values, slurm), .doc = "submit the points and the report to Slurm"},
-    {"dry-run", OPTION_FLAG, offsetof(Values, dry_run), .doc = "print points, commands and scripts; touch nothing"},
+    {"local", OPTION_FLAG, offsetof(Values, local),
+     .doc = "run the points on this machine, then report"},
+    {"slurm", OPTION_FLAG, offsetof(Values, slurm),
+     .doc = "submit the points and the report to Slurm"},
+    {"dry-run", OPTION_FLAG, offsetof(Values, dry_run),
+     .doc = "print points, commands and scripts; touch nothing"},
     {"report", OPTION_FLAG, offsetof(Values, report), .doc = "report what is there by now"},
-    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 100000, .doc = "with --local: ranks a point"},
-    {"parallel", OPTION_INT, offsetof(Values, parallel), "N", NULL, 1, 1024, .doc = "with --local: points at a time"},
+    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 100000,
+     .doc = "with --local: ranks a point"},
+    {"parallel", OPTION_INT, offsetof(Values, parallel), "N", NULL, 1, 1024,
+     .doc = "with --local: points at a time"},
 };
 
 static void print_notes(FILE *file) {
-    fputs("STUDY is a config with a `sweep`, or the directory of a study. Without --local, --slurm or --report its "
+    fputs("STUDY is a config with a `sweep`, or the directory of a study. Without --local, --slurm "
+          "or --report its "
           "points\n"
           "are shown. What was stopped goes on with the same command. See docs/sweep.md.\n",
           file);
@@ -44,9 +50,12 @@ static const CommandLine command = {
 };
 
 static Status check_values(const Values *v) {
-    if (v->local && v->slurm) return ERROR(STATUS_USAGE, "--local and --slurm are two ways; choose one");
+    if (v->local && v->slurm)
+        return ERROR(STATUS_USAGE, "--local and --slurm are two ways; choose one");
     if (v->slurm && (v->ranks > 0 || v->parallel > 0)) {
-        return ERROR(STATUS_USAGE, "--ranks and --parallel go with --local; for Slurm the config has launch.slurm");
+        return ERROR(
+            STATUS_USAGE,
+            "--ranks and --parallel go with --local; for Slurm the config has launch.slurm");
     }
     if (!v->local && !v->dry_run && (v->ranks > 0 || v->parallel > 0)) {
         return ERROR(STATUS_USAGE, "--ranks and --parallel go with --local, or with --dry-run");
@@ -58,7 +67,8 @@ static Status print_commands(const Study *study, const Values *v) {
     Launcher launcher;
     Status status = launcher_open(study, v->ranks, v->parallel, &launcher);
     for (int i = 0; i < study->count && !failed(status); i++) {
-        if (slurm_wants(&study->points[i])) status = launcher_print(&launcher, &study->points[i], stdout);
+        if (slurm_wants(&study->points[i]))
+            status = launcher_print(&launcher, &study->points[i], stdout);
     }
     arena_free(&launcher.arena);
     return status;
@@ -90,7 +100,8 @@ static Status dry_run(const Study *study, const Values *v) {
     return OK;
 }
 
-/* Points that failed for good are a failure; points that do not fit are a result, unless none fits. */
+/* Points that failed for good are a failure; points that do not fit are a result, unless none
+ * fits. */
 static Status verdict(const Study *study) {
     const StudyPoint *first = NULL;
     int n_failed = study_count(study, POINT_FAILED), n_oom = study_count(study, POINT_OOM);
@@ -100,7 +111,8 @@ static Status verdict(const Study *study) {
     }
     if (n_failed > 0) {
         bool is_final = point_exit_is_final(first->status.exit_code);
-        return ERROR(STATUS_FAILURE, "%d of %d points failed; %s: %s; mend that, and the same command%s goes on",
+        return ERROR(STATUS_FAILURE,
+                     "%d of %d points failed; %s: %s; mend that, and the same command%s goes on",
                      n_failed, study->count, first->name, first->status.message,
                      is_final ? "" : " with a higher launch.retries=");
     }
@@ -114,9 +126,11 @@ static Status verdict(const Study *study) {
 /* The report of what is there; whoever runs the study keeps sweep.json up to date meanwhile. */
 static Status report(Study *study) {
     if (!study_exists(study)) {
-        return ERROR(STATUS_CONFIG, "%s: there is no such study yet; --local or --slurm makes it", study->directory);
+        return ERROR(STATUS_CONFIG, "%s: there is no such study yet; --local or --slurm makes it",
+                     study->directory);
     }
-    bool is_ours = study->place.lock != NULL, is_free = is_ours || !run_lock_is_taken(study->directory);
+    bool is_ours = study->place.lock != NULL,
+         is_free = is_ours || !run_lock_is_taken(study->directory);
     if (is_free && !is_ours) TRY(study_claim(study));
     if (is_free) TRY(study_write(study));
     return report_write(study->directory, stdout);
@@ -146,7 +160,8 @@ static Status run_slurm(Study *study) {
 static Status run_all(const Values *v, const Arguments *arguments) {
     Study *study = NULL;
     TRY(check_values(v));
-    TRY(study_open(arguments->operands[0], arguments->override_count, arguments->overrides, &study));
+    TRY(study_open(arguments->operands[0], arguments->override_count, arguments->overrides,
+                   &study));
     Status status = OK;
     if (v->dry_run)
         status = dry_run(study, v);
@@ -168,7 +183,8 @@ int main(int argc, char **argv) {
     Values values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&command, &arguments, stdout)) status = run_all(&values, &arguments);
+    if (!failed(status) && !options_answer(&command, &arguments, stdout))
+        status = run_all(&values, &arguments);
     arguments_destroy(&arguments);
     return streams_report("sweep", status);
 }

@@ -23,7 +23,8 @@ Status text_file_replace_json(const char *path, json_t *value, size_t flags) {
     Output output;
     Status status = output_open(path, &output);
     if (!failed(status)) {
-        bool is_written = json_dumpf(value, output.file, flags | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10)) == 0 &&
+        bool is_written = json_dumpf(value, output.file,
+                                     flags | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10)) == 0 &&
                           fputc('\n', output.file) != EOF;
         status = output_finish(&output, is_written ? OK : file_cannot_write(path, errno));
     }
@@ -60,13 +61,16 @@ Status text_file_read_json(const char *path, json_t **out) {
     if (text == NULL) return OK;
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     free(text);
-    return *out != NULL ? OK : ERROR(STATUS_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text);
+    return *out != NULL
+               ? OK
+               : ERROR(STATUS_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text);
 }
 
 static Status tail_read(int fd, const char *path, char *text, size_t room, bool *is_cut) {
     struct stat info;
     size_t got = 0;
-    if (fstat(fd, &info) != 0) return ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
+    if (fstat(fd, &info) != 0)
+        return ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
     size_t end = (size_t)info.st_size, start = end < room ? 0 : end - room + 1;
     Status status = file_read_at(fd, path, text, room - 1, start, &got);
     text[failed(status) ? 0 : got] = '\0';

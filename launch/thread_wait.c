@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* As fast as OpenMP's own choice on an idle machine, and near sleep's beside others: docs/results/threads.md. */
+/* As fast as OpenMP's own choice on an idle machine, and near sleep's beside others:
+ * docs/results/threads.md. */
 static const char SPINS[] = "500", BLOCK_MILLISECONDS[] = "0";
 
 void thread_wait_choose(char **argv) {
@@ -16,7 +17,8 @@ void thread_wait_choose(char **argv) {
     ssize_t bytes = readlink("/proc/self/exe", self, sizeof self - 1);
     if (bytes <= 0) return;
     self[bytes] = '\0';
-    if (setenv("GOMP_SPINCOUNT", SPINS, 1) == 0 && setenv("KMP_BLOCKTIME", BLOCK_MILLISECONDS, 1) == 0) {
+    if (setenv("GOMP_SPINCOUNT", SPINS, 1) == 0 &&
+        setenv("KMP_BLOCKTIME", BLOCK_MILLISECONDS, 1) == 0) {
         execv(self, argv);
     }
 }

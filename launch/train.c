@@ -24,11 +24,14 @@ typedef struct Values {
 } Values;
 
 static const Option options[] = {
-    {"plan", OPTION_FLAG, offsetof(Values, plan), .doc = "print the memory plan and stop; nothing is allocated"},
+    {"plan", OPTION_FLAG, offsetof(Values, plan),
+     .doc = "print the memory plan and stop; nothing is allocated"},
     {"device-memory", OPTION_TEXT, offsetof(Values, device_memory), "BYTES", NULL,
      .doc = "with --plan, where the config's GPU is not here: its memory (80GiB)"},
-    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 1e6, .doc = "with --plan: for so many ranks"},
-    {"print-config", OPTION_FLAG, offsetof(Values, print_config), .doc = "print the resolved config and stop"},
+    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 1e6,
+     .doc = "with --plan: for so many ranks"},
+    {"print-config", OPTION_FLAG, offsetof(Values, print_config),
+     .doc = "print the resolved config and stop"},
     {"profile", OPTION_FLAG, offsetof(Values, profile),
      .doc = "at the end, time every op of the last micro-batch; trace.json for Chrome"},
     {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
@@ -55,10 +58,12 @@ static Status plan_suppose(const Values *values, PlanFor *plan) {
     }
     *plan = (PlanFor){.only = values->plan, .device_bytes = memory.bytes, .ranks = values->ranks};
     if (!values->plan && values->ranks > 0) {
-        return ERROR(STATUS_USAGE, "--ranks goes with --plan; a run has the ranks that mpirun starts");
+        return ERROR(STATUS_USAGE,
+                     "--ranks goes with --plan; a run has the ranks that mpirun starts");
     }
     if (!values->plan && values->device_memory != NULL) {
-        return ERROR(STATUS_USAGE, "--device-memory goes with --plan; a run has the memory that is there");
+        return ERROR(STATUS_USAGE,
+                     "--device-memory goes with --plan; a run has the memory that is there");
     }
     if (values->plan && values->print_config) {
         return ERROR(STATUS_USAGE, "--plan and --print-config both print and stop; ask for one");
@@ -83,15 +88,17 @@ static Status introduce(Run *run) {
     if (table != NULL && table[0] != '\0') metrics_say_lines(run->metrics, table);
     arena_free(&arena);
     metrics_say(run->metrics,
-                "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base a rank, %.1f MiB to save from",
+                "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base a rank, %.1f "
+                "MiB to save from",
                 e->device->name, world_size(e->world), e->device->target.threads, e->attention_name,
                 (double)experiment_planned_bytes(e) / 0x1p20, (double)e->base_bytes / 0x1p20,
                 (double)saver_bytes(e) / 0x1p20);
-    metrics_say(run->metrics,
-                "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
-                world_size(e->world), (long long)e->config->data.batch_size,
-                (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
-                (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
+    metrics_say(
+        run->metrics,
+        "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
+        world_size(e->world), (long long)e->config->data.batch_size,
+        (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
+        (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
     attention_say(e, run->metrics);
     schedule_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
@@ -99,7 +106,8 @@ static Status introduce(Run *run) {
         metrics_say(run->metrics, "evaluation: %s", evaluator_note(run->evaluator));
     }
     if (e->device->peak_flops > 0) {
-        metrics_say(run->metrics, "MFU is measured against %.0f TFLOP/s a GPU", 1e-12 * e->device->peak_flops);
+        metrics_say(run->metrics, "MFU is measured against %.0f TFLOP/s a GPU",
+                    1e-12 * e->device->peak_flops);
     }
     return OK;
 }
@@ -120,14 +128,17 @@ static Status train(Run *run, const Values *values) {
     run->e.base_bytes = memory_resident();
     TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
     run_mark(run, "memory");
-    signals_install(); /* from here on there is a directory to leave as it should be, and a loop that looks */
+    signals_install(); /* from here on there is a directory to leave as it should be, and a loop
+                          that looks */
     TRY(run_open(run, values->resume));
     run_mark(run, "directory");
     TRY(introduce(run));
     TRY(world_agree(run->e.world, run_summarize(run, "running")));
     Status status = run_train(run);
     if (!failed(status) && values->profile) status = profile(run);
-    const char *outcome = status.code == STATUS_STOPPED ? "stopped" : failed(status) ? "failed" : "done";
+    const char *outcome = status.code == STATUS_STOPPED ? "stopped"
+                          : failed(status)              ? "failed"
+                                                        : "done";
     StatusRecord first;
     status_keep(status, &first);
     Status summarized = run_summarize(run, outcome);
@@ -135,23 +146,26 @@ static Status train(Run *run, const Values *values) {
     if (failed(status) && status.code != STATUS_STOPPED) return status;
     TRY(summarized);
     metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run lies in %s", outcome,
-                (long long)run->progress.step, (long long)run->progress.tokens, run->progress.train_s, run->directory);
+                (long long)run->progress.step, (long long)run->progress.tokens,
+                run->progress.train_s, run->directory);
     return status;
 }
 
 /* The runs of a study have directories of their own, and this one's would be in their way. */
 static Status study_refuse(const Config *config, const char *path, const Values *values) {
     if (config->sweep == NULL || values->plan || values->print_config) return OK;
-    return ERROR(STATUS_CONFIG, "%s: a study, which ./sweep runs; to train what its points share, set sweep=null",
+    return ERROR(STATUS_CONFIG,
+                 "%s: a study, which ./sweep runs; to train what its points share, set sweep=null",
                  path);
 }
 
-/* From the config to the last step. A failure before training is agreed on by all ranks and said once. */
+/* From the config to the last step. A failure before training is agreed on by all ranks and said
+ * once. */
 static Status run_all(Run *run, const Values *values, const Arguments *arguments) {
     World *world = run->e.world;
     TRY(plan_suppose(values, &run->e.plan));
-    TRY(world_agree(
-        world, config_load(arguments->operands[0], arguments->override_count, arguments->overrides, &run->e.config)));
+    TRY(world_agree(world, config_load(arguments->operands[0], arguments->override_count,
+                                       arguments->overrides, &run->e.config)));
     TRY(world_agree(world, study_refuse(run->e.config, arguments->operands[0], values)));
     bool leads = world_rank(world) == 0;
     if (values->print_config) {
@@ -161,7 +175,8 @@ static Status run_all(Run *run, const Values *values, const Arguments *arguments
     if (!values->plan) TRY(experiment_connect(&run->e)); /* a plan reduces nothing */
     TRY(world_agree(world, experiment_plan(&run->e)));
     run_mark(run, "plan");
-    if (values->plan) return world_agree(world, leads ? streams_flush(memory_print(&run->e, stdout)) : OK);
+    if (values->plan)
+        return world_agree(world, leads ? streams_flush(memory_print(&run->e, stdout)) : OK);
     return train(run, values);
 }
 

@@ -6,7 +6,8 @@
 enum { AHEAD = 16 }; /* gathers that are started before the first of them is waited for */
 
 static bool is_of_blocks(const Parameters *parameters, int span) {
-    return parameters->spans[span].first < parameters->n_decayed && !span_has_table(parameters, span);
+    return parameters->spans[span].first < parameters->n_decayed &&
+           !span_has_table(parameters, span);
 }
 
 int gather_late(const Parameters *parameters) {
@@ -20,9 +21,11 @@ static Tensor *weights_of(Program *p, const Parameters *parameters, int span) {
     return span_view(p, parameters->weights, parameters->spans[span]);
 }
 
-void gather_span_record(Program *p, const Parameters *parameters, const Collectives *collectives, int span) {
+void gather_span_record(Program *p, const Parameters *parameters, const Collectives *collectives,
+                        int span) {
     Tensor *weights = weights_of(p, parameters, span);
-    all_gather_record(p, collectives, weights, arena_printf(&p->arena, "all_gather of bucket %d", span));
+    all_gather_record(p, collectives, weights,
+                      arena_printf(&p->arena, "all_gather of bucket %d", span));
 }
 
 static bool reads(const Node *node, const Section *weights, Span range) {
@@ -35,10 +38,13 @@ static bool reads(const Node *node, const Section *weights, Span range) {
 /* The late spans and the nodes that read them first, in that order. */
 static SpanNode *readings_find(Program *p, const Parameters *parameters, int late) {
     SpanNode *readings = arena_alloc(&p->arena, ((size_t)late + 1) * sizeof *readings);
-    if (readings == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while recording gathers");
+    if (readings == NULL)
+        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording gathers");
     for (int s = 0; s < late; s++) {
         int node = 0;
-        while (node < p->n_nodes && !reads(p->nodes[node], parameters->weights, parameters->spans[s])) node++;
+        while (node < p->n_nodes &&
+               !reads(p->nodes[node], parameters->weights, parameters->spans[s]))
+            node++;
         readings[s] = (SpanNode){node, s};
     }
     span_nodes_sort(readings, late);

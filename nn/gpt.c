@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-static Status table_create(Parameters *parameters, const char *name, int64_t rows, int64_t init_rows, int64_t C,
-                           Parameter **out) {
+static Status table_create(Parameters *parameters, const char *name, int64_t rows,
+                           int64_t init_rows, int64_t C, Parameter **out) {
     Parameter table = {.name = name,
                        .n_dims = 2,
                        .shape = {rows, C},
@@ -21,7 +21,8 @@ static Status parameters_declare(Gpt *gpt, Parameters *parameters) {
     const GptConfig *c = &gpt->config;
     TRY(table_create(parameters, "wte.weight", c->Vp, c->V, c->C, &gpt->wte));
     TRY(table_create(parameters, "wpe.weight", c->T, c->T, c->C, &gpt->wpe));
-    for (int i = 0; i < c->L; i++) TRY(block_create(parameters, i, c->C, c->NH, c->L, c->bias, &gpt->blocks[i]));
+    for (int i = 0; i < c->L; i++)
+        TRY(block_create(parameters, i, c->C, c->NH, c->L, c->bias, &gpt->blocks[i]));
     TRY(layernorm_create(parameters, "ln_f", c->C, c->bias, &gpt->ln_f));
     return parameters_layout(parameters);
 }

@@ -1,6 +1,7 @@
 /* GPT-2: pre-layernorm blocks, learned positions, an lm_head tied to wte.
  *
- * Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3; sizes of table 2. */
+ * Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3;
+ * sizes of table 2. */
 #pragma once
 
 #include "nn/layers.h"
@@ -27,6 +28,6 @@ void gpt_destroy(Gpt **gpt);
 /* Records tokens (B, T) i32 -> the final layernorm's output (B, T, C). */
 Tensor *gpt_forward(Program *p, const Gpt *gpt, Tensor *tokens, const ForwardContext *context);
 
-/* Floating-point operations of forward and backward for one token: 6 N + 12 L NH HS T, N without wpe.
- * Source: Chowdhery et al., arXiv:2204.02311, appendix B. */
+/* Floating-point operations of forward and backward for one token: 6 N + 12 L NH HS T, N without
+ * wpe. Source: Chowdhery et al., arXiv:2204.02311, appendix B. */
 double gpt_flops_per_token(const Gpt *gpt, const Parameters *parameters);

@@ -28,13 +28,14 @@ typedef struct Block {
     int index;
 } Block;
 
-/* The residual stream: what has been summed, and the branch that the next layernorm adds on its way (NULL: none). */
+/* The residual stream: what has been summed, and the branch that the next layernorm adds on its way
+ * (NULL: none). */
 typedef struct Residual {
     Tensor *sum, *branch;
 } Residual;
 
-/* What backward computes again instead of keeping it: nothing; the GELU's output, which is the cheapest to make and a
- * quarter of a block's memory; or the whole block from its input. */
+/* What backward computes again instead of keeping it: nothing; the GELU's output, which is the
+ * cheapest to make and a quarter of a block's memory; or the whole block from its input. */
 typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_GELU, RECOMPUTE_BLOCK } Recompute;
 
 /* What the layers of one program share. */
@@ -43,17 +44,20 @@ typedef struct ForwardContext {
     double dropout;
     Tensor *step; /* u8, the StepState */
     Recompute recompute;
-    Tensor *documents; /* of nn/attention/documents.h: attention stays inside them; NULL: it does not */
+    Tensor *
+        documents; /* of nn/attention/documents.h: attention stays inside them; NULL: it does not */
 } ForwardContext;
 
 /* Declares the parameters `name.weight` and `name.bias`. */
-NODISCARD Status linear_create(Parameters *parameters, const char *name, int64_t N, int64_t K, double std, bool bias,
-                               Linear *out);
-NODISCARD Status layernorm_create(Parameters *parameters, const char *name, int64_t C, bool bias, LayerNorm *out);
+NODISCARD Status linear_create(Parameters *parameters, const char *name, int64_t N, int64_t K,
+                               double std, bool bias, Linear *out);
+NODISCARD Status layernorm_create(Parameters *parameters, const char *name, int64_t C, bool bias,
+                                  LayerNorm *out);
 
-/* The block `h.INDEX`; c_proj's are initialized with std 0.02 / sqrt(2L), GPT-2's scaled residual projections. */
-NODISCARD Status block_create(Parameters *parameters, int index, int64_t C, int64_t NH, int64_t L, bool bias,
-                              Block *out);
+/* The block `h.INDEX`; c_proj's are initialized with std 0.02 / sqrt(2L), GPT-2's scaled residual
+ * projections. */
+NODISCARD Status block_create(Parameters *parameters, int index, int64_t C, int64_t NH, int64_t L,
+                              bool bias, Block *out);
 
 /* y (..., N) = x w^T + bias. */
 Tensor *linear_forward(Program *p, const Linear *linear, Tensor *x);
@@ -66,4 +70,5 @@ Tensor *attn_forward(Program *p, const Attention *attn, Tensor *x, const Forward
 Tensor *mlp_forward(Program *p, const Mlp *mlp, Tensor *x, const ForwardContext *context);
 
 /* x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)). */
-void block_forward(Program *p, const Block *block, Residual *residual, const ForwardContext *context);
+void block_forward(Program *p, const Block *block, Residual *residual,
+                   const ForwardContext *context);

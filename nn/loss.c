@@ -4,8 +4,9 @@
 #include "core/ops/cross_entropy.h"
 #include "core/ops/linear.h"
 
-/* Products like powers of two: 5120 rows of GPT-2's logits take 1.12 times as long a row as 4096, 5042 rows 1.2 times
- * (H200). Below that a short last chunk would waste a product, so chunks are of nearly equal size. */
+/* Products like powers of two: 5120 rows of GPT-2's logits take 1.12 times as long a row as 4096,
+ * 5042 rows 1.2 times (H200). Below that a short last chunk would waste a product, so chunks are of
+ * nearly equal size. */
 enum { LEAST_POWER = 512 };
 
 static int64_t chunk_rows(const Tensor *x, const Tensor *wte, const LossOptions *options) {
@@ -38,10 +39,12 @@ void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const
     for (int64_t first = 0; first < rows && !program_failed(p); first += step) {
         int64_t count = rows - first < step ? rows - first : step;
         Tensor *part = program_rows(p, x, first, count);
-        Tensor *logits = program_tensor(p, BUFFER_LOGITS, x->dtype, 2, (int64_t[]){count, wte->shape[0]});
+        Tensor *logits =
+            program_tensor(p, BUFFER_LOGITS, x->dtype, 2, (int64_t[]){count, wte->shape[0]});
         linear_into(p, logits, part, wte);
         cross_entropy_record(p, program_rows(p, &loss_rows, first, count), logits,
-                             program_rows(p, &target_rows, first, count), options->V, options->scale, options->step);
+                             program_rows(p, &target_rows, first, count), options->V,
+                             options->scale, options->step);
         if (!p->training) continue;
         autodiff_watch(p, part, program_rows(p, dx.grad, first, count), dx.accumulate);
         linear_gradient_record(p, logits, part, wte, NULL);

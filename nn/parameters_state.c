@@ -25,11 +25,12 @@ Section *parameters_state(const Parameters *parameters, StateKind kind) {
 }
 
 bool parameters_is_piecewise(const Parameters *parameters, const Section *section) {
-    return parameters->sharing.is_shared && section != parameters->weights && section != parameters->grads;
+    return parameters->sharing.is_shared && section != parameters->weights &&
+           section != parameters->grads;
 }
 
-/* Values are drawn in f32: into the weights themselves, or where these are narrower into the gradients' memory, which
- * is as long and not in use yet. */
+/* Values are drawn in f32: into the weights themselves, or where these are narrower into the
+ * gradients' memory, which is as long and not in use yet. */
 static void parameter_draw(Program *p, const Parameters *parameters, uint64_t seed, int index) {
     const Parameter *parameter = parameters->list[index];
     InitializeAttrs attrs = {.std = parameter->init == INIT_NORMAL ? parameter->std : 0,
@@ -41,7 +42,8 @@ static void parameter_draw(Program *p, const Parameters *parameters, uint64_t se
 }
 
 static Tensor *elements(Program *p, Section *section, int64_t first, int64_t count) {
-    return program_view(p, &section->buffer, (size_t)first * dtype_size(section->dtype), section->dtype, 1, &count);
+    return program_view(p, &section->buffer, (size_t)first * dtype_size(section->dtype),
+                        section->dtype, 1, &count);
 }
 
 static void masters_copy(Program *p, const Parameters *parameters) {
@@ -71,7 +73,8 @@ Status parameters_initialize(const Parameters *parameters, Device *device, uint6
 }
 
 static Status weight_write(Device *device, const Tensor *weight, const void *values) {
-    if (weight->dtype == DTYPE_F32 || weight->dtype == DTYPE_F64) return device_upload(device, weight, values);
+    if (weight->dtype == DTYPE_F32 || weight->dtype == DTYPE_F64)
+        return device_upload(device, weight, values);
     int64_t count = tensor_count(weight);
     void *narrow = malloc(tensor_bytes(weight));
     if (narrow == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for weights");
@@ -85,16 +88,20 @@ static Status weight_write(Device *device, const Tensor *weight, const void *val
 }
 
 /* `count` elements of a section from element `place` on. */
-static Status range_write(Device *device, Section *section, int64_t place, int64_t count, const void *values) {
+static Status range_write(Device *device, Section *section, int64_t place, int64_t count,
+                          const void *values) {
     size_t offset = (size_t)place * dtype_size(section->dtype);
-    Tensor range = {
-        .buffer = &section->buffer, .offset = offset, .dtype = section->dtype, .n_dims = 1, .shape = {count}};
+    Tensor range = {.buffer = &section->buffer,
+                    .offset = offset,
+                    .dtype = section->dtype,
+                    .n_dims = 1,
+                    .shape = {count}};
     return device_upload(device, &range, values);
 }
 
 /* Of the elements `whole` of the layout, those that lie in this rank's pieces. */
-static Status pieces_write(const Parameters *parameters, Device *device, Section *section, Span whole,
-                           const void *values) {
+static Status pieces_write(const Parameters *parameters, Device *device, Section *section,
+                           Span whole, const void *values) {
     for (int s = 0; s < parameters->n_spans; s++) {
         Span piece = parameters_piece(parameters, s);
         int64_t first = piece.first > whole.first ? piece.first : whole.first;
@@ -102,13 +109,15 @@ static Status pieces_write(const Parameters *parameters, Device *device, Section
         int64_t end = piece_end < whole_end ? piece_end : whole_end;
         if (first >= end) continue;
         int64_t place = parameters_piece_place(parameters, s) + first - piece.first;
-        const char *from = (const char *)values + (size_t)(first - whole.first) * dtype_size(section->dtype);
+        const char *from =
+            (const char *)values + (size_t)(first - whole.first) * dtype_size(section->dtype);
         TRY(range_write(device, section, place, end - first, from));
     }
     return OK;
 }
 
-Status parameters_write(const Parameters *parameters, Device *device, StateKind kind, int index, const void *values) {
+Status parameters_write(const Parameters *parameters, Device *device, StateKind kind, int index,
+                        const void *values) {
     const Tensor *weight = parameters->list[index]->weight;
     Section *section = parameters_state(parameters, kind);
     if (kind == STATE_WEIGHTS) TRY(weight_write(device, weight, values));

@@ -15,7 +15,8 @@ void span_nodes_sort(SpanNode *list, int count);
 /* The span's elements. NULL where the program has failed. */
 Tensor *span_view(Program *p, Section *section, Span span);
 
-/* Whether a tensor of the section begins within the span; false for NULL and for another section's. */
+/* Whether a tensor of the section begins within the span; false for NULL and for another
+ * section's. */
 bool span_holds(const Section *section, Span span, const Tensor *t);
 
 /* Whether the parameters' span `index` is the tables'. */

@@ -16,7 +16,8 @@ static double tables_bytes(const Parameters *parameters) {
     double bytes = 0;
     for (int i = 0; i < parameters->count; i++) {
         const Parameter *parameter = parameters->list[i];
-        if (parameter->is_table && parameter->grad != NULL) bytes += (double)tensor_bytes(parameter->grad);
+        if (parameter->is_table && parameter->grad != NULL)
+            bytes += (double)tensor_bytes(parameter->grad);
     }
     return bytes;
 }
@@ -32,7 +33,8 @@ bool tables_take(Program *p, const Parameters *parameters, const Collectives *ra
 }
 
 /* Like `mine`, its first dimension that of all ranks, and this rank's part of it. */
-static Tensor *everybodys(Program *p, BufferKind kind, const Tensor *mine, const Collectives *ranks, Tensor **part) {
+static Tensor *everybodys(Program *p, BufferKind kind, const Tensor *mine, const Collectives *ranks,
+                          Tensor **part) {
     Tensor like = *mine;
     like.shape[0] *= ranks->size;
     Tensor *all = program_tensor_like(p, kind, &like);
@@ -41,7 +43,8 @@ static Tensor *everybodys(Program *p, BufferKind kind, const Tensor *mine, const
     return all;
 }
 
-/* Among the first sums of backward: where forward begins, weights are on their way that it waits for. */
+/* Among the first sums of backward: where forward begins, weights are on their way that it waits
+ * for. */
 void tables_gather_tokens(Program *p, Tables *tables) {
     Tensor *mine = tables->lookup->inputs[0], *part;
     int place = 0;

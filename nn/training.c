@@ -13,7 +13,8 @@ Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, Step
     int64_t shape[] = {B, T}, one[] = {1}, state[] = {sizeof(StepState)};
     TRY(store_section(store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
     TRY(store_section(store, "step", BUFFER_INPUTS, DTYPE_U8, &step));
-    TRY(store_section(store, "results", BUFFER_INPUTS, dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, &results));
+    TRY(store_section(store, "results", BUFFER_INPUTS, dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32,
+                      &results));
     TRY(store_section(store, "offenders", BUFFER_INPUTS, DTYPE_I64, &offenders));
     TRY(section_add(store, offenders, "offender", 1, one, &out->offender));
     TRY(section_add(store, batch, "tokens", 2, shape, &out->tokens));
@@ -46,7 +47,8 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
                               .recompute = options->recompute};
     LossOptions loss = {r->gpt->config.V, 1.0 / tokens, options->logits_bytes, r->tensors->step};
     program_label(p, "documents");
-    if (options->document_mask) context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);
+    if (options->document_mask)
+        context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);
     Tensor *x = gpt_forward(p, r->gpt, r->tensors->tokens, &context);
     loss_record(p, r->tensors->losses, x, r->gpt->wte->weight, r->tensors->targets, &loss);
 }
@@ -60,7 +62,8 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
     sum_record(p, r->tensors->loss, r->tensors->losses, 1.0 / tokens, accumulate);
     bool updates = kind == MICRO_ONLY || kind == MICRO_LAST;
     Tables tables;
-    bool as_rows = updates && options->rows && tables_take(p, r->parameters, options->collectives, &tables);
+    bool as_rows =
+        updates && options->rows && tables_take(p, r->parameters, options->collectives, &tables);
     autodiff_run(p);
     if (!accumulate) gather_insert(p, r->parameters, options->collectives);
     if (!updates) return;
@@ -89,7 +92,8 @@ static Status micro_batches_create(Training *training, const Recorder *r, Target
         if (!wanted[kind]) continue;
         TRY(program_create(target, true, &training->programs[kind]));
         micro_batch_record(training->programs[kind], r, (MicroBatch)kind);
-        TRY(program_finish(training->programs[kind], &training->plans[kind], &training->arena_bytes));
+        TRY(program_finish(training->programs[kind], &training->plans[kind],
+                           &training->arena_bytes));
     }
     return OK;
 }
@@ -97,7 +101,8 @@ static Status micro_batches_create(Training *training, const Recorder *r, Target
 static Status evaluation_create(Training *training, const Recorder *r, Target target) {
     TRY(program_create(target, false, &training->evaluation));
     losses_record(training->evaluation, r, 1);
-    return program_finish(training->evaluation, &training->plans[MICRO_KINDS], &training->arena_bytes);
+    return program_finish(training->evaluation, &training->plans[MICRO_KINDS],
+                          &training->arena_bytes);
 }
 
 static Status gathering_create(Training *training, const Recorder *r, Target target) {
@@ -107,8 +112,8 @@ static Status gathering_create(Training *training, const Recorder *r, Target tar
     return program_status(training->gathering);
 }
 
-Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors, Target target,
-                       const TrainingOptions *options, Training **out) {
+Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors,
+                       Target target, const TrainingOptions *options, Training **out) {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while recording");
     Recorder recorder = {gpt, parameters, tensors, options};
@@ -133,7 +138,8 @@ Status training_bind(Training *training, Device *device) {
     TRY(device_alloc(device, training->arena_bytes, "activations", &training->arena));
     training->device = device;
     for (int i = 0; i < MICRO_KINDS; i++) {
-        if (training->programs[i] != NULL) plan_bind(training->plans[i], training->programs[i], training->arena);
+        if (training->programs[i] != NULL)
+            plan_bind(training->plans[i], training->programs[i], training->arena);
     }
     plan_bind(training->plans[MICRO_KINDS], training->evaluation, training->arena);
     return OK;

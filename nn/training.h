@@ -1,11 +1,12 @@
 /* A training step as programs over one model: forward, loss, backward, and the update.
  *
- * With gradient accumulation a step replays several programs: the first micro-batch sets the gradients, the others add
- * to them, and the last one also reduces over ranks and updates. All share one arena of the largest plan's size.
- * Evaluation is another program over the same parameters.
+ * With gradient accumulation a step replays several programs: the first micro-batch sets the
+ * gradients, the others add to them, and the last one also reduces over ranks and updates. All
+ * share one arena of the largest plan's size. Evaluation is another program over the same
+ * parameters.
  *
- * Where the optimizer is shared, a step gathers the weights that the step before has updated: between two steps they
- * are not whole, see nn/gather.h. */
+ * Where the optimizer is shared, a step gathers the weights that the step before has updated:
+ * between two steps they are not whole, see nn/gather.h. */
 #pragma once
 
 #include "core/plan.h"
@@ -18,13 +19,14 @@ typedef struct StepTensors {
     Tensor *step;             /* u8: the StepState */
     Tensor *losses;           /* (B, T): of the micro-batch last replayed, or of evaluation */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
-    Tensor *offender;         /* (1) i64: which gradient was the first that is not finite; see core/ops/adamw.h */
+    Tensor *offender;         /* (1) i64: which gradient was the first that is not finite; see
+                                 core/ops/adamw.h */
 } StepTensors;
 
 typedef struct TrainingOptions {
     int64_t B, T;                /* of one micro-batch on one rank */
-    int64_t accumulation, ranks; /* micro-batches a step, ranks: the global batch is their product with B. Without any
-                                    micro-batch only evaluation is recorded. */
+    int64_t accumulation, ranks; /* micro-batches a step, ranks: the global batch is their product
+                                    with B. Without any micro-batch only evaluation is recorded. */
     const AttentionChoice *attention;
     bool document_mask;  /* attention stays inside documents, */
     int32_t end_of_text; /* each of which this token ends */
@@ -32,35 +34,43 @@ typedef struct TrainingOptions {
     size_t logits_bytes;
     AdamwAttrs adamw;               /* n_decayed is filled in */
     const Collectives *collectives; /* outlives the programs; NULL: one rank */
-    bool rows;                      /* the tables' gradients may travel between ranks as rows: nn/tables.h */
+    bool rows; /* the tables' gradients may travel between ranks as rows: nn/tables.h */
 } TrainingOptions;
 
 /* The place of a micro-batch in its step. */
-typedef enum MicroBatch { MICRO_ONLY, MICRO_FIRST, MICRO_MIDDLE, MICRO_LAST, MICRO_KINDS } MicroBatch;
+typedef enum MicroBatch {
+    MICRO_ONLY,
+    MICRO_FIRST,
+    MICRO_MIDDLE,
+    MICRO_LAST,
+    MICRO_KINDS
+} MicroBatch;
 
 typedef struct Training {
     Program *programs[MICRO_KINDS]; /* NULL where accumulation does not need it */
     Program *evaluation;            /* from tokens and targets to losses; no collective is in it */
-    Program *gathering;             /* makes the weights whole between steps; NULL where they always are */
-    Plan *plans[MICRO_KINDS + 1];   /* the last is evaluation's */
-    size_t arena_bytes;             /* the largest plan */
+    Program *gathering; /* makes the weights whole between steps; NULL where they always are */
+    Plan *plans[MICRO_KINDS + 1]; /* the last is evaluation's */
+    size_t arena_bytes;           /* the largest plan */
     void *arena;
     Device *device;
 } Training;
 
 /* Declares the step's tensors in the store. */
-NODISCARD Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, StepTensors *out);
+NODISCARD Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype,
+                                     StepTensors *out);
 
 /* Records and plans everything for a target; touches no device. */
-NODISCARD Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors,
-                                 Target target, const TrainingOptions *options, Training **out);
+NODISCARD Status training_create(const Gpt *gpt, const Parameters *parameters,
+                                 const StepTensors *tensors, Target target,
+                                 const TrainingOptions *options, Training **out);
 void training_destroy(Training **training);
 
 /* Takes the arena from the device and binds the programs to it. */
 NODISCARD Status training_bind(Training *training, Device *device);
 
-/* Gathers what the last step has left to gather: before evaluation, and before anybody looks at the weights between
- * steps. Collective. */
+/* Gathers what the last step has left to gather: before evaluation, and before anybody looks at the
+ * weights between steps. Collective. */
 NODISCARD Status training_gather(const Training *training);
 
 /* Which program micro-batch `index` of `accumulation` replays. */

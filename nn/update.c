@@ -7,7 +7,9 @@
 
 static bool is_shared(const Update *u) { return u->parameters->sharing.is_shared; }
 
-static bool has_ranks(const Update *u) { return u->collectives != NULL && u->collectives->size > 1; }
+static bool has_ranks(const Update *u) {
+    return u->collectives != NULL && u->collectives->size > 1;
+}
 
 /* The last node that writes into the range of the gradients. */
 static int last_writer(const Program *p, const Section *grads, Span range) {
@@ -20,10 +22,13 @@ static int last_writer(const Program *p, const Section *grads, Span range) {
     return p->n_nodes - 1;
 }
 
-/* The spans and the last nodes that write a gradient in them, in the order in which backward completes them. */
+/* The spans and the last nodes that write a gradient in them, in the order in which backward
+ * completes them. */
 static SpanNode *completions_find(Program *p, const Parameters *parameters) {
-    SpanNode *completions = arena_alloc(&p->arena, ((size_t)parameters->n_spans + 1) * sizeof *completions);
-    if (completions == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
+    SpanNode *completions =
+        arena_alloc(&p->arena, ((size_t)parameters->n_spans + 1) * sizeof *completions);
+    if (completions == NULL)
+        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
     for (int s = 0; s < parameters->n_spans; s++) {
         completions[s] = (SpanNode){last_writer(p, parameters->grads, parameters->spans[s]), s};
     }
@@ -31,8 +36,8 @@ static SpanNode *completions_find(Program *p, const Parameters *parameters) {
     return completions;
 }
 
-/* Where the reduction of gradients that node `last` completes goes: right behind it; on a GPU before the next node that
- * goes well with it, where there is one (docs/results/cuda_ranks.md). */
+/* Where the reduction of gradients that node `last` completes goes: right behind it; on a GPU
+ * before the next node that goes well with it, where there is one (docs/results/cuda_ranks.md). */
 static int reduction_place(const Program *p, int last) {
     for (int n = last + 1; n < p->n_nodes && p->target.kind == DEVICE_CUDA; n++) {
         if (p->nodes[n]->op->yields) return n;
@@ -40,16 +45,18 @@ static int reduction_place(const Program *p, int last) {
     return last + 1;
 }
 
-/* From the last to the first, so that the places of the earlier ones stay. What is complete when backward is comes to
- * the end, from completion `tail` on. */
+/* From the last to the first, so that the places of the earlier ones stay. What is complete when
+ * backward is comes to the end, from completion `tail` on. */
 static void reductions_record(Program *p, const Update *u, const SpanNode *completions, int tail) {
     const Parameters *parameters = u->parameters;
     for (int i = parameters->n_spans - 1; i >= 0; i--) {
         Tensor *span = span_view(p, parameters->grads, parameters->spans[completions[i].span]);
         if (is_shared(u)) {
-            reduce_scatter_record(p, u->collectives, span, arena_printf(&p->arena, "reduce_scatter of bucket %d", i));
+            reduce_scatter_record(p, u->collectives, span,
+                                  arena_printf(&p->arena, "reduce_scatter of bucket %d", i));
         } else {
-            all_reduce_record(p, u->collectives, span, arena_printf(&p->arena, "all_reduce of bucket %d", i));
+            all_reduce_record(p, u->collectives, span,
+                              arena_printf(&p->arena, "all_reduce of bucket %d", i));
         }
         if (i < tail) program_move_last(p, reduction_place(p, completions[i].node));
     }
@@ -64,7 +71,8 @@ static void squares_of(Program *p, const Update *u, Tensor *squares, int first, 
     if (is_shared(u)) attrs.own = (Span){parameters->sharing.rank * own, own};
     size_t bytes = (size_t)parts * sizeof(double);
     int64_t count = (int64_t)bytes * (end - first);
-    Tensor *out = program_view(p, squares->buffer, (size_t)first * bytes, squares->dtype, 1, &count);
+    Tensor *out =
+        program_view(p, squares->buffer, (size_t)first * bytes, squares->dtype, 1, &count);
     squares_record(p, attrs, out, parameters->grads->flat);
 }
 
@@ -76,7 +84,8 @@ static void squares_sum(Program *p, const Update *u, Tensor *squares) {
 }
 
 /* Of the spans that trail, or of those that do not; neighbors at a time. */
-static void squares_where(Program *p, const Update *u, Tensor *squares, const bool *trails, bool wanted) {
+static void squares_where(Program *p, const Update *u, Tensor *squares, const bool *trails,
+                          bool wanted) {
     int n = u->parameters->n_spans;
     for (int first = 0, end; first < n; first = end) {
         for (end = first + 1; end < n && trails[end] == trails[first]; end++) {
@@ -85,8 +94,8 @@ static void squares_where(Program *p, const Update *u, Tensor *squares, const bo
     }
 }
 
-/* The first completion that comes with the end of backward: where the tables travel whole it is their own, and so the
- * last one; else those of all spans that backward's last node completes. */
+/* The first completion that comes with the end of backward: where the tables travel whole it is
+ * their own, and so the last one; else those of all spans that backward's last node completes. */
 static int tail_find(const Program *p, const Update *u, const SpanNode *completions) {
     int tail = u->parameters->n_spans;
     if (u->tables == NULL) return tail - 1;
@@ -94,19 +103,21 @@ static int tail_find(const Program *p, const Update *u, const SpanNode *completi
     return tail;
 }
 
-/* Spans whose sums are complete only once all has come. Tables that travel as rows are summed before, for rows are
- * added to what others have pulled by then. */
+/* Spans whose sums are complete only once all has come. Tables that travel as rows are summed
+ * before, for rows are added to what others have pulled by then. */
 static bool *trailing_find(Program *p, const Update *u, const SpanNode *completions, int tail) {
     const Parameters *parameters = u->parameters;
     bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_spans + 1);
-    if (trails == NULL) return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
+    if (trails == NULL)
+        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
     for (int s = 0; s < parameters->n_spans; s++) {
         trails[s] = u->tables != NULL && span_has_table(parameters, s);
     }
     for (int i = tail; i < parameters->n_spans; i++) {
         bool *it = &trails[completions[i].span];
         if (*it)
-            return program_fail(p, STATUS_FAILURE, "tables whose gradients end with backward cannot travel as rows");
+            return program_fail(p, STATUS_FAILURE,
+                                "tables whose gradients end with backward cannot travel as rows");
         *it = true;
     }
     return trails;
@@ -116,14 +127,16 @@ static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
     if (u->tables != NULL) tables_gather_tokens(p, u->tables);
     SpanNode *completions = completions_find(p, u->parameters);
     if (program_failed(p)) return;
-    int tail = tail_find(p, u, completions), left = u->parameters->n_spans - tail + 1; /* the tail and the loss */
+    int tail = tail_find(p, u, completions),
+        left = u->parameters->n_spans - tail + 1; /* the tail and the loss */
     const bool *trails = trailing_find(p, u, completions, tail);
     if (trails == NULL) return;
     if (u->tables != NULL) tables_gather_rows(p, u->tables);
     reductions_record(p, u, completions, tail);
     all_reduce_record(p, u->collectives, u->loss, "all_reduce of the loss");
     if (tail > 0 || u->tables != NULL) {
-        collectives_wait_record(p, u->collectives, left + (u->tables != NULL), u->parameters->grads->flat);
+        collectives_wait_record(p, u->collectives, left + (u->tables != NULL),
+                                u->parameters->grads->flat);
         squares_where(p, u, squares, trails, false);
     }
     if (u->tables != NULL) {
@@ -141,17 +154,18 @@ static void adamw_of(Program *p, const Update *u, const AdamwPiece *pieces, int 
     const Parameters *parameters = u->parameters;
     AdamwAttrs attrs = u->adamw;
     attrs.n_decayed = parameters->n_decayed;
-    adamw_record(p, attrs,
-                 (AdamwTensors){.grad = parameters->grads->flat,
-                                .norm = u->norm,
-                                .step = u->step,
-                                .weight = parameters->weights->flat,
-                                .master = parameters->masters == NULL ? NULL : parameters->masters->flat,
-                                .m = parameters->m->flat,
-                                .v = parameters->v->flat,
-                                .offender = u->offender,
-                                .pieces = pieces,
-                                .n_pieces = n_pieces});
+    adamw_record(
+        p, attrs,
+        (AdamwTensors){.grad = parameters->grads->flat,
+                       .norm = u->norm,
+                       .step = u->step,
+                       .weight = parameters->weights->flat,
+                       .master = parameters->masters == NULL ? NULL : parameters->masters->flat,
+                       .m = parameters->m->flat,
+                       .v = parameters->v->flat,
+                       .offender = u->offender,
+                       .pieces = pieces,
+                       .n_pieces = n_pieces});
 }
 
 /* This rank's pieces of spans [first, end), in one op. */
@@ -164,12 +178,14 @@ static void adamw_of_spans(Program *p, const Update *u, int first, int end) {
     }
     for (int s = first; s < end; s++) {
         Span piece = parameters_piece(parameters, s);
-        pieces[s - first] = (AdamwPiece){piece.first, parameters_piece_place(parameters, s), piece.count};
+        pieces[s - first] =
+            (AdamwPiece){piece.first, parameters_piece_place(parameters, s), piece.count};
     }
     adamw_of(p, u, pieces, end - first);
 }
 
-/* What forward reads first travels while the rest is updated, and the rest when the next program runs: nn/gather.h. */
+/* What forward reads first travels while the rest is updated, and the rest when the next program
+ * runs: nn/gather.h. */
 static void adamw_of_pieces(Program *p, const Update *u) {
     const Parameters *parameters = u->parameters;
     int late = gather_late(parameters), n = parameters->n_spans;
@@ -181,7 +197,8 @@ static void adamw_of_pieces(Program *p, const Update *u) {
 
 void update_record(Program *p, const Update *u) {
     const Parameters *parameters = u->parameters;
-    Tensor *squares = program_workspace(p, (size_t)parameters->n_spans * (size_t)parameters->parts * sizeof(double));
+    Tensor *squares = program_workspace(p, (size_t)parameters->n_spans * (size_t)parameters->parts *
+                                               sizeof(double));
     if (program_failed(p) || squares == NULL) return;
     program_label(p, "gradients");
     if (has_ranks(u)) {

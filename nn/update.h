@@ -1,12 +1,15 @@
-/* The end of a step, as ops: gradients summed over ranks while backward goes on, their norm, and AdamW.
+/* The end of a step, as ops: gradients summed over ranks while backward goes on, their norm, and
+ * AdamW.
  *
- * Each span of the parameters is reduced as soon as the last of its gradients is complete. The norm of all spans but
- * those that are complete last is found while these are still reduced, or the tables' rows still travel (nn/tables.h).
+ * Each span of the parameters is reduced as soon as the last of its gradients is complete. The norm
+ * of all spans but those that are complete last is found while these are still reduced, or the
+ * tables' rows still travel (nn/tables.h).
  *
- * Where the optimizer is shared, a rank is given the sums of its pieces alone and updates their weights: first those
- * that forward reads first, which all ranks then gather while the rest is updated. That is gathered by whatever reads
- * it next (nn/gather.h). The squares are summed over the same parts of the same spans, whoever owns them, and added in
- * one order: sharing changes no bit. */
+ * Where the optimizer is shared, a rank is given the sums of its pieces alone and updates their
+ * weights: first those that forward reads first, which all ranks then gather while the rest is
+ * updated. That is gathered by whatever reads it next (nn/gather.h). The squares are summed over
+ * the same parts of the same spans, whoever owns them, and added in one order: sharing changes no
+ * bit. */
 #pragma once
 
 #include "core/collectives.h"
@@ -18,7 +21,7 @@ typedef struct Update {
     const Collectives *collectives;        /* NULL: one rank */
     AdamwAttrs adamw;                      /* n_decayed is filled in */
     Tensor *step, *loss, *norm, *offender; /* offender: see core/ops/adamw.h */
-    Tables *tables;                        /* whose gradients travel as rows; NULL: whole, like all others */
+    Tables *tables; /* whose gradients travel as rows; NULL: whole, like all others */
 } Update;
 
 /* Appends it to a program whose backward is complete. */

@@ -22,11 +22,12 @@ bool harness_check_ok(Status status, const char *file, int line, const char *exp
     return assert_at(!failed(status), expression, file, line);
 }
 
-bool harness_check_error(Status status, StatusCode code, const char *part, const char *file, int line) {
+bool harness_check_error(Status status, StatusCode code, const char *part, const char *file,
+                         int line) {
     bool right = status.code == code && strstr(status_message(), part) != NULL;
     if (!right) {
-        printf("\n    wanted code %d and '%s'\n    got    code %d and '%s'\n", code, part, status.code,
-               failed(status) ? status_message() : "");
+        printf("\n    wanted code %d and '%s'\n    got    code %d and '%s'\n", code, part,
+               status.code, failed(status) ? status_message() : "");
     }
     return assert_at(right, part, file, line);
 }
@@ -34,7 +35,8 @@ bool harness_check_error(Status status, StatusCode code, const char *part, const
 bool harness_check_close(double a, double b, double tolerance, const char *file, int line) {
     double error = fabs(a - b), bound = tolerance * fmax(1.0, fabs(b));
     bool close = error <= bound;
-    if (!close) printf("\n    %.17g against %.17g: off by %.3g, allowed %.3g\n", a, b, error, bound);
+    if (!close)
+        printf("\n    %.17g against %.17g: off by %.3g, allowed %.3g\n", a, b, error, bound);
     return assert_at(close, "values are close", file, line);
 }
 
@@ -49,7 +51,8 @@ static int entry_remove(const char *path, const struct stat *info, int type, str
 }
 
 static void directories_remove(void) {
-    for (int i = 0; i < n_directories; i++) nftw(directories[i], entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+    for (int i = 0; i < n_directories; i++)
+        nftw(directories[i], entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 const char *harness_directory(void) {
@@ -59,7 +62,8 @@ const char *harness_directory(void) {
     int length = snprintf(path, sizeof directories[0], "%s/hourglass-test-XXXXXX",
                           parent == NULL || parent[0] == '\0' ? "/tmp" : parent);
     if (length >= (int)sizeof directories[0] || mkdtemp(path) == NULL) {
-        fprintf(stderr, "harness: error: %s: cannot make a directory there: set TMPDIR to another\n", path);
+        fprintf(stderr,
+                "harness: error: %s: cannot make a directory there: set TMPDIR to another\n", path);
         exit(1);
     }
     if (n_directories++ == 0) atexit(directories_remove);

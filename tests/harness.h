@@ -1,4 +1,5 @@
-/* What every C test program shares: CUnit underneath, one closing line `N passed, N failed, N skipped`.
+/* What every C test program shares: CUnit underneath, one closing line `N passed, N failed, N
+ * skipped`.
  *
  *   static void adds(void) { CHECK(1 + 1 == 2); }
  *   int main(int argc, char **argv) {
@@ -19,24 +20,27 @@
 
 #define CHECK(condition) CU_ASSERT(condition)
 
-/* CHECK_OK(status): the status is OK; prints its message where not. REQUIRE_OK also ends the test function. */
+/* CHECK_OK(status): the status is OK; prints its message where not. REQUIRE_OK also ends the test
+ * function. */
 #define CHECK_OK(expression) harness_check_ok((expression), __FILE__, __LINE__, #expression)
-#define REQUIRE_OK(expression)                                                                                         \
-    do {                                                                                                               \
-        if (!CHECK_OK(expression)) return;                                                                             \
+#define REQUIRE_OK(expression)                                                                     \
+    do {                                                                                           \
+        if (!CHECK_OK(expression)) return;                                                         \
     } while (0)
 
 /* CHECK_ERROR(expression, code, part): failed with this code, and its message holds `part`. */
-#define CHECK_ERROR(expression, code, part) harness_check_error((expression), (code), (part), __FILE__, __LINE__)
+#define CHECK_ERROR(expression, code, part)                                                        \
+    harness_check_error((expression), (code), (part), __FILE__, __LINE__)
 
 /* CHECK_CLOSE(a, b, tolerance): |a - b| <= tolerance * max(1, |b|), and neither is NaN. */
 #define CHECK_CLOSE(a, b, tolerance) harness_check_close((a), (b), (tolerance), __FILE__, __LINE__)
 
-/* SKIP(reason): for what this machine cannot run at all (no GPU); counted and named, never silent. */
-#define SKIP(reason)                                                                                                   \
-    do {                                                                                                               \
-        harness_skip(reason);                                                                                          \
-        return;                                                                                                        \
+/* SKIP(reason): for what this machine cannot run at all (no GPU); counted and named, never
+ * silent. */
+#define SKIP(reason)                                                                               \
+    do {                                                                                           \
+        harness_skip(reason);                                                                      \
+        return;                                                                                    \
     } while (0)
 
 typedef struct Test {
@@ -44,16 +48,18 @@ typedef struct Test {
     void (*run)(void);
 } Test;
 
-#define TEST(function)                                                                                                 \
+#define TEST(function)                                                                             \
     { #function, function }
 
 /* Runs the tests and prints the closing line; the program's exit code. */
 int harness_run(int argc, char **argv, const char *suite, const Test *tests, size_t count);
 
 bool harness_check_ok(Status status, const char *file, int line, const char *expression);
-bool harness_check_error(Status status, StatusCode code, const char *part, const char *file, int line);
+bool harness_check_error(Status status, StatusCode code, const char *part, const char *file,
+                         int line);
 bool harness_check_close(double a, double b, double tolerance, const char *file, int line);
 void harness_skip(const char *reason);
 
-/* A fresh directory for one test, below $TMPDIR or /tmp, removed with all it holds at the end of the program. */
+/* A fresh directory for one test, below $TMPDIR or /tmp, removed with all it holds at the end of
+ * the program. */
 const char *harness_directory(void);

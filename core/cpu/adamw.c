@@ -6,7 +6,8 @@
 DECLARE_KERNELS(adamw);
 
 typedef struct Update {
-    real beta1, beta2, rest1, rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    real beta1, beta2, rest1,
+        rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
     real eps, lr, gradient_scale, correction1, correction2;
 } Update;
 
@@ -25,8 +26,8 @@ static Update update_of(const AdamwAttrs *attrs, const StepState *step, double n
     };
 }
 
-static void update_range(Update u, real decay, real *w, real *m, real *v, const real *grad, int64_t first,
-                         int64_t end) {
+static void update_range(Update u, real decay, real *w, real *m, real *v, const real *grad,
+                         int64_t first, int64_t end) {
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = first; i < end; i++) {
         real g = grad[i] * u.gradient_scale;
@@ -40,16 +41,19 @@ static void update_range(Update u, real decay, real *w, real *m, real *v, const 
 }
 
 /* The first gradient of a piece that is not finite is kept, where it is asked for. */
-static void offender_keep(const Tensor *grad, AdamwPiece piece, const StepState *step, const Tensor *offender) {
+static void offender_keep(const Tensor *grad, AdamwPiece piece, const StepState *step,
+                          const Tensor *offender) {
     const real *values = (const real *)tensor_data(grad) + piece.first;
     int64_t i = 0, *kept = tensor_data(offender);
     while (i < piece.count && isfinite(values[i])) i++;
     if (i == piece.count) return;
-    int64_t found = adamw_offender(step->step, (int64_t)(grad->offset / sizeof(real)) + piece.first + i);
+    int64_t found =
+        adamw_offender(step->step, (int64_t)(grad->offset / sizeof(real)) + piece.first + i);
     if (found > *kept) *kept = found;
 }
 
-static void piece_update(const Node *node, const AdamwAttrs *attrs, Update update, AdamwPiece piece) {
+static void piece_update(const Node *node, const AdamwAttrs *attrs, Update update,
+                         AdamwPiece piece) {
     const real *grad = (const real *)tensor_data(node->inputs[0]) + piece.first;
     real *w = (real *)tensor_data(node->outputs[0]) + piece.first;
     real *m = (real *)tensor_data(node->outputs[2]) + piece.place;
@@ -68,7 +72,8 @@ Status KERNEL(adamw)(const Node *node, void *stream) {
     const real *norm = tensor_data(node->inputs[1]);
     if (isfinite(*norm)) {
         Update update = update_of(&work->attrs, step, (double)*norm);
-        for (int i = 0; i < work->n_pieces; i++) piece_update(node, &work->attrs, update, work->pieces[i]);
+        for (int i = 0; i < work->n_pieces; i++)
+            piece_update(node, &work->attrs, update, work->pieces[i]);
     } else if (node->outputs[4] != NULL) {
         for (int i = 0; i < work->n_pieces; i++) {
             offender_keep(node->inputs[0], work->pieces[i], step, node->outputs[4]);

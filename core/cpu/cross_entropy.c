@@ -12,8 +12,8 @@ static real row_maximum(const real *x, int64_t V) {
     return maximum;
 }
 
-/* Turns the row into exp(x - maximum); their sum, a block at a time: 50,000 small terms added one by one to a large f32
- * would lose three digits. */
+/* Turns the row into exp(x - maximum); their sum, a block at a time: 50,000 small terms added one
+ * by one to a large f32 would lose three digits. */
 static real row_exponentials(real *x, real maximum, int64_t V) {
     enum { BLOCK = 512 };
     double total = 0;
@@ -30,7 +30,8 @@ static real row_exponentials(real *x, real maximum, int64_t V) {
     return (real)total;
 }
 
-/* A NaN among the logits is not the maximum by `>`, but it is in the sum, so that the loss shows it. */
+/* A NaN among the logits is not the maximum by `>`, but it is in the sum, so that the loss shows
+ * it. */
 static real row_loss(real *x, int32_t target, int64_t V, real scale, bool gradient) {
     real maximum = row_maximum(x, V), wanted = x[target] - maximum;
     real sum = row_exponentials(x, maximum, V);

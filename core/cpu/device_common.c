@@ -1,4 +1,5 @@
-/* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike the kernels. */
+/* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike
+ * the kernels. */
 #include "core/clock.h"
 #include "core/cpu/openblas.h"
 #include "core/device.h"
@@ -16,7 +17,8 @@
 /* What a process takes beside tensors once it runs: measured 20 MiB. */
 enum { STACK_BYTES = 8 << 20, HEAP_BYTES = 32 << 20 };
 
-/* Anonymous pages come zeroed, and go back to the system when they are released. Huge pages spare the TLB. */
+/* Anonymous pages come zeroed, and go back to the system when they are released. Huge pages spare
+ * the TLB. */
 static Status cpu_alloc(Device *device, size_t bytes, void **out) {
     (void)device;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -43,7 +45,8 @@ static size_t less(size_t bytes, size_t by) { return bytes > by ? bytes - by : 0
 static size_t mapped_later(const Device *device) {
     struct rlimit limit;
     size_t threads = (size_t)device->target.threads, stack = STACK_BYTES;
-    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) stack = (size_t)limit.rlim_cur;
+    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        stack = (size_t)limit.rlim_cur;
     return (threads + 2) * stack + (threads + 1) * OPENBLAS_BUFFER_BYTES + HEAP_BYTES;
 }
 
@@ -71,7 +74,8 @@ static Status cpu_fetch_finish(Device *device, Fetch *fetch) {
 
 static Status node_run(Device *device, const Node *node) {
     KernelFn kernel = node_kernel(node, DEVICE_CPU);
-    if (kernel == NULL) return ERROR(STATUS_UNSUPPORTED, "%s: no CPU kernel for %s", node->label, node->op->name);
+    if (kernel == NULL)
+        return ERROR(STATUS_UNSUPPORTED, "%s: no CPU kernel for %s", node->label, node->op->name);
     if (device->progress != NULL) device->progress(device->progress_self, node->op->name);
     return kernel(node, NULL);
 }

@@ -15,11 +15,13 @@ Status KERNEL(dropout)(const Node *node, void *stream) {
     const real *in = tensor_data(x);
     real *out = tensor_data(node->outputs[0]);
     int64_t count = tensor_count(x), sample = count / x->shape[0];
-    uint64_t first = (uint64_t)step->first_sample * (uint64_t)sample, counter = rng_counter(step->step, attrs->stream);
+    uint64_t first = (uint64_t)step->first_sample * (uint64_t)sample,
+             counter = rng_counter(step->step, attrs->stream);
     uint32_t threshold = rng_threshold(attrs->probability);
     real scale = (real)(1 / (1 - attrs->probability));
 #pragma omp parallel for schedule(static)
-    for (int64_t block = (int64_t)(first / 4); block < (int64_t)((first + (uint64_t)count + 3) / 4); block++) {
+    for (int64_t block = (int64_t)(first / 4); block < (int64_t)((first + (uint64_t)count + 3) / 4);
+         block++) {
         Philox words = philox(step->seed, (uint64_t)block, counter);
         for (int64_t k = 0; k < 4; k++) {
             int64_t i = block * 4 + k - (int64_t)first;

@@ -13,13 +13,15 @@ Status KERNEL(embedding)(const Node *node, void *stream) {
     const real *wte = tensor_data(node->inputs[1]), *wpe = tensor_data(node->inputs[2]);
     const Tensor *x = node->outputs[0];
     real *out = tensor_data(x);
-    int64_t rows = tensor_rows(x), T = x->shape[1], C = x->shape[2], V = tensor_rows(node->inputs[1]);
+    int64_t rows = tensor_rows(x), T = x->shape[1], C = x->shape[2],
+            V = tensor_rows(node->inputs[1]);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
         bool is_known = is_token(tokens[row], V);
         const real *token = wte + (is_known ? tokens[row] * C : 0), *position = wpe + row % T * C;
 #pragma omp simd
-        for (int64_t j = 0; j < C; j++) out[row * C + j] = is_known ? token[j] + position[j] : (real)NAN;
+        for (int64_t j = 0; j < C; j++)
+            out[row * C + j] = is_known ? token[j] + position[j] : (real)NAN;
     }
     return OK;
 }
@@ -29,7 +31,8 @@ static void add_columns(real *sum, const real *x, int64_t first, int64_t end) {
     for (int64_t j = first; j < end; j++) sum[j] += x[j];
 }
 
-/* A thread owns a range of columns, so that rows of equal tokens are added without atomics and in the batch's order. */
+/* A thread owns a range of columns, so that rows of equal tokens are added without atomics and in
+ * the batch's order. */
 static void columns_backward(const Node *node, int64_t first, int64_t end) {
     const EmbeddingAttrs *attrs = node->attrs;
     const Tensor *d = node->inputs[0], *wpe = node->outputs[1];

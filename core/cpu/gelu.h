@@ -1,4 +1,5 @@
-/* The tanh GELU and its derivative for one element, in the form that vectorizes: see core/ops/gelu.h. */
+/* The tanh GELU and its derivative for one element, in the form that vectorizes: see
+ * core/ops/gelu.h. */
 #pragma once
 
 #include "core/cpu/real.h"
@@ -11,7 +12,8 @@ static inline real gelu_value(real x) {
     return x / (1 + real_exp(-u));
 }
 
-/* Beyond GELU_FAR the derivative is 0 or 1; without that bound the square of a large x would make it NaN. */
+/* Beyond GELU_FAR the derivative is 0 or 1; without that bound the square of a large x would make
+ * it NaN. */
 #define GELU_FAR ((real)1e6)
 
 static inline real gelu_derivative(real x) {

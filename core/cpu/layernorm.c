@@ -25,7 +25,8 @@ static real wide_rstd(const real *x, int64_t C, double eps, real *mean) {
     long double sum = 0, squares = 0;
     for (int64_t j = 0; j < C; j++) sum += (long double)x[j];
     long double center = sum / (long double)C;
-    for (int64_t j = 0; j < C; j++) squares += ((long double)x[j] - center) * ((long double)x[j] - center);
+    for (int64_t j = 0; j < C; j++)
+        squares += ((long double)x[j] - center) * ((long double)x[j] - center);
     *mean = (real)center;
     return (real)(1 / sqrtl(squares / (long double)C + (long double)eps));
 }
@@ -41,8 +42,10 @@ Status KERNEL(layernorm)(const Node *node, void *stream) {
     const LayernormAttrs *attrs = node->attrs;
     const Tensor *x = node->inputs[0], *branch = node->inputs[1], *beta = node->inputs[3];
     const real *in = tensor_data(x), *gamma = tensor_data(node->inputs[2]);
-    const real *add = branch == NULL ? NULL : tensor_data(branch), *shift = beta == NULL ? NULL : tensor_data(beta);
-    real *y = tensor_data(node->outputs[0]), *sums = branch == NULL ? NULL : tensor_data(node->outputs[1]);
+    const real *add = branch == NULL ? NULL : tensor_data(branch),
+               *shift = beta == NULL ? NULL : tensor_data(beta);
+    real *y = tensor_data(node->outputs[0]),
+         *sums = branch == NULL ? NULL : tensor_data(node->outputs[1]);
     real *means = tensor_data(node->outputs[2]), *rstds = tensor_data(node->outputs[3]);
     int64_t rows = tensor_rows(x), C = tensor_columns(x);
 #pragma omp parallel for schedule(static)
@@ -66,8 +69,8 @@ Status KERNEL(layernorm)(const Node *node, void *stream) {
 }
 
 /* With n = (x - mean) rstd and g = dy gamma:  dx = rstd (g - mean(g) - n mean(g n)). */
-static void row_backward(real *dx, const real *dy, const real *x, const real *gamma, real mean, real rstd, int64_t C,
-                         bool accumulate) {
+static void row_backward(real *dx, const real *dy, const real *x, const real *gamma, real mean,
+                         real rstd, int64_t C, bool accumulate) {
     real sum_g = 0, sum_gn = 0;
 #pragma omp simd reduction(+ : sum_g, sum_gn)
     for (int64_t j = 0; j < C; j++) {

@@ -1,4 +1,5 @@
-/* The products are OpenBLAS's; bias, GELU and bias gradient are one pass each over the product's output. */
+/* The products are OpenBLAS's; bias, GELU and bias gradient are one pass each over the product's
+ * output. */
 #include "core/ops/linear.h"
 
 #include "core/cpu/gelu.h"
@@ -7,7 +8,8 @@ DECLARE_KERNELS(linear);
 DECLARE_KERNELS(linear_dx);
 DECLARE_KERNELS(linear_dw);
 
-static void bias_and_gelu(real *y, real *pre, const real *bias, int64_t rows, int64_t columns, bool gelu) {
+static void bias_and_gelu(real *y, real *pre, const real *bias, int64_t rows, int64_t columns,
+                          bool gelu) {
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
         real *out = y + row * columns;
@@ -30,11 +32,12 @@ Status KERNEL(linear)(const Node *node, void *stream) {
     const LinearAttrs *attrs = node->attrs;
     const Tensor *x = node->inputs[0], *w = node->inputs[1], *y = node->outputs[0];
     const Tensor *pre = node->n_outputs > 1 ? node->outputs[1] : NULL;
-    int rows = (int)tensor_rows(x), depth = (int)tensor_columns(x), columns = (int)tensor_columns(y);
+    int rows = (int)tensor_rows(x), depth = (int)tensor_columns(x),
+        columns = (int)tensor_columns(y);
     const real *bias = data_or_null(node->inputs[2]);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, columns, depth, 1, tensor_data(x), depth, tensor_data(w), depth, 0,
-     tensor_data(y), columns);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, columns, depth, 1, tensor_data(x), depth,
+     tensor_data(w), depth, 0, tensor_data(y), columns);
     if (bias != NULL || attrs->gelu) {
         bias_and_gelu(tensor_data(y), data_or_null(pre), bias, rows, columns, attrs->gelu);
     }
@@ -45,10 +48,11 @@ Status KERNEL(linear_dx)(const Node *node, void *stream) {
     (void)stream;
     const LinearAttrs *attrs = node->attrs;
     const Tensor *dy = node->inputs[0], *w = node->inputs[1], *dx = node->outputs[0];
-    int rows = (int)tensor_rows(dy), depth = (int)tensor_columns(dy), columns = (int)tensor_columns(dx);
+    int rows = (int)tensor_rows(dy), depth = (int)tensor_columns(dy),
+        columns = (int)tensor_columns(dx);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, columns, depth, 1, tensor_data(dy), depth, tensor_data(w),
-     columns, attrs->accumulate ? 1 : 0, tensor_data(dx), columns);
+    (CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, columns, depth, 1, tensor_data(dy), depth,
+     tensor_data(w), columns, attrs->accumulate ? 1 : 0, tensor_data(dx), columns);
     const real *pre = data_or_null(node->inputs[2]);
     if (pre == NULL) return OK;
     real *d = tensor_data(dx);
@@ -58,7 +62,8 @@ Status KERNEL(linear_dx)(const Node *node, void *stream) {
     return OK;
 }
 
-/* db = column sums of dy: each part of the rows into its own line of the workspace, then the lines in order. */
+/* db = column sums of dy: each part of the rows into its own line of the workspace, then the lines
+ * in order. */
 static void bias_gradient(const Node *node, bool accumulate) {
     const Tensor *dy = node->inputs[0];
     int64_t rows = tensor_rows(dy), columns = tensor_columns(dy);
@@ -86,10 +91,11 @@ Status KERNEL(linear_dw)(const Node *node, void *stream) {
     (void)stream;
     const LinearAttrs *attrs = node->attrs;
     const Tensor *dy = node->inputs[0], *x = node->inputs[1], *dw = node->outputs[0];
-    int rows = (int)tensor_columns(dy), depth = (int)tensor_rows(dy), columns = (int)tensor_columns(x);
+    int rows = (int)tensor_columns(dy), depth = (int)tensor_rows(dy),
+        columns = (int)tensor_columns(x);
     BLAS(gemm)
-    (CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, depth, 1, tensor_data(dy), rows, tensor_data(x), columns,
-     attrs->accumulate ? 1 : 0, tensor_data(dw), columns);
+    (CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, depth, 1, tensor_data(dy), rows,
+     tensor_data(x), columns, attrs->accumulate ? 1 : 0, tensor_data(dw), columns);
     if (node->outputs[1] != NULL) bias_gradient(node, attrs->accumulate_bias);
     return OK;
 }

@@ -36,7 +36,8 @@ static double part_squares(const real *x, Span span, int64_t parts, int64_t part
     range_part(span.count, parts, part, &first, &end);
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = span.first + first; i < span.first + end; i++) sum += (double)x[i] * (double)x[i];
+    for (int64_t i = span.first + first; i < span.first + end; i++)
+        sum += (double)x[i] * (double)x[i];
     return sum;
 }
 

@@ -1,19 +1,19 @@
-/* What stands in for this folder in a build without CUDA: every kernel and the device exist and say why they do not
- * run, so that the rest of the code needs to know nothing of it. */
+/* What stands in for this folder in a build without CUDA: every kernel and the device exist and say
+ * why they do not run, so that the rest of the code needs to know nothing of it. */
 #include "core/device.h"
 
 static Status absent(void) {
-    return ERROR(STATUS_CONFIG,
-                 "this program was built without CUDA; install the CUDA toolkit (nvcc in PATH) and run scons again, or "
-                 "set device: cpu");
+    return ERROR(STATUS_CONFIG, "this program was built without CUDA; install the CUDA toolkit "
+                                "(nvcc in PATH) and run scons again, or "
+                                "set device: cpu");
 }
 
-#define ABSENT(name)                                                                                                   \
-    Status name##_cuda(const Node *node, void *stream);                                                                \
-    Status name##_cuda(const Node *node, void *stream) {                                                               \
-        (void)node;                                                                                                    \
-        (void)stream;                                                                                                  \
-        return absent();                                                                                               \
+#define ABSENT(name)                                                                               \
+    Status name##_cuda(const Node *node, void *stream);                                            \
+    Status name##_cuda(const Node *node, void *stream) {                                           \
+        (void)node;                                                                                \
+        (void)stream;                                                                              \
+        return absent();                                                                           \
     }
 
 ABSENT(adamw)

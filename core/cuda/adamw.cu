@@ -1,7 +1,8 @@
-/* Bound by memory: 16 bytes read and 14 written a weight (f32 gradient, m, v and master, bf16 weight), so 3.7 GB and
- * 0.89 ms for 124 M weights at 4.2 TB/s. One launch covers a whole section, or many pieces of it, since each launch
- * begins and ends with a chip that is not full: bias corrections and the clipped scale are worked out once a block,
- * from the norm and the step on the device. */
+/* Bound by memory: 16 bytes read and 14 written a weight (f32 gradient, m, v and master, bf16
+ * weight), so 3.7 GB and 0.89 ms for 124 M weights at 4.2 TB/s. One launch covers a whole section,
+ * or many pieces of it, since each launch begins and ends with a chip that is not full: bias
+ * corrections and the clipped scale are worked out once a block, from the norm and the step on the
+ * device. */
 #include "core/ops/adamw.h"
 
 #include "core/cuda/cuda_common.cuh"
@@ -11,7 +12,8 @@
 enum { THREADS = 256, PACKS = 4, PIECES_A_LAUNCH = 96 };
 
 struct Update {
-    float beta1, beta2, rest1, rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    float beta1, beta2, rest1,
+        rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
     float eps, lr, decay, gradient_scale, correction1, correction2;
 };
 
@@ -31,8 +33,8 @@ static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *ste
     return u;
 }
 
-/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL: the master is the weight itself. The pieces travel
- * with the launch. */
+/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL: the master is the weight itself.
+ * The pieces travel with the launch. */
 template <typename T>
 struct AdamwParams {
     const float *grad, *norm;
@@ -57,9 +59,12 @@ struct Views {
 template <typename T>
 static __device__ Views<T> views_of(const AdamwParams<T> &p, const AdamwPiece &piece) {
     bool has_narrow = p.narrow != NULL;
-    return Views<T>{
-        p.grad + piece.first, p.master + (has_narrow ? piece.place : piece.first), p.m + piece.place,
-        p.v + piece.place,    has_narrow ? p.narrow + piece.first : NULL,          p.attrs.n_decayed - piece.first};
+    return Views<T>{p.grad + piece.first,
+                    p.master + (has_narrow ? piece.place : piece.first),
+                    p.m + piece.place,
+                    p.v + piece.place,
+                    has_narrow ? p.narrow + piece.first : NULL,
+                    p.attrs.n_decayed - piece.first};
 }
 
 template <typename T, int W>
@@ -85,13 +90,15 @@ static __device__ void update_pack(const Views<T> &p, const Update &u, int64_t i
 
 /* In a step that changes nothing: costs nothing where all is well. */
 template <typename T, int W>
-static __device__ void offender_keep(const AdamwParams<T> &p, const AdamwPiece &piece, int64_t start) {
+static __device__ void offender_keep(const AdamwParams<T> &p, const AdamwPiece &piece,
+                                     int64_t start) {
     if (p.offender == NULL) return;
     int64_t end = start + PACKS * THREADS * W;
     if (end > piece.count) end = piece.count;
     for (int64_t i = start + threadIdx.x; i < end; i += THREADS) {
         if (isfinite(p.grad[piece.first + i])) continue;
-        atomicMax(p.offender, (unsigned long long)adamw_offender(p.step->step, p.offset + piece.first + i));
+        atomicMax(p.offender,
+                  (unsigned long long)adamw_offender(p.step->step, p.offset + piece.first + i));
         return; /* later ones of this thread are smaller */
     }
 }
@@ -126,7 +133,8 @@ static bool pieces_fit_packs(const AdamwParams<T> &p, const AdamwWork *work) {
         const AdamwPiece &piece = work->pieces[i];
         const T *narrow = p.narrow == NULL ? NULL : p.narrow + piece.first;
         const float *master = p.master + (p.narrow == NULL ? piece.first : piece.place);
-        fit &= fits_packs<T>(piece.count, p.grad + piece.first, master, narrow, p.m + piece.place, p.v + piece.place);
+        fit &= fits_packs<T>(piece.count, p.grad + piece.first, master, narrow, p.m + piece.place,
+                             p.v + piece.place);
     }
     return fit;
 }

@@ -1,9 +1,11 @@
-/* Bound by memory: a row of Vp logits is read once and its gradient written once: 13.2 GB and 3.1 ms for 65536 rows of
- * 50304 in bf16 at 4.2 TB/s, 6.3 us a row and multiprocessor. So copies and arithmetic must overlap: a block stays on
- * its multiprocessor, holds its row in registers, and has the next one copied into shared memory (101 KB) meanwhile. An
- * element costs one exponential (1.8 us a row): relative to its thread's maximum, kept in 16 bits, and scaled by what
- * the block's reduction yields. A thread works on the packs that it has copied itself, so that only the reduction
- * synchronizes. Rows that are too long or not of 16 bits are read from memory in two passes. */
+/* Bound by memory: a row of Vp logits is read once and its gradient written once: 13.2 GB and 3.1
+ * ms for 65536 rows of 50304 in bf16 at 4.2 TB/s, 6.3 us a row and multiprocessor. So copies and
+ * arithmetic must overlap: a block stays on its multiprocessor, holds its row in registers, and has
+ * the next one copied into shared memory (101 KB) meanwhile. An element costs one exponential (1.8
+ * us a row): relative to its thread's maximum, kept in 16 bits, and scaled by what the block's
+ * reduction yields. A thread works on the packs that it has copied itself, so that only the
+ * reduction synchronizes. Rows that are too long or not of 16 bits are read from memory in two
+ * passes. */
 #include "core/ops/cross_entropy.h"
 
 #include "core/cuda/cuda_common.cuh"
@@ -26,8 +28,8 @@ struct LossParams {
     bool gradient;
 };
 
-/* A row's target. Where it is none of the vocabulary's columns, the loss and the gradient are NaN, unless the row is
- * ignored: then both are 0, whatever the logits. */
+/* A row's target. Where it is none of the vocabulary's columns, the loss and the gradient are NaN,
+ * unless the row is ignored: then both are 0, whatever the logits. */
 struct RowTarget {
     int column;
     bool is_column, is_ignored;
@@ -37,8 +39,9 @@ static __device__ __forceinline__ RowTarget target_of(int column, int V) {
     return RowTarget{column, (unsigned)column < (unsigned)V, column == CROSS_ENTROPY_IGNORED};
 }
 
-/* The maximum of what has been seen, and the sum of exponentials relative to it. Starting from -FLT_MAX, not infinity,
- * keeps the differences finite; a NaN is not the maximum, but it is in the sum, so that the loss shows it. */
+/* The maximum of what has been seen, and the sum of exponentials relative to it. Starting from
+ * -FLT_MAX, not infinity, keeps the differences finite; a NaN is not the maximum, but it is in the
+ * sum, so that the loss shows it. */
 struct Online {
     float maximum, sum;
 };
@@ -46,7 +49,8 @@ struct Online {
 template <typename T>
 static __device__ __forceinline__ Online online_merge(Online a, Online b) {
     float maximum = fmaxf(a.maximum, b.maximum);
-    return {maximum, a.sum * exponential<T>(a.maximum - maximum) + b.sum * exponential<T>(b.maximum - maximum)};
+    return {maximum, a.sum * exponential<T>(a.maximum - maximum) +
+                         b.sum * exponential<T>(b.maximum - maximum)};
 }
 
 template <typename T>
@@ -60,7 +64,8 @@ static __device__ __forceinline__ Online online_warp(Online mine) {
     return mine;
 }
 
-/* Every thread gets the row's total. `parity` alternates between calls: a second barrier is not needed then. */
+/* Every thread gets the row's total. `parity` alternates between calls: a second barrier is not
+ * needed then. */
 template <typename T>
 static __device__ __forceinline__ Online online_block(Online mine, int parity) {
     __shared__ Online warps[2][WARPS];
@@ -77,8 +82,9 @@ static __device__ __forceinline__ float exponential_2(float x) {
     return y;
 }
 
-/* e^(x - maximum), by 2^shift where 16 bits are kept. The difference comes first: it is exact near the maximum, where
- * a rounded maximum * log2(e) would be off by as much as large logits are rounded. */
+/* e^(x - maximum), by 2^shift where 16 bits are kept. The difference comes first: it is exact near
+ * the maximum, where a rounded maximum * log2(e) would be off by as much as large logits are
+ * rounded. */
 template <typename T>
 static __device__ __forceinline__ float exponential_below(float x, float maximum, float shift = 0) {
     if constexpr (std::is_same_v<T, float>) {
@@ -110,8 +116,8 @@ static __device__ __forceinline__ Online online_pack(Online row, float (&x)[W], 
 
 /* The pack that starts at element j becomes its gradient. */
 template <typename T, int W>
-static __device__ __forceinline__ void gradient_pack(float (&x)[W], Online row, float factor, float scale,
-                                                     int to_target, int valid) {
+static __device__ __forceinline__ void gradient_pack(float (&x)[W], Online row, float factor,
+                                                     float scale, int to_target, int valid) {
 #pragma unroll
     for (int k = 0; k < W; k++) x[k] = exponential_below<T>(x[k], row.maximum) * factor;
     if ((unsigned)to_target < W) {
@@ -143,14 +149,16 @@ static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p)
         row = online_pack<T, W>(row, x, p.V - j);
     }
     row = online_block<T>(row, 0); /* everyone has read `wanted` */
-    if (threadIdx.x == 0) p.losses[blockIdx.x] = target.is_ignored ? 0.0f : logf(row.sum) - (wanted - row.maximum);
+    if (threadIdx.x == 0)
+        p.losses[blockIdx.x] = target.is_ignored ? 0.0f : logf(row.sum) - (wanted - row.maximum);
     if (!p.gradient) return;
     float scale = loss_scale(p), factor = target.is_column ? scale / row.sum : NAN;
     int valid = target.is_ignored ? 0 : p.V;
 #pragma unroll 2
     for (int j = first; j < p.Vp; j += step) {
         if (j < valid) load<W>(logits + j, x);
-        gradient_pack<T, W>(x, row, factor, scale, target.is_column ? target.column - j : -1, valid - j);
+        gradient_pack<T, W>(x, row, factor, scale, target.is_column ? target.column - j : -1,
+                            valid - j);
         store<W>(logits + j, x);
     }
 }
@@ -171,7 +179,8 @@ static __device__ __forceinline__ uint32_t pack(float low, float high, __half) {
     return *reinterpret_cast<uint32_t *>(&pair);
 }
 
-/* A thread's share of a row: words[n][i] are elements (n * THREADS + threadIdx.x) * 8 + 2 i and the next. */
+/* A thread's share of a row: words[n][i] are elements (n * THREADS + threadIdx.x) * 8 + 2 i and the
+ * next. */
 typedef uint32_t RowShare[MAX_PACKS][4];
 
 /* Starts this thread's packs of a row on their way into shared memory. */
@@ -179,7 +188,8 @@ template <typename T>
 static __device__ __forceinline__ void row_copy(const LossParams<T> &p, T *to, int64_t index) {
     const T *from = p.logits + index * p.Vp;
     if (index < p.rows) {
-        for (int j = (int)threadIdx.x * 8; j < p.V; j += THREADS * 8) __pipeline_memcpy_async(to + j, from + j, 16);
+        for (int j = (int)threadIdx.x * 8; j < p.V; j += THREADS * 8)
+            __pipeline_memcpy_async(to + j, from + j, 16);
     }
     __pipeline_commit();
 }
@@ -189,7 +199,8 @@ template <typename T>
 constexpr float SHIFT = std::is_same_v<T, __half> ? 14.0f : 0.0f;
 
 /* Columns of the pack at j from `end` on become the halves of `fill`. */
-static __device__ __forceinline__ void pack_end(uint32_t (&words)[4], int j, int end, uint32_t fill) {
+static __device__ __forceinline__ void pack_end(uint32_t (&words)[4], int j, int end,
+                                                uint32_t fill) {
     if (j + 8 <= end) return;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -198,7 +209,8 @@ static __device__ __forceinline__ void pack_end(uint32_t (&words)[4], int j, int
     }
 }
 
-/* The share from shared memory; columns that are padding become -infinity, whose exponential is 0. */
+/* The share from shared memory; columns that are padding become -infinity, whose exponential is
+ * 0. */
 template <typename T>
 static __device__ __forceinline__ void share_load(RowShare &words, const T *copied, int V) {
     const uint32_t lowest = pack(-INFINITY, -INFINITY, T());
@@ -246,7 +258,8 @@ static __device__ __forceinline__ float share_exponentials(RowShare &words, floa
 
 /* Columns from `end` on become 0. */
 template <typename T>
-static __device__ __forceinline__ void share_store(T *logits, const RowShare &words, float factor, int end, int Vp) {
+static __device__ __forceinline__ void share_store(T *logits, const RowShare &words, float factor,
+                                                   int end, int Vp) {
 #pragma unroll
     for (int n = 0; n < MAX_PACKS; n++) {
         int j = (n * THREADS + (int)threadIdx.x) * 8;
@@ -257,7 +270,8 @@ static __device__ __forceinline__ void share_store(T *logits, const RowShare &wo
             out[i] = pack(x.x * factor, x.y * factor, T());
         }
         pack_end(out, j, end, 0);
-        if (j < Vp) *reinterpret_cast<uint4 *>(logits + j) = make_uint4(out[0], out[1], out[2], out[3]);
+        if (j < Vp)
+            *reinterpret_cast<uint4 *>(logits + j) = make_uint4(out[0], out[1], out[2], out[3]);
     }
 }
 
@@ -271,7 +285,8 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
     for (int64_t index = blockIdx.x; index < p.rows; index += gridDim.x, parity ^= 1) {
         RowShare words;
         RowTarget target = target_of(p.targets[index], p.V);
-        bool owner = (unsigned)target.column / 8 % THREADS == threadIdx.x; /* of the pack that holds the target */
+        bool owner = (unsigned)target.column / 8 % THREADS ==
+                     threadIdx.x; /* of the pack that holds the target */
         __pipeline_wait_prior(0);
         float wanted = owner && target.is_column ? to_float(copied[target.column]) : NAN;
         share_load(words, copied, p.V);
@@ -284,11 +299,13 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
         }
         if (!p.gradient) continue;
         T *logits = p.logits + index * p.Vp;
-        float factor = target.is_column ? scale / row.sum * exponential_below<T>(own, row.maximum) : NAN;
+        float factor =
+            target.is_column ? scale / row.sum * exponential_below<T>(own, row.maximum) : NAN;
         share_store(logits, words, factor, target.is_ignored ? 0 : p.V, p.Vp);
         /* softmax - 1 would lose its digits from a softmax of 16 bits */
         float likelihood = exponential_below<T>(wanted, row.maximum, SHIFT<T>) / row.sum;
-        if (owner && target.is_column) logits[target.column] = from_float<T>(scale * (likelihood - 1.0f));
+        if (owner && target.is_column)
+            logits[target.column] = from_float<T>(scale * (likelihood - 1.0f));
     }
 }
 
@@ -306,13 +323,15 @@ static Status loss_launch(const LossParams<T> &p, cudaStream_t stream) {
     TRY(device_limits(&shared, &n_sms));
     if constexpr (W == 8) {
         if (p.Vp <= MAX_PACKS * THREADS * W && p.Vp > THREADS * W && room + 1024 <= shared) {
-            CUDA_TRY(cudaFuncSetAttribute(overlapped_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, room));
+            CUDA_TRY(cudaFuncSetAttribute(overlapped_kernel<T>,
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize, room));
             unsigned blocks = (unsigned)(p.rows < n_sms ? p.rows : n_sms);
             overlapped_kernel<T><<<blocks, THREADS, (size_t)room, stream>>>(p);
             return cuda_launched("cross_entropy");
         }
     }
-    unsigned wanted = (blocks_for(p.Vp, W) + 31) / 32 * 32, threads = wanted > THREADS ? (unsigned)THREADS : wanted;
+    unsigned wanted = (blocks_for(p.Vp, W) + 31) / 32 * 32,
+             threads = wanted > THREADS ? (unsigned)THREADS : wanted;
     direct_kernel<T, W><<<(unsigned)p.rows, threads, 0, stream>>>(p);
     return cuda_launched("cross_entropy");
 }

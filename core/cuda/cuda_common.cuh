@@ -1,8 +1,8 @@
-/* What the CUDA kernels share: errors as Status, one template for the three real dtypes, 16-byte packs, and reductions
- * in a fixed order, so that every kernel gives the same bits in every run.
+/* What the CUDA kernels share: errors as Status, one template for the three real dtypes, 16-byte
+ * packs, and reductions in a fixed order, so that every kernel gives the same bits in every run.
  *
- * Memory-bound kernels move 16 bytes a thread and access: a kernel is a template of its width W, 16 / sizeof(T) where
- * columns and addresses allow it, else 1. All arithmetic is f32. */
+ * Memory-bound kernels move 16 bytes a thread and access: a kernel is a template of its width W, 16
+ * / sizeof(T) where columns and addresses allow it, else 1. All arithmetic is f32. */
 #pragma once
 
 #include "core/op.h"
@@ -16,21 +16,22 @@
 /* The failed call's error is taken from the runtime, or the next launch would be blamed for it. */
 static inline Status cuda_failed(cudaError_t error, const char *call) {
     (void)cudaGetLastError();
-    return ERROR(error == cudaErrorMemoryAllocation ? STATUS_NO_ROOM : STATUS_FAILURE, "CUDA: %s: %s", call,
-                 cudaGetErrorString(error));
+    return ERROR(error == cudaErrorMemoryAllocation ? STATUS_NO_ROOM : STATUS_FAILURE,
+                 "CUDA: %s: %s", call, cudaGetErrorString(error));
 }
 
-#define CUDA_TRY(call)                                                                                                 \
-    do {                                                                                                               \
-        cudaError_t error_ = (call);                                                                                   \
-        if (error_ != cudaSuccess) return cuda_failed(error_, #call);                                                  \
+#define CUDA_TRY(call)                                                                             \
+    do {                                                                                           \
+        cudaError_t error_ = (call);                                                               \
+        if (error_ != cudaSuccess) return cuda_failed(error_, #call);                              \
     } while (0)
 
 /* After a launch: whether it was accepted. */
 static inline Status cuda_launched(const char *kernel) {
     cudaError_t error = cudaGetLastError();
     if (error == cudaSuccess) return Status{STATUS_OK};
-    return ERROR(STATUS_FAILURE, "CUDA: the kernel %s was not launched: %s", kernel, cudaGetErrorString(error));
+    return ERROR(STATUS_FAILURE, "CUDA: the kernel %s was not launched: %s", kernel,
+                 cudaGetErrorString(error));
 }
 
 template <typename T>
@@ -46,7 +47,8 @@ Status dispatch_real(DType dtype, F f) {
     case DTYPE_F16: return f(Type<__half>{});
     case DTYPE_BF16: return f(Type<__nv_bfloat16>{});
     default:
-        return ERROR(STATUS_UNSUPPORTED, "CUDA kernels compute in f32, f16 and bf16, not in %s", dtype_name(dtype));
+        return ERROR(STATUS_UNSUPPORTED, "CUDA kernels compute in f32, f16 and bf16, not in %s",
+                     dtype_name(dtype));
     }
 }
 
@@ -59,7 +61,8 @@ Status dispatch_width(bool vector, F f) {
     return vector ? f(Int<16 / sizeof(T)>{}) : f(Int<1>{});
 }
 
-/* Whether `columns` elements of T are whole packs and all these addresses start one; NULL passes. */
+/* Whether `columns` elements of T are whole packs and all these addresses start one; NULL
+ * passes. */
 template <typename T, typename... Pointers>
 bool fits_packs(int64_t columns, Pointers... pointers) {
     return columns % (int64_t)(16 / sizeof(T)) == 0 && (((((uintptr_t)pointers) & 15) == 0) && ...);
@@ -99,7 +102,8 @@ __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
     return __float2bfloat16_rn(x);
 }
 
-/* W elements from and to memory, by 16-byte (or, at the least, 8-byte) accesses where W elements fill them. */
+/* W elements from and to memory, by 16-byte (or, at the least, 8-byte) accesses where W elements
+ * fill them. */
 template <int W, typename T>
 __device__ __forceinline__ void load(const T *from, float (&x)[W]) {
     constexpr int BYTES = W * (int)sizeof(T);
@@ -107,7 +111,8 @@ __device__ __forceinline__ void load(const T *from, float (&x)[W]) {
     if constexpr (BYTES % sizeof(Word) == 0) {
         Word raw[BYTES / sizeof(Word)];
 #pragma unroll
-        for (int i = 0; i < (int)(BYTES / sizeof(Word)); i++) raw[i] = reinterpret_cast<const Word *>(from)[i];
+        for (int i = 0; i < (int)(BYTES / sizeof(Word)); i++)
+            raw[i] = reinterpret_cast<const Word *>(from)[i];
         const T *elements = reinterpret_cast<const T *>(raw);
 #pragma unroll
         for (int i = 0; i < W; i++) x[i] = to_float(elements[i]);
@@ -127,7 +132,8 @@ __device__ __forceinline__ void store(T *to, const float (&x)[W]) {
 #pragma unroll
         for (int i = 0; i < W; i++) elements[i] = from_float<T>(x[i]);
 #pragma unroll
-        for (int i = 0; i < (int)(BYTES / sizeof(Word)); i++) reinterpret_cast<Word *>(to)[i] = raw[i];
+        for (int i = 0; i < (int)(BYTES / sizeof(Word)); i++)
+            reinterpret_cast<Word *>(to)[i] = raw[i];
     } else {
 #pragma unroll
         for (int i = 0; i < W; i++) to[i] = from_float<T>(x[i]);
@@ -144,11 +150,13 @@ __device__ __forceinline__ T warp_sum(T x) {
 
 __device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, offset));
+    for (int offset = 16; offset > 0; offset /= 2)
+        x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, offset));
     return x;
 }
 
-/* The same sum in every thread of a block of up to 1024; may be called again after other block-wide work. */
+/* The same sum in every thread of a block of up to 1024; may be called again after other block-wide
+ * work. */
 template <typename T>
 __device__ __forceinline__ T block_sum(T x) {
     __shared__ T sums[32];
@@ -160,7 +168,8 @@ __device__ __forceinline__ T block_sum(T x) {
     return warp_sum(lane < warps ? sums[lane] : T(0));
 }
 
-/* e^x: correctly rounded to 2 units in f32, the fast form where the result is rounded to 16 bits anyway. */
+/* e^x: correctly rounded to 2 units in f32, the fast form where the result is rounded to 16 bits
+ * anyway. */
 template <typename T>
 __device__ __forceinline__ float exponential(float x) {
     if constexpr (std::is_same_v<T, float>) {
@@ -173,7 +182,8 @@ __device__ __forceinline__ float exponential(float x) {
 /* The tanh GELU and its derivative in the sigmoid form of core/ops/gelu.h. */
 constexpr float GELU_SCALE = 1.5957691216057308f, GELU_CUBIC = 0.044715f;
 
-/* Beyond it the derivative is 0 or 1; without that bound the square of a large x would make it NaN. */
+/* Beyond it the derivative is 0 or 1; without that bound the square of a large x would make it
+ * NaN. */
 constexpr float GELU_FAR = 1e6f;
 
 template <typename T>
@@ -187,5 +197,6 @@ __device__ __forceinline__ float gelu_derivative(float x) {
     x = x > GELU_FAR ? GELU_FAR : x < -GELU_FAR ? -GELU_FAR : x; /* a NaN stays */
     float u = GELU_SCALE * (x + GELU_CUBIC * x * x * x);
     float sigmoid = 1.0f / (1.0f + exponential<T>(-u));
-    return sigmoid + x * sigmoid * (1.0f - sigmoid) * GELU_SCALE * (1.0f + 3.0f * GELU_CUBIC * x * x);
+    return sigmoid +
+           x * sigmoid * (1.0f - sigmoid) * GELU_SCALE * (1.0f + 3.0f * GELU_CUBIC * x * x);
 }

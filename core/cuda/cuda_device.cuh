@@ -8,7 +8,8 @@
 #include <cuda_runtime.h>
 
 constexpr int STAGING_SLOTS = 8, FETCH_SLOTS = 64;
-constexpr size_t STAGING_BYTES = 2 << 20;     /* of one slot: a step's tokens at B=64, T=1024 take an eighth */
+constexpr size_t STAGING_BYTES =
+    2 << 20; /* of one slot: a step's tokens at B=64, T=1024 take an eighth */
 constexpr size_t MATMUL_WORKSPACE = 32 << 20; /* CUDA_WORKSPACE_BYTES */
 
 struct MatmulPlan;
@@ -17,14 +18,16 @@ typedef struct CudaDevice {
     Device base;
     int index;
     cudaStream_t stream; /* replays, copies */
-    cudaStream_t beside; /* for a kernel that may run beside a product: forks from `stream` and joins it within an op */
+    cudaStream_t beside; /* for a kernel that may run beside a product: forks from `stream` and
+                            joins it within an op */
     cudaEvent_t forked, joined;
     bool capturing;
     cublasLtHandle_t blas;
     void *blas_workspace;
     struct MatmulPlan *plans;
-    int n_plans, plan_room, n_unplanned; /* unplanned: met while capturing, their products are not in the graph */
-    char *staging;                       /* pinned: STAGING_SLOTS slots, then FETCH_SLOTS */
+    int n_plans, plan_room,
+        n_unplanned; /* unplanned: met while capturing, their products are not in the graph */
+    char *staging;   /* pinned: STAGING_SLOTS slots, then FETCH_SLOTS */
     cudaEvent_t staged[STAGING_SLOTS], fetched[FETCH_SLOTS];
     int next_staging, next_fetch;
 } CudaDevice;

@@ -1,6 +1,6 @@
-/* The GPU as a device. A program is captured as one CUDA graph at its first replay and replayed as that; nothing in a
- * replay waits for the host. Copies from the host pass through pinned slots in the order of the stream, so that the
- * host may prepare a step while the one before it runs. */
+/* The GPU as a device. A program is captured as one CUDA graph at its first replay and replayed as
+ * that; nothing in a replay waits for the host. Copies from the host pass through pinned slots in
+ * the order of the stream, so that the host may prepare a step while the one before it runs. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
@@ -38,7 +38,9 @@ static Status cuda_memory(Device *device, size_t *free_bytes, size_t *total_byte
     return Status{STATUS_OK};
 }
 
-static char *staging_slot(CudaDevice *d, int slot) { return d->staging + (size_t)slot * STAGING_BYTES; }
+static char *staging_slot(CudaDevice *d, int slot) {
+    return d->staging + (size_t)slot * STAGING_BYTES;
+}
 
 static char *fetch_slot(CudaDevice *d, int slot) {
     return d->staging + STAGING_SLOTS * STAGING_BYTES + (size_t)slot * DEVICE_FETCH_BYTES;
@@ -52,7 +54,8 @@ static Status cuda_upload(Device *device, void *to, const void *from, size_t byt
         d->next_staging = (slot + 1) % STAGING_SLOTS;
         CUDA_TRY(cudaEventSynchronize(d->staged[slot])); /* what the slot held has left it */
         memcpy(staging_slot(d, slot), (const char *)from + done, part);
-        CUDA_TRY(cudaMemcpyAsync((char *)to + done, staging_slot(d, slot), part, cudaMemcpyHostToDevice, d->stream));
+        CUDA_TRY(cudaMemcpyAsync((char *)to + done, staging_slot(d, slot), part,
+                                 cudaMemcpyHostToDevice, d->stream));
         CUDA_TRY(cudaEventRecord(d->staged[slot], d->stream));
         done += part;
     }
@@ -69,12 +72,13 @@ static Status cuda_download(Device *device, void *to, const void *from, size_t b
         size_t at = i * STAGING_BYTES;
         if (i < parts) {
             size_t part = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
-            CUDA_TRY(cudaMemcpyAsync(staging_slot(d, slot), (const char *)from + at, part, cudaMemcpyDeviceToHost,
-                                     d->stream));
+            CUDA_TRY(cudaMemcpyAsync(staging_slot(d, slot), (const char *)from + at, part,
+                                     cudaMemcpyDeviceToHost, d->stream));
             CUDA_TRY(cudaEventRecord(d->staged[slot], d->stream));
         }
         if (i == 0) continue;
-        size_t part = bytes - (at - STAGING_BYTES) < STAGING_BYTES ? bytes - (at - STAGING_BYTES) : STAGING_BYTES;
+        size_t part = bytes - (at - STAGING_BYTES) < STAGING_BYTES ? bytes - (at - STAGING_BYTES)
+                                                                   : STAGING_BYTES;
         CUDA_TRY(cudaEventSynchronize(d->staged[1 - slot]));
         memcpy((char *)to + at - STAGING_BYTES, staging_slot(d, 1 - slot), part);
     }
@@ -85,7 +89,8 @@ static Status cuda_fetch_start(Device *device, Fetch *fetch, const void *from) {
     CudaDevice *d = of(device);
     fetch->slot = d->next_fetch;
     d->next_fetch = (fetch->slot + 1) % FETCH_SLOTS;
-    CUDA_TRY(cudaMemcpyAsync(fetch_slot(d, fetch->slot), from, fetch->bytes, cudaMemcpyDeviceToHost, d->stream));
+    CUDA_TRY(cudaMemcpyAsync(fetch_slot(d, fetch->slot), from, fetch->bytes, cudaMemcpyDeviceToHost,
+                             d->stream));
     CUDA_TRY(cudaEventRecord(d->fetched[fetch->slot], d->stream));
     return Status{STATUS_OK};
 }
@@ -99,7 +104,8 @@ static Status cuda_fetch_finish(Device *device, Fetch *fetch) {
 
 static Status node_enqueue(CudaDevice *d, const Node *node) {
     KernelFn kernel = node_kernel(node, DEVICE_CUDA);
-    if (kernel == NULL) return ERROR(STATUS_UNSUPPORTED, "%s: no CUDA kernel for %s", node->label, node->op->name);
+    if (kernel == NULL)
+        return ERROR(STATUS_UNSUPPORTED, "%s: no CUDA kernel for %s", node->label, node->op->name);
     return kernel(node, d->stream);
 }
 
@@ -126,7 +132,8 @@ static void graph_destroy(void *data) { cudaGraphExecDestroy((cudaGraphExec_t)da
 static Status graph_create(CudaDevice *d, const Program *p) {
     cudaGraph_t graph;
     Status status = graph_capture(d, p, &graph);
-    if (!failed(status) && d->n_unplanned > 0) { /* products of new shapes: plan them, then capture the whole */
+    if (!failed(status) &&
+        d->n_unplanned > 0) { /* products of new shapes: plan them, then capture the whole */
         cudaGraphDestroy(graph);
         TRY(matmul_plans_complete(d));
         status = graph_capture(d, p, &graph);
@@ -135,7 +142,8 @@ static Status graph_create(CudaDevice *d, const Program *p) {
     if (!failed(status)) {
         cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
         if (error != cudaSuccess) {
-            status = ERROR(STATUS_FAILURE, "CUDA: instantiating the step's graph: %s", cudaGetErrorString(error));
+            status = ERROR(STATUS_FAILURE, "CUDA: instantiating the step's graph: %s",
+                           cudaGetErrorString(error));
         }
     }
     if (graph != NULL) cudaGraphDestroy(graph);
@@ -233,14 +241,17 @@ static Status count_devices(int *count) {
     (void)cudaGetLastError();
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    if (driver == 0) return ERROR(STATUS_CONFIG, "no NVIDIA driver on this machine; set device: cpu");
+    if (driver == 0)
+        return ERROR(STATUS_CONFIG, "no NVIDIA driver on this machine; set device: cpu");
     if (error == cudaErrorInsufficientDriver || driver < runtime / 1000 * 1000) {
         return ERROR(STATUS_CONFIG,
-                     "the NVIDIA driver serves CUDA %d.%d, this program was built for %d.%d; update the driver, or "
+                     "the NVIDIA driver serves CUDA %d.%d, this program was built for %d.%d; "
+                     "update the driver, or "
                      "build with an older toolkit",
                      driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     }
-    return ERROR(STATUS_CONFIG, "no GPU is visible (%s); check CUDA_VISIBLE_DEVICES, or set device: cpu",
+    return ERROR(STATUS_CONFIG,
+                 "no GPU is visible (%s); check CUDA_VISIBLE_DEVICES, or set device: cpu",
                  error == cudaSuccess ? "the driver lists none" : cudaGetErrorString(error));
 }
 
@@ -258,14 +269,18 @@ static Status target_of(int index, Device *device) {
     snprintf(device->name, sizeof device->name, "%.127s", properties.name);
     CUDA_TRY(cudaDeviceGetPCIBusId(device->location, (int)sizeof device->location, index));
     Peak peak = peak_find(device->name);
-    device->peak_flops = peak.half, device->peak_flops_f32 = peak.single, device->peak_bytes = peak.bytes;
+    device->peak_flops = peak.half, device->peak_flops_f32 = peak.single,
+    device->peak_bytes = peak.bytes;
     if (device->target.sm >= 75) return Status{STATUS_OK};
-    return ERROR(STATUS_CONFIG, "%s has compute capability %d.%d, 7.5 is needed; set device: cpu, or take another GPU",
-                 device->name, properties.major, properties.minor);
+    return ERROR(
+        STATUS_CONFIG,
+        "%s has compute capability %d.%d, 7.5 is needed; set device: cpu, or take another GPU",
+        device->name, properties.major, properties.minor);
 }
 
-/* What is in use now is this process's context and workspace, and what others have taken. Where that is far more than a
- * context, the usual size of one is taken for ours, and the rest for theirs. */
+/* What is in use now is this process's context and workspace, and what others have taken. Where
+ * that is far more than a context, the usual size of one is taken for ours, and the rest for
+ * theirs. */
 static Status memory_account(CudaDevice *d) {
     Device *device = &d->base;
     size_t free_bytes, total_bytes;
@@ -286,16 +301,18 @@ static Status resources_create(CudaDevice *d) {
     CUDA_TRY(cudaStreamCreateWithFlags(&d->beside, cudaStreamNonBlocking));
     CUDA_TRY(cudaEventCreateWithFlags(&d->forked, cudaEventDisableTiming));
     CUDA_TRY(cudaEventCreateWithFlags(&d->joined, cudaEventDisableTiming));
-    if (cublasLtCreate(&d->blas) != CUBLAS_STATUS_SUCCESS) return ERROR(STATUS_FAILURE, "cuBLASLt did not start");
+    if (cublasLtCreate(&d->blas) != CUBLAS_STATUS_SUCCESS)
+        return ERROR(STATUS_FAILURE, "cuBLASLt did not start");
     if (cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE) == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError();
-        return ERROR(
-            STATUS_NO_ROOM,
-            "%s has no %d MiB left to compute products with; end what holds its memory, or take another GPU by "
-            "CUDA_VISIBLE_DEVICES",
-            d->base.name, (int)(MATMUL_WORKSPACE >> 20));
+        return ERROR(STATUS_NO_ROOM,
+                     "%s has no %d MiB left to compute products with; end what holds its memory, "
+                     "or take another GPU by "
+                     "CUDA_VISIBLE_DEVICES",
+                     d->base.name, (int)(MATMUL_WORKSPACE >> 20));
     }
-    CUDA_TRY(cudaMallocHost(&d->staging, STAGING_SLOTS * STAGING_BYTES + (size_t)FETCH_SLOTS * DEVICE_FETCH_BYTES));
+    CUDA_TRY(cudaMallocHost(&d->staging, STAGING_SLOTS * STAGING_BYTES +
+                                             (size_t)FETCH_SLOTS * DEVICE_FETCH_BYTES));
     for (int i = 0; i < STAGING_SLOTS; i++) {
         CUDA_TRY(cudaEventCreateWithFlags(&d->staged[i], cudaEventDisableTiming));
     }
@@ -313,7 +330,8 @@ static Status code_check(const Device *device) {
     cudaError_t error = cudaFuncGetAttributes(&attributes, probe);
     if (error == cudaSuccess) return Status{STATUS_OK};
     (void)cudaGetLastError();
-    return ERROR(STATUS_CONFIG, "this program holds no code for %s (%s); build it with scons cuda_arch=%d",
+    return ERROR(STATUS_CONFIG,
+                 "this program holds no code for %s (%s); build it with scons cuda_arch=%d",
                  device->name, cudaGetErrorString(error), device->target.sm);
 }
 
@@ -321,8 +339,9 @@ static Status device_start(CudaDevice *d, int index) {
     int count;
     TRY(count_devices(&count));
     if (index < 0 || index >= count) {
-        return ERROR(STATUS_CONFIG, "GPU %d was asked for, but this process sees %d; check CUDA_VISIBLE_DEVICES", index,
-                     count);
+        return ERROR(STATUS_CONFIG,
+                     "GPU %d was asked for, but this process sees %d; check CUDA_VISIBLE_DEVICES",
+                     index, count);
     }
     TRY(target_of(index, &d->base));
     CUDA_TRY(cudaSetDevice(index));

@@ -1,5 +1,6 @@
-/* Bound by memory where Philox does not cost more: x is read, y written; 48 us for (65536, 768) in bf16 at 4.2 TB/s.
- * Ten rounds for four elements are about 15 instructions an element, 0.75 G of them, some 60 us: so near both. */
+/* Bound by memory where Philox does not cost more: x is read, y written; 48 us for (65536, 768) in
+ * bf16 at 4.2 TB/s. Ten rounds for four elements are about 15 instructions an element, 0.75 G of
+ * them, some 60 us: so near both. */
 #include "core/ops/dropout.h"
 
 #include "core/cuda/cuda_common.cuh"
@@ -21,19 +22,22 @@ static __device__ void masks(const DropoutParams &p, int64_t i, float (&mask)[W]
     uint64_t index = (uint64_t)p.step->first_sample * (uint64_t)p.sample + (uint64_t)i;
     uint64_t counter = rng_counter(p.step->step, p.stream);
     if constexpr (W == 1) { /* an element may be anywhere in its Philox block */
-        mask[0] = philox(p.step->seed, index / 4, counter).word[index % 4] < p.threshold ? 0.0f : p.scale;
+        mask[0] =
+            philox(p.step->seed, index / 4, counter).word[index % 4] < p.threshold ? 0.0f : p.scale;
     } else { /* a row of the batch is whole packs, so a pack is whole blocks */
 #pragma unroll
         for (int block = 0; block < W / 4; block++) {
             Philox words = philox(p.step->seed, index / 4 + block, counter);
 #pragma unroll
-            for (int k = 0; k < 4; k++) mask[block * 4 + k] = words.word[k] < p.threshold ? 0.0f : p.scale;
+            for (int k = 0; k < 4; k++)
+                mask[block * 4 + k] = words.word[k] < p.threshold ? 0.0f : p.scale;
         }
     }
 }
 
 template <typename T, int W>
-static __global__ void __launch_bounds__(THREADS) dropout_kernel(T *out, const T *x, DropoutParams p) {
+static __global__ void __launch_bounds__(THREADS)
+    dropout_kernel(T *out, const T *x, DropoutParams p) {
     int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * W;
     if (i >= p.count) return;
     float value[W], mask[W], old[W] = {};
@@ -62,8 +66,9 @@ extern "C" Status dropout_cuda(const Node *node, void *stream) {
         bool vector = fits_packs<T>(p.sample, tensor_data(x), tensor_data(out));
         return dispatch_width<T>(vector, [&](auto width) {
             constexpr int W = decltype(width)::value;
-            dropout_kernel<T, W><<<blocks_for(p.count, THREADS * W), THREADS, 0, (cudaStream_t)stream>>>(
-                data_of<T>(out), data_of<T>(x), p);
+            dropout_kernel<T, W>
+                <<<blocks_for(p.count, THREADS * W), THREADS, 0, (cudaStream_t)stream>>>(
+                    data_of<T>(out), data_of<T>(x), p);
             return cuda_launched("dropout");
         });
     });

@@ -1,8 +1,10 @@
-/* Bound by memory: forward with the residual sum reads two tensors and writes two, backward reads three and writes one:
- * 403 MB and 96 us each at (65536, 768) in bf16 and 4.2 TB/s; 25 + 25 calls a step of GPT-2 124M are 4.8 ms.
+/* Bound by memory: forward with the residual sum reads two tensors and writes two, backward reads
+ * three and writes one: 403 MB and 96 us each at (65536, 768) in bf16 and 4.2 TB/s; 25 + 25 calls a
+ * step of GPT-2 124M are 4.8 ms.
  *
- * A warp owns a row and keeps it in registers (PACKS packs a lane), so that each element is read once; the variance is
- * of the differences from the mean, as on the CPU. Rows too long for that are read again (PACKS = 0). */
+ * A warp owns a row and keeps it in registers (PACKS packs a lane), so that each element is read
+ * once; the variance is of the differences from the mean, as on the CPU. Rows too long for that are
+ * read again (PACKS = 0). */
 #include "core/cuda/layernorm.cuh"
 
 enum { WARPS = 4, THREADS = WARPS * 32 };
@@ -18,7 +20,8 @@ struct ForwardParams {
 
 /* One pack of x + branch, rounded to T as it is stored. */
 template <typename T, int W>
-static __device__ __forceinline__ void sum_pack(const ForwardParams<T> &p, int64_t i, float (&v)[W]) {
+static __device__ __forceinline__ void sum_pack(const ForwardParams<T> &p, int64_t i,
+                                                float (&v)[W]) {
     load<W>(p.x + i, v);
     if (p.branch == NULL) return;
     float add[W];
@@ -29,8 +32,9 @@ static __device__ __forceinline__ void sum_pack(const ForwardParams<T> &p, int64
 }
 
 template <typename T, int W>
-static __device__ __forceinline__ void normalize_pack(const ForwardParams<T> &p, int64_t row, int64_t j, float mean,
-                                                      float rstd, float (&v)[W]) {
+static __device__ __forceinline__ void normalize_pack(const ForwardParams<T> &p, int64_t row,
+                                                      int64_t j, float mean, float rstd,
+                                                      float (&v)[W]) {
     float gamma[W], beta[W] = {};
     load<W>(p.gamma + j, gamma);
     if (p.beta != NULL) load<W>(p.beta + j, beta);
@@ -40,18 +44,21 @@ static __device__ __forceinline__ void normalize_pack(const ForwardParams<T> &p,
 }
 
 template <typename T>
-static __device__ __forceinline__ void keep_statistics(const ForwardParams<T> &p, int64_t row, float mean, float rstd) {
+static __device__ __forceinline__ void keep_statistics(const ForwardParams<T> &p, int64_t row,
+                                                       float mean, float rstd) {
     if (threadIdx.x % 32 != 0) return;
     p.means[row] = mean;
     p.rstds[row] = rstd;
 }
 
-/* Where squares overflow f32 the row is read again and scaled by this: 1e16 becomes 8e-15, the end of f32 3e8. */
+/* Where squares overflow f32 the row is read again and scaled by this: 1e16 becomes 8e-15, the end
+ * of f32 3e8. */
 constexpr float FAR_SCALE = 0x1p-100f;
 
 /* The row's rstd, from the variance, and its mean; both are NaN where an element is not finite. */
 template <typename T>
-static __device__ __forceinline__ float row_rstd(const ForwardParams<T> &p, int64_t row, float variance, float *mean) {
+static __device__ __forceinline__ float row_rstd(const ForwardParams<T> &p, int64_t row,
+                                                 float variance, float *mean) {
     if (isfinite(variance)) return 1.0f / sqrtf(variance + p.eps);
     const T *in = (p.branch == NULL ? p.x : p.sums) + row * p.C;
     float sum = 0, squares = 0;
@@ -100,7 +107,8 @@ static __global__ void __launch_bounds__(THREADS) forward_kernel(ForwardParams<T
 
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) forward_long_kernel(ForwardParams<T> p) {
-    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, step = 32 * W, first = threadIdx.x % 32 * W;
+    int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, step = 32 * W,
+            first = threadIdx.x % 32 * W;
     if (row >= p.rows) return;
     const T *in = p.branch == NULL ? p.x : p.sums;
     float v[W], sum = 0, squares = 0;
@@ -144,14 +152,16 @@ extern "C" Status layernorm_cuda(const Node *node, void *stream) {
     return dispatch_real(x->dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         ForwardParams<T> p = {};
-        p.y = data_of<T>(node->outputs[0]), p.sums = data_of<T>(node->inputs[1] == NULL ? NULL : node->outputs[1]);
+        p.y = data_of<T>(node->outputs[0]),
+        p.sums = data_of<T>(node->inputs[1] == NULL ? NULL : node->outputs[1]);
         p.means = data_of<float>(node->outputs[2]), p.rstds = data_of<float>(node->outputs[3]);
         p.x = data_of<T>(x), p.branch = data_of<T>(node->inputs[1]);
         p.gamma = data_of<T>(node->inputs[2]), p.beta = data_of<T>(node->inputs[3]);
         p.rows = tensor_rows(x), p.C = tensor_columns(x);
         p.eps = (float)((const LayernormAttrs *)node->attrs)->eps;
         bool vector = fits_packs<T>(p.C, p.y, p.sums, p.x, p.branch, p.gamma, p.beta);
-        return dispatch_width<T>(
-            vector, [&](auto width) { return forward_launch<T, decltype(width)::value>(p, (cudaStream_t)stream); });
+        return dispatch_width<T>(vector, [&](auto width) {
+            return forward_launch<T, decltype(width)::value>(p, (cudaStream_t)stream);
+        });
     });
 }

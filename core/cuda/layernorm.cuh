@@ -4,8 +4,8 @@
 #include "core/cuda/cuda_common.cuh"
 #include "core/ops/layernorm.h"
 
-/* f(Int<PACKS>) with enough packs for a row of C elements, one warp a row; Int<0> where a row is too long for that, or
- * does not fall into packs. */
+/* f(Int<PACKS>) with enough packs for a row of C elements, one warp a row; Int<0> where a row is
+ * too long for that, or does not fall into packs. */
 template <int W, typename F>
 Status layernorm_packs(int64_t C, F f) {
     int64_t packs = (C + 32 * W - 1) / (32 * W);

@@ -1,8 +1,10 @@
-/* layernorm_backward: with n = (x - mean) rstd and g = dy gamma,  dx = rstd (g - mean(g) - n mean(g n)).
+/* layernorm_backward: with n = (x - mean) rstd and g = dy gamma,  dx = rstd (g - mean(g) - n mean(g
+ *                                                                 n)).
  *
- * Bound by memory: dy, x and (where it accumulates) dx are read, dx is written: 403 MB and 96 us at (65536, 768) in
- * bf16 and 4.2 TB/s. A warp walks over many rows and keeps its share of dgamma and dbeta in registers: they cost no
- * pass of their own. The warps of a block are added in order, then the blocks (columns_sum, 3 us). */
+ * Bound by memory: dy, x and (where it accumulates) dx are read, dx is written: 403 MB and 96 us at
+ * (65536, 768) in bf16 and 4.2 TB/s. A warp walks over many rows and keeps its share of dgamma and
+ * dbeta in registers: they cost no pass of their own. The warps of a block are added in order, then
+ * the blocks (columns_sum, 3 us). */
 #include "core/cuda/columns.cuh"
 #include "core/cuda/layernorm.cuh"
 
@@ -19,8 +21,9 @@ struct BackwardParams {
 };
 
 template <typename T, int W>
-static __device__ __forceinline__ void dx_pack(const BackwardParams<T> &p, int64_t i, float rstd, float mean_g,
-                                               float mean_gn, const float (&g)[W], const float (&n)[W]) {
+static __device__ __forceinline__ void dx_pack(const BackwardParams<T> &p, int64_t i, float rstd,
+                                               float mean_g, float mean_gn, const float (&g)[W],
+                                               const float (&n)[W]) {
     float d[W], old[W] = {};
     if (p.accumulate) load<W>(p.dx + i, old);
 #pragma unroll
@@ -30,8 +33,9 @@ static __device__ __forceinline__ void dx_pack(const BackwardParams<T> &p, int64
 
 /* g, n and the contributions to dgamma and dbeta of one pack. */
 template <typename T, int W>
-static __device__ __forceinline__ void row_pack(const BackwardParams<T> &p, int64_t row, int64_t j, float mean,
-                                                float rstd, float (&dy)[W], float (&g)[W], float (&n)[W]) {
+static __device__ __forceinline__ void row_pack(const BackwardParams<T> &p, int64_t row, int64_t j,
+                                                float mean, float rstd, float (&dy)[W],
+                                                float (&g)[W], float (&n)[W]) {
     float gamma[W];
     load<W>(p.dy + row * p.C + j, dy);
     load<W>(p.x + row * p.C + j, n);
@@ -68,11 +72,12 @@ static __device__ void parts_store(const BackwardParams<T> &p, const float (&dga
         }
     }
     __syncthreads();
-    for (int64_t j = threadIdx.x; j < 2 * p.C; j += THREADS) p.parts[blockIdx.x * 2 * p.C + j] = sums[j];
+    for (int64_t j = threadIdx.x; j < 2 * p.C; j += THREADS)
+        p.parts[blockIdx.x * 2 * p.C + j] = sums[j];
 }
 
-/* The packs of a row as they lie in memory: half the registers that f32 would take, so that all of a row's loads are
- * under way at once. */
+/* The packs of a row as they lie in memory: half the registers that f32 would take, so that all of
+ * a row's loads are under way at once. */
 template <typename T, int W>
 struct RawPack {
     using Word = std::conditional_t<W * sizeof(T) % 16 == 0, uint4, T>;
@@ -84,11 +89,14 @@ struct RawPack {
             words[i] = reinterpret_cast<const Word *>(from)[i];
         }
     }
-    __device__ __forceinline__ float at(int k) const { return to_float(reinterpret_cast<const T *>(words)[k]); }
+    __device__ __forceinline__ float at(int k) const {
+        return to_float(reinterpret_cast<const T *>(words)[k]);
+    }
 };
 
 template <typename T, int W, int PACKS>
-static __global__ void __launch_bounds__(THREADS, PACKS *W <= 24 ? 2 : 1) backward_kernel(BackwardParams<T> p) {
+static __global__ void __launch_bounds__(THREADS, PACKS *W <= 24 ? 2 : 1)
+    backward_kernel(BackwardParams<T> p) {
     int lane = threadIdx.x % 32;
     float dgamma[PACKS][W] = {}, dbeta[PACKS][W] = {}, per_column = 1.0f / (float)p.C;
     for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; row < p.rows;
@@ -173,7 +181,8 @@ static Status backward_launch(const BackwardParams<T> &p, unsigned blocks, cudaS
     return layernorm_packs<W>(p.C, [&](auto packs) {
         constexpr int PACKS = decltype(packs)::value;
         if constexpr (PACKS == 0) {
-            if (p.dx != NULL) dx_long_kernel<T, W><<<blocks_for(p.rows, WARPS), THREADS, 0, stream>>>(p);
+            if (p.dx != NULL)
+                dx_long_kernel<T, W><<<blocks_for(p.rows, WARPS), THREADS, 0, stream>>>(p);
             TRY(cuda_launched("layernorm_dx_long"));
             parts_long_kernel<T><<<dim3(blocks_for(p.C, THREADS), blocks), THREADS, 0, stream>>>(p);
         } else {
@@ -197,7 +206,8 @@ extern "C" Status layernorm_backward_cuda(const Node *node, void *stream) {
         using T = typename decltype(type)::type;
         BackwardParams<T> p = {};
         p.dx = data_of<T>(node->outputs[0]), p.parts = parts;
-        p.dy = data_of<T>(dy), p.x = data_of<T>(node->inputs[1]), p.gamma = data_of<T>(node->inputs[2]);
+        p.dy = data_of<T>(dy), p.x = data_of<T>(node->inputs[1]),
+        p.gamma = data_of<T>(node->inputs[2]);
         p.means = data_of<float>(node->inputs[3]), p.rstds = data_of<float>(node->inputs[4]);
         p.rows = rows, p.C = C, p.accumulate = attrs->accumulate;
         bool vector = fits_packs<T>(C, p.dx, p.dy, p.x, p.gamma);

@@ -1,5 +1,6 @@
-/* Runs products: see core/cuda/matmul.cuh. The arithmetic is cuBLASLt's; a row-major matrix is the column-major matrix
- * of its transpose, so out = a b is computed as out^T = b^T a^T: cuBLASLt's A is our b. */
+/* Runs products: see core/cuda/matmul.cuh. The arithmetic is cuBLASLt's; a row-major matrix is the
+ * column-major matrix of its transpose, so out = a b is computed as out^T = b^T a^T: cuBLASLt's A
+ * is our b. */
 #include "core/cuda/matmul.cuh"
 
 #include "core/cuda/columns.cuh"
@@ -14,15 +15,18 @@ static cudaDataType_t cuda_type(int32_t dtype) {
     return dtype == DTYPE_F16 ? CUDA_R_16F : dtype == DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-static Status layout_create(cublasLtMatrixLayout_t *out, int32_t dtype, int64_t rows, int64_t columns, int64_t batch) {
+static Status layout_create(cublasLtMatrixLayout_t *out, int32_t dtype, int64_t rows,
+                            int64_t columns, int64_t batch) {
     /* ours is (rows, columns) row-major: theirs (columns, rows) with leading dimension `columns` */
-    BLAS_TRY(cublasLtMatrixLayoutCreate(out, cuda_type(dtype), (uint64_t)columns, (uint64_t)rows, columns));
+    BLAS_TRY(cublasLtMatrixLayoutCreate(out, cuda_type(dtype), (uint64_t)columns, (uint64_t)rows,
+                                        columns));
     if (batch == 1) return Status{STATUS_OK};
     int32_t count = (int32_t)batch;
     int64_t stride = rows * columns;
-    BLAS_TRY(cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
-    BLAS_TRY(
-        cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
+    BLAS_TRY(cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                              sizeof count));
+    BLAS_TRY(cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                              &stride, sizeof stride));
     return Status{STATUS_OK};
 }
 
@@ -30,7 +34,8 @@ static cublasLtEpilogue_t epilogue_of(const MatmulShape *s) {
     switch (s->epilogue) {
     case EPILOGUE_BIAS: return CUBLASLT_EPILOGUE_BIAS;
     case EPILOGUE_GELU:
-        if (s->has_aux) return s->has_bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+        if (s->has_aux)
+            return s->has_bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
         return s->has_bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
     case EPILOGUE_GELU_GRADIENT: return CUBLASLT_EPILOGUE_DGELU;
     case EPILOGUE_COLUMN_SUMS_OF_A: return CUBLASLT_EPILOGUE_BGRADB;
@@ -38,15 +43,18 @@ static cublasLtEpilogue_t epilogue_of(const MatmulShape *s) {
     }
 }
 
-#define SET(desc, name, value)                                                                                         \
-    BLAS_TRY(cublasLtMatmulDescSetAttribute((desc), CUBLASLT_MATMUL_DESC_##name, &(value), sizeof(value)))
+#define SET(desc, name, value)                                                                     \
+    BLAS_TRY(cublasLtMatmulDescSetAttribute((desc), CUBLASLT_MATMUL_DESC_##name, &(value),         \
+                                            sizeof(value)))
 
 static Status epilogue_describe(const MatmulShape *s, cublasLtMatmulDesc_t desc) {
     cublasLtEpilogue_t epilogue = epilogue_of(s);
-    void *any = (void *)(uintptr_t)256; /* the heuristic wants to see an address; each run sets the true one */
+    void *any = (void *)(uintptr_t)256; /* the heuristic wants to see an address; each run sets the
+                                           true one */
     SET(desc, EPILOGUE, epilogue);
     if (s->has_bias) {
-        cudaDataType_t type = cuda_type(s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A ? DTYPE_F32 : s->out_dtype);
+        cudaDataType_t type =
+            cuda_type(s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A ? DTYPE_F32 : s->out_dtype);
         SET(desc, BIAS_DATA_TYPE, type);
         SET(desc, BIAS_POINTER, any);
     }
@@ -63,17 +71,19 @@ Status matmul_plan_describe(const MatmulShape *s, bool fused, MatmulPlan *plan) 
     plan->shape = *s;
     plan->fused = fused;
     bool wide = s->dtype == DTYPE_F32;
-    BLAS_TRY(cublasLtMatmulDescCreate(&plan->desc, wide && s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
-                                      CUDA_R_32F));
+    BLAS_TRY(cublasLtMatmulDescCreate(
+        &plan->desc, wide && s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+        CUDA_R_32F));
     cublasOperation_t op_a = s->form == MATMUL_NT ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasOperation_t op_b = s->form == MATMUL_TN ? CUBLAS_OP_T : CUBLAS_OP_N;
     SET(plan->desc, TRANSA, op_a);
     SET(plan->desc, TRANSB, op_b);
     if (fused) TRY(epilogue_describe(s, plan->desc));
     bool a_turned = s->form == MATMUL_TN, b_turned = s->form != MATMUL_NT;
-    TRY(layout_create(&plan->b, s->dtype, a_turned ? s->depth : s->rows, a_turned ? s->rows : s->depth, s->batch));
-    TRY(layout_create(&plan->a, s->dtype, b_turned ? s->depth : s->columns, b_turned ? s->columns : s->depth,
-                      s->batch));
+    TRY(layout_create(&plan->b, s->dtype, a_turned ? s->depth : s->rows,
+                      a_turned ? s->rows : s->depth, s->batch));
+    TRY(layout_create(&plan->a, s->dtype, b_turned ? s->depth : s->columns,
+                      b_turned ? s->columns : s->depth, s->batch));
     return layout_create(&plan->out, s->out_dtype, s->rows, s->columns, s->batch);
 }
 
@@ -91,24 +101,29 @@ static Status epilogue_run(const MatmulShape *s, const MatmulOperands *o, cudaSt
     switch (s->epilogue) {
     case EPILOGUE_BIAS:
     case EPILOGUE_GELU:
-        return bias_gelu(BiasGelu{o->out, o->aux, o->bias, s->rows, s->columns, s->epilogue == EPILOGUE_GELU}, dtype,
-                         stream);
-    case EPILOGUE_GELU_GRADIENT: return gelu_gradient(o->out, o->aux, dtype, s->rows * s->columns, stream);
+        return bias_gelu(
+            BiasGelu{o->out, o->aux, o->bias, s->rows, s->columns, s->epilogue == EPILOGUE_GELU},
+            dtype, stream);
+    case EPILOGUE_GELU_GRADIENT:
+        return gelu_gradient(o->out, o->aux, dtype, s->rows * s->columns, stream);
     default: return Status{STATUS_OK};
     }
 }
 
-/* Sums of columns need nothing of the product: they fork off before it and fill what it leaves idle. */
-static Status sums_fork(CudaDevice *device, const MatmulShape *s, const MatmulOperands *o, cudaStream_t stream) {
+/* Sums of columns need nothing of the product: they fork off before it and fill what it leaves
+ * idle. */
+static Status sums_fork(CudaDevice *device, const MatmulShape *s, const MatmulOperands *o,
+                        cudaStream_t stream) {
     CUDA_TRY(cudaEventRecord(device->forked, stream));
     CUDA_TRY(cudaStreamWaitEvent(device->beside, device->forked, 0));
-    TRY(columns_gradient((float *)o->bias, s->accumulate_bias, (DType)s->dtype, o->a, s->depth, s->rows, o->parts,
-                         device->beside));
+    TRY(columns_gradient((float *)o->bias, s->accumulate_bias, (DType)s->dtype, o->a, s->depth,
+                         s->rows, o->parts, device->beside));
     CUDA_TRY(cudaEventRecord(device->joined, device->beside));
     return Status{STATUS_OK};
 }
 
-Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *o, cudaStream_t stream) {
+Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *o,
+                       cudaStream_t stream) {
     const MatmulShape *s = &plan->shape;
     float alpha = 1, beta = s->accumulate ? 1.0f : 0.0f;
     void *out = o->out;
@@ -120,15 +135,16 @@ Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulO
     }
     bool forks = !plan->fused && s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A;
     if (forks) TRY(sums_fork(device, s, o, stream));
-    BLAS_TRY(cublasLtMatmul(device->blas, plan->desc, &alpha, o->b, plan->a, o->a, plan->b, &beta, out, plan->out, out,
-                            plan->out, &plan->algo, device->blas_workspace, MATMUL_WORKSPACE, stream));
+    BLAS_TRY(cublasLtMatmul(device->blas, plan->desc, &alpha, o->b, plan->a, o->a, plan->b, &beta,
+                            out, plan->out, out, plan->out, &plan->algo, device->blas_workspace,
+                            MATMUL_WORKSPACE, stream));
     if (forks) CUDA_TRY(cudaStreamWaitEvent(stream, device->joined, 0));
     return plan->fused ? Status{STATUS_OK} : epilogue_run(s, o, stream);
 }
 
 static int32_t common_alignment(const MatmulOperands *o) {
-    uintptr_t bits =
-        (uintptr_t)o->a | (uintptr_t)o->b | (uintptr_t)o->out | (uintptr_t)o->bias | (uintptr_t)o->aux | 16;
+    uintptr_t bits = (uintptr_t)o->a | (uintptr_t)o->b | (uintptr_t)o->out | (uintptr_t)o->bias |
+                     (uintptr_t)o->aux | 16;
     return (int32_t)(bits & (~bits + 1));
 }
 

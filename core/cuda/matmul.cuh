@@ -1,9 +1,11 @@
-/* Products by cuBLASLt: descriptors are built once for each shape, and the fastest way is found once.
+/* Products by cuBLASLt: descriptors are built once for each shape, and the fastest way is found
+ * once.
  *
- * A product may carry an epilogue (bias, GELU, their gradients). For each shape the candidates are the algorithms that
- * cuBLASLt suggests with the epilogue fused, and those without it followed by a kernel of our own
- * (core/cuda/epilogue.cu, core/cuda/columns.cu); all of it is timed and the fastest stays. With autotune off the first
- * suggestion is taken. The choice is kept on disk: core/cuda/matmul_cache.h. */
+ * A product may carry an epilogue (bias, GELU, their gradients). For each shape the candidates are
+ * the algorithms that cuBLASLt suggests with the epilogue fused, and those without it followed by a
+ * kernel of our own (core/cuda/epilogue.cu, core/cuda/columns.cu); all of it is timed and the
+ * fastest stays. With autotune off the first suggestion is taken. The choice is kept on disk:
+ * core/cuda/matmul_cache.h. */
 #pragma once
 
 #include "core/op.h"
@@ -19,8 +21,8 @@ typedef enum MatmulForm {
 
 typedef enum MatmulEpilogue {
     EPILOGUE_NONE,
-    EPILOGUE_BIAS,            /* out += bias (columns) */
-    EPILOGUE_GELU,            /* out = gelu(out + bias); aux, where given, keeps the argument; bias may be NULL */
+    EPILOGUE_BIAS, /* out += bias (columns) */
+    EPILOGUE_GELU, /* out = gelu(out + bias); aux, where given, keeps the argument; bias or NULL */
     EPILOGUE_GELU_GRADIENT,   /* out *= gelu'(aux) */
     EPILOGUE_COLUMN_SUMS_OF_A /* bias (rows), of f32, = the sums of a's columns; for MATMUL_TN */
 } MatmulEpilogue;
@@ -34,7 +36,8 @@ typedef struct MatmulShape {
     int32_t accumulate_bias; /* with EPILOGUE_COLUMN_SUMS_OF_A: bias += */
     int32_t has_bias, has_aux;
     int32_t tf32;
-    int32_t alignment; /* bytes that all addresses are multiples of, 16 at most; set by matmul_run */
+    int32_t
+        alignment; /* bytes that all addresses are multiples of, 16 at most; set by matmul_run */
 } MatmulShape;
 
 typedef struct MatmulOperands {
@@ -43,8 +46,9 @@ typedef struct MatmulOperands {
     float *parts; /* with EPILOGUE_COLUMN_SUMS_OF_A: LINEAR_BIAS_PARTS_CUDA lines of `rows` */
 } MatmulOperands;
 
-/* Enqueues the product. Finding the plan of a new shape takes some 50 ms and memory for one more set of operands. That
- * cannot be done while a graph is captured: then the shape is only noted and nothing is enqueued. */
+/* Enqueues the product. Finding the plan of a new shape takes some 50 ms and memory for one more
+ * set of operands. That cannot be done while a graph is captured: then the shape is only noted and
+ * nothing is enqueued. */
 Status matmul_run(MatmulShape shape, const MatmulOperands *operands, cudaStream_t stream);
 
 typedef struct CudaDevice CudaDevice;

@@ -15,9 +15,11 @@ static bool choice_parse(const char *value, void *out) {
     MatmulChoice *choice = out;
     int fused;
     uint64_t *a = choice->algo;
-    int fields = sscanf(
-        value, "%d %lf %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64,
-        &fused, &choice->us, &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &a[6], &a[7]);
+    int fields =
+        sscanf(value,
+               "%d %lf %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64
+               " %" SCNx64 " %" SCNx64,
+               &fused, &choice->us, &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &a[6], &a[7]);
     choice->fused = fused == 1;
     return fields == 10;
 }
@@ -30,7 +32,8 @@ void matmul_cache_add(int cache, const char *key, const MatmulChoice *choice) {
     char value[256];
     const uint64_t *a = choice->algo;
     snprintf(value, sizeof value,
-             "%d %.1f %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64,
+             "%d %.1f %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
+             " %" PRIx64 " %" PRIx64,
              choice->fused, choice->us, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
     cache_add(cache, key, value);
 }

@@ -18,14 +18,16 @@ Status matmul_plan_describe(const MatmulShape *shape, bool fused, MatmulPlan *pl
 void matmul_plan_release(MatmulPlan *plan);
 
 /* The product, and the epilogue's own kernel where it is not fused. */
-Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *operands, cudaStream_t stream);
+Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *operands,
+                       cudaStream_t stream);
 
 /* The best plan for a shape: from the cache, by timing, or by cuBLASLt's heuristic. */
 Status matmul_plan_find(CudaDevice *device, const MatmulShape *shape, MatmulPlan *out);
 
-#define BLAS_TRY(call)                                                                                                 \
-    do {                                                                                                               \
-        cublasStatus_t status_ = (call);                                                                               \
-        if (status_ != CUBLAS_STATUS_SUCCESS)                                                                          \
-            return ERROR(STATUS_FAILURE, "cuBLASLt: %s: %s", #call, cublasLtGetStatusString(status_));                 \
+#define BLAS_TRY(call)                                                                             \
+    do {                                                                                           \
+        cublasStatus_t status_ = (call);                                                           \
+        if (status_ != CUBLAS_STATUS_SUCCESS)                                                      \
+            return ERROR(STATUS_FAILURE, "cuBLASLt: %s: %s", #call,                                \
+                         cublasLtGetStatusString(status_));                                        \
     } while (0)

@@ -1,5 +1,6 @@
-/* Finds the fastest way to a product: cuBLASLt's suggestions with the epilogue fused and without it, each run on random
- * operands, the fastest of a few runs counting. Zeros would not do: they run faster than real data. */
+/* Finds the fastest way to a product: cuBLASLt's suggestions with the epilogue fused and without
+ * it, each run on random operands, the fastest of a few runs counting. Zeros would not do: they run
+ * faster than real data. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/matmul_plan.cuh"
 #include "core/ops/linear.h"
@@ -24,8 +25,8 @@ static bool may_fuse(const MatmulShape *s) {
     return !(s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A && s->accumulate_bias);
 }
 
-static Status suggestions(CudaDevice *device, const MatmulShape *shape, bool fused, int wanted, Candidate *out,
-                          int *count) {
+static Status suggestions(CudaDevice *device, const MatmulShape *shape, bool fused, int wanted,
+                          Candidate *out, int *count) {
     MatmulPlan plan;
     cublasLtMatmulPreference_t preference;
     cublasLtMatmulHeuristicResult_t results[SUGGESTIONS];
@@ -37,44 +38,51 @@ static Status suggestions(CudaDevice *device, const MatmulShape *shape, bool fus
     cublasLtMatmulPreferenceAttributes_t alignments[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-    BLAS_TRY(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-                                                  sizeof workspace));
+    BLAS_TRY(cublasLtMatmulPreferenceSetAttribute(
+        preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
     for (auto name : alignments) {
-        BLAS_TRY(cublasLtMatmulPreferenceSetAttribute(preference, name, &alignment, sizeof alignment));
+        BLAS_TRY(
+            cublasLtMatmulPreferenceSetAttribute(preference, name, &alignment, sizeof alignment));
     }
     /* A shape that cuBLASLt cannot serve this way is no error: it has no suggestion. */
-    if (cublasLtMatmulAlgoGetHeuristic(device->blas, plan.desc, plan.a, plan.b, plan.out, plan.out, preference, wanted,
-                                       results, &found) != CUBLAS_STATUS_SUCCESS) {
+    if (cublasLtMatmulAlgoGetHeuristic(device->blas, plan.desc, plan.a, plan.b, plan.out, plan.out,
+                                       preference, wanted, results,
+                                       &found) != CUBLAS_STATUS_SUCCESS) {
         found = 0;
     }
     for (int i = 0; i < found; i++) {
-        if (results[i].state == CUBLAS_STATUS_SUCCESS) out[(*count)++] = Candidate{fused, results[i].algo, 0};
+        if (results[i].state == CUBLAS_STATUS_SUCCESS)
+            out[(*count)++] = Candidate{fused, results[i].algo, 0};
     }
     cublasLtMatmulPreferenceDestroy(preference);
     matmul_plan_release(&plan);
     return Status{STATUS_OK};
 }
 
-static Status candidates(CudaDevice *device, const MatmulShape *shape, int each, Candidate *out, int *count) {
+static Status candidates(CudaDevice *device, const MatmulShape *shape, int each, Candidate *out,
+                         int *count) {
     *count = 0;
     if (may_fuse(shape)) TRY(suggestions(device, shape, true, each, out, count));
     if (shape->epilogue != EPILOGUE_NONE && (each > 1 || *count == 0)) {
         TRY(suggestions(device, shape, false, each, out, count));
     }
     if (*count > 0) return Status{STATUS_OK};
-    return ERROR(STATUS_FAILURE, "cuBLASLt has no algorithm for a product of %lld x %lld x %lld in %s",
+    return ERROR(STATUS_FAILURE,
+                 "cuBLASLt has no algorithm for a product of %lld x %lld x %lld in %s",
                  (long long)shape->rows, (long long)shape->columns, (long long)shape->depth,
                  dtype_name((DType)shape->dtype));
 }
 
 template <typename T>
 static __global__ void random_kernel(T *out, int64_t count) {
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (int64_t)gridDim.x * blockDim.x) {
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count;
+         i += (int64_t)gridDim.x * blockDim.x) {
         out[i] = from_float<T>(rng_uniform(philox(1, (uint64_t)i, 0).word[0]) - 0.5f);
     }
 }
 
-/* Room for one set of operands, filled with random numbers; NULL where the device has none to spare. */
+/* Room for one set of operands, filled with random numbers; NULL where the device has none to
+ * spare. */
 struct Scratch {
     char *memory;
     MatmulOperands operands;
@@ -85,7 +93,8 @@ static size_t padded(int64_t elements, int32_t dtype) {
 }
 
 static Status scratch_create(const MatmulShape *s, cudaStream_t stream, Scratch *scratch) {
-    size_t a = padded(s->rows * s->depth * s->batch, s->dtype), b = padded(s->columns * s->depth * s->batch, s->dtype);
+    size_t a = padded(s->rows * s->depth * s->batch, s->dtype),
+           b = padded(s->columns * s->depth * s->batch, s->dtype);
     size_t out = padded(s->rows * s->columns * s->batch, s->out_dtype), aux = s->has_aux ? out : 0;
     size_t bias = padded(s->rows > s->columns ? s->rows : s->columns, DTYPE_F32);
     size_t bytes = a + b + out + aux + bias * (1 + LINEAR_BIAS_PARTS_CUDA);
@@ -102,14 +111,17 @@ static Status scratch_create(const MatmulShape *s, cudaStream_t stream, Scratch 
     o->parts = (float *)(at + a + b + out + aux + bias);
     return dispatch_real((DType)s->dtype, [&](auto type) {
         using T = typename decltype(type)::type;
-        random_kernel<T><<<1024, 256, 0, stream>>>((T *)scratch->memory, (int64_t)((bytes - bias) / sizeof(T)));
+        random_kernel<T>
+            <<<1024, 256, 0, stream>>>((T *)scratch->memory, (int64_t)((bytes - bias) / sizeof(T)));
         return cuda_launched("random");
     });
 }
 
-/* Milliseconds of the fastest of a few runs; FLT_MAX where the candidate does not run, or is far behind `best`. */
-static Status candidate_time(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *operands,
-                             cudaEvent_t start, cudaEvent_t end, float best, float *ms) {
+/* Milliseconds of the fastest of a few runs; FLT_MAX where the candidate does not run, or is far
+ * behind `best`. */
+static Status candidate_time(CudaDevice *device, const MatmulPlan *plan,
+                             const MatmulOperands *operands, cudaEvent_t start, cudaEvent_t end,
+                             float best, float *ms) {
     *ms = FLT_MAX;
     for (int i = 0; i <= RUNS; i++) {
         float run;
@@ -128,8 +140,8 @@ static Status candidate_time(CudaDevice *device, const MatmulPlan *plan, const M
     return Status{STATUS_OK};
 }
 
-static Status candidates_time(CudaDevice *device, const MatmulShape *shape, Candidate *list, int count,
-                              const MatmulOperands *operands, int *winner) {
+static Status candidates_time(CudaDevice *device, const MatmulShape *shape, Candidate *list,
+                              int count, const MatmulOperands *operands, int *winner) {
     cudaEvent_t start, end;
     CUDA_TRY(cudaEventCreate(&start));
     CUDA_TRY(cudaEventCreate(&end));
@@ -146,12 +158,15 @@ static Status candidates_time(CudaDevice *device, const MatmulShape *shape, Cand
         if (ms < best) best = ms, *winner = i;
     }
     CUDA_TRY(cudaEventDestroy(start));
-    return cudaEventDestroy(end) == cudaSuccess ? Status{STATUS_OK} : ERROR(STATUS_FAILURE, "CUDA: an event was lost");
+    return cudaEventDestroy(end) == cudaSuccess ? Status{STATUS_OK}
+                                                : ERROR(STATUS_FAILURE, "CUDA: an event was lost");
 }
 
-/* The batched products of quadratic attention are worth the timing, some 90 ms each, where they move much. */
+/* The batched products of quadratic attention are worth the timing, some 90 ms each, where they
+ * move much. */
 static bool is_large(const MatmulShape *s) {
-    int64_t elements = s->batch * (s->rows * s->depth + s->columns * s->depth + s->rows * s->columns);
+    int64_t elements =
+        s->batch * (s->rows * s->depth + s->columns * s->depth + s->rows * s->columns);
     return elements * (int64_t)dtype_size((DType)s->dtype) >= TIMED_BATCH_BYTES;
 }
 
@@ -174,22 +189,26 @@ static Status choose(CudaDevice *device, const MatmulShape *shape, Candidate *ou
 static void key_of(const MatmulShape *s, char *key, size_t room) {
     static const char *const forms[] = {"nt", "nn", "tn"};
     static const char *const epilogues[] = {"none", "bias", "gelu", "gelu_gradient", "column_sums"};
-    snprintf(key, room, "%s %lldx%lldx%lldx%lld %s %s %s accumulate=%d,%d bias=%d aux=%d tf32=%d align=%d",
-             forms[s->form], (long long)s->rows, (long long)s->columns, (long long)s->depth, (long long)s->batch,
-             dtype_name((DType)s->dtype), dtype_name((DType)s->out_dtype), epilogues[s->epilogue], s->accumulate,
-             s->accumulate_bias, s->has_bias, s->has_aux, s->tf32, s->alignment);
+    snprintf(key, room,
+             "%s %lldx%lldx%lldx%lld %s %s %s accumulate=%d,%d bias=%d aux=%d tf32=%d align=%d",
+             forms[s->form], (long long)s->rows, (long long)s->columns, (long long)s->depth,
+             (long long)s->batch, dtype_name((DType)s->dtype), dtype_name((DType)s->out_dtype),
+             epilogues[s->epilogue], s->accumulate, s->accumulate_bias, s->has_bias, s->has_aux,
+             s->tf32, s->alignment);
 }
 
 /* Whether a choice from the disk is one that this library can run. */
 static bool is_usable(CudaDevice *device, const MatmulPlan *plan) {
     cublasLtMatmulHeuristicResult_t result;
-    return cublasLtMatmulAlgoCheck(device->blas, plan->desc, plan->a, plan->b, plan->out, plan->out, &plan->algo,
-                                   &result) == CUBLAS_STATUS_SUCCESS &&
+    return cublasLtMatmulAlgoCheck(device->blas, plan->desc, plan->a, plan->b, plan->out, plan->out,
+                                   &plan->algo, &result) == CUBLAS_STATUS_SUCCESS &&
            result.workspaceSize <= MATMUL_WORKSPACE;
 }
 
-static Status find_locked(CudaDevice *device, const MatmulShape *shape, int cache, MatmulPlan *out) {
-    static_assert(sizeof(MatmulChoice::algo) == sizeof(cublasLtMatmulAlgo_t), "an algorithm is 64 opaque bytes");
+static Status find_locked(CudaDevice *device, const MatmulShape *shape, int cache,
+                          MatmulPlan *out) {
+    static_assert(sizeof(MatmulChoice::algo) == sizeof(cublasLtMatmulAlgo_t),
+                  "an algorithm is 64 opaque bytes");
     char key[256];
     MatmulChoice choice;
     key_of(shape, key, sizeof key);
@@ -211,7 +230,8 @@ static Status find_locked(CudaDevice *device, const MatmulShape *shape, int cach
 }
 
 Status matmul_plan_find(CudaDevice *device, const MatmulShape *shape, MatmulPlan *out) {
-    int cache = device->base.autotune ? matmul_cache_lock(device->base.name, cublasLtGetVersion()) : -1;
+    int cache =
+        device->base.autotune ? matmul_cache_lock(device->base.name, cublasLtGetVersion()) : -1;
     Status status = find_locked(device, shape, cache, out);
     matmul_cache_unlock(cache);
     return status;

@@ -1,5 +1,6 @@
-/* Bound by memory: two ranks' parts are read and one written, 12 bytes an element of f32, while the copies that bring
- * the next part run beside it. The terms are added as a tree, whatever their number, so that the sum is the CPU's. */
+/* Bound by memory: two ranks' parts are read and one written, 12 bytes an element of f32, while the
+ * copies that bring the next part run beside it. The terms are added as a tree, whatever their
+ * number, so that the sum is the CPU's. */
 #include "core/cuda/peer.h"
 
 #include "core/cuda/cuda_common.cuh"
@@ -40,20 +41,23 @@ static Status driver_check(CUresult result, const char *what) {
 
 extern "C" Status peer_check(void) {
     const Driver &d = driver();
-    if (d.wait != NULL && d.write != NULL && d.range != NULL && d.attribute != NULL) return Status{STATUS_OK};
+    if (d.wait != NULL && d.write != NULL && d.range != NULL && d.attribute != NULL)
+        return Status{STATUS_OK};
     return ERROR(STATUS_UNSUPPORTED, "this NVIDIA driver has no stream memory operations");
 }
 
 extern "C" Status peer_flag_set(void *stream, uint32_t *flag) {
-    return driver_check(driver().write((CUstream)stream, (CUdeviceptr)flag, 1, CU_STREAM_WRITE_VALUE_DEFAULT),
-                        "setting a flag");
+    return driver_check(
+        driver().write((CUstream)stream, (CUdeviceptr)flag, 1, CU_STREAM_WRITE_VALUE_DEFAULT),
+        "setting a flag");
 }
 
 extern "C" Status peer_flag_await(void *stream, uint32_t *flag) {
     TRY(driver_check(driver().wait((CUstream)stream, (CUdeviceptr)flag, 1, CU_STREAM_WAIT_VALUE_EQ),
                      "waiting for a flag"));
-    return driver_check(driver().write((CUstream)stream, (CUdeviceptr)flag, 0, CU_STREAM_WRITE_VALUE_DEFAULT),
-                        "clearing a flag");
+    return driver_check(
+        driver().write((CUstream)stream, (CUdeviceptr)flag, 0, CU_STREAM_WRITE_VALUE_DEFAULT),
+        "clearing a flag");
 }
 
 extern "C" Status peer_allocation(const void *data, void **base, uint64_t *id) {
@@ -61,7 +65,8 @@ extern "C" Status peer_allocation(const void *data, void **base, uint64_t *id) {
     size_t bytes = 0;
     unsigned long long number = 0;
     TRY(driver_check(driver().range(&start, &bytes, (CUdeviceptr)data), "finding an allocation"));
-    TRY(driver_check(driver().attribute(&number, CU_POINTER_ATTRIBUTE_BUFFER_ID, start), "naming an allocation"));
+    TRY(driver_check(driver().attribute(&number, CU_POINTER_ATTRIBUTE_BUFFER_ID, start),
+                     "naming an allocation"));
     *base = (void *)start;
     *id = number;
     return Status{STATUS_OK};
@@ -120,7 +125,8 @@ static Status sum_launch(void *stream, T *out, const void *const *terms, int n, 
     return cuda_launched("peer_sum");
 }
 
-extern "C" Status peer_sum(void *stream, void *out, const void *const *terms, int n, int64_t count, DType dtype) {
+extern "C" Status peer_sum(void *stream, void *out, const void *const *terms, int n, int64_t count,
+                           DType dtype) {
     if (count == 0) return Status{STATUS_OK};
     if (dtype == DTYPE_F32) return sum_launch<float>(stream, (float *)out, terms, n, count);
     if (dtype == DTYPE_F64) return sum_launch<double>(stream, (double *)out, terms, n, count);

@@ -1,6 +1,7 @@
-/* Two passes of 8 bits (three for vocabularies over 65536), each three small kernels: digits counted a block, the
- * counts' prefix sums in one block, and a scatter whose ranks follow the order of the batch. 65536 tokens are 2 MB in
- * all: six launches of about 3 us. No comparison of floats, no atomics on global memory: the same in every run. */
+/* Two passes of 8 bits (three for vocabularies over 65536), each three small kernels: digits
+ * counted a block, the counts' prefix sums in one block, and a scatter whose ranks follow the order
+ * of the batch. 65536 tokens are 2 MB in all: six launches of about 3 us. No comparison of floats,
+ * no atomics on global memory: the same in every run. */
 #include "core/cuda/sort.cuh"
 
 #include "core/cuda/cuda_common.cuh"
@@ -12,15 +13,18 @@ static int sort_passes(int64_t V) { return V <= 1 << 16 ? 2 : V <= 1 << 24 ? 3 :
 
 /* The item that a lane handles in a round: a warp owns 32 * ROUNDS consecutive ones. */
 static __device__ __forceinline__ int64_t item_of(int round) {
-    return (int64_t)blockIdx.x * ITEMS + (int)threadIdx.x / 32 * 32 * ROUNDS + round * 32 + (int)threadIdx.x % 32;
+    return (int64_t)blockIdx.x * ITEMS + (int)threadIdx.x / 32 * 32 * ROUNDS + round * 32 +
+           (int)threadIdx.x % 32;
 }
 
-/* Lanes of the warp with the same digit. Lanes without an item take part with a digit of their own. */
+/* Lanes of the warp with the same digit. Lanes without an item take part with a digit of their
+ * own. */
 static __device__ __forceinline__ unsigned same_digit(bool valid, int digit) {
     return __match_any_sync(0xFFFFFFFFu, valid ? digit : DIGITS);
 }
 
-static __device__ void digits_count(const int32_t *keys, int64_t count, int shift, int (*counts)[DIGITS]) {
+static __device__ void digits_count(const int32_t *keys, int64_t count, int shift,
+                                    int (*counts)[DIGITS]) {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     for (int w = 0; w < WARPS; w++) counts[w][threadIdx.x] = 0;
     __syncthreads();
@@ -44,10 +48,12 @@ static __global__ void __launch_bounds__(THREADS)
     totals[threadIdx.x * gridDim.x + blockIdx.x] = sum;
 }
 
-/* Exclusive prefix sums of n numbers in place, by one block: a thread a run, then the runs' totals. */
+/* Exclusive prefix sums of n numbers in place, by one block: a thread a run, then the runs'
+ * totals. */
 static __global__ void __launch_bounds__(1024) scan_kernel(int *x, int64_t n) {
     __shared__ int totals[1024];
-    int64_t run = (n + 1023) / 1024, first = threadIdx.x * run, end = first + run < n ? first + run : n;
+    int64_t run = (n + 1023) / 1024, first = threadIdx.x * run,
+            end = first + run < n ? first + run : n;
     int sum = 0;
     for (int64_t i = first; i < end; i++) sum += x[i];
     totals[threadIdx.x] = sum;
@@ -68,8 +74,8 @@ static __global__ void __launch_bounds__(1024) scan_kernel(int *x, int64_t n) {
 
 /* `rows` NULL: the rows are the items' own indices, as in the first pass. */
 static __global__ void __launch_bounds__(THREADS)
-    scatter_kernel(int32_t *keys_out, int32_t *rows_out, const int32_t *keys, const int32_t *rows, const int *places,
-                   int64_t count, int shift) {
+    scatter_kernel(int32_t *keys_out, int32_t *rows_out, const int32_t *keys, const int32_t *rows,
+                   const int *places, int64_t count, int shift) {
     __shared__ int next[WARPS][DIGITS];
     digits_count(keys, count, shift, next);
     int place = places[threadIdx.x * gridDim.x + blockIdx.x];
@@ -98,15 +104,18 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 /* The passes fill the two halves of the memory by turns. */
-static int32_t *half_of(void *memory, int64_t count, int pass) { return (int32_t *)memory + pass % 2 * 2 * count; }
+static int32_t *half_of(void *memory, int64_t count, int pass) {
+    return (int32_t *)memory + pass % 2 * 2 * count;
+}
 
-void sorted_tokens(void *memory, int64_t count, int64_t V, const int32_t **keys, const int32_t **rows) {
+void sorted_tokens(void *memory, int64_t count, int64_t V, const int32_t **keys,
+                   const int32_t **rows) {
     *keys = half_of(memory, count, sort_passes(V) - 1);
     *rows = *keys + count;
 }
 
-Status sort_tokens(const int32_t *tokens, int64_t count, int64_t V, void *memory, const int32_t **keys,
-                   const int32_t **rows, cudaStream_t stream) {
+Status sort_tokens(const int32_t *tokens, int64_t count, int64_t V, void *memory,
+                   const int32_t **keys, const int32_t **rows, cudaStream_t stream) {
     int *places = (int *)memory + 4 * count;
     unsigned blocks = (unsigned)sort_blocks(count);
     *keys = tokens, *rows = NULL;
@@ -114,7 +123,8 @@ Status sort_tokens(const int32_t *tokens, int64_t count, int64_t V, void *memory
         int32_t *out = half_of(memory, count, pass);
         count_kernel<<<blocks, THREADS, 0, stream>>>(places, *keys, count, pass * 8);
         scan_kernel<<<1, 1024, 0, stream>>>(places, (int64_t)DIGITS * blocks);
-        scatter_kernel<<<blocks, THREADS, 0, stream>>>(out, out + count, *keys, *rows, places, count, pass * 8);
+        scatter_kernel<<<blocks, THREADS, 0, stream>>>(out, out + count, *keys, *rows, places,
+                                                       count, pass * 8);
         TRY(cuda_launched("sort_tokens"));
         *keys = out, *rows = out + count;
     }

@@ -24,7 +24,8 @@ static bool is_rate(double beta) { return beta >= 0 && beta < 1; }
 void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors t) {
     if (program_failed(p) || t.grad == NULL) return;
     if (!is_rate(attrs.beta1) || !is_rate(attrs.beta2) || !(attrs.eps >= ADAMW_LEAST_EPS)) {
-        program_fail(p, STATUS_CONFIG, "adamw: betas %g and %g must be in [0, 1), eps %g at least %g", attrs.beta1,
+        program_fail(p, STATUS_CONFIG,
+                     "adamw: betas %g and %g must be in [0, 1), eps %g at least %g", attrs.beta1,
                      attrs.beta2, attrs.eps, ADAMW_LEAST_EPS);
         return;
     }

@@ -1,13 +1,14 @@
-/* adamw: one update of whole sections, or of pieces of them at once, with the gradient clipped by its norm and decay on
- * the first n_decayed elements.
+/* adamw: one update of whole sections, or of pieces of them at once, with the gradient clipped by
+ * its norm and decay on the first n_decayed elements.
  *
- *     g = grad / loss_scale * min(1, clip / norm)   (norm after the loss scale; where clip is 0: ADAMW_MOST_NORM)
- *     m = b1 m + (1 - b1) g          v = b2 v + (1 - b2) g^2
+ *     g = grad / loss_scale * min(1, clip / norm)   (norm after the loss scale; where clip is 0:
+ *     ADAMW_MOST_NORM) m = b1 m + (1 - b1) g          v = b2 v + (1 - b2) g^2
  *     w = w - lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)
  *
- * lr and t are read from the StepState. A norm that is not finite changes nothing: the step is skipped, the host sees
- * the norm, and `offender` keeps which gradient was the first that is not finite, since a GPU is already computing the
- * next step's when the host looks. Source: Loshchilov and Hutter, arXiv:1711.05101, algorithm 2. */
+ * lr and t are read from the StepState. A norm that is not finite changes nothing: the step is
+ * skipped, the host sees the norm, and `offender` keeps which gradient was the first that is not
+ * finite, since a GPU is already computing the next step's when the host looks. Source: Loshchilov
+ * and Hutter, arXiv:1711.05101, algorithm 2. */
 #pragma once
 
 #include "core/program.h"
@@ -18,7 +19,8 @@
 /* An eps below this divides by 0: the square of so small a gradient is 0 in f32. */
 #define ADAMW_LEAST_EPS 1e-20
 
-/* The square of a greater gradient is not finite in f32, and an infinite v would end all updates. */
+/* The square of a greater gradient is not finite in f32, and an infinite v would end all
+ * updates. */
 #define ADAMW_MOST_NORM 1e18
 
 typedef struct AdamwAttrs {
@@ -28,17 +30,18 @@ typedef struct AdamwAttrs {
     int64_t n_decayed; /* matrices come first in a section; biases and layernorms are not decayed */
 } AdamwAttrs;
 
-/* A range of weights: `first` counts in the gradient and the weight, `place` in the master and the moments, of which
- * there may be no more than what this rank keeps. */
+/* A range of weights: `first` counts in the gradient and the weight, `place` in the master and the
+ * moments, of which there may be no more than what this rank keeps. */
 typedef struct AdamwPiece {
     int64_t first, place, count;
 } AdamwPiece;
 
 typedef struct AdamwTensors {
     Tensor *grad, *norm, *step; /* read */
-    Tensor *weight, *master;    /* written; master is NULL where the weight itself is f32 (or f64) */
+    Tensor *weight, *master; /* written; master is NULL where the weight itself is f32 (or f64) */
     Tensor *m, *v;
-    Tensor *offender;         /* i64 (1), zeroed by the host: the greatest adamw_offender so far; NULL: nobody asks */
+    Tensor *offender; /* i64 (1), zeroed by the host: the greatest adamw_offender so far; NULL:
+                         nobody asks */
     const AdamwPiece *pieces; /* (n_pieces), copied; NULL: everything is updated */
     int n_pieces;
 } AdamwTensors;
@@ -57,18 +60,23 @@ typedef struct AdamwWork {
 #endif
 
 /* 1 / (1 - beta^t), exact to rounding where beta is near 1, where 1 - pow(beta, t) is not. */
-ADAMW_INLINE double adamw_correction(double beta, double t) { return -1 / expm1(t * log1p(beta - 1)); }
+ADAMW_INLINE double adamw_correction(double beta, double t) {
+    return -1 / expm1(t * log1p(beta - 1));
+}
 
 /* What the gradient is multiplied by: the loss scale is divided out and the norm is clipped. */
 ADAMW_INLINE double adamw_gradient_scale(double clip, double loss_scale, double norm) {
-    double scaled = norm / loss_scale, most = clip > 0 && clip < ADAMW_MOST_NORM ? clip : ADAMW_MOST_NORM;
+    double scaled = norm / loss_scale,
+           most = clip > 0 && clip < ADAMW_MOST_NORM ? clip : ADAMW_MOST_NORM;
     return (scaled > most ? most / scaled : 1.0) / loss_scale;
 }
 
-/* One number for a gradient that is not finite: greater for an earlier step and, within it, for an earlier element of
- * the gradients' section; above 0. Elements are told apart by 64s, at which tensors start: see core/store.h. */
+/* One number for a gradient that is not finite: greater for an earlier step and, within it, for an
+ * earlier element of the gradients' section; above 0. Elements are told apart by 64s, at which
+ * tensors start: see core/store.h. */
 ADAMW_INLINE int64_t adamw_offender(uint64_t step, int64_t element) {
-    return (int64_t)(((0x7FFFFFFFu - (step & 0x7FFFFFFFu)) << 32) | (0xFFFFFFFFu - (uint64_t)element / 64));
+    return (int64_t)(((0x7FFFFFFFu - (step & 0x7FFFFFFFu)) << 32) |
+                     (0xFFFFFFFFu - (uint64_t)element / 64));
 }
 
 /* The first of the 64 elements that it is among; false where there is no offender. */

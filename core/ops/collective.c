@@ -10,21 +10,24 @@ static Status all_reduce(const Node *node, void *stream) {
     const CollectiveAttrs *attrs = node->attrs;
     const Collectives *c = attrs->collectives;
     const Tensor *t = node->outputs[0];
-    return c->all_reduce_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label, stream);
+    return c->all_reduce_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label,
+                               stream);
 }
 
 static Status reduce_scatter(const Node *node, void *stream) {
     const CollectiveAttrs *attrs = node->attrs;
     const Collectives *c = attrs->collectives;
     const Tensor *t = node->outputs[0];
-    return c->reduce_scatter_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label, stream);
+    return c->reduce_scatter_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label,
+                                   stream);
 }
 
 static Status all_gather(const Node *node, void *stream) {
     const CollectiveAttrs *attrs = node->attrs;
     const Collectives *c = attrs->collectives;
     const Tensor *t = node->outputs[0];
-    return c->all_gather_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label, stream);
+    return c->all_gather_start(c->self, tensor_data(t), tensor_count(t), t->dtype, attrs->label,
+                               stream);
 }
 
 static Status wait_for(const Node *node, void *stream) {
@@ -40,7 +43,8 @@ static const Op all_gather_op = {.name = "all_gather", EVERYWHERE(all_gather)};
 static const Op wait_op = {.name = "wait", EVERYWHERE(wait_for)};
 
 static void record(Program *p, const Op *op, CollectiveAttrs attrs, Tensor *t) {
-    if (attrs.label != NULL && !program_failed(p)) attrs.label = arena_strdup(&p->arena, attrs.label);
+    if (attrs.label != NULL && !program_failed(p))
+        attrs.label = arena_strdup(&p->arena, attrs.label);
     program_record(p, (Recording){op, &attrs, sizeof attrs, NULL, 0, TENSORS(t), NULL});
 }
 
@@ -48,7 +52,8 @@ void all_reduce_record(Program *p, const Collectives *collectives, Tensor *t, co
     record(p, &all_reduce_op, (CollectiveAttrs){collectives, label, 0}, t);
 }
 
-void reduce_scatter_record(Program *p, const Collectives *collectives, Tensor *t, const char *label) {
+void reduce_scatter_record(Program *p, const Collectives *collectives, Tensor *t,
+                           const char *label) {
     record(p, &reduce_scatter_op, (CollectiveAttrs){collectives, label, 0}, t);
 }
 

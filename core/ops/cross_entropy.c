@@ -9,11 +9,12 @@ static Cost cross_entropy_cost(const Node *node) {
     return (Cost){.bytes = attrs->gradient ? 2 * logits : logits};
 }
 
-const Op cross_entropy_op = {.name = "cross_entropy", .cost = cross_entropy_cost, KERNELS(cross_entropy)};
+const Op cross_entropy_op = {
+    .name = "cross_entropy", .cost = cross_entropy_cost, KERNELS(cross_entropy)};
 
-void cross_entropy_record(Program *p, Tensor *losses, Tensor *logits, Tensor *targets, int64_t V, double scale,
-                          Tensor *step) {
+void cross_entropy_record(Program *p, Tensor *losses, Tensor *logits, Tensor *targets, int64_t V,
+                          double scale, Tensor *step) {
     CrossEntropyAttrs attrs = {V, scale, p->training};
-    program_record(
-        p, (Recording){&cross_entropy_op, &attrs, sizeof attrs, TENSORS(targets, step), TENSORS(losses, logits), NULL});
+    program_record(p, (Recording){&cross_entropy_op, &attrs, sizeof attrs, TENSORS(targets, step),
+                                  TENSORS(losses, logits), NULL});
 }

@@ -10,8 +10,9 @@ static void dropout_gradient(Program *p, const Node *node) {
     if (dx.grad == NULL) return;
     DropoutAttrs attrs = *(const DropoutAttrs *)node->attrs;
     attrs.accumulate = dx.accumulate;
-    autodiff_done(program_record(
-        p, (Recording){&dropout_op, &attrs, sizeof attrs, TENSORS(dy, node->inputs[1]), TENSORS(dx.grad), NULL}));
+    autodiff_done(
+        program_record(p, (Recording){&dropout_op, &attrs, sizeof attrs,
+                                      TENSORS(dy, node->inputs[1]), TENSORS(dx.grad), NULL}));
 }
 
 const Op dropout_op = {.name = "dropout", .gradient = dropout_gradient, KERNELS(dropout)};
@@ -20,6 +21,7 @@ Tensor *dropout_record(Program *p, Tensor *x, double probability, Tensor *step) 
     if (program_failed(p) || x == NULL || !p->training || probability <= 0) return x;
     Tensor *y = program_tensor_like(p, BUFFER_ACTIVATIONS, x);
     DropoutAttrs attrs = {.probability = probability, .stream = program_stream(p)};
-    program_record(p, (Recording){&dropout_op, &attrs, sizeof attrs, TENSORS(x, step), TENSORS(y), NULL});
+    program_record(
+        p, (Recording){&dropout_op, &attrs, sizeof attrs, TENSORS(x, step), TENSORS(y), NULL});
     return y;
 }

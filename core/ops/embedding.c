@@ -7,7 +7,9 @@ DECLARE_KERNELS(embedding_backward);
 Status embedding_order_cuda(const Node *node, void *stream);
 
 /* The rows that are looked up, not the whole table. */
-static Cost embedding_cost(const Node *node) { return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->outputs[0])}; }
+static Cost embedding_cost(const Node *node) {
+    return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->outputs[0])};
+}
 
 static Cost embedding_backward_cost(const Node *node) {
     return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->inputs[0])};
@@ -27,42 +29,51 @@ static size_t order_bytes(const Tensor *tokens) {
 Tensor *embedding_order_record(Program *p, Tensor *tokens, int64_t V) {
     if (program_failed(p) || tokens == NULL || p->target.kind != DEVICE_CUDA) return NULL;
     Tensor *order = program_workspace(p, order_bytes(tokens));
-    program_record(p, (Recording){&embedding_order_op, &V, sizeof V, TENSORS(tokens), TENSORS(order), NULL});
+    program_record(
+        p, (Recording){&embedding_order_op, &V, sizeof V, TENSORS(tokens), TENSORS(order), NULL});
     return order;
 }
 
 /* CUDA: two lines of sums a range of sorted rows, then the tokens' order where it is not given. */
-static Tensor *backward_workspace(Program *p, const Tensor *tokens, const Tensor *order, int64_t C) {
+static Tensor *backward_workspace(Program *p, const Tensor *tokens, const Tensor *order,
+                                  int64_t C) {
     if (p->target.kind != DEVICE_CUDA) return NULL;
-    size_t count = (size_t)tensor_count(tokens), ranges = (count + EMBEDDING_RANGE - 1) / EMBEDDING_RANGE;
-    return program_workspace(p, 2 * ranges * (size_t)C * sizeof(float) + (order == NULL ? order_bytes(tokens) : 0));
+    size_t count = (size_t)tensor_count(tokens),
+           ranges = (count + EMBEDDING_RANGE - 1) / EMBEDDING_RANGE;
+    return program_workspace(p, 2 * ranges * (size_t)C * sizeof(float) +
+                                    (order == NULL ? order_bytes(tokens) : 0));
 }
 
-void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *order, Tensor *wte, Tensor *wpe) {
+void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *order, Tensor *wte,
+                               Tensor *wpe) {
     if (program_failed(p) || dx == NULL || tokens == NULL) return;
     GradTarget dwte = autodiff_target(p, wte), dwpe = autodiff_target(p, wpe);
     EmbeddingAttrs attrs = {dwte.accumulate, dwpe.accumulate};
-    program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs, TENSORS(dx, tokens, order),
-                                  TENSORS(dwte.grad, dwpe.grad),
+    program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs,
+                                  TENSORS(dx, tokens, order), TENSORS(dwte.grad, dwpe.grad),
                                   backward_workspace(p, tokens, order, tensor_columns(wte))});
 }
 
 static void embedding_gradient(Program *p, const Node *node) {
-    embedding_gradient_record(p, autodiff_gradient(p, node->outputs[0]), node->inputs[0], NULL, node->inputs[1],
-                              node->inputs[2]);
+    embedding_gradient_record(p, autodiff_gradient(p, node->outputs[0]), node->inputs[0], NULL,
+                              node->inputs[1], node->inputs[2]);
 }
 
-const Op embedding_op = {
-    .name = "embedding", .gradient = embedding_gradient, .cost = embedding_cost, KERNELS(embedding)};
+const Op embedding_op = {.name = "embedding",
+                         .gradient = embedding_gradient,
+                         .cost = embedding_cost,
+                         KERNELS(embedding)};
 
 Tensor *embedding_record(Program *p, Tensor *tokens, Tensor *wte, Tensor *wpe) {
     if (program_failed(p) || tokens == NULL || wte == NULL || wpe == NULL) return NULL;
     int64_t shape[] = {tokens->shape[0], tokens->shape[1], tensor_columns(wte)};
     if (shape[1] > wpe->shape[0]) {
-        return program_fail(p, STATUS_CONFIG, "embedding: %lld positions, but the model has %lld (model.block_size)",
+        return program_fail(p, STATUS_CONFIG,
+                            "embedding: %lld positions, but the model has %lld (model.block_size)",
                             (long long)shape[1], (long long)wpe->shape[0]);
     }
     Tensor *x = program_tensor(p, BUFFER_ACTIVATIONS, wte->dtype, 3, shape);
-    program_record(p, (Recording){&embedding_op, NULL, 0, TENSORS(tokens, wte, wpe), TENSORS(x), NULL});
+    program_record(
+        p, (Recording){&embedding_op, NULL, 0, TENSORS(tokens, wte, wpe), TENSORS(x), NULL});
     return x;
 }

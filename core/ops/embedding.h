@@ -1,5 +1,5 @@
-/* embedding: x[b, t] = wte[token[b, t]] + wpe[t]. A token outside [0, V) makes its row NaN, and adds
- * nothing to the gradient of wte.
+/* embedding: x[b, t] = wte[token[b, t]] + wpe[t]. A token outside [0, V) makes its row NaN, and
+ * adds nothing to the gradient of wte.
  *
  *   tokens (B, T) i32 in [0, V)   wte (V, C)   wpe (>= T, C)   x (B, T, C)
  *
@@ -20,12 +20,13 @@ typedef struct EmbeddingAttrs {
 /* inputs dx, tokens, order|NULL; outputs dwte, dwpe. */
 extern const Op embedding_backward_op;
 
-/* The tokens sorted, with where each stands in the batch, as CUDA's backward wants them: for who has time to sort
- * before dx is there. V: rows of wte. NULL where the target sorts nothing. */
+/* The tokens sorted, with where each stands in the batch, as CUDA's backward wants them: for who
+ * has time to sort before dx is there. V: rows of wte. NULL where the target sorts nothing. */
 Tensor *embedding_order_record(Program *p, Tensor *tokens, int64_t V);
 
 /* Records the gradient for a known dx (B, T, C), which may not be the lookup's own. `order` is of
  * embedding_order_record, or NULL. */
-void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *order, Tensor *wte, Tensor *wpe);
+void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *order, Tensor *wte,
+                               Tensor *wpe);
 
 Tensor *embedding_record(Program *p, Tensor *tokens, Tensor *wte, Tensor *wpe);

@@ -1,9 +1,10 @@
 /* gelu: y = gelu(x), and gelu_backward: d *= gelu'(pre), in place, for the tanh form of GELU,
  *
- *     gelu(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)).
+ *     gelu(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x +
+ *     0.044715 x^3)).
  *
- * The GELU is part of linear where it can be; by itself it is there to be computed again. Source: Hendrycks and Gimpel,
- * arXiv:1606.08415, section 2. */
+ * The GELU is part of linear where it can be; by itself it is there to be computed again. Source:
+ * Hendrycks and Gimpel, arXiv:1606.08415, section 2. */
 #pragma once
 
 #include "core/program.h"
@@ -17,6 +18,6 @@ extern const Op gelu_backward_op;
 /* Records y = gelu(x). */
 Tensor *gelu_record(Program *p, Tensor *x);
 
-/* Records d *= gelu'(pre). Where the product that has just written `d` can do it on its way, it is told to, and no op
- * is recorded. */
+/* Records d *= gelu'(pre). Where the product that has just written `d` can do it on its way, it is
+ * told to, and no op is recorded. */
 void gelu_backward_record(Program *p, Tensor *d, Tensor *pre);

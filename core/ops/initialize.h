@@ -2,8 +2,9 @@
  *
  *     out[i] = 0 in rows from n_rows on; else std * normal(i), or, where std is 0, value
  *
- * Two normal numbers come from two words of Philox by Box and Muller (1958), in f64, so that all devices agree to the
- * last bit but where their libraries' logarithms and cosines differ by one. outputs out (rows, columns) or (rows). */
+ * Two normal numbers come from two words of Philox by Box and Muller (1958), in f64, so that all
+ * devices agree to the last bit but where their libraries' logarithms and cosines differ by one.
+ * outputs out (rows, columns) or (rows). */
 #pragma once
 
 #include "core/program.h"
@@ -24,7 +25,8 @@ void initialize_record(Program *p, Tensor *out, InitializeAttrs attrs);
 
 /* The four values of elements 4 group to 4 group + 3, before n_rows is looked at. */
 RNG_INLINE void initialize_four(const InitializeAttrs *attrs, int64_t group, double out[4]) {
-    Philox words = philox(attrs->seed, (uint64_t)group, INITIALIZE_COUNTER | (uint64_t)attrs->index);
+    Philox words =
+        philox(attrs->seed, (uint64_t)group, INITIALIZE_COUNTER | (uint64_t)attrs->index);
     for (int k = 0; k < 4; k += 2) {
         double radius = sqrt(-2.0 * log(1.0 - (double)rng_uniform(words.word[k])));
         double angle = 2.0 * 3.14159265358979323846 * (double)rng_uniform(words.word[k + 1]);

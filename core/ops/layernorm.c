@@ -9,14 +9,18 @@ const Op layernorm_backward_op = {.name = "layernorm_backward", KERNELS(layernor
 
 static Tensor *parts_workspace(Program *p, const Tensor *y) {
     bool cuda = p->target.kind == DEVICE_CUDA;
-    size_t parts = cuda ? LAYERNORM_BLOCKS : LAYERNORM_PARTS, real = cuda ? sizeof(float) : dtype_size(y->dtype);
+    size_t parts = cuda ? LAYERNORM_BLOCKS : LAYERNORM_PARTS,
+           real = cuda ? sizeof(float) : dtype_size(y->dtype);
     return program_workspace(p, 2 * parts * (size_t)tensor_columns(y) * real);
 }
 
-/* The residual's gradient is already in the sum's slot: the kernel adds to it, and x and branch share the result. */
+/* The residual's gradient is already in the sum's slot: the kernel adds to it, and x and branch
+ * share the result. */
 static void layernorm_gradient(Program *p, const Node *node) {
-    Tensor *x = node->inputs[0], *branch = node->inputs[1], *gamma = node->inputs[2], *beta = node->inputs[3];
-    Tensor *y = node->outputs[0], *sum = node->outputs[1], *mean = node->outputs[2], *rstd = node->outputs[3];
+    Tensor *x = node->inputs[0], *branch = node->inputs[1], *gamma = node->inputs[2],
+           *beta = node->inputs[3];
+    Tensor *y = node->outputs[0], *sum = node->outputs[1], *mean = node->outputs[2],
+           *rstd = node->outputs[3];
     LayernormAttrs attrs = *(const LayernormAttrs *)node->attrs;
     Tensor *dy = autodiff_gradient(p, y);
     if (dy == NULL) {
@@ -29,9 +33,10 @@ static void layernorm_gradient(Program *p, const Node *node) {
     attrs.accumulate = dx.accumulate;
     attrs.accumulate_gamma = dgamma.accumulate;
     attrs.accumulate_beta = dbeta.accumulate;
-    program_record(p, (Recording){&layernorm_backward_op, &attrs, sizeof attrs,
-                                  TENSORS(dy, sum == NULL ? x : sum, gamma, mean, rstd),
-                                  TENSORS(dx.grad, dgamma.grad, dbeta.grad), parts_workspace(p, y)});
+    program_record(p,
+                   (Recording){&layernorm_backward_op, &attrs, sizeof attrs,
+                               TENSORS(dy, sum == NULL ? x : sum, gamma, mean, rstd),
+                               TENSORS(dx.grad, dgamma.grad, dbeta.grad), parts_workspace(p, y)});
     if (sum == NULL) return;
     autodiff_share(p, x, dx.grad);
     autodiff_share(p, branch, dx.grad);
@@ -39,11 +44,13 @@ static void layernorm_gradient(Program *p, const Node *node) {
 
 const Op layernorm_op = {.name = "layernorm", .gradient = layernorm_gradient, KERNELS(layernorm)};
 
-Tensor *layernorm_record(Program *p, Tensor *x, Tensor *branch, Tensor *gamma, Tensor *beta, Tensor **sum) {
+Tensor *layernorm_record(Program *p, Tensor *x, Tensor *branch, Tensor *gamma, Tensor *beta,
+                         Tensor **sum) {
     if (program_failed(p) || x == NULL || gamma == NULL) return NULL;
-    if (tensor_columns(x) != tensor_count(gamma) || (branch != NULL && !tensor_same_shape(x, branch))) {
-        return program_fail(p, STATUS_CONFIG, "layernorm: input %s does not fit gamma %s", tensor_text(x),
-                            tensor_text(gamma));
+    if (tensor_columns(x) != tensor_count(gamma) ||
+        (branch != NULL && !tensor_same_shape(x, branch))) {
+        return program_fail(p, STATUS_CONFIG, "layernorm: input %s does not fit gamma %s",
+                            tensor_text(x), tensor_text(gamma));
     }
     DType stat = x->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     int64_t rows[] = {tensor_rows(x)};
@@ -52,7 +59,8 @@ Tensor *layernorm_record(Program *p, Tensor *x, Tensor *branch, Tensor *gamma, T
     Tensor *mean = program_tensor(p, BUFFER_ACTIVATIONS, stat, 1, rows);
     Tensor *rstd = program_tensor(p, BUFFER_ACTIVATIONS, stat, 1, rows);
     LayernormAttrs attrs = {.eps = 1e-5};
-    program_record(p, (Recording){&layernorm_op, &attrs, sizeof attrs, TENSORS(x, branch, gamma, beta),
-                                  TENSORS(y, branch == NULL ? NULL : *sum, mean, rstd), NULL});
+    program_record(p,
+                   (Recording){&layernorm_op, &attrs, sizeof attrs, TENSORS(x, branch, gamma, beta),
+                               TENSORS(y, branch == NULL ? NULL : *sum, mean, rstd), NULL});
     return y;
 }

@@ -13,25 +13,30 @@ static Cost product_cost(const Tensor *a, const Tensor *b, const Tensor *out, in
 }
 
 static Cost linear_cost(const Node *node) {
-    return product_cost(node->inputs[0], node->inputs[1], node->outputs[0], tensor_columns(node->inputs[0]));
+    return product_cost(node->inputs[0], node->inputs[1], node->outputs[0],
+                        tensor_columns(node->inputs[0]));
 }
 
 static Cost linear_dx_cost(const Node *node) {
-    return product_cost(node->inputs[0], node->inputs[1], node->outputs[0], tensor_columns(node->inputs[0]));
+    return product_cost(node->inputs[0], node->inputs[1], node->outputs[0],
+                        tensor_columns(node->inputs[0]));
 }
 
 static Cost linear_dw_cost(const Node *node) {
-    return product_cost(node->inputs[0], node->inputs[1], node->outputs[0], tensor_rows(node->inputs[0]));
+    return product_cost(node->inputs[0], node->inputs[1], node->outputs[0],
+                        tensor_rows(node->inputs[0]));
 }
 
 static void linear_gradient(Program *p, const Node *node) {
     const LinearAttrs *attrs = node->attrs;
-    Tensor *dy = attrs->gelu ? autodiff_exclusive(p, node->outputs[0]) : autodiff_gradient(p, node->outputs[0]);
+    Tensor *dy = attrs->gelu ? autodiff_exclusive(p, node->outputs[0])
+                             : autodiff_gradient(p, node->outputs[0]);
     if (attrs->gelu) gelu_backward_record(p, dy, node->outputs[1]);
     linear_gradient_record(p, dy, node->inputs[0], node->inputs[1], node->inputs[2]);
 }
 
-const Op linear_op = {.name = "linear", .gradient = linear_gradient, .cost = linear_cost, KERNELS(linear)};
+const Op linear_op = {
+    .name = "linear", .gradient = linear_gradient, .cost = linear_cost, KERNELS(linear)};
 const Op linear_dx_op = {.name = "linear_dx", .cost = linear_dx_cost, KERNELS(linear_dx)};
 const Op linear_dw_op = {.name = "linear_dw", .cost = linear_dw_cost, KERNELS(linear_dw)};
 
@@ -39,7 +44,9 @@ static bool shapes_fit(Program *p, const Tensor *x, const Tensor *w, const Tenso
     if (x == NULL || w == NULL) return false;
     bool fit = w->n_dims == 2 && tensor_columns(x) == w->shape[1] &&
                (bias == NULL || (bias->n_dims == 1 && bias->shape[0] == w->shape[0]));
-    if (!fit) program_fail(p, STATUS_CONFIG, "linear: input %s does not fit weight %s", tensor_text(x), tensor_text(w));
+    if (!fit)
+        program_fail(p, STATUS_CONFIG, "linear: input %s does not fit weight %s", tensor_text(x),
+                     tensor_text(w));
     return fit;
 }
 
@@ -50,18 +57,20 @@ Tensor *linear_record(Program *p, Tensor *x, Tensor *w, Tensor *bias, bool gelu)
     Tensor *y = program_tensor_like(p, BUFFER_ACTIVATIONS, &like);
     Tensor *pre = gelu && p->training ? program_tensor_like(p, BUFFER_ACTIVATIONS, &like) : NULL;
     LinearAttrs attrs = {.gelu = gelu};
-    program_record(p, (Recording){&linear_op, &attrs, sizeof attrs, TENSORS(x, w, bias), TENSORS(y, pre), NULL});
+    program_record(p, (Recording){&linear_op, &attrs, sizeof attrs, TENSORS(x, w, bias),
+                                  TENSORS(y, pre), NULL});
     return y;
 }
 
 void linear_into(Program *p, Tensor *y, Tensor *x, Tensor *w) {
     LinearAttrs attrs = {0};
     if (program_failed(p) || !shapes_fit(p, x, w, NULL)) return;
-    autodiff_done(
-        program_record(p, (Recording){&linear_op, &attrs, sizeof attrs, TENSORS(x, w, NULL), TENSORS(y), NULL}));
+    autodiff_done(program_record(
+        p, (Recording){&linear_op, &attrs, sizeof attrs, TENSORS(x, w, NULL), TENSORS(y), NULL}));
 }
 
-/* Fixed parts of rows, summed in order, make the bias's gradient independent of the number of threads. */
+/* Fixed parts of rows, summed in order, make the bias's gradient independent of the number of
+ * threads. */
 static Tensor *bias_workspace(Program *p, const Tensor *dy, const Tensor *bias) {
     if (bias == NULL) return NULL;
     bool cuda = p->target.kind == DEVICE_CUDA;
@@ -74,14 +83,14 @@ void linear_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Tensor
     GradTarget dw = autodiff_target(p, w), db = autodiff_target(p, bias);
     if (dw.grad != NULL) {
         LinearAttrs attrs = {.accumulate = dw.accumulate, .accumulate_bias = db.accumulate};
-        program_record(p, (Recording){&linear_dw_op, &attrs, sizeof attrs, TENSORS(dy, x), TENSORS(dw.grad, db.grad),
-                                      bias_workspace(p, dy, db.grad)});
+        program_record(p, (Recording){&linear_dw_op, &attrs, sizeof attrs, TENSORS(dy, x),
+                                      TENSORS(dw.grad, db.grad), bias_workspace(p, dy, db.grad)});
     }
     /* dx comes last, so that the gradient of a GELU below can join it: see gelu_backward_record. */
     GradTarget dx = autodiff_target(p, x);
     if (dx.grad != NULL) {
         LinearAttrs attrs = {.accumulate = dx.accumulate};
-        program_record(p,
-                       (Recording){&linear_dx_op, &attrs, sizeof attrs, TENSORS(dy, w, NULL), TENSORS(dx.grad), NULL});
+        program_record(p, (Recording){&linear_dx_op, &attrs, sizeof attrs, TENSORS(dy, w, NULL),
+                                      TENSORS(dx.grad), NULL});
     }
 }

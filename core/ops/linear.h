@@ -2,8 +2,8 @@
  *
  *   x (..., K)   w (N, K)   bias (N) or NULL   y (..., N)
  *
- * The bias, the GELU and their gradients ride on the products, so that a device may fuse them (cuBLASLt's epilogues).
- */
+ * The bias, the GELU and their gradients ride on the products, so that a device may fuse them
+ * (cuBLASLt's epilogues). */
 #pragma once
 
 #include "core/program.h"
@@ -11,7 +11,7 @@
 enum { LINEAR_BIAS_PARTS = 16, LINEAR_BIAS_PARTS_CUDA = 128 }; /* row parts of a bias gradient */
 
 typedef struct LinearAttrs {
-    bool gelu;       /* linear: y = gelu(x w^T + bias), and outputs[1] keeps the argument of the GELU */
+    bool gelu; /* linear: y = gelu(x w^T + bias), and outputs[1] keeps the argument of the GELU */
     bool accumulate; /* linear_dx, linear_dw: add to the output */
     bool accumulate_bias;
 } LinearAttrs;
@@ -28,7 +28,8 @@ extern const Op linear_dw_op;
 /* Records y = x w^T + bias, or gelu of it. Shapes as above; STATUS_CONFIG where they do not fit. */
 Tensor *linear_record(Program *p, Tensor *x, Tensor *w, Tensor *bias, bool gelu);
 
-/* Records the products of the gradient for a known dy; used by the loss, which knows its dy at once. */
+/* Records the products of the gradient for a known dy; used by the loss, which knows its dy at
+ * once. */
 void linear_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Tensor *bias);
 
 /* Records y = x w^T into a given tensor, without gradient: the loss's logits, a chunk at a time. */

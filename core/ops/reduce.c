@@ -14,7 +14,8 @@ void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulat
 }
 
 void squares_record(Program *p, SquaresAttrs attrs, Tensor *out, Tensor *x) {
-    program_record(p, (Recording){&squares_op, &attrs, sizeof attrs, TENSORS(x), TENSORS(out), NULL});
+    program_record(p,
+                   (Recording){&squares_op, &attrs, sizeof attrs, TENSORS(x), TENSORS(out), NULL});
 }
 
 void norm_record(Program *p, Tensor *out, Tensor *squares) {

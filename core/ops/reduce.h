@@ -1,4 +1,5 @@
-/* Reductions to one number, summed in a fixed order in f64: the same in every run and for every number of threads. */
+/* Reductions to one number, summed in a fixed order in f64: the same in every run and for every
+ * number of threads. */
 #pragma once
 
 #include "core/program.h"
@@ -14,9 +15,10 @@ typedef struct ReduceAttrs {
 /* sum: out = scale * sum(x), or out += that. inputs x; outputs out (1). */
 void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulate);
 
-/* squares: sums of x^2 over parts of spans of a long vector: out[s * parts + i] = sum of x^2 over part i of span s, and
- * 0 where i is not in `own`. So ranks that own other parts of the same spans add up to what one rank finds by itself,
- * in every bit. inputs x; outputs out, n_spans * parts numbers of f64 as bytes (u8). */
+/* squares: sums of x^2 over parts of spans of a long vector: out[s * parts + i] = sum of x^2 over
+ * part i of span s, and 0 where i is not in `own`. So ranks that own other parts of the same spans
+ * add up to what one rank finds by itself, in every bit. inputs x; outputs out, n_spans * parts
+ * numbers of f64 as bytes (u8). */
 typedef struct SquaresAttrs {
     const Span *spans; /* must outlive the program */
     int n_spans;

@@ -1,7 +1,9 @@
-/* How fast ranks sum: what data parallel training waits for, at sizes from a scalar's to a large model's gradient.
+/* How fast ranks sum: what data parallel training waits for, at sizes from a scalar's to a large
+ * model's gradient.
  *
- * Bus bandwidth is the rate at which the busiest link must have worked: 2 (n - 1) / n times the bytes over the time for
- * n ranks, whatever the algorithm. Source: NVIDIA, nccl-tests, doc/PERFORMANCE.md. */
+ * Bus bandwidth is the rate at which the busiest link must have worked: 2 (n - 1) / n times the
+ * bytes over the time for n ranks, whatever the algorithm. Source: NVIDIA, nccl-tests,
+ * doc/PERFORMANCE.md. */
 #include "core/ops/collective.h"
 #include "core/timing.h"
 #include "launch/bench/bench.h"
@@ -12,18 +14,21 @@ static const char default_config[] = "name: bench\n"
 
 enum { LEAST_BYTES = 1 << 10, MOST_BYTES_CPU = 16 << 20, MOST_BYTES_CUDA = 512 << 20, AT_ONCE = 8 };
 
-/* AT_ONCE sums of one vector behind each other: a step's reductions, not a single one's way to the device. */
+/* AT_ONCE sums of one vector behind each other: a step's reductions, not a single one's way to the
+ * device. */
 static Status record(BenchProgram *b, const Collectives *collectives, int64_t count) {
     TRY(program_create(b->device->target, false, &b->program));
     Tensor *x = program_tensor(b->program, BUFFER_GRADIENTS, DTYPE_F32, 1, &count);
-    for (int i = 0; i < AT_ONCE; i++) all_reduce_record(b->program, collectives, x, "all_reduce of the benchmark");
+    for (int i = 0; i < AT_ONCE; i++)
+        all_reduce_record(b->program, collectives, x, "all_reduce of the benchmark");
     collectives_wait_record(b->program, collectives, 0, x);
     return bench_program_bind(b);
 }
 
 static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seconds) {
     BenchProgram b = {.device = e->device};
-    Status status = world_agree(e->world, record(&b, &e->collectives, (int64_t)(bytes / sizeof(float))));
+    Status status =
+        world_agree(e->world, record(&b, &e->collectives, (int64_t)(bytes / sizeof(float))));
     if (!failed(status)) status = program_time_together(e->device, b.program, repeats, seconds);
     if (!failed(status)) status = device_synchronize(e->device);
     if (!failed(status)) gpu_collectives_release(e->gpu);
@@ -34,7 +39,8 @@ static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seco
 
 static void row_print(size_t bytes, int ranks, double seconds, const BenchOutput *output) {
     double algorithm = (double)bytes / seconds, bus = algorithm * 2 * (ranks - 1) / ranks;
-    fprintf(output->table, "%12zu %12.1f %12.2f %12.2f\n", bytes, 1e6 * seconds, 1e-9 * algorithm, 1e-9 * bus);
+    fprintf(output->table, "%12zu %12.1f %12.2f %12.2f\n", bytes, 1e6 * seconds, 1e-9 * algorithm,
+            1e-9 * bus);
     fprintf(output->csv, "%d,%zu,%.9f,%.0f,%.0f\n", ranks, bytes, seconds, algorithm, bus);
 }
 
@@ -60,9 +66,11 @@ static Status table(Experiment *e, const BenchOptions *options, const BenchOutpu
 
 static Status prepare(Experiment *e, const BenchOptions *options) {
     if (world_size(e->world) == 1) {
-        return ERROR(STATUS_USAGE, "bench allreduce measures several ranks: mpirun -np 2 ./bench allreduce");
+        return ERROR(STATUS_USAGE,
+                     "bench allreduce measures several ranks: mpirun -np 2 ./bench allreduce");
     }
-    TRY(config_load_text(default_config, "bench allreduce", options->override_count, options->overrides, &e->config));
+    TRY(config_load_text(default_config, "bench allreduce", options->override_count,
+                         options->overrides, &e->config));
     return experiment_open_device(e);
 }
 

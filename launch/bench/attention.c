@@ -1,14 +1,14 @@
-/* Every attention backend on one call, forward alone and with its backward: by default the model's, on its packed
- * projection. */
+/* Every attention backend on one call, forward alone and with its backward: by default the model's,
+ * on its packed projection. */
 #include "launch/bench/attention_case.h"
 
 #include <math.h>
 #include <string.h>
 
-/* A forward pass alone is timed as evaluation runs it; with its backward, as training does. Where the device has no
- * room, row->refusal says so. */
-static Status measure_one(Device *device, AttentionCase *c, const AttentionBackend *backend, bool backward,
-                          int64_t repeats, double *seconds, AttentionRow *row) {
+/* A forward pass alone is timed as evaluation runs it; with its backward, as training does. Where
+ * the device has no room, row->refusal says so. */
+static Status measure_one(Device *device, AttentionCase *c, const AttentionBackend *backend,
+                          bool backward, int64_t repeats, double *seconds, AttentionRow *row) {
     Sdpa *sdpa;
     AttentionCall call = c->call;
     bool fits;
@@ -24,7 +24,8 @@ static Status measure_one(Device *device, AttentionCase *c, const AttentionBacke
     return status;
 }
 
-static Status row_measure(Device *device, AttentionCase *c, const char *name, int64_t repeats, AttentionRow *row) {
+static Status row_measure(Device *device, AttentionCase *c, const char *name, int64_t repeats,
+                          AttentionRow *row) {
     *row = (AttentionRow){.name = name, .T = c->call.Tq, .documents = c->documents};
     snprintf(row->mask, sizeof row->mask, "%s", c->mask);
     const AttentionBackend *backend = attention_row(name, &c->call, &device->target, &row->refusal);
@@ -38,7 +39,8 @@ static Status row_measure(Device *device, AttentionCase *c, const char *name, in
     return OK;
 }
 
-static Status case_run(Device *device, AttentionCase *c, const BenchOptions *options, AttentionTable *table) {
+static Status case_run(Device *device, AttentionCase *c, const BenchOptions *options,
+                       AttentionTable *table) {
     const char *name;
     for (int i = 0; (name = bench_backend_name(options, i)) != NULL; i++) {
         AttentionRow row;
@@ -49,7 +51,8 @@ static Status case_run(Device *device, AttentionCase *c, const BenchOptions *opt
 }
 
 /* Whether any backend takes the call: nothing is measured otherwise. */
-static bool anything_runs(const Device *device, const BenchOptions *options, const AttentionCase *c) {
+static bool anything_runs(const Device *device, const BenchOptions *options,
+                          const AttentionCase *c) {
     const char *name, *refusal;
     for (int i = 0; (name = bench_backend_name(options, i)) != NULL; i++) {
         if (attention_row(name, &c->call, &device->target, &refusal) != NULL) return true;
@@ -63,7 +66,8 @@ typedef struct Cases {
     int count;
 } Cases;
 
-static Status cases_make(const AttentionShape *shape, const BenchOptions *options, bool is_cpu, Cases *cases) {
+static Status cases_make(const AttentionShape *shape, const BenchOptions *options, bool is_cpu,
+                         Cases *cases) {
     int64_t lengths[ATTENTION_MOST_LENGTHS] = {is_cpu ? 512 : 1024};
     int count = 1;
     if (options->T != NULL) TRY(attention_lengths_parse("T", options->T, lengths, &count));
@@ -76,7 +80,8 @@ static Status cases_make(const AttentionShape *shape, const BenchOptions *option
     return OK;
 }
 
-static Status run(Device *device, const BenchOptions *options, Cases *cases, AttentionTable *table) {
+static Status run(Device *device, const BenchOptions *options, Cases *cases,
+                  AttentionTable *table) {
     TRY(attention_shape_of(options, device, &table->shape));
     TRY(cases_make(&table->shape, options, device->target.kind == DEVICE_CPU, cases));
     bool runs = anything_runs(device, options, &cases->all[0]);

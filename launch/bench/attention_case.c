@@ -17,12 +17,14 @@ Status attention_lengths_parse(const char *option, const char *text, int64_t *le
         size_t bytes = strcspn(text, ",");
         snprintf(word, sizeof word, "%.*s", (int)bytes, text);
         if (*count == ATTENTION_MOST_LENGTHS) {
-            return ERROR(STATUS_USAGE, "--%s takes up to %d lengths", option, ATTENTION_MOST_LENGTHS);
+            return ERROR(STATUS_USAGE, "--%s takes up to %d lengths", option,
+                         ATTENTION_MOST_LENGTHS);
         }
         bool is_length = bytes < sizeof word && value_parse_int(word, &lengths[*count]);
         if (!is_length || lengths[*count] < 1 || lengths[*count] > 1 << 24) {
-            return ERROR(STATUS_USAGE, "--%s needs lengths from 1 to %d, such as 1024 or 512,1024, not '%.40s'", option,
-                         1 << 24, word);
+            return ERROR(STATUS_USAGE,
+                         "--%s needs lengths from 1 to %d, such as 1024 or 512,1024, not '%.40s'",
+                         option, 1 << 24, word);
         }
         ++*count;
         text += bytes + (text[bytes] == ',');
@@ -44,7 +46,9 @@ static DType dtype_of(const BenchOptions *options, bool is_cpu) {
 
 static int64_t given_or(int64_t given, int64_t otherwise) { return given > 0 ? given : otherwise; }
 
-static bool wants_causal(const BenchOptions *o) { return o->causal || o->window > 0 || o->documents > 0; }
+static bool wants_causal(const BenchOptions *o) {
+    return o->causal || o->window > 0 || o->documents > 0;
+}
 
 static Status options_check(const BenchOptions *o) {
     const struct {
@@ -56,8 +60,10 @@ static Status options_check(const BenchOptions *o) {
         {o->documents > 0 && o->Tk > 0, "--documents has as many keys as queries: leave out --Tk"},
         {o->documents > 0 && o->key_lengths != NULL,
          "--documents and --key-lengths are two masks of one kind: give one"},
-        {o->bias_dims > 0 && o->bias == BIAS_NONE, "--bias-dims is the bias's: give --bias=boolean or --bias=additive"},
-        {o->layout == BENCH_LAYOUT_PACKED && o->Tk > 0, "--layout=packed has as many keys as queries: leave out --Tk"},
+        {o->bias_dims > 0 && o->bias == BIAS_NONE,
+         "--bias-dims is the bias's: give --bias=boolean or --bias=additive"},
+        {o->layout == BENCH_LAYOUT_PACKED && o->Tk > 0,
+         "--layout=packed has as many keys as queries: leave out --Tk"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (rules[i].is_wrong) return ERROR(STATUS_USAGE, "%s", rules[i].why);
@@ -95,20 +101,25 @@ Status attention_shape_of(const BenchOptions *o, const Device *device, Attention
     };
     out->NH_kv = given_or(o->NH_kv, out->NH);
     if (o->key_lengths == NULL) return OK;
-    TRY(attention_lengths_parse("key-lengths", o->key_lengths, out->key_lengths, &out->key_length_count));
+    TRY(attention_lengths_parse("key-lengths", o->key_lengths, out->key_lengths,
+                                &out->key_length_count));
     if (out->key_length_count <= out->B) return OK;
-    return ERROR(STATUS_USAGE, "--key-lengths has %d lengths, but --B=%lld rows", out->key_length_count,
-                 (long long)out->B);
+    return ERROR(STATUS_USAGE, "--key-lengths has %d lengths, but --B=%lld rows",
+                 out->key_length_count, (long long)out->B);
 }
 
 static void layouts_set(AttentionCall *c, BenchLayout layout) {
     bool is_heads = layout == BENCH_LAYOUT_HEADS;
-    c->q = c->out = is_heads ? attention_heads(c->Tq, c->NH, c->HS) : attention_tokens(c->Tq, c->NH, c->HS);
-    c->k = c->v = is_heads ? attention_heads(c->Tk, c->NH_kv, c->HS) : attention_tokens(c->Tk, c->NH_kv, c->HS);
-    if (layout == BENCH_LAYOUT_PACKED) c->q = c->k = c->v = attention_packed(c->Tq, c->NH, c->NH_kv, c->HS);
+    c->q = c->out =
+        is_heads ? attention_heads(c->Tq, c->NH, c->HS) : attention_tokens(c->Tq, c->NH, c->HS);
+    c->k = c->v = is_heads ? attention_heads(c->Tk, c->NH_kv, c->HS)
+                           : attention_tokens(c->Tk, c->NH_kv, c->HS);
+    if (layout == BENCH_LAYOUT_PACKED)
+        c->q = c->k = c->v = attention_packed(c->Tq, c->NH, c->NH_kv, c->HS);
 }
 
-/* Dense over the dimensions that are named; too large a stride is one that attention_check refuses. */
+/* Dense over the dimensions that are named; too large a stride is one that attention_check
+ * refuses. */
 static HeadLayout bias_layout(const AttentionCall *c, const char *dims) {
     HeadLayout layout = {0};
     const struct {
@@ -131,9 +142,11 @@ static void mask_write(const AttentionShape *s, AttentionCase *c) {
     if (s->window > 0) snprintf(base, sizeof base, "window %lld", (long long)s->window);
     if (c->documents > 0) snprintf(base, sizeof base, "documents %lld", (long long)c->documents);
     if (s->bias != BIAS_NONE) {
-        snprintf(bias, sizeof bias, " + %s %s", s->bias == BIAS_BOOLEAN ? "boolean" : "additive", s->bias_dims);
+        snprintf(bias, sizeof bias, " + %s %s", s->bias == BIAS_BOOLEAN ? "boolean" : "additive",
+                 s->bias_dims);
     }
-    snprintf(c->mask, sizeof c->mask, "%s%s%s%s", base, s->causal == CAUSAL_LOWER_RIGHT ? " lower_right" : "",
+    snprintf(c->mask, sizeof c->mask, "%s%s%s%s", base,
+             s->causal == CAUSAL_LOWER_RIGHT ? " lower_right" : "",
              s->key_length_count > 0 ? " + lengths" : "", bias);
 }
 
@@ -193,7 +206,8 @@ static Status documents_draw(AttentionCase *c) {
 static Status padding_set(AttentionCase *c) {
     int32_t *lengths = malloc((size_t)c->call.B * sizeof *lengths);
     if (lengths == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for lengths");
-    for (int64_t b = 0; b < c->call.B; b++) lengths[b] = (int32_t)c->key_lengths[b % c->key_length_count];
+    for (int64_t b = 0; b < c->call.B; b++)
+        lengths[b] = (int32_t)c->key_lengths[b % c->key_length_count];
     Status status = ranges_from_lengths(&c->ranges, NULL, lengths);
     free(lengths);
     return status;
@@ -215,7 +229,8 @@ static Status case_draw(AttentionCase *c) {
     if (c->documents > 0) TRY(documents_draw(c));
     if (c->key_length_count > 0) TRY(padding_set(c));
     if (c->call.bias == BIAS_BOOLEAN) TRY(seen_draw(c));
-    c->pairs = attention_pairs(&c->call, &(AttentionArgs){.key_ranges = c->ranges.keys, .bias = c->seen});
+    c->pairs =
+        attention_pairs(&c->call, &(AttentionArgs){.key_ranges = c->ranges.keys, .bias = c->seen});
     c->is_drawn = true;
     return OK;
 }

@@ -8,12 +8,18 @@
 /* FLOP/s in the table: a CPU's rates are told in GFLOP/s. */
 static bool is_slow(const AttentionTable *table) { return table->product_rate < 1e12; }
 
-static const char *dtype_text(const AttentionShape *s) { return s->tf32 ? "tf32" : dtype_name(s->dtype); }
+static const char *dtype_text(const AttentionShape *s) {
+    return s->tf32 ? "tf32" : dtype_name(s->dtype);
+}
 
-static int mask_width(const AttentionTable *table) { return table->mask_width > 13 ? table->mask_width : 13; }
+static int mask_width(const AttentionTable *table) {
+    return table->mask_width > 13 ? table->mask_width : 13;
+}
 
 static const char *layout_text(const AttentionShape *s) {
-    return s->layout == BENCH_LAYOUT_PACKED ? "packed" : s->layout == BENCH_LAYOUT_TOKENS ? "tokens" : "heads";
+    return s->layout == BENCH_LAYOUT_PACKED   ? "packed"
+           : s->layout == BENCH_LAYOUT_TOKENS ? "tokens"
+                                              : "heads";
 }
 
 /* What is not the model's call: ", NH_kv 2, Tk 4096, dropout 0.1, tokens". */
@@ -23,7 +29,8 @@ static void extras_text(const AttentionShape *s, char *text, size_t room) {
     if (s->Tk > 0) snprintf(Tk, sizeof Tk, ", Tk %lld", (long long)s->Tk);
     if (s->dropout > 0) snprintf(dropout, sizeof dropout, ", dropout %g", s->dropout);
     bool is_packed = s->layout == BENCH_LAYOUT_PACKED;
-    snprintf(text, room, "%s%s%s%s%s", NH_kv, Tk, dropout, is_packed ? "" : ", ", is_packed ? "" : layout_text(s));
+    snprintf(text, room, "%s%s%s%s%s", NH_kv, Tk, dropout, is_packed ? "" : ", ",
+             is_packed ? "" : layout_text(s));
 }
 
 void attention_table_begin(const AttentionTable *table) {
@@ -31,20 +38,25 @@ void attention_table_begin(const AttentionTable *table) {
     FILE *out = table->output->table;
     char extras[128];
     extras_text(s, extras, sizeof extras);
-    fprintf(out, "attention on %s: %s, B %lld, NH %lld, HS %lld%s; medians of %lld\n", s->device, dtype_text(s),
-            (long long)s->B, (long long)s->NH, (long long)s->HS, extras, (long long)s->repeats);
+    fprintf(out, "attention on %s: %s, B %lld, NH %lld, HS %lld%s; medians of %lld\n", s->device,
+            dtype_text(s), (long long)s->B, (long long)s->NH, (long long)s->HS, extras,
+            (long long)s->repeats);
     if (s->is_reduced) {
-        fprintf(out, "a small call for a CPU; the tutorial's is --B=32 --NH=32 --T=1024 --HS=32, in f16\n");
+        fprintf(
+            out,
+            "a small call for a CPU; the tutorial's is --B=32 --NH=32 --T=1024 --HS=32, in f16\n");
     }
     if (table->product_rate > 0) {
         fprintf(out, "share: of the %.1f %s that a large %s product reaches here\n",
-                (is_slow(table) ? 1e-9 : 1e-12) * table->product_rate, is_slow(table) ? "GFLOP/s" : "TFLOP/s",
-                dtype_text(s));
+                (is_slow(table) ? 1e-9 : 1e-12) * table->product_rate,
+                is_slow(table) ? "GFLOP/s" : "TFLOP/s", dtype_text(s));
     }
     fprintf(out, "MiB: kept for backward, and workspace; FLOPs: of the keys that a query sees\n");
-    fprintf(out, "%6s  %-14s %-*s %11s %11s %9s %9s %7s %7s %9s\n", "T", "backend", mask_width(table), "mask",
-            "forward us", "fwd+bwd us", is_slow(table) ? "GFLOP/s" : "TFLOP/s", "fwd+bwd", "share", "fwd+bwd", "MiB");
-    fputs("device,dtype,B,NH,T,HS,mask,backend,forward_us,both_us,forward_tflops,both_tflops,forward_share,both_share,"
+    fprintf(out, "%6s  %-14s %-*s %11s %11s %9s %9s %7s %7s %9s\n", "T", "backend",
+            mask_width(table), "mask", "forward us", "fwd+bwd us",
+            is_slow(table) ? "GFLOP/s" : "TFLOP/s", "fwd+bwd", "share", "fwd+bwd", "MiB");
+    fputs("device,dtype,B,NH,T,HS,mask,backend,forward_us,both_us,forward_tflops,both_tflops,"
+          "forward_share,both_share,"
           "bytes,refusal,NH_kv,Tk,dropout,layout\n",
           table->output->csv);
     fflush(out);
@@ -58,9 +70,9 @@ static void row_print(const AttentionTable *table, const AttentionRow *r) {
     } else {
         double forward = r->forward_flops / r->forward_s, both = r->both_flops / r->both_s;
         double unit = is_slow(table) ? 1e-9 : 1e-12;
-        fprintf(out, "%11.1f %11.1f %9.1f %9.1f %6.1f%% %6.1f%% %9.1f\n", 1e6 * r->forward_s, 1e6 * r->both_s,
-                unit * forward, unit * both, 100 * forward / table->product_rate, 100 * both / table->product_rate,
-                (double)r->bytes / 0x1p20);
+        fprintf(out, "%11.1f %11.1f %9.1f %9.1f %6.1f%% %6.1f%% %9.1f\n", 1e6 * r->forward_s,
+                1e6 * r->both_s, unit * forward, unit * both, 100 * forward / table->product_rate,
+                100 * both / table->product_rate, (double)r->bytes / 0x1p20);
     }
     fflush(out);
 }
@@ -69,18 +81,19 @@ static void row_csv(const AttentionTable *table, const AttentionRow *r) {
     const AttentionShape *s = &table->shape;
     FILE *csv = table->output->csv;
     csv_put(csv, s->device);
-    fprintf(csv, ",%s,%lld,%lld,%lld,%lld,%s,%s,", dtype_text(s), (long long)s->B, (long long)s->NH, (long long)r->T,
-            (long long)s->HS, r->mask, r->name);
+    fprintf(csv, ",%s,%lld,%lld,%lld,%lld,%s,%s,", dtype_text(s), (long long)s->B, (long long)s->NH,
+            (long long)r->T, (long long)s->HS, r->mask, r->name);
     if (r->refusal != NULL) {
         fputs(",,,,,,,", csv);
         csv_put(csv, r->refusal);
     } else {
         double forward = r->forward_flops / r->forward_s, both = r->both_flops / r->both_s;
-        fprintf(csv, "%.3f,%.3f,%.6g,%.6g,%.6g,%.6g,%zu,", 1e6 * r->forward_s, 1e6 * r->both_s, 1e-12 * forward,
-                1e-12 * both, forward / table->product_rate, both / table->product_rate, r->bytes);
+        fprintf(csv, "%.3f,%.3f,%.6g,%.6g,%.6g,%.6g,%zu,", 1e6 * r->forward_s, 1e6 * r->both_s,
+                1e-12 * forward, 1e-12 * both, forward / table->product_rate,
+                both / table->product_rate, r->bytes);
     }
-    fprintf(csv, ",%lld,%lld,%g,%s\n", (long long)s->NH_kv, (long long)(s->Tk > 0 ? s->Tk : r->T), s->dropout,
-            layout_text(s));
+    fprintf(csv, ",%lld,%lld,%g,%s\n", (long long)s->NH_kv, (long long)(s->Tk > 0 ? s->Tk : r->T),
+            s->dropout, layout_text(s));
 }
 
 Status attention_table_add(AttentionTable *table, const AttentionRow *row) {
@@ -108,7 +121,8 @@ static bool same_line(const AttentionRow *a, const AttentionRow *b) {
 
 static bool starts_line(const AttentionTable *table, int index) {
     for (int i = 0; i < index; i++) {
-        if (table->rows[i].refusal == NULL && same_line(&table->rows[i], &table->rows[index])) return false;
+        if (table->rows[i].refusal == NULL && same_line(&table->rows[i], &table->rows[index]))
+            return false;
     }
     return table->rows[index].refusal == NULL;
 }
@@ -124,11 +138,14 @@ static void bars_plot(const AttentionTable *table, FILE *plot) {
         const AttentionRow *r = &table->rows[i];
         char name[64];
         line_name(r, name, sizeof name);
-        if (r->refusal == NULL) fprintf(plot, "\"%s\" %.3f %.3f\n", name, 1e6 * r->forward_s, 1e6 * r->both_s);
+        if (r->refusal == NULL)
+            fprintf(plot, "\"%s\" %.3f %.3f\n", name, 1e6 * r->forward_s, 1e6 * r->both_s);
     }
-    fputs("EOD\nset style data histograms\nset style fill solid 0.9\nset boxwidth 0.9\nset xtics nomirror\n"
+    fputs("EOD\nset style data histograms\nset style fill solid 0.9\nset boxwidth 0.9\nset xtics "
+          "nomirror\n"
           "set yrange [0:*]\nset offsets 0,0,graph 0.08,0\n"
-          "plot $rows using 2:xtic(1) title 'forward' lc rgb '#56b4e9', '' using 3 title 'forward and backward' lc rgb "
+          "plot $rows using 2:xtic(1) title 'forward' lc rgb '#56b4e9', '' using 3 title 'forward "
+          "and backward' lc rgb "
           "'#0072b2', '' using ($0-0.125):2:(sprintf('%.0f',$2)) with labels offset 0,0.6 notitle, "
           "'' using ($0+0.125):3:(sprintf('%.0f',$3)) with labels offset 0,0.6 notitle\n",
           plot);
@@ -152,8 +169,8 @@ static void lines_plot(const AttentionTable *table, FILE *plot) {
         if (!starts_line(table, i)) continue;
         line_name(&table->rows[i], name, sizeof name);
         /* Dashes let a line be seen that lies below. */
-        fprintf(plot, "%s$line%d with linespoints lw 2 dt %d pt 7 ps 0.7 title '%s'", lines > 0 ? ", " : "", i,
-                1 + lines % 2, name);
+        fprintf(plot, "%s$line%d with linespoints lw 2 dt %d pt 7 ps 0.7 title '%s'",
+                lines > 0 ? ", " : "", i, 1 + lines % 2, name);
         lines++;
     }
     fputc('\n', plot);
@@ -166,10 +183,14 @@ void attention_table_plot(const AttentionTable *table) {
     char extras[128];
     for (int i = 1; i < table->count; i++) is_one = is_one && table->rows[i].T == table->rows[0].T;
     extras_text(s, extras, sizeof extras);
-    fprintf(plot, "set colorsequence podo\nset border 3\nset tics nomirror\nset grid ytics lc rgb '#dddddd'\n");
-    fprintf(plot, "set title \"attention on %s: %s, %s, B %lld, NH %lld, %s%.0lld%sHS %lld%s\" noenhanced\n", s->device,
-            dtype_text(s), table->rows[0].mask, (long long)s->B, (long long)s->NH, is_one ? "T " : "",
-            is_one ? (long long)table->rows[0].T : 0LL, is_one ? ", " : "", (long long)s->HS, extras);
+    fprintf(plot, "set colorsequence podo\nset border 3\nset tics nomirror\nset grid ytics lc rgb "
+                  "'#dddddd'\n");
+    fprintf(
+        plot,
+        "set title \"attention on %s: %s, %s, B %lld, NH %lld, %s%.0lld%sHS %lld%s\" noenhanced\n",
+        s->device, dtype_text(s), table->rows[0].mask, (long long)s->B, (long long)s->NH,
+        is_one ? "T " : "", is_one ? (long long)table->rows[0].T : 0LL, is_one ? ", " : "",
+        (long long)s->HS, extras);
     fputs("set key above noenhanced\nset xtics noenhanced\n", plot);
     fprintf(plot, "set ylabel 'microseconds%s'\n", is_one ? "" : ", forward and backward");
     if (is_one)

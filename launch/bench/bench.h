@@ -1,4 +1,5 @@
-/* The benchmarks behind ./bench: each builds its own small programs on the device that is here and prints a table. */
+/* The benchmarks behind ./bench: each builds its own small programs on the device that is here and
+ * prints a table. */
 #pragma once
 
 #include "launch/bench/output.h"
@@ -17,7 +18,11 @@ typedef enum BenchDtype {
     BENCH_DTYPE_BF16,
     BENCH_DTYPE_F64
 } BenchDtype;
-typedef enum BenchAlignment { BENCH_ALIGN_AUTO, BENCH_ALIGN_UPPER_LEFT, BENCH_ALIGN_LOWER_RIGHT } BenchAlignment;
+typedef enum BenchAlignment {
+    BENCH_ALIGN_AUTO,
+    BENCH_ALIGN_UPPER_LEFT,
+    BENCH_ALIGN_LOWER_RIGHT
+} BenchAlignment;
 typedef enum BenchLayout {
     BENCH_LAYOUT_AUTO,
     BENCH_LAYOUT_PACKED,
@@ -43,44 +48,49 @@ typedef struct BenchOptions {
     char **overrides; /* of the config of bench step and bench ladder */
 } BenchOptions;
 
-/* GPT-2 124M, or what the overrides say: milliseconds a step, tokens/s, and the share of the device's own product rate
- * that the whole step reaches, then the table of ops. Collective. */
+/* GPT-2 124M, or what the overrides say: milliseconds a step, tokens/s, and the share of the
+ * device's own product rate that the whole step reaches, then the table of ops. Collective. */
 NODISCARD Status bench_step(const BenchOptions *options, FILE *out);
 
-/* Every attention backend, forward and backward: microseconds, TFLOP/s, the share of the rate of a large product, and
- * memory, by default for the call of PyTorch's SDPA tutorial; backends that refuse, with their reason. */
+/* Every attention backend, forward and backward: microseconds, TFLOP/s, the share of the rate of a
+ * large product, and memory, by default for the call of PyTorch's SDPA tutorial; backends that
+ * refuse, with their reason. */
 NODISCARD Status bench_attention(const BenchOptions *options, BenchOutput *output);
 
-/* A training step with each backend in turn and a vocabulary of 50257, then padded to 50304: the ladder of
- * "Accelerating Large Language Models with Accelerated Transformers" beside that article's figures. */
+/* A training step with each backend in turn and a vocabulary of 50257, then padded to 50304: the
+ * ladder of "Accelerating Large Language Models with Accelerated Transformers" beside that
+ * article's figures. */
 NODISCARD Status bench_ladder(const BenchOptions *options, BenchOutput *output);
 
-/* The error of every backend, and of the two ways to write attention out, against f64 over growing inputs: that
- * article's appendix A. */
+/* The error of every backend, and of the two ways to write attention out, against f64 over growing
+ * inputs: that article's appendix A. */
 NODISCARD Status bench_numerics(const BenchOptions *options, BenchOutput *output);
 
 /* Opens the device that --device asks for, one GPU or this process's cores. */
 NODISCARD Status bench_open_device(const BenchOptions *options, Device **out);
 
-/* The name of backend `index` in the order of attention.backends, or of --backends; NULL behind the last.
- * bench_check_backends refuses a list with a name that is none: STATUS_USAGE. */
+/* The name of backend `index` in the order of attention.backends, or of --backends; NULL behind the
+ * last. bench_check_backends refuses a list with a name that is none: STATUS_USAGE. */
 NODISCARD Status bench_check_backends(const BenchOptions *options);
 const char *bench_backend_name(const BenchOptions *options, int index);
 
-/* Sums over the ranks that mpirun started, 1 KiB to 512 MiB (16 MiB on CPUs): time, algorithm and bus bandwidth.
- * Collective. STATUS_USAGE with one rank. */
+/* Sums over the ranks that mpirun started, 1 KiB to 512 MiB (16 MiB on CPUs): time, algorithm and
+ * bus bandwidth. Collective. STATUS_USAGE with one rank. */
 NODISCARD Status bench_allreduce(const BenchOptions *options, FILE *out);
 
 /* Seconds of one replay: the median of `repeats`, after what warms up. */
 NODISCARD Status bench_time(Device *device, const Program *p, int64_t repeats, double *seconds);
 
-/* FLOP/s of a large product (2048 cubed on the CPU, 8192 on a GPU) on this device: what a step is measured against. */
+/* FLOP/s of a large product (2048 cubed on the CPU, 8192 on a GPU) on this device: what a step is
+ * measured against. */
 NODISCARD Status bench_product_rate(Device *device, DType dtype, double *flops_per_s);
 
-/* Random tokens, and a learning rate small enough to keep the numbers ordinary, for an allocated experiment. */
+/* Random tokens, and a learning rate small enough to keep the numbers ordinary, for an allocated
+ * experiment. */
 NODISCARD Status bench_step_inputs(Experiment *e);
 
-/* A program bound to memory of its own, with inputs from a seed; for benchmarks that need no model. */
+/* A program bound to memory of its own, with inputs from a seed; for benchmarks that need no
+ * model. */
 typedef struct BenchProgram {
     Device *device;
     Program *program;

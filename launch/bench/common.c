@@ -11,8 +11,8 @@ Status bench_time(Device *device, const Program *p, int64_t repeats, double *sec
 }
 
 Status bench_open_device(const BenchOptions *options, Device **out) {
-    bool takes_gpu =
-        options->device == BENCH_DEVICE_CUDA || (options->device == BENCH_DEVICE_AUTO && device_count_cuda() > 0);
+    bool takes_gpu = options->device == BENCH_DEVICE_CUDA ||
+                     (options->device == BENCH_DEVICE_AUTO && device_count_cuda() > 0);
     if (world_size(options->world) > 1) {
         return ERROR(STATUS_USAGE, "this benchmark measures one device: start it without mpirun");
     }
@@ -34,7 +34,8 @@ static size_t word_at(const char *list, int index, const char **word) {
 
 /* The schema's names, the fastest first, as attention.backends has them by default. */
 static const char *name_of(int index) {
-    return index < CONFIG_BACKENDS ? config_name("attention.backends", CONFIG_BACKENDS - 1 - index) : NULL;
+    return index < CONFIG_BACKENDS ? config_name("attention.backends", CONFIG_BACKENDS - 1 - index)
+                                   : NULL;
 }
 
 const char *bench_backend_name(const BenchOptions *options, int index) {
@@ -42,7 +43,8 @@ const char *bench_backend_name(const BenchOptions *options, int index) {
     if (options->backends == NULL) return name_of(index);
     size_t length = word_at(options->backends, index, &word);
     for (int i = 0; i < CONFIG_BACKENDS && length > 0; i++) {
-        if (strlen(name_of(i)) == length && strncmp(name_of(i), word, length) == 0) return name_of(i);
+        if (strlen(name_of(i)) == length && strncmp(name_of(i), word, length) == 0)
+            return name_of(i);
     }
     return NULL;
 }
@@ -54,8 +56,8 @@ Status bench_check_backends(const BenchOptions *options) {
     for (int i = 0; options->backends != NULL && i < count; i++) {
         size_t length = word_at(options->backends, i, &word);
         if (bench_backend_name(options, i) != NULL) continue;
-        return ERROR(STATUS_USAGE, "--backends: '%.*s' is none of %s, %s, %s, %s", (int)length, word, name_of(0),
-                     name_of(1), name_of(2), name_of(3));
+        return ERROR(STATUS_USAGE, "--backends: '%.*s' is none of %s, %s, %s, %s", (int)length,
+                     word, name_of(0), name_of(1), name_of(2), name_of(3));
     }
     return OK;
 }

@@ -1,6 +1,7 @@
-/* The ladder of "Accelerating Large Language Models with Accelerated Transformers" (PyTorch blog, 2023): one training
- * step with each attention backend in turn, then with the vocabulary padded to a multiple of 64. Its figures were
- * measured with nanoGPT's GPT-2 124M under torch.compile on one A100 (80 GB). */
+/* The ladder of "Accelerating Large Language Models with Accelerated Transformers" (PyTorch blog,
+ * 2023): one training step with each attention backend in turn, then with the vocabulary padded to
+ * a multiple of 64. Its figures were measured with nanoGPT's GPT-2 124M under torch.compile on one
+ * A100 (80 GB). */
 #include "launch/bench/bench.h"
 
 #include <stdlib.h>
@@ -13,8 +14,9 @@ typedef struct Rung {
 } Rung;
 
 static const Rung rungs[] = {
-    {"baseline", "baseline", 1, 143}, {"math", "math", 1, 134},           {"mem_efficient", "mem_efficient", 1, 119},
-    {"flash", "flash", 1, 113},       {"flash, padded", "flash", 64, 87},
+    {"baseline", "baseline", 1, 143},           {"math", "math", 1, 134},
+    {"mem_efficient", "mem_efficient", 1, 119}, {"flash", "flash", 1, 113},
+    {"flash, padded", "flash", 64, 87},
 };
 enum { RUNGS = sizeof rungs / sizeof *rungs };
 
@@ -29,14 +31,16 @@ static const char gpu_config[] = "name: ladder\n"
                                  "data: {train: none, batch_size: 12}\n"
                                  "model: {preset: gpt2}\n"
                                  "training: {dtype: bfloat16, stop: {steps: 1}}\n";
-static const char cpu_config[] = "name: ladder\n"
-                                 "data: {train: none, batch_size: 1}\n"
-                                 "model: {preset: none, n_layer: 4, n_head: 4, n_embd: 128, block_size: 256, "
-                                 "vocab_size: 50257}\n"
-                                 "training: {dtype: float32, stop: {steps: 1}}\n";
+static const char cpu_config[] =
+    "name: ladder\n"
+    "data: {train: none, batch_size: 1}\n"
+    "model: {preset: none, n_layer: 4, n_head: 4, n_embd: 128, block_size: 256, "
+    "vocab_size: 50257}\n"
+    "training: {dtype: float32, stop: {steps: 1}}\n";
 
 static bool takes_gpu(const BenchOptions *options) {
-    return options->device == BENCH_DEVICE_CUDA || (options->device == BENCH_DEVICE_AUTO && device_count_cuda() > 0);
+    return options->device == BENCH_DEVICE_CUDA ||
+           (options->device == BENCH_DEVICE_AUTO && device_count_cuda() > 0);
 }
 
 /* The rung's own settings come last: they are what the ladder is about. */
@@ -52,18 +56,21 @@ static Status config_of(const BenchOptions *options, const Rung *rung, Config **
     overrides[count] = backends;
     overrides[count + 1] = pad;
     overrides[count + 2] = device;
-    Status status =
-        config_load_text(takes_gpu(options) ? gpu_config : cpu_config, "bench ladder", count + 3, overrides, out);
+    Status status = config_load_text(takes_gpu(options) ? gpu_config : cpu_config, "bench ladder",
+                                     count + 3, overrides, out);
     free(overrides);
     return status;
 }
 
 static Status config_check(const Config *config) {
     if (config->training.gradient_accumulation_steps != 1) {
-        return ERROR(STATUS_USAGE, "bench ladder measures one micro-batch: training.gradient_accumulation_steps is 1");
+        return ERROR(
+            STATUS_USAGE,
+            "bench ladder measures one micro-batch: training.gradient_accumulation_steps is 1");
     }
     if (config->data.batch_size == CONFIG_AUTO) {
-        return ERROR(STATUS_USAGE, "bench ladder compares at one batch: set data.batch_size to a number");
+        return ERROR(STATUS_USAGE,
+                     "bench ladder compares at one batch: set data.batch_size to a number");
     }
     return OK;
 }
@@ -103,14 +110,18 @@ static Status head_print(const BenchOptions *options, FILE *out) {
     Config *config = NULL;
     TRY(config_of(options, &rungs[0], &config));
     Status status = config_check(config);
-    if (!failed(status)) status = takes_gpu(options) ? device_open_cuda(0, &device) : device_open_cpu(0, &device);
+    if (!failed(status))
+        status = takes_gpu(options) ? device_open_cuda(0, &device) : device_open_cpu(0, &device);
     if (!failed(status)) {
-        fprintf(out, "a step of GPT, %lld layers, C %lld, T %lld, B %lld, %s on %s; medians of %lld\n",
-                (long long)config->model.n_layer, (long long)config->model.n_embd, (long long)config->model.block_size,
-                (long long)config->data.batch_size, config_name("training.dtype", (int)config->training.dtype),
-                device->name, (long long)options->repeats);
+        fprintf(out,
+                "a step of GPT, %lld layers, C %lld, T %lld, B %lld, %s on %s; medians of %lld\n",
+                (long long)config->model.n_layer, (long long)config->model.n_embd,
+                (long long)config->model.block_size, (long long)config->data.batch_size,
+                config_name("training.dtype", (int)config->training.dtype), device->name,
+                (long long)options->repeats);
         if (!takes_gpu(options) && options->override_count == 0) {
-            fputs("a small model for a CPU; the article's is model.preset=gpt2 data.batch_size=12, and takes minutes\n",
+            fputs("a small model for a CPU; the article's is model.preset=gpt2 data.batch_size=12, "
+                  "and takes minutes\n",
                   out);
         }
         fputs("article: nanoGPT's GPT-2 124M, torch.compile, one A100\n", out);
@@ -124,14 +135,15 @@ static void row_print(FILE *out, const Rung *rung, const Result *r, double basel
     double article = rungs[0].article_ms / rung->article_ms;
     fprintf(out, "%-15s ", rung->name);
     if (r->refusal != NULL) {
-        fprintf(out, "%10s %10s %9s %10s %11s %10.0f %9.2f   %s\n", "-", "-", "-", "-", "-", rung->article_ms, article,
-                r->refusal);
+        fprintf(out, "%10s %10s %9s %10s %11s %10.0f %9.2f   %s\n", "-", "-", "-", "-", "-",
+                rung->article_ms, article, r->refusal);
         return;
     }
     char speedup[24] = "-";
     if (baseline_s > 0) snprintf(speedup, sizeof speedup, "%.2f", baseline_s / r->seconds);
-    fprintf(out, "%10lld %10.2f %9s %10.0f %11.1f %10.0f %9.2f\n", (long long)r->vocabulary, 1e3 * r->seconds, speedup,
-            r->tokens / r->seconds, (double)r->bytes / 0x1p20, rung->article_ms, article);
+    fprintf(out, "%10lld %10.2f %9s %10.0f %11.1f %10.0f %9.2f\n", (long long)r->vocabulary,
+            1e3 * r->seconds, speedup, r->tokens / r->seconds, (double)r->bytes / 0x1p20,
+            rung->article_ms, article);
 }
 
 static void row_csv(FILE *csv, const Rung *rung, const Result *r, double baseline_s) {
@@ -152,24 +164,29 @@ static void plot_write(FILE *plot, const Result *results) {
         bool has = results[i].refusal == NULL && results[0].refusal == NULL;
         char here[24] = "-";
         if (has) snprintf(here, sizeof here, "%.4f", results[0].seconds / results[i].seconds);
-        fprintf(plot, "\"%s\" %s %.4f\n", rungs[i].name, here, rungs[0].article_ms / rungs[i].article_ms);
+        fprintf(plot, "\"%s\" %s %.4f\n", rungs[i].name, here,
+                rungs[0].article_ms / rungs[i].article_ms);
     }
-    fputs(
-        "EOD\nset title 'a training step: times as fast as with baseline attention'\nset border 3\nset tics nomirror\n"
-        "set grid ytics lc rgb '#dddddd'\nset style data histograms\nset style fill solid 0.9\nset boxwidth 0.9\n"
-        "set yrange [0:*]\nset key above\nset datafile missing '-'\nset xtics noenhanced\n"
-        "plot $rows using 2:xtic(1) title 'here' lc rgb '#0072b2', '' using 3 title 'the article (A100)' lc rgb "
-        "'#bbbbbb', '' using ($0-0.125):2:(sprintf('%.2f',$2)) with labels offset 0,0.6 notitle, "
-        "'' using ($0+0.125):3:(sprintf('%.2f',$3)) with labels offset 0,0.6 notitle\n",
-        plot);
+    fputs("EOD\nset title 'a training step: times as fast as with baseline attention'\nset border "
+          "3\nset tics nomirror\n"
+          "set grid ytics lc rgb '#dddddd'\nset style data histograms\nset style fill solid "
+          "0.9\nset boxwidth 0.9\n"
+          "set yrange [0:*]\nset key above\nset datafile missing '-'\nset xtics noenhanced\n"
+          "plot $rows using 2:xtic(1) title 'here' lc rgb '#0072b2', '' using 3 title 'the article "
+          "(A100)' lc rgb "
+          "'#bbbbbb', '' using ($0-0.125):2:(sprintf('%.2f',$2)) with labels offset 0,0.6 notitle, "
+          "'' using ($0+0.125):3:(sprintf('%.2f',$3)) with labels offset 0,0.6 notitle\n",
+          plot);
 }
 
 static Status ladder_run(const BenchOptions *options, BenchOutput *output, Result *results) {
     int measured = 0;
     TRY(head_print(options, output->table));
-    fprintf(output->table, "%-15s %10s %10s %9s %10s %11s %10s %9s\n", "attention", "vocabulary", "ms a step",
-            "speed-up", "tok/s", "MiB planned", "article ms", "speed-up");
-    fputs("rung,vocabulary,ms,speedup,tokens_per_s,planned_bytes,article_ms,article_speedup,refusal\n", output->csv);
+    fprintf(output->table, "%-15s %10s %10s %9s %10s %11s %10s %9s\n", "attention", "vocabulary",
+            "ms a step", "speed-up", "tok/s", "MiB planned", "article ms", "speed-up");
+    fputs("rung,vocabulary,ms,speedup,tokens_per_s,planned_bytes,article_ms,article_speedup,"
+          "refusal\n",
+          output->csv);
     fflush(output->table);
     for (int i = 0; i < RUNGS; i++) {
         TRY(rung_run(options, &rungs[i], &results[i]));

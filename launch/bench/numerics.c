@@ -1,5 +1,5 @@
-/* Errors against f64 over growing q and k. The inputs are rounded to the precision first, so that what is measured is
- * the arithmetic alone. */
+/* Errors against f64 over growing q and k. The inputs are rounded to the precision first, so that
+ * what is measured is the arithmetic alone. */
 #include "launch/bench/numerics.h"
 
 #include "core/convert.h"
@@ -12,8 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* One precision and one magnitude: what goes in, what is exact, what came out. All f64, all (B, T, C) or thrice that.
- */
+/* One precision and one magnitude: what goes in, what is exact, what came out. All f64, all (B, T,
+ * C) or thrice that. */
 typedef struct Sample {
     const NumericsShape *shape;
     DType dtype;
@@ -53,7 +53,8 @@ static void round_all(DType dtype, double *values, int64_t count) {
 static void sample_draw(Sample *s, DType dtype, double magnitude) {
     int64_t C = s->shape->NH * s->shape->HS;
     s->dtype = dtype;
-    for (int64_t i = 0; i < 3 * s->count; i++) s->qkv[i] = normal(0, i) * (i % (3 * C) < 2 * C ? magnitude : 1);
+    for (int64_t i = 0; i < 3 * s->count; i++)
+        s->qkv[i] = normal(0, i) * (i % (3 * C) < 2 * C ? magnitude : 1);
     for (int64_t i = 0; i < s->count; i++) s->dout[i] = normal(1, i);
     round_all(dtype, s->qkv, 3 * s->count);
     round_all(dtype, s->dout, s->count);
@@ -78,7 +79,8 @@ static Status get(Device *device, const Tensor *t, double *values) {
     void *data = malloc(tensor_bytes(t));
     if (data == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for tensors");
     Status status = device_download(device, data, t);
-    for (int64_t i = 0; i < tensor_count(t) && !failed(status); i++) values[i] = real_load(data, t->dtype, i);
+    for (int64_t i = 0; i < tensor_count(t) && !failed(status); i++)
+        values[i] = real_load(data, t->dtype, i);
     free(data);
     return status;
 }
@@ -93,8 +95,8 @@ static Status sdpa_run(Device *device, const Sample *s, Sdpa *sdpa, double *out,
     return get(device, sdpa->dq, dqkv);
 }
 
-static Status by_backend(Device *device, const Sample *s, const AttentionBackend *backend, DType dtype, double *out,
-                         double *dqkv) {
+static Status by_backend(Device *device, const Sample *s, const AttentionBackend *backend,
+                         DType dtype, double *out, double *dqkv) {
     Sdpa *sdpa;
     AttentionCall call = call_of(s->shape, dtype);
     TRY(sdpa_plan(device, &call, backend, true, &sdpa));
@@ -117,13 +119,14 @@ static Status compositions_add(const Sample *s, double magnitude, NumericsTable 
     for (int c = COMPOSITION_UNSCALED; c <= COMPOSITION_PRESCALED; c++) {
         TRY(composition_forward((Composition)c, s->shape, s->dtype, s->qkv, s->out));
         double error = relative_error(s->out, s->exact_out, s->count);
-        TRY(numerics_table_add(table, (NumericsPoint){names[c], true, s->dtype, magnitude, error, NAN}));
+        TRY(numerics_table_add(table,
+                               (NumericsPoint){names[c], true, s->dtype, magnitude, error, NAN}));
     }
     return OK;
 }
 
-static Status backends_add(Device *device, const BenchOptions *options, const Sample *s, double magnitude,
-                           NumericsTable *table) {
+static Status backends_add(Device *device, const BenchOptions *options, const Sample *s,
+                           double magnitude, NumericsTable *table) {
     const char *name, *refusal;
     AttentionCall call = call_of(s->shape, s->dtype);
     for (int i = 0; (name = bench_backend_name(options, i)) != NULL; i++) {
@@ -135,13 +138,14 @@ static Status backends_add(Device *device, const BenchOptions *options, const Sa
         TRY(by_backend(device, s, backend, s->dtype, s->out, s->dqkv));
         double error = relative_error(s->out, s->exact_out, s->count);
         double gradient = relative_error(s->dqkv, s->exact_dqkv, 3 * s->count);
-        TRY(numerics_table_add(table, (NumericsPoint){name, false, s->dtype, magnitude, error, gradient}));
+        TRY(numerics_table_add(table,
+                               (NumericsPoint){name, false, s->dtype, magnitude, error, gradient}));
     }
     return OK;
 }
 
-static Status precision_run(Device *device, Device *host, const BenchOptions *options, Sample *s, DType dtype,
-                            NumericsTable *table) {
+static Status precision_run(Device *device, Device *host, const BenchOptions *options, Sample *s,
+                            DType dtype, NumericsTable *table) {
     for (int power = NUMERICS_LEAST_POWER; power <= NUMERICS_MOST_POWER; power++) {
         double magnitude = ldexp(1, power);
         sample_draw(s, dtype, magnitude);

@@ -52,7 +52,8 @@ static void softmax(double *x, int64_t count, DType dtype) {
 }
 
 static void query_forward(const Head *head, int64_t i) {
-    int64_t HS = head->shape->HS, C = head->shape->NH * HS, end = head->shape->causal ? i + 1 : head->shape->T;
+    int64_t HS = head->shape->HS, C = head->shape->NH * HS,
+            end = head->shape->causal ? i + 1 : head->shape->T;
     for (int64_t j = 0; j < end; j++) head->row[j] = score(head, i, j);
     softmax(head->row, end, head->dtype);
     for (int64_t d = 0; d < HS; d++) {
@@ -62,8 +63,8 @@ static void query_forward(const Head *head, int64_t i) {
     }
 }
 
-Status composition_forward(Composition composition, const NumericsShape *s, DType dtype, const double *qkv,
-                           double *out) {
+Status composition_forward(Composition composition, const NumericsShape *s, DType dtype,
+                           const double *qkv, double *out) {
     int64_t C = s->NH * s->HS, room = 2 * s->T * s->HS + s->T;
     double *scratch = malloc((size_t)(room * omp_get_max_threads()) * sizeof *scratch);
     if (scratch == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a reference");

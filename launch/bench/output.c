@@ -32,7 +32,8 @@ static Status check_writable(const char *path) {
     if (is_there && access(path, W_OK) != 0) return cannot_write(path);
     const char *parent = dirname(folder);
     if (stat(parent, &info) != 0) return cannot_write(path);
-    if (!S_ISDIR(info.st_mode)) return ERROR(STATUS_FAILURE, "%s: cannot write: %s is no directory", path, parent);
+    if (!S_ISDIR(info.st_mode))
+        return ERROR(STATUS_FAILURE, "%s: cannot write: %s is no directory", path, parent);
     return access(parent, W_OK) == 0 ? OK : cannot_write(path);
 }
 
@@ -41,14 +42,17 @@ static const char *terminal_of(const char *path) {
     const char *dot = strrchr(path, '.');
     if (dot != NULL && strcmp(dot, ".svg") == 0)
         return "svg size 820,420 dynamic background rgb 'white' font 'sans-serif,13'";
-    return dot != NULL && strcmp(dot, ".png") == 0 ? "pngcairo size 1230,630 font 'sans-serif,14'" : NULL;
+    return dot != NULL && strcmp(dot, ".png") == 0 ? "pngcairo size 1230,630 font 'sans-serif,14'"
+                                                   : NULL;
 }
 
-Status bench_output_open(const char *csv_path, const char *plot_path, FILE *table, BenchOutput *out) {
+Status bench_output_open(const char *csv_path, const char *plot_path, FILE *table,
+                         BenchOutput *out) {
     *out = (BenchOutput){.csv_path = csv_path, .plot_path = plot_path, .table = table};
     out->csv = open_memstream(&out->csv_text, &out->csv_bytes);
     out->plot = open_memstream(&out->plot_text, &out->plot_bytes);
-    if (out->csv == NULL || out->plot == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a table");
+    if (out->csv == NULL || out->plot == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a table");
     if (plot_path != NULL && terminal_of(plot_path) == NULL) {
         return ERROR(STATUS_USAGE, "--plot=%s: draws FILE.svg and FILE.png", plot_path);
     }
@@ -63,8 +67,8 @@ static Status csv_write(const char *path, const char *text) {
     return output_finish(&output, is_written ? OK : cannot_write(path));
 }
 
-/* Starts gnuplot with its commands from one file and its picture to another; its exit code, 127 where it is not there.
- */
+/* Starts gnuplot with its commands from one file and its picture to another; its exit code, 127
+ * where it is not there. */
 static int gnuplot_run(int commands, int picture) {
     char *const arguments[] = {(char *)"gnuplot", NULL};
     posix_spawn_file_actions_t actions;
@@ -96,10 +100,12 @@ static Status draw(const BenchOutput *output, FILE *messages) {
     Output picture;
     TRY(output_open_named(output->plot_path, &picture));
     int code = picture_write(output, &picture);
-    Status status = code == 0 ? OK : ERROR(STATUS_FAILURE, "%s: gnuplot could not draw it", output->plot_path);
+    Status status =
+        code == 0 ? OK : ERROR(STATUS_FAILURE, "%s: gnuplot could not draw it", output->plot_path);
     status = output_finish(&picture, status);
     if (code != COMMAND_NOT_FOUND) return status;
-    fprintf(messages, "bench: no gnuplot here, so %s is not drawn; it is in the package gnuplot-nox\n",
+    fprintf(messages,
+            "bench: no gnuplot here, so %s is not drawn; it is in the package gnuplot-nox\n",
             output->plot_path);
     return OK;
 }
@@ -109,7 +115,8 @@ Status bench_output_close(BenchOutput *output, Status status, FILE *messages) {
     if (output->csv != NULL) is_whole = fclose(output->csv) == 0;
     if (output->plot != NULL) is_whole = fclose(output->plot) == 0 && is_whole;
     if (!failed(status) && !is_whole) status = ERROR(STATUS_NO_ROOM, "out of memory for a table");
-    if (!failed(status) && output->csv_path != NULL) status = csv_write(output->csv_path, output->csv_text);
+    if (!failed(status) && output->csv_path != NULL)
+        status = csv_write(output->csv_path, output->csv_text);
     if (!failed(status) && output->plot_path != NULL) status = draw(output, messages);
     free(output->csv_text);
     free(output->plot_text);

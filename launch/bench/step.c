@@ -16,7 +16,8 @@ Status bench_step_inputs(Experiment *e) {
     int64_t count = tensor_count(e->step.tokens), V = e->config->model.vocab_size;
     int32_t *tokens = malloc((size_t)count * sizeof *tokens);
     if (tokens == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for tokens");
-    for (int64_t i = 0; i < count; i++) tokens[i] = (int32_t)((uint64_t)i * 2654435761u % (uint64_t)V);
+    for (int64_t i = 0; i < count; i++)
+        tokens[i] = (int32_t)((uint64_t)i * 2654435761u % (uint64_t)V);
     StepState state = {.seed = 1, .adam_step = 1, .lr = 1e-5f, .loss_scale = 1};
     Status status = device_upload(e->device, e->step.tokens, tokens);
     if (!failed(status)) status = device_upload(e->device, e->step.targets, tokens);
@@ -31,25 +32,33 @@ static double program_flops(const Program *p) {
     return flops;
 }
 
-/* The plan and the prediction against what there is; others' memory, as far as it is known, left out. */
+/* The plan and the prediction against what there is; others' memory, as far as it is known, left
+ * out. */
 static void memory_report(const Experiment *e, FILE *out) {
     size_t free_bytes, total_bytes;
     fprintf(out, "%.1f MiB planned", (double)experiment_planned_bytes(e) / 0x1p20);
-    if (e->device->target.kind == DEVICE_CUDA && !failed(device_memory(e->device, &free_bytes, &total_bytes))) {
-        fprintf(out, ", %.1f MiB taken", (double)(total_bytes - free_bytes - e->device->others_bytes) / 0x1p20);
+    if (e->device->target.kind == DEVICE_CUDA &&
+        !failed(device_memory(e->device, &free_bytes, &total_bytes))) {
+        fprintf(out, ", %.1f MiB taken",
+                (double)(total_bytes - free_bytes - e->device->others_bytes) / 0x1p20);
     }
-    if (fit_step_seconds(e) > 0) fprintf(out, " | %.2f ms a step predicted", 1e3 * fit_step_seconds(e));
+    if (fit_step_seconds(e) > 0)
+        fprintf(out, " | %.2f ms a step predicted", 1e3 * fit_step_seconds(e));
     fputs("\n", out);
 }
 
 static void report(const Experiment *e, double seconds, double rate, FILE *out) {
-    double flops = program_flops(e->training->programs[MICRO_ONLY]), tokens = (double)experiment_tokens_per_step(e);
-    fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n", e->device->name,
-            world_size(e->world), e->device->target.threads, (long long)e->config->model.n_layer,
-            (long long)e->config->model.n_embd, (long long)e->config->data.batch_size, (long long)e->T,
-            e->attention_name);
-    fprintf(out, "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product rate of %.1f\n",
-            1e3 * seconds, tokens / seconds, 1e-9 * flops / seconds, 100 * flops / seconds / rate, 1e-9 * rate);
+    double flops = program_flops(e->training->programs[MICRO_ONLY]),
+           tokens = (double)experiment_tokens_per_step(e);
+    fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n",
+            e->device->name, world_size(e->world), e->device->target.threads,
+            (long long)e->config->model.n_layer, (long long)e->config->model.n_embd,
+            (long long)e->config->data.batch_size, (long long)e->T, e->attention_name);
+    fprintf(out,
+            "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product "
+            "rate of %.1f\n",
+            1e3 * seconds, tokens / seconds, 1e-9 * flops / seconds, 100 * flops / seconds / rate,
+            1e-9 * rate);
     memory_report(e, out);
 }
 
@@ -57,20 +66,25 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
 static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
     double seconds = 1, rate = 1;
     TRY(bench_product_rate(e->device, experiment_dtype(e->config), &rate));
-    TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY], options->repeats, &seconds));
+    TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY], options->repeats,
+                              &seconds));
     if (world_rank(e->world) == 0) report(e, seconds, rate, out);
     return profile_step(e, world_rank(e->world) == 0 ? out : NULL, NULL);
 }
 
 static Status open_device(Experiment *e, const BenchOptions *options) {
-    TRY(config_load_text(default_config, "bench step", options->override_count, options->overrides, &e->config));
+    TRY(config_load_text(default_config, "bench step", options->override_count, options->overrides,
+                         &e->config));
     if (e->config->model.vocab_size == CONFIG_AUTO) e->config->model.vocab_size = 50257;
     if (e->config->training.gradient_accumulation_steps != 1) {
-        return ERROR(STATUS_CONFIG, "bench step measures one micro-batch: training.gradient_accumulation_steps is 1");
+        return ERROR(
+            STATUS_CONFIG,
+            "bench step measures one micro-batch: training.gradient_accumulation_steps is 1");
     }
     e->T = e->config->model.block_size;
     TRY(experiment_open_device(e));
-    e->ceilings = ceilings_find(e->device, experiment_dtype(e->config), true); /* for the plan's prediction, too */
+    e->ceilings = ceilings_find(e->device, experiment_dtype(e->config),
+                                true); /* for the plan's prediction, too */
     return OK;
 }
 

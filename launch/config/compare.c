@@ -5,16 +5,19 @@
 #include <string.h>
 
 static bool is_auto(const Field *field, const Config *config) {
-    return field->type == FIELD_INT_OR_AUTO && *(const int64_t *)((const char *)config + field->offset) == CONFIG_AUTO;
+    return field->type == FIELD_INT_OR_AUTO &&
+           *(const int64_t *)((const char *)config + field->offset) == CONFIG_AUTO;
 }
 
-static Status add_difference(const Field *field, const Config *saved, const Config *now, FILE *file, int *count) {
+static Status add_difference(const Field *field, const Config *saved, const Config *now, FILE *file,
+                             int *count) {
     char *before = field_text(field, saved), *after = field_text(field, now);
     Status status = OK;
     if (before == NULL || after == NULL) {
         status = ERROR(STATUS_NO_ROOM, "out of memory");
     } else if (strcmp(before, after) != 0) {
-        fprintf(file, "%s%s (saved %.200s, now %.200s)", *count == 0 ? "" : ", ", field->path, before, after);
+        fprintf(file, "%s%s (saved %.200s, now %.200s)", *count == 0 ? "" : ", ", field->path,
+                before, after);
         ++*count;
     }
     free(before);
@@ -22,15 +25,16 @@ static Status add_difference(const Field *field, const Config *saved, const Conf
     return status;
 }
 
-Status fields_compare(const Config *saved, const Config *now, FieldMayDiffer may_differ, char **differences,
-                      int *count) {
+Status fields_compare(const Config *saved, const Config *now, FieldMayDiffer may_differ,
+                      char **differences, int *count) {
     size_t bytes;
     Status status = OK;
     FILE *file = open_memstream(differences, &bytes);
     *count = 0;
     if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (size_t i = 0; i < schema_count && !failed(status); i++) {
-        if (!may_differ(&schema[i], saved, now)) status = add_difference(&schema[i], saved, now, file, count);
+        if (!may_differ(&schema[i], saved, now))
+            status = add_difference(&schema[i], saved, now, file, count);
     }
     if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_NO_ROOM, "out of memory");
     return status;
@@ -47,7 +51,8 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     Status status = fields_compare(saved, now, may_differ_on_resume, &text, &count);
     if (!failed(status) && count > 0) {
         status = ERROR(STATUS_CONFIG,
-                       "the saved run differs in %s; set %s back, or start anew with --resume=none and another output; "
+                       "the saved run differs in %s; set %s back, or start anew with --resume=none "
+                       "and another output; "
                        "lr_scheduler, training.stop, evaluation, logging and checkpoint may change",
                        text, count == 1 ? "it" : "them");
     }
@@ -55,9 +60,11 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     return status;
 }
 
-/* What matters to a run and may change, but for where its data lies, which is known by its content. */
+/* What matters to a run and may change, but for where its data lies, which is known by its
+ * content. */
 static bool is_not_told(const Field *field, const Config *saved, const Config *now) {
-    static const char *const told[] = {"lr_scheduler.", "training.stop.", "evaluation.", "checkpoint.", "logging."};
+    static const char *const told[] = {"lr_scheduler.", "training.stop.", "evaluation.",
+                                       "checkpoint.", "logging."};
     if (is_auto(field, now) || is_auto(field, saved)) return true;
     for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
         if (strncmp(field->path, told[i], strlen(told[i])) == 0) return false;
@@ -70,9 +77,11 @@ Status config_changes(const Config *saved, const Config *now, char **text) {
     return fields_compare(saved, now, is_not_told, text, &count);
 }
 
-/* Where backends are picked by their speed the saved list is the one that was: it stays the run's. */
+/* Where backends are picked by their speed the saved list is the one that was: it stays the
+ * run's. */
 static void backends_adopt(ConfigAttention *now, const ConfigAttention *saved) {
-    if (now->pick == CONFIG_PICK_ORDER || saved->pick != now->pick || saved->backends.count != 1) return;
+    if (now->pick == CONFIG_PICK_ORDER || saved->pick != now->pick || saved->backends.count != 1)
+        return;
     for (int i = 0; i < now->backends.count; i++) {
         if (now->backends.items[i] == saved->backends.items[0]) now->backends = saved->backends;
     }
@@ -82,7 +91,8 @@ void config_adopt(Config *now, const Config *saved) {
     backends_adopt(&now->attention, &saved->attention);
     for (size_t i = 0; i < schema_count; i++) {
         const Field *field = &schema[i];
-        if (field->resume == RESUME_FREE || !is_auto(field, now)) continue; /* of threads, auto is today's */
+        if (field->resume == RESUME_FREE || !is_auto(field, now))
+            continue; /* of threads, auto is today's */
         memcpy((char *)now + field->offset, (const char *)saved + field->offset, sizeof(int64_t));
     }
 }

@@ -12,7 +12,8 @@
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
 
 /* `a.b=VALUE` as the tree {a: {b: VALUE}}, each part with its place in the argument. */
-static Status nest(Arena *arena, const Source *source, const char *key, YamlNode *value, YamlNode **out) {
+static Status nest(Arena *arena, const Source *source, const char *key, YamlNode *value,
+                   YamlNode **out) {
     YamlNode *root = node_create(arena, NODE_MAP, (Place){source, 1, 1, 1}), *map = root;
     if (root == NULL) return out_of_memory();
     for (const char *part = key;;) {
@@ -40,8 +41,8 @@ static Status lay_override(Arena *arena, const char *argument, YamlNode *root) {
     *source = (Source){COMMAND_LINE, text, strlen(text)};
     const char *equals = strchr(text, '=');
     if (equals == NULL) {
-        return PLACE_ERROR(((Place){source, 1, 1, source->bytes}), "'%s' is not of the form key=value",
-                           shown(arena, text));
+        return PLACE_ERROR(((Place){source, 1, 1, source->bytes}),
+                           "'%s' is not of the form key=value", shown(arena, text));
     }
     YamlNode *value, *tree = NULL;
     Place place = root->place;
@@ -55,7 +56,8 @@ static Status lay_override(Arena *arena, const char *argument, YamlNode *root) {
 /* `dir/quickstart.yaml` names its run quickstart. */
 static Status name_after(Arena *arena, const char *path, YamlNode *root) {
     if (node_find(root, "name") != NULL) return OK;
-    const char *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1, *dot = strrchr(base, '.');
+    const char *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1,
+               *dot = strrchr(base, '.');
     int length = dot == NULL || dot == base ? (int)strlen(base) : (int)(dot - base);
     const char *name = arena_printf(arena, "%.*s", length, base);
     YamlNode *node = name == NULL ? NULL : node_scalar(arena, name, root->place);
@@ -73,7 +75,8 @@ static Status tree_load(Arena *arena, const char *path, const char *text, YamlNo
     char *copy = arena_strdup(arena, text), *origin = arena_strdup(arena, path);
     if (source == NULL || copy == NULL || origin == NULL) return out_of_memory();
     *source = (Source){origin, copy, strlen(copy)};
-    if (source->bytes > YAML_MAX_BYTES) return PLACE_ERROR((Place){.source = source}, "it is over 1 MiB");
+    if (source->bytes > YAML_MAX_BYTES)
+        return PLACE_ERROR((Place){.source = source}, "it is over 1 MiB");
     YamlNode *tree;
     TRY(yaml_read(arena, source, 0, &tree));
     structure_drop_retired(tree);
@@ -85,13 +88,15 @@ static Status overrides_lay(Arena *arena, int n_overrides, char **overrides, Yam
     return OK;
 }
 
-static Status fill(Config *config, YamlNode *root, const char *path, int n_overrides, char **overrides) {
+static Status fill(Config *config, YamlNode *root, const char *path, int n_overrides,
+                   char **overrides) {
     TRY(overrides_lay(&config->tree, n_overrides, overrides, root));
     TRY(name_after(&config->tree, path, root));
     return resolve(root, config);
 }
 
-static Status load(Config *config, const char *path, const char *text, int n_overrides, char **overrides) {
+static Status load(Config *config, const char *path, const char *text, int n_overrides,
+                   char **overrides) {
     YamlNode *root = node_create(&config->tree, NODE_MAP, (Place){0});
     if (root == NULL) return out_of_memory();
     TRY(tree_load(&config->tree, path, text, root));
@@ -109,7 +114,8 @@ static Status created(Status status, Config *config, Config **out) {
     return OK;
 }
 
-static Status create(const char *path, const char *text, int n_overrides, char **overrides, Config **out) {
+static Status create(const char *path, const char *text, int n_overrides, char **overrides,
+                     Config **out) {
     *out = NULL;
     Config *config = calloc(1, sizeof *config);
     if (config == NULL) return out_of_memory();
@@ -120,7 +126,8 @@ Status config_load(const char *path, int n_overrides, char **overrides, Config *
     return create(path, NULL, n_overrides, overrides, out);
 }
 
-Status config_load_text(const char *text, const char *origin, int n_overrides, char **overrides, Config **out) {
+Status config_load_text(const char *text, const char *origin, int n_overrides, char **overrides,
+                        Config **out) {
     return create(origin, text, n_overrides, overrides, out);
 }
 
@@ -170,6 +177,7 @@ Status config_base_make(const ConfigBase *base, int n_overrides, char **override
     Config *config = calloc(1, sizeof *config);
     if (config == NULL) return out_of_memory();
     YamlNode *root = node_copy(&config->tree, base->root);
-    Status status = root == NULL ? out_of_memory() : fill(config, root, base->path, n_overrides, overrides);
+    Status status =
+        root == NULL ? out_of_memory() : fill(config, root, base->path, n_overrides, overrides);
     return created(status, config, out);
 }

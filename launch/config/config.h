@@ -1,10 +1,12 @@
 /* Config: one experiment, read from YAML, checked and complete.
  *
- * A plain struct: programs read it, and write into it only to freeze an `auto` once it is decided. The keys, their
- * types, defaults and meanings stand in one table, launch/config/schema.c, and for readers in docs/config.md.
+ * A plain struct: programs read it, and write into it only to freeze an `auto` once it is decided.
+ * The keys, their types, defaults and meanings stand in one table, launch/config/schema.c, and for
+ * readers in docs/config.md.
  *
- * All errors are STATUS_CONFIG (exit code 78) with a message of the form `FILE:LINE:COLUMN: error: WHAT`, followed by
- * the source line and its underline; its first line says it all. Nothing here is collective. */
+ * All errors are STATUS_CONFIG (exit code 78) with a message of the form `FILE:LINE:COLUMN: error:
+ * WHAT`, followed by the source line and its underline; its first line says it all. Nothing here is
+ * collective. */
 #pragma once
 
 #include "core/arena.h"
@@ -15,10 +17,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* What an `int or auto` holds until it is decided, and an `int or all` for all: such numbers are positive. */
+/* What an `int or auto` holds until it is decided, and an `int or all` for all: such numbers are
+ * positive. */
 enum { CONFIG_AUTO = 0, CONFIG_ALL = 0 };
 
-typedef enum ConfigDevice { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_CUDA } ConfigDevice;
+typedef enum ConfigDevice {
+    CONFIG_DEVICE_AUTO,
+    CONFIG_DEVICE_CPU,
+    CONFIG_DEVICE_CUDA
+} ConfigDevice;
 typedef enum ConfigBackend {
     CONFIG_BACKEND_BASELINE,
     CONFIG_BACKEND_MATH,
@@ -26,7 +33,11 @@ typedef enum ConfigBackend {
     CONFIG_BACKEND_FLASH,
     CONFIG_BACKENDS
 } ConfigBackend;
-typedef enum ConfigPick { CONFIG_PICK_ORDER, CONFIG_PICK_MEASURED, CONFIG_PICK_PREDICTED } ConfigPick;
+typedef enum ConfigPick {
+    CONFIG_PICK_ORDER,
+    CONFIG_PICK_MEASURED,
+    CONFIG_PICK_PREDICTED
+} ConfigPick;
 typedef enum ConfigDtype {
     CONFIG_DTYPE_FLOAT32,
     CONFIG_DTYPE_FLOAT64,
@@ -34,8 +45,16 @@ typedef enum ConfigDtype {
     CONFIG_DTYPE_FLOAT16,
     CONFIG_DTYPE_TF32
 } ConfigDtype;
-typedef enum ConfigRecompute { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_GELU, CONFIG_RECOMPUTE_BLOCK } ConfigRecompute;
-typedef enum ConfigReduce { CONFIG_REDUCE_BEST, CONFIG_REDUCE_LAST, CONFIG_REDUCE_MEAN } ConfigReduce;
+typedef enum ConfigRecompute {
+    CONFIG_RECOMPUTE_NONE,
+    CONFIG_RECOMPUTE_GELU,
+    CONFIG_RECOMPUTE_BLOCK
+} ConfigRecompute;
+typedef enum ConfigReduce {
+    CONFIG_REDUCE_BEST,
+    CONFIG_REDUCE_LAST,
+    CONFIG_REDUCE_MEAN
+} ConfigReduce;
 typedef enum ConfigPreset {
     CONFIG_PRESET_NONE,
     CONFIG_PRESET_GPT2,
@@ -50,7 +69,8 @@ typedef struct ConfigBudget {
     double percent;
 } ConfigBudget;
 
-/* How often: every `seconds` where that is above 0, otherwise every `steps`; both 0: only at the end. */
+/* How often: every `seconds` where that is above 0, otherwise every `steps`; both 0: only at the
+ * end. */
 typedef struct ConfigInterval {
     int64_t steps;
     double seconds;
@@ -182,49 +202,57 @@ typedef struct Config {
     Arena tree;  /* owns `sweep` */
 } Config;
 
-/* Reads a config file and all it extends, then lays the overrides (`key.path=VALUE`, VALUE in YAML) on it in order:
- * defaults < extends, left to right < the file < overrides. Where no `name` is given it is the file's name without
- * its ending. On failure *out is NULL. */
+/* Reads a config file and all it extends, then lays the overrides (`key.path=VALUE`, VALUE in YAML)
+ * on it in order: defaults < extends, left to right < the file < overrides. Where no `name` is
+ * given it is the file's name without its ending. On failure *out is NULL. */
 NODISCARD Status config_load(const char *path, int n_overrides, char **overrides, Config **out);
 
-/* The same from a text, such as the config inside a checkpoint; `origin` is how messages call it. The text may not
- * extend other files. Keys in it that older versions had are passed over: nobody can edit a checkpoint. */
-NODISCARD Status config_load_text(const char *text, const char *origin, int n_overrides, char **overrides,
-                                  Config **out);
+/* The same from a text, such as the config inside a checkpoint; `origin` is how messages call it.
+ * The text may not extend other files. Keys in it that older versions had are passed over: nobody
+ * can edit a checkpoint. */
+NODISCARD Status config_load_text(const char *text, const char *origin, int n_overrides,
+                                  char **overrides, Config **out);
 
 void config_destroy(Config **config);
 
-/* A config that is read once and made many times, for the points of a study: a file with all it extends and the
- * overrides on it, but without its sweep. */
+/* A config that is read once and made many times, for the points of a study: a file with all it
+ * extends and the overrides on it, but without its sweep. */
 typedef struct ConfigBase ConfigBase;
-NODISCARD Status config_base_load(const char *path, int n_overrides, char **overrides, ConfigBase **out);
+NODISCARD Status config_base_load(const char *path, int n_overrides, char **overrides,
+                                  ConfigBase **out);
 void config_base_destroy(ConfigBase **base);
 
 /* Keys, values, lists and maps that the base holds: what each config_base_make copies. */
 size_t config_base_size(const ConfigBase *base);
 
-/* The base with further overrides laid on it, as config_load would make it. On failure *out is NULL. */
-NODISCARD Status config_base_make(const ConfigBase *base, int n_overrides, char **overrides, Config **out);
+/* The base with further overrides laid on it, as config_load would make it. On failure *out is
+ * NULL. */
+NODISCARD Status config_base_make(const ConfigBase *base, int n_overrides, char **overrides,
+                                  Config **out);
 
-/* Writes every key with its value, in the schema's order, as YAML that loads back to the same config. */
+/* Writes every key with its value, in the schema's order, as YAML that loads back to the same
+ * config. */
 NODISCARD Status config_write(const Config *config, FILE *file);
 
 /* The same as a string for free(); NULL where memory is out. */
 char *config_text(const Config *config);
 
-/* Whether a run that was saved under `saved` may go on under `now`. Otherwise STATUS_CONFIG, one line that names each
- * differing field that must match, with both values; docs/config.md lists which may change. An `auto` in `now` matches
- * whatever was frozen, and one in `saved`, which no run has decided yet, whatever comes. */
+/* Whether a run that was saved under `saved` may go on under `now`. Otherwise STATUS_CONFIG, one
+ * line that names each differing field that must match, with both values; docs/config.md lists
+ * which may change. An `auto` in `now` matches whatever was frozen, and one in `saved`, which no
+ * run has decided yet, whatever comes. */
 NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
 
-/* Lists what a resumed run has that differs and may: schedule, stop rule, evaluation, checkpoints, logging, batches; ""
- * for nothing. *text is for free(), also after a failure. */
+/* Lists what a resumed run has that differs and may: schedule, stop rule, evaluation, checkpoints,
+ * logging, batches; "" for nothing. *text is for free(), also after a failure. */
 NODISCARD Status config_changes(const Config *saved, const Config *now, char **text);
 
-/* Takes over, for every `auto` in `now`, what `saved` had frozen, and the backend that was picked by its speed. */
+/* Takes over, for every `auto` in `now`, what `saved` had frozen, and the backend that was picked
+ * by its speed. */
 void config_adopt(Config *now, const Config *saved);
 
-/* The name of an enum key's value: config_name("training.dtype", config->training.dtype) is "float32";
+/* The name of an enum key's value: config_name("training.dtype", config->training.dtype) is
+ * "float32";
  * NULL where the key has no such value. */
 const char *config_name(const char *key, int value);
 

@@ -66,12 +66,13 @@ Status place_error(Place place, const char *file, int line, const char *format, 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (place.line == 0) return status_error(STATUS_CONFIG, file, line, "%s: error: %s", place.source->origin, text);
+    if (place.line == 0)
+        return status_error(STATUS_CONFIG, file, line, "%s: error: %s", place.source->origin, text);
 
     char source[LINE_CHARACTERS * 8] = "";
     if (place.source->text != NULL) excerpt(&place, source, sizeof source);
-    return status_error_excerpt(STATUS_CONFIG, file, line, source, "%s:%zu:%zu: error: %s", place.source->origin,
-                                place.line, place.column, text);
+    return status_error_excerpt(STATUS_CONFIG, file, line, source, "%s:%zu:%zu: error: %s",
+                                place.source->origin, place.line, place.column, text);
 }
 
 const char *shown(Arena *arena, const char *text) {

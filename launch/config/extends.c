@@ -36,7 +36,8 @@ static const char *chain_text(Arena *arena, const Chain *chain, const char *last
 static Status check_chain(const Loading *loading, const Chain *self, Place from) {
     for (const Chain *outer = self->outer; outer != NULL; outer = outer->outer) {
         if (outer->device != self->device || outer->inode != self->inode) continue;
-        return PLACE_ERROR(from, "extends goes in a circle: %s", chain_text(loading->arena, self->outer, self->path));
+        return PLACE_ERROR(from, "extends goes in a circle: %s",
+                           chain_text(loading->arena, self->outer, self->path));
     }
     return OK;
 }
@@ -59,7 +60,8 @@ static Status load_one(Loading *loading, const YamlNode *name, const Chain *self
 
 static Status load_extended(Loading *loading, const YamlNode *extends, const Chain *self) {
     if (extends->kind != NODE_LIST) return load_one(loading, extends, self);
-    for (const YamlNode *name = extends->first; name != NULL; name = name->next) TRY(load_one(loading, name, self));
+    for (const YamlNode *name = extends->first; name != NULL; name = name->next)
+        TRY(load_one(loading, name, self));
     return OK;
 }
 
@@ -70,7 +72,8 @@ static Status as_map(Arena *arena, YamlNode **tree) {
         *tree = map;
     }
     if ((*tree)->kind == NODE_MAP) return OK;
-    return PLACE_ERROR((*tree)->place, "a config is a map of keys, not %s", shown_node(arena, *tree));
+    return PLACE_ERROR((*tree)->place, "a config is a map of keys, not %s",
+                       shown_node(arena, *tree));
 }
 
 static Status load_file(Loading *loading, const char *path, Place from, const Chain *outer) {
@@ -81,7 +84,8 @@ static Status load_file(Loading *loading, const char *path, Place from, const Ch
         self.inode = facts.st_ino;
         TRY(check_chain(loading, &self, from));
     }
-    if (++loading->files > MAX_FILES) return PLACE_ERROR(from, "extends more than %d files", MAX_FILES);
+    if (++loading->files > MAX_FILES)
+        return PLACE_ERROR(from, "extends more than %d files", MAX_FILES);
     YamlNode *tree;
     TRY(yaml_read_file(loading->arena, path, from, &tree));
     TRY(as_map(loading->arena, &tree));
@@ -99,7 +103,9 @@ Status extends_load(Arena *arena, const char *path, YamlNode *root) {
 Status extends_lay(Arena *arena, YamlNode *tree, const char *what, YamlNode *root) {
     TRY(as_map(arena, &tree));
     const YamlNode *extends = node_find(tree, "extends");
-    if (extends != NULL) return PLACE_ERROR(extends->key_place, "'extends' works in files only, not on the %s", what);
+    if (extends != NULL)
+        return PLACE_ERROR(extends->key_place, "'extends' works in files only, not on the %s",
+                           what);
     TRY(structure_check(arena, tree, ""));
     return node_merge(arena, root, tree);
 }

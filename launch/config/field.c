@@ -37,14 +37,15 @@ static Status out_of_range(const Reading *r, const char *relation, double bound)
         fprintf(file, "%.0f", bound);
     }
     fclose(file);
-    return PLACE_ERROR(r->node->place, "'%s' must be %s %s, not %s", r->field->path, relation, limit,
-                       shown_node(&r->config->arena, r->node));
+    return PLACE_ERROR(r->node->place, "'%s' must be %s %s, not %s", r->field->path, relation,
+                       limit, shown_node(&r->config->arena, r->node));
 }
 
 static Status check_range(const Reading *r, double value) {
     const Field *field = r->field;
     if (value != 0 && fabs(value) < FLT_MIN) {
-        return PLACE_ERROR(r->node->place, "'%s' is %s, which is 0 in float32; the least is 1.2e-38", field->path,
+        return PLACE_ERROR(r->node->place,
+                           "'%s' is %s, which is 0 in float32; the least is 1.2e-38", field->path,
                            shown_node(&r->config->arena, r->node));
     }
     if (field->low == field->high) return OK;
@@ -62,8 +63,8 @@ static Status check_text(const Reading *r, const char *text) {
     }
     uint32_t point = yaml_control(text, r->field->type == FIELD_SHELL_LINES ? "\n\t" : "");
     if (point == 0) return OK;
-    return PLACE_ERROR(r->node->place, "'%s' must not hold the control character U+%04X; remove it", r->field->path,
-                       point);
+    return PLACE_ERROR(r->node->place, "'%s' must not hold the control character U+%04X; remove it",
+                       r->field->path, point);
 }
 
 static Status read_string(const Reading *r, const char **out) {
@@ -78,9 +79,9 @@ static Status read_key(const Reading *r) {
     if (schema_find(r->node->text) == NULL) {
         char buffer[64];
         const char *near = schema_suggest(r->node->text, buffer, sizeof buffer);
-        return PLACE_ERROR(r->node->place, "'%s' needs a key such as data.batch_size, not %s%s%s%s", r->field->path,
-                           shown_node(&r->config->arena, r->node), near ? "; did you mean '" : "", near ? near : "",
-                           near ? "'?" : "");
+        return PLACE_ERROR(r->node->place, "'%s' needs a key such as data.batch_size, not %s%s%s%s",
+                           r->field->path, shown_node(&r->config->arena, r->node),
+                           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     return read_string(r, target(r));
 }
@@ -93,9 +94,10 @@ static Status read_int(const Reading *r, int64_t *out) {
         return OK;
     }
     if (r->node->kind != NODE_SCALAR || !value_parse_int(text, out)) {
-        return mismatch(r, r->field->type == FIELD_INT_OR_AUTO  ? "an integer such as 12, or auto"
-                           : r->field->type == FIELD_INT_OR_ALL ? "an integer such as 10k or 1M, or all"
-                                                                : "an integer such as 12 or 10k");
+        return mismatch(r, r->field->type == FIELD_INT_OR_AUTO ? "an integer such as 12, or auto"
+                           : r->field->type == FIELD_INT_OR_ALL
+                               ? "an integer such as 10k or 1M, or all"
+                               : "an integer such as 12 or 10k");
     }
     return check_range(r, (double)*out);
 }
@@ -113,8 +115,10 @@ static Status read_float(const Reading *r, double *out) {
 }
 
 static Status read_pair(const Reading *r, double *out) {
-    if (r->node->kind != NODE_LIST || r->node->count != 2) return mismatch(r, "two numbers such as [0.9, 0.95]");
-    Reading first = {r->field, r->node->first, r->config}, second = {r->field, r->node->last, r->config};
+    if (r->node->kind != NODE_LIST || r->node->count != 2)
+        return mismatch(r, "two numbers such as [0.9, 0.95]");
+    Reading first = {r->field, r->node->first, r->config},
+            second = {r->field, r->node->last, r->config};
     TRY(read_float(&first, &out[0]));
     return read_float(&second, &out[1]);
 }
@@ -157,19 +161,21 @@ static Status read_choice(const Reading *r, int *out) {
     }
     const char *near = r->node->kind == NODE_SCALAR ? suggest(r->node->text, names) : NULL;
     return PLACE_ERROR(r->node->place, "'%s' needs %s, not %s%s%s%s", r->field->path, wanted,
-                       shown_node(&r->config->arena, r->node), near ? "; did you mean '" : "", near ? near : "",
-                       near ? "'?" : "");
+                       shown_node(&r->config->arena, r->node), near ? "; did you mean '" : "",
+                       near ? near : "", near ? "'?" : "");
 }
 
 static Status read_choices(const Reading *r, ConfigChoices *out) {
-    if (r->node->kind != NODE_LIST || r->node->first == NULL) return mismatch(r, "a list such as [flash, math]");
+    if (r->node->kind != NODE_LIST || r->node->first == NULL)
+        return mismatch(r, "a list such as [flash, math]");
     *out = (ConfigChoices){0};
     for (const YamlNode *item = r->node->first; item != NULL; item = item->next) {
         Reading inner = {r->field, item, r->config};
         int choice = 0;
         TRY(read_choice(&inner, &choice));
         for (int i = 0; i < out->count; i++) {
-            if (out->items[i] == choice) return PLACE_ERROR(item->place, "'%s' is named twice", item->text);
+            if (out->items[i] == choice)
+                return PLACE_ERROR(item->place, "'%s' is named twice", item->text);
         }
         out->items[out->count++] = choice;
     }

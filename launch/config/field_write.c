@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const void *member(const Field *field, const Config *config) { return (const char *)config + field->offset; }
+static const void *member(const Field *field, const Config *config) {
+    return (const char *)config + field->offset;
+}
 
 bool field_is_unset(const Field *field, const Config *config) {
     if (field->fallback != NULL) return false;
@@ -46,7 +48,8 @@ static void write_pair(const double *pair, FILE *file) {
 
 static void write_choices(const Field *field, const ConfigChoices *choices, FILE *file) {
     fputc('[', file);
-    for (int i = 0; i < choices->count; i++) fprintf(file, "%s%s", i == 0 ? "" : ", ", field->names[choices->items[i]]);
+    for (int i = 0; i < choices->count; i++)
+        fprintf(file, "%s%s", i == 0 ? "" : ", ", field->names[choices->items[i]]);
     fputc(']', file);
 }
 

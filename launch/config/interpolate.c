@@ -47,13 +47,14 @@ static Status unknown_reference(const Context *context, const YamlNode *node, co
                            shown(context->arena, name), name);
     }
     const char *near = schema_suggest(name, buffer, sizeof buffer);
-    return PLACE_ERROR(place_of(context, node), "unknown key in '${%s}'%s%s%s", shown(context->arena, name),
-                       near ? "; did you mean '" : "; only ${a.key} and ${env:NAME} are known", near ? near : "",
-                       near ? "'?" : "");
+    return PLACE_ERROR(place_of(context, node), "unknown key in '${%s}'%s%s%s",
+                       shown(context->arena, name),
+                       near ? "; did you mean '" : "; only ${a.key} and ${env:NAME} are known",
+                       near ? near : "", near ? "'?" : "");
 }
 
-static Status look_up(const Context *context, const YamlNode *node, const char *name, const Chain *chain,
-                      const char **out) {
+static Status look_up(const Context *context, const YamlNode *node, const char *name,
+                      const Chain *chain, const char **out) {
     if (strncmp(name, "env:", 4) == 0) {
         *out = getenv(name + 4);
         if (*out != NULL) return OK;
@@ -63,7 +64,8 @@ static Status look_up(const Context *context, const YamlNode *node, const char *
     YamlNode *value = node_find_path(context->root, name);
     if (value == NULL) return unknown_reference(context, node, name);
     if (value->kind != NODE_SCALAR) {
-        return PLACE_ERROR(place_of(context, node), "'${%s}' is %s; only single values can be inserted",
+        return PLACE_ERROR(place_of(context, node),
+                           "'${%s}' is %s; only single values can be inserted",
                            shown(context->arena, name), shown_node(context->arena, value));
     }
     if (value->state == NODE_IN_PROGRESS) {
@@ -78,7 +80,8 @@ static Status look_up(const Context *context, const YamlNode *node, const char *
     return OK;
 }
 
-static Status write_expanded(const Context *context, const YamlNode *node, const Chain *chain, FILE *file) {
+static Status write_expanded(const Context *context, const YamlNode *node, const Chain *chain,
+                             FILE *file) {
     for (const char *c = node->text; *c != '\0'; c++) {
         if (strncmp(c, "$${", 3) == 0) {
             fputs("${", file);
@@ -91,14 +94,17 @@ static Status write_expanded(const Context *context, const YamlNode *node, const
         }
         const char *close = strchr(c, '}');
         if (close == NULL) {
-            return PLACE_ERROR(place_of(context, node), "'${' without its '}'; write $${ for the two characters");
+            return PLACE_ERROR(place_of(context, node),
+                               "'${' without its '}'; write $${ for the two characters");
         }
-        const char *name = arena_printf(context->arena, "%.*s", (int)(close - c - 2), c + 2), *value = "";
+        const char *name = arena_printf(context->arena, "%.*s", (int)(close - c - 2), c + 2),
+                   *value = "";
         if (name == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
         TRY(look_up(context, node, name, chain, &value));
         fputs(value, file);
         if (ftell(file) > MAX_BYTES) {
-            return PLACE_ERROR(place_of(context, node), "the text with all its ${...} filled in is over %d bytes",
+            return PLACE_ERROR(place_of(context, node),
+                               "the text with all its ${...} filled in is over %d bytes",
                                MAX_BYTES);
         }
         c = close;
@@ -132,7 +138,8 @@ static Status expand(const Context *context, YamlNode *node, const Chain *chain)
 Status interpolate(Arena *arena, const YamlNode *root, YamlNode *node) {
     Context context = {arena, root, node->place};
     if (node->kind == NODE_SCALAR) return expand(&context, node, NULL);
-    for (YamlNode *child = node->first; child != NULL; child = child->next) TRY(interpolate(arena, root, child));
+    for (YamlNode *child = node->first; child != NULL; child = child->next)
+        TRY(interpolate(arena, root, child));
     return OK;
 }
 

@@ -106,13 +106,15 @@ bool node_is_null(const YamlNode *node) {
 
 size_t node_size(const YamlNode *node) {
     size_t size = 1;
-    for (const YamlNode *child = node->first; child != NULL; child = child->next) size += node_size(child);
+    for (const YamlNode *child = node->first; child != NULL; child = child->next)
+        size += node_size(child);
     return size;
 }
 
 static Status merge_child(Arena *arena, YamlNode *base, YamlNode *child) {
     YamlNode *old = node_find(base, child->key);
-    if (child->kind == NODE_MAP && old != NULL && old->kind == NODE_MAP) return node_merge(arena, old, child);
+    if (child->kind == NODE_MAP && old != NULL && old->kind == NODE_MAP)
+        return node_merge(arena, old, child);
     node_remove(base, child->key);
     if (node_is_null(child)) return OK;
     if (child->kind != NODE_MAP) return node_append(arena, base, child);

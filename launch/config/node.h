@@ -62,7 +62,8 @@ YamlNode *node_find(const YamlNode *map, const char *key);
 /* The node at a dotted path below a map, or NULL. */
 YamlNode *node_find_path(const YamlNode *map, const char *path);
 
-/* Puts `node` at a dotted path below `root`, making the maps on the way; STATUS_FAILURE where memory is out. */
+/* Puts `node` at a dotted path below `root`, making the maps on the way; STATUS_FAILURE where
+ * memory is out. */
 NODISCARD Status node_put(Arena *arena, YamlNode *root, const char *path, YamlNode *node);
 
 /* A plain `null`, `~` or nothing. */
@@ -71,5 +72,6 @@ bool node_is_null(const YamlNode *node);
 /* Nodes of a whole tree. */
 size_t node_size(const YamlNode *node);
 
-/* Lays `over` on `base`, both maps: maps merge, lists and scalars replace, null removes. Takes over's nodes. */
+/* Lays `over` on `base`, both maps: maps merge, lists and scalars replace, null removes. Takes
+ * over's nodes. */
 NODISCARD Status node_merge(Arena *arena, YamlNode *base, YamlNode *over);

@@ -8,7 +8,8 @@
 static int open_groups(const char *path, const char *previous, FILE *file) {
     int depth = 0;
     bool same = true;
-    for (const char *dot = strchr(path, '.'), *part = path; dot != NULL; part = dot + 1, dot = strchr(part, '.')) {
+    for (const char *dot = strchr(path, '.'), *part = path; dot != NULL;
+         part = dot + 1, dot = strchr(part, '.')) {
         size_t bytes = (size_t)(dot - path) + 1;
         same = same && strncmp(path, previous, bytes) == 0;
         if (!same) fprintf(file, "%*s%.*s:\n", 2 * depth, "", (int)(dot - part), part);

@@ -7,15 +7,19 @@
 static const char *const opening =
     "# The config\n"
     "\n"
-    "Generated from the schema in `launch/config/schema.c`. A test compares the two; to write the page anew, run\n"
+    "Generated from the schema in `launch/config/schema.c`. A test compares the two; to write the "
+    "page anew, run\n"
     "`UPDATE_DOCS=1` with the test program `test_config`.\n"
     "\n"
-    "One experiment is one YAML file. `./train CONFIG --print-config` shows it complete, and any key can be set on "
+    "One experiment is one YAML file. `./train CONFIG --print-config` shows it complete, and any "
+    "key can be set on "
     "the\n"
-    "command line as `key=value` with the value in YAML: `attention.backends=[flash] training.stop.steps=20`.\n"
+    "command line as `key=value` with the value in YAML: `attention.backends=[flash] "
+    "training.stop.steps=20`.\n"
     "\n"
     "```yaml\n"
-    "extends: base.yaml            # a file or a list of files, relative to this one, left to right\n"
+    "extends: base.yaml            # a file or a list of files, relative to this one, left to "
+    "right\n"
     "name: flash_b39\n"
     "attention: {backends: [flash]}\n"
     "data: {train: data/owt/train.h5, val: data/owt/val.h5, batch_size: 39}\n"
@@ -25,21 +29,30 @@ static const char *const opening =
     "\n"
     "## Rules\n"
     "\n"
-    "- **Precedence**: defaults < `extends`, left to right < the file < a sweep's point < the command line. Maps "
+    "- **Precedence**: defaults < `extends`, left to right < the file < a sweep's point < the "
+    "command line. Maps "
     "merge,\n"
     "  lists and single values replace, `null` resets to the default.\n"
     "- **The key decides the type**: `6e-4` is a number, `no` a bool only where a bool is wanted.\n"
-    "- **Counts** take k, M, G (10k steps). **Bytes** take B, kB, MB, GB, TB (powers of 1000) and KiB, MiB, GiB, TiB\n"
-    "  (of 1024); a budget may also be a percentage, `90%`. **Durations** are `1h30m`, `45s`, `500ms`, `2d`.\n"
-    "  **Intervals** are a duration (`10m`) or steps (`500`, `500 steps`, `10k`): `m` is minutes, `M` millions.\n"
-    "- **Interpolation**: `${a.b}` is the value of another key, `${x-mine}` of your own, `${env:NAME}` of the\n"
+    "- **Counts** take k, M, G (10k steps). **Bytes** take B, kB, MB, GB, TB (powers of 1000) and "
+    "KiB, MiB, GiB, TiB\n"
+    "  (of 1024); a budget may also be a percentage, `90%`. **Durations** are `1h30m`, `45s`, "
+    "`500ms`, `2d`.\n"
+    "  **Intervals** are a duration (`10m`) or steps (`500`, `500 steps`, `10k`): `m` is minutes, "
+    "`M` millions.\n"
+    "- **Interpolation**: `${a.b}` is the value of another key, `${x-mine}` of your own, "
+    "`${env:NAME}` of the\n"
     "  environment; `$${` stands for `${` itself. Inside `{...}` and `[...]` YAML needs quotes: "
     "`\"${x-root}/train.h5\"`.\n"
-    "- **Bounds**: 1 MiB, 16 levels, 10,000 values, 64 files. Unknown and duplicate keys, aliases, anchors, tags and\n"
-    "  second documents are errors; every error names file, line and column, and the program ends with code 78.\n"
-    "- **Sweeps**: `sweep` as a map of keys to lists is a grid, as a list of maps it is the points themselves.\n"
+    "- **Bounds**: 1 MiB, 16 levels, 10,000 values, 64 files. Unknown and duplicate keys, aliases, "
+    "anchors, tags and\n"
+    "  second documents are errors; every error names file, line and column, and the program ends "
+    "with code 78.\n"
+    "- **Sweeps**: `sweep` as a map of keys to lists is a grid, as a list of maps it is the points "
+    "themselves.\n"
     "  Its keys are dotted: `sweep: {data.batch_size: [12, 24], seed: [1, 2, 3]}` makes six runs.\n"
-    "- **Resume**: a run goes on from its checkpoint only where every key marked *must match* is as it was, or "
+    "- **Resume**: a run goes on from its checkpoint only where every key marked *must match* is "
+    "as it was, or "
     "`auto`;\n"
     "  all others may change.\n"
     "\n"
@@ -47,8 +60,9 @@ static const char *const opening =
     "\n";
 
 static void write_row(const Field *field, FILE *file) {
-    static const char *const rules[] = {
-        [RESUME_FREE] = "free", [RESUME_MUST_MATCH] = "must match", [RESUME_GLOBAL_BATCH] = "same product"};
+    static const char *const rules[] = {[RESUME_FREE] = "free",
+                                        [RESUME_MUST_MATCH] = "must match",
+                                        [RESUME_GLOBAL_BATCH] = "same product"};
     fprintf(file, "| `%s` | ", field->path);
     char type[128] = "";
     FILE *text = fmemopen(type, sizeof type, "w");
@@ -58,17 +72,18 @@ static void write_row(const Field *field, FILE *file) {
     }
     for (const char *c = type; *c != '\0'; c++) fprintf(file, *c == '|' ? ", " : "%c", *c);
     fprintf(file, " | %s%s%s | %s | %s |\n", field->fallback == NULL ? "" : "`",
-            field->fallback == NULL ? "" : field->fallback, field->fallback == NULL ? "" : "`", rules[field->resume],
-            field->doc);
+            field->fallback == NULL ? "" : field->fallback, field->fallback == NULL ? "" : "`",
+            rules[field->resume], field->doc);
 }
 
 static void write_presets(FILE *file) {
-    fputs(
-        "\n## Presets\n\n| preset | n_layer | n_head | n_embd | block_size | vocab_size |\n|---|---|---|---|---|---|\n",
-        file);
+    fputs("\n## Presets\n\n| preset | n_layer | n_head | n_embd | block_size | vocab_size "
+          "|\n|---|---|---|---|---|---|\n",
+          file);
     for (int preset = CONFIG_PRESET_GPT2; preset <= CONFIG_PRESET_GPT2_XL; preset++) {
         fprintf(file, "| `%s` |", config_name("model.preset", preset));
-        for (size_t i = 0; i < PRESET_KEYS; i++) fprintf(file, " %s |", preset_sizes((ConfigPreset)preset)[i]);
+        for (size_t i = 0; i < PRESET_KEYS; i++)
+            fprintf(file, " %s |", preset_sizes((ConfigPreset)preset)[i]);
         fputc('\n', file);
     }
 }

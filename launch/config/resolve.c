@@ -74,7 +74,8 @@ static Status read_field(const YamlNode *root, Config *config, const Field *fiel
 
 Status resolve(YamlNode *root, Config *config) {
     TRY(put_preset(root, config));
-    for (size_t i = 0; i < schema_count; i++) TRY(put_default(root, config, &schema[i], schema[i].fallback));
+    for (size_t i = 0; i < schema_count; i++)
+        TRY(put_default(root, config, &schema[i], schema[i].fallback));
     for (size_t i = 0; i < schema_count; i++) TRY(read_field(root, config, &schema[i]));
     return resolve_check(root, config);
 }

@@ -6,10 +6,12 @@
 
 #include <string.h>
 
-static bool is_override(const YamlNode *node) { return strcmp(node->place.source->origin, COMMAND_LINE) == 0; }
+static bool is_override(const YamlNode *node) {
+    return strcmp(node->place.source->origin, COMMAND_LINE) == 0;
+}
 
-/* Where the user gave the first of the keys, or the second where that alone stands on the command line, which was laid
- * on last; otherwise where the config begins. */
+/* Where the user gave the first of the keys, or the second where that alone stands on the command
+ * line, which was laid on last; otherwise where the config begins. */
 static Place place_of(const YamlNode *root, const char *first, const char *second) {
     const char *const keys[] = {first, second};
     const YamlNode *found = NULL;
@@ -23,8 +25,9 @@ static Place place_of(const YamlNode *root, const char *first, const char *secon
 
 static Status check_required(const YamlNode *root, const Config *config) {
     if (config->data.train == NULL) {
-        return PLACE_ERROR(place_of(root, "data.train", "data"),
-                           "'data.train' is missing; name a token file, ./prepare makes one from text");
+        return PLACE_ERROR(
+            place_of(root, "data.train", "data"),
+            "'data.train' is missing; name a token file, ./prepare makes one from text");
     }
     const ConfigStop *stop = &config->training.stop;
     if (stop->steps == 0 && stop->tokens == 0 && stop->time == 0) {
@@ -40,7 +43,8 @@ static Status check_name(const YamlNode *root, const Config *config) {
         return PLACE_ERROR(place, "'name' must not hold a slash; 'output' is the run's directory");
     }
     if (strcmp(config->name, ".") == 0 || strcmp(config->name, "..") == 0) {
-        return PLACE_ERROR(place, "'%s' is no name for a run: it is a directory that is there", config->name);
+        return PLACE_ERROR(place, "'%s' is no name for a run: it is a directory that is there",
+                           config->name);
     }
     return OK;
 }
@@ -50,8 +54,8 @@ static Status check_model(const YamlNode *root, const Config *config) {
     const int64_t sizes[] = {model->n_layer, model->n_head, model->n_embd, model->block_size};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (sizes[i] > 0) continue;
-        return PLACE_ERROR(place_of(root, "model.preset", "model"), "'%s' is needed where 'model.preset' is none",
-                           preset_keys[i]);
+        return PLACE_ERROR(place_of(root, "model.preset", "model"),
+                           "'%s' is needed where 'model.preset' is none", preset_keys[i]);
     }
     if (model->n_embd % model->n_head != 0) {
         return PLACE_ERROR(place_of(root, "model.n_head", "model.n_embd"),
@@ -65,13 +69,14 @@ static Status check_schedule(const YamlNode *root, const Config *config) {
     const ConfigSchedule *schedule = &config->lr_scheduler;
     if (schedule->min_lr > config->optimizer.lr) {
         return PLACE_ERROR(place_of(root, "lr_scheduler.min_lr", "optimizer.lr"),
-                           "'lr_scheduler.min_lr' (%g) must be at most 'optimizer.lr' (%g)", schedule->min_lr,
-                           config->optimizer.lr);
+                           "'lr_scheduler.min_lr' (%g) must be at most 'optimizer.lr' (%g)",
+                           schedule->min_lr, config->optimizer.lr);
     }
     if (schedule->warmup > schedule->decay) {
-        return PLACE_ERROR(place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
-                           "'lr_scheduler.warmup' (%lld) must be at most 'lr_scheduler.decay' (%lld)",
-                           (long long)schedule->warmup, (long long)schedule->decay);
+        return PLACE_ERROR(
+            place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
+            "'lr_scheduler.warmup' (%lld) must be at most 'lr_scheduler.decay' (%lld)",
+            (long long)schedule->warmup, (long long)schedule->decay);
     }
     return OK;
 }
@@ -83,8 +88,10 @@ static Status check_metric(const YamlNode *root, const Config *config) {
     }
     Place place = place_of(root, "report.metric", "report");
     const char *near = suggest(metric, metrics_columns);
-    if (near != NULL) return PLACE_ERROR(place, "no such column of metrics.jsonl; did you mean '%s'?", near);
-    return PLACE_ERROR(place, "no such column of metrics.jsonl; choose 'val/loss', 'train/loss' or 'tok_per_s'");
+    if (near != NULL)
+        return PLACE_ERROR(place, "no such column of metrics.jsonl; did you mean '%s'?", near);
+    return PLACE_ERROR(
+        place, "no such column of metrics.jsonl; choose 'val/loss', 'train/loss' or 'tok_per_s'");
 }
 
 Status resolve_check(const YamlNode *root, const Config *config) {

@@ -1,5 +1,5 @@
-/* The schema: one row a key. It drives reading, defaults, --help, --print-config, the reference page and what may
- * change when a run is resumed. */
+/* The schema: one row a key. It drives reading, defaults, --help, --print-config, the reference
+ * page and what may change when a run is resumed. */
 #pragma once
 
 #include "launch/config/config.h"
@@ -24,8 +24,8 @@ typedef enum FieldType {
     FIELD_SWEEP,
 } FieldType;
 
-/* MUST_MATCH: what a run's weights are of stays as it was. GLOBAL_BATCH: free, as long as ranks x batch x accumulation
- * stays; `auto` is what it was. */
+/* MUST_MATCH: what a run's weights are of stays as it was. GLOBAL_BATCH: free, as long as ranks x
+ * batch x accumulation stays; `auto` is what it was. */
 typedef enum ResumeRule { RESUME_FREE, RESUME_MUST_MATCH, RESUME_GLOBAL_BATCH } ResumeRule;
 
 typedef struct Field {
@@ -55,7 +55,8 @@ const char *schema_suggest(const char *path, char *buffer, size_t bytes);
 /* The names an enum key allows as `a|b|c`, or what its type is called in the reference page. */
 void schema_write_type(const Field *field, FILE *file);
 
-/* The sizes of a preset, as default texts: row i stands for `keys[i]`; NULL where the preset fixes none. */
+/* The sizes of a preset, as default texts: row i stands for `keys[i]`; NULL where the preset fixes
+ * none. */
 enum { PRESET_KEYS = 5 };
 extern const char *const preset_keys[PRESET_KEYS];
 const char *const *preset_sizes(ConfigPreset preset);

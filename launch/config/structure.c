@@ -9,8 +9,8 @@ bool is_own_key(const char *key) { return strncmp(key, "x-", 2) == 0; }
 /* Keys that older versions had, and what says the same now. */
 static const struct {
     const char *path, *group, *key, *instead;
-} retired[] = {
-    {"evaluation.batches", "evaluation", "batches", "'evaluation.tokens' (a count of tokens such as 1M, or all)"}};
+} retired[] = {{"evaluation.batches", "evaluation", "batches",
+                "'evaluation.tokens' (a count of tokens such as 1M, or all)"}};
 
 enum { RETIRED = sizeof retired / sizeof retired[0] };
 
@@ -30,8 +30,9 @@ Status structure_unknown(Arena *arena, Place place, const char *path) {
     const char *near = schema_suggest(path, buffer, sizeof buffer);
     const char *name = shown(arena, path);
     if (near == NULL) {
-        return PLACE_ERROR(place, "unknown key '%s'; docs/config.md lists all, and keys of your own begin with x-",
-                           name);
+        return PLACE_ERROR(
+            place, "unknown key '%s'; docs/config.md lists all, and keys of your own begin with x-",
+            name);
     }
     return PLACE_ERROR(place, "unknown key '%s'; did you mean '%s'?", name, near);
 }
@@ -47,13 +48,15 @@ static Status check_key(Arena *arena, const YamlNode *child, const char *path) {
     if (is_key) return OK;
     if (child->kind == NODE_MAP) return structure_check(arena, child, path);
     if (node_is_null(child)) return OK;
-    return PLACE_ERROR(child->place, "'%s' needs a map of its keys, not %s", path, shown_node(arena, child));
+    return PLACE_ERROR(child->place, "'%s' needs a map of its keys, not %s", path,
+                       shown_node(arena, child));
 }
 
 Status structure_check(Arena *arena, const YamlNode *map, const char *prefix) {
     for (const YamlNode *child = map->first; child != NULL; child = child->next) {
         if (is_own_key(child->key)) continue;
-        const char *path = arena_printf(arena, "%s%s%s", prefix, *prefix == '\0' ? "" : ".", child->key);
+        const char *path =
+            arena_printf(arena, "%s%s%s", prefix, *prefix == '\0' ? "" : ".", child->key);
         if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
         TRY(check_key(arena, child, path));
     }

@@ -3,7 +3,8 @@
 
 #include <stddef.h>
 
-/* The Levenshtein distance of two strings, counted in bytes; strings over 63 bytes are infinitely far (SIZE_MAX). */
+/* The Levenshtein distance of two strings, counted in bytes; strings over 63 bytes are infinitely
+ * far (SIZE_MAX). */
 size_t edit_distance(const char *a, const char *b);
 
 /* Whether a distance is small enough for a word of this length to be a slip of the same word. */

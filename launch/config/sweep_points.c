@@ -12,8 +12,8 @@ enum { MAX_POINTS = 4096, NAME_BYTES = 120 };
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
 
-/* Reads one swept value as its key's type. `text` is the value in its one written form, from the arena, so that
- * 0.5 and 5e-1 are seen as duplicates. */
+/* Reads one swept value as its key's type. `text` is the value in its one written form, from the
+ * arena, so that 0.5 and 5e-1 are seen as duplicates. */
 static Status read_value(Arena *arena, const char *key, const YamlNode *value, const char **text) {
     if (node_is_null(value)) {
         *text = "null";
@@ -50,7 +50,8 @@ static Status check_key(Arena *arena, const YamlNode *node) {
     }
     if (schema_find(node->key) != NULL) return OK;
     if (schema_is_group(node->key)) {
-        return PLACE_ERROR(node->key_place, "a sweep needs whole keys such as data.batch_size, not the group '%s'",
+        return PLACE_ERROR(node->key_place,
+                           "a sweep needs whole keys such as data.batch_size, not the group '%s'",
                            node->key);
     }
     return structure_unknown(arena, node->key_place, node->key);
@@ -68,7 +69,8 @@ static Status check_axis(Arena *arena, const YamlNode *axis) {
         TRY(read_value(arena, axis->key, value, &text));
         void **place = names_add(&seen, arena, text);
         if (place == NULL) return out_of_memory();
-        if (*place != NULL) return PLACE_ERROR(value->place, "'%s' has this value twice", axis->key);
+        if (*place != NULL)
+            return PLACE_ERROR(value->place, "'%s' has this value twice", axis->key);
         *place = arena;
     }
     return OK;
@@ -95,15 +97,18 @@ static Status check_list(Arena *arena, const YamlNode *sweep) {
         const char *identity;
         number++;
         if (point->kind != NODE_MAP || point->first == NULL) {
-            return PLACE_ERROR(point->place, "a sweep's point needs a map such as {data.batch_size: 12}, not %s",
+            return PLACE_ERROR(point->place,
+                               "a sweep's point needs a map such as {data.batch_size: 12}, not %s",
                                point->kind == NODE_MAP ? "an empty one" : shown_node(arena, point));
         }
-        for (const YamlNode *value = point->first; value != NULL; value = value->next) TRY(check_key(arena, value));
+        for (const YamlNode *value = point->first; value != NULL; value = value->next)
+            TRY(check_key(arena, value));
         TRY(point_identity(arena, point, &identity));
         void **first = names_add(&seen, arena, identity);
         if (first == NULL) return out_of_memory();
         if (*first != NULL) {
-            return PLACE_ERROR(point->place, "points %zu and %zu of the sweep are the same", (size_t)*first, number);
+            return PLACE_ERROR(point->place, "points %zu and %zu of the sweep are the same",
+                               (size_t)*first, number);
         }
         *first = (void *)number;
     }
@@ -114,7 +119,8 @@ static Status grid_size(const YamlNode *sweep, size_t *out) {
     *out = 1;
     for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
         *out *= axis->count;
-        if (*out > MAX_POINTS) return PLACE_ERROR(sweep->place, "the sweep has more than %d points", MAX_POINTS);
+        if (*out > MAX_POINTS)
+            return PLACE_ERROR(sweep->place, "the sweep has more than %d points", MAX_POINTS);
     }
     return OK;
 }
@@ -124,7 +130,8 @@ static Status check(Arena *arena, const YamlNode *sweep) {
         return PLACE_ERROR(sweep->place, "'sweep' needs a map of keys to lists, or a list of maps");
     }
     if (sweep->kind == NODE_LIST) return check_list(arena, sweep);
-    for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) TRY(check_axis(arena, axis));
+    for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next)
+        TRY(check_axis(arena, axis));
     size_t count;
     return grid_size(sweep, &count);
 }
@@ -141,7 +148,8 @@ Status sweep_check(const Config *config) {
 static void add_name(char *name, const char *key, const char *value) {
     const char *dot = strrchr(key, '.');
     char part[NAME_BYTES];
-    snprintf(part, sizeof part, "%s%s-%s", *name == '\0' ? "" : "_", dot == NULL ? key : dot + 1, value);
+    snprintf(part, sizeof part, "%s%s-%s", *name == '\0' ? "" : "_", dot == NULL ? key : dot + 1,
+             value);
     size_t used = strlen(name);
     for (const char *c = part; *c != '\0' && used + 1 < NAME_BYTES; c++) {
         bool is_safe = isalnum((unsigned char)*c) || strchr("._-+", *c) != NULL;
@@ -169,12 +177,13 @@ static void setting_add(SweepPoint *point, const Setting *setting, char *name) {
     add_name(name, setting->key, setting->text);
 }
 
-/* Names that were cut or cleaned to the same text are told apart by a number, which goes on where the last one of
- * that text stopped: it is what `names` keeps. */
+/* Names that were cut or cleaned to the same text are told apart by a number, which goes on where
+ * the last one of that text stopped: it is what `names` keeps. */
 static Status finish_point(SweepPoints *points, SweepPoint *point, const char *name) {
     Arena *arena = &points->arena;
     point->stem = point->name = arena_strdup(arena, name);
-    void **last = point->name == NULL ? NULL : names_add(&points->names, arena, point->name), **place = last;
+    void **last = point->name == NULL ? NULL : names_add(&points->names, arena, point->name),
+         **place = last;
     size_t number = last == NULL || *last == NULL ? 1 : (size_t)*last;
     while (place != NULL && (*place != NULL || *point->name == '\0')) {
         point->name = arena_printf(arena, "%s_%zu", name, ++number);
@@ -246,7 +255,8 @@ static Status expand(const Config *config, SweepPoints *points) {
     points->points = arena_alloc(&points->arena, count * sizeof *points->points);
     if (points->points == NULL) return out_of_memory();
     if (sweep == NULL) return finish_point(points, &points->points[0], config->name);
-    return sweep->kind == NODE_LIST ? expand_list(points, sweep) : expand_grid(points, sweep, count);
+    return sweep->kind == NODE_LIST ? expand_list(points, sweep)
+                                    : expand_grid(points, sweep, count);
 }
 
 Status sweep_expand(const Config *config, SweepPoints **out) {

@@ -13,12 +13,20 @@ typedef struct Unit {
 } Unit;
 
 static const Unit count_units[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {NULL, 0}};
-static const Unit byte_units[] = {
-    {"B", 1},     {"kB", 1e3},     {"KB", 1e3},        {"MB", 1e6},           {"GB", 1e9},
-    {"TB", 1e12}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0},
-    {NULL, 0}};
+static const Unit byte_units[] = {{"B", 1},
+                                  {"kB", 1e3},
+                                  {"KB", 1e3},
+                                  {"MB", 1e6},
+                                  {"GB", 1e9},
+                                  {"TB", 1e12},
+                                  {"KiB", 1024.0},
+                                  {"MiB", 1048576.0},
+                                  {"GiB", 1073741824.0},
+                                  {"TiB", 1099511627776.0},
+                                  {NULL, 0}};
 /* Largest first: the order in which a duration names them. */
-static const Unit time_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 1e-3}, {NULL, 0}};
+static const Unit time_units[] = {{"d", 86400}, {"h", 3600},  {"m", 60},
+                                  {"s", 1},     {"ms", 1e-3}, {NULL, 0}};
 
 static double unit_scale(const Unit *units, const char *name) {
     for (; units->name != NULL; units++) {
@@ -61,7 +69,8 @@ bool value_parse_u64(const char *text, uint64_t *out) {
     if (!scan_number(&text, &number)) return false;
     number *= unit_scale(count_units, text);
     /* Up to 2^53 a double is the integer it shows. */
-    if (unit_scale(count_units, text) == 0 || number < 0 || number > 9007199254740992.0 || number != floor(number)) {
+    if (unit_scale(count_units, text) == 0 || number < 0 || number > 9007199254740992.0 ||
+        number != floor(number)) {
         return false;
     }
     *out = (uint64_t)number;
@@ -77,7 +86,9 @@ bool value_parse_int(const char *text, int64_t *out) {
     return true;
 }
 
-bool value_parse_float(const char *text, double *out) { return scan_number(&text, out) && *text == '\0'; }
+bool value_parse_float(const char *text, double *out) {
+    return scan_number(&text, out) && *text == '\0';
+}
 
 bool value_parse_bool(const char *text, bool *out) {
     static const char *const yes[] = {"true", "yes", "on"}, *const no[] = {"false", "no", "off"};
@@ -97,7 +108,8 @@ bool value_parse_budget(const char *text, ConfigBudget *out) {
     if (digits > 0 && scale > 0) {
         errno = 0;
         whole = strtoull(text, NULL, 10);
-        return errno == 0 && !__builtin_mul_overflow(whole, (uint64_t)scale, &out->bytes) && out->bytes > 0;
+        return errno == 0 && !__builtin_mul_overflow(whole, (uint64_t)scale, &out->bytes) &&
+               out->bytes > 0;
     }
     if (!scan_number(&text, &number) || number <= 0) return false;
     if (strcmp(text, "%") == 0) {
@@ -117,7 +129,9 @@ bool value_parse_duration(const char *text, double *seconds) {
         double number;
         if (!scan_number(&text, &number) || number < 0) return false;
         size_t length = strspn(text, "dhms");
-        while (next->name != NULL && (strlen(next->name) != length || strncmp(text, next->name, length) != 0)) next++;
+        while (next->name != NULL &&
+               (strlen(next->name) != length || strncmp(text, next->name, length) != 0))
+            next++;
         if (next->name == NULL) return false;
         sum += number * next->scale;
         text += length;
@@ -193,7 +207,8 @@ static bool is_plain(const char *text) {
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
         if (strcasecmp(text, taken[i]) == 0) return false;
     }
-    if (!isalnum((unsigned char)*text) && *text != '/' && *text != '_' && *text != '.') return false;
+    if (!isalnum((unsigned char)*text) && *text != '/' && *text != '_' && *text != '.')
+        return false;
     if (strncmp(text, "...", 3) == 0) return false;
     for (; *text != '\0'; text++) {
         if (!isalnum((unsigned char)*text) && strchr("/_.+%-", *text) == NULL) return false;

@@ -1,5 +1,5 @@
-/* The only file that sees libyaml. The walk stops at the first event that breaks a bound: libyaml itself takes
- * quadratic time on deep nesting. */
+/* The only file that sees libyaml. The walk stops at the first event that breaks a bound: libyaml
+ * itself takes quadratic time on deep nesting. */
 #include "launch/config/yaml_reader.h"
 
 #include "launch/config/diagnostic.h"
@@ -29,7 +29,8 @@ static const char *hint_for(const char *problem) {
     static const struct {
         const char *problem, *hint;
     } hints[] = {
-        {"cannot start any token", "; indent with spaces, and quote a value that begins with @, % or `"},
+        {"cannot start any token",
+         "; indent with spaces, and quote a value that begins with @, % or `"},
         {"mapping values are not allowed", "; quote a value that holds a colon"},
         {"did not find expected key", "; give the keys of one map the same indentation"},
         {"unexpected end of stream", "; close the quote"},
@@ -47,7 +48,8 @@ static bool is_bare_reference(const Reader *reader, yaml_mark_t mark) {
     return at > 0 && text[at] == '{' && text[at - 1] == '$';
 }
 
-/* At the place of the problem; but what is never closed is reported where it was opened, not at the text's end. */
+/* At the place of the problem; but what is never closed is reported where it was opened, not at the
+ * text's end. */
 static Status parser_error(const Reader *reader) {
     const yaml_parser_t *parser = &reader->parser;
     if (parser->error == YAML_MEMORY_ERROR) return ERROR(STATUS_NO_ROOM, "out of memory");
@@ -56,14 +58,16 @@ static Status parser_error(const Reader *reader) {
                            ? "; inside { } and [ ] put quotes around a value with ${...}"
                            : hint_for(problem);
     yaml_mark_t mark = parser->problem_mark, begun = parser->context_mark;
-    if (parser->context == NULL) return PLACE_ERROR(place_at(reader, mark, mark), "%s%s", problem, hint);
+    if (parser->context == NULL)
+        return PLACE_ERROR(place_at(reader, mark, mark), "%s%s", problem, hint);
     if (mark.index >= reader->characters) mark = begun;
     Place opened = place_at(reader, begun, begun);
     if (mark.index == begun.index) {
-        return PLACE_ERROR(place_at(reader, mark, mark), "%s, %s%s", parser->context, problem, hint);
+        return PLACE_ERROR(place_at(reader, mark, mark), "%s, %s%s", parser->context, problem,
+                           hint);
     }
-    return PLACE_ERROR(place_at(reader, mark, mark), "%s begun at %zu:%zu, %s%s", parser->context, opened.line,
-                       opened.column, problem, hint);
+    return PLACE_ERROR(place_at(reader, mark, mark), "%s begun at %zu:%zu, %s%s", parser->context,
+                       opened.line, opened.column, problem, hint);
 }
 
 static Status next_event(Reader *reader, yaml_event_t *event) {
@@ -84,7 +88,8 @@ static Status check_properties(const Reader *reader, const yaml_event_t *event) 
         anchor = event->data.mapping_start.anchor;
         tag = event->data.mapping_start.tag;
     }
-    if (anchor != NULL) return PLACE_ERROR(place, "anchors are not allowed; use extends, or ${key} for one value");
+    if (anchor != NULL)
+        return PLACE_ERROR(place, "anchors are not allowed; use extends, or ${key} for one value");
     if (tag != NULL) return PLACE_ERROR(place, "tags are not allowed; the key decides the type");
     if (event->type == YAML_ALIAS_EVENT) {
         return PLACE_ERROR(place, "aliases are not allowed; use extends, or ${key} for one value");
@@ -95,7 +100,8 @@ static Status check_properties(const Reader *reader, const yaml_event_t *event) 
 static Status check_bounds(Reader *reader, const yaml_event_t *event) {
     Place place = place_at(reader, event->start_mark, event->end_mark);
     if (++reader->values > YAML_MAX_VALUES) {
-        return PLACE_ERROR(place, "more than %d keys and values; a config holds settings, not data", YAML_MAX_VALUES);
+        return PLACE_ERROR(place, "more than %d keys and values; a config holds settings, not data",
+                           YAML_MAX_VALUES);
     }
     if (event->type != YAML_SCALAR_EVENT && reader->depth >= YAML_MAX_DEPTH) {
         return PLACE_ERROR(place, "nested deeper than %d levels", YAML_MAX_DEPTH);
@@ -106,7 +112,8 @@ static Status check_bounds(Reader *reader, const yaml_event_t *event) {
 static Status read_scalar(Reader *reader, const yaml_event_t *event, YamlNode **out) {
     const char *text = (const char *)event->data.scalar.value;
     Place place = place_at(reader, event->start_mark, event->end_mark);
-    if (strlen(text) != event->data.scalar.length) return PLACE_ERROR(place, "a NUL character in a value");
+    if (strlen(text) != event->data.scalar.length)
+        return PLACE_ERROR(place, "a NUL character in a value");
     YamlNode *node = node_scalar(reader->arena, text, place);
     if (node == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
@@ -126,12 +133,14 @@ static Status read_child(Reader *reader, YamlNode *parent, const yaml_event_t *e
     YamlNode *key;
     Place place = place_at(reader, event->start_mark, event->end_mark);
     TRY(check_properties(reader, event));
-    if (event->type != YAML_SCALAR_EVENT) return PLACE_ERROR(place, "a key must be a word, not a list or map");
+    if (event->type != YAML_SCALAR_EVENT)
+        return PLACE_ERROR(place, "a key must be a word, not a list or map");
     TRY(read_node(reader, event, &key));
     const YamlNode *first = node_find(parent, key->text);
     if (first != NULL) {
-        return PLACE_ERROR(place, "duplicate key '%s'; the first is at %zu:%zu", shown(reader->arena, key->text),
-                           first->key_place.line, first->key_place.column);
+        return PLACE_ERROR(place, "duplicate key '%s'; the first is at %zu:%zu",
+                           shown(reader->arena, key->text), first->key_place.line,
+                           first->key_place.column);
     }
     yaml_event_t value;
     TRY(next_event(reader, &value));
@@ -143,9 +152,11 @@ static Status read_child(Reader *reader, YamlNode *parent, const yaml_event_t *e
     return node_append(reader->arena, parent, child);
 }
 
-static Status read_collection(Reader *reader, const yaml_event_t *start, NodeKind kind, YamlNode **out) {
+static Status read_collection(Reader *reader, const yaml_event_t *start, NodeKind kind,
+                              YamlNode **out) {
     yaml_event_type_t last = kind == NODE_MAP ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT;
-    YamlNode *node = node_create(reader->arena, kind, place_at(reader, start->start_mark, start->end_mark));
+    YamlNode *node =
+        node_create(reader->arena, kind, place_at(reader, start->start_mark, start->end_mark));
     if (node == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     reader->depth++;
     for (bool more = true; more;) {
@@ -187,8 +198,9 @@ static Status read_stream(Reader *reader, YamlNode **out) {
         case YAML_STREAM_END_EVENT: more = false; break;
         case YAML_DOCUMENT_START_EVENT:
             if (++documents > 1) {
-                status = PLACE_ERROR(place_at(reader, event.start_mark, event.end_mark),
-                                     "a second document; a config is one document, use extends to combine files");
+                status = PLACE_ERROR(
+                    place_at(reader, event.start_mark, event.end_mark),
+                    "a second document; a config is one document, use extends to combine files");
             }
             break;
         case YAML_STREAM_START_EVENT:
@@ -209,9 +221,11 @@ Status yaml_read(Arena *arena, const Source *source, size_t skip, YamlNode **out
                      .column_shift = yaml_characters(source->text, skip),
                      .characters = yaml_characters(source->text + skip, source->bytes - skip)};
     YamlNode *root = node_scalar(arena, "", (Place){source, 1, reader.column_shift + 1, 1});
-    if (root == NULL || !yaml_parser_initialize(&reader.parser)) return ERROR(STATUS_NO_ROOM, "out of memory");
+    if (root == NULL || !yaml_parser_initialize(&reader.parser))
+        return ERROR(STATUS_NO_ROOM, "out of memory");
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)source->text + skip, source->bytes - skip);
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)source->text + skip,
+                                 source->bytes - skip);
     Status status = read_stream(&reader, &root);
     yaml_parser_delete(&reader.parser);
     TRY(status);

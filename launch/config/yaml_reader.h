@@ -1,18 +1,19 @@
 /* YAML text to YamlNode, through libyaml's event API, with bounds on everything.
  *
- * Refused, each with its place: text that is not UTF-8 or holds NUL, control characters or line separators other than
- * a line feed; aliases, anchors and tags; a second document; duplicate keys; keys that are lists or maps; more than
- * 16 levels; more than 10,000 keys and values. */
+ * Refused, each with its place: text that is not UTF-8 or holds NUL, control characters or line
+ * separators other than a line feed; aliases, anchors and tags; a second document; duplicate keys;
+ * keys that are lists or maps; more than 16 levels; more than 10,000 keys and values. */
 #pragma once
 
 #include "launch/config/node.h"
 
 enum { YAML_MAX_BYTES = 1 << 20, YAML_MAX_DEPTH = 16, YAML_MAX_VALUES = 10000 };
 
-/* Reads source->text from byte `skip` on (0 but for `key=VALUE`) into a tree. An empty text gives a null scalar.
- * Errors: STATUS_CONFIG. */
+/* Reads source->text from byte `skip` on (0 but for `key=VALUE`) into a tree. An empty text gives a
+ * null scalar. Errors: STATUS_CONFIG. */
 NODISCARD Status yaml_read(Arena *arena, const Source *source, size_t skip, YamlNode **out);
 
-/* Reads a regular file of at most 1 MiB into a tree; `from` is the place that asked for it (an `extends` value, or
- * a place with line 0), which a file that cannot be read is reported at. Errors: STATUS_CONFIG. */
+/* Reads a regular file of at most 1 MiB into a tree; `from` is the place that asked for it (an
+ * `extends` value, or a place with line 0), which a file that cannot be read is reported at.
+ * Errors: STATUS_CONFIG. */
 NODISCARD Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out);

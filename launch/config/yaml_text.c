@@ -29,7 +29,11 @@ size_t yaml_bytes(const char *text, size_t characters) {
 static size_t decode(const unsigned char *text, size_t bytes, uint32_t *out) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     unsigned char head = text[0];
-    size_t length = head < 0x80 ? 1 : head >> 5 == 6 ? 2 : head >> 4 == 14 ? 3 : head >> 3 == 30 ? 4 : 0;
+    size_t length = head < 0x80       ? 1
+                    : head >> 5 == 6  ? 2
+                    : head >> 4 == 14 ? 3
+                    : head >> 3 == 30 ? 4
+                                      : 0;
     if (length == 0 || length > bytes) return 0;
     uint32_t point = length == 1 ? head : head & (0x7Fu >> length);
     for (size_t i = 1; i < length; i++) {
@@ -45,8 +49,8 @@ uint32_t yaml_control(const char *text, const char *welcome) {
     for (size_t length; *text != '\0'; text += length) {
         uint32_t point;
         length = decode((const unsigned char *)text, strnlen(text, 4), &point);
-        bool is_control =
-            length > 0 && (point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029);
+        bool is_control = length > 0 && (point < 0x20 || (point >= 0x7F && point < 0xA0) ||
+                                         point == 0x2028 || point == 0x2029);
         if (is_control && strchr(welcome, *text) == NULL) return point;
         if (length == 0) length = 1; /* from the environment, and not UTF-8 */
     }
@@ -56,8 +60,8 @@ uint32_t yaml_control(const char *text, const char *welcome) {
 static bool is_refused(uint32_t point, bool before_line_feed) {
     if (point == '\t' || point == '\n') return false;
     if (point == '\r') return !before_line_feed;
-    return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 || point == 0xFEFF ||
-           point == 0xFFFE || point == 0xFFFF;
+    return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 ||
+           point == 0xFEFF || point == 0xFFFE || point == 0xFFFF;
 }
 
 Status yaml_check_text(const Source *source) {
@@ -68,7 +72,8 @@ Status yaml_check_text(const Source *source) {
     for (size_t i = 0, length; i < source->bytes; i += length) {
         uint32_t point;
         length = decode(text + i, source->bytes - i, &point);
-        if (length == 0) return PLACE_ERROR(place, "not UTF-8 (byte 0x%02x); save the file as UTF-8", text[i]);
+        if (length == 0)
+            return PLACE_ERROR(place, "not UTF-8 (byte 0x%02x); save the file as UTF-8", text[i]);
         if (is_refused(point, text[i + 1] == '\n')) {
             return PLACE_ERROR(place, "the character U+%04X is not allowed; remove it", point);
         }
@@ -89,9 +94,11 @@ static Status cannot_read(Place from, const char *path, const char *why) {
 static Status read_all(int file, Arena *arena, const char *path, Place from, Source *source) {
     struct stat facts;
     if (fstat(file, &facts) != 0) return cannot_read(from, path, strerror(errno));
-    if (S_ISDIR(facts.st_mode)) return cannot_read(from, path, "it is a directory; name the YAML file in it");
+    if (S_ISDIR(facts.st_mode))
+        return cannot_read(from, path, "it is a directory; name the YAML file in it");
     if (!S_ISREG(facts.st_mode)) return cannot_read(from, path, "it is not a regular file");
-    if (facts.st_size > YAML_MAX_BYTES) return cannot_read(from, path, "it is over 1 MiB, too long for a config");
+    if (facts.st_size > YAML_MAX_BYTES)
+        return cannot_read(from, path, "it is over 1 MiB, too long for a config");
     char *text = arena_alloc(arena, (size_t)facts.st_size + 1);
     if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     size_t bytes;

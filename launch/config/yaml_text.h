@@ -14,8 +14,10 @@ size_t yaml_characters(const char *text, size_t bytes);
 /* The bytes that the first `characters` characters take, at most the whole text. */
 size_t yaml_bytes(const char *text, size_t characters);
 
-/* The first control character or line separator of a text, but for the characters that are welcome; 0: none. */
+/* The first control character or line separator of a text, but for the characters that are welcome;
+ * 0: none. */
 uint32_t yaml_control(const char *text, const char *welcome);
 
-/* UTF-8 without NUL, control characters, and line ends other than LF and CR LF; otherwise STATUS_CONFIG. */
+/* UTF-8 without NUL, control characters, and line ends other than LF and CR LF; otherwise
+ * STATUS_CONFIG. */
 NODISCARD Status yaml_check_text(const Source *source);

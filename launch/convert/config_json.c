@@ -180,20 +180,20 @@ static bool is_among(const char *name, const char *const *names, size_t n) {
     for (size_t i = 0; i < n; i++) {
         size_t length = strlen(names[i]) - 1;
         bool is_open = names[i][length] == '*';
-        if (is_open ? strncmp(names[i], name, length) == 0 : strcmp(names[i], name) == 0) return true;
+        if (is_open ? strncmp(names[i], name, length) == 0 : strcmp(names[i], name) == 0)
+            return true;
     }
     return false;
 }
 
-/* ---- a field
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- a field --------------------------------------------------------------------------------- */
 
 /* "FIELD is VALUE; ...", the value as JSON, cut. The path is put before it by the callers of this
  * file. */
 static Status bad(const char *name, const json_t *value, const char *wanted) {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    Status status = ERROR(STATUS_DATA, "%.100s is %.60s; %s", name, text == NULL ? "?" : text, wanted);
+    Status status =
+        ERROR(STATUS_DATA, "%.100s is %.60s; %s", name, text == NULL ? "?" : text, wanted);
     free(text);
     return status;
 }
@@ -204,14 +204,15 @@ static Status size_check(const Field *field, const json_t *value, const Expected
     memcpy(&size, (const char *)expected + field->member, sizeof size);
     if (json_is_integer(value) && json_integer_value(value) == size) return OK;
     bool is_heads = field->member == offsetof(Expected, size.NH);
-    snprintf(wanted, sizeof wanted, is_heads ? "expected were %lld heads" : "the weights ask for %lld",
-             (long long)size);
+    snprintf(wanted, sizeof wanted,
+             is_heads ? "expected were %lld heads" : "the weights ask for %lld", (long long)size);
     return bad(field->name, value, wanted);
 }
 
 /* GPT-2's own, and the same formula by other names; "gelu" is the exact one. */
 static bool is_tanh_gelu(const char *name) {
-    static const char *const names[] = {"gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"};
+    static const char *const names[] = {"gelu_new", "gelu_pytorch_tanh", "gelu_fast",
+                                        "gelu_accurate"};
     for (size_t i = 0; name != NULL && i < COUNT(names); i++) {
         if (strcmp(names[i], name) == 0) return true;
     }
@@ -223,7 +224,8 @@ static bool is_text(const json_t *value, const char *text) {
 }
 
 static bool is_unset(const json_t *value) {
-    return json_is_null(value) || json_is_false(value) || (json_is_number(value) && json_number_value(value) == 0) ||
+    return json_is_null(value) || json_is_false(value) ||
+           (json_is_number(value) && json_number_value(value) == 0) ||
            (json_is_object(value) && json_object_size(value) == 0) ||
            (json_is_array(value) && json_array_size(value) == 0);
 }
@@ -242,25 +244,33 @@ static Status field_check(const Field *field, const json_t *value, const Expecte
     switch (field->rule) {
     case RULE_SIZE_OR_NULL: return json_is_null(value) ? OK : size_check(field, value, expected);
     case RULE_SIZE: return size_check(field, value, expected);
-    case RULE_BOOL: return json_is_boolean(value) ? OK : bad(name, value, "expected was true or false");
-    case RULE_TRUE: return json_is_true(value) ? OK : bad(name, value, "this model computes with true alone");
-    case RULE_FALSE: return json_is_false(value) ? OK : bad(name, value, "this model computes with false alone");
-    case RULE_FAMILY: return is_text(value, "gpt2") ? OK : bad(name, value, "this model is a \"gpt2\"");
-    case RULE_CLASSES: return are_classes(value) ? OK : bad(name, value, "expected were GPT-2's, [\"GPT2...\"]");
+    case RULE_BOOL:
+        return json_is_boolean(value) ? OK : bad(name, value, "expected was true or false");
+    case RULE_TRUE:
+        return json_is_true(value) ? OK : bad(name, value, "this model computes with true alone");
+    case RULE_FALSE:
+        return json_is_false(value) ? OK : bad(name, value, "this model computes with false alone");
+    case RULE_FAMILY:
+        return is_text(value, "gpt2") ? OK : bad(name, value, "this model is a \"gpt2\"");
+    case RULE_CLASSES:
+        return are_classes(value) ? OK : bad(name, value, "expected were GPT-2's, [\"GPT2...\"]");
     case RULE_GELU:
-        return is_tanh_gelu(json_string_value(value)) ? OK : bad(name, value, "this model computes \"gelu_new\"");
+        return is_tanh_gelu(json_string_value(value))
+                   ? OK
+                   : bad(name, value, "this model computes \"gelu_new\"");
     case RULE_EPSILON:
         if (json_is_real(value) && (float)json_real_value(value) == (float)EPSILON) return OK;
         return bad(name, value, "this model computes with 1e-05");
-    case RULE_POSITIONS: return is_text(value, "absolute") ? OK : bad(name, value, "positions are \"absolute\" here");
-    case RULE_UNSET: return is_unset(value) ? OK : bad(name, value, "GPT-2 has nothing of that kind");
+    case RULE_POSITIONS:
+        return is_text(value, "absolute") ? OK
+                                          : bad(name, value, "positions are \"absolute\" here");
+    case RULE_UNSET:
+        return is_unset(value) ? OK : bad(name, value, "GPT-2 has nothing of that kind");
     }
     return OK;
 }
 
-/* ---- the file
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* Fields [first, last) of the table, wherever they stand in the config. */
 static Status fields_check(const json_t *config, int first, int last, const Expected *expected) {
@@ -309,11 +319,14 @@ Status config_json_check(const char *path, const json_t *config, ModelSize size)
 }
 
 Status config_json_check_whole(const char *path, const json_t *config) {
-    static const char *const names[] = {"model_type", "vocab_size", "n_positions", "n_embd", "n_layer", "n_head"};
+    static const char *const names[] = {"model_type", "vocab_size", "n_positions",
+                                        "n_embd",     "n_layer",    "n_head"};
     for (size_t i = 0; i < COUNT(names); i++) {
-        if (json_object_get(config, names[i]) == NULL) return ERROR(STATUS_DATA, "%s: has no %s", path, names[i]);
+        if (json_object_get(config, names[i]) == NULL)
+            return ERROR(STATUS_DATA, "%s: has no %s", path, names[i]);
     }
-    if (!config_json_is_tied(config)) return ERROR(STATUS_DATA, "%s: tie_word_embeddings is false", path);
+    if (!config_json_is_tied(config))
+        return ERROR(STATUS_DATA, "%s: tie_word_embeddings is false", path);
     return OK;
 }
 

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #define INDEX "model.safetensors.index.json"
-#define PYTORCH                                                                                                        \
-    "%s: PyTorch's format, which Python alone can read; save the model there by transformers' save_pretrained, and "   \
+#define PYTORCH                                                                                    \
+    "%s: PyTorch's format, which Python alone can read; save the model there by transformers' "    \
+    "save_pretrained, and "                                                                        \
     "name the model.safetensors that it writes"
 
 static bool ends_in(const char *path, const char *suffix) {
@@ -14,10 +15,12 @@ static bool ends_in(const char *path, const char *suffix) {
 }
 
 Format format_of_target(const char *path) {
-    return ends_in(path, ".safetensors") ? FORMAT_HUGGING_FACE : ends_in(path, ".bin") ? FORMAT_LLM_C : FORMAT_RUN;
+    return ends_in(path, ".safetensors") ? FORMAT_HUGGING_FACE
+           : ends_in(path, ".bin")       ? FORMAT_LLM_C
+                                         : FORMAT_RUN;
 }
 
-/* ---- a file ------------------------------------------------------------------------------------------------------ */
+/* ---- a file ---------------------------------------------------------------------------------- */
 
 /* A file of another program, told by how it begins: a zip archive or a pickle, ... */
 static Status beginning_check(const char *path) {
@@ -29,22 +32,27 @@ static Status beginning_check(const char *path) {
     Status status = file_read_at(fd, path, begin, sizeof begin, 0, &got);
     file_close(fd);
     TRY(status);
-    bool is_pickle = begin[0] == '\x80' && begin[1] >= 2 && begin[1] <= 5 && !ends_in(path, ".safetensors");
+    bool is_pickle =
+        begin[0] == '\x80' && begin[1] >= 2 && begin[1] <= 5 && !ends_in(path, ".safetensors");
     if (memcmp(begin, "PK\3\4", 4) == 0 || is_pickle) return ERROR(STATUS_DATA, PYTORCH, path);
     if (memcmp(begin, "version https://git-lfs", 23) == 0) {
-        return ERROR(STATUS_DATA, "%s: Git LFS's pointer, not the file; fetch that by git lfs pull", path);
+        return ERROR(STATUS_DATA, "%s: Git LFS's pointer, not the file; fetch that by git lfs pull",
+                     path);
     }
     if (memcmp(begin, "GGUF", 4) == 0) {
-        return ERROR(STATUS_DATA, "%s: a GGUF, which is not read here; take the model's safetensors", path);
+        return ERROR(STATUS_DATA,
+                     "%s: a GGUF, which is not read here; take the model's safetensors", path);
     }
     return OK;
 }
 
-/* ---- a directory ------------------------------------------------------------------------------------------------- */
+/* ---- a directory ----------------------------------------------------------------------------- */
 
-static Status look_in(const char *directory, const char *name, Arena *arena, const char **file, bool *is_there) {
+static Status look_in(const char *directory, const char *name, Arena *arena, const char **file,
+                      bool *is_there) {
     *file = arena_printf(arena, "%s/%s", directory, name);
-    return *file == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", directory) : file_look(*file, NULL, is_there);
+    return *file == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", directory)
+                         : file_look(*file, NULL, is_there);
 }
 
 /* A run, or weights of Hugging Face under the names that its programs give them. */
@@ -61,13 +69,16 @@ static Status directory_find(const char *path, Arena *arena, Format *format, con
     TRY(look_in(path, "model.safetensors", arena, &single, &has_single));
     TRY(look_in(path, INDEX, arena, &index, &has_index));
     *file = has_single ? single : index;
-    if (has_single && has_index) return ERROR(STATUS_DATA, "%s: is there beside " INDEX "; name one of them", single);
+    if (has_single && has_index)
+        return ERROR(STATUS_DATA, "%s: is there beside " INDEX "; name one of them", single);
     if (has_single || has_index) return OK;
     for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++) {
         TRY(look_in(path, pickles[i], arena, file, &is_there));
         if (is_there) return ERROR(STATUS_DATA, PYTORCH, *file);
     }
-    return ERROR(STATUS_DATA, "%s: neither a run nor a model: no checkpoints, model.safetensors or " INDEX " in it",
+    return ERROR(STATUS_DATA,
+                 "%s: neither a run nor a model: no checkpoints, model.safetensors or " INDEX
+                 " in it",
                  path);
 }
 

@@ -6,13 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_INTS = 256, MAGIC = 20240326, VERSION_F32 = 3, VERSION_BF16 = 5, PADDING = 128, PIECE = 1 << 16 };
+enum {
+    HEADER_INTS = 256,
+    MAGIC = 20240326,
+    VERSION_F32 = 3,
+    VERSION_BF16 = 5,
+    PADDING = 128,
+    PIECE = 1 << 16
+};
 
 /* The file's order: each line is an array over all blocks, but for those that no block has. */
-static const char *const order[] = {"wte.weight",         "wpe.weight",       "ln_1.weight",        "ln_1.bias",
-                                    "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias",
-                                    "ln_2.weight",        "ln_2.bias",        "mlp.c_fc.weight",    "mlp.c_fc.bias",
-                                    "mlp.c_proj.weight",  "mlp.c_proj.bias",  "ln_f.weight",        "ln_f.bias"};
+static const char *const order[] = {
+    "wte.weight",         "wpe.weight",       "ln_1.weight",        "ln_1.bias",
+    "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias",
+    "ln_2.weight",        "ln_2.bias",        "mlp.c_fc.weight",    "mlp.c_fc.bias",
+    "mlp.c_proj.weight",  "mlp.c_proj.bias",  "ln_f.weight",        "ln_f.bias"};
 
 typedef Status (*VisitFn)(void *context, ModelTensor *tensor);
 
@@ -29,7 +37,7 @@ static Status visit(const Model *m, VisitFn fn, void *context) {
     return OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct Source {
     const char *path;
@@ -42,30 +50,39 @@ typedef struct Source {
 } Source;
 
 static Status header_read(Source *s) {
-    if (s->file.bytes >= sizeof s->header) TRY(input_read(&s->file, s->header, sizeof s->header, 0));
+    if (s->file.bytes >= sizeof s->header)
+        TRY(input_read(&s->file, s->header, sizeof s->header, 0));
     if (s->header[0] != MAGIC) {
-        return ERROR(STATUS_DATA, "%s: not a model of llm.c; token files are read by ./train as they are", s->path);
+        return ERROR(STATUS_DATA,
+                     "%s: not a model of llm.c; token files are read by ./train as they are",
+                     s->path);
     }
     const int32_t *h = s->header;
     if (h[1] != VERSION_F32 && h[1] != VERSION_BF16) {
-        return ERROR(STATUS_DATA, "%s: version %d of llm.c's models; 3 (f32) and 5 (bf16) are known", s->path, h[1]);
+        return ERROR(STATUS_DATA,
+                     "%s: version %d of llm.c's models; 3 (f32) and 5 (bf16) are known", s->path,
+                     h[1]);
     }
     s->dtype = h[1] == VERSION_F32 ? DTYPE_F32 : DTYPE_BF16;
     s->size = (ModelSize){.T = h[2], .V = h[3], .L = h[4], .NH = h[5], .C = h[6]};
     s->Vp = h[7];
-    if (s->Vp >= s->size.V && s->size.V > 0 && s->size.T > 0 && s->size.L > 0 && s->size.C > 0) return OK;
+    if (s->Vp >= s->size.V && s->size.V > 0 && s->size.T > 0 && s->size.L > 0 && s->size.C > 0)
+        return OK;
     return ERROR(STATUS_DATA, "%s: its header has sizes that no model has", s->path);
 }
 
-/* Before memory is taken for what a header claims. Elements: (Vp + T) C + L (12 C^2 + 13 C) + 2 C. */
+/* Before memory is taken for what a header claims. Elements: (Vp + T) C + L (12 C^2 + 13 C) + 2
+ * C. */
 static Status length_check(const Source *s) {
     int64_t C = s->size.C, embedding, square, blocks, elements;
-    bool fits = checked_mul_i64(s->Vp + s->size.T + 2, C, &embedding) && checked_mul_i64(12 * C + 13, C, &square) &&
-                checked_mul_i64(square, s->size.L, &blocks) && !__builtin_add_overflow(embedding, blocks, &elements) &&
+    bool fits = checked_mul_i64(s->Vp + s->size.T + 2, C, &embedding) &&
+                checked_mul_i64(12 * C + 13, C, &square) &&
+                checked_mul_i64(square, s->size.L, &blocks) &&
+                !__builtin_add_overflow(embedding, blocks, &elements) &&
                 checked_mul_i64(elements, (int64_t)dtype_size(s->dtype), &elements);
     if (fits && s->file.bytes == (uint64_t)elements + sizeof s->header) return OK;
-    return ERROR(STATUS_DATA, "%s: %llu bytes are not what its header asks for; is it cut?", s->path,
-                 (unsigned long long)s->file.bytes);
+    return ERROR(STATUS_DATA, "%s: %llu bytes are not what its header asks for; is it cut?",
+                 s->path, (unsigned long long)s->file.bytes);
 }
 
 static Status tensor_read(void *context, ModelTensor *t) {
@@ -73,8 +90,10 @@ static Status tensor_read(void *context, ModelTensor *t) {
     uint64_t size = dtype_size(s->dtype);
     TRY(input_values(&s->file, t->name, s->at, s->dtype, tensor_elements(t), t->data));
     s->at += (uint64_t)tensor_elements(t) * size;
-    TRY(values_check_finite(s->path, t->name, t->data, tensor_elements(t), t->n_dims == 2 ? t->shape[1] : 0));
-    if (strcmp(t->name, "wte.weight") == 0) s->at += (uint64_t)((s->Vp - s->size.V) * s->size.C) * size;
+    TRY(values_check_finite(s->path, t->name, t->data, tensor_elements(t),
+                            t->n_dims == 2 ? t->shape[1] : 0));
+    if (strcmp(t->name, "wte.weight") == 0)
+        s->at += (uint64_t)((s->Vp - s->size.V) * s->size.C) * size;
     return OK;
 }
 
@@ -92,7 +111,7 @@ Status llm_c_read(const char *path, Model **out) {
     return status;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 typedef struct Target {
     Output output;
@@ -120,7 +139,9 @@ Status llm_c_write(const Model *model, const char *path, DType dtype) {
                                    (int32_t)s.L, (int32_t)s.NH,
                                    (int32_t)s.C, (int32_t)Vp};
     TRY(output_open_new(path, &target.output));
-    Status status = fwrite(header, sizeof header, 1, target.output.file) == 1 ? OK : file_cannot_write(path, errno);
+    Status status = fwrite(header, sizeof header, 1, target.output.file) == 1
+                        ? OK
+                        : file_cannot_write(path, errno);
     if (!failed(status)) status = visit(model, tensor_write, &target);
     return output_finish(&target.output, status);
 }

@@ -13,18 +13,22 @@ static Status size_check(const char *origin, ModelSize s) {
     const int64_t all[] = {s.V, s.T, s.L, s.NH, s.C};
     for (int i = 0; i < 5; i++) {
         if (all[i] >= 1 && all[i] <= (i == 2 ? MOST_BLOCKS : LARGEST)) continue;
-        return ERROR(STATUS_DATA,
-                     "%s: no GPT-2: vocabulary %lld, positions %lld, blocks %lld, heads %lld, channels %lld", origin,
-                     (long long)s.V, (long long)s.T, (long long)s.L, (long long)s.NH, (long long)s.C);
+        return ERROR(
+            STATUS_DATA,
+            "%s: no GPT-2: vocabulary %lld, positions %lld, blocks %lld, heads %lld, channels %lld",
+            origin, (long long)s.V, (long long)s.T, (long long)s.L, (long long)s.NH,
+            (long long)s.C);
     }
     if (s.C % s.NH == 0) return OK;
-    return ERROR(STATUS_DATA, "%s: %lld channels cannot be shared by %lld heads; set --heads", origin, (long long)s.C,
-                 (long long)s.NH);
+    return ERROR(STATUS_DATA, "%s: %lld channels cannot be shared by %lld heads; set --heads",
+                 origin, (long long)s.C, (long long)s.NH);
 }
 
 static void add(Model *m, const char *name, int64_t rows, int64_t columns, bool is_linear) {
-    m->tensors[m->count++] =
-        (ModelTensor){.name = name, .n_dims = columns > 0 ? 2 : 1, .shape = {rows, columns}, .is_linear = is_linear};
+    m->tensors[m->count++] = (ModelTensor){.name = name,
+                                           .n_dims = columns > 0 ? 2 : 1,
+                                           .shape = {rows, columns},
+                                           .is_linear = is_linear};
 }
 
 /* A layer's weight and bias; a layernorm where K is 0. */
@@ -49,7 +53,8 @@ static Status index_tensors(Model *m, const char *origin) {
     for (int i = 0; i < m->count; i++) {
         const char *name = m->tensors[i].name;
         void **place = name == NULL ? NULL : names_add(&m->names, &m->arena, name);
-        if (place == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", origin);
+        if (place == NULL)
+            return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", origin);
         *place = &m->tensors[i];
     }
     return OK;
@@ -59,7 +64,8 @@ static Status build(Model *m, const char *origin) {
     ModelSize s = m->size;
     TRY(size_check(origin, s));
     m->tensors = arena_alloc(&m->arena, ((size_t)s.L * TENSORS_A_BLOCK + 4) * sizeof *m->tensors);
-    if (m->tensors == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", origin);
+    if (m->tensors == NULL)
+        return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", origin);
     add(m, "wte.weight", s.V, s.C, false);
     add(m, "wpe.weight", s.T, s.C, false);
     for (int64_t i = 0; i < s.L; i++) add_block(m, i, s.C);
@@ -81,9 +87,11 @@ Status model_allocate(Model *model, const char *origin) {
         ModelTensor *t = &model->tensors[i];
         size_t bytes = sizeof *t->data;
         bool fits = true;
-        for (int d = 0; d < t->n_dims; d++) fits = fits && checked_mul(bytes, (size_t)t->shape[d], &bytes);
+        for (int d = 0; d < t->n_dims; d++)
+            fits = fits && checked_mul(bytes, (size_t)t->shape[d], &bytes);
         t->data = fits ? arena_alloc(&model->arena, bytes) : NULL;
-        if (t->data == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
+        if (t->data == NULL)
+            return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
     }
     return OK;
 }
@@ -104,7 +112,7 @@ int64_t tensor_elements(const ModelTensor *tensor) {
     return tensor->n_dims == 2 ? tensor->shape[0] * tensor->shape[1] : tensor->shape[0];
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static float f32_of_bits(uint32_t bits) {
     float value;
@@ -114,7 +122,8 @@ static float f32_of_bits(uint32_t bits) {
 
 /* Subnormal halves are multiples of 2^-24. */
 static float f32_of_f16(uint16_t half) {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31,
+             fraction = half & 1023;
     if (exponent == 0) return (sign != 0 ? -1.0F : 1.0F) * (float)fraction * 0x1p-24F;
     return f32_of_bits(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
 }
@@ -122,7 +131,8 @@ static float f32_of_f16(uint16_t half) {
 bool values_to_f32(const void *from, DType dtype, int64_t n, float *to) {
     const unsigned char *bytes = from;
     size_t size = dtype == DTYPE_F64 ? 8 : dtype == DTYPE_F32 ? 4 : 2;
-    if (dtype != DTYPE_F64 && dtype != DTYPE_F32 && dtype != DTYPE_F16 && dtype != DTYPE_BF16) return false;
+    if (dtype != DTYPE_F64 && dtype != DTYPE_F32 && dtype != DTYPE_F16 && dtype != DTYPE_BF16)
+        return false;
     for (int64_t i = 0; i < n; i++, bytes += size) {
         uint16_t half = 0;
         double wide = 0;
@@ -152,12 +162,15 @@ bool values_from_f32(const float *from, DType dtype, int64_t n, void *to) {
     return dtype == DTYPE_F32 || dtype == DTYPE_BF16;
 }
 
-Status values_check_finite(const char *path, const char *tensor, const float *values, int64_t n, int64_t columns) {
+Status values_check_finite(const char *path, const char *tensor, const float *values, int64_t n,
+                           int64_t columns) {
     char place[64];
     int64_t i = 0;
     while (i < n && isfinite(values[i])) i++;
     if (i == n) return OK;
-    if (columns > 0) snprintf(place, sizeof place, "%lld, %lld", (long long)(i / columns), (long long)(i % columns));
+    if (columns > 0)
+        snprintf(place, sizeof place, "%lld, %lld", (long long)(i / columns),
+                 (long long)(i % columns));
     if (columns == 0) snprintf(place, sizeof place, "%lld", (long long)i);
     return ERROR(STATUS_DATA,
                  "%s: tensor '%.100s' is %s at [%s]; weights are finite: take another copy, or an "

@@ -25,8 +25,8 @@ Status output_open_new(const char *path, Output *out) {
 static Status range_check(const Output *output, const float *values, size_t n, DType dtype) {
     for (size_t i = 0; dtype == DTYPE_BF16 && i < n; i++) {
         if (fabsf(values[i]) < 0x1.FFp127F) continue;
-        return ERROR(STATUS_DATA, "%s: a weight of %g is beyond bfloat16; write float32", output->path,
-                     (double)values[i]);
+        return ERROR(STATUS_DATA, "%s: a weight of %g is beyond bfloat16; write float32",
+                     output->path, (double)values[i]);
     }
     return OK;
 }
@@ -37,7 +37,8 @@ Status output_values(Output *output, const float *values, int64_t n, DType dtype
         size_t count = (size_t)(n - i < PIECE ? n - i : PIECE);
         TRY(range_check(output, values + i, count, dtype));
         if (!values_from_f32(values + i, dtype, (int64_t)count, piece)) {
-            return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path, dtype_name(dtype));
+            return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path,
+                         dtype_name(dtype));
         }
         if (fwrite(piece, dtype_size(dtype), count, output->file) != count) {
             return file_cannot_write(output->path, errno);

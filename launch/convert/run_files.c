@@ -14,21 +14,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* A tensor with its padding rows, if it has any: (Vp, C) of wte. */
-static Status padded_read(const CheckpointFile *file, const CheckpointTensor *info, ModelTensor *t) {
+static Status padded_read(const CheckpointFile *file, const CheckpointTensor *info,
+                          ModelTensor *t) {
     size_t bytes = dtype_size(info->dtype);
-    bool fits =
-        info->n_dims == t->n_dims && info->shape[0] >= t->shape[0] && (t->n_dims == 1 || info->shape[1] == t->shape[1]);
-    for (int d = 0; d < info->n_dims; d++) fits = fits && checked_mul(bytes, (size_t)info->shape[d], &bytes);
-    if (!fits) return ERROR(STATUS_DATA, "%s: tensor '%s' does not fit the config", checkpoint_path(file), info->name);
+    bool fits = info->n_dims == t->n_dims && info->shape[0] >= t->shape[0] &&
+                (t->n_dims == 1 || info->shape[1] == t->shape[1]);
+    for (int d = 0; d < info->n_dims; d++)
+        fits = fits && checked_mul(bytes, (size_t)info->shape[d], &bytes);
+    if (!fits)
+        return ERROR(STATUS_DATA, "%s: tensor '%s' does not fit the config", checkpoint_path(file),
+                     info->name);
     void *values = malloc(bytes);
     if (values == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", checkpoint_path(file));
     Status status = checkpoint_read_tensor(file, info, values);
     if (!failed(status) && !values_to_f32(values, info->dtype, tensor_elements(t), t->data)) {
-        status =
-            ERROR(STATUS_DATA, "%s: tensor '%s' is not of a floating-point type", checkpoint_path(file), info->name);
+        status = ERROR(STATUS_DATA, "%s: tensor '%s' is not of a floating-point type",
+                       checkpoint_path(file), info->name);
     }
     free(values);
     return status;
@@ -58,7 +62,8 @@ static Status weights_read(const CheckpointFile *file, Arena *arena, Model **out
     ModelSize size = {.V = gpt.V, .T = gpt.T, .L = gpt.L, .NH = gpt.NH, .C = gpt.C};
     TRY(model_create(checkpoint_path(file), size, out));
     TRY(model_allocate(*out, checkpoint_path(file)));
-    for (int i = 0; i < (*out)->count; i++) TRY(weight_read(file, gpt.bias, arena, &(*out)->tensors[i]));
+    for (int i = 0; i < (*out)->count; i++)
+        TRY(weight_read(file, gpt.bias, arena, &(*out)->tensors[i]));
     return checkpoint_read_text(file, "tokenizer", &(*out)->arena, &(*out)->tokenizer);
 }
 
@@ -76,27 +81,28 @@ Status run_import(const char *path, Model **out) {
     return status;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Enough to generate from. */
 static Status config_default(const ModelSize *s, Arena *arena, Config **out) {
-    const char *text =
-        arena_printf(arena,
-                     "name: converted\ndata: {train: data/train.h5, batch_size: 1}\n"
-                     "model: {n_layer: %lld, n_head: %lld, n_embd: %lld, block_size: %lld, vocab_size: %lld}\n"
-                     "training: {stop: {steps: 1}}\n",
-                     (long long)s->L, (long long)s->NH, (long long)s->C, (long long)s->T, (long long)s->V);
+    const char *text = arena_printf(
+        arena,
+        "name: converted\ndata: {train: data/train.h5, batch_size: 1}\n"
+        "model: {n_layer: %lld, n_head: %lld, n_embd: %lld, block_size: %lld, vocab_size: %lld}\n"
+        "training: {stop: {steps: 1}}\n",
+        (long long)s->L, (long long)s->NH, (long long)s->C, (long long)s->T, (long long)s->V);
     if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a config");
     return config_load_text(text, "the converted model", 0, NULL, out);
 }
 
 static Status number_check(const char *path, const char *key, int64_t is, int64_t wanted) {
     if (is == wanted) return OK;
-    return ERROR(STATUS_CONFIG, "%s: %s is %lld, but the weights have %lld", path, key, (long long)is,
-                 (long long)wanted);
+    return ERROR(STATUS_CONFIG, "%s: %s is %lld, but the weights have %lld", path, key,
+                 (long long)is, (long long)wanted);
 }
 
-/* The config that the run will be trained under must be this model's, with nothing left to decide. */
+/* The config that the run will be trained under must be this model's, with nothing left to
+ * decide. */
 static Status config_check(const char *path, const ModelSize *s, Config *config) {
     ConfigModel *m = &config->model;
     if (m->vocab_size == CONFIG_AUTO) m->vocab_size = s->V;
@@ -105,11 +111,13 @@ static Status config_check(const char *path, const ModelSize *s, Config *config)
     TRY(number_check(path, "model.n_embd", m->n_embd, s->C));
     TRY(number_check(path, "model.block_size", m->block_size, s->T));
     TRY(number_check(path, "model.vocab_size", m->vocab_size, s->V));
-    if (!m->bias) return ERROR(STATUS_CONFIG, "%s: model.bias is false, but the weights have biases", path);
+    if (!m->bias)
+        return ERROR(STATUS_CONFIG, "%s: model.bias is false, but the weights have biases", path);
     if (config->data.batch_size == CONFIG_AUTO)
         return ERROR(STATUS_CONFIG, "%s: data.batch_size must be a number here", path);
     if (config->training.dtype != CONFIG_DTYPE_FLOAT64) return OK;
-    return ERROR(STATUS_CONFIG, "%s: training.dtype is float64, but weights are converted in float32", path);
+    return ERROR(STATUS_CONFIG,
+                 "%s: training.dtype is float64, but weights are converted in float32", path);
 }
 
 /* What a snapshot is made of: weights, and moments that are zero. */
@@ -119,12 +127,15 @@ typedef struct Snapshot {
     float *wte, *zeros; /* (Vp, C), padded; as many as the largest tensor has */
 } Snapshot;
 
-static Status tensor_add(Snapshot *s, const char *prefix, const ModelTensor *t, int64_t rows, const float *data,
-                         Arena *arena) {
+static Status tensor_add(Snapshot *s, const char *prefix, const ModelTensor *t, int64_t rows,
+                         const float *data, Arena *arena) {
     const char *name = arena_printf(arena, "%s.%s", prefix, t->name);
     if (name == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a list of tensors");
-    s->tensors[s->n++] = (CheckpointTensor){
-        .name = name, .dtype = DTYPE_F32, .n_dims = t->n_dims, .shape = {rows, t->shape[1]}, .data = data};
+    s->tensors[s->n++] = (CheckpointTensor){.name = name,
+                                            .dtype = DTYPE_F32,
+                                            .n_dims = t->n_dims,
+                                            .shape = {rows, t->shape[1]},
+                                            .data = data};
     return OK;
 }
 
@@ -160,8 +171,8 @@ static CheckpointValue f64_value(const char *name, double value) {
     return (CheckpointValue){.name = name, .kind = CHECKPOINT_F64, .f64 = value};
 }
 
-/* Weights from elsewhere do not say what their tokens stand for, but few vocabularies are of these sizes. GPT-2's is
- * often padded to 50304. */
+/* Weights from elsewhere do not say what their tokens stand for, but few vocabularies are of these
+ * sizes. GPT-2's is often padded to 50304. */
 static const char *tokenizer_of(const Model *m) {
     int64_t V = m->size.V;
     if (m->tokenizer != NULL) return m->tokenizer;
@@ -169,24 +180,25 @@ static const char *tokenizer_of(const Model *m) {
 }
 
 /* A run that has not begun; see launch/state.c for what it reads back. */
-static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *config, const char *text,
-                              const char *folder) {
+static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *config,
+                              const char *text, const char *folder) {
     double scale = loss_scale_start(experiment_dtype(config)).scale;
-    const CheckpointValue values[] = {i64_value("step", 0),
-                                      i64_value("tokens", 0),
-                                      i64_value("samples", 0),
-                                      f64_value("train_s", 0),
-                                      f64_value("best_val_loss", 0),
-                                      i64_value("best_step", -1),
-                                      f64_value("val_loss", 0),
-                                      i64_value("evaluated_step", -1),
-                                      f64_value("loss_scale", scale),
-                                      i64_value("loss_scale_good_steps", 0),
-                                      i64_value("updates", 0),
-                                      i64_value("seed", (int64_t)config->seed),
-                                      i64_value("world_size", 1),
-                                      {.name = "config", .kind = CHECKPOINT_TEXT, .text = text},
-                                      {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_of(m)}};
+    const CheckpointValue values[] = {
+        i64_value("step", 0),
+        i64_value("tokens", 0),
+        i64_value("samples", 0),
+        f64_value("train_s", 0),
+        f64_value("best_val_loss", 0),
+        i64_value("best_step", -1),
+        f64_value("val_loss", 0),
+        i64_value("evaluated_step", -1),
+        f64_value("loss_scale", scale),
+        i64_value("loss_scale_good_steps", 0),
+        i64_value("updates", 0),
+        i64_value("seed", (int64_t)config->seed),
+        i64_value("world_size", 1),
+        {.name = "config", .kind = CHECKPOINT_TEXT, .text = text},
+        {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_of(m)}};
     CheckpointContents contents = {s->tensors, s->n, values, sizeof values / sizeof *values};
     CheckpointImage *image = NULL;
     size_t bytes;
@@ -199,8 +211,8 @@ static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *c
 }
 
 /* In a folder that is new. */
-static Status files_write(const Snapshot *snapshot, const Model *m, const Config *config, const char *text,
-                          const char *folder) {
+static Status files_write(const Snapshot *snapshot, const Model *m, const Config *config,
+                          const char *text, const char *folder) {
     char yaml[PATH_MAX], checkpoint[PATH_MAX];
     snprintf(yaml, sizeof yaml, "%s/config.yaml", config->output);
     snprintf(checkpoint, sizeof checkpoint, "%s/step_%08d.h5", folder, 0);
@@ -215,8 +227,11 @@ static Status run_write(const Model *m, Config *config, Arena *arena) {
     size_t made;
     char *text = config_text(config);
     const char *folder = arena_printf(arena, "%s/checkpoints", config->output);
-    Status status = text == NULL || folder == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output) : OK;
-    if (!failed(status)) status = snapshot_make(m, experiment_gpt_config(config).Vp, arena, &snapshot);
+    Status status = text == NULL || folder == NULL
+                        ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output)
+                        : OK;
+    if (!failed(status))
+        status = snapshot_make(m, experiment_gpt_config(config).Vp, arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);
     if (!failed(status)) {
         status = files_write(&snapshot, m, config, text, folder);
@@ -233,8 +248,10 @@ Status run_export(const Model *model, const char *path, const char *config_file)
     TRY(output_check_new(path));
     Status status = config_file == NULL ? config_default(&model->size, &arena, &config)
                                         : config_load(config_file, 0, NULL, &config);
-    if (!failed(status)) status = config_check(config_file == NULL ? path : config_file, &model->size, config);
-    if (!failed(status)) status = run_directory_take(path, &directory_of_a_conversion, false, &directory);
+    if (!failed(status))
+        status = config_check(config_file == NULL ? path : config_file, &model->size, config);
+    if (!failed(status))
+        status = run_directory_take(path, &directory_of_a_conversion, false, &directory);
     if (!failed(status)) {
         config->output = path;
         status = run_write(model, config, &arena);

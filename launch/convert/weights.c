@@ -27,29 +27,33 @@ struct Weights {
 
 static Status no_room(const char *path) { return ERROR(STATUS_NO_ROOM, "%s: out of memory", path); }
 
-/* ---- an index
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- an index -------------------------------------------------------------------------------- */
 
 static Status index_read(Weights *w) {
     TRY(text_file_read_json(w->path, &w->index));
     if (w->index == NULL) return ERROR(STATUS_DATA, "%s: no such file", w->path);
     w->weight_map = json_object_get(w->index, "weight_map");
     if (json_is_object(w->weight_map) && json_object_size(w->weight_map) > 0) return OK;
-    return ERROR(STATUS_DATA, "%s: no index of safetensors, for it has no weight_map; name the weights", w->path);
+    return ERROR(STATUS_DATA,
+                 "%s: no index of safetensors, for it has no weight_map; name the weights",
+                 w->path);
 }
 
 /* A file beside the index: no path leads out of its directory. */
 static Status shard_name_check(const Weights *w, const char *tensor, const json_t *value) {
     const char *name = json_string_value(value), *dot = name == NULL ? NULL : strrchr(name, '.');
-    if (name == NULL) return ERROR(STATUS_DATA, "%s: weight_map: '%.100s' names no file", w->path, tensor);
+    if (name == NULL)
+        return ERROR(STATUS_DATA, "%s: weight_map: '%.100s' names no file", w->path, tensor);
     if (strchr(name, '/') != NULL) {
-        return ERROR(STATUS_DATA, "%s: weight_map: '%.100s' is in '%.200s', but shards lie beside their index", w->path,
-                     tensor, name);
+        return ERROR(STATUS_DATA,
+                     "%s: weight_map: '%.100s' is in '%.200s', but shards lie beside their index",
+                     w->path, tensor, name);
     }
     if (dot != NULL && strcmp(dot, ".safetensors") == 0) return OK;
-    return ERROR(STATUS_DATA, "%s: weight_map: '%.200s' is no *.safetensors; have Python's transformers save the model",
-                 w->path, name);
+    return ERROR(
+        STATUS_DATA,
+        "%s: weight_map: '%.200s' is no *.safetensors; have Python's transformers save the model",
+        w->path, name);
 }
 
 static Status shard_add(Weights *w, const char *name) {
@@ -61,7 +65,8 @@ static Status shard_add(Weights *w, const char *name) {
     if (shard->path == NULL) return no_room(w->path);
     TRY(file_look(shard->path, NULL, &is_there));
     if (!is_there) {
-        return ERROR(STATUS_DATA, "%s: is not there, but %s names it; download it, too", shard->path, w->path);
+        return ERROR(STATUS_DATA, "%s: is not there, but %s names it; download it, too",
+                     shard->path, w->path);
     }
     w->n_shards++;
     return safetensors_open(shard->path, &shard->file);
@@ -87,10 +92,12 @@ static Status shards_open(Weights *w) {
 static Status owner_check(const Weights *w, const Shard *shard, const char *tensor) {
     if (w->weight_map == NULL) return OK;
     const char *owner = json_string_value(json_object_get(w->weight_map, tensor));
-    if (owner == NULL) return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not in %s", shard->path, tensor, w->path);
+    if (owner == NULL)
+        return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not in %s", shard->path, tensor, w->path);
     if (strcmp(owner, shard->name) == 0) return OK;
-    return ERROR(STATUS_DATA, "%s: holds tensor '%.100s', which %s has in '%.200s'; download both again", shard->path,
-                 tensor, w->path, owner);
+    return ERROR(STATUS_DATA,
+                 "%s: holds tensor '%.100s', which %s has in '%.200s'; download both again",
+                 shard->path, tensor, w->path, owner);
 }
 
 /* And each name of the index is there. */
@@ -100,15 +107,13 @@ static Status index_check(const Weights *w) {
     if (w->weight_map == NULL || json_object_size(w->weight_map) == w->n_entries) return OK;
     json_object_foreach((json_t *)w->weight_map, tensor, value) {
         if (weights_find(w, tensor) != NULL) continue;
-        return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not in '%.200s'; download both again", w->path, tensor,
-                     json_string_value(value));
+        return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not in '%.200s'; download both again",
+                     w->path, tensor, json_string_value(value));
     }
     return OK;
 }
 
-/* ---- the set
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- the set --------------------------------------------------------------------------------- */
 
 static Status entries_add(Weights *w, const Shard *shard) {
     size_t n;
@@ -140,7 +145,9 @@ static Status set_make(Weights *w) {
 static Status shard_alone_check(const char *path) {
     const char *slash = strrchr(path, '/'), *of = strstr(slash == NULL ? path : slash, "-of-");
     if (of == NULL || atoll(of + 4) <= 1) return OK;
-    return ERROR(STATUS_DATA, "%s: one shard of several; name model.safetensors.index.json, or the directory", path);
+    return ERROR(STATUS_DATA,
+                 "%s: one shard of several; name model.safetensors.index.json, or the directory",
+                 path);
 }
 
 static Status single_open(Weights *w) {
@@ -173,7 +180,8 @@ Status weights_open(const char *path, Weights **out) {
 
 void weights_close(Weights **weights) {
     if (weights == NULL || *weights == NULL) return;
-    for (size_t i = 0; i < (*weights)->n_shards; i++) safetensors_close(&(*weights)->shards[i].file);
+    for (size_t i = 0; i < (*weights)->n_shards; i++)
+        safetensors_close(&(*weights)->shards[i].file);
     json_decref((*weights)->index);
     arena_free(&(*weights)->arena);
     free(*weights);

@@ -1,4 +1,5 @@
-/* Where a point stands in the charts: its series, its x, its seed; and the marks of a series over seeds. */
+/* Where a point stands in the charts: its series, its x, its seed; and the marks of a series over
+ * seeds. */
 #include "core/checked.h"
 #include "core/names.h"
 #include "launch/config/config.h"
@@ -10,7 +11,8 @@
 #include <string.h>
 
 const char *key_text(const char *key) {
-    static const char *const names[][2] = {{"data.batch_size", "batch"}, {"attention.backends", "backend"}};
+    static const char *const names[][2] = {{"data.batch_size", "batch"},
+                                           {"attention.backends", "backend"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(key, names[i][0]) == 0) return names[i][1];
     }
@@ -30,7 +32,8 @@ static const char *list_text(Results *s, const json_t *list) {
 const char *value_text(Results *s, const json_t *value) {
     if (json_is_string(value)) return json_string_value(value);
     if (json_is_boolean(value)) return json_is_true(value) ? "true" : "false";
-    if (json_is_integer(value)) return or_empty(arena_printf(&s->arena, "%lld", (long long)json_integer_value(value)));
+    if (json_is_integer(value))
+        return or_empty(arena_printf(&s->arena, "%lld", (long long)json_integer_value(value)));
     if (json_is_real(value)) return number_text(&s->arena, "%.10g", json_real_value(value));
     if (json_is_array(value)) return list_text(s, value);
     if (json_is_null(value) || value == NULL) return "default";
@@ -40,9 +43,11 @@ const char *value_text(Results *s, const json_t *value) {
     return copy;
 }
 
-/* ---- series ------------------------------------------------------------------------------------------------------ */
+/* ---- series ---------------------------------------------------------------------------------- */
 
-static bool is_key(const char *key, const char *wanted) { return wanted != NULL && strcmp(key, wanted) == 0; }
+static bool is_key(const char *key, const char *wanted) {
+    return wanted != NULL && strcmp(key, wanted) == 0;
+}
 
 static const json_t *value_of(const Point *p, const char *key) {
     return key == NULL ? NULL : json_object_get(p->values, key);
@@ -50,13 +55,15 @@ static const json_t *value_of(const Point *p, const char *key) {
 
 static bool same(const json_t *a, const json_t *b) { return a == b || json_equal(a, b); }
 
-/* For each point, the first point that shares its series key's value and its x; NULL where memory is out. */
+/* For each point, the first point that shares its series key's value and its x; NULL where memory
+ * is out. */
 static const Point **firsts_find(Results *s) {
     Names seen = {0};
     const Point **firsts = arena_alloc(&s->arena, s->n_points * sizeof *firsts);
     for (size_t i = 0; firsts != NULL && i < s->n_points; i++) {
         const Point *p = &s->points[i];
-        const char *series = value_text(s, value_of(p, s->series_key)), *x = value_text(s, value_of(p, s->x_key));
+        const char *series = value_text(s, value_of(p, s->series_key)),
+                   *x = value_text(s, value_of(p, s->x_key));
         const char *both = arena_printf(&s->arena, "%zu %s %s", strlen(series), series, x);
         void **place = both == NULL ? NULL : names_add(&seen, &s->arena, both);
         if (place == NULL) return NULL;
@@ -66,8 +73,9 @@ static const Point **firsts_find(Results *s) {
     return firsts;
 }
 
-/* Whether points would be mixed without this key: some share series and x and differ in it. One that only goes along
- * with those, as an interval that a larger batch has shorter, makes no series of its own. */
+/* Whether points would be mixed without this key: some share series and x and differ in it. One
+ * that only goes along with those, as an interval that a larger batch has shorter, makes no series
+ * of its own. */
 static bool tells_apart(const Results *s, const Point **firsts, const char *key) {
     if (s->series_key == NULL) return true;
     for (size_t i = 0; i < s->n_points; i++) {
@@ -76,14 +84,16 @@ static bool tells_apart(const Results *s, const Point **firsts, const char *key)
     return false;
 }
 
-/* The keys of the sweep but for x and seed that tell points apart, each looked at once; for json_decref. */
+/* The keys of the sweep but for x and seed that tell points apart, each looked at once; for
+ * json_decref. */
 static json_t *keys_of_series(Results *s) {
     const Point **firsts = firsts_find(s);
     json_t *keys = firsts == NULL ? NULL : json_object(), *value;
     const char *key;
     for (size_t i = 0; keys != NULL && i < s->n_points; i++) {
         json_object_foreach(s->points[i].values, key, value) {
-            bool is_placed = is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
+            bool is_placed =
+                is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
             if (is_placed || json_object_get(keys, key) != NULL) continue;
             json_object_set_new(keys, key, json_boolean(tells_apart(s, firsts, key)));
         }
@@ -91,7 +101,8 @@ static json_t *keys_of_series(Results *s) {
     return keys;
 }
 
-/* The series key's value first; then whatever else differs between points, so that none but seeds are mixed. */
+/* The series key's value first; then whatever else differs between points, so that none but seeds
+ * are mixed. */
 static const char *series_of(Results *s, const Point *p, const json_t *keys) {
     const json_t *first = s->series_key == NULL ? NULL : json_object_get(p->values, s->series_key);
     const char *label = first == NULL ? "" : value_text(s, first), *key;
@@ -100,7 +111,10 @@ static const char *series_of(Results *s, const Point *p, const json_t *keys) {
         if (!json_is_true(json_object_get(keys, key))) continue;
         bool plain = *label == 0 && json_is_array(value);
         const char *text = value_text(s, value), *comma = *label == 0 ? "" : ", ";
-        label = plain ? text : or_empty(arena_printf(&s->arena, "%s%s%s %s", label, comma, key_text(key), text));
+        label =
+            plain
+                ? text
+                : or_empty(arena_printf(&s->arena, "%s%s%s %s", label, comma, key_text(key), text));
     }
     return label;
 }
@@ -125,7 +139,7 @@ static int index_of(Arena *arena, Index *index, const char *name) {
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a report"); }
 
-/* ---- x ----------------------------------------------------------------------------------------------------------- */
+/* ---- x --------------------------------------------------------------------------------------- */
 
 /* Where the study names no x: the batch size, or else the first number that the sweep sets. */
 static const char *x_key_guess(const Results *s) {
@@ -133,7 +147,8 @@ static const char *x_key_guess(const Results *s) {
     const char *key;
     if (json_object_get(values, "data.batch_size") != NULL) return "data.batch_size";
     json_object_foreach(values, key, value) {
-        if (json_is_number(value) && !is_key(key, "seed") && !is_key(key, s->series_key)) return key;
+        if (json_is_number(value) && !is_key(key, "seed") && !is_key(key, s->series_key))
+            return key;
     }
     return NULL;
 }
@@ -162,20 +177,24 @@ static Status x_place(Results *s) {
     Index index = {.names = s->x_names, .count = &s->n_x_names};
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
-        const char *name = s->x_key == NULL ? "" : value_text(s, json_object_get(p->values, s->x_key));
+        const char *name =
+            s->x_key == NULL ? "" : value_text(s, json_object_get(p->values, s->x_key));
         p->x = category ? index_of(&s->arena, &index, name) : x_number(s, p);
         if (category && p->x < 0) return out_of_memory();
     }
     return OK;
 }
 
-/* ---- the budget -------------------------------------------------------------------------------------------------- */
+/* ---- the budget ------------------------------------------------------------------------------ */
 
 static const char *budget_of(Results *s, const Config *config) {
     const ConfigStop *stop = &config->training.stop;
-    if (stop->time > 0) return or_empty(arena_printf(&s->arena, "%s of training", seconds_text(&s->arena, stop->time)));
+    if (stop->time > 0)
+        return or_empty(
+            arena_printf(&s->arena, "%s of training", seconds_text(&s->arena, stop->time)));
     if (stop->tokens > 0)
-        return or_empty(arena_printf(&s->arena, "%s tokens", count_text(&s->arena, (double)stop->tokens)));
+        return or_empty(
+            arena_printf(&s->arena, "%s tokens", count_text(&s->arena, (double)stop->tokens)));
     return or_empty(arena_printf(&s->arena, "%lld steps", (long long)stop->steps));
 }
 
@@ -212,7 +231,7 @@ Status results_arrange(Results *s) {
     return OK;
 }
 
-/* ---- marks ------------------------------------------------------------------------------------------------------- */
+/* ---- marks ----------------------------------------------------------------------------------- */
 
 static void mark_add(Mark *mark, const Point *p, double value) {
     mark->points++;
@@ -238,7 +257,8 @@ static int placed_order(const void *a, const void *b) {
     return (p->point > q->point) - (p->point < q->point);
 }
 
-Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **marks, size_t *count) {
+Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **marks,
+                     size_t *count) {
     size_t n = 0;
     Placed *placed = arena_alloc(&s->arena, s->n_points * sizeof *placed);
     Mark *last = *marks = arena_alloc(&s->arena, (s->n_points + 1) * sizeof **marks);

@@ -22,7 +22,8 @@ double axis_value(const Axis *a, double share) {
 }
 
 static void tick_add(Axis *a, double value) {
-    if (value >= a->low && value <= a->high && a->n_ticks < MOST_TICKS) a->ticks[a->n_ticks++] = value;
+    if (value >= a->low && value <= a->high && a->n_ticks < MOST_TICKS)
+        a->ticks[a->n_ticks++] = value;
 }
 
 /* 1, 2 or 5 times a power of ten: the step that gives at most seven ticks. */
@@ -32,7 +33,8 @@ static void ticks_linear(Axis *a) {
     int i = 0;
     while (i < 4 && (a->high - a->low) / (step * factors[i]) > 7) i++;
     step *= factors[i];
-    for (double k = ceil(a->low / step); k * step <= a->high * (1 + 1e-12); k++) tick_add(a, k == 0 ? 0 : k * step);
+    for (double k = ceil(a->low / step); k * step <= a->high * (1 + 1e-12); k++)
+        tick_add(a, k == 0 ? 0 : k * step);
 }
 
 static void ticks_decades(Axis *a, const double *factors, int count) {
@@ -79,11 +81,13 @@ void axis_fit(Axis *a, const Span *span, bool log_wanted, double room) {
 void axis_fit_values(Axis *a, const double *values, const char *const *texts, int count) {
     Span span = {0};
     for (int i = 0; i < count; i++) span_add(&span, values[i]);
-    axis_fit(a, &span, span.count > 0 && span.low > 0 && span.high / span.low >= 10, count == 1 ? 1 : 0.08);
+    axis_fit(a, &span, span.count > 0 && span.low > 0 && span.high / span.low >= 10,
+             count == 1 ? 1 : 0.08);
     if (!a->log && span.count > 1) a->low = span.low - 0.08 * (span.high - span.low);
     a->n_ticks = 0;
     for (int i = 0; i < count && a->n_ticks < MOST_TICKS; i++) {
-        bool near = a->n_ticks > 0 && axis_share(a, values[i]) - axis_share(a, a->ticks[a->n_ticks - 1]) < 0.04;
+        bool near = a->n_ticks > 0 &&
+                    axis_share(a, values[i]) - axis_share(a, a->ticks[a->n_ticks - 1]) < 0.04;
         if (near) continue;
         a->tick_texts[a->n_ticks] = texts == NULL ? NULL : texts[i];
         a->ticks[a->n_ticks++] = values[i];
@@ -95,7 +99,8 @@ static int tick_decimals(const Axis *a) {
     int decimals = 0;
     for (int i = 0; i < a->n_ticks; i++) {
         double scaled = a->ticks[i] * pow(10, decimals);
-        while (decimals < 6 && fabs(scaled - round(scaled)) > 1e-6) scaled = a->ticks[i] * pow(10, ++decimals);
+        while (decimals < 6 && fabs(scaled - round(scaled)) > 1e-6)
+            scaled = a->ticks[i] * pow(10, ++decimals);
     }
     return decimals;
 }

@@ -25,11 +25,12 @@ typedef struct Span {
 
 void span_add(Span *span, double value);
 
-/* Round ticks over the span, with `room` (a share of it) above and below. Logarithmic only where all is above 0. */
+/* Round ticks over the span, with `room` (a share of it) above and below. Logarithmic only where
+ * all is above 0. */
 void axis_fit(Axis *axis, const Span *span, bool log, double room);
 
-/* Ticks at the values themselves (ascending), for what was chosen rather than measured: batch sizes, categories.
- * Logarithmic where they span a factor of ten or more. */
+/* Ticks at the values themselves (ascending), for what was chosen rather than measured: batch
+ * sizes, categories. Logarithmic where they span a factor of ten or more. */
 void axis_fit_values(Axis *axis, const double *values, const char *const *texts, int count);
 
 /* Where a value lies, 0 to 1 along the axis; and the value there. */

@@ -15,14 +15,16 @@ typedef struct ChartInfo {
 
 enum { MOST_CHARTS = 5, MOST_LABELS = 64 };
 
-/* The charts of a study, as a gnuplot script and a list. A chart that would be empty is left out. */
+/* The charts of a study, as a gnuplot script and a list. A chart that would be empty is left
+ * out. */
 typedef struct Charts {
     Text script;
     ChartInfo items[MOST_CHARTS];
     int count;
 } Charts;
 
-/* Text beside the right border at a height of the y axis, joined by a line to where its curve ends. */
+/* Text beside the right border at a height of the y axis, joined by a line to where its curve
+ * ends. */
 typedef struct ChartLabel {
     const char *text;
     Color color;
@@ -31,8 +33,8 @@ typedef struct ChartLabel {
 } ChartLabel;
 
 /* The frame of a chart: size, title, axes, labels. Then come data blocks and the plot command. */
-void chart_begin(Results *results, FILE *file, const char *title, const Axis *x, const Axis *y, ChartLabel *labels,
-                 int n_labels);
+void chart_begin(Results *results, FILE *file, const char *title, const Axis *x, const Axis *y,
+                 ChartLabel *labels, int n_labels);
 
 /* Draws what `plot` says (the arguments of gnuplot's plot) as NAME.svg and NAME.png. */
 void chart_end(FILE *file, const char *name, const char *plot);
@@ -41,6 +43,7 @@ void chart_end(FILE *file, const char *name, const char *plot);
 NODISCARD Status charts_of_marks(Results *results, Charts *charts);
 NODISCARD Status charts_of_curves(Results *results, Charts *charts);
 
-/* Runs gnuplot in STUDY/report on charts.gnuplot, which lies there. *missing is "" or the line that says why there are
- * no charts; then none is left of an earlier report. */
-NODISCARD Status charts_draw(Results *results, const Charts *charts, const char *directory, const char **missing);
+/* Runs gnuplot in STUDY/report on charts.gnuplot, which lies there. *missing is "" or the line that
+ * says why there are no charts; then none is left of an earlier report. */
+NODISCARD Status charts_draw(Results *results, const Charts *charts, const char *directory,
+                             const char **missing);

@@ -1,5 +1,5 @@
-/* Charts of a run's course: the loss against time and against tokens, one line a point. Points of one series and x,
- * which differ by their seed, share a color and a label. */
+/* Charts of a run's course: the loss against time and against tokens, one line a point. Points of
+ * one series and x, which differ by their seed, share a color and a label. */
 #include "launch/report/chart.h"
 
 #include <math.h>
@@ -21,7 +21,9 @@ static double member_of(const RunRecord *r, size_t offset) {
     return *(const double *)(const void *)((const char *)r + offset);
 }
 
-static double loss_of(const CurvesChart *c, const RunRecord *r) { return c->validation ? r->val_loss : r->train_loss; }
+static double loss_of(const CurvesChart *c, const RunRecord *r) {
+    return c->validation ? r->val_loss : r->train_loss;
+}
 
 /* A point of a curve: means over a bin of records. */
 typedef struct Vertex {
@@ -33,9 +35,11 @@ static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
     size_t usable = 0, seen = 0;
     int n = 0;
     double x = 0, y = 0, in_bin = 0;
-    for (size_t i = 0; i < p->n_records; i++) usable += isfinite(loss_of(c, &p->records[i])) ? 1 : 0;
+    for (size_t i = 0; i < p->n_records; i++)
+        usable += isfinite(loss_of(c, &p->records[i])) ? 1 : 0;
     for (size_t i = 0; i < p->n_records; i++) {
-        double loss = loss_of(c, &p->records[i]), at = member_of(&p->records[i], c->x_offset) / c->unit;
+        double loss = loss_of(c, &p->records[i]),
+               at = member_of(&p->records[i], c->x_offset) / c->unit;
         if (!isfinite(loss)) continue;
         seen++;
         if (isfinite(at)) x += at, y += loss, in_bin++;
@@ -56,7 +60,8 @@ typedef struct Group {
 
 static int group_find(const Group *groups, int n, const Point *p) {
     for (int i = 0; i < n; i++) {
-        if (groups[i].series == p->series_index && (groups[i].x == p->x || (isnan(groups[i].x) && isnan(p->x))))
+        if (groups[i].series == p->series_index &&
+            (groups[i].x == p->x || (isnan(groups[i].x) && isnan(p->x))))
             return i;
     }
     return -1;
@@ -72,7 +77,8 @@ static int groups_collect(const Results *s, Group *groups) {
     int n = 0;
     for (size_t i = 0; i < s->n_points; i++) {
         const Point *p = &s->points[i];
-        if (group_find(groups, n, p) < 0) groups[n++] = (Group){.series = p->series_index, .x = p->x};
+        if (group_find(groups, n, p) < 0)
+            groups[n++] = (Group){.series = p->series_index, .x = p->x};
     }
     qsort(groups, (size_t)n, sizeof *groups, group_order);
     return n;
@@ -94,10 +100,11 @@ static const char *group_label(Results *s, const Group *g) {
     const char *series = s->series_names[g->series];
     const char *x = s->x_key == NULL || isnan(g->x) ? "" : x_text(s, g->x);
     if (*x == 0) return series;
-    return or_empty(arena_printf(&s->arena, "%s%s%s %s", series, *series == 0 ? "" : ", ", key_text(s->x_key), x));
+    return or_empty(arena_printf(&s->arena, "%s%s%s %s", series, *series == 0 ? "" : ", ",
+                                 key_text(s->x_key), x));
 }
 
-/* ---- a chart ----------------------------------------------------------------------------------------------------- */
+/* ---- a chart --------------------------------------------------------------------------------- */
 
 static void block_put(FILE *file, size_t index, const Vertex *vertices, int n) {
     fprintf(file, "$run%zu << EOD\n", index);
@@ -131,7 +138,9 @@ static void curve_put(Results *s, const CurvesChart *c, size_t index, Course *co
     if (group->curves++ == 0 || vertices[n - 1].x > group->end.x) group->end = vertices[n - 1];
     span_of_curve(course, vertices, n);
     block_put(course->blocks.file, index, vertices, n);
-    const char *style = n == 1 ? "points pt 7 ps 0.6" : c->validation && n <= 12 ? "linespoints pt 7 ps 0.35" : "lines";
+    const char *style = n == 1                     ? "points pt 7 ps 0.6"
+                        : c->validation && n <= 12 ? "linespoints pt 7 ps 0.35"
+                                                   : "lines";
     fprintf(course->plot.file, "$run%zu using 1:2 with %s lw %.1f lc rgb '%s', ", index, style,
             line_width(group->series), group_color(course->groups, course->n_groups, which, 0).hex);
 }
@@ -142,8 +151,10 @@ static int labels_of_groups(Results *s, const Course *course, ChartLabel *labels
         const Group *g = &course->groups[i];
         const char *text = group_label(s, g);
         if (g->curves == 0 || *text == 0) continue;
-        labels[n++] = (ChartLabel){
-            .text = text, .color = group_color(course->groups, course->n_groups, i, 0.3), .x = g->end.x, .y = g->end.y};
+        labels[n++] = (ChartLabel){.text = text,
+                                   .color = group_color(course->groups, course->n_groups, i, 0.3),
+                                   .x = g->end.x,
+                                   .y = g->end.y};
     }
     return n;
 }
@@ -151,11 +162,14 @@ static int labels_of_groups(Results *s, const Course *course, ChartLabel *labels
 static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course *course) {
     ChartLabel labels[MOST_LABELS];
     Axis x = {.letter = 'x', .label = c->x_label};
-    Axis y = {.letter = 'y', .label = c->validation ? "validation loss, nats a token" : "training loss, nats a token"};
+    Axis y = {.letter = 'y',
+              .label =
+                  c->validation ? "validation loss, nats a token" : "training loss, nats a token"};
     if (!c->log_x) span_add(&course->x, 0);
     axis_fit(&x, &course->x, c->log_x, 0.01);
     axis_fit(&y, &course->y, true, 0.04);
-    chart_begin(s, charts->script.file, c->title, &x, &y, labels, labels_of_groups(s, course, labels));
+    chart_begin(s, charts->script.file, c->title, &x, &y, labels,
+                labels_of_groups(s, course, labels));
     fwrite(course->blocks.bytes, 1, course->blocks.size, charts->script.file);
     course->plot.bytes[course->plot.size - 2] = 0; /* the last comma */
     chart_end(charts->script.file, c->name, course->plot.bytes);
@@ -179,7 +193,7 @@ done:
     return status;
 }
 
-/* ---- both charts ------------------------------------------------------------------------------------------------- */
+/* ---- both charts ----------------------------------------------------------------------------- */
 
 /* The validation loss where every run that is done has evaluated often enough for a curve. */
 static bool shows_validation(const Results *s) {
@@ -206,11 +220,13 @@ static double longest(const Results *s, size_t offset) {
 Status charts_of_curves(Results *s, Charts *charts) {
     bool validation = shows_validation(s);
     const char *loss = validation ? "Validation loss" : "Training loss";
-    const char *caption =
-        "One line a run; runs that differ by their seed alone share a color. The loss axis is logarithmic.";
-    double seconds = longest(s, offsetof(RunRecord, train_s)), tokens = longest(s, offsetof(RunRecord, tokens));
+    const char *caption = "One line a run; runs that differ by their seed alone share a color. The "
+                          "loss axis is logarithmic.";
+    double seconds = longest(s, offsetof(RunRecord, train_s)),
+           tokens = longest(s, offsetof(RunRecord, tokens));
     CurvesChart time = {.name = "loss_time",
-                        .title = or_empty(arena_printf(&s->arena, "%s against training time", loss)),
+                        .title =
+                            or_empty(arena_printf(&s->arena, "%s against training time", loss)),
                         .caption = caption,
                         .x_offset = offsetof(RunRecord, train_s),
                         .validation = validation,

@@ -3,7 +3,8 @@
 
 #include "launch/report/results.h"
 
-/* "validation loss" for val/loss; the key itself where it is not known. With its unit: "..., nats a token". */
+/* "validation loss" for val/loss; the key itself where it is not known. With its unit: "..., nats a
+ * token". */
 const char *metric_label(const char *metric);
 const char *metric_axis_label(Results *results);
 bool metric_is_loss(const char *metric);
@@ -19,8 +20,8 @@ typedef struct Color {
     char hex[8]; /* #rrggbb */
 } Color;
 
-/* A series' color: told apart with any color vision (Okabe and Ito, "Color Universal Design", 2008). `shade` in
- * [-1, 1] goes from light to dark. */
+/* A series' color: told apart with any color vision (Okabe and Ito, "Color Universal Design",
+ * 2008). `shade` in [-1, 1] goes from light to dark. */
 Color series_color(int series, double shade);
 
 /* gnuplot's filled point type of a series. */

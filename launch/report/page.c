@@ -8,30 +8,40 @@
 #include <string.h>
 
 static const char style[] =
-    ":root{color-scheme:light dark;--ink:#1c1e21;--soft:#5b6067;--line:#dcdfe3;--paper:#ffffff;--band:#f5f6f8}\n"
+    ":root{color-scheme:light "
+    "dark;--ink:#1c1e21;--soft:#5b6067;--line:#dcdfe3;--paper:#ffffff;--band:#f5f6f8}\n"
     "@media "
-    "(prefers-color-scheme:dark){:root{--ink:#e4e6e9;--soft:#a0a6ad;--line:#3a3f45;--paper:#17191c;--band:#202327}\n"
+    "(prefers-color-scheme:dark){:root{--ink:#e4e6e9;--soft:#a0a6ad;--line:#3a3f45;--paper:#17191c;"
+    "--band:#202327}\n"
     "figure svg{filter:invert(.9) hue-rotate(180deg)}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0 auto;max-width:76rem;padding:1.5rem clamp(.8rem,3vw,2.5rem) "
     "4rem;background:var(--paper);color:var(--ink);"
     "font:16px/1.5 system-ui,sans-serif}\n"
-    "h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}h2{font-size:1.2rem;margin:2.5rem 0 .8rem}\n"
+    "h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}h2{font-size:1.2rem;margin:2.5rem 0 "
+    ".8rem}\n"
     "h1,h2,summary,figcaption{overflow-wrap:anywhere}\n"
-    "p.soft,figcaption{color:var(--soft);margin:.2rem 0}figcaption{font-size:.85rem;padding:0 .6rem .4rem}\n"
+    "p.soft,figcaption{color:var(--soft);margin:.2rem 0}figcaption{font-size:.85rem;padding:0 "
+    ".6rem .4rem}\n"
     "p.missing{border-left:4px solid #d55e00;padding:.4rem .8rem;background:var(--band)}\n"
     ".wide{overflow-x:auto;border:1px solid var(--line);border-radius:6px}\n"
     "table{border-collapse:collapse;width:100%;font-size:.88rem}\n"
-    "th,td{padding:.35rem .7rem;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line);max-width:26rem;"
+    "th,td{padding:.35rem .7rem;text-align:left;white-space:nowrap;border-bottom:1px solid "
+    "var(--line);max-width:26rem;"
     "overflow:hidden;text-overflow:ellipsis}\n"
     "th{background:var(--band);font-weight:600}tbody tr:last-child td{border-bottom:0}\n"
     "td.message{white-space:normal;min-width:20rem}\n"
     ".number{text-align:right;font-variant-numeric:tabular-nums}\n"
-    ".state{padding:.05rem .5rem;border-radius:1rem;border:1px solid currentColor;font-size:.8rem;color:var(--soft)}\n"
-    ".state.done{color:#00805c}.state.failed{color:#c8501a}.state.oom{color:#b0568a}.state.running{color:#0072b2}\n"
-    "@media (prefers-color-scheme:dark){.state.done{color:#3fc79a}.state.failed{color:#f08a52}.state.oom{color:#e39cc5}"
+    ".state{padding:.05rem .5rem;border-radius:1rem;border:1px solid "
+    "currentColor;font-size:.8rem;color:var(--soft)}\n"
+    ".state.done{color:#00805c}.state.failed{color:#c8501a}.state.oom{color:#b0568a}.state.running{"
+    "color:#0072b2}\n"
+    "@media "
+    "(prefers-color-scheme:dark){.state.done{color:#3fc79a}.state.failed{color:#f08a52}.state.oom{"
+    "color:#e39cc5}"
     ".state.running{color:#56b4e9}}\n"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));gap:1rem}\n"
+    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));gap:"
+    "1rem}\n"
     "figure{margin:0;border:1px solid var(--line);border-radius:6px;overflow:hidden}\n"
     "figure svg{display:block;width:100%;height:auto;margin:0 0 .3rem}.charts "
     "figure:first-child{grid-column:1/-1}.charts figure:first-child svg{max-height:36rem}\n"
@@ -42,10 +52,11 @@ static const char style[] =
     "pre{overflow-x:auto;font-size:.82rem;line-height:1.4;margin:.6rem 0}\n"
     "@media print{figure,tr{break-inside:avoid}}\n";
 
-/* ---- the head ---------------------------------------------------------------------------------------------------- */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 static void states_put(const Results *s, FILE *file) {
-    static const char *const states[] = {"done", "running", "interrupted", "waiting", "failed", "oom"};
+    static const char *const states[] = {"done",    "running", "interrupted",
+                                         "waiting", "failed",  "oom"};
     fprintf(file, "<p class=\"soft\">%zu point%s", s->n_points, s->n_points == 1 ? "" : "s");
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
         size_t count = 0;
@@ -68,7 +79,7 @@ static void head_put(Results *s, FILE *file) {
     states_put(s, file);
 }
 
-/* ---- charts ------------------------------------------------------------------------------------------------------ */
+/* ---- charts ---------------------------------------------------------------------------------- */
 
 /* An SVG file as part of a page: from its root element on, each id made the chart's own. */
 static void svg_put(FILE *file, const char *svg, const char *name, const char *caption) {
@@ -89,10 +100,13 @@ static void svg_put(FILE *file, const char *svg, const char *name, const char *c
     }
 }
 
-static void charts_put(Results *s, const Charts *charts, const char *directory, const char *missing, FILE *file) {
+static void charts_put(Results *s, const Charts *charts, const char *directory, const char *missing,
+                       FILE *file) {
     fputs("<h2>Charts</h2>\n", file);
-    if (*missing != 0) fputs("<p class=\"missing\">", file), put_html(file, missing), fputs("</p>\n", file);
-    if (*missing == 0 && charts->count == 0) fputs("<p class=\"soft\">No run has logged anything yet.</p>\n", file);
+    if (*missing != 0)
+        fputs("<p class=\"missing\">", file), put_html(file, missing), fputs("</p>\n", file);
+    if (*missing == 0 && charts->count == 0)
+        fputs("<p class=\"soft\">No run has logged anything yet.</p>\n", file);
     if (*missing != 0 || charts->count == 0) return;
     fputs("<div class=\"charts\">\n", file);
     for (int i = 0; i < charts->count; i++) {
@@ -109,12 +123,13 @@ static void charts_put(Results *s, const Charts *charts, const char *directory, 
     fputs("</div>\n", file);
 }
 
-/* ---- hardware and configs ---------------------------------------------------------------------------------------- */
+/* ---- hardware and configs -------------------------------------------------------------------- */
 
 static void distinct_put(Results *s, FILE *file, const char *title, size_t offset) {
     Names seen = {0};
     for (size_t i = 0; i < s->n_points; i++) {
-        const char *text = *(const char *const *)(const void *)((const char *)&s->points[i] + offset);
+        const char *text =
+            *(const char *const *)(const void *)((const char *)&s->points[i] + offset);
         if (*text == 0 || names_find(&seen, text, strlen(text)) != NULL) continue;
         if (seen.root == NULL)
             fprintf(file, "<dt>%s</dt><dd>", title);
@@ -156,7 +171,8 @@ static bool file_put(Results *s, FILE *file, const char *path, const char *title
     return true;
 }
 
-/* The study, and the first point's resolved config: the others differ in what the sweep set, which is in the table. */
+/* The study, and the first point's resolved config: the others differ in what the sweep set, which
+ * is in the table. */
 static void configs_put(Results *s, FILE *file) {
     fputs("<h2>Configs</h2>\n", file);
     file_put(s, file, arena_printf(&s->arena, "%s/study.yaml", s->directory), "study.yaml");

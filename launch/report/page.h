@@ -4,5 +4,7 @@
 #include "launch/report/chart.h"
 #include "launch/report/tables.h"
 
-/* Writes `directory`/index.html with the charts that lie there; `missing` is shown where there are none. */
-NODISCARD Status page_write(Results *results, const Charts *charts, const char *directory, const char *missing);
+/* Writes `directory`/index.html with the charts that lie there; `missing` is shown where there are
+ * none. */
+NODISCARD Status page_write(Results *results, const Charts *charts, const char *directory,
+                            const char *missing);

@@ -11,7 +11,8 @@
 
 typedef Status (*TableFn)(Results *results, bool raw, Table *out);
 
-static Status table_write(Results *s, TableFn make, const char *directory, const char *name, bool raw) {
+static Status table_write(Results *s, TableFn make, const char *directory, const char *name,
+                          bool raw) {
     Table table;
     Text text;
     TRY(make(s, raw, &table));
@@ -30,10 +31,12 @@ static Status tables_write(Results *s, const char *directory) {
     return table_write(s, table_summary, directory, "summary.md", false);
 }
 
-static Status charts_write(Results *s, Charts *charts, const char *directory, const char **missing) {
+static Status charts_write(Results *s, Charts *charts, const char *directory,
+                           const char **missing) {
     *missing = "";
     TRY(text_open(&charts->script));
-    fputs("# Draws the charts again: gnuplot charts.gnuplot\nif (!exists('aside')) aside = ''\n", charts->script.file);
+    fputs("# Draws the charts again: gnuplot charts.gnuplot\nif (!exists('aside')) aside = ''\n",
+          charts->script.file);
     Status status = OK;
     TRY_ELSE(status, charts_of_marks(s, charts), failure);
     TRY_ELSE(status, charts_of_curves(s, charts), failure);
@@ -50,7 +53,8 @@ static Status directory_make(Results *s, const char **out) {
     const char *path = *out = arena_printf(&s->arena, "%s/report", s->directory);
     if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     if (mkdir(path, 0777) == 0) return OK;
-    if (errno != EEXIST) return ERROR(STATUS_FAILURE, "%s: cannot make the directory: %s", path, strerror(errno));
+    if (errno != EEXIST)
+        return ERROR(STATUS_FAILURE, "%s: cannot make the directory: %s", path, strerror(errno));
     if (lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) return OK;
     return ERROR(STATUS_FAILURE, "%s: in the way of the report's directory; move it away", path);
 }
@@ -64,7 +68,8 @@ static Status report_all(Results *s, FILE *messages) {
     TRY(page_write(s, &charts, directory, missing));
     size_t done = 0;
     for (size_t i = 0; i < s->n_points; i++) done += point_is(&s->points[i], "done");
-    escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done, s->n_points);
+    escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done,
+               s->n_points);
     if (*missing != 0) fprintf(messages, "report: %s\n", missing);
     return OK;
 }

@@ -25,15 +25,18 @@ static const char *point_directory(Results *s, const char *recorded) {
     while (length > 0 && recorded[length - 1] == '/') length--;
     size_t start = length;
     while (start > 0 && recorded[start - 1] != '/') start--;
-    const char *beside = arena_printf(&s->arena, "%s/%.*s", s->directory, (int)(length - start), recorded + start);
+    const char *beside =
+        arena_printf(&s->arena, "%s/%.*s", s->directory, (int)(length - start), recorded + start);
     return beside != NULL && length > start && is_directory(beside) ? beside : recorded;
 }
 
 static Status point_load(Results *s, json_t *item, Point *out) {
     json_t *name = json_object_get(item, "name"), *directory = json_object_get(item, "directory");
     if (!json_is_string(name) || !json_is_string(directory)) {
-        return ERROR(STATUS_DATA, "%s/sweep.json: a point without name and directory; run ./sweep on the study again",
-                     s->directory);
+        return ERROR(
+            STATUS_DATA,
+            "%s/sweep.json: a point without name and directory; run ./sweep on the study again",
+            s->directory);
     }
     *out = (Point){.name = json_string_value(name),
                    .directory = point_directory(s, json_string_value(directory)),
@@ -50,19 +53,24 @@ static Status points_load(Results *s) {
     json_t *points = json_object_get(s->root, "points");
     size_t bytes;
     s->n_points = json_array_size(points);
-    if (s->n_points == 0) return ERROR(STATUS_DATA, "%s/sweep.json: a study without points", s->directory);
-    if (!checked_mul(s->n_points, sizeof *s->points, &bytes) || (s->points = arena_alloc(&s->arena, bytes)) == NULL) {
+    if (s->n_points == 0)
+        return ERROR(STATUS_DATA, "%s/sweep.json: a study without points", s->directory);
+    if (!checked_mul(s->n_points, sizeof *s->points, &bytes) ||
+        (s->points = arena_alloc(&s->arena, bytes)) == NULL) {
         return ERROR(STATUS_NO_ROOM, "out of memory for %zu points", s->n_points);
     }
-    for (size_t i = 0; i < s->n_points; i++) TRY(point_load(s, json_array_get(points, i), &s->points[i]));
+    for (size_t i = 0; i < s->n_points; i++)
+        TRY(point_load(s, json_array_get(points, i), &s->points[i]));
     return OK;
 }
 
 static Status load(Results *s, const char *directory) {
     const char *path = arena_printf(&s->arena, "%s/sweep.json", directory);
     s->directory = arena_strdup(&s->arena, directory);
-    if (path == NULL || s->directory == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
-    if (!is_directory(directory)) return ERROR(STATUS_DATA, "%s: no such study; ./sweep STUDY makes it", directory);
+    if (path == NULL || s->directory == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a report");
+    if (!is_directory(directory))
+        return ERROR(STATUS_DATA, "%s: no such study; ./sweep STUDY makes it", directory);
     TRY(text_file_read_json(path, &s->root));
     if (s->root == NULL) return ERROR(STATUS_DATA, "%s: no such file; is it a study?", path);
     const json_t *report = json_object_get(s->root, "report");

@@ -1,4 +1,5 @@
-/* A study as a report sees it: its points with what their runs left behind, in series along an axis. */
+/* A study as a report sees it: its points with what their runs left behind, in series along an
+ * axis. */
 #pragma once
 
 #include "core/arena.h"
@@ -16,7 +17,7 @@ typedef struct Point {
     const char *seed;   /* as text */
     const char *series; /* every value but x and the seed, as one label */
     int series_index;   /* into Results.series_names */
-    double x;           /* along the chart's axis; a category's index where Results.x_names is not NULL */
+    double x; /* along the chart's axis; a category's index where Results.x_names is not NULL */
     double attempts;
     double batch, ranks; /* sequences a rank, ranks */
     double steps, tokens, train_s, best_val_loss, tok_per_s;
@@ -54,7 +55,8 @@ NODISCARD Status results_arrange(Results *results);
 
 bool point_is(const Point *point, const char *state);
 
-/* A value as text, `flash` for ["flash"]; and the last part of a key, `batch` for data.batch_size. */
+/* A value as text, `flash` for ["flash"]; and the last part of a key, `batch` for
+ * data.batch_size. */
 const char *value_text(Results *results, const json_t *value);
 const char *key_text(const char *key);
 
@@ -69,9 +71,10 @@ typedef struct Mark {
 
 typedef double (*PointFn)(const Point *point);
 
-/* Groups the points by series and x_of; points whose x is NaN are left out. `value_of` is asked of points that are
- * done. Sorted by series, then x. *marks is the study's. */
-NODISCARD Status results_marks(Results *results, PointFn x_of, PointFn value_of, Mark **marks, size_t *count);
+/* Groups the points by series and x_of; points whose x is NaN are left out. `value_of` is asked of
+ * points that are done. Sorted by series, then x. *marks is the study's. */
+NODISCARD Status results_marks(Results *results, PointFn x_of, PointFn value_of, Mark **marks,
+                               size_t *count);
 
 double point_x(const Point *point);
 double point_batch(const Point *point);

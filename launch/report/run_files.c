@@ -54,7 +54,8 @@ static void values_read(Point *p) {
     const json_t *batch = json_object_get(p->values, "data.batch_size");
     if (json_is_number(batch)) p->batch = json_number_value(batch);
     const json_t *backends = json_object_get(p->values, "attention.backends");
-    const char *only = json_array_size(backends) == 1 ? json_string_value(json_array_get(backends, 0)) : NULL;
+    const char *only =
+        json_array_size(backends) == 1 ? json_string_value(json_array_get(backends, 0)) : NULL;
     if (only != NULL) p->attention = only;
 }
 

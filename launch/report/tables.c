@@ -23,7 +23,8 @@ typedef enum Unit {
     UNIT_VALUE
 } Unit;
 
-/* A column of the table of points: a member of Point, or (UNIT_VALUE) what the sweep set for `name`. */
+/* A column of the table of points: a member of Point, or (UNIT_VALUE) what the sweep set for
+ * `name`. */
 typedef struct Column {
     const char *name, *title;
     Unit unit;
@@ -53,7 +54,9 @@ static const Column columns_after[] = {
 };
 
 static const char *number_cell(Results *s, double value, Unit unit, bool raw) {
-    if (raw) return number_text(&s->arena, unit == UNIT_LOSS || unit == UNIT_SECONDS ? "%.10g" : "%.15g", value);
+    if (raw)
+        return number_text(&s->arena, unit == UNIT_LOSS || unit == UNIT_SECONDS ? "%.10g" : "%.15g",
+                           value);
     if (unit == UNIT_COUNT) return count_text(&s->arena, value);
     if (unit == UNIT_BYTES) return bytes_text(&s->arena, value);
     if (unit == UNIT_SECONDS) return seconds_text(&s->arena, value);
@@ -67,12 +70,14 @@ static const char *point_cell(Results *s, const Point *p, const Column *column, 
     case UNIT_TEXT:
     case UNIT_STATE:
     case UNIT_MESSAGE: return *(const char *const *)(const void *)member;
-    case UNIT_VALUE: value = json_object_get(p->values, column->name); return value == NULL ? "" : value_text(s, value);
+    case UNIT_VALUE:
+        value = json_object_get(p->values, column->name);
+        return value == NULL ? "" : value_text(s, value);
     default: return number_cell(s, *(const double *)(const void *)member, column->unit, raw);
     }
 }
 
-/* ---- columns ----------------------------------------------------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static void column_add(Column *columns, int *count, Column column) {
     if (*count < MOST_COLUMNS) columns[(*count)++] = column;
@@ -91,7 +96,8 @@ static void columns_of_values(const Results *s, Column *columns, int *count) {
     json_t *value;
     for (size_t i = 0; i < s->n_points; i++) {
         json_object_foreach(s->points[i].values, key, value) {
-            bool known = strcmp(key, "data.batch_size") == 0 || strcmp(key, "attention.backends") == 0;
+            bool known =
+                strcmp(key, "data.batch_size") == 0 || strcmp(key, "attention.backends") == 0;
             if (known || is_there(columns, *count, key)) continue;
             column_add(columns, count, (Column){key, key_text(key), UNIT_VALUE, 0});
         }
@@ -108,24 +114,27 @@ static int columns_of_points(Results *s, Column *columns) {
         column_add(columns, &count, columns_after[i]);
         bool best_val_loss = strcmp(s->metric, "val/loss") == 0 && strcmp(s->reduce, "best") == 0;
         if (strcmp(columns_after[i].name, "best_val_loss") != 0 || best_val_loss) continue;
-        const char *title = or_empty(arena_printf(&s->arena, "%s %s", s->reduce, metric_label(s->metric)));
+        const char *title =
+            or_empty(arena_printf(&s->arena, "%s %s", s->reduce, metric_label(s->metric)));
         column_add(columns, &count, (Column){s->metric, title, UNIT_PLAIN, AT(metric)});
     }
     return count;
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static Status table_alloc(Results *s, int columns, size_t rows, Table *out) {
     size_t cells, bytes;
     *out = (Table){.columns = columns, .rows = rows};
-    if (checked_mul((size_t)columns, rows, &cells) && checked_mul(cells, sizeof *out->cells, &bytes)) {
+    if (checked_mul((size_t)columns, rows, &cells) &&
+        checked_mul(cells, sizeof *out->cells, &bytes)) {
         out->heads = arena_alloc(&s->arena, (size_t)columns * sizeof *out->heads);
         out->kinds = arena_alloc(&s->arena, (size_t)columns * sizeof *out->kinds);
         out->cells = arena_alloc(&s->arena, bytes);
     }
     bool whole = out->heads != NULL && out->kinds != NULL && out->cells != NULL;
-    return whole ? OK : ERROR(STATUS_NO_ROOM, "out of memory for a table of %zu points", s->n_points);
+    return whole ? OK
+                 : ERROR(STATUS_NO_ROOM, "out of memory for a table of %zu points", s->n_points);
 }
 
 static bool column_is_empty(const Table *t, int column) {
@@ -141,10 +150,12 @@ static void table_pack(Table *t) {
     for (int i = 0; i < t->columns; i++) {
         if (!column_is_empty(t, i)) kept[count++] = i;
     }
-    for (int i = 0; i < count; i++) t->heads[i] = t->heads[kept[i]], t->kinds[i] = t->kinds[kept[i]];
+    for (int i = 0; i < count; i++)
+        t->heads[i] = t->heads[kept[i]], t->kinds[i] = t->kinds[kept[i]];
     for (size_t row = 0; row < t->rows; row++) {
         for (int i = 0; i < count; i++) {
-            t->cells[row * (size_t)count + (size_t)i] = t->cells[row * (size_t)t->columns + (size_t)kept[i]];
+            t->cells[row * (size_t)count + (size_t)i] =
+                t->cells[row * (size_t)t->columns + (size_t)kept[i]];
         }
     }
     t->columns = count;
@@ -168,7 +179,8 @@ Status table_points(Results *s, bool raw, Table *out) {
         out->heads[i] = raw ? columns[i].name : columns[i].title;
         out->kinds[i] = kind_of(columns[i].unit);
         for (size_t row = 0; row < s->n_points; row++) {
-            out->cells[row * (size_t)count + (size_t)i] = point_cell(s, &s->points[row], &columns[i], raw);
+            out->cells[row * (size_t)count + (size_t)i] =
+                point_cell(s, &s->points[row], &columns[i], raw);
         }
     }
     if (!raw) table_pack(out);
@@ -178,7 +190,8 @@ Status table_points(Results *s, bool raw, Table *out) {
 static const char *note_of(Results *s, const Mark *mark) {
     if (mark->oom == mark->points) return "does not fit";
     if (mark->n == mark->points) return "";
-    const char *oom = mark->oom == 0 ? "" : or_empty(arena_printf(&s->arena, ", %d did not fit", mark->oom));
+    const char *oom =
+        mark->oom == 0 ? "" : or_empty(arena_printf(&s->arena, ", %d did not fit", mark->oom));
     return or_empty(arena_printf(&s->arena, "%d of %d done%s", mark->n, mark->points, oom));
 }
 
@@ -189,21 +202,27 @@ typedef struct SummaryMarks {
 static void summary_row(Results *s, SummaryMarks marks, bool raw, const char **cells) {
     const Mark *m = marks.metric;
     bool any = m->n > 0;
-    double rate = marks.rate->n > 0 ? marks.rate->mean : NAN, peak = marks.peak->n > 0 ? marks.peak->mean : NAN;
+    double rate = marks.rate->n > 0 ? marks.rate->mean : NAN,
+           peak = marks.peak->n > 0 ? marks.peak->mean : NAN;
     *cells++ = s->series_names[m->series];
     *cells++ = x_text(s, m->x);
     *cells++ = number_cell(s, m->n, UNIT_PLAIN, raw);
-    *cells++ = number_cell(s, any ? m->mean : NAN, metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
-    *cells++ = number_cell(s, any ? m->low : NAN, metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
-    *cells++ = number_cell(s, any ? m->high : NAN, metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
+    *cells++ = number_cell(s, any ? m->mean : NAN,
+                           metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
+    *cells++ =
+        number_cell(s, any ? m->low : NAN, metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
+    *cells++ = number_cell(s, any ? m->high : NAN,
+                           metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
     *cells++ = number_cell(s, rate, UNIT_COUNT, raw);
     *cells++ = number_cell(s, peak, UNIT_BYTES, raw);
     *cells = note_of(s, m);
 }
 
 Status table_summary(Results *s, bool raw, Table *out) {
-    static const char *const heads[] = {"", "", "n", "mean", "lowest", "highest", "tokens/s", "peak", "note"};
-    static const char *const raw_heads[] = {"", "", "n", "mean", "min", "max", "tok_per_s", "peak_bytes", "note"};
+    static const char *const heads[] = {"",        "",         "n",    "mean", "lowest",
+                                        "highest", "tokens/s", "peak", "note"};
+    static const char *const raw_heads[] = {"",    "",          "n",          "mean", "min",
+                                            "max", "tok_per_s", "peak_bytes", "note"};
     enum { COLUMNS = sizeof heads / sizeof *heads };
     Mark *metric, *rate, *peak;
     size_t rows;
@@ -215,19 +234,23 @@ Status table_summary(Results *s, bool raw, Table *out) {
         out->heads[i] = raw ? raw_heads[i] : heads[i];
         out->kinds[i] = i < 2 || i == COLUMNS - 1 ? CELL_TEXT : CELL_NUMBER;
     }
-    out->heads[0] = s->series_key == NULL ? "series" : raw ? s->series_key : key_text(s->series_key);
+    out->heads[0] = s->series_key == NULL ? "series"
+                    : raw                 ? s->series_key
+                                          : key_text(s->series_key);
     out->heads[1] = s->x_key == NULL ? "x" : raw ? s->x_key : key_text(s->x_key);
     for (size_t row = 0; row < rows; row++) {
-        summary_row(s, (SummaryMarks){&metric[row], &rate[row], &peak[row]}, raw, &out->cells[row * COLUMNS]);
+        summary_row(s, (SummaryMarks){&metric[row], &rate[row], &peak[row]}, raw,
+                    &out->cells[row * COLUMNS]);
     }
     if (!raw) table_pack(out);
     return OK;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 void table_csv(FILE *file, const Table *t) {
-    for (int i = 0; i < t->columns; i++) put_csv(file, t->heads[i]), fputc(i + 1 < t->columns ? ',' : '\n', file);
+    for (int i = 0; i < t->columns; i++)
+        put_csv(file, t->heads[i]), fputc(i + 1 < t->columns ? ',' : '\n', file);
     for (size_t cell = 0; cell < t->rows * (size_t)t->columns; cell++) {
         put_csv(file, t->cells[cell]);
         fputc((cell + 1) % (size_t)t->columns != 0 ? ',' : '\n', file);
@@ -235,7 +258,8 @@ void table_csv(FILE *file, const Table *t) {
 }
 
 void table_markdown(FILE *file, const Table *t) {
-    for (int i = 0; i < t->columns; i++) fputs("| ", file), put_markdown(file, t->heads[i]), fputc(' ', file);
+    for (int i = 0; i < t->columns; i++)
+        fputs("| ", file), put_markdown(file, t->heads[i]), fputc(' ', file);
     fputs("|\n", file);
     for (int i = 0; i < t->columns; i++) fputs(t->kinds[i] == CELL_NUMBER ? "|---:" : "|---", file);
     fputs("|\n", file);
@@ -250,9 +274,11 @@ void table_markdown(FILE *file, const Table *t) {
 }
 
 static void cell_html(FILE *file, const char *cell, CellKind kind) {
-    static const char *const opening[] = {"<td>", "<td class=\"number\">", "<td>", "<td class=\"message\">"};
+    static const char *const opening[] = {"<td>", "<td class=\"number\">", "<td>",
+                                          "<td class=\"message\">"};
     fputs(opening[kind], file);
-    if (kind == CELL_STATE) fputs("<span class=\"state ", file), put_html(file, cell), fputs("\">", file);
+    if (kind == CELL_STATE)
+        fputs("<span class=\"state ", file), put_html(file, cell), fputs("\">", file);
     put_html(file, cell);
     fputs(kind == CELL_STATE ? "</span></td>" : "</td>", file);
 }

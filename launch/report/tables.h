@@ -15,8 +15,9 @@ typedef struct Table {
     const char **cells; /* (rows, columns) */
 } Table;
 
-/* Each point, and each series at each x over its seeds. `raw`: whole numbers in plain units and every column, for
- * programs; else rounded, with units, and without the columns that are empty. The table is the study's. */
+/* Each point, and each series at each x over its seeds. `raw`: whole numbers in plain units and
+ * every column, for programs; else rounded, with units, and without the columns that are empty. The
+ * table is the study's. */
 NODISCARD Status table_points(Results *results, bool raw, Table *out);
 NODISCARD Status table_summary(Results *results, bool raw, Table *out);
 

@@ -25,14 +25,16 @@ Status text_write(Text *text, const char *directory, const char *name) {
     snprintf(path, sizeof path, "%s/%s", directory, name);
     bool whole = fclose(text->file) == 0;
     text->file = NULL;
-    Status status = whole ? text_file_replace(path, text->bytes) : ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
+    Status status = whole ? text_file_replace(path, text->bytes)
+                          : ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
     text_drop(text);
     return status;
 }
 
 static bool is_control(char c) { return (unsigned char)c < 32 || c == 127; }
 
-static void put_escaped(FILE *file, const char *string, const char *characters, const char *const *escapes) {
+static void put_escaped(FILE *file, const char *string, const char *characters,
+                        const char *const *escapes) {
     for (; *string != 0; string++) {
         const char *found = strchr(characters, *string);
         if (found != NULL)
@@ -56,12 +58,14 @@ void put_csv(FILE *file, const char *string) {
 }
 
 void put_markdown(FILE *file, const char *string) {
-    static const char *const escapes[] = {"\\|", "&lt;", "&gt;", "&amp;", "\\\\", "\\`", "\\*", "\\_"};
+    static const char *const escapes[] = {"\\|",  "&lt;", "&gt;", "&amp;",
+                                          "\\\\", "\\`",  "\\*",  "\\_"};
     put_escaped(file, string, "|<>&\\`*_", escapes);
 }
 
 void put_gnuplot(FILE *file, const char *string) {
-    static const char *const escapes[] = {"’", "‘"}; /* gnuplot's own escape, '', fails at a string's start */
+    static const char *const escapes[] = {
+        "’", "‘"}; /* gnuplot's own escape, '', fails at a string's start */
     fputc('\'', file);
     put_escaped(file, string, "'`", escapes);
     fputc('\'', file);
@@ -74,7 +78,8 @@ const char *number_text(Arena *arena, const char *format, double value) {
 }
 
 /* Three digits and a unit. */
-static const char *scaled_text(Arena *arena, double value, double base, const char *const *units, int count) {
+static const char *scaled_text(Arena *arena, double value, double base, const char *const *units,
+                               int count) {
     int unit = 0;
     if (!isfinite(value)) return "";
     for (; value >= base && unit + 1 < count; unit++) value /= base;
@@ -95,5 +100,6 @@ const char *bytes_text(Arena *arena, double bytes) {
 const char *seconds_text(Arena *arena, double seconds) {
     bool minutes = seconds >= 120 && seconds < 7200 && seconds != 3600;
     if (minutes) return number_text(arena, "%.3g min", seconds / 60);
-    return seconds >= 3600 ? number_text(arena, "%.3g h", seconds / 3600) : number_text(arena, "%.3g s", seconds);
+    return seconds >= 3600 ? number_text(arena, "%.3g h", seconds / 3600)
+                           : number_text(arena, "%.3g s", seconds);
 }

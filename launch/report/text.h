@@ -19,8 +19,8 @@ NODISCARD Status text_open(Text *text);
 NODISCARD Status text_write(Text *text, const char *directory, const char *name);
 void text_drop(Text *text);
 
-/* The string as HTML text or attribute value, a CSV field, a cell of a Markdown table, a gnuplot string with its
- * quotes. Control characters become blanks where the place cannot hold them. */
+/* The string as HTML text or attribute value, a CSV field, a cell of a Markdown table, a gnuplot
+ * string with its quotes. Control characters become blanks where the place cannot hold them. */
 void put_html(FILE *file, const char *string);
 void put_csv(FILE *file, const char *string);
 void put_markdown(FILE *file, const char *string);

@@ -58,18 +58,21 @@ static void say_end(const Local *l, const StudyPoint *point) {
 
 static Status slot_finish(Local *l, Slot *slot, int code) {
     StudyPoint *point = &l->study->points[slot->point];
-    /* Ended by the signal that asked it to: before it heeds it, or mpirun when its ranks have ended with 75. */
+    /* Ended by the signal that asked it to: before it heeds it, or mpirun when its ranks have ended
+     * with 75. */
     if (l->stopping && code == 128 + SIGUSR1) code = 75;
     bool stopped = l->stopping && code != 0 && code != 75;
     slot->point = -1;
     TRY(point_note_end(point, code, stopped));
     point_refresh(point);
-    l->given_up[point - l->study->points] = point->status.state == POINT_FAILED && point_exit_is_final(code);
+    l->given_up[point - l->study->points] =
+        point->status.state == POINT_FAILED && point_exit_is_final(code);
     say_end(l, point);
     return study_write(l->study);
 }
 
-/* Whether a slot's process has ended, with which code; one that never would is ended, and that is said. */
+/* Whether a slot's process has ended, with which code; one that never would is ended, and that is
+ * said. */
 static bool slot_has_ended(Local *l, Slot *slot, int *code) {
     const StudyPoint *point = &l->study->points[slot->point];
     char line[512];
@@ -133,8 +136,9 @@ static Status fill(Local *l) {
     return OK;
 }
 
-/* mpirun passes SIGUSR1 on to its ranks, which save and end; SIGTERM would have them killed a second later. One that is
- * just starting has no ranks to pass it on to, so they are asked again until they have ended. */
+/* mpirun passes SIGUSR1 on to its ranks, which save and end; SIGTERM would have them killed a
+ * second later. One that is just starting has no ranks to pass it on to, so they are asked again
+ * until they have ended. */
 static void ask_to_stop(Local *l) {
     if (clock_seconds() - l->asked < 1) return;
     for (int i = 0; i < l->launcher->parallel; i++) {
@@ -150,7 +154,8 @@ static void stop(Local *l) {
     fflush(stdout);
 }
 
-/* Whether there is anything to wait for: one of ours, or a point that another process is running. */
+/* Whether there is anything to wait for: one of ours, or a point that another process is
+ * running. */
 static bool is_busy(const Local *l) {
     for (int i = 0; i < l->launcher->parallel; i++) {
         if (l->slots[i].point >= 0) return true;
@@ -199,7 +204,9 @@ Status local_run(Study *study, Launcher *launcher) {
     Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
     l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
     l.given_up = calloc((size_t)study->count, sizeof *l.given_up);
-    Status status = l.slots == NULL || l.given_up == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a sweep") : OK;
+    Status status = l.slots == NULL || l.given_up == NULL
+                        ? ERROR(STATUS_NO_ROOM, "out of memory for a sweep")
+                        : OK;
     if (!failed(status)) {
         for (int i = 0; i < launcher->parallel; i++) l.slots[i].point = -1;
         signals_install();
@@ -209,8 +216,9 @@ Status local_run(Study *study, Launcher *launcher) {
         table_live_clear(&l.table);
     }
     if (!failed(status) && l.stopping) {
-        status = ERROR(STATUS_STOPPED, "stopped with %d of %d points done; the same command goes on",
-                       study_count(study, POINT_DONE), study->count);
+        status =
+            ERROR(STATUS_STOPPED, "stopped with %d of %d points done; the same command goes on",
+                  study_count(study, POINT_DONE), study->count);
     }
     free(l.slots);
     free(l.given_up);

@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After the run's end; before its first rank is seen, which a slow disk delays; between SIGTERM and SIGKILL. */
+/* After the run's end; before its first rank is seen, which a slow disk delays; between SIGTERM and
+ * SIGKILL. */
 static const double ENDED_SECONDS = 10, START_SECONDS = 60, TERM_SECONDS = 3;
 
-/* ---- the processes below one ------------------------------------------------------------------------------------- */
+/* ---- the processes below one ----------------------------------------------------------------- */
 
 typedef struct Processes {
     ProcessInfo *items;
@@ -41,7 +42,8 @@ static size_t descendants_find(Processes *all, pid_t root) {
     for (size_t next = 0; next == 0 || next <= found; next++) {
         for (size_t i = found; i < all->count; i++) {
             ProcessInfo process = all->items[i];
-            bool is_next = next == 0 ? process.pid == root : process.parent == all->items[next - 1].pid;
+            bool is_next =
+                next == 0 ? process.pid == root : process.parent == all->items[next - 1].pid;
             if (!is_next) continue;
             all->items[i] = all->items[found];
             all->items[found++] = process;
@@ -63,14 +65,16 @@ static bool runs(pid_t pid, const struct stat *program) {
     char path[64];
     struct stat info;
     snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
-    return stat(path, &info) == 0 && info.st_dev == program->st_dev && info.st_ino == program->st_ino;
+    return stat(path, &info) == 0 && info.st_dev == program->st_dev &&
+           info.st_ino == program->st_ino;
 }
 
 /* Where /proc does not tell, there are some. */
 static bool has_ranks(const Overdue *o) {
     Processes below = descendants_of(o->pid);
     bool found = !below.is_whole;
-    for (size_t i = 0; i < below.count && !found; i++) found = runs(below.items[i].pid, &o->program);
+    for (size_t i = 0; i < below.count && !found; i++)
+        found = runs(below.items[i].pid, &o->program);
     free(below.items);
     return found;
 }
@@ -82,7 +86,7 @@ static void kill_all(pid_t root) {
     kill(root, SIGKILL);
 }
 
-/* ---- the run's files --------------------------------------------------------------------------------------------- */
+/* ---- the run's files ------------------------------------------------------------------------- */
 
 static void summary_look(const StudyPoint *point, struct stat *out) {
     char path[PATH_MAX];
@@ -90,7 +94,8 @@ static void summary_look(const StudyPoint *point, struct stat *out) {
     if (stat(path, out) != 0) *out = (struct stat){0};
 }
 
-/* The exit code that a summary of this attempt stands for: -1 where there is none, or the run goes on. */
+/* The exit code that a summary of this attempt stands for: -1 where there is none, or the run goes
+ * on. */
 static int summary_code(const Overdue *o, const StudyPoint *point) {
     struct stat now;
     Arena arena = {0};
@@ -111,7 +116,7 @@ static int summary_code(const Overdue *o, const StudyPoint *point) {
     return code;
 }
 
-/* ---- the deadline ------------------------------------------------------------------------------------------------ */
+/* ---- the deadline ---------------------------------------------------------------------------- */
 
 void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *train) {
     *o = (Overdue){.pid = pid, .looked = clock_seconds(), .since = INFINITY};
@@ -121,7 +126,8 @@ void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *t
 
 /* Whether the process has nothing to wait for. */
 static bool is_alone(Overdue *o, const StudyPoint *point) {
-    bool is_locked = run_lock_is_taken(point->directory), has_said = !is_locked && summary_code(o, point) >= 0;
+    bool is_locked = run_lock_is_taken(point->directory),
+         has_said = !is_locked && summary_code(o, point) >= 0;
     bool is_running = is_locked || (!has_said && has_ranks(o));
     o->has_begun |= is_running || has_said;
     return !is_running;
@@ -141,9 +147,11 @@ bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t room)
     double limit = o->has_begun ? ENDED_SECONDS : START_SECONDS;
     if (!is_over || now - o->since < limit) return false;
     snprintf(line, room,
-             "%s: its launcher (process %d) did not end within %.0f s %s; it is ended, and the files of the "
+             "%s: its launcher (process %d) did not end within %.0f s %s; it is ended, and the "
+             "files of the "
              "point count",
-             point->name, (int)o->pid, limit, o->has_begun ? "of the run's end" : "and has no rank");
+             point->name, (int)o->pid, limit,
+             o->has_begun ? "of the run's end" : "and has no rank");
     o->is_ended = true;
     o->since = now;
     kill(o->pid, SIGTERM);

@@ -14,11 +14,14 @@
 enum { TAIL_BYTES = 1 << 16, NO_ROOM = 71 };
 
 const char *point_state_name(PointState state) {
-    static const char *const names[] = {"waiting", "running", "interrupted", "done", "failed", "oom"};
+    static const char *const names[] = {"waiting", "running", "interrupted",
+                                        "done",    "failed",  "oom"};
     return names[state];
 }
 
-bool point_exit_is_final(int code) { return code == 64 || code == 65 || code == NO_ROOM || code == 78; }
+bool point_exit_is_final(int code) {
+    return code == 64 || code == 65 || code == NO_ROOM || code == 78;
+}
 
 static void path_of(const StudyPoint *point, const char *name, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s/%s", point->directory, name);
@@ -63,8 +66,8 @@ static void read_attempts(StudyPoint *point, char *text, size_t room) {
     }
 }
 
-/* The last of the lines by which a program says why it failed, `NAME: error: ...`; NULL where there is none. Changes
- * the text: its lines become strings. */
+/* The last of the lines by which a program says why it failed, `NAME: error: ...`; NULL where there
+ * is none. Changes the text: its lines become strings. */
 static const char *error_line_last(char *text) {
     const char *found = NULL;
     for (char *line = strsep(&text, "\n"); line != NULL; line = strsep(&text, "\n")) {
@@ -80,19 +83,22 @@ static void read_message(StudyPoint *point, char *text, size_t room) {
     path_of(point, "stderr.log", path);
     const char *found = failed(text_file_tail(path, text, room)) ? NULL : error_line_last(text);
     if (found == NULL) {
-        snprintf(s->message, sizeof s->message, "ended with exit code %d; see %.300s", s->exit_code, path);
+        snprintf(s->message, sizeof s->message, "ended with exit code %d; see %.300s", s->exit_code,
+                 path);
     } else {
         size_t prefix = strncmp(found, "train: error: ", 14) == 0 ? 14 : 0;
         escape_text(found + prefix, s->message, sizeof s->message);
     }
 }
 
-/* By the exit code; where a launcher put another one in its place or nobody noted it, by what the run itself did. */
+/* By the exit code; where a launcher put another one in its place or nobody noted it, by what the
+ * run itself did. */
 static bool has_no_room(const PointStatus *s, const char *outcome) {
     return s->exit_code == NO_ROOM || strcmp(outcome, "no_room") == 0;
 }
 
-static PointState state_of(const StudyPoint *point, const char *summary_status, const char *outcome) {
+static PointState state_of(const StudyPoint *point, const char *summary_status,
+                           const char *outcome) {
     const PointStatus *s = &point->status;
     if (strcmp(summary_status, "done") == 0) return POINT_DONE;
     if (run_lock_is_taken(point->directory)) return POINT_RUNNING;

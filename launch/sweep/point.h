@@ -1,10 +1,12 @@
 /* A point of a study: a run directory, and how far it is.
  *
- * Everything is read from the directory, whoever started the run there (./sweep --local, a Slurm job, or ./train by
- * hand), so that all agree. Beside what ./train writes, a point's directory holds
- *   attempts.log   a line for each start and end:  start TIME HOST  |  exit CODE TIME  |  stopped CODE TIME
- *   stderr.log     the standard error of the last attempt
- * `stopped` is an end that was asked for and left no checkpoint of that moment; it is no failure. */
+ * Everything is read from the directory, whoever started the run there (./sweep --local, a Slurm
+ * job, or ./train by hand), so that all agree. Beside what ./train writes, a point's directory
+ * holds
+ *   attempts.log   a line for each start and end:  start TIME HOST  |  exit CODE TIME  |  stopped
+ *   CODE TIME stderr.log     the standard error of the last attempt
+ * `stopped` is an end that was asked for and left no checkpoint of that moment; it is no
+ * failure. */
 #pragma once
 
 #include "launch/config/config.h"
@@ -44,12 +46,12 @@ const char *point_state_name(PointState state);
 /* Reads `point->status` from the directory. */
 void point_refresh(StudyPoint *point);
 
-/* Reads the numbers of metrics.jsonl and summary.json into the status; `summary_status` and `outcome` get what the
- * latter says under these names, or "". */
+/* Reads the numbers of metrics.jsonl and summary.json into the status; `summary_status` and
+ * `outcome` get what the latter says under these names, or "". */
 void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome[16]);
 
-/* Whether an exit code is for good: the command, the input or the config is wrong or the run does not fit, and the same
- * start would end so again. */
+/* Whether an exit code is for good: the command, the input or the config is wrong or the run does
+ * not fit, and the same start would end so again. */
 bool point_exit_is_final(int code);
 
 /* Notes a start, and an end; `stopped` where the end was asked for. */

@@ -38,14 +38,16 @@ static time_t changed_at(const char *directory) {
     return stat(path, &info) == 0 ? info.st_mtime : 0;
 }
 
-/* By the rule that is met first; `since` is how long ago, in seconds, the numbers were written by a run that goes on.
- */
+/* By the rule that is met first; `since` is how long ago, in seconds, the numbers were written by a
+ * run that goes on. */
 static double seconds_left(const Config *c, const PointStatus *s, double since) {
     const ConfigStop *stop = &c->training.stop;
     double left = INFINITY, per_step = s->step > 0 ? s->train_s / (double)s->step : NAN;
     if (stop->time > 0) left = fmin(left, stop->time - (s->step > 0 ? s->train_s : 0));
-    if (stop->steps > 0 && s->step > 0) left = fmin(left, (double)(stop->steps - s->step) * per_step);
-    if (stop->tokens > 0 && s->step > 0) left = fmin(left, ((double)stop->tokens - s->tokens) / s->tok_per_s);
+    if (stop->steps > 0 && s->step > 0)
+        left = fmin(left, (double)(stop->steps - s->step) * per_step);
+    if (stop->tokens > 0 && s->step > 0)
+        left = fmin(left, ((double)stop->tokens - s->tokens) / s->tok_per_s);
     return isfinite(left) ? fmax(left - since, 0) : NAN;
 }
 

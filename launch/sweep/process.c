@@ -31,8 +31,8 @@ static int open_as(int fd, const char *path, int flags) {
     return result;
 }
 
-/* In the child: ends it where the parent was gone before its end could be noticed. Until the other program is there,
- * the parent's handler would swallow the signal. */
+/* In the child: ends it where the parent was gone before its end could be noticed. Until the other
+ * program is there, the parent's handler would swallow the signal. */
 static void follow_parent(pid_t parent) {
     signal(SIGUSR1, SIG_DFL);
     setpgid(0, 0);
@@ -42,26 +42,33 @@ static void follow_parent(pid_t parent) {
 
 static void child_run(const ProcessPlan *plan, pid_t parent) {
     follow_parent(parent);
-    if (open_as(STDIN_FILENO, "/dev/null", O_RDONLY) < 0 || open_as(STDOUT_FILENO, "/dev/null", O_WRONLY) < 0 ||
+    if (open_as(STDIN_FILENO, "/dev/null", O_RDONLY) < 0 ||
+        open_as(STDOUT_FILENO, "/dev/null", O_WRONLY) < 0 ||
         open_as(STDERR_FILENO, plan->errors, O_WRONLY | O_CREAT | O_TRUNC) < 0) {
         _exit(127);
     }
-    for (char *const *variable = plan->variables; variable != NULL && *variable != NULL; variable++) putenv(*variable);
+    for (char *const *variable = plan->variables; variable != NULL && *variable != NULL; variable++)
+        putenv(*variable);
     if (plan->cores != NULL) sched_setaffinity(0, sizeof *plan->cores, plan->cores);
     execvp(plan->arguments[0], plan->arguments);
-    dprintf(STDERR_FILENO, "sweep: error: %s: cannot be started: %s\n", plan->arguments[0], strerror(errno));
+    dprintf(STDERR_FILENO, "sweep: error: %s: cannot be started: %s\n", plan->arguments[0],
+            strerror(errno));
     _exit(127);
 }
 
 Status process_start(const ProcessPlan *plan, pid_t *out) {
     pid_t parent = getpid();
     *out = fork();
-    if (*out < 0) return ERROR(STATUS_FAILURE, "%s: cannot be started: %s", plan->arguments[0], strerror(errno));
+    if (*out < 0)
+        return ERROR(STATUS_FAILURE, "%s: cannot be started: %s", plan->arguments[0],
+                     strerror(errno));
     if (*out == 0) child_run(plan, parent);
     return OK;
 }
 
-static int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+static int exit_code(int status) {
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
 
 bool process_has_ended(pid_t pid, int *code) {
     int status;
@@ -80,7 +87,8 @@ static void take_text(FILE *file, char *text, size_t room) {
 
 static Status run_into(char *const *arguments, FILE *output, FILE *errors, int *code) {
     pid_t parent = getpid(), child = fork();
-    if (child < 0) return ERROR(STATUS_FAILURE, "%s: cannot be started: %s", arguments[0], strerror(errno));
+    if (child < 0)
+        return ERROR(STATUS_FAILURE, "%s: cannot be started: %s", arguments[0], strerror(errno));
     if (child == 0) {
         follow_parent(parent);
         if (dup2(fileno(output), STDOUT_FILENO) >= 0 && dup2(fileno(errors), STDERR_FILENO) >= 0) {
@@ -90,7 +98,9 @@ static Status run_into(char *const *arguments, FILE *output, FILE *errors, int *
     }
     int status;
     while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) return ERROR(STATUS_FAILURE, "%s: cannot be waited for: %s", arguments[0], strerror(errno));
+        if (errno != EINTR)
+            return ERROR(STATUS_FAILURE, "%s: cannot be waited for: %s", arguments[0],
+                         strerror(errno));
     }
     *code = exit_code(status);
     return OK;

@@ -1,5 +1,6 @@
-/* Processes that a sweep starts. Each is ended when the sweep is gone, however that ended: by SIGUSR1, on which a run
- * saves. They have process groups of their own, so that a terminal's Ctrl-C reaches the sweep alone. */
+/* Processes that a sweep starts. Each is ended when the sweep is gone, however that ended: by
+ * SIGUSR1, on which a run saves. They have process groups of their own, so that a terminal's Ctrl-C
+ * reaches the sweep alone. */
 #pragma once
 
 #include "core/status.h"
@@ -11,7 +12,8 @@
 
 typedef struct ProcessPlan {
     char *const *arguments; /* NULL-terminated; the first is the program, found in PATH */
-    const char *errors;     /* a file for the standard error, written anew; the standard output is dropped */
+    const char
+        *errors; /* a file for the standard error, written anew; the standard output is dropped */
     char *const *variables; /* NAME=VALUE to add to the environment, NULL-terminated; or NULL */
     const cpu_set_t *cores; /* to run on; NULL: all that this process may use */
 } ProcessPlan;
@@ -25,6 +27,7 @@ NODISCARD Status process_start(const ProcessPlan *plan, pid_t *out);
 /* Whether a child has ended; its exit code, 128 + signal where a signal ended it. */
 bool process_has_ended(pid_t pid, int *code);
 
-/* Runs a program to its end; `output` gets its standard output, `errors` its standard error, cut to fit, without the
- * last newline. */
-NODISCARD Status process_run(char *const *arguments, char *output, char *errors, size_t room, int *code);
+/* Runs a program to its end; `output` gets its standard output, `errors` its standard error, cut to
+ * fit, without the last newline. */
+NODISCARD Status process_run(char *const *arguments, char *output, char *errors, size_t room,
+                             int *code);

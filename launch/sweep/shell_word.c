@@ -3,7 +3,8 @@
 #include <string.h>
 
 void shell_word(const char *word, FILE *file) {
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@%+-";
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@%+-";
     if (*word != '\0' && word[strspn(word, safe)] == '\0') {
         fputs(word, file);
         return;

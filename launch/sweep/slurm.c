@@ -18,20 +18,24 @@ Status slurm_check_idle(const Study *study) {
     char jobs[2 * JOB_BYTES + 2], output[OUTPUT_BYTES], errors[OUTPUT_BYTES];
     int code;
     if (study->array_job[0] == '\0' || !process_can_find("squeue")) return OK;
-    snprintf(jobs, sizeof jobs, "%s%s%s", study->array_job, study->report_job[0] == '\0' ? "" : ",", study->report_job);
+    snprintf(jobs, sizeof jobs, "%s%s%s", study->array_job, study->report_job[0] == '\0' ? "" : ",",
+             study->report_job);
     char *const arguments[] = {"squeue", "--noheader", "--format=%i", "--jobs", jobs, NULL};
     TRY(process_run(arguments, output, errors, sizeof output, &code));
-    if (code != 0 && strstr(errors, "Invalid job id") != NULL) return OK; /* so long gone that Slurm forgot it */
+    if (code != 0 && strstr(errors, "Invalid job id") != NULL)
+        return OK; /* so long gone that Slurm forgot it */
     errors[strcspn(errors, "\n")] = '\0';
     if (code != 0) return ERROR(STATUS_FAILURE, "squeue: %s", errors);
     if (output[0] == '\0') return OK;
-    return ERROR(STATUS_FAILURE, "%s: jobs of this study are queued or running: scancel %s ends them; or wait for them",
-                 study->directory, jobs);
+    return ERROR(
+        STATUS_FAILURE,
+        "%s: jobs of this study are queued or running: scancel %s ends them; or wait for them",
+        study->directory, jobs);
 }
 
 /* Writes a script beside its logs, and gives its path. */
-static Status script_make(const Study *study, const char *name, ScriptFn write, const char *programs,
-                          char path[PATH_MAX]) {
+static Status script_make(const Study *study, const char *name, ScriptFn write,
+                          const char *programs, char path[PATH_MAX]) {
     char *text = NULL;
     size_t bytes, made;
     snprintf(path, PATH_MAX, "%s/slurm", study->directory);
@@ -40,7 +44,8 @@ static Status script_make(const Study *study, const char *name, ScriptFn write, 
     FILE *file = open_memstream(&text, &bytes);
     if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
     Status status = write(study, programs, file);
-    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
+    if (fclose(file) != 0 && !failed(status))
+        status = ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
     if (!failed(status)) status = text_file_replace(path, text);
     free(text);
     return status;
@@ -57,8 +62,10 @@ static Status submit(char *path, char *dependency, char job[JOB_BYTES]) {
     if (code != 0) return ERROR(STATUS_FAILURE, "%s: sbatch refused it: %s", path, errors);
     output[strcspn(output, ";\n")] = '\0';
     if (*output == '\0' || strspn(output, "0123456789") != strlen(output)) {
-        return ERROR(STATUS_FAILURE, "%s: sbatch gave no job number but '%s'; see squeue, and cancel what it submitted",
-                     path, output);
+        return ERROR(
+            STATUS_FAILURE,
+            "%s: sbatch gave no job number but '%s'; see squeue, and cancel what it submitted",
+            path, output);
     }
     snprintf(job, JOB_BYTES, "%.*s", JOB_BYTES - 1, output);
     return OK;
@@ -68,7 +75,8 @@ static Status submit_both(Study *study, const char *programs) {
     char path[PATH_MAX], dependency[64];
     TRY(script_make(study, "points.sh", slurm_write_array, programs, path));
     TRY(submit(path, NULL, study->array_job));
-    TRY(study_note_job(study, "array", study->array_job)); /* at once: a second one would run the points twice */
+    TRY(study_note_job(study, "array",
+                       study->array_job)); /* at once: a second one would run the points twice */
     study->report_job[0] = '\0';
     TRY(study_write(study));
     TRY(script_make(study, "report.sh", slurm_write_report, programs, path));
@@ -80,8 +88,9 @@ static Status submit_both(Study *study, const char *programs) {
 
 Status slurm_check_possible(void) {
     if (process_can_find("sbatch")) return OK;
-    return ERROR(STATUS_CONFIG,
-                 "sbatch is not in PATH; --slurm needs a machine that submits to Slurm, --local does not");
+    return ERROR(
+        STATUS_CONFIG,
+        "sbatch is not in PATH; --slurm needs a machine that submits to Slurm, --local does not");
 }
 
 Status slurm_submit(Study *study, FILE *messages) {
@@ -95,12 +104,13 @@ Status slurm_submit(Study *study, FILE *messages) {
     }
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
-    Status status =
-        programs == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a study") : submit_both(study, programs);
+    Status status = programs == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a study")
+                                     : submit_both(study, programs);
     arena_free(&arena);
     TRY(status);
     escape_say(messages,
-               "submitted job array %s with %d points, and job %s for the report; ./sweep %s shows how far they are",
+               "submitted job array %s with %d points, and job %s for the report; ./sweep %s shows "
+               "how far they are",
                study->array_job, count, study->report_job, study->directory);
     return OK;
 }

@@ -48,10 +48,11 @@ static void options_common(const Study *study, const char *suffix, FILE *file) {
 
 /* The warning comes early enough to save, but not before half of the time is over. */
 static void options_time(const ConfigSlurm *slurm, FILE *file) {
-    int64_t seconds = (int64_t)slurm->time, warning = seconds > 0 && seconds < 360 ? seconds / 2 : 180;
+    int64_t seconds = (int64_t)slurm->time,
+            warning = seconds > 0 && seconds < 360 ? seconds / 2 : 180;
     if (seconds > 0) {
-        fprintf(file, "#SBATCH --time=%02" PRId64 ":%02" PRId64 ":%02" PRId64 "\n", seconds / 3600, seconds / 60 % 60,
-                seconds % 60);
+        fprintf(file, "#SBATCH --time=%02" PRId64 ":%02" PRId64 ":%02" PRId64 "\n", seconds / 3600,
+                seconds / 60 % 60, seconds % 60);
     }
     fprintf(file, "#SBATCH --signal=B:USR1@%" PRId64 "\n", warning);
 }
@@ -61,14 +62,16 @@ static void options_array(const Study *study, FILE *file) {
     int count = 0;
     for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
     options_common(study, "", file);
-    fprintf(file, "#SBATCH --array=0-%d%%%" PRId64 "\n", count > 0 ? count - 1 : 0, slurm->array_limit);
+    fprintf(file, "#SBATCH --array=0-%d%%%" PRId64 "\n", count > 0 ? count - 1 : 0,
+            slurm->array_limit);
     option_int(file, "nodes", slurm->nodes);
     option_int(file, "ntasks-per-node", slurm->ranks_per_node);
     option_int(file, "cpus-per-task", slurm->cpus_per_rank);
     options_time(slurm, file);
     fputs(slurm->requeue ? "#SBATCH --requeue\n" : "#SBATCH --no-requeue\n", file);
     option_output(file, study, "%A_%a.log");
-    for (int i = 0; i < slurm->options.count; i++) fprintf(file, "#SBATCH %s\n", slurm->options.items[i]);
+    for (int i = 0; i < slurm->options.count; i++)
+        fprintf(file, "#SBATCH %s\n", slurm->options.items[i]);
 }
 
 static void lines(const ConfigStrings *setup, FILE *file) {
@@ -98,8 +101,10 @@ static void write_command(const Study *study, const char *programs, FILE *file) 
 
 static const char before_setup[] =
     "\n"
-    "# Ahead of the time limit Slurm sends USR1 to this shell alone. mpirun passes it on to the ranks, which save a\n"
-    "# checkpoint and end with 75. While they are starting nobody heeds it, so it is sent until they have ended.\n"
+    "# Ahead of the time limit Slurm sends USR1 to this shell alone. mpirun passes it on to the "
+    "ranks, which save a\n"
+    "# checkpoint and end with 75. While they are starting nobody heeds it, so it is sent until "
+    "they have ended.\n"
     "again=0\n"
     "warned=0\n"
     "pid=\n"
@@ -109,36 +114,38 @@ static const char before_setup[] =
 
 static const char before_run[] =
     "\n"
-    "# TERM comes to all when the job is canceled, preempted or requeued; then whoever sent it decides whether the\n"
+    "# TERM comes to all when the job is canceled, preempted or requeued; then whoever sent it "
+    "decides whether the\n"
     "# task goes on.\n"
     "trap 'again=1; verb=stopped' TERM\n"
     "echo \"start $(date -u +%FT%TZ) $(hostname) job ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" "
     ">>\"$run/attempts.log\"\n";
 
 /* `wait` returns when a trap has run; then it must wait again. 138 is a death by USR1. */
-static const char after_run[] =
-    "pid=$!\n"
-    "[ $warned = 0 ] || warn\n"
-    "wait \"$pid\"\n"
-    "code=$?\n"
-    "while [ $again = 1 ]; do\n"
-    "  again=0\n"
-    "  wait \"$pid\"\n"
-    "  code=$?\n"
-    "done\n"
-    "[ $warned$code != 1138 ] || code=75 # before it heeds it, or when its ranks have ended; the checkpoint is good\n"
-    "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\"\n"
-    "cat \"$run/stderr.log\" >&2\n"
-    "[ $verb = exit ] || exit \"$code\"\n";
+static const char after_run[] = "pid=$!\n"
+                                "[ $warned = 0 ] || warn\n"
+                                "wait \"$pid\"\n"
+                                "code=$?\n"
+                                "while [ $again = 1 ]; do\n"
+                                "  again=0\n"
+                                "  wait \"$pid\"\n"
+                                "  code=$?\n"
+                                "done\n"
+                                "[ $warned$code != 1138 ] || code=75 # before it heeds it, or when "
+                                "its ranks have ended; the checkpoint is good\n"
+                                "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\"\n"
+                                "cat \"$run/stderr.log\" >&2\n"
+                                "[ $verb = exit ] || exit \"$code\"\n";
 
-/* What was stopped early goes on; what may succeed another time is tried again. One task is named by the array's number
- * and its own. */
+/* What was stopped early goes on; what may succeed another time is tried again. One task is named
+ * by the array's number and its own. */
 static void write_requeue(const Study *study, FILE *file) {
     const ConfigLaunch *launch = &study->config->launch;
     fputs("\n"
           "requeue() { scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"; }\n"
           "failures=$(grep '^exit ' \"$run/attempts.log\" | grep -Evc '^exit (64|65|71|75|78) ')\n"
-          "! grep -qs '\"outcome\": \"no_room\"' \"$run/summary.json\" || code=71 # whatever mpirun made of it\n"
+          "! grep -qs '\"outcome\": \"no_room\"' \"$run/summary.json\" || code=71 # whatever "
+          "mpirun made of it\n"
           "case $code in\n"
           "  75) requeue ;;          # a good checkpoint\n"
           "  0 | 64 | 65 | 71 | 78) ;; # done, or it would end so again; 71: it does not fit\n",

@@ -23,7 +23,8 @@ static size_t key_bytes(const char *override) { return strcspn(override, "="); }
 
 /* Whether one of the two keys is the other, or a group that holds it. */
 static bool overlap(const char *a, const char *b) {
-    size_t bytes_a = key_bytes(a), bytes_b = key_bytes(b), least = bytes_a < bytes_b ? bytes_a : bytes_b;
+    size_t bytes_a = key_bytes(a), bytes_b = key_bytes(b),
+           least = bytes_a < bytes_b ? bytes_a : bytes_b;
     if (strncmp(a, b, least) != 0) return false;
     return bytes_a == bytes_b || (bytes_a > least ? a : b)[least] == '.';
 }
@@ -36,7 +37,8 @@ static Status swept_keys(Study *study, const SweepPoints *sweep, const char **ke
         for (int k = 0; k < sweep->points[i].n_overrides; k++) {
             const char *override = sweep->points[i].overrides[k];
             if (names_find(&seen, override, key_bytes(override)) != NULL) continue;
-            const char *key = arena_printf(&study->arena, "%.*s", (int)key_bytes(override), override);
+            const char *key =
+                arena_printf(&study->arena, "%.*s", (int)key_bytes(override), override);
             if (key == NULL || names_add(&seen, &study->arena, key) == NULL) return out_of_memory();
             keys[(*count)++] = key;
         }
@@ -45,7 +47,8 @@ static Status swept_keys(Study *study, const SweepPoints *sweep, const char **ke
 }
 
 /* The same key from the command line for all points would make their names lies. */
-static Status check_overrides(Study *study, const SweepPoints *sweep, int n_overrides, char **overrides) {
+static Status check_overrides(Study *study, const SweepPoints *sweep, int n_overrides,
+                              char **overrides) {
     size_t count;
     const char **keys = arena_alloc(&study->arena, schema_count * sizeof *keys);
     if (keys == NULL) return out_of_memory();
@@ -53,7 +56,8 @@ static Status check_overrides(Study *study, const SweepPoints *sweep, int n_over
     for (int i = 0; i < n_overrides; i++) {
         for (size_t k = 0; k < count; k++) {
             if (!overlap(overrides[i], keys[k])) continue;
-            return ERROR(STATUS_USAGE, "%s: the study sweeps %s; change its 'sweep' instead", overrides[i], keys[k]);
+            return ERROR(STATUS_USAGE, "%s: the study sweeps %s; change its 'sweep' instead",
+                         overrides[i], keys[k]);
         }
     }
     return OK;
@@ -81,8 +85,10 @@ static Status point_error(const Study *study, const StudyPoint *point) {
     return PLACE_ERROR(study->config->sweep->place, "point %s: %s", point->name, text);
 }
 
-/* defaults < extends < the file < the command line and the sweep's point, which have no key in common */
-static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base, const SweepPoint *swept) {
+/* defaults < extends < the file < the command line and the sweep's point, which have no key in
+ * common */
+static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base,
+                         const SweepPoint *swept) {
     int n = swept->n_overrides;
     char **all = arena_alloc(&study->arena, (size_t)(n + 2) * sizeof *all);
     if (all == NULL) return out_of_memory();
@@ -113,14 +119,16 @@ static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swep
     point->keys = keys;
     if (keys == NULL) return out_of_memory();
     for (int i = 0; i < swept->n_overrides; i++) {
-        keys[i] = arena_printf(&study->arena, "%.*s", (int)key_bytes(swept->overrides[i]), swept->overrides[i]);
+        keys[i] = arena_printf(&study->arena, "%.*s", (int)key_bytes(swept->overrides[i]),
+                               swept->overrides[i]);
         if (keys[i] == NULL) return out_of_memory();
     }
     return OK;
 }
 
 /* The study's file may have been written by other rules: then what the directory says counts. */
-static Status point_read(Study *study, StudyPoint *point, const ConfigBase *base, const SweepPoint *swept) {
+static Status point_read(Study *study, StudyPoint *point, const ConfigBase *base,
+                         const SweepPoint *swept) {
     char frozen[PATH_MAX];
     bool is_there = false;
     TRY(point_place(study, point, swept->name));
@@ -153,10 +161,11 @@ static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBa
 /* A directory that was moved would train into its old place. */
 static Status check_place(const Study *study, const char *given) {
     struct stat here, there;
-    bool same = stat(given, &here) == 0 && stat(study->directory, &there) == 0 && here.st_ino == there.st_ino &&
-                here.st_dev == there.st_dev;
+    bool same = stat(given, &here) == 0 && stat(study->directory, &there) == 0 &&
+                here.st_ino == there.st_ino && here.st_dev == there.st_dev;
     if (same) return OK;
-    return ERROR(STATUS_CONFIG, "%s: this study was made as %s; start ./sweep where that is its path", given,
+    return ERROR(STATUS_CONFIG,
+                 "%s: this study was made as %s; start ./sweep where that is its path", given,
                  study->directory);
 }
 
@@ -172,7 +181,8 @@ static Status open_all(Study *study, const char *given, int n_overrides, char **
     study->directory = study->config->output;
     if (made) TRY(check_place(study, given));
     if (study->config->sweep == NULL) {
-        return ERROR(STATUS_CONFIG, "%s: error: it has no 'sweep', so it is no study; ./train runs it", path);
+        return ERROR(STATUS_CONFIG,
+                     "%s: error: it has no 'sweep', so it is no study; ./train runs it", path);
     }
     SweepPoints *sweep = NULL;
     ConfigBase *base = NULL;

@@ -1,5 +1,5 @@
-/* How a sweep takes the study's directory: a new one is made whole, its own is gone on with, anything else is left
- * alone. */
+/* How a sweep takes the study's directory: a new one is made whole, its own is gone on with,
+ * anything else is left alone. */
 #include "data/directory.h"
 #include "launch/config/field.h"
 #include "launch/sweep/study.h"
@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whether every point of the sweep sets the key, so that the study's own value of it enters none. */
+/* Whether every point of the sweep sets the key, so that the study's own value of it enters
+ * none. */
 static bool is_swept(const YamlNode *sweep, const char *key) {
     if (sweep->kind == NODE_MAP) return node_find(sweep, key) != NULL;
     for (const YamlNode *point = sweep->first; point != NULL; point = point->next) {
@@ -19,8 +20,8 @@ static bool is_swept(const YamlNode *sweep, const char *key) {
     return true;
 }
 
-/* How a study is started and reported may change while it goes on, and points may come and go; what a point is may not:
- * see compare_point. */
+/* How a study is started and reported may change while it goes on, and points may come and go; what
+ * a point is may not: see compare_point. */
 static bool may_change(const Field *field, const Config *saved, const Config *now) {
     (void)saved;
     return strncmp(field->path, "launch.", 7) == 0 || strncmp(field->path, "report.", 7) == 0 ||
@@ -32,8 +33,10 @@ static Status compare_study(const Study *study, const Config *saved) {
     int count;
     Status status = fields_compare(saved, study->config, may_change, &text, &count);
     if (!failed(status) && count > 0) {
-        status = ERROR(STATUS_CONFIG, "%s: holds another study, which differs in %s; choose another `name` or `output`",
-                       study->directory, text);
+        status =
+            ERROR(STATUS_CONFIG,
+                  "%s: holds another study, which differs in %s; choose another `name` or `output`",
+                  study->directory, text);
     }
     free(text);
     return status;
@@ -49,8 +52,8 @@ static Status compare_point(const Study *study, const StudyPoint *point) {
     Status status = config_compare_resume(made, point->config);
     config_destroy(&made);
     if (status.code != STATUS_CONFIG) return status;
-    return ERROR(STATUS_CONFIG, "%s: holds another study: its point %s: %s", study->directory, point->name,
-                 status_message());
+    return ERROR(STATUS_CONFIG, "%s: holds another study: its point %s: %s", study->directory,
+                 point->name, status_message());
 }
 
 static Status compare_all(const Study *study) {
@@ -60,7 +63,8 @@ static Status compare_all(const Study *study) {
     TRY(config_load(path, 0, NULL, &saved));
     Status status = compare_study(study, saved);
     config_destroy(&saved);
-    for (int i = 0; i < study->count && !failed(status); i++) status = compare_point(study, &study->points[i]);
+    for (int i = 0; i < study->count && !failed(status); i++)
+        status = compare_point(study, &study->points[i]);
     return status;
 }
 

@@ -1,5 +1,5 @@
-/* Slurm's numbers of a study's jobs. sweep.json tells the last ones; slurm/jobs.log has a line for each, so that they
- * outlive it: "array 101", "report 102". */
+/* Slurm's numbers of a study's jobs. sweep.json tells the last ones; slurm/jobs.log has a line for
+ * each, so that they outlive it: "array 101", "report 102". */
 #include "core/replacement.h"
 #include "launch/sweep/study.h"
 #include "launch/text_file.h"
@@ -12,7 +12,9 @@
 
 enum { LOG_BYTES = 4096 };
 
-static bool is_number(const char *job) { return job[strspn(job, "0123456789")] == '\0' && strlen(job) < JOB_BYTES; }
+static bool is_number(const char *job) {
+    return job[strspn(job, "0123456789")] == '\0' && strlen(job) < JOB_BYTES;
+}
 
 static bool take_job(const json_t *slurm, const char *key, char job[JOB_BYTES]) {
     const char *text = json_string_value(json_object_get(slurm, key));
@@ -27,9 +29,12 @@ static Status read_json(Study *study, const char *path, bool *is_there) {
     TRY(text_file_read_json(path, &object));
     *is_there = object != NULL;
     const json_t *slurm = json_object_get(object, "slurm");
-    bool tells = take_job(slurm, "array", study->array_job) && take_job(slurm, "report", study->report_job);
+    bool tells =
+        take_job(slurm, "array", study->array_job) && take_job(slurm, "report", study->report_job);
     json_decref(object);
-    return tells || !*is_there ? OK : ERROR(STATUS_DATA, "%s: the jobs of Slurm are missing in it", path);
+    return tells || !*is_there
+               ? OK
+               : ERROR(STATUS_DATA, "%s: the jobs of Slurm are missing in it", path);
 }
 
 static Status read_log(Study *study, bool *is_there) {
@@ -57,7 +62,8 @@ static Status set_aside(const Study *study, const char *path, bool has_log) {
     snprintf(why, sizeof why, "%s", status_message());
     if (!has_log && may_have_submitted(study)) {
         return ERROR(STATUS_DATA,
-                     "%s: jobs of this study may be queued; see squeue --me, end them or wait, then move the file away",
+                     "%s: jobs of this study may be queued; see squeue --me, end them or wait, "
+                     "then move the file away",
                      why);
     }
     TRY(replacement_set_aside(path, to, sizeof to));

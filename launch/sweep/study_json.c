@@ -21,7 +21,8 @@ static json_t *int_json(const Field *field, int64_t value) {
 
 static json_t *choices_json(const Field *field, const ConfigChoices *choices) {
     json_t *list = json_array();
-    for (int i = 0; i < choices->count; i++) json_array_append_new(list, json_string(field->names[choices->items[i]]));
+    for (int i = 0; i < choices->count; i++)
+        json_array_append_new(list, json_string(field->names[choices->items[i]]));
     return list;
 }
 
@@ -65,7 +66,8 @@ static json_t *point_json(const StudyPoint *point) {
 static json_t *report_json(const ConfigReport *report) {
     json_t *object = json_object();
     json_object_set_new(object, "metric", string_or_null(report->metric));
-    json_object_set_new(object, "reduce", json_string(config_name("report.reduce", (int)report->reduce)));
+    json_object_set_new(object, "reduce",
+                        json_string(config_name("report.reduce", (int)report->reduce)));
     json_object_set_new(object, "x", string_or_null(report->x));
     json_object_set_new(object, "series", string_or_null(report->series));
     return object;
@@ -73,7 +75,8 @@ static json_t *report_json(const ConfigReport *report) {
 
 static json_t *study_json(const Study *study) {
     json_t *points = json_array(), *slurm = json_object(), *object = json_object();
-    for (int i = 0; i < study->count; i++) json_array_append_new(points, point_json(&study->points[i]));
+    for (int i = 0; i < study->count; i++)
+        json_array_append_new(points, point_json(&study->points[i]));
     json_object_set_new(slurm, "array", json_string(study->array_job));
     json_object_set_new(slurm, "report", json_string(study->report_job));
     json_object_set_new(object, "study", string_or_null(study->config->name));

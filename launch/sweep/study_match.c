@@ -39,10 +39,11 @@ static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory 
 static bool is_auto(const Field *field, const Config *config) {
     if (field->type == FIELD_INT_OR_AUTO)
         return *(const int64_t *)((const char *)config + field->offset) == CONFIG_AUTO;
-    return strcmp(field->path, "attention.backends") == 0 && config->attention.pick != CONFIG_PICK_ORDER;
+    return strcmp(field->path, "attention.backends") == 0 &&
+           config->attention.pick != CONFIG_PICK_ORDER;
 }
 
-/* ---- what is there ----------------------------------------------------------------------------------------------- */
+/* ---- what is there --------------------------------------------------------------------------- */
 
 static Status made_add(Match *m, const char *name) {
     Arena *arena = &m->study->arena;
@@ -75,7 +76,7 @@ static Made *made_find(const Match *m, const char *name) {
     return place == NULL ? NULL : *place;
 }
 
-/* ---- the same settings ------------------------------------------------------------------------------------------- */
+/* ---- the same settings ----------------------------------------------------------------------- */
 
 /* An `auto` matches what a run made of it. */
 static Status same_value(const Field *field, const Config *made, const Config *now, bool *same) {
@@ -89,7 +90,8 @@ static Status same_value(const Field *field, const Config *made, const Config *n
     return status;
 }
 
-/* Whether the point sets what the directory of its name was made for; what cannot be read is for study_claim to say. */
+/* Whether the point sets what the directory of its name was made for; what cannot be read is for
+ * study_claim to say. */
 static Status same_settings(const StudyPoint *point, const Made *made, bool *same) {
     *same = true;
     if (made->config == NULL) return OK;
@@ -99,7 +101,9 @@ static Status same_settings(const StudyPoint *point, const Made *made, bool *sam
     return OK;
 }
 
-static bool counts(const Match *m, size_t row) { return m->is_swept[row] || schema[row].resume == RESUME_MUST_MATCH; }
+static bool counts(const Match *m, size_t row) {
+    return m->is_swept[row] || schema[row].resume == RESUME_MUST_MATCH;
+}
 
 /* All that enters the numbers and all that is swept, but for what is `auto` in `now`. */
 static Status identity_of(const Match *m, const Config *config, const Config *now, char **out) {
@@ -166,7 +170,7 @@ static Status names_of(Match *m, const Config *now, const Names **out) {
     return OK;
 }
 
-/* ---- the three steps --------------------------------------------------------------------------------------------- */
+/* ---- the three steps ------------------------------------------------------------------------- */
 
 static Status settle(Match *m, int i, Made *made) {
     StudyPoint *point = &m->study->points[i];
@@ -205,14 +209,16 @@ static Status match_by_settings(Match *m, int i) {
 
 static bool is_a_points(const Match *m, const char *name) {
     size_t bytes = strlen(name);
-    return names_find(&m->sweep->names, name, bytes) != NULL || names_find(&m->given, name, bytes) != NULL;
+    return names_find(&m->sweep->names, name, bytes) != NULL ||
+           names_find(&m->given, name, bytes) != NULL;
 }
 
 /* A name that neither a directory nor another point has. */
 static Status free_name(const Match *m, int i, const char **name) {
     *name = m->study->points[i].name;
     bool is_own = true;
-    for (int number = 2; made_find(m, *name) != NULL || (!is_own && is_a_points(m, *name)); number++) {
+    for (int number = 2; made_find(m, *name) != NULL || (!is_own && is_a_points(m, *name));
+         number++) {
         *name = arena_printf(&m->study->arena, "%s_%d", m->stems[i], number);
         if (*name == NULL) return out_of_memory();
         is_own = false;
@@ -238,7 +244,8 @@ static Status former_collect(Match *m) {
     m->study->former = arena_alloc(&m->study->arena, count * sizeof *m->study->former);
     if (m->study->former == NULL) return out_of_memory();
     for (const Made *made = m->made; made != NULL; made = made->next) {
-        if (!made->is_taken && is_at_home(m, made)) m->study->former[m->study->n_former++] = made->name;
+        if (!made->is_taken && is_at_home(m, made))
+            m->study->former[m->study->n_former++] = made->name;
     }
     return OK;
 }

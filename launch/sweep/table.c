@@ -43,29 +43,34 @@ static int name_width(const Study *study) {
 }
 
 static void head_text(int width, char row[ROW_BYTES]) {
-    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s", width, "point", "state", "step", "loss", "val loss",
-             "tok/s", "time left");
+    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s", width, "point", "state", "step",
+             "loss", "val loss", "tok/s", "time left");
 }
 
 static void row_text(const StudyPoint *point, int width, char row[ROW_BYTES]) {
     const PointStatus *s = &point->status;
-    char step[CELL_BYTES] = "-", loss[CELL_BYTES], val[CELL_BYTES], rate[CELL_BYTES] = "-", left[CELL_BYTES] = "-";
-    bool is_open = s->state == POINT_RUNNING || s->state == POINT_WAITING || s->state == POINT_INTERRUPTED;
+    char step[CELL_BYTES] = "-", loss[CELL_BYTES], val[CELL_BYTES], rate[CELL_BYTES] = "-",
+         left[CELL_BYTES] = "-";
+    bool is_open =
+        s->state == POINT_RUNNING || s->state == POINT_WAITING || s->state == POINT_INTERRUPTED;
     if (s->step >= 0) snprintf(step, sizeof step, "%lld", (long long)s->step);
     number_cell(loss, s->train_loss, "%.4f");
     number_cell(val, isfinite(s->best_val_loss) ? s->best_val_loss : s->val_loss, "%.4f");
     if (isfinite(s->tok_per_s)) metrics_rate(rate, sizeof rate, s->tok_per_s);
     if (is_open) time_cell(left, s->seconds_left);
-    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s%s%s", width, point->name, point_state_name(s->state),
-             step, loss, val, rate, left, s->message[0] == '\0' ? "" : "  ", s->message);
+    snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s%s%s", width, point->name,
+             point_state_name(s->state), step, loss, val, rate, left,
+             s->message[0] == '\0' ? "" : "  ", s->message);
 }
 
 void table_sum(const Study *study, char *text, size_t bytes) {
-    int used = snprintf(text, bytes, "%d of %d points done", study_count(study, POINT_DONE), study->count);
+    int used =
+        snprintf(text, bytes, "%d of %d points done", study_count(study, POINT_DONE), study->count);
     for (int state = 0; state < POINT_STATES; state++) {
         int count = study_count(study, (PointState)state);
         if (state == POINT_DONE || count == 0 || used >= (int)bytes) continue;
-        used += snprintf(text + used, bytes - (size_t)used, ", %d %s", count, point_state_name((PointState)state));
+        used += snprintf(text + used, bytes - (size_t)used, ", %d %s", count,
+                         point_state_name((PointState)state));
     }
 }
 

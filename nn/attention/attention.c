@@ -51,8 +51,8 @@ void *attention_weights(const Node *node) {
 }
 
 /* The keys of a boolean bias that query i of a head sees. */
-static double seen_keys(const AttentionCall *call, const uint8_t *bias, int64_t b, int64_t h, int64_t i, int64_t first,
-                        int64_t end) {
+static double seen_keys(const AttentionCall *call, const uint8_t *bias, int64_t b, int64_t h,
+                        int64_t i, int64_t first, int64_t end) {
     HeadLayout l = call->bias_layout;
     const uint8_t *row = bias + b * l.batch + h * l.head + i * l.token;
     int64_t seen = 0;
@@ -68,7 +68,8 @@ static double row_pairs(const AttentionCall *call, const AttentionArgs *masks, i
         int64_t first, end;
         attention_visible_in(call, masks, b, i, &first, &end);
         for (int64_t h = 0; h < heads; h++) {
-            pairs += is_boolean ? seen_keys(call, masks->bias, b, h, i, first, end) : (double)(end - first);
+            pairs += is_boolean ? seen_keys(call, masks->bias, b, h, i, first, end)
+                                : (double)(end - first);
         }
     }
     return pairs * (double)(call->NH / heads);
@@ -88,8 +89,9 @@ static Cost attention_cost(const Node *node, double products) {
     const AttentionAttrs *attrs = node->attrs;
     const AttentionCall *call = &attrs->call;
     double rows = (double)(call->B * call->NH) * (double)(2 * call->Tq + 2 * call->Tk);
-    return (Cost){.flops = products * 2.0 * attention_pairs(call, &(AttentionArgs){0}) * (double)call->HS,
-                  .bytes = products / 2.0 * rows * (double)call->HS * (double)dtype_size(call->dtype)};
+    return (Cost){
+        .flops = products * 2.0 * attention_pairs(call, &(AttentionArgs){0}) * (double)call->HS,
+        .bytes = products / 2.0 * rows * (double)call->HS * (double)dtype_size(call->dtype)};
 }
 
 Cost attention_forward_cost(const Node *node) { return attention_cost(node, 2); }

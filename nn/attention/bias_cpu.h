@@ -1,8 +1,9 @@
-/* The arbitrary mask on the CPU: boolean or additive, and the additive one's gradient, which has one writer.
+/* The arbitrary mask on the CPU: boolean or additive, and the additive one's gradient, which has
+ * one writer.
  *
- * What a gradient is summed over is what the bias is broadcast over, so the work is cut where it is not: rows of the
- * batch, or groups of heads, whose gradients are apart go to several threads; the others follow one another in order.
- * So the sums are the same for every number of threads. */
+ * What a gradient is summed over is what the bias is broadcast over, so the work is cut where it is
+ * not: rows of the batch, or groups of heads, whose gradients are apart go to several threads; the
+ * others follow one another in order. So the sums are the same for every number of threads. */
 #pragma once
 
 #include "nn/attention/head_cpu.h"
@@ -23,8 +24,8 @@ static inline void head_hide(const Head *head, int64_t i, int64_t first, int64_t
     }
 }
 
-/* The sum of a row's exponentials as it counts: 0 where query i sees no key, but NaN where all that it sees have a
- * score of -inf, for there is no such softmax. */
+/* The sum of a row's exponentials as it counts: 0 where query i sees no key, but NaN where all that
+ * it sees have a score of -inf, for there is no such softmax. */
 static inline real head_total(const Head *head, int64_t i, real sum) {
     int64_t first, end;
     if (sum != 0) return sum;
@@ -33,7 +34,8 @@ static inline real head_total(const Head *head, int64_t i, real sum) {
     return first < end ? (real)NAN : 0;
 }
 
-/* x[j - first]: the scaled score of key j for query i, for keys [first, end); becomes -inf where it may not be seen. */
+/* x[j - first]: the scaled score of key j for query i, for keys [first, end); becomes -inf where it
+ * may not be seen. */
 static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t end, real *x) {
     const AttentionCall *call = head->call;
     const AttentionArgs *args = head->args;
@@ -41,7 +43,8 @@ static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t
     if (call->bias == BIAS_ADDITIVE) {
         const real *bias = (const real *)args->bias + place;
 #pragma omp simd
-        for (int64_t j = 0; j < count; j++) x[j] = bias[j] == (real)-INFINITY ? bias[j] : x[j] + bias[j];
+        for (int64_t j = 0; j < count; j++)
+            x[j] = bias[j] == (real)-INFINITY ? bias[j] : x[j] + bias[j];
     } else if (call->bias == BIAS_BOOLEAN) {
         const uint8_t *seen = (const uint8_t *)args->bias + place;
 #pragma omp simd
@@ -49,10 +52,13 @@ static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t
     }
 }
 
-/* dbias += d for keys [first, end) of query i, d[j - first] being the gradient of the scaled score. */
-static inline void head_dbias(const Head *head, int64_t i, int64_t first, int64_t end, const real *d) {
+/* dbias += d for keys [first, end) of query i, d[j - first] being the gradient of the scaled
+ * score. */
+static inline void head_dbias(const Head *head, int64_t i, int64_t first, int64_t end,
+                              const real *d) {
     if (head->args->dbias == NULL) return;
-    real *dbias = (real *)head->args->dbias + head_place(head->call->bias_layout, head->b, head->h, i) + first;
+    real *dbias = (real *)head->args->dbias +
+                  head_place(head->call->bias_layout, head->b, head->h, i) + first;
 #pragma omp simd
     for (int64_t j = 0; j < end - first; j++) dbias[j] += d[j];
 }
@@ -63,13 +69,15 @@ static inline void attention_dbias_clear(const AttentionCall *call, const Attent
     for (int64_t b = 0; b < (layout.batch == 0 ? 1 : call->B); b++) {
         for (int64_t h = 0; h < (layout.head == 0 ? 1 : call->NH); h++) {
             for (int64_t i = 0; i < (layout.token == 0 ? 1 : call->Tq); i++) {
-                memset((real *)args->dbias + head_place(layout, b, h, i), 0, (size_t)call->Tk * sizeof(real));
+                memset((real *)args->dbias + head_place(layout, b, h, i), 0,
+                       (size_t)call->Tk * sizeof(real));
             }
         }
     }
 }
 
-/* The (B, NH_kv) items of a backward pass: `parts` for the threads, each of `steps` one after another. */
+/* The (B, NH_kv) items of a backward pass: `parts` for the threads, each of `steps` one after
+ * another. */
 typedef struct BiasWork {
     int64_t parts, steps;
     bool rows_in_order, heads_in_order;
@@ -85,7 +93,8 @@ static inline BiasWork attention_bias_work(const AttentionCall *call, const Atte
 }
 
 /* Which item, b * NH_kv + h, step `step` of part `part` is. */
-static inline int64_t attention_bias_item(const AttentionCall *call, const BiasWork *work, int64_t part, int64_t step) {
+static inline int64_t attention_bias_item(const AttentionCall *call, const BiasWork *work,
+                                          int64_t part, int64_t step) {
     if (work->rows_in_order == work->heads_in_order) return work->rows_in_order ? step : part;
     return work->rows_in_order ? step * call->NH_kv + part : part * call->NH_kv + step;
 }

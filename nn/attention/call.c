@@ -22,8 +22,8 @@ bool attention_same_layout(HeadLayout a, HeadLayout b) {
     return a.batch == b.batch && a.token == b.token && a.head == b.head;
 }
 
-AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t NH, int64_t HS, double dropout,
-                                    bool training) {
+AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t NH, int64_t HS,
+                                    double dropout, bool training) {
     HeadLayout packed = attention_packed(T, NH, NH, HS);
     return (AttentionCall){
         .B = B,
@@ -44,7 +44,8 @@ AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t N
     };
 }
 
-/* The runs of contiguous elements that an operand is made of: how many in each dimension, and how far apart. */
+/* The runs of contiguous elements that an operand is made of: how many in each dimension, and how
+ * far apart. */
 typedef struct Runs {
     int64_t counts[3], strides[3], length;
 } Runs;
@@ -75,7 +76,8 @@ bool attention_is_apart(const AttentionCall *call, AttentionOperand which) {
     for (int i = 0; i < 3; i++) {
         int64_t within = r.length;
         for (int j = 0; j < 3; j++) {
-            bool is_smaller = r.strides[j] < r.strides[i] || (r.strides[j] == r.strides[i] && j < i);
+            bool is_smaller =
+                r.strides[j] < r.strides[i] || (r.strides[j] == r.strides[i] && j < i);
             if (is_smaller) within += (r.counts[j] - 1) * r.strides[j];
         }
         if (r.counts[i] > 1 && r.strides[i] < within) return false;
@@ -92,7 +94,8 @@ static bool is_addressable(const AttentionCall *c, AttentionOperand which) {
     Runs runs = runs_of(c, which);
     for (int i = 0; i < 3; i++) {
         int64_t end;
-        if (runs.strides[i] < 0 || !checked_mul_i64(runs.counts[i] - 1, runs.strides[i], &end)) return false;
+        if (runs.strides[i] < 0 || !checked_mul_i64(runs.counts[i] - 1, runs.strides[i], &end))
+            return false;
         if (end > INT64_MAX / 4) return false;
     }
     return true;
@@ -102,27 +105,33 @@ static bool is_addressable(const AttentionCall *c, AttentionOperand which) {
 static const char *layout_wrong(const AttentionCall *c, AttentionOperand which) {
     Runs runs = runs_of(c, which);
     int64_t token = runs.strides[2];
-    if (token < c->HS || token > INT_MAX) return "tokens lie at least HS elements apart, and 2^31 at most";
+    if (token < c->HS || token > INT_MAX)
+        return "tokens lie at least HS elements apart, and 2^31 at most";
     for (int i = 0; i < 2; i++) {
         bool is_shared = which < ATTENTION_OUT && runs.strides[i] == 0; /* expanded */
-        if (runs.counts[i] > 1 && runs.strides[i] < c->HS && !is_shared) return "rows and heads lie HS elements apart";
+        if (runs.counts[i] > 1 && runs.strides[i] < c->HS && !is_shared)
+            return "rows and heads lie HS elements apart";
     }
     return is_addressable(c, which) ? NULL : "a tensor is too large to address";
 }
 
 static const char *sizes_wrong(const AttentionCall *c) {
-    if (c->B < 1 || c->NH < 1 || c->Tq < 1 || c->Tk < 1 || c->HS < 1) return "every size must be at least 1";
+    if (c->B < 1 || c->NH < 1 || c->Tq < 1 || c->Tk < 1 || c->HS < 1)
+        return "every size must be at least 1";
     if (c->NH_kv < 1 || c->NH % c->NH_kv != 0) return "NH must be a multiple of NH_kv";
-    if (c->HS_v != 0 && c->HS_v != c->HS) return "v has the head size of q and k: pad it with zeros to HS";
+    if (c->HS_v != 0 && c->HS_v != c->HS)
+        return "v has the head size of q and k: pad it with zeros to HS";
     if (c->Tq > INT_MAX || c->Tk > INT_MAX || c->HS > INT_MAX) return "a size is beyond 2^31";
     return NULL;
 }
 
 static const char *masks_wrong(const AttentionCall *c) {
     HeadLayout bias = c->bias_layout;
-    if (c->causal < CAUSAL_NONE || c->causal > CAUSAL_LOWER_RIGHT) return "there is no such causal mask";
+    if (c->causal < CAUSAL_NONE || c->causal > CAUSAL_LOWER_RIGHT)
+        return "there is no such causal mask";
     if (c->window < 0) return "a window is 0 (none) or a number of keys";
-    if (c->window > 0 && c->causal == CAUSAL_NONE) return "a window needs a causal mask, whose diagonal it follows";
+    if (c->window > 0 && c->causal == CAUSAL_NONE)
+        return "a window needs a causal mask, whose diagonal it follows";
     if (c->bias < BIAS_NONE || c->bias > BIAS_ADDITIVE) return "there is no such bias";
     if (c->bias == BIAS_NONE) return NULL;
     if (bias.batch < 0 || bias.head < 0 || bias.token < 0) return "strides are not below 0";
@@ -137,14 +146,17 @@ static const char *call_wrong(const AttentionCall *c) {
     }
     if (why == NULL && c->dtype > DTYPE_BF16) why = "q, k and v must be floating-point numbers";
     if (why == NULL && !isfinite(c->scale)) why = "the scale must be a finite number";
-    if (why == NULL && !(c->dropout >= 0 && c->dropout < 1)) why = "dropout must be at least 0 and below 1";
+    if (why == NULL && !(c->dropout >= 0 && c->dropout < 1))
+        why = "dropout must be at least 0 and below 1";
     return why;
 }
 
 Status attention_check(const AttentionCall *c) {
     const char *why = call_wrong(c);
     if (why == NULL) return OK;
-    return ERROR(STATUS_CONFIG, "attention: %s (B=%lld, NH=%lld, NH_kv=%lld, Tq=%lld, Tk=%lld, HS=%lld, window=%lld)",
-                 why, (long long)c->B, (long long)c->NH, (long long)c->NH_kv, (long long)c->Tq, (long long)c->Tk,
-                 (long long)c->HS, (long long)c->window);
+    return ERROR(
+        STATUS_CONFIG,
+        "attention: %s (B=%lld, NH=%lld, NH_kv=%lld, Tq=%lld, Tk=%lld, HS=%lld, window=%lld)", why,
+        (long long)c->B, (long long)c->NH, (long long)c->NH_kv, (long long)c->Tq, (long long)c->Tk,
+        (long long)c->HS, (long long)c->window);
 }

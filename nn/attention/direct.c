@@ -8,8 +8,8 @@
 
 enum { FORWARD, BACKWARD, BOTH };
 
-static Status tensor_add(Sdpa *s, const char *name, BufferKind kind, DType dtype, int n_dims, const int64_t *shape,
-                         Tensor **out) {
+static Status tensor_add(Sdpa *s, const char *name, BufferKind kind, DType dtype, int n_dims,
+                         const int64_t *shape, Tensor **out) {
     Section *section;
     TRY(store_section(s->store, name, kind, dtype, &section));
     return section_add(s->store, section, name, n_dims, shape, out);
@@ -25,7 +25,8 @@ static Status operand_add(Sdpa *s, const char *name, AttentionOperand which, Ten
 }
 
 /* q, k and v, or their gradients. */
-static Status heads_declare(Sdpa *s, const char *const names[3], Tensor **q, Tensor **k, Tensor **v) {
+static Status heads_declare(Sdpa *s, const char *const names[3], Tensor **q, Tensor **k,
+                            Tensor **v) {
     if (s->packed) {
         TRY(vector_add(s, names[0], s->call.dtype, s->call.B * s->call.q.batch, q));
         *k = *v = *q;
@@ -39,8 +40,10 @@ static Status heads_declare(Sdpa *s, const char *const names[3], Tensor **q, Ten
 static Status masks_declare(Sdpa *s) {
     const AttentionCall *c = &s->call;
     if (c->ranges) {
-        TRY(tensor_add(s, "key_ranges", BUFFER_INPUTS, DTYPE_I32, 3, (int64_t[]){2, c->B, c->Tq}, &s->key_ranges));
-        TRY(tensor_add(s, "query_ranges", BUFFER_INPUTS, DTYPE_I32, 3, (int64_t[]){2, c->B, c->Tk}, &s->query_ranges));
+        TRY(tensor_add(s, "key_ranges", BUFFER_INPUTS, DTYPE_I32, 3, (int64_t[]){2, c->B, c->Tq},
+                       &s->key_ranges));
+        TRY(tensor_add(s, "query_ranges", BUFFER_INPUTS, DTYPE_I32, 3, (int64_t[]){2, c->B, c->Tk},
+                       &s->query_ranges));
     }
     if (c->bias == BIAS_NONE) return OK;
     TRY(operand_add(s, "bias", ATTENTION_BIAS, &s->bias));
@@ -75,24 +78,27 @@ static Status tensors_declare(Sdpa *s) {
 static AttentionAttrs attrs_of(const Sdpa *s) {
     const AttentionCall *c = &s->call;
     if (!s->packed) return (AttentionAttrs){.call = *c};
-    return (AttentionAttrs){.call = *c, .k_offset = c->NH * c->HS, .v_offset = (c->NH + c->NH_kv) * c->HS};
+    return (AttentionAttrs){
+        .call = *c, .k_offset = c->NH * c->HS, .v_offset = (c->NH + c->NH_kv) * c->HS};
 }
 
 static void forward_record(const Sdpa *s, Program *p) {
     AttentionAttrs attrs = attrs_of(s);
-    program_record(p, (Recording){s->backend->forward, &attrs, sizeof attrs,
-                                  TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias),
-                                  TENSORS(s->out, s->lse, s->stats, s->weights),
-                                  program_workspace(p, s->backend->forward_workspace(&s->call, &p->target))});
+    program_record(
+        p, (Recording){s->backend->forward, &attrs, sizeof attrs,
+                       TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias),
+                       TENSORS(s->out, s->lse, s->stats, s->weights),
+                       program_workspace(p, s->backend->forward_workspace(&s->call, &p->target))});
 }
 
 static void backward_record(const Sdpa *s, Program *p) {
     AttentionAttrs attrs = attrs_of(s);
-    program_record(p, (Recording){s->backend->backward, &attrs, sizeof attrs,
-                                  TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias, s->out,
-                                          s->lse, s->stats, s->weights, s->dout),
-                                  TENSORS(s->dq, s->dk, s->dv, s->dbias),
-                                  program_workspace(p, s->backend->backward_workspace(&s->call, &p->target))});
+    program_record(
+        p, (Recording){s->backend->backward, &attrs, sizeof attrs,
+                       TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias,
+                               s->out, s->lse, s->stats, s->weights, s->dout),
+                       TENSORS(s->dq, s->dk, s->dv, s->dbias),
+                       program_workspace(p, s->backend->backward_workspace(&s->call, &p->target))});
 }
 
 static Status program_make(Sdpa *s, int which) {
@@ -120,24 +126,28 @@ static Status overlaps_check(const AttentionCall *c) {
         bool has_gradient = c->training && (which < ATTENTION_OUT || c->bias == BIAS_ADDITIVE);
         bool is_written = which == ATTENTION_OUT || has_gradient;
         if (!is_written || attention_is_apart(c, (AttentionOperand)which)) continue;
-        return ERROR(STATUS_CONFIG,
-                     "attention: rows of %s overlap%s: a stride steps over all that smaller ones reach%s", names[which],
-                     which == ATTENTION_OUT ? "" : ", and with them its gradient's",
-                     which == ATTENTION_BIAS ? ", or is 0" : "");
+        return ERROR(
+            STATUS_CONFIG,
+            "attention: rows of %s overlap%s: a stride steps over all that smaller ones reach%s",
+            names[which], which == ATTENTION_OUT ? "" : ", and with them its gradient's",
+            which == ATTENTION_BIAS ? ", or is 0" : "");
     }
     return OK;
 }
 
 static Status packing_check(const AttentionCall *c) {
     HeadLayout packed = attention_packed(c->Tq, c->NH, c->NH_kv, c->HS);
-    if (c->Tq == c->Tk && attention_same_layout(c->q, packed) && attention_same_layout(c->k, packed) &&
-        attention_same_layout(c->v, packed)) {
+    if (c->Tq == c->Tk && attention_same_layout(c->q, packed) &&
+        attention_same_layout(c->k, packed) && attention_same_layout(c->v, packed)) {
         return OK;
     }
-    return ERROR(STATUS_CONFIG, "attention: q, k and v in one tensor lie as attention_packed() says, with Tk = Tq");
+    return ERROR(
+        STATUS_CONFIG,
+        "attention: q, k and v in one tensor lie as attention_packed() says, with Tk = Tq");
 }
 
-Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBackend *backend, bool packed, Sdpa **out) {
+Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBackend *backend,
+                 bool packed, Sdpa **out) {
     *out = NULL;
     TRY(attention_check(call));
     TRY(overlaps_check(call));
@@ -158,18 +168,21 @@ Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBacke
 Status sdpa_allocate(Sdpa *s) {
     TRY(store_allocate(s->store, s->device));
     TRY(device_alloc(s->device, s->scratch_bytes, "attention's scratch", &s->scratch));
-    for (int i = FORWARD; i <= BOTH && s->programs[i] != NULL; i++) plan_bind(s->plans[i], s->programs[i], s->scratch);
+    for (int i = FORWARD; i <= BOTH && s->programs[i] != NULL; i++)
+        plan_bind(s->plans[i], s->programs[i], s->scratch);
     return OK;
 }
 
-Status sdpa_create_with(Device *device, const AttentionCall *call, const AttentionBackend *backend, Sdpa **out) {
+Status sdpa_create_with(Device *device, const AttentionCall *call, const AttentionBackend *backend,
+                        Sdpa **out) {
     TRY(sdpa_plan(device, call, backend, false, out));
     Status status = sdpa_allocate(*out);
     if (failed(status)) sdpa_destroy(out);
     return status;
 }
 
-Status sdpa_create(Device *device, const AttentionCall *call, const AttentionChoice *choice, Sdpa **out) {
+Status sdpa_create(Device *device, const AttentionCall *call, const AttentionChoice *choice,
+                   Sdpa **out) {
     AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
     const AttentionBackend *backend = NULL;
     int n_verdicts;
@@ -195,7 +208,8 @@ void sdpa_destroy(Sdpa **sdpa) {
 Status sdpa_forward(Sdpa *s) { return device_replay(s->device, s->programs[FORWARD]); }
 
 Status sdpa_backward(Sdpa *s) {
-    if (!s->call.training) return ERROR(STATUS_CONFIG, "attention: backward needs a call with training set");
+    if (!s->call.training)
+        return ERROR(STATUS_CONFIG, "attention: backward needs a call with training set");
     return device_replay(s->device, s->programs[BACKWARD]);
 }
 
@@ -212,7 +226,8 @@ done:
 }
 
 Status sdpa_allocate_trial(Sdpa *s, bool *fits) {
-    Tensor *const numbers[] = {s->q, s->dout, s->k, s->v, s->call.bias == BIAS_ADDITIVE ? s->bias : NULL};
+    Tensor *const numbers[] = {s->q, s->dout, s->k, s->v,
+                               s->call.bias == BIAS_ADDITIVE ? s->bias : NULL};
     size_t free_bytes = 0, total_bytes;
     TRY(device_memory(s->device, &free_bytes, &total_bytes));
     *fits = s->bytes < free_bytes;
@@ -226,5 +241,6 @@ Status sdpa_allocate_trial(Sdpa *s, bool *fits) {
 }
 
 Status sdpa_time(Sdpa *s, int64_t repeats, double limit_s, double *seconds) {
-    return program_time(s->device, s->programs[s->call.training ? BOTH : FORWARD], repeats, limit_s, seconds);
+    return program_time(s->device, s->programs[s->call.training ? BOTH : FORWARD], repeats, limit_s,
+                        seconds);
 }

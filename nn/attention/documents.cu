@@ -1,15 +1,16 @@
-/* A block a row: it walks the row in steps of 256 tokens, forward for the firsts and back for the ends. A warp's ballot
- * tells where its documents end, eight words in shared memory tell the other warps', and what crosses a step is carried
- * in registers. No atomics: the same bits in every run. Bound by the latency of 2 T / 256 steps of two barriers, some
- * ten microseconds for T = 1024, once a forward pass; the rows run side by side. */
+/* A block a row: it walks the row in steps of 256 tokens, forward for the firsts and back for the
+ * ends. A warp's ballot tells where its documents end, eight words in shared memory tell the other
+ * warps', and what crosses a step is carried in registers. No atomics: the same bits in every run.
+ * Bound by the latency of 2 T / 256 steps of two barriers, some ten microseconds for T = 1024, once
+ * a forward pass; the rows run side by side. */
 #include "core/cuda/cuda_common.cuh"
 #include "nn/attention/documents.h"
 
 enum { THREADS = 256, WARPS = THREADS / 32 };
 
 /* Where the document of each token begins: behind the last end-of-text before it. */
-static __device__ void firsts_find(const int32_t *tokens, int64_t T, int32_t end_of_text, int32_t *firsts,
-                                   int32_t *behind) {
+static __device__ void firsts_find(const int32_t *tokens, int64_t T, int32_t end_of_text,
+                                   int32_t *firsts, int32_t *behind) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, carried = 0;
     for (int64_t base = 0; base < T; base += THREADS) {
         int64_t t = base + threadIdx.x;
@@ -30,13 +31,14 @@ static __device__ void firsts_find(const int32_t *tokens, int64_t T, int32_t end
 }
 
 /* What lies behind each token's document: the place behind the first end-of-text from it on. */
-static __device__ void ends_find(const int32_t *tokens, int64_t T, int32_t end_of_text, int32_t *ends,
-                                 int32_t *nearest) {
+static __device__ void ends_find(const int32_t *tokens, int64_t T, int32_t end_of_text,
+                                 int32_t *ends, int32_t *nearest) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, carried = (int)T;
     for (int64_t base = (T - 1) / THREADS * THREADS; base >= 0; base -= THREADS) {
         int64_t t = base + threadIdx.x;
         int start = (int)base + warp * 32, end = carried;
-        unsigned found = __ballot_sync(0xFFFFFFFFu, t < T && tokens[t] == end_of_text), from = found >> lane;
+        unsigned found = __ballot_sync(0xFFFFFFFFu, t < T && tokens[t] == end_of_text),
+                 from = found >> lane;
         if (lane == 0) nearest[warp] = found == 0 ? -1 : start + __ffs((int)found);
         __syncthreads();
         for (int w = WARPS - 1; w >= 0; w--) {
@@ -51,7 +53,8 @@ static __device__ void ends_find(const int32_t *tokens, int64_t T, int32_t end_o
 }
 
 static __global__ void __launch_bounds__(THREADS)
-    documents_kernel(int32_t *ranges, const int32_t *tokens, int64_t B, int64_t T, int32_t end_of_text) {
+    documents_kernel(int32_t *ranges, const int32_t *tokens, int64_t B, int64_t T,
+                     int32_t end_of_text) {
     __shared__ int32_t shared[WARPS];
     int64_t b = blockIdx.x;
     firsts_find(tokens + b * T, T, end_of_text, ranges + b * T, shared);

@@ -4,7 +4,8 @@
 
 DECLARE_KERNELS(documents);
 
-static void row_find(const int32_t *tokens, int64_t T, int32_t end_of_text, int32_t *firsts, int32_t *ends) {
+static void row_find(const int32_t *tokens, int64_t T, int32_t end_of_text, int32_t *firsts,
+                     int32_t *ends) {
     int32_t first = 0, end = (int32_t)T;
     for (int64_t t = 0; t < T; t++) {
         firsts[t] = first;

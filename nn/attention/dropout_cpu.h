@@ -1,5 +1,5 @@
-/* Dropout of attention weights on the CPU: the same mask in both directions and for any tiling, a function of the
- * weight's index ((sample * NH + head) * Tq + i) * Tk + j in the global batch. */
+/* Dropout of attention weights on the CPU: the same mask in both directions and for any tiling, a
+ * function of the weight's index ((sample * NH + head) * Tq + i) * Tk + j in the global batch. */
 #pragma once
 
 #include "core/rng.h"
@@ -10,7 +10,8 @@ static inline void head_drop(const Head *head, int64_t i, int64_t first, int64_t
     const AttentionCall *call = head->call;
     const StepState *step = head->args->step;
     if (call->dropout <= 0) return;
-    uint64_t row = (uint64_t)(step->first_sample + head->b) * (uint64_t)call->NH + (uint64_t)head->h;
+    uint64_t row =
+        (uint64_t)(step->first_sample + head->b) * (uint64_t)call->NH + (uint64_t)head->h;
     uint64_t base = (row * (uint64_t)call->Tq + (uint64_t)i) * (uint64_t)call->Tk;
     uint64_t counter = rng_counter(step->step, call->stream);
     uint32_t threshold = rng_threshold(call->dropout);

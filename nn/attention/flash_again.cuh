@@ -1,13 +1,15 @@
 /* Rows made again, one visible pair of query and key at a time, where a tile gave a NaN.
  *
- * A tile's products take hidden pairs with a weight of 0, and 0 times NaN is NaN: a NaN of a hidden key, query or
- * gradient would reach what must not see it. To look for one in every tile would cost the kernels their speed. A leak
- * always leaves a NaN in what a warp is about to write, though, so that one look there is enough: a NaN is rare, and
- * the warp that finds one makes its rows again from what they see alone. A NaN that is theirs by right comes back.
+ * A tile's products take hidden pairs with a weight of 0, and 0 times NaN is NaN: a NaN of a hidden
+ * key, query or gradient would reach what must not see it. To look for one in every tile would cost
+ * the kernels their speed. A leak always leaves a NaN in what a warp is about to write, though, so
+ * that one look there is enough: a NaN is rare, and the warp that finds one makes its rows again
+ * from what they see alone. A NaN that is theirs by right comes back.
  *
- * One warp a row: 32 scores side by side, a lane each, then the sums over them, a lane every 32nd element. Some 20
- * times as long as by tiles. The kernels of sm_80 call it, which costs them no registers; those of sm_90a leave marks
- * for a launch of its own (flash_sm90_again.cu), since a call makes the compiler wait for every product. */
+ * One warp a row: 32 scores side by side, a lane each, then the sums over them, a lane every 32nd
+ * element. Some 20 times as long as by tiles. The kernels of sm_80 call it, which costs them no
+ * registers; those of sm_90a leave marks for a launch of its own (flash_sm90_again.cu), since a
+ * call makes the compiler wait for every product. */
 #pragma once
 
 #include "core/cuda/cuda_common.cuh"
@@ -64,19 +66,21 @@ struct PairHead {
         const uint64_t index = (head * (uint64_t)p.Tq + (uint64_t)i) * (uint64_t)p.Tk + (uint64_t)j;
         const Philox words = philox(p.step->seed, index / 4, rng_counter(p.step->step, p.stream));
         const uint32_t at = (uint32_t)index % 4;
-        const uint32_t word =
-            at & 2 ? (at & 1 ? words.word[3] : words.word[2]) : (at & 1 ? words.word[1] : words.word[0]);
+        const uint32_t word = at & 2 ? (at & 1 ? words.word[3] : words.word[2])
+                                     : (at & 1 ? words.word[1] : words.word[0]);
         return word < p.threshold ? 0.0f : p.keep_scale;
     }
 
-    /* out of query i, which sees keys [first, last]; what to multiply the sums by is returned. Keeps lse and stats. */
+    /* out of query i, which sees keys [first, last]; what to multiply the sums by is returned.
+     * Keeps lse and stats. */
     __device__ __forceinline__ float out(float (&sum)[D], int i, int first, int last) const {
         float maximum = -FLASH_INF, total = 0.0f;
         for (int key = first; key <= last; key += 32) {
             const int j = key + threadIdx.x % 32;
             const float s = j <= last ? p.sign * dot(q(i), k(j)) : -FLASH_INF;
             const float top = fmaxf(maximum, warp_max(s)), shift = top == -FLASH_INF ? 0.0f : top;
-            const float correction = maximum == -FLASH_INF ? 0.0f : flash_exp2((maximum - shift) * p.abs_scale2);
+            const float correction =
+                maximum == -FLASH_INF ? 0.0f : flash_exp2((maximum - shift) * p.abs_scale2);
             const float weight = flash_exp2((s - shift) * p.abs_scale2),
                         dropped = j <= last ? weight * kept(i, j) : 0.0f;
             total = total * correction + weight, maximum = top;
@@ -87,7 +91,8 @@ struct PairHead {
                 add(sum, __shfl_sync(0xFFFFFFFFu, dropped, n), v(key + n));
         }
         total = warp_sum(total);
-        if (p.lse != nullptr && threadIdx.x % 32 == 0) flash_keep(p, head(), i, maximum, log2f(total), last < first);
+        if (p.lse != nullptr && threadIdx.x % 32 == 0)
+            flash_keep(p, head(), i, maximum, log2f(total), last < first);
         return flash_inverse(total, last < first);
     }
 
@@ -106,13 +111,16 @@ struct PairHead {
             const int j = key + threadIdx.x % 32;
             float unused, ds = 0.0f;
             if (j <= last) pair(i, j, unused, ds);
-            for (int n = 0; n < min(32, last - key + 1); n++) add(sum, __shfl_sync(0xFFFFFFFFu, ds, n), k(key + n));
+            for (int n = 0; n < min(32, last - key + 1); n++)
+                add(sum, __shfl_sync(0xFFFFFFFFu, ds, n), k(key + n));
             if (__any_sync(0xFFFFFFFFu, ds != ds)) return; /* so is every sum */
         }
     }
 
-    /* What this query head adds to dk (without the scale) and dv of key j, which queries [first, last] see. */
-    __device__ __forceinline__ void dkdv(float (&dk)[D], float (&dv)[D], int j, int first, int last) const {
+    /* What this query head adds to dk (without the scale) and dv of key j, which queries [first,
+     * last] see. */
+    __device__ __forceinline__ void dkdv(float (&dk)[D], float (&dv)[D], int j, int first,
+                                         int last) const {
         for (int query = first; query <= last; query += 32) {
             const int i = query + threadIdx.x % 32;
             float dropped = 0.0f, ds = 0.0f;
@@ -128,7 +136,8 @@ struct PairHead {
 
 /* Writes this lane's elements [from, end) of a row. */
 template <typename T, int D>
-__device__ __forceinline__ void put_row(T *to, const float (&sum)[D], float factor, int from, int end) {
+__device__ __forceinline__ void put_row(T *to, const float (&sum)[D], float factor, int from,
+                                        int end) {
 #pragma unroll
     for (int n = 0; n < D; n++) {
         const int d = threadIdx.x % 32 + 32 * n;
@@ -138,7 +147,8 @@ __device__ __forceinline__ void put_row(T *to, const float (&sum)[D], float fact
 
 /* Row i of out, made again; by a whole warp. */
 template <typename T, bool DROPOUT>
-__device__ __noinline__ void call_out(const FlashParams &p, int HS, int b, int h, int i, int first, int last, T *to) {
+__device__ __noinline__ void call_out(const FlashParams &p, int HS, int b, int h, int i, int first,
+                                      int last, T *to) {
     float sum[PairHead<T, DROPOUT>::D] = {};
     const float factor = PairHead<T, DROPOUT>{p, HS, b, h}.out(sum, i, first, last);
     put_row(to, sum, factor, 0, HS);
@@ -146,7 +156,8 @@ __device__ __noinline__ void call_out(const FlashParams &p, int HS, int b, int h
 
 /* Row i of dq. */
 template <typename T, bool DROPOUT>
-__device__ __noinline__ void call_dq(const FlashParams &p, int HS, int b, int h, int i, int first, int last, T *to) {
+__device__ __noinline__ void call_dq(const FlashParams &p, int HS, int b, int h, int i, int first,
+                                     int last, T *to) {
     float sum[PairHead<T, DROPOUT>::D] = {};
     PairHead<T, DROPOUT>{p, HS, b, h}.dq(sum, i, first, last);
     put_row(to, sum, p.scale, 0, HS);
@@ -154,8 +165,8 @@ __device__ __noinline__ void call_dq(const FlashParams &p, int HS, int b, int h,
 
 /* Elements [from, end) of row j of dk or dv, of key head kv. */
 template <typename T, bool DROPOUT>
-__device__ __noinline__ void call_dkdv(const FlashParams &p, int HS, int b, int kv, int j, int first, int last,
-                                       bool of_k, T *to, int from, int end) {
+__device__ __noinline__ void call_dkdv(const FlashParams &p, int HS, int b, int kv, int j,
+                                       int first, int last, bool of_k, T *to, int from, int end) {
     float dk[PairHead<T, DROPOUT>::D] = {}, dv[PairHead<T, DROPOUT>::D] = {};
     for (int h = kv * p.group; h < (kv + 1) * p.group; h++)
         PairHead<T, DROPOUT>{p, HS, b, h}.dkdv(dk, dv, j, first, last);

@@ -1,7 +1,8 @@
 /* The host's half of flash_common.cuh, and the preprocess kernel of the backward pass.
  *
- * The kernel is bound by memory: it reads out and dout once (4 * HS bytes a row) and writes 8 bytes a row. HS / 8 lanes
- * share a row with 16-byte loads. At B=64, NH=12, T=1024, HS=64: 201 MB, 48 us at 4.2 TB/s. */
+ * The kernel is bound by memory: it reads out and dout once (4 * HS bytes a row) and writes 8 bytes
+ * a row. HS / 8 lanes share a row with 16-byte loads. At B=64, NH=12, T=1024, HS=64: 201 MB, 48 us
+ * at 4.2 TB/s. */
 #include "nn/attention/flash_common.cuh"
 
 #include "nn/attention/backend.h"
@@ -12,7 +13,8 @@ static bool layout_is_aligned(HeadLayout layout) {
 
 const char *flash_common_refuses(const AttentionCall *call) {
     if (call->dtype != DTYPE_F16 && call->dtype != DTYPE_BF16) return "needs f16 or bf16";
-    if (call->Tq < 1 || call->Tk < 1 || call->B < 1 || call->NH_kv < 1 || call->NH % call->NH_kv != 0)
+    if (call->Tq < 1 || call->Tk < 1 || call->B < 1 || call->NH_kv < 1 ||
+        call->NH % call->NH_kv != 0)
         return "needs at least one query, key and head, and NH a multiple of NH_kv";
     if (call->Tq > (1 << 28) || call->Tk > (1 << 28) || call->B > 65535 || call->NH > 65535)
         return "needs B and NH up to 65535, T up to 2^28";
@@ -24,7 +26,9 @@ const char *flash_common_refuses(const AttentionCall *call) {
     return call->bias != BIAS_NONE ? "takes no arbitrary mask" : NULL;
 }
 
-static int64_t padded(int64_t rows) { return (rows + FLASH_ROW_PAD - 1) / FLASH_ROW_PAD * FLASH_ROW_PAD; }
+static int64_t padded(int64_t rows) {
+    return (rows + FLASH_ROW_PAD - 1) / FLASH_ROW_PAD * FLASH_ROW_PAD;
+}
 
 size_t flash_rows_workspace(const AttentionCall *call) {
     return 2 * sizeof(float) * (size_t)(call->B * call->NH * padded(call->Tq));
@@ -44,12 +48,14 @@ static int diagonal_of(const AttentionCall *call) {
     return call->causal == CAUSAL_LOWER_RIGHT ? (int)(call->Tk - call->Tq) : 0;
 }
 
-Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool backward, FlashParams *out) {
+Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool backward,
+                    FlashParams *out) {
     FlashParams p = {};
     p.q = args->q, p.k = args->k, p.v = args->v, p.dout = args->dout;
     p.out = args->out, p.dq = args->dq, p.dk = args->dk, p.dv = args->dv;
     p.lse = (float *)args->lse, p.stats = (float *)args->stats, p.step = args->step;
-    p.key_ranges = call->ranges ? args->key_ranges : NULL, p.query_ranges = call->ranges ? args->query_ranges : NULL;
+    p.key_ranges = call->ranges ? args->key_ranges : NULL,
+    p.query_ranges = call->ranges ? args->query_ranges : NULL;
     p.lq = call->q, p.lk = call->k, p.lv = call->v, p.lo = call->out;
     p.B = (int)call->B, p.NH = (int)call->NH, p.NH_kv = (int)call->NH_kv, p.group = p.NH / p.NH_kv;
     p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)padded(call->Tq);
@@ -59,14 +65,16 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     flash_scales(&p, call->scale);
     p.keep_scale = (float)(1.0 / (1.0 - call->dropout));
     p.threshold = rng_threshold(call->dropout), p.stream = call->stream;
-    bool aligned =
-        pointer_is_aligned(p.q) && pointer_is_aligned(p.k) && pointer_is_aligned(p.v) && pointer_is_aligned(p.out);
+    bool aligned = pointer_is_aligned(p.q) && pointer_is_aligned(p.k) && pointer_is_aligned(p.v) &&
+                   pointer_is_aligned(p.out);
     if (backward) {
         p.lse2 = (float *)args->workspace, p.delta = p.lse2 + (size_t)p.B * p.NH * p.Tq_pad;
-        aligned = aligned && pointer_is_aligned(p.dq) && pointer_is_aligned(p.dk) && pointer_is_aligned(p.dv) &&
-                  pointer_is_aligned(p.dout) && pointer_is_aligned(p.lse2);
+        aligned = aligned && pointer_is_aligned(p.dq) && pointer_is_aligned(p.dk) &&
+                  pointer_is_aligned(p.dv) && pointer_is_aligned(p.dout) &&
+                  pointer_is_aligned(p.lse2);
     }
-    if (backward && p.stats == NULL) return ERROR(STATUS_FAILURE, "flash attention: backward needs the rows' stats");
+    if (backward && p.stats == NULL)
+        return ERROR(STATUS_FAILURE, "flash attention: backward needs the rows' stats");
     if (call->ranges && (p.key_ranges == NULL || p.query_ranges == NULL))
         return ERROR(STATUS_FAILURE, "flash attention: a call with ranges came without them");
     if (!aligned) return ERROR(STATUS_FAILURE, "flash attention: a tensor is not 16-byte aligned");
@@ -86,7 +94,8 @@ __global__ void __launch_bounds__(256) flash_rows_kernel(FlashParams p) {
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
             const int64_t at = row + c * LANES * 8;
-            sum += flash_dot8<T>(*(const uint4 *)((const T *)p.out + at), *(const uint4 *)((const T *)p.dout + at));
+            sum += flash_dot8<T>(*(const uint4 *)((const T *)p.out + at),
+                                 *(const uint4 *)((const T *)p.dout + at));
         }
     }
 #pragma unroll

@@ -1,7 +1,8 @@
-/* flash on the CPU: tiles of 64 queries by 128 keys (32 KiB of f32 scores: half of an L1), online softmax, and in
- * backward the weights computed again from the rows' saved maxima and sums. Nothing of size T^2 is ever in memory, and
- * tiles that the mask empties are passed over, which halves the products of a causal call and does more for one of
- * documents. Source: Dao, arXiv:2307.08691, algorithms 1 and 2. */
+/* flash on the CPU: tiles of 64 queries by 128 keys (32 KiB of f32 scores: half of an L1), online
+ * softmax, and in backward the weights computed again from the rows' saved maxima and sums. Nothing
+ * of size T^2 is ever in memory, and tiles that the mask empties are passed over, which halves the
+ * products of a causal call and does more for one of documents. Source: Dao, arXiv:2307.08691,
+ * algorithms 1 and 2. */
 #include "nn/attention/flash_cpu.h"
 
 #include "nn/attention/attention.h"
@@ -33,17 +34,18 @@ static Pairs pairs_of(const Tile *tile, const real *weights) {
     return (Pairs){&tile->head, tile->q0, tile->k0, tile->rows, tile->keys, weights, FLASH_KEYS};
 }
 
-/* scores = scale q k^T. Rounded before a maximum is subtracted: of equal scores nothing is left then. */
+/* scores = scale q k^T. Rounded before a maximum is subtracted: of equal scores nothing is left
+ * then. */
 static void tile_scores(const Tile *tile) {
     const AttentionCall *call = tile->head.call;
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS, (real)call->scale,
-     head_q(&tile->head, tile->q0), (int)call->q.token, head_k(&tile->head, tile->k0), (int)call->k.token, 0,
-     tile->scores, FLASH_KEYS);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS,
+     (real)call->scale, head_q(&tile->head, tile->q0), (int)call->q.token,
+     head_k(&tile->head, tile->k0), (int)call->k.token, 0, tile->scores, FLASH_KEYS);
 }
 
-/* One row of the online softmax: its scores become weights against the new maximum, and what has been summed so far is
- * brought to it. */
+/* One row of the online softmax: its scores become weights against the new maximum, and what has
+ * been summed so far is brought to it. */
 static void row_forward(const Tile *tile, int row, real *maximum, real *sum, real *out) {
     real *x = tile->scores + row * FLASH_KEYS;
     int64_t first, end;
@@ -76,7 +78,8 @@ static void block_forward(Tile *tile, real *maxima, real *sums) {
             row_forward(tile, row, &maxima[row], &sums[row], out + row * out_row);
         }
         Pairs pairs = pairs_of(tile, tile->scores);
-        pairs_product(&pairs, false, head_v(&tile->head, tile->k0), (int)call->v.token, true, out, (int)out_row);
+        pairs_product(&pairs, false, head_v(&tile->head, tile->k0), (int)call->v.token, true, out,
+                      (int)out_row);
     }
     for (int row = 0; row < tile->rows; row++) {
         real total = head_total(&tile->head, tile->q0 + row, sums[row]);
@@ -97,7 +100,8 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
     int64_t blocks = (call->Tq + FLASH_ROWS - 1) / FLASH_ROWS;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t index = 0; index < call->B * call->NH * blocks; index++) {
-        real *scratch = scratch_of(call, &args), *statistics = scratch + 2 * FLASH_ROWS * FLASH_KEYS;
+        real *scratch = scratch_of(call, &args),
+             *statistics = scratch + 2 * FLASH_ROWS * FLASH_KEYS;
         int64_t head = index / blocks, q0 = index % blocks * FLASH_ROWS;
         Tile tile = {.head = {call, &args, head / call->NH, head % call->NH},
                      .q0 = q0,
@@ -108,8 +112,8 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
     return OK;
 }
 
-/* From scores to weights P, with dropout's mask where there is any kept aside in `d`: P in scores, dS in d.
- * On entry d holds dP = dout v^T. dS = P (dP - delta) scale. */
+/* From scores to weights P, with dropout's mask where there is any kept aside in `d`: P in scores,
+ * dS in d. On entry d holds dP = dout v^T. dS = P (dP - delta) scale. */
 static void row_backward(const Tile *tile, int row, real delta, real *d) {
     const AttentionCall *call = tile->head.call;
     real *x = tile->scores + row * FLASH_KEYS, *g = d + row * FLASH_KEYS, scale = (real)call->scale;
@@ -138,8 +142,8 @@ static void tile_backward(const Tile *tile, const real *deltas, real *d) {
     real *dk = head_dk(&tile->head, tile->k0), *dv = head_dv(&tile->head, tile->k0);
     tile_scores(tile);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, head_v(&tile->head, tile->k0), v_row, 0,
-     d, FLASH_KEYS);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row,
+     head_v(&tile->head, tile->k0), v_row, 0, d, FLASH_KEYS);
     for (int row = 0; row < rows; row++) row_backward(tile, row, deltas[tile->q0 + row], d);
     Pairs weights = pairs_of(tile, tile->scores), gradients = pairs_of(tile, d);
     pairs_product(&weights, true, dout, o_row, true, dv, v_row);
@@ -149,7 +153,8 @@ static void tile_backward(const Tile *tile, const real *deltas, real *d) {
 
 static void head_backward(Tile *tile, real *scratch) {
     const AttentionCall *call = tile->head.call;
-    real *d = scratch + FLASH_ROWS * FLASH_KEYS, *deltas = scratch + 2 * FLASH_ROWS * FLASH_KEYS + 2 * FLASH_ROWS;
+    real *d = scratch + FLASH_ROWS * FLASH_KEYS,
+         *deltas = scratch + 2 * FLASH_ROWS * FLASH_KEYS + 2 * FLASH_ROWS;
     head_clear(tile->head.args->dq, call->q, tile->head.b, tile->head.h, call->Tq, call->HS);
     for (int64_t i = 0; i < call->Tq; i++) deltas[i] = head_delta(&tile->head, i);
     for (tile->k0 = 0; tile->k0 < call->Tk; tile->k0 += FLASH_KEYS) {

@@ -1,16 +1,18 @@
-/* Dropout inside the flash kernels: which weights of a warp's tile are kept, as bits in the layout of its accumulators.
+/* Dropout inside the flash kernels: which weights of a warp's tile are kept, as bits in the layout
+ * of its accumulators.
  *
- * Element (i, j) of a head is word index % 4 of the draw at index / 4, index counted over the whole (sample, head, i,
- * j) array (core/rng.h), so that no tiling and no rank count changes the mask. A draw takes about 70 instructions and
- * holds four neighboring keys of one query, which belong to two lanes where rows are queries and to four where rows are
- * keys: each lane computes its share of the draws, packs 4 bits of each, and the lanes exchange whole words. Where Tk
- * is not a multiple of 4 draws straddle rows, and every element asks for its own. */
+ * Element (i, j) of a head is word index % 4 of the draw at index / 4, index counted over the whole
+ * (sample, head, i, j) array (core/rng.h), so that no tiling and no rank count changes the mask. A
+ * draw takes about 70 instructions and holds four neighboring keys of one query, which belong to
+ * two lanes where rows are queries and to four where rows are keys: each lane computes its share of
+ * the draws, packs 4 bits of each, and the lanes exchange whole words. Where Tk is not a multiple
+ * of 4 draws straddle rows, and every element asks for its own. */
 #pragma once
 
 #include "nn/attention/flash_common.cuh"
 
-/* Bit 4 n + e of word[m][r] is set where element (n, r, e) of columns [64 m, 64 m + 64) is kept: block n of 8 columns,
- * lower or upper row r, left or right column e. */
+/* Bit 4 n + e of word[m][r] is set where element (n, r, e) of columns [64 m, 64 m + 64) is kept:
+ * block n of 8 columns, lower or upper row r, left or right column e. */
 template <int N>
 struct FlashKept {
     static constexpr int WORDS = (N + 63) / 64;
@@ -53,7 +55,8 @@ struct FlashDropout {
 #pragma unroll 1
         for (int at = 0; at < 4 * BLOCKS; at++) {
             const int n = at / 4, e = at & 1, r = at / 2 & 1, other = column + 8 * n + e;
-            const uint64_t element = ALONG_KEYS ? index(row + 8 * r, other) : index(other, row + 8 * r);
+            const uint64_t element =
+                ALONG_KEYS ? index(row + 8 * r, other) : index(other, row + 8 * r);
             const uint32_t bit = (draw(element) >> (element & 3) & 1) << (4 * n + e);
             word[0] |= r ? 0 : bit, word[1] |= r ? bit : 0;
         }
@@ -67,7 +70,8 @@ struct FlashDropout {
 #pragma unroll
         for (int m = 0; m < FlashKept<N>::WORDS; m++) {
             if (Tk % 4 != 0) {
-                straddling<true, BLOCKS>(kept.word[m], row, column + 64 * m + (int)threadIdx.x % 4 * 2);
+                straddling<true, BLOCKS>(kept.word[m], row,
+                                         column + 64 * m + (int)threadIdx.x % 4 * 2);
                 continue;
             }
             const uint64_t first = index(row + 8 * odd, column + 64 * m + 4 * half);
@@ -80,7 +84,8 @@ struct FlashDropout {
         }
     }
 
-    /* Rows of the tile are keys, N columns from `column` queries; the warp's first row is a multiple of 4. */
+    /* Rows of the tile are keys, N columns from `column` queries; the warp's first row is a
+     * multiple of 4. */
     template <int N>
     __device__ __forceinline__ void along_queries(FlashKept<N> &kept, int row, int column) const {
         constexpr int BLOCKS = N < 64 ? N / 8 : 8;
@@ -90,11 +95,13 @@ struct FlashDropout {
         const uint64_t first = index(column + lane % 4 * 2 + (u & 1), row - u + u / 2 * 8);
         uint32_t own = 0;
 #pragma unroll 2
-        for (int n = 0; n < BLOCKS; n++) own |= draw(first + (uint64_t)(8 * n) * (uint64_t)Tk) << (4 * n);
+        for (int n = 0; n < BLOCKS; n++)
+            own |= draw(first + (uint64_t)(8 * n) * (uint64_t)Tk) << (4 * n);
         uint32_t part[4];
 #pragma unroll
         for (int from = 0; from < 4; from++)
-            part[from] = __shfl_sync(0xFFFFFFFFu, own, (lane & 0x13) | from << 2) >> u & 0x11111111u;
+            part[from] =
+                __shfl_sync(0xFFFFFFFFu, own, (lane & 0x13) | from << 2) >> u & 0x11111111u;
         kept.word[0][0] = part[0] | part[1] << 1;
         kept.word[0][1] = part[2] | part[3] << 1;
     }

@@ -1,32 +1,38 @@
-/* Flash attention backward by mma.sync (sm_80 and later), in two passes that share nothing but their inputs, so that no
- * atomics are needed and the result is bitwise reproducible:
+/* Flash attention backward by mma.sync (sm_80 and later), in two passes that share nothing but
+ * their inputs, so that no atomics are needed and the result is bitwise reproducible:
  *
- * dkdv: a block owns 64 keys and walks over the queries that see them (of every query head of the group): it computes
- * St = K Qt and dPt = V dOt, so that Pt and dSt leave the accumulators as the left operands of dV += Pt dO and
- * dK += dSt Q, without a trip through shared memory.
+ * dkdv: a block owns 64 keys and walks over the queries that see them (of every query head of the
+ * group): it computes St = K Qt and dPt = V dOt, so that Pt and dSt leave the accumulators as the
+ * left operands of dV += Pt dO and dK += dSt Q, without a trip through shared memory.
  *
  * dq: a block owns 64 queries and walks over their keys: S = Q Kt, dP = dO Vt, dQ += dS K.
  *
- *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out),  dropout on P and dP alike.
+ *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out),  dropout on
+ *                                      P and dP alike.
  *
- * Seven products instead of the five of a fused pass, against f32 atomics on dQ, their zeroing and their conversion.
- * Tiles: 64 x 64 up to HS 64, 64 x 32 above (registers: two HS-wide accumulators in dkdv). At HS 256 eight warps work
- * in pairs on the same keys, each holding half of the columns of dK and dV, and both passes use one stage.
- * Shared memory at HS 64: dkdv (2 * 64 + 4 * 64) * 144 = 55 KB, dq the same. At B=64, NH=12, T=1024, HS=64 causal:
- * 390 GFLOP with the tiles on the diagonal, 0.8 ms at half of an H200's peak; measured 1.93 ms. */
+ * Seven products instead of the five of a fused pass, against f32 atomics on dQ, their zeroing and
+ * their conversion. Tiles: 64 x 64 up to HS 64, 64 x 32 above (registers: two HS-wide accumulators
+ * in dkdv). At HS 256 eight warps work in pairs on the same keys, each holding half of the columns
+ * of dK and dV, and both passes use one stage. Shared memory at HS 64: dkdv (2 * 64 + 4 * 64) * 144
+ * = 55 KB, dq the same. At B=64, NH=12, T=1024, HS=64 causal: 390 GFLOP with the tiles on the
+ * diagonal, 0.8 ms at half of an H200's peak; measured 1.93 ms. */
 #include "nn/attention/flash_sm80.cuh"
 
 constexpr int ROWS = 64; /* keys of a dkdv block, queries of a dq block: 16 a warp */
 
-__host__ __device__ constexpr int columns(int hs) { return hs > 64 ? 32 : 64; } /* of the tiles that are walked over */
+__host__ __device__ constexpr int columns(int hs) {
+    return hs > 64 ? 32 : 64;
+} /* of the tiles that are walked over */
 __host__ __device__ constexpr int stages(int hs) { return hs > 128 ? 1 : 2; }
-__host__ __device__ constexpr int split(int hs) { return hs > 128 ? 2 : 1; } /* warps that share 16 keys in dkdv */
+__host__ __device__ constexpr int split(int hs) {
+    return hs > 128 ? 2 : 1;
+} /* warps that share 16 keys in dkdv */
 __host__ __device__ constexpr int tile_bytes(int hs) {
     return (2 * ROWS + 2 * columns(hs) * stages(hs)) * flash_pitch(hs) * 2;
 }
 
-/* The weights of one tile and the gradient of its scores, in place: s becomes P (dropout applied), dp becomes dS.
- * ALONG_KEYS: rows of the tile are queries (dq), else keys (dkdv). */
+/* The weights of one tile and the gradient of its scores, in place: s becomes P (dropout applied),
+ * dp becomes dS. ALONG_KEYS: rows of the tile are queries (dq), else keys (dkdv). */
 template <int N, bool ALONG_KEYS, FlashKind KIND>
 struct TileGradient {
     const FlashParams &p;
@@ -49,8 +55,8 @@ struct TileGradient {
 
     /* LARGE: the tile has a query whose lse is large; only where rows are keys. */
     template <bool MASKED, bool LARGE>
-    __device__ __forceinline__ void run(float (&s)[N / 8][4], float (&dp)[N / 8][4], const float *lse2,
-                                        const float *delta) const {
+    __device__ __forceinline__ void run(float (&s)[N / 8][4], float (&dp)[N / 8][4],
+                                        const float *lse2, const float *delta) const {
         FlashKept<N> keeps;
         if constexpr (KIND == FLASH_DROPOUT) draw(keeps);
 #pragma unroll
@@ -112,16 +118,17 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(const __grid_constan
         load_tile<T, HS, N, THREADS>(tile_v + n % STAGES * N * PITCH, v, p.lv.token, n * N, p.Tk);
         copy_commit();
     };
-    load_tile<T, HS, ROWS, THREADS>(tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head, p.lq.token, block_row,
-                                    p.Tq);
-    load_tile<T, HS, ROWS, THREADS>(tile_do, (const T *)p.dout + b * p.lo.batch + h * p.lo.head, p.lo.token, block_row,
-                                    p.Tq);
+    load_tile<T, HS, ROWS, THREADS>(tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head,
+                                    p.lq.token, block_row, p.Tq);
+    load_tile<T, HS, ROWS, THREADS>(tile_do, (const T *)p.dout + b * p.lo.batch + h * p.lo.head,
+                                    p.lo.token, block_row, p.Tq);
     if (begin < end) load_keys(begin);
     const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + row;
     const float delta[2] = {p.delta[at], p.delta[at + 8]};
     float lse2[2] = {p.lse2[at], p.lse2[at + 8]}, shift[2] = {};
     const bool large = __any_sync(0xFFFFFFFFu, lse2[0] == -FLASH_INF || lse2[1] == -FLASH_INF);
-    for (int r = 0; r < 2 && large; r++) shift[r] = flash_shift(p, (int64_t)b * p.NH + h, row + 8 * r, lse2[r]);
+    for (int r = 0; r < 2 && large; r++)
+        shift[r] = flash_shift(p, (int64_t)b * p.NH + h, row + 8 * r, lse2[r]);
     float dq[HS / 8][4] = {};
     for (int n = begin; n < end; n++) {
         if (STAGES > 1 && n + 1 < end) {
@@ -150,11 +157,12 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(const __grid_constan
         if (STAGES == 1 && n + 1 < end) load_keys(n + 1);
     }
     T *to = (T *)p.dq + b * p.lq.batch + h * p.lq.head;
-    store_rows<T, HS>(to, p.lq.token, block_row + warp * 16, p.Tq, dq, p.scale, p.scale, [&](int i) {
-        int low, high;
-        flash_keys_of<KIND>(p, b, i, low, high);
-        call_dq<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lq.token);
-    });
+    store_rows<T, HS>(
+        to, p.lq.token, block_row + warp * 16, p.Tq, dq, p.scale, p.scale, [&](int i) {
+            int low, high;
+            flash_keys_of<KIND>(p, b, i, low, high);
+            call_dq<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lq.token);
+        });
 }
 
 template <typename T, int HS, FlashKind KIND>
@@ -162,7 +170,8 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
                                                    : KIND == FLASH_DROPOUT ? 2
                                                                            : 3)
     flash_sm80_dkdv_kernel(const __grid_constant__ FlashParams p) {
-    constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), N = columns(HS), THREADS = 128 * split(HS);
+    constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), N = columns(HS),
+                  THREADS = 128 * split(HS);
     constexpr int PART = HS / split(HS);
     extern __shared__ uint4 shared[];
     T *tile_k = (T *)shared, *tile_v = tile_k + ROWS * PITCH, *tile_q = tile_v + ROWS * PITCH,
@@ -174,20 +183,24 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
     int first, last, first_full, last_full;
     flash_queries_of<KIND>(p, b, block_row, first, last_full);
     flash_queries_of<KIND>(p, b, block_row + ROWS - 1, first_full, last);
-    const int begin = first / N, steps = last < first ? 0 : last / N + 1 - begin, total = steps * p.group;
+    const int begin = first / N, steps = last < first ? 0 : last / N + 1 - begin,
+              total = steps * p.group;
 
     auto load_queries = [&](int step) {
-        const int h = head_kv * p.group + step / steps, n = begin + step % steps, stage = step % STAGES;
-        load_tile<T, HS, N, THREADS>(tile_q + stage * N * PITCH, (const T *)p.q + b * p.lq.batch + h * p.lq.head,
-                                     p.lq.token, n * N, p.Tq);
-        load_tile<T, HS, N, THREADS>(tile_do + stage * N * PITCH, (const T *)p.dout + b * p.lo.batch + h * p.lo.head,
-                                     p.lo.token, n * N, p.Tq);
+        const int h = head_kv * p.group + step / steps, n = begin + step % steps,
+                  stage = step % STAGES;
+        load_tile<T, HS, N, THREADS>(tile_q + stage * N * PITCH,
+                                     (const T *)p.q + b * p.lq.batch + h * p.lq.head, p.lq.token,
+                                     n * N, p.Tq);
+        load_tile<T, HS, N, THREADS>(tile_do + stage * N * PITCH,
+                                     (const T *)p.dout + b * p.lo.batch + h * p.lo.head, p.lo.token,
+                                     n * N, p.Tq);
         copy_commit();
     };
-    load_tile<T, HS, ROWS, THREADS>(tile_k, (const T *)p.k + b * p.lk.batch + head_kv * p.lk.head, p.lk.token,
-                                    block_row, p.Tk);
-    load_tile<T, HS, ROWS, THREADS>(tile_v, (const T *)p.v + b * p.lv.batch + head_kv * p.lv.head, p.lv.token,
-                                    block_row, p.Tk);
+    load_tile<T, HS, ROWS, THREADS>(tile_k, (const T *)p.k + b * p.lk.batch + head_kv * p.lk.head,
+                                    p.lk.token, block_row, p.Tk);
+    load_tile<T, HS, ROWS, THREADS>(tile_v, (const T *)p.v + b * p.lv.batch + head_kv * p.lv.head,
+                                    p.lv.token, block_row, p.Tk);
     if (total > 0) load_queries(0);
     float dk[PART / 8][4] = {}, dv[PART / 8][4] = {};
     for (int step = 0; step < total; step++) {
@@ -199,7 +212,8 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
         }
         __syncthreads();
         const int h = head_kv * p.group + step / steps, i = (begin + step % steps) * N;
-        const T *now_q = tile_q + step % STAGES * N * PITCH, *now_do = tile_do + step % STAGES * N * PITCH;
+        const T *now_q = tile_q + step % STAGES * N * PITCH,
+                *now_do = tile_do + step % STAGES * N * PITCH;
         float s[N / 8][4], dp[N / 8][4];
         product_rows<T, HS, N>(s, tile_k + warp * 16 * PITCH, now_q);
         product_rows<T, HS, N>(dp, tile_v + warp * 16 * PITCH, now_do);
@@ -224,12 +238,15 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
                                        int low, high;
                                        flash_queries_of<KIND>(p, b, j, low, high);
                                        T *to = of_k ? to_k + j * p.lk.token : to_v + j * p.lv.token;
-                                       call_dkdv<T, KIND == FLASH_DROPOUT>(p, HS, b, head_kv, j, low, high, of_k, to,
+                                       call_dkdv<T, KIND == FLASH_DROPOUT>(p, HS, b, head_kv, j,
+                                                                           low, high, of_k, to,
                                                                            part, part + PART);
                                    };
     };
-    store_rows<T, PART>(to_k + part, p.lk.token, block_row + warp * 16, p.Tk, dk, p.scale, p.scale, remake(true));
-    store_rows<T, PART>(to_v + part, p.lv.token, block_row + warp * 16, p.Tk, dv, 1.0f, 1.0f, remake(false));
+    store_rows<T, PART>(to_k + part, p.lk.token, block_row + warp * 16, p.Tk, dk, p.scale, p.scale,
+                        remake(true));
+    store_rows<T, PART>(to_v + part, p.lv.token, block_row + warp * 16, p.Tk, dv, 1.0f, 1.0f,
+                        remake(false));
 }
 
 template <typename T, int HS, FlashKind KIND>
@@ -257,9 +274,12 @@ static Status launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
     }
 }
 
-size_t flash_sm80_backward_workspace(const AttentionCall *call) { return flash_rows_workspace(call); }
+size_t flash_sm80_backward_workspace(const AttentionCall *call) {
+    return flash_rows_workspace(call);
+}
 
-Status flash_sm80_backward(const AttentionCall *call, const AttentionArgs *args, void *cuda_stream) {
+Status flash_sm80_backward(const AttentionCall *call, const AttentionArgs *args,
+                           void *cuda_stream) {
     FlashParams params;
     TRY(flash_params(call, args, true, &params));
     cudaStream_t stream = (cudaStream_t)cuda_stream;

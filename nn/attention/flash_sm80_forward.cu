@@ -1,29 +1,34 @@
 /* Flash attention forward by mma.sync (sm_80 and later).
  *
- * A block of 4 warps owns 64 queries of one head, 16 a warp; K and V stream through shared memory in tiles of 64 keys,
- * two stages deep by cp.async (one for HS 256, whose three tiles fill the 99 KB that every such GPU offers). Weights go
- * from the first product to the second in registers: the accumulator layout of S is the operand layout of P. Longest
- * rows first, so that a causal grid ends evenly.
+ * A block of 4 warps owns 64 queries of one head, 16 a warp; K and V stream through shared memory
+ * in tiles of 64 keys, two stages deep by cp.async (one for HS 256, whose three tiles fill the 99
+ * KB that every such GPU offers). Weights go from the first product to the second in registers: the
+ * accumulator layout of S is the operand layout of P. Longest rows first, so that a causal grid
+ * ends evenly.
  *
- * Shared memory at HS 64: (64 + 4 * 64) * 144 = 46 KB, so three to four blocks a multiprocessor hide each other's
- * softmax; about 120 registers. Per tile of 64 x 64 and warp: 64 products of 16x8x16, 32 ldmatrix, 32 exponentials a
- * lane. At B=64, NH=12, T=1024, HS=64 causal: 110 GFLOP and 400 MB; mma.sync reaches half of an H200's peak at best,
- * 0.22 ms. Measured 0.55 ms there, as FlashAttention 2; sm_90 itself is served by flash_sm90, in 0.29. */
+ * Shared memory at HS 64: (64 + 4 * 64) * 144 = 46 KB, so three to four blocks a multiprocessor
+ * hide each other's softmax; about 120 registers. Per tile of 64 x 64 and warp: 64 products of
+ * 16x8x16, 32 ldmatrix, 32 exponentials a lane. At B=64, NH=12, T=1024, HS=64 causal: 110 GFLOP and
+ * 400 MB; mma.sync reaches half of an H200's peak at best, 0.22 ms. Measured 0.55 ms there, as
+ * FlashAttention 2; sm_90 itself is served by flash_sm90, in 0.29. */
 #include "nn/attention/flash_sm80.cuh"
 
 constexpr int WARPS = 4, ROWS = 16 * WARPS, KEYS = 64;
 
 __host__ __device__ constexpr int stages(int hs) { return hs > 128 ? 1 : 2; }
-__host__ __device__ constexpr int forward_bytes(int hs) { return (ROWS + 2 * KEYS * stages(hs)) * flash_pitch(hs) * 2; }
+__host__ __device__ constexpr int forward_bytes(int hs) {
+    return (ROWS + 2 * KEYS * stages(hs)) * flash_pitch(hs) * 2;
+}
 
-/* Running softmax of the two rows that a lane shares: maxima of the scores, unscaled but for the scale's sign, and sums
- * of the weights. */
+/* Running softmax of the two rows that a lane shares: maxima of the scores, unscaled but for the
+ * scale's sign, and sums of the weights. */
 struct RowState {
     float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f};
 };
 
 template <FlashKind KIND, bool MASKED>
-__device__ __forceinline__ void sign_and_mask(const FlashParams &p, float (&s)[KEYS / 8][4], int b, int row, int key) {
+__device__ __forceinline__ void sign_and_mask(const FlashParams &p, float (&s)[KEYS / 8][4], int b,
+                                              int row, int key) {
     int first[2] = {}, last[2] = {};
     if constexpr (MASKED) {
         flash_keys_of<KIND>(p, b, row, first[0], last[0]);
@@ -39,17 +44,19 @@ __device__ __forceinline__ void sign_and_mask(const FlashParams &p, float (&s)[K
         }
 }
 
-/* Turns scores into weights relative to the new maxima and rescales what was accumulated under the old ones. */
+/* Turns scores into weights relative to the new maxima and rescales what was accumulated under the
+ * old ones. */
 template <int HS>
-__device__ __forceinline__ void softmax_step(const FlashParams &p, float (&s)[KEYS / 8][4], float (&out)[HS / 8][4],
-                                             RowState &state) {
+__device__ __forceinline__ void softmax_step(const FlashParams &p, float (&s)[KEYS / 8][4],
+                                             float (&out)[HS / 8][4], RowState &state) {
     float maximum[2];
     FlashBase bases[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         maximum[r] = state.maximum[r];
 #pragma unroll
-        for (int n = 0; n < KEYS / 8; n++) maximum[r] = fmaxf(maximum[r], fmaxf(s[n][2 * r], s[n][2 * r + 1]));
+        for (int n = 0; n < KEYS / 8; n++)
+            maximum[r] = fmaxf(maximum[r], fmaxf(s[n][2 * r], s[n][2 * r + 1]));
         maximum[r] = flash_quad_max(maximum[r]);
         bases[r] = flash_base(p.abs_scale2, state.maximum[r], maximum[r]);
     }
@@ -58,7 +65,8 @@ __device__ __forceinline__ void softmax_step(const FlashParams &p, float (&s)[KE
         for (int r = 0; r < 2; r++) {
             bases[r] = flash_base_large(p, p.abs_scale2, state.maximum[r], maximum[r]);
 #pragma unroll
-            for (int n = 0; n < KEYS / 8; n++) s[n][2 * r] -= bases[r].shift, s[n][2 * r + 1] -= bases[r].shift;
+            for (int n = 0; n < KEYS / 8; n++)
+                s[n][2 * r] -= bases[r].shift, s[n][2 * r + 1] -= bases[r].shift;
         }
     }
 #pragma unroll
@@ -75,12 +83,13 @@ __device__ __forceinline__ void softmax_step(const FlashParams &p, float (&s)[KE
         state.maximum[r] = maximum[r];
         state.sum[r] = state.sum[r] * correction + sum;
 #pragma unroll
-        for (int n = 0; n < HS / 8; n++) out[n][2 * r] *= correction, out[n][2 * r + 1] *= correction;
+        for (int n = 0; n < HS / 8; n++)
+            out[n][2 * r] *= correction, out[n][2 * r + 1] *= correction;
     }
 }
 
-__device__ __forceinline__ void drop(const FlashParams &p, const FlashDropout &mask, float (&s)[KEYS / 8][4], int row,
-                                     int key) {
+__device__ __forceinline__ void drop(const FlashParams &p, const FlashDropout &mask,
+                                     float (&s)[KEYS / 8][4], int row, int key) {
     FlashKept<KEYS> kept;
     mask.along_keys<KEYS>(kept, row, key);
 #pragma unroll
@@ -90,7 +99,8 @@ __device__ __forceinline__ void drop(const FlashParams &p, const FlashDropout &m
 }
 
 template <FlashKind KIND>
-__device__ __forceinline__ void finish_rows(const FlashParams &p, int b, int h, int row, RowState &state) {
+__device__ __forceinline__ void finish_rows(const FlashParams &p, int b, int h, int row,
+                                            RowState &state) {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const float sum = flash_quad_sum(state.sum[r]);
@@ -98,8 +108,8 @@ __device__ __forceinline__ void finish_rows(const FlashParams &p, int b, int h, 
         int first, last;
         flash_keys_of<KIND>(p, b, i, first, last);
         if (p.lse != nullptr && threadIdx.x % 4 == 0 && i < p.Tq)
-            flash_keep(p, (int64_t)b * p.NH + h, i, state.maximum[r], flash_log2_of(p, state.maximum[r], sum),
-                       last < first);
+            flash_keep(p, (int64_t)b * p.NH + h, i, state.maximum[r],
+                       flash_log2_of(p, state.maximum[r], sum), last < first);
         state.sum[r] = flash_inverse(sum, last < first);
     }
 }
@@ -109,7 +119,8 @@ __global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4)
     flash_sm80_forward_kernel(const __grid_constant__ FlashParams p) {
     constexpr int PITCH = flash_pitch(HS), STAGES = stages(HS), THREADS = 32 * WARPS;
     extern __shared__ uint4 shared[];
-    T *tile_q = (T *)shared, *tile_k = tile_q + ROWS * PITCH, *tile_v = tile_k + STAGES * KEYS * PITCH;
+    T *tile_q = (T *)shared, *tile_k = tile_q + ROWS * PITCH,
+      *tile_v = tile_k + STAGES * KEYS * PITCH;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int h = blockIdx.y, b = blockIdx.z, block_row = (gridDim.x - 1 - blockIdx.x) * ROWS;
     const int row = block_row + warp * 16 + lane / 4;
@@ -124,12 +135,14 @@ __global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4)
 
     auto load_keys = [&](int n) {
         const int stage = n % STAGES;
-        load_tile<T, HS, KEYS, THREADS>(tile_k + stage * KEYS * PITCH, k, p.lk.token, n * KEYS, p.Tk);
-        load_tile<T, HS, KEYS, THREADS>(tile_v + stage * KEYS * PITCH, v, p.lv.token, n * KEYS, p.Tk);
+        load_tile<T, HS, KEYS, THREADS>(tile_k + stage * KEYS * PITCH, k, p.lk.token, n * KEYS,
+                                        p.Tk);
+        load_tile<T, HS, KEYS, THREADS>(tile_v + stage * KEYS * PITCH, v, p.lv.token, n * KEYS,
+                                        p.Tk);
         copy_commit();
     };
-    load_tile<T, HS, ROWS, THREADS>(tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head, p.lq.token, block_row,
-                                    p.Tq);
+    load_tile<T, HS, ROWS, THREADS>(tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head,
+                                    p.lq.token, block_row, p.Tq);
     if (begin < end) load_keys(begin);
     float out[HS / 8][4] = {};
     RowState state;
@@ -157,17 +170,19 @@ __global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4)
     }
     finish_rows<KIND>(p, b, h, row, state);
     T *to = (T *)p.out + b * p.lo.batch + h * p.lo.head;
-    store_rows<T, HS>(to, p.lo.token, block_row + warp * 16, p.Tq, out, state.sum[0], state.sum[1], [&](int i) {
-        int low, high;
-        flash_keys_of<KIND>(p, b, i, low, high);
-        call_out<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lo.token);
-    });
+    store_rows<T, HS>(
+        to, p.lo.token, block_row + warp * 16, p.Tq, out, state.sum[0], state.sum[1], [&](int i) {
+            int low, high;
+            flash_keys_of<KIND>(p, b, i, low, high);
+            call_out<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lo.token);
+        });
 }
 
 template <typename T, int HS, FlashKind KIND>
 static Status launch(const FlashParams &p, cudaStream_t stream) {
     auto kernel = flash_sm80_forward_kernel<T, HS, KIND>;
-    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, forward_bytes(HS));
+    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               forward_bytes(HS));
     dim3 grid((unsigned)((p.Tq + ROWS - 1) / ROWS), (unsigned)p.NH, (unsigned)p.B);
     kernel<<<grid, 32 * WARPS, forward_bytes(HS), stream>>>(p);
     return cuda_launched("flash_sm80_forward_kernel");

@@ -7,17 +7,20 @@ struct DkdvMaps {
     CUtensorMap k, v, q, dout, dk, dv, lse2, delta;
 };
 
-/* What two warpgroups of a block do: nothing together; each its 64 keys, the last product of a tile running on under
- * the first of the next, while the stage it reads is held; or the same 64 keys, one dV and one dK. */
+/* What two warpgroups of a block do: nothing together; each its 64 keys, the last product of a tile
+ * running on under the first of the next, while the stage it reads is held; or the same 64 keys,
+ * one dV and one dK. */
 enum Teamwork { ALONE, DEFER, SPLIT };
 
 /* GROUPS warpgroups, walking over QUERIES queries at a time. */
 template <int HS_, int GROUPS_, int QUERIES_, int STAGES_, int BLOCKS_, Teamwork WORK_>
 struct DkdvShape {
-    static constexpr int HS = HS_, GROUPS = GROUPS_, QUERIES = QUERIES_, STAGES = STAGES_, BLOCKS = BLOCKS_;
+    static constexpr int HS = HS_, GROUPS = GROUPS_, QUERIES = QUERIES_, STAGES = STAGES_,
+                         BLOCKS = BLOCKS_;
     static constexpr Teamwork WORK = WORK_;
     static constexpr int OWNERS = WORK == SPLIT ? 1 : GROUPS; /* tiles of 64 keys */
-    static constexpr int ROWS = 64 * OWNERS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(QUERIES);
+    static constexpr int ROWS = 64 * OWNERS, THREADS = 128 * GROUPS,
+                         TILE = Tile<HS>::bytes(QUERIES);
     static constexpr int K = 0, V = Tile<HS>::bytes(ROWS), Q = 2 * V, DOUT = Q + STAGES * TILE;
     static constexpr int LSE = DOUT + STAGES * TILE, DELTA = LSE + STAGES * QUERIES * 4;
     static constexpr int CONTROL = DELTA + STAGES * QUERIES * 4;

@@ -1,5 +1,6 @@
-/* What the two forward kernels for Hopper share: their shapes, and one warpgroup's walk over the tiles of its keys.
- * Which kernel does what, and why it has the shape that it has: flash_sm90_forward.cu. */
+/* What the two forward kernels for Hopper share: their shapes, and one warpgroup's walk over the
+ * tiles of its keys. Which kernel does what, and why it has the shape that it has:
+ * flash_sm90_forward.cu. */
 #pragma once
 
 #include "nn/attention/flash_sm90.cuh"
@@ -10,23 +11,26 @@ struct ForwardMaps {
     CUtensorMap q, k, v, out;
 };
 
-/* GROUPS warpgroups of 64 queries each, walking over KEYS keys at a time, STAGES of K and of V in flight. BLOCKS of
- * them share a multiprocessor. */
+/* GROUPS warpgroups of 64 queries each, walking over KEYS keys at a time, STAGES of K and of V in
+ * flight. BLOCKS of them share a multiprocessor. */
 template <int HS_, int GROUPS_, int KEYS_, int STAGES_, int BLOCKS_, bool AHEAD_ = false>
 struct ForwardShape {
-    static constexpr int HS = HS_, GROUPS = GROUPS_, KEYS = KEYS_, STAGES = STAGES_, BLOCKS = BLOCKS_;
-    static constexpr bool AHEAD = AHEAD_;      /* the next scores are computed under this softmax */
-    static constexpr bool INTEGERS = HS == 64; /* saves 3% there, and costs 2% where registers are short */
+    static constexpr int HS = HS_, GROUPS = GROUPS_, KEYS = KEYS_, STAGES = STAGES_,
+                         BLOCKS = BLOCKS_;
+    static constexpr bool AHEAD = AHEAD_; /* the next scores are computed under this softmax */
+    static constexpr bool INTEGERS =
+        HS == 64; /* saves 3% there, and costs 2% where registers are short */
     static constexpr int ROWS = 64 * GROUPS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(KEYS);
-    static constexpr int Q = 0, K = Tile<HS>::bytes(ROWS), V = K + STAGES * TILE, CONTROL = V + STAGES * TILE;
+    static constexpr int Q = 0, K = Tile<HS>::bytes(ROWS), V = K + STAGES * TILE,
+                         CONTROL = V + STAGES * TILE;
     using Tiles = Ring<STAGES, 4 * GROUPS>;
     static constexpr int BOUNDS = CONTROL + 16 + 2 * Tiles::CONTROL_BYTES;
     static constexpr int BYTES = BOUNDS + ROWS * (int)sizeof(int2);
 };
 
-/* What one warpgroup does: its 64 rows against every tile of the block's walk, which `tiles` holds: it knows their
- * numbers, from end - 1 down to begin, the rings k() and v(), and how to refill a stage that a warp is done with:
- * release_k(cursor, tile), release_v(cursor, tile). */
+/* What one warpgroup does: its 64 rows against every tile of the block's walk, which `tiles` holds:
+ * it knows their numbers, from end - 1 down to begin, the rings k() and v(), and how to refill a
+ * stage that a warp is done with: release_k(cursor, tile), release_v(cursor, tile). */
 template <typename T, typename S, FlashKind KIND, typename Tiles>
 struct ForwardGroup {
     const FlashParams &p;
@@ -37,14 +41,16 @@ struct ForwardGroup {
 
     /* Offset: the first of the tile's keys that are wanted. */
     template <int N>
-    __device__ __forceinline__ void start_qk(float (&s)[N / 2], const Cursor<S::STAGES> &c, int offset) const {
+    __device__ __forceinline__ void start_qk(float (&s)[N / 2], const Cursor<S::STAGES> &c,
+                                             int offset) const {
         tiles.k().wait(c.stage, c.parity);
         const uint32_t tile = k + (uint32_t)(c.stage * S::TILE >> 4);
         start_scores<T, S::HS, S::KEYS, N>(s, q, Tile<S::HS>::rows_at(tile, offset / 16));
     }
 
     template <int N>
-    __device__ __forceinline__ void start_pv(float (&out)[S::HS / 2], const uint32_t (&w)[N / 16][4],
+    __device__ __forceinline__ void start_pv(float (&out)[S::HS / 2],
+                                             const uint32_t (&w)[N / 16][4],
                                              const Cursor<S::STAGES> &c, int offset) const {
         tiles.v().wait(c.stage, c.parity);
         const uint32_t tile = v + (uint32_t)(c.stage * S::TILE >> 4);
@@ -78,8 +84,8 @@ struct ForwardGroup {
 
     /* Keys [offset, offset + N) of the tile that begins with key `tile`. */
     template <int N>
-    __device__ __forceinline__ void step(float (&out)[S::HS / 2], RowState &state, const Cursor<S::STAGES> &c, int tile,
-                                         int offset) const {
+    __device__ __forceinline__ void step(float (&out)[S::HS / 2], RowState &state,
+                                         const Cursor<S::STAGES> &c, int tile, int offset) const {
         const int key = tile + offset;
         float s[N / 2];
         uint32_t w[N / 16][4];
@@ -98,9 +104,10 @@ struct ForwardGroup {
         tiles.release_v(c, tile / S::KEYS);
     }
 
-    /* One tile after the other: other warpgroups fill the tensor cores meanwhile. On the diagonal half a tile may do,
-     * and where ranges begin (the other half). */
-    __device__ __forceinline__ void walk(float (&out)[S::HS / 2], RowState &state, Cursor<S::STAGES> &c) const {
+    /* One tile after the other: other warpgroups fill the tensor cores meanwhile. On the diagonal
+     * half a tile may do, and where ranges begin (the other half). */
+    __device__ __forceinline__ void walk(float (&out)[S::HS / 2], RowState &state,
+                                         Cursor<S::STAGES> &c) const {
         constexpr int HALF = S::KEYS / 2;
         for (int n = tiles.end - 1; n >= tiles.begin; n--, c.advance()) {
             const int key = n * S::KEYS;
@@ -115,8 +122,8 @@ struct ForwardGroup {
         }
     }
 
-    /* The two warpgroups of a block take turns at starting products, so that the softmax of one lies under the products
-     * of the other. Both pass here equally often. */
+    /* The two warpgroups of a block take turns at starting products, so that the softmax of one
+     * lies under the products of the other. Both pass here equally often. */
     __device__ __forceinline__ void take_turn() const {
         asm volatile("bar.sync %0, 256;" ::"r"(4 + threadIdx.x / 128) : "memory");
     }
@@ -126,7 +133,8 @@ struct ForwardGroup {
     }
 
     /* The scores of the next tile run while the weights of this one are computed. */
-    __device__ __forceinline__ void walk_ahead(float (&out)[S::HS / 2], RowState &state, Cursor<S::STAGES> &c) const {
+    __device__ __forceinline__ void walk_ahead(float (&out)[S::HS / 2], RowState &state,
+                                               Cursor<S::STAGES> &c) const {
         constexpr int N = S::KEYS;
         float s[N / 2];
         uint32_t w[N / 16][4];
@@ -169,8 +177,8 @@ __device__ __forceinline__ bool is_blind(const RowKeys<KIND> &keys, int row) {
 
 /* Completes the rows' sums, and what out is to be multiplied by. */
 template <FlashKind KIND>
-__device__ __forceinline__ void finish_rows(const FlashParams &p, const RowKeys<KIND> &keys, int row, RowState &state,
-                                            float (&factor)[2]) {
+__device__ __forceinline__ void finish_rows(const FlashParams &p, const RowKeys<KIND> &keys,
+                                            int row, RowState &state, float (&factor)[2]) {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const float sum = state.sum[r] = flash_quad_sum(state.sum[r]);
@@ -180,11 +188,12 @@ __device__ __forceinline__ void finish_rows(const FlashParams &p, const RowKeys<
     }
 }
 
-/* Keeps the rows' lse: while out is on its way, for it takes a while. `row`, in the group that begins with `group_row`.
- */
+/* Keeps the rows' lse: while out is on its way, for it takes a while. `row`, in the group that
+ * begins with `group_row`. */
 template <FlashKind KIND>
-__device__ __forceinline__ void keep_rows(const FlashParams &p, int64_t head, const RowKeys<KIND> &keys, int group_row,
-                                          int row, const RowState &state) {
+__device__ __forceinline__ void keep_rows(const FlashParams &p, int64_t head,
+                                          const RowKeys<KIND> &keys, int group_row, int row,
+                                          const RowState &state) {
     if (p.lse == nullptr || threadIdx.x % 4 != 0) return;
 #pragma unroll
     for (int r = 0; r < 2; r++) {
@@ -201,7 +210,8 @@ __device__ __forceinline__ int *lost_of(const FlashParams &p, int b, int h, int 
     return p.lost + (((int64_t)b * p.NH + h) * p.Tq_pad + group_row) / 16;
 }
 
-static inline Status flash_forward_maps(ForwardMaps *maps, const AttentionCall *call, const FlashParams &p, int keys) {
+static inline Status flash_forward_maps(ForwardMaps *maps, const AttentionCall *call,
+                                        const FlashParams &p, int keys) {
     TRY(flash_map(&maps->q, p.q, call, call->q, call->Tq, call->NH, 64));
     TRY(flash_map(&maps->k, p.k, call, call->k, call->Tk, call->NH_kv, keys));
     TRY(flash_map(&maps->v, p.v, call, call->v, call->Tk, call->NH_kv, keys));

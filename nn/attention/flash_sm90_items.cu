@@ -1,26 +1,30 @@
-/* Flash attention forward for Hopper (sm_90a) under ranges, at head size 64: a block takes several items in a row.
+/* Flash attention forward for Hopper (sm_90a) under ranges, at head size 64: a block takes several
+ * items in a row.
  *
- * With documents of 256 tokens an item, 128 rows of a head, is 2.5 tiles of keys: 5.5 us of work beside 3.3 us that a
- * block of one item spends on starting, reading its ranges, waiting for its first tiles and writing its rows. So here
- * the walks of a block's items (flash_sm90_items.cuh) are one walk: the rings of K and V go on from the last tile of an
- * item to the first of the next, the rows of Q for the next item come in while this one is computed, and out leaves
- * through the tile of Q while the next one is.
+ * With documents of 256 tokens an item, 128 rows of a head, is 2.5 tiles of keys: 5.5 us of work
+ * beside 3.3 us that a block of one item spends on starting, reading its ranges, waiting for its
+ * first tiles and writing its rows. So here the walks of a block's items (flash_sm90_items.cuh) are
+ * one walk: the rings of K and V go on from the last tile of an item to the first of the next, the
+ * rows of Q for the next item come in while this one is computed, and out leaves through the tile
+ * of Q while the next one is.
  *
- * Shared memory: two tiles of Q, two stages of K and V, the first and last key of every row of every item, and for each
- * item its walk and place: 104 KB, two blocks a multiprocessor. All but the tiles is written before the block meets and
- * only read after it.
+ * Shared memory: two tiles of Q, two stages of K and V, the first and last key of every row of
+ * every item, and for each item its walk and place: 104 KB, two blocks a multiprocessor. All but
+ * the tiles is written before the block meets and only read after it.
  *
- * Who may overwrite a tile of Q: it holds item j's rows, then, after the group's four warps have met, its out, then
- * item j + 2's rows, whose copy the thread that stored out starts when the engine has read out. A group without rows,
- * which stores nothing, meets all the same: else a warp of it could wait for item j's rows while item j + 2's complete
- * the barrier's next phase but one.
+ * Who may overwrite a tile of Q: it holds item j's rows, then, after the group's four warps have
+ * met, its out, then item j + 2's rows, whose copy the thread that stored out starts when the
+ * engine has read out. A group without rows, which stores nothing, meets all the same: else a warp
+ * of it could wait for item j's rows while item j + 2's complete the barrier's next phase but one.
  *
  * Why it cannot stop, beside what Ring says. A warp waits for
- *   a stage of K or V: for releases of earlier tiles, counted through all items, by warps that are behind it;
- *   its group's rows of item j: a copy that the group's first thread starts in item j - 1, at the release of its first
+ *   a stage of K or V: for releases of earlier tiles, counted through all items, by warps that are
+ *   behind it; its group's rows of item j: a copy that the group's first thread starts in item j -
+ *   1, at the release of its first
  *     tile or, without tiles, at its end, having waited for the engine alone;
  *   the other warps of its group, at an item's end: holding no stage, where all four pass.
- * The warp that is behind all others finds the tiles before its own released, so every such wait of it ends. */
+ * The warp that is behind all others finds the tiles before its own released, so every such wait of
+ * it ends. */
 #include "nn/attention/flash_sm90_forward.cuh"
 #include "nn/attention/flash_sm90_items.cuh"
 
@@ -46,8 +50,8 @@ __device__ __forceinline__ int4 load_quad(uint32_t address) {
 }
 
 __device__ __forceinline__ void store_quad(uint32_t address, int4 quad) {
-    asm volatile("st.shared.v4.s32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(quad.x), "r"(quad.y), "r"(quad.z),
-                 "r"(quad.w)
+    asm volatile("st.shared.v4.s32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(quad.x),
+                 "r"(quad.y), "r"(quad.z), "r"(quad.w)
                  : "memory");
 }
 
@@ -71,18 +75,28 @@ struct ItemTiles {
     __device__ __forceinline__ uint32_t q_full(int group, int of) const {
         return shared + S::CONTROL + 8 * (S::QS * group + of % S::QS);
     }
-    __device__ __forceinline__ typename S::Tiles k() const { return {shared + S::CONTROL + 8 * S::QS * S::GROUPS}; }
-    __device__ __forceinline__ typename S::Tiles v() const { return {k().control + S::Tiles::CONTROL_BYTES}; }
+    __device__ __forceinline__ typename S::Tiles k() const {
+        return {shared + S::CONTROL + 8 * S::QS * S::GROUPS};
+    }
+    __device__ __forceinline__ typename S::Tiles v() const {
+        return {k().control + S::Tiles::CONTROL_BYTES};
+    }
     __device__ __forceinline__ uint32_t tile_q(int group, int of) const {
         return shared + S::Q + of % S::QS * S::Q_BYTES + group * Tile<S::HS>::bytes(64);
     }
     /* Begin, end, key head, batch; behind the last item a walk that no tile is past. */
-    __device__ __forceinline__ int4 walk_of(int of) const { return load_quad(shared + S::WALKS + of * 16); }
+    __device__ __forceinline__ int4 walk_of(int of) const {
+        return load_quad(shared + S::WALKS + of * 16);
+    }
     /* First row, query head, batch. */
-    __device__ __forceinline__ int4 place_of(int of) const { return load_quad(shared + S::PLACES + of * 16); }
+    __device__ __forceinline__ int4 place_of(int of) const {
+        return load_quad(shared + S::PLACES + of * 16);
+    }
 
-    /* Starts the copy of tile n of item `of`; a tile past the item's last is as far into the next one's. */
-    __device__ __forceinline__ void load(uint32_t to, const CUtensorMap &map, uint32_t full, int of, int n) const {
+    /* Starts the copy of tile n of item `of`; a tile past the item's last is as far into the next
+     * one's. */
+    __device__ __forceinline__ void load(uint32_t to, const CUtensorMap &map, uint32_t full, int of,
+                                         int n) const {
         int4 walk = walk_of(of);
         while (n < walk.x) {
             const int past = walk.x - n;
@@ -106,12 +120,14 @@ struct ItemTiles {
     __device__ __forceinline__ void load_q(int group, int of) const {
         const int4 place = place_of(of);
         barrier_expect(q_full(group, of), Tile<S::HS>::bytes(64));
-        load_tile<S::HS, 64>(tile_q(group, of), maps.q, q_full(group, of), place.x + 64 * group, place.y, place.z);
+        load_tile<S::HS, 64>(tile_q(group, of), maps.q, q_full(group, of), place.x + 64 * group,
+                             place.y, place.z);
     }
 
     /* One thread, before a __syncthreads. */
     __device__ __forceinline__ void create() const {
-        for (int at = 0; at < S::QS * S::GROUPS; at++) barrier_create(shared + S::CONTROL + 8 * at, 1);
+        for (int at = 0; at < S::QS * S::GROUPS; at++)
+            barrier_create(shared + S::CONTROL + 8 * at, 1);
         k().create(), v().create();
         barriers_publish();
     }
@@ -122,7 +138,8 @@ struct ItemTiles {
         if (threadIdx.x == 32) load_k(end - 1, 0);
         if (threadIdx.x == 64) load_v(end - 1, 0);
         if (threadIdx.x == 96)
-            for (int at = 1; at < S::STAGES; at++) load_k(end - 1 - at, at), load_v(end - 1 - at, at);
+            for (int at = 1; at < S::STAGES; at++)
+                load_k(end - 1 - at, at), load_v(end - 1 - at, at);
     }
 
     /* The next item's rows, where the out of the item before this one was. */
@@ -144,15 +161,17 @@ struct ItemTiles {
 
 /* What the block reads of its items: walks and places by a thread each, the keys of every row. */
 template <typename S>
-__device__ __forceinline__ void prepare_items(const FlashParams &p, const FlashPlan &plan, const FlashRun &run,
-                                              uint32_t shared) {
+__device__ __forceinline__ void prepare_items(const FlashParams &p, const FlashPlan &plan,
+                                              const FlashRun &run, uint32_t shared) {
     if ((int)threadIdx.x < run.count) {
         const ItemPlace at(p, S::ROWS, flash_item(plan, run, (int)threadIdx.x));
         const KeyTiles<FLASH_RANGES> walk(p, at.batch, at.row, S::ROWS, S::KEYS);
-        store_quad(shared + S::WALKS + threadIdx.x * 16, {walk.begin, walk.end, at.head / p.group, at.batch});
+        store_quad(shared + S::WALKS + threadIdx.x * 16,
+                   {walk.begin, walk.end, at.head / p.group, at.batch});
         store_quad(shared + S::PLACES + threadIdx.x * 16, {at.row, at.head, at.batch, 0});
     }
-    if ((int)threadIdx.x == run.count) store_quad(shared + S::WALKS + threadIdx.x * 16, {INT32_MIN, 0, 0, -1});
+    if ((int)threadIdx.x == run.count)
+        store_quad(shared + S::WALKS + threadIdx.x * 16, {INT32_MIN, 0, 0, -1});
     const int group_row = threadIdx.x % S::ROWS / 64 * 64;
 #pragma unroll
     for (int of = threadIdx.x / S::ROWS; of < FLASH_ITEMS; of += S::THREADS / S::ROWS) {
@@ -165,7 +184,8 @@ __device__ __forceinline__ void prepare_items(const FlashParams &p, const FlashP
 
 template <typename T, typename S>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
-    flash_sm90_items_kernel(const __grid_constant__ FlashParams p, const __grid_constant__ ForwardMaps maps,
+    flash_sm90_items_kernel(const __grid_constant__ FlashParams p,
+                            const __grid_constant__ ForwardMaps maps,
                             const __grid_constant__ FlashPlan plan) {
     extern __shared__ __align__(1024) uint8_t memory[];
     const uint32_t shared = shared_address(memory);
@@ -183,14 +203,15 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         if (tiles.item == 0) tiles.open();
         const uint32_t tile_q = tiles.tile_q(group, tiles.item);
         const uint32_t keys = shared + S::BOUNDS + tiles.item * S::KEYS_OF_ITEM + group * 64 * 8;
-        const ForwardGroup<T, S, FLASH_RANGES, ItemTiles<S>> worker = {p,
-                                                                       tiles,
-                                                                       Tile<S::HS>::descriptor(tile_q, 64),
-                                                                       Tile<S::HS>::descriptor(shared + S::K, S::KEYS),
-                                                                       Tile<S::HS>::descriptor(shared + S::V, S::KEYS),
-                                                                       {p, keys, 0, 0}, /* stored, not computed */
-                                                                       row,
-                                                                       0};
+        const ForwardGroup<T, S, FLASH_RANGES, ItemTiles<S>> worker = {
+            p,
+            tiles,
+            Tile<S::HS>::descriptor(tile_q, 64),
+            Tile<S::HS>::descriptor(shared + S::K, S::KEYS),
+            Tile<S::HS>::descriptor(shared + S::V, S::KEYS),
+            {p, keys, 0, 0}, /* stored, not computed */
+            row,
+            0};
         float out[S::HS / 2];
         clear(out);
         RowState state;
@@ -202,8 +223,8 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         float factor[2];
         finish_rows(p, worker.keys, row, state, factor);
         if (group_row < p.Tq) {
-            store_tile<T, S::HS, false>(tile_q, maps.out, group, out, factor[0], factor[1], group_row, at.y, at.z,
-                                        lost_of(p, at.z, at.y, group_row));
+            store_tile<T, S::HS, false>(tile_q, maps.out, group, out, factor[0], factor[1],
+                                        group_row, at.y, at.z, lost_of(p, at.z, at.y, group_row));
             keep_rows(p, (int64_t)at.z * p.NH + at.y, worker.keys, group_row, row, state);
         } else {
             group_sync(group);
@@ -216,7 +237,8 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
 static Status count_multiprocessors(int64_t *out) {
     int device, count;
     cudaError_t error = cudaGetDevice(&device);
-    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
     if (error != cudaSuccess)
         return ERROR(STATUS_FAILURE, "flash attention: the device tells nothing of itself: %s",
                      cudaGetErrorString(error));
@@ -240,4 +262,5 @@ Status flash_sm90_items(const AttentionCall *call, const FlashParams &p, cudaStr
 }
 
 template Status flash_sm90_items<__half>(const AttentionCall *, const FlashParams &, cudaStream_t);
-template Status flash_sm90_items<__nv_bfloat16>(const AttentionCall *, const FlashParams &, cudaStream_t);
+template Status flash_sm90_items<__nv_bfloat16>(const AttentionCall *, const FlashParams &,
+                                                cudaStream_t);

@@ -1,19 +1,20 @@
-/* How the forward kernel for ranges (flash_sm90_items.cu) shares its items, each some rows of one head, among blocks.
- */
+/* How the forward kernel for ranges (flash_sm90_items.cu) shares its items, each some rows of one
+ * head, among blocks. */
 #pragma once
 
 #include <stdint.h>
 
 constexpr int FLASH_ITEMS = 8; /* of a block, at most */
 
-/* A block takes a run of items. The device starts blocks in their order, each where an earlier one has ended, so runs
- * get shorter towards the end: as many blocks as run at once, a round, share half of what is left, at most FLASH_ITEMS
- * to each, the next round half of the rest, down to one item a block. What a block costs beside its items is so paid
- * for about a quarter as often, and the last blocks still end together however uneven their items are: without a
- * counter that somebody must clear, and with the same bits in any order.
+/* A block takes a run of items. The device starts blocks in their order, each where an earlier one
+ * has ended, so runs get shorter towards the end: as many blocks as run at once, a round, share
+ * half of what is left, at most FLASH_ITEMS to each, the next round half of the rest, down to one
+ * item a block. What a block costs beside its items is so paid for about a quarter as often, and
+ * the last blocks still end together however uneven their items are: without a counter that
+ * somebody must clear, and with the same bits in any order.
  *
- * The blocks of a round take its items by turns, so that heads are read by blocks that run at the same time, and each
- * time one further on, so that no block gets the longest rows of every head.
+ * The blocks of a round take its items by turns, so that heads are read by blocks that run at the
+ * same time, and each time one further on, so that no block gets the longest rows of every head.
  *
  * blocks[s - 1] and items[s - 1]: the first block with runs of s, and the first of their items. */
 struct FlashPlan {
@@ -26,7 +27,8 @@ inline FlashPlan flash_plan(int64_t items, int64_t running) {
     int64_t block = 0, item = 0;
     for (int run = FLASH_ITEMS; run > 0; run--) {
         plan.blocks[run - 1] = (int32_t)block, plan.items[run - 1] = (int32_t)item;
-        for (; run > 1 && items - item >= 2 * running * run; block += running) item += running * run;
+        for (; run > 1 && items - item >= 2 * running * run; block += running)
+            item += running * run;
     }
     plan.running = (int32_t)running, plan.total_blocks = (int32_t)(block + items - item);
     return plan;
@@ -38,7 +40,8 @@ inline FlashPlan flash_plan(int64_t items, int64_t running) {
 #define FLASH_BOTH
 #endif
 
-/* The items of a block: `count`, of the round that begins with `first`, where the block's turn is `turn`. */
+/* The items of a block: `count`, of the round that begins with `first`, where the block's turn is
+ * `turn`. */
 struct FlashRun {
     int first, count, turn;
 };

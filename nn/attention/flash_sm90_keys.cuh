@@ -3,23 +3,28 @@
 
 #include "nn/attention/flash_common.cuh"
 
-/* Keys that every row of a warpgroup sees, and keys that some row sees: empty where the group has no rows. */
+/* Keys that every row of a warpgroup sees, and keys that some row sees: empty where the group has
+ * no rows. */
 struct GroupKeys {
     int first_all, last_all, first_some, last_some;
 };
 
-/* Writes to shared memory the keys of row `at` of a warpgroup whose first row is group_row, `keys` being its place:
- * the last row's where the row does not exist, none where the group has no rows. */
+/* Writes to shared memory the keys of row `at` of a warpgroup whose first row is group_row,
+ * `keys` being its place: the last row's where the row does not exist, none where the group has
+ * no rows. */
 template <FlashKind KIND>
-__device__ __forceinline__ void store_keys(const FlashParams &p, uint32_t place, int b, int group_row, int at) {
+__device__ __forceinline__ void store_keys(const FlashParams &p, uint32_t place, int b,
+                                           int group_row, int at) {
     int2 keys;
     flash_keys_of<KIND>(p, b, min(group_row + at, p.Tq - 1), keys.x, keys.y);
     if (group_row >= p.Tq) keys.y = -1;
-    asm volatile("st.shared.v2.s32 [%0], {%1, %2};" ::"r"(place + at * 8), "r"(keys.x), "r"(keys.y) : "memory");
+    asm volatile("st.shared.v2.s32 [%0], {%1, %2};" ::"r"(place + at * 8), "r"(keys.x), "r"(keys.y)
+                 : "memory");
 }
 
-/* The first and the last key of the rows of one warpgroup. In the plain kind they are computed where they are needed;
- * else they lie in shared memory, 8 bytes a row: the registers that hold them otherwise are not to be had. */
+/* The first and the last key of the rows of one warpgroup. In the plain kind they are computed
+ * where they are needed; else they lie in shared memory, 8 bytes a row: the registers that hold
+ * them otherwise are not to be had. */
 template <FlashKind KIND>
 struct RowKeys {
     const FlashParams &p;
@@ -47,7 +52,9 @@ struct RowKeys {
     /* Once the block has met after store(); so are all that follow. */
     __device__ __forceinline__ int2 stored(int row) const {
         int2 keys;
-        asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];" : "=r"(keys.x), "=r"(keys.y) : "r"(shared + row * 8));
+        asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];"
+                     : "=r"(keys.x), "=r"(keys.y)
+                     : "r"(shared + row * 8));
         return keys;
     }
 

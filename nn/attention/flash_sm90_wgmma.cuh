@@ -3,11 +3,13 @@
  *   group_fence(d...)       before the first product: the registers are settled
  *   wgmma_shared            A from shared memory, both operands K-major
  *   wgmma_registers         A from registers, B contracted over its rows (MN-major)
- *   group_commit, group_wait<pending>(d...)     d is readable once at most `pending` later groups run
+ *   group_commit, group_wait<pending>(d...)     d is readable once at most `pending` later groups
+ *                                               run
  *
- * The empty asm statements pin the accumulators, so that the compiler moves none of their uses over a fence or a wait.
- * An accumulator holds, for block n of 8 columns, d[4n..4n+3]: (g, 2t), (g, 2t+1), (g+8, 2t), (g+8, 2t+1), where
- * lane = 4 g + t and warp w of the group owns rows 16 w. Source: PTX ISA, "wgmma.mma_async". */
+ * The empty asm statements pin the accumulators, so that the compiler moves none of their uses over
+ * a fence or a wait. An accumulator holds, for block n of 8 columns, d[4n..4n+3]: (g, 2t), (g,
+ * 2t+1), (g+8, 2t), (g+8, 2t+1), where lane = 4 g + t and warp w of the group owns rows 16 w.
+ * Source: PTX ISA, "wgmma.mma_async". */
 #pragma once
 
 #include <cuda_bf16.h>
@@ -30,7 +32,9 @@ __device__ __forceinline__ void group_fence(Accumulators &...d) {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
-__device__ __forceinline__ void group_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void group_commit() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
 
 template <int PENDING, typename... Accumulators>
 __device__ __forceinline__ void group_wait(Accumulators &...d) {
@@ -42,17 +46,20 @@ __device__ __forceinline__ void group_wait(Accumulators &...d) {
 template <typename T, int N, uint32_t HIGH>
 struct Wgmma;
 template <typename T, int N, uint32_t HIGH>
-__device__ __forceinline__ void wgmma_shared(float (&d)[N / 2], uint32_t a, uint32_t b, bool accumulate) {
+__device__ __forceinline__ void wgmma_shared(float (&d)[N / 2], uint32_t a, uint32_t b,
+                                             bool accumulate) {
     Wgmma<T, N, HIGH>::shared(d, a, b, accumulate);
 }
 
 template <typename T, int N, uint32_t HIGH>
-__device__ __forceinline__ void wgmma_registers(float (&d)[N / 2], const uint32_t (&a)[4], uint32_t b) {
+__device__ __forceinline__ void wgmma_registers(float (&d)[N / 2], const uint32_t (&a)[4],
+                                                uint32_t b) {
     Wgmma<T, N, HIGH>::registers(d, a, b);
 }
 
 /* clang-format off */
-#define OUT8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define OUT8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), \
+    "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define OUTS_32 OUT8(0), OUT8(8)
 #define LIST_32 \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
@@ -82,25 +89,30 @@ __device__ __forceinline__ void wgmma_registers(float (&d)[N / 2], const uint32_
     "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
     "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
     "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
-    "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+    "%112, %113, %114, %115, %116, %117, %118, %119, " \
+    "%120, %121, %122, %123, %124, %125, %126, %127"
 
-#define DEFINE_WGMMA(TYPE, NAME, N, LIST, OUTS, I0, I1, I2, I3, I4, I5)                                                \
-    template <uint32_t HIGH>                                                                                           \
-    struct Wgmma<TYPE, N, HIGH> {                                                                                      \
-        __device__ static __forceinline__ void shared(float (&d)[N / 2], uint32_t a, uint32_t b, bool accumulate) {    \
-            asm volatile("{\n.reg .pred p;\n.reg .b64 a, b;\nsetp.ne.b32 p, %" I2 ", 0;\n"                             \
-                         "mov.b64 a, {%" I0 ", %" I3 "};\nmov.b64 b, {%" I1 ", %" I3 "};\n"                            \
-                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" LIST "}, "               \
-                         "a, b, p, 1, 1, 0, 0;\n}"                                                                     \
-                         : OUTS : "r"(a), "r"(b), "r"((int)accumulate), "n"(HIGH));                                    \
-        }                                                                                                              \
-        __device__ static __forceinline__ void registers(float (&d)[N / 2], const uint32_t (&a)[4], uint32_t b) {      \
-            asm volatile("{\n.reg .pred p;\n.reg .b64 b;\nsetp.eq.b32 p, 0, 0;\n"                                     \
-                         "mov.b64 b, {%" I4 ", %" I5 "};\n"                                                            \
-                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" LIST "}, "               \
-                         "{%" I0 ", %" I1 ", %" I2 ", %" I3 "}, b, p, 1, 1, 1;\n}"                                     \
-                         : OUTS : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "n"(HIGH));                      \
-        }                                                                                                              \
+#define DEFINE_WGMMA(TYPE, NAME, N, LIST, OUTS, I0, I1, I2, I3, I4, I5)                            \
+    template <uint32_t HIGH>                                                                       \
+    struct Wgmma<TYPE, N, HIGH> {                                                                  \
+        __device__ static __forceinline__ void shared(float (&d)[N / 2], uint32_t a, uint32_t b,   \
+                                                      bool accumulate) {                           \
+            asm volatile("{\n.reg .pred p;\n.reg .b64 a, b;\nsetp.ne.b32 p, %" I2 ", 0;\n"         \
+                         "mov.b64 a, {%" I0 ", %" I3 "};\nmov.b64 b, {%" I1 ", %" I3 "};\n"        \
+                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME           \
+                         " {" LIST "}, "                                                           \
+                         "a, b, p, 1, 1, 0, 0;\n}"                                                 \
+                         : OUTS : "r"(a), "r"(b), "r"((int)accumulate), "n"(HIGH));                \
+        }                                                                                          \
+        __device__ static __forceinline__ void registers(float (&d)[N / 2],                        \
+                                                         const uint32_t (&a)[4], uint32_t b) {     \
+            asm volatile("{\n.reg .pred p;\n.reg .b64 b;\nsetp.eq.b32 p, 0, 0;\n"                  \
+                         "mov.b64 b, {%" I4 ", %" I5 "};\n"                                        \
+                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME           \
+                         " {" LIST "}, "                                                           \
+                         "{%" I0 ", %" I1 ", %" I2 ", %" I3 "}, b, p, 1, 1, 1;\n}"                 \
+                         : OUTS : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "n"(HIGH));  \
+        }                                                                                          \
     };
 DEFINE_WGMMA(__nv_bfloat16, "bf16", 32, LIST_32, OUTS_32, "16", "17", "18", "19", "20", "21")
 DEFINE_WGMMA(__half, "f16", 32, LIST_32, OUTS_32, "16", "17", "18", "19", "20", "21")
@@ -110,6 +122,7 @@ DEFINE_WGMMA(__nv_bfloat16, "bf16", 96, LIST_96, OUTS_96, "48", "49", "50", "51"
 DEFINE_WGMMA(__half, "f16", 96, LIST_96, OUTS_96, "48", "49", "50", "51", "52", "53")
 DEFINE_WGMMA(__nv_bfloat16, "bf16", 128, LIST_128, OUTS_128, "64", "65", "66", "67", "68", "69")
 DEFINE_WGMMA(__half, "f16", 128, LIST_128, OUTS_128, "64", "65", "66", "67", "68", "69")
-DEFINE_WGMMA(__nv_bfloat16, "bf16", 256, LIST_256, OUTS_256, "128", "129", "130", "131", "132", "133")
+DEFINE_WGMMA(__nv_bfloat16, "bf16", 256, LIST_256, OUTS_256, "128", "129", "130", "131", "132",
+             "133")
 DEFINE_WGMMA(__half, "f16", 256, LIST_256, OUTS_256, "128", "129", "130", "131", "132", "133")
 /* clang-format on */

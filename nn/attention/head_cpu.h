@@ -1,4 +1,5 @@
-/* One head of one row of the batch on the CPU: where its rows are, and which keys its queries see. */
+/* One head of one row of the batch on the CPU: where its rows are, and which keys its queries
+ * see. */
 #pragma once
 
 #include "core/cpu/real.h"
@@ -14,12 +15,14 @@ static inline int64_t head_place(HeadLayout layout, int64_t b, int64_t h, int64_
     return b * layout.batch + h * layout.head + t * layout.token;
 }
 
-static inline int64_t head_kv(const Head *head) { return head->h / (head->call->NH / head->call->NH_kv); }
+static inline int64_t head_kv(const Head *head) {
+    return head->h / (head->call->NH / head->call->NH_kv);
+}
 
 /* Row t of each tensor. */
-#define HEAD_ROW(type, name, layout, of)                                                                               \
-    static inline type *head_##name(const Head *head, int64_t t) {                                                     \
-        return (type *)head->args->name + head_place(head->call->layout, head->b, of, t);                              \
+#define HEAD_ROW(type, name, layout, of)                                                           \
+    static inline type *head_##name(const Head *head, int64_t t) {                                 \
+        return (type *)head->args->name + head_place(head->call->layout, head->b, of, t);          \
     }
 HEAD_ROW(const real, q, q, head->h)
 HEAD_ROW(const real, k, k, head_kv(head))
@@ -36,7 +39,8 @@ static inline int64_t head_query(const Head *head, int64_t i) {
     return (head->b * head->call->NH + head->h) * head->call->Tq + i;
 }
 
-/* Keeps what a row's softmax came to; a row that sees nothing has the maximum -inf and the sum 0. */
+/* Keeps what a row's softmax came to; a row that sees nothing has the maximum -inf and the sum
+ * 0. */
 static inline void head_keep(const Head *head, int64_t i, double maximum, double sum) {
     const AttentionCall *call = head->call;
     double *stats = (double *)head->args->stats + head_query(head, i), logarithm = log(sum);
@@ -57,10 +61,12 @@ static inline RowStats head_stats(const Head *head, int64_t i) {
     return (RowStats){(real)stats[0], (real)exp(-stats[call->B * call->NH * call->Tq])};
 }
 
-/* What exponentials are taken against: a maximum of -inf is that of a row without any, whose exponentials are 0. */
+/* What exponentials are taken against: a maximum of -inf is that of a row without any, whose
+ * exponentials are 0. */
 static inline real base_of(real maximum) { return maximum == (real)-INFINITY ? 0 : maximum; }
 
-/* The largest of x[first, end) and `highest`. A NaN is passed over: its own exponential keeps it. */
+/* The largest of x[first, end) and `highest`. A NaN is passed over: its own exponential keeps
+ * it. */
 static inline real row_maximum(const real *x, int64_t first, int64_t end, real highest) {
 #pragma omp simd reduction(max : highest)
     for (int64_t j = first; j < end; j++) highest = x[j] > highest ? x[j] : highest;
@@ -91,14 +97,16 @@ static inline void head_visible(const Head *head, int64_t i, int64_t *first, int
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Of keys [k0, k0 + keys) those that query i sees, as columns from k0 on. */
-static inline void head_columns(const Head *head, int64_t i, int64_t k0, int64_t keys, int64_t *first, int64_t *end) {
+static inline void head_columns(const Head *head, int64_t i, int64_t k0, int64_t keys,
+                                int64_t *first, int64_t *end) {
     head_visible(head, i, first, end);
     *first = *first < k0 ? 0 : least(*first - k0, keys);
     *end = *end < k0 ? 0 : least(*end - k0, keys);
 }
 
 /* Whether the mask leaves none of the keys to any of queries [q0, q0 + rows); bounds never fall. */
-static inline bool head_is_blind(const Head *head, int64_t q0, int64_t rows, int64_t k0, int64_t keys) {
+static inline bool head_is_blind(const Head *head, int64_t q0, int64_t rows, int64_t k0,
+                                 int64_t keys) {
     int64_t first, end, unused;
     head_visible(head, q0, &first, &unused);
     head_visible(head, q0 + rows - 1, &unused, &end);
@@ -106,8 +114,10 @@ static inline bool head_is_blind(const Head *head, int64_t q0, int64_t rows, int
 }
 
 /* Zeroes T rows of a tensor. */
-static inline void head_clear(void *data, HeadLayout layout, int64_t b, int64_t h, int64_t T, int64_t HS) {
-    for (int64_t t = 0; t < T; t++) memset((real *)data + head_place(layout, b, h, t), 0, (size_t)HS * sizeof(real));
+static inline void head_clear(void *data, HeadLayout layout, int64_t b, int64_t h, int64_t T,
+                              int64_t HS) {
+    for (int64_t t = 0; t < T; t++)
+        memset((real *)data + head_place(layout, b, h, t), 0, (size_t)HS * sizeof(real));
 }
 
 /* x *= factor. */

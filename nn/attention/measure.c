@@ -20,7 +20,8 @@ static uint64_t program_hash(void) {
     char *block = malloc(1 << 16);
     uint64_t hash = 0;
     if (state != NULL && file != NULL && block != NULL && XXH3_64bits_reset(state) == XXH_OK) {
-        for (size_t bytes; (bytes = fread(block, 1, 1 << 16, file)) > 0;) XXH3_64bits_update(state, block, bytes);
+        for (size_t bytes; (bytes = fread(block, 1, 1 << 16, file)) > 0;)
+            XXH3_64bits_update(state, block, bytes);
         hash = XXH3_64bits_digest(state);
     }
     free(block);
@@ -30,19 +31,23 @@ static uint64_t program_hash(void) {
 }
 
 static void layout_write(FILE *file, HeadLayout layout) {
-    fprintf(file, " %lld,%lld,%lld", (long long)layout.batch, (long long)layout.token, (long long)layout.head);
+    fprintf(file, " %lld,%lld,%lld", (long long)layout.batch, (long long)layout.token,
+            (long long)layout.head);
 }
 
 /* The whole call, and what of the device changes its speed. */
-static bool key_write(const Device *device, const AttentionCall *c, const char *name, uint64_t build, char *key) {
+static bool key_write(const Device *device, const AttentionCall *c, const char *name,
+                      uint64_t build, char *key) {
     FILE *file = fmemopen(key, KEY_ROOM, "w");
     if (file == NULL) return false;
-    fprintf(file, "%s build=%016llx threads=%d tf32=%d %s B=%lld NH=%lld,%lld T=%lld,%lld HS=%lld scale=%.9g", name,
-            (unsigned long long)build, device->target.threads, device->tf32, dtype_name(c->dtype), (long long)c->B,
-            (long long)c->NH, (long long)c->NH_kv, (long long)c->Tq, (long long)c->Tk, (long long)c->HS,
-            (double)c->scale);
-    fprintf(file, " causal=%d window=%lld ranges=%d bias=%d dropout=%.9g training=%d", (int)c->causal,
-            (long long)c->window, c->ranges, (int)c->bias, c->dropout, c->training);
+    fprintf(
+        file,
+        "%s build=%016llx threads=%d tf32=%d %s B=%lld NH=%lld,%lld T=%lld,%lld HS=%lld scale=%.9g",
+        name, (unsigned long long)build, device->target.threads, device->tf32, dtype_name(c->dtype),
+        (long long)c->B, (long long)c->NH, (long long)c->NH_kv, (long long)c->Tq, (long long)c->Tk,
+        (long long)c->HS, (double)c->scale);
+    fprintf(file, " causal=%d window=%lld ranges=%d bias=%d dropout=%.9g training=%d",
+            (int)c->causal, (long long)c->window, c->ranges, (int)c->bias, c->dropout, c->training);
     layout_write(file, c->q);
     layout_write(file, c->k);
     layout_write(file, c->v);
@@ -59,7 +64,8 @@ static bool seconds_parse(const char *text, void *out) {
 }
 
 /* *seconds stays 0 where the memory is not there. */
-static Status call_time(Device *device, const AttentionCall *call, const AttentionBackend *backend, double *seconds) {
+static Status call_time(Device *device, const AttentionCall *call, const AttentionBackend *backend,
+                        double *seconds) {
     Sdpa *sdpa;
     bool fits;
     TRY(sdpa_plan(device, call, backend, true, &sdpa));
@@ -69,8 +75,8 @@ static Status call_time(Device *device, const AttentionCall *call, const Attenti
     return status;
 }
 
-static Status name_measure(Device *device, const AttentionCall *call, const AttentionBackend *row, int cache,
-                           uint64_t build, bool measures, double *seconds) {
+static Status name_measure(Device *device, const AttentionCall *call, const AttentionBackend *row,
+                           int cache, uint64_t build, bool measures, double *seconds) {
     char key[KEY_ROOM], value[32];
     bool keyed = key_write(device, call, row->name, build, key);
     if ((keyed && cache_find(cache, key, seconds_parse, seconds)) || !measures) return OK;
@@ -81,15 +87,16 @@ static Status name_measure(Device *device, const AttentionCall *call, const Atte
     return OK;
 }
 
-Status attention_measure(Device *device, const AttentionCall *call, bool measures, AttentionChoice *choice,
-                         int *missing) {
+Status attention_measure(Device *device, const AttentionCall *call, bool measures,
+                         AttentionChoice *choice, int *missing) {
     uint64_t build = program_hash();
     int cache = cache_lock("attention", device->name, "1");
     Status status = OK;
     *missing = 0;
     for (int i = 0; i < choice->count && !failed(status); i++) {
         const char *refusal;
-        const AttentionBackend *row = attention_row(choice->names[i], call, &device->target, &refusal);
+        const AttentionBackend *row =
+            attention_row(choice->names[i], call, &device->target, &refusal);
         if (row == NULL) continue;
         status = name_measure(device, call, row, cache, build, measures, &choice->seconds[i]);
         *missing += choice->seconds[i] == 0;

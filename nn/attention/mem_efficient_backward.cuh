@@ -1,17 +1,19 @@
-/* Memory-efficient attention backward, over an engine: two passes that share nothing but their inputs, so that no
- * atomics are needed and the result is bitwise reproducible.
+/* Memory-efficient attention backward, over an engine: two passes that share nothing but their
+ * inputs, so that no atomics are needed and the result is bitwise reproducible.
  *
- *   dkdv   a block owns keys and walks over the queries that see them, of every query head of the group: it computes
- *          St = K Qt and dPt = V dOt, then dV += Pt dO and dK += dSt Q
+ *   dkdv   a block owns keys and walks over the queries that see them, of every query head of the
+ *          group: it computes St = K Qt and dPt = V dOt, then dV += Pt dO and dK += dSt Q
  *   dq     a block owns queries and walks over their keys: S = Q Kt, dP = dO Vt, dQ += dS K
  *
- *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out),  dropout on P and dP alike.
+ *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out),  dropout on
+ *                                      P and dP alike.
  *
- * Seven products instead of the five of one fused pass, which would add dQ atomically in f32, zero it before and
- * convert it after. At B=64, NH=12, T=1024, HS=64, causal: 390 GFLOP with the tiles on the diagonal. A tile of 64 x 64
- * costs a multiprocessor, in 16 bits with 16 rows a warp and left operands in fragments: dkdv 410 cycles of mma.sync,
- * 1024 of ldmatrix, dq 307 and 768, each 256 of exponentials: 0.83 ms at 1.7 GHz where loads from shared memory hide
- * all else. Measured: dkdv 0.97 ms, dq 0.68. 32 rows a warp read less, but fill the registers: 0.94 and 0.70. */
+ * Seven products instead of the five of one fused pass, which would add dQ atomically in f32, zero
+ * it before and convert it after. At B=64, NH=12, T=1024, HS=64, causal: 390 GFLOP with the tiles
+ * on the diagonal. A tile of 64 x 64 costs a multiprocessor, in 16 bits with 16 rows a warp and
+ * left operands in fragments: dkdv 410 cycles of mma.sync, 1024 of ldmatrix, dq 307 and 768, each
+ * 256 of exponentials: 0.83 ms at 1.7 GHz where loads from shared memory hide all else. Measured:
+ * dkdv 0.97 ms, dq 0.68. 32 rows a warp read less, but fill the registers: 0.94 and 0.70. */
 #pragma once
 
 #include "nn/attention/mem_efficient_dropout.cuh"
@@ -27,8 +29,8 @@ constexpr int efficient_dkdv_bytes() {
     return efficient_dq_bytes<Engine>() + 2 * Engine::N * Engine::STAGES * 4;
 }
 
-/* dS and the weights as they were applied, of one tile: s becomes P (dropped), dp becomes dS. row, column: of the
- * tile's corner; rows are queries where BY_QUERY, else keys. */
+/* dS and the weights as they were applied, of one tile: s becomes P (dropped), dp becomes dS. row,
+ * column: of the tile's corner; rows are queries where BY_QUERY, else keys. */
 template <typename Engine, bool BY_QUERY, bool DROPOUT>
 struct TileGradient {
     const EfficientParams &p;
@@ -49,8 +51,8 @@ struct TileGradient {
 
     /* lse2 and delta: of the thread's rows where BY_QUERY, else of the tile's columns. */
     template <bool MASKED>
-    __device__ __forceinline__ void run(typename Engine::Scores &s, typename Engine::Scores &dp, const float *lse2,
-                                        const float *delta) const {
+    __device__ __forceinline__ void run(typename Engine::Scores &s, typename Engine::Scores &dp,
+                                        const float *lse2, const float *delta) const {
         uint32_t bits[Engine::R];
         if constexpr (DROPOUT) KeptBits<Engine, BY_QUERY>{p, mask, row, column}.fill(bits);
 #pragma unroll
@@ -61,8 +63,8 @@ struct TileGradient {
 #pragma unroll
             for (int r = 0; r < Engine::R; r++) {
                 const bool hidden = MASKED && (j < first[r] || j > last[r]);
-                element(s.at(r, c), dp.at(r, c), hidden, DROPOUT && bits[r] >> c & 1, BY_QUERY ? lse2[r] : lse2_c,
-                        BY_QUERY ? delta[r] : delta_c);
+                element(s.at(r, c), dp.at(r, c), hidden, DROPOUT && bits[r] >> c & 1,
+                        BY_QUERY ? lse2[r] : lse2_c, BY_QUERY ? delta[r] : delta_c);
             }
         }
     }
@@ -70,8 +72,8 @@ struct TileGradient {
 
 /* Scores of rows whose lse is large lose the row's maximum. */
 template <typename Engine>
-__device__ __forceinline__ void rows_shift(const EfficientParams &p, typename Engine::Scores &s, int64_t head,
-                                           int block_row) {
+__device__ __forceinline__ void rows_shift(const EfficientParams &p, typename Engine::Scores &s,
+                                           int64_t head, int block_row) {
 #pragma unroll
     for (int r = 0; r < Engine::R; r++) {
         const int i = block_row + Engine::row(r);
@@ -86,9 +88,11 @@ template <typename Engine, bool DROPOUT>
 __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *shared) {
     using T = typename Engine::Memory;
     using S = typename Engine::Tile;
-    constexpr int N = Engine::N, STAGES = Engine::STAGES, HS = Engine::HS, THREADS = Engine::THREADS;
+    constexpr int N = Engine::N, STAGES = Engine::STAGES, HS = Engine::HS,
+                  THREADS = Engine::THREADS;
     constexpr int ROWS = Engine::ROWS, R = Engine::R, TILE = N * Engine::PITCH;
-    char *tile_q = shared, *tile_do = tile_q + ROWS * Engine::PITCH, *tile_k = tile_do + ROWS * Engine::PITCH;
+    char *tile_q = shared, *tile_do = tile_q + ROWS * Engine::PITCH,
+         *tile_k = tile_do + ROWS * Engine::PITCH;
     char *tile_v = tile_k + STAGES * TILE, *scratch = tile_v + STAGES * TILE;
     const int h = blockIdx.y, b = blockIdx.z, block_row = (gridDim.x - 1 - blockIdx.x) * ROWS;
     const T *k = (const T *)p.k + b * p.lk.batch + h / p.group * p.lk.head;
@@ -101,10 +105,11 @@ __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *sha
         tile_load<S, T, HS, N, THREADS>(p, tile_v + n % STAGES * TILE, v, p.lv.token, n * N, p.Tk);
         tiles_commit();
     };
-    tile_load<S, T, HS, ROWS, THREADS>(p, tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head, p.lq.token,
-                                       block_row, p.Tq);
-    tile_load<S, T, HS, ROWS, THREADS>(p, tile_do, (const T *)p.dout + b * p.lo.batch + h * p.lo.head, p.lo.token,
-                                       block_row, p.Tq);
+    tile_load<S, T, HS, ROWS, THREADS>(p, tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head,
+                                       p.lq.token, block_row, p.Tq);
+    tile_load<S, T, HS, ROWS, THREADS>(p, tile_do,
+                                       (const T *)p.dout + b * p.lo.batch + h * p.lo.head,
+                                       p.lo.token, block_row, p.Tq);
     tiles_commit();
     if (walk.begin < walk.end)
         load_keys(walk.begin);
@@ -143,7 +148,8 @@ __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *sha
         Engine::product_rows(s, q, now_k);
         Engine::product_rows(dp, dout, now_v);
         if (large) rows_shift<Engine>(p, s, (int64_t)b * p.NH + h, block_row);
-        const TileGradient<Engine, true, DROPOUT> gradient = {p, mask, first, last, block_row, n * N};
+        const TileGradient<Engine, true, DROPOUT> gradient = {p,    mask,      first,
+                                                              last, block_row, n * N};
         if (walk.is_full(n * N, N))
             gradient.template run<false>(s, dp, lse2, delta);
         else
@@ -160,11 +166,12 @@ __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *sha
     });
 }
 
-/* Scores of queries of the tile whose lse is large lose the row's maximum, and lse2 becomes the log of its sum: in the
- * shared tile, which the block reads alone. Every thread of the block comes here, or none. */
+/* Scores of queries of the tile whose lse is large lose the row's maximum, and lse2 becomes the log
+ * of its sum: in the shared tile, which the block reads alone. Every thread of the block comes
+ * here, or none. */
 template <typename Engine>
-__device__ __forceinline__ void columns_shift(const EfficientParams &p, typename Engine::Scores &s, int64_t head, int i,
-                                              float *lse2) {
+__device__ __forceinline__ void columns_shift(const EfficientParams &p, typename Engine::Scores &s,
+                                              int64_t head, int i, float *lse2) {
 #pragma unroll
     for (int c = 0; c < Engine::C; c++) {
         const int at = Engine::column(c);
@@ -174,7 +181,8 @@ __device__ __forceinline__ void columns_shift(const EfficientParams &p, typename
         for (int r = 0; r < Engine::R; r++) s.at(r, c) -= shift;
     }
     __syncthreads();
-    for (int at = threadIdx.x; at < Engine::N; at += Engine::THREADS) (void)flash_shift(p, head, i + at, lse2[at]);
+    for (int at = threadIdx.x; at < Engine::N; at += Engine::THREADS)
+        (void)flash_shift(p, head, i + at, lse2[at]);
     __syncthreads();
 }
 
@@ -182,32 +190,42 @@ template <typename Engine, bool DROPOUT>
 __device__ __forceinline__ void efficient_dkdv(const EfficientParams &p, char *shared) {
     using T = typename Engine::Memory;
     using S = typename Engine::Tile;
-    constexpr int N = Engine::N, STAGES = Engine::STAGES, HS = Engine::HS, THREADS = Engine::THREADS;
+    constexpr int N = Engine::N, STAGES = Engine::STAGES, HS = Engine::HS,
+                  THREADS = Engine::THREADS;
     constexpr int ROWS = Engine::ROWS, R = Engine::R, TILE = N * Engine::PITCH;
-    char *tile_k = shared, *tile_v = tile_k + ROWS * Engine::PITCH, *tile_q = tile_v + ROWS * Engine::PITCH;
-    char *tile_do = tile_q + STAGES * TILE, *scratch = tile_do + STAGES * TILE, *rows = scratch + Engine::SCRATCH;
+    char *tile_k = shared, *tile_v = tile_k + ROWS * Engine::PITCH,
+         *tile_q = tile_v + ROWS * Engine::PITCH;
+    char *tile_do = tile_q + STAGES * TILE, *scratch = tile_do + STAGES * TILE,
+         *rows = scratch + Engine::SCRATCH;
     const int head_kv = blockIdx.y, b = blockIdx.z, block_row = blockIdx.x * ROWS;
-    const Walk walk(block_row, min(block_row + ROWS, p.Tk) - 1, N,
-                    [&](int j, int &first, int &last) { efficient_queries_of(p, b, j, first, last); });
+    const Walk walk(
+        block_row, min(block_row + ROWS, p.Tk) - 1, N,
+        [&](int j, int &first, int &last) { efficient_queries_of(p, b, j, first, last); });
     const int steps = walk.end - walk.begin, total = steps * p.group;
 
     auto load_queries = [&](int step) {
-        const int h = head_kv * p.group + step / steps, i = (walk.begin + step % steps) * N, stage = step % STAGES;
-        tile_load<S, T, HS, N, THREADS>(p, tile_q + stage * TILE, (const T *)p.q + b * p.lq.batch + h * p.lq.head,
-                                        p.lq.token, i, p.Tq);
-        tile_load<S, T, HS, N, THREADS>(p, tile_do + stage * TILE, (const T *)p.dout + b * p.lo.batch + h * p.lo.head,
+        const int h = head_kv * p.group + step / steps, i = (walk.begin + step % steps) * N,
+                  stage = step % STAGES;
+        tile_load<S, T, HS, N, THREADS>(p, tile_q + stage * TILE,
+                                        (const T *)p.q + b * p.lq.batch + h * p.lq.head, p.lq.token,
+                                        i, p.Tq);
+        tile_load<S, T, HS, N, THREADS>(p, tile_do + stage * TILE,
+                                        (const T *)p.dout + b * p.lo.batch + h * p.lo.head,
                                         p.lo.token, i, p.Tq);
         const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + i;
         const int lane = threadIdx.x % (N / 4) * 4;
         if (threadIdx.x < N / 2)
             copy_or_zero<16>(rows + (stage * 2 * N + (int)threadIdx.x * 4) * 4,
-                             (const char *)((threadIdx.x < N / 4 ? p.lse2 : p.delta) + at + lane), true);
+                             (const char *)((threadIdx.x < N / 4 ? p.lse2 : p.delta) + at + lane),
+                             true);
         tiles_commit();
     };
-    tile_load<S, T, HS, ROWS, THREADS>(p, tile_k, (const T *)p.k + b * p.lk.batch + head_kv * p.lk.head, p.lk.token,
-                                       block_row, p.Tk);
-    tile_load<S, T, HS, ROWS, THREADS>(p, tile_v, (const T *)p.v + b * p.lv.batch + head_kv * p.lv.head, p.lv.token,
-                                       block_row, p.Tk);
+    tile_load<S, T, HS, ROWS, THREADS>(p, tile_k,
+                                       (const T *)p.k + b * p.lk.batch + head_kv * p.lk.head,
+                                       p.lk.token, block_row, p.Tk);
+    tile_load<S, T, HS, ROWS, THREADS>(p, tile_v,
+                                       (const T *)p.v + b * p.lv.batch + head_kv * p.lv.head,
+                                       p.lv.token, block_row, p.Tk);
     tiles_commit();
     if (total > 0)
         load_queries(0);
@@ -234,7 +252,8 @@ __device__ __forceinline__ void efficient_dkdv(const EfficientParams &p, char *s
             tiles_wait<0>();
         }
         __syncthreads();
-        const int h = head_kv * p.group + step / steps, i = (walk.begin + step % steps) * N, stage = step % STAGES;
+        const int h = head_kv * p.group + step / steps, i = (walk.begin + step % steps) * N,
+                  stage = step % STAGES;
         const char *now_q = tile_q + stage * TILE, *now_do = tile_do + stage * TILE;
         float *lse2 = (float *)rows + stage * 2 * N;
         typename Engine::Scores s, dp;
@@ -259,9 +278,10 @@ __device__ __forceinline__ void efficient_dkdv(const EfficientParams &p, char *s
                                        int low, high;
                                        efficient_queries_of(p, b, j, low, high);
                                        T *to = of_k ? to_k + j * p.lk.token : to_v + j * p.lv.token;
-                                       call_dkdv<T, DROPOUT>(p, p.HS, b, head_kv, j, low, high, of_k, to,
-                                                             Engine::first_column(),
-                                                             Engine::first_column() + Engine::OWN_COLUMNS);
+                                       call_dkdv<T, DROPOUT>(p, p.HS, b, head_kv, j, low, high,
+                                                             of_k, to, Engine::first_column(),
+                                                             Engine::first_column() +
+                                                                 Engine::OWN_COLUMNS);
                                    };
     };
     sums_store<Engine>(p, to_k, p.lk.token, block_row, p.Tk, dk, scale, remake(true));

@@ -1,9 +1,11 @@
-/* mem_efficient on the CPU: linear memory for every mask, the arbitrary ones too, which flash refuses.
+/* mem_efficient on the CPU: linear memory for every mask, the arbitrary ones too, which flash
+ * refuses.
  *
- * Keys come in chunks. Each chunk is attended to by itself, and gives for every query its values, the sum of its
- * exponentials and the maximum that these are relative to; such summaries are merged, so that no more than one chunk of
- * scores is ever in memory. Backward goes over the same chunks, with the weights computed again from the rows' maxima
- * and sums. Source: Rabe and Staats, arXiv:2112.05682, sections 2 and 3. */
+ * Keys come in chunks. Each chunk is attended to by itself, and gives for every query its values,
+ * the sum of its exponentials and the maximum that these are relative to; such summaries are
+ * merged, so that no more than one chunk of scores is ever in memory. Backward goes over the same
+ * chunks, with the weights computed again from the rows' maxima and sums. Source: Rabe and Staats,
+ * arXiv:2112.05682, sections 2 and 3. */
 #include "nn/attention/mem_efficient_cpu.h"
 #include "nn/attention/attention.h"
 #include "nn/attention/dropout_cpu.h"
@@ -63,8 +65,8 @@ static void chunk_scores(const Chunk *c) {
     const AttentionCall *call = c->head.call;
     int HS = (int)call->HS;
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, c->rows, c->keys, HS, 1, c->q, HS, head_k(&c->head, c->k0),
-     (int)call->k.token, 0, c->scores, EFFICIENT_KEYS);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, c->rows, c->keys, HS, 1, c->q, HS,
+     head_k(&c->head, c->k0), (int)call->k.token, 0, c->scores, EFFICIENT_KEYS);
     if (call->bias == BIAS_NONE) return;
     for (int row = 0; row < c->rows; row++) {
         head_bias(&c->head, c->q0 + row, c->k0, c->k0 + c->keys, c->scores + row * EFFICIENT_KEYS);
@@ -79,7 +81,8 @@ static Pairs pairs_of(const Chunk *c, const real *weights) {
     return (Pairs){&c->head, c->q0, c->k0, c->rows, c->keys, weights, EFFICIENT_KEYS};
 }
 
-/* The row's scores become exponentials against the chunk's own maximum (-inf where it sees nothing here). */
+/* The row's scores become exponentials against the chunk's own maximum (-inf where it sees nothing
+ * here). */
 static void row_summarize(const Chunk *c, int row, real *maximum, real *sum) {
     real *x = c->scores + row * EFFICIENT_KEYS;
     int64_t first, end;
@@ -90,8 +93,8 @@ static void row_summarize(const Chunk *c, int row, real *maximum, real *sum) {
     row_drop(c, row, first, end, x);
 }
 
-/* out and (maxima, sums) take in the chunk's values with their maximum and sum: both sides come to the larger maximum.
- */
+/* out and (maxima, sums) take in the chunk's values with their maximum and sum: both sides come to
+ * the larger maximum. */
 static void row_merge(const Chunk *c, int row, real maximum, real sum, real *out) {
     int64_t HS = c->head.call->HS;
     const real *values = c->values + row * HS;
@@ -109,8 +112,10 @@ static void chunk_forward(const Chunk *c) {
     chunk_scores(c);
     for (int row = 0; row < c->rows; row++) row_summarize(c, row, &maxima[row], &sums[row]);
     Pairs pairs = pairs_of(c, c->scores);
-    pairs_product(&pairs, false, head_v(&c->head, c->k0), (int)call->v.token, false, c->values, (int)call->HS);
-    for (int row = 0; row < c->rows; row++) row_merge(c, row, maxima[row], sums[row], head_out(&c->head, c->q0 + row));
+    pairs_product(&pairs, false, head_v(&c->head, c->k0), (int)call->v.token, false, c->values,
+                  (int)call->HS);
+    for (int row = 0; row < c->rows; row++)
+        row_merge(c, row, maxima[row], sums[row], head_out(&c->head, c->q0 + row));
 }
 
 static void queries_forward(Chunk *c, int64_t q0) {
@@ -144,9 +149,11 @@ Status KERNEL(mem_efficient_forward)(const Node *node, void *stream) {
     return OK;
 }
 
-/* Scores become weights with dropout's mask, and d, on entry dP = dout v^T, becomes dS = P (dP - delta). */
+/* Scores become weights with dropout's mask, and d, on entry dP = dout v^T, becomes dS = P (dP -
+ * delta). */
 static void row_gradient(const Chunk *c, int row) {
-    real *x = c->scores + row * EFFICIENT_KEYS, *d = c->d + row * EFFICIENT_KEYS, delta = c->deltas[row];
+    real *x = c->scores + row * EFFICIENT_KEYS, *d = c->d + row * EFFICIENT_KEYS,
+         delta = c->deltas[row];
     RowStats stats = head_stats(&c->head, c->q0 + row);
     int64_t first, end;
     row_columns(c, row, &first, &end);
@@ -167,13 +174,16 @@ static void row_gradient(const Chunk *c, int row) {
 /* dv += P^T dout, dq += dS k, dk += dS^T (scale q). */
 static void chunk_backward(const Chunk *c) {
     const AttentionCall *call = c->head.call;
-    int rows = c->rows, keys = c->keys, HS = (int)call->HS, k_row = (int)call->k.token, v_row = (int)call->v.token,
-        o_row = (int)call->out.token;
-    const real *k = head_k(&c->head, c->k0), *v = head_v(&c->head, c->k0), *dout = head_dout(&c->head, c->q0);
+    int rows = c->rows, keys = c->keys, HS = (int)call->HS, k_row = (int)call->k.token,
+        v_row = (int)call->v.token, o_row = (int)call->out.token;
+    const real *k = head_k(&c->head, c->k0), *v = head_v(&c->head, c->k0),
+               *dout = head_dout(&c->head, c->q0);
     real *dk = head_dk(&c->head, c->k0), *dv = head_dv(&c->head, c->k0);
     enum { LD = EFFICIENT_KEYS };
     chunk_scores(c);
-    BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, v, v_row, 0, c->d, LD);
+    BLAS(gemm)
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, v, v_row, 0, c->d,
+     LD);
     for (int row = 0; row < rows; row++) row_gradient(c, row);
     Pairs weights = pairs_of(c, c->scores), gradients = pairs_of(c, c->d);
     pairs_product(&weights, true, dout, o_row, true, dv, v_row);

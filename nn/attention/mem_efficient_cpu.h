@@ -1,5 +1,6 @@
-/* Chunks of mem_efficient attention on the CPU, and what it needs a thread: two chunks of scores, scaled queries, one
- * chunk's values, and a row's statistics. Nothing in it grows with T. In elements. */
+/* Chunks of mem_efficient attention on the CPU, and what it needs a thread: two chunks of scores,
+ * scaled queries, one chunk's values, and a row's statistics. Nothing in it grows with T. In
+ * elements. */
 #pragma once
 
 #include "nn/attention/sdpa.h"
@@ -9,6 +10,6 @@
 enum { EFFICIENT_ROWS = 32, EFFICIENT_KEYS = 256 };
 
 static inline size_t mem_efficient_scratch(const AttentionCall *call) {
-    return 2 * (size_t)(EFFICIENT_ROWS * EFFICIENT_KEYS) + 2 * (size_t)EFFICIENT_ROWS * (size_t)call->HS +
-           3 * EFFICIENT_ROWS;
+    return 2 * (size_t)(EFFICIENT_ROWS * EFFICIENT_KEYS) +
+           2 * (size_t)EFFICIENT_ROWS * (size_t)call->HS + 3 * EFFICIENT_ROWS;
 }

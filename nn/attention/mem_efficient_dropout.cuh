@@ -1,22 +1,24 @@
-/* The dropout mask of a tile as bits. Element (i, j) of a head is word index % 4 of the draw at index / 4, so that one
- * draw of some 80 instructions serves four neighboring keys. They lie in several lanes of a warp: each lane draws for
- * one of them, and words change lanes. Where a row of keys is not a whole number of draws, each element draws alone. */
+/* The dropout mask of a tile as bits. Element (i, j) of a head is word index % 4 of the draw at
+ * index / 4, so that one draw of some 80 instructions serves four neighboring keys. They lie in
+ * several lanes of a warp: each lane draws for one of them, and words change lanes. Where a row of
+ * keys is not a whole number of draws, each element draws alone. */
 #pragma once
 
 #include "nn/attention/mem_efficient.cuh"
 
-/* One head's place in the random stream: index counts over the whole (sample, head, i, j) array, so that no tiling and
- * no rank count changes the mask. */
+/* One head's place in the random stream: index counts over the whole (sample, head, i, j) array, so
+ * that no tiling and no rank count changes the mask. */
 struct EfficientDropout {
     uint64_t seed, counter, head;
 
     __device__ __forceinline__ EfficientDropout(const EfficientParams &p, int b, int h)
         : seed(p.step->seed), counter(rng_counter(p.step->step, p.stream)),
-          head((uint64_t)((p.step->first_sample + b) * p.NH + h) * (uint64_t)p.Tq * (uint64_t)p.Tk) {}
+          head((uint64_t)((p.step->first_sample + b) * p.NH + h) * (uint64_t)p.Tq *
+               (uint64_t)p.Tk) {}
 };
 
-/* Four lanes, one of each q = 0 .. 3 whose bits in the lane are `low` and 2 low, hold 4 words each: lane q becomes the
- * words q of all four, in their order. */
+/* Four lanes, one of each q = 0 .. 3 whose bits in the lane are `low` and 2 low, hold 4 words each:
+ * lane q becomes the words q of all four, in their order. */
 __device__ __forceinline__ void words_transpose(uint32_t (&w)[4], int q, int low) {
     const bool odd = q & 1, high = q & 2;
     const uint32_t from_a = __shfl_xor_sync(0xFFFFFFFFu, odd ? w[0] : w[1], low);
@@ -29,8 +31,8 @@ __device__ __forceinline__ void words_transpose(uint32_t (&w)[4], int q, int low
     w[2] = high ? b[0] : first, w[3] = high ? b[1] : second;
 }
 
-/* Bit c of bits[r]: whether the thread's score (r, c) of a tile is kept. row, column: of the tile's corner; rows are
- * queries where BY_QUERY, else keys. */
+/* Bit c of bits[r]: whether the thread's score (r, c) of a tile is kept. row, column: of the tile's
+ * corner; rows are queries where BY_QUERY, else keys. */
 template <typename Engine, bool BY_QUERY>
 struct KeptBits {
     const EfficientParams &p;
@@ -55,7 +57,8 @@ struct KeptBits {
     /* The words of scores (r, c) to (r, c + 3). */
     __device__ __forceinline__ void words(uint32_t (&w)[4], int r, int c) const {
         const int lane = threadIdx.x % 32;
-        if constexpr (BY_QUERY && Engine::PAIRS) { /* two keys here, two in the next lane, of each of two blocks */
+        if constexpr (BY_QUERY && Engine::PAIRS) { /* two keys here, two in the next lane, of each
+                                                      of two blocks */
             const bool odd = lane & 1;
             draw(w, row + Engine::row(r), column + Engine::column(odd ? c + 2 : c) - (odd ? 2 : 0));
             const uint32_t first = __shfl_xor_sync(0xFFFFFFFFu, odd ? w[0] : w[2], 1);
@@ -85,7 +88,8 @@ struct KeptBits {
                     uint32_t w[4];
                     words(w, r, c);
 #pragma unroll
-                    for (int e = 0; e < 4; e++) bits[r] |= (uint32_t)(w[e] >= p.threshold) << (c + e);
+                    for (int e = 0; e < 4; e++)
+                        bits[r] |= (uint32_t)(w[e] >= p.threshold) << (c + e);
                 }
         } else {
 #pragma unroll

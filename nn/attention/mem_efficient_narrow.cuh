@@ -1,10 +1,10 @@
 /* The engines of the 16-bit types by head size, the fastest of those measured on an H200:
  * docs/results/cuda_attention.md.
  *
- * Up to HS 64 left operands stay in fragments; above, the sums fill the registers, one stage of 64 rows leaves room for
- * more blocks, and forward gives each warp 32 rows, which halves what it reads of K and V (but with dropout, whose
- * random numbers take registers as well). At HS 256 tiles are small, and eight warps work in pairs in dkdv, each with
- * half of the columns. */
+ * Up to HS 64 left operands stay in fragments; above, the sums fill the registers, one stage of 64
+ * rows leaves room for more blocks, and forward gives each warp 32 rows, which halves what it reads
+ * of K and V (but with dropout, whose random numbers take registers as well). At HS 256 tiles are
+ * small, and eight warps work in pairs in dkdv, each with half of the columns. */
 #pragma once
 
 #include "nn/attention/mem_efficient_launch.cuh"
@@ -43,7 +43,8 @@ struct NarrowPlan<T, 256> {
 };
 
 template <typename T>
-bool efficient_narrow(EfficientPass pass, const EfficientParams &p, int shared_limit, cudaStream_t stream) {
+bool efficient_narrow(EfficientPass pass, const EfficientParams &p, int shared_limit,
+                      cudaStream_t stream) {
     if (p.HS <= 32) return efficient_run<NarrowPlan<T, 32>>(pass, p, shared_limit, stream);
     if (p.HS <= 64) return efficient_run<NarrowPlan<T, 64>>(pass, p, shared_limit, stream);
     if (p.HS <= 96) return efficient_run<NarrowPlan<T, 96>>(pass, p, shared_limit, stream);

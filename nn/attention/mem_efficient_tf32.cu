@@ -1,5 +1,5 @@
-/* Memory-efficient attention of f32 tensors in tf32 by mma.sync, for HS up to 128. A row is twice as long as in 16
- * bits, so these are the engines of twice the head size, without the split. */
+/* Memory-efficient attention of f32 tensors in tf32 by mma.sync, for HS up to 128. A row is twice
+ * as long as in 16 bits, so these are the engines of twice the head size, without the split. */
 #include "nn/attention/mem_efficient_launch.cuh"
 #include "nn/attention/mem_efficient_mma.cuh"
 
@@ -30,7 +30,8 @@ struct Tf32Plan<128> {
     using Dkdv = MmaEngine<float, 128, 1, 16, 1, false>;
 };
 
-bool mem_efficient_tf32(EfficientPass pass, const EfficientParams &p, int shared_limit, cudaStream_t stream) {
+bool mem_efficient_tf32(EfficientPass pass, const EfficientParams &p, int shared_limit,
+                        cudaStream_t stream) {
     if (p.HS <= 32) return efficient_run<Tf32Plan<32>>(pass, p, shared_limit, stream);
     if (p.HS <= 64) return efficient_run<Tf32Plan<64>>(pass, p, shared_limit, stream);
     return p.HS <= 128 && efficient_run<Tf32Plan<128>>(pass, p, shared_limit, stream);

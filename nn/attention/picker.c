@@ -5,8 +5,8 @@
 
 extern const AttentionBackend attention_flash_cpu, attention_mem_efficient_cpu, attention_math_cpu,
     attention_baseline_cpu;
-extern const AttentionBackend attention_flash_sm90, attention_flash_sm80, attention_mem_efficient_cuda,
-    attention_math_cuda, attention_baseline_cuda;
+extern const AttentionBackend attention_flash_sm90, attention_flash_sm80,
+    attention_mem_efficient_cuda, attention_math_cuda, attention_baseline_cuda;
 
 const AttentionBackend *const attention_backends[] = {
     &attention_flash_cpu,          &attention_mem_efficient_cpu,
@@ -16,8 +16,8 @@ const AttentionBackend *const attention_backends[] = {
     &attention_baseline_cuda,      NULL,
 };
 
-const AttentionBackend *attention_row(const char *name, const AttentionCall *call, const Target *target,
-                                      const char **refusal) {
+const AttentionBackend *attention_row(const char *name, const AttentionCall *call,
+                                      const Target *target, const char **refusal) {
     *refusal = "this device has none";
     for (int i = 0; attention_backends[i] != NULL; i++) {
         const AttentionBackend *row = attention_backends[i];
@@ -28,11 +28,12 @@ const AttentionBackend *attention_row(const char *name, const AttentionCall *cal
     return NULL;
 }
 
-static void verdicts_add(const AttentionCall *call, const Target *target, const char *name, double seconds,
-                         AttentionVerdict *verdicts, int *count) {
+static void verdicts_add(const AttentionCall *call, const Target *target, const char *name,
+                         double seconds, AttentionVerdict *verdicts, int *count) {
     for (int i = 0; attention_backends[i] != NULL && *count < ATTENTION_MAX_BACKENDS; i++) {
         const AttentionBackend *backend = attention_backends[i];
-        if (backend->device != target->kind || (name != NULL && strcmp(backend->name, name) != 0)) continue;
+        if (backend->device != target->kind || (name != NULL && strcmp(backend->name, name) != 0))
+            continue;
         verdicts[(*count)++] = (AttentionVerdict){backend, backend->refuses(call, target), seconds};
     }
 }
@@ -42,30 +43,33 @@ static Status none_here(const AttentionChoice *choice) {
     char names[256] = "";
     size_t used = 0;
     for (int i = 0; i < choice->count && used < sizeof names; i++) {
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "", choice->names[i]);
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",
+                                 choice->names[i]);
     }
-    return ERROR(STATUS_CONFIG, "attention.backends: this device has no %s; name another backend", names);
+    return ERROR(STATUS_CONFIG, "attention.backends: this device has no %s; name another backend",
+                 names);
 }
 
 static Status all_refuse(const AttentionVerdict *verdicts, int count) {
     char reasons[512] = "";
     size_t used = 0;
     for (int i = 0; i < count && used < sizeof reasons; i++) {
-        used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s: %s", i > 0 ? "; " : "",
-                                 verdicts[i].backend->name, verdicts[i].refusal);
+        used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s: %s",
+                                 i > 0 ? "; " : "", verdicts[i].backend->name, verdicts[i].refusal);
     }
     return ERROR(STATUS_CONFIG, "attention.backends: no backend takes this call (%s)", reasons);
 }
 
-/* Whether an accepted backend goes before the one that was found so far: rows of one name share its time, and there the
- * first one stays. */
+/* Whether an accepted backend goes before the one that was found so far: rows of one name share its
+ * time, and there the first one stays. */
 static bool is_better(const AttentionVerdict *verdict, const AttentionVerdict *best) {
     if (best == NULL) return true;
     return verdict->seconds > 0 && (best->seconds == 0 || verdict->seconds < best->seconds);
 }
 
-Status attention_pick(const AttentionCall *call, const Target *target, const AttentionChoice *choice,
-                      AttentionVerdict *verdicts, int *n_verdicts, const AttentionBackend **out) {
+Status attention_pick(const AttentionCall *call, const Target *target,
+                      const AttentionChoice *choice, AttentionVerdict *verdicts, int *n_verdicts,
+                      const AttentionBackend **out) {
     const AttentionVerdict *best = NULL;
     *n_verdicts = 0;
     if (choice->count == 0) verdicts_add(call, target, NULL, 0, verdicts, n_verdicts);
@@ -75,7 +79,8 @@ Status attention_pick(const AttentionCall *call, const Target *target, const Att
     for (int i = 0; i < *n_verdicts; i++) {
         if (verdicts[i].refusal == NULL && is_better(&verdicts[i], best)) best = &verdicts[i];
     }
-    if (best == NULL) return *n_verdicts == 0 ? none_here(choice) : all_refuse(verdicts, *n_verdicts);
+    if (best == NULL)
+        return *n_verdicts == 0 ? none_here(choice) : all_refuse(verdicts, *n_verdicts);
     *out = best->backend;
     return OK;
 }

@@ -1,7 +1,8 @@
-/* Products of a tile of weights with rows of v, k, q or dout, where a mask hides some of the rows from some of the
- * others. A hidden pair has weight 0, but 0 times NaN is NaN, and what a mask hides reaches nothing. So where a tile
- * has hidden pairs and rows that are not finite, each visible pair is added by itself; else BLAS takes the whole tile.
- * Looking at the rows costs a tile with hidden pairs one part in its number of queries. */
+/* Products of a tile of weights with rows of v, k, q or dout, where a mask hides some of the rows
+ * from some of the others. A hidden pair has weight 0, but 0 times NaN is NaN, and what a mask
+ * hides reaches nothing. So where a tile has hidden pairs and rows that are not finite, each
+ * visible pair is added by itself; else BLAS takes the whole tile. Looking at the rows costs a tile
+ * with hidden pairs one part in its number of queries. */
 #pragma once
 
 #include "nn/attention/bias_cpu.h"
@@ -38,18 +39,20 @@ static inline void pair_add(real *out, real weight, const real *x, int64_t count
     for (int64_t j = 0; j < count; j++) out[j] += weight * x[j];
 }
 
-/* out += weights x, x being a row a key and out a row a query; transposed: out += weights^T x, the other way. Rows have
- * HS elements, and lie x_row and out_row apart. add: false sets out. */
-static inline void pairs_product(const Pairs *p, bool transposed, const real *x, int x_row, bool add, real *out,
-                                 int out_row) {
-    int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows, depth = transposed ? p->rows : p->keys;
+/* out += weights x, x being a row a key and out a row a query; transposed: out += weights^T x, the
+ * other way. Rows have HS elements, and lie x_row and out_row apart. add: false sets out. */
+static inline void pairs_product(const Pairs *p, bool transposed, const real *x, int x_row,
+                                 bool add, real *out, int out_row) {
+    int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows,
+        depth = transposed ? p->rows : p->keys;
     if (!pairs_hide(p) || rows_are_finite(x, depth, HS, x_row)) {
         BLAS(gemm)
-        (CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, rows, HS, depth, 1, p->weights, p->row, x,
-         x_row, add, out, out_row);
+        (CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, rows, HS, depth, 1,
+         p->weights, p->row, x, x_row, add, out, out_row);
         return;
     }
-    for (int i = 0; i < rows && !add; i++) memset(out + (int64_t)i * out_row, 0, (size_t)HS * sizeof *out);
+    for (int i = 0; i < rows && !add; i++)
+        memset(out + (int64_t)i * out_row, 0, (size_t)HS * sizeof *out);
     for (int i = 0; i < p->rows; i++) {
         int64_t first, end;
         head_columns(p->head, p->q0 + i, p->k0, p->keys, &first, &end);

@@ -6,7 +6,8 @@
 
 #include <cuda_runtime.h>
 
-/* out = weights x or, transposed, weights^T x, of contiguous heads: weights (B, NH, Tq, Tk), x and out rows of HS. Rows
- * that hold a NaN become the sum over visible pairs alone; a NaN that is theirs by right comes back. */
-Status quadratic_again(void *out, const void *weights, const void *x, bool transposed, const RowParams &p,
-                       cudaStream_t stream);
+/* out = weights x or, transposed, weights^T x, of contiguous heads: weights (B, NH, Tq, Tk), x and
+ * out rows of HS. Rows that hold a NaN become the sum over visible pairs alone; a NaN that is
+ * theirs by right comes back. */
+Status quadratic_again(void *out, const void *weights, const void *x, bool transposed,
+                       const RowParams &p, cudaStream_t stream);

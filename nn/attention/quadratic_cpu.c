@@ -1,8 +1,9 @@
-/* baseline and math on the CPU: softmax's whole (B, NH, Tq, Tk) is in memory and is kept for backward.
+/* baseline and math on the CPU: softmax's whole (B, NH, Tq, Tk) is in memory and is kept for
+ * backward.
  *
- * baseline is nanoGPT's composition, att = (q k^T) * scale; math scales q and k by sqrt(|scale|) first, and k by the
- * sign, which keeps the product's magnitude down (the article's appendix A). All else is the same. A thread works on
- * one head at a time. */
+ * baseline is nanoGPT's composition, att = (q k^T) * scale; math scales q and k by sqrt(|scale|)
+ * first, and k by the sign, which keeps the product's magnitude down (the article's appendix A).
+ * All else is the same. A thread works on one head at a time. */
 #include "nn/attention/quadratic_cpu.h"
 #include "nn/attention/attention.h"
 #include "nn/attention/dropout_cpu.h"
@@ -24,7 +25,8 @@ typedef struct Square {
 } Square;
 
 /* out (rows, HS) = factor * x, from strided to dense. */
-static void scaled_copy(real *out, const real *x, int64_t rows, int64_t HS, int64_t stride, real factor) {
+static void scaled_copy(real *out, const real *x, int64_t rows, int64_t HS, int64_t stride,
+                        real factor) {
     for (int64_t i = 0; i < rows; i++) {
 #pragma omp simd
         for (int64_t j = 0; j < HS; j++) out[i * HS + j] = factor * x[i * stride + j];
@@ -40,12 +42,14 @@ static void scores(const Square *square) {
         real root = (real)sqrt(fabs((double)call->scale)), root_k = call->scale < 0 ? -root : root;
         scaled_copy(q, head_q(&square->head, 0), Tq, HS, call->q.token, root);
         scaled_copy(k, head_k(&square->head, 0), Tk, HS, call->k.token, root_k);
-        BLAS(gemm)(CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, q, HS, k, HS, 0, square->weights, Tk);
+        BLAS(gemm)
+        (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, q, HS, k, HS, 0, square->weights,
+         Tk);
         return;
     }
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, head_q(&square->head, 0), (int)call->q.token,
-     head_k(&square->head, 0), (int)call->k.token, 0, square->weights, Tk);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, head_q(&square->head, 0),
+     (int)call->q.token, head_k(&square->head, 0), (int)call->k.token, 0, square->weights, Tk);
     for (int64_t i = 0; i < call->Tq * call->Tk; i++) square->weights[i] *= (real)call->scale;
 }
 
@@ -68,7 +72,8 @@ static Pairs pairs_of(const Square *square, const real *weights) {
     return (Pairs){&square->head, 0, 0, (int)call->Tq, (int)call->Tk, weights, (int)call->Tk};
 }
 
-/* The weights that meet v: dropped ones in the scratch where there is dropout, so that softmax itself is kept. */
+/* The weights that meet v: dropped ones in the scratch where there is dropout, so that softmax
+ * itself is kept. */
 static real *dropped_weights(const Square *square) {
     const AttentionCall *call = square->head.call;
     if (call->dropout <= 0) return square->weights;
@@ -84,12 +89,12 @@ static void square_forward(const Square *square) {
     scores(square);
     for (int64_t i = 0; i < call->Tq; i++) softmax_row(square, i);
     Pairs pairs = pairs_of(square, dropped_weights(square));
-    pairs_product(&pairs, false, head_v(&square->head, 0), (int)call->v.token, false, head_out(&square->head, 0),
-                  (int)call->out.token);
+    pairs_product(&pairs, false, head_v(&square->head, 0), (int)call->v.token, false,
+                  head_out(&square->head, 0), (int)call->out.token);
 }
 
-/* dS = P (dP - sum_j P dP), which is the bias' gradient, and times scale that of the product: in place of query i's dP.
- * What is hidden is 0 before the sum and after it, which may be NaN. */
+/* dS = P (dP - sum_j P dP), which is the bias' gradient, and times scale that of the product: in
+ * place of query i's dP. What is hidden is 0 before the sum and after it, which may be NaN. */
 static void softmax_backward(const Square *square, int64_t i, real *row) {
     const AttentionCall *call = square->head.call;
     const real *weights = square->weights + i * call->Tk;
@@ -115,12 +120,14 @@ static void square_backward(const Square *square, bool first_of_group) {
     int q_row = (int)call->q.token, k_row = (int)call->k.token, v_row = (int)call->v.token,
         o_row = (int)call->out.token;
     const real *dout = head_dout(&square->head, 0);
-    real *dq = head_dq(&square->head, 0), *dk = head_dk(&square->head, 0), *dv = head_dv(&square->head, 0);
+    real *dq = head_dq(&square->head, 0), *dk = head_dk(&square->head, 0),
+         *dv = head_dv(&square->head, 0);
     real *d = square->scratch;
     Pairs weights = pairs_of(square, dropped_weights(square)), gradients = pairs_of(square, d);
     pairs_product(&weights, true, dout, o_row, !first_of_group, dv, v_row);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, dout, o_row, head_v(&square->head, 0), v_row, 0, d, Tk);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, dout, o_row, head_v(&square->head, 0),
+     v_row, 0, d, Tk);
     for (int64_t i = 0; i < call->Tq; i++) softmax_backward(square, i, d + i * call->Tk);
     pairs_product(&gradients, false, head_k(&square->head, 0), k_row, false, dq, q_row);
     pairs_product(&gradients, true, head_q(&square->head, 0), q_row, !first_of_group, dk, k_row);

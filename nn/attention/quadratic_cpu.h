@@ -1,4 +1,5 @@
-/* What the two quadratic CPU backends need a thread: (Tq, Tk), and room for scaled copies of q and k. In elements. */
+/* What the two quadratic CPU backends need a thread: (Tq, Tk), and room for scaled copies of q and
+ * k. In elements. */
 #pragma once
 
 #include "nn/attention/sdpa.h"

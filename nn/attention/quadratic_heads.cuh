@@ -1,4 +1,5 @@
-/* The heads that baseline and math on CUDA compute on: contiguous copies, which batched products take. */
+/* The heads that baseline and math on CUDA compute on: contiguous copies, which batched products
+ * take. */
 #pragma once
 
 #include "core/status.h"
@@ -14,6 +15,7 @@ struct HeadCopy {
     float factor;
 };
 
-/* From the strided form x to the contiguous out, times factor; or (gather: false) the other way, the heads of a group
- * summed in order. */
-Status heads_copy(void *out, const void *x, DType dtype, HeadCopy c, bool gather, cudaStream_t stream);
+/* From the strided form x to the contiguous out, times factor; or (gather: false) the other way,
+ * the heads of a group summed in order. */
+Status heads_copy(void *out, const void *x, DType dtype, HeadCopy c, bool gather,
+                  cudaStream_t stream);

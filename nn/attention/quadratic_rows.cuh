@@ -1,4 +1,5 @@
-/* A row of the weights that baseline and math on CUDA keep: its mask, its scores and its dropout. */
+/* A row of the weights that baseline and math on CUDA keep: its mask, its scores and its
+ * dropout. */
 #pragma once
 
 #include "core/cuda/cuda_common.cuh"
@@ -15,7 +16,8 @@ struct RowParams {
     float factor; /* of the scores before softmax; of the gradient after it */
 };
 
-/* The keys of a row (b, h, i), and where its bias starts. Packs of W that lie outside are not read. */
+/* The keys of a row (b, h, i), and where its bias starts. Packs of W that lie outside are not
+ * read. */
 struct RowMask {
     int first, end; /* a row of 2^31 weights would be no row that is kept */
     int64_t bias;
@@ -31,13 +33,15 @@ struct RowMask {
     }
 };
 
-static __device__ __forceinline__ RowMask mask_at(const RowParams &p, int64_t b, int64_t h, int64_t i) {
+static __device__ __forceinline__ RowMask mask_at(const RowParams &p, int64_t b, int64_t h,
+                                                  int64_t i) {
     const AttentionCall &call = p.call;
     int64_t last = call.causal == CAUSAL_NONE         ? call.Tk
                    : call.causal == CAUSAL_UPPER_LEFT ? i + 1
                                                       : i + 1 + call.Tk - call.Tq;
     RowMask mask = {0, (int)(last < 0 ? 0 : last > call.Tk ? call.Tk : last), 0};
-    if (call.causal != CAUSAL_NONE && call.window > 0 && last > call.window) mask.first = (int)(last - call.window);
+    if (call.causal != CAUSAL_NONE && call.window > 0 && last > call.window)
+        mask.first = (int)(last - call.window);
     if (p.ranges != NULL) {
         mask.first = max(mask.first, p.ranges[b * call.Tq + i]);
         mask.end = min(mask.end, p.ranges[(call.B + b) * call.Tq + i]);
@@ -62,27 +66,33 @@ static __device__ __forceinline__ bool is_hidden(const RowParams &p, const RowMa
 /* Whether all keys are: asked by a whole warp. */
 static __device__ __forceinline__ bool is_blind(const RowParams &p, const RowMask &mask) {
     bool seen = false;
-    for (int j = mask.first + (int)threadIdx.x % 32; j < mask.end && !seen; j += 32) seen = !is_hidden(p, mask, j);
+    for (int j = mask.first + (int)threadIdx.x % 32; j < mask.end && !seen; j += 32)
+        seen = !is_hidden(p, mask, j);
     return !__any_sync(0xFFFFFFFFu, seen);
 }
 
 /* x, or 0 where it is a NaN that a hidden key made. */
-static __device__ __forceinline__ float seen_of(const RowParams &p, const RowMask &mask, int j, float x) {
+static __device__ __forceinline__ float seen_of(const RowParams &p, const RowMask &mask, int j,
+                                                float x) {
     return isnan(x) && is_hidden(p, mask, j) ? 0.0f : x;
 }
 
 /* The scaled and masked score of key j. */
 template <int BIAS>
-static __device__ __forceinline__ float score_of(const RowParams &p, const RowMask &mask, int j, float product) {
+static __device__ __forceinline__ float score_of(const RowParams &p, const RowMask &mask, int j,
+                                                 float product) {
     if (j < mask.first || j >= mask.end) return -INFINITY;
     if (BIAS == BIAS_BOOLEAN && ((const uint8_t *)p.bias)[mask.bias + j] == 0) return -INFINITY;
-    float score = product * p.factor, bias = BIAS == BIAS_ADDITIVE ? ((const float *)p.bias)[mask.bias + j] : 0.0f;
+    float score = product * p.factor,
+          bias = BIAS == BIAS_ADDITIVE ? ((const float *)p.bias)[mask.bias + j] : 0.0f;
     return bias == -INFINITY ? bias : BIAS == BIAS_ADDITIVE ? score + bias : score;
 }
 
-/* x *= mask / (1 - p) for W weights from key j of a row (b, h, i) on; see dropout_cpu.h for the numbering. */
+/* x *= mask / (1 - p) for W weights from key j of a row (b, h, i) on; see dropout_cpu.h for the
+ * numbering. */
 template <int W>
-static __device__ __forceinline__ void dropout_pack(const RowParams &p, int64_t row, int64_t j, float (&x)[W]) {
+static __device__ __forceinline__ void dropout_pack(const RowParams &p, int64_t row, int64_t j,
+                                                    float (&x)[W]) {
     uint64_t first_row = (uint64_t)p.step->first_sample * (uint64_t)(p.call.NH * p.call.Tq);
     uint64_t index = (first_row + (uint64_t)row) * (uint64_t)p.call.Tk + (uint64_t)j;
     uint64_t counter = rng_counter(p.step->step, p.call.stream);

@@ -8,11 +8,13 @@ static const char *tensor_wrong(const Tensor *t, DType dtype, int64_t elements) 
     return tensor_count(t) < elements ? "is smaller than the call says" : NULL;
 }
 
-static void tensor_check(Program *p, const char *name, const Tensor *t, DType dtype, int64_t elements) {
+static void tensor_check(Program *p, const char *name, const Tensor *t, DType dtype,
+                         int64_t elements) {
     const char *why = program_failed(p) ? NULL : tensor_wrong(t, dtype, elements);
     if (why == NULL) return;
-    program_fail(p, STATUS_CONFIG, "attention: %s %s: %s, but %s with %lld elements is needed", name, why,
-                 t == NULL ? "there is none" : tensor_text(t), dtype_name(dtype), (long long)elements);
+    program_fail(p, STATUS_CONFIG, "attention: %s %s: %s, but %s with %lld elements is needed",
+                 name, why, t == NULL ? "there is none" : tensor_text(t), dtype_name(dtype),
+                 (long long)elements);
 }
 
 static void masks_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
@@ -20,12 +22,15 @@ static void masks_check(Program *p, const AttentionTensors *t, const AttentionCa
         tensor_check(p, "key_ranges", t->key_ranges, DTYPE_I32, 2 * c->B * c->Tq);
         tensor_check(p, "query_ranges", t->query_ranges, DTYPE_I32, 2 * c->B * c->Tk);
     } else if (t->key_ranges != NULL || t->query_ranges != NULL) {
-        program_fail(p, STATUS_CONFIG, "attention: there are tensors of ranges, but the call has no ranges");
+        program_fail(p, STATUS_CONFIG,
+                     "attention: there are tensors of ranges, but the call has no ranges");
     }
     if (c->bias != BIAS_NONE) {
-        tensor_check(p, "bias", t->bias, attention_bias_dtype(c), attention_extent(c, ATTENTION_BIAS));
+        tensor_check(p, "bias", t->bias, attention_bias_dtype(c),
+                     attention_extent(c, ATTENTION_BIAS));
     } else if (t->bias != NULL) {
-        program_fail(p, STATUS_CONFIG, "attention: there is a tensor of a bias, but the call has no bias");
+        program_fail(p, STATUS_CONFIG,
+                     "attention: there is a tensor of a bias, but the call has no bias");
     }
 }
 
@@ -64,37 +69,45 @@ static Cover cover_of(const AttentionCall *c, Tensor *const qkv[3], const Tensor
 
 static int64_t bias_elements(const AttentionCall *c) {
     HeadLayout l = c->bias_layout;
-    return c->Tk * (l.batch == 0 ? 1 : c->B) * (l.head == 0 ? 1 : c->NH) * (l.token == 0 ? 1 : c->Tq);
+    return c->Tk * (l.batch == 0 ? 1 : c->B) * (l.head == 0 ? 1 : c->NH) *
+           (l.token == 0 ? 1 : c->Tq);
 }
 
 /* A gradient has a value everywhere: what neither q, k nor v covers would have none. */
 static void gradients_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
     Tensor *const qkv[] = {t->q, t->k, t->v};
     for (int i = 0; i < 3 && !program_failed(p); i++) {
-        bool is_filled = attention_is_apart(c, (AttentionOperand)i) && cover_of(c, qkv, qkv[i]) != COVER_WRONG;
+        bool is_filled =
+            attention_is_apart(c, (AttentionOperand)i) && cover_of(c, qkv, qkv[i]) != COVER_WRONG;
         if (qkv[i]->needs_grad && !is_filled) {
-            program_fail(p, STATUS_CONFIG, "attention: q, k and v must fill %s, whose gradient is wanted, once",
+            program_fail(p, STATUS_CONFIG,
+                         "attention: q, k and v must fill %s, whose gradient is wanted, once",
                          tensor_text(qkv[i]));
         }
     }
     if (program_failed(p) || t->bias == NULL || !t->bias->needs_grad) return;
-    bool is_dense = attention_is_apart(c, ATTENTION_BIAS) && bias_elements(c) == tensor_count(t->bias);
+    bool is_dense =
+        attention_is_apart(c, ATTENTION_BIAS) && bias_elements(c) == tensor_count(t->bias);
     if (c->bias != BIAS_ADDITIVE || !is_dense) {
-        program_fail(p, STATUS_CONFIG, "attention: a bias whose gradient is wanted is additive and dense, not %s",
+        program_fail(p, STATUS_CONFIG,
+                     "attention: a bias whose gradient is wanted is additive and dense, not %s",
                      tensor_text(t->bias));
     }
 }
 
 static Tensor *out_record(Program *p, const AttentionCall *c) {
-    HeadLayout tokens = attention_tokens(c->Tq, c->NH, c->HS), heads = attention_heads(c->Tq, c->NH, c->HS),
-               out = c->out;
+    HeadLayout tokens = attention_tokens(c->Tq, c->NH, c->HS),
+               heads = attention_heads(c->Tq, c->NH, c->HS), out = c->out;
     if (attention_same_layout(out, tokens)) {
-        return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 3, (int64_t[]){c->B, c->Tq, c->NH * c->HS});
+        return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 3,
+                              (int64_t[]){c->B, c->Tq, c->NH * c->HS});
     }
     if (attention_same_layout(out, heads)) {
-        return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4, (int64_t[]){c->B, c->NH, c->Tq, c->HS});
+        return program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4,
+                              (int64_t[]){c->B, c->NH, c->Tq, c->HS});
     }
-    return program_fail(p, STATUS_CONFIG, "attention: out must be dense, by attention_tokens() or attention_heads()");
+    return program_fail(p, STATUS_CONFIG,
+                        "attention: out must be dense, by attention_tokens() or attention_heads()");
 }
 
 static Tensor *node_record(Program *p, const AttentionBackend *backend, const AttentionTensors *t,
@@ -104,14 +117,17 @@ static Tensor *node_record(Program *p, const AttentionBackend *backend, const At
     DType lse_dtype = attention_lse_dtype(p->target.kind);
     Tensor *out = out_record(p, c), *stats = NULL, *weights = NULL;
     Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 3, rows + 1);
-    if (c->training && !backend->saves_weights) stats = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 4, rows);
+    if (c->training && !backend->saves_weights)
+        stats = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 4, rows);
     if (backend->saves_weights) {
-        weights = program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4, (int64_t[]){c->B, c->NH, c->Tq, c->Tk});
+        weights = program_tensor(p, BUFFER_ACTIVATIONS, c->dtype, 4,
+                                 (int64_t[]){c->B, c->NH, c->Tq, c->Tk});
     }
-    program_record(p, (Recording){backend->forward, attrs, sizeof *attrs,
-                                  TENSORS(t->q, t->k, t->v, t->step, t->key_ranges, t->query_ranges, t->bias),
-                                  TENSORS(out, lse, stats, weights),
-                                  program_workspace(p, backend->forward_workspace(c, &p->target))});
+    program_record(
+        p, (Recording){backend->forward, attrs, sizeof *attrs,
+                       TENSORS(t->q, t->k, t->v, t->step, t->key_ranges, t->query_ranges, t->bias),
+                       TENSORS(out, lse, stats, weights),
+                       program_workspace(p, backend->forward_workspace(c, &p->target))});
     return out;
 }
 
@@ -129,14 +145,16 @@ Tensor *attention_record_call(Program *p, const AttentionTensors *t, const Atten
     if (!program_failed(p) && p->training) gradients_check(p, t, &attrs.call);
     if (program_failed(p)) return NULL;
     if (attrs.call.dropout > 0) attrs.call.stream = program_stream(p);
-    program_check(p, attention_pick(&attrs.call, &p->target, choice, verdicts, &n_verdicts, &backend));
+    program_check(p,
+                  attention_pick(&attrs.call, &p->target, choice, verdicts, &n_verdicts, &backend));
     return program_failed(p) ? NULL : node_record(p, backend, t, &attrs);
 }
 
 Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOptions *options) {
     if (program_failed(p) || qkv == NULL) return NULL;
     int64_t B = qkv->shape[0], T = qkv->shape[1], C = qkv->shape[2] / 3;
-    AttentionCall call = attention_call_packed(qkv->dtype, B, T, NH, C / NH, options->dropout, p->training);
+    AttentionCall call =
+        attention_call_packed(qkv->dtype, B, T, NH, C / NH, options->dropout, p->training);
     call.ranges = options->documents != NULL;
     AttentionTensors tensors = {.q = qkv,
                                 .k = qkv,
@@ -172,7 +190,8 @@ static Place place_of(Program *p, Tensor *of, bool alone) {
     return (Place){of, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, of), of->needs_grad};
 }
 
-static void places_find(Program *p, const AttentionCall *call, Tensor *const *inputs, Place places[3]) {
+static void places_find(Program *p, const AttentionCall *call, Tensor *const *inputs,
+                        Place places[3]) {
     for (int i = 0; i < 3; i++) {
         Cover cover = cover_of(call, inputs, inputs[i]);
         int same = 0;
@@ -194,11 +213,13 @@ void attention_gradient(Program *p, const Node *node) {
     places_find(p, &attrs->call, in, places);
     if (bias != NULL && bias->needs_grad) places[3] = place_of(p, bias, true);
     program_record(
-        p, (Recording){backend->backward, attrs, sizeof *attrs,
-                       TENSORS(in[IN_Q], in[IN_K], in[IN_V], in[IN_STEP], in[IN_KEY_RANGES], in[IN_QUERY_RANGES], bias,
-                               node->outputs[0], node->outputs[1], node->outputs[2], node->outputs[3], dout),
-                       TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
-                       program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
+        p,
+        (Recording){backend->backward, attrs, sizeof *attrs,
+                    TENSORS(in[IN_Q], in[IN_K], in[IN_V], in[IN_STEP], in[IN_KEY_RANGES],
+                            in[IN_QUERY_RANGES], bias, node->outputs[0], node->outputs[1],
+                            node->outputs[2], node->outputs[3], dout),
+                    TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
+                    program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
     for (int i = 0; i < 4; i++) {
         if (places[i].added) autodiff_share(p, places[i].of, places[i].grad);
     }

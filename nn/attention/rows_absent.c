@@ -1,4 +1,5 @@
-/* CUDA's rows of the backend table in a build without CUDA: they refuse every call. And the one kernel besides. */
+/* CUDA's rows of the backend table in a build without CUDA: they refuse every call. And the one
+ * kernel besides. */
 #include "nn/attention/backend.h"
 
 static const char *refuses(const AttentionCall *call, const Target *target) {
@@ -7,7 +8,7 @@ static const char *refuses(const AttentionCall *call, const Target *target) {
     return "this program was built without CUDA";
 }
 
-#define ABSENT_ROW(variable, shown)                                                                                    \
+#define ABSENT_ROW(variable, shown)                                                                \
     const AttentionBackend variable = {.name = shown, .device = DEVICE_CUDA, .refuses = refuses}
 
 ABSENT_ROW(attention_flash_sm80, "flash");

@@ -15,7 +15,8 @@ DECLARE_KERNELS(flash_backward);
 
 static const char *refuses_narrow(const AttentionCall *call, const Target *target) {
     (void)target;
-    return call->dtype == DTYPE_F32 || call->dtype == DTYPE_F64 ? NULL : "needs f32 or f64 on the CPU";
+    return call->dtype == DTYPE_F32 || call->dtype == DTYPE_F64 ? NULL
+                                                                : "needs f32 or f64 on the CPU";
 }
 
 static const char *flash_refuses(const AttentionCall *call, const Target *target) {
@@ -35,25 +36,25 @@ static size_t flash_workspace(const AttentionCall *call, const Target *target) {
     return (size_t)target->threads * flash_scratch(call) * dtype_size(call->dtype);
 }
 
-#define CPU_ROW(backend, refusal, workspace, saves)                                                                    \
-    static const Op backend##_forward_op = {.name = "attention_" #backend,                                             \
-                                            .gradient = attention_gradient,                                            \
-                                            .cost = attention_forward_cost,                                            \
-                                            .cpu_f32 = backend##_forward_cpu_f32,                                      \
-                                            .cpu_f64 = backend##_forward_cpu_f64};                                     \
-    static const Op backend##_backward_op = {.name = "attention_" #backend "_backward",                                \
-                                             .cost = attention_backward_cost,                                          \
-                                             .cpu_f32 = backend##_backward_cpu_f32,                                    \
-                                             .cpu_f64 = backend##_backward_cpu_f64};                                   \
-    const AttentionBackend attention_##backend##_cpu = {                                                               \
-        .name = #backend,                                                                                              \
-        .device = DEVICE_CPU,                                                                                          \
-        .refuses = refusal,                                                                                            \
-        .forward_workspace = workspace,                                                                                \
-        .backward_workspace = workspace,                                                                               \
-        .saves_weights = saves,                                                                                        \
-        .forward = &backend##_forward_op,                                                                              \
-        .backward = &backend##_backward_op,                                                                            \
+#define CPU_ROW(backend, refusal, workspace, saves)                                                \
+    static const Op backend##_forward_op = {.name = "attention_" #backend,                         \
+                                            .gradient = attention_gradient,                        \
+                                            .cost = attention_forward_cost,                        \
+                                            .cpu_f32 = backend##_forward_cpu_f32,                  \
+                                            .cpu_f64 = backend##_forward_cpu_f64};                 \
+    static const Op backend##_backward_op = {.name = "attention_" #backend "_backward",            \
+                                             .cost = attention_backward_cost,                      \
+                                             .cpu_f32 = backend##_backward_cpu_f32,                \
+                                             .cpu_f64 = backend##_backward_cpu_f64};               \
+    const AttentionBackend attention_##backend##_cpu = {                                           \
+        .name = #backend,                                                                          \
+        .device = DEVICE_CPU,                                                                      \
+        .refuses = refusal,                                                                        \
+        .forward_workspace = workspace,                                                            \
+        .backward_workspace = workspace,                                                           \
+        .saves_weights = saves,                                                                    \
+        .forward = &backend##_forward_op,                                                          \
+        .backward = &backend##_backward_op,                                                        \
     }
 
 CPU_ROW(baseline, refuses_narrow, quadratic_workspace, true);

@@ -26,8 +26,10 @@ static inline void sample_fill(Sample *s, int64_t step) {
     s->tensors[2] = (CheckpointTensor){"data.cursor", DTYPE_I64, 1, {4}, s->cursor};
     s->tensors[3] = (CheckpointTensor){"scalar", DTYPE_F32, 0, {0}, s->weights};
     s->values[0] = (CheckpointValue){.name = "step", .kind = CHECKPOINT_I64, .i64 = step};
-    s->values[1] = (CheckpointValue){.name = "train_s", .kind = CHECKPOINT_F64, .f64 = 0.1 * (double)step};
-    s->values[2] = (CheckpointValue){.name = "config", .kind = CHECKPOINT_TEXT, .text = "name: \xc3\xa4\nseed: 1337\n"};
+    s->values[1] =
+        (CheckpointValue){.name = "train_s", .kind = CHECKPOINT_F64, .f64 = 0.1 * (double)step};
+    s->values[2] = (CheckpointValue){
+        .name = "config", .kind = CHECKPOINT_TEXT, .text = "name: \xc3\xa4\nseed: 1337\n"};
     s->contents = (CheckpointContents){s->tensors, 4, s->values, 3};
 }
 
@@ -57,9 +59,12 @@ NODISCARD static inline Status sample_compare(const CheckpointFile *file, Arena 
     TRY(checkpoint_read_text(file, "config", arena, &config));
     bool same = memcmp(read.weights, wanted.weights, sizeof read.weights) == 0 &&
                 memcmp(read.moments, wanted.moments, sizeof read.moments) == 0 &&
-                memcmp(read.cursor, wanted.cursor, sizeof read.cursor) == 0 && step == checkpoint_step(file) &&
-                seconds == wanted.values[1].f64 && strcmp(config, wanted.values[2].text) == 0;
-    return same ? OK : ERROR(STATUS_FAILURE, "%s: other contents than were saved", checkpoint_path(file));
+                memcmp(read.cursor, wanted.cursor, sizeof read.cursor) == 0 &&
+                step == checkpoint_step(file) && seconds == wanted.values[1].f64 &&
+                strcmp(config, wanted.values[2].text) == 0;
+    return same
+               ? OK
+               : ERROR(STATUS_FAILURE, "%s: other contents than were saved", checkpoint_path(file));
 }
 
 /* Reads all of it back: STATUS_FAILURE where a value differs. */
@@ -75,7 +80,9 @@ static inline int files_count(const char *dir, const char *part) {
     int n = 0;
     DIR *listing = opendir(dir);
     for (struct dirent *entry; listing != NULL && (entry = readdir(listing)) != NULL;) {
-        n += entry->d_name[0] != '.' || entry->d_name[1] == 's' ? strstr(entry->d_name, part) != NULL : 0;
+        n += entry->d_name[0] != '.' || entry->d_name[1] == 's'
+                 ? strstr(entry->d_name, part) != NULL
+                 : 0;
     }
     if (listing != NULL) closedir(listing);
     return n;

@@ -82,7 +82,8 @@ static void every_dtype_and_an_empty_tensor(void) {
     contents.tensors = &(CheckpointTensor){"h", DTYPE_BF16, 1, {4}, data[0]};
     contents.n_tensors = 1;
     CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_UNSUPPORTED, "tensor 'h' is bf16");
-    CHECK_ERROR(checkpoint_write(image, dir, 1, (CheckpointKeep){1, -1}), STATUS_FAILURE, "no snapshot");
+    CHECK_ERROR(checkpoint_write(image, dir, 1, (CheckpointKeep){1, -1}), STATUS_FAILURE,
+                "no snapshot");
     tensors[1].name = "t0";
     contents = (CheckpointContents){tensors, 2, NULL, 0};
     CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_FAILURE, "'t0'");
@@ -104,13 +105,15 @@ static void the_file_is_as_documented(void) {
     size_t size = size_of(path) - sizeof bytes;
     unsigned char *image = malloc(size);
     FILE *file = fopen(path, "rb");
-    CHECK(fread(image, 1, size, file) == size && fread(bytes, 1, sizeof bytes, file) == sizeof bytes);
+    CHECK(fread(image, 1, size, file) == size &&
+          fread(bytes, 1, sizeof bytes, file) == sizeof bytes);
     fclose(file);
     XXH128_canonicalFromHash((XXH128_canonical_t *)hash, XXH3_128bits(image, size));
     CHECK(memcmp(bytes, "HGCKPT\r\n", 8) == 0 && little_endian(bytes + 8) == 1);
     CHECK(little_endian(bytes + 16) == size && little_endian(bytes + 24) == 12);
     CHECK(memcmp(bytes + 32, hash, 16) == 0 && little_endian(bytes + 48) == XXH3_64bits(bytes, 48));
-    hid_t opened = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(opened, "wte", H5P_DEFAULT);
+    hid_t opened = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT),
+          set = H5Dopen2(opened, "wte", H5P_DEFAULT);
     hid_t type = H5Dget_type(set), plan = H5Dget_create_plist(set);
     CHECK(H5Tequal(type, H5T_IEEE_F32LE) > 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS);
     CHECK(H5Aexists(opened, "step") > 0 && H5Lexists(opened, "text/config", H5P_DEFAULT) > 0);
@@ -132,7 +135,8 @@ static void the_bound_is_tight_and_nothing_is_reallocated(void) {
     }
     CheckpointValue values[12] = {{.name = "config", .kind = CHECKPOINT_TEXT, .text = config}};
     const char *const numbers[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"};
-    for (int i = 0; i < 11; i++) values[i + 1] = (CheckpointValue){.name = numbers[i], .kind = CHECKPOINT_I64};
+    for (int i = 0; i < 11; i++)
+        values[i + 1] = (CheckpointValue){.name = numbers[i], .kind = CHECKPOINT_I64};
     for (int n = 1; n <= N; n = 3 * n + 1) {
         CheckpointContents contents = {tensors, n, values, 12};
         CheckpointImage *image = NULL;
@@ -191,7 +195,8 @@ static void every_truncation_is_found(void) {
 static void keeps_the_newest(void) {
     const char *dir = harness_directory();
     /* Not ours: a foreign file, a good one renamed, one cut off, a directory. */
-    const char *foreign = path_of(dir, 1), *cut = path_of(dir, 2), *moved = path_of(dir, 3), *folder = path_of(dir, 4);
+    const char *foreign = path_of(dir, 1), *cut = path_of(dir, 2), *moved = path_of(dir, 3),
+               *folder = path_of(dir, 4);
     FILE *text = fopen(foreign, "w");
     fputs("not a checkpoint, but somebody's file of more than fifty-six bytes", text);
     fclose(text);
@@ -202,7 +207,8 @@ static void keeps_the_newest(void) {
     CHECK(mkdir(folder, 0755) == 0);
     REQUIRE_OK(sample_write(dir, 900, 9)); /* from a run that went further */
     for (int64_t step = 10; step <= 60; step += 10) REQUIRE_OK(sample_write(dir, step, 2));
-    CHECK(exists(foreign) && exists(cut) && exists(moved) && exists(folder) && exists(path_of(dir, 900)));
+    CHECK(exists(foreign) && exists(cut) && exists(moved) && exists(folder) &&
+          exists(path_of(dir, 900)));
     CHECK(exists(path_of(dir, 60)) && exists(path_of(dir, 50)) && !exists(path_of(dir, 40)) &&
           !exists(path_of(dir, 10)));
     REQUIRE_OK(sample_write(dir, 60, 1)); /* the same step again */
@@ -237,7 +243,8 @@ static void a_bad_newest_is_named_and_passed_over(void) {
     CheckpointFile *file = NULL;
     REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
     CHECK(file == NULL && warnings[0] == '\0');
-    REQUIRE_OK(checkpoint_open_newest(arena_printf(&arena, "%s/none", dir), &arena, &file, &warnings));
+    REQUIRE_OK(
+        checkpoint_open_newest(arena_printf(&arena, "%s/none", dir), &arena, &file, &warnings));
     CHECK(file == NULL);
     for (int64_t step = 8; step <= 11; step++) REQUIRE_OK(sample_write(dir, step, 9));
     flip(path_of(dir, 11), 4000 * 8);
@@ -266,17 +273,22 @@ static void mismatches_are_named(void) {
     CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA,
                 "step_00000001.h5: tensor 'wte' is f32 (50, 50), the model has f32 (50, 49)");
     wanted = (CheckpointTensor){"wte", DTYPE_F64, 2, {50, 50}, NULL};
-    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "the model has f64 (50, 50)");
+    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA,
+                "the model has f64 (50, 50)");
     wanted.name = "wpe";
     CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "has no tensor 'wpe'");
     wanted.name = "text";
     CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "has no tensor 'text'");
     wanted.name = "text/config";
-    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA, "has no tensor 'text/config'");
-    CHECK_ERROR(checkpoint_read_i64(file, "tokens", &integer), STATUS_DATA, "has no integer 'tokens'");
-    CHECK_ERROR(checkpoint_read_i64(file, "train_s", &integer), STATUS_DATA, "has no integer 'train_s'");
+    CHECK_ERROR(checkpoint_read_tensor(file, &wanted, data), STATUS_DATA,
+                "has no tensor 'text/config'");
+    CHECK_ERROR(checkpoint_read_i64(file, "tokens", &integer), STATUS_DATA,
+                "has no integer 'tokens'");
+    CHECK_ERROR(checkpoint_read_i64(file, "train_s", &integer), STATUS_DATA,
+                "has no integer 'train_s'");
     CHECK_ERROR(checkpoint_read_f64(file, "step", &number), STATUS_DATA, "has no number 'step'");
-    CHECK_ERROR(checkpoint_read_text(file, "notes", &arena, &text), STATUS_DATA, "has no text 'notes'");
+    CHECK_ERROR(checkpoint_read_text(file, "notes", &arena, &text), STATUS_DATA,
+                "has no text 'notes'");
     checkpoint_close(&file);
 }
 
@@ -303,7 +315,8 @@ static void saves_in_the_background(void) {
     /* The directory is gone: the save after says so, and so does wait, once. */
     CHECK(rename(dir, arena_printf(&arena, "%s.away", dir)) == 0);
     REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 21, -1));
-    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22, -1), STATUS_FAILURE, "No such file or directory");
+    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22, -1), STATUS_FAILURE,
+                "No such file or directory");
     REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 22, -1));
     CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot write");
     CHECK_OK(checkpoint_writer_wait(writer));
@@ -314,10 +327,16 @@ static void names_are_parsed_strictly(void) {
     int64_t step = 0;
     CHECK(step_parse("step_00000012.h5", &step) && step == 12);
     CHECK(step_parse("step_123456789.h5", &step) && step == 123456789);
-    const char *const bad[] = {
-        "step_12.h5",          "step_00000012.h5.bak",        "step_-0000012.h5", "step_+0000012.h5",
-        "Step_00000012.h5",    "step_000000012.h5",           "step_.h5",         "best.h5",
-        ".step_00000012.h5.x", "step_99999999999999999999.h5"};
+    const char *const bad[] = {"step_12.h5",
+                               "step_00000012.h5.bak",
+                               "step_-0000012.h5",
+                               "step_+0000012.h5",
+                               "Step_00000012.h5",
+                               "step_000000012.h5",
+                               "step_.h5",
+                               "best.h5",
+                               ".step_00000012.h5.x",
+                               "step_99999999999999999999.h5"};
     for (size_t i = 0; i < COUNT(bad); i++) CHECK(!step_parse(bad[i], &step));
 }
 

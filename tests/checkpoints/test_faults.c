@@ -1,5 +1,5 @@
-/* Saving while the machine misbehaves, a campaign: killed writers, full disks, limits. Each fault happens in a child
- * process. */
+/* Saving while the machine misbehaves, a campaign: killed writers, full disks, limits. Each fault
+ * happens in a child process. */
 #include "core/clock.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
@@ -20,12 +20,12 @@ static Arena arena;
 
 enum { CHILD_OK = 0, CHILD_WRONG = 1, CHILD_CANNOT = 77 };
 
-#define EXPECT(condition)                                                                                              \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            printf("\n    line %d: not so: %s (%s)\n", __LINE__, #condition, status_message());                        \
-            return CHILD_WRONG;                                                                                        \
-        }                                                                                                              \
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("\n    line %d: not so: %s (%s)\n", __LINE__, #condition, status_message());    \
+            return CHILD_WRONG;                                                                    \
+        }                                                                                          \
     } while (0)
 
 /* Runs a function in a child; its result, or minus the signal that ended it. */
@@ -55,17 +55,20 @@ static int64_t newest_step(const char *dir) {
 
 static void killed_at_any_time_nothing_is_lost(void) {
     const char *dir = harness_directory();
-    _Atomic int64_t *durable = mmap(NULL, sizeof *durable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    _Atomic int64_t *durable =
+        mmap(NULL, sizeof *durable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double start = clock_seconds();
     REQUIRE_OK(sample_write(dir, 1, 2));
-    int window = (int)(3e6 * (clock_seconds() - start)) + 1000; /* microseconds: three saves of this machine */
+    int window = (int)(3e6 * (clock_seconds() - start)) +
+                 1000; /* microseconds: three saves of this machine */
     atomic_store(durable, 1);
     srand(7);
     int cut_off = 0;
     for (int i = 0; i < 200; i++) {
         pid_t child = fork();
         if (child == 0) {
-            for (int64_t step = atomic_load(durable) + 1; !failed(sample_write(dir, step, 2)); step++) {
+            for (int64_t step = atomic_load(durable) + 1; !failed(sample_write(dir, step, 2));
+                 step++) {
                 atomic_store(durable, step);
             }
             _exit(1);
@@ -93,8 +96,10 @@ static int save_beyond_limit(const char *dir) {
     struct rlimit limit = {9000, 9000};
     EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     Status status = sample_write(dir, 2, 2);
-    EXPECT(failed(status) && strstr(status_message(), "step_00000002.h5: cannot be written") != NULL);
-    EXPECT(strstr(status_message(), "File too large; make room: checkpoint.keep + 1 = 3 of them must fit") != NULL);
+    EXPECT(failed(status) &&
+           strstr(status_message(), "step_00000002.h5: cannot be written") != NULL);
+    EXPECT(strstr(status_message(),
+                  "File too large; make room: checkpoint.keep + 1 = 3 of them must fit") != NULL);
     sigset_t pending;
     EXPECT(sigpending(&pending) == 0 && !sigismember(&pending, SIGXFSZ));
     return CHILD_OK;
@@ -121,7 +126,8 @@ static int save_on_full_disk(const char *dir) {
         EXPECT(newest_step(dir) == 1);
     }
     EXPECT(mount("tmpfs", dir, "tmpfs", MS_REMOUNT, "size=1m") == 0);
-    EXPECT(!failed(sample_write(dir, 5, 2)) && newest_step(dir) == 5); /* room was made: it goes on */
+    EXPECT(!failed(sample_write(dir, 5, 2)) &&
+           newest_step(dir) == 5); /* room was made: it goes on */
     return CHILD_OK;
 }
 

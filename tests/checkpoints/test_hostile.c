@@ -34,7 +34,8 @@ static void seal(const char *path) {
 }
 
 static void features_of_hdf5_are_refused(void) {
-    const char *dir = harness_directory(), *linked = path_of(dir, 1), *soft = path_of(dir, 2), *odd = path_of(dir, 3);
+    const char *dir = harness_directory(), *linked = path_of(dir, 1), *soft = path_of(dir, 2),
+               *odd = path_of(dir, 3);
     hsize_t shape[1] = {64}, chunk[1] = {16};
     float data[64] = {0};
     hid_t file = H5Fcreate(linked, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
@@ -53,7 +54,8 @@ static void features_of_hdf5_are_refused(void) {
     const hid_t plans[] = {chunked, external, mapped};
     const char *const names[] = {"chunked", "external", "mapped"};
     for (int i = 0; i < 3; i++) {
-        H5Dclose(H5Dcreate2(file, names[i], H5T_IEEE_F32LE, space, H5P_DEFAULT, plans[i], H5P_DEFAULT));
+        H5Dclose(
+            H5Dcreate2(file, names[i], H5T_IEEE_F32LE, space, H5P_DEFAULT, plans[i], H5P_DEFAULT));
         H5Pclose(plans[i]);
     }
     H5Sclose(space);
@@ -66,7 +68,8 @@ static void features_of_hdf5_are_refused(void) {
     REQUIRE_OK(checkpoint_open(odd, &opened));
     for (int i = 0; i < 3; i++) {
         CheckpointTensor tensor = {names[i], DTYPE_F32, 1, {64}, NULL};
-        CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA, "is chunked, filtered, virtual");
+        CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA,
+                    "is chunked, filtered, virtual");
     }
     checkpoint_close(&opened);
     FILE *text = fopen(odd, "wb");
@@ -87,9 +90,12 @@ static hid_t relaxed(void) {
 
 static void attribute_write(hid_t file, const char *name, hid_t type) {
     static const unsigned char ones[4096] = {1, 1, 1, 1};
-    hid_t space = H5Screate(H5S_SCALAR), attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate(H5S_SCALAR),
+          attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     CHECK(attribute >= 0);
-    H5E_BEGIN_TRY { H5Awrite(attribute, type, ones); } /* HDF5 1.14 writes no value of some: then it is zeros */
+    H5E_BEGIN_TRY {
+        H5Awrite(attribute, type, ones);
+    } /* HDF5 1.14 writes no value of some: then it is zeros */
     H5E_END_TRY;
     H5Aclose(attribute);
     H5Sclose(space);
@@ -107,9 +113,12 @@ static void tensor_write(hid_t place, const char *name, hid_t type, hid_t space)
 /* Whoever can compute a hash can make up types: only those that our writer uses are read. */
 static void odd_types_are_refused(void) {
     const char *path = path_of(harness_directory(), 1);
-    hid_t access = relaxed(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access), bent = H5Tcopy(H5T_STD_I64LE);
-    hid_t texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), real = H5Tcopy(H5T_IEEE_F64LE);
-    hid_t array = H5Tarray_create2(H5T_STD_I64LE, 1, &(hsize_t){100}), choice = H5Tenum_create(H5T_STD_I64LE);
+    hid_t access = relaxed(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access),
+          bent = H5Tcopy(H5T_STD_I64LE);
+    hid_t texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+          real = H5Tcopy(H5T_IEEE_F64LE);
+    hid_t array = H5Tarray_create2(H5T_STD_I64LE, 1, &(hsize_t){100}),
+          choice = H5Tenum_create(H5T_STD_I64LE);
     hid_t scalar = H5Screate(H5S_SCALAR), space = H5Screate_simple(1, &(hsize_t){64}, NULL);
     hid_t text = H5Tcopy(H5T_C_S1), narrow = H5Tcopy(H5T_STD_U16LE);
     H5Tset_precision(bent, 9), H5Tset_offset(bent, 3);
@@ -117,10 +126,13 @@ static void odd_types_are_refused(void) {
     H5Tset_ebias(real, 7);
     H5Tenum_insert(choice, "one", &(int64_t){1});
     H5Tset_size(text, H5T_VARIABLE);
-    const hid_t integers[] = {bent, array, choice, H5T_STD_I64BE, H5T_STD_I32LE, H5T_STD_B64LE, H5T_IEEE_F64LE};
+    const hid_t integers[] = {bent,          array,         choice,        H5T_STD_I64BE,
+                              H5T_STD_I32LE, H5T_STD_B64LE, H5T_IEEE_F64LE};
     const hid_t numbers[] = {real, H5T_IEEE_F64BE, H5T_IEEE_F32LE, H5T_STD_I64LE};
-    for (size_t i = 0; i < COUNT(integers); i++) attribute_write(file, arena_printf(&arena, "i%zu", i), integers[i]);
-    for (size_t i = 0; i < COUNT(numbers); i++) attribute_write(file, arena_printf(&arena, "f%zu", i), numbers[i]);
+    for (size_t i = 0; i < COUNT(integers); i++)
+        attribute_write(file, arena_printf(&arena, "i%zu", i), integers[i]);
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        attribute_write(file, arena_printf(&arena, "f%zu", i), numbers[i]);
     tensor_write(file, "narrow", narrow, space);
     tensor_write(texts, "config", H5T_STD_I64LE, scalar);
     tensor_write(texts, "notes", text, scalar);
@@ -134,15 +146,20 @@ static void odd_types_are_refused(void) {
     char *read;
     REQUIRE_OK(checkpoint_open(path, &opened));
     for (size_t i = 0; i < COUNT(integers); i++) {
-        CHECK_ERROR(checkpoint_read_i64(opened, arena_printf(&arena, "i%zu", i), &integer), STATUS_DATA, "no integer");
+        CHECK_ERROR(checkpoint_read_i64(opened, arena_printf(&arena, "i%zu", i), &integer),
+                    STATUS_DATA, "no integer");
     }
     for (size_t i = 0; i < COUNT(numbers); i++) {
-        CHECK_ERROR(checkpoint_read_f64(opened, arena_printf(&arena, "f%zu", i), &number), STATUS_DATA, "no number");
+        CHECK_ERROR(checkpoint_read_f64(opened, arena_printf(&arena, "f%zu", i), &number),
+                    STATUS_DATA, "no number");
     }
     CheckpointTensor tensor = {"narrow", DTYPE_U16, 1, {64}, NULL};
-    CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA, "'narrow' has a type or shape unknown");
-    CHECK_ERROR(checkpoint_read_text(opened, "config", &arena, &read), STATUS_DATA, "no text 'config'");
-    CHECK_ERROR(checkpoint_read_text(opened, "notes", &arena, &read), STATUS_DATA, "no text 'notes'");
+    CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA,
+                "'narrow' has a type or shape unknown");
+    CHECK_ERROR(checkpoint_read_text(opened, "config", &arena, &read), STATUS_DATA,
+                "no text 'config'");
+    CHECK_ERROR(checkpoint_read_text(opened, "notes", &arena, &read), STATUS_DATA,
+                "no text 'notes'");
     checkpoint_close(&opened);
 }
 

@@ -25,11 +25,13 @@ static void an_unreadable_newest_is_not_passed_over(void) {
     for (int64_t step = 1; step <= 2; step++) REQUIRE_OK(sample_write(dir, step, 9));
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     int spare = dup(0);
-    none = (struct rlimit){(rlim_t)spare + 1, before.rlim_max}; /* enough to list the directory, then closed again */
+    none = (struct rlimit){(rlim_t)spare + 1,
+                           before.rlim_max}; /* enough to list the directory, then closed again */
     close(spare);
     CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
     int taken = dup(0);
-    CHECK_ERROR(checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_FAILURE, "Too many open files");
+    CHECK_ERROR(checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_FAILURE,
+                "Too many open files");
     close(taken);
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
     CHECK(unlink(path_of(dir, 2)) == 0 && symlink("nowhere.h5", path_of(dir, 2)) == 0);
@@ -62,7 +64,8 @@ static void the_abandoned_are_moved_aside(void) {
     for (int again = 0; again < 2; again++) {
         for (int64_t step = 3; step <= 5; step++) REQUIRE_OK(sample_write(dir, step, 9));
         REQUIRE_OK(checkpoints_set_aside(dir, 3, &n));
-        CHECK(n == 2 && exists(path_of(dir, 3)) && !exists(path_of(dir, 4)) && !exists(path_of(dir, 5)));
+        CHECK(n == 2 && exists(path_of(dir, 3)) && !exists(path_of(dir, 4)) &&
+              !exists(path_of(dir, 5)));
     }
     CHECK(exists(arena_printf(&arena, "%s/step_00000004.h5.aside-1", dir)));
     CHECK(exists(arena_printf(&arena, "%s/step_00000004.h5.aside-2", dir)));

@@ -20,14 +20,15 @@ static double *draw_all(CaseRun *run, const Tensor *t, double offset, double sca
 }
 
 /* A tensor of the case's store; NULL with the program failed where there is no room. */
-static Tensor *declare(CaseRun *run, Section *section, const char *name, int n_dims, const int64_t *shape) {
+static Tensor *declare(CaseRun *run, Section *section, const char *name, int n_dims,
+                       const int64_t *shape) {
     Tensor *t = NULL;
     program_check(run->program, section_add(run->store, section, name, n_dims, shape, &t));
     return t;
 }
 
-static Tensor *input(CaseRun *run, CaseTensor wanted, Section *values, Section *grads, int n_dims, const int64_t *shape,
-                     double offset, double scale) {
+static Tensor *input(CaseRun *run, CaseTensor wanted, Section *values, Section *grads, int n_dims,
+                     const int64_t *shape, double offset, double scale) {
     wanted.tensor = declare(run, values, wanted.name, n_dims, shape);
     wanted.grad = declare(run, grads, wanted.name, n_dims, shape);
     if (program_failed(run->program)) return NULL;
@@ -38,12 +39,16 @@ static Tensor *input(CaseRun *run, CaseTensor wanted, Section *values, Section *
     return wanted.tensor;
 }
 
-Tensor *case_activation(CaseRun *run, const char *name, int n_dims, const int64_t *shape, double scale) {
-    return input(run, (CaseTensor){.name = name}, run->activations, run->activation_grads, n_dims, shape, 0, scale);
+Tensor *case_activation(CaseRun *run, const char *name, int n_dims, const int64_t *shape,
+                        double scale) {
+    return input(run, (CaseTensor){.name = name}, run->activations, run->activation_grads, n_dims,
+                 shape, 0, scale);
 }
 
-Tensor *case_weight(CaseRun *run, const char *name, int n_dims, const int64_t *shape, double offset, double scale) {
-    return input(run, (CaseTensor){.name = name}, run->weights, run->weight_grads, n_dims, shape, offset, scale);
+Tensor *case_weight(CaseRun *run, const char *name, int n_dims, const int64_t *shape, double offset,
+                    double scale) {
+    return input(run, (CaseTensor){.name = name}, run->weights, run->weight_grads, n_dims, shape,
+                 offset, scale);
 }
 
 void case_output(CaseRun *run, const char *name, Tensor *t) {
@@ -61,7 +66,8 @@ void case_output(CaseRun *run, const char *name, Tensor *t) {
 void case_losses(CaseRun *run, Tensor *losses, double factor) {
     if (program_failed(run->program) || losses == NULL) return;
     CaseTensor output = {.name = "losses",
-                         .tensor = declare(run, run->losses, "losses", losses->n_dims, losses->shape)};
+                         .tensor =
+                             declare(run, run->losses, "losses", losses->n_dims, losses->shape)};
     if (program_failed(run->program)) return;
     output.seeds = draw_all(run, output.tensor, factor, 0);
     copy_record(run->program, output.tensor, losses, false);
@@ -85,7 +91,8 @@ static Status sections_create(CaseRun *run) {
     };
     TRY(store_create(&run->store));
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        TRY(store_section(run->store, wanted[i].name, BUFFER_INPUTS, wanted[i].dtype, wanted[i].out));
+        TRY(store_section(run->store, wanted[i].name, BUFFER_INPUTS, wanted[i].dtype,
+                          wanted[i].out));
     }
     return OK;
 }
@@ -110,7 +117,8 @@ Status case_create(const OpCase *op, Target target, DType dtype, bool accumulate
 
 static Status integers_upload(CaseRun *run) {
     const OpCase *op = run->op;
-    StepState state = {.seed = 99, .step = 3, .first_sample = 5, .adam_step = 1, .lr = 1, .loss_scale = 1};
+    StepState state = {
+        .seed = 99, .step = 3, .first_sample = 5, .adam_step = 1, .lr = 1, .loss_scale = 1};
     TRY(device_upload(run->device, run->step, &state));
     int64_t count = tensor_count(run->tokens);
     int32_t *tokens = arena_alloc(&run->memory, (size_t)count * sizeof *tokens);
@@ -142,7 +150,8 @@ Status case_replay(CaseRun *run) {
         if (run->accumulate) TRY(gradient_start(run, run->inputs[i].grad));
     }
     for (int i = 0; i < run->n_outputs; i++) {
-        if (run->outputs[i].grad != NULL) TRY(case_write(run, run->outputs[i].grad, run->outputs[i].seeds));
+        if (run->outputs[i].grad != NULL)
+            TRY(case_write(run, run->outputs[i].grad, run->outputs[i].seeds));
     }
     TRY(device_replay(run->device, run->program));
     return device_synchronize(run->device);
@@ -169,7 +178,9 @@ static void from_double(void *data, DType dtype, int64_t i, double value) {
     switch (dtype) {
     case DTYPE_F64: ((double *)data)[i] = value; break;
     case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)(float)value; break;
-    case DTYPE_BF16: ((uint16_t *)data)[i] = (uint16_t)((bits.u + 0x7FFFu + (bits.u >> 16 & 1)) >> 16); break;
+    case DTYPE_BF16:
+        ((uint16_t *)data)[i] = (uint16_t)((bits.u + 0x7FFFu + (bits.u >> 16 & 1)) >> 16);
+        break;
     default: ((float *)data)[i] = (float)value;
     }
 }
@@ -178,7 +189,8 @@ Status case_read(const CaseRun *run, const Tensor *t, double *values) {
     void *raw = malloc(tensor_bytes(t) + 1);
     if (raw == NULL) return ERROR(STATUS_FAILURE, "out of memory");
     Status status = device_download(run->device, raw, t);
-    for (int64_t i = 0; i < tensor_count(t) && !failed(status); i++) values[i] = to_double(raw, t->dtype, i);
+    for (int64_t i = 0; i < tensor_count(t) && !failed(status); i++)
+        values[i] = to_double(raw, t->dtype, i);
     free(raw);
     return status;
 }

@@ -8,7 +8,8 @@ bool edge_begin(Edge *e, Device *device, DType dtype) {
     *e = (Edge){.device = device, .dtype = dtype};
     return CHECK_OK(store_create(&e->store)) &&
            CHECK_OK(store_section(e->store, "narrow", BUFFER_WEIGHTS, dtype, &e->narrow)) &&
-           CHECK_OK(store_section(e->store, "wide", BUFFER_GRADIENTS, edge_wide(dtype), &e->wide)) &&
+           CHECK_OK(
+               store_section(e->store, "wide", BUFFER_GRADIENTS, edge_wide(dtype), &e->wide)) &&
            CHECK_OK(store_section(e->store, "integers", BUFFER_INPUTS, DTYPE_I32, &e->integers)) &&
            CHECK_OK(store_section(e->store, "bytes", BUFFER_INPUTS, DTYPE_U8, &e->bytes)) &&
            CHECK_OK(program_create(device->target, true, &e->program));
@@ -69,9 +70,12 @@ double edge_rounded(double value, DType dtype) {
 
 bool edge_is_narrow(DType dtype) { return dtype == DTYPE_F16 || dtype == DTYPE_BF16; }
 
-bool edge_is_close(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * fabs(b); }
+bool edge_is_close(double a, double b, double tolerance) {
+    return fabs(a - b) <= tolerance * fabs(b);
+}
 
 void edge_check(bool good, const char *what, DType dtype, int64_t row, double found) {
-    if (!good) printf("\n    %s in %s, row %lld: %g\n", what, dtype_name(dtype), (long long)row, found);
+    if (!good)
+        printf("\n    %s in %s, row %lld: %g\n", what, dtype_name(dtype), (long long)row, found);
     CHECK(good);
 }

@@ -22,13 +22,14 @@ typedef struct Edge {
     Section *narrow, *wide, *integers, *bytes;
 } Edge;
 
-#define SHAPE(...)                                                                                                     \
+#define SHAPE(...)                                                                                 \
     ((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))), (int64_t[]) { __VA_ARGS__ }
 
 /* f64 for f64, else f32: the dtype of the section `wide`. */
 DType edge_wide(DType dtype);
 
-/* Opens a program that trains; then come tensors and ops; then edge_ready gives memory to everything. */
+/* Opens a program that trains; then come tensors and ops; then edge_ready gives memory to
+ * everything. */
 bool edge_begin(Edge *e, Device *device, DType dtype);
 Tensor *edge_tensor(Edge *e, Section *section, int n_dims, const int64_t *shape);
 Tensor *edge_step(Edge *e); /* a StepState */

@@ -10,19 +10,22 @@
 
 enum { FAR = 2000000000 }; /* a token far outside every table */
 
-/* Half of a row's elements are `size`, the others -size / 2; one is replaced where `one` is not 0. */
+/* Half of a row's elements are `size`, the others -size / 2; one is replaced where `one` is not
+ * 0. */
 typedef struct NormRow {
     double size, one;
 } NormRow;
 
-static const NormRow norm_rows[] = {{1, 0},    {6e4, 0},  {1e16, 0}, {1e18, 0},     {2e19, 0},        {1e25, 0},
-                                    {1e30, 0}, {3e38, 0}, {1, NAN},  {1, INFINITY}, {1e30, -INFINITY}};
+static const NormRow norm_rows[] = {{1, 0},    {6e4, 0},      {1e16, 0},        {1e18, 0},
+                                    {2e19, 0}, {1e25, 0},     {1e30, 0},        {3e38, 0},
+                                    {1, NAN},  {1, INFINITY}, {1e30, -INFINITY}};
 
 enum { NORM_ROWS = COUNT(norm_rows) };
 
 static double norm_value(const NormRow *row, int64_t j, DType dtype) {
     double size = dtype == DTYPE_F16 && row->size > 6e4 ? 6e4 : row->size;
-    if (dtype == DTYPE_F64 && size > 1e20) size *= size / 1e30; /* up to 1e47 and 9e46: squares stay finite */
+    if (dtype == DTYPE_F64 && size > 1e20)
+        size *= size / 1e30; /* up to 1e47 and 9e46: squares stay finite */
     if (dtype == DTYPE_F64 && row->size == 3e38) size = 1e300;
     return j == 5 && row->one != 0 ? row->one : edge_rounded(j % 2 == 0 ? size : -size / 2, dtype);
 }
@@ -30,7 +33,8 @@ static double norm_value(const NormRow *row, int64_t j, DType dtype) {
 static void norm_check(const double *y, int64_t C, DType dtype) {
     for (int64_t i = 0; i < NORM_ROWS; i++) {
         long double mean = 0, variance = 0;
-        for (int64_t j = 0; j < C; j++) mean += norm_value(&norm_rows[i], j, dtype) / (long double)C;
+        for (int64_t j = 0; j < C; j++)
+            mean += norm_value(&norm_rows[i], j, dtype) / (long double)C;
         for (int64_t j = 0; j < C; j++) {
             long double off = norm_value(&norm_rows[i], j, dtype) - mean;
             variance += off * off / (long double)C;
@@ -39,8 +43,9 @@ static void norm_check(const double *y, int64_t C, DType dtype) {
         for (int64_t j = 0; j < C; j++) {
             long double off = norm_value(&norm_rows[i], j, dtype) - mean;
             double wanted = (double)(off / sqrtl(variance + 1e-5L)), found = y[i * C + j];
-            good &=
-                norm_rows[i].one != 0 ? isnan(found) : fabs(found - wanted) <= (edge_is_narrow(dtype) ? 1e-2 : 1e-4);
+            good &= norm_rows[i].one != 0
+                        ? isnan(found)
+                        : fabs(found - wanted) <= (edge_is_narrow(dtype) ? 1e-2 : 1e-4);
         }
         edge_check(good, "layernorm", dtype, i, y[i * C]);
     }
@@ -49,14 +54,16 @@ static void norm_check(const double *y, int64_t C, DType dtype) {
 static void layernorm_of(Device *device, DType dtype, int64_t C, bool has_branch) {
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *x = edge_tensor(&e, e.narrow, SHAPE(NORM_ROWS, C)), *gamma = edge_tensor(&e, e.narrow, SHAPE(C)),
-           *sum = NULL;
+    Tensor *x = edge_tensor(&e, e.narrow, SHAPE(NORM_ROWS, C)),
+           *gamma = edge_tensor(&e, e.narrow, SHAPE(C)), *sum = NULL;
     Tensor *branch = has_branch ? edge_tensor(&e, e.narrow, SHAPE(NORM_ROWS, C)) : NULL;
     Tensor *y = layernorm_record(e.program, x, branch, gamma, NULL, &sum);
     if (edge_ready(&e)) {
-        double *values = malloc((size_t)(NORM_ROWS * C) * sizeof *values), *ones = malloc((size_t)C * sizeof *ones);
+        double *values = malloc((size_t)(NORM_ROWS * C) * sizeof *values),
+               *ones = malloc((size_t)C * sizeof *ones);
         for (int64_t j = 0; j < C; j++) ones[j] = 1;
-        for (int64_t i = 0; i < NORM_ROWS * C; i++) values[i] = norm_value(&norm_rows[i / C], i % C, dtype);
+        for (int64_t i = 0; i < NORM_ROWS * C; i++)
+            values[i] = norm_value(&norm_rows[i / C], i % C, dtype);
         edge_write(&e, x, values);
         edge_write(&e, gamma, ones);
         double *found = edge_run(&e, y);
@@ -98,9 +105,10 @@ void edges_of_gelu(Device *device, DType dtype) {
         double *value = edge_run(&e, y), *slope = edge_read(&e, d);
         for (int i = 0; i < N; i++) {
             double sign = i % 2 == 0, wanted = sign * edge_rounded(x[i], dtype);
-            edge_check(isnan(x[i]) ? isnan(value[i]) : fabs(value[i] - wanted) <= 1e-200, "gelu", dtype, i, value[i]);
-            edge_check(isnan(x[i]) ? isnan(slope[i]) : fabs(slope[i] - sign) <= 1e-200, "gelu's derivative", dtype, i,
-                       slope[i]);
+            edge_check(isnan(x[i]) ? isnan(value[i]) : fabs(value[i] - wanted) <= 1e-200, "gelu",
+                       dtype, i, value[i]);
+            edge_check(isnan(x[i]) ? isnan(slope[i]) : fabs(slope[i] - sign) <= 1e-200,
+                       "gelu's derivative", dtype, i, slope[i]);
         }
         free(value);
         free(slope);
@@ -116,8 +124,10 @@ static void embedding_forward_of(Device *device, DType dtype) {
     double table[V * C], zeros[T * C] = {0};
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)), *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
-    Tensor *ids = edge_tensor(&e, e.integers, SHAPE(1, T)), *x = embedding_record(e.program, ids, wte, wpe);
+    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)),
+           *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
+    Tensor *ids = edge_tensor(&e, e.integers, SHAPE(1, T)),
+           *x = embedding_record(e.program, ids, wte, wpe);
     if (edge_ready(&e)) {
         for (int i = 0; i < V * C; i++) table[i] = i / C;
         edge_write(&e, wte, table);
@@ -126,7 +136,8 @@ static void embedding_forward_of(Device *device, DType dtype) {
         double *found = edge_run(&e, x);
         for (int t = 0; t < T; t++) {
             bool is_row = embedded[t] >= 0 && embedded[t] < V;
-            edge_check(is_row ? found[t * C] == embedded[t] : isnan(found[t * C]), "embedding", dtype, t, found[t * C]);
+            edge_check(is_row ? found[t * C] == embedded[t] : isnan(found[t * C]), "embedding",
+                       dtype, t, found[t * C]);
         }
         free(found);
     }
@@ -139,9 +150,12 @@ static void embedding_gradient_of(Device *device, DType dtype) {
     double ones[T * C];
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)), *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
-    Tensor *dx = edge_tensor(&e, e.narrow, SHAPE(1, T, C)), *ids = edge_tensor(&e, e.integers, SHAPE(1, T));
-    Tensor *dwte = edge_tensor(&e, e.wide, SHAPE(V, C)), *dwpe = edge_tensor(&e, e.wide, SHAPE(T, C));
+    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)),
+           *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
+    Tensor *dx = edge_tensor(&e, e.narrow, SHAPE(1, T, C)),
+           *ids = edge_tensor(&e, e.integers, SHAPE(1, T));
+    Tensor *dwte = edge_tensor(&e, e.wide, SHAPE(V, C)),
+           *dwpe = edge_tensor(&e, e.wide, SHAPE(T, C));
     wte->needs_grad = wpe->needs_grad = true;
     autodiff_watch(e.program, wte, dwte, false);
     autodiff_watch(e.program, wpe, dwpe, false);
@@ -177,22 +191,26 @@ static double adamw_exact(AdamwAttrs attrs, int i, double size, double lr, doubl
         long double g = adamw_gradient(step, i, size) * gradient_scale;
         m = b1 * m + (1 - b1) * g;
         v = b2 * v + (1 - b2) * g * g;
-        long double c1 = -expm1l((step + 1) * log1pl(b1 - 1)), c2 = -expm1l((step + 1) * log1pl(b2 - 1));
+        long double c1 = -expm1l((step + 1) * log1pl(b1 - 1)),
+                    c2 = -expm1l((step + 1) * log1pl(b2 - 1));
         w -= lr * (m / c1) / (sqrtl(v / c2) + attrs.eps);
     }
     return (double)w;
 }
 
-static void adamw_of(Device *device, DType dtype, AdamwAttrs attrs, double size, double gradient_scale) {
+static void adamw_of(Device *device, DType dtype, AdamwAttrs attrs, double size,
+                     double gradient_scale) {
     Edge e;
     if (!edge_begin(&e, device, edge_wide(dtype))) return;
-    Tensor *grad = edge_tensor(&e, e.wide, SHAPE(WEIGHTS)), *norm = edge_tensor(&e, e.wide, SHAPE(1)),
-           *state = edge_step(&e);
-    Tensor *w = edge_tensor(&e, e.wide, SHAPE(WEIGHTS)), *m = edge_tensor(&e, e.wide, SHAPE(WEIGHTS));
+    Tensor *grad = edge_tensor(&e, e.wide, SHAPE(WEIGHTS)),
+           *norm = edge_tensor(&e, e.wide, SHAPE(1)), *state = edge_step(&e);
+    Tensor *w = edge_tensor(&e, e.wide, SHAPE(WEIGHTS)),
+           *m = edge_tensor(&e, e.wide, SHAPE(WEIGHTS));
     Tensor *v = edge_tensor(&e, e.wide, SHAPE(WEIGHTS));
     norm_of_record(e.program, norm, grad);
-    adamw_record(e.program, attrs,
-                 (AdamwTensors){.grad = grad, .norm = norm, .step = state, .weight = w, .m = m, .v = v});
+    adamw_record(
+        e.program, attrs,
+        (AdamwTensors){.grad = grad, .norm = norm, .step = state, .weight = w, .m = m, .v = v});
     bool is_ready = edge_ready(&e);
     for (int step = 0; step < UPDATES && is_ready; step++) {
         StepState now = {.adam_step = step + 1, .lr = 0.01f, .loss_scale = 1};
@@ -205,8 +223,8 @@ static void adamw_of(Device *device, DType dtype, AdamwAttrs attrs, double size,
     double *found = is_ready ? edge_read(&e, w) : NULL;
     for (int i = 0; i < WEIGHTS && is_ready; i++) {
         double wanted = adamw_exact(attrs, i, size, 0.01f, gradient_scale);
-        edge_check(edge_is_close(found[i], wanted, 1e-3), "a weight after adamw", edge_wide(dtype), i,
-                   found[i] / wanted);
+        edge_check(edge_is_close(found[i], wanted, 1e-3), "a weight after adamw", edge_wide(dtype),
+                   i, found[i] / wanted);
     }
     free(found);
     edge_end(&e);
@@ -216,7 +234,8 @@ static void adamw_refused(Device *device, AdamwAttrs attrs, const char *why) {
     Edge e;
     if (!edge_begin(&e, device, DTYPE_F32)) return;
     Tensor *t = edge_tensor(&e, e.wide, SHAPE(1)), *state = edge_step(&e);
-    adamw_record(e.program, attrs, (AdamwTensors){.grad = t, .norm = t, .step = state, .weight = t, .m = t, .v = t});
+    adamw_record(e.program, attrs,
+                 (AdamwTensors){.grad = t, .norm = t, .step = state, .weight = t, .m = t, .v = t});
     CHECK_ERROR(program_status(e.program), STATUS_CONFIG, why);
     edge_end(&e);
 }
@@ -224,12 +243,16 @@ static void adamw_refused(Device *device, AdamwAttrs attrs, const char *why) {
 void edges_of_adamw(Device *device, DType dtype) {
     adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8}, 1, 1);
     adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.99999999, .eps = 1e-8}, 1, 1);
-    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9999999999, .beta2 = 0.99999999999, .eps = 1e-8}, 1, 1);
+    adamw_of(device, dtype,
+             (AdamwAttrs){.beta1 = 0.9999999999, .beta2 = 0.99999999999, .eps = 1e-8}, 1, 1);
     adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0, .beta2 = 0, .eps = 1e-8}, 1, 1);
-    /* clipped to ADAMW_MOST_NORM, by which all elements and steps shrink alike, and AdamW does not see it */
+    /* clipped to ADAMW_MOST_NORM, by which all elements and steps shrink alike, and AdamW does not
+     * see it */
     adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8}, 1e25, 1e-10);
     adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 0}, "eps 0 at least");
-    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-40}, "eps 1e-40 at least");
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-40},
+                  "eps 1e-40 at least");
     adamw_refused(device, (AdamwAttrs){.beta1 = 1, .beta2 = 0.95, .eps = 1e-8}, "betas 1 and 0.95");
-    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = NAN, .eps = 1e-8}, "betas 0.9 and nan");
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = NAN, .eps = 1e-8},
+                  "betas 0.9 and nan");
 }

@@ -43,10 +43,12 @@ static int32_t column_of(int32_t target, int64_t V) {
 
 /* f16 ends at 65504; beyond, logits are not what this is about. */
 static double logit_of(double value, DType dtype) {
-    return dtype == DTYPE_F16 && fabs(value) > 65504 && isfinite(value) ? copysign(65504, value) : value;
+    return dtype == DTYPE_F16 && fabs(value) > 65504 && isfinite(value) ? copysign(65504, value)
+                                                                        : value;
 }
 
-static void losses_check(const double *losses, const double *grads, int64_t V, int64_t Vp, DType dtype) {
+static void losses_check(const double *losses, const double *grads, int64_t V, int64_t Vp,
+                         DType dtype) {
     for (int64_t i = 0; i < LOSS_ROWS; i++) {
         const LossRow *row = &loss_rows[i];
         const double *g = grads + i * Vp;
@@ -74,7 +76,10 @@ static void losses_write(Edge *e, const Tensor *logits, const Tensor *targets, i
     for (int64_t i = 0; i < LOSS_ROWS; i++) {
         const LossRow *row = &loss_rows[i];
         for (int64_t v = 0; v < Vp; v++) {
-            values[i * Vp + v] = logit_of(v >= V ? row->padding : v == 7 ? row->one : row->logit, e->dtype);
+            values[i * Vp + v] = logit_of(v >= V   ? row->padding
+                                          : v == 7 ? row->one
+                                                   : row->logit,
+                                          e->dtype);
         }
         columns[i] = column_of(row->target, V);
     }

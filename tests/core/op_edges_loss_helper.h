@@ -3,5 +3,6 @@
 
 #include "core/device.h"
 
-/* Logits of any size, NaN in them and in the padding, targets that are ignored and targets that are no column. */
+/* Logits of any size, NaN in them and in the padding, targets that are ignored and targets that are
+ * no column. */
 void edges_of_cross_entropy(Device *device, DType dtype);

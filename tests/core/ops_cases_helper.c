@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-#define SHAPE(...)                                                                                                     \
+#define SHAPE(...)                                                                                 \
     (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
 
 static Tensor *matrix(CaseRun *run, const char *name, int64_t N, int64_t K) {
@@ -26,7 +26,8 @@ static Tensor *activation(CaseRun *run, const char *name) {
     return case_activation(run, name, SHAPE(op->B, op->T, op->C), 2);
 }
 
-/* y = linear(x), or gelu of it: the gelu's gradient is an op of its own, since no product has written dy. */
+/* y = linear(x), or gelu of it: the gelu's gradient is an op of its own, since no product has
+ * written dy. */
 static void record_linear(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C);
@@ -55,11 +56,14 @@ static void record_gelu_twice(CaseRun *run) {
     case_output(run, "y_2", linear_record(run->program, hidden, w_2, NULL, false));
 }
 
-/* A GELU as the branch of a residual: both terms share a gradient, which the GELU's may not change in place. */
+/* A GELU as the branch of a residual: both terms share a gradient, which the GELU's may not change
+ * in place. */
 static void record_gelu_residual(CaseRun *run) {
     const OpCase *op = run->op;
-    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C), *gamma = vector(run, "gamma", op->C, 1);
-    Tensor *w_2 = matrix(run, "w_2", op->N, op->C), *w_0 = matrix(run, "w_0", op->C, op->C), *sum = NULL;
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C),
+           *gamma = vector(run, "gamma", op->C, 1);
+    Tensor *w_2 = matrix(run, "w_2", op->N, op->C), *w_0 = matrix(run, "w_0", op->C, op->C),
+           *sum = NULL;
     Tensor *below = linear_record(run->program, x, w_0, NULL, false);
     Tensor *hidden = linear_record(run->program, x, w, NULL, true);
     layernorm_record(run->program, below, hidden, gamma, NULL, &sum);
@@ -69,7 +73,8 @@ static void record_gelu_residual(CaseRun *run) {
 /* The GELU as an op of its own, at the head of a product and behind a residual. */
 static void record_gelu_alone(CaseRun *run) {
     const OpCase *op = run->op;
-    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C), *gamma = vector(run, "gamma", op->C, 1);
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C),
+           *gamma = vector(run, "gamma", op->C, 1);
     Tensor *y = gelu_record(run->program, x), *sum = NULL;
     layernorm_record(run->program, x, gelu_record(run->program, y), gamma, NULL, &sum);
     case_output(run, "y", linear_record(run->program, y, w, NULL, false));
@@ -79,7 +84,8 @@ static void record_gelu_alone(CaseRun *run) {
 static void record_layernorm(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *branch = op->branch ? activation(run, "branch") : NULL;
-    Tensor *gamma = vector(run, "gamma", op->C, 1), *beta = op->bias ? vector(run, "beta", op->C, 0) : NULL;
+    Tensor *gamma = vector(run, "gamma", op->C, 1),
+           *beta = op->bias ? vector(run, "beta", op->C, 0) : NULL;
     Tensor *sum = NULL, *y = layernorm_record(run->program, x, branch, gamma, beta, &sum);
     case_output(run, "y", y);
     if (op->branch) case_output(run, "sum", sum);
@@ -93,7 +99,8 @@ static void record_residual(CaseRun *run) {
     Tensor *sum_1 = NULL, *sum_2 = NULL, *sum_3 = NULL;
     Tensor *y_1 = layernorm_record(run->program, x, x, gamma_1, NULL, &sum_1);
     Tensor *y_2 =
-        layernorm_record(run->program, sum_1, linear_record(run->program, y_1, w, NULL, false), gamma_2, NULL, &sum_2);
+        layernorm_record(run->program, sum_1, linear_record(run->program, y_1, w, NULL, false),
+                         gamma_2, NULL, &sum_2);
     Tensor *y_3 = layernorm_record(run->program, sum_2, y_1, gamma_1, NULL, &sum_3);
     case_output(run, "y_2", y_2);
     case_output(run, "y_3", y_3);
@@ -103,7 +110,8 @@ static void record_residual(CaseRun *run) {
 /* One tensor, three users of different kinds. */
 static void record_three_uses(CaseRun *run) {
     const OpCase *op = run->op;
-    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C), *gamma = vector(run, "gamma", op->C, 1);
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C),
+           *gamma = vector(run, "gamma", op->C, 1);
     Tensor *sum = NULL, *again = NULL;
     Tensor *hidden = linear_record(run->program, x, w, NULL, false);
     Tensor *normal = layernorm_record(run->program, hidden, NULL, gamma, NULL, &again);
@@ -119,7 +127,8 @@ static void record_embedding(CaseRun *run) {
 }
 
 static void record_dropout(CaseRun *run) {
-    case_output(run, "y", dropout_record(run->program, activation(run, "x"), run->op->dropout, run->step));
+    case_output(run, "y",
+                dropout_record(run->program, activation(run, "x"), run->op->dropout, run->step));
 }
 
 static void record_loss(CaseRun *run) {
@@ -159,20 +168,20 @@ static void record_attention_shared(CaseRun *run) {
 #define NORM(b, t, c) .record = record_layernorm, .B = (b), .T = (t), .C = (c)
 #define LOOKUP(b, t, c, v) .record = record_embedding, .B = (b), .T = (t), .C = (c), .V = (v)
 #define DROPOUT(b, t, c, p) .record = record_dropout, .B = (b), .T = (t), .C = (c), .dropout = (p)
-#define LOSS(b, t, c, v, vp, rows)                                                                                     \
+#define LOSS(b, t, c, v, vp, rows)                                                                 \
     .record = record_loss, .B = (b), .T = (t), .C = (c), .V = (v), .N = (vp), .chunk_rows = (rows)
-#define ATTENTION(which, b, t, nh, hs)                                                                                 \
+#define ATTENTION(which, b, t, nh, hs)                                                             \
     .record = record_attention, .B = (b), .T = (t), .N = (nh), .C = (nh) * (hs), .backend = (which)
-#define ATTENTION_CASES(which)                                                                                         \
-    {.name = "attention_" which "_1", ATTENTION(which, 1, 1, 1, 1)},                                                   \
-        {.name = "attention_" which "_5", ATTENTION(which, 2, 5, 2, 3)},                                               \
-        {.name = "attention_" which "_63", ATTENTION(which, 1, 63, 2, 8)},                                             \
-        {.name = "attention_" which "_64", ATTENTION(which, 1, 64, 1, 16)},                                            \
-        {.name = "attention_" which "_65", ATTENTION(which, 2, 65, 2, 4)},                                             \
-        {.name = "attention_" which "_131", ATTENTION(which, 1, 131, 2, 8)},                                           \
-        {.name = "attention_" which "_dropout", ATTENTION(which, 2, 70, 2, 5), .dropout = 0.3}, {                      \
-        .name = "attention_" which "_shared", .record = record_attention_shared, .B = 2, .T = 7, .N = 2, .C = 8,       \
-        .backend = (which)                                                                                             \
+#define ATTENTION_CASES(which)                                                                     \
+    {.name = "attention_" which "_1", ATTENTION(which, 1, 1, 1, 1)},                               \
+        {.name = "attention_" which "_5", ATTENTION(which, 2, 5, 2, 3)},                           \
+        {.name = "attention_" which "_63", ATTENTION(which, 1, 63, 2, 8)},                         \
+        {.name = "attention_" which "_64", ATTENTION(which, 1, 64, 1, 16)},                        \
+        {.name = "attention_" which "_65", ATTENTION(which, 2, 65, 2, 4)},                         \
+        {.name = "attention_" which "_131", ATTENTION(which, 1, 131, 2, 8)},                       \
+        {.name = "attention_" which "_dropout", ATTENTION(which, 2, 70, 2, 5), .dropout = 0.3}, {  \
+        .name = "attention_" which "_shared", .record = record_attention_shared, .B = 2, .T = 7,   \
+        .N = 2, .C = 8, .backend = (which)                                                         \
     }
 
 const OpCase op_cases[] = {

@@ -1,5 +1,5 @@
-/* What the walk records: copies only where they are needed, gradients only where they are wanted, and errors that
- * stick. That its values are right is for tests/core/test_gradients.c. */
+/* What the walk records: copies only where they are needed, gradients only where they are wanted,
+ * and errors that stick. That its values are right is for tests/core/test_gradients.c. */
 #include "core/autodiff.h"
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
@@ -31,7 +31,9 @@ static const OpCase *case_named(const char *name) {
 
 static int case_count_ops(const char *name, const char *op) {
     CaseRun *run = NULL;
-    int count = CHECK_OK(case_create(case_named(name), cpu, DTYPE_F32, false, &run)) ? count_ops(run->program, op) : -1;
+    int count = CHECK_OK(case_create(case_named(name), cpu, DTYPE_F32, false, &run))
+                    ? count_ops(run->program, op)
+                    : -1;
     case_destroy(&run);
     return count;
 }
@@ -61,21 +63,25 @@ static Tensor *leaf_vector(Program *p, int64_t count) {
     return t;
 }
 
-/* A pre-layernorm block: x and the branch share a gradient, and the branch has read it before x's grows. */
+/* A pre-layernorm block: x and the branch share a gradient, and the branch has read it before x's
+ * grows. */
 static void blocks_share_without_copies(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *w = leaf(p, 8, 8), *gamma = leaf_vector(p, 8), *sum = NULL;
-    Tensor *branch = linear_record(p, layernorm_record(p, x, NULL, gamma, NULL, &sum), w, NULL, false);
+    Tensor *branch =
+        linear_record(p, layernorm_record(p, x, NULL, gamma, NULL, &sum), w, NULL, false);
     Tensor *y = layernorm_record(p, sum, branch, gamma, NULL, &sum);
     autodiff_watch(p, y, leaf(p, 4, 8), true);
     autodiff_run(p);
     CHECK_OK(program_status(p));
     CHECK(count_ops(p, "copy") == 0);
-    CHECK(autodiff_gradient(p, x) != NULL && autodiff_gradient(p, x) == autodiff_gradient(p, branch));
+    CHECK(autodiff_gradient(p, x) != NULL &&
+          autodiff_gradient(p, x) == autodiff_gradient(p, branch));
     program_destroy(&p);
 }
 
-/* Here the branch's product adds to x's gradient while it reads the branch's: they must be two tensors. */
+/* Here the branch's product adds to x's gradient while it reads the branch's: they must be two
+ * tensors. */
 static void products_do_not_read_what_they_write(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *w = leaf(p, 8, 8), *gamma = leaf_vector(p, 8), *sum = NULL;
@@ -88,7 +94,8 @@ static void products_do_not_read_what_they_write(void) {
     program_destroy(&p);
 }
 
-/* While the branch still waits for its gradient, a second use of x must not add to the memory that they share. */
+/* While the branch still waits for its gradient, a second use of x must not add to the memory that
+ * they share. */
 static void unshares_before_adding(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *branch = leaf(p, 4, 8), *shared = leaf(p, 4, 8);
@@ -101,7 +108,8 @@ static void unshares_before_adding(void) {
     program_destroy(&p);
 }
 
-/* A gradient that somebody watches is never changed by sums of others, nor by an op that works in place. */
+/* A gradient that somebody watches is never changed by sums of others, nor by an op that works in
+ * place. */
 static void watched_gradients_are_kept(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *watched = leaf(p, 4, 8), *t = leaf(p, 4, 8);
@@ -113,11 +121,13 @@ static void watched_gradients_are_kept(void) {
     program_destroy(&p);
 }
 
-/* Also where the walk is past the tensor that is watched: h shares the gradient of the sum, and grows later. */
+/* Also where the walk is past the tensor that is watched: h shares the gradient of the sum, and
+ * grows later. */
 static void watched_gradients_are_kept_to_the_end(void) {
     Program *p = program_new(true);
     Tensor *w = leaf(p, 8, 8), *watched = leaf(p, 4, 8), *sum = NULL;
-    Tensor *h = linear_record(p, leaf(p, 4, 8), w, NULL, false), *other = linear_record(p, h, w, NULL, false);
+    Tensor *h = linear_record(p, leaf(p, 4, 8), w, NULL, false),
+           *other = linear_record(p, h, w, NULL, false);
     Tensor *branch = leaf(p, 4, 8);
     branch->needs_grad = false;
     layernorm_record(p, h, branch, leaf_vector(p, 8), NULL, &sum);
@@ -168,7 +178,8 @@ static void errors_stick(void) {
     CHECK(y == NULL && sum == NULL);
     CHECK(embedding_record(p, NULL, NULL, NULL) == NULL);
     loss_record(p, NULL, y, NULL, NULL, &loss);
-    CHECK(program_rows(p, NULL, 0, 1) == NULL && program_tensor_like(p, BUFFER_LOGITS, NULL) == NULL);
+    CHECK(program_rows(p, NULL, 0, 1) == NULL &&
+          program_tensor_like(p, BUFFER_LOGITS, NULL) == NULL);
     CHECK(autodiff_target(p, NULL).grad == NULL && autodiff_exclusive(p, NULL) == NULL);
     sum_record(p, NULL, NULL, 1, false);
     norm_of_record(p, NULL, NULL);
@@ -179,7 +190,8 @@ static void errors_stick(void) {
     autodiff_run(p);
     CHECK(p->n_nodes == 0);
     program_fail(p, STATUS_DATA, "a later failure");
-    CHECK_ERROR(program_status(p), STATUS_CONFIG, "h.3.mlp: linear: input f32 (4, 8) does not fit weight f32 (5, 7)");
+    CHECK_ERROR(program_status(p), STATUS_CONFIG,
+                "h.3.mlp: linear: input f32 (4, 8) does not fit weight f32 (5, 7)");
     program_destroy(&p);
 }
 
@@ -187,11 +199,13 @@ static void bad_shapes_are_named(void) {
     Program *p = program_new(true);
     Tensor *tokens = program_tensor(p, BUFFER_INPUTS, DTYPE_I32, 2, (int64_t[]){1, 9}), *sum = NULL;
     embedding_record(p, tokens, leaf(p, 10, 4), leaf(p, 8, 4));
-    CHECK_ERROR(program_status(p), STATUS_CONFIG, "9 positions, but the model has 8 (model.block_size)");
+    CHECK_ERROR(program_status(p), STATUS_CONFIG,
+                "9 positions, but the model has 8 (model.block_size)");
     program_destroy(&p);
     p = program_new(true);
     layernorm_record(p, leaf(p, 4, 8), NULL, leaf(p, 1, 9), NULL, &sum);
-    CHECK_ERROR(program_status(p), STATUS_CONFIG, "layernorm: input f32 (4, 8) does not fit gamma f32 (1, 9)");
+    CHECK_ERROR(program_status(p), STATUS_CONFIG,
+                "layernorm: input f32 (4, 8) does not fit gamma f32 (1, 9)");
     program_destroy(&p);
     p = program_new(true);
     program_rows(p, leaf(p, 4, 8), 3, 2);

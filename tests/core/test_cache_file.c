@@ -1,5 +1,5 @@
-/* The cache: what is known comes back; what is no cache is neither waited for nor written to, and nothing here ends a
- * program. */
+/* The cache: what is known comes back; what is no cache is neither waited for nor written to, and
+ * nothing here ends a program. */
 #include "core/cache_file.h"
 #include "core/file.h"
 #include "tests/harness.h"

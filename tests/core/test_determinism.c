@@ -1,5 +1,5 @@
-/* The same bits again: from one replay to the next for every op, and for every number of threads where a header claims
- * it (sums over fixed parts, and all that goes element by element). */
+/* The same bits again: from one replay to the next for every op, and for every number of threads
+ * where a header claims it (sums over fixed parts, and all that goes element by element). */
 #include "core/autodiff.h"
 #include "core/ops/adamw.h"
 #include "core/ops/reduce.h"
@@ -37,7 +37,8 @@ static void replays_agree(void) {
             CHECK_OK(case_bind(run, device)) && CHECK_OK(case_replay(run))) {
             size_t bytes = collect(run, first);
             CHECK_OK(case_replay(run));
-            bool same = bytes > 0 && collect(run, second) == bytes && memcmp(first, second, bytes) == 0;
+            bool same =
+                bytes > 0 && collect(run, second) == bytes && memcmp(first, second, bytes) == 0;
             if (!same) printf("\n    %s differs", op_cases[i].name);
             CHECK(same);
         }
@@ -50,7 +51,8 @@ static void replays_agree(void) {
 
 /* What claims not to depend on the threads: a bias's gradient, layernorm, embedding, dropout. */
 static bool claims_it(const char *op, const char *tensor) {
-    return strncmp(op, "layernorm", 9) == 0 || strncmp(op, "embedding", 9) == 0 || strncmp(op, "dropout", 7) == 0 ||
+    return strncmp(op, "layernorm", 9) == 0 || strncmp(op, "embedding", 9) == 0 ||
+           strncmp(op, "dropout", 7) == 0 ||
            (strncmp(op, "linear", 6) == 0 && strcmp(tensor, "bias") == 0);
 }
 
@@ -66,7 +68,8 @@ static void check_threads(const OpCase *op, Device *devices[3]) {
         const Tensor *one = runs[0]->inputs[i].grad;
         if (!claims_it(op->name, runs[0]->inputs[i].name)) continue;
         for (int k = 1; k < 3; k++) {
-            CHECK(memcmp(tensor_data(one), tensor_data(runs[k]->inputs[i].grad), tensor_bytes(one)) == 0);
+            CHECK(memcmp(tensor_data(one), tensor_data(runs[k]->inputs[i].grad),
+                         tensor_bytes(one)) == 0);
         }
     }
     for (int k = 0; k < 3; k++) case_destroy(&runs[k]);
@@ -102,13 +105,16 @@ static Status vectors_run(int threads, float *results, float *weights) {
     StepState state = {.adam_step = 3, .lr = 1e-2f, .loss_scale = 1};
     TRY(device_upload(device, step, &state));
     for (int i = 0; i < 5; i++) {
-        for (int64_t k = 0; k < N; k++) ((float *)tensor_data(t[i]))[k] = (float)(k * (i + 7) % 1009) / 1009;
+        for (int64_t k = 0; k < N; k++)
+            ((float *)tensor_data(t[i]))[k] = (float)(k * (i + 7) % 1009) / 1009;
     }
     TRY(program_create(device->target, true, &p));
     norm_of_record(p, out[0], t[0]);
     sum_record(p, out[1], t[4], 0.5, false);
-    adamw_record(p, (AdamwAttrs){0.9, 0.95, 1e-8, 0.1, 1.0, N / 2},
-                 (AdamwTensors){.grad = t[0], .norm = out[0], .step = step, .weight = t[1], .m = t[2], .v = t[3]});
+    adamw_record(
+        p, (AdamwAttrs){0.9, 0.95, 1e-8, 0.1, 1.0, N / 2},
+        (AdamwTensors){
+            .grad = t[0], .norm = out[0], .step = step, .weight = t[1], .m = t[2], .v = t[3]});
     TRY(program_status(p));
     TRY(plan_create(p, &plan));
     TRY(device_alloc(device, plan->bytes, "scratch", &arena));
@@ -130,7 +136,8 @@ static void long_vectors(void) {
     REQUIRE_OK(vectors_run(2, two, weights_2));
     REQUIRE_OK(vectors_run(3, three, weights_3));
     CHECK(memcmp(one, two, sizeof one) == 0 && memcmp(one, three, sizeof one) == 0);
-    CHECK(memcmp(weights_1, weights_2, sizeof weights_1) == 0 && memcmp(weights_1, weights_3, sizeof weights_1) == 0);
+    CHECK(memcmp(weights_1, weights_2, sizeof weights_1) == 0 &&
+          memcmp(weights_1, weights_3, sizeof weights_1) == 0);
     CHECK(one[0] > 100 && one[1] > 10000);
 }
 

@@ -52,7 +52,8 @@ static void copies_and_fetches(void) {
     CHECK(memcmp(got, sent, sizeof got) == 0);
     CHECK_OK(device_download(device, got, t));
     CHECK(got[0] == 7 && got[2] == 9);
-    CHECK_ERROR(device_fetch_start(device, &fetch, large), STATUS_FAILURE, "72 bytes are too many to fetch");
+    CHECK_ERROR(device_fetch_start(device, &fetch, large), STATUS_FAILURE,
+                "72 bytes are too many to fetch");
     store_destroy(&store);
     CHECK(device->allocated_bytes == 0);
 }
@@ -99,7 +100,9 @@ static Status nothing_run(const Node *node, void *stream) {
     (void)node, (void)stream;
     return OK;
 }
-static void progress_note(void *self, const char *activity) { n_progress += self == device && activity[0] == 'n'; }
+static void progress_note(void *self, const char *activity) {
+    n_progress += self == device && activity[0] == 'n';
+}
 
 static void progress_before_every_op(void) {
     static const Op nothing_op = {.name = "nothing", .cpu_f32 = nothing_run};

@@ -10,12 +10,14 @@
 /* Units in the last place of the result that lie between it and the exact value. */
 static double ulps(float got, long double exact) {
     float next = nextafterf(fabsf((float)exact), INFINITY);
-    return (double)(fabsl((long double)got - exact) / ((long double)next - fabsl((long double)(float)exact)));
+    return (double)(fabsl((long double)got - exact) /
+                    ((long double)next - fabsl((long double)(float)exact)));
 }
 
 static void exp_is_exact_to_two_ulps(void) {
     double worst = 0;
-    for (double x = -87.29; x < 88.3; x += 1.37e-4) worst = fmax(worst, ulps(exp_f32((float)x), expl((float)x)));
+    for (double x = -87.29; x < 88.3; x += 1.37e-4)
+        worst = fmax(worst, ulps(exp_f32((float)x), expl((float)x)));
     for (double x = 1e-30; x < 1; x *= 1.01) {
         worst = fmax(worst, ulps(exp_f32((float)x), expl((float)x)));
         worst = fmax(worst, ulps(exp_f32((float)-x), expl((float)-x)));
@@ -26,7 +28,8 @@ static void exp_is_exact_to_two_ulps(void) {
 }
 
 static void exp_at_the_ends(void) {
-    CHECK(exp_f32(-INFINITY) == 0 && exp_f32(-FLT_MAX) == 0 && exp_f32(-87.31f) == 0 && exp_f32(-87.29f) > 0);
+    CHECK(exp_f32(-INFINITY) == 0 && exp_f32(-FLT_MAX) == 0 && exp_f32(-87.31f) == 0 &&
+          exp_f32(-87.29f) > 0);
     CHECK(isinf(exp_f32(INFINITY)) && isinf(exp_f32(FLT_MAX)) && isinf(exp_f32(89)));
     CHECK(isnan(exp_f32(NAN)) && isnan(exp_f32(-NAN)));
     for (float x = -100; x < 88; x += 0.01f) CHECK(exp_f32(x) <= exp_f32(x + 0.01f));
@@ -44,7 +47,8 @@ static long double gelu_slope(long double x) {
 static void gelu_by_the_formula(void) {
     double value = 0, slope = 0;
     for (float x = -12; x < 12; x += 0.00137f) {
-        value = fmax(value, fabs((double)(gelu_value(x) - gelu_exact(x))) / fmax(1.0, fabs((double)x)));
+        value =
+            fmax(value, fabs((double)(gelu_value(x) - gelu_exact(x))) / fmax(1.0, fabs((double)x)));
         slope = fmax(slope, fabs((double)(gelu_derivative(x) - gelu_slope(x))));
     }
     printf("%.1e, slope %.1e ", value, slope);
@@ -74,7 +78,8 @@ static void ranges_cover_everything(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(exp_is_exact_to_two_ulps), TEST(exp_at_the_ends), TEST(gelu_by_the_formula),
-                          TEST(gelu_far_out), TEST(ranges_cover_everything)};
+    const Test tests[] = {TEST(exp_is_exact_to_two_ulps), TEST(exp_at_the_ends),
+                          TEST(gelu_by_the_formula), TEST(gelu_far_out),
+                          TEST(ranges_cover_everything)};
     return harness_run(argc, argv, "elementary", tests, COUNT(tests));
 }

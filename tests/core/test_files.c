@@ -1,5 +1,5 @@
-/* Files: what is not there, what is no file and what cannot be read are three things; a file is replaced whole or not
- * at all, and nobody else's is touched. */
+/* Files: what is not there, what is no file and what cannot be read are three things; a file is
+ * replaced whole or not at all, and nobody else's is touched. */
 #include "core/escape.h"
 #include "core/file.h"
 #include "core/replacement.h"
@@ -58,7 +58,7 @@ static Names names_in(const char *directory, const char *part) {
     return names;
 }
 
-/* ---- opening and reading ----------------------------------------------------------------------------------------- */
+/* ---- opening and reading --------------------------------------------------------------------- */
 
 static void what_is_not_there_is_no_error(void) {
     const char *dir = harness_directory();
@@ -78,11 +78,15 @@ static void what_is_no_file_is_not_waited_for(void) {
     const char *dir = harness_directory();
     int fd;
     CHECK(mkfifo(path_in(dir, "pipe"), 0666) == 0);
-    CHECK_ERROR(file_open_regular(path_in(dir, "pipe"), &fd), STATUS_DATA, "/pipe: not a regular file, but a FIFO");
-    CHECK_ERROR(file_open_append(path_in(dir, "pipe"), &fd), STATUS_DATA, ": not a regular file, but a FIFO");
-    CHECK_ERROR(file_open_regular("/dev/zero", &fd), STATUS_DATA, "/dev/zero: not a regular file, but a device");
+    CHECK_ERROR(file_open_regular(path_in(dir, "pipe"), &fd), STATUS_DATA,
+                "/pipe: not a regular file, but a FIFO");
+    CHECK_ERROR(file_open_append(path_in(dir, "pipe"), &fd), STATUS_DATA,
+                ": not a regular file, but a FIFO");
+    CHECK_ERROR(file_open_regular("/dev/zero", &fd), STATUS_DATA,
+                "/dev/zero: not a regular file, but a device");
     CHECK_ERROR(file_open_regular(dir, &fd), STATUS_DATA, ": a directory; name");
-    CHECK_ERROR(file_list(path_in(dir, "pipe"), name_take, NULL), STATUS_FAILURE, "/pipe: cannot list it");
+    CHECK_ERROR(file_list(path_in(dir, "pipe"), name_take, NULL), STATUS_FAILURE,
+                "/pipe: cannot list it");
 }
 
 static void what_cannot_be_read_is_a_failure(void) {
@@ -100,8 +104,10 @@ static void what_cannot_be_read_is_a_failure(void) {
     Status opened = file_open_regular(path_in(dir, "f"), &fd);
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
     CHECK_ERROR(opened, STATUS_FAILURE, "/f: cannot open it: Too many open files");
-    CHECK_ERROR(file_read_all("/proc/self/mem", 1 << 20, &text, NULL), STATUS_FAILURE, "mem: cannot read it");
-    CHECK_ERROR(file_read_all(path_in(dir, "f"), 3, &text, NULL), STATUS_DATA, "is larger than the 3 bytes");
+    CHECK_ERROR(file_read_all("/proc/self/mem", 1 << 20, &text, NULL), STATUS_FAILURE,
+                "mem: cannot read it");
+    CHECK_ERROR(file_read_all(path_in(dir, "f"), 3, &text, NULL), STATUS_DATA,
+                "is larger than the 3 bytes");
     CHECK(text == NULL);
 }
 
@@ -123,7 +129,7 @@ static void a_link_is_not_appended_to(void) {
     CHECK(holds(path_in(dir, "target"), "before"));
 }
 
-/* ---- replacing --------------------------------------------------------------------------------------------------- */
+/* ---- replacing ------------------------------------------------------------------------------- */
 
 static void nobody_elses_file_is_touched(void) {
     const char *dir = harness_directory();
@@ -135,7 +141,8 @@ static void nobody_elses_file_is_touched(void) {
     REQUIRE_OK(replacement_end(&new, OK));
     /* The name of a new file, but on another file: somebody's copy of one. */
     REQUIRE_OK(replace(path_in(dir, "copy"), "a copy"));
-    CHECK(during.found[0] == '.' && file_rename(path_in(dir, "copy"), path_in(dir, during.found)) == 0);
+    CHECK(during.found[0] == '.' &&
+          file_rename(path_in(dir, "copy"), path_in(dir, during.found)) == 0);
     REQUIRE_OK(replace(path_in(dir, "f"), "after"));
     replacement_clean(dir, NULL);
     CHECK(holds(path_in(dir, during.found), "a copy"));
@@ -147,7 +154,8 @@ static void kill_in(const char *path) {
     pid_t child = fork();
     if (child == 0) {
         Replacement *new;
-        if (!failed(replacement_begin(path, &new)) && !failed(replacement_write(new, "a beginning", 11)))
+        if (!failed(replacement_begin(path, &new)) &&
+            !failed(replacement_write(new, "a beginning", 11)))
             raise(SIGKILL);
         _exit(1);
     }
@@ -188,11 +196,14 @@ static int beyond_a_limit(const char *dir) {
     char text[2000] = {0};
     Replacement *new;
     struct rlimit limit = {1000, 1000};
-    if (failed(replace(path_in(dir, "f"), "before")) || setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+    if (failed(replace(path_in(dir, "f"), "before")) || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return 1;
     if (failed(replacement_begin(path_in(dir, "f"), &new))) return 2;
     Status status = replacement_end(&new, replacement_write(new, text, sizeof text));
-    return status.code == STATUS_FAILURE && strstr(status_message(), "/f: cannot write: File too large; make room") ? 0
-                                                                                                                    : 3;
+    return status.code == STATUS_FAILURE &&
+                   strstr(status_message(), "/f: cannot write: File too large; make room")
+               ? 0
+               : 3;
 }
 
 static void a_limit_is_an_error_and_the_old_file_stays(void) {
@@ -216,14 +227,16 @@ static void files_that_belong_together_change_together(void) {
         REQUIRE_OK(replacement_begin(path_in(dir, names[i]), &pair[i]));
         REQUIRE_OK(replacement_write(pair[i], "new", 3));
     }
-    CHECK_ERROR(replacement_commit_all(pair, 3), STATUS_FAILURE, "/c: cannot write: Is a directory");
+    CHECK_ERROR(replacement_commit_all(pair, 3), STATUS_FAILURE,
+                "/c: cannot write: Is a directory");
     CHECK(holds(path_in(dir, "a"), "old a"));
     for (int i = 0; i < 3; i++) replacement_destroy(&pair[i]);
     CHECK(names_in(dir, "").count == 2);
     for (int i = 0; i < 2; i++) REQUIRE_OK(replacement_begin(path_in(dir, names[i]), &pair[i]));
     CHECK_OK(replacement_commit_all(pair, 2));
     for (int i = 0; i < 2; i++) replacement_destroy(&pair[i]);
-    CHECK(holds(path_in(dir, "a"), "") && holds(path_in(dir, "b"), "") && names_in(dir, "").count == 3);
+    CHECK(holds(path_in(dir, "a"), "") && holds(path_in(dir, "b"), "") &&
+          names_in(dir, "").count == 3);
 }
 
 static void a_stream_goes_to_its_end(void) {
@@ -242,16 +255,19 @@ static void a_stream_goes_to_its_end(void) {
     free(text);
 }
 
-/* ---- messages ---------------------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static void foreign_text_is_shown_not_done(void) {
     char out[128], room[8];
-    CHECK(strcmp(escape_text("a\x1b[31mb\nc\t\x7f", out, sizeof out), "a\\x1B[31mb\\nc\\t\\x7F") == 0);
+    CHECK(strcmp(escape_text("a\x1b[31mb\nc\t\x7f", out, sizeof out), "a\\x1B[31mb\\nc\\t\\x7F") ==
+          0);
     CHECK(strcmp(escape_text("naïve \xe2\x80\xae \xc2\x9b \xff", out, sizeof out),
                  "naïve \\xE2\\x80\\xAE \\xC2\\x9B \\xFF") == 0);
-    CHECK(strcmp(escape_text(escape_text("\x1b", out, sizeof out), room, sizeof room), "\\x1B") == 0);
+    CHECK(strcmp(escape_text(escape_text("\x1b", out, sizeof out), room, sizeof room), "\\x1B") ==
+          0);
     CHECK(strcmp(escape_text("aaaaa\xc3\xaf\xc3\xaf", room, sizeof room), "aaaaa\xc3\xaf") == 0);
-    CHECK_ERROR(ERROR(STATUS_DATA, "%s: bad", "evil\n\x1b]0;name\x07"), STATUS_DATA, "evil\\n\\x1B]0;name\\x07: bad");
+    CHECK_ERROR(ERROR(STATUS_DATA, "%s: bad", "evil\n\x1b]0;name\x07"), STATUS_DATA,
+                "evil\\n\\x1B]0;name\\x07: bad");
 }
 
 static void a_failure_put_aside_comes_back(void) {
@@ -259,9 +275,11 @@ static void a_failure_put_aside_comes_back(void) {
     status_keep(ERROR(STATUS_DATA, "the cause"), &first);
     status_keep(OK, &none);
     CHECK_ERROR(ERROR(STATUS_FAILURE, "another"), STATUS_FAILURE, "another");
-    CHECK_ERROR(status_prefixed(status_restore(&first), "rank %d", 3), STATUS_DATA, "rank 3: the cause");
+    CHECK_ERROR(status_prefixed(status_restore(&first), "rank %d", 3), STATUS_DATA,
+                "rank 3: the cause");
     CHECK(!failed(status_restore(&none)));
-    Status shown = status_error_excerpt(STATUS_CONFIG, "f", 1, "  3 | a\x1b[1m\n    | ^", "%s", "x\ny");
+    Status shown =
+        status_error_excerpt(STATUS_CONFIG, "f", 1, "  3 | a\x1b[1m\n    | ^", "%s", "x\ny");
     CHECK_ERROR(shown, STATUS_CONFIG, "x\\ny\n  3 | a?[1m\n    | ^");
 }
 

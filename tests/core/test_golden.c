@@ -36,17 +36,21 @@ static bool take_all(CaseRun *run, const char *group) {
     bool taken = take_tokens(run, group);
     for (int i = 0; i < run->n_inputs; i++) {
         CaseTensor *input = &run->inputs[i];
-        taken &= take(record_of(group, input->name, ""), input->values, tensor_count(input->tensor));
+        taken &=
+            take(record_of(group, input->name, ""), input->values, tensor_count(input->tensor));
     }
     for (int i = 0; i < run->n_outputs; i++) {
         CaseTensor *output = &run->outputs[i];
-        taken &= take(record_of(group, output->name, ".seed"), output->seeds, tensor_count(output->tensor));
+        taken &= take(record_of(group, output->name, ".seed"), output->seeds,
+                      tensor_count(output->tensor));
     }
     return taken;
 }
 
 static Status case_take(CaseRun *run, const char *group) {
-    return take_all(run, group) ? OK : ERROR(STATUS_DATA, "%s: a record is missing or of another size", group);
+    return take_all(run, group)
+               ? OK
+               : ERROR(STATUS_DATA, "%s: a record is missing or of another size", group);
 }
 
 static bool agrees(const Tensor *t, const GoldenRecord *record) {
@@ -61,10 +65,12 @@ static bool agrees(const Tensor *t, const GoldenRecord *record) {
 static void check_case(const char *name, const char *group) {
     const OpCase *op = NULL;
     CaseRun *run = NULL;
-    for (int i = 0; i < n_op_cases; i++) op = strcmp(op_cases[i].name, name) == 0 ? &op_cases[i] : op;
+    for (int i = 0; i < n_op_cases; i++)
+        op = strcmp(op_cases[i].name, name) == 0 ? &op_cases[i] : op;
     CU_ASSERT_FATAL(op != NULL);
-    if (CHECK_OK(case_create(op, device->target, DTYPE_F32, false, &run)) && CHECK_OK(case_bind(run, device)) &&
-        CHECK_OK(case_take(run, group)) && CHECK_OK(case_replay(run))) {
+    if (CHECK_OK(case_create(op, device->target, DTYPE_F32, false, &run)) &&
+        CHECK_OK(case_bind(run, device)) && CHECK_OK(case_take(run, group)) &&
+        CHECK_OK(case_replay(run))) {
         for (int i = 0; i < run->n_outputs; i++) {
             CHECK(agrees(run->outputs[i].tensor, record_of(group, run->outputs[i].name, "")));
         }
@@ -86,7 +92,8 @@ static void loss(void) { check_case("loss_one_chunk", "loss_one_chunk"); }
 static void loss_in_chunks(void) { check_case("loss_chunks", "loss_chunks"); }
 
 static void attention(void) {
-    const char *const backends[] = {"baseline", "math", "mem_efficient", "flash"}, *const sizes[] = {"5", "63"};
+    const char *const backends[] = {"baseline", "math", "mem_efficient", "flash"}, *const sizes[] =
+                                                                                       {"5", "63"};
     for (size_t b = 0; b < COUNT(backends); b++) {
         for (size_t s = 0; s < COUNT(sizes); s++) {
             char name[64], group[64];
@@ -99,8 +106,16 @@ static void attention(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(linear),    TEST(linear_with_gelu), TEST(mlp),  TEST(layernorm),      TEST(layernorm_with_branch),
-        TEST(embedding), TEST(dropout),          TEST(loss), TEST(loss_in_chunks), TEST(attention),
+        TEST(linear),
+        TEST(linear_with_gelu),
+        TEST(mlp),
+        TEST(layernorm),
+        TEST(layernorm_with_branch),
+        TEST(embedding),
+        TEST(dropout),
+        TEST(loss),
+        TEST(loss_in_chunks),
+        TEST(attention),
     };
     if (failed(device_open_cpu(1, &device))) return 1;
     Status status = golden_open("tests/golden/ops.bin", &golden);

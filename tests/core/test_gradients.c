@@ -1,4 +1,5 @@
-/* Every op's gradient against central differences of fourth order in f64, over the one list of cases. */
+/* Every op's gradient against central differences of fourth order in f64, over the one list of
+ * cases. */
 #include "tests/core/ops_cases_helper.h"
 #include "tests/harness.h"
 
@@ -25,8 +26,10 @@ static long double objective_at(CaseRun *run, CaseTensor *input, int64_t element
 /* (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h */
 static double difference(CaseRun *run, CaseTensor *input, int64_t element) {
     const double h = 1e-3, x = input->values[element];
-    long double near = objective_at(run, input, element, x + h) - objective_at(run, input, element, x - h);
-    long double far = objective_at(run, input, element, x + 2 * h) - objective_at(run, input, element, x - 2 * h);
+    long double near =
+        objective_at(run, input, element, x + h) - objective_at(run, input, element, x - h);
+    long double far =
+        objective_at(run, input, element, x + 2 * h) - objective_at(run, input, element, x - 2 * h);
     return (double)((8 * near - far) / (12 * (long double)h));
 }
 
@@ -43,11 +46,12 @@ static bool tensor_is_right(CaseRun *run, CaseTensor *input) {
     for (int64_t i = 0; i < count; i++) grad[i] -= run->accumulate ? CASE_START : 0;
     double floor = 1e-2 * largest(grad, count) + 1e-8;
     for (int64_t i = step / 2; i < count && right; i += step) {
-        double wanted = difference(run, input, i), error = fabs(grad[i] - wanted) / fmax(fabs(wanted), floor);
+        double wanted = difference(run, input, i),
+               error = fabs(grad[i] - wanted) / fmax(fabs(wanted), floor);
         worst = fmax(worst, error);
         if (error <= 1e-6) continue;
-        printf("\n    %s: gradient of %s[%lld] is %.12g, by differences %.12g", run->op->name, input->name,
-               (long long)i, grad[i], wanted);
+        printf("\n    %s: gradient of %s[%lld] is %.12g, by differences %.12g", run->op->name,
+               input->name, (long long)i, grad[i], wanted);
         right = false;
     }
     free(grad);

@@ -1,4 +1,5 @@
-/* What limits a process: trees of /proc and /sys as kernels and containers show them, and its own resource limits. */
+/* What limits a process: trees of /proc and /sys as kernels and containers show them, and its own
+ * resource limits. */
 #include "core/device.h"
 #include "core/host_limits.h"
 #include "tests/harness.h"
@@ -59,9 +60,11 @@ static void version_2_with_ancestors(void) {
     memory_is(3072, 4096);
     CHECK(host_cores(root) == INT_MAX);
     put("/sys/fs/cgroup/user.slice/memory.max", "1073741824\n");
-    put("/sys/fs/cgroup/user.slice/memory.current", "943718400\n"); /* 900 MiB, of which 300 can be had back */
+    put("/sys/fs/cgroup/user.slice/memory.current",
+        "943718400\n"); /* 900 MiB, of which 300 can be had back */
     put("/sys/fs/cgroup/user.slice/memory.stat",
-        "anon 1\nfile 1\ninactive_file 104857600\nactive_file 104857600\nslab_reclaimable 104857600\n");
+        "anon 1\nfile 1\ninactive_file 104857600\nactive_file 104857600\nslab_reclaimable "
+        "104857600\n");
     put("/sys/fs/cgroup/user.slice/cpu.max", "250000 100000\n");
     memory_is(424, 1024);
     CHECK(host_cores(root) == 3);
@@ -86,10 +89,11 @@ static void version_2_in_a_namespace(void) {
 }
 
 static void version_1_in_a_container(void) {
-    tree_begin("31 22 0:27 /docker/a\\040b /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n"
-               "32 22 0:28 /docker/a\\040b /sys/fs/my\\040cpu ro master:9 - cgroup cgroup rw,cpu,cpuacct\n"
-               "33 22 0:29 / /sys/fs/cgroup/cpuset ro - cgroup cgroup rw,cpuset\n",
-               "3:cpuset:/\n2:cpu,cpuacct:/docker/a b/in\n1:memory:/docker/a b\n0::/\n");
+    tree_begin(
+        "31 22 0:27 /docker/a\\040b /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n"
+        "32 22 0:28 /docker/a\\040b /sys/fs/my\\040cpu ro master:9 - cgroup cgroup rw,cpu,cpuacct\n"
+        "33 22 0:29 / /sys/fs/cgroup/cpuset ro - cgroup cgroup rw,cpuset\n",
+        "3:cpuset:/\n2:cpu,cpuacct:/docker/a b/in\n1:memory:/docker/a b\n0::/\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     put("/sys/fs/my cpu/cpu.cfs_quota_us", "-1\n");
     put("/sys/fs/my cpu/cpu.cfs_period_us", "100000\n");
@@ -131,9 +135,11 @@ static bool own_is_less(size_t bytes) {
     HostMemory own = host_memory_own("");
     size_t free_bytes, total_bytes;
     Device *device;
-    if (failed(device_open_cpu(1, &device)) || failed(device_memory(device, &free_bytes, &total_bytes))) return false;
-    return own.total_bytes == bytes && own.free_bytes < bytes && own.free_bytes > bytes / 2 && total_bytes <= bytes &&
-           free_bytes < own.free_bytes;
+    if (failed(device_open_cpu(1, &device)) ||
+        failed(device_memory(device, &free_bytes, &total_bytes)))
+        return false;
+    return own.total_bytes == bytes && own.free_bytes < bytes && own.free_bytes > bytes / 2 &&
+           total_bytes <= bytes && free_bytes < own.free_bytes;
 }
 
 static void its_own_limits(void) {
@@ -149,8 +155,12 @@ static void its_own_limits(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(without_groups),           TEST(version_2_with_ancestors),      TEST(version_2_in_a_namespace),
-        TEST(version_1_in_a_container), TEST(version_1_without_a_hierarchy), TEST(its_own_limits),
+        TEST(without_groups),
+        TEST(version_2_with_ancestors),
+        TEST(version_2_in_a_namespace),
+        TEST(version_1_in_a_container),
+        TEST(version_1_without_a_hierarchy),
+        TEST(its_own_limits),
     };
     return harness_run(argc, argv, "host_limits", tests, COUNT(tests));
 }

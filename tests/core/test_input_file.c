@@ -40,8 +40,10 @@ static void a_file_that_shrinks_is_an_error(void) {
     CHECK_OK(input_read(&file, bytes, 8, 2));
     CHECK(memcmp(bytes, "23456789", 8) == 0);
     CHECK(truncate(path, 4) == 0);
-    CHECK_ERROR(input_read(&file, bytes, 8, 2), STATUS_DATA, "it: became shorter while it was read: 4 of 10 bytes");
-    CHECK_ERROR(input_read(&file, bytes, 1, 9), STATUS_DATA, "it: became shorter while it was read: 4 of 10 bytes");
+    CHECK_ERROR(input_read(&file, bytes, 8, 2), STATUS_DATA,
+                "it: became shorter while it was read: 4 of 10 bytes");
+    CHECK_ERROR(input_read(&file, bytes, 1, 9), STATUS_DATA,
+                "it: became shorter while it was read: 4 of 10 bytes");
     input_close(&file);
     CHECK(file.fd == -1);
 }
@@ -51,7 +53,8 @@ static void a_read_that_the_disk_fails_is_an_error(void) {
     InputFile file;
     char bytes[8];
     REQUIRE_OK(input_open("/proc/self/mem", &file));
-    CHECK_ERROR(input_read(&file, bytes, sizeof bytes, 16), STATUS_FAILURE, "/proc/self/mem: cannot read it: Input");
+    CHECK_ERROR(input_read(&file, bytes, sizeof bytes, 16), STATUS_FAILURE,
+                "/proc/self/mem: cannot read it: Input");
     input_close(&file);
 }
 
@@ -63,7 +66,8 @@ static void small_files_are_read_whole(void) {
     REQUIRE_OK(input_read_whole(path, 10, &text, &bytes));
     CHECK(bytes == 10 && strcmp(text, "0123456789") == 0);
     free(text);
-    CHECK_ERROR(input_read_whole(path, 9, &text, &bytes), STATUS_DATA, "it: is larger than the 9 bytes");
+    CHECK_ERROR(input_read_whole(path, 9, &text, &bytes), STATUS_DATA,
+                "it: is larger than the 9 bytes");
     CHECK(text == NULL && bytes == 0);
 }
 

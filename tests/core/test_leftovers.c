@@ -1,4 +1,5 @@
-/* Leftovers: what a killed process left goes, and nothing that somebody uses or that is not ours. */
+/* Leftovers: what a killed process left goes, and nothing that somebody uses or that is not
+ * ours. */
 #include "core/leftovers.h"
 #include "tests/harness.h"
 
@@ -57,10 +58,12 @@ static void other_names_and_young_files_stay(void) {
 
 static void what_is_no_file_stays(void) {
     close(file_make("target", 60));
-    CHECK(symlink("target", path_of("segment.link")) == 0 && mkdir(path_of("segment.folder"), 0700) == 0 &&
+    CHECK(symlink("target", path_of("segment.link")) == 0 &&
+          mkdir(path_of("segment.folder"), 0700) == 0 &&
           mkfifo(path_of("segment.fifo"), 0600) == 0);
     sweep();
-    CHECK(is_there("target") && is_there("segment.link") && is_there("segment.folder") && is_there("segment.fifo"));
+    CHECK(is_there("target") && is_there("segment.link") && is_there("segment.folder") &&
+          is_there("segment.fifo"));
 }
 
 static void an_open_file_stays(void) {

@@ -17,7 +17,8 @@ static void embedding(void) { cpu(edges_of_embedding); }
 static void adamw(void) { cpu(edges_of_adamw); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding), TEST(adamw)};
+    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding),
+                          TEST(adamw)};
     if (failed(device_open_cpu(2, &device))) return 1;
     int code = harness_run(argc, argv, "edges of the ops", tests, COUNT(tests));
     device_close(&device);

@@ -1,4 +1,5 @@
-/* The planner against a brute-force oracle on random programs, and on a real one that runs in its arena. */
+/* The planner against a brute-force oracle on random programs, and on a real one that runs in its
+ * arena. */
 #include "core/plan.h"
 #include "core/rng.h"
 #include "core/store.h"
@@ -13,26 +14,31 @@ enum { MAX_TENSORS = 160, MAX_NODES = 120 };
 
 static uint64_t n_drawn;
 
-static int64_t below(int64_t limit) { return (int64_t)(philox(5, n_drawn++, 1).word[0] % (uint64_t)limit); }
+static int64_t below(int64_t limit) {
+    return (int64_t)(philox(5, n_drawn++, 1).word[0] % (uint64_t)limit);
+}
 
 static const Op nothing_op = {.name = "nothing"};
 
 static Program *program_new(void) {
     Program *p = NULL;
-    return CHECK_OK(program_create((Target){.kind = DEVICE_CPU, .threads = 1}, false, &p)) ? p : NULL;
+    return CHECK_OK(program_create((Target){.kind = DEVICE_CPU, .threads = 1}, false, &p)) ? p
+                                                                                           : NULL;
 }
 
 /* A tensor of the program, a view of one, or (seldom) one of the store. */
 static Tensor *tensor_new(Program *p, Tensor **all, int count, Tensor *persistent) {
     int64_t kind = below(8);
     if (kind == 0) return persistent;
-    if (kind == 1 && count > 0 && all[count - 1] != persistent) return program_rows(p, all[count - 1], 0, 1);
+    if (kind == 1 && count > 0 && all[count - 1] != persistent)
+        return program_rows(p, all[count - 1], 0, 1);
     int64_t columns = below(4) == 0 ? below(9000) : below(300) + 1;
     return program_tensor(p, (BufferKind)below(BUFFER_KINDS), below(2) ? DTYPE_F32 : DTYPE_F64, 2,
                           (int64_t[]){below(3) + 1, columns});
 }
 
-/* Nodes that read and write what there is, near and far, sometimes the same tensor in place, with scratch. */
+/* Nodes that read and write what there is, near and far, sometimes the same tensor in place, with
+ * scratch. */
 static Program *random_program(Tensor *persistent) {
     Tensor *all[MAX_TENSORS];
     int count = 0, n_nodes = (int)below(MAX_NODES) + 1;
@@ -42,18 +48,22 @@ static Program *random_program(Tensor *persistent) {
             all[count] = tensor_new(p, all, count, persistent);
             count += all[count] != NULL;
         }
-        Tensor *out = all[count - 1], *near = all[below(count)], *far = below(3) ? NULL : all[below(count)];
+        Tensor *out = all[count - 1], *near = all[below(count)],
+               *far = below(3) ? NULL : all[below(count)];
         Tensor *second = below(4) ? NULL : all[below(count)];
         Tensor *scratch = below(3) ? NULL : program_workspace(p, (size_t)below(5000));
-        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(near, far), TENSORS(out, second), scratch});
+        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(near, far),
+                                      TENSORS(out, second), scratch});
     }
     return p;
 }
 
 static bool mentions(const Node *node, const Buffer *buffer) {
     bool found = node->workspace != NULL && node->workspace->buffer == buffer;
-    for (int i = 0; i < node->n_inputs; i++) found |= node->inputs[i] != NULL && node->inputs[i]->buffer == buffer;
-    for (int i = 0; i < node->n_outputs; i++) found |= node->outputs[i] != NULL && node->outputs[i]->buffer == buffer;
+    for (int i = 0; i < node->n_inputs; i++)
+        found |= node->inputs[i] != NULL && node->inputs[i]->buffer == buffer;
+    for (int i = 0; i < node->n_outputs; i++)
+        found |= node->outputs[i] != NULL && node->outputs[i]->buffer == buffer;
     return found;
 }
 
@@ -68,7 +78,9 @@ static bool life_of(const Program *p, const Buffer *buffer, int *first, int *las
     return *first >= 0;
 }
 
-static size_t rounded(size_t bytes) { return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT; }
+static size_t rounded(size_t bytes) {
+    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+}
 
 static size_t live_bytes_at(const Program *p, int node, size_t by_kind[BUFFER_KINDS]) {
     size_t sum = 0;
@@ -96,7 +108,8 @@ static void check_peak(const Program *p, const Plan *plan) {
     CHECK(plan->bytes >= plan->live_bytes);
 }
 
-/* Two buffers whose lives meet share no byte; each lies aligned inside the arena, where it is bound. */
+/* Two buffers whose lives meet share no byte; each lies aligned inside the arena, where it is
+ * bound. */
 static void check_places(const Program *p, const Plan *plan, char *arena) {
     bool right = plan->n_buffers == p->n_buffers;
     for (int i = 0; i < p->n_buffers && right; i++) {
@@ -106,7 +119,8 @@ static void check_places(const Program *p, const Plan *plan, char *arena) {
         right &= used == (a->data != NULL);
         if (!used) continue;
         char *start = a->data;
-        right &= start >= arena && start + a->bytes <= arena + plan->bytes && (start - arena) % PLAN_ALIGNMENT == 0;
+        right &= start >= arena && start + a->bytes <= arena + plan->bytes &&
+                 (start - arena) % PLAN_ALIGNMENT == 0;
         for (int j = 0; j < i; j++) {
             const Buffer *b = p->buffers[j];
             if (!life_of(p, b, &b_first, &b_last) || a_first > b_last || b_first > a_last) continue;
@@ -158,7 +172,8 @@ static void chain_takes_two(void) {
     Tensor *previous = NULL;
     for (int i = 0; i < 20; i++) {
         Tensor *next = program_tensor(p, BUFFER_ACTIVATIONS, DTYPE_F32, 1, (int64_t[]){1024});
-        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(previous), TENSORS(next), NULL});
+        program_record(p,
+                       (Recording){&nothing_op, NULL, 0, TENSORS(previous), TENSORS(next), NULL});
         previous = next;
     }
     Plan *plan = NULL;
@@ -192,9 +207,10 @@ static void arena_changes_nothing(void) {
     REQUIRE_OK(device_open_cpu(1, &device));
     for (int i = 0; i < n_op_cases; i++) {
         CaseRun *planned = NULL, *apart = NULL;
-        bool ready = CHECK_OK(case_create(&op_cases[i], device->target, DTYPE_F32, false, &planned)) &&
-                     CHECK_OK(case_create(&op_cases[i], device->target, DTYPE_F32, false, &apart)) &&
-                     CHECK_OK(case_bind(planned, device)) && CHECK_OK(case_bind(apart, device));
+        bool ready =
+            CHECK_OK(case_create(&op_cases[i], device->target, DTYPE_F32, false, &planned)) &&
+            CHECK_OK(case_create(&op_cases[i], device->target, DTYPE_F32, false, &apart)) &&
+            CHECK_OK(case_bind(planned, device)) && CHECK_OK(case_bind(apart, device));
         char **memory = calloc(ready ? (size_t)apart->program->n_buffers + 1 : 1, sizeof *memory);
         if (ready) {
             bind_apart(apart->program, memory);

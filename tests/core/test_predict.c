@@ -22,7 +22,8 @@ static void data_sheets(void) {
 static void ceilings_of_the_cpu(void) {
     Device *device = NULL;
     REQUIRE_OK(device_open_cpu(1, &device));
-    Ceilings none = ceilings_find(device, DTYPE_F32, false), some = ceilings_find(device, DTYPE_F32, true);
+    Ceilings none = ceilings_find(device, DTYPE_F32, false),
+             some = ceilings_find(device, DTYPE_F32, true);
     CHECK(none.flops == 0 && none.bytes == 0 && !none.measured);
     CHECK(some.measured && some.flops > 1e8 && some.bytes > 1e8);
     CHECK(device->allocated_bytes == 0);
@@ -32,12 +33,15 @@ static void ceilings_of_the_cpu(void) {
     device_close(&device);
 }
 
-/* What a run measured on a GPU of this name, every later one reads; a line that was cut short does not count. */
+/* What a run measured on a GPU of this name, every later one reads; a line that was cut short does
+ * not count. */
 static void kept_ceilings(void) {
     char path[4096];
     const char *folder = harness_directory();
-    Device gpu = {
-        .target = {.kind = DEVICE_CUDA, .sm = 90}, .name = "Test GPU 9", .peak_flops = 1e15, .peak_bytes = 4e12};
+    Device gpu = {.target = {.kind = DEVICE_CUDA, .sm = 90},
+                  .name = "Test GPU 9",
+                  .peak_flops = 1e15,
+                  .peak_bytes = 4e12};
     setenv("HOURGLASS_CACHE", folder, 1);
     CHECK_CLOSE(ceilings_find(&gpu, DTYPE_BF16, false).flops / 1e12, 800, 1e-9);
     snprintf(path, sizeof path, "%s/ceilings-Test_GPU_9-1.txt", folder);
@@ -79,6 +83,7 @@ static void larger_takes_longer(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(data_sheets), TEST(ceilings_of_the_cpu), TEST(kept_ceilings), TEST(larger_takes_longer)};
+    const Test tests[] = {TEST(data_sheets), TEST(ceilings_of_the_cpu), TEST(kept_ceilings),
+                          TEST(larger_takes_longer)};
     return harness_run(argc, argv, "ceilings and predictions", tests, COUNT(tests));
 }

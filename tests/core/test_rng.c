@@ -18,18 +18,22 @@ static bool is_words(Philox got, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 /* Random123's kat_vectors: philox4x32 10. */
 static void known_answers(void) {
     CHECK(is_words(philox(0, 0, 0), 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8));
-    CHECK(is_words(philox(UINT64_MAX, UINT64_MAX, UINT64_MAX), 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd));
-    CHECK(is_words(philox(0x299f31d0a4093822, 0x85a308d3243f6a88, 0x0370734413198a2e), 0xd16cfe09, 0x94fdcceb,
-                   0x5001e420, 0x24126ea1));
+    CHECK(is_words(philox(UINT64_MAX, UINT64_MAX, UINT64_MAX), 0x408f276d, 0x41c83b0e, 0xa20bc7c6,
+                   0x6d5451fd));
+    CHECK(is_words(philox(0x299f31d0a4093822, 0x85a308d3243f6a88, 0x0370734413198a2e), 0xd16cfe09,
+                   0x94fdcceb, 0x5001e420, 0x24126ea1));
 }
 
 static void uniform_bounds(void) {
-    CHECK(rng_uniform(0) == 0.0f && rng_uniform(UINT32_MAX) < 1.0f && rng_uniform(1u << 31) == 0.5f);
-    CHECK(rng_threshold(0) == 0 && rng_threshold(0.5) == 1u << 31 && rng_threshold(0.25) == 1u << 30);
+    CHECK(rng_uniform(0) == 0.0f && rng_uniform(UINT32_MAX) < 1.0f &&
+          rng_uniform(1u << 31) == 0.5f);
+    CHECK(rng_threshold(0) == 0 && rng_threshold(0.5) == 1u << 31 &&
+          rng_threshold(0.25) == 1u << 30);
     CHECK(rng_counter(0, 1) != rng_counter(1, 0) && rng_counter(2, 3) == (2u << 24) + 3);
 }
 
-/* One dropout op over ones (B, 3, 7), or over larger rows: its output is the mask times the scale. */
+/* One dropout op over ones (B, 3, 7), or over larger rows: its output is the mask times the
+ * scale. */
 typedef struct Mask {
     Device *device;
     Store *store;
@@ -95,7 +99,8 @@ static void dropout_rate(void) {
     }
 }
 
-/* Rows 0..7 at once, or 0..3 and then 4..7: the same masks, whatever the row's size is modulo four. */
+/* Rows 0..7 at once, or 0..3 and then 4..7: the same masks, whatever the row's size is modulo
+ * four. */
 static void mask_is_of_the_global_batch(void) {
     const int64_t columns[] = {1, 4, 5, 7, 64};
     for (size_t k = 0; k < COUNT(columns); k++) {

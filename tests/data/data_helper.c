@@ -42,12 +42,14 @@ uint8_t *file_read(const char *path, size_t *size) {
 Tokenizer *gpt2_or_null(void) {
     static int fetched = -1;
     Tokenizer *tokenizer = NULL;
-    if (fetched < 0) fetched = system("timeout 120 scripts/fetch_gpt2_vocab.sh >/dev/null 2>&1") == 0;
+    if (fetched < 0)
+        fetched = system("timeout 120 scripts/fetch_gpt2_vocab.sh >/dev/null 2>&1") == 0;
     if (!fetched || failed(tokenizer_open("gpt2", &tokenizer))) return NULL;
     return tokenizer;
 }
 
-/* splitmix64. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
+/* splitmix64. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+ * 2014. */
 uint64_t dice_roll(uint64_t *state, uint64_t below) {
     uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);

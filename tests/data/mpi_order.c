@@ -1,5 +1,5 @@
-/* Prints where the training samples 0 .. COUNT-1 of a token file start, a line each: the order of the data, for whoever
- * repeats a run elsewhere. usage: mpi_order FILE SEED T COUNT */
+/* Prints where the training samples 0 .. COUNT-1 of a token file start, a line each: the order of
+ * the data, for whoever repeats a run elsewhere. usage: mpi_order FILE SEED T COUNT */
 #include "data/batch_order.h"
 #include "data/token_file.h"
 
@@ -11,7 +11,8 @@ static Status order_print(char **argv) {
     TokenFile *file = NULL;
     BatchOrder order;
     TRY(token_file_open(argv[1], &file));
-    Status status = batch_order_init(strtoull(argv[2], NULL, 10), token_file_count(file), atoll(argv[3]), &order);
+    Status status = batch_order_init(strtoull(argv[2], NULL, 10), token_file_count(file),
+                                     atoll(argv[3]), &order);
     for (int64_t i = 0; i < atoll(argv[4]) && !failed(status); i++) {
         printf("%" PRId64 "\n", batch_order_start(&order, i));
     }

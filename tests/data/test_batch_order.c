@@ -32,10 +32,12 @@ static void large_domains_work(void) {
 }
 
 /* How many of n values stay where they were: about 1 in a random permutation. */
-static int fixed_between(uint64_t seed_a, int64_t epoch_a, uint64_t seed_b, int64_t epoch_b, int64_t n) {
+static int fixed_between(uint64_t seed_a, int64_t epoch_a, uint64_t seed_b, int64_t epoch_b,
+                         int64_t n) {
     int same = 0;
     for (int64_t i = 0; i < n; i++) {
-        same += batch_order_permute(seed_a, epoch_a, n, i) == batch_order_permute(seed_b, epoch_b, n, i);
+        same += batch_order_permute(seed_a, epoch_a, n, i) ==
+                batch_order_permute(seed_b, epoch_b, n, i);
     }
     return same;
 }
@@ -46,7 +48,8 @@ static void seeds_and_epochs_differ(void) {
     CHECK(fixed_between(1, 5, 1, 5, 1000) == 1000);
 }
 
-/* Chi-squared of where value 0 of 16 goes over 16,000 epochs: 15 degrees of freedom, 50 is beyond one in 10^5. */
+/* Chi-squared of where value 0 of 16 goes over 16,000 epochs: 15 degrees of freedom, 50 is beyond
+ * one in 10^5. */
 static void places_are_uniform(void) {
     int count[16] = {0};
     double chi = 0;
@@ -59,7 +62,8 @@ static void places_are_uniform(void) {
 static void order_is_not_nearly_sequential(void) {
     int near = 0;
     for (int64_t i = 0; i + 1 < 10000; i++) {
-        int64_t step = batch_order_permute(4, 0, 10000, i + 1) - batch_order_permute(4, 0, 10000, i);
+        int64_t step =
+            batch_order_permute(4, 0, 10000, i + 1) - batch_order_permute(4, 0, 10000, i);
         near += step >= -10 && step <= 10;
     }
     CHECK(near < 50);
@@ -98,15 +102,15 @@ static void origins_of_epochs_differ(void) {
 
 static void too_few_tokens_are_refused(void) {
     BatchOrder order;
-    CHECK_ERROR(batch_order_init(1, 8, 8, &order), STATUS_DATA, "8 tokens are too few for one window of 8");
+    CHECK_ERROR(batch_order_init(1, 8, 8, &order), STATUS_DATA,
+                "8 tokens are too few for one window of 8");
     CHECK_ERROR(batch_order_init(1, 0, 8, &order), STATUS_DATA, "too few");
     CHECK_ERROR(batch_order_init(1, 8, 0, &order), STATUS_DATA, "too few");
     CHECK_OK(batch_order_init(1, 9, 8, &order));
     CHECK(order.windows == 1 && batch_order_start(&order, 12345) == 0);
 }
 
-/* ---- the loader -----------------------------------------------------------------------------------------------------
- */
+/* ---- the loader ------------------------------------------------------------------------------ */
 
 enum { TOKENS = 1000, WIDTH = 8 };
 
@@ -126,7 +130,8 @@ static void targets_are_one_token_later(void) {
     Loader loader;
     int32_t inputs[5 * WIDTH], targets[5 * WIDTH];
     REQUIRE_OK(loader_init(file, 42, WIDTH, &loader));
-    CHECK_OK(loader_fill(&loader, 100, 5, inputs, targets)); /* 124 windows: no end of an epoch in it */
+    CHECK_OK(
+        loader_fill(&loader, 100, 5, inputs, targets)); /* 124 windows: no end of an epoch in it */
     for (int b = 0; b < 5; b++) {
         CHECK(inputs[b * WIDTH] == batch_order_start(&loader.order, 100 + b));
         for (int t = 0; t < WIDTH; t++) {
@@ -137,7 +142,8 @@ static void targets_are_one_token_later(void) {
     token_file_destroy(&file);
 }
 
-/* The samples of 30 steps of global batch 12, by R ranks: the same sets, and over an epoch each window once. */
+/* The samples of 30 steps of global batch 12, by R ranks: the same sets, and over an epoch each
+ * window once. */
 static void the_rank_count_does_not_change_the_data(void) {
     TokenFile *file = counting_file();
     Loader loader;
@@ -149,7 +155,8 @@ static void the_rank_count_does_not_change_the_data(void) {
             if (12 % ranks != 0) continue;
             int64_t B = 12 / ranks;
             for (int64_t r = 0; r < ranks; r++) {
-                CHECK_OK(loader_fill(&loader, step * 12 + r * B, B, inputs + r * B * WIDTH, targets));
+                CHECK_OK(
+                    loader_fill(&loader, step * 12 + r * B, B, inputs + r * B * WIDTH, targets));
             }
             CHECK(memcmp(inputs, reference, sizeof reference) == 0);
         }
@@ -168,7 +175,8 @@ static void a_batch_larger_than_the_file_goes_into_the_next_epoch(void) {
         int apart = inputs[(2 * epoch + 1) * 400] - inputs[2 * epoch * 400];
         CHECK(apart == 400 || apart == -400);
     }
-    CHECK_ERROR(loader_init(file, 1, TOKENS, &loader), STATUS_DATA, "tokens.bin: 1000 tokens are too few");
+    CHECK_ERROR(loader_init(file, 1, TOKENS, &loader), STATUS_DATA,
+                "tokens.bin: 1000 tokens are too few");
     token_file_destroy(&file);
 }
 

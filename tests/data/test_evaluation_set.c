@@ -20,7 +20,8 @@ static TokenFile *counting_file(int64_t n) {
     return file;
 }
 
-/* Marks the targets of a set; false where one comes twice, or a window does not fit its batch's row. */
+/* Marks the targets of a set; false where one comes twice, or a window does not fit its batch's
+ * row. */
 static bool targets_mark(const EvaluationSet *set, uint8_t seen[MOST]) {
     memset(seen, 0, MOST);
     for (int64_t i = 0; i < set->count; i++) {
@@ -46,7 +47,8 @@ static void all_is_every_target_once(void) {
         for (int64_t T = 1; T <= 64; T = 2 * T + 1) {
             EvaluationSet set;
             REQUIRE_OK(evaluation_set_init(file, T, EVALUATION_ALL, &set));
-            CHECK(targets_mark(&set, seen) && marked(seen) == n - 1 && !seen[0] && set.targets == n - 1);
+            CHECK(targets_mark(&set, seen) && marked(seen) == n - 1 && !seen[0] &&
+                  set.targets == n - 1);
         }
         token_file_destroy(&file);
     }
@@ -61,7 +63,8 @@ static void a_part_is_whole_windows(void) {
         REQUIRE_OK(evaluation_set_init(file, 10, tokens, &set));
         CHECK(set.count == (tokens + 9) / 10 && set.targets == 10 * set.count);
         CHECK(targets_mark(&set, more) && marked(more) == set.targets);
-        for (int i = 0; i < MOST; i++) CHECK(more[i] >= seen[i]); /* a larger set holds the smaller ones */
+        for (int i = 0; i < MOST; i++)
+            CHECK(more[i] >= seen[i]); /* a larger set holds the smaller ones */
         memcpy(seen, more, sizeof seen);
     }
     const int64_t all[] = {691, 699, 700, INT64_C(1000000000000000)};
@@ -119,8 +122,12 @@ static void a_file_without_a_target_is_refused(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(all_is_every_target_once), TEST(a_part_is_whole_windows), TEST(a_part_is_spread_over_the_file),
-        TEST(the_choice_is_fixed),      TEST(rows_are_padded),         TEST(a_file_without_a_target_is_refused),
+        TEST(all_is_every_target_once),
+        TEST(a_part_is_whole_windows),
+        TEST(a_part_is_spread_over_the_file),
+        TEST(the_choice_is_fixed),
+        TEST(rows_are_padded),
+        TEST(a_file_without_a_target_is_refused),
     };
     return harness_run(argc, argv, "evaluation_set", tests, COUNT(tests));
 }

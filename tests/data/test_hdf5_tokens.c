@@ -14,7 +14,9 @@
 
 enum { TOKENS = 1000 };
 
-static hid_t create(const char *path) { return H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT); }
+static hid_t create(const char *path) {
+    return H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+}
 
 static void data_write(hid_t dataset) {
     uint32_t tokens[TOKENS];
@@ -22,15 +24,19 @@ static void data_write(hid_t dataset) {
     CHECK(H5Dwrite(dataset, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, tokens) >= 0);
 }
 
-/* A dataset of this type and these properties in a new file; its attribute vocab_size where that is not 0. */
-static void dataset_write(const char *path, const char *name, hid_t type, int rank, hid_t properties, int64_t vocab) {
+/* A dataset of this type and these properties in a new file; its attribute vocab_size where that is
+ * not 0. */
+static void dataset_write(const char *path, const char *name, hid_t type, int rank,
+                          hid_t properties, int64_t vocab) {
     hsize_t dims[2] = {rank == 2 ? TOKENS / 2 : TOKENS, 2};
-    hid_t file = create(path), space = H5Screate_simple(rank, dims, NULL), scalar = H5Screate(H5S_SCALAR);
+    hid_t file = create(path), space = H5Screate_simple(rank, dims, NULL),
+          scalar = H5Screate(H5S_SCALAR);
     hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
     CHECK(dataset >= 0);
     data_write(dataset);
     if (vocab != 0) {
-        hid_t attribute = H5Acreate2(dataset, "vocab_size", H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+        hid_t attribute =
+            H5Acreate2(dataset, "vocab_size", H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
         CHECK(H5Awrite(attribute, H5T_NATIVE_INT64, &vocab) >= 0);
         H5Aclose(attribute);
     }
@@ -127,13 +133,14 @@ static void truncated_files_of_others_are_refused(void) {
     check_refused(path, "damaged or truncated");
 }
 
-/* ---- hostile types ------------------------------------------------------------------------------------------------
- */
+/* ---- hostile types --------------------------------------------------------------------------- */
 
-/* A standard type whose fields are made up: a number in fewer bits than its bytes hold, at an offset. */
+/* A standard type whose fields are made up: a number in fewer bits than its bytes hold, at an
+ * offset. */
 static hid_t bent(hid_t standard, size_t precision, size_t offset) {
     hid_t type = H5Tcopy(standard);
-    CHECK(H5Tset_precision(type, precision) >= 0 && (offset == 0 || H5Tset_offset(type, offset) >= 0));
+    CHECK(H5Tset_precision(type, precision) >= 0 &&
+          (offset == 0 || H5Tset_offset(type, offset) >= 0));
     return type;
 }
 
@@ -179,7 +186,9 @@ static void attribute_write(const char *path, const char *name, hid_t type, hid_
           dataset = H5Dopen2(file, "tokens", H5P_DEFAULT);
     hid_t attribute = H5Acreate2(dataset, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     CHECK(attribute >= 0);
-    H5E_BEGIN_TRY { H5Awrite(attribute, type, ones); } /* HDF5 1.14 writes no value of some: then it is zeros */
+    H5E_BEGIN_TRY {
+        H5Awrite(attribute, type, ones);
+    } /* HDF5 1.14 writes no value of some: then it is zeros */
     H5E_END_TRY;
     H5Aclose(attribute);
     H5Dclose(dataset);
@@ -226,11 +235,12 @@ static void attributes_of_odd_types_say_nothing(void) {
     H5Sclose(three);
 }
 
-/* The same written into the file byte by byte, since HDF5 refuses to make some of it: a precision of 65535, an offset
- * beyond the type, another size. */
+/* The same written into the file byte by byte, since HDF5 refuses to make some of it: a precision
+ * of 65535, an offset beyond the type, another size. */
 static void broken_types_never_crash(void) {
     const char *path = path_in(harness_directory(), "broken.h5");
-    static const uint8_t type[12] = {0x10, 8, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0}; /* a 64-bit signed integer */
+    static const uint8_t type[12] = {0x10, 8, 0, 0, 8,  0,
+                                     0,    0, 0, 0, 64, 0}; /* a 64-bit signed integer */
     uint64_t dice = 9;
     size_t size;
     dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 2000);
@@ -252,14 +262,14 @@ static void broken_types_never_crash(void) {
     free(good);
 }
 
-/* ---- our own header
- * --------------------------------------------------------------------------------------------------- */
+/* ---- our own header -------------------------------------------------------------------------- */
 
 static void the_offset_does_not_depend_on_the_count(void) {
     size_t first = 0;
     for (int64_t count = 1; count < INT64_C(1) << 36; count = count * 11 + 1) {
         for (int width = 2; width <= 4; width += 2) {
-            TokenHeader header = {.tokenizer = "gpt2", .vocab_size = 50257, .count = count, .width = width};
+            TokenHeader header = {
+                .tokenizer = "gpt2", .vocab_size = 50257, .count = count, .width = width};
             uint8_t *bytes;
             REQUIRE_OK(hdf5_tokens_build(&header, &bytes));
             if (first == 0) first = header.offset;
@@ -269,8 +279,7 @@ static void the_offset_does_not_depend_on_the_count(void) {
     }
 }
 
-/* ---- the writer
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the writer ------------------------------------------------------------------------------ */
 
 static void only_token_files_are_replaced(void) {
     const char *directory = harness_directory(), *path = path_in(directory, "train.h5");
@@ -281,7 +290,8 @@ static void only_token_files_are_replaced(void) {
     CHECK_ERROR(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer), STATUS_DATA,
                 "it is left alone, move it away");
     dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
-    CHECK_ERROR(token_writer_create(path, TOKENS_NANOGPT, tokenizer, &writer), STATUS_DATA, "is left alone");
+    CHECK_ERROR(token_writer_create(path, TOKENS_NANOGPT, tokenizer, &writer), STATUS_DATA,
+                "is left alone");
     CHECK_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer));
     token_writer_destroy(&writer);
     check_reads(path, 0); /* nothing was published, so the old one is still there */
@@ -309,7 +319,8 @@ static int64_t count_of(const char *path) {
 /* The second one cannot have its name, for a directory has it by now. */
 static void a_pair_has_both_names_or_neither(void) {
     const char *directory = harness_directory();
-    char *train = strdup(path_in(directory, "train.h5")), *val = strdup(path_in(directory, "val.h5"));
+    char *train = strdup(path_in(directory, "train.h5")),
+         *val = strdup(path_in(directory, "val.h5"));
     Tokenizer *tokenizer;
     REQUIRE_OK(tokenizer_open("byte", &tokenizer));
     for (int round = 0; round < 2; round++) {

@@ -41,11 +41,13 @@ static void tokens_write(const char *path, TokenFormat format) {
 }
 
 /* llm.c's format: a header of 256 int32 and the tokens. */
-static void llmc_write(const char *path, int32_t magic, int32_t version, int32_t claimed, int width) {
+static void llmc_write(const char *path, int32_t magic, int32_t version, int32_t claimed,
+                       int width) {
     static uint8_t bytes[1024 + 4 * TOKENS];
     int32_t header[256] = {magic, version, claimed};
     memcpy(bytes, header, sizeof header);
-    for (int i = 0; i < TOKENS; i++) memcpy(bytes + 1024 + i * width, &(int32_t){token_at(i)}, (size_t)width);
+    for (int i = 0; i < TOKENS; i++)
+        memcpy(bytes + 1024 + i * width, &(int32_t){token_at(i)}, (size_t)width);
     file_write(path, bytes, 1024 + (size_t)(width * TOKENS));
 }
 
@@ -115,7 +117,8 @@ static void every_window_is_checked(void) {
     TokenFile *file;
     int32_t window[10];
     int fd = open(path, O_RDWR | O_CREAT, 0666);
-    int64_t at = (MANY - (1 << 19)) / 255 * 100 + (1 << 19) + 5; /* behind the hundredth block that is looked at */
+    int64_t at = (MANY - (1 << 19)) / 255 * 100 + (1 << 19) +
+                 5; /* behind the hundredth block that is looked at */
     CHECK(ftruncate(fd, 2LL * MANY) == 0 && pwrite(fd, &(uint16_t){999}, 2, 2 * at) == 2);
     close(fd);
     REQUIRE_OK(token_file_open(path, &file));
@@ -126,8 +129,7 @@ static void every_window_is_checked(void) {
     token_file_destroy(&file);
 }
 
-/* ---- bad files ------------------------------------------------------------------------------------------------------
- */
+/* ---- bad files ------------------------------------------------------------------------------- */
 
 static const char *bad_directory;
 
@@ -152,7 +154,8 @@ static void bad_headerless_files(void) {
     check_bad_bytes("", 0, "empty");
     check_bad_bytes("\x01", 1, "1 bytes are not a whole number of uint16 tokens");
     check_bad_bytes("\x01\x00\x02\x00\x03", 5, "5 bytes are not a whole number");
-    check_bad_bytes("To be, or not to be, that is the question.", 42, "but text; make token files with ./prepare");
+    check_bad_bytes("To be, or not to be, that is the question.", 42,
+                    "but text; make token files with ./prepare");
     check_bad_bytes("\x1f\x8b\x08\x00", 4, "gzip; decompress it first");
     check_bad_bytes("\x28\xb5\x2f\xfd\x00\x00", 6, "zstd; decompress it first");
     check_bad_bytes("PK\x03\x04\x00\x00", 6, "zip archive");
@@ -163,7 +166,8 @@ static void bad_headerless_files(void) {
     CHECK(mkfifo(bad_path(), 0666) == 0);
     check_bad("not a regular file");
     TokenFile *file;
-    CHECK_ERROR(token_file_open("data/owt/none.bin", &file), STATUS_DATA, "--out=data/owt --format=bin");
+    CHECK_ERROR(token_file_open("data/owt/none.bin", &file), STATUS_DATA,
+                "--out=data/owt --format=bin");
     CHECK_ERROR(token_file_open("none.h5", &file), STATUS_DATA,
                 "none.h5: no such file; make it with ./prepare INPUT... --out=.");
 }
@@ -198,7 +202,8 @@ static void a_file_without_permission(void) {
     bool is_root = geteuid() == 0;
     if (is_root) CHECK(seteuid(65534) == 0);
     TokenFile *file;
-    CHECK_ERROR(token_file_open(bad_path(), &file), STATUS_DATA, "no permission to read it; chmod +r");
+    CHECK_ERROR(token_file_open(bad_path(), &file), STATUS_DATA,
+                "no permission to read it; chmod +r");
     if (is_root) CHECK(seteuid(0) == 0);
 }
 
@@ -225,7 +230,8 @@ static void truncated_and_damaged_files_of_ours(void) {
 }
 
 /* Random damage: an answer, never a crash; and what opens can be read within its vocabulary. */
-static void damage(uint64_t *dice, const uint8_t *good, size_t size, uint8_t *out, size_t *out_size) {
+static void damage(uint64_t *dice, const uint8_t *good, size_t size, uint8_t *out,
+                   size_t *out_size) {
     memcpy(out, good, size);
     for (uint64_t n = 1 + dice_roll(dice, 8); n > 0; n--) {
         size_t range = dice_roll(dice, 2) == 0 && size > 64 ? 64 : size;

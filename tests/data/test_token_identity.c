@@ -63,7 +63,8 @@ static TokenIdentity identity_of(const char *path) {
 static void check_hash(const char *hash) {
     char wanted[IDENTITY_HASH_BYTES];
     XXH128_hash_t of = XXH3_128bits(tokens, sizeof tokens);
-    snprintf(wanted, sizeof wanted, "%016llx%016llx", (unsigned long long)of.high64, (unsigned long long)of.low64);
+    snprintf(wanted, sizeof wanted, "%016llx%016llx", (unsigned long long)of.high64,
+             (unsigned long long)of.low64);
     CHECK(strcmp(hash, wanted) == 0);
 }
 
@@ -95,7 +96,8 @@ static void the_second_start_knows_it_at_once(void) {
     REQUIRE_OK(token_file_open(path, &file));
     REQUIRE_OK(identity_start(file, &job));
     CHECK(!identity_is_known(job));
-    while (!identity_is_known(job)) usleep(1000); /* who hurries reads too soon after the file's stamp to keep it */
+    while (!identity_is_known(job))
+        usleep(1000); /* who hurries reads too soon after the file's stamp to keep it */
     CHECK_OK(identity_finish(job, NULL, NULL, &first));
     identity_destroy(&job);
     REQUIRE_OK(identity_start(file, &job));

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char no_vocabulary[] = "GPT-2's vocabulary is not there and scripts/fetch_gpt2_vocab.sh cannot fetch it";
+static const char no_vocabulary[] =
+    "GPT-2's vocabulary is not there and scripts/fetch_gpt2_vocab.sh cannot fetch it";
 
 /* ---- the byte tokenizer
  * ---------------------------------------------------------------------------------------------- */
@@ -31,8 +32,10 @@ static void bytes_are_tokens(void) {
     }
     CHECK_OK(tokenizer_decode(t, 256, &bytes, &length));
     CHECK(length == 13);
-    CHECK_ERROR(tokenizer_decode(t, 257, &bytes, &length), STATUS_DATA, "257 is not in the vocabulary");
-    CHECK_ERROR(tokenizer_decode(t, -1, &bytes, &length), STATUS_DATA, "-1 is not in the vocabulary");
+    CHECK_ERROR(tokenizer_decode(t, 257, &bytes, &length), STATUS_DATA,
+                "257 is not in the vocabulary");
+    CHECK_ERROR(tokenizer_decode(t, -1, &bytes, &length), STATUS_DATA,
+                "-1 is not in the vocabulary");
     token_buffer_free(&tokens);
     tokenizer_destroy(&t);
     CHECK(t == NULL);
@@ -60,8 +63,10 @@ static bool same_digest(const json_t *golden, const TokenBuffer *got) {
 }
 
 static void check_golden(Tokenizer *t, const json_t *golden) {
-    const json_t *text = json_object_get(golden, "text"), *repeat = json_object_get(golden, "repeat");
-    size_t length = json_string_length(text), times = repeat == NULL ? 1 : (size_t)json_integer_value(repeat);
+    const json_t *text = json_object_get(golden, "text"),
+                 *repeat = json_object_get(golden, "repeat");
+    size_t length = json_string_length(text),
+           times = repeat == NULL ? 1 : (size_t)json_integer_value(repeat);
     char *all = malloc(length * times + 1);
     TokenBuffer tokens = {0};
     for (size_t i = 0; i < times; i++) memcpy(all + i * length, json_string_value(text), length);
@@ -102,7 +107,8 @@ static void a_megabyte_without_a_break_is_not_slow(void) {
     for (int i = 0; i < BYTES; i++) text[i] = (char)('a' + dice_roll(&dice, 26));
     double start = clock_seconds();
     CHECK_OK(tokenizer_encode(t, text, BYTES, &tokens));
-    CHECK(clock_seconds() - start < 20); /* 0.3 s without sanitizers; a quadratic way takes minutes */
+    CHECK(clock_seconds() - start <
+          20); /* 0.3 s without sanitizers; a quadratic way takes minutes */
     token_buffer_free(&tokens);
     free(text);
     tokenizer_destroy(&t);
@@ -145,7 +151,8 @@ static size_t random_text(uint64_t *dice, int count, char *out) {
     return length;
 }
 
-static void check_round_trip(const Tokenizer *t, const TokenBuffer *tokens, const char *text, size_t length) {
+static void check_round_trip(const Tokenizer *t, const TokenBuffer *tokens, const char *text,
+                             size_t length) {
     size_t at = 0, size;
     const uint8_t *bytes;
     for (size_t i = 0; i < tokens->count; i++) {
@@ -172,7 +179,8 @@ static void decoding_gives_the_text_back_even_where_it_is_not_utf8(void) {
 }
 
 /* Feeds a text in parts of random lengths, as a reader of a stream does. */
-static void encode_in_parts(Tokenizer *t, uint64_t *dice, const char *text, size_t length, TokenBuffer *out) {
+static void encode_in_parts(Tokenizer *t, uint64_t *dice, const char *text, size_t length,
+                            TokenBuffer *out) {
     size_t begin = 0, end = 0;
     while (end < length) {
         size_t used;
@@ -195,9 +203,9 @@ static void parts_make_the_same_tokens(void) {
         size_t length = random_text(&dice, (int)dice_roll(&dice, 200), text);
         CHECK_OK(tokenizer_encode(t, text, length, &whole));
         encode_in_parts(t, &dice, text, length, &parts);
-        bool is_same =
-            whole.count == parts.count &&
-            (whole.count == 0 || memcmp(whole.tokens, parts.tokens, whole.count * sizeof *whole.tokens) == 0);
+        bool is_same = whole.count == parts.count &&
+                       (whole.count == 0 || memcmp(whole.tokens, parts.tokens,
+                                                   whole.count * sizeof *whole.tokens) == 0);
         CHECK(is_same);
         token_buffer_free(&whole);
         token_buffer_free(&parts);

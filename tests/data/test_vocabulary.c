@@ -1,4 +1,5 @@
-/* The forms of a vocabulary on disk, on a small one: the 256 bytes, then th, the, in, ing, " the". */
+/* The forms of a vocabulary on disk, on a small one: the 256 bytes, then th, the, in, ing, "
+ * the". */
 #include "core/clock.h"
 #include "data/vocabulary.h"
 #include "tests/data/data_helper.h"
@@ -10,8 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const merged[][3] = {
-    {"t", "h", "th"}, {"th", "e", "the"}, {"i", "n", "in"}, {"in", "g", "ing"}, {" ", "the", " the"}};
+static const char *const merged[][3] = {{"t", "h", "th"},
+                                        {"th", "e", "the"},
+                                        {"i", "n", "in"},
+                                        {"in", "g", "ing"},
+                                        {" ", "the", " the"}};
 
 /* GPT-2's letter for a byte, in UTF-8. */
 static const char *letter_of(int byte) {
@@ -35,11 +39,14 @@ static void word_print(FILE *file, const char *bytes) {
 }
 
 static void base64_print(FILE *file, const char *bytes, size_t length) {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < length; i += 3) {
         unsigned word = 0;
-        for (size_t j = 0; j < 3; j++) word = word << 8 | (i + j < length ? (uint8_t)bytes[i + j] : 0);
-        for (size_t j = 0; j < 4; j++) fputc(i + j <= length ? alphabet[word >> (18 - 6 * j) & 63] : '=', file);
+        for (size_t j = 0; j < 3; j++)
+            word = word << 8 | (i + j < length ? (uint8_t)bytes[i + j] : 0);
+        for (size_t j = 0; j < 4; j++)
+            fputc(i + j <= length ? alphabet[word >> (18 - 6 * j) & 63] : '=', file);
     }
 }
 
@@ -103,7 +110,8 @@ static void check_encodes(const char *path, uint64_t *hash) {
 }
 
 static void all_forms_make_the_same_tokens(void) {
-    const char *openai = harness_directory(), *hugging_face = harness_directory(), *ranks = harness_directory();
+    const char *openai = harness_directory(), *hugging_face = harness_directory(),
+               *ranks = harness_directory();
     uint64_t hash[6] = {0};
     encoder_write(path_in(openai, "encoder.json"));
     merges_write(path_in(openai, "vocab.bpe"));
@@ -126,8 +134,10 @@ static const struct {
     {"r", "", NULL, NULL, "token for the byte 0x00"},
     {"r", "IQ== 0\nIQ== 1\n", NULL, NULL, "tokens 0 and 1 have the same bytes"},
     {"r", "IQ== 0\nIg== 0\n", NULL, NULL, "r:2: token id 0 is there twice"},
-    {"r", "IQ== 0\nIg== 2\n", NULL, NULL, "r:2: token id 2 is out of range: the ids of 2 tokens are 0 to 1"},
-    {"r", "IQ== 16777215\n", NULL, NULL, "r:1: token id 16777215 is out of range: the ids of 1 tokens are 0 to 0"},
+    {"r", "IQ== 0\nIg== 2\n", NULL, NULL,
+     "r:2: token id 2 is out of range: the ids of 2 tokens are 0 to 1"},
+    {"r", "IQ== 16777215\n", NULL, NULL,
+     "r:1: token id 16777215 is out of range: the ids of 1 tokens are 0 to 0"},
     {"r", "IQ== 0\nIg 1\n", NULL, NULL, "r:2: the token is not base64"},
     {"r", "I!== 0\n", NULL, NULL, "r:1: the token is not base64"},
     {"r", "IQ== zero\n", NULL, NULL, "r:1: 'zero' is not a rank"},
@@ -140,7 +150,8 @@ static const struct {
     {"encoder.json", "[1]", "vocab.bpe", "a b\n", "encoder.json:1: not a JSON object"},
     {"encoder.json", "{\"a\": 0, \"a\": 1}", "vocab.bpe", "a b\n", "not a JSON object"},
     {"encoder.json", "{\"a\": \"b\"}", "vocab.bpe", "a b\n", "'a' is not a token"},
-    {"encoder.json", "{\"\xe2\x82\xac\": 0}", "vocab.bpe", "a b\n", "is not a token of a byte-level vocabulary"},
+    {"encoder.json", "{\"\xe2\x82\xac\": 0}", "vocab.bpe", "a b\n",
+     "is not a token of a byte-level vocabulary"},
     {"encoder.json", "{\"a\": 0}", "vocab.bpe", "a b\n", "no token for the byte 0x00"},
 };
 
@@ -149,8 +160,10 @@ static void bad_files_are_named(void) {
         const char *directory = harness_directory();
         Tokenizer *t;
         text_write(path_in(directory, bad[i].name), bad[i].text);
-        if (bad[i].other_name != NULL) text_write(path_in(directory, bad[i].other_name), bad[i].other_text);
-        CHECK_ERROR(tokenizer_open(path_in(directory, bad[i].name), &t), STATUS_DATA, bad[i].message);
+        if (bad[i].other_name != NULL)
+            text_write(path_in(directory, bad[i].other_name), bad[i].other_text);
+        CHECK_ERROR(tokenizer_open(path_in(directory, bad[i].name), &t), STATUS_DATA,
+                    bad[i].message);
         CHECK_ERROR(tokenizer_open(path_in(directory, bad[i].name), &t), STATUS_DATA, directory);
         CHECK(t == NULL);
     }
@@ -178,12 +191,16 @@ static void bad_merges_are_named(void) {
 static void a_missing_byte_or_directory_is_named(void) {
     const char *directory = harness_directory();
     Tokenizer *t;
-    CHECK_ERROR(tokenizer_open(directory, &t), STATUS_DATA, "no vocabulary in this directory; it needs encoder.json");
-    CHECK_ERROR(tokenizer_open(path_in(directory, "none"), &t), STATUS_DATA, "none: cannot open the vocabulary");
+    CHECK_ERROR(tokenizer_open(directory, &t), STATUS_DATA,
+                "no vocabulary in this directory; it needs encoder.json");
+    CHECK_ERROR(tokenizer_open(path_in(directory, "none"), &t), STATUS_DATA,
+                "none: cannot open the vocabulary");
     ranks_write(path_in(directory, "ranks"), 0x41);
-    CHECK_ERROR(tokenizer_open(path_in(directory, "ranks"), &t), STATUS_DATA, "there is no token for the byte 0x41");
+    CHECK_ERROR(tokenizer_open(path_in(directory, "ranks"), &t), STATUS_DATA,
+                "there is no token for the byte 0x41");
     file_write(path_in(directory, "zero"), "IQ== 0\n\0IQ== 1\n", 15);
-    CHECK_ERROR(tokenizer_open(path_in(directory, "zero"), &t), STATUS_DATA, "it holds a zero byte");
+    CHECK_ERROR(tokenizer_open(path_in(directory, "zero"), &t), STATUS_DATA,
+                "it holds a zero byte");
 }
 
 /* ---- the merges that a rank file implies
@@ -194,7 +211,8 @@ static Vocabulary *vocabulary_of(const char *const *words, const size_t *lengths
     Vocabulary *v = NULL;
     CHECK_OK(vocabulary_create(256 + n, &v));
     for (int b = 0; b < 256; b++) CHECK_OK(vocabulary_add(v, b, &(uint8_t){(uint8_t)b}, 1));
-    for (int i = 0; i < n; i++) CHECK_OK(vocabulary_add(v, 256 + i, (const uint8_t *)words[i], lengths[i]));
+    for (int i = 0; i < n; i++)
+        CHECK_OK(vocabulary_add(v, 256 + i, (const uint8_t *)words[i], lengths[i]));
     CHECK_OK(vocabulary_finish(v));
     CHECK_OK(vocabulary_merge_by_rank(v));
     return v;
@@ -206,7 +224,8 @@ static void check_all_pairs(const Vocabulary *v) {
     for (int32_t a = 0; a < vocabulary_size(v); a++) {
         for (int32_t b = 0; b < vocabulary_size(v); b++) {
             size_t n_left, n_right;
-            const uint8_t *left = vocabulary_bytes(v, a, &n_left), *right = vocabulary_bytes(v, b, &n_right);
+            const uint8_t *left = vocabulary_bytes(v, a, &n_left),
+                          *right = vocabulary_bytes(v, b, &n_right);
             memcpy(bytes, left, n_left);
             memcpy(bytes + n_left, right, n_right);
             int32_t whole = vocabulary_find(v, bytes, n_left + n_right);
@@ -227,7 +246,8 @@ static void ranks_merge_wherever_a_token_is_two(void) {
         size_t length = 2 + dice_roll(&dice, 9);
         for (size_t i = 0; i < length; i++) texts[n][i] = "abc"[dice_roll(&dice, 3)];
         bool is_new = true;
-        for (int i = 0; i < n; i++) is_new &= lengths[i] != length || memcmp(texts[i], texts[n], length) != 0;
+        for (int i = 0; i < n; i++)
+            is_new &= lengths[i] != length || memcmp(texts[i], texts[n], length) != 0;
         if (is_new) words[n] = texts[n], lengths[n++] = length;
     }
     Vocabulary *v = vocabulary_of(words, lengths, WORDS);
@@ -235,7 +255,8 @@ static void ranks_merge_wherever_a_token_is_two(void) {
     vocabulary_destroy(&v);
 }
 
-/* Many long tokens, each of which ends and begins with the shorter ones: looking up every piece took minutes. */
+/* Many long tokens, each of which ends and begins with the shorter ones: looking up every piece
+ * took minutes. */
 static void long_tokens_take_no_quadratic_time(void) {
     enum { WORDS = 200, LONGEST = 65536 };
     static char text[LONGEST];
@@ -257,7 +278,8 @@ static void large_ones_are_refused(void) {
     for (int i = 0; i < 1 << 16; i++) fputc('A', file);
     fputs("AAAA 0\n", file);
     fclose(file);
-    CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, "large:1: a line of a rank file is base64, a space and a rank");
+    CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA,
+                "large:1: a line of a rank file is base64, a space and a rank");
     CHECK(truncate(path, (64 << 20) + 1) == 0);
     CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, "large: is larger than the 67108864 bytes");
 }
@@ -282,7 +304,8 @@ static void damaged_vocabularies_never_crash(void) {
     for (int round = 0; round < 200; round++) {
         Tokenizer *t;
         memcpy(damaged, good, size);
-        for (int i = 0; i < 3; i++) damaged[dice_roll(&dice, size)] = (uint8_t)dice_roll(&dice, 256);
+        for (int i = 0; i < 3; i++)
+            damaged[dice_roll(&dice, size)] = (uint8_t)dice_roll(&dice, 256);
         file_write(path, damaged, dice_roll(&dice, 4) == 0 ? dice_roll(&dice, size) : size);
         Status status = tokenizer_open(path, &t);
         CHECK(failed(status) == (t == NULL));

@@ -8,9 +8,10 @@
 
 enum { MICRO_BATCHES = 8, MOST = 700001 };
 
-#define EXPECT(condition)                                                                                              \
-    do {                                                                                                               \
-        if (!(condition)) return ERROR(STATUS_FAILURE, "%s:%d: not so: %s", __FILE__, __LINE__, #condition);           \
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return ERROR(STATUS_FAILURE, "%s:%d: not so: %s", __FILE__, __LINE__, #condition);     \
     } while (0)
 
 static double random_value(int64_t stream, int64_t i) {
@@ -22,12 +23,14 @@ static double random_value(int64_t stream, int64_t i) {
 
 /* The sum of the values of streams [from, from + n), n a power of two, as a binary tree in f32. */
 static float tree(int from, int n, int64_t i) {
-    return n == 1 ? (float)random_value(from, i) : tree(from, n / 2, i) + tree(from + n / 2, n / 2, i);
+    return n == 1 ? (float)random_value(from, i)
+                  : tree(from, n / 2, i) + tree(from + n / 2, n / 2, i);
 }
 
 /* What the sum over ranks must be in each bit. */
 static float wanted(int size, int64_t i) {
-    if (size == 3) return ((float)random_value(0, i) + (float)random_value(2, i)) + (float)random_value(1, i);
+    if (size == 3)
+        return ((float)random_value(0, i) + (float)random_value(2, i)) + (float)random_value(1, i);
     return tree(0, size, i);
 }
 
@@ -43,7 +46,8 @@ static Status check_f64(const Collectives *c, double *data, int64_t count) {
     for (int64_t i = 0; i < count; i++) data[i] = (double)(i * (c->rank + 1));
     TRY(c->all_reduce_start(c->self, data, count, DTYPE_F64, "all_reduce of doubles", NULL));
     TRY(c->wait(c->self, 0, NULL));
-    for (int64_t i = 0; i < count; i++) EXPECT(data[i] == (double)(i * c->size * (c->size + 1) / 2));
+    for (int64_t i = 0; i < count; i++)
+        EXPECT(data[i] == (double)(i * c->size * (c->size + 1) / 2));
     return OK;
 }
 
@@ -64,7 +68,8 @@ static Status check_gather(const Collectives *c, unsigned char *data, int64_t pa
     for (int half = 0; half < 2; half++) {
         unsigned char *from = data + (size_t)half * bytes * (size_t)c->size;
         for (size_t i = 0; i < bytes; i++) {
-            from[(size_t)c->rank * bytes + i] = (unsigned char)(7 * i + 31 * (size_t)(c->rank + half));
+            from[(size_t)c->rank * bytes + i] =
+                (unsigned char)(7 * i + 31 * (size_t)(c->rank + half));
         }
         TRY(c->all_gather_start(c->self, from, part * c->size, dtype, "all_gather of parts", NULL));
     }
@@ -73,7 +78,8 @@ static Status check_gather(const Collectives *c, unsigned char *data, int64_t pa
         const unsigned char *all = data + (size_t)half * bytes * (size_t)c->size;
         for (int r = 0; r < c->size; r++) {
             for (size_t i = 0; i < bytes; i++) {
-                EXPECT(all[(size_t)r * bytes + i] == (unsigned char)(7 * i + 31 * (size_t)(r + half)));
+                EXPECT(all[(size_t)r * bytes + i] ==
+                       (unsigned char)(7 * i + 31 * (size_t)(r + half)));
             }
         }
     }
@@ -86,7 +92,8 @@ static Status check_queue(const Collectives *c, float *data) {
     for (int i = 0; i < N * EACH; i++) data[i] = (float)(c->rank + i % EACH);
     for (int b = 0; b < N; b++) {
         c->progress(c->self, "backward");
-        TRY(c->all_reduce_start(c->self, data + b * EACH, EACH, DTYPE_F32, "all_reduce of a bucket", NULL));
+        TRY(c->all_reduce_start(c->self, data + b * EACH, EACH, DTYPE_F32, "all_reduce of a bucket",
+                                NULL));
     }
     TRY(c->wait(c->self, 0, NULL));
     for (int i = 0; i < N * EACH; i++) {
@@ -109,12 +116,15 @@ static Status check(const Collectives *c, void *memory) {
     }
     TRY(check_queue(c, memory));
     EXPECT(c->size == 1 ||
-           c->reduce_scatter_start(c->self, memory, c->size + 1, DTYPE_F32, "x", NULL).code == STATUS_FAILURE);
-    EXPECT(c->all_reduce_start(c->self, memory, 1, DTYPE_I32, "x", NULL).code == STATUS_UNSUPPORTED);
+           c->reduce_scatter_start(c->self, memory, c->size + 1, DTYPE_F32, "x", NULL).code ==
+               STATUS_FAILURE);
+    EXPECT(c->all_reduce_start(c->self, memory, 1, DTYPE_I32, "x", NULL).code ==
+           STATUS_UNSUPPORTED);
     return c->wait(c->self, 0, NULL);
 }
 
-/* Eight micro-batches shared among the ranks, each rank's own summed as a tree: the same bits for 1, 2, 4, 8 ranks. */
+/* Eight micro-batches shared among the ranks, each rank's own summed as a tree: the same bits for
+ * 1, 2, 4, 8 ranks. */
 static Status hash(const Collectives *c, float *data) {
     int mine = MICRO_BATCHES / c->size;
     for (int64_t i = 0; i < MOST; i++) data[i] = tree(c->rank * mine, mine, i);
@@ -145,7 +155,9 @@ static Status speed(const Collectives *c) {
     double start = clock_seconds();
     for (int i = 0; i < 10000000; i++) c->progress(c->self, "layernorm_forward_cpu");
     double each = (clock_seconds() - start) * 1e2;
-    if (c->rank == 0) printf("25 MiB in %.2f ms, %.0f MB/s; progress %.1f ns\n", 1e3 * best, 26.2144 / best, each);
+    if (c->rank == 0)
+        printf("25 MiB in %.2f ms, %.0f MB/s; progress %.1f ns\n", 1e3 * best, 26.2144 / best,
+               each);
     free(data);
     return OK;
 }

@@ -1,9 +1,11 @@
-/* mpi_watch MODE: a small training loop with one rank (the last but one) that misbehaves; run by test_world.py.
+/* mpi_watch MODE: a small training loop with one rank (the last but one) that misbehaves; run by
+ * test_world.py.
  *   run    loops until a signal ends it; `end` leaves after 20 steps
- *   hang   sleeps in place of joining a collective; `hang-main` the same in a collective of the main thread
- *   freeze  its main thread is frozen while it waits for a collective; `freeze-main` for one of the main thread
- *   slow   takes 4.5 s for one collective, but gets on;  pace  has one interval longer than hung_after, at its own pace
- *   allow  takes longer than hung_after where it said so;  exit  leaves without a word
+ *   hang   sleeps in place of joining a collective; `hang-main` the same in a collective of the
+ *   main thread freeze  its main thread is frozen while it waits for a collective; `freeze-main`
+ *   for one of the main thread slow   takes 4.5 s for one collective, but gets on;  pace  has one
+ *   interval longer than hung_after, at its own pace allow  takes longer than hung_after where it
+ *   said so;  exit  leaves without a word
  *   lost   joins a different collective;  sleep  all ranks hang, outside of any collective */
 #include "dist/mpi_collectives.h"
 
@@ -32,7 +34,8 @@ static void *freeze_soon(void *main_thread) {
     return NULL;
 }
 
-/* The rank after the late one joins the next collective a second later, so that the late one is frozen in its wait. */
+/* The rank after the late one joins the next collective a second later, so that the late one is
+ * frozen in its wait. */
 static void freeze(const Collectives *c, int late) {
     static pthread_t main_thread;
     pthread_t thread;

@@ -1,4 +1,5 @@
-/* mpi_world MODE: one part of dist/world.h on every rank; run by test_world.py. Exit code 0 where all held. */
+/* mpi_world MODE: one part of dist/world.h on every rank; run by test_world.py. Exit code 0 where
+ * all held. */
 #include "dist/watchdog.h"
 #include "dist/world.h"
 
@@ -7,9 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EXPECT(condition)                                                                                              \
-    do {                                                                                                               \
-        if (!(condition)) return ERROR(STATUS_FAILURE, "%s:%d: not so: %s", __FILE__, __LINE__, #condition);           \
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return ERROR(STATUS_FAILURE, "%s:%d: not so: %s", __FILE__, __LINE__, #condition);     \
     } while (0)
 
 static Status collectives(World *world) {
@@ -40,7 +42,8 @@ static Status collectives(World *world) {
         EXPECT(strcmp(texts[r], text) == 0);
     }
     EXPECT(world_local_size(world) == size && world_local_rank(world) == rank);
-    EXPECT(strlen(world_host(world, size - 1)) > 0 && strcmp(world_program(world), "mpi_world") == 0);
+    EXPECT(strlen(world_host(world, size - 1)) > 0 &&
+           strcmp(world_program(world), "mpi_world") == 0);
     arena_free(&arena);
     return OK;
 }
@@ -50,7 +53,8 @@ static Status disagree(World *world) {
     int rank = world_rank(world);
     TRY(world_agree(world, OK));
     Status mine = OK;
-    if (rank > 0 || world_size(world) == 1) mine = ERROR(STATUS_DATA, "val.bin: truncated, says %d", rank);
+    if (rank > 0 || world_size(world) == 1)
+        mine = ERROR(STATUS_DATA, "val.bin: truncated, says %d", rank);
     return world_agree(world, mine);
 }
 
@@ -58,7 +62,8 @@ static Status run(World *world, const char *mode) {
     if (strcmp(mode, "collectives") == 0) return collectives(world);
     if (strcmp(mode, "disagree") == 0) return disagree(world);
     if (strcmp(mode, "abort") == 0) {
-        if (world_rank(world) == world_size(world) - 1) world_abort(world, ERROR(STATUS_CONFIG, "it does not fit"));
+        if (world_rank(world) == world_size(world) - 1)
+            world_abort(world, ERROR(STATUS_CONFIG, "it does not fit"));
         return world_barrier(world);
     }
     return ERROR(STATUS_USAGE, "no mode '%s'", mode);

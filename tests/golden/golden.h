@@ -1,4 +1,5 @@
-/* Reads the records of tests/golden/make_golden.py: a line `NAME DIM...`, then little-endian f32. */
+/* Reads the records of tests/golden/make_golden.py: a line `NAME DIM...`, then little-endian
+ * f32. */
 #pragma once
 
 #include "core/status.h"
@@ -28,7 +29,8 @@ static inline void golden_close(Golden *golden) {
 
 static inline Status golden_read(FILE *file, const char *line, GoldenRecord *record) {
     int used = 0;
-    if (sscanf(line, "%95s%n", record->name, &used) != 1) return ERROR(STATUS_DATA, "a record without a name");
+    if (sscanf(line, "%95s%n", record->name, &used) != 1)
+        return ERROR(STATUS_DATA, "a record without a name");
     record->count = 1;
     const char *rest = line + used;
     int64_t dim;
@@ -47,7 +49,8 @@ static inline Status golden_open(const char *path, Golden *golden) {
     golden->n_records = 0;
     FILE *file = fopen(path, "rb");
     if (file == NULL) return ERROR(STATUS_DATA, "%s: tests run from the repository's root", path);
-    while (!failed(status) && golden->n_records < GOLDEN_MAX && fgets(line, sizeof line, file) != NULL) {
+    while (!failed(status) && golden->n_records < GOLDEN_MAX &&
+           fgets(line, sizeof line, file) != NULL) {
         status = golden_read(file, line, &golden->records[golden->n_records]);
         golden->n_records += !failed(status);
     }

@@ -1,5 +1,5 @@
-/* The shapes that test_attention_kernels.cu checks: one tile and its edges, ragged lengths, both alignments with Tq !=
- * Tk, grouped key heads, windows, every head size, dropout, ranges. */
+/* The shapes that test_attention_kernels.cu checks: one tile and its edges, ragged lengths, both
+ * alignments with Tq != Tk, grouped key heads, windows, every head size, dropout, ranges. */
 #pragma once
 
 #include "nn/attention/sdpa.h"

@@ -13,7 +13,12 @@ typedef struct Attrs {
     uint32_t stream;
 } Attrs;
 
-enum { QKV, STEP, WEIGHTS, DOUT }; /* inputs; forward has the first two. Its outputs: out, weights */
+enum {
+    QKV,
+    STEP,
+    WEIGHTS,
+    DOUT
+}; /* inputs; forward has the first two. Its outputs: out, weights */
 
 /* A head; what it reads and writes lies at its first token, `token` elements before the next. */
 typedef struct Head {
@@ -49,7 +54,8 @@ static double stored(const Head *head, double x) { return rounded(x, head->attrs
 static double kept(const Head *head, int64_t i, int64_t j) {
     double p = head->attrs->how.dropout;
     uint64_t at = (head->index * (uint64_t)head->T + (uint64_t)i) * (uint64_t)head->T + (uint64_t)j;
-    Philox words = philox(head->step->seed, at / 4, rng_counter(head->step->step, head->attrs->stream));
+    Philox words =
+        philox(head->step->seed, at / 4, rng_counter(head->step->step, head->attrs->stream));
     return words.word[at % 4] < rng_threshold(p) ? 0 : 1 / (1 - p);
 }
 
@@ -137,18 +143,23 @@ static void gradient(Program *p, const Node *node) {
     Tensor *qkv = node->inputs[QKV], *dout = autodiff_gradient(p, node->outputs[0]);
     GradTarget dqkv = autodiff_target(p, qkv);
     program_record(p, (Recording){&backward_op, node->attrs, sizeof(Attrs),
-                                  TENSORS(qkv, node->inputs[STEP], node->outputs[1], dout), TENSORS(dqkv.grad),
+                                  TENSORS(qkv, node->inputs[STEP], node->outputs[1], dout),
+                                  TENSORS(dqkv.grad),
                                   program_workspace(p, (size_t)qkv->shape[1] * sizeof(double))});
 }
 
-static const Op forward_op = {.name = "attention_composed", .gradient = gradient, .cpu_f64 = forward};
+static const Op forward_op = {
+    .name = "attention_composed", .gradient = gradient, .cpu_f64 = forward};
 
-Tensor *attention_composed_record(Program *p, Tensor *qkv, Tensor *step, ComposedAttention attention) {
+Tensor *attention_composed_record(Program *p, Tensor *qkv, Tensor *step,
+                                  ComposedAttention attention) {
     if (program_failed(p) || qkv == NULL) return NULL;
     int64_t B = qkv->shape[0], T = qkv->shape[1], C = qkv->shape[2] / 3;
     Attrs attrs = {attention, attention.dropout > 0 ? program_stream(p) : 0};
     Tensor *out = program_tensor(p, BUFFER_ACTIVATIONS, qkv->dtype, 3, (int64_t[]){B, T, C});
-    Tensor *weights = program_tensor(p, BUFFER_ACTIVATIONS, qkv->dtype, 4, (int64_t[]){B, attention.NH, T, T});
-    program_record(p, (Recording){&forward_op, &attrs, sizeof attrs, TENSORS(qkv, step), TENSORS(out, weights), NULL});
+    Tensor *weights =
+        program_tensor(p, BUFFER_ACTIVATIONS, qkv->dtype, 4, (int64_t[]){B, attention.NH, T, T});
+    program_record(p, (Recording){&forward_op, &attrs, sizeof attrs, TENSORS(qkv, step),
+                                  TENSORS(out, weights), NULL});
     return out;
 }

@@ -12,12 +12,13 @@ static const DType dtypes[PRECISIONS] = {DTYPE_F32, DTYPE_F32, DTYPE_F16, DTYPE_
 static const char *const precision_names[PRECISIONS] = {"f32", "tf32", "f16", "bf16"};
 static const double magnitude = 2;
 
-/* What math itself may err by; and what a backend may exceed twice its error by, where that is next to nothing: math is
- * exact for a single key, and cuBLASLt takes few shapes in tf32. */
+/* What math itself may err by; and what a backend may exceed twice its error by, where that is next
+ * to nothing: math is exact for a single key, and cuBLASLt takes few shapes in tf32. */
 static const double math_bars[PRECISIONS] = {1e-5, 5e-3, 5e-3, 4e-2};
 static const double floors[PRECISIONS] = {1e-6, 1.5e-3, 2e-4, 1e-3},
                     thin_floors[PRECISIONS] = {1e-6, 1.5e-3, 6e-4, 5e-3};
-static const double lse_bars[PRECISIONS] = {2e-5, 1e-2, 2e-4, 2e-4}; /* of backends that keep scores in f32 */
+static const double lse_bars[PRECISIONS] = {2e-5, 1e-2, 2e-4,
+                                            2e-4}; /* of backends that keep scores in f32 */
 
 static const int compared[] = {ATT_OUT, ATT_DQ, ATT_DK, ATT_DV, ATT_DBIAS};
 static const char *const compared_names[] = {"out", "dq", "dk", "dv", "dbias"};
@@ -31,7 +32,8 @@ typedef struct Item {
     bool made;
 } Item;
 
-static const StepState step = {.seed = 11, .step = 5, .first_sample = 3, .adam_step = 6, .loss_scale = 1};
+static const StepState step = {
+    .seed = 11, .step = 5, .first_sample = 3, .adam_step = 6, .loss_scale = 1};
 
 static void item_make(Item *item) {
     item->call = attention_call_of(item->shape, dtypes[item->precision]);
@@ -41,8 +43,8 @@ static void item_make(Item *item) {
 
 static bool is_thin(const Item *item) { return item->call.Tq == 1 || item->call.Tk == 1; }
 
-/* Relative to the reference, whose root mean square counts as 0.1 more (1 where rows see a single key): a gradient may
- * be zero, and is then wrong by the rounding of what cancels. */
+/* Relative to the reference, whose root mean square counts as 0.1 more (1 where rows see a single
+ * key): a gradient may be zero, and is then wrong by the rounding of what cancels. */
 static double distance(const Item *item, const AttentionData *found, int which) {
     const AttentionData *expected = &item->expected;
     double difference = 0, norm = (is_thin(item) ? 1 : 1e-2) * (double)expected->counts[which];
@@ -55,15 +57,18 @@ static double distance(const Item *item, const AttentionData *found, int which) 
 }
 
 static void describe(const Item *item, const char *backend, const char *what) {
-    static const char *const masks[] = {"full", "upper", "lower"}, *const ranges[] = {"", " lengths", " packed",
-                                                                                      " docs"};
+    static const char *const masks[] = {"full", "upper", "lower"}, *const ranges[] = {
+                                                                       "", " lengths", " packed",
+                                                                       " docs"};
     const AttentionShape *s = &item->shape;
-    printf("%s %s B%d NH%d/%d T%dx%d HS%d %s%s w%d p%.1f bias%d: %s", backend, precision_names[item->precision],
-           (int)s->B, (int)s->NH, (int)s->NH_kv, (int)s->Tq, (int)s->Tk, (int)s->HS, masks[s->causal],
-           ranges[s->ranges], (int)s->window, s->dropout, s->bias, what);
+    printf("%s %s B%d NH%d/%d T%dx%d HS%d %s%s w%d p%.1f bias%d: %s", backend,
+           precision_names[item->precision], (int)s->B, (int)s->NH, (int)s->NH_kv, (int)s->Tq,
+           (int)s->Tk, (int)s->HS, masks[s->causal], ranges[s->ranges], (int)s->window, s->dropout,
+           s->bias, what);
 }
 
-/* Rows that see nothing: lse is -inf, out and dq are 0. Others: the largest error of lse, NaN included. */
+/* Rows that see nothing: lse is -inf, out and dq are 0. Others: the largest error of lse, NaN
+ * included. */
 static double lse_error(const Item *item, const AttentionData *found, bool *zeros) {
     const AttentionCall *c = &item->call;
     double worst = 0;
@@ -74,7 +79,8 @@ static double lse_error(const Item *item, const AttentionData *found, bool *zero
             if (!(fabs(lse - expected) <= worst)) worst = fabs(lse - expected);
             continue;
         }
-        const double *out = found->values[ATT_OUT] + b * c->out.batch + h * c->out.head + i * c->out.token;
+        const double *out =
+            found->values[ATT_OUT] + b * c->out.batch + h * c->out.head + i * c->out.token;
         const double *dq = found->values[ATT_DQ] + b * c->q.batch + h * c->q.head + i * c->q.token;
         *zeros &= lse == expected;
         for (int64_t d = 0; d < c->HS; d++) *zeros &= out[d] == 0 && dq[d] == 0;
@@ -84,7 +90,9 @@ static double lse_error(const Item *item, const AttentionData *found, bool *zero
 
 static bool same_outputs(const AttentionData *a, const AttentionData *b) {
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
-        if (memcmp(a->values[which], b->values[which], (size_t)a->counts[which] * sizeof(double)) != 0) return false;
+        if (memcmp(a->values[which], b->values[which], (size_t)a->counts[which] * sizeof(double)) !=
+            0)
+            return false;
     }
     return true;
 }
@@ -109,7 +117,8 @@ static void copy_free(AttentionData *data) {
     attention_data_destroy(data);
 }
 
-static bool run(const Item *item, const AttentionBackend *backend, Device *gpu, AttentionData *out) {
+static bool run(const Item *item, const AttentionBackend *backend, Device *gpu,
+                AttentionData *out) {
     bool made = inputs_copy(item, out);
     CHECK(made);
     return made && CHECK_OK(attention_by(backend, &item->call, gpu, &step, out));
@@ -121,14 +130,16 @@ static void compare(const Item *item, const AttentionBackend *backend, const Att
     bool zeros = true;
     for (int t = 0; t < COMPARED; t++) {
         double error = distance(item, found, compared[t]);
-        double bar = bars == NULL ? math_bars[in] : 2 * (*bars)[t] + (is_thin(item) ? thin_floors : floors)[in];
+        double bar = bars == NULL ? math_bars[in]
+                                  : 2 * (*bars)[t] + (is_thin(item) ? thin_floors : floors)[in];
         if (!(error <= bar)) {
             describe(item, backend->name, compared_names[t]);
             printf(" errs by %.3g, allowed %.3g\n", error, bar);
         }
         CHECK(error <= bar);
     }
-    double lse = lse_error(item, found, &zeros), lse_bar = backend->saves_weights ? 0.1 : lse_bars[in];
+    double lse = lse_error(item, found, &zeros),
+           lse_bar = backend->saves_weights ? 0.1 : lse_bars[in];
     if (!zeros) describe(item, backend->name, "rows without keys are not zeros\n");
     CHECK(zeros);
     if (!(lse <= lse_bar)) {
@@ -138,7 +149,8 @@ static void compare(const Item *item, const AttentionBackend *backend, const Att
     CHECK(lse <= lse_bar);
 }
 
-static void repeats_check(const Item *item, const AttentionBackend *backend, Device *gpu, const AttentionData *found) {
+static void repeats_check(const Item *item, const AttentionBackend *backend, Device *gpu,
+                          const AttentionData *found) {
     AttentionData again = {0};
     if (run(item, backend, gpu, &again)) {
         bool repeats = same_outputs(found, &again);
@@ -148,15 +160,17 @@ static void repeats_check(const Item *item, const AttentionBackend *backend, Dev
     copy_free(&again);
 }
 
-/* One backend: right, and the same again (the quadratic ones only with a bias: the cases in a program repeat them,
- * too). Returns its errors in `errors` where wanted. */
+/* One backend: right, and the same again (the quadratic ones only with a bias: the cases in a
+ * program repeat them, too). Returns its errors in `errors` where wanted. */
 static void backend_check(const Item *item, const AttentionBackend *backend, Device *gpu,
                           const double (*bars)[COMPARED], double (*errors)[COMPARED]) {
     AttentionData found = {0};
     if (run(item, backend, gpu, &found)) {
         compare(item, backend, &found, bars);
-        if (!backend->saves_weights || item->call.bias != BIAS_NONE) repeats_check(item, backend, gpu, &found);
-        for (int t = 0; errors != NULL && t < COMPARED; t++) (*errors)[t] = distance(item, &found, compared[t]);
+        if (!backend->saves_weights || item->call.bias != BIAS_NONE)
+            repeats_check(item, backend, gpu, &found);
+        for (int t = 0; errors != NULL && t < COMPARED; t++)
+            (*errors)[t] = distance(item, &found, compared[t]);
     }
     copy_free(&found);
 }
@@ -183,7 +197,8 @@ void matrix_check(Device *gpu, const AttentionShape *shapes, int count) {
     CHECK(items != NULL);
     if (items == NULL) return;
     for (int i = 0; i < count; i++) {
-        for (Precision in = 0; in < PRECISIONS; in++) items[made++] = (Item){.shape = shapes[i], .precision = in};
+        for (Precision in = 0; in < PRECISIONS; in++)
+            items[made++] = (Item){.shape = shapes[i], .precision = in};
     }
 #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < made; i++) item_make(&items[i]);

@@ -1,7 +1,9 @@
-/* The attention backends of a GPU against the reference in f64, which tests/nn/attention_helper.h writes out.
+/* The attention backends of a GPU against the reference in f64, which tests/nn/attention_helper.h
+ * writes out.
  *
- * The bar is `math` in the same precision: a backend's error may be at most twice its error, for out, dq, dk, dv and
- * dbias. Outputs and scratch are poisoned; rows without keys must be zeros; a second run must repeat every bit. */
+ * The bar is `math` in the same precision: a backend's error may be at most twice its error, for
+ * out, dq, dk, dv and dbias. Outputs and scratch are poisoned; rows without keys must be zeros; a
+ * second run must repeat every bit. */
 #pragma once
 
 #include "core/device.h"

@@ -1,5 +1,5 @@
-/* Masks as ranges, for test_attention_kernels.cu: what nn/attention/sdpa.h asks of AttentionArgs.key_ranges and
- * query_ranges, made on the host from sequences of (queries, keys). */
+/* Masks as ranges, for test_attention_kernels.cu: what nn/attention/sdpa.h asks of
+ * AttentionArgs.key_ranges and query_ranges, made on the host from sequences of (queries, keys). */
 #pragma once
 
 #include "core/rng.h"
@@ -28,7 +28,8 @@ static std::vector<Sequence> documents(int64_t T, double mean, bool uneven, uint
     return all;
 }
 
-/* Sequences whose numbers of queries and keys have nothing to do with each other; some have none of one. */
+/* Sequences whose numbers of queries and keys have nothing to do with each other; some have none of
+ * one. */
 static std::vector<Sequence> ragged(int64_t Tq, int64_t Tk, uint64_t seed) {
     std::vector<Sequence> all;
     int64_t q = 0, k = 0;
@@ -49,31 +50,38 @@ static std::vector<Sequence> sequences_of(const Case &c, int64_t b) {
     case UNEVEN_DOCUMENTS: return documents(c.Tq, c.mean, true, seed);
     case EQUAL_DOCUMENTS: {
         std::vector<Sequence> all;
-        for (int64_t at = 0; at < c.Tq; at += c.mean) all.push_back({at, at + c.mean, at, at + c.mean});
+        for (int64_t at = 0; at < c.Tq; at += c.mean)
+            all.push_back({at, at + c.mean, at, at + c.mean});
         return all;
     }
-    case PADDING: return {{0, c.Tq, 0, c.Tk * (b + 1) / (c.B + 1)}, {c.Tq, c.Tq, c.Tk * (b + 1) / (c.B + 1), c.Tk}};
+    case PADDING:
+        return {{0, c.Tq, 0, c.Tk * (b + 1) / (c.B + 1)},
+                {c.Tq, c.Tq, c.Tk * (b + 1) / (c.B + 1), c.Tk}};
     default: return ragged(c.Tq, c.Tk, seed);
     }
 }
 
-/* RAGGED is causal, aligned to each sequence's lower right, by its ranges; the others by the call, or not at all. */
+/* RAGGED is causal, aligned to each sequence's lower right, by its ranges; the others by the call,
+ * or not at all. */
 struct Ranges {
     std::vector<int32_t> keys, queries; /* (2, B, Tq), (2, B, Tk) */
 };
 
 static Ranges ranges_of(const Case &c) {
-    Ranges r = {std::vector<int32_t>((size_t)(2 * c.B * c.Tq)), std::vector<int32_t>((size_t)(2 * c.B * c.Tk))};
+    Ranges r = {std::vector<int32_t>((size_t)(2 * c.B * c.Tq)),
+                std::vector<int32_t>((size_t)(2 * c.B * c.Tk))};
     for (int64_t b = 0; b < c.B; b++)
         for (const Sequence &s : sequences_of(c, b)) {
             const int64_t shift = (s.k_end - s.k) - (s.q_end - s.q);
             for (int64_t i = s.q; i < s.q_end; i++) {
-                const int64_t seen = c.ranges == RAGGED ? std::max((int64_t)0, i - s.q + 1 + shift) : s.k_end - s.k;
+                const int64_t seen =
+                    c.ranges == RAGGED ? std::max((int64_t)0, i - s.q + 1 + shift) : s.k_end - s.k;
                 r.keys[(size_t)(b * c.Tq + i)] = (int32_t)s.k;
                 r.keys[(size_t)((c.B + b) * c.Tq + i)] = (int32_t)(s.k + seen);
             }
             for (int64_t j = s.k; j < s.k_end; j++) {
-                const int64_t first = c.ranges == RAGGED ? std::max((int64_t)0, j - s.k - shift) : 0;
+                const int64_t first =
+                    c.ranges == RAGGED ? std::max((int64_t)0, j - s.k - shift) : 0;
                 r.queries[(size_t)(b * c.Tk + j)] = (int32_t)std::min(s.q + first, s.q_end);
                 r.queries[(size_t)((c.B + b) * c.Tk + j)] = (int32_t)s.q_end;
             }

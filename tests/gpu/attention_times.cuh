@@ -1,4 +1,5 @@
-/* The table of times of test_attention_kernels.cu, and a run to profile; it includes this after what they need. */
+/* The table of times of test_attention_kernels.cu, and a run to profile; it includes this after
+ * what they need. */
 #pragma once
 
 static double median_us(const Family &f, const Problem &p, bool backward) {
@@ -8,7 +9,8 @@ static double median_us(const Family &f, const Problem &p, bool backward) {
     std::vector<double> times;
     for (int repeat = 0; repeat < 23; repeat++) {
         CUDA(cudaEventRecord(begin));
-        Status status = backward ? f.backward(&p.call, &p.args, nullptr) : f.forward(&p.call, &p.args, nullptr);
+        Status status =
+            backward ? f.backward(&p.call, &p.args, nullptr) : f.forward(&p.call, &p.args, nullptr);
         CUDA(cudaEventRecord(end));
         CUDA(cudaEventSynchronize(end));
         if (failed(status)) printf("%s\n", status_message());
@@ -42,8 +44,8 @@ static const Timing TIMINGS[] = {
 };
 
 static void run_timings(const char *only, const char *like) {
-    printf("%-6s %-4s %3s %3s %5s %4s %-6s %-8s %9s %9s %9s %8s %8s\n", "family", "type", "B", "NH", "T", "HS", "mask",
-           "ranges", "fwd us", "bwd us", "both us", "fwd TF/s", "bwd TF/s");
+    printf("%-6s %-4s %3s %3s %5s %4s %-6s %-8s %9s %9s %9s %8s %8s\n", "family", "type", "B", "NH",
+           "T", "HS", "mask", "ranges", "fwd us", "bwd us", "both us", "fwd TF/s", "bwd TF/s");
     static const char *const RANGES[] = {"", "uniform", "uneven", "equal", "padding", "ragged"};
     for (const Timing &t : TIMINGS)
         for (const Family &f : FAMILIES) {
@@ -56,12 +58,13 @@ static void run_timings(const char *only, const char *like) {
                 continue;
             }
             const double forward = median_us(f, p, false), backward = median_us(f, p, true);
-            const double flops =
-                4.0 * (double)(c.B * c.NH * c.Tq * c.Tk * c.HS) * (c.causal == CAUSAL_NONE ? 1.0 : 0.5);
+            const double flops = 4.0 * (double)(c.B * c.NH * c.Tq * c.Tk * c.HS) *
+                                 (c.causal == CAUSAL_NONE ? 1.0 : 0.5);
             printf("%-6s %-4s %3d %3d %5d %4d %-6s %-8s %9.1f %9.1f %9.1f %8.1f %8.1f\n", f.name,
-                   t.dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B, (int)c.NH, (int)c.Tq, (int)c.HS,
-                   c.causal == CAUSAL_NONE ? "full" : "causal", c.dropout > 0.0 ? "dropout" : RANGES[c.ranges], forward,
-                   backward, forward + backward, flops / forward * 1e-6, 2.5 * flops / backward * 1e-6);
+                   t.dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B, (int)c.NH, (int)c.Tq,
+                   (int)c.HS, c.causal == CAUSAL_NONE ? "full" : "causal",
+                   c.dropout > 0.0 ? "dropout" : RANGES[c.ranges], forward, backward,
+                   forward + backward, flops / forward * 1e-6, 2.5 * flops / backward * 1e-6);
             fflush(stdout);
             problem_destroy(p);
         }

@@ -40,7 +40,8 @@ CaseRole case_role(const Case *c) { return c->role; }
 
 bool case_trains(Case *c, bool training) { return c->program->training = training; }
 
-static Tensor *entry_add(Case *c, Section *section, int n_dims, const int64_t *shape, double *values) {
+static Tensor *entry_add(Case *c, Section *section, int n_dims, const int64_t *shape,
+                         double *values) {
     Tensor *t = NULL;
     char name[16];
     snprintf(name, sizeof name, "t%d", c->n_entries);
@@ -56,13 +57,15 @@ static double normal(uint64_t seed, uint64_t index, uint64_t stream) {
     return radius * cos(2 * M_PI * (double)rng_uniform(w.word[1]));
 }
 
-Tensor *case_input(Case *c, Width width, double mean, double std, int n_dims, const int64_t *shape) {
+Tensor *case_input(Case *c, Width width, double mean, double std, int n_dims,
+                   const int64_t *shape) {
     int64_t count = 1;
     for (int i = 0; i < n_dims; i++) count *= shape[i];
     double *values = malloc((size_t)count * sizeof *values);
     for (int64_t i = 0; values != NULL && i < count; i++) {
         double value = mean + std * normal(c->seed, (uint64_t)i, (uint64_t)c->n_entries);
-        values[i] = rounded(value, width == NARROW ? c->dtype : DTYPE_F32); /* the reference gets the same */
+        values[i] = rounded(value, width == NARROW ? c->dtype
+                                                   : DTYPE_F32); /* the reference gets the same */
     }
     return entry_add(c, width == NARROW ? c->narrow : c->wide, n_dims, shape, values);
 }
@@ -84,7 +87,8 @@ Tensor *case_tokens(Case *c, int64_t V, int n_dims, const int64_t *shape) {
 
 Tensor *case_step(Case *c, StepState state) {
     c->step = state;
-    Status status = section_add(c->store, c->state, "state", 1, (int64_t[]){sizeof state}, &c->step_tensor);
+    Status status =
+        section_add(c->store, c->state, "state", 1, (int64_t[]){sizeof state}, &c->step_tensor);
     if (failed(status)) c->status = status;
     return c->step_tensor;
 }
@@ -93,22 +97,25 @@ void case_compare(Case *c, Tensor *t) {
     for (int i = 0; i < c->n_entries; i++) c->entries[i].compared |= c->entries[i].t == t;
 }
 
-static Tensor *watched_input(Case *c, Width width, double mean, double std, bool accumulate, int n_dims,
-                             const int64_t *shape) {
+static Tensor *watched_input(Case *c, Width width, double mean, double std, bool accumulate,
+                             int n_dims, const int64_t *shape) {
     Tensor *t = case_input(c, NARROW, mean, std, n_dims, shape);
     t->needs_grad = c->program->training;
     if (!c->program->training) return t;
-    Tensor *grad = accumulate ? case_input(c, width, 0, 1, n_dims, shape) : case_output(c, width, n_dims, shape);
+    Tensor *grad = accumulate ? case_input(c, width, 0, 1, n_dims, shape)
+                              : case_output(c, width, n_dims, shape);
     autodiff_watch(c->program, t, grad, accumulate);
     case_compare(c, grad);
     return t;
 }
 
-Tensor *case_parameter(Case *c, double mean, double std, bool accumulate, int n_dims, const int64_t *shape) {
+Tensor *case_parameter(Case *c, double mean, double std, bool accumulate, int n_dims,
+                       const int64_t *shape) {
     return watched_input(c, WIDE, mean, std, accumulate, n_dims, shape);
 }
 
-Tensor *case_activation(Case *c, double mean, double std, bool accumulate, int n_dims, const int64_t *shape) {
+Tensor *case_activation(Case *c, double mean, double std, bool accumulate, int n_dims,
+                        const int64_t *shape) {
     return watched_input(c, NARROW, mean, std, accumulate, n_dims, shape);
 }
 
@@ -196,7 +203,8 @@ static Status case_build(Case *c, CaseFn body, Target target) {
 static Status replay_into(Case *c, Device *device, void *arena, size_t bytes, double **out) {
     TRY(poison(device, arena, bytes));
     TRY(inputs_upload(c, device));
-    TRY(c->held != NULL ? composition_replay(device, c->program, c->held) : device_replay(device, c->program));
+    TRY(c->held != NULL ? composition_replay(device, c->program, c->held)
+                        : device_replay(device, c->program));
     return results_read(c, device, out);
 }
 
@@ -224,7 +232,8 @@ static void case_free(Case *c) {
     store_destroy(&c->store);
 }
 
-/* Relative to `exact`: the error of `found`, or where it is NULL of the nearest values that `dtype` has. */
+/* Relative to `exact`: the error of `found`, or where it is NULL of the nearest values that `dtype`
+ * has. */
 static double relative_error(const double *found, DType dtype, const double *exact, int64_t count) {
     double error = 0, norm = 0;
     for (int64_t k = 0; k < count; k++) {
@@ -246,8 +255,8 @@ static double allowed_error(const Tensor *t, const double *composed, const doubl
 }
 
 /* `bar` counts where there is no composition. */
-static void results_compare(const Case *c, const char *name, const double *found, const double *exact,
-                            const double *composed, double bar) {
+static void results_compare(const Case *c, const char *name, const double *found,
+                            const double *exact, const double *composed, double bar) {
     bool verbose = getenv("CASE_VERBOSE") != NULL;
     for (int i = 0; i < c->n_entries; i++) {
         const Tensor *t = c->entries[i].t;
@@ -257,8 +266,8 @@ static void results_compare(const Case *c, const char *name, const double *found
         if (composed != NULL) bar = allowed_error(t, composed, exact);
         bool good = error <= bar && bar < 0.1; /* a composition that overflows allows nothing */
         if (verbose || !good) {
-            printf("%s in %s: tensor %d %s: error %.3g, allowed %.3g\n", name, dtype_name(c->dtype), i, tensor_text(t),
-                   error, bar);
+            printf("%s in %s: tensor %d %s: error %.3g, allowed %.3g\n", name, dtype_name(c->dtype),
+                   i, tensor_text(t), error, bar);
         }
         CHECK(good);
         found += count, exact += count;
@@ -276,17 +285,20 @@ static size_t compared_bytes(const Case *c) {
 
 static bool reference_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed, double **out) {
     Case c = {.role = CASE_REFERENCE, .dtype = dtype, .stored = DTYPE_F64, .seed = seed};
-    bool good = CHECK_OK(case_build(&c, body, cpu->target)) && CHECK_OK(case_results(&c, cpu, out, NULL));
+    bool good =
+        CHECK_OK(case_build(&c, body, cpu->target)) && CHECK_OK(case_results(&c, cpu, out, NULL));
     case_free(&c);
     return good;
 }
 
 /* `c` is the caller's to free, whatever comes of it. */
-static bool composition_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed, Case *c, double **out) {
+static bool composition_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed, Case *c,
+                            double **out) {
     Case held = {.role = CASE_COMPOSITION, .dtype = dtype, .stored = dtype, .seed = seed};
     *c = held;
     c->stored = DTYPE_F64;
-    bool good = CHECK_OK(case_build(&held, body, cpu->target)) && CHECK_OK(case_build(c, body, cpu->target));
+    bool good = CHECK_OK(case_build(&held, body, cpu->target)) &&
+                CHECK_OK(case_build(c, body, cpu->target));
     c->held = held.program;
     good = good && CHECK_OK(case_results(c, cpu, out, NULL));
     c->held = NULL;
@@ -297,7 +309,8 @@ static bool composition_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed
 static void tested_run(CaseFn body, const char *name, Device *device, Case c, const double *exact,
                        const double *composed) {
     double *found = NULL, *again = NULL;
-    if (CHECK_OK(case_build(&c, body, device->target)) && CHECK_OK(case_results(&c, device, &found, &again))) {
+    if (CHECK_OK(case_build(&c, body, device->target)) &&
+        CHECK_OK(case_results(&c, device, &found, &again))) {
         results_compare(&c, name, found, exact, composed, 2e-6);
         bool repeats = memcmp(found, again, compared_bytes(&c)) == 0;
         if (!repeats) printf("%s in %s does not repeat bit by bit\n", name, dtype_name(c.dtype));
@@ -313,7 +326,8 @@ static uint64_t seed_next(void) {
     return (uint64_t)time(NULL) * 1000 + runs++;
 }
 
-/* What a case is held against: the reference's results, and the composition's where there is one. */
+/* What a case is held against: the reference's results, and the composition's where there is
+ * one. */
 typedef struct Expected {
     Device *cpu; /* whose memory the composition has */
     Case composition;
@@ -322,8 +336,10 @@ typedef struct Expected {
 
 static bool expected_make(CaseFn body, DType dtype, uint64_t seed, Expected *e) {
     *e = (Expected){0};
-    return CHECK_OK(device_open_cpu(0, &e->cpu)) && reference_run(body, e->cpu, dtype, seed, &e->exact) &&
-           (!is_narrow(dtype) || composition_run(body, e->cpu, dtype, seed, &e->composition, &e->composed));
+    return CHECK_OK(device_open_cpu(0, &e->cpu)) &&
+           reference_run(body, e->cpu, dtype, seed, &e->exact) &&
+           (!is_narrow(dtype) ||
+            composition_run(body, e->cpu, dtype, seed, &e->composition, &e->composed));
 }
 
 static void expected_free(Expected *e) {
@@ -336,7 +352,8 @@ static void expected_free(Expected *e) {
 void case_run(CaseFn body, const char *name, Device *device, DType dtype) {
     Case tested = {.role = CASE_TESTED, .dtype = dtype, .stored = dtype, .seed = seed_next()};
     Expected e;
-    if (expected_make(body, dtype, tested.seed, &e)) tested_run(body, name, device, tested, e.exact, e.composed);
+    if (expected_make(body, dtype, tested.seed, &e))
+        tested_run(body, name, device, tested, e.exact, e.composed);
     expected_free(&e);
 }
 

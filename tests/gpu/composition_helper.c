@@ -14,7 +14,8 @@ static bool is_same_tensor(const Tensor *a, const Tensor *b) {
 
 static bool is_same_node(const Node *a, const Node *b) {
     bool same = a->op == b->op && a->n_outputs == b->n_outputs;
-    for (int i = 0; same && i < a->n_outputs; i++) same = is_same_tensor(a->outputs[i], b->outputs[i]);
+    for (int i = 0; same && i < a->n_outputs; i++)
+        same = is_same_tensor(a->outputs[i], b->outputs[i]);
     return same;
 }
 
@@ -32,14 +33,16 @@ static void tensor_round(const Tensor *t, DType dtype) {
 }
 
 Status composition_replay(Device *cpu, const Program *p, const Program *held) {
-    if (!is_same_program(p, held)) return ERROR(STATUS_FAILURE, "the composition differs from dtype to dtype");
+    if (!is_same_program(p, held))
+        return ERROR(STATUS_FAILURE, "the composition differs from dtype to dtype");
     for (int n = 0; n < p->n_nodes; n++) {
         Program one = *p;
         one.nodes = p->nodes + n, one.n_nodes = 1;
         TRY(device_replay(cpu, &one));
         for (int i = 0; i < p->nodes[n]->n_outputs; i++) {
             const Tensor *t = p->nodes[n]->outputs[i];
-            if (t != NULL && t->dtype == DTYPE_F64) tensor_round(t, held->nodes[n]->outputs[i]->dtype);
+            if (t != NULL && t->dtype == DTYPE_F64)
+                tensor_round(t, held->nodes[n]->outputs[i]->dtype);
         }
     }
     return OK;

@@ -1,5 +1,6 @@
-/* The GPU's attention backends in a program with the model's packed projection, against the CPU's in f64. By themselves
- * they are checked in test_attention_matrix.c, the flash kernels in test_attention_kernels.cu too. */
+/* The GPU's attention backends in a program with the model's packed projection, against the CPU's
+ * in f64. By themselves they are checked in test_attention_matrix.c, the flash kernels in
+ * test_attention_kernels.cu too. */
 #include "nn/attention/attention.h"
 #include "tests/gpu/attention_composition_helper.h"
 #include "tests/gpu/cases_helper.h"
@@ -10,12 +11,16 @@ static AttentionChoice choice; /* on the GPU */
 static const AttentionChoice reference = {.count = 1, .names = {"math"}};
 
 static void attention_case(Case *c, int64_t B, int64_t T, int64_t NH, int64_t HS, double dropout) {
-    StepState state = {.seed = 99, .step = 3, .first_sample = 2, .adam_step = 4, .lr = 1e-3f, .loss_scale = 1};
+    StepState state = {
+        .seed = 99, .step = 3, .first_sample = 2, .adam_step = 4, .lr = 1e-3f, .loss_scale = 1};
     Tensor *qkv = case_activation(c, 0, 1, false, SHAPE(B, T, 3 * NH * HS));
-    bool is_reference = case_role(c) == CASE_REFERENCE, is_math = strcmp(choice.names[0], "math") == 0;
-    ComposedAttention composed = {.NH = NH, .dropout = dropout, .prescaled = is_math, .dtype = case_dtype(c)};
-    AttentionOptions options = {
-        .choice = is_reference ? &reference : &choice, .dropout = dropout, .step = case_step(c, state)};
+    bool is_reference = case_role(c) == CASE_REFERENCE,
+         is_math = strcmp(choice.names[0], "math") == 0;
+    ComposedAttention composed = {
+        .NH = NH, .dropout = dropout, .prescaled = is_math, .dtype = case_dtype(c)};
+    AttentionOptions options = {.choice = is_reference ? &reference : &choice,
+                                .dropout = dropout,
+                                .step = case_step(c, state)};
     Tensor *out = case_role(c) == CASE_COMPOSITION
                       ? attention_composed_record(case_program(c), qkv, options.step, composed)
                       : attention_record(case_program(c), qkv, NH, &options);
@@ -73,10 +78,12 @@ static void flash_refuses_f32(void) {
     const AttentionBackend *backend = NULL;
     int count;
     choice = (AttentionChoice){.count = 1, .names = {"flash"}};
-    CHECK_ERROR(attention_pick(&call, &target, &choice, verdicts, &count, &backend), STATUS_CONFIG, "flash: ");
+    CHECK_ERROR(attention_pick(&call, &target, &choice, verdicts, &count, &backend), STATUS_CONFIG,
+                "flash: ");
 }
 
-/* Where flash refuses, the default is mem_efficient: f32 on a GPU trains without anything of size T^2. */
+/* Where flash refuses, the default is mem_efficient: f32 on a GPU trains without anything of size
+ * T^2. */
 static void f32_takes_mem_efficient(void) {
     Target target = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
     AttentionCall call = attention_call_packed(DTYPE_F32, 1, 64, 2, 64, 0, true);

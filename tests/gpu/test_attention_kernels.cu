@@ -1,175 +1,42 @@
 /* Checks the CUDA flash attention kernels by themselves, or times them:
  *
- *     build/tests/gpu/test_attention_kernels [check|small|time|profile] [sm80|sm90] [TEXT]     (check without an
- * argument)
+ *     build/tests/gpu/test_attention_kernels [check|small|time|profile] [sm80|sm90] [TEXT]
  *
- * Check: against a naive reference in f64 on fresh random inputs, every output poisoned with NaN first. The same naive
- * composition rounded to the call's type after every step (scores, weights, outputs) sets the bar: a kernel's error
- * (relative, Frobenius) may be at most twice that one's. Then both directions are captured in a CUDA graph, whose
- * replay must repeat the results bit by bit. `small` leaves out the large cases, for compute-sanitizer, and TEXT all
- * whose description does not hold it. Time: medians in microseconds by CUDA events, forward and forward + backward. */
-#include "core/rng.h"
-#include "nn/attention/flash_cuda.h"
-#include "tests/gpu/attention_cases.cuh"
-#include "tests/gpu/attention_ranges.cuh"
+ * Checks without an argument.
+ *
+ * Check: against a naive reference in f64 on fresh random inputs, every output poisoned with NaN
+ * first. The same naive composition rounded to the call's type after every step (scores,
+ * weights, outputs) sets the bar: a kernel's error (relative, Frobenius) may be at most twice
+ * that one's. Then both directions are captured in a CUDA graph, whose replay must repeat the
+ * results bit by bit. `small` leaves out the large cases, for compute-sanitizer, and TEXT all
+ * whose description does not hold it. Time: medians in microseconds by CUDA events, forward and
+ * forward + backward. */
+#include "tests/gpu/attention_problem.cuh"
 #include "tests/gpu/attention_reference.cuh"
 
 #include <algorithm>
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <string>
 #include <vector>
 
-#define CUDA(call)                                                                                                     \
-    do {                                                                                                               \
-        cudaError_t error_ = (call);                                                                                   \
-        if (error_ != cudaSuccess) {                                                                                   \
-            printf("%s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorString(error_));                          \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
-static int gpu_sm() {
-    int major = 0, minor = 0;
-    CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
-    CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0));
-    return 10 * major + minor;
-}
-
-struct Family {
-    const char *name;
-    const char *(*refuses)(const AttentionCall *, int);
-    size_t (*forward_workspace)(const AttentionCall *);
-    size_t (*backward_workspace)(const AttentionCall *);
-    Status (*forward)(const AttentionCall *, const AttentionArgs *, void *);
-    Status (*backward)(const AttentionCall *, const AttentionArgs *, void *);
-};
-static const Family FAMILIES[] = {
-    {"sm80", flash_sm80_refuses, flash_sm80_forward_workspace, flash_sm80_backward_workspace, flash_sm80_forward,
-     flash_sm80_backward},
-    {"sm90", flash_sm90_refuses, flash_sm90_forward_workspace, flash_sm90_backward_workspace, flash_sm90_forward,
-     flash_sm90_backward},
-};
-
-__global__ void fill_normal(void *data, int64_t count, int dtype, uint64_t seed, float magnitude) {
-    for (int64_t at = blockIdx.x * 256ll + threadIdx.x; at < count; at += gridDim.x * 256ll) {
-        const Philox w = philox(seed, (uint64_t)at, 7);
-        const float x =
-            sqrtf(-2.0f * logf(rng_uniform(w.word[0]) + 1e-7f)) * cosf(6.2831853f * rng_uniform(w.word[1])) * magnitude;
-        if (dtype == DTYPE_BF16)
-            ((__nv_bfloat16 *)data)[at] = __float2bfloat16(x);
-        else
-            ((__half *)data)[at] = __float2half(x);
-    }
-}
-
-/* ---- cases ------------------------------------------------------------------------------------------------------ */
-
-/* A case with its tensors on the device. Packed (B, T, 3C) where the shapes allow it. */
-struct Problem {
-    AttentionCall call;
-    AttentionArgs args;
-    char *inputs, *gradients, *workspace;
-    size_t inputs_bytes, gradients_bytes, out_bytes, workspace_bytes;
-    StepState *step;
-    int32_t *ranges; /* key_ranges, then query_ranges */
-};
-
-static int32_t *upload_ranges(const Case &c) {
-    if (c.ranges == NO_RANGES) return NULL;
-    const Ranges r = ranges_of(c);
-    int32_t *device;
-    CUDA(cudaMalloc(&device, 4 * (r.keys.size() + r.queries.size())));
-    CUDA(cudaMemcpy(device, r.keys.data(), 4 * r.keys.size(), cudaMemcpyHostToDevice));
-    CUDA(cudaMemcpy(device + r.keys.size(), r.queries.data(), 4 * r.queries.size(), cudaMemcpyHostToDevice));
-    return device;
-}
-
-static int64_t at_bytes(int64_t elements) { return (elements * 2 + 255) / 256 * 256; }
-
-static Problem problem_create(const Case &c, DType dtype, const Family &family, uint64_t seed) {
-    Problem p = {};
-    AttentionCall &k = p.call;
-    k = {c.B,
-         c.NH,
-         c.NH_kv,
-         c.Tq,
-         c.Tk,
-         c.HS,
-         dtype,
-         1.0f / sqrtf((float)c.HS),
-         c.causal,
-         c.window,
-         c.ranges != NO_RANGES,
-         BIAS_NONE,
-         c.dropout,
-         5,
-         true};
-    const int64_t C = c.NH * c.HS, Ckv = c.NH_kv * c.HS;
-    const bool packed = c.Tq == c.Tk && c.NH == c.NH_kv;
-    int64_t offset_k, offset_v, total;
-    if (packed) {
-        k.q = k.k = k.v = {c.Tq * 3 * C, 3 * C, c.HS};
-        offset_k = C * 2, offset_v = 2 * C * 2, total = at_bytes(c.B * c.Tq * 3 * C);
-    } else {
-        k.q = {c.Tq * C, C, c.HS}, k.k = {c.Tk * Ckv, Ckv, c.HS}, k.v = {c.Tk * Ckv, c.HS, c.Tk * c.HS};
-        offset_k = at_bytes(c.B * c.Tq * C), offset_v = offset_k + at_bytes(c.B * c.Tk * Ckv);
-        total = offset_v + at_bytes(c.B * c.Tk * Ckv);
-    }
-    k.out = {c.Tq * C, C, c.HS};
-    const int64_t out_bytes = at_bytes(c.B * c.Tq * C);
-    p.inputs_bytes = (size_t)(total + out_bytes), p.gradients_bytes = (size_t)total;
-    p.out_bytes = (size_t)(out_bytes + 3 * c.B * c.NH * c.Tq * 4);
-    p.workspace_bytes = std::max(family.forward_workspace(&k), family.backward_workspace(&k)) + 256;
-    CUDA(cudaMalloc(&p.inputs, p.inputs_bytes + p.gradients_bytes + p.out_bytes + 512));
-    CUDA(cudaMalloc(&p.workspace, p.workspace_bytes));
-    CUDA(cudaMalloc(&p.step, sizeof(StepState)));
-    const StepState step = {seed * 77 + 1, 3, 2, 4, 0.0f, 1.0f};
-    CUDA(cudaMemcpy(p.step, &step, sizeof step, cudaMemcpyHostToDevice));
-    fill_normal<<<1024, 256>>>(p.inputs, (int64_t)p.inputs_bytes / 2, dtype, seed, seed % 3 == 2 ? 3.0f : 1.0f);
-    p.gradients = p.inputs + p.inputs_bytes;
-    char *out = p.gradients + p.gradients_bytes;
-    p.ranges = upload_ranges(c);
-    AttentionArgs &a = p.args;
-    a.q = p.inputs, a.k = p.inputs + offset_k, a.v = p.inputs + offset_v, a.dout = p.inputs + total;
-    a.dq = p.gradients, a.dk = p.gradients + offset_k, a.dv = p.gradients + offset_v;
-    a.out = out, a.lse = out + out_bytes, a.stats = out + out_bytes + c.B * c.NH * c.Tq * 4, a.workspace = p.workspace,
-    a.step = p.step;
-    if (p.ranges != NULL) a.key_ranges = p.ranges, a.query_ranges = p.ranges + 2 * c.B * c.Tq;
-    return p;
-}
-
-static void problem_destroy(Problem &p) {
-    CUDA(cudaFree(p.inputs));
-    CUDA(cudaFree(p.workspace));
-    CUDA(cudaFree(p.step));
-    CUDA(cudaFree(p.ranges));
-}
-
-static void poison(const Problem &p) {
-    CUDA(cudaMemset(p.gradients, 0xFF, p.gradients_bytes + p.out_bytes));
-    CUDA(cudaMemset(p.workspace, 0xFF, p.workspace_bytes));
-}
-
 static Reference reference_create(const AttentionCall &c) {
     Reference r = {};
-    const size_t square = (size_t)(c.B * c.NH * c.Tq * c.Tk), rows = (size_t)(c.B * c.Tq * c.NH * c.HS);
+    const size_t square = (size_t)(c.B * c.NH * c.Tq * c.Tk),
+                 rows = (size_t)(c.B * c.Tq * c.NH * c.HS);
     const size_t keys = (size_t)(c.B * c.Tk * c.NH_kv * c.HS), lse = (size_t)(c.B * c.NH * c.Tq);
     CUDA(cudaMalloc(&r.p, 8 * (2 * square + 2 * rows + 2 * keys + lse)));
-    r.ds = r.p + square, r.out = r.ds + square, r.dq = r.out + rows, r.dk = r.dq + rows, r.dv = r.dk + keys;
+    r.ds = r.p + square, r.out = r.ds + square, r.dq = r.out + rows, r.dk = r.dq + rows,
+    r.dv = r.dk + keys;
     r.lse = r.dv + keys;
     return r;
 }
 
 static void reference_run(const Problem &p, const Reference &r, DType rounded) {
     const AttentionCall &c = p.call;
-    reference_rows<<<dim3((unsigned)c.Tq, (unsigned)c.NH, (unsigned)c.B), 128>>>(c, p.args, r, rounded, true);
-    reference_keys<<<dim3((unsigned)c.Tk, (unsigned)c.NH_kv, (unsigned)c.B), 128>>>(c, p.args, r, rounded);
+    reference_rows<<<dim3((unsigned)c.Tq, (unsigned)c.NH, (unsigned)c.B), 128>>>(c, p.args, r,
+                                                                                 rounded, true);
+    reference_keys<<<dim3((unsigned)c.Tk, (unsigned)c.NH_kv, (unsigned)c.B), 128>>>(c, p.args, r,
+                                                                                    rounded);
     CUDA(cudaDeviceSynchronize());
 }
 
@@ -180,9 +47,10 @@ static std::vector<double> fetch_doubles(const double *device, size_t count) {
 }
 
 /* Reads a strided tensor as doubles in (B, T, heads, HS). */
-static std::vector<double> fetch(const void *device, HeadLayout layout, int64_t B, int64_t T, int64_t heads, int64_t HS,
-                                 DType dtype) {
-    const int64_t extent = (B - 1) * layout.batch + (T - 1) * layout.token + (heads - 1) * layout.head + HS;
+static std::vector<double> fetch(const void *device, HeadLayout layout, int64_t B, int64_t T,
+                                 int64_t heads, int64_t HS, DType dtype) {
+    const int64_t extent =
+        (B - 1) * layout.batch + (T - 1) * layout.token + (heads - 1) * layout.head + HS;
     std::vector<uint16_t> raw((size_t)extent);
     CUDA(cudaMemcpy(raw.data(), device, (size_t)extent * 2, cudaMemcpyDeviceToHost));
     std::vector<double> host;
@@ -190,7 +58,8 @@ static std::vector<double> fetch(const void *device, HeadLayout layout, int64_t 
         for (int64_t t = 0; t < T; t++)
             for (int64_t h = 0; h < heads; h++)
                 for (int64_t d = 0; d < HS; d++) {
-                    const uint16_t bits = raw[(size_t)(b * layout.batch + t * layout.token + h * layout.head + d)];
+                    const uint16_t bits =
+                        raw[(size_t)(b * layout.batch + t * layout.token + h * layout.head + d)];
                     if (dtype == DTYPE_BF16) {
                         const uint32_t word = (uint32_t)bits << 16;
                         float x;
@@ -204,8 +73,8 @@ static std::vector<double> fetch(const void *device, HeadLayout layout, int64_t 
     return host;
 }
 
-/* Relative to the reference, whose root mean square counts as 0.1 more: a gradient may be zero, and is then wrong by
- * the rounding of what cancels. */
+/* Relative to the reference, whose root mean square counts as 0.1 more: a gradient may be zero, and
+ * is then wrong by the rounding of what cancels. */
 static double distance(const std::vector<double> &x, const std::vector<double> &reference) {
     double difference = 0.0, norm = 1e-2 * (double)x.size();
     for (size_t at = 0; at < x.size(); at++) {
@@ -222,17 +91,21 @@ struct Results {
 static Results fetch_results(const Problem &p) {
     const AttentionCall &c = p.call;
     const AttentionArgs &a = p.args;
-    return {{fetch(a.out, c.out, c.B, c.Tq, c.NH, c.HS, c.dtype), fetch(a.dq, c.q, c.B, c.Tq, c.NH, c.HS, c.dtype),
-             fetch(a.dk, c.k, c.B, c.Tk, c.NH_kv, c.HS, c.dtype), fetch(a.dv, c.v, c.B, c.Tk, c.NH_kv, c.HS, c.dtype)}};
+    return {{fetch(a.out, c.out, c.B, c.Tq, c.NH, c.HS, c.dtype),
+             fetch(a.dq, c.q, c.B, c.Tq, c.NH, c.HS, c.dtype),
+             fetch(a.dk, c.k, c.B, c.Tk, c.NH_kv, c.HS, c.dtype),
+             fetch(a.dv, c.v, c.B, c.Tk, c.NH_kv, c.HS, c.dtype)}};
 }
 static Results fetch_reference(const AttentionCall &c, const Reference &r) {
-    const size_t rows = (size_t)(c.B * c.Tq * c.NH * c.HS), keys = (size_t)(c.B * c.Tk * c.NH_kv * c.HS);
-    return {
-        {fetch_doubles(r.out, rows), fetch_doubles(r.dq, rows), fetch_doubles(r.dk, keys), fetch_doubles(r.dv, keys)}};
+    const size_t rows = (size_t)(c.B * c.Tq * c.NH * c.HS),
+                 keys = (size_t)(c.B * c.Tk * c.NH_kv * c.HS);
+    return {{fetch_doubles(r.out, rows), fetch_doubles(r.dq, rows), fetch_doubles(r.dk, keys),
+             fetch_doubles(r.dv, keys)}};
 }
 
 static bool run_both(const Family &f, const Problem &p) {
-    if (failed(f.forward(&p.call, &p.args, nullptr)) || failed(f.backward(&p.call, &p.args, nullptr))) {
+    if (failed(f.forward(&p.call, &p.args, nullptr)) ||
+        failed(f.backward(&p.call, &p.args, nullptr))) {
         printf("  failed: %s\n", status_message());
         return false;
     }
@@ -251,7 +124,8 @@ static bool replay_both(const Family &f, const Problem &p) {
     cudaGraphExec_t executable;
     CUDA(cudaStreamCreate(&stream));
     CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-    const bool started = !failed(f.forward(&p.call, &p.args, stream)) && !failed(f.backward(&p.call, &p.args, stream));
+    const bool started = !failed(f.forward(&p.call, &p.args, stream)) &&
+                         !failed(f.backward(&p.call, &p.args, stream));
     CUDA(cudaStreamEndCapture(stream, &graph));
     if (started) {
         CUDA(cudaGraphInstantiate(&executable, graph, 0));
@@ -278,12 +152,12 @@ static double lse_error(const Problem &p, const std::vector<double> &reference) 
 
 static std::string describe(const Family &f, const Case &c, DType dtype) {
     static const char *const MASKS[] = {"full", "upper", "lower"};
-    static const char *const RANGES[] = {"",         " documents", " uneven documents", " equal documents",
-                                         " padding", " ragged"};
+    static const char *const RANGES[] = {
+        "", " documents", " uneven documents", " equal documents", " padding", " ragged"};
     char line[200];
     snprintf(line, sizeof line, "%s %s B%d NH%d/%d T%dx%d HS%d %s w%d p%.1f%s", f.name,
-             dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B, (int)c.NH, (int)c.NH_kv, (int)c.Tq, (int)c.Tk, (int)c.HS,
-             MASKS[c.causal], (int)c.window, c.dropout, RANGES[c.ranges]);
+             dtype == DTYPE_BF16 ? "bf16" : "f16", (int)c.B, (int)c.NH, (int)c.NH_kv, (int)c.Tq,
+             (int)c.Tk, (int)c.HS, MASKS[c.causal], (int)c.window, c.dropout, RANGES[c.ranges]);
     return line;
 }
 
@@ -315,12 +189,13 @@ static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
             const double bar = distance(plain.tensor[t], exact.tensor[t]);
             const bool good = error <= 2.0 * bar + 1e-4, same = first.tensor[t] == second.tensor[t];
             if (!good || !same) passed = false;
-            snprintf(line + strlen(line), sizeof line - strlen(line), " %s %.2e/%.2e%s%s", NAMES[t], error, bar,
-                     good ? "" : " WRONG", same ? "" : " MOVES");
+            snprintf(line + strlen(line), sizeof line - strlen(line), " %s %.2e/%.2e%s%s", NAMES[t],
+                     error, bar, good ? "" : " WRONG", same ? "" : " MOVES");
         }
         if (!(lse_worst < 2e-4)) passed = false;
         if (!passed || getenv("VERBOSE") != NULL) {
-            printf("%s:%s lse %.1e %s\n", describe(f, c, dtype).c_str(), line, lse_worst, passed ? "ok" : "FAILED");
+            printf("%s:%s lse %.1e %s\n", describe(f, c, dtype).c_str(), line, lse_worst,
+                   passed ? "ok" : "FAILED");
         }
     }
     CUDA(cudaFree(r.p));
@@ -328,7 +203,8 @@ static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
     return passed;
 }
 
-/* Sequences of one length, packed into one row, must give the bits of the batch that lies in the same memory. */
+/* Sequences of one length, packed into one row, must give the bits of the batch that lies in the
+ * same memory. */
 static int check_packed(const Family &f, int64_t HS) {
     const Case batch = {64, 2, 2, 1024, 1024, HS, UPPER, 0, 0};
     const Case packed = {1, 2, 2, 65536, 65536, HS, UPPER, 0, 0, EQUAL_DOCUMENTS, 1024};

@@ -1,5 +1,5 @@
-/* The GPU's attention backends over a matrix of head sizes, masks, lengths and precisions, against a reference in
- * f64. */
+/* The GPU's attention backends over a matrix of head sizes, masks, lengths and precisions, against
+ * a reference in f64. */
 #include "tests/gpu/attention_matrix_helper.h"
 #include "tests/gpu/cases_helper.h"
 
@@ -18,24 +18,24 @@ static const Mask masks[] = {
 };
 enum { MASKS = sizeof masks / sizeof *masks, MATRIX = 2 * MASKS };
 
-static const int64_t short_lengths[][2] = {{1, 1}, {63, 65}, {64, 64}, {65, 127}, {127, 63}, {127, 127}, {1, 64}};
-static const int64_t longer_lengths[][2] = {{127, 300}, {1000, 1000}, {200, 129}, {1024, 1024}, {256, 256}};
+static const int64_t short_lengths[][2] = {{1, 1},    {63, 65},   {64, 64}, {65, 127},
+                                           {127, 63}, {127, 127}, {1, 64}};
+static const int64_t longer_lengths[][2] = {
+    {127, 300}, {1000, 1000}, {200, 129}, {1024, 1024}, {256, 256}};
 
 /* A sanitizer takes minutes for what is longer. */
 static int64_t at_length(int64_t T) { return case_sanitized() && T > 160 ? 160 : T; }
 
-/* Each mask with two pairs of lengths, which move on with the head size, as do dropout, groups of heads and layouts. */
+/* Each mask with two pairs of lengths, which move on with the head size, as do dropout, groups of
+ * heads and layouts. */
 static void matrix_fill(int64_t HS, int turn, AttentionShape *shapes) {
     for (int m = 0; m < MASKS; m++) {
         for (int k = 0; k < 2; k++) {
-            const int64_t *T = k == 0 ? short_lengths[(m + 3 * turn) % 7] : longer_lengths[(m + 2 * turn) % 5];
+            const int64_t *T =
+                k == 0 ? short_lengths[(m + 3 * turn) % 7] : longer_lengths[(m + 2 * turn) % 5];
             shapes[2 * m + k] = (AttentionShape){
-                .B = T[0] < 1000 ? 2 : 1,
-                .NH = 2,
-                .NH_kv = 1 + (m + turn) % 2,
-                .Tq = at_length(T[0]),
-                .Tk = at_length(T[1]),
-                .HS = HS,
+                SIZES(T[0] < 1000 ? 2 : 1, 2, 1 + (m + turn) % 2, at_length(T[0]), at_length(T[1]),
+                      HS),
                 .causal = masks[m].causal,
                 .window = masks[m].window,
                 .dropout = (m + k + turn) % 3 == 0 ? 0.2 : 0,
@@ -79,7 +79,7 @@ static void ragged_heads(void) {
 }
 
 static void long_rows(void) {
-    AttentionShape shape = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 4096, .Tk = 4096, .HS = 64, .causal = CAUSAL_UPPER_LEFT};
+    AttentionShape shape = {SIZES(1, 1, 1, 4096, 4096, 64), .causal = CAUSAL_UPPER_LEFT};
     check(&shape, 1);
 }
 

@@ -1,4 +1,5 @@
-/* The GPU as a device: copies of every size, read-backs under way, graphs, and what it says where there is none. */
+/* The GPU as a device: copies of every size, read-backs under way, graphs, and what it says where
+ * there is none. */
 #include "core/ops/copy.h"
 #include "core/ops/linear.h"
 #include "core/plan.h"
@@ -43,7 +44,8 @@ static void copies(void) {
     CHECK(device->allocated_bytes == before);
 }
 
-/* x grows by one at each replay; every read-back shows its own step, although all are under way at once. */
+/* x grows by one at each replay; every read-back shows its own step, although all are under way at
+ * once. */
 static void fetches_keep_their_order(void) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     enum { STEPS = 40 };
@@ -84,30 +86,37 @@ static void fetches_keep_their_order(void) {
 
 enum { N = 256 };
 
-/* The largest error of x w^T for random x and w, relative to a row's length; f64 sums are the reference. */
+/* The largest error of x w^T for random x and w, relative to a row's length; f64 sums are the
+ * reference. */
 static double product_error(bool tf32) {
     Device *device = NULL;
     Program *p = NULL;
     Plan *plan = NULL;
     void *arena = NULL;
-    float *values[3] = {malloc(sizeof(float[N * N])), malloc(sizeof(float[N * N])), malloc(sizeof(float[N * N]))};
+    float *values[3] = {malloc(sizeof(float[N * N])), malloc(sizeof(float[N * N])),
+                        malloc(sizeof(float[N * N]))};
     double worst = -1;
-    if (!CHECK_OK(device_open_cuda(0, &device)) || !CHECK_OK(program_create(device->target, false, &p))) return worst;
+    if (!CHECK_OK(device_open_cuda(0, &device)) ||
+        !CHECK_OK(program_create(device->target, false, &p)))
+        return worst;
     device->tf32 = tf32;
     Tensor *x = program_tensor(p, BUFFER_INPUTS, DTYPE_F32, 2, (int64_t[]){N, N});
     Tensor *w = program_tensor(p, BUFFER_INPUTS, DTYPE_F32, 2, (int64_t[]){N, N});
     Tensor *y = linear_record(p, x, w, NULL, false);
-    bool good = CHECK_OK(plan_create(p, &plan)) && CHECK_OK(device_alloc(device, plan->bytes, "a test", &arena));
+    bool good = CHECK_OK(plan_create(p, &plan)) &&
+                CHECK_OK(device_alloc(device, plan->bytes, "a test", &arena));
     if (good) plan_bind(plan, p, arena);
     for (int i = 0; i < N * N; i++) {
         values[0][i] = rng_uniform(philox(1, (uint64_t)i, 0).word[0]);
         values[1][i] = rng_uniform(philox(1, (uint64_t)i, 0).word[1]) - 0.5f;
     }
-    good = good && CHECK_OK(device_upload(device, x, values[0])) && CHECK_OK(device_upload(device, w, values[1])) &&
-           CHECK_OK(device_replay(device, p)) && CHECK_OK(device_download(device, values[2], y));
+    good = good && CHECK_OK(device_upload(device, x, values[0])) &&
+           CHECK_OK(device_upload(device, w, values[1])) && CHECK_OK(device_replay(device, p)) &&
+           CHECK_OK(device_download(device, values[2], y));
     for (int i = 0; i < N * N && good; i++) {
         double sum = 0;
-        for (int k = 0; k < N; k++) sum += (double)values[0][i / N * N + k] * (double)values[1][i % N * N + k];
+        for (int k = 0; k < N; k++)
+            sum += (double)values[0][i / N * N + k] * (double)values[1][i % N * N + k];
         worst = fmax(worst, fabs(sum - (double)values[2][i]) / sqrt(N));
     }
     device_free(device, arena, plan == NULL ? 0 : plan->bytes);
@@ -129,14 +138,16 @@ static void knows_itself(void) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     Device *device = case_gpu();
     size_t free_bytes, total_bytes;
-    CHECK(device->target.kind == DEVICE_CUDA && device->target.sm >= 80 && device->target.n_sms > 0);
+    CHECK(device->target.kind == DEVICE_CUDA && device->target.sm >= 80 &&
+          device->target.n_sms > 0);
     CHECK(strlen(device->name) > 0);
     REQUIRE_OK(device_memory(device, &free_bytes, &total_bytes));
     CHECK(free_bytes > 0 && free_bytes < total_bytes);
     CHECK(device->context_bytes > device->coming_bytes && device->context_bytes < total_bytes);
     CHECK(device->workspace_bytes > 0 && device->peak_bytes >= 0);
     void *memory = NULL;
-    CHECK_ERROR(device_alloc(device, 2 * total_bytes, "a test", &memory), STATUS_NO_ROOM, "no room for");
+    CHECK_ERROR(device_alloc(device, 2 * total_bytes, "a test", &memory), STATUS_NO_ROOM,
+                "no room for");
 }
 
 static void names_what_is_missing(void) {

@@ -1,5 +1,6 @@
-/* A gradient that is not finite: the norm shows it, AdamW changes nothing, and the first offender of the first such
- * step is kept, however many steps follow before anybody looks. The CPU and the GPU alike. */
+/* A gradient that is not finite: the norm shows it, AdamW changes nothing, and the first offender
+ * of the first such step is kept, however many steps follow before anybody looks. The CPU and the
+ * GPU alike. */
 #include "core/ops/adamw.h"
 #include "core/ops/reduce.h"
 #include "core/store.h"
@@ -15,7 +16,8 @@ typedef struct Update {
     Device *device;
     Store *store;
     Program *program;
-    Tensor *other, *grad, *weight, *m, *v, *norm, *step, *offender; /* grad lies behind `other` in its section */
+    Tensor *other, *grad, *weight, *m, *v, *norm, *step,
+        *offender; /* grad lies behind `other` in its section */
 } Update;
 
 static bool update_create(Device *device, Update *u) {
@@ -92,7 +94,8 @@ static void offenders_on(Device *device) {
         step(&u, 5, 12, 50000, INFINITY);
         CHECK_OK(device_download(device, &norm, u.norm));
         CHECK(!isfinite(norm));
-        CHECK(adamw_offender_element(offender(&u), &element) && element == (OTHER + 77777) / 64 * 64);
+        CHECK(adamw_offender_element(offender(&u), &element) &&
+              element == (OTHER + 77777) / 64 * 64);
         CHECK_OK(device_download(device, weights, u.weight));
         CHECK(weights[5] == before);
         step(&u, 6, -1, -1, 0);
@@ -101,7 +104,8 @@ static void offenders_on(Device *device) {
         int64_t none = 0;
         CHECK_OK(device_upload(device, u.offender, &none));
         step(&u, 7, COUNT_ALL - 1, -1, -INFINITY);
-        CHECK(adamw_offender_element(offender(&u), &element) && element == (OTHER + COUNT_ALL - 1) / 64 * 64);
+        CHECK(adamw_offender_element(offender(&u), &element) &&
+              element == (OTHER + COUNT_ALL - 1) / 64 * 64);
     }
     if (plan != NULL) device_free(device, arena, plan->bytes);
     plan_destroy(&plan);

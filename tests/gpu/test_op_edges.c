@@ -19,6 +19,7 @@ static void embedding(void) { gpu(edges_of_embedding); }
 static void adamw(void) { gpu(edges_of_adamw); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding), TEST(adamw)};
+    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding),
+                          TEST(adamw)};
     return harness_run(argc, argv, "edges of the ops on a GPU", tests, COUNT(tests));
 }

@@ -1,5 +1,5 @@
-/* Every op on every device against f64, a campaign: on the CPU in f32, on the GPU in f32, f16 and bf16. Ragged sizes
- * are among them, so that the kernels' scalar paths run as well. */
+/* Every op on every device against f64, a campaign: on the CPU in f32, on the GPU in f32, f16 and
+ * bf16. Ragged sizes are among them, so that the kernels' scalar paths run as well. */
 #include "core/ops/adamw.h"
 #include "core/ops/copy.h"
 #include "core/ops/cross_entropy.h"
@@ -14,8 +14,12 @@
 #include <math.h>
 #include <string.h>
 
-static const StepState some_step = {
-    .seed = 0x123456789ABCDEF, .step = 17, .first_sample = 5, .adam_step = 3, .lr = 1e-3f, .loss_scale = 1};
+static const StepState some_step = {.seed = 0x123456789ABCDEF,
+                                    .step = 17,
+                                    .first_sample = 5,
+                                    .adam_step = 3,
+                                    .lr = 1e-3f,
+                                    .loss_scale = 1};
 
 /* A composition of separate ops rounds the GELU's argument first. */
 static Tensor *layer(Case *c, Tensor *x, Tensor *w, Tensor *b, bool gelu) {
@@ -24,7 +28,8 @@ static Tensor *layer(Case *c, Tensor *x, Tensor *w, Tensor *b, bool gelu) {
     return gelu_record(p, linear_record(p, x, w, b, false));
 }
 
-static void linear_case(Case *c, int64_t rows, int64_t K, int64_t N, bool bias, bool gelu, bool accumulate) {
+static void linear_case(Case *c, int64_t rows, int64_t K, int64_t N, bool bias, bool gelu,
+                        bool accumulate) {
     double std = 1 / sqrt((double)K);
     Tensor *x = case_activation(c, 0, 1, false, SHAPE(rows, K));
     Tensor *w = case_parameter(c, 0, std, accumulate, SHAPE(N, K));
@@ -50,11 +55,15 @@ static void mlp_case(Case *c, int64_t rows, int64_t C) {
     Program *p = case_program(c);
     double std = 1 / sqrt((double)C);
     Tensor *x = case_activation(c, 0, 1, false, SHAPE(rows, C));
-    Tensor *w1 = case_parameter(c, 0, std, false, SHAPE(4 * C, C)), *b1 = case_parameter(c, 0, 1, false, SHAPE(4 * C));
-    Tensor *w2 = case_parameter(c, 0, std / 2, false, SHAPE(C, 4 * C)), *b2 = case_parameter(c, 0, 1, false, SHAPE(C));
+    Tensor *w1 = case_parameter(c, 0, std, false, SHAPE(4 * C, C)),
+           *b1 = case_parameter(c, 0, 1, false, SHAPE(4 * C));
+    Tensor *w2 = case_parameter(c, 0, std / 2, false, SHAPE(C, 4 * C)),
+           *b2 = case_parameter(c, 0, 1, false, SHAPE(C));
     Tensor *hidden = layer(c, x, w1, b1, true);
-    if (hidden != NULL && case_role(c) == CASE_COMPOSITION) { /* the product is rounded before it meets the GELU's */
-        autodiff_watch(p, hidden, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, hidden), false);
+    if (hidden != NULL &&
+        case_role(c) == CASE_COMPOSITION) { /* the product is rounded before it meets the GELU's */
+        autodiff_watch(p, hidden, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, hidden),
+                       false);
     }
     case_differentiate(c, layer(c, hidden, w2, b2, false));
 }
@@ -62,16 +71,21 @@ static void mlp_case(Case *c, int64_t rows, int64_t C) {
 static void mlp_aligned(Case *c) { mlp_case(c, 128, 64); }
 static void mlp_ragged(Case *c) { mlp_case(c, 37, 21); }
 
-static void layernorm_case(Case *c, int64_t rows, int64_t C, bool branch, bool beta, bool accumulate) {
+static void layernorm_case(Case *c, int64_t rows, int64_t C, bool branch, bool beta,
+                           bool accumulate) {
     Program *p = case_program(c);
     Tensor *x = case_activation(c, 0.5, 2, false, SHAPE(rows, C));
     Tensor *add = branch ? case_activation(c, 0, 1, false, SHAPE(rows, C)) : NULL;
     Tensor *gamma = case_parameter(c, 1, 0.5, accumulate, SHAPE(C));
     Tensor *shift = beta ? case_parameter(c, 0, 1, accumulate, SHAPE(C)) : NULL, *sum = NULL;
-    bool separate = branch && case_role(c) == CASE_COMPOSITION; /* the sum is rounded before anything is made of it */
+    bool separate =
+        branch &&
+        case_role(c) == CASE_COMPOSITION; /* the sum is rounded before anything is made of it */
     Tensor *first = layernorm_record(p, x, add, gamma, shift, &sum), *same = NULL;
     Tensor *y = separate ? layernorm_record(p, sum, NULL, gamma, shift, &same) : first;
-    if (branch && sum != NULL) { /* the residual stream has a gradient of its own, to which this one is added */
+    if (branch &&
+        sum !=
+            NULL) { /* the residual stream has a gradient of its own, to which this one is added */
         autodiff_watch(p, sum, case_input(c, NARROW, 0, 1, SHAPE(rows, C)), true);
     }
     case_differentiate(c, y);
@@ -99,8 +113,10 @@ static void embedding_wide(Case *c) { embedding_case(c, 9, 300, 70001, 40, false
 
 /* Sorted before dx is there: two passes, three passes. */
 static void ordered_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C) {
-    Tensor *tokens = case_tokens(c, V, SHAPE(B, T)), *dx = case_input(c, NARROW, 0, 1, SHAPE(B, T, C));
-    Tensor *wte = case_parameter(c, 0, 1, true, SHAPE(V, C)), *wpe = case_parameter(c, 0, 1, false, SHAPE(T, C));
+    Tensor *tokens = case_tokens(c, V, SHAPE(B, T)),
+           *dx = case_input(c, NARROW, 0, 1, SHAPE(B, T, C));
+    Tensor *wte = case_parameter(c, 0, 1, true, SHAPE(V, C)),
+           *wpe = case_parameter(c, 0, 1, false, SHAPE(T, C));
     Tensor *order = embedding_order_record(case_program(c), tokens, V);
     embedding_gradient_record(case_program(c), dx, tokens, order, wte, wpe);
 }
@@ -118,7 +134,8 @@ static void dropout_ragged(Case *c) { dropout_case(c, 3, 5, 13); }
 
 static void cross_entropy_case(Case *c, int64_t rows, int64_t V, int64_t Vp, bool training) {
     case_trains(c, training);
-    Tensor *logits = case_input(c, NARROW, 0, 3, SHAPE(rows, Vp)), *targets = case_tokens(c, V, SHAPE(rows, 1));
+    Tensor *logits = case_input(c, NARROW, 0, 3, SHAPE(rows, Vp)),
+           *targets = case_tokens(c, V, SHAPE(rows, 1));
     Tensor *losses = case_output(c, WIDE, SHAPE(rows, 1));
     StepState step = some_step;
     step.loss_scale = 64;
@@ -129,7 +146,9 @@ static void cross_entropy_case(Case *c, int64_t rows, int64_t V, int64_t Vp, boo
 
 static void cross_entropy_padded(Case *c) { cross_entropy_case(c, 37, 65, 128, true); }
 static void cross_entropy_gpt2(Case *c) { cross_entropy_case(c, 6, 50257, 50304, true); }
-static void cross_entropy_rows(Case *c) { cross_entropy_case(c, 300, 9001, 9024, true); } /* more than blocks */
+static void cross_entropy_rows(Case *c) {
+    cross_entropy_case(c, 300, 9001, 9024, true);
+} /* more than blocks */
 static void cross_entropy_ragged(Case *c) { cross_entropy_case(c, 11, 33, 35, true); }
 static void cross_entropy_evaluated(Case *c) { cross_entropy_case(c, 8, 1000, 1024, false); }
 
@@ -152,7 +171,8 @@ static void norm_one(Case *c) { norm_case(c, 1); }
 static void norm_ragged(Case *c) { norm_case(c, 1000003); }
 
 static void copy_case(Case *c) {
-    Tensor *x = case_input(c, NARROW, 0, 1, SHAPE(131, 7)), *wide = case_output(c, WIDE, SHAPE(131, 7));
+    Tensor *x = case_input(c, NARROW, 0, 1, SHAPE(131, 7)),
+           *wide = case_output(c, WIDE, SHAPE(131, 7));
     Tensor *sum = case_input(c, NARROW, 0, 1, SHAPE(131, 7));
     copy_record(case_program(c), wide, x, false);
     copy_record(case_program(c), sum, x, true);
@@ -160,13 +180,21 @@ static void copy_case(Case *c) {
     case_compare(c, sum);
 }
 
-static void adamw_case(Case *c, int64_t count, double clip, double gradient, const AdamwPiece *pieces, int n_pieces) {
-    AdamwAttrs attrs = {
-        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .clip = clip, .n_decayed = count / 3};
+static void adamw_case(Case *c, int64_t count, double clip, double gradient,
+                       const AdamwPiece *pieces, int n_pieces) {
+    AdamwAttrs attrs = {.beta1 = 0.9,
+                        .beta2 = 0.95,
+                        .eps = 1e-8,
+                        .weight_decay = 0.1,
+                        .clip = clip,
+                        .n_decayed = count / 3};
     bool narrow = case_role(c) == CASE_TESTED && case_dtype(c) != DTYPE_F32;
-    Tensor *grad = case_input(c, WIDE, 0, gradient, SHAPE(count)), *norm = case_output(c, WIDE, SHAPE(1));
-    Tensor *master = case_input(c, WIDE, 0, 1, SHAPE(count)), *m = case_input(c, WIDE, 0, 0.1, SHAPE(count));
-    Tensor *v = case_input(c, WIDE, 1, 0.01, SHAPE(count)), *weight = case_output(c, NARROW, SHAPE(count));
+    Tensor *grad = case_input(c, WIDE, 0, gradient, SHAPE(count)),
+           *norm = case_output(c, WIDE, SHAPE(1));
+    Tensor *master = case_input(c, WIDE, 0, 1, SHAPE(count)),
+           *m = case_input(c, WIDE, 0, 0.1, SHAPE(count));
+    Tensor *v = case_input(c, WIDE, 1, 0.01, SHAPE(count)),
+           *weight = case_output(c, NARROW, SHAPE(count));
     StepState step = some_step;
     step.loss_scale = 4;
     Tensor *state = case_step(c, step);
@@ -194,7 +222,8 @@ static void adamw_ragged(Case *c) { adamw_case(c, 1237, 0, 0.1, NULL, 0); }
 
 /* n_decayed lies within the second. */
 static void adamw_pieces(Case *c) {
-    const AdamwPiece pieces[] = {{64, 64, 1024}, {8192, 8192, 65536}, {99328, 99328, 0}, {99328, 99328, 672}};
+    const AdamwPiece pieces[] = {
+        {64, 64, 1024}, {8192, 8192, 65536}, {99328, 99328, 0}, {99328, 99328, 672}};
     adamw_case(c, 100000, 1.0, 2.0, pieces, COUNT(pieces));
 }
 
@@ -202,7 +231,8 @@ static void adamw_pieces(Case *c) {
 static void adamw_many_pieces(Case *c) {
     enum { PIECES = 150 };
     AdamwPiece pieces[PIECES];
-    for (int i = 0; i < PIECES; i++) pieces[i] = (AdamwPiece){640 * i, 640 * i, i % 7 == 0 ? 640 : 512};
+    for (int i = 0; i < PIECES; i++)
+        pieces[i] = (AdamwPiece){640 * i, 640 * i, i % 7 == 0 ? 640 : 512};
     adamw_case(c, 100000, 1.0, 2.0, pieces, PIECES);
 }
 
@@ -211,12 +241,13 @@ typedef struct NamedCase {
     CaseFn body;
 } NamedCase;
 
-#define CASE(body)                                                                                                     \
+#define CASE(body)                                                                                 \
     { #body, body }
 static const NamedCase products[] = {
-    CASE(linear_small),       CASE(linear_ragged),        CASE(linear_plain), CASE(linear_gelu),
-    CASE(linear_gelu_ragged), CASE(linear_gelu_unbiased), CASE(linear_large), CASE(linear_evaluated),
-    CASE(mlp_aligned),        CASE(mlp_ragged),
+    CASE(linear_small), CASE(linear_ragged),      CASE(linear_plain),
+    CASE(linear_gelu),  CASE(linear_gelu_ragged), CASE(linear_gelu_unbiased),
+    CASE(linear_large), CASE(linear_evaluated),   CASE(mlp_aligned),
+    CASE(mlp_ragged),
 };
 static const NamedCase others[] = {
     CASE(layernorm_768),
@@ -262,7 +293,8 @@ static void cpu_f32(void) {
 }
 
 static void compositions(void) {
-    for (size_t i = 0; i < COUNT(products); i++) case_run_composition(products[i].body, products[i].name);
+    for (size_t i = 0; i < COUNT(products); i++)
+        case_run_composition(products[i].body, products[i].name);
     for (size_t i = 0; i < COUNT(others); i++) case_run_composition(others[i].body, others[i].name);
 }
 

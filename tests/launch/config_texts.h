@@ -29,7 +29,8 @@ static inline const char *test_directory(void) {
     return directory;
 }
 
-/* Writes a file below the test's directory; its path, valid until the next call with the same slot (0 to 3). */
+/* Writes a file below the test's directory; its path, valid until the next call with the same slot
+ * (0 to 3). */
 static inline const char *put_file(int slot, const char *name, const char *text) {
     static char paths[4][512];
     snprintf(paths[slot], sizeof paths[slot], "%s/%s", test_directory(), name);

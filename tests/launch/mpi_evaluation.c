@@ -1,8 +1,8 @@
-/* Evaluates one set of weights on token files of 1 to 50 windows, with and without a short one at the end, and on files
- * smaller than a window, in batches of 1 to 9, on the ranks that it is started on. A line an evaluation, from rank 0:
+/* Evaluates one set of weights on token files of 1 to 50 windows, with and without a short one at
+ * the end, and on files smaller than a window, in batches of 1 to 9, on the ranks that it is
+ * started on. A line an evaluation, from rank 0:
  *
- *   tokens 129 batch 3 targets 128 loss 4.1588830833596715 stderr 0.001 bpb 6
- */
+ *   tokens 129 batch 3 targets 128 loss 4.1588830833596715 stderr 0.001 bpb 6 */
 #include "launch/attention_choice.h"
 #include "launch/evaluation.h"
 
@@ -15,7 +15,8 @@ enum { T = 8, WINDOWS = 50, BATCHES = 9, TOKENS = T * (WINDOWS + 1) };
 static const char text[] =
     "device: cpu\nthreads: 1\nname: table\n"
     "model: {n_layer: 1, n_head: 2, n_embd: 16, block_size: 8, vocab_size: 64, pad_vocab: 1}\n"
-    "data: {train: none, val: none, batch_size: 1}\ntraining: {stop: {steps: 1}}\nevaluation: {tokens: all}\n";
+    "data: {train: none, val: none, batch_size: 1}\ntraining: {stop: {steps: 1}}\nevaluation: "
+    "{tokens: all}\n";
 
 static Status file_write(const char *path, int64_t n) {
     uint16_t tokens[TOKENS];
@@ -36,8 +37,8 @@ static Status evaluate(Experiment *e, int64_t B) {
     if (!failed(status)) status = evaluator_run(evaluator, &result);
     if (!failed(status) && world_rank(e->world) == 0) {
         printf("tokens %lld batch %lld targets %lld loss %.17g stderr %.17g\n",
-               (long long)token_file_count(e->val_file), (long long)B, (long long)result.tokens, result.loss,
-               result.std_error);
+               (long long)token_file_count(e->val_file), (long long)B, (long long)result.tokens,
+               result.loss, result.std_error);
     }
     evaluator_destroy(&evaluator);
     return status;
@@ -62,7 +63,8 @@ static Status table(Experiment *e, const char *folder) {
     TRY(experiment_connect(e));
     for (int64_t n = 2; n < T; n += 3) TRY(file_evaluate(e, folder, n));
     for (int64_t windows = 1; windows <= WINDOWS; windows++) {
-        TRY(file_evaluate(e, folder, 1 + windows * T - (windows % 3) * 3)); /* a short one in two of three */
+        TRY(file_evaluate(e, folder,
+                          1 + windows * T - (windows % 3) * 3)); /* a short one in two of three */
     }
     return OK;
 }

@@ -1,8 +1,8 @@
-/* Prints what a checkpoint holds, for the end-to-end tests: one line a checkpoint, of its step, tokens and seed, a hash
- * of each section's tensors, and whether all values are finite.
+/* Prints what a checkpoint holds, for the end-to-end tests: one line a checkpoint, of its step,
+ * tokens and seed, a hash of each section's tensors, and whether all values are finite.
  *
- *   step 12 tokens 1536 seed 7 weights 5d41402abc4b2a76 m 7d793037a0760186 v d3d9446802a44259 finite yes
- */
+ *   step 12 tokens 1536 seed 7 weights 5d41402abc4b2a76 m 7d793037a0760186 v d3d9446802a44259
+ *   finite yes */
 #include "checkpoints/checkpoint.h"
 
 #include <math.h>
@@ -21,7 +21,8 @@ typedef struct Digest {
 
 static bool all_finite(const void *data, DType dtype, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        double value = dtype == DTYPE_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
+        double value =
+            dtype == DTYPE_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
         if (!isfinite(value)) return false;
     }
     return true;
@@ -57,7 +58,8 @@ static Status file_print(const CheckpointFile *file, Arena *arena) {
     TRY(checkpoint_tensor_names(file, arena, &names, &n));
     for (int64_t i = 0; i < n; i++) TRY(tensor_add(file, names[i], &digest));
     printf("step %lld tokens %lld seed %lld", (long long)step, (long long)tokens, (long long)seed);
-    for (int s = 0; s < N_SECTIONS; s++) printf(" %s %016llx", sections[s], (unsigned long long)digest.hash[s]);
+    for (int s = 0; s < N_SECTIONS; s++)
+        printf(" %s %016llx", sections[s], (unsigned long long)digest.hash[s]);
     printf(" finite %s\n", digest.finite ? "yes" : "no");
     return OK;
 }

@@ -1,4 +1,5 @@
-/* Runs bad_configs.txt: every config in it must be refused with its message, its place and exit code 78. */
+/* Runs bad_configs.txt: every config in it must be refused with its message, its place and exit
+ * code 78. */
 #include "launch/config/config.h"
 #include "tests/harness.h"
 
@@ -50,9 +51,11 @@ static void run_case(Case *c, const char *expected) {
     const char *message = status_message();
     size_t length = strcspn(message, "\n");
     bool same = strlen(expected) == length && strncmp(message, expected, length) == 0;
-    bool refused = status.code == STATUS_CONFIG && status_exit_code(status.code) == 78 && config == NULL;
+    bool refused =
+        status.code == STATUS_CONFIG && status_exit_code(status.code) == 78 && config == NULL;
     if (!same || !refused) {
-        printf("%s:\n  expected %s\n  got      %s\n", c->title, expected, failed(status) ? message : "no error");
+        printf("%s:\n  expected %s\n  got      %s\n", c->title, expected,
+               failed(status) ? message : "no error");
     }
     CHECK(same);
     CHECK(refused);
@@ -101,7 +104,8 @@ static void every_bad_config_is_refused_at_its_place(void) {
     CHECK(bytes > 0 && bytes < (1 << 20) - 1);
     cursor = table;
     unsetenv("HOURGLASS_UNSET");
-    CHECK(getcwd(start_directory, sizeof start_directory) != NULL && chdir(harness_directory()) == 0);
+    CHECK(getcwd(start_directory, sizeof start_directory) != NULL &&
+          chdir(harness_directory()) == 0);
     run_table();
     CHECK(chdir(start_directory) == 0);
     CHECK(cases_run >= 60);
@@ -119,7 +123,8 @@ static void files_that_cannot_be_read(void) {
     const char *directory = harness_directory();
     char path[512], message[600];
     snprintf(path, sizeof path, "%s/missing.yaml", directory);
-    snprintf(message, sizeof message, "%s: error: cannot read this config: No such file or directory", path);
+    snprintf(message, sizeof message,
+             "%s: error: cannot read this config: No such file or directory", path);
     check_path(path, message);
     check_path(directory, "it is a directory; name the YAML file in it");
     check_path("/dev/null", "it is not a regular file");

@@ -7,17 +7,24 @@ static void defaults_are_the_blueprints(void) {
     Config *c = LOAD(LEAST);
     if (c == NULL) return;
     CHECK(strcmp(c->name, "test") == 0 && strcmp(c->output, "runs/test") == 0 && c->seed == 1337);
-    CHECK(c->device == CONFIG_DEVICE_AUTO && c->threads == CONFIG_AUTO && c->data.batch_size == CONFIG_AUTO);
+    CHECK(c->device == CONFIG_DEVICE_AUTO && c->threads == CONFIG_AUTO &&
+          c->data.batch_size == CONFIG_AUTO);
     CHECK(c->model.preset == CONFIG_PRESET_GPT2 && c->model.n_layer == 12 && c->model.n_head == 12);
     CHECK(c->model.n_embd == 768 && c->model.block_size == 1024 && c->model.vocab_size == 50257);
-    CHECK(c->model.bias && c->model.dropout == 0 && c->model.pad_vocab == 64 && c->data.val == NULL);
-    CHECK(c->attention.backends.count == 4 && c->attention.backends.items[0] == CONFIG_BACKEND_FLASH);
+    CHECK(c->model.bias && c->model.dropout == 0 && c->model.pad_vocab == 64 &&
+          c->data.val == NULL);
+    CHECK(c->attention.backends.count == 4 &&
+          c->attention.backends.items[0] == CONFIG_BACKEND_FLASH);
     CHECK(c->memory_budget.percent == 90 && c->training.dtype == CONFIG_DTYPE_FLOAT32);
     CHECK(c->optimizer.lr == 6e-4 && c->optimizer.betas[0] == 0.9 && c->optimizer.betas[1] == 0.95);
-    CHECK(c->lr_scheduler.warmup == 2000 && c->lr_scheduler.decay == 600000 && c->lr_scheduler.min_lr == 6e-5);
-    CHECK(c->evaluation.interval == 250 && c->evaluation.tokens == 1000000 && c->checkpoint.keep == 2);
-    CHECK(c->checkpoint.interval.seconds == 600 && c->checkpoint.interval.steps == 0 && c->deadline == 7);
-    CHECK(c->training.stop.steps == 5 && c->training.stop.tokens == 0 && c->training.stop.time == 0);
+    CHECK(c->lr_scheduler.warmup == 2000 && c->lr_scheduler.decay == 600000 &&
+          c->lr_scheduler.min_lr == 6e-5);
+    CHECK(c->evaluation.interval == 250 && c->evaluation.tokens == 1000000 &&
+          c->checkpoint.keep == 2);
+    CHECK(c->checkpoint.interval.seconds == 600 && c->checkpoint.interval.steps == 0 &&
+          c->deadline == 7);
+    CHECK(c->training.stop.steps == 5 && c->training.stop.tokens == 0 &&
+          c->training.stop.time == 0);
     CHECK(c->sweep == NULL && c->report.x == NULL && strcmp(c->report.metric, "val/loss") == 0);
     config_destroy(&c);
     CHECK(c == NULL);
@@ -38,8 +45,8 @@ static void presets_give_way_to_sizes(void) {
 }
 
 static void the_key_decides_the_type(void) {
-    Config *c =
-        LOAD(LEAST "name: no\nseed: \"12\"\nmodel: {bias: no, dropout: 5e-1}\nlaunch: {slurm: {account: 6e-4}}\n");
+    Config *c = LOAD(LEAST "name: no\nseed: \"12\"\nmodel: {bias: no, dropout: 5e-1}\nlaunch: "
+                           "{slurm: {account: 6e-4}}\n");
     if (c == NULL) return;
     CHECK(strcmp(c->name, "no") == 0 && c->seed == 12 && !c->model.bias && c->model.dropout == 0.5);
     CHECK(strcmp(c->launch.slurm.account, "6e-4") == 0);
@@ -48,12 +55,15 @@ static void the_key_decides_the_type(void) {
 
 static void later_layers_win(void) {
     put_file(0, "a.yaml",
-             "seed: 1\ndata: {train: a, val: a}\noptimizer: {lr: 1e-3, betas: [0.1, 0.2]}\nlogging: {interval: 7}\n");
+             "seed: 1\ndata: {train: a, val: a}\noptimizer: {lr: 1e-3, betas: [0.1, "
+             "0.2]}\nlogging: {interval: 7}\n");
     put_file(1, "b.yaml", "seed: 2\ndata: {val: b}\noptimizer: {betas: [0.3, 0.4]}\n");
-    const char *path = put_file(2, "c.yaml",
-                                "extends: [a.yaml, b.yaml]\nname: c\ntraining: {stop: {tokens: 1M}}\n"
-                                "checkpoint: {keep: 5}\nlogging: null\n");
-    char *overrides[] = {"checkpoint.keep=6", "checkpoint.keep=7", "data={batch_size: 12}", "data.val=~"};
+    const char *path =
+        put_file(2, "c.yaml",
+                 "extends: [a.yaml, b.yaml]\nname: c\ntraining: {stop: {tokens: 1M}}\n"
+                 "checkpoint: {keep: 5}\nlogging: null\n");
+    char *overrides[] = {"checkpoint.keep=6", "checkpoint.keep=7", "data={batch_size: 12}",
+                         "data.val=~"};
     Config *c;
     REQUIRE_OK(config_load(path, 4, overrides, &c));
     CHECK(c->seed == 2 && strcmp(c->name, "c") == 0 && strcmp(c->data.train, "a") == 0);
@@ -81,20 +91,23 @@ static void extends_is_relative_to_its_file(void) {
 
 static void interpolation_inserts_values(void) {
     setenv("HOURGLASS_TEST_ROOT", "/data/${name}", 1);
-    Config *c = LOAD(LEAST "name: n_${model.n_layer}_${optimizer.lr}\nx-root: ${env:HOURGLASS_TEST_ROOT}\n"
-                           "output: ${x-root}/${x-own.deep}/$${name}$1\nx-own: {deep: d, b: 12}\n",
-                     "data={val: '${x-root}/v.bin', batch_size: '${x-own.b}'}");
+    Config *c =
+        LOAD(LEAST "name: n_${model.n_layer}_${optimizer.lr}\nx-root: ${env:HOURGLASS_TEST_ROOT}\n"
+                   "output: ${x-root}/${x-own.deep}/$${name}$1\nx-own: {deep: d, b: 12}\n",
+             "data={val: '${x-root}/v.bin', batch_size: '${x-own.b}'}");
     if (c == NULL) return;
     CHECK(strcmp(c->name, "n_12_6e-4") == 0);
-    CHECK(strcmp(c->output, "/data/${name}/d/${name}$1") == 0); /* an inserted text is not looked at again */
+    CHECK(strcmp(c->output, "/data/${name}/d/${name}$1") ==
+          0); /* an inserted text is not looked at again */
     CHECK(strcmp(c->data.val, "/data/${name}/v.bin") == 0 && c->data.batch_size == 12);
     config_destroy(&c);
 }
 
 static void own_keys_are_ignored_anywhere(void) {
-    Config *c = LOAD(LEAST "x-a: [1, {b: '${nothing}'}]\nmodel: {x-b: {c: 1}}\nlaunch: {slurm: {x-c: ~}}\n"
-                           "sweep: {x-note: all, seed: [1, 2]}\n",
-                     "x-d.e.f=1");
+    Config *c =
+        LOAD(LEAST "x-a: [1, {b: '${nothing}'}]\nmodel: {x-b: {c: 1}}\nlaunch: {slurm: {x-c: ~}}\n"
+                   "sweep: {x-note: all, seed: [1, 2]}\n",
+             "x-d.e.f=1");
     CHECK(c != NULL);
     config_destroy(&c);
 }
@@ -123,17 +136,19 @@ static void what_is_written_loads_back(void) {
 }
 
 static void odd_values_load_back(void) {
-    Config *c = LOAD("data: {train: \"a b: #c\", val: \"null\", batch_size: 3}\n"
-                     "name: \"ü \\\"q\\\" \\\\ $${x}\"\noutput: \"~\"\nseed: 18446744073709551615\n"
-                     "memory_budget: 36.5GiB\nthreads: 3\ndeadline: 0.3s\n"
-                     "training: {stop: {time: 1d2h3m4s500ms, steps: 1.5k, tokens: 3G}, dtype: tf32}\n"
-                     "checkpoint: {interval: 10k steps}\n"
-                     "optimizer: {lr: 0.1234567890123456, betas: [0.1, 0.30000000000000004]}\n"
-                     "sweep: [{seed: 1, data.val: null}, {seed: 2, data.val: \"null\"}]\n"
-                     "launch: {slurm: {setup: [\"module load 'x'\", 'a$${b', \"- a\\tb\\nc\"], time: 90m}}\n");
+    Config *c = LOAD(
+        "data: {train: \"a b: #c\", val: \"null\", batch_size: 3}\n"
+        "name: \"ü \\\"q\\\" \\\\ $${x}\"\noutput: \"~\"\nseed: 18446744073709551615\n"
+        "memory_budget: 36.5GiB\nthreads: 3\ndeadline: 0.3s\n"
+        "training: {stop: {time: 1d2h3m4s500ms, steps: 1.5k, tokens: 3G}, dtype: tf32}\n"
+        "checkpoint: {interval: 10k steps}\n"
+        "optimizer: {lr: 0.1234567890123456, betas: [0.1, 0.30000000000000004]}\n"
+        "sweep: [{seed: 1, data.val: null}, {seed: 2, data.val: \"null\"}]\n"
+        "launch: {slurm: {setup: [\"module load 'x'\", 'a$${b', \"- a\\tb\\nc\"], time: 90m}}\n");
     if (c == NULL) return;
     CHECK(strcmp(c->name, "ü \"q\" \\ ${x}") == 0 && strcmp(c->data.val, "null") == 0);
-    CHECK(c->training.stop.steps == 1500 && c->seed == UINT64_MAX && c->checkpoint.interval.steps == 10000);
+    CHECK(c->training.stop.steps == 1500 && c->seed == UINT64_MAX &&
+          c->checkpoint.interval.steps == 10000);
     CHECK(c->launch.slurm.setup.count == 3 && strcmp(c->launch.slurm.setup.items[1], "a${b") == 0);
     CHECK(strcmp(c->launch.slurm.setup.items[2], "- a\tb\nc") == 0);
     check_round_trip(c);
@@ -148,7 +163,8 @@ static void words_for_numbers_load_back(void) {
     config_destroy(&c);
 }
 
-/* A checkpoint of an older version cannot be edited; a file can, and test_bad_configs has its error. */
+/* A checkpoint of an older version cannot be edited; a file can, and test_bad_configs has its
+ * error. */
 static void retired_keys_in_a_checkpoint_are_passed_over(void) {
     Config *c = LOAD(LEAST "evaluation: {interval: 3, batches: 200}\n");
     if (c == NULL) return;
@@ -161,29 +177,34 @@ static void retired_keys_in_a_checkpoint_are_passed_over(void) {
 
 static void resume_names_each_difference(void) {
     Config *saved = LOAD(LEAST),
-           *now = LOAD("data: {train: u.bin}\ntraining: {stop: {time: 1h}}\n", "seed=2", "optimizer.betas=[0.8, 0.9]",
-                       "logging.interval=1", "name=other", "checkpoint.keep=9", "threads=2", "deadline=9s");
+           *now = LOAD("data: {train: u.bin}\ntraining: {stop: {time: 1h}}\n", "seed=2",
+                       "optimizer.betas=[0.8, 0.9]", "logging.interval=1", "name=other",
+                       "checkpoint.keep=9", "threads=2", "deadline=9s");
     if (saved == NULL || now == NULL) return;
     saved->data.batch_size = 12;
     CHECK_ERROR(config_compare_resume(saved, now), STATUS_CONFIG,
                 "the saved run differs in seed (saved 1337, now 2), "
-                "optimizer.betas (saved [0.9, 0.95], now [0.8, 0.9]); set them back, or start anew with --resume=none "
+                "optimizer.betas (saved [0.9, 0.95], now [0.8, 0.9]); set them back, or start anew "
+                "with --resume=none "
                 "and another output; "
                 "lr_scheduler, training.stop, evaluation, logging and checkpoint may change");
     CHECK(strchr(status_message(), '\n') == NULL);
     config_destroy(&now);
 
-    now = LOAD("data: {train: t.bin, val: v.bin}\ntraining: {stop: {tokens: 1G}}\n", "evaluation.interval=3",
-               "output=elsewhere", "launch.slurm.nodes=2", "sweep={seed: [1]}", "device=cpu", "report.x=seed");
+    now = LOAD("data: {train: t.bin, val: v.bin}\ntraining: {stop: {tokens: 1G}}\n",
+               "evaluation.interval=3", "output=elsewhere", "launch.slurm.nodes=2",
+               "sweep={seed: [1]}", "device=cpu", "report.x=seed");
     CHECK_OK(config_compare_resume(saved, now)); /* batch_size: auto takes over what was frozen */
     config_adopt(now, saved);
     CHECK(now->data.batch_size == 12 && now->threads == CONFIG_AUTO);
     now->data.batch_size = 13;
-    CHECK_OK(config_compare_resume(saved, now)); /* the global batch is looked at with the checkpoint */
+    CHECK_OK(
+        config_compare_resume(saved, now)); /* the global batch is looked at with the checkpoint */
     char *changes = NULL;
     CHECK_OK(config_changes(saved, now, &changes));
     CHECK(strncmp(changes, "data.batch_size (saved 12, now 13), training.stop.", 49) == 0);
-    CHECK(strstr(changes, "evaluation.interval (saved 250, now 3)") != NULL && strstr(changes, "output") == NULL);
+    CHECK(strstr(changes, "evaluation.interval (saved 250, now 3)") != NULL &&
+          strstr(changes, "output") == NULL);
     free(changes);
     config_destroy(&now);
     config_destroy(&saved);
@@ -197,7 +218,8 @@ static void names_of_enums(void) {
     CHECK(strcmp(config_name("attention.pick", CONFIG_PICK_MEASURED), "measured") == 0);
     CHECK(strcmp(config_name("model.preset", CONFIG_PRESET_GPT2_XL), "gpt2-xl") == 0);
     CHECK(strcmp(config_name("device", CONFIG_DEVICE_CUDA), "cuda") == 0);
-    CHECK(config_name("device", 3) == NULL && config_name("device", -1) == NULL && config_name("seed", 0) == NULL);
+    CHECK(config_name("device", 3) == NULL && config_name("device", -1) == NULL &&
+          config_name("seed", 0) == NULL);
 }
 
 static void the_reference_page_is_current(void) {
@@ -214,7 +236,8 @@ static void the_reference_page_is_current(void) {
     size_t length = file == NULL ? 0 : fread(kept, 1, (1 << 16) - 1, file);
     if (file != NULL) fclose(file);
     bool is_current = length == bytes && memcmp(text, kept, bytes) == 0;
-    if (!is_current) puts("docs/config.md is stale: run this test from the root with UPDATE_DOCS=1");
+    if (!is_current)
+        puts("docs/config.md is stale: run this test from the root with UPDATE_DOCS=1");
     CHECK(is_current);
     free(text);
     free(kept);

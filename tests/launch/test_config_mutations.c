@@ -1,18 +1,22 @@
-/* Random bytes in good configs: whatever comes, an answer comes too, and an error is STATUS_CONFIG with its place.
- * Memory errors are found by the sanitizer builds. */
+/* Random bytes in good configs: whatever comes, an answer comes too, and an error is STATUS_CONFIG
+ * with its place. Memory errors are found by the sanitizer builds. */
 #include "tests/launch/config_texts.h"
 
 #include <stdint.h>
 
 static const char *const seeds[] = {
-    "# base\nname: gpt2_124m\nseed: 1337\nmodel: {preset: gpt2, bias: true, dropout: 0.0, pad_vocab: 64}\n"
+    "# base\nname: gpt2_124m\nseed: 1337\nmodel: {preset: gpt2, bias: true, dropout: 0.0, "
+    "pad_vocab: 64}\n"
     "attention: {backends: [flash, mem_efficient, math], document_mask: false}\n"
-    "data: {train: data/owt/train.bin, val: data/owt/val.bin, batch_size: auto}\nmemory_budget: 90%\n"
+    "data: {train: data/owt/train.bin, val: data/owt/val.bin, batch_size: auto}\nmemory_budget: "
+    "90%\n"
     "training:\n  dtype: bfloat16\n  gradient_accumulation_steps: 1\n  stop: {time: 1h}\n"
     "optimizer: {lr: 6e-4, betas: [0.9, 0.95], weight_decay: 0.1, grad_clip: 1.0}\n"
     "checkpoint: {interval: 10m, keep: 2}\noutput: runs/${name}\n",
-    "x-a: \"q\\\"\\x41\\u00e9\"\nname: 'it''s'\ndata:\n  train: |-\n    block\n  val: >-\n    folded\n    text\n"
-    "training: {stop: {steps: 10k}}\nsweep:\n  attention.backends: [[baseline], [flash]]\n  seed: [1, 2, 3]\n"
+    "x-a: \"q\\\"\\x41\\u00e9\"\nname: 'it''s'\ndata:\n  train: |-\n    block\n  val: >-\n    "
+    "folded\n    text\n"
+    "training: {stop: {steps: 10k}}\nsweep:\n  attention.backends: [[baseline], [flash]]\n  seed: "
+    "[1, 2, 3]\n"
     "report: {metric: val/loss, reduce: best, x: data.batch_size, series: attention.backends}\n"
     "launch: {slurm: {nodes: 1, time: 1h30m, setup: [\"module load ü\", '$${a}']}}\n",
 };
@@ -45,7 +49,8 @@ static void mutate(char *text, size_t room) {
 
 static bool is_well_formed(const char *message) {
     unsigned line, column;
-    return sscanf(message, "mutant.yaml:%u:%u: error: ", &line, &column) == 2 && line > 0 && column > 0;
+    return sscanf(message, "mutant.yaml:%u:%u: error: ", &line, &column) == 2 && line > 0 &&
+           column > 0;
 }
 
 static void mutated_texts_are_answered(void) {
@@ -79,7 +84,8 @@ static void mutated_texts_are_answered(void) {
 
 static void mutated_overrides_are_answered(void) {
     static const char *const good[] = {"attention.backends=[flash, math]", "training.stop.steps=20",
-                                       "optimizer={lr: 6e-4, betas: [0.9, 0.95]}", "output=runs/${name}"};
+                                       "optimizer={lr: 6e-4, betas: [0.9, 0.95]}",
+                                       "output=runs/${name}"};
     char text[256];
     for (int i = 0; i < 3000; i++) {
         snprintf(text, sizeof text, "%s", good[i % 4]);

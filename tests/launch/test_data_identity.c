@@ -14,13 +14,15 @@ static Arena arena;
 static TokenFile *file_make(const char *path, int32_t first, int count) {
     TokenFile *file = NULL;
     FILE *out = fopen(path, "wb");
-    for (int i = 0; i < count; i++) fwrite(&(uint16_t){(uint16_t)((first + i * 7) % 257)}, 2, 1, out);
+    for (int i = 0; i < count; i++)
+        fwrite(&(uint16_t){(uint16_t)((first + i * 7) % 257)}, 2, 1, out);
     CHECK(fclose(out) == 0);
     CHECK_OK(token_file_open(path, &file));
     return file;
 }
 
-/* A checkpoint of step 5 that says what data it is of; NULL: of no data, as older versions wrote it. */
+/* A checkpoint of step 5 that says what data it is of; NULL: of no data, as older versions wrote
+ * it. */
 static CheckpointFile *checkpoint_make(const char *dir, const DataIdentity *data) {
     CheckpointValue values[DATA_IDENTITY_VALUES];
     CheckpointContents contents = {.values = values};
@@ -35,7 +37,8 @@ static CheckpointFile *checkpoint_make(const char *dir, const DataIdentity *data
     return file;
 }
 
-static void check_expects(const CheckpointFile *saved, TokenFile *train, TokenFile *val, const char *refusal) {
+static void check_expects(const CheckpointFile *saved, TokenFile *train, TokenFile *val,
+                          const char *refusal) {
     DataIdentity data;
     REQUIRE_OK(data_identity_open(world, NULL, train, val, &data));
     if (refusal == NULL)

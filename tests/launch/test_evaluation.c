@@ -13,7 +13,8 @@ enum { T = 8, TOKENS = 5 * T + 4 };
 static const char text[] =
     "device: cpu\nthreads: 1\nname: nan\n"
     "model: {n_layer: 1, n_head: 2, n_embd: 16, block_size: 8, vocab_size: 64, pad_vocab: 1}\n"
-    "data: {train: none, val: none, batch_size: 1}\ntraining: {stop: {steps: 1}}\nevaluation: {tokens: all}\n";
+    "data: {train: none, val: none, batch_size: 1}\ntraining: {stop: {steps: 1}}\nevaluation: "
+    "{tokens: all}\n";
 
 static const char *path_of(const char *name) {
     static const char *directory;
@@ -61,13 +62,15 @@ static void evaluate(int64_t tokens, int64_t B, float last, Evaluation *out) {
     world_destroy(&world);
 }
 
-/* A position embedding is not a number: neither is what the windows that reach this position give. */
+/* A position embedding is not a number: neither is what the windows that reach this position
+ * give. */
 static void windows_that_are_nan_make_the_mean_so(void) {
     for (int64_t B = 1; B <= 4; B++) {
         Evaluation result = {0};
         char details[96];
         evaluate(TOKENS, B, 0, &result);
-        CHECK(isfinite(result.loss) && result.tokens == TOKENS - 1 && isfinite(result.std_error) && isnan(result.bpb));
+        CHECK(isfinite(result.loss) && result.tokens == TOKENS - 1 && isfinite(result.std_error) &&
+              isnan(result.bpb));
         evaluate(TOKENS, B, NAN, &result);
         CHECK(isnan(result.loss) && isnan(result.std_error));
         evaluation_details(&result, details, sizeof details);
@@ -97,15 +100,18 @@ static bool last_line_is(const char *path, const char *wanted) {
 /* JSON has no NaN, but null is not the same as nothing. */
 static void an_evaluation_is_recorded_whatever_it_gave(void) {
     Metrics *metrics = NULL;
-    Metric m = {.step = 3, .tokens = 12, .train_s = 1, .wall_s = 2, .is_evaluation = true, .mem_bytes = 5};
-    m.train_loss = m.val_loss = m.val_stderr = m.val_bpb = m.lr = m.grad_norm = m.tok_per_s = m.mfu = NAN;
+    Metric m = {
+        .step = 3, .tokens = 12, .train_s = 1, .wall_s = 2, .is_evaluation = true, .mem_bytes = 5};
+    m.train_loss = m.val_loss = m.val_stderr = m.val_bpb = m.lr = m.grad_norm = m.tok_per_s =
+        m.mfu = NAN;
     char directory[4096];
     snprintf(directory, sizeof directory, "%s", path_of(""));
     REQUIRE_OK(metrics_open(directory, 0, &metrics));
     CHECK_OK(metrics_write(metrics, &m));
     metrics_close(&metrics);
-    CHECK(last_line_is(path_of("metrics.jsonl"), "{\"step\": 3, \"tokens\": 12, \"train_s\": 1.0, \"wall_s\": 2.0, "
-                                                 "\"val/loss\": null, \"mem_bytes\": 5}\n"));
+    CHECK(last_line_is(path_of("metrics.jsonl"),
+                       "{\"step\": 3, \"tokens\": 12, \"train_s\": 1.0, \"wall_s\": 2.0, "
+                       "\"val/loss\": null, \"mem_bytes\": 5}\n"));
     CHECK(last_line_is(path_of("metrics.csv"), "3,12,1,2,,nan,,,,,,,5\n"));
 }
 

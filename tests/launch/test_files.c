@@ -52,9 +52,11 @@ static void what_failed_leaves_nothing(void) {
     CHECK_ERROR(output_finish(&output, ERROR(STATUS_DATA, "no")), STATUS_DATA, "no");
     CHECK(holds(path_in(dir, "f"), "before") && files_in(dir) == 1);
     CHECK(mkdir(path_in(dir, "d"), 0777) == 0);
-    CHECK_ERROR(text_file_replace(path_in(dir, "d"), "x"), STATUS_FAILURE, "/d: cannot write: Is a directory");
+    CHECK_ERROR(text_file_replace(path_in(dir, "d"), "x"), STATUS_FAILURE,
+                "/d: cannot write: Is a directory");
     CHECK(files_in(dir) == 2);
-    CHECK_ERROR(text_file_replace_json(path_in(dir, "f"), NULL, 0), STATUS_NO_ROOM, "out of memory");
+    CHECK_ERROR(text_file_replace_json(path_in(dir, "f"), NULL, 0), STATUS_NO_ROOM,
+                "out of memory");
     CHECK(holds(path_in(dir, "f"), "before"));
 }
 
@@ -78,7 +80,8 @@ static void a_file_that_came_meanwhile_stays(void) {
     REQUIRE_OK(text_file_replace(path_in(dir, "f"), "theirs"));
     fputs("ours", output.file);
     CHECK_ERROR(output_finish(&output, OK), STATUS_DATA, "/f: is there already; remove it first");
-    CHECK_ERROR(output_create(path_in(dir, "f"), &output), STATUS_DATA, "/f: is there already; remove it first");
+    CHECK_ERROR(output_create(path_in(dir, "f"), &output), STATUS_DATA,
+                "/f: is there already; remove it first");
     CHECK(holds(path_in(dir, "f"), "theirs") && files_in(dir) == 1);
 }
 
@@ -104,14 +107,17 @@ static void a_summary_goes_before_a_plan(void) {
     RunFacts none, planned, ended;
     REQUIRE_OK(run_facts_read(dir, &arena, &none));
     CHECK(none.status[0] == '\0' && isnan(none.steps) && isnan(none.batch_size));
-    REQUIRE_OK(text_file_replace(path_in(dir, "plan.json"),
-                                 "{\"batch_size\": 4, \"planned_bytes\": 7, \"attention\": \"math\"}"));
+    REQUIRE_OK(
+        text_file_replace(path_in(dir, "plan.json"),
+                          "{\"batch_size\": 4, \"planned_bytes\": 7, \"attention\": \"math\"}"));
     REQUIRE_OK(run_facts_read(dir, &arena, &planned));
-    CHECK(planned.batch_size == 4 && planned.planned_bytes == 7 && strcmp(planned.attention, "math") == 0);
+    CHECK(planned.batch_size == 4 && planned.planned_bytes == 7 &&
+          strcmp(planned.attention, "math") == 0);
     REQUIRE_OK(text_file_replace(path_in(dir, "summary.json"),
                                  "{\"batch_size\": 5, \"status\": \"done\", \"steps\": \"many\"}"));
     REQUIRE_OK(run_facts_read(dir, &arena, &ended));
-    CHECK(ended.batch_size == 5 && ended.planned_bytes == 7 && strcmp(ended.status, "done") == 0 && isnan(ended.steps));
+    CHECK(ended.batch_size == 5 && ended.planned_bytes == 7 && strcmp(ended.status, "done") == 0 &&
+          isnan(ended.steps));
     arena_free(&arena);
 }
 
@@ -126,8 +132,10 @@ static void whole_lines_are_read_as_records(void) {
                                  "{\"step\": 2, \"val/loss\": 2}\n{\"step\": 3}"));
     REQUIRE_OK(run_records_read(dir, "lr", 0, &arena, &all));
     REQUIRE_OK(run_records_read(dir, NULL, 45, &arena, &last));
-    CHECK(all.count == 2 && all.items[0].metric == 0.5 && all.items[0].train_loss == 3 && isnan(all.items[1].metric));
-    CHECK(last.count == 1 && last.items[0].step == 2 && last.items[0].val_loss == 2 && isnan(last.items[0].train_loss));
+    CHECK(all.count == 2 && all.items[0].metric == 0.5 && all.items[0].train_loss == 3 &&
+          isnan(all.items[1].metric));
+    CHECK(last.count == 1 && last.items[0].step == 2 && last.items[0].val_loss == 2 &&
+          isnan(last.items[0].train_loss));
     arena_free(&arena);
 }
 

@@ -14,10 +14,13 @@ typedef struct Values {
 
 static const Option options[] = {
     {"plan", OPTION_FLAG, offsetof(Values, plan), .doc = "print the plan"},
-    {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto", .doc = "where to go on"},
+    {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
+     .doc = "where to go on"},
     {"format", OPTION_CHOICE, offsetof(Values, format), "h5|bin", "h5", .doc = "what to write"},
-    {"num-samples", OPTION_INT, offsetof(Values, samples), "N", "1", .low = 1, .high = 1000, .doc = "how many"},
-    {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "T", "0.8", .low = 0, .high = 10, .doc = "how hot"},
+    {"num-samples", OPTION_INT, offsetof(Values, samples), "N", "1", .low = 1, .high = 1000,
+     .doc = "how many"},
+    {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "T", "0.8", .low = 0, .high = 10,
+     .doc = "how hot"},
 };
 static void print_more(FILE *file) { fputs("More.\n", file); }
 static const CommandLine train = {.name = "train",
@@ -32,17 +35,23 @@ static const CommandLine train = {.name = "train",
 
 static const Option required[] = {
     {"out", OPTION_TEXT, offsetof(Values, out), "DIR", .required = true, .doc = "where to"}};
-static const CommandLine prepare = {
-    .name = "prepare", .operands = "INPUT...", .least = 1, .most = -1, .options = required, .option_count = 1};
+static const CommandLine prepare = {.name = "prepare",
+                                    .operands = "INPUT...",
+                                    .least = 1,
+                                    .most = -1,
+                                    .options = required,
+                                    .option_count = 1};
 
 static const char *const words[] = {"attention", "ladder", "step", NULL};
-static const CommandLine bench = {.name = "bench", .operands = "WHAT", .commands = words, .least = 1, .most = 1};
+static const CommandLine bench = {
+    .name = "bench", .operands = "WHAT", .commands = words, .least = 1, .most = 1};
 
-#define PARSE(program, values, arguments, ...)                                                                         \
-    options_parse(&(program), (int)COUNT(((char *[]){"x", __VA_ARGS__})), (char *[]){"x", __VA_ARGS__}, &(values),     \
-                  &(arguments))
+#define PARSE(program, values, arguments, ...)                                                     \
+    options_parse(&(program), (int)COUNT(((char *[]){"x", __VA_ARGS__})),                          \
+                  (char *[]){"x", __VA_ARGS__}, &(values), &(arguments))
 
-static void check_refused(const CommandLine *program, char *argument, char *second, const char *part) {
+static void check_refused(const CommandLine *program, char *argument, char *second,
+                          const char *part) {
     Values values = {0};
     Arguments arguments;
     char *argv[] = {"x", argument, second, NULL};
@@ -58,7 +67,8 @@ static void defaults_hold(void) {
     Values v = {0};
     Arguments a;
     REQUIRE_OK(PARSE(train, v, a, "c.yaml"));
-    CHECK(!v.plan && strcmp(v.resume, "auto") == 0 && v.format == 0 && v.samples == 1 && v.temperature == 0.8);
+    CHECK(!v.plan && strcmp(v.resume, "auto") == 0 && v.format == 0 && v.samples == 1 &&
+          v.temperature == 0.8);
     CHECK(a.operand_count == 1 && strcmp(a.operands[0], "c.yaml") == 0 && a.override_count == 0);
     arguments_destroy(&a);
 }
@@ -66,11 +76,13 @@ static void defaults_hold(void) {
 static void everything_is_read(void) {
     Values v = {0};
     Arguments a;
-    REQUIRE_OK(PARSE(train, v, a, "--plan", "seed=1", "c.yaml", "--resume=a=b", "--format=bin", "--num-samples=0.5k",
-                     "--temperature=1e-1", "attention.backends=[flash]"));
-    CHECK(v.plan && strcmp(v.resume, "a=b") == 0 && v.format == 1 && v.samples == 500 && v.temperature == 0.1);
+    REQUIRE_OK(PARSE(train, v, a, "--plan", "seed=1", "c.yaml", "--resume=a=b", "--format=bin",
+                     "--num-samples=0.5k", "--temperature=1e-1", "attention.backends=[flash]"));
+    CHECK(v.plan && strcmp(v.resume, "a=b") == 0 && v.format == 1 && v.samples == 500 &&
+          v.temperature == 0.1);
     CHECK(a.operand_count == 1 && a.override_count == 2);
-    CHECK(strcmp(a.overrides[0], "seed=1") == 0 && strcmp(a.overrides[1], "attention.backends=[flash]") == 0);
+    CHECK(strcmp(a.overrides[0], "seed=1") == 0 &&
+          strcmp(a.overrides[1], "attention.backends=[flash]") == 0);
     arguments_destroy(&a);
 }
 
@@ -81,7 +93,8 @@ static void operands_may_look_odd(void) {
     CHECK(a.operand_count == 1 && a.override_count == 0);
     arguments_destroy(&a);
     REQUIRE_OK(PARSE(prepare, v, a, "--out=d", "-", "a=b", "--", "--odd", "--help"));
-    CHECK(a.operand_count == 4 && strcmp(a.operands[2], "--odd") == 0 && strcmp(v.out, "d") == 0 && !a.help);
+    CHECK(a.operand_count == 4 && strcmp(a.operands[2], "--odd") == 0 && strcmp(v.out, "d") == 0 &&
+          !a.help);
     arguments_destroy(&a);
 }
 
@@ -92,18 +105,21 @@ static void bad_lines_are_refused(void) {
     check_refused(&train, "--hlep", NULL, "did you mean '--help'?");
     check_refused(&train, "-plan", NULL, "unknown option '-plan'; did you mean '--plan'?");
     check_refused(&train, "-x", NULL, "unknown option '-x'; see --help");
-    check_refused(&train, "--resum=x", NULL, "unknown option '--resum=x'; did you mean '--resume'?");
+    check_refused(&train, "--resum=x", NULL,
+                  "unknown option '--resum=x'; did you mean '--resume'?");
     check_refused(&train, "--frobnicate", NULL, "unknown option '--frobnicate'; see --help");
     check_refused(&train, "--plan=yes", NULL, "--plan takes no value");
     check_refused(&train, "--resume", "none", "--resume needs a value: --resume=auto|none|PATH");
     check_refused(&train, "--resume=", NULL, "--resume needs auto|none|PATH, not ''");
     check_refused(&train, "--format=hdf", NULL, "--format needs one of h5|bin, not 'hdf'");
-    check_refused(&train, "--num-samples=ten", NULL, "--num-samples needs an integer, N, not 'ten'");
+    check_refused(&train, "--num-samples=ten", NULL,
+                  "--num-samples needs an integer, N, not 'ten'");
     check_refused(&train, "--num-samples=0", NULL, "--num-samples must be from 1 to 1000, not 0");
     check_refused(&train, "--temperature=nan", NULL, "--temperature needs a number, T, not 'nan'");
     check_refused(&train, "--plan", "--plan", "--plan is given twice");
     check_refused(&prepare, "a.txt", NULL, "--out=DIR is missing; see --help");
-    check_refused(&bench, "attentoin", NULL, "unknown command 'attentoin'; did you mean 'attention'?");
+    check_refused(&bench, "attentoin", NULL,
+                  "unknown command 'attentoin'; did you mean 'attention'?");
     check_refused(&bench, "xyzzy", NULL, "unknown command 'xyzzy'; see --help");
 }
 
@@ -140,7 +156,8 @@ static void version_and_neither(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(defaults_hold),         TEST(everything_is_read), TEST(operands_may_look_odd),
-                          TEST(bad_lines_are_refused), TEST(help_answers_first), TEST(version_and_neither)};
+    const Test tests[] = {TEST(defaults_hold),         TEST(everything_is_read),
+                          TEST(operands_may_look_odd), TEST(bad_lines_are_refused),
+                          TEST(help_answers_first),    TEST(version_and_neither)};
     return harness_run(argc, argv, "options", tests, COUNT(tests));
 }

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool gpus_are(const char *visible, int gpus, int64_t parallel, int slot, const char *wanted) {
+static bool gpus_are(const char *visible, int gpus, int64_t parallel, int slot,
+                     const char *wanted) {
     Arena arena = {0};
     const char *text = launcher_gpus(&arena, visible, gpus, parallel, slot);
     bool same = strncmp(text, "CUDA_VISIBLE_DEVICES=", 21) == 0 && strcmp(text + 21, wanted) == 0;

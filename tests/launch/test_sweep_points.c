@@ -24,8 +24,10 @@ static void a_grid_varies_its_last_key_fastest(void) {
     CHECK(strcmp(p->points[11].overrides[0], "attention.backends=[flash, math]") == 0);
     CHECK(strcmp(p->points[11].overrides[1], "data.batch_size=39") == 0);
     Config *run = NULL;
-    CHECK_OK(config_load_text(LEAST, "run", p->points[11].n_overrides, p->points[11].overrides, &run));
-    CHECK(run->data.batch_size == 39 && run->attention.backends.count == 2 && run->optimizer.lr == 1e-3);
+    CHECK_OK(
+        config_load_text(LEAST, "run", p->points[11].n_overrides, p->points[11].overrides, &run));
+    CHECK(run->data.batch_size == 39 && run->attention.backends.count == 2 &&
+          run->optimizer.lr == 1e-3);
     config_destroy(&run);
     sweep_points_destroy(&p);
     CHECK(p == NULL);
@@ -39,7 +41,8 @@ static void a_list_is_its_points(void) {
                                   "  - {data.val: null}\n  - {data.val: a-b}\n",
                             &config);
     if (p == NULL) return;
-    static const char *const names[] = {"batch_size-12_seed-1", "batch_size-auto", "val-a-b", "val-null", "val-a-b_2"};
+    static const char *const names[] = {"batch_size-12_seed-1", "batch_size-auto", "val-a-b",
+                                        "val-null", "val-a-b_2"};
     CHECK(p->count == 5);
     for (int i = 0; i < 5 && i < p->count; i++) CHECK(strcmp(p->points[i].name, names[i]) == 0);
     CHECK(p->points[0].n_overrides == 2 && strcmp(p->points[3].overrides[0], "data.val=null") == 0);
@@ -51,7 +54,8 @@ static void without_a_sweep_there_is_one_point(void) {
     Config *config;
     SweepPoints *p = expand(LEAST "name: alone\n", &config);
     if (p == NULL) return;
-    CHECK(p->count == 1 && strcmp(p->points[0].name, "alone") == 0 && p->points[0].n_overrides == 0);
+    CHECK(p->count == 1 && strcmp(p->points[0].name, "alone") == 0 &&
+          p->points[0].n_overrides == 0);
     sweep_points_destroy(&p);
     config_destroy(&config);
 }
@@ -87,16 +91,19 @@ static void thousands_of_points_may_clean_to_one_name(void) {
     SweepPoints *p = expand(text, &config);
     free(text);
     if (p == NULL) return;
-    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC < 15); /* 40 ms; every name against every other: minutes */
+    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC <
+          15); /* 40 ms; every name against every other: minutes */
     CHECK(p->count == VALUES && strcmp(p->points[0].name, "val-a") == 0);
-    CHECK(strcmp(p->points[VALUES - 1].name, "val-a_4000") == 0 && strcmp(p->points[VALUES - 1].stem, "val-a") == 0);
+    CHECK(strcmp(p->points[VALUES - 1].name, "val-a_4000") == 0 &&
+          strcmp(p->points[VALUES - 1].stem, "val-a") == 0);
     sweep_points_destroy(&p);
     config_destroy(&config);
 }
 
 static void a_number_never_meets_a_name_that_is_there(void) {
     Config *config;
-    SweepPoints *p = expand(LEAST "sweep: {data.val: [a_2, a, \"a!\", \"a*\", \"!\", \"?\"]}\n", &config);
+    SweepPoints *p =
+        expand(LEAST "sweep: {data.val: [a_2, a, \"a!\", \"a*\", \"!\", \"?\"]}\n", &config);
     if (p == NULL) return;
     static const char *const names[] = {"val-a_2", "val-a", "val-a_3", "val-a_4", "val-", "val-_2"};
     for (int i = 0; i < 6 && i < p->count; i++) CHECK(strcmp(p->points[i].name, names[i]) == 0);
@@ -105,9 +112,11 @@ static void a_number_never_meets_a_name_that_is_there(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {
-        TEST(a_grid_varies_its_last_key_fastest),        TEST(a_list_is_its_points),
-        TEST(without_a_sweep_there_is_one_point),        TEST(a_point_may_refer_to_other_keys),
-        TEST(thousands_of_points_may_clean_to_one_name), TEST(a_number_never_meets_a_name_that_is_there)};
+    const Test tests[] = {TEST(a_grid_varies_its_last_key_fastest),
+                          TEST(a_list_is_its_points),
+                          TEST(without_a_sweep_there_is_one_point),
+                          TEST(a_point_may_refer_to_other_keys),
+                          TEST(thousands_of_points_may_clean_to_one_name),
+                          TEST(a_number_never_meets_a_name_that_is_there)};
     return harness_run(argc, argv, "sweep points", tests, COUNT(tests));
 }

@@ -1,5 +1,5 @@
-/* Threads that have nothing to do leave the cores to others, soon. CPU time is counted, which does not depend on who
- * else is there. */
+/* Threads that have nothing to do leave the cores to others, soon. CPU time is counted, which does
+ * not depend on who else is there. */
 #include "launch/thread_wait.h"
 #include "tests/harness.h"
 

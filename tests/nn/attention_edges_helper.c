@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const StepState step = {.seed = 11, .step = 6, .first_sample = 3, .adam_step = 7, .loss_scale = 1};
-static const char *const names[ATT_TENSORS] = {"q", "k", "v", "dout", "bias", "out", "lse", "dq", "dk", "dv", "dbias"};
+static const StepState step = {
+    .seed = 11, .step = 6, .first_sample = 3, .adam_step = 7, .loss_scale = 1};
+static const char *const names[ATT_TENSORS] = {"q",   "k",  "v",  "dout", "bias", "out",
+                                               "lse", "dq", "dk", "dv",   "dbias"};
 enum { FORWARD = 1 << ATT_OUT | 1 << ATT_LSE, WEIGHTS = FORWARD | 1 << ATT_DV, ALL = -1 };
 
-/* Sets `value` in rows [first, end) of a tensor, in every row of the batch and head; of a bias, in its rows' keys
- * [first, end). d: one element of each row, or -1 for all. */
+/* Sets `value` in rows [first, end) of a tensor, in every row of the batch and head; of a bias, in
+ * its rows' keys [first, end). d: one element of each row, or -1 for all. */
 typedef struct Poison {
     int which;
     int64_t first, end, d;
@@ -29,8 +31,12 @@ typedef struct Edge {
     bool infers;       /* forward alone */
 } Edge;
 
-static double *place_of(const AttentionCall *c, const AttentionData *data, int which, int64_t b, int64_t h, int64_t t) {
-    HeadLayout l = which == ATT_Q ? c->q : which == ATT_DOUT ? c->out : which == ATT_K ? c->k : c->v;
+static double *place_of(const AttentionCall *c, const AttentionData *data, int which, int64_t b,
+                        int64_t h, int64_t t) {
+    HeadLayout l = which == ATT_Q      ? c->q
+                   : which == ATT_DOUT ? c->out
+                   : which == ATT_K    ? c->k
+                                       : c->v;
     return data->values[which] + b * l.batch + h * l.head + t * l.token;
 }
 
@@ -58,8 +64,8 @@ static void poison(const AttentionCall *c, const AttentionData *data, const Pois
     }
 }
 
-/* A backend's error in one output, relative to the reference's root mean square and 0.1 (lse: to each value and 1);
- * infinite where a NaN or an infinity is in one of them alone. */
+/* A backend's error in one output, relative to the reference's root mean square and 0.1 (lse: to
+ * each value and 1); infinite where a NaN or an infinity is in one of them alone. */
 static double error_of(const AttentionData *got, const AttentionData *wanted, int which) {
     double error = 0, norm = 0, worst = 0;
     int64_t count = wanted->counts[which];
@@ -75,7 +81,10 @@ static double error_of(const AttentionData *got, const AttentionData *wanted, in
 
 static double bar_of(const Device *device, DType dtype) {
     if (dtype == DTYPE_F32 && device->tf32) return 1e-2;
-    return dtype == DTYPE_F64 ? 1e-11 : dtype == DTYPE_F32 ? 2e-5 : dtype == DTYPE_F16 ? 1e-2 : 4e-2;
+    return dtype == DTYPE_F64   ? 1e-11
+           : dtype == DTYPE_F32 ? 2e-5
+           : dtype == DTYPE_F16 ? 1e-2
+                                : 4e-2;
 }
 
 static int64_t nans_of(const AttentionData *data, int which) {
@@ -87,19 +96,22 @@ static int64_t nans_of(const AttentionData *data, int which) {
 static void compare(const char *name, const AttentionBackend *backend, DType dtype, double bar,
                     const AttentionData *got, const AttentionData *wanted, int compared) {
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
-        bool is_rounded = which == ATT_LSE && backend->saves_weights; /* their scores have the tensors' dtype */
+        bool is_rounded =
+            which == ATT_LSE && backend->saves_weights; /* their scores have the tensors' dtype */
         double error = error_of(got, wanted, which), allowed = is_rounded ? 2 * bar : bar;
         if ((compared & 1 << which) == 0) continue;
         if (!(error <= allowed)) {
-            printf("\n    %s, %s %s: %s errs by %.2e, allowed %.2e; not finite: %lld, of the reference %lld", name,
-                   backend->name, dtype_name(dtype), names[which], error, allowed, (long long)nans_of(got, which),
-                   (long long)nans_of(wanted, which));
+            printf("\n    %s, %s %s: %s errs by %.2e, allowed %.2e; not finite: %lld, of the "
+                   "reference %lld",
+                   name, backend->name, dtype_name(dtype), names[which], error, allowed,
+                   (long long)nans_of(got, which), (long long)nans_of(wanted, which));
         }
         CHECK(error <= allowed);
     }
 }
 
-/* Scores that the quadratic backends keep in f16 overflow at 65504: it is what they are there to show. */
+/* Scores that the quadratic backends keep in f16 overflow at 65504: it is what they are there to
+ * show. */
 static bool is_beyond(const AttentionBackend *backend, DType dtype, double score) {
     return backend->saves_weights && dtype == DTYPE_F16 && fabs(score) > 3e4;
 }
@@ -111,12 +123,15 @@ static void outputs_clear(AttentionData *data) {
 }
 
 /* Every backend of the device on these inputs. score: the largest product of q and k. */
-static int backends_run(Device *device, const char *name, const AttentionCall *call, AttentionData *data,
-                        const AttentionData *wanted, int compared, double score) {
+static int backends_run(Device *device, const char *name, const AttentionCall *call,
+                        AttentionData *data, const AttentionData *wanted, int compared,
+                        double score) {
     int ran = 0;
     for (int i = 0; attention_backends[i] != NULL; i++) {
         const AttentionBackend *backend = attention_backends[i];
-        if (backend->device != device->target.kind || backend->refuses(call, &device->target) != NULL) continue;
+        if (backend->device != device->target.kind ||
+            backend->refuses(call, &device->target) != NULL)
+            continue;
         if (is_beyond(backend, call->dtype, score)) continue;
         outputs_clear(data);
         if (!CHECK_OK(attention_by(backend, call, device, &step, data))) continue;
@@ -127,7 +142,8 @@ static int backends_run(Device *device, const char *name, const AttentionCall *c
 }
 
 /* Twice the same random inputs: one for the backends, one for the reference. */
-static bool pair_create(const AttentionShape *shape, const AttentionCall *call, AttentionData pair[2]) {
+static bool pair_create(const AttentionShape *shape, const AttentionCall *call,
+                        AttentionData pair[2]) {
     bool made = attention_data_create(shape, call, 1, &pair[0]);
     made = attention_data_create(shape, call, 1, &pair[1]) && made;
     CHECK(made);
@@ -146,33 +162,42 @@ static void edge_run(Device *device, const Edge *edge, DType dtype) {
     if (pair_create(&edge->shape, &call, pair)) {
         for (int n = 0; n < 2; n++) {
             if (edge->fills_hidden) attention_fill_hidden(&call, &pair[n], NAN);
-            for (int i = 0; i < 4 && edge->poisons[i].end > 0; i++) poison(&call, &pair[n], &edge->poisons[i]);
+            for (int i = 0; i < 4 && edge->poisons[i].end > 0; i++)
+                poison(&call, &pair[n], &edge->poisons[i]);
         }
         attention_reference(&call, &step, &pair[1]);
-        CHECK(backends_run(device, edge->name, &call, &pair[0], &pair[1], edge->infers ? FORWARD : ALL, 1) > 0);
+        CHECK(backends_run(device, edge->name, &call, &pair[0], &pair[1],
+                           edge->infers ? FORWARD : ALL, 1) > 0);
     }
     pair_destroy(pair);
 }
 
-/* q is `a` and the keys are +-b in the first element alone, so that scores are exact in any order of sums. */
-static void scores_set(const AttentionCall *call, const AttentionData *data, double a, double b, bool alternates) {
-    const Poison clear[] = {{ATT_Q, 0, call->Tq, -1, 0}, {ATT_K, 0, call->Tk, -1, 0}, {ATT_Q, 0, call->Tq, 0, a}};
+/* q is `a` and the keys are +-b in the first element alone, so that scores are exact in any order
+ * of sums. */
+static void scores_set(const AttentionCall *call, const AttentionData *data, double a, double b,
+                       bool alternates) {
+    const Poison clear[] = {
+        {ATT_Q, 0, call->Tq, -1, 0}, {ATT_K, 0, call->Tk, -1, 0}, {ATT_Q, 0, call->Tq, 0, a}};
     for (size_t i = 0; i < COUNT(clear); i++) poison(call, data, &clear[i]);
     for (int64_t j = 0; j < call->Tk; j++) {
         poison(call, data, &(Poison){ATT_K, j, j + 1, 0, alternates && j % 2 == 0 ? -b : b});
     }
 }
 
-static double largest_of(DType dtype) { return dtype == DTYPE_F16 ? 65504 : dtype == DTYPE_F64 ? DBL_MAX : FLT_MAX; }
+static double largest_of(DType dtype) {
+    return dtype == DTYPE_F16 ? 65504 : dtype == DTYPE_F64 ? DBL_MAX : FLT_MAX;
+}
 
-static void equal_scores(Device *device, AttentionShape shape, DType dtype, double score, bool alternates) {
+static void equal_scores(Device *device, AttentionShape shape, DType dtype, double score,
+                         bool alternates) {
     AttentionCall call = attention_call_of(shape, dtype);
-    double a = attention_rounded(sqrt(fabs(score / (double)call.scale)), dtype), b = score < 0 ? -a : a;
+    double a = attention_rounded(sqrt(fabs(score / (double)call.scale)), dtype),
+           b = score < 0 ? -a : a;
     AttentionData pair[2];
     char name[64];
     if (!(a <= largest_of(dtype))) return;
-    snprintf(name, sizeof name, "scores of %.3g%s, HS=%lld", score, alternates ? " of both signs" : "",
-             (long long)call.HS);
+    snprintf(name, sizeof name, "scores of %.3g%s, HS=%lld", score,
+             alternates ? " of both signs" : "", (long long)call.HS);
     if (pair_create(&shape, &call, pair)) {
         scores_set(&call, &pair[0], a, b, alternates);
         scores_set(&call, &pair[1], a, b, alternates);
@@ -187,7 +212,7 @@ static const double sizes[] = {30, 300, 1e3, 5832, 1e5, 1e7, 1e9, 1e12, 1e17, 1e
 void edges_equal_scores(Device *device, DType dtype, size_t kinds) {
     static const int64_t heads[] = {64, 32, 80, 96, 128, 256};
     for (size_t n = 0; n < COUNT(sizes) * kinds; n++) {
-        AttentionShape shape = {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 70, .Tk = 300, .HS = heads[n % kinds]};
+        AttentionShape shape = {SIZES(1, 2, 1, 70, 300, heads[n % kinds])};
         shape.causal = n % 2 == 0 ? CAUSAL_LOWER_RIGHT : CAUSAL_NONE;
         shape.scale = n % 3 == 0 ? 1 / sqrtf(96) : n % 3 == 1 ? 0 : 0.125f;
         shape.seed = n;
@@ -202,8 +227,9 @@ void edges_equal_scores(Device *device, DType dtype, size_t kinds) {
     }
 }
 
-static void two_keys(Device *device, AttentionCall call, DType dtype, double score, const AttentionBackend *backend) {
-    AttentionShape shape = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 1, .Tk = 2, .HS = call.HS};
+static void two_keys(Device *device, AttentionCall call, DType dtype, double score,
+                     const AttentionBackend *backend) {
+    AttentionShape shape = {SIZES(1, 1, 1, 1, 2, call.HS)};
     double a = attention_rounded(sqrt(score / (double)call.scale), dtype);
     AttentionData data;
     if (!(a <= largest_of(dtype)) || is_beyond(backend, dtype, a * a)) return;
@@ -213,7 +239,8 @@ static void two_keys(Device *device, AttentionCall call, DType dtype, double sco
         CHECK_OK(attention_by(backend, &call, device, &step, &data));
         for (int64_t i = 0; i < 2 * call.HS; i++) {
             double dv = data.values[ATT_DV][i];
-            if (!(fabs(dv - 0.5) <= 1e-3)) printf("\n    %s, scores of %.3g: dv %g", backend->name, score, dv);
+            if (!(fabs(dv - 0.5) <= 1e-3))
+                printf("\n    %s, scores of %.3g: dv %g", backend->name, score, dv);
             CHECK(fabs(dv - 0.5) <= 1e-3);
         }
     }
@@ -221,19 +248,20 @@ static void two_keys(Device *device, AttentionCall call, DType dtype, double sco
 }
 
 void edges_two_keys(Device *device, DType dtype) {
-    AttentionShape shape = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 1, .Tk = 2, .HS = 64};
+    AttentionShape shape = {SIZES(1, 1, 1, 1, 2, 64)};
     AttentionCall call = attention_call_of(shape, dtype);
     for (size_t n = 0; n < COUNT(sizes); n++) {
         for (int i = 0; attention_backends[i] != NULL; i++) {
             const AttentionBackend *backend = attention_backends[i];
-            bool serves = backend->device == device->target.kind && backend->refuses(&call, &device->target) == NULL;
+            bool serves = backend->device == device->target.kind &&
+                          backend->refuses(&call, &device->target) == NULL;
             if (serves) two_keys(device, call, dtype, sizes[n], backend);
         }
     }
 }
 
 void edges_long_rows(Device *device, DType dtype, int64_t Tk) {
-    AttentionShape shape = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 64, .Tk = Tk, .HS = 64};
+    AttentionShape shape = {SIZES(1, 1, 1, 64, Tk, 64)};
     AttentionCall call = attention_call_of(shape, dtype);
     static const double values[] = {54, 216, 432};
     for (size_t n = 0; n < COUNT(values); n++) {
@@ -241,14 +269,17 @@ void edges_long_rows(Device *device, DType dtype, int64_t Tk) {
         if (pair_create(&shape, &call, pair)) {
             for (int at = 0; at < 2; at++) {
                 scores_set(&call, &pair[at], values[n], values[n], false);
-                for (int64_t d = 0; d < 4; d++) { /* which part of the keys an element of out weighs */
+                for (int64_t d = 0; d < 4;
+                     d++) { /* which part of the keys an element of out weighs */
                     poison(&call, &pair[at], &(Poison){ATT_V, 0, Tk, d, 0});
                     poison(&call, &pair[at], &(Poison){ATT_V, d * Tk / 4, (d + 1) * Tk / 4, d, 1});
                 }
             }
             attention_reference(&call, &step, &pair[1]);
-            backends_run(device, "long rows", &call, &pair[0], &pair[1], FORWARD, values[n] * values[n]);
-            for (int64_t at = 0; at < shape.Tq * 4; at++) { /* the last backend's; all were compared */
+            backends_run(device, "long rows", &call, &pair[0], &pair[1], FORWARD,
+                         values[n] * values[n]);
+            for (int64_t at = 0; at < shape.Tq * 4;
+                 at++) { /* the last backend's; all were compared */
                 double out = pair[0].values[ATT_OUT][at / 4 * 64 + at % 4];
                 CHECK(fabs(out - 0.25) <= 1e-3);
             }
@@ -257,17 +288,19 @@ void edges_long_rows(Device *device, DType dtype, int64_t Tk) {
     }
 }
 
-#define SMALL .B = 2, .NH = 2, .NH_kv = 1, .Tq = 150, .Tk = 150, .HS = 64
+#define SMALL SIZES(2, 2, 1, 150, 150, 64
 #define UPPER .causal = CAUSAL_UPPER_LEFT
-#define ADDITIVE .bias = BIAS_ADDITIVE, .bias_dims = "q"
+#define ADDITIVE .bias = BIAS_ADDITIVE), .bias_dims = "q"
 static const Edge edges[] = {
     {"q all NaN", .shape = {SMALL}, .poisons = {{ATT_Q, 0, 150, -1, NAN}}},
-    {"q all NaN, forward alone", .shape = {SMALL, UPPER}, .poisons = {{ATT_Q, 0, 150, -1, NAN}}, .infers = true},
+    {"q all NaN, forward alone", .shape = {SMALL, UPPER}, .poisons = {{ATT_Q, 0, 150, -1, NAN}},
+     .infers = true},
     {"a NaN query", .shape = {SMALL, UPPER}, .poisons = {{ATT_Q, 70, 71, 3, NAN}}},
     {"a NaN key", .shape = {SMALL, UPPER}, .poisons = {{ATT_K, 70, 71, 3, NAN}}},
     {"a NaN key for all", .shape = {SMALL}, .poisons = {{ATT_K, 70, 71, 3, NAN}}},
     {"a NaN value", .shape = {SMALL, UPPER}, .poisons = {{ATT_V, 70, 71, 3, NAN}}},
-    {"a NaN value, forward alone", .shape = {SMALL, UPPER}, .poisons = {{ATT_V, 100, 101, 3, NAN}}, .infers = true},
+    {"a NaN value, forward alone", .shape = {SMALL, UPPER}, .poisons = {{ATT_V, 100, 101, 3, NAN}},
+     .infers = true},
     {"a NaN gradient", .shape = {SMALL, UPPER}, .poisons = {{ATT_DOUT, 70, 71, 3, NAN}}},
     {"the last token NaN", .shape = {SMALL, UPPER},
      .poisons = {{ATT_Q, 149, 150, -1, NAN},
@@ -276,72 +309,66 @@ static const Edge edges[] = {
                  {ATT_DOUT, 149, 150, -1, NAN}}},
     {"the first token NaN in a window", .shape = {SMALL, UPPER, .window = 20},
      .poisons = {{ATT_K, 0, 1, -1, NAN}, {ATT_V, 0, 1, -1, NAN}}},
-    {"a token infinite in a window", .shape = {SMALL, UPPER, .window = 20}, .poisons = {{ATT_V, 64, 65, 5, INFINITY}}},
-    {"keys that nobody sees", .shape = {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 100, .Tk = 200, .HS = 64, UPPER},
-     .fills_hidden = true},
+    {"a token infinite in a window", .shape = {SMALL, UPPER, .window = 20},
+     .poisons = {{ATT_V, 64, 65, 5, INFINITY}}},
+    {"keys that nobody sees", .shape = {SIZES(1, 2, 2, 100, 200, 64), UPPER}, .fills_hidden = true},
     {"queries that see nothing",
-     .shape = {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 200, .Tk = 90, .HS = 64, .causal = CAUSAL_LOWER_RIGHT},
+     .shape = {SIZES(1, 2, 2, 200, 90, 64), .causal = CAUSAL_LOWER_RIGHT}, .fills_hidden = true},
+    {"padding", .shape = {SIZES(6, 2, 2, 150, 170, 64), .ranges = SHAPE_LENGTHS},
      .fills_hidden = true},
-    {"padding", .shape = {.B = 6, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 170, .HS = 64, .ranges = SHAPE_LENGTHS},
+    {"padding, causal", .shape = {SIZES(6, 2, 1, 150, 150, 128), UPPER, .ranges = SHAPE_LENGTHS},
      .fills_hidden = true},
-    {"padding, causal",
-     .shape = {.B = 6, .NH = 2, .NH_kv = 1, .Tq = 150, .Tk = 150, .HS = 128, UPPER, .ranges = SHAPE_LENGTHS},
+    {"padding, heads of 80", .shape = {SIZES(6, 2, 1, 150, 150, 80), .ranges = SHAPE_LENGTHS},
      .fills_hidden = true},
-    {"padding, heads of 80",
-     .shape = {.B = 6, .NH = 2, .NH_kv = 1, .Tq = 150, .Tk = 150, .HS = 80, .ranges = SHAPE_LENGTHS},
-     .fills_hidden = true},
-    {"padding, forward alone",
-     .shape = {.B = 6, .NH = 2, .NH_kv = 1, .Tq = 70, .Tk = 300, .HS = 32, .ranges = SHAPE_LENGTHS},
+    {"padding, forward alone", .shape = {SIZES(6, 2, 1, 70, 300, 32), .ranges = SHAPE_LENGTHS},
      .fills_hidden = true, .infers = true},
     {"padding, dropout",
-     .shape = {.B = 6, .NH = 2, .NH_kv = 1, .Tq = 150, .Tk = 152, .HS = 64, .ranges = SHAPE_LENGTHS, .dropout = 0.2},
+     .shape = {SIZES(6, 2, 1, 150, 152, 64), .ranges = SHAPE_LENGTHS, .dropout = 0.2},
      .fills_hidden = true},
-    {"packed",
-     .shape = {.B = 3, .NH = 2, .NH_kv = 1, .Tq = 300, .Tk = 200, .HS = 96, UPPER, .ranges = SHAPE_PACKED, .pieces = 4},
+    {"packed", .shape = {SIZES(3, 2, 1, 300, 200, 96), UPPER, .ranges = SHAPE_PACKED, .pieces = 4},
      .fills_hidden = true},
     {"packed, heads of 256",
-     .shape =
-         {.B = 3, .NH = 2, .NH_kv = 1, .Tq = 300, .Tk = 200, .HS = 256, UPPER, .ranges = SHAPE_PACKED, .pieces = 4},
+     .shape = {SIZES(3, 2, 1, 300, 200, 256), UPPER, .ranges = SHAPE_PACKED, .pieces = 4},
      .fills_hidden = true},
     {"a NaN token in documents",
-     .shape =
-         {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 300, .Tk = 300, .HS = 64, UPPER, .ranges = SHAPE_DOCUMENTS, .pieces = 7},
+     .shape = {SIZES(2, 2, 2, 300, 300, 64), UPPER, .ranges = SHAPE_DOCUMENTS, .pieces = 7},
      .poisons = {{ATT_K, 130, 131, -1, NAN},
                  {ATT_V, 130, 131, -1, NAN},
                  {ATT_Q, 200, 201, -1, NAN},
                  {ATT_DOUT, 200, 201, -1, NAN}}},
     {"an infinite key", .shape = {SMALL, UPPER}, .poisons = {{ATT_K, 70, 71, 0, INFINITY}}},
-    {"scores of -inf", .shape = {SMALL, UPPER}, .poisons = {{ATT_Q, 0, 150, 0, -1}, {ATT_K, 60, 80, 0, INFINITY}}},
-    {"nothing but scores of -inf", .shape = {SMALL}, .poisons = {{ATT_Q, 0, 150, 0, -1}, {ATT_K, 0, 150, 0, INFINITY}}},
+    {"scores of -inf", .shape = {SMALL, UPPER},
+     .poisons = {{ATT_Q, 0, 150, 0, -1}, {ATT_K, 60, 80, 0, INFINITY}}},
+    {"nothing but scores of -inf", .shape = {SMALL},
+     .poisons = {{ATT_Q, 0, 150, 0, -1}, {ATT_K, 0, 150, 0, INFINITY}}},
     {"boolean bias over NaN", .shape = {SMALL, .bias = BIAS_BOOLEAN},
      .poisons = {{ATT_V, 70, 71, 3, NAN}, {ATT_DOUT, 90, 91, 2, NAN}}},
-    {"boolean bias over NaN keys", .shape = {SMALL, UPPER, .bias = BIAS_BOOLEAN}, .poisons = {{ATT_K, 70, 71, 3, NAN}}},
+    {"boolean bias over NaN keys", .shape = {SMALL, UPPER, .bias = BIAS_BOOLEAN},
+     .poisons = {{ATT_K, 70, 71, 3, NAN}}},
     {"a key hidden from all", .shape = {SMALL, .bias = BIAS_BOOLEAN, .bias_dims = "b"},
      .poisons = {{ATT_BIAS, 60, 80, -1, 0}}, .fills_hidden = true},
     {"keys hidden by -inf", .shape = {SMALL, ADDITIVE},
-     .poisons = {{ATT_BIAS, 60, 80, -1, -INFINITY}, {ATT_K, 60, 80, -1, NAN}, {ATT_V, 60, 80, -1, NAN}}},
+     .poisons = {{ATT_BIAS, 60, 80, -1, -INFINITY},
+                 {ATT_K, 60, 80, -1, NAN},
+                 {ATT_V, 60, 80, -1, NAN}}},
     {"a row of -inf", .shape = {SMALL, ADDITIVE},
      .poisons = {{ATT_BIAS, 0, 150, 40, -INFINITY}, {ATT_DOUT, 40, 41, -1, NAN}}},
     {"a NaN bias", .shape = {SMALL, UPPER, ADDITIVE}, .poisons = {{ATT_BIAS, 60, 61, 100, NAN}}},
-    {"a hidden NaN bias", .shape = {SMALL, UPPER, ADDITIVE}, .poisons = {{ATT_BIAS, 110, 111, 100, NAN}}},
-    {"an infinite bias", .shape = {SMALL, ADDITIVE}, .poisons = {{ATT_BIAS, 60, 61, 100, INFINITY}}},
-    {"a row of -1e30", .shape = {SMALL, ADDITIVE}, .poisons = {{ATT_BIAS, 0, 150, 40, (double)-1e30f}}},
+    {"a hidden NaN bias", .shape = {SMALL, UPPER, ADDITIVE},
+     .poisons = {{ATT_BIAS, 110, 111, 100, NAN}}},
+    {"an infinite bias", .shape = {SMALL, ADDITIVE},
+     .poisons = {{ATT_BIAS, 60, 61, 100, INFINITY}}},
+    {"a row of -1e30", .shape = {SMALL, ADDITIVE},
+     .poisons = {{ATT_BIAS, 0, 150, 40, (double)-1e30f}}},
     {"a row of the least number", .shape = {SMALL, UPPER, ADDITIVE},
      .poisons = {{ATT_BIAS, 0, 150, 40, (double)-FLT_MAX}}},
     {"half a row of the least number", .shape = {SMALL, ADDITIVE},
      .poisons = {{ATT_BIAS, 0, 75, 40, (double)-FLT_MAX}}},
     {"a negative scale", .shape = {SMALL, UPPER, .scale = -0.3f}},
-    {"a negative scale, dropout, window", .shape = {SMALL, UPPER, .scale = -0.3f, .window = 30, .dropout = 0.3}},
-    {"a negative scale, documents", .shape = {.B = 2,
-                                              .NH = 4,
-                                              .NH_kv = 2,
-                                              .Tq = 300,
-                                              .Tk = 300,
-                                              .HS = 128,
-                                              UPPER,
-                                              .scale = -0.3f,
-                                              .ranges = SHAPE_DOCUMENTS,
-                                              .pieces = 5}},
+    {"a negative scale, dropout, window",
+     .shape = {SMALL, UPPER, .scale = -0.3f, .window = 30, .dropout = 0.3}},
+    {"a negative scale, documents", .shape = {SIZES(2, 4, 2, 300, 300, 128), UPPER, .scale = -0.3f,
+                                              .ranges = SHAPE_DOCUMENTS, .pieces = 5}},
     {"a negative scale, bias", .shape = {SMALL, ADDITIVE, .scale = -0.3f}},
     {"a scale of 0", .shape = {SMALL, UPPER, .scale = -0.0f}},
 };

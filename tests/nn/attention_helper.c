@@ -51,7 +51,8 @@ AttentionCall attention_call_of(AttentionShape s, DType dtype) {
 
 static int64_t bias_count(const AttentionCall *c) {
     HeadLayout l = c->bias_layout;
-    return c->Tk * (l.token == 0 ? 1 : c->Tq) * (l.head == 0 ? 1 : c->NH) * (l.batch == 0 ? 1 : c->B);
+    return c->Tk * (l.token == 0 ? 1 : c->Tq) * (l.head == 0 ? 1 : c->NH) *
+           (l.batch == 0 ? 1 : c->B);
 }
 
 static int64_t count_of(const AttentionCall *c, int which) {
@@ -84,25 +85,31 @@ static uint32_t random_word(uint64_t seed, int64_t i, int which) {
 }
 
 /* Inputs that f64 shares with f32, so that both precisions see the same call. */
-static double random_value(const AttentionCall *call, uint64_t seed, double magnitude, int64_t i, int which) {
+static double random_value(const AttentionCall *call, uint64_t seed, double magnitude, int64_t i,
+                           int which) {
     uint32_t word = random_word(seed, i, which);
     if (which >= ATT_OUT) return NAN;
-    if (which == ATT_BIAS && call->bias == BIAS_BOOLEAN) return word % 3 != 0 && i / call->Tk % 11 != 5;
+    if (which == ATT_BIAS && call->bias == BIAS_BOOLEAN)
+        return word % 3 != 0 && i / call->Tk % 11 != 5;
     DType dtype = which == ATT_BIAS || call->dtype == DTYPE_F64 ? DTYPE_F32 : call->dtype;
     return attention_rounded(magnitude * (2.0 * (double)rng_uniform(word) - 1.0), dtype);
 }
 
-static int by_value(const void *a, const void *b) { return *(const int32_t *)a - *(const int32_t *)b; }
+static int by_value(const void *a, const void *b) {
+    return *(const int32_t *)a - *(const int32_t *)b;
+}
 
 /* Random starts of `pieces` pieces of T, and what is behind the last in some rows. */
 static void cumulative_fill(int32_t *starts, int pieces, int64_t T, uint64_t seed, int64_t b) {
     starts[0] = 0;
-    for (int s = 1; s <= pieces; s++) starts[s] = (int32_t)(random_word(seed, s, (int)b) % (uint64_t)(T + 1));
+    for (int s = 1; s <= pieces; s++)
+        starts[s] = (int32_t)(random_word(seed, s, (int)b) % (uint64_t)(T + 1));
     if (b % 2 == 0) starts[pieces] = (int32_t)T;
     qsort(starts + 1, (size_t)pieces, sizeof *starts, by_value);
 }
 
-static Status row_pack(const AttentionShape *s, const AttentionCall *call, int64_t b, AttentionRanges *ranges) {
+static Status row_pack(const AttentionShape *s, const AttentionCall *call, int64_t b,
+                       AttentionRanges *ranges) {
     int32_t queries[65], keys[65];
     int pieces = s->pieces > 64 ? 64 : s->pieces;
     CausalMask causal = s->ranges == SHAPE_PACKED ? s->causal : CAUSAL_NONE;
@@ -111,17 +118,20 @@ static Status row_pack(const AttentionShape *s, const AttentionCall *call, int64
     return ranges_from_cumulative(ranges, b, queries, keys, pieces, causal, s->window);
 }
 
-static Status rows_pad(const AttentionShape *s, const AttentionCall *call, AttentionRanges *ranges) {
+static Status rows_pad(const AttentionShape *s, const AttentionCall *call,
+                       AttentionRanges *ranges) {
     int32_t queries[64], keys[64];
     if (call->B > 64) return ERROR(STATUS_CONFIG, "a test of %lld rows", (long long)call->B);
     for (int64_t b = 0; b < call->B; b++) {
         queries[b] = (int32_t)(random_word(s->seed, b, 20) % (uint64_t)(call->Tq + 1));
-        keys[b] = (int32_t)(random_word(s->seed, b, call->Tq == call->Tk ? 20 : 21) % (uint64_t)(call->Tk + 1));
+        keys[b] = (int32_t)(random_word(s->seed, b, call->Tq == call->Tk ? 20 : 21) %
+                            (uint64_t)(call->Tk + 1));
     }
     return ranges_from_lengths(ranges, call->B % 2 == 0 ? queries : NULL, keys);
 }
 
-static Status ranges_make(const AttentionShape *s, const AttentionCall *call, AttentionRanges *out) {
+static Status ranges_make(const AttentionShape *s, const AttentionCall *call,
+                          AttentionRanges *out) {
     TRY(ranges_create(call->B, call->Tq, call->Tk, out));
     if (s->ranges == SHAPE_LENGTHS) return rows_pad(s, call, out);
     for (int64_t b = 0; b < call->B; b++) TRY(row_pack(s, call, b, out));
@@ -153,7 +163,8 @@ static double *row_of(double *x, HeadLayout layout, int64_t b, int64_t h, int64_
 }
 
 /* Whether query i of row b sees key j, by the words of nn/attention/sdpa.h. */
-static bool sees(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t i, int64_t j) {
+static bool sees(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t i,
+                 int64_t j) {
     const int32_t *first = data->ranges.keys + b * c->Tq, *end = first + c->B * c->Tq;
     if (c->ranges && (j < first[i] || j >= end[i])) return false;
     if (c->causal == CAUSAL_NONE) return true;
@@ -162,10 +173,12 @@ static bool sees(const AttentionCall *c, const AttentionData *data, int64_t b, i
 }
 
 /* What dropout multiplies a weight by. */
-static double kept(const AttentionCall *c, const StepState *step, int64_t b, int64_t h, int64_t i, int64_t j) {
+static double kept(const AttentionCall *c, const StepState *step, int64_t b, int64_t h, int64_t i,
+                   int64_t j) {
     if (c->dropout <= 0) return 1;
     uint64_t index = (uint64_t)((((step->first_sample + b) * c->NH + h) * c->Tq + i) * c->Tk + j);
-    uint32_t word = philox(step->seed, index / 4, rng_counter(step->step, c->stream)).word[index % 4];
+    uint32_t word =
+        philox(step->seed, index / 4, rng_counter(step->step, c->stream)).word[index % 4];
     return word < rng_threshold(c->dropout) ? 0 : 1 / (1 - c->dropout);
 }
 
@@ -176,16 +189,19 @@ static double dot(const double *a, const double *b, int64_t count) {
     return sum;
 }
 
-static void add_scaled(double *restrict to, double factor, const double *restrict x, int64_t count) {
+static void add_scaled(double *restrict to, double factor, const double *restrict x,
+                       int64_t count) {
 #pragma omp simd
     for (int64_t d = 0; d < count; d++) to[d] += factor * x[d];
 }
 
-static double bias_of(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t h, int64_t i, int64_t j) {
+static double bias_of(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t h,
+                      int64_t i, int64_t j) {
     return c->bias == BIAS_NONE ? 0 : row_of(data->values[ATT_BIAS], c->bias_layout, b, h, i)[j];
 }
 
-static bool is_hidden(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t h, int64_t i, int64_t j) {
+static bool is_hidden(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t h,
+                      int64_t i, int64_t j) {
     double bias = bias_of(c, data, b, h, i, j);
     bool is_biased = c->bias == BIAS_BOOLEAN ? bias == 0 : bias == -INFINITY;
     return is_biased || !sees(c, data, b, i, j);
@@ -196,8 +212,8 @@ static void fill(double *x, int64_t count, double value) {
 }
 
 /* Which keys of a head some query sees, and which queries see some key. */
-static void visible_mark(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t kv, bool *keys,
-                         bool *queries) {
+static void visible_mark(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t kv,
+                         bool *keys, bool *queries) {
     int64_t group = c->NH / c->NH_kv;
     for (int64_t at = 0; at < group * c->Tq * c->Tk; at++) {
         int64_t h = kv * group + at / c->Tk / c->Tq, i = at / c->Tk % c->Tq, j = at % c->Tk;
@@ -220,14 +236,17 @@ void attention_fill_hidden(const AttentionCall *c, AttentionData *data, double v
         for (int64_t at = 0; at < group * c->Tq; at++) {
             int64_t h = kv * group + at / c->Tq, i = at % c->Tq;
             if (!seen[c->Tk + at]) fill(row_of(data->values[ATT_Q], c->q, b, h, i), c->HS, value);
-            if (!seen[c->Tk + at]) fill(row_of(data->values[ATT_DOUT], c->out, b, h, i), c->HS, value);
+            if (!seen[c->Tk + at])
+                fill(row_of(data->values[ATT_DOUT], c->out, b, h, i), c->HS, value);
         }
     }
     free(seen);
 }
 
-/* One query: its softmax into p (Tk), -1 where a key is hidden; the log of the sum of its exponentials. */
-static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h, int64_t i, double *p) {
+/* One query: its softmax into p (Tk), -1 where a key is hidden; the log of the sum of its
+ * exponentials. */
+static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h,
+                         int64_t i, double *p) {
     const double *q = row_of(data->values[ATT_Q], c->q, b, h, i);
     double maximum = -INFINITY, sum = 0;
     for (int64_t j = 0; j < c->Tk; j++) {
@@ -247,11 +266,12 @@ static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b,
 }
 
 /* dS = P (M dP - sum P M dP) = dbias; dq += scale dS k, dk += scale dS q, dv += M P dout. */
-static void query_reference(const AttentionCall *c, const StepState *step, AttentionData *data, int64_t b, int64_t h,
-                            int64_t i, double *p) {
+static void query_reference(const AttentionCall *c, const StepState *step, AttentionData *data,
+                            int64_t b, int64_t h, int64_t i, double *p) {
     int64_t kv = h / (c->NH / c->NH_kv), HS = c->HS;
     data->values[ATT_LSE][(b * c->NH + h) * c->Tq + i] = softmax_of(c, data, b, h, i, p);
-    double *out = row_of(data->values[ATT_OUT], c->out, b, h, i), *dq = row_of(data->values[ATT_DQ], c->q, b, h, i);
+    double *out = row_of(data->values[ATT_OUT], c->out, b, h, i),
+           *dq = row_of(data->values[ATT_DQ], c->q, b, h, i);
     const double *dout = row_of(data->values[ATT_DOUT], c->out, b, h, i);
     const double *q = row_of(data->values[ATT_Q], c->q, b, h, i);
     double sum = 0;
@@ -266,8 +286,10 @@ static void query_reference(const AttentionCall *c, const StepState *step, Atten
     for (int64_t j = 0; j < c->Tk; j++) {
         if (p[j] < 0) continue;
         double mask = kept(c, step, b, h, i, j);
-        double ds = p[j] * (mask * dot(dout, row_of(data->values[ATT_V], c->v, b, kv, j), HS) - sum);
-        if (c->bias == BIAS_ADDITIVE) row_of(data->values[ATT_DBIAS], c->bias_layout, b, h, i)[j] += ds;
+        double ds =
+            p[j] * (mask * dot(dout, row_of(data->values[ATT_V], c->v, b, kv, j), HS) - sum);
+        if (c->bias == BIAS_ADDITIVE)
+            row_of(data->values[ATT_DBIAS], c->bias_layout, b, h, i)[j] += ds;
         add_scaled(dq, ds * (double)c->scale, row_of(data->values[ATT_K], c->k, b, kv, j), HS);
         add_scaled(row_of(data->values[ATT_DK], c->k, b, kv, j), ds * (double)c->scale, q, HS);
     }
@@ -279,12 +301,14 @@ void attention_reference(const AttentionCall *c, const StepState *step, Attentio
         memset(data->values[which], 0, (size_t)data->counts[which] * sizeof(double));
     }
     for (int64_t index = 0; p != NULL && index < c->B * c->NH * c->Tq; index++) {
-        query_reference(c, step, data, index / c->Tq / c->NH, index / c->Tq % c->NH, index % c->Tq, p);
+        query_reference(c, step, data, index / c->Tq / c->NH, index / c->Tq % c->NH, index % c->Tq,
+                        p);
     }
     free(p);
 }
 
-double attention_error(const AttentionData *got, const AttentionData *wanted, int which, double *size) {
+double attention_error(const AttentionData *got, const AttentionData *wanted, int which,
+                       double *size) {
     double error = 0, square = 0;
     int64_t count = wanted->counts[which];
     for (int64_t i = 0; i < count; i++) {

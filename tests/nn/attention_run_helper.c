@@ -37,13 +37,15 @@ static double element_get(const void *memory, DType dtype, int64_t i) {
 /* Every byte 0xFF, which is a NaN in each dtype. */
 static Status scratch_poison(Sdpa *s, Device *device, void *staged) {
     Buffer buffer = {.data = s->scratch, .bytes = s->scratch_bytes};
-    Tensor all = {.buffer = &buffer, .dtype = DTYPE_U8, .n_dims = 1, .shape = {(int64_t)s->scratch_bytes}};
+    Tensor all = {
+        .buffer = &buffer, .dtype = DTYPE_U8, .n_dims = 1, .shape = {(int64_t)s->scratch_bytes}};
     if (s->scratch_bytes == 0) return OK;
     memset(staged, 0xFF, s->scratch_bytes);
     return device_upload(device, &all, staged);
 }
 
-static Status inputs_upload(Sdpa *s, Device *device, Tensor *const t[], const AttentionData *data, void *staged) {
+static Status inputs_upload(Sdpa *s, Device *device, Tensor *const t[], const AttentionData *data,
+                            void *staged) {
     for (int which = 0; which < ATT_TENSORS; which++) {
         if (t[which] == NULL) continue;
         for (int64_t i = 0; i < data->counts[which]; i++) {
@@ -56,8 +58,10 @@ static Status inputs_upload(Sdpa *s, Device *device, Tensor *const t[], const At
     return device_upload(device, s->query_ranges, data->ranges.queries);
 }
 
-static Status run(Sdpa *s, Device *device, const StepState *step, AttentionData *data, void *staged) {
-    Tensor *const t[ATT_TENSORS] = {s->q, s->k, s->v, s->dout, s->bias, s->out, s->lse, s->dq, s->dk, s->dv, s->dbias};
+static Status run(Sdpa *s, Device *device, const StepState *step, AttentionData *data,
+                  void *staged) {
+    Tensor *const t[ATT_TENSORS] = {s->q,   s->k,  s->v,  s->dout, s->bias, s->out,
+                                    s->lse, s->dq, s->dk, s->dv,   s->dbias};
     TRY(scratch_poison(s, device, staged));
     TRY(inputs_upload(s, device, t, data, staged));
     TRY(device_upload(device, s->step, step));
@@ -74,13 +78,13 @@ static Status run(Sdpa *s, Device *device, const StepState *step, AttentionData 
     return OK;
 }
 
-Status attention_by(const AttentionBackend *backend, const AttentionCall *call, Device *device, const StepState *step,
-                    AttentionData *data) {
+Status attention_by(const AttentionBackend *backend, const AttentionCall *call, Device *device,
+                    const StepState *step, AttentionData *data) {
     Sdpa *sdpa;
     TRY(sdpa_create_with(device, call, backend, &sdpa));
     void *staged = malloc(sdpa->bytes);
-    Status status =
-        staged == NULL ? ERROR(STATUS_FAILURE, "out of memory for a test") : run(sdpa, device, step, data, staged);
+    Status status = staged == NULL ? ERROR(STATUS_FAILURE, "out of memory for a test")
+                                   : run(sdpa, device, step, data, staged);
     free(staged);
     sdpa_destroy(&sdpa);
     return status;

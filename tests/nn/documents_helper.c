@@ -12,7 +12,8 @@ typedef struct Session {
     void *arena;
 } Session;
 
-static Status session_run(Session *s, Device *device, int64_t B, int64_t T, const int32_t *tokens, int32_t *ranges) {
+static Status session_run(Session *s, Device *device, int64_t B, int64_t T, const int32_t *tokens,
+                          int32_t *ranges) {
     Section *section;
     Tensor *in;
     TRY(store_create(&s->store));

@@ -31,8 +31,8 @@ static Status training_of(Model *model) {
         .adamw = o->adamw,
         .recompute = o->recompute,
     };
-    return training_create(model->gpt, model->parameters, &model->tensors, model->device->target, &options,
-                           &model->training);
+    return training_create(model->gpt, model->parameters, &model->tensors, model->device->target,
+                           &options, &model->training);
 }
 
 Status model_record(const ModelOptions *options, Model *out) {
@@ -41,9 +41,11 @@ Status model_record(const ModelOptions *options, Model *out) {
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, options->dtype, true, &out->parameters));
     const Collectives *c = options->collectives;
-    if (c != NULL) out->parameters->sharing = (Sharing){c->rank, c->size, options->shares_optimizer};
+    if (c != NULL)
+        out->parameters->sharing = (Sharing){c->rank, c->size, options->shares_optimizer};
     TRY(gpt_create(&options->config, out->parameters, &out->gpt));
-    TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype, &out->tensors));
+    TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype,
+                            &out->tensors));
     return training_of(out);
 }
 
@@ -63,7 +65,8 @@ void model_destroy(Model *model) {
 }
 
 Status model_step(Model *model, StepState state, const int32_t *tokens, const int32_t *targets) {
-    int64_t B = model->options.B, n = model->options.accumulation, row = B * model->options.config.T;
+    int64_t B = model->options.B, n = model->options.accumulation,
+            row = B * model->options.config.T;
     int64_t first_sample = state.first_sample;
     for (int64_t i = 0; i < n; i++) {
         state.first_sample = first_sample + i * B;
@@ -83,7 +86,8 @@ Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *target
     TRY(device_replay(model->device, model->training->evaluation));
     int64_t count = tensor_count(model->tensors.losses);
     *loss = 0;
-    for (int64_t i = 0; i < count; i++) *loss += model_get(model->tensors.losses, i) / (double)count;
+    for (int64_t i = 0; i < count; i++)
+        *loss += model_get(model->tensors.losses, i) / (double)count;
     return OK;
 }
 
@@ -91,7 +95,8 @@ double model_loss(const Model *model) { return model_get(model->tensors.loss, 0)
 double model_norm(const Model *model) { return model_get(model->tensors.norm, 0); }
 
 double model_get(const Tensor *t, int64_t i) {
-    return t->dtype == DTYPE_F64 ? ((double *)tensor_data(t))[i] : (double)((float *)tensor_data(t))[i];
+    return t->dtype == DTYPE_F64 ? ((double *)tensor_data(t))[i]
+                                 : (double)((float *)tensor_data(t))[i];
 }
 
 void model_set(const Tensor *t, int64_t i, double value) {

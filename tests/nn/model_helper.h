@@ -31,22 +31,27 @@ typedef struct Model {
     Training *training;
 } Model;
 
-/* Two blocks over 61 tokens (padded to 64), C = 32, 4 heads, 16 positions, with biases: f32, B = 2, one thread. */
+/* Two blocks over 61 tokens (padded to 64), C = 32, 4 heads, 16 positions, with biases: f32, B = 2,
+ * one thread. */
 ModelOptions model_tiny(void);
 
-/* Recorded and planned, without memory for weights: for who looks at programs. model_destroy also after a failure. */
+/* Recorded and planned, without memory for weights: for who looks at programs. model_destroy also
+ * after a failure. */
 NODISCARD Status model_record(const ModelOptions *options, Model *out);
 
-/* Ready for model_step, with its weights initialized from the seed. model_destroy also after a failure. */
+/* Ready for model_step, with its weights initialized from the seed. model_destroy also after a
+ * failure. */
 NODISCARD Status model_create(const ModelOptions *options, Model *out);
 void model_destroy(Model *model);
 
-/* One step over accumulation * B rows of T tokens: replays its micro-batches, row 0 being sample `state.first_sample`.
- */
-NODISCARD Status model_step(Model *model, StepState state, const int32_t *tokens, const int32_t *targets);
+/* One step over accumulation * B rows of T tokens: replays its micro-batches, row 0 being sample
+ * `state.first_sample`. */
+NODISCARD Status model_step(Model *model, StepState state, const int32_t *tokens,
+                            const int32_t *targets);
 
 /* The mean loss of B rows, without training. */
-NODISCARD Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *targets, double *loss);
+NODISCARD Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *targets,
+                                double *loss);
 
 /* The result of the last step. */
 double model_loss(const Model *model);

@@ -1,4 +1,5 @@
-/* The CPU's attention backends against a naive f64 reference, what they keep, and which of them is picked. */
+/* The CPU's attention backends against a naive f64 reference, what they keep, and which of them is
+ * picked. */
 #include "core/autodiff.h"
 #include "core/plan.h"
 #include "tests/harness.h"
@@ -15,94 +16,51 @@ static Device *device;
 #define UPPER .causal = CAUSAL_UPPER_LEFT
 #define LOWER .causal = CAUSAL_LOWER_RIGHT
 static const AttentionShape shapes[] = {
-    {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 1, .Tk = 1, .HS = 1},
-    {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 5, .Tk = 7, .HS = 3},
-    {.B = 2, .NH = 3, .NH_kv = 3, .Tq = 33, .Tk = 33, .HS = 16, UPPER},
-    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 63, .Tk = 63, .HS = 8, UPPER},
-    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 64, .Tk = 64, .HS = 8, UPPER},
-    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 65, .Tk = 65, .HS = 8, UPPER, .head_major = true},
-    {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 127, .Tk = 127, .HS = 32, UPPER},
-    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 200, .Tk = 200, .HS = 64, UPPER},
-    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 40, .Tk = 40, .HS = 8, UPPER},
-    {.B = 2, .NH = 6, .NH_kv = 1, .Tq = 66, .Tk = 131, .HS = 5, .head_major = true},
-    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 30, .Tk = 140, .HS = 8, UPPER},
-    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 30, .Tk = 140, .HS = 8, LOWER},
-    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 140, .Tk = 30, .HS = 8, UPPER},
-    {.B = 2, .NH = 2, .NH_kv = 1, .Tq = 140, .Tk = 30, .HS = 8, LOWER},
-    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 150, .HS = 8, UPPER, .window = 1},
-    {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 150, .HS = 8, UPPER, .window = 17},
-    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 90, .Tk = 300, .HS = 8, LOWER, .window = 40},
-    {.B = 1, .NH = 2, .NH_kv = 1, .Tq = 150, .Tk = 20, .HS = 8, UPPER, .window = 10},
-    {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 70, .Tk = 70, .HS = 8, UPPER, .dropout = 0.3},
-    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 35, .Tk = 133, .HS = 8, LOWER, .dropout = 0.5, .window = 70},
-    {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 9, .Tk = 11, .HS = 4, .dropout = 0.9},
-    {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 40, .Tk = 40, .HS = 8, UPPER, .scale = 2.5f},
-    {.B = 5, .NH = 2, .NH_kv = 1, .Tq = 70, .Tk = 140, .HS = 8, .ranges = SHAPE_LENGTHS},
-    {.B = 4, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 150, .HS = 8, UPPER, .ranges = SHAPE_LENGTHS},
-    {.B = 3, .NH = 2, .NH_kv = 2, .Tq = 300, .Tk = 300, .HS = 8, UPPER, .ranges = SHAPE_PACKED, .pieces = 5},
-    {.B = 3, .NH = 2, .NH_kv = 1, .Tq = 200, .Tk = 300, .HS = 8, UPPER, .ranges = SHAPE_PACKED, .pieces = 6},
-    {.B = 3, .NH = 2, .NH_kv = 1, .Tq = 200, .Tk = 300, .HS = 8, LOWER, .ranges = SHAPE_PACKED, .pieces = 6},
-    {.B = 2,
-     .NH = 2,
-     .NH_kv = 1,
-     .Tq = 300,
-     .Tk = 200,
-     .HS = 8,
-     LOWER,
-     .ranges = SHAPE_PACKED,
-     .pieces = 3,
-     .window = 20},
-    {.B = 2, .NH = 2, .NH_kv = 2, .Tq = 300, .Tk = 300, .HS = 8, UPPER, .ranges = SHAPE_DOCUMENTS, .pieces = 7},
-    {.B = 2,
-     .NH = 4,
-     .NH_kv = 2,
-     .Tq = 200,
-     .Tk = 200,
-     .HS = 8,
-     UPPER,
-     .ranges = SHAPE_DOCUMENTS,
-     .pieces = 4,
-     .window = 30,
+    {SIZES(1, 1, 1, 1, 1, 1)},
+    {SIZES(2, 2, 2, 5, 7, 3)},
+    {SIZES(2, 3, 3, 33, 33, 16), UPPER},
+    {SIZES(1, 2, 2, 63, 63, 8), UPPER},
+    {SIZES(1, 2, 2, 64, 64, 8), UPPER},
+    {SIZES(1, 2, 2, 65, 65, 8), UPPER, .head_major = true},
+    {SIZES(1, 1, 1, 127, 127, 32), UPPER},
+    {SIZES(1, 2, 2, 200, 200, 64), UPPER},
+    {SIZES(2, 4, 2, 40, 40, 8), UPPER},
+    {SIZES(2, 6, 1, 66, 131, 5), .head_major = true},
+    {SIZES(1, 2, 1, 30, 140, 8), UPPER},
+    {SIZES(1, 2, 1, 30, 140, 8), LOWER},
+    {SIZES(1, 2, 2, 140, 30, 8), UPPER},
+    {SIZES(2, 2, 1, 140, 30, 8), LOWER},
+    {SIZES(1, 2, 2, 150, 150, 8), UPPER, .window = 1},
+    {SIZES(1, 2, 2, 150, 150, 8), UPPER, .window = 17},
+    {SIZES(1, 2, 1, 90, 300, 8), LOWER, .window = 40},
+    {SIZES(1, 2, 1, 150, 20, 8), UPPER, .window = 10},
+    {SIZES(2, 2, 2, 70, 70, 8), UPPER, .dropout = 0.3},
+    {SIZES(2, 4, 2, 35, 133, 8), LOWER, .dropout = 0.5, .window = 70},
+    {SIZES(2, 2, 2, 9, 11, 4), .dropout = 0.9},
+    {SIZES(1, 1, 1, 40, 40, 8), UPPER, .scale = 2.5f},
+    {SIZES(5, 2, 1, 70, 140, 8), .ranges = SHAPE_LENGTHS},
+    {SIZES(4, 2, 2, 150, 150, 8), UPPER, .ranges = SHAPE_LENGTHS},
+    {SIZES(3, 2, 2, 300, 300, 8), UPPER, .ranges = SHAPE_PACKED, .pieces = 5},
+    {SIZES(3, 2, 1, 200, 300, 8), UPPER, .ranges = SHAPE_PACKED, .pieces = 6},
+    {SIZES(3, 2, 1, 200, 300, 8), LOWER, .ranges = SHAPE_PACKED, .pieces = 6},
+    {SIZES(2, 2, 1, 300, 200, 8), LOWER, .ranges = SHAPE_PACKED, .pieces = 3, .window = 20},
+    {SIZES(2, 2, 2, 300, 300, 8), UPPER, .ranges = SHAPE_DOCUMENTS, .pieces = 7},
+    {SIZES(2, 4, 2, 200, 200, 8), UPPER, .ranges = SHAPE_DOCUMENTS, .pieces = 4, .window = 30,
      .dropout = 0.2},
-    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 37, .Tk = 131, .HS = 8, .bias = BIAS_BOOLEAN},
-    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 37, .Tk = 131, .HS = 8, .bias = BIAS_BOOLEAN, .bias_dims = "b"},
-    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 70, .Tk = 70, .HS = 8, UPPER, .bias = BIAS_BOOLEAN, .bias_dims = "q"},
-    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 37, .Tk = 131, .HS = 8, .bias = BIAS_ADDITIVE},
-    {.B = 2, .NH = 4, .NH_kv = 2, .Tq = 37, .Tk = 131, .HS = 8, .bias = BIAS_ADDITIVE, .bias_dims = "q"},
-    {.B = 3, .NH = 4, .NH_kv = 2, .Tq = 37, .Tk = 131, .HS = 8, LOWER, .bias = BIAS_ADDITIVE, .bias_dims = "hq"},
-    {.B = 3,
-     .NH = 4,
-     .NH_kv = 4,
-     .Tq = 70,
-     .Tk = 70,
-     .HS = 8,
-     UPPER,
-     .bias = BIAS_ADDITIVE,
-     .bias_dims = "bq",
-     .dropout = 0.3},
-    {.B = 3,
-     .NH = 4,
-     .NH_kv = 4,
-     .Tq = 70,
-     .Tk = 150,
-     .HS = 8,
-     .bias = BIAS_ADDITIVE,
-     .bias_dims = "",
-     .ranges = SHAPE_LENGTHS},
-    {.B = 1,
-     .NH = 4,
-     .NH_kv = 2,
-     .Tq = 150,
-     .Tk = 150,
-     .HS = 8,
-     UPPER,
-     .bias = BIAS_ADDITIVE,
-     .bias_dims = "h",
-     .ranges = SHAPE_DOCUMENTS,
-     .pieces = 3},
+    {SIZES(2, 4, 2, 37, 131, 8), .bias = BIAS_BOOLEAN},
+    {SIZES(2, 4, 2, 37, 131, 8), .bias = BIAS_BOOLEAN, .bias_dims = "b"},
+    {SIZES(2, 4, 2, 70, 70, 8), UPPER, .bias = BIAS_BOOLEAN, .bias_dims = "q"},
+    {SIZES(2, 4, 2, 37, 131, 8), .bias = BIAS_ADDITIVE},
+    {SIZES(2, 4, 2, 37, 131, 8), .bias = BIAS_ADDITIVE, .bias_dims = "q"},
+    {SIZES(3, 4, 2, 37, 131, 8), LOWER, .bias = BIAS_ADDITIVE, .bias_dims = "hq"},
+    {SIZES(3, 4, 4, 70, 70, 8), UPPER, .bias = BIAS_ADDITIVE, .bias_dims = "bq", .dropout = 0.3},
+    {SIZES(3, 4, 4, 70, 150, 8), .bias = BIAS_ADDITIVE, .bias_dims = "", .ranges = SHAPE_LENGTHS},
+    {SIZES(1, 4, 2, 150, 150, 8), UPPER, .bias = BIAS_ADDITIVE, .bias_dims = "h",
+     .ranges = SHAPE_DOCUMENTS, .pieces = 3},
 };
 
-/* The worst difference over everything that comes out; rows without a key have lse -inf on both sides. */
+/* The worst difference over everything that comes out; rows without a key have lse -inf on both
+ * sides. */
 static double distance(const AttentionData *a, const AttentionData *b) {
     double worst = 0;
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
@@ -161,7 +119,7 @@ static void flash_f32(void) { check_backend("flash", DTYPE_F32, 2e-6); }
 /* Scores in the thousands: exponentials must not overflow. */
 static void large_scores(void) {
     for (size_t k = 0; k < COUNT(names); k++) {
-        AttentionShape shape = {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 150, .Tk = 150, .HS = 16, UPPER};
+        AttentionShape shape = {SIZES(1, 2, 2, 150, 150, 16), UPPER};
         CHECK(error_of(names[k], shape, DTYPE_F64, 50) <= 1e-9);
         CHECK(isfinite(error_of(names[k], shape, DTYPE_F32, 50)));
     }
@@ -169,7 +127,7 @@ static void large_scores(void) {
 
 /* lower_right with more queries than keys: the first Tq - Tk rows see nothing. */
 static void rows_without_a_key_are_zero(void) {
-    AttentionShape shape = {.B = 1, .NH = 2, .NH_kv = 2, .Tq = 140, .Tk = 60, .HS = 4, LOWER};
+    AttentionShape shape = {SIZES(1, 2, 2, 140, 60, 4), LOWER};
     for (size_t k = 0; k < COUNT(names); k++) {
         AttentionCall call = attention_call_of(shape, DTYPE_F32);
         AttentionData data;
@@ -187,7 +145,7 @@ static void rows_without_a_key_are_zero(void) {
 
 /* A bias of -infinity hides as a boolean one does, a whole row too. */
 static void infinite_biases_hide(void) {
-    AttentionShape shape = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 40, .Tk = 300, .HS = 4, .bias = BIAS_ADDITIVE};
+    AttentionShape shape = {SIZES(1, 1, 1, 40, 300, 4), .bias = BIAS_ADDITIVE};
     for (size_t k = 0; k < COUNT(names); k++) {
         AttentionCall call = attention_call_of(shape, DTYPE_F32);
         AttentionData data;
@@ -201,21 +159,25 @@ static void infinite_biases_hide(void) {
                 CHECK(data.values[ATT_DK][9 * 4 + d] == 0 && data.values[ATT_DV][9 * 4 + d] == 0);
                 CHECK(data.values[ATT_OUT][8 * 4 + d] != 0);
             }
-            CHECK(data.values[ATT_LSE][7] == -INFINITY && data.values[ATT_DBIAS][7 * 300 + 50] == 0);
-            CHECK(data.values[ATT_DBIAS][8 * 300 + 9] == 0 && data.values[ATT_DBIAS][8 * 300 + 8] != 0);
+            CHECK(data.values[ATT_LSE][7] == -INFINITY &&
+                  data.values[ATT_DBIAS][7 * 300 + 50] == 0);
+            CHECK(data.values[ATT_DBIAS][8 * 300 + 9] == 0 &&
+                  data.values[ATT_DBIAS][8 * 300 + 8] != 0);
         }
         attention_data_destroy(&data);
     }
 }
 
 /* Tiles that the mask empties are not even read: keys that no query of theirs sees may be NaN. */
-static void check_skipped(const char *name, AttentionShape shape, const int32_t lengths[2], int64_t first,
-                          int64_t end) {
+static void check_skipped(const char *name, AttentionShape shape, const int32_t lengths[2],
+                          int64_t first, int64_t end) {
     AttentionCall call = attention_call_of(shape, DTYPE_F32);
     AttentionData data;
     if (attention_data_create(&shape, &call, 1, &data)) {
-        if (shape.ranges == SHAPE_LENGTHS) CHECK_OK(ranges_from_lengths(&data.ranges, &lengths[0], &lengths[1]));
-        for (int64_t i = first * 8; i < end * 8; i++) data.values[ATT_K][i] = data.values[ATT_V][i] = NAN;
+        if (shape.ranges == SHAPE_LENGTHS)
+            CHECK_OK(ranges_from_lengths(&data.ranges, &lengths[0], &lengths[1]));
+        for (int64_t i = first * 8; i < end * 8; i++)
+            data.values[ATT_K][i] = data.values[ATT_V][i] = NAN;
         CHECK_OK(attention_by(attention_backend(name), &call, device, &step, &data));
         for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
             for (int64_t i = 0; i < data.counts[which]; i++) CHECK(!isnan(data.values[which][i]));
@@ -228,10 +190,10 @@ static void check_skipped(const char *name, AttentionShape shape, const int32_t 
 }
 
 static void masked_tiles_are_skipped(void) {
-    const AttentionShape causal = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 128, .Tk = 768, .HS = 8, UPPER};
-    const AttentionShape window = {
-        .B = 1, .NH = 1, .NH_kv = 1, .Tq = 64, .Tk = 768, .HS = 8, LOWER, .window = 64}; /* sees 641..767 */
-    const AttentionShape padded = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 300, .Tk = 768, .HS = 8, .ranges = SHAPE_LENGTHS};
+    const AttentionShape causal = {SIZES(1, 1, 1, 128, 768, 8), UPPER};
+    const AttentionShape window = {SIZES(1, 1, 1, 64, 768, 8), LOWER,
+                                   .window = 64}; /* sees 641..767 */
+    const AttentionShape padded = {SIZES(1, 1, 1, 300, 768, 8), .ranges = SHAPE_LENGTHS};
     const char *const tiled[] = {"flash", "mem_efficient"};
     for (size_t k = 0; k < COUNT(tiled); k++) {
         check_skipped(tiled[k], causal, NULL, 256, 768);
@@ -263,7 +225,8 @@ static void check_linear(const char *name) {
     for (int64_t T = 1024; T <= 65536; T *= 4) {
         size_t once = bytes_of_attention(name, T), twice = bytes_of_attention(name, 2 * T);
         CHECK(twice <= 2 * once);
-        size_t per_token = (twice - once) / (size_t)T; /* qkv, out, their gradients, lse and stats in f64, sums */
+        size_t per_token =
+            (twice - once) / (size_t)T; /* qkv, out, their gradients, lse and stats in f64, sums */
         CHECK(per_token <= 2 * (2 * 3 * 64 + 2 * 64 + 3 * 8 + 2) * sizeof(float));
     }
 }
@@ -286,9 +249,12 @@ static void threads_do_not_matter(void) {
         if (!serves(names[k % COUNT(names)], shape, DTYPE_F32)) continue;
         AttentionCall call = attention_call_of(shape, DTYPE_F32);
         AttentionData a, b;
-        if (attention_data_create(&shape, &call, 1, &a) && attention_data_create(&shape, &call, 1, &b) &&
-            CHECK_OK(attention_by(attention_backend(names[k % COUNT(names)]), &call, device, &step, &a)) &&
-            CHECK_OK(attention_by(attention_backend(names[k % COUNT(names)]), &call, two, &step, &b))) {
+        if (attention_data_create(&shape, &call, 1, &a) &&
+            attention_data_create(&shape, &call, 1, &b) &&
+            CHECK_OK(attention_by(attention_backend(names[k % COUNT(names)]), &call, device, &step,
+                                  &a)) &&
+            CHECK_OK(
+                attention_by(attention_backend(names[k % COUNT(names)]), &call, two, &step, &b))) {
             CHECK(distance(&a, &b) == 0);
         }
         attention_data_destroy(&a);
@@ -298,12 +264,13 @@ static void threads_do_not_matter(void) {
 }
 
 static const char *picked(AttentionChoice choice, DType dtype, DeviceKind kind, Status *status) {
-    AttentionShape shape = {.B = 1, .NH = 1, .NH_kv = 1, .Tq = 8, .Tk = 8, .HS = 8, UPPER};
+    AttentionShape shape = {SIZES(1, 1, 1, 8, 8, 8), UPPER};
     AttentionCall call = attention_call_of(shape, dtype);
     AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
     const AttentionBackend *backend = NULL;
     int count = -1;
-    *status = attention_pick(&call, &(Target){.kind = kind, .threads = 1}, &choice, verdicts, &count, &backend);
+    *status = attention_pick(&call, &(Target){.kind = kind, .threads = 1}, &choice, verdicts,
+                             &count, &backend);
     CHECK(count >= 0 && count <= ATTENTION_MAX_BACKENDS);
     return failed(*status) ? "" : backend->name;
 }
@@ -312,7 +279,8 @@ static void picker(void) {
     Status status;
     CHECK(strcmp(picked((AttentionChoice){0}, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
     AttentionChoice two = {.count = 2, .names = {"baseline", "flash"}};
-    AttentionChoice unknown = {.count = 1, .names = {"none"}}, one = {.count = 1, .names = {"flash"}};
+    AttentionChoice unknown = {.count = 1, .names = {"none"}},
+                    one = {.count = 1, .names = {"flash"}};
     CHECK(strcmp(picked(two, DTYPE_F64, DEVICE_CPU, &status), "baseline") == 0);
     picked(one, DTYPE_BF16, DEVICE_CPU, &status);
     CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
@@ -322,10 +290,12 @@ static void picker(void) {
     CHECK_ERROR(status, STATUS_CONFIG, "attention.backends: this device has no none");
 }
 
-/* Measured times go before the order; what was not measured comes after what was, and a refusal stays one. */
+/* Measured times go before the order; what was not measured comes after what was, and a refusal
+ * stays one. */
 static void picker_by_time(void) {
     Status status;
-    AttentionChoice choice = {.count = 3, .names = {"flash", "math", "baseline"}, .seconds = {3e-3, 1e-3, 2e-3}};
+    AttentionChoice choice = {
+        .count = 3, .names = {"flash", "math", "baseline"}, .seconds = {3e-3, 1e-3, 2e-3}};
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "math") == 0);
     choice.seconds[1] = 0;
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "baseline") == 0);

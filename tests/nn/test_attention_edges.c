@@ -20,28 +20,31 @@ static void long_rows(void) { edges_long_rows(device, DTYPE_F32, 2048); }
 static void cases_f32(void) { edges_cases(device, DTYPE_F32); }
 static void cases_f64(void) { edges_cases(device, DTYPE_F64); }
 
-/* One key head for all queries, without copies: a stride of 0 is read, and has no gradient of its own. */
+/* One key head for all queries, without copies: a stride of 0 is read, and has no gradient of its
+ * own. */
 static void expanded_keys_are_read(void) {
-    AttentionShape one = {.B = 2, .NH = 4, .NH_kv = 1, .Tq = 20, .Tk = 30, .HS = 8, .seed = 3};
+    AttentionShape one = {SIZES(2, 4, 1, 20, 30, 8), .seed = 3};
     AttentionCall grouped = attention_call_of(one, DTYPE_F32), expanded = grouped;
     grouped.training = expanded.training = false;
     expanded.NH_kv = 4, expanded.k.head = expanded.v.head = 0;
     AttentionData a, b;
-    if (attention_data_create(&one, &grouped, 1, &a) && attention_data_create(&one, &grouped, 1, &b)) {
+    if (attention_data_create(&one, &grouped, 1, &a) &&
+        attention_data_create(&one, &grouped, 1, &b)) {
         const AttentionBackend *flash = attention_backend("flash");
         CHECK_OK(attention_by(flash, &grouped, device, &(StepState){0}, &a));
         CHECK_OK(attention_by(flash, &expanded, device, &(StepState){0}, &b));
-        for (int64_t i = 0; i < a.counts[ATT_OUT]; i++) CHECK(a.values[ATT_OUT][i] == b.values[ATT_OUT][i]);
+        for (int64_t i = 0; i < a.counts[ATT_OUT]; i++)
+            CHECK(a.values[ATT_OUT][i] == b.values[ATT_OUT][i]);
         expanded.training = true;
-        CHECK_ERROR(attention_by(flash, &expanded, device, &(StepState){0}, &b), STATUS_CONFIG, "rows of k overlap");
+        CHECK_ERROR(attention_by(flash, &expanded, device, &(StepState){0}, &b), STATUS_CONFIG,
+                    "rows of k overlap");
     }
     attention_data_destroy(&a);
     attention_data_destroy(&b);
 }
 
 static void head_size_of_v(void) {
-    AttentionCall call =
-        attention_call_of((AttentionShape){.B = 1, .NH = 1, .NH_kv = 1, .Tq = 4, .Tk = 4, .HS = 8}, DTYPE_F32);
+    AttentionCall call = attention_call_of((AttentionShape){SIZES(1, 1, 1, 4, 4, 8)}, DTYPE_F32);
     call.HS_v = 4;
     CHECK_ERROR(attention_check(&call), STATUS_CONFIG, "v has the head size of q and k");
     call.HS_v = 8;

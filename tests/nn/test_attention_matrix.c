@@ -1,6 +1,7 @@
-/* Every backend of the CPU in both precisions, for every mask, head size and ragged length: its error against f64 is at
- * most twice that of math in the same precision, output and gradients alike. Inputs are fresh for each case; what is
- * written was NaN before: a campaign of half a minute. */
+/* Every backend of the CPU in both precisions, for every mask, head size and ragged length: its
+ * error against f64 is at most twice that of math in the same precision, output and gradients
+ * alike. Inputs are fresh for each case; what is written was NaN before: a campaign of half a
+ * minute. */
 #include "core/step.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"
@@ -14,7 +15,10 @@ static const char *const outputs[] = {"out", "lse", "dq", "dk", "dv", "dbias"};
 static Device *device;
 
 #if defined(__SANITIZE_ADDRESS__)
-enum { EVERY = 7, LONG_EVERY = 30 }; /* of the cases: the sanitizers are slow, and look for other things */
+enum {
+    EVERY = 7,
+    LONG_EVERY = 30
+}; /* of the cases: the sanitizers are slow, and look for other things */
 #else
 enum { EVERY = 1, LONG_EVERY = 1 };
 #endif
@@ -55,12 +59,8 @@ static const int64_t head_sizes[] = {5, 32, 64, 96, 128, 256};
 static AttentionShape shape_of(const Mask *mask, int64_t Tq, int64_t HS, unsigned seed) {
     const int64_t lengths[] = {Tq, Tq + 37, Tq > 37 ? Tq - 37 : 1};
     return (AttentionShape){
-        .B = mask->ranges == SHAPE_ALL || Tq >= 1000 ? 1 : 2,
-        .NH = 2,
-        .NH_kv = 1 + (int64_t)(seed % 2),
-        .Tq = Tq,
-        .Tk = mask->square ? Tq : lengths[seed % 3],
-        .HS = HS,
+        SIZES(mask->ranges == SHAPE_ALL || Tq >= 1000 ? 1 : 2, 2, 1 + (int64_t)(seed % 2), Tq,
+              mask->square ? Tq : lengths[seed % 3], HS),
         .causal = mask->causal,
         .window = mask->window,
         .dropout = seed % 4 == 1 ? 0.2 : 0,
@@ -73,14 +73,14 @@ static AttentionShape shape_of(const Mask *mask, int64_t Tq, int64_t HS, unsigne
     };
 }
 
-static bool run(const char *name, const AttentionShape *shape, const AttentionCall *call, double magnitude,
-                AttentionData *out) {
+static bool run(const char *name, const AttentionShape *shape, const AttentionCall *call,
+                double magnitude, AttentionData *out) {
     return attention_data_create(shape, call, magnitude, out) &&
            CHECK_OK(attention_by(attention_backend(name), call, device, &step, out));
 }
 
-/* What a unit in the last place of the products can make of an output that is their difference, as the gradients
- * of a query that sees one key are, whose sum is zero. */
+/* What a unit in the last place of the products can make of an output that is their difference, as
+ * the gradients of a query that sees one key are, whose sum is zero. */
 static double cancelled(const AttentionCall *call, int which, double magnitude) {
     double products = magnitude * magnitude * sqrt((double)call->HS);
     if (which == ATT_DBIAS) return products * sqrt((double)(call->B * call->NH * call->Tq));
@@ -93,8 +93,8 @@ typedef struct Errors {
     double squares[ATT_TENSORS];
 } Errors;
 
-static void errors_add(Errors *errors, const AttentionCall *call, double magnitude, const AttentionData *got,
-                       const AttentionData *wanted) {
+static void errors_add(Errors *errors, const AttentionCall *call, double magnitude,
+                       const AttentionData *got, const AttentionData *wanted) {
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
         double size, error = attention_error(got, wanted, which, &size);
         error /= size + cancelled(call, which, magnitude);
@@ -103,12 +103,15 @@ static void errors_add(Errors *errors, const AttentionCall *call, double magnitu
 }
 
 /* The worst share of what is allowed, above 1 being too much. */
-static double errors_share(const char *name, const Errors *errors, const Errors *math, DType dtype) {
+static double errors_share(const char *name, const Errors *errors, const Errors *math,
+                           DType dtype) {
     double unit = dtype == DTYPE_F64 ? 0x1p-52 : 0x1p-23, worst = 0;
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
         double error = sqrt(errors->squares[which]), of_math = sqrt(math->squares[which]);
         double share = error / (2 * of_math + unit);
-        if (!(share <= 1)) printf("\n    %s, %s: %.1e, math's is %.1e", name, outputs[which - ATT_OUT], error, of_math);
+        if (!(share <= 1))
+            printf("\n    %s, %s: %.1e, math's is %.1e", name, outputs[which - ATT_OUT], error,
+                   of_math);
         worst = share <= worst ? worst : share;
     }
     return worst;
@@ -118,11 +121,12 @@ typedef struct Comparison {
     Errors math, others[COUNT(others)];
 } Comparison;
 
-static void compare_one(const AttentionShape *shape, DType dtype, double magnitude, const AttentionData *wanted,
-                        Comparison *to) {
+static void compare_one(const AttentionShape *shape, DType dtype, double magnitude,
+                        const AttentionData *wanted, Comparison *to) {
     AttentionCall call = attention_call_of(*shape, dtype);
     AttentionData got;
-    if (run("math", shape, &call, magnitude, &got)) errors_add(&to->math, &call, magnitude, &got, wanted);
+    if (run("math", shape, &call, magnitude, &got))
+        errors_add(&to->math, &call, magnitude, &got, wanted);
     attention_data_destroy(&got);
     for (size_t k = 0; k < COUNT(others); k++) {
         if (attention_backend(others[k])->refuses(&call, &device->target) != NULL) continue;
@@ -133,7 +137,8 @@ static void compare_one(const AttentionShape *shape, DType dtype, double magnitu
     }
 }
 
-/* The inputs are numbers of f32, so one reference serves both precisions: to[DTYPE_F32], to[DTYPE_F64]. */
+/* The inputs are numbers of f32, so one reference serves both precisions: to[DTYPE_F32],
+ * to[DTYPE_F64]. */
 static void compare(const AttentionShape *shape, double magnitude, DType last, Comparison *to) {
     AttentionCall call = attention_call_of(*shape, DTYPE_F64);
     AttentionData wanted;
@@ -168,8 +173,9 @@ static void check_case(const Mask *mask, int64_t Tq, int64_t HS, unsigned seed) 
         double worst = comparison_worst(&comparisons[dtype], (DType)dtype, 1);
         CHECK(worst <= 1);
         if (!(worst <= 1)) {
-            printf("\n    %s, %s, Tq=%lld Tk=%lld HS=%lld seed=%u: %.2f", mask->name, dtype_name((DType)dtype),
-                   (long long)shape.Tq, (long long)shape.Tk, (long long)HS, seed, worst);
+            printf("\n    %s, %s, Tq=%lld Tk=%lld HS=%lld seed=%u: %.2f", mask->name,
+                   dtype_name((DType)dtype), (long long)shape.Tq, (long long)shape.Tk,
+                   (long long)HS, seed, worst);
         }
     }
 }
@@ -190,15 +196,16 @@ static void length_65(void) { check_length(65); }
 static void length_127(void) { check_length(127); }
 
 static void length_1000(void) {
-    for (unsigned m = 0; m < COUNT(masks); m += LONG_EVERY) check_case(&masks[m], 1000, head_sizes[m % 3], m);
+    for (unsigned m = 0; m < COUNT(masks); m += LONG_EVERY)
+        check_case(&masks[m], 1000, head_sizes[m % 3], m);
 }
 
 static void length_1024(void) {
     if (LONG_EVERY == 1) check_case(&masks[1], 1024, 64, 3);
 }
 
-/* Scores up to thousands, where the last place of a score decides between keys that are nearly tied: what one call
- * makes of it is chance, so the errors of many are compared. */
+/* Scores up to thousands, where the last place of a score decides between keys that are nearly
+ * tied: what one call makes of it is chance, so the errors of many are compared. */
 static void growing_magnitudes(void) {
     for (double magnitude = 2; magnitude <= 32; magnitude *= 2) {
         Comparison comparison = {0};

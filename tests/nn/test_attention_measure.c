@@ -1,4 +1,5 @@
-/* attention.pick: measured: what is timed, what is remembered, and what becomes of a cache that is broken. */
+/* attention.pick: measured: what is timed, what is remembered, and what becomes of a cache that is
+ * broken. */
 #include "nn/attention/direct.h"
 #include "nn/attention/measure.h"
 #include "tests/harness.h"
@@ -13,7 +14,9 @@
 static Device *device;
 static const char *folder;
 
-static AttentionChoice three(void) { return (AttentionChoice){.count = 3, .names = {"flash", "none", "math"}}; }
+static AttentionChoice three(void) {
+    return (AttentionChoice){.count = 3, .names = {"flash", "none", "math"}};
+}
 
 static AttentionChoice measured(int64_t B, bool measures, int *missing) {
     AttentionChoice choice = three();
@@ -27,7 +30,9 @@ static FILE *cache_open(const char *mode) {
     char pattern[256];
     glob_t found;
     snprintf(pattern, sizeof pattern, "%s/attention-*.txt", folder);
-    FILE *file = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1 ? fopen(found.gl_pathv[0], mode) : NULL;
+    FILE *file = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1
+                     ? fopen(found.gl_pathv[0], mode)
+                     : NULL;
     globfree(&found);
     CHECK(file != NULL);
     return file;
@@ -67,7 +72,8 @@ static float *trial_gradient(const char *name, const AttentionCall *call) {
     return values;
 }
 
-/* A trial is a whole call: every backend gets the same gradients from it, with and without ranges. */
+/* A trial is a whole call: every backend gets the same gradients from it, with and without
+ * ranges. */
 static void a_trial_computes(void) {
     for (int ranges = 0; ranges < 2; ranges++) {
         AttentionCall call = attention_call_packed(DTYPE_F32, 1, 256, 4, 16, 0, true);
@@ -91,7 +97,8 @@ static void times_are_taken_once(void) {
     CHECK(missing == 0 && first.seconds[0] > 0 && first.seconds[1] == 0 && first.seconds[2] > 0);
     AttentionChoice again = measured(1, true, &missing), read = measured(1, false, &missing);
     for (int i = 0; i < 3; i++) {
-        CHECK(fabs(again.seconds[i] - first.seconds[i]) <= 1e-9); /* of the cache: rounded to a nanosecond */
+        CHECK(fabs(again.seconds[i] - first.seconds[i]) <=
+              1e-9); /* of the cache: rounded to a nanosecond */
         CHECK(read.seconds[i] == again.seconds[i]);
     }
     measured(2, false, &missing); /* another call */
@@ -107,7 +114,8 @@ static void a_broken_cache_is_passed_over(void) {
     CHECK(value != NULL);
     if (value == NULL) return;
     for (size_t cut = 0; cut < bytes; cut += 7) { /* as a full disk leaves it */
-        if (good[cut] == '\n') continue;          /* whole but for its end, which the next line brings: it counts */
+        if (good[cut] == '\n')
+            continue; /* whole but for its end, which the next line brings: it counts */
         cache_write(good, cut);
         AttentionChoice again = measured(1, true, &missing);
         CHECK(missing == 0 && again.seconds[0] > 0 && again.seconds[2] > 0);
@@ -116,7 +124,8 @@ static void a_broken_cache_is_passed_over(void) {
     }
     static const char *const values[] = {"nan", "-5", "0", "inf", "1e3x", "", "5 6"};
     for (size_t i = 0; i < COUNT(values); i++) {
-        int length = snprintf(all, sizeof all, "%.*s = %s end\n", (int)(value - good), good, values[i]);
+        int length =
+            snprintf(all, sizeof all, "%.*s = %s end\n", (int)(value - good), good, values[i]);
         cache_write(all, (size_t)length);
         CHECK(measured(1, false, &missing).seconds[0] == 0 && missing == 2);
         CHECK(measured(1, true, &missing).seconds[0] > 0 && missing == 0);

@@ -1,4 +1,5 @@
-/* Ranges of keys, filled on the host: both sides tell one mask, bounds never fall, wrong lengths are refused. */
+/* Ranges of keys, filled on the host: both sides tell one mask, bounds never fall, wrong lengths
+ * are refused. */
 #include "nn/attention/ranges.h"
 #include "tests/harness.h"
 
@@ -39,25 +40,30 @@ static void lengths(void) {
         CHECK_OK(ranges_from_lengths(&r, NULL, (int32_t[]){0, 3, 7}));
         CHECK(!sees(&r, 0, 0, 0) && sees(&r, 1, 4, 2) && sees(&r, 2, 4, 6));
         check_consistent(&r);
-        CHECK_ERROR(ranges_from_lengths(&r, NULL, (int32_t[]){0, 8, 7}), STATUS_CONFIG, "row 1 has 8 keys");
-        CHECK_ERROR(ranges_from_lengths(&r, (int32_t[]){0, 0, -1}, NULL), STATUS_CONFIG, "row 2 has -1 queries");
+        CHECK_ERROR(ranges_from_lengths(&r, NULL, (int32_t[]){0, 8, 7}), STATUS_CONFIG,
+                    "row 1 has 8 keys");
+        CHECK_ERROR(ranges_from_lengths(&r, (int32_t[]){0, 0, -1}, NULL), STATUS_CONFIG,
+                    "row 2 has -1 queries");
     }
     ranges_destroy(&r);
 }
 
 /* What the header says of one pair, the long way. */
-static bool packed_sees(const int32_t *queries, const int32_t *keys, int count, CausalMask causal, int64_t window,
-                        int64_t i, int64_t j) {
+static bool packed_sees(const int32_t *queries, const int32_t *keys, int count, CausalMask causal,
+                        int64_t window, int64_t i, int64_t j) {
     for (int s = 0; s < count; s++) {
         if (i < queries[s] || i >= queries[s + 1] || j < keys[s] || j >= keys[s + 1]) continue;
-        int64_t row = i - queries[s], column = j - keys[s], shift = keys[s + 1] - keys[s] - queries[s + 1] + queries[s];
+        int64_t row = i - queries[s], column = j - keys[s],
+                shift = keys[s + 1] - keys[s] - queries[s + 1] + queries[s];
         int64_t diagonal = causal == CAUSAL_LOWER_RIGHT ? row + shift : row;
-        return causal == CAUSAL_NONE || (column <= diagonal && (window == 0 || column > diagonal - window));
+        return causal == CAUSAL_NONE ||
+               (column <= diagonal && (window == 0 || column > diagonal - window));
     }
     return false;
 }
 
-static void check_packed(const int32_t *queries, const int32_t *keys, int count, CausalMask causal, int64_t window) {
+static void check_packed(const int32_t *queries, const int32_t *keys, int count, CausalMask causal,
+                         int64_t window) {
     AttentionRanges r;
     if (CHECK_OK(ranges_create(2, 23, 31, &r)) &&
         CHECK_OK(ranges_from_cumulative(&r, 1, queries, keys, count, causal, window))) {
@@ -79,7 +85,8 @@ static void packed(void) {
     const CausalMask masks[] = {CAUSAL_NONE, CAUSAL_UPPER_LEFT, CAUSAL_LOWER_RIGHT};
     for (size_t k = 0; k < COUNT(keys); k++) {
         for (size_t m = 0; m < COUNT(masks); m++) {
-            for (int64_t window = 0; window < 4; window++) check_packed(queries[k], keys[k], 5, masks[m], window);
+            for (int64_t window = 0; window < 4; window++)
+                check_packed(queries[k], keys[k], 5, masks[m], window);
         }
     }
 }
@@ -87,12 +94,17 @@ static void packed(void) {
 static void wrong_sequences_are_refused(void) {
     AttentionRanges r;
     if (CHECK_OK(ranges_create(1, 10, 10, &r))) {
-        const int32_t good[] = {0, 4, 10}, late[] = {1, 4, 10}, falls[] = {0, 5, 4}, long_[] = {0, 5, 11};
+        const int32_t good[] = {0, 4, 10}, late[] = {1, 4, 10}, falls[] = {0, 5, 4},
+                      long_[] = {0, 5, 11};
         CHECK_OK(ranges_from_cumulative(&r, 0, good, good, 2, CAUSAL_NONE, 0));
-        CHECK_ERROR(ranges_from_cumulative(&r, 0, late, good, 2, CAUSAL_NONE, 0), STATUS_CONFIG, "cumulative queries");
-        CHECK_ERROR(ranges_from_cumulative(&r, 0, good, falls, 2, CAUSAL_NONE, 0), STATUS_CONFIG, "cumulative keys");
-        CHECK_ERROR(ranges_from_cumulative(&r, 0, good, long_, 2, CAUSAL_NONE, 0), STATUS_CONFIG, "0 to 10 at most");
-        CHECK_ERROR(ranges_from_cumulative(&r, 1, good, good, 2, CAUSAL_NONE, 0), STATUS_CONFIG, "no row 1");
+        CHECK_ERROR(ranges_from_cumulative(&r, 0, late, good, 2, CAUSAL_NONE, 0), STATUS_CONFIG,
+                    "cumulative queries");
+        CHECK_ERROR(ranges_from_cumulative(&r, 0, good, falls, 2, CAUSAL_NONE, 0), STATUS_CONFIG,
+                    "cumulative keys");
+        CHECK_ERROR(ranges_from_cumulative(&r, 0, good, long_, 2, CAUSAL_NONE, 0), STATUS_CONFIG,
+                    "0 to 10 at most");
+        CHECK_ERROR(ranges_from_cumulative(&r, 1, good, good, 2, CAUSAL_NONE, 0), STATUS_CONFIG,
+                    "no row 1");
         CHECK(sees(&r, 0, 3, 0) && !sees(&r, 0, 4, 3)); /* as before the refused ones */
     }
     ranges_destroy(&r);

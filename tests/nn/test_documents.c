@@ -1,4 +1,5 @@
-/* Documents of a packed row: found as they lie, and kept apart: a row of two is each of them by itself. */
+/* Documents of a packed row: found as they lie, and kept apart: a row of two is each of them by
+ * itself. */
 #include "tests/harness.h"
 #include "tests/nn/documents_helper.h"
 #include "tests/nn/model_helper.h"
@@ -19,9 +20,11 @@ static void check_found(Device *device, int64_t B, int64_t T, uint32_t rarity) {
     documents_random(B * T, rarity, (uint64_t)T, tokens);
     if (CHECK_OK(documents_by(device, B, T, tokens, ranges))) {
         for (int64_t row = 0; row < B; row++) {
-            const int32_t *x = tokens + row * T, *first = ranges + row * T, *end = ranges + (B + row) * T;
+            const int32_t *x = tokens + row * T, *first = ranges + row * T,
+                          *end = ranges + (B + row) * T;
             for (int64_t i = 0; i < T; i++) {
-                for (int64_t j = 0; j < T; j++) CHECK((first[i] <= j && j < end[i]) == together(x, i, j));
+                for (int64_t j = 0; j < T; j++)
+                    CHECK((first[i] <= j && j < end[i]) == together(x, i, j));
             }
         }
     }
@@ -33,14 +36,16 @@ static void documents_are_found(void) {
     const int64_t lengths[] = {1, 2, 31, 100, 300};
     const uint32_t rarities[] = {1, 2, 10, 1000000};
     for (size_t k = 0; k < COUNT(lengths); k++) {
-        for (size_t r = 0; r < COUNT(rarities); r++) check_found(device, 3, lengths[k], rarities[r]);
+        for (size_t r = 0; r < COUNT(rarities); r++)
+            check_found(device, 3, lengths[k], rarities[r]);
     }
     device_close(&device);
 }
 
 static const StepState still = {.seed = 7, .step = 3, .adam_step = 1, .lr = 0, .loss_scale = 1};
 
-/* A model over T positions, which are all alike: what a document gives must not depend on where it lies. */
+/* A model over T positions, which are all alike: what a document gives must not depend on where it
+ * lies. */
 static bool model_open(int64_t T, const char *backend, bool mask, Model *model) {
     ModelOptions options = model_tiny();
     options.config = (GptConfig){.V = 29, .Vp = 32, .T = T, .L = 2, .NH = 2, .C = 8, .bias = true};
@@ -55,19 +60,22 @@ static bool model_open(int64_t T, const char *backend, bool mask, Model *model) 
         bool is_position = strcmp(parameter->name, "wpe.weight") == 0;
         int64_t columns = parameter->n_dims == 2 ? parameter->shape[1] : 1;
         for (int64_t i = 0; i < parameter->init_rows * columns; i++) {
-            double wave = 0.4 * sin(1.7 * (double)i + 0.9 * (double)k) + (parameter->init == INIT_ONES ? 1 : 0);
+            double wave = 0.4 * sin(1.7 * (double)i + 0.9 * (double)k) +
+                          (parameter->init == INIT_ONES ? 1 : 0);
             model_set(parameter->weight, i, is_position ? 0 : wave);
         }
     }
     return true;
 }
 
-/* The summed loss of T tokens by themselves, and its gradient but for the positions' added to `grads`. */
-static double loss_of(const int32_t *tokens, int64_t T, const char *backend, bool mask, double *grads,
-                      double *evaluated) {
+/* The summed loss of T tokens by themselves, and its gradient but for the positions' added to
+ * `grads`. */
+static double loss_of(const int32_t *tokens, int64_t T, const char *backend, bool mask,
+                      double *grads, double *evaluated) {
     Model model;
     double loss = NAN;
-    if (model_open(T, backend, mask, &model) && CHECK_OK(model_step(&model, still, tokens, tokens + 1))) {
+    if (model_open(T, backend, mask, &model) &&
+        CHECK_OK(model_step(&model, still, tokens, tokens + 1))) {
         loss = model_loss(&model) * (double)T;
         for (int k = 0, at = 0; k < model.parameters->count; k++) {
             const Parameter *parameter = model.parameters->list[k];
@@ -86,15 +94,18 @@ static double loss_of(const int32_t *tokens, int64_t T, const char *backend, boo
 enum { MOST_GRADIENTS = 4096 };
 
 static void check_apart(const char *backend) {
-    static const int32_t tokens[] = {5, 9, 17, 28, DOCUMENTS_END, 11, 12, 5, 9, DOCUMENTS_END, 8, 2, 21};
+    static const int32_t tokens[] = {5, 9, 17, 28, DOCUMENTS_END, 11, 12, 5, 9, DOCUMENTS_END,
+                                     8, 2, 21};
     static const int64_t starts[] = {0, 5, 10, 12};
-    static double together_grads[MOST_GRADIENTS], apart_grads[MOST_GRADIENTS], no_grads[MOST_GRADIENTS];
+    static double together_grads[MOST_GRADIENTS], apart_grads[MOST_GRADIENTS],
+        no_grads[MOST_GRADIENTS];
     double apart = 0, evaluated, unused;
     memset(together_grads, 0, sizeof together_grads);
     memset(apart_grads, 0, sizeof apart_grads);
     double packed = loss_of(tokens, 12, backend, true, together_grads, &evaluated);
     for (int d = 0; d < 3; d++) {
-        apart += loss_of(tokens + starts[d], starts[d + 1] - starts[d], backend, false, apart_grads, &unused);
+        apart += loss_of(tokens + starts[d], starts[d + 1] - starts[d], backend, false, apart_grads,
+                         &unused);
     }
     CHECK_CLOSE(packed, apart, 1e-13);
     CHECK_CLOSE(evaluated, apart, 1e-13);

@@ -1,5 +1,6 @@
-/* A shared optimizer's late gathers, for a model with more spans than are gathered ahead: nothing is read before it has
- * been waited for, and every program ends with nothing under way. Programs are recorded, not run. */
+/* A shared optimizer's late gathers, for a model with more spans than are gathered ahead: nothing
+ * is read before it has been waited for, and every program ends with nothing under way. Programs
+ * are recorded, not run. */
 #include "nn/gather.h"
 #include "nn/spans.h"
 #include "tests/harness.h"
@@ -16,7 +17,8 @@ typedef struct Told {
     int n_started, n_done, most_left;
 } Told;
 
-static Status start(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+static Status start(void *self, void *data, int64_t count, DType dtype, const char *label,
+                    void *stream) {
     Told *told = self;
     (void)count, (void)dtype, (void)label, (void)stream;
     if (told->n_started == MOST) return ERROR(STATUS_FAILURE, "too many collectives");
@@ -51,7 +53,8 @@ static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
                                    .reduce_scatter_start = start,
                                    .all_gather_start = start,
                                    .wait = wait_for};
-    options.config = (GptConfig){.V = 61, .Vp = 64, .T = 8, .L = 48, .NH = 25, .C = 1600, .bias = true};
+    options.config =
+        (GptConfig){.V = 61, .Vp = 64, .T = 8, .L = 48, .NH = 25, .C = 1600, .bias = true};
     options.B = 1;
     options.accumulation = accumulation;
     options.collectives = &s->collectives;
@@ -93,7 +96,8 @@ static int early_reads(const Setting *s, const Node *node) {
     return early;
 }
 
-/* Walks a program; its forward's and backward's reads come before its own update. Answers how many it gathers. */
+/* Walks a program; its forward's and backward's reads come before its own update. Answers how many
+ * it gathers. */
 static int walk(Setting *s, const Program *p, bool gathers) {
     int early = 0;
     bool updates = false;
@@ -114,7 +118,8 @@ static void nothing_is_read_too_early(void) {
     if (CHECK_OK(setting_create(1, true, &s))) {
         int late = gather_late(s.model.parameters);
         CHECK(late > 100 &&
-              late == s.model.parameters->n_spans - 3); /* all but the tables', the vectors', the first layer's */
+              late == s.model.parameters->n_spans -
+                          3); /* all but the tables', the vectors', the first layer's */
         CHECK(walk(&s, s.model.training->programs[MICRO_ONLY], true) == late);
         CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* what GPUs can look back on */
         CHECK(walk(&s, s.model.training->gathering, false) == late);

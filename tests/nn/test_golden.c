@@ -1,4 +1,5 @@
-/* A tiny GPT's loss, all its gradients and ten AdamW steps against PyTorch's vectors: 1e-5, in f32 (and f64). */
+/* A tiny GPT's loss, all its gradients and ten AdamW steps against PyTorch's vectors: 1e-5, in f32
+ * (and f64). */
 #include "nn/schedule.h"
 #include "tests/golden/golden.h"
 #include "tests/harness.h"
@@ -30,13 +31,15 @@ static bool weights_take(const Model *model) {
         double *wide = malloc((size_t)record->count * sizeof *wide);
         for (int64_t i = 0; i < record->count; i++) wide[i] = (double)record->values[i];
         bool is_wide = parameter->weight->dtype == DTYPE_F64;
-        taken &= CHECK_OK(device_upload(model->device, parameter->weight, is_wide ? (void *)wide : record->values));
+        taken &= CHECK_OK(device_upload(model->device, parameter->weight,
+                                        is_wide ? (void *)wide : record->values));
         free(wide);
     }
     return taken;
 }
 
-static bool model_open(DType dtype, const char *backend, int64_t accumulation, size_t logits_bytes, Model *model) {
+static bool model_open(DType dtype, const char *backend, int64_t accumulation, size_t logits_bytes,
+                       Model *model) {
     ModelOptions options = model_tiny();
     options.B = B / accumulation;
     options.accumulation = accumulation;
@@ -49,7 +52,8 @@ static bool model_open(DType dtype, const char *backend, int64_t accumulation, s
     return ready;
 }
 
-static void check_gradients(DType dtype, const char *backend, int64_t accumulation, size_t logits_bytes) {
+static void check_gradients(DType dtype, const char *backend, int64_t accumulation,
+                            size_t logits_bytes) {
     Model model;
     StepState state = {.adam_step = 1, .loss_scale = 1};
     batch_take(0);
@@ -61,7 +65,8 @@ static void check_gradients(DType dtype, const char *backend, int64_t accumulati
             const GoldenRecord *record = golden_find(&grads, parameter->name);
             double worst = 0, most = 0;
             for (int64_t i = 0; i < record->count; i++) {
-                worst = fmax(worst, fabs(model_get(parameter->grad, i) - (double)record->values[i]));
+                worst =
+                    fmax(worst, fabs(model_get(parameter->grad, i) - (double)record->values[i]));
                 most = fmax(most, fabs((double)record->values[i]));
             }
             CHECK(worst <= 1e-5 * fmax(most, 1e-2));
@@ -74,11 +79,13 @@ static void gradients_flash(void) { check_gradients(DTYPE_F32, "flash", 1, 0); }
 static void gradients_math(void) { check_gradients(DTYPE_F32, "math", 1, 0); }
 static void gradients_baseline(void) { check_gradients(DTYPE_F32, "baseline", 1, 0); }
 static void gradients_in_micro_batches(void) { check_gradients(DTYPE_F32, NULL, 4, 0); }
-static void gradients_in_chunks(void) { check_gradients(DTYPE_F32, NULL, 2, 7 * 64 * sizeof(float)); }
+static void gradients_in_chunks(void) {
+    check_gradients(DTYPE_F32, NULL, 2, 7 * 64 * sizeof(float));
+}
 static void gradients_f64(void) { check_gradients(DTYPE_F64, NULL, 1, 0); }
 
-/* The bias of the keys moves every score of a row alike: its gradient is 0 but for rounding, which AdamW divides by its
- * own size. In f32 those elements are noise in every implementation. */
+/* The bias of the keys moves every score of a row alike: its gradient is 0 but for rounding, which
+ * AdamW divides by its own size. In f32 those elements are noise in every implementation. */
 static bool is_noise(const Parameter *parameter, int64_t i) {
     return strstr(parameter->name, "c_attn.bias") != NULL && i >= 32 && i < 64;
 }
@@ -103,7 +110,8 @@ static void check_steps(DType dtype, double tolerance) {
     bool ready = model_open(dtype, NULL, 2, 0, &model);
     for (int step = 0; ready && step < STEPS; step++) {
         double lr = schedule_lr(&schedule, step);
-        StepState state = {.step = (uint64_t)step, .adam_step = step + 1, .lr = (float)lr, .loss_scale = 1};
+        StepState state = {
+            .step = (uint64_t)step, .adam_step = step + 1, .lr = (float)lr, .loss_scale = 1};
         batch_take(step);
         CHECK_OK(model_step(&model, state, tokens, targets));
         CHECK_CLOSE(lr, (double)golden_find(&steps, "lr")->values[step], 1e-9);
@@ -119,8 +127,10 @@ static void ten_steps_f64(void) { check_steps(DTYPE_F64, 1e-6); }
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(gradients_flash),     TEST(gradients_math), TEST(gradients_baseline), TEST(gradients_in_micro_batches),
-        TEST(gradients_in_chunks), TEST(gradients_f64),  TEST(ten_steps_f32),      TEST(ten_steps_f64),
+        TEST(gradients_flash),     TEST(gradients_math),
+        TEST(gradients_baseline),  TEST(gradients_in_micro_batches),
+        TEST(gradients_in_chunks), TEST(gradients_f64),
+        TEST(ten_steps_f32),       TEST(ten_steps_f64),
     };
     Status status = golden_open("tests/golden/gpt_weights.bin", &weights);
     if (!failed(status)) status = golden_open("tests/golden/gpt_grads.bin", &grads);

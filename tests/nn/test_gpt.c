@@ -13,11 +13,14 @@ enum { ROWS = 8, MAX_T = 16, ELEMENTS = 6 };
 static int32_t tokens[ROWS * MAX_T], targets[ROWS * MAX_T];
 
 /* lr 0: the update leaves the weights, so that a step only computes. */
-static const StepState still = {.seed = 7, .step = 3, .first_sample = 8, .adam_step = 1, .lr = 0, .loss_scale = 1};
+static const StepState still = {
+    .seed = 7, .step = 3, .first_sample = 8, .adam_step = 1, .lr = 0, .loss_scale = 1};
 
-static ModelOptions options_f64(int64_t B, int64_t accumulation, double dropout, const char *backend) {
+static ModelOptions options_f64(int64_t B, int64_t accumulation, double dropout,
+                                const char *backend) {
     ModelOptions options = model_tiny();
-    options.config = (GptConfig){.V = 29, .Vp = 32, .T = 9, .L = 2, .NH = 2, .C = 8, .bias = true, .dropout = dropout};
+    options.config = (GptConfig){
+        .V = 29, .Vp = 32, .T = 9, .L = 2, .NH = 2, .C = 8, .bias = true, .dropout = dropout};
     options.dtype = DTYPE_F64;
     options.B = B;
     options.accumulation = accumulation;
@@ -25,13 +28,16 @@ static ModelOptions options_f64(int64_t B, int64_t accumulation, double dropout,
     return options;
 }
 
-/* Weights far from the initialization's, where every gradient is felt; one function of name and element. */
+/* Weights far from the initialization's, where every gradient is felt; one function of name and
+ * element. */
 static void weights_spread(const Model *model) {
     for (int k = 0; k < model->parameters->count; k++) {
         const Parameter *parameter = model->parameters->list[k];
-        int64_t columns = parameter->n_dims == 2 ? parameter->shape[1] : 1, count = parameter->init_rows * columns;
+        int64_t columns = parameter->n_dims == 2 ? parameter->shape[1] : 1,
+                count = parameter->init_rows * columns;
         for (int64_t i = 0; i < count; i++) {
-            double wave = sin(1.7 * (double)i + 0.9 * (double)k) + cos(0.37 * (double)(i * i % 101));
+            double wave =
+                sin(1.7 * (double)i + 0.9 * (double)k) + cos(0.37 * (double)(i * i % 101));
             model_set(parameter->weight, i, 0.3 * wave + (parameter->init == INIT_ONES ? 1 : 0));
         }
     }
@@ -79,7 +85,8 @@ static void check_gradients(ModelOptions options) {
     for (int k = 0; ready && k < model.parameters->count; k++) {
         CHECK_OK(model_step(&model, still, tokens, targets));
         double error = parameter_error(&model, model.parameters->list[k]);
-        if (!(error <= 1e-6)) printf("\n    %s is off by %.1e", model.parameters->list[k]->name, error);
+        if (!(error <= 1e-6))
+            printf("\n    %s is off by %.1e", model.parameters->list[k]->name, error);
         worst = fmax(worst, error);
         CHECK(error <= 1e-6);
     }
@@ -181,16 +188,19 @@ static int count_ops(const Model *model, const char *name) {
     return count;
 }
 
-/* A block's last product and dropout are not computed again, for nobody reads them; no gradient is copied. */
+/* A block's last product and dropout are not computed again, for nobody reads them; no gradient is
+ * copied. */
 static void recomputing_costs_no_more_than_it_must(void) {
     const Recompute kinds[] = {RECOMPUTE_NONE, RECOMPUTE_GELU, RECOMPUTE_BLOCK};
-    const int linears[] = {4 * 2 + 1, 4 * 2 + 1, 7 * 2 + 1}, dropouts[] = {10, 10, 12}; /* embedding: 2; a branch: 2 */
+    const int linears[] = {4 * 2 + 1, 4 * 2 + 1, 7 * 2 + 1},
+              dropouts[] = {10, 10, 12}; /* embedding: 2; a branch: 2 */
     for (size_t k = 0; k < COUNT(kinds); k++) {
         ModelOptions options = options_f64(2, 1, 0.3, "flash");
         options.recompute = kinds[k];
         Model model;
         if (CHECK_OK(model_create(&options, &model))) {
-            CHECK(count_ops(&model, "linear") == linears[k] && count_ops(&model, "dropout") == dropouts[k]);
+            CHECK(count_ops(&model, "linear") == linears[k] &&
+                  count_ops(&model, "dropout") == dropouts[k]);
             CHECK(count_ops(&model, "gelu") == (kinds[k] == RECOMPUTE_GELU ? 4 : 0));
             CHECK(count_ops(&model, "copy") == 0 && count_ops(&model, "gelu_backward") == 0);
         }
@@ -211,9 +221,11 @@ static void streams_differ(void) {
     if (model_open(&options, &model)) {
         const Program *p = model.training->programs[MICRO_ONLY];
         int n_random = 0;
-        for (int i = 0; i < p->n_nodes && strcmp(p->nodes[i]->op->name, "cross_entropy") != 0; i++) {
+        for (int i = 0; i < p->n_nodes && strcmp(p->nodes[i]->op->name, "cross_entropy") != 0;
+             i++) {
             const Node *node = p->nodes[i];
-            bool drops = node->op == &dropout_op, attends = strcmp(node->op->name, "attention_flash") == 0;
+            bool drops = node->op == &dropout_op,
+                 attends = strcmp(node->op->name, "attention_flash") == 0;
             if (drops) check_stream(((const DropoutAttrs *)node->attrs)->stream, seen);
             if (attends) check_stream(((const AttentionAttrs *)node->attrs)->call.stream, seen);
             n_random += drops + attends;
@@ -229,18 +241,22 @@ static void padded_rows_stay_zero(void) {
     REQUIRE_OK(model_create(&options, &model));
     model_batch(&model, options.B, tokens, targets);
     StepState state = {.adam_step = 1, .lr = 1e-2f, .loss_scale = 1};
-    for (int i = 0; i < 3; i++, state.step++, state.adam_step++) CHECK_OK(model_step(&model, state, tokens, targets));
+    for (int i = 0; i < 3; i++, state.step++, state.adam_step++)
+        CHECK_OK(model_step(&model, state, tokens, targets));
     const Parameter *wte = model_parameter(&model, "wte.weight");
-    for (int64_t i = 61 * 32; i < 64 * 32; i++) CHECK(model_get(wte->weight, i) == 0 && model_get(wte->grad, i) == 0);
+    for (int64_t i = 61 * 32; i < 64 * 32; i++)
+        CHECK(model_get(wte->weight, i) == 0 && model_get(wte->grad, i) == 0);
     model_destroy(&model);
 }
 
-/* Without dropout, evaluation computes the loss that training does, and leaves weights and gradients. */
+/* Without dropout, evaluation computes the loss that training does, and leaves weights and
+ * gradients. */
 static void evaluation_agrees(void) {
     ModelOptions options = options_f64(4, 1, 0, NULL);
     Model model;
     if (model_open(&options, &model)) {
-        double before = model_loss(&model), loss, grad = model_get(model.parameters->grads->flat, 5);
+        double before = model_loss(&model), loss,
+               grad = model_get(model.parameters->grads->flat, 5);
         CHECK_OK(model_evaluate(&model, tokens, targets, &loss));
         CHECK_CLOSE(loss, before, 1e-14);
         CHECK(model_get(model.parameters->grads->flat, 5) == grad);
@@ -267,12 +283,14 @@ static void flops_of_gpt2(void) {
     Store *store = NULL;
     Parameters *parameters = NULL;
     Gpt *gpt = NULL;
-    GptConfig config = {.V = 50257, .Vp = 50304, .T = 1024, .L = 12, .NH = 12, .C = 768, .bias = true};
+    GptConfig config = {
+        .V = 50257, .Vp = 50304, .T = 1024, .L = 12, .NH = 12, .C = 768, .bias = true};
     CHECK_OK(store_create(&store));
     CHECK_OK(parameters_create(store, DTYPE_F32, false, &parameters));
     CHECK_OK(gpt_create(&config, parameters, &gpt));
     CHECK(parameters_count(parameters) == 124439808); /* as Hugging Face counts it */
-    CHECK_CLOSE(gpt_flops_per_token(gpt, parameters), 6.0 * (124439808 - 786432) + 12.0 * 12 * 768 * 1024, 1e-15);
+    CHECK_CLOSE(gpt_flops_per_token(gpt, parameters),
+                6.0 * (124439808 - 786432) + 12.0 * 12 * 768 * 1024, 1e-15);
     gpt_destroy(&gpt);
     parameters_destroy(&parameters);
     store_destroy(&store);

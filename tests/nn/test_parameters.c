@@ -33,7 +33,8 @@ typedef struct Moments {
 
 static Moments moments_of(const Tensor *t, int64_t count) {
     double sum = 0, squares = 0;
-    for (int64_t i = 0; i < count; i++) sum += model_get(t, i), squares += model_get(t, i) * model_get(t, i);
+    for (int64_t i = 0; i < count; i++)
+        sum += model_get(t, i), squares += model_get(t, i) * model_get(t, i);
     return (Moments){sum / (double)count, sqrt(squares / (double)count)};
 }
 
@@ -49,7 +50,8 @@ static void check_normal(const Model *model, const char *name, int64_t rows, dou
 
 static void initialization(void) {
     ModelOptions options = model_tiny();
-    options.config = (GptConfig){.V = 300, .Vp = 320, .T = 16, .L = 8, .NH = 4, .C = 64, .bias = true};
+    options.config =
+        (GptConfig){.V = 300, .Vp = 320, .T = 16, .L = 8, .NH = 4, .C = 64, .bias = true};
     Model model;
     REQUIRE_OK(model_create(&options, &model));
     check_normal(&model, "wte.weight", 300, 0.02);
@@ -58,10 +60,12 @@ static void initialization(void) {
     check_normal(&model, "h.0.attn.c_proj.weight", 64, 0.02 / 4); /* sqrt(2 L) = 4 */
     check_normal(&model, "h.3.mlp.c_fc.weight", 256, 0.02);
     check_normal(&model, "h.3.mlp.c_proj.weight", 64, 0.02 / 4);
-    const Parameter *wte = model_parameter(&model, "wte.weight"), *gamma = model_parameter(&model, "ln_f.weight");
+    const Parameter *wte = model_parameter(&model, "wte.weight"),
+                    *gamma = model_parameter(&model, "ln_f.weight");
     const Parameter *bias = model_parameter(&model, "h.2.mlp.c_fc.bias");
     for (int64_t i = 300 * 64; i < 320 * 64; i++) CHECK(model_get(wte->weight, i) == 0);
-    for (int64_t i = 0; i < 64; i++) CHECK(model_get(gamma->weight, i) == 1 && model_get(bias->weight, i) == 0);
+    for (int64_t i = 0; i < 64; i++)
+        CHECK(model_get(gamma->weight, i) == 1 && model_get(bias->weight, i) == 0);
     model_destroy(&model);
 }
 
@@ -78,7 +82,8 @@ static void parameters_differ(void) {
     model_destroy(&model);
 }
 
-/* The words of initialization are not those of a dropout mask of the same seed: stream 1 of step 0 is the first. */
+/* The words of initialization are not those of a dropout mask of the same seed: stream 1 of step 0
+ * is the first. */
 static void initialization_is_no_mask(void) {
     ModelOptions options = model_tiny();
     Model model;
@@ -94,13 +99,15 @@ static void initialization_is_no_mask(void) {
     model_destroy(&model);
 }
 
-/* Matrices first, each group in the reverse of its declaration; every section the same, and aligned. */
+/* Matrices first, each group in the reverse of its declaration; every section the same, and
+ * aligned. */
 static void layout(void) {
     ModelOptions options = model_tiny();
     Model model;
     REQUIRE_OK(model_create(&options, &model));
     const Parameters *parameters = model.parameters;
-    const Section *sections[] = {parameters->weights, parameters->grads, parameters->m, parameters->v};
+    const Section *sections[] = {parameters->weights, parameters->grads, parameters->m,
+                                 parameters->v};
     for (size_t s = 0; s < COUNT(sections); s++) {
         size_t next = 0;
         CHECK(sections[s]->n_entries == parameters->count);
@@ -120,7 +127,8 @@ static void layout(void) {
             const Parameter *parameter = parameters->list[i];
             if (parameter->n_dims != n_dims) continue;
             CHECK(strcmp(parameters->weights->entries[entry].name, parameter->name) == 0);
-            CHECK(((int64_t)(parameter->weight->offset / sizeof(float)) < parameters->n_decayed) == (n_dims == 2));
+            CHECK(((int64_t)(parameter->weight->offset / sizeof(float)) < parameters->n_decayed) ==
+                  (n_dims == 2));
             entry++;
         }
     }
@@ -130,8 +138,8 @@ static void layout(void) {
     model_destroy(&model);
 }
 
-/* Spans tile the layout, divide into aligned parts and among ranks, and do not mix what is decayed with what is not,
- * nor the tables with what backward completes earlier. */
+/* Spans tile the layout, divide into aligned parts and among ranks, and do not mix what is decayed
+ * with what is not, nor the tables with what backward completes earlier. */
 static void spans(void) {
     ModelOptions options = model_tiny();
     options.config.C = 320; /* a matrix of 4 C x C is over 1 MiB */
@@ -142,8 +150,10 @@ static void spans(void) {
     CHECK(parameters->parts == 256 && parameters->n_spans >= 4);
     for (int s = 0; s < parameters->n_spans; s++) {
         const Span *span = &parameters->spans[s];
-        CHECK(span->first == next && span->count > 0 && span->count % (parameters->parts * 16) == 0);
-        CHECK((span->first < parameters->n_decayed) == (span->first + span->count <= parameters->n_decayed));
+        CHECK(span->first == next && span->count > 0 &&
+              span->count % (parameters->parts * 16) == 0);
+        CHECK((span->first < parameters->n_decayed) ==
+              (span->first + span->count <= parameters->n_decayed));
         CHECK(parameters_piece(parameters, s).first == span->first);
         next = span->first + span->count;
     }
@@ -157,7 +167,8 @@ static void spans(void) {
 /* Ranks that share the optimizer hold each element of its state once. */
 static void pieces(void) {
     enum { RANKS = 3 };
-    const GptConfig gpt_config = {.V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
+    const GptConfig gpt_config = {
+        .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
     Device *device = NULL;
     REQUIRE_OK(device_open_cpu(1, &device));
     for (int rank = 0; rank < RANKS; rank++) {
@@ -184,7 +195,8 @@ static void pieces(void) {
             int64_t place = parameters_piece_place(parameters, s);
             CHECK(piece.first == parameters->spans[s].first + rank * piece.count);
             for (int64_t k = 0; k < piece.count; k++) {
-                CHECK(v[place + k] == (float)(piece.first + k) || v[place + k] == 0); /* or padding */
+                CHECK(v[place + k] == (float)(piece.first + k) ||
+                      v[place + k] == 0); /* or padding */
             }
         }
         int64_t held = 0;
@@ -202,7 +214,8 @@ static void counting(void) {
     ModelOptions options = model_tiny();
     Model model;
     REQUIRE_OK(model_create(&options, &model));
-    CHECK(parameters_count(model.parameters) == 61 * 32 + 16 * 32 + 2 * (12 * 32 * 32 + 13 * 32) + 2 * 32);
+    CHECK(parameters_count(model.parameters) ==
+          61 * 32 + 16 * 32 + 2 * (12 * 32 * 32 + 13 * 32) + 2 * 32);
     size_t bytes = (size_t)tensor_count(model.parameters->weights->flat) * sizeof(float);
     CHECK(store_kind_bytes(model.store, BUFFER_WEIGHTS) == bytes);
     CHECK(store_kind_bytes(model.store, BUFFER_MOMENTS) == 2 * bytes);
@@ -235,7 +248,8 @@ static void schedule(void) {
     CHECK_CLOSE(schedule_lr(&s, 54) * 1e4, 3.3, 1e-12);
     CHECK_CLOSE(schedule_lr(&s, 29) * 1e4, 0.6 + 5.4 * (1 + sqrt(0.5)) / 2, 1e-12);
     CHECK(schedule_lr(&s, 104) == 6e-5 && schedule_lr(&s, 1000000) == 6e-5);
-    for (int64_t step = 4; step < 104; step++) CHECK(schedule_lr(&s, step + 1) < schedule_lr(&s, step));
+    for (int64_t step = 4; step < 104; step++)
+        CHECK(schedule_lr(&s, step + 1) < schedule_lr(&s, step));
     const Schedule none = {.lr = 1e-3, .min_lr = 1e-4, .warmup = 0, .decay = 0};
     CHECK(schedule_lr(&none, 0) == 1e-4);
     const Schedule late = {.lr = 1e-3, .min_lr = 1e-4, .warmup = 10, .decay = 5};

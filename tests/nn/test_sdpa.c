@@ -1,5 +1,6 @@
-/* The operator without a program: one tensor for q, k and v, strides of every order and those that are refused, memory
- * that is known before it is taken, and how many pairs of query and key its masks leave. */
+/* The operator without a program: one tensor for q, k and v, strides of every order and those that
+ * are refused, memory that is known before it is taken, and how many pairs of query and key its
+ * masks leave. */
 #include "nn/attention/direct.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"
@@ -13,11 +14,18 @@ static Device *device;
 
 static const AttentionShape grouped = {
     .B = 2, .NH = 4, .NH_kv = 2, .Tq = 33, .Tk = 33, .HS = 3, .causal = CAUSAL_UPPER_LEFT};
-static const AttentionShape biased = {
-    .B = 2, .NH = 4, .NH_kv = 2, .Tq = 5, .Tk = 6, .HS = 3, .bias = BIAS_ADDITIVE, .bias_dims = "bhq"};
+static const AttentionShape biased = {.B = 2,
+                                      .NH = 4,
+                                      .NH_kv = 2,
+                                      .Tq = 5,
+                                      .Tk = 6,
+                                      .HS = 3,
+                                      .bias = BIAS_ADDITIVE,
+                                      .bias_dims = "bhq"};
 
 /* Between a dense (B, T, NH, HS) and its columns of packed rows. */
-static void columns_copy(double *packed, double *dense, const AttentionCall *c, int64_t NH, int64_t at, bool back) {
+static void columns_copy(double *packed, double *dense, const AttentionCall *c, int64_t NH,
+                         int64_t at, bool back) {
     int64_t row = (c->NH + 2 * c->NH_kv) * c->HS, width = NH * c->HS;
     for (int64_t t = 0; t < c->B * c->Tq; t++) {
         double *in_row = packed + t * row + at, *alone = dense + t * width;
@@ -44,8 +52,8 @@ static Status packed_run(Sdpa *sdpa, AttentionData *data, double *rows) {
     return OK;
 }
 
-static void packed_by(const AttentionBackend *backend, const AttentionCall *call, AttentionData *got,
-                      const AttentionData *wanted) {
+static void packed_by(const AttentionBackend *backend, const AttentionCall *call,
+                      AttentionData *got, const AttentionData *wanted) {
     Sdpa *sdpa = NULL;
     int64_t count = call->B * call->q.batch;
     double *rows = calloc((size_t)count, sizeof *rows);
@@ -66,7 +74,8 @@ static void packed_by(const AttentionBackend *backend, const AttentionCall *call
 static void packed_is_the_three(void) {
     AttentionCall call = attention_call_of(grouped, DTYPE_F64);
     AttentionData got, wanted;
-    if (attention_data_create(&grouped, &call, 1, &got) && attention_data_create(&grouped, &call, 1, &wanted)) {
+    if (attention_data_create(&grouped, &call, 1, &got) &&
+        attention_data_create(&grouped, &call, 1, &wanted)) {
         attention_reference(&call, &step, &wanted);
         call.q = call.k = call.v = attention_packed(call.Tq, call.NH, call.NH_kv, call.HS);
         packed_by(attention_backend("flash"), &call, &got, &wanted);
@@ -77,7 +86,8 @@ static void packed_is_the_three(void) {
 }
 
 static void packed_has_its_layout(void) {
-    AttentionCall call = attention_call_packed(DTYPE_F32, 2, 8, 4, 8, 0, true), apart = call, uneven = call;
+    AttentionCall call = attention_call_packed(DTYPE_F32, 2, 8, 4, 8, 0, true), apart = call,
+                  uneven = call;
     const AttentionBackend *math = attention_backend("math");
     Sdpa *sdpa;
     apart.k = attention_tokens(8, 4, 8);
@@ -95,7 +105,8 @@ static void memory_is_known_first(void) {
     Sdpa *sdpa;
     if (!CHECK_OK(sdpa_plan(device, &call, attention_backend("math"), true, &sdpa))) return;
     CHECK(device->allocated_bytes == before);
-    CHECK(sdpa->bytes > sdpa->backend_bytes && sdpa->backend_bytes > weights && sdpa->backend_bytes < 2 * weights);
+    CHECK(sdpa->bytes > sdpa->backend_bytes && sdpa->backend_bytes > weights &&
+          sdpa->backend_bytes < 2 * weights);
     CHECK_OK(sdpa_allocate_trial(sdpa, &fits));
     CHECK(fits && device->allocated_bytes - before == sdpa->bytes);
     CHECK_OK(sdpa_time(sdpa, 1, 1, &seconds));
@@ -109,12 +120,15 @@ static void memory_is_known_first(void) {
     sdpa_destroy(&sdpa);
 }
 
-/* Queries outermost, then rows, then heads: as dense as any order, so its gradient is that of the formulas. */
+/* Queries outermost, then rows, then heads: as dense as any order, so its gradient is that of the
+ * formulas. */
 static void a_bias_in_another_order(void) {
     AttentionCall call = attention_call_of(biased, DTYPE_F64);
     AttentionData got, wanted;
-    call.bias_layout = (HeadLayout){.token = call.B * call.NH * call.Tk, .batch = call.NH * call.Tk, .head = call.Tk};
-    if (attention_data_create(&biased, &call, 1, &got) && attention_data_create(&biased, &call, 1, &wanted)) {
+    call.bias_layout = (HeadLayout){
+        .token = call.B * call.NH * call.Tk, .batch = call.NH * call.Tk, .head = call.Tk};
+    if (attention_data_create(&biased, &call, 1, &got) &&
+        attention_data_create(&biased, &call, 1, &wanted)) {
         attention_reference(&call, &step, &wanted);
         CHECK_OK(attention_by(attention_backend("mem_efficient"), &call, device, &step, &got));
         for (int64_t i = 0; i < got.counts[ATT_DBIAS]; i++) {
@@ -140,7 +154,8 @@ static void check_bias(HeadLayout layout, BiasKind kind, bool training, const ch
     sdpa_destroy(&sdpa);
 }
 
-/* Where a bias has a gradient, two of its elements in one place would get the sum of both, or half of it by a race. */
+/* Where a bias has a gradient, two of its elements in one place would get the sum of both, or half
+ * of it by a race. */
 static void overlapping_biases_have_no_gradient(void) {
     static const HeadLayout overlapping[] = {
         {.batch = 120, .head = 30, .token = 5}, /* rows of 6 keys */
@@ -168,23 +183,28 @@ static void overlapping_biases_have_no_gradient(void) {
 
 static void strides_that_overflow(void) {
     for (int kind = BIAS_BOOLEAN; kind <= BIAS_ADDITIVE; kind++) {
-        check_bias((HeadLayout){.batch = INT64_MAX}, (BiasKind)kind, true, "a bias is too large to address");
-        check_bias((HeadLayout){.head = INT64_MAX / 2}, (BiasKind)kind, false, "a bias is too large to address");
-        check_bias((HeadLayout){.token = INT64_MAX / 4 + 1}, (BiasKind)kind, true, "a bias is too large to address");
+        check_bias((HeadLayout){.batch = INT64_MAX}, (BiasKind)kind, true,
+                   "a bias is too large to address");
+        check_bias((HeadLayout){.head = INT64_MAX / 2}, (BiasKind)kind, false,
+                   "a bias is too large to address");
+        check_bias((HeadLayout){.token = INT64_MAX / 4 + 1}, (BiasKind)kind, true,
+                   "a bias is too large to address");
         check_bias((HeadLayout){.token = -1}, (BiasKind)kind, true, "strides are not below 0");
     }
     /* elements can be counted, bytes cannot */
-    check_bias((HeadLayout){.batch = INT64_MAX / 4, .head = INT64_MAX / 12, .token = INT64_MAX / 16}, BIAS_ADDITIVE,
-               false, "bias: the tensor is too large to address");
+    check_bias(
+        (HeadLayout){.batch = INT64_MAX / 4, .head = INT64_MAX / 12, .token = INT64_MAX / 16},
+        BIAS_ADDITIVE, false, "bias: the tensor is too large to address");
 }
 
 /* The same for what has a gradient besides, and for out, which is written always. */
 static void overlapping_rows_are_not_written(void) {
     AttentionCall call = attention_call_of(grouped, DTYPE_F32), windows = call, out = call;
     Sdpa *sdpa;
-    windows.k.batch = 16 * windows.k.token; /* rows of the batch look at shifted keys of one sequence */
-    CHECK_ERROR(sdpa_create_with(device, &windows, attention_backend("flash"), &sdpa), STATUS_CONFIG,
-                "rows of k overlap, and with them its gradient's");
+    windows.k.batch =
+        16 * windows.k.token; /* rows of the batch look at shifted keys of one sequence */
+    CHECK_ERROR(sdpa_create_with(device, &windows, attention_backend("flash"), &sdpa),
+                STATUS_CONFIG, "rows of k overlap, and with them its gradient's");
     windows.training = false;
     CHECK_OK(sdpa_create_with(device, &windows, attention_backend("flash"), &sdpa));
     sdpa_destroy(&sdpa);
@@ -194,17 +214,20 @@ static void overlapping_rows_are_not_written(void) {
                 "rows of out overlap: ");
 }
 
-/* By counting what the formulas give weight to: with q = 0 a query's lse is the logarithm of how many keys it sees. */
+/* By counting what the formulas give weight to: with q = 0 a query's lse is the logarithm of how
+ * many keys it sees. */
 static void check_pairs(AttentionShape shape) {
     AttentionCall call = attention_call_of(shape, DTYPE_F64);
     AttentionData data;
     uint8_t seen[8192] = {0};
     double pairs = 0, counted = -1;
-    if (attention_data_create(&shape, &call, 1, &data) && data.counts[ATT_BIAS] <= (int64_t)sizeof seen) {
+    if (attention_data_create(&shape, &call, 1, &data) &&
+        data.counts[ATT_BIAS] <= (int64_t)sizeof seen) {
         memset(data.values[ATT_Q], 0, (size_t)data.counts[ATT_Q] * sizeof(double));
         for (int64_t i = 0; i < data.counts[ATT_BIAS]; i++) seen[i] = data.values[ATT_BIAS][i] != 0;
         attention_reference(&call, &step, &data);
-        for (int64_t i = 0; i < data.counts[ATT_LSE]; i++) pairs += round(exp(data.values[ATT_LSE][i]));
+        for (int64_t i = 0; i < data.counts[ATT_LSE]; i++)
+            pairs += round(exp(data.values[ATT_LSE][i]));
         AttentionArgs masks = {.key_ranges = data.ranges.keys, .bias = seen};
         counted = attention_pairs(&call, &masks);
     }

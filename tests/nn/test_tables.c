@@ -1,5 +1,6 @@
-/* The tables' gradients as rows: two ranks whose batches are the same, of which one is played by the collectives, learn
- * what one rank learns from both batches, and what two ranks learn that sum whole tables. */
+/* The tables' gradients as rows: two ranks whose batches are the same, of which one is played by
+ * the collectives, learn what one rank learns from both batches, and what two ranks learn that sum
+ * whole tables. */
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 
@@ -13,7 +14,8 @@ typedef struct Mirror {
     int sums, gathers;
 } Mirror;
 
-static Status double_all(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+static Status double_all(void *self, void *data, int64_t count, DType dtype, const char *label,
+                         void *stream) {
     Mirror *mirror = self;
     (void)label, (void)stream;
     mirror->sums++;
@@ -22,7 +24,8 @@ static Status double_all(void *self, void *data, int64_t count, DType dtype, con
     return OK;
 }
 
-static Status copy_part(void *self, void *data, int64_t count, DType dtype, const char *label, void *stream) {
+static Status copy_part(void *self, void *data, int64_t count, DType dtype, const char *label,
+                        void *stream) {
     Mirror *mirror = self;
     size_t half = (size_t)(count / 2) * dtype_size(dtype);
     (void)label, (void)stream;
@@ -47,8 +50,8 @@ static Collectives table_of(Mirror *mirror) {
 }
 
 /* V: rows are no more than half of the tables' bytes, or are. */
-static Status model_of(const Collectives *collectives, bool rows, int64_t B, int64_t accumulation, int64_t V,
-                       Model *model) {
+static Status model_of(const Collectives *collectives, bool rows, int64_t B, int64_t accumulation,
+                       int64_t V, Model *model) {
     ModelOptions options = model_tiny();
     options.dtype = DTYPE_F64;
     options.config.V = options.config.Vp = V;
@@ -61,7 +64,8 @@ static Status model_of(const Collectives *collectives, bool rows, int64_t B, int
 
 static Status model_train(Model *model, const int32_t *tokens, const int32_t *targets) {
     for (int64_t step = 0; step < STEPS; step++) {
-        StepState state = {.seed = 3, .step = (uint64_t)step, .adam_step = step + 1, .lr = 1e-3f, .loss_scale = 1};
+        StepState state = {
+            .seed = 3, .step = (uint64_t)step, .adam_step = step + 1, .lr = 1e-3f, .loss_scale = 1};
         TRY(model_step(model, state, tokens, targets));
     }
     return OK;
@@ -70,19 +74,21 @@ static Status model_train(Model *model, const int32_t *tokens, const int32_t *ta
 static double distance(const Model *a, const Model *b, const char *name) {
     const Tensor *x = model_parameter(a, name)->weight, *y = model_parameter(b, name)->weight;
     double most = 0;
-    for (int64_t i = 0; i < tensor_count(x); i++) most = fmax(most, fabs(model_get(x, i) - model_get(y, i)));
+    for (int64_t i = 0; i < tensor_count(x); i++)
+        most = fmax(most, fabs(model_get(x, i) - model_get(y, i)));
     return most;
 }
 
 static void check_near(const Model *a, const Model *b) {
     const char *const names[] = {"wte.weight", "wpe.weight", "h.0.attn.c_attn.weight", "ln_f.bias"};
     for (size_t i = 0; i < COUNT(names); i++) CHECK(distance(a, b, names[i]) < 1e-9);
-    CHECK(fabs(model_loss(a) - model_loss(b)) < 1e-12 && fabs(model_norm(a) / model_norm(b) - 1) < 1e-12);
+    CHECK(fabs(model_loss(a) - model_loss(b)) < 1e-12 &&
+          fabs(model_norm(a) / model_norm(b) - 1) < 1e-12);
 }
 
 /* One rank has ROWS and ROWS again in each micro-batch. */
-static void batches_fill(const Model *model, int64_t accumulation, int32_t *tokens, int32_t *targets, int32_t *both,
-                         int32_t *both_targets) {
+static void batches_fill(const Model *model, int64_t accumulation, int32_t *tokens,
+                         int32_t *targets, int32_t *both, int32_t *both_targets) {
     model_batch(model, ROWS * accumulation, tokens, targets);
     for (int64_t i = 0; i < 2 * ROWS * accumulation; i++) {
         int64_t row = i / (2 * ROWS) * ROWS + i % ROWS;
@@ -95,7 +101,8 @@ static void check_agreement(int64_t accumulation) {
     Mirror mirror = {0}, other = {0};
     Collectives ranks = table_of(&mirror), others = table_of(&other);
     Model one = {0}, rows = {0}, whole = {0};
-    int32_t tokens[2 * ROWS * T], targets[2 * ROWS * T], both[4 * ROWS * T], both_targets[4 * ROWS * T];
+    int32_t tokens[2 * ROWS * T], targets[2 * ROWS * T], both[4 * ROWS * T],
+        both_targets[4 * ROWS * T];
     bool made = CHECK_OK(model_of(NULL, false, 2 * ROWS, accumulation, 512, &one)) &&
                 CHECK_OK(model_of(&ranks, true, ROWS, accumulation, 512, &rows)) &&
                 CHECK_OK(model_of(&others, false, ROWS, accumulation, 512, &whole));

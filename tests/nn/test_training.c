@@ -1,5 +1,5 @@
-/* A tiny model learns, skips what is not finite, and takes no memory in the steady state. It runs alone:
- * memory is measured. */
+/* A tiny model learns, skips what is not finite, and takes no memory in the steady state. It runs
+ * alone: memory is measured. */
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 
@@ -16,7 +16,8 @@ enum { ROWS = 8, T = 16, STEPS = 60 };
 static int32_t tokens[ROWS * T], targets[ROWS * T];
 
 static StepState state_at(int64_t step, float lr) {
-    return (StepState){.seed = 3, .step = (uint64_t)step, .adam_step = step + 1, .lr = lr, .loss_scale = 1};
+    return (StepState){
+        .seed = 3, .step = (uint64_t)step, .adam_step = step + 1, .lr = lr, .loss_scale = 1};
 }
 
 static bool model_open(int64_t B, int64_t accumulation, int threads, double dropout, Model *model) {
@@ -55,9 +56,12 @@ static void runs_repeat(void) {
             CHECK_OK(model_step(&a, state_at(step, 1e-2f), tokens, targets));
             CHECK_OK(model_step(&b, state_at(step, 1e-2f), tokens, targets));
         }
-        const Tensor *x[] = {a.parameters->weights->flat, a.parameters->m->flat, a.parameters->v->flat};
-        const Tensor *y[] = {b.parameters->weights->flat, b.parameters->m->flat, b.parameters->v->flat};
-        for (int i = 0; i < 3; i++) CHECK(memcmp(tensor_data(x[i]), tensor_data(y[i]), tensor_bytes(x[i])) == 0);
+        const Tensor *x[] = {a.parameters->weights->flat, a.parameters->m->flat,
+                             a.parameters->v->flat};
+        const Tensor *y[] = {b.parameters->weights->flat, b.parameters->m->flat,
+                             b.parameters->v->flat};
+        for (int i = 0; i < 3; i++)
+            CHECK(memcmp(tensor_data(x[i]), tensor_data(y[i]), tensor_bytes(x[i])) == 0);
     }
     model_destroy(&a);
     model_destroy(&b);
@@ -77,7 +81,8 @@ static void infinite_gradients_are_skipped(void) {
         CHECK(!isfinite(model_norm(&model)) && isfinite(model_loss(&model)));
         CHECK(memcmp(before, tensor_data(weights), tensor_bytes(weights)) == 0);
         CHECK_OK(model_step(&model, state_at(1, 1e-2f), tokens, targets));
-        CHECK(isfinite(model_norm(&model)) && memcmp(before, tensor_data(weights), tensor_bytes(weights)) != 0);
+        CHECK(isfinite(model_norm(&model)) &&
+              memcmp(before, tensor_data(weights), tensor_bytes(weights)) != 0);
         free(before);
     }
     model_destroy(&model);
@@ -123,8 +128,9 @@ static bool steps_map_memory(Model *model, int64_t first, int64_t end) {
     return mapped_pages() > mapped;
 }
 
-/* After two steps nothing is allocated any more: not by us, and with one thread not by the libraries either. With more,
- * OpenBLAS maps a buffer when threads first multiply at the same moment, which may be later; a leak maps every time. */
+/* After two steps nothing is allocated any more: not by us, and with one thread not by the
+ * libraries either. With more, OpenBLAS maps a buffer when threads first multiply at the same
+ * moment, which may be later; a leak maps every time. */
 static void check_steady(int threads, bool counts_all) {
     Model model;
     if (model_open(4, 2, threads, 0.1, &model)) {
@@ -162,8 +168,10 @@ static void plans_are_the_allocation(void) {
         CHECK(model.device->allocated_bytes == store_bytes(model.store) + training->arena_bytes);
         CHECK(training->programs[MICRO_ONLY] == NULL && training->programs[MICRO_MIDDLE] != NULL);
         CHECK(training->plans[MICRO_KINDS]->bytes < largest->bytes);
-        CHECK(training_micro_batch(0, 1) == MICRO_ONLY && training_micro_batch(0, 4) == MICRO_FIRST);
-        CHECK(training_micro_batch(2, 4) == MICRO_MIDDLE && training_micro_batch(3, 4) == MICRO_LAST);
+        CHECK(training_micro_batch(0, 1) == MICRO_ONLY &&
+              training_micro_batch(0, 4) == MICRO_FIRST);
+        CHECK(training_micro_batch(2, 4) == MICRO_MIDDLE &&
+              training_micro_batch(3, 4) == MICRO_LAST);
     }
     Device *device = model.device;
     model.device = NULL;
@@ -181,7 +189,8 @@ static void profile_covers_every_op(void) {
         CHECK_OK(device_profile(model.device, p, times));
         for (int i = 0; i < p->n_nodes; i++) {
             Cost cost = node_cost(p->nodes[i]);
-            CHECK(times[i].node == p->nodes[i] && times[i].duration_s >= 0 && times[i].start_s >= 0);
+            CHECK(times[i].node == p->nodes[i] && times[i].duration_s >= 0 &&
+                  times[i].start_s >= 0);
             CHECK(cost.bytes > 0 && cost.flops >= 0 && p->nodes[i]->label[0] != '\0');
         }
         free(times);
