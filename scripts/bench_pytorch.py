@@ -25,7 +25,8 @@ class Block(nn.Module):
 
     def forward(self, x):
         B, T, _ = x.shape
-        q, k, v = (t.view(B, T, NH, C // NH).transpose(1, 2) for t in self.c_attn(self.ln_1(x)).split(C, dim=2))
+        q, k, v = (t.view(B, T, NH, C // NH).transpose(1, 2)
+                   for t in self.c_attn(self.ln_1(x)).split(C, dim=2))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.attn_proj(y.transpose(1, 2).reshape(B, T, C))
         return x + self.mlp_proj(F.gelu(self.c_fc(self.ln_2(x)), approximate="tanh"))
@@ -61,7 +62,8 @@ def main():
     torch.manual_seed(0)
     model = Gpt().to(o.device)
     step_model = torch.compile(model) if o.compile else model
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1,
+                                  fused=True)
     tokens = torch.randint(0, 50257, (o.batch, o.length + 1), device=o.device)
     precision = torch.autocast(o.device, torch.bfloat16, enabled=o.device == "cuda")
     times = []
@@ -77,8 +79,9 @@ def main():
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[2:])
-    print("PyTorch %s, %s, %d threads: %.2f ms a step, %.0f tokens/s" % (
-        torch.__version__, o.device, torch.get_num_threads(), 1e3 * seconds, o.batch * o.length / seconds))
+    print("PyTorch %s, %s, %d threads: %.2f ms a step, %.0f tokens/s" %
+          (torch.__version__, o.device, torch.get_num_threads(), 1e3 * seconds,
+           o.batch * o.length / seconds))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ import torch
 
 import bench_pytorch as reference
 
-NAMES = {"attn.c_attn": "c_attn", "attn.c_proj": "attn_proj", "mlp.c_fc": "c_fc", "mlp.c_proj": "mlp_proj"}
+NAMES = {
+    "attn.c_attn": "c_attn", "attn.c_proj": "attn_proj", "mlp.c_fc": "c_fc",
+    "mlp.c_proj": "mlp_proj"
+}
 N_TOKENS = 50257
 
 
@@ -97,12 +100,14 @@ def main():
     with open(options.out, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["step", "hourglass", "pytorch"])
-        writer.writerows((i + 1, "%.6f" % a, "%.6f" % b) for i, (a, b) in enumerate(zip(ours, theirs)))
+        writer.writerows(
+            (i + 1, "%.6f" % a, "%.6f" % b) for i, (a, b) in enumerate(zip(ours, theirs)))
     last, first = slice(-10, None), abs(ours[0] - theirs[0]) / theirs[0]
     a, b = sum(ours[last]) / 10, sum(theirs[last]) / 10
     worst = max(abs(x - y) / y for x, y in zip(ours, theirs))
-    print("first loss %.5f, PyTorch %.5f (%.4f%%); mean of the last ten %.5f, PyTorch %.5f (%.3f%%); worst step %.3f%%"
-          % (ours[0], theirs[0], 100 * first, a, b, 100 * abs(a - b) / b, 100 * worst))
+    print(
+        "first loss %.5f, PyTorch %.5f (%.4f%%); mean of the last ten %.5f, PyTorch %.5f (%.3f%%); worst step %.3f%%"
+        % (ours[0], theirs[0], 100 * first, a, b, 100 * abs(a - b) / b, 100 * worst))
     return int(abs(a - b) > 0.005 * b)
 
 

@@ -14,18 +14,22 @@ LIBRARIES = {
              [("/usr/include/hdf5/serial", "", ["hdf5_serial"]),
               ("/usr/include/hdf5/serial", "/usr/lib/{arch}/hdf5/serial", ["hdf5"]),
               ("", "", ["hdf5"])]),
-    "libyaml": ("libyaml-dev", "#include <yaml.h>", "yaml_get_version_string() == 0", [("", "", ["yaml"])]),
-    "jansson": ("libjansson-dev", "#include <jansson.h>", "json_object() == 0", [("", "", ["jansson"])]),
+    "libyaml": ("libyaml-dev", "#include <yaml.h>", "yaml_get_version_string() == 0", [("", "",
+                                                                                        ["yaml"])]),
+    "jansson": ("libjansson-dev", "#include <jansson.h>", "json_object() == 0", [("", "",
+                                                                                  ["jansson"])]),
     "PCRE2": ("libpcre2-dev", "#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>",
               "pcre2_config(PCRE2_CONFIG_UNICODE, 0) < 0", [("", "", ["pcre2-8"])]),
     # The OpenMP build of OpenBLAS shares its threads with our kernels. It is named by its folder, since the system's
     # default may be another build.
     "OpenBLAS": ("libopenblas-openmp-dev", "#include <cblas.h>", "openblas_get_num_threads() == 0",
-                 [("/usr/include/{arch}/openblas-openmp", "/usr/lib/{arch}/openblas-openmp", ["openblas"]),
-                  ("", "", ["openblas"]),
+                 [("/usr/include/{arch}/openblas-openmp",
+                   "/usr/lib/{arch}/openblas-openmp", ["openblas"]), ("", "", ["openblas"]),
                   ("/usr/include/openblas", "", ["openblas"])]),
-    "xxhash": ("libxxhash-dev", "#include <xxhash.h>", "XXH3_64bits(\"\", 0) == 0", [("", "", ["xxhash"])]),
-    "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0", [("", "", ["cunit"])]),
+    "xxhash": ("libxxhash-dev", "#include <xxhash.h>", "XXH3_64bits(\"\", 0) == 0", [("", "",
+                                                                                      ["xxhash"])]),
+    "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0", [("", "",
+                                                                                    ["cunit"])]),
 }
 OPTIONAL = {"CUnit": "tests are not built"}
 PROGRAM = "%s\nint main(void) { return (%s) ? 1 : 0; }\n"
@@ -40,7 +44,8 @@ def fail(message):
 def output(env, *command):
     """A command's output; empty where it fails or is not there."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=env["ENV"]).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True,
+                              env=env["ENV"]).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -91,7 +96,8 @@ def find_mpi(conf):
                        CCFLAGS=[part for folder in folders for part in ("-isystem", folder)],
                        LIBPATH=[flag[2:] for flag in flags if flag.startswith("-L")],
                        LIBS=[flag[2:] for flag in flags if flag.startswith("-l")]):
-        return output(conf.env, "mpicc", "--showme:version").split(" (")[0].replace("mpicc: ", "") or "mpicc"
+        return output(conf.env, "mpicc", "--showme:version").split(" (")[0].replace("mpicc: ",
+                                                                                    "") or "mpicc"
     return None
 
 
@@ -105,7 +111,9 @@ def find_cuda(conf, found):
         return
     root = os.path.dirname(os.path.dirname(os.path.realpath(nvcc)))
     folders = [os.path.join(root, name) for name in ("lib64", "lib")]
-    libraries = next((folder for folder in folders if os.path.exists(os.path.join(folder, "libcudart_static.a"))), "")
+    libraries = next(
+        (folder
+         for folder in folders if os.path.exists(os.path.join(folder, "libcudart_static.a"))), "")
     env["NVCC"] = nvcc
     source = "__global__ void nothing() {}\nvoid call() { nothing<<<1, 1>>>(); }\n"
     if not retried(conf.TryBuild, env.CudaObject, source, ".cu"):
@@ -113,16 +121,21 @@ def find_cuda(conf, found):
         return
     flags = list(env["CCFLAGS"])
     cuda = links(conf, "#include <cuda_runtime_api.h>", "cudaGetDeviceCount(&(int){0})",
-                 os.path.join(root, "include"), libraries, ["cudart_static", "dl", "rt", "pthread", "stdc++"])
-    blas = cuda and links(conf, "#include <cublasLt.h>", "cublasLtGetVersion() == 0", names=["cublasLt"])
+                 os.path.join(root, "include"), libraries,
+                 ["cudart_static", "dl", "rt", "pthread", "stdc++"])
+    blas = cuda and links(conf, "#include <cublasLt.h>", "cublasLtGetVersion() == 0",
+                          names=["cublasLt"])
     nccl = blas and links(conf, "#include <nccl.h>", "ncclGetVersion(&(int){0})", names=["nccl"])
-    env.Replace(CUDAHEADERS=env["CCFLAGS"][len(flags):], CCFLAGS=flags)  # for the few files that ask for them
+    env.Replace(CUDAHEADERS=env["CCFLAGS"][len(flags):],
+                CCFLAGS=flags)  # for the few files that ask for them
     if cuda and blas:
         found["CUDA"] = ("%s for %s" % (nvcc, env["NVCCTARGETS"]), "")
     else:
-        found["CUDA"] = (None, "cuBLASLt is missing" if cuda else "the CUDA runtime does not link: see config.log")
+        found["CUDA"] = (None, "cuBLASLt is missing"
+                         if cuda else "the CUDA runtime does not link: see config.log")
     found["cuBLASLt"] = ("-lcublasLt", "") if blas else (None, "does not compile and link")
-    found["NCCL"] = ("-lnccl", "") if nccl else (None, "does not compile and link (package libnccl-dev)")
+    found["NCCL"] = ("-lnccl", "") if nccl else (None,
+                                                 "does not compile and link (package libnccl-dev)")
 
 
 def table(found):
@@ -135,7 +148,8 @@ def table(found):
 def configure(env, build, with_cuda, required_cuda):
     """Tries everything, adds the flags to `env`, prints the table; ends the build where something required is missing.
     Returns the features found, by name."""
-    conf = env.Configure(conf_dir=os.path.join(build, "config"), log_file=os.path.join(build, "config.log"), help=False)
+    conf = env.Configure(conf_dir=os.path.join(build, "config"),
+                         log_file=os.path.join(build, "config.log"), help=False)
     SCons.SConf.progress_display.set_mode(0)
     compiler = env["CC"].split()
     if not env.WhereIs(compiler[0]):
@@ -152,7 +166,8 @@ def configure(env, build, with_cuda, required_cuda):
 
     openmp = links(conf, "#include <omp.h>", "omp_get_max_threads() == 0", names=["m"])
     version = "%s %s" % (env["CC"], output(env, *compiler, "-dumpfullversion"))
-    note("OpenMP", "libomp-dev" if "clang" in env["CC"] else "build-essential", version if openmp else None)
+    note("OpenMP", "libomp-dev" if "clang" in env["CC"] else "build-essential",
+         version if openmp else None)
     if openmp:
         if not links(conf, "", "(_Float16){1} == 0"):
             fail("cc=%s has no _Float16; take gcc 12 or clang 15, or later" % env["CC"])
@@ -166,8 +181,8 @@ def configure(env, build, with_cuda, required_cuda):
     conf.Finish()
     table(found)
     if missing:
-        fail("%s is missing: apt-get install %s (or run scripts/install_packages.sh)"
-             % (", ".join(name for name, _ in missing), " ".join(package for _, package in missing)))
+        fail("%s is missing: apt-get install %s (or run scripts/install_packages.sh)" %
+             (", ".join(name for name, _ in missing), " ".join(package for _, package in missing)))
     if required_cuda and not found["CUDA"][0]:
         fail("cuda=yes, but %s" % found["CUDA"][1])
     return {name for name, (where, _) in found.items() if where}

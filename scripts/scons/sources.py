@@ -40,15 +40,17 @@ def one_of(key, value, allowed):
 
 
 def quiet(env):
-    env.Replace(CCCOMSTR="  CC    $TARGET", LINKCOMSTR="  LINK  $TARGET", ARCOMSTR="  AR    $TARGET",
-                RANLIBCOMSTR="  INDEX $TARGET", NVCCCOMSTR="  NVCC  $TARGET")
+    env.Replace(CCCOMSTR="  CC    $TARGET", LINKCOMSTR="  LINK  $TARGET",
+                ARCOMSTR="  AR    $TARGET", RANLIBCOMSTR="  INDEX $TARGET",
+                NVCCCOMSTR="  NVCC  $TARGET")
 
 
 def gencode(architectures, portable):
     """One binary for each architecture, and PTX of the newest for those to come."""
     flags = ["-gencode=arch=compute_%s,code=sm_%s" % (arch, arch) for arch in architectures]
     if portable:
-        flags.append("-gencode=arch=compute_%s,code=compute_%s" % (architectures[-1], architectures[-1]))
+        flags.append("-gencode=arch=compute_%s,code=compute_%s" %
+                     (architectures[-1], architectures[-1]))
     return flags
 
 
@@ -58,8 +60,8 @@ def architectures(env):
     if env["cuda_arch"] not in ("native", "all"):
         return env["cuda_arch"].split(","), False
     try:
-        query = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], capture_output=True,
-                               text=True, check=True, timeout=30)
+        query = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
+                               capture_output=True, text=True, check=True, timeout=30)
         here = sorted(set(re.findall(r"^(\d+)\.(\d+)$", query.stdout, re.MULTILINE)))
     except (OSError, subprocess.SubprocessError):
         here = []
@@ -91,14 +93,16 @@ def walk(folder, pattern):
 
 def is_main(path):
     """Whether the file is of a program, and not of the library."""
-    return os.path.dirname(path) == "launch" and os.path.basename(path)[:-2] in PROGRAMS + ("at_load",)
+    return os.path.dirname(path) == "launch" and os.path.basename(
+        path)[:-2] in PROGRAMS + ("at_load", )
 
 
 def is_for_cuda(path):
     name = os.path.splitext(os.path.basename(path))[0]
     if name == "absent" or name.endswith("_absent"):
         return False
-    return name == "nccl" or name.endswith("_cuda") or path.endswith(".cu") or path.startswith("core/cuda/")
+    return name == "nccl" or name.endswith("_cuda") or path.endswith(".cu") or path.startswith(
+        "core/cuda/")
 
 
 def is_wanted(path, found):
@@ -134,8 +138,11 @@ def objects(env, build, path):
         return env.Object(stem + ".o", path, CCFLAGS=env["CCFLAGS"] + env["CUDAHEADERS"])
     if not is_kernel(path):
         return env.Object(stem + ".o", path)
-    return [env.Object("%s_%s.o" % (stem, name), path, CPPDEFINES=env["CPPDEFINES"] + ["REAL=" + real, "REAL_NAME=" + name])
-            for name, real in REALS.items()]
+    return [
+        env.Object("%s_%s.o" % (stem, name), path,
+                   CPPDEFINES=env["CPPDEFINES"] + ["REAL=" + real, "REAL_NAME=" + name])
+        for name, real in REALS.items()
+    ]
 
 
 def libraries(env, build, found):
@@ -143,24 +150,31 @@ def libraries(env, build, found):
     paths = [path for room in ROOMS for path in walk(room, "*.c") + walk(room, "*.cu")]
     chosen = [path for path in paths if is_wanted(path, found) and not is_main(path)]
     parts = [objects(env, build, path) for path in chosen]
-    return env.StaticLibrary(build + "/libhourglass.a", parts), env.SharedLibrary(build + "/libhourglass.so", parts)
+    return env.StaticLibrary(build + "/libhourglass.a",
+                             parts), env.SharedLibrary(build + "/libhourglass.so", parts)
 
 
 def program(env, build, target, sources, library):
     """A program that finds a shared library by its own place, wherever the build folder goes."""
     parts = [objects(env, build, path) for path in sources]
     up = os.path.relpath(build, os.path.dirname(target) or ".")
-    return env.Program(target, parts, LIBS=library + env["LIBS"], RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up))])
+    return env.Program(target, parts, LIBS=library + env["LIBS"],
+                       RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up))])
 
 
 def programs(env, build, library, at_root):
     mains = [name for name in PROGRAMS if os.path.exists("launch/%s.c" % name)]
-    return [program(env, build, name if at_root else os.path.join(build, name), ["launch/%s.c" % name, "launch/at_load.c"], library)
-            for name in mains]
+    return [
+        program(env, build, name if at_root else os.path.join(build, name),
+                ["launch/%s.c" % name, "launch/at_load.c"], library) for name in mains
+    ]
 
 
 def examples(env, build, library):
-    return [program(env, build, os.path.join(build, path[:-2]), [path], library) for path in walk("examples", "*.c")]
+    return [
+        program(env, build, os.path.join(build, path[:-2]), [path], library)
+        for path in walk("examples", "*.c")
+    ]
 
 
 def helpers(path):
@@ -179,9 +193,11 @@ def helpers(path):
 
 
 def tests(env, build, library, found):
-    paths = walk("tests", "test_*.c") + walk("tests", "mpi_*.c") + (walk("tests", "test_*.cu") if "CUDA" in found else [])
+    paths = walk("tests", "test_*.c") + walk(
+        "tests", "mpi_*.c") + (walk("tests", "test_*.cu") if "CUDA" in found else [])
     built = []
     for path in paths:
         sources = [path, "tests/harness.c"] + helpers(path)
-        built += program(env, build, os.path.join(build, os.path.splitext(path)[0]), sources, library)
+        built += program(env, build, os.path.join(build,
+                                                  os.path.splitext(path)[0]), sources, library)
     return built

@@ -33,7 +33,8 @@ class Skip(Exception):
 
 def run(*arguments, program=PREPARE, **options):
     options.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=150, **options)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=150,
+                          **options)
 
 
 def check(condition, text):
@@ -62,8 +63,11 @@ def tokens(path):
 def fails(code, part, *arguments, **options):
     done = run(*arguments, **options)
     lines = done.stderr.splitlines()
-    check(done.returncode == code, "%s: exit code %d, not %d: %s" % (arguments, done.returncode, code, done.stderr))
-    check(len(lines) == 1 and lines[0].startswith("prepare: error: "), "not one line: %r" % done.stderr)
+    check(done.returncode == code,
+          "%s: exit code %d, not %d: %s" % (arguments, done.returncode, code, done.stderr))
+    check(
+        len(lines) == 1 and lines[0].startswith("prepare: error: "),
+        "not one line: %r" % done.stderr)
     check(part in lines[0], "%r is not in %r" % (part, lines[0]))
     check(done.stdout == "", "it wrote %r" % done.stdout)
 
@@ -99,7 +103,8 @@ def bad_inputs(work):
     fails(65, "standard input: empty", "-", "--out=" + out)
     fails(65, "cannot open the vocabulary", text, "--out=" + out, "--tokenizer=" + work + "/none")
     fails(65, "no vocabulary in this directory", text, "--out=" + out, "--tokenizer=" + work)
-    fails(65, "a.txt:1: the token is not base64; a rank file has", text, "--out=" + out, "--tokenizer=" + text)
+    fails(65, "a.txt:1: the token is not base64; a rank file has", text, "--out=" + out,
+          "--tokenizer=" + text)
     fails(65, "too little text to keep 0.1 of it", write(work + "/b", "x"), "--out=" + out)
     fails(65, "cannot open the vocabulary", text, "--out=" + out, "--tokenizer=gpt2",
           env=dict(os.environ, HOURGLASS_VOCAB=work + "/none"))
@@ -129,15 +134,18 @@ def the_split_is_at_a_line(work):
     check(bytes(train) + bytes(val) == text, "the bytes are not the text's")
     check(train[-1] == ord("\n"), "the split is not at a line")
     check(abs(len(val) - 0.1 * len(text)) <= len(VERSE.encode()), "the split is at %d" % len(val))
-    check(re.fullmatch(r"%d train and %d val tokens \(byte\) of .* MB in .* s, .* MB/s, .* M tokens/s; in the config: "
-                       r"data: \{train: .*/train\.h5, val: .*/val\.h5\}, model: \{vocab_size: 257\}\n"
-                       % (len(train), len(val)), line), "the last line is %r" % line)
+    check(
+        re.fullmatch(
+            r"%d train and %d val tokens \(byte\) of .* MB in .* s, .* MB/s, .* M tokens/s; in the config: "
+            r"data: \{train: .*/train\.h5, val: .*/val\.h5\}, model: \{vocab_size: 257\}\n" %
+            (len(train), len(val)), line), "the last line is %r" % line)
 
 
 def the_split_parts_no_character(work):
     for length in range(100, 108):
         text = ("\u65e5" * length).encode()
-        works(write(work + "/a.txt", text), "--out=" + work + "/out", "--val-fraction=0.5", "--format=bin")
+        works(write(work + "/a.txt", text), "--out=" + work + "/out", "--val-fraction=0.5",
+              "--format=bin")
         train, val = tokens(work + "/out/train.bin"), tokens(work + "/out/val.bin")
         bytes(train).decode()
         check(bytes(train) + bytes(val) == text, "the bytes are not the text's")
@@ -154,7 +162,9 @@ def files_are_parted_by_end_of_text(work):
     rest = wanted[cut:] + [END_OF_TEXT] if cut < len(wanted) else []
     check(val == rest + list(third.encode()), "the validation tokens are wrong")
     works(*paths, "--out=" + work + "/all", "--val-fraction=0", "--format=bin")
-    check(tokens(work + "/all/train.bin") == wanted + [END_OF_TEXT] + list(third.encode()), "not all of it")
+    check(
+        tokens(work + "/all/train.bin") == wanted + [END_OF_TEXT] + list(third.encode()),
+        "not all of it")
     check(os.listdir(work + "/all") == ["train.bin"], "more than train.bin")
 
 
@@ -168,7 +178,9 @@ def standard_input_is_read(work):
     cat.stdout.close()
     cat.wait()
     for name in ("train.h5", "val.h5"):
-        check(read(work + "/file/" + name) == read(work + "/stdin/" + name) == read(work + "/pipe/" + name), name)
+        check(
+            read(work + "/file/" + name) == read(work + "/stdin/" + name) ==
+            read(work + "/pipe/" + name), name)
     check(sorted(os.listdir(work + "/pipe")) == ["train.h5", "val.h5"], "a copy was left behind")
 
 
@@ -177,13 +189,16 @@ def what_is_not_ours_is_left_alone(work):
     os.mkdir(out)
     write(out + "/val.h5", "my notes on this, which I would like to keep")
     fails(65, "val.h5: is there and is not a token file of this format", text, "--out=" + out)
-    check(os.listdir(out) == ["val.h5"] and read(out + "/val.h5").startswith(b"my notes"), "it was touched")
+    check(
+        os.listdir(out) == ["val.h5"] and read(out + "/val.h5").startswith(b"my notes"),
+        "it was touched")
     os.remove(out + "/val.h5")
     works(text, "--out=" + out)
     before = read(out + "/train.h5")
     works(text, "--out=" + out, "--val-fraction=0.5")
     check(read(out + "/train.h5") != before, "an older token file was not replaced")
-    fails(65, "val.h5: is there, but would not belong to the new train file", text, "--out=" + out, "--val-fraction=0")
+    fails(65, "val.h5: is there, but would not belong to the new train file", text, "--out=" + out,
+          "--val-fraction=0")
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
 
 
@@ -206,26 +221,31 @@ def names_of_others_are_left_alone(work):
     works(text, "--out=" + out)
     for name in others:
         check(read(out + "/" + name) == b"notes", name + " is destroyed")
-    check(sorted(os.listdir(out)) == sorted(others + ["train.h5", "val.h5"]), "leftovers: %s" % os.listdir(out))
+    check(
+        sorted(os.listdir(out)) == sorted(others + ["train.h5", "val.h5"]),
+        "leftovers: %s" % os.listdir(out))
 
 
 def two_at_once_are_kept_apart(work):
     text, out = write(work + "/a.txt", VERSE * 100), work + "/out"
-    child = subprocess.Popen([PREPARE, "-", "--out=" + out], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([PREPARE, "-", "--out=" + out], stdin=subprocess.PIPE,
+                             stdout=subprocess.DEVNULL)
     while not os.path.isdir(out):
         time.sleep(0.001)
     time.sleep(0.2)
     fails(65, "out: another ./prepare writes there; wait for it", text, "--out=" + out)
     child.communicate((VERSE * 100).encode())
-    check(child.returncode == 0 and sorted(os.listdir(out)) == ["train.h5", "val.h5"], "the first one failed")
+    check(child.returncode == 0 and sorted(os.listdir(out)) == ["train.h5", "val.h5"],
+          "the first one failed")
 
 
 def a_full_scratch_is_said_and_ends_well(work):
     """HDF5 writes its part of the file to memory; where that fails, it used to crash at the program's end."""
     text, out = write(work + "/a.txt", VERSE * 100), work + "/out"
     for limit in (1000, 2000, 4000):
-        fails(1, "HDF5 cannot write the header of a token file there; make room", text, "--out=" + out,
-              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        fails(1, "HDF5 cannot write the header of a token file there; make room", text,
+              "--out=" + out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                                    (limit, limit)))
     check(not os.path.exists(out), "it left the directory")
 
 
@@ -233,7 +253,8 @@ def a_directory_that_cannot_be_made_says_why(work):
     """mkdir's reason, not that of the look which follows it."""
     os.chmod(work, 0o755)
     text, copy = write(work + "/a.txt", VERSE), shutil.copy(PREPARE, work + "/prepare")
-    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
+            ] if os.geteuid() == 0 else []
     if drop and shutil.which("setpriv") is None:
         raise Skip("root may write everywhere, and there is no setpriv")
     os.chmod(work, 0o555)
@@ -254,7 +275,8 @@ def a_killed_run_leaves_no_final_name(work):
         if child.wait() == 0:
             break
         names = set(os.listdir(out))
-        check("train.h5" not in names and "val.h5" not in names or {"train.h5", "val.h5"} <= names, "half of %s" % names)
+        check("train.h5" not in names and "val.h5" not in names or {"train.h5", "val.h5"} <= names,
+              "half of %s" % names)
     works(text, "--out=" + out)
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
 
@@ -268,10 +290,12 @@ def fetched_vocabulary():
 def gpt2_tokens(work):
     fetched_vocabulary()
     text = write(work + "/a.txt", "Hello world\n" * 40)
-    line = works(text, "--out=" + work + "/out", "--tokenizer=gpt2", "--format=bin", "--val-fraction=0.5")
+    line = works(text, "--out=" + work + "/out", "--tokenizer=gpt2", "--format=bin",
+                 "--val-fraction=0.5")
     check("(gpt2)" in line and "vocab_size: 50257" in line, line)
     check(tokens(work + "/out/val.bin") == [15496, 995, 198] * 20, "Hello world is 15496 995")
-    works(write(text, "<|endoftext|>\n"), "--out=" + work + "/special", "--tokenizer=gpt2", "--format=bin", "--val-fraction=0")
+    works(write(text, "<|endoftext|>\n"), "--out=" + work + "/special", "--tokenizer=gpt2",
+          "--format=bin", "--val-fraction=0")
     check(50256 not in tokens(work + "/special/train.bin"), "a special token was read from text")
 
 
@@ -284,7 +308,8 @@ def a_whole_book_equals_tiktoken(work):
         golden = json.load(file)
     if hashlib.sha256(text).hexdigest() != golden["text_sha256"]:
         raise Skip("another edition of the package bible-kjv")
-    works(write(work + "/a.txt", text), "--out=" + work, "--tokenizer=gpt2", "--format=bin", "--val-fraction=0")
+    works(write(work + "/a.txt", text), "--out=" + work, "--tokenizer=gpt2", "--format=bin",
+          "--val-fraction=0")
     made = read(work + "/train.bin")
     check(len(made) == 2 * golden["count"], "%d tokens" % (len(made) // 2))
     check(hashlib.sha256(made).hexdigest() == golden["tokens_sha256"], "the tokens differ")
@@ -293,7 +318,8 @@ def a_whole_book_equals_tiktoken(work):
 def a_terminal_shows_progress(work):
     text = write(work + "/a.txt", VERSE * 100000)
     master, slave = pty.openpty()
-    done = subprocess.run([PREPARE, text, "--out=" + work + "/out"], stdout=subprocess.PIPE, stderr=slave, timeout=60)
+    done = subprocess.run([PREPARE, text, "--out=" + work + "/out"], stdout=subprocess.PIPE,
+                          stderr=slave, timeout=60)
     os.close(slave)
     shown = os.read(master, 1 << 16)
     os.close(master)
@@ -314,20 +340,24 @@ def it_streams_and_is_fast(work):
             file.write(block)
     script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
-    done = subprocess.run([sys.executable, "-c", script, PREPARE, work + "/a.txt", "--out=" + work + "/out",
-                           "--tokenizer=gpt2"], capture_output=True, text=True, timeout=150)
+    done = subprocess.run([
+        sys.executable, "-c", script, PREPARE, work + "/a.txt", "--out=" + work + "/out",
+        "--tokenizer=gpt2"
+    ], capture_output=True, text=True, timeout=150)
     check(done.returncode == 0, done.stderr)
     check(int(done.stdout.split()[-1]) < 200 * 1000, "the peak is %s KB" % done.stdout.split()[-1])
     speed = float(re.search(r", ([\d.]+) MB/s", done.stdout).group(1))
     check(speed >= 5, "only %.1f MB/s" % speed)
 
 
-TESTS = [wrong_usage, bad_inputs, no_permission, the_split_is_at_a_line, the_split_parts_no_character,
-         files_are_parted_by_end_of_text, standard_input_is_read, what_is_not_ours_is_left_alone,
-         a_full_disk_leaves_the_old_files, names_of_others_are_left_alone, two_at_once_are_kept_apart,
-         a_full_scratch_is_said_and_ends_well,
-         a_directory_that_cannot_be_made_says_why, a_killed_run_leaves_no_final_name, gpt2_tokens,
-         a_whole_book_equals_tiktoken, a_terminal_shows_progress, it_streams_and_is_fast]
+TESTS = [
+    wrong_usage, bad_inputs, no_permission, the_split_is_at_a_line, the_split_parts_no_character,
+    files_are_parted_by_end_of_text, standard_input_is_read, what_is_not_ours_is_left_alone,
+    a_full_disk_leaves_the_old_files, names_of_others_are_left_alone, two_at_once_are_kept_apart,
+    a_full_scratch_is_said_and_ends_well, a_directory_that_cannot_be_made_says_why,
+    a_killed_run_leaves_no_final_name, gpt2_tokens, a_whole_book_equals_tiktoken,
+    a_terminal_shows_progress, it_streams_and_is_fast
+]
 
 
 def main():

@@ -35,13 +35,14 @@ def check(condition, text):
 
 
 def run(ranks, program, *arguments):
-    done = subprocess.run(command(ranks, program, *arguments), env=environment, timeout=60, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(command(ranks, program, *arguments), env=environment, timeout=60,
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return done.returncode, done.stdout, done.stderr
 
 
 def own_lines(program, text):
-    lines = [line.lstrip("\0") for line in text.splitlines()]  # Open MPI 5 ends its own paragraphs with a zero
+    lines = [line.lstrip("\0")
+             for line in text.splitlines()]  # Open MPI 5 ends its own paragraphs with a zero
     return [line for line in lines if line.startswith(program + ": error:")]
 
 
@@ -52,16 +53,19 @@ def collectives():
 
 
 def without_mpirun():
-    done = subprocess.run([os.path.join(PROGRAMS, "mpi_world"), "collectives"], env=environment, timeout=20)
+    done = subprocess.run([os.path.join(PROGRAMS, "mpi_world"), "collectives"], env=environment,
+                          timeout=20)
     check(done.returncode == 0, f"exit {done.returncode}")
 
 
 def one_line_and_code_for_bad_input():
-    for ranks, text in ((1, "val.bin: truncated, says 0"), (2, "rank 1: val.bin: truncated, says 1"),
+    for ranks, text in ((1, "val.bin: truncated, says 0"), (2,
+                                                            "rank 1: val.bin: truncated, says 1"),
                         (4, "rank 1: val.bin: truncated, says 1")):
         code, out, err = run(ranks, "mpi_world", "disagree")
         check(code == 65, f"{ranks} ranks: exit {code}, not 65")
-        check(own_lines("mpi_world", err) == ["mpi_world: error: " + text], f"{ranks} ranks: {err!r}")
+        check(
+            own_lines("mpi_world", err) == ["mpi_world: error: " + text], f"{ranks} ranks: {err!r}")
 
 
 def abort_names_the_rank():
@@ -69,8 +73,10 @@ def abort_names_the_rank():
         code, out, err = run(ranks, "mpi_world", "abort")
         lines = own_lines("mpi_world", err)
         check(code == 78, f"{ranks} ranks: exit {code}, not 78")
-        check(len(lines) == 1 and re.search(rf"rank {ranks - 1} on \S+: it does not fit; all ranks end \(exit 78\)",
-                                            lines[0]), f"{ranks} ranks: {err!r}")
+        check(
+            len(lines) == 1 and re.search(
+                rf"rank {ranks - 1} on \S+: it does not fit; all ranks end \(exit 78\)", lines[0]),
+            f"{ranks} ranks: {err!r}")
 
 
 def sums():
@@ -94,14 +100,18 @@ class Job:
     def __init__(self, *arguments):
         self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
         self.start = time.monotonic()
-        self.process = subprocess.Popen(command(4, "mpi_watch", *arguments), env=environment, stdout=self.out,
-                                        stderr=self.err)
+        self.process = subprocess.Popen(command(4, "mpi_watch", *arguments), env=environment,
+                                        stdout=self.out, stderr=self.err)
         self.pids = {}
         while len(self.pids) < 4:
-            check(time.monotonic() - self.start < 30 and self.process.poll() is None, "the ranks do not start")
+            check(time.monotonic() - self.start < 30 and self.process.poll() is None,
+                  "the ranks do not start")
             time.sleep(0.05)
             self.out.seek(0)
-            self.pids = {int(r): int(p) for r, p in re.findall(r"rank (\d+) pid (\d+)\n", self.out.read())}
+            self.pids = {
+                int(r): int(p)
+                for r, p in re.findall(r"rank (\d+) pid (\d+)\n", self.out.read())
+            }
 
     def signal(self, number):
         os.kill(self.pids[LATE], number)
@@ -139,7 +149,8 @@ def faults(job, seconds, pattern):
     code, lines = job.end(seconds)
     check(code != 0, "mpirun returned 0")
     check(len(lines) == 1, f"not one line: {lines}")
-    check(re.fullmatch("mpi_watch: error: " + pattern, lines[0]), f"{lines[0]!r} is not {pattern!r}")
+    check(re.fullmatch("mpi_watch: error: " + pattern, lines[0]),
+          f"{lines[0]!r} is not {pattern!r}")
 
 
 def stopped_rank():
@@ -154,7 +165,9 @@ def dies(job):
     """The launcher sees a death too, and whoever is first ends the run; where it is mpirun, ours is not said."""
     code, lines = job.end(DEADLINE)
     check(code != 0, "mpirun returned 0")
-    check(len(lines) <= 1 and all(re.search(rf"rank {LATE} on \S+ died in step \d+, ", x) for x in lines), f"{lines}")
+    check(
+        len(lines) <= 1 and
+        all(re.search(rf"rank {LATE} on \S+ died in step \d+, ", x) for x in lines), f"{lines}")
     return len(lines)
 
 
@@ -174,30 +187,43 @@ def rank_that_exits():
 
 def hung_rank():
     # 20 ms a step until step 12, then the fault.
-    faults(Job("hang"), DEADLINE + 1, rf"rank {LATE} on \S+ hangs: no progress for 8\.\d s in step 12, "
-           r"layernorm_forward, while others wait in all_reduce of bucket 3; all ranks end \(exit 1\)")
+    faults(
+        Job("hang"), DEADLINE + 1,
+        rf"rank {LATE} on \S+ hangs: no progress for 8\.\d s in step 12, "
+        r"layernorm_forward, while others wait in all_reduce of bucket 3; all ranks end \(exit 1\)")
 
 
 def hung_before_a_collective_of_the_main_thread():
-    faults(Job("hang-main", "2"), DEADLINE, rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, "
-           r"layernorm_forward, while others wait in .+; all ranks end \(exit 1\)")
+    faults(
+        Job("hang-main", "2"), DEADLINE,
+        rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, "
+        r"layernorm_forward, while others wait in .+; all ranks end \(exit 1\)")
 
 
 def frozen_while_it_waits():
-    faults(Job("freeze", "2"), DEADLINE, rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, "
-           r"layernorm_backward, while others wait in all_reduce of bucket 3; all ranks end \(exit 1\)")
-    faults(Job("freeze-main", "2"), DEADLINE, rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, .+, "
-           r"while others wait in .+; all ranks end \(exit 1\)")
+    faults(
+        Job("freeze",
+            "2"), DEADLINE, rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, "
+        r"layernorm_backward, while others wait in all_reduce of bucket 3; all ranks end \(exit 1\)"
+    )
+    faults(
+        Job("freeze-main", "2"), DEADLINE,
+        rf"rank {LATE} on \S+ hangs: no progress for 2\.\d s in step 12, .+, "
+        r"while others wait in .+; all ranks end \(exit 1\)")
 
 
 def rank_in_another_collective():
-    faults(Job("lost", "1.5"), DEADLINE + 4, r"rank \d on \S+ has waited [12] s in .+ in another collective; "
-           r"all ranks end \(exit 1\)")
+    faults(
+        Job("lost", "1.5"), DEADLINE + 4,
+        r"rank \d on \S+ has waited [12] s in .+ in another collective; "
+        r"all ranks end \(exit 1\)")
 
 
 def all_ranks_hang():
-    faults(Job("sleep", "1"), DEADLINE, r"rank \d on \S+ hangs: no progress for 4\.\d s in step 12, layernorm_forward, "
-           r"and no rank makes any; all ranks end \(exit 1\)")
+    faults(
+        Job("sleep", "1"), DEADLINE,
+        r"rank \d on \S+ hangs: no progress for 4\.\d s in step 12, layernorm_forward, "
+        r"and no rank makes any; all ranks end \(exit 1\)")
 
 
 def slow_ranks_live():
@@ -236,8 +262,8 @@ def rank_of(pid):
 def a_rank_stopped_while_it_starts():
     """Before there is a watchdog, in MPI_Init too."""
     for victim, delay in ((1, 0.02), (0, 0.05), (2, 0.1), (1, 0.15)):
-        process = subprocess.Popen(command(3, "mpi_watch", "run"), env=environment, text=True, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE)
+        process = subprocess.Popen(command(3, "mpi_watch", "run"), env=environment, text=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         pids, begin = [], time.monotonic()
         while not pids:
             check(time.monotonic() - begin < 30, "the rank does not start")
@@ -251,9 +277,14 @@ def a_rank_stopped_while_it_starts():
                 for pid in children(process.pid):
                     os.kill(int(pid), signal.SIGKILL)
                 process.kill()
-        named = [re.search(rf"rank {victim} on \S+ stopped responding \d\.\d s ago", line) for line in lines]
-        check(process.returncode == 1 and named and all(named),  # two may find it out at the same moment
-              f"rank {victim} after {delay} s: exit {process.returncode}, {lines}")
+        named = [
+            re.search(rf"rank {victim} on \S+ stopped responding \d\.\d s ago", line)
+            for line in lines
+        ]
+        check(
+            process.returncode == 1 and named and
+            all(named),  # two may find it out at the same moment
+            f"rank {victim} after {delay} s: exit {process.returncode}, {lines}")
 
 
 def segments(job):
@@ -278,7 +309,8 @@ def shared_memory_of_killed_runs_goes():
         time.sleep(0.01)
     code, out, err = run(2, "mpi_world", "collectives")
     check(code == 0, f"exit {code}: {out}{err}")
-    still_there, lost = [path for path in left if os.path.exists(path)], [path for path in used if not os.path.exists(path)]
+    still_there, lost = [path for path in left if os.path.exists(path)
+                         ], [path for path in used if not os.path.exists(path)]
     live.process.send_signal(signal.SIGTERM)
     live.end(DEADLINE)
     check(not still_there, f"of a dead run: {still_there}")
@@ -290,8 +322,8 @@ def a_start_without_the_others():
     begin = time.monotonic()
     late = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec sleep 200; else exec "$@"; fi'
     mpirun, program = command(2, "mpi_watch", "run")[:3], command(2, "mpi_watch", "run")[3:]
-    done = subprocess.run([*mpirun, "sh", "-c", late, "-", *program], env=environment, timeout=120, text=True,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    done = subprocess.run([*mpirun, "sh", "-c", late, "-", *program], env=environment, timeout=120,
+                          text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     lines, seconds = own_lines("mpi_watch", done.stderr), time.monotonic() - begin
     check(done.returncode != 0 and len(lines) == 1 and 60 < seconds < 60 + 2 * DEADLINE and
           re.search(r"rank 0 on \S+ has waited 6\d s for other ranks in MPI_Init", lines[0]),
@@ -311,10 +343,15 @@ def main():
     if shutil.which("mpirun") is None:
         print("  mpirun is not installed\n0 passed, 0 failed, 1 skipped")
         return 0
-    tests = [a_start_without_the_others, a_rank_stopped_while_it_starts, shared_memory_of_killed_runs_goes, stopped_rank, hung_rank, slow_ranks_live, frozen_job_lives, rank_in_another_collective, all_ranks_hang,
-             hung_before_a_collective_of_the_main_thread, frozen_while_it_waits, killed_rank, rank_that_exits, sigterm_ends_quietly,
-             collectives, without_mpirun, one_line_and_code_for_bad_input, abort_names_the_rank, sums,
-             the_rank_count_does_not_change_a_bit]
+    tests = [
+        a_start_without_the_others, a_rank_stopped_while_it_starts,
+        shared_memory_of_killed_runs_goes, stopped_rank, hung_rank, slow_ranks_live,
+        frozen_job_lives, rank_in_another_collective, all_ranks_hang,
+        hung_before_a_collective_of_the_main_thread, frozen_while_it_waits, killed_rank,
+        rank_that_exits, sigterm_ends_quietly, collectives, without_mpirun,
+        one_line_and_code_for_bad_input, abort_names_the_rank, sums,
+        the_rank_count_does_not_change_a_bit
+    ]
     if len(sys.argv) > 1:
         tests = [test for test in tests if test.__name__ in sys.argv[1:]]
     n_failed = 0
@@ -325,7 +362,8 @@ def main():
                 print(f"  world: {test.__name__} ... ok", flush=True)
             except Exception as error:
                 n_failed += 1
-                print(f"  world: {test.__name__} ... FAILED\n    {type(error).__name__}: {error}", flush=True)
+                print(f"  world: {test.__name__} ... FAILED\n    {type(error).__name__}: {error}",
+                      flush=True)
     print(f"{len(tests) - n_failed} passed, {n_failed} failed, 0 skipped")
     return n_failed > 0
 

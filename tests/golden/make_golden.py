@@ -28,7 +28,8 @@ class Writer:
         self.file = open(os.path.join(HERE, name), "wb")
 
     def put(self, name, value):
-        array = np.asarray(value.detach() if torch.is_tensor(value) else value, dtype=np.float64).astype("<f4")
+        array = np.asarray(value.detach() if torch.is_tensor(value) else value,
+                           dtype=np.float64).astype("<f4")
         self.file.write((" ".join([name, *map(str, array.shape)]) + "\n").encode())
         self.file.write(np.ascontiguousarray(array).tobytes())
 
@@ -62,13 +63,16 @@ def seeded(value):
 
 def linear_cases(out):
     x, w, bias = draw(2, 3, 5), draw(7, 5), draw(7)
-    write_case(out, "linear_ragged", {"x": x, "w": w, "bias": bias}, {"y": seeded(F.linear(x, w, bias))})
+    write_case(out, "linear_ragged", {"x": x, "w": w, "bias": bias},
+               {"y": seeded(F.linear(x, w, bias))})
     x, w, bias = draw(1, 21, 19), draw(13, 19, scale=0.3), draw(13)
-    write_case(out, "linear_gelu_bias", {"x": x, "w": w, "bias": bias}, {"y": seeded(gelu(F.linear(x, w, bias)))})
+    write_case(out, "linear_gelu_bias", {"x": x, "w": w, "bias": bias},
+               {"y": seeded(gelu(F.linear(x, w, bias)))})
     x, w, w_2 = draw(3, 5, 24), draw(96, 24, scale=0.2), draw(24, 96, scale=0.1)
     b, b_2 = draw(96, scale=0.2), draw(24)
     y = F.linear(gelu(F.linear(x, w, b)), w_2, b_2)
-    write_case(out, "mlp_bias", {"x": x, "w_fc": w, "w_proj": w_2, "b_fc": b, "b_proj": b_2}, {"y": seeded(y)})
+    write_case(out, "mlp_bias", {"x": x, "w_fc": w, "w_proj": w_2, "b_fc": b, "b_proj": b_2},
+               {"y": seeded(y)})
 
 
 def layernorm_cases(out):
@@ -84,12 +88,14 @@ def layernorm_cases(out):
 def embedding_cases(out):
     wte, wpe, tokens = draw(11, 5), draw(9, 5), random.integers(0, 11, (3, 7))
     x = F.embedding(torch.tensor(tokens), wte) + wpe[:7]
-    write_case(out, "embedding_ragged", {"wte": wte, "wpe": wpe}, {"x": seeded(x)}, [("tokens", tokens)])
+    write_case(out, "embedding_ragged", {"wte": wte, "wpe": wpe}, {"x": seeded(x)},
+               [("tokens", tokens)])
 
 
 def philox(key, low, high):
     """Philox4x32-10: Salmon et al., SC'11, section 3.3."""
-    c, k = [low & 0xFFFFFFFF, low >> 32, high & 0xFFFFFFFF, high >> 32], [key & 0xFFFFFFFF, key >> 32]
+    c, k = [low & 0xFFFFFFFF, low >> 32, high & 0xFFFFFFFF,
+            high >> 32], [key & 0xFFFFFFFF, key >> 32]
     for _ in range(10):
         p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
         c = [(q >> 32) ^ c[1] ^ k[0], q & 0xFFFFFFFF, (p >> 32) ^ c[3] ^ k[1], p & 0xFFFFFFFF]
@@ -107,12 +113,17 @@ def dropout_case(out):
 
 
 def loss_cases(out):
-    for case, (B, T, C, V, Vp) in {"loss_one_chunk": (2, 9, 8, 29, 32), "loss_chunks": (3, 7, 8, 61, 64)}.items():
+    for case, (B, T, C, V,
+               Vp) in {"loss_one_chunk": (2, 9, 8, 29, 32),
+                       "loss_chunks": (3, 7, 8, 61, 64)}.items():
         x, wte, targets = draw(B, T, C), draw(Vp, C), random.integers(0, V, (B, T))
         logits = F.linear(x, wte).reshape(B * T, Vp)[:, :V]
-        losses = F.cross_entropy(logits, torch.tensor(targets).reshape(-1), reduction="none").reshape(B * T, 1)
+        losses = F.cross_entropy(logits,
+                                 torch.tensor(targets).reshape(-1),
+                                 reduction="none").reshape(B * T, 1)
         seed = torch.full((B * T, 1), 1 / (B * T))
-        write_case(out, case, {"x": x, "wte": wte}, {"losses": (losses, seed)}, [("tokens", targets)])
+        write_case(out, case, {"x": x, "wte": wte}, {"losses": (losses, seed)},
+                   [("tokens", targets)])
 
 
 def attention(qkv, NH):
@@ -120,7 +131,8 @@ def attention(qkv, NH):
     B, T, C = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     q, k, v = (t.reshape(B, T, NH, C // NH).transpose(1, 2) for t in qkv.split(C, dim=2))
     scale = float(np.float32(1 / math.sqrt(C // NH)))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale).transpose(1, 2).reshape(B, T, C)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True,
+                                          scale=scale).transpose(1, 2).reshape(B, T, C)
 
 
 def attention_cases(out):
@@ -138,8 +150,8 @@ def gpt_weights():
     with torch.no_grad():
         w["wte.weight"][V:] = 0
     for i in range(L):
-        for name, rows, columns in (("attn.c_attn", 3 * C, C), ("attn.c_proj", C, C), ("mlp.c_fc", 4 * C, C),
-                                    ("mlp.c_proj", C, 4 * C)):
+        for name, rows, columns in (("attn.c_attn", 3 * C, C), ("attn.c_proj", C, C),
+                                    ("mlp.c_fc", 4 * C, C), ("mlp.c_proj", C, 4 * C)):
             w["h.%d.%s.weight" % (i, name)] = draw(rows, columns, scale=0.15)
             w["h.%d.%s.bias" % (i, name)] = draw(rows, scale=0.1)
         for name in ("ln_1", "ln_2"):
@@ -158,7 +170,8 @@ def gpt_losses(w, tokens, targets):
 
     x = F.embedding(tokens, w["wte.weight"]) + w["wpe.weight"]
     for h in ("h.%d." % i for i in range(L)):
-        x = x + project(h + "attn.c_proj", attention(project(h + "attn.c_attn", norm(h + "ln_1", x)), NH))
+        x = x + project(h + "attn.c_proj",
+                        attention(project(h + "attn.c_attn", norm(h + "ln_1", x)), NH))
         x = x + project(h + "mlp.c_proj", gelu(project(h + "mlp.c_fc", norm(h + "ln_2", x))))
     logits = F.linear(norm("ln_f", x), w["wte.weight"])[..., :V]
     return F.cross_entropy(logits.reshape(-1, V), targets.reshape(-1), reduction="none")
@@ -200,7 +213,8 @@ def gpt_steps(out, w, batches):
 
 def main():
     out = Writer("ops.bin")
-    for cases in (linear_cases, layernorm_cases, embedding_cases, dropout_case, loss_cases, attention_cases):
+    for cases in (linear_cases, layernorm_cases, embedding_cases, dropout_case, loss_cases,
+                  attention_cases):
         cases(out)
     w, batches = gpt_weights(), torch.tensor(random.integers(0, V, (STEPS, B, T + 1)))
     out = Writer("gpt_weights.bin")

@@ -64,15 +64,22 @@ LONG = {
     "long no break": ("\u00e9", 100_000),
 }
 
-UNITS = ["a", "  ", "\n", "'s", "'re", "'", "\u00a0", "\u2003", "\u3000", "\u200b", "\u00e9", "e\u0301", "\u65e5\u672c",
-         "\U0001f469\u200d\U0001f467", "\u0663", "\u2163", "\u00bd", "\u0085", "\x1c", "\x0b", "\ufeff", "\r\n", "\t",
-         "\u00df", "1", "23", "...", "_", "\u180e", "\u2028", "\x00", " the", "The", " of", "ing", " 'll", "-", "=="]
+UNITS = [
+    "a", "  ", "\n", "'s", "'re", "'", "\u00a0", "\u2003", "\u3000", "\u200b", "\u00e9", "e\u0301",
+    "\u65e5\u672c", "\U0001f469\u200d\U0001f467", "\u0663", "\u2163", "\u00bd", "\u0085", "\x1c",
+    "\x0b", "\ufeff", "\r\n", "\t", "\u00df", "1", "23", "...", "_", "\u180e", "\u2028", "\x00",
+    " the", "The", " of", "ing", " 'll", "-", "=="
+]
 
 
 def encoding():
     with open(os.path.join(ROOT, "build/vocab/gpt2.tiktoken"), "rb") as file:
-        ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in file)}
-    return tiktoken.Encoding("gpt2", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 50256})
+        ranks = {
+            base64.b64decode(token): int(rank)
+            for token, rank in (line.split() for line in file)
+        }
+    return tiktoken.Encoding("gpt2", pat_str=PATTERN, mergeable_ranks=ranks,
+                             special_tokens={"<|endoftext|>": 50256})
 
 
 def digest(tokens):
@@ -87,13 +94,18 @@ def cases(gpt2):
     texts = dict(TEXTS)
     for number in range(6):
         texts["mix %d" % number] = "".join(dice.choice(UNITS) for _ in range(150))
-        texts["Unicode %d" % number] = "".join(chr(dice.choice([dice.randrange(128), dice.randrange(0x250),
-                                                                dice.randrange(0xD800)])) for _ in range(60))
+        texts["Unicode %d" % number] = "".join(
+            chr(dice.choice([dice.randrange(128),
+                             dice.randrange(0x250),
+                             dice.randrange(0xD800)])) for _ in range(60))
     for name, text in texts.items():
         yield {"name": name, "text": text, "tokens": gpt2.encode_ordinary(text)}
     for name, (text, repeat) in LONG.items():
         tokens = gpt2.encode_ordinary(text * repeat)
-        yield {"name": name, "text": text, "repeat": repeat, "count": len(tokens), "hash": "%016x" % digest(tokens)}
+        yield {
+            "name": name, "text": text, "repeat": repeat, "count": len(tokens),
+            "hash": "%016x" % digest(tokens)
+        }
 
 
 def bible(gpt2):

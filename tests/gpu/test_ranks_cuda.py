@@ -9,17 +9,31 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
-from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, run, run_directory,  # noqa: E402
-                 states, train)
+from e2e import (
+    WORK,
+    Skip,
+    check,
+    checkpoints,
+    config,
+    equal,
+    losses,
+    main,
+    run,
+    run_directory,  # noqa: E402
+    states,
+    train)
 from faults import fault  # noqa: E402
 
-MODEL = {"n_layer": 2, "n_head": 4, "n_embd": 256, "block_size": 64, "vocab_size": "auto", "dropout": 0.1}
+MODEL = {
+    "n_layer": 2, "n_head": 4, "n_embd": 256, "block_size": 64, "vocab_size": "auto", "dropout": 0.1
+}
 STEPS = 12
 
 
 def needs_gpus(wanted):
     try:
-        found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, check=False)
         count = found.stdout.count(b"GPU ")
     except OSError:
         count = 0
@@ -29,8 +43,12 @@ def needs_gpus(wanted):
 
 
 def options(**changes):
-    return dict({"device": "cuda", "model": MODEL, "training__dtype": "bfloat16", "training__stop__steps": STEPS,
-                 "data__batch_size": 2, "training__gradient_accumulation_steps": 2}, **changes)
+    return dict(
+        {
+            "device": "cuda", "model": MODEL, "training__dtype": "bfloat16",
+            "training__stop__steps": STEPS, "data__batch_size": 2,
+            "training__gradient_accumulation_steps": 2
+        }, **changes)
 
 
 def go(name, ranks=2, **changes):
@@ -39,7 +57,10 @@ def go(name, ranks=2, **changes):
 
 
 def near(one, two, tolerance, text):
-    far = {step: (one[step], two[step]) for step in one if not abs(two[step] - one[step]) <= tolerance * abs(one[step])}
+    far = {
+        step: (one[step], two[step])
+        for step in one if not abs(two[step] - one[step]) <= tolerance * abs(one[step])
+    }
     check(not far and len(one) >= STEPS, "%s: losses that differ: %r" % (text, far))
 
 
@@ -47,8 +68,10 @@ def agree_with_one_rank():
     needs_gpus(2)
     one = losses(go("one", ranks=0, data__batch_size=4))
     near(one, losses(go("two")), 1e-3, "two ranks")
-    near(one, losses(go("shared", training__shard_optimizer=True)), 1e-3, "two ranks that share the optimizer")
-    near(one, losses(go("half", training__shard_optimizer=True, training__dtype="float16")), 2e-2, "in float16")
+    near(one, losses(go("shared", training__shard_optimizer=True)), 1e-3,
+         "two ranks that share the optimizer")
+    near(one, losses(go("half", training__shard_optimizer=True, training__dtype="float16")), 2e-2,
+         "in float16")
 
 
 def four_agree_with_one_rank():
@@ -65,7 +88,8 @@ def repeat_bit_by_bit():
     first = states(checkpoints(go("first")))
     equal(len(first), STEPS, "a state for each step")
     equal(states(checkpoints(go("second"))), first, "states of two runs")
-    equal(states(checkpoints(go("third", training__shard_optimizer=True))), first, "states with the optimizer shared")
+    equal(states(checkpoints(go("third", training__shard_optimizer=True))), first,
+          "states with the optimizer shared")
     path = config("fourth", **options(training__shard_optimizer=True))
     train(path, ranks=2, NCCL_P2P_DISABLE="1")
     equal(states(checkpoints(run_directory("fourth"))), first, "states without copies between GPUs")
@@ -81,7 +105,8 @@ def resume_bit_by_bit():
         for path in glob.glob(directory + "/checkpoints/step_*.h5"):
             if int(path[-11:-3]) > STEPS // 2:
                 os.remove(path)
-        train(os.path.join(WORK, name + ".yaml"), "training.shard_optimizer=%s" % str(after).lower(), ranks=2)
+        train(os.path.join(WORK, name + ".yaml"),
+              "training.shard_optimizer=%s" % str(after).lower(), ranks=2)
         equal(states(checkpoints(directory)), whole, "states after the resume")
 
 
@@ -106,17 +131,21 @@ def another_nccl_is_refused():
     needs_gpus(2)
     folder = os.path.join(WORK, "nccl")
     os.makedirs(folder, exist_ok=True)
-    made = subprocess.run(["gcc", "-shared", "-o", folder + "/libnccl.so.2", "-x", "c", "-"], input=b"", check=False)
+    made = subprocess.run(["gcc", "-shared", "-o", folder + "/libnccl.so.2", "-x", "c", "-"],
+                          input=b"", check=False)
     if made.returncode != 0:
         raise Skip("no gcc")
     path = folder + ":" + os.environ.get("LD_LIBRARY_PATH", "")
     done = run("train", config("no_nccl", **options()), ranks=2, LD_LIBRARY_PATH=path)
-    check(done.code == 78 and len(done.errors()) == 1 and "libnccl.so.2 has no nccl" in done.errors()[0], done)
+    check(
+        done.code == 78 and len(done.errors()) == 1 and
+        "libnccl.so.2 has no nccl" in done.errors()[0], done)
 
 
 def hurt(name, number, wanted):
     needs_gpus(2)
-    done, seconds = fault(config(name, **options()), 2, 1, lambda pid: os.kill(pid, number), wanted, deadline=12)
+    done, seconds = fault(config(name, **options()), 2, 1, lambda pid: os.kill(pid, number), wanted,
+                          deadline=12)
     print("%s: %.1f s: %s" % (name, seconds, done.errors()[0]))
 
 
@@ -129,5 +158,6 @@ def a_stopped_rank():
 
 
 if __name__ == "__main__":
-    main(agree_with_one_rank, four_agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit, more_spans_than_are_ahead,
-         one_gpu_for_two_is_refused, another_nccl_is_refused, a_killed_rank, a_stopped_rank)
+    main(agree_with_one_rank, four_agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit,
+         more_spans_than_are_ahead, one_gpu_for_two_is_refused, another_nccl_is_refused,
+         a_killed_rank, a_stopped_rank)

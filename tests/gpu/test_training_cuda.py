@@ -11,17 +11,34 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
-from e2e import (ENVIRONMENT, WORK, Skip, check, checkpoints, config, equal, losses, main, metrics,  # noqa: E402
-                 run, run_directory, states, summary, train)
+from e2e import (
+    ENVIRONMENT,
+    WORK,
+    Skip,
+    check,
+    checkpoints,
+    config,
+    equal,
+    losses,
+    main,
+    metrics,  # noqa: E402
+    run,
+    run_directory,
+    states,
+    summary,
+    train)
 
 # One GPU, also where there are more: tests/gpu/test_ranks_cuda.py is for those.
 ENVIRONMENT["CUDA_VISIBLE_DEVICES"] = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
-MODEL = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "vocab_size": "auto", "dropout": 0.1}
+MODEL = {
+    "n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "vocab_size": "auto", "dropout": 0.1
+}
 
 
 def needs_gpu():
     try:
-        found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, check=False)
     except OSError:
         found = None
     if found is None or b"GPU" not in found.stdout:
@@ -29,7 +46,8 @@ def needs_gpu():
 
 
 def run_of(name, device, dtype, steps, **changes):
-    path = config(name, device=device, model=MODEL, training__dtype=dtype, training__stop__steps=steps, **changes)
+    path = config(name, device=device, model=MODEL, training__dtype=dtype,
+                  training__stop__steps=steps, **changes)
     train(path)
     return run_directory(name)
 
@@ -40,7 +58,10 @@ def follows_the_cpu_in_f32():
     cpu = losses(run_of("cpu", "cpu", "float32", 200, **quiet))
     gpu = losses(run_of("gpu", "cuda", "float32", 200, **quiet))
     equal(sorted(cpu), sorted(gpu), "the steps that were logged")
-    far = {step: (cpu[step], gpu[step]) for step in cpu if not abs(gpu[step] - cpu[step]) <= 1e-4 * abs(cpu[step])}
+    far = {
+        step: (cpu[step], gpu[step])
+        for step in cpu if not abs(gpu[step] - cpu[step]) <= 1e-4 * abs(cpu[step])
+    }
     check(not far, "losses that differ by more than 1e-4: %r" % dict(sorted(far.items())[:5]))
     check(cpu[max(cpu)] < 0.7 * cpu[min(cpu)], "the loss falls")
 
@@ -78,11 +99,17 @@ def two_ranks_agree_with_one():
     one = losses(run_of("one", "cuda", "bfloat16", 20, data__batch_size=4))
     for shared in (False, True):
         name = "two_%d" % shared
-        train(config(name, device="cuda", model=MODEL, training__dtype="bfloat16", training__stop__steps=20,
-                     data__batch_size=2, share_gpu=True, training__shard_optimizer=shared), ranks=2)
+        train(
+            config(name, device="cuda", model=MODEL, training__dtype="bfloat16",
+                   training__stop__steps=20, data__batch_size=2, share_gpu=True,
+                   training__shard_optimizer=shared), ranks=2)
         two = losses(run_directory(name))
-        far = {step: (one[step], two[step]) for step in one if not abs(two[step] - one[step]) <= 1e-3 * abs(one[step])}
-        check(not far and len(one) == 20, "optimizer shared: %r; losses that differ by more than 1e-3: %r" % (shared, far))
+        far = {
+            step: (one[step], two[step])
+            for step in one if not abs(two[step] - one[step]) <= 1e-3 * abs(one[step])
+        }
+        check(not far and len(one) == 20,
+              "optimizer shared: %r; losses that differ by more than 1e-3: %r" % (shared, far))
 
 
 def two_ranks_on_one_gpu_are_refused():
@@ -103,7 +130,10 @@ def recomputes_the_same():
     kept = losses(run_of("kept", "cuda", "bfloat16", 10))
     for what in ("gelu", "block"):
         again = losses(run_of("again_" + what, "cuda", "bfloat16", 10, training__recompute=what))
-        far = {step: (kept[step], again[step]) for step in kept if not abs(again[step] - kept[step]) <= 2e-3}
+        far = {
+            step: (kept[step], again[step])
+            for step in kept if not abs(again[step] - kept[step]) <= 2e-3
+        }
         check(not far, "%s: %r" % (what, far))
 
 
@@ -113,7 +143,8 @@ def takes_what_is_planned():
     model = {"n_layer": 6, "n_head": 8, "n_embd": 512, "block_size": 512, "vocab_size": "auto"}
     quiet = {"checkpoint__interval": "3 steps", "evaluation__interval": 2, "model": model}
     for dtype in ("bfloat16", "float32"):
-        path = config("plan_" + dtype, device="cuda", training__dtype=dtype, data__batch_size=4, **quiet)
+        path = config("plan_" + dtype, device="cuda", training__dtype=dtype, data__batch_size=4,
+                      **quiet)
         train(path)
         end = summary(run_directory("plan_" + dtype))
         with open(run_directory("plan_" + dtype) + "/plan.json", encoding="utf-8") as file:
@@ -141,28 +172,35 @@ sys.stdin.read()
 def refuses_what_does_not_fit():
     """The chosen batch runs within a budget, one more is refused; so it is where others have taken the memory."""
     needs_gpu()
-    path = config("budget", device="cuda", training__dtype="bfloat16", memory_budget="1GiB", data__batch_size="auto",
-                  model={"n_layer": 4, "n_head": 4, "n_embd": 256, "block_size": 256, "vocab_size": "auto"},
-                  training__stop__steps=4, evaluation__interval=2)
+    path = config(
+        "budget", device="cuda", training__dtype="bfloat16", memory_budget="1GiB",
+        data__batch_size="auto",
+        model={"n_layer": 4, "n_head": 4, "n_embd": 256, "block_size": 256,
+               "vocab_size": "auto"}, training__stop__steps=4, evaluation__interval=2)
     train(path)
     end = summary(run_directory("budget"))
     check(end["peak_bytes"] <= 1 << 30 and end["batch_size"] > 1, repr(end))
     more = "data.batch_size=%d" % (end["batch_size"] + 1)
     for ranks, budget in ((0, "1GiB"), (2, "2GiB")):  # two ranks hold two contexts
         more = more if ranks == 0 else "data.batch_size=40000"
-        done = train(path, more, "memory_budget=" + budget, "share_gpu=true", "output=%s/over" % WORK, ranks=ranks, code=71)
+        done = train(path, more, "memory_budget=" + budget, "share_gpu=true",
+                     "output=%s/over" % WORK, ranks=ranks, code=71)
         found = re.search(r"the largest batch that fits is (\d+)", done.err)
         check(found and len(done.errors()) == 1, repr(done))
         if ranks == 0:
             equal(int(found.group(1)), end["batch_size"], "the largest batch")
-    with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as holder:
         try:
             equal(holder.stdout.readline(), b"held\n", "another process that takes all but 2 GiB")
-            done = train(path, "memory_budget=90%", "data.batch_size=40000", "output=%s/held" % WORK, code=71)
-            largest = re.search(r" ([\d.]+) GiB are within memory_budget and free; the largest batch that fits is (\d+)",
-                                done.err)
+            done = train(path, "memory_budget=90%", "data.batch_size=40000",
+                         "output=%s/held" % WORK, code=71)
+            largest = re.search(
+                r" ([\d.]+) GiB are within memory_budget and free; the largest batch that fits is (\d+)",
+                done.err)
             check(largest and float(largest.group(1)) < 2.2, repr(done))
-            train(path, "memory_budget=90%", "data.batch_size=" + largest.group(2), "output=%s/beside" % WORK)
+            train(path, "memory_budget=90%", "data.batch_size=" + largest.group(2),
+                  "output=%s/beside" % WORK)
         finally:
             holder.stdin.close()
 
@@ -171,35 +209,44 @@ def names_the_gradient_that_is_not_finite():
     """The step, and where it began, although a GPU is a step ahead when it is seen: the one behind the last good one."""
     needs_gpu()
     for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
-        path = config("diverged_%s_%s" % (device, dtype), device=device, training__dtype=dtype, optimizer__lr=1000,
-                      optimizer__weight_decay=1000, lr_scheduler__warmup=0, training__stop__steps=50)
+        path = config("diverged_%s_%s" % (device, dtype), device=device, training__dtype=dtype,
+                      optimizer__lr=1000, optimizer__weight_decay=1000, lr_scheduler__warmup=0,
+                      training__stop__steps=50)
         done = train(path, code=1)
         found = re.search(r"step (\d+): .* are not finite \(first in (\S+)\)", done.err)
         check(found and len(done.errors()) == 1, repr(done))
         check(re.match(r"wte|wpe|h\.\d|ln_f", found.group(2)), repr(found.groups()))
-        good = [r["step"] for r in metrics(run_directory("diverged_%s_%s" % (device, dtype)))
-                if math.isfinite(r.get("train/loss") or math.nan) and math.isfinite(r.get("grad_norm") or math.nan)]
-        equal(int(found.group(1)), max(good, default=0) + 1, "the step, on %s in %s" % (device, dtype))
+        good = [
+            r["step"] for r in metrics(run_directory("diverged_%s_%s" % (device, dtype)))
+            if math.isfinite(r.get("train/loss") or math.nan) and
+            math.isfinite(r.get("grad_norm") or math.nan)
+        ]
+        equal(int(found.group(1)),
+              max(good, default=0) + 1, "the step, on %s in %s" % (device, dtype))
 
 
 def evaluates_the_same_in_training_and_by_itself():
     """./evaluate says what training said, in the run's batch and others, on one rank and two, and close to the CPU."""
     needs_gpu()
     for dtype, batches, devices in (("float32", 1e-6, 1e-5), ("bfloat16", 1e-3, 1e-2)):
-        directory = run_of("ruler_" + dtype, "cuda", dtype, 10, evaluation={"interval": 5, "tokens": 1000},
-                           checkpoint__interval=5)
+        directory = run_of("ruler_" + dtype, "cuda", dtype, 10,
+                           evaluation={"interval": 5, "tokens": 1000}, checkpoint__interval=5)
         said = [record for record in metrics(directory) if "val/loss" in record][-1]
-        for within, ranks, *flags in ((1e-8, 0), (batches, 0, "data.batch_size=9"), (batches, 2, "share_gpu=true"),
-                                      (devices, 0, "device=cpu", "threads=2")):
+        for within, ranks, *flags in ((1e-8, 0), (batches, 0, "data.batch_size=9"),
+                                      (batches, 2, "share_gpu=true"), (devices, 0, "device=cpu",
+                                                                       "threads=2")):
             done = run("evaluate", directory, "--json", *flags, ranks=ranks)
             equal(done.code, 0, repr(done))
             found = json.loads(done.out)
-            check(abs(found["loss"] - said["val/loss"]) <= within * said["val/loss"], "%s %r: %r, %r" % (dtype, flags, found, said))
+            check(
+                abs(found["loss"] - said["val/loss"]) <= within * said["val/loss"],
+                "%s %r: %r, %r" % (dtype, flags, found, said))
             equal((found["tokens"], found["step"]), (1024, 10), "tokens, step")
 
 
 if __name__ == "__main__":
-    main(follows_the_cpu_in_f32, repeats_bit_by_bit_in_bf16, repeats_bit_by_bit_in_f32, resumes_bit_by_bit,
-         two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16, recomputes_the_same,
-         takes_what_is_planned, refuses_what_does_not_fit, names_the_gradient_that_is_not_finite,
+    main(follows_the_cpu_in_f32, repeats_bit_by_bit_in_bf16, repeats_bit_by_bit_in_f32,
+         resumes_bit_by_bit, two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused,
+         scales_the_loss_in_f16, recomputes_the_same, takes_what_is_planned,
+         refuses_what_does_not_fit, names_the_gradient_that_is_not_finite,
          evaluates_the_same_in_training_and_by_itself)

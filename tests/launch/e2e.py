@@ -50,8 +50,12 @@ def check(condition, text="check failed"):
 
 def equal(got, wanted, text=""):
     if isinstance(got, dict) and isinstance(wanted, dict):  # only what differs
-        keys = {key for key in got.keys() | wanted.keys() if got.get(key, wanted) != wanted.get(key, got)}
-        got, wanted = ({key: side[key] for key in sorted(keys) if key in side} for side in (got, wanted))
+        keys = {
+            key
+            for key in got.keys() | wanted.keys() if got.get(key, wanted) != wanted.get(key, got)
+        }
+        got, wanted = ({key: side[key]
+                        for key in sorted(keys) if key in side} for side in (got, wanted))
     check(got == wanted, "%s: got %.1000r, wanted %.1000r" % (text, got, wanted))
 
 
@@ -77,8 +81,10 @@ def main(*tests):
 
 # ---- input -----------------------------------------------------------------------------------------------------------
 
-WORDS = ("the sand runs down and the glass is turned once more by a hand that counts hours of light and of water "
-         "while slow bells mark noon over roofs where no clock has ever told wrong time to anyone").split()
+WORDS = (
+    "the sand runs down and the glass is turned once more by a hand that counts hours of light and of water "
+    "while slow bells mark noon over roofs where no clock has ever told wrong time to anyone"
+).split()
 
 
 def text(n_bytes, seed=1):
@@ -106,8 +112,14 @@ def config(name, **changes):
     """Writes WORK/NAME.yaml (JSON is YAML) and returns its path. `changes` are keys with __ for the dot."""
     data = corpus()
     tree = {
-        "name": name, "seed": 7, "device": "cpu", "threads": 1,
-        "model": {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 32, "vocab_size": "auto", "dropout": 0.1},
+        "name": name,
+        "seed": 7,
+        "device": "cpu",
+        "threads": 1,
+        "model": {
+            "n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 32, "vocab_size": "auto",
+            "dropout": 0.1
+        },
         "data": {"train": data + "/train.h5", "val": data + "/val.h5", "batch_size": 2},
         "training": {"gradient_accumulation_steps": 2, "stop": {"steps": 10}},
         "optimizer": {"lr": 1e-3},
@@ -143,23 +155,26 @@ class Done:
         return [line for line in self.err.splitlines() if ": error: " in line]
 
     def __repr__(self):
-        return "exit %d after %.1f s\n%s%s" % (self.code, self.seconds, self.out[-2000:], self.err[-2000:])
+        return "exit %d after %.1f s\n%s%s" % (self.code, self.seconds, self.out[-2000:],
+                                               self.err[-2000:])
 
 
 class Job:
     """A program that runs."""
 
     def __init__(self, command, environment):
-        self.out, self.err = tempfile.TemporaryFile("w+", dir=WORK), tempfile.TemporaryFile("w+", dir=WORK)
+        self.out, self.err = tempfile.TemporaryFile("w+", dir=WORK), tempfile.TemporaryFile(
+            "w+", dir=WORK)
         self.start = time.monotonic()
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self.out,
-                                        stderr=self.err)
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL,
+                                        stdout=self.out, stderr=self.err)
 
     def ranks(self, count):
         """The pids of the ranks, in their order."""
         pids = {}
         while len(pids) < count:
-            check(self.process.poll() is None and time.monotonic() - self.start < 30, "the ranks do not start")
+            check(self.process.poll() is None and time.monotonic() - self.start < 30,
+                  "the ranks do not start")
             pids = {int(rank): pid for pid, rank in ranks_below(self.process.pid)}
             time.sleep(0.01)
         return [pids[rank] for rank in range(count)]
@@ -231,8 +246,10 @@ def on_a_terminal(*arguments, **environment):
     """What a program shows that is started on a terminal; colors are allowed by NO_COLOR=""."""
     program, *rest = arguments
     leader, follower = pty.openpty()
-    process = subprocess.Popen([os.path.join(PROGRAMS, program), *rest], stdout=follower, stderr=follower,
-                               env={key: value for key, value in dict(ENVIRONMENT, **environment).items() if value})
+    process = subprocess.Popen(
+        [os.path.join(PROGRAMS, program), *rest], stdout=follower, stderr=follower,
+        env={key: value
+             for key, value in dict(ENVIRONMENT, **environment).items() if value})
     os.close(follower)
     shown = b""
     while True:
@@ -262,7 +279,10 @@ def metrics(directory):
 
 
 def losses(directory):
-    return {record["step"]: record["train/loss"] for record in metrics(directory) if "train/loss" in record}
+    return {
+        record["step"]: record["train/loss"]
+        for record in metrics(directory) if "train/loss" in record
+    }
 
 
 def summary(directory):
@@ -283,8 +303,9 @@ def checkpoints(directory):
 
 def states(paths):
     """{step: the line of tests/launch/mpi_state_hash.c} of checkpoints."""
-    done = subprocess.run([os.path.join(BUILD, "tests", "launch", "mpi_state_hash"), *paths], env=ENVIRONMENT,
-                          text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
+    done = subprocess.run([os.path.join(BUILD, "tests", "launch", "mpi_state_hash"), *paths],
+                          env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=LIMIT)
     check(done.returncode == 0, "mpi_state_hash: " + done.stderr)
     return {int(line.split()[1]): line for line in done.stdout.splitlines()}
 

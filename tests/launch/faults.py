@@ -19,7 +19,9 @@ def is_alive(pid):
 def fault(path, ranks, victim, inflict, wanted, deadline, stays=False):
     """Starts a long run of a config, hurts one rank by inflict(pid) after step 40, and times the end of all; a victim
     that stays is one that only this process can end. Returns what the run said and the seconds."""
-    job = start(["train", path, "training.stop.steps=1000000", "checkpoint.interval=0", "logging.interval=20"], ranks)
+    job = start([
+        "train", path, "training.stop.steps=1000000", "checkpoint.interval=0", "logging.interval=20"
+    ], ranks)
     pids = job.ranks(ranks)
     try:
         job.wait_for(r"(?m)^step 40/")

@@ -131,5 +131,6 @@ def injected(*faults):
     if not os.path.exists(path):
         if shutil.which("cc") is None:
             raise Skip("no C compiler")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", path, "-x", "c", "-"], input=PRELOADED, text=True, check=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", path, "-x", "c", "-"],
+                       input=PRELOADED, text=True, check=True)
     return {"LD_PRELOAD": path, "FAULTS": " ".join(faults)}

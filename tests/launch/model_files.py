@@ -62,7 +62,10 @@ def write_safetensors(name, tensors, edit=lambda header: None, tail=b"", **metad
     """tensors: {name: (dtype, shape, bytes)}; `edit` may spoil the header."""
     header, data = {"__metadata__": metadata}, b""
     for tensor, (dtype, shape, raw) in tensors.items():
-        header[tensor] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        header[tensor] = {
+            "dtype": dtype, "shape": shape, "data_offsets": [len(data),
+                                                             len(data) + len(raw)]
+        }
         data += raw
     edit(header)
     text = json.dumps(header).encode()
@@ -90,7 +93,11 @@ def write_shards(folder, tensors, n=2, edit=lambda index: None):
     """The tensors in turn over n files; `edit` may spoil the index. Returns the folder."""
     os.makedirs(path(folder), exist_ok=True)
     names = ["model-%05d-of-%05d.safetensors" % (i + 1, n) for i in range(n)]
-    index = {"metadata": {"total_size": 1}, "weight_map": {t: names[i % n] for i, t in enumerate(tensors)}}
+    index = {
+        "metadata": {"total_size": 1},
+        "weight_map": {t: names[i % n]
+                       for i, t in enumerate(tensors)}
+    }
     for i, name in enumerate(names):
         held = {t: tensors[t] for t, file in index["weight_map"].items() if file == name}
         write_safetensors(path(folder + "/" + name), held, format="pt")

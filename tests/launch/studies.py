@@ -7,8 +7,10 @@ import re
 from e2e import WORK, check, config, equal, run, run_directory
 
 GRID = {"data.batch_size": [1, 2], "attention.backends": [["flash"], ["baseline"]]}
-NAMES = ["batch_size-1_backends-flash", "batch_size-1_backends-baseline", "batch_size-2_backends-flash",
-         "batch_size-2_backends-baseline"]
+NAMES = [
+    "batch_size-1_backends-flash", "batch_size-1_backends-baseline", "batch_size-2_backends-flash",
+    "batch_size-2_backends-baseline"
+]
 
 
 def study(name, sweep=None, **changes):
@@ -22,7 +24,9 @@ def sweep(*arguments, code=0, **environment):
     done = run("sweep", *arguments, **environment)
     check(done.code == code, "sweep %s: %r" % (" ".join(arguments), done))
     if code:
-        check(len(done.errors()) == 1 and done.err.count("\n") == 1, "not one line of error: %r" % done)
+        check(
+            len(done.errors()) == 1 and done.err.count("\n") == 1,
+            "not one line of error: %r" % done)
     return done
 
 

@@ -23,23 +23,32 @@ def frozen(directory):
 
 
 def times(directory):
-    return {entry["name"]: entry["ms"] for entry in json.loads(read(directory, "plan.json"))["backends"]}
+    return {
+        entry["name"]: entry["ms"]
+        for entry in json.loads(read(directory, "plan.json"))["backends"]
+    }
 
 
 def measured_once_and_frozen():
     path, directory = config("measured", attention=MEASURED), run_directory("measured")
     done = train(path, "training.stop.steps=3", HOURGLASS_CACHE=CACHE)
     ms = times(directory)
-    equal(set(ms), {"flash", "math", "baseline"} | ({"mem_efficient"} & set(ms)), "backends of plan.json")
+    equal(set(ms), {"flash", "math", "baseline"} | ({"mem_efficient"} & set(ms)),
+          "backends of plan.json")
     fastest = min(MEASURED["backends"], key=ms.get)
     equal(frozen(directory), (fastest, "measured"), "the run's config.yaml")
     for name in MEASURED["backends"]:
-        check("attention: %s measured: %.3f ms" % (name, ms[name]) in read(directory, "train.log"), done.out)
-    check("attention: %s measured: %.3f ms forward and backward, picked" % (fastest, ms[fastest]) in done.out, done.out)
+        check("attention: %s measured: %.3f ms" % (name, ms[name]) in read(directory, "train.log"),
+              done.out)
+    check(
+        "attention: %s measured: %.3f ms forward and backward, picked" % (fastest, ms[fastest])
+        in done.out, done.out)
     # of the cache: another run picks by the same times, a resume does not pick at all
     train(config("again", attention=MEASURED), "training.stop.steps=3", HOURGLASS_CACHE=CACHE)
     for name in MEASURED["backends"]:
-        check(abs(times(run_directory("again"))[name] - ms[name]) <= 1e-6, "%s was measured again" % name)
+        check(
+            abs(times(run_directory("again"))[name] - ms[name]) <= 1e-6,
+            "%s was measured again" % name)
     shutil.rmtree(CACHE)
     done = train(path, "training.stop.steps=6", HOURGLASS_CACHE=CACHE)
     check("resumed from" in done.out and "measured:" not in done.out, done.out)
@@ -58,10 +67,14 @@ def a_plan_does_not_measure():
     done = train(path, "--plan", HOURGLASS_CACHE=os.path.join(WORK, "other"))
     check("no time" not in done.out, done.out)
     for name in MEASURED["backends"]:
-        state = "picked" if ms[name] == min(ms[each] for each in MEASURED["backends"]) else "accepted"
-        check(re.search(r"^%s +[0-9.]+ +[0-9]+ +%.3f +- +%s$" % (name, ms[name], state), done.out, re.M), done.out)
-    done = train(path, "--plan", "device=cuda", "training.dtype=bfloat16", "attention.backends=[math,baseline]",
-                 code=0 if has_cuda() else 78, HOURGLASS_CACHE=CACHE)
+        state = "picked" if ms[name] == min(ms[each]
+                                            for each in MEASURED["backends"]) else "accepted"
+        check(
+            re.search(r"^%s +[0-9.]+ +[0-9]+ +%.3f +- +%s$" % (name, ms[name], state), done.out,
+                      re.M), done.out)
+    done = train(path, "--plan", "device=cuda", "training.dtype=bfloat16",
+                 "attention.backends=[math,baseline]", code=0 if has_cuda() else 78,
+                 HOURGLASS_CACHE=CACHE)
     if has_cuda():
         check("measured needs the device; this plan goes by the order" in done.out, done.out)
 
@@ -73,7 +86,8 @@ def has_cuda():
 
 
 def every_rank_takes_rank_0s_choice():
-    done = train(config("ranks", attention=MEASURED), "training.stop.steps=2", ranks=2, HOURGLASS_CACHE=CACHE)
+    done = train(config("ranks", attention=MEASURED), "training.stop.steps=2", ranks=2,
+                 HOURGLASS_CACHE=CACHE)
     backends, _ = frozen(run_directory("ranks"))
     check(backends in MEASURED["backends"] and "attention " + backends in done.out, done.out)
     equal(len(losses(run_directory("ranks"))), 2, "steps")
@@ -102,7 +116,8 @@ def broken_caches_only_cost_a_measurement():
         else:
             with open(files[0], "wb") as file:
                 file.write(damage)
-        done = train(config("mended%d" % number, attention=MEASURED), "training.stop.steps=1", HOURGLASS_CACHE=CACHE)
+        done = train(config("mended%d" % number, attention=MEASURED), "training.stop.steps=1",
+                     HOURGLASS_CACHE=CACHE)
         equal(done.out.count("measured: "), 3, done.out)
         equal(done.err, "", "standard error")
     shutil.rmtree(CACHE)
@@ -115,13 +130,15 @@ def refusals_are_said():
     done = train(config("order", attention={"backends": ["math", "flash"]}), "--plan")
     check(re.search(r"^math .* picked$", done.out, re.M), done.out)
     check(re.search(r"^flash .* accepted$", done.out, re.M), done.out)
-    check(re.search(r"^baseline .* accepted, but not in attention.backends$", done.out, re.M), done.out)
+    check(re.search(r"^baseline .* accepted, but not in attention.backends$", done.out, re.M),
+          done.out)
     if not has_cuda():
-        raise Skip("every CPU backend takes what a config can ask for; refusals need a plan for CUDA")
+        raise Skip(
+            "every CPU backend takes what a config can ask for; refusals need a plan for CUDA")
     done = train(config("paper", training__dtype="float32", device="cuda"), "--plan")
     check(re.search(r"^flash +- +- +- +- +needs ", done.out, re.M), done.out)
 
 
 if __name__ == "__main__":
-    main(measured_once_and_frozen, a_plan_does_not_measure, every_rank_takes_rank_0s_choice, a_batch_that_is_chosen_too,
-         broken_caches_only_cost_a_measurement, refusals_are_said)
+    main(measured_once_and_frozen, a_plan_does_not_measure, every_rank_takes_rank_0s_choice,
+         a_batch_that_is_chosen_too, broken_caches_only_cost_a_measurement, refusals_are_said)

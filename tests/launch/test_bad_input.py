@@ -10,8 +10,8 @@ import struct
 import subprocess
 import tempfile
 
-from e2e import (ENVIRONMENT, WORK, Skip, check, checkpoints, config, corpus, equal, main, run, run_directory,
-                 start, states, train, tree)
+from e2e import (ENVIRONMENT, WORK, Skip, check, checkpoints, config, corpus, equal, main, run,
+                 run_directory, start, states, train, tree)
 
 USAGE, DATA, CONFIG, FAILURE = 64, 65, 78, 1
 
@@ -28,7 +28,8 @@ def expect(code, pattern, *arguments, ranks=(0,), program="train", untouched=Non
         check(re.search(pattern, lines[0]), "%s: %r, not %r" % (what, lines[0], pattern))
         check(done.out == "" or code == FAILURE, "%s printed %r" % (what, done.out))
         if not count:  # a config's error shows its source line below, for the eye
-            equal(len(done.err.splitlines()), 3 if "^" in done.err else 1, "lines of %s: %r" % (what, done))
+            equal(len(done.err.splitlines()), 3 if "^" in done.err else 1,
+                  "lines of %s: %r" % (what, done))
         if untouched:
             equal(tree(untouched), before, "what %s did to %s" % (what, untouched))
         if output:
@@ -61,14 +62,16 @@ def bad_configs():
     path, output = config("configs"), run_directory("configs")
     expect(CONFIG, r"none\.yaml.*No such file", WORK + "/none.yaml", ranks=(0, 2), output=output)
     for pattern, override in (
-            (r"unknown key 'model\.n_layers'; did you mean 'model\.n_layer'", "model.n_layers=2"),
-            (r"'model\.n_embd' \(32\) must be a multiple of 'model\.n_head' \(3\)", "model.n_head=3"),
-            (r"optimizer\.lr", "optimizer.lr=fast"),
-            (r"training\.dtype bfloat16 needs a GPU", "training.dtype=bfloat16"),
-            (r"training\.dtype float16 needs a GPU", "training.dtype=float16")):
-        expect(CONFIG, pattern, path, *override.split(), ranks=(0, 2) if "dtype=b" in override else (0,), output=output)
+        (r"unknown key 'model\.n_layers'; did you mean 'model\.n_layer'", "model.n_layers=2"),
+        (r"'model\.n_embd' \(32\) must be a multiple of 'model\.n_head' \(3\)", "model.n_head=3"),
+        (r"optimizer\.lr", "optimizer.lr=fast"), (r"training\.dtype bfloat16 needs a GPU",
+                                                  "training.dtype=bfloat16"),
+        (r"training\.dtype float16 needs a GPU", "training.dtype=float16")):
+        expect(CONFIG, pattern, path, *override.split(), ranks=(0, 2) if "dtype=b" in override else
+               (0, ), output=output)
     expect(CONFIG, r"cuda|CUDA|GPU|NVIDIA", path, "device=cuda", output=output)
-    expect(CONFIG, r"'attention\.backends' needs one of ", path, "attention.backends=[fast]", output=output)
+    expect(CONFIG, r"'attention\.backends' needs one of ", path, "attention.backends=[fast]",
+           output=output)
     broken = file("broken.yaml", b"model: {n_layer: 2\n")
     expect(CONFIG, r"broken\.yaml:\d+:\d+: error", broken)
 
@@ -100,7 +103,8 @@ def bad_data():
     ]
     for pattern, name in cases:
         ranks = (0, 2) if "truncated" in name else (0,)
-        expect(DATA, pattern, path, "data.train=" + name, "model.vocab_size=257", ranks=ranks, output=output)
+        expect(DATA, pattern, path, "data.train=" + name, "model.vocab_size=257", ranks=ranks,
+               output=output)
     expect(DATA, r"large\.bin", path, "data.val=" + WORK + "/large.bin", output=output)
     expect(DATA, r"train\.h5", path, "model.block_size=100000", output=output)
     expect(DATA, r"train\.h5.*257", path, "model.vocab_size=64", output=output)
@@ -120,23 +124,26 @@ def files_without_permission():
     equal(done.returncode, DATA, done.stderr)
     equal(done.stderr.count("\n"), 1, done.stderr)
     check(re.search(r"secret\.bin: no permission to read it", done.stderr), done.stderr)
-    done = subprocess.run([*drop, copy, config("closed", output="/proc/hourglass/run")], env=ENVIRONMENT, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run([*drop, copy, config("closed", output="/proc/hourglass/run")],
+                          env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=60)
     equal(done.returncode, FAILURE, done.stderr)
 
 
 def bad_outputs():
     path = config("outputs")
     taken = file("taken", b"mine")
-    expect(CONFIG, r"taken: is a file; choose another `output`", path, "output=" + taken, ranks=(0, 2))
+    expect(CONFIG, r"taken: is a file; choose another `output`", path, "output=" + taken,
+           ranks=(0, 2))
     equal(open(taken, "rb").read(), b"mine", "the file")
     foreign = os.path.join(WORK, "foreign")
     os.makedirs(foreign)
     file("foreign/thesis.tex", b"years of work")
     for resume in ("auto", "none"):
-        expect(CONFIG, r"foreign: holds files but no run", path, "output=" + foreign, "--resume=" + resume,
-               untouched=foreign)
-    expect(FAILURE, r"/proc/hourglass.*choose another `output`", path, "output=/proc/hourglass/run", ranks=(0, 2))
+        expect(CONFIG, r"foreign: holds files but no run", path, "output=" + foreign,
+               "--resume=" + resume, untouched=foreign)
+    expect(FAILURE, r"/proc/hourglass.*choose another `output`", path, "output=/proc/hourglass/run",
+           ranks=(0, 2))
     expect(FAILURE, r"taken/run.*choose another `output`", path, "output=" + taken + "/run")
 
 
@@ -146,10 +153,11 @@ def resume_flags():
            "--resume=" + WORK + "/none/step_00000001.h5", ranks=(0, 2), output=output)
     expect(DATA, r"corpus\.txt", path, "--resume=" + WORK + "/corpus.txt", output=output)
     train(path)
-    expect(CONFIG, r"resume: holds a run, and --resume=none would overwrite it", path, "--resume=none",
-           ranks=(0, 2), untouched=output)
+    expect(CONFIG, r"resume: holds a run, and --resume=none would overwrite it", path,
+           "--resume=none", ranks=(0, 2), untouched=output)
     other = config("other_run", output=output, model__n_layer=3)
-    expect(CONFIG, r"runs/resume: the saved run differs in model\.n_layer \(saved 2, now 3\)", other, untouched=output)
+    expect(CONFIG, r"runs/resume: the saved run differs in model\.n_layer \(saved 2, now 3\)",
+           other, untouched=output)
 
 
 # ---- what was there stays -------------------------------------------------------------------------------------------
@@ -160,7 +168,8 @@ def a_directory_that_another_run_uses():
     job = start(["train", path])
     try:
         job.wait_for(r"(?m)^step 20/")
-        expect(FAILURE, r"busy: another run is using this directory: process \d+ on \S+", path, ranks=(0, 2))
+        expect(FAILURE, r"busy: another run is using this directory: process \d+ on \S+", path,
+               ranks=(0, 2))
     finally:
         job.send(signal.SIGUSR1)
     equal(job.end().code, 75, "the first run")
@@ -180,7 +189,8 @@ def a_bad_newest_checkpoint():
     with open(files[-2], "r+b") as out:
         out.truncate(1000)
     done = train(path)
-    check("step_00000010.h5" in done.err and "step_00000009.h5" in done.err, "the bad ones are not named: %r" % done)
+    check("step_00000010.h5" in done.err and "step_00000009.h5" in done.err,
+          "the bad ones are not named: %r" % done)
     check("resumed from %s at step 8" % files[-3] in done.out, repr(done))
     equal(states(checkpoints(output)), wanted, "the states")
 
@@ -195,20 +205,25 @@ def nothing_but_bad_checkpoints():
 
 def a_full_disk():
     folder = tempfile.mkdtemp(dir=WORK)
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], stderr=subprocess.PIPE, text=True)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder],
+                           stderr=subprocess.PIPE, text=True)
     if mount.returncode != 0:
         raise Skip("mount is not allowed here: " + mount.stderr.strip())
     try:
         for count in (0, 2):
             output = folder + "/run"
-            done = run("train", config("full", output=output, training__stop__steps=50), ranks=count)
+            done = run("train", config("full", output=output, training__stop__steps=50),
+                       ranks=count)
             equal(done.code, FAILURE, repr(done))
-            check(len(done.errors()) == 1 and "No space left" in done.errors()[0] and output in done.errors()[0],
-                  repr(done))
+            check(
+                len(done.errors()) == 1 and "No space left" in done.errors()[0] and
+                output in done.errors()[0], repr(done))
             left = checkpoints(output)
             check(left, "no checkpoint was kept")
             states(left)  # all of them are good
-            equal([name for name in os.listdir(output + "/checkpoints") if not name.startswith("step_")], [], "litter")
+            equal([
+                name for name in os.listdir(output + "/checkpoints") if not name.startswith("step_")
+            ], [], "litter")
             shutil.rmtree(output)
     finally:
         subprocess.run(["umount", folder], check=True)
@@ -217,12 +232,15 @@ def a_full_disk():
 def a_loss_that_is_not_finite():
     for count in (0, 2):
         name = "diverged_%d" % count
-        done = run("train", config(name, optimizer__lr=1000, optimizer__weight_decay=1000, lr_scheduler__warmup=0,
-                                   training__stop__steps=50), ranks=count)
+        done = run(
+            "train",
+            config(name, optimizer__lr=1000, optimizer__weight_decay=1000, lr_scheduler__warmup=0,
+                   training__stop__steps=50), ranks=count)
         equal(done.code, FAILURE, repr(done))
         equal(len(done.errors()), 1, repr(done))
-        found = re.search(r"step (\d+): loss \S+ and gradient norm \S+ are not finite \(first in (\S+)\)",
-                          done.errors()[0])
+        found = re.search(
+            r"step (\d+): loss \S+ and gradient norm \S+ are not finite \(first in (\S+)\)",
+            done.errors()[0])
         check(found and "optimizer.lr" in done.errors()[0], repr(done))
         check("-nan" not in done.out + done.err, "a NaN has no sign: %r" % done)
         check(re.match(r"wte|wpe|h\.\d|ln_f|the", found.group(2)), found.group(2))
@@ -240,6 +258,6 @@ def bad_input_to_prepare():
 
 
 if __name__ == "__main__":
-    main(bad_flags, bad_configs, a_trace_on_request, bad_data, files_without_permission, bad_outputs, resume_flags,
-         a_directory_that_another_run_uses, a_bad_newest_checkpoint, nothing_but_bad_checkpoints, a_full_disk,
-         a_loss_that_is_not_finite, bad_input_to_prepare)
+    main(bad_flags, bad_configs, a_trace_on_request, bad_data, files_without_permission,
+         bad_outputs, resume_flags, a_directory_that_another_run_uses, a_bad_newest_checkpoint,
+         nothing_but_bad_checkpoints, a_full_disk, a_loss_that_is_not_finite, bad_input_to_prepare)

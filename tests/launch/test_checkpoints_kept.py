@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 
-from e2e import (ENVIRONMENT, PROGRAMS, WORK, Skip, check, checkpoints, config, equal, losses, main, metrics, no_duplicates,
-                 run_directory, states, summary, train)
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, Skip, check, checkpoints, config, equal, losses, main,
+                 metrics, no_duplicates, run_directory, states, summary, train)
 
 
 def steps_of(directory):
@@ -28,8 +28,8 @@ def a_newest_checkpoint_without_permission_stops_the_run():
     copy = shutil.copy(PROGRAMS + "/train", WORK + "/train_copy")
 
     def start():
-        return subprocess.run([*drop, copy, path], env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=60)
+        return subprocess.run([*drop, copy, path], env=ENVIRONMENT, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
     done = start()
     equal(done.returncode, 0, done.stderr)
     newest = checkpoints(directory)[-1]
@@ -38,7 +38,9 @@ def a_newest_checkpoint_without_permission_stops_the_run():
     os.chmod(newest, 0)
     done = start()
     equal((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
-    check(newest + ": cannot open it: Permission denied" in done.stderr and "not passed over" in done.stderr, done.stderr)
+    check(
+        newest + ": cannot open it: Permission denied" in done.stderr and
+        "not passed over" in done.stderr, done.stderr)
     os.chmod(newest, 0o644)
     with open(newest, "rb") as file:
         check(file.read() == before, "the good checkpoint was written over")
@@ -47,7 +49,8 @@ def a_newest_checkpoint_without_permission_stops_the_run():
 
 def an_older_checkpoint_leaves_no_gap():
     """The newer ones are set aside: the next start goes on from where this one came to."""
-    path, directory = config("older", training__stop__steps=20, checkpoint__interval="5 steps"), run_directory("older")
+    path, directory = config("older", training__stop__steps=20,
+                             checkpoint__interval="5 steps"), run_directory("older")
     train(path)
     equal(steps_of(directory), [5, 10, 15, 20], "steps")
     wanted = states(checkpoints(directory))
@@ -65,12 +68,15 @@ def an_older_checkpoint_leaves_no_gap():
 
 def the_best_checkpoint_is_there():
     """The validation loss rises after its first evaluations: a learning rate that is far too high from step 30 on."""
-    path, directory = config("best", training__stop__steps=60, checkpoint__interval="7 steps", checkpoint__keep=1,
-                             evaluation__interval=5, optimizer__lr=0.5, optimizer__grad_clip=0.0,
-                             lr_scheduler={"warmup": 300, "decay": 1000, "min_lr": 0.0}), run_directory("best")
+    path, directory = config("best", training__stop__steps=60, checkpoint__interval="7 steps",
+                             checkpoint__keep=1, evaluation__interval=5, optimizer__lr=0.5,
+                             optimizer__grad_clip=0.0,
+                             lr_scheduler={"warmup": 300, "decay": 1000,
+                                           "min_lr": 0.0}), run_directory("best")
     train(path)
     end = summary(directory)
-    best = min((record["val/loss"], record["step"]) for record in metrics(directory) if "val/loss" in record)
+    best = min((record["val/loss"], record["step"]) for record in metrics(directory)
+               if "val/loss" in record)
     equal((end["best_val_loss"], end["best_step"]), best, "the best evaluation")
     check(0 < end["best_step"] < 56, "the best step is no test: %d" % end["best_step"])
     equal(steps_of(directory), sorted({end["best_step"], 60}), "the best and the newest one")
@@ -87,12 +93,14 @@ def without_the_best():
 
 
 def a_step_that_was_not_kept_does_not_count():
-    path, directory = config("wild", optimizer__lr=1000, lr_scheduler={"warmup": 0, "decay": 100, "min_lr": 0},
+    path, directory = config("wild", optimizer__lr=1000,
+                             lr_scheduler={"warmup": 0, "decay": 100, "min_lr": 0},
                              optimizer__grad_clip=0, checkpoint__interval=0), run_directory("wild")
     done = train(path, code=1)
     bad = int(done.errors()[0].split("step ")[1].split(":")[0])
     end = summary(directory)
-    equal((end["status"], end["steps"], end["tokens"]), ("failed", bad - 1, (bad - 1) * 128), "what was kept")
+    equal((end["status"], end["steps"], end["tokens"]), ("failed", bad - 1, (bad - 1) * 128),
+          "what was kept")
     check("-nan" not in done.out + done.err, "a NaN with a sign: %r" % done)
 
 

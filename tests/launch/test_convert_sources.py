@@ -7,39 +7,52 @@ import struct
 
 import e2e
 from e2e import check, equal
-from model_files import (C, NH, T, V, content, convert, exported, our_config, path, raw_tensors, refused, trained, write_config,
-                         write_safetensors, write_shards)
+from model_files import (C, NH, T, V, content, convert, exported, our_config, path, raw_tensors,
+                         refused, trained, write_config, write_safetensors, write_shards)
 
 
 def each_field_of_config_json_is_honoured_or_refused_by_name():
     write_config_beside("fields")
     source, ours = path("fields/model.safetensors"), our_config()
     nothing = object()
-    wrong = {"activation_function": ["relu", "gelu", "gelu_10", "quick_gelu", "silu", None, 3, ["gelu_new"]],
-             "hidden_act": ["silu"], "layer_norm_epsilon": [1e-3, 1e-6, 1, 0, "1e-5", None], "layer_norm_eps": [1e-12],
-             "scale_attn_weights": [False, None, 1], "scale_attn_by_inverse_layer_idx": [True, "false"],
-             "reorder_and_upcast_attn": ["yes"], "model_type": ["llama", "gpt_neo", "", None, 2],
-             "architectures": [["LlamaForCausalLM"], "GPT2LMHeadModel", [None]],
-             "n_inner": [C, 4 * C + 1, "128"], "intermediate_size": [3 * C], "add_cross_attention": [True],
-             "is_encoder_decoder": [True], "vocab_size": [V + 1, 0, 1e3], "n_positions": [T * 2], "n_ctx": [T // 2],
-             "max_position_embeddings": [T + 1], "n_layer": [1, 3, -1], "num_hidden_layers": [3], "n_embd": [C + 1, "32"],
-             "hidden_size": [64], "n_head": ["2", 1e9, 2.0, 2.5, 0, -2, 5, 1 << 40, True, None, [2]],
-             "num_attention_heads": [4], "num_key_value_heads": [1], "head_dim": [8], "tie_word_embeddings": [False, "true"],
-             "quantization_config": [{"bits": 4}], "rope_theta": [10000.0], "rope_scaling": [{"type": "linear"}],
-             "rotary_dim": [64], "alibi": [True], "auto_map": [{"AutoModel": "a.B"}], "pruned_heads": [{"0": [1]}],
-             "rms_norm_eps": [1e-6], "sliding_window": [128], "multi_query": [True], "num_experts": [8],
-             "position_embedding_type": ["relative_key"]}
+    wrong = {
+        "activation_function": [
+            "relu", "gelu", "gelu_10", "quick_gelu", "silu", None, 3, ["gelu_new"]
+        ], "hidden_act": ["silu"], "layer_norm_epsilon": [1e-3, 1e-6, 1, 0, "1e-5",
+                                                          None], "layer_norm_eps": [1e-12],
+        "scale_attn_weights": [False, None, 1], "scale_attn_by_inverse_layer_idx": [True, "false"],
+        "reorder_and_upcast_attn": ["yes"], "model_type": ["llama", "gpt_neo", "", None, 2],
+        "architectures": [["LlamaForCausalLM"], "GPT2LMHeadModel",
+                          [None]], "n_inner": [C, 4 * C + 1, "128"], "intermediate_size": [3 * C],
+        "add_cross_attention": [True], "is_encoder_decoder": [True], "vocab_size": [V + 1, 0, 1e3],
+        "n_positions": [T * 2], "n_ctx": [T // 2], "max_position_embeddings": [T + 1],
+        "n_layer": [1, 3, -1], "num_hidden_layers": [3], "n_embd": [C + 1,
+                                                                    "32"], "hidden_size": [64],
+        "n_head": ["2", 1e9, 2.0, 2.5, 0, -2, 5, 1 << 40, True, None,
+                   [2]], "num_attention_heads": [4], "num_key_value_heads": [1], "head_dim": [8],
+        "tie_word_embeddings": [False, "true"], "quantization_config": [{"bits": 4}
+                                                                        ], "rope_theta": [10000.0],
+        "rope_scaling": [{"type": "linear"}
+                         ], "rotary_dim": [64], "alibi": [True], "auto_map": [{"AutoModel": "a.B"}],
+        "pruned_heads": [{"0": [1]}], "rms_norm_eps": [1e-6], "sliding_window": [128],
+        "multi_query": [True], "num_experts": [8], "position_embedding_type": ["relative_key"]
+    }
     for key, values in wrong.items():
         for value in values:
             write_config("fields", dict(ours, **{key: value}))
             refused(source, "config.json: ", key)
-    right = {"activation_function": ["gelu_pytorch_tanh", "gelu_fast", nothing], "layer_norm_epsilon": [1e-05, nothing],
-             "scale_attn_weights": [True], "scale_attn_by_inverse_layer_idx": [False], "n_inner": [None, 4 * C],
-             "reorder_and_upcast_attn": [True, False], "model_type": [nothing], "architectures": [None, ["GPT2Model"]],
-             "quantization_config": [None], "rope_scaling": [None], "pruned_heads": [{}], "n_ctx": [nothing],
-             "_name_or_path": ["x"], "resid_pdrop": [0.1], "task_specific_params": [{"n_head": 7}], "use_cache": [True],
-             "num_attention_heads": [NH]}
-    for index, (key, value) in enumerate((key, value) for key, values in right.items() for value in values):
+    right = {
+        "activation_function": ["gelu_pytorch_tanh", "gelu_fast",
+                                nothing], "layer_norm_epsilon": [1e-05, nothing],
+        "scale_attn_weights": [True], "scale_attn_by_inverse_layer_idx": [False],
+        "n_inner": [None, 4 * C], "reorder_and_upcast_attn": [True, False], "model_type": [nothing],
+        "architectures": [None,
+                          ["GPT2Model"]], "quantization_config": [None], "rope_scaling": [None],
+        "pruned_heads": [{}], "n_ctx": [nothing], "_name_or_path": ["x"], "resid_pdrop": [0.1],
+        "task_specific_params": [{"n_head": 7}], "use_cache": [True], "num_attention_heads": [NH]
+    }
+    for index, (key, value) in enumerate(
+        (key, value) for key, values in right.items() for value in values):
         changed = dict(ours, **{key: value})
         if value is nothing:
             del changed[key]
@@ -48,7 +61,8 @@ def each_field_of_config_json_is_honoured_or_refused_by_name():
         equal(done.err, "", "%s %r" % (key, value))
     write_config("fields", dict(ours, colour="red", **{"od\x1bd": 1}))
     done = convert(source, path("fields_unknown.bin"))
-    check("colour, od\\x1Bd" in done.err and done.err.count("\n") == 1, "what is not known is named, escaped: " + repr(done))
+    check("colour, od\\x1Bd" in done.err and done.err.count("\n") == 1,
+          "what is not known is named, escaped: " + repr(done))
 
 
 def write_config_beside(folder):
@@ -60,8 +74,8 @@ def write_config_beside(folder):
 def a_broken_config_json_is_an_error_and_a_guess_is_said():
     write_config_beside("broken")
     source, whole = path("broken/model.safetensors"), json.dumps(our_config())
-    for text in ("", whole[:-20], whole + "}", "[1]", "null", "{\"n_head\": 2, \"n_head\": 4}", "{\"n_head\": NaN}",
-                 "[" * 100000, "\x00", "\ufeff" + whole):
+    for text in ("", whole[:-20], whole + "}", "[1]", "null", "{\"n_head\": 2, \"n_head\": 4}",
+                 "{\"n_head\": NaN}", "[" * 100000, "\x00", "\ufeff" + whole):
         write_config("broken", text)
         refused(source, "config.json")
     write_config("broken", {"model_type": "gpt2"})
@@ -71,7 +85,8 @@ def a_broken_config_json_is_an_error_and_a_guess_is_said():
     check("n_head is 4" in done.err, repr(done))
     os.remove(path("broken/config.json"))
     done = convert(source, path("guessed.bin"))
-    check("config.json is not there: 1 heads are a guess" in done.err and done.err.count("\n") == 1, repr(done))
+    check("config.json is not there: 1 heads are a guess" in done.err and done.err.count("\n") == 1,
+          repr(done))
     equal(convert(source, path("told.bin"), "--heads=2").err, "", "with --heads nothing is guessed")
     os.mkdir(path("broken/config.json"))
     refused(source, "config.json")
@@ -107,7 +122,9 @@ def shards_and_directories_are_read():
             equal(content(target) == content(by_llm_c()), True, "bits of " + source)
             os.remove(target)
     convert(os.path.dirname(exported()), path("from_directory.bin"))
-    equal(content(path("from_directory.bin")) == content(by_llm_c()), True, "bits of the directory that was written")
+    equal(
+        content(path("from_directory.bin")) == content(by_llm_c()), True,
+        "bits of the directory that was written")
     refused(path("shards2/model-00001-of-00002.safetensors"), "one shard of several", "index.json")
     write_safetensors(path("shards2/model.safetensors"), tensors)
     refused(path("shards2"), "model.safetensors", "index.json")
@@ -131,7 +148,8 @@ def bad_indices():
 
     with open(path("outside.safetensors"), "wb") as file:
         file.write(content(exported()))
-    for outside in ("../outside.safetensors", path("outside.safetensors"), "./" + first, "a/../" + first):
+    for outside in ("../outside.safetensors", path("outside.safetensors"), "./" + first,
+                    "a/../" + first):
         fails(wte, "beside", edit=maps(wte, outside))
     fails(second, "is not there", then=lambda folder: os.remove(folder + "/" + second))
     fails("not in", "transformer.x", edit=maps("transformer.x", first))
@@ -153,27 +171,34 @@ def bad_indices():
     def key_twice(folder):
         text = content(folder + "/model.safetensors.index.json").decode()
         with open(folder + "/model.safetensors.index.json", "w", encoding="utf-8") as file:
-            file.write(text.replace("{\"transformer", "{\"%s\": \"%s\", \"transformer" % (wte, second), 1))
+            file.write(
+                text.replace("{\"transformer", "{\"%s\": \"%s\", \"transformer" % (wte, second), 1))
 
     fails("index.json", "duplicate", then=key_twice)
 
 
 def nan_and_inf_are_named_with_their_place():
     tensors, name = raw_tensors(), "transformer.h.1.mlp.c_fc.weight"
-    bits = {"F32": ("<I", 0x7fc00000, 0x7f800000, 0xff800000), "F16": ("<H", 0x7e00, 0x7c00, 0xfc00),
-            "BF16": ("<H", 0x7fc0, 0x7f80, 0xff80), "F64": ("<Q", 0x7ff8 << 48, 0x7ff0 << 48, 0xfff0 << 48)}
+    bits = {
+        "F32": ("<I", 0x7fc00000, 0x7f800000, 0xff800000), "F16": ("<H", 0x7e00, 0x7c00, 0xfc00),
+        "BF16": ("<H", 0x7fc0, 0x7f80, 0xff80),
+        "F64": ("<Q", 0x7ff8 << 48, 0x7ff0 << 48, 0xfff0 << 48)
+    }
     for dtype, (form, *values) in bits.items():
         for value, word in zip(values, ("nan", "inf", "-inf")):
             size = struct.calcsize(form)
             raw = bytearray(size * 4 * C * C)
             struct.pack_into(form, raw, size * (3 * 4 * C + 5), value)
             spoilt = dict(tensors, **{name: (dtype, [C, 4 * C], bytes(raw))})
-            refused(write_safetensors(path("nan.safetensors"), spoilt), "'%s' is %s at [3, 5]" % (name, word))
+            refused(write_safetensors(path("nan.safetensors"), spoilt),
+                    "'%s' is %s at [3, 5]" % (name, word))
     raw = bytearray(tensors["transformer.ln_f.bias"][2])
     struct.pack_into("<f", raw, 4 * 7, float("nan"))
     spoilt = dict(tensors, **{"transformer.ln_f.bias": ("F32", [C], bytes(raw))})
-    refused(write_safetensors(path("nan.safetensors"), spoilt), "'transformer.ln_f.bias' is nan at [7]")
-    spoilt = dict(tensors, **{"lm_head.weight": ("F32", [V, C], struct.pack("<f", float("inf")) * (V * C))})
+    refused(write_safetensors(path("nan.safetensors"), spoilt),
+            "'transformer.ln_f.bias' is nan at [7]")
+    spoilt = dict(tensors,
+                  **{"lm_head.weight": ("F32", [V, C], struct.pack("<f", float("inf")) * (V * C))})
     refused(write_safetensors(path("nan.safetensors"), spoilt), "'lm_head.weight' is inf at [0, 0]")
     for options, form, value in (((), "<f", float("nan")), (("--dtype=bfloat16",), "<H", 0x7f80)):
         source = path("nan%d.bin" % len(options))
@@ -184,13 +209,15 @@ def nan_and_inf_are_named_with_their_place():
             file.write(data)
         refused(source, "'wte.weight' is %s at [2, 1]" % ("inf" if options else "nan"))
     large = struct.pack("<f", 3.4e38) + tensors["transformer.ln_f.bias"][2][4:]
-    source = write_safetensors(path("large.safetensors"), dict(tensors, **{"transformer.ln_f.bias": ("F32", [C], large)}))
+    source = write_safetensors(path("large.safetensors"),
+                               dict(tensors, **{"transformer.ln_f.bias": ("F32", [C], large)}))
     done = convert(source, path("large.bin"), "--dtype=bfloat16", code=65)
     check("beyond bfloat16" in done.err and not os.path.exists(path("large.bin")), repr(done))
 
 
 def files_of_other_programs_are_told_what_to_do():
-    pickle, archive = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"PK\x03\x04\0\0\x08\x08" + bytes(64)
+    pickle, archive = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"PK\x03\x04\0\0\x08\x08" + bytes(
+        64)
     lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     for folder, name, data, part in (("torch1", "pytorch_model.bin", archive, "save_pretrained"),
                                      ("torch2", "pytorch_model.bin", pickle, "save_pretrained"),
@@ -238,7 +265,9 @@ def a_small_hostile_file_takes_no_time():
 
 
 if __name__ == "__main__":
-    e2e.main(each_field_of_config_json_is_honoured_or_refused_by_name, a_broken_config_json_is_an_error_and_a_guess_is_said,
-             an_untied_output_layer_must_be_there_and_be_wte, shards_and_directories_are_read, bad_indices,
-             nan_and_inf_are_named_with_their_place, files_of_other_programs_are_told_what_to_do, notes_beside_a_target_stay,
+    e2e.main(each_field_of_config_json_is_honoured_or_refused_by_name,
+             a_broken_config_json_is_an_error_and_a_guess_is_said,
+             an_untied_output_layer_must_be_there_and_be_wte, shards_and_directories_are_read,
+             bad_indices, nan_and_inf_are_named_with_their_place,
+             files_of_other_programs_are_told_what_to_do, notes_beside_a_target_stay,
              names_of_tensors_are_escaped, a_small_hostile_file_takes_no_time)

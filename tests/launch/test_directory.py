@@ -39,7 +39,8 @@ def a_start_beside_one_that_has_just_begun():
         before = contents(directory)
         for arguments in ((), ("--resume=none",)):
             done = train(path, *arguments, code=1)
-            check("another run is using this directory: process 1 on nowhere" in done.errors()[0], repr(done))
+            check("another run is using this directory: process 1 on nowhere" in done.errors()[0],
+                  repr(done))
             equal(contents(directory), before, "what the other start has there")
     train(path)
 
@@ -50,7 +51,8 @@ def three_starts_at_once():
         output = "output=%s/race_%d" % (WORK, i)
         ends = [job.end() for job in [start(["train", path, output]) for _ in range(3)]]
         for done in ends:
-            check(done.code == 0 or (done.code == 1 and "another run is using" in done.err), repr(ends))
+            check(done.code == 0 or (done.code == 1 and "another run is using" in done.err),
+                  repr(ends))
         check(any(done.code == 0 for done in ends), repr(ends))
         equal(summary("%s/race_%d" % (WORK, i))["steps"], 60, "steps")
 
@@ -61,7 +63,8 @@ def a_path_that_leads_elsewhere():
     os.makedirs(folder)
     write(folder, "plan.json")
     before = contents(folder)
-    for output in ("new/..", "new/../", "new/../.", "a/../../somebody", "new/b/../..", ".", "./", ""):
+    for output in ("new/..", "new/../", "new/../.", "a/../../somebody", "new/b/../..", ".", "./",
+                   ""):
         done = train(path, "output=%s/%s" % (folder, output), code=78)
         check(len(done.errors()) == 1, repr(done))
         equal(contents(folder), before, "after output=" + output)

@@ -4,8 +4,8 @@ nobody does. (fast lane)"""
 
 import os
 
-from e2e import (WORK, check, checkpoints, config, equal, losses, main, metrics, run, run_directory, start, states, text,
-                 train)
+from e2e import (WORK, check, checkpoints, config, equal, losses, main, metrics, run, run_directory,
+                 start, states, text, train)
 
 DOCUMENTS = 40
 
@@ -24,9 +24,12 @@ def data(kind="h5"):
 
 
 def settings(kind="h5", mask=True, **changes):
-    return {"data__train": "%s/train.%s" % (data(kind), kind), "data__val": "%s/val.%s" % (data(kind), kind),
-            "model__block_size": 32, "model__vocab_size": 257, "attention__document_mask": mask,
-            "evaluation__interval": 5, **changes}
+    return {
+        "data__train": "%s/train.%s" % (data(kind), kind),
+        "data__val": "%s/val.%s" % (data(kind), kind), "model__block_size": 32,
+        "model__vocab_size": 257, "attention__document_mask": mask, "evaluation__interval": 5,
+        **changes
+    }
 
 
 def val_losses(directory):
@@ -47,19 +50,23 @@ def the_mask_matters():
     train(config("plain", **settings(mask=False)))
     masked, plain = run_directory("whole"), run_directory("plain")
     check(losses(masked) != losses(plain), "training losses are the same without the mask")
-    check(val_losses(masked) and val_losses(masked) != val_losses(plain), "evaluation ignores the mask")
+    check(
+        val_losses(masked) and val_losses(masked) != val_losses(plain),
+        "evaluation ignores the mask")
 
 
 def a_file_that_does_not_say():
     done = run("train", config("unknown", **settings("bin")))
     equal(done.code, 78, repr(done))
-    check("train.bin does not say which token ends a document; set data.end_of_text" in done.err, repr(done))
+    check("train.bin does not say which token ends a document; set data.end_of_text" in done.err,
+          repr(done))
     train(config("said", **settings("bin", data__end_of_text=256)))
     equal(losses(run_directory("said")), losses(run_directory("whole")), "losses")
 
 
 def a_wrong_token():
-    for token, message in ((10, "data.end_of_text is 10, but "), (300, "data.end_of_text is 300, but ")):
+    for token, message in ((10, "data.end_of_text is 10, but "), (300,
+                                                                  "data.end_of_text is 300, but ")):
         done = run("train", config("wrong", **settings(data__end_of_text=token)))
         equal(done.code, 78, repr(done))
         check(message in done.err, repr(done))
@@ -69,15 +76,17 @@ def a_wrong_token():
 
 
 def a_plan_needs_no_data():
-    path = config("planned", **settings(data__train="nowhere.h5", data__val=None, data__batch_size=4))
+    path = config("planned", **settings(data__train="nowhere.h5", data__val=None,
+                                        data__batch_size=4))
     done = run("train", path, "--plan")
     equal(done.code, 0, repr(done))
 
 
 def generating_needs_no_documents():
-    done = run("generate", run_directory("whole"), "--start=the", "--max-new-tokens=5", "--num-samples=1")
+    done = run("generate", run_directory("whole"), "--start=the", "--max-new-tokens=5",
+               "--num-samples=1")
     equal(done.code, 0, repr(done))
 
 
-main(resume_is_exact, the_mask_matters, a_file_that_does_not_say, a_wrong_token, a_plan_needs_no_data,
-     generating_needs_no_documents)
+main(resume_is_exact, the_mask_matters, a_file_that_does_not_say, a_wrong_token,
+     a_plan_needs_no_data, generating_needs_no_documents)

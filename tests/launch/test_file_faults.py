@@ -9,8 +9,8 @@ import os
 import stat
 import subprocess
 
-from e2e import (ENVIRONMENT, PROGRAMS, WORK, check, checkpoints, config, corpus, equal, losses, main, metrics, run,
-                 run_directory, summary, train)
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, check, checkpoints, config, corpus, equal, losses,
+                 main, metrics, run, run_directory, summary, train)
 from injected import injected
 
 
@@ -31,11 +31,15 @@ def log_of(name):
 def fails(done, code, wanted):
     """With one line and this exit code."""
     lines = done.err.splitlines()
-    check(done.code == code and len(lines) == 1 and wanted in lines[0], "wanted %d and %r: %r" % (code, wanted, done))
+    check(done.code == code and len(lines) == 1 and wanted in lines[0],
+          "wanted %d and %r: %r" % (code, wanted, done))
 
 
 def leftovers(directory):
-    return [path for path in glob.glob(directory + "/**", recursive=True, include_hidden=True) if "hourglass" in path[len(WORK):]]
+    return [
+        path for path in glob.glob(directory + "/**", recursive=True, include_hidden=True)
+        if "hourglass" in path[len(WORK):]
+    ]
 
 
 _trained = []
@@ -54,40 +58,52 @@ def trained():
 def into(target, program, *arguments):
     """Runs a program with its standard output redirected by the shell."""
     command = 'exec "$0" "$@" ' + target
-    return subprocess.run(["bash", "-c", command, os.path.join(PROGRAMS, program), *arguments], env=ENVIRONMENT, text=True,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
+    return subprocess.run(["bash", "-c", command,
+                           os.path.join(PROGRAMS, program), *arguments], env=ENVIRONMENT, text=True,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL, timeout=120)
 
 
 def lost_output_is_a_failure():
     path, source = config("lost"), os.path.join(WORK, "lost.txt")
     write(source, "a line of text\n" * 100)
     study = os.path.join(WORK, "lost_study.yaml")
-    write(study, json.dumps({"extends": path, "name": "lost_study", "output": os.path.join(WORK, "lost_study"),
-                             "sweep": {"seed": [1, 2]}}))
+    write(
+        study,
+        json.dumps({
+            "extends": path, "name": "lost_study", "output": os.path.join(WORK, "lost_study"),
+            "sweep": {"seed": [1, 2]}
+        }))
     programs = ("train", "prepare", "generate", "sweep", "bench", "convert", "evaluate")
     commands = [(program, option) for program in programs for option in ("--help", "--version")]
-    commands += [("train", path, "--print-config"), ("train", path, "--plan"), ("sweep", study, "--dry-run"),
-                 ("generate", trained(), "--max-new-tokens=5"), ("bench", "attention", "--T=16", "--B=1", "--repeats=1"),
-                 ("evaluate", trained()), ("evaluate", trained(), "--json"),
+    commands += [("train", path, "--print-config"), ("train", path, "--plan"),
+                 ("sweep", study, "--dry-run"), ("generate", trained(), "--max-new-tokens=5"),
+                 ("bench", "attention", "--T=16", "--B=1", "--repeats=1"), ("evaluate", trained()),
+                 ("evaluate", trained(), "--json"),
                  ("prepare", source, "--out=" + os.path.join(WORK, "lost_tokens")),
                  ("convert", trained(), os.path.join(WORK, "lost%d.safetensors"))]
-    for i, (target, reason) in enumerate(((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor"))):
+    for i, (target, reason) in enumerate(
+        ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor"))):
         for command in commands:
             done = into(target, *[part.replace("%d", str(i)) for part in command])
             lines = [line for line in done.stderr.splitlines() if "error: " in line]
             check(done.returncode == 1 and len(lines) == 1, "%s %s: %r" % (command, target, done))
-            check("standard output: cannot write: " + reason in lines[0], "%s %s: %r" % (command, target, lines))
+            check("standard output: cannot write: " + reason in lines[0],
+                  "%s %s: %r" % (command, target, lines))
 
 
 def a_lost_console_does_not_end_a_run():
-    for name, target in (("lost_full", ">/dev/full"), ("lost_closed", ">&-"), ("lost_pipe", "| head -1 >/dev/null; exit ${PIPESTATUS[0]}")):
+    for name, target in (("lost_full", ">/dev/full"), ("lost_closed", ">&-"),
+                         ("lost_pipe", "| head -1 >/dev/null; exit ${PIPESTATUS[0]}")):
         path = config(name)
         command = '"$0" "$@" ' + target
-        done = subprocess.run(["bash", "-c", command, os.path.join(PROGRAMS, "train"), path], env=ENVIRONMENT, text=True,
+        done = subprocess.run(["bash", "-c", command,
+                               os.path.join(PROGRAMS, "train"), path], env=ENVIRONMENT, text=True,
                               stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
         equal(done.returncode, 0, name + ": " + done.stderr)
         equal(log_of(name).count("the console is lost"), 1, name)
-        check("step 10/10" in log_of(name) and summary(run_directory(name))["status"] == "done", log_of(name))
+        check("step 10/10" in log_of(name) and summary(run_directory(name))["status"] == "done",
+              log_of(name))
 
 
 def closed_streams_do_not_become_files():
@@ -96,23 +112,34 @@ def closed_streams_do_not_become_files():
     equal(done.returncode, 0, "exit code")
     for name in os.listdir(run_directory("closed")):
         if name.endswith((".json", ".yaml", ".csv")):
-            check(b"tok/s" not in content(os.path.join(run_directory("closed"), name)), name + " got the console's lines")
+            check(b"tok/s" not in content(os.path.join(run_directory("closed"), name)),
+                  name + " got the console's lines")
 
 
 def foreign_text_is_shown_not_done():
     evil = "\x1b]0;title\x07\nforged: error: all is well"
-    for arguments in (["train", evil + ".yaml"], ["train", config("evil"), "--" + evil], ["train", config("evil"), evil + "=1"],
-                      ["generate", evil], ["convert", evil, "x.bin"], ["prepare", evil, "--out=" + WORK + "/evil"], ["sweep", evil],
-                      ["bench", evil], ["train", config("evil"), "--resume=" + evil]):
+    for arguments in (["train",
+                       evil + ".yaml"], ["train", config("evil"),
+                                         "--" + evil], ["train",
+                                                        config("evil"), evil + "=1"],
+                      ["generate", evil], ["convert", evil,
+                                           "x.bin"], ["prepare", evil, "--out=" + WORK + "/evil"],
+                      ["sweep", evil], ["bench",
+                                        evil], ["train",
+                                                config("evil"), "--resume=" + evil]):
         done = run(*arguments)
         shown = done.out + done.err
-        check(done.code != 0 and "\x1b" not in shown and "\nforged" not in shown and "\\x1B]0;" in shown, repr(done))
+        check(
+            done.code != 0 and "\x1b" not in shown and "\nforged" not in shown and
+            "\\x1B]0;" in shown, repr(done))
     for arguments in (["prepare", WORK + "/lost.txt", "--out=" + WORK + "/evil\x1b[1mtokens"],
                       ["convert", trained(), WORK + "/evil\x1b[1m.bin"]):
         done = run(*arguments)
-        check(done.code == 0 and "\x1b" not in done.out + done.err and "\\x1B[1m" in done.out, repr(done))
+        check(done.code == 0 and "\x1b" not in done.out + done.err and "\\x1B[1m" in done.out,
+              repr(done))
     os.rename(WORK + "/evil\x1b[1mtokens", WORK + "/evil\u202etokens")
-    path = config("evil_data", data__train=WORK + "/evil\u202etokens/train.h5", training__stop__steps=2)
+    path = config("evil_data", data__train=WORK + "/evil\u202etokens/train.h5",
+                  training__stop__steps=2)
     shown = run("train", path)
     check("\u202e" not in shown.out + shown.err, repr(shown))
 
@@ -126,11 +153,15 @@ def a_read_error_deletes_no_history():
     longer = (path, "training.stop.steps=8")
     names = ("metrics.jsonl", "metrics.csv")
     before = {name: content(os.path.join(directory, name)) for name in names}
-    for fault, named in (("read:/metrics.jsonl:1:5", "metrics.jsonl"), ("read:/metrics.csv:1:5", "metrics.csv"),
-                         ("open:/metrics.jsonl:1:13", "metrics.jsonl"), ("read:/metrics.jsonl:2+:5", "metrics.jsonl"),
-                         ("list:/checkpoints:1:5", "checkpoints"), ("list:/checkpoints:1:13", "checkpoints")):
+    for fault, named in (("read:/metrics.jsonl:1:5", "metrics.jsonl"), ("read:/metrics.csv:1:5",
+                                                                        "metrics.csv"),
+                         ("open:/metrics.jsonl:1:13", "metrics.jsonl"), ("read:/metrics.jsonl:2+:5",
+                                                                         "metrics.jsonl"),
+                         ("list:/checkpoints:1:5", "checkpoints"), ("list:/checkpoints:1:13",
+                                                                    "checkpoints")):
         done = run("train", *longer, **injected(fault))
-        check(done.code in (1, 65) and len(done.errors()) == 1 and named in done.errors()[0], "%s: %r" % (fault, done))
+        check(done.code in (1, 65) and len(done.errors()) == 1 and named in done.errors()[0],
+              "%s: %r" % (fault, done))
         equal({name: content(os.path.join(directory, name)) for name in names}, before, fault)
     train(*longer)
     equal(sorted(losses(directory)), list(range(1, 9)), "steps")
@@ -142,18 +173,22 @@ def a_disk_that_cannot_be_read_is_no_bad_file():
         source = os.path.join(WORK, "unread", "model." + ending)
         equal(run("convert", trained(), source).code, 0, source)
         for when in ("1", "2", "9"):
-            done = run("convert", source, os.path.join(WORK, "unread.bin"), **injected("read:/model.%s:%s:5" % (ending, when)))
+            done = run("convert", source, os.path.join(WORK, "unread.bin"),
+                       **injected("read:/model.%s:%s:5" % (ending, when)))
             fails(done, 1, source + ": cannot read it: Input/output error")
         for error in (errno.EIO, errno.EMFILE):
-            fails(run("convert", source, os.path.join(WORK, "unread.bin"), **injected("open:/model.%s:1:%d" % (ending, error))), 1,
-                  source + ": cannot open it: ")
+            fails(
+                run("convert", source, os.path.join(WORK, "unread.bin"),
+                    **injected("open:/model.%s:1:%d" % (ending, error))), 1,
+                source + ": cannot open it: ")
     for program in ("train", "sweep"):
         for fault in ("open:/unread.yaml:1:5", "open:/unread.yaml:1:24", "read:/unread.yaml:1:5"):
             fails(run(program, config("unread"), **injected(fault)), 1, "unread.yaml: cannot ")
     text = os.path.join(WORK, "unread.txt")
     write(text, "a line of text\n" * 100)
     for fault in ("read:/unread.txt:1:5", "open:/unread.txt:1:5", "open:/unread.txt:2:5"):
-        fails(run("prepare", text, "--out=" + os.path.join(WORK, "unread"), **injected(fault)), 1, "unread.txt: cannot")
+        fails(run("prepare", text, "--out=" + os.path.join(WORK, "unread"), **injected(fault)), 1,
+              "unread.txt: cannot")
 
 
 def nothing_waits_for_a_pipe():
@@ -165,7 +200,8 @@ def nothing_waits_for_a_pipe():
         os.rename(moved, moved + ".away")
         os.mkfifo(moved)
         done = run("train", path, "training.stop.steps=3")
-        check(done.code in (1, 65, 78) and len(done.errors()) == 1 and name in done.errors()[0], "%s: %r" % (name, done))
+        check(done.code in (1, 65, 78) and len(done.errors()) == 1 and name in done.errors()[0],
+              "%s: %r" % (name, done))
         os.rename(moved + ".away", moved)
     pipe = os.path.join(WORK, "pipe")
     for ending in ("", ".bin", ".safetensors"):
@@ -173,28 +209,38 @@ def nothing_waits_for_a_pipe():
     os.makedirs(os.path.join(WORK, "beside"))
     os.mkfifo(os.path.join(WORK, "beside", "config.json"))
     run("convert", trained(), os.path.join(WORK, "whole", "model.safetensors"))
-    os.link(os.path.join(WORK, "whole", "model.safetensors"), os.path.join(WORK, "beside", "model.safetensors"))
-    for arguments in (["generate", pipe], ["generate", trained(), "--start=FILE:" + pipe], ["train", pipe],
-                      ["convert", pipe, os.path.join(WORK, "a.bin")], ["train", path, "--resume=" + pipe],
-                      ["convert", os.path.join(WORK, "beside", "model.safetensors"), os.path.join(WORK, "b.bin")],
-                      ["convert", pipe + ".bin", os.path.join(WORK, "c.bin")],
-                      ["convert", pipe + ".safetensors", os.path.join(WORK, "c.bin")],
-                      ["prepare", "corpus.txt", "--out=" + WORK, "--tokenizer=" + pipe],
-                      ["train", path, "data.train=" + pipe], ["generate", "/dev/zero"], ["sweep", pipe]):
+    os.link(os.path.join(WORK, "whole", "model.safetensors"),
+            os.path.join(WORK, "beside", "model.safetensors"))
+    for arguments in (["generate", pipe], ["generate",
+                                           trained(), "--start=FILE:" + pipe], ["train", pipe],
+                      ["convert", pipe,
+                       os.path.join(WORK, "a.bin")], ["train", path, "--resume=" + pipe], [
+                           "convert",
+                           os.path.join(WORK, "beside", "model.safetensors"),
+                           os.path.join(WORK, "b.bin")
+                       ], ["convert", pipe + ".bin",
+                           os.path.join(WORK, "c.bin")
+                           ], ["convert", pipe + ".safetensors",
+                               os.path.join(WORK, "c.bin")
+                               ], ["prepare", "corpus.txt", "--out=" + WORK, "--tokenizer=" + pipe],
+                      ["train", path, "data.train=" + pipe], ["generate",
+                                                              "/dev/zero"], ["sweep", pipe]):
         done = run(*arguments)
-        check(done.code in (1, 64, 65, 78) and len(done.errors()) == 1 and done.seconds < 20, "%s: %r" % (arguments, done))
+        check(done.code in (1, 64, 65, 78) and len(done.errors()) == 1 and done.seconds < 20,
+              "%s: %r" % (arguments, done))
 
 
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 def nobody_elses_file_is_destroyed():
     notes = {}
-    for name in ("mine.bin.new", ".mine.bin.new", "mine.bin.part", "mine.safetensors.new", "summary.json.new"):
+    for name in ("mine.bin.new", ".mine.bin.new", "mine.bin.part", "mine.safetensors.new",
+                 "summary.json.new"):
         notes[os.path.join(WORK, name)] = b"notes"
     path, directory = config("notes", training__stop__steps=3), run_directory("notes")
     train(path)
-    for name in ("summary.json.new", "config.yaml.new", "plan.json.new", "metrics.csv.new", "checkpoints/step_00000004.h5",
-                 "checkpoints/.step_00000004.h5.tmp-abcdef"):
+    for name in ("summary.json.new", "config.yaml.new", "plan.json.new", "metrics.csv.new",
+                 "checkpoints/step_00000004.h5", "checkpoints/.step_00000004.h5.tmp-abcdef"):
         notes[os.path.join(directory, name)] = b"notes"
     for name, text in notes.items():
         with open(name, "wb") as file:
@@ -214,9 +260,12 @@ def a_directory_that_cannot_be_synced_is_tolerated():
     done = train(path, **injected("fsync:unsynced/checkpoints:0/2:22"))
     equal(log_of("unsynced").count("cannot sync a directory"), 1, "said: %r" % done)
     equal(len(checkpoints(run_directory("unsynced"))), 10, "checkpoints")
-    done = run("convert", trained(), os.path.join(WORK, "unsynced.bin"), **injected("fsync:%s:0/2:22" % WORK))
+    done = run("convert", trained(), os.path.join(WORK, "unsynced.bin"),
+               **injected("fsync:%s:0/2:22" % WORK))
     check(done.code == 0 and done.err.count("cannot sync a directory") == 1, repr(done))
-    fails(run("convert", trained(), os.path.join(WORK, "io.bin"), **injected("fsync:%s:0/2:5" % WORK)), 1, "cannot sync it")
+    fails(
+        run("convert", trained(), os.path.join(WORK, "io.bin"),
+            **injected("fsync:%s:0/2:5" % WORK)), 1, "cannot sync it")
 
 
 def a_file_system_without_locks_is_said():
@@ -235,7 +284,8 @@ def interrupted_calls_are_taken_up_again():
     train(config("calm"), "training.stop.steps=12")
     equal(losses(run_directory("interrupted")), losses(run_directory("calm")), "losses")
     equal(leftovers(run_directory("interrupted")), [], "left over")
-    for arguments in (["generate", trained(), "--max-new-tokens=5"], ["convert", trained(), WORK + "/interrupted.safetensors"],
+    for arguments in (["generate", trained(), "--max-new-tokens=5"
+                       ], ["convert", trained(), WORK + "/interrupted.safetensors"],
                       ["prepare", WORK + "/corpus.txt", "--out=" + WORK + "/interrupted"]):
         done = run(*arguments, **injected(*faults))
         equal(done.code, 0, repr(done))
@@ -246,7 +296,8 @@ def a_lost_log_is_said_once():
     done = train(path, **injected("write:/train.log:3+:%d" % errno.ENOSPC))
     equal(done.err.count("train.log: cannot write: No space left on device"), 1, repr(done))
     equal(len(done.err.splitlines()), 1, repr(done))
-    check("step 10/10" in done.out and summary(run_directory("nolog"))["status"] == "done", repr(done))
+    check("step 10/10" in done.out and summary(run_directory("nolog"))["status"] == "done",
+          repr(done))
 
 
 def the_first_cause_is_named_with_its_file():
@@ -255,7 +306,8 @@ def the_first_cause_is_named_with_its_file():
         done = run("train", config("full_%d" % i), **injected("write:/%s%s" % (name, full)))
         fails(done, 1, name + ": cannot write: No space left on device; make room")
     # All is full from the first checkpoint on: the summary that cannot be written either is not the news.
-    done = run("train", config("full_all"), **injected("write:/checkpoints/:1+:28", "write:.summary.json.:2+:28"))
+    done = run("train", config("full_all"),
+               **injected("write:/checkpoints/:1+:28", "write:.summary.json.:2+:28"))
     fails(done, 1, "step_00000001.h5: cannot be written")
     check("make room: checkpoint.keep + 1 = 1001 of them must fit" in done.err, repr(done))
     equal(leftovers(run_directory("full_all")), [], "left over")
@@ -265,9 +317,11 @@ def nothing_is_left_of_what_fails():
     """Whatever fails on the way to a file's name: the old file stays, and nothing lies beside it."""
     target = os.path.join(WORK, "clean", "model.bin")
     os.makedirs(os.path.dirname(target))
-    for fault in ("write:clean:1:28", "write:clean:2+:5", "fsync:clean:1:5", "rename:clean:1:5", "rename:clean:2:5", "open:clean:1:28"):
+    for fault in ("write:clean:1:28", "write:clean:2+:5", "fsync:clean:1:5", "rename:clean:1:5",
+                  "rename:clean:2:5", "open:clean:1:28"):
         done = run("convert", trained(), target, **injected(fault))
-        check(done.code == 1 and len(done.errors()) == 1 and "model.bin" in done.errors()[0], "%s: %r" % (fault, done))
+        check(done.code == 1 and len(done.errors()) == 1 and "model.bin" in done.errors()[0],
+              "%s: %r" % (fault, done))
         equal(os.listdir(os.path.dirname(target)), [], fault)
     done = run("convert", trained(), target, **injected("flock:clean:1+:%d" % errno.ENOLCK))
     equal((done.code, os.listdir(os.path.dirname(target))), (0, ["model.bin"]), repr(done))
@@ -277,8 +331,12 @@ def a_failing_close_is_no_crash():
     """HDF5 keeps what it could not close, and its own end of the process would crash on it."""
     directory = trained()
     for fault in ("close:/step_:1+:5", "close:.h5:1:5", "close:.h5:2+:5", "close::1+:5"):
-        for arguments in (["generate", directory, "--max-new-tokens=3"], ["train", config("trained", checkpoint__keep=3)],
-                          ["convert", directory, os.path.join(WORK, "close", fault.replace("/", "_") + ".safetensors")]):
+        for arguments in (["generate", directory, "--max-new-tokens=3"],
+                          ["train", config("trained", checkpoint__keep=3)], [
+                              "convert", directory,
+                              os.path.join(WORK, "close",
+                                           fault.replace("/", "_") + ".safetensors")
+                          ]):
             done = run(*arguments, **injected(fault))
             check(done.code in (0, 1), "%s %s: %r" % (fault, arguments, done))
 
@@ -287,10 +345,12 @@ def a_directory_that_a_disk_refuses_is_no_bad_argument():
     text = os.path.join(WORK, "refused.txt")
     write(text, "a line of text\n" * 100)
     new, missing = os.path.join(WORK, "refused", "new"), "new: cannot make this directory: "
-    for arguments in (["prepare", text, "--out=" + new], ["convert", trained(), new], ["convert", trained(), new + "/a.bin"],
-                      ["train", config("refused", output=new)]):
+    for arguments in (["prepare", text, "--out=" + new], ["convert", trained(), new],
+                      ["convert", trained(),
+                       new + "/a.bin"], ["train", config("refused", output=new)]):
         for error in (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT):
-            fails(run(*arguments, **injected("mkdir:/new:1:%d" % error)), 1, missing + os.strerror(error))
+            fails(run(*arguments, **injected("mkdir:/new:1:%d" % error)), 1,
+                  missing + os.strerror(error))
         check(not os.path.exists(os.path.dirname(new)), "left over")
     done = run("prepare", text, "--out=" + new, **injected("mkdir:/new:1:%d" % errno.EACCES))
     fails(done, 64, missing + os.strerror(errno.EACCES))
@@ -321,7 +381,8 @@ def modes_and_links():
     os.rename(os.path.join(directory, "checkpoints"), os.path.join(WORK, "disk", "checkpoints"))
     os.symlink(os.path.join(WORK, "disk", "checkpoints"), os.path.join(directory, "checkpoints"))
     train(path, "training.stop.steps=5")
-    check(os.path.exists(os.path.join(WORK, "disk", "checkpoints", "step_00000005.h5")), "through the link")
+    check(os.path.exists(os.path.join(WORK, "disk", "checkpoints", "step_00000005.h5")),
+          "through the link")
 
 
 def nothing_stays_in_shared_memory():
@@ -330,7 +391,8 @@ def nothing_stays_in_shared_memory():
     with open(left, "w", encoding="utf-8"):
         os.utime(left, (1, 1))
     try:
-        done = run("prepare", WORK + "/corpus.txt", "--out=" + WORK + "/unnamed", **injected("write:(deleted):1+:%d" % errno.ENOSPC))
+        done = run("prepare", WORK + "/corpus.txt", "--out=" + WORK + "/unnamed",
+                   **injected("write:(deleted):1+:%d" % errno.ENOSPC))
         fails(done, 1, "HDF5 cannot write the header")
         check(not os.path.exists(left), "what a killed process left is still there")
     finally:
@@ -339,9 +401,12 @@ def nothing_stays_in_shared_memory():
 
 
 if __name__ == "__main__":
-    main(lost_output_is_a_failure, a_lost_console_does_not_end_a_run, closed_streams_do_not_become_files,
-         foreign_text_is_shown_not_done, a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file, nothing_waits_for_a_pipe,
-         nobody_elses_file_is_destroyed, a_directory_that_cannot_be_synced_is_tolerated, a_file_system_without_locks_is_said,
-         interrupted_calls_are_taken_up_again, a_lost_log_is_said_once, the_first_cause_is_named_with_its_file,
-         nothing_is_left_of_what_fails, nothing_stays_in_shared_memory, a_failing_close_is_no_crash,
+    main(lost_output_is_a_failure, a_lost_console_does_not_end_a_run,
+         closed_streams_do_not_become_files, foreign_text_is_shown_not_done,
+         a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file,
+         nothing_waits_for_a_pipe, nobody_elses_file_is_destroyed,
+         a_directory_that_cannot_be_synced_is_tolerated, a_file_system_without_locks_is_said,
+         interrupted_calls_are_taken_up_again, a_lost_log_is_said_once,
+         the_first_cause_is_named_with_its_file, nothing_is_left_of_what_fails,
+         nothing_stays_in_shared_memory, a_failing_close_is_no_crash,
          a_directory_that_a_disk_refuses_is_no_bad_argument, modes_and_links)

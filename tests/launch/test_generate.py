@@ -11,21 +11,26 @@ import subprocess
 
 from e2e import LIMIT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal, main, run, run_directory, train
 
-FLAGS = {"start": "the ", "num-samples": 2, "max-new-tokens": 40, "temperature": 0.9, "top-k": 50, "seed": 5}
+FLAGS = {
+    "start": "the ", "num-samples": 2, "max-new-tokens": 40, "temperature": 0.9, "top-k": 50,
+    "seed": 5
+}
 
 
 def trained():
     directory = run_directory("source")
     if not os.path.exists(directory):
-        train(config("source", training__stop__steps=100 if SANITIZED else 1000, data__batch_size=16,
-                     training__gradient_accumulation_steps=1, model__dropout=0.0, optimizer__lr=1e-2, lr_scheduler__decay=1000, checkpoint__interval=0,
-                     logging__interval=100))
+        train(
+            config("source", training__stop__steps=100 if SANITIZED else 1000, data__batch_size=16,
+                   training__gradient_accumulation_steps=1, model__dropout=0.0, optimizer__lr=1e-2,
+                   lr_scheduler__decay=1000, checkpoint__interval=0, logging__interval=100))
     return directory
 
 
 def generate(source=None, code=0, **changes):
     flags = {**FLAGS, **{key.replace("_", "-"): value for key, value in changes.items()}}
-    done = run("generate", source or trained(), *["--%s=%s" % pair for pair in flags.items() if pair[1] is not None])
+    done = run("generate", source or trained(),
+               *["--%s=%s" % pair for pair in flags.items() if pair[1] is not None])
     equal(done.code, code, repr(done))
     equal(done.err if code == 0 else "", "", "standard error")
     return done
@@ -36,7 +41,8 @@ def all_flags():
     equal(len(samples), 2, "samples")
     for sample in samples:
         check(sample.startswith("the "), repr(sample))
-        equal(len(sample.rstrip("\n")) if sample.count("\n") < 2 else 44, 44, "bytes of %r" % sample)
+        equal(
+            len(sample.rstrip("\n")) if sample.count("\n") < 2 else 44, 44, "bytes of %r" % sample)
     check(samples[0] != samples[1].rstrip("\n"), "both samples are the same")
 
 
@@ -56,9 +62,13 @@ def a_seed_repeats():
 
 def temperature_0_takes_the_likeliest():
     equal(generate(temperature=0).out, generate(temperature=0, seed=99).out, "temperature 0")
-    equal(generate(temperature=1, top_k=1, num_samples=1).out, generate(temperature=0, num_samples=1).out, "top-k 1")
+    equal(
+        generate(temperature=1, top_k=1, num_samples=1).out,
+        generate(temperature=0, num_samples=1).out, "top-k 1")
     first, second = generate(temperature=0, max_new_tokens=80).out.split("\n---------------\n")
-    equal(first, second.rstrip("\n") if first.count("\n") == second.count("\n") - 1 else second[:-1], "samples")
+    equal(first,
+          second.rstrip("\n") if first.count("\n") == second.count("\n") - 1 else second[:-1],
+          "samples")
 
 
 def a_start_from_a_file_and_longer_than_the_context():
@@ -79,19 +89,25 @@ def from_a_checkpoint_by_its_name():
 def an_empty_start():
     """Begins after an end of text, which byte tokens have too: 256."""
     done = run("generate", trained(), "--start=", "--temperature=0", "--max-new-tokens=30")
-    equal((done.code, done.err), (0, "generate: the start is empty: it begins after an end of text (token 256)\n"))
+    equal((done.code, done.err),
+          (0, "generate: the start is empty: it begins after an end of text (token 256)\n"))
     empty = os.path.join(WORK, "empty.txt")
     with open(empty, "w", encoding="utf-8"):
         pass
-    equal(run("generate", trained(), "--start=FILE:" + empty, "--temperature=0", "--max-new-tokens=30").out, done.out)
-    check(len(done.out) > 2 and done.out != run("generate", trained(), "--temperature=0", "--max-new-tokens=30").out,
-          "not another text than after a newline: %r" % done.out)
+    equal(
+        run("generate", trained(), "--start=FILE:" + empty, "--temperature=0",
+            "--max-new-tokens=30").out, done.out)
+    check(
+        len(done.out) > 2 and
+        done.out != run("generate", trained(), "--temperature=0", "--max-new-tokens=30").out,
+        "not another text than after a newline: %r" % done.out)
 
 
 def output_that_is_lost():
     with open("/dev/full", "w", encoding="utf-8") as full:
-        done = subprocess.run([os.path.join(PROGRAMS, "generate"), trained()], stdout=full, stderr=subprocess.PIPE,
-                              text=True, timeout=LIMIT, check=False)
+        done = subprocess.run([os.path.join(PROGRAMS, "generate"),
+                               trained()], stdout=full, stderr=subprocess.PIPE, text=True,
+                              timeout=LIMIT, check=False)
     equal(done.returncode, 1, done.stderr)
     check(len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr, done.stderr)
 
@@ -140,10 +156,13 @@ def weights_that_are_not_finite():
 def what_is_not_there():
     empty = os.path.join(WORK, "empty")
     os.makedirs(empty, exist_ok=True)
-    for source, pattern in ((WORK + "/nowhere", r"nowhere: no such run; "), (empty, r"empty: .*no checkpoint"),
-                            (WORK + "/corpus.txt", r"corpus\.txt")):
+    for source, pattern in ((WORK + "/nowhere", r"nowhere: no such run; "),
+                            (empty, r"empty: .*no checkpoint"), (WORK + "/corpus.txt",
+                                                                 r"corpus\.txt")):
         done = generate(source, code=65)
-        check(len(done.err.splitlines()) == 1 and re.search("generate: error: .*" + pattern, done.err), done.err)
+        check(
+            len(done.err.splitlines()) == 1 and
+            re.search("generate: error: .*" + pattern, done.err), done.err)
         equal(done.out, "", "standard output")
     for name in ("fifo", "fifo.h5"):  # nobody writes to them: they must not be waited for
         os.mkfifo(os.path.join(WORK, name))
@@ -164,5 +183,6 @@ def bad_flags():
 
 if __name__ == "__main__":
     main(all_flags, it_has_learned_the_words, a_seed_repeats, temperature_0_takes_the_likeliest,
-         a_start_from_a_file_and_longer_than_the_context, from_a_checkpoint_by_its_name, an_empty_start,
-         output_that_is_lost, weights_that_are_not_finite, what_is_not_there, bad_flags)
+         a_start_from_a_file_and_longer_than_the_context, from_a_checkpoint_by_its_name,
+         an_empty_start, output_that_is_lost, weights_that_are_not_finite, what_is_not_there,
+         bad_flags)

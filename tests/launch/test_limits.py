@@ -15,8 +15,8 @@ def limited(command, *arguments, ranks=0):
     program = [os.path.join(PROGRAMS, "train"), *arguments]
     if ranks:
         program = ["mpirun", "-np", str(ranks), *program]
-    return subprocess.run(["sh", "-c", command + ' && exec "$@"', "sh", *program], env=ENVIRONMENT, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    return subprocess.run(["sh", "-c", command + ' && exec "$@"', "sh", *program], env=ENVIRONMENT,
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
 
 
 def may_be_taken(done):
@@ -24,17 +24,19 @@ def may_be_taken(done):
 
 
 def what_fits_runs(name, command, most, ranks=0):
-    path = config(name, data__batch_size="auto", training__stop__steps=1, training__gradient_accumulation_steps=1,
-                  evaluation__tokens=64)
+    path = config(name, data__batch_size="auto", training__stop__steps=1,
+                  training__gradient_accumulation_steps=1, evaluation__tokens=64)
     done = limited(command, path, "--plan")
     check(done.returncode == 0 and 0 < may_be_taken(done) < most, repr(done))
     done = limited(command, path, ranks=ranks)
     check(done.returncode == 0, repr(done))
     end = summary(run_directory(name))
     check(end["status"] == "done" and 1 < end["batch_size"] < 4096, repr(end))
-    done = limited(command, path, "data.batch_size=%d" % (3 * end["batch_size"]), "output=%s_over" % run_directory(name),
-                   ranks=ranks)
-    check(done.returncode == 71 and "are within memory_budget and free; the largest batch" in done.stderr, repr(done))
+    done = limited(command, path, "data.batch_size=%d" % (3 * end["batch_size"]),
+                   "output=%s_over" % run_directory(name), ranks=ranks)
+    check(
+        done.returncode == 71 and
+        "are within memory_budget and free; the largest batch" in done.stderr, repr(done))
 
 
 class Group:
@@ -76,16 +78,20 @@ def an_address_space():
         raise Skip("a sanitizer maps more than any limit")
     least = least_limit()
     what_fits_runs("address", "ulimit -v %d" % (least + 500000), (least + 500000) // 1024)
-    for more, wanted in ((20000, "smallest batch"), (-60000, "(ulimit -v)")):  # OpenBLAS would try for ever to map its buffers
+    for more, wanted in ((20000, "smallest batch"),
+                         (-60000, "(ulimit -v)")):  # OpenBLAS would try for ever to map its buffers
         done = limited("ulimit -v %d" % (least + more), config("narrow"))
-        check(done.returncode == 71 and len(done.stderr.splitlines()) == 1 and wanted in done.stderr, repr(done))
+        check(
+            done.returncode == 71 and len(done.stderr.splitlines()) == 1 and wanted in done.stderr,
+            repr(done))
 
 
 def a_group_of_300_megabytes():
     if SANITIZED:
         raise Skip("a sanitizer's own memory grows while a run is planned")
     for ranks in (0, 2):
-        with Group("memory", v2={"memory.max": "300M"}, v1={"memory.limit_in_bytes": "300M"}) as enter:
+        with Group("memory", v2={"memory.max": "300M"},
+                   v1={"memory.limit_in_bytes": "300M"}) as enter:
             what_fits_runs("group_%d" % ranks, enter, 300, ranks)
 
 
@@ -98,7 +104,8 @@ def a_quota_of_one_core():
         for command, threads in ((enter, 1), ("true", None)):
             done = limited(command, path, "output=%s_%s" % (run_directory("quota"), threads))
             found = int(re.search(r", (\d+) threads \|", done.stdout).group(1))
-            check(found == threads or (threads is None and found >= 1), "%d threads in %r" % (found, command))
+            check(found == threads or (threads is None and found >= 1),
+                  "%d threads in %r" % (found, command))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ GLOBAL_BATCH = 8
 def run_with(ranks, batch, accumulation, dropout):
     name = "ranks_%d_%d_%d_%g" % (ranks, batch, accumulation, dropout)
     equal(ranks * batch * accumulation, GLOBAL_BATCH, "global batch")
-    train(config(name, data__batch_size=batch, training__gradient_accumulation_steps=accumulation,
-                 model__dropout=dropout, training__stop__steps=STEPS, checkpoint__interval=0), ranks=ranks)
+    train(
+        config(name, data__batch_size=batch, training__gradient_accumulation_steps=accumulation,
+               model__dropout=dropout, training__stop__steps=STEPS, checkpoint__interval=0),
+        ranks=ranks)
     return run_directory(name)
 
 
@@ -30,8 +32,10 @@ def agree(dropout):
     for ranks, batch, accumulation in ((1, 2, 4), (2, 2, 2), (2, 4, 1), (4, 2, 1), (4, 1, 2)):
         got = losses(run_with(ranks, batch, accumulation, dropout))
         for step, loss in wanted.items():
-            check(abs(got[step] - loss) <= 1e-5 * loss, "%d ranks x %d x %d, step %d: loss %r, with one rank %r" % (
-                ranks, batch, accumulation, step, got[step], loss))
+            check(
+                abs(got[step] - loss) <= 1e-5 * loss,
+                "%d ranks x %d x %d, step %d: loss %r, with one rank %r" %
+                (ranks, batch, accumulation, step, got[step], loss))
 
 
 def ranks_agree_at_every_step():
@@ -60,7 +64,8 @@ def sums_are_measured():
     with open(table, encoding="utf-8") as file:
         rows = [line.strip().split(",") for line in file][1:]
     equal([int(row[1]) for row in rows], [1024 << k for k in range(15)], "sizes")
-    check(all(row[0] == "2" and float(row[2]) > 0 and row[3] == row[4] for row in rows), "two ranks' rows: %r" % rows)
+    check(all(row[0] == "2" and float(row[2]) > 0 and row[3] == row[4] for row in rows),
+          "two ranks' rows: %r" % rows)
     alone = run("bench", "allreduce", "device=cpu")
     check(alone.code == 64 and "mpirun -np 2 ./bench allreduce" in alone.err, alone)
 
@@ -81,9 +86,12 @@ def freeze_main_thread(pid):
 def killed_stopped_and_hung_ranks():
     """They mostly wait, so they run side by side."""
     faults = [
-        ("killed", 4, 2, lambda pid: os.kill(pid, signal.SIGKILL), r"rank 2 on \S+ .*step \d+, \w+"),
-        ("stopped", 4, 1, lambda pid: os.kill(pid, signal.SIGSTOP), r"rank 1 on \S+ stopped .*step \d+, \w+"),
-        ("first_stopped", 2, 0, lambda pid: os.kill(pid, signal.SIGSTOP), r"rank 0 on \S+ stopped .*step \d+, \w+"),
+        ("killed", 4, 2, lambda pid: os.kill(pid, signal.SIGKILL),
+         r"rank 2 on \S+ .*step \d+, \w+"),
+        ("stopped", 4, 1, lambda pid: os.kill(pid, signal.SIGSTOP),
+         r"rank 1 on \S+ stopped .*step \d+, \w+"),
+        ("first_stopped", 2, 0, lambda pid: os.kill(pid, signal.SIGSTOP),
+         r"rank 0 on \S+ stopped .*step \d+, \w+"),
     ]
     corpus()
     with concurrent.futures.ThreadPoolExecutor(len(faults)) as pool:
@@ -99,5 +107,5 @@ def a_rank_that_hangs():
 
 
 if __name__ == "__main__":
-    main(sums_are_measured, ranks_agree_at_every_step, ranks_agree_with_dropout, data_parallel_runs_repeat_bit_by_bit,
-         killed_stopped_and_hung_ranks, a_rank_that_hangs)
+    main(sums_are_measured, ranks_agree_at_every_step, ranks_agree_with_dropout,
+         data_parallel_runs_repeat_bit_by_bit, killed_stopped_and_hung_ranks, a_rank_that_hangs)

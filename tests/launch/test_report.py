@@ -23,25 +23,40 @@ def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), **summary):
     batch = batch if isinstance(batch, int) else 4
     with open(directory + "/metrics.jsonl", "w", encoding="utf-8") as file:
         for i, loss in enumerate(losses, 1):
-            common = {"step": 10 * i, "tokens": 1000 * i * batch, "train_s": 2.0 * i, "mem_bytes": 1 << 20}
-            file.write(json.dumps({**common, "train/loss": loss + 0.1, "tok_per_s": 1000.0 + i}) + "\n")
+            common = {
+                "step": 10 * i, "tokens": 1000 * i * batch, "train_s": 2.0 * i, "mem_bytes": 1 << 20
+            }
+            file.write(
+                json.dumps({**common, "train/loss": loss + 0.1, "tok_per_s": 1000.0 + i}) + "\n")
             file.write(json.dumps({**common, "val/loss": loss}) + "\n")
     with open(directory + "/config.yaml", "w", encoding="utf-8") as file:
-        file.write("name: made_up\ndata: {train: a.h5, val: b.h5, batch_size: %d}\nmodel: {preset: gpt2}\n"
-                   "training: {stop: {time: 6s}}\n" % batch)
+        file.write(
+            "name: made_up\ndata: {train: a.h5, val: b.h5, batch_size: %d}\nmodel: {preset: gpt2}\n"
+            "training: {stop: {time: 6s}}\n" % batch)
     with open(directory + "/plan.json", "w", encoding="utf-8") as file:
-        json.dump({"planned_bytes": 900000, "batch_size": batch, "world_size": 2, "attention": "flash"}, file)
+        json.dump(
+            {"planned_bytes": 900000, "batch_size": batch, "world_size": 2, "attention": "flash"},
+            file)
     if state in ("done", "interrupted"):
         with open(directory + "/summary.json", "w", encoding="utf-8") as file:
-            json.dump({"status": state, "best_val_loss": min(losses), "steps": 30, "tokens": 3000 * batch, "train_s": 6.0,
-                       "attention": "flash", "batch_size": batch, "world_size": 2, "device": "made-up <device>",
-                       "host": "made-up-host", "planned_bytes": 900000, "peak_bytes": 1000000, **summary}, file)
-    return {"name": name, "directory": directory, "values": values, "state": state, "attempts": 1, "message": ""}
+            json.dump(
+                {
+                    "status": state, "best_val_loss": min(losses), "steps": 30, "tokens": 3000 *
+                    batch, "train_s": 6.0, "attention": "flash", "batch_size": batch,
+                    "world_size": 2, "device": "made-up <device>", "host": "made-up-host",
+                    "planned_bytes": 900000, "peak_bytes": 1000000, **summary
+                }, file)
+    return {
+        "name": name, "directory": directory, "values": values, "state": state, "attempts": 1,
+        "message": ""
+    }
 
 
 def oom(name, values):
-    return {"name": name, "directory": "runs/nowhere/" + name, "values": values, "state": "oom", "attempts": 0,
-            "message": "needs 83 GiB, the budget is 80 GiB"}
+    return {
+        "name": name, "directory": "runs/nowhere/" + name, "values": values, "state": "oom",
+        "attempts": 0, "message": "needs 83 GiB, the budget is 80 GiB"
+    }
 
 
 def study(name):
@@ -51,7 +66,10 @@ def study(name):
 
 
 def write(directory, points, **report):
-    report = {"metric": "val/loss", "reduce": "best", "x": "data.batch_size", "series": "attention.backends", **report}
+    report = {
+        "metric": "val/loss", "reduce": "best", "x": "data.batch_size",
+        "series": "attention.backends", **report
+    }
     report = {key: value for key, value in report.items() if value is not None}
     with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
         json.dump({"study": "made up", "report": report, "points": points}, file)
@@ -66,15 +84,17 @@ def grid(directory):
                 values = {"attention.backends": [backend], "data.batch_size": batch, "seed": seed}
                 name = "%s_%d_%d" % (backend, batch, seed)
                 last = 3.5 - 0.25 * b - 0.125 * (batch == 8) + 0.0625 * seed
-                points.append(oom(name, values) if backend == "baseline" and batch == 8 else
-                              point(directory, name, values, losses=(5, 4, last), attention=backend))
+                points.append(
+                    oom(name, values) if backend == "baseline" and batch == 8 else point(
+                        directory, name, values, losses=(5, 4, last), attention=backend))
     write(directory, points)
 
 
 def report(directory, code=0, path=None):
     program = os.path.join(e2e.BUILD, "tests", "launch", "mpi_report")
     environment = dict(e2e.ENVIRONMENT, **({"PATH": path} if path else {}))
-    done = subprocess.run([program, directory], env=environment, text=True, capture_output=True, timeout=e2e.LIMIT)
+    done = subprocess.run([program, directory], env=environment, text=True, capture_output=True,
+                          timeout=e2e.LIMIT)
     equal(done.returncode, code, "%s: %s%s" % (directory, done.stdout, done.stderr))
     return done
 
@@ -123,7 +143,8 @@ class Page(html.parser.HTMLParser):
 def page(directory):
     text = read(directory, "index.html")
     parsed = Page(text)
-    check("script" not in parsed.tags and "link" not in parsed.tags and "img" not in parsed.tags, "not self-contained")
+    check("script" not in parsed.tags and "link" not in parsed.tags and "img" not in parsed.tags,
+          "not self-contained")
     check(all(link.startswith("#") for link in parsed.links), "links: %r" % parsed.links)
     equal(len(parsed.ids), len(set(parsed.ids)), "each id once")
     return parsed
@@ -136,9 +157,16 @@ def charts(directory, names=CHARTS):
         check(root.tag.endswith("svg"), name)
         with open("%s/report/%s.png" % (directory, name), "rb") as file:
             picture = file.read()
-        check(picture.startswith(b"\x89PNG\r\n") and picture.endswith(b"IEND\xaeB`\x82"), name + ".png")
-    tables = {"points.csv", "points.md", "summary.csv", "summary.md", "index.html", "charts.gnuplot"}
-    equal(set(os.listdir(directory + "/report")), tables | {n + e for n in names for e in (".svg", ".png")}, "files")
+        check(
+            picture.startswith(b"\x89PNG\r\n") and picture.endswith(b"IEND\xaeB`\x82"),
+            name + ".png")
+    tables = {
+        "points.csv", "points.md", "summary.csv", "summary.md", "index.html", "charts.gnuplot"
+    }
+    equal(set(os.listdir(directory + "/report")),
+          tables | {n + e
+                    for n in names
+                    for e in (".svg", ".png")}, "files")
 
 
 def needs_gnuplot():
@@ -156,19 +184,26 @@ def tables_hold_the_numbers():
     points = {row["name"]: row for row in table(directory, "points")}
     equal(len(points), 8)
     row = points["flash_8_2"]
-    equal([row[key] for key in ("state", "batch_size", "attention", "seed", "steps", "tokens", "train_s")],
-          ["done", "8", "flash", "2", "30", "24000", "6"])
+    equal([
+        row[key]
+        for key in ("state", "batch_size", "attention", "seed", "steps", "tokens", "train_s")
+    ], ["done", "8", "flash", "2", "30", "24000", "6"])
     equal([row[key] for key in ("best_val_loss", "tok_per_s", "planned_bytes", "peak_bytes")],
           ["3.25", "1002", "900000", "1000000"])
     row = points["baseline_8_1"]
     equal([row["state"], row["attention"], row["best_val_loss"]], ["oom", "baseline", ""])
     check("83 GiB" in row["message"], row["message"])
-    summary = {(row["attention.backends"], row["data.batch_size"]): row for row in table(directory, "summary")}
+    summary = {(row["attention.backends"], row["data.batch_size"]): row
+               for row in table(directory, "summary")}
     row = summary["flash", "8"]
-    equal([float(row[key]) for key in ("n", "mean", "min", "max", "tok_per_s")], [2, 3.21875, 3.1875, 3.25, 1002])
-    equal([summary["baseline", "8"][key] for key in ("n", "mean", "note")], ["0", "", "does not fit"])
-    check("| flash | 8 | 2 | 3.2188 | 3.1875 | 3.2500 |" in read(directory, "summary.md"), read(directory, "summary.md"))
-    check("| baseline\\_8\\_1 | oom |" in read(directory, "points.md"), read(directory, "points.md"))
+    equal([float(row[key]) for key in ("n", "mean", "min", "max", "tok_per_s")],
+          [2, 3.21875, 3.1875, 3.25, 1002])
+    equal([summary["baseline", "8"][key] for key in ("n", "mean", "note")],
+          ["0", "", "does not fit"])
+    check("| flash | 8 | 2 | 3.2188 | 3.1875 | 3.2500 |" in read(directory, "summary.md"),
+          read(directory, "summary.md"))
+    check("| baseline\\_8\\_1 | oom |" in read(directory, "points.md"),
+          read(directory, "points.md"))
 
 
 def charts_are_drawn():
@@ -179,11 +214,18 @@ def charts_are_drawn():
     report(directory)
     charts(directory)
     svg = read(directory, "best.svg")
-    for text in ("Best validation loss after 6 s of training", "baseline", "flash", "oom", "batch, sequences a rank"):
+    for text in ("Best validation loss after 6 s of training", "baseline", "flash", "oom",
+                 "batch, sequences a rank"):
         check(text in svg, "best.svg without %r" % text)
     check("flash, batch 8" in read(directory, "loss_time.svg"), "labels of curves")
-    now = {path: state for path, state in e2e.tree(directory).items() if not path.startswith(directory + "/report")}
-    equal({k: v for k, v in now.items() if v}, {k: v for k, v in outside.items() if v}, "what lies outside of report/")
+    now = {
+        path: state
+        for path, state in e2e.tree(directory).items() if not path.startswith(directory + "/report")
+    }
+    equal({k: v
+           for k, v in now.items() if v}, {k: v
+                                           for k, v in outside.items() if v},
+          "what lies outside of report/")
     parsed = page(directory)
     equal(parsed.tags.count("figure"), 5)
     first = read(directory, "points.csv")
@@ -199,25 +241,31 @@ def the_page_carries_everything():
         file.write("sweep: {seed: [1, 2]}  # <b>& the study\n")
     report(directory)
     text = "".join(page(directory).data)
-    for part in ("made up", "made-up <device>", "made-up-host", "8 points, 6 done, 2 that did not fit", "6 s of training",
-                 "flash_8_2", "does not fit", "# <b>& the study", "config.yaml of baseline_4_1", "preset: gpt2"):
+    for part in ("made up", "made-up <device>", "made-up-host",
+                 "8 points, 6 done, 2 that did not fit", "6 s of training", "flash_8_2",
+                 "does not fit", "# <b>& the study", "config.yaml of baseline_4_1", "preset: gpt2"):
         check(part in text, "no %r in the page" % part)
 
 
 def nothing_escapes():
     directory = study("escapes")
     evil = "a'b\"c<script>&`touch pwned`\n|*_%s\\"
-    points = [point(directory, "evil %d" % seed, {"attention.backends": [evil], "data.batch_size": 4, "seed": seed})
-              for seed in (1, 2)]
+    points = [
+        point(directory, "evil %d" % seed,
+              {"attention.backends": [evil], "data.batch_size": 4, "seed": seed}) for seed in (1, 2)
+    ]
     points[0]["message"] = "=1,\"2\"\n" + evil
     points[1]["name"] = evil
     injection = "'; system('touch pwned') #"
-    points.append(point(directory, "other", {"attention.backends": [injection], "data.batch_size": 8, "seed": 1},
-                        device="<img src=x>"))
+    points.append(
+        point(directory, "other",
+              {"attention.backends": [injection], "data.batch_size": 8, "seed": 1},
+              device="<img src=x>"))
     write(directory, points, metric="val/loss")
     report(directory)
     check(not os.path.exists(directory + "/report/pwned"), "a shell ran")
-    equal([row["name"] for row in table(directory, "points")], ["evil 1", evil, "other"], "names in CSV")
+    equal([row["name"] for row in table(directory, "points")], ["evil 1", evil, "other"],
+          "names in CSV")
     equal(table(directory, "points")[0]["message"], points[0]["message"])
     parsed = page(directory)
     check("img" not in parsed.tags and "script" not in parsed.tags, "markup")
@@ -229,7 +277,8 @@ def nothing_escapes():
 
 def half_done_studies():
     directory = study("partial")
-    values = [{"attention.backends": ["flash"], "data.batch_size": batch, "seed": 1} for batch in (4, 8, 16, 32, 64, 128)]
+    values = [{"attention.backends": ["flash"], "data.batch_size": batch, "seed": 1}
+              for batch in (4, 8, 16, 32, 64, 128)]
     points = [point(directory, "p%d" % i, v) for i, v in enumerate(values[:3])]
     points[0]["state"] = "running"
     os.remove(directory + "/p0/summary.json")
@@ -240,12 +289,17 @@ def half_done_studies():
         with open("%s/p1/%s" % (directory, name), "w", encoding="utf-8") as file:
             file.write("{\x01 not what it should be")
     points += [dict(oom("p3", values[3]), state="waiting", message=""), oom("p4", values[4])]
-    points.append({"name": "p5", "directory": "x", "values": 7, "state": ["odd"], "attempts": "many", "message": None})
+    points.append({
+        "name": "p5", "directory": "x", "values": 7, "state": ["odd"], "attempts": "many",
+        "message": None
+    })
     write(directory, points)
     report(directory)
     rows = {row["name"]: row for row in table(directory, "points")}
-    equal([rows["p0"][key] for key in ("state", "steps", "best_val_loss", "peak_bytes")], ["running", "30", "3.5", "1048576"])
-    equal([rows["p1"][key] for key in ("state", "batch_size", "best_val_loss")], ["failed", "8", ""])
+    equal([rows["p0"][key] for key in ("state", "steps", "best_val_loss", "peak_bytes")],
+          ["running", "30", "3.5", "1048576"])
+    equal([rows["p1"][key] for key in ("state", "batch_size", "best_val_loss")],
+          ["failed", "8", ""])
     equal([rows["p3"][key] for key in ("state", "batch_size", "tokens")], ["waiting", "32", ""])
     notes = {row["data.batch_size"]: row["note"] for row in table(directory, "summary")}
     equal([notes["4"], notes["16"], notes["64"]], ["0 of 1 done", "", "does not fit"])
@@ -271,7 +325,10 @@ def a_long_runs_metrics_are_read():
 
 def nothing_was_logged_yet():
     directory = study("waiting")
-    write(directory, [dict(oom("w%d" % i, {"data.batch_size": 4, "seed": i}), state="waiting", message="") for i in (1, 2)])
+    write(directory, [
+        dict(oom("w%d" % i, {"data.batch_size": 4, "seed": i}), state="waiting", message="")
+        for i in (1, 2)
+    ])
     report(directory)
     check("No run has logged anything yet" in "".join(page(directory).data))
     equal(table(directory, "summary")[0]["n"], "0")
@@ -279,19 +336,24 @@ def nothing_was_logged_yet():
 
 def other_axes():
     needs_gnuplot()
-    directory = study("axes")  # x is a word; what is neither x nor series nor seed makes series of its own
-    write(directory, [point(directory, "r%d%d%d" % (r, lr, seed), {"training.recompute": name, "optimizer.lr": 10.0 ** -lr,
-                            "seed": seed}, losses=(4, 3.5 + lr + seed))
-                      for r, name in enumerate(("none", "block")) for lr in (3, 4) for seed in (1, 2)],
-          x="training.recompute", series=None, reduce="last", metric="train/loss")
+    directory = study(
+        "axes")  # x is a word; what is neither x nor series nor seed makes series of its own
+    write(directory, [
+        point(directory, "r%d%d%d" %
+              (r, lr, seed), {"training.recompute": name, "optimizer.lr": 10.0**-lr, "seed": seed},
+              losses=(4, 3.5 + lr + seed)) for r, name in enumerate(("none", "block"))
+        for lr in (3, 4) for seed in (1, 2)
+    ], x="training.recompute", series=None, reduce="last", metric="train/loss")
     report(directory)
     rows = {(row["series"], row["training.recompute"]): row for row in table(directory, "summary")}
     equal(len(rows), 4)
-    equal([float(rows["lr 0.0001", "block"][key]) for key in ("n", "mean", "min", "max")], [2, 9.1, 8.6, 9.6])
+    equal([float(rows["lr 0.0001", "block"][key]) for key in ("n", "mean", "min", "max")],
+          [2, 9.1, 8.6, 9.6])
     check("Last training loss" in read(directory, "best.svg"))
     charts(directory)
     directory = study("rate")  # no x and no series; the best rate is the highest
-    write(directory, [point(directory, "s%d" % seed, {"seed": seed}) for seed in (1, 2)], metric="tok_per_s", x=None, series=None)
+    write(directory, [point(directory, "s%d" % seed, {"seed": seed}) for seed in (1, 2)],
+          metric="tok_per_s", x=None, series=None)
     report(directory)
     equal([float(table(directory, "summary")[0][key]) for key in ("n", "mean")], [2, 1003])
     charts(directory)
@@ -305,11 +367,16 @@ def other_axes():
 def what_goes_along_makes_no_series():
     """A list of points whose evaluation interval follows from the backend and the batch: the series are the backends."""
     directory = study("along")
-    write(directory, [point(directory, "%s%d" % (backend, batch), {"attention.backends": [backend],
-                            "data.batch_size": batch, "evaluation.interval": interval})
-                      for backend, batch, interval in (("flash", 4, 30), ("flash", 8, 20), ("math", 4, 25), ("math", 8, 10))])
+    write(directory, [
+        point(directory, "%s%d" % (backend, batch), {
+            "attention.backends": [backend], "data.batch_size": batch,
+            "evaluation.interval": interval
+        }) for backend, batch, interval in (("flash", 4, 30), ("flash", 8, 20), ("math", 4, 25),
+                                            ("math", 8, 10))
+    ])
     report(directory)
-    equal(sorted({row["attention.backends"] for row in table(directory, "summary")}), ["flash", "math"])
+    equal(sorted({row["attention.backends"]
+                  for row in table(directory, "summary")}), ["flash", "math"])
 
 
 def without_gnuplot():
@@ -343,8 +410,10 @@ def what_is_no_study():
     fails(os.path.join(e2e.WORK, "nowhere"), 65, "nowhere: no such study")
     directory = study("empty")
     fails(directory, 65, "sweep.json", "is it a study?")
-    for text, part in (("{\n\"points\": [}", "sweep.json:2:"), ("[]", "without points"), ('{"points": []}', "without points"),
-                       ('{"points": [{"name": 3}]}', "without name"), ('{"points": ["p"]}', "without name")):
+    for text, part in (("{\n\"points\": [}", "sweep.json:2:"), ("[]", "without points"),
+                       ('{"points": []}', "without points"), ('{"points": [{"name": 3}]}',
+                                                              "without name"), ('{"points": ["p"]}',
+                                                                                "without name")):
         with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
             file.write(text)
         fails(directory, 65, part)
@@ -363,8 +432,12 @@ def thousands_of_points_are_reported_soon():
     """3,000 points in as many series: none is compared with every other."""
     directory = study("many")
     keys = ("optimizer.lr", "optimizer.eps", "model.dropout", "data.batch_size")
-    write(directory, [oom("p%d" % i, dict({key: i + k for k, key in enumerate(keys)}, **{"attention.backends": ["flash"]}))
-                      for i in range(3000)])
+    write(directory, [
+        oom("p%d" % i,
+            dict({key: i + k
+                  for k, key in enumerate(keys)}, **{"attention.backends": ["flash"]}))
+        for i in range(3000)
+    ])
     before = os.times()
     report(directory)
     after = os.times()
@@ -374,6 +447,7 @@ def thousands_of_points_are_reported_soon():
 
 
 if __name__ == "__main__":
-    e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything, nothing_escapes, half_done_studies,
-             nothing_was_logged_yet, a_long_runs_metrics_are_read, other_axes, what_goes_along_makes_no_series,
+    e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything,
+             nothing_escapes, half_done_studies, nothing_was_logged_yet,
+             a_long_runs_metrics_are_read, other_axes, what_goes_along_makes_no_series,
              thousands_of_points_are_reported_soon, without_gnuplot, what_is_no_study)

@@ -10,8 +10,8 @@ import re
 import signal
 import time
 
-from e2e import (check, checkpoints, config, equal, losses, main, metrics, no_duplicates, run_directory, start,
-                 states, summary, train, tree)
+from e2e import (check, checkpoints, config, equal, losses, main, metrics, no_duplicates,
+                 run_directory, start, states, summary, train, tree)
 
 STEPS = 150
 rng = random.Random()
@@ -33,7 +33,9 @@ def same_as_uninterrupted(directory, ranks, **changes):
     for step, state in sorted(got.items()):
         equal(state, wanted[step], "%s: the state at step %d" % (directory, step))
     no_duplicates(directory)
-    equal(losses(directory), {k: v for k, v in losses(whole).items() if k <= max(got)}, "the logged losses")
+    equal(losses(directory), {k: v
+                              for k, v in losses(whole).items() if k <= max(got)},
+          "the logged losses")
     seconds = [record["train_s"] for record in metrics(directory)]
     equal(seconds, sorted(seconds), "training seconds, which only grow")
 
@@ -44,7 +46,10 @@ def cut(path, ranks, how):
     targets = job.ranks(ranks) if ranks and how == "kill" else [job.process.pid]
     job.wait_for(r"(?m)^(step \d+/|done)")
     time.sleep(rng.uniform(0, 0.08))
-    number = {"kill": signal.SIGKILL, "save": signal.SIGUSR1, "stop": signal.SIGTERM, "ctrl-c": signal.SIGINT}[how]
+    number = {
+        "kill": signal.SIGKILL, "save": signal.SIGUSR1, "stop": signal.SIGTERM,
+        "ctrl-c": signal.SIGINT
+    }[how]
     for pid in targets:
         try:
             os.kill(pid, number)
@@ -56,7 +61,9 @@ def cut(path, ranks, how):
     check(done.code != 0, "%s: exit 0 of a run that was cut: %r" % (how, done))
     if how == "save":
         equal(done.code, 75, "exit code after SIGUSR1: %r" % done)
-        check(summary(os.path.dirname(checkpoints_of(path)[0]) + "/..")["status"] == "stopped", "summary after SIGUSR1")
+        check(
+            summary(os.path.dirname(checkpoints_of(path)[0]) + "/..")["status"] == "stopped",
+            "summary after SIGUSR1")
     if how in ("stop", "ctrl-c") and not ranks:
         equal(done.code, 75, "exit code: %r" % done)
         check(len(done.errors()) == 1 and "stopped by" in done.errors()[0], "%s: %r" % (how, done))
@@ -68,7 +75,10 @@ def checkpoints_of(path):
 
 
 def cut_and_resume(name, ranks, cuts, interval, **changes):
-    path = config(name, **{"training__stop__steps": STEPS, "checkpoint__interval": "%d steps" % interval, **changes})
+    path = config(
+        name, **{
+            "training__stop__steps": STEPS, "checkpoint__interval": "%d steps" % interval, **changes
+        })
     landed = 0
     for how in cuts:
         if cut(path, ranks, how) is None:
@@ -79,7 +89,8 @@ def cut_and_resume(name, ranks, cuts, interval, **changes):
     directory = run_directory(name)
     equal(summary(directory)["status"], "done", "status")
     equal(summary(directory)["steps"], STEPS, "steps")
-    check(re.search(r"(?m)^resumed from \S+ at step \d+$", done.out), "says nothing of resuming: %r" % done)
+    check(re.search(r"(?m)^resumed from \S+ at step \d+$", done.out),
+          "says nothing of resuming: %r" % done)
     same_as_uninterrupted(directory, ranks, **changes)
 
 
@@ -100,14 +111,16 @@ def killed_again_and_again():
 
 
 def in_double_precision_and_with_evaluation():
-    cut_and_resume("double", 0, ["save", "kill"], interval=2, training__dtype="float64", evaluation__interval=5)
+    cut_and_resume("double", 0, ["save", "kill"], interval=2, training__dtype="float64",
+                   evaluation__interval=5)
 
 
 def from_a_checkpoint_that_is_named():
     whole, wanted = uninterrupted(0)
     path = os.path.join(whole, "checkpoints", "step_%08d.h5" % (STEPS // 2))
     train(config("named", training__stop__steps=STEPS), "--resume=" + path)
-    equal(sorted(states(checkpoints(run_directory("named")))), list(range(STEPS // 2 + 1, STEPS + 1)), "steps")
+    equal(sorted(states(checkpoints(run_directory("named")))),
+          list(range(STEPS // 2 + 1, STEPS + 1)), "steps")
     equal(states(checkpoints(run_directory("named"))[-1:])[STEPS], wanted[STEPS], "the last state")
 
 
@@ -119,7 +132,8 @@ def a_run_that_is_done_stays_as_it_is():
     train(path)
     after = summary(directory)
     for key in before:
-        check(key in ("peak_bytes", "start_s") or before[key] == after[key], "%s: %r became %r" % (key, before[key], after[key]))
+        check(key in ("peak_bytes", "start_s") or before[key] == after[key],
+              "%s: %r became %r" % (key, before[key], after[key]))
     equal(metrics(directory), records, "metrics of a run that was done")
     equal(states(checkpoints(directory)), states_before, "checkpoints")
 
@@ -135,9 +149,10 @@ def a_raised_stop_rule_goes_on():
 def what_may_change_freely():
     path, directory = config("free"), run_directory("free")
     train(path)
-    train(path, "training.stop.steps=20", "logging.interval=5", "evaluation.interval=10", "checkpoint.keep=3",
-          "deadline=9s")
-    equal([os.path.basename(p) for p in checkpoints(directory)], ["step_%08d.h5" % s for s in (18, 19, 20)], "kept")
+    train(path, "training.stop.steps=20", "logging.interval=5", "evaluation.interval=10",
+          "checkpoint.keep=3", "deadline=9s")
+    equal([os.path.basename(p) for p in checkpoints(directory)],
+          ["step_%08d.h5" % s for s in (18, 19, 20)], "kept")
     _, wanted = uninterrupted(0)
     equal(states(checkpoints(directory))[20], wanted[20], "the state")
     equal(sorted(losses(directory)), [*range(1, 11), 15, 20], "logged steps")
@@ -148,7 +163,8 @@ def another_config_is_refused_field_by_field():
     train(path)
     before = tree(directory)
     for ranks in (0, 2):
-        done = train(path, "seed=8", "model.n_embd=48", "optimizer.betas=[0.9, 0.99]", ranks=ranks, code=78)
+        done = train(path, "seed=8", "model.n_embd=48", "optimizer.betas=[0.9, 0.99]", ranks=ranks,
+                     code=78)
         equal(len(done.errors()), 1, "error lines: %r" % done)
         for field in ("seed (saved 7, now 8)", "model.n_embd (saved 32, now 48)",
                       "optimizer.betas (saved [0.9, 0.95], now [0.9, 0.99])"):
@@ -160,12 +176,14 @@ def another_config_is_refused_field_by_field():
 def a_named_checkpoint_of_another_config_writes_nothing():
     whole, _ = uninterrupted(0)
     done = train(config("other", seed=8), "--resume=" + checkpoints(whole)[3], code=78)
-    check("seed (saved 7, now 8)" in done.errors()[0] and checkpoints(whole)[3] in done.errors()[0], repr(done))
+    check("seed (saved 7, now 8)" in done.errors()[0] and checkpoints(whole)[3] in done.errors()[0],
+          repr(done))
     check(not os.path.exists(run_directory("other")), "a directory was left behind")
 
 
 def cut_before_the_first_checkpoint():
-    path, directory = config("early", checkpoint__interval=0, training__stop__steps=100000), run_directory("early")
+    path, directory = config("early", checkpoint__interval=0,
+                             training__stop__steps=100000), run_directory("early")
     cut(path, 0, "kill")
     equal(checkpoints(directory), [], "checkpoints")
     done = train(path, "seed=8", "training.stop.steps=10", code=78)
@@ -189,15 +207,18 @@ def another_rank_count():
     train(path, ranks=2)
     before = tree(directory)
     done = train(path, "training.stop.steps=20", code=78)
-    check(re.search(r"8 sequences a step on 2 ranks, this run has 4 on 1; set .*accumulation is 8$", done.errors()[0]),
-          repr(done))
+    check(
+        re.search(r"8 sequences a step on 2 ranks, this run has 4 on 1; set .*accumulation is 8$",
+                  done.errors()[0]), repr(done))
     equal(tree(directory), before, "the run's files")
     train(path, "training.stop.steps=20", "training.gradient_accumulation_steps=4")
     train(config("ranks_whole", model__dropout=0.0, training__stop__steps=20), ranks=2)
     got, wanted = losses(directory), losses(run_directory("ranks_whole"))
     equal(sorted(got), list(range(1, 21)), "steps")
     for step, loss in wanted.items():
-        check(abs(got[step] - loss) <= 1e-5 * loss, "step %d: loss %r, not %r" % (step, got[step], loss))
+        check(
+            abs(got[step] - loss) <= 1e-5 * loss,
+            "step %d: loss %r, not %r" % (step, got[step], loss))
 
 
 def another_micro_batch():
@@ -206,12 +227,15 @@ def another_micro_batch():
         run_directory("micro")
     train(path)
     done = train(path, "data.batch_size=3", code=78)
-    check(re.search(r"8 sequences a step on 1 ranks, this run has 6 on 1; set .*data.batch_size.* is 8$", done.errors()[0]),
-          repr(done))
+    check(
+        re.search(
+            r"8 sequences a step on 1 ranks, this run has 6 on 1; set .*data.batch_size.* is 8$",
+            done.errors()[0]), repr(done))
     before = tree(directory)
-    for step, arguments, ranks in ((14, ["data.batch_size=2", "training.gradient_accumulation_steps=4"], 0),
-                                   (17, ["data.batch_size=1", "training.gradient_accumulation_steps=4"], 2),
-                                   (20, ["data.batch_size=8", "training.gradient_accumulation_steps=1"], 0)):
+    for step, arguments, ranks in ((14, [
+            "data.batch_size=2", "training.gradient_accumulation_steps=4"
+    ], 0), (17, ["data.batch_size=1", "training.gradient_accumulation_steps=4"],
+            2), (20, ["data.batch_size=8", "training.gradient_accumulation_steps=1"], 0)):
         done = train(path, "training.stop.steps=%d" % step, *arguments, ranks=ranks)
         check("data.batch_size (saved " in done.out, done.out)
     check(before != tree(directory), "nothing was trained")
@@ -219,22 +243,32 @@ def another_micro_batch():
     got, wanted = losses(directory), losses(run_directory("micro_whole"))
     equal(sorted(got), list(range(1, 21)), "steps")
     for step, loss in wanted.items():
-        check(abs(got[step] - loss) <= 1e-5 * loss, "step %d: loss %r, not %r" % (step, got[step], loss))
+        check(
+            abs(got[step] - loss) <= 1e-5 * loss,
+            "step %d: loss %r, not %r" % (step, got[step], loss))
 
 
 def a_changed_schedule_goes_on():
     """A run that is done goes on under another schedule: what changed is said, and config.yaml says it from then on."""
-    path, directory = config("schedule", lr_scheduler={"warmup": 5, "decay": 10, "min_lr": 1e-4}), run_directory("schedule")
+    path, directory = config("schedule", lr_scheduler={"warmup": 5, "decay": 10,
+                                                       "min_lr": 1e-4}), run_directory("schedule")
     train(path)
-    longer = ["training.stop.steps=20", "lr_scheduler.decay=20", "lr_scheduler.min_lr=1e-5", "lr_scheduler.warmup=6",
-              "evaluation.interval=7", "logging.interval=2", "checkpoint.interval=6 steps", "checkpoint.best=false"]
+    longer = [
+        "training.stop.steps=20", "lr_scheduler.decay=20", "lr_scheduler.min_lr=1e-5",
+        "lr_scheduler.warmup=6", "evaluation.interval=7", "logging.interval=2",
+        "checkpoint.interval=6 steps", "checkpoint.best=false"
+    ]
     done = train(path, *longer)
-    said = [line for line in done.out.splitlines() if line.startswith("changed since it was saved: ")]
+    said = [
+        line for line in done.out.splitlines() if line.startswith("changed since it was saved: ")
+    ]
     equal(len(said), 1, "lines")
-    for change in ("training.stop.steps (saved 10, now 20)", "lr_scheduler.decay (saved 10, now 20)",
-                   "lr_scheduler.min_lr (saved 0.0001, now 1e-05)", "lr_scheduler.warmup (saved 5, now 6)",
-                   "evaluation.interval (saved 0, now 7)", "logging.interval (saved 1, now 2)",
-                   "checkpoint.interval (saved 1, now 6)", "checkpoint.best (saved true, now false)"):
+    for change in ("training.stop.steps (saved 10, now 20)",
+                   "lr_scheduler.decay (saved 10, now 20)",
+                   "lr_scheduler.min_lr (saved 0.0001, now 1e-05)",
+                   "lr_scheduler.warmup (saved 5, now 6)", "evaluation.interval (saved 0, now 7)",
+                   "logging.interval (saved 1, now 2)", "checkpoint.interval (saved 1, now 6)",
+                   "checkpoint.best (saved true, now false)"):
         check(change in said[0], "%s is not said: %s" % (change, said[0]))
     rates = {record["step"]: record["lr"] for record in metrics(directory) if "lr" in record}
     check(rates[10] < 1.1e-4 + 1e-4 and rates[12] > 2 * rates[20] and rates[20] < 3e-5, repr(rates))
@@ -245,7 +279,8 @@ def a_changed_schedule_goes_on():
 
 
 def an_automatic_batch_size_is_frozen():
-    path, directory = config("auto", data__batch_size="auto", memory_budget="3MiB"), run_directory("auto")
+    path, directory = config("auto", data__batch_size="auto",
+                             memory_budget="3MiB"), run_directory("auto")
     train(path)
     chosen = summary(directory)["batch_size"]
     check(chosen > 1, "batch size %d" % chosen)
@@ -254,10 +289,11 @@ def an_automatic_batch_size_is_frozen():
 
 
 if __name__ == "__main__":
-    main(one_rank_cut_in_every_way, two_ranks_cut_in_every_way, steps_between_checkpoints_are_done_again,
-         killed_again_and_again, in_double_precision_and_with_evaluation, from_a_checkpoint_that_is_named,
+    main(one_rank_cut_in_every_way, two_ranks_cut_in_every_way,
+         steps_between_checkpoints_are_done_again, killed_again_and_again,
+         in_double_precision_and_with_evaluation, from_a_checkpoint_that_is_named,
          a_run_that_is_done_stays_as_it_is, a_raised_stop_rule_goes_on, what_may_change_freely,
-         another_config_is_refused_field_by_field, a_named_checkpoint_of_another_config_writes_nothing,
-         cut_before_the_first_checkpoint, killed_while_it_took_the_directory, another_rank_count, another_micro_batch,
-         a_changed_schedule_goes_on,
-         an_automatic_batch_size_is_frozen)
+         another_config_is_refused_field_by_field,
+         a_named_checkpoint_of_another_config_writes_nothing, cut_before_the_first_checkpoint,
+         killed_while_it_took_the_directory, another_rank_count, another_micro_batch,
+         a_changed_schedule_goes_on, an_automatic_batch_size_is_frozen)

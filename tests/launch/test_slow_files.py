@@ -64,15 +64,16 @@ def preloaded():
     if not os.path.exists(path):
         if shutil.which("cc") is None:
             raise Skip("no C compiler")
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", path, "-x", "c", "-"], input=PRELOADED, text=True, check=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", path, "-x", "c", "-"], input=PRELOADED,
+                       text=True, check=True)
     return path
 
 
 def slow_saves_and_loads_are_no_hang():
     """Longer than the deadline, while the other rank waits; a shared optimizer replays a program in between."""
     for shared in (False, True):
-        path = config("slow_%d" % shared, deadline="2s", training__shard_optimizer=shared, training__stop__steps=6,
-                      checkpoint__interval="3 steps")
+        path = config("slow_%d" % shared, deadline="2s", training__shard_optimizer=shared,
+                      training__stop__steps=6, checkpoint__interval="3 steps")
         done = train(path, ranks=2, LD_PRELOAD=preloaded(), SLOW_WRITE="4")
         check(done.seconds > 8, "two slow writes: %r" % done)
         done = train(path, "training.stop.steps=8", ranks=2, LD_PRELOAD=preloaded(), SLOW_READ="4")
@@ -81,10 +82,12 @@ def slow_saves_and_loads_are_no_hang():
 
 def a_rank_without_a_thread_is_named():
     for thread, name in ((1, "watchdog"), (2, "communication")):
-        done = run("train", config("thread_%d" % thread), ranks=2, LD_PRELOAD=preloaded(), NO_THREAD=str(thread))
+        done = run("train", config("thread_%d" % thread), ranks=2, LD_PRELOAD=preloaded(),
+                   NO_THREAD=str(thread))
         equal(done.code, 1, "exit code: %r" % done)
         equal(len(done.errors()), 1, "lines: %r" % done)
-        check("rank 1: cannot start the %s thread" % name in done.errors()[0] and done.seconds < 6, repr(done))
+        check("rank 1: cannot start the %s thread" % name in done.errors()[0] and done.seconds < 6,
+              repr(done))
 
 
 if __name__ == "__main__":

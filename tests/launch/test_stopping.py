@@ -44,7 +44,8 @@ def a_run_that_was_killed_while_it_wrote_its_first_file():
 
 def a_sweep_that_is_stopped_while_its_points_start():
     played = programs("early", mpirun=DEAF)
-    job = start(["sweep", study("early", {"seed": [1]}, launch__local__ranks=2), "--local"], **played)
+    job = start(["sweep", study("early", {"seed": [1]}, launch__local__ranks=2), "--local"],
+                **played)
     wait_for(played["FAKE"] + "/here", job.process)
     job.send(signal.SIGINT)
     equal((job.end().code, attempts("early", "seed-1")), (75, ["start", "exit 75"]))
@@ -54,10 +55,12 @@ def a_task(name, warn_at=None, **texts):
     """Runs the script of a study of one point, with mpirun and others played by bash; where the file `warn_at` is made, it is
     warned. Gives its exit code, the attempts, and the tasks that were requeued."""
     slurm = programs(name, **texts)
-    sweep(study(name, {"seed": [1]}, launch__slurm__ranks_per_node=2, launch__retries=3), "--slurm", **slurm)
-    process = subprocess.Popen(["bash", run_directory(name) + "/slurm/points.sh"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL,
-                               env=dict(ENVIRONMENT, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="0", **slurm))
+    sweep(study(name, {"seed": [1]}, launch__slurm__ranks_per_node=2, launch__retries=3), "--slurm",
+          **slurm)
+    process = subprocess.Popen(["bash", run_directory(name) + "/slurm/points.sh"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env=dict(ENVIRONMENT, SLURM_ARRAY_JOB_ID="7",
+                                        SLURM_ARRAY_TASK_ID="0", **slurm))
     if warn_at:
         wait_for(os.path.join(slurm["FAKE"], warn_at), process)
         process.send_signal(signal.SIGUSR1)
@@ -78,18 +81,21 @@ def a_warning_that_nobody_heeds_yet():
 
 def a_warning_that_kills_what_starts():
     """No failure: it goes on from its last checkpoint."""
-    equal(a_task("dies", "here", mpirun='touch "$FAKE/here"\n' + FIVE_SECONDS), (75, ["start", "exit 75"], ["requeue 7_0"]))
+    equal(a_task("dies", "here", mpirun='touch "$FAKE/here"\n' + FIVE_SECONDS),
+          (75, ["start", "exit 75"], ["requeue 7_0"]))
 
 
 def only_the_exit_code_says_that_there_is_no_room():
     noise = "echo 'train: error: out of memory for x' >&2\n"
-    for name, code, state, requeued in (("noisy", 1, "failed", ["requeue 7_0"]), ("full", 71, "oom", [])):
+    for name, code, state, requeued in (("noisy", 1, "failed", ["requeue 7_0"]), ("full", 71, "oom",
+                                                                                  [])):
         done = a_task(name, mpirun="%sexit %d\n" % (noise, code))
         equal(done, (code, ["start", "exit %d" % code], requeued), name)
         check(" " + state in sweep(run_directory(name)).out, "the state in the table")
 
 
 if __name__ == "__main__":
-    main(a_run_that_was_killed_while_it_wrote_its_first_file, a_sweep_that_is_stopped_while_its_points_start,
-         a_warning_before_there_is_anybody_to_warn, a_warning_that_nobody_heeds_yet, a_warning_that_kills_what_starts,
+    main(a_run_that_was_killed_while_it_wrote_its_first_file,
+         a_sweep_that_is_stopped_while_its_points_start, a_warning_before_there_is_anybody_to_warn,
+         a_warning_that_nobody_heeds_yet, a_warning_that_kills_what_starts,
          only_the_exit_code_says_that_there_is_no_room)

@@ -11,38 +11,48 @@ import signal
 import subprocess
 import time
 
-from e2e import (ENVIRONMENT, SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses, main, no_duplicates,
-                 on_a_terminal, run, run_directory, start, states, summary, train, tree)
+from e2e import (ENVIRONMENT, SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses,
+                 main, no_duplicates, on_a_terminal, run, run_directory, start, states, summary,
+                 train, tree)
 from studies import NAMES, attempts, fake_slurm, field, lines_of, point_directory, points, refused, study, sweep
 
 
 def a_study_from_end_to_end():
     path, directory = study("whole"), run_directory("whole")
     done = sweep(path, "--local")
-    equal(re.findall(r"(?m)^(\S+): done \| step 10 \| best validation loss \d", done.out), NAMES, "points in order")
+    equal(re.findall(r"(?m)^(\S+): done \| step 10 \| best validation loss \d", done.out), NAMES,
+          "points in order")
     check("4 of 4 points done" in done.out, repr(done))
     with open(directory + "/sweep.json", encoding="utf-8") as file:
         saved = json.load(file)
-    equal((saved["study"], saved["report"]), ("whole", {"metric": "val/loss", "reduce": "best", "x": "data.batch_size",
-                                                       "series": "attention.backends"}), "sweep.json")
+    equal((saved["study"], saved["report"]), ("whole", {
+        "metric": "val/loss", "reduce": "best", "x": "data.batch_size",
+        "series": "attention.backends"
+    }), "sweep.json")
     equal([point["values"] for point in saved["points"]],
-          [{"data.batch_size": b, "attention.backends": [a]} for b in (1, 2) for a in ("flash", "baseline")], "values")
-    equal([(p["name"], p["directory"], p["state"], p["attempts"], p["message"]) for p in saved["points"]],
-          [(n, directory + "/" + n, "done", 1, "") for n in NAMES], "points")
+          [{"data.batch_size": b, "attention.backends": [a]} for b in (1, 2)
+           for a in ("flash", "baseline")], "values")
+    equal([(p["name"], p["directory"], p["state"], p["attempts"], p["message"])
+           for p in saved["points"]], [(n, directory + "/" + n, "done", 1, "") for n in NAMES],
+          "points")
     for name, point in points("whole").items():
         end = summary(point["directory"])
-        equal((end["status"], end["attention"], end["batch_size"]),
-              ("done", point["values"]["attention.backends"][0], point["values"]["data.batch_size"]), name)
+        equal(
+            (end["status"], end["attention"], end["batch_size"]),
+            ("done", point["values"]["attention.backends"][0], point["values"]["data.batch_size"]),
+            name)
         equal(attempts("whole", name), ["start", "exit 0"], "attempts")
     check(glob.glob(directory + "/report/*"), "no report was made")
     before = {name: tree(point_directory("whole", name)) for name in NAMES}
     for again in (path, directory):
         check("starts" not in sweep(again, "--local").out, "a done point was started")
-    equal({name: tree(point_directory("whole", name)) for name in NAMES}, before, "points that were done")
+    equal({name: tree(point_directory("whole", name))
+           for name in NAMES}, before, "points that were done")
 
 
 def a_point_reruns_alone():
-    sweep(study("alone", {"data.batch_size": ["auto", 2], "seed": [1]}, memory_budget="3MiB"), "--local")
+    sweep(study("alone", {"data.batch_size": ["auto", 2], "seed": [1]}, memory_budget="3MiB"),
+          "--local")
     directory = point_directory("alone", "batch_size-auto_seed-1")
     check(summary(directory)["batch_size"] > 1, "auto was not decided")
     again = os.path.join(WORK, "again")
@@ -52,20 +62,29 @@ def a_point_reruns_alone():
 
 
 def dry_run_touches_nothing():
-    path = study("dry", launch__local__ranks=2, launch__slurm={"ranks_per_node": 3, "partition": "p q", "account": "a",
-                                                              "options": ["--gres=gpu:3"], "setup": ["module load x"],
-                                                              "time": "1h30m", "array_limit": 7})
-    both, local, slurm = (sweep(path, "--dry-run", *more).out for more in ([], ["--local"], ["--slurm"]))
+    path = study(
+        "dry", launch__local__ranks=2, launch__slurm={
+            "ranks_per_node": 3, "partition": "p q", "account": "a", "options": ["--gres=gpu:3"],
+            "setup": ["module load x"], "time": "1h30m", "array_limit": 7
+        })
+    both, local, slurm = (sweep(path, "--dry-run", *more).out
+                          for more in ([], ["--local"], ["--slurm"]))
     for name in NAMES:
-        check(re.search(r"(?m)^mpirun .*-np 2 \S*/train %s/%s/config.yaml$" % (run_directory("dry"), name), local),
-              local)
+        check(
+            re.search(
+                r"(?m)^mpirun .*-np 2 \S*/train %s/%s/config.yaml$" % (run_directory("dry"), name),
+                local), local)
         check(re.search(r"(?m)^  %s$" % name, slurm), slurm)
-    for line in ("#SBATCH --array=0-3%7", "#SBATCH --time=01:30:00", "#SBATCH --signal=B:USR1@180", "#SBATCH --requeue",
-                 "#SBATCH --ntasks-per-node=3", "#SBATCH --partition='p q'", "#SBATCH --account=a", "#SBATCH --gres=gpu:3",
-                 "module load x"):
+    for line in ("#SBATCH --array=0-3%7", "#SBATCH --time=01:30:00", "#SBATCH --signal=B:USR1@180",
+                 "#SBATCH --requeue", "#SBATCH --ntasks-per-node=3", "#SBATCH --partition='p q'",
+                 "#SBATCH --account=a", "#SBATCH --gres=gpu:3", "module load x"):
         check("\n" + line + "\n" in slurm, "%r is not in: %s" % (line, slurm))
-    check(" -np 3 " in slurm and "--report\n" in slurm and " -np 2 " not in slurm and "#SBATCH" not in local, slurm)
-    check(both.startswith(local[:-1]) and slurm[-200:] in both, "--dry-run alone does not print both: " + both)
+    check(
+        " -np 3 " in slurm and "--report\n" in slurm and " -np 2 " not in slurm and
+        "#SBATCH" not in local, slurm)
+    check(
+        both.startswith(local[:-1]) and slurm[-200:] in both,
+        "--dry-run alone does not print both: " + both)
     check("waiting" in sweep(path).out, "no table")
     check(not os.path.exists(run_directory("dry")), "something was written")
 
@@ -76,19 +95,25 @@ def same_as_alone(name, point):
     train(os.path.join(point_directory(name, point), "config.yaml"), "output=" + whole, ranks=2)
     equal(losses(point_directory(name, point)), losses(whole), "losses")
     no_duplicates(point_directory(name, point))
-    last = [states(checkpoints(directory)[-1:]) for directory in (point_directory(name, point), whole)]
+    last = [
+        states(checkpoints(directory)[-1:]) for directory in (point_directory(name, point), whole)
+    ]
     equal(*last, "the last state")
 
 
 def stopped_and_started_again():
-    long = {"training__stop__steps": 120 if SANITIZED else 500, "logging__interval": 1, "checkpoint__interval": 0,
-            "launch__local__ranks": 2}
-    path, first = study("cut", [{"seed": 1}, {"training.stop.steps": 5}], **long), point_directory("cut", "seed-1")
+    long = {
+        "training__stop__steps": 120 if SANITIZED else 500, "logging__interval": 1,
+        "checkpoint__interval": 0, "launch__local__ranks": 2
+    }
+    path, first = study("cut", [{"seed": 1}, {"training.stop.steps": 5}],
+                        **long), point_directory("cut", "seed-1")
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
         job = start(["sweep", path, "--local"])
         steps = summary(first)["steps"] if os.path.exists(first + "/summary.json") else 0
         while not os.path.exists(first + "/metrics.jsonl") or max([0, *losses(first)]) < steps + 10:
-            check(job.process.poll() is None and time.monotonic() - job.start < 60, "no progress: %r" % job.done(0))
+            check(job.process.poll() is None and time.monotonic() - job.start < 60,
+                  "no progress: %r" % job.done(0))
             time.sleep(0.02)
         job.send(number)
         done = job.end()
@@ -106,9 +131,11 @@ def stopped_and_started_again():
 
 def killed_in_the_middle():
     """A sweep that is gone leaves a point that saves and ends; the next one goes on."""
-    path = study("killed", {"seed": [1, 2]}, training__stop={"time": "1500ms"}, checkpoint__interval=0, logging__interval=5)
+    path = study("killed", {"seed": [1, 2]}, training__stop={"time": "1500ms"},
+                 checkpoint__interval=0, logging__interval=5)
     first = point_directory("killed", "seed-1")
-    for seconds in (0.01, 0.03, 0.1, 0.3):  # while it takes the directory, and while the point starts
+    for seconds in (0.01, 0.03, 0.1,
+                    0.3):  # while it takes the directory, and while the point starts
         job = start(["sweep", path, "--local"])
         time.sleep(seconds)
         job.send(signal.SIGKILL)
@@ -122,7 +149,9 @@ def killed_in_the_middle():
     sweep(path, "--local")
     equal(field("killed", "state"), ["done", "done"], "states")
     log = attempts("killed", "seed-1")
-    check(log.count("start") >= 2 and log.count("exit 0") == 1 and log[-1] == "exit 0", "attempts: %r" % log)
+    check(
+        log.count("start") >= 2 and log.count("exit 0") == 1 and log[-1] == "exit 0",
+        "attempts: %r" % log)
     no_duplicates(first)
 
 
@@ -133,7 +162,8 @@ def failed_points_are_retried_a_bounded_number_of_times():
     name = [p for p, entry in points("fails").items() if entry["state"] == "failed"]
     equal(len(name), 1, "failed points: %r" % done)
     equal(attempts("fails", name[0]), ["start", "exit 1"] * 2, "attempts")
-    check("1 of 2 points failed; %s: " % name[0] in done.err and "not finite" in done.err, repr(done))
+    check("1 of 2 points failed; %s: " % name[0] in done.err and "not finite" in done.err,
+          repr(done))
     check("not finite" in points("fails")[name[0]]["message"], "message")
     equal(sorted(field("fails", "state")), ["done", "failed"], "states")
     check(glob.glob(run_directory("fails") + "/report/*"), "no report of the points that are done")
@@ -156,7 +186,8 @@ def a_missing_file_is_tried_once_and_again_when_asked():
 
 
 def several_at_a_time():
-    path = study("parallel", {"seed": [1, 2, 3]}, training__stop={"time": "1500ms"}, logging__interval=50)
+    path = study("parallel", {"seed": [1, 2, 3]}, training__stop={"time": "1500ms"},
+                 logging__interval=50)
     sweep(path, "--local", "--parallel=3")
     equal(field("parallel", "state"), ["done"] * 3, "states")
     begins, ends = [], []
@@ -174,7 +205,8 @@ def a_second_sweep_is_refused():
         check(job.process.poll() is None and time.monotonic() - job.start < 60, "no progress")
         time.sleep(0.02)
     done = sweep(path, "--local", code=1)
-    check("another run is using this directory: process %d on " % job.process.pid in done.err, repr(done))
+    check("another run is using this directory: process %d on " % job.process.pid in done.err,
+          repr(done))
     check("running" in sweep(path).out, "the table beside a sweep")
     equal(job.end().code, 0, "the first sweep")
 
@@ -185,8 +217,12 @@ def another_study_is_refused():
     before = tree(directory)
     for change in ("optimizer.lr=2e-3", "model.n_layer=1"):
         done = sweep(path, change, "--local", code=78)
-        check("holds another study, which differs in " + change.split("=")[0] in done.err, repr(done))
-    equal({k: v for k, v in tree(directory).items() if v}, {k: v for k, v in before.items() if v}, "the study's files")
+        check("holds another study, which differs in " + change.split("=")[0] in done.err,
+              repr(done))
+    equal({k: v
+           for k, v in tree(directory).items() if v}, {k: v
+                                                       for k, v in before.items() if v},
+          "the study's files")
     sweep(path, "launch.retries=5", "report.reduce=last", "--local")
     os.makedirs(run_directory("foreign"))
     open(run_directory("foreign") + "/notes.txt", "w").close()
@@ -196,20 +232,30 @@ def another_study_is_refused():
 
 
 def bad_sweeps():
-    refused("bad_a", r"bad_a.yaml:\d+:\d+: error: 'sweep' needs a map of keys to lists, or a list of maps", sweep=[])
-    refused("bad_b", r"bad_b.yaml:\d+:\d+: error: 'sweep' needs a list of values for 'seed'", sweep={"seed": []})
-    refused("bad_c", r"bad_c.yaml:\d+:\d+: error: 'data.batch_size' has this value twice", sweep={"data.batch_size": [1, 1]})
-    refused("bad_d", r"bad_d.yaml:\d+:\d+: error: points 1 and 2 of the sweep are the same", sweep=[{"seed": 1}] * 2)
-    refused("bad_e", r"bad_e.yaml:\d+:\d+: error: point n_embd-33: 'model.n_embd' \(33\) must be a multiple",
-            sweep={"model.n_embd": [32, 33]})
-    refused("bad_f", r"data.batch_size=4: the study sweeps data.batch_size; change its 'sweep' instead",
+    refused("bad_a",
+            r"bad_a.yaml:\d+:\d+: error: 'sweep' needs a map of keys to lists, or a list of maps",
+            sweep=[])
+    refused("bad_b", r"bad_b.yaml:\d+:\d+: error: 'sweep' needs a list of values for 'seed'",
+            sweep={"seed": []})
+    refused("bad_c", r"bad_c.yaml:\d+:\d+: error: 'data.batch_size' has this value twice",
+            sweep={"data.batch_size": [1, 1]})
+    refused("bad_d", r"bad_d.yaml:\d+:\d+: error: points 1 and 2 of the sweep are the same",
+            sweep=[{"seed": 1}] * 2)
+    refused(
+        "bad_e",
+        r"bad_e.yaml:\d+:\d+: error: point n_embd-33: 'model.n_embd' \(33\) must be a multiple",
+        sweep={"model.n_embd": [32, 33]})
+    refused("bad_f",
+            r"data.batch_size=4: the study sweeps data.batch_size; change its 'sweep' instead",
             "data.batch_size=4", "--local", code=64)
-    refused("bad_g", r"data=\{batch_size: 4\}: the study sweeps data.batch_size", "data={batch_size: 4}", code=64)
+    refused("bad_g", r"data=\{batch_size: 4\}: the study sweeps data.batch_size",
+            "data={batch_size: 4}", code=64)
     refused("bad_l", r"'launch.retries' cannot be swept", sweep={"launch.retries": [1, 2]})
     path = config("bad_h")
     check("it has no 'sweep'" in sweep(path, "--local", code=78).err, "no sweep")
     check("holds no study" in sweep(WORK, code=78).err, "no study")
-    check("there is no such study yet" in sweep(study("bad_i"), "--report", code=78).err, "no report")
+    check("there is no such study yet" in sweep(study("bad_i"), "--report", code=78).err,
+          "no report")
     sweep(study("bad_j"), "--local", "--slurm", code=64)
     sweep(study("bad_k"), "--ranks=2", "--slurm", code=64)
 
@@ -220,18 +266,22 @@ def thousands_of_points_take_little():
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = sweep(study("thousands", {"data.val": values}))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    check("0 of 4000 points done" in done.out and re.search(r"(?m)^val-a_4000 +waiting", done.out), done.out[-300:])
+    check("0 of 4000 points done" in done.out and re.search(r"(?m)^val-a_4000 +waiting", done.out),
+          done.out[-300:])
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     check(seconds < 20, "%.1f s of computing" % seconds)
     check(after.ru_maxrss < 800 << 10 or SANITIZED, "%d KiB" % after.ru_maxrss)
     axes = {"seed": list(range(64)), "data.batch_size": list(range(1, 65))}
-    refused("enormous", r"4096 points of a config of \d+ keys and values are too much; make either smaller", sweep=axes,
-            **{"x-%d" % i: i for i in range(3000)})
+    refused("enormous",
+            r"4096 points of a config of \d+ keys and values are too much; make either smaller",
+            sweep=axes, **{"x-%d" % i: i
+                           for i in range(3000)})
 
 
 def without_mpirun_or_slurm():
     path = study("bare", {"seed": [1]}, launch__local__ranks=2)
-    for arguments, wanted in (("--local", "2 ranks need mpirun, which is not in PATH"), ("--slurm", "sbatch is not in PATH")):
+    for arguments, wanted in (("--local", "2 ranks need mpirun, which is not in PATH"),
+                              ("--slurm", "sbatch is not in PATH")):
         done = sweep(path, arguments, code=78, PATH=WORK + "/none")
         check(wanted in done.err, repr(done))
         check(not os.path.exists(run_directory("bare")), "something was written")
@@ -243,7 +293,9 @@ def a_live_table_on_a_terminal():
     shown = on_a_terminal("sweep", path, "--local", NO_COLOR="")
     check(re.search(r"seed-1 +running +\d+ +\d\.\d+ .* \d s", shown), repr(shown[-3000:]))
     check("\033[4A\r\033[J" in shown, "not drawn in place")
-    check(re.search(r"seed-2 +done ", shown) and shown.rstrip().splitlines()[-1].strip() != "", repr(shown[-500:]))
+    check(
+        re.search(r"seed-2 +done ", shown) and shown.rstrip().splitlines()[-1].strip() != "",
+        repr(shown[-500:]))
 
 
 def the_cpu_study_in_short():
@@ -255,27 +307,39 @@ def the_cpu_study_in_short():
     with open(text, "w", encoding="utf-8") as file:
         subprocess.run([bible, "gen1:1-gen50:26"], stdout=file, check=True)
     equal(run("prepare", text, "--out=" + data).code, 0, "prepare")
-    job = start(["sweep", "configs/cpu_study.yaml", "--local", "data.train=%s/train.h5" % data, "data.val=%s/val.h5" % data,
-                 "output=" + directory, "model={n_layer: 1, n_embd: 32, block_size: 64}", "checkpoint.interval=10 steps",
-                 "training.stop.steps=%d" % (60 if SANITIZED else 250), "logging.interval=1", "evaluation.tokens=256"])
+    job = start([
+        "sweep", "configs/cpu_study.yaml", "--local",
+        "data.train=%s/train.h5" % data,
+        "data.val=%s/val.h5" % data, "output=" + directory,
+        "model={n_layer: 1, n_embd: 32, block_size: 64}", "checkpoint.interval=10 steps",
+        "training.stop.steps=%d" % (60 if SANITIZED else 250), "logging.interval=1",
+        "evaluation.tokens=256"
+    ])
     victim = directory + "/backends-flash_batch_size-4"
     while not checkpoints(victim):
-        check(job.process.poll() is None and time.monotonic() - job.start < 100, "no progress: %r" % job.done(0))
+        check(job.process.poll() is None and time.monotonic() - job.start < 100,
+              "no progress: %r" % job.done(0))
         time.sleep(0.01)
     with open(victim + "/run.lock", encoding="utf-8") as file:
         os.kill(int(file.read().split()[1]), signal.SIGKILL)
     done = job.end()
     check(done.code == 0 and "6 of 6 points done" in done.out, repr(done))
-    equal(attempts("cpu_study", os.path.basename(victim))[2:], ["start", "exit 0"], "attempts of the killed point")
-    check(re.search(r"(?m)^resumed from .* at step \d*0$", "\n".join(lines_of(victim, "train.log"))), "not resumed")
+    equal(
+        attempts("cpu_study", os.path.basename(victim))[2:], ["start", "exit 0"],
+        "attempts of the killed point")
+    check(
+        re.search(r"(?m)^resumed from .* at step \d*0$", "\n".join(lines_of(victim, "train.log"))),
+        "not resumed")
     no_duplicates(victim)
     equal(len(lines_of(directory, "report", "points.csv")), 7, "lines of the report's table")
 
 
 def submitted_once():
-    slurm, path, directory = fake_slurm("once"), study("submit", {"seed": [1, 2]}), run_directory("submit")
+    slurm, path, directory = fake_slurm("once"), study("submit",
+                                                       {"seed": [1, 2]}), run_directory("submit")
     done = sweep(path, "--slurm", **slurm)
-    check("submitted job array 101 with 2 points, and job 102 for the report" in done.out, repr(done))
+    check("submitted job array 101 with 2 points, and job 102 for the report" in done.out,
+          repr(done))
     equal(lines_of(slurm["FAKE"], "sbatch.log"),
           ["--parsable %s/slurm/points.sh" % directory,
            "--parsable --dependency=afterany:101 %s/slurm/report.sh" % directory], "sbatch")
@@ -287,7 +351,8 @@ def submitted_once():
     os.remove(slurm["FAKE"] + "/queue")
     train(point_directory("submit", "seed-1") + "/config.yaml")
     sweep(path, "--slurm", **slurm)
-    equal([line for line in lines_of(directory, "slurm", "points.sh") if line.startswith("  seed")], ["  seed-2"], "points")
+    equal([line for line in lines_of(directory, "slurm", "points.sh") if line.startswith("  seed")],
+          ["  seed-2"], "points")
     train(point_directory("submit", "seed-2") + "/config.yaml")
     check("nothing is left to run" in sweep(path, "--slurm", **slurm).out, "a study that is done")
     sweep(directory, "--report", **slurm)
@@ -296,18 +361,23 @@ def submitted_once():
 
 def the_job_script_saves_and_requeues():
     slurm = fake_slurm("script")
-    path = study("script", {"seed": [1, 2], "optimizer.lr": [1e-3, 1000]}, training__stop={"time": "10s"}, lr_scheduler__warmup=0,
-                 checkpoint__interval=0, launch__slurm__ranks_per_node=2, launch__retries=1, logging__interval=5)
+    path = study("script", {"seed": [1, 2], "optimizer.lr": [1e-3, 1000]},
+                 training__stop={"time": "10s"}, lr_scheduler__warmup=0, checkpoint__interval=0,
+                 launch__slurm__ranks_per_node=2, launch__retries=1, logging__interval=5)
     sweep(path, "--slurm", **slurm)
-    script, job = run_directory("script") + "/slurm/points.sh", dict(ENVIRONMENT, SLURM_ARRAY_JOB_ID="7", **slurm)
+    script, job = run_directory("script") + "/slurm/points.sh", dict(ENVIRONMENT,
+                                                                     SLURM_ARRAY_JOB_ID="7",
+                                                                     **slurm)
 
     def task(index, after=None):
         point = list(points("script").values())[index]["directory"]
         process = subprocess.Popen(["bash", script], env=dict(job, SLURM_ARRAY_TASK_ID=str(index)),
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
         begin = time.monotonic()
         while after and not (os.path.exists(point + "/metrics.jsonl") and losses(point)):
-            check(process.poll() is None and time.monotonic() - begin < 60, "the task makes no progress")
+            check(process.poll() is None and time.monotonic() - begin < 60,
+                  "the task makes no progress")
             time.sleep(0.02)
         if after == "USR1":
             process.send_signal(signal.SIGUSR1)
@@ -321,19 +391,24 @@ def the_job_script_saves_and_requeues():
     equal(lines_of(slurm["FAKE"], "scontrol.log"), ["requeue 7_0"], "scontrol")
     check("interrupted" in sweep(path).out, "the table")
     code, point = task(2, "TERM")
-    check(code != 0 and attempts("script", point)[-1].startswith("stopped "), "a canceled task: %r" % code)
+    check(code != 0 and attempts("script", point)[-1].startswith("stopped "),
+          "a canceled task: %r" % code)
     equal(len(lines_of(slurm["FAKE"], "scontrol.log")), 1, "a canceled task was requeued")
     for expected in (2, 2):
         code, point = task(1)
-        equal((code, len(lines_of(slurm["FAKE"], "scontrol.log"))), (1, expected), "a task that fails")
+        equal((code, len(lines_of(slurm["FAKE"], "scontrol.log"))), (1, expected),
+              "a task that fails")
 
 
 if __name__ == "__main__":
-    QUICK = (a_study_from_end_to_end, dry_run_touches_nothing,
-             a_second_sweep_is_refused, another_study_is_refused, bad_sweeps, thousands_of_points_take_little,
+    QUICK = (a_study_from_end_to_end, dry_run_touches_nothing, a_second_sweep_is_refused,
+             another_study_is_refused, bad_sweeps, thousands_of_points_take_little,
              without_mpirun_or_slurm, submitted_once)
     # Under sanitizers minutes of training would add nothing to these.
-    main(*QUICK, *(() if SANITIZED else (
-        a_point_reruns_alone, stopped_and_started_again, killed_in_the_middle,
-        failed_points_are_retried_a_bounded_number_of_times, a_missing_file_is_tried_once_and_again_when_asked,
-        several_at_a_time, a_live_table_on_a_terminal, the_cpu_study_in_short, the_job_script_saves_and_requeues)))
+    main(
+        *QUICK,
+        *(() if SANITIZED else
+          (a_point_reruns_alone, stopped_and_started_again, killed_in_the_middle,
+           failed_points_are_retried_a_bounded_number_of_times,
+           a_missing_file_is_tried_once_and_again_when_asked, several_at_a_time,
+           a_live_table_on_a_terminal, the_cpu_study_in_short, the_job_script_saves_and_requeues)))

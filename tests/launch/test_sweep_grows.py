@@ -29,10 +29,13 @@ def a_seed_is_added():
     check("2 of 3 points done, 1 waiting" in sweep(path).out, "the table")
     equal(started(sweep(path, "--local")), ["seed-3"], "what was started")
     equal(trees("seeds", before), before, "the points that were done")
-    equal((field("seeds", "name"), field("seeds", "state")), (["seed-3", "seed-2", "seed-1"], ["done"] * 3), "sweep.json")
-    equal(len(lines_of(run_directory("seeds"), "report", "points.csv")), 4, "lines of the report's table")
+    equal((field("seeds", "name"), field("seeds", "state")),
+          (["seed-3", "seed-2", "seed-1"], ["done"] * 3), "sweep.json")
+    equal(len(lines_of(run_directory("seeds"), "report", "points.csv")), 4,
+          "lines of the report's table")
     check("3 of 3 points done" in sweep(run_directory("seeds")).out, "by its directory")
-    equal(started(sweep(run_directory("seeds"), "--local", "sweep={seed: [1, 2, 3, 4]}")), ["seed-4"], "by an override")
+    equal(started(sweep(run_directory("seeds"), "--local", "sweep={seed: [1, 2, 3, 4]}")),
+          ["seed-4"], "by an override")
 
 
 def an_axis_is_added():
@@ -41,10 +44,14 @@ def an_axis_is_added():
     sweep(path, "--local")
     before = trees("axis", ["seed-1", "seed-2"])
     study("axis", {"data.batch_size": [1, 2], "seed": [1, 2]})
-    equal(started(sweep(path, "--local")), ["batch_size-1_seed-1", "batch_size-1_seed-2"], "what was started")
+    equal(started(sweep(path, "--local")), ["batch_size-1_seed-1", "batch_size-1_seed-2"],
+          "what was started")
     equal(trees("axis", before), before, "the points that were done")
-    wanted = {name: {"data.batch_size": batch, "seed": seed} for name, batch, seed in (
-        ("batch_size-1_seed-1", 1, 1), ("batch_size-1_seed-2", 1, 2), ("seed-1", 2, 1), ("seed-2", 2, 2))}
+    wanted = {
+        name: {"data.batch_size": batch, "seed": seed}
+        for name, batch, seed in (("batch_size-1_seed-1", 1, 1), ("batch_size-1_seed-2", 1, 2),
+                                  ("seed-1", 2, 1), ("seed-2", 2, 2))
+    }
     equal(values("axis"), wanted, "the points")
     check("4 of 4 points done" in sweep(run_directory("axis")).out, "by its directory")
     equal(started(sweep(run_directory("axis"), "--local")), [], "what was started by its directory")
@@ -62,13 +69,16 @@ def points_with_one_name_change_places():
     study("places", {"data.val": [files[2], files[1]]})
     new = started(sweep(path, "--local"))
     check(len(new) == 1 and new[0] not in before, "what was started: %r" % new)
-    equal(values("places"), {new[0]: {"data.val": files[2]}, second: {"data.val": files[1]}}, "the points")
+    equal(values("places"), {new[0]: {"data.val": files[2]}, second: {"data.val": files[1]}},
+          "the points")
     for again in (path, run_directory("places")):
         equal(started(sweep(again, "--local")), [], "what was started")
-        equal(values("places"), {new[0]: {"data.val": files[2]}, second: {"data.val": files[1]}}, "the points")
+        equal(values("places"), {new[0]: {"data.val": files[2]}, second: {"data.val": files[1]}},
+              "the points")
     study("places", {"data.val": files})
     equal(started(sweep(path, "--local")), [], "what was started")
-    equal(values("places"), dict(zip((first, second, new[0]), ({"data.val": file} for file in files))), "all three")
+    equal(values("places"),
+          dict(zip((first, second, new[0]), ({"data.val": file} for file in files))), "all three")
     equal(trees("places", before), before, "the points that were done")
 
 
@@ -79,7 +89,8 @@ def a_point_is_removed():
     study("removed", {"seed": [2]})
     for arguments in ((), ("--local",), ("--slurm",)):
         done = sweep(path, *arguments, **slurm)
-        check("no longer in the sweep, left alone: seed-1\n" in done.out and not started(done), repr(done))
+        check("no longer in the sweep, left alone: seed-1\n" in done.out and not started(done),
+              repr(done))
     equal(field("removed", "name"), ["seed-2"], "the points")
     study("removed", {"seed": [1, 2]})
     done = sweep(path, "--local")
@@ -99,9 +110,12 @@ def what_was_moved_away_runs_anew():
 def an_auto_is_the_point_that_decided_it():
     path = study("auto", {"data.batch_size": ["auto", 2]}, memory_budget="3MiB")
     sweep(path, "--local")
-    check(summary(point_directory("auto", "batch_size-auto"))["batch_size"] > 1, "auto was not decided")
+    check(
+        summary(point_directory("auto", "batch_size-auto"))["batch_size"] > 1,
+        "auto was not decided")
     study("auto", {"seed": [7, 1], "data.batch_size": [2, "auto"]}, memory_budget="3MiB")
-    equal(started(sweep(path, "--local")), ["seed-1_batch_size-2", "seed-1_batch_size-auto"], "what was started")
+    equal(started(sweep(path, "--local")), ["seed-1_batch_size-2", "seed-1_batch_size-auto"],
+          "what was started")
 
 
 def the_points_themselves_may_not_change():
@@ -109,10 +123,12 @@ def the_points_themselves_may_not_change():
     sweep(path, "--local")
     for change in ("optimizer.lr=2e-3", "training.stop.steps=5"):
         done = sweep(path, "sweep={seed: [1, 2]}", change, "--local", code=78)
-        check("holds another study, which differs in " + change.split("=")[0] in done.err, repr(done))
+        check("holds another study, which differs in " + change.split("=")[0] in done.err,
+              repr(done))
     check(not os.path.exists(point_directory("same", "seed-2")), "something was written")
 
 
 if __name__ == "__main__":
     main(a_seed_is_added, an_axis_is_added, points_with_one_name_change_places, a_point_is_removed,
-         what_was_moved_away_runs_anew, an_auto_is_the_point_that_decided_it, the_points_themselves_may_not_change)
+         what_was_moved_away_runs_anew, an_auto_is_the_point_that_decided_it,
+         the_points_themselves_may_not_change)

@@ -23,12 +23,14 @@ def what_does_not_fit_is_oom_and_no_failure():
     check("below the smallest batch, which needs " in message, message)
     sweep(path, "--local")
     equal(field("oom", "attempts"), [1, 1], "attempts")
-    done = sweep(study("none_fits", {"memory_budget": ["1KiB", "2KiB"]}, data__batch_size="auto"), "--local", code=71)
+    done = sweep(study("none_fits", {"memory_budget": ["1KiB", "2KiB"]}, data__batch_size="auto"),
+                 "--local", code=71)
     check("none of 2 points fits" in done.err and "needs" in done.err, repr(done))
 
 
 def another_exit_code_does_not_hide_it():
-    path = study("replaced", {"memory_budget": ["1KiB", "2KiB"]}, data__batch_size="auto", launch__local__ranks=2)
+    path = study("replaced", {"memory_budget": ["1KiB", "2KiB"]}, data__batch_size="auto",
+                 launch__local__ranks=2)
     done = sweep(path, "--local", code=71, PATH=fake_program("mpirun", MPIRUN))
     check("none of 2 points fits" in done.err, repr(done))
     for point in points("replaced"):
@@ -46,10 +48,13 @@ def its_words_alone_are_no_proof():
 def the_files_name_brings_no_newline_into_a_script():
     """A study without a name is called as its file is."""
     path = os.path.join(WORK, "a\n#SBATCH --uid=0\n.yaml")
-    with open(study("unnamed", {"seed": [1]}), encoding="utf-8") as file, open(path, "w", encoding="utf-8") as copy:
+    with open(study("unnamed", {"seed": [1]}),
+              encoding="utf-8") as file, open(path, "w", encoding="utf-8") as copy:
         copy.write(file.read().replace('"name": "unnamed",', ""))
     done = run("sweep", path, "--slurm", "--dry-run")
-    check(done.code == 78 and "'name' must not hold the control character U+000A" in done.errors()[0], repr(done))
+    check(
+        done.code == 78 and "'name' must not hold the control character U+000A" in done.errors()[0],
+        repr(done))
     equal(done.out, "", "what was printed")
 
 
@@ -59,9 +64,10 @@ def slurm_does_not_requeue_what_does_not_fit():
         fake_program("mpirun", MPIRUN, slurm["FAKE"])
         sweep(study(name, {"memory_budget": ["1KiB", "2KiB"]}, data__batch_size="auto",
                     launch__slurm__ranks_per_node=ranks), "--slurm", **slurm)
-        done = subprocess.run(["bash", run_directory(name) + "/slurm/points.sh"], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, timeout=60,
-                              env=dict(ENVIRONMENT, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="0", **slurm))
+        done = subprocess.run(["bash", run_directory(name) + "/slurm/points.sh"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60,
+                              env=dict(ENVIRONMENT, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="0",
+                                       **slurm))
         equal(done.returncode, 71, "exit code: %r" % done.stderr)
         check(not os.path.exists(slurm["FAKE"] + "/scontrol.log"), "it was requeued")
         check("oom" in sweep(run_directory(name)).out, "the table")
@@ -82,8 +88,10 @@ def living(group):
 
 def hanging(name, mpirun, code, **changes):
     """A study under an mpirun that stays when its rank is gone, heeds no SIGTERM and has a child of its own."""
-    path = fake_program("mpirun", SHIFT + mpirun + "echo $$ >'%s/%s.pid'; trap '' TERM; sleep 1000\n" % (WORK, name),
-                        os.path.join(WORK, "hanging_" + name))
+    path = fake_program(
+        "mpirun",
+        SHIFT + mpirun + "echo $$ >'%s/%s.pid'; trap '' TERM; sleep 1000\n" % (WORK, name),
+        os.path.join(WORK, "hanging_" + name))
     config = study(name, {"seed": [1]}, launch__local__ranks=2, launch__retries=0, **changes)
     done = run("sweep", config, "--local", PATH=path)
     equal(done.code, code, repr(done))
@@ -101,24 +109,31 @@ def a_launcher_that_does_not_end_is_ended():
                            training__stop__steps=1000000)
         well.result(), dead.result()
     for name, state, code in (("hangs_well", "done", 0), ("hangs_dead", "failed", 1)):
-        equal((field(name, "state"), attempts(name, "seed-1")), ([state], ["start", "exit %d" % code]), name)
+        equal((field(name, "state"), attempts(name, "seed-1")),
+              ([state], ["start", "exit %d" % code]), name)
 
 
 def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
-    slurm, path, directory = fake_slurm("damaged"), study("damaged", {"seed": [1, 2]}), run_directory("damaged")
+    slurm, path, directory = fake_slurm("damaged"), study("damaged", {"seed": [1, 2]
+                                                                      }), run_directory("damaged")
     sweep(path, "--slurm", **slurm)
     with open(slurm["FAKE"] + "/queue", "w", encoding="utf-8") as file:
         file.write("101_[0-1%4]\n102\n")
     with open(directory + "/sweep.json", encoding="utf-8") as file:
         whole = file.read()
-    for number, damaged in enumerate((whole[:len(whole) // 2], "", "{}", whole.replace('"101"', '"rm -r"')), 1):
+    for number, damaged in enumerate(
+        (whole[:len(whole) // 2], "", "{}", whole.replace('"101"', '"rm -r"')), 1):
         with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
             file.write(damaged)
         done = run("sweep", path, "--slurm", **slurm)
         aside = "%s/sweep.json.aside-%d" % (directory, number)
-        check(done.code == 1 and "jobs of this study are queued or running: scancel 101,102" in done.err, repr(done))
-        check(re.search("sweep: warning: %s/sweep.json.*; kept as %s, and made anew" % (directory, aside), done.err),
-              repr(done))
+        check(
+            done.code == 1 and
+            "jobs of this study are queued or running: scancel 101,102" in done.err, repr(done))
+        check(
+            re.search(
+                "sweep: warning: %s/sweep.json.*; kept as %s, and made anew" % (directory, aside),
+                done.err), repr(done))
         with open(aside, encoding="utf-8") as file:
             equal(file.read(), damaged, "what was kept")
         sweep(path, "--slurm", code=1, **slurm)  # by the new one
@@ -129,11 +144,13 @@ def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
     with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
         file.write(whole[:40])
     for how in ("--slurm", "--local", "--report"):
-        check("may be queued; see squeue --me" in sweep(path, how, code=65, **slurm).err, "unknown jobs, " + how)
+        check("may be queued; see squeue --me" in sweep(path, how, code=65, **slurm).err,
+              "unknown jobs, " + how)
     equal(len(lines_of(slurm["FAKE"], "sbatch.log")), 2, "submissions")
 
 
 if __name__ == "__main__":
-    main(what_does_not_fit_is_oom_and_no_failure, another_exit_code_does_not_hide_it, its_words_alone_are_no_proof,
-         a_launcher_that_does_not_end_is_ended, the_files_name_brings_no_newline_into_a_script,
-         slurm_does_not_requeue_what_does_not_fit, a_damaged_sweep_json_is_kept_and_nothing_runs_twice)
+    main(what_does_not_fit_is_oom_and_no_failure, another_exit_code_does_not_hide_it,
+         its_words_alone_are_no_proof, a_launcher_that_does_not_end_is_ended,
+         the_files_name_brings_no_newline_into_a_script, slurm_does_not_requeue_what_does_not_fit,
+         a_damaged_sweep_json_is_kept_and_nothing_runs_twice)

@@ -37,7 +37,8 @@ def a_run_is_called_as_it_was():
     corpus()
     job = start(["train", config("called", training__stop__steps=1000000, threads=2)])
     job.wait_for(r"step 1/")
-    with open("/proc/%d/comm" % job.process.pid) as name, open("/proc/%d/cmdline" % job.process.pid) as line:
+    with open("/proc/%d/comm" % job.process.pid) as name, open("/proc/%d/cmdline" %
+                                                               job.process.pid) as line:
         equal(name.read(), "train\n", "its name")
         equal(line.read().rstrip("\0").split("\0"), job.process.args, "its arguments")
     job.send(15)
@@ -47,4 +48,5 @@ def a_run_is_called_as_it_was():
 if __name__ == "__main__":
     for chosen in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         ENVIRONMENT.pop(chosen, None)
-    main(every_program_chooses_once, ranks_choose_too, the_users_choice_stays, a_run_is_called_as_it_was)
+    main(every_program_chooses_once, ranks_choose_too, the_users_choice_stays,
+         a_run_is_called_as_it_was)

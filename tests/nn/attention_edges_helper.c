@@ -288,9 +288,9 @@ void edges_long_rows(Device *device, DType dtype, int64_t Tk) {
     }
 }
 
-#define SMALL SIZES(2, 2, 1, 150, 150, 64
+#define SMALL SIZES(2, 2, 1, 150, 150, 64)
 #define UPPER .causal = CAUSAL_UPPER_LEFT
-#define ADDITIVE .bias = BIAS_ADDITIVE), .bias_dims = "q"
+#define ADDITIVE .bias = BIAS_ADDITIVE, .bias_dims = "q"
 static const Edge edges[] = {
     {"q all NaN", .shape = {SMALL}, .poisons = {{ATT_Q, 0, 150, -1, NAN}}},
     {"q all NaN, forward alone", .shape = {SMALL, UPPER}, .poisons = {{ATT_Q, 0, 150, -1, NAN}},

@@ -24,13 +24,20 @@ def main():
     plain, biased = (tables + ["", ""])[:2]
     checks = [
         check("ends well", done.returncode == 0 and done.stderr == ""),
-        check("makes five claims, which hold", re.findall(r" (yes|NO)$", done.stdout, re.MULTILINE) == ["yes"] * 5),
-        check("times four backends and the default, flash", len(re.findall(r" us .* MiB ", plain)) == 5
-              and re.search(r"^  \(default\) .* flash$", plain, re.MULTILINE)),
-        check("flash says why it refuses a bias", re.search(r"^  flash +refuses: .*flash: takes no arbitrary mask", biased,
-                                                            re.MULTILINE)),
-        check("mem_efficient takes over", re.search(r"^  \(default\) .* mem_efficient$", biased, re.MULTILINE)),
-        check("wrong use is told", wrong.returncode == 64 and wrong.stderr.startswith("usage: sdpa")),
+        check("makes five claims, which hold",
+              re.findall(r" (yes|NO)$", done.stdout, re.MULTILINE) == ["yes"] * 5),
+        check(
+            "times four backends and the default, flash",
+            len(re.findall(r" us .* MiB ", plain)) == 5 and
+            re.search(r"^  \(default\) .* flash$", plain, re.MULTILINE)),
+        check(
+            "flash says why it refuses a bias",
+            re.search(r"^  flash +refuses: .*flash: takes no arbitrary mask", biased,
+                      re.MULTILINE)),
+        check("mem_efficient takes over",
+              re.search(r"^  \(default\) .* mem_efficient$", biased, re.MULTILINE)),
+        check("wrong use is told", wrong.returncode == 64 and
+              wrong.stderr.startswith("usage: sdpa")),
     ]
     if not all(checks):
         print(done.stdout + done.stderr)

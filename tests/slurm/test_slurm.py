@@ -23,8 +23,10 @@ def cluster():
     """Starts Slurm, once; it ends with this process. One that the shell knows is left alone."""
     if not os.path.exists(CLUSTER):
         os.chmod(WORK, 0o755)  # munge asks for it
-        done = subprocess.run([os.path.join(HERE, "cluster"), "start", CLUSTER, "--while=%d" % os.getpid()],
-                              env=ENVIRONMENT, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(
+            [os.path.join(HERE, "cluster"), "start", CLUSTER,
+             "--while=%d" % os.getpid()], env=ENVIRONMENT, capture_output=True, text=True,
+            timeout=90)
         if done.returncode == 77:
             raise Skip(done.stdout.strip().split("skipped ")[-1])
         check(done.returncode == 0, "the cluster does not start: " + done.stdout + done.stderr)
@@ -41,13 +43,15 @@ def wait_for(what, holds, limit=90):
     begin = time.monotonic()
     while not holds():
         if time.monotonic() - begin > limit:
-            logs = "".join(path + ":\n" + open(path, encoding="utf-8").read() for path in glob.glob(WORK + "/runs/*/slurm/*.log"))
+            logs = "".join(path + ":\n" + open(path, encoding="utf-8").read()
+                           for path in glob.glob(WORK + "/runs/*/slurm/*.log"))
             raise AssertionError("not in %d s: %s\n%s%s" % (limit, what, slurm("squeue"), logs))
         time.sleep(0.1)
 
 
 def submit(name, **changes):
-    path = config(name, checkpoint__interval=0, logging__interval=5, evaluation__interval=0, **changes)
+    path = config(name, checkpoint__interval=0, logging__interval=5, evaluation__interval=0,
+                  **changes)
     done = run("sweep", path, "--slurm", **ENVIRONMENT)
     check(done.code == 0 and "submitted job array" in done.out, repr(done))
     return path, saved(name)["slurm"]
@@ -79,28 +83,36 @@ def a_study_is_cut_requeued_and_reported():
     array = jobs["array"]
     done = run("sweep", path, "--slurm", **ENVIRONMENT)
     equal(done.code, 1, "a second submission: %r" % done)
-    check("jobs of this study are queued or running: scancel %s,%s" % (array, jobs["report"]) in done.err, repr(done))
+    check(
+        "jobs of this study are queued or running: scancel %s,%s" % (array, jobs["report"])
+        in done.err, repr(done))
     wait_for("two points begin", lambda: has_begun("study", 1) and has_begun("study", 2))
     check(not os.path.exists(point("study", 3) + "/attempts.log"), "the array's limit was not held")
-    slurm("scancel", "--batch", "--signal=USR1", array + "_0")  # the warning ahead of the time limit
+    slurm("scancel", "--batch", "--signal=USR1",
+          array + "_0")  # the warning ahead of the time limit
     slurm("scontrol", "requeue", array + "_1")                  # what a preemption does
     wait_for("the warned point ends", lambda: len(attempts("study", 1)) > 1, 30)
-    equal((attempts("study", 1)[:2], summary(point("study", 1))["status"]), (["start", "exit 75"], "stopped"), "warned")
+    equal((attempts("study", 1)[:2], summary(point("study", 1))["status"]),
+          (["start", "exit 75"], "stopped"), "warned")
     stopped_at = summary(point("study", 1))["steps"]
     check(stopped_at > 0, "nothing was saved")
     table = run("sweep", path, **ENVIRONMENT).out
     check("seed-1 interrupted" in table or "seed-1 running" in table, table)
     wait_for("the study's jobs end", lambda: not slurm("squeue", "--noheader"))
     equal(attempts("study", 1), ["start", "exit 75", "start", "exit 0"], "the warned point")
-    equal(attempts("study", 2)[0::len(attempts("study", 2)) - 1], ["start", "exit 0"], "the requeued point")
+    equal(
+        attempts("study", 2)[0::len(attempts("study", 2)) - 1], ["start", "exit 0"],
+        "the requeued point")
     equal(attempts("study", 2).count("start"), 2, "starts of the requeued point")
     for seed in (1, 2, 3):
         end = summary(point("study", seed))
         check(end["status"] == "done" and end["train_s"] >= 3, "seed %d: %r" % (seed, end))
         no_duplicates(point("study", seed))
     log = open(point("study", 1) + "/train.log", encoding="utf-8").read()
-    check("at step %d\n" % stopped_at in log, "did not go on at step %d: %s" % (stopped_at, log[-500:]))
-    equal([entry["state"] for entry in saved("study")["points"]], ["done"] * 3, "states, by the report's job")
+    check("at step %d\n" % stopped_at in log,
+          "did not go on at step %d: %s" % (stopped_at, log[-500:]))
+    equal([entry["state"] for entry in saved("study")["points"]], ["done"] * 3,
+          "states, by the report's job")
     check(glob.glob(run_directory("study") + "/report/*"), "the dependent job made no report")
 
 
@@ -120,6 +132,8 @@ def a_canceled_study_stays_canceled_and_goes_on_when_submitted_again():
 
 if __name__ == "__main__":
     try:
-        main(a_study_is_cut_requeued_and_reported, a_canceled_study_stays_canceled_and_goes_on_when_submitted_again)
+        main(a_study_is_cut_requeued_and_reported,
+             a_canceled_study_stays_canceled_and_goes_on_when_submitted_again)
     finally:
-        subprocess.run([os.path.join(HERE, "cluster"), "stop", CLUSTER], capture_output=True, timeout=60)
+        subprocess.run([os.path.join(HERE, "cluster"), "stop", CLUSTER], capture_output=True,
+                       timeout=60)

@@ -34,13 +34,17 @@ def runs(path, name):
     """Whether a test program has this test and runs it."""
     source = "\n".join(lines_of(path))
     if path.endswith(".py"):
-        return bool(re.search(r"(?m)^def %s\(" % name, source)) and len(re.findall(r"\b%s\b" % name, source)) > 1
+        return bool(re.search(r"(?m)^def %s\(" % name, source)) and len(
+            re.findall(r"\b%s\b" % name, source)) > 1
     return "TEST(%s)" % name in source
 
 
 def tests_are_there(pages):
-    wrong = ["%s: no such file: %s" % (page, path) for page in pages for path in re.findall(TEST_PATH, text_of(page))
-             if path not in MADE and not PLACEHOLDERS.search(path) and not os.path.exists(path)]
+    wrong = [
+        "%s: no such file: %s" % (page, path) for page in pages
+        for path in re.findall(TEST_PATH, text_of(page))
+        if path not in MADE and not PLACEHOLDERS.search(path) and not os.path.exists(path)
+    ]
     return wrong + ["%s: %s has no test %s" % (page, path, name) for page in pages
                     for path, names in NAMED.findall(text_of(page)) if os.path.isfile(path)
                     for name in re.findall(r"\w+", names) if not runs(path, name)]
@@ -60,14 +64,21 @@ def links_lead_somewhere(pages):
 
 def each_section_has_its_promises(_):
     linked = re.findall(r"\]\((\w+\.md)#([\w-]+)\)", text_of(PROMISES))
-    return ["%s: no row for '%s' of %s" % (PROMISES, anchor, page) for page in PAGES for anchor in anchors(page)
-            if (os.path.basename(page), anchor) not in linked and anchor != os.path.basename(page)[:-3]]
+    return [
+        "%s: no row for '%s' of %s" % (PROMISES, anchor, page) for page in PAGES
+        for anchor in anchors(page)
+        if (os.path.basename(page), anchor) not in linked and anchor != os.path.basename(page)[:-3]
+    ]
 
 
 def each_promise_has_its_test(_):
-    rows = [(number, line) for number, line in enumerate(lines_of(PROMISES), 1) if line.startswith("| ")]
-    return ["%s:%d: a promise without a test" % (PROMISES, number) for number, line in rows
-            if not re.match(r"\| promise \|", line) and not re.search(r"\| `%s`[^|]* \|$" % TEST_PATH, line)]
+    rows = [(number, line) for number, line in enumerate(lines_of(PROMISES), 1)
+            if line.startswith("| ")]
+    return [
+        "%s:%d: a promise without a test" % (PROMISES, number) for number, line in rows
+        if not re.match(r"\| promise \|", line) and not re.search(r"\| `%s`[^|]* \|$" %
+                                                                  TEST_PATH, line)
+    ]
 
 
 def the_readme_shows_the_code_as_it_is(_):
@@ -82,8 +93,8 @@ def main():
     os.chdir(ROOT)
     pages = [path for path in files() if path.endswith(".md")]
     n_failed = 0
-    checks = (tests_are_there, links_lead_somewhere, each_section_has_its_promises, each_promise_has_its_test,
-              the_readme_shows_the_code_as_it_is)
+    checks = (tests_are_there, links_lead_somewhere, each_section_has_its_promises,
+              each_promise_has_its_test, the_readme_shows_the_code_as_it_is)
     for check in checks:
         wrong = check(pages)
         n_failed += bool(wrong)

@@ -16,17 +16,18 @@ from e2e import WORK, check, equal, main  # noqa: E402
 
 PROGRAM = os.path.join(ROOT, "tests", "fresh", "run")
 SCRIPTS = os.path.join(WORK, "debootstrap")
-TOOLS = ("bash", "awk", "tail", "mktemp", "rm", "cp", "mkdir", "tar", "tee", "cat", "dirname", "env", "true")
+TOOLS = ("bash", "awk", "tail", "mktemp", "rm", "cp", "mkdir", "tar", "tee", "cat", "dirname",
+         "env", "true")
 STAND_INS = {
     "id": "echo ${UID_PLAYED:-0}",
     "git": "printf 'quickstart\\0check\\0gone\\0'",
     "apt-get": "echo http://mirror/security Debian oldstable-security; echo http://mirror/debian Debian oldstable",
     "debootstrap": 'echo "$@" >"$NOTES"; for all; do set -- "$2" "$@"; done; for all; do case "$all" in */root) '
-                   'mkdir -p "$all/etc" "$all/hourglass.none" ;; esac; done; echo "E: ${FAULT:-}"; [ -z "${FAULT:-}" ]',
+    'mkdir -p "$all/etc" "$all/hourglass.none" ;; esac; done; echo "E: ${FAULT:-}"; [ -z "${FAULT:-}" ]',
     "chroot": "exit 1",
     # the last argument is the command
     "unshare": 'case "${@: -1}" in ./quickstart) exit ${QUICKSTART:-0} ;; ./check) echo "${CHECK-8 passed, 0 failed, 2 skipped}" ;; '
-               '"apt-get update -qq") exit 0 ;; true) exit ${MOUNTS:-0} ;; *) exit 9 ;; esac',
+    '"apt-get update -qq") exit 0 ;; true) exit ${MOUNTS:-0} ;; *) exit 9 ;; esac',
 }
 
 
@@ -52,10 +53,12 @@ def tools(*without):
 def fresh(*arguments, code=0, without=(), **played):
     temporary = os.path.join(WORK, "temporary")
     os.makedirs(temporary, exist_ok=True)
-    environment = dict(os.environ, PATH=tools(*without), TMPDIR=temporary, DEBOOTSTRAP_DIR=SCRIPTS, KEYRINGS=SCRIPTS, NOTES=WORK + "/notes")
+    environment = dict(os.environ, PATH=tools(*without), TMPDIR=temporary, DEBOOTSTRAP_DIR=SCRIPTS,
+                       KEYRINGS=SCRIPTS, NOTES=WORK + "/notes")
     environment.update(played)
-    done = subprocess.run(["bash", PROGRAM, *arguments], env=environment, text=True, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+    done = subprocess.run(["bash", PROGRAM, *arguments], env=environment, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=60, check=False)
     equal(done.returncode, code, done.stdout)
     equal(os.listdir(temporary), [], "left behind: " + done.stdout)
     return done.stdout
@@ -90,8 +93,9 @@ def both_commands_count():
     fresh("trixie", MIRROR="http://other")
     with open(WORK + "/notes", encoding="utf-8") as file:
         check(file.read().endswith(" http://other\n"), "MIRROR")
-    for counts, environment in (("8 passed, 1 failed, 2 skipped", {"QUICKSTART": "1"}),
-                                ("7 passed, 3 failed, 1 skipped", {"CHECK": "6 passed, 3 failed, 1 skipped"}),
+    for counts, environment in (("8 passed, 1 failed, 2 skipped",
+                                 {"QUICKSTART": "1"}), ("7 passed, 3 failed, 1 skipped",
+                                                        {"CHECK": "6 passed, 3 failed, 1 skipped"}),
                                 ("1 passed, 1 failed, 0 skipped", {"CHECK": "Killed"})):
         out = fresh("bookworm", code=1, **environment)
         check(out.endswith("\n%s\n" % counts), out)

@@ -33,9 +33,15 @@ echo "7000.0 MiB planned, 7001.0 MiB taken\"""",
     "tests/gpu/predictions": 'echo "predictions: 3 points, memory within 0.11%, time within 8.7%"',
 }
 SOURCES = {
-    "core/plan.c": "int plan;\n", "nn/attention/flash.cuh": "\n", "launch/train.c": "\n", "core/notes.md": "no source\n",
-    "tests/gpu/test_a.c": '#include "tests/nn/a_helper.h"\n', "tests/nn/a_helper.h": "\n",
-    "tests/nn/a_helper.c": '#include "tests/nn/b_helper.h"\n', "tests/nn/b_helper.h": "\n", "tests/nn/test_b.c": "\n",
+    "core/plan.c": "int plan;\n",
+    "nn/attention/flash.cuh": "\n",
+    "launch/train.c": "\n",
+    "core/notes.md": "no source\n",
+    "tests/gpu/test_a.c": '#include "tests/nn/a_helper.h"\n',
+    "tests/nn/a_helper.h": "\n",
+    "tests/nn/a_helper.c": '#include "tests/nn/b_helper.h"\n',
+    "tests/nn/b_helper.h": "\n",
+    "tests/nn/test_b.c": "\n",
 }
 
 
@@ -55,14 +61,17 @@ def tree(name):
     for path, text in STAND_INS.items():
         put(root, path, "#!/usr/bin/env bash\n" + text + "\n", 0o755)
     for program in ("run", "stamp"):
-        shutil.copy2(os.path.join(ROOT, "tests", "gpu", program), os.path.join(root, "tests", "gpu", program))
+        shutil.copy2(os.path.join(ROOT, "tests", "gpu", program),
+                     os.path.join(root, "tests", "gpu", program))
     return root
 
 
 def start(root, *command, code=0, **environment):
-    environment = dict(os.environ, PATH=os.path.join(root, "bin") + ":" + os.environ["PATH"], **environment)
-    done = subprocess.run([os.path.join(root, command[0]), *command[1:]], env=environment, text=True, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+    environment = dict(os.environ, PATH=os.path.join(root, "bin") + ":" + os.environ["PATH"],
+                       **environment)
+    done = subprocess.run([os.path.join(root, command[0]), *command[1:]], env=environment,
+                          text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=60, check=False)
     equal(done.returncode, code, " ".join(command) + ":\n" + done.stdout)
     return done.stdout
 
@@ -80,17 +89,27 @@ def a_run_leaves_its_stamp():
     says(root, "tests/gpu/last_run.json: there is none")
     copy = os.path.join(root, "copy.json")
     start(root, "tests/gpu/run", "--stamp=" + copy)
-    with open(copy, encoding="utf-8") as file, open(root + "/tests/gpu/last_run.json", encoding="utf-8") as own:
+    with open(copy, encoding="utf-8") as file, open(root + "/tests/gpu/last_run.json",
+                                                    encoding="utf-8") as own:
         stamp = json.load(file)
         equal(json.load(own), stamp, "the copy")
-    equal({key: stamp[key] for key in ("gpu", "gpus", "arch", "passed", "failed", "skipped", "exit_code")},
-          {"gpu": "NVIDIA H200, 570.1", "gpus": 1, "arch": "90a", "passed": 7, "failed": 0, "skipped": 1, "exit_code": 0})
+    equal(
+        {
+            key: stamp[key]
+            for key in ("gpu", "gpus", "arch", "passed", "failed", "skipped", "exit_code")
+        }, {
+            "gpu": "NVIDIA H200, 570.1", "gpus": 1, "arch": "90a", "passed": 7, "failed": 0,
+            "skipped": 1, "exit_code": 0
+        })
     check(time.strftime("%Y-") in stamp["date"] and len(stamp["date"]) == 10, stamp["date"])
-    wanted = {"B=12, ms a step": [20.75, 592000], "B=64, memory taken, GiB": [6.84, 6.84],
-              "two GPUs against one, B=12": [None, None], "start to first step, s (mpirun)": [1.5, None],
-              "planned / taken by a run, MiB": [2, 3], "memory, time predicted within, %": [0.11, 8.7]}
+    wanted = {
+        "B=12, ms a step": [20.75, 592000], "B=64, memory taken, GiB": [6.84, 6.84],
+        "two GPUs against one, B=12": [None, None], "start to first step, s (mpirun)": [1.5, None],
+        "planned / taken by a run, MiB": [2, 3], "memory, time predicted within, %": [0.11, 8.7]
+    }
     equal({key: stamp["table"].get(key) for key in wanted}, wanted, "table")
-    check("tests/nn/b_helper.h" in stamp["sources"] and "tests/nn/test_b.c" not in stamp["sources"], "%r" % stamp["sources"])
+    check("tests/nn/b_helper.h" in stamp["sources"] and "tests/nn/test_b.c" not in stamp["sources"],
+          "%r" % stamp["sources"])
     says(root)
 
 
@@ -107,12 +126,14 @@ def changed_sources_are_named():
     put(root, "tests/nn/b_helper.h", "other\n")
     put(root, "data/new.c", "\n")
     os.remove(root + "/launch/train.c")
-    says(root, "3 sources changed", "data/new.c (new)", "launch/train.c (gone)", "tests/nn/b_helper.h")
+    says(root, "3 sources changed", "data/new.c (new)", "launch/train.c (gone)",
+         "tests/nn/b_helper.h")
 
 
 def a_change_during_the_run_is_a_change():
     root = tree("during")
-    put(root, "tests/run", "#!/bin/sh\necho later >>core/plan.c\necho 7 passed, 0 failed, 1 skipped\n", 0o755)
+    put(root, "tests/run",
+        "#!/bin/sh\necho later >>core/plan.c\necho 7 passed, 0 failed, 1 skipped\n", 0o755)
     start(root, "tests/gpu/run")
     says(root, "1 source changed", "core/plan.c")
 
@@ -133,13 +154,15 @@ def half_a_run_leaves_no_stamp():
     start(root, "tests/gpu/run", code=1, SCONS_CODE="2")
     start(root, "tests/gpu/run", "--times-only", "--stamp=x", code=64)
     put(root, "bin/nvidia-smi", "#!/bin/sh\nexit 9\n", 0o755)
-    check("no GPU here\n0 passed, 0 failed, 1 skipped\n" in start(root, "tests/gpu/run"), "without a GPU")
+    check("no GPU here\n0 passed, 0 failed, 1 skipped\n" in start(root, "tests/gpu/run"),
+          "without a GPU")
     says(root, "there is none")
 
 
 def a_stamp_that_cannot_be_read_is_one_line():
     root = tree("unread")
-    for text in ("", "{", "[]", "{}", '{"gpu": 1, "date": 2, "failed": 0, "exit_code": 0, "sources": 3}', "\xff"):
+    for text in ("", "{", "[]", "{}",
+                 '{"gpu": 1, "date": 2, "failed": 0, "exit_code": 0, "sources": 3}', "\xff"):
         put(root, "tests/gpu/last_run.json", text)
         line = start(root, "tests/gpu/stamp", "--check", code=65)
         check(line.count("\n") == 1 and "last_run.json: cannot be read" in line, line)
@@ -149,10 +172,12 @@ def a_stamp_that_cannot_be_read_is_one_line():
 
 def the_check_takes_less_than_two_seconds():
     begin = time.monotonic()
-    subprocess.run([os.path.join(ROOT, "tests/gpu/stamp"), "--check"], stdout=subprocess.DEVNULL, check=False, timeout=60)
+    subprocess.run([os.path.join(ROOT, "tests/gpu/stamp"), "--check"], stdout=subprocess.DEVNULL,
+                   check=False, timeout=60)
     check(time.monotonic() - begin < 2, "%.1f s" % (time.monotonic() - begin))
 
 
 if __name__ == "__main__":
-    main(a_run_leaves_its_stamp, changed_sources_are_named, a_change_during_the_run_is_a_change, a_failed_run_is_no_proof,
-         half_a_run_leaves_no_stamp, a_stamp_that_cannot_be_read_is_one_line, the_check_takes_less_than_two_seconds)
+    main(a_run_leaves_its_stamp, changed_sources_are_named, a_change_during_the_run_is_a_change,
+         a_failed_run_is_no_proof, half_a_run_leaves_no_stamp,
+         a_stamp_that_cannot_be_read_is_one_line, the_check_takes_less_than_two_seconds)

@@ -24,14 +24,15 @@ ROOMS = {
 }
 # header: the only places that may see it
 HEADERS = {
-    r"<mpi\.h>": ("dist/",),
-    r"<nccl\.h>": ("dist/",),
+    r"<mpi\.h>": ("dist/", ),
+    r"<nccl\.h>": ("dist/", ),
     r"<hdf5\.h>": ("checkpoints/", "data/"),
-    r"<yaml\.h>": ("launch/",),
-    r"<pcre2\.h>": ("data/",),
+    r"<yaml\.h>": ("launch/", ),
+    r"<pcre2\.h>": ("data/", ),
     r"<cblas\.h>": ("core/cpu/", "nn/attention/"),
-    r"<cublas\w*\.h>": ("core/cuda/",),
-    r"<(cuda\w*|mma|cooperative_groups\S*)(\.h)?>": ("core/cuda/", "nn/attention/", "dist/nccl.c", "dist/gpu_internal.h"),
+    r"<cublas\w*\.h>": ("core/cuda/", ),
+    r"<(cuda\w*|mma|cooperative_groups\S*)(\.h)?>": ("core/cuda/", "nn/attention/", "dist/nccl.c",
+                                                     "dist/gpu_internal.h"),
 }
 LIBRARIES = ("core/", "nn/", "dist/", "data/", "checkpoints/", "launch/config/")
 MAX_FILE, LONG_FUNCTION, MAX_FUNCTION = 400, 60, 90
@@ -43,24 +44,28 @@ def files_by_git(*options):
     if not shutil.which("git"):
         return None
     listed = subprocess.run(["git", "ls-files", *options], capture_output=True, text=True)
-    return None if listed.returncode else sorted(path for path in listed.stdout.splitlines() if os.path.isfile(path))
+    return None if listed.returncode else sorted(path for path in listed.stdout.splitlines()
+                                                 if os.path.isfile(path))
 
 
 def ignored():
     """.gitignore as a regular expression for a path."""
     words = {"**/": "(.*/)?", "*": "[^/]*"}
-    lines = [line for line in lines_of(".gitignore") if line and not line.startswith("#")] + ["/.git"]
-    return re.compile("|".join(
-        ("^" if "/" in line.rstrip("/") else "(^|/)")
-        + "".join(words.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*)", line.strip("/")))
-        + "(/|$)" for line in lines))
+    lines = [line
+             for line in lines_of(".gitignore") if line and not line.startswith("#")] + ["/.git"]
+    return re.compile("|".join(("^" if "/" in line.rstrip("/") else "(^|/)") + "".join(
+        words.get(part, re.escape(part))
+        for part in re.split(r"(\*\*/|\*)", line.strip("/"))) + "(/|$)" for line in lines))
 
 
 def files_by_name():
     """The same without git: all but what .gitignore names."""
     pattern, found = ignored(), []
     for folder, folders, names in os.walk("."):
-        folders[:] = [name for name in folders if not pattern.search(os.path.relpath(os.path.join(folder, name)))]
+        folders[:] = [
+            name for name in folders
+            if not pattern.search(os.path.relpath(os.path.join(folder, name)))
+        ]
         found += [os.path.relpath(os.path.join(folder, name)) for name in names]
     return sorted(path for path in found if os.path.isfile(path) and not pattern.search(path))
 
@@ -77,7 +82,9 @@ def lines_of(path):
 
 def room_of(path):
     """The room of a path or an include, or None outside of the rooms."""
-    return next((room for room in sorted(ROOMS, key=len, reverse=True) if path.startswith(room + "/")), None)
+    return next(
+        (room for room in sorted(ROOMS, key=len, reverse=True) if path.startswith(room + "/")),
+        None)
 
 
 def includes(code):
@@ -102,15 +109,18 @@ def libraries_stay_in_their_rooms(code):
     for path, number, header in includes(code):
         for pattern, places in HEADERS.items():
             if re.fullmatch(pattern, header) and not path.startswith(places + ("tests/",)):
-                wrong.append("%s:%d: %s may only be seen in %s" % (path, number, header, ", ".join(places)))
+                wrong.append("%s:%d: %s may only be seen in %s" %
+                             (path, number, header, ", ".join(places)))
     return wrong
 
 
 def cuda_is_for_cu_files(code):
-    return ["%s:%d: %s in a C file; CUDA belongs into .cu files" % (path, number, header)
-            for path, number, header in includes(code)
-            if re.match(r"<cu(da|blas)", header) and path.endswith(".c") and path not in ("dist/nccl.c",)
-            and not path.startswith("tests/")]
+    return [
+        "%s:%d: %s in a C file; CUDA belongs into .cu files" % (path, number, header)
+        for path, number, header in includes(code)
+        if re.match(r"<cu(da|blas)", header) and path.endswith(".c") and path not in (
+            "dist/nccl.c", ) and not path.startswith("tests/")
+    ]
 
 
 def headers_have_guards(code):
@@ -121,14 +131,18 @@ def headers_have_guards(code):
 
 def files_are_short(code):
     counts = [(len(lines_of(path)), path) for path in code]
-    return ["%s: %d lines, the limit is %d" % (path, count, MAX_FILE) for count, path in counts if count > MAX_FILE]
+    return [
+        "%s: %d lines, the limit is %d" % (path, count, MAX_FILE) for count, path in counts
+        if count > MAX_FILE
+    ]
 
 
 def functions(path):
     """(name, first line, number of lines): a definition starts in column 0, and its brace closes there."""
     start, name, depth_line = 0, "", None
     for number, line in enumerate(lines_of(path), 1):
-        if depth_line is None and re.match(r"[A-Za-z_]", line) and not re.match(r"(typedef|enum|struct|union|extern)\b[^(]*$", line):
+        if depth_line is None and re.match(r"[A-Za-z_]", line) and not re.match(
+                r"(typedef|enum|struct|union|extern)\b[^(]*$", line):
             start, name = number, (re.findall(r"(\w+)\s*\(", line) or [name])[0]
         if re.match(r"(?!typedef|enum)\S.*\)\s*\{$", line):
             depth_line = start
@@ -157,22 +171,32 @@ def matches(paths, pattern, what):
 
 
 def nothing_is_left_for_later(code):
-    return matches(code, r"TO" r"DO|FIX" r"ME|\bXX" r"X\b|not implemented|placeholder", "left for later")
+    return matches(code, r"TO"
+                   r"DO|FIX"
+                   r"ME|\bXX"
+                   r"X\b|not implemented|placeholder", "left for later")
 
 
 def libraries_never_exit(code):
     libraries = [path for path in code if path.startswith(LIBRARIES)]
-    return matches(libraries, r"(?<![\w.>])(exit|abort|assert)\s*\(", "a library may not end the program")
+    return matches(libraries, r"(?<![\w.>])(exit|abort|assert)\s*\(",
+                   "a library may not end the program")
 
 
 def libraries_never_print(code):
     libraries = [path for path in code if path.startswith(("core/", "nn/", "data/", "checkpoints/"))
                  and path != "core/status.c"]  # the reporter that mains call
-    return matches(libraries, r"(?<!\w)(printf|puts|putchar|perror)\s*\(|f(printf|puts)\s*\((.*, )?std(out|err)", "a library may not print")
+    return matches(
+        libraries,
+        r"(?<!\w)(printf|puts|putchar|perror)\s*\(|f(printf|puts)\s*\((.*, )?std(out|err)",
+        "a library may not print")
 
 
 def no_paths_of_a_machine(everything):
-    text = [path for path in everything if not path.startswith("tests/golden/") and b"\0" not in open(path, "rb").read(4096)]
+    text = [
+        path for path in everything
+        if not path.startswith("tests/golden/") and b"\0" not in open(path, "rb").read(4096)
+    ]
     return matches(text, r"[\"' =(:]/(w[o]rk|r[o]ot|h[o]me)/", "a path of one machine")
 
 
@@ -186,7 +210,8 @@ def a_tree_without_git_lists_the_same(_):
 def tests_use_their_own_folders(everything):
     tests = [path for path in everything if path.startswith("tests/") and path != "tests/harness.c"
              and path.endswith((".c", ".h", ".cu", ".cuh", ".py"))]
-    return matches(tests, r"(?<!\+ )[\"'=]/(tmp|var|etc|nonexistent|nowhere)\b", "a path outside the test's own folder")
+    return matches(tests, r"(?<!\+ )[\"'=]/(tmp|var|etc|nonexistent|nowhere)\b",
+                   "a path outside the test's own folder")
 
 
 def code_is_formatted(code):
@@ -194,22 +219,28 @@ def code_is_formatted(code):
         if shutil.which("clang-format") else ""
     if " version %d." % FORMATTER not in version:  # each version formats a little differently
         return None
-    run = subprocess.run(["clang-format", "--dry-run", "--Werror", *code], capture_output=True, text=True)
-    return sorted({line for line in run.stderr.splitlines() if ": error:" in line})[:20] if run.returncode else []
+    run = subprocess.run(["clang-format", "--dry-run", "--Werror", *code], capture_output=True,
+                         text=True)
+    return sorted({line
+                   for line in run.stderr.splitlines()
+                   if ": error:" in line})[:20] if run.returncode else []
 
 
 def main():
     os.chdir(ROOT)
     everything = files()
     code = [path for path in everything if path.endswith((".c", ".h", ".cu", ".cuh"))]
-    checks = [rooms_include_only_downward, libraries_stay_in_their_rooms, cuda_is_for_cu_files, headers_have_guards,
-              files_are_short, functions_are_short, nothing_is_left_for_later, libraries_never_exit,
-              libraries_never_print, no_paths_of_a_machine, a_tree_without_git_lists_the_same,
-              tests_use_their_own_folders, code_is_formatted]
+    checks = [
+        rooms_include_only_downward, libraries_stay_in_their_rooms, cuda_is_for_cu_files,
+        headers_have_guards, files_are_short, functions_are_short, nothing_is_left_for_later,
+        libraries_never_exit, libraries_never_print, no_paths_of_a_machine,
+        a_tree_without_git_lists_the_same, tests_use_their_own_folders, code_is_formatted
+    ]
     no_formatter = "skipped (needs clang-format %d)" % FORMATTER
     counts = {"ok": 0, "FAILED": 0, no_formatter: 0}
     for check in checks:
-        wrong = check(everything if check in (no_paths_of_a_machine, tests_use_their_own_folders) else code)
+        wrong = check(everything if check in (no_paths_of_a_machine,
+                                              tests_use_their_own_folders) else code)
         verdict = no_formatter if wrong is None else "FAILED" if wrong else "ok"
         counts[verdict] += 1
         print("  style: %s ... %s" % (check.__name__, verdict))
