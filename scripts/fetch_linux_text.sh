@@ -3,7 +3,7 @@
 # linux-source-6.1 (19,422 files, 118 million GPT-2 tokens). DIR/files.txt lists the files in a random order that is
 # always the same, so that a validation split is of the same kind as the rest.
 # usage: scripts/fetch_linux_text.sh DIR
-# then, in DIR: xargs -x -s 1500000 -d '\n' .../prepare --tokenizer=gpt2 --val-fraction=0.02 --out=.../data/linux < files.txt
+# then, in DIR: xargs -x -s 1500000 -d '\n' .../prepare --tokenizer=gpt2 --val-fraction=0.02 --out=.../datasets/linux < files.txt
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: scripts/fetch_linux_text.sh DIR" >&2; exit 64; }
 if [ -e "$1/files.txt" ]; then

@@ -22,7 +22,7 @@ static const char *const opening =
     "right\n"
     "name: flash_b39\n"
     "attention: {backends: [flash]}\n"
-    "data: {train: data/owt/train.h5, val: data/owt/val.h5, batch_size: 39}\n"
+    "data: {train: datasets/owt/train.h5, val: datasets/owt/val.h5, batch_size: 39}\n"
     "training: {stop: {time: 1h30m}}\n"
     "x-note: keys that begin with x- are yours\n"
     "```\n"

@@ -166,8 +166,8 @@ static void bad_headerless_files(void) {
     CHECK(mkfifo(bad_path(), 0666) == 0);
     check_bad("not a regular file");
     TokenFile *file;
-    CHECK_ERROR(token_file_open("data/owt/none.bin", &file), STATUS_DATA,
-                "--out=data/owt --format=bin");
+    CHECK_ERROR(token_file_open("datasets/owt/none.bin", &file), STATUS_DATA,
+                "--out=datasets/owt --format=bin");
     CHECK_ERROR(token_file_open("none.h5", &file), STATUS_DATA,
                 "none.h5: no such file; make it with ./prepare INPUT... --out=.");
 }

@@ -8,7 +8,7 @@ static const char *const seeds[] = {
     "# base\nname: gpt2_124m\nseed: 1337\nmodel: {preset: gpt2, bias: true, dropout: 0.0, "
     "pad_vocab: 64}\n"
     "attention: {backends: [flash, mem_efficient, math], document_mask: false}\n"
-    "data: {train: data/owt/train.bin, val: data/owt/val.bin, batch_size: auto}\nmemory_budget: "
+    "data: {train: datasets/owt/train.bin, val: datasets/owt/val.bin, batch_size: auto}\nmemory_budget: "
     "90%\n"
     "training:\n  dtype: bfloat16\n  gradient_accumulation_steps: 1\n  stop: {time: 1h}\n"
     "optimizer: {lr: 6e-4, betas: [0.9, 0.95], weight_decay: 0.1, grad_clip: 1.0}\n"
