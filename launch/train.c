@@ -191,9 +191,10 @@ static int report(Run *run, const Values *values, Status status) {
 
 int main(int argc, char **argv) {
     at_load_restore();
+    signals_prepare(); /* before a second load, which would ignore SIGINT for as long */
     thread_wait_choose(argv);
     streams_open();
-    signals_prepare();
+    signals_prepare(); /* of SIGUSR1, which the second load has forgotten */
     Run run = {.born = clock_seconds() - process_age()};
     run.marked_at = run.born;
     Values values = {0};

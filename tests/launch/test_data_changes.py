@@ -45,7 +45,7 @@ def a_validation_file_that_shrinks_is_named():
     path = config("val", data__train=files[0], data__val=files[1],
                   training__stop={"steps": 1000000}, evaluation__interval=5, checkpoint__interval=0)
     job = start(["train", path])
-    job.wait_for(r"validation loss")
+    job.wait_for(r"step 50 \| validation loss")  # by then its hash is known
     os.truncate(files[1], 4000)
     done = job.end()
     equal(done.code, DATA, repr(done))
