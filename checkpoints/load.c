@@ -3,7 +3,6 @@
 #include "core/checked.h"
 #include "core/file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +47,8 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* The file is read-only and complete; HDF5's own locks fail on some network file systems. */
     H5Pset_file_locking(access, false, true);
-    int left =
-        8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
+    /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno. */
+    int left = 8;
     do {
         file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
     } while (file->file < 0 && --left > 0);

@@ -219,8 +219,8 @@ Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
     /* Nobody writes into a finished token file, and not every disk can lock. */
     H5Pset_file_locking(access, false, true);
     hid_t file;
-    int left =
-        8; /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno */
+    /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno. */
+    int left = 8;
     do {
         file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
     } while (file < 0 && --left > 0);

@@ -60,8 +60,8 @@ struct Watchdog {
     Table *table;
     Slot *mine;
     Peer *peers; /* (local_size) */
-    struct pollfd
-        *wake; /* (1 + local_size): the call to stop, and the end of each peer's process */
+    /* (1 + local_size): the call to stop, and the end of each peer's process. */
+    struct pollfd *wake;
     pthread_t thread;
     bool has_thread;
     /* The watchdog thread's. */

@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 typedef struct DirectoryKind {
-    const char *noun,
-        *first; /* first: the file that is written before all others, by which it is known */
+    /* first: the file that is written before all others, by which it is known. */
+    const char *noun, *first;
     const char *chosen_by; /* what names another directory: keys of the config, or an argument */
     StatusCode wrong;      /* where that one will not do */
 } DirectoryKind;

@@ -44,8 +44,8 @@ typedef struct ForwardContext {
     double dropout;
     Tensor *step; /* u8, the StepState */
     Recompute recompute;
-    Tensor *
-        documents; /* of nn/attention/documents.h: attention stays inside them; NULL: it does not */
+    /* Of nn/attention/documents.h: attention stays inside them; NULL: it does not. */
+    Tensor *documents;
 } ForwardContext;
 
 /* Declares the parameters `name.weight` and `name.bias`. */

@@ -6,8 +6,8 @@
 DECLARE_KERNELS(adamw);
 
 typedef struct Update {
-    real beta1, beta2, rest1,
-        rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    real beta1, beta2, rest1, rest2;
     real eps, lr, gradient_scale, correction1, correction2;
 } Update;
 

@@ -11,8 +11,8 @@ typedef struct NumericsPoint {
     const char *name;
     bool is_composition; /* written out on the host, with no gradient */
     DType dtype;
-    double magnitude, error,
-        gradient; /* relative, of out and of q's, k's and v's gradients together */
+    /* error, gradient: relative, of out and of q's, k's and v's gradients together */
+    double magnitude, error, gradient;
 } NumericsPoint;
 
 typedef struct NumericsTable {

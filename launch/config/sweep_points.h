@@ -9,8 +9,8 @@ typedef struct SweepPoint {
                          `backends-flash_batch_size-12_seed-1337` */
     const char *stem; /* the same before a number told it from others */
     int n_overrides;
-    char *
-        *overrides; /* `key=VALUE`, for config_load, to be laid before those of the command line */
+    /* `key=VALUE`, for config_load, to be laid before those of the command line. */
+    char **overrides;
 } SweepPoint;
 
 typedef struct SweepPoints {

@@ -12,8 +12,8 @@
 
 typedef struct ProcessPlan {
     char *const *arguments; /* NULL-terminated; the first is the program, found in PATH */
-    const char
-        *errors; /* a file for the standard error, written anew; the standard output is dropped */
+    /* A file for the standard error, written anew; the standard output is dropped. */
+    const char *errors;
     char *const *variables; /* NAME=VALUE to add to the environment, NULL-terminated; or NULL */
     const cpu_set_t *cores; /* to run on; NULL: all that this process may use */
 } ProcessPlan;

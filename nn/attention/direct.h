@@ -26,8 +26,8 @@ typedef struct Sdpa {
     AttentionCall call;
     const AttentionBackend *backend; /* the one that was picked */
     Tensor *q, *k, *v;
-    Tensor *key_ranges,
-        *query_ranges; /* i32 (2, B, Tq), (2, B, Tk), as nn/attention/ranges.h fills them */
+    /* i32 (2, B, Tq), (2, B, Tk), as nn/attention/ranges.h fills them. */
+    Tensor *key_ranges, *query_ranges;
     Tensor *bias;      /* u8 for a boolean one, otherwise f32 (f64 for f64) */
     Tensor *step;      /* u8, the StepState: seeds dropout */
     Tensor *out, *lse; /* lse: attention_lse_dtype */

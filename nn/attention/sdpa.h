@@ -67,8 +67,8 @@ typedef struct AttentionCall {
 typedef struct AttentionArgs {
     const void *q, *k, *v;
     void *out;
-    void
-        *lse; /* (B, NH, Tq), natural log of the sum of exponentials; f32 on CUDA, f64 on the CPU */
+    /* (B, NH, Tq), natural log of the sum of exponentials; f32 on CUDA, f64 on the CPU. */
+    void *lse;
     /* (2, B, NH, Tq), of lse's dtype: each row's maximum, then the log of the sum of exponentials
      * against it, in the backend's own units: lse by itself loses the sum where the maximum is
      * large. A backend may leave those of rows unwritten whose lse is good enough. NULL where no

@@ -59,8 +59,8 @@ static void killed_at_any_time_nothing_is_lost(void) {
         mmap(NULL, sizeof *durable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double start = clock_seconds();
     REQUIRE_OK(sample_write(dir, 1, 2));
-    int window = (int)(3e6 * (clock_seconds() - start)) +
-                 1000; /* microseconds: three saves of this machine */
+    /* In microseconds: three saves of this machine. */
+    int window = (int)(3e6 * (clock_seconds() - start)) + 1000;
     atomic_store(durable, 1);
     srand(7);
     int cut_off = 0;

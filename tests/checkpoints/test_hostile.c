@@ -1,6 +1,7 @@
 /* Checkpoints of strangers: whoever can compute the hash can still hand HDF5 a hostile file. */
 #include "checkpoints/internal.h"
 #include "tests/harness.h"
+#include "tests/hdf5_relaxed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,15 +80,6 @@ static void features_of_hdf5_are_refused(void) {
     CHECK_ERROR(checkpoint_open(odd, &opened), STATUS_DATA, "HDF5 cannot open it");
 }
 
-/* HDF5 1.14.4 and later write unusual types only where they are told to. */
-static hid_t relaxed(void) {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-#ifdef H5F_RFIC_ALL
-    H5Pset_relax_file_integrity_checks(access, H5F_RFIC_ALL);
-#endif
-    return access;
-}
-
 static void attribute_write(hid_t file, const char *name, hid_t type) {
     static const unsigned char ones[4096] = {1, 1, 1, 1};
     hid_t space = H5Screate(H5S_SCALAR),
@@ -113,7 +105,7 @@ static void tensor_write(hid_t place, const char *name, hid_t type, hid_t space)
 /* Whoever can compute a hash can make up types: only those that our writer uses are read. */
 static void odd_types_are_refused(void) {
     const char *path = path_of(harness_directory(), 1);
-    hid_t access = relaxed(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access),
+    hid_t access = hdf5_relaxed(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access),
           bent = H5Tcopy(H5T_STD_I64LE);
     hid_t texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
           real = H5Tcopy(H5T_IEEE_F64LE);

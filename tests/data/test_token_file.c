@@ -117,8 +117,8 @@ static void every_window_is_checked(void) {
     TokenFile *file;
     int32_t window[10];
     int fd = open(path, O_RDWR | O_CREAT, 0666);
-    int64_t at = (MANY - (1 << 19)) / 255 * 100 + (1 << 19) +
-                 5; /* behind the hundredth block that is looked at */
+    /* Behind the hundredth block that is looked at. */
+    int64_t at = (MANY - (1 << 19)) / 255 * 100 + (1 << 19) + 5;
     CHECK(ftruncate(fd, 2LL * MANY) == 0 && pwrite(fd, &(uint16_t){999}, 2, 2 * at) == 2);
     close(fd);
     REQUIRE_OK(token_file_open(path, &file));

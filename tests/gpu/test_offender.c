@@ -16,8 +16,8 @@ typedef struct Update {
     Device *device;
     Store *store;
     Program *program;
-    Tensor *other, *grad, *weight, *m, *v, *norm, *step,
-        *offender; /* grad lies behind `other` in its section */
+    /* Grad lies behind `other` in its section. */
+    Tensor *other, *grad, *weight, *m, *v, *norm, *step, *offender;
 } Update;
 
 static bool update_create(Device *device, Update *u) {

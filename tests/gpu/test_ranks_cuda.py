@@ -9,19 +9,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
-from e2e import (
-    WORK,
-    Skip,
-    check,
-    checkpoints,
-    config,
-    equal,
-    losses,
-    main,
-    run,
-    run_directory,  # noqa: E402
-    states,
-    train)
+from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, run,  # noqa: E402
+                 run_directory, states, train)
 from faults import fault  # noqa: E402
 
 MODEL = {

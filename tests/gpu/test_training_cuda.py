@@ -11,22 +11,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
-from e2e import (
-    ENVIRONMENT,
-    WORK,
-    Skip,
-    check,
-    checkpoints,
-    config,
-    equal,
-    losses,
-    main,
-    metrics,  # noqa: E402
-    run,
-    run_directory,
-    states,
-    summary,
-    train)
+from e2e import (ENVIRONMENT, WORK, Skip, check, checkpoints, config, equal, losses,  # noqa: E402
+                 main, metrics, run, run_directory, states, summary, train)
 
 # One GPU, also where there are more: tests/gpu/test_ranks_cuda.py is for those.
 ENVIRONMENT["CUDA_VISIBLE_DEVICES"] = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]

@@ -18,6 +18,17 @@ def ask(job, number, within=10):
     return job.end(within)
 
 
+def cut_during(path, step, number):
+    """What a run ended with that was cut after this step: soon, in the middle of something long."""
+    job = start(["train", path])
+    job.wait_for("(?m)^step %d/" % step)
+    begin = time.monotonic()
+    done = ask(job, number)
+    check(time.monotonic() - begin < 1, "it ended only after %.1f s" % (time.monotonic() - begin))
+    equal(done.code, 75, repr(done))
+    return done
+
+
 def steps_of(directory):
     return [int(os.path.basename(path)[5:-3]) for path in checkpoints(directory)]
 
@@ -95,12 +106,8 @@ def a_long_evaluation_is_cut_and_made_up_for():
                checkpoint__best=False) for name in names
     ]
     train(paths[1])
-    job = start(["train", paths[0]])
-    job.wait_for("(?m)^step 5/")
-    begin = time.monotonic()
-    done = ask(job, signal.SIGTERM)
-    check(time.monotonic() - begin < 1, "it ended only after %.1f s" % (time.monotonic() - begin))
-    equal((done.code, steps_of(run_directory("cut"))), (75, [5]), repr(done))
+    done = cut_during(paths[0], 5, signal.SIGTERM)
+    equal(steps_of(run_directory("cut")), [5], repr(done))
     check("validation" not in done.out, "the evaluation was over too soon for this test: %r" % done)
     train(paths[0])
     no_duplicates(run_directory("cut"))
@@ -118,12 +125,7 @@ def a_long_step_is_left_undone():
     }
     paths = [config(name, **changes) for name in ("step", "steps")]
     train(paths[1])
-    job = start(["train", paths[0]])
-    job.wait_for("(?m)^step 1/")
-    begin = time.monotonic()
-    done = ask(job, signal.SIGINT)
-    check(time.monotonic() - begin < 1, "it ended only after %.1f s" % (time.monotonic() - begin))
-    equal(done.code, 75, repr(done))
+    cut_during(paths[0], 1, signal.SIGINT)
     train(paths[0])
     equal(losses(run_directory("step")), losses(run_directory("steps")), "losses")
 

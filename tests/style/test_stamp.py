@@ -128,6 +128,9 @@ def changed_sources_are_named():
     os.remove(root + "/launch/train.c")
     says(root, "3 sources changed", "data/new.c (new)", "launch/train.c (gone)",
          "tests/nn/b_helper.h")
+    for i in range(20):
+        put(root, "data/new_%02d.c" % i, "\n")
+    says(root, "23 sources changed", "data/new_18.c (new), and 3 more\n")
 
 
 def a_change_during_the_run_is_a_change():
