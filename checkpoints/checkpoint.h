@@ -17,7 +17,7 @@
  * uses HDF5. Nothing here is collective: rank 0 writes; every rank may read. */
 #pragma once
 
-#include "core/arena.h"
+#include "core/base/arena.h"
 #include "core/dtype.h"
 #include "core/status.h"
 

@@ -1,7 +1,7 @@
 #include "checkpoints/internal.h"
 
-#include "core/checked.h"
-#include "core/file.h"
+#include "core/base/checked.h"
+#include "core/base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

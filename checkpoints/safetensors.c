@@ -1,7 +1,7 @@
 #include "checkpoints/safetensors.h"
 
-#include "core/checked.h"
-#include "core/file.h"
+#include "core/base/checked.h"
+#include "core/base/file.h"
 
 #include <errno.h>
 #include <jansson.h>

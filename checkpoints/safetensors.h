@@ -8,8 +8,8 @@
  * Source: github.com/huggingface/safetensors, "Format". */
 #pragma once
 
+#include "core/base/input_file.h"
 #include "core/dtype.h"
-#include "core/input_file.h"
 #include "core/status.h"
 
 #include <stdint.h>

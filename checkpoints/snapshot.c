@@ -3,7 +3,7 @@
  * allocated from the second snapshot on. */
 #include "checkpoints/internal.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 
 #include <stdlib.h>
 #include <string.h>

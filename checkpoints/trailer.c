@@ -1,6 +1,6 @@
 #include "checkpoints/internal.h"
 
-#include "core/file.h"
+#include "core/base/file.h"
 
 #include <endian.h>
 #include <errno.h>

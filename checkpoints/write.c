@@ -1,8 +1,8 @@
 /* Writing: complete or not there. Uses no HDF5. */
 #include "checkpoints/internal.h"
 
-#include "core/file.h"
-#include "core/replacement.h"
+#include "core/base/file.h"
+#include "core/base/replacement.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 #include "checkpoints/writer.h"
 
-#include "core/thread.h"
+#include "core/base/thread.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "core/autodiff.h"
 
 #include "core/ops/copy.h"
-#include "core/recompute.h"
+#include "core/passes/recompute.h"
 
 #include <stdlib.h>
 

@@ -90,7 +90,7 @@ void device_free(Device *device, void *memory, size_t bytes);
 
 /* Bytes of the device's memory: not in use by anyone, and in all. On the CPU this process's share
  * of what the machine and its control groups have, and no more than its own limits allow
- * (core/host_limits.h); what a process takes beside tensors is not free. */
+ * (core/base/host_limits.h); what a process takes beside tensors is not free. */
 NODISCARD Status device_memory(Device *device, size_t *free_bytes, size_t *total_bytes);
 
 /* Copies from the host, in order with replays: a replay that is running is not waited for and does

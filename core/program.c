@@ -1,6 +1,6 @@
 #include "core/program.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
  * Not collective; one thread records a program. */
 #pragma once
 
-#include "core/arena.h"
+#include "core/base/arena.h"
 #include "core/op.h"
 
 #ifdef __cplusplus
@@ -24,7 +24,7 @@ typedef struct Target {
 
 typedef struct GradientSlot GradientSlot; /* core/autodiff.c */
 
-/* A range of nodes that backward computes again: core/recompute.h. */
+/* A range of nodes that backward computes again: core/passes/recompute.h. */
 typedef struct Segment {
     int first, last;
     struct Segment *next;

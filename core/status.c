@@ -1,6 +1,6 @@
 #include "core/status.h"
 
-#include "core/escape.h"
+#include "core/base/escape.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,10 +2,10 @@
  *
  * A function that can fail returns a nodiscard Status; TRY passes a failure up and notes the place
  * it passed. The message belongs to the calling thread and is one line: it names the file, the
- * place and what to do. Whatever text it quotes, no control character is in it: see core/escape.h.
- * (A config's error adds the source line below it, for the eye; its first line says it all.)
- * Libraries never exit or abort; only a main reports (status_report) and turns the code into an
- * exit code. */
+ * place and what to do. Whatever text it quotes, no control character is in it: see
+ * core/base/escape.h. (A config's error adds the source line below it, for the eye; its first line
+ * says it all.) Libraries never exit or abort; only a main reports (status_report) and turns the
+ * code into an exit code. */
 #pragma once
 
 #ifdef __cplusplus

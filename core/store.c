@@ -1,6 +1,6 @@
 #include "core/store.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 #include "core/device.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * Tensors are declared first; store_allocate lays them out and gives them memory, zeroed. */
 #pragma once
 
-#include "core/arena.h"
+#include "core/base/arena.h"
 #include "core/status.h"
 #include "core/tensor.h"
 

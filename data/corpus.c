@@ -1,7 +1,7 @@
 #include "data/corpus.h"
 
-#include "core/file.h"
-#include "core/utf8.h"
+#include "core/base/file.h"
+#include "core/base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>

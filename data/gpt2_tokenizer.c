@@ -1,7 +1,7 @@
 /* GPT-2's tokenizer: pieces by the pattern, tokens by merging, and a cache, because most words of a
  * text have been seen before: a hit costs a hash and a comparison where merging costs some thirty
  * look-ups. */
-#include "core/utf8.h"
+#include "core/base/utf8.h"
 #include "data/bpe.h"
 #include "data/gpt2_pattern.h"
 #include "data/tokenizer_kind.h"

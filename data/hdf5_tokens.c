@@ -1,8 +1,8 @@
 #include "data/hdf5_tokens.h"
 
-#include "core/checked.h"
-#include "core/file.h"
-#include "core/leftovers.h"
+#include "core/base/checked.h"
+#include "core/base/file.h"
+#include "core/base/leftovers.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
  * Files of other writers lack the block; for them HDF5's own checks have to do. */
 #pragma once
 
-#include "core/input_file.h"
+#include "core/base/input_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>

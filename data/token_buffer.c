@@ -1,6 +1,6 @@
 #include "data/token_buffer.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 
 #include <stdlib.h>
 #include <string.h>

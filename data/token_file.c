@@ -1,6 +1,6 @@
 #include "data/token_file.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 #include "data/hdf5_tokens.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
  *             else
  *
  * A window is read when it is wanted, so that a file larger than memory can be read, and one that
- * is cut short or lies on a failing disk is an error in one line (core/input_file.h). */
+ * is cut short or lies on a failing disk is an error in one line (core/base/input_file.h). */
 #pragma once
 
 #include "core/status.h"

@@ -1,8 +1,8 @@
 #include "data/token_identity.h"
 
-#include "core/cache_file.h"
-#include "core/clock.h"
-#include "core/thread.h"
+#include "core/base/clock.h"
+#include "core/base/thread.h"
+#include "core/perf/cache_file.h"
 
 #include <sched.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 #include "data/token_writer.h"
 
-#include "core/file.h"
-#include "core/replacement.h"
+#include "core/base/file.h"
+#include "core/base/replacement.h"
 #include "data/hdf5_tokens.h"
 
 #include <errno.h>

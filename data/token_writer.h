@@ -1,5 +1,5 @@
 /* Writes a token file of unknown length: beside PATH, whose name it takes when it is complete and
- * on the disk (core/replacement.h). */
+ * on the disk (core/base/replacement.h). */
 #pragma once
 
 #include "core/status.h"

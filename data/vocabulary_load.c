@@ -1,7 +1,7 @@
 /* The forms that a vocabulary has on disk. */
 #include "data/vocabulary.h"
 
-#include "core/input_file.h"
+#include "core/base/input_file.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -14,7 +14,7 @@
  * 1 MiB half as fast), larger ones only need more scratch. */
 #include "dist/internal.h"
 
-#include "core/clock.h"
+#include "core/base/clock.h"
 
 #include <sched.h>
 #include <string.h>

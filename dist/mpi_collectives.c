@@ -1,6 +1,6 @@
 #include "dist/mpi_collectives.h"
 
-#include "core/thread.h"
+#include "core/base/thread.h"
 #include "dist/internal.h"
 
 #include <pthread.h>

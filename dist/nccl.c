@@ -1,6 +1,6 @@
 /* NCCL behind dist/gpu_collectives.h. The library is opened by name at run time. Large ones go by
  * copies where the GPUs reach each other: dist/peers.h. */
-#include "core/clock.h"
+#include "core/base/clock.h"
 #include "dist/gpu_internal.h"
 #include "dist/peers.h"
 

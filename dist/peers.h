@@ -8,8 +8,8 @@
  * and what a rank has pushed or others have pulled is changed only behind a later collective of its
  * stream, which they have come to after their copies: a pull of gradients is followed, in the same
  * step, by the push of their sums or by NCCL's sum of the norm, and that of tables by the push of
- * their rows (nn/tables.h) before these are added. For the same reason no flag is set a second time
- * before it has been cleared, though few of them take turns.
+ * their rows (nn/optim/embedding_gradients.h) before these are added. For the same reason no flag
+ * is set a second time before it has been cleared, though few of them take turns.
  *
  * Source: NVIDIA, CUDA C++ Programming Guide, "Interprocess Communication"; Rabenseifner 2004 for
  * the two halves. */

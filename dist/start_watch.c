@@ -1,8 +1,8 @@
 #include "dist/start_watch.h"
 
-#include "core/clock.h"
-#include "core/processes.h"
-#include "core/thread.h"
+#include "core/base/clock.h"
+#include "core/base/processes.h"
+#include "core/base/thread.h"
 
 #include <limits.h>
 #include <stdatomic.h>

@@ -1,8 +1,8 @@
 #include "dist/start_watch.h"
 #include "dist/watchdog_table.h"
 
-#include "core/clock.h"
-#include "core/thread.h"
+#include "core/base/clock.h"
+#include "core/base/thread.h"
 
 #include <errno.h>
 #include <stdlib.h>

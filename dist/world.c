@@ -1,4 +1,4 @@
-#include "core/leftovers.h"
+#include "core/base/leftovers.h"
 #include "dist/internal.h"
 #include "dist/start_watch.h"
 

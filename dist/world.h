@@ -8,7 +8,7 @@
  * the main thread. */
 #pragma once
 
-#include "core/arena.h"
+#include "core/base/arena.h"
 #include "core/status.h"
 
 #include <stddef.h>

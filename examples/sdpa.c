@@ -4,10 +4,10 @@
  *   build/examples/sdpa [cpu|cuda]        a GPU where there is one
  *
  * It ends with 0 where all that it claims holds. */
-#include "core/clock.h"
+#include "core/base/clock.h"
 #include "core/rng.h"
-#include "nn/attention/direct.h"
 #include "nn/attention/ranges.h"
+#include "nn/attention/standalone.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* bench: how fast, and how exact, this machine is at what the project does. */
 #include "launch/bench/bench.h"
-#include "launch/at_load.h"
-#include "launch/streams.h"
-#include "launch/thread_wait.h"
+#include "launch/base/at_load.h"
+#include "launch/base/streams.h"
+#include "launch/base/thread_wait.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* convert: a GPT-2 between a run, Hugging Face's safetensors and llm.c's model files. */
-#include "core/escape.h"
-#include "launch/at_load.h"
+#include "core/base/escape.h"
+#include "launch/base/at_load.h"
+#include "launch/base/options.h"
+#include "launch/base/streams.h"
 #include "launch/convert/formats.h"
-#include "launch/options.h"
-#include "launch/streams.h"
 
 #include <string.h>
 

@@ -1,18 +1,18 @@
 /* evaluate: the loss of a run's weights on a token file, by the code that evaluates while it
  * trains. */
-#include "core/clock.h"
-#include "core/escape.h"
+#include "core/base/clock.h"
+#include "core/base/escape.h"
 #include "data/token_text.h"
-#include "launch/at_load.h"
-#include "launch/attention_choice.h"
+#include "launch/base/at_load.h"
+#include "launch/base/options.h"
+#include "launch/base/streams.h"
+#include "launch/base/thread_wait.h"
 #include "launch/config/value.h"
-#include "launch/evaluation.h"
-#include "launch/fit.h"
-#include "launch/options.h"
-#include "launch/run_checkpoint.h"
-#include "launch/state.h"
-#include "launch/streams.h"
-#include "launch/thread_wait.h"
+#include "launch/run/attention_choice.h"
+#include "launch/run/evaluation.h"
+#include "launch/run/memory_search.h"
+#include "launch/run/run_checkpoint.h"
+#include "launch/run/state.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,10 +1,10 @@
 /* generate: text from a trained run. */
-#include "core/input_file.h"
-#include "launch/at_load.h"
-#include "launch/generator.h"
-#include "launch/options.h"
-#include "launch/streams.h"
-#include "launch/thread_wait.h"
+#include "core/base/input_file.h"
+#include "launch/base/at_load.h"
+#include "launch/base/options.h"
+#include "launch/base/streams.h"
+#include "launch/base/thread_wait.h"
+#include "launch/generate/generator.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,14 +1,14 @@
 /* prepare: text to token files, for ./train. */
-#include "core/clock.h"
-#include "core/escape.h"
-#include "core/file.h"
+#include "core/base/clock.h"
+#include "core/base/escape.h"
+#include "core/base/file.h"
 #include "data/corpus.h"
 #include "data/directory.h"
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
-#include "launch/at_load.h"
-#include "launch/options.h"
-#include "launch/streams.h"
+#include "launch/base/at_load.h"
+#include "launch/base/options.h"
+#include "launch/base/streams.h"
 
 #include <errno.h>
 #include <fcntl.h>

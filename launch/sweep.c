@@ -1,12 +1,12 @@
 /* sweep: a study's points, run here or on a cluster, and reported. */
-#include "core/escape.h"
-#include "launch/at_load.h"
-#include "launch/options.h"
-#include "launch/report/report.h"
-#include "launch/streams.h"
-#include "launch/sweep/local.h"
-#include "launch/sweep/slurm.h"
-#include "launch/sweep/table.h"
+#include "core/base/escape.h"
+#include "launch/base/at_load.h"
+#include "launch/base/options.h"
+#include "launch/base/streams.h"
+#include "launch/study/local.h"
+#include "launch/study/report/report.h"
+#include "launch/study/slurm.h"
+#include "launch/study/table.h"
 
 #include <stdio.h>
 

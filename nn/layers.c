@@ -4,7 +4,7 @@
 #include "core/ops/gelu.h"
 #include "core/ops/layernorm.h"
 #include "core/ops/linear.h"
-#include "core/recompute.h"
+#include "core/passes/recompute.h"
 
 #include <math.h>
 #include <stdio.h>

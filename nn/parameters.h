@@ -9,8 +9,8 @@
  * The layout is cut into spans, which are what ranks reduce at a time: a span is closed once it
  * holds 25 MiB of gradient (the first 1 MiB, so that reducing starts early: Li et al. 2020,
  * arXiv:2006.15704, sections 3.2.3 and 4.2), and the tables, whose gradients the lookup completes
- * at the very end, have one of their own (but see nn/tables.h). Each span is padded so that it
- * divides into equal parts, and these evenly among the ranks.
+ * at the very end, have one of their own (but see nn/optim/embedding_gradients.h). Each span is
+ * padded so that it divides into equal parts, and these evenly among the ranks.
  *
  * Where the optimizer is shared (ZeRO stage 1: Rajbhandari et al. 2020, arXiv:1910.02054, section
  * 5.1) moments and masters exist only for this rank's parts, its piece of each span, packed in the
@@ -18,7 +18,7 @@
 #pragma once
 
 #include "core/device.h"
-#include "core/span.h"
+#include "core/element_range.h"
 #include "core/store.h"
 
 typedef enum ParameterInit { INIT_ZEROS, INIT_ONES, INIT_NORMAL } ParameterInit;

@@ -3,8 +3,8 @@
 #include "core/autodiff.h"
 #include "core/ops/reduce.h"
 #include "nn/attention/documents.h"
-#include "nn/gather.h"
 #include "nn/loss.h"
+#include "nn/optim/weight_prefetch.h"
 
 #include <stdlib.h>
 

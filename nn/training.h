@@ -6,12 +6,12 @@
  * parameters.
  *
  * Where the optimizer is shared, a step gathers the weights that the step before has updated:
- * between two steps they are not whole, see nn/gather.h. */
+ * between two steps they are not whole, see nn/optim/weight_prefetch.h. */
 #pragma once
 
 #include "core/plan.h"
-#include "nn/gpt.h"
-#include "nn/update.h"
+#include "nn/models/gpt2.h"
+#include "nn/optim/update.h"
 
 /* What goes in and comes out of every replay; in the store. */
 typedef struct StepTensors {
@@ -34,7 +34,8 @@ typedef struct TrainingOptions {
     size_t logits_bytes;
     AdamwAttrs adamw;               /* n_decayed is filled in */
     const Collectives *collectives; /* outlives the programs; NULL: one rank */
-    bool rows; /* the tables' gradients may travel between ranks as rows: nn/tables.h */
+    bool rows;                      /* the tables' gradients may travel between ranks as rows:
+                                       nn/optim/embedding_gradients.h */
 } TrainingOptions;
 
 /* The place of a micro-batch in its step. */

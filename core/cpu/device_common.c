@@ -1,9 +1,9 @@
 /* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike
  * the kernels. */
-#include "core/clock.h"
+#include "core/base/clock.h"
+#include "core/base/host_limits.h"
 #include "core/cpu/openblas.h"
 #include "core/device.h"
-#include "core/host_limits.h"
 #include "core/plan.h"
 
 #include <omp.h>

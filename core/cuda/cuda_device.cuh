@@ -1,7 +1,7 @@
 /* The CUDA device from within: what its kernels and products share. One process drives one GPU. */
 #pragma once
 
-#include "core/cuda_memory.h"
+#include "core/cuda/memory.h"
 #include "core/device.h"
 
 #include <cublasLt.h>

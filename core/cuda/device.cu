@@ -4,7 +4,7 @@
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
-#include "core/peak.h"
+#include "core/perf/peak.h"
 
 #include <cstdio>
 #include <cstdlib>

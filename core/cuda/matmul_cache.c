@@ -1,6 +1,6 @@
 #include "core/cuda/matmul_cache.h"
 
-#include "core/cache_file.h"
+#include "core/perf/cache_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>

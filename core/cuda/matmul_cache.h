@@ -1,5 +1,5 @@
-/* The timed choices on disk (core/cache_file.h), one file a GPU model and cuBLASLt version. One
- * line a shape: `KEY = fused microseconds algorithm-in-hex`. Where no file can be kept, every
+/* The timed choices on disk (core/perf/cache_file.h), one file a GPU model and cuBLASLt version.
+ * One line a shape: `KEY = fused microseconds algorithm-in-hex`. Where no file can be kept, every
  * function here does nothing. */
 #pragma once
 

@@ -2,8 +2,8 @@
  * number of threads. */
 #pragma once
 
+#include "core/element_range.h"
 #include "core/program.h"
-#include "core/span.h"
 
 enum { NORM_PARTS = 256 }; /* parts of a span, where nobody wants another number */
 

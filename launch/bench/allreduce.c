@@ -5,7 +5,7 @@
  * bytes over the time for n ranks, whatever the algorithm. Source: NVIDIA, nccl-tests,
  * doc/PERFORMANCE.md. */
 #include "core/ops/collective.h"
-#include "core/timing.h"
+#include "core/perf/timing.h"
 #include "launch/bench/bench.h"
 
 static const char default_config[] = "name: bench\n"

@@ -1,6 +1,6 @@
 #include "launch/bench/attention_case.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 #include "core/rng.h"
 #include "launch/config/value.h"
 

@@ -3,8 +3,8 @@
 
 #include "launch/bench/attention_table.h"
 #include "launch/bench/bench.h"
-#include "nn/attention/direct.h"
 #include "nn/attention/ranges.h"
+#include "nn/attention/standalone.h"
 
 typedef struct AttentionCase {
     AttentionCall call; /* as it trains */

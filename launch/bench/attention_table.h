@@ -1,7 +1,7 @@
 /* The table of bench attention: for people, as CSV and as a picture. */
 #pragma once
 
-#include "launch/bench/output.h"
+#include "launch/bench/bench_output.h"
 #include "nn/attention/sdpa.h"
 
 enum { ATTENTION_MOST_LENGTHS = 16, ATTENTION_MASK_ROOM = 96 };

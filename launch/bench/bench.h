@@ -2,9 +2,9 @@
  * prints a table. */
 #pragma once
 
-#include "launch/bench/output.h"
-#include "launch/experiment.h"
-#include "launch/options.h"
+#include "launch/base/options.h"
+#include "launch/bench/bench_output.h"
+#include "launch/run/experiment.h"
 
 #include <stdio.h>
 

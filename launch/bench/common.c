@@ -1,6 +1,6 @@
-#include "core/fill.h"
 #include "core/ops/linear.h"
-#include "core/timing.h"
+#include "core/perf/fill.h"
+#include "core/perf/timing.h"
 #include "launch/bench/bench.h"
 
 #include <math.h>

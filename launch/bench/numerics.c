@@ -7,7 +7,7 @@
 #include "launch/bench/bench.h"
 #include "launch/bench/numerics_table.h"
 #include "launch/config/value.h"
-#include "nn/attention/direct.h"
+#include "nn/attention/standalone.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* The tables of bench numerics: for people, as CSV and as a picture. */
 #pragma once
 
+#include "launch/bench/bench_output.h"
 #include "launch/bench/numerics.h"
-#include "launch/bench/output.h"
 
 /* q and k have standard deviations of 2 to these powers. */
 enum { NUMERICS_LEAST_POWER = -2, NUMERICS_MOST_POWER = 6 };

@@ -1,8 +1,8 @@
 /* A whole optimizer step on random tokens: what training costs without reading data. */
-#include "core/timing.h"
+#include "core/perf/timing.h"
 #include "launch/bench/bench.h"
-#include "launch/fit.h"
-#include "launch/profile.h"
+#include "launch/run/memory_search.h"
+#include "launch/run/profile.h"
 
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
  * collective. */
 #pragma once
 
-#include "core/arena.h"
+#include "core/base/arena.h"
 #include "core/status.h"
 
 #include <stdbool.h>

@@ -3,8 +3,8 @@
  * Nodes live in an arena. A scalar stays text: the schema decides its type later. */
 #pragma once
 
-#include "core/arena.h"
-#include "core/names.h"
+#include "core/base/arena.h"
+#include "core/base/names.h"
 #include "core/status.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #include "launch/config/resolve.h"
 #include "launch/config/suggest.h"
 #include "launch/config/sweep_points.h"
-#include "launch/metrics.h"
+#include "launch/run/metrics.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Sweep points: the runs that a config's `sweep` stands for. */
 #pragma once
 
-#include "core/names.h"
+#include "core/base/names.h"
 #include "launch/config/config.h"
 
 typedef struct SweepPoint {

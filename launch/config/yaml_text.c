@@ -1,6 +1,6 @@
 #include "launch/config/yaml_text.h"
 
-#include "core/file.h"
+#include "core/base/file.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/yaml_reader.h"
 

@@ -1,7 +1,7 @@
 #include "launch/convert/config_json.h"
 
-#include "core/escape.h"
-#include "launch/text_file.h"
+#include "core/base/escape.h"
+#include "launch/base/text_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
  * file and tensor, STATUS_FAILURE where the disk or memory is full. */
 #pragma once
 
-#include "core/input_file.h"
+#include "core/base/input_file.h"
+#include "launch/base/output.h"
 #include "launch/convert/model.h"
-#include "launch/output.h"
 
 typedef enum Format { FORMAT_RUN, FORMAT_HUGGING_FACE, FORMAT_LLM_C } Format;
 

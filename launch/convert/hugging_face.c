@@ -1,4 +1,4 @@
-#include "core/file.h"
+#include "core/base/file.h"
 #include "launch/convert/config_json.h"
 #include "launch/convert/formats.h"
 #include "launch/convert/weights.h"

@@ -1,5 +1,5 @@
-#include "core/checked.h"
-#include "core/file.h"
+#include "core/base/checked.h"
+#include "core/base/file.h"
 #include "launch/convert/formats.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "launch/convert/model.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
  * padding stripped. */
 #pragma once
 
-#include "core/arena.h"
+#include "core/base/arena.h"
+#include "core/base/names.h"
 #include "core/dtype.h"
-#include "core/names.h"
 #include "core/status.h"
 
 #include <stdbool.h>

@@ -1,9 +1,9 @@
 #include "launch/convert/weights.h"
 
-#include "core/file.h"
-#include "core/names.h"
+#include "core/base/file.h"
+#include "core/base/names.h"
+#include "launch/base/text_file.h"
 #include "launch/convert/formats.h"
-#include "launch/text_file.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 #include "nn/attention/measure.h"
 
-#include "core/cache_file.h"
-#include "core/timing.h"
-#include "nn/attention/direct.h"
+#include "core/perf/cache_file.h"
+#include "core/perf/timing.h"
+#include "nn/attention/standalone.h"
 
 #include <math.h>
 #include <stdio.h>

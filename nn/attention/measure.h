@@ -1,6 +1,6 @@
 /* What the picker's `measured` mode goes by: how long each backend takes for a call, measured once
- * for a device, a build and a call, and kept on disk (core/cache_file.h). Not collective: one rank
- * measures and tells the others. */
+ * for a device, a build and a call, and kept on disk (core/perf/cache_file.h). Not collective: one
+ * rank measures and tells the others. */
 #pragma once
 
 #include "core/device.h"

@@ -1,6 +1,6 @@
 #include "nn/attention/ranges.h"
 
-#include "core/checked.h"
+#include "core/base/checked.h"
 
 #include <stdlib.h>
 

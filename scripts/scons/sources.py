@@ -2,9 +2,9 @@
 
   core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one library: static for programs, shared for tests,
                                                so that a change of one file links once, not once a test
-  launch/{train,prepare,...}.c                 the programs, each with at_load.c
-  core/cpu/*.c, nn/attention/*_cpu.c           CPU kernels, compiled for f32 and again for f64; *_common.c once
-  *.cu, *_cuda.c, core/cuda/*.c                only with CUDA; *_sm90*.cu for Hopper alone, *_sm80*.cu not
+  launch/{train,prepare,...}.c                 the programs, each with launch/base/at_load.c
+  core/cpu/*.c, nn/attention/cpu/*.c           CPU kernels, compiled for f32 and again for f64; *_common.c once
+  *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone, flash_sm80/*.cu not
                                                for Turing
   nccl.c                                       only with NCCL
   absent.c, *_absent.c                         in their place without CUDA; nccl_absent.c without NCCL
@@ -23,6 +23,7 @@ import SCons.Script
 
 ROOMS = ("core", "nn", "dist", "data", "checkpoints", "launch")
 PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert")
+AT_LOAD = "launch/base/at_load.c"
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")
 VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "CUDA_HOME")
@@ -93,16 +94,14 @@ def walk(folder, pattern):
 
 def is_main(path):
     """Whether the file is of a program, and not of the library."""
-    return os.path.dirname(path) == "launch" and os.path.basename(
-        path)[:-2] in PROGRAMS + ("at_load", )
+    return path == AT_LOAD or path in ["launch/%s.c" % name for name in PROGRAMS]
 
 
 def is_for_cuda(path):
     name = os.path.splitext(os.path.basename(path))[0]
     if name == "absent" or name.endswith("_absent"):
         return False
-    return name == "nccl" or name.endswith("_cuda") or path.endswith(".cu") or path.startswith(
-        "core/cuda/")
+    return name == "nccl" or name.endswith("_cuda") or path.endswith(".cu")
 
 
 def is_wanted(path, found):
@@ -122,16 +121,16 @@ def is_kernel(path):
     folder, name = os.path.split(path)
     if name.endswith("_common.c"):
         return False
-    return folder == "core/cpu" or (folder.startswith("nn/attention") and name.endswith("_cpu.c"))
+    return folder in ("core/cpu", "nn/attention/cpu")
 
 
 def objects(env, build, path):
     stem = os.path.join(build, os.path.splitext(path)[0])
     if path.endswith(".cu"):
         arch = env["NVCCARCH"]
-        if "_sm90" in os.path.basename(path):
+        if "/flash_sm90/" in path:
             arch = gencode(("90a",), False)
-        elif "_sm80" in os.path.basename(path):
+        elif "/flash_sm80/" in path:
             arch = [flag for flag in arch if "compute_75" not in flag] or gencode(("80",), False)
         return env.CudaObject(stem + "_cu.o", path, NVCCARCH=arch)
     if is_for_cuda(path):
@@ -166,7 +165,7 @@ def programs(env, build, library, at_root):
     mains = [name for name in PROGRAMS if os.path.exists("launch/%s.c" % name)]
     return [
         program(env, build, name if at_root else os.path.join(build, name),
-                ["launch/%s.c" % name, "launch/at_load.c"], library) for name in mains
+                ["launch/%s.c" % name, AT_LOAD], library) for name in mains
     ]
 
 

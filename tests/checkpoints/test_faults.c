@@ -1,6 +1,6 @@
 /* Saving while the machine misbehaves, a campaign: killed writers, full disks, limits. Each fault
  * happens in a child process. */
-#include "core/clock.h"
+#include "core/base/clock.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
 

@@ -1,7 +1,7 @@
 /* The cache: what is known comes back; what is no cache is neither waited for nor written to, and
  * nothing here ends a program. */
-#include "core/cache_file.h"
-#include "core/file.h"
+#include "core/base/file.h"
+#include "core/perf/cache_file.h"
 #include "tests/harness.h"
 
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* Files: what is not there, what is no file and what cannot be read are three things; a file is
  * replaced whole or not at all, and nobody else's is touched. */
-#include "core/escape.h"
-#include "core/file.h"
-#include "core/replacement.h"
+#include "core/base/escape.h"
+#include "core/base/file.h"
+#include "core/base/replacement.h"
 #include "tests/harness.h"
 
 #include <errno.h>

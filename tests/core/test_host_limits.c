@@ -1,7 +1,7 @@
 /* What limits a process: trees of /proc and /sys as kernels and containers show them, and its own
  * resource limits. */
+#include "core/base/host_limits.h"
 #include "core/device.h"
-#include "core/host_limits.h"
 #include "tests/harness.h"
 
 #include <limits.h>

@@ -1,4 +1,4 @@
-#include "core/input_file.h"
+#include "core/base/input_file.h"
 #include "tests/harness.h"
 
 #include <stdio.h>

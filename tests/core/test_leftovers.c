@@ -1,6 +1,6 @@
 /* Leftovers: what a killed process left goes, and nothing that somebody uses or that is not
  * ours. */
-#include "core/leftovers.h"
+#include "core/base/leftovers.h"
 #include "tests/harness.h"
 
 #include <fcntl.h>

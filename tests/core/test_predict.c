@@ -1,9 +1,9 @@
 /* Ceilings are measured once and kept; predictions follow from them, for a GPU on paper too. */
-#include "core/ceilings.h"
 #include "core/ops/linear.h"
-#include "core/peak.h"
+#include "core/perf/ceilings.h"
+#include "core/perf/peak.h"
+#include "core/perf/predict.h"
 #include "core/plan.h"
-#include "core/predict.h"
 #include "tests/harness.h"
 
 #include <stdio.h>

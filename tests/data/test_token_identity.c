@@ -1,4 +1,4 @@
-#include "core/clock.h"
+#include "core/base/clock.h"
 #include "data/token_identity.h"
 #include "data/token_writer.h"
 #include "tests/data/data_helper.h"

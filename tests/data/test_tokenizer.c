@@ -1,4 +1,4 @@
-#include "core/clock.h"
+#include "core/base/clock.h"
 #include "tests/data/data_helper.h"
 #include "tests/harness.h"
 

@@ -1,6 +1,6 @@
 /* The forms of a vocabulary on disk, on a small one: the 256 bytes, then th, the, in, ing, "
  * the". */
-#include "core/clock.h"
+#include "core/base/clock.h"
 #include "data/vocabulary.h"
 #include "tests/data/data_helper.h"
 #include "tests/harness.h"

@@ -1,5 +1,5 @@
 /* mpi_reduce check|hash|speed: the collectives of dist/ on every rank; run by test_world.py. */
-#include "core/clock.h"
+#include "core/base/clock.h"
 #include "dist/mpi_collectives.h"
 
 #include <stdio.h>

@@ -85,7 +85,8 @@ static const Case CHECKS[] = {
     {2, 2, 2, 512, 512, 64, UPPER, 0, 0.2, DOCUMENTS, 100},
     {1, 4, 2, 301, 315, 128, FULL, 0, 0.1, RAGGED},
     {1, 2, 2, 256, 256, 256, UPPER, 0, 0.1, PADDING},
-    /* so many rows that blocks take up to eight items (nn/attention/flash_sm90_items.cuh) */
+    /* so many rows that blocks take up to eight items
+       (nn/attention/cuda/flash_sm90/flash_sm90_items.cuh) */
     {24, 12, 12, 1024, 1024, 64, UPPER, 0, 0, UNEVEN_DOCUMENTS, 256},
     {70, 8, 4, 180, 300, 64, FULL, 0, 0, RAGGED},
     {360, 12, 12, 60, 70, 64, FULL, 0, 0, RAGGED},

@@ -2,7 +2,8 @@
  * case_role's composition: in f64 on the CPU, with all that they would store between them rounded.
  * Forward: q and k times the root of the scale (PRESCALED, PyTorch's) or not (nanoGPT's), their
  * product, softmax, what dropout leaves of it. Backward: the gradient of what dropout has left, the
- * gradient of the scores. Source: nn/attention/quadratic_cuda.cu, docs/numerics.md. */
+ * gradient of the scores. Source: nn/attention/cuda/quadratic/quadratic_cuda.cu, docs/numerics.md.
+ */
 #pragma once
 
 #include "core/program.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/rng.h"
-#include "nn/attention/flash_cuda.h"
+#include "nn/attention/cuda/common/flash_cuda.h"
 #include "tests/gpu/attention_cases.cuh"
 #include "tests/gpu/attention_ranges.cuh"
 

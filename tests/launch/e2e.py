@@ -311,7 +311,7 @@ def states(paths):
 
 
 def unfinished(directory, name):
-    """Leaves in a directory what a writer of the file `name` leaves that is killed: see core/replacement.h."""
+    """Leaves in a directory what a writer of the file `name` leaves that is killed: see core/base/replacement.h."""
     path = os.path.join(directory, "unfinished")
     with open(path, "w", encoding="utf-8") as file:
         file.write("a beginning")

@@ -3,8 +3,8 @@
  * started on. A line an evaluation, from rank 0:
  *
  *   tokens 129 batch 3 targets 128 loss 4.1588830833596715 stderr 0.001 bpb 6 */
-#include "launch/attention_choice.h"
-#include "launch/evaluation.h"
+#include "launch/run/attention_choice.h"
+#include "launch/run/evaluation.h"
 
 #include <stdio.h>
 #include <stdlib.h>

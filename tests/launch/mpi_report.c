@@ -1,5 +1,5 @@
 /* Makes the report of a study: mpi_report STUDY. For tests that build their studies by hand. */
-#include "launch/report/report.h"
+#include "launch/study/report/report.h"
 
 int main(int argc, char **argv) {
     if (argc != 2) return status_exit_code(STATUS_USAGE);

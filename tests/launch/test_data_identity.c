@@ -1,5 +1,5 @@
 /* What a checkpoint says of its data, against what is there. */
-#include "launch/data_identity.h"
+#include "launch/run/data_identity.h"
 #include "tests/harness.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* What is not finite stays to be seen, in an evaluation and in what is written of it. */
-#include "launch/attention_choice.h"
-#include "launch/evaluation.h"
-#include "launch/metrics.h"
+#include "launch/run/attention_choice.h"
+#include "launch/run/evaluation.h"
+#include "launch/run/metrics.h"
 #include "tests/harness.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* What is written whole or not at all, and what is read back of a run. */
-#include "core/file.h"
-#include "launch/output.h"
-#include "launch/run_files.h"
-#include "launch/text_file.h"
+#include "core/base/file.h"
+#include "launch/base/output.h"
+#include "launch/base/text_file.h"
+#include "launch/run/run_files.h"
 #include "tests/harness.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "launch/loss_scale.h"
+#include "nn/optim/loss_scale.h"
 
 #include "tests/harness.h"
 

@@ -1,4 +1,4 @@
-#include "launch/options.h"
+#include "launch/base/options.h"
 #include "tests/harness.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "launch/run_lock.h"
+#include "launch/run/run_lock.h"
 #include "tests/harness.h"
 
 #include <signal.h>

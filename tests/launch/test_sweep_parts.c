@@ -1,6 +1,6 @@
-#include "launch/sweep/launcher.h"
-#include "launch/sweep/shell_word.h"
-#include "launch/text_file.h"
+#include "launch/base/text_file.h"
+#include "launch/study/launcher.h"
+#include "launch/study/shell_word.h"
 #include "tests/harness.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Threads that have nothing to do leave the cores to others, soon. CPU time is counted, which does
  * not depend on who else is there. */
-#include "launch/thread_wait.h"
+#include "launch/base/thread_wait.h"
 #include "tests/harness.h"
 
 #include <omp.h>

@@ -1,6 +1,6 @@
 #include "tests/nn/attention_run_helper.h"
 
-#include "nn/attention/direct.h"
+#include "nn/attention/standalone.h"
 
 #include <stdlib.h>
 #include <string.h>

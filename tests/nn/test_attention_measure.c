@@ -1,7 +1,7 @@
 /* attention.pick: measured: what is timed, what is remembered, and what becomes of a cache that is
  * broken. */
-#include "nn/attention/direct.h"
 #include "nn/attention/measure.h"
+#include "nn/attention/standalone.h"
 #include "tests/harness.h"
 
 #include <glob.h>

@@ -4,7 +4,7 @@
 #include "core/autodiff.h"
 #include "core/plan.h"
 #include "core/store.h"
-#include "nn/attention/direct.h"
+#include "nn/attention/standalone.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"
 

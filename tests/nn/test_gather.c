@@ -1,8 +1,8 @@
 /* A shared optimizer's late gathers, for a model with more spans than are gathered ahead: nothing
  * is read before it has been waited for, and every program ends with nothing under way. Programs
  * are recorded, not run. */
-#include "nn/gather.h"
-#include "nn/spans.h"
+#include "nn/optim/buckets.h"
+#include "nn/optim/weight_prefetch.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 

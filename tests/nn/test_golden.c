@@ -1,6 +1,6 @@
 /* A tiny GPT's loss, all its gradients and ten AdamW steps against PyTorch's vectors: 1e-5, in f32
  * (and f64). */
-#include "nn/schedule.h"
+#include "nn/optim/schedule.h"
 #include "tests/golden/golden.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"

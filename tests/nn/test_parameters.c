@@ -1,6 +1,6 @@
 /* Layout and initialization of parameters, and the schedule of the learning rate. */
 #include "core/rng.h"
-#include "nn/schedule.h"
+#include "nn/optim/schedule.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 

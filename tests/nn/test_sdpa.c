@@ -1,7 +1,7 @@
 /* The operator without a program: one tensor for q, k and v, strides of every order and those that
  * are refused, memory that is known before it is taken, and how many pairs of query and key its
  * masks leave. */
-#include "nn/attention/direct.h"
+#include "nn/attention/standalone.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"
 

@@ -1,0 +1,121 @@
+#include "core/passes/recompute.h"
+
+#include "core/autodiff.h"
+
+#include <string.h>
+
+int recompute_begin(const Program *p) { return p->n_nodes; }
+
+void recompute_end(Program *p, int first) {
+    if (program_failed(p) || !p->training || first == p->n_nodes) return;
+    Segment *segment = arena_alloc(&p->arena, sizeof *segment);
+    if (segment == NULL) {
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        return;
+    }
+    *segment = (Segment){first, p->n_nodes - 1, p->segments};
+    p->segments = segment;
+}
+
+bool recompute_find(const Program *p, int last, int *first) {
+    for (const Segment *s = p->segments; s != NULL; s = s->next) {
+        if (s->last != last) continue;
+        *first = s->first;
+        return true;
+    }
+    return false;
+}
+
+/* Which tensor stands for which in the copy. */
+typedef struct Replacement {
+    Tensor *old, *new;
+} Replacement;
+
+typedef struct Copy {
+    Program *p;
+    Replacement *list;
+    int count;
+} Copy;
+
+/* The copy's tensor for one of the range's; what comes from outside stays. A view of a replaced
+ * buffer is the same view of the new one. */
+static Tensor *replaced(Copy *copy, Tensor *t) {
+    if (t == NULL) return NULL;
+    for (int i = copy->count - 1; i >= 0; i--) {
+        if (copy->list[i].old == t) return copy->list[i].new;
+    }
+    for (int i = copy->count - 1; i >= 0; i--) {
+        if (copy->list[i].old->buffer != t->buffer) continue;
+        Tensor *view = program_view(copy->p, copy->list[i].new->buffer, t->offset, t->dtype,
+                                    t->n_dims, t->shape);
+        if (view != NULL) view->needs_grad = t->needs_grad;
+        copy->list[copy->count++] = (Replacement){t, view};
+        return view;
+    }
+    return t;
+}
+
+static Tensor *output_replace(Copy *copy, Tensor *t) {
+    Tensor *known = replaced(copy, t);
+    if (t == NULL || known != t || t->buffer->persistent) return known;
+    Tensor *new = program_tensor_like(copy->p, t->buffer->kind, t);
+    if (new == NULL) return NULL;
+    new->needs_grad = t->needs_grad;
+    copy->list[copy->count++] = (Replacement){t, new};
+    return new;
+}
+
+static Node *node_copy(Copy *copy, const Node *node) {
+    Program *p = copy->p;
+    Tensor *inputs[NODE_MAX_TENSORS], *outputs[NODE_MAX_TENSORS];
+    for (int i = 0; i < node->n_inputs; i++) inputs[i] = replaced(copy, node->inputs[i]);
+    for (int i = 0; i < node->n_outputs; i++) outputs[i] = output_replace(copy, node->outputs[i]);
+    Tensor *workspace =
+        node->workspace == NULL ? NULL : program_workspace(p, node->workspace->buffer->bytes);
+    p->label = node->label;
+    Node *again = program_record(p, (Recording){node->op, NULL, 0, inputs, node->n_inputs, outputs,
+                                                node->n_outputs, workspace});
+    if (again != NULL) again->attrs = node->attrs;
+    return again;
+}
+
+void recompute_record(Program *p, int first, int end) {
+    int room = (end - first) * 2 * NODE_MAX_TENSORS;
+    Copy copy = {.p = p, .list = arena_alloc(&p->arena, (size_t)room * sizeof *copy.list)};
+    if (copy.list == NULL) {
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        return;
+    }
+    for (int i = first; i < end && !program_failed(p); i++) {
+        node_copy(&copy, p->nodes[i]);
+        autodiff_done(p->nodes[i]);
+    }
+    for (int i = 0; i < copy.count && !program_failed(p); i++)
+        autodiff_adopt(p, copy.list[i].old, copy.list[i].new);
+}
+
+static bool reads_buffer(const Node *node, const Buffer *buffer) {
+    for (int i = 0; i < node->n_inputs; i++) {
+        if (node->inputs[i] != NULL && node->inputs[i]->buffer == buffer) return true;
+    }
+    return false;
+}
+
+static bool is_read_after(const Program *p, int index) {
+    const Node *node = p->nodes[index];
+    for (int o = 0; o < node->n_outputs; o++) {
+        if (node->outputs[o] == NULL) continue;
+        for (int n = index + 1; n < p->n_nodes; n++) {
+            if (reads_buffer(p->nodes[n], node->outputs[o]->buffer)) return true;
+        }
+    }
+    return false;
+}
+
+void recompute_prune(Program *p, int first, int end) {
+    for (int i = end - 1; i >= first; i--) {
+        if (is_read_after(p, i)) continue;
+        memmove(&p->nodes[i], &p->nodes[i + 1], (size_t)(p->n_nodes - i - 1) * sizeof *p->nodes);
+        p->n_nodes--;
+    }
+}

@@ -1,0 +1,157 @@
+#include "core/perf/ceilings.h"
+
+#include "core/ops/copy.h"
+#include "core/ops/linear.h"
+#include "core/perf/cache_file.h"
+#include "core/perf/peak.h"
+#include "core/plan.h"
+#include "core/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RUNS = 6 };
+
+/* What is reached of the data sheet, on an H200: 790 of 989 TFLOP/s in bf16, 4.2 of 4.8 TB/s. */
+static const double share_of_products = 0.80, share_of_single = 0.75, share_of_bytes = 0.875;
+
+typedef struct Trial {
+    Program *program;
+    Plan *plan;
+    void *arena;
+} Trial;
+
+static void trial_end(Device *device, Trial *trial) {
+    if (trial->plan != NULL) device_free(device, trial->arena, trial->plan->bytes);
+    plan_destroy(&trial->plan);
+    program_destroy(&trial->program);
+}
+
+static Status trial_bind(Device *device, Trial *trial) {
+    TRY(program_status(trial->program));
+    TRY(plan_create(trial->program, &trial->plan));
+    TRY(device_alloc(device, trial->plan->bytes, "a measurement", &trial->arena));
+    plan_bind(trial->plan, trial->program, trial->arena);
+    return OK;
+}
+
+/* Zeros would be multiplied faster than numbers are: less of a GPU switches. */
+static Status fill(Device *device, const Tensor *t) {
+    size_t bytes = tensor_bytes(t);
+    bool is_narrow = t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F16;
+    uint32_t *words = malloc(bytes);
+    if (words == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a measurement");
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < bytes / 4;
+         i++) { /* any bits of the mantissa and the sign, exponents near 1 */
+        uint32_t bits = philox(1, i / 4, 0).word[i % 4];
+        words[i] =
+            is_narrow ? (bits & 0x807F807Fu) | 0x3C003C00u : (bits & 0x807FFFFFu) | 0x3C000000u;
+    }
+    Status status = device_upload(device, t, words);
+    free(words);
+    return status;
+}
+
+/* The fastest replay, after one that warms up. */
+static Status fastest(Device *device, const Program *p, double *seconds) {
+    OpTime time;
+    *seconds = INFINITY;
+    for (int i = 0; i <= RUNS; i++) {
+        TRY(device_profile(device, p, &time));
+        if (i > 0 && time.duration_s < *seconds) *seconds = time.duration_s;
+    }
+    return OK;
+}
+
+static Status copy_measure(Device *device, double *bytes_per_s) {
+    Trial trial = {0};
+    double seconds = INFINITY;
+    int64_t count =
+        device->target.kind == DEVICE_CPU ? 8 << 20 : 128 << 20; /* of f32; beyond any cache */
+    TRY(program_create(device->target, false, &trial.program));
+    Tensor *x = program_tensor(trial.program, BUFFER_INPUTS, DTYPE_F32, 1, (int64_t[]){count});
+    Tensor *y = program_tensor(trial.program, BUFFER_ACTIVATIONS, DTYPE_F32, 1, (int64_t[]){count});
+    copy_record(trial.program, y, x, false);
+    Status status = trial_bind(device, &trial);
+    if (!failed(status)) status = fastest(device, trial.program, &seconds);
+    trial_end(device, &trial);
+    *bytes_per_s = 8.0 * (double)count / seconds;
+    return status;
+}
+
+static Status product_measure(Device *device, DType dtype, double *flops_per_s) {
+    Trial trial = {0};
+    double seconds = INFINITY;
+    int64_t n = device->target.kind == DEVICE_CPU ? 1024 : dtype == DTYPE_F32 ? 4096 : 8192;
+    TRY(program_create(device->target, false, &trial.program));
+    Tensor *x = program_tensor(trial.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
+    Tensor *w = program_tensor(trial.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
+    linear_record(trial.program, x, w, NULL, false);
+    Status status = trial_bind(device, &trial);
+    if (!failed(status)) status = fill(device, x);
+    if (!failed(status)) status = fill(device, w);
+    if (!failed(status)) status = fastest(device, trial.program, &seconds);
+    trial_end(device, &trial);
+    *flops_per_s = 2.0 * (double)n * (double)n * (double)n / seconds;
+    return status;
+}
+
+static Status measure(Device *device, DType dtype, Ceilings *out) {
+    bool autotune = device->autotune;
+    Status status = copy_measure(device, &out->bytes);
+    device->autotune = false; /* cuBLASLt's first suggestion for so large a product is its best */
+    if (!failed(status)) status = product_measure(device, dtype, &out->flops);
+    device->autotune = autotune;
+    out->measured = !failed(status);
+    return status;
+}
+
+static const char *kind_of(const Device *device, DType dtype) {
+    return device->tf32 && dtype == DTYPE_F32 ? "tf32" : dtype_name(dtype);
+}
+
+static bool ceilings_parse(const char *value, void *out) {
+    Ceilings *ceilings = out;
+    ceilings->measured = sscanf(value, "%lf %lf", &ceilings->flops, &ceilings->bytes) == 2 &&
+                         ceilings->flops > 0 && ceilings->bytes > 0;
+    return ceilings->measured;
+}
+
+static Ceilings from_data_sheet(const Device *device, DType dtype) {
+    double flops = dtype != DTYPE_F32 ? share_of_products * device->peak_flops
+                   : device->tf32     ? share_of_products * device->peak_flops / 2
+                                      : share_of_single * device->peak_flops_f32;
+    return (Ceilings){
+        .flops = flops, .bytes = share_of_bytes * device->peak_bytes, .tf32 = device->tf32};
+}
+
+/* From the file, or measured and put there; false where neither can be. */
+static bool find_measured(Device *device, DType dtype, bool may_measure, int cache, Ceilings *out) {
+    char value[64];
+    const char *kind = kind_of(device, dtype);
+    if (cache_find(cache, kind, ceilings_parse, out)) return true;
+    if (!may_measure || failed(measure(device, dtype, out))) return false;
+    snprintf(value, sizeof value, "%.4g %.4g", out->flops, out->bytes);
+    cache_add(cache, kind, value);
+    return true;
+}
+
+Ceilings ceilings_find(Device *device, DType dtype, bool may_measure) {
+    Ceilings found = {0};
+    if (device->paper_bytes > 0) return from_data_sheet(device, dtype);
+    bool is_kept = device->target.kind ==
+                   DEVICE_CUDA; /* what else a CPU has to do changes from hour to hour */
+    int cache = is_kept ? cache_lock("ceilings", device->name, "1") : -1;
+    bool has_some = find_measured(device, dtype, may_measure, cache, &found);
+    cache_unlock(cache);
+    if (!has_some) return from_data_sheet(device, dtype);
+    found.tf32 = device->tf32;
+    return found;
+}
+
+double ceilings_share(const Ceilings *ceilings, const Cost *cost, double seconds) {
+    if (ceilings->flops <= 0 || ceilings->bytes <= 0 || seconds <= 0) return 0;
+    return fmax(cost->flops / ceilings->flops, cost->bytes / ceilings->bytes) / seconds;
+}

@@ -1,0 +1,32 @@
+/* Ceilings: what a device reaches at its best, which times are compared with and predicted from. A
+ * copy's bytes a second, read and written; a large product's FLOP/s in one dtype.
+ *
+ * A GPU's are measured once and kept in a file (core/perf/cache_file.h); where nothing has been
+ * measured (a GPU on paper, a run that must not wait) they are shares of the data sheet. Not
+ * collective. */
+#pragma once
+
+#include "core/device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct Ceilings {
+    double flops, bytes; /* per second; 0 where nothing is known */
+    bool tf32;           /* f32 products in tf32 */
+    bool measured;
+} Ceilings;
+
+/* For products of `dtype` (of f32 in tf32 where device->tf32). `may_measure`: takes up to 1 GiB of
+ * the device for a moment and some 50 ms where the file has nothing; where there is no room, the
+ * data sheet is what is left. */
+Ceilings ceilings_find(Device *device, DType dtype, bool may_measure);
+
+/* The larger share of the two ceilings that an op with this cost reaches in `seconds`: what bounds
+ * it. */
+double ceilings_share(const Ceilings *ceilings, const Cost *cost, double seconds);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,64 @@
+#include "launch/base/at_load.h"
+
+#include "core/cpu/openblas.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* What libraries that are initialised before it may take. */
+enum { OTHERS_BYTES = 32 << 20 };
+
+/* Of SIGHUP, as the program was started. */
+static struct sigaction hangup;
+
+void at_load_restore(void) { sigaction(SIGHUP, &hangup, NULL); }
+
+/* How many it maps at load: one a core, or as many as OMP_NUM_THREADS says where that is less. */
+static size_t buffers_at_load(char **environment) {
+    static const char name[] = "OMP_NUM_THREADS=";
+    cpu_set_t cores;
+    long count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    for (; *environment != NULL; environment++) {
+        long wanted = strncmp(*environment, name, sizeof name - 1) == 0
+                          ? atol(*environment + sizeof name - 1)
+                          : 0;
+        if (wanted > 0 && wanted < count) count = wanted;
+    }
+    return (size_t)count;
+}
+
+static bool can_map(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    munmap(memory, bytes);
+    return true;
+}
+
+/* No library is initialised yet: system calls alone, and what needs no state. */
+static void end_without_room(const char *path) {
+    static const char message[] =
+        "error: the limit on this process's addresses (ulimit -v) leaves OpenBLAS no room for its "
+        "buffers of 128 MiB, one a core; raise it, or set OMP_NUM_THREADS=1\n";
+    const char *last = strrchr(path, '/'), *program = last == NULL ? path : last + 1;
+    ssize_t ignored = write(STDERR_FILENO, program, strlen(program));
+    ignored = write(STDERR_FILENO, ": ", 2);
+    ignored = write(STDERR_FILENO, message, sizeof message - 1);
+    (void)ignored;
+    _exit(71);
+}
+
+static void at_load(int argc, char **argv, char **environment) {
+    sigaction(SIGHUP, NULL, &hangup);
+    if (can_map(buffers_at_load(environment) * OPENBLAS_BUFFER_BYTES + OTHERS_BYTES)) return;
+    end_without_room(argc > 0 ? argv[0] : "hourglass");
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const entry)(int, char **,
+                                                                            char **) = at_load;

@@ -1,0 +1,68 @@
+#include "launch/base/signals.h"
+
+#include "core/base/clock.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+/* `timeout` and some shells send a signal to a process and to its group: what comes so soon is the
+ * same request. */
+static const double SAME_SECONDS = 0.1;
+
+static volatile sig_atomic_t request = STOP_NONE, number = 0;
+static volatile double stop_asked_at;
+static bool ignores_hangup;
+
+static void on_save(int signal) {
+    (void)signal;
+    if (request < STOP_SAVE) request = STOP_SAVE;
+}
+
+/* A second SIGTERM or SIGINT kills. A terminal that closes may send SIGHUP twice. */
+static void on_stop(int signal_number) {
+    double now = clock_seconds();
+    if (number == 0) {
+        stop_asked_at = now;
+        number = signal_number;
+        request = STOP_NOW;
+    } else if (signal_number != SIGHUP && signal_number == number &&
+               now - stop_asked_at > SAME_SECONDS) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+    }
+}
+
+static void handle(int signal_number, void (*handler)(int)) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigaction(signal_number, &action, NULL);
+}
+
+/* Whether nohup has it ignored: asked once, for MPI_Init may take it. */
+static void note_hangup(void) {
+    static bool is_noted;
+    struct sigaction hangup;
+    if (!is_noted)
+        ignores_hangup = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
+    is_noted = true;
+}
+
+void signals_prepare(void) {
+    note_hangup();
+    signal(SIGINT, SIG_DFL); /* what a script starts in the background ignores it */
+    handle(SIGUSR1, on_save);
+    signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails instead: see core/base/file.h */
+    signal(SIGPIPE, SIG_IGN); /* and one to a console that is gone: see launch/run/metrics.h */
+}
+
+void signals_install(void) {
+    signals_prepare();
+    handle(SIGTERM, on_stop);
+    handle(SIGINT, on_stop);
+    handle(SIGHUP, ignores_hangup ? SIG_IGN : on_stop);
+}
+
+StopRequest signals_request(void) { return (StopRequest)request; }
+
+int signals_number(void) { return number; }
+
+double signals_age(void) { return number == 0 ? 0 : clock_seconds() - stop_asked_at; }

@@ -1,0 +1,48 @@
+#include "core/base/file.h"
+#include "data/directory.h"
+#include "launch/convert/formats.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <math.h>
+
+enum { PIECE = 1 << 16 };
+
+Status output_open_new(const char *path, Output *out) {
+    char copy[PATH_MAX];
+    size_t made = 0;
+    TRY(output_check_new(path));
+    snprintf(copy, sizeof copy, "%s", path);
+    const char *folder = dirname(copy);
+    TRY(directory_create(folder, &made));
+    Status status = output_create(path, out);
+    if (failed(status)) directory_undo(folder, made);
+    return status;
+}
+
+/* Finite weights beyond the largest bf16 would be rounded to infinity. */
+static Status range_check(const Output *output, const float *values, size_t n, DType dtype) {
+    for (size_t i = 0; dtype == DTYPE_BF16 && i < n; i++) {
+        if (fabsf(values[i]) < 0x1.FFp127F) continue;
+        return ERROR(STATUS_DATA, "%s: a weight of %g is beyond bfloat16; write float32",
+                     output->path, (double)values[i]);
+    }
+    return OK;
+}
+
+Status output_values(Output *output, const float *values, int64_t n, DType dtype) {
+    static _Thread_local float piece[PIECE];
+    for (int64_t i = 0; i < n; i += PIECE) {
+        size_t count = (size_t)(n - i < PIECE ? n - i : PIECE);
+        TRY(range_check(output, values + i, count, dtype));
+        if (!values_from_f32(values + i, dtype, (int64_t)count, piece)) {
+            return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path,
+                         dtype_name(dtype));
+        }
+        if (fwrite(piece, dtype_size(dtype), count, output->file) != count) {
+            return file_cannot_write(output->path, errno);
+        }
+    }
+    return OK;
+}

@@ -1,0 +1,342 @@
+#include "launch/run/metrics.h"
+
+#include "core/base/clock.h"
+#include "core/base/escape.h"
+#include "core/base/file.h"
+#include "core/base/replacement.h"
+#include "launch/base/streams.h"
+#include "launch/base/text_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, LINE_BYTES = 2048 };
+
+typedef struct LogFile {
+    int fd; /* -1: not open */
+    char path[PATH_BYTES];
+} LogFile;
+
+struct Metrics {
+    LogFile jsonl, csv, log;
+    bool log_is_lost, console_is_lost; /* and that has been said */
+    bool terminal;
+    bool bar_shown;
+    double bar_drawn; /* clock_seconds: a bar moves a few times a second */
+};
+
+const char *const metrics_columns[] = {
+    "step",    "tokens", "train_s",   "wall_s",    "train/loss", "val/loss",  "val/stderr",
+    "val/bpb", "lr",     "grad_norm", "tok_per_s", "mfu",        "mem_bytes", NULL};
+
+/* ---- the files ------------------------------------------------------------------------------- */
+
+/* The lines that stay: whole ones, and of records those whose leading step, read by `format`, is at
+ * most `last`. */
+static char *lines_keep(const char *text, size_t size, const char *format, int64_t last,
+                        size_t *kept) {
+    char *out = malloc(size + 1);
+    const char *end;
+    *kept = 0;
+    for (const char *line = text; out != NULL && (end = memchr(line, '\n', size)) != NULL;
+         line = end + 1) {
+        long long step;
+        char head[64]; /* sscanf would measure all that follows */
+        size_t length = (size_t)(end - line) + 1;
+        size -= length;
+        snprintf(head, sizeof head, "%.*s", (int)(length < sizeof head ? length : sizeof head),
+                 line);
+        if (sscanf(head, format, &step) == 1 && step > last) continue;
+        memcpy(out + *kept, line, length);
+        *kept += length;
+    }
+    return out;
+}
+
+/* A file that cannot be read to its end is left as it is. */
+static Status file_trim(const char *path, const char *format, int64_t last) {
+    char *text;
+    size_t size, kept;
+    TRY(file_refuse_link(path));
+    TRY(file_read_all(path, SIZE_MAX / 4, &text, &size));
+    if (text == NULL) return OK;
+    char *lines = lines_keep(text, size, format, last, &kept);
+    free(text);
+    if (lines == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+    Replacement *new = NULL;
+    Status status = kept == size ? OK : replacement_begin(path, &new);
+    if (!failed(status) && new != NULL)
+        status = replacement_end(&new, replacement_write(new, lines, kept));
+    free(lines);
+    return status;
+}
+
+static Status file_open_log(const char *directory, const char *name, LogFile *out) {
+    if (snprintf(out->path, sizeof out->path, "%s/%s", directory, name) >= (int)sizeof out->path) {
+        return ERROR(STATUS_FAILURE, "%s: the path is too long", directory);
+    }
+    return file_open_append(out->path, &out->fd);
+}
+
+/* One of the two that hold records, without those that come again. */
+static Status records_open(const char *directory, const char *name, const char *format,
+                           int64_t resumed, LogFile *out) {
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s/%s", directory, name) < (int)sizeof path)
+        TRY(file_trim(path, format, resumed));
+    return file_open_log(directory, name, out);
+}
+
+static Status log_write(const LogFile *log, const char *text) {
+    int error = file_write_all(log->fd, text, strlen(text));
+    return error == 0 ? OK : file_cannot_write(log->path, error);
+}
+
+static void csv_head(FILE *file) {
+    for (int i = 0; metrics_columns[i] != NULL; i++)
+        fprintf(file, "%s%s", i > 0 ? "," : "", metrics_columns[i]);
+    fputc('\n', file);
+}
+
+/* A record as a row: what does not apply is empty, what is not finite is nan. */
+static void csv_row(FILE *file, const json_t *record) {
+    for (int i = 0; metrics_columns[i] != NULL; i++) {
+        const json_t *value = json_object_get(record, metrics_columns[i]);
+        if (i > 0) fputc(',', file);
+        if (json_is_integer(value)) fprintf(file, "%lld", (long long)json_integer_value(value));
+        if (json_is_real(value)) fprintf(file, "%.9g", json_real_value(value));
+        if (json_is_null(value)) fputs("nan", file);
+    }
+    fputc('\n', file);
+}
+
+/* All of metrics.csv by the lines of metrics.jsonl; NULL where memory is out. For free(). */
+static char *csv_text(const char *records) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return NULL;
+    csv_head(file);
+    for (const char *end; records != NULL && (end = strchr(records, '\n')) != NULL;
+         records = end + 1) {
+        json_t *record = json_loadb(records, (size_t)(end - records), 0, NULL);
+        if (json_is_object(record)) csv_row(file, record);
+        json_decref(record);
+    }
+    if (fclose(file) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+/* A new metrics.csv gets its head. One with other columns, an older version's, is made anew: rows
+ * would not fit. */
+static Status csv_prepare(const char *directory) {
+    char path[PATH_BYTES], from[PATH_BYTES], *old = NULL, *records = NULL, *head = csv_text(NULL),
+                                             *text = NULL;
+    snprintf(path, sizeof path, "%s/metrics.csv", directory);
+    snprintf(from, sizeof from, "%s/metrics.jsonl", directory);
+    Status status = file_refuse_link(path);
+    if (!failed(status) && head != NULL) status = file_read_all(path, SIZE_MAX / 4, &old, NULL);
+    bool is_ours =
+        !failed(status) && head != NULL && old != NULL && strncmp(old, head, strlen(head)) == 0;
+    if (!failed(status) && !is_ours) status = file_read_all(from, SIZE_MAX / 4, &records, NULL);
+    if (!failed(status) && !is_ours) {
+        text = csv_text(records);
+        status = text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for %s", path)
+                              : text_file_replace(path, text);
+    }
+    free(head);
+    free(old);
+    free(records);
+    free(text);
+    return status;
+}
+
+/* Whether a person watches. mpirun gives each rank a terminal of its own, so it is the launcher's
+ * output that counts. */
+static bool is_watched(void) {
+    char path[64];
+    if (getenv("NO_COLOR") != NULL || !isatty(STDOUT_FILENO)) return false;
+    if (getenv("OMPI_COMM_WORLD_RANK") == NULL) return true;
+    snprintf(path, sizeof path, "/proc/%d/fd/1", (int)getppid());
+    int launcher = open(path, O_WRONLY | O_NOCTTY);
+    if (launcher < 0) return false;
+    bool watched = isatty(launcher);
+    close(launcher);
+    return watched;
+}
+
+Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) {
+    Metrics *metrics = *out = calloc(1, sizeof **out);
+    if (metrics == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for metrics");
+    metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = -1;
+    metrics->terminal = is_watched();
+    TRY(records_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &metrics->jsonl));
+    TRY(csv_prepare(directory));
+    TRY(records_open(directory, "metrics.csv", "%lld,", resumed_step, &metrics->csv));
+    return file_open_log(directory, "train.log", &metrics->log);
+}
+
+void metrics_close(Metrics **metrics) {
+    if (metrics == NULL || *metrics == NULL) return;
+    file_close((*metrics)->jsonl.fd);
+    file_close((*metrics)->csv.fd);
+    file_close((*metrics)->log.fd);
+    free(*metrics);
+    *metrics = NULL;
+}
+
+/* Absent where it does not apply: NaN is not JSON. */
+static void set_real(json_t *object, const char *key, double value) {
+    if (isfinite(value)) json_object_set_new(object, key, json_real(value));
+}
+
+static json_t *metric_json(const Metric *m) {
+    json_t *object = json_object();
+    json_object_set_new(object, "step", json_integer(m->step));
+    json_object_set_new(object, "tokens", json_integer(m->tokens));
+    set_real(object, "train_s", m->train_s);
+    set_real(object, "wall_s", m->wall_s);
+    set_real(object, "train/loss", m->train_loss);
+    set_real(object, "val/loss", m->val_loss);
+    if (m->is_evaluation && !isfinite(m->val_loss))
+        json_object_set_new(object, "val/loss", json_null());
+    set_real(object, "val/stderr", m->val_stderr);
+    set_real(object, "val/bpb", m->val_bpb);
+    set_real(object, "lr", m->lr);
+    set_real(object, "grad_norm", m->grad_norm);
+    set_real(object, "tok_per_s", m->tok_per_s);
+    set_real(object, "mfu", m->mfu);
+    json_object_set_new(object, "mem_bytes", json_integer((json_int_t)m->mem_bytes));
+    return object;
+}
+
+/* Where a disk is full, the file named is the one that misses the record. */
+Status metrics_write(Metrics *metrics, const Metric *metric) {
+    if (metrics == NULL) return OK;
+    char line[LINE_BYTES], row[LINE_BYTES];
+    json_t *object = metric_json(metric);
+    size_t bytes =
+        json_dumpb(object, line, sizeof line - 2, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    FILE *csv = fmemopen(row, sizeof row, "w");
+    if (csv != NULL) csv_row(csv, object);
+    json_decref(object);
+    if (csv == NULL || fclose(csv) != 0 || bytes == 0 || bytes > sizeof line - 2) {
+        return ERROR(STATUS_NO_ROOM, "out of memory for a metrics record");
+    }
+    memcpy(line + bytes, "\n", 2);
+    TRY(log_write(&metrics->jsonl, line));
+    return log_write(&metrics->csv, row);
+}
+
+/* ---- the console and train.log --------------------------------------------------------------- */
+
+static void bar_clear(Metrics *metrics) {
+    if (metrics->bar_shown) fputs("\r\033[K", stdout);
+    metrics->bar_shown = false;
+}
+
+/* A file that is lost is said on the console, once, and a console in the file: training goes on. */
+static void line_say(Metrics *metrics, const char *line) {
+    char text[LINE_BYTES + 1];
+    bar_clear(metrics);
+    printf("%s\n", line);
+    if (failed(streams_flush(OK)) && !metrics->console_is_lost) {
+        metrics->console_is_lost = true;
+        metrics_say(metrics, "%s; the console is lost, the run goes on", status_message());
+    }
+    snprintf(text, sizeof text, "%s\n", line);
+    if (!metrics->log_is_lost && failed(log_write(&metrics->log, text))) {
+        metrics->log_is_lost = true;
+        status_warn("train", status_message());
+    }
+    char notice[LINE_BYTES]; /* of a checkpoint, say */
+    if (file_notice_take(notice, sizeof notice)) metrics_say(metrics, "%s", notice);
+}
+
+void metrics_say(Metrics *metrics, const char *format, ...) {
+    if (metrics == NULL) return;
+    char text[LINE_BYTES], shown[LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    line_say(metrics, escape_text(text, shown, sizeof shown));
+}
+
+void metrics_say_lines(Metrics *metrics, const char *lines) {
+    for (size_t length; metrics != NULL && *lines != '\0';
+         lines += length + (lines[length] == '\n')) {
+        length = strcspn(lines, "\n");
+        metrics_say(metrics, "%.*s", (int)length, lines);
+    }
+}
+
+void metrics_rate(char *text, size_t bytes, double value) {
+    static const char *const units[] = {"", " K", " M", " G"};
+    size_t unit = 0;
+    for (; value >= 1000 && unit < 3; unit++) value /= 1000;
+    snprintf(text, bytes,
+             value < 10    ? "%.2f%s"
+             : value < 100 ? "%.1f%s"
+                           : "%.0f%s",
+             value, units[unit]);
+}
+
+double metrics_shown(double value) { return isnan(value) ? (double)NAN : value; }
+
+void metrics_say_step(Metrics *metrics, const Metric *m, int64_t last) {
+    if (metrics == NULL) return;
+    char of[32] = "", rate[32], mfu[32] = "n/a";
+    if (last > 0) snprintf(of, sizeof of, "/%lld", (long long)last);
+    metrics_rate(rate, sizeof rate, m->tok_per_s);
+    if (isfinite(m->mfu)) snprintf(mfu, sizeof mfu, "%.1f%%", 100 * m->mfu);
+    metrics_say(
+        metrics,
+        "step %lld%s | loss %.4f | norm %.2f | lr %.1e | %.1f ms | %s tok/s | MFU %s | %.1f GiB",
+        (long long)m->step, of, metrics_shown(m->train_loss), metrics_shown(m->grad_norm), m->lr,
+        m->step_ms, rate, mfu, (double)m->mem_bytes / 0x1p30);
+}
+
+void metrics_progress(Metrics *metrics, double done, const Metric *m) {
+    enum { WIDTH = 30 };
+    if (metrics == NULL || !metrics->terminal || clock_seconds() - metrics->bar_drawn < 0.2) return;
+    metrics->bar_drawn = clock_seconds();
+    int full = (int)(done * WIDTH);
+    double left = done > 0 ? m->train_s * (1 - done) / done : 0;
+    printf("\r\033[K%.*s%.*s %3.0f%% | step %lld | loss %.4f | %.0f s left", full,
+           "##############################", WIDTH - full, "..............................",
+           100 * done, (long long)m->step, metrics_shown(m->train_loss), left);
+    fflush(stdout);
+    metrics->bar_shown = true;
+}
+
+Status summary_write(const char *directory, const Summary *s) {
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/summary.json", directory);
+    json_t *object = json_object();
+    json_object_set_new(object, "status", json_string(s->status));
+    set_real(object, "best_val_loss", s->best_val_loss);
+    json_object_set_new(object, "best_step", json_integer(s->best_step));
+    if (s->val_tokens > 0) json_object_set_new(object, "val_tokens", json_integer(s->val_tokens));
+    json_object_set_new(object, "steps", json_integer(s->steps));
+    json_object_set_new(object, "tokens", json_integer(s->tokens));
+    set_real(object, "train_s", s->train_s);
+    set_real(object, "start_s", s->start_s);
+    json_object_set_new(object, "attention", json_string(s->attention));
+    json_object_set_new(object, "batch_size", json_integer(s->batch_size));
+    json_object_set_new(object, "world_size", json_integer(s->world_size));
+    json_object_set_new(object, "device", json_string(s->device));
+    json_object_set_new(object, "host", json_string(s->host));
+    json_object_set_new(object, "peak_bytes", json_integer((json_int_t)s->peak_bytes));
+    json_object_set_new(object, "planned_bytes", json_integer((json_int_t)s->planned_bytes));
+    json_object_set_new(object, "data", data_identity_json(s->data));
+    return text_file_replace_json(path, object, JSON_INDENT(2));
+}

@@ -1,0 +1,114 @@
+#include "launch/run/run_files.h"
+
+#include "core/base/file.h"
+#include "launch/base/text_file.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double number_of(const json_t *object, const char *key) {
+    const json_t *value = key == NULL ? NULL : json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+void take_known(double *out, double value) {
+    if (!isnan(value)) *out = value;
+}
+
+/* ---- metrics.jsonl --------------------------------------------------------------------------- */
+
+static RunRecord record_of(const json_t *object, const char *metric) {
+    return (RunRecord){.step = number_of(object, "step"),
+                       .tokens = number_of(object, "tokens"),
+                       .train_s = number_of(object, "train_s"),
+                       .train_loss = number_of(object, "train/loss"),
+                       .val_loss = number_of(object, "val/loss"),
+                       .tok_per_s = number_of(object, "tok_per_s"),
+                       .mem_bytes = number_of(object, "mem_bytes"),
+                       .metric = number_of(object, metric)};
+}
+
+static Status out_of_memory(const char *directory) {
+    return ERROR(STATUS_NO_ROOM, "%s: out of memory to read what the run tells", directory);
+}
+
+/* For free(). However long a run was: its metrics have no limit. */
+static Status text_of(const char *path, size_t last_bytes, char **out) {
+    if (last_bytes == 0) return file_read_all(path, SIZE_MAX / 4, out, NULL);
+    *out = malloc(last_bytes);
+    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+    return text_file_tail(path, *out, last_bytes);
+}
+
+static size_t count_lines(const char *text) {
+    size_t lines = 0;
+    while ((text = strchr(text, '\n')) != NULL) lines++, text++;
+    return lines;
+}
+
+/* A line that is cut or no object is passed over. */
+static Status records_parse(const char *line, const char *metric, Arena *arena, RunRecords *out) {
+    const char *end;
+    out->items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *out->items);
+    if (out->items == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a run's metrics");
+    for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        json_t *object = json_loadb(line, (size_t)(end - line), 0, NULL);
+        if (json_is_object(object)) out->items[out->count++] = record_of(object, metric);
+        json_decref(object);
+    }
+    return OK;
+}
+
+Status run_records_read(const char *directory, const char *metric, size_t last_bytes, Arena *arena,
+                        RunRecords *out) {
+    const char *path = arena_printf(arena, "%s/metrics.jsonl", directory);
+    char *text = NULL;
+    *out = (RunRecords){0};
+    if (path == NULL) return out_of_memory(directory);
+    Status status = text_of(path, last_bytes, &text);
+    if (!failed(status) && text != NULL) status = records_parse(text, metric, arena, out);
+    free(text);
+    return status;
+}
+
+/* ---- plan.json, summary.json ----------------------------------------------------------------- */
+
+static void take_text(const char **out, const json_t *object, const char *key, Arena *arena) {
+    const char *text = json_string_value(json_object_get(object, key)), *copy = NULL;
+    if (text != NULL) copy = arena_strdup(arena, text);
+    if (copy != NULL) *out = copy;
+}
+
+static Status facts_add(const char *directory, const char *name, Arena *arena, RunFacts *f) {
+    const char *path = arena_printf(arena, "%s/%s", directory, name);
+    json_t *object = NULL;
+    if (path == NULL) return out_of_memory(directory);
+    Status status = text_file_read_json(path, &object);
+    if (failed(status)) return status.code == STATUS_DATA ? OK : status;
+    take_known(&f->best_val_loss, number_of(object, "best_val_loss"));
+    take_known(&f->steps, number_of(object, "steps"));
+    take_known(&f->tokens, number_of(object, "tokens"));
+    take_known(&f->train_s, number_of(object, "train_s"));
+    take_known(&f->batch_size, number_of(object, "batch_size"));
+    take_known(&f->world_size, number_of(object, "world_size"));
+    take_known(&f->planned_bytes, number_of(object, "planned_bytes"));
+    take_known(&f->peak_bytes, number_of(object, "peak_bytes"));
+    take_text(&f->status, object, "status", arena);
+    take_text(&f->outcome, object, "outcome", arena);
+    take_text(&f->attention, object, "attention", arena);
+    take_text(&f->device, object, "device", arena);
+    take_text(&f->host, object, "host", arena);
+    json_decref(object);
+    return OK;
+}
+
+Status run_facts_read(const char *directory, Arena *arena, RunFacts *out) {
+    *out = (RunFacts){.status = "", .outcome = "", .attention = "", .device = "", .host = ""};
+    out->best_val_loss = out->steps = out->tokens = out->train_s = NAN;
+    out->batch_size = out->world_size = out->planned_bytes = out->peak_bytes = NAN;
+    TRY(facts_add(directory, "plan.json", arena, out));
+    return facts_add(directory, "summary.json", arena, out);
+}

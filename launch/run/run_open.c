@@ -1,0 +1,187 @@
+/* How a run begins: its directory, the checkpoint that it goes on from, its logs. */
+#include "launch/run/run.h"
+
+#include "checkpoints/checkpoint.h"
+#include "launch/base/text_file.h"
+#include "launch/run/memory_report.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES = 4096 };
+
+/* Which checkpoint to go on from; "" for none. A bad newest one is named in a warning, and the one
+ * before it is taken. */
+static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYTES]) {
+    path[0] = '\0';
+    if (strcmp(resume, "none") == 0) return OK;
+    if (strcmp(resume, "auto") != 0) {
+        snprintf(path, PATH_BYTES, "%s", resume);
+        return OK;
+    }
+    Arena arena = {0};
+    CheckpointFile *file = NULL;
+    const char *warnings = "";
+    char folder[PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s/checkpoints", run->directory);
+    Status status = checkpoint_open_newest(folder, &arena, &file, &warnings);
+    if (!failed(status)) status_warn("train", warnings);
+    if (!failed(status) && file != NULL) snprintf(path, PATH_BYTES, "%s", checkpoint_path(file));
+    checkpoint_close(&file);
+    arena_free(&arena);
+    return status;
+}
+
+/* The config that the directory's run was started with; NULL where there is none. */
+static Status config_frozen(const char *directory, Config **out) {
+    char path[PATH_BYTES];
+    bool exists;
+    *out = NULL;
+    snprintf(path, sizeof path, "%s/config.yaml", directory);
+    TRY(run_directory_has(directory, "config.yaml", &exists));
+    return exists ? config_load(path, 0, NULL, out) : OK;
+}
+
+Status run_adopt(Config *config) {
+    Config *frozen;
+    TRY(config_frozen(config->output, &frozen));
+    if (frozen != NULL) config_adopt(config, frozen);
+    config_destroy(&frozen);
+    return OK;
+}
+
+/* Another run's directory, or this one's under another config, is left alone. */
+static Status config_compare_frozen(const char *directory, const Config *config) {
+    Config *frozen;
+    TRY(config_frozen(directory, &frozen));
+    Status status = frozen == NULL ? OK : config_compare_resume(frozen, config);
+    if (status.code == STATUS_CONFIG)
+        status = ERROR(STATUS_CONFIG, "%s: %s", directory, status_message());
+    config_destroy(&frozen);
+    return status;
+}
+
+/* What rank 0 does to the file system before the others look at it. */
+static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
+    TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0,
+                           &run->place));
+    TRY(config_compare_frozen(run->directory, run->e.config));
+    return checkpoint_choose(run, resume, checkpoint);
+}
+
+/* What lies behind the checkpoint that was asked for would be taken by the next start. */
+static Status newer_set_aside(Run *run, const char *resume) {
+    char folder[PATH_BYTES];
+    if (strcmp(resume, "auto") == 0 || strcmp(resume, "none") == 0) return OK;
+    snprintf(folder, sizeof folder, "%s/checkpoints", run->directory);
+    return checkpoints_set_aside(folder, run->progress.step, &run->set_aside);
+}
+
+static Status logs_open(Run *run, const char *resume) {
+    char *text = config_text(run->e.config), path[PATH_BYTES];
+    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the config's text");
+    Status status = OK;
+    TRY_ELSE(status, newer_set_aside(run, resume), done);
+    snprintf(path, sizeof path, "%s/config.yaml", run->directory);
+    TRY_ELSE(status, text_file_replace(path, text), done);
+    snprintf(path, sizeof path, "%s/plan.json", run->directory);
+    TRY_ELSE(status, memory_write(&run->e, path), done);
+    TRY_ELSE(status, metrics_open(run->directory, run->progress.step, &run->metrics), done);
+    TRY_ELSE(status, saver_create(&run->e, run->directory, text, &run->saver), done);
+done:
+    free(text);
+    return status;
+}
+
+static Status batch_create(Run *run) {
+    size_t bytes = tensor_bytes(run->e.step.tokens);
+    run->tokens = malloc(bytes);
+    run->targets = malloc(bytes);
+    if (run->tokens == NULL || run->targets == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a batch");
+    return run->e.val_file == NULL ? OK : evaluator_create(&run->e, &run->evaluator);
+}
+
+static Status resume_from(Run *run, const char *checkpoint) {
+    run->progress = (Progress){.best_step = -1,
+                               .evaluated_step = -1,
+                               .loss_scale = loss_scale_start(experiment_dtype(run->e.config))};
+    if (checkpoint[0] != '\0') TRY(state_load(&run->e, checkpoint, &run->progress, &run->changes));
+    run->resumed_s = run->saved_at = run->progress.train_s;
+    run->saved_step = run->progress.step;
+    return batch_create(run);
+}
+
+static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
+    World *world = run->e.world;
+    bool leads = world_rank(world) == 0;
+    TRY(data_identity_open(world, run->e.watchdog, run->e.train_file, run->e.val_file,
+                           &run->e.data));
+    TRY(world_agree(world, leads ? directory_take(run, resume, checkpoint) : OK));
+    TRY(world_broadcast(world, checkpoint, PATH_BYTES));
+    TRY(world_agree(world, resume_from(run, checkpoint)));
+    return world_agree(world, leads ? logs_open(run, resume) : OK);
+}
+
+Status run_open(Run *run, const char *resume) {
+    char checkpoint[PATH_BYTES] = "";
+    run->directory = run->e.config->output;
+    TRY(open_all(run, resume, checkpoint));
+    if (run->place.lock != NULL && !run_lock_is_held(run->place.lock)) {
+        metrics_say(run->metrics, "%s: this file system has no locks; let no second run use it",
+                    run->directory);
+    }
+    if (checkpoint[0] != '\0') {
+        metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint,
+                    (long long)run->progress.step);
+    }
+    if (run->changes != NULL && run->changes[0] != '\0') {
+        metrics_say(run->metrics, "changed since it was saved: %s", run->changes);
+    }
+    if (run->e.data.is_unverified) {
+        metrics_say(
+            run->metrics,
+            "%s: an older version wrote it, which does not say what data it is of; whether %s is "
+            "the same could not be verified",
+            checkpoint, run->e.config->data.train);
+    }
+    if (run->set_aside > 0) {
+        metrics_say(run->metrics,
+                    "%lld newer checkpoints are moved aside, to %s/checkpoints/step_*.h5.aside-*",
+                    (long long)run->set_aside, run->directory);
+    }
+    return OK;
+}
+
+/* ---- a run that does not fit ----------------------------------------------------------------- */
+
+static Status outcome_write(const char *directory, const char *message) {
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/summary.json", directory);
+    json_t *object;
+    Status status = text_file_read_json(path, &object);
+    if (failed(status) && status.code != STATUS_DATA) return status;
+    if (!json_is_object(object)) {
+        json_decref(object);
+        object = json_pack("{s:s}", "status", "no_room");
+    }
+    json_object_set_new(object, "outcome", json_string("no_room"));
+    json_object_set_new(object, "message", json_string(message));
+    return text_file_replace_json(path, object, JSON_INDENT(2));
+}
+
+static Status note(Run *run, const char *message) {
+    const Config *config = run->e.config;
+    if (run->place.path == NULL)
+        TRY(run_directory_take(config->output, &directory_of_a_run, true, &run->place));
+    TRY(config_compare_frozen(config->output, config));
+    return outcome_write(config->output, message);
+}
+
+void run_note_no_room(Run *run, const char *message) {
+    if (world_rank(run->e.world) != 0 || run->e.config == NULL) return;
+    Status ignored =
+        note(run, message); /* what stopped the run has been said; this only makes it last */
+    (void)ignored;
+}

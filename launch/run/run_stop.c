@@ -1,0 +1,41 @@
+#include "launch/run/run_stop.h"
+
+#include "core/base/clock.h"
+
+#include <math.h>
+
+double run_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
+
+double run_share_done(const Run *run) {
+    const ConfigStop *stop = &run->e.config->training.stop;
+    double done = 0;
+    if (stop->steps > 0) done = fmax(done, (double)run->progress.step / (double)stop->steps);
+    if (stop->tokens > 0) done = fmax(done, (double)run->progress.tokens / (double)stop->tokens);
+    if (stop->time > 0) done = fmax(done, run->progress.train_s / stop->time);
+    return fmin(done, 1);
+}
+
+/* Whether a checkpoint can be written before the launcher kills: at a slow disk's speed. */
+static bool save_fits(const Run *run) {
+    const double bytes_a_second = 1e8, margin = 0.4;
+    double needs = margin + (double)saver_bytes(&run->e) / bytes_a_second;
+    return signals_age() + needs < world_kill_seconds(run->e.world);
+}
+
+static StopRequest request_of_rank(const Run *run) {
+    StopRequest request = signals_request();
+    if (request == STOP_NOW && save_fits(run)) return STOP_SAVE;
+    bool is_done = world_rank(run->e.world) == 0 && run_share_done(run) >= 1;
+    return request == STOP_NONE && is_done ? STOP_BUDGET : request;
+}
+
+Status run_agree_request(Run *run, StopRequest *out) {
+    const ConfigInterval *interval = &run->e.config->checkpoint.interval;
+    bool leads = world_rank(run->e.world) == 0;
+    bool is_late = interval->seconds > 0 && run_seconds(run) - run->saved_at >= interval->seconds;
+    int64_t wish = 2 * (int64_t)request_of_rank(run) + (leads && is_late);
+    TRY(world_max_i64(run->e.world, &wish));
+    run->save_is_late = wish % 2 != 0;
+    *out = (StopRequest)(wish / 2);
+    return OK;
+}

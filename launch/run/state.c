@@ -1,0 +1,310 @@
+#include "launch/run/state.h"
+
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/writer.h"
+
+#include <stdlib.h>
+
+enum { N_VALUES = 16 + DATA_IDENTITY_VALUES };
+
+static const char *const prefixes[STATE_KINDS] = {"weights", "m", "v"}; /* of the tensors' names */
+
+/* What a kind of state of the whole model takes on the host. */
+static size_t state_bytes(const Experiment *e, StateKind kind) {
+    return (size_t)tensor_count(e->parameters->weights->flat) *
+           dtype_size(parameters_state(e->parameters, kind)->dtype);
+}
+
+/* The file's tensor of parameter `index`; `data` is where the host finds the state of the whole
+ * model. */
+static Status tensor_describe(const Experiment *e, StateKind kind, int index, const void *data,
+                              Arena *arena, CheckpointTensor *out) {
+    const Parameter *parameter = e->parameters->list[index];
+    const Tensor *weight = parameter->weight;
+    bool is_double = parameters_state(e->parameters, kind)->dtype == DTYPE_F64;
+    DType dtype = is_double ? DTYPE_F64 : DTYPE_F32; /* what lies in a file is never narrower */
+    *out = (CheckpointTensor){.name = arena_printf(arena, "%s.%s", prefixes[kind], parameter->name),
+                              .dtype = dtype,
+                              .n_dims = parameter->n_dims};
+    if (out->name == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
+    for (int d = 0; d < out->n_dims; d++) out->shape[d] = parameter->shape[d];
+    size_t element = weight->offset / dtype_size(weight->dtype);
+    if (data != NULL) out->data = (const char *)data + element * dtype_size(dtype);
+    return OK;
+}
+
+/* What goes into a file, in an arena, in the order of the layout. */
+static Status contents_describe(const Experiment *e, void *const data[STATE_KINDS], Arena *arena,
+                                CheckpointContents *out) {
+    int n = e->parameters->count;
+    int64_t count = 0;
+    CheckpointTensor *tensors = arena_alloc(arena, (size_t)(STATE_KINDS * n) * sizeof *tensors);
+    if (tensors == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        for (int i = 0; i < n; i++) {
+            TRY(tensor_describe(e, (StateKind)kind, i, data[kind], arena, &tensors[count++]));
+        }
+    }
+    *out = (CheckpointContents){.tensors = tensors, .n_tensors = count};
+    return OK;
+}
+
+struct Saver {
+    const Experiment *e;
+    Arena arena;
+    CheckpointWriter *writer;
+    CheckpointContents contents;
+    CheckpointValue values[N_VALUES];
+    const char *config;
+    void *host[STATE_KINDS]; /* the state of the whole model: a copy, or on the CPU the section
+                                itself */
+    bool owns[STATE_KINDS];
+};
+
+static CheckpointValue value_i64(const char *name, int64_t value) {
+    return (CheckpointValue){.name = name, .kind = CHECKPOINT_I64, .i64 = value};
+}
+
+static CheckpointValue value_f64(const char *name, double value) {
+    return (CheckpointValue){.name = name, .kind = CHECKPOINT_F64, .f64 = value};
+}
+
+static int64_t samples_of(const Experiment *e, int64_t step) {
+    return step * experiment_tokens_per_step(e) / e->T;
+}
+
+static void values_set(Saver *saver, const Progress *p) {
+    const Experiment *e = saver->e;
+    int n = 0;
+    saver->values[n++] = value_i64("step", p->step);
+    saver->values[n++] = value_i64("tokens", p->tokens);
+    saver->values[n++] = value_i64("samples", samples_of(e, p->step));
+    saver->values[n++] = value_f64("train_s", p->train_s);
+    saver->values[n++] = value_f64("best_val_loss", p->best_val_loss);
+    saver->values[n++] = value_i64("best_step", p->best_step);
+    saver->values[n++] = value_f64("val_loss", p->val_loss);
+    saver->values[n++] = value_i64("evaluated_step", p->evaluated_step);
+    saver->values[n++] = value_f64("loss_scale", p->loss_scale.scale);
+    saver->values[n++] = value_i64("loss_scale_good_steps", p->loss_scale.good_steps);
+    saver->values[n++] = value_i64("updates", p->loss_scale.updates);
+    saver->values[n++] = value_i64("seed", (int64_t)e->config->seed);
+    saver->values[n++] = value_i64("world_size", world_size(e->world));
+    saver->values[n++] =
+        (CheckpointValue){.name = "config", .kind = CHECKPOINT_TEXT, .text = saver->config};
+    saver->values[n++] = (CheckpointValue){
+        .name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = token_file_tokenizer(e->train_file)};
+    saver->values[n++] =
+        value_i64("tokenizer_hash", (int64_t)token_file_tokenizer_hash(e->train_file));
+    n += data_identity_values(&e->data, &saver->values[n]);
+    saver->contents.values = saver->values;
+    saver->contents.n_values = n;
+}
+
+/* Whether the host needs a copy of its own. */
+static bool is_copied(const Experiment *e, StateKind kind) {
+    return e->device->target.kind != DEVICE_CPU ||
+           parameters_is_piecewise(e->parameters, parameters_state(e->parameters, kind));
+}
+
+static Status host_create(Saver *saver) {
+    const Experiment *e = saver->e;
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        saver->owns[kind] = is_copied(e, (StateKind)kind);
+        saver->host[kind] = saver->owns[kind]
+                                ? malloc(state_bytes(e, (StateKind)kind))
+                                : parameters_state(e->parameters, (StateKind)kind)->buffer.data;
+        if (saver->host[kind] == NULL)
+            return ERROR(STATUS_NO_ROOM, "out of memory for a copy of the weights");
+    }
+    return OK;
+}
+
+static Status host_refresh(Saver *saver) {
+    const Experiment *e = saver->e;
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        const Section *section = parameters_state(e->parameters, (StateKind)kind);
+        if (!saver->owns[kind] || parameters_is_piecewise(e->parameters, section)) continue;
+        TRY(device_download(e->device, saver->host[kind], section->flat));
+    }
+    return OK;
+}
+
+/* This rank's piece of every span, to rank 0. The pieces of a span lie in the order of the
+ * ranks. */
+static Status pieces_gather(const Experiment *e, Section *section, void *room, char *host) {
+    const Parameters *parameters = e->parameters;
+    size_t each = dtype_size(section->dtype);
+    for (int s = 0; s < parameters->n_spans; s++) {
+        int64_t count = parameters_piece(parameters, s).count, first = parameters->spans[s].first;
+        Tensor piece = {.buffer = &section->buffer,
+                        .offset = (size_t)parameters_piece_place(parameters, s) * each,
+                        .dtype = section->dtype,
+                        .n_dims = 1,
+                        .shape = {count}};
+        TRY(device_download(e->device, room, &piece));
+        TRY(world_gather(e->world, room, (size_t)count * each,
+                         host == NULL ? NULL : host + (size_t)first * each));
+    }
+    return OK;
+}
+
+Status saver_gather(Saver *saver, const Experiment *e) {
+    const Parameters *parameters = e->parameters;
+    if (!parameters->sharing.is_shared) return OK;
+    int64_t most = 0;
+    for (int s = 0; s < parameters->n_spans; s++) {
+        if (parameters->spans[s].count > most) most = parameters->spans[s].count;
+    }
+    void *room =
+        malloc((size_t)(most / parameters->sharing.ranks) * dtype_size(parameters->m->dtype));
+    Status status = world_agree(
+        e->world, room != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint"));
+    for (int kind = 0; kind < STATE_KINDS && !failed(status); kind++) {
+        Section *section = parameters_state(parameters, (StateKind)kind);
+        if (!parameters_is_piecewise(parameters, section)) continue;
+        status = pieces_gather(e, section, room, saver == NULL ? NULL : saver->host[kind]);
+    }
+    free(room);
+    return status;
+}
+
+static Status saver_build(Saver *saver, const char *directory, const char *config) {
+    const Experiment *e = saver->e;
+    size_t bytes;
+    saver->config = arena_strdup(&saver->arena, config);
+    char *folder = arena_printf(&saver->arena, "%s/checkpoints", directory);
+    if (saver->config == NULL || folder == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
+    TRY(host_create(saver));
+    TRY(contents_describe(e, saver->host, &saver->arena, &saver->contents));
+    values_set(saver, &(Progress){0});
+    TRY(checkpoint_image_bytes(&saver->contents, &bytes));
+    return checkpoint_writer_create(folder, (int)e->config->checkpoint.keep, bytes, &saver->writer);
+}
+
+Status saver_create(const Experiment *e, const char *directory, const char *config, Saver **out) {
+    Saver *saver = calloc(1, sizeof *saver);
+    if (saver == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
+    saver->e = e;
+    *out = saver;
+    return saver_build(saver, directory, config);
+}
+
+Status saver_start(Saver *saver, const Progress *progress) {
+    if (saver == NULL) return OK;
+    TRY(host_refresh(saver));
+    values_set(saver, progress);
+    int64_t best = saver->e->config->checkpoint.best ? progress->best_step : -1;
+    return checkpoint_writer_save(saver->writer, &saver->contents, progress->step, best);
+}
+
+Status saver_finish(Saver *saver) {
+    return saver == NULL ? OK : checkpoint_writer_wait(saver->writer);
+}
+
+void saver_destroy(Saver **saver) {
+    if (saver == NULL || *saver == NULL) return;
+    checkpoint_writer_destroy(&(*saver)->writer);
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        if ((*saver)->owns[kind]) free((*saver)->host[kind]);
+    }
+    arena_free(&(*saver)->arena);
+    free(*saver);
+    *saver = NULL;
+}
+
+size_t saver_bytes(const Experiment *e) {
+    size_t bytes = 0;
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        bytes += state_bytes(e, (StateKind)kind) * (is_copied(e, (StateKind)kind) ? 2 : 1);
+    }
+    return bytes;
+}
+
+/* ---- loading ---- */
+
+static Status tensor_load(const Experiment *e, const CheckpointFile *file, StateKind kind,
+                          int index, Arena *arena) {
+    CheckpointTensor wanted;
+    TRY(tensor_describe(e, kind, index, NULL, arena, &wanted));
+    void *values =
+        malloc((size_t)tensor_count(e->parameters->list[index]->weight) * dtype_size(wanted.dtype));
+    if (values == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory while loading %s", checkpoint_path(file));
+    Status status = checkpoint_read_tensor(file, &wanted, values);
+    if (!failed(status)) status = parameters_write(e->parameters, e->device, kind, index, values);
+    free(values);
+    return status;
+}
+
+Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena *arena) {
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        if (parameters_state(e->parameters, (StateKind)kind) == NULL) continue;
+        for (int i = 0; i < e->parameters->count; i++)
+            TRY(tensor_load(e, file, (StateKind)kind, i, arena));
+    }
+    return OK;
+}
+
+static Status config_check(Experiment *e, const CheckpointFile *file, Arena *arena,
+                           char **changes) {
+    char *text = NULL;
+    Config *saved = NULL;
+    TRY(checkpoint_read_text(file, "config", arena, &text));
+    TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &saved));
+    Status status = config_compare_resume(saved, e->config);
+    if (status.code == STATUS_CONFIG)
+        status = ERROR(STATUS_CONFIG, "%s: %s", checkpoint_path(file), status_message());
+    if (!failed(status)) status = config_changes(saved, e->config, changes);
+    config_destroy(&saved);
+    return status;
+}
+
+static Status world_check(const Experiment *e, const CheckpointFile *file, const Progress *p) {
+    int64_t samples, world = 0;
+    TRY(checkpoint_read_i64(file, "samples", &samples));
+    TRY(checkpoint_read_i64(file, "world_size", &world));
+    if (samples == samples_of(e, p->step) || p->step <= 0) return OK;
+    return ERROR(
+        STATUS_CONFIG,
+        "%s: was trained with %lld sequences a step on %lld ranks, this run has %lld on %d; set "
+        "mpirun -np, "
+        "data.batch_size or training.gradient_accumulation_steps so that ranks x data.batch_size x "
+        "accumulation is %lld",
+        checkpoint_path(file), (long long)(samples / p->step), (long long)world,
+        (long long)samples_of(e, 1), world_size(e->world), (long long)(samples / p->step));
+}
+
+static Status progress_load(const CheckpointFile *file, Progress *p) {
+    TRY(checkpoint_read_i64(file, "step", &p->step));
+    TRY(checkpoint_read_i64(file, "tokens", &p->tokens));
+    TRY(checkpoint_read_f64(file, "train_s", &p->train_s));
+    TRY(checkpoint_read_f64(file, "best_val_loss", &p->best_val_loss));
+    TRY(checkpoint_read_i64(file, "best_step", &p->best_step));
+    TRY(checkpoint_read_f64(file, "val_loss", &p->val_loss));
+    TRY(checkpoint_read_i64(file, "evaluated_step", &p->evaluated_step));
+    TRY(checkpoint_read_f64(file, "loss_scale", &p->loss_scale.scale));
+    TRY(checkpoint_read_i64(file, "loss_scale_good_steps", &p->loss_scale.good_steps));
+    return checkpoint_read_i64(file, "updates", &p->loss_scale.updates);
+}
+
+static Status file_load(Experiment *e, const CheckpointFile *file, Arena *arena, Progress *progress,
+                        char **changes) {
+    TRY(config_check(e, file, arena, changes));
+    TRY(data_identity_expect(&e->data, file));
+    TRY(progress_load(file, progress));
+    TRY(world_check(e, file, progress));
+    return state_load_weights(e, file, arena);
+}
+
+Status state_load(Experiment *e, const char *path, Progress *progress, char **changes) {
+    CheckpointFile *file = NULL;
+    Arena arena = {0};
+    TRY(checkpoint_open(path, &file));
+    Status status = file_load(e, file, &arena, progress, changes);
+    checkpoint_close(&file);
+    arena_free(&arena);
+    return status;
+}

@@ -1,0 +1,226 @@
+#include "launch/study/local.h"
+
+#include "core/base/clock.h"
+#include "core/base/escape.h"
+#include "launch/base/signals.h"
+#include "launch/study/overdue.h"
+#include "launch/study/process.h"
+#include "launch/study/table.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+typedef struct Slot {
+    pid_t pid;
+    int point; /* -1: free */
+    Overdue overdue;
+} Slot;
+
+typedef struct Local {
+    Study *study;
+    Launcher *launcher;
+    Slot *slots;
+    bool *given_up; /* of each point: it would end as it did */
+    bool stopping;
+    LiveTable table;
+    double refreshed; /* clock_seconds; as is when the points were last asked to stop: */
+    double asked;
+} Local;
+
+static bool is_ours(const Local *l, int point) {
+    for (int i = 0; i < l->launcher->parallel; i++) {
+        if (l->slots[i].point == point) return true;
+    }
+    return false;
+}
+
+/* What a point's directory says; but that one of ours runs is known before it says so. */
+static void refresh(Local *l, int i) {
+    StudyPoint *point = &l->study->points[i];
+    point_refresh(point);
+    if (!is_ours(l, i)) return;
+    point->status.state = POINT_RUNNING;
+    point->status.message[0] = '\0';
+}
+
+static void say_end(const Local *l, const StudyPoint *point) {
+    const PointStatus *s = &point->status;
+    if (l->table.watched) return;
+    printf("%s: %s", point->name, point_state_name(s->state));
+    if (s->step >= 0) printf(" | step %lld", (long long)s->step);
+    if (isfinite(s->best_val_loss)) printf(" | best validation loss %.4f", s->best_val_loss);
+    if (isfinite(s->train_s)) printf(" | %.1f s of training", s->train_s);
+    printf("%s%s\n", s->message[0] == '\0' ? "" : " | ", s->message);
+    fflush(stdout);
+}
+
+static Status slot_finish(Local *l, Slot *slot, int code) {
+    StudyPoint *point = &l->study->points[slot->point];
+    /* Ended by the signal that asked it to: before it heeds it, or mpirun when its ranks have ended
+     * with 75. */
+    if (l->stopping && code == 128 + SIGUSR1) code = 75;
+    bool stopped = l->stopping && code != 0 && code != 75;
+    slot->point = -1;
+    TRY(point_note_end(point, code, stopped));
+    point_refresh(point);
+    l->given_up[point - l->study->points] =
+        point->status.state == POINT_FAILED && point_exit_is_final(code);
+    say_end(l, point);
+    return study_write(l->study);
+}
+
+/* Whether a slot's process has ended, with which code; one that never would is ended, and that is
+ * said. */
+static bool slot_has_ended(Local *l, Slot *slot, int *code) {
+    const StudyPoint *point = &l->study->points[slot->point];
+    char line[512];
+    if (process_has_ended(slot->pid, code)) {
+        *code = overdue_code(&slot->overdue, point, *code);
+        return true;
+    }
+    if (overdue_check(&slot->overdue, point, line, sizeof line)) {
+        table_live_clear(&l->table);
+        escape_say(stderr, "sweep: %s", line);
+    }
+    return false;
+}
+
+static Status reap(Local *l) {
+    for (int i = 0; i < l->launcher->parallel; i++) {
+        Slot *slot = &l->slots[i];
+        int code;
+        if (slot->point >= 0 && slot_has_ended(l, slot, &code)) TRY(slot_finish(l, slot, code));
+    }
+    return OK;
+}
+
+static bool may_start(const Local *l, int i, bool again) {
+    const PointStatus *s = &l->study->points[i].status;
+    if (s->state == POINT_WAITING || s->state == POINT_INTERRUPTED) return !again;
+    bool is_bounded = s->failures <= l->study->config->launch.retries;
+    return again && s->state == POINT_FAILED && is_bounded && !l->given_up[i];
+}
+
+/* The next point to start, or -1: those that failed come last. */
+static int point_next(const Local *l) {
+    for (int again = 0; again < 2; again++) {
+        for (int i = 0; i < l->study->count; i++) {
+            if (may_start(l, i, again != 0)) return i;
+        }
+    }
+    return -1;
+}
+
+static Status slot_start(Local *l, int slot, int i) {
+    StudyPoint *point = &l->study->points[i];
+    TRY(point_note_start(point));
+    TRY(launcher_start(l->launcher, point, slot, &l->slots[slot].pid));
+    overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train);
+    l->slots[slot].point = i;
+    refresh(l, i);
+    if (!l->table.watched) {
+        printf("%s: %s, attempt %d\n", point->name, point->status.step >= 0 ? "goes on" : "starts",
+               point->status.attempts);
+        fflush(stdout);
+    }
+    return study_write(l->study);
+}
+
+static Status fill(Local *l) {
+    for (int i = 0; i < l->launcher->parallel; i++) {
+        int next = l->slots[i].point >= 0 ? -1 : point_next(l);
+        if (next >= 0) TRY(slot_start(l, i, next));
+    }
+    return OK;
+}
+
+/* mpirun passes SIGUSR1 on to its ranks, which save and end; SIGTERM would have them killed a
+ * second later. One that is just starting has no ranks to pass it on to, so they are asked again
+ * until they have ended. */
+static void ask_to_stop(Local *l) {
+    if (clock_seconds() - l->asked < 1) return;
+    for (int i = 0; i < l->launcher->parallel; i++) {
+        if (l->slots[i].point >= 0) kill(l->slots[i].pid, SIGUSR1);
+    }
+    l->asked = clock_seconds();
+}
+
+static void stop(Local *l) {
+    l->stopping = true;
+    table_live_clear(&l->table);
+    printf("stopping: the running points save first\n");
+    fflush(stdout);
+}
+
+/* Whether there is anything to wait for: one of ours, or a point that another process is
+ * running. */
+static bool is_busy(const Local *l) {
+    for (int i = 0; i < l->launcher->parallel; i++) {
+        if (l->slots[i].point >= 0) return true;
+    }
+    return !l->stopping && study_count(l->study, POINT_RUNNING) > 0;
+}
+
+static void watch(Local *l) {
+    if (clock_seconds() - l->refreshed >= 0.5) {
+        for (int i = 0; i < l->study->count; i++) {
+            if (l->study->points[i].status.state == POINT_RUNNING) refresh(l, i);
+        }
+        l->refreshed = clock_seconds();
+    }
+    table_live_draw(&l->table, l->study);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+}
+
+static Status run_points(Local *l) {
+    do {
+        TRY(reap(l));
+        if (!l->stopping && signals_request() != STOP_NONE) stop(l);
+        if (l->stopping)
+            ask_to_stop(l);
+        else
+            TRY(fill(l));
+        watch(l);
+    } while (is_busy(l) || (!l->stopping && point_next(l) >= 0));
+    return OK;
+}
+
+/* After a failure of our own: nothing is left running. */
+static void wait_for_all(Local *l) {
+    int code;
+    if (!l->stopping) stop(l);
+    for (int i = 0; i < l->launcher->parallel; i++) {
+        while (l->slots[i].point >= 0 && !slot_has_ended(l, &l->slots[i], &code)) {
+            ask_to_stop(l);
+            nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+        }
+        l->slots[i].point = -1;
+    }
+}
+
+Status local_run(Study *study, Launcher *launcher) {
+    Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
+    l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
+    l.given_up = calloc((size_t)study->count, sizeof *l.given_up);
+    Status status = l.slots == NULL || l.given_up == NULL
+                        ? ERROR(STATUS_NO_ROOM, "out of memory for a sweep")
+                        : OK;
+    if (!failed(status)) {
+        for (int i = 0; i < launcher->parallel; i++) l.slots[i].point = -1;
+        signals_install();
+        table_live_open(&l.table);
+        status = run_points(&l);
+        if (failed(status)) wait_for_all(&l);
+        table_live_clear(&l.table);
+    }
+    if (!failed(status) && l.stopping) {
+        status =
+            ERROR(STATUS_STOPPED, "stopped with %d of %d points done; the same command goes on",
+                  study_count(study, POINT_DONE), study->count);
+    }
+    free(l.slots);
+    free(l.given_up);
+    return status;
+}

@@ -1,0 +1,120 @@
+#include "launch/study/point.h"
+
+#include "core/base/escape.h"
+#include "launch/base/text_file.h"
+#include "launch/run/run_lock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TAIL_BYTES = 1 << 16, NO_ROOM = 71 };
+
+const char *point_state_name(PointState state) {
+    static const char *const names[] = {"waiting", "running", "interrupted",
+                                        "done",    "failed",  "oom"};
+    return names[state];
+}
+
+bool point_exit_is_final(int code) {
+    return code == 64 || code == 65 || code == NO_ROOM || code == 78;
+}
+
+static void path_of(const StudyPoint *point, const char *name, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/%s", point->directory, name);
+}
+
+static Status note(const StudyPoint *point, const char *what, const char *where) {
+    char path[PATH_MAX], line[256], now[32];
+    struct tm utc;
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&(time_t){time(NULL)}, &utc));
+    snprintf(line, sizeof line, "%s %s%s", what, now, where);
+    path_of(point, "attempts.log", path);
+    return text_file_append(path, line);
+}
+
+Status point_note_start(const StudyPoint *point) {
+    char host[130] = " ";
+    gethostname(host + 1, sizeof host - 2);
+    return note(point, "start", host);
+}
+
+Status point_note_end(const StudyPoint *point, int code, bool stopped) {
+    char what[32];
+    snprintf(what, sizeof what, "%s %d", stopped ? "stopped" : "exit", code);
+    return note(point, what, "");
+}
+
+/* Counts what attempts.log tells. */
+static void read_attempts(StudyPoint *point, char *text, size_t room) {
+    PointStatus *s = &point->status;
+    char path[PATH_MAX], *rest = text;
+    path_of(point, "attempts.log", path);
+    if (failed(text_file_tail(path, text, room))) return;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        int code;
+        if (strncmp(line, "start ", 6) == 0) {
+            s->attempts++;
+            s->exit_code = -1;
+        } else if (sscanf(line, "exit %d", &code) == 1) {
+            s->exit_code = code;
+            s->failures += code != 75 && !point_exit_is_final(code);
+        }
+    }
+}
+
+/* The last of the lines by which a program says why it failed, `NAME: error: ...`; NULL where there
+ * is none. Changes the text: its lines become strings. */
+static const char *error_line_last(char *text) {
+    const char *found = NULL;
+    for (char *line = strsep(&text, "\n"); line != NULL; line = strsep(&text, "\n")) {
+        if (strstr(line, "error: ") != NULL) found = line;
+    }
+    return found;
+}
+
+/* The last error that the last attempt said, without the program's name. */
+static void read_message(StudyPoint *point, char *text, size_t room) {
+    PointStatus *s = &point->status;
+    char path[PATH_MAX];
+    path_of(point, "stderr.log", path);
+    const char *found = failed(text_file_tail(path, text, room)) ? NULL : error_line_last(text);
+    if (found == NULL) {
+        snprintf(s->message, sizeof s->message, "ended with exit code %d; see %.300s", s->exit_code,
+                 path);
+    } else {
+        size_t prefix = strncmp(found, "train: error: ", 14) == 0 ? 14 : 0;
+        escape_text(found + prefix, s->message, sizeof s->message);
+    }
+}
+
+/* By the exit code; where a launcher put another one in its place or nobody noted it, by what the
+ * run itself did. */
+static bool has_no_room(const PointStatus *s, const char *outcome) {
+    return s->exit_code == NO_ROOM || strcmp(outcome, "no_room") == 0;
+}
+
+static PointState state_of(const StudyPoint *point, const char *summary_status,
+                           const char *outcome) {
+    const PointStatus *s = &point->status;
+    if (strcmp(summary_status, "done") == 0) return POINT_DONE;
+    if (run_lock_is_taken(point->directory)) return POINT_RUNNING;
+    if (has_no_room(s, outcome)) return POINT_OOM;
+    if (s->exit_code >= 0 && s->exit_code != 75) return POINT_FAILED;
+    return s->attempts > 0 || summary_status[0] != '\0' ? POINT_INTERRUPTED : POINT_WAITING;
+}
+
+void point_refresh(StudyPoint *point) {
+    char text[TAIL_BYTES];
+    char summary_status[16], outcome[16];
+    point->status = (PointStatus){.exit_code = -1};
+    point_read_numbers(point, summary_status, outcome);
+    read_attempts(point, text, sizeof text);
+    point->status.state = state_of(point, summary_status, outcome);
+    if (point->status.state == POINT_FAILED || point->status.state == POINT_OOM) {
+        read_message(point, text, sizeof text);
+    }
+}

@@ -1,0 +1,279 @@
+/* Where a point stands in the charts: its series, its x, its seed; and the marks of a series over
+ * seeds. */
+#include "core/base/checked.h"
+#include "core/base/names.h"
+#include "launch/config/config.h"
+#include "launch/study/report/results.h"
+#include "launch/study/report/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *key_text(const char *key) {
+    static const char *const names[][2] = {{"data.batch_size", "batch"},
+                                           {"attention.backends", "backend"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(key, names[i][0]) == 0) return names[i][1];
+    }
+    const char *dot = strrchr(key, '.');
+    return dot == NULL ? key : dot + 1;
+}
+
+static const char *list_text(Results *s, const json_t *list) {
+    const char *text = "";
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *item = value_text(s, json_array_get(list, i));
+        text = i == 0 ? item : or_empty(arena_printf(&s->arena, "%s+%s", text, item));
+    }
+    return text;
+}
+
+const char *value_text(Results *s, const json_t *value) {
+    if (json_is_string(value)) return json_string_value(value);
+    if (json_is_boolean(value)) return json_is_true(value) ? "true" : "false";
+    if (json_is_integer(value))
+        return or_empty(arena_printf(&s->arena, "%lld", (long long)json_integer_value(value)));
+    if (json_is_real(value)) return number_text(&s->arena, "%.10g", json_real_value(value));
+    if (json_is_array(value)) return list_text(s, value);
+    if (json_is_null(value) || value == NULL) return "default";
+    char *text = json_dumps(value, JSON_COMPACT);
+    const char *copy = or_empty(text == NULL ? NULL : arena_strdup(&s->arena, text));
+    free(text);
+    return copy;
+}
+
+/* ---- series ---------------------------------------------------------------------------------- */
+
+static bool is_key(const char *key, const char *wanted) {
+    return wanted != NULL && strcmp(key, wanted) == 0;
+}
+
+static const json_t *value_of(const Point *p, const char *key) {
+    return key == NULL ? NULL : json_object_get(p->values, key);
+}
+
+static bool same(const json_t *a, const json_t *b) { return a == b || json_equal(a, b); }
+
+/* For each point, the first point that shares its series key's value and its x; NULL where memory
+ * is out. */
+static const Point **firsts_find(Results *s) {
+    Names seen = {0};
+    const Point **firsts = arena_alloc(&s->arena, s->n_points * sizeof *firsts);
+    for (size_t i = 0; firsts != NULL && i < s->n_points; i++) {
+        const Point *p = &s->points[i];
+        const char *series = value_text(s, value_of(p, s->series_key)),
+                   *x = value_text(s, value_of(p, s->x_key));
+        const char *both = arena_printf(&s->arena, "%zu %s %s", strlen(series), series, x);
+        void **place = both == NULL ? NULL : names_add(&seen, &s->arena, both);
+        if (place == NULL) return NULL;
+        if (*place == NULL) *place = &s->points[i];
+        firsts[i] = *place;
+    }
+    return firsts;
+}
+
+/* Whether points would be mixed without this key: some share series and x and differ in it. One
+ * that only goes along with those, as an interval that a larger batch has shorter, makes no series
+ * of its own. */
+static bool tells_apart(const Results *s, const Point **firsts, const char *key) {
+    if (s->series_key == NULL) return true;
+    for (size_t i = 0; i < s->n_points; i++) {
+        if (!same(value_of(&s->points[i], key), value_of(firsts[i], key))) return true;
+    }
+    return false;
+}
+
+/* The keys of the sweep but for x and seed that tell points apart, each looked at once; for
+ * json_decref. */
+static json_t *keys_of_series(Results *s) {
+    const Point **firsts = firsts_find(s);
+    json_t *keys = firsts == NULL ? NULL : json_object(), *value;
+    const char *key;
+    for (size_t i = 0; keys != NULL && i < s->n_points; i++) {
+        json_object_foreach(s->points[i].values, key, value) {
+            bool is_placed =
+                is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
+            if (is_placed || json_object_get(keys, key) != NULL) continue;
+            json_object_set_new(keys, key, json_boolean(tells_apart(s, firsts, key)));
+        }
+    }
+    return keys;
+}
+
+/* The series key's value first; then whatever else differs between points, so that none but seeds
+ * are mixed. */
+static const char *series_of(Results *s, const Point *p, const json_t *keys) {
+    const json_t *first = s->series_key == NULL ? NULL : json_object_get(p->values, s->series_key);
+    const char *label = first == NULL ? "" : value_text(s, first), *key;
+    json_t *value;
+    json_object_foreach(p->values, key, value) {
+        if (!json_is_true(json_object_get(keys, key))) continue;
+        bool plain = *label == 0 && json_is_array(value);
+        const char *text = value_text(s, value), *comma = *label == 0 ? "" : ", ";
+        label =
+            plain
+                ? text
+                : or_empty(arena_printf(&s->arena, "%s%s%s %s", label, comma, key_text(key), text));
+    }
+    return label;
+}
+
+/* Names in the order in which they were first seen. */
+typedef struct Index {
+    Names seen;
+    const char **names;
+    int *count;
+} Index;
+
+/* The index of `name`, which joins the names where it is new; -1 where memory is out. */
+static int index_of(Arena *arena, Index *index, const char *name) {
+    void **place = names_add(&index->seen, arena, name);
+    if (place == NULL) return -1;
+    if (*place == NULL) {
+        index->names[(*index->count)++] = name;
+        *place = (void *)(size_t)*index->count;
+    }
+    return (int)(size_t)*place - 1;
+}
+
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a report"); }
+
+/* ---- x --------------------------------------------------------------------------------------- */
+
+/* Where the study names no x: the batch size, or else the first number that the sweep sets. */
+static const char *x_key_guess(const Results *s) {
+    json_t *values = s->points[0].values, *value;
+    const char *key;
+    if (json_object_get(values, "data.batch_size") != NULL) return "data.batch_size";
+    json_object_foreach(values, key, value) {
+        if (json_is_number(value) && !is_key(key, "seed") && !is_key(key, s->series_key))
+            return key;
+    }
+    return NULL;
+}
+
+static bool is_batch(const char *key) { return is_key(key, "data.batch_size"); }
+
+static double x_number(const Results *s, const Point *p) {
+    const json_t *value = s->x_key == NULL ? NULL : json_object_get(p->values, s->x_key);
+    if (json_is_number(value)) return json_number_value(value);
+    return is_batch(s->x_key) ? p->batch : NAN; /* auto is what it was resolved to */
+}
+
+static bool x_is_category(const Results *s) {
+    if (s->x_key == NULL || is_batch(s->x_key)) return false;
+    for (size_t i = 0; i < s->n_points; i++) {
+        const json_t *value = json_object_get(s->points[i].values, s->x_key);
+        if (value != NULL && !json_is_number(value)) return true;
+    }
+    return false;
+}
+
+static Status x_place(Results *s) {
+    bool category = x_is_category(s) || s->x_key == NULL;
+    if (category) s->x_names = arena_alloc(&s->arena, s->n_points * sizeof *s->x_names);
+    if (category && s->x_names == NULL) return out_of_memory();
+    Index index = {.names = s->x_names, .count = &s->n_x_names};
+    for (size_t i = 0; i < s->n_points; i++) {
+        Point *p = &s->points[i];
+        const char *name =
+            s->x_key == NULL ? "" : value_text(s, json_object_get(p->values, s->x_key));
+        p->x = category ? index_of(&s->arena, &index, name) : x_number(s, p);
+        if (category && p->x < 0) return out_of_memory();
+    }
+    return OK;
+}
+
+/* ---- the budget ------------------------------------------------------------------------------ */
+
+static const char *budget_of(Results *s, const Config *config) {
+    const ConfigStop *stop = &config->training.stop;
+    if (stop->time > 0)
+        return or_empty(
+            arena_printf(&s->arena, "%s of training", seconds_text(&s->arena, stop->time)));
+    if (stop->tokens > 0)
+        return or_empty(
+            arena_printf(&s->arena, "%s tokens", count_text(&s->arena, (double)stop->tokens)));
+    return or_empty(arena_printf(&s->arena, "%lld steps", (long long)stop->steps));
+}
+
+/* From the resolved configs, where they agree. */
+static void budget_find(Results *s) {
+    for (size_t i = 0; i < s->n_points; i++) {
+        Config *config = NULL;
+        const char *path = arena_printf(&s->arena, "%s/config.yaml", s->points[i].directory);
+        if (path == NULL || failed(config_load(path, 0, NULL, &config))) continue;
+        const char *budget = budget_of(s, config);
+        bool differs = *s->budget != 0 && strcmp(s->budget, budget) != 0;
+        config_destroy(&config);
+        s->budget = differs ? "" : budget;
+        if (differs) return;
+    }
+}
+
+Status results_arrange(Results *s) {
+    if (s->x_key == NULL) s->x_key = x_key_guess(s);
+    s->series_names = arena_alloc(&s->arena, s->n_points * sizeof *s->series_names);
+    json_t *keys = keys_of_series(s);
+    Index index = {.names = s->series_names, .count = &s->n_series};
+    bool whole = s->series_names != NULL && keys != NULL;
+    for (size_t i = 0; i < s->n_points && whole; i++) {
+        Point *p = &s->points[i];
+        p->series = series_of(s, p, keys);
+        p->series_index = index_of(&s->arena, &index, p->series);
+        whole = p->series_index >= 0;
+    }
+    json_decref(keys);
+    if (!whole) return out_of_memory();
+    TRY(x_place(s));
+    budget_find(s);
+    return OK;
+}
+
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+static void mark_add(Mark *mark, const Point *p, double value) {
+    mark->points++;
+    mark->oom += point_is(p, "oom");
+    if (isnan(value) || !point_is(p, "done")) return;
+    mark->low = mark->n == 0 ? value : fmin(mark->low, value);
+    mark->high = mark->n == 0 ? value : fmax(mark->high, value);
+    mark->mean = (mark->mean * mark->n + value) / (mark->n + 1);
+    mark->n++;
+}
+
+typedef struct Placed {
+    const Point *point;
+    double x;
+} Placed;
+
+/* By series, then x, then as the study has them. */
+static int placed_order(const void *a, const void *b) {
+    const Placed *p = a, *q = b;
+    if (p->point->series_index != q->point->series_index)
+        return p->point->series_index < q->point->series_index ? -1 : 1;
+    if (p->x != q->x) return p->x < q->x ? -1 : 1;
+    return (p->point > q->point) - (p->point < q->point);
+}
+
+Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **marks,
+                     size_t *count) {
+    size_t n = 0;
+    Placed *placed = arena_alloc(&s->arena, s->n_points * sizeof *placed);
+    Mark *last = *marks = arena_alloc(&s->arena, (s->n_points + 1) * sizeof **marks);
+    if (*marks == NULL || placed == NULL) return out_of_memory();
+    for (size_t i = 0; i < s->n_points; i++) {
+        double x = x_of(&s->points[i]);
+        if (!isnan(x)) placed[n++] = (Placed){&s->points[i], x};
+    }
+    qsort(placed, n, sizeof *placed, placed_order);
+    for (size_t i = 0; i < n; i++) {
+        const Point *p = placed[i].point;
+        bool is_new = i == 0 || last->series != p->series_index || last->x != placed[i].x;
+        if (is_new) *(i == 0 ? last : ++last) = (Mark){.series = p->series_index, .x = placed[i].x};
+        mark_add(last, p, value_of_point(p));
+    }
+    *count = n == 0 ? 0 : (size_t)(last - *marks) + 1;
+    return OK;
+}

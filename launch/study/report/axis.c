@@ -1,0 +1,126 @@
+#include "launch/study/report/axis.h"
+
+#include "launch/study/report/text.h"
+
+#include <math.h>
+
+void span_add(Span *span, double value) {
+    if (!isfinite(value)) return;
+    span->low = span->count == 0 ? value : fmin(span->low, value);
+    span->high = span->count == 0 ? value : fmax(span->high, value);
+    span->count++;
+}
+
+double axis_share(const Axis *a, double value) {
+    if (a->log) return log(value / a->low) / log(a->high / a->low);
+    return (value - a->low) / (a->high - a->low);
+}
+
+double axis_value(const Axis *a, double share) {
+    if (a->log) return a->low * pow(a->high / a->low, share);
+    return a->low + share * (a->high - a->low);
+}
+
+static void tick_add(Axis *a, double value) {
+    if (value >= a->low && value <= a->high && a->n_ticks < MOST_TICKS)
+        a->ticks[a->n_ticks++] = value;
+}
+
+/* 1, 2 or 5 times a power of ten: the step that gives at most seven ticks. */
+static void ticks_linear(Axis *a) {
+    double step = pow(10, floor(log10((a->high - a->low) / 7)));
+    const double factors[] = {1, 2, 2.5, 5, 10};
+    int i = 0;
+    while (i < 4 && (a->high - a->low) / (step * factors[i]) > 7) i++;
+    step *= factors[i];
+    for (double k = ceil(a->low / step); k * step <= a->high * (1 + 1e-12); k++)
+        tick_add(a, k == 0 ? 0 : k * step);
+}
+
+static void ticks_decades(Axis *a, const double *factors, int count) {
+    int first = (int)floor(log10(a->low)), last = (int)ceil(log10(a->high));
+    a->n_ticks = 0;
+    for (int decade = first; decade <= last; decade++) {
+        for (int i = 0; i < count; i++) tick_add(a, factors[i] * pow(10, decade));
+    }
+}
+
+/* Few decades have more ticks in each; a small range has those of a linear one. */
+static void ticks_log(Axis *a) {
+    const double many[] = {1, 1.5, 2, 3, 4, 5, 7}, some[] = {1, 2, 5}, few[] = {1};
+    double ratio = a->high / a->low;
+    if (ratio < 3.5)
+        ticks_linear(a);
+    else if (ratio < 15)
+        ticks_decades(a, many, 7);
+    else if (ratio < 1500)
+        ticks_decades(a, some, 3);
+    else
+        ticks_decades(a, few, 1);
+}
+
+void axis_fit(Axis *a, const Span *span, bool log_wanted, double room) {
+    double low = span->count == 0 ? 0 : span->low, high = span->count == 0 ? 1 : span->high;
+    a->log = log_wanted && low > 0;
+    a->n_ticks = 0;
+    if (high - low <= 1e-9 * fabs(high)) { /* one value: a range around it */
+        double around = high == 0 ? 1 : 0.05 * fabs(high);
+        low -= around;
+        high += around;
+    }
+    *a = (Axis){.letter = a->letter, .log = a->log, .low = low, .high = high, .label = a->label};
+    double below = axis_value(a, -room), above = axis_value(a, 1 + room);
+    a->low = !a->log && low >= 0 && below < 0 ? 0 : below; /* what is never negative starts at 0 */
+    a->high = above;
+    if (a->log)
+        ticks_log(a);
+    else
+        ticks_linear(a);
+}
+
+void axis_fit_values(Axis *a, const double *values, const char *const *texts, int count) {
+    Span span = {0};
+    for (int i = 0; i < count; i++) span_add(&span, values[i]);
+    axis_fit(a, &span, span.count > 0 && span.low > 0 && span.high / span.low >= 10,
+             count == 1 ? 1 : 0.08);
+    if (!a->log && span.count > 1) a->low = span.low - 0.08 * (span.high - span.low);
+    a->n_ticks = 0;
+    for (int i = 0; i < count && a->n_ticks < MOST_TICKS; i++) {
+        bool near = a->n_ticks > 0 &&
+                    axis_share(a, values[i]) - axis_share(a, a->ticks[a->n_ticks - 1]) < 0.04;
+        if (near) continue;
+        a->tick_texts[a->n_ticks] = texts == NULL ? NULL : texts[i];
+        a->ticks[a->n_ticks++] = values[i];
+    }
+}
+
+/* As many decimals as the tick that needs most of them. */
+static int tick_decimals(const Axis *a) {
+    int decimals = 0;
+    for (int i = 0; i < a->n_ticks; i++) {
+        double scaled = a->ticks[i] * pow(10, decimals);
+        while (decimals < 6 && fabs(scaled - round(scaled)) > 1e-6)
+            scaled = a->ticks[i] * pow(10, ++decimals);
+    }
+    return decimals;
+}
+
+void axis_put(FILE *file, const Axis *a) {
+    int decimals = tick_decimals(a);
+    fprintf(file, "%s logscale %c\n", a->log ? "set" : "unset", a->letter);
+    fprintf(file, "set %crange [%.9g:%.9g]\nset %ctics (", a->letter, a->low, a->high, a->letter);
+    for (int i = 0; i < a->n_ticks; i++) {
+        char number[32];
+        bool plain = fabs(a->ticks[i]) < 1e6 && decimals < 5 && !(a->log && a->high / a->low >= 15);
+        if (plain)
+            snprintf(number, sizeof number, "%.*f", decimals, a->ticks[i]);
+        else
+            snprintf(number, sizeof number, "%.6g", a->ticks[i]);
+        if (i > 0) fputs(", ", file);
+        put_gnuplot(file, a->tick_texts[i] != NULL ? a->tick_texts[i] : number);
+        fprintf(file, " %.9g", a->ticks[i]);
+    }
+    fprintf(file, ")\nset %clabel ", a->letter);
+    put_gnuplot(file, a->label);
+    fputc('\n', file);
+}

@@ -1,0 +1,255 @@
+/* Charts of a run's course: the loss against time and against tokens, one line a point. Points of
+ * one series and x, which differ by their seed, share a color and a label. */
+#include "launch/study/report/chart.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_BINS = 150, FEWEST_EVALUATIONS = 3 };
+
+/* What one chart shows. */
+typedef struct CurvesChart {
+    const char *name, *title, *caption, *x_label;
+    size_t x_offset; /* of RunRecord.train_s or RunRecord.tokens */
+    double unit;
+    bool validation; /* which loss; false: training's, averaged over stretches of the run */
+    bool log_x;
+} CurvesChart;
+
+static double member_of(const RunRecord *r, size_t offset) {
+    return *(const double *)(const void *)((const char *)r + offset);
+}
+
+static double loss_of(const CurvesChart *c, const RunRecord *r) {
+    return c->validation ? r->val_loss : r->train_loss;
+}
+
+/* A point of a curve: means over a bin of records. */
+typedef struct Vertex {
+    double x, y;
+} Vertex;
+
+/* At most MOST_BINS means, in order; evaluations are few and stay as they are. Returns how many. */
+static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
+    size_t usable = 0, seen = 0;
+    int n = 0;
+    double x = 0, y = 0, in_bin = 0;
+    for (size_t i = 0; i < p->n_records; i++)
+        usable += isfinite(loss_of(c, &p->records[i])) ? 1 : 0;
+    for (size_t i = 0; i < p->n_records; i++) {
+        double loss = loss_of(c, &p->records[i]),
+               at = member_of(&p->records[i], c->x_offset) / c->unit;
+        if (!isfinite(loss)) continue;
+        seen++;
+        if (isfinite(at)) x += at, y += loss, in_bin++;
+        bool full = seen * MOST_BINS / usable > (size_t)n || usable <= MOST_BINS || seen == usable;
+        if (!full || in_bin == 0) continue;
+        if (n < MOST_BINS) out[n++] = (Vertex){x / in_bin, y / in_bin};
+        x = y = in_bin = 0;
+    }
+    return n;
+}
+
+typedef struct Group {
+    int series;
+    double x;
+    Vertex end; /* of its longest curve, for the label */
+    int curves;
+} Group;
+
+static int group_find(const Group *groups, int n, const Point *p) {
+    for (int i = 0; i < n; i++) {
+        if (groups[i].series == p->series_index &&
+            (groups[i].x == p->x || (isnan(groups[i].x) && isnan(p->x))))
+            return i;
+    }
+    return -1;
+}
+
+static int group_order(const void *a, const void *b) {
+    const Group *x = a, *y = b;
+    if (x->series != y->series) return x->series < y->series ? -1 : 1;
+    return (x->x > y->x) - (x->x < y->x);
+}
+
+static int groups_collect(const Results *s, Group *groups) {
+    int n = 0;
+    for (size_t i = 0; i < s->n_points; i++) {
+        const Point *p = &s->points[i];
+        if (group_find(groups, n, p) < 0)
+            groups[n++] = (Group){.series = p->series_index, .x = p->x};
+    }
+    qsort(groups, (size_t)n, sizeof *groups, group_order);
+    return n;
+}
+
+/* Light to dark along x within a series. */
+static Color group_color(const Group *groups, int n, int which, double shift) {
+    int before = 0, all = 0;
+    for (int i = 0; i < n; i++) {
+        if (groups[i].series != groups[which].series) continue;
+        before += i < which;
+        all++;
+    }
+    double shade = all == 1 ? 0 : -0.75 + 1.5 * before / (all - 1);
+    return series_color(groups[which].series, fmin(1, shade + shift));
+}
+
+static const char *group_label(Results *s, const Group *g) {
+    const char *series = s->series_names[g->series];
+    const char *x = s->x_key == NULL || isnan(g->x) ? "" : x_text(s, g->x);
+    if (*x == 0) return series;
+    return or_empty(arena_printf(&s->arena, "%s%s%s %s", series, *series == 0 ? "" : ", ",
+                                 key_text(s->x_key), x));
+}
+
+/* ---- a chart --------------------------------------------------------------------------------- */
+
+static void block_put(FILE *file, size_t index, const Vertex *vertices, int n) {
+    fprintf(file, "$run%zu << EOD\n", index);
+    for (int i = 0; i < n; i++) fprintf(file, "%.9g %.9g\n", vertices[i].x, vertices[i].y);
+    fputs("EOD\n", file);
+}
+
+typedef struct Course {
+    Group *groups;
+    int n_groups;
+    Span x, y;
+    Text blocks, plot;
+} Course;
+
+static void span_of_curve(Course *course, const Vertex *vertices, int n) {
+    for (int i = 0; i < n; i++) {
+        span_add(&course->x, vertices[i].x);
+        span_add(&course->y, vertices[i].y);
+    }
+}
+
+/* Later series are thinner, so that those on which they lie still show. */
+static double line_width(int series) { return fmax(1.2, 2.8 - 1.2 * series); }
+
+static void curve_put(Results *s, const CurvesChart *c, size_t index, Course *course) {
+    Vertex vertices[MOST_BINS];
+    const Point *p = &s->points[index];
+    int n = curve_bin(c, p, vertices), which = group_find(course->groups, course->n_groups, p);
+    if (n == 0) return;
+    Group *group = &course->groups[which];
+    if (group->curves++ == 0 || vertices[n - 1].x > group->end.x) group->end = vertices[n - 1];
+    span_of_curve(course, vertices, n);
+    block_put(course->blocks.file, index, vertices, n);
+    const char *style = n == 1                     ? "points pt 7 ps 0.6"
+                        : c->validation && n <= 12 ? "linespoints pt 7 ps 0.35"
+                                                   : "lines";
+    fprintf(course->plot.file, "$run%zu using 1:2 with %s lw %.1f lc rgb '%s', ", index, style,
+            line_width(group->series), group_color(course->groups, course->n_groups, which, 0).hex);
+}
+
+static int labels_of_groups(Results *s, const Course *course, ChartLabel *labels) {
+    int n = 0;
+    for (int i = 0; i < course->n_groups && n < MOST_LABELS; i++) {
+        const Group *g = &course->groups[i];
+        const char *text = group_label(s, g);
+        if (g->curves == 0 || *text == 0) continue;
+        labels[n++] = (ChartLabel){.text = text,
+                                   .color = group_color(course->groups, course->n_groups, i, 0.3),
+                                   .x = g->end.x,
+                                   .y = g->end.y};
+    }
+    return n;
+}
+
+static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course *course) {
+    ChartLabel labels[MOST_LABELS];
+    Axis x = {.letter = 'x', .label = c->x_label};
+    Axis y = {.letter = 'y',
+              .label =
+                  c->validation ? "validation loss, nats a token" : "training loss, nats a token"};
+    if (!c->log_x) span_add(&course->x, 0);
+    axis_fit(&x, &course->x, c->log_x, 0.01);
+    axis_fit(&y, &course->y, true, 0.04);
+    chart_begin(s, charts->script.file, c->title, &x, &y, labels,
+                labels_of_groups(s, course, labels));
+    fwrite(course->blocks.bytes, 1, course->blocks.size, charts->script.file);
+    course->plot.bytes[course->plot.size - 2] = 0; /* the last comma */
+    chart_end(charts->script.file, c->name, course->plot.bytes);
+    charts->items[charts->count++] = (ChartInfo){c->name, c->caption};
+}
+
+static Status chart_put(Results *s, Charts *charts, const CurvesChart *c) {
+    Course course = {.groups = arena_alloc(&s->arena, s->n_points * sizeof *course.groups)};
+    if (course.groups == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a chart");
+    course.n_groups = groups_collect(s, course.groups);
+    Status status;
+    TRY_ELSE(status, text_open(&course.blocks), done);
+    TRY_ELSE(status, text_open(&course.plot), done);
+    for (size_t i = 0; i < s->n_points; i++) curve_put(s, c, i, &course);
+    fflush(course.blocks.file);
+    fflush(course.plot.file);
+    if (course.plot.size > 2) course_put(s, charts, c, &course);
+done:
+    text_drop(&course.blocks);
+    text_drop(&course.plot);
+    return status;
+}
+
+/* ---- both charts ----------------------------------------------------------------------------- */
+
+/* The validation loss where every run that is done has evaluated often enough for a curve. */
+static bool shows_validation(const Results *s) {
+    bool any = false;
+    for (size_t i = 0; i < s->n_points; i++) {
+        int evaluations = 0;
+        for (size_t k = 0; k < s->points[i].n_records; k++)
+            evaluations += isfinite(s->points[i].records[k].val_loss) != 0;
+        if (evaluations < FEWEST_EVALUATIONS && point_is(&s->points[i], "done")) return false;
+        any |= evaluations >= FEWEST_EVALUATIONS;
+    }
+    return any;
+}
+
+static double longest(const Results *s, size_t offset) {
+    double most = 0;
+    for (size_t i = 0; i < s->n_points; i++) {
+        for (size_t k = 0; k < s->points[i].n_records; k++)
+            most = fmax(most, member_of(&s->points[i].records[k], offset));
+    }
+    return most;
+}
+
+Status charts_of_curves(Results *s, Charts *charts) {
+    bool validation = shows_validation(s);
+    const char *loss = validation ? "Validation loss" : "Training loss";
+    const char *caption = "One line a run; runs that differ by their seed alone share a color. The "
+                          "loss axis is logarithmic.";
+    double seconds = longest(s, offsetof(RunRecord, train_s)),
+           tokens = longest(s, offsetof(RunRecord, tokens));
+    CurvesChart time = {.name = "loss_time",
+                        .title =
+                            or_empty(arena_printf(&s->arena, "%s against training time", loss)),
+                        .caption = caption,
+                        .x_offset = offsetof(RunRecord, train_s),
+                        .validation = validation,
+                        .unit = seconds > 7200  ? 3600
+                                : seconds > 180 ? 60
+                                                : 1,
+                        .x_label = seconds > 7200  ? "training time, h"
+                                   : seconds > 180 ? "training time, min"
+                                                   : "training time, s"};
+    TRY(chart_put(s, charts, &time));
+    CurvesChart by_tokens = {.name = "loss_tokens",
+                             .title = or_empty(arena_printf(&s->arena, "%s against tokens", loss)),
+                             .caption = caption,
+                             .x_offset = offsetof(RunRecord, tokens),
+                             .validation = validation,
+                             .log_x = true,
+                             .unit = tokens >= 3e9   ? 1e9
+                                     : tokens >= 3e6 ? 1e6
+                                     : tokens >= 3e3 ? 1e3
+                                                     : 1,
+                             .x_label = tokens >= 3e9   ? "tokens, billions"
+                                        : tokens >= 3e6 ? "tokens, millions"
+                                        : tokens >= 3e3 ? "tokens, thousands"
+                                                        : "tokens"};
+    return chart_put(s, charts, &by_tokens);
+}

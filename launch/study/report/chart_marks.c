@@ -1,0 +1,264 @@
+/* Charts whose x was chosen: the metric, the throughput and the memory, a series a line, spread
+ * over seeds. */
+#include "core/perf/median.h"
+#include "launch/study/report/chart.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What one chart shows. */
+typedef struct MarksChart {
+    const char *name, *title, *caption, *x_label, *y_label;
+    PointFn x_of, value_of;
+    PointFn second_of; /* NULL, or a second value, dashed */
+    double unit;       /* values are divided by it */
+    bool from_zero, seeds;
+} MarksChart;
+
+typedef struct MarksSet {
+    Mark *marks, *second;
+    size_t n;
+} MarksSet;
+
+/* Series stand a little beside each other where they share an x. */
+static double dodged(const Results *s, const Axis *x, double value, int series) {
+    double step = fmin(0.008, 0.03 / s->n_series);
+    return axis_value(x, axis_share(x, value) + step * (series - (s->n_series - 1) / 2.0));
+}
+
+/* The x of all marks, each once. */
+static int distinct_x(const MarksSet *set, double *values) {
+    int n = 0;
+    for (size_t i = 0; i < set->n; i++) values[i] = set->marks[i].x;
+    values_sort(values, set->n);
+    for (size_t i = 0; i < set->n; i++) {
+        if (n == 0 || values[n - 1] != values[i]) values[n++] = values[i];
+    }
+    return n;
+}
+
+static Status axis_of_x(Results *s, const MarksChart *c, const MarksSet *set, Axis *x) {
+    double *values = arena_alloc(&s->arena, set->n * sizeof *values);
+    if (values == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a chart");
+    int n = distinct_x(set, values);
+    *x = (Axis){.letter = 'x', .label = c->x_label};
+    const char **names = c->x_of == point_x && s->x_names != NULL ? s->x_names : NULL;
+    axis_fit_values(x, values, names, n);
+    return OK;
+}
+
+static bool any_oom(const MarksSet *set) {
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->marks[i].oom > 0) return true;
+    }
+    return false;
+}
+
+/* Points that do not fit get a band of their own above the values. */
+static void axis_of_y(const MarksChart *c, const MarksSet *set, Axis *y) {
+    Span span = {0};
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->marks[i].n > 0) span_add(&span, set->marks[i].low / c->unit);
+        if (set->marks[i].n > 0) span_add(&span, set->marks[i].high / c->unit);
+        if (set->second != NULL && set->second[i].n > 0)
+            span_add(&span, set->second[i].mean / c->unit);
+    }
+    if (c->from_zero) span_add(&span, 0);
+    *y = (Axis){.letter = 'y', .label = c->y_label};
+    axis_fit(y, &span, false, 0.08);
+    if (any_oom(set)) y->high = axis_value(y, 1.14);
+}
+
+/* ---- data and plot --------------------------------------------------------------------------- */
+
+static void block_of_marks(const Results *s, FILE *file, const Mark *marks, size_t n, int series,
+                           const char *kind, double unit, const Axis *x) {
+    fprintf(file, "$%s%d << EOD\n", kind, series);
+    for (size_t i = 0; i < n; i++) {
+        const Mark *m = &marks[i];
+        if (m->series != series || m->n == 0) continue;
+        fprintf(file, "%.9g %.9g %.9g %.9g\n", dodged(s, x, m->x, series), m->mean / unit,
+                m->low / unit, m->high / unit);
+    }
+    fputs("EOD\n", file);
+}
+
+static int block_of_seeds(const Results *s, const MarksChart *c, FILE *file, int series,
+                          const Axis *x) {
+    int count = 0;
+    fprintf(file, "$seeds%d << EOD\n", series);
+    for (size_t i = 0; i < s->n_points; i++) {
+        const Point *p = &s->points[i];
+        if (p->series_index != series || !point_is(p, "done") || isnan(c->x_of(p)) ||
+            isnan(c->value_of(p)))
+            continue;
+        fprintf(file, "%.9g %.9g\n", dodged(s, x, c->x_of(p), series), c->value_of(p) / c->unit);
+        count++;
+    }
+    fputs("EOD\n", file);
+    return count;
+}
+
+/* A series' parts of the plot command: error bars under the line, single seeds as small points over
+ * them. */
+static void plot_series(const Results *s, const MarksChart *c, const MarksSet *set, int series,
+                        const Axis *x, FILE *file, FILE *plot) {
+    Color line = series_color(series, 0), dark = series_color(series, 0.8);
+    int shown = 0, repeated = 0;
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->marks[i].series != series || set->marks[i].n == 0) continue;
+        shown++;
+        repeated += set->marks[i].n > 1;
+    }
+    if (shown == 0) return;
+    block_of_marks(s, file, set->marks, set->n, series, "marks", c->unit, x);
+    if (set->second != NULL) {
+        block_of_marks(s, file, set->second, set->n, series, "second", c->unit, x);
+    }
+    if (repeated > 0) {
+        fprintf(plot, "$marks%d using 1:2:3:4 with yerrorbars pt 0 lw 1.4 lc rgb '%s', ", series,
+                line.hex);
+        if (c->seeds && block_of_seeds(s, c, file, series, x) > 0) {
+            fprintf(plot, "$seeds%d using 1:2 with points pt 7 ps 0.35 lc rgb '%s', ", series,
+                    line.hex);
+        }
+    }
+    fprintf(plot, "$marks%d using 1:2 with linespoints lw 2.2 pt %d ps 0.9 lc rgb '%s', ", series,
+            series_point(series), line.hex);
+    if (set->second != NULL) {
+        fprintf(plot, "$second%d using 1:2 with lines lw 1.1 dt (6,5) lc rgb '%s', ", series,
+                dark.hex);
+    }
+}
+
+/* A series' label at its last mark; none for a study of one nameless series. */
+static int labels_of_series(const Results *s, const MarksChart *c, const MarksSet *set,
+                            const Axis *x, ChartLabel *labels) {
+    int n = 0;
+    for (int series = 0; series < s->n_series && n < MOST_LABELS; series++) {
+        const Mark *last = NULL;
+        for (size_t i = 0; i < set->n; i++) {
+            if (set->marks[i].series == series && set->marks[i].n > 0) last = &set->marks[i];
+        }
+        if (last == NULL || *s->series_names[series] == 0) continue;
+        labels[n++] = (ChartLabel){.text = s->series_names[series],
+                                   .color = series_color(series, 0.4),
+                                   .x = dodged(s, x, last->x, series),
+                                   .y = last->mean / c->unit};
+    }
+    return n;
+}
+
+static void put_oom(const Results *s, const MarksSet *set, const Axis *x, FILE *file) {
+    for (size_t i = 0; i < set->n; i++) {
+        const Mark *m = &set->marks[i];
+        if (m->oom == 0) continue;
+        double height = 0.96 - 0.06 * (m->series % 2);
+        fprintf(
+            file,
+            "set label 'oom' at first %.9g, graph %.3f left offset 0.7,0 font ',13' tc rgb '%s' ",
+            dodged(s, x, m->x, m->series), height, series_color(m->series, 0.4).hex);
+        fprintf(file, "point pt 2 ps 0.8 lw 1.6 lc rgb '%s'\n", series_color(m->series, 0).hex);
+    }
+}
+
+static Status chart_put(Results *s, Charts *charts, const MarksChart *c) {
+    MarksSet set = {0};
+    Axis x, y;
+    ChartLabel labels[MOST_LABELS];
+    Text plot;
+    TRY(results_marks(s, c->x_of, c->value_of, &set.marks, &set.n));
+    if (c->second_of != NULL) TRY(results_marks(s, c->x_of, c->second_of, &set.second, &set.n));
+    size_t known = 0;
+    for (size_t i = 0; i < set.n; i++) known += set.marks[i].n > 0;
+    if (known == 0) return OK;
+    TRY(axis_of_x(s, c, &set, &x));
+    axis_of_y(c, &set, &y);
+    TRY(text_open(&plot));
+    FILE *file = charts->script.file;
+    chart_begin(s, file, c->title, &x, &y, labels, labels_of_series(s, c, &set, &x, labels));
+    put_oom(s, &set, &x, file);
+    for (int series = 0; series < s->n_series; series++)
+        plot_series(s, c, &set, series, &x, file, plot.file);
+    fflush(plot.file);
+    plot.bytes[plot.size - 2] = 0; /* the last comma */
+    chart_end(file, c->name, plot.bytes);
+    text_drop(&plot);
+    charts->items[charts->count++] = (ChartInfo){c->name, c->caption};
+    return OK;
+}
+
+/* ---- the three charts ------------------------------------------------------------------------ */
+
+/* Whether batch sizes differ; otherwise throughput and memory stand against the study's own x. */
+static bool batches_differ(const Results *s) {
+    Span span = {0};
+    for (size_t i = 0; i < s->n_points; i++) span_add(&span, s->points[i].batch);
+    return span.count > 0 && span.high > span.low;
+}
+
+static double unit_of(const Results *s, PointFn value_of, double base) {
+    Span span = {0};
+    for (size_t i = 0; i < s->n_points; i++) span_add(&span, value_of(&s->points[i]));
+    double unit = 1;
+    while (span.count > 0 && span.high / unit >= base && unit < base * base * base) unit *= base;
+    return unit;
+}
+
+static const char *unit_name(double unit, double base, const char *const *names) {
+    return unit < base                 ? names[0]
+           : unit < base * base        ? names[1]
+           : unit < base * base * base ? names[2]
+                                       : names[3];
+}
+
+Status charts_of_marks(Results *s, Charts *charts) {
+    static const char *const thousands[] = {"tokens/s", "thousand tokens/s", "million tokens/s",
+                                            "billion tokens/s"};
+    static const char *const binary[] = {"memory, bytes", "memory, KiB", "memory, MiB",
+                                         "memory, GiB"};
+    const char *of_x = axis_label(s, s->x_key);
+    const char *caption =
+        or_empty(arena_printf(&s->arena,
+                              "The mean over seeds of points that are done; the bars are the "
+                              "lowest and the highest%s.",
+                              s->n_series > 1 ? ", a line for each series" : ""));
+    MarksChart metric = {.name = "best",
+                         .title = metric_title(s),
+                         .caption = caption,
+                         .x_label = of_x,
+                         .y_label = metric_axis_label(s),
+                         .x_of = point_x,
+                         .value_of = point_metric,
+                         .unit = 1,
+                         .seeds = true};
+    TRY(chart_put(s, charts, &metric));
+    bool by_batch = batches_differ(s);
+    PointFn x_of = by_batch ? point_batch : point_x;
+    const char *x_label = by_batch ? axis_label(s, "data.batch_size") : of_x;
+    double rate = unit_of(s, point_rate, 1000), bytes = unit_of(s, point_peak, 1024);
+    MarksChart throughput = {.name = "throughput",
+                             .title = "Throughput",
+                             .x_label = x_label,
+                             .x_of = x_of,
+                             .caption =
+                                 "The median over a run's logged steps, of all ranks together.",
+                             .y_label = unit_name(rate, 1000, thousands),
+                             .value_of = point_rate,
+                             .unit = rate,
+                             .from_zero = true};
+    TRY(chart_put(s, charts, &throughput));
+    MarksChart memory = {
+        .name = "memory",
+        .title = "Memory of a rank: peak, and planned (dashed)",
+        .x_label = x_label,
+        .caption = "What rank 0 had at its fullest, and what the plan had said before it began.",
+        .x_of = x_of,
+        .y_label = unit_name(bytes, 1024, binary),
+        .value_of = point_peak,
+        .second_of = point_planned,
+        .unit = bytes,
+        .from_zero = true};
+    return chart_put(s, charts, &memory);
+}

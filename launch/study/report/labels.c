@@ -1,0 +1,84 @@
+#include "launch/study/report/labels.h"
+
+#include "launch/study/report/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct MetricName {
+    const char *key, *label, *unit;
+} MetricName;
+
+static const MetricName metric_names[] = {
+    {"val/loss", "validation loss", "nats a token"},
+    {"val/stderr", "standard error of the validation loss", "nats a token"},
+    {"val/bpb", "validation loss", "bits a byte"},
+    {"train/loss", "training loss", "nats a token"},
+    {"tok_per_s", "throughput", "tokens/s"},
+    {"mfu", "model FLOPS utilization", "share of the peak"},
+    {"grad_norm", "gradient norm", ""},
+    {"mem_bytes", "memory", "bytes"},
+    {"lr", "learning rate", ""},
+    {"train_s", "training time", "s"},
+};
+
+static const MetricName *metric_find(const char *key) {
+    for (size_t i = 0; i < sizeof metric_names / sizeof *metric_names; i++) {
+        if (strcmp(metric_names[i].key, key) == 0) return &metric_names[i];
+    }
+    return NULL;
+}
+
+const char *metric_label(const char *metric) {
+    const MetricName *name = metric_find(metric);
+    return name == NULL ? metric : name->label;
+}
+
+const char *metric_axis_label(Results *s) {
+    const MetricName *name = metric_find(s->metric);
+    if (name == NULL || *name->unit == 0) return metric_label(s->metric);
+    return or_empty(arena_printf(&s->arena, "%s, %s", name->label, name->unit));
+}
+
+bool metric_is_loss(const char *metric) {
+    return strncmp(metric, "val/", 4) == 0 || strcmp(metric, "train/loss") == 0;
+}
+
+const char *metric_title(Results *s) {
+    const char *first = strcmp(s->reduce, "last") == 0   ? "Last"
+                        : strcmp(s->reduce, "mean") == 0 ? "Mean"
+                                                         : "Best";
+    const char *after = *s->budget == 0 ? "" : " after ";
+    return or_empty(
+        arena_printf(&s->arena, "%s %s%s%s", first, metric_label(s->metric), after, s->budget));
+}
+
+const char *axis_label(Results *s, const char *key) {
+    if (key == NULL) return "";
+    if (strcmp(key, "data.batch_size") == 0) return "batch, sequences a rank";
+    return or_empty(arena_printf(&s->arena, "%s", key));
+}
+
+const char *x_text(Results *s, double x) {
+    return s->x_names != NULL ? s->x_names[(int)x] : number_text(&s->arena, "%.6g", x);
+}
+
+Color series_color(int series, double shade) {
+    static const unsigned char palette[][3] = {{0, 114, 178},   {213, 94, 0},  {0, 158, 115},
+                                               {204, 121, 167}, {230, 159, 0}, {86, 180, 233},
+                                               {110, 110, 110}};
+    const unsigned char *base = palette[(size_t)series % (sizeof palette / sizeof *palette)];
+    double target = shade < 0 ? 255 : 0, share = shade < 0 ? -0.5 * shade : 0.5 * shade;
+    int rgb[3];
+    Color color;
+    for (int i = 0; i < 3; i++) rgb[i] = (int)(base[i] + (target - base[i]) * share + 0.5) & 255;
+    snprintf(color.hex, sizeof color.hex, "#%02x%02x%02x", (unsigned)rgb[0] & 255u,
+             (unsigned)rgb[1] & 255u, (unsigned)rgb[2] & 255u);
+    return color;
+}
+
+int series_point(int series) {
+    static const int types[] = {
+        7, 5, 9, 13, 11, 15}; /* disc, square, triangle, diamond, triangle down, pentagon */
+    return types[(size_t)series % (sizeof types / sizeof *types)];
+}

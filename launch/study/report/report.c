@@ -1,0 +1,83 @@
+#include "launch/study/report/report.h"
+
+#include "core/base/escape.h"
+#include "launch/study/report/chart.h"
+#include "launch/study/report/page.h"
+#include "launch/study/report/tables.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef Status (*TableFn)(Results *results, bool raw, Table *out);
+
+static Status table_write(Results *s, TableFn make, const char *directory, const char *name,
+                          bool raw) {
+    Table table;
+    Text text;
+    TRY(make(s, raw, &table));
+    TRY(text_open(&text));
+    if (raw)
+        table_csv(text.file, &table);
+    else
+        table_markdown(text.file, &table);
+    return text_write(&text, directory, name);
+}
+
+static Status tables_write(Results *s, const char *directory) {
+    TRY(table_write(s, table_points, directory, "points.csv", true));
+    TRY(table_write(s, table_points, directory, "points.md", false));
+    TRY(table_write(s, table_summary, directory, "summary.csv", true));
+    return table_write(s, table_summary, directory, "summary.md", false);
+}
+
+static Status charts_write(Results *s, Charts *charts, const char *directory,
+                           const char **missing) {
+    *missing = "";
+    TRY(text_open(&charts->script));
+    fputs("# Draws the charts again: gnuplot charts.gnuplot\nif (!exists('aside')) aside = ''\n",
+          charts->script.file);
+    Status status = OK;
+    TRY_ELSE(status, charts_of_marks(s, charts), failure);
+    TRY_ELSE(status, charts_of_curves(s, charts), failure);
+    TRY(text_write(&charts->script, directory, "charts.gnuplot"));
+    return charts->count == 0 ? OK : charts_draw(s, charts, directory, missing);
+failure:
+    text_drop(&charts->script);
+    return status;
+}
+
+/* STUDY/report, which must be a directory of its own: a link could lead anywhere. */
+static Status directory_make(Results *s, const char **out) {
+    struct stat info;
+    const char *path = *out = arena_printf(&s->arena, "%s/report", s->directory);
+    if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
+    if (mkdir(path, 0777) == 0) return OK;
+    if (errno != EEXIST)
+        return ERROR(STATUS_FAILURE, "%s: cannot make the directory: %s", path, strerror(errno));
+    if (lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) return OK;
+    return ERROR(STATUS_FAILURE, "%s: in the way of the report's directory; move it away", path);
+}
+
+static Status report_all(Results *s, FILE *messages) {
+    const char *directory, *missing;
+    Charts charts = {0};
+    TRY(directory_make(s, &directory));
+    TRY(tables_write(s, directory));
+    TRY(charts_write(s, &charts, directory, &missing));
+    TRY(page_write(s, &charts, directory, missing));
+    size_t done = 0;
+    for (size_t i = 0; i < s->n_points; i++) done += point_is(&s->points[i], "done");
+    escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done,
+               s->n_points);
+    if (*missing != 0) fprintf(messages, "report: %s\n", missing);
+    return OK;
+}
+
+Status report_write(const char *study_directory, FILE *messages) {
+    Results *results;
+    TRY(results_load(study_directory, &results));
+    Status status = report_all(results, messages);
+    results_destroy(&results);
+    return status;
+}

@@ -1,0 +1,26 @@
+/* The tables of a report, as CSV for programs, as Markdown and HTML for people. */
+#pragma once
+
+#include "launch/study/report/results.h"
+
+#include <stdio.h>
+
+typedef enum CellKind { CELL_TEXT, CELL_NUMBER, CELL_STATE, CELL_MESSAGE } CellKind;
+
+typedef struct Table {
+    int columns;
+    size_t rows;
+    const char **heads;
+    CellKind *kinds;
+    const char **cells; /* (rows, columns) */
+} Table;
+
+/* Each point, and each series at each x over its seeds. `raw`: whole numbers in plain units and
+ * every column, for programs; else rounded, with units, and without the columns that are empty. The
+ * table is the study's. */
+NODISCARD Status table_points(Results *results, bool raw, Table *out);
+NODISCARD Status table_summary(Results *results, bool raw, Table *out);
+
+void table_csv(FILE *file, const Table *table);
+void table_markdown(FILE *file, const Table *table);
+void table_html(FILE *file, const Table *table);

@@ -1,0 +1,116 @@
+#include "launch/study/slurm.h"
+
+#include "core/base/escape.h"
+#include "data/directory.h"
+#include "launch/base/text_file.h"
+#include "launch/study/launcher.h"
+#include "launch/study/process.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OUTPUT_BYTES = 4096 };
+
+typedef Status (*ScriptFn)(const Study *study, const char *programs, FILE *file);
+
+Status slurm_check_idle(const Study *study) {
+    char jobs[2 * JOB_BYTES + 2], output[OUTPUT_BYTES], errors[OUTPUT_BYTES];
+    int code;
+    if (study->array_job[0] == '\0' || !process_can_find("squeue")) return OK;
+    snprintf(jobs, sizeof jobs, "%s%s%s", study->array_job, study->report_job[0] == '\0' ? "" : ",",
+             study->report_job);
+    char *const arguments[] = {"squeue", "--noheader", "--format=%i", "--jobs", jobs, NULL};
+    TRY(process_run(arguments, output, errors, sizeof output, &code));
+    if (code != 0 && strstr(errors, "Invalid job id") != NULL)
+        return OK; /* so long gone that Slurm forgot it */
+    errors[strcspn(errors, "\n")] = '\0';
+    if (code != 0) return ERROR(STATUS_FAILURE, "squeue: %s", errors);
+    if (output[0] == '\0') return OK;
+    return ERROR(
+        STATUS_FAILURE,
+        "%s: jobs of this study are queued or running: scancel %s ends them; or wait for them",
+        study->directory, jobs);
+}
+
+/* Writes a script beside its logs, and gives its path. */
+static Status script_make(const Study *study, const char *name, ScriptFn write,
+                          const char *programs, char path[PATH_MAX]) {
+    char *text = NULL;
+    size_t bytes, made;
+    snprintf(path, PATH_MAX, "%s/slurm", study->directory);
+    TRY(directory_create(path, &made));
+    snprintf(path, PATH_MAX, "%s/slurm/%s", study->directory, name);
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
+    Status status = write(study, programs, file);
+    if (fclose(file) != 0 && !failed(status))
+        status = ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
+    if (!failed(status)) status = text_file_replace(path, text);
+    free(text);
+    return status;
+}
+
+/* sbatch --parsable says NUMBER, or NUMBER;CLUSTER. */
+static Status submit(char *path, char *dependency, char job[JOB_BYTES]) {
+    char output[OUTPUT_BYTES], errors[OUTPUT_BYTES];
+    char *const arguments[] = {"sbatch", "--parsable", dependency == NULL ? path : dependency,
+                               dependency == NULL ? NULL : path, NULL};
+    int code;
+    TRY(process_run(arguments, output, errors, sizeof output, &code));
+    errors[strcspn(errors, "\n")] = '\0';
+    if (code != 0) return ERROR(STATUS_FAILURE, "%s: sbatch refused it: %s", path, errors);
+    output[strcspn(output, ";\n")] = '\0';
+    if (*output == '\0' || strspn(output, "0123456789") != strlen(output)) {
+        return ERROR(
+            STATUS_FAILURE,
+            "%s: sbatch gave no job number but '%s'; see squeue, and cancel what it submitted",
+            path, output);
+    }
+    snprintf(job, JOB_BYTES, "%.*s", JOB_BYTES - 1, output);
+    return OK;
+}
+
+static Status submit_both(Study *study, const char *programs) {
+    char path[PATH_MAX], dependency[64];
+    TRY(script_make(study, "points.sh", slurm_write_array, programs, path));
+    TRY(submit(path, NULL, study->array_job));
+    TRY(study_note_job(study, "array",
+                       study->array_job)); /* at once: a second one would run the points twice */
+    study->report_job[0] = '\0';
+    TRY(study_write(study));
+    TRY(script_make(study, "report.sh", slurm_write_report, programs, path));
+    snprintf(dependency, sizeof dependency, "--dependency=afterany:%s", study->array_job);
+    TRY(submit(path, dependency, study->report_job));
+    TRY(study_note_job(study, "report", study->report_job));
+    return study_write(study);
+}
+
+Status slurm_check_possible(void) {
+    if (process_can_find("sbatch")) return OK;
+    return ERROR(
+        STATUS_CONFIG,
+        "sbatch is not in PATH; --slurm needs a machine that submits to Slurm, --local does not");
+}
+
+Status slurm_submit(Study *study, FILE *messages) {
+    int count = 0;
+    TRY(slurm_check_idle(study));
+    study_say_former(study, messages);
+    for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
+    if (count == 0) {
+        escape_say(messages, "%s: nothing is left to run", study->directory);
+        return OK;
+    }
+    Arena arena = {0};
+    const char *programs = launcher_programs(&arena);
+    Status status = programs == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a study")
+                                     : submit_both(study, programs);
+    arena_free(&arena);
+    TRY(status);
+    escape_say(messages,
+               "submitted job array %s with %d points, and job %s for the report; ./sweep %s shows "
+               "how far they are",
+               study->array_job, count, study->report_job, study->directory);
+    return OK;
+}

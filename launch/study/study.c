@@ -1,0 +1,246 @@
+#include "launch/study/study.h"
+
+#include "core/base/escape.h"
+#include "core/base/file.h"
+#include "launch/config/diagnostic.h"
+#include "launch/config/schema.h"
+#include "launch/config/sweep_points.h"
+#include "launch/config/value.h"
+#include "launch/study/study_match.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Of all points' configs together, before they are resolved. */
+enum { MOST_NODES = 10000000 };
+
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
+
+static size_t key_bytes(const char *override) { return strcspn(override, "="); }
+
+/* Whether one of the two keys is the other, or a group that holds it. */
+static bool overlap(const char *a, const char *b) {
+    size_t bytes_a = key_bytes(a), bytes_b = key_bytes(b),
+           least = bytes_a < bytes_b ? bytes_a : bytes_b;
+    if (strncmp(a, b, least) != 0) return false;
+    return bytes_a == bytes_b || (bytes_a > least ? a : b)[least] == '.';
+}
+
+/* The keys that any point sets, each once: they are the schema's. */
+static Status swept_keys(Study *study, const SweepPoints *sweep, const char **keys, size_t *count) {
+    Names seen = {0};
+    *count = 0;
+    for (int i = 0; i < sweep->count; i++) {
+        for (int k = 0; k < sweep->points[i].n_overrides; k++) {
+            const char *override = sweep->points[i].overrides[k];
+            if (names_find(&seen, override, key_bytes(override)) != NULL) continue;
+            const char *key =
+                arena_printf(&study->arena, "%.*s", (int)key_bytes(override), override);
+            if (key == NULL || names_add(&seen, &study->arena, key) == NULL) return out_of_memory();
+            keys[(*count)++] = key;
+        }
+    }
+    return OK;
+}
+
+/* The same key from the command line for all points would make their names lies. */
+static Status check_overrides(Study *study, const SweepPoints *sweep, int n_overrides,
+                              char **overrides) {
+    size_t count;
+    const char **keys = arena_alloc(&study->arena, schema_count * sizeof *keys);
+    if (keys == NULL) return out_of_memory();
+    TRY(swept_keys(study, sweep, keys, &count));
+    for (int i = 0; i < n_overrides; i++) {
+        for (size_t k = 0; k < count; k++) {
+            if (!overlap(overrides[i], keys[k])) continue;
+            return ERROR(STATUS_USAGE, "%s: the study sweeps %s; change its 'sweep' instead",
+                         overrides[i], keys[k]);
+        }
+    }
+    return OK;
+}
+
+/* `key="value"`, in the arena. */
+static char *text_override(Arena *arena, const char *key, const char *value) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL) return NULL;
+    fprintf(file, "%s=", key);
+    value_write_string(value, true, file);
+    char *copy = fclose(file) == 0 ? arena_strdup(arena, text) : NULL;
+    free(text);
+    return copy;
+}
+
+/* A point's error stands where the sweep does; the point is named. */
+static Status point_error(const Study *study, const StudyPoint *point) {
+    char text[1024];
+    const char *message = status_message(), *what = strstr(message, "error: ");
+    snprintf(text, sizeof text, "%s", what == NULL ? message : what + 7);
+    text[strcspn(text, "\n")] = '\0';
+    return PLACE_ERROR(study->config->sweep->place, "point %s: %s", point->name, text);
+}
+
+/* defaults < extends < the file < the command line and the sweep's point, which have no key in
+ * common */
+static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base,
+                         const SweepPoint *swept) {
+    int n = swept->n_overrides;
+    char **all = arena_alloc(&study->arena, (size_t)(n + 2) * sizeof *all);
+    if (all == NULL) return out_of_memory();
+    for (int i = 0; i < n; i++) all[i] = swept->overrides[i];
+    all[n++] = text_override(&study->arena, "name", point->name);
+    all[n++] = text_override(&study->arena, "output", point->directory);
+    if (all[n - 2] == NULL || all[n - 1] == NULL) return out_of_memory();
+    Status status = config_base_make(base, n, all, &point->config);
+    return status.code == STATUS_CONFIG ? point_error(study, point) : status;
+}
+
+static Status point_place(Study *study, StudyPoint *point, const char *name) {
+    point->name = arena_strdup(&study->arena, name);
+    point->directory = arena_printf(&study->arena, "%s/%s", study->directory, name);
+    return point->name == NULL || point->directory == NULL ? out_of_memory() : OK;
+}
+
+Status study_point_rename(Study *study, StudyPoint *point, const char *name) {
+    Config *config = point->config;
+    TRY(point_place(study, point, name));
+    config->name = arena_strdup(&config->arena, name);
+    config->output = arena_strdup(&config->arena, point->directory);
+    return config->name == NULL || config->output == NULL ? out_of_memory() : OK;
+}
+
+static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swept) {
+    const char **keys = arena_alloc(&study->arena, (size_t)(swept->n_overrides + 1) * sizeof *keys);
+    point->keys = keys;
+    if (keys == NULL) return out_of_memory();
+    for (int i = 0; i < swept->n_overrides; i++) {
+        keys[i] = arena_printf(&study->arena, "%.*s", (int)key_bytes(swept->overrides[i]),
+                               swept->overrides[i]);
+        if (keys[i] == NULL) return out_of_memory();
+    }
+    return OK;
+}
+
+/* The study's file may have been written by other rules: then what the directory says counts. */
+static Status point_read(Study *study, StudyPoint *point, const ConfigBase *base,
+                         const SweepPoint *swept) {
+    char frozen[PATH_MAX];
+    bool is_there = false;
+    TRY(point_place(study, point, swept->name));
+    TRY(point_keys(study, point, swept));
+    Status status = point_load(study, point, base, swept);
+    if (status.code != STATUS_CONFIG || !study->is_made) return status;
+    StatusRecord first;
+    status_keep(status, &first);
+    snprintf(frozen, sizeof frozen, "%s/config.yaml", point->directory);
+    TRY(file_look(frozen, NULL, &is_there));
+    return is_there ? config_load(frozen, 0, NULL, &point->config) : status_restore(&first);
+}
+
+static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBase *base) {
+    size_t size = config_base_size(base);
+    if ((size_t)sweep->count * size > MOST_NODES) {
+        return PLACE_ERROR(study->config->sweep->place,
+                           "%d points of a config of %zu keys and values are too much; "
+                           "make either smaller",
+                           sweep->count, size);
+    }
+    study->points = arena_alloc(&study->arena, (size_t)sweep->count * sizeof *study->points);
+    if (study->points == NULL) return out_of_memory();
+    for (; study->count < sweep->count; study->count++) {
+        TRY(point_read(study, &study->points[study->count], base, &sweep->points[study->count]));
+    }
+    return study_exists(study) ? study_match(study, sweep) : OK;
+}
+
+/* A directory that was moved would train into its old place. */
+static Status check_place(const Study *study, const char *given) {
+    struct stat here, there;
+    bool same = stat(given, &here) == 0 && stat(study->directory, &there) == 0 &&
+                here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+    if (same) return OK;
+    return ERROR(STATUS_CONFIG,
+                 "%s: this study was made as %s; start ./sweep where that is its path", given,
+                 study->directory);
+}
+
+static Status open_all(Study *study, const char *given, int n_overrides, char **overrides) {
+    struct stat info;
+    char path[PATH_MAX];
+    bool made = study->is_made = stat(given, &info) == 0 && S_ISDIR(info.st_mode);
+    snprintf(path, sizeof path, made ? "%s/study.yaml" : "%s", given);
+    if (made && access(path, F_OK) != 0) {
+        return ERROR(STATUS_CONFIG, "%s: holds no study; ./sweep CONFIG makes one", given);
+    }
+    TRY(config_load(path, n_overrides, overrides, &study->config));
+    study->directory = study->config->output;
+    if (made) TRY(check_place(study, given));
+    if (study->config->sweep == NULL) {
+        return ERROR(STATUS_CONFIG,
+                     "%s: error: it has no 'sweep', so it is no study; ./train runs it", path);
+    }
+    SweepPoints *sweep = NULL;
+    ConfigBase *base = NULL;
+    Status status = sweep_expand(study->config, &sweep);
+    if (!failed(status)) status = check_overrides(study, sweep, n_overrides, overrides);
+    if (!failed(status)) status = config_base_load(path, n_overrides, overrides, &base);
+    if (!failed(status)) status = points_load(study, sweep, base);
+    config_base_destroy(&base);
+    sweep_points_destroy(&sweep);
+    return status;
+}
+
+Status study_open(const char *path, int n_overrides, char **overrides, Study **out) {
+    *out = NULL;
+    Study *study = calloc(1, sizeof *study);
+    if (study == NULL) return out_of_memory();
+    Status status = open_all(study, path, n_overrides, overrides);
+    if (failed(status)) {
+        study_close(&study);
+        return status;
+    }
+    study_refresh(study);
+    *out = study;
+    return OK;
+}
+
+void study_close(Study **study) {
+    if (*study == NULL) return;
+    run_directory_release(&(*study)->place); /* before the config, which holds its path */
+    for (int i = 0; i < (*study)->count; i++) config_destroy(&(*study)->points[i].config);
+    config_destroy(&(*study)->config);
+    arena_free(&(*study)->arena);
+    free(*study);
+    *study = NULL;
+}
+
+bool study_exists(const Study *study) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/study.yaml", study->directory);
+    return access(path, F_OK) == 0;
+}
+
+void study_say_former(const Study *study, FILE *file) {
+    if (study->n_former == 0) return;
+    fputs("no longer in the sweep, left alone:", file);
+    for (int i = 0; i < study->n_former; i++) {
+        fputs(i == 0 ? " " : ", ", file);
+        escape_print(file, study->former[i]);
+    }
+    fputc('\n', file);
+}
+
+void study_refresh(Study *study) {
+    for (int i = 0; i < study->count; i++) point_refresh(&study->points[i]);
+}
+
+int study_count(const Study *study, PointState state) {
+    int count = 0;
+    for (int i = 0; i < study->count; i++) count += study->points[i].status.state == state;
+    return count;
+}

@@ -1,0 +1,93 @@
+/* sweep.json: what the report reads, and any other tool. */
+#include "launch/base/text_file.h"
+#include "launch/config/field.h"
+#include "launch/study/study.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Text that is no UTF-8 has no place in JSON. */
+static json_t *string_or_null(const char *text) {
+    json_t *value = text == NULL ? NULL : json_string(text);
+    return value == NULL ? json_null() : value;
+}
+
+static json_t *int_json(const Field *field, int64_t value) {
+    const char *word = field_word(field, value);
+    return word != NULL ? json_string(word) : json_integer(value);
+}
+
+static json_t *choices_json(const Field *field, const ConfigChoices *choices) {
+    json_t *list = json_array();
+    for (int i = 0; i < choices->count; i++)
+        json_array_append_new(list, json_string(field->names[choices->items[i]]));
+    return list;
+}
+
+/* A key's value in JSON's own types where it has one; otherwise the text that the config holds. */
+static json_t *value_json(const Field *field, const Config *config) {
+    const void *value = (const char *)config + field->offset;
+    if (field_is_unset(field, config)) return json_null();
+    switch (field->type) {
+    case FIELD_INT:
+    case FIELD_INT_OR_AUTO:
+    case FIELD_INT_OR_ALL: return int_json(field, *(const int64_t *)value);
+    case FIELD_U64: return json_integer((json_int_t) * (const uint64_t *)value);
+    case FIELD_FLOAT:
+    case FIELD_DURATION: return json_real(*(const double *)value);
+    case FIELD_BOOL: return json_boolean(*(const bool *)value);
+    case FIELD_ENUM_LIST: return choices_json(field, value);
+    case FIELD_STRING:
+    case FIELD_KEY: return string_or_null(*(const char *const *)value);
+    default: break;
+    }
+    char *text = field_text(field, config);
+    json_t *string = string_or_null(text);
+    free(text);
+    return string;
+}
+
+static json_t *point_json(const StudyPoint *point) {
+    json_t *values = json_object(), *object = json_object();
+    for (const char *const *key = point->keys; *key != NULL; key++) {
+        json_object_set_new(values, *key, value_json(schema_find(*key), point->config));
+    }
+    json_object_set_new(object, "name", string_or_null(point->name));
+    json_object_set_new(object, "directory", string_or_null(point->directory));
+    json_object_set_new(object, "values", values);
+    json_object_set_new(object, "state", json_string(point_state_name(point->status.state)));
+    json_object_set_new(object, "attempts", json_integer(point->status.attempts));
+    json_object_set_new(object, "message", string_or_null(point->status.message));
+    return object;
+}
+
+static json_t *report_json(const ConfigReport *report) {
+    json_t *object = json_object();
+    json_object_set_new(object, "metric", string_or_null(report->metric));
+    json_object_set_new(object, "reduce",
+                        json_string(config_name("report.reduce", (int)report->reduce)));
+    json_object_set_new(object, "x", string_or_null(report->x));
+    json_object_set_new(object, "series", string_or_null(report->series));
+    return object;
+}
+
+static json_t *study_json(const Study *study) {
+    json_t *points = json_array(), *slurm = json_object(), *object = json_object();
+    for (int i = 0; i < study->count; i++)
+        json_array_append_new(points, point_json(&study->points[i]));
+    json_object_set_new(slurm, "array", json_string(study->array_job));
+    json_object_set_new(slurm, "report", json_string(study->report_job));
+    json_object_set_new(object, "study", string_or_null(study->config->name));
+    json_object_set_new(object, "report", report_json(&study->config->report));
+    json_object_set_new(object, "points", points);
+    json_object_set_new(object, "slurm", slurm);
+    return object;
+}
+
+Status study_write(const Study *study) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/sweep.json", study->directory);
+    return text_file_replace_json(path, study_json(study), JSON_INDENT(2));
+}

@@ -1,0 +1,280 @@
+#include "launch/study/study_match.h"
+
+#include "core/base/file.h"
+#include "launch/config/field.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A directory below the study's that holds a run. */
+typedef struct Made {
+    const char *name;
+    Config *config; /* as it was made, or as its run has frozen it; NULL: it cannot be read */
+    bool is_taken;
+    struct Made *next;
+} Made;
+
+/* Those that are alike in what is looked at. */
+typedef struct Alike {
+    Made *made;
+    struct Alike *next;
+} Alike;
+
+typedef struct Match {
+    Study *study;
+    const SweepPoints *sweep;
+    const char **stems; /* of the points */
+    bool *is_settled;   /* each point: it has its directory */
+    bool *is_swept;     /* each row of the schema: some point sets it */
+    Made *made;
+    Names by_name;  /* to Made */
+    Names given;    /* names that the sweep did not give */
+    Names by_mask;  /* to Names of Alike: see `mask_text` */
+    Status listing; /* what went wrong while the directory was listed */
+} Match;
+
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
+
+static bool is_auto(const Field *field, const Config *config) {
+    if (field->type == FIELD_INT_OR_AUTO)
+        return *(const int64_t *)((const char *)config + field->offset) == CONFIG_AUTO;
+    return strcmp(field->path, "attention.backends") == 0 &&
+           config->attention.pick != CONFIG_PICK_ORDER;
+}
+
+/* ---- what is there --------------------------------------------------------------------------- */
+
+static Status made_add(Match *m, const char *name) {
+    Arena *arena = &m->study->arena;
+    char *path = arena_printf(arena, "%s/%s/config.yaml", m->study->directory, name);
+    bool is_there = false;
+    if (path == NULL) return out_of_memory();
+    if (*name == '.') return OK;
+    TRY(file_look(path, NULL, &is_there));
+    if (!is_there) return OK;
+    Made *made = arena_alloc(arena, sizeof *made);
+    if (made == NULL || (made->name = arena_strdup(arena, name)) == NULL) return out_of_memory();
+    void **place = names_add(&m->by_name, arena, made->name);
+    if (place == NULL) return out_of_memory();
+    Status status = config_load(path, 0, NULL, &made->config);
+    if (failed(status) && status.code != STATUS_CONFIG) return status;
+    *place = made;
+    made->next = m->made;
+    m->made = made;
+    return OK;
+}
+
+static bool made_visit(void *context, const char *name) {
+    Match *m = context;
+    m->listing = made_add(m, name);
+    return !failed(m->listing);
+}
+
+static Made *made_find(const Match *m, const char *name) {
+    void **place = names_find(&m->by_name, name, strlen(name));
+    return place == NULL ? NULL : *place;
+}
+
+/* ---- the same settings ----------------------------------------------------------------------- */
+
+/* An `auto` matches what a run made of it. */
+static Status same_value(const Field *field, const Config *made, const Config *now, bool *same) {
+    *same = true;
+    if (is_auto(field, now)) return OK;
+    char *before = field_text(field, made), *after = field_text(field, now);
+    Status status = before == NULL || after == NULL ? out_of_memory() : OK;
+    if (!failed(status)) *same = strcmp(before, after) == 0;
+    free(before);
+    free(after);
+    return status;
+}
+
+/* Whether the point sets what the directory of its name was made for; what cannot be read is for
+ * study_claim to say. */
+static Status same_settings(const StudyPoint *point, const Made *made, bool *same) {
+    *same = true;
+    if (made->config == NULL) return OK;
+    for (const char *const *key = point->keys; *key != NULL && *same; key++) {
+        TRY(same_value(schema_find(*key), made->config, point->config, same));
+    }
+    return OK;
+}
+
+static bool counts(const Match *m, size_t row) {
+    return m->is_swept[row] || schema[row].resume == RESUME_MUST_MATCH;
+}
+
+/* All that enters the numbers and all that is swept, but for what is `auto` in `now`. */
+static Status identity_of(const Match *m, const Config *config, const Config *now, char **out) {
+    size_t bytes;
+    FILE *file = open_memstream(out, &bytes);
+    if (file == NULL) return out_of_memory();
+    for (size_t i = 0; i < schema_count; i++) {
+        if (!counts(m, i) || is_auto(&schema[i], now)) continue;
+        fprintf(file, "%s=", schema[i].path);
+        field_write(&schema[i], config, file);
+        fputc('\n', file);
+    }
+    return fclose(file) == 0 ? OK : out_of_memory();
+}
+
+/* The keys that are `auto`: directories are looked up without them. */
+static const char *mask_text(Match *m, const Config *now) {
+    const char *text = "";
+    for (size_t i = 0; i < schema_count && text != NULL; i++) {
+        if (counts(m, i) && is_auto(&schema[i], now)) {
+            text = arena_printf(&m->study->arena, "%s %s", text, schema[i].path);
+        }
+    }
+    return text;
+}
+
+static Status alike_add(Match *m, Names *names, Made *made, const Config *now) {
+    Arena *arena = &m->study->arena;
+    char *text = NULL;
+    Status status = identity_of(m, made->config, now, &text);
+    const char *copy = failed(status) ? NULL : arena_strdup(arena, text);
+    Alike *alike = arena_alloc(arena, sizeof *alike);
+    void **place = copy == NULL || alike == NULL ? NULL : names_add(names, arena, copy);
+    free(text);
+    TRY(status);
+    if (place == NULL) return out_of_memory();
+    *alike = (Alike){made, *place};
+    *place = alike;
+    return OK;
+}
+
+/* Neither a copy nor one that was moved away to be run anew: those name another place. */
+static bool is_at_home(const Match *m, const Made *made) {
+    size_t bytes = strlen(m->study->directory);
+    const char *output = made->config == NULL ? "" : made->config->output;
+    return strncmp(output, m->study->directory, bytes) == 0 && output[bytes] == '/' &&
+           strcmp(output + bytes + 1, made->name) == 0;
+}
+
+/* The directories that nobody has, by their settings without `now`'s autos. */
+static Status names_of(Match *m, const Config *now, const Names **out) {
+    Arena *arena = &m->study->arena;
+    const char *mask = mask_text(m, now);
+    void **place = mask == NULL ? NULL : names_add(&m->by_mask, arena, mask);
+    if (place == NULL) return out_of_memory();
+    if (*place == NULL) {
+        Names *names = *place = arena_alloc(arena, sizeof *names);
+        if (names == NULL) return out_of_memory();
+        for (Made *made = m->made; made != NULL; made = made->next) {
+            if (!made->is_taken && is_at_home(m, made)) TRY(alike_add(m, names, made, now));
+        }
+    }
+    *out = *place;
+    return OK;
+}
+
+/* ---- the three steps ------------------------------------------------------------------------- */
+
+static Status settle(Match *m, int i, Made *made) {
+    StudyPoint *point = &m->study->points[i];
+    made->is_taken = m->is_settled[i] = true;
+    if (strcmp(point->name, made->name) != 0) TRY(study_point_rename(m->study, point, made->name));
+    if (!m->study->is_made || made->config == NULL) return OK;
+    config_destroy(&point->config);
+    point->config = made->config;
+    made->config = NULL;
+    return OK;
+}
+
+static Status match_by_name(Match *m, int i) {
+    const StudyPoint *point = &m->study->points[i];
+    Made *made = made_find(m, point->name);
+    bool same;
+    if (made == NULL) return OK;
+    TRY(same_settings(point, made, &same));
+    return same ? settle(m, i, made) : OK;
+}
+
+static Status match_by_settings(Match *m, int i) {
+    const StudyPoint *point = &m->study->points[i];
+    const Names *names = NULL;
+    char *identity = NULL;
+    if (m->is_settled[i]) return OK;
+    TRY(names_of(m, point->config, &names));
+    TRY(identity_of(m, point->config, point->config, &identity));
+    void **place = names_find(names, identity, strlen(identity));
+    free(identity);
+    for (Alike *alike = place == NULL ? NULL : *place; alike != NULL; alike = alike->next) {
+        if (!alike->made->is_taken) return settle(m, i, alike->made);
+    }
+    return OK;
+}
+
+static bool is_a_points(const Match *m, const char *name) {
+    size_t bytes = strlen(name);
+    return names_find(&m->sweep->names, name, bytes) != NULL ||
+           names_find(&m->given, name, bytes) != NULL;
+}
+
+/* A name that neither a directory nor another point has. */
+static Status free_name(const Match *m, int i, const char **name) {
+    *name = m->study->points[i].name;
+    bool is_own = true;
+    for (int number = 2; made_find(m, *name) != NULL || (!is_own && is_a_points(m, *name));
+         number++) {
+        *name = arena_printf(&m->study->arena, "%s_%d", m->stems[i], number);
+        if (*name == NULL) return out_of_memory();
+        is_own = false;
+    }
+    return OK;
+}
+
+static Status match_anew(Match *m, int i) {
+    StudyPoint *point = &m->study->points[i];
+    const char *name;
+    if (m->is_settled[i]) return OK;
+    TRY(free_name(m, i, &name));
+    if (strcmp(name, point->name) == 0) return OK;
+    void **place = names_add(&m->given, &m->study->arena, name);
+    if (place == NULL) return out_of_memory();
+    *place = m;
+    return study_point_rename(m->study, point, name);
+}
+
+static Status former_collect(Match *m) {
+    size_t count = 1;
+    for (const Made *made = m->made; made != NULL; made = made->next) count++;
+    m->study->former = arena_alloc(&m->study->arena, count * sizeof *m->study->former);
+    if (m->study->former == NULL) return out_of_memory();
+    for (const Made *made = m->made; made != NULL; made = made->next) {
+        if (!made->is_taken && is_at_home(m, made))
+            m->study->former[m->study->n_former++] = made->name;
+    }
+    return OK;
+}
+
+static Status match_all(Match *m) {
+    typedef Status (*MatchFn)(Match * m, int i);
+    static const MatchFn steps[] = {match_by_name, match_by_settings, match_anew};
+    TRY(file_list(m->study->directory, made_visit, m));
+    TRY(m->listing);
+    for (size_t step = 0; step < sizeof steps / sizeof *steps && m->made != NULL; step++) {
+        for (int i = 0; i < m->study->count; i++) TRY(steps[step](m, i));
+    }
+    return former_collect(m);
+}
+
+Status study_match(Study *study, const SweepPoints *sweep) {
+    Match m = {.study = study, .sweep = sweep};
+    size_t count = (size_t)study->count;
+    m.stems = arena_alloc(&study->arena, count * sizeof *m.stems);
+    m.is_settled = arena_alloc(&study->arena, count * sizeof *m.is_settled);
+    m.is_swept = arena_alloc(&study->arena, schema_count * sizeof *m.is_swept);
+    if (m.stems == NULL || m.is_settled == NULL || m.is_swept == NULL) return out_of_memory();
+    for (int i = 0; i < study->count; i++) {
+        m.stems[i] = sweep->points[i].stem;
+        for (const char *const *key = study->points[i].keys; *key != NULL; key++) {
+            m.is_swept[schema_find(*key) - schema] = true;
+        }
+    }
+    Status status = match_all(&m);
+    for (Made *made = m.made; made != NULL; made = made->next) config_destroy(&made->config);
+    return status;
+}

@@ -1,0 +1,233 @@
+/* mem_efficient on the CPU: linear memory for every mask, the arbitrary ones too, which flash
+ * refuses.
+ *
+ * Keys come in chunks. Each chunk is attended to by itself, and gives for every query its values,
+ * the sum of its exponentials and the maximum that these are relative to; such summaries are
+ * merged, so that no more than one chunk of scores is ever in memory. Backward goes over the same
+ * chunks, with the weights computed again from the rows' maxima and sums. Source: Rabe and Staats,
+ * arXiv:2112.05682, sections 2 and 3. */
+#include "nn/attention/cpu/mem_efficient_cpu.h"
+#include "nn/attention/attention.h"
+#include "nn/attention/cpu/dropout_cpu.h"
+#include "nn/attention/cpu/product_cpu.h"
+
+#include <omp.h>
+
+DECLARE_KERNELS(mem_efficient_forward);
+DECLARE_KERNELS(mem_efficient_backward);
+
+/* Queries [q0, q0 + rows) against keys [k0, k0 + keys). */
+typedef struct Chunk {
+    Head head;
+    int64_t q0, k0;
+    int rows, keys;
+    real *scores, *d;             /* (rows, EFFICIENT_KEYS) */
+    real *q;                      /* (rows, HS), scaled */
+    real *values;                 /* (rows, HS): the chunk's own; in backward, dq's sum */
+    real *maxima, *sums, *deltas; /* (rows) */
+} Chunk;
+
+static Chunk chunk_of(const AttentionCall *call, const AttentionArgs *args, int64_t head) {
+    real *at = (real *)args->workspace + mem_efficient_scratch(call) * (size_t)omp_get_thread_num();
+    Chunk chunk = {.head = {call, args, head / call->NH, head % call->NH}};
+    chunk.scores = at, at += EFFICIENT_ROWS * EFFICIENT_KEYS;
+    chunk.d = at, at += EFFICIENT_ROWS * EFFICIENT_KEYS;
+    chunk.q = at, at += EFFICIENT_ROWS * call->HS;
+    chunk.values = at, at += EFFICIENT_ROWS * call->HS;
+    chunk.maxima = at, chunk.sums = at + EFFICIENT_ROWS, chunk.deltas = at + 2 * EFFICIENT_ROWS;
+    return chunk;
+}
+
+static void queries_take(Chunk *c, int64_t q0) {
+    const AttentionCall *call = c->head.call;
+    real scale = (real)call->scale;
+    c->q0 = q0;
+    c->rows = (int)least(EFFICIENT_ROWS, call->Tq - q0);
+    for (int row = 0; row < c->rows; row++) {
+        const real *q = head_q(&c->head, q0 + row);
+        for (int64_t j = 0; j < call->HS; j++) c->q[row * call->HS + j] = scale * q[j];
+    }
+}
+
+/* The chunk's keys; false where the mask leaves none of them to any of its queries. */
+static bool keys_take(Chunk *c, int64_t k0) {
+    c->k0 = k0;
+    c->keys = (int)least(EFFICIENT_KEYS, c->head.call->Tk - k0);
+    return !head_is_blind(&c->head, c->q0, c->rows, k0, c->keys);
+}
+
+static void row_columns(const Chunk *c, int row, int64_t *first, int64_t *end) {
+    head_columns(&c->head, c->q0 + row, c->k0, c->keys, first, end);
+}
+
+/* scores = scale q k^T + bias; columns that a row does not see are not used. */
+static void chunk_scores(const Chunk *c) {
+    const AttentionCall *call = c->head.call;
+    int HS = (int)call->HS;
+    BLAS(gemm)
+    (CblasRowMajor, CblasNoTrans, CblasTrans, c->rows, c->keys, HS, 1, c->q, HS,
+     head_k(&c->head, c->k0), (int)call->k.token, 0, c->scores, EFFICIENT_KEYS);
+    if (call->bias == BIAS_NONE) return;
+    for (int row = 0; row < c->rows; row++) {
+        head_bias(&c->head, c->q0 + row, c->k0, c->k0 + c->keys, c->scores + row * EFFICIENT_KEYS);
+    }
+}
+
+static void row_drop(const Chunk *c, int row, int64_t first, int64_t end, real *x) {
+    head_drop(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, x + first);
+}
+
+static Pairs pairs_of(const Chunk *c, const real *weights) {
+    return (Pairs){&c->head, c->q0, c->k0, c->rows, c->keys, weights, EFFICIENT_KEYS};
+}
+
+/* The row's scores become exponentials against the chunk's own maximum (-inf where it sees nothing
+ * here). */
+static void row_summarize(const Chunk *c, int row, real *maximum, real *sum) {
+    real *x = c->scores + row * EFFICIENT_KEYS;
+    int64_t first, end;
+    row_columns(c, row, &first, &end);
+    *maximum = row_maximum(x, first, end, (real)-INFINITY);
+    *sum = row_exponentials(x, first, end, base_of(*maximum));
+    outside_clear(x, first, end, c->keys);
+    row_drop(c, row, first, end, x);
+}
+
+/* out and (maxima, sums) take in the chunk's values with their maximum and sum: both sides come to
+ * the larger maximum. */
+static void row_merge(const Chunk *c, int row, real maximum, real sum, real *out) {
+    int64_t HS = c->head.call->HS;
+    const real *values = c->values + row * HS;
+    real highest = c->maxima[row] > maximum ? c->maxima[row] : maximum, base = base_of(highest);
+    real before = real_exp(c->maxima[row] - base), here = real_exp(maximum - base);
+#pragma omp simd
+    for (int64_t j = 0; j < HS; j++) out[j] = out[j] * before + values[j] * here;
+    c->sums[row] = c->sums[row] * before + sum * here;
+    c->maxima[row] = highest;
+}
+
+static void chunk_forward(const Chunk *c) {
+    const AttentionCall *call = c->head.call;
+    real maxima[EFFICIENT_ROWS], sums[EFFICIENT_ROWS];
+    chunk_scores(c);
+    for (int row = 0; row < c->rows; row++) row_summarize(c, row, &maxima[row], &sums[row]);
+    Pairs pairs = pairs_of(c, c->scores);
+    pairs_product(&pairs, false, head_v(&c->head, c->k0), (int)call->v.token, false, c->values,
+                  (int)call->HS);
+    for (int row = 0; row < c->rows; row++)
+        row_merge(c, row, maxima[row], sums[row], head_out(&c->head, c->q0 + row));
+}
+
+static void queries_forward(Chunk *c, int64_t q0) {
+    const AttentionCall *call = c->head.call;
+    queries_take(c, q0);
+    for (int row = 0; row < c->rows; row++) {
+        memset(head_out(&c->head, q0 + row), 0, (size_t)call->HS * sizeof(real));
+        c->maxima[row] = (real)-INFINITY;
+        c->sums[row] = 0;
+    }
+    for (int64_t k0 = 0; k0 < call->Tk; k0 += EFFICIENT_KEYS) {
+        if (keys_take(c, k0)) chunk_forward(c);
+    }
+    for (int row = 0; row < c->rows; row++) {
+        real total = head_total(&c->head, q0 + row, c->sums[row]);
+        row_scale(head_out(&c->head, q0 + row), call->HS, total == 0 ? 0 : 1 / total);
+        head_keep(&c->head, q0 + row, (double)c->maxima[row], (double)total);
+    }
+}
+
+Status KERNEL(mem_efficient_forward)(const Node *node, void *stream) {
+    (void)stream;
+    const AttentionCall *call = &((const AttentionAttrs *)node->attrs)->call;
+    AttentionArgs args = attention_forward_args(node);
+    int64_t blocks = (call->Tq + EFFICIENT_ROWS - 1) / EFFICIENT_ROWS;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t index = 0; index < call->B * call->NH * blocks; index++) {
+        Chunk chunk = chunk_of(call, &args, index / blocks);
+        queries_forward(&chunk, index % blocks * EFFICIENT_ROWS);
+    }
+    return OK;
+}
+
+/* Scores become weights with dropout's mask, and d, on entry dP = dout v^T, becomes dS = P (dP -
+ * delta). */
+static void row_gradient(const Chunk *c, int row) {
+    real *x = c->scores + row * EFFICIENT_KEYS, *d = c->d + row * EFFICIENT_KEYS,
+         delta = c->deltas[row];
+    RowStats stats = head_stats(&c->head, c->q0 + row);
+    int64_t first, end;
+    row_columns(c, row, &first, &end);
+    row_drop(c, row, first, end, d);
+#pragma omp simd
+    for (int64_t j = first; j < end; j++) {
+        x[j] = real_exp(x[j] - stats.maximum) * stats.inverse;
+        d[j] = x[j] * (d[j] - delta);
+    }
+    outside_clear(x, first, end, c->keys);
+    outside_clear(d, first, end, c->keys);
+    head_hide(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, x + first);
+    head_hide(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
+    head_dbias(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
+    row_drop(c, row, first, end, x);
+}
+
+/* dv += P^T dout, dq += dS k, dk += dS^T (scale q). */
+static void chunk_backward(const Chunk *c) {
+    const AttentionCall *call = c->head.call;
+    int rows = c->rows, keys = c->keys, HS = (int)call->HS, k_row = (int)call->k.token,
+        v_row = (int)call->v.token, o_row = (int)call->out.token;
+    const real *k = head_k(&c->head, c->k0), *v = head_v(&c->head, c->k0),
+               *dout = head_dout(&c->head, c->q0);
+    real *dk = head_dk(&c->head, c->k0), *dv = head_dv(&c->head, c->k0);
+    enum { LD = EFFICIENT_KEYS };
+    chunk_scores(c);
+    BLAS(gemm)
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, v, v_row, 0, c->d,
+     LD);
+    for (int row = 0; row < rows; row++) row_gradient(c, row);
+    Pairs weights = pairs_of(c, c->scores), gradients = pairs_of(c, c->d);
+    pairs_product(&weights, true, dout, o_row, true, dv, v_row);
+    pairs_product(&gradients, false, k, k_row, true, c->values, HS);
+    pairs_product(&gradients, true, c->q, HS, true, dk, k_row);
+}
+
+static void queries_backward(Chunk *c, int64_t q0) {
+    const AttentionCall *call = c->head.call;
+    queries_take(c, q0);
+    memset(c->values, 0, (size_t)(c->rows * call->HS) * sizeof(real));
+    for (int row = 0; row < c->rows; row++) c->deltas[row] = head_delta(&c->head, q0 + row);
+    for (int64_t k0 = 0; k0 < call->Tk; k0 += EFFICIENT_KEYS) {
+        if (keys_take(c, k0)) chunk_backward(c);
+    }
+    for (int row = 0; row < c->rows; row++) {
+        const real *sum = c->values + row * call->HS;
+        real *dq = head_dq(&c->head, q0 + row), scale = (real)call->scale;
+        for (int64_t j = 0; j < call->HS; j++) dq[j] = scale * sum[j];
+    }
+}
+
+/* A group of heads that share keys. */
+static void group_backward(const AttentionCall *call, const AttentionArgs *args, int64_t item) {
+    int64_t group = call->NH / call->NH_kv, b = item / call->NH_kv, kv = item % call->NH_kv;
+    head_clear(args->dk, call->k, b, kv, call->Tk, call->HS);
+    head_clear(args->dv, call->v, b, kv, call->Tk, call->HS);
+    for (int64_t i = 0; i < group; i++) {
+        Chunk chunk = chunk_of(call, args, item * group + i);
+        for (int64_t q0 = 0; q0 < call->Tq; q0 += EFFICIENT_ROWS) queries_backward(&chunk, q0);
+    }
+}
+
+Status KERNEL(mem_efficient_backward)(const Node *node, void *stream) {
+    (void)stream;
+    const AttentionCall *call = &((const AttentionAttrs *)node->attrs)->call;
+    AttentionArgs args = attention_backward_args(node);
+    BiasWork work = attention_bias_work(call, &args);
+    attention_dbias_clear(call, &args);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t part = 0; part < work.parts; part++) {
+        for (int64_t step = 0; step < work.steps; step++) {
+            group_backward(call, &args, attention_bias_item(call, &work, part, step));
+        }
+    }
+    return OK;
+}

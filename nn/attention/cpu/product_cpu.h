@@ -1,0 +1,65 @@
+/* Products of a tile of weights with rows of v, k, q or dout, where a mask hides some of the rows
+ * from some of the others. A hidden pair has weight 0, but 0 times NaN is NaN, and what a mask
+ * hides reaches nothing. So where a tile has hidden pairs and rows that are not finite, each
+ * visible pair is added by itself; else BLAS takes the whole tile. Looking at the rows costs a tile
+ * with hidden pairs one part in its number of queries. */
+#pragma once
+
+#include "nn/attention/cpu/bias_cpu.h"
+
+/* The weights of queries [q0, q0 + rows) and keys [k0, k0 + keys), 0 where a pair is hidden. */
+typedef struct Pairs {
+    const Head *head;
+    int64_t q0, k0;
+    int rows, keys;
+    const real *weights;
+    int row; /* from one query's weights to the next one's */
+} Pairs;
+
+/* Whether the mask may hide a pair; bounds never fall. */
+static inline bool pairs_hide(const Pairs *p) {
+    int64_t first, end, unused;
+    if (p->head->call->bias != BIAS_NONE) return true;
+    head_visible(p->head, p->q0 + p->rows - 1, &first, &unused);
+    head_visible(p->head, p->q0, &unused, &end);
+    return first > p->k0 || end < p->k0 + p->keys;
+}
+
+static inline bool rows_are_finite(const real *x, int64_t rows, int64_t count, int64_t stride) {
+    real zero = 0; /* infinity times 0 is NaN too */
+    for (int64_t i = 0; i < rows; i++) {
+#pragma omp simd reduction(+ : zero)
+        for (int64_t j = 0; j < count; j++) zero += x[i * stride + j] * 0;
+    }
+    return zero == 0;
+}
+
+static inline void pair_add(real *out, real weight, const real *x, int64_t count) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) out[j] += weight * x[j];
+}
+
+/* out += weights x, x being a row a key and out a row a query; transposed: out += weights^T x, the
+ * other way. Rows have HS elements, and lie x_row and out_row apart. add: false sets out. */
+static inline void pairs_product(const Pairs *p, bool transposed, const real *x, int x_row,
+                                 bool add, real *out, int out_row) {
+    int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows,
+        depth = transposed ? p->rows : p->keys;
+    if (!pairs_hide(p) || rows_are_finite(x, depth, HS, x_row)) {
+        BLAS(gemm)
+        (CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, rows, HS, depth, 1,
+         p->weights, p->row, x, x_row, add, out, out_row);
+        return;
+    }
+    for (int i = 0; i < rows && !add; i++)
+        memset(out + (int64_t)i * out_row, 0, (size_t)HS * sizeof *out);
+    for (int i = 0; i < p->rows; i++) {
+        int64_t first, end;
+        head_columns(p->head, p->q0 + i, p->k0, p->keys, &first, &end);
+        for (int64_t j = first; j < end; j++) {
+            int64_t to = transposed ? j : i, from = transposed ? i : j;
+            if (head_hides(p->head, p->q0 + i, p->k0 + j)) continue;
+            pair_add(out + to * out_row, p->weights[i * (int64_t)p->row + j], x + from * x_row, HS);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+/* Building blocks of the Hopper flash kernels: mbarriers, tensor-map copies, shared tiles and their
+ * descriptors.
+ *
+ * A tile is R rows of HS elements, cut into chunks of 64 columns (128 bytes a row, 128-byte
+ * swizzle) or, where 64 does not divide HS, of 32 (64 bytes, 64-byte swizzle): chunk c lies R * row
+ * bytes after chunk c - 1. One tile serves a product in both ways: contracted over its columns
+ * (K-major) or over its rows (MN-major, the "transposed" operand).
+ *
+ * Source: PTX ISA, "Asynchronous warpgroup level matrix shared memory layout", "Tensor copies",
+ * "mbarrier". */
+#pragma once
+
+#include "nn/attention/cuda/common/flash_common.cuh"
+#include "nn/attention/cuda/common/flash_dropout.cuh"
+#include "nn/attention/cuda/flash_sm90/flash_sm90_wgmma.cuh"
+
+#include <cuda.h>
+
+template <int HS>
+struct Tile {
+    static constexpr int COLUMNS = HS % 64 == 0 ? 64 : 32, CHUNKS = HS / COLUMNS,
+                         ROW_BYTES = COLUMNS * 2;
+    static constexpr uint32_t SWIZZLE = COLUMNS == 64 ? 1 : 2; /* the descriptor's code */
+    __host__ __device__ static constexpr int bytes(int rows) { return rows * HS * 2; }
+
+    /* The byte at which an element lies: the swizzle spreads the 16-byte units of a column over the
+     * banks. */
+    __device__ static __forceinline__ uint32_t offset(int rows, int row, int column) {
+        const int chunk = column / COLUMNS, unit = column % COLUMNS / 8;
+        const int swizzled = unit ^ (COLUMNS == 64 ? row & 7 : row >> 1 & 3);
+        return (uint32_t)(chunk * rows * ROW_BYTES + row * ROW_BYTES + swizzled * 16 +
+                          column % 8 * 2);
+    }
+
+    /* A descriptor's high word is the same for every tile (the distance of groups of 8 rows, and
+     * the swizzle); its low word holds the address and the distance of chunks, which is ignored
+     * where columns are contracted. */
+    static constexpr uint32_t HIGH = (uint32_t)(8 * ROW_BYTES >> 4) | SWIZZLE << 30;
+    __device__ static __forceinline__ uint32_t descriptor(uint32_t address, int rows) {
+        return (address & 0x3FFFF) >> 4 | (uint32_t)(rows * ROW_BYTES >> 4) << 16;
+    }
+
+    /* Operand contracted over columns, 16 of them from column 16 * step. */
+    __device__ static __forceinline__ uint32_t columns_at(uint32_t descriptor, int rows, int step) {
+        return descriptor +
+               (uint32_t)((step * 16 / COLUMNS * rows * ROW_BYTES + step * 16 % COLUMNS * 2) >> 4);
+    }
+
+    /* Operand contracted over rows, 16 of them from row 16 * step. */
+    __device__ static __forceinline__ uint32_t rows_at(uint32_t descriptor, int step) {
+        return descriptor + (uint32_t)(step * 16 * ROW_BYTES >> 4);
+    }
+};
+
+__device__ __forceinline__ uint32_t shared_address(const void *pointer) {
+    return (uint32_t)__cvta_generic_to_shared(pointer);
+}
+
+__device__ __forceinline__ void barrier_create(uint32_t barrier, int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals)
+                 : "memory");
+}
+
+__device__ __forceinline__ void barriers_publish() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ __forceinline__ void barrier_expect(uint32_t barrier, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+                 : "memory");
+}
+
+__device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) {
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@done bra finished;\n"
+                 "bra again;\n"
+                 "finished:\n"
+                 "}" ::"r"(barrier),
+                 "r"(parity)
+                 : "memory");
+}
+
+/* Arrives, and says whether this was the arrival that the barrier was waiting for. */
+__device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
+    uint32_t pending;
+    asm volatile("{\n"
+                 ".reg .b64 state;\n"
+                 "mbarrier.arrive.shared::cta.b64 state, [%1];\n"
+                 "mbarrier.pending_count.b64 %0, state;\n"
+                 "}"
+                 : "=r"(pending)
+                 : "r"(barrier)
+                 : "memory");
+    return pending == 1;
+}
+
+/* A ring of STAGES shared tiles that one block of WARPS warps walks through. There is no producer
+ * warp (it would cost a quarter of the registers of its scheduler): the warp that is the last to
+ * finish with a stage starts its refill. `control` holds two barriers a stage: one counts arriving
+ * bytes, one the warps that are done.
+ *
+ * Stages are filled by tensor copies alone. A bulk copy without a map counts for racecheck as a
+ * write of the thread that starts it, and it does not carry order from a warp's lanes to the one
+ * that arrives for them: it then names ordinary loads of such a stage
+ * (docs/results/cuda_attention.md). Tensor copies it does not look at.
+ *
+ * Why this cannot stop. Every warp releases each stage once for every tile that it waited for there
+ * (the last STAGES tiles of a walk may stay unreleased: nothing follows them), so a phase of `done`
+ * is WARPS arrivals for one tile, never for two: an arrival for the stage's next tile comes after a
+ * wait on `full`, which only the refill completes, which only the phase's last arrival starts. So
+ * the one wait that lasts is that for tile n in `full`, and what completes it is every warp's
+ * release of tile n - STAGES, which comes before a warp waits for tile n as long as it holds fewer
+ * than STAGES tiles. A warp that waits thus waits for warps that are behind it; the last waits for
+ * copies alone. */
+template <int STAGES, int WARPS>
+struct Ring {
+    static constexpr int CONTROL_BYTES = 16 * STAGES;
+    uint32_t control;
+
+    __device__ __forceinline__ uint32_t full(int stage) const { return control + 16 * stage; }
+    __device__ __forceinline__ void wait(int stage, uint32_t parity) const {
+        barrier_wait(full(stage), parity);
+    }
+    __device__ __forceinline__ void create() const {
+        for (int stage = 0; stage < STAGES; stage++) {
+            barrier_create(full(stage), 1);
+            barrier_create(full(stage) + 8, WARPS);
+        }
+    }
+
+    /* Every warp, when products that depend on all it read of a stage have been waited for, so that
+     * no read is still under way: true in the one thread that must refill it. A wait on the barrier
+     * that just completed would add nothing but time (8% of the forward pass). */
+    __device__ __forceinline__ bool release(int stage) const {
+        return threadIdx.x % 32 == 0 && barrier_completes(full(stage) + 8);
+    }
+};
+
+/* A place in a walk through a ring. */
+template <int STAGES>
+struct Cursor {
+    int at = 0, stage = 0;
+    uint32_t parity = 0;
+    __device__ __forceinline__ void advance() {
+        at++, stage++;
+        if (stage == STAGES) stage = 0, parity ^= 1;
+    }
+};
+
+/* Among the 128 threads of one warpgroup; barrier 0 is __syncthreads. */
+__device__ __forceinline__ void group_sync(int group) {
+    asm volatile("bar.sync %0, 128;" ::"r"(group + 1) : "memory");
+}
+/* Ordinary writes to shared memory become visible to the copy engine and the tensor cores. */
+__device__ __forceinline__ void publish_shared() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+__device__ __forceinline__ void copy_box(uint32_t shared, const CUtensorMap &map, uint32_t barrier,
+                                         int column, int token, int head, int batch) {
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+        "[%1, {%3, %4, %5, %6}], [%2];" ::"r"(shared),
+        "l"(&map), "r"(barrier), "r"(column), "r"(token), "r"(head), "r"(batch)
+        : "memory");
+}
+
+__device__ __forceinline__ void copy_row(uint32_t shared, const CUtensorMap &map, uint32_t barrier,
+                                         int column, int row) {
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+        "[%1, {%3, %4}], [%2];" ::"r"(shared),
+        "l"(&map), "r"(barrier), "r"(column), "r"(row)
+        : "memory");
+}
+
+__device__ __forceinline__ void store_box(const CUtensorMap &map, uint32_t shared, int column,
+                                          int token, int head, int batch) {
+    asm volatile(
+        "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(
+            &map),
+        "r"(shared), "r"(column), "r"(token), "r"(head), "r"(batch)
+        : "memory");
+}
+
+/* The thread's stores so far are one group. */
+__device__ __forceinline__ void stores_commit() {
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+/* All groups of the thread have been read from shared memory. */
+__device__ __forceinline__ void stores_read() {
+    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+
+/* Starts the copy of one tile (the map's box has its rows); absent rows become zeros. */
+template <int HS, int ROWS>
+__device__ __forceinline__ void load_tile(uint32_t shared, const CUtensorMap &map, uint32_t barrier,
+                                          int token, int head, int batch) {
+#pragma unroll
+    for (int c = 0; c < Tile<HS>::CHUNKS; c++)
+        copy_box(shared + c * ROWS * Tile<HS>::ROW_BYTES, map, barrier, c * Tile<HS>::COLUMNS,
+                 token, head, batch);
+}
+
+/* Writes a warpgroup's 64 x HS accumulators, times a factor a row, through a shared tile that
+ * nothing reads any more; rows that do not exist are not written. lost[warp of the group] becomes
+ * whether its 16 rows hold a NaN or an infinity: flash_sm90_again.cu looks at them. WAIT: until the
+ * tile has been read; else thread 0 of the group must. */
+template <typename T, int HS, bool WAIT = true>
+__device__ __forceinline__ void
+store_tile(uint32_t shared, const CUtensorMap &map, int group, const float (&acc)[HS / 2],
+           float factor_low, float factor_high, int token, int head, int batch, int *lost) {
+    const int thread = threadIdx.x % 128, row = thread / 32 * 16 + thread % 32 / 4,
+              column = thread % 4 * 2;
+    uint32_t looks[4] = {0, 0, 0, 0}; /* four, so that none waits for the one before */
+    group_sync(group);
+#pragma unroll
+    for (int n = 0; n < HS / 8; n++) {
+        const uint32_t low = flash_pack<T>(acc[4 * n] * factor_low, acc[4 * n + 1] * factor_low);
+        const uint32_t high =
+            flash_pack<T>(acc[4 * n + 2] * factor_high, acc[4 * n + 3] * factor_high);
+        const uint32_t at_low = shared + Tile<HS>::offset(64, row, n * 8 + column);
+        const uint32_t at_high = shared + Tile<HS>::offset(64, row + 8, n * 8 + column);
+        asm volatile("st.shared.b32 [%0], %1;" ::"r"(at_low), "r"(low) : "memory");
+        asm volatile("st.shared.b32 [%0], %1;" ::"r"(at_high), "r"(high) : "memory");
+        flash_look<T>(looks[n % 2 * 2], low), flash_look<T>(looks[n % 2 * 2 + 1], high);
+    }
+    publish_shared();
+    group_sync(group);
+    if (thread == 0) {
+#pragma unroll
+        for (int c = 0; c < Tile<HS>::CHUNKS; c++)
+            store_box(map, shared + c * 64 * Tile<HS>::ROW_BYTES, c * Tile<HS>::COLUMNS, token,
+                      head, batch);
+        stores_commit();
+    }
+    __syncwarp();
+    bool found = false;
+#pragma unroll
+    for (int n = 0; n < 4; n++) found |= flash_has_nan<T>(looks[n]);
+    const bool is_lost = __any_sync(0xFFFFFFFFu, found);
+    if (thread % 32 == 0) lost[thread / 32] = is_lost;
+    if (WAIT && thread == 0) stores_read();
+}
+
+/* Lets the launch that waits for this one (flash_sm90_again.cu) come up while this one ends. */
+__device__ __forceinline__ void launch_next() { asm volatile("griddepcontrol.launch_dependents;"); }
+
+/* d (64 x N) = A Bt over HS columns: A is a tile of 64 rows, B the first N rows of one of ROWS.
+ * Starts and commits. */
+template <typename T, int HS, int ROWS, int N>
+__device__ __forceinline__ void start_scores(float (&d)[N / 2], uint32_t a, uint32_t b) {
+    group_fence(d);
+#pragma unroll
+    for (int k = 0; k < HS / 16; k++)
+        wgmma_shared<T, N, Tile<HS>::HIGH>(d, Tile<HS>::columns_at(a, 64, k),
+                                           Tile<HS>::columns_at(b, ROWS, k), k > 0);
+    group_commit();
+}
+
+/* d (64 x HS) += P B over the first N rows of tile B; P is in registers. Starts and commits. */
+template <typename T, int HS, int N>
+__device__ __forceinline__ void start_weighted(float (&d)[HS / 2], const uint32_t (&p)[N / 16][4],
+                                               uint32_t b) {
+    group_fence(d);
+#pragma unroll
+    for (int k = 0; k < N / 16; k++)
+        wgmma_registers<T, HS, Tile<HS>::HIGH>(d, p[k], Tile<HS>::rows_at(b, k));
+    group_commit();
+}
+
+template <typename T, int N>
+__device__ __forceinline__ void pack_weights(uint32_t (&p)[N / 16][4], const float (&s)[N / 2]) {
+#pragma unroll
+    for (int k = 0; k < N / 16; k++) {
+        flash_pack_a<T>(p[k], &s[8 * k], &s[8 * k + 4]);
+        pin(p[k]);
+    }
+}
+
+/* How many of a lane's elements of a row lie in its columns below x, of 8 n and 8 n + 1 for every
+ * n. */
+__device__ __forceinline__ int elements_below(int x) {
+    x = max(x, 0);
+    return x / 8 * 2 + min(x % 8, 2);
+}
+
+/* Scores outside [first, last], counted from the lane's first column, become -inf: low or high row
+ * r of the lane. What is left of the row's 32 elements at most is one word of bits, which takes 1.3
+ * instructions an element; the plain kind, which masks on the diagonal alone and would spill, takes
+ * three. */
+template <int N, FlashKind KIND>
+__device__ __forceinline__ void mask_row(float (&s)[N / 2], int r, int first, int last) {
+    static_assert(N <= 128, "one word of bits");
+    uint32_t seen = 0;
+    if constexpr (KIND != FLASH_PLAIN) {
+        const int below = elements_below(first), count = max(elements_below(last + 1) - below, 0);
+        asm volatile("bmsk.clamp.b32 %0, %1, %2;" : "=r"(seen) : "r"(below), "r"(count));
+    }
+#pragma unroll
+    for (int n = 0; n < N / 8; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            const bool out = KIND == FLASH_PLAIN ? n * 8 + e < first || n * 8 + e > last
+                                                 : !(seen >> (2 * n + e) & 1);
+            if (out) s[4 * n + 2 * r + e] = -FLASH_INF;
+        }
+}
+
+template <int COUNT>
+__device__ __forceinline__ void clear(float (&d)[COUNT]) {
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) d[i] = 0.0f;
+}
+
+/* A tensor map over one of the call's tensors (column, token, head, batch) with boxes of `rows`
+ * tokens. */
+Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *call,
+                 HeadLayout layout, int64_t tokens, int64_t heads, int rows);
+
+/* A tensor map over lse2 or delta (token, head of a batch) with boxes of `count` tokens of a
+ * head. */
+Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &params, int count);
+
+/* The forward direction under ranges at HS 64, without dropout. */
+template <typename T>
+Status flash_sm90_items(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+
+/* Makes again what a pass has marked as lost: flash_sm90_again.cu. */
+Status flash_sm90_again_forward(const AttentionCall *call, const FlashParams &params,
+                                cudaStream_t stream);
+Status flash_sm90_again_backward(const AttentionCall *call, const FlashParams &params,
+                                 cudaStream_t stream);
+
+/* The two passes of the backward direction, in this order after flash_rows. */
+Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+Status flash_sm90_dq(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);

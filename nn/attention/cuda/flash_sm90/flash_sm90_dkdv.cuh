@@ -1,0 +1,36 @@
+/* The shapes of the keys' pass: flash_sm90_dkdv.cu says what they are for. */
+#pragma once
+
+#include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"
+
+struct DkdvMaps {
+    CUtensorMap k, v, q, dout, dk, dv, lse2, delta;
+};
+
+/* What two warpgroups of a block do: nothing together; each its 64 keys, the last product of a tile
+ * running on under the first of the next, while the stage it reads is held; or the same 64 keys,
+ * one dV and one dK. */
+enum Teamwork { ALONE, DEFER, SPLIT };
+
+/* GROUPS warpgroups, walking over QUERIES queries at a time. */
+template <int HS_, int GROUPS_, int QUERIES_, int STAGES_, int BLOCKS_, Teamwork WORK_>
+struct DkdvShape {
+    static constexpr int HS = HS_, GROUPS = GROUPS_, QUERIES = QUERIES_, STAGES = STAGES_,
+                         BLOCKS = BLOCKS_;
+    static constexpr Teamwork WORK = WORK_;
+    static constexpr int OWNERS = WORK == SPLIT ? 1 : GROUPS; /* tiles of 64 keys */
+    static constexpr int ROWS = 64 * OWNERS, THREADS = 128 * GROUPS,
+                         TILE = Tile<HS>::bytes(QUERIES);
+    static constexpr int K = 0, V = Tile<HS>::bytes(ROWS), Q = 2 * V, DOUT = Q + STAGES * TILE;
+    static constexpr int LSE = DOUT + STAGES * TILE, DELTA = LSE + STAGES * QUERIES * 4;
+    static constexpr int CONTROL = DELTA + STAGES * QUERIES * 4;
+    using Tiles = Ring<STAGES, 4 * GROUPS>;
+    static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
+};
+
+/* The two neighboring values that a lane's columns 8 n, 8 n + 1 need. */
+__device__ __forceinline__ float2 load_pair(uint32_t address) {
+    float2 pair;
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(address));
+    return pair;
+}

@@ -1,0 +1,82 @@
+/* The online softmax of a warpgroup's tile of scores, in registers. Source: arXiv:2307.08691,
+ * algorithm 1. */
+#pragma once
+
+#include "nn/attention/cuda/common/flash_common.cuh"
+
+/* The running softmax of the two rows that a lane shares: maxima of the unscaled scores, sums of
+ * the weights. */
+struct RowState {
+    float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f},
+          correction[2] = {0.0f, 0.0f};
+};
+
+/* The maxima of the two rows that a lane shares, seen and new. Floats that are not negative are
+ * ordered like integers, of which one instruction takes the maximum of three: half the
+ * instructions. A warp with a row that has only negative scores, whose integer maximum is then
+ * negative too, takes the other way. A NaN may be passed over here; its weight is NaN all the
+ * same. */
+template <int KEYS, bool INTEGERS>
+__device__ __forceinline__ void row_maxima(const float (&s)[KEYS / 2], const float (&seen)[2],
+                                           float (&maximum)[2]) {
+    if constexpr (INTEGERS) {
+        int fast[2] = {__float_as_int(seen[0]), __float_as_int(seen[1])};
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i += 2)
+            fast[i / 2 % 2] =
+                __vimax3_s32(fast[i / 2 % 2], __float_as_int(s[i]), __float_as_int(s[i + 1]));
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            fast[r] = max(fast[r], __shfl_xor_sync(0xFFFFFFFFu, fast[r], 1));
+            fast[r] = max(fast[r], __shfl_xor_sync(0xFFFFFFFFu, fast[r], 2));
+            maximum[r] = __int_as_float(fast[r]);
+        }
+        if (!__any_sync(0xFFFFFFFFu, (fast[0] | fast[1]) < 0)) return;
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        maximum[r] = seen[r];
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; n++)
+            maximum[r] = fmaxf(maximum[r], fmaxf(s[4 * n + 2 * r], s[4 * n + 2 * r + 1]));
+        maximum[r] = flash_quad_max(maximum[r]);
+    }
+}
+
+/* Scores become weights relative to the rows' new maxima. The correction is 1 where a maximum
+ * stays, not exp2 of what its product was rounded by, which every tile would multiply in again.
+ * What the base is off by is in every weight and in their sum; only where that is beyond 2^+-126
+ * (scores of 2^27 and more) are they lost: see is_lost. */
+template <int KEYS, bool INTEGERS>
+__device__ __forceinline__ void weigh_scores(float (&s)[KEYS / 2], float scale2, RowState &state) {
+    float maximum[2];
+    row_maxima<KEYS, INTEGERS>(s, state.maximum, maximum);
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float sum = 0.0f;
+        const float base = maximum[r] == -FLASH_INF ? 0.0f : maximum[r] * scale2;
+        state.correction[r] =
+            state.maximum[r] == maximum[r] ? 1.0f : flash_exp2(state.maximum[r] * scale2 - base);
+        state.maximum[r] = maximum[r];
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+            for (int e = 2 * r; e < 2 * r + 2; e++) {
+                s[4 * n + e] = flash_exp2(s[4 * n + e] * scale2 - base);
+                sum += s[4 * n + e];
+            }
+        state.sum[r] = state.sum[r] * state.correction[r] + sum;
+    }
+}
+
+template <int HS>
+__device__ __forceinline__ void rescale(float (&out)[HS / 2], const RowState &state) {
+#pragma unroll
+    for (int n = 0; n < HS / 2; n++) out[n] *= state.correction[n / 2 % 2];
+}
+
+/* Whether weigh_scores cannot be trusted with a row of this maximum: the row is made again, by
+ * flash_again.cuh. */
+__device__ __forceinline__ bool is_lost(const FlashParams &p, float maximum) {
+    return fabsf(maximum) * p.abs_scale2 > 0x1p26f && maximum != -FLASH_INF;
+}

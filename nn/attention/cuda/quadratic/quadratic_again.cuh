@@ -1,0 +1,13 @@
+/* Rows of a product of weights, made again where a hidden pair may have left a NaN in them. */
+#pragma once
+
+#include "core/status.h"
+#include "nn/attention/cuda/quadratic/quadratic_rows.cuh"
+
+#include <cuda_runtime.h>
+
+/* out = weights x or, transposed, weights^T x, of contiguous heads: weights (B, NH, Tq, Tk), x and
+ * out rows of HS. Rows that hold a NaN become the sum over visible pairs alone; a NaN that is
+ * theirs by right comes back. */
+Status quadratic_again(void *out, const void *weights, const void *x, bool transposed,
+                       const RowParams &p, cudaStream_t stream);
