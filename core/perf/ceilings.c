@@ -1,10 +1,10 @@
 #include "core/perf/ceilings.h"
 
+#include "core/bound_program.h"
 #include "core/ops/copy.h"
 #include "core/ops/linear.h"
 #include "core/perf/cache_file.h"
 #include "core/perf/peak.h"
-#include "core/plan.h"
 #include "core/rng.h"
 
 #include <math.h>
@@ -16,35 +16,15 @@ enum { RUNS = 6 };
 /* What is reached of the data sheet, on an H200: 790 of 989 TFLOP/s in bf16, 4.2 of 4.8 TB/s. */
 static const double share_of_products = 0.80, share_of_single = 0.75, share_of_bytes = 0.875;
 
-typedef struct Trial {
-    Program *program;
-    Plan *plan;
-    void *arena;
-} Trial;
-
-static void trial_end(Device *device, Trial *trial) {
-    if (trial->plan != NULL) device_free(device, trial->arena, trial->plan->bytes);
-    plan_destroy(&trial->plan);
-    program_destroy(&trial->program);
-}
-
-static Status trial_bind(Device *device, Trial *trial) {
-    TRY(program_status(trial->program));
-    TRY(plan_create(trial->program, &trial->plan));
-    TRY(device_alloc(device, trial->plan->bytes, "a measurement", &trial->arena));
-    plan_bind(trial->plan, trial->program, trial->arena);
-    return OK;
-}
-
-/* Zeros would be multiplied faster than numbers are: less of a GPU switches. */
+/* Random bits of mantissa and sign, exponents near 1: zeros multiply faster than numbers, since
+ * less of a GPU switches. */
 static Status fill(Device *device, const Tensor *t) {
     size_t bytes = tensor_bytes(t);
     bool is_narrow = t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F16;
     uint32_t *words = malloc(bytes);
     if (words == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a measurement");
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < bytes / 4;
-         i++) { /* any bits of the mantissa and the sign, exponents near 1 */
+    for (size_t i = 0; i < bytes / 4; i++) {
         uint32_t bits = philox(1, i / 4, 0).word[i % 4];
         words[i] =
             is_narrow ? (bits & 0x807F807Fu) | 0x3C003C00u : (bits & 0x807FFFFFu) | 0x3C000000u;
@@ -66,46 +46,53 @@ static Status fastest(Device *device, const Program *p, double *seconds) {
 }
 
 static Status copy_measure(Device *device, double *bytes_per_s) {
-    Trial trial = {0};
+    BoundProgram b = {0};
     double seconds = INFINITY;
     int64_t count =
         device->target.kind == DEVICE_CPU ? 8 << 20 : 128 << 20; /* of f32; beyond any cache */
-    TRY(program_create(device->target, false, &trial.program));
-    Tensor *x = program_tensor(trial.program, BUFFER_INPUTS, DTYPE_F32, 1, (int64_t[]){count});
-    Tensor *y = program_tensor(trial.program, BUFFER_ACTIVATIONS, DTYPE_F32, 1, (int64_t[]){count});
-    copy_record(trial.program, y, x, false);
-    Status status = trial_bind(device, &trial);
-    if (!failed(status)) status = fastest(device, trial.program, &seconds);
-    trial_end(device, &trial);
+    TRY(program_create(device->target, false, &b.program));
+    Tensor *x = program_tensor(b.program, BUFFER_INPUTS, DTYPE_F32, 1, (int64_t[]){count});
+    Tensor *y = program_tensor(b.program, BUFFER_ACTIVATIONS, DTYPE_F32, 1, (int64_t[]){count});
+    copy_record(b.program, y, x, false);
+    Status status = bound_programs_plan(&b, 1);
+    if (!failed(status)) status = bound_programs_bind(&b, 1, device, "a measurement");
+    if (!failed(status)) status = fastest(device, b.program, &seconds);
+    bound_programs_destroy(&b, 1);
     *bytes_per_s = 8.0 * (double)count / seconds;
     return status;
 }
 
-static Status product_measure(Device *device, DType dtype, double *flops_per_s) {
-    Trial trial = {0};
+static Status product_time(Device *device, BoundProgram *b, const Tensor *x, const Tensor *w,
+                           double *seconds) {
+    TRY(bound_programs_plan(b, 1));
+    TRY(bound_programs_bind(b, 1, device, "a measurement"));
+    TRY(fill(device, x));
+    TRY(fill(device, w));
+    return fastest(device, b->program, seconds);
+}
+
+Status ceilings_product(Device *device, DType dtype, double *flops_per_s) {
+    BoundProgram b = {0};
     double seconds = INFINITY;
+    bool autotune = device->autotune;
     int64_t n = device->target.kind == DEVICE_CPU ? 1024 : dtype == DTYPE_F32 ? 4096 : 8192;
-    TRY(program_create(device->target, false, &trial.program));
-    Tensor *x = program_tensor(trial.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
-    Tensor *w = program_tensor(trial.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
-    linear_record(trial.program, x, w, NULL, false);
-    Status status = trial_bind(device, &trial);
-    if (!failed(status)) status = fill(device, x);
-    if (!failed(status)) status = fill(device, w);
-    if (!failed(status)) status = fastest(device, trial.program, &seconds);
-    trial_end(device, &trial);
+    TRY(program_create(device->target, false, &b.program));
+    Tensor *x = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
+    Tensor *w = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
+    linear_record(b.program, x, w, NULL, false);
+    device->autotune = false; /* cuBLASLt's first suggestion for so large a product is its best */
+    Status status = product_time(device, &b, x, w, &seconds);
+    device->autotune = autotune;
+    bound_programs_destroy(&b, 1);
     *flops_per_s = 2.0 * (double)n * (double)n * (double)n / seconds;
     return status;
 }
 
 static Status measure(Device *device, DType dtype, Ceilings *out) {
-    bool autotune = device->autotune;
-    Status status = copy_measure(device, &out->bytes);
-    device->autotune = false; /* cuBLASLt's first suggestion for so large a product is its best */
-    if (!failed(status)) status = product_measure(device, dtype, &out->flops);
-    device->autotune = autotune;
-    out->measured = !failed(status);
-    return status;
+    TRY(copy_measure(device, &out->bytes));
+    TRY(ceilings_product(device, dtype, &out->flops));
+    out->measured = true;
+    return OK;
 }
 
 static const char *kind_of(const Device *device, DType dtype) {

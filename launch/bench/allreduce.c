@@ -4,6 +4,7 @@
  * Bus bandwidth is the rate at which the busiest link must have worked: 2 (n - 1) / n times the
  * bytes over the time for n ranks, whatever the algorithm. Source: NVIDIA, nccl-tests,
  * doc/PERFORMANCE.md. */
+#include "core/bound_program.h"
 #include "core/ops/collective.h"
 #include "core/perf/timing.h"
 #include "launch/bench/bench.h"
@@ -16,23 +17,25 @@ enum { LEAST_BYTES = 1 << 10, MOST_BYTES_CPU = 16 << 20, MOST_BYTES_CUDA = 512 <
 
 /* AT_ONCE sums of one vector behind each other: a step's reductions, not a single one's way to the
  * device. */
-static Status record(BenchProgram *b, const Collectives *collectives, int64_t count) {
-    TRY(program_create(b->device->target, false, &b->program));
+static Status record(BoundProgram *b, Device *device, const Collectives *collectives,
+                     int64_t count) {
+    TRY(program_create(device->target, false, &b->program));
     Tensor *x = program_tensor(b->program, BUFFER_GRADIENTS, DTYPE_F32, 1, &count);
     for (int i = 0; i < AT_ONCE; i++)
         all_reduce_record(b->program, collectives, x, "all_reduce of the benchmark");
     collectives_wait_record(b->program, collectives, 0, x);
-    return bench_program_bind(b);
+    TRY(bound_programs_plan(b, 1));
+    return bound_programs_bind(b, 1, device, "the benchmark");
 }
 
 static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seconds) {
-    BenchProgram b = {.device = e->device};
-    Status status =
-        world_agree(e->world, record(&b, &e->collectives, (int64_t)(bytes / sizeof(float))));
+    BoundProgram b = {0};
+    Status status = world_agree(
+        e->world, record(&b, e->device, &e->collectives, (int64_t)(bytes / sizeof(float))));
     if (!failed(status)) status = program_time_together(e->device, b.program, repeats, seconds);
     if (!failed(status)) status = device_synchronize(e->device);
     if (!failed(status)) gpu_collectives_release(e->gpu);
-    bench_program_destroy(&b);
+    bound_programs_destroy(&b, 1);
     *seconds /= AT_ONCE;
     return status;
 }

@@ -85,7 +85,7 @@ static Status run(Device *device, const BenchOptions *options, Cases *cases,
     TRY(attention_shape_of(options, device, &table->shape));
     TRY(cases_make(&table->shape, options, device->target.kind == DEVICE_CPU, cases));
     bool runs = anything_runs(device, options, &cases->all[0]);
-    if (runs) TRY(bench_product_rate(device, table->shape.dtype, &table->product_rate));
+    if (runs) TRY(ceilings_product(device, table->shape.dtype, &table->product_rate));
     table->mask_width = (int)strlen(cases->all[cases->count - 1].mask);
     attention_table_begin(table);
     for (int i = 0; i < cases->count; i++) {

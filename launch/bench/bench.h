@@ -81,22 +81,6 @@ NODISCARD Status bench_allreduce(const BenchOptions *options, FILE *out);
 /* Seconds of one replay: the median of `repeats`, after what warms up. */
 NODISCARD Status bench_time(Device *device, const Program *p, int64_t repeats, double *seconds);
 
-/* FLOP/s of a large product (2048 cubed on the CPU, 8192 on a GPU) on this device: what a step is
- * measured against. */
-NODISCARD Status bench_product_rate(Device *device, DType dtype, double *flops_per_s);
-
 /* Random tokens, and a learning rate small enough to keep the numbers ordinary, for an allocated
  * experiment. */
 NODISCARD Status bench_step_inputs(Experiment *e);
-
-/* A program bound to memory of its own, with inputs from a seed; for benchmarks that need no
- * model. */
-typedef struct BenchProgram {
-    Device *device;
-    Program *program;
-    Plan *plan;
-    void *arena;
-} BenchProgram;
-
-NODISCARD Status bench_program_bind(BenchProgram *b);
-void bench_program_destroy(BenchProgram *b);

@@ -1,5 +1,3 @@
-#include "core/ops/linear.h"
-#include "core/perf/fill.h"
 #include "core/perf/timing.h"
 #include "launch/bench/bench.h"
 
@@ -60,35 +58,4 @@ Status bench_check_backends(const BenchOptions *options) {
                      word, name_of(0), name_of(1), name_of(2), name_of(3));
     }
     return OK;
-}
-
-Status bench_program_bind(BenchProgram *b) {
-    TRY(program_status(b->program));
-    TRY(plan_create(b->program, &b->plan));
-    TRY(device_alloc(b->device, b->plan->bytes, "the benchmark", &b->arena));
-    plan_bind(b->plan, b->program, b->arena);
-    return OK;
-}
-
-void bench_program_destroy(BenchProgram *b) {
-    if (b->plan != NULL) device_free(b->device, b->arena, b->plan->bytes);
-    plan_destroy(&b->plan);
-    program_destroy(&b->program);
-}
-
-Status bench_product_rate(Device *device, DType dtype, double *flops_per_s) {
-    int64_t n = device->target.kind == DEVICE_CPU ? 2048 : 8192;
-    BenchProgram b = {.device = device};
-    TRY(program_create(device->target, false, &b.program));
-    Tensor *x = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
-    Tensor *w = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
-    linear_record(b.program, x, w, NULL, false);
-    double seconds = 1;
-    Status status = bench_program_bind(&b);
-    if (!failed(status)) status = fill_normal(device, x, 1);
-    if (!failed(status)) status = fill_normal(device, w, 2);
-    if (!failed(status)) status = program_time(device, b.program, 10, 0.5, &seconds);
-    bench_program_destroy(&b);
-    *flops_per_s = 2.0 * (double)n * (double)n * (double)n / seconds;
-    return status;
 }

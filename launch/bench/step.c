@@ -65,7 +65,7 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
 /* Every rank measures, since a step is collective; rank 0 tells. */
 static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
     double seconds = 1, rate = 1;
-    TRY(bench_product_rate(e->device, experiment_dtype(e->config), &rate));
+    TRY(ceilings_product(e->device, experiment_dtype(e->config), &rate));
     TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY], options->repeats,
                               &seconds));
     if (world_rank(e->world) == 0) report(e, seconds, rate, out);
