@@ -23,8 +23,8 @@ typedef struct Ceilings {
  * data sheet is what is left. */
 Ceilings ceilings_find(Device *device, DType dtype, bool may_measure);
 
-/* Measures FLOP/s of a large square product in `dtype` (1024 cubed on the CPU; on a GPU 4096 in f32,
- * 8192 otherwise), the fastest of several runs. Errors: STATUS_FAILURE, STATUS_NO_ROOM. */
+/* Measures FLOP/s of a large square product in `dtype` (1024 cubed on the CPU; on a GPU 4096 in
+ * f32, 8192 otherwise), the fastest of several runs. Errors: STATUS_FAILURE, STATUS_NO_ROOM. */
 NODISCARD Status ceilings_product(Device *device, DType dtype, double *flops_per_s);
 
 /* The larger share of the two ceilings that an op with this cost reaches in `seconds`: what bounds
