@@ -40,11 +40,13 @@ def same_as_uninterrupted(directory, ranks, **changes):
     equal(seconds, sorted(seconds), "training seconds, which only grow")
 
 
-def cut(path, ranks, how):
+def cut(path, ranks, how, after_checkpoint=False):
     """Starts the run, and cuts it at a random time after its first step. None where it was done before."""
     job = start(["train", path], ranks)
     targets = job.ranks(ranks) if ranks and how == "kill" else [job.process.pid]
     job.wait_for(r"(?m)^(step \d+/|done)")
+    while after_checkpoint and not checkpoints_of(path) and job.process.poll() is None:
+        time.sleep(0.001)
     time.sleep(rng.uniform(0, 0.08))
     number = {
         "kill": signal.SIGKILL, "save": signal.SIGUSR1, "stop": signal.SIGTERM,
@@ -81,7 +83,7 @@ def cut_and_resume(name, ranks, cuts, interval, **changes):
         })
     landed = 0
     for how in cuts:
-        if cut(path, ranks, how) is None:
+        if cut(path, ranks, how, after_checkpoint=True) is None:
             break
         landed += 1
     check(landed >= 1, "the run was too short to be cut")

@@ -2,6 +2,7 @@
 """What signals do to a run: in its start, in a long step or evaluation, once and twice, alone and under mpirun. sanitizers: no"""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -146,6 +147,18 @@ def slow_config(name):
     return path
 
 
+def wait_until_heard(process, number):
+    """Until the shell has become ./train and the signal is no longer ignored."""
+    start = time.monotonic()
+    while time.monotonic() - start < LIMIT and process.poll() is None:
+        with open("/proc/%d/status" % process.pid, encoding="utf-8") as file:
+            status = file.read()
+        ignored = int(re.search(r"SigIgn:\s*(\w+)", status).group(1), 16)
+        if status.startswith("Name:\ttrain") and not ignored >> (number - 1) & 1:
+            return
+        time.sleep(0.001)
+
+
 def a_start_is_ended_at_once_and_leaves_nothing():
     """Also where a script that started it in the background has it ignore SIGINT."""
     path = slow_config("slow")
@@ -158,7 +171,8 @@ def a_start_is_ended_at_once_and_leaves_nothing():
             process = subprocess.Popen([
                 "bash", "-c", "trap '' INT; exec \"$@\"", "-", PROGRAMS + "/train", path, *arguments
             ], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-            time.sleep(min(whole / 2, 0.2))
+            wait_until_heard(process, number)
+            time.sleep(min(whole / 4, 0.1))
             process.send_signal(number)
             begin = time.monotonic()
             equal(process.wait(LIMIT), -number, "exit")
