@@ -17,7 +17,8 @@ static inline void real_store(void *data, DType dtype, int64_t i, double value) 
     case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)narrow; break;
     case DTYPE_BF16:
         memcpy(&bits, &narrow, sizeof bits);
-        bits += narrow == narrow ? 0x7FFFu + (bits >> 16 & 1) : 0; /* a NaN stays one */
+        if (narrow != narrow) bits |= 0x400000; /* a NaN stays one, and becomes quiet */
+        if (narrow == narrow) bits += 0x7FFFu + (bits >> 16 & 1);
         ((uint16_t *)data)[i] = (uint16_t)(bits >> 16);
         break;
     default: ((float *)data)[i] = narrow;

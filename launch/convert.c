@@ -1,4 +1,4 @@
-/* convert: a GPT-2 between a run, Hugging Face's safetensors and llm.c's model files. */
+/* convert: a model between a run, Hugging Face's safetensors and llm.c's model files. */
 #include "core/base/escape.h"
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
@@ -37,7 +37,7 @@ static void print_notes(FILE *file) {
 }
 
 static const CommandLine program = {.name = "convert",
-                                    .purpose = "Converts a GPT-2 between formats.",
+                                    .purpose = "Converts a model between formats.",
                                     .operands = "FROM TO",
                                     .least = 2,
                                     .most = 2,
@@ -45,7 +45,7 @@ static const CommandLine program = {.name = "convert",
                                     .option_count = sizeof options / sizeof options[0],
                                     .more = print_notes};
 
-static Status model_read(const char *path, const Values *values, Model **out) {
+static Status model_read(const char *path, const Values *values, ModelWeights **out) {
     Arena arena = {0};
     Format format;
     const char *file;
@@ -62,7 +62,7 @@ static Status model_read(const char *path, const Values *values, Model **out) {
     return status;
 }
 
-static Status model_write(const Model *model, const char *path, const Values *values) {
+static Status model_write(const ModelWeights *model, const char *path, const Values *values) {
     switch (format_of_target(path)) {
     case FORMAT_HUGGING_FACE: return hugging_face_write(model, path, dtypes[values->dtype]);
     case FORMAT_LLM_C: return llm_c_write(model, path, dtypes[values->dtype]);
@@ -94,12 +94,12 @@ static Status arguments_check(const char *to, const Values *values) {
 }
 
 static Status convert(const char *from, const char *to, const Values *values) {
-    Model *model = NULL;
+    ModelWeights *model = NULL;
     TRY(arguments_check(to, values));
     TRY(model_read(from, values, &model));
-    ModelSize s = model->size;
+    ModelConfig s = model->config;
     Status status = model_write(model, to, values);
-    model_destroy(&model);
+    model_weights_destroy(&model);
     TRY(status);
     escape_say(stdout,
                "%s: %lld blocks, %lld heads, %lld channels, %lld positions, vocabulary %lld", to,

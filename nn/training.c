@@ -26,7 +26,7 @@ Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, Step
 }
 
 typedef struct Recorder {
-    const Gpt *gpt;
+    const Model *model;
     const Parameters *parameters;
     const StepTensors *tensors;
     const TrainingOptions *options;
@@ -42,15 +42,15 @@ static void watch_parameters(Program *p, const Parameters *parameters, bool accu
 static void losses_record(Program *p, const Recorder *r, double tokens) {
     const TrainingOptions *options = r->options;
     ForwardContext context = {.attention = options->attention,
-                              .dropout = r->gpt->config.dropout,
+                              .dropout = r->model->config.dropout,
                               .step = r->tensors->step,
                               .recompute = options->recompute};
-    LossOptions loss = {r->gpt->config.V, 1.0 / tokens, options->logits_bytes, r->tensors->step};
+    LossOptions loss = {r->model->config.V, 1.0 / tokens, options->logits_bytes, r->tensors->step};
     program_label(p, "documents");
     if (options->document_mask)
         context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);
-    Tensor *x = gpt_forward(p, r->gpt, r->tensors->tokens, &context);
-    loss_record(p, r->tensors->losses, x, r->gpt->wte->weight, r->tensors->targets, &loss);
+    Tensor *x = model_forward(p, r->model, r->tensors->tokens, &context);
+    loss_record(p, r->tensors->losses, x, r->model->head->weight, r->tensors->targets, &loss);
 }
 
 static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
@@ -112,11 +112,11 @@ static Status gathering_create(Training *training, const Recorder *r, Target tar
     return program_status(training->gathering);
 }
 
-Status training_create(const Gpt *gpt, const Parameters *parameters, const StepTensors *tensors,
+Status training_create(const Model *model, const Parameters *parameters, const StepTensors *tensors,
                        Target target, const TrainingOptions *options, Training **out) {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while recording");
-    Recorder recorder = {gpt, parameters, tensors, options};
+    Recorder recorder = {model, parameters, tensors, options};
     TRY(micro_batches_create(*out, &recorder, target));
     TRY(gathering_create(*out, &recorder, target));
     return evaluation_create(*out, &recorder, target);
@@ -153,6 +153,19 @@ MicroBatch training_micro_batch(int64_t index, int64_t accumulation) {
     if (accumulation == 1) return MICRO_ONLY;
     if (index == 0) return MICRO_FIRST;
     return index == accumulation - 1 ? MICRO_LAST : MICRO_MIDDLE;
+}
+
+const AttentionCall *training_attention_call(const Training *training) {
+    const Program *first = training->evaluation;
+    for (int i = MICRO_KINDS - 1; i >= 0; i--) {
+        if (training->programs[i] != NULL) first = training->programs[i];
+    }
+    for (int i = 0; first != NULL && i < first->n_nodes; i++) {
+        const Node *node = first->nodes[i];
+        if (node->op->gradient != attention_gradient) continue;
+        return &((const AttentionAttrs *)node->attrs)->call;
+    }
+    return NULL;
 }
 
 const Plan *training_largest_plan(const Training *training) {

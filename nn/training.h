@@ -10,7 +10,7 @@
 #pragma once
 
 #include "core/plan.h"
-#include "nn/models/gpt2.h"
+#include "nn/model.h"
 #include "nn/optim/update.h"
 
 /* What goes in and comes out of every replay; in the store. */
@@ -62,7 +62,7 @@ NODISCARD Status step_tensors_create(Store *store, int64_t B, int64_t T, DType d
                                      StepTensors *out);
 
 /* Records and plans everything for a target; touches no device. */
-NODISCARD Status training_create(const Gpt *gpt, const Parameters *parameters,
+NODISCARD Status training_create(const Model *model, const Parameters *parameters,
                                  const StepTensors *tensors, Target target,
                                  const TrainingOptions *options, Training **out);
 void training_destroy(Training **training);
@@ -76,6 +76,10 @@ NODISCARD Status training_gather(const Training *training);
 
 /* Which program micro-batch `index` of `accumulation` replays. */
 MicroBatch training_micro_batch(int64_t index, int64_t accumulation);
+
+/* The call of the first layer's attention, as the step's first program recorded it. NULL: the model
+ * has none. */
+const AttentionCall *training_attention_call(const Training *training);
 
 /* The plan that needs the most. */
 const Plan *training_largest_plan(const Training *training);

@@ -82,7 +82,7 @@ static Status rung_measure(Experiment *e, int64_t repeats, Result *out) {
     TRY(experiment_open_device(e));
     TRY(experiment_plan(e));
     out->bytes = experiment_planned_bytes(e);
-    out->vocabulary = experiment_gpt_config(e->config).Vp;
+    out->vocabulary = experiment_model_config(e->config).Vp;
     out->tokens = (double)experiment_tokens_per_step(e);
     TRY(experiment_allocate(e));
     TRY(bench_step_inputs(e));

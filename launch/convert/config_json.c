@@ -12,7 +12,7 @@
 
 /* What the fields must be. */
 typedef struct Expected {
-    ModelSize size;
+    ModelConfig size;
     int64_t inner, head_size; /* 4 C, C / NH */
 } Expected;
 
@@ -312,8 +312,8 @@ Status config_json_heads(const char *path, const json_t *config, int64_t *out) {
     return status_prefixed(bad(name, value, "expected was a whole number from 1"), "%s", path);
 }
 
-Status config_json_check(const char *path, const json_t *config, ModelSize size) {
-    Expected expected = {size, 4 * size.C, size.C / size.NH};
+Status config_json_check(const char *path, const json_t *config, const ModelConfig *model) {
+    Expected expected = {*model, 4 * model->C, model->C / model->NH};
     Status status = fields_check(config, 0, N_FIELDS, &expected);
     return failed(status) ? status_prefixed(status, "%s", path) : OK;
 }

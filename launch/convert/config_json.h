@@ -4,7 +4,7 @@
  * models/gpt2/configuration_gpt2.py. */
 #pragma once
 
-#include "launch/convert/model.h"
+#include "launch/convert/model_weights.h"
 
 #include <jansson.h>
 
@@ -15,8 +15,9 @@ NODISCARD Status config_json_read(const char *path, json_t **out);
 /* The heads that it names; 0: none. Errors: STATUS_DATA where that is no count. */
 NODISCARD Status config_json_heads(const char *path, const json_t *config, int64_t *out);
 
-/* STATUS_DATA where a field contradicts `size`, or asks for what this model does not compute. */
-NODISCARD Status config_json_check(const char *path, const json_t *config, ModelSize size);
+/* STATUS_DATA where a field contradicts the model, or asks for what this model does not compute. */
+NODISCARD Status config_json_check(const char *path, const json_t *config,
+                                   const ModelConfig *model);
 
 /* For a config.json that weights without an output layer of their own come beside: STATUS_DATA
  * where it lacks a size, for from_pretrained would then take GPT-2's, or where wte is not the

@@ -1,4 +1,5 @@
 #include "core/base/file.h"
+#include "core/convert.h"
 #include "data/directory.h"
 #include "launch/convert/formats.h"
 
@@ -7,7 +8,7 @@
 #include <limits.h>
 #include <math.h>
 
-enum { PIECE = 1 << 16 };
+enum { BLOCK = 1 << 16 };
 
 Status output_open_new(const char *path, Output *out) {
     char copy[PATH_MAX];
@@ -32,15 +33,16 @@ static Status range_check(const Output *output, const float *values, size_t n, D
 }
 
 Status output_values(Output *output, const float *values, int64_t n, DType dtype) {
-    static _Thread_local float piece[PIECE];
-    for (int64_t i = 0; i < n; i += PIECE) {
-        size_t count = (size_t)(n - i < PIECE ? n - i : PIECE);
+    static _Thread_local float block[BLOCK];
+    if (dtype != DTYPE_F32 && dtype != DTYPE_BF16)
+        return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path,
+                     dtype_name(dtype));
+    for (int64_t i = 0; i < n; i += BLOCK) {
+        size_t count = (size_t)(n - i < BLOCK ? n - i : BLOCK);
         TRY(range_check(output, values + i, count, dtype));
-        if (!values_from_f32(values + i, dtype, (int64_t)count, piece)) {
-            return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path,
-                         dtype_name(dtype));
-        }
-        if (fwrite(piece, dtype_size(dtype), count, output->file) != count) {
+        for (size_t k = 0; k < count; k++)
+            real_store(block, dtype, (int64_t)k, (double)values[(size_t)i + k]);
+        if (fwrite(block, dtype_size(dtype), count, output->file) != count) {
             return file_cannot_write(output->path, errno);
         }
     }

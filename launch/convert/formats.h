@@ -5,7 +5,7 @@
 
 #include "core/base/input_file.h"
 #include "launch/base/output.h"
-#include "launch/convert/model.h"
+#include "launch/convert/model_weights.h"
 
 typedef enum Format { FORMAT_RUN, FORMAT_HUGGING_FACE, FORMAT_LLM_C } Format;
 
@@ -25,20 +25,23 @@ NODISCARD Status format_of_source(const char *path, Arena *arena, Format *format
  * asks for another model is refused by the field.
  * Written is also the config.json that from_pretrained wants; one that is there must describe this
  * model, or else nothing is written: STATUS_DATA. */
-NODISCARD Status hugging_face_read(const char *path, int64_t heads, Model **out);
-NODISCARD Status hugging_face_write(const Model *model, const char *path, DType dtype);
+NODISCARD Status hugging_face_read(const char *path, int64_t heads, ModelWeights **out);
+NODISCARD Status hugging_face_write(const ModelWeights *model, const char *path, DType dtype);
 
 /* llm.c's model_*.bin: 256 int32 (magic 20240326, version 3 for f32 or 5 for bf16, T, V, L, NH, C,
  * padded V), then 16 arrays, each of all blocks. Source: github.com/karpathy/llm.c, train_gpt2.py,
  * write_model. */
-NODISCARD Status llm_c_read(const char *path, Model **out);
-NODISCARD Status llm_c_write(const Model *model, const char *path, DType dtype);
+NODISCARD Status llm_c_read(const char *path, ModelWeights **out);
+NODISCARD Status llm_c_write(const ModelWeights *model, const char *path, DType dtype);
 
 /* A run directory's newest checkpoint, or a checkpoint file. Written is a run at step 0, without
  * moments, which ./train goes on from: under `config`, whose model must be this one, or under
  * defaults where that is NULL. */
-NODISCARD Status run_import(const char *path, Model **out);
-NODISCARD Status run_export(const Model *model, const char *path, const char *config);
+NODISCARD Status run_import(const char *path, ModelWeights **out);
+NODISCARD Status run_export(const ModelWeights *model, const char *path, const char *config);
+
+/* n elements of a dtype (f64, f32, f16 or bf16) as f32; false for another dtype. */
+bool values_to_f32(const void *from, DType dtype, int64_t n, float *to);
 
 /* n values of a dtype from byte `at` of a file, as f32. Errors: those of input_read; STATUS_DATA
  * for a dtype that is no floating-point one, naming the tensor. */

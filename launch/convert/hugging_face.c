@@ -2,46 +2,68 @@
 #include "launch/convert/config_json.h"
 #include "launch/convert/formats.h"
 #include "launch/convert/weights.h"
+#include "nn/models/families.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX "transformer."
-
 /* What is read. */
 typedef struct Source {
     const char *path;
     Weights *weights;
-    const char *prefix; /* PREFIX or "" */
+    const ModelFamily *family;
+    const char *prefix; /* the family's, or "" */
     const char *config_path;
     json_t *config; /* NULL: there is none */
 } Source;
 
-static const SafetensorsEntry *entry_of(const Source *s, const char *name) {
-    char full[256];
-    snprintf(full, sizeof full, "%s%s", s->prefix, name);
-    return weights_find(s->weights, full);
+enum { NAME_CAPACITY = 256 };
+
+/* Hugging Face's name of a parameter. */
+static const char *name_in(char out[NAME_CAPACITY], const char *prefix, const ParameterNames *names,
+                           int64_t block) {
+    const char *name = names->hugging_face == NULL ? names->name : names->hugging_face;
+    size_t length = (size_t)snprintf(out, NAME_CAPACITY, "%s", prefix);
+    model_name_expand(name, block, out + length, NAME_CAPACITY - length);
+    return out;
 }
 
-static Status matrix_shape(const Source *s, const char *name, int64_t *rows, int64_t *columns) {
-    const SafetensorsEntry *entry = entry_of(s, name);
-    if (entry == NULL)
-        return ERROR(STATUS_DATA, "%s: has no tensor '%s%s'; is it a GPT-2?", s->path, s->prefix,
-                     name);
+static const SafetensorsEntry *entry_find(const Source *s, const ParameterNames *names,
+                                          int64_t block) {
+    char name[NAME_CAPACITY];
+    return weights_find(s->weights, name_in(name, s->prefix, names, block));
+}
+
+static const SafetensorsEntry *entry_of(const Source *s, const ModelTensor *t) {
+    return entry_find(s, t->names, t->block);
+}
+
+static bool is_of_blocks(const ParameterNames *names) { return strchr(names->name, '#') != NULL; }
+
+/* The sizes that the shape of a parameter tells; known ones stay. */
+static Status sizes_read(const Source *s, const ParameterNames *names, ModelConfig *out) {
+    char name[NAME_CAPACITY];
+    const SafetensorsEntry *entry = entry_find(s, names, 0);
+    if (entry == NULL) {
+        return ERROR(STATUS_DATA, "%s: has no tensor '%s'; is it a %s?", s->path,
+                     name_in(name, s->prefix, names, 0), s->family->title);
+    }
     if (entry->n_dims != 2)
         return ERROR(STATUS_DATA, "%s: tensor '%s' is no matrix", s->path, entry->name);
-    *rows = entry->shape[0];
-    *columns = entry->shape[1];
+    for (int d = 0; d < 2; d++) {
+        int64_t *size = (int64_t *)((char *)out + names->sizes[d]);
+        if (*size == 0) *size = entry->shape[d];
+    }
     return OK;
 }
 
 static int64_t blocks_count(const Source *s) {
-    char name[64];
-    for (int64_t i = 0;; i++) {
-        snprintf(name, sizeof name, "h.%lld.ln_1.weight", (long long)i);
-        if (entry_of(s, name) == NULL) return i;
-    }
+    const ParameterNames *names = s->family->parameters;
+    int64_t block = 0;
+    while (!is_of_blocks(names)) names++;
+    while (entry_find(s, names, block) != NULL) block++;
+    return block;
 }
 
 /* config.json beside the file; for free(). NULL where memory is out. */
@@ -76,30 +98,32 @@ static Status heads_find(const Source *s, int64_t C, int64_t *out) {
     return OK;
 }
 
-/* Buffers that some versions saved along. */
-static bool is_buffer(const char *name) {
+static bool is_ignored(const ModelFamily *family, const char *name) {
     size_t length = strlen(name);
-    return (length > 10 && strcmp(name + length - 10, ".attn.bias") == 0) ||
-           (length > 17 && strcmp(name + length - 17, ".attn.masked_bias") == 0);
+    for (const char *const *end = family->hugging_face_ignored; *end != NULL; end++) {
+        if (length > strlen(*end) && strcmp(name + length - strlen(*end), *end) == 0) return true;
+    }
+    return false;
 }
 
 /* Everything in the file is the model's, or known to be nothing of it. */
-static Status names_check(const Source *s, const Model *m) {
-    size_t n, prefix = strlen(s->prefix);
+static Status names_check(const Source *s, const Names *known) {
+    size_t n;
     const SafetensorsEntry *const *entries = weights_entries(s->weights, &n);
     for (size_t i = 0; i < n; i++) {
         const char *name = entries[i]->name;
-        bool is_inside =
-            strncmp(name, s->prefix, prefix) == 0 && model_find(m, name + prefix) != NULL;
-        if (is_inside || is_buffer(name) || strcmp(name, "lm_head.weight") == 0) continue;
-        return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not one of GPT-2", s->path, name);
+        bool is_known = names_find(known, name, strlen(name)) != NULL;
+        if (is_known || is_ignored(s->family, name) || strcmp(name, "lm_head.weight") == 0)
+            continue;
+        return ERROR(STATUS_DATA, "%s: tensor '%.100s' is not one of %s", s->path, name,
+                     s->family->title);
     }
     return OK;
 }
 
 static Status shape_check(const Source *s, const SafetensorsEntry *e, const ModelTensor *t) {
-    int64_t rows = t->is_linear ? t->shape[1] : t->shape[0],
-            columns = t->is_linear ? t->shape[0] : t->shape[1];
+    int64_t rows = t->names->is_transposed ? t->shape[1] : t->shape[0],
+            columns = t->names->is_transposed ? t->shape[0] : t->shape[1];
     bool same =
         e->n_dims == t->n_dims && e->shape[0] == rows && (t->n_dims == 1 || e->shape[1] == columns);
     if (same) return OK;
@@ -110,21 +134,38 @@ static Status shape_check(const Source *s, const SafetensorsEntry *e, const Mode
                  t->n_dims == 2 ? (long long)columns : 0LL);
 }
 
-/* All is there and fits, before memory is taken for it. */
-static Status shapes_check(const Source *s, const Model *m) {
-    TRY(names_check(s, m));
+static Status names_collect(const Source *s, const ModelWeights *m, Names *out, Arena *arena) {
     for (int i = 0; i < m->count; i++) {
-        const SafetensorsEntry *entry = entry_of(s, m->tensors[i].name);
+        char name[NAME_CAPACITY];
+        name_in(name, s->prefix, m->tensors[i].names, m->tensors[i].block);
+        const char *copy = arena_strdup(arena, name);
+        if (copy == NULL || names_add(out, arena, copy) == NULL)
+            return ERROR(STATUS_NO_ROOM, "%s: out of memory", s->path);
+    }
+    return names_check(s, out);
+}
+
+/* All is there and fits, before memory is taken for it. */
+static Status shapes_check(const Source *s, const ModelWeights *m) {
+    char name[NAME_CAPACITY];
+    Names known = {0};
+    Arena arena = {0};
+    Status status = names_collect(s, m, &known, &arena);
+    arena_free(&arena);
+    TRY(status);
+    for (int i = 0; i < m->count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        const SafetensorsEntry *entry = entry_of(s, t);
         if (entry == NULL) {
-            return ERROR(STATUS_DATA, "%s: has no tensor '%s%s'", s->path, s->prefix,
-                         m->tensors[i].name);
+            return ERROR(STATUS_DATA, "%s: has no tensor '%s'", s->path,
+                         name_in(name, s->prefix, t->names, t->block));
         }
-        TRY(shape_check(s, entry, &m->tensors[i]));
+        TRY(shape_check(s, entry, t));
     }
     return OK;
 }
 
-/* The output layer is wte: another one would be lost. */
+/* An output layer of its own would be lost: it must equal the embedding. */
 static Status head_check(const Source *s, const ModelTensor *wte, float *scratch) {
     const SafetensorsEntry *head = weights_find(s->weights, "lm_head.weight");
     if (head == NULL && config_json_is_tied(s->config)) return OK;
@@ -141,25 +182,25 @@ static Status head_check(const Source *s, const ModelTensor *wte, float *scratch
                  s->path);
 }
 
-static int64_t most_elements(const Model *m) {
+static int64_t most_elements(const ModelWeights *m) {
     int64_t most = 0;
     for (int i = 0; i < m->count; i++)
         most = tensor_elements(&m->tensors[i]) > most ? tensor_elements(&m->tensors[i]) : most;
     return most;
 }
 
-static Status data_read(const Source *s, Model *m, float *scratch) {
+static Status data_read(const Source *s, ModelWeights *m, float *scratch) {
     for (int i = 0; i < m->count; i++) {
         ModelTensor *t = &m->tensors[i];
-        TRY(weights_read(s->weights, entry_of(s, t->name), t->is_linear ? scratch : t->data));
-        if (t->is_linear) values_transpose(scratch, t->shape[1], t->shape[0], t->data);
+        TRY(weights_read(s->weights, entry_of(s, t), t->names->is_transposed ? scratch : t->data));
+        if (t->names->is_transposed) values_transpose(scratch, t->shape[1], t->shape[0], t->data);
     }
-    return head_check(s, model_find(m, "wte.weight"), scratch);
+    return head_check(s, m->head, scratch);
 }
 
-static Status tensors_read(const Source *s, Model *m) {
+static Status tensors_read(const Source *s, ModelWeights *m) {
     TRY(shapes_check(s, m));
-    TRY(model_allocate(m, s->path));
+    TRY(model_weights_allocate(m, s->path));
     float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
     if (scratch == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", s->path);
     Status status = data_read(s, m, scratch);
@@ -168,39 +209,41 @@ static Status tensors_read(const Source *s, Model *m) {
 }
 
 /* The sizes by the weights. */
-static Status size_find(Source *s, int64_t heads, ModelSize *out) {
-    int64_t C;
-    *out = (ModelSize){.NH = heads};
-    s->prefix = weights_find(s->weights, PREFIX "wte.weight") != NULL ? PREFIX : "";
-    TRY(matrix_shape(s, "wte.weight", &out->V, &out->C));
-    TRY(matrix_shape(s, "wpe.weight", &out->T, &C));
+static Status sizes_find(Source *s, int64_t heads, ModelConfig *out) {
+    const ParameterNames *names = s->family->parameters;
+    *out = (ModelConfig){.family = s->family, .NH = heads};
+    s->prefix = s->family->hugging_face_prefix;
+    if (entry_find(s, &names[0], 0) == NULL) s->prefix = "";
+    for (int i = 0; i < s->family->n_parameters; i++) {
+        if (names[i].sizes[0] != 0) TRY(sizes_read(s, &names[i], out));
+    }
     out->L = blocks_count(s);
     return heads_find(s, out->C, &out->NH);
 }
 
-static Status model_read(Source *s, int64_t heads, Model **out) {
+static Status model_read(Source *s, int64_t heads, ModelWeights **out) {
     char names[200], note[512];
-    ModelSize size;
+    ModelConfig config;
     TRY(config_json_read(s->config_path, &s->config));
     if (config_json_unknown(s->config, names, sizeof names)) {
-        snprintf(note, sizeof note, "%.200s: passed over, for GPT-2 has no such field: %s",
-                 s->config_path, names);
+        snprintf(note, sizeof note, "%.200s: passed over, for %s has no such field: %s",
+                 s->config_path, s->family->title, names);
         status_warn("convert", note);
     }
     TRY(weights_open(s->path, &s->weights));
-    TRY(size_find(s, heads, &size));
-    TRY(model_create(s->path, size, out));
-    if (s->config != NULL) TRY(config_json_check(s->config_path, s->config, size));
+    TRY(sizes_find(s, heads, &config));
+    TRY(model_weights_create(s->path, &config, out));
+    if (s->config != NULL) TRY(config_json_check(s->config_path, s->config, &config));
     return tensors_read(s, *out);
 }
 
-Status hugging_face_read(const char *path, int64_t heads, Model **out) {
+Status hugging_face_read(const char *path, int64_t heads, ModelWeights **out) {
     char *beside = config_path(path);
-    Source source = {.path = path, .config_path = beside};
+    Source source = {.path = path, .config_path = beside, .family = model_family("gpt2")};
     *out = NULL;
     Status status = beside == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path)
                                    : model_read(&source, heads, out);
-    if (failed(status)) model_destroy(out);
+    if (failed(status)) model_weights_destroy(out);
     weights_close(&source.weights);
     json_decref(source.config);
     free(beside);
@@ -209,35 +252,38 @@ Status hugging_face_read(const char *path, int64_t heads, Model **out) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static Status entries_of(const Model *m, DType dtype, Arena *arena, SafetensorsEntry **out) {
+static Status entries_of(const ModelWeights *m, DType dtype, Arena *arena, SafetensorsEntry **out) {
     *out = arena_alloc(arena, (size_t)m->count * sizeof **out);
     for (int i = 0; *out != NULL && i < m->count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        (*out)[i] = (SafetensorsEntry){
-            .name = arena_printf(arena, PREFIX "%s", t->name),
-            .dtype = dtype,
-            .n_dims = t->n_dims,
-            .shape = {t->shape[t->is_linear ? 1 : 0], t->shape[t->is_linear ? 0 : 1]},
-            .bytes = (size_t)tensor_elements(t) * dtype_size(dtype)};
+        char name[NAME_CAPACITY];
+        name_in(name, m->config.family->hugging_face_prefix, t->names, t->block);
+        (*out)[i] = (SafetensorsEntry){.name = arena_strdup(arena, name),
+                                       .dtype = dtype,
+                                       .n_dims = t->n_dims,
+                                       .shape = {t->shape[t->names->is_transposed ? 1 : 0],
+                                                 t->shape[t->names->is_transposed ? 0 : 1]},
+                                       .bytes = (size_t)tensor_elements(t) * dtype_size(dtype)};
         if ((*out)[i].name == NULL) *out = NULL;
     }
     return *out == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a list of tensors") : OK;
 }
 
-static Status data_write(const Model *m, Output *output, DType dtype) {
+static Status data_write(const ModelWeights *m, Output *output, DType dtype) {
     float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
     Status status = scratch == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", output->path) : OK;
     for (int i = 0; i < m->count && !failed(status); i++) {
         const ModelTensor *t = &m->tensors[i];
-        if (t->is_linear) values_transpose(t->data, t->shape[0], t->shape[1], scratch);
-        status = output_values(output, t->is_linear ? scratch : t->data, tensor_elements(t), dtype);
+        if (t->names->is_transposed) values_transpose(t->data, t->shape[0], t->shape[1], scratch);
+        status = output_values(output, t->names->is_transposed ? scratch : t->data,
+                               tensor_elements(t), dtype);
     }
     free(scratch);
     return status;
 }
 
-static json_t *config_json(const Model *m, DType dtype) {
-    ModelSize s = m->size;
+static json_t *config_json(const ModelWeights *m, DType dtype) {
+    ModelConfig s = m->config;
     json_int_t end_of_text = s.V - 1; /* the last one, in our vocabularies as in GPT-2's */
     return json_pack(
         "{s:s, s:[s], s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "model_type",
@@ -248,7 +294,7 @@ static json_t *config_json(const Model *m, DType dtype) {
         "tie_word_embeddings", 1, "torch_dtype", dtype == DTYPE_F32 ? "float32" : "bfloat16");
 }
 
-static Status config_write(const Model *m, const char *path, DType dtype) {
+static Status config_write(const ModelWeights *m, const char *path, DType dtype) {
     Output output;
     TRY(output_open_new(path, &output));
     json_t *config = config_json(m, dtype);
@@ -261,12 +307,12 @@ static Status config_write(const Model *m, const char *path, DType dtype) {
 
 /* What from_pretrained would make of the weights beside a config.json that is there: this model, or
  * nothing is written. */
-static Status config_check(const Model *m, const char *path, bool *is_there) {
+static Status config_check(const ModelWeights *m, const char *path, bool *is_there) {
     json_t *there;
     Status status = config_json_read(path, &there);
     *is_there = there != NULL;
     if (*is_there) status = config_json_check_whole(path, there);
-    if (*is_there && !failed(status)) status = config_json_check(path, there, m->size);
+    if (*is_there && !failed(status)) status = config_json_check(path, there, &m->config);
     json_decref(there);
     if (status.code != STATUS_DATA) return status;
     return status_prefixed(
@@ -274,7 +320,7 @@ static Status config_check(const Model *m, const char *path, bool *is_there) {
         path);
 }
 
-static Status weights_write(const Model *m, const char *path, DType dtype) {
+static Status weights_write(const ModelWeights *m, const char *path, DType dtype) {
     Arena arena = {0};
     SafetensorsEntry *entries;
     Output output;
@@ -289,7 +335,7 @@ static Status weights_write(const Model *m, const char *path, DType dtype) {
 }
 
 /* The config first: alone it does no harm, while weights alone would have their heads guessed. */
-static Status both_write(const Model *m, const char *path, const char *config, DType dtype) {
+static Status both_write(const ModelWeights *m, const char *path, const char *config, DType dtype) {
     bool is_there;
     TRY(output_check_new(path));
     TRY(config_check(m, config, &is_there));
@@ -299,7 +345,7 @@ static Status both_write(const Model *m, const char *path, const char *config, D
     return status;
 }
 
-Status hugging_face_write(const Model *model, const char *path, DType dtype) {
+Status hugging_face_write(const ModelWeights *model, const char *path, DType dtype) {
     char *config = config_path(path);
     Status status = config == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path)
                                    : both_write(model, path, config, dtype);

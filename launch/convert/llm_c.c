@@ -1,6 +1,7 @@
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "launch/convert/formats.h"
+#include "nn/models/families.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,26 +13,21 @@ enum {
     VERSION_F32 = 3,
     VERSION_BF16 = 5,
     PADDING = 128,
-    PIECE = 1 << 16
+    BLOCK = 1 << 16
 };
-
-/* The file's order: each line is an array over all blocks, but for those that no block has. */
-static const char *const order[] = {
-    "wte.weight",         "wpe.weight",       "ln_1.weight",        "ln_1.bias",
-    "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias",
-    "ln_2.weight",        "ln_2.bias",        "mlp.c_fc.weight",    "mlp.c_fc.bias",
-    "mlp.c_proj.weight",  "mlp.c_proj.bias",  "ln_f.weight",        "ln_f.bias"};
 
 typedef Status (*VisitFn)(void *context, ModelTensor *tensor);
 
-/* Every tensor in the file's order. */
-static Status visit(const Model *m, VisitFn fn, void *context) {
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        ModelTensor *alone = model_find(m, order[i]);
-        for (int64_t block = 0; block < (alone == NULL ? m->size.L : 1); block++) {
+/* Every tensor in the file's order: each parameter of the family, over all blocks. */
+static Status visit(const ModelWeights *m, VisitFn fn, void *context) {
+    const ModelFamily *family = m->config.family;
+    for (int i = 0; i < family->n_parameters; i++) {
+        const char *pattern = family->parameters[i].name;
+        int64_t count = strchr(pattern, '#') == NULL ? 1 : m->config.L;
+        for (int64_t block = 0; block < count; block++) {
             char name[64];
-            snprintf(name, sizeof name, "h.%lld.%s", (long long)block, order[i]);
-            TRY(fn(context, alone != NULL ? alone : model_find(m, name)));
+            model_name_expand(pattern, block, name, sizeof name);
+            TRY(fn(context, model_weights_find(m, name)));
         }
     }
     return OK;
@@ -44,7 +40,7 @@ typedef struct Source {
     InputFile file;
     uint64_t at; /* of the next bytes */
     int32_t header[HEADER_INTS];
-    ModelSize size;
+    ModelConfig config;
     int64_t Vp;
     DType dtype;
 } Source;
@@ -64,25 +60,41 @@ static Status header_read(Source *s) {
                      h[1]);
     }
     s->dtype = h[1] == VERSION_F32 ? DTYPE_F32 : DTYPE_BF16;
-    s->size = (ModelSize){.T = h[2], .V = h[3], .L = h[4], .NH = h[5], .C = h[6]};
+    s->config = (ModelConfig){
+        .family = model_family("gpt2"), .T = h[2], .V = h[3], .L = h[4], .NH = h[5], .C = h[6]};
     s->Vp = h[7];
-    if (s->Vp >= s->size.V && s->size.V > 0 && s->size.T > 0 && s->size.L > 0 && s->size.C > 0)
+    if (s->Vp >= s->config.V && s->config.V > 0 && s->config.T > 0 && s->config.L > 0 &&
+        s->config.C > 0)
         return OK;
     return ERROR(STATUS_DATA, "%s: its header has sizes that no model has", s->path);
 }
 
-/* Before memory is taken for what a header claims. Elements: (Vp + T) C + L (12 C^2 + 13 C) + 2
- * C. */
-static Status length_check(const Source *s) {
-    int64_t C = s->size.C, embedding, square, blocks, elements;
-    bool fits = checked_mul_i64(s->Vp + s->size.T + 2, C, &embedding) &&
-                checked_mul_i64(12 * C + 13, C, &square) &&
-                checked_mul_i64(square, s->size.L, &blocks) &&
-                !__builtin_add_overflow(embedding, blocks, &elements) &&
-                checked_mul_i64(elements, (int64_t)dtype_size(s->dtype), &elements);
-    if (fits && s->file.bytes == (uint64_t)elements + sizeof s->header) return OK;
+static Status length_error(const Source *s) {
     return ERROR(STATUS_DATA, "%s: %llu bytes are not what its header asks for; is it cut?",
                  s->path, (unsigned long long)s->file.bytes);
+}
+
+/* Before the tensors are listed: each block has a vector of C elements at least. */
+static Status blocks_check(const Source *s) {
+    int64_t least;
+    bool fits = checked_mul_i64(s->config.L, s->config.C, &least) &&
+                (uint64_t)least <= s->file.bytes / dtype_size(s->dtype);
+    return fits ? OK : length_error(s);
+}
+
+/* Before memory is taken for what a header claims. */
+static Status length_check(const Source *s, const ModelWeights *m) {
+    int64_t elements = 0, count;
+    bool fits = true;
+    for (int i = 0; fits && i < m->count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        int64_t rows = tensor_has_vocabulary(t) ? s->Vp : t->shape[0];
+        fits = checked_mul_i64(rows, t->n_dims == 2 ? t->shape[1] : 1, &count) &&
+               !__builtin_add_overflow(elements, count, &elements);
+    }
+    fits = fits && checked_mul_i64(elements, (int64_t)dtype_size(s->dtype), &elements);
+    bool is_whole = fits && s->file.bytes == (uint64_t)elements + sizeof s->header;
+    return is_whole ? OK : length_error(s);
 }
 
 static Status tensor_read(void *context, ModelTensor *t) {
@@ -92,48 +104,48 @@ static Status tensor_read(void *context, ModelTensor *t) {
     s->at += (uint64_t)tensor_elements(t) * size;
     TRY(values_check_finite(s->path, t->name, t->data, tensor_elements(t),
                             t->n_dims == 2 ? t->shape[1] : 0));
-    if (strcmp(t->name, "wte.weight") == 0)
-        s->at += (uint64_t)((s->Vp - s->size.V) * s->size.C) * size;
+    if (tensor_has_vocabulary(t)) s->at += (uint64_t)((s->Vp - s->config.V) * t->shape[1]) * size;
     return OK;
 }
 
-Status llm_c_read(const char *path, Model **out) {
+Status llm_c_read(const char *path, ModelWeights **out) {
     Source source = {.path = path, .at = sizeof source.header};
     *out = NULL;
     TRY(input_open(path, &source.file));
     Status status = header_read(&source);
-    if (!failed(status)) status = length_check(&source);
-    if (!failed(status)) status = model_create(path, source.size, out);
-    if (!failed(status)) status = model_allocate(*out, path);
+    if (!failed(status)) status = blocks_check(&source);
+    if (!failed(status)) status = model_weights_create(path, &source.config, out);
+    if (!failed(status)) status = length_check(&source, *out);
+    if (!failed(status)) status = model_weights_allocate(*out, path);
     if (!failed(status)) status = visit(*out, tensor_read, &source);
     input_close(&source.file);
-    if (failed(status)) model_destroy(out);
+    if (failed(status)) model_weights_destroy(out);
     return status;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-typedef struct Target {
+typedef struct LlmcFile {
     Output output;
     DType dtype;
-    int64_t padding; /* elements behind wte */
-} Target;
+    int64_t padding; /* rows behind the vocabulary */
+} LlmcFile;
 
 static Status tensor_write(void *context, ModelTensor *t) {
-    static const float zeros[PIECE];
-    Target *target = context;
+    static const float zeros[BLOCK];
+    LlmcFile *target = context;
     TRY(output_values(&target->output, t->data, tensor_elements(t), target->dtype));
-    if (strcmp(t->name, "wte.weight") != 0) return OK;
-    for (int64_t left = target->padding; left > 0; left -= PIECE) {
-        TRY(output_values(&target->output, zeros, left < PIECE ? left : PIECE, target->dtype));
+    if (!tensor_has_vocabulary(t)) return OK;
+    for (int64_t left = target->padding * t->shape[1]; left > 0; left -= BLOCK) {
+        TRY(output_values(&target->output, zeros, left < BLOCK ? left : BLOCK, target->dtype));
     }
     return OK;
 }
 
-Status llm_c_write(const Model *model, const char *path, DType dtype) {
-    ModelSize s = model->size;
+Status llm_c_write(const ModelWeights *model, const char *path, DType dtype) {
+    ModelConfig s = model->config;
     int64_t Vp = (s.V + PADDING - 1) / PADDING * PADDING;
-    Target target = {.dtype = dtype, .padding = (Vp - s.V) * s.C};
+    LlmcFile target = {.dtype = dtype, .padding = Vp - s.V};
     int32_t header[HEADER_INTS] = {MAGIC,        dtype == DTYPE_F32 ? VERSION_F32 : VERSION_BF16,
                                    (int32_t)s.T, (int32_t)s.V,
                                    (int32_t)s.L, (int32_t)s.NH,

@@ -52,22 +52,21 @@ static Status weight_read(const CheckpointFile *file, bool bias, Arena *arena, M
                                t->n_dims == 2 ? t->shape[1] : 0);
 }
 
-static Status weights_read(const CheckpointFile *file, Arena *arena, Model **out) {
+static Status weights_read(const CheckpointFile *file, Arena *arena, ModelWeights **out) {
     char *text;
     Config *config;
     TRY(checkpoint_read_text(file, "config", arena, &text));
     TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &config));
-    GptConfig gpt = experiment_gpt_config(config);
+    ModelConfig model = experiment_model_config(config);
     config_destroy(&config);
-    ModelSize size = {.V = gpt.V, .T = gpt.T, .L = gpt.L, .NH = gpt.NH, .C = gpt.C};
-    TRY(model_create(checkpoint_path(file), size, out));
-    TRY(model_allocate(*out, checkpoint_path(file)));
+    TRY(model_weights_create(checkpoint_path(file), &model, out));
+    TRY(model_weights_allocate(*out, checkpoint_path(file)));
     for (int i = 0; i < (*out)->count; i++)
-        TRY(weight_read(file, gpt.bias, arena, &(*out)->tensors[i]));
+        TRY(weight_read(file, model.bias, arena, &(*out)->tensors[i]));
     return checkpoint_read_text(file, "tokenizer", &(*out)->arena, &(*out)->tokenizer);
 }
 
-Status run_import(const char *path, Model **out) {
+Status run_import(const char *path, ModelWeights **out) {
     Arena arena = {0};
     CheckpointFile *file = NULL;
     *out = NULL;
@@ -75,7 +74,7 @@ Status run_import(const char *path, Model **out) {
     Status status = run_checkpoint_open(path, &arena, &file, &warnings);
     status_warn("convert", warnings);
     if (!failed(status)) status = weights_read(file, &arena, out);
-    if (failed(status)) model_destroy(out);
+    if (failed(status)) model_weights_destroy(out);
     checkpoint_close(&file);
     arena_free(&arena);
     return status;
@@ -84,7 +83,7 @@ Status run_import(const char *path, Model **out) {
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Enough to generate from. */
-static Status config_default(const ModelSize *s, Arena *arena, Config **out) {
+static Status config_default(const ModelConfig *s, Arena *arena, Config **out) {
     const char *text = arena_printf(
         arena,
         "name: converted\ndata: {train: data/train.h5, batch_size: 1}\n"
@@ -103,7 +102,7 @@ static Status number_check(const char *path, const char *key, int64_t is, int64_
 
 /* The config that the run will be trained under must be this model's, with nothing left to
  * decide. */
-static Status config_check(const char *path, const ModelSize *s, Config *config) {
+static Status config_check(const char *path, const ModelConfig *s, Config *config) {
     ConfigModel *m = &config->model;
     if (m->vocab_size == CONFIG_AUTO) m->vocab_size = s->V;
     TRY(number_check(path, "model.n_layer", m->n_layer, s->L));
@@ -124,43 +123,63 @@ static Status config_check(const char *path, const ModelSize *s, Config *config)
 typedef struct Snapshot {
     CheckpointTensor *tensors;
     int64_t n;
-    float *wte, *zeros; /* (Vp, C), padded; as many as the largest tensor has */
+    int64_t Vp;
+    float *zeros; /* as many as the largest tensor has */
 } Snapshot;
 
-static Status tensor_add(Snapshot *s, const char *prefix, const ModelTensor *t, int64_t rows,
-                         const float *data, Arena *arena) {
+static int64_t rows_padded(const Snapshot *s, const ModelTensor *t) {
+    return tensor_has_vocabulary(t) ? s->Vp : t->shape[0];
+}
+
+static Status tensor_add(Snapshot *s, const char *prefix, const ModelTensor *t, const float *data,
+                         Arena *arena) {
     const char *name = arena_printf(arena, "%s.%s", prefix, t->name);
     if (name == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a list of tensors");
     s->tensors[s->n++] = (CheckpointTensor){.name = name,
                                             .dtype = DTYPE_F32,
                                             .n_dims = t->n_dims,
-                                            .shape = {rows, t->shape[1]},
+                                            .shape = {rows_padded(s, t), t->shape[1]},
                                             .data = data};
     return OK;
 }
 
-static Status snapshot_fill(Snapshot *s, const Model *m, int64_t Vp, Arena *arena) {
+/* The weights with the padding's rows, which are zero. */
+static Status data_padded(const Snapshot *s, const ModelTensor *t, Arena *arena,
+                          const float **out) {
+    *out = t->data;
+    if (rows_padded(s, t) == t->shape[0]) return OK;
+    float *padded = arena_alloc(arena, (size_t)(s->Vp * t->shape[1]) * sizeof *padded);
+    if (padded == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint");
+    memcpy(padded, t->data, (size_t)tensor_elements(t) * sizeof *padded);
+    *out = padded;
+    return OK;
+}
+
+static Status snapshot_fill(Snapshot *s, const ModelWeights *m, Arena *arena) {
     for (int i = 0; i < m->count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        int64_t rows = i == 0 ? Vp : t->shape[0];
-        TRY(tensor_add(s, "weights", t, rows, i == 0 ? s->wte : t->data, arena));
-        TRY(tensor_add(s, "m", t, rows, s->zeros, arena));
-        TRY(tensor_add(s, "v", t, rows, s->zeros, arena));
+        const float *data;
+        TRY(data_padded(s, t, arena, &data));
+        TRY(tensor_add(s, "weights", t, data, arena));
+        TRY(tensor_add(s, "m", t, s->zeros, arena));
+        TRY(tensor_add(s, "v", t, s->zeros, arena));
     }
     return OK;
 }
 
-static Status snapshot_make(const Model *m, int64_t Vp, Arena *arena, Snapshot *out) {
-    int64_t C = m->size.C, most = Vp * C;
-    for (int i = 0; i < m->count; i++)
-        most = tensor_elements(&m->tensors[i]) > most ? tensor_elements(&m->tensors[i]) : most;
+static Status snapshot_make(const ModelWeights *m, int64_t Vp, Arena *arena, Snapshot *out) {
+    int64_t most = 0;
     *out = (Snapshot){.tensors = arena_alloc(arena, (size_t)m->count * 3 * sizeof *out->tensors),
-                      .wte = arena_alloc(arena, (size_t)(Vp * C) * sizeof(float)),
-                      .zeros = arena_alloc(arena, (size_t)most * sizeof(float))};
-    if (out->tensors == NULL || out->wte == NULL || out->zeros == NULL)
+                      .Vp = Vp};
+    for (int i = 0; i < m->count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        int64_t elements = rows_padded(out, t) * (t->n_dims == 2 ? t->shape[1] : 1);
+        most = elements > most ? elements : most;
+    }
+    out->zeros = arena_alloc(arena, (size_t)most * sizeof(float));
+    if (out->tensors == NULL || out->zeros == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint");
-    memcpy(out->wte, m->tensors[0].data, (size_t)(m->size.V * C) * sizeof(float));
-    return snapshot_fill(out, m, Vp, arena);
+    return snapshot_fill(out, m, arena);
 }
 
 static CheckpointValue i64_value(const char *name, int64_t value) {
@@ -173,14 +192,14 @@ static CheckpointValue f64_value(const char *name, double value) {
 
 /* Weights from elsewhere do not say what their tokens stand for, but few vocabularies are of these
  * sizes. GPT-2's is often padded to 50304. */
-static const char *tokenizer_of(const Model *m) {
-    int64_t V = m->size.V;
+static const char *tokenizer_of(const ModelWeights *m) {
+    int64_t V = m->config.V;
     if (m->tokenizer != NULL) return m->tokenizer;
     return V == 257 ? "byte" : V == 50257 || V == 50304 ? "gpt2" : TOKENIZER_UNKNOWN;
 }
 
 /* A run that has not begun; see launch/run/state.c for what it reads back. */
-static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *config,
+static Status checkpoint_save(const Snapshot *s, const ModelWeights *m, const Config *config,
                               const char *text, const char *folder) {
     double scale = loss_scale_start(experiment_dtype(config)).scale;
     const CheckpointValue values[] = {
@@ -211,7 +230,7 @@ static Status checkpoint_save(const Snapshot *s, const Model *m, const Config *c
 }
 
 /* In a folder that is new. */
-static Status files_write(const Snapshot *snapshot, const Model *m, const Config *config,
+static Status files_write(const Snapshot *snapshot, const ModelWeights *m, const Config *config,
                           const char *text, const char *folder) {
     char yaml[PATH_MAX], checkpoint[PATH_MAX];
     snprintf(yaml, sizeof yaml, "%s/config.yaml", config->output);
@@ -222,7 +241,7 @@ static Status files_write(const Snapshot *snapshot, const Model *m, const Config
     return status;
 }
 
-static Status run_write(const Model *m, Config *config, Arena *arena) {
+static Status run_write(const ModelWeights *m, Config *config, Arena *arena) {
     Snapshot snapshot;
     size_t made;
     char *text = config_text(config);
@@ -231,7 +250,7 @@ static Status run_write(const Model *m, Config *config, Arena *arena) {
                         ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output)
                         : OK;
     if (!failed(status))
-        status = snapshot_make(m, experiment_gpt_config(config).Vp, arena, &snapshot);
+        status = snapshot_make(m, experiment_model_config(config).Vp, arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);
     if (!failed(status)) {
         status = files_write(&snapshot, m, config, text, folder);
@@ -241,15 +260,15 @@ static Status run_write(const Model *m, Config *config, Arena *arena) {
     return status;
 }
 
-Status run_export(const Model *model, const char *path, const char *config_file) {
+Status run_export(const ModelWeights *model, const char *path, const char *config_file) {
     Arena arena = {0};
     Config *config = NULL;
     RunDirectory directory = {0};
     TRY(output_check_new(path));
-    Status status = config_file == NULL ? config_default(&model->size, &arena, &config)
+    Status status = config_file == NULL ? config_default(&model->config, &arena, &config)
                                         : config_load(config_file, 0, NULL, &config);
     if (!failed(status))
-        status = config_check(config_file == NULL ? path : config_file, &model->size, config);
+        status = config_check(config_file == NULL ? path : config_file, &model->config, config);
     if (!failed(status))
         status = run_directory_take(path, &directory_of_a_conversion, false, &directory);
     if (!failed(status)) {

@@ -85,11 +85,11 @@ static Status programs_record(Generator *g) {
     for (int i = 0; i < g->n_lengths; i++) {
         Length *length = &g->lengths[i];
         TRY(program_create(g->e.device->target, false, &length->program));
-        length->x = gpt_forward(length->program, g->e.gpt, length->tokens, &context);
+        length->x = model_forward(length->program, g->e.model, length->tokens, &context);
         TRY(program_plan(g, length->program, &length->plan));
     }
     TRY(program_create(g->e.device->target, false, &g->head));
-    linear_into(g->head, g->logits, g->row, g->e.gpt->wte->weight);
+    linear_into(g->head, g->logits, g->row, g->e.model->head->weight);
     return program_plan(g, g->head, &g->head_plan);
 }
 
@@ -111,16 +111,16 @@ static void lengths_choose(Generator *g, int64_t block) {
 
 static Status model_build(Generator *g) {
     Experiment *e = &g->e;
-    GptConfig gpt = experiment_gpt_config(e->config);
+    ModelConfig model = experiment_model_config(e->config);
     if (device_count_cuda() > 0 && e->config->device != CONFIG_DEVICE_CPU)
         TRY(device_open_cuda(0, &e->device));
     else
         TRY(device_open_cpu((int)e->config->threads, &e->device));
     TRY(store_create(&e->store));
     TRY(parameters_create(e->store, DTYPE_F32, false, &e->parameters));
-    TRY(gpt_create(&gpt, e->parameters, &e->gpt));
-    lengths_choose(g, gpt.T);
-    TRY(tensors_create(g, gpt.T, gpt.C, gpt.Vp));
+    TRY(model_create(&model, e->parameters, &e->model));
+    lengths_choose(g, model.T);
+    TRY(tensors_create(g, model.T, model.C, model.Vp));
     TRY(programs_record(g));
     return programs_bind(g);
 }

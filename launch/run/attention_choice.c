@@ -5,19 +5,26 @@
 
 #include <string.h>
 
-static AttentionCall call_of(const Experiment *e, int64_t B) {
-    const ConfigModel *m = &e->config->model;
-    AttentionCall call = attention_call_packed(experiment_dtype(e->config), B, e->T, m->n_head,
-                                               m->n_embd / m->n_head, m->dropout, true);
-    call.ranges = e->config->attention.document_mask;
-    return call;
+/* The call that the program for a batch of B records. */
+static Status call_of(Experiment *e, int64_t B, AttentionCall *out) {
+    const AttentionCall *call = NULL;
+    if (e->training != NULL && e->step.tokens->shape[0] == B)
+        call = training_attention_call(e->training);
+    if (call == NULL) {
+        TRY(experiment_plan_for(e, B));
+        call = training_attention_call(e->training);
+    }
+    if (call == NULL) return ERROR(STATUS_UNSUPPORTED, "the model has no attention to plan");
+    *out = *call;
+    return OK;
 }
 
 static Status pick(Experiment *e, int64_t B) {
-    AttentionCall call = call_of(e, B);
+    AttentionCall call;
     AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
     const AttentionBackend *backend = NULL;
     int count;
+    TRY(call_of(e, B, &call));
     TRY(attention_pick(&call, &e->device->target, &e->attention, verdicts, &count, &backend));
     e->attention_name = backend->name;
     return OK;
@@ -53,11 +60,12 @@ static void config_freeze(Experiment *e) {
 
 Status attention_settle_measured(Experiment *e, int64_t B, bool *changed) {
     const char *before = e->attention_name;
-    AttentionCall call = call_of(e, B);
+    AttentionCall call;
     Status status = OK;
     int missing = 0;
     *changed = false;
     if (e->config->attention.pick != CONFIG_PICK_MEASURED || e->attention.count == 1) return OK;
+    TRY(world_agree(e->world, call_of(e, B, &call)));
     if (world_rank(e->world) == 0) {
         status = attention_measure(e->device, &call, !e->plan.only, &e->attention, &missing);
     }
@@ -103,11 +111,12 @@ static bool is_named(const AttentionChoice *choice, const char *name) {
 static Status lines_list(Experiment *e, int64_t B) {
     AttentionLines *table = &e->attention_table;
     const AttentionChoice all = {0};
-    AttentionCall call = call_of(e, B);
+    AttentionCall call;
     AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
     const AttentionBackend *backend;
     int count, others = 0;
     table->count = 0;
+    TRY(call_of(e, B, &call));
     TRY(attention_pick(&call, &e->device->target, &e->attention, verdicts, &count, &backend));
     lines_add(table, verdicts, count, true);
     TRY(attention_pick(&call, &e->device->target, &all, verdicts, &count, &backend));
@@ -126,8 +135,9 @@ static bool is_candidate(const AttentionLine *line) {
 static Status lines_recall(Experiment *e, int64_t B) {
     AttentionLines *table = &e->attention_table;
     AttentionChoice known = {.count = table->count};
-    AttentionCall call = call_of(e, B);
+    AttentionCall call;
     int missing;
+    TRY(call_of(e, B, &call));
     for (int i = 0; i < table->count; i++) known.names[i] = table->lines[i].name;
     TRY(attention_measure(e->device, &call, false, &known, &missing));
     for (int i = 0; i < table->count; i++) {

@@ -7,6 +7,7 @@
 #include "launch/run/attention_choice.h"
 #include "launch/run/memory_search.h"
 #include "launch/run/placement.h"
+#include "nn/models/families.h"
 
 #include <math.h>
 
@@ -174,10 +175,11 @@ Status experiment_open_data(Experiment *e) {
     return tokenizers_check(e->train_file, e->val_file);
 }
 
-GptConfig experiment_gpt_config(const Config *config) {
+ModelConfig experiment_model_config(const Config *config) {
     const ConfigModel *m = &config->model;
     int64_t pad = m->pad_vocab;
-    return (GptConfig){
+    return (ModelConfig){
+        .family = model_family("gpt2"),
         .V = m->vocab_size,
         .Vp = (m->vocab_size + pad - 1) / pad * pad,
         .T = m->block_size,
@@ -216,7 +218,7 @@ static TrainingOptions training_options(Experiment *e, int64_t B) {
 
 static void plan_forget(Experiment *e) {
     training_destroy(&e->training);
-    gpt_destroy(&e->gpt);
+    model_destroy(&e->model);
     parameters_destroy(&e->parameters);
     store_destroy(&e->store);
 }
@@ -242,14 +244,14 @@ Status experiment_plan_for(Experiment *e, int64_t B) {
     plan_forget(e);
     if (e->plan.only) ranks_suppose(e);
     DType dtype = experiment_dtype(e->config);
-    GptConfig gpt = experiment_gpt_config(e->config);
+    ModelConfig model = experiment_model_config(e->config);
     TrainingOptions options = training_options(e, B);
     TRY(store_create(&e->store));
     TRY(parameters_create(e->store, dtype, !e->evaluates, &e->parameters));
     e->parameters->sharing = sharing_of(e);
-    TRY(gpt_create(&gpt, e->parameters, &e->gpt));
+    TRY(model_create(&model, e->parameters, &e->model));
     TRY(step_tensors_create(e->store, B, e->T, dtype, &e->step));
-    return training_create(e->gpt, e->parameters, &e->step, e->device->target, &options,
+    return training_create(e->model, e->parameters, &e->step, e->device->target, &options,
                            &e->training);
 }
 

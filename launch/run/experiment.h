@@ -57,7 +57,7 @@ typedef struct Experiment {
     DataIdentity data; /* of a run */
     Store *store;
     Parameters *parameters;
-    Gpt *gpt;
+    Model *model;
     StepTensors step;
     AttentionChoice attention;
     const char *attention_name;     /* of the backend that was picked */
@@ -108,7 +108,7 @@ int64_t experiment_tokens_per_step(const Experiment *e);
 size_t experiment_planned_bytes(const Experiment *e);
 
 /* The model that a config describes, its vocabulary padded. */
-GptConfig experiment_gpt_config(const Config *config);
+ModelConfig experiment_model_config(const Config *config);
 
 /* The dtype of a config's training.dtype. */
 DType experiment_dtype(const Config *config);

@@ -209,7 +209,8 @@ static Metric step_metric(Run *run) {
     metric.step_ms = 1e3 * seconds;
     metric.tok_per_s = (double)experiment_tokens_per_step(&run->e) / seconds;
     if (peak > 0)
-        metric.mfu = metric.tok_per_s * gpt_flops_per_token(run->e.gpt, run->e.parameters) / peak;
+        metric.mfu =
+            metric.tok_per_s * model_flops_per_token(run->e.model, run->e.parameters) / peak;
     return metric;
 }
 

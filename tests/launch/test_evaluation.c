@@ -53,7 +53,9 @@ static void evaluate(int64_t tokens, int64_t B, float last, Evaluation *out) {
     Experiment e = {.evaluates = true};
     Evaluator *evaluator = NULL;
     REQUIRE_OK(experiment_create(&e, tokens, B));
-    ((float *)tensor_data(e.gpt->wpe->weight))[(T - 1) * 16 + 3] = last;
+    int wpe = 0;
+    while (strcmp(e.parameters->list[wpe]->name, "wpe.weight") != 0) wpe++;
+    ((float *)tensor_data(e.parameters->list[wpe]->weight))[(T - 1) * 16 + 3] = last;
     REQUIRE_OK(evaluator_create(&e, &evaluator));
     REQUIRE_OK(evaluator_run(evaluator, out));
     evaluator_destroy(&evaluator);

@@ -1,10 +1,19 @@
 #include "tests/nn/model_helper.h"
 
+#include "nn/models/gpt2.h"
+
 #include <string.h>
 
 ModelOptions model_tiny(void) {
     return (ModelOptions){
-        .config = {.V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true},
+        .config = {.family = &gpt2_family,
+                   .V = 61,
+                   .Vp = 64,
+                   .T = 16,
+                   .L = 2,
+                   .NH = 4,
+                   .C = 32,
+                   .bias = true},
         .dtype = DTYPE_F32,
         .B = 2,
         .accumulation = 1,
@@ -14,7 +23,7 @@ ModelOptions model_tiny(void) {
     };
 }
 
-static Status training_of(Model *model) {
+static Status training_of(TestModel *model) {
     const ModelOptions *o = &model->options;
     model->choice = (AttentionChoice){.count = o->backend == NULL ? 0 : 1, .names = {o->backend}};
     TrainingOptions options = {
@@ -31,40 +40,41 @@ static Status training_of(Model *model) {
         .adamw = o->adamw,
         .recompute = o->recompute,
     };
-    return training_create(model->gpt, model->parameters, &model->tensors, model->device->target,
+    return training_create(model->model, model->parameters, &model->tensors, model->device->target,
                            &options, &model->training);
 }
 
-Status model_record(const ModelOptions *options, Model *out) {
-    *out = (Model){.options = *options};
+Status model_record(const ModelOptions *options, TestModel *out) {
+    *out = (TestModel){.options = *options};
     TRY(device_open_cpu(options->threads, &out->device));
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, options->dtype, true, &out->parameters));
     const Collectives *c = options->collectives;
     if (c != NULL)
         out->parameters->sharing = (Sharing){c->rank, c->size, options->shares_optimizer};
-    TRY(gpt_create(&options->config, out->parameters, &out->gpt));
+    TRY(model_create(&options->config, out->parameters, &out->model));
     TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype,
                             &out->tensors));
     return training_of(out);
 }
 
-Status model_create(const ModelOptions *options, Model *out) {
+Status test_model_create(const ModelOptions *options, TestModel *out) {
     TRY(model_record(options, out));
     TRY(store_allocate(out->store, out->device));
     TRY(training_bind(out->training, out->device));
     return parameters_initialize(out->parameters, out->device, options->seed);
 }
 
-void model_destroy(Model *model) {
+void test_model_destroy(TestModel *model) {
     training_destroy(&model->training);
-    gpt_destroy(&model->gpt);
+    model_destroy(&model->model);
     parameters_destroy(&model->parameters);
     store_destroy(&model->store);
     device_close(&model->device);
 }
 
-Status model_step(Model *model, StepState state, const int32_t *tokens, const int32_t *targets) {
+Status model_step(TestModel *model, StepState state, const int32_t *tokens,
+                  const int32_t *targets) {
     int64_t B = model->options.B, n = model->options.accumulation,
             row = B * model->options.config.T;
     int64_t first_sample = state.first_sample;
@@ -78,7 +88,8 @@ Status model_step(Model *model, StepState state, const int32_t *tokens, const in
     return device_synchronize(model->device);
 }
 
-Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *targets, double *loss) {
+Status model_evaluate(TestModel *model, const int32_t *tokens, const int32_t *targets,
+                      double *loss) {
     StepState state = {.loss_scale = 1};
     TRY(device_upload(model->device, model->tensors.step, &state));
     TRY(device_upload(model->device, model->tensors.tokens, tokens));
@@ -91,8 +102,8 @@ Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *target
     return OK;
 }
 
-double model_loss(const Model *model) { return model_get(model->tensors.loss, 0); }
-double model_norm(const Model *model) { return model_get(model->tensors.norm, 0); }
+double model_loss(const TestModel *model) { return model_get(model->tensors.loss, 0); }
+double model_norm(const TestModel *model) { return model_get(model->tensors.norm, 0); }
 
 double model_get(const Tensor *t, int64_t i) {
     return t->dtype == DTYPE_F64 ? ((double *)tensor_data(t))[i]
@@ -107,14 +118,14 @@ void model_set(const Tensor *t, int64_t i, double value) {
     }
 }
 
-Parameter *model_parameter(const Model *model, const char *name) {
+Parameter *model_parameter(const TestModel *model, const char *name) {
     for (int i = 0; i < model->parameters->count; i++) {
         if (strcmp(model->parameters->list[i]->name, name) == 0) return model->parameters->list[i];
     }
     return NULL;
 }
 
-void model_batch(const Model *model, int64_t rows, int32_t *tokens, int32_t *targets) {
+void model_batch(const TestModel *model, int64_t rows, int32_t *tokens, int32_t *targets) {
     int64_t T = model->options.config.T, V = model->options.config.V;
     for (int64_t row = 0; row < rows; row++) {
         int64_t token = (row * 11 + 3) % V;

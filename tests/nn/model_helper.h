@@ -4,7 +4,7 @@
 #include "nn/training.h"
 
 typedef struct ModelOptions {
-    GptConfig config;
+    ModelConfig config;
     DType dtype;
     int64_t B, accumulation;
     int threads;
@@ -20,48 +20,48 @@ typedef struct ModelOptions {
     bool shares_optimizer;
 } ModelOptions;
 
-typedef struct Model {
+typedef struct TestModel {
     ModelOptions options;
     Device *device;
     Store *store;
     Parameters *parameters;
-    Gpt *gpt;
+    Model *model;
     StepTensors tensors;
     AttentionChoice choice;
     Training *training;
-} Model;
+} TestModel;
 
 /* Two blocks over 61 tokens (padded to 64), C = 32, 4 heads, 16 positions, with biases: f32, B = 2,
  * one thread. */
 ModelOptions model_tiny(void);
 
-/* Recorded and planned, without memory for weights: for who looks at programs. model_destroy also
- * after a failure. */
-NODISCARD Status model_record(const ModelOptions *options, Model *out);
+/* Recorded and planned, without memory for weights: for who looks at programs. test_model_destroy
+ * also after a failure. */
+NODISCARD Status model_record(const ModelOptions *options, TestModel *out);
 
-/* Ready for model_step, with its weights initialized from the seed. model_destroy also after a
+/* Ready for model_step, with its weights initialized from the seed. test_model_destroy also after a
  * failure. */
-NODISCARD Status model_create(const ModelOptions *options, Model *out);
-void model_destroy(Model *model);
+NODISCARD Status test_model_create(const ModelOptions *options, TestModel *out);
+void test_model_destroy(TestModel *model);
 
 /* One step over accumulation * B rows of T tokens: replays its micro-batches, row 0 being sample
  * `state.first_sample`. */
-NODISCARD Status model_step(Model *model, StepState state, const int32_t *tokens,
+NODISCARD Status model_step(TestModel *model, StepState state, const int32_t *tokens,
                             const int32_t *targets);
 
 /* The mean loss of B rows, without training. */
-NODISCARD Status model_evaluate(Model *model, const int32_t *tokens, const int32_t *targets,
+NODISCARD Status model_evaluate(TestModel *model, const int32_t *tokens, const int32_t *targets,
                                 double *loss);
 
 /* The result of the last step. */
-double model_loss(const Model *model);
-double model_norm(const Model *model);
+double model_loss(const TestModel *model);
+double model_norm(const TestModel *model);
 
 /* Element i of a tensor of f32 or f64. */
 double model_get(const Tensor *t, int64_t i);
 void model_set(const Tensor *t, int64_t i, double value);
 
-Parameter *model_parameter(const Model *model, const char *name);
+Parameter *model_parameter(const TestModel *model, const char *name);
 
 /* `rows` of T tokens and the tokens after them: a fixed pattern below V that a model can learn. */
-void model_batch(const Model *model, int64_t rows, int32_t *tokens, int32_t *targets);
+void model_batch(const TestModel *model, int64_t rows, int32_t *tokens, int32_t *targets);

@@ -1,5 +1,6 @@
 /* Documents of a packed row: found as they lie, and kept apart: a row of two is each of them by
  * itself. */
+#include "nn/models/gpt2.h"
 #include "tests/harness.h"
 #include "tests/nn/documents_helper.h"
 #include "tests/nn/model_helper.h"
@@ -46,15 +47,16 @@ static const StepState still = {.seed = 7, .step = 3, .adam_step = 1, .lr = 0, .
 
 /* A model over T positions, which are all alike: what a document gives must not depend on where it
  * lies. */
-static bool model_open(int64_t T, const char *backend, bool mask, Model *model) {
+static bool model_open(int64_t T, const char *backend, bool mask, TestModel *model) {
     ModelOptions options = model_tiny();
-    options.config = (GptConfig){.V = 29, .Vp = 32, .T = T, .L = 2, .NH = 2, .C = 8, .bias = true};
+    options.config = (ModelConfig){
+        .family = &gpt2_family, .V = 29, .Vp = 32, .T = T, .L = 2, .NH = 2, .C = 8, .bias = true};
     options.dtype = DTYPE_F64;
     options.B = 1;
     options.backend = backend;
     options.document_mask = mask;
     options.end_of_text = DOCUMENTS_END;
-    if (!CHECK_OK(model_create(&options, model))) return false;
+    if (!CHECK_OK(test_model_create(&options, model))) return false;
     for (int k = 0; k < model->parameters->count; k++) {
         const Parameter *parameter = model->parameters->list[k];
         bool is_position = strcmp(parameter->name, "wpe.weight") == 0;
@@ -72,7 +74,7 @@ static bool model_open(int64_t T, const char *backend, bool mask, Model *model) 
  * `grads`. */
 static double loss_of(const int32_t *tokens, int64_t T, const char *backend, bool mask,
                       double *grads, double *evaluated) {
-    Model model;
+    TestModel model;
     double loss = NAN;
     if (model_open(T, backend, mask, &model) &&
         CHECK_OK(model_step(&model, still, tokens, tokens + 1))) {
@@ -87,7 +89,7 @@ static double loss_of(const int32_t *tokens, int64_t T, const char *backend, boo
         CHECK_OK(model_evaluate(&model, tokens, tokens + 1, evaluated));
         *evaluated *= (double)T;
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
     return loss;
 }
 

@@ -1,6 +1,7 @@
 /* A shared optimizer's late gathers, for a model with more spans than are gathered ahead: nothing
  * is read before it has been waited for, and every program ends with nothing under way. Programs
  * are recorded, not run. */
+#include "nn/models/gpt2.h"
 #include "nn/optim/buckets.h"
 #include "nn/optim/weight_prefetch.h"
 #include "tests/harness.h"
@@ -35,7 +36,7 @@ static Status wait_for(void *self, int left, void *stream) {
 }
 
 typedef struct Setting {
-    Model model;
+    TestModel model;
     Collectives collectives;
     Told told;
 } Setting;
@@ -53,8 +54,14 @@ static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
                                    .reduce_scatter_start = start,
                                    .all_gather_start = start,
                                    .wait = wait_for};
-    options.config =
-        (GptConfig){.V = 61, .Vp = 64, .T = 8, .L = 48, .NH = 25, .C = 1600, .bias = true};
+    options.config = (ModelConfig){.family = &gpt2_family,
+                                   .V = 61,
+                                   .Vp = 64,
+                                   .T = 8,
+                                   .L = 48,
+                                   .NH = 25,
+                                   .C = 1600,
+                                   .bias = true};
     options.B = 1;
     options.accumulation = accumulation;
     options.collectives = &s->collectives;
@@ -66,7 +73,7 @@ static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
 
 static void setting_destroy(Setting *s) {
     if (s->model.parameters != NULL) s->model.parameters->weights->buffer.data = NULL;
-    model_destroy(&s->model);
+    test_model_destroy(&s->model);
 }
 
 static bool is_collective(const Node *node) {

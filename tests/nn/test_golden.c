@@ -22,7 +22,7 @@ static void batch_take(int step) {
 }
 
 /* The weights are uploaded by name, in place of the initialization's. */
-static bool weights_take(const Model *model) {
+static bool weights_take(const TestModel *model) {
     bool taken = true;
     for (int k = 0; k < model->parameters->count; k++) {
         const Parameter *parameter = model->parameters->list[k];
@@ -39,7 +39,7 @@ static bool weights_take(const Model *model) {
 }
 
 static bool model_open(DType dtype, const char *backend, int64_t accumulation, size_t logits_bytes,
-                       Model *model) {
+                       TestModel *model) {
     ModelOptions options = model_tiny();
     options.B = B / accumulation;
     options.accumulation = accumulation;
@@ -47,14 +47,14 @@ static bool model_open(DType dtype, const char *backend, int64_t accumulation, s
     options.backend = backend;
     options.logits_bytes = logits_bytes;
     options.adamw.clip = 0.5;
-    bool ready = CHECK_OK(model_create(&options, model)) && weights_take(model);
+    bool ready = CHECK_OK(test_model_create(&options, model)) && weights_take(model);
     CHECK(ready);
     return ready;
 }
 
 static void check_gradients(DType dtype, const char *backend, int64_t accumulation,
                             size_t logits_bytes) {
-    Model model;
+    TestModel model;
     StepState state = {.adam_step = 1, .loss_scale = 1};
     batch_take(0);
     if (model_open(dtype, backend, accumulation, logits_bytes, &model) &&
@@ -72,7 +72,7 @@ static void check_gradients(DType dtype, const char *backend, int64_t accumulati
             CHECK(worst <= 1e-5 * fmax(most, 1e-2));
         }
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void gradients_flash(void) { check_gradients(DTYPE_F32, "flash", 1, 0); }
@@ -90,7 +90,7 @@ static bool is_noise(const Parameter *parameter, int64_t i) {
     return strstr(parameter->name, "c_attn.bias") != NULL && i >= 32 && i < 64;
 }
 
-static void check_weights(const Model *model, bool skip_noise, double tolerance) {
+static void check_weights(const TestModel *model, bool skip_noise, double tolerance) {
     double worst = 0;
     for (int k = 0; k < model->parameters->count; k++) {
         const Parameter *parameter = model->parameters->list[k];
@@ -106,7 +106,7 @@ static void check_weights(const Model *model, bool skip_noise, double tolerance)
 
 static void check_steps(DType dtype, double tolerance) {
     const Schedule schedule = {.lr = 2e-3, .min_lr = 2e-4, .warmup = 3, .decay = 9};
-    Model model;
+    TestModel model;
     bool ready = model_open(dtype, NULL, 2, 0, &model);
     for (int step = 0; ready && step < STEPS; step++) {
         double lr = schedule_lr(&schedule, step);
@@ -119,7 +119,7 @@ static void check_steps(DType dtype, double tolerance) {
         CHECK_CLOSE(model_norm(&model), (double)golden_find(&steps, "norms")->values[step], 1e-5);
     }
     if (ready) check_weights(&model, dtype == DTYPE_F32, tolerance);
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void ten_steps_f32(void) { check_steps(DTYPE_F32, 1e-5); }

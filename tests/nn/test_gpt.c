@@ -1,5 +1,6 @@
 /* A whole GPT: all its gradients by differences in f64, and what must not change them. */
 #include "core/ops/dropout.h"
+#include "nn/models/gpt2.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 
@@ -19,8 +20,15 @@ static const StepState still = {
 static ModelOptions options_f64(int64_t B, int64_t accumulation, double dropout,
                                 const char *backend) {
     ModelOptions options = model_tiny();
-    options.config = (GptConfig){
-        .V = 29, .Vp = 32, .T = 9, .L = 2, .NH = 2, .C = 8, .bias = true, .dropout = dropout};
+    options.config = (ModelConfig){.family = &gpt2_family,
+                                   .V = 29,
+                                   .Vp = 32,
+                                   .T = 9,
+                                   .L = 2,
+                                   .NH = 2,
+                                   .C = 8,
+                                   .bias = true,
+                                   .dropout = dropout};
     options.dtype = DTYPE_F64;
     options.B = B;
     options.accumulation = accumulation;
@@ -30,7 +38,7 @@ static ModelOptions options_f64(int64_t B, int64_t accumulation, double dropout,
 
 /* Weights far from the initialization's, where every gradient is felt; one function of name and
  * element. */
-static void weights_spread(const Model *model) {
+static void weights_spread(const TestModel *model) {
     for (int k = 0; k < model->parameters->count; k++) {
         const Parameter *parameter = model->parameters->list[k];
         int64_t columns = parameter->n_dims == 2 ? parameter->shape[1] : 1,
@@ -43,20 +51,20 @@ static void weights_spread(const Model *model) {
     }
 }
 
-static bool model_open(const ModelOptions *options, Model *model) {
-    if (!CHECK_OK(model_create(options, model))) return false;
+static bool model_open(const ModelOptions *options, TestModel *model) {
+    if (!CHECK_OK(test_model_create(options, model))) return false;
     weights_spread(model);
     model_batch(model, ROWS, tokens, targets);
     return CHECK_OK(model_step(model, still, tokens, targets));
 }
 
-static double loss_at(Model *model, const Tensor *weight, int64_t i, double value) {
+static double loss_at(TestModel *model, const Tensor *weight, int64_t i, double value) {
     model_set(weight, i, value);
     CHECK_OK(model_step(model, still, tokens, targets));
     return model_loss(model);
 }
 
-static double difference(Model *model, const Tensor *weight, int64_t i) {
+static double difference(TestModel *model, const Tensor *weight, int64_t i) {
     const double h = 5e-4, w = model_get(weight, i);
     double near = loss_at(model, weight, i, w + h) - loss_at(model, weight, i, w - h);
     double far = loss_at(model, weight, i, w + 2 * h) - loss_at(model, weight, i, w - 2 * h);
@@ -65,7 +73,7 @@ static double difference(Model *model, const Tensor *weight, int64_t i) {
 }
 
 /* The worst error of a parameter's gradient, relative to its largest element. */
-static double parameter_error(Model *model, const Parameter *parameter) {
+static double parameter_error(TestModel *model, const Parameter *parameter) {
     int64_t count = tensor_count(parameter->grad), step = count > ELEMENTS ? count / ELEMENTS : 1;
     double grads[32 * 32], most = 0, worst = 0;
     for (int64_t i = 0; i < count; i++) grads[i] = model_get(parameter->grad, i);
@@ -79,7 +87,7 @@ static double parameter_error(Model *model, const Parameter *parameter) {
 
 /* A step by differences leaves gradients of its own, so each parameter starts from a fresh one. */
 static void check_gradients(ModelOptions options) {
-    Model model;
+    TestModel model;
     double worst = 0;
     bool ready = model_open(&options, &model);
     for (int k = 0; ready && k < model.parameters->count; k++) {
@@ -91,7 +99,7 @@ static void check_gradients(ModelOptions options) {
         CHECK(error <= 1e-6);
     }
     printf("%.1e ", worst);
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void gradients(void) { check_gradients(options_f64(2, 1, 0, "flash")); }
@@ -109,7 +117,7 @@ static void gradients_with_documents(void) {
     for (size_t k = 0; k < COUNT(backends); k++) {
         ModelOptions options = options_f64(3, 1, 0.1, backends[k]);
         options.document_mask = true;
-        model_batch(&(Model){.options = options}, ROWS, tokens, targets);
+        model_batch(&(TestModel){.options = options}, ROWS, tokens, targets);
         options.end_of_text = tokens[9 + 3];
         options.recompute = k == 0 ? RECOMPUTE_BLOCK : RECOMPUTE_NONE;
         check_gradients(options);
@@ -118,7 +126,7 @@ static void gradients_with_documents(void) {
 
 /* All gradients of one step over the same eight rows. */
 static double *gradients_of(ModelOptions options, double *loss, int64_t *count) {
-    Model model;
+    TestModel model;
     double *grads = NULL;
     if (model_open(&options, &model)) {
         const Tensor *flat = model.parameters->grads->flat;
@@ -127,7 +135,7 @@ static double *gradients_of(ModelOptions options, double *loss, int64_t *count) 
         *loss = model_loss(&model);
         *count = tensor_count(flat);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
     return grads;
 }
 
@@ -172,16 +180,16 @@ static void recomputed_gradients_are_the_same(void) {
         again = kept = model_tiny();
         again.recompute = kinds[k];
         again.config.L = kept.config.L = 6;
-        Model a, b;
-        if (CHECK_OK(model_create(&again, &a)) && CHECK_OK(model_create(&kept, &b))) {
+        TestModel a, b;
+        if (CHECK_OK(test_model_create(&again, &a)) && CHECK_OK(test_model_create(&kept, &b))) {
             CHECK(a.training->arena_bytes < b.training->arena_bytes);
         }
-        model_destroy(&a);
-        model_destroy(&b);
+        test_model_destroy(&a);
+        test_model_destroy(&b);
     }
 }
 
-static int count_ops(const Model *model, const char *name) {
+static int count_ops(const TestModel *model, const char *name) {
     const Program *p = model->training->programs[MICRO_ONLY];
     int count = 0;
     for (int i = 0; i < p->n_nodes; i++) count += strcmp(p->nodes[i]->op->name, name) == 0;
@@ -197,14 +205,14 @@ static void recomputing_costs_no_more_than_it_must(void) {
     for (size_t k = 0; k < COUNT(kinds); k++) {
         ModelOptions options = options_f64(2, 1, 0.3, "flash");
         options.recompute = kinds[k];
-        Model model;
-        if (CHECK_OK(model_create(&options, &model))) {
+        TestModel model;
+        if (CHECK_OK(test_model_create(&options, &model))) {
             CHECK(count_ops(&model, "linear") == linears[k] &&
                   count_ops(&model, "dropout") == dropouts[k]);
             CHECK(count_ops(&model, "gelu") == (kinds[k] == RECOMPUTE_GELU ? 4 : 0));
             CHECK(count_ops(&model, "copy") == 0 && count_ops(&model, "gelu_backward") == 0);
         }
-        model_destroy(&model);
+        test_model_destroy(&model);
     }
 }
 
@@ -216,7 +224,7 @@ static void check_stream(uint32_t stream, bool seen[64]) {
 /* Every random op of forward draws its own mask. */
 static void streams_differ(void) {
     ModelOptions options = options_f64(2, 1, 0.3, NULL);
-    Model model;
+    TestModel model;
     bool seen[64] = {false};
     if (model_open(&options, &model)) {
         const Program *p = model.training->programs[MICRO_ONLY];
@@ -232,13 +240,13 @@ static void streams_differ(void) {
         }
         CHECK(n_random == 1 + 3 * 2);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void padded_rows_stay_zero(void) {
     ModelOptions options = model_tiny();
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     model_batch(&model, options.B, tokens, targets);
     StepState state = {.adam_step = 1, .lr = 1e-2f, .loss_scale = 1};
     for (int i = 0; i < 3; i++, state.step++, state.adam_step++)
@@ -246,14 +254,14 @@ static void padded_rows_stay_zero(void) {
     const Parameter *wte = model_parameter(&model, "wte.weight");
     for (int64_t i = 61 * 32; i < 64 * 32; i++)
         CHECK(model_get(wte->weight, i) == 0 && model_get(wte->grad, i) == 0);
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* Without dropout, evaluation computes the loss that training does, and leaves weights and
  * gradients. */
 static void evaluation_agrees(void) {
     ModelOptions options = options_f64(4, 1, 0, NULL);
-    Model model;
+    TestModel model;
     if (model_open(&options, &model)) {
         double before = model_loss(&model), loss,
                grad = model_get(model.parameters->grads->flat, 5);
@@ -261,13 +269,13 @@ static void evaluation_agrees(void) {
         CHECK_CLOSE(loss, before, 1e-14);
         CHECK(model_get(model.parameters->grads->flat, 5) == grad);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* The loss scale scales gradients, and the norm with them; not the loss. */
 static void loss_scale(void) {
     ModelOptions options = options_f64(2, 1, 0, NULL);
-    Model model;
+    TestModel model;
     if (model_open(&options, &model)) {
         StepState scaled = still;
         scaled.loss_scale = 1024;
@@ -276,22 +284,28 @@ static void loss_scale(void) {
         CHECK(model_loss(&model) == loss);
         CHECK_CLOSE(model_norm(&model) / norm, 1024, 1e-12);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void flops_of_gpt2(void) {
     Store *store = NULL;
     Parameters *parameters = NULL;
-    Gpt *gpt = NULL;
-    GptConfig config = {
-        .V = 50257, .Vp = 50304, .T = 1024, .L = 12, .NH = 12, .C = 768, .bias = true};
+    Model *model = NULL;
+    ModelConfig config = {.family = &gpt2_family,
+                          .V = 50257,
+                          .Vp = 50304,
+                          .T = 1024,
+                          .L = 12,
+                          .NH = 12,
+                          .C = 768,
+                          .bias = true};
     CHECK_OK(store_create(&store));
     CHECK_OK(parameters_create(store, DTYPE_F32, false, &parameters));
-    CHECK_OK(gpt_create(&config, parameters, &gpt));
+    CHECK_OK(model_create(&config, parameters, &model));
     CHECK(parameters_count(parameters) == 124439808); /* as Hugging Face counts it */
-    CHECK_CLOSE(gpt_flops_per_token(gpt, parameters),
+    CHECK_CLOSE(model_flops_per_token(model, parameters),
                 6.0 * (124439808 - 786432) + 12.0 * 12 * 768 * 1024, 1e-15);
-    gpt_destroy(&gpt);
+    model_destroy(&model);
     parameters_destroy(&parameters);
     store_destroy(&store);
 }

@@ -1,5 +1,6 @@
 /* Layout and initialization of parameters, and the schedule of the learning rate. */
 #include "core/rng.h"
+#include "nn/models/gpt2.h"
 #include "nn/optim/schedule.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
@@ -10,15 +11,15 @@
 
 static void check_same_weights(uint64_t seed_a, uint64_t seed_b, DType dtype, bool same) {
     ModelOptions a = model_tiny(), b = model_tiny();
-    Model model_a, model_b;
+    TestModel model_a, model_b;
     a.seed = seed_a, b.seed = seed_b, a.dtype = b.dtype = dtype;
     b.threads = 2;
-    if (CHECK_OK(model_create(&a, &model_a)) && CHECK_OK(model_create(&b, &model_b))) {
+    if (CHECK_OK(test_model_create(&a, &model_a)) && CHECK_OK(test_model_create(&b, &model_b))) {
         const Tensor *x = model_a.parameters->weights->flat, *y = model_b.parameters->weights->flat;
         CHECK((memcmp(tensor_data(x), tensor_data(y), tensor_bytes(x)) == 0) == same);
     }
-    model_destroy(&model_a);
-    model_destroy(&model_b);
+    test_model_destroy(&model_a);
+    test_model_destroy(&model_b);
 }
 
 static void seeds(void) {
@@ -39,7 +40,7 @@ static Moments moments_of(const Tensor *t, int64_t count) {
 }
 
 /* A normal's mean and deviation, five standard errors wide. */
-static void check_normal(const Model *model, const char *name, int64_t rows, double std) {
+static void check_normal(const TestModel *model, const char *name, int64_t rows, double std) {
     const Parameter *parameter = model_parameter(model, name);
     CU_ASSERT_FATAL(parameter != NULL);
     int64_t count = rows * parameter->shape[1];
@@ -50,10 +51,16 @@ static void check_normal(const Model *model, const char *name, int64_t rows, dou
 
 static void initialization(void) {
     ModelOptions options = model_tiny();
-    options.config =
-        (GptConfig){.V = 300, .Vp = 320, .T = 16, .L = 8, .NH = 4, .C = 64, .bias = true};
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    options.config = (ModelConfig){.family = &gpt2_family,
+                                   .V = 300,
+                                   .Vp = 320,
+                                   .T = 16,
+                                   .L = 8,
+                                   .NH = 4,
+                                   .C = 64,
+                                   .bias = true};
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     check_normal(&model, "wte.weight", 300, 0.02);
     check_normal(&model, "wpe.weight", 16, 0.02);
     check_normal(&model, "h.7.attn.c_attn.weight", 192, 0.02);
@@ -66,28 +73,28 @@ static void initialization(void) {
     for (int64_t i = 300 * 64; i < 320 * 64; i++) CHECK(model_get(wte->weight, i) == 0);
     for (int64_t i = 0; i < 64; i++)
         CHECK(model_get(gamma->weight, i) == 1 && model_get(bias->weight, i) == 0);
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* Two matrices are not made of the same numbers. */
 static void parameters_differ(void) {
     ModelOptions options = model_tiny();
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     const Tensor *a = model_parameter(&model, "h.0.mlp.c_fc.weight")->weight;
     const Tensor *b = model_parameter(&model, "h.1.mlp.c_fc.weight")->weight;
     double product = 0;
     for (int64_t i = 0; i < tensor_count(a); i++) product += model_get(a, i) * model_get(b, i);
     CHECK(fabs(product) <= 5 * 0.02 * 0.02 * sqrt((double)tensor_count(a)));
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* The words of initialization are not those of a dropout mask of the same seed: stream 1 of step 0
  * is the first. */
 static void initialization_is_no_mask(void) {
     ModelOptions options = model_tiny();
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     for (int index = 0; index < model.parameters->count; index++) {
         const Parameter *parameter = model.parameters->list[index];
         if (parameter->init != INIT_NORMAL) continue;
@@ -96,15 +103,15 @@ static void initialization_is_no_mask(void) {
         double x = model_get(parameter->weight, 0), y = model_get(parameter->weight, 1);
         CHECK(fabs(hypot(x, y) / parameter->std - radius) > 1e-4);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* Matrices first, each group in the reverse of its declaration; every section the same, and
  * aligned. */
 static void layout(void) {
     ModelOptions options = model_tiny();
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     const Parameters *parameters = model.parameters;
     const Section *sections[] = {parameters->weights, parameters->grads, parameters->m,
                                  parameters->v};
@@ -135,7 +142,7 @@ static void layout(void) {
     CHECK(strcmp(parameters->list[0]->name, "wte.weight") == 0);
     CHECK(strcmp(parameters->weights->entries[0].name, "h.1.mlp.c_proj.weight") == 0);
     CHECK(strcmp(parameters->weights->entries[entry - 1].name, "h.0.ln_1.weight") == 0);
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* Spans tile the layout, divide into aligned parts and among ranks, and do not mix what is decayed
@@ -143,8 +150,8 @@ static void layout(void) {
 static void spans(void) {
     ModelOptions options = model_tiny();
     options.config.C = 320; /* a matrix of 4 C x C is over 1 MiB */
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     const Parameters *parameters = model.parameters;
     int64_t next = 0, table = -1;
     CHECK(parameters->parts == 256 && parameters->n_spans >= 4);
@@ -161,24 +168,24 @@ static void spans(void) {
     table = (int64_t)(model_parameter(&model, "wpe.weight")->weight->offset / sizeof(float));
     CHECK(parameters->spans[parameters->n_spans - 2].first == table);
     CHECK(parameters->spans[0].count < 2 * 4 * 320 * 320); /* the first is closed early */
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* Ranks that share the optimizer hold each element of its state once. */
 static void pieces(void) {
     enum { RANKS = 3 };
-    const GptConfig gpt_config = {
-        .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
+    const ModelConfig gpt_config = {
+        .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
     Device *device = NULL;
     REQUIRE_OK(device_open_cpu(1, &device));
     for (int rank = 0; rank < RANKS; rank++) {
         Store *store = NULL;
         Parameters *parameters = NULL;
-        Gpt *gpt = NULL;
+        Model *model = NULL;
         CHECK_OK(store_create(&store));
         CHECK_OK(parameters_create(store, DTYPE_F32, true, &parameters));
         parameters->sharing = (Sharing){.rank = rank, .ranks = RANKS, .is_shared = true};
-        CHECK_OK(gpt_create(&gpt_config, parameters, &gpt));
+        CHECK_OK(model_create(&gpt_config, parameters, &model));
         int64_t whole = tensor_count(parameters->weights->flat);
         CHECK(tensor_count(parameters->m->flat) * RANKS == whole && parameters->parts % RANKS == 0);
         CHECK_OK(store_allocate(store, device));
@@ -203,7 +210,7 @@ static void pieces(void) {
         for (int64_t k = 0; k < whole / RANKS; k++) held += v[k] != 0;
         CHECK(held > parameters_count(parameters) / (2 * RANKS));
         free(values);
-        gpt_destroy(&gpt);
+        model_destroy(&model);
         parameters_destroy(&parameters);
         store_destroy(&store);
     }
@@ -212,21 +219,21 @@ static void pieces(void) {
 
 static void counting(void) {
     ModelOptions options = model_tiny();
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     CHECK(parameters_count(model.parameters) ==
           61 * 32 + 16 * 32 + 2 * (12 * 32 * 32 + 13 * 32) + 2 * 32);
     size_t bytes = (size_t)tensor_count(model.parameters->weights->flat) * sizeof(float);
     CHECK(store_kind_bytes(model.store, BUFFER_WEIGHTS) == bytes);
     CHECK(store_kind_bytes(model.store, BUFFER_MOMENTS) == 2 * bytes);
     CHECK(store_bytes(model.store) >= 4 * bytes && store_bytes(model.store) < 4 * bytes + 4096);
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void names_what_is_not_finite(void) {
     ModelOptions options = model_tiny();
-    Model model;
-    REQUIRE_OK(model_create(&options, &model));
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
     for (int i = 0; i < model.parameters->count; i++) {
         const Parameter *parameter = model.parameters->list[i];
         int64_t first = (int64_t)(parameter->grad->offset / dtype_size(parameter->grad->dtype));
@@ -237,7 +244,7 @@ static void names_what_is_not_finite(void) {
         CHECK(adamw_offender(7, last) > adamw_offender(8, first) &&
               adamw_offender(7, first) >= adamw_offender(7, last));
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void schedule(void) {

@@ -51,7 +51,7 @@ static Collectives table_of(Mirror *mirror) {
 
 /* V: rows are no more than half of the tables' bytes, or are. */
 static Status model_of(const Collectives *collectives, bool rows, int64_t B, int64_t accumulation,
-                       int64_t V, Model *model) {
+                       int64_t V, TestModel *model) {
     ModelOptions options = model_tiny();
     options.dtype = DTYPE_F64;
     options.config.V = options.config.Vp = V;
@@ -59,10 +59,10 @@ static Status model_of(const Collectives *collectives, bool rows, int64_t B, int
     options.accumulation = accumulation;
     options.collectives = collectives;
     options.rows = rows;
-    return model_create(&options, model);
+    return test_model_create(&options, model);
 }
 
-static Status model_train(Model *model, const int32_t *tokens, const int32_t *targets) {
+static Status model_train(TestModel *model, const int32_t *tokens, const int32_t *targets) {
     for (int64_t step = 0; step < STEPS; step++) {
         StepState state = {
             .seed = 3, .step = (uint64_t)step, .adam_step = step + 1, .lr = 1e-3f, .loss_scale = 1};
@@ -71,7 +71,7 @@ static Status model_train(Model *model, const int32_t *tokens, const int32_t *ta
     return OK;
 }
 
-static double distance(const Model *a, const Model *b, const char *name) {
+static double distance(const TestModel *a, const TestModel *b, const char *name) {
     const Tensor *x = model_parameter(a, name)->weight, *y = model_parameter(b, name)->weight;
     double most = 0;
     for (int64_t i = 0; i < tensor_count(x); i++)
@@ -79,7 +79,7 @@ static double distance(const Model *a, const Model *b, const char *name) {
     return most;
 }
 
-static void check_near(const Model *a, const Model *b) {
+static void check_near(const TestModel *a, const TestModel *b) {
     const char *const names[] = {"wte.weight", "wpe.weight", "h.0.attn.c_attn.weight", "ln_f.bias"};
     for (size_t i = 0; i < COUNT(names); i++) CHECK(distance(a, b, names[i]) < 1e-9);
     CHECK(fabs(model_loss(a) - model_loss(b)) < 1e-12 &&
@@ -87,7 +87,7 @@ static void check_near(const Model *a, const Model *b) {
 }
 
 /* One rank has ROWS and ROWS again in each micro-batch. */
-static void batches_fill(const Model *model, int64_t accumulation, int32_t *tokens,
+static void batches_fill(const TestModel *model, int64_t accumulation, int32_t *tokens,
                          int32_t *targets, int32_t *both, int32_t *both_targets) {
     model_batch(model, ROWS * accumulation, tokens, targets);
     for (int64_t i = 0; i < 2 * ROWS * accumulation; i++) {
@@ -100,7 +100,7 @@ static void batches_fill(const Model *model, int64_t accumulation, int32_t *toke
 static void check_agreement(int64_t accumulation) {
     Mirror mirror = {0}, other = {0};
     Collectives ranks = table_of(&mirror), others = table_of(&other);
-    Model one = {0}, rows = {0}, whole = {0};
+    TestModel one = {0}, rows = {0}, whole = {0};
     int32_t tokens[2 * ROWS * T], targets[2 * ROWS * T], both[4 * ROWS * T],
         both_targets[4 * ROWS * T];
     bool made = CHECK_OK(model_of(NULL, false, 2 * ROWS, accumulation, 512, &one)) &&
@@ -116,9 +116,9 @@ static void check_agreement(int64_t accumulation) {
         CHECK(mirror.gathers == 2 * STEPS && other.gathers == 0); /* tokens and rows, once a step */
         CHECK(mirror.sums == other.sums);
     }
-    model_destroy(&one);
-    model_destroy(&rows);
-    model_destroy(&whole);
+    test_model_destroy(&one);
+    test_model_destroy(&rows);
+    test_model_destroy(&whole);
 }
 
 static void rows_are_the_whole(void) { check_agreement(1); }
@@ -128,14 +128,14 @@ static void rows_of_the_last_micro_batch(void) { check_agreement(2); }
 static void many_rows_travel_as_tables(void) {
     Mirror mirror = {0};
     Collectives ranks = table_of(&mirror);
-    Model model = {0};
+    TestModel model = {0};
     int32_t tokens[ROWS * T], targets[ROWS * T];
     if (CHECK_OK(model_of(&ranks, true, ROWS, 1, 64, &model))) {
         model_batch(&model, ROWS, tokens, targets);
         CHECK_OK(model_train(&model, tokens, targets));
         CHECK(mirror.gathers == 0 && isfinite(model_norm(&model)));
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 int main(int argc, char **argv) {

@@ -20,19 +20,20 @@ static StepState state_at(int64_t step, float lr) {
         .seed = 3, .step = (uint64_t)step, .adam_step = step + 1, .lr = lr, .loss_scale = 1};
 }
 
-static bool model_open(int64_t B, int64_t accumulation, int threads, double dropout, Model *model) {
+static bool model_open(int64_t B, int64_t accumulation, int threads, double dropout,
+                       TestModel *model) {
     ModelOptions options = model_tiny();
     options.B = B;
     options.accumulation = accumulation;
     options.threads = threads;
     options.config.dropout = dropout;
-    if (!CHECK_OK(model_create(&options, model))) return false;
+    if (!CHECK_OK(test_model_create(&options, model))) return false;
     model_batch(model, ROWS, tokens, targets);
     return true;
 }
 
 static void loss_falls(void) {
-    Model model;
+    TestModel model;
     if (model_open(4, 2, 1, 0.05, &model)) {
         double first = 0, last = 0, evaluated = 0;
         for (int64_t step = 0; step < STEPS; step++) {
@@ -45,12 +46,12 @@ static void loss_falls(void) {
         CHECK(fabs(first - log(61)) < 0.2);
         CHECK(last < 0.5 && evaluated < 0.3);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 /* Two runs from the same seed are one: every bit of the weights and moments. */
 static void runs_repeat(void) {
-    Model a, b;
+    TestModel a, b;
     if (model_open(4, 2, 1, 0.1, &a) && model_open(4, 2, 1, 0.1, &b)) {
         for (int64_t step = 0; step < 5; step++) {
             CHECK_OK(model_step(&a, state_at(step, 1e-2f), tokens, targets));
@@ -63,13 +64,13 @@ static void runs_repeat(void) {
         for (int i = 0; i < 3; i++)
             CHECK(memcmp(tensor_data(x[i]), tensor_data(y[i]), tensor_bytes(x[i])) == 0);
     }
-    model_destroy(&a);
-    model_destroy(&b);
+    test_model_destroy(&a);
+    test_model_destroy(&b);
 }
 
 /* A gradient that is not finite is seen in the norm and changes nothing. */
 static void infinite_gradients_are_skipped(void) {
-    Model model;
+    TestModel model;
     if (model_open(8, 1, 1, 0, &model)) {
         const Tensor *weights = model.parameters->weights->flat;
         CHECK_OK(model_step(&model, state_at(0, 1e-2f), tokens, targets));
@@ -85,17 +86,17 @@ static void infinite_gradients_are_skipped(void) {
               memcmp(before, tensor_data(weights), tensor_bytes(weights)) != 0);
         free(before);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void not_a_number_reaches_the_loss(void) {
-    Model model;
+    TestModel model;
     if (model_open(8, 1, 1, 0, &model)) {
         model_set(model_parameter(&model, "h.0.attn.c_attn.weight")->weight, 3, NAN);
         CHECK_OK(model_step(&model, state_at(0, 1e-2f), tokens, targets));
         CHECK(isnan(model_loss(&model)) && !isfinite(model_norm(&model)));
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 #if !defined(__SANITIZE_ADDRESS__) /* which counts allocations in its own way */
@@ -120,7 +121,7 @@ static long mapped_pages(void) {
     return atol(text);
 }
 
-static bool steps_map_memory(Model *model, int64_t first, int64_t end) {
+static bool steps_map_memory(TestModel *model, int64_t first, int64_t end) {
     long mapped = mapped_pages();
     for (int64_t step = first; step < end; step++) {
         CHECK_OK(model_step(model, state_at(step, 1e-3f), tokens, targets));
@@ -132,7 +133,7 @@ static bool steps_map_memory(Model *model, int64_t first, int64_t end) {
  * libraries either. With more, OpenBLAS maps a buffer when threads first multiply at the same
  * moment, which may be later; a leak maps every time. */
 static void check_steady(int threads, bool counts_all) {
-    Model model;
+    TestModel model;
     if (model_open(4, 2, threads, 0.1, &model)) {
         (void)steps_map_memory(&model, 0, 2);
         long before = allocations();
@@ -145,7 +146,7 @@ static void check_steady(int threads, bool counts_all) {
         CHECK(mallinfo2().uordblks == in_use);
         if (counts_all) CHECK(allocations() == before);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 static void steady_state_allocates_nothing(void) {
@@ -160,7 +161,7 @@ static void steady_state_allocates_nothing(void) {
 }
 
 static void plans_are_the_allocation(void) {
-    Model model;
+    TestModel model;
     if (model_open(4, 4, 1, 0.1, &model)) {
         const Training *training = model.training;
         const Plan *largest = training_largest_plan(training);
@@ -175,13 +176,13 @@ static void plans_are_the_allocation(void) {
     }
     Device *device = model.device;
     model.device = NULL;
-    model_destroy(&model);
+    test_model_destroy(&model);
     CHECK(device != NULL && device->allocated_bytes == 0);
     device_close(&device);
 }
 
 static void profile_covers_every_op(void) {
-    Model model;
+    TestModel model;
     if (model_open(8, 1, 1, 0, &model)) {
         const Program *p = model.training->programs[MICRO_ONLY];
         OpTime *times = calloc((size_t)p->n_nodes, sizeof *times);
@@ -195,7 +196,7 @@ static void profile_covers_every_op(void) {
         }
         free(times);
     }
-    model_destroy(&model);
+    test_model_destroy(&model);
 }
 
 int main(int argc, char **argv) {
