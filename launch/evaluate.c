@@ -8,8 +8,8 @@
 #include "launch/base/streams.h"
 #include "launch/base/thread_wait.h"
 #include "launch/config/value.h"
-#include "launch/run/attention_choice.h"
 #include "launch/run/evaluation.h"
+#include "launch/run/experiment_plan.h"
 #include "launch/run/memory_search.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/state.h"
@@ -55,6 +55,7 @@ static const CommandLine command = {
 };
 
 typedef struct Evaluate {
+    Config *config; /* e's */
     Experiment e;
     Values values;
     Arguments arguments;
@@ -104,11 +105,10 @@ static Status tokens_take(const Values *values, ConfigEvaluation *out) {
 
 /* A run may have been trained where there is a GPU, in a type that the CPU does not compute in. */
 static void device_settle(Evaluate *v) {
-    Config *config = v->e.config;
+    Config *config = v->config;
     bool has_gpu = device_count_cuda() > 0;
     if (!has_gpu && !is_given(v, "device")) config->device = CONFIG_DEVICE_CPU;
-    bool on_cpu = config->device == CONFIG_DEVICE_CPU,
-         is_wide = experiment_dtype(config) == DTYPE_F64;
+    bool on_cpu = config->device == CONFIG_DEVICE_CPU, is_wide = config_dtype(config) == DTYPE_F64;
     if (on_cpu && !is_wide && !is_given(v, "training.dtype"))
         config->training.dtype = CONFIG_DTYPE_FLOAT32;
 }
@@ -117,8 +117,8 @@ static Status config_take(Evaluate *v) {
     char *text = NULL;
     const Arguments *a = &v->arguments;
     TRY(checkpoint_read_text(v->file, "config", &v->arena, &text));
-    TRY(config_load_text(text, v->path, a->override_count, a->overrides, &v->e.config));
-    Config *config = v->e.config;
+    TRY(config_load_text(text, v->path, a->override_count, a->overrides, &v->config));
+    Config *config = v->config;
     if (a->operand_count == 2) config->data.val = a->operands[1];
     if (config->data.val == NULL) {
         return ERROR(STATUS_USAGE,
@@ -127,6 +127,7 @@ static Status config_take(Evaluate *v) {
     }
     TRY(tokens_take(&v->values, &config->evaluation));
     device_settle(v);
+    experiment_configure(&v->e, config);
     return OK;
 }
 
@@ -154,24 +155,28 @@ static Status load(Evaluate *v) {
 }
 
 /* The run's own batch where that fits here, and no more than there is to do. */
-static Status batch_choose(Experiment *e, int64_t *B) {
+static Status batch_choose(const Experiment *e, Probes *probes, int64_t *B) {
     int64_t R = world_size(e->world), share = (e->val.count + R - 1) / R;
-    size_t room;
+    AttentionChoice attention = experiment_attention(&e->resolved);
+    PlanResult plan;
+    size_t capacity;
     if (*B == CONFIG_AUTO || *B > share) *B = share;
-    TRY(experiment_plan_for(e, *B));
-    TRY(fit_room(e, &room));
-    return experiment_planned_bytes(e) <= room ? OK : fit_batch(e, B);
+    TRY(probes_find(probes, *B, &attention, &plan));
+    TRY(memory_capacity(e, &plan, &capacity));
+    return plan.bytes <= capacity ? OK : memory_search_batch(e, probes, &attention, B);
 }
 
 static Status plan(Evaluate *v) {
     Experiment *e = &v->e;
-    int64_t *B = &e->config->data.batch_size;
-    TRY(attention_settle(e, 1));
+    int64_t *B = &e->resolved.batch_size;
     if (*B == CONFIG_AUTO || !is_given(v, "data.batch_size")) {
-        TRY(world_agree(e->world, batch_choose(e, B)));
+        Probes probes = {.input = experiment_plan_input(e)};
+        Status status = world_agree(e->world, batch_choose(e, &probes, B));
+        probes_free(&probes);
+        TRY(status);
         TRY(world_min_i64(e->world, B));
     }
-    return world_agree(e->world, experiment_plan_for(e, *B));
+    return world_agree(e->world, experiment_record(e));
 }
 
 static Status weights_load(Evaluate *v) {
@@ -253,6 +258,7 @@ static void evaluate_close(Evaluate *v) {
     evaluator_destroy(&v->evaluator);
     checkpoint_close(&v->file);
     experiment_destroy(&v->e);
+    config_destroy(&v->config);
     arena_free(&v->arena);
     arguments_destroy(&v->arguments);
     world_destroy(&v->e.world);

@@ -6,7 +6,7 @@
 #include "launch/base/streams.h"
 #include "launch/base/thread_wait.h"
 #include "launch/config/value.h"
-#include "launch/run/attention_choice.h"
+#include "launch/run/experiment_plan.h"
 #include "launch/run/memory_report.h"
 #include "launch/run/placement.h"
 #include "launch/run/profile.h"
@@ -74,7 +74,7 @@ static Status plan_suppose(const Values *values, PlanFor *plan) {
 /* What can be wrong without touching a device or a run: the config, the machine, the data. */
 static Status load(Run *run) {
     Experiment *e = &run->e;
-    TRY(run_adopt(e->config));
+    TRY(run_adopt(run));
     TRY(experiment_open_device(e));
     run_mark(run, "device");
     return experiment_open_data(e);
@@ -84,22 +84,23 @@ static Status introduce(Run *run) {
     const Experiment *e = &run->e;
     Arena arena = {0};
     char *table = NULL, remark[256];
-    TRY(placement_table(e, &arena, &table));
+    const char *note = e->gpu == NULL ? "" : gpu_collectives_note(e->gpu);
+    TRY(placement_table(e->world, e->device, note, &arena, &table));
     if (table != NULL && table[0] != '\0') metrics_say_lines(run->metrics, table);
     arena_free(&arena);
     metrics_say(run->metrics,
                 "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base a rank, %.1f "
                 "MiB to save from",
-                e->device->name, world_size(e->world), e->device->target.threads, e->attention_name,
-                (double)experiment_planned_bytes(e) / 0x1p20, (double)e->base_bytes / 0x1p20,
-                (double)saver_bytes(e) / 0x1p20);
+                e->device->name, world_size(e->world), e->device->target.threads,
+                e->planned.attention, (double)e->planned.bytes / 0x1p20,
+                (double)e->base_bytes / 0x1p20, (double)e->planned.checkpoint_bytes / 0x1p20);
     metrics_say(
         run->metrics,
         "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
-        world_size(e->world), (long long)e->config->data.batch_size,
+        world_size(e->world), (long long)e->resolved.batch_size,
         (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
-        (long long)experiment_tokens_per_step(e), (long long)parameters_count(e->parameters));
-    attention_say(e, run->metrics);
+        (long long)experiment_tokens_per_step(e), (long long)e->planned.parameters);
+    backend_table_say(&e->backends, run->metrics);
     schedule_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
     if (run->evaluator != NULL && evaluator_note(run->evaluator) != NULL) {
@@ -165,14 +166,15 @@ static Status run_all(Run *run, const Values *values, const Arguments *arguments
     World *world = run->e.world;
     TRY(plan_suppose(values, &run->e.plan));
     TRY(world_agree(world, config_load(arguments->operands[0], arguments->override_count,
-                                       arguments->overrides, &run->e.config)));
-    TRY(world_agree(world, study_refuse(run->e.config, arguments->operands[0], values)));
+                                       arguments->overrides, &run->config)));
+    TRY(world_agree(world, study_refuse(run->config, arguments->operands[0], values)));
+    experiment_configure(&run->e, run->config);
     bool leads = world_rank(world) == 0;
     if (values->print_config) {
-        return world_agree(world, leads ? streams_flush(config_write(run->e.config, stdout)) : OK);
+        return world_agree(world, leads ? streams_flush(config_write(run->config, stdout)) : OK);
     }
     TRY(world_agree(world, load(run)));
-    if (!values->plan) TRY(experiment_connect(&run->e)); /* a plan reduces nothing */
+    TRY(experiment_connect(&run->e));
     TRY(world_agree(world, experiment_plan(&run->e)));
     run_mark(run, "plan");
     if (values->plan)

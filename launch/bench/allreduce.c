@@ -67,13 +67,14 @@ static Status table(Experiment *e, const BenchOptions *options, const BenchOutpu
     return OK;
 }
 
-static Status prepare(Experiment *e, const BenchOptions *options) {
+static Status prepare(Experiment *e, const BenchOptions *options, Config **config) {
     if (world_size(e->world) == 1) {
         return ERROR(STATUS_USAGE,
                      "bench allreduce measures several ranks: mpirun -np 2 ./bench allreduce");
     }
     TRY(config_load_text(default_config, "bench allreduce", options->override_count,
-                         options->overrides, &e->config));
+                         options->overrides, config));
+    experiment_configure(e, *config);
     return experiment_open_device(e);
 }
 
@@ -85,8 +86,9 @@ static Status open_output(const BenchOptions *options, FILE *table, BenchOutput 
 
 Status bench_allreduce(const BenchOptions *options, FILE *out) {
     Experiment e = {.world = options->world};
+    Config *config = NULL;
     BenchOutput output = {0};
-    Status status = world_agree(e.world, prepare(&e, options));
+    Status status = world_agree(e.world, prepare(&e, options, &config));
     if (!failed(status)) status = experiment_connect(&e);
     if (!failed(status)) status = world_agree(e.world, open_output(options, out, &output));
     if (!failed(status)) {
@@ -97,5 +99,6 @@ Status bench_allreduce(const BenchOptions *options, FILE *out) {
     Status closed = bench_output_close(&output, status, stderr);
     if (!failed(status)) status = world_agree(e.world, closed);
     experiment_destroy(&e);
+    config_destroy(&config);
     return status;
 }

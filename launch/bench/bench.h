@@ -57,6 +57,8 @@ NODISCARD Status bench_step(const BenchOptions *options, FILE *out);
  * refuse, with their reason. */
 NODISCARD Status bench_attention(const BenchOptions *options, BenchOutput *output);
 
+enum { GPT2_VOCAB = 50257 };
+
 /* A training step with each backend in turn and a vocabulary of 50257, then padded to 50304: the
  * ladder of "Accelerating Large Language Models with Accelerated Transformers" beside that
  * article's figures. */

@@ -3,6 +3,7 @@
  * a multiple of 64. Its figures were measured with nanoGPT's GPT-2 124M under torch.compile on one
  * A100 (80 GB). */
 #include "launch/bench/bench.h"
+#include "launch/run/experiment_plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,12 +78,11 @@ static Status config_check(const Config *config) {
 
 /* A step of one rung; STATUS_CONFIG and STATUS_FAILURE are its own, and the ladder goes on. */
 static Status rung_measure(Experiment *e, int64_t repeats, Result *out) {
-    e->T = e->config->model.block_size;
-    if (e->config->model.vocab_size == CONFIG_AUTO) e->config->model.vocab_size = 50257;
+    if (e->resolved.vocab_size == CONFIG_AUTO) e->resolved.vocab_size = GPT2_VOCAB;
     TRY(experiment_open_device(e));
     TRY(experiment_plan(e));
-    out->bytes = experiment_planned_bytes(e);
-    out->vocabulary = experiment_model_config(e->config).Vp;
+    out->bytes = e->planned.bytes;
+    out->vocabulary = experiment_model_config(e->config, e->resolved.vocab_size).Vp;
     out->tokens = (double)experiment_tokens_per_step(e);
     TRY(experiment_allocate(e));
     TRY(bench_step_inputs(e));
@@ -91,14 +91,17 @@ static Status rung_measure(Experiment *e, int64_t repeats, Result *out) {
 
 static Status rung_run(const BenchOptions *options, const Rung *rung, Result *out) {
     Experiment e = {.world = options->world};
-    Status status = config_of(options, rung, &e.config);
-    if (!failed(status)) status = config_check(e.config);
+    Config *config = NULL;
+    Status status = config_of(options, rung, &config);
+    if (!failed(status)) status = config_check(config);
     if (failed(status)) {
-        experiment_destroy(&e);
+        config_destroy(&config);
         return status;
     }
+    experiment_configure(&e, config);
     status = rung_measure(&e, options->repeats, out);
     experiment_destroy(&e);
+    config_destroy(&config);
     if (!failed(status)) return OK;
     out->refusal = strdup(status_message());
     return out->refusal == NULL ? status : OK;

@@ -1,7 +1,7 @@
 /* A whole optimizer step on random tokens: what training costs without reading data. */
 #include "core/perf/timing.h"
 #include "launch/bench/bench.h"
-#include "launch/run/memory_search.h"
+#include "launch/run/experiment_plan.h"
 #include "launch/run/profile.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ static const char default_config[] = "name: bench\n"
                                      "training: {stop: {steps: 1}}\n";
 
 Status bench_step_inputs(Experiment *e) {
-    int64_t count = tensor_count(e->step.tokens), V = e->config->model.vocab_size;
+    int64_t count = tensor_count(e->step.tokens), V = e->resolved.vocab_size;
     int32_t *tokens = malloc((size_t)count * sizeof *tokens);
     if (tokens == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for tokens");
     for (int64_t i = 0; i < count; i++)
@@ -36,14 +36,14 @@ static double program_flops(const Program *p) {
  * out. */
 static void memory_report(const Experiment *e, FILE *out) {
     size_t free_bytes, total_bytes;
-    fprintf(out, "%.1f MiB planned", (double)experiment_planned_bytes(e) / 0x1p20);
+    fprintf(out, "%.1f MiB planned", (double)e->planned.bytes / 0x1p20);
     if (e->device->target.kind == DEVICE_CUDA &&
         !failed(device_memory(e->device, &free_bytes, &total_bytes))) {
         fprintf(out, ", %.1f MiB taken",
                 (double)(total_bytes - free_bytes - e->device->others_bytes) / 0x1p20);
     }
-    if (fit_step_seconds(e) > 0)
-        fprintf(out, " | %.2f ms a step predicted", 1e3 * fit_step_seconds(e));
+    if (e->planned.seconds > 0)
+        fprintf(out, " | %.2f ms a step predicted", 1e3 * e->planned.seconds);
     fputs("\n", out);
 }
 
@@ -53,7 +53,7 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
     fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n",
             e->device->name, world_size(e->world), e->device->target.threads,
             (long long)e->config->model.n_layer, (long long)e->config->model.n_embd,
-            (long long)e->config->data.batch_size, (long long)e->T, e->attention_name);
+            (long long)e->resolved.batch_size, (long long)e->T, e->planned.attention);
     fprintf(out,
             "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product "
             "rate of %.1f\n",
@@ -65,25 +65,23 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
 /* Every rank measures, since a step is collective; rank 0 tells. */
 static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
     double seconds = 1, rate = 1;
-    TRY(ceilings_product(e->device, experiment_dtype(e->config), &rate));
+    TRY(ceilings_product(e->device, config_dtype(e->config), &rate));
     TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY], options->repeats,
                               &seconds));
     if (world_rank(e->world) == 0) report(e, seconds, rate, out);
     return profile_step(e, world_rank(e->world) == 0 ? out : NULL, NULL);
 }
 
-static Status open_device(Experiment *e, const BenchOptions *options) {
-    TRY(config_load_text(default_config, "bench step", options->override_count, options->overrides,
-                         &e->config));
-    if (e->config->model.vocab_size == CONFIG_AUTO) e->config->model.vocab_size = 50257;
-    if (e->config->training.gradient_accumulation_steps != 1) {
+static Status open_device(Experiment *e, const Config *config) {
+    experiment_configure(e, config);
+    if (e->resolved.vocab_size == CONFIG_AUTO) e->resolved.vocab_size = GPT2_VOCAB;
+    if (config->training.gradient_accumulation_steps != 1) {
         return ERROR(
             STATUS_CONFIG,
             "bench step measures one micro-batch: training.gradient_accumulation_steps is 1");
     }
-    e->T = e->config->model.block_size;
     TRY(experiment_open_device(e));
-    e->ceilings = ceilings_find(e->device, experiment_dtype(e->config),
+    e->ceilings = ceilings_find(e->device, config_dtype(e->config),
                                 true); /* for the plan's prediction, too */
     return OK;
 }
@@ -93,8 +91,8 @@ static Status allocate(Experiment *e) {
     return bench_step_inputs(e);
 }
 
-static Status prepare(Experiment *e, const BenchOptions *options) {
-    TRY(world_agree(e->world, open_device(e, options)));
+static Status prepare(Experiment *e, const Config *config) {
+    TRY(world_agree(e->world, open_device(e, config)));
     TRY(experiment_connect(e));
     TRY(world_agree(e->world, experiment_plan(e)));
     TRY(world_agree(e->world, allocate(e)));
@@ -104,11 +102,16 @@ static Status prepare(Experiment *e, const BenchOptions *options) {
 
 Status bench_step(const BenchOptions *options, FILE *out) {
     Experiment e = {.world = options->world};
-    Status status = prepare(&e, options);
+    Config *config = NULL;
+    Status status =
+        world_agree(e.world, config_load_text(default_config, "bench step", options->override_count,
+                                              options->overrides, &config));
+    if (!failed(status)) status = prepare(&e, config);
     if (!failed(status)) {
         status = measure(&e, options, out);
         if (failed(status) && world_size(e.world) > 1) world_abort(e.world, status);
     }
     experiment_destroy(&e);
+    config_destroy(&config);
     return status;
 }

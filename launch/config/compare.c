@@ -76,23 +76,3 @@ Status config_changes(const Config *saved, const Config *now, char **text) {
     int count;
     return fields_compare(saved, now, is_not_told, text, &count);
 }
-
-/* Where backends are picked by their speed the saved list is the one that was: it stays the
- * run's. */
-static void backends_adopt(ConfigAttention *now, const ConfigAttention *saved) {
-    if (now->pick == CONFIG_PICK_ORDER || saved->pick != now->pick || saved->backends.count != 1)
-        return;
-    for (int i = 0; i < now->backends.count; i++) {
-        if (now->backends.items[i] == saved->backends.items[0]) now->backends = saved->backends;
-    }
-}
-
-void config_adopt(Config *now, const Config *saved) {
-    backends_adopt(&now->attention, &saved->attention);
-    for (size_t i = 0; i < schema_count; i++) {
-        const Field *field = &schema[i];
-        if (field->resume == RESUME_FREE || !is_auto(field, now))
-            continue; /* of threads, auto is today's */
-        memcpy((char *)now + field->offset, (const char *)saved + field->offset, sizeof(int64_t));
-    }
-}

@@ -1,8 +1,8 @@
 /* Config: one experiment, read from YAML, checked and complete.
  *
- * A plain struct: programs read it, and write into it only to freeze an `auto` once it is decided.
- * The keys, their types, defaults and meanings stand in one table, launch/config/schema.c, and for
- * readers in docs/config.md.
+ * A plain struct, read-only once it is loaded: launch/config/resolved.h holds the values of its
+ * `auto`s. One table, launch/config/schema.c, lists the keys, their types, defaults and meanings;
+ * docs/config.md is generated from it.
  *
  * All errors are STATUS_CONFIG (exit code 78) with a message of the form `FILE:LINE:COLUMN: error:
  * WHAT`, followed by the source line and its underline; its first line says it all. Nothing here is
@@ -246,10 +246,6 @@ NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
 /* Lists what a resumed run has that differs and may: schedule, stop rule, evaluation, checkpoints,
  * logging, batches; "" for nothing. *text is for free(), also after a failure. */
 NODISCARD Status config_changes(const Config *saved, const Config *now, char **text);
-
-/* Takes over, for every `auto` in `now`, what `saved` had frozen, and the backend that was picked
- * by its speed. */
-void config_adopt(Config *now, const Config *saved);
 
 /* The name of an enum key's value: config_name("training.dtype", config->training.dtype) is
  * "float32";

@@ -57,7 +57,7 @@ static Status weights_read(const CheckpointFile *file, Arena *arena, ModelWeight
     Config *config;
     TRY(checkpoint_read_text(file, "config", arena, &text));
     TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &config));
-    ModelConfig model = experiment_model_config(config);
+    ModelConfig model = experiment_model_config(config, config->model.vocab_size);
     config_destroy(&config);
     TRY(model_weights_create(checkpoint_path(file), &model, out));
     TRY(model_weights_allocate(*out, checkpoint_path(file)));
@@ -201,7 +201,7 @@ static const char *tokenizer_of(const ModelWeights *m) {
 /* A run that has not begun; see launch/run/state.c for what it reads back. */
 static Status checkpoint_save(const Snapshot *s, const ModelWeights *m, const Config *config,
                               const char *text, const char *folder) {
-    double scale = loss_scale_start(experiment_dtype(config)).scale;
+    double scale = loss_scale_start(config_dtype(config)).scale;
     const CheckpointValue values[] = {
         i64_value("step", 0),
         i64_value("tokens", 0),
@@ -250,7 +250,8 @@ static Status run_write(const ModelWeights *m, Config *config, Arena *arena) {
                         ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output)
                         : OK;
     if (!failed(status))
-        status = snapshot_make(m, experiment_model_config(config).Vp, arena, &snapshot);
+        status = snapshot_make(m, experiment_model_config(config, config->model.vocab_size).Vp,
+                               arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);
     if (!failed(status)) {
         status = files_write(&snapshot, m, config, text, folder);

@@ -22,6 +22,7 @@ typedef struct Length {
 } Length;
 
 struct Generator {
+    Config *config; /* e's */
     Experiment e;
     Arena arena;
     AttentionChoice attention;
@@ -111,7 +112,7 @@ static void lengths_choose(Generator *g, int64_t block) {
 
 static Status model_build(Generator *g) {
     Experiment *e = &g->e;
-    ModelConfig model = experiment_model_config(e->config);
+    ModelConfig model = experiment_model_config(e->config, e->config->model.vocab_size);
     if (device_count_cuda() > 0 && e->config->device != CONFIG_DEVICE_CPU)
         TRY(device_open_cuda(0, &e->device));
     else
@@ -128,7 +129,8 @@ static Status model_build(Generator *g) {
 static Status generator_load(Generator *g, const CheckpointFile *file) {
     char *text = NULL;
     TRY(checkpoint_read_text(file, "config", &g->arena, &text));
-    TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &g->e.config));
+    TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &g->config));
+    experiment_configure(&g->e, g->config);
     TRY(tokenizer_pick(g, file));
     TRY(model_build(g));
     return state_load_weights(&g->e, file, &g->arena);
@@ -160,6 +162,7 @@ void generator_destroy(Generator **generator) {
     free(g->padded);
     free(g->host);
     experiment_destroy(&g->e);
+    config_destroy(&g->config);
     arena_free(&g->arena);
     free(g);
     *generator = NULL;

@@ -1,102 +1,113 @@
 #include "launch/run/attention_choice.h"
 
-#include "launch/run/memory_search.h"
 #include "nn/attention/measure.h"
 
 #include <string.h>
 
-/* The call that the program for a batch of B records. */
-static Status call_of(Experiment *e, int64_t B, AttentionCall *out) {
-    const AttentionCall *call = NULL;
-    if (e->training != NULL && e->step.tokens->shape[0] == B)
-        call = training_attention_call(e->training);
-    if (call == NULL) {
-        TRY(experiment_plan_for(e, B));
-        call = training_attention_call(e->training);
-    }
-    if (call == NULL) return ERROR(STATUS_UNSUPPORTED, "the model has no attention to plan");
-    *out = *call;
+static AttentionChoice choice_of_one(const char *name) {
+    return (AttentionChoice){.count = 1, .names = {name}};
+}
+
+/* ---- by prediction ---- */
+
+/* Predicted sequences a second of one backend; -1: it refuses the call, or does not fit. */
+static Status rate_of(const Experiment *e, Probes *probes, const char *name, double *rate) {
+    AttentionChoice one = choice_of_one(name);
+    int64_t B = e->resolved.batch_size;
+    PlanResult plan;
+    size_t capacity;
+    *rate = -1;
+    Status status = B == CONFIG_AUTO ? memory_search_batch(e, probes, &one, &B) : OK;
+    if (!failed(status)) status = probes_find(probes, B, &one, &plan);
+    if (status.code == STATUS_CONFIG || status.code == STATUS_NO_ROOM) return OK;
+    TRY(status);
+    TRY(memory_capacity(e, &plan, &capacity));
+    if (plan.bytes <= capacity) *rate = plan.seconds > 0 ? (double)B / plan.seconds : 0;
     return OK;
 }
 
-static Status pick(Experiment *e, int64_t B) {
-    AttentionCall call;
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
-    const AttentionBackend *backend = NULL;
-    int count;
-    TRY(call_of(e, B, &call));
-    TRY(attention_pick(&call, &e->device->target, &e->attention, verdicts, &count, &backend));
-    e->attention_name = backend->name;
-    return OK;
-}
-
-Status attention_settle(Experiment *e, int64_t B) {
-    const ConfigChoices *backends = &e->config->attention.backends;
-    e->attention = (AttentionChoice){.count = backends->count};
+static Status fastest_predicted(const Experiment *e, Probes *probes, const ConfigChoices *backends,
+                                int64_t *best) {
+    double most = -1, rate;
     for (int i = 0; i < backends->count; i++) {
-        e->attention.names[i] = config_name("attention.backends", backends->items[i]);
+        TRY(rate_of(e, probes, config_name("attention.backends", backends->items[i]), &rate));
+        if (rate <= most) continue;
+        most = rate;
+        *best = i;
     }
-    return world_agree(e->world, pick(e, B));
+    return OK;
 }
 
-/* What --plan has to say where there is not a time for everything. */
+Status attention_pick_predicted(const Experiment *e, Probes *probes, ConfigChoices *backends) {
+    int64_t best = -1;
+    if (e->config->attention.pick != CONFIG_PICK_PREDICTED || backends->count < 2) return OK;
+    bool leads = world_rank(e->world) == 0;
+    TRY(world_agree(e->world, leads ? fastest_predicted(e, probes, backends, &best) : OK));
+    TRY(world_broadcast(e->world, &best, sizeof best));
+    if (best >= 0) *backends = (ConfigChoices){1, {backends->items[best]}};
+    return OK; /* where all refuse, recording gives each reason */
+}
+
+/* ---- by measurement ---- */
+
+/* A plan without a time for everything says so. */
 static const char *note_of(const Experiment *e, int missing) {
     if (!e->plan.only || missing == 0) return NULL;
     if (e->device->paper_bytes > 0)
         return "attention.pick: measured needs the device; this plan goes by the order";
     return "attention.pick: measured has no time for every backend yet; this plan goes by the "
-           "cache, then the order, "
-           "and the run measures";
+           "cache, then the order, and the run measures";
 }
 
-static void config_freeze(Experiment *e) {
-    ConfigChoices *backends = &e->config->attention.backends;
-    for (int i = 0; i < backends->count; i++) {
-        if (strcmp(e->attention.names[i], e->attention_name) != 0) continue;
-        *backends = (ConfigChoices){1, {backends->items[i]}};
-        return;
+static Status fastest_measured(const Experiment *e, Probes *probes, int64_t B,
+                               AttentionChoice *attention, const char **note, int64_t *best) {
+    PlanResult plan;
+    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    const AttentionBackend *backend;
+    int missing = 0, count;
+    TRY(probes_find(probes, B, attention, &plan));
+    TRY(attention_measure(e->device, &plan.call, !e->plan.only, attention, &missing));
+    TRY(attention_pick(&plan.call, &e->device->target, attention, verdicts, &count, &backend));
+    *note = note_of(e, missing);
+    for (int i = 0; i < attention->count; i++) {
+        if (strcmp(attention->names[i], backend->name) == 0) *best = i;
     }
-}
-
-Status attention_settle_measured(Experiment *e, int64_t B, bool *changed) {
-    const char *before = e->attention_name;
-    AttentionCall call;
-    Status status = OK;
-    int missing = 0;
-    *changed = false;
-    if (e->config->attention.pick != CONFIG_PICK_MEASURED || e->attention.count == 1) return OK;
-    TRY(world_agree(e->world, call_of(e, B, &call)));
-    if (world_rank(e->world) == 0) {
-        status = attention_measure(e->device, &call, !e->plan.only, &e->attention, &missing);
-    }
-    TRY(world_agree(e->world, status));
-    TRY(world_broadcast(e->world, e->attention.seconds, sizeof e->attention.seconds));
-    TRY(world_agree(e->world, pick(e, B)));
-    e->attention_table.note = note_of(e, missing);
-    config_freeze(e);
-    *changed = strcmp(before, e->attention_name) != 0;
     return OK;
 }
 
-static AttentionLine *line_of(AttentionLines *table, const char *name) {
-    for (int i = 0; i < table->count; i++) {
-        if (strcmp(table->lines[i].name, name) == 0 && table->lines[i].refusal == NULL)
-            return &table->lines[i];
-    }
-    return NULL;
+Status attention_pick_measured(const Experiment *e, Probes *probes, int64_t B,
+                               AttentionChoice *attention, const char **note,
+                               ConfigChoices *backends) {
+    int64_t best = 0;
+    *note = NULL;
+    if (e->config->attention.pick != CONFIG_PICK_MEASURED || attention->count == 1) return OK;
+    Status status = OK;
+    if (world_rank(e->world) == 0) status = fastest_measured(e, probes, B, attention, note, &best);
+    TRY(world_agree(e->world, status));
+    TRY(world_broadcast(e->world, &best, sizeof best));
+    *backends = (ConfigChoices){1, {backends->items[best]}};
+    return OK;
 }
 
-static void lines_add(AttentionLines *table, const AttentionVerdict *verdicts, int count,
-                      bool enabled) {
+/* ---- the comparison ---- */
+
+static bool is_accepted(const BackendTable *table, const char *name) {
+    for (int i = 0; i < table->count; i++) {
+        if (strcmp(table->rows[i].name, name) == 0 && table->rows[i].refusal == NULL) return true;
+    }
+    return false;
+}
+
+static void rows_add(BackendTable *table, const AttentionVerdict *verdicts, int count,
+                     bool enabled) {
     for (int i = 0; i < count && table->count < ATTENTION_MAX_BACKENDS; i++) {
         const char *name = verdicts[i].backend->name, *refusal = verdicts[i].refusal;
-        bool shadowed = refusal == NULL && line_of(table, name) != NULL;
-        table->lines[table->count++] =
-            (AttentionLine){.name = name,
-                            .refusal = refusal,
-                            .shadowed = shadowed,
-                            .enabled = enabled,
-                            .seconds = shadowed ? 0 : verdicts[i].seconds};
+        bool shadowed = refusal == NULL && is_accepted(table, name);
+        table->rows[table->count++] = (BackendRow){.name = name,
+                                                   .refusal = refusal,
+                                                   .shadowed = shadowed,
+                                                   .enabled = enabled,
+                                                   .seconds = shadowed ? 0 : verdicts[i].seconds};
     }
 }
 
@@ -107,130 +118,59 @@ static bool is_named(const AttentionChoice *choice, const char *name) {
     return false;
 }
 
-/* First what the config names, in its order, then what else the device has. */
-static Status lines_list(Experiment *e, int64_t B) {
-    AttentionLines *table = &e->attention_table;
+/* First the config's backends in its order, then the device's others. */
+static Status rows_list(const Experiment *e, const AttentionChoice *asked, BackendTable *table) {
     const AttentionChoice all = {0};
-    AttentionCall call;
+    const AttentionCall *call = &e->planned.call;
     AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
     const AttentionBackend *backend;
     int count, others = 0;
-    table->count = 0;
-    TRY(call_of(e, B, &call));
-    TRY(attention_pick(&call, &e->device->target, &e->attention, verdicts, &count, &backend));
-    lines_add(table, verdicts, count, true);
-    TRY(attention_pick(&call, &e->device->target, &all, verdicts, &count, &backend));
+    TRY(attention_pick(call, &e->device->target, asked, verdicts, &count, &backend));
+    rows_add(table, verdicts, count, true);
+    TRY(attention_pick(call, &e->device->target, &all, verdicts, &count, &backend));
     for (int i = 0; i < count; i++) {
-        if (!is_named(&e->attention, verdicts[i].backend->name)) verdicts[others++] = verdicts[i];
+        if (!is_named(asked, verdicts[i].backend->name)) verdicts[others++] = verdicts[i];
     }
-    lines_add(table, verdicts, others, false);
+    rows_add(table, verdicts, others, false);
     return OK;
 }
 
-static bool is_candidate(const AttentionLine *line) {
-    return line->refusal == NULL && !line->shadowed;
-}
+static bool is_candidate(const BackendRow *row) { return row->refusal == NULL && !row->shadowed; }
 
-/* Times of earlier runs, for what was not measured now. */
-static Status lines_recall(Experiment *e, int64_t B) {
-    AttentionLines *table = &e->attention_table;
+/* Cached times of earlier runs, for what was not measured now. */
+static Status rows_recall(const Experiment *e, BackendTable *table) {
     AttentionChoice known = {.count = table->count};
-    AttentionCall call;
     int missing;
-    TRY(call_of(e, B, &call));
-    for (int i = 0; i < table->count; i++) known.names[i] = table->lines[i].name;
-    TRY(attention_measure(e->device, &call, false, &known, &missing));
+    for (int i = 0; i < table->count; i++) known.names[i] = table->rows[i].name;
+    TRY(attention_measure(e->device, &e->planned.call, false, &known, &missing));
     for (int i = 0; i < table->count; i++) {
-        if (is_candidate(&table->lines[i])) table->lines[i].seconds = known.seconds[i];
+        if (is_candidate(&table->rows[i])) table->rows[i].seconds = known.seconds[i];
     }
     return OK;
 }
 
-/* The run's memory with one backend, and the largest batch, which a run need not wait for. */
-static Status line_plan(Experiment *e, int64_t B, AttentionLine *line) {
-    e->attention = (AttentionChoice){.count = 1, .names = {line->name}};
-    Status largest = e->plan.only ? fit_batch(e, &line->largest_batch) : OK;
+/* The run's memory and time with one backend; with --plan also its largest batch, for which a run
+ * need not wait. */
+static Status row_plan(const Experiment *e, Probes *probes, BackendRow *row) {
+    AttentionChoice one = choice_of_one(row->name);
+    PlanResult plan;
+    Status largest = e->plan.only ? memory_search_batch(e, probes, &one, &row->largest_batch) : OK;
     if (failed(largest) && largest.code != STATUS_NO_ROOM) return largest;
-    TRY(experiment_plan_for(e, B));
-    line->planned_bytes = experiment_planned_bytes(e);
-    line->predicted_s = fit_step_seconds(e);
+    TRY(probes_find(probes, e->resolved.batch_size, &one, &plan));
+    row->planned_bytes = plan.bytes;
+    row->predicted_s = plan.seconds;
     return OK;
 }
 
-Status attention_compare(Experiment *e, int64_t B) {
-    TRY(lines_list(e, B));
-    if (e->plan.only) TRY(lines_recall(e, B));
-    AttentionChoice chosen = e->attention;
-    Status status = OK;
-    for (int i = 0; i < e->attention_table.count && !failed(status); i++) {
-        AttentionLine *line = &e->attention_table.lines[i];
-        if (!is_candidate(line)) continue;
-        line->picked = strcmp(line->name, e->attention_name) == 0;
-        status = line_plan(e, B, line);
+Status attention_compare(const Experiment *e, Probes *probes, const AttentionChoice *asked,
+                         BackendTable *out) {
+    TRY(rows_list(e, asked, out));
+    if (e->plan.only) TRY(rows_recall(e, out));
+    for (int i = 0; i < out->count; i++) {
+        BackendRow *row = &out->rows[i];
+        if (!is_candidate(row)) continue;
+        row->picked = strcmp(row->name, e->planned.attention) == 0;
+        TRY(row_plan(e, probes, row));
     }
-    e->attention = chosen;
-    return status;
-}
-
-static const char *verdict_text(const AttentionLine *line) {
-    return line->refusal != NULL ? line->refusal
-           : line->shadowed      ? "accepted; the row above goes first"
-           : line->picked        ? "picked"
-           : line->enabled       ? "accepted"
-                                 : "accepted, but not in attention.backends";
-}
-
-void attention_print(const Experiment *e, FILE *file) {
-    const AttentionLines *table = &e->attention_table;
-    fprintf(file, "%-14s %12s %14s %10s %10s\n", "attention", "MiB planned", "largest batch", "ms",
-            "step ms");
-    for (int i = 0; i < table->count; i++) {
-        const AttentionLine *line = &table->lines[i];
-        char bytes[24] = "-", batch[24] = "-", ms[24] = "-", step[24] = "-";
-        if (line->planned_bytes > 0)
-            snprintf(bytes, sizeof bytes, "%.1f", (double)line->planned_bytes / 0x1p20);
-        if (line->planned_bytes > 0)
-            snprintf(batch, sizeof batch, "%lld", (long long)line->largest_batch);
-        if (line->seconds > 0) snprintf(ms, sizeof ms, "%.3f", 1e3 * line->seconds);
-        if (line->predicted_s > 0) snprintf(step, sizeof step, "%.1f", 1e3 * line->predicted_s);
-        fprintf(file, "%-14s %12s %14s %10s %10s   %s\n", line->name, bytes, batch, ms, step,
-                verdict_text(line));
-    }
-    if (table->note != NULL) fprintf(file, "%s\n", table->note);
-}
-
-json_t *attention_json(const Experiment *e) {
-    json_t *list = json_array();
-    for (int i = 0; i < e->attention_table.count; i++) {
-        const AttentionLine *line = &e->attention_table.lines[i];
-        json_t *entry = json_object();
-        json_object_set_new(entry, "name", json_string(line->name));
-        json_object_set_new(entry, "picked", json_boolean(line->picked));
-        json_object_set_new(entry, "enabled", json_boolean(line->enabled));
-        json_object_set_new(entry, "refusal",
-                            line->refusal == NULL ? json_null() : json_string(line->refusal));
-        json_object_set_new(entry, "ms",
-                            line->seconds > 0 ? json_real(1e3 * line->seconds) : json_null());
-        json_object_set_new(entry, "predicted_step_ms",
-                            line->predicted_s > 0 ? json_real(1e3 * line->predicted_s)
-                                                  : json_null());
-        json_object_set_new(entry, "planned_bytes",
-                            line->planned_bytes > 0 ? json_integer((json_int_t)line->planned_bytes)
-                                                    : json_null());
-        json_array_append_new(list, entry);
-    }
-    return list;
-}
-
-void attention_say(const Experiment *e, Metrics *metrics) {
-    for (int i = 0; i < e->attention_table.count; i++) {
-        const AttentionLine *line = &e->attention_table.lines[i];
-        if (!line->enabled) continue;
-        if (line->refusal != NULL)
-            metrics_say(metrics, "attention: %s refused: %s", line->name, line->refusal);
-        if (line->seconds > 0) {
-            metrics_say(metrics, "attention: %s measured: %.3f ms forward and backward%s",
-                        line->name, 1e3 * line->seconds, line->picked ? ", picked" : "");
-        }
-    }
+    return OK;
 }

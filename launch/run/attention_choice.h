@@ -1,29 +1,25 @@
-/* Which attention backend a run takes: attention.backends and attention.pick made real. */
+/* The attention backend of a run: attention.backends and attention.pick, decided from plans and
+ * times. */
 #pragma once
 
-#include "launch/run/experiment.h"
-#include "launch/run/metrics.h"
+#include "launch/run/memory_search.h"
 
-#include <jansson.h>
-#include <stdio.h>
+/* attention.pick: predicted. Leaves in `backends` the one with the most predicted tokens a second:
+ * at the config's batch, or at its own largest one where that is auto. Nothing happens under
+ * another rule, or where one backend is named. Collective: rank 0 decides. */
+NODISCARD Status attention_pick_predicted(const Experiment *e, Probes *probes,
+                                          ConfigChoices *backends);
 
-/* Picks by the config's order for a batch of B. Collective. Errors: STATUS_CONFIG where no backend
- * takes the call. */
-NODISCARD Status attention_settle(Experiment *e, int64_t B);
+/* attention.pick: measured. Rank 0 times every backend of `attention` that takes the call of a
+ * batch of B, or reads the cached times (those alone where it only plans), and leaves the fastest
+ * in `backends`, so that a resume takes the same. On rank 0 `attention` gets the seconds and *note
+ * what the user must know of them, or NULL. Nothing happens under another rule, or where one
+ * backend is named. Collective. */
+NODISCARD Status attention_pick_measured(const Experiment *e, Probes *probes, int64_t B,
+                                         AttentionChoice *attention, const char **note,
+                                         ConfigChoices *backends);
 
-/* attention.pick: measured: rank 0 times what can run (or reads the cache; only that where there is
- * no run), every rank picks by its times, and the config's backends become the one that was picked,
- * so that a resume takes the same. *changed: it is not the one before. Nothing happens under
- * attention.pick: order, or where one backend is named. Collective. */
-NODISCARD Status attention_settle_measured(Experiment *e, int64_t B, bool *changed);
-
-/* Fills e->attention_table for a batch of B. Plans are recorded for each backend: e's own is made
- * after it. Not collective. */
-NODISCARD Status attention_compare(Experiment *e, int64_t B);
-
-/* The table for people, and for plan.json. */
-void attention_print(const Experiment *e, FILE *file);
-json_t *attention_json(const Experiment *e);
-
-/* Says at a run's start which backends were refused, and what was measured. */
-void attention_say(const Experiment *e, Metrics *metrics);
+/* Every backend of the device beside the one that the experiment has recorded. `asked` is
+ * attention.backends with measured times. Not collective. */
+NODISCARD Status attention_compare(const Experiment *e, Probes *probes,
+                                   const AttentionChoice *asked, BackendTable *out);

@@ -21,7 +21,7 @@ struct Evaluator {
 /* Bits a byte are a favour: where the tokenizer is not known the loss is all the same. */
 static Status lengths_find(Evaluator *v) {
     Status status =
-        token_file_text_lengths(v->e->val_file, v->e->config->model.vocab_size, &v->text_lengths);
+        token_file_text_lengths(v->e->val_file, v->e->resolved.vocab_size, &v->text_lengths);
     if (status.code != STATUS_DATA) return status;
     v->note = arena_printf(&v->arena, "no bits/byte: %s", status_message());
     return v->note == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for an evaluation") : OK;

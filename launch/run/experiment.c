@@ -4,28 +4,19 @@
 #include "data/token_text.h"
 #include "data/tokenizer.h"
 #include "launch/base/cpu_share.h"
-#include "launch/run/attention_choice.h"
-#include "launch/run/memory_search.h"
 #include "launch/run/placement.h"
 #include "nn/models/families.h"
 
 #include <math.h>
 
-enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
-
-DType experiment_dtype(const Config *config) {
-    switch (config->training.dtype) {
-    case CONFIG_DTYPE_FLOAT64: return DTYPE_F64;
-    case CONFIG_DTYPE_BFLOAT16: return DTYPE_BF16;
-    case CONFIG_DTYPE_FLOAT16: return DTYPE_F16;
-    case CONFIG_DTYPE_FLOAT32:
-    case CONFIG_DTYPE_TF32: break;
-    }
-    return DTYPE_F32;
+void experiment_configure(Experiment *e, const Config *config) {
+    e->config = config;
+    e->resolved = resolved_from(config);
+    e->T = config->model.block_size;
 }
 
 static bool is_narrow(const Config *config) {
-    DType dtype = experiment_dtype(config);
+    DType dtype = config_dtype(config);
     return dtype == DTYPE_F16 || dtype == DTYPE_BF16;
 }
 
@@ -40,13 +31,11 @@ static Status device_open(Experiment *e) {
         Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
         return device_open_paper(hopper, e->plan.device_bytes, &e->device);
     }
-    if (wants_cuda)
-        return device_open_cuda(index,
-                                &e->device); /* placement_check tells whether ranks share one */
+    if (wants_cuda) return device_open_cuda(index, &e->device);
     return device_open_cpu(threads, &e->device);
 }
 
-/* With the reason why there is none, which may be no more than an old driver. */
+/* With the reason why there is no GPU: it may be just an old driver. */
 static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
     Device *none = NULL;
     const char *why = "device: cpu was set";
@@ -70,7 +59,7 @@ Status experiment_open_device(Experiment *e) {
                      "training.dtype %s needs compute capability 8.0, %s has %d.%d; set float16",
                      dtype, e->device->name, e->device->target.sm / 10, e->device->target.sm % 10);
     }
-    if (e->device->target.kind == DEVICE_CUDA && experiment_dtype(e->config) == DTYPE_F64) {
+    if (e->device->target.kind == DEVICE_CUDA && config_dtype(e->config) == DTYPE_F64) {
         return ERROR(STATUS_CONFIG,
                      "training.dtype float64 is for gradient checks on the CPU; add device=cpu");
     }
@@ -83,7 +72,7 @@ static Status collectives_create(Experiment *e) {
         e->collectives = mpi_collectives_table(e->mpi);
         return OK;
     }
-    TRY(placement_check(e, &e->gpu_is_shared));
+    TRY(placement_check(e->world, e->device, e->config->share_gpu, &e->gpu_is_shared));
     if (e->evaluates) return OK;
     if (e->gpu_is_shared)
         TRY(staged_collectives_create(e->world, e->watchdog, &e->gpu));
@@ -93,7 +82,15 @@ static Status collectives_create(Experiment *e) {
     return OK;
 }
 
-Status experiment_connect(Experiment *e) {
+/* Programs are only recorded for these ranks. Ranks that may share a GPU sum through the host. */
+static void ranks_suppose(Experiment *e) {
+    bool connects =
+        e->device->target.kind == DEVICE_CUDA && experiment_ranks(e) > 1 && !e->config->share_gpu;
+    e->collectives = (Collectives){.size = (int)experiment_ranks(e)};
+    e->communication_bytes = connects ? CUDA_COMMUNICATION_BYTES : 0;
+}
+
+static Status ranks_connect(Experiment *e) {
     WatchdogOptions watch = watchdog_defaults();
     watch.hung_after = e->config->deadline;
     watch.lost_after = SAVE_ALLOWANCE + 60; /* other hosts wait while rank 0 saves */
@@ -111,14 +108,19 @@ Status experiment_connect(Experiment *e) {
     return OK;
 }
 
-/* The token that ends a document: a file knows it, or the user says it. attention.document_mask
- * cannot do without. */
+Status experiment_connect(Experiment *e) {
+    if (!e->plan.only) return ranks_connect(e);
+    ranks_suppose(e);
+    return OK;
+}
+
+/* The token that ends a document: the file's, or data.end_of_text. attention.document_mask needs
+ * one. */
 static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
-    ConfigData *data = &e->config->data;
-    int64_t known = token_file_end_of_text(file), said = data->end_of_text,
-            V = e->config->model.vocab_size;
+    int64_t known = token_file_end_of_text(file), V = e->resolved.vocab_size;
+    int64_t *resolved = &e->resolved.end_of_text, said = *resolved;
     if (!e->config->attention.document_mask) {
-        if (said == CONFIG_AUTO && known >= 0) data->end_of_text = known;
+        if (said == CONFIG_AUTO && known >= 0) *resolved = known;
         return OK;
     }
     if (said == CONFIG_AUTO && known < 0) {
@@ -133,13 +135,13 @@ static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
         return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but %s ends its documents with %lld",
                      (long long)said, token_file_path(file), (long long)known);
     }
-    data->end_of_text = said == CONFIG_AUTO ? known : said;
-    if (data->end_of_text < V) return OK;
+    *resolved = said == CONFIG_AUTO ? known : said;
+    if (*resolved < V) return OK;
     return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but model.vocab_size is %lld",
-                 (long long)data->end_of_text, (long long)V);
+                 (long long)*resolved, (long long)V);
 }
 
-/* Numbers that stand for other text have a loss all the same, which says nothing. */
+/* The loss on tokens of another tokenizer is a number without meaning. */
 static Status tokenizers_check(const TokenFile *train, const TokenFile *val) {
     if (tokenizer_ids_agree(token_file_tokenizer_id(train), token_file_tokenizer_id(val)))
         return OK;
@@ -152,22 +154,22 @@ static Status tokenizers_check(const TokenFile *train, const TokenFile *val) {
 static Status val_open(Experiment *e) {
     const Config *config = e->config;
     TRY(token_file_open(config->data.val, &e->val_file));
-    TRY(token_file_require_vocab(e->val_file, config->model.vocab_size));
+    TRY(token_file_require_vocab(e->val_file, e->resolved.vocab_size));
     TRY(end_of_text_settle(e, e->val_file));
     return evaluation_set_init(e->val_file, e->T, config->evaluation.tokens, &e->val);
 }
 
 Status experiment_open_data(Experiment *e) {
-    Config *config = e->config;
-    e->T = config->model.block_size;
+    const Config *config = e->config;
+    int64_t *vocab_size = &e->resolved.vocab_size;
     if (e->evaluates) return val_open(e);
-    if (e->plan.only && config->model.vocab_size != CONFIG_AUTO) return OK;
+    if (e->plan.only && *vocab_size != CONFIG_AUTO) return OK;
     TRY(token_file_open(config->data.train, &e->train_file));
-    if (config->model.vocab_size == CONFIG_AUTO) {
+    if (*vocab_size == CONFIG_AUTO) {
         int64_t vocab = token_file_vocab(e->train_file);
-        config->model.vocab_size = vocab > 0 ? vocab : VOCAB_OF_NAMELESS;
+        *vocab_size = vocab > 0 ? vocab : VOCAB_OF_NAMELESS;
     }
-    TRY(token_file_require_vocab(e->train_file, config->model.vocab_size));
+    TRY(token_file_require_vocab(e->train_file, *vocab_size));
     TRY(end_of_text_settle(e, e->train_file));
     TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
     if (config->data.val == NULL) return OK;
@@ -175,44 +177,19 @@ Status experiment_open_data(Experiment *e) {
     return tokenizers_check(e->train_file, e->val_file);
 }
 
-ModelConfig experiment_model_config(const Config *config) {
+ModelConfig experiment_model_config(const Config *config, int64_t vocab_size) {
     const ConfigModel *m = &config->model;
     int64_t pad = m->pad_vocab;
     return (ModelConfig){
         .family = model_family("gpt2"),
-        .V = m->vocab_size,
-        .Vp = (m->vocab_size + pad - 1) / pad * pad,
+        .V = vocab_size,
+        .Vp = (vocab_size + pad - 1) / pad * pad,
         .T = m->block_size,
         .L = m->n_layer,
         .NH = m->n_head,
         .C = m->n_embd,
         .bias = m->bias,
         .dropout = m->dropout,
-    };
-}
-
-static TrainingOptions training_options(Experiment *e, int64_t B) {
-    const Config *config = e->config;
-    const ConfigOptimizer *o = &config->optimizer;
-    return (TrainingOptions){
-        .B = B,
-        .T = e->T,
-        .accumulation = e->evaluates ? 0 : config->training.gradient_accumulation_steps,
-        .ranks = experiment_ranks(e),
-        .attention = &e->attention,
-        .document_mask = config->attention.document_mask,
-        .end_of_text = (int32_t)config->data.end_of_text,
-        .recompute = config->training.recompute == CONFIG_RECOMPUTE_BLOCK  ? RECOMPUTE_BLOCK
-                     : config->training.recompute == CONFIG_RECOMPUTE_GELU ? RECOMPUTE_GELU
-                                                                           : RECOMPUTE_NONE,
-        .logits_bytes = e->device->target.kind == DEVICE_CPU ? LOGITS_BYTES_CPU : LOGITS_BYTES_CUDA,
-        .adamw = {.beta1 = o->betas[0],
-                  .beta2 = o->betas[1],
-                  .eps = o->eps,
-                  .weight_decay = o->weight_decay,
-                  .clip = o->grad_clip},
-        .collectives = &e->collectives,
-        .rows = e->device->target.kind == DEVICE_CUDA,
     };
 }
 
@@ -223,7 +200,14 @@ static void plan_forget(Experiment *e) {
     store_destroy(&e->store);
 }
 
-/* A plan may be for ranks that are not here; it is rank 0's. */
+AttentionChoice experiment_attention(const Resolved *resolved) {
+    AttentionChoice choice = {.count = resolved->backends.count};
+    for (int i = 0; i < choice.count; i++)
+        choice.names[i] = config_name("attention.backends", resolved->backends.items[i]);
+    return choice;
+}
+
+/* --plan --ranks supposes ranks that are not here, and plans for rank 0. */
 static Sharing sharing_of(const Experiment *e) {
     int ranks = (int)experiment_ranks(e);
     bool is_shared = e->config->training.shard_optimizer && ranks > 1 && !e->evaluates;
@@ -231,66 +215,35 @@ static Sharing sharing_of(const Experiment *e) {
         .rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
 }
 
-/* A plan connects nobody: its programs are recorded for ranks that they never meet. Ranks that may
- * share a GPU are supposed to, and then to sum through the host. */
-static void ranks_suppose(Experiment *e) {
-    bool connects =
-        e->device->target.kind == DEVICE_CUDA && experiment_ranks(e) > 1 && !e->config->share_gpu;
-    e->collectives = (Collectives){.size = (int)experiment_ranks(e)};
-    e->communication_bytes = connects ? CUDA_COMMUNICATION_BYTES : 0;
-}
-
-Status experiment_plan_for(Experiment *e, int64_t B) {
-    plan_forget(e);
-    if (e->plan.only) ranks_suppose(e);
-    DType dtype = experiment_dtype(e->config);
-    ModelConfig model = experiment_model_config(e->config);
-    TrainingOptions options = training_options(e, B);
-    TRY(store_create(&e->store));
-    TRY(parameters_create(e->store, dtype, !e->evaluates, &e->parameters));
-    e->parameters->sharing = sharing_of(e);
-    TRY(model_create(&model, e->parameters, &e->model));
-    TRY(step_tensors_create(e->store, B, e->T, dtype, &e->step));
-    return training_create(e->model, e->parameters, &e->step, e->device->target, &options,
-                           &e->training);
-}
-
-size_t experiment_planned_bytes(const Experiment *e) {
+PlanInput experiment_plan_input(const Experiment *e) {
     const Device *device = e->device;
-    return store_bytes(e->store) + e->training->arena_bytes + device->context_bytes +
-           device->workspace_bytes + e->communication_bytes;
+    return (PlanInput){
+        .config = e->config,
+        .model = experiment_model_config(e->config, e->resolved.vocab_size),
+        .target = device->target,
+        .sharing = sharing_of(e),
+        .collectives = &e->collectives,
+        .evaluates = e->evaluates,
+        .end_of_text = e->resolved.end_of_text,
+        .B = e->resolved.batch_size,
+        .attention = experiment_attention(&e->resolved),
+        .overhead_bytes = device->context_bytes + device->workspace_bytes + e->communication_bytes,
+        .ceilings = e->ceilings,
+    };
 }
 
-/* data.batch_size: auto. */
-static Status batch_settle(Experiment *e, int64_t *B) {
-    TRY(world_agree(e->world, fit_batch(e, B)));
-    return world_min_i64(e->world, B);
-}
-
-Status experiment_plan(Experiment *e) {
-    bool waits = e->plan.only || e->config->attention.pick == CONFIG_PICK_PREDICTED,
-         on_gpu = e->device->target.kind == DEVICE_CUDA;
-    if (!e->ceilings.measured)
-        e->ceilings = ceilings_find(e->device, experiment_dtype(e->config), on_gpu && waits);
-    TRY(fit_pick(e));
-    int64_t B = e->config->data.batch_size;
-    bool chooses = B == CONFIG_AUTO, changed = false;
-    if (chooses) B = 1;
-    TRY(attention_settle(e, B));
-    if (chooses) TRY(batch_settle(e, &B));
-    TRY(attention_settle_measured(e, B, &changed));
-    if (chooses && changed) TRY(batch_settle(e, &B));
-    e->config->data.batch_size = B;
-    if (world_rank(e->world) == 0) TRY(attention_compare(e, B));
-    return experiment_plan_for(e, B);
-}
-
-Status experiment_allocate(Experiment *e) {
-    TRY(world_agree(e->world,
-                    fit_check(e))); /* nobody takes before all have looked at what is free */
-    TRY(store_allocate(e->store, e->device));
-    TRY(training_bind(e->training, e->device));
-    return e->evaluates ? OK : parameters_initialize(e->parameters, e->device, e->config->seed);
+Status experiment_record(Experiment *e) {
+    PlanInput input = experiment_plan_input(e);
+    Recorded recorded;
+    plan_forget(e);
+    Status status = recorded_create(&input, &recorded);
+    if (!failed(status)) e->planned = plan_result(&input, &recorded);
+    e->store = recorded.store;
+    e->parameters = recorded.parameters;
+    e->model = recorded.model;
+    e->step = recorded.step;
+    e->training = recorded.training;
+    return status;
 }
 
 void experiment_destroy(Experiment *e) {
@@ -303,7 +256,6 @@ void experiment_destroy(Experiment *e) {
     gpu_collectives_destroy(&e->gpu);
     mpi_collectives_destroy(&e->mpi);
     watchdog_destroy(&e->watchdog);
-    config_destroy(&e->config);
 }
 
 int64_t experiment_ranks(const Experiment *e) {
@@ -312,6 +264,6 @@ int64_t experiment_ranks(const Experiment *e) {
 
 int64_t experiment_tokens_per_step(const Experiment *e) {
     const Config *c = e->config;
-    return experiment_ranks(e) * c->data.batch_size * c->training.gradient_accumulation_steps *
+    return experiment_ranks(e) * e->resolved.batch_size * c->training.gradient_accumulation_steps *
            e->T;
 }

@@ -1,49 +1,30 @@
-/* Experiment: a config made real, in the order in which a run comes to life: ranks, data, model and
- * plan, memory. train, generate and bench build theirs from the same pieces. */
+/* Experiment: the ranks, device, data, model and programs of one config, opened in this order.
+ * train, evaluate, generate and bench build theirs from the same pieces. */
 #pragma once
 
-#include "core/perf/ceilings.h"
 #include "data/evaluation_set.h"
 #include "data/loader.h"
 #include "dist/gpu_collectives.h"
 #include "dist/mpi_collectives.h"
-#include "launch/config/config.h"
+#include "launch/config/resolved.h"
+#include "launch/run/backend_table.h"
 #include "launch/run/data_identity.h"
-#include "nn/optim/schedule.h"
-#include "nn/training.h"
+#include "launch/run/probe.h"
 
 enum { SAVE_ALLOWANCE = 600 }; /* seconds that rank 0 may take to save, while the others wait */
 
-/* What --plan may suppose instead of what is here. */
+/* The machine of --plan, where it is not this one. */
 typedef struct PlanFor {
-    bool only; /* plan, do not run: a GPU that is not here may be planned for, and data need not
-                  exist */
-    size_t device_bytes; /* of such a GPU */
+    bool only;           /* plan, do not run: neither a GPU nor the data need exist */
+    size_t device_bytes; /* memory of a GPU that is not here */
     int64_t ranks;       /* 0: as many as there are */
 } PlanFor;
 
-/* One backend of the device, as --plan shows it. */
-typedef struct AttentionLine {
-    const char *name, *refusal; /* NULL: accepted */
-    bool picked, enabled;       /* enabled: the config names it */
-    bool shadowed;              /* a row of the same name takes the call before it */
-    double seconds;             /* forward and backward, where measured; else 0 */
-    size_t planned_bytes;       /* of the whole run with this backend; 0 where it is not accepted */
-    double predicted_s;         /* of a step with it; 0 where that is not known */
-    int64_t largest_batch;      /* that fits memory_budget with it; 0: none. With --plan alone */
-} AttentionLine;
-
-typedef struct AttentionLines {
-    AttentionLine lines[ATTENTION_MAX_BACKENDS];
-    int count;
-    const char *note; /* what --plan says of attention.pick: measured; or NULL */
-} AttentionLines;
-
 typedef struct Experiment {
     PlanFor plan;
-    bool evaluates; /* and does not train: no gradients, no optimizer, no training data, nothing to
-                       reduce */
-    Config *config;
+    bool evaluates;       /* no gradients, no optimizer, no training data, no reductions */
+    const Config *config; /* borrowed */
+    Resolved resolved;    /* the values of its `auto`s */
     World *world;
     Watchdog *watchdog;
     MpiCollectives *mpi; /* one of the two, by the device */
@@ -59,56 +40,49 @@ typedef struct Experiment {
     Parameters *parameters;
     Model *model;
     StepTensors step;
-    AttentionChoice attention;
-    const char *attention_name;     /* of the backend that was picked */
-    AttentionLines attention_table; /* what became of each backend; on rank 0 */
     Training *training;
+    PlanResult planned;    /* of what is recorded */
+    BackendTable backends; /* the device's attention backends, compared; on rank 0 */
     int64_t T;
-    size_t base_bytes; /* resident in this process before the plan is allocated */
-    Ceilings ceilings; /* of the device, which predictions go by; what is not known of it is 0 */
-    size_t communication_bytes; /* of the device, taken when the ranks' GPUs were connected, or as
-                                   much as is usual where that is only planned; 0 on the CPU */
+    size_t base_bytes;          /* resident in this process before the plan is allocated */
+    Ceilings ceilings;          /* of the device; 0: unknown */
+    size_t communication_bytes; /* of the device, taken to connect the ranks' GPUs (with --plan: the
+                                   usual amount); 0 on the CPU */
 } Experiment;
+
+/* Sets the config, and what it gives for `resolved`. */
+void experiment_configure(Experiment *e, const Config *config);
 
 /* Opens the device that the config asks for and this rank owns. Not collective. */
 NODISCARD Status experiment_open_device(Experiment *e);
 
-/* Starts the watchdog and what reduces gradients over ranks, for the device that is open.
- * Collective. */
+/* Starts the watchdog and the reductions over ranks for the open device; with --plan it connects
+ * nothing and supposes their memory. Collective. */
 NODISCARD Status experiment_connect(Experiment *e);
 
-/* Opens the token files, and settles model.vocab_size. Not collective. Errors: STATUS_DATA for a
- * file that is wrong, or was made with another tokenizer than the other. */
+/* Opens the token files; resolves model.vocab_size and data.end_of_text. Not collective. Errors:
+ * STATUS_DATA for a damaged file, and for two files of different tokenizers; STATUS_CONFIG where
+ * the end-of-text token is unknown, or is not that of the data. */
 NODISCARD Status experiment_open_data(Experiment *e);
 
-/* Declares the model, records and plans the programs; decides data.batch_size where it is auto, and
- * the backend of attention where attention.pick is measured (which computes on the device, unless
- * it is only planned for). Collective: all ranks take the least batch, and rank 0's backend. */
-NODISCARD Status experiment_plan(Experiment *e);
+/* What a plan of this experiment depends on, with the batch and the attention backends as they are
+ * resolved. It borrows from the experiment. Not collective. */
+PlanInput experiment_plan_input(const Experiment *e);
 
-/* Records and plans for e->attention and a batch of B, in place of what was planned before; touches
- * no memory of the device, so that trying is cheap. Not collective. */
-NODISCARD Status experiment_plan_for(Experiment *e, int64_t B);
+/* The names of attention.backends, in order. */
+AttentionChoice experiment_attention(const Resolved *resolved);
 
-/* Takes all memory, and where it trains initializes the weights from the seed. Not collective.
- * Errors: STATUS_NO_ROOM, before anything is taken, where the plan is more than may be taken
- * (launch/run/memory_search.h). */
-NODISCARD Status experiment_allocate(Experiment *e);
+/* Records and plans for the resolved batch and backends, in place of what was recorded before; sets
+ * e->planned. No device is touched. Not collective. */
+NODISCARD Status experiment_record(Experiment *e);
 
 void experiment_destroy(Experiment *e);
 
-/* Ranks of the run, or those that a plan supposes. */
+/* Ranks of the run, or of --plan --ranks. */
 int64_t experiment_ranks(const Experiment *e);
 
 /* Tokens of one optimizer step: ranks x batch_size x accumulation x T. */
 int64_t experiment_tokens_per_step(const Experiment *e);
 
-/* What the run takes of the device: tensors, and on a GPU also context, workspace of the products,
- * communication. */
-size_t experiment_planned_bytes(const Experiment *e);
-
 /* The model that a config describes, its vocabulary padded. */
-ModelConfig experiment_model_config(const Config *config);
-
-/* The dtype of a config's training.dtype. */
-DType experiment_dtype(const Config *config);
+ModelConfig experiment_model_config(const Config *config, int64_t vocab_size);

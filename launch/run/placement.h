@@ -1,13 +1,15 @@
-/* Placement: which rank computes on which device, said once, and checked. */
+/* Placement: which rank computes on which GPU. */
 #pragma once
 
-#include "launch/run/experiment.h"
+#include "core/base/arena.h"
+#include "core/device.h"
+#include "dist/world.h"
 
-/* Learns whether ranks share a GPU; refuses it where the config does not ask for it. Collective,
- * and agreed: all ranks get the same Status. Errors: STATUS_CONFIG naming both ranks and the
- * GPU. */
-NODISCARD Status placement_check(const Experiment *e, bool *shares);
+/* *shares: two ranks use one GPU, which `may_share` allows. Collective; all ranks get the same
+ * Status. Errors: STATUS_CONFIG naming both ranks and the GPU. */
+NODISCARD Status placement_check(World *world, const Device *device, bool may_share, bool *shares);
 
-/* The table of rank, host and GPU, a line each; "" where there is one rank or no GPU. In the arena,
- * on rank 0; NULL on the others. Collective. */
-NODISCARD Status placement_table(const Experiment *e, Arena *arena, char **out);
+/* A table of rank, host and GPU, a line each, and the `note` behind it; "" for one rank or no GPU.
+ * In the arena, on rank 0; NULL on the others. Collective. */
+NODISCARD Status placement_table(World *world, const Device *device, const char *note, Arena *arena,
+                                 char **out);

@@ -80,7 +80,7 @@ Status profile_step(Experiment *e, FILE *file, const char *trace) {
         if (M > 1)
             fprintf(file, "the last of a step's %lld micro-batches, with the update\n",
                     (long long)M);
-        Ceilings ceilings = ceilings_find(e->device, experiment_dtype(e->config), true);
+        Ceilings ceilings = ceilings_find(e->device, config_dtype(e->config), true);
         table_print(rows, rows_sum(times, p->n_nodes, rows), &ceilings, file);
     }
     if (!failed(status) && trace != NULL) status = trace_write(times, p->n_nodes, trace);

@@ -35,7 +35,7 @@ static Status batch_upload(Run *run, Status filled) {
 
 static Status state_upload(Run *run, int64_t first_sample) {
     const Config *c = run->e.config;
-    bool scales = experiment_dtype(c) ==
+    bool scales = config_dtype(c) ==
                   DTYPE_F16; /* the only dtype in which a step may pass without an update */
     Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup,
                          c->lr_scheduler.decay};
@@ -52,7 +52,7 @@ static Status state_upload(Run *run, int64_t first_sample) {
 
 static Status micro_batch(Run *run, int64_t index) {
     Experiment *e = &run->e;
-    int64_t B = e->config->data.batch_size, M = e->config->training.gradient_accumulation_steps;
+    int64_t B = e->resolved.batch_size, M = e->config->training.gradient_accumulation_steps;
     int64_t R = world_size(e->world), in_step = (index * R + world_rank(e->world)) * B;
     int64_t first = run->progress.step * M * R * B + in_step;
     TRY(batch_upload(run, loader_fill(&e->train, first, B, run->tokens, run->targets)));
@@ -110,7 +110,7 @@ static Status results_finish(Run *run) {
     run->norm = scalar_of(&norm, run->e.step.norm->dtype) / run->progress.loss_scale.scale;
     bool finite = isfinite(run->loss) && isfinite(run->norm);
     run->has_failed |=
-        !loss_scale_update(&run->progress.loss_scale, experiment_dtype(run->e.config), finite);
+        !loss_scale_update(&run->progress.loss_scale, config_dtype(run->e.config), finite);
     return finite || run->has_failed
                ? OK
                : device_upload(run->e.device, run->e.step.offender, &(int64_t){0});
@@ -135,7 +135,7 @@ Status run_step(Run *run) {
     TRY(results_finish(run));
     TRY(results_start(run));
     bool waits =
-        run->e.device->target.kind == DEVICE_CPU || experiment_dtype(run->e.config) == DTYPE_F16;
+        run->e.device->target.kind == DEVICE_CPU || config_dtype(run->e.config) == DTYPE_F16;
     if (waits) TRY(results_finish(run));
     run->progress.step++;
     run->progress.tokens += experiment_tokens_per_step(&run->e);
@@ -230,8 +230,7 @@ static Status log_step(Run *run) {
     return metrics_write(run->metrics, &metric);
 }
 
-/* Only rank 0 saves what all ranks hold, or have sent it. The others wait for it in the next
- * reduction. */
+/* Rank 0 saves; the others wait in their next reduction. */
 static Status save(Run *run) {
     run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
@@ -376,13 +375,13 @@ Status run_summarize(Run *run, const char *status) {
         .tokens = progress->tokens - (progress->step - kept) * experiment_tokens_per_step(&run->e),
         .train_s = progress->train_s,
         .start_s = run->start_s,
-        .attention = run->e.attention_name,
-        .batch_size = run->e.config->data.batch_size,
+        .attention = run->e.planned.attention,
+        .batch_size = run->e.resolved.batch_size,
         .world_size = world_size(run->e.world),
         .device = run->e.device->name,
         .host = host,
         .peak_bytes = run->peak_bytes,
-        .planned_bytes = experiment_planned_bytes(&run->e),
+        .planned_bytes = run->e.planned.bytes,
         .data = &run->e.data,
     };
     return summary_write(run->directory, &summary);
@@ -397,4 +396,5 @@ void run_close(Run *run) {
     free(run->targets);
     free(run->changes);
     experiment_destroy(&run->e);
+    config_destroy(&run->config);
 }

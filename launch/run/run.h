@@ -7,10 +7,12 @@
 #include "launch/run/metrics.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/state.h"
+#include "nn/optim/schedule.h"
 
 #include <stdbool.h>
 
 typedef struct Run {
+    Config *config; /* e's */
     Experiment e;
     const char *directory; /* the config's `output` */
     RunDirectory place;    /* rank 0 only, as are metrics and saver */
@@ -39,9 +41,8 @@ typedef struct Run {
     int32_t *tokens, *targets; /* a batch on the host */
 } Run;
 
-/* Takes over, for every `auto`, what the config.yaml of an existing run has frozen. Not
- * collective. */
-NODISCARD Status run_adopt(Config *config);
+/* Resolves each `auto` as the config.yaml of an existing run has it. Not collective. */
+NODISCARD Status run_adopt(Run *run);
 
 /* Creates the run directory or takes an existing run's, locks it, writes config.yaml and plan.json,
  * opens the logs and loads the newest good checkpoint. `resume` is auto, none or a checkpoint's

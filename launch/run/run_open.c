@@ -43,19 +43,20 @@ static Status config_frozen(const char *directory, Config **out) {
     return exists ? config_load(path, 0, NULL, out) : OK;
 }
 
-Status run_adopt(Config *config) {
+Status run_adopt(Run *run) {
+    const Config *config = run->e.config;
     Config *frozen;
     TRY(config_frozen(config->output, &frozen));
-    if (frozen != NULL) config_adopt(config, frozen);
+    if (frozen != NULL) resolved_adopt(&run->e.resolved, config, frozen);
     config_destroy(&frozen);
     return OK;
 }
 
 /* Another run's directory, or this one's under another config, is left alone. */
-static Status config_compare_frozen(const char *directory, const Config *config) {
-    Config *frozen;
+static Status config_compare_frozen(const char *directory, const Experiment *e) {
+    Config *frozen, now = config_resolved(e->config, &e->resolved);
     TRY(config_frozen(directory, &frozen));
-    Status status = frozen == NULL ? OK : config_compare_resume(frozen, config);
+    Status status = frozen == NULL ? OK : config_compare_resume(frozen, &now);
     if (status.code == STATUS_CONFIG)
         status = ERROR(STATUS_CONFIG, "%s: %s", directory, status_message());
     config_destroy(&frozen);
@@ -66,7 +67,7 @@ static Status config_compare_frozen(const char *directory, const Config *config)
 static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
     TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0,
                            &run->place));
-    TRY(config_compare_frozen(run->directory, run->e.config));
+    TRY(config_compare_frozen(run->directory, &run->e));
     return checkpoint_choose(run, resume, checkpoint);
 }
 
@@ -79,7 +80,8 @@ static Status newer_set_aside(Run *run, const char *resume) {
 }
 
 static Status logs_open(Run *run, const char *resume) {
-    char *text = config_text(run->e.config), path[PATH_BYTES];
+    Config resolved = config_resolved(run->e.config, &run->e.resolved);
+    char *text = config_text(&resolved), path[PATH_BYTES];
     if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the config's text");
     Status status = OK;
     TRY_ELSE(status, newer_set_aside(run, resume), done);
@@ -106,7 +108,7 @@ static Status batch_create(Run *run) {
 static Status resume_from(Run *run, const char *checkpoint) {
     run->progress = (Progress){.best_step = -1,
                                .evaluated_step = -1,
-                               .loss_scale = loss_scale_start(experiment_dtype(run->e.config))};
+                               .loss_scale = loss_scale_start(config_dtype(run->e.config))};
     if (checkpoint[0] != '\0') TRY(state_load(&run->e, checkpoint, &run->progress, &run->changes));
     run->resumed_s = run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
@@ -175,7 +177,7 @@ static Status note(Run *run, const char *message) {
     const Config *config = run->e.config;
     if (run->place.path == NULL)
         TRY(run_directory_take(config->output, &directory_of_a_run, true, &run->place));
-    TRY(config_compare_frozen(config->output, config));
+    TRY(config_compare_frozen(config->output, &run->e));
     return outcome_write(config->output, message);
 }
 

@@ -18,7 +18,7 @@ double run_share_done(const Run *run) {
 /* Whether a checkpoint can be written before the launcher kills: at a slow disk's speed. */
 static bool save_fits(const Run *run) {
     const double bytes_a_second = 1e8, margin = 0.4;
-    double needs = margin + (double)saver_bytes(&run->e) / bytes_a_second;
+    double needs = margin + (double)run->e.planned.checkpoint_bytes / bytes_a_second;
     return signals_age() + needs < world_kill_seconds(run->e.world);
 }
 

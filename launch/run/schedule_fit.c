@@ -1,5 +1,7 @@
 #include "launch/run/schedule_fit.h"
 
+#include "nn/optim/schedule.h"
+
 #include <stdio.h>
 
 /* Steps that the run takes at most; 0 where they are not limited. */

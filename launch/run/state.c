@@ -2,18 +2,13 @@
 
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/writer.h"
+#include "launch/run/saver_memory.h"
 
 #include <stdlib.h>
 
 enum { N_VALUES = 16 + DATA_IDENTITY_VALUES };
 
 static const char *const prefixes[STATE_KINDS] = {"weights", "m", "v"}; /* of the tensors' names */
-
-/* What a kind of state of the whole model takes on the host. */
-static size_t state_bytes(const Experiment *e, StateKind kind) {
-    return (size_t)tensor_count(e->parameters->weights->flat) *
-           dtype_size(parameters_state(e->parameters, kind)->dtype);
-}
 
 /* The file's tensor of parameter `index`; `data` is where the host finds the state of the whole
  * model. */
@@ -102,18 +97,12 @@ static void values_set(Saver *saver, const Progress *p) {
     saver->contents.n_values = n;
 }
 
-/* Whether the host needs a copy of its own. */
-static bool is_copied(const Experiment *e, StateKind kind) {
-    return e->device->target.kind != DEVICE_CPU ||
-           parameters_is_piecewise(e->parameters, parameters_state(e->parameters, kind));
-}
-
 static Status host_create(Saver *saver) {
     const Experiment *e = saver->e;
     for (int kind = 0; kind < STATE_KINDS; kind++) {
-        saver->owns[kind] = is_copied(e, (StateKind)kind);
+        saver->owns[kind] = saver_is_copied(e->parameters, e->device->target.kind, (StateKind)kind);
         saver->host[kind] = saver->owns[kind]
-                                ? malloc(state_bytes(e, (StateKind)kind))
+                                ? malloc(saver_state_bytes(e->parameters, (StateKind)kind))
                                 : parameters_state(e->parameters, (StateKind)kind)->buffer.data;
         if (saver->host[kind] == NULL)
             return ERROR(STATUS_NO_ROOM, "out of memory for a copy of the weights");
@@ -215,14 +204,6 @@ void saver_destroy(Saver **saver) {
     *saver = NULL;
 }
 
-size_t saver_bytes(const Experiment *e) {
-    size_t bytes = 0;
-    for (int kind = 0; kind < STATE_KINDS; kind++) {
-        bytes += state_bytes(e, (StateKind)kind) * (is_copied(e, (StateKind)kind) ? 2 : 1);
-    }
-    return bytes;
-}
-
 /* ---- loading ---- */
 
 static Status tensor_load(const Experiment *e, const CheckpointFile *file, StateKind kind,
@@ -254,10 +235,11 @@ static Status config_check(Experiment *e, const CheckpointFile *file, Arena *are
     Config *saved = NULL;
     TRY(checkpoint_read_text(file, "config", arena, &text));
     TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &saved));
-    Status status = config_compare_resume(saved, e->config);
+    Config now = config_resolved(e->config, &e->resolved);
+    Status status = config_compare_resume(saved, &now);
     if (status.code == STATUS_CONFIG)
         status = ERROR(STATUS_CONFIG, "%s: %s", checkpoint_path(file), status_message());
-    if (!failed(status)) status = config_changes(saved, e->config, changes);
+    if (!failed(status)) status = config_changes(saved, &now, changes);
     config_destroy(&saved);
     return status;
 }

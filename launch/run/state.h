@@ -39,9 +39,6 @@ NODISCARD Status saver_start(Saver *saver, const Progress *progress);
 NODISCARD Status saver_finish(Saver *saver);
 void saver_destroy(Saver **saver);
 
-/* Host memory that a snapshot takes. */
-size_t saver_bytes(const Experiment *e);
-
 /* Loads weights, moments and progress from a checkpoint file, and checks that its config fits this
  * one. *changes, for free(), says what differs and may: see config_changes. Not collective.
  * Errors: STATUS_DATA naming file and place, STATUS_CONFIG naming each field that differs. */

@@ -3,8 +3,8 @@
  * started on. A line an evaluation, from rank 0:
  *
  *   tokens 129 batch 3 targets 128 loss 4.1588830833596715 stderr 0.001 bpb 6 */
-#include "launch/run/attention_choice.h"
 #include "launch/run/evaluation.h"
+#include "launch/run/experiment_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,8 @@ static Status file_write(const char *path, int64_t n) {
 static Status evaluate(Experiment *e, int64_t B) {
     Evaluator *evaluator = NULL;
     Evaluation result;
-    TRY(experiment_plan_for(e, B));
+    e->resolved.batch_size = B;
+    TRY(experiment_record(e));
     TRY(experiment_allocate(e));
     TRY(parameters_initialize(e->parameters, e->device, 7));
     Status status = evaluator_create(e, &evaluator);
@@ -45,25 +46,26 @@ static Status evaluate(Experiment *e, int64_t B) {
 }
 
 /* Each rank has a file of its own, with the same content. */
-static Status file_evaluate(Experiment *e, const char *folder, int64_t n) {
+static Status file_evaluate(Experiment *e, Config *config, const char *folder, int64_t n) {
     char path[4096];
     snprintf(path, sizeof path, "%s/rank%d.bin", folder, world_rank(e->world));
-    e->config->data.val = path;
+    config->data.val = path;
     TRY(file_write(path, n));
     TRY(experiment_open_data(e));
-    Status status = attention_settle(e, 1);
+    Status status = OK;
     for (int64_t B = 1; B <= BATCHES && !failed(status); B++) status = evaluate(e, B);
     token_file_destroy(&e->val_file);
     return status;
 }
 
-static Status table(Experiment *e, const char *folder) {
-    TRY(config_load_text(text, "table", 0, NULL, &e->config));
+static Status table(Experiment *e, Config **config, const char *folder) {
+    TRY(config_load_text(text, "table", 0, NULL, config));
+    experiment_configure(e, *config);
     TRY(experiment_open_device(e));
     TRY(experiment_connect(e));
-    for (int64_t n = 2; n < T; n += 3) TRY(file_evaluate(e, folder, n));
+    for (int64_t n = 2; n < T; n += 3) TRY(file_evaluate(e, *config, folder, n));
     for (int64_t windows = 1; windows <= WINDOWS; windows++) {
-        TRY(file_evaluate(e, folder,
+        TRY(file_evaluate(e, *config, folder,
                           1 + windows * T - (windows % 3) * 3)); /* a short one in two of three */
     }
     return OK;
@@ -71,12 +73,14 @@ static Status table(Experiment *e, const char *folder) {
 
 int main(int argc, char **argv) {
     Experiment e = {.evaluates = true};
+    Config *config = NULL;
     Status status = world_create(&argc, &argv, &e.world);
     if (failed(status)) return status_report("mpi_evaluation", status);
     status = world_agree(e.world, argc == 2 ? OK : ERROR(STATUS_USAGE, "wants a folder"));
-    if (!failed(status)) status = table(&e, argv[1]);
+    if (!failed(status)) status = table(&e, &config, argv[1]);
     int code = status_report("mpi_evaluation", status);
     experiment_destroy(&e);
+    config_destroy(&config);
     world_destroy(&e.world);
     return code;
 }

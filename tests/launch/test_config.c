@@ -1,3 +1,4 @@
+#include "launch/config/resolved.h"
 #include "tests/launch/config_texts.h"
 
 #include <sys/stat.h>
@@ -195,8 +196,11 @@ static void resume_names_each_difference(void) {
                "evaluation.interval=3", "output=elsewhere", "launch.slurm.nodes=2",
                "sweep={seed: [1]}", "device=cpu", "report.x=seed");
     CHECK_OK(config_compare_resume(saved, now)); /* batch_size: auto takes over what was frozen */
-    config_adopt(now, saved);
-    CHECK(now->data.batch_size == 12 && now->threads == CONFIG_AUTO);
+    Resolved resolved = resolved_from(now);
+    resolved_adopt(&resolved, now, saved);
+    CHECK(resolved.batch_size == 12 && now->data.batch_size == CONFIG_AUTO);
+    Config whole = config_resolved(now, &resolved);
+    CHECK(whole.data.batch_size == 12 && whole.threads == CONFIG_AUTO);
     now->data.batch_size = 13;
     CHECK_OK(
         config_compare_resume(saved, now)); /* the global batch is looked at with the checkpoint */

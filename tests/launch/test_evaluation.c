@@ -1,6 +1,6 @@
 /* What is not finite stays to be seen, in an evaluation and in what is written of it. */
-#include "launch/run/attention_choice.h"
 #include "launch/run/evaluation.h"
+#include "launch/run/experiment_plan.h"
 #include "launch/run/metrics.h"
 #include "tests/harness.h"
 
@@ -33,17 +33,18 @@ static Status tokens_write(const char *path, int64_t n) {
     return good ? OK : ERROR(STATUS_FAILURE, "%s: cannot write it", path);
 }
 
-static Status experiment_create(Experiment *e, int64_t tokens, int64_t B) {
+static Status experiment_create(Experiment *e, Config **config, int64_t tokens, int64_t B) {
     char name[] = "nan", *arguments[] = {name, NULL}, **argv = arguments;
     int argc = 1;
     TRY(world_create(&argc, &argv, &e->world));
-    TRY(config_load_text(text, "nan", 0, NULL, &e->config));
-    e->config->data.val = path_of("tokens.bin");
+    TRY(config_load_text(text, "nan", 0, NULL, config));
+    (*config)->data.val = path_of("tokens.bin");
+    experiment_configure(e, *config);
+    e->resolved.batch_size = B;
     TRY(tokens_write(e->config->data.val, tokens));
     TRY(experiment_open_device(e));
     TRY(experiment_open_data(e));
-    TRY(attention_settle(e, B));
-    TRY(experiment_plan_for(e, B));
+    TRY(experiment_record(e));
     TRY(experiment_allocate(e));
     return parameters_initialize(e->parameters, e->device, 7);
 }
@@ -51,8 +52,9 @@ static Status experiment_create(Experiment *e, int64_t tokens, int64_t B) {
 /* `last`: an element of the last position's embedding. */
 static void evaluate(int64_t tokens, int64_t B, float last, Evaluation *out) {
     Experiment e = {.evaluates = true};
+    Config *config = NULL;
     Evaluator *evaluator = NULL;
-    REQUIRE_OK(experiment_create(&e, tokens, B));
+    REQUIRE_OK(experiment_create(&e, &config, tokens, B));
     int wpe = 0;
     while (strcmp(e.parameters->list[wpe]->name, "wpe.weight") != 0) wpe++;
     ((float *)tensor_data(e.parameters->list[wpe]->weight))[(T - 1) * 16 + 3] = last;
@@ -61,6 +63,7 @@ static void evaluate(int64_t tokens, int64_t B, float last, Evaluation *out) {
     evaluator_destroy(&evaluator);
     World *world = e.world;
     experiment_destroy(&e);
+    config_destroy(&config);
     world_destroy(&world);
 }
 

@@ -1,0 +1,36 @@
+#include "launch/config/resolved.h"
+
+Resolved resolved_from(const Config *config) {
+    return (Resolved){.vocab_size = config->model.vocab_size,
+                      .end_of_text = config->data.end_of_text,
+                      .batch_size = config->data.batch_size,
+                      .backends = config->attention.backends};
+}
+
+/* The saved list is the run's choice only where a single backend was picked by its speed. */
+static void backends_adopt(ConfigChoices *backends, const ConfigAttention *now,
+                           const ConfigAttention *saved) {
+    if (now->pick == CONFIG_PICK_ORDER || saved->pick != now->pick || saved->backends.count != 1)
+        return;
+    for (int i = 0; i < now->backends.count; i++) {
+        if (now->backends.items[i] == saved->backends.items[0]) *backends = saved->backends;
+    }
+}
+
+static int64_t value_of(int64_t now, int64_t saved) { return now == CONFIG_AUTO ? saved : now; }
+
+void resolved_adopt(Resolved *resolved, const Config *config, const Config *saved) {
+    resolved->vocab_size = value_of(config->model.vocab_size, saved->model.vocab_size);
+    resolved->end_of_text = value_of(config->data.end_of_text, saved->data.end_of_text);
+    resolved->batch_size = value_of(config->data.batch_size, saved->data.batch_size);
+    backends_adopt(&resolved->backends, &config->attention, &saved->attention);
+}
+
+Config config_resolved(const Config *config, const Resolved *resolved) {
+    Config copy = *config;
+    copy.model.vocab_size = resolved->vocab_size;
+    copy.data.end_of_text = resolved->end_of_text;
+    copy.data.batch_size = resolved->batch_size;
+    copy.attention.backends = resolved->backends;
+    return copy;
+}

@@ -1,0 +1,55 @@
+#include "launch/run/experiment_plan.h"
+
+#include "launch/run/attention_choice.h"
+#include "launch/run/memory_search.h"
+
+/* data.batch_size: auto. */
+static Status batch_settle(const Experiment *e, Probes *probes, const AttentionChoice *attention,
+                           int64_t *B) {
+    TRY(world_agree(e->world, memory_search_batch(e, probes, attention, B)));
+    return world_min_i64(e->world, B);
+}
+
+/* The fastest backend may leave another batch than the first of the order. */
+static Status choose(Experiment *e, Probes *probes, AttentionChoice *asked) {
+    Resolved *resolved = &e->resolved;
+    int64_t B = resolved->batch_size;
+    bool searches = B == CONFIG_AUTO;
+    TRY(attention_pick_predicted(e, probes, &resolved->backends));
+    *asked = experiment_attention(resolved);
+    if (searches) TRY(batch_settle(e, probes, asked, &B));
+    TRY(attention_pick_measured(e, probes, B, asked, &e->backends.note, &resolved->backends));
+    AttentionChoice picked = experiment_attention(resolved);
+    if (searches && picked.count < asked->count) TRY(batch_settle(e, probes, &picked, &B));
+    resolved->batch_size = B;
+    return OK;
+}
+
+static Status plan(Experiment *e, Probes *probes) {
+    AttentionChoice asked;
+    TRY(choose(e, probes, &asked));
+    TRY(experiment_record(e));
+    if (world_rank(e->world) != 0) return OK;
+    AttentionChoice picked = experiment_attention(&e->resolved);
+    TRY(probes_add(probes, e->resolved.batch_size, &picked, &e->planned));
+    return attention_compare(e, probes, &asked, &e->backends);
+}
+
+Status experiment_plan(Experiment *e) {
+    bool waits = e->plan.only || e->config->attention.pick == CONFIG_PICK_PREDICTED,
+         on_gpu = e->device->target.kind == DEVICE_CUDA;
+    if (!e->ceilings.measured)
+        e->ceilings = ceilings_find(e->device, config_dtype(e->config), on_gpu && waits);
+    Probes probes = {.input = experiment_plan_input(e)};
+    Status status = plan(e, &probes);
+    probes_free(&probes);
+    return status;
+}
+
+Status experiment_allocate(Experiment *e) {
+    /* No rank allocates before all have compared their plan with what is free. */
+    TRY(world_agree(e->world, memory_check(e)));
+    TRY(store_allocate(e->store, e->device));
+    TRY(training_bind(e->training, e->device));
+    return e->evaluates ? OK : parameters_initialize(e->parameters, e->device, e->config->seed);
+}

@@ -1,0 +1,107 @@
+#include "launch/run/probe.h"
+
+#include "core/perf/predict.h"
+#include "launch/run/saver_memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The sum over a step's micro-batches: the first, those between, the last. The model of
+ * core/perf/predict.h holds for GPUs. */
+static double step_seconds(const PlanInput *input, const Training *training) {
+    int64_t M = input->config->training.gradient_accumulation_steps;
+    double seconds = 0;
+    if (input->target.kind == DEVICE_CPU || input->evaluates) return 0;
+    for (int64_t i = 0; i < M && i < 3; i++) {
+        int64_t index = i == 2 || (i == 1 && M == 2) ? M - 1 : i,
+                times = i == 1 && M > 2 ? M - 2 : 1;
+        const Program *p = training->programs[training_micro_batch(index, M)];
+        seconds += (double)times * predict_program(p, &input->ceilings);
+    }
+    return seconds;
+}
+
+static void attention_note(const PlanInput *input, const AttentionCall *call, PlanResult *out) {
+    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    const AttentionBackend *backend;
+    int count;
+    if (call == NULL) return;
+    out->call = *call;
+    Status status =
+        attention_pick(call, &input->target, &input->attention, verdicts, &count, &backend);
+    if (!failed(status)) out->attention = backend->name;
+}
+
+PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
+    const Training *training = recorded->training;
+    const Plan *largest = training_largest_plan(training);
+    PlanResult result = {
+        .bytes = store_bytes(recorded->store) + training->arena_bytes + input->overhead_bytes,
+        .packing_bytes = largest->bytes - largest->live_bytes,
+        .parameters = parameters_count(recorded->parameters),
+        .attention = "none",
+        .seconds = step_seconds(input, training),
+    };
+    for (int kind = 0; kind < BUFFER_KINDS; kind++) {
+        result.by_kind[kind] =
+            store_kind_bytes(recorded->store, (BufferKind)kind) + largest->by_kind[kind];
+    }
+    if (!input->evaluates)
+        result.checkpoint_bytes = saver_bytes(recorded->parameters, input->target.kind);
+    attention_note(input, training_attention_call(training), &result);
+    return result;
+}
+
+Status plan_probe(const PlanInput *input, PlanResult *out) {
+    Recorded recorded;
+    Status status = recorded_create(input, &recorded);
+    if (!failed(status)) *out = plan_result(input, &recorded);
+    recorded_destroy(&recorded);
+    return status;
+}
+
+/* One name leads to the plan of any choice from which that backend was picked. */
+static bool is_same(const Probe *probe, int64_t B, const AttentionChoice *attention) {
+    if (probe->B != B) return false;
+    if (attention->count == 1 && strcmp(attention->names[0], probe->result.attention) == 0)
+        return true;
+    if (probe->attention.count != attention->count) return false;
+    for (int i = 0; i < attention->count; i++) {
+        bool is_same_name = strcmp(probe->attention.names[i], attention->names[i]) == 0;
+        if (!is_same_name || probe->attention.seconds[i] != attention->seconds[i]) return false;
+    }
+    return true;
+}
+
+Status probes_add(Probes *probes, int64_t B, const AttentionChoice *attention,
+                  const PlanResult *result) {
+    if (probes->count == probes->capacity) {
+        int capacity = 2 * probes->capacity + 16;
+        Probe *list = realloc(probes->list, (size_t)capacity * sizeof *list);
+        if (list == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a plan");
+        probes->list = list;
+        probes->capacity = capacity;
+    }
+    probes->list[probes->count++] = (Probe){B, *attention, *result};
+    return OK;
+}
+
+Status probes_find(Probes *probes, int64_t B, const AttentionChoice *attention, PlanResult *out) {
+    for (int i = 0; i < probes->count; i++) {
+        if (!is_same(&probes->list[i], B, attention)) continue;
+        *out = probes->list[i].result;
+        return OK;
+    }
+    PlanInput input = probes->input;
+    input.B = B;
+    input.attention = *attention;
+    probes->recordings++;
+    TRY(plan_probe(&input, out));
+    return probes_add(probes, B, attention, out);
+}
+
+void probes_free(Probes *probes) {
+    free(probes->list);
+    probes->list = NULL;
+    probes->count = probes->capacity = 0;
+}

@@ -1,0 +1,45 @@
+/* Probe: the memory and the time of a run that is not there, from a plan of its own. Not
+ * collective. */
+#pragma once
+
+#include "launch/run/recorded.h"
+
+typedef struct PlanResult {
+    size_t bytes;                 /* of the device: tensors and the input's overhead */
+    size_t by_kind[BUFFER_KINDS]; /* kept for the whole run, and alive at the arena's peak */
+    size_t packing_bytes;         /* of the arena beyond what is alive at its peak */
+    size_t checkpoint_bytes;      /* host memory to save a checkpoint from; 0: it only evaluates */
+    int64_t parameters;
+    double seconds;        /* predicted for one step, without communication; 0: unknown */
+    const char *attention; /* the backend that the program calls */
+    AttentionCall call;    /* of each layer's attention, as the program recorded it */
+} PlanResult;
+
+/* Records and plans for the input, and frees what it recorded. A pure function of its input.
+ * Errors: as recorded_create. */
+NODISCARD Status plan_probe(const PlanInput *input, PlanResult *out);
+
+/* The numbers of what has been recorded from this input. */
+PlanResult plan_result(const PlanInput *input, const Recorded *recorded);
+
+/* Probes of one input for several batches and backends: each is recorded once. */
+typedef struct Probe {
+    int64_t B;
+    AttentionChoice attention;
+    PlanResult result;
+} Probe;
+
+typedef struct Probes {
+    PlanInput input; /* B and attention apart */
+    Probe *list;
+    int count, capacity;
+    int recordings; /* so far; a failed one counts */
+} Probes;
+
+NODISCARD Status probes_find(Probes *probes, int64_t B, const AttentionChoice *attention,
+                             PlanResult *out);
+
+/* Adds a result that was obtained otherwise. Errors: STATUS_NO_ROOM. */
+NODISCARD Status probes_add(Probes *probes, int64_t B, const AttentionChoice *attention,
+                            const PlanResult *result);
+void probes_free(Probes *probes);

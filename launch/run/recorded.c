@@ -1,0 +1,67 @@
+#include "launch/run/recorded.h"
+
+enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
+
+DType config_dtype(const Config *config) {
+    switch (config->training.dtype) {
+    case CONFIG_DTYPE_FLOAT64: return DTYPE_F64;
+    case CONFIG_DTYPE_BFLOAT16: return DTYPE_BF16;
+    case CONFIG_DTYPE_FLOAT16: return DTYPE_F16;
+    case CONFIG_DTYPE_FLOAT32:
+    case CONFIG_DTYPE_TF32: break;
+    }
+    return DTYPE_F32;
+}
+
+static Recompute recompute_of(const Config *config) {
+    switch (config->training.recompute) {
+    case CONFIG_RECOMPUTE_BLOCK: return RECOMPUTE_BLOCK;
+    case CONFIG_RECOMPUTE_GELU: return RECOMPUTE_GELU;
+    case CONFIG_RECOMPUTE_NONE: break;
+    }
+    return RECOMPUTE_NONE;
+}
+
+static TrainingOptions options_of(const PlanInput *input) {
+    const Config *config = input->config;
+    const ConfigOptimizer *o = &config->optimizer;
+    bool on_cpu = input->target.kind == DEVICE_CPU;
+    return (TrainingOptions){
+        .B = input->B,
+        .T = input->model.T,
+        .accumulation = input->evaluates ? 0 : config->training.gradient_accumulation_steps,
+        .ranks = input->sharing.ranks,
+        .attention = &input->attention,
+        .document_mask = config->attention.document_mask,
+        .end_of_text = (int32_t)input->end_of_text,
+        .recompute = recompute_of(config),
+        .logits_bytes = on_cpu ? LOGITS_BYTES_CPU : LOGITS_BYTES_CUDA,
+        .adamw = {.beta1 = o->betas[0],
+                  .beta2 = o->betas[1],
+                  .eps = o->eps,
+                  .weight_decay = o->weight_decay,
+                  .clip = o->grad_clip},
+        .collectives = input->collectives,
+        .rows = !on_cpu,
+    };
+}
+
+Status recorded_create(const PlanInput *input, Recorded *out) {
+    DType dtype = config_dtype(input->config);
+    TrainingOptions options = options_of(input);
+    *out = (Recorded){0};
+    TRY(store_create(&out->store));
+    TRY(parameters_create(out->store, dtype, !input->evaluates, &out->parameters));
+    out->parameters->sharing = input->sharing;
+    TRY(model_create(&input->model, out->parameters, &out->model));
+    TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
+    return training_create(out->model, out->parameters, &out->step, input->target, &options,
+                           &out->training);
+}
+
+void recorded_destroy(Recorded *recorded) {
+    training_destroy(&recorded->training);
+    model_destroy(&recorded->model);
+    parameters_destroy(&recorded->parameters);
+    store_destroy(&recorded->store);
+}
