@@ -1,18 +1,18 @@
-/* Waiting, and the sum over ranks.
+/* Waits for MPI requests, and sums over ranks.
  *
- * The sum is our own and not MPI_Allreduce, for three reasons, measured with Open MPI 4.1.4. Its
- * default adds in this same tree on 2 and 4 ranks (100 to 6.5 M floats), but it chooses by size,
- * rank count and site configuration, and its ring differs from the tree in a third of all elements;
- * no MPI promises an order. It allocates half as much as the data in each call, which no plan knows
- * of. And its wait spins: 1.1 s of CPU time in 2 s of waiting for a late rank, on a core that
- * backward could use.
+ * The sum does not use MPI_Allreduce, for three reasons, measured with Open MPI 4.1.4. First, no
+ * MPI promises an order of addition. Open MPI's default adds in the tree below on 2 and 4 ranks
+ * (100 to 6.5 M floats), but it selects the algorithm by size, rank count and site configuration,
+ * and its ring differs from the tree in a third of all elements. Second, each call allocates half
+ * as much memory as the data, which no plan contains. Third, its wait spins: 1.1 s of CPU time in 2
+ * s of waiting for a late rank, on a core that backward could use.
  *
- * The order: recursive halving at distances 1, 2, 4, ..., then gathering back (Rabenseifner 2004).
+ * The order: recursive halving at distances 1, 2, 4, ..., then an all-gather (Rabenseifner 2004).
  * Every element is ((g0 + g1) + (g2 + g3)) + ..., computed on one rank and copied to the others.
  * The largest exchange is between neighbors, which share a host; the smallest crosses hosts. Data
- * goes in pieces of 4 MiB: smaller ones lose time to the polite waits between exchanges (measured:
- * 1 MiB half as fast), larger ones only need more scratch. */
-#include "dist/internal.h"
+ * is processed in pieces of 4 MiB. Smaller pieces lose time to the sleeping waits between exchanges
+ * (measured: 1 MiB is half as fast); larger pieces only need more scratch memory. */
+#include "dist/channel.h"
 
 #include "core/base/clock.h"
 
@@ -55,7 +55,7 @@ Status channel_complete(const Channel *channel, int n, MPI_Request *requests) {
     return mpi_check(result, channel->label);
 }
 
-/* One piece of data that fits the scratch memory. */
+/* A range of the data that fits the scratch memory. */
 typedef struct Piece {
     unsigned char *data, *scratch;
     MPI_Datatype type;
@@ -87,8 +87,8 @@ static Status add(const Channel *c, const Piece *piece, Segment to) {
         c->label);
 }
 
-/* keep and give: the two halves of a segment, as the rank with this bit of its number divides
- * it. */
+/* Splits a segment in two: a rank keeps the upper half if `upper`, and gives the other half to its
+ * partner. */
 static void halve(Segment whole, bool upper, Segment *keep, Segment *give) {
     Segment low = {whole.first, whole.count / 2},
             high = {whole.first + low.count, whole.count - low.count};
@@ -113,8 +113,8 @@ static Status sum_power_of_two(const Channel *c, const Piece *piece, int count, 
     return OK;
 }
 
-/* Ranks beyond the largest power of two add into rank - power first and get the result back at the
- * end. */
+/* Ranks beyond the largest power of two first add their data into rank - power, and receive the
+ * result at the end. */
 static Status sum_piece(const Channel *c, const Piece *piece, int count) {
     const Segment all = {0, count}, none = {0, 0};
     int power = 1;
@@ -134,7 +134,7 @@ static Status sum_piece(const Channel *c, const Piece *piece, int count) {
 
 Status channel_sum(const Channel *channel, void *data, int64_t count, DType dtype, void *scratch) {
     if (dtype != DTYPE_F32 && dtype != DTYPE_F64) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", channel->label,
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI can sum f32 and f64, not %s", channel->label,
                      dtype_name(dtype));
     }
     if (channel->size == 1) return OK;

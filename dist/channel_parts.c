@@ -1,12 +1,14 @@
-/* Sums and copies of parts, one a rank: what an optimizer shared among ranks needs.
+/* Reduce-scatter and all-gather with one part per rank, for an optimizer that is sharded over
+ * ranks.
  *
- * The order of a sum is channel.c's: recursive halving at distances 1, 2, 4, ..., with parts in
- * place of halves. At distance d a rank keeps the parts whose number agrees with its own in that
- * bit and gives the others away, so that it ends with part `rank` = ((g0 + g1) + (g2 + g3)) + ... A
- * part beyond the largest power of two P travels as the part of rank - P. Parts are cut into
- * strips, so that a strip of every part fits the scratch memory. */
-#include "dist/internal.h"
+ * The order of a sum is that of channel.c: recursive halving at distances 1, 2, 4, ..., over parts
+ * instead of halves. At distance d, a rank keeps the parts whose number has the same bit d as its
+ * own number, and gives the others away. It ends with part `rank` = ((g0 + g1) + (g2 + g3)) + ... A
+ * part beyond the largest power of two P travels with the part of rank - P. Each step processes a
+ * strip of every part, cut so that the strips fit the scratch memory. */
+#include "dist/channel.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* The strip [first, first + count) of every part. */
@@ -15,7 +17,7 @@ typedef struct Strip {
     unsigned char *data, *scratch;
     MPI_Datatype type;
     size_t element;
-    int64_t part, first; /* elements of a part; where the strip begins in it */
+    int64_t part, first; /* elements of a part; start of the strip within each part */
     int count;
 } Strip;
 
@@ -25,7 +27,7 @@ static unsigned char *strip_at(const Strip *s, int part) {
     return s->data + (size_t)(part * s->part + s->first) * s->element;
 }
 
-/* Requests that are under way; a full list is completed before more are started. */
+/* Pending requests. A full list is completed before more requests start. */
 typedef struct Requests {
     const Channel *channel;
     int n;
@@ -48,14 +50,14 @@ static Status receive(Requests *r, void *data, int count, MPI_Datatype type, int
     return mpi_check(MPI_Irecv(data, count, type, from, tag, c->comm, &r->list[r->n++]), c->label);
 }
 
-/* Whether a rank that has kept parts at distances below `distance` still holds this one. */
+/* Whether a rank that has completed all distances below `distance` still holds this part. */
 static bool is_held(int part, int rank, int power, int distance) {
     return ((part % power ^ rank) & (distance - 1)) == 0;
 }
 
-/* Exchanges with `partner`: gives the parts that `give` says, receives those of `take` into the
- * scratch memory and adds them. Both sides walk the parts in the same order, so a list that fills
- * up does so on both. */
+/* Exchanges parts with `partner`: sends the parts marked in `give`, receives the parts marked in
+ * `take` into scratch memory, and adds them. Both sides visit the parts in the same order, so their
+ * lists fill up at the same point. */
 static Status parts_exchange(const Strip *s, int partner, const bool *give, const bool *take) {
     const Channel *c = s->channel;
     Requests requests = {.channel = c};
@@ -89,8 +91,7 @@ static Status strip_halve(const Strip *s, int power, bool *give, bool *take) {
     return OK;
 }
 
-/* One message that is not added, or none: a rank beyond P gives everything first and is given its
- * part at the end. */
+/* If rank >= P: sends all parts to rank - P, and receives its own sum at the end. */
 static Status strip_sum(const Strip *s, bool *give, bool *take) {
     const Channel *c = s->channel;
     int power = 1;
@@ -115,13 +116,14 @@ static Status strip_sum(const Strip *s, bool *give, bool *take) {
 
 Status channel_sum_parts(const Channel *c, void *data, int64_t count, DType dtype, void *scratch) {
     if (dtype != DTYPE_F32 && dtype != DTYPE_F64) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", c->label,
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI can sum f32 and f64, not %s", c->label,
                      dtype_name(dtype));
     }
     if (c->size == 1) return OK;
     bool flags[2 * CHANNEL_MOST_RANKS];
     if (c->size > CHANNEL_MOST_RANKS) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: more than %d ranks", c->label, CHANNEL_MOST_RANKS);
+        return ERROR(STATUS_UNSUPPORTED, "%s: a sharded sum supports at most %d ranks", c->label,
+                     CHANNEL_MOST_RANKS);
     }
     Strip strip = {c,
                    data,
@@ -139,8 +141,8 @@ Status channel_sum_parts(const Channel *c, void *data, int64_t count, DType dtyp
     return OK;
 }
 
-/* In round k a rank sends its part k ranks up and receives one from k ranks down: all links are
- * busy in each. */
+/* In round k a rank sends its part to rank + k and receives one from rank - k, so every link is
+ * busy in every round. */
 Status channel_gather_parts(const Channel *c, void *data, size_t bytes) {
     const size_t most = (size_t)1 << 30;
     for (int k = 1; k < c->size; k++) {

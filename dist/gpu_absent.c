@@ -1,5 +1,5 @@
-/* What stands in for collectives on GPUs in a build without CUDA: nothing can ask for them
- * there. */
+/* The GPU collectives of a build without CUDA. No caller reaches them, because the device is
+ * refused earlier. */
 #include "dist/gpu_collectives.h"
 
 static Status absent(GpuCollectives **out) {

@@ -18,7 +18,8 @@ static Status start(GpuCollectives *c, EnqueueFn enqueue, void *data, int64_t co
 
 static Status sums_check(DType dtype, const char *label) {
     if (dtype == DTYPE_F32 || dtype == DTYPE_F64) return OK;
-    return ERROR(STATUS_UNSUPPORTED, "%s: sums f32 and f64, not %s", label, dtype_name(dtype));
+    return ERROR(STATUS_UNSUPPORTED, "%s: GPU collectives can sum f32 and f64, not %s", label,
+                 dtype_name(dtype));
 }
 
 static Status all_reduce_start(void *self, void *data, int64_t count, DType dtype,
@@ -30,8 +31,8 @@ static Status all_reduce_start(void *self, void *data, int64_t count, DType dtyp
 
 static Status parts_check(const GpuCollectives *c, int64_t count, const char *label) {
     if (count % c->world->size == 0) return OK;
-    return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks", label,
-                 (long long)count, c->world->size);
+    return ERROR(STATUS_FAILURE, "%s: %lld elements do not divide into equal parts for %d ranks",
+                 label, (long long)count, c->world->size);
 }
 
 static Status reduce_scatter_start(void *self, void *data, int64_t count, DType dtype,
@@ -49,20 +50,20 @@ static Status all_gather_start(void *self, void *data, int64_t count, DType dtyp
     return start(c, c->all_gather, data, count, dtype, label, stream);
 }
 
-/* They run in their order, so the wait for one is that for all before it. */
+/* Collectives run in stream order: to wait for one is to wait for all earlier ones. */
 static Status wait_for(void *self, int left, void *stream) {
     GpuCollectives *c = self;
     int64_t last = c->started - 1 - left;
     if (left >= GPU_IN_FLIGHT)
-        return ERROR(STATUS_UNSUPPORTED, "a wait that leaves %d collectives", left);
+        return ERROR(STATUS_UNSUPPORTED, "waiting for all but %d collectives", left);
     if (left == 0) c->in_group = 0;
     if (last < 0) return OK;
     return gpu_check(cudaStreamWaitEvent(stream, c->done[last % GPU_IN_FLIGHT], 0),
-                     "joining the collectives");
+                     "waiting for the collectives");
 }
 
-/* Called before each replay; a failure here cannot be returned, and must not be passed over: all
- * ranks end. */
+/* Called before each replay. It cannot return a failure and must not ignore one, so it ends all
+ * ranks. */
 static void progress(void *self, const char *activity) {
     GpuCollectives *c = self;
     watchdog_progress(c->watchdog, activity);
@@ -91,16 +92,16 @@ Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **o
     c->world = world;
     c->watchdog = watchdog;
     *out = c;
-    /* Without priority over the model: what adds fills the multiprocessors that a product's last
-     * round leaves idle. */
+    /* No priority over the model's stream: the additions use the multiprocessors that the last wave
+     * of a matrix product leaves idle. */
     TRY(gpu_check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking),
-                  "making the collectives' stream"));
+                  "creating the stream of the collectives"));
     for (int i = 0; i < GPU_IN_FLIGHT; i++) {
         TRY(gpu_check(cudaEventCreateWithFlags(&c->done[i], cudaEventDisableTiming),
-                      "making an event"));
+                      "creating an event"));
     }
     return gpu_check(cudaEventCreateWithFlags(&c->ready, cudaEventDisableTiming),
-                     "making an event");
+                     "creating an event");
 }
 
 void gpu_collectives_release(GpuCollectives *c) {

@@ -1,35 +1,36 @@
-/* What the two kinds of GPU collectives share: a stream, the events that tie it to the caller's,
- * and a table. */
+/* The state that NCCL and staged collectives share: a stream, the events that order it against the
+ * caller's stream, and the functions of the implementation. */
 #pragma once
 
+#include "dist/channel.h"
 #include "dist/gpu_collectives.h"
-#include "dist/internal.h"
+#include "dist/world_state.h"
 
 #include <cuda_runtime.h>
 
-enum { GPU_IN_FLIGHT = 64 }; /* how far back a wait may look */
+enum { GPU_IN_FLIGHT = 64 }; /* the maximum of collectives that a wait may leave pending */
 
-/* Enqueues one collective on the collectives' own stream; in place. */
+/* Enqueues one in-place collective on the collectives' stream. */
 typedef Status (*EnqueueFn)(GpuCollectives *c, void *data, int64_t count, DType dtype,
                             const char *label);
 
 struct GpuCollectives {
     World *world;
     Watchdog *watchdog;
-    cudaStream_t stream; /* the collectives' own */
-    cudaEvent_t ready;   /* the data is there */
-    cudaEvent_t
-        done[GPU_IN_FLIGHT];   /* the one that was started as number i % GPU_IN_FLIGHT is through */
-    int64_t started, in_group; /* ever; since the last wait for all */
+    cudaStream_t stream;             /* runs only collectives */
+    cudaEvent_t ready;               /* recorded when the data is ready */
+    cudaEvent_t done[GPU_IN_FLIGHT]; /* done[i % GPU_IN_FLIGHT]: collective i has completed */
+    int64_t started, in_group;       /* in total; since the last wait for all */
     EnqueueFn all_reduce, reduce_scatter, all_gather;
-    Status (*check)(GpuCollectives *c); /* what has gone wrong since; before each replay */
-    void (*release)(GpuCollectives *c); /* NULL: holds nothing of other ranks */
+    Status (*check)(
+        GpuCollectives *c); /* fails after an asynchronous error; called before each replay */
+    void (*release)(GpuCollectives *c); /* NULL: no memory of other ranks is mapped */
     void (*close)(GpuCollectives *c);   /* frees `kind` */
-    void *kind;                         /* NCCL's or MPI's own */
+    void *kind;                         /* the state of the implementation */
     char note[512];
 };
 
 NODISCARD Status gpu_check(cudaError_t error, const char *what);
 
-/* A table with stream and events, `kind` to be filled in. Not collective. */
+/* Creates the stream and the events; the caller sets `kind` and the functions. Not collective. */
 NODISCARD Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **out);

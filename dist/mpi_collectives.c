@@ -1,7 +1,8 @@
 #include "dist/mpi_collectives.h"
 
 #include "core/base/thread.h"
-#include "dist/internal.h"
+#include "dist/channel.h"
+#include "dist/world_state.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -28,11 +29,11 @@ struct MpiCollectives {
     pthread_t thread;
     bool is_running;
 
-    pthread_mutex_t lock; /* guards all below */
+    pthread_mutex_t lock; /* guards the fields below */
     pthread_cond_t changed;
     Reduction queue[QUEUE_LENGTH];
-    uint64_t started, completed; /* reduction i lies at queue[i % QUEUE_LENGTH] */
-    bool main_waits;             /* until at most `left` reductions are under way */
+    uint64_t started, completed; /* reduction i is at queue[i % QUEUE_LENGTH] */
+    bool main_waits; /* the main thread waits until at most `left` reductions are pending */
     uint64_t left;
     bool must_end;
     StatusCode code; /* the first failure since the last wait */
@@ -47,7 +48,8 @@ static Status work_do(const Channel *channel, const Reduction *r, void *scratch)
                                 (size_t)(r->count / channel->size) * dtype_size(r->dtype));
 }
 
-/* After a failure the rest is not reduced: the ranks no longer agree on what comes next. */
+/* After a failure the remaining reductions are skipped, because the ranks no longer agree on the
+ * next one. */
 static void reduce_one(MpiCollectives *c, const Reduction *reduction) {
     Channel channel = {c->comm,     c->world->rank,  c->world->size, WAITING_COMMUNICATION,
                        c->watchdog, reduction->label};
@@ -64,8 +66,9 @@ static void reduce_one(MpiCollectives *c, const Reduction *reduction) {
 
 static bool must_wait(const MpiCollectives *c) { return c->started - c->completed > c->left; }
 
-/* Says for which reduction the main thread waits, or that it need not any longer. Not said by the
- * main thread: one that never wakes would be taken for one that waits. */
+/* Reports to the watchdog which reduction the main thread waits for, or that its wait is over. The
+ * communication thread reports it, because a main thread that is frozen would otherwise count as
+ * waiting. */
 static void main_wait_show(MpiCollectives *c) {
     if (must_wait(c)) {
         watchdog_wait_begin(c->watchdog, WAITING_MAIN, c->queue[c->completed % QUEUE_LENGTH].label);
@@ -89,7 +92,7 @@ static void *communicate(void *argument) {
     return NULL;
 }
 
-/* Waits, lock held, until at most `left` reductions are under way; the watchdog knows for which. */
+/* Waits, with the lock held, until at most `left` reductions are pending. */
 static void wait_until(MpiCollectives *c, uint64_t left) {
     c->left = left;
     if (!must_wait(c)) return;
@@ -101,12 +104,13 @@ static void wait_until(MpiCollectives *c, uint64_t left) {
 
 static Status start(MpiCollectives *c, Reduction what, const char *label) {
     if (what.work != WORK_GATHER && what.dtype != DTYPE_F32 && what.dtype != DTYPE_F64) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: MPI sums f32 and f64, not %s", label,
+        return ERROR(STATUS_UNSUPPORTED, "%s: MPI can sum f32 and f64, not %s", label,
                      dtype_name(what.dtype));
     }
     if (what.work != WORK_SUM && what.count % c->world->size != 0) {
-        return ERROR(STATUS_FAILURE, "%s: %lld elements are no whole part for each of %d ranks",
-                     label, (long long)what.count, c->world->size);
+        return ERROR(STATUS_FAILURE,
+                     "%s: %lld elements do not divide into equal parts for %d ranks", label,
+                     (long long)what.count, c->world->size);
     }
     if (c->world->size == 1) return OK;
     pthread_mutex_lock(&c->lock);

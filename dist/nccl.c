@@ -1,5 +1,5 @@
-/* NCCL behind dist/gpu_collectives.h. The library is opened by name at run time. Large ones go by
- * copies where the GPUs reach each other: dist/peers.h. */
+/* NCCL behind dist/gpu_collectives.h. dlopen loads the library at run time. Large collectives use
+ * copies between GPUs instead if the GPUs can access each other: dist/peers.h. */
 #include "core/base/clock.h"
 #include "dist/gpu_internal.h"
 #include "dist/peers.h"
@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Bytes, at least four numbers a rank: for a loss and a norm; for vectors; for what is summed span
- * by span. */
+/* Sizes in bytes for warm_up; at least four elements per rank. Small: a loss or a norm. Medium:
+ * vectors. Large: a bucket of gradients. */
 enum { WARM_SMALL = 64 << 10, WARM_MEDIUM = 1 << 20, WARM_LARGE = 64 << 20 };
 
-/* What is used of libnccl, typed by its own header. */
+/* The functions of libnccl that this file calls, with the types of nccl.h. */
 typedef struct NcclLibrary {
     void *handle;
     typeof(ncclGetVersion) *get_version;
@@ -61,7 +61,7 @@ static Status library_load(NcclLibrary *l) {
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         *functions[i].function = dlsym(l->handle, functions[i].name);
         if (*functions[i].function == NULL) {
-            return ERROR(STATUS_CONFIG, "libnccl.so.2 has no %s; version %d.%d or later is needed",
+            return ERROR(STATUS_CONFIG, "libnccl.so.2 has no %s; install version %d.%d or later",
                          functions[i].name, NCCL_MAJOR, NCCL_MINOR);
         }
     }
@@ -72,22 +72,24 @@ static Status version_check(const NcclLibrary *l) {
     int version = 0;
     l->get_version(&version);
     if (version / 10000 == NCCL_MAJOR) return OK;
-    return ERROR(STATUS_CONFIG,
-                 "libnccl.so.2 is version %d, this program was built for %d.%d; install that one",
-                 version, NCCL_MAJOR, NCCL_MINOR);
+    return ERROR(
+        STATUS_CONFIG,
+        "libnccl.so.2 is version %d, but this program was built for %d.%d; install that version",
+        version, NCCL_MAJOR, NCCL_MINOR);
 }
 
 static void doze(void) { nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); }
 
-/* Past the deadline: the communicator is given up, which ends its kernels too. */
+/* After the deadline: aborts the communicator, which also ends its kernels. */
 static Status give_up(Nccl *n, const char *what) {
     n->library.abort(n->comm);
     n->comm = NULL;
-    return ERROR(STATUS_FAILURE, "%s: NCCL did not answer within %.0f s; is another rank stuck?",
-                 what, n->deadline);
+    return ERROR(STATUS_FAILURE,
+                 "%s: NCCL did not respond within %.0f s; check whether another rank hangs", what,
+                 n->deadline);
 }
 
-/* Waits until a non-blocking call is through. */
+/* Waits until a non-blocking call has completed. */
 static Status settle(Nccl *n, ncclResult_t result, const char *what) {
     double start = clock_seconds();
     while (result == ncclInProgress) {
@@ -98,7 +100,7 @@ static Status settle(Nccl *n, ncclResult_t result, const char *what) {
             return give_up(n, what);
     }
     if (result == ncclSuccess) return OK;
-    return ERROR(STATUS_FAILURE, "%s: NCCL: %s (NCCL_DEBUG=WARN says more)", what,
+    return ERROR(STATUS_FAILURE, "%s: NCCL: %s (set NCCL_DEBUG=WARN for details)", what,
                  n->library.error_string(result));
 }
 
@@ -159,7 +161,7 @@ static void close_nccl(GpuCollectives *c) {
     free(n);
 }
 
-/* The id of the communicator travels by MPI; all ranks join it together. */
+/* Rank 0's communicator id travels by MPI; all ranks join it together. */
 static Status connect_ranks(GpuCollectives *c, Nccl *n) {
     ncclUniqueId id = {0};
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -202,14 +204,14 @@ static Status warm_sizes(GpuCollectives *c, Nccl *n, const size_t *sizes, size_t
     return OK;
 }
 
-/* NCCL takes most of its memory at its first collectives of a kind and size, several hundred MiB.
- * One of each kind that steps ask it for, on the stream that they use, has it taken before anybody
- * looks at what is free. Collective. */
+/* NCCL allocates most of its memory, several hundred MiB, at its first collectives of each kind and
+ * size. Running one of each kind that a step uses, on the stream that it uses, forces the
+ * allocation before the free memory is measured. Collective. */
 static Status warm_up(GpuCollectives *c, Nccl *n) {
     static const char what[] = "the first sums over the GPUs";
     const size_t sizes[] = {WARM_SMALL, WARM_MEDIUM, WARM_LARGE};
     size_t count = sizeof sizes / sizeof *sizes;
-    if (n->peers != NULL) count--; /* copies take the large ones */
+    if (n->peers != NULL) count--; /* large collectives use copies */
     void *data = NULL;
     Status status = world_agree(c->world, gpu_check(cudaMalloc(&data, sizes[count - 1]), what));
     if (!failed(status)) status = world_agree(c->world, warm_sizes(c, n, sizes, count, data, what));

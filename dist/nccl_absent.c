@@ -1,4 +1,4 @@
-/* What stands in for NCCL in a build without it. */
+/* The NCCL collectives of a build without NCCL. */
 #include "dist/gpu_collectives.h"
 
 Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline,
@@ -7,6 +7,6 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
     *out = NULL;
     return ERROR(
         STATUS_CONFIG,
-        "this program was built without NCCL, which several GPUs need; install libnccl-dev and "
+        "this program was built without NCCL, which several GPUs require; install libnccl-dev and "
         "run scons again, or run one rank");
 }

@@ -1,31 +1,32 @@
-/* Collectives by copies between the GPUs of one host, which leave the multiprocessors to the model:
- * every rank maps the others' memory (CUDA IPC), the copy engines move the data over NVLink, and
- * flags in each GPU's memory say what has come. A rank pulls its part of a sum from all others and
- * adds, and pushes its part of a gather to all others.
+/* Collectives as copies between the GPUs of one host, which leave the multiprocessors to the model.
+ * Every rank maps the memory of the others (CUDA IPC), the copy engines move the data over NVLink,
+ * and flags in the memory of each GPU signal arrival. In a reduce-scatter, a rank pulls its part
+ * from all others and adds. In an all-gather, it pushes its part to all others.
  *
- * Why nothing is overwritten too early: a collective begins with a meeting, each rank telling the
- * others that its stream has come so far. So a push goes to memory that its owner has made ready,
- * and what a rank has pushed or others have pulled is changed only behind a later collective of its
- * stream, which they have come to after their copies: a pull of gradients is followed, in the same
- * step, by the push of their sums or by NCCL's sum of the norm, and that of tables by the push of
- * their rows (nn/optim/embedding_gradients.h) before these are added. For the same reason no flag
- * is set a second time before it has been cleared, though few of them take turns.
+ * Why no data is overwritten too early: a collective begins with a meeting, in which each rank
+ * signals to the others that its stream has reached this point. So a push writes only to memory
+ * that its owner has made ready. Data that a rank has pushed, or that others have pulled, changes
+ * only after a later collective of its stream, which the others reach after their copies. In the
+ * same step, a pull of gradients is followed by the push of their sums or by NCCL's sum of the
+ * norm; a pull of embedding gradients is followed by the push of their rows
+ * (nn/optim/embedding_gradients.h) before these are added. For the same reason a flag is cleared
+ * before it is set again, although only a few flags alternate.
  *
  * Source: NVIDIA, CUDA C++ Programming Guide, "Interprocess Communication"; Rabenseifner 2004 for
- * the two halves. */
+ * the reduce-scatter and the all-gather. */
 #pragma once
 
 #include "dist/gpu_internal.h"
 
 typedef struct Peers Peers;
 
-/* *out is NULL on all ranks where copies cannot serve on one of them: several hosts, more than 8
- * ranks, NCCL_P2P_DISABLE set; or GPUs that do not reach each other and memory that may not be
- * shared, which c->note then says. Collective. */
+/* *out = NULL on all ranks if copies are not possible on one of them: several hosts, more than 8
+ * ranks, or NCCL_P2P_DISABLE set; also, with a reason in c->note, if GPUs cannot access each other
+ * or memory cannot be shared. Collective. */
 NODISCARD Status peers_create(GpuCollectives *c, Peers **out);
 
-/* Whether they take it: small ones and ragged ones are NCCL's. The same answer on every rank; false
- * for NULL. */
+/* Whether copies serve this collective; NCCL serves small ones and those whose parts are not
+ * multiples of 16 bytes. The same result on every rank; false for NULL. */
 bool peers_take(const Peers *peers, int64_t count, DType dtype);
 
 /* Enqueue on the collectives' stream; see core/collectives.h. Collective at the first replay of a
@@ -37,8 +38,8 @@ NODISCARD Status peers_reduce_scatter(Peers *peers, void *data, int64_t count, D
 NODISCARD Status peers_all_gather(Peers *peers, void *data, int64_t count, DType dtype,
                                   const char *label);
 
-/* Unmaps the memory that collectives were called with, and ends when all ranks have: they may free
- * it then. NULL-safe. Collective. */
+/* Unmaps the memory that collectives have used. Returns after all ranks have done so; they may then
+ * free the memory. NULL-safe. Collective. */
 void peers_release(Peers *peers);
 
 /* NULL-safe. Collective. */

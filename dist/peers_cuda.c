@@ -6,14 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as quick
- * (docs/results/cuda_ranks.md). PULL_BYTES: pulled at a time; two such rooms take turns, one is
- * filled while the other is added. */
+/* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as fast for them
+ * (docs/results/cuda_ranks.md). PULL_BYTES: the size of one staging buffer. Two buffers alternate:
+ * one receives data while the other is added. */
 enum { LEAST_BYTES = 2 << 20, PULL_BYTES = 16 << 20, ROOMS = 2, SLOTS = 16, FLAG_BYTES = 2 << 20 };
 
-typedef enum Flag { FLAG_READY, FLAG_DONE, FLAG_KINDS } Flag; /* may be pulled; has been pushed */
+typedef enum Flag {
+    FLAG_READY,
+    FLAG_DONE,
+    FLAG_KINDS
+} Flag; /* ready: the data may be pulled; done: the data has been pushed */
 
-/* Where a rank keeps something, as the others need to know it. */
+/* The address of a rank's data, in a form that other ranks can map. */
 typedef struct Place {
     cudaIpcMemHandle_t handle;
     uint64_t id, offset; /* of the allocation; of the data in it */
@@ -30,13 +34,13 @@ typedef struct Mapping {
 
 struct Peers {
     GpuCollectives *c;
-    cudaStream_t copies; /* the pulls, while the collectives' stream adds */
+    cudaStream_t copies; /* the pulls; they overlap the additions on the collectives' stream */
     cudaEvent_t begun, full[ROOMS], empty[ROOMS];
     uint32_t *flags;                   /* (FLAG_KINDS, SLOTS, rank that sets it), of this rank */
-    uint32_t *others[PEER_MOST_RANKS]; /* the same of each rank */
-    char *rooms;                       /* (ROOMS, ranks - 1, pull) */
+    uint32_t *others[PEER_MOST_RANKS]; /* the flags of each rank */
+    char *rooms;                       /* (ROOMS, ranks - 1, pull): staging buffers */
     size_t pull;                       /* bytes from one rank at a time */
-    Mapping *mappings, *lasting;       /* the newest first; from here on those of flags */
+    Mapping *mappings, *lasting;       /* newest first; `lasting` starts the mappings of flags */
 };
 
 static uint32_t *flag_at(const Peers *p, int owner, Flag kind, int setter) {
@@ -47,12 +51,13 @@ static uint32_t *flag_at(const Peers *p, int owner, Flag kind, int setter) {
 static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
     Mapping *m = p->mappings;
     while (m != NULL && (m->rank != rank || m->base != place->base)) m = m->next;
-    if (m != NULL && m->id != place->id) { /* freed since, and given out again */
+    if (m != NULL && m->id != place->id) { /* its owner has freed it and reused the address */
         cudaIpcCloseMemHandle(m->mapped);
         m->mapped = NULL;
     } else if (m == NULL) {
         m = calloc(1, sizeof *m);
-        if (m == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a map of the ranks' memory");
+        if (m == NULL)
+            return ERROR(STATUS_NO_ROOM, "out of memory for a mapping of another rank's memory");
         m->next = p->mappings;
         p->mappings = m;
     }
@@ -76,8 +81,8 @@ static Status place_find(void *data, Place *out) {
     return OK;
 }
 
-/* out[r] = where rank r's `data` lies in this process. The handles travel by MPI; a rank that has
- * none to give takes part all the same, so that nobody waits for it. Collective. */
+/* out[r] = the address of rank r's `data` in this process. The handles travel by MPI. A rank that
+ * has no handle to give still takes part, so that no other rank waits for it. Collective. */
 static Status places_exchange(Peers *p, void *data, const char *label, void *out[PEER_MOST_RANKS]) {
     const World *world = p->c->world;
     Place mine = {0}, all[PEER_MOST_RANKS];
@@ -100,7 +105,8 @@ static Status places_exchange(Peers *p, void *data, const char *label, void *out
     return OK;
 }
 
-/* Tells all others; waits until all others have told this rank. */
+/* tell: sets a flag on all other ranks. listen: waits until all other ranks have set this rank's
+ * flag. */
 static Status tell(Peers *p, Flag kind) {
     const World *world = p->c->world;
     for (int k = 1; k < world->size; k++) {
@@ -118,8 +124,8 @@ static Status listen(Peers *p, Flag kind) {
     return OK;
 }
 
-/* Pulls [at, at + bytes) of every other rank into a room; terms[r] is where rank r's has come
- * to. */
+/* Pulls [at, at + bytes) from every other rank into a staging buffer; terms[r] = the address of
+ * rank r's copy. */
 static Status pull(Peers *p, int room, void *const data[], size_t at, size_t bytes,
                    const char *label, const void *terms[]) {
     const World *world = p->c->world;
@@ -155,15 +161,15 @@ static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype,
     return OK;
 }
 
-/* What comes before the copies: where everybody's data lies, and, on the stream, that all have come
- * this far. */
+/* Prepares a collective: exchanges the addresses of the data and, on the stream, waits until all
+ * ranks have reached this point. */
 static Status meet(Peers *p, void *data, const char *label, void *everywhere[PEER_MOST_RANKS]) {
     TRY(places_exchange(p, data, label, everywhere));
     TRY(tell(p, FLAG_READY));
     return listen(p, FLAG_READY);
 }
 
-/* Pushes this rank's part to all others, and ends when theirs have come. */
+/* Pushes this rank's part to all other ranks, then waits until all their parts have arrived. */
 static Status parts_push(Peers *p, void *const data[], size_t part, const char *label) {
     const World *world = p->c->world;
     size_t first = (size_t)world->rank * part;
@@ -211,11 +217,12 @@ enum { BUS_BYTES = 32 };
 
 static Status bus_find(int *device, char bus[BUS_BYTES]) {
     TRY(peer_check());
-    TRY(gpu_check(cudaGetDevice(device), "asking for the GPU"));
-    return gpu_check(cudaDeviceGetPCIBusId(bus, BUS_BYTES, *device), "asking for the GPU's place");
+    TRY(gpu_check(cudaGetDevice(device), "finding the current GPU"));
+    return gpu_check(cudaDeviceGetPCIBusId(bus, BUS_BYTES, *device),
+                     "finding the PCI address of the GPU");
 }
 
-/* An error unless this rank's GPU reaches the others'. */
+/* Fails unless this rank's GPU can access every other rank's GPU. */
 static Status reach_all(const GpuCollectives *c) {
     const World *world = c->world;
     char mine[BUS_BYTES] = {0}, all[PEER_MOST_RANKS][BUS_BYTES];
@@ -230,7 +237,7 @@ static Status reach_all(const GpuCollectives *c) {
         bool is_seen = cudaDeviceGetByPCIBusId(&other, all[r]) == cudaSuccess;
         if (is_seen && cudaDeviceCanAccessPeer(&can, device, other) == cudaSuccess && can != 0)
             continue;
-        return ERROR(STATUS_UNSUPPORTED, "GPU %s does not reach GPU %s", mine, all[r]);
+        return ERROR(STATUS_UNSUPPORTED, "GPU %s cannot access GPU %s", mine, all[r]);
     }
     return OK;
 }
@@ -244,17 +251,19 @@ static Status resources_create(Peers *p) {
     const World *world = p->c->world;
     int others = world->size - 1;
     p->pull = (size_t)PULL_BYTES / (size_t)others / 256 * 256;
-    TRY(gpu_check(cudaStreamCreateWithFlags(&p->copies, cudaStreamNonBlocking), "making a stream"));
-    TRY(gpu_check(cudaEventCreateWithFlags(&p->begun, cudaEventDisableTiming), "making an event"));
+    TRY(gpu_check(cudaStreamCreateWithFlags(&p->copies, cudaStreamNonBlocking),
+                  "creating a stream"));
+    TRY(gpu_check(cudaEventCreateWithFlags(&p->begun, cudaEventDisableTiming),
+                  "creating an event"));
     for (int i = 0; i < ROOMS; i++) {
         TRY(gpu_check(cudaEventCreateWithFlags(&p->full[i], cudaEventDisableTiming),
-                      "making an event"));
+                      "creating an event"));
         TRY(gpu_check(cudaEventCreateWithFlags(&p->empty[i], cudaEventDisableTiming),
-                      "making an event"));
+                      "creating an event"));
     }
     TRY(gpu_check(cudaMalloc((void **)&p->rooms, ROOMS * (size_t)others * p->pull),
-                  "taking memory for sums"));
-    TRY(gpu_check(cudaMalloc((void **)&p->flags, FLAG_BYTES), "taking memory for flags"));
+                  "allocating memory for sums"));
+    TRY(gpu_check(cudaMalloc((void **)&p->flags, FLAG_BYTES), "allocating memory for flags"));
     TRY(gpu_check(cudaMemset(p->flags, 0, FLAG_BYTES), "clearing flags"));
     return gpu_check(cudaDeviceSynchronize(), "clearing flags");
 }
@@ -284,11 +293,11 @@ Status peers_create(GpuCollectives *c, Peers **out) {
     if (!failed(peers_connect(p))) return OK;
     snprintf(c->note, sizeof c->note, "%s", status_message());
     peers_destroy(out);
-    (void)cudaGetLastError(); /* or the next launch would be blamed for it */
+    (void)cudaGetLastError(); /* clears the error, which the next launch would report */
     return OK;
 }
 
-/* What a rank has exported it may free when all have closed it. */
+/* A rank may free memory that it exported only after all ranks have closed it. */
 static void mappings_close(Peers *p, const Mapping *end) {
     while (p->mappings != end) {
         Mapping *m = p->mappings;
@@ -296,7 +305,7 @@ static void mappings_close(Peers *p, const Mapping *end) {
         if (m->mapped != NULL) cudaIpcCloseMemHandle(m->mapped);
         free(m);
     }
-    Status ignored = world_barrier(p->c->world); /* where it fails the run ends */
+    Status ignored = world_barrier(p->c->world); /* if the barrier fails, the run ends anyway */
     (void)ignored;
 }
 

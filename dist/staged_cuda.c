@@ -1,16 +1,16 @@
-/* Sums through the host, for ranks that share a GPU: piece by piece to pinned memory, summed there
- * by MPI inside a host function of the stream, and back. Slow, and good for tests of data
- * parallelism on one GPU. */
+/* Collectives through host memory, for ranks that share a GPU. Each piece is copied to pinned
+ * memory, summed by MPI in a host function of the stream, and copied back. Slow; useful for testing
+ * data parallelism on one GPU. */
 #include "dist/gpu_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One piece of a reduction, as the host function finds it; lives as long as the graph that captured
- * it. */
+/* One piece of a collective, the argument of a host function. It lives as long as the graph that
+ * captured the host function. */
 typedef struct Piece {
     struct Staged *owner;
-    int64_t count; /* to sum; bytes of a part to gather */
+    int64_t count; /* elements to sum, or bytes of a part to gather */
     DType dtype;
     char label[64];
     struct Piece *next;
@@ -21,7 +21,7 @@ typedef struct Staged {
     char *pinned; /* TREE_PIECE_BYTES */
     void *scratch;
     Piece *pieces;
-    volatile int failures; /* of host functions, which can only count them */
+    volatile int failures; /* of host functions, which cannot return a failure */
     char message[512];
 } Staged;
 
@@ -75,7 +75,8 @@ static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dty
     return OK;
 }
 
-/* Strips of all parts at a time: this rank's goes to the host, all of them come back. */
+/* Processes a strip of every part at a time: copies this rank's strip to the host, gathers, and
+ * copies all strips back. */
 static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dtype,
                          const char *label) {
     Staged *s = c->kind;
@@ -124,7 +125,8 @@ static Status staged_open(GpuCollectives *c, Staged *s) {
     s->scratch = malloc(TREE_PIECE_BYTES);
     if (s->scratch == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
-    return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_PIECE_BYTES), "taking pinned memory");
+    return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_PIECE_BYTES),
+                     "allocating pinned memory");
 }
 
 Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollectives **out) {
@@ -134,7 +136,8 @@ Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollective
                               : gpu_collectives_open(world, watchdog, &c);
     status = world_agree(world, status);
     if (!failed(status)) {
-        c->all_reduce = c->reduce_scatter = all_reduce; /* all sums hold this rank's, too */
+        c->all_reduce = c->reduce_scatter =
+            all_reduce; /* an all-reduce also yields this rank's part */
         c->all_gather = all_gather;
         c->check = check;
         c->close = close_staged;

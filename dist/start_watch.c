@@ -13,7 +13,8 @@
 
 enum { TICK_MILLISECONDS = 250, UNKNOWN_RANK = -1 };
 
-/* As the watchdog's; and what the others get to speak first, and to end this rank. */
+/* STOPPED_SECONDS equals the watchdog's limit. QUIET_SECONDS: a rank that does not report waits
+ * this long, so that another rank can print the error and end it. */
 static const double STOPPED_SECONDS = 6, QUIET_SECONDS = 2;
 
 typedef struct Watch {
@@ -45,7 +46,7 @@ static int rank_in(const char *environment, size_t bytes) {
 
 static bool process_look(void *context, const ProcessInfo *process) {
     enum { ENVIRONMENT_BYTES = 1 << 17 };
-    static char environment[ENVIRONMENT_BYTES]; /* the one thread's */
+    static char environment[ENVIRONMENT_BYTES]; /* used by one thread only */
     Siblings *found = context;
     if (process->parent != getppid()) return true;
     int rank = rank_in(environment,
@@ -62,14 +63,15 @@ static bool process_look(void *context, const ProcessInfo *process) {
 
 static Siblings siblings_look(void) {
     Siblings found = {.first_awake = INT_MAX};
-    Status ignored = processes_visit(process_look, &found); /* without /proc there is the limit */
+    Status ignored =
+        processes_visit(process_look, &found); /* without /proc only the time limit applies */
     (void)ignored;
     return found;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* MPI_Abort cannot be called beside MPI_Init: the launcher notices this rank's end. */
+/* MPI_Abort must not be called during MPI_Init. The launcher notices that this rank has ended. */
 static _Noreturn void end(bool speaks, const char *what) {
     char line[512];
     if (!speaks) usleep((useconds_t)(1e6 * QUIET_SECONDS));
@@ -88,7 +90,7 @@ static void stopped_end(const Siblings *found, double seconds, const char *activ
     end(found->first_awake >= watch.rank, what);
 }
 
-/* Rank 0 speaks first, unless it is the one that is missing. */
+/* Rank 0 reports first, unless rank 0 is the missing one. */
 static void limit_check(double seconds, const char *activity) {
     double limit = atomic_load(&watch.limit);
     if (limit <= 0 || seconds < limit + (watch.rank == 0 ? 0 : QUIET_SECONDS)) return;
@@ -98,7 +100,7 @@ static void limit_check(double seconds, const char *activity) {
     end(true, what);
 }
 
-/* Time is counted in this process's own waking hours, as the watchdog's. */
+/* Counts only the time during which this process could run, as the watchdog does. */
 static void *look_on(void *unused) {
     (void)unused;
     const double most = 2e-3 * TICK_MILLISECONDS;
@@ -122,7 +124,7 @@ static void *look_on(void *unused) {
         if (stopped_for > STOPPED_SECONDS) stopped_end(&found, stopped_for, activity);
         limit_check(in_phase, activity);
     }
-    return NULL; /* never; gcc 12 does not see that */
+    return NULL; /* unreachable; gcc 12 needs it */
 }
 
 void start_watch_phase(const char *activity, double seconds) {

@@ -1,8 +1,12 @@
-#include "dist/start_watch.h"
-#include "dist/watchdog_table.h"
+#include "dist/watchdog.h"
 
 #include "core/base/clock.h"
 #include "core/base/thread.h"
+#include "dist/channel.h"
+#include "dist/start_watch.h"
+#include "dist/watchdog_table.h"
+#include "dist/world.h"
+#include "dist/world_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -82,9 +86,9 @@ static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {
     return waited;
 }
 
-/* What counts up while the main thread gets on, or while it waits and is looked after: by its own
- * polls, or by those of the communication thread for it. A main thread that is frozen in a wait is
- * so told from one that waits. */
+/* Counts signs of life: the progress of the main thread and, while it waits, its polls or those of
+ * the communication thread on its behalf. This distinguishes a main thread that is frozen during a
+ * wait from one that is waiting. */
 static uint64_t signs_of_life(const Slot *slot) {
     uint64_t signs = LOAD(slot->progress) + LOAD(slot->waiting[WAITING_MAIN].turns) +
                      LOAD(slot->waiting[WAITING_MAIN].polls);
@@ -93,7 +97,8 @@ static uint64_t signs_of_life(const Slot *slot) {
                : signs;
 }
 
-/* Time without a sign of life; intervals that were allowed do not count as the rank's own pace. */
+/* Measures the time without a sign of life. Intervals that watchdog_allow granted do not count
+ * towards the rank's own pace. */
 static void idle_measure(Watchdog *w, double elapsed) {
     Slot *mine = w->mine;
     uint64_t signs = signs_of_life(mine);
@@ -120,12 +125,13 @@ static void beat(Watchdog *w, double elapsed) {
 
 static void report(const Watchdog *w, const Suspicion *suspicion) {
     char line[512];
-    /* One write: lines of several ranks do not mix. Nothing can be done where it fails. */
+    /* One write, so that lines of several ranks do not mix. A failure here cannot be handled. */
     ssize_t ignored = write(STDERR_FILENO, line, watchdog_say(w, suspicion, line, sizeof line));
     (void)ignored;
 }
 
-/* A peer has said the cause and is ending all ranks: go quietly, should the launcher not come. */
+/* Another rank has reported the cause and is ending all ranks. If the launcher does not end this
+ * rank, it exits without a message. */
 static void follow_report(Watchdog *w, double elapsed) {
     w->reported_for += elapsed;
     if (w->reported_for > REPORTED_SECONDS) world_kill(w->world, 1);
@@ -149,11 +155,12 @@ static void *watch(void *argument) {
         }
         Suspicion suspicion = watchdog_judge(w, elapsed);
         for (int i = 1; i < n; i++) {
-            if (w->wake[i].revents != 0) w->wake[i].fd = -1; /* ended: seen once */
+            if (w->wake[i].revents != 0)
+                w->wake[i].fd = -1; /* the process has ended; report it once */
         }
         if (suspicion.kind == NOBODY) continue;
-        /* Where all ranks are being ended from outside, this one is gone before it blames the
-         * first. */
+        /* If something else is ending all ranks, this delay lets it end this rank before this rank
+         * blames another. */
         if (suspicion.kind == DIED) poll(NULL, 0, DEATH_MILLISECONDS);
         if (!watchdog_claim_report(w)) continue;
         report(w, &suspicion);
@@ -165,7 +172,8 @@ static void *watch(void *argument) {
 
 static Status table_create(Watchdog *w) {
     const World *world = w->world;
-    /* Each mapping starts at a page, so that rounding up finds the same place on every rank. */
+    /* Each mapping starts at a page boundary, so rounding up gives the same offset on every
+     * rank. */
     size_t bytes = sizeof(Table) + (size_t)world->local_size * sizeof(Slot), align = alignof(Table);
     MPI_Aint mine = world->local_rank == 0 ? (MPI_Aint)(bytes + align) : 0, size = 0;
     void *base = NULL;
@@ -199,8 +207,8 @@ static void slot_fill(Watchdog *w) {
     atomic_store(&w->mine->state, SLOT_LIVE);
 }
 
-/* A kernel or a sandbox without pidfd_open leaves the ends of processes to the launcher and to the
- * missing beat. */
+/* Without pidfd_open (an old kernel, a sandbox), the launcher and missing heartbeats still detect
+ * that a process has ended. */
 static void peers_open(Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
         if (i != w->world->local_rank)
@@ -222,8 +230,8 @@ static void thread_end(Watchdog *w) {
     pthread_join(w->thread, NULL);
 }
 
-/* Each stage ends with all ranks or with none, so that those which come through do not wait for one
- * that did not. */
+/* Each stage succeeds on all ranks or fails on all, so that no rank waits for one that has
+ * failed. */
 static Status begin(Watchdog *w) {
     TRY(world_agree(w->world, table_create(w)));
     TRY(world_agree(w->world, memory_create(w)));
@@ -259,8 +267,8 @@ void watchdog_destroy(Watchdog **watchdog) {
     Watchdog *w = *watchdog;
     if (w == NULL) return;
     if (w->world->watchdog == w) {
-        /* Nobody leaves before all are here, watched until then; from then on a missing rank is not
-         * a dead one. */
+        /* No rank leaves until all are here, and the watchdog watches until then. Afterwards a
+         * missing rank does not count as dead. */
         Status ignored = world_barrier(w->world);
         (void)ignored;
         atomic_store(&w->mine->state, SLOT_LEFT);

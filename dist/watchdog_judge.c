@@ -1,5 +1,7 @@
-/* Who is late, and the line that says so. */
+/* Finds the rank that is late and writes the error message. */
 #include "dist/watchdog_table.h"
+#include "dist/world.h"
+#include "dist/world_state.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +17,7 @@ static void text_read(const SharedText *text, char to[TEXT_BYTES]) {
 
 static bool is_live(const Slot *slot) { return atomic_load(&slot->state) == SLOT_LIVE; }
 
-/* Someone other than `late` who waits in a collective; NULL where nobody does. */
+/* Finds a rank other than `late` that waits in a collective; NULL if there is none. */
 static const Slot *waiter_find(const Watchdog *w, const Slot *late, WaitingThread *thread) {
     for (int i = 0; i < w->world->local_size; i++) {
         const Slot *slot = &w->table->slots[i];
@@ -43,12 +45,12 @@ static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
     if (idle <= LOAD(slot->limit)) return (Suspicion){.kind = NOBODY};
     Suspicion hung = {.kind = HUNG, .slot = slot, .seconds = idle};
     hung.waiter = waiter_find(w, slot, &hung.waiting);
-    /* Ranks of other hosts cannot be seen from here; in data parallel training they wait. */
+    /* Ranks of other hosts are not visible here; in data-parallel training they wait. */
     return hung.waiter != NULL || w->world->n_hosts > 1 ? hung : (Suspicion){.kind = NOBODY};
 }
 
-/* Where all ranks are on this host and each has waited for as long as a hang may take, nobody is
- * left to wait for: they are in different collectives. */
+/* If all ranks are on this host and each has waited for longer than the limit of a hang, they are
+ * in different collectives. */
 static bool all_have_waited(const Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
         const Slot *slot = &w->table->slots[i];
@@ -57,8 +59,8 @@ static bool all_have_waited(const Watchdog *w) {
     return w->world->n_hosts == 1;
 }
 
-/* Where all ranks are on this host and none has given a sign of life for so long, a device or a
- * file system holds all of them up: nobody waits for anybody. */
+/* If all ranks are on this host and none has shown a sign of life for this long, a device or a file
+ * system blocks all of them. */
 static bool all_are_idle(const Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
         const Slot *slot = &w->table->slots[i];
@@ -71,7 +73,7 @@ static bool all_are_idle(const Watchdog *w) {
 
 Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     Suspicion found = {.kind = NOBODY};
-    if (!is_live(w->mine)) return found; /* all may have left by now */
+    if (!is_live(w->mine)) return found; /* all other ranks may have left */
     for (int i = 0; i < w->world->local_size; i++) {
         Suspicion now = judge_peer(w, i, elapsed);
         if (found.kind == NOBODY || (now.kind != NOBODY && now.kind < found.kind)) found = now;
@@ -89,7 +91,7 @@ Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     return found;
 }
 
-/* "step 12, ACTIVITY", by what the rank itself said last. */
+/* Writes "step 12, ACTIVITY" as the rank itself last reported it. */
 static void describe(const Slot *slot, char *out, size_t bytes) {
     char text[TEXT_BYTES];
     bool waits = LOAD(slot->waiting[WAITING_MAIN].waits) != 0;

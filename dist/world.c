@@ -1,6 +1,9 @@
+#include "dist/world.h"
+
 #include "core/base/leftovers.h"
-#include "dist/internal.h"
+#include "dist/channel.h"
 #include "dist/start_watch.h"
+#include "dist/world_state.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,8 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* True where a launcher of MPI programs started this process: mpirun (Open MPI, MPICH, Intel) or
- * srun. */
+/* Whether an MPI launcher started this process: mpirun (Open MPI, MPICH, Intel) or srun. */
 static bool is_launched(void) {
     static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
                                         "MV2_COMM_WORLD_SIZE"};
@@ -37,16 +39,16 @@ static int hosts_count(const World *world) {
     return n;
 }
 
-/* Removes the shared memory of runs that were killed. One rank of a host does: of several at a time
- * each would have open what the others look at. Source of the names: btl_vader_component.c of Open
- * MPI 4.1, btl_sm_component.c of 5.0, and osc_sm_component.c of both. */
+/* Removes the shared memory of killed runs. Only one rank per host does so: if several did at once,
+ * each would hold open the segments that the others test. The names come from btl_vader_component.c
+ * of Open MPI 4.1, btl_sm_component.c of 5.0, and osc_sm_component.c of both. */
 static void segments_tidy(void) {
     static const char *const names[] = {"vader_segment.", "sm_segment.", "osc_sm.", NULL};
     const char *local_rank = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
     if (local_rank == NULL || atoi(local_rank) == 0) leftovers_remove("/dev/shm", names);
 }
 
-enum { CONNECT_SECONDS = 60 }; /* an interconnect may take long to start */
+enum { CONNECT_SECONDS = 60 }; /* an interconnect may start slowly */
 
 static Status world_connect(World *world, int *argc, char ***argv) {
     TRY(start_watch_begin(world->program));
@@ -58,7 +60,7 @@ static Status world_connect(World *world, int *argc, char ***argv) {
     start_watch_phase("the start of the communicators", CONNECT_SECONDS);
     if (provided < MPI_THREAD_MULTIPLE) {
         return ERROR(STATUS_FAILURE,
-                     "this MPI library lacks MPI_THREAD_MULTIPLE: use one that was built with it");
+                     "this MPI library lacks MPI_THREAD_MULTIPLE; use one that was built with it");
     }
     TRY(mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->comm), "MPI_Comm_dup"));
     MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN);
@@ -118,7 +120,7 @@ void world_destroy(World **world) {
     *world = NULL;
 }
 
-/* Open MPI's odls_base_sigkill_timeout; a larger one only delays its SIGTERM as well:
+/* Open MPI's odls_base_sigkill_timeout. A larger timeout delays its SIGTERM as well:
  * docs/cluster.md. */
 double world_kill_seconds(const World *world) { return world->has_mpi ? 1 : INFINITY; }
 
@@ -133,7 +135,7 @@ static Channel main_channel(const World *world, const char *label) {
     return (Channel){world->comm, world->rank, world->size, WAITING_MAIN, world->watchdog, label};
 }
 
-/* Completes what a nonblocking call started, or passes its failure up. */
+/* Completes a nonblocking call, or returns its failure. */
 static Status finish(const World *world, int result, MPI_Request *request, const char *label) {
     TRY(mpi_check(result, label));
     Channel channel = main_channel(world, label);
@@ -200,7 +202,8 @@ Status world_gather(World *world, const void *mine, size_t bytes, void *all) {
     const size_t most = (size_t)1 << 30;
     if (world->rank == 0) memcpy(all, mine, bytes);
     for (size_t done = 0; done < bytes;
-         done += most) { /* rank by rank: a part may exceed what one call takes */
+         done += most) { /* one message per rank and chunk, because a part may exceed the limit of
+                            one MPI call */
         int n = (int)(bytes - done < most ? bytes - done : most);
         for (int r = 1; r < world->size; r++) {
             MPI_Request request;
@@ -218,7 +221,7 @@ Status world_gather(World *world, const void *mine, size_t bytes, void *all) {
     return OK;
 }
 
-/* Rank 0's side of a gather: room for each text, by the lengths it was told. */
+/* Rank 0's side of a gather: allocates space for each text from its length. */
 static Status texts_create(const World *world, Arena *arena, const int *lengths, int *starts,
                            char **packed) {
     int total = 0;
@@ -278,15 +281,14 @@ Status world_agree(World *world, Status mine) {
 }
 
 int world_report(const World *world, Status status) {
-    /* A stopped rank that the launcher wakes to end it has nothing to add to what was said of
-     * it. */
+    /* A stopped rank that the launcher wakes in order to end it must not add a second message. */
     bool speaks = world->rank == 0 && !watchdog_is_reported(world->watchdog);
     return speaks ? status_report(world->program, status) : status_exit_code(status.code);
 }
 
 void world_kill(const World *world, int exit_code) {
     if (!world->has_mpi) _exit(exit_code);
-    /* Should MPI_Abort hang, SIGALRM ends this process, and the launcher then ends the others. */
+    /* If MPI_Abort hangs, SIGALRM ends this process, and the launcher then ends the others. */
     sigset_t alarm_only;
     sigemptyset(&alarm_only);
     sigaddset(&alarm_only, SIGALRM);
@@ -310,7 +312,7 @@ void world_abort(World *world, Status status) {
         fflush(NULL);
         world_kill(world, code);
     }
-    /* Another rank has named the cause and is taking all ranks down with its exit code. */
+    /* Another rank has reported the cause and is ending all ranks with its exit code. */
     sleep(2);
     world_kill(world, code);
 }

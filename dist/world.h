@@ -1,78 +1,76 @@
-/* World: the ranks of one run. Started by mpirun (or srun) it is MPI's world; started by hand it is
- * one rank, and MPI is not touched at all, so that `./train` needs neither a daemon nor a network.
+/* World: the ranks of one run. Under mpirun or srun it is MPI's world. Without a launcher it is one
+ * rank and makes no MPI calls, so that `./train` needs neither a daemon nor a network.
  *
- * Waiting is polite: after a short spin a waiting rank sleeps between polls, so that the cores stay
- * with the ranks that compute, even where ranks outnumber cores.
+ * A waiting rank spins briefly and then sleeps between polls. This leaves the cores to the ranks
+ * that compute, even with more ranks than cores.
  *
- * "Collective" means: every rank calls it, in the same order. All calls but world_abort belong to
- * the main thread. */
+ * "Collective" means: every rank calls it, in the same order. Only the main thread may call these
+ * functions, except world_abort. */
 #pragma once
 
 #include "core/base/arena.h"
 #include "core/status.h"
+#include "dist/types.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct World World;
-
-/* Starts MPI with MPI_THREAD_MULTIPLE (the communication and the watchdog thread call it beside the
- * main thread) and learns ranks and hosts. Collective. Errors: STATUS_FAILURE. */
+/* Starts MPI with MPI_THREAD_MULTIPLE, because the communication and watchdog threads call MPI
+ * beside the main thread, and finds ranks and hosts. Collective. Errors: STATUS_FAILURE. */
 NODISCARD Status world_create(int *argc, char ***argv, World **out);
 
-/* Ends MPI. Collective; the watchdog and the collectives made from this world are destroyed
- * before. */
+/* Ends MPI. Destroy the watchdog and the collectives of this world first. Collective. */
 void world_destroy(World **world);
 
-/* Not collective. The local rank counts the ranks of this host from 0: it chooses the GPU. */
+/* Not collective. The local rank counts the ranks of this host from 0 and selects the GPU. */
 int world_rank(const World *world);
 int world_size(const World *world);
 int world_local_rank(const World *world);
 int world_local_size(const World *world);
 
-/* The name of the host on which a rank runs, and of the program (argv[0] without its folder). Not
+/* The host name of a rank, and the name of the program (argv[0] without its directory). Not
  * collective. */
 const char *world_host(const World *world, int rank);
 const char *world_program(const World *world);
 
-/* How long a launcher waits between SIGTERM and SIGKILL when it ends its ranks; infinite without
- * one. Not collective. */
+/* The time that the launcher leaves between SIGTERM and SIGKILL; infinite without a launcher. Not
+ * collective. */
 double world_kill_seconds(const World *world);
 
-/* Returns when every rank has come. Collective. */
+/* Returns when every rank has called it. Collective. */
 NODISCARD Status world_barrier(World *world);
 
-/* Copies `bytes` bytes of rank 0 to every rank; `bytes` is the same everywhere. Collective. */
+/* Copies `bytes` bytes from rank 0 to every rank; `bytes` is the same on all ranks. Collective. */
 NODISCARD Status world_broadcast(World *world, void *data, size_t bytes);
 
-/* Copies rank 0's text to every rank, into the arena. `text` is read on rank 0 only. Collective. */
+/* Copies rank 0's text to every rank, into the arena. Only rank 0 reads `text`. Collective. */
 NODISCARD Status world_broadcast_text(World *world, const char *text, Arena *arena, char **out);
 
-/* *value = the least, the greatest over ranks. Collective. */
+/* *value = the minimum, or the maximum, over ranks. Collective. */
 NODISCARD Status world_min_i64(World *world, int64_t *value);
 NODISCARD Status world_max_i64(World *world, int64_t *value);
 
-/* values[i] = sum over ranks, added as a binary tree over ranks, as in mpi_collectives.h.
- * Collective. */
+/* values[i] = sum over ranks, added as the binary tree of mpi_collectives.h. Collective. */
 NODISCARD Status world_sum_f64(World *world, double *values, int64_t count);
 
-/* On rank 0 all[r] = `mine` of rank r, `bytes` bytes each, the same everywhere. Collective. */
+/* On rank 0, all[r] = `mine` of rank r; `bytes` bytes each, the same on all ranks. Collective. */
 NODISCARD Status world_gather(World *world, const void *mine, size_t bytes, void *all);
 
-/* On rank 0 (*out)[r] = the text of rank r, in the arena; NULL on the other ranks. Collective. */
+/* On rank 0, (*out)[r] = the text of rank r, in the arena; *out = NULL on other ranks.
+ * Collective. */
 NODISCARD Status world_gather_text(World *world, const char *text, Arena *arena, char ***out);
 
-/* Tells every rank whether any rank failed: all get OK, or the code and message of the lowest
- * failing rank, with "rank N: " in front where there is more than one rank. Collective: a rank that
- * failed must come here, and does not leave before. A failure that has been agreed on before is
- * passed on as it is. */
+/* Tells every rank whether any rank failed. All return OK, or the code and message of the lowest
+ * failing rank, prefixed with "rank N: " if there is more than one rank. A rank that failed must
+ * call this too and must not leave before it. A failure that ranks have already agreed on is
+ * returned unchanged. Collective. */
 NODISCARD Status world_agree(World *world, Status mine);
 
 /* For a status that all ranks share (from world_agree): rank 0 prints it once, unless a rank of its
- * host has said a cause before; all get its exit code. Not collective. */
+ * host has already reported a cause. All ranks return its exit code. Not collective. */
 int world_report(const World *world, Status status);
 
-/* For a failure that this rank alone knows of: prints `PROGRAM: error: rank N on HOST: MESSAGE; all
- * ranks end (exit C)` and takes every rank down with the exit code. Prints nothing where another
- * rank of this host has said its cause before. Not collective, any thread. */
+/* For a failure that only this rank knows: prints `PROGRAM: error: rank N on HOST: MESSAGE; all
+ * ranks end (exit C)` and ends every rank with that exit code. Prints nothing if another rank of
+ * this host has already reported a cause. Not collective; any thread. */
 _Noreturn void world_abort(World *world, Status status);
