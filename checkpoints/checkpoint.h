@@ -1,20 +1,20 @@
-/* Checkpoints: named tensors and values in an HDF5 file that is complete or not there.
+/* Checkpoints: named tensors and values in an HDF5 file that is complete or absent.
  *
- * The file is an HDF5 image (read it with h5dump or h5py) followed by a trailer of 56 bytes,
+ * The file is an HDF5 image (readable with h5dump or h5py) followed by a trailer of 56 bytes,
  * little-endian:
  *    0  "HGCKPT\r\n"     8  version 1, u64      16  bytes of the image, u64      24  step, i64
  *   32  XXH3-128 of the image, canonical       48  XXH3-64 of the 48 bytes before
- * In the image: tensors are contiguous datasets by their names; numbers are attributes of the root
- * group; texts are scalar string datasets in the group "text".
+ * In the image, tensors are contiguous datasets by name; numbers are attributes of the root group;
+ * texts are scalar string datasets in the group "text".
  *
- * Saving: a snapshot copies all into an image in memory (this is all that training waits for), then
- * the image is written to a temporary file in the same directory, synced, and renamed. HDF5 itself
- * never writes a file: where the disk is full it crashes. Loading: sizes and hash first, before
- * HDF5 sees a byte of the file. Whoever can compute a hash can still hand HDF5 a hostile file, so
- * links, external storage, virtual datasets, chunks and filters are refused.
+ * Saving: a snapshot copies everything into an image in memory; training waits only for this. Then
+ * the image is written to a temporary file in the same directory, synced, and renamed. HDF5 never
+ * writes a file, because it crashes when the disk is full. Loading: sizes and hash are checked
+ * before HDF5 sees a byte of the file. A hostile file can have a valid hash, so links, external
+ * storage, virtual datasets, chunks and filters are refused.
  *
- * Not thread-safe where HDF5 is involved (snapshot, open, read, close): one thread of the program
- * uses HDF5. Nothing here is collective: rank 0 writes; every rank may read. */
+ * Functions that use HDF5 (snapshot, open, read, close) are not thread-safe: one thread of the
+ * program uses HDF5. Nothing here is collective: rank 0 writes; every rank may read. */
 #pragma once
 
 #include "core/base/arena.h"
@@ -27,13 +27,13 @@
 
 enum { CHECKPOINT_MAX_DIMS = 8 };
 
-/* f32, f64, i32, i64, u16, u8. Names hold no '/'. */
+/* f32, f64, i32, i64, u16, u8. A name must not contain '/'. */
 typedef struct CheckpointTensor {
     const char *name;
     DType dtype;
     int n_dims;
     int64_t shape[CHECKPOINT_MAX_DIMS];
-    const void *data; /* row-major, in the host's memory */
+    const void *data; /* row-major, in host memory */
 } CheckpointTensor;
 
 typedef enum CheckpointKind { CHECKPOINT_I64, CHECKPOINT_F64, CHECKPOINT_TEXT } CheckpointKind;
@@ -58,54 +58,52 @@ typedef struct CheckpointFile CheckpointFile;
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
-/* An upper bound of the bytes of the image and its trailer, for the planner: the tensors' bytes
- * plus about 1 KiB for each name. Texts may grow by 64 KiB in all without a reallocation. Errors:
- * STATUS_FAILURE (sizes overflow). */
+/* An upper bound of the bytes of the image and its trailer, for the planner: the bytes of the
+ * tensors plus about 1 KiB per name. Texts may grow by 64 KiB in total without a reallocation.
+ * Errors: STATUS_FAILURE (sizes overflow). */
 NODISCARD Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out);
 
-/* Memory for images of up to `bytes` bytes, used again and again; it grows where a snapshot needs
- * more. */
+/* Allocates a reusable image of up to `bytes` bytes; a snapshot enlarges it if necessary. */
 NODISCARD Status checkpoint_image_create(size_t bytes, CheckpointImage **out);
 void checkpoint_image_destroy(CheckpointImage **image);
 
-/* Writes to all of the memory once, so that the first snapshot stalls no longer than the others.
- * Before any snapshot. */
+/* Touches all pages of the memory, so that the first snapshot takes no longer than later ones. Call
+ * it before any snapshot. */
 void checkpoint_image_touch(CheckpointImage *image);
 
-/* Copies everything into the image. Errors: STATUS_FAILURE (memory, a name twice),
+/* Copies everything into the image. Errors: STATUS_FAILURE (memory, a duplicate name),
  * STATUS_UNSUPPORTED (dtype). */
 NODISCARD Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents);
 
-/* Which checkpoints stay: the `newest` ones, and beside them that of step `best`; -1: none. */
+/* The checkpoints to keep: the `newest` ones and that of step `best`; -1: none. */
 typedef struct CheckpointKeep {
     int newest;
     int64_t best;
 } CheckpointKeep;
 
-/* Writes the image as DIR/step_%08d.h5, durable when this returns; then removes the oldest of our
- * checkpoints up to this step beyond `keep`, never the one just written, nor a file that lacks a
- * whole trailer of that step. Such a file at the new one's name is moved aside
- * (replacement_set_aside). Removes temporaries whose writer is dead. Uses no HDF5, so it may run on
- * another thread than the snapshot. Errors: STATUS_FAILURE (disk full and so on); the older
- * checkpoints are then untouched and no temporary is left. */
+/* Writes the image as DIR/step_%08d.h5; it is durable when this returns. Then removes the oldest
+ * checkpoints up to this step beyond `keep`, but never the new one, nor a file without a valid
+ * trailer of its step. Such a file at the name of the new one is moved aside
+ * (replacement_set_aside). Removes temporary files of dead writers. Uses no HDF5, so it may run on
+ * a different thread than the snapshot. Errors: STATUS_FAILURE (disk full and so on); older
+ * checkpoints are then unchanged and no temporary file remains. */
 NODISCARD Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step,
                                   CheckpointKeep keep);
 
-/* Moves the checkpoints after step `last` aside (replacement_set_aside). *n: how many. Errors:
+/* Moves the checkpoints after step `last` aside (replacement_set_aside); *n = their number. Errors:
  * STATUS_FAILURE. */
 NODISCARD Status checkpoints_set_aside(const char *dir, int64_t last, int64_t *n);
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-/* Verifies the whole file, then opens it. Errors: STATUS_DATA, naming the file and what is wrong
- * with it. */
+/* Verifies the whole file, then opens it. Errors: STATUS_DATA, naming the file and the fault. */
 NODISCARD Status checkpoint_open(const char *path, CheckpointFile **out);
 
-/* Opens the newest good checkpoint of a directory. *out = NULL where there is none, nor a
- * directory. Each bad one that was passed over is named in *warnings, one line each without a
- * newline at the end, "" for none; in the arena. Errors: STATUS_DATA where there are checkpoints
- * and none of them is good; where one that is newer than all good ones cannot be read (permission,
- * a disk's error, memory, open files), the reason and its code. */
+/* Opens the newest good checkpoint of a directory. *out = NULL if there is no checkpoint or no
+ * directory. *warnings names each damaged checkpoint that was skipped, one line each without a
+ * final newline; "" if none; in the arena. Errors: STATUS_DATA if there are checkpoints but none is
+ * good; the reason and its code if one that is newer than all good ones cannot be read (permission,
+ * disk error, memory, open files). */
 NODISCARD Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out,
                                         const char **warnings);
 
@@ -114,16 +112,16 @@ void checkpoint_close(CheckpointFile **file);
 const char *checkpoint_path(const CheckpointFile *file);
 int64_t checkpoint_step(const CheckpointFile *file);
 
-/* Values by name. Errors: STATUS_DATA where the file has no such value of this kind. */
+/* Values by name. Errors: STATUS_DATA if the file has no value of this kind and name. */
 NODISCARD Status checkpoint_read_i64(const CheckpointFile *file, const char *name, int64_t *out);
 NODISCARD Status checkpoint_read_f64(const CheckpointFile *file, const char *name, double *out);
 NODISCARD Status checkpoint_read_text(const CheckpointFile *file, const char *name, Arena *arena,
                                       char **out);
 
-/* True where the file holds a tensor of this name. */
+/* Whether the file has a tensor of this name. */
 bool checkpoint_has_tensor(const CheckpointFile *file, const char *name);
 
-/* Dtype and shape of the tensor `name`; the data pointer is left NULL. Errors: STATUS_DATA. */
+/* The dtype and shape of tensor `name`; sets the data pointer to NULL. Errors: STATUS_DATA. */
 NODISCARD Status checkpoint_tensor_info(const CheckpointFile *file, const char *name,
                                         CheckpointTensor *out);
 
@@ -131,7 +129,7 @@ NODISCARD Status checkpoint_tensor_info(const CheckpointFile *file, const char *
 NODISCARD Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena,
                                          const char ***names, int64_t *n);
 
-/* Reads tensor->name into `data`, which has the bytes of tensor->dtype and shape; both must be the
- * file's. Errors: STATUS_DATA, naming file, tensor and both shapes. */
+/* Reads tensor->name into `data`, which has the bytes of tensor->dtype and shape; both must equal
+ * the file's. Errors: STATUS_DATA, naming file, tensor and both shapes. */
 NODISCARD Status checkpoint_read_tensor(const CheckpointFile *file, const CheckpointTensor *tensor,
                                         void *data);

@@ -1,4 +1,4 @@
-#include "checkpoints/internal.h"
+#include "checkpoints/file_layout.h"
 
 #include <stdio.h>
 

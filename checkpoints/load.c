@@ -1,4 +1,4 @@
-#include "checkpoints/internal.h"
+#include "checkpoints/file_layout.h"
 
 #include "core/base/checked.h"
 #include "core/base/file.h"
@@ -16,7 +16,7 @@ struct CheckpointFile {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* Stops (1) at the first link that is not a plain one within the file. */
+/* Visits a link; stops (returns 1) unless it is a hard link. */
 static herr_t link_refuse(hid_t group, const char *name, const H5L_info_t *info, void *refused) {
     (void)group;
     if (info->type == H5L_TYPE_HARD) return 0;
@@ -45,9 +45,9 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
     file->path = strdup(path);
     if (file->path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    /* The file is read-only and complete; HDF5's own locks fail on some network file systems. */
+    /* The file is read-only and complete; HDF5's locks fail on some network file systems. */
     H5Pset_file_locking(access, false, true);
-    /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno. */
+    /* HDF5 does not retry open or flock after EINTR, and version 1.14 does not preserve errno. */
     int left = 8;
     do {
         file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
@@ -58,8 +58,8 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
     return links_check(file);
 }
 
-/* *is_damaged: its bytes are not those that were written. False where only this process cannot open
- * it. */
+/* *is_damaged: the content of the file differs from what was written; false if only this process
+ * cannot open it. */
 static Status open_or_tell(const char *path, CheckpointFile **out, bool *is_damaged) {
     CheckpointFile *file = calloc(1, sizeof *file);
     if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
@@ -89,8 +89,8 @@ void checkpoint_close(CheckpointFile **file) {
 const char *checkpoint_path(const CheckpointFile *file) { return file->path; }
 int64_t checkpoint_step(const CheckpointFile *file) { return file->step; }
 
-/* Opens DIR/step_%08d.h5; a file whose trailer says another step was renamed by someone, and is not
- * this step. */
+/* Opens DIR/step_%08d.h5. A file whose trailer names another step has been renamed and is
+ * rejected. */
 static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out,
                         bool *is_damaged) {
     char name[STEP_NAME_BYTES];
@@ -99,22 +99,23 @@ static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointF
     if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open a checkpoint in %s", dir);
     bool is_there;
     TRY(file_look(path, NULL, &is_there));
-    if (!is_there) return ERROR(STATUS_FAILURE, "%s: its link leads nowhere", path);
+    if (!is_there) return ERROR(STATUS_FAILURE, "%s: is a link to a missing file", path);
     TRY(open_or_tell(path, out, is_damaged));
     int64_t says = (*out)->step;
     if (says == step) return OK;
     checkpoint_close(out);
     *is_damaged = true;
-    return ERROR(STATUS_DATA, "%s: holds step %lld, not what its name says", path, (long long)says);
+    return ERROR(STATUS_DATA, "%s: contains step %lld, which contradicts its name", path,
+                 (long long)says);
 }
 
-/* Only damage is passed over: what cannot be read now may be good, and a run that went on from an
- * older one would write over it. */
+/* Only damaged checkpoints are skipped. One that cannot be read now may be good, and a run that
+ * continued from an older one would overwrite it. */
 static Status unreadable(Status status) {
-    return ERROR(
-        status.code,
-        "%s; a newer checkpoint is not passed over for that: mend it, or resume from an older one",
-        status_message());
+    return ERROR(status.code,
+                 "%s; fix this, or name an older checkpoint to resume from; a newer checkpoint is "
+                 "never skipped for it",
+                 status_message());
 }
 
 Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out,
@@ -140,9 +141,10 @@ Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **ou
     }
     free(steps);
     if (failed(status) || *out != NULL || n == 0) return status;
-    return ERROR(STATUS_DATA,
-                 "%s: none of its %lld checkpoints is good (%.*s); move them away to start anew",
-                 dir, (long long)n, (int)strcspn(*warnings, "\n"), *warnings);
+    return ERROR(
+        STATUS_DATA,
+        "%s: none of its %lld checkpoints is good (%.*s); move them away to start from scratch",
+        dir, (long long)n, (int)strcspn(*warnings, "\n"), *warnings);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -151,8 +153,8 @@ static Status value_missing(const CheckpointFile *file, const char *kind, const 
     return ERROR(STATUS_DATA, "%s: has no %s '%s'", file->path, kind, name);
 }
 
-/* Of types HDF5 is asked nothing but whether they equal those that our writer uses: converting from
- * a precision or offset that a hostile file made up, it reads and writes out of bounds. */
+/* For types, HDF5 is only asked whether they equal those that the writer uses. Converting from a
+ * precision or offset in a hostile file makes HDF5 read and write out of bounds. */
 static Status number_read(const CheckpointFile *file, const char *kind, const char *name,
                           DType dtype, void *out) {
     if (H5Aexists(file->file, name) <= 0) return value_missing(file, kind, name);
@@ -176,7 +178,7 @@ Status checkpoint_read_f64(const CheckpointFile *file, const char *name, double 
     return number_read(file, "number", name, DTYPE_F64, out);
 }
 
-/* Only what our own writer makes: contiguous, in this file, without filters. */
+/* Whether a dataset is as the writer stores it: contiguous, in this file, without filters. */
 static bool is_plain(hid_t set) {
     hid_t plan = H5Dget_create_plist(set);
     bool plain = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS &&
@@ -205,7 +207,7 @@ static Status dataset_open(const CheckpointFile *file, hid_t place, const char *
         file->path, kind, name);
 }
 
-/* Whether a dataset of so many bytes lies where the file says, and inside of it. */
+/* Whether the `bytes` bytes of a dataset are within the file. */
 static bool is_inside(const CheckpointFile *file, hid_t set, size_t bytes) {
     size_t end;
     haddr_t at = H5Dget_offset(set);
@@ -214,7 +216,7 @@ static bool is_inside(const CheckpointFile *file, hid_t set, size_t bytes) {
            (at != HADDR_UNDEF && checked_add((size_t)at, bytes, &end) && end <= file->bytes);
 }
 
-/* A text as our writer stores it: of a fixed length, in UTF-8. */
+/* Whether a type is that of the writer's texts: fixed-length, UTF-8. */
 static bool is_text(hid_t type) {
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0) return false;
     hid_t ours = H5Tcopy(H5T_C_S1);
@@ -288,7 +290,7 @@ static Status set_info(const CheckpointFile *file, const char *name, hid_t set,
     H5Sclose(space);
     H5Tclose(type);
     return found ? OK
-                 : ERROR(STATUS_DATA, "%s: tensor '%s' has a type or shape unknown here",
+                 : ERROR(STATUS_DATA, "%s: tensor '%s' has an unsupported type or shape",
                          file->path, name);
 }
 

@@ -14,7 +14,7 @@ enum { LENGTH_BYTES = 8, MOST_HEADER_BYTES = 100 << 20 };
 struct Safetensors {
     char path[PATH_MAX];
     InputFile input;
-    uint64_t data; /* where it begins: behind the header */
+    uint64_t data; /* offset of the data, after the header */
     json_t *header;
     SafetensorsEntry *entries;
     size_t n_entries;
@@ -46,7 +46,7 @@ static bool natural(const json_t *value, size_t *out) {
     return true;
 }
 
-/* The tensor's bytes by its shape. */
+/* Computes the bytes of the tensor from its shape. */
 static Status shape_read(const Safetensors *f, const json_t *shape, size_t size,
                          SafetensorsEntry *out) {
     if (!json_is_array(shape)) return bad(f, out->name, "has no shape");
@@ -70,9 +70,10 @@ static Status offsets_read(const Safetensors *f, const json_t *offsets, Safetens
     bool given = json_array_size(offsets) == 2 && natural(json_array_get(offsets, 0), &begin) &&
                  natural(json_array_get(offsets, 1), &end);
     if (!given) return bad(f, out->name, "has no data_offsets");
-    if (begin > end || end > room) return bad(f, out->name, "lies outside of the file; is it cut?");
+    if (begin > end || end > room)
+        return bad(f, out->name, "lies outside the file, which may be truncated");
     if (end - begin != out->bytes)
-        return bad(f, out->name, "has data_offsets that do not fit its shape");
+        return bad(f, out->name, "has data_offsets that do not match its shape");
     out->file = &f->input;
     out->at = f->data + begin;
     return OK;
@@ -88,7 +89,7 @@ static Status entry_read(const Safetensors *f, const char *name, const json_t *v
         TRY(shape_read(f, json_object_get(value, "shape"), types[i].size, out));
         return offsets_read(f, json_object_get(value, "data_offsets"), out);
     }
-    return bad(f, name, type == NULL ? "has no dtype" : "has a dtype that is not known");
+    return bad(f, name, type == NULL ? "has no dtype" : "has an unknown dtype");
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -99,7 +100,7 @@ static int by_place(const void *a, const void *b) {
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* Every byte belongs to one tensor. */
+/* Every byte must belong to exactly one tensor. */
 static Status coverage_check(const Safetensors *f) {
     uint64_t next = f->data;
     for (size_t i = 0; i < f->n_entries; i++) {
@@ -134,7 +135,7 @@ static Status header_parse(Safetensors *f, const char *text, size_t bytes) {
     if (f->header == NULL) return ERROR(STATUS_DATA, "%s: header: %s", f->path, error.text);
     return json_is_object(f->header)
                ? OK
-               : ERROR(STATUS_DATA, "%s: its header is no JSON object", f->path);
+               : ERROR(STATUS_DATA, "%s: its header is not a JSON object", f->path);
 }
 
 static Status header_read(Safetensors *f) {
@@ -146,7 +147,7 @@ static Status header_read(Safetensors *f) {
         for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | head[i];
     }
     if (length > MOST_HEADER_BYTES || length > f->input.bytes - LENGTH_BYTES) {
-        return ERROR(STATUS_DATA, "%s: no safetensors file, or a cut one; download it again",
+        return ERROR(STATUS_DATA, "%s: not a safetensors file, or truncated; download it again",
                      f->path);
     }
     f->data = LENGTH_BYTES + length;
@@ -208,8 +209,7 @@ static json_t *header_of(const SafetensorsEntry *entries, size_t n) {
     return header;
 }
 
-/* The length, `text`, and spaces, for the data shall be aligned. For free(); NULL where memory is
- * out. */
+/* The length, `text`, and spaces to align the data. The caller frees it; NULL if memory is out. */
 static unsigned char *header_bytes(const char *text, size_t *bytes) {
     size_t length = strlen(text), padded = (length + 7) / 8 * 8;
     unsigned char *out = malloc(LENGTH_BYTES + padded);

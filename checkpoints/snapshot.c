@@ -1,7 +1,7 @@
-/* The snapshot: HDF5's core driver builds the file in memory that is ours. Its callbacks for memory
- * hand out one buffer that was allocated before, so that nothing is copied twice and nothing is
- * allocated from the second snapshot on. */
-#include "checkpoints/internal.h"
+/* The snapshot: HDF5's core driver builds the file in a buffer of this module. The driver's memory
+ * callbacks return one preallocated buffer, so nothing is copied twice, and nothing is allocated
+ * from the second snapshot on. */
+#include "checkpoints/file_layout.h"
 
 #include "core/base/checked.h"
 
@@ -10,8 +10,8 @@
 
 enum { INCREMENT = 64 << 10, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
 
-/* A dataset's object header takes 272 bytes, its link about 64 (a node for 4 to 8 links, a heap
- * that doubles); an attribute is less. */
+/* A dataset's object header takes 272 bytes and its link about 64 (a node for 4 to 8 links, a heap
+ * that doubles); an attribute takes less. */
 static Status bound_add(size_t *bytes, size_t n_elements, size_t element, const char *name) {
     size_t data;
     if (!checked_mul(n_elements, element, &data) || !checked_add(*bytes, data, bytes) ||
@@ -89,7 +89,7 @@ static void *image_realloc(void *pointer, size_t bytes, H5FD_file_image_op_t op,
 }
 
 static herr_t image_free(void *pointer, H5FD_file_image_op_t op, void *image) {
-    (void)pointer, (void)op, (void)image; /* kept: it holds the result */
+    (void)pointer, (void)op, (void)image; /* kept: the buffer holds the result */
     return 0;
 }
 
@@ -121,11 +121,11 @@ static hid_t access_create(CheckpointImage *image) {
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-/* A dataset without fill values, contiguous, allocated at once. */
+/* Creates a contiguous dataset without fill values, allocated at once. */
 static Status dataset_write(hid_t place, const char *name, hid_t file_type, hid_t memory_type,
                             hid_t space, const void *data) {
     hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_obj_track_times(plan, false); /* the same state makes the same file */
+    H5Pset_obj_track_times(plan, false); /* the same state gives the same file */
     H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
     H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY);
     hid_t set = H5Dcreate2(place, name, file_type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
@@ -200,8 +200,8 @@ static Status contents_write(hid_t file, hid_t texts, const CheckpointContents *
     return OK;
 }
 
-/* The image ends where HDF5 allocated last, short of the driver's last increment. A flush fixes it;
- * closing changes no byte of it. */
+/* The image ends at HDF5's last allocation, before the end of the driver's last increment. The
+ * flush fixes its content; closing changes no byte. */
 static Status file_finish(hid_t file, CheckpointImage *image) {
     ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
     if (size < 0)

@@ -1,4 +1,4 @@
-#include "checkpoints/internal.h"
+#include "checkpoints/file_layout.h"
 
 #include "core/base/file.h"
 
@@ -58,17 +58,18 @@ Status trailer_read(int fd, const char *path, Trailer *out) {
     struct stat info;
     unsigned char bytes[TRAILER_BYTES];
     if (fstat(fd, &info) != 0)
-        return ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
+        return ERROR(STATUS_FAILURE, "%s: cannot inspect it: %s", path, strerror(errno));
     size_t size = (size_t)info.st_size;
     if (size < TRAILER_BYTES) {
-        return ERROR(STATUS_DATA, "%s: not a checkpoint, or cut off: it has only %zu bytes", path,
+        return ERROR(STATUS_DATA, "%s: not a checkpoint, or truncated: it has only %zu bytes", path,
                      size);
     }
     TRY(read_at(fd, path, bytes, sizeof bytes, size - TRAILER_BYTES));
     if (!trailer_decode(bytes, out)) {
-        return ERROR(STATUS_DATA,
-                     "%s: not a checkpoint, or cut off: its last %d bytes are no whole trailer",
-                     path, TRAILER_BYTES);
+        return ERROR(
+            STATUS_DATA,
+            "%s: not a checkpoint, or truncated: its last %d bytes are not a valid trailer", path,
+            TRAILER_BYTES);
     }
     if (out->image_bytes != size - TRAILER_BYTES) {
         return ERROR(STATUS_DATA, "%s: damaged: %zu bytes where its trailer says %llu", path,

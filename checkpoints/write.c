@@ -1,5 +1,5 @@
-/* Writing: complete or not there. Uses no HDF5. */
-#include "checkpoints/internal.h"
+/* Writes checkpoints so that each is complete or absent. Uses no HDF5. */
+#include "checkpoints/file_layout.h"
 
 #include "core/base/file.h"
 #include "core/base/replacement.h"
@@ -30,7 +30,7 @@ static int newest_first(const void *a, const void *b) {
 
 typedef struct Steps {
     int64_t *items, count, room;
-    bool is_full; /* no memory for one more */
+    bool is_full; /* out of memory for another entry */
 } Steps;
 
 static bool step_add(void *context, const char *name) {
@@ -58,7 +58,8 @@ Status steps_list(const char *dir, int64_t **steps, int64_t *n) {
     return status;
 }
 
-/* True for a file that we wrote: its name says a step, and a whole trailer of that step ends it. */
+/* Whether this project wrote the file: its name contains a step, and it ends with a valid trailer
+ * of that step. */
 static bool is_ours(const char *path, int64_t step) {
     Trailer trailer;
     int fd;
@@ -77,8 +78,8 @@ static Status path_of(const char *dir, int64_t step, char path[PATH_MAX]) {
     return fits ? OK : ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
 }
 
-/* Removes ours beyond `keep` up to step `newest`, which itself stays. What fails waits for the next
- * time. */
+/* Removes checkpoints up to step `newest` that exceed `keep`, except `newest` itself. A failed
+ * removal is tried again next time. */
 static Status oldest_remove(const char *dir, int64_t newest, CheckpointKeep keep) {
     int64_t *steps, n, kept = 0;
     Status status = steps_list(dir, &steps, &n);
@@ -99,19 +100,19 @@ static Status oldest_remove(const char *dir, int64_t newest, CheckpointKeep keep
 static Status write_failed(const char *path, size_t bytes, CheckpointKeep keep, int error) {
     if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
         return ERROR(STATUS_FAILURE,
-                     "%s: cannot be written (%zu bytes): %s; the older checkpoints are kept", path,
+                     "%s: cannot be written (%zu bytes): %s; older checkpoints are kept", path,
                      bytes, strerror(error));
     }
     int beside = keep.best >= 0 ? 2 : 1;
-    return ERROR(STATUS_FAILURE,
-                 "%s: cannot be written (%zu bytes): %s; make room: checkpoint.keep + %d = %d of "
-                 "them must fit; the "
-                 "older ones are kept",
-                 path, bytes, strerror(error), beside, keep.newest + beside);
+    return ERROR(
+        STATUS_FAILURE,
+        "%s: cannot be written (%zu bytes): %s; free some space: checkpoint.keep + %d = %d "
+        "of them must fit; older checkpoints are kept",
+        path, bytes, strerror(error), beside, keep.newest + beside);
 }
 
-/* What lies at this name and is no checkpoint of this step is somebody's, or damaged: it is moved
- * aside. */
+/* A file of this name that is not a checkpoint of this step belongs to someone else or is damaged;
+ * it is moved aside. */
 static Status file_replace(const char *path, int64_t step, const void *bytes, size_t n,
                            CheckpointKeep keep) {
     Replacement *new;

@@ -13,7 +13,7 @@ struct CheckpointWriter {
     char *dir;
     int keep;
     pthread_t thread;
-    bool is_working; /* the thread is not joined yet; what follows is its own until then */
+    bool is_working; /* the thread is not joined yet; until then it owns the fields below */
     int64_t step, best;
     StatusRecord outcome;
 };
@@ -32,7 +32,7 @@ static void *write_image(void *argument) {
     return NULL;
 }
 
-/* What the thread does until checkpoint_writer_wait. */
+/* Starts the thread's work; checkpoint_writer_wait ends it. */
 static Status begin(CheckpointWriter *writer, void *(*work)(void *)) {
     TRY(thread_start("the checkpoint thread", work, writer, &writer->thread));
     writer->is_working = true;

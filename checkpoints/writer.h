@@ -1,5 +1,5 @@
-/* Writer: saves checkpoints in the background; training waits for the snapshot only. One save is in
- * flight at most: a second one waits for the first. Main thread; not collective (rank 0 has a
+/* Writer: saves checkpoints in the background; training waits only for the snapshot. At most one
+ * save is in flight; the next one waits for it. Main thread; not collective (rank 0 has a
  * writer). */
 #pragma once
 
@@ -7,20 +7,21 @@
 
 typedef struct CheckpointWriter CheckpointWriter;
 
-/* Makes `dir` where it is missing (its parent must be there), and the image of `image_bytes`
+/* Creates `dir` if it is missing (its parent must exist), and the image of `image_bytes`
  * (checkpoint_image_bytes). Errors: STATUS_FAILURE. */
 NODISCARD Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes,
                                           CheckpointWriter **out);
 
-/* Takes a snapshot and starts writing it as this step; the file of step `best` stays (-1: none).
- * Errors: those of the save before this one, and nothing is saved then; those of
+/* Takes a snapshot and starts writing it as this step. The file of step `best` is kept (-1: none).
+ * Errors: those of the previous save, after which nothing is saved; those of
  * checkpoint_snapshot. */
 NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
                                         const CheckpointContents *contents, int64_t step,
                                         int64_t best);
 
-/* Returns when what was started is durable; its error. */
+/* Waits until the pending save is durable; returns its error. */
 NODISCARD Status checkpoint_writer_wait(CheckpointWriter *writer);
 
-/* Waits too; an error that nobody waited for is lost, so call checkpoint_writer_wait before. */
+/* Also waits. Discards the error of a save that checkpoint_writer_wait has not returned, so call
+ * that first. */
 void checkpoint_writer_destroy(CheckpointWriter **writer);

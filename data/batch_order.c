@@ -2,11 +2,11 @@
 
 #include "core/rng.h"
 
-/* Four rounds make a pseudo-random permutation of large domains (Luby and Rackoff, 1988); small
- * ones need more. */
+/* Four rounds give a pseudo-random permutation of large domains (Luby and Rackoff, 1988); small
+ * domains need more rounds. */
 enum { ROUNDS = 8, ORIGIN = 255 };
 
-/* A random word for a value, different in each round of each epoch. */
+/* A random word that depends on the value, the round and the epoch. */
 static uint64_t round_word(uint64_t seed, int64_t epoch, int round, uint64_t value) {
     Philox random = philox(seed, value, (uint64_t)epoch << 8 | (uint64_t)round);
     return (uint64_t)random.word[1] << 32 | random.word[0];

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A word is merged by looking through all its pairs each time: for so few that beats any heap. */
+/* A word is merged by scanning all its pairs each time; for so few pairs this is faster than a
+ * heap. */
 enum { SHORT_BYTES = 48 };
 
 static int smallest(const Merge *merges, int count) {
@@ -17,7 +18,7 @@ static int smallest(const Merge *merges, int count) {
 static Status encode_short(const Vocabulary *v, const uint8_t *piece, int length,
                            TokenBuffer *out) {
     int32_t tokens[SHORT_BYTES];
-    Merge merges[SHORT_BYTES]; /* merges[i]: of tokens[i] and tokens[i + 1] */
+    Merge merges[SHORT_BYTES]; /* merges[i]: the merge of tokens[i] and tokens[i + 1] */
     int count = length;
     for (int i = 0; i < count; i++) tokens[i] = vocabulary_of_byte(v, piece[i]);
     for (int i = 0; i + 1 < count; i++) merges[i] = vocabulary_merge(v, tokens[i], tokens[i + 1]);
@@ -34,23 +35,22 @@ static Status encode_short(const Vocabulary *v, const uint8_t *piece, int length
     return token_buffer_append(out, tokens, (size_t)count);
 }
 
-/* A long piece is a linked list of tokens, and a heap of the pairs that merge. A heap entry is the
- * pair's rank above the place of its left token, so that the smallest entry is the leftmost pair of
- * the smallest rank. Entries are not taken out when a neighbor merges: one whose rank is no longer
- * that of its place is passed over. */
+/* A long piece is a linked list of tokens and a heap of the pairs that merge. A heap entry holds
+ * the rank of the pair in its high bits and the position of the left token in its low bits, so the
+ * smallest entry is the leftmost pair of the smallest rank. When a neighbor merges, old entries
+ * stay in the heap; an entry whose rank no longer matches its position is skipped. */
 typedef struct Node {
     int32_t token;
-    uint32_t rank; /* of the merge with the next one; NO_MERGE at the end, and where this token was
-                      merged away */
+    uint32_t rank; /* of the merge with the next token; NO_MERGE at the end, and for a token that
+                      has been merged into another */
     uint32_t previous, next;
 } Node;
 
 typedef struct LongPiece {
     const Vocabulary *vocabulary;
-    Node *nodes; /* nodes[0 .. length): one a byte; nodes[length] is the end */
+    Node *nodes; /* nodes[0 .. length): one per byte; nodes[length] marks the end */
     uint64_t *heap;
-    size_t
-        heap_count; /* at most 2 * length: each merge takes one entry out and puts at most two in */
+    size_t heap_count; /* at most 2 * length: each merge removes one entry and adds at most two */
     uint32_t length;
 } LongPiece;
 
@@ -73,7 +73,7 @@ static uint64_t heap_pop(LongPiece *p) {
     return top;
 }
 
-/* Looks up how the token at a place merges with the next one. */
+/* Finds the merge of the token at a position with the next token. */
 static void pair_update(LongPiece *p, uint32_t at) {
     Node *node = &p->nodes[at];
     node->rank = NO_MERGE;
@@ -127,6 +127,8 @@ done:
 Status bpe_encode(const Vocabulary *v, const uint8_t *piece, size_t length, TokenBuffer *out) {
     if (length <= SHORT_BYTES) return encode_short(v, piece, (int)length, out);
     if (length >= UINT32_MAX)
-        return ERROR(STATUS_DATA, "a piece of %zu bytes without a break is too long", length);
+        return ERROR(STATUS_DATA,
+                     "a piece of %zu bytes without a break is too long; insert spaces or newlines",
+                     length);
     return encode_long(v, piece, (uint32_t)length, out);
 }

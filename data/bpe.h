@@ -1,5 +1,5 @@
-/* Byte-pair encoding of one piece of text: starts from single bytes and merges the pair of the
- * smallest rank, the leftmost one first, until no pair merges. Source: Sennrich et al.,
+/* Byte-pair encoding of one piece of text. Starts from single bytes and repeatedly merges the pair
+ * of the smallest rank, leftmost first, until no pair merges. Source: Sennrich et al.,
  * arXiv:1508.07909, section 3.2. */
 #pragma once
 
@@ -7,8 +7,8 @@
 #include "data/token_buffer.h"
 #include "data/vocabulary.h"
 
-/* bpe_encode: appends the tokens of piece[0..length). O(length^2) for a word, O(length log length)
+/* bpe_encode: appends the tokens of piece[0..length). O(length^2) for a word; O(length log length)
  * from a few dozen bytes on, so that a megabyte without a space costs no more than other text.
- *   Errors: STATUS_FAILURE without memory. Not collective. */
+ *   Errors: STATUS_NO_ROOM. Not collective. */
 NODISCARD Status bpe_encode(const Vocabulary *vocabulary, const uint8_t *piece, size_t length,
                             TokenBuffer *out);

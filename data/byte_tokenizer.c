@@ -1,4 +1,4 @@
-/* A token is a byte. */
+/* The byte tokenizer: each byte is a token. */
 #include "data/tokenizer_kind.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@ static const char end_of_text_text[] = "<|endoftext|>";
 
 typedef struct ByteTokenizer {
     Tokenizer base;
-    uint8_t every[256]; /* what decoding points into */
+    uint8_t every[256]; /* storage for decoded bytes */
 } ByteTokenizer;
 
 static Status byte_encode(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last,
@@ -36,7 +36,7 @@ Status byte_tokenizer_create(Tokenizer **out) {
     ByteTokenizer *t = calloc(1, sizeof *t);
     if (t == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (int byte = 0; byte < 256; byte++) t->every[byte] = (uint8_t)byte;
-    /* There is only one, so any constant tells it from others: "bytes257" in ASCII. */
+    /* There is only one byte tokenizer, so its hash is a constant: "bytes257" in ASCII. */
     t->base =
         (Tokenizer){&byte_kind, NULL, END_OF_TEXT + 1, END_OF_TEXT, UINT64_C(0x6279746573323537)};
     *out = &t->base;

@@ -16,7 +16,7 @@ enum { BUFFER_BYTES = 2 << 20, LINE_BYTES = 64 << 10 };
 
 typedef struct Source {
     const char *path; /* borrowed */
-    int fd;           /* of a copy; -1: a regular file, which is opened when it is read */
+    int fd;           /* of a copy; -1: a regular file, opened on each read */
     int64_t bytes;
 } Source;
 
@@ -32,7 +32,7 @@ static Status cannot_open(const char *path) {
     if (errno == ENOENT)
         return ERROR(STATUS_DATA, "%s: no such file; name the text files to read", path);
     if (errno == EACCES)
-        return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
+        return ERROR(STATUS_DATA, "%s: no permission to read it; run chmod +r on it", path);
     StatusCode code = file_is_machines(errno) ? STATUS_FAILURE : STATUS_DATA;
     return ERROR(code, "%s: cannot open it: %s", path, strerror(errno));
 }
@@ -67,7 +67,7 @@ static Status source_look(Source *source, int fd, const char *scratch) {
     struct stat info;
     if (fstat(fd, &info) != 0) return cannot_open(source->path);
     if (S_ISDIR(info.st_mode)) {
-        return ERROR(STATUS_DATA, "%s: a directory; name the text files in it, such as %s/*.txt",
+        return ERROR(STATUS_DATA, "%s: is a directory; name the text files in it, such as %s/*.txt",
                      source->path, source->path);
     }
     source->bytes = S_ISREG(info.st_mode) ? info.st_size : 0;
@@ -76,7 +76,7 @@ static Status source_look(Source *source, int fd, const char *scratch) {
         TRY(source_spool(source, fd, scratch));
     }
     if (source->bytes == 0)
-        return ERROR(STATUS_DATA, "%s: empty; there is no text in it", source->path);
+        return ERROR(STATUS_DATA, "%s: is empty; name a file with text", source->path);
     return OK;
 }
 
@@ -133,13 +133,13 @@ static Status read_at(const Source *source, int fd, uint8_t *out, size_t bytes, 
     size_t got;
     TRY(file_read_at(fd, source->path, out, bytes, (size_t)at, &got));
     if (got == bytes) return OK;
-    return ERROR(STATUS_DATA, "%s: became shorter while it was read; start again", source->path);
+    return ERROR(STATUS_DATA, "%s: became shorter during reading; start again", source->path);
 }
 
 /* ---- the split ------------------------------------------------------------------------------- */
 
-/* How far to move back from the end of these bytes: to behind the last newline, or else to a
- * character's start. */
+/* Returns the number of bytes from the end of `bytes` back to the position after the last newline
+ * or, without a newline, to the start of a character. */
 static int64_t back_of(const uint8_t *bytes, size_t size) {
     const uint8_t *newline = memrchr(bytes, '\n', size);
     if (newline != NULL) return bytes + size - (newline + 1);
@@ -168,7 +168,7 @@ Status corpus_split(const Corpus *corpus, double fraction, int64_t *cut) {
     if (*cut > 0 && *cut < corpus->bytes) return OK;
     return ERROR(
         STATUS_DATA,
-        "%s: too little text to keep %g of it for validation; use more text or --val-fraction=0",
+        "%s: too little text to reserve %g of it for validation; use more text or --val-fraction=0",
         corpus->sources[0].path, fraction);
 }
 
@@ -184,7 +184,7 @@ typedef struct Encoding {
     int64_t done;
 } Encoding;
 
-/* Encodes what is in the buffer, as far as it can be known, and says how much that was. */
+/* Encodes the complete pieces in the buffer; *used = the bytes encoded. */
 static Status encode_buffer(Encoding *e, size_t filled, bool is_last, size_t *used) {
     e->tokens.count = 0;
     *used = filled;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A full or read-only disk is no fault of the path. */
+/* A full or read-only disk is the fault of the machine, not of the path. */
 static Status cannot_make(const char *path, int error) {
     static const int of_the_path[] = {EACCES, EPERM, ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EINVAL};
     for (size_t i = 0; i < sizeof of_the_path / sizeof *of_the_path; i++) {
@@ -21,7 +21,7 @@ Status directory_create(const char *path, size_t *made) {
     char part[PATH_MAX];
     struct stat info;
     size_t length = strlen(path);
-    *made = 0; /* how many bytes of path name the topmost directory that was made; 0: none */
+    *made = 0; /* length of the topmost directory in `path` that was created; 0: none */
     if (length >= sizeof part) return ERROR(STATUS_USAGE, "%s: the path is too long", path);
     for (size_t end = 1; end <= length; end++) {
         if (path[end] != '/' && path[end] != '\0') continue;
@@ -30,15 +30,15 @@ Status directory_create(const char *path, size_t *made) {
             if (*made == 0) *made = end;
             continue;
         }
-        int error = errno; /* of mkdir, whatever stat says below */
+        int error = errno; /* errno of mkdir; stat overwrites it */
         if (error == EEXIST || stat(part, &info) == 0) continue;
         directory_undo(path, *made);
         return cannot_make(part, error);
     }
     if (stat(path, &info) != 0)
-        return ERROR(STATUS_USAGE, "%s: cannot look into it: %s", path, strerror(errno));
+        return ERROR(STATUS_USAGE, "%s: cannot inspect the directory: %s", path, strerror(errno));
     if (S_ISDIR(info.st_mode)) return OK;
-    return ERROR(STATUS_USAGE, "%s: not a directory; name another one to write to", path);
+    return ERROR(STATUS_USAGE, "%s: not a directory; name another output directory", path);
 }
 
 void directory_undo(const char *path, size_t made) {
@@ -47,6 +47,6 @@ void directory_undo(const char *path, size_t made) {
     for (size_t end = strlen(path); end >= made; end--) {
         if (path[end] != '/' && path[end] != '\0') continue;
         snprintf(part, sizeof part, "%.*s", (int)end, path);
-        rmdir(part); /* refuses where something is in it, as it should */
+        rmdir(part); /* fails if the directory is not empty, as intended */
     }
 }

@@ -6,7 +6,7 @@
 
 enum {
     ORDER_SEED = 1
-}; /* of the permutation; another one would make losses of before and after incomparable */
+}; /* the key of the permutation; a change would make old and new losses incomparable */
 
 static int64_t windows_of(int64_t targets, int64_t T) { return targets / T + (targets % T > 0); }
 
@@ -14,9 +14,10 @@ Status evaluation_set_init(const TokenFile *file, int64_t T, int64_t tokens, Eva
     int64_t targets = token_file_count(file) - 1, whole = targets / T,
             wanted = windows_of(tokens, T);
     if (targets < 1) {
-        return ERROR(STATUS_DATA,
-                     "%s: an evaluation needs two tokens, the file holds %lld; prepare more text",
-                     token_file_path(file), (long long)token_file_count(file));
+        return ERROR(
+            STATUS_DATA,
+            "%s: an evaluation needs at least 2 tokens, but the file has %lld; prepare more text",
+            token_file_path(file), (long long)token_file_count(file));
     }
     *out = (EvaluationSet){
         .file = file, .T = T, .count = wanted, .targets = wanted * T, .among = whole};

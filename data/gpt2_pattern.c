@@ -6,8 +6,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* \s spelled out as Unicode's White_Space: PCRE2's own \s also takes U+180E, which left that
- * property in Unicode 6.3. */
+/* \s as Unicode's White_Space. PCRE2's \s also matches U+180E, which lost that property in Unicode
+ * 6.3. */
 #define SPACE "\\p{Z}\\t-\\r\\x{85}"
 
 static const char pattern_text[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE
@@ -30,7 +30,7 @@ Status gpt2_pattern_create(Gpt2Pattern **out) {
     if (p->match == NULL) {
         gpt2_pattern_destroy(&p);
         return ERROR(STATUS_FAILURE,
-                     "PCRE2 cannot compile GPT-2's pattern; it must be built with Unicode");
+                     "PCRE2 cannot compile GPT-2's pattern; install a PCRE2 with Unicode support");
     }
     p->has_jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
     *out = p;
@@ -51,7 +51,7 @@ Status gpt2_pattern_next(Gpt2Pattern *p, const uint8_t *text, size_t bytes, size
                     ? pcre2_jit_match(p->code, text, bytes, at, PCRE2_NO_UTF_CHECK, p->match, NULL)
                     : pcre2_match(p->code, text, bytes, at, PCRE2_NO_UTF_CHECK, p->match, NULL);
     if (found <= 0)
-        return ERROR(STATUS_FAILURE, "PCRE2 gave up on the text at byte %zu with error %d", at,
+        return ERROR(STATUS_FAILURE, "PCRE2 failed on the text at byte %zu with error %d", at,
                      found);
     *end = pcre2_get_ovector_pointer(p->match)[1];
     return OK;

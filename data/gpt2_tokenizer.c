@@ -1,6 +1,6 @@
-/* GPT-2's tokenizer: pieces by the pattern, tokens by merging, and a cache, because most words of a
- * text have been seen before: a hit costs a hash and a comparison where merging costs some thirty
- * look-ups. */
+/* GPT-2's tokenizer: cuts text into pieces with the pattern, then merges bytes into tokens. A cache
+ * holds the tokens of recent pieces, because most words repeat: a hit costs a hash and a
+ * comparison, a merge about thirty look-ups. */
 #include "core/base/utf8.h"
 #include "data/bpe.h"
 #include "data/gpt2_pattern.h"
@@ -12,15 +12,15 @@
 #include <xxhash.h>
 
 enum {
-    CACHE_SLOTS = 1 << 15, /* 64 bytes each: 2 MiB, about one core's second-level cache */
+    CACHE_SLOTS = 1 << 15, /* 64 bytes each: 2 MiB, about the size of one core's L2 cache */
     CACHED_BYTES = 26,
     CACHED_TOKENS = 9,
     LOOK_AHEAD =
-        8, /* a piece depends on at most two characters after it, of at most four bytes each */
+        8, /* a piece depends on at most two characters after it, of up to four bytes each */
 };
 
 typedef struct CachedPiece {
-    uint8_t length, count; /* length 0: an empty slot */
+    uint8_t length, count; /* length 0: the slot is empty */
     uint8_t bytes[CACHED_BYTES];
     int32_t tokens[CACHED_TOKENS];
 } CachedPiece;
@@ -29,7 +29,7 @@ typedef struct Gpt2Tokenizer {
     Tokenizer base;
     Vocabulary *vocabulary;
     Gpt2Pattern *pattern;
-    CachedPiece *cache; /* direct-mapped: a newer piece takes an older one's slot */
+    CachedPiece *cache; /* direct-mapped: a new piece replaces the old one in its slot */
 } Gpt2Tokenizer;
 
 static Status merge_piece(Gpt2Tokenizer *t, const uint8_t *piece, size_t length, TokenBuffer *out) {
@@ -58,14 +58,15 @@ static Status encode_piece(Gpt2Tokenizer *t, const uint8_t *piece, size_t length
     return OK;
 }
 
-/* How many bytes from text[0] on are not UTF-8. */
+/* The number of bytes from text[0] on that are not valid UTF-8. */
 static size_t invalid_run(const uint8_t *text, size_t bytes) {
     size_t run = 0;
     while (run < bytes && utf8_character(text + run, bytes - run) == 0) run++;
     return run;
 }
 
-/* Encodes the pieces of valid[0..length) whose end is at most `limit`; *at: where it stopped. */
+/* Encodes the pieces of valid[0..length) that end at or before `limit`; *at = the end of the last
+ * one. */
 static Status encode_valid(Gpt2Tokenizer *t, const uint8_t *valid, size_t length, size_t limit,
                            TokenBuffer *out, size_t *at) {
     size_t end;

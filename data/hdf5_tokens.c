@@ -21,23 +21,23 @@ static const uint8_t hdf5_signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a,
 typedef struct UserBlock {
     char magic[24];
     uint64_t file_bytes;   /* of the whole file */
-    uint64_t header_bytes; /* user block and header: where the tokens start */
-    uint64_t header_hash;  /* XXH3 of header_bytes - USER_BLOCK bytes after the user block */
+    uint64_t header_bytes; /* user block and header: the offset of the tokens */
+    uint64_t header_hash;  /* XXH3 of the header_bytes - USER_BLOCK bytes after the user block */
 } UserBlock;
 
 static bool has_user_block(const uint8_t *bytes, size_t size) {
     return size >= sizeof block_magic && memcmp(bytes, block_magic, sizeof block_magic) == 0;
 }
 
-/* Silences HDF5 on this thread. Where one of its writes or a close failed, it crashes at the
- * program's end, when it tries to flush what is left: so it does nothing then. All that is opened
- * here is closed here. */
+/* Silences HDF5 on this thread and disables its exit handler. After a failed write or close, the
+ * handler would crash when it flushes the remaining data. This file closes every object that it
+ * opens. */
 static void hdf5_begin(void) {
     H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-/* HDF5's own signature is at 0 or behind a user block of 512, 1024, ... bytes. Source: HDF5 file
+/* HDF5's signature is at offset 0 or after a user block of 512, 1024, ... bytes. Source: HDF5 file
  * format 3.0, II.A. */
 bool hdf5_tokens_is(const uint8_t *bytes, size_t size) {
     if (has_user_block(bytes, size)) return true;
@@ -72,18 +72,17 @@ static Status block_check(const InputFile *file) {
     UserBlock block = {.file_bytes = USER_BLOCK};
     if (file->bytes >= sizeof block) TRY(input_read(file, &block, sizeof block, 0));
     if (block.file_bytes > file->bytes) {
-        return ERROR(STATUS_DATA,
-                     "%s: truncated: %llu of %llu bytes are there; make it again with ./prepare",
-                     file->path, (unsigned long long)file->bytes,
-                     (unsigned long long)block.file_bytes);
+        return ERROR(
+            STATUS_DATA, "%s: truncated to %llu of %llu bytes; make it again with ./prepare",
+            file->path, (unsigned long long)file->bytes, (unsigned long long)block.file_bytes);
     }
     bool is_sound = block.file_bytes == file->bytes && block.header_bytes > USER_BLOCK &&
                     block.header_bytes <= file->bytes && block.header_bytes <= MOST_HEADER_BYTES;
     return is_sound ? header_check(file, &block) : damaged(file->path);
 }
 
-/* Of foreign types HDF5 is asked nothing but whether they equal a standard one: converting integers
- * of a precision or offset that a hostile file made up, it reads and writes out of bounds. */
+/* For types from foreign files, HDF5 is only asked whether they equal a standard type. Converting
+ * integers of a precision or offset from a hostile file makes HDF5 read and write out of bounds. */
 static bool is_integer(hid_t type) {
     const hid_t known[] = {H5T_STD_I8LE, H5T_STD_I16LE, H5T_STD_I32LE, H5T_STD_I64LE,
                            H5T_STD_U8LE, H5T_STD_U16LE, H5T_STD_U32LE, H5T_STD_U64LE,
@@ -95,8 +94,8 @@ static bool is_integer(hid_t type) {
     return false;
 }
 
-/* A string of a fixed length, as we write it; other writers' strings of variable length are taken
- * as not there. */
+/* A fixed-length string, as this file writes it. Variable-length strings of other writers count as
+ * missing. */
 static bool is_string(hid_t type, size_t size) {
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 ||
         H5Tget_size(type) >= size)
@@ -109,7 +108,7 @@ static bool is_string(hid_t type, size_t size) {
     return is_plain;
 }
 
-/* An attribute's type where it holds one value, else -1. */
+/* The type of an attribute that holds one value; -1 otherwise. */
 static hid_t scalar_type(hid_t attribute) {
     hid_t space = H5Aget_space(attribute);
     bool is_one = H5Sget_simple_extent_npoints(space) == 1;
@@ -148,7 +147,7 @@ static int width_of(hid_t type) {
     return H5Tequal(type, H5T_STD_U16LE) > 0 ? 2 : H5Tequal(type, H5T_STD_U32LE) > 0 ? 4 : 0;
 }
 
-/* Why a dataset cannot be read as tokens, or NULL. */
+/* The reason why a dataset cannot be read as tokens, or NULL. */
 static const char *dataset_refuse(hid_t dataset, hid_t space, hid_t type, hid_t list) {
     if (H5Sget_simple_extent_ndims(space) != 1) return "is not one-dimensional";
     if (H5Tequal(type, H5T_STD_U16BE) > 0 || H5Tequal(type, H5T_STD_U32BE) > 0)
@@ -175,7 +174,7 @@ static const char *dataset_read(hid_t dataset, uint64_t size, TokenHeader *out) 
         out->offset = (size_t)H5Dget_offset(dataset);
         bool is_inside = checked_mul((size_t)out->count, (size_t)out->width, &bytes) &&
                          checked_add(out->offset, bytes, &end) && end <= size;
-        if (!is_inside) reason = "goes beyond the end of the file, which is truncated";
+        if (!is_inside) reason = "extends beyond the end of the file, which is truncated";
         attributes_read(dataset, out);
         if (out->vocab_size < 0) reason = "has a negative vocab_size";
     }
@@ -194,9 +193,10 @@ static Status file_read(const char *path, hid_t file, uint64_t size, TokenHeader
             "%s: an HDF5 file without the dataset 'tokens'; make token files with ./prepare", path);
     }
     if (link.type != H5L_TYPE_HARD) {
-        return ERROR(STATUS_DATA,
-                     "%s: 'tokens' is a link; links are not followed, name the file that holds it",
-                     path);
+        return ERROR(
+            STATUS_DATA,
+            "%s: 'tokens' is a link, which is not followed; name the file that holds the dataset",
+            path);
     }
     hid_t dataset = H5Dopen2(file, "tokens", H5P_DEFAULT);
     if (dataset < 0)
@@ -216,19 +216,20 @@ Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
     if (memcmp(magic, block_magic, sizeof magic) == 0) TRY(block_check(input));
     hdf5_begin();
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    /* Nobody writes into a finished token file, and not every disk can lock. */
+    /* A finished token file has no writers, and some disks do not support locks. */
     H5Pset_file_locking(access, false, true);
     hid_t file;
-    /* HDF5 neither takes an interrupted open or flock up again, nor does 1.14 keep errno. */
+    /* HDF5 does not retry open or flock after EINTR, and version 1.14 does not preserve errno. */
     int left = 8;
     do {
         file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
     } while (file < 0 && --left > 0);
     H5Pclose(access);
     if (file < 0) {
-        return ERROR(STATUS_DATA,
-                     "%s: HDF5 cannot open it: damaged or truncated; make it again with ./prepare",
-                     input->path);
+        return ERROR(
+            STATUS_DATA,
+            "%s: HDF5 cannot open it; it is damaged or truncated; make it again with ./prepare",
+            input->path);
     }
     Status status = file_read(input->path, file, input->bytes, out);
     H5Fclose(file);
@@ -258,13 +259,12 @@ static bool attributes_write(hid_t dataset, const TokenHeader *header) {
     return is_written;
 }
 
-/* Storage is allocated by the first write; by then all of HDF5's own structures have their place
- * before it. */
+/* The first write allocates the storage; by then all HDF5 structures already precede it. */
 static bool dataset_write(hid_t file, TokenHeader *header) {
     hsize_t count = (hsize_t)header->count, one = 1;
     hid_t type = header->width == 2 ? H5T_STD_U16LE : H5T_STD_U32LE;
     hid_t space = H5Screate_simple(1, &count, NULL), list = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_obj_track_times(list, false); /* the same tokens make the same file */
+    H5Pset_obj_track_times(list, false); /* the same tokens give the same file */
     H5Pset_alloc_time(list, H5D_ALLOC_TIME_LATE);
     H5Pset_fill_time(list, H5D_FILL_TIME_NEVER);
     hid_t dataset = H5Dcreate2(file, "tokens", type, space, H5P_DEFAULT, list, H5P_DEFAULT);
@@ -305,10 +305,9 @@ static void block_fill(uint8_t *bytes, const TokenHeader *header) {
     memcpy(bytes, &block, sizeof block);
 }
 
-/* The file HDF5 writes is a sparse one on a file system in memory: as long as the true one, but
- * only the header's pages exist. (HDF5's own driver for files in memory would fill all of it.) HDF5
- * opens it by its name alone, which is gone then; that of a process which was killed before that
- * goes now. */
+/* HDF5 writes a sparse file on an in-memory file system. It has the full length, but only the pages
+ * of the header exist; HDF5's own in-memory driver would fill all of it. HDF5 opens it by name, and
+ * the name is removed right after. Names left by killed processes are removed here. */
 static int scratch_create(char *path, size_t size) {
     static const char *const folders[] = {"/dev/shm", "/tmp"}, *const names[] = {
                                                                    "hourglass-header-", NULL};
@@ -324,7 +323,7 @@ static int scratch_create(char *path, size_t size) {
 static uint8_t *header_read(int fd, const TokenHeader *header) {
     off_t data_end = (off_t)header->offset + header->count * header->width;
     if (header->offset <= USER_BLOCK || lseek(fd, 0, SEEK_END) != data_end)
-        return NULL; /* not laid out as expected */
+        return NULL; /* unexpected layout */
     uint8_t *bytes = malloc(header->offset);
     size_t got = 0;
     bool is_read =
@@ -345,7 +344,7 @@ Status hdf5_tokens_build(TokenHeader *header, uint8_t **out) {
     file_close(fd);
     if (*out == NULL)
         return ERROR(STATUS_FAILURE,
-                     "%s: HDF5 cannot write the header of a token file there; make room for it",
+                     "%s: HDF5 cannot write the header of a token file there; free some space",
                      path);
     block_fill(*out, header);
     return OK;

@@ -1,4 +1,4 @@
-/* A growing array of tokens. Starts as {0}; its owner calls token_buffer_free. */
+/* A growing array of tokens. Initialize it with {0}; free it with token_buffer_free. */
 #pragma once
 
 #include "core/status.h"
@@ -11,8 +11,7 @@ typedef struct TokenBuffer {
     size_t count, capacity;
 } TokenBuffer;
 
-/* Makes room for `more` tokens after the ones that are there. Errors: STATUS_FAILURE without
- * memory. */
+/* Reserves space for `more` further tokens. Errors: STATUS_NO_ROOM. */
 NODISCARD Status token_buffer_reserve(TokenBuffer *buffer, size_t more);
 NODISCARD Status token_buffer_append(TokenBuffer *buffer, const int32_t *tokens, size_t count);
 void token_buffer_free(TokenBuffer *buffer);

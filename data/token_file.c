@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 enum {
-    HEAD_BYTES = 4096, /* what tells the formats apart */
+    HEAD_BYTES = 4096, /* bytes read to detect the format */
     LLMC_HEADER_BYTES = 1024,
     SCAN_BLOCK_BYTES = 1 << 20,
     SCAN_BLOCKS = 256,
@@ -22,13 +22,13 @@ struct TokenFile {
     InputFile input;
     TokenFormat format;
     TokenHeader header;
-    uint32_t bound; /* every token is below it; UINT32_MAX: not known */
+    uint32_t bound; /* every token is less; UINT32_MAX: unknown */
 };
 
 /* ---- which kind of file it is ---------------------------------------------------------------- */
 
-/* Files that are given by mistake. A headerless file could begin with the same bytes, but hardly
- * does. */
+/* Formats that users pass by mistake. A headerless token file could start with the same bytes, but
+ * is unlikely to. */
 static const struct {
     const char *magic, *what;
     size_t length;
@@ -55,7 +55,7 @@ static bool is_text(const Head *head) {
         bool is_control = byte < ' ' && byte != '\n' && byte != '\r' && byte != '\t';
         if (is_control || byte >= 0x7f) return false;
     }
-    return head->size >= 16; /* fewer bytes could be tokens */
+    return head->size >= 16; /* shorter matches could be tokens */
 }
 
 static Status nanogpt_read(TokenFile *file, const Head *head) {
@@ -67,7 +67,7 @@ static Status nanogpt_read(TokenFile *file, const Head *head) {
     }
     if (is_text(head)) {
         return ERROR(STATUS_DATA,
-                     "%s: not a token file but text; make token files with ./prepare %s --out=DIR",
+                     "%s: is text, not a token file; make token files with ./prepare %s --out=DIR",
                      file->path, file->path);
     }
     if (file->input.bytes % 2 != 0) {
@@ -82,8 +82,8 @@ static Status nanogpt_read(TokenFile *file, const Head *head) {
     return OK;
 }
 
-/* llm.c's magic numbers are dates. Read as nanoGPT's tokens they begin with 55432 or 55713, which
- * no GPT-2 token is. */
+/* llm.c's magic numbers are dates. As nanoGPT tokens the file would start with 55432 or 55713,
+ * which are not GPT-2 tokens. */
 static const struct {
     int32_t magic, version;
     int width;
@@ -99,8 +99,8 @@ static int llmc_kind(const Head *head) {
     return -1;
 }
 
-/* A date as the magic number and zeros to the header's end: llm.c's, of a year that is not known
- * here. */
+/* Detects an llm.c file of an unknown year: the magic number is a date, and the rest of the header
+ * is zero. */
 static bool is_other_llmc(const Head *head) {
     int32_t header[LLMC_HEADER_BYTES / 4];
     if (head->size < sizeof header) return false;
@@ -166,20 +166,20 @@ static Status missing(const char *path) {
                  path, length, slash == NULL ? "." : path, format);
 }
 
-/* Where the way out is another than for any input file. */
+/* Handles the cases whose fix differs from that of other input files. */
 static Status path_check(const char *path) {
     struct stat info;
     if (stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? missing(path) : OK;
     if (!S_ISDIR(info.st_mode)) return OK;
-    return ERROR(STATUS_DATA, "%s: a directory; name a token file in it, such as %s/train.h5", path,
-                 path);
+    return ERROR(STATUS_DATA, "%s: is a directory; name a token file in it, such as %s/train.h5",
+                 path, path);
 }
 
 static Status file_open(TokenFile *file) {
     TRY(path_check(file->path));
     TRY(input_open(file->path, &file->input));
     if (file->input.bytes == 0)
-        return ERROR(STATUS_DATA, "%s: empty; make it again with ./prepare", file->path);
+        return ERROR(STATUS_DATA, "%s: is empty; make it again with ./prepare", file->path);
     TRY(header_read(file));
     return file->header.vocab_size > 0 ? token_file_require_vocab(file, file->header.vocab_size)
                                        : OK;
@@ -219,8 +219,8 @@ int64_t token_file_end_of_text(const TokenFile *file) { return file->header.end_
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Tokens of two bytes are read into the second half of `out` and widened from there, each before
- * its place is taken. */
+/* Tokens of two bytes are read into the second half of `out` and widened in place, from the
+ * front. */
 static Status load(const TokenFile *file, int64_t start, int64_t n, uint32_t *out) {
     size_t width = (size_t)file->header.width, bytes = (size_t)n * width;
     uint8_t *raw = (uint8_t *)out + ((size_t)n * sizeof *out - bytes);
@@ -271,8 +271,7 @@ Status token_file_require_vocab(TokenFile *file, int64_t vocab_size) {
                      (long long)file->header.vocab_size);
     }
     if (vocab_size < (int64_t)file->bound) file->bound = (uint32_t)vocab_size;
-    if (file->header.width == 2 && file->bound > UINT16_MAX)
-        return OK; /* no token can be outside */
+    if (file->header.width == 2 && file->bound > UINT16_MAX) return OK; /* every token is valid */
     int64_t count = file->header.count, block = SCAN_BLOCK_BYTES / file->header.width;
     if (count <= SCAN_BLOCKS * block) return scan(file, 0, count);
     for (int64_t i = 0; i < SCAN_BLOCKS; i++) {
@@ -283,8 +282,9 @@ Status token_file_require_vocab(TokenFile *file, int64_t vocab_size) {
 
 Status token_file_read(const TokenFile *file, int64_t start, int64_t n, int32_t *out) {
     if (start < 0 || n < 0 || start > file->header.count - n) {
-        return ERROR(STATUS_FAILURE, "%s: tokens %lld to %lld are outside its %lld", file->path,
-                     (long long)start, (long long)(start + n), (long long)file->header.count);
+        return ERROR(STATUS_FAILURE, "%s: tokens %lld to %lld are outside the file's %lld",
+                     file->path, (long long)start, (long long)(start + n),
+                     (long long)file->header.count);
     }
     uint32_t *tokens = (uint32_t *)out;
     TRY(load(file, start, n, tokens));

@@ -17,11 +17,11 @@
 
 enum { BLOCK_TOKENS = 1 << 15, PAUSE_US = 1000, ATTEMPTS = 3, CACHE_BYTES = 1 << 20 };
 
-/* File systems stamp by a clock that ticks every 1 to 10 ms. What is read within the tick of a
- * stamp is not put into the cache: a write that follows could leave the same one. */
+/* File systems take time stamps from a clock that ticks every 1 to 10 ms. A hash that was read
+ * within one tick of the stamp is not cached: a later write could leave the same stamp. */
 static const double tick = 0.02; /* seconds */
 
-/* Equal as long as nobody has written to the file. */
+/* Equal as long as the file has not been written to. */
 typedef struct Stamp {
     dev_t device;
     ino_t inode;
@@ -33,15 +33,15 @@ struct IdentityJob {
     const TokenFile *file;
     TokenIdentity identity;
     Stamp stamp;     /* of the file when its first token was hashed */
-    double began;    /* clock_seconds of the stamp */
-    bool is_settled; /* the first token was read a tick later */
+    double began;    /* clock_seconds at the stamp */
+    bool is_settled; /* the first token was read at least one tick later */
     XXH3_state_t *state;
     int64_t done; /* tokens */
     int32_t block[BLOCK_TOKENS];
     pthread_t thread;
-    bool has_thread;      /* what is above is the thread's until it is joined */
-    atomic_bool is_over;  /* the thread has nothing more to do */
-    atomic_bool hurries;  /* it shall leave the rest to who waits */
+    bool has_thread;      /* the thread owns the fields above until it is joined */
+    atomic_bool is_over;  /* the thread has finished */
+    atomic_bool hurries;  /* tells the thread to stop, because the waiting caller will finish */
     StatusRecord failure; /* of the thread, or OK */
 };
 
@@ -93,8 +93,8 @@ static bool cache_knows(const Stamp *stamp, int64_t count, TokenIdentity *out) {
     return knows;
 }
 
-/* The file is started anew when it has become long: what matters is known again after one more
- * pass. */
+/* A cache file that has grown long is started anew; one more pass restores the entries that
+ * matter. */
 static void cache_keep(const Stamp *stamp, const TokenIdentity *identity) {
     char key[192], value[64];
     struct stat info;
@@ -137,14 +137,14 @@ static TokenIdentity result(const IdentityJob *job) {
     return identity;
 }
 
-/* Takes no core, and no disk, that anybody else wants. Copies in the kernel are not interrupted and
- * push others out of the caches all the same: so it works a few percent of the time, 64 KB at once,
- * which is 10 GB in three minutes. */
+/* Yields the core and the disk to all other work. The kernel does not interrupt a copy, and copies
+ * evict data from the caches, so the thread works only a few percent of the time, in blocks of 64
+ * KB: 10 GB in three minutes. */
 static void stand_back(void) {
     enum {
         WHO_THREAD = 1,
         CLASS_IDLE = 3 << 13
-    }; /* linux/ioprio.h, which not every system installs */
+    }; /* from linux/ioprio.h, which some systems lack */
     sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
     syscall(SYS_ioprio_set, WHO_THREAD, 0, CLASS_IDLE);
 }
@@ -163,7 +163,7 @@ static void *hash_beside(void *argument) {
     return NULL;
 }
 
-/* Ends the thread, after the block at hand. */
+/* Stops the thread after its current block. */
 static Status thread_join(IdentityJob *job) {
     if (!job->has_thread) return OK;
     atomic_store(&job->hurries, true);
@@ -180,8 +180,8 @@ static Status rest_hash(IdentityJob *job, IdentityProgressFn progress, void *con
     return OK;
 }
 
-/* Until a whole pass has seen one and the same file: its mode or links may change meanwhile, its
- * content not. */
+/* Repeats until one whole pass has read an unchanged file. Its mode or links may change meanwhile,
+ * but not its content. */
 static Status passes_hash(IdentityJob *job, IdentityProgressFn progress, void *context,
                           TokenIdentity *out) {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -192,8 +192,10 @@ static Status passes_hash(IdentityJob *job, IdentityProgressFn progress, void *c
         if (!is_unwritten(&now, &job->stamp)) break;
         begin(job);
     }
-    return ERROR(STATUS_DATA, "%s: was written to while it was read; let that end, then start anew",
-                 token_file_path(job->file));
+    return ERROR(
+        STATUS_DATA,
+        "%s: was written to during reading; wait for the writer to finish, then start again",
+        token_file_path(job->file));
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */
@@ -236,11 +238,11 @@ bool identity_is_known(const IdentityJob *job) {
 
 static Status changed(const IdentityJob *job, const TokenIdentity *now) {
     char before[IDENTITY_TEXT_BYTES], after[IDENTITY_TEXT_BYTES];
-    return ERROR(
-        STATUS_DATA,
-        "%s: was written to under this run: it held %s, now %s; the last checkpoint is from before",
-        token_file_path(job->file), identity_text(&job->identity, before),
-        identity_text(now, after));
+    return ERROR(STATUS_DATA,
+                 "%s: was written to during this run: it held %s, now %s; the last checkpoint "
+                 "predates the change",
+                 token_file_path(job->file), identity_text(&job->identity, before),
+                 identity_text(now, after));
 }
 
 Status identity_finish(IdentityJob *job, IdentityProgressFn progress, void *context,

@@ -35,8 +35,9 @@ static Status tokenizer_of(const TokenFile *file, int64_t vocab_size, Tokenizer 
     if (tokenizer_ids_agree(id, (TokenizerId){tokenizer_name(*out), tokenizer_hash(*out)}))
         return OK;
     tokenizer_destroy(out);
-    return ERROR(STATUS_DATA, "%s: its tokenizer %s is another one by now", token_file_path(file),
-                 id.name);
+    return ERROR(STATUS_DATA,
+                 "%s: its tokenizer %s has changed since; make the file again with ./prepare",
+                 token_file_path(file), id.name);
 }
 
 Status token_file_text_lengths(const TokenFile *file, int64_t vocab_size, int32_t **out) {

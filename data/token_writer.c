@@ -15,14 +15,15 @@ enum { BUFFER_BYTES = 1 << 20, MOST_TOGETHER = 2 };
 struct TokenWriter {
     Replacement *file;
     TokenFormat format;
-    TokenHeader header; /* count grows */
+    TokenHeader header; /* count grows while writing */
     uint8_t *buffer;
     size_t buffered; /* bytes */
 };
 
 static const char *path_of(const TokenWriter *w) { return replacement_path(w->file); }
 
-/* An existing file is replaced only by its like: never somebody's text, model or notes. */
+/* Replaces an existing file only if it is a token file of the same format, never a user's text,
+ * model or notes. */
 static Status replaceable_check(const char *path, TokenFormat format, bool *is_there) {
     TokenFile *old;
     TRY(file_look(path, NULL, is_there));
@@ -33,7 +34,7 @@ static Status replaceable_check(const char *path, TokenFormat format, bool *is_t
     if (is_alike) return OK;
     return ERROR(
         STATUS_DATA,
-        "%s: is there and is not a token file of this format; it is left alone, move it away",
+        "%s: already exists and is not a token file of this format; it is unchanged, move it away",
         path);
 }
 
@@ -46,12 +47,14 @@ static Status header_init(TokenWriter *w, const Tokenizer *tokenizer) {
     size_t size = sizeof w->header.tokenizer;
     if ((size_t)snprintf(w->header.tokenizer, size, "%s", tokenizer_name(tokenizer)) >= size) {
         return ERROR(STATUS_USAGE,
-                     "the tokenizer's path is longer than %zu bytes; use a shorter one", size - 1);
+                     "the path of the tokenizer is longer than %zu bytes; use a shorter path",
+                     size - 1);
     }
     if (w->format == TOKENS_NANOGPT && w->header.width != 2) {
-        return ERROR(STATUS_USAGE,
-                     "--format=bin is uint16, too small for a vocabulary of %lld; use --format=h5",
-                     (long long)vocab_size);
+        return ERROR(
+            STATUS_USAGE,
+            "--format=bin stores uint16, too small for a vocabulary of %lld; use --format=h5",
+            (long long)vocab_size);
     }
     return OK;
 }
@@ -61,7 +64,8 @@ static Status seek(const TokenWriter *w, size_t at) {
     return file_cannot_write(path_of(w), errno);
 }
 
-/* The header is written last; how long it is does not depend on the number of tokens. */
+/* Measures the header, which is written last; its length does not depend on the number of
+ * tokens. */
 static Status header_measure(TokenWriter *w) {
     uint8_t *header = NULL;
     if (w->format == TOKENS_NANOGPT) return OK;
@@ -78,7 +82,7 @@ static Status writer_begin(TokenWriter *w, const char *path, const Tokenizer *to
     TRY(header_init(w, tokenizer));
     TRY(header_measure(w));
     TRY(replacement_begin(path, &w->file));
-    if (!is_there) replacement_keep_old(w->file); /* what somebody puts there meanwhile */
+    if (!is_there) replacement_keep_old(w->file); /* protects a file that appears meanwhile */
     return seek(w, w->header.offset);
 }
 
@@ -114,7 +118,7 @@ static Status flush(TokenWriter *w) {
 Status token_writer_append(TokenWriter *w, const TokenBuffer *tokens) {
     for (size_t i = 0; i < tokens->count; i++) {
         if (w->buffered == BUFFER_BYTES) TRY(flush(w));
-        uint32_t token = (uint32_t)tokens->tokens[i]; /* little-endian, as all formats are */
+        uint32_t token = (uint32_t)tokens->tokens[i]; /* little-endian in every format */
         memcpy(w->buffer + w->buffered, &token, (size_t)w->header.width);
         w->buffered += (size_t)w->header.width;
     }
@@ -126,7 +130,7 @@ int64_t token_writer_count(const TokenWriter *w) { return w->header.count; }
 
 static Status header_put(TokenWriter *w, const uint8_t *header, size_t bytes) {
     if (w->header.offset != bytes) {
-        return ERROR(STATUS_FAILURE, "%s: HDF5 made a header of another size than before",
+        return ERROR(STATUS_FAILURE, "%s: HDF5 wrote a header of a different size than measured",
                      path_of(w));
     }
     TRY(seek(w, 0));
@@ -144,7 +148,7 @@ static Status header_write(TokenWriter *w) {
 
 Status token_writer_finish(TokenWriter *w) {
     if (w->header.count == 0)
-        return ERROR(STATUS_DATA, "%s: there are no tokens for it", path_of(w));
+        return ERROR(STATUS_DATA, "%s: the text gave no tokens; use more text", path_of(w));
     TRY(flush(w));
     return w->format == TOKENS_HDF5 ? header_write(w) : OK;
 }

@@ -1,5 +1,5 @@
-/* Writes a token file of unknown length: beside PATH, whose name it takes when it is complete and
- * on the disk (core/base/replacement.h). */
+/* Writes a token file of unknown length beside PATH. The file gets that name when it is complete
+ * and on the disk (core/base/replacement.h). */
 #pragma once
 
 #include "core/status.h"
@@ -10,24 +10,23 @@
 typedef struct TokenWriter TokenWriter;
 
 /* token_writer_create: begins a file of the tokenizer's tokens, in TOKENS_HDF5 or TOKENS_NANOGPT.
- *   Errors: STATUS_DATA where PATH is there and is no token file of that format (it is not
- *   replaced); STATUS_USAGE
- * where the vocabulary does not fit the format; STATUS_FAILURE of the disk. Not collective. */
+ *   Errors: STATUS_DATA if PATH exists and is not a token file of that format (it is not
+ *   replaced); STATUS_USAGE if the vocabulary does not fit the format; STATUS_FAILURE of the disk.
+ *   Not collective. */
 NODISCARD Status token_writer_create(const char *path, TokenFormat format,
                                      const Tokenizer *tokenizer, TokenWriter **out);
 
-/* Nothing stays of what was not published. */
+/* Removes an unpublished file. */
 void token_writer_destroy(TokenWriter **writer);
 
 NODISCARD Status token_writer_append(TokenWriter *writer, const TokenBuffer *tokens);
 int64_t token_writer_count(const TokenWriter *writer);
 
-/* token_writer_finish: completes the file. Errors: STATUS_DATA without any token; STATUS_FAILURE of
- * the disk. */
+/* token_writer_finish: completes the file. Errors: STATUS_DATA if it has no tokens; STATUS_FAILURE
+ * of the disk. */
 NODISCARD Status token_writer_finish(TokenWriter *writer);
 
-/* token_writers_publish: after finish, of one or two files that belong together: syncs them and
- * gives them their names, replacing older files; where one cannot have its name, the older ones are
- * back. Errors: STATUS_FAILURE of the disk; STATUS_DATA where somebody has put a file there
- * meanwhile. */
+/* token_writers_publish: after finish, syncs one or two files that belong together and gives them
+ * their names, replacing older files. If one cannot get its name, the older files are restored.
+ * Errors: STATUS_FAILURE of the disk; STATUS_DATA if another file has appeared at the name. */
 NODISCARD Status token_writers_publish(TokenWriter *const *writers, size_t n);

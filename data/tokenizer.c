@@ -1,3 +1,5 @@
+#include "data/tokenizer.h"
+
 #include "data/tokenizer_kind.h"
 
 #include <limits.h>
@@ -6,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* build/vocab beside the running program; false where the system does not tell. */
+/* build/vocab beside the running program; false if the program's path is unknown. */
 static bool vocab_beside_program(char path[PATH_MAX]) {
     ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof "/build/vocab");
     if (length <= 0) return false;
@@ -39,8 +41,8 @@ static Status gpt2_open(Tokenizer **out) {
     }
     if ((*out)->hash == GPT2_VOCABULARY_HASH) return OK;
     (*out)->kind->destroy(*out);
-    return ERROR(STATUS_DATA, "%s: another vocabulary than GPT-2's; name it with --tokenizer=%s",
-                 path, path);
+    return ERROR(STATUS_DATA, "%s: not GPT-2's vocabulary; to use it, set --tokenizer=%s", path,
+                 path);
 }
 
 Status tokenizer_open(const char *which, Tokenizer **out) {

@@ -1,11 +1,17 @@
-/* What a tokenizer has to bring; tokenizer.c does the rest. Private to data/. */
+/* The functions that a tokenizer implements; tokenizer.c does the rest. Private to data/. */
 #pragma once
 
-#include "data/tokenizer.h"
+#include "core/status.h"
+#include "data/token_buffer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Tokenizer Tokenizer;
 
 typedef struct TokenizerKind {
-    /* As tokenizer_encode_part; `is_last`: nothing comes after the text, and all of it is
-     * encoded. */
+    /* As tokenizer_encode_part; `is_last`: no text follows, so all of it is encoded. */
     Status (*encode)(Tokenizer *tokenizer, const uint8_t *text, size_t bytes, bool is_last,
                      TokenBuffer *out, size_t *used);
     /* The bytes of a token below vocab_size. */
@@ -13,7 +19,7 @@ typedef struct TokenizerKind {
     void (*destroy)(Tokenizer *tokenizer); /* frees the object, not its name */
 } TokenizerKind;
 
-/* Each kind's object starts with this. */
+/* The first member of each implementation's struct. */
 struct Tokenizer {
     const TokenizerKind *kind;
     char *name;

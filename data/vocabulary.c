@@ -11,12 +11,12 @@ static const char end_of_text_text[] = "<|endoftext|>";
 enum { MAX_TOKEN_BYTES = 1 << 16, MAX_MERGES = 1 << 23 };
 
 typedef struct Entry {
-    size_t offset; /* into text */
+    size_t offset; /* offset into text */
     uint32_t length;
     bool present;
 } Entry;
 
-/* One slot of the open-addressed table of merges; merge.token is NO_TOKEN in an empty one. */
+/* One slot of the open-addressed table of merges; merge.token is NO_TOKEN if the slot is empty. */
 typedef struct MergeSlot {
     uint64_t pair;
     Merge merge;
@@ -28,7 +28,7 @@ struct Vocabulary {
     uint8_t *text;
     size_t text_bytes, text_capacity;
 
-    int32_t *by_bytes; /* open-addressed by the hash of a token's bytes */
+    int32_t *by_bytes; /* open-addressed table, hashed by the bytes of a token */
     size_t by_bytes_mask;
     int32_t of_byte[256];
     int32_t end_of_text;
@@ -36,7 +36,7 @@ struct Vocabulary {
 
     MergeSlot *merges;
     size_t merges_count;
-    int merges_bits; /* the table has 2^bits slots */
+    int merges_bits; /* the table has 2^merges_bits slots */
 };
 
 static Status out_of_memory(void) {
@@ -46,8 +46,9 @@ static Status out_of_memory(void) {
 Status vocabulary_create(int64_t most, Vocabulary **out) {
     Vocabulary *v = calloc(1, sizeof *v);
     if (v != NULL)
-        v->entries = calloc((size_t)most + 1,
-                            sizeof *v->entries); /* and an end of text, where none is given */
+        v->entries =
+            calloc((size_t)most + 1,
+                   sizeof *v->entries); /* plus an end of text, if the vocabulary has none */
     if (v == NULL || v->entries == NULL) {
         free(v);
         return out_of_memory();
@@ -98,7 +99,7 @@ Status vocabulary_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t le
                      (long long)id, length, MAX_TOKEN_BYTES);
     }
     if (v->entries[id].present)
-        return ERROR(STATUS_DATA, "token id %lld is there twice", (long long)id);
+        return ERROR(STATUS_DATA, "token id %lld occurs twice", (long long)id);
     return entry_add(v, id, bytes, length);
 }
 
@@ -119,10 +120,10 @@ int32_t vocabulary_find(const Vocabulary *v, const uint8_t *bytes, size_t length
 static Status index_by_bytes(Vocabulary *v) {
     size_t slots = 1024;
     while (slots < 2 * (size_t)v->size + 2)
-        slots *= 2; /* room for an end of text that is yet to be added */
+        slots *= 2; /* includes the end of text that may be added later */
     v->by_bytes = malloc(slots * sizeof *v->by_bytes);
     if (v->by_bytes == NULL) return out_of_memory();
-    memset(v->by_bytes, 0xff, slots * sizeof *v->by_bytes); /* NO_TOKEN everywhere */
+    memset(v->by_bytes, 0xff, slots * sizeof *v->by_bytes); /* sets every slot to NO_TOKEN */
     v->by_bytes_mask = slots - 1;
     for (int32_t token = 0; token < v->size; token++) {
         const Entry *entry = &v->entries[token];
@@ -142,7 +143,7 @@ Status vocabulary_finish(Vocabulary *v) {
     for (int byte = 0; byte < 256; byte++) {
         v->of_byte[byte] = vocabulary_find(v, &(uint8_t){(uint8_t)byte}, 1);
         if (v->of_byte[byte] == NO_TOKEN)
-            return ERROR(STATUS_DATA, "there is no token for the byte 0x%02x", byte);
+            return ERROR(STATUS_DATA, "no token for the byte 0x%02x", byte);
     }
     const uint8_t *text = (const uint8_t *)end_of_text_text;
     size_t length = sizeof end_of_text_text - 1;
@@ -150,7 +151,7 @@ Status vocabulary_finish(Vocabulary *v) {
     if (v->end_of_text != NO_TOKEN) return OK;
     v->end_of_text = (int32_t)v->size;
     TRY(entry_add(v, v->size, text, length));
-    return OK; /* not put into by_bytes: ordinary text never becomes an end of text */
+    return OK; /* not in by_bytes: ordinary text never becomes the end of text */
 }
 
 int64_t vocabulary_size(const Vocabulary *v) { return v->size; }
@@ -212,7 +213,7 @@ static Status merges_grow(Vocabulary *v) {
 
 Status vocabulary_add_merge(Vocabulary *v, int32_t left, int32_t right, Merge merge) {
     if (v->merges_count == MAX_MERGES)
-        return ERROR(STATUS_DATA, "over %d pairs of tokens merge", MAX_MERGES);
+        return ERROR(STATUS_DATA, "more than %d pairs of tokens merge", MAX_MERGES);
     TRY(merges_grow(v));
     MergeSlot *slot = &v->merges[merge_slot(v, pair_of(left, right))];
     if (slot->merge.token != NO_TOKEN)

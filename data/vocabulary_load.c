@@ -1,4 +1,4 @@
-/* The forms that a vocabulary has on disk. */
+/* Reads the file formats of vocabularies. */
 #include "data/vocabulary.h"
 
 #include "core/base/input_file.h"
@@ -14,7 +14,7 @@
 enum { MAX_FILE_BYTES = 64 << 20, MAX_PIECE_BYTES = 1 << 16 };
 
 typedef struct Text {
-    char *bytes; /* ends in a zero byte that size does not count */
+    char *bytes; /* followed by a zero byte that `size` does not count */
     size_t size;
 } Text;
 
@@ -31,8 +31,8 @@ static int base64_value(char c) {
     return found == NULL ? -1 : (int)(found - alphabet);
 }
 
-/* Decodes `length` characters of base64 (RFC 4648, section 4); the number of bytes, or 0 where they
- * are not base64. */
+/* Decodes `length` characters of base64 (RFC 4648, section 4). Returns the number of bytes, or 0 if
+ * they are not base64. */
 static size_t base64_decode(const char *text, size_t length, uint8_t *out) {
     size_t n = 0;
     uint32_t bits = 0;
@@ -50,14 +50,15 @@ static size_t base64_decode(const char *text, size_t length, uint8_t *out) {
 static Status rank_line_add(Vocabulary *v, char *line, uint8_t *bytes) {
     char *space = strchr(line, ' '), *end = NULL;
     if (space == NULL || (size_t)(space - line) > MAX_PIECE_BYTES) {
-        return ERROR(STATUS_DATA, "a line of a rank file is base64, a space and a rank");
+        return ERROR(STATUS_DATA, "a line of a rank file must be base64, a space and a rank");
     }
     size_t length = base64_decode(line, (size_t)(space - line), bytes);
     errno = 0;
     long long rank = strtoll(space + 1, &end, 10);
     if (length == 0)
-        return ERROR(STATUS_DATA,
-                     "the token is not base64; a rank file has base64, a space and a rank a line");
+        return ERROR(
+            STATUS_DATA,
+            "the token is not base64; a line of a rank file must be base64, a space and a rank");
     if (end == space + 1 || (*end != '\0' && *end != '\r') || errno != 0) {
         return ERROR(STATUS_DATA, "'%.20s' is not a rank", space + 1);
     }
@@ -92,7 +93,8 @@ static Status ranks_load(const char *path, Vocabulary **out) {
     Status status;
     TRY_ELSE(status, text_read(path, &text), done);
     if (strlen(text.bytes) != text.size) {
-        status = ERROR(STATUS_DATA, "%s: neither a rank file nor JSON: it holds a zero byte", path);
+        status =
+            ERROR(STATUS_DATA, "%s: neither a rank file nor JSON: it contains a zero byte", path);
         goto done;
     }
     TRY_ELSE(status, vocabulary_create(count_lines(text.bytes), out), done);
@@ -107,8 +109,8 @@ done:
 
 /* ---- JSON and merges ------------------------------------------------------------------------- */
 
-/* GPT-2 writes a byte as a printable character: itself where it is printable in Latin-1, otherwise
- * the next of U+0100 and up. Source: bytes_to_unicode in openai/gpt-2's encoder.py. */
+/* GPT-2 writes a byte as a printable character: itself if printable in Latin-1, otherwise the next
+ * character from U+0100 on. Source: bytes_to_unicode in openai/gpt-2's encoder.py. */
 static bool is_printable(int byte) {
     return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
            (byte >= 0xAE && byte <= 0xFF);
@@ -123,8 +125,8 @@ static void letters_fill(int16_t byte_of[LETTERS]) {
         byte_of[is_printable(byte) ? byte : next++] = (int16_t)byte;
 }
 
-/* The bytes that a word of such letters stands for; 0 where a letter stands for no byte. All
- * letters are below U+0180, so that one or two bytes of UTF-8 hold each. */
+/* Decodes a word of such characters to bytes. Returns 0 if a character stands for no byte. All
+ * characters are below U+0180, so each has one or two bytes in UTF-8. */
 static size_t word_decode(const char *word, size_t length, uint8_t *out) {
     int16_t byte_of[LETTERS];
     size_t n = 0;
@@ -181,11 +183,12 @@ done:
     return status;
 }
 
-/* One line `left right`: both are tokens, and so is their concatenation. */
+/* Adds one line `left right`: both are tokens, and so is their concatenation. */
 static Status merge_line_add(Vocabulary *v, const char *line, uint32_t rank) {
     static _Thread_local uint8_t bytes[2 * MAX_PIECE_BYTES];
     const char *space = strchr(line, ' ');
-    if (space == NULL) return ERROR(STATUS_DATA, "a merge is two tokens with a space between them");
+    if (space == NULL)
+        return ERROR(STATUS_DATA, "a merge must be two tokens with a space between them");
     size_t n_left = word_decode(line, (size_t)(space - line), bytes);
     size_t n_right = word_decode(space + 1, strcspn(space + 1, "\r"), bytes + n_left);
     if (n_left == 0 || n_right == 0)
@@ -195,7 +198,7 @@ static Status merge_line_add(Vocabulary *v, const char *line, uint32_t rank) {
     int32_t merged = vocabulary_find(v, bytes, n_left + n_right);
     if (left == NO_TOKEN || right == NO_TOKEN || merged == NO_TOKEN) {
         return ERROR(STATUS_DATA,
-                     "the two tokens or what they merge into are not in the vocabulary beside it");
+                     "the two tokens or their concatenation are not in the vocabulary beside it");
     }
     return vocabulary_add_merge(v, left, right, (Merge){rank, merged});
 }
@@ -210,7 +213,7 @@ static Status merges_add(Vocabulary *v, const char *path, char *text) {
         Status status = merge_line_add(v, line, rank++);
         if (failed(status)) return ERROR(status.code, "%s:%d: %s", path, number, status_message());
     }
-    if (rank == 0) return ERROR(STATUS_DATA, "%s: no merges in it", path);
+    if (rank == 0) return ERROR(STATUS_DATA, "%s: contains no merges", path);
     return OK;
 }
 
@@ -225,7 +228,7 @@ static Status merges_load(Vocabulary *v, const char *path) {
 /* ---- which form it is ------------------------------------------------------------------------ */
 
 typedef struct Form {
-    const char *tokens; /* the JSON or the rank file */
+    const char *tokens; /* the JSON file or the rank file */
     const char *merges; /* NULL for a rank file */
 } Form;
 
@@ -246,8 +249,8 @@ static bool is_file(const char *path) {
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
-/* Finds the first form whose files all lie in a directory. `must`: a file that has to be part of
- * the form, or NULL. */
+/* Finds the first form whose files are all in a directory. `must`: a file that the form must
+ * contain, or NULL. */
 static bool form_find(const char *directory, int length, const char *must, char *tokens,
                       char *merges) {
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
@@ -272,8 +275,7 @@ static Status form_of_directory(const char *path, char *tokens, char *merges) {
                  path);
 }
 
-/* A .json needs its merges and the merges need their .json; any other file is taken as a rank
- * file. */
+/* Finds the sibling of a .json file or of a merge list. Any other file counts as a rank file. */
 static Status form_of_file(const char *path, char *tokens, char *merges) {
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     int length = slash == NULL ? 0 : (int)(slash - path);
@@ -286,7 +288,7 @@ static Status form_of_file(const char *path, char *tokens, char *merges) {
     merges[0] = '\0';
     if (is_part && form_find(path, length, name, tokens, merges)) return OK;
     if (is_part)
-        return ERROR(STATUS_DATA, "%s: the file that belongs to it is not beside it", path);
+        return ERROR(STATUS_DATA, "%s: the matching file of the pair is not beside it", path);
     if (snprintf(tokens, PATH_MAX, "%s", path) < PATH_MAX) return OK;
     return ERROR(STATUS_DATA, "%s: the path is too long", path);
 }

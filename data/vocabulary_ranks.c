@@ -1,9 +1,9 @@
-/* The merges that a rank file implies: two tokens merge where their concatenation is a token.
+/* The merges that a rank file implies: two tokens merge if their concatenation is a token.
  *
- * Sorted by their bytes, a token's longest prefix among the tokens is one that came shortly before
- * it, its shorter ones are that one's prefixes, and so on: a chain. The same of the tokens read
- * backwards gives the suffixes. A token is cut where a prefix and a suffix of it meet, so that no
- * piece of it has to be looked up. */
+ * The tokens are sorted by their bytes. The longest proper prefix of a token that is itself a token
+ * comes shortly before it; the shorter prefixes are prefixes of that one, and so on, which gives a
+ * chain. The same on reversed tokens gives the suffixes. A token can be split at each point where a
+ * prefix and a suffix meet, so no substring needs a look-up. */
 #include "data/vocabulary.h"
 
 #include <stdlib.h>
@@ -12,9 +12,10 @@
 typedef struct Ranks {
     Vocabulary *v;
     bool is_backwards;
-    int32_t *order, *stack;   /* tokens: sorted, and those that the next one may begin with */
-    int32_t *prefix, *suffix; /* of each token, the longest that is another token, or NO_TOKEN */
-    int32_t *ending; /* by length: the suffix of the token at hand that is a token, or NO_TOKEN */
+    int32_t *order, *stack; /* tokens: in sorted order; candidates for prefixes of the next token */
+    int32_t *prefix, *suffix; /* of each token, the longest proper prefix or suffix that is a token,
+                                 or NO_TOKEN */
+    int32_t *ending; /* by length: the suffix of the current token that is a token, or NO_TOKEN */
 } Ranks;
 
 typedef struct Bytes {
@@ -28,7 +29,7 @@ static Bytes bytes_of(const Ranks *r, int32_t token) {
     return bytes;
 }
 
-/* memcmp of the first n bytes, or of the last ones from the end on. */
+/* memcmp of the first n bytes, or of the last n bytes in reverse. */
 static int compare(const Ranks *r, Bytes a, Bytes b, size_t n) {
     if (!r->is_backwards) return memcmp(a.at, b.at, n);
     const uint8_t *x = a.at + a.length, *y = b.at + b.length;
@@ -50,7 +51,7 @@ static bool begins_with(const Ranks *r, int32_t token, int32_t with) {
     return part.length < whole.length && compare(r, whole, part, part.length) == 0;
 }
 
-/* longest[token] for all of order[0 .. n). */
+/* Sets longest[token] for all of order[0 .. n). */
 static void chains_find(Ranks *r, int32_t n, int32_t *longest) {
     int32_t depth = 0;
     qsort_r(r->order, (size_t)n, sizeof *r->order, by_bytes, r);

@@ -1,4 +1,4 @@
-/* bench: how fast, and how exact, this machine is at what the project does. */
+/* bench: measures the speed and the precision of this project's operations on this machine. */
 #include "launch/bench/bench.h"
 #include "launch/base/at_load.h"
 #include "launch/base/streams.h"
@@ -10,9 +10,9 @@ static const Option options[] = {
     {"repeats", OPTION_INT, offsetof(BenchOptions, repeats), "N", "10", 1, 1e6,
      .doc = "step, attention, ladder, allreduce: timed runs; the median counts"},
     {"device", OPTION_CHOICE, offsetof(BenchOptions, device), "auto|cpu|cuda", "auto",
-     .doc = "attention, ladder, numerics: where to compute; auto takes a GPU where there is one"},
+     .doc = "attention, ladder, numerics: compute device; auto takes a GPU if there is one"},
     {"dtype", OPTION_CHOICE, offsetof(BenchOptions, dtype), "auto|f32|tf32|f16|bf16|f64", "auto",
-     .doc = "attention: of q, k and v; auto is f16 on a GPU and f32 on the CPU"},
+     .doc = "attention: type of q, k and v; auto is f16 on a GPU and f32 on the CPU"},
     {"B", OPTION_INT, offsetof(BenchOptions, B), "N", NULL, 1, 1e6,
      .doc = "attention, numerics: batch"},
     {"NH", OPTION_INT, offsetof(BenchOptions, NH), "N", NULL, 1, 1e6,
@@ -22,38 +22,37 @@ static const Option options[] = {
     {"HS", OPTION_INT, offsetof(BenchOptions, HS), "N", NULL, 1, 4096,
      .doc = "attention, numerics: head size"},
     {"causal", OPTION_FLAG, offsetof(BenchOptions, causal),
-     .doc = "attention, numerics: a query sees no later key"},
+     .doc = "attention, numerics: causal mask"},
     {"window", OPTION_INT, offsetof(BenchOptions, window), "N", NULL, 1, 1e9,
      .doc = "attention: a query sees the last N keys (causal)"},
     {"documents", OPTION_INT, offsetof(BenchOptions, documents), "MEAN", NULL, 1, 1e9,
-     .doc = "attention: also with documents of random lengths, kept apart (causal)"},
+     .doc = "attention: also with a mask of documents of random lengths (causal)"},
     {"NH_kv", OPTION_INT, offsetof(BenchOptions, NH_kv), "N", NULL, 1, 1e6,
-     .doc = "attention: heads of k and v, shared by groups of heads of q; NH without it"},
+     .doc = "attention: heads of k and v, shared by groups of heads of q; NH by default"},
     {"Tk", OPTION_INT, offsetof(BenchOptions, Tk), "N", NULL, 1, 1 << 24,
-     .doc = "attention: keys of a row, where they are not as many as queries"},
+     .doc = "attention: keys per row, if different from the number of queries"},
     {"alignment", OPTION_CHOICE, offsetof(BenchOptions, alignment), "auto|upper_left|lower_right",
-     "auto",
-     .doc = "attention: the corner of the causal diagonal, where Tk is not T; auto is upper_left"},
+     "auto", .doc = "attention: corner of the causal diagonal if Tk is not T; auto is upper_left"},
     {"key-lengths", OPTION_TEXT, offsetof(BenchOptions, key_lengths), "N[,N...]", NULL,
-     .doc = "attention: keys of the batch's rows in turn; what is behind them is padding"},
+     .doc = "attention: number of keys of the batch's rows in turn; the rest is padding"},
     {"bias", OPTION_CHOICE, offsetof(BenchOptions, bias), "none|boolean|additive", "none",
-     .doc = "attention: a mask element by element: a boolean one hides half, an additive one has a "
-            "gradient"},
+     .doc =
+         "attention: elementwise mask; a boolean one hides half, an additive one has a gradient"},
     {"bias-dims", OPTION_CHOICE, offsetof(BenchOptions, bias_dims),
      "auto|qk|hqk|bqk|bhqk|k|hk|bk|bhk", "auto",
-     .doc = "attention: its dimensions out of batch, heads, queries, keys; broadcast over the "
+     .doc = "attention: dimensions of the bias, of batch, heads, queries, keys; broadcast over the "
             "others; auto is qk"},
     {"dropout", OPTION_NUMBER, offsetof(BenchOptions, dropout), "P", NULL, 0, 0.999,
-     .doc = "attention: the share of weights that training drops"},
+     .doc = "attention: probability of dropping a weight"},
     {"layout", OPTION_CHOICE, offsetof(BenchOptions, layout), "auto|packed|tokens|heads", "auto",
-     .doc = "attention: q, k, v in one tensor, (B, T, NH, HS) or (B, NH, T, HS); auto is packed, "
-            "with --Tk tokens"},
+     .doc = "attention: packed q, k and v, (B, T, NH, HS) or (B, NH, T, HS); auto is packed, or "
+            "tokens with --Tk"},
     {"backends", OPTION_TEXT, offsetof(BenchOptions, backends), "NAME[,NAME...]", NULL,
-     .doc = "attention, numerics: those to measure, in this order; all without it"},
+     .doc = "attention, numerics: backends to measure, in this order; all by default"},
     {"csv", OPTION_TEXT, offsetof(BenchOptions, csv), "FILE", NULL,
-     .doc = "attention, ladder, numerics, allreduce: the rows as CSV, too"},
+     .doc = "attention, ladder, numerics, allreduce: also write the rows as CSV"},
     {"plot", OPTION_TEXT, offsetof(BenchOptions, plot), "FILE", NULL,
-     .doc = "attention, ladder, numerics: a picture, FILE.svg or FILE.png, by gnuplot"},
+     .doc = "attention, ladder, numerics: draw a chart, FILE.svg or FILE.png, with gnuplot"},
 };
 
 static const char *const commands[] = {"step",     "attention", "ladder",
@@ -62,8 +61,8 @@ static const char *const commands[] = {"step",     "attention", "ladder",
 static const CommandLine command = {
     .name = "bench",
     .purpose = "Measures this machine: a training step, the ladder of attention backends and sums "
-               "over ranks, which take\n"
-               "key=value of the config, and attention alone and its error.",
+               "over ranks, with\n"
+               "key=value of the config; attention alone and its error.",
     .operands = "step|attention|ladder|numerics|allreduce",
     .commands = commands,
     .least = 1,
@@ -73,7 +72,7 @@ static const CommandLine command = {
     .option_count = sizeof options / sizeof *options,
 };
 
-/* Each option's doc begins with the commands that it is for. */
+/* Each option's doc starts with the commands to which it applies. */
 static bool is_for(const Option *option, const char *what) {
     size_t head = strcspn(option->doc, ":"), length = strlen(what);
     for (const char *at = option->doc; (size_t)(at - option->doc) + length <= head; at++) {
@@ -82,7 +81,7 @@ static bool is_for(const Option *option, const char *what) {
     return false;
 }
 
-/* An option that the command would pass over is refused. */
+/* Refuses an option that the command does not use. */
 static Status check_options(const char *what, int argc, char **argv) {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strncmp(argv[i], "--", 2) != 0) continue;
@@ -91,8 +90,8 @@ static Status check_options(const char *what, int argc, char **argv) {
             bool is_it = strlen(options[k].name) == length &&
                          strncmp(options[k].name, argv[i] + 2, length) == 0;
             if (is_it && !is_for(&options[k], what)) {
-                return ERROR(STATUS_USAGE, "--%s is not for bench %s; see --help", options[k].name,
-                             what);
+                return ERROR(STATUS_USAGE, "--%s does not apply to bench %s; see --help",
+                             options[k].name, what);
             }
         }
     }

@@ -1,4 +1,4 @@
-/* convert: a model between a run, Hugging Face's safetensors and llm.c's model files. */
+/* convert: converts a model between a run, Hugging Face's safetensors and llm.c's model files. */
 #include "core/base/escape.h"
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
@@ -10,29 +10,28 @@
 typedef struct Values {
     const char *config;
     int64_t heads;
-    int dtype; /* into dtypes[] */
+    int dtype; /* index into dtypes[] */
 } Values;
 
 static const DType dtypes[] = {DTYPE_F32, DTYPE_BF16};
 
 static const Option options[] = {
     {"dtype", OPTION_CHOICE, offsetof(Values, dtype), "float32|bfloat16", "float32",
-     .doc = "of the file that is written; runs hold float32"},
+     .doc = "type in the output file; runs are always float32"},
     {"config", OPTION_TEXT, offsetof(Values, config), "FILE",
-     .doc = "the config that a new run will be trained under; its model must be this one"},
+     .doc = "the config of the new run; its model must match the weights"},
     {"heads", OPTION_INT, offsetof(Values, heads), "N", "0", 0, 1 << 24,
-     .doc = "attention heads of safetensors; 0: from the config.json beside them, or else a guess, "
+     .doc = "attention heads of safetensors; 0: from the config.json beside them, otherwise "
             "channels / 64"},
 };
 
 static void print_notes(FILE *file) {
     fputs("FROM and TO: *.safetensors is Hugging Face's GPT-2, *.bin a model of llm.c, anything "
           "else a run directory.\n"
-          "FROM may also be a checkpoint, or Hugging Face's index of shards or directory. TO must "
-          "not be there. After\n"
+          "FROM may also be a checkpoint, a Hugging Face directory or index of shards. TO must not "
+          "exist. After\n"
           "`./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train mine.yaml output=runs/gpt2` "
-          "goes on from those\n"
-          "weights.\n",
+          "trains from those weights.\n",
           file);
 }
 
@@ -51,7 +50,8 @@ static Status model_read(const char *path, const Values *values, ModelWeights **
     const char *file;
     Status status = format_of_source(path, &arena, &format, &file);
     if (!failed(status) && format != FORMAT_HUGGING_FACE && values->heads != 0) {
-        status = ERROR(STATUS_USAGE, "--heads is for safetensors; %s says its own", path);
+        status = ERROR(STATUS_USAGE,
+                       "--heads applies to safetensors; %s contains its number of heads", path);
     }
     if (!failed(status)) {
         status = format == FORMAT_HUGGING_FACE ? hugging_face_read(file, values->heads, out)
@@ -70,7 +70,7 @@ static Status model_write(const ModelWeights *model, const char *path, const Val
     }
 }
 
-/* Names that say another format would mislead whoever meets the file. */
+/* Refuses names that suggest another format, which would mislead later readers of the file. */
 static Status target_check(const char *to) {
     static const char *const refused[] = {".h5", ".json", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"};
     const char *slash = strrchr(to, '/'), *name = slash == NULL ? to : slash + 1,
@@ -82,7 +82,7 @@ static Status target_check(const char *to) {
                      to);
     }
     if (strncmp(name, "pytorch_model", 13) != 0) return OK;
-    return ERROR(STATUS_USAGE, "%s: PyTorch's format is not written; give model.safetensors", to);
+    return ERROR(STATUS_USAGE, "%s: PyTorch's format is not supported; give model.safetensors", to);
 }
 
 static Status arguments_check(const char *to, const Values *values) {
@@ -90,7 +90,7 @@ static Status arguments_check(const char *to, const Values *values) {
     TRY(target_check(to));
     if (is_run && values->dtype != 0) return ERROR(STATUS_USAGE, "--dtype: a run holds float32");
     if (is_run || values->config == NULL) return OK;
-    return ERROR(STATUS_USAGE, "--config is for a new run, and %s is none", to);
+    return ERROR(STATUS_USAGE, "--config applies to a new run, and %s is not a run", to);
 }
 
 static Status convert(const char *from, const char *to, const Values *values) {

@@ -1,5 +1,5 @@
-/* evaluate: the loss of a run's weights on a token file, by the code that evaluates while it
- * trains. */
+/* evaluate: the loss of a run's weights on a token file, computed by the code that evaluates during
+ * training. */
 #include "core/base/clock.h"
 #include "core/base/escape.h"
 #include "data/token_text.h"
@@ -29,16 +29,16 @@ typedef struct Values {
 
 static const Option options[] = {
     {"tokens", OPTION_TEXT, offsetof(Values, tokens), "N|all", NULL,
-     .doc = "so many tokens, spread over the file (as the run's evaluation.tokens)"},
+     .doc = "number of tokens, spread over the file (default: the run's evaluation.tokens)"},
     {"json", OPTION_FLAG, offsetof(Values, json), .doc = "print one JSON object"},
 };
 
 static void more(FILE *file) {
-    fputs("RUN is a run's directory, whose newest good checkpoint is taken, or a checkpoint file. "
-          "DATA is a token\n"
-          "file; without it the run's data.val. Any key of the run's config can be set: "
+    fputs("RUN is a run directory, of which the newest good checkpoint is used, or a checkpoint "
+          "file. DATA is a token\n"
+          "file; by default the run's data.val. Any key of the run's config can be set: "
           "data.batch_size=4 device=cpu.\n"
-          "mpirun -np N ./evaluate ... shares the work among N ranks, with the same result.\n",
+          "mpirun -np N ./evaluate ... divides the work among N ranks, with the same result.\n",
           file);
 }
 
@@ -74,7 +74,7 @@ static bool is_given(const Evaluate *v, const char *key) {
     return false;
 }
 
-/* Rank 0 chooses, for a run that is on its way has a newer checkpoint at any moment. */
+/* Rank 0 chooses, because a run in progress may write a newer checkpoint at any moment. */
 static Status checkpoint_choose(Evaluate *v) {
     const char *warnings = "";
     TRY(run_checkpoint_open(v->arguments.operands[0], &v->arena, &v->file, &warnings));
@@ -99,11 +99,11 @@ static Status tokens_take(const Values *values, ConfigEvaluation *out) {
     }
     if (value_parse_int(values->tokens, &out->tokens) && out->tokens > 0) return OK;
     return ERROR(STATUS_USAGE,
-                 "--tokens needs a count such as 1M, or all, not '%.200s'; see --help",
+                 "--tokens requires a count such as 1M, or all, not '%.200s'; see --help",
                  values->tokens);
 }
 
-/* A run may have been trained where there is a GPU, in a type that the CPU does not compute in. */
+/* The run may have been trained on a GPU in a type that the CPU does not support. */
 static void device_settle(Evaluate *v) {
     Config *config = v->config;
     bool has_gpu = device_count_cuda() > 0;
@@ -131,19 +131,19 @@ static Status config_take(Evaluate *v) {
     return OK;
 }
 
-/* A model that was trained on other tokens has a loss on these as well, which says nothing. */
+/* Refuses data of another tokenizer: the loss of such a model would be meaningless. */
 static Status tokenizer_check(Evaluate *v) {
     char *name = NULL;
     int64_t hash = 0;
     TRY(checkpoint_read_text(v->file, "tokenizer", &v->arena, &name));
     if (failed(checkpoint_read_i64(v->file, "tokenizer_hash", &hash)))
-        hash = 0; /* of an older version */
+        hash = 0; /* written by an older version */
     if (strcmp(name, TOKENIZER_UNKNOWN) == 0) name = "";
     TokenizerId model = {name, (uint64_t)hash}, data = token_file_tokenizer_id(v->e.val_file);
     if (tokenizer_ids_agree(model, data)) return OK;
     return ERROR(
         STATUS_DATA,
-        "%s: made with the tokenizer %s, but the model of %s knows %s; make it with that one",
+        "%s: made with the tokenizer %s, but the model of %s uses %s; make it with that one",
         token_file_path(v->e.val_file), data.name, v->path, model.name);
 }
 
@@ -154,7 +154,7 @@ static Status load(Evaluate *v) {
     return tokenizer_check(v);
 }
 
-/* The run's own batch where that fits here, and no more than there is to do. */
+/* The run's batch if it fits, limited by the number of windows per rank. */
 static Status batch_choose(const Experiment *e, Probes *probes, int64_t *B) {
     int64_t R = world_size(e->world), share = (e->val.count + R - 1) / R;
     AttentionChoice attention = experiment_attention(&e->resolved);
@@ -248,7 +248,7 @@ static Status evaluate(Evaluate *v) {
     double started = clock_seconds();
     Status status = evaluator_run(v->evaluator, &result);
     if (failed(status) && world_size(world) > 1)
-        world_abort(world, status); /* the others wait for this rank's sums */
+        world_abort(world, status); /* the other ranks wait for this rank's sums */
     TRY(status);
     return world_agree(
         world, world_rank(world) == 0 ? print(v, &result, step, clock_seconds() - started) : OK);

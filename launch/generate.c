@@ -1,4 +1,4 @@
-/* generate: text from a trained run. */
+/* generate: samples text from a trained run. */
 #include "core/base/input_file.h"
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
@@ -19,16 +19,16 @@ typedef struct Values {
 
 static const Option options[] = {
     {"start", OPTION_TEXT, offsetof(Values, start), "TEXT|FILE:path", NULL,
-     .doc = "what the text begins with (a newline); empty: after an end of text",
+     .doc = "start of the text (default: a newline); empty: after an end of text",
      .may_be_empty = true},
     {"num-samples", OPTION_INT, offsetof(Values, num_samples), "N", "1", 1, 1e6,
-     .doc = "how many texts"},
+     .doc = "number of texts"},
     {"max-new-tokens", OPTION_INT, offsetof(Values, max_new_tokens), "N", "200", 1, 1e9,
-     .doc = "length of each"},
+     .doc = "tokens per text"},
     {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "X", "0.8", 0, 100,
-     .doc = "below 1 is safer, above 1 is bolder, 0 takes the likeliest token"},
+     .doc = "divides the logits; below 1 is more conservative, 0 takes the most likely token"},
     {"top-k", OPTION_INT, offsetof(Values, top_k), "K", "200", 0, 1e9,
-     .doc = "only the K likeliest tokens; 0: all"},
+     .doc = "sample from the K most likely tokens; 0: all"},
     {"seed", OPTION_INT, offsetof(Values, seed), "N", "1337",
      .doc = "the same seed gives the same text"},
 };
@@ -43,7 +43,7 @@ static const CommandLine command = {
     .option_count = sizeof options / sizeof *options,
 };
 
-/* The text of --start, from the command line or from a file; for free(). */
+/* The text of --start, from the command line or from a file; the caller frees it. */
 static Status start_read(const char *start, char **text, size_t *bytes) {
     if (strncmp(start, "FILE:", 5) != 0) {
         *text = strdup(start);
@@ -79,14 +79,15 @@ static Status sample(Generator *g, const Values *values, int64_t index, TokenBuf
     return OK;
 }
 
-/* The tokens of the start. Where it is empty the end of a text before it, which is said, for it is
- * not to be seen. */
+/* The tokens of the start. If it is empty, the context is an end of text, with a message, because
+ * that token is invisible. */
 static Status context_begin(const Generator *g, const char *text, size_t bytes, TokenBuffer *out) {
     Tokenizer *tokenizer = generator_tokenizer(g);
     int32_t end_of_text = tokenizer_end_of_text(tokenizer);
     TRY(tokenizer_encode(tokenizer, text, bytes, out));
     if (out->count > 0) return OK;
-    fprintf(stderr, "generate: the start is empty: it begins after an end of text (token %d)\n",
+    fprintf(stderr,
+            "generate: the start is empty; the text starts after an end of text (token %d)\n",
             (int)end_of_text);
     return token_buffer_append(out, &end_of_text, 1);
 }

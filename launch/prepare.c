@@ -1,4 +1,4 @@
-/* prepare: text to token files, for ./train. */
+/* prepare: converts text to token files for ./train. */
 #include "core/base/clock.h"
 #include "core/base/escape.h"
 #include "core/base/file.h"
@@ -20,7 +20,7 @@
 typedef struct Values {
     const char *out, *tokenizer;
     double val_fraction;
-    int format; /* into formats[] */
+    int format; /* index into formats[] */
 } Values;
 
 static const struct {
@@ -30,26 +30,26 @@ static const struct {
 
 static const Option options[] = {
     {"out", OPTION_TEXT, offsetof(Values, out), "DIR", .required = true,
-     .doc = "where train and val go"},
+     .doc = "directory of the train and val files"},
     {"tokenizer", OPTION_TEXT, offsetof(Values, tokenizer), "byte|gpt2|FILE", "byte",
      .doc = "FILE: encoder.json, vocab.json, a rank file, or their directory"},
     {"val-fraction", OPTION_NUMBER, offsetof(Values, val_fraction), "0.1", "0.1", .low = 0,
-     .high = 0.9, .doc = "the last part of the text, for validation; 0: none"},
+     .high = 0.9, .doc = "fraction of the text, at its end, for validation; 0: none"},
     {"format", OPTION_CHOICE, offsetof(Values, format), "h5|bin", "h5",
      .doc = "bin: headerless uint16, as nanoGPT's"},
 };
 
 static void print_notes(FILE *file) {
-    fputs("INPUT is a text file, or - for the standard input. Files are read one after the other, "
-          "with an end of text\n"
-          "between them. The split is at the start of a line. Memory does not grow with the text. "
-          "A file that is there\n"
-          "and is no token file of the format is never replaced.\n",
+    fputs("INPUT is a text file, or - for standard input. Files are read in order, with an end of "
+          "text between them.\n"
+          "The split is at the start of a line. Memory does not grow with the text. An existing "
+          "file that is not a\n"
+          "token file of the format is never replaced.\n",
           file);
 }
 
 static const CommandLine program = {.name = "prepare",
-                                    .purpose = "Makes token files of text.",
+                                    .purpose = "Makes token files from text.",
                                     .operands = "INPUT...",
                                     .least = 1,
                                     .most = -1,
@@ -59,7 +59,7 @@ static const CommandLine program = {.name = "prepare",
 
 typedef struct Split {
     char path[PATH_MAX];
-    TokenWriter *writer; /* NULL: this split is not wanted */
+    TokenWriter *writer; /* NULL: this split is not written */
 } Split;
 
 typedef struct Preparation {
@@ -73,13 +73,14 @@ typedef struct Preparation {
     bool is_terminal;
 } Preparation;
 
-/* Another ./prepare would make one file of a pair each. Where directories cannot be locked, the
- * last one wins. */
+/* Locks the directory, because two concurrent ./prepare could each write one file of the pair. If
+ * directories cannot be locked, the last one wins. */
 static Status out_lock(const char *path, int *fd) {
     *fd = file_open(path, O_RDONLY | O_DIRECTORY, 0);
     if (*fd < 0 || file_lock(*fd, false) != EWOULDBLOCK) return OK;
     return ERROR(STATUS_DATA,
-                 "%s: another ./prepare writes there; wait for it or choose another --out", path);
+                 "%s: another ./prepare is writing there; wait for it or choose another --out",
+                 path);
 }
 
 static Status split_name(const Preparation *p, const char *name, Split *out) {
@@ -95,14 +96,14 @@ static Status split_open(Preparation *p, const char *name, Split *out) {
     return token_writer_create(out->path, formats[format].format, p->tokenizer, &out->writer);
 }
 
-/* An older val file beside a new train file would be of another text. */
+/* Refuses an old val file beside a new train file, because it would be of another text. */
 static Status no_old_val(Preparation *p) {
     bool is_there;
     TRY(split_name(p, "val", &p->val));
     TRY(file_look(p->val.path, NULL, &is_there));
     if (!is_there) return OK;
     return ERROR(STATUS_DATA,
-                 "%s: is there, but would not belong to the new train file; remove it first",
+                 "%s: already exists, and does not belong to the new train file; remove it first",
                  p->val.path);
 }
 
@@ -184,7 +185,7 @@ int main(int argc, char **argv) {
     streams_open();
     Values values = {0};
     Arguments arguments;
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes becomes a write error */
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file size becomes a write error */
     Status status = options_parse(&program, argc, argv, &values, &arguments);
     if (!failed(status) && !options_answer(&program, &arguments, stdout))
         status = prepare(&values, &arguments);

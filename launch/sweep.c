@@ -1,4 +1,4 @@
-/* sweep: a study's points, run here or on a cluster, and reported. */
+/* sweep: runs the points of a study, here or on a cluster, and reports on them. */
 #include "core/base/escape.h"
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
@@ -21,19 +21,18 @@ static const Option options[] = {
     {"slurm", OPTION_FLAG, offsetof(Values, slurm),
      .doc = "submit the points and the report to Slurm"},
     {"dry-run", OPTION_FLAG, offsetof(Values, dry_run),
-     .doc = "print points, commands and scripts; touch nothing"},
-    {"report", OPTION_FLAG, offsetof(Values, report), .doc = "report what is there by now"},
+     .doc = "print points, commands and scripts; change nothing"},
+    {"report", OPTION_FLAG, offsetof(Values, report), .doc = "report the current results"},
     {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 100000,
-     .doc = "with --local: ranks a point"},
+     .doc = "with --local: ranks per point"},
     {"parallel", OPTION_INT, offsetof(Values, parallel), "N", NULL, 1, 1024,
      .doc = "with --local: points at a time"},
 };
 
 static void print_notes(FILE *file) {
     fputs("STUDY is a config with a `sweep`, or the directory of a study. Without --local, --slurm "
-          "or --report its "
-          "points\n"
-          "are shown. What was stopped goes on with the same command. See docs/sweep.md.\n",
+          "or --report, ./sweep\n"
+          "shows its points. The same command resumes a stopped study. See docs/sweep.md.\n",
           file);
 }
 
@@ -51,7 +50,7 @@ static const CommandLine command = {
 
 static Status check_values(const Values *v) {
     if (v->local && v->slurm)
-        return ERROR(STATUS_USAGE, "--local and --slurm are two ways; choose one");
+        return ERROR(STATUS_USAGE, "--local and --slurm exclude each other; choose one");
     if (v->slurm && (v->ranks > 0 || v->parallel > 0)) {
         return ERROR(
             STATUS_USAGE,
@@ -100,7 +99,7 @@ static Status dry_run(const Study *study, const Values *v) {
     return OK;
 }
 
-/* Points that failed for good are a failure; points that do not fit are a result, unless none
+/* Points that failed for good are a failure. Points that do not fit are a result, unless none
  * fits. */
 static Status verdict(const Study *study) {
     const StudyPoint *first = NULL;
@@ -112,7 +111,7 @@ static Status verdict(const Study *study) {
     if (n_failed > 0) {
         bool is_final = point_exit_is_final(first->status.exit_code);
         return ERROR(STATUS_FAILURE,
-                     "%d of %d points failed; %s: %s; mend that, and the same command%s goes on",
+                     "%d of %d points failed; %s: %s; fix this, and the same command%s resumes",
                      n_failed, study->count, first->name, first->status.message,
                      is_final ? "" : " with a higher launch.retries=");
     }
@@ -123,10 +122,10 @@ static Status verdict(const Study *study) {
     return OK;
 }
 
-/* The report of what is there; whoever runs the study keeps sweep.json up to date meanwhile. */
+/* Reports the current results; the process that runs the study keeps sweep.json up to date. */
 static Status report(Study *study) {
     if (!study_exists(study)) {
-        return ERROR(STATUS_CONFIG, "%s: there is no such study yet; --local or --slurm makes it",
+        return ERROR(STATUS_CONFIG, "%s: no such study yet; create it with --local or --slurm",
                      study->directory);
     }
     bool is_ours = study->place.lock != NULL,

@@ -1,4 +1,4 @@
-/* train: a GPT from one YAML file, on whatever is there. */
+/* train: trains a GPT from one YAML file. */
 #include "core/base/clock.h"
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
@@ -27,15 +27,15 @@ static const Option options[] = {
     {"plan", OPTION_FLAG, offsetof(Values, plan),
      .doc = "print the memory plan and stop; nothing is allocated"},
     {"device-memory", OPTION_TEXT, offsetof(Values, device_memory), "BYTES", NULL,
-     .doc = "with --plan, where the config's GPU is not here: its memory (80GiB)"},
+     .doc = "with --plan, for a GPU that this machine lacks: its memory (default: 80GiB)"},
     {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 1e6,
-     .doc = "with --plan: for so many ranks"},
+     .doc = "with --plan: number of ranks"},
     {"print-config", OPTION_FLAG, offsetof(Values, print_config),
      .doc = "print the resolved config and stop"},
     {"profile", OPTION_FLAG, offsetof(Values, profile),
      .doc = "at the end, time every op of the last micro-batch; trace.json for Chrome"},
     {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
-     .doc = "go on from the newest good checkpoint, from none, or from this one"},
+     .doc = "resume from the newest good checkpoint, from none, or from PATH"},
 };
 
 static const CommandLine command = {
@@ -54,19 +54,19 @@ static Status plan_suppose(const Values *values, PlanFor *plan) {
     ConfigBudget memory;
     const char *bytes = values->device_memory == NULL ? "80GiB" : values->device_memory;
     if (!value_parse_budget(bytes, &memory) || memory.bytes == 0) {
-        return ERROR(STATUS_USAGE, "--device-memory=%s: wants bytes, such as 80GiB", bytes);
+        return ERROR(STATUS_USAGE,
+                     "--device-memory requires a number of bytes such as 80GiB, not '%s'", bytes);
     }
     *plan = (PlanFor){.only = values->plan, .device_bytes = memory.bytes, .ranks = values->ranks};
     if (!values->plan && values->ranks > 0) {
-        return ERROR(STATUS_USAGE,
-                     "--ranks goes with --plan; a run has the ranks that mpirun starts");
+        return ERROR(STATUS_USAGE, "--ranks requires --plan; mpirun sets the ranks of a run");
     }
     if (!values->plan && values->device_memory != NULL) {
         return ERROR(STATUS_USAGE,
-                     "--device-memory goes with --plan; a run has the memory that is there");
+                     "--device-memory requires --plan; a run uses the memory of this machine");
     }
     if (values->plan && values->print_config) {
-        return ERROR(STATUS_USAGE, "--plan and --print-config both print and stop; ask for one");
+        return ERROR(STATUS_USAGE, "--plan and --print-config exclude each other; choose one");
     }
     return OK;
 }
@@ -117,7 +117,7 @@ static Status profile(Run *run) {
     char path[4096];
     bool leads = world_rank(run->e.world) == 0;
     if (run->start_s == 0) {
-        metrics_say(run->metrics, "no step was left to do, so there is none to profile");
+        metrics_say(run->metrics, "no step was left to run, so there is none to profile");
         return OK;
     }
     snprintf(path, sizeof path, "%s/trace.json", run->directory);
@@ -156,7 +156,7 @@ static Status train(Run *run, const Values *values) {
 static Status study_refuse(const Config *config, const char *path, const Values *values) {
     if (config->sweep == NULL || values->plan || values->print_config) return OK;
     return ERROR(STATUS_CONFIG,
-                 "%s: a study, which ./sweep runs; to train what its points share, set sweep=null",
+                 "%s: is a study; run it with ./sweep, or set sweep=null to train its base config",
                  path);
 }
 

@@ -1,4 +1,4 @@
-"""What tests set for mpirun, Open MPI 4.1's (orte) and 5's (PRRTE): each passes over the other's variables."""
+"""The environment of mpirun in tests, for Open MPI 4.1 (orte) and 5 (PRRTE); each ignores the variables of the other."""
 
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",

@@ -14,7 +14,7 @@ struct ArenaBlock {
     alignas(ALIGNMENT) char bytes[];
 };
 
-/* Blocks grow with what the arena holds: a study has thousands of small arenas. */
+/* Blocks grow with the size of the arena, because a study has thousands of small arenas. */
 static struct ArenaBlock *block_add(Arena *arena, size_t bytes) {
     size_t size = arena->blocks == NULL ? FIRST_BYTES : 2 * arena->blocks->size;
     if (size > BLOCK_BYTES) size = BLOCK_BYTES;

@@ -1,4 +1,4 @@
-/* Arena: memory for what a program needs to describe itself (nodes, tensors, names). Freed all at
+/* Arena: memory for the objects that describe a program (nodes, tensors, names). Freed all at
  * once. */
 #pragma once
 
@@ -12,10 +12,10 @@ typedef struct Arena {
     struct ArenaBlock *blocks;
 } Arena;
 
-/* Zeroed memory aligned to 16 bytes; NULL only where the system has none left. */
+/* Zeroed memory aligned to 16 bytes; NULL if the system is out of memory. */
 void *arena_alloc(Arena *arena, size_t bytes);
 
-/* A copy of a string, or of formatted text, that lives as long as the arena. */
+/* A copy of a string, or of formatted text, valid as long as the arena. */
 char *arena_strdup(Arena *arena, const char *text);
 char *arena_printf(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

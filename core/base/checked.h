@@ -1,11 +1,11 @@
-/* Sizes that overflow are errors, never wrap. */
+/* Arithmetic on sizes that reports overflow instead of wrapping. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* *out = a * b, or a + b; false where the result does not fit. */
+/* *out = a * b, or a + b; false if the result overflows. */
 static inline bool checked_mul(size_t a, size_t b, size_t *out) {
     return !__builtin_mul_overflow(a, b, out);
 }

@@ -1,5 +1,5 @@
-/* Clocks. Training seconds and deadlines use the monotonic clock, so that a change of the system's
- * time is not felt. */
+/* Clocks. Training seconds and deadlines use the monotonic clock, so changes of the system time do
+ * not affect them. */
 #pragma once
 
 #include <time.h>

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { LINE_BYTES = 4096, SHOWN_BYTES = 17 }; /* four bytes as \xNN, and a zero */
+enum { LINE_BYTES = 4096, SHOWN_BYTES = 17 }; /* four bytes as \xNN, and a zero byte */
 
 /* C1 controls; U+061C, U+200E and U+200F, U+2028 to U+202E, U+2066 to U+2069 (Unicode 15, 23.2). */
 static bool is_control(const unsigned char *text, size_t length) {
@@ -19,7 +19,7 @@ static bool is_control(const unsigned char *text, size_t length) {
     return text[1] == 0x81 && text[2] >= 0xA6 && text[2] <= 0xA9;
 }
 
-/* How the character at `text` is shown; its bytes in *length. */
+/* Formats the character at `text` for display; *length = its bytes. */
 static size_t show(const unsigned char *text, size_t bytes, size_t *length, char out[SHOWN_BYTES]) {
     static const char named[] = {['\n'] = 'n', ['\t'] = 't', ['\r'] = 'r'};
     size_t valid = utf8_character(text, bytes), used = 0;

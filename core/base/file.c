@@ -17,7 +17,7 @@
 
 enum { STREAM_BYTES = 1 << 16 };
 
-/* The value of a system call that is taken up again while a signal interrupts it. */
+/* The result of a system call, retried after EINTR. */
 #define RETRIED(call)                                                                              \
     ({                                                                                             \
         __auto_type result_ = (call);                                                              \
@@ -56,12 +56,12 @@ static Status cannot(const char *path, const char *what, int error) {
 
 static Status kind_check(const char *path, mode_t mode) {
     if (S_ISREG(mode)) return OK;
-    if (S_ISDIR(mode)) return ERROR(STATUS_DATA, "%s: a directory; name the file in it", path);
+    if (S_ISDIR(mode)) return ERROR(STATUS_DATA, "%s: is a directory; name the file in it", path);
     return ERROR(STATUS_DATA, "%s: not a regular file, but %s; copy it into one", path,
                  kind_of(mode));
 }
 
-/* Takes the descriptor over where it is of something else. */
+/* Takes over the descriptor; closes it if it is not a regular file. */
 static Status regular_check(const char *path, int *fd) {
     struct stat info;
     Status status =
@@ -79,7 +79,7 @@ Status file_open_regular(const char *path, int *fd) {
 }
 
 static Status link_refused(const char *path) {
-    return ERROR(STATUS_DATA, "%s: is a link; it is not followed, put a file there", path);
+    return ERROR(STATUS_DATA, "%s: is a link, which is not followed; replace it with a file", path);
 }
 
 Status file_refuse_link(const char *path) {
@@ -125,17 +125,15 @@ Status file_read_at(int fd, const char *path, void *to, size_t bytes, size_t at,
     return OK;
 }
 
-/* Reads what is behind position 0 in pieces that double, for the size may change meanwhile. */
+/* Reads from position 0 in blocks of doubling size, because the file may grow meanwhile. */
 static Status read_whole(int fd, const char *path, size_t most, char **text, size_t *size) {
     struct stat info;
     *size = 0;
     if (fstat(fd, &info) != 0) return cannot(path, "look at", errno);
     for (size_t room = (size_t)info.st_size + 1, got;; room *= 2) {
         if (*size > most || (size_t)info.st_size > most) {
-            return ERROR(
-                STATUS_DATA,
-                "%s: is larger than the %zu bytes that are read of such a file; shorten it", path,
-                most);
+            return ERROR(STATUS_DATA, "%s: is larger than the limit of %zu bytes; shorten it", path,
+                         most);
         }
         char *grown = realloc(*text, room + 1);
         if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
@@ -165,8 +163,8 @@ Status file_read_all(const char *path, size_t most, char **text, size_t *size) {
     return status;
 }
 
-/* write(2) beyond RLIMIT_FSIZE raises SIGXFSZ, which kills; held back on this thread, it leaves
- * EFBIG. */
+/* write(2) beyond RLIMIT_FSIZE raises SIGXFSZ, which kills the process. With the signal blocked on
+ * this thread, it returns EFBIG. */
 static ssize_t write_unkilled(int fd, const void *bytes, size_t n) {
     sigset_t only, before;
     sigemptyset(&only);
@@ -230,7 +228,7 @@ FILE *file_stream(int fd, const char *mode) {
 Status file_cannot_write(const char *path, int error) {
     bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG;
     return ERROR(STATUS_FAILURE, "%s: cannot write: %s%s", path, strerror(error),
-                 is_full ? "; make room" : "");
+                 is_full ? "; free some space" : "");
 }
 
 /* ---- durability and locks -------------------------------------------------------------------- */
@@ -302,7 +300,7 @@ static DIR *directory_open(const char *path) {
     return directory;
 }
 
-/* NULL with errno 0 at the end. */
+/* Returns NULL with errno 0 at the end. */
 static const struct dirent *entry_next(DIR *directory) {
     const struct dirent *entry;
     do {
@@ -312,7 +310,7 @@ static const struct dirent *entry_next(DIR *directory) {
     return entry;
 }
 
-/* A directory that is not there has no entries. */
+/* A missing directory counts as empty. */
 static Status listing_refused(const char *path, int error) {
     bool is_there = true;
     if (is_absence(error)) TRY(file_look(path, NULL, &is_there));

@@ -13,7 +13,7 @@
 
 enum { MOST_BYTES = 4 << 20, NAME_BYTES = 64 };
 
-/* A group of this process, or an ancestor. */
+/* A control group of this process, or an ancestor of one. */
 typedef struct Group {
     const char *directory;
     bool is_v2, is_ancestor;
@@ -21,14 +21,14 @@ typedef struct Group {
 
 typedef void (*GroupFn)(const Group *group, void *result);
 
-/* For free(); NULL where it cannot be read. */
+/* The content of a file of the group. The caller frees it; NULL if it cannot be read. */
 static char *text_of(const char *directory, const char *name) {
     char path[PATH_MAX], *text = NULL;
     if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path) return NULL;
     return failed(file_read_all(path, MOST_BYTES, &text, NULL)) ? NULL : text;
 }
 
-/* False also for `max` and -1, which are no limits. */
+/* Reads a number. False also for `max` and -1, which mean no limit. */
 static bool number_of(const Group *group, const char *name, uint64_t *out) {
     char *text = text_of(group->directory, name);
     bool is_number = text != NULL && *text != '-' && sscanf(text, "%" SCNu64, out) == 1;
@@ -36,7 +36,7 @@ static bool number_of(const Group *group, const char *name, uint64_t *out) {
     return is_number;
 }
 
-/* Of a file of lines `KEY NUMBER`, or `KEY: NUMBER kB`. */
+/* The value of `key` in a file of lines `KEY NUMBER` or `KEY: NUMBER kB`. */
 static uint64_t value_in(const char *text, const char *key) {
     size_t bytes = strlen(key);
     for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
@@ -58,7 +58,7 @@ static bool has_word(const char *list, const char *word) {
     return false;
 }
 
-/* In mountinfo blanks are \040, and so on. */
+/* mountinfo writes blanks as \040, and so on. */
 static void unescape(char *text) {
     char *to = text;
     for (; *text != '\0'; text++) {
@@ -71,11 +71,12 @@ static void unescape(char *text) {
 }
 
 typedef struct Mount {
-    char inside[PATH_MAX], point[PATH_MAX]; /* the group that is mounted, and where */
+    char inside[PATH_MAX],
+        point[PATH_MAX]; /* the group at the root of the mount, and the mount point */
     bool is_v2;
 } Mount;
 
-/* A line of mountinfo: whether it mounts the groups that know a controller. */
+/* Parses a line of mountinfo; whether it mounts the groups of `controller`. */
 static bool mount_read(const char *line, const char *controller, Mount *out) {
     char type[NAME_BYTES], options[1024];
     const char *rest = strstr(line, " - ");
@@ -89,8 +90,8 @@ static bool mount_read(const char *line, const char *controller, Mount *out) {
     return true;
 }
 
-/* The process's group as /proc/self/cgroup names it: lines `ID:CONTROLLERS:PATH`, without
- * controllers for version 2. */
+/* The process's group in /proc/self/cgroup: lines `ID:CONTROLLERS:PATH`, without controllers for
+ * version 2. */
 static bool path_find(const char *text, const Mount *mount, const char *controller,
                       char path[PATH_MAX]) {
     for (const char *line = text; *line != '\0';
@@ -107,8 +108,8 @@ static bool path_find(const char *text, const Mount *mount, const char *controll
     return false;
 }
 
-/* Below the mount. A group that lies outside of what is mounted cannot be seen: then only that
- * limits. */
+/* The path of the group below the mount point. A group outside the mounted part is not visible;
+ * then only the visible part limits. */
 static const char *path_inside(const Mount *mount, const char *path) {
     size_t bytes = strcmp(mount->inside, "/") == 0 ? 0 : strlen(mount->inside);
     bool is_inside =
@@ -157,8 +158,8 @@ static void limit_apply(HostMemory *memory, uint64_t limit, uint64_t used) {
     take_least(&memory->free_bytes, used < limit ? limit - used : 0);
 }
 
-/* Pages of files, but for those in use as shared memory, can be had back; v1's own counts leave the
- * children out. */
+/* File pages can be reclaimed, except those used as shared memory. The counts of version 1 that
+ * exclude children are not used. */
 static uint64_t reclaimable(const Group *group) {
     char *text = text_of(group->directory, "memory.stat");
     uint64_t bytes =
@@ -220,7 +221,7 @@ HostMemory host_memory_own(const char *root) {
 
 /* ---- cores ----------------------------------------------------------------------------------- */
 
-/* Version 2 says "QUOTA PERIOD", or "max PERIOD". */
+/* Version 2 has "QUOTA PERIOD", or "max PERIOD". */
 static void cores_visit(const Group *group, void *result) {
     uint64_t quota = 0, period = 0;
     int *cores = result;

@@ -9,10 +9,10 @@
 
 static Status missing(const char *path) { return ERROR(STATUS_DATA, "%s: no such file", path); }
 
-/* What its owner keeps from being read is the user's to mend, and not the machine's fault. */
+/* Missing permission is for the user to fix, not a failure of the machine. */
 static Status refused(const char *path, Status status) {
     if (!failed(status) || euidaccess(path, R_OK) == 0 || errno != EACCES) return status;
-    return ERROR(STATUS_DATA, "%s: no permission to read it; chmod +r lets you", path);
+    return ERROR(STATUS_DATA, "%s: no permission to read it; run chmod +r on it", path);
 }
 
 Status input_open(const char *path, InputFile *out) {
@@ -21,7 +21,7 @@ Status input_open(const char *path, InputFile *out) {
     TRY(refused(path, file_open_regular(path, &out->fd)));
     if (out->fd < 0) return missing(path);
     if (fstat(out->fd, &info) != 0) {
-        Status status = ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
+        Status status = ERROR(STATUS_FAILURE, "%s: cannot inspect it: %s", path, strerror(errno));
         input_close(out);
         return status;
     }
@@ -37,10 +37,9 @@ void input_close(InputFile *file) {
 static Status shrunk(const InputFile *file) {
     struct stat info = {0};
     fstat(file->fd, &info);
-    return ERROR(
-        STATUS_DATA,
-        "%s: became shorter while it was read: %lld of %llu bytes are left; write it again",
-        file->path, (long long)info.st_size, (unsigned long long)file->bytes);
+    return ERROR(STATUS_DATA,
+                 "%s: became shorter during reading: %lld of %llu bytes are left; write it again",
+                 file->path, (long long)info.st_size, (unsigned long long)file->bytes);
 }
 
 Status input_read(const InputFile *file, void *out, size_t bytes, uint64_t at) {

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { YOUNG_SECONDS = 5 }; /* its process may just be starting */
+enum { YOUNG_SECONDS = 5 }; /* the process that created it may just be starting */
 
 typedef struct Leftovers {
     const char *directory;
@@ -29,9 +29,8 @@ static bool is_old_and_ours(int fd) {
     return time(NULL) - info.st_mtime > YOUNG_SECONDS;
 }
 
-/* The kernel grants a lease to write where nobody else has the file open or mapped, in whatever
- * container. It tells of those who come later by SIGIO, which would end the program; SIGURG does
- * not. */
+/* The kernel grants a write lease if no other process has the file open or mapped, in any
+ * container. It announces later opens by SIGIO, which would end the program; SIGURG does not. */
 static bool is_unused(int fd) {
     return fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
 }
@@ -49,6 +48,6 @@ static bool leftover_look(void *context, const char *name) {
 
 void leftovers_remove(const char *directory, const char *const *beginnings) {
     Leftovers leftovers = {directory, beginnings};
-    Status ignored = file_list(directory, leftover_look, &leftovers); /* nothing depends on it */
+    Status ignored = file_list(directory, leftover_look, &leftovers); /* best effort */
     (void)ignored;
 }

@@ -11,14 +11,14 @@ struct NamesEntry {
     void *value;
 };
 
-/* FNV-1a, with its high bits mixed: they choose the way. */
+/* FNV-1a with a final mix, because its high bits select the child. */
 static uint64_t hash_of(const char *name, size_t bytes) {
     uint64_t hash = 0xcbf29ce484222325u;
     for (size_t i = 0; i < bytes; i++) hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3u;
     return (hash ^ hash >> 32) * 0x9e3779b97f4a7c15u;
 }
 
-/* The link to the name's entry: to NULL where there is none, but there it would be. */
+/* The link to the entry of a name; if there is none, the NULL link where it would be inserted. */
 static NamesEntry **link_of(NamesEntry **link, const char *name, size_t bytes) {
     for (uint64_t hash = hash_of(name, bytes); *link != NULL; hash <<= 2) {
         const NamesEntry *entry = *link;

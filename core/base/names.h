@@ -1,5 +1,5 @@
-/* Names: strings to values, by hash. A hash trie (C. Wellons, "An easy-to-implement, arena-friendly
- * hash map", 2023): it needs no size beforehand, and grows by one entry a name. */
+/* Names: maps strings to values. A hash trie (C. Wellons, "An easy-to-implement, arena-friendly
+ * hash map", 2023): it needs no initial size and allocates one entry per name. */
 #pragma once
 
 #include "core/base/arena.h"
@@ -8,16 +8,16 @@
 extern "C" {
 #endif
 
-/* All zero: empty. */
+/* Zero-initialized: empty. */
 typedef struct Names {
     struct NamesEntry *root;
 } Names;
 
-/* Where the value of a name is kept; a new name's value is NULL. The name is borrowed. NULL where
+/* The slot of a name's value; NULL in the slot of a new name. The name is borrowed. Returns NULL if
  * memory is out. */
 void **names_add(Names *names, Arena *arena, const char *name);
 
-/* Where the value of a name of `bytes` bytes is kept; NULL where the name was never added. */
+/* The slot of the value of a name of `bytes` bytes; NULL if the name has not been added. */
 void **names_find(const Names *names, const char *name, size_t bytes);
 
 #ifdef __cplusplus

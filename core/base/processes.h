@@ -1,5 +1,5 @@
-/* The processes of this machine, as /proc shows them. One that ends meanwhile is as if it were not
- * there. Nothing here is collective. */
+/* The processes of this machine, from /proc. A process that ends meanwhile is skipped. Nothing here
+ * is collective. */
 #pragma once
 
 #include "core/status.h"
@@ -13,11 +13,11 @@ typedef struct ProcessInfo {
     char state; /* as in proc(5): R, S, D, T, Z, ... */
 } ProcessInfo;
 
-/* Calls visit(context, process) for each until it is false. No /proc: no calls. Errors:
- * STATUS_FAILURE. */
+/* Calls visit(context, process) for each process until it returns false. No calls without /proc.
+ * Errors: STATUS_FAILURE. */
 NODISCARD Status processes_visit(bool (*visit)(void *context, const ProcessInfo *process),
                                  void *context);
 
-/* Reads /proc/PID/NAME, cut to fit, with a zero behind it: how many bytes, 0 where it cannot be
- * read. */
+/* Reads /proc/PID/NAME, truncated to `room`, and appends a zero byte. Returns the number of bytes;
+ * 0 if it cannot be read. */
 size_t process_read(pid_t pid, const char *name, char *out, size_t room);

@@ -20,15 +20,15 @@ static const char ENDING[] = ".hourglass";
 
 struct Replacement {
     char *path;  /* the target */
-    char *aside; /* NULL once it has the target's name */
+    char *aside; /* NULL after the rename to the target */
     char *backup;
-    int fd, error; /* error: of the last failure */
+    int fd, error; /* error: errno of the last failure */
     bool keeps_old, had_old;
 };
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* FNV-1a over the name, then the number, and a last mixing. */
+/* FNV-1a over the name, then the number, with a final mix. */
 static uint64_t tag_of(const char *name, size_t length, uint64_t number) {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < length; i++)
@@ -37,14 +37,14 @@ static uint64_t tag_of(const char *name, size_t length, uint64_t number) {
     return hash ^ hash >> 29;
 }
 
-/* The part of a target's name that its new file bears too. */
+/* The part of the target's name that the temporary file's name contains. */
 static const char *shown_name(const char *path, size_t *length) {
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     *length = strnlen(name, SHOWN_BYTES);
     return name;
 }
 
-/* DIR/.NAME.TAG.hourglass with the tag of `number`; the caller's to free. */
+/* DIR/.NAME.TAG.hourglass with the tag of `number`; the caller frees it. */
 static char *aside_name(const char *path, uint64_t number) {
     char *aside;
     size_t length;
@@ -54,7 +54,8 @@ static char *aside_name(const char *path, uint64_t number) {
     return bytes < 0 ? NULL : aside;
 }
 
-/* Whether `entry` is the name of a new file of target `name` (NULL: of any), and with which tag. */
+/* Whether `entry` is the name of a temporary file of target `name` (NULL: of any target); *tag =
+ * its tag. */
 static bool aside_parse(const char *entry, const char *name, uint64_t *number_tag, size_t *length) {
     size_t bytes = strlen(entry), most;
     if (entry[0] != '.' || bytes < 1 + 1 + TAG_DIGITS + sizeof ENDING - 1) return false;
@@ -73,8 +74,8 @@ typedef struct Sweeping {
     const char *directory, *name;
 } Sweeping;
 
-/* Ours: the tag is of this very file, or it was not even tagged and holds nothing; and no living
- * writer has its lock. */
+/* Whether a file is a leftover of this project: its tag matches its inode, or it is untagged and
+ * empty; and no live writer holds its lock. */
 static bool is_left(int fd, const char *entry, size_t length, uint64_t tag) {
     struct stat info;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
@@ -99,12 +100,12 @@ static bool leftover_remove(void *context, const char *entry) {
 void replacement_clean(const char *directory, const char *name) {
     Sweeping sweeping = {directory, name};
     Status status = file_list(directory, leftover_remove, &sweeping);
-    (void)status; /* the next time */
+    (void)status; /* tried again next time */
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Removes it before its lock goes with the descriptor. */
+/* Removes the file while its lock is still held. */
 static void file_drop(Replacement *new) {
     if (new->aside != NULL) file_remove(new->aside);
     file_close(new->fd);
@@ -113,7 +114,7 @@ static void file_drop(Replacement *new) {
     new->fd = -1;
 }
 
-/* A file with a name of its own, not tagged yet. 0 or errno. */
+/* Creates a file with a unique name, not yet tagged. Returns 0 or errno. */
 static int file_make(Replacement *new) {
     static _Atomic uint64_t count;
     struct timespec now;
@@ -128,8 +129,8 @@ static int file_make(Replacement *new) {
     return errno;
 }
 
-/* Locks it, then gives it the name that says that it is ours. 0 or errno: ENOENT where another
- * process took it for left just before. Without locks nobody takes it for that. */
+/* Locks the file, then renames it to the tagged name. Returns 0 or errno; ENOENT if another process
+ * has just removed it as a leftover. Without locks no process removes it. */
 static int file_tag(Replacement *new) {
     struct stat info;
     if (fstat(new->fd, &info) != 0) return errno;
@@ -145,12 +146,12 @@ static int file_tag(Replacement *new) {
     return 0;
 }
 
-/* 0 or errno, with nothing left. */
+/* Returns 0 or errno; removes the file on failure. */
 static int file_begin(Replacement *new) {
     int error = EEXIST;
     for (int try = 0; try < TRIES && (error == EEXIST || error == ENOENT); try++) {
         error = file_make(new);
-        if (error == ENOENT) return error; /* no such directory */
+        if (error == ENOENT) return error; /* the directory does not exist */
         if (error == 0) error = file_tag(new);
         if (error == 0) return 0;
         file_drop(new);
@@ -201,7 +202,7 @@ static bool is_there(const char *path) {
     return lstat(path, &info) == 0 || errno != ENOENT;
 }
 
-/* A name that nobody has; EEXIST. Not all file systems can tell in the same step. */
+/* Renames to a name that must be free, else EEXIST. Some file systems cannot do both atomically. */
 static int name_take_free(const char *from, const char *to) {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
     if (errno != EINVAL && errno != ENOSYS && errno != EINTR) return errno;
@@ -212,7 +213,7 @@ static Status name_take(Replacement *new) {
     int error =
         new->keeps_old ? name_take_free(new->aside, new->path) : file_rename(new->aside, new->path);
     if (error == EEXIST && new->keeps_old) {
-        return ERROR(STATUS_DATA, "%s: is there already; remove it first", new->path);
+        return ERROR(STATUS_DATA, "%s: already exists; remove it first", new->path);
     }
     TRY(failure(new, error));
     free(new->aside);
@@ -220,8 +221,8 @@ static Status name_take(Replacement *new) {
     return OK;
 }
 
-/* A second name for the old file, such as dead writers leave, too. Without hard links there is no
- * way back. */
+/* Gives the old file a second name, of the form of a leftover. Without hard links the old file
+ * cannot be restored. */
 static void old_keep(Replacement *new) {
     struct stat info;
     new->had_old = is_there(new->path);
@@ -232,7 +233,7 @@ static void old_keep(Replacement *new) {
     new->backup = NULL;
 }
 
-/* After a failure: what has its name gives it back. */
+/* After a failure: restores the old file if the new one has taken its name. */
 static void old_restore(Replacement *new) {
     if (new->aside == NULL &&new->backup != NULL) file_rename(new->backup, new->path);
     if (new->aside == NULL && !new->had_old) file_remove(new->path);
@@ -299,5 +300,5 @@ Status replacement_set_aside(const char *path, char *to, size_t room) {
         return error == 0 ? OK : file_cannot_write(name, error);
     }
     return ERROR(STATUS_FAILURE,
-                 "%s: is in the way, and no free name was found for it; move it away", path);
+                 "%s: cannot be moved aside, because no free name was found; move it away", path);
 }

@@ -13,7 +13,8 @@ size_t utf8_character(const uint8_t *text, size_t bytes) {
     for (size_t i = 1; i < length; i++) {
         if (!is_continuation(text[i])) return 0;
     }
-    /* The second byte's range is narrower after four leads. Source: Unicode 15, table 3-7. */
+    /* After four lead bytes the range of the second byte is narrower. Source: Unicode 15, table
+     * 3-7. */
     if (lead == 0xE0 && text[1] < 0xA0) return 0;
     if (lead == 0xED && text[1] > 0x9F) return 0;
     if (lead == 0xF0 && text[1] < 0x90) return 0;
@@ -25,7 +26,7 @@ size_t utf8_valid_prefix(const uint8_t *text, size_t bytes) {
     size_t at = 0;
     while (at < bytes) {
         uint64_t eight;
-        if (bytes - at >= sizeof eight) { /* most text is ASCII: eight bytes at a time */
+        if (bytes - at >= sizeof eight) { /* most text is ASCII: check eight bytes at a time */
             memcpy(&eight, text + at, sizeof eight);
             if ((eight & UINT64_C(0x8080808080808080)) == 0) {
                 at += sizeof eight;

@@ -11,15 +11,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What libraries that are initialised before it may take. */
+/* Address space for libraries that are initialized earlier. */
 enum { OTHERS_BYTES = 32 << 20 };
 
-/* Of SIGHUP, as the program was started. */
+/* The disposition of SIGHUP when the program was started. */
 static struct sigaction hangup;
 
 void at_load_restore(void) { sigaction(SIGHUP, &hangup, NULL); }
 
-/* How many it maps at load: one a core, or as many as OMP_NUM_THREADS says where that is less. */
+/* The number of buffers that OpenBLAS maps at load: one per core, or OMP_NUM_THREADS if that is
+ * less. */
 static size_t buffers_at_load(char **environment) {
     static const char name[] = "OMP_NUM_THREADS=";
     cpu_set_t cores;
@@ -41,11 +42,11 @@ static bool can_map(size_t bytes) {
     return true;
 }
 
-/* No library is initialised yet: system calls alone, and what needs no state. */
+/* Libraries are not initialized yet, so only system calls and stateless functions are allowed. */
 static void end_without_room(const char *path) {
     static const char message[] =
-        "error: the limit on this process's addresses (ulimit -v) leaves OpenBLAS no room for its "
-        "buffers of 128 MiB, one a core; raise it, or set OMP_NUM_THREADS=1\n";
+        "error: the limit on address space (ulimit -v) is too small for OpenBLAS's buffers of "
+        "128 MiB per core; raise it, or set OMP_NUM_THREADS=1\n";
     const char *last = strrchr(path, '/'), *program = last == NULL ? path : last + 1;
     ssize_t ignored = write(STDERR_FILENO, program, strlen(program));
     ignored = write(STDERR_FILENO, ": ", 2);

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What the launcher may use where one started this rank; otherwise what this process itself may
- * use. */
+/* The cores that the launcher may use if one started this rank; otherwise those of this process. */
 static void cores_allowed(cpu_set_t *cores) {
     bool launched = getenv("OMPI_COMM_WORLD_RANK") != NULL;
     if (launched && sched_getaffinity(getppid(), sizeof *cores, cores) == 0) return;
@@ -25,8 +24,7 @@ static int share_size(int count, int local_rank, int local_size) {
     return size > 0 ? size : 1;
 }
 
-/* Where a control group allows less time than its cores have, more threads would only be stopped in
- * turn. */
+/* If a control group allows less time than its cores have, more threads would only be throttled. */
 static int quota_share(int local_rank, int local_size) {
     return share_size(host_cores(""), local_rank, local_size);
 }
@@ -44,12 +42,12 @@ int cpu_share_take(int threads, int local_rank, int local_size) {
         if (index >= first && index < end) CPU_SET(core, &share);
         index++;
     }
-    if (first == end) share = all; /* more ranks than cores: let the system share them */
+    if (first == end) share = all; /* more ranks than cores: the system shares them */
     sched_setaffinity(0, sizeof share, &share);
     if (threads == 0)
         threads =
             least(share_size(count, local_rank, local_size), quota_share(local_rank, local_size));
-    omp_set_num_threads(threads); /* OpenMP has counted the cores before they were shared: one,
-                                     where mpirun binds */
+    omp_set_num_threads(
+        threads); /* OpenMP counted the cores before they were divided: only one, if mpirun binds */
     return threads;
 }

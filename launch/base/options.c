@@ -22,17 +22,17 @@ static const char *kind_of(const Option *option) {
 }
 
 static Status bad_value(const Option *option, const char *text) {
-    return ERROR(STATUS_USAGE, "--%s needs %s%s, not '%.200s'; see --help", option->name,
+    return ERROR(STATUS_USAGE, "--%s requires %s%s, not '%.200s'; see --help", option->name,
                  kind_of(option), option->value, text);
 }
 
 static Status check_range(const Option *option, double value, const char *text) {
     if (option->low == option->high || (value >= option->low && value <= option->high)) return OK;
-    return ERROR(STATUS_USAGE, "--%s must be from %g to %g, not %.200s", option->name, option->low,
-                 option->high, text);
+    return ERROR(STATUS_USAGE, "--%s must be between %g and %g, not %.200s", option->name,
+                 option->low, option->high, text);
 }
 
-/* The position of `text` among `a|b|c`, or -1. */
+/* The position of `text` in `a|b|c`, or -1. */
 static int choice_index(const char *choices, const char *text) {
     size_t length = strlen(text);
     for (int i = 0;; i++) {
@@ -99,7 +99,7 @@ static Status parse_option(const CommandLine *program, char *argument, void *val
         return ERROR(STATUS_USAGE, "--%s takes no value", option->name);
     }
     if (option->type != OPTION_FLAG && !has_value) {
-        return ERROR(STATUS_USAGE, "--%s needs a value: --%s=%s", option->name, option->name,
+        return ERROR(STATUS_USAGE, "--%s requires a value: --%s=%s", option->name, option->name,
                      option->value);
     }
     if (seen[option - program->options])
@@ -108,7 +108,7 @@ static Status parse_option(const CommandLine *program, char *argument, void *val
     return set_value(option, name + bytes + has_value, values);
 }
 
-/* `key.path=...`: a path with a slash before its '=' is no override. */
+/* Whether an argument is `key.path=...`. An argument with a slash before its '=' is a path. */
 static bool is_override(const char *argument) {
     size_t bytes = 0;
     while (isalnum((unsigned char)argument[bytes]) ||
@@ -123,7 +123,7 @@ static Status parse_operand(const CommandLine *program, char *argument, Argument
         return OK;
     }
     if (argument[0] ==
-        '\0') { /* an unset variable of a script: as a path it would lead to the root */
+        '\0') { /* an unset variable of a script; as a path it would mean the root directory */
         return ERROR(STATUS_USAGE, "an argument is empty; ./%s takes %s; see --help", program->name,
                      program->operands);
     }

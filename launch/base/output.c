@@ -25,7 +25,7 @@ Status output_open(const char *path, Output *out) {
 Status output_check_new(const char *path) {
     bool is_there;
     TRY(file_exists(path, &is_there));
-    return is_there ? ERROR(STATUS_DATA, "%s: is there already; remove it first", path) : OK;
+    return is_there ? ERROR(STATUS_DATA, "%s: already exists; remove it first", path) : OK;
 }
 
 Status output_create(const char *path, Output *out) {

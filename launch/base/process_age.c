@@ -5,9 +5,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* proc(5): the 22nd field of /proc/self/stat is the start, in clock ticks since the system's. */
+/* proc(5): field 22 of /proc/self/stat is the start in clock ticks since boot. */
 double process_age(void) {
-    enum { AFTER_NAME = 20 }; /* fields between the name's bracket and that one */
+    enum { AFTER_NAME = 20 }; /* fields between the closing bracket of the name and field 22 */
     char text[1024];
     unsigned long long ticks = 0;
     struct timespec now;
@@ -22,5 +22,5 @@ double process_age(void) {
         return 0;
     double age = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec -
                  (double)ticks / (double)sysconf(_SC_CLK_TCK);
-    return age > 0 && age < 3600 ? age : 0; /* another clock's, in a container */
+    return age > 0 && age < 3600 ? age : 0; /* a container may use a different clock */
 }

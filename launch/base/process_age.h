@@ -1,5 +1,5 @@
 #pragma once
 
-/* Seconds since this process was started, loading its libraries included, to a hundredth; 0 where
- * the system does not say. */
+/* Seconds since this process started, including the loading of libraries, to a hundredth; 0 if
+ * unknown. */
 double process_age(void);

@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <stddef.h>
 
-/* `timeout` and some shells send a signal to a process and to its group: what comes so soon is the
- * same request. */
+/* `timeout` and some shells signal both a process and its group. A second signal within this time
+ * is the same request. */
 static const double SAME_SECONDS = 0.1;
 
 static volatile sig_atomic_t request = STOP_NONE, number = 0;
@@ -18,7 +18,7 @@ static void on_save(int signal) {
     if (request < STOP_SAVE) request = STOP_SAVE;
 }
 
-/* A second SIGTERM or SIGINT kills. A terminal that closes may send SIGHUP twice. */
+/* A second SIGTERM or SIGINT kills. A closing terminal may send SIGHUP twice. */
 static void on_stop(int signal_number) {
     double now = clock_seconds();
     if (number == 0) {
@@ -37,7 +37,8 @@ static void handle(int signal_number, void (*handler)(int)) {
     sigaction(signal_number, &action, NULL);
 }
 
-/* Whether nohup has it ignored: asked once, for MPI_Init may take it. */
+/* Records once whether SIGHUP is ignored, as under nohup, because MPI_Init may replace the
+ * handler. */
 static void note_hangup(void) {
     static bool is_noted;
     struct sigaction hangup;
@@ -48,10 +49,10 @@ static void note_hangup(void) {
 
 void signals_prepare(void) {
     note_hangup();
-    signal(SIGINT, SIG_DFL); /* what a script starts in the background ignores it */
+    signal(SIGINT, SIG_DFL); /* a script's background jobs ignore it */
     handle(SIGUSR1, on_save);
-    signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails instead: see core/base/file.h */
-    signal(SIGPIPE, SIG_IGN); /* and one to a console that is gone: see launch/run/metrics.h */
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails instead: see core/base/file.h */
+    signal(SIGPIPE, SIG_IGN); /* as does a write to a closed console: see launch/run/metrics.h */
 }
 
 void signals_install(void) {

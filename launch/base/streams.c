@@ -16,14 +16,14 @@ static ssize_t output_write(void *cookie, const char *from, size_t n) {
     return (ssize_t)n;
 }
 
-/* A descriptor that is free here would be that of the next file to be opened, and what is printed
- * would go there. */
+/* A free descriptor below 3 would go to the next file that is opened, which would then receive
+ * printed text. */
 static void holes_fill(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-        int hole =
-            open("/dev/null",
-                 fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest one; using it is EBADF */
+        int hole = open("/dev/null", fd == STDIN_FILENO
+                                         ? O_WRONLY
+                                         : O_RDONLY); /* the lowest free one; its use gives EBADF */
         (void)hole;
     }
 }
@@ -31,7 +31,7 @@ static void holes_fill(void) {
 void streams_open(void) {
     holes_fill();
     FILE *output = fopencookie(NULL, "w", (cookie_io_functions_t){.write = output_write});
-    if (output == NULL) return; /* libc's own does, but for EINTR */
+    if (output == NULL) return; /* libc's stdout works, except for EINTR */
     setvbuf(output, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, BUFSIZ);
     stdout = output;
 }

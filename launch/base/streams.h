@@ -1,18 +1,18 @@
-/* The standard streams of a program. What cannot be written to the standard output is a failure
- * with its reason, not a silence; a stream that is closed from the start is kept from becoming some
- * other file. Main thread. */
+/* The standard streams of a program. A failed write to standard output is reported with its reason.
+ * Standard descriptors that are closed at the start are reserved, so that no file gets their
+ * number. Main thread. */
 #pragma once
 
 #include "core/status.h"
 
-/* First in main. From here on stdout goes on after EINTR, and remembers why a write failed; what
- * comes after that failure is dropped. */
+/* Call first in main. From now on stdout retries after EINTR and records the reason of a failed
+ * write; later output is dropped. */
 void streams_open(void);
 
-/* Writes out what stdout holds. `status` where it is a failure already; or STATUS_FAILURE with the
- * reason why something that was printed since streams_open is lost. */
+/* Flushes stdout. Returns `status` if it is a failure; otherwise STATUS_FAILURE with the reason if
+ * any output since streams_open was lost. */
 NODISCARD Status streams_flush(Status status);
 
-/* Last in main: streams_flush, then a warning where a directory could not be synced
- * (core/base/file.h), then status_report; the exit code. */
+/* Call last in main. Calls streams_flush, warns if a directory could not be synced
+ * (core/base/file.h), calls status_report, and returns the exit code. */
 int streams_report(const char *program, Status status);

@@ -70,7 +70,7 @@ static Status tail_read(int fd, const char *path, char *text, size_t room, bool 
     struct stat info;
     size_t got = 0;
     if (fstat(fd, &info) != 0)
-        return ERROR(STATUS_FAILURE, "%s: cannot look at it: %s", path, strerror(errno));
+        return ERROR(STATUS_FAILURE, "%s: cannot inspect it: %s", path, strerror(errno));
     size_t end = (size_t)info.st_size, start = end < room ? 0 : end - room + 1;
     Status status = file_read_at(fd, path, text, room - 1, start, &got);
     text[failed(status) ? 0 : got] = '\0';

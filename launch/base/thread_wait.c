@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* As fast as OpenMP's own choice on an idle machine, and near sleep's beside others:
+/* As fast as OpenMP's default on an idle machine, and almost as light as sleeping on a busy one:
  * docs/results/threads.md. */
 static const char SPINS[] = "500", BLOCK_MILLISECONDS[] = "0";
 

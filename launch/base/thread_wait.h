@@ -1,9 +1,8 @@
-/* How OpenMP's threads wait for each other: by a short spin, then asleep. OpenMP's own choice is to
- * spin for milliseconds, which takes the cores from those who compute wherever they are shared
- * (docs/results/threads.md). */
+/* How OpenMP's threads wait for each other: a short spin, then sleep. OpenMP's default spins for
+ * milliseconds, which takes shared cores from threads that compute (docs/results/threads.md). */
 #pragma once
 
-/* First in main. OpenMP reads its environment before main, so the program is started anew in its
- * place, once, with GOMP_SPINCOUNT and KMP_BLOCKTIME set. Returns where it has been, where the user
- * has chosen by one of these or by OMP_WAIT_POLICY, and where it cannot be. */
+/* Call first in main. OpenMP reads its environment before main, so this executes the program again,
+ * once, with GOMP_SPINCOUNT and KMP_BLOCKTIME set. Returns in the restarted program, if the user
+ * has set one of these or OMP_WAIT_POLICY, and if it cannot restart. */
 void thread_wait_choose(char **argv);

@@ -22,19 +22,19 @@ const char *launcher_programs(Arena *arena) {
     return arena_strdup(arena, self);
 }
 
-/* Where several points run at a time, each gets GPUs of its own: two on one would take each other's
- * memory. */
+/* If several points run at a time, each gets separate GPUs; two points on one GPU would compete for
+ * its memory. */
 static Status share_gpus(const Study *study, Launcher *l) {
     const Config *c = study->config;
     if (l->parallel == 1 || c->device == CONFIG_DEVICE_CPU) return OK;
     l->gpus = device_count_cuda();
     int64_t each = c->share_gpu ? 0 : l->ranks;
     if (l->gpus == 0 || l->parallel * each <= l->gpus) return OK;
-    return ERROR(STATUS_CONFIG,
-                 "%lld points at a time with %lld ranks each need %lld GPUs, and %d are here; "
-                 "lower --parallel",
-                 (long long)l->parallel, (long long)l->ranks, (long long)(l->parallel * each),
-                 l->gpus);
+    return ERROR(
+        STATUS_CONFIG,
+        "%lld points at a time with %lld ranks each need %lld GPUs, but this machine has %d; "
+        "lower --parallel",
+        (long long)l->parallel, (long long)l->ranks, (long long)(l->parallel * each), l->gpus);
 }
 
 Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launcher *out) {
@@ -47,13 +47,13 @@ Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launch
     if (out->ranks > 1 && !process_can_find("mpirun")) {
         return ERROR(
             STATUS_CONFIG,
-            "%lld ranks need mpirun, which is not in PATH; install Open MPI, or use --ranks=1",
+            "%lld ranks need mpirun, which is not in PATH; install Open MPI, or set --ranks=1",
             (long long)out->ranks);
     }
     return share_gpus(study, out);
 }
 
-/* Threads are placed by ./train itself. */
+/* ./train places its own threads. */
 char **launcher_arguments(Launcher *l, const StudyPoint *point) {
     Arena *arena = &l->arena;
     enum { MOST = 12 };
@@ -80,8 +80,8 @@ Status launcher_print(Launcher *l, const StudyPoint *point, FILE *file) {
     return OK;
 }
 
-/* The slot's part of the cores that this process may use; all of them where they are too few to
- * share. */
+/* The slot's share of the cores that this process may use; all of them if there are too few to
+ * divide. */
 static void share_cores(const Launcher *l, int slot, cpu_set_t *share) {
     cpu_set_t all;
     CPU_ZERO(share);
@@ -100,7 +100,7 @@ char *launcher_gpus(Arena *arena, const char *visible, int gpus, int64_t paralle
     char *copy = visible == NULL ? NULL : arena_strdup(arena, visible), *rest = copy;
     char *text = arena_strdup(arena, "CUDA_VISIBLE_DEVICES=");
     int64_t first = (int64_t)gpus * slot / parallel, end = (int64_t)gpus * (slot + 1) / parallel;
-    if (first == end) end = first + 1; /* shared, where the config allows it */
+    if (first == end) end = first + 1; /* shared, as the config allows */
     for (int64_t i = 0; i < end && text != NULL; i++) {
         const char *name =
             copy == NULL ? arena_printf(arena, "%lld", (long long)i) : strsep(&rest, ",");
@@ -114,7 +114,7 @@ Status launcher_start(Launcher *l, const StudyPoint *point, int slot, pid_t *out
     char *variables[4] = {NULL}, errors[PATH_MAX];
     int n = 0;
     cpu_set_t cores;
-    if (geteuid() == 0) { /* mpirun asks for it in containers */
+    if (geteuid() == 0) { /* mpirun requires it for root, as in containers */
         variables[n++] = "OMPI_ALLOW_RUN_AS_ROOT=1";
         variables[n++] = "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1";
     }

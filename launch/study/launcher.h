@@ -1,5 +1,5 @@
-/* Launcher: how a point is started on this machine: ./train itself for one rank, mpirun for more;
- * each of several points at a time on its own share of the GPUs or cores. */
+/* Launcher: starts points on this machine: ./train directly for one rank, mpirun for more. Points
+ * that run at the same time get separate shares of the GPUs or cores. */
 #pragma once
 
 #include "launch/study/study.h"
@@ -8,30 +8,29 @@
 #include <sys/types.h>
 
 typedef struct Launcher {
-    char *train; /* its path */
+    char *train; /* path of ./train */
     int64_t ranks, parallel;
-    int gpus; /* to share out; 0: the points see what there is */
+    int gpus; /* GPUs to divide; 0: points see all GPUs */
     Arena arena;
 } Launcher;
 
-/* `ranks` and `parallel`: 0 for what the study's config says. Errors: STATUS_CONFIG without mpirun
- * where there are several ranks, or where the GPUs are too few for so many points at a time. Free
- * its arena. */
+/* `ranks` and `parallel`: 0 selects the values of the study's config. Errors: STATUS_CONFIG if
+ * several ranks need mpirun and it is missing, or if there are too few GPUs for so many points. The
+ * caller frees its arena. */
 NODISCARD Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launcher *out);
 
-/* The arguments that start a point, in the arena; NULL where memory is out. */
+/* The arguments that start a point, in the arena; NULL if memory is out. */
 char **launcher_arguments(Launcher *launcher, const StudyPoint *point);
 
-/* The command as a shell would take it. */
+/* Prints the command in shell syntax. */
 NODISCARD Status launcher_print(Launcher *launcher, const StudyPoint *point, FILE *file);
 
-/* Starts a point as the slot-th of those that run at a time. */
+/* Starts a point in a slot, 0 <= slot < parallel. */
 NODISCARD Status launcher_start(Launcher *launcher, const StudyPoint *point, int slot, pid_t *out);
 
-/* CUDA_VISIBLE_DEVICES=... with the slot-th of `parallel` equal parts of `gpus` GPUs, counted among
- * those that `visible` names; NULL: all. In the arena. */
+/* CUDA_VISIBLE_DEVICES=... with the slot-th of `parallel` equal parts of `gpus` GPUs, taken from
+ * the list `visible`; NULL: all. In the arena. */
 char *launcher_gpus(Arena *arena, const char *visible, int gpus, int64_t parallel, int slot);
 
-/* The folder of this program, where the others are too: "." where that is the current one. In the
- * arena. */
+/* The directory of this program and the others; "." if it is the current one. In the arena. */
 const char *launcher_programs(Arena *arena);

@@ -22,10 +22,10 @@ typedef struct Local {
     Study *study;
     Launcher *launcher;
     Slot *slots;
-    bool *given_up; /* of each point: it would end as it did */
+    bool *given_up; /* of each point: another attempt would end the same way */
     bool stopping;
     LiveTable table;
-    double refreshed; /* clock_seconds; as is when the points were last asked to stop: */
+    double refreshed; /* clock_seconds; likewise the time of the last request to stop */
     double asked;
 } Local;
 
@@ -36,7 +36,8 @@ static bool is_ours(const Local *l, int point) {
     return false;
 }
 
-/* What a point's directory says; but that one of ours runs is known before it says so. */
+/* Reads the state of a point from its directory. A point that this process runs counts as running
+ * before its directory says so. */
 static void refresh(Local *l, int i) {
     StudyPoint *point = &l->study->points[i];
     point_refresh(point);
@@ -58,8 +59,8 @@ static void say_end(const Local *l, const StudyPoint *point) {
 
 static Status slot_finish(Local *l, Slot *slot, int code) {
     StudyPoint *point = &l->study->points[slot->point];
-    /* Ended by the signal that asked it to: before it heeds it, or mpirun when its ranks have ended
-     * with 75. */
+    /* SIGUSR1 ended the process: ./train before it handles the signal, or mpirun after its ranks
+     * have ended with 75. */
     if (l->stopping && code == 128 + SIGUSR1) code = 75;
     bool stopped = l->stopping && code != 0 && code != 75;
     slot->point = -1;
@@ -71,8 +72,8 @@ static Status slot_finish(Local *l, Slot *slot, int code) {
     return study_write(l->study);
 }
 
-/* Whether a slot's process has ended, with which code; one that never would is ended, and that is
- * said. */
+/* Whether a slot's process has ended, and its exit code. Ends a launcher that hangs after its run,
+ * with a message. */
 static bool slot_has_ended(Local *l, Slot *slot, int *code) {
     const StudyPoint *point = &l->study->points[slot->point];
     char line[512];
@@ -103,7 +104,7 @@ static bool may_start(const Local *l, int i, bool again) {
     return again && s->state == POINT_FAILED && is_bounded && !l->given_up[i];
 }
 
-/* The next point to start, or -1: those that failed come last. */
+/* The next point to start, or -1. Failed points come last. */
 static int point_next(const Local *l) {
     for (int again = 0; again < 2; again++) {
         for (int i = 0; i < l->study->count; i++) {
@@ -121,7 +122,7 @@ static Status slot_start(Local *l, int slot, int i) {
     l->slots[slot].point = i;
     refresh(l, i);
     if (!l->table.watched) {
-        printf("%s: %s, attempt %d\n", point->name, point->status.step >= 0 ? "goes on" : "starts",
+        printf("%s: %s, attempt %d\n", point->name, point->status.step >= 0 ? "resumes" : "starts",
                point->status.attempts);
         fflush(stdout);
     }
@@ -136,9 +137,9 @@ static Status fill(Local *l) {
     return OK;
 }
 
-/* mpirun passes SIGUSR1 on to its ranks, which save and end; SIGTERM would have them killed a
- * second later. One that is just starting has no ranks to pass it on to, so they are asked again
- * until they have ended. */
+/* mpirun forwards SIGUSR1 to its ranks, which save and exit; SIGTERM would kill them a second
+ * later. A starting mpirun has no ranks to forward it to, so the request is repeated until they
+ * have ended. */
 static void ask_to_stop(Local *l) {
     if (clock_seconds() - l->asked < 1) return;
     for (int i = 0; i < l->launcher->parallel; i++) {
@@ -150,12 +151,11 @@ static void ask_to_stop(Local *l) {
 static void stop(Local *l) {
     l->stopping = true;
     table_live_clear(&l->table);
-    printf("stopping: the running points save first\n");
+    printf("stopping after the running points have saved\n");
     fflush(stdout);
 }
 
-/* Whether there is anything to wait for: one of ours, or a point that another process is
- * running. */
+/* Whether a point is running, in this process or another. */
 static bool is_busy(const Local *l) {
     for (int i = 0; i < l->launcher->parallel; i++) {
         if (l->slots[i].point >= 0) return true;
@@ -187,7 +187,7 @@ static Status run_points(Local *l) {
     return OK;
 }
 
-/* After a failure of our own: nothing is left running. */
+/* After an internal failure: no process is left running. */
 static void wait_for_all(Local *l) {
     int code;
     if (!l->stopping) stop(l);
@@ -217,7 +217,7 @@ Status local_run(Study *study, Launcher *launcher) {
     }
     if (!failed(status) && l.stopping) {
         status =
-            ERROR(STATUS_STOPPED, "stopped with %d of %d points done; the same command goes on",
+            ERROR(STATUS_STOPPED, "stopped with %d of %d points done; the same command resumes",
                   study_count(study, POINT_DONE), study->count);
     }
     free(l.slots);

@@ -1,11 +1,11 @@
-/* A study on this machine: its points one after the other, or several at a time. */
+/* Runs a study on this machine, one point at a time or several in parallel. */
 #pragma once
 
 #include "launch/study/launcher.h"
 
-/* Runs every point that is not done until none is left, or until a signal (launch/base/signals.h):
- * then the running ones save first. Interrupted points go on from their checkpoints, failed ones
- * are started again up to launch.retries times, those that do not fit are left. The study must be
- * claimed. Errors: STATUS_STOPPED after a signal; STATUS_FAILURE where the directory cannot be
- * written. What became of the points is in the study. */
+/* Runs every unfinished point until none is left, or until a signal (launch/base/signals.h), after
+ * which the running points save first. Interrupted points resume from their checkpoints. Failed
+ * points are restarted up to launch.retries times. Points that do not fit are not restarted. The
+ * study must be claimed; it receives the states of the points. Errors: STATUS_STOPPED after a
+ * signal; STATUS_FAILURE if the directory cannot be written. */
 NODISCARD Status local_run(Study *study, Launcher *launcher);

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After the run's end; before its first rank is seen, which a slow disk delays; between SIGTERM and
- * SIGKILL. */
+/* Limits: after the end of the run; until its first rank appears, which a slow disk delays; between
+ * SIGTERM and SIGKILL. */
 static const double ENDED_SECONDS = 10, START_SECONDS = 60, TERM_SECONDS = 3;
 
 /* ---- the processes below one ----------------------------------------------------------------- */
@@ -20,7 +20,7 @@ static const double ENDED_SECONDS = 10, START_SECONDS = 60, TERM_SECONDS = 3;
 typedef struct Processes {
     ProcessInfo *items;
     size_t count, room;
-    bool is_whole; /* whether memory sufficed */
+    bool is_whole; /* false if memory was insufficient */
 } Processes;
 
 static bool process_add(void *context, const ProcessInfo *process) {
@@ -36,7 +36,7 @@ static bool process_add(void *context, const ProcessInfo *process) {
     return true;
 }
 
-/* Moves `root` and what descends from it to the front, ancestors first; how many. */
+/* Moves `root` and its descendants to the front, ancestors first; returns their number. */
 static size_t descendants_find(Processes *all, pid_t root) {
     size_t found = 0;
     for (size_t next = 0; next == 0 || next <= found; next++) {
@@ -53,7 +53,7 @@ static size_t descendants_find(Processes *all, pid_t root) {
     return found;
 }
 
-/* The caller's to free. */
+/* The caller frees it. */
 static Processes descendants_of(pid_t root) {
     Processes all = {0};
     all.is_whole = !failed(processes_visit(process_add, &all)) && all.count > 0;
@@ -69,7 +69,7 @@ static bool runs(pid_t pid, const struct stat *program) {
            info.st_ino == program->st_ino;
 }
 
-/* Where /proc does not tell, there are some. */
+/* Without information from /proc, assumes that there are ranks. */
 static bool has_ranks(const Overdue *o) {
     Processes below = descendants_of(o->pid);
     bool found = !below.is_whole;
@@ -94,8 +94,7 @@ static void summary_look(const StudyPoint *point, struct stat *out) {
     if (stat(path, out) != 0) *out = (struct stat){0};
 }
 
-/* The exit code that a summary of this attempt stands for: -1 where there is none, or the run goes
- * on. */
+/* The exit code in the summary of this attempt; -1 if there is none or the run is still going. */
 static int summary_code(const Overdue *o, const StudyPoint *point) {
     struct stat now;
     Arena arena = {0};
@@ -124,7 +123,7 @@ void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *t
     if (stat(train, &o->program) != 0) o->program = (struct stat){0};
 }
 
-/* Whether the process has nothing to wait for. */
+/* Whether the process has nothing left to wait for. */
 static bool is_alone(Overdue *o, const StudyPoint *point) {
     bool is_locked = run_lock_is_taken(point->directory),
          has_said = !is_locked && summary_code(o, point) >= 0;
@@ -147,11 +146,10 @@ bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t room)
     double limit = o->has_begun ? ENDED_SECONDS : START_SECONDS;
     if (!is_over || now - o->since < limit) return false;
     snprintf(line, room,
-             "%s: its launcher (process %d) did not end within %.0f s %s; it is ended, and the "
-             "files of the "
-             "point count",
+             "%s: its launcher (process %d) did not end within %.0f s %s; ending it; the "
+             "files of the point determine its state",
              point->name, (int)o->pid, limit,
-             o->has_begun ? "of the run's end" : "and has no rank");
+             o->has_begun ? "of the end of its run" : "and has no rank");
     o->is_ended = true;
     o->since = now;
     kill(o->pid, SIGTERM);

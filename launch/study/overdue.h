@@ -1,5 +1,5 @@
-/* A point whose run has ended while its launcher does not end: Open MPI's mpirun can deadlock where
- * a rank dies as it starts. Such a launcher is ended, and the point is judged by its files. */
+/* Detects a launcher that does not end after its run has ended: Open MPI's mpirun can deadlock if a
+ * rank dies as it starts. Ends such a launcher; the files of the point then determine its state. */
 #pragma once
 
 #include "launch/study/point.h"
@@ -8,24 +8,24 @@
 #include <sys/types.h>
 
 typedef struct Overdue {
-    pid_t pid;            /* ./train or what launches it */
+    pid_t pid;            /* ./train or its launcher */
     struct stat program;  /* ./train */
-    struct stat summary;  /* as the attempt found it; zeros where there was none */
-    bool has_begun;       /* a rank was seen, or a sign of one */
+    struct stat summary;  /* at the start of the attempt; zeros if it did not exist */
+    bool has_begun;       /* a rank, or a trace of one, has been seen */
     bool is_ended;        /* by overdue_check */
-    double looked, since; /* clock_seconds; since: nothing of the run is left, else INFINITY; or
-                             SIGTERM was sent */
+    double looked, since; /* clock_seconds; since: the time when the run was found to have ended, or
+                             SIGTERM was sent; else INFINITY */
 } Overdue;
 
-/* At the start of an attempt. `train`: the path of the program that its ranks run. */
+/* Call at the start of an attempt. `train`: the path of the program that its ranks run. */
 void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *train);
 
-/* To be called again and again while the process has not ended. Ends it, and all that it has
- * started, 10 s after its run has: the run's lock is free, and either summary.json says so or no
- * rank is left; 60 s where it has not begun. True where it has just begun to; `line` then says
- * so. */
+/* Call repeatedly until the process ends. Ends it and its descendants 10 s after the end of its
+ * run: the run's lock is free, and either summary.json records the end or no rank is left; after 60
+ * s if the run has not begun. Returns true when it begins to end the process; `line` then holds the
+ * message. */
 bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t room);
 
-/* The exit code that counts: `code`, or what summary.json says of this attempt where the process
- * was ended here. */
+/* The effective exit code: `code`, or that of summary.json of this attempt if overdue_check ended
+ * the process. */
 int overdue_code(const Overdue *o, const StudyPoint *point, int code);

@@ -48,7 +48,7 @@ Status point_note_end(const StudyPoint *point, int code, bool stopped) {
     return note(point, what, "");
 }
 
-/* Counts what attempts.log tells. */
+/* Parses attempts.log and counts attempts and failures. */
 static void read_attempts(StudyPoint *point, char *text, size_t room) {
     PointStatus *s = &point->status;
     char path[PATH_MAX], *rest = text;
@@ -66,8 +66,8 @@ static void read_attempts(StudyPoint *point, char *text, size_t room) {
     }
 }
 
-/* The last of the lines by which a program says why it failed, `NAME: error: ...`; NULL where there
- * is none. Changes the text: its lines become strings. */
+/* The last error line of a program, `NAME: error: ...`; NULL if there is none. Modifies the text:
+ * its lines become strings. */
 static const char *error_line_last(char *text) {
     const char *found = NULL;
     for (char *line = strsep(&text, "\n"); line != NULL; line = strsep(&text, "\n")) {
@@ -76,7 +76,7 @@ static const char *error_line_last(char *text) {
     return found;
 }
 
-/* The last error that the last attempt said, without the program's name. */
+/* The last error of the last attempt, without the name of the program. */
 static void read_message(StudyPoint *point, char *text, size_t room) {
     PointStatus *s = &point->status;
     char path[PATH_MAX];
@@ -91,8 +91,8 @@ static void read_message(StudyPoint *point, char *text, size_t room) {
     }
 }
 
-/* By the exit code; where a launcher put another one in its place or nobody noted it, by what the
- * run itself did. */
+/* From the exit code or, if a launcher replaced it or it was not recorded, from the run's own
+ * files. */
 static bool has_no_room(const PointStatus *s, const char *outcome) {
     return s->exit_code == NO_ROOM || strcmp(outcome, "no_room") == 0;
 }

@@ -1,4 +1,4 @@
-/* A point's numbers, from the last records of metrics.jsonl and from summary.json. */
+/* The numbers of a point, from the last records of metrics.jsonl and from summary.json. */
 #include "launch/run/run_files.h"
 #include "launch/study/point.h"
 
@@ -23,7 +23,7 @@ static void record_take(PointStatus *s, const RunRecord *r) {
     take_known(&s->tok_per_s, r->tok_per_s);
 }
 
-/* Once a run is done: its last step need not have been logged. */
+/* For a finished run, whose last step may not have been logged. */
 static void facts_take(PointStatus *s, const RunFacts *facts) {
     take_known(&s->best_val_loss, facts->best_val_loss);
     if (strcmp(facts->status, "done") != 0) return;
@@ -38,8 +38,7 @@ static time_t changed_at(const char *directory) {
     return stat(path, &info) == 0 ? info.st_mtime : 0;
 }
 
-/* By the rule that is met first; `since` is how long ago, in seconds, the numbers were written by a
- * run that goes on. */
+/* By the first stop rule to be met. `since`: the age in seconds of the numbers of a running run. */
 static double seconds_left(const Config *c, const PointStatus *s, double since) {
     const ConfigStop *stop = &c->training.stop;
     double left = INFINITY, per_step = s->step > 0 ? s->train_s / (double)s->step : NAN;

@@ -31,8 +31,8 @@ static int open_as(int fd, const char *path, int flags) {
     return result;
 }
 
-/* In the child: ends it where the parent was gone before its end could be noticed. Until the other
- * program is there, the parent's handler would swallow the signal. */
+/* In the child: ends it if the parent ended before prctl took effect. Resets SIGUSR1, because the
+ * parent's handler would ignore it until exec. */
 static void follow_parent(pid_t parent) {
     signal(SIGUSR1, SIG_DFL);
     setpgid(0, 0);
@@ -51,7 +51,7 @@ static void child_run(const ProcessPlan *plan, pid_t parent) {
         putenv(*variable);
     if (plan->cores != NULL) sched_setaffinity(0, sizeof *plan->cores, plan->cores);
     execvp(plan->arguments[0], plan->arguments);
-    dprintf(STDERR_FILENO, "sweep: error: %s: cannot be started: %s\n", plan->arguments[0],
+    dprintf(STDERR_FILENO, "sweep: error: cannot start %s: %s\n", plan->arguments[0],
             strerror(errno));
     _exit(127);
 }
@@ -77,7 +77,7 @@ bool process_has_ended(pid_t pid, int *code) {
     return true;
 }
 
-/* Reads an unlinked temporary file from its beginning. */
+/* Reads an unlinked temporary file from its start. */
 static void take_text(FILE *file, char *text, size_t room) {
     rewind(file);
     text[fread(text, 1, room - 1, file)] = '\0';
@@ -99,8 +99,7 @@ static Status run_into(char *const *arguments, FILE *output, FILE *errors, int *
     int status;
     while (waitpid(child, &status, 0) < 0) {
         if (errno != EINTR)
-            return ERROR(STATUS_FAILURE, "%s: cannot be waited for: %s", arguments[0],
-                         strerror(errno));
+            return ERROR(STATUS_FAILURE, "cannot wait for %s: %s", arguments[0], strerror(errno));
     }
     *code = exit_code(status);
     return OK;
@@ -110,7 +109,7 @@ Status process_run(char *const *arguments, char *output, char *errors, size_t ro
     FILE *out = tmpfile(), *err = tmpfile();
     Status status = OK;
     if (out == NULL || err == NULL) {
-        status = ERROR(STATUS_FAILURE, "no temporary file can be made: %s", strerror(errno));
+        status = ERROR(STATUS_FAILURE, "cannot create a temporary file: %s", strerror(errno));
     } else {
         status = run_into(arguments, out, err, code);
     }

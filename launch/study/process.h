@@ -1,6 +1,6 @@
-/* Processes that a sweep starts. Each is ended when the sweep is gone, however that ended: by
- * SIGUSR1, on which a run saves. They have process groups of their own, so that a terminal's Ctrl-C
- * reaches the sweep alone. */
+/* Child processes of a sweep. When the sweep ends in any way, each child receives SIGUSR1, on which
+ * a run saves. Each has a separate process group, so that Ctrl-C in a terminal reaches only the
+ * sweep. */
 #pragma once
 
 #include "core/status.h"
@@ -11,23 +11,23 @@
 #include <sys/types.h>
 
 typedef struct ProcessPlan {
-    char *const *arguments; /* NULL-terminated; the first is the program, found in PATH */
-    /* A file for the standard error, written anew; the standard output is dropped. */
+    char *const *arguments; /* NULL-terminated; the first is the program, searched in PATH */
+    /* A file that receives standard error; standard output is discarded. */
     const char *errors;
-    char *const *variables; /* NAME=VALUE to add to the environment, NULL-terminated; or NULL */
-    const cpu_set_t *cores; /* to run on; NULL: all that this process may use */
+    char *const *variables; /* NAME=VALUE to add to the environment, NULL-terminated; may be NULL */
+    const cpu_set_t *cores; /* cores to run on; NULL: all cores of this process */
 } ProcessPlan;
 
 /* Whether a program is in PATH. */
 bool process_can_find(const char *program);
 
-/* Starts it. What goes wrong after the start is an exit code of 127, and a line in `errors`. */
+/* Starts it. A failure after the fork gives exit code 127 and a line in `errors`. */
 NODISCARD Status process_start(const ProcessPlan *plan, pid_t *out);
 
-/* Whether a child has ended; its exit code, 128 + signal where a signal ended it. */
+/* Whether a child has ended, and its exit code; 128 + signal if a signal ended it. */
 bool process_has_ended(pid_t pid, int *code);
 
-/* Runs a program to its end; `output` gets its standard output, `errors` its standard error, cut to
- * fit, without the last newline. */
+/* Runs a program to its end. `output` and `errors` receive its standard output and error,
+ * truncated, without the last newline. */
 NODISCARD Status process_run(char *const *arguments, char *output, char *errors, size_t room,
                              int *code);

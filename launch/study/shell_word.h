@@ -2,6 +2,5 @@
 
 #include <stdio.h>
 
-/* Writes what is one word by the shell's rules: as it is where that is safe, otherwise in single
- * quotes. */
+/* Writes a word in shell syntax: unchanged if safe, otherwise in single quotes. */
 void shell_word(const char *word, FILE *file);

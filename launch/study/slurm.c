@@ -23,17 +23,16 @@ Status slurm_check_idle(const Study *study) {
     char *const arguments[] = {"squeue", "--noheader", "--format=%i", "--jobs", jobs, NULL};
     TRY(process_run(arguments, output, errors, sizeof output, &code));
     if (code != 0 && strstr(errors, "Invalid job id") != NULL)
-        return OK; /* so long gone that Slurm forgot it */
+        return OK; /* Slurm has already forgotten the job */
     errors[strcspn(errors, "\n")] = '\0';
     if (code != 0) return ERROR(STATUS_FAILURE, "squeue: %s", errors);
     if (output[0] == '\0') return OK;
-    return ERROR(
-        STATUS_FAILURE,
-        "%s: jobs of this study are queued or running: scancel %s ends them; or wait for them",
-        study->directory, jobs);
+    return ERROR(STATUS_FAILURE,
+                 "%s: jobs of this study are queued or running; run scancel %s, or wait for them",
+                 study->directory, jobs);
 }
 
-/* Writes a script beside its logs, and gives its path. */
+/* Writes a script to the directory of its logs; returns its path. */
 static Status script_make(const Study *study, const char *name, ScriptFn write,
                           const char *programs, char path[PATH_MAX]) {
     char *text = NULL;
@@ -51,7 +50,7 @@ static Status script_make(const Study *study, const char *name, ScriptFn write,
     return status;
 }
 
-/* sbatch --parsable says NUMBER, or NUMBER;CLUSTER. */
+/* sbatch --parsable prints NUMBER or NUMBER;CLUSTER. */
 static Status submit(char *path, char *dependency, char job[JOB_BYTES]) {
     char output[OUTPUT_BYTES], errors[OUTPUT_BYTES];
     char *const arguments[] = {"sbatch", "--parsable", dependency == NULL ? path : dependency,
@@ -64,8 +63,8 @@ static Status submit(char *path, char *dependency, char job[JOB_BYTES]) {
     if (*output == '\0' || strspn(output, "0123456789") != strlen(output)) {
         return ERROR(
             STATUS_FAILURE,
-            "%s: sbatch gave no job number but '%s'; see squeue, and cancel what it submitted",
-            path, output);
+            "%s: sbatch printed '%s' instead of a job number; see squeue, and cancel the job", path,
+            output);
     }
     snprintf(job, JOB_BYTES, "%.*s", JOB_BYTES - 1, output);
     return OK;
@@ -75,8 +74,9 @@ static Status submit_both(Study *study, const char *programs) {
     char path[PATH_MAX], dependency[64];
     TRY(script_make(study, "points.sh", slurm_write_array, programs, path));
     TRY(submit(path, NULL, study->array_job));
-    TRY(study_note_job(study, "array",
-                       study->array_job)); /* at once: a second one would run the points twice */
+    TRY(study_note_job(
+        study, "array",
+        study->array_job)); /* immediately: a second submission would run the points twice */
     study->report_job[0] = '\0';
     TRY(study_write(study));
     TRY(script_make(study, "report.sh", slurm_write_report, programs, path));
@@ -88,9 +88,8 @@ static Status submit_both(Study *study, const char *programs) {
 
 Status slurm_check_possible(void) {
     if (process_can_find("sbatch")) return OK;
-    return ERROR(
-        STATUS_CONFIG,
-        "sbatch is not in PATH; --slurm needs a machine that submits to Slurm, --local does not");
+    return ERROR(STATUS_CONFIG,
+                 "sbatch is not in PATH; use a machine that submits to Slurm, or --local");
 }
 
 Status slurm_submit(Study *study, FILE *messages) {
@@ -99,7 +98,7 @@ Status slurm_submit(Study *study, FILE *messages) {
     study_say_former(study, messages);
     for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
     if (count == 0) {
-        escape_say(messages, "%s: nothing is left to run", study->directory);
+        escape_say(messages, "%s: no point is left to run", study->directory);
         return OK;
     }
     Arena arena = {0};

@@ -22,7 +22,7 @@ static void option_int(FILE *file, const char *name, int64_t value) {
     fprintf(file, "#SBATCH --%s=%" PRId64 "\n", name, value);
 }
 
-/* In Slurm's names of files a percent sign begins a pattern, unless it is there twice. */
+/* In file names of Slurm a percent sign starts a pattern; two percent signs stand for one. */
 static void option_output(FILE *file, const Study *study, const char *pattern) {
     char path[PATH_MAX];
     size_t used = 0;
@@ -35,7 +35,7 @@ static void option_output(FILE *file, const Study *study, const char *pattern) {
     fputs("#SBATCH --open-mode=append\n", file);
 }
 
-/* What both jobs are told alike. */
+/* The options that both jobs share. */
 static void options_common(const Study *study, const char *suffix, FILE *file) {
     const ConfigSlurm *slurm = &study->config->launch.slurm;
     char name[PATH_MAX];
@@ -46,7 +46,7 @@ static void options_common(const Study *study, const char *suffix, FILE *file) {
     if (slurm->account != NULL) option(file, "account", slurm->account);
 }
 
-/* The warning comes early enough to save, but not before half of the time is over. */
+/* The warning comes early enough to save, but not in the first half of the time. */
 static void options_time(const ConfigSlurm *slurm, FILE *file) {
     int64_t seconds = (int64_t)slurm->time,
             warning = seconds > 0 && seconds < 360 ? seconds / 2 : 180;
@@ -121,7 +121,7 @@ static const char before_run[] =
     "echo \"start $(date -u +%FT%TZ) $(hostname) job ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" "
     ">>\"$run/attempts.log\"\n";
 
-/* `wait` returns when a trap has run; then it must wait again. 138 is a death by USR1. */
+/* `wait` returns when a trap has run, so the script waits again. 138 is death by USR1. */
 static const char after_run[] = "pid=$!\n"
                                 "[ $warned = 0 ] || warn\n"
                                 "wait \"$pid\"\n"
@@ -137,8 +137,8 @@ static const char after_run[] = "pid=$!\n"
                                 "cat \"$run/stderr.log\" >&2\n"
                                 "[ $verb = exit ] || exit \"$code\"\n";
 
-/* What was stopped early goes on; what may succeed another time is tried again. One task is named
- * by the array's number and its own. */
+/* Requeues a task that stopped early or whose failure another attempt may avoid. The array's number
+ * and the task's own number identify a task. */
 static void write_requeue(const Study *study, FILE *file) {
     const ConfigLaunch *launch = &study->config->launch;
     fputs("\n"

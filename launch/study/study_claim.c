@@ -1,5 +1,5 @@
-/* How a sweep takes the study's directory: a new one is made whole, its own is gone on with,
- * anything else is left alone. */
+/* Claims the directory of a study: creates a new one as a whole, continues an existing one of the
+ * same study, and refuses anything else. */
 #include "data/directory.h"
 #include "launch/base/text_file.h"
 #include "launch/config/field.h"
@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whether every point of the sweep sets the key, so that the study's own value of it enters
- * none. */
+/* Whether every point of the sweep sets the key, so that the study's own value is never used. */
 static bool is_swept(const YamlNode *sweep, const char *key) {
     if (sweep->kind == NODE_MAP) return node_find(sweep, key) != NULL;
     for (const YamlNode *point = sweep->first; point != NULL; point = point->next) {
@@ -20,8 +19,8 @@ static bool is_swept(const YamlNode *sweep, const char *key) {
     return true;
 }
 
-/* How a study is started and reported may change while it goes on, and points may come and go; what
- * a point is may not: see compare_point. */
+/* Settings of launch and report may change during a study, and points may come and go. The settings
+ * of a point may not: see compare_point. */
 static bool may_change(const Field *field, const Config *saved, const Config *now) {
     (void)saved;
     return strncmp(field->path, "launch.", 7) == 0 || strncmp(field->path, "report.", 7) == 0 ||
@@ -33,16 +32,17 @@ static Status compare_study(const Study *study, const Config *saved) {
     int count;
     Status status = fields_compare(saved, study->config, may_change, &text, &count);
     if (!failed(status) && count > 0) {
-        status =
-            ERROR(STATUS_CONFIG,
-                  "%s: holds another study, which differs in %s; choose another `name` or `output`",
-                  study->directory, text);
+        status = ERROR(
+            STATUS_CONFIG,
+            "%s: contains another study, which differs in %s; choose another `name` or `output`",
+            study->directory, text);
     }
     free(text);
     return status;
 }
 
-/* What a point was made as must still be what the study says, in all that enters its numbers. */
+/* The settings with which a point was created must equal the current ones in everything that
+ * affects its numbers. */
 static Status compare_point(const Study *study, const StudyPoint *point) {
     char path[PATH_MAX];
     Config *made = NULL;
@@ -52,7 +52,7 @@ static Status compare_point(const Study *study, const StudyPoint *point) {
     Status status = config_compare_resume(made, point->config);
     config_destroy(&made);
     if (status.code != STATUS_CONFIG) return status;
-    return ERROR(STATUS_CONFIG, "%s: holds another study: its point %s: %s", study->directory,
+    return ERROR(STATUS_CONFIG, "%s: contains another study: its point %s: %s", study->directory,
                  point->name, status_message());
 }
 
@@ -78,7 +78,7 @@ static Status write_config(const Config *config, const char *directory, const ch
     return status;
 }
 
-/* A point's directory that was removed is made again: so a user starts one point anew. */
+/* Creates a point's directory again if it was removed, which is how a user restarts one point. */
 static Status make_point(const StudyPoint *point) {
     char path[PATH_MAX];
     size_t made;
@@ -88,7 +88,7 @@ static Status make_point(const StudyPoint *point) {
     return write_config(point->config, point->directory, "config.yaml");
 }
 
-/* study.yaml comes first: what follows it can be made up for by the next start. */
+/* Writes study.yaml first; the next start can create everything else. */
 static Status make_all(Study *study) {
     TRY(write_config(study->config, study->directory, "study.yaml"));
     for (int i = 0; i < study->count; i++) TRY(make_point(&study->points[i]));

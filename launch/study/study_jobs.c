@@ -1,5 +1,5 @@
-/* Slurm's numbers of a study's jobs. sweep.json tells the last ones; slurm/jobs.log has a line for
- * each, so that they outlive it: "array 101", "report 102". */
+/* The numbers of a study's Slurm jobs. sweep.json has the last ones; slurm/jobs.log, which outlives
+ * it, has a line per job: "array 101", "report 102". */
 #include "core/base/replacement.h"
 #include "launch/base/text_file.h"
 #include "launch/study/study.h"
@@ -23,7 +23,7 @@ static bool take_job(const json_t *slurm, const char *key, char job[JOB_BYTES]) 
     return true;
 }
 
-/* STATUS_DATA where the file is there and does not tell. */
+/* STATUS_DATA if the file exists but has no job numbers. */
 static Status read_json(Study *study, const char *path, bool *is_there) {
     json_t *object = NULL;
     TRY(text_file_read_json(path, &object));
@@ -32,9 +32,7 @@ static Status read_json(Study *study, const char *path, bool *is_there) {
     bool tells =
         take_job(slurm, "array", study->array_job) && take_job(slurm, "report", study->report_job);
     json_decref(object);
-    return tells || !*is_there
-               ? OK
-               : ERROR(STATUS_DATA, "%s: the jobs of Slurm are missing in it", path);
+    return tells || !*is_there ? OK : ERROR(STATUS_DATA, "%s: has no Slurm job numbers", path);
 }
 
 static Status read_log(Study *study, bool *is_there) {
@@ -62,12 +60,12 @@ static Status set_aside(const Study *study, const char *path, bool has_log) {
     snprintf(why, sizeof why, "%s", status_message());
     if (!has_log && may_have_submitted(study)) {
         return ERROR(STATUS_DATA,
-                     "%s: jobs of this study may be queued; see squeue --me, end them or wait, "
+                     "%s: jobs of this study may be queued; see squeue --me, cancel them or wait, "
                      "then move the file away",
                      why);
     }
     TRY(replacement_set_aside(path, to, sizeof to));
-    snprintf(line, sizeof line, "%s; kept as %s, and made anew", why, to);
+    snprintf(line, sizeof line, "%s; renamed to %s and written again", why, to);
     status_warn("sweep", line);
     return OK;
 }

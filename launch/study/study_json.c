@@ -1,4 +1,4 @@
-/* sweep.json: what the report reads, and any other tool. */
+/* Writes sweep.json, for the report and other tools. */
 #include "launch/base/text_file.h"
 #include "launch/config/field.h"
 #include "launch/study/study.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Text that is no UTF-8 has no place in JSON. */
+/* JSON cannot hold text that is not UTF-8. */
 static json_t *string_or_null(const char *text) {
     json_t *value = text == NULL ? NULL : json_string(text);
     return value == NULL ? json_null() : value;
@@ -26,7 +26,7 @@ static json_t *choices_json(const Field *field, const ConfigChoices *choices) {
     return list;
 }
 
-/* A key's value in JSON's own types where it has one; otherwise the text that the config holds. */
+/* A key's value as a JSON type if there is one; otherwise the text in the config. */
 static json_t *value_json(const Field *field, const Config *config) {
     const void *value = (const char *)config + field->offset;
     if (field_is_unset(field, config)) return json_null();

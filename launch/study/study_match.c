@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A directory below the study's that holds a run. */
+/* A directory of the study that contains a run. */
 typedef struct Made {
     const char *name;
-    Config *config; /* as it was made, or as its run has frozen it; NULL: it cannot be read */
+    Config *config; /* as created, or as its run froze it; NULL: not readable */
     bool is_taken;
     struct Made *next;
 } Made;
 
-/* Those that are alike in what is looked at. */
+/* Directories with the same compared settings. */
 typedef struct Alike {
     Made *made;
     struct Alike *next;
@@ -25,13 +25,13 @@ typedef struct Match {
     Study *study;
     const SweepPoints *sweep;
     const char **stems; /* of the points */
-    bool *is_settled;   /* each point: it has its directory */
-    bool *is_swept;     /* each row of the schema: some point sets it */
+    bool *is_settled;   /* per point: it has a directory */
+    bool *is_swept;     /* per row of the schema: some point sets it */
     Made *made;
     Names by_name;  /* to Made */
-    Names given;    /* names that the sweep did not give */
+    Names given;    /* names that do not come from the sweep */
     Names by_mask;  /* to Names of Alike: see `mask_text` */
-    Status listing; /* what went wrong while the directory was listed */
+    Status listing; /* first failure while listing the directory */
 } Match;
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
@@ -78,7 +78,7 @@ static Made *made_find(const Match *m, const char *name) {
 
 /* ---- the same settings ----------------------------------------------------------------------- */
 
-/* An `auto` matches what a run made of it. */
+/* An `auto` matches its resolved value in a run. */
 static Status same_value(const Field *field, const Config *made, const Config *now, bool *same) {
     *same = true;
     if (is_auto(field, now)) return OK;
@@ -90,8 +90,8 @@ static Status same_value(const Field *field, const Config *made, const Config *n
     return status;
 }
 
-/* Whether the point sets what the directory of its name was made for; what cannot be read is for
- * study_claim to say. */
+/* Whether the point sets the values for which the directory of its name was created. study_claim
+ * reports a config that cannot be read. */
 static Status same_settings(const StudyPoint *point, const Made *made, bool *same) {
     *same = true;
     if (made->config == NULL) return OK;
@@ -105,7 +105,8 @@ static bool counts(const Match *m, size_t row) {
     return m->is_swept[row] || schema[row].resume == RESUME_MUST_MATCH;
 }
 
-/* All that enters the numbers and all that is swept, but for what is `auto` in `now`. */
+/* All settings that affect the numbers and all swept keys, except those that are `auto` in
+ * `now`. */
 static Status identity_of(const Match *m, const Config *config, const Config *now, char **out) {
     size_t bytes;
     FILE *file = open_memstream(out, &bytes);
@@ -119,7 +120,7 @@ static Status identity_of(const Match *m, const Config *config, const Config *no
     return fclose(file) == 0 ? OK : out_of_memory();
 }
 
-/* The keys that are `auto`: directories are looked up without them. */
+/* The keys that are `auto`; look-ups of directories ignore them. */
 static const char *mask_text(Match *m, const Config *now) {
     const char *text = "";
     for (size_t i = 0; i < schema_count && text != NULL; i++) {
@@ -145,7 +146,8 @@ static Status alike_add(Match *m, Names *names, Made *made, const Config *now) {
     return OK;
 }
 
-/* Neither a copy nor one that was moved away to be run anew: those name another place. */
+/* Whether a directory is in its original place. A copy, or one that was moved away for a restart,
+ * names another place. */
 static bool is_at_home(const Match *m, const Made *made) {
     size_t bytes = strlen(m->study->directory);
     const char *output = made->config == NULL ? "" : made->config->output;
@@ -153,7 +155,7 @@ static bool is_at_home(const Match *m, const Made *made) {
            strcmp(output + bytes + 1, made->name) == 0;
 }
 
-/* The directories that nobody has, by their settings without `now`'s autos. */
+/* The unassigned directories, by their settings without the `auto` keys of `now`. */
 static Status names_of(Match *m, const Config *now, const Names **out) {
     Arena *arena = &m->study->arena;
     const char *mask = mask_text(m, now);
@@ -213,7 +215,7 @@ static bool is_a_points(const Match *m, const char *name) {
            names_find(&m->given, name, bytes) != NULL;
 }
 
-/* A name that neither a directory nor another point has. */
+/* A name that no directory and no other point has. */
 static Status free_name(const Match *m, int i, const char **name) {
     *name = m->study->points[i].name;
     bool is_own = true;

@@ -1,6 +1,6 @@
+/* Opens a study: loads its config, expands the sweep and loads the config of each point. */
 #include "launch/study/study.h"
 
-#include "core/base/escape.h"
 #include "core/base/file.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/schema.h"
@@ -14,14 +14,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of all points' configs together, before they are resolved. */
+/* Of the unresolved configs of all points together. */
 enum { MOST_NODES = 10000000 };
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
 
 static size_t key_bytes(const char *override) { return strcspn(override, "="); }
 
-/* Whether one of the two keys is the other, or a group that holds it. */
+/* Whether one key equals the other or is a group that contains it. */
 static bool overlap(const char *a, const char *b) {
     size_t bytes_a = key_bytes(a), bytes_b = key_bytes(b),
            least = bytes_a < bytes_b ? bytes_a : bytes_b;
@@ -29,7 +29,7 @@ static bool overlap(const char *a, const char *b) {
     return bytes_a == bytes_b || (bytes_a > least ? a : b)[least] == '.';
 }
 
-/* The keys that any point sets, each once: they are the schema's. */
+/* The distinct keys that any point sets, as strings of the schema. */
 static Status swept_keys(Study *study, const SweepPoints *sweep, const char **keys, size_t *count) {
     Names seen = {0};
     *count = 0;
@@ -46,7 +46,8 @@ static Status swept_keys(Study *study, const SweepPoints *sweep, const char **ke
     return OK;
 }
 
-/* The same key from the command line for all points would make their names lies. */
+/* Refuses a command-line override of a swept key, which would contradict the names of the
+ * points. */
 static Status check_overrides(Study *study, const SweepPoints *sweep, int n_overrides,
                               char **overrides) {
     size_t count;
@@ -76,7 +77,7 @@ static char *text_override(Arena *arena, const char *key, const char *value) {
     return copy;
 }
 
-/* A point's error stands where the sweep does; the point is named. */
+/* Reports an error of a point at the position of the sweep, with the name of the point. */
 static Status point_error(const Study *study, const StudyPoint *point) {
     char text[1024];
     const char *message = status_message(), *what = strstr(message, "error: ");
@@ -85,8 +86,7 @@ static Status point_error(const Study *study, const StudyPoint *point) {
     return PLACE_ERROR(study->config->sweep->place, "point %s: %s", point->name, text);
 }
 
-/* defaults < extends < the file < the command line and the sweep's point, which have no key in
- * common */
+/* defaults < extends < the file < the command line and the point, which have no common key */
 static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base,
                          const SweepPoint *swept) {
     int n = swept->n_overrides;
@@ -98,20 +98,6 @@ static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base
     if (all[n - 2] == NULL || all[n - 1] == NULL) return out_of_memory();
     Status status = config_base_make(base, n, all, &point->config);
     return status.code == STATUS_CONFIG ? point_error(study, point) : status;
-}
-
-static Status point_place(Study *study, StudyPoint *point, const char *name) {
-    point->name = arena_strdup(&study->arena, name);
-    point->directory = arena_printf(&study->arena, "%s/%s", study->directory, name);
-    return point->name == NULL || point->directory == NULL ? out_of_memory() : OK;
-}
-
-Status study_point_rename(Study *study, StudyPoint *point, const char *name) {
-    Config *config = point->config;
-    TRY(point_place(study, point, name));
-    config->name = arena_strdup(&config->arena, name);
-    config->output = arena_strdup(&config->arena, point->directory);
-    return config->name == NULL || config->output == NULL ? out_of_memory() : OK;
 }
 
 static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swept) {
@@ -126,12 +112,13 @@ static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swep
     return OK;
 }
 
-/* The study's file may have been written by other rules: then what the directory says counts. */
+/* The file may have been written by other rules, so the settings in the directory take
+ * precedence. */
 static Status point_read(Study *study, StudyPoint *point, const ConfigBase *base,
                          const SweepPoint *swept) {
     char frozen[PATH_MAX];
     bool is_there = false;
-    TRY(point_place(study, point, swept->name));
+    TRY(study_point_place(study, point, swept->name));
     TRY(point_keys(study, point, swept));
     Status status = point_load(study, point, base, swept);
     if (status.code != STATUS_CONFIG || !study->is_made) return status;
@@ -146,8 +133,8 @@ static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBa
     size_t size = config_base_size(base);
     if ((size_t)sweep->count * size > MOST_NODES) {
         return PLACE_ERROR(study->config->sweep->place,
-                           "%d points of a config of %zu keys and values are too much; "
-                           "make either smaller",
+                           "%d points with a config of %zu keys and values are too many; "
+                           "reduce either",
                            sweep->count, size);
     }
     study->points = arena_alloc(&study->arena, (size_t)sweep->count * sizeof *study->points);
@@ -158,15 +145,16 @@ static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBa
     return study_exists(study) ? study_match(study, sweep) : OK;
 }
 
-/* A directory that was moved would train into its old place. */
+/* Refuses a directory that has been moved, because its runs would write to the old place. */
 static Status check_place(const Study *study, const char *given) {
     struct stat here, there;
     bool same = stat(given, &here) == 0 && stat(study->directory, &there) == 0 &&
                 here.st_ino == there.st_ino && here.st_dev == there.st_dev;
     if (same) return OK;
-    return ERROR(STATUS_CONFIG,
-                 "%s: this study was made as %s; start ./sweep where that is its path", given,
-                 study->directory);
+    return ERROR(
+        STATUS_CONFIG,
+        "%s: this study was created as %s; start ./sweep in a directory where that is its path",
+        given, study->directory);
 }
 
 static Status open_all(Study *study, const char *given, int n_overrides, char **overrides) {
@@ -175,14 +163,16 @@ static Status open_all(Study *study, const char *given, int n_overrides, char **
     bool made = study->is_made = stat(given, &info) == 0 && S_ISDIR(info.st_mode);
     snprintf(path, sizeof path, made ? "%s/study.yaml" : "%s", given);
     if (made && access(path, F_OK) != 0) {
-        return ERROR(STATUS_CONFIG, "%s: holds no study; ./sweep CONFIG makes one", given);
+        return ERROR(STATUS_CONFIG, "%s: contains no study; run ./sweep CONFIG to create one",
+                     given);
     }
     TRY(config_load(path, n_overrides, overrides, &study->config));
     study->directory = study->config->output;
     if (made) TRY(check_place(study, given));
     if (study->config->sweep == NULL) {
         return ERROR(STATUS_CONFIG,
-                     "%s: error: it has no 'sweep', so it is no study; ./train runs it", path);
+                     "%s: error: it has no 'sweep', so it is not a study; run it with ./train",
+                     path);
     }
     SweepPoints *sweep = NULL;
     ConfigBase *base = NULL;
@@ -207,40 +197,4 @@ Status study_open(const char *path, int n_overrides, char **overrides, Study **o
     study_refresh(study);
     *out = study;
     return OK;
-}
-
-void study_close(Study **study) {
-    if (*study == NULL) return;
-    run_directory_release(&(*study)->place); /* before the config, which holds its path */
-    for (int i = 0; i < (*study)->count; i++) config_destroy(&(*study)->points[i].config);
-    config_destroy(&(*study)->config);
-    arena_free(&(*study)->arena);
-    free(*study);
-    *study = NULL;
-}
-
-bool study_exists(const Study *study) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/study.yaml", study->directory);
-    return access(path, F_OK) == 0;
-}
-
-void study_say_former(const Study *study, FILE *file) {
-    if (study->n_former == 0) return;
-    fputs("no longer in the sweep, left alone:", file);
-    for (int i = 0; i < study->n_former; i++) {
-        fputs(i == 0 ? " " : ", ", file);
-        escape_print(file, study->former[i]);
-    }
-    fputc('\n', file);
-}
-
-void study_refresh(Study *study) {
-    for (int i = 0; i < study->count; i++) point_refresh(&study->points[i]);
-}
-
-int study_count(const Study *study, PointState state) {
-    int count = 0;
-    for (int i = 0; i < study->count; i++) count += study->points[i].status.state == state;
-    return count;
 }

@@ -103,7 +103,7 @@ static void put_line(LiveTable *table, const char *row, int columns) {
     table->lines++;
 }
 
-/* The points that say most come first, so that they stay where the terminal is too low for all. */
+/* Puts the most informative points first, so that they remain visible on a short terminal. */
 static void put_rows(LiveTable *table, const Study *study, int width, int columns, int room) {
     static const PointState order[] = {POINT_RUNNING, POINT_FAILED, POINT_INTERRUPTED,
                                        POINT_WAITING, POINT_OOM,    POINT_DONE};

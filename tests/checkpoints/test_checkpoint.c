@@ -1,4 +1,4 @@
-#include "checkpoints/internal.h"
+#include "checkpoints/file_layout.h"
 #include "checkpoints/writer.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
@@ -180,14 +180,14 @@ static void every_truncation_is_found(void) {
     CheckpointFile *file = NULL;
     size_t bytes = size_of(path);
     CHECK(truncate(path, (off_t)bytes + 1) == 0);
-    CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "cut off");
+    CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "truncated");
     for (size_t n = bytes - 1; n > 0; n = n > bytes - 70 ? n - 1 : n * 9 / 10) {
         CHECK(truncate(path, (off_t)n) == 0);
-        CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "cut off");
+        CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "truncated");
     }
     CHECK(truncate(path, 0) == 0);
     CHECK_ERROR(checkpoint_open(path, &file), STATUS_DATA, "only 0 bytes");
-    CHECK_ERROR(checkpoint_open(dir, &file), STATUS_DATA, ": a directory; name the file in it");
+    CHECK_ERROR(checkpoint_open(dir, &file), STATUS_DATA, ": is a directory; name the file in it");
     CHECK_ERROR(checkpoint_open(arena_printf(&arena, "%s/none/x.h5", dir), &file), STATUS_DATA,
                 "/none/x.h5: no such file");
 }
@@ -254,7 +254,7 @@ static void a_bad_newest_is_named_and_passed_over(void) {
     CHECK_OK(sample_check(file));
     checkpoint_close(&file);
     CHECK(strstr(warnings, "step_00000011.h5: damaged") != NULL);
-    CHECK(strstr(warnings, "step_00000012.h5: holds step 10") != NULL);
+    CHECK(strstr(warnings, "step_00000012.h5: contains step 10") != NULL);
     CHECK(truncate(path_of(dir, 8), 100) == 0 && truncate(path_of(dir, 9), 100) == 0);
     CHECK_ERROR(checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_DATA,
                 "none of its 4 checkpoints is good");

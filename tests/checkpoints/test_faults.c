@@ -99,7 +99,8 @@ static int save_beyond_limit(const char *dir) {
     EXPECT(failed(status) &&
            strstr(status_message(), "step_00000002.h5: cannot be written") != NULL);
     EXPECT(strstr(status_message(),
-                  "File too large; make room: checkpoint.keep + 1 = 3 of them must fit") != NULL);
+                  "File too large; free some space: checkpoint.keep + 1 = 3 of them must fit") !=
+           NULL);
     sigset_t pending;
     EXPECT(sigpending(&pending) == 0 && !sigismember(&pending, SIGXFSZ));
     return CHILD_OK;
@@ -121,7 +122,7 @@ static int save_on_full_disk(const char *dir) {
     for (int64_t step = 2; step < 5; step++) {
         Status status = sample_write(dir, step, 2);
         EXPECT(failed(status) && status.code == STATUS_FAILURE);
-        EXPECT(strstr(status_message(), "No space left on device; make room") != NULL);
+        EXPECT(strstr(status_message(), "No space left on device; free some space") != NULL);
         EXPECT(files_count(dir, ".hourglass") == 0 && files_count(dir, "step_") == 1);
         EXPECT(newest_step(dir) == 1);
     }

@@ -1,5 +1,5 @@
 /* Checkpoints of strangers: whoever can compute the hash can still hand HDF5 a hostile file. */
-#include "checkpoints/internal.h"
+#include "checkpoints/file_layout.h"
 #include "tests/harness.h"
 #include "tests/hdf5_relaxed.h"
 
@@ -147,7 +147,7 @@ static void odd_types_are_refused(void) {
     }
     CheckpointTensor tensor = {"narrow", DTYPE_U16, 1, {64}, NULL};
     CHECK_ERROR(checkpoint_read_tensor(opened, &tensor, data), STATUS_DATA,
-                "'narrow' has a type or shape unknown");
+                "'narrow' has an unsupported type or shape");
     CHECK_ERROR(checkpoint_read_text(opened, "config", &arena, &read), STATUS_DATA,
                 "no text 'config'");
     CHECK_ERROR(checkpoint_read_text(opened, "notes", &arena, &read), STATUS_DATA,

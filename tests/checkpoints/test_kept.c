@@ -1,5 +1,5 @@
 /* Which checkpoints are found, which stay, and which are set aside. */
-#include "checkpoints/internal.h"
+#include "checkpoints/file_layout.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
 
@@ -35,8 +35,9 @@ static void an_unreadable_newest_is_not_passed_over(void) {
     close(taken);
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
     CHECK(unlink(path_of(dir, 2)) == 0 && symlink("nowhere.h5", path_of(dir, 2)) == 0);
-    CHECK_ERROR(checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_FAILURE,
-                "its link leads nowhere; a newer checkpoint is not passed over");
+    CHECK_ERROR(
+        checkpoint_open_newest(dir, &arena, &file, &warnings), STATUS_FAILURE,
+        "is a link to a missing file; fix this, or name an older checkpoint to resume from");
     CHECK(file == NULL);
 }
 

@@ -84,7 +84,7 @@ static void what_is_no_file_is_not_waited_for(void) {
                 ": not a regular file, but a FIFO");
     CHECK_ERROR(file_open_regular("/dev/zero", &fd), STATUS_DATA,
                 "/dev/zero: not a regular file, but a device");
-    CHECK_ERROR(file_open_regular(dir, &fd), STATUS_DATA, ": a directory; name");
+    CHECK_ERROR(file_open_regular(dir, &fd), STATUS_DATA, ": is a directory; name");
     CHECK_ERROR(file_list(path_in(dir, "pipe"), name_take, NULL), STATUS_FAILURE,
                 "/pipe: cannot list it");
 }
@@ -107,7 +107,7 @@ static void what_cannot_be_read_is_a_failure(void) {
     CHECK_ERROR(file_read_all("/proc/self/mem", 1 << 20, &text, NULL), STATUS_FAILURE,
                 "mem: cannot read it");
     CHECK_ERROR(file_read_all(path_in(dir, "f"), 3, &text, NULL), STATUS_DATA,
-                "is larger than the 3 bytes");
+                "is larger than the limit of 3 bytes");
     CHECK(text == NULL);
 }
 
@@ -201,7 +201,7 @@ static int beyond_a_limit(const char *dir) {
     if (failed(replacement_begin(path_in(dir, "f"), &new))) return 2;
     Status status = replacement_end(&new, replacement_write(new, text, sizeof text));
     return status.code == STATUS_FAILURE &&
-                   strstr(status_message(), "/f: cannot write: File too large; make room")
+                   strstr(status_message(), "/f: cannot write: File too large; free some space")
                ? 0
                : 3;
 }

@@ -26,7 +26,7 @@ static void what_is_no_file_is_refused_at_once(void) {
     CHECK_ERROR(input_open(path, &file), STATUS_DATA, "it: not a regular file");
     CHECK(file.fd == -1);
     CHECK(unlink(path) == 0 && mkdir(path, 0777) == 0);
-    CHECK_ERROR(input_open(path, &file), STATUS_DATA, "it: a directory");
+    CHECK_ERROR(input_open(path, &file), STATUS_DATA, "it: is a directory");
     CHECK_ERROR(input_open("/dev/zero", &file), STATUS_DATA, "/dev/zero: not a regular file");
 }
 
@@ -41,9 +41,9 @@ static void a_file_that_shrinks_is_an_error(void) {
     CHECK(memcmp(bytes, "23456789", 8) == 0);
     CHECK(truncate(path, 4) == 0);
     CHECK_ERROR(input_read(&file, bytes, 8, 2), STATUS_DATA,
-                "it: became shorter while it was read: 4 of 10 bytes");
+                "it: became shorter during reading: 4 of 10 bytes");
     CHECK_ERROR(input_read(&file, bytes, 1, 9), STATUS_DATA,
-                "it: became shorter while it was read: 4 of 10 bytes");
+                "it: became shorter during reading: 4 of 10 bytes");
     input_close(&file);
     CHECK(file.fd == -1);
 }
@@ -67,7 +67,7 @@ static void small_files_are_read_whole(void) {
     CHECK(bytes == 10 && strcmp(text, "0123456789") == 0);
     free(text);
     CHECK_ERROR(input_read_whole(path, 9, &text, &bytes), STATUS_DATA,
-                "it: is larger than the 9 bytes");
+                "it: is larger than the limit of 9 bytes");
     CHECK(text == NULL && bytes == 0);
 }
 

@@ -116,7 +116,7 @@ static void a_file_without_a_target_is_refused(void) {
     EvaluationSet set;
     TokenFile *file = counting_file(1);
     CHECK_ERROR(evaluation_set_init(file, 8, EVALUATION_ALL, &set), STATUS_DATA,
-                "tokens.bin: an evaluation needs two tokens, the file holds 1");
+                "tokens.bin: an evaluation needs at least 2 tokens, but the file has 1");
     token_file_destroy(&file);
 }
 

@@ -280,10 +280,10 @@ static void only_token_files_are_replaced(void) {
     REQUIRE_OK(tokenizer_open("byte", &tokenizer));
     text_write(path, "my notes, which are dear to me\n");
     CHECK_ERROR(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer), STATUS_DATA,
-                "it is left alone, move it away");
+                "it is unchanged, move it away");
     dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
     CHECK_ERROR(token_writer_create(path, TOKENS_NANOGPT, tokenizer, &writer), STATUS_DATA,
-                "is left alone");
+                "it is unchanged");
     CHECK_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer));
     token_writer_destroy(&writer);
     check_reads(path, 0); /* nothing was published, so the old one is still there */

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""./prepare: exit codes, messages, the split, what is written and what is left alone, memory.
-It runs alone: memory and speed are measured.
+"""./prepare: exit codes, messages, the split, files written and files preserved, memory.
+It runs alone, because it measures memory and speed.
 
-environment: PROGRAMS       where ./prepare is (the repository root)
+environment: PROGRAMS       the directory of ./prepare (the repository root)
              PREPARE_MB     megabytes of text for the test of memory (50; use 1000 for the documented case)
 """
 
@@ -84,7 +84,7 @@ def wrong_usage(work):
     fails(64, "INPUT... is missing")
     fails(64, "--out=DIR is missing", text)
     fails(64, "--tokeniser", text, "--out=" + work, "--tokeniser=byte")
-    fails(64, "--format needs", text, "--out=" + work, "--format=json")
+    fails(64, "--format requires", text, "--out=" + work, "--format=json")
     fails(64, "--val-fraction", text, "--out=" + work, "--val-fraction=1.5")
     fails(64, "--val-fraction", text, "--out=" + work, "--val-fraction=-0.1")
     fails(64, "--val-fraction", text, "--out=" + work, "--val-fraction=lots")
@@ -98,14 +98,14 @@ def bad_inputs(work):
     text = write(work + "/a.txt", VERSE)
     empty = write(work + "/empty.txt", "")
     fails(65, "none.txt: no such file", text, work + "/none.txt", "--out=" + out)
-    fails(65, "empty.txt: empty", text, empty, "--out=" + out)
-    fails(65, ": a directory; name the text files in it", work, "--out=" + out)
-    fails(65, "standard input: empty", "-", "--out=" + out)
+    fails(65, "empty.txt: is empty", text, empty, "--out=" + out)
+    fails(65, ": is a directory; name the text files in it", work, "--out=" + out)
+    fails(65, "standard input: is empty", "-", "--out=" + out)
     fails(65, "cannot open the vocabulary", text, "--out=" + out, "--tokenizer=" + work + "/none")
     fails(65, "no vocabulary in this directory", text, "--out=" + out, "--tokenizer=" + work)
-    fails(65, "a.txt:1: the token is not base64; a rank file has", text, "--out=" + out,
+    fails(65, "a.txt:1: the token is not base64; a line of a rank file", text, "--out=" + out,
           "--tokenizer=" + text)
-    fails(65, "too little text to keep 0.1 of it", write(work + "/b", "x"), "--out=" + out)
+    fails(65, "too little text to reserve 0.1 of it", write(work + "/b", "x"), "--out=" + out)
     fails(65, "cannot open the vocabulary", text, "--out=" + out, "--tokenizer=gpt2",
           env=dict(os.environ, HOURGLASS_VOCAB=work + "/none"))
     check(not os.path.exists(work + "/made"), "a failed run left a directory behind")
@@ -188,7 +188,7 @@ def what_is_not_ours_is_left_alone(work):
     text, out = write(work + "/a.txt", VERSE * 20), work + "/out"
     os.mkdir(out)
     write(out + "/val.h5", "my notes on this, which I would like to keep")
-    fails(65, "val.h5: is there and is not a token file of this format", text, "--out=" + out)
+    fails(65, "val.h5: already exists and is not a token file of this format", text, "--out=" + out)
     check(
         os.listdir(out) == ["val.h5"] and read(out + "/val.h5").startswith(b"my notes"),
         "it was touched")
@@ -197,7 +197,7 @@ def what_is_not_ours_is_left_alone(work):
     before = read(out + "/train.h5")
     works(text, "--out=" + out, "--val-fraction=0.5")
     check(read(out + "/train.h5") != before, "an older token file was not replaced")
-    fails(65, "val.h5: is there, but would not belong to the new train file", text, "--out=" + out,
+    fails(65, "val.h5: already exists, and does not belong to the new train file", text, "--out=" + out,
           "--val-fraction=0")
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
 
@@ -233,7 +233,7 @@ def two_at_once_are_kept_apart(work):
     while not os.path.isdir(out):
         time.sleep(0.001)
     time.sleep(0.2)
-    fails(65, "out: another ./prepare writes there; wait for it", text, "--out=" + out)
+    fails(65, "out: another ./prepare is writing there; wait for it", text, "--out=" + out)
     child.communicate((VERSE * 100).encode())
     check(child.returncode == 0 and sorted(os.listdir(out)) == ["train.h5", "val.h5"],
           "the first one failed")
@@ -243,7 +243,7 @@ def a_full_scratch_is_said_and_ends_well(work):
     """HDF5 writes its part of the file to memory; where that fails, it used to crash at the program's end."""
     text, out = write(work + "/a.txt", VERSE * 100), work + "/out"
     for limit in (1000, 2000, 4000):
-        fails(1, "HDF5 cannot write the header of a token file there; make room", text,
+        fails(1, "HDF5 cannot write the header of a token file there; free some space", text,
               "--out=" + out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
                                                                     (limit, limit)))
     check(not os.path.exists(out), "it left the directory")

@@ -155,7 +155,7 @@ static void bad_headerless_files(void) {
     check_bad_bytes("\x01", 1, "1 bytes are not a whole number of uint16 tokens");
     check_bad_bytes("\x01\x00\x02\x00\x03", 5, "5 bytes are not a whole number");
     check_bad_bytes("To be, or not to be, that is the question.", 42,
-                    "but text; make token files with ./prepare");
+                    "is text, not a token file; make token files with ./prepare");
     check_bad_bytes("\x1f\x8b\x08\x00", 4, "gzip; decompress it first");
     check_bad_bytes("\x28\xb5\x2f\xfd\x00\x00", 6, "zstd; decompress it first");
     check_bad_bytes("PK\x03\x04\x00\x00", 6, "zip archive");
@@ -203,7 +203,7 @@ static void a_file_without_permission(void) {
     if (is_root) CHECK(seteuid(65534) == 0);
     TokenFile *file;
     CHECK_ERROR(token_file_open(bad_path(), &file), STATUS_DATA,
-                "no permission to read it; chmod +r");
+                "no permission to read it; run chmod +r");
     if (is_root) CHECK(seteuid(0) == 0);
 }
 
@@ -215,10 +215,10 @@ static void truncated_and_damaged_files_of_ours(void) {
     const size_t cuts[] = {512, 600, 4096, size - 1};
     for (size_t i = 0; i < COUNT(cuts); i++) {
         file_write(bad_path(), bytes, cuts[i]);
-        check_bad("truncated: ");
+        check_bad("truncated to ");
     }
     file_write(bad_path(), bytes, 100);
-    check_bad("truncated: 100 of ");
+    check_bad("truncated to 100 of ");
     bytes[700] ^= 1;
     file_write(bad_path(), bytes, size);
     check_bad("the header of this token file is damaged");

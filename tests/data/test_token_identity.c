@@ -131,7 +131,7 @@ static void a_file_that_changes_under_a_run_is_found(void) {
     tokens[9] ^= 1;
     llmc_write(path);
     CHECK_ERROR(identity_finish(job, NULL, NULL, &identity), STATUS_DATA,
-                "a.bin: was written to under this run: it held "
+                "a.bin: was written to during this run: it held "
                 "200000 tokens (xxh3 ");
     CHECK(truncate(path, 5000) == 0);
     CHECK_ERROR(identity_finish(job, NULL, NULL, &identity), STATUS_DATA, "a.bin: became shorter");

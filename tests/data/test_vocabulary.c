@@ -133,7 +133,7 @@ static const struct {
 } bad[] = {
     {"r", "", NULL, NULL, "token for the byte 0x00"},
     {"r", "IQ== 0\nIQ== 1\n", NULL, NULL, "tokens 0 and 1 have the same bytes"},
-    {"r", "IQ== 0\nIg== 0\n", NULL, NULL, "r:2: token id 0 is there twice"},
+    {"r", "IQ== 0\nIg== 0\n", NULL, NULL, "r:2: token id 0 occurs twice"},
     {"r", "IQ== 0\nIg== 2\n", NULL, NULL,
      "r:2: token id 2 is out of range: the ids of 2 tokens are 0 to 1"},
     {"r", "IQ== 16777215\n", NULL, NULL,
@@ -143,9 +143,9 @@ static const struct {
     {"r", "IQ== zero\n", NULL, NULL, "r:1: 'zero' is not a rank"},
     {"r", "IQ== -1\n", NULL, NULL, "token id -1 is out of range"},
     {"r", "IQ== 99999999999\n", NULL, NULL, "out of range"},
-    {"r", "hello\n", NULL, NULL, "r:1: a line of a rank file is base64"},
-    {"encoder.json", "{}", NULL, NULL, "the file that belongs to it is not beside it"},
-    {"merges.txt", "a b\n", NULL, NULL, "the file that belongs to it is not beside it"},
+    {"r", "hello\n", NULL, NULL, "r:1: a line of a rank file must be base64"},
+    {"encoder.json", "{}", NULL, NULL, "the matching file of the pair is not beside it"},
+    {"merges.txt", "a b\n", NULL, NULL, "the matching file of the pair is not beside it"},
     {"encoder.json", "{", "vocab.bpe", "a b\n", "encoder.json:1: not a JSON object"},
     {"encoder.json", "[1]", "vocab.bpe", "a b\n", "encoder.json:1: not a JSON object"},
     {"encoder.json", "{\"a\": 0, \"a\": 1}", "vocab.bpe", "a b\n", "not a JSON object"},
@@ -174,10 +174,10 @@ static void bad_merges_are_named(void) {
         const char *text, *message;
     } cases[] = {
         {"#version: 0.2\nt h\nt h\n", "vocab.bpe:3: this pair of tokens merges twice"},
-        {"#version: 0.2\nt x\n", "vocab.bpe:2: the two tokens or what they merge into"},
-        {"th\n", "vocab.bpe:1: a merge is two tokens"},
+        {"#version: 0.2\nt x\n", "vocab.bpe:2: the two tokens or their concatenation"},
+        {"th\n", "vocab.bpe:1: a merge must be two tokens"},
         {"t \xe2\x82\xac\n", "vocab.bpe:1: not two tokens"},
-        {"#version: 0.2\n", "no merges in it"},
+        {"#version: 0.2\n", "contains no merges"},
     };
     const char *directory = harness_directory();
     Tokenizer *t;
@@ -197,10 +197,10 @@ static void a_missing_byte_or_directory_is_named(void) {
                 "none: cannot open the vocabulary");
     ranks_write(path_in(directory, "ranks"), 0x41);
     CHECK_ERROR(tokenizer_open(path_in(directory, "ranks"), &t), STATUS_DATA,
-                "there is no token for the byte 0x41");
+                "no token for the byte 0x41");
     file_write(path_in(directory, "zero"), "IQ== 0\n\0IQ== 1\n", 15);
     CHECK_ERROR(tokenizer_open(path_in(directory, "zero"), &t), STATUS_DATA,
-                "it holds a zero byte");
+                "it contains a zero byte");
 }
 
 /* ---- the merges that a rank file implies
@@ -279,9 +279,10 @@ static void large_ones_are_refused(void) {
     fputs("AAAA 0\n", file);
     fclose(file);
     CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA,
-                "large:1: a line of a rank file is base64, a space and a rank");
+                "large:1: a line of a rank file must be base64, a space and a rank");
     CHECK(truncate(path, (64 << 20) + 1) == 0);
-    CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, "large: is larger than the 67108864 bytes");
+    CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA,
+                "large: is larger than the limit of 67108864 bytes");
 }
 
 /* Opening a pipe without a writer would wait for ever. */

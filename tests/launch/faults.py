@@ -1,4 +1,4 @@
-"""One rank of a run is hurt in the middle of training: all others end, soon, with one line that names it."""
+"""Faults of one rank during training: all other ranks end soon, with one line that names it."""
 
 import os
 import re

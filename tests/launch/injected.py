@@ -1,4 +1,4 @@
-"""Faults of the machine, put between a program and libc: a call on a file fails with an errno, the Nth or each from there on."""
+"""Injects faults between a program and libc: the Nth call on a file, or each call from the Nth on, fails with an errno."""
 
 import os
 import shutil

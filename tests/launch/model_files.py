@@ -1,4 +1,4 @@
-"""Models as files, for the tests of ./convert: a small run, the same as safetensors, and what can be made of it."""
+"""Model files for the tests of ./convert: a small run, the same model as safetensors, and variants of it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Studies for the tests of ./sweep: how one is made and started, and what it left. Slurm's commands are played by scripts."""
+"""Helpers of the tests of ./sweep: create and start a study, and read its results. Scripts stand in for Slurm's commands."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""attention.pick: measured, and what --plan and a run's start say of each backend."""
+"""attention.pick: measured, and the lines of --plan and of a run's start about each backend."""
 
 import glob
 import json

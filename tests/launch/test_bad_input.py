@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Whatever is wrong is said once, in one line that names the file and the way out; the exit code is the documented one;
-no rank hangs; nothing is written where nothing may be, and nothing that was there is lost."""
+"""Every error is one line, printed once: file, location, fix. The exit code is the documented one, no rank hangs,
+nothing is written outside the run, and no existing file is lost."""
 
 import os
 import re
@@ -52,7 +52,7 @@ def bad_flags():
             (r"unknown option '--resum=auto'; did you mean '--resume'", path, "--resum=auto"),
             (r"unknown option '-x'", path, "-x"),
             (r"--plan takes no value", path, "--plan=yes"),
-            (r"--resume needs a value", path, "--resume"),
+            (r"--resume requires a value", path, "--resume"),
             (r"--resume is given twice", path, "--resume=auto", "--resume=none"),
             (r"unexpected argument", path, path)):
         expect(USAGE, pattern, *arguments, ranks=(0, 2) if not arguments else (0,), output=output)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./bench: its tables on shapes so small that their times mean nothing, its files, and what it refuses."""
+"""./bench: its tables on shapes too small for meaningful times, its files, and its refusals."""
 
 import csv
 import os
@@ -234,13 +234,13 @@ def numerics_show_rounding_and_overflow():
 def wrong_words():
     cases = [
         (["attention", "--dtpye=f16"], "did you mean '--dtype'?"),
-        (["attention", "--dtype=f8"], "--dtype needs one of"),
-        (["attention", "--B=0"], "--B must be from 1"),
-        (["attention", "--B=-3"], "--B must be from 1"),
-        (["attention", "--B=many"], "--B needs an integer"),
-        (["attention", "--repeats=0"], "--repeats must be from 1"),
-        (["attention", "--window=0"], "--window must be from 1"),
-        (["attention", "--documents=-1"], "--documents must be from 1"),
+        (["attention", "--dtype=f8"], "--dtype requires one of"),
+        (["attention", "--B=0"], "--B must be between 1"),
+        (["attention", "--B=-3"], "--B must be between 1"),
+        (["attention", "--B=many"], "--B requires an integer"),
+        (["attention", "--repeats=0"], "--repeats must be between 1"),
+        (["attention", "--window=0"], "--window must be between 1"),
+        (["attention", "--documents=-1"], "--documents must be between 1"),
         (["attention", "--T=0"], "--T needs lengths from 1"),
         (["attention", "--T=64,-1"], "--T needs lengths from 1"),
         (["attention", "--T=64,,32"], "--T needs lengths from 1"),
@@ -252,7 +252,7 @@ def wrong_words():
         (["attention", "--documents=4", "--Tk=9"], "--documents has as many keys as queries"),
         (["attention", "--documents=4", "--key-lengths=9"], "two masks of one kind"),
         (["attention", "--bias-dims=qk"], "--bias-dims is the bias's"),
-        (["attention", "--dropout=1"], "--dropout must be from 0"),
+        (["attention", "--dropout=1"], "--dropout must be between 0"),
         (["attention", "--key-lengths=0"], "--key-lengths needs lengths from 1"),
         (["attention", "--T=32,16",
           "--key-lengths=17"], "--key-lengths: 17 is more than the 16 keys of a row"),
@@ -261,16 +261,16 @@ def wrong_words():
         (["attention", "--B=1M", "--NH=1M", "--T=16M"], "too large to address"),
         (["attention", "--B=2", "--NH=1M", "--T=16M", "--bias=boolean",
           "--bias-dims=bhqk"], "a bias is too large"),
-        (["numerics", "--Tk=9"], "--Tk is not for bench numerics"),
+        (["numerics", "--Tk=9"], "--Tk does not apply to bench numerics"),
         (["attention",
           "--backends=flash,fast"], "'fast' is none of flash, mem_efficient, math, baseline"),
         (["attention", "--backends=flash,"], "'' is none of"),
         (["numerics", "--backends=x"], "'x' is none of"),
         (["attention", "--plot=" + path_of("x.pdf")], "FILE.svg and FILE.png"),
         (["attention", "model.n_layer=1"], "takes no key=value"),
-        (["numerics", "--window=3"], "--window is not for bench numerics"),
-        (["ladder", "--T=16"], "--T is not for bench ladder"),
-        (["step", "--csv=x.csv"], "--csv is not for bench step"),
+        (["numerics", "--window=3"], "--window does not apply to bench numerics"),
+        (["ladder", "--T=16"], "--T does not apply to bench ladder"),
+        (["step", "--csv=x.csv"], "--csv does not apply to bench step"),
         (["ladder", "training.gradient_accumulation_steps=2"], "one micro-batch"),
         (["ladder", "data.batch_size=auto"], "set data.batch_size to a number"),
         (["atention"], "did you mean 'attention'?"),

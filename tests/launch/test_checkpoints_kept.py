@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Which checkpoint a run goes on from, and which it keeps: the newest good one, only damage is passed over; the best one stays;
-what was abandoned is set aside. (fast lane) sanitizers: no"""
+"""The checkpoint from which a run resumes, and those that it keeps: it resumes from the newest good one and skips only damaged
+ones, keeps the best one, and moves abandoned ones aside. (fast lane) sanitizers: no"""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def a_newest_checkpoint_without_permission_stops_the_run():
     equal((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
     check(
         newest + ": cannot open it: Permission denied" in done.stderr and
-        "not passed over" in done.stderr, done.stderr)
+        "never skipped" in done.stderr, done.stderr)
     os.chmod(newest, 0o644)
     with open(newest, "rb") as file:
         check(file.read() == before, "the good checkpoint was written over")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./convert: there and back in every bit, strangers' files, and a run that goes on from converted weights."""
+"""./convert: round trips preserve every bit, foreign files, and a run that trains from converted weights."""
 
 import json
 import math
@@ -150,11 +150,11 @@ def bad_safetensors():
     fails("lies outside", edit=spoil(data_offsets=[1 << 40, (1 << 40) + size]))
     fails("lies outside", edit=spoil(data_offsets=[size, 0]))
     fails("data_offsets", edit=spoil(data_offsets=[-4, size - 4]))
-    fails("do not fit its shape", edit=spoil(shape=[V, C + 1]))
+    fails("do not match its shape", edit=spoil(shape=[V, C + 1]))
     fails("overflows", edit=spoil(shape=[1 << 62, 1 << 62]))
     fails("non-integers", edit=spoil(shape=[1.5, C]))
     fails("no shape", edit=spoil(shape="many"))
-    fails("not known", edit=spoil(dtype="F1"))
+    fails("unknown dtype", edit=spoil(dtype="F1"))
     fails(
         "overlaps", edit=lambda header: header.update(
             {"x": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}))
@@ -230,7 +230,7 @@ def what_is_there_is_not_replaced():
         with open(path(target), "w", encoding="utf-8") as file:
             file.write("mine")
         done = convert(exported(), path(target), code=65)
-        check("is there already" in done.err, done.err)
+        check("already exists" in done.err, done.err)
         equal(content(path(target)), b"mine")
     convert(path("nowhere.safetensors"), path("x.bin"), code=65)
     convert(path("nowhere"), path("x.bin"), code=65)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Token files that change: while a run reads them, and between two starts of a run."""
+"""Token files that change during a run and between two starts."""
 
 import os
 import re
@@ -66,7 +66,7 @@ def a_file_that_is_written_to_ends_the_run_before_it_saves():
     done = job.end()
     equal(done.code, DATA, repr(done))
     check(
-        re.search(r"train\.h5: was written to under this run: it held \d+ tokens",
+        re.search(r"train\.h5: was written to during this run: it held \d+ tokens",
                   done.errors()[0]), repr(done))
     check(newest <= checkpoints(run_directory("written"))[-1], "a checkpoint is lost")
 

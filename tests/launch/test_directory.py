@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How a run takes its directory: a new one, its own, one that another start has just taken, one that is somebody else's.
+"""How a run claims its directory: a new one, an existing one, one that another start has just claimed, a foreign one.
 sanitizers: no"""
 
 import fcntl

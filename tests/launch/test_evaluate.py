@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""One ruler: an evaluation is the mean over the same tokens whatever the ranks, the batch and the accumulation, and
-./evaluate says of a checkpoint what training said of it."""
+"""An evaluation is the mean over the same tokens for any ranks, batch and accumulation, and ./evaluate reports the
+same loss for a checkpoint as training did."""
 
 import base64
 import json
@@ -217,7 +217,7 @@ def another_tokenizers_data_is_refused():
     done = evaluate(run_directory("words"), corpus() + "/val.h5", code=65)
     check(
         re.search(
-            r"val\.h5: made with the tokenizer byte, but the model of \S+ knows \S+words\.tiktoken",
+            r"val\.h5: made with the tokenizer byte, but the model of \S+ uses \S+words\.tiktoken",
             done.err), done.err)
     mixed = config("mixed", data__train=folder + "/train.h5")
     done = train(mixed, code=65)
@@ -239,16 +239,16 @@ def what_is_wrong_is_one_line():
             64,
             r"RUN \[DATA\] is missing",
         ), (64, r"unknown option '--token=3'; did you mean '--tokens'", source, "--token=3"),
-        (64, r"--tokens needs a count such as 1M, or all, not 'few'", source,
-         "--tokens=few"), (64, r"--tokens needs a count such as 1M, or all, not '0'", source,
+        (64, r"--tokens requires a count such as 1M, or all, not 'few'", source,
+         "--tokens=few"), (64, r"--tokens requires a count such as 1M, or all, not '0'", source,
                            "--tokens=0"), (64, r"unexpected argument", source, val, val),
         (64, r"names no data\.val; name a token file: \./evaluate \S+ DATA",
          unnamed), (65, r"nowhere: no such run",
                     WORK + "/nowhere"), (65, r"empty: no run, so there is no checkpoint in it",
                                          empty), (65, r"corpus\.txt", WORK + "/corpus.txt"),
-        (65, r"corpus\.txt: not a token file but text", source,
+        (65, r"corpus\.txt: is text, not a token file", source,
          WORK + "/corpus.txt"), (65, r"nothing\.h5: no such file", source, WORK + "/nothing.h5"),
-        (65, r"one\.bin: an evaluation needs two tokens, the file holds 1", source,
+        (65, r"one\.bin: an evaluation needs at least 2 tokens, but the file has 1", source,
          one), (65, r"token 300 .*is not below the vocabulary size 257", source,
                 tokens_write("large.bin", [1, 300, 2])), (65, r"weights\.wte\.weight", source,
                                                           "model.n_embd=64"),

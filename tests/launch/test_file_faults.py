@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Files and streams that the machine fails: nothing is lost without a word, nothing of anybody's is destroyed, nothing hangs.
+"""Failures of files and streams: no loss without a message, no damage to other files, no hang.
 sanitizers: no"""
 
 import errno
@@ -304,12 +304,12 @@ def the_first_cause_is_named_with_its_file():
     full = ":2+:%d" % errno.ENOSPC
     for i, name in enumerate(("metrics.jsonl", "metrics.csv")):
         done = run("train", config("full_%d" % i), **injected("write:/%s%s" % (name, full)))
-        fails(done, 1, name + ": cannot write: No space left on device; make room")
+        fails(done, 1, name + ": cannot write: No space left on device; free some space")
     # All is full from the first checkpoint on: the summary that cannot be written either is not the news.
     done = run("train", config("full_all"),
                **injected("write:/checkpoints/:1+:28", "write:.summary.json.:2+:28"))
     fails(done, 1, "step_00000001.h5: cannot be written")
-    check("make room: checkpoint.keep + 1 = 1001 of them must fit" in done.err, repr(done))
+    check("free some space: checkpoint.keep + 1 = 1001 of them must fit" in done.err, repr(done))
     equal(leftovers(run_directory("full_all")), [], "left over")
 
 

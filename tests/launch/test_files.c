@@ -79,9 +79,9 @@ static void a_file_that_came_meanwhile_stays(void) {
     REQUIRE_OK(output_create(path_in(dir, "f"), &output));
     REQUIRE_OK(text_file_replace(path_in(dir, "f"), "theirs"));
     fputs("ours", output.file);
-    CHECK_ERROR(output_finish(&output, OK), STATUS_DATA, "/f: is there already; remove it first");
+    CHECK_ERROR(output_finish(&output, OK), STATUS_DATA, "/f: already exists; remove it first");
     CHECK_ERROR(output_create(path_in(dir, "f"), &output), STATUS_DATA,
-                "/f: is there already; remove it first");
+                "/f: already exists; remove it first");
     CHECK(holds(path_in(dir, "f"), "theirs") && files_in(dir) == 1);
 }
 

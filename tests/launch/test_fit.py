@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What fits, and what is predicted: the largest batch in a budget runs, one more is refused before anything is taken, on
-all ranks; a plan on paper says what each backend allows and how fast it will be."""
+"""Memory search and predictions: the largest batch in a budget runs, and one more is refused before any allocation, on
+all ranks; a plan for an absent GPU shows the largest batch and the predicted time of each backend."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./generate: samples from a run, and what it says where there is nothing to sample from."""
+"""./generate: samples from a run, and its errors if there is nothing to sample from."""
 
 import ctypes
 import json
@@ -90,7 +90,7 @@ def an_empty_start():
     """Begins after an end of text, which byte tokens have too: 256."""
     done = run("generate", trained(), "--start=", "--temperature=0", "--max-new-tokens=30")
     equal((done.code, done.err),
-          (0, "generate: the start is empty: it begins after an end of text (token 256)\n"))
+          (0, "generate: the start is empty; the text starts after an end of text (token 256)\n"))
     empty = os.path.join(WORK, "empty.txt")
     with open(empty, "w", encoding="utf-8"):
         pass

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Limits on memory and CPU time that are there: what fits follows them, and what was found to fit runs to its end."""
+"""Real limits on memory and CPU time: the memory search respects them, and a batch that it finds runs to its end."""
 
 import os
 import re

@@ -109,13 +109,15 @@ static void bad_lines_are_refused(void) {
                   "unknown option '--resum=x'; did you mean '--resume'?");
     check_refused(&train, "--frobnicate", NULL, "unknown option '--frobnicate'; see --help");
     check_refused(&train, "--plan=yes", NULL, "--plan takes no value");
-    check_refused(&train, "--resume", "none", "--resume needs a value: --resume=auto|none|PATH");
-    check_refused(&train, "--resume=", NULL, "--resume needs auto|none|PATH, not ''");
-    check_refused(&train, "--format=hdf", NULL, "--format needs one of h5|bin, not 'hdf'");
+    check_refused(&train, "--resume", "none", "--resume requires a value: --resume=auto|none|PATH");
+    check_refused(&train, "--resume=", NULL, "--resume requires auto|none|PATH, not ''");
+    check_refused(&train, "--format=hdf", NULL, "--format requires one of h5|bin, not 'hdf'");
     check_refused(&train, "--num-samples=ten", NULL,
-                  "--num-samples needs an integer, N, not 'ten'");
-    check_refused(&train, "--num-samples=0", NULL, "--num-samples must be from 1 to 1000, not 0");
-    check_refused(&train, "--temperature=nan", NULL, "--temperature needs a number, T, not 'nan'");
+                  "--num-samples requires an integer, N, not 'ten'");
+    check_refused(&train, "--num-samples=0", NULL,
+                  "--num-samples must be between 1 and 1000, not 0");
+    check_refused(&train, "--temperature=nan", NULL,
+                  "--temperature requires a number, T, not 'nan'");
     check_refused(&train, "--plan", "--plan", "--plan is given twice");
     check_refused(&prepare, "a.txt", NULL, "--out=DIR is missing; see --help");
     check_refused(&bench, "attentoin", NULL,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The number of ranks does not change a run; and where a rank stops or hangs, none is left behind. sanitizers: no
-It runs alone: how soon a hang is seen is measured."""
+"""The number of ranks does not change a run; if a rank stops or hangs, no other rank stays behind. sanitizers: no
+It runs alone, because it measures the time until a hang is detected."""
 
 import concurrent.futures
 import ctypes

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The report of a study. The studies are made up here, run directories and all: no number in them was ever measured."""
+"""The report of a study. The studies, including their run directories, are synthetic: no number in them was measured."""
 
 import csv
 import html.parser
@@ -409,11 +409,11 @@ def what_is_no_study():
 
     fails(os.path.join(e2e.WORK, "nowhere"), 65, "nowhere: no such study")
     directory = study("empty")
-    fails(directory, 65, "sweep.json", "is it a study?")
-    for text, part in (("{\n\"points\": [}", "sweep.json:2:"), ("[]", "without points"),
-                       ('{"points": []}', "without points"), ('{"points": [{"name": 3}]}',
-                                                              "without name"), ('{"points": ["p"]}',
-                                                                                "without name")):
+    fails(directory, 65, "sweep.json", "name the directory of a study")
+    for text, part in (("{\n\"points\": [}", "sweep.json:2:"), ("[]", "no points"),
+                       ('{"points": []}', "no points"), ('{"points": [{"name": 3}]}',
+                                                              "no name or directory"), ('{"points": ["p"]}',
+                                                                                "no name or directory")):
         with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
             file.write(text)
         fails(directory, 65, part)
@@ -421,7 +421,7 @@ def what_is_no_study():
     directory = study("blocked")
     grid(directory)
     os.symlink(e2e.WORK, directory + "/report")
-    fails(directory, 1, "in the way")
+    fails(directory, 1, "but the report needs this name")
     os.remove(directory + "/report")
     os.makedirs(directory + "/report/points.csv")
     fails(directory, 1, "points.csv: cannot write")

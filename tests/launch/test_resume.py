@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A run that is cut anywhere and resumed is the uninterrupted one, bit for bit.
+"""A run that is interrupted at any point and resumed equals the uninterrupted one, bit for bit.
 
-Every checkpoint of the cut run is compared with the uninterrupted run's of the same step by the hashes of its weights
-and moments, not by its loss. sanitizers: no"""
+Every checkpoint of the interrupted run is compared with that of the uninterrupted run at the same step by the hashes
+of its weights and moments, not by its loss. sanitizers: no"""
 
 import os
 import random

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What a run leaves behind, and what the programs print: names, keys, formats, times and memory as documented.
-It runs alone: times are measured."""
+"""The files of a run and the output of the programs: names, keys, formats, times and memory as documented.
+It runs alone, because it measures times."""
 
 import csv
 import glob

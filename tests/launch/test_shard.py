@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""training.shard_optimizer: the run of shared moments is the other one in every bit, takes less memory, and its
-checkpoints are anybody's. sanitizers: no"""
+"""training.shard_optimizer: a run with sharded moments equals one without in every bit, takes less memory, and its
+checkpoints resume with any setting. sanitizers: no"""
 
 import os
 import re

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What signals do to a run: in its start, in a long step or evaluation, once and twice, alone and under mpirun. sanitizers: no"""
+"""The effect of signals on a run: during start-up, in a long step or evaluation, once and twice, alone and under mpirun. sanitizers: no"""
 
 import os
 import re

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A slow file system is no hang, and what one rank alone cannot have ends all with its cause. The faults are put between
-the program and libc. sanitizers: no
-It runs alone: a busy machine would be a late rank, too."""
+"""A slow file system does not count as a hang, and a failure of one rank ends all ranks with its cause. The faults are
+injected between the program and libc. sanitizers: no
+It runs alone, because a busy machine would also delay a rank."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Starts that are cut: a run's first file, and points that are asked to stop while they start, by ./sweep and by the job script
-for Slurm, with programs played by scripts."""
+"""Interrupted starts: the first file of a run, and points that are asked to stop while they start, by ./sweep and by the job
+script for Slurm, with scripts in place of the programs."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./sweep: a study's points on this machine, stopped and started at any point; what is refused; the scripts for Slurm."""
+"""./sweep: the points of a study on this machine, stopped and resumed at any time; refusals; the Slurm scripts."""
 
 import glob
 import json
@@ -118,7 +118,7 @@ def stopped_and_started_again():
         job.send(number)
         done = job.end()
         equal(done.code, 75, "exit code: %r" % done)
-        check("0 of 2 points done; the same command goes on" in done.err, repr(done))
+        check("0 of 2 points done; the same command resumes" in done.err, repr(done))
         equal(field("cut", "state"), ["interrupted", "waiting"], "states")
         equal(summary(first)["status"], "stopped", "status")
         check(summary(first)["steps"] > steps, "nothing was saved")
@@ -217,7 +217,7 @@ def another_study_is_refused():
     before = tree(directory)
     for change in ("optimizer.lr=2e-3", "model.n_layer=1"):
         done = sweep(path, change, "--local", code=78)
-        check("holds another study, which differs in " + change.split("=")[0] in done.err,
+        check("contains another study, which differs in " + change.split("=")[0] in done.err,
               repr(done))
     equal({k: v
            for k, v in tree(directory).items() if v}, {k: v
@@ -253,8 +253,8 @@ def bad_sweeps():
     refused("bad_l", r"'launch.retries' cannot be swept", sweep={"launch.retries": [1, 2]})
     path = config("bad_h")
     check("it has no 'sweep'" in sweep(path, "--local", code=78).err, "no sweep")
-    check("holds no study" in sweep(WORK, code=78).err, "no study")
-    check("there is no such study yet" in sweep(study("bad_i"), "--report", code=78).err,
+    check("contains no study" in sweep(WORK, code=78).err, "no study")
+    check("no such study yet" in sweep(study("bad_i"), "--report", code=78).err,
           "no report")
     sweep(study("bad_j"), "--local", "--slurm", code=64)
     sweep(study("bad_k"), "--ranks=2", "--slurm", code=64)
@@ -273,7 +273,7 @@ def thousands_of_points_take_little():
     check(after.ru_maxrss < 800 << 10 or SANITIZED, "%d KiB" % after.ru_maxrss)
     axes = {"seed": list(range(64)), "data.batch_size": list(range(1, 65))}
     refused("enormous",
-            r"4096 points of a config of \d+ keys and values are too much; make either smaller",
+            r"4096 points with a config of \d+ keys and values are too many; reduce either",
             sweep=axes, **{"x-%d" % i: i
                            for i in range(3000)})
 
@@ -347,14 +347,14 @@ def submitted_once():
         file.write("101_[0-1%4]\n102\n")
     for how in ("--slurm", "--local"):
         done = sweep(path, how, code=1, **slurm)
-        check("jobs of this study are queued or running: scancel 101,102" in done.err, repr(done))
+        check("jobs of this study are queued or running; run scancel 101,102" in done.err, repr(done))
     os.remove(slurm["FAKE"] + "/queue")
     train(point_directory("submit", "seed-1") + "/config.yaml")
     sweep(path, "--slurm", **slurm)
     equal([line for line in lines_of(directory, "slurm", "points.sh") if line.startswith("  seed")],
           ["  seed-2"], "points")
     train(point_directory("submit", "seed-2") + "/config.yaml")
-    check("nothing is left to run" in sweep(path, "--slurm", **slurm).out, "a study that is done")
+    check("no point is left to run" in sweep(path, "--slurm", **slurm).out, "a study that is done")
     sweep(directory, "--report", **slurm)
     equal(field("submit", "state"), ["done", "done"], "states that no sweep has seen")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./sweep: a study whose points come and go. A point is known by what it sets, not by its place in the sweep."""
+"""./sweep: a study whose points come and go. The settings of a point identify it, not its position in the sweep."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from studies import attempts, fake_slurm, field, lines_of, point_directory, poin
 
 
 def started(done):
-    return re.findall(r"(?m)^(\S+): (?:starts|goes on), attempt", done.out)
+    return re.findall(r"(?m)^(\S+): (?:starts|resumes), attempt", done.out)
 
 
 def values(name):
@@ -89,7 +89,7 @@ def a_point_is_removed():
     study("removed", {"seed": [2]})
     for arguments in ((), ("--local",), ("--slurm",)):
         done = sweep(path, *arguments, **slurm)
-        check("no longer in the sweep, left alone: seed-1\n" in done.out and not started(done),
+        check("no longer in the sweep, kept unchanged: seed-1\n" in done.out and not started(done),
               repr(done))
     equal(field("removed", "name"), ["seed-2"], "the points")
     study("removed", {"seed": [1, 2]})
@@ -123,7 +123,7 @@ def the_points_themselves_may_not_change():
     sweep(path, "--local")
     for change in ("optimizer.lr=2e-3", "training.stop.steps=5"):
         done = sweep(path, "sweep={seed: [1, 2]}", change, "--local", code=78)
-        check("holds another study, which differs in " + change.split("=")[0] in done.err,
+        check("contains another study, which differs in " + change.split("=")[0] in done.err,
               repr(done))
     check(not os.path.exists(point_directory("same", "seed-2")), "something was written")
 

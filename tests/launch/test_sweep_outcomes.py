@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./sweep: what a point's end is known by, and what a study does about it."""
+"""./sweep: how the outcome of a point is determined, and how the study reacts."""
 
 import concurrent.futures
 import glob
@@ -129,10 +129,10 @@ def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
         aside = "%s/sweep.json.aside-%d" % (directory, number)
         check(
             done.code == 1 and
-            "jobs of this study are queued or running: scancel 101,102" in done.err, repr(done))
+            "jobs of this study are queued or running; run scancel 101,102" in done.err, repr(done))
         check(
             re.search(
-                "sweep: warning: %s/sweep.json.*; kept as %s, and made anew" % (directory, aside),
+                "sweep: warning: %s/sweep.json.*; renamed to %s and written again" % (directory, aside),
                 done.err), repr(done))
         with open(aside, encoding="utf-8") as file:
             equal(file.read(), damaged, "what was kept")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How OpenMP's threads wait: every program that computes chooses it, once, and leaves the user's own choice alone."""
+"""How OpenMP's threads wait: every program that computes sets it, once, and respects the user's choice."""
 
 import re
 

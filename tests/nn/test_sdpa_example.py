@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""examples/sdpa.c runs, and what it claims holds. (fast lane)"""
+"""examples/sdpa.c runs, and its claims hold. (fast lane)"""
 
 import os
 import re

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A study on a real Slurm of one machine (tests/slurm/cluster): submitted, cut in the middle, requeued, reported.
+"""A study on a real Slurm of one machine (tests/slurm/cluster): submitted, interrupted, requeued, reported.
 
 sanitizers: no
 """

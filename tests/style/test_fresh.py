@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tests/fresh/run with stand-ins for what makes and enters a system: how it counts, what it skips, and that nothing is left.
+"""tests/fresh/run with stand-ins for the commands that create and enter a system: its counts, its skips, and its cleanup.
 
 sanitizers: no
 """

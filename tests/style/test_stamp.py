@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tests/gpu/stamp and the stamp that tests/gpu/run leaves: in a copy of their folder, with stand-ins for the GPU and the programs.
+"""tests/gpu/stamp and the stamp that tests/gpu/run writes, in a copy of their folder, with stand-ins for the GPU and the programs.
 
 sanitizers: no
 """

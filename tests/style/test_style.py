@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The house rules that a machine can check: who may include whom, lengths, forbidden words, formatting. (fast lane)
+"""The project rules that a program can check: includes between folders, lengths, forbidden words, formatting. (fast lane)
 
 sanitizers: no
 """

@@ -1,4 +1,4 @@
-/* Where a point stands in the charts: its series, its x, its seed; and the marks of a series over
+/* Assigns each point its series, its x and its seed, and aggregates the marks of a series over
  * seeds. */
 #include "core/base/checked.h"
 #include "core/base/names.h"
@@ -55,8 +55,8 @@ static const json_t *value_of(const Point *p, const char *key) {
 
 static bool same(const json_t *a, const json_t *b) { return a == b || json_equal(a, b); }
 
-/* For each point, the first point that shares its series key's value and its x; NULL where memory
- * is out. */
+/* For each point, the first point with the same value of the series key and the same x; NULL if
+ * memory is out. */
 static const Point **firsts_find(Results *s) {
     Names seen = {0};
     const Point **firsts = arena_alloc(&s->arena, s->n_points * sizeof *firsts);
@@ -73,9 +73,9 @@ static const Point **firsts_find(Results *s) {
     return firsts;
 }
 
-/* Whether points would be mixed without this key: some share series and x and differ in it. One
- * that only goes along with those, as an interval that a larger batch has shorter, makes no series
- * of its own. */
+/* Whether `key` distinguishes points that would otherwise be mixed: some share series and x but
+ * differ in it. A key that varies only together with those, such as an interval that is shorter for
+ * a larger batch, makes no series. */
 static bool tells_apart(const Results *s, const Point **firsts, const char *key) {
     if (s->series_key == NULL) return true;
     for (size_t i = 0; i < s->n_points; i++) {
@@ -84,7 +84,7 @@ static bool tells_apart(const Results *s, const Point **firsts, const char *key)
     return false;
 }
 
-/* The keys of the sweep but for x and seed that tell points apart, each looked at once; for
+/* The swept keys, except x and seed, that distinguish points, each once; the caller calls
  * json_decref. */
 static json_t *keys_of_series(Results *s) {
     const Point **firsts = firsts_find(s);
@@ -101,8 +101,8 @@ static json_t *keys_of_series(Results *s) {
     return keys;
 }
 
-/* The series key's value first; then whatever else differs between points, so that none but seeds
- * are mixed. */
+/* The value of the series key, then all other values that differ, so that only points of different
+ * seeds share a series. */
 static const char *series_of(Results *s, const Point *p, const json_t *keys) {
     const json_t *first = s->series_key == NULL ? NULL : json_object_get(p->values, s->series_key);
     const char *label = first == NULL ? "" : value_text(s, first), *key;
@@ -119,14 +119,14 @@ static const char *series_of(Results *s, const Point *p, const json_t *keys) {
     return label;
 }
 
-/* Names in the order in which they were first seen. */
+/* Names in order of first appearance. */
 typedef struct Index {
     Names seen;
     const char **names;
     int *count;
 } Index;
 
-/* The index of `name`, which joins the names where it is new; -1 where memory is out. */
+/* The index of `name`, which is added if new; -1 if memory is out. */
 static int index_of(Arena *arena, Index *index, const char *name) {
     void **place = names_add(&index->seen, arena, name);
     if (place == NULL) return -1;
@@ -141,7 +141,7 @@ static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory 
 
 /* ---- x --------------------------------------------------------------------------------------- */
 
-/* Where the study names no x: the batch size, or else the first number that the sweep sets. */
+/* The default x: the batch size, or else the first number that the sweep sets. */
 static const char *x_key_guess(const Results *s) {
     json_t *values = s->points[0].values, *value;
     const char *key;
@@ -158,7 +158,7 @@ static bool is_batch(const char *key) { return is_key(key, "data.batch_size"); }
 static double x_number(const Results *s, const Point *p) {
     const json_t *value = s->x_key == NULL ? NULL : json_object_get(p->values, s->x_key);
     if (json_is_number(value)) return json_number_value(value);
-    return is_batch(s->x_key) ? p->batch : NAN; /* auto is what it was resolved to */
+    return is_batch(s->x_key) ? p->batch : NAN; /* `auto` has been resolved */
 }
 
 static bool x_is_category(const Results *s) {
@@ -198,7 +198,7 @@ static const char *budget_of(Results *s, const Config *config) {
     return or_empty(arena_printf(&s->arena, "%lld steps", (long long)stop->steps));
 }
 
-/* From the resolved configs, where they agree. */
+/* Sets the budget from the resolved configs, if they agree. */
 static void budget_find(Results *s) {
     for (size_t i = 0; i < s->n_points; i++) {
         Config *config = NULL;
@@ -248,7 +248,7 @@ typedef struct Placed {
     double x;
 } Placed;
 
-/* By series, then x, then as the study has them. */
+/* By series, then x, then the order of the study. */
 static int placed_order(const void *a, const void *b) {
     const Placed *p = a, *q = b;
     if (p->point->series_index != q->point->series_index)

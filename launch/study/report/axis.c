@@ -26,7 +26,7 @@ static void tick_add(Axis *a, double value) {
         a->ticks[a->n_ticks++] = value;
 }
 
-/* 1, 2 or 5 times a power of ten: the step that gives at most seven ticks. */
+/* Ticks at multiples of 1, 2 or 5 times a power of ten; at most seven. */
 static void ticks_linear(Axis *a) {
     double step = pow(10, floor(log10((a->high - a->low) / 7)));
     const double factors[] = {1, 2, 2.5, 5, 10};
@@ -45,7 +45,7 @@ static void ticks_decades(Axis *a, const double *factors, int count) {
     }
 }
 
-/* Few decades have more ticks in each; a small range has those of a linear one. */
+/* The fewer decades, the more ticks in each; a small range gets linear ticks. */
 static void ticks_log(Axis *a) {
     const double many[] = {1, 1.5, 2, 3, 4, 5, 7}, some[] = {1, 2, 5}, few[] = {1};
     double ratio = a->high / a->low;
@@ -63,14 +63,16 @@ void axis_fit(Axis *a, const Span *span, bool log_wanted, double room) {
     double low = span->count == 0 ? 0 : span->low, high = span->count == 0 ? 1 : span->high;
     a->log = log_wanted && low > 0;
     a->n_ticks = 0;
-    if (high - low <= 1e-9 * fabs(high)) { /* one value: a range around it */
+    if (high - low <= 1e-9 * fabs(high)) { /* one value: show a range around it */
         double around = high == 0 ? 1 : 0.05 * fabs(high);
         low -= around;
         high += around;
     }
     *a = (Axis){.letter = a->letter, .log = a->log, .low = low, .high = high, .label = a->label};
     double below = axis_value(a, -room), above = axis_value(a, 1 + room);
-    a->low = !a->log && low >= 0 && below < 0 ? 0 : below; /* what is never negative starts at 0 */
+    a->low = !a->log && low >= 0 && below < 0
+                 ? 0
+                 : below; /* the axis of a quantity that is never negative starts at 0 */
     a->high = above;
     if (a->log)
         ticks_log(a);
@@ -94,7 +96,7 @@ void axis_fit_values(Axis *a, const double *values, const char *const *texts, in
     }
 }
 
-/* As many decimals as the tick that needs most of them. */
+/* The number of decimals of the tick that needs most. */
 static int tick_decimals(const Axis *a) {
     int decimals = 0;
     for (int i = 0; i < a->n_ticks; i++) {

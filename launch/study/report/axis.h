@@ -1,4 +1,4 @@
-/* An axis of a chart: its range, its ticks, and how gnuplot is told. */
+/* An axis of a chart: its range, its ticks, and its gnuplot commands. */
 #pragma once
 
 #include "launch/study/report/results.h"
@@ -12,12 +12,12 @@ typedef struct Axis {
     bool log;
     double low, high;
     double ticks[MOST_TICKS];
-    const char *tick_texts[MOST_TICKS]; /* borrowed; NULL: the number */
+    const char *tick_texts[MOST_TICKS]; /* borrowed; NULL: the number itself */
     int n_ticks;
     const char *label;
 } Axis;
 
-/* Values on their way to a range; what is not finite is passed over. */
+/* The range of values; ignores those that are not finite. */
 typedef struct Span {
     double low, high;
     size_t count;
@@ -25,17 +25,17 @@ typedef struct Span {
 
 void span_add(Span *span, double value);
 
-/* Round ticks over the span, with `room` (a share of it) above and below. Logarithmic only where
- * all is above 0. */
+/* Round ticks over the span, with a margin of `room` (a fraction of the span) on both sides.
+ * Logarithmic only if all values are positive. */
 void axis_fit(Axis *axis, const Span *span, bool log, double room);
 
-/* Ticks at the values themselves (ascending), for what was chosen rather than measured: batch
- * sizes, categories. Logarithmic where they span a factor of ten or more. */
+/* Ticks at the values themselves (ascending), for chosen rather than measured quantities: batch
+ * sizes, categories. Logarithmic if they span a factor of ten or more. */
 void axis_fit_values(Axis *axis, const double *values, const char *const *texts, int count);
 
-/* Where a value lies, 0 to 1 along the axis; and the value there. */
+/* The position of a value, 0 to 1 along the axis; and the inverse. */
 double axis_share(const Axis *axis, double value);
 double axis_value(const Axis *axis, double share);
 
-/* Range, scale, ticks and label as gnuplot's commands. */
+/* Writes range, scale, ticks and label as gnuplot commands. */
 void axis_put(FILE *file, const Axis *axis);

@@ -20,7 +20,7 @@ static int label_order(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Labels that would overlap push each other apart, both alike, but not beyond the axis. */
+/* Moves overlapping labels apart, each by the same distance, within the axis. */
 static void labels_place(ChartLabel *labels, int n, const Axis *y, double apart) {
     for (int i = 0; i < n; i++) labels[i].place = fmin(fmax(axis_share(y, labels[i].y), 0), 1);
     qsort(labels, (size_t)n, sizeof *labels, label_order);
@@ -34,7 +34,7 @@ static void labels_place(ChartLabel *labels, int n, const Axis *y, double apart)
     }
 }
 
-/* As many letters as have room, with an ellipsis; never half a letter. */
+/* As many characters as fit, with an ellipsis; never part of a character. */
 static const char *shortened(Results *s, const char *text) {
     size_t bytes = 0, letters = 0;
     for (; text[bytes] != 0 && letters < LONGEST_LABEL; letters++) {
@@ -115,7 +115,8 @@ static const char *path_of(Results *s, const char *directory, const char *aside,
     return or_empty(arena_printf(&s->arena, "%s/%s%s.%s", directory, aside, name, ending));
 }
 
-/* Starts gnuplot with what it says going to `log`; its exit status, or -1 where it is not there. */
+/* Runs gnuplot with its output going to `log`; returns its exit status, or -1 if it is not
+ * installed. */
 static int gnuplot_run(const char *directory, const char *setting, int log) {
     char *const arguments[] = {"gnuplot", "-d", "-e", (char *)setting, "charts.gnuplot", NULL};
     posix_spawn_file_actions_t actions;
@@ -136,22 +137,22 @@ static int gnuplot_run(const char *directory, const char *setting, int log) {
     return status;
 }
 
-/* The first line of what gnuplot said that is not a picture of the place. */
+/* The first line of gnuplot's output, except those that only mark a position in the script. */
 static const char *complaint(Results *s, FILE *log) {
     char line[512];
     rewind(log);
     while (fgets(line, sizeof line, log) != NULL) {
         line[strcspn(line, "\n")] = 0;
         if (strspn(line, " \t^") != strlen(line) && strstr(line, "line ") != NULL) {
-            return or_empty(
-                arena_printf(&s->arena, "no charts: gnuplot said: %s", line + strspn(line, " \t")));
+            return or_empty(arena_printf(&s->arena, "no charts: gnuplot failed: %s",
+                                         line + strspn(line, " \t")));
         }
     }
-    return "no charts: gnuplot failed; try gnuplot charts.gnuplot in the report's directory";
+    return "no charts: gnuplot failed; run gnuplot charts.gnuplot in the report's directory";
 }
 
-/* Renames what was drawn; where anything is missing, removes all of it, and what an earlier report
- * had drawn. */
+/* Renames the new pictures. If any is missing, removes all of them and those of an earlier
+ * report. */
 static bool pictures_take(Results *s, const Charts *charts, const char *directory,
                           const char *aside, bool whole) {
     static const char *const endings[] = {"svg", "png"};
@@ -171,14 +172,16 @@ Status charts_draw(Results *s, const Charts *charts, const char *directory, cons
     FILE *log = tmpfile();
     *missing = "";
     if (log == NULL)
-        return ERROR(STATUS_FAILURE, "no temporary file for gnuplot: %s", strerror(errno));
+        return ERROR(STATUS_FAILURE, "cannot create a temporary file for gnuplot: %s",
+                     strerror(errno));
     const char *aside = or_empty(arena_printf(&s->arena, ".%d.", (int)getpid()));
     const char *setting = or_empty(arena_printf(&s->arena, "aside='%s'", aside));
     int status = gnuplot_run(directory, setting, fileno(log));
     bool whole = pictures_take(s, charts, directory, aside, status == 0);
     if (status == -1 || (WIFEXITED(status) && WEXITSTATUS(status) == 127))
-        *missing = "no charts: gnuplot is not here; install the package gnuplot-nox and make the "
-                   "report again";
+        *missing =
+            "no charts: gnuplot is not installed; install the package gnuplot-nox and make the "
+            "report again";
     else if (!whole)
         *missing = complaint(s, log);
     fclose(log);

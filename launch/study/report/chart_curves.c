@@ -1,5 +1,5 @@
-/* Charts of a run's course: the loss against time and against tokens, one line a point. Points of
- * one series and x, which differ by their seed, share a color and a label. */
+/* Charts of runs over time: the loss against time and against tokens, one line per point. Points of
+ * the same series and x, which differ by seed, share a color and a label. */
 #include "launch/study/report/chart.h"
 
 #include <math.h>
@@ -8,12 +8,13 @@
 
 enum { MOST_BINS = 150, FEWEST_EVALUATIONS = 3 };
 
-/* What one chart shows. */
+/* The definition of one chart. */
 typedef struct CurvesChart {
     const char *name, *title, *caption, *x_label;
     size_t x_offset; /* of RunRecord.train_s or RunRecord.tokens */
     double unit;
-    bool validation; /* which loss; false: training's, averaged over stretches of the run */
+    bool validation; /* the validation loss; false: the training loss, averaged over intervals of
+                        the run */
     bool log_x;
 } CurvesChart;
 
@@ -25,12 +26,12 @@ static double loss_of(const CurvesChart *c, const RunRecord *r) {
     return c->validation ? r->val_loss : r->train_loss;
 }
 
-/* A point of a curve: means over a bin of records. */
+/* A vertex of a curve: the means over a bin of records. */
 typedef struct Vertex {
     double x, y;
 } Vertex;
 
-/* At most MOST_BINS means, in order; evaluations are few and stay as they are. Returns how many. */
+/* At most MOST_BINS means, in order; the few evaluations are not averaged. Returns their number. */
 static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
     size_t usable = 0, seen = 0;
     int n = 0;
@@ -54,7 +55,7 @@ static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
 typedef struct Group {
     int series;
     double x;
-    Vertex end; /* of its longest curve, for the label */
+    Vertex end; /* end of the longest curve, for the label */
     int curves;
 } Group;
 
@@ -84,7 +85,7 @@ static int groups_collect(const Results *s, Group *groups) {
     return n;
 }
 
-/* Light to dark along x within a series. */
+/* From light to dark along x within a series. */
 static Color group_color(const Group *groups, int n, int which, double shift) {
     int before = 0, all = 0;
     for (int i = 0; i < n; i++) {
@@ -126,7 +127,7 @@ static void span_of_curve(Course *course, const Vertex *vertices, int n) {
     }
 }
 
-/* Later series are thinner, so that those on which they lie still show. */
+/* Later series are thinner, so that the earlier ones below them remain visible. */
 static double line_width(int series) { return fmax(1.2, 2.8 - 1.2 * series); }
 
 static void curve_put(Results *s, const CurvesChart *c, size_t index, Course *course) {
@@ -171,7 +172,7 @@ static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course 
     chart_begin(s, charts->script.file, c->title, &x, &y, labels,
                 labels_of_groups(s, course, labels));
     fwrite(course->blocks.bytes, 1, course->blocks.size, charts->script.file);
-    course->plot.bytes[course->plot.size - 2] = 0; /* the last comma */
+    course->plot.bytes[course->plot.size - 2] = 0; /* removes the last comma */
     chart_end(charts->script.file, c->name, course->plot.bytes);
     charts->items[charts->count++] = (ChartInfo){c->name, c->caption};
 }
@@ -195,7 +196,7 @@ done:
 
 /* ---- both charts ----------------------------------------------------------------------------- */
 
-/* The validation loss where every run that is done has evaluated often enough for a curve. */
+/* Uses the validation loss if every finished run has enough evaluations for a curve. */
 static bool shows_validation(const Results *s) {
     bool any = false;
     for (size_t i = 0; i < s->n_points; i++) {

@@ -1,5 +1,5 @@
-/* Charts whose x was chosen: the metric, the throughput and the memory, a series a line, spread
- * over seeds. */
+/* Charts over a chosen x: metric, throughput and memory, one line per series, with the spread over
+ * seeds. */
 #include "core/perf/median.h"
 #include "launch/study/report/chart.h"
 
@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one chart shows. */
+/* The definition of one chart. */
 typedef struct MarksChart {
     const char *name, *title, *caption, *x_label, *y_label;
     PointFn x_of, value_of;
-    PointFn second_of; /* NULL, or a second value, dashed */
+    PointFn second_of; /* may be NULL; a second value, dashed */
     double unit;       /* values are divided by it */
     bool from_zero, seeds;
 } MarksChart;
@@ -21,13 +21,13 @@ typedef struct MarksSet {
     size_t n;
 } MarksSet;
 
-/* Series stand a little beside each other where they share an x. */
+/* Shifts the series slightly so that marks at the same x do not overlap. */
 static double dodged(const Results *s, const Axis *x, double value, int series) {
     double step = fmin(0.008, 0.03 / s->n_series);
     return axis_value(x, axis_share(x, value) + step * (series - (s->n_series - 1) / 2.0));
 }
 
-/* The x of all marks, each once. */
+/* The distinct x of all marks. */
 static int distinct_x(const MarksSet *set, double *values) {
     int n = 0;
     for (size_t i = 0; i < set->n; i++) values[i] = set->marks[i].x;
@@ -55,7 +55,7 @@ static bool any_oom(const MarksSet *set) {
     return false;
 }
 
-/* Points that do not fit get a band of their own above the values. */
+/* Points that do not fit the memory get a band above the values. */
 static void axis_of_y(const MarksChart *c, const MarksSet *set, Axis *y) {
     Span span = {0};
     for (size_t i = 0; i < set->n; i++) {
@@ -100,8 +100,8 @@ static int block_of_seeds(const Results *s, const MarksChart *c, FILE *file, int
     return count;
 }
 
-/* A series' parts of the plot command: error bars under the line, single seeds as small points over
- * them. */
+/* A series' part of the plot command: error bars below the line, single seeds as small points above
+ * it. */
 static void plot_series(const Results *s, const MarksChart *c, const MarksSet *set, int series,
                         const Axis *x, FILE *file, FILE *plot) {
     Color line = series_color(series, 0), dark = series_color(series, 0.8);
@@ -132,7 +132,7 @@ static void plot_series(const Results *s, const MarksChart *c, const MarksSet *s
     }
 }
 
-/* A series' label at its last mark; none for a study of one nameless series. */
+/* A series' label at its last mark; none for a study with one unnamed series. */
 static int labels_of_series(const Results *s, const MarksChart *c, const MarksSet *set,
                             const Axis *x, ChartLabel *labels) {
     int n = 0;
@@ -182,7 +182,7 @@ static Status chart_put(Results *s, Charts *charts, const MarksChart *c) {
     for (int series = 0; series < s->n_series; series++)
         plot_series(s, c, &set, series, &x, file, plot.file);
     fflush(plot.file);
-    plot.bytes[plot.size - 2] = 0; /* the last comma */
+    plot.bytes[plot.size - 2] = 0; /* removes the last comma */
     chart_end(file, c->name, plot.bytes);
     text_drop(&plot);
     charts->items[charts->count++] = (ChartInfo){c->name, c->caption};
@@ -191,7 +191,7 @@ static Status chart_put(Results *s, Charts *charts, const MarksChart *c) {
 
 /* ---- the three charts ------------------------------------------------------------------------ */
 
-/* Whether batch sizes differ; otherwise throughput and memory stand against the study's own x. */
+/* Whether batch sizes differ; otherwise throughput and memory use the x of the study. */
 static bool batches_differ(const Results *s) {
     Span span = {0};
     for (size_t i = 0; i < s->n_points; i++) span_add(&span, s->points[i].batch);

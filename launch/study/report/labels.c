@@ -79,6 +79,6 @@ Color series_color(int series, double shade) {
 
 int series_point(int series) {
     static const int types[] = {
-        7, 5, 9, 13, 11, 15}; /* disc, square, triangle, diamond, triangle down, pentagon */
+        7, 5, 9, 13, 11, 15}; /* disc, square, triangle, diamond, inverted triangle, pentagon */
     return types[(size_t)series % (sizeof types / sizeof *types)];
 }

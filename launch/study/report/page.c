@@ -81,7 +81,7 @@ static void head_put(Results *s, FILE *file) {
 
 /* ---- charts ---------------------------------------------------------------------------------- */
 
-/* An SVG file as part of a page: from its root element on, each id made the chart's own. */
+/* Embeds an SVG file from its root element on, with unique ids per chart. */
 static void svg_put(FILE *file, const char *svg, const char *name, const char *caption) {
     const char *at = strstr(svg, "<svg");
     if (at == NULL) return;
@@ -171,8 +171,8 @@ static bool file_put(Results *s, FILE *file, const char *path, const char *title
     return true;
 }
 
-/* The study, and the first point's resolved config: the others differ in what the sweep set, which
- * is in the table. */
+/* Shows the config of the study and of the first point; the others differ only in the swept keys,
+ * which are in the table. */
 static void configs_put(Results *s, FILE *file) {
     fputs("<h2>Configs</h2>\n", file);
     file_put(s, file, arena_printf(&s->arena, "%s/study.yaml", s->directory), "study.yaml");

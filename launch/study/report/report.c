@@ -47,16 +47,17 @@ failure:
     return status;
 }
 
-/* STUDY/report, which must be a directory of its own: a link could lead anywhere. */
+/* Creates STUDY/report. It must be a real directory: a link could lead anywhere. */
 static Status directory_make(Results *s, const char **out) {
     struct stat info;
     const char *path = *out = arena_printf(&s->arena, "%s/report", s->directory);
     if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     if (mkdir(path, 0777) == 0) return OK;
     if (errno != EEXIST)
-        return ERROR(STATUS_FAILURE, "%s: cannot make the directory: %s", path, strerror(errno));
+        return ERROR(STATUS_FAILURE, "%s: cannot create the directory: %s", path, strerror(errno));
     if (lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) return OK;
-    return ERROR(STATUS_FAILURE, "%s: in the way of the report's directory; move it away", path);
+    return ERROR(STATUS_FAILURE,
+                 "%s: not a directory, but the report needs this name; move it away", path);
 }
 
 static Status report_all(Results *s, FILE *messages) {

@@ -19,7 +19,7 @@ static bool is_directory(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* A run beside sweep.json comes first, so that a study can be carried elsewhere. */
+/* A run beside sweep.json takes precedence, so that a study can be moved. */
 static const char *point_directory(Results *s, const char *recorded) {
     size_t length = strlen(recorded);
     while (length > 0 && recorded[length - 1] == '/') length--;
@@ -35,7 +35,7 @@ static Status point_load(Results *s, json_t *item, Point *out) {
     if (!json_is_string(name) || !json_is_string(directory)) {
         return ERROR(
             STATUS_DATA,
-            "%s/sweep.json: a point without name and directory; run ./sweep on the study again",
+            "%s/sweep.json: a point has no name or directory; run ./sweep on the study again",
             s->directory);
     }
     *out = (Point){.name = json_string_value(name),
@@ -54,7 +54,7 @@ static Status points_load(Results *s) {
     size_t bytes;
     s->n_points = json_array_size(points);
     if (s->n_points == 0)
-        return ERROR(STATUS_DATA, "%s/sweep.json: a study without points", s->directory);
+        return ERROR(STATUS_DATA, "%s/sweep.json: the study has no points", s->directory);
     if (!checked_mul(s->n_points, sizeof *s->points, &bytes) ||
         (s->points = arena_alloc(&s->arena, bytes)) == NULL) {
         return ERROR(STATUS_NO_ROOM, "out of memory for %zu points", s->n_points);
@@ -70,9 +70,10 @@ static Status load(Results *s, const char *directory) {
     if (path == NULL || s->directory == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a report");
     if (!is_directory(directory))
-        return ERROR(STATUS_DATA, "%s: no such study; ./sweep STUDY makes it", directory);
+        return ERROR(STATUS_DATA, "%s: no such study; create it with ./sweep STUDY", directory);
     TRY(text_file_read_json(path, &s->root));
-    if (s->root == NULL) return ERROR(STATUS_DATA, "%s: no such file; is it a study?", path);
+    if (s->root == NULL)
+        return ERROR(STATUS_DATA, "%s: no such file; name the directory of a study", path);
     const json_t *report = json_object_get(s->root, "report");
     s->name = string_or(s->root, "study", "study");
     s->metric = string_or(report, "metric", "val/loss");

@@ -1,5 +1,4 @@
-/* A study as a report sees it: its points with what their runs left behind, in series along an
- * axis. */
+/* A study for the report: its points with the results of their runs, in series along an axis. */
 #pragma once
 
 #include "core/base/arena.h"
@@ -10,16 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* NaN, or "" for texts, where it is not known (yet). */
+/* NaN, or "" for texts, if unknown. */
 typedef struct Point {
     const char *name, *state, *message, *directory;
-    json_t *values;     /* what the sweep set: {"data.batch_size": 12, ...} */
+    json_t *values;     /* the swept values: {"data.batch_size": 12, ...} */
     const char *seed;   /* as text */
-    const char *series; /* every value but x and the seed, as one label */
+    const char *series; /* all values except x and the seed, as one label */
     int series_index;   /* into Results.series_names */
-    double x; /* along the chart's axis; a category's index where Results.x_names is not NULL */
+    double x; /* position along the chart's axis; the index of a category if Results.x_names is not
+                 NULL */
     double attempts;
-    double batch, ranks; /* sequences a rank, ranks */
+    double batch, ranks; /* sequences per rank; ranks */
     double steps, tokens, train_s, best_val_loss, tok_per_s;
     double metric; /* report.metric reduced by report.reduce */
     double planned_bytes, peak_bytes;
@@ -35,32 +35,32 @@ typedef struct Results {
     size_t n_points;
     const char **series_names;
     int n_series;
-    const char **x_names; /* of categories, NULL where x is a number */
+    const char **x_names; /* of categories; NULL if x is a number */
     int n_x_names;
-    const char *budget; /* "20 s of training", where all points had the same; or "" */
+    const char *budget; /* "20 s of training" if equal for all points, else "" */
     json_t *root;
-    Arena arena; /* owns all but what root owns */
+    Arena arena; /* owns everything except the objects of root */
 } Results;
 
-/* Reads STUDY/sweep.json and the runs. Errors: STATUS_DATA, STATUS_FAILURE where memory is out. */
+/* Reads STUDY/sweep.json and the runs. Errors: STATUS_DATA; STATUS_FAILURE if memory is out. */
 NODISCARD Status results_load(const char *directory, Results **out);
 void results_destroy(Results **results);
 
-/* Fills in what the run directory says: records, summary, plan. What is not there stays
- * unknown. Errors: STATUS_FAILURE where the machine cannot read it. */
+/* Reads records, summary and plan from the run directory. Missing values remain unknown. Errors:
+ * STATUS_FAILURE if the machine cannot read it. */
 NODISCARD Status run_read(Results *results, Point *point);
 
-/* Sorts points into series and places them along x. Needs what run_read finds. */
+/* Groups points into series and places them along x. Requires run_read. */
 NODISCARD Status results_arrange(Results *results);
 
 bool point_is(const Point *point, const char *state);
 
-/* A value as text, `flash` for ["flash"]; and the last part of a key, `batch` for
+/* value_text: a value as text, `flash` for ["flash"]. key_text: the last part of a key, `batch` for
  * data.batch_size. */
 const char *value_text(Results *results, const json_t *value);
 const char *key_text(const char *key);
 
-/* Points of one series at one x, over seeds. */
+/* The points of one series at one x, over seeds. */
 typedef struct Mark {
     int series;
     double x;
@@ -71,8 +71,8 @@ typedef struct Mark {
 
 typedef double (*PointFn)(const Point *point);
 
-/* Groups the points by series and x_of; points whose x is NaN are left out. `value_of` is asked of
- * points that are done. Sorted by series, then x. *marks is the study's. */
+/* Groups the points by series and x_of; skips points whose x is NaN. Calls `value_of` for finished
+ * points. Sorted by series, then x. *marks belongs to the study. */
 NODISCARD Status results_marks(Results *results, PointFn x_of, PointFn value_of, Mark **marks,
                                size_t *count);
 

@@ -1,4 +1,4 @@
-/* A run's own files, reduced to what a report says of a point. */
+/* Reads the files of a run and reduces them to the values in the report. */
 #include "core/perf/median.h"
 #include "launch/run/run_files.h"
 #include "launch/study/report/results.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The lowest value is the best one, but for rates. */
+/* Lower is better, except for rates. */
 static bool is_better(const char *metric, double a, double b) {
     bool high = strcmp(metric, "tok_per_s") == 0 || strcmp(metric, "mfu") == 0;
     return isnan(b) || (high ? a > b : a < b);
@@ -26,7 +26,8 @@ static double metric_reduced(const Results *s, const Point *p) {
     return strcmp(s->reduce, "last") == 0 ? last : strcmp(s->reduce, "mean") == 0 ? sum / n : best;
 }
 
-/* The median of what was logged: a resume's first steps and a busy moment do not count. */
+/* The median of the logged values, which ignores the first steps of a resume and short
+ * disturbances. */
 static double median_rate(Results *s, const Point *p) {
     double *rates = arena_alloc(&s->arena, (p->n_records + 1) * sizeof *rates);
     size_t n = 0;
@@ -49,7 +50,7 @@ static void records_reduce(Results *s, Point *p) {
     p->tok_per_s = median_rate(s, p);
 }
 
-/* Waiting points have no files yet, but for what the sweep itself set. */
+/* Points that wait have no files yet, only the values of the sweep. */
 static void values_read(Point *p) {
     const json_t *batch = json_object_get(p->values, "data.batch_size");
     if (json_is_number(batch)) p->batch = json_number_value(batch);

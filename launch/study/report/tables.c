@@ -23,8 +23,8 @@ typedef enum Unit {
     UNIT_VALUE
 } Unit;
 
-/* A column of the table of points: a member of Point, or (UNIT_VALUE) what the sweep set for
- * `name`. */
+/* A column of the table of points: a member of Point, or (UNIT_VALUE) the value that the sweep set
+ * for `name`. */
 typedef struct Column {
     const char *name, *title;
     Unit unit;
@@ -90,7 +90,7 @@ static bool is_there(const Column *columns, int count, const char *name) {
     return false;
 }
 
-/* The keys that any point sets and that have no column of their own. */
+/* The keys that any point sets and that have no fixed column. */
 static void columns_of_values(const Results *s, Column *columns, int *count) {
     const char *key;
     json_t *value;
@@ -144,7 +144,7 @@ static bool column_is_empty(const Table *t, int column) {
     return true;
 }
 
-/* Moves what is not empty to the left and the top. */
+/* Removes empty rows and columns. */
 static void table_pack(Table *t) {
     int kept[MOST_COLUMNS], count = 0;
     for (int i = 0; i < t->columns; i++) {

@@ -1,4 +1,4 @@
-/* The tables of a report, as CSV for programs, as Markdown and HTML for people. */
+/* The tables of a report: CSV for programs, Markdown and HTML for people. */
 #pragma once
 
 #include "launch/study/report/results.h"
@@ -15,9 +15,9 @@ typedef struct Table {
     const char **cells; /* (rows, columns) */
 } Table;
 
-/* Each point, and each series at each x over its seeds. `raw`: whole numbers in plain units and
- * every column, for programs; else rounded, with units, and without the columns that are empty. The
- * table is the study's. */
+/* Each point; and each series at each x over its seeds. `raw`: all columns, unrounded, in plain
+ * units, for programs; otherwise rounded, with units, and without empty columns. The table belongs
+ * to the study. */
 NODISCARD Status table_points(Results *results, bool raw, Table *out);
 NODISCARD Status table_summary(Results *results, bool raw, Table *out);
 

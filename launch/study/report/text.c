@@ -65,7 +65,7 @@ void put_markdown(FILE *file, const char *string) {
 
 void put_gnuplot(FILE *file, const char *string) {
     static const char *const escapes[] = {
-        "’", "‘"}; /* gnuplot's own escape, '', fails at a string's start */
+        "’", "‘"}; /* gnuplot's escape, '', fails at the start of a string */
     fputc('\'', file);
     put_escaped(file, string, "'`", escapes);
     fputc('\'', file);
