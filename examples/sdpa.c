@@ -1,9 +1,9 @@
-/* The attention operator called directly, without a model: what PyTorch's tutorial of
- * scaled_dot_product_attention shows, in C. Built by `scons tests`, run as
+/* Calls the attention operator directly, without a model: PyTorch's tutorial of
+ * scaled_dot_product_attention in C. Built by `scons tests`, run as
  *
- *   build/examples/sdpa [cpu|cuda]        a GPU where there is one
+ *   build/examples/sdpa [cpu|cuda]        default: a GPU if there is one
  *
- * It ends with 0 where all that it claims holds. */
+ * The exit code is 0 if all claims below hold. */
 #include "core/base/clock.h"
 #include "core/rng.h"
 #include "nn/attention/ranges.h"
@@ -23,8 +23,7 @@ static void claim(bool holds, const char *what) {
     claims_broken += !holds;
 }
 
-/* Heads of one tensor side by side, (B, T, NH, HS), as a projection leaves them: no permutation is
- * needed. */
+/* A tensor of shape (B, T, NH, HS), as a projection produces it; no permutation is needed. */
 static AttentionCall call_of(int64_t B, int64_t NH, int64_t Tq, int64_t Tk, int64_t HS,
                              DType dtype) {
     HeadLayout queries = attention_tokens(Tq, NH, HS), keys = attention_tokens(Tk, NH, HS);
@@ -47,8 +46,8 @@ static void random_fill(float *x, int64_t count, uint64_t seed) {
         x[i] = 2 * rng_uniform(philox(seed, (uint64_t)i, 0).word[0]) - 1;
 }
 
-/* One call in f32, by whichever backend comes first. q, k, v and out lie in host memory, ranges may
- * be NULL. */
+/* One call in f32, by the backend that the picker selects. q, k, v and out are in host memory;
+ * ranges may be NULL. */
 static Status attend(Device *device, const AttentionCall *call, const float *q, const float *k,
                      const float *v, const AttentionRanges *ranges, float *out) {
     AttentionChoice any = {0};
@@ -75,8 +74,7 @@ static float difference(const float *a, const float *b, int64_t count) {
     return most;
 }
 
-/* Microseconds that a forward pass takes, and where the call trains a backward one: the best of a
- * few. */
+/* Microseconds of a forward pass, plus a backward pass if the call trains: the best of several. */
 static Status time_passes(Device *device, Sdpa *sdpa, double *us) {
     *us = INFINITY;
     for (int run = 0; run < 6; run++) {
@@ -89,8 +87,8 @@ static Status time_passes(Device *device, Sdpa *sdpa, double *us) {
     return OK;
 }
 
-/* A backend named explicitly: its time, or why it refuses. An empty name leaves it to the
- * picker. */
+/* Prints the time of a backend, or the reason why it refuses. An empty name lets the picker
+ * choose. */
 static Status backend_show(Device *device, const AttentionCall *call, const char *name) {
     AttentionChoice choice = {.count = name == NULL ? 0 : 1, .names = {name}};
     Sdpa *sdpa;
@@ -126,8 +124,8 @@ static Status backends_show(Device *device) {
     return OK;
 }
 
-/* Where queries and keys differ in number, the diagonal begins in the upper left corner or ends in
- * the lower right. */
+/* If the numbers of queries and keys differ, the diagonal starts in the upper left corner or ends
+ * in the lower right. */
 static Status alignments_show(Device *device) {
     static float q[MOST], k[MOST], v[MOST], upper[MOST], lower[MOST];
     printf("the causal mask's two alignments\n");
@@ -157,8 +155,8 @@ static Status alignments_show(Device *device) {
     return OK;
 }
 
-/* Sequences of 70, 3 and 27 tokens behind one another in one row, without padding, causal inside
- * each: the batch that PyTorch's nested tensors hold. */
+/* Sequences of 70, 3 and 27 tokens concatenated in one row, without padding, causal within each:
+ * the batch of PyTorch's nested tensors. */
 static Status packed_show(Device *device) {
     static float q[MOST], k[MOST], v[MOST], packed[MOST], alone[MOST];
     static const int32_t starts[] = {0, 70, 73, 100};
@@ -201,8 +199,7 @@ end:
     return status;
 }
 
-/* Training on rows of four documents: what attention would do across their borders is not
- * computed. */
+/* Training on rows of four documents: attention across their borders is not computed. */
 static Status documents_show(Device *device) {
     static const int32_t starts[] = {0, 200, 512, 700, 1024};
     bool gpu = device->target.kind == DEVICE_CUDA;

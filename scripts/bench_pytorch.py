@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""GPT-2 124M in PyTorch, the reference that ./bench step is measured against: the same sizes, the same work.
+"""GPT-2 124M in PyTorch, the reference for ./bench step: the same sizes, the same work.
 
     ./bench step; python3 scripts/bench_pytorch.py [--device=cpu|cuda] [--batch=4] [--length=256] [--compile]
 
@@ -40,7 +40,7 @@ class Gpt(nn.Module):
         self.ln_f = nn.LayerNorm(C)
 
     def forward(self, tokens, targets, n_tokens=V):
-        """The loss; columns from n_tokens on are padding of the vocabulary and stay out of the softmax."""
+        """The loss; columns from n_tokens on are padding of the vocabulary and excluded from the softmax."""
         x = self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))
         for block in self.blocks:
             x = block(x)

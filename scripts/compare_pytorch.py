@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains GPT-2 124M in PyTorch from a run's own initial weights on the run's own batches, and compares the losses.
+"""Trains GPT-2 124M in PyTorch from the initial weights and on the batches of a run, and compares the losses.
 
     scripts/compare_pytorch.py --initial=CHECKPOINT --run=RUN --tokens=TRAIN.h5 --starts=FILE --out=CURVE.csv
 
@@ -44,7 +44,7 @@ def load_weights(model, path):
 
 
 def setting(config, key):
-    """A number of the run's config.yaml, which is written one key a line."""
+    """A number in the run's config.yaml, which has one key per line."""
     section, name = key.split(".")
     body = re.search(r"^%s:\n((?:  .*\n)+)" % section, config, re.M).group(1)
     return float(re.search(r"^  %s: (\S+)" % name, body, re.M).group(1))

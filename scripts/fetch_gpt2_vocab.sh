@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts GPT-2's vocabulary into build/vocab (or the directory named as the only argument): gpt2.tiktoken, the rank file
-# that the Python package openai-whisper carries. Nothing is done where it is there already.
+# Downloads GPT-2's vocabulary to build/vocab (or to the directory given as argument): gpt2.tiktoken, the rank file
+# in the Python package openai-whisper. Does nothing if the file exists.
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A large real text without a download from the web: 261 MB of the Linux kernel's C and documentation, from Debian's package
-# linux-source-6.1 (19,422 files, 118 million GPT-2 tokens). DIR/files.txt lists the files in a random order that is
-# always the same, so that a validation split is of the same kind as the rest.
+# Extracts a large real text: 261 MB of C and documentation of the Linux kernel, from Debian's package
+# linux-source-6.1 (19,422 files, 118 million GPT-2 tokens). DIR/files.txt lists the files in a fixed random order,
+# so that a validation split resembles the rest.
 # usage: scripts/fetch_linux_text.sh DIR
 # then, in DIR: xargs -x -s 1500000 -d '\n' .../prepare --tokenizer=gpt2 --val-fraction=0.02 --out=.../datasets/linux < files.txt
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the packages that Hourglass needs; the one place that names them. For Debian 12 and 13.
+# Installs the packages that Hourglass needs. The only list of them. For Debian 12 and 13.
 # usage: scripts/install_packages.sh [--tests]      with --tests also what ./check needs
 set -euo pipefail
 

@@ -1,4 +1,4 @@
-"""What this machine has: every feature is tried by compiling and linking a program that uses it."""
+"""Detects the features of this machine by compiling and linking a program that uses each."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def fail(message):
 
 
 def output(env, *command):
-    """A command's output; empty where it fails or is not there."""
+    """The output of a command; empty if it fails or is missing."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True,
                               env=env["ENV"]).stdout.strip()
@@ -51,7 +51,7 @@ def output(env, *command):
 
 
 def retried(test, *arguments):
-    """A cached success stands; a cached failure is tried again, since a package may have been installed since."""
+    """A cached success is reused; a cached failure is tried again, because a package may have been installed since."""
     if test(*arguments):
         return True
     SCons.SConf.SetCacheMode("force")
@@ -61,8 +61,8 @@ def retried(test, *arguments):
 
 
 def links(conf, preamble, expression, headers="", libraries="", names=(), **more):
-    """Whether a program compiles and links with these; the flags stay in the environment where it does. System headers
-    come by -isystem, so that our warnings are not applied to them."""
+    """Whether a program compiles and links with these; if so, the flags stay in the environment. System headers
+    use -isystem, which suppresses warnings in them."""
     env = conf.env
     keep = {key: list(env.get(key, [])) for key in KEYS}
     env.Prepend(LIBS=list(names))
@@ -78,7 +78,7 @@ def links(conf, preamble, expression, headers="", libraries="", names=(), **more
 
 
 def find_library(conf, arch, spec):
-    """Where one of LIBRARIES was found, or None."""
+    """The path of one of LIBRARIES, or None."""
     _, preamble, expression, candidates = spec
     for headers, libraries, names in candidates:
         headers, libraries = headers.format(arch=arch), libraries.format(arch=arch)
@@ -89,7 +89,7 @@ def find_library(conf, arch, spec):
 
 
 def find_mpi(conf):
-    """The flags come from the compiler wrapper, the only one that knows them on every system."""
+    """Takes the flags from the compiler wrapper, the only reliable source on every system."""
     flags = output(conf.env, "mpicc", "--showme").split()[1:]
     folders = [flag[2:] for flag in flags if flag.startswith("-I")]
     if flags and links(conf, "#include <mpi.h>", "MPI_Initialized(&(int){0})",
@@ -102,7 +102,7 @@ def find_mpi(conf):
 
 
 def find_cuda(conf, found):
-    """CUDA is nvcc, the static runtime and cuBLASLt together; NCCL is one more. None of them needs a driver to link."""
+    """CUDA is nvcc, the static runtime and cuBLASLt together; NCCL is separate. None of them needs a driver to link."""
     env = conf.env
     home = env["ENV"].get("CUDA_HOME", "/usr/local/cuda")
     nvcc = env.WhereIs("nvcc") or env.WhereIs("nvcc", os.path.join(home, "bin"))
@@ -146,7 +146,7 @@ def table(found):
 
 
 def configure(env, build, with_cuda, required_cuda):
-    """Tries everything, adds the flags to `env`, prints the table; ends the build where something required is missing.
+    """Tests all features, adds the flags to `env`, prints the table; ends the build if a required one is missing.
     Returns the features found, by name."""
     conf = env.Configure(conf_dir=os.path.join(build, "config"),
                          log_file=os.path.join(build, "config.log"), help=False)

@@ -1,4 +1,4 @@
-"""What is compiled, and how: a file's place and name decide it.
+"""Selects the sources and how to compile them, by folder and file name.
 
   core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one library: static for programs, shared for tests,
                                                so that a change of one file links once, not once a test
@@ -30,7 +30,7 @@ VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH",
 
 
 def environment():
-    """What compilers may see of the user's environment."""
+    """The variables of the user's environment that compilers may see."""
     return {name: os.environ[name] for name in VISIBLE if name in os.environ}
 
 
@@ -47,7 +47,7 @@ def quiet(env):
 
 
 def gencode(architectures, portable):
-    """One binary for each architecture, and PTX of the newest for those to come."""
+    """One binary for each architecture, and PTX of the newest for later ones."""
     flags = ["-gencode=arch=compute_%s,code=sm_%s" % (arch, arch) for arch in architectures]
     if portable:
         flags.append("-gencode=arch=compute_%s,code=compute_%s" %
@@ -56,8 +56,8 @@ def gencode(architectures, portable):
 
 
 def architectures(env):
-    """The architectures of cuda_arch, and whether PTX for later ones is wanted. native: those of the GPUs that are here,
-    or all where there is none."""
+    """The architectures of cuda_arch, and whether to add PTX for later ones. native: those of the GPUs of this machine,
+    or all if it has none."""
     if env["cuda_arch"] not in ("native", "all"):
         return env["cuda_arch"].split(","), False
     try:
@@ -93,7 +93,7 @@ def walk(folder, pattern):
 
 
 def is_main(path):
-    """Whether the file is of a program, and not of the library."""
+    """Whether the file belongs to a program, not to the library."""
     return path == AT_LOAD or path in ["launch/%s.c" % name for name in PROGRAMS]
 
 
@@ -105,7 +105,7 @@ def is_for_cuda(path):
 
 
 def is_wanted(path, found):
-    """Whether this build's features take the file or its stand-in."""
+    """Whether the features of this build select the file or its substitute."""
     name = os.path.splitext(os.path.basename(path))[0]
     if name == "nccl":
         return "NCCL" in found
@@ -145,7 +145,7 @@ def objects(env, build, path):
 
 
 def libraries(env, build, found):
-    """The static and the shared library, of the same objects."""
+    """The static and the shared library, from the same objects."""
     paths = [path for room in ROOMS for path in walk(room, "*.c") + walk(room, "*.cu")]
     chosen = [path for path in paths if is_wanted(path, found) and not is_main(path)]
     parts = [objects(env, build, path) for path in chosen]
@@ -154,7 +154,7 @@ def libraries(env, build, found):
 
 
 def program(env, build, target, sources, library):
-    """A program that finds a shared library by its own place, wherever the build folder goes."""
+    """A program that finds the shared library relative to itself, so that the build folder can move."""
     parts = [objects(env, build, path) for path in sources]
     up = os.path.relpath(build, os.path.dirname(target) or ".")
     return env.Program(target, parts, LIBS=library + env["LIBS"],
@@ -177,7 +177,7 @@ def examples(env, build, library):
 
 
 def helpers(path):
-    """A test's helpers: those of its folder, those of others that it includes, and what these include."""
+    """The helpers of a test: those of its folder, those of other folders that it includes, and the helpers that these include."""
     found, todo = set(), [path] + glob.glob(os.path.join(os.path.dirname(path), "*_helper.c"))
     while todo:
         source = todo.pop()
