@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the documentation names is there: tests by file and name, links by file and heading, and a row in
-docs/promises.md for each section of the pages that promise most. (fast lane)
+"""The references of the documentation exist: tests by file and name, links by file and heading, a row in
+docs/promises.md for each section of the pages with most promises, and a README in each folder of sources. (fast lane)
 
 sanitizers: no
 """
@@ -16,6 +16,8 @@ PAGES = ("docs/failures.md", "docs/checkpoints.md", "docs/data.md")
 TEST_PATH = r"(?<![\w/])(tests/[\w./-]*\w)"
 NAMED = re.compile(r"`%s`: ((?:`\w+`(?:, )?)+)" % TEST_PATH)
 MADE = ("tests/gpu/last_run.json",)  # by a run on a GPU
+FOLDERS = ("core/", "nn/", "dist/", "data/", "checkpoints/", "launch/")
+README_LINES = 10
 PLACEHOLDERS = re.compile(r"/(ROOM|test_NAME)\b")
 
 
@@ -89,12 +91,26 @@ def the_readme_shows_the_code_as_it_is(_):
             if line.strip() and line.strip() not in code and not re.match(r"/\*.*\*/$", line)]
 
 
+def each_folder_of_sources_has_a_readme(_):
+    """A README of at most ten lines says what the folder has, what it may include and where to start."""
+    folders = {
+        os.path.dirname(path)
+        for path in files() if path.startswith(FOLDERS) and path.endswith((".c", ".h", ".cu", ".cuh"))
+    }
+    wrong = ["%s: no README.md" % folder for folder in sorted(folders | {"tests"})
+             if not os.path.isfile(folder + "/README.md")]
+    return wrong + ["%s/README.md: over %d lines" % (folder, README_LINES)
+                    for folder in sorted(folders) if os.path.isfile(folder + "/README.md")
+                    and len(lines_of(folder + "/README.md")) > README_LINES]
+
+
 def main():
     os.chdir(ROOT)
     pages = [path for path in files() if path.endswith(".md")]
     n_failed = 0
     checks = (tests_are_there, links_lead_somewhere, each_section_has_its_promises,
-              each_promise_has_its_test, the_readme_shows_the_code_as_it_is)
+              each_promise_has_its_test, the_readme_shows_the_code_as_it_is,
+              each_folder_of_sources_has_a_readme)
     for check in checks:
         wrong = check(pages)
         n_failed += bool(wrong)
