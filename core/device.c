@@ -1,6 +1,19 @@
 #include "core/device.h"
 
+#include "core/cuda/open.h"
+
 #include <string.h>
+
+Status device_open_cuda(int index, Device **out) {
+    static Status (*const open)(int, Device **) = CUDA_RUN(cuda_open);
+    *out = NULL;
+    return open == NULL ? cuda_missing() : open(index, out);
+}
+
+int device_count_cuda(void) {
+    static int (*const count)(void) = CUDA_RUN(cuda_count);
+    return count == NULL ? 0 : count();
+}
 
 Status device_alloc(Device *device, size_t bytes, const char *what, void **out) {
     *out = NULL;

@@ -52,8 +52,8 @@ struct Device {
     double peak_flops_f32; /* the same in true f32 */
     double peak_bytes;     /* a second, from and to memory */
     size_t allocated_bytes;
-    int sharers;        /* of the CPU's memory: ranks of this host, 1 unless said otherwise */
-    size_t paper_bytes; /* of a device on paper: its memory; 0 for a real one */
+    int sharers;           /* of the CPU's memory: ranks of this host, 1 unless said otherwise */
+    size_t planning_bytes; /* a planning device's memory; 0 for a real device */
     /* What a GPU gives for this process to be there at all; 0 on the CPU. */
     size_t context_bytes;   /* context, code, captured graphs; partly taken at the first replays */
     size_t coming_bytes;    /* how much of context_bytes was not yet taken when the device had been
@@ -75,9 +75,9 @@ NODISCARD Status device_open_cpu(int threads, Device **out);
  * the reason. */
 NODISCARD Status device_open_cuda(int index, Device **out);
 
-/* A device that is not here, to plan for: it answers how much memory it has, and refuses all else
- * with STATUS_CONFIG. */
-NODISCARD Status device_open_paper(Target target, size_t bytes, Device **out);
+/* A planning device: a GPU that is not here. It answers how much memory it has, and refuses all
+ * else with STATUS_CONFIG. */
+NODISCARD Status device_open_planning(Target target, size_t bytes, Device **out);
 
 /* How many GPUs this process sees; 0 without CUDA. */
 int device_count_cuda(void);

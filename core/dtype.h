@@ -20,6 +20,13 @@ typedef enum DType {
     DTYPE_COUNT
 } DType;
 
+/* Sets of dtypes, a bit each. */
+#define DTYPE_BIT(dtype) (1u << (dtype))
+#define DTYPES_HALF (DTYPE_BIT(DTYPE_F16) | DTYPE_BIT(DTYPE_BF16))
+#define DTYPES_REAL (DTYPE_BIT(DTYPE_F32) | DTYPES_HALF) /* what a GPU computes in */
+#define DTYPES_F32_F64 (DTYPE_BIT(DTYPE_F32) | DTYPE_BIT(DTYPE_F64))
+#define DTYPES_ALL (~0u)
+
 /* Bytes of one element. */
 size_t dtype_size(DType dtype);
 

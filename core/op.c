@@ -1,17 +1,5 @@
 #include "core/op.h"
 
-static bool is_real(const Tensor *t) { return t != NULL && t->dtype <= DTYPE_BF16; }
-
-DType node_dtype(const Node *node) {
-    for (int i = 0; i < node->n_outputs; i++) {
-        if (is_real(node->outputs[i])) return node->outputs[i]->dtype;
-    }
-    for (int i = 0; i < node->n_inputs; i++) {
-        if (is_real(node->inputs[i])) return node->inputs[i]->dtype;
-    }
-    return DTYPE_F32;
-}
-
 static double bytes_of(Tensor *const *tensors, int count) {
     double bytes = 0;
     for (int i = 0; i < count; i++)
@@ -25,7 +13,26 @@ Cost node_cost(const Node *node) {
                            bytes_of(node->outputs, node->n_outputs)};
 }
 
-KernelFn node_kernel(const Node *node, DeviceKind kind) {
-    if (kind == DEVICE_CUDA) return node->op->cuda;
-    return node_dtype(node) == DTYPE_F64 ? node->op->cpu_f64 : node->op->cpu_f32;
+const char *node_name(const Node *node) {
+    return node->kernel->shown != NULL ? node->kernel->shown : node->op->name;
+}
+
+Status cuda_missing(void) {
+    return ERROR(STATUS_CONFIG, "this program was built without CUDA; install the CUDA toolkit "
+                                "(nvcc in PATH) and run scons again, or "
+                                "set device: cpu");
+}
+
+Status node_run(const Node *node, void *stream) {
+    const Kernel *kernel = node->kernel;
+    bool is_f64 = node->dtype == DTYPE_F64 && kernel->run_f64 != NULL;
+    KernelFn run = is_f64 ? kernel->run_f64 : kernel->run;
+    return run == NULL ? cuda_missing() : run(node, stream);
+}
+
+bool op_has_kernel(const Op *op, DeviceKind device) {
+    for (int i = 0; op->kernels[i] != NULL; i++) {
+        if (op->kernels[i]->device == device) return true;
+    }
+    return false;
 }

@@ -1,9 +1,9 @@
-/* An op is a descriptor: a name, a gradient rule, a cost, and a kernel for each device. It is
- * defined where it belongs (core/ops/, nn/attention/, dist/); there is no central list of ops. A
- * node is one use of an op in a program. */
+/* An op is a descriptor: a name, a gradient rule, a cost, and a list of kernels. It is defined
+ * where it belongs (core/ops/, nn/attention/); there is no central list of ops. A node is one use
+ * of an op in a program. */
 #pragma once
 
-#include "core/status.h"
+#include "core/kernel.h"
 #include "core/tensor.h"
 
 #ifdef __cplusplus
@@ -11,12 +11,7 @@ extern "C" {
 #endif
 
 typedef struct Program Program;
-typedef struct Node Node;
 typedef struct Device Device;
-
-/* Runs the node's arithmetic on its tensors: on the CPU before it returns, on a GPU by enqueueing
- * on `stream`. */
-typedef Status (*KernelFn)(const Node *node, void *stream);
 
 /* Appends the ops that compute the gradients of node->inputs from those of node->outputs: see
  * core/autodiff.h. */
@@ -28,23 +23,21 @@ typedef struct Cost {
 } Cost;
 typedef Cost (*CostFn)(const Node *node);
 
+/* One of a node's tensors. Zeroed it is the first input. */
+typedef struct Operand {
+    bool is_output;
+    int index;
+} Operand;
+#define OUTPUT(position)                                                                           \
+    { .is_output = true, .index = (position) }
+
 typedef struct Op {
     const char *name;
-    GradientFn gradient;             /* NULL: no gradient flows through it */
-    CostFn cost;                     /* NULL: its tensors' bytes, no arithmetic */
-    KernelFn cpu_f32, cpu_f64, cuda; /* NULL: this device does not have it */
-    bool yields; /* CUDA: many short blocks, beside which a collective takes only its share of the
-                    multiprocessors. A product, one long block on each, waits a whole round for the
-                    few that a collective holds. */
+    GradientFn gradient;          /* NULL: no gradient flows through it */
+    CostFn cost;                  /* NULL: its tensors' bytes, no arithmetic */
+    Operand typed_by;             /* the tensor whose dtype the op computes in */
+    const Kernel *const *kernels; /* in the order of preference; NULL ends the list */
 } Op;
-
-/* KERNELS(layernorm_forward): the three kernels of an op by their common name, declared and as an
- * initializer. */
-#define DECLARE_KERNELS(name)                                                                      \
-    Status name##_cpu_f32(const Node *node, void *stream);                                         \
-    Status name##_cpu_f64(const Node *node, void *stream);                                         \
-    Status name##_cuda(const Node *node, void *stream)
-#define KERNELS(name) .cpu_f32 = name##_cpu_f32, .cpu_f64 = name##_cpu_f64, .cuda = name##_cuda
 
 enum { NODE_MAX_TENSORS = 12 }; /* inputs of a node, and outputs */
 
@@ -52,22 +45,29 @@ struct Node {
     const Op *op;
     const char *label; /* the layer that recorded it, as "h.3.mlp"; never NULL */
     const void *attrs; /* the op's own struct */
+    size_t attrs_bytes;
     int n_inputs, n_outputs;
     Tensor **inputs, **outputs; /* what it reads; what it writes (and reads first, where it
                                    accumulates); may hold NULL */
-    Tensor *workspace;          /* scratch that lives during this node alone; may be NULL */
-    bool differentiated;        /* its gradient has been recorded */
+    DType dtype;          /* that of op->typed_by; DTYPE_COUNT where there is no such tensor */
+    const Kernel *kernel; /* the row that runs it */
+    Tensor *workspace;    /* scratch that lives during this node alone; may be NULL */
+    bool differentiated;  /* its gradient has been recorded */
 };
-
-/* The dtype that decides which CPU kernel runs: that of the first floating-point tensor among
- * outputs, then inputs. */
-DType node_dtype(const Node *node);
 
 Cost node_cost(const Node *node);
 
-/* The node's kernel for a device; NULL where it has none. */
-typedef enum DeviceKind { DEVICE_CPU, DEVICE_CUDA } DeviceKind;
-KernelFn node_kernel(const Node *node, DeviceKind kind);
+/* What tables and traces call it: the op, with the backend where the op has several. */
+const char *node_name(const Node *node);
+
+/* Runs the node's kernel. STATUS_CONFIG where this build does not have it. */
+NODISCARD Status node_run(const Node *node, void *stream);
+
+/* Whether the op has any kernel for the device. */
+bool op_has_kernel(const Op *op, DeviceKind device);
+
+/* The failure of whatever a build without CUDA lacks: STATUS_CONFIG, saying what to do. */
+NODISCARD Status cuda_missing(void);
 
 #ifdef __cplusplus
 }

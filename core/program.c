@@ -164,6 +164,26 @@ static void mark_gradients(const Program *p, Node *node) {
     }
 }
 
+static DType dtype_of(const Node *node) {
+    Operand by = node->op->typed_by;
+    int count = by.is_output ? node->n_outputs : node->n_inputs;
+    const Tensor *t =
+        by.index >= count ? NULL : (by.is_output ? node->outputs : node->inputs)[by.index];
+    return t == NULL ? DTYPE_COUNT : t->dtype;
+}
+
+static void kernel_settle(Program *p, Node *node) {
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
+    int n_verdicts;
+    node->dtype = dtype_of(node);
+    if (node->kernel == NULL) {
+        Status status = kernel_pick(node, &p->target, NULL, verdicts, &n_verdicts, &node->kernel);
+        program_check(p, status_prefixed(status, "%s", node->op->name));
+    }
+    if (program_failed(p) || node->kernel->workspace == NULL) return;
+    node->workspace = program_workspace(p, node->kernel->workspace(node, &p->target));
+}
+
 Node *program_record(Program *p, Recording r) {
     if (program_failed(p)) return NULL;
     if (r.n_inputs > NODE_MAX_TENSORS || r.n_outputs > NODE_MAX_TENSORS) {
@@ -179,12 +199,14 @@ Node *program_record(Program *p, Recording r) {
         .op = r.op,
         .label = p->label,
         .attrs = attrs,
+        .attrs_bytes = r.attrs_bytes,
         .n_inputs = r.n_inputs,
         .n_outputs = r.n_outputs,
         .inputs = tensors_copy(p, r.inputs, r.n_inputs),
         .outputs = tensors_copy(p, r.outputs, r.n_outputs),
-        .workspace = r.workspace,
+        .kernel = r.kernel,
     };
+    if (!program_failed(p)) kernel_settle(p, node);
     if (program_failed(p)) return NULL;
     mark_gradients(p, node);
     p->nodes[p->n_nodes++] = node;

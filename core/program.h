@@ -7,20 +7,11 @@
 #pragma once
 
 #include "core/base/arena.h"
-#include "core/op.h"
+#include "core/picker.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* What the program is recorded for. It may be a machine that is not here: a plan needs no
- * device. */
-typedef struct Target {
-    DeviceKind kind;
-    int threads; /* CPU: OpenMP threads of this rank */
-    int sm;      /* CUDA: compute capability, 90 for 9.0 */
-    int n_sms;   /* CUDA: multiprocessors */
-} Target;
 
 typedef struct GradientSlot GradientSlot; /* core/autodiff.c */
 
@@ -105,15 +96,18 @@ typedef struct Recording {
     int n_inputs;
     Tensor *const *outputs;
     int n_outputs;
-    Tensor *workspace;
+    const Kernel *kernel; /* NULL: the first of the op that takes the node */
 } Recording;
 
-/* RECORD(p, op, &attrs, inputs(...), outputs(...)) with braces for the lists. */
+/* A list of tensors and its length. */
 #define TENSORS(...)                                                                               \
     ((Tensor *const[]){__VA_ARGS__}),                                                              \
         (int)(sizeof((Tensor *const[]){__VA_ARGS__}) / sizeof(Tensor *))
 
-/* Appends a node. Its outputs need a gradient where the program trains and an input needs one. */
+/* Appends a node, and settles its dtype, its kernel and its workspace. Its outputs need a gradient
+ * where the program trains and an input needs one.
+ *   Errors: STATUS_CONFIG, with each row's reason, where no kernel of the target's device takes
+ *   it. */
 Node *program_record(Program *p, Recording recording);
 
 /* Moves the node recorded last to `index`: a reduction goes right behind the last gradient of its

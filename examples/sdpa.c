@@ -50,7 +50,7 @@ static void random_fill(float *x, int64_t count, uint64_t seed) {
  * ranges may be NULL. */
 static Status attend(Device *device, const AttentionCall *call, const float *q, const float *k,
                      const float *v, const AttentionRanges *ranges, float *out) {
-    AttentionChoice any = {0};
+    KernelChoice any = {0};
     Sdpa *sdpa;
     TRY(sdpa_create(device, call, &any, &sdpa));
     Status status = OK;
@@ -90,7 +90,7 @@ static Status time_passes(Device *device, Sdpa *sdpa, double *us) {
 /* Prints the time of a backend, or the reason why it refuses. An empty name lets the picker
  * choose. */
 static Status backend_show(Device *device, const AttentionCall *call, const char *name) {
-    AttentionChoice choice = {.count = name == NULL ? 0 : 1, .names = {name}};
+    KernelChoice choice = {.count = name == NULL ? 0 : 1, .names = {name}};
     Sdpa *sdpa;
     double us;
     if (failed(sdpa_create(device, call, &choice, &sdpa))) {
@@ -100,7 +100,7 @@ static Status backend_show(Device *device, const AttentionCall *call, const char
     Status status = time_passes(device, sdpa, &us);
     if (!failed(status)) {
         printf("  %-15s %10.1f us %10.2f MiB   %s\n", name == NULL ? "(default)" : name, us,
-               (double)sdpa->bytes / 0x1p20, sdpa->backend->name);
+               (double)sdpa->bytes / 0x1p20, sdpa->backend->forward.name);
     }
     sdpa_destroy(&sdpa);
     return status;
@@ -185,7 +185,7 @@ static Status packed_show(Device *device) {
 
 static Status time_causal(Device *device, const AttentionCall *call, const AttentionRanges *ranges,
                           double *us) {
-    AttentionChoice any = {0};
+    KernelChoice any = {0};
     Sdpa *sdpa;
     Status status = OK;
     TRY(sdpa_create(device, call, &any, &sdpa));

@@ -157,7 +157,7 @@ static Status load(Evaluate *v) {
 /* The run's batch if it fits, limited by the number of windows per rank. */
 static Status batch_choose(const Experiment *e, Probes *probes, int64_t *B) {
     int64_t R = world_size(e->world), share = (e->val.count + R - 1) / R;
-    AttentionChoice attention = experiment_attention(&e->resolved);
+    KernelChoice attention = experiment_attention(&e->resolved);
     PlanResult plan;
     size_t capacity;
     if (*B == CONFIG_AUTO || *B > share) *B = share;

@@ -40,7 +40,7 @@ typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_GELU, RECOMPUTE_BLOCK } Recom
 
 /* What the layers of one program share. */
 typedef struct ForwardContext {
-    const AttentionChoice *attention;
+    const KernelChoice *attention;
     double dropout;
     Tensor *step; /* u8, the StepState */
     Recompute recompute;

@@ -162,7 +162,7 @@ const AttentionCall *training_attention_call(const Training *training) {
     }
     for (int i = 0; first != NULL && i < first->n_nodes; i++) {
         const Node *node = first->nodes[i];
-        if (node->op->gradient != attention_gradient) continue;
+        if (node->op != &attention_op) continue;
         return &((const AttentionAttrs *)node->attrs)->call;
     }
     return NULL;

@@ -27,7 +27,7 @@ typedef struct TrainingOptions {
     int64_t B, T;                /* of one micro-batch on one rank */
     int64_t accumulation, ranks; /* micro-batches a step, ranks: the global batch is their product
                                     with B. Without any micro-batch only evaluation is recorded. */
-    const AttentionChoice *attention;
+    const KernelChoice *attention;
     bool document_mask;  /* attention stays inside documents, */
     int32_t end_of_text; /* each of which this token ends */
     Recompute recompute;

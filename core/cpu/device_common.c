@@ -72,17 +72,14 @@ static Status cpu_fetch_finish(Device *device, Fetch *fetch) {
     return OK;
 }
 
-static Status node_run(Device *device, const Node *node) {
-    KernelFn kernel = node_kernel(node, DEVICE_CPU);
-    if (kernel == NULL)
-        return ERROR(STATUS_UNSUPPORTED, "%s: no CPU kernel for %s", node->label, node->op->name);
-    if (device->progress != NULL) device->progress(device->progress_self, node->op->name);
-    return kernel(node, NULL);
+static Status node_replay(Device *device, const Node *node) {
+    if (device->progress != NULL) device->progress(device->progress_self, node_name(node));
+    return node_run(node, NULL);
 }
 
 static Status cpu_replay(Device *device, const Program *p) {
     omp_set_num_threads(device->target.threads);
-    for (int i = 0; i < p->n_nodes; i++) TRY(node_run(device, p->nodes[i]));
+    for (int i = 0; i < p->n_nodes; i++) TRY(node_replay(device, p->nodes[i]));
     return OK;
 }
 
@@ -90,7 +87,7 @@ static Status cpu_profile(Device *device, const Program *p, OpTime *times) {
     omp_set_num_threads(device->target.threads);
     double origin = clock_seconds(), start = origin;
     for (int i = 0; i < p->n_nodes; i++) {
-        TRY(node_run(device, p->nodes[i]));
+        TRY(node_replay(device, p->nodes[i]));
         double end = clock_seconds();
         times[i] = (OpTime){p->nodes[i], start - origin, end - start};
         start = end;

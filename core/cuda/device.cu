@@ -4,6 +4,7 @@
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
+#include "core/cuda/open.h"
 #include "core/perf/peak.h"
 
 #include <cstdio>
@@ -102,15 +103,8 @@ static Status cuda_fetch_finish(Device *device, Fetch *fetch) {
     return Status{STATUS_OK};
 }
 
-static Status node_enqueue(CudaDevice *d, const Node *node) {
-    KernelFn kernel = node_kernel(node, DEVICE_CUDA);
-    if (kernel == NULL)
-        return ERROR(STATUS_UNSUPPORTED, "%s: no CUDA kernel for %s", node->label, node->op->name);
-    return kernel(node, d->stream);
-}
-
 static Status nodes_enqueue(CudaDevice *d, const Program *p) {
-    for (int i = 0; i < p->n_nodes; i++) TRY(node_enqueue(d, p->nodes[i]));
+    for (int i = 0; i < p->n_nodes; i++) TRY(node_run(p->nodes[i], d->stream));
     return Status{STATUS_OK};
 }
 
@@ -166,7 +160,7 @@ static Status profile_events(CudaDevice *d, const Program *p, cudaEvent_t *event
     for (int i = 0; i <= p->n_nodes; i++) CUDA_TRY(cudaEventCreate(&events[i]));
     CUDA_TRY(cudaEventRecord(events[0], d->stream));
     for (int i = 0; i < p->n_nodes; i++) {
-        TRY(node_enqueue(d, p->nodes[i]));
+        TRY(node_run(p->nodes[i], d->stream));
         CUDA_TRY(cudaEventRecord(events[i + 1], d->stream));
     }
     CUDA_TRY(cudaStreamSynchronize(d->stream));
@@ -255,7 +249,7 @@ static Status count_devices(int *count) {
                  error == cudaSuccess ? "the driver lists none" : cudaGetErrorString(error));
 }
 
-extern "C" int device_count_cuda(void) {
+extern "C" int cuda_count(void) {
     int count;
     return failed(count_devices(&count)) ? 0 : count;
 }
@@ -349,7 +343,7 @@ static Status device_start(CudaDevice *d, int index) {
     return resources_create(d);
 }
 
-extern "C" Status device_open_cuda(int index, Device **out) {
+extern "C" Status cuda_open(int index, Device **out) {
     *out = NULL;
     CudaDevice *d = (CudaDevice *)calloc(1, sizeof *d);
     if (d == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a device");

@@ -1,4 +1,4 @@
-/* What a CUDA process takes of a GPU beside its tensors, in bytes: for a GPU on paper, and to
+/* What a CUDA process takes of a GPU beside its tensors, in bytes: for a planning device, and to
  * tell one's own share of what is in use. Read on an H200 under CUDA 13.0:
  * docs/results/predictions.md. */
 #pragma once

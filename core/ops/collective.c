@@ -35,12 +35,17 @@ static Status wait_for(const Node *node, void *stream) {
     return attrs->collectives->wait(attrs->collectives->self, attrs->left, stream);
 }
 
-/* The collectives know their device: one function serves all. */
-#define EVERYWHERE(function) .cpu_f32 = function, .cpu_f64 = function, .cuda = function
-static const Op all_reduce_op = {.name = "all_reduce", EVERYWHERE(all_reduce)};
-static const Op reduce_scatter_op = {.name = "reduce_scatter", EVERYWHERE(reduce_scatter)};
-static const Op all_gather_op = {.name = "all_gather", EVERYWHERE(all_gather)};
-static const Op wait_op = {.name = "wait", EVERYWHERE(wait_for)};
+/* The collectives know their device: one function serves all. They run beside other ops, so that
+ * their time is not predicted. */
+#define EVERYWHERE(function)                                                                       \
+    KERNELS(&(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPES_ALL, .run = function},          \
+            &(const Kernel){.device = DEVICE_CUDA, .dtypes = DTYPES_ALL, .run = function})
+#define COLLECTIVE(shown, function)                                                                \
+    { .name = shown, .typed_by = OUTPUT(0), .kernels = EVERYWHERE(function) }
+static const Op all_reduce_op = COLLECTIVE("all_reduce", all_reduce);
+static const Op reduce_scatter_op = COLLECTIVE("reduce_scatter", reduce_scatter);
+static const Op all_gather_op = COLLECTIVE("all_gather", all_gather);
+static const Op wait_op = COLLECTIVE("wait", wait_for);
 
 static void record(Program *p, const Op *op, CollectiveAttrs attrs, Tensor *t) {
     if (attrs.label != NULL && !program_failed(p))

@@ -4,7 +4,17 @@
 
 DECLARE_KERNELS(copy);
 
-static const Op copy_op = {.name = "copy", KERNELS(copy)};
+/* i32 is moved as f32, which keeps all its bits. */
+static const Op copy_op = {
+    .name = "copy",
+    .typed_by = OUTPUT(0),
+    .kernels =
+        KERNELS(&(const Kernel){.device = DEVICE_CPU,
+                                .dtypes = DTYPES_F32_F64 | DTYPE_BIT(DTYPE_I32),
+                                .run = copy_cpu_f32,
+                                .run_f64 = copy_cpu_f64},
+                CUDA_KERNEL(copy, DTYPES_REAL | DTYPE_BIT(DTYPE_I32), .speed = MEMORY_SPEED)),
+};
 
 void copy_record(Program *p, Tensor *out, Tensor *x, bool accumulate) {
     AccumulateAttrs attrs = {accumulate};

@@ -15,7 +15,12 @@ static void dropout_gradient(Program *p, const Node *node) {
                                       TENSORS(dy, node->inputs[1]), TENSORS(dx.grad), NULL}));
 }
 
-const Op dropout_op = {.name = "dropout", .gradient = dropout_gradient, KERNELS(dropout)};
+const Op dropout_op = {
+    .name = "dropout",
+    .gradient = dropout_gradient,
+    .kernels =
+        KERNELS(CPU_KERNEL(dropout), CUDA_KERNEL(dropout, DTYPES_REAL, .speed = MEMORY_SPEED)),
+};
 
 Tensor *dropout_record(Program *p, Tensor *x, double probability, Tensor *step) {
     if (program_failed(p) || x == NULL || !p->training || probability <= 0) return x;

@@ -15,33 +15,42 @@ static Cost embedding_backward_cost(const Node *node) {
     return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->inputs[0])};
 }
 
-const Op embedding_backward_op = {
-    .name = "embedding_backward", .cost = embedding_backward_cost, KERNELS(embedding_backward)};
-
-static const Op embedding_order_op = {.name = "embedding_order", .cuda = embedding_order_cuda};
-
 /* Four lists of the tokens and what their sort counts: core/cuda/sort.cuh. */
 static size_t order_bytes(const Tensor *tokens) {
     size_t count = (size_t)tensor_count(tokens);
     return (4 * count + 256 * ((count + 2047) / 2048)) * sizeof(int32_t);
 }
 
+/* Two lines of sums for each range of sorted rows, then the tokens' order where it is not given. */
+static size_t backward_workspace(const Node *node, const Target *target) {
+    (void)target;
+    const Tensor *dx = node->inputs[0], *tokens = node->inputs[1], *order = node->inputs[2];
+    size_t count = (size_t)tensor_count(tokens),
+           ranges = (count + EMBEDDING_RANGE - 1) / EMBEDDING_RANGE;
+    return 2 * ranges * (size_t)tensor_columns(dx) * sizeof(float) +
+           (order == NULL ? order_bytes(tokens) : 0);
+}
+
+const Op embedding_backward_op = {
+    .name = "embedding_backward",
+    .cost = embedding_backward_cost,
+    .kernels = KERNELS(CPU_KERNEL(embedding_backward),
+                       CUDA_KERNEL(embedding_backward, DTYPES_REAL, .workspace = backward_workspace,
+                                   .speed = SPEED(70.0, 0, 0.49))),
+};
+
+static const Op embedding_order_op = {
+    .name = "embedding_order",
+    .kernels = KERNELS(CUDA_KERNEL(embedding_order, DTYPE_BIT(DTYPE_I32), .speed = MEMORY_SPEED)),
+};
+
 Tensor *embedding_order_record(Program *p, Tensor *tokens, int64_t V) {
-    if (program_failed(p) || tokens == NULL || p->target.kind != DEVICE_CUDA) return NULL;
+    if (program_failed(p) || tokens == NULL) return NULL;
+    if (!op_has_kernel(&embedding_order_op, p->target.kind)) return NULL;
     Tensor *order = program_workspace(p, order_bytes(tokens));
     program_record(
         p, (Recording){&embedding_order_op, &V, sizeof V, TENSORS(tokens), TENSORS(order), NULL});
     return order;
-}
-
-/* CUDA: two lines of sums a range of sorted rows, then the tokens' order where it is not given. */
-static Tensor *backward_workspace(Program *p, const Tensor *tokens, const Tensor *order,
-                                  int64_t C) {
-    if (p->target.kind != DEVICE_CUDA) return NULL;
-    size_t count = (size_t)tensor_count(tokens),
-           ranges = (count + EMBEDDING_RANGE - 1) / EMBEDDING_RANGE;
-    return program_workspace(p, 2 * ranges * (size_t)C * sizeof(float) +
-                                    (order == NULL ? order_bytes(tokens) : 0));
 }
 
 void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *order, Tensor *wte,
@@ -50,8 +59,7 @@ void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *o
     GradTarget dwte = autodiff_target(p, wte), dwpe = autodiff_target(p, wpe);
     EmbeddingAttrs attrs = {dwte.accumulate, dwpe.accumulate};
     program_record(p, (Recording){&embedding_backward_op, &attrs, sizeof attrs,
-                                  TENSORS(dx, tokens, order), TENSORS(dwte.grad, dwpe.grad),
-                                  backward_workspace(p, tokens, order, tensor_columns(wte))});
+                                  TENSORS(dx, tokens, order), TENSORS(dwte.grad, dwpe.grad), NULL});
 }
 
 static void embedding_gradient(Program *p, const Node *node) {
@@ -59,10 +67,14 @@ static void embedding_gradient(Program *p, const Node *node) {
                               node->inputs[1], node->inputs[2]);
 }
 
-const Op embedding_op = {.name = "embedding",
-                         .gradient = embedding_gradient,
-                         .cost = embedding_cost,
-                         KERNELS(embedding)};
+const Op embedding_op = {
+    .name = "embedding",
+    .gradient = embedding_gradient,
+    .cost = embedding_cost,
+    .typed_by = OUTPUT(0),
+    .kernels = KERNELS(CPU_KERNEL(embedding),
+                       CUDA_KERNEL(embedding, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.75))),
+};
 
 Tensor *embedding_record(Program *p, Tensor *tokens, Tensor *wte, Tensor *wpe) {
     if (program_failed(p) || tokens == NULL || wte == NULL || wpe == NULL) return NULL;

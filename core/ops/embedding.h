@@ -20,8 +20,9 @@ typedef struct EmbeddingAttrs {
 /* inputs dx, tokens, order|NULL; outputs dwte, dwpe. */
 extern const Op embedding_backward_op;
 
-/* The tokens sorted, with where each stands in the batch, as CUDA's backward wants them: for who
- * has time to sort before dx is there. V: rows of wte. NULL where the target sorts nothing. */
+/* The tokens sorted, with the place of each in the batch, as CUDA's backward takes them: a caller
+ * may sort while dx is not there yet. V: rows of wte. NULL where the device has no kernel for it.
+ */
 Tensor *embedding_order_record(Program *p, Tensor *tokens, int64_t V);
 
 /* Records the gradient for a known dx (B, T, C), which may not be the lookup's own. `order` is of

@@ -12,9 +12,18 @@ static void gelu_gradient(Program *p, const Node *node) {
     autodiff_share(p, node->inputs[0], d);
 }
 
-const Op gelu_op = {.name = "gelu", .gradient = gelu_gradient, KERNELS(gelu)};
+const Op gelu_op = {
+    .name = "gelu",
+    .gradient = gelu_gradient,
+    .kernels =
+        KERNELS(CPU_KERNEL(gelu), CUDA_KERNEL(gelu, DTYPES_REAL, .speed = SPEED(1.0, 0, 0.75))),
+};
 
-const Op gelu_backward_op = {.name = "gelu_backward", KERNELS(gelu_backward)};
+const Op gelu_backward_op = {
+    .name = "gelu_backward",
+    .kernels = KERNELS(CPU_KERNEL(gelu_backward),
+                       CUDA_KERNEL(gelu_backward, DTYPES_REAL, .speed = MEMORY_SPEED)),
+};
 
 static Node *product_just_recorded(const Program *p, const Tensor *d) {
     Node *last = p->n_nodes == 0 ? NULL : p->nodes[p->n_nodes - 1];

@@ -5,14 +5,25 @@
 DECLARE_KERNELS(layernorm);
 DECLARE_KERNELS(layernorm_backward);
 
-const Op layernorm_backward_op = {.name = "layernorm_backward", KERNELS(layernorm_backward)};
-
-static Tensor *parts_workspace(Program *p, const Tensor *y) {
-    bool cuda = p->target.kind == DEVICE_CUDA;
-    size_t parts = cuda ? LAYERNORM_BLOCKS : LAYERNORM_PARTS,
-           real = cuda ? sizeof(float) : dtype_size(y->dtype);
-    return program_workspace(p, 2 * parts * (size_t)tensor_columns(y) * real);
+/* The sums of gamma and beta of each part of the rows. */
+static size_t parts_cpu(const Node *node, const Target *target) {
+    (void)target;
+    return 2 * LAYERNORM_PARTS * (size_t)tensor_columns(node->inputs[0]) * dtype_size(node->dtype);
 }
+
+static size_t parts_cuda(const Node *node, const Target *target) {
+    (void)target;
+    return 2 * LAYERNORM_BLOCKS * (size_t)tensor_columns(node->inputs[0]) * sizeof(float);
+}
+
+const Op layernorm_backward_op = {
+    .name = "layernorm_backward",
+    .kernels = KERNELS(CPU_KERNEL(layernorm_backward, .workspace = parts_cpu),
+                       CUDA_KERNEL(layernorm_backward, DTYPES_REAL, .workspace = parts_cuda,
+                                   .speed = {[PRECISION_HALF] = {10.0, 0, 0.69},
+                                             [PRECISION_TF32] = {10.0, 0, 0.50},
+                                             [PRECISION_SINGLE] = {10.0, 0, 0.50}})),
+};
 
 /* The residual's gradient is already in the sum's slot: the kernel adds to it, and x and branch
  * share the result. */
@@ -33,16 +44,20 @@ static void layernorm_gradient(Program *p, const Node *node) {
     attrs.accumulate = dx.accumulate;
     attrs.accumulate_gamma = dgamma.accumulate;
     attrs.accumulate_beta = dbeta.accumulate;
-    program_record(p,
-                   (Recording){&layernorm_backward_op, &attrs, sizeof attrs,
-                               TENSORS(dy, sum == NULL ? x : sum, gamma, mean, rstd),
-                               TENSORS(dx.grad, dgamma.grad, dbeta.grad), parts_workspace(p, y)});
+    program_record(p, (Recording){&layernorm_backward_op, &attrs, sizeof attrs,
+                                  TENSORS(dy, sum == NULL ? x : sum, gamma, mean, rstd),
+                                  TENSORS(dx.grad, dgamma.grad, dbeta.grad), NULL});
     if (sum == NULL) return;
     autodiff_share(p, x, dx.grad);
     autodiff_share(p, branch, dx.grad);
 }
 
-const Op layernorm_op = {.name = "layernorm", .gradient = layernorm_gradient, KERNELS(layernorm)};
+const Op layernorm_op = {
+    .name = "layernorm",
+    .gradient = layernorm_gradient,
+    .kernels = KERNELS(CPU_KERNEL(layernorm),
+                       CUDA_KERNEL(layernorm, DTYPES_REAL, .speed = SPEED(2.3, 0, 0.94))),
+};
 
 Tensor *layernorm_record(Program *p, Tensor *x, Tensor *branch, Tensor *gamma, Tensor *beta,
                          Tensor **sum) {

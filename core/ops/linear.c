@@ -36,9 +36,52 @@ static void linear_gradient(Program *p, const Node *node) {
 }
 
 const Op linear_op = {
-    .name = "linear", .gradient = linear_gradient, .cost = linear_cost, KERNELS(linear)};
-const Op linear_dx_op = {.name = "linear_dx", .cost = linear_dx_cost, KERNELS(linear_dx)};
-const Op linear_dw_op = {.name = "linear_dw", .cost = linear_dw_cost, KERNELS(linear_dw)};
+    .name = "linear",
+    .gradient = linear_gradient,
+    .cost = linear_cost,
+    .kernels =
+        KERNELS(CPU_KERNEL(linear), CUDA_KERNEL(linear, DTYPES_REAL,
+                                                .speed = {[PRECISION_HALF] = {3.0, 1.00, 1.18},
+                                                          [PRECISION_TF32] = {3.0, 0.79, 0},
+                                                          [PRECISION_SINGLE] = {3.0, 1.00, 0.53}})),
+};
+
+const Op linear_dx_op = {
+    .name = "linear_dx",
+    .cost = linear_dx_cost,
+    .kernels = KERNELS(CPU_KERNEL(linear_dx),
+                       CUDA_KERNEL(linear_dx, DTYPES_REAL,
+                                   .speed = {[PRECISION_HALF] = {3.0, 0.88, 3.30},
+                                             [PRECISION_TF32] = {3.0, 0.73, 0},
+                                             [PRECISION_SINGLE] = {3.0, 1.00, 1.60}})),
+};
+
+/* Fixed parts of rows, summed in order, make the bias's gradient independent of the number of
+ * threads. */
+static size_t bias_bytes(const Node *node, int64_t parts, size_t real) {
+    bool has_bias = node->outputs[1] != NULL;
+    return has_bias ? (size_t)parts * (size_t)tensor_columns(node->inputs[0]) * real : 0;
+}
+
+static size_t bias_cpu(const Node *node, const Target *target) {
+    (void)target;
+    return bias_bytes(node, LINEAR_BIAS_PARTS, dtype_size(node->dtype));
+}
+
+static size_t bias_cuda(const Node *node, const Target *target) {
+    (void)target;
+    return bias_bytes(node, LINEAR_BIAS_PARTS_CUDA, sizeof(float));
+}
+
+const Op linear_dw_op = {
+    .name = "linear_dw",
+    .cost = linear_dw_cost,
+    .kernels = KERNELS(CPU_KERNEL(linear_dw, .workspace = bias_cpu),
+                       CUDA_KERNEL(linear_dw, DTYPES_REAL, .workspace = bias_cuda,
+                                   .speed = {[PRECISION_HALF] = {3.0, 1.00, 1.60},
+                                             [PRECISION_TF32] = {3.0, 1.00, 0.33},
+                                             [PRECISION_SINGLE] = {3.0, 1.00, 0}})),
+};
 
 static bool shapes_fit(Program *p, const Tensor *x, const Tensor *w, const Tensor *bias) {
     if (x == NULL || w == NULL) return false;
@@ -69,22 +112,12 @@ void linear_into(Program *p, Tensor *y, Tensor *x, Tensor *w) {
         p, (Recording){&linear_op, &attrs, sizeof attrs, TENSORS(x, w, NULL), TENSORS(y), NULL}));
 }
 
-/* Fixed parts of rows, summed in order, make the bias's gradient independent of the number of
- * threads. */
-static Tensor *bias_workspace(Program *p, const Tensor *dy, const Tensor *bias) {
-    if (bias == NULL) return NULL;
-    bool cuda = p->target.kind == DEVICE_CUDA;
-    size_t parts = cuda ? LINEAR_BIAS_PARTS_CUDA : LINEAR_BIAS_PARTS,
-           real = cuda ? sizeof(float) : dtype_size(dy->dtype);
-    return program_workspace(p, parts * (size_t)tensor_columns(dy) * real);
-}
-
 void linear_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Tensor *bias) {
     GradTarget dw = autodiff_target(p, w), db = autodiff_target(p, bias);
     if (dw.grad != NULL) {
         LinearAttrs attrs = {.accumulate = dw.accumulate, .accumulate_bias = db.accumulate};
         program_record(p, (Recording){&linear_dw_op, &attrs, sizeof attrs, TENSORS(dy, x),
-                                      TENSORS(dw.grad, db.grad), bias_workspace(p, dy, db.grad)});
+                                      TENSORS(dw.grad, db.grad), NULL});
     }
     /* dx comes last, so that the gradient of a GELU below can join it: see gelu_backward_record. */
     GradTarget dx = autodiff_target(p, x);

@@ -4,9 +4,24 @@ DECLARE_KERNELS(sum);
 DECLARE_KERNELS(squares);
 DECLARE_KERNELS(norm);
 
-static const Op sum_op = {.name = "sum", KERNELS(sum)};
-static const Op squares_op = {.name = "squares", KERNELS(squares)};
-static const Op norm_op = {.name = "norm", KERNELS(norm)};
+static const Op sum_op = {
+    .name = "sum",
+    .kernels =
+        KERNELS(CPU_KERNEL(sum), CUDA_KERNEL(sum, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
+};
+
+static const Op squares_op = {
+    .name = "squares",
+    .kernels = KERNELS(CPU_KERNEL(squares),
+                       CUDA_KERNEL(squares, DTYPE_BIT(DTYPE_F32), .speed = SPEED(3.0, 0, 0.95))),
+};
+
+static const Op norm_op = {
+    .name = "norm",
+    .typed_by = OUTPUT(0),
+    .kernels =
+        KERNELS(CPU_KERNEL(norm), CUDA_KERNEL(norm, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
+};
 
 void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulate) {
     ReduceAttrs attrs = {scale, accumulate};

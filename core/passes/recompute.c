@@ -70,13 +70,9 @@ static Node *node_copy(Copy *copy, const Node *node) {
     Tensor *inputs[NODE_MAX_TENSORS], *outputs[NODE_MAX_TENSORS];
     for (int i = 0; i < node->n_inputs; i++) inputs[i] = replaced(copy, node->inputs[i]);
     for (int i = 0; i < node->n_outputs; i++) outputs[i] = output_replace(copy, node->outputs[i]);
-    Tensor *workspace =
-        node->workspace == NULL ? NULL : program_workspace(p, node->workspace->buffer->bytes);
     p->label = node->label;
-    Node *again = program_record(p, (Recording){node->op, NULL, 0, inputs, node->n_inputs, outputs,
-                                                node->n_outputs, workspace});
-    if (again != NULL) again->attrs = node->attrs;
-    return again;
+    return program_record(p, (Recording){node->op, node->attrs, node->attrs_bytes, inputs,
+                                         node->n_inputs, outputs, node->n_outputs, node->kernel});
 }
 
 void recompute_record(Program *p, int first, int end) {

@@ -127,7 +127,7 @@ static bool find_measured(Device *device, DType dtype, bool may_measure, int cac
 
 Ceilings ceilings_find(Device *device, DType dtype, bool may_measure) {
     Ceilings found = {0};
-    if (device->paper_bytes > 0) return from_data_sheet(device, dtype);
+    if (device->planning_bytes > 0) return from_data_sheet(device, dtype);
     bool is_kept = device->target.kind ==
                    DEVICE_CUDA; /* what else a CPU has to do changes from hour to hour */
     int cache = is_kept ? cache_lock("ceilings", device->name, "1") : -1;

@@ -2,7 +2,7 @@
  * copy's bytes a second, read and written; a large product's FLOP/s in one dtype.
  *
  * A GPU's are measured once and kept in a file (core/perf/cache_file.h); where nothing has been
- * measured (a GPU on paper, a run that must not wait) they are shares of the data sheet. Not
+ * measured (a planning device, a run that must not wait) they are shares of the data sheet. Not
  * collective. */
 #pragma once
 

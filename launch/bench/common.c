@@ -30,19 +30,13 @@ static size_t word_at(const char *list, int index, const char **word) {
     return strcspn(list, ",");
 }
 
-/* The schema's names, the fastest first, as attention.backends has them by default. */
-static const char *name_of(int index) {
-    return index < CONFIG_BACKENDS ? config_name("attention.backends", CONFIG_BACKENDS - 1 - index)
-                                   : NULL;
-}
-
 const char *bench_backend_name(const BenchOptions *options, int index) {
     const char *word;
-    if (options->backends == NULL) return name_of(index);
+    if (options->backends == NULL) return index < ATTENTION_NAMES ? attention_names[index] : NULL;
     size_t length = word_at(options->backends, index, &word);
-    for (int i = 0; i < CONFIG_BACKENDS && length > 0; i++) {
-        if (strlen(name_of(i)) == length && strncmp(name_of(i), word, length) == 0)
-            return name_of(i);
+    for (int i = 0; i < ATTENTION_NAMES && length > 0; i++) {
+        if (strlen(attention_names[i]) == length && strncmp(attention_names[i], word, length) == 0)
+            return attention_names[i];
     }
     return NULL;
 }
@@ -55,7 +49,8 @@ Status bench_check_backends(const BenchOptions *options) {
         size_t length = word_at(options->backends, i, &word);
         if (bench_backend_name(options, i) != NULL) continue;
         return ERROR(STATUS_USAGE, "--backends: '%.*s' is none of %s, %s, %s, %s", (int)length,
-                     word, name_of(0), name_of(1), name_of(2), name_of(3));
+                     word, attention_names[0], attention_names[1], attention_names[2],
+                     attention_names[3]);
     }
     return OK;
 }

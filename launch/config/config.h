@@ -11,6 +11,7 @@
 
 #include "core/base/arena.h"
 #include "core/status.h"
+#include "nn/attention/backend.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,13 +27,6 @@ typedef enum ConfigDevice {
     CONFIG_DEVICE_CPU,
     CONFIG_DEVICE_CUDA
 } ConfigDevice;
-typedef enum ConfigBackend {
-    CONFIG_BACKEND_BASELINE,
-    CONFIG_BACKEND_MATH,
-    CONFIG_BACKEND_MEM_EFFICIENT,
-    CONFIG_BACKEND_FLASH,
-    CONFIG_BACKENDS
-} ConfigBackend;
 typedef enum ConfigPick {
     CONFIG_PICK_ORDER,
     CONFIG_PICK_MEASURED,
@@ -79,7 +73,7 @@ typedef struct ConfigInterval {
 /* Enum values in the user's order, each at most once. */
 typedef struct ConfigChoices {
     int count;
-    int items[CONFIG_BACKENDS];
+    int items[ATTENTION_NAMES];
 } ConfigChoices;
 
 typedef struct ConfigStrings {
@@ -97,7 +91,7 @@ typedef struct ConfigModel {
 } ConfigModel;
 
 typedef struct ConfigAttention {
-    ConfigChoices backends; /* of ConfigBackend */
+    ConfigChoices backends; /* places in attention_names */
     ConfigPick pick;
     bool document_mask;
 } ConfigAttention;

@@ -9,7 +9,6 @@
 static const char *const device_names[] = {"auto", "cpu", "cuda", NULL};
 static const char *const preset_names[] = {"none",       "gpt2",    "gpt2-medium",
                                            "gpt2-large", "gpt2-xl", NULL};
-static const char *const backend_names[] = {"baseline", "math", "mem_efficient", "flash", NULL};
 static const char *const pick_names[] = {"order", "measured", "predicted", NULL};
 static const char *const dtype_names[] = {"float32", "float64", "bfloat16",
                                           "float16", "tf32",    NULL};
@@ -60,7 +59,7 @@ const Field schema[] = {
      "pad the vocabulary to a multiple of this; 1 adds no padding"},
 
     {"attention.backends", FIELD_ENUM_LIST, "[flash, mem_efficient, math, baseline]",
-     ONE_OF(backend_names), AT(attention.backends), MUST,
+     ONE_OF(attention_names), AT(attention.backends), MUST,
      "allowed implementations, in order of preference"},
     {"attention.pick", FIELD_ENUM, "order", ONE_OF(pick_names), AT(attention.pick), MUST,
      "select the first backend that accepts the call, the fastest measured one, or the one with "

@@ -25,7 +25,7 @@ struct Generator {
     Config *config; /* e's */
     Experiment e;
     Arena arena;
-    AttentionChoice attention;
+    KernelChoice attention;
     Tokenizer *tokenizer;
     Length lengths[MAX_LENGTHS];
     int n_lengths;

@@ -4,15 +4,15 @@
 
 #include <string.h>
 
-static AttentionChoice choice_of_one(const char *name) {
-    return (AttentionChoice){.count = 1, .names = {name}};
+static KernelChoice choice_of_one(const char *name) {
+    return (KernelChoice){.count = 1, .names = {name}};
 }
 
 /* ---- by prediction ---- */
 
 /* Predicted sequences a second of one backend; -1: it refuses the call, or does not fit. */
 static Status rate_of(const Experiment *e, Probes *probes, const char *name, double *rate) {
-    AttentionChoice one = choice_of_one(name);
+    KernelChoice one = choice_of_one(name);
     int64_t B = e->resolved.batch_size;
     PlanResult plan;
     size_t capacity;
@@ -53,16 +53,16 @@ Status attention_pick_predicted(const Experiment *e, Probes *probes, ConfigChoic
 /* A plan without a time for everything says so. */
 static const char *note_of(const Experiment *e, int missing) {
     if (!e->plan.only || missing == 0) return NULL;
-    if (e->device->paper_bytes > 0)
+    if (e->device->planning_bytes > 0)
         return "attention.pick: measured needs the device; this plan goes by the order";
     return "attention.pick: measured has no time for every backend yet; this plan goes by the "
            "cache, then the order, and the run measures";
 }
 
 static Status fastest_measured(const Experiment *e, Probes *probes, int64_t B,
-                               AttentionChoice *attention, const char **note, int64_t *best) {
+                               KernelChoice *attention, const char **note, int64_t *best) {
     PlanResult plan;
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend;
     int missing = 0, count;
     TRY(probes_find(probes, B, attention, &plan));
@@ -70,13 +70,13 @@ static Status fastest_measured(const Experiment *e, Probes *probes, int64_t B,
     TRY(attention_pick(&plan.call, &e->device->target, attention, verdicts, &count, &backend));
     *note = note_of(e, missing);
     for (int i = 0; i < attention->count; i++) {
-        if (strcmp(attention->names[i], backend->name) == 0) *best = i;
+        if (strcmp(attention->names[i], backend->forward.name) == 0) *best = i;
     }
     return OK;
 }
 
 Status attention_pick_measured(const Experiment *e, Probes *probes, int64_t B,
-                               AttentionChoice *attention, const char **note,
+                               KernelChoice *attention, const char **note,
                                ConfigChoices *backends) {
     int64_t best = 0;
     *note = NULL;
@@ -98,10 +98,9 @@ static bool is_accepted(const BackendTable *table, const char *name) {
     return false;
 }
 
-static void rows_add(BackendTable *table, const AttentionVerdict *verdicts, int count,
-                     bool enabled) {
-    for (int i = 0; i < count && table->count < ATTENTION_MAX_BACKENDS; i++) {
-        const char *name = verdicts[i].backend->name, *refusal = verdicts[i].refusal;
+static void rows_add(BackendTable *table, const KernelVerdict *verdicts, int count, bool enabled) {
+    for (int i = 0; i < count && table->count < KERNEL_MAX_CHOICES; i++) {
+        const char *name = verdicts[i].kernel->name, *refusal = verdicts[i].refusal;
         bool shadowed = refusal == NULL && is_accepted(table, name);
         table->rows[table->count++] = (BackendRow){.name = name,
                                                    .refusal = refusal,
@@ -111,7 +110,7 @@ static void rows_add(BackendTable *table, const AttentionVerdict *verdicts, int 
     }
 }
 
-static bool is_named(const AttentionChoice *choice, const char *name) {
+static bool is_named(const KernelChoice *choice, const char *name) {
     for (int i = 0; i < choice->count; i++) {
         if (strcmp(choice->names[i], name) == 0) return true;
     }
@@ -119,17 +118,17 @@ static bool is_named(const AttentionChoice *choice, const char *name) {
 }
 
 /* First the config's backends in its order, then the device's others. */
-static Status rows_list(const Experiment *e, const AttentionChoice *asked, BackendTable *table) {
-    const AttentionChoice all = {0};
+static Status rows_list(const Experiment *e, const KernelChoice *asked, BackendTable *table) {
+    const KernelChoice all = {0};
     const AttentionCall *call = &e->planned.call;
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend;
     int count, others = 0;
     TRY(attention_pick(call, &e->device->target, asked, verdicts, &count, &backend));
     rows_add(table, verdicts, count, true);
     TRY(attention_pick(call, &e->device->target, &all, verdicts, &count, &backend));
     for (int i = 0; i < count; i++) {
-        if (!is_named(asked, verdicts[i].backend->name)) verdicts[others++] = verdicts[i];
+        if (!is_named(asked, verdicts[i].kernel->name)) verdicts[others++] = verdicts[i];
     }
     rows_add(table, verdicts, others, false);
     return OK;
@@ -139,7 +138,7 @@ static bool is_candidate(const BackendRow *row) { return row->refusal == NULL &&
 
 /* Cached times of earlier runs, for what was not measured now. */
 static Status rows_recall(const Experiment *e, BackendTable *table) {
-    AttentionChoice known = {.count = table->count};
+    KernelChoice known = {.count = table->count};
     int missing;
     for (int i = 0; i < table->count; i++) known.names[i] = table->rows[i].name;
     TRY(attention_measure(e->device, &e->planned.call, false, &known, &missing));
@@ -152,7 +151,7 @@ static Status rows_recall(const Experiment *e, BackendTable *table) {
 /* The run's memory and time with one backend; with --plan also its largest batch, for which a run
  * need not wait. */
 static Status row_plan(const Experiment *e, Probes *probes, BackendRow *row) {
-    AttentionChoice one = choice_of_one(row->name);
+    KernelChoice one = choice_of_one(row->name);
     PlanResult plan;
     Status largest = e->plan.only ? memory_search_batch(e, probes, &one, &row->largest_batch) : OK;
     if (failed(largest) && largest.code != STATUS_NO_ROOM) return largest;
@@ -162,7 +161,7 @@ static Status row_plan(const Experiment *e, Probes *probes, BackendRow *row) {
     return OK;
 }
 
-Status attention_compare(const Experiment *e, Probes *probes, const AttentionChoice *asked,
+Status attention_compare(const Experiment *e, Probes *probes, const KernelChoice *asked,
                          BackendTable *out) {
     TRY(rows_list(e, asked, out));
     if (e->plan.only) TRY(rows_recall(e, out));

@@ -16,10 +16,10 @@ NODISCARD Status attention_pick_predicted(const Experiment *e, Probes *probes,
  * what the user must know of them, or NULL. Nothing happens under another rule, or where one
  * backend is named. Collective. */
 NODISCARD Status attention_pick_measured(const Experiment *e, Probes *probes, int64_t B,
-                                         AttentionChoice *attention, const char **note,
+                                         KernelChoice *attention, const char **note,
                                          ConfigChoices *backends);
 
 /* Every backend of the device beside the one that the experiment has recorded. `asked` is
  * attention.backends with measured times. Not collective. */
-NODISCARD Status attention_compare(const Experiment *e, Probes *probes,
-                                   const AttentionChoice *asked, BackendTable *out);
+NODISCARD Status attention_compare(const Experiment *e, Probes *probes, const KernelChoice *asked,
+                                   BackendTable *out);

@@ -18,7 +18,7 @@ typedef struct BackendRow {
 } BackendRow;
 
 typedef struct BackendTable {
-    BackendRow rows[ATTENTION_MAX_BACKENDS];
+    BackendRow rows[KERNEL_MAX_CHOICES];
     int count;
     const char *note; /* --plan's remark on attention.pick: measured; or NULL */
 } BackendTable;

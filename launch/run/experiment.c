@@ -29,7 +29,7 @@ static Status device_open(Experiment *e) {
         wants_cuda = count > 0 || (e->plan.only && is_narrow(e->config));
     if (wants_cuda && count == 0 && e->plan.only) {
         Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
-        return device_open_paper(hopper, e->plan.device_bytes, &e->device);
+        return device_open_planning(hopper, e->plan.device_bytes, &e->device);
     }
     if (wants_cuda) return device_open_cuda(index, &e->device);
     return device_open_cpu(threads, &e->device);
@@ -200,8 +200,8 @@ static void plan_forget(Experiment *e) {
     store_destroy(&e->store);
 }
 
-AttentionChoice experiment_attention(const Resolved *resolved) {
-    AttentionChoice choice = {.count = resolved->backends.count};
+KernelChoice experiment_attention(const Resolved *resolved) {
+    KernelChoice choice = {.count = resolved->backends.count};
     for (int i = 0; i < choice.count; i++)
         choice.names[i] = config_name("attention.backends", resolved->backends.items[i]);
     return choice;

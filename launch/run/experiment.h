@@ -70,7 +70,7 @@ NODISCARD Status experiment_open_data(Experiment *e);
 PlanInput experiment_plan_input(const Experiment *e);
 
 /* The names of attention.backends, in order. */
-AttentionChoice experiment_attention(const Resolved *resolved);
+KernelChoice experiment_attention(const Resolved *resolved);
 
 /* Records and plans for the resolved batch and backends, in place of what was recorded before; sets
  * e->planned. No device is touched. Not collective. */

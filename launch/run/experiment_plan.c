@@ -4,14 +4,14 @@
 #include "launch/run/memory_search.h"
 
 /* data.batch_size: auto. */
-static Status batch_settle(const Experiment *e, Probes *probes, const AttentionChoice *attention,
+static Status batch_settle(const Experiment *e, Probes *probes, const KernelChoice *attention,
                            int64_t *B) {
     TRY(world_agree(e->world, memory_search_batch(e, probes, attention, B)));
     return world_min_i64(e->world, B);
 }
 
 /* The fastest backend may leave another batch than the first of the order. */
-static Status choose(Experiment *e, Probes *probes, AttentionChoice *asked) {
+static Status choose(Experiment *e, Probes *probes, KernelChoice *asked) {
     Resolved *resolved = &e->resolved;
     int64_t B = resolved->batch_size;
     bool searches = B == CONFIG_AUTO;
@@ -19,18 +19,18 @@ static Status choose(Experiment *e, Probes *probes, AttentionChoice *asked) {
     *asked = experiment_attention(resolved);
     if (searches) TRY(batch_settle(e, probes, asked, &B));
     TRY(attention_pick_measured(e, probes, B, asked, &e->backends.note, &resolved->backends));
-    AttentionChoice picked = experiment_attention(resolved);
+    KernelChoice picked = experiment_attention(resolved);
     if (searches && picked.count < asked->count) TRY(batch_settle(e, probes, &picked, &B));
     resolved->batch_size = B;
     return OK;
 }
 
 static Status plan(Experiment *e, Probes *probes) {
-    AttentionChoice asked;
+    KernelChoice asked;
     TRY(choose(e, probes, &asked));
     TRY(experiment_record(e));
     if (world_rank(e->world) != 0) return OK;
-    AttentionChoice picked = experiment_attention(&e->resolved);
+    KernelChoice picked = experiment_attention(&e->resolved);
     TRY(probes_add(probes, e->resolved.batch_size, &picked, &e->planned));
     return attention_compare(e, probes, &asked, &e->backends);
 }

@@ -26,7 +26,7 @@ Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *byte
     if (device->target.kind == DEVICE_CPU) {
         size_t saved = world_rank(e->world) == 0 ? plan->checkpoint_bytes : 0;
         free_bytes = free_bytes > saved ? free_bytes - saved : 0;
-    } else if (device->paper_bytes == 0) {
+    } else if (device->planning_bytes == 0) {
         size_t sharers = (size_t)ranks_of_a_gpu(e);
         total_bytes /= sharers, free_bytes /= sharers;
         /* The plan counts these; they are taken already. */
@@ -42,7 +42,7 @@ Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *byte
 /* The state of a search: every batch up to `good` fits, none from `bad` on. */
 typedef struct Search {
     Probes *probes;
-    const AttentionChoice *attention;
+    const KernelChoice *attention;
     size_t capacity;
     int64_t good, bad;
 } Search;
@@ -79,7 +79,7 @@ static Status batch_bracket(Search *s, int64_t guess) {
     return OK;
 }
 
-Status memory_search_batch(const Experiment *e, Probes *probes, const AttentionChoice *attention,
+Status memory_search_batch(const Experiment *e, Probes *probes, const KernelChoice *attention,
                            int64_t *out) {
     Search s = {.probes = probes, .attention = attention, .good = 1, .bad = MAX_BATCH + 1};
     PlanResult one;

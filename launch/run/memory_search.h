@@ -12,7 +12,7 @@ NODISCARD Status memory_capacity(const Experiment *e, const PlanResult *plan, si
 /* The largest batch whose plan is within the capacity, with the backend that is picked from
  * `attention`. Errors: STATUS_NO_ROOM where one sequence does not fit, with its size. */
 NODISCARD Status memory_search_batch(const Experiment *e, Probes *probes,
-                                     const AttentionChoice *attention, int64_t *out);
+                                     const KernelChoice *attention, int64_t *out);
 
 /* Whether the experiment, as recorded, is within the capacity. Errors: STATUS_NO_ROOM with what it
  * needs, the capacity, and the largest batch that fits. */

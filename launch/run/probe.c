@@ -22,14 +22,14 @@ static double step_seconds(const PlanInput *input, const Training *training) {
 }
 
 static void attention_note(const PlanInput *input, const AttentionCall *call, PlanResult *out) {
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend;
     int count;
     if (call == NULL) return;
     out->call = *call;
     Status status =
         attention_pick(call, &input->target, &input->attention, verdicts, &count, &backend);
-    if (!failed(status)) out->attention = backend->name;
+    if (!failed(status)) out->attention = backend->forward.name;
 }
 
 PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
@@ -61,7 +61,7 @@ Status plan_probe(const PlanInput *input, PlanResult *out) {
 }
 
 /* One name leads to the plan of any choice from which that backend was picked. */
-static bool is_same(const Probe *probe, int64_t B, const AttentionChoice *attention) {
+static bool is_same(const Probe *probe, int64_t B, const KernelChoice *attention) {
     if (probe->B != B) return false;
     if (attention->count == 1 && strcmp(attention->names[0], probe->result.attention) == 0)
         return true;
@@ -73,7 +73,7 @@ static bool is_same(const Probe *probe, int64_t B, const AttentionChoice *attent
     return true;
 }
 
-Status probes_add(Probes *probes, int64_t B, const AttentionChoice *attention,
+Status probes_add(Probes *probes, int64_t B, const KernelChoice *attention,
                   const PlanResult *result) {
     if (probes->count == probes->capacity) {
         int capacity = 2 * probes->capacity + 16;
@@ -86,7 +86,7 @@ Status probes_add(Probes *probes, int64_t B, const AttentionChoice *attention,
     return OK;
 }
 
-Status probes_find(Probes *probes, int64_t B, const AttentionChoice *attention, PlanResult *out) {
+Status probes_find(Probes *probes, int64_t B, const KernelChoice *attention, PlanResult *out) {
     for (int i = 0; i < probes->count; i++) {
         if (!is_same(&probes->list[i], B, attention)) continue;
         *out = probes->list[i].result;

@@ -25,7 +25,7 @@ PlanResult plan_result(const PlanInput *input, const Recorded *recorded);
 /* Probes of one input for several batches and backends: each is recorded once. */
 typedef struct Probe {
     int64_t B;
-    AttentionChoice attention;
+    KernelChoice attention;
     PlanResult result;
 } Probe;
 
@@ -36,10 +36,10 @@ typedef struct Probes {
     int recordings; /* so far; a failed one counts */
 } Probes;
 
-NODISCARD Status probes_find(Probes *probes, int64_t B, const AttentionChoice *attention,
+NODISCARD Status probes_find(Probes *probes, int64_t B, const KernelChoice *attention,
                              PlanResult *out);
 
 /* Adds a result that was obtained otherwise. Errors: STATUS_NO_ROOM. */
-NODISCARD Status probes_add(Probes *probes, int64_t B, const AttentionChoice *attention,
+NODISCARD Status probes_add(Probes *probes, int64_t B, const KernelChoice *attention,
                             const PlanResult *result);
 void probes_free(Probes *probes);

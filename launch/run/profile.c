@@ -23,8 +23,8 @@ static int rows_sum(const OpTime *times, int count, Row *rows) {
     int n_rows = 0;
     for (int i = 0; i < count; i++) {
         int row = 0;
-        while (row < n_rows && strcmp(rows[row].name, times[i].node->op->name) != 0) row++;
-        if (row == n_rows) rows[n_rows++] = (Row){.name = times[i].node->op->name};
+        while (row < n_rows && strcmp(rows[row].name, node_name(times[i].node)) != 0) row++;
+        if (row == n_rows) rows[n_rows++] = (Row){.name = node_name(times[i].node)};
         Cost cost = node_cost(times[i].node);
         rows[row].calls++;
         rows[row].seconds += times[i].duration_s;
@@ -60,7 +60,7 @@ static Status trace_write(const OpTime *times, int count, const char *path) {
     for (int i = 0; i < count; i++) {
         json_array_append_new(events,
                               json_pack("{s:s, s:s, s:s, s:f, s:f, s:i, s:i}", "name",
-                                        times[i].node->op->name, "cat", times[i].node->label, "ph",
+                                        node_name(times[i].node), "cat", times[i].node->label, "ph",
                                         "X", "ts", 1e6 * times[i].start_s, "dur",
                                         1e6 * times[i].duration_s, "pid", 0, "tid", 0));
     }

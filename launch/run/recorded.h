@@ -16,7 +16,7 @@ typedef struct PlanInput {
     bool evaluates;                 /* no gradients, no optimizer */
     int64_t end_of_text;            /* read with attention.document_mask alone */
     int64_t B;                      /* sequences of a micro-batch */
-    AttentionChoice attention;
+    KernelChoice attention;
     size_t overhead_bytes; /* of the device beside tensors */
     Ceilings ceilings;     /* for the predicted time */
 } PlanInput;

@@ -11,12 +11,6 @@
 extern "C" {
 #endif
 
-typedef struct AttentionAttrs {
-    AttentionCall call;
-    int64_t q_offset, k_offset,
-        v_offset; /* elements from the start of the tensor that holds it: 0 where separate */
-} AttentionAttrs;
-
 /* The inputs of a node, in both directions; backward has those from OUT on besides. Masks that the
  * call has not, and weights that the backend does not save, are NULL. Packed q, k, v are one tensor
  * thrice.
@@ -52,7 +46,7 @@ double attention_pairs(const AttentionCall *call, const AttentionArgs *masks);
 Cost attention_forward_cost(const Node *node);
 Cost attention_backward_cost(const Node *node);
 
-/* The gradient rule of every forward op of a backend. */
+/* The gradient rule of `attention`: the backward kernel of the same backend. */
 void attention_gradient(Program *p, const Node *node);
 
 /* What a call reads. q, k and v may lie in one tensor, each from its offset on (in elements). */
@@ -72,10 +66,10 @@ typedef struct AttentionTensors {
  *   missing, too much, too small or of another dtype; one with a gradient that q, k and v do not
  *   fill, or fill twice in part; and where every backend refuses. */
 Tensor *attention_record_call(Program *p, const AttentionTensors *tensors,
-                              const AttentionCall *call, const AttentionChoice *choice);
+                              const AttentionCall *call, const KernelChoice *choice);
 
 typedef struct AttentionOptions {
-    const AttentionChoice *choice;
+    const KernelChoice *choice;
     double dropout;
     Tensor *step;      /* the u8 tensor of the StepState */
     Tensor *documents; /* i32 (2, B, T) of nn/attention/documents.h: attention stays inside them;

@@ -1,7 +1,7 @@
-/* The attention backends: one row each in a table whose order is the preference.
+/* The attention backends: the kernels of the ops `attention` and `attention_backward`.
  *
- * A backend says why it refuses a call, what it needs, and which two ops run it. Adding one is one
- * new file with its row's content and one line in nn/attention/picker.c. */
+ * A backend is two rows (core/kernel.h), one for each direction, and one line of the table below.
+ * Adding one is a file with its kernels, a file with its rows, and that line. */
 #pragma once
 
 #include "core/program.h"
@@ -11,51 +11,60 @@
 extern "C" {
 #endif
 
+/* The backends' names in the order of preference, each with its rows in theirs: one for a device or
+ * for a GPU generation. The config's attention.backends and the picker go by this table. */
+/* clang-format off */
+#define ATTENTION_BACKENDS(NAME, ROW)                                                              \
+    NAME(flash) ROW(flash_cpu) ROW(flash_sm90) ROW(flash_sm80)                                     \
+    NAME(mem_efficient) ROW(mem_efficient_cpu) ROW(mem_efficient_cuda)                             \
+    NAME(math) ROW(math_cpu) ROW(math_cuda)                                                        \
+    NAME(baseline) ROW(baseline_cpu) ROW(baseline_cuda)
+/* clang-format on */
+
 typedef struct AttentionBackend {
-    const char *name;
-    DeviceKind device;
-
-    /* Why this call cannot run on this target ("needs f16 or bf16, got f32"); NULL where it can. */
-    const char *(*refuses)(const AttentionCall *call, const Target *target);
-
-    /* Bytes of scratch in each direction. */
-    size_t (*forward_workspace)(const AttentionCall *call, const Target *target);
-    size_t (*backward_workspace)(const AttentionCall *call, const Target *target);
-
+    Kernel forward; /* first: see attention_backend_of */
+    Kernel backward;
     bool saves_weights; /* keeps softmax's (B, NH, Tq, Tk) for backward, quadratic in T; else the
                            rows' stats */
-
-    const Op *forward, *backward;
 } AttentionBackend;
 
-/* All of them, in the order of preference; NULL ends the list. A name may have several rows: one a
- * device, or one a GPU generation. */
-extern const AttentionBackend *const attention_backends[];
+/* A row's names: ATTENTION_FORWARD("flash"), for CPU_ROW and CUDA_ROW. */
+#define ATTENTION_FORWARD(backend) .name = backend, .shown = "attention_" backend
+#define ATTENTION_BACKWARD(backend) .name = backend, .shown = "attention_" backend "_backward"
 
-/* Which backends may be used, in which order: the config's attention.backends. count 0: all, in the
- * table's order. Where seconds were measured (nn/attention/measure.h), the fastest goes before the
- * order; 0: not measured. */
-enum { ATTENTION_MAX_BACKENDS = 16 };
-typedef struct AttentionChoice {
-    int count;
-    const char *names[ATTENTION_MAX_BACKENDS];
-    double seconds[ATTENTION_MAX_BACKENDS];
-} AttentionChoice;
+/* The backend of a forward kernel; NULL for NULL. */
+static inline const AttentionBackend *attention_backend_of(const Kernel *forward) {
+    return (const AttentionBackend *)forward;
+}
 
-/* What the picker thinks of one backend, for --plan and for the log. */
-typedef struct AttentionVerdict {
-    const AttentionBackend *backend;
-    const char *refusal; /* NULL: accepted */
-    double seconds;      /* the choice's, of this name; 0: not measured */
-} AttentionVerdict;
+#define ATTENTION_ONE_MORE(name) +1
+#define ATTENTION_NO_MORE(row)
+enum { ATTENTION_NAMES = ATTENTION_BACKENDS(ATTENTION_ONE_MORE, ATTENTION_NO_MORE) };
 
-/* The backend of the choice that takes the call: the fastest of those that were measured, else the
- * first. A pure function of its arguments. `verdicts` (room for ATTENTION_MAX_BACKENDS) receives
- * every row of the target's device that the choice names, in the order of preference; *n_verdicts
- * says how many. STATUS_CONFIG naming each one's reason where all refuse. */
+extern const char *const attention_names[];                /* ATTENTION_NAMES, then NULL */
+extern const AttentionBackend *const attention_backends[]; /* all rows, then NULL */
+extern const Op attention_op, attention_backward_op;
+
+typedef struct AttentionAttrs {
+    AttentionCall call;
+    int64_t q_offset, k_offset,
+        v_offset; /* elements from the start of the tensor that holds it: 0 where separate */
+} AttentionAttrs;
+
+/* The call of a node of either op. */
+static inline const AttentionCall *attention_call(const Node *node) {
+    return &((const AttentionAttrs *)node->attrs)->call;
+}
+
+/* kernel_pick for a call: its choice is the config's attention.backends. The errors name that key.
+ */
 NODISCARD Status attention_pick(const AttentionCall *call, const Target *target,
-                                const AttentionChoice *choice, AttentionVerdict *verdicts,
+                                const KernelChoice *choice, KernelVerdict *verdicts,
                                 int *n_verdicts, const AttentionBackend **out);
+
+/* Why a backend of the target's device does not take the call; NULL where it does. */
+const char *attention_refusal(const AttentionBackend *backend, const AttentionCall *call,
+                              const Target *target);
 
 /* The row of the target's device that takes the call under a name, the first of several; NULL, and
  * why, where none does. */

@@ -1,8 +1,14 @@
 #include "nn/attention/documents.h"
 
-DECLARE_KERNELS(documents);
+Status documents_cpu(const Node *node, void *stream);
+Status documents_cuda(const Node *node, void *stream);
 
-static const Op documents_op = {.name = "documents", KERNELS(documents)};
+static const Op documents_op = {
+    .name = "documents",
+    .kernels = KERNELS(
+        &(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPE_BIT(DTYPE_I32), .run = documents_cpu},
+        CUDA_KERNEL(documents, DTYPE_BIT(DTYPE_I32), .speed = MEMORY_SPEED)),
+};
 
 Tensor *documents_record(Program *p, Tensor *tokens, int32_t end_of_text) {
     if (program_failed(p) || tokens == NULL) return NULL;

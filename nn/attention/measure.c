@@ -78,7 +78,7 @@ static Status call_time(Device *device, const AttentionCall *call, const Attenti
 static Status name_measure(Device *device, const AttentionCall *call, const AttentionBackend *row,
                            int cache, uint64_t build, bool measures, double *seconds) {
     char key[KEY_ROOM], value[32];
-    bool keyed = key_write(device, call, row->name, build, key);
+    bool keyed = key_write(device, call, row->forward.name, build, key);
     if ((keyed && cache_find(cache, key, seconds_parse, seconds)) || !measures) return OK;
     *seconds = 0;
     TRY(call_time(device, call, row, seconds));
@@ -88,7 +88,7 @@ static Status name_measure(Device *device, const AttentionCall *call, const Atte
 }
 
 Status attention_measure(Device *device, const AttentionCall *call, bool measures,
-                         AttentionChoice *choice, int *missing) {
+                         KernelChoice *choice, int *missing) {
     uint64_t build = program_hash();
     int cache = cache_lock("attention", device->name, "1");
     Status status = OK;

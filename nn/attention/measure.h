@@ -14,4 +14,4 @@
  * attention_call_packed.
  *   Errors: STATUS_FAILURE where the device fails. */
 NODISCARD Status attention_measure(Device *device, const AttentionCall *call, bool measures,
-                                   AttentionChoice *choice, int *missing);
+                                   KernelChoice *choice, int *missing);

@@ -124,18 +124,17 @@ static Tensor *node_record(Program *p, const AttentionBackend *backend, const At
                                  (int64_t[]){c->B, c->NH, c->Tq, c->Tk});
     }
     program_record(
-        p, (Recording){backend->forward, attrs, sizeof *attrs,
+        p, (Recording){&attention_op, attrs, sizeof *attrs,
                        TENSORS(t->q, t->k, t->v, t->step, t->key_ranges, t->query_ranges, t->bias),
-                       TENSORS(out, lse, stats, weights),
-                       program_workspace(p, backend->forward_workspace(c, &p->target))});
+                       TENSORS(out, lse, stats, weights), &backend->forward});
     return out;
 }
 
 Tensor *attention_record_call(Program *p, const AttentionTensors *t, const AttentionCall *call,
-                              const AttentionChoice *choice) {
+                              const KernelChoice *choice) {
     if (program_failed(p)) return NULL;
     AttentionAttrs attrs = {*call, t->q_offset, t->k_offset, t->v_offset};
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend = NULL;
     int n_verdicts;
     attrs.call.training = p->training;
@@ -165,13 +164,6 @@ Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOpt
                                 .key_ranges = options->documents,
                                 .query_ranges = options->documents};
     return attention_record_call(p, &tensors, &call, options->choice);
-}
-
-static const AttentionBackend *backend_of(const Op *forward) {
-    for (int i = 0; attention_backends[i] != NULL; i++) {
-        if (attention_backends[i]->forward == forward) return attention_backends[i];
-    }
-    return NULL;
 }
 
 /* Where a kernel sets the gradient of an input. */
@@ -206,20 +198,19 @@ static void places_find(Program *p, const AttentionCall *call, Tensor *const *in
 
 void attention_gradient(Program *p, const Node *node) {
     const AttentionAttrs *attrs = node->attrs;
-    const AttentionBackend *backend = backend_of(node->op);
+    const AttentionBackend *backend = attention_backend_of(node->kernel);
     Tensor *const *in = node->inputs;
     Tensor *dout = autodiff_gradient(p, node->outputs[0]), *bias = in[IN_BIAS];
     Place places[4] = {0};
     places_find(p, &attrs->call, in, places);
     if (bias != NULL && bias->needs_grad) places[3] = place_of(p, bias, true);
     program_record(
-        p,
-        (Recording){backend->backward, attrs, sizeof *attrs,
-                    TENSORS(in[IN_Q], in[IN_K], in[IN_V], in[IN_STEP], in[IN_KEY_RANGES],
-                            in[IN_QUERY_RANGES], bias, node->outputs[0], node->outputs[1],
-                            node->outputs[2], node->outputs[3], dout),
-                    TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
-                    program_workspace(p, backend->backward_workspace(&attrs->call, &p->target))});
+        p, (Recording){&attention_backward_op, attrs, sizeof *attrs,
+                       TENSORS(in[IN_Q], in[IN_K], in[IN_V], in[IN_STEP], in[IN_KEY_RANGES],
+                               in[IN_QUERY_RANGES], bias, node->outputs[0], node->outputs[1],
+                               node->outputs[2], node->outputs[3], dout),
+                       TENSORS(places[0].grad, places[1].grad, places[2].grad, places[3].grad),
+                       &backend->backward});
     for (int i = 0; i < 4; i++) {
         if (places[i].added) autodiff_share(p, places[i].of, places[i].grad);
     }

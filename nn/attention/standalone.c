@@ -85,20 +85,17 @@ static AttentionAttrs attrs_of(const Sdpa *s) {
 static void forward_record(const Sdpa *s, Program *p) {
     AttentionAttrs attrs = attrs_of(s);
     program_record(
-        p, (Recording){s->backend->forward, &attrs, sizeof attrs,
+        p, (Recording){&attention_op, &attrs, sizeof attrs,
                        TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias),
-                       TENSORS(s->out, s->lse, s->stats, s->weights),
-                       program_workspace(p, s->backend->forward_workspace(&s->call, &p->target))});
+                       TENSORS(s->out, s->lse, s->stats, s->weights), &s->backend->forward});
 }
 
 static void backward_record(const Sdpa *s, Program *p) {
     AttentionAttrs attrs = attrs_of(s);
-    program_record(
-        p, (Recording){s->backend->backward, &attrs, sizeof attrs,
-                       TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges, s->bias,
-                               s->out, s->lse, s->stats, s->weights, s->dout),
-                       TENSORS(s->dq, s->dk, s->dv, s->dbias),
-                       program_workspace(p, s->backend->backward_workspace(&s->call, &p->target))});
+    program_record(p, (Recording){&attention_backward_op, &attrs, sizeof attrs,
+                                  TENSORS(s->q, s->k, s->v, s->step, s->key_ranges, s->query_ranges,
+                                          s->bias, s->out, s->lse, s->stats, s->weights, s->dout),
+                                  TENSORS(s->dq, s->dk, s->dv, s->dbias), &s->backend->backward});
 }
 
 static Status program_make(Sdpa *s, int which) {
@@ -152,8 +149,9 @@ Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBacke
     TRY(attention_check(call));
     TRY(overlaps_check(call));
     if (packed) TRY(packing_check(call));
-    const char *refusal = backend->refuses(call, &device->target);
-    if (refusal != NULL) return ERROR(STATUS_CONFIG, "attention: %s: %s", backend->name, refusal);
+    const char *refusal = attention_refusal(backend, call, &device->target);
+    if (refusal != NULL)
+        return ERROR(STATUS_CONFIG, "attention: %s: %s", backend->forward.name, refusal);
     Sdpa *s = *out = calloc(1, sizeof *s);
     if (s == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for attention");
     s->call = *call;
@@ -181,9 +179,9 @@ Status sdpa_create_with(Device *device, const AttentionCall *call, const Attenti
     return status;
 }
 
-Status sdpa_create(Device *device, const AttentionCall *call, const AttentionChoice *choice,
+Status sdpa_create(Device *device, const AttentionCall *call, const KernelChoice *choice,
                    Sdpa **out) {
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend = NULL;
     int n_verdicts;
     *out = NULL;

@@ -54,8 +54,8 @@ typedef struct Sdpa {
  *   elements in one place (attention_is_apart: out, and where the call trains what has a gradient),
  *   or every backend refuses, each with its reason; STATUS_FAILURE without memory. *out is NULL
  *   then. */
-NODISCARD Status sdpa_create(Device *device, const AttentionCall *call,
-                             const AttentionChoice *choice, Sdpa **out);
+NODISCARD Status sdpa_create(Device *device, const AttentionCall *call, const KernelChoice *choice,
+                             Sdpa **out);
 
 /* The same by this backend and no other, which must be one of the device's. Errors: also its
  * refusal. */

@@ -48,7 +48,7 @@ static Tensor *everybodys(Program *p, BufferKind kind, const Tensor *mine, const
 void tables_gather_tokens(Program *p, Tables *tables) {
     Tensor *mine = tables->lookup->inputs[0], *part;
     int place = 0;
-    while (place < p->n_nodes && !p->nodes[place]->op->yields) place++;
+    while (place < p->n_nodes && !p->nodes[place]->kernel->yields) place++;
     tables->tokens = everybodys(p, BUFFER_ACTIVATIONS, mine, tables->ranks, &part);
     copy_record(p, part, mine, false);
     program_move_last(p, place);

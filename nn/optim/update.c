@@ -39,8 +39,8 @@ static SpanNode *completions_find(Program *p, const Parameters *parameters) {
 /* Where the reduction of gradients that node `last` completes goes: right behind it; on a GPU
  * before the next node that goes well with it, where there is one (docs/results/cuda_ranks.md). */
 static int reduction_place(const Program *p, int last) {
-    for (int n = last + 1; n < p->n_nodes && p->target.kind == DEVICE_CUDA; n++) {
-        if (p->nodes[n]->op->yields) return n;
+    for (int n = last + 1; n < p->n_nodes; n++) {
+        if (p->nodes[n]->kernel->yields) return n;
     }
     return last + 1;
 }

@@ -7,7 +7,7 @@
   *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone, flash_sm80/*.cu not
                                                for Turing
   nccl.c                                       only with NCCL
-  absent.c, *_absent.c                         in their place without CUDA; nccl_absent.c without NCCL
+  *_absent.c                                   in their place without CUDA; nccl_absent.c without NCCL
   tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its folder, and into
                                                others that include its header
   examples/*.c                                 examples
@@ -99,7 +99,7 @@ def is_main(path):
 
 def is_for_cuda(path):
     name = os.path.splitext(os.path.basename(path))[0]
-    if name == "absent" or name.endswith("_absent"):
+    if name.endswith("_absent"):
         return False
     return name == "nccl" or name.endswith("_cuda") or path.endswith(".cu")
 
@@ -111,7 +111,7 @@ def is_wanted(path, found):
         return "NCCL" in found
     if name == "nccl_absent":
         return "NCCL" not in found
-    if name == "absent" or name.endswith("_absent"):
+    if name.endswith("_absent"):
         return "CUDA" not in found
     return "CUDA" in found or not is_for_cuda(path)
 

@@ -145,7 +145,7 @@ static void record_loss(CaseRun *run) {
 
 static void record_attention(CaseRun *run) {
     const OpCase *op = run->op;
-    AttentionChoice choice = {.count = 1, .names = {op->backend}};
+    KernelChoice choice = {.count = 1, .names = {op->backend}};
     AttentionOptions options = {.choice = &choice, .dropout = op->dropout, .step = run->step};
     Tensor *qkv = case_activation(run, "qkv", SHAPE(op->B, op->T, 3 * op->C), 2);
     case_output(run, "out", attention_record(run->program, qkv, op->N, &options));
@@ -154,7 +154,7 @@ static void record_attention(CaseRun *run) {
 /* qkv is used a second time, so that attention's gradient is added to what is there. */
 static void record_attention_shared(CaseRun *run) {
     const OpCase *op = run->op;
-    AttentionChoice choice = {.count = 1, .names = {op->backend}};
+    KernelChoice choice = {.count = 1, .names = {op->backend}};
     AttentionOptions options = {.choice = &choice, .dropout = op->dropout, .step = run->step};
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", 3 * op->C, op->C);
     Tensor *w_2 = matrix(run, "w_2", op->C, 3 * op->C);

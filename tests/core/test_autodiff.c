@@ -18,7 +18,7 @@ static const Target cpu = {.kind = DEVICE_CPU, .threads = 1};
 
 static int count_ops(const Program *p, const char *name) {
     int count = 0;
-    for (int i = 0; i < p->n_nodes; i++) count += strcmp(p->nodes[i]->op->name, name) == 0;
+    for (int i = 0; i < p->n_nodes; i++) count += strcmp(node_name(p->nodes[i]), name) == 0;
     return count;
 }
 
@@ -165,7 +165,7 @@ static void evaluation_keeps_nothing(void) {
 /* From the first failure on everything answers NULL, accepts NULL, and the first message stays. */
 static void errors_stick(void) {
     Program *p = program_new(true);
-    AttentionChoice choice = {0};
+    KernelChoice choice = {0};
     AttentionOptions options = {.choice = &choice, .dropout = 0, .step = NULL};
     LossOptions loss = {.V = 3};
     Tensor *sum = NULL;

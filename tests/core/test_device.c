@@ -73,13 +73,54 @@ static void sizes_are_checked(void) {
     store_destroy(&store);
 }
 
-static void missing_kernels_are_named(void) {
-    static const Op unknown_op = {.name = "unknown"};
+static Status nothing_run(const Node *node, void *stream) {
+    (void)node, (void)stream;
+    return OK;
+}
+
+static const char *refuses(const Node *node, const Target *target) {
+    return node->n_inputs > 1 && target->threads > 0 ? "needs one input" : NULL;
+}
+
+/* On the CPU f32 and one input alone; on a GPU anything, by a function that no build has. */
+static const Op picky_op = {
+    .name = "picky",
+    .kernels = KERNELS(&(const Kernel){.device = DEVICE_CPU,
+                                       .dtypes = DTYPE_BIT(DTYPE_F32),
+                                       .refuses = refuses,
+                                       .run = nothing_run},
+                       &(const Kernel){.device = DEVICE_CUDA, .dtypes = DTYPES_ALL}),
+};
+
+static const Op unknown_op = {.name = "unknown", .kernels = (const Kernel *const[]){NULL}};
+
+static Status picky_record(Target target, DType dtype, int n_inputs) {
     Program *p = NULL;
-    REQUIRE_OK(program_create(device->target, true, &p));
+    TRY(program_create(target, true, &p));
     program_label(p, "h.7");
-    program_record(p, (Recording){&unknown_op, NULL, 0, TENSORS(NULL), TENSORS(NULL), NULL});
-    CHECK_ERROR(device_replay(device, p), STATUS_UNSUPPORTED, "h.7: no CPU kernel for unknown");
+    Tensor *x = program_tensor(p, BUFFER_INPUTS, dtype, 1, (int64_t[]){4});
+    Tensor *const inputs[] = {x, x};
+    Node *node =
+        program_record(p, (Recording){&picky_op, NULL, 0, inputs, n_inputs, NULL, 0, NULL});
+    Status status = program_status(p);
+    if (node != NULL) status = node_run(node, NULL);
+    program_destroy(&p);
+    return status;
+}
+
+static void missing_kernels_are_named(void) {
+    Target cpu = device->target, gpu = {.kind = DEVICE_CUDA, .sm = 90};
+    CHECK_OK(picky_record(cpu, DTYPE_F32, 1));
+    CHECK_ERROR(picky_record(cpu, DTYPE_F32, 2), STATUS_CONFIG,
+                "h.7: picky: no kernel takes this call (CPU: needs one input)");
+    CHECK_ERROR(picky_record(cpu, DTYPE_BF16, 1), STATUS_CONFIG,
+                "h.7: picky: no kernel takes this call (CPU: needs f32)");
+    CHECK_ERROR(picky_record(gpu, DTYPE_F32, 1), STATUS_CONFIG,
+                "this program was built without CUDA; install the CUDA toolkit");
+    Program *p = NULL;
+    REQUIRE_OK(program_create(cpu, true, &p));
+    program_record(p, (Recording){&unknown_op, NULL, 0, NULL, 0, NULL, 0, NULL});
+    CHECK_ERROR(program_status(p), STATUS_CONFIG, "unknown: the CPU has no kernel for it");
     program_destroy(&p);
 }
 
@@ -95,17 +136,18 @@ static void numbers_that_are_no_reals_do_not_add_up(void) {
     program_destroy(&p);
 }
 
+static const Op nothing_op = {
+    .name = "nothing",
+    .kernels =
+        KERNELS(&(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPES_ALL, .run = nothing_run}),
+};
+
 static int n_progress;
-static Status nothing_run(const Node *node, void *stream) {
-    (void)node, (void)stream;
-    return OK;
-}
 static void progress_note(void *self, const char *activity) {
     n_progress += self == device && activity[0] == 'n';
 }
 
 static void progress_before_every_op(void) {
-    static const Op nothing_op = {.name = "nothing", .cpu_f32 = nothing_run};
     Program *p = NULL;
     REQUIRE_OK(program_create(device->target, true, &p));
     for (int i = 0; i < 3; i++) {
@@ -120,7 +162,6 @@ static void progress_before_every_op(void) {
 }
 
 static void nodes_are_moved(void) {
-    static const Op nothing_op = {.name = "nothing"};
     Program *p = NULL;
     const char *const names[] = {"a", "b", "c", "d"}, *const wanted[] = {"a", "d", "b", "c"};
     REQUIRE_OK(program_create(device->target, true, &p));

@@ -18,7 +18,17 @@ static int64_t below(int64_t limit) {
     return (int64_t)(philox(5, n_drawn++, 1).word[0] % (uint64_t)limit);
 }
 
-static const Op nothing_op = {.name = "nothing"};
+/* Attributes, where there are any: the bytes of scratch. */
+static size_t scratch_bytes(const Node *node, const Target *target) {
+    (void)target;
+    return node->attrs_bytes == 0 ? 0 : *(const size_t *)node->attrs;
+}
+
+static const Op nothing_op = {
+    .name = "nothing",
+    .kernels = KERNELS(
+        &(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPES_ALL, .workspace = scratch_bytes}),
+};
 
 static Program *program_new(void) {
     Program *p = NULL;
@@ -51,9 +61,9 @@ static Program *random_program(Tensor *persistent) {
         Tensor *out = all[count - 1], *near = all[below(count)],
                *far = below(3) ? NULL : all[below(count)];
         Tensor *second = below(4) ? NULL : all[below(count)];
-        Tensor *scratch = below(3) ? NULL : program_workspace(p, (size_t)below(5000));
-        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(near, far),
-                                      TENSORS(out, second), scratch});
+        size_t scratch = below(3) ? 0 : (size_t)below(5000);
+        program_record(p, (Recording){&nothing_op, &scratch, sizeof scratch, TENSORS(near, far),
+                                      TENSORS(out, second), NULL});
     }
     return p;
 }

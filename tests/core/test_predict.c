@@ -1,4 +1,4 @@
-/* Ceilings are measured once and kept; predictions follow from them, for a GPU on paper too. */
+/* Ceilings are measured once and kept; predictions follow from them, for a planning device too. */
 #include "core/ops/linear.h"
 #include "core/perf/ceilings.h"
 #include "core/perf/peak.h"
@@ -58,10 +58,10 @@ static void kept_ceilings(void) {
 }
 
 static void larger_takes_longer(void) {
-    Device *paper = NULL;
+    Device *planning = NULL;
     Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
-    REQUIRE_OK(device_open_paper(hopper, (size_t)141 << 30, &paper));
-    Ceilings ceilings = ceilings_find(paper, DTYPE_BF16, true);
+    REQUIRE_OK(device_open_planning(hopper, (size_t)141 << 30, &planning));
+    Ceilings ceilings = ceilings_find(planning, DTYPE_BF16, true);
     CHECK(!ceilings.measured && ceilings.flops > 700e12 && ceilings.bytes > 4e12);
     double seconds[2];
     for (int i = 0; i < 2; i++) {
@@ -79,7 +79,7 @@ static void larger_takes_longer(void) {
     double floor = 2.0 * 65536 * 768 * 3072 / ceilings.flops;
     CHECK(seconds[1] > 7 * seconds[0] && seconds[1] < 8.1 * seconds[0]);
     CHECK(seconds[1] > floor && seconds[1] < 2 * floor);
-    device_close(&paper);
+    device_close(&planning);
 }
 
 int main(int argc, char **argv) {

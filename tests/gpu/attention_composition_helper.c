@@ -137,19 +137,36 @@ static Status backward(const Node *node, void *stream) {
     return OK;
 }
 
-static const Op backward_op = {.name = "attention_composed_backward", .cpu_f64 = backward};
+static size_t backward_workspace(const Node *node, const Target *target) {
+    (void)target;
+    return (size_t)node->inputs[QKV]->shape[1] * sizeof(double);
+}
+
+/* In f64 on the CPU; the program that says how it is held is recorded for a GPU and never runs. */
+static const Op backward_op = {
+    .name = "attention_composed_backward",
+    .kernels = KERNELS(&(const Kernel){.device = DEVICE_CPU,
+                                       .dtypes = DTYPE_BIT(DTYPE_F64),
+                                       .workspace = backward_workspace,
+                                       .run = backward},
+                       &(const Kernel){.device = DEVICE_CUDA, .dtypes = DTYPES_REAL}),
+};
 
 static void gradient(Program *p, const Node *node) {
     Tensor *qkv = node->inputs[QKV], *dout = autodiff_gradient(p, node->outputs[0]);
     GradTarget dqkv = autodiff_target(p, qkv);
     program_record(p, (Recording){&backward_op, node->attrs, sizeof(Attrs),
                                   TENSORS(qkv, node->inputs[STEP], node->outputs[1], dout),
-                                  TENSORS(dqkv.grad),
-                                  program_workspace(p, (size_t)qkv->shape[1] * sizeof(double))});
+                                  TENSORS(dqkv.grad), NULL});
 }
 
 static const Op forward_op = {
-    .name = "attention_composed", .gradient = gradient, .cpu_f64 = forward};
+    .name = "attention_composed",
+    .gradient = gradient,
+    .kernels = KERNELS(
+        &(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPE_BIT(DTYPE_F64), .run = forward},
+        &(const Kernel){.device = DEVICE_CUDA, .dtypes = DTYPES_REAL}),
+};
 
 Tensor *attention_composed_record(Program *p, Tensor *qkv, Tensor *step,
                                   ComposedAttention attention) {

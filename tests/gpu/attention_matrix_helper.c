@@ -8,17 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const DType dtypes[PRECISIONS] = {DTYPE_F32, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
-static const char *const precision_names[PRECISIONS] = {"f32", "tf32", "f16", "bf16"};
+static const DType dtypes[ARITHMETICS] = {DTYPE_F32, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+static const char *const precision_names[ARITHMETICS] = {"f32", "tf32", "f16", "bf16"};
 static const double magnitude = 2;
 
 /* What math itself may err by; and what a backend may exceed twice its error by, where that is next
  * to nothing: math is exact for a single key, and cuBLASLt takes few shapes in tf32. */
-static const double math_bars[PRECISIONS] = {1e-5, 5e-3, 5e-3, 4e-2};
-static const double floors[PRECISIONS] = {1e-6, 1.5e-3, 2e-4, 1e-3},
-                    thin_floors[PRECISIONS] = {1e-6, 1.5e-3, 6e-4, 5e-3};
-static const double lse_bars[PRECISIONS] = {2e-5, 1e-2, 2e-4,
-                                            2e-4}; /* of backends that keep scores in f32 */
+static const double math_bars[ARITHMETICS] = {1e-5, 5e-3, 5e-3, 4e-2};
+static const double floors[ARITHMETICS] = {1e-6, 1.5e-3, 2e-4, 1e-3},
+                    thin_floors[ARITHMETICS] = {1e-6, 1.5e-3, 6e-4, 5e-3};
+static const double lse_bars[ARITHMETICS] = {2e-5, 1e-2, 2e-4,
+                                             2e-4}; /* of backends that keep scores in f32 */
 
 static const int compared[] = {ATT_OUT, ATT_DQ, ATT_DK, ATT_DV, ATT_DBIAS};
 static const char *const compared_names[] = {"out", "dq", "dk", "dv", "dbias"};
@@ -27,7 +27,7 @@ enum { COMPARED = 5 };
 typedef struct Item {
     AttentionShape shape;
     AttentionCall call;
-    Precision precision;
+    Arithmetic arithmetic;
     AttentionData expected;
     bool made;
 } Item;
@@ -36,7 +36,7 @@ static const StepState step = {
     .seed = 11, .step = 5, .first_sample = 3, .adam_step = 6, .loss_scale = 1};
 
 static void item_make(Item *item) {
-    item->call = attention_call_of(item->shape, dtypes[item->precision]);
+    item->call = attention_call_of(item->shape, dtypes[item->arithmetic]);
     item->made = attention_data_create(&item->shape, &item->call, magnitude, &item->expected);
     if (item->made) attention_reference(&item->call, &step, &item->expected);
 }
@@ -62,7 +62,7 @@ static void describe(const Item *item, const char *backend, const char *what) {
                                                                        " docs"};
     const AttentionShape *s = &item->shape;
     printf("%s %s B%d NH%d/%d T%dx%d HS%d %s%s w%d p%.1f bias%d: %s", backend,
-           precision_names[item->precision], (int)s->B, (int)s->NH, (int)s->NH_kv, (int)s->Tq,
+           precision_names[item->arithmetic], (int)s->B, (int)s->NH, (int)s->NH_kv, (int)s->Tq,
            (int)s->Tk, (int)s->HS, masks[s->causal], ranges[s->ranges], (int)s->window, s->dropout,
            s->bias, what);
 }
@@ -126,24 +126,24 @@ static bool run(const Item *item, const AttentionBackend *backend, Device *gpu,
 
 static void compare(const Item *item, const AttentionBackend *backend, const AttentionData *found,
                     const double (*bars)[COMPARED]) {
-    Precision in = item->precision;
+    Arithmetic in = item->arithmetic;
     bool zeros = true;
     for (int t = 0; t < COMPARED; t++) {
         double error = distance(item, found, compared[t]);
         double bar = bars == NULL ? math_bars[in]
                                   : 2 * (*bars)[t] + (is_thin(item) ? thin_floors : floors)[in];
         if (!(error <= bar)) {
-            describe(item, backend->name, compared_names[t]);
+            describe(item, backend->forward.name, compared_names[t]);
             printf(" errs by %.3g, allowed %.3g\n", error, bar);
         }
         CHECK(error <= bar);
     }
     double lse = lse_error(item, found, &zeros),
            lse_bar = backend->saves_weights ? 0.1 : lse_bars[in];
-    if (!zeros) describe(item, backend->name, "rows without keys are not zeros\n");
+    if (!zeros) describe(item, backend->forward.name, "rows without keys are not zeros\n");
     CHECK(zeros);
     if (!(lse <= lse_bar)) {
-        describe(item, backend->name, "lse");
+        describe(item, backend->forward.name, "lse");
         printf(" errs by %.3g, allowed %.3g\n", lse, lse_bar);
     }
     CHECK(lse <= lse_bar);
@@ -154,7 +154,7 @@ static void repeats_check(const Item *item, const AttentionBackend *backend, Dev
     AttentionData again = {0};
     if (run(item, backend, gpu, &again)) {
         bool repeats = same_outputs(found, &again);
-        if (!repeats) describe(item, backend->name, "does not repeat bit by bit\n");
+        if (!repeats) describe(item, backend->forward.name, "does not repeat bit by bit\n");
         CHECK(repeats);
     }
     copy_free(&again);
@@ -178,27 +178,27 @@ static void backend_check(const Item *item, const AttentionBackend *backend, Dev
 static void item_check(const Item *item, Device *gpu) {
     extern const AttentionBackend attention_math_cuda;
     double bars[COMPARED] = {0};
-    gpu->tf32 = item->precision == IN_TF32;
+    gpu->tf32 = item->arithmetic == IN_TF32;
     CHECK(item->made);
     if (!item->made) return;
     backend_check(item, &attention_math_cuda, gpu, NULL, &bars);
     for (int i = 0; attention_backends[i] != NULL; i++) {
         const AttentionBackend *backend = attention_backends[i];
-        if (backend->device != DEVICE_CUDA || backend == &attention_math_cuda) continue;
-        if (backend->refuses(&item->call, &gpu->target) != NULL) continue;
+        if (backend->forward.device != DEVICE_CUDA || backend == &attention_math_cuda) continue;
+        if (attention_refusal(backend, &item->call, &gpu->target) != NULL) continue;
         backend_check(item, backend, gpu, (const double(*)[COMPARED]) & bars, NULL);
     }
     gpu->tf32 = false;
 }
 
 void matrix_check(Device *gpu, const AttentionShape *shapes, int count) {
-    Item *items = calloc((size_t)count * PRECISIONS + 1, sizeof *items);
+    Item *items = calloc((size_t)count * ARITHMETICS + 1, sizeof *items);
     int made = 0;
     CHECK(items != NULL);
     if (items == NULL) return;
     for (int i = 0; i < count; i++) {
-        for (Precision in = 0; in < PRECISIONS; in++)
-            items[made++] = (Item){.shape = shapes[i], .precision = in};
+        for (Arithmetic in = 0; in < ARITHMETICS; in++)
+            items[made++] = (Item){.shape = shapes[i], .arithmetic = in};
     }
 #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < made; i++) item_make(&items[i]);

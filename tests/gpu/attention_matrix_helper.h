@@ -10,7 +10,7 @@
 #include "tests/nn/attention_helper.h"
 
 /* What a GPU computes in: a dtype, or f32 with its products in tf32. */
-typedef enum Precision { IN_F32, IN_TF32, IN_F16, IN_BF16, PRECISIONS } Precision;
+typedef enum Arithmetic { IN_F32, IN_TF32, IN_F16, IN_BF16, ARITHMETICS } Arithmetic;
 
 /* Checks every shape in every precision by every CUDA backend that takes it. */
 void matrix_check(Device *gpu, const AttentionShape *shapes, int count);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/rng.h"
+#include "nn/attention/backend.h"
 #include "nn/attention/cuda/common/flash_cuda.h"
 #include "tests/gpu/attention_cases.cuh"
 #include "tests/gpu/attention_ranges.cuh"
@@ -29,20 +30,34 @@ static int gpu_sm() {
     return 10 * major + minor;
 }
 
+extern "C" const AttentionBackend attention_flash_sm80, attention_flash_sm90;
+
 struct Family {
     const char *name;
-    const char *(*refuses)(const AttentionCall *, int);
-    size_t (*forward_workspace)(const AttentionCall *);
-    size_t (*backward_workspace)(const AttentionCall *);
+    const AttentionBackend *backend;
     Status (*forward)(const AttentionCall *, const AttentionArgs *, void *);
     Status (*backward)(const AttentionCall *, const AttentionArgs *, void *);
 };
 static const Family FAMILIES[] = {
-    {"sm80", flash_sm80_refuses, flash_sm80_forward_workspace, flash_sm80_backward_workspace,
-     flash_sm80_forward, flash_sm80_backward},
-    {"sm90", flash_sm90_refuses, flash_sm90_forward_workspace, flash_sm90_backward_workspace,
-     flash_sm90_forward, flash_sm90_backward},
+    {"sm80", &attention_flash_sm80, flash_sm80_forward, flash_sm80_backward},
+    {"sm90", &attention_flash_sm90, flash_sm90_forward, flash_sm90_backward},
 };
+
+static Target gpu_target() { return {DEVICE_CUDA, 0, gpu_sm(), 0}; }
+
+static bool is_refused(const Family &f, const AttentionCall &call) {
+    const Target target = gpu_target();
+    return attention_refusal(f.backend, &call, &target) != NULL;
+}
+
+static size_t workspace_of(const Kernel &kernel, const AttentionCall &call) {
+    const Target target = gpu_target();
+    AttentionAttrs attrs = {};
+    Node node = {};
+    attrs.call = call;
+    node.attrs = &attrs, node.dtype = call.dtype;
+    return kernel.workspace == NULL ? 0 : kernel.workspace(&node, &target);
+}
 
 __global__ void fill_normal(void *data, int64_t count, int dtype, uint64_t seed, float magnitude) {
     for (int64_t at = blockIdx.x * 256ll + threadIdx.x; at < count; at += gridDim.x * 256ll) {
@@ -115,7 +130,9 @@ static Problem problem_create(const Case &c, DType dtype, const Family &family, 
     const int64_t out_bytes = at_bytes(c.B * c.Tq * C);
     p.inputs_bytes = (size_t)(total + out_bytes), p.gradients_bytes = (size_t)total;
     p.out_bytes = (size_t)(out_bytes + 3 * c.B * c.NH * c.Tq * 4);
-    p.workspace_bytes = std::max(family.forward_workspace(&k), family.backward_workspace(&k)) + 256;
+    p.workspace_bytes = std::max(workspace_of(family.backend->forward, k),
+                                 workspace_of(family.backend->backward, k)) +
+                        256;
     CUDA(cudaMalloc(&p.inputs, p.inputs_bytes + p.gradients_bytes + p.out_bytes + 512));
     CUDA(cudaMalloc(&p.workspace, p.workspace_bytes));
     CUDA(cudaMalloc(&p.step, sizeof(StepState)));

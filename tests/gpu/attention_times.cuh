@@ -53,7 +53,7 @@ static void run_timings(const char *only, const char *like) {
             if (strstr(describe(f, t.shape, t.dtype).c_str(), like) == NULL) continue;
             const Case &c = t.shape;
             Problem p = problem_create(c, t.dtype, f, 99);
-            if (f.refuses(&p.call, gpu_sm()) != NULL) {
+            if (is_refused(f, p.call)) {
                 problem_destroy(p);
                 continue;
             }

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-static AttentionChoice choice; /* on the GPU */
-static const AttentionChoice reference = {.count = 1, .names = {"math"}};
+static KernelChoice choice; /* on the GPU */
+static const KernelChoice reference = {.count = 1, .names = {"math"}};
 
 static void attention_case(Case *c, int64_t B, int64_t T, int64_t NH, int64_t HS, double dropout) {
     StepState state = {
@@ -35,7 +35,7 @@ static void dropped(Case *c) { attention_case(c, 2, 96, 2, 64, 0.2); }
 static void odd_heads(Case *c) { attention_case(c, 2, 33, 3, 5, 0.1); }
 
 static void composition_of(const char *backend) {
-    choice = (AttentionChoice){.count = 1, .names = {backend}};
+    choice = (KernelChoice){.count = 1, .names = {backend}};
     case_run_composition(ragged, "ragged");
     case_run_composition(dropped, "dropped");
     case_run_composition(odd_heads, "odd_heads");
@@ -50,7 +50,7 @@ static void run_with(const char *backend, DType dtype, bool any_head_size) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     Device *device = case_gpu();
     if (device == NULL) return;
-    choice = (AttentionChoice){.count = 1, .names = {backend}};
+    choice = (KernelChoice){.count = 1, .names = {backend}};
     case_run(gpt2, "gpt2", device, dtype);
     case_run(ragged, "ragged", device, dtype);
     case_run(one_token, "one_token", device, dtype);
@@ -74,10 +74,10 @@ static void flash_bf16(void) { run_with("flash", DTYPE_BF16, false); }
 static void flash_refuses_f32(void) {
     Target target = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
     AttentionCall call = attention_call_packed(DTYPE_F32, 1, 64, 2, 64, 0, true);
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend = NULL;
     int count;
-    choice = (AttentionChoice){.count = 1, .names = {"flash"}};
+    choice = (KernelChoice){.count = 1, .names = {"flash"}};
     CHECK_ERROR(attention_pick(&call, &target, &choice, verdicts, &count, &backend), STATUS_CONFIG,
                 "flash: ");
 }
@@ -87,13 +87,13 @@ static void flash_refuses_f32(void) {
 static void f32_takes_mem_efficient(void) {
     Target target = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
     AttentionCall call = attention_call_packed(DTYPE_F32, 1, 64, 2, 64, 0, true);
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend = NULL;
     int count;
-    AttentionChoice any = {0};
+    KernelChoice any = {0};
     if (device_count_cuda() == 0) SKIP("no GPU");
     REQUIRE_OK(attention_pick(&call, &target, &any, verdicts, &count, &backend));
-    CHECK(strcmp(backend->name, "mem_efficient") == 0);
+    CHECK(strcmp(backend->forward.name, "mem_efficient") == 0);
     CHECK(!backend->saves_weights);
 }
 

@@ -165,7 +165,7 @@ static std::string describe(const Family &f, const Case &c, DType dtype) {
 static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
     static const char *const NAMES[] = {"out", "dq", "dk", "dv"};
     Problem p = problem_create(c, dtype, f, seed);
-    if (f.refuses(&p.call, gpu_sm()) != NULL) {
+    if (is_refused(f, p.call)) {
         problem_destroy(p);
         return -1;
     }

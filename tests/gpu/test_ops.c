@@ -117,7 +117,8 @@ static void ordered_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C) {
            *dx = case_input(c, NARROW, 0, 1, SHAPE(B, T, C));
     Tensor *wte = case_parameter(c, 0, 1, true, SHAPE(V, C)),
            *wpe = case_parameter(c, 0, 1, false, SHAPE(T, C));
-    Tensor *order = embedding_order_record(case_program(c), tokens, V);
+    bool sorts = case_role(c) == CASE_TESTED;
+    Tensor *order = sorts ? embedding_order_record(case_program(c), tokens, V) : NULL;
     embedding_gradient_record(case_program(c), dx, tokens, order, wte, wpe);
 }
 

@@ -73,16 +73,9 @@ def a_plan_does_not_measure():
             re.search(r"^%s +[0-9.]+ +[0-9]+ +%.3f +- +%s$" % (name, ms[name], state), done.out,
                       re.M), done.out)
     done = train(path, "--plan", "device=cuda", "training.dtype=bfloat16",
-                 "attention.backends=[math,baseline]", code=0 if has_cuda() else 78,
-                 HOURGLASS_CACHE=CACHE)
-    if has_cuda():
+                 "attention.backends=[math,baseline]", HOURGLASS_CACHE=CACHE)
+    if "planning device" in done.out:
         check("measured needs the device; this plan goes by the order" in done.out, done.out)
-
-
-def has_cuda():
-    """Whether this build has CUDA and this machine has no GPU to measure on."""
-    done = run("train", config("cuda"), "--plan", "device=cuda", "training.dtype=bfloat16")
-    return done.code == 0 and "on paper" in done.out
 
 
 def every_rank_takes_rank_0s_choice():
@@ -132,9 +125,6 @@ def refusals_are_said():
     check(re.search(r"^flash .* accepted$", done.out, re.M), done.out)
     check(re.search(r"^baseline .* accepted, but not in attention.backends$", done.out, re.M),
           done.out)
-    if not has_cuda():
-        raise Skip(
-            "every CPU backend takes what a config can ask for; refusals need a plan for CUDA")
     done = train(config("paper", training__dtype="float32", device="cuda"), "--plan")
     check(re.search(r"^flash +- +- +- +- +needs ", done.out, re.M), done.out)
 

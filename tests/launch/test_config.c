@@ -15,7 +15,7 @@ static void defaults_are_the_blueprints(void) {
     CHECK(c->model.bias && c->model.dropout == 0 && c->model.pad_vocab == 64 &&
           c->data.val == NULL);
     CHECK(c->attention.backends.count == 4 &&
-          c->attention.backends.items[0] == CONFIG_BACKEND_FLASH);
+          strcmp(attention_names[c->attention.backends.items[0]], "flash") == 0);
     CHECK(c->memory_budget.percent == 90 && c->training.dtype == CONFIG_DTYPE_FLOAT32);
     CHECK(c->optimizer.lr == 6e-4 && c->optimizer.betas[0] == 0.9 && c->optimizer.betas[1] == 0.95);
     CHECK(c->lr_scheduler.warmup == 2000 && c->lr_scheduler.decay == 600000 &&
@@ -216,7 +216,7 @@ static void resume_names_each_difference(void) {
 
 static void names_of_enums(void) {
     CHECK(strcmp(config_name("training.dtype", CONFIG_DTYPE_TF32), "tf32") == 0);
-    CHECK(strcmp(config_name("attention.backends", CONFIG_BACKEND_FLASH), "flash") == 0);
+    CHECK(strcmp(config_name("attention.backends", 0), attention_names[0]) == 0);
     CHECK(strcmp(config_name("report.reduce", CONFIG_REDUCE_MEAN), "mean") == 0);
     CHECK(strcmp(config_name("training.recompute", CONFIG_RECOMPUTE_BLOCK), "block") == 0);
     CHECK(strcmp(config_name("attention.pick", CONFIG_PICK_MEASURED), "measured") == 0);

@@ -59,7 +59,7 @@ static void a_search_leaves_the_experiment_alone(void) {
     experiment_open(&e, &config);
     Experiment before = e;
     Probes probes = {.input = experiment_plan_input(&e)};
-    AttentionChoice attention = experiment_attention(&e.resolved);
+    KernelChoice attention = experiment_attention(&e.resolved);
     CHECK_OK(memory_search_batch(&e, &probes, &attention, &largest));
     CHECK(memcmp(&e, &before, sizeof e) == 0);
     PlanResult fits, over;
@@ -67,7 +67,7 @@ static void a_search_leaves_the_experiment_alone(void) {
     CHECK_OK(probes_find(&probes, largest + 1, &attention, &over));
     CHECK(fits.bytes <= 4 << 20 && over.bytes > 4 << 20);
     int recordings = probes.recordings;
-    AttentionChoice picked = {.count = 1, .names = {fits.attention}};
+    KernelChoice picked = {.count = 1, .names = {fits.attention}};
     CHECK_OK(memory_search_batch(&e, &probes, &picked, &again));
     CHECK(again == largest && probes.recordings == recordings); /* all of it was known */
     probes_free(&probes);
@@ -97,7 +97,7 @@ static void a_refused_backend_is_an_error(void) {
     experiment_open(&e, &config);
     PlanInput input = experiment_plan_input(&e);
     input.B = 1;
-    input.attention = (AttentionChoice){.count = 1, .names = {"none"}};
+    input.attention = (KernelChoice){.count = 1, .names = {"none"}};
     PlanResult result;
     CHECK(plan_probe(&input, &result).code == STATUS_CONFIG);
     experiment_close(&e, &config);

@@ -103,7 +103,7 @@ static void compare(const char *name, const AttentionBackend *backend, DType dty
         if (!(error <= allowed)) {
             printf("\n    %s, %s %s: %s errs by %.2e, allowed %.2e; not finite: %lld, of the "
                    "reference %lld",
-                   name, backend->name, dtype_name(dtype), names[which], error, allowed,
+                   name, backend->forward.name, dtype_name(dtype), names[which], error, allowed,
                    (long long)nans_of(got, which), (long long)nans_of(wanted, which));
         }
         CHECK(error <= allowed);
@@ -129,8 +129,8 @@ static int backends_run(Device *device, const char *name, const AttentionCall *c
     int ran = 0;
     for (int i = 0; attention_backends[i] != NULL; i++) {
         const AttentionBackend *backend = attention_backends[i];
-        if (backend->device != device->target.kind ||
-            backend->refuses(call, &device->target) != NULL)
+        if (backend->forward.device != device->target.kind ||
+            attention_refusal(backend, call, &device->target) != NULL)
             continue;
         if (is_beyond(backend, call->dtype, score)) continue;
         outputs_clear(data);
@@ -240,7 +240,7 @@ static void two_keys(Device *device, AttentionCall call, DType dtype, double sco
         for (int64_t i = 0; i < 2 * call.HS; i++) {
             double dv = data.values[ATT_DV][i];
             if (!(fabs(dv - 0.5) <= 1e-3))
-                printf("\n    %s, scores of %.3g: dv %g", backend->name, score, dv);
+                printf("\n    %s, scores of %.3g: dv %g", backend->forward.name, score, dv);
             CHECK(fabs(dv - 0.5) <= 1e-3);
         }
     }
@@ -253,8 +253,8 @@ void edges_two_keys(Device *device, DType dtype) {
     for (size_t n = 0; n < COUNT(sizes); n++) {
         for (int i = 0; attention_backends[i] != NULL; i++) {
             const AttentionBackend *backend = attention_backends[i];
-            bool serves = backend->device == device->target.kind &&
-                          backend->refuses(&call, &device->target) == NULL;
+            bool serves = backend->forward.device == device->target.kind &&
+                          attention_refusal(backend, &call, &device->target) == NULL;
             if (serves) two_keys(device, call, dtype, sizes[n], backend);
         }
     }

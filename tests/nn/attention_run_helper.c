@@ -93,7 +93,8 @@ Status attention_by(const AttentionBackend *backend, const AttentionCall *call, 
 const AttentionBackend *attention_backend(const char *name) {
     for (int i = 0; attention_backends[i] != NULL; i++) {
         const AttentionBackend *backend = attention_backends[i];
-        if (backend->device == DEVICE_CPU && strcmp(backend->name, name) == 0) return backend;
+        if (backend->forward.device == DEVICE_CPU && strcmp(backend->forward.name, name) == 0)
+            return backend;
     }
     return NULL;
 }

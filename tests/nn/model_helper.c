@@ -25,7 +25,7 @@ ModelOptions model_tiny(void) {
 
 static Status training_of(TestModel *model) {
     const ModelOptions *o = &model->options;
-    model->choice = (AttentionChoice){.count = o->backend == NULL ? 0 : 1, .names = {o->backend}};
+    model->choice = (KernelChoice){.count = o->backend == NULL ? 0 : 1, .names = {o->backend}};
     TrainingOptions options = {
         .B = o->B,
         .T = o->config.T,

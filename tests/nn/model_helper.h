@@ -27,7 +27,7 @@ typedef struct TestModel {
     Parameters *parameters;
     Model *model;
     StepTensors tensors;
-    AttentionChoice choice;
+    KernelChoice choice;
     Training *training;
 } TestModel;
 

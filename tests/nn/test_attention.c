@@ -76,7 +76,7 @@ static double distance(const AttentionData *a, const AttentionData *b) {
 
 static bool serves(const char *name, AttentionShape shape, DType dtype) {
     AttentionCall call = attention_call_of(shape, dtype);
-    return attention_backend(name)->refuses(&call, &device->target) == NULL;
+    return attention_refusal(attention_backend(name), &call, &device->target) == NULL;
 }
 
 static double error_of(const char *name, AttentionShape shape, DType dtype, double magnitude) {
@@ -205,7 +205,7 @@ static void masked_tiles_are_skipped(void) {
 /* The sum of what attention alone adds to a program's buffers, its input and output left out. */
 static size_t bytes_of_attention(const char *name, int64_t T) {
     Program *p = NULL;
-    AttentionChoice choice = {.count = 1, .names = {name}};
+    KernelChoice choice = {.count = 1, .names = {name}};
     AttentionOptions options = {.choice = &choice};
     int64_t shape[] = {2, T, 3 * 64};
     size_t bytes = 0;
@@ -263,38 +263,38 @@ static void threads_do_not_matter(void) {
     device_close(&two);
 }
 
-static const char *picked(AttentionChoice choice, DType dtype, DeviceKind kind, Status *status) {
+static const char *picked(KernelChoice choice, DType dtype, DeviceKind kind, Status *status) {
     AttentionShape shape = {SIZES(1, 1, 1, 8, 8, 8), UPPER};
     AttentionCall call = attention_call_of(shape, dtype);
-    AttentionVerdict verdicts[ATTENTION_MAX_BACKENDS];
+    KernelVerdict verdicts[KERNEL_MAX_CHOICES];
     const AttentionBackend *backend = NULL;
     int count = -1;
     *status = attention_pick(&call, &(Target){.kind = kind, .threads = 1}, &choice, verdicts,
                              &count, &backend);
-    CHECK(count >= 0 && count <= ATTENTION_MAX_BACKENDS);
-    return failed(*status) ? "" : backend->name;
+    CHECK(count >= 0 && count <= KERNEL_MAX_CHOICES);
+    return failed(*status) ? "" : backend->forward.name;
 }
 
 static void picker(void) {
     Status status;
-    CHECK(strcmp(picked((AttentionChoice){0}, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
-    AttentionChoice two = {.count = 2, .names = {"baseline", "flash"}};
-    AttentionChoice unknown = {.count = 1, .names = {"none"}},
-                    one = {.count = 1, .names = {"flash"}};
+    CHECK(strcmp(picked((KernelChoice){0}, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
+    KernelChoice two = {.count = 2, .names = {"baseline", "flash"}};
+    KernelChoice unknown = {.count = 1, .names = {"none"}}, one = {.count = 1, .names = {"flash"}};
     CHECK(strcmp(picked(two, DTYPE_F64, DEVICE_CPU, &status), "baseline") == 0);
     picked(one, DTYPE_BF16, DEVICE_CPU, &status);
     CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
     picked(two, DTYPE_F16, DEVICE_CPU, &status);
-    CHECK_ERROR(status, STATUS_CONFIG, "baseline: needs f32 or f64 on the CPU; flash: needs");
+    CHECK_ERROR(status, STATUS_CONFIG, "baseline: needs f32 or f64; flash: needs");
     picked(unknown, DTYPE_F32, DEVICE_CPU, &status);
-    CHECK_ERROR(status, STATUS_CONFIG, "attention.backends: this device has no none");
+    CHECK_ERROR(status, STATUS_CONFIG,
+                "attention.backends: the CPU has no kernel named none; name another");
 }
 
 /* Measured times go before the order; what was not measured comes after what was, and a refusal
  * stays one. */
 static void picker_by_time(void) {
     Status status;
-    AttentionChoice choice = {
+    KernelChoice choice = {
         .count = 3, .names = {"flash", "math", "baseline"}, .seconds = {3e-3, 1e-3, 2e-3}};
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "math") == 0);
     choice.seconds[1] = 0;

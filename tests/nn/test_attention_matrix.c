@@ -129,7 +129,8 @@ static void compare_one(const AttentionShape *shape, DType dtype, double magnitu
         errors_add(&to->math, &call, magnitude, &got, wanted);
     attention_data_destroy(&got);
     for (size_t k = 0; k < COUNT(others); k++) {
-        if (attention_backend(others[k])->refuses(&call, &device->target) != NULL) continue;
+        if (attention_refusal(attention_backend(others[k]), &call, &device->target) != NULL)
+            continue;
         if (run(others[k], shape, &call, magnitude, &got)) {
             errors_add(&to->others[k], &call, magnitude, &got, wanted);
         }

@@ -14,12 +14,12 @@
 static Device *device;
 static const char *folder;
 
-static AttentionChoice three(void) {
-    return (AttentionChoice){.count = 3, .names = {"flash", "none", "math"}};
+static KernelChoice three(void) {
+    return (KernelChoice){.count = 3, .names = {"flash", "none", "math"}};
 }
 
-static AttentionChoice measured(int64_t B, bool measures, int *missing) {
-    AttentionChoice choice = three();
+static KernelChoice measured(int64_t B, bool measures, int *missing) {
+    KernelChoice choice = three();
     AttentionCall call = attention_call_packed(DTYPE_F32, B, 16, 2, 8, 0, true);
     CHECK_OK(attention_measure(device, &call, measures, &choice, missing));
     return choice;
@@ -92,10 +92,10 @@ static void a_trial_computes(void) {
 
 static void times_are_taken_once(void) {
     int missing;
-    AttentionChoice none = measured(1, false, &missing), first = measured(1, true, &missing);
+    KernelChoice none = measured(1, false, &missing), first = measured(1, true, &missing);
     CHECK(none.seconds[0] == 0 && none.seconds[2] == 0);
     CHECK(missing == 0 && first.seconds[0] > 0 && first.seconds[1] == 0 && first.seconds[2] > 0);
-    AttentionChoice again = measured(1, true, &missing), read = measured(1, false, &missing);
+    KernelChoice again = measured(1, true, &missing), read = measured(1, false, &missing);
     for (int i = 0; i < 3; i++) {
         CHECK(fabs(again.seconds[i] - first.seconds[i]) <=
               1e-9); /* of the cache: rounded to a nanosecond */
@@ -108,7 +108,7 @@ static void times_are_taken_once(void) {
 static void a_broken_cache_is_passed_over(void) {
     static char good[4096], all[8192];
     int missing;
-    AttentionChoice first = measured(1, true, &missing);
+    KernelChoice first = measured(1, true, &missing);
     size_t bytes = cache_read(good, sizeof good);
     char *value = strstr(good, " = ");
     CHECK(value != NULL);
@@ -117,9 +117,9 @@ static void a_broken_cache_is_passed_over(void) {
         if (good[cut] == '\n')
             continue; /* whole but for its end, which the next line brings: it counts */
         cache_write(good, cut);
-        AttentionChoice again = measured(1, true, &missing);
+        KernelChoice again = measured(1, true, &missing);
         CHECK(missing == 0 && again.seconds[0] > 0 && again.seconds[2] > 0);
-        AttentionChoice read = measured(1, false, &missing);
+        KernelChoice read = measured(1, false, &missing);
         CHECK(missing == 0 && fabs(read.seconds[0] - again.seconds[0]) <= 1e-9);
     }
     static const char *const values[] = {"nan", "-5", "0", "inf", "1e3x", "", "5 6"};

@@ -74,7 +74,7 @@ static const AttentionShape masked = {SIZES(2, 4, 2, 9, 13, 3), .causal = CAUSAL
 static void gradients_reach_every_tensor(void) {
     AttentionCall call = attention_call_of(masked, DTYPE_F64);
     AttentionData data;
-    AttentionChoice choice = {0};
+    KernelChoice choice = {0};
     Run r;
     if (!attention_data_create(&masked, &call, 1, &data)) return;
     call.stream = 1; /* the program's first */
@@ -127,7 +127,7 @@ static void one_tensor_thrice(void) {
     const AttentionShape shape = {SIZES(2, 2, 2, 7, 7, 4), .causal = CAUSAL_UPPER_LEFT};
     AttentionCall call = attention_call_of(shape, DTYPE_F64);
     AttentionData data;
-    AttentionChoice choice = {.count = 1, .names = {"math"}};
+    KernelChoice choice = {.count = 1, .names = {"math"}};
     Run r;
     if (!attention_data_create(&shape, &call, 1, &data)) return;
     int64_t n = data.counts[ATT_Q];
@@ -218,7 +218,7 @@ static const AttentionShape plain = {SIZES(2, 4, 2, 5, 6, 3)};
 static void check_refused(void (*spoil)(Program *, AttentionCall *, AttentionTensors *),
                           const char *reason) {
     AttentionCall call = attention_call_of(plain, DTYPE_F32);
-    AttentionChoice choice = {0};
+    KernelChoice choice = {0};
     AttentionTensors t = {0};
     Program *p = NULL;
     if (!CHECK_OK(program_create(device->target, true, &p))) return;
@@ -303,14 +303,14 @@ static void wrong_calls_are_refused(void) {
     check_refused(gaps, "q, k and v must fill f32 (121), whose gradient is wanted, once");
     check_refused(strided_out, "out must be dense");
     check_refused(narrow, "q, k and v must be floating-point numbers");
-    check_refused(bf16_here, "no backend takes this call (flash: needs f32 or f64 on the CPU");
+    check_refused(bf16_here,
+                  "attention.backends: no kernel takes this call (flash: needs f32 or f64");
 }
 
 /* The same without a program. */
 static void direct_calls_say_what_is_wrong(void) {
     AttentionCall call = attention_call_of(plain, DTYPE_F32);
-    AttentionChoice one = {.count = 1, .names = {"flash"}},
-                    unknown = {.count = 1, .names = {"fast"}};
+    KernelChoice one = {.count = 1, .names = {"flash"}}, unknown = {.count = 1, .names = {"fast"}};
     Sdpa *sdpa;
     call.bias = BIAS_ADDITIVE;
     CHECK_ERROR(sdpa_create(device, &call, &one, &sdpa), STATUS_CONFIG,
@@ -320,7 +320,7 @@ static void direct_calls_say_what_is_wrong(void) {
                 "attention: flash: takes no arbitrary mask");
     call.bias = BIAS_NONE;
     CHECK_ERROR(sdpa_create(device, &call, &unknown, &sdpa), STATUS_CONFIG,
-                "this device has no fast");
+                "the CPU has no kernel named fast");
     call.training = false;
     size_t before = device->allocated_bytes;
     if (CHECK_OK(sdpa_create(device, &call, &one, &sdpa))) {

@@ -112,7 +112,7 @@ static int walk(Setting *s, const Program *p, bool gathers) {
     for (int n = 0; n < p->n_nodes; n++) {
         const Node *node = p->nodes[n];
         updates |= strcmp(node->op->name, "norm") == 0;
-        if (is_collective(node) && !updates) CHECK_OK(node->op->cpu_f32(node, NULL));
+        if (is_collective(node) && !updates) CHECK_OK(node_run(node, NULL));
         if (gathers && !updates) early += early_reads(s, node);
     }
     CHECK(early == 0);

@@ -192,7 +192,7 @@ static void recomputed_gradients_are_the_same(void) {
 static int count_ops(const TestModel *model, const char *name) {
     const Program *p = model->training->programs[MICRO_ONLY];
     int count = 0;
-    for (int i = 0; i < p->n_nodes; i++) count += strcmp(p->nodes[i]->op->name, name) == 0;
+    for (int i = 0; i < p->n_nodes; i++) count += strcmp(node_name(p->nodes[i]), name) == 0;
     return count;
 }
 
@@ -233,7 +233,7 @@ static void streams_differ(void) {
              i++) {
             const Node *node = p->nodes[i];
             bool drops = node->op == &dropout_op,
-                 attends = strcmp(node->op->name, "attention_flash") == 0;
+                 attends = strcmp(node_name(node), "attention_flash") == 0;
             if (drops) check_stream(((const DropoutAttrs *)node->attrs)->stream, seen);
             if (attends) check_stream(((const AttentionAttrs *)node->attrs)->call.stream, seen);
             n_random += drops + attends;

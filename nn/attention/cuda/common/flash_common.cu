@@ -1,46 +1,9 @@
-/* The host's half of flash_common.cuh, and the preprocess kernel of the backward pass.
+/* The launch parameters of flash_common.cuh, and the preprocess kernel of the backward pass.
  *
  * The kernel is bound by memory: it reads out and dout once (4 * HS bytes a row) and writes 8 bytes
  * a row. HS / 8 lanes share a row with 16-byte loads. At B=64, NH=12, T=1024, HS=64: 201 MB, 48 us
  * at 4.2 TB/s. */
 #include "nn/attention/cuda/common/flash_common.cuh"
-
-#include "nn/attention/backend.h"
-
-static bool layout_is_aligned(HeadLayout layout) {
-    return layout.batch % 8 == 0 && layout.token % 8 == 0 && layout.head % 8 == 0;
-}
-
-const char *flash_common_refuses(const AttentionCall *call) {
-    if (call->dtype != DTYPE_F16 && call->dtype != DTYPE_BF16) return "needs f16 or bf16";
-    if (call->Tq < 1 || call->Tk < 1 || call->B < 1 || call->NH_kv < 1 ||
-        call->NH % call->NH_kv != 0)
-        return "needs at least one query, key and head, and NH a multiple of NH_kv";
-    if (call->Tq > (1 << 28) || call->Tk > (1 << 28) || call->B > 65535 || call->NH > 65535)
-        return "needs B and NH up to 65535, T up to 2^28";
-    if (!layout_is_aligned(call->q) || !layout_is_aligned(call->k) || !layout_is_aligned(call->v) ||
-        !layout_is_aligned(call->out))
-        return "needs strides that are multiples of 8 elements";
-    if (call->window < 0 || (call->window > 0 && call->causal == CAUSAL_NONE))
-        return "needs a causal mask for a window";
-    return call->bias != BIAS_NONE ? "takes no arbitrary mask" : NULL;
-}
-
-static int64_t padded(int64_t rows) {
-    return (rows + FLASH_ROW_PAD - 1) / FLASH_ROW_PAD * FLASH_ROW_PAD;
-}
-
-size_t flash_rows_workspace(const AttentionCall *call) {
-    return 2 * sizeof(float) * (size_t)(call->B * call->NH * padded(call->Tq));
-}
-
-size_t flash_flags_of_queries(const AttentionCall *call) {
-    return sizeof(int) * (size_t)(call->B * call->NH * padded(call->Tq) / 16);
-}
-
-size_t flash_flags_of_keys(const AttentionCall *call) {
-    return sizeof(int) * (size_t)(call->B * call->NH_kv * padded(call->Tk) / 16);
-}
 
 static bool pointer_is_aligned(const void *pointer) { return ((uintptr_t)pointer & 15) == 0; }
 
@@ -58,8 +21,8 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     p.query_ranges = call->ranges ? args->query_ranges : NULL;
     p.lq = call->q, p.lk = call->k, p.lv = call->v, p.lo = call->out;
     p.B = (int)call->B, p.NH = (int)call->NH, p.NH_kv = (int)call->NH_kv, p.group = p.NH / p.NH_kv;
-    p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)padded(call->Tq);
-    p.Tk_pad = (int)padded(call->Tk);
+    p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)tiled_padded(call->Tq);
+    p.Tk_pad = (int)tiled_padded(call->Tk);
     p.causal = call->causal != CAUSAL_NONE, p.diagonal = diagonal_of(call);
     p.window = (int)(call->window < (1 << 30) ? call->window : (1 << 30));
     flash_scales(&p, call->scale);

@@ -9,6 +9,7 @@
 #include "core/cuda/cuda_common.cuh"
 #include "core/rng.h"
 #include "nn/attention/cuda/common/flash_cuda.h"
+#include "nn/attention/cuda/common/tiled.h"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -23,8 +24,6 @@ constexpr float FLASH_NAN = __builtin_nanf("");
  * every weight. Forward then subtracts a row's maximum from its scores before it scales them, which
  * leaves nothing of equal scores, and backward makes the weights from the row's stats. */
 constexpr float FLASH_LIMIT = 512.0f, FLASH_LSE_LIMIT = FLASH_LIMIT * FLASH_LN2;
-constexpr int FLASH_ROW_PAD =
-    128; /* rows of the workspace are padded to this, so that tiles read them unchecked */
 
 enum FlashKind {
     FLASH_PLAIN,   /* the mask is what the call tells */
@@ -289,18 +288,10 @@ Status flash_dispatch(const AttentionCall *call, Launch launch) {
                 : launch(FlashVariant<__half, FLASH_PLAIN>());
 }
 
-/* Why neither family can serve the call, or NULL. */
-const char *flash_common_refuses(const AttentionCall *call);
-
 /* Fills the parameters, but for what sm_90 alone has in its workspace. Fails on misaligned
  * pointers. */
 Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool backward,
                     FlashParams *out);
-
-/* Bytes of lse2 and delta, and the flags of the queries, or of the keys, by 16 rows. */
-size_t flash_rows_workspace(const AttentionCall *call);
-size_t flash_flags_of_queries(const AttentionCall *call);
-size_t flash_flags_of_keys(const AttentionCall *call);
 
 /* The scale in base 2; a scale of 0 becomes one that is next to it, so that -inf times it stays
  * -inf. */

@@ -15,10 +15,10 @@
  * read-back, so that a CUDA graph captures it. Pointers are baked into what is captured. Not
  * collective.
  *
- * x_refuses: NULL, or why this device (sm: 10 * major + minor) cannot serve the call.
- * x_forward_workspace, x_backward_workspace: bytes that args->workspace must offer, 256-byte
- * aligned. x_forward: writes out, lse where it is not NULL, and stats of rows whose lse is large
- * where neither is NULL.
+ * args->workspace offers the bytes that the rows of flash_sm80.c and flash_sm90.c ask for, 256-byte
+ * aligned.
+ * x_forward: writes out, lse where it is not NULL, and stats of rows whose lse is large where
+ * neither is NULL.
  *   Source: arXiv:2307.08691, algorithm 1.
  * x_backward: writes dq, dk, dv from q, k, v, out, lse, stats, dout.   Source: the same, algorithm
  * 2, in two passes. Errors: STATUS_UNSUPPORTED with the refusal; STATUS_FAILURE where a launch
@@ -35,17 +35,11 @@
 extern "C" {
 #endif
 
-const char *flash_sm80_refuses(const AttentionCall *call, int sm);
-size_t flash_sm80_forward_workspace(const AttentionCall *call);
-size_t flash_sm80_backward_workspace(const AttentionCall *call);
 NODISCARD Status flash_sm80_forward(const AttentionCall *call, const AttentionArgs *args,
                                     void *cuda_stream);
 NODISCARD Status flash_sm80_backward(const AttentionCall *call, const AttentionArgs *args,
                                      void *cuda_stream);
 
-const char *flash_sm90_refuses(const AttentionCall *call, int sm);
-size_t flash_sm90_forward_workspace(const AttentionCall *call);
-size_t flash_sm90_backward_workspace(const AttentionCall *call);
 NODISCARD Status flash_sm90_forward(const AttentionCall *call, const AttentionArgs *args,
                                     void *cuda_stream);
 NODISCARD Status flash_sm90_backward(const AttentionCall *call, const AttentionArgs *args,

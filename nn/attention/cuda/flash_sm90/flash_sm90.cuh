@@ -12,6 +12,7 @@
 
 #include "nn/attention/cuda/common/flash_common.cuh"
 #include "nn/attention/cuda/common/flash_dropout.cuh"
+#include "nn/attention/cuda/flash_sm90/flash_sm90.h"
 #include "nn/attention/cuda/flash_sm90/flash_sm90_wgmma.cuh"
 
 #include <cuda.h>

@@ -16,6 +16,7 @@
  * tile of 64 x 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands of
  * the first two products come from there): that, not arithmetic, is the floor. At B=64, NH=12,
  * T=1024, HS=64 causal: 219 GFLOP, 0.22 ms at peak, 0.28 ms by shared memory; measured 0.48 ms. */
+#include "nn/attention/attention.h"
 #include "nn/attention/cuda/flash_sm90/flash_sm90_dkdv.cuh"
 
 /* What one warpgroup does: its 64 keys against every query tile of the block's walk, which goes
@@ -363,11 +364,6 @@ Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cud
     });
 }
 
-size_t flash_sm90_backward_workspace(const AttentionCall *call) {
-    return flash_rows_workspace(call) + flash_flags_of_queries(call) +
-           2 * flash_flags_of_keys(call);
-}
-
 Status flash_sm90_backward(const AttentionCall *call, const AttentionArgs *args,
                            void *cuda_stream) {
     FlashParams p;
@@ -379,4 +375,9 @@ Status flash_sm90_backward(const AttentionCall *call, const AttentionArgs *args,
     TRY(flash_sm90_dq(call, p, stream));
     TRY(flash_sm90_dkdv(call, p, stream));
     return flash_sm90_again_backward(call, p, stream);
+}
+
+extern "C" Status flash_sm90_backward_cuda(const Node *node, void *stream) {
+    AttentionArgs args = attention_backward_args(node);
+    return flash_sm90_backward(attention_call(node), &args, stream);
 }

@@ -30,7 +30,7 @@ template <int HS_, int GROUPS_, int KEYS_, int STAGES_, int BLOCKS_>
 struct DqShape {
     static constexpr int HS = HS_, GROUPS = GROUPS_, KEYS = KEYS_, STAGES = STAGES_,
                          BLOCKS = BLOCKS_;
-    static_assert(64 * GROUPS == FLASH_ROW_PAD,
+    static_assert(64 * GROUPS == TILED_ROW_PAD,
                   "a block's rows and the workspace's padding must agree");
     static constexpr int ROWS = 64 * GROUPS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(KEYS);
     static constexpr int Q = 0, DOUT = Tile<HS>::bytes(ROWS), K = 2 * DOUT, V = K + STAGES * TILE;
@@ -143,7 +143,7 @@ struct DqGroup {
 };
 
 /* The rows' lse and delta = rowsum(dout * out): for this pass, and written down for the keys' pass.
- * Every load starts before the first is used. Blocks have FLASH_ROW_PAD rows, so that the padding
+ * Every load starts before the first is used. Blocks have TILED_ROW_PAD rows, so that the padding
  * is written too. Weights of a row whose lse is large become NaN: this pass and the other leave
  * what they reach to flash_sm90_again.cu. */
 template <typename T, int HS>

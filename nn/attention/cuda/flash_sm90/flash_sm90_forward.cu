@@ -30,6 +30,7 @@
  * 400 MB 0.10 ms, 453 M exponentials 0.12 ms. Measured 0.29 ms: the issue slots are half full,
  * about a tenth of the time goes into filling and draining blocks of 4.5 tiles, and the power limit
  * takes the clock from 1.98 to 1.74 GHz. */
+#include "nn/attention/attention.h"
 #include "nn/attention/cuda/flash_sm90/flash_sm90_forward.cuh"
 
 /* The walk's tiles in shared memory: a ring of K and a ring of V. */
@@ -182,28 +183,6 @@ static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStr
     }
 }
 
-/* One row or head for all, which a tensor map cannot say. */
-static bool is_expanded(HeadLayout layout, int64_t B, int64_t heads) {
-    return (layout.batch == 0 && B > 1) || (layout.head == 0 && heads > 1);
-}
-
-const char *flash_sm90_refuses(const AttentionCall *call, int sm) {
-    if (sm != 90) return "needs sm_90";
-    if (call->HS != 32 && call->HS != 64 && call->HS != 96 && call->HS != 128 && call->HS != 256)
-        return "needs HS 32, 64, 96, 128 or 256";
-    if (!(call->scale > 0.0f)) return "needs a positive scale";
-    if (is_expanded(call->q, call->B, call->NH) || is_expanded(call->k, call->B, call->NH_kv) ||
-        is_expanded(call->v, call->B, call->NH_kv))
-        return "needs rows and heads apart, not one for all by a stride of 0";
-    if (call->Tq > 65535 * 64 || call->Tk > 65535 * 64)
-        return "needs T up to 4194240"; /* 65535 blocks of 64 */
-    return flash_common_refuses(call);
-}
-
-size_t flash_sm90_forward_workspace(const AttentionCall *call) {
-    return flash_flags_of_queries(call);
-}
-
 Status flash_sm90_forward(const AttentionCall *call, const AttentionArgs *args, void *cuda_stream) {
     FlashParams params;
     cudaStream_t stream = (cudaStream_t)cuda_stream;
@@ -214,4 +193,9 @@ Status flash_sm90_forward(const AttentionCall *call, const AttentionArgs *args, 
         return launch_of<typename V::Type, V::kind>(call, params, stream);
     }));
     return flash_sm90_again_forward(call, params, stream);
+}
+
+extern "C" Status flash_sm90_forward_cuda(const Node *node, void *stream) {
+    AttentionArgs args = attention_forward_args(node);
+    return flash_sm90_forward(attention_call(node), &args, stream);
 }

@@ -1,5 +1,4 @@
-/* The host's half of mem_efficient_cuda.h: what is refused, which engine runs, and the row sums
- * that open backward.
+/* Which engine of mem_efficient runs, and the row sums that open backward.
  *
  * The row kernel is bound by memory: it reads out and dout once and writes 8 bytes a row. 8 lanes
  * share a row, with 16-byte loads where the tensors allow them. At B=64, NH=12, T=1024, HS=64 in 16
@@ -9,29 +8,6 @@
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/cuda_device.cuh"
 #include "nn/attention/attention.h"
-
-const char *mem_efficient_refuses(const AttentionCall *call, int sm) {
-    if (sm < 75) return "needs sm_75 or later";
-    if (call->dtype != DTYPE_F32 && call->dtype != DTYPE_F16 && call->dtype != DTYPE_BF16)
-        return "needs f32, f16 or bf16";
-    if (call->HS < 1 || call->HS > 256) return "needs HS up to 256";
-    if (call->Tq < 1 || call->Tk < 1 || call->B < 1 || call->NH_kv < 1 ||
-        call->NH % call->NH_kv != 0)
-        return "needs at least one query, key and head, and NH a multiple of NH_kv";
-    if (call->Tq > (1 << 28) || call->Tk > (1 << 28) || call->B > 65535 || call->NH > 65535)
-        return "needs B and NH up to 65535, T up to 2^28";
-    if (call->window < 0 || (call->window > 0 && call->causal == CAUSAL_NONE))
-        return "needs a causal mask for a window";
-    return call->bias == BIAS_NONE ? NULL : "takes no arbitrary mask";
-}
-
-static int64_t padded_rows(const AttentionCall *call) {
-    return (call->Tq + FLASH_ROW_PAD - 1) / FLASH_ROW_PAD * FLASH_ROW_PAD;
-}
-
-size_t mem_efficient_backward_workspace(const AttentionCall *call) {
-    return 2 * sizeof(float) * (size_t)(call->B * call->NH * padded_rows(call));
-}
 
 /* The widest access, in bytes, that divides every row of every tensor. */
 static int access_width(const AttentionCall *call, const AttentionArgs *args) {
@@ -53,7 +29,7 @@ static EfficientParams params_of(const AttentionCall *call, const AttentionArgs 
     p.lse = (float *)args->lse, p.stats = (float *)args->stats, p.step = args->step;
     p.lq = call->q, p.lk = call->k, p.lv = call->v, p.lo = call->out;
     p.B = (int)call->B, p.NH = (int)call->NH, p.NH_kv = (int)call->NH_kv, p.group = p.NH / p.NH_kv;
-    p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)padded_rows(call),
+    p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)tiled_padded(call->Tq),
     p.HS = (int)call->HS;
     p.causal = call->causal != CAUSAL_NONE;
     p.diagonal = call->causal == CAUSAL_LOWER_RIGHT ? (int)(call->Tk - call->Tq) : 0;
@@ -150,12 +126,10 @@ static EfficientTarget target_of_device(void) {
 
 extern "C" Status mem_efficient_forward_cuda(const Node *node, void *stream) {
     AttentionArgs args = attention_forward_args(node);
-    return mem_efficient_forward(&((const AttentionAttrs *)node->attrs)->call, &args,
-                                 target_of_device(), stream);
+    return mem_efficient_forward(attention_call(node), &args, target_of_device(), stream);
 }
 
 extern "C" Status mem_efficient_backward_cuda(const Node *node, void *stream) {
     AttentionArgs args = attention_backward_args(node);
-    return mem_efficient_backward(&((const AttentionAttrs *)node->attrs)->call, &args,
-                                  target_of_device(), stream);
+    return mem_efficient_backward(attention_call(node), &args, target_of_device(), stream);
 }

@@ -15,7 +15,6 @@
  * Everything is enqueued on the stream and returns at once: no synchronization, no allocation, no
  * read-back, so that a CUDA graph captures it. Not collective.
  *
- * mem_efficient_refuses: NULL, or why this device (sm: 10 * major + minor) cannot serve the call.
  * mem_efficient_forward: writes out, lse where it is not NULL, and stats of rows whose lse is large
  * where neither is
  *   NULL. Source: arXiv:2112.05682 and 2307.08691.
@@ -36,8 +35,6 @@ typedef struct EfficientTarget {
     bool tf32; /* products of f32 tensors may round their factors to tf32 */
 } EfficientTarget;
 
-const char *mem_efficient_refuses(const AttentionCall *call, int sm);
-size_t mem_efficient_backward_workspace(const AttentionCall *call);
 NODISCARD Status mem_efficient_forward(const AttentionCall *call, const AttentionArgs *args,
                                        EfficientTarget target, void *cuda_stream);
 NODISCARD Status mem_efficient_backward(const AttentionCall *call, const AttentionArgs *args,

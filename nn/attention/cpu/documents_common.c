@@ -1,8 +1,7 @@
+/* Tokens are integers: compiled once, unlike the kernels of numbers. */
 #include "nn/attention/documents.h"
 
-#include "core/cpu/real.h"
-
-DECLARE_KERNELS(documents);
+Status documents_cpu(const Node *node, void *stream);
 
 static void row_find(const int32_t *tokens, int64_t T, int32_t end_of_text, int32_t *firsts,
                      int32_t *ends) {
@@ -17,7 +16,7 @@ static void row_find(const int32_t *tokens, int64_t T, int32_t end_of_text, int3
     }
 }
 
-Status KERNEL(documents)(const Node *node, void *stream) {
+Status documents_cpu(const Node *node, void *stream) {
     (void)stream;
     const DocumentsAttrs *attrs = node->attrs;
     const Tensor *tokens = node->inputs[0];

@@ -1,0 +1,16 @@
+/* The GPU's half of core/device.h, which a build without CUDA does not have. */
+#pragma once
+
+#include "core/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* device_open_cuda and device_count_cuda. */
+NODISCARD Status cuda_open(int index, Device **out);
+int cuda_count(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,53 @@
+/* flash's row for sm_90. */
+#include "nn/attention/cuda/flash_sm90/flash_sm90.h"
+
+#include "nn/attention/backend.h"
+#include "nn/attention/cuda/common/tiled.h"
+
+DECLARE_KERNELS(flash_sm90_forward);
+DECLARE_KERNELS(flash_sm90_backward);
+
+size_t flash_flags_of_queries(const AttentionCall *call) {
+    return sizeof(int) * (size_t)(call->B * call->NH * tiled_padded(call->Tq) / 16);
+}
+
+size_t flash_flags_of_keys(const AttentionCall *call) {
+    return sizeof(int) * (size_t)(call->B * call->NH_kv * tiled_padded(call->Tk) / 16);
+}
+
+/* A stride of 0: one row or head for all, which a tensor map cannot say. */
+static bool is_expanded(HeadLayout layout, int64_t B, int64_t heads) {
+    return (layout.batch == 0 && B > 1) || (layout.head == 0 && heads > 1);
+}
+
+static const char *refuses(const Node *node, const Target *target) {
+    const AttentionCall *call = attention_call(node);
+    if (target->sm != 90) return "needs sm_90";
+    if (!(call->scale > 0.0f)) return "needs a positive scale";
+    if (is_expanded(call->q, call->B, call->NH) || is_expanded(call->k, call->B, call->NH_kv) ||
+        is_expanded(call->v, call->B, call->NH_kv))
+        return "needs rows and heads apart, not one for all by a stride of 0";
+    if (call->Tq > 65535 * 64 || call->Tk > 65535 * 64)
+        return "needs T up to 4194240"; /* 65535 blocks of 64 */
+    return flash_refuses(call);
+}
+
+static size_t forward_workspace(const Node *node, const Target *target) {
+    (void)target;
+    return flash_flags_of_queries(attention_call(node));
+}
+
+static size_t backward_workspace(const Node *node, const Target *target) {
+    (void)target;
+    const AttentionCall *call = attention_call(node);
+    return tiled_rows_bytes(call) + flash_flags_of_queries(call) + 2 * flash_flags_of_keys(call);
+}
+
+const AttentionBackend attention_flash_sm90 = {
+    .forward =
+        CUDA_ROW(flash_sm90_forward, DTYPES_HALF, ATTENTION_FORWARD("flash"), .refuses = refuses,
+                 .workspace = forward_workspace, .speed = FLASH_FORWARD_SPEED),
+    .backward =
+        CUDA_ROW(flash_sm90_backward, DTYPES_HALF, ATTENTION_BACKWARD("flash"),
+                 .workspace = backward_workspace, .yields = true, .speed = FLASH_BACKWARD_SPEED),
+};
