@@ -50,11 +50,12 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     int count;
     Status status = fields_compare(saved, now, may_differ_on_resume, &text, &count);
     if (!failed(status) && count > 0) {
-        status = ERROR(STATUS_CONFIG,
-                       "the saved run differs in %s; set %s back, or start anew with --resume=none "
-                       "and another output; "
-                       "lr_scheduler, training.stop, evaluation, logging and checkpoint may change",
-                       text, count == 1 ? "it" : "them");
+        status = ERROR(
+            STATUS_CONFIG,
+            "the saved run differs in %s; set %s back, or start from scratch with --resume=none "
+            "and another output; "
+            "lr_scheduler, training.stop, evaluation, logging and checkpoint may change",
+            text, count == 1 ? "it" : "them");
     }
     free(text);
     return status;

@@ -36,7 +36,7 @@ static const char *chain_text(Arena *arena, const Chain *chain, const char *last
 static Status check_chain(const Loading *loading, const Chain *self, Place from) {
     for (const Chain *outer = self->outer; outer != NULL; outer = outer->outer) {
         if (outer->device != self->device || outer->inode != self->inode) continue;
-        return PLACE_ERROR(from, "extends goes in a circle: %s",
+        return PLACE_ERROR(from, "circular 'extends': %s",
                            chain_text(loading->arena, self->outer, self->path));
     }
     return OK;

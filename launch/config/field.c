@@ -63,7 +63,8 @@ static Status check_text(const Reading *r, const char *text) {
     }
     uint32_t point = yaml_control(text, r->field->type == FIELD_SHELL_LINES ? "\n\t" : "");
     if (point == 0) return OK;
-    return PLACE_ERROR(r->node->place, "'%s' must not hold the control character U+%04X; remove it",
+    return PLACE_ERROR(r->node->place,
+                       "'%s' must not contain the control character U+%04X; remove it",
                        r->field->path, point);
 }
 
@@ -175,7 +176,7 @@ static Status read_choices(const Reading *r, ConfigChoices *out) {
         TRY(read_choice(&inner, &choice));
         for (int i = 0; i < out->count; i++) {
             if (out->items[i] == choice)
-                return PLACE_ERROR(item->place, "'%s' is named twice", item->text);
+                return PLACE_ERROR(item->place, "'%s' is listed twice", item->text);
         }
         out->items[out->count++] = choice;
     }

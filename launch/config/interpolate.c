@@ -43,13 +43,13 @@ static const char *chain_text(Arena *arena, const Chain *chain, const char *last
 static Status unknown_reference(const Context *context, const YamlNode *node, const char *name) {
     char buffer[64];
     if (schema_find(name) != NULL) {
-        return PLACE_ERROR(place_of(context, node), "'${%s}' has no value here; set %s first",
+        return PLACE_ERROR(place_of(context, node), "'${%s}' has no value; set %s",
                            shown(context->arena, name), name);
     }
     const char *near = schema_suggest(name, buffer, sizeof buffer);
     return PLACE_ERROR(place_of(context, node), "unknown key in '${%s}'%s%s%s",
                        shown(context->arena, name),
-                       near ? "; did you mean '" : "; only ${a.key} and ${env:NAME} are known",
+                       near ? "; did you mean '" : "; only ${a.key} and ${env:NAME} exist",
                        near ? near : "", near ? "'?" : "");
 }
 
@@ -69,7 +69,7 @@ static Status look_up(const Context *context, const YamlNode *node, const char *
                            shown(context->arena, name), shown_node(context->arena, value));
     }
     if (value->state == NODE_IN_PROGRESS) {
-        return PLACE_ERROR(place_of(context, node), "interpolation goes in a circle: %s",
+        return PLACE_ERROR(place_of(context, node), "circular interpolation: %s",
                            shown(context->arena, chain_text(context->arena, chain, name)));
     }
     Chain inner = {name, chain == NULL ? 1 : chain->length + 1, chain};
@@ -95,7 +95,7 @@ static Status write_expanded(const Context *context, const YamlNode *node, const
         const char *close = strchr(c, '}');
         if (close == NULL) {
             return PLACE_ERROR(place_of(context, node),
-                               "'${' without its '}'; write $${ for the two characters");
+                               "'${' without '}'; write $${ for a literal ${");
         }
         const char *name = arena_printf(context->arena, "%.*s", (int)(close - c - 2), c + 2),
                    *value = "";
@@ -104,8 +104,7 @@ static Status write_expanded(const Context *context, const YamlNode *node, const
         fputs(value, file);
         if (ftell(file) > MAX_BYTES) {
             return PLACE_ERROR(place_of(context, node),
-                               "the text with all its ${...} filled in is over %d bytes",
-                               MAX_BYTES);
+                               "the text with all ${...} replaced is over %d bytes", MAX_BYTES);
         }
         c = close;
     }

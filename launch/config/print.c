@@ -53,7 +53,7 @@ const char *config_name(const char *key, int value) {
 }
 
 void config_help(FILE *file) {
-    fputs("Keys, for the config and as key=value (docs/config.md tells more):\n", file);
+    fputs("Keys, for the config and as key=value (details: docs/config.md):\n", file);
     for (size_t i = 0; i < schema_count; i++) {
         fprintf(file, "  %-38s", schema[i].path);
         schema_write_type(&schema[i], file);

@@ -27,7 +27,7 @@ static Status check_required(const YamlNode *root, const Config *config) {
     if (config->data.train == NULL) {
         return PLACE_ERROR(
             place_of(root, "data.train", "data"),
-            "'data.train' is missing; name a token file, ./prepare makes one from text");
+            "'data.train' is missing; name a token file, or make one with ./prepare");
     }
     const ConfigStop *stop = &config->training.stop;
     if (stop->steps == 0 && stop->tokens == 0 && stop->time == 0) {
@@ -40,10 +40,11 @@ static Status check_required(const YamlNode *root, const Config *config) {
 static Status check_name(const YamlNode *root, const Config *config) {
     Place place = place_of(root, "name", "name");
     if (strchr(config->name, '/') != NULL) {
-        return PLACE_ERROR(place, "'name' must not hold a slash; 'output' is the run's directory");
+        return PLACE_ERROR(place,
+                           "'name' must not contain a slash; set 'output' for the run directory");
     }
     if (strcmp(config->name, ".") == 0 || strcmp(config->name, "..") == 0) {
-        return PLACE_ERROR(place, "'%s' is no name for a run: it is a directory that is there",
+        return PLACE_ERROR(place, "'%s' cannot name a run: a directory of this name exists",
                            config->name);
     }
     return OK;
@@ -55,7 +56,7 @@ static Status check_model(const YamlNode *root, const Config *config) {
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (sizes[i] > 0) continue;
         return PLACE_ERROR(place_of(root, "model.preset", "model"),
-                           "'%s' is needed where 'model.preset' is none", preset_keys[i]);
+                           "'%s' is required if 'model.preset' is none", preset_keys[i]);
     }
     if (model->n_embd % model->n_head != 0) {
         return PLACE_ERROR(place_of(root, "model.n_head", "model.n_embd"),

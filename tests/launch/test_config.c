@@ -183,12 +183,13 @@ static void resume_names_each_difference(void) {
                        "checkpoint.keep=9", "threads=2", "deadline=9s");
     if (saved == NULL || now == NULL) return;
     saved->data.batch_size = 12;
-    CHECK_ERROR(config_compare_resume(saved, now), STATUS_CONFIG,
-                "the saved run differs in seed (saved 1337, now 2), "
-                "optimizer.betas (saved [0.9, 0.95], now [0.8, 0.9]); set them back, or start anew "
-                "with --resume=none "
-                "and another output; "
-                "lr_scheduler, training.stop, evaluation, logging and checkpoint may change");
+    CHECK_ERROR(
+        config_compare_resume(saved, now), STATUS_CONFIG,
+        "the saved run differs in seed (saved 1337, now 2), "
+        "optimizer.betas (saved [0.9, 0.95], now [0.8, 0.9]); set them back, or start from scratch "
+        "with --resume=none "
+        "and another output; "
+        "lr_scheduler, training.stop, evaluation, logging and checkpoint may change");
     CHECK(strchr(status_message(), '\n') == NULL);
     config_destroy(&now);
 

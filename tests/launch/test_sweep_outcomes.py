@@ -53,7 +53,7 @@ def the_files_name_brings_no_newline_into_a_script():
         copy.write(file.read().replace('"name": "unnamed",', ""))
     done = run("sweep", path, "--slurm", "--dry-run")
     check(
-        done.code == 78 and "'name' must not hold the control character U+000A" in done.errors()[0],
+        done.code == 78 and "'name' must not contain the control character U+000A" in done.errors()[0],
         repr(done))
     equal(done.out, "", "what was printed")
 
