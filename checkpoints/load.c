@@ -307,15 +307,15 @@ Status checkpoint_tensor_info(const CheckpointFile *file, const char *name, Chec
     return status;
 }
 
-typedef struct Names {
+typedef struct TensorNames {
     Arena *arena;
     const char **names; /* NULL while counting */
     int64_t n;
-} Names;
+} TensorNames;
 
 static herr_t name_add(hid_t group, const char *name, const H5L_info_t *info, void *to) {
     (void)info;
-    Names *names = to;
+    TensorNames *names = to;
     H5O_info_t object;
     if (H5Oget_info_by_name1(group, name, &object, H5P_DEFAULT) < 0) return -1;
     if (object.type != H5O_TYPE_DATASET) return 0;
@@ -327,7 +327,7 @@ static herr_t name_add(hid_t group, const char *name, const H5L_info_t *info, vo
 
 Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const char ***names,
                                int64_t *n) {
-    Names found = {.arena = arena};
+    TensorNames found = {.arena = arena};
     for (int pass = 0; pass < 2; pass++) {
         hsize_t start = 0;
         if (H5Literate(file->file, H5_INDEX_NAME, H5_ITER_INC, &start, name_add, &found) < 0) {

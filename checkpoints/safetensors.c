@@ -66,11 +66,11 @@ static Status shape_read(const Safetensors *f, const json_t *shape, size_t size,
 }
 
 static Status offsets_read(const Safetensors *f, const json_t *offsets, SafetensorsEntry *out) {
-    size_t begin, end, room = (size_t)(f->input.bytes - f->data);
+    size_t begin, end, data_bytes = (size_t)(f->input.bytes - f->data);
     bool given = json_array_size(offsets) == 2 && natural(json_array_get(offsets, 0), &begin) &&
                  natural(json_array_get(offsets, 1), &end);
     if (!given) return bad(f, out->name, "has no data_offsets");
-    if (begin > end || end > room)
+    if (begin > end || end > data_bytes)
         return bad(f, out->name, "lies outside the file, which may be truncated");
     if (end - begin != out->bytes)
         return bad(f, out->name, "has data_offsets that do not match its shape");

@@ -29,7 +29,7 @@ static int newest_first(const void *a, const void *b) {
 }
 
 typedef struct Steps {
-    int64_t *items, count, room;
+    int64_t *items, count, capacity;
     bool is_full; /* out of memory for another entry */
 } Steps;
 
@@ -37,9 +37,9 @@ static bool step_add(void *context, const char *name) {
     Steps *steps = context;
     int64_t step;
     if (!step_parse(name, &step)) return true;
-    if (steps->count == steps->room) {
-        steps->room = 2 * steps->room + 16;
-        int64_t *grown = realloc(steps->items, (size_t)steps->room * sizeof *grown);
+    if (steps->count == steps->capacity) {
+        steps->capacity = 2 * steps->capacity + 16;
+        int64_t *grown = realloc(steps->items, (size_t)steps->capacity * sizeof *grown);
         steps->is_full = grown == NULL;
         if (steps->is_full) return false;
         steps->items = grown;

@@ -39,16 +39,16 @@ static Status encode_short(const Vocabulary *v, const uint8_t *piece, int length
  * the rank of the pair in its high bits and the position of the left token in its low bits, so the
  * smallest entry is the leftmost pair of the smallest rank. When a neighbor merges, old entries
  * stay in the heap; an entry whose rank no longer matches its position is skipped. */
-typedef struct Node {
+typedef struct ListNode {
     int32_t token;
     uint32_t rank; /* of the merge with the next token; NO_MERGE at the end, and for a token that
                       has been merged into another */
     uint32_t previous, next;
-} Node;
+} ListNode;
 
 typedef struct LongPiece {
     const Vocabulary *vocabulary;
-    Node *nodes; /* nodes[0 .. length): one per byte; nodes[length] marks the end */
+    ListNode *nodes; /* nodes[0 .. length): one per byte; nodes[length] marks the end */
     uint64_t *heap;
     size_t heap_count; /* at most 2 * length: each merge removes one entry and adds at most two */
     uint32_t length;
@@ -75,7 +75,7 @@ static uint64_t heap_pop(LongPiece *p) {
 
 /* Finds the merge of the token at a position with the next token. */
 static void pair_update(LongPiece *p, uint32_t at) {
-    Node *node = &p->nodes[at];
+    ListNode *node = &p->nodes[at];
     node->rank = NO_MERGE;
     if (node->next == p->length) return;
     node->rank = vocabulary_merge(p->vocabulary, node->token, p->nodes[node->next].token).rank;
@@ -83,7 +83,7 @@ static void pair_update(LongPiece *p, uint32_t at) {
 }
 
 static void pair_merge(LongPiece *p, uint32_t at) {
-    Node *node = &p->nodes[at], *right = &p->nodes[node->next];
+    ListNode *node = &p->nodes[at], *right = &p->nodes[node->next];
     node->token = vocabulary_merge(p->vocabulary, node->token, right->token).token;
     right->rank = NO_MERGE;
     node->next = right->next;
@@ -94,7 +94,8 @@ static void pair_merge(LongPiece *p, uint32_t at) {
 
 static void long_piece_merge(LongPiece *p, const uint8_t *piece) {
     for (uint32_t i = 0; i < p->length; i++) {
-        p->nodes[i] = (Node){vocabulary_of_byte(p->vocabulary, piece[i]), NO_MERGE, i - 1, i + 1};
+        p->nodes[i] =
+            (ListNode){vocabulary_of_byte(p->vocabulary, piece[i]), NO_MERGE, i - 1, i + 1};
     }
     for (uint32_t i = 0; i < p->length; i++) pair_update(p, i);
     while (p->heap_count > 0) {

@@ -14,16 +14,16 @@
 
 enum { BUFFER_BYTES = 2 << 20, LINE_BYTES = 64 << 10 };
 
-typedef struct Source {
+typedef struct CorpusFile {
     const char *path; /* borrowed */
     int fd;           /* of a copy; -1: a regular file, opened on each read */
     int64_t bytes;
-} Source;
+} CorpusFile;
 
 struct Corpus {
     int count;
     int64_t bytes;
-    Source sources[];
+    CorpusFile sources[];
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -51,7 +51,7 @@ static Status copy_all(const char *path, int from, int to, int64_t *bytes) {
     return OK;
 }
 
-static Status source_spool(Source *source, int from, const char *scratch) {
+static Status source_spool(CorpusFile *source, int from, const char *scratch) {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/.input-XXXXXX", scratch) >= PATH_MAX) {
         return ERROR(STATUS_USAGE, "%s: the path is too long", scratch);
@@ -63,7 +63,7 @@ static Status source_spool(Source *source, int from, const char *scratch) {
     return copy_all(source->path, from, source->fd, &source->bytes);
 }
 
-static Status source_look(Source *source, int fd, const char *scratch) {
+static Status source_look(CorpusFile *source, int fd, const char *scratch) {
     struct stat info;
     if (fstat(fd, &info) != 0) return cannot_open(source->path);
     if (S_ISDIR(info.st_mode)) {
@@ -80,9 +80,9 @@ static Status source_look(Source *source, int fd, const char *scratch) {
     return OK;
 }
 
-static Status source_open(Source *source, const char *path, const char *scratch) {
+static Status source_open(CorpusFile *source, const char *path, const char *scratch) {
     bool is_stdin = strcmp(path, "-") == 0;
-    *source = (Source){.path = is_stdin ? "standard input" : path, .fd = -1};
+    *source = (CorpusFile){.path = is_stdin ? "standard input" : path, .fd = -1};
     int fd = is_stdin ? STDIN_FILENO : file_open(path, O_RDONLY, 0);
     if (fd < 0) return cannot_open(path);
     Status status = source_look(source, fd, scratch);
@@ -95,7 +95,7 @@ Status corpus_open(char *const *paths, int count, const char *scratch, Corpus **
     Corpus *corpus = calloc(1, sizeof *corpus + (size_t)count * sizeof *corpus->sources);
     if (corpus == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     for (; corpus->count < count; corpus->count++) {
-        Source *source = &corpus->sources[corpus->count];
+        CorpusFile *source = &corpus->sources[corpus->count];
         Status status = source_open(source, paths[corpus->count], scratch);
         corpus->bytes += source->bytes;
         if (!failed(status)) continue;
@@ -120,16 +120,16 @@ int64_t corpus_bytes(const Corpus *corpus) { return corpus->bytes; }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static Status source_begin(const Source *source, int *fd) {
+static Status source_begin(const CorpusFile *source, int *fd) {
     *fd = source->fd >= 0 ? source->fd : file_open(source->path, O_RDONLY, 0);
     return *fd >= 0 ? OK : cannot_open(source->path);
 }
 
-static void source_end(const Source *source, int fd) {
+static void source_end(const CorpusFile *source, int fd) {
     if (fd != source->fd) close(fd);
 }
 
-static Status read_at(const Source *source, int fd, uint8_t *out, size_t bytes, int64_t at) {
+static Status read_at(const CorpusFile *source, int fd, uint8_t *out, size_t bytes, int64_t at) {
     size_t got;
     TRY(file_read_at(fd, source->path, out, bytes, (size_t)at, &got));
     if (got == bytes) return OK;
@@ -146,7 +146,7 @@ static int64_t back_of(const uint8_t *bytes, size_t size) {
     return (int64_t)(size - utf8_cut(bytes, size));
 }
 
-static Status line_start(const Source *source, int64_t at, int64_t *back) {
+static Status line_start(const CorpusFile *source, int64_t at, int64_t *back) {
     static uint8_t bytes[LINE_BYTES];
     int fd;
     size_t size = at < LINE_BYTES ? (size_t)at : LINE_BYTES;
@@ -161,7 +161,7 @@ Status corpus_split(const Corpus *corpus, double fraction, int64_t *cut) {
     *cut = corpus->bytes - (int64_t)((double)corpus->bytes * fraction);
     if (fraction == 0) return OK;
     int64_t start = 0, back = 0;
-    const Source *source = corpus->sources;
+    const CorpusFile *source = corpus->sources;
     for (; start + source->bytes < *cut; source++) start += source->bytes;
     TRY(line_start(source, *cut - start, &back));
     *cut -= back;
@@ -197,7 +197,8 @@ static Status encode_buffer(Encoding *e, size_t filled, bool is_last, size_t *us
     return token_writer_append(e->writer, &e->tokens);
 }
 
-static Status encode_range(Encoding *e, const Source *source, int fd, int64_t from, int64_t to) {
+static Status encode_range(Encoding *e, const CorpusFile *source, int fd, int64_t from,
+                           int64_t to) {
     size_t filled = 0, used;
     for (int64_t at = from; at < to || filled > 0; filled -= used) {
         int64_t space = (int64_t)(BUFFER_BYTES - filled), more = to - at < space ? to - at : space;
@@ -212,7 +213,7 @@ static Status encode_range(Encoding *e, const Source *source, int fd, int64_t fr
     return OK;
 }
 
-static Status encode_source(Encoding *e, const Source *source, int64_t from, int64_t to) {
+static Status encode_source(Encoding *e, const CorpusFile *source, int64_t from, int64_t to) {
     int fd;
     if (token_writer_count(e->writer) > 0) {
         e->tokens.count = 0;

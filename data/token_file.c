@@ -44,12 +44,12 @@ static const struct {
     {"PAR1", "is a Parquet file; extract its text and use ./prepare on that", 4},
 };
 
-typedef struct Head {
+typedef struct FileHead {
     uint8_t bytes[HEAD_BYTES];
     size_t size;
-} Head;
+} FileHead;
 
-static bool is_text(const Head *head) {
+static bool is_text(const FileHead *head) {
     for (size_t i = 0; i < head->size; i++) {
         uint8_t byte = head->bytes[i];
         bool is_control = byte < ' ' && byte != '\n' && byte != '\r' && byte != '\t';
@@ -58,7 +58,7 @@ static bool is_text(const Head *head) {
     return head->size >= 16; /* shorter matches could be tokens */
 }
 
-static Status nanogpt_read(TokenFile *file, const Head *head) {
+static Status nanogpt_read(TokenFile *file, const FileHead *head) {
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (head->size < others[i].length) continue;
         if (memcmp(head->bytes, others[i].magic, others[i].length) == 0) {
@@ -89,7 +89,7 @@ static const struct {
     int width;
 } llmc_kinds[] = {{20240520, 1, 2}, {20240801, 7, 4}};
 
-static int llmc_kind(const Head *head) {
+static int llmc_kind(const FileHead *head) {
     int32_t magic;
     if (head->size < sizeof magic) return -1;
     memcpy(&magic, head->bytes, sizeof magic);
@@ -101,7 +101,7 @@ static int llmc_kind(const Head *head) {
 
 /* Detects an llm.c file of an unknown year: the magic number is a date, and the rest of the header
  * is zero. */
-static bool is_other_llmc(const Head *head) {
+static bool is_other_llmc(const FileHead *head) {
     int32_t header[LLMC_HEADER_BYTES / 4];
     if (head->size < sizeof header) return false;
     memcpy(header, head->bytes, sizeof header);
@@ -111,7 +111,7 @@ static bool is_other_llmc(const Head *head) {
     return header[0] >= 20200101 && header[0] <= 20991231;
 }
 
-static Status llmc_read(TokenFile *file, const Head *head) {
+static Status llmc_read(TokenFile *file, const FileHead *head) {
     int32_t header[3];
     int kind = llmc_kind(head), width = llmc_kinds[kind].width;
     if (file->input.bytes < LLMC_HEADER_BYTES) {
@@ -141,7 +141,8 @@ static Status llmc_read(TokenFile *file, const Head *head) {
 }
 
 static Status header_read(TokenFile *file) {
-    Head head = {.size = file->input.bytes < HEAD_BYTES ? (size_t)file->input.bytes : HEAD_BYTES};
+    FileHead head = {.size =
+                         file->input.bytes < HEAD_BYTES ? (size_t)file->input.bytes : HEAD_BYTES};
     TRY(input_read(&file->input, head.bytes, head.size, 0));
     if (hdf5_tokens_is(head.bytes, head.size)) {
         file->format = TOKENS_HDF5;

@@ -13,12 +13,12 @@
 
 enum { MAX_FILE_BYTES = 64 << 20, MAX_PIECE_BYTES = 1 << 16 };
 
-typedef struct Text {
+typedef struct FileText {
     char *bytes; /* followed by a zero byte that `size` does not count */
     size_t size;
-} Text;
+} FileText;
 
-static Status text_read(const char *path, Text *out) {
+static Status text_read(const char *path, FileText *out) {
     return input_read_whole(path, MAX_FILE_BYTES, &out->bytes, &out->size);
 }
 
@@ -89,7 +89,7 @@ static int64_t count_lines(const char *text) {
 }
 
 static Status ranks_load(const char *path, Vocabulary **out) {
-    Text text = {0};
+    FileText text = {0};
     Status status;
     TRY_ELSE(status, text_read(path, &text), done);
     if (strlen(text.bytes) != text.size) {
@@ -161,7 +161,7 @@ static Status encoder_add(Vocabulary *v, const char *path, json_t *encoder) {
 }
 
 static Status encoder_load(const char *path, Vocabulary **out) {
-    Text text = {0};
+    FileText text = {0};
     json_error_t error;
     json_t *encoder = NULL;
     Status status;
@@ -218,7 +218,7 @@ static Status merges_add(Vocabulary *v, const char *path, char *text) {
 }
 
 static Status merges_load(Vocabulary *v, const char *path) {
-    Text text = {0};
+    FileText text = {0};
     Status status = text_read(path, &text);
     if (!failed(status)) status = merges_add(v, path, text.bytes);
     free(text.bytes);

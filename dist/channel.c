@@ -10,8 +10,8 @@
  * The order: recursive halving at distances 1, 2, 4, ..., then an all-gather (Rabenseifner 2004).
  * Every element is ((g0 + g1) + (g2 + g3)) + ..., computed on one rank and copied to the others.
  * The largest exchange is between neighbors, which share a host; the smallest crosses hosts. Data
- * is processed in pieces of 4 MiB. Smaller pieces lose time to the sleeping waits between exchanges
- * (measured: 1 MiB is half as fast); larger pieces only need more scratch memory. */
+ * is processed in chunks of 4 MiB. Smaller chunks lose time to the sleeping waits between exchanges
+ * (measured: 1 MiB is half as fast); larger chunks only need more scratch memory. */
 #include "dist/channel.h"
 
 #include "core/base/clock.h"
@@ -56,80 +56,80 @@ Status channel_complete(const Channel *channel, int n, MPI_Request *requests) {
 }
 
 /* A range of the data that fits the scratch memory. */
-typedef struct Piece {
+typedef struct Chunk {
     unsigned char *data, *scratch;
     MPI_Datatype type;
     size_t element;
-} Piece;
+} Chunk;
 
-typedef struct Segment {
-    int first, count; /* elements of the piece */
-} Segment;
+typedef struct ChunkSegment {
+    int first, count; /* elements of the chunk */
+} ChunkSegment;
 
-static unsigned char *piece_at(const Piece *piece, int element) {
-    return piece->data + (size_t)element * piece->element;
+static unsigned char *chunk_at(const Chunk *chunk, int element) {
+    return chunk->data + (size_t)element * chunk->element;
 }
 
-static Status exchange(const Channel *c, int partner, const Piece *piece, Segment send,
+static Status exchange(const Channel *c, int partner, const Chunk *chunk, ChunkSegment send,
                        void *receive, int n_receive) {
     MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
-    TRY(mpi_check(MPI_Irecv(receive, n_receive, piece->type, partner, 0, c->comm, &requests[0]),
+    TRY(mpi_check(MPI_Irecv(receive, n_receive, chunk->type, partner, 0, c->comm, &requests[0]),
                   c->label));
-    TRY(mpi_check(MPI_Isend(piece_at(piece, send.first), send.count, piece->type, partner, 0,
+    TRY(mpi_check(MPI_Isend(chunk_at(chunk, send.first), send.count, chunk->type, partner, 0,
                             c->comm, &requests[1]),
                   c->label));
     return channel_complete(c, 2, requests);
 }
 
-static Status add(const Channel *c, const Piece *piece, Segment to) {
+static Status add(const Channel *c, const Chunk *chunk, ChunkSegment to) {
     return mpi_check(
-        MPI_Reduce_local(piece->scratch, piece_at(piece, to.first), to.count, piece->type, MPI_SUM),
+        MPI_Reduce_local(chunk->scratch, chunk_at(chunk, to.first), to.count, chunk->type, MPI_SUM),
         c->label);
 }
 
 /* Splits a segment in two: a rank keeps the upper half if `upper`, and gives the other half to its
  * partner. */
-static void halve(Segment whole, bool upper, Segment *keep, Segment *give) {
-    Segment low = {whole.first, whole.count / 2},
-            high = {whole.first + low.count, whole.count - low.count};
+static void halve(ChunkSegment whole, bool upper, ChunkSegment *keep, ChunkSegment *give) {
+    ChunkSegment low = {whole.first, whole.count / 2},
+                 high = {whole.first + low.count, whole.count - low.count};
     *keep = upper ? high : low;
     *give = upper ? low : high;
 }
 
 /* Sums over ranks 0 .. 2^k - 1. */
-static Status sum_power_of_two(const Channel *c, const Piece *piece, int count, int power) {
-    Segment levels[32], mine = {0, count}, give;
+static Status sum_power_of_two(const Channel *c, const Chunk *chunk, int count, int power) {
+    ChunkSegment levels[32], mine = {0, count}, give;
     int level = 0;
     for (int distance = 1; distance < power; distance *= 2) {
         levels[level++] = mine;
         halve(mine, (c->rank & distance) != 0, &mine, &give);
-        TRY(exchange(c, c->rank ^ distance, piece, give, piece->scratch, mine.count));
-        TRY(add(c, piece, mine));
+        TRY(exchange(c, c->rank ^ distance, chunk, give, chunk->scratch, mine.count));
+        TRY(add(c, chunk, mine));
     }
     for (int distance = power / 2; distance >= 1; distance /= 2) {
         halve(levels[--level], (c->rank & distance) != 0, &mine, &give);
-        TRY(exchange(c, c->rank ^ distance, piece, mine, piece_at(piece, give.first), give.count));
+        TRY(exchange(c, c->rank ^ distance, chunk, mine, chunk_at(chunk, give.first), give.count));
     }
     return OK;
 }
 
 /* Ranks beyond the largest power of two first add their data into rank - power, and receive the
  * result at the end. */
-static Status sum_piece(const Channel *c, const Piece *piece, int count) {
-    const Segment all = {0, count}, none = {0, 0};
+static Status sum_chunk(const Channel *c, const Chunk *chunk, int count) {
+    const ChunkSegment all = {0, count}, none = {0, 0};
     int power = 1;
     while (power * 2 <= c->size) power *= 2;
     if (c->rank >= power) {
-        TRY(exchange(c, c->rank - power, piece, all, piece->scratch, 0));
-        return exchange(c, c->rank - power, piece, none, piece->data, count);
+        TRY(exchange(c, c->rank - power, chunk, all, chunk->scratch, 0));
+        return exchange(c, c->rank - power, chunk, none, chunk->data, count);
     }
     bool has_extra = c->rank + power < c->size;
     if (has_extra) {
-        TRY(exchange(c, c->rank + power, piece, none, piece->scratch, count));
-        TRY(add(c, piece, all));
+        TRY(exchange(c, c->rank + power, chunk, none, chunk->scratch, count));
+        TRY(add(c, chunk, all));
     }
-    TRY(sum_power_of_two(c, piece, count, power));
-    return has_extra ? exchange(c, c->rank + power, piece, all, piece->scratch, 0) : OK;
+    TRY(sum_power_of_two(c, chunk, count, power));
+    return has_extra ? exchange(c, c->rank + power, chunk, all, chunk->scratch, 0) : OK;
 }
 
 Status channel_sum(const Channel *channel, void *data, int64_t count, DType dtype, void *scratch) {
@@ -138,12 +138,12 @@ Status channel_sum(const Channel *channel, void *data, int64_t count, DType dtyp
                      dtype_name(dtype));
     }
     if (channel->size == 1) return OK;
-    Piece piece = {data, scratch, dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE, dtype_size(dtype)};
-    const int64_t most = TREE_PIECE_BYTES / (int64_t)piece.element;
+    Chunk chunk = {data, scratch, dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE, dtype_size(dtype)};
+    const int64_t most = TREE_CHUNK_BYTES / (int64_t)chunk.element;
     for (int64_t done = 0; done < count; done += most) {
         int n = (int)(count - done < most ? count - done : most);
-        piece.data = (unsigned char *)data + (size_t)done * piece.element;
-        TRY(sum_piece(channel, &piece, n));
+        chunk.data = (unsigned char *)data + (size_t)done * chunk.element;
+        TRY(sum_chunk(channel, &chunk, n));
     }
     return OK;
 }

@@ -24,10 +24,10 @@ NODISCARD Status mpi_check(int result, const char *what);
  * watchdog. */
 NODISCARD Status channel_complete(const Channel *channel, int n, MPI_Request *requests);
 
-enum { TREE_PIECE_BYTES = 4 << 20, CHANNEL_MOST_RANKS = 4096 };
+enum { TREE_CHUNK_BYTES = 4 << 20, CHANNEL_MOST_RANKS = 4096 };
 
 /* data[i] = sum over ranks of data[i]; f32 or f64; bit-identical on all ranks. mpi_collectives.h
- * gives the order. `scratch` holds TREE_PIECE_BYTES. Collective over the channel. */
+ * gives the order. `scratch` holds TREE_CHUNK_BYTES. Collective over the channel. */
 NODISCARD Status channel_sum(const Channel *channel, void *data, int64_t count, DType dtype,
                              void *scratch);
 

@@ -63,16 +63,16 @@ static Status parts_exchange(const Strip *s, int partner, const bool *give, cons
     Requests requests = {.channel = c};
     size_t bytes = (size_t)s->count * s->element;
     for (int part = 0; part < c->size; part++) {
-        void *room = s->scratch + (size_t)part * bytes;
-        if (take[part]) TRY(receive(&requests, room, s->count, s->type, partner, part));
+        void *received = s->scratch + (size_t)part * bytes;
+        if (take[part]) TRY(receive(&requests, received, s->count, s->type, partner, part));
         if (give[part]) TRY(send(&requests, strip_at(s, part), s->count, s->type, partner, part));
         if (requests.n >= AT_ONCE - 1) TRY(requests_finish(&requests));
     }
     TRY(requests_finish(&requests));
     for (int part = 0; part < c->size; part++) {
         if (!take[part]) continue;
-        void *room = s->scratch + (size_t)part * bytes;
-        TRY(mpi_check(MPI_Reduce_local(room, strip_at(s, part), s->count, s->type, MPI_SUM),
+        void *received = s->scratch + (size_t)part * bytes;
+        TRY(mpi_check(MPI_Reduce_local(received, strip_at(s, part), s->count, s->type, MPI_SUM),
                       c->label));
     }
     return OK;
@@ -133,7 +133,7 @@ Status channel_sum_parts(const Channel *c, void *data, int64_t count, DType dtyp
                    count / c->size,
                    0,
                    0};
-    int64_t most = TREE_PIECE_BYTES / (int64_t)strip.element / c->size;
+    int64_t most = TREE_CHUNK_BYTES / (int64_t)strip.element / c->size;
     for (; strip.first < strip.part; strip.first += most) {
         strip.count = (int)(strip.part - strip.first < most ? strip.part - strip.first : most);
         TRY(strip_sum(&strip, flags, flags + c->size));

@@ -167,7 +167,7 @@ static void progress(void *self, const char *activity) {
 static Status connect_ranks(MpiCollectives *c) {
     TRY(mpi_check(MPI_Comm_dup(c->world->comm, &c->comm), "MPI_Comm_dup"));
     MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
-    c->scratch = malloc(TREE_PIECE_BYTES);
+    c->scratch = malloc(TREE_CHUNK_BYTES);
     if (c->scratch == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
     TRY(thread_start("the communication thread", communicate, c, &c->thread));

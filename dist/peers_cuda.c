@@ -9,7 +9,13 @@
 /* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as fast for them
  * (docs/results/cuda_ranks.md). PULL_BYTES: the size of one staging buffer. Two buffers alternate:
  * one receives data while the other is added. */
-enum { LEAST_BYTES = 2 << 20, PULL_BYTES = 16 << 20, ROOMS = 2, SLOTS = 16, FLAG_BYTES = 2 << 20 };
+enum {
+    LEAST_BYTES = 2 << 20,
+    PULL_BYTES = 16 << 20,
+    BUFFERS = 2,
+    SLOTS = 16,
+    FLAG_BYTES = 2 << 20
+};
 
 typedef enum Flag {
     FLAG_READY,
@@ -18,11 +24,11 @@ typedef enum Flag {
 } Flag; /* ready: the data may be pulled; done: the data has been pushed */
 
 /* The address of a rank's data, in a form that other ranks can map. */
-typedef struct Place {
+typedef struct RemoteAddress {
     cudaIpcMemHandle_t handle;
     uint64_t id, offset; /* of the allocation; of the data in it */
     void *base;
-} Place;
+} RemoteAddress;
 
 /* Another rank's allocation in this process. */
 typedef struct Mapping {
@@ -35,10 +41,10 @@ typedef struct Mapping {
 struct Peers {
     GpuCollectives *c;
     cudaStream_t copies; /* the pulls; they overlap the additions on the collectives' stream */
-    cudaEvent_t begun, full[ROOMS], empty[ROOMS];
+    cudaEvent_t begun, full[BUFFERS], empty[BUFFERS];
     uint32_t *flags;                   /* (FLAG_KINDS, SLOTS, rank that sets it), of this rank */
     uint32_t *others[PEER_MOST_RANKS]; /* the flags of each rank */
-    char *rooms;                       /* (ROOMS, ranks - 1, pull): staging buffers */
+    char *buffers;                     /* (BUFFERS, ranks - 1, pull) */
     size_t pull;                       /* bytes from one rank at a time */
     Mapping *mappings, *lasting;       /* newest first; `lasting` starts the mappings of flags */
 };
@@ -48,7 +54,7 @@ static uint32_t *flag_at(const Peers *p, int owner, Flag kind, int setter) {
     return p->others[owner] + ((int)kind * SLOTS + slot) * PEER_MOST_RANKS + setter;
 }
 
-static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
+static Status mapping_find(Peers *p, int rank, const RemoteAddress *place, void **out) {
     Mapping *m = p->mappings;
     while (m != NULL && (m->rank != rank || m->base != place->base)) m = m->next;
     if (m != NULL && m->id != place->id) { /* its owner has freed it and reused the address */
@@ -72,7 +78,7 @@ static Status mapping_find(Peers *p, int rank, const Place *place, void **out) {
     return OK;
 }
 
-static Status place_find(void *data, Place *out) {
+static Status place_find(void *data, RemoteAddress *out) {
     void *base = NULL;
     TRY(peer_allocation(data, &base, &out->id));
     TRY(gpu_check(cudaIpcGetMemHandle(&out->handle, base), "sharing memory with other ranks"));
@@ -83,9 +89,10 @@ static Status place_find(void *data, Place *out) {
 
 /* out[r] = the address of rank r's `data` in this process. The handles travel by MPI. A rank that
  * has no handle to give still takes part, so that no other rank waits for it. Collective. */
-static Status places_exchange(Peers *p, void *data, const char *label, void *out[PEER_MOST_RANKS]) {
+static Status addresses_exchange(Peers *p, void *data, const char *label,
+                                 void *out[PEER_MOST_RANKS]) {
     const World *world = p->c->world;
-    Place mine = {0}, all[PEER_MOST_RANKS];
+    RemoteAddress mine = {0}, all[PEER_MOST_RANKS];
     Status found = place_find(data, &mine);
     Channel channel = {world->comm, world->rank, world->size, WAITING_MAIN, p->c->watchdog, label};
     MPI_Request request;
@@ -126,10 +133,10 @@ static Status listen(Peers *p, Flag kind) {
 
 /* Pulls [at, at + bytes) from every other rank into a staging buffer; terms[r] = the address of
  * rank r's copy. */
-static Status pull(Peers *p, int room, void *const data[], size_t at, size_t bytes,
+static Status pull(Peers *p, int buffer, void *const data[], size_t at, size_t bytes,
                    const char *label, const void *terms[]) {
     const World *world = p->c->world;
-    char *to = p->rooms + (size_t)room * (size_t)(world->size - 1) * p->pull;
+    char *to = p->buffers + (size_t)buffer * (size_t)(world->size - 1) * p->pull;
     for (int k = 1; k < world->size; k++, to += p->pull) {
         int r = (world->rank + k) % world->size;
         terms[r] = to;
@@ -138,8 +145,8 @@ static Status pull(Peers *p, int room, void *const data[], size_t at, size_t byt
             label));
     }
     terms[world->rank] = (char *)data[world->rank] + at;
-    TRY(gpu_check(cudaEventRecord(p->full[room], p->copies), label));
-    return gpu_check(cudaStreamWaitEvent(p->c->stream, p->full[room], 0), label);
+    TRY(gpu_check(cudaEventRecord(p->full[buffer], p->copies), label));
+    return gpu_check(cudaStreamWaitEvent(p->c->stream, p->full[buffer], 0), label);
 }
 
 static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype,
@@ -149,14 +156,15 @@ static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype,
     TRY(gpu_check(cudaEventRecord(p->begun, p->c->stream), label));
     TRY(gpu_check(cudaStreamWaitEvent(p->copies, p->begun, 0), label));
     for (size_t done = 0, n = 0; done < part; done += p->pull, n++) {
-        int room = (int)(n % ROOMS);
+        int buffer = (int)(n % BUFFERS);
         size_t bytes = part - done < p->pull ? part - done : p->pull;
         const void *terms[PEER_MOST_RANKS];
-        if (n >= ROOMS) TRY(gpu_check(cudaStreamWaitEvent(p->copies, p->empty[room], 0), label));
-        TRY(pull(p, room, data, first + done, bytes, label, terms));
+        if (n >= BUFFERS)
+            TRY(gpu_check(cudaStreamWaitEvent(p->copies, p->empty[buffer], 0), label));
+        TRY(pull(p, buffer, data, first + done, bytes, label, terms));
         TRY(peer_sum(p->c->stream, (char *)data[world->rank] + first + done, terms, world->size,
                      (int64_t)(bytes / dtype_size(dtype)), dtype));
-        TRY(gpu_check(cudaEventRecord(p->empty[room], p->c->stream), label));
+        TRY(gpu_check(cudaEventRecord(p->empty[buffer], p->c->stream), label));
     }
     return OK;
 }
@@ -164,7 +172,7 @@ static Status parts_pull(Peers *p, void *const data[], size_t part, DType dtype,
 /* Prepares a collective: exchanges the addresses of the data and, on the stream, waits until all
  * ranks have reached this point. */
 static Status meet(Peers *p, void *data, const char *label, void *everywhere[PEER_MOST_RANKS]) {
-    TRY(places_exchange(p, data, label, everywhere));
+    TRY(addresses_exchange(p, data, label, everywhere));
     TRY(tell(p, FLAG_READY));
     return listen(p, FLAG_READY);
 }
@@ -255,13 +263,13 @@ static Status resources_create(Peers *p) {
                   "creating a stream"));
     TRY(gpu_check(cudaEventCreateWithFlags(&p->begun, cudaEventDisableTiming),
                   "creating an event"));
-    for (int i = 0; i < ROOMS; i++) {
+    for (int i = 0; i < BUFFERS; i++) {
         TRY(gpu_check(cudaEventCreateWithFlags(&p->full[i], cudaEventDisableTiming),
                       "creating an event"));
         TRY(gpu_check(cudaEventCreateWithFlags(&p->empty[i], cudaEventDisableTiming),
                       "creating an event"));
     }
-    TRY(gpu_check(cudaMalloc((void **)&p->rooms, ROOMS * (size_t)others * p->pull),
+    TRY(gpu_check(cudaMalloc((void **)&p->buffers, BUFFERS * (size_t)others * p->pull),
                   "allocating memory for sums"));
     TRY(gpu_check(cudaMalloc((void **)&p->flags, FLAG_BYTES), "allocating memory for flags"));
     TRY(gpu_check(cudaMemset(p->flags, 0, FLAG_BYTES), "clearing flags"));
@@ -273,7 +281,7 @@ static Status peers_connect(Peers *p) {
     void *flags[PEER_MOST_RANKS];
     TRY(world_agree(world, reach_all(p->c)));
     TRY(world_agree(world, resources_create(p)));
-    TRY(world_agree(world, places_exchange(p, p->flags, "sharing flags", flags)));
+    TRY(world_agree(world, addresses_exchange(p, p->flags, "sharing flags", flags)));
     for (int r = 0; r < world->size; r++) p->others[r] = flags[r];
     p->lasting = p->mappings;
     return OK;
@@ -317,13 +325,13 @@ void peers_destroy(Peers **peers) {
     Peers *p = peers == NULL ? NULL : *peers;
     if (p == NULL) return;
     mappings_close(p, NULL);
-    for (int i = 0; i < ROOMS; i++) {
+    for (int i = 0; i < BUFFERS; i++) {
         if (p->full[i] != NULL) cudaEventDestroy(p->full[i]);
         if (p->empty[i] != NULL) cudaEventDestroy(p->empty[i]);
     }
     if (p->begun != NULL) cudaEventDestroy(p->begun);
     if (p->copies != NULL) cudaStreamDestroy(p->copies);
-    cudaFree(p->rooms);
+    cudaFree(p->buffers);
     cudaFree(p->flags);
     free(p);
     *peers = NULL;

@@ -1,4 +1,4 @@
-/* Collectives through host memory, for ranks that share a GPU. Each piece is copied to pinned
+/* Collectives through host memory, for ranks that share a GPU. Each chunk is copied to pinned
  * memory, summed by MPI in a host function of the stream, and copied back. Slow; useful for testing
  * data parallelism on one GPU. */
 #include "dist/gpu_internal.h"
@@ -6,21 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One piece of a collective, the argument of a host function. It lives as long as the graph that
+/* One chunk of a collective, the argument of a host function. It lives as long as the graph that
  * captured the host function. */
-typedef struct Piece {
+typedef struct StagedChunk {
     struct Staged *owner;
     int64_t count; /* elements to sum, or bytes of a part to gather */
     DType dtype;
     char label[64];
-    struct Piece *next;
-} Piece;
+    struct StagedChunk *next;
+} StagedChunk;
 
 typedef struct Staged {
     Channel channel;
-    char *pinned; /* TREE_PIECE_BYTES */
+    char *pinned; /* TREE_CHUNK_BYTES */
     void *scratch;
-    Piece *pieces;
+    StagedChunk *chunks;
     volatile int failures; /* of host functions, which cannot return a failure */
     char message[512];
 } Staged;
@@ -31,44 +31,45 @@ static void note(Staged *s, Status status) {
     s->failures = 1;
 }
 
-static void sum_piece(void *argument) {
-    Piece *piece = argument;
-    Staged *s = piece->owner;
+static void sum_chunk(void *argument) {
+    StagedChunk *chunk = argument;
+    Staged *s = chunk->owner;
     if (s->failures > 0) return;
-    s->channel.label = piece->label;
-    note(s, channel_sum(&s->channel, s->pinned, piece->count, piece->dtype, s->scratch));
+    s->channel.label = chunk->label;
+    note(s, channel_sum(&s->channel, s->pinned, chunk->count, chunk->dtype, s->scratch));
 }
 
-static void gather_piece(void *argument) {
-    Piece *piece = argument;
-    Staged *s = piece->owner;
+static void gather_chunk(void *argument) {
+    StagedChunk *chunk = argument;
+    Staged *s = chunk->owner;
     if (s->failures > 0) return;
-    s->channel.label = piece->label;
-    note(s, channel_gather_parts(&s->channel, s->pinned, (size_t)piece->count));
+    s->channel.label = chunk->label;
+    note(s, channel_gather_parts(&s->channel, s->pinned, (size_t)chunk->count));
 }
 
-static Status piece_add(Staged *s, int64_t count, DType dtype, const char *label, Piece **out) {
-    Piece *piece = calloc(1, sizeof *piece);
-    if (piece == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a reduction");
-    *piece = (Piece){.owner = s, .count = count, .dtype = dtype, .next = s->pieces};
-    snprintf(piece->label, sizeof piece->label, "%s", label);
-    s->pieces = *out = piece;
+static Status chunk_add(Staged *s, int64_t count, DType dtype, const char *label,
+                        StagedChunk **out) {
+    StagedChunk *chunk = calloc(1, sizeof *chunk);
+    if (chunk == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a reduction");
+    *chunk = (StagedChunk){.owner = s, .count = count, .dtype = dtype, .next = s->chunks};
+    snprintf(chunk->label, sizeof chunk->label, "%s", label);
+    s->chunks = *out = chunk;
     return OK;
 }
 
 static Status all_reduce(GpuCollectives *c, void *data, int64_t count, DType dtype,
                          const char *label) {
     Staged *s = c->kind;
-    const int64_t room = TREE_PIECE_BYTES / (int64_t)dtype_size(dtype);
-    for (int64_t first = 0; first < count; first += room) {
-        int64_t n = count - first < room ? count - first : room;
+    const int64_t most = TREE_CHUNK_BYTES / (int64_t)dtype_size(dtype);
+    for (int64_t first = 0; first < count; first += most) {
+        int64_t n = count - first < most ? count - first : most;
         size_t bytes = (size_t)n * dtype_size(dtype);
         char *at = (char *)data + (size_t)first * dtype_size(dtype);
-        Piece *piece = NULL;
-        TRY(piece_add(s, n, dtype, label, &piece));
+        StagedChunk *chunk = NULL;
+        TRY(chunk_add(s, n, dtype, label, &chunk));
         TRY(gpu_check(cudaMemcpyAsync(s->pinned, at, bytes, cudaMemcpyDeviceToHost, c->stream),
                       label));
-        TRY(gpu_check(cudaLaunchHostFunc(c->stream, sum_piece, piece), label));
+        TRY(gpu_check(cudaLaunchHostFunc(c->stream, sum_chunk, chunk), label));
         TRY(gpu_check(cudaMemcpyAsync(at, s->pinned, bytes, cudaMemcpyHostToDevice, c->stream),
                       label));
     }
@@ -81,16 +82,16 @@ static Status all_gather(GpuCollectives *c, void *data, int64_t count, DType dty
                          const char *label) {
     Staged *s = c->kind;
     size_t size = (size_t)c->world->size, rank = (size_t)c->world->rank;
-    size_t part = (size_t)count / size * dtype_size(dtype), room = TREE_PIECE_BYTES / size;
-    for (size_t first = 0; first < part; first += room) {
-        size_t bytes = part - first < room ? part - first : room;
+    size_t part = (size_t)count / size * dtype_size(dtype), most = TREE_CHUNK_BYTES / size;
+    for (size_t first = 0; first < part; first += most) {
+        size_t bytes = part - first < most ? part - first : most;
         char *at = (char *)data + first;
-        Piece *piece = NULL;
-        TRY(piece_add(s, (int64_t)bytes, dtype, label, &piece));
+        StagedChunk *chunk = NULL;
+        TRY(chunk_add(s, (int64_t)bytes, dtype, label, &chunk));
         TRY(gpu_check(cudaMemcpyAsync(s->pinned + rank * bytes, at + rank * part, bytes,
                                       cudaMemcpyDeviceToHost, c->stream),
                       label));
-        TRY(gpu_check(cudaLaunchHostFunc(c->stream, gather_piece, piece), label));
+        TRY(gpu_check(cudaLaunchHostFunc(c->stream, gather_chunk, chunk), label));
         TRY(gpu_check(cudaMemcpy2DAsync(at, part, s->pinned, bytes, bytes, size,
                                         cudaMemcpyHostToDevice, c->stream),
                       label));
@@ -106,10 +107,10 @@ static Status check(GpuCollectives *c) {
 static void close_staged(GpuCollectives *c) {
     Staged *s = c->kind;
     if (s == NULL) return;
-    while (s->pieces != NULL) {
-        Piece *piece = s->pieces;
-        s->pieces = piece->next;
-        free(piece);
+    while (s->chunks != NULL) {
+        StagedChunk *chunk = s->chunks;
+        s->chunks = chunk->next;
+        free(chunk);
     }
     if (s->channel.comm != MPI_COMM_NULL) MPI_Comm_free(&s->channel.comm);
     cudaFreeHost(s->pinned);
@@ -122,10 +123,10 @@ static Status staged_open(GpuCollectives *c, Staged *s) {
     s->channel =
         (Channel){MPI_COMM_NULL, world->rank, world->size, WAITING_COMMUNICATION, c->watchdog, ""};
     TRY(mpi_check(MPI_Comm_dup(world->comm, &s->channel.comm), "MPI_Comm_dup"));
-    s->scratch = malloc(TREE_PIECE_BYTES);
+    s->scratch = malloc(TREE_CHUNK_BYTES);
     if (s->scratch == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for the scratch of reductions");
-    return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_PIECE_BYTES),
+    return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_CHUNK_BYTES),
                      "allocating pinned memory");
 }
 

@@ -77,7 +77,7 @@ bool watchdog_is_reported(const Watchdog *watchdog) {
 /* ---- the watchdog thread: reading this rank -------------------------------------------------- */
 
 static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {
-    Slot *mine = w->mine;
+    RankSlot *mine = w->mine;
     uint64_t turns = LOAD(mine->waiting[thread].turns);
     bool goes_on = LOAD(mine->waiting[thread].waits) && turns == w->turns_seen[thread];
     w->turns_seen[thread] = turns;
@@ -89,7 +89,7 @@ static double wait_measure(Watchdog *w, WaitingThread thread, double elapsed) {
 /* Counts signs of life: the progress of the main thread and, while it waits, its polls or those of
  * the communication thread on its behalf. This distinguishes a main thread that is frozen during a
  * wait from one that is waiting. */
-static uint64_t signs_of_life(const Slot *slot) {
+static uint64_t signs_of_life(const RankSlot *slot) {
     uint64_t signs = LOAD(slot->progress) + LOAD(slot->waiting[WAITING_MAIN].turns) +
                      LOAD(slot->waiting[WAITING_MAIN].polls);
     return LOAD(slot->waiting[WAITING_MAIN].waits)
@@ -100,7 +100,7 @@ static uint64_t signs_of_life(const Slot *slot) {
 /* Measures the time without a sign of life. Intervals that watchdog_allow granted do not count
  * towards the rank's own pace. */
 static void idle_measure(Watchdog *w, double elapsed) {
-    Slot *mine = w->mine;
+    RankSlot *mine = w->mine;
     uint64_t signs = signs_of_life(mine);
     double idle = LOAD(mine->idle), allowed = LOAD(mine->allowed);
     if (signs != w->signs_seen) {
@@ -174,14 +174,15 @@ static Status table_create(Watchdog *w) {
     const World *world = w->world;
     /* Each mapping starts at a page boundary, so rounding up gives the same offset on every
      * rank. */
-    size_t bytes = sizeof(Table) + (size_t)world->local_size * sizeof(Slot), align = alignof(Table);
+    size_t bytes = sizeof(WatchdogTable) + (size_t)world->local_size * sizeof(RankSlot),
+           align = alignof(WatchdogTable);
     MPI_Aint mine = world->local_rank == 0 ? (MPI_Aint)(bytes + align) : 0, size = 0;
     void *base = NULL;
     int unit = 0;
     TRY(mpi_check(MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, world->local, &base, &w->window),
                   "MPI_Win_allocate_shared"));
     TRY(mpi_check(MPI_Win_shared_query(w->window, 0, &size, &unit, &base), "MPI_Win_shared_query"));
-    w->table = (Table *)(((uintptr_t)base + align - 1) / align * align);
+    w->table = (WatchdogTable *)(((uintptr_t)base + align - 1) / align * align);
     if (world->local_rank == 0) memset(w->table, 0, bytes);
     return OK;
 }

@@ -15,12 +15,12 @@ static void text_read(const SharedText *text, char to[TEXT_BYTES]) {
     to[TEXT_BYTES - 1] = '\0';
 }
 
-static bool is_live(const Slot *slot) { return atomic_load(&slot->state) == SLOT_LIVE; }
+static bool is_live(const RankSlot *slot) { return atomic_load(&slot->state) == SLOT_LIVE; }
 
 /* Finds a rank other than `late` that waits in a collective; NULL if there is none. */
-static const Slot *waiter_find(const Watchdog *w, const Slot *late, WaitingThread *thread) {
+static const RankSlot *waiter_find(const Watchdog *w, const RankSlot *late, WaitingThread *thread) {
     for (int i = 0; i < w->world->local_size; i++) {
-        const Slot *slot = &w->table->slots[i];
+        const RankSlot *slot = &w->table->slots[i];
         for (int t = 0; slot != late && is_live(slot) && t < WAITING_COUNT; t++) {
             *thread = (WaitingThread)t;
             if (LOAD(slot->waited[t]) > WAITER_SECONDS) return slot;
@@ -30,7 +30,7 @@ static const Slot *waiter_find(const Watchdog *w, const Slot *late, WaitingThrea
 }
 
 static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
-    const Slot *slot = &w->table->slots[i];
+    const RankSlot *slot = &w->table->slots[i];
     Peer *peer = &w->peers[i];
     uint64_t beats = LOAD(slot->beats);
     peer->silent = beats != peer->beats ? 0 : peer->silent + elapsed;
@@ -53,7 +53,7 @@ static Suspicion judge_peer(Watchdog *w, int i, double elapsed) {
  * in different collectives. */
 static bool all_have_waited(const Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
-        const Slot *slot = &w->table->slots[i];
+        const RankSlot *slot = &w->table->slots[i];
         if (is_live(slot) && LOAD(slot->waited[WAITING_MAIN]) <= LOAD(slot->limit)) return false;
     }
     return w->world->n_hosts == 1;
@@ -63,7 +63,7 @@ static bool all_have_waited(const Watchdog *w) {
  * system blocks all of them. */
 static bool all_are_idle(const Watchdog *w) {
     for (int i = 0; i < w->world->local_size; i++) {
-        const Slot *slot = &w->table->slots[i];
+        const RankSlot *slot = &w->table->slots[i];
         double limit = LOAD(slot->limit),
                longest = limit > w->options.lost_after ? limit : w->options.lost_after;
         if (is_live(slot) && LOAD(slot->idle) <= longest) return false;
@@ -92,7 +92,7 @@ Suspicion watchdog_judge(Watchdog *w, double elapsed) {
 }
 
 /* Writes "step 12, ACTIVITY" as the rank itself last reported it. */
-static void describe(const Slot *slot, char *out, size_t bytes) {
+static void describe(const RankSlot *slot, char *out, size_t bytes) {
     char text[TEXT_BYTES];
     bool waits = LOAD(slot->waiting[WAITING_MAIN].waits) != 0;
     text_read(waits ? &slot->waiting[WAITING_MAIN].label : &slot->activity, text);
@@ -107,7 +107,7 @@ static void describe(const Slot *slot, char *out, size_t bytes) {
 size_t watchdog_say(const Watchdog *w, const Suspicion *s, char *line, size_t bytes) {
     const World *world = w->world;
     char where[TEXT_BYTES + 32] = "", label[TEXT_BYTES] = "", name[HOST_BYTES + 24], what[256];
-    const Slot *named = s->slot != NULL ? s->slot : s->waiter;
+    const RankSlot *named = s->slot != NULL ? s->slot : s->waiter;
     int rank = LOAD(named->rank);
     snprintf(name, sizeof name, "rank %d on %s", rank, world_host(world, rank));
     if (s->waiter != NULL) text_read(&s->waiter->waiting[s->waiting].label, label);

@@ -29,7 +29,7 @@ typedef enum SlotState { SLOT_EMPTY, SLOT_LIVE, SLOT_LEFT } SlotState;
 
 /* The state that a rank shows to the other ranks of its host. Written by its main, communication
  * and watchdog threads. */
-typedef struct Slot {
+typedef struct RankSlot {
     alignas(128) _Atomic int state;
     _Atomic int rank, pid;
     _Atomic uint64_t beats;    /* watchdog thread */
@@ -44,12 +44,12 @@ typedef struct Slot {
     } waiting[WAITING_COUNT];
     /* Derived from the fields above by the watchdog thread, in seconds. */
     _Atomic double idle, limit, waited[WAITING_COUNT];
-} Slot;
+} RankSlot;
 
-typedef struct Table {
+typedef struct WatchdogTable {
     alignas(128) _Atomic int reported; /* a rank has reported the cause */
-    Slot slots[];                      /* (local_size) */
-} Table;
+    RankSlot slots[];                  /* (local_size) */
+} WatchdogTable;
 
 /* An observer's record of a peer. */
 typedef struct Peer {
@@ -61,8 +61,8 @@ struct Watchdog {
     World *world;
     WatchdogOptions options;
     MPI_Win window;
-    Table *table;
-    Slot *mine;
+    WatchdogTable *table;
+    RankSlot *mine;
     Peer *peers; /* (local_size) */
     /* (1 + local_size): the request to stop, then the end of each peer's process. */
     struct pollfd *wake;
@@ -78,7 +78,7 @@ typedef enum SuspicionKind { NOBODY, DIED, STOPPED, HUNG, LOST } SuspicionKind;
 
 typedef struct Suspicion {
     SuspicionKind kind;
-    const Slot *slot, *waiter;
+    const RankSlot *slot, *waiter;
     WaitingThread waiting; /* the waiter's thread */
     double seconds;
 } Suspicion;

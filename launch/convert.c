@@ -7,20 +7,20 @@
 
 #include <string.h>
 
-typedef struct Values {
+typedef struct ConvertOptions {
     const char *config;
     int64_t heads;
     int dtype; /* index into dtypes[] */
-} Values;
+} ConvertOptions;
 
 static const DType dtypes[] = {DTYPE_F32, DTYPE_BF16};
 
 static const Option options[] = {
-    {"dtype", OPTION_CHOICE, offsetof(Values, dtype), "float32|bfloat16", "float32",
+    {"dtype", OPTION_CHOICE, offsetof(ConvertOptions, dtype), "float32|bfloat16", "float32",
      .doc = "type in the output file; runs are always float32"},
-    {"config", OPTION_TEXT, offsetof(Values, config), "FILE",
+    {"config", OPTION_TEXT, offsetof(ConvertOptions, config), "FILE",
      .doc = "the config of the new run; its model must match the weights"},
-    {"heads", OPTION_INT, offsetof(Values, heads), "N", "0", 0, 1 << 24,
+    {"heads", OPTION_INT, offsetof(ConvertOptions, heads), "N", "0", 0, 1 << 24,
      .doc = "attention heads of safetensors; 0: from the config.json beside them, otherwise "
             "channels / 64"},
 };
@@ -44,7 +44,7 @@ static const CommandLine program = {.name = "convert",
                                     .option_count = sizeof options / sizeof options[0],
                                     .more = print_notes};
 
-static Status model_read(const char *path, const Values *values, ModelWeights **out) {
+static Status model_read(const char *path, const ConvertOptions *values, ModelWeights **out) {
     Arena arena = {0};
     Format format;
     const char *file;
@@ -62,7 +62,8 @@ static Status model_read(const char *path, const Values *values, ModelWeights **
     return status;
 }
 
-static Status model_write(const ModelWeights *model, const char *path, const Values *values) {
+static Status model_write(const ModelWeights *model, const char *path,
+                          const ConvertOptions *values) {
     switch (format_of_target(path)) {
     case FORMAT_HUGGING_FACE: return hugging_face_write(model, path, dtypes[values->dtype]);
     case FORMAT_LLM_C: return llm_c_write(model, path, dtypes[values->dtype]);
@@ -85,7 +86,7 @@ static Status target_check(const char *to) {
     return ERROR(STATUS_USAGE, "%s: PyTorch's format is not supported; give model.safetensors", to);
 }
 
-static Status arguments_check(const char *to, const Values *values) {
+static Status arguments_check(const char *to, const ConvertOptions *values) {
     bool is_run = format_of_target(to) == FORMAT_RUN;
     TRY(target_check(to));
     if (is_run && values->dtype != 0) return ERROR(STATUS_USAGE, "--dtype: a run holds float32");
@@ -93,7 +94,7 @@ static Status arguments_check(const char *to, const Values *values) {
     return ERROR(STATUS_USAGE, "--config applies to a new run, and %s is not a run", to);
 }
 
-static Status convert(const char *from, const char *to, const Values *values) {
+static Status convert(const char *from, const char *to, const ConvertOptions *values) {
     ModelWeights *model = NULL;
     TRY(arguments_check(to, values));
     TRY(model_read(from, values, &model));
@@ -110,7 +111,7 @@ static Status convert(const char *from, const char *to, const Values *values) {
 int main(int argc, char **argv) {
     at_load_restore();
     streams_open();
-    Values values = {0};
+    ConvertOptions values = {0};
     Arguments arguments;
     Status status = options_parse(&program, argc, argv, &values, &arguments);
     if (!failed(status) && !options_answer(&program, &arguments, stdout)) {

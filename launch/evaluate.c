@@ -22,15 +22,15 @@
 
 enum { PATH_BYTES = 4096 };
 
-typedef struct Values {
+typedef struct EvaluateOptions {
     const char *tokens;
     bool json;
-} Values;
+} EvaluateOptions;
 
 static const Option options[] = {
-    {"tokens", OPTION_TEXT, offsetof(Values, tokens), "N|all", NULL,
+    {"tokens", OPTION_TEXT, offsetof(EvaluateOptions, tokens), "N|all", NULL,
      .doc = "number of tokens, spread over the file (default: the run's evaluation.tokens)"},
-    {"json", OPTION_FLAG, offsetof(Values, json), .doc = "print one JSON object"},
+    {"json", OPTION_FLAG, offsetof(EvaluateOptions, json), .doc = "print one JSON object"},
 };
 
 static void more(FILE *file) {
@@ -57,7 +57,7 @@ static const CommandLine command = {
 typedef struct Evaluate {
     Config *config; /* e's */
     Experiment e;
-    Values values;
+    EvaluateOptions values;
     Arguments arguments;
     Arena arena;
     char path[PATH_BYTES]; /* of the checkpoint */
@@ -91,7 +91,7 @@ static Status checkpoint_find(Evaluate *v) {
     return world_agree(world, leads ? OK : checkpoint_open(v->path, &v->file));
 }
 
-static Status tokens_take(const Values *values, ConfigEvaluation *out) {
+static Status tokens_take(const EvaluateOptions *values, ConfigEvaluation *out) {
     if (values->tokens == NULL) return OK;
     if (strcmp(values->tokens, "all") == 0) {
         out->tokens = CONFIG_ALL;

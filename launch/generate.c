@@ -11,25 +11,25 @@
 
 enum { MOST_START_BYTES = 64 << 20 };
 
-typedef struct Values {
+typedef struct GenerateOptions {
     const char *start;
     int64_t num_samples, max_new_tokens, top_k, seed;
     double temperature;
-} Values;
+} GenerateOptions;
 
 static const Option options[] = {
-    {"start", OPTION_TEXT, offsetof(Values, start), "TEXT|FILE:path", NULL,
+    {"start", OPTION_TEXT, offsetof(GenerateOptions, start), "TEXT|FILE:path", NULL,
      .doc = "start of the text (default: a newline); empty: after an end of text",
      .may_be_empty = true},
-    {"num-samples", OPTION_INT, offsetof(Values, num_samples), "N", "1", 1, 1e6,
+    {"num-samples", OPTION_INT, offsetof(GenerateOptions, num_samples), "N", "1", 1, 1e6,
      .doc = "number of texts"},
-    {"max-new-tokens", OPTION_INT, offsetof(Values, max_new_tokens), "N", "200", 1, 1e9,
+    {"max-new-tokens", OPTION_INT, offsetof(GenerateOptions, max_new_tokens), "N", "200", 1, 1e9,
      .doc = "tokens per text"},
-    {"temperature", OPTION_NUMBER, offsetof(Values, temperature), "X", "0.8", 0, 100,
+    {"temperature", OPTION_NUMBER, offsetof(GenerateOptions, temperature), "X", "0.8", 0, 100,
      .doc = "divides the logits; below 1 is more conservative, 0 takes the most likely token"},
-    {"top-k", OPTION_INT, offsetof(Values, top_k), "K", "200", 0, 1e9,
+    {"top-k", OPTION_INT, offsetof(GenerateOptions, top_k), "K", "200", 0, 1e9,
      .doc = "sample from the K most likely tokens; 0: all"},
-    {"seed", OPTION_INT, offsetof(Values, seed), "N", "1337",
+    {"seed", OPTION_INT, offsetof(GenerateOptions, seed), "N", "1337",
      .doc = "the same seed gives the same text"},
 };
 
@@ -61,8 +61,8 @@ static Status token_print(Generator *g, int32_t token) {
     return streams_flush(OK);
 }
 
-static Status sample(Generator *g, const Values *values, int64_t index, TokenBuffer *context,
-                     float *logits) {
+static Status sample(Generator *g, const GenerateOptions *values, int64_t index,
+                     TokenBuffer *context, float *logits) {
     const Tokenizer *tokenizer = generator_tokenizer(g);
     int64_t V = generator_vocab_size(g), known = tokenizer_vocab_size(tokenizer);
     Sampling sampling = {values->temperature, values->top_k, (uint64_t)values->seed};
@@ -92,8 +92,8 @@ static Status context_begin(const Generator *g, const char *text, size_t bytes, 
     return token_buffer_append(out, &end_of_text, 1);
 }
 
-static Status samples(Generator *g, const Values *values, TokenBuffer *context, const char *text,
-                      size_t bytes) {
+static Status samples(Generator *g, const GenerateOptions *values, TokenBuffer *context,
+                      const char *text, size_t bytes) {
     float *logits = malloc((size_t)generator_vocab_size(g) * sizeof *logits);
     if (logits == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
     Status status = context_begin(g, text, bytes, context);
@@ -108,7 +108,7 @@ static Status samples(Generator *g, const Values *values, TokenBuffer *context, 
     return status;
 }
 
-static Status generate(const char *run, const Values *values) {
+static Status generate(const char *run, const GenerateOptions *values) {
     Generator *generator = NULL;
     TokenBuffer context = {0};
     char *text = NULL;
@@ -126,7 +126,7 @@ int main(int argc, char **argv) {
     at_load_restore();
     thread_wait_choose(argv);
     streams_open();
-    Values values = {0};
+    GenerateOptions values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
     if (!failed(status) && !options_answer(&command, &arguments, stdout)) {

@@ -17,11 +17,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-typedef struct Values {
+typedef struct PrepareOptions {
     const char *out, *tokenizer;
     double val_fraction;
     int format; /* index into formats[] */
-} Values;
+} PrepareOptions;
 
 static const struct {
     const char *suffix;
@@ -29,13 +29,13 @@ static const struct {
 } formats[] = {{"h5", TOKENS_HDF5}, {"bin", TOKENS_NANOGPT}};
 
 static const Option options[] = {
-    {"out", OPTION_TEXT, offsetof(Values, out), "DIR", .required = true,
+    {"out", OPTION_TEXT, offsetof(PrepareOptions, out), "DIR", .required = true,
      .doc = "directory of the train and val files"},
-    {"tokenizer", OPTION_TEXT, offsetof(Values, tokenizer), "byte|gpt2|FILE", "byte",
+    {"tokenizer", OPTION_TEXT, offsetof(PrepareOptions, tokenizer), "byte|gpt2|FILE", "byte",
      .doc = "FILE: encoder.json, vocab.json, a rank file, or their directory"},
-    {"val-fraction", OPTION_NUMBER, offsetof(Values, val_fraction), "0.1", "0.1", .low = 0,
+    {"val-fraction", OPTION_NUMBER, offsetof(PrepareOptions, val_fraction), "0.1", "0.1", .low = 0,
      .high = 0.9, .doc = "fraction of the text, at its end, for validation; 0: none"},
-    {"format", OPTION_CHOICE, offsetof(Values, format), "h5|bin", "h5",
+    {"format", OPTION_CHOICE, offsetof(PrepareOptions, format), "h5|bin", "h5",
      .doc = "bin: headerless uint16, as nanoGPT's"},
 };
 
@@ -63,7 +63,7 @@ typedef struct Split {
 } Split;
 
 typedef struct Preparation {
-    const Values *values;
+    const PrepareOptions *values;
     Tokenizer *tokenizer;
     Corpus *corpus;
     int64_t cut; /* training text before it, validation text after it */
@@ -162,7 +162,7 @@ static Status run(Preparation *p, const Arguments *arguments) {
     return OK;
 }
 
-static Status prepare(const Values *values, const Arguments *arguments) {
+static Status prepare(const PrepareOptions *values, const Arguments *arguments) {
     size_t made;
     Preparation p = {.values = values,
                      .lock = -1,
@@ -183,7 +183,7 @@ static Status prepare(const Values *values, const Arguments *arguments) {
 int main(int argc, char **argv) {
     at_load_restore();
     streams_open();
-    Values values = {0};
+    PrepareOptions values = {0};
     Arguments arguments;
     signal(SIGXFSZ, SIG_IGN); /* a limit on file size becomes a write error */
     Status status = options_parse(&program, argc, argv, &values, &arguments);

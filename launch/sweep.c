@@ -10,22 +10,22 @@
 
 #include <stdio.h>
 
-typedef struct Values {
+typedef struct SweepOptions {
     bool local, slurm, dry_run, report;
     int64_t ranks, parallel;
-} Values;
+} SweepOptions;
 
 static const Option options[] = {
-    {"local", OPTION_FLAG, offsetof(Values, local),
+    {"local", OPTION_FLAG, offsetof(SweepOptions, local),
      .doc = "run the points on this machine, then report"},
-    {"slurm", OPTION_FLAG, offsetof(Values, slurm),
+    {"slurm", OPTION_FLAG, offsetof(SweepOptions, slurm),
      .doc = "submit the points and the report to Slurm"},
-    {"dry-run", OPTION_FLAG, offsetof(Values, dry_run),
+    {"dry-run", OPTION_FLAG, offsetof(SweepOptions, dry_run),
      .doc = "print points, commands and scripts; change nothing"},
-    {"report", OPTION_FLAG, offsetof(Values, report), .doc = "report the current results"},
-    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 100000,
+    {"report", OPTION_FLAG, offsetof(SweepOptions, report), .doc = "report the current results"},
+    {"ranks", OPTION_INT, offsetof(SweepOptions, ranks), "N", NULL, 1, 100000,
      .doc = "with --local: ranks per point"},
-    {"parallel", OPTION_INT, offsetof(Values, parallel), "N", NULL, 1, 1024,
+    {"parallel", OPTION_INT, offsetof(SweepOptions, parallel), "N", NULL, 1, 1024,
      .doc = "with --local: points at a time"},
 };
 
@@ -48,7 +48,7 @@ static const CommandLine command = {
     .more = print_notes,
 };
 
-static Status check_values(const Values *v) {
+static Status check_values(const SweepOptions *v) {
     if (v->local && v->slurm)
         return ERROR(STATUS_USAGE, "--local and --slurm exclude each other; choose one");
     if (v->slurm && (v->ranks > 0 || v->parallel > 0)) {
@@ -62,7 +62,7 @@ static Status check_values(const Values *v) {
     return OK;
 }
 
-static Status print_commands(const Study *study, const Values *v) {
+static Status print_commands(const Study *study, const SweepOptions *v) {
     Launcher launcher;
     Status status = launcher_open(study, v->ranks, v->parallel, &launcher);
     for (int i = 0; i < study->count && !failed(status); i++) {
@@ -86,7 +86,7 @@ static Status print_scripts(const Study *study) {
     return status;
 }
 
-static Status dry_run(const Study *study, const Values *v) {
+static Status dry_run(const Study *study, const SweepOptions *v) {
     table_print(study, stdout);
     if (!v->slurm) {
         printf("\n");
@@ -135,7 +135,7 @@ static Status report(Study *study) {
     return report_write(study->directory, stdout);
 }
 
-static Status run_local(Study *study, const Values *v) {
+static Status run_local(Study *study, const SweepOptions *v) {
     Launcher launcher;
     Status status = launcher_open(study, v->ranks, v->parallel, &launcher);
     if (!failed(status)) status = study_claim(study);
@@ -156,7 +156,7 @@ static Status run_slurm(Study *study) {
     return slurm_submit(study, stdout);
 }
 
-static Status run_all(const Values *v, const Arguments *arguments) {
+static Status run_all(const SweepOptions *v, const Arguments *arguments) {
     Study *study = NULL;
     TRY(check_values(v));
     TRY(study_open(arguments->operands[0], arguments->override_count, arguments->overrides,
@@ -179,7 +179,7 @@ static Status run_all(const Values *v, const Arguments *arguments) {
 int main(int argc, char **argv) {
     at_load_restore();
     streams_open();
-    Values values = {0};
+    SweepOptions values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
     if (!failed(status) && !options_answer(&command, &arguments, stdout))

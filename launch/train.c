@@ -17,24 +17,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Values {
+typedef struct TrainOptions {
     bool plan, print_config, profile;
     const char *resume, *device_memory;
     int64_t ranks;
-} Values;
+} TrainOptions;
 
 static const Option options[] = {
-    {"plan", OPTION_FLAG, offsetof(Values, plan),
+    {"plan", OPTION_FLAG, offsetof(TrainOptions, plan),
      .doc = "print the memory plan and stop; nothing is allocated"},
-    {"device-memory", OPTION_TEXT, offsetof(Values, device_memory), "BYTES", NULL,
+    {"device-memory", OPTION_TEXT, offsetof(TrainOptions, device_memory), "BYTES", NULL,
      .doc = "with --plan, for a GPU that this machine lacks: its memory (default: 80GiB)"},
-    {"ranks", OPTION_INT, offsetof(Values, ranks), "N", NULL, 1, 1e6,
+    {"ranks", OPTION_INT, offsetof(TrainOptions, ranks), "N", NULL, 1, 1e6,
      .doc = "with --plan: number of ranks"},
-    {"print-config", OPTION_FLAG, offsetof(Values, print_config),
+    {"print-config", OPTION_FLAG, offsetof(TrainOptions, print_config),
      .doc = "print the resolved config and stop"},
-    {"profile", OPTION_FLAG, offsetof(Values, profile),
+    {"profile", OPTION_FLAG, offsetof(TrainOptions, profile),
      .doc = "at the end, time every op of the last micro-batch; trace.json for Chrome"},
-    {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
+    {"resume", OPTION_TEXT, offsetof(TrainOptions, resume), "auto|none|PATH", "auto",
      .doc = "resume from the newest good checkpoint, from none, or from PATH"},
 };
 
@@ -50,7 +50,7 @@ static const CommandLine command = {
     .more = config_help,
 };
 
-static Status plan_suppose(const Values *values, PlanFor *plan) {
+static Status plan_suppose(const TrainOptions *values, PlanFor *plan) {
     ConfigBudget memory;
     const char *bytes = values->device_memory == NULL ? "80GiB" : values->device_memory;
     if (!value_parse_budget(bytes, &memory) || memory.bytes == 0) {
@@ -125,7 +125,7 @@ static Status profile(Run *run) {
     return world_agree(run->e.world, leads ? streams_flush(status) : status);
 }
 
-static Status train(Run *run, const Values *values) {
+static Status train(Run *run, const TrainOptions *values) {
     run->e.base_bytes = memory_resident();
     TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
     run_mark(run, "memory");
@@ -153,7 +153,7 @@ static Status train(Run *run, const Values *values) {
 }
 
 /* The runs of a study have directories of their own, and this one's would be in their way. */
-static Status study_refuse(const Config *config, const char *path, const Values *values) {
+static Status study_refuse(const Config *config, const char *path, const TrainOptions *values) {
     if (config->sweep == NULL || values->plan || values->print_config) return OK;
     return ERROR(STATUS_CONFIG,
                  "%s: is a study; run it with ./sweep, or set sweep=null to train its base config",
@@ -162,7 +162,7 @@ static Status study_refuse(const Config *config, const char *path, const Values 
 
 /* From the config to the last step. A failure before training is agreed on by all ranks and said
  * once. */
-static Status run_all(Run *run, const Values *values, const Arguments *arguments) {
+static Status run_all(Run *run, const TrainOptions *values, const Arguments *arguments) {
     World *world = run->e.world;
     TRY(plan_suppose(values, &run->e.plan));
     TRY(world_agree(world, config_load(arguments->operands[0], arguments->override_count,
@@ -183,7 +183,7 @@ static Status run_all(Run *run, const Values *values, const Arguments *arguments
 }
 
 /* Says it once, and notes where it must be known later that the run does not fit. */
-static int report(Run *run, const Values *values, Status status) {
+static int report(Run *run, const TrainOptions *values, Status status) {
     char message[2048];
     snprintf(message, sizeof message, "%s", status_message());
     int code = world_report(run->e.world, status);
@@ -199,7 +199,7 @@ int main(int argc, char **argv) {
     signals_prepare(); /* of SIGUSR1, which the second load has forgotten */
     Run run = {.born = clock_seconds() - process_age()};
     run.marked_at = run.born;
-    Values values = {0};
+    TrainOptions values = {0};
     Arguments arguments;
     Status status = world_create(&argc, &argv, &run.e.world);
     if (failed(status)) return status_report("train", status);

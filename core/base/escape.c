@@ -37,13 +37,13 @@ static size_t show(const unsigned char *text, size_t bytes, size_t *length, char
     return used;
 }
 
-const char *escape_text(const char *from, char *to, size_t room) {
+const char *escape_text(const char *from, char *to, size_t capacity) {
     const unsigned char *text = (const unsigned char *)from;
     size_t left = strlen(from), used = 0, length;
     char shown[SHOWN_BYTES];
     for (; left > 0; text += length, left -= length) {
         size_t bytes = show(text, left, &length, shown);
-        if (used + bytes >= room) break;
+        if (used + bytes >= capacity) break;
         memcpy(to + used, shown, bytes);
         used += bytes;
     }

@@ -5,10 +5,11 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Copies `from` to `to`, cut at a character if it exceeds `room`. Valid UTF-8 is unchanged. Control
- * characters (C0, DEL, C1), line and paragraph separators, bidirectional controls and invalid bytes
- * become \n, \t, \r or \xNN, byte by byte. Existing escapes are unchanged. Returns `to`. */
-const char *escape_text(const char *from, char *to, size_t room);
+/* Copies `from` to `to`, cut at a character if it exceeds `capacity`. Valid UTF-8 is unchanged.
+ * Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls and
+ * invalid bytes become \n, \t, \r or \xNN, byte by byte. Existing escapes are unchanged. Returns
+ * `to`. */
+const char *escape_text(const char *from, char *to, size_t capacity);
 
 /* Writes `text` of any length to `file`, escaped. */
 void escape_print(FILE *file, const char *text);

@@ -130,18 +130,18 @@ static Status read_whole(int fd, const char *path, size_t most, char **text, siz
     struct stat info;
     *size = 0;
     if (fstat(fd, &info) != 0) return cannot(path, "look at", errno);
-    for (size_t room = (size_t)info.st_size + 1, got;; room *= 2) {
+    for (size_t capacity = (size_t)info.st_size + 1, got;; capacity *= 2) {
         if (*size > most || (size_t)info.st_size > most) {
             return ERROR(STATUS_DATA, "%s: is larger than the limit of %zu bytes; shorten it", path,
                          most);
         }
-        char *grown = realloc(*text, room + 1);
+        char *grown = realloc(*text, capacity + 1);
         if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
         *text = grown;
-        TRY(file_read_at(fd, path, grown + *size, room - *size, *size, &got));
+        TRY(file_read_at(fd, path, grown + *size, capacity - *size, *size, &got));
         *size += got;
         grown[*size] = '\0';
-        if (*size < room) return OK;
+        if (*size < capacity) return OK;
     }
 }
 
@@ -248,11 +248,11 @@ static void notice_keep(const char *directory, int error) {
     pthread_mutex_unlock(&notice_lock);
 }
 
-bool file_notice_take(char *out, size_t room) {
+bool file_notice_take(char *out, size_t capacity) {
     pthread_mutex_lock(&notice_lock);
     bool is_new = notice[0] != '\0' && !notice_is_taken;
     if (is_new) {
-        snprintf(out, room, "%s", notice);
+        snprintf(out, capacity, "%s", notice);
         notice_is_taken = true;
     }
     pthread_mutex_unlock(&notice_lock);
@@ -334,8 +334,8 @@ Status file_list(const char *path, bool (*visit)(void *context, const char *name
     return error == 0 ? OK : cannot(path, "list", error);
 }
 
-void file_directory(const char *path, char *out, size_t room) {
+void file_directory(const char *path, char *out, size_t capacity) {
     char copy[PATH_MAX];
     snprintf(copy, sizeof copy, "%s", path);
-    snprintf(out, room, "%s", dirname(copy));
+    snprintf(out, capacity, "%s", dirname(copy));
 }

@@ -80,7 +80,7 @@ NODISCARD Status file_sync_directory(const char *directory);
 
 /* True once per process after file_sync_directory has tolerated a failure; `out` then holds the
  * warning. Any thread. */
-bool file_notice_take(char *out, size_t room);
+bool file_notice_take(char *out, size_t capacity);
 
 /* Takes the exclusive lock of a file (flock); waits for it if `waits`. Returns 0, EWOULDBLOCK if
  * another process holds it, or the reason why locks are unavailable. */
@@ -99,5 +99,5 @@ void file_remove(const char *path);
 NODISCARD Status file_list(const char *directory, bool (*visit)(void *context, const char *name),
                            void *context);
 
-/* The directory of `path`, "." if it contains no slash; truncated to `room`. */
-void file_directory(const char *path, char *out, size_t room);
+/* The directory of `path`, "." if it contains no slash; truncated to `capacity`. */
+void file_directory(const char *path, char *out, size_t capacity);

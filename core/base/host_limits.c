@@ -14,12 +14,12 @@
 enum { MOST_BYTES = 4 << 20, NAME_BYTES = 64 };
 
 /* A control group of this process, or an ancestor of one. */
-typedef struct Group {
+typedef struct ControlGroup {
     const char *directory;
     bool is_v2, is_ancestor;
-} Group;
+} ControlGroup;
 
-typedef void (*GroupFn)(const Group *group, void *result);
+typedef void (*GroupFn)(const ControlGroup *group, void *result);
 
 /* The content of a file of the group. The caller frees it; NULL if it cannot be read. */
 static char *text_of(const char *directory, const char *name) {
@@ -29,7 +29,7 @@ static char *text_of(const char *directory, const char *name) {
 }
 
 /* Reads a number. False also for `max` and -1, which mean no limit. */
-static bool number_of(const Group *group, const char *name, uint64_t *out) {
+static bool number_of(const ControlGroup *group, const char *name, uint64_t *out) {
     char *text = text_of(group->directory, name);
     bool is_number = text != NULL && *text != '-' && sscanf(text, "%" SCNu64, out) == 1;
     free(text);
@@ -123,7 +123,7 @@ static void mount_visit(const char *root, const Mount *mount, const char *path, 
     size_t top = (size_t)snprintf(directory, sizeof directory, "%s%s", root, mount->point);
     if (top >= sizeof directory) return;
     snprintf(directory + top, sizeof directory - top, "%s", path_inside(mount, path));
-    for (Group group = {directory, mount->is_v2, false};; group.is_ancestor = true) {
+    for (ControlGroup group = {directory, mount->is_v2, false};; group.is_ancestor = true) {
         visit(&group, result);
         char *slash = strrchr(directory + top, '/');
         if (slash == NULL) return;
@@ -160,7 +160,7 @@ static void limit_apply(HostMemory *memory, uint64_t limit, uint64_t used) {
 
 /* File pages can be reclaimed, except those used as shared memory. The counts of version 1 that
  * exclude children are not used. */
-static uint64_t reclaimable(const Group *group) {
+static uint64_t reclaimable(const ControlGroup *group) {
     char *text = text_of(group->directory, "memory.stat");
     uint64_t bytes =
         group->is_v2 ? value_in(text, "inactive_file") + value_in(text, "active_file") +
@@ -170,7 +170,7 @@ static uint64_t reclaimable(const Group *group) {
     return bytes;
 }
 
-static void memory_visit(const Group *group, void *result) {
+static void memory_visit(const ControlGroup *group, void *result) {
     uint64_t limit, high, used = 0, hierarchy = 1;
     if (!group->is_v2) number_of(group, "memory.use_hierarchy", &hierarchy);
     if (group->is_ancestor && hierarchy == 0) return;
@@ -222,7 +222,7 @@ HostMemory host_memory_own(const char *root) {
 /* ---- cores ----------------------------------------------------------------------------------- */
 
 /* Version 2 has "QUOTA PERIOD", or "max PERIOD". */
-static void cores_visit(const Group *group, void *result) {
+static void cores_visit(const ControlGroup *group, void *result) {
     uint64_t quota = 0, period = 0;
     int *cores = result;
     char *text = group->is_v2 ? text_of(group->directory, "cpu.max") : NULL;

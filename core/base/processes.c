@@ -13,12 +13,13 @@ typedef struct Visit {
     void *context;
 } Visit;
 
-size_t process_read(pid_t pid, const char *name, char *out, size_t room) {
+size_t process_read(pid_t pid, const char *name, char *out, size_t capacity) {
     char path[64];
     size_t got = 0;
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int fd = file_open(path, O_RDONLY, 0);
-    for (ssize_t n; fd >= 0 && got < room - 1 && (n = read(fd, out + got, room - 1 - got)) > 0;)
+    for (ssize_t n;
+         fd >= 0 && got < capacity - 1 && (n = read(fd, out + got, capacity - 1 - got)) > 0;)
         got += (size_t)n;
     file_close(fd);
     out[got] = '\0';

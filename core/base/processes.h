@@ -18,6 +18,6 @@ typedef struct ProcessInfo {
 NODISCARD Status processes_visit(bool (*visit)(void *context, const ProcessInfo *process),
                                  void *context);
 
-/* Reads /proc/PID/NAME, truncated to `room`, and appends a zero byte. Returns the number of bytes;
- * 0 if it cannot be read. */
-size_t process_read(pid_t pid, const char *name, char *out, size_t room);
+/* Reads /proc/PID/NAME, truncated to `capacity`, and appends a zero byte. Returns the number of
+ * bytes; 0 if it cannot be read. */
+size_t process_read(pid_t pid, const char *name, char *out, size_t capacity);

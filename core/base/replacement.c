@@ -288,7 +288,7 @@ Status replacement_end(Replacement **replacement, Status status) {
     return status;
 }
 
-Status replacement_set_aside(const char *path, char *to, size_t room) {
+Status replacement_set_aside(const char *path, char *to, size_t capacity) {
     char name[PATH_MAX];
     if (to != NULL) *to = '\0';
     if (!is_there(path)) return OK;
@@ -296,7 +296,7 @@ Status replacement_set_aside(const char *path, char *to, size_t room) {
         if (snprintf(name, sizeof name, "%s.aside-%d", path, n) >= (int)sizeof name) break;
         int error = name_take_free(path, name);
         if (error == EEXIST) continue;
-        if (error == 0 && to != NULL) snprintf(to, room, "%s", name);
+        if (error == 0 && to != NULL) snprintf(to, capacity, "%s", name);
         return error == 0 ? OK : file_cannot_write(name, error);
     }
     return ERROR(STATUS_FAILURE,

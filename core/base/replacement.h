@@ -57,7 +57,7 @@ NODISCARD Status replacement_end(Replacement **replacement, Status status);
 /* Renames `path`, which is foreign or useless, to the first free name PATH.aside-N, N from 1, and
  * copies that name to `to` (may be NULL). If nothing exists there: OK, and "". Errors:
  * STATUS_FAILURE. */
-NODISCARD Status replacement_set_aside(const char *path, char *to, size_t room);
+NODISCARD Status replacement_set_aside(const char *path, char *to, size_t capacity);
 
 /* Removes leftovers of dead writers from a directory: of the target `name`, or of any target if
  * NULL. A failed removal is tried again next time. */

@@ -1,10 +1,10 @@
 /* Options: a program's command line, declared as one table. The table drives both the parser and
  * --help.
  *
- *   typedef struct Values { bool plan; const char *resume; int64_t seed; } Values;
+ *   typedef struct TrainOptions { bool plan; const char *resume; int64_t seed; } TrainOptions;
  *   static const Option options[] = {
- *       {"plan", OPTION_FLAG, offsetof(Values, plan), .doc = "print the memory plan and stop"},
- *       {"resume", OPTION_TEXT, offsetof(Values, resume), "auto|none|PATH", "auto",
+ *       {"plan", OPTION_FLAG, offsetof(TrainOptions, plan), .doc = "print the plan"},
+ *       {"resume", OPTION_TEXT, offsetof(TrainOptions, resume), "auto|none|PATH", "auto",
  *        .doc = "checkpoint to resume from"},
  *   };
  *   static const CommandLine program = {

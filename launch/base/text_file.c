@@ -66,25 +66,25 @@ Status text_file_read_json(const char *path, json_t **out) {
                : ERROR(STATUS_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text);
 }
 
-static Status tail_read(int fd, const char *path, char *text, size_t room, bool *is_cut) {
+static Status tail_read(int fd, const char *path, char *text, size_t capacity, bool *is_cut) {
     struct stat info;
     size_t got = 0;
     if (fstat(fd, &info) != 0)
         return ERROR(STATUS_FAILURE, "%s: cannot inspect it: %s", path, strerror(errno));
-    size_t end = (size_t)info.st_size, start = end < room ? 0 : end - room + 1;
-    Status status = file_read_at(fd, path, text, room - 1, start, &got);
+    size_t end = (size_t)info.st_size, start = end < capacity ? 0 : end - capacity + 1;
+    Status status = file_read_at(fd, path, text, capacity - 1, start, &got);
     text[failed(status) ? 0 : got] = '\0';
     *is_cut = start > 0;
     return status;
 }
 
-Status text_file_tail(const char *path, char *text, size_t room) {
+Status text_file_tail(const char *path, char *text, size_t capacity) {
     int fd;
     bool is_cut = false;
     text[0] = '\0';
     TRY(file_open_regular(path, &fd));
     if (fd < 0) return OK;
-    Status status = tail_read(fd, path, text, room, &is_cut);
+    Status status = tail_read(fd, path, text, capacity, &is_cut);
     file_close(fd);
     const char *first = is_cut ? strchr(text, '\n') : NULL;
     if (first != NULL) memmove(text, first + 1, strlen(first + 1) + 1);

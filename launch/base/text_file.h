@@ -27,6 +27,6 @@ NODISCARD Status text_file_read(Arena *arena, const char *path, const char **out
  * key. */
 NODISCARD Status text_file_read_json(const char *path, json_t **out);
 
-/* The last bytes of a file, at most room - 1, as a string; "" if there is no file. If the file is
- * longer, the text starts after the first newline. Errors: as text_file_read. */
-NODISCARD Status text_file_tail(const char *path, char *text, size_t room);
+/* The last bytes of a file, at most capacity - 1, as a string; "" if there is no file. If the file
+ * is longer, the text starts after the first newline. Errors: as text_file_read. */
+NODISCARD Status text_file_tail(const char *path, char *text, size_t capacity);

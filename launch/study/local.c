@@ -12,16 +12,16 @@
 #include <stdlib.h>
 #include <time.h>
 
-typedef struct Slot {
+typedef struct PointSlot {
     pid_t pid;
     int point; /* -1: free */
     Overdue overdue;
-} Slot;
+} PointSlot;
 
 typedef struct Local {
     Study *study;
     Launcher *launcher;
-    Slot *slots;
+    PointSlot *slots;
     bool *given_up; /* of each point: another attempt would end the same way */
     bool stopping;
     LiveTable table;
@@ -57,7 +57,7 @@ static void say_end(const Local *l, const StudyPoint *point) {
     fflush(stdout);
 }
 
-static Status slot_finish(Local *l, Slot *slot, int code) {
+static Status slot_finish(Local *l, PointSlot *slot, int code) {
     StudyPoint *point = &l->study->points[slot->point];
     /* SIGUSR1 ended the process: ./train before it handles the signal, or mpirun after its ranks
      * have ended with 75. */
@@ -74,7 +74,7 @@ static Status slot_finish(Local *l, Slot *slot, int code) {
 
 /* Whether a slot's process has ended, and its exit code. Ends a launcher that hangs after its run,
  * with a message. */
-static bool slot_has_ended(Local *l, Slot *slot, int *code) {
+static bool slot_has_ended(Local *l, PointSlot *slot, int *code) {
     const StudyPoint *point = &l->study->points[slot->point];
     char line[512];
     if (process_has_ended(slot->pid, code)) {
@@ -90,7 +90,7 @@ static bool slot_has_ended(Local *l, Slot *slot, int *code) {
 
 static Status reap(Local *l) {
     for (int i = 0; i < l->launcher->parallel; i++) {
-        Slot *slot = &l->slots[i];
+        PointSlot *slot = &l->slots[i];
         int code;
         if (slot->point >= 0 && slot_has_ended(l, slot, &code)) TRY(slot_finish(l, slot, code));
     }

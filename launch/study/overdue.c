@@ -19,18 +19,18 @@ static const double ENDED_SECONDS = 10, START_SECONDS = 60, TERM_SECONDS = 3;
 
 typedef struct Processes {
     ProcessInfo *items;
-    size_t count, room;
+    size_t count, capacity;
     bool is_whole; /* false if memory was insufficient */
 } Processes;
 
 static bool process_add(void *context, const ProcessInfo *process) {
     Processes *all = context;
-    if (all->count == all->room) {
-        size_t room = all->room == 0 ? 256 : 2 * all->room;
-        ProcessInfo *grown = realloc(all->items, room * sizeof *grown);
+    if (all->count == all->capacity) {
+        size_t capacity = all->capacity == 0 ? 256 : 2 * all->capacity;
+        ProcessInfo *grown = realloc(all->items, capacity * sizeof *grown);
         if (grown == NULL) return false;
         all->items = grown;
-        all->room = room;
+        all->capacity = capacity;
     }
     all->items[all->count++] = *process;
     return true;
@@ -132,7 +132,7 @@ static bool is_alone(Overdue *o, const StudyPoint *point) {
     return !is_running;
 }
 
-bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t room) {
+bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t capacity) {
     double now = clock_seconds();
     if (now - o->looked < 0.5) return false;
     o->looked = now;
@@ -145,7 +145,7 @@ bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t room)
     if (is_over && isinf(o->since)) o->since = now;
     double limit = o->has_begun ? ENDED_SECONDS : START_SECONDS;
     if (!is_over || now - o->since < limit) return false;
-    snprintf(line, room,
+    snprintf(line, capacity,
              "%s: its launcher (process %d) did not end within %.0f s %s; ending it; the "
              "files of the point determine its state",
              point->name, (int)o->pid, limit,

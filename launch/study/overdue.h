@@ -24,7 +24,7 @@ void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *t
  * run: the run's lock is free, and either summary.json records the end or no rank is left; after 60
  * s if the run has not begun. Returns true when it begins to end the process; `line` then holds the
  * message. */
-bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t room);
+bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t capacity);
 
 /* The effective exit code: `code`, or that of summary.json of this attempt if overdue_check ended
  * the process. */

@@ -49,11 +49,11 @@ Status point_note_end(const StudyPoint *point, int code, bool stopped) {
 }
 
 /* Parses attempts.log and counts attempts and failures. */
-static void read_attempts(StudyPoint *point, char *text, size_t room) {
+static void read_attempts(StudyPoint *point, char *text, size_t capacity) {
     PointStatus *s = &point->status;
     char path[PATH_MAX], *rest = text;
     path_of(point, "attempts.log", path);
-    if (failed(text_file_tail(path, text, room))) return;
+    if (failed(text_file_tail(path, text, capacity))) return;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         int code;
         if (strncmp(line, "start ", 6) == 0) {
@@ -77,11 +77,11 @@ static const char *error_line_last(char *text) {
 }
 
 /* The last error of the last attempt, without the name of the program. */
-static void read_message(StudyPoint *point, char *text, size_t room) {
+static void read_message(StudyPoint *point, char *text, size_t capacity) {
     PointStatus *s = &point->status;
     char path[PATH_MAX];
     path_of(point, "stderr.log", path);
-    const char *found = failed(text_file_tail(path, text, room)) ? NULL : error_line_last(text);
+    const char *found = failed(text_file_tail(path, text, capacity)) ? NULL : error_line_last(text);
     if (found == NULL) {
         snprintf(s->message, sizeof s->message, "ended with exit code %d; see %.300s", s->exit_code,
                  path);

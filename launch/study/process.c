@@ -78,9 +78,9 @@ bool process_has_ended(pid_t pid, int *code) {
 }
 
 /* Reads an unlinked temporary file from its start. */
-static void take_text(FILE *file, char *text, size_t room) {
+static void take_text(FILE *file, char *text, size_t capacity) {
     rewind(file);
-    text[fread(text, 1, room - 1, file)] = '\0';
+    text[fread(text, 1, capacity - 1, file)] = '\0';
     size_t bytes = strlen(text);
     while (bytes > 0 && text[bytes - 1] == '\n') text[--bytes] = '\0';
 }
@@ -105,7 +105,7 @@ static Status run_into(char *const *arguments, FILE *output, FILE *errors, int *
     return OK;
 }
 
-Status process_run(char *const *arguments, char *output, char *errors, size_t room, int *code) {
+Status process_run(char *const *arguments, char *output, char *errors, size_t capacity, int *code) {
     FILE *out = tmpfile(), *err = tmpfile();
     Status status = OK;
     if (out == NULL || err == NULL) {
@@ -114,8 +114,8 @@ Status process_run(char *const *arguments, char *output, char *errors, size_t ro
         status = run_into(arguments, out, err, code);
     }
     if (!failed(status)) {
-        take_text(out, output, room);
-        take_text(err, errors, room);
+        take_text(out, output, capacity);
+        take_text(err, errors, capacity);
     }
     if (out != NULL) fclose(out);
     if (err != NULL) fclose(err);

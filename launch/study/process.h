@@ -29,5 +29,5 @@ bool process_has_ended(pid_t pid, int *code);
 
 /* Runs a program to its end. `output` and `errors` receive its standard output and error,
  * truncated, without the last newline. */
-NODISCARD Status process_run(char *const *arguments, char *output, char *errors, size_t room,
+NODISCARD Status process_run(char *const *arguments, char *output, char *errors, size_t capacity,
                              int *code);

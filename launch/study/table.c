@@ -104,14 +104,14 @@ static void put_line(LiveTable *table, const char *row, int columns) {
 }
 
 /* Puts the most informative points first, so that they remain visible on a short terminal. */
-static void put_rows(LiveTable *table, const Study *study, int width, int columns, int room) {
+static void put_rows(LiveTable *table, const Study *study, int width, int columns, int capacity) {
     static const PointState order[] = {POINT_RUNNING, POINT_FAILED, POINT_INTERRUPTED,
                                        POINT_WAITING, POINT_OOM,    POINT_DONE};
-    bool fits = study->count <= room;
+    bool fits = study->count <= capacity;
     char row[ROW_BYTES];
     int shown = 0;
     for (size_t k = 0; k < (fits ? 1 : sizeof order / sizeof *order); k++) {
-        for (int i = 0; i < study->count && shown < room; i++) {
+        for (int i = 0; i < study->count && shown < capacity; i++) {
             if (!fits && study->points[i].status.state != order[k]) continue;
             row_text(&study->points[i], width, row);
             put_line(table, row, columns);

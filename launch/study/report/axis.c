@@ -4,11 +4,11 @@
 
 #include <math.h>
 
-void span_add(Span *span, double value) {
+void range_add(ValueRange *range, double value) {
     if (!isfinite(value)) return;
-    span->low = span->count == 0 ? value : fmin(span->low, value);
-    span->high = span->count == 0 ? value : fmax(span->high, value);
-    span->count++;
+    range->low = range->count == 0 ? value : fmin(range->low, value);
+    range->high = range->count == 0 ? value : fmax(range->high, value);
+    range->count++;
 }
 
 double axis_share(const Axis *a, double value) {
@@ -59,8 +59,8 @@ static void ticks_log(Axis *a) {
         ticks_decades(a, few, 1);
 }
 
-void axis_fit(Axis *a, const Span *span, bool log_wanted, double room) {
-    double low = span->count == 0 ? 0 : span->low, high = span->count == 0 ? 1 : span->high;
+void axis_fit(Axis *a, const ValueRange *range, bool log_wanted, double margin) {
+    double low = range->count == 0 ? 0 : range->low, high = range->count == 0 ? 1 : range->high;
     a->log = log_wanted && low > 0;
     a->n_ticks = 0;
     if (high - low <= 1e-9 * fabs(high)) { /* one value: show a range around it */
@@ -69,7 +69,7 @@ void axis_fit(Axis *a, const Span *span, bool log_wanted, double room) {
         high += around;
     }
     *a = (Axis){.letter = a->letter, .log = a->log, .low = low, .high = high, .label = a->label};
-    double below = axis_value(a, -room), above = axis_value(a, 1 + room);
+    double below = axis_value(a, -margin), above = axis_value(a, 1 + margin);
     a->low = !a->log && low >= 0 && below < 0
                  ? 0
                  : below; /* the axis of a quantity that is never negative starts at 0 */
@@ -81,11 +81,11 @@ void axis_fit(Axis *a, const Span *span, bool log_wanted, double room) {
 }
 
 void axis_fit_values(Axis *a, const double *values, const char *const *texts, int count) {
-    Span span = {0};
-    for (int i = 0; i < count; i++) span_add(&span, values[i]);
-    axis_fit(a, &span, span.count > 0 && span.low > 0 && span.high / span.low >= 10,
+    ValueRange range = {0};
+    for (int i = 0; i < count; i++) range_add(&range, values[i]);
+    axis_fit(a, &range, range.count > 0 && range.low > 0 && range.high / range.low >= 10,
              count == 1 ? 1 : 0.08);
-    if (!a->log && span.count > 1) a->low = span.low - 0.08 * (span.high - span.low);
+    if (!a->log && range.count > 1) a->low = range.low - 0.08 * (range.high - range.low);
     a->n_ticks = 0;
     for (int i = 0; i < count && a->n_ticks < MOST_TICKS; i++) {
         bool near = a->n_ticks > 0 &&

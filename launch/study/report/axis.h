@@ -18,16 +18,16 @@ typedef struct Axis {
 } Axis;
 
 /* The range of values; ignores those that are not finite. */
-typedef struct Span {
+typedef struct ValueRange {
     double low, high;
     size_t count;
-} Span;
+} ValueRange;
 
-void span_add(Span *span, double value);
+void range_add(ValueRange *range, double value);
 
-/* Round ticks over the span, with a margin of `room` (a fraction of the span) on both sides.
+/* Round ticks over the range, with a margin of `margin` (a fraction of the range) on both sides.
  * Logarithmic only if all values are positive. */
-void axis_fit(Axis *axis, const Span *span, bool log, double room);
+void axis_fit(Axis *axis, const ValueRange *range, bool log, double margin);
 
 /* Ticks at the values themselves (ascending), for chosen rather than measured quantities: batch
  * sizes, categories. Logarithmic if they span a factor of ten or more. */

@@ -116,14 +116,14 @@ static void block_put(FILE *file, size_t index, const Vertex *vertices, int n) {
 typedef struct Course {
     Group *groups;
     int n_groups;
-    Span x, y;
+    ValueRange x, y;
     Text blocks, plot;
 } Course;
 
 static void span_of_curve(Course *course, const Vertex *vertices, int n) {
     for (int i = 0; i < n; i++) {
-        span_add(&course->x, vertices[i].x);
-        span_add(&course->y, vertices[i].y);
+        range_add(&course->x, vertices[i].x);
+        range_add(&course->y, vertices[i].y);
     }
 }
 
@@ -166,7 +166,7 @@ static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course 
     Axis y = {.letter = 'y',
               .label =
                   c->validation ? "validation loss, nats a token" : "training loss, nats a token"};
-    if (!c->log_x) span_add(&course->x, 0);
+    if (!c->log_x) range_add(&course->x, 0);
     axis_fit(&x, &course->x, c->log_x, 0.01);
     axis_fit(&y, &course->y, true, 0.04);
     chart_begin(s, charts->script.file, c->title, &x, &y, labels,

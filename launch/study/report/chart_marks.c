@@ -57,16 +57,16 @@ static bool any_oom(const MarksSet *set) {
 
 /* Points that do not fit the memory get a band above the values. */
 static void axis_of_y(const MarksChart *c, const MarksSet *set, Axis *y) {
-    Span span = {0};
+    ValueRange range = {0};
     for (size_t i = 0; i < set->n; i++) {
-        if (set->marks[i].n > 0) span_add(&span, set->marks[i].low / c->unit);
-        if (set->marks[i].n > 0) span_add(&span, set->marks[i].high / c->unit);
+        if (set->marks[i].n > 0) range_add(&range, set->marks[i].low / c->unit);
+        if (set->marks[i].n > 0) range_add(&range, set->marks[i].high / c->unit);
         if (set->second != NULL && set->second[i].n > 0)
-            span_add(&span, set->second[i].mean / c->unit);
+            range_add(&range, set->second[i].mean / c->unit);
     }
-    if (c->from_zero) span_add(&span, 0);
+    if (c->from_zero) range_add(&range, 0);
     *y = (Axis){.letter = 'y', .label = c->y_label};
-    axis_fit(y, &span, false, 0.08);
+    axis_fit(y, &range, false, 0.08);
     if (any_oom(set)) y->high = axis_value(y, 1.14);
 }
 
@@ -193,16 +193,16 @@ static Status chart_put(Results *s, Charts *charts, const MarksChart *c) {
 
 /* Whether batch sizes differ; otherwise throughput and memory use the x of the study. */
 static bool batches_differ(const Results *s) {
-    Span span = {0};
-    for (size_t i = 0; i < s->n_points; i++) span_add(&span, s->points[i].batch);
-    return span.count > 0 && span.high > span.low;
+    ValueRange range = {0};
+    for (size_t i = 0; i < s->n_points; i++) range_add(&range, s->points[i].batch);
+    return range.count > 0 && range.high > range.low;
 }
 
 static double unit_of(const Results *s, PointFn value_of, double base) {
-    Span span = {0};
-    for (size_t i = 0; i < s->n_points; i++) span_add(&span, value_of(&s->points[i]));
+    ValueRange range = {0};
+    for (size_t i = 0; i < s->n_points; i++) range_add(&range, value_of(&s->points[i]));
     double unit = 1;
-    while (span.count > 0 && span.high / unit >= base && unit < base * base * base) unit *= base;
+    while (range.count > 0 && range.high / unit >= base && unit < base * base * base) unit *= base;
     return unit;
 }
 

@@ -142,11 +142,11 @@ static void distinct_put(Results *s, FILE *file, const char *title, size_t offse
 }
 
 static void ranks_put(const Results *s, FILE *file) {
-    Span span = {0};
-    for (size_t i = 0; i < s->n_points; i++) span_add(&span, s->points[i].ranks);
-    if (span.count == 0) return;
-    fprintf(file, "<dt>ranks</dt><dd>%.0f", span.low);
-    if (span.high > span.low) fprintf(file, " to %.0f", span.high);
+    ValueRange range = {0};
+    for (size_t i = 0; i < s->n_points; i++) range_add(&range, s->points[i].ranks);
+    if (range.count == 0) return;
+    fprintf(file, "<dt>ranks</dt><dd>%.0f", range.low);
+    if (range.high > range.low) fprintf(file, " to %.0f", range.high);
     fputs("</dd>\n", file);
 }
 
@@ -185,7 +185,7 @@ static void configs_put(Results *s, FILE *file) {
 }
 
 static Status tables_put(Results *s, FILE *file) {
-    Table summary, points;
+    ReportTable summary, points;
     TRY(table_summary(s, false, &summary));
     TRY(table_points(s, false, &points));
     fputs("<h2>", file);

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-typedef Status (*TableFn)(Results *results, bool raw, Table *out);
+typedef Status (*TableFn)(Results *results, bool raw, ReportTable *out);
 
 static Status table_write(Results *s, TableFn make, const char *directory, const char *name,
                           bool raw) {
-    Table table;
+    ReportTable table;
     Text text;
     TRY(make(s, raw, &table));
     TRY(text_open(&text));

@@ -11,7 +11,7 @@
 
 enum { MOST_COLUMNS = 64 };
 
-typedef enum Unit {
+typedef enum ColumnUnit {
     UNIT_TEXT,
     UNIT_STATE,
     UNIT_MESSAGE,
@@ -21,13 +21,13 @@ typedef enum Unit {
     UNIT_SECONDS,
     UNIT_LOSS,
     UNIT_VALUE
-} Unit;
+} ColumnUnit;
 
 /* A column of the table of points: a member of Point, or (UNIT_VALUE) the value that the sweep set
  * for `name`. */
 typedef struct Column {
     const char *name, *title;
-    Unit unit;
+    ColumnUnit unit;
     size_t offset;
 } Column;
 
@@ -53,7 +53,7 @@ static const Column columns_after[] = {
     {"message", "message", UNIT_MESSAGE, AT(message)},
 };
 
-static const char *number_cell(Results *s, double value, Unit unit, bool raw) {
+static const char *number_cell(Results *s, double value, ColumnUnit unit, bool raw) {
     if (raw)
         return number_text(&s->arena, unit == UNIT_LOSS || unit == UNIT_SECONDS ? "%.10g" : "%.15g",
                            value);
@@ -123,9 +123,9 @@ static int columns_of_points(Results *s, Column *columns) {
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static Status table_alloc(Results *s, int columns, size_t rows, Table *out) {
+static Status table_alloc(Results *s, int columns, size_t rows, ReportTable *out) {
     size_t cells, bytes;
-    *out = (Table){.columns = columns, .rows = rows};
+    *out = (ReportTable){.columns = columns, .rows = rows};
     if (checked_mul((size_t)columns, rows, &cells) &&
         checked_mul(cells, sizeof *out->cells, &bytes)) {
         out->heads = arena_alloc(&s->arena, (size_t)columns * sizeof *out->heads);
@@ -137,7 +137,7 @@ static Status table_alloc(Results *s, int columns, size_t rows, Table *out) {
                  : ERROR(STATUS_NO_ROOM, "out of memory for a table of %zu points", s->n_points);
 }
 
-static bool column_is_empty(const Table *t, int column) {
+static bool column_is_empty(const ReportTable *t, int column) {
     for (size_t row = 0; row < t->rows; row++) {
         if (*t->cells[row * (size_t)t->columns + (size_t)column] != 0) return false;
     }
@@ -145,7 +145,7 @@ static bool column_is_empty(const Table *t, int column) {
 }
 
 /* Removes empty rows and columns. */
-static void table_pack(Table *t) {
+static void table_pack(ReportTable *t) {
     int kept[MOST_COLUMNS], count = 0;
     for (int i = 0; i < t->columns; i++) {
         if (!column_is_empty(t, i)) kept[count++] = i;
@@ -161,7 +161,7 @@ static void table_pack(Table *t) {
     t->columns = count;
 }
 
-static CellKind kind_of(Unit unit) {
+static CellKind kind_of(ColumnUnit unit) {
     switch (unit) {
     case UNIT_STATE: return CELL_STATE;
     case UNIT_MESSAGE: return CELL_MESSAGE;
@@ -171,7 +171,7 @@ static CellKind kind_of(Unit unit) {
     }
 }
 
-Status table_points(Results *s, bool raw, Table *out) {
+Status table_points(Results *s, bool raw, ReportTable *out) {
     Column columns[MOST_COLUMNS];
     int count = columns_of_points(s, columns);
     TRY(table_alloc(s, count, s->n_points, out));
@@ -218,7 +218,7 @@ static void summary_row(Results *s, SummaryMarks marks, bool raw, const char **c
     *cells = note_of(s, m);
 }
 
-Status table_summary(Results *s, bool raw, Table *out) {
+Status table_summary(Results *s, bool raw, ReportTable *out) {
     static const char *const heads[] = {"",        "",         "n",    "mean", "lowest",
                                         "highest", "tokens/s", "peak", "note"};
     static const char *const raw_heads[] = {"",    "",          "n",          "mean", "min",
@@ -248,7 +248,7 @@ Status table_summary(Results *s, bool raw, Table *out) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-void table_csv(FILE *file, const Table *t) {
+void table_csv(FILE *file, const ReportTable *t) {
     for (int i = 0; i < t->columns; i++)
         put_csv(file, t->heads[i]), fputc(i + 1 < t->columns ? ',' : '\n', file);
     for (size_t cell = 0; cell < t->rows * (size_t)t->columns; cell++) {
@@ -257,7 +257,7 @@ void table_csv(FILE *file, const Table *t) {
     }
 }
 
-void table_markdown(FILE *file, const Table *t) {
+void table_markdown(FILE *file, const ReportTable *t) {
     for (int i = 0; i < t->columns; i++)
         fputs("| ", file), put_markdown(file, t->heads[i]), fputc(' ', file);
     fputs("|\n", file);
@@ -283,7 +283,7 @@ static void cell_html(FILE *file, const char *cell, CellKind kind) {
     fputs(kind == CELL_STATE ? "</span></td>" : "</td>", file);
 }
 
-void table_html(FILE *file, const Table *t) {
+void table_html(FILE *file, const ReportTable *t) {
     fputs("<div class=\"wide\"><table>\n<thead><tr>", file);
     for (int i = 0; i < t->columns; i++) {
         fputs(t->kinds[i] == CELL_NUMBER ? "<th class=\"number\">" : "<th>", file);

@@ -7,20 +7,20 @@
 
 typedef enum CellKind { CELL_TEXT, CELL_NUMBER, CELL_STATE, CELL_MESSAGE } CellKind;
 
-typedef struct Table {
+typedef struct ReportTable {
     int columns;
     size_t rows;
     const char **heads;
     CellKind *kinds;
     const char **cells; /* (rows, columns) */
-} Table;
+} ReportTable;
 
 /* Each point; and each series at each x over its seeds. `raw`: all columns, unrounded, in plain
  * units, for programs; otherwise rounded, with units, and without empty columns. The table belongs
  * to the study. */
-NODISCARD Status table_points(Results *results, bool raw, Table *out);
-NODISCARD Status table_summary(Results *results, bool raw, Table *out);
+NODISCARD Status table_points(Results *results, bool raw, ReportTable *out);
+NODISCARD Status table_summary(Results *results, bool raw, ReportTable *out);
 
-void table_csv(FILE *file, const Table *table);
-void table_markdown(FILE *file, const Table *table);
-void table_html(FILE *file, const Table *table);
+void table_csv(FILE *file, const ReportTable *table);
+void table_markdown(FILE *file, const ReportTable *table);
+void table_html(FILE *file, const ReportTable *table);
