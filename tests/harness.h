@@ -1,4 +1,4 @@
-/* What every C test program shares: CUnit underneath, one closing line `N passed, N failed, N
+/* The framework of C test programs: CUnit, and one last line `N passed, N failed, N
  * skipped`.
  *
  *   static void adds(void) { CHECK(1 + 1 == 2); }
@@ -7,7 +7,7 @@
  *       return harness_run(argc, argv, "arithmetic", tests, COUNT(tests));
  *   }
  *
- * With names on the command line only those tests run. */
+ * With names as arguments, only those tests run. */
 #pragma once
 
 #include "core/status.h"
@@ -20,7 +20,7 @@
 
 #define CHECK(condition) CU_ASSERT(condition)
 
-/* CHECK_OK(status): the status is OK; prints its message where not. REQUIRE_OK also ends the test
+/* CHECK_OK(status): the status is OK; otherwise prints its message. REQUIRE_OK also ends the test
  * function. */
 #define CHECK_OK(expression) harness_check_ok((expression), __FILE__, __LINE__, #expression)
 #define REQUIRE_OK(expression)                                                                     \
@@ -28,7 +28,7 @@
         if (!CHECK_OK(expression)) return;                                                         \
     } while (0)
 
-/* CHECK_ERROR(expression, code, part): failed with this code, and its message holds `part`. */
+/* CHECK_ERROR(expression, code, part): failed with this code, and the message contains `part`. */
 #define CHECK_ERROR(expression, code, part)                                                        \
     harness_check_error((expression), (code), (part), __FILE__, __LINE__)
 
@@ -51,7 +51,7 @@ typedef struct Test {
 #define TEST(function)                                                                             \
     { #function, function }
 
-/* Runs the tests and prints the closing line; the program's exit code. */
+/* Runs the tests and prints the last line; returns the exit code of the program. */
 int harness_run(int argc, char **argv, const char *suite, const Test *tests, size_t count);
 
 bool harness_check_ok(Status status, const char *file, int line, const char *expression);

@@ -1,4 +1,4 @@
-/* A small checkpoint whose contents follow from its step, so that a reader can tell a whole one. */
+/* A small checkpoint whose content is a function of its step, so that a reader can verify it. */
 #pragma once
 
 #include "checkpoints/checkpoint.h"
@@ -33,7 +33,7 @@ static inline void sample_fill(Sample *s, int64_t step) {
     s->contents = (CheckpointContents){s->tensors, 4, s->values, 3};
 }
 
-/* Snapshot and write in one. */
+/* Takes a snapshot and writes it. */
 NODISCARD static inline Status sample_write(const char *dir, int64_t step, int keep) {
     static Sample sample;
     static CheckpointImage *image;
@@ -67,7 +67,7 @@ NODISCARD static inline Status sample_compare(const CheckpointFile *file, Arena 
                : ERROR(STATUS_FAILURE, "%s: other contents than were saved", checkpoint_path(file));
 }
 
-/* Reads all of it back: STATUS_FAILURE where a value differs. */
+/* Reads everything back: STATUS_FAILURE if a value differs. */
 NODISCARD static inline Status sample_check(const CheckpointFile *file) {
     Arena arena = {0};
     Status status = sample_compare(file, &arena);
@@ -75,7 +75,7 @@ NODISCARD static inline Status sample_check(const CheckpointFile *file) {
     return status;
 }
 
-/* How many files of the directory have names that hold this text. */
+/* The number of files in the directory whose names contain this text. */
 static inline int files_count(const char *dir, const char *part) {
     int n = 0;
     DIR *listing = opendir(dir);

@@ -26,7 +26,7 @@ static size_t size_of(const char *path) {
 
 static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
-/* Turns one bit of a file over. */
+/* Flips one bit of a file. */
 static void flip(const char *path, size_t bit) {
     unsigned char byte;
     int fd = open(path, O_RDWR);
@@ -96,7 +96,7 @@ static uint64_t little_endian(const unsigned char *bytes) {
     return value;
 }
 
-/* docs/checkpoints.md: HDF5's own library reads it, and behind it are 56 bytes. */
+/* As in docs/checkpoints.md: the HDF5 library reads the file, and 56 bytes follow the image. */
 static void the_file_is_as_documented(void) {
     const char *dir = harness_directory();
     unsigned char bytes[56], hash[16];
@@ -121,7 +121,7 @@ static void the_file_is_as_documented(void) {
     free(image);
 }
 
-/* Many names, a long config: what a GPT-2 XL and its moments need. */
+/* Many names and a long config, as for GPT-2 XL with its moments. */
 static void the_bound_is_tight_and_nothing_is_reallocated(void) {
     enum { N = 1800 };
     static char names[N][64];
@@ -194,7 +194,7 @@ static void every_truncation_is_found(void) {
 
 static void keeps_the_newest(void) {
     const char *dir = harness_directory();
-    /* Not ours: a foreign file, a good one renamed, one cut off, a directory. */
+    /* Foreign entries: another file, a renamed checkpoint, a truncated one, a directory. */
     const char *foreign = path_of(dir, 1), *cut = path_of(dir, 2), *moved = path_of(dir, 3),
                *folder = path_of(dir, 4);
     FILE *text = fopen(foreign, "w");
@@ -205,7 +205,7 @@ static void keeps_the_newest(void) {
     REQUIRE_OK(sample_write(dir, 5, 9));
     CHECK(rename(path_of(dir, 5), moved) == 0);
     CHECK(mkdir(folder, 0755) == 0);
-    REQUIRE_OK(sample_write(dir, 900, 9)); /* from a run that went further */
+    REQUIRE_OK(sample_write(dir, 900, 9)); /* from a run that trained longer */
     for (int64_t step = 10; step <= 60; step += 10) REQUIRE_OK(sample_write(dir, step, 2));
     CHECK(exists(foreign) && exists(cut) && exists(moved) && exists(folder) &&
           exists(path_of(dir, 900)));
@@ -216,7 +216,7 @@ static void keeps_the_newest(void) {
     CHECK(files_count(dir, ".hourglass") == 0);
 }
 
-/* At the name of the next checkpoint: somebody's file, and a damaged one of ours. */
+/* At the name of the next checkpoint: a foreign file, and a damaged checkpoint. */
 static void what_is_in_the_way_is_moved_aside(void) {
     const char *dir = harness_directory(), *text = "notes";
     char aside[4200];
@@ -304,7 +304,7 @@ static void saves_in_the_background(void) {
     for (int64_t step = 1; step <= 20; step++) {
         sample_fill(&sample, step);
         REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, step, -1));
-        sample_fill(&sample, -7); /* training goes on at once */
+        sample_fill(&sample, -7); /* training continues at once */
     }
     REQUIRE_OK(checkpoint_writer_wait(writer));
     REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
@@ -312,7 +312,7 @@ static void saves_in_the_background(void) {
     CHECK_OK(sample_check(file));
     checkpoint_close(&file);
 
-    /* The directory is gone: the save after says so, and so does wait, once. */
+    /* The directory is gone: the next save fails, and so does wait, once. */
     CHECK(rename(dir, arena_printf(&arena, "%s.away", dir)) == 0);
     REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 21, -1));
     CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22, -1), STATUS_FAILURE,

@@ -1,5 +1,5 @@
-/* Saving while the machine misbehaves, a campaign: killed writers, full disks, limits. Each fault
- * happens in a child process. */
+/* Saving under faults, a campaign: killed writers, full disks, limits. Each fault happens in a
+ * child process. */
 #include "core/base/clock.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
@@ -28,7 +28,7 @@ enum { CHILD_OK = 0, CHILD_WRONG = 1, CHILD_CANNOT = 77 };
         }                                                                                          \
     } while (0)
 
-/* Runs a function in a child; its result, or minus the signal that ended it. */
+/* Runs a function in a child process; returns its result, or minus the signal that ended it. */
 static int in_child(int (*function)(const char *dir), const char *dir) {
     fflush(NULL);
     pid_t child = fork();
@@ -59,7 +59,7 @@ static void killed_at_any_time_nothing_is_lost(void) {
         mmap(NULL, sizeof *durable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double start = clock_seconds();
     REQUIRE_OK(sample_write(dir, 1, 2));
-    /* In microseconds: three saves of this machine. */
+    /* In microseconds: the time of three saves on this machine. */
     int window = (int)(3e6 * (clock_seconds() - start)) + 1000;
     atomic_store(durable, 1);
     srand(7);
@@ -83,8 +83,8 @@ static void killed_at_any_time_nothing_is_lost(void) {
         CHECK(step == wanted || step == wanted + 1);
         atomic_store(durable, step);
     }
-    CHECK(cut_off > 10);              /* the kills did hit the middle of writes */
-    CHECK(atomic_load(durable) > 20); /* and saving went on in between */
+    CHECK(cut_off > 10);              /* some kills interrupted a write */
+    CHECK(atomic_load(durable) > 20); /* and saving continued in between */
     REQUIRE_OK(sample_write(dir, atomic_load(durable) + 1, 2));
     CHECK(files_count(dir, ".hourglass") == 0);
     CHECK(files_count(dir, "step_") == 2);
@@ -113,7 +113,7 @@ static void a_size_limit_is_an_error_not_a_death(void) {
     CHECK(files_count(dir, ".hourglass") == 0);
 }
 
-/* A tmpfs with room for one checkpoint and a half, in a mount namespace of its own. */
+/* A tmpfs with space for one and a half checkpoints, in a separate mount namespace. */
 static int save_on_full_disk(const char *dir) {
     if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return CHILD_CANNOT;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return CHILD_CANNOT;
@@ -128,7 +128,7 @@ static int save_on_full_disk(const char *dir) {
     }
     EXPECT(mount("tmpfs", dir, "tmpfs", MS_REMOUNT, "size=1m") == 0);
     EXPECT(!failed(sample_write(dir, 5, 2)) &&
-           newest_step(dir) == 5); /* room was made: it goes on */
+           newest_step(dir) == 5); /* after space was freed, saving continues */
     return CHILD_OK;
 }
 
@@ -138,7 +138,7 @@ static void a_full_disk_keeps_the_old_one(void) {
     CHECK(code == CHILD_OK);
 }
 
-/* Root may write anywhere, so a missing directory stands for one that cannot be written. */
+/* Root may write anywhere, so a missing directory stands for an unwritable one. */
 static void a_missing_directory_is_named(void) {
     char dir[256];
     snprintf(dir, sizeof dir, "%s/none/checkpoints", harness_directory());

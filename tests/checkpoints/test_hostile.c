@@ -1,4 +1,4 @@
-/* Checkpoints of strangers: whoever can compute the hash can still hand HDF5 a hostile file. */
+/* Hostile checkpoints: a valid hash does not make a file safe for HDF5. */
 #include "checkpoints/file_layout.h"
 #include "tests/harness.h"
 #include "tests/hdf5_relaxed.h"
@@ -19,7 +19,7 @@ static size_t size_of(const char *path) {
     return (size_t)info.st_size;
 }
 
-/* A file that HDF5 itself wrote, with a right trailer: its features are refused all the same. */
+/* A file written by HDF5 itself, with a valid trailer: its features are refused nevertheless. */
 static void seal(const char *path) {
     size_t bytes = size_of(path);
     unsigned char *image = malloc(bytes), end[TRAILER_BYTES];
@@ -87,7 +87,7 @@ static void attribute_write(hid_t file, const char *name, hid_t type) {
     CHECK(attribute >= 0);
     H5E_BEGIN_TRY {
         H5Awrite(attribute, type, ones);
-    } /* HDF5 1.14 writes no value of some: then it is zeros */
+    } /* HDF5 1.14 cannot write values of some types; they stay zero */
     H5E_END_TRY;
     H5Aclose(attribute);
     H5Sclose(space);
@@ -102,7 +102,8 @@ static void tensor_write(hid_t place, const char *name, hid_t type, hid_t space)
     H5Pclose(plan);
 }
 
-/* Whoever can compute a hash can make up types: only those that our writer uses are read. */
+/* A hostile file with a valid hash may contain arbitrary types: only those that the writer uses are
+ * read. */
 static void odd_types_are_refused(void) {
     const char *path = path_of(harness_directory(), 1);
     hid_t access = hdf5_relaxed(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access),

@@ -1,4 +1,4 @@
-/* Which checkpoints are found, which stay, and which are set aside. */
+/* The checkpoints that are found, kept, and moved aside. */
 #include "checkpoints/file_layout.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
@@ -17,7 +17,7 @@ static const char *path_of(const char *dir, int64_t step) {
 
 static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
-/* What cannot be read may be good: nothing older is taken for it. */
+/* An unreadable checkpoint may be good, so no older one is used instead. */
 static void an_unreadable_newest_is_not_passed_over(void) {
     const char *dir = harness_directory(), *warnings = NULL;
     CheckpointFile *file = NULL;
@@ -25,8 +25,9 @@ static void an_unreadable_newest_is_not_passed_over(void) {
     for (int64_t step = 1; step <= 2; step++) REQUIRE_OK(sample_write(dir, step, 9));
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     int spare = dup(0);
-    none = (struct rlimit){(rlim_t)spare + 1,
-                           before.rlim_max}; /* enough to list the directory, then closed again */
+    none = (struct rlimit){
+        (rlim_t)spare + 1,
+        before.rlim_max}; /* enough descriptors to list the directory, which is closed again */
     close(spare);
     CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
     int taken = dup(0);

@@ -1,4 +1,4 @@
-/* What the tests of data/ share. */
+/* Helpers of the tests of data/. */
 #pragma once
 
 #include "data/tokenizer.h"
@@ -9,15 +9,15 @@
 /* DIRECTORY/NAME, in one of a few rotating buffers. */
 const char *path_in(const char *directory, const char *name);
 
-/* Writes a file; ends the program where that fails. */
+/* Writes a file; ends the program on failure. */
 void file_write(const char *path, const void *bytes, size_t size);
 void text_write(const char *path, const char *text);
 
-/* A file's bytes, with a zero after them; free() them. */
+/* The bytes of a file, followed by a zero byte; the caller frees them. */
 uint8_t *file_read(const char *path, size_t *size);
 
-/* GPT-2's tokenizer; NULL where the vocabulary is not there and cannot be fetched. */
+/* GPT-2's tokenizer; NULL if the vocabulary is missing and cannot be downloaded. */
 Tokenizer *gpt2_or_null(void);
 
-/* A small generator with a seed, for tests that are the same each time. */
+/* A small seeded generator, for reproducible tests. */
 uint64_t dice_roll(uint64_t *state, uint64_t below);

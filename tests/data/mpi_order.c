@@ -1,5 +1,5 @@
-/* Prints where the training samples 0 .. COUNT-1 of a token file start, a line each: the order of
- * the data, for whoever repeats a run elsewhere. usage: mpi_order FILE SEED T COUNT */
+/* Prints the start of each training sample 0 .. COUNT-1 of a token file, one per line, so that
+ * other programs can repeat a run. usage: mpi_order FILE SEED T COUNT */
 #include "data/batch_order.h"
 #include "data/token_file.h"
 

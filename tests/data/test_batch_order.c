@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* True where perm takes every value of 0 .. n-1 once. */
+/* Whether perm takes every value of 0 .. n-1 once. */
 static bool is_permutation(uint64_t seed, int64_t epoch, int64_t n) {
     uint8_t *seen = calloc((size_t)n, 1);
     int64_t distinct = 0;
@@ -31,7 +31,8 @@ static void large_domains_work(void) {
     CHECK(batch_order_permute(1, 0, n, 0) != batch_order_permute(1, 0, n, 1));
 }
 
-/* How many of n values stay where they were: about 1 in a random permutation. */
+/* The number of values of n that both permutations map to the same place: about 1 for random
+ * ones. */
 static int fixed_between(uint64_t seed_a, int64_t epoch_a, uint64_t seed_b, int64_t epoch_b,
                          int64_t n) {
     int same = 0;
@@ -48,8 +49,8 @@ static void seeds_and_epochs_differ(void) {
     CHECK(fixed_between(1, 5, 1, 5, 1000) == 1000);
 }
 
-/* Chi-squared of where value 0 of 16 goes over 16,000 epochs: 15 degrees of freedom, 50 is beyond
- * one in 10^5. */
+/* Chi-squared of the image of value 0 of 16 over 16,000 epochs: 15 degrees of freedom; 50 has a
+ * probability below 10^-5. */
 static void places_are_uniform(void) {
     int count[16] = {0};
     double chi = 0;
@@ -130,8 +131,8 @@ static void targets_are_one_token_later(void) {
     Loader loader;
     int32_t inputs[5 * WIDTH], targets[5 * WIDTH];
     REQUIRE_OK(loader_init(file, 42, WIDTH, &loader));
-    CHECK_OK(
-        loader_fill(&loader, 100, 5, inputs, targets)); /* 124 windows: no end of an epoch in it */
+    CHECK_OK(loader_fill(&loader, 100, 5, inputs,
+                         targets)); /* 124 windows: the batch is within one epoch */
     for (int b = 0; b < 5; b++) {
         CHECK(inputs[b * WIDTH] == batch_order_start(&loader.order, 100 + b));
         for (int t = 0; t < WIDTH; t++) {
@@ -142,8 +143,8 @@ static void targets_are_one_token_later(void) {
     token_file_destroy(&file);
 }
 
-/* The samples of 30 steps of global batch 12, by R ranks: the same sets, and over an epoch each
- * window once. */
+/* The samples of 30 steps of global batch 12 on R ranks: the same sets, and each window once per
+ * epoch. */
 static void the_rank_count_does_not_change_the_data(void) {
     TokenFile *file = counting_file();
     Loader loader;

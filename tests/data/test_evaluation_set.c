@@ -1,4 +1,4 @@
-/* The set of an evaluation: each target once, by the file, the count and T alone. */
+/* The set of an evaluation has each target once, and depends only on the file, the count and T. */
 #include "data/evaluation_set.h"
 #include "tests/data/data_helper.h"
 #include "tests/harness.h"
@@ -20,8 +20,8 @@ static TokenFile *counting_file(int64_t n) {
     return file;
 }
 
-/* Marks the targets of a set; false where one comes twice, or a window does not fit its batch's
- * row. */
+/* Marks the targets of a set; false if one occurs twice, or a window exceeds its row in the
+ * batch. */
 static bool targets_mark(const EvaluationSet *set, uint8_t seen[MOST]) {
     memset(seen, 0, MOST);
     for (int64_t i = 0; i < set->count; i++) {
@@ -56,7 +56,7 @@ static void all_is_every_target_once(void) {
 
 static void a_part_is_whole_windows(void) {
     uint8_t seen[MOST], more[MOST];
-    TokenFile *file = counting_file(MOST); /* 69 windows of 10, and 9 targets over */
+    TokenFile *file = counting_file(MOST); /* 69 windows of 10, and 9 further targets */
     memset(seen, 0, sizeof seen);
     for (int64_t tokens = 1; tokens <= 690; tokens++) {
         EvaluationSet set;
@@ -64,7 +64,7 @@ static void a_part_is_whole_windows(void) {
         CHECK(set.count == (tokens + 9) / 10 && set.targets == 10 * set.count);
         CHECK(targets_mark(&set, more) && marked(more) == set.targets);
         for (int i = 0; i < MOST; i++)
-            CHECK(more[i] >= seen[i]); /* a larger set holds the smaller ones */
+            CHECK(more[i] >= seen[i]); /* a larger set contains the smaller ones */
         memcpy(seen, more, sizeof seen);
     }
     const int64_t all[] = {691, 699, 700, INT64_C(1000000000000000)};
@@ -76,7 +76,7 @@ static void a_part_is_whole_windows(void) {
     token_file_destroy(&file);
 }
 
-/* A tenth of the windows has about a quarter of its own in each quarter of the file. */
+/* About a quarter of a tenth of the windows is in each quarter of the file. */
 static void a_part_is_spread_over_the_file(void) {
     int quarter[4] = {0};
     TokenFile *file = counting_file(641);
@@ -87,7 +87,7 @@ static void a_part_is_spread_over_the_file(void) {
     token_file_destroy(&file);
 }
 
-/* Which windows these are must never change: losses of before and after could not be compared. */
+/* The choice of windows must never change, because old and new losses would be incomparable. */
 static void the_choice_is_fixed(void) {
     TokenFile *file = counting_file(MOST);
     EvaluationSet set;

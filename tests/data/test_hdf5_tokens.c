@@ -1,4 +1,4 @@
-/* HDF5 files of other writers: which are read, and why the others are not. */
+/* HDF5 files of other writers: accepted files, and the reasons why others are refused. */
 #include "data/hdf5_tokens.h"
 #include "data/token_file.h"
 #include "data/token_writer.h"
@@ -25,8 +25,8 @@ static void data_write(hid_t dataset) {
     CHECK(H5Dwrite(dataset, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, tokens) >= 0);
 }
 
-/* A dataset of this type and these properties in a new file; its attribute vocab_size where that is
- * not 0. */
+/* Writes a dataset of this type and these properties to a new file; sets its attribute vocab_size
+ * if not 0. */
 static void dataset_write(const char *path, const char *name, hid_t type, int rank,
                           hid_t properties, int64_t vocab) {
     hsize_t dims[2] = {rank == 2 ? TOKENS / 2 : TOKENS, 2};
@@ -136,8 +136,7 @@ static void truncated_files_of_others_are_refused(void) {
 
 /* ---- hostile types --------------------------------------------------------------------------- */
 
-/* A standard type whose fields are made up: a number in fewer bits than its bytes hold, at an
- * offset. */
+/* A standard type with arbitrary fields: a number with fewer bits than its bytes, at an offset. */
 static hid_t bent(hid_t standard, size_t precision, size_t offset) {
     hid_t type = H5Tcopy(standard);
     CHECK(H5Tset_precision(type, precision) >= 0 &&
@@ -169,7 +168,7 @@ static void tokens_of_odd_types_are_refused(void) {
     H5Pclose(list);
 }
 
-/* A token file with one attribute of this type and space; its bytes are ones. */
+/* Writes a token file with one attribute of this type and space; its bytes are ones. */
 static void attribute_write(const char *path, const char *name, hid_t type, hid_t space) {
     static uint8_t ones[4096];
     memset(ones, 0xff, sizeof ones);
@@ -180,7 +179,7 @@ static void attribute_write(const char *path, const char *name, hid_t type, hid_
     CHECK(attribute >= 0);
     H5E_BEGIN_TRY {
         H5Awrite(attribute, type, ones);
-    } /* HDF5 1.14 writes no value of some: then it is zeros */
+    } /* HDF5 1.14 cannot write values of some types; they stay zero */
     H5E_END_TRY;
     H5Aclose(attribute);
     H5Dclose(dataset);
@@ -196,7 +195,7 @@ static void check_says_nothing(const char *path) {
     token_file_destroy(&file);
 }
 
-/* What no writer of ours or of others makes is taken as not there. */
+/* Attributes of types that no writer uses count as missing. */
 static void attributes_of_odd_types_say_nothing(void) {
     const char *path = path_in(harness_directory(), "odd.h5");
     static const char *const names[] = {"vocab_size", "end_of_text", "tokenizer_hash", "tokenizer"};
@@ -227,8 +226,8 @@ static void attributes_of_odd_types_say_nothing(void) {
     H5Sclose(three);
 }
 
-/* The same written into the file byte by byte, since HDF5 refuses to make some of it: a precision
- * of 65535, an offset beyond the type, another size. */
+/* The same, patched byte by byte, because HDF5 refuses to create some of it: a precision of 65535,
+ * an offset beyond the type, a different size. */
 static void broken_types_never_crash(void) {
     const char *path = path_in(harness_directory(), "broken.h5");
     static const uint8_t type[12] = {0x10, 8, 0, 0, 8,  0,
@@ -286,7 +285,7 @@ static void only_token_files_are_replaced(void) {
                 "it is unchanged");
     CHECK_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer));
     token_writer_destroy(&writer);
-    check_reads(path, 0); /* nothing was published, so the old one is still there */
+    check_reads(path, 0); /* nothing was published, so the old one still exists */
     CHECK(access(path_in(directory, "train.h5.part"), F_OK) != 0);
     tokenizer_destroy(&tokenizer);
 }
@@ -308,7 +307,7 @@ static int64_t count_of(const char *path) {
     return count;
 }
 
-/* The second one cannot have its name, for a directory has it by now. */
+/* The second file cannot get its name, because a directory has taken it. */
 static void a_pair_has_both_names_or_neither(void) {
     const char *directory = harness_directory();
     char *train = strdup(path_in(directory, "train.h5")),
@@ -326,7 +325,7 @@ static void a_pair_has_both_names_or_neither(void) {
         CHECK(rmdir(val) == 0);
         for (int i = 0; i < 2; i++) token_writer_destroy(&pair[i]);
     }
-    CHECK(remove(train) == 0 && rmdir(directory) == 0); /* nothing else is left */
+    CHECK(remove(train) == 0 && rmdir(directory) == 0); /* no other file is left */
     CHECK(mkdir(directory, 0777) == 0);
     tokenizer_destroy(&tokenizer);
     free(train);

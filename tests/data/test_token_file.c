@@ -71,7 +71,7 @@ static void check_tokens(const char *path, TokenFormat format) {
 
 static void formats_are_told_apart_by_content(void) {
     const char *directory = harness_directory();
-    /* The names say the opposite on purpose. */
+    /* The names deliberately contradict the content. */
     tokens_write(path_in(directory, "hdf5.bin"), TOKENS_HDF5);
     tokens_write(path_in(directory, "nanogpt.h5"), TOKENS_NANOGPT);
     llmc_write(path_in(directory, "llmc.txt"), 20240520, 1, TOKENS, 2);
@@ -110,14 +110,14 @@ static void other_files_name_none(void) {
     token_file_destroy(&file);
 }
 
-/* A token beyond what is scanned at once is found when its window is read. */
+/* A token beyond the part that is scanned at the start is found when its window is read. */
 static void every_window_is_checked(void) {
     const char *path = path_in(harness_directory(), "tokens");
     enum { MANY = 160 << 20 };
     TokenFile *file;
     int32_t window[10];
     int fd = open(path, O_RDWR | O_CREAT, 0666);
-    /* Behind the hundredth block that is looked at. */
+    /* After the hundredth block that is scanned. */
     int64_t at = (MANY - (1 << 19)) / 255 * 100 + (1 << 19) + 5;
     CHECK(ftruncate(fd, 2LL * MANY) == 0 && pwrite(fd, &(uint16_t){999}, 2, 2 * at) == 2);
     close(fd);
@@ -194,7 +194,7 @@ static void bad_llmc_files(void) {
     check_bad("truncated: llm.c's header alone is 1024 bytes");
 }
 
-/* Root may read everything: act as nobody for a moment. */
+/* Root may read everything, so the test temporarily becomes another user. */
 static void a_file_without_permission(void) {
     bad_directory = harness_directory();
     tokens_write(bad_path(), TOKENS_HDF5);
@@ -229,7 +229,7 @@ static void truncated_and_damaged_files_of_ours(void) {
     free(bytes);
 }
 
-/* Random damage: an answer, never a crash; and what opens can be read within its vocabulary. */
+/* Random damage gives an error or a file that can be read within its vocabulary, never a crash. */
 static void damage(uint64_t *dice, const uint8_t *good, size_t size, uint8_t *out,
                    size_t *out_size) {
     memcpy(out, good, size);

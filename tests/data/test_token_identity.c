@@ -20,7 +20,7 @@ static void tokens_fill(void) {
     for (int i = 0; i < TOKENS; i++) tokens[i] = i * 31 % 257;
 }
 
-/* ./prepare's formats, and llm.c's of four bytes a token. */
+/* ./prepare's formats, and llm.c's with four bytes per token. */
 static void prepared_write(const char *path, TokenFormat format) {
     Tokenizer *tokenizer;
     TokenWriter *writer = NULL;
@@ -40,7 +40,7 @@ static void llmc_write(const char *path) {
     file_write(path, file, sizeof file);
 }
 
-/* Starts at a cache of its own. */
+/* Selects an empty cache. */
 static const char *fresh(void) {
     const char *directory = harness_directory();
     tokens_fill();
@@ -97,7 +97,7 @@ static void the_second_start_knows_it_at_once(void) {
     REQUIRE_OK(identity_start(file, &job));
     CHECK(!identity_is_known(job));
     while (!identity_is_known(job))
-        usleep(1000); /* who hurries reads too soon after the file's stamp to keep it */
+        usleep(1000); /* reads too soon after the file's stamp for the cache to keep it */
     CHECK_OK(identity_finish(job, NULL, NULL, &first));
     identity_destroy(&job);
     REQUIRE_OK(identity_start(file, &job));
@@ -108,7 +108,7 @@ static void the_second_start_knows_it_at_once(void) {
     token_file_destroy(&file);
 
     struct stat info;
-    tokens[7] ^= 1; /* as long, and as old by the time that a copy keeps, but others */
+    tokens[7] ^= 1; /* the same size and age, but other tokens */
     CHECK(stat(path, &info) == 0);
     llmc_write(path);
     const struct timespec times[2] = {info.st_atim, info.st_mtim};
@@ -139,7 +139,7 @@ static void a_file_that_changes_under_a_run_is_found(void) {
     token_file_destroy(&file);
 }
 
-/* Five billion tokens that take no place on the disk. */
+/* Five billion tokens in a sparse file. */
 static void a_large_file_delays_nothing(void) {
     const char *path = path_in(fresh(), "large.bin");
     int fd = open(path, O_RDWR | O_CREAT, 0666);
@@ -151,7 +151,7 @@ static void a_large_file_delays_nothing(void) {
     double start = clock_seconds();
     REQUIRE_OK(identity_start(file, &job));
     CHECK(!identity_is_known(job));
-    identity_destroy(&job); /* which does not wait for the end either */
+    identity_destroy(&job); /* does not wait for the end either */
     CHECK(clock_seconds() - start < 1);
     token_file_destroy(&file);
 }

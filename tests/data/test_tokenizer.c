@@ -108,7 +108,7 @@ static void a_megabyte_without_a_break_is_not_slow(void) {
     double start = clock_seconds();
     CHECK_OK(tokenizer_encode(t, text, BYTES, &tokens));
     CHECK(clock_seconds() - start <
-          20); /* 0.3 s without sanitizers; a quadratic way takes minutes */
+          20); /* 0.3 s without sanitizers; a quadratic algorithm takes minutes */
     token_buffer_free(&tokens);
     free(text);
     tokenizer_destroy(&t);
@@ -178,7 +178,7 @@ static void decoding_gives_the_text_back_even_where_it_is_not_utf8(void) {
     tokenizer_destroy(&t);
 }
 
-/* Feeds a text in parts of random lengths, as a reader of a stream does. */
+/* Encodes a text in parts of random lengths, as a stream reader does. */
 static void encode_in_parts(Tokenizer *t, uint64_t *dice, const char *text, size_t length,
                             TokenBuffer *out) {
     size_t begin = 0, end = 0;

@@ -1,5 +1,4 @@
-/* The forms of a vocabulary on disk, on a small one: the 256 bytes, then th, the, in, ing, "
- * the". */
+/* The formats of a vocabulary, for a small one: the 256 bytes, then th, the, in, ing, " the". */
 #include "core/base/clock.h"
 #include "data/vocabulary.h"
 #include "tests/data/data_helper.h"
@@ -17,7 +16,7 @@ static const char *const merged[][3] = {{"t", "h", "th"},
                                         {"in", "g", "ing"},
                                         {" ", "the", " the"}};
 
-/* GPT-2's letter for a byte, in UTF-8. */
+/* GPT-2's character for a byte, in UTF-8. */
 static const char *letter_of(int byte) {
     static char letters[256][3];
     int next = 0x100;
@@ -127,7 +126,7 @@ static void all_forms_make_the_same_tokens(void) {
     for (size_t i = 1; i < COUNT(hash); i++) CHECK(hash[i] == hash[0]);
 }
 
-/* A file or two that are no vocabulary, and what must be said of them. */
+/* One or two invalid files, and the expected message. */
 static const struct {
     const char *name, *text, *other_name, *other_text, *message;
 } bad[] = {
@@ -218,7 +217,8 @@ static Vocabulary *vocabulary_of(const char *const *words, const size_t *lengths
     return v;
 }
 
-/* All pairs of tokens against the definition: they merge where their concatenation is a token. */
+/* Checks all pairs of tokens against the definition: they merge if their concatenation is a
+ * token. */
 static void check_all_pairs(const Vocabulary *v) {
     uint8_t bytes[64];
     for (int32_t a = 0; a < vocabulary_size(v); a++) {
@@ -255,7 +255,7 @@ static void ranks_merge_wherever_a_token_is_two(void) {
     vocabulary_destroy(&v);
 }
 
-/* Many long tokens, each of which ends and begins with the shorter ones: looking up every piece
+/* Many long tokens, each of which starts and ends with the shorter ones: looking up every substring
  * took minutes. */
 static void long_tokens_take_no_quadratic_time(void) {
     enum { WORDS = 200, LONGEST = 65536 };
@@ -285,7 +285,7 @@ static void large_ones_are_refused(void) {
                 "large: is larger than the limit of 67108864 bytes");
 }
 
-/* Opening a pipe without a writer would wait for ever. */
+/* Opening a pipe without a writer would block forever. */
 static void a_pipe_or_device_is_refused(void) {
     const char *path = path_in(harness_directory(), "pipe");
     Tokenizer *t;
@@ -294,7 +294,7 @@ static void a_pipe_or_device_is_refused(void) {
     CHECK_ERROR(tokenizer_open("/dev/zero", &t), STATUS_DATA, "/dev/zero: not a regular file");
 }
 
-/* Whatever the bytes, an answer and no crash. */
+/* Any bytes give an error or a vocabulary, never a crash. */
 static void damaged_vocabularies_never_crash(void) {
     const char *directory = harness_directory();
     char *path = strdup(path_in(directory, "ranks"));

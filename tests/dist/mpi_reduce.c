@@ -27,7 +27,7 @@ static float tree(int from, int n, int64_t i) {
                   : tree(from, n / 2, i) + tree(from + n / 2, n / 2, i);
 }
 
-/* What the sum over ranks must be in each bit. */
+/* The expected bits of the sum over ranks. */
 static float wanted(int size, int64_t i) {
     if (size == 3)
         return ((float)random_value(0, i) + (float)random_value(2, i)) + (float)random_value(1, i);
@@ -51,7 +51,8 @@ static Status check_f64(const Collectives *c, double *data, int64_t count) {
     return OK;
 }
 
-/* The parts of a sum are the sum's, in every bit; strips of a part end anywhere. */
+/* The parts of a sharded sum equal those of the whole sum in every bit; strips of a part may end
+ * anywhere. */
 static Status check_parts(const Collectives *c, float *data, int64_t part) {
     int64_t count = part * c->size, first = part * c->rank;
     for (int64_t i = 0; i < count; i++) data[i] = (float)random_value(c->rank, i);
@@ -61,7 +62,7 @@ static Status check_parts(const Collectives *c, float *data, int64_t part) {
     return OK;
 }
 
-/* Parts of any dtype come together; a wait may leave the later one under way. */
+/* Gathers parts of any dtype; a wait may leave the later one pending. */
 static Status check_gather(const Collectives *c, unsigned char *data, int64_t part, DType dtype) {
     size_t bytes = (size_t)part * dtype_size(dtype);
     memset(data, 0xEE, bytes * (size_t)c->size * 2);
@@ -86,7 +87,7 @@ static Status check_gather(const Collectives *c, unsigned char *data, int64_t pa
     return OK;
 }
 
-/* More reductions than the queue holds, while this thread goes on. */
+/* More reductions than the queue holds, while this thread continues. */
 static Status check_queue(const Collectives *c, float *data) {
     enum { N = 300, EACH = 1000 };
     for (int i = 0; i < N * EACH; i++) data[i] = (float)(c->rank + i % EACH);
@@ -123,8 +124,8 @@ static Status check(const Collectives *c, void *memory) {
     return c->wait(c->self, 0, NULL);
 }
 
-/* Eight micro-batches shared among the ranks, each rank's own summed as a tree: the same bits for
- * 1, 2, 4, 8 ranks. */
+/* Eight micro-batches divided among the ranks, each rank's summed as a tree: the same bits for 1,
+ * 2, 4, 8 ranks. */
 static Status hash(const Collectives *c, float *data) {
     int mine = MICRO_BATCHES / c->size;
     for (int64_t i = 0; i < MOST; i++) data[i] = tree(c->rank * mine, mine, i);

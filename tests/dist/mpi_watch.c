@@ -1,12 +1,15 @@
-/* mpi_watch MODE: a small training loop with one rank (the last but one) that misbehaves; run by
+/* mpi_watch MODE: a small training loop in which one rank (the last but one) misbehaves; run by
  * test_world.py.
- *   run    loops until a signal ends it; `end` leaves after 20 steps
- *   hang   sleeps in place of joining a collective; `hang-main` the same in a collective of the
- *   main thread freeze  its main thread is frozen while it waits for a collective; `freeze-main`
- *   for one of the main thread slow   takes 4.5 s for one collective, but gets on;  pace  has one
- *   interval longer than hung_after, at its own pace allow  takes longer than hung_after where it
- *   said so;  exit  leaves without a word
- *   lost   joins a different collective;  sleep  all ranks hang, outside of any collective */
+ *   run     loops until a signal ends it; `end` leaves after 20 steps
+ *   hang    sleeps instead of joining a collective; `hang-main` the same for one of the main thread
+ *   freeze  its main thread freezes while it waits for a collective; `freeze-main` for one of the
+ *           main thread
+ *   slow    takes 4.5 s for one collective, but makes progress
+ *   pace    has one interval longer than hung_after, within its own pace
+ *   allow   takes longer than hung_after after watchdog_allow
+ *   exit    exits without a message
+ *   lost    joins a different collective
+ *   sleep   all ranks hang, outside any collective */
 #include "dist/mpi_collectives.h"
 
 #include <pthread.h>
@@ -34,8 +37,8 @@ static void *freeze_soon(void *main_thread) {
     return NULL;
 }
 
-/* The rank after the late one joins the next collective a second later, so that the late one is
- * frozen in its wait. */
+/* The rank after the late one joins the next collective a second later, so that the late one
+ * freezes during its wait. */
 static void freeze(const Collectives *c, int late) {
     static pthread_t main_thread;
     pthread_t thread;
@@ -61,7 +64,7 @@ static Status misbehave(World *world, Watchdog *watchdog, const Collectives *c, 
     if (strcmp(mode, "lost") == 0) return world_barrier(world);
     if (strcmp(mode, "allow") == 0) {
         double before = watchdog_allow(watchdog, 10, "saving a checkpoint");
-        c->progress(c->self, "gather"); /* progress does not end it */
+        c->progress(c->self, "gather"); /* progress does not end the wait */
         nap(3);
         (void)watchdog_allow(watchdog, before, "training");
     }

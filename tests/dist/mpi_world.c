@@ -1,5 +1,5 @@
-/* mpi_world MODE: one part of dist/world.h on every rank; run by test_world.py. Exit code 0 where
- * all held. */
+/* mpi_world MODE: tests one part of dist/world.h on every rank; run by test_world.py. Exit code 0
+ * if all checks pass. */
 #include "dist/watchdog.h"
 #include "dist/world.h"
 
@@ -48,7 +48,7 @@ static Status collectives(World *world) {
     return OK;
 }
 
-/* Ranks from 1 on fail (rank 0 too where it is alone): the lowest is named. */
+/* Ranks from 1 on fail (and rank 0 if it is alone): the message names the lowest. */
 static Status disagree(World *world) {
     int rank = world_rank(world);
     TRY(world_agree(world, OK));

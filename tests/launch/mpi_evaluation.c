@@ -1,6 +1,6 @@
 /* Evaluates one set of weights on token files of 1 to 50 windows, with and without a short one at
- * the end, and on files smaller than a window, in batches of 1 to 9, on the ranks that it is
- * started on. A line an evaluation, from rank 0:
+ * the end, and on files smaller than a window, in batches of 1 to 9, on all ranks. Rank 0 prints a
+ * line per evaluation:
  *
  *   tokens 129 batch 3 targets 128 loss 4.1588830833596715 stderr 0.001 bpb 6 */
 #include "launch/run/evaluation.h"
@@ -45,7 +45,7 @@ static Status evaluate(Experiment *e, int64_t B) {
     return status;
 }
 
-/* Each rank has a file of its own, with the same content. */
+/* Each rank has a separate file with the same content. */
 static Status file_evaluate(Experiment *e, Config *config, const char *folder, int64_t n) {
     char path[4096];
     snprintf(path, sizeof path, "%s/rank%d.bin", folder, world_rank(e->world));
@@ -66,7 +66,8 @@ static Status table(Experiment *e, Config **config, const char *folder) {
     for (int64_t n = 2; n < T; n += 3) TRY(file_evaluate(e, *config, folder, n));
     for (int64_t windows = 1; windows <= WINDOWS; windows++) {
         TRY(file_evaluate(e, *config, folder,
-                          1 + windows * T - (windows % 3) * 3)); /* a short one in two of three */
+                          1 + windows * T -
+                              (windows % 3) * 3)); /* with a short window in two of three */
     }
     return OK;
 }

@@ -1,4 +1,4 @@
-/* Makes the report of a study: mpi_report STUDY. For tests that build their studies by hand. */
+/* Writes the report of a study: mpi_report STUDY. For tests that build studies by hand. */
 #include "launch/study/report/report.h"
 
 int main(int argc, char **argv) {

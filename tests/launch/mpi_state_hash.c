@@ -1,5 +1,5 @@
-/* Prints what a checkpoint holds, for the end-to-end tests: one line a checkpoint, of its step,
- * tokens and seed, a hash of each section's tensors, and whether all values are finite.
+/* Prints the content of checkpoints for the end-to-end tests: one line per checkpoint with its
+ * step, tokens and seed, a hash of each section's tensors, and whether all values are finite.
  *
  *   step 12 tokens 1536 seed 7 weights 5d41402abc4b2a76 m 7d793037a0760186 v d3d9446802a44259
  *   finite yes */

@@ -1,5 +1,5 @@
-/* Runs bad_configs.txt: every config in it must be refused with its message, its place and exit
- * code 78. */
+/* Runs bad_configs.txt: every config in it must be refused with its message, position and exit code
+ * 78. */
 #include "launch/config/config.h"
 #include "tests/harness.h"
 
@@ -112,7 +112,7 @@ static void every_bad_config_is_refused_at_its_place(void) {
     free(table);
 }
 
-/* What cannot stand in the table: files that are no text files. */
+/* Cases that the table cannot contain: files that are not text files. */
 static void check_path(const char *path, const char *expected) {
     Config *config;
     CHECK_ERROR(config_load(path, 0, NULL, &config), STATUS_CONFIG, expected);
@@ -134,7 +134,8 @@ static void files_that_cannot_be_read(void) {
     fputs("seed: 1\n", file);
     fclose(file);
     CHECK(chmod(path, 0) == 0);
-    if (access(path, R_OK) != 0) check_path(path, "Permission denied"); /* root reads all */
+    if (access(path, R_OK) != 0)
+        check_path(path, "Permission denied"); /* root can read everything */
 
     snprintf(path, sizeof path, "%s/large.yaml", directory);
     file = fopen(path, "w");

@@ -70,7 +70,7 @@ static void later_layers_win(void) {
     CHECK(c->seed == 2 && strcmp(c->name, "c") == 0 && strcmp(c->data.train, "a") == 0);
     CHECK(c->optimizer.lr == 1e-3 && c->optimizer.betas[0] == 0.3); /* maps merge, lists replace */
     CHECK(c->checkpoint.keep == 7 && c->data.batch_size == 12);
-    CHECK(c->data.val == NULL && c->logging.interval == 10); /* null is the default again */
+    CHECK(c->data.val == NULL && c->logging.interval == 10); /* null resets to the default */
     CHECK(c->training.stop.tokens == 1000000);
     config_destroy(&c);
 }
@@ -99,7 +99,7 @@ static void interpolation_inserts_values(void) {
     if (c == NULL) return;
     CHECK(strcmp(c->name, "n_12_6e-4") == 0);
     CHECK(strcmp(c->output, "/data/${name}/d/${name}$1") ==
-          0); /* an inserted text is not looked at again */
+          0); /* an inserted text is not interpolated again */
     CHECK(strcmp(c->data.val, "/data/${name}/v.bin") == 0 && c->data.batch_size == 12);
     config_destroy(&c);
 }
@@ -164,8 +164,8 @@ static void words_for_numbers_load_back(void) {
     config_destroy(&c);
 }
 
-/* A checkpoint of an older version cannot be edited; a file can, and test_bad_configs has its
- * error. */
+/* A checkpoint of an older version cannot be edited, so its retired keys are ignored. A file can;
+ * test_bad_configs checks that error. */
 static void retired_keys_in_a_checkpoint_are_passed_over(void) {
     Config *c = LOAD(LEAST "evaluation: {interval: 3, batches: 200}\n");
     if (c == NULL) return;
@@ -196,7 +196,7 @@ static void resume_names_each_difference(void) {
     now = LOAD("data: {train: t.bin, val: v.bin}\ntraining: {stop: {tokens: 1G}}\n",
                "evaluation.interval=3", "output=elsewhere", "launch.slurm.nodes=2",
                "sweep={seed: [1]}", "device=cpu", "report.x=seed");
-    CHECK_OK(config_compare_resume(saved, now)); /* batch_size: auto takes over what was frozen */
+    CHECK_OK(config_compare_resume(saved, now)); /* batch_size: auto takes the frozen value */
     Resolved resolved = resolved_from(now);
     resolved_adopt(&resolved, now, saved);
     CHECK(resolved.batch_size == 12 && now->data.batch_size == CONFIG_AUTO);
@@ -204,7 +204,7 @@ static void resume_names_each_difference(void) {
     CHECK(whole.data.batch_size == 12 && whole.threads == CONFIG_AUTO);
     now->data.batch_size = 13;
     CHECK_OK(
-        config_compare_resume(saved, now)); /* the global batch is looked at with the checkpoint */
+        config_compare_resume(saved, now)); /* the global batch is compared with the checkpoint */
     char *changes = NULL;
     CHECK_OK(config_changes(saved, now, &changes));
     CHECK(strncmp(changes, "data.batch_size (saved 12, now 13), training.stop.", 49) == 0);
@@ -248,7 +248,7 @@ static void the_reference_page_is_current(void) {
     free(kept);
 }
 
-/* Each of the files sets what the one before it has set: 588,000 keys and values. */
+/* Each file overrides the keys of the previous one: 588,000 keys and values. */
 static void large_files_that_extend_each_other_load_soon(void) {
 #ifdef __SANITIZE_ADDRESS__
     enum { FILES = 12, KEYS = 4900 };
@@ -273,7 +273,8 @@ static void large_files_that_extend_each_other_load_soon(void) {
     clock_t begin = clock();
     Config *config = NULL;
     REQUIRE_OK(config_load(path, 0, NULL, &config));
-    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC < 30); /* half a second; key by key: minutes */
+    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC <
+          30); /* half a second; key by key it takes minutes */
     CHECK(config->seed == FILES - 1);
     config_destroy(&config);
 }

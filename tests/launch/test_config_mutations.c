@@ -1,5 +1,5 @@
-/* Random bytes in good configs: whatever comes, an answer comes too, and an error is STATUS_CONFIG
- * with its place. Memory errors are found by the sanitizer builds. */
+/* Random mutations of valid configs: each gives a result, and an error is STATUS_CONFIG with a
+ * position. The sanitizer builds find memory errors. */
 #include "tests/launch/config_texts.h"
 
 #include <stdint.h>
@@ -31,7 +31,7 @@ static size_t draw(size_t below) {
     return (size_t)(state % below);
 }
 
-/* One to four changes: a byte replaced, removed, or doubled with what follows it. */
+/* One to four changes: a byte replaced, removed, or doubled with its successors. */
 static void mutate(char *text, size_t room) {
     static const char likely[] = "{}[]:,&*!|>'\"%@`#-?\n\t \\$~0x\xC3\x80\xFF";
     for (size_t changes = 1 + draw(4); changes > 0; changes--) {

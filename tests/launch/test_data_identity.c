@@ -1,4 +1,4 @@
-/* What a checkpoint says of its data, against what is there. */
+/* Compares the data identity in a checkpoint with the current files. */
 #include "launch/run/data_identity.h"
 #include "tests/harness.h"
 
@@ -10,7 +10,7 @@
 static World *world;
 static Arena arena;
 
-/* A token file of `count` bytes from `first` on. */
+/* A token file of `count` bytes, starting with `first`. */
 static TokenFile *file_make(const char *path, int32_t first, int count) {
     TokenFile *file = NULL;
     FILE *out = fopen(path, "wb");
@@ -21,8 +21,7 @@ static TokenFile *file_make(const char *path, int32_t first, int count) {
     return file;
 }
 
-/* A checkpoint of step 5 that says what data it is of; NULL: of no data, as older versions wrote
- * it. */
+/* A checkpoint of step 5 with this data identity; NULL: none, as older versions wrote it. */
 static CheckpointFile *checkpoint_make(const char *dir, const DataIdentity *data) {
     CheckpointValue values[DATA_IDENTITY_VALUES];
     CheckpointContents contents = {.values = values};

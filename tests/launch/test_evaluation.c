@@ -1,4 +1,4 @@
-/* What is not finite stays to be seen, in an evaluation and in what is written of it. */
+/* Values that are not finite remain visible in an evaluation and in its records. */
 #include "launch/run/evaluation.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/metrics.h"
@@ -67,8 +67,7 @@ static void evaluate(int64_t tokens, int64_t B, float last, Evaluation *out) {
     world_destroy(&world);
 }
 
-/* A position embedding is not a number: neither is what the windows that reach this position
- * give. */
+/* If a position embedding is NaN, so are the results of all windows that reach this position. */
 static void windows_that_are_nan_make_the_mean_so(void) {
     for (int64_t B = 1; B <= 4; B++) {
         Evaluation result = {0};
@@ -83,7 +82,8 @@ static void windows_that_are_nan_make_the_mean_so(void) {
     }
 }
 
-/* A window that ends before this position does not see it, though its row in the batch goes on. */
+/* A window that ends before this position is not affected, although its row in the batch
+ * continues. */
 static void padding_reaches_nothing(void) {
     for (int64_t tokens = 2; tokens <= T; tokens++) {
         Evaluation clean = {0}, poisoned = {0};
@@ -102,7 +102,7 @@ static bool last_line_is(const char *path, const char *wanted) {
     return strcmp(line, wanted) == 0;
 }
 
-/* JSON has no NaN, but null is not the same as nothing. */
+/* JSON has no NaN, but null differs from a missing value. */
 static void an_evaluation_is_recorded_whatever_it_gave(void) {
     Metrics *metrics = NULL;
     Metric m = {

@@ -1,4 +1,4 @@
-/* What is written whole or not at all, and what is read back of a run. */
+/* Files that are written atomically, and the files of a run that are read back. */
 #include "core/base/file.h"
 #include "launch/base/output.h"
 #include "launch/base/text_file.h"

@@ -44,7 +44,7 @@ static void a_dead_run_holds_nothing(void) {
     close(ready[1]);
 }
 
-/* What a killed run leaves in the file, so that those who look must ask for the lock. */
+/* The content that a killed run leaves in the file; readers must test the lock. */
 static bool holder_is_stale(const char *dir) {
     char path[4096];
     snprintf(path, sizeof path, "%s/run.lock", dir);

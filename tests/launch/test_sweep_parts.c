@@ -50,7 +50,7 @@ static void files_are_replaced_appended_and_read_from_the_end(void) {
     CHECK_OK(text_file_replace(path, "one\n"));
     CHECK_OK(text_file_append(path, "two"));
     CHECK_OK(text_file_tail(path, text, sizeof text));
-    CHECK(strcmp(text, "two\n") == 0); /* the cut line is left out */
+    CHECK(strcmp(text, "two\n") == 0); /* the incomplete line is omitted */
     CHECK_OK(text_file_replace(path, "three\n"));
     CHECK_OK(text_file_tail(path, text, sizeof text));
     CHECK(strcmp(text, "three\n") == 0);

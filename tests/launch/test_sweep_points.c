@@ -72,7 +72,7 @@ static void a_point_may_refer_to_other_keys(void) {
     config_destroy(&config);
 }
 
-/* The values are told apart by characters that no file name holds. */
+/* The values differ only in characters that a file name cannot contain. */
 static void thousands_of_points_may_clean_to_one_name(void) {
     enum { VALUES = 4000 };
     char *text = NULL;
@@ -92,7 +92,7 @@ static void thousands_of_points_may_clean_to_one_name(void) {
     free(text);
     if (p == NULL) return;
     CHECK((double)(clock() - begin) / CLOCKS_PER_SEC <
-          15); /* 40 ms; every name against every other: minutes */
+          15); /* 40 ms; comparing every pair of names takes minutes */
     CHECK(p->count == VALUES && strcmp(p->points[0].name, "val-a") == 0);
     CHECK(strcmp(p->points[VALUES - 1].name, "val-a_4000") == 0 &&
           strcmp(p->points[VALUES - 1].stem, "val-a") == 0);

@@ -1,5 +1,5 @@
-/* Threads that have nothing to do leave the cores to others, soon. CPU time is counted, which does
- * not depend on who else is there. */
+/* Idle threads release the cores soon. The test measures CPU time, which other processes do not
+ * affect. */
 #include "launch/base/thread_wait.h"
 #include "tests/harness.h"
 
@@ -10,7 +10,7 @@
 
 static double seconds_of(struct timeval t) { return (double)t.tv_sec + 1e-6 * (double)t.tv_usec; }
 
-/* This process's, of all its threads. */
+/* CPU time of all threads of this process. */
 static double cpu_seconds(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -24,7 +24,7 @@ static int threads_count(void) {
     return count;
 }
 
-/* OpenMP's own choice spins through all of these pauses, 400 ms. */
+/* OpenMP's default spins through all of these pauses, 400 ms. */
 static void idle_threads_sleep(void) {
     enum { PAUSES = 200, PAUSE_MICROSECONDS = 2000 };
     omp_set_num_threads(2);
