@@ -93,8 +93,7 @@ static bool cache_knows(const Stamp *stamp, int64_t count, TokenIdentity *out) {
     return knows;
 }
 
-/* A cache file that has grown long is started anew; one more pass restores the entries that
- * matter. */
+/* Starts a long cache file afresh; one more pass restores the useful entries. */
 static void cache_keep(const Stamp *stamp, const TokenIdentity *identity) {
     char key[192], value[64];
     struct stat info;

@@ -27,8 +27,8 @@ static Status gpt2_find(char path[PATH_MAX]) {
     if (vocab_beside_program(path) && access(path, R_OK) == 0) return OK;
     return ERROR(
         STATUS_DATA,
-        "build/vocab: GPT-2's vocabulary is not there; scripts/fetch_gpt2_vocab.sh gets it, or "
-        "HOURGLASS_VOCAB names where it is");
+        "build/vocab: GPT-2's vocabulary is missing; run scripts/fetch_gpt2_vocab.sh, or set "
+        "HOURGLASS_VOCAB to its path");
 }
 
 static Status gpt2_open(Tokenizer **out) {
@@ -36,7 +36,7 @@ static Status gpt2_open(Tokenizer **out) {
     TRY(gpt2_find(path));
     Status status = gpt2_tokenizer_create(path, out);
     if (failed(status)) {
-        return ERROR(status.code, "%s; scripts/fetch_gpt2_vocab.sh gets GPT-2's into build/vocab",
+        return ERROR(status.code, "%s; to download GPT-2's, run scripts/fetch_gpt2_vocab.sh",
                      status_message());
     }
     if ((*out)->hash == GPT2_VOCABULARY_HASH) return OK;

@@ -89,7 +89,8 @@ static Status target_check(const char *to) {
 static Status arguments_check(const char *to, const ConvertOptions *values) {
     bool is_run = format_of_target(to) == FORMAT_RUN;
     TRY(target_check(to));
-    if (is_run && values->dtype != 0) return ERROR(STATUS_USAGE, "--dtype: a run holds float32");
+    if (is_run && values->dtype != 0)
+        return ERROR(STATUS_USAGE, "--dtype applies to files; a run is always float32");
     if (is_run || values->config == NULL) return OK;
     return ERROR(STATUS_USAGE, "--config applies to a new run, and %s is not a run", to);
 }

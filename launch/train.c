@@ -71,7 +71,7 @@ static Status plan_suppose(const TrainOptions *values, PlanFor *plan) {
     return OK;
 }
 
-/* What can be wrong without touching a device or a run: the config, the machine, the data. */
+/* Checks the config, the machine and the data, without using a device or a run directory. */
 static Status load(Run *run) {
     Experiment *e = &run->e;
     TRY(run_adopt(run));
@@ -88,12 +88,13 @@ static Status introduce(Run *run) {
     TRY(placement_table(e->world, e->device, note, &arena, &table));
     if (table != NULL && table[0] != '\0') metrics_say_lines(run->metrics, table);
     arena_free(&arena);
-    metrics_say(run->metrics,
-                "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base a rank, %.1f "
-                "MiB to save from",
-                e->device->name, world_size(e->world), e->device->target.threads,
-                e->planned.attention, (double)e->planned.bytes / 0x1p20,
-                (double)e->base_bytes / 0x1p20, (double)e->planned.checkpoint_bytes / 0x1p20);
+    metrics_say(
+        run->metrics,
+        "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base per rank, %.1f "
+        "MiB to save from",
+        e->device->name, world_size(e->world), e->device->target.threads, e->planned.attention,
+        (double)e->planned.bytes / 0x1p20, (double)e->base_bytes / 0x1p20,
+        (double)e->planned.checkpoint_bytes / 0x1p20);
     metrics_say(
         run->metrics,
         "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
@@ -129,8 +130,8 @@ static Status train(Run *run, const TrainOptions *values) {
     run->e.base_bytes = memory_resident();
     TRY(world_agree(run->e.world, experiment_allocate(&run->e)));
     run_mark(run, "memory");
-    signals_install(); /* from here on there is a directory to leave as it should be, and a loop
-                          that looks */
+    signals_install(); /* from here on the run has a directory to complete, and a loop that polls
+                          requests */
     TRY(run_open(run, values->resume));
     run_mark(run, "directory");
     TRY(introduce(run));
@@ -146,13 +147,13 @@ static Status train(Run *run, const TrainOptions *values) {
     if (failed(status)) status = status_restore(&first);
     if (failed(status) && status.code != STATUS_STOPPED) return status;
     TRY(summarized);
-    metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run lies in %s", outcome,
+    metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run is in %s", outcome,
                 (long long)run->progress.step, (long long)run->progress.tokens,
                 run->progress.train_s, run->directory);
     return status;
 }
 
-/* The runs of a study have directories of their own, and this one's would be in their way. */
+/* Refuses to train the config of a study: its runs have directories below this one's. */
 static Status study_refuse(const Config *config, const char *path, const TrainOptions *values) {
     if (config->sweep == NULL || values->plan || values->print_config) return OK;
     return ERROR(STATUS_CONFIG,
@@ -160,7 +161,7 @@ static Status study_refuse(const Config *config, const char *path, const TrainOp
                  path);
 }
 
-/* From the config to the last step. A failure before training is agreed on by all ranks and said
+/* From the config to the last step. All ranks agree on a failure before training, and report it
  * once. */
 static Status run_all(Run *run, const TrainOptions *values, const Arguments *arguments) {
     World *world = run->e.world;
@@ -182,7 +183,7 @@ static Status run_all(Run *run, const TrainOptions *values, const Arguments *arg
     return train(run, values);
 }
 
-/* Says it once, and notes where it must be known later that the run does not fit. */
+/* Reports a failure once, and records in summary.json that the run does not fit. */
 static int report(Run *run, const TrainOptions *values, Status status) {
     char message[2048];
     snprintf(message, sizeof message, "%s", status_message());
@@ -193,10 +194,10 @@ static int report(Run *run, const TrainOptions *values, Status status) {
 
 int main(int argc, char **argv) {
     at_load_restore();
-    signals_prepare(); /* before a second load, which would ignore SIGINT for as long */
+    signals_prepare(); /* before a second load, which would ignore SIGINT while it lasts */
     thread_wait_choose(argv);
     streams_open();
-    signals_prepare(); /* of SIGUSR1, which the second load has forgotten */
+    signals_prepare(); /* for SIGUSR1, whose handler the second load has lost */
     Run run = {.born = clock_seconds() - process_age()};
     run.marked_at = run.born;
     TrainOptions values = {0};

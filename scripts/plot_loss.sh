@@ -31,7 +31,7 @@ set tics nomirror
 set grid ytics lc rgb "#dddddd"
 set key top right noenhanced
 set xlabel "step"
-set ylabel "loss, nats a token"
+set ylabel "loss, nats per token"
 plot $(IFS=,; echo "${curves[*]}")
 END
 cp -- "$points/out" "$out"

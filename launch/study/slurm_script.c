@@ -101,10 +101,10 @@ static void write_command(const Study *study, const char *programs, FILE *file) 
 
 static const char before_setup[] =
     "\n"
-    "# Ahead of the time limit Slurm sends USR1 to this shell alone. mpirun passes it on to the "
-    "ranks, which save a\n"
-    "# checkpoint and end with 75. While they are starting nobody heeds it, so it is sent until "
-    "they have ended.\n"
+    "# Before the time limit Slurm sends USR1 only to this shell. mpirun forwards it to the ranks, "
+    "which save a\n"
+    "# checkpoint and exit with 75. Starting ranks ignore it, so it is repeated until they have "
+    "ended.\n"
     "again=0\n"
     "warned=0\n"
     "pid=\n"
@@ -114,9 +114,9 @@ static const char before_setup[] =
 
 static const char before_run[] =
     "\n"
-    "# TERM comes to all when the job is canceled, preempted or requeued; then whoever sent it "
-    "decides whether the\n"
-    "# task goes on.\n"
+    "# When the job is canceled, preempted or requeued, all processes get TERM; its sender decides "
+    "whether the task\n"
+    "# continues.\n"
     "trap 'again=1; verb=stopped' TERM\n"
     "echo \"start $(date -u +%FT%TZ) $(hostname) job ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" "
     ">>\"$run/attempts.log\"\n";
@@ -131,8 +131,8 @@ static const char after_run[] = "pid=$!\n"
                                 "  wait \"$pid\"\n"
                                 "  code=$?\n"
                                 "done\n"
-                                "[ $warned$code != 1138 ] || code=75 # before it heeds it, or when "
-                                "its ranks have ended; the checkpoint is good\n"
+                                "[ $warned$code != 1138 ] || code=75 # killed by USR1 before its "
+                                "handler, or after the ranks; the checkpoint is good\n"
                                 "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\"\n"
                                 "cat \"$run/stderr.log\" >&2\n"
                                 "[ $verb = exit ] || exit \"$code\"\n";
@@ -144,8 +144,8 @@ static void write_requeue(const Study *study, FILE *file) {
     fputs("\n"
           "requeue() { scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"; }\n"
           "failures=$(grep '^exit ' \"$run/attempts.log\" | grep -Evc '^exit (64|65|71|75|78) ')\n"
-          "! grep -qs '\"outcome\": \"no_room\"' \"$run/summary.json\" || code=71 # whatever "
-          "mpirun made of it\n"
+          "! grep -qs '\"outcome\": \"no_room\"' \"$run/summary.json\" || code=71 # mpirun may "
+          "change it\n"
           "case $code in\n"
           "  75) requeue ;;          # a good checkpoint\n"
           "  0 | 64 | 65 | 71 | 78) ;; # done, or it would end so again; 71: it does not fit\n",

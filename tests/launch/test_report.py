@@ -215,7 +215,7 @@ def charts_are_drawn():
     charts(directory)
     svg = read(directory, "best.svg")
     for text in ("Best validation loss after 6 s of training", "baseline", "flash", "oom",
-                 "batch, sequences a rank"):
+                 "batch, sequences per rank"):
         check(text in svg, "best.svg without %r" % text)
     check("flash, batch 8" in read(directory, "loss_time.svg"), "labels of curves")
     now = {

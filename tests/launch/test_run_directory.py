@@ -67,7 +67,7 @@ def console_lines():
     lines = done.out.splitlines()
     check(
         re.fullmatch(
-            r".+ x 1, 1 threads \| attention flash \| [\d.]+ MiB planned, [\d.]+ MiB base a rank, "
+            r".+ x 1, 1 threads \| attention flash \| [\d.]+ MiB planned, [\d.]+ MiB base per rank, "
             r"[\d.]+ MiB to save from", lines[0]), lines[0])
     check(lines[1].startswith("1 ranks x batch 2 x accumulation 2 x T 32 = 128 tokens a step | "),
           lines[1])
@@ -80,7 +80,7 @@ def console_lines():
     equal([line.split(" | ")[0] for line in lines if "validation loss" in line],
           ["step 5", "step 10"], "evaluations")
     equal(lines[-1].split(":")[0], "done", "the last line")
-    check(lines[-1].endswith("the run lies in " + run_directory("console")), lines[-1])
+    check(lines[-1].endswith("the run is in " + run_directory("console")), lines[-1])
     check("\r" not in done.out and "\033" not in done.out, "a progress bar without a terminal")
 
 
@@ -215,7 +215,7 @@ def peak_memory_is_the_plan_and_a_base():
     equal(done.code, 0, repr(done))
     planned = summary(run_directory("memory"))["planned_bytes"]
     check(planned >= 200 << 20, "the plan is too small to judge: %.1f MiB" % (planned / 2**20))
-    said = re.search(r"([\d.]+) MiB planned, ([\d.]+) MiB base a rank, ([\d.]+) MiB to save from",
+    said = re.search(r"([\d.]+) MiB planned, ([\d.]+) MiB base per rank, ([\d.]+) MiB to save from",
                      done.out)
     wanted = sum(map(float, said.groups())) * 2**20
     check(

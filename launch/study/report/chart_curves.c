@@ -164,8 +164,8 @@ static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course 
     ChartLabel labels[MOST_LABELS];
     Axis x = {.letter = 'x', .label = c->x_label};
     Axis y = {.letter = 'y',
-              .label =
-                  c->validation ? "validation loss, nats a token" : "training loss, nats a token"};
+              .label = c->validation ? "validation loss, nats per token"
+                                     : "training loss, nats per token"};
     if (!c->log_x) range_add(&course->x, 0);
     axis_fit(&x, &course->x, c->log_x, 0.01);
     axis_fit(&y, &course->y, true, 0.04);

@@ -249,16 +249,15 @@ Status charts_of_marks(Results *s, Charts *charts) {
                              .unit = rate,
                              .from_zero = true};
     TRY(chart_put(s, charts, &throughput));
-    MarksChart memory = {
-        .name = "memory",
-        .title = "Memory of a rank: peak, and planned (dashed)",
-        .x_label = x_label,
-        .caption = "What rank 0 had at its fullest, and what the plan had said before it began.",
-        .x_of = x_of,
-        .y_label = unit_name(bytes, 1024, binary),
-        .value_of = point_peak,
-        .second_of = point_planned,
-        .unit = bytes,
-        .from_zero = true};
+    MarksChart memory = {.name = "memory",
+                         .title = "Memory per rank: peak and planned (dashed)",
+                         .x_label = x_label,
+                         .caption = "Peak memory of rank 0, and the plan before the start.",
+                         .x_of = x_of,
+                         .y_label = unit_name(bytes, 1024, binary),
+                         .value_of = point_peak,
+                         .second_of = point_planned,
+                         .unit = bytes,
+                         .from_zero = true};
     return chart_put(s, charts, &memory);
 }

@@ -10,10 +10,10 @@ typedef struct MetricName {
 } MetricName;
 
 static const MetricName metric_names[] = {
-    {"val/loss", "validation loss", "nats a token"},
-    {"val/stderr", "standard error of the validation loss", "nats a token"},
-    {"val/bpb", "validation loss", "bits a byte"},
-    {"train/loss", "training loss", "nats a token"},
+    {"val/loss", "validation loss", "nats per token"},
+    {"val/stderr", "standard error of the validation loss", "nats per token"},
+    {"val/bpb", "validation loss", "bits per byte"},
+    {"train/loss", "training loss", "nats per token"},
     {"tok_per_s", "throughput", "tokens/s"},
     {"mfu", "model FLOPS utilization", "share of the peak"},
     {"grad_norm", "gradient norm", ""},
@@ -55,7 +55,7 @@ const char *metric_title(Results *s) {
 
 const char *axis_label(Results *s, const char *key) {
     if (key == NULL) return "";
-    if (strcmp(key, "data.batch_size") == 0) return "batch, sequences a rank";
+    if (strcmp(key, "data.batch_size") == 0) return "batch, sequences per rank";
     return or_empty(arena_printf(&s->arena, "%s", key));
 }
 

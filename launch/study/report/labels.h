@@ -3,7 +3,7 @@
 
 #include "launch/study/report/results.h"
 
-/* "validation loss" for val/loss; an unknown key unchanged. With its unit: "..., nats a token". */
+/* "validation loss" for val/loss; an unknown key unchanged. With its unit: "..., nats per token". */
 const char *metric_label(const char *metric);
 const char *metric_axis_label(Results *results);
 bool metric_is_loss(const char *metric);
@@ -11,7 +11,7 @@ bool metric_is_loss(const char *metric);
 /* "Best validation loss after 20 s of training". */
 const char *metric_title(Results *results);
 
-/* axis_label: "sequences a rank (data.batch_size)" for a key. x_text: its value at x, the name of a
+/* axis_label: "sequences per rank (data.batch_size)" for a key. x_text: its value at x, the name of a
  * category or a number. */
 const char *axis_label(Results *results, const char *key);
 const char *x_text(Results *results, double x);
