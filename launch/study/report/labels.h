@@ -3,7 +3,8 @@
 
 #include "launch/study/report/results.h"
 
-/* "validation loss" for val/loss; an unknown key unchanged. With its unit: "..., nats per token". */
+/* "validation loss" for val/loss; an unknown key unchanged. With its unit: "..., nats per token".
+ */
 const char *metric_label(const char *metric);
 const char *metric_axis_label(Results *results);
 bool metric_is_loss(const char *metric);
@@ -11,8 +12,8 @@ bool metric_is_loss(const char *metric);
 /* "Best validation loss after 20 s of training". */
 const char *metric_title(Results *results);
 
-/* axis_label: "sequences per rank (data.batch_size)" for a key. x_text: its value at x, the name of a
- * category or a number. */
+/* axis_label: "sequences per rank (data.batch_size)" for a key. x_text: its value at x, the name of
+ * a category or a number. */
 const char *axis_label(Results *results, const char *key);
 const char *x_text(Results *results, double x);
 
