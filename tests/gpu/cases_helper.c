@@ -322,6 +322,15 @@ static void tested_run(CaseFn body, const char *name, Device *device, Case c, co
     free(again);
 }
 
+void case_visit(CaseFn body, Target target, void (*visit)(const Node *node, void *self),
+                void *self) {
+    Case c = {.role = CASE_TESTED, .dtype = DTYPE_F32, .stored = DTYPE_F32, .seed = 1};
+    CHECK_OK(case_build(&c, body, target));
+    for (int i = 0; c.program != NULL && i < c.program->n_nodes; i++)
+        visit(c.program->nodes[i], self);
+    case_free(&c);
+}
+
 static uint64_t seed_next(void) {
     static uint64_t runs;
     return (uint64_t)time(NULL) * 1000 + runs++;

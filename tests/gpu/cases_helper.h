@@ -65,6 +65,10 @@ bool case_trains(Case *c, bool training); /* before anything is recorded */
 /* Runs a case in the given dtype; checks by CUnit. `device` stays the caller's. */
 void case_run(CaseFn body, const char *name, Device *device, DType dtype);
 
+/* Calls `visit` for each node that a case records for a target; nothing is run. */
+void case_visit(CaseFn body, Target target, void (*visit)(const Node *node, void *self),
+                void *self);
+
 /* Runs a case's composition in bf16 on the CPU: it must be within 1e-2 of the reference, six times
  * what one rounding makes, or it composes something else and its bar allows anything. */
 void case_run_composition(CaseFn body, const char *name);

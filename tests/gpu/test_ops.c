@@ -1,316 +1,38 @@
 /* Every op on every device against f64, a campaign: on the CPU in f32, on the GPU in f32, f16 and
- * bf16. Ragged sizes are among them, so that the kernels' scalar paths run as well. */
-#include "core/ops/adamw.h"
-#include "core/ops/copy.h"
-#include "core/ops/cross_entropy.h"
-#include "core/ops/dropout.h"
-#include "core/ops/embedding.h"
-#include "core/ops/gelu.h"
-#include "core/ops/layernorm.h"
-#include "core/ops/linear.h"
-#include "core/ops/reduce.h"
-#include "tests/gpu/cases_helper.h"
+ * bf16. */
+#include "tests/gpu/op_cases_helper.h"
 
-#include <math.h>
-#include <string.h>
-
-static const StepState some_step = {.seed = 0x123456789ABCDEF,
-                                    .step = 17,
-                                    .first_sample = 5,
-                                    .adam_step = 3,
-                                    .lr = 1e-3f,
-                                    .loss_scale = 1};
-
-/* A composition of separate ops rounds the GELU's argument first. */
-static Tensor *layer(Case *c, Tensor *x, Tensor *w, Tensor *b, bool gelu) {
-    Program *p = case_program(c);
-    if (!gelu || case_role(c) != CASE_COMPOSITION) return linear_record(p, x, w, b, gelu);
-    return gelu_record(p, linear_record(p, x, w, b, false));
-}
-
-static void linear_case(Case *c, int64_t rows, int64_t K, int64_t N, bool bias, bool gelu,
-                        bool accumulate) {
-    double std = 1 / sqrt((double)K);
-    Tensor *x = case_activation(c, 0, 1, false, SHAPE(rows, K));
-    Tensor *w = case_parameter(c, 0, std, accumulate, SHAPE(N, K));
-    Tensor *b = bias ? case_parameter(c, 0, 1, accumulate, SHAPE(N)) : NULL;
-    case_differentiate(c, layer(c, x, w, b, gelu));
-}
-
-static void linear_small(Case *c) { linear_case(c, 96, 64, 128, true, false, false); }
-static void linear_ragged(Case *c) { linear_case(c, 33, 19, 21, true, false, true); }
-static void linear_plain(Case *c) { linear_case(c, 130, 72, 40, false, false, true); }
-static void linear_gelu(Case *c) { linear_case(c, 96, 64, 128, true, true, false); }
-static void linear_gelu_ragged(Case *c) { linear_case(c, 35, 17, 23, true, true, true); }
-static void linear_gelu_unbiased(Case *c) { linear_case(c, 64, 32, 96, false, true, false); }
-static void linear_large(Case *c) { linear_case(c, 1024, 768, 2304, true, false, false); }
-
-static void linear_evaluated(Case *c) {
-    case_trains(c, false);
-    linear_case(c, 40, 24, 56, true, true, false);
-}
-
-/* Two layers: the gradient of the first one's GELU rides on the second one's product. */
-static void mlp_case(Case *c, int64_t rows, int64_t C) {
-    Program *p = case_program(c);
-    double std = 1 / sqrt((double)C);
-    Tensor *x = case_activation(c, 0, 1, false, SHAPE(rows, C));
-    Tensor *w1 = case_parameter(c, 0, std, false, SHAPE(4 * C, C)),
-           *b1 = case_parameter(c, 0, 1, false, SHAPE(4 * C));
-    Tensor *w2 = case_parameter(c, 0, std / 2, false, SHAPE(C, 4 * C)),
-           *b2 = case_parameter(c, 0, 1, false, SHAPE(C));
-    Tensor *hidden = layer(c, x, w1, b1, true);
-    if (hidden != NULL &&
-        case_role(c) == CASE_COMPOSITION) { /* the product is rounded before it meets the GELU's */
-        autodiff_watch(p, hidden, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, hidden),
-                       false);
-    }
-    case_differentiate(c, layer(c, hidden, w2, b2, false));
-}
-
-static void mlp_aligned(Case *c) { mlp_case(c, 128, 64); }
-static void mlp_ragged(Case *c) { mlp_case(c, 37, 21); }
-
-static void layernorm_case(Case *c, int64_t rows, int64_t C, bool branch, bool beta,
-                           bool accumulate) {
-    Program *p = case_program(c);
-    Tensor *x = case_activation(c, 0.5, 2, false, SHAPE(rows, C));
-    Tensor *add = branch ? case_activation(c, 0, 1, false, SHAPE(rows, C)) : NULL;
-    Tensor *gamma = case_parameter(c, 1, 0.5, accumulate, SHAPE(C));
-    Tensor *shift = beta ? case_parameter(c, 0, 1, accumulate, SHAPE(C)) : NULL, *sum = NULL;
-    bool separate =
-        branch &&
-        case_role(c) == CASE_COMPOSITION; /* the sum is rounded before anything is made of it */
-    Tensor *first = layernorm_record(p, x, add, gamma, shift, &sum), *same = NULL;
-    Tensor *y = separate ? layernorm_record(p, sum, NULL, gamma, shift, &same) : first;
-    if (branch &&
-        sum !=
-            NULL) { /* the residual stream has a gradient of its own, to which this one is added */
-        autodiff_watch(p, sum, case_input(c, NARROW, 0, 1, SHAPE(rows, C)), true);
-    }
-    case_differentiate(c, y);
-}
-
-static void layernorm_768(Case *c) { layernorm_case(c, 100, 768, true, true, false); }
-static void layernorm_64(Case *c) { layernorm_case(c, 37, 64, false, true, true); }
-static void layernorm_ragged(Case *c) { layernorm_case(c, 41, 33, true, true, true); }
-static void layernorm_1600(Case *c) { layernorm_case(c, 19, 1600, true, true, false); }
-static void layernorm_long(Case *c) { layernorm_case(c, 9, 4104, true, false, false); }
-static void layernorm_many(Case *c) { layernorm_case(c, 5000, 48, true, true, false); }
-
-static void embedding_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C, bool accumulate) {
-    Tensor *tokens = case_tokens(c, V, SHAPE(B, T));
-    Tensor *wte = case_parameter(c, 0, 1, accumulate, SHAPE(V, C));
-    Tensor *wpe = case_parameter(c, 0, 1, accumulate, SHAPE(T + 3, C));
-    case_differentiate(c, embedding_record(case_program(c), tokens, wte, wpe));
-}
-
-static void embedding_small(Case *c) { embedding_case(c, 3, 17, 50, 24, false); }
-static void embedding_ragged(Case *c) { embedding_case(c, 5, 40, 7, 19, true); }
-static void embedding_hot(Case *c) { embedding_case(c, 16, 512, 3, 64, true); }
-static void embedding_one(Case *c) { embedding_case(c, 1, 1, 1, 8, false); }
-static void embedding_wide(Case *c) { embedding_case(c, 9, 300, 70001, 40, false); }
-
-/* Sorted before dx is there: two passes, three passes. */
-static void ordered_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C) {
-    Tensor *tokens = case_tokens(c, V, SHAPE(B, T)),
-           *dx = case_input(c, NARROW, 0, 1, SHAPE(B, T, C));
-    Tensor *wte = case_parameter(c, 0, 1, true, SHAPE(V, C)),
-           *wpe = case_parameter(c, 0, 1, false, SHAPE(T, C));
-    bool sorts = case_role(c) == CASE_TESTED;
-    Tensor *order = sorts ? embedding_order_record(case_program(c), tokens, V) : NULL;
-    embedding_gradient_record(case_program(c), dx, tokens, order, wte, wpe);
-}
-
-static void embedding_ordered(Case *c) { ordered_case(c, 7, 300, 5000, 64); }
-static void embedding_ordered_wide(Case *c) { ordered_case(c, 9, 300, 70001, 40); }
-
-static void dropout_case(Case *c, int64_t B, int64_t T, int64_t C) {
-    Tensor *x = case_activation(c, 0, 1, true, SHAPE(B, T, C));
-    case_differentiate(c, dropout_record(case_program(c), x, 0.3, case_step(c, some_step)));
-}
-
-static void dropout_aligned(Case *c) { dropout_case(c, 3, 7, 64); }
-static void dropout_ragged(Case *c) { dropout_case(c, 3, 5, 13); }
-
-static void cross_entropy_case(Case *c, int64_t rows, int64_t V, int64_t Vp, bool training) {
-    case_trains(c, training);
-    Tensor *logits = case_input(c, NARROW, 0, 3, SHAPE(rows, Vp)),
-           *targets = case_tokens(c, V, SHAPE(rows, 1));
-    Tensor *losses = case_output(c, WIDE, SHAPE(rows, 1));
-    StepState step = some_step;
-    step.loss_scale = 64;
-    cross_entropy_record(case_program(c), losses, logits, targets, V, 0.125, case_step(c, step));
-    case_compare(c, losses);
-    if (training) case_compare(c, logits);
-}
-
-static void cross_entropy_padded(Case *c) { cross_entropy_case(c, 37, 65, 128, true); }
-static void cross_entropy_gpt2(Case *c) { cross_entropy_case(c, 6, 50257, 50304, true); }
-static void cross_entropy_rows(Case *c) {
-    cross_entropy_case(c, 300, 9001, 9024, true);
-} /* more than blocks */
-static void cross_entropy_ragged(Case *c) { cross_entropy_case(c, 11, 33, 35, true); }
-static void cross_entropy_evaluated(Case *c) { cross_entropy_case(c, 8, 1000, 1024, false); }
-
-static void sum_case(Case *c) {
-    Tensor *out = case_input(c, WIDE, 1, 1, SHAPE(1)), *set = case_output(c, WIDE, SHAPE(1));
-    Tensor *x = case_input(c, WIDE, 3, 1, SHAPE(65537));
-    sum_record(case_program(c), out, x, 0.25, true);
-    sum_record(case_program(c), set, x, 1.0 / 65537, false);
-    case_compare(c, out);
-    case_compare(c, set);
-}
-
-static void norm_case(Case *c, int64_t count) {
-    Tensor *out = case_output(c, WIDE, SHAPE(1));
-    norm_of_record(case_program(c), out, case_input(c, WIDE, 0, 1, SHAPE(count)));
-    case_compare(c, out);
-}
-
-static void norm_one(Case *c) { norm_case(c, 1); }
-static void norm_ragged(Case *c) { norm_case(c, 1000003); }
-
-static void copy_case(Case *c) {
-    Tensor *x = case_input(c, NARROW, 0, 1, SHAPE(131, 7)),
-           *wide = case_output(c, WIDE, SHAPE(131, 7));
-    Tensor *sum = case_input(c, NARROW, 0, 1, SHAPE(131, 7));
-    copy_record(case_program(c), wide, x, false);
-    copy_record(case_program(c), sum, x, true);
-    case_compare(c, wide);
-    case_compare(c, sum);
-}
-
-static void adamw_case(Case *c, int64_t count, double clip, double gradient,
-                       const AdamwPiece *pieces, int n_pieces) {
-    AdamwAttrs attrs = {.beta1 = 0.9,
-                        .beta2 = 0.95,
-                        .eps = 1e-8,
-                        .weight_decay = 0.1,
-                        .clip = clip,
-                        .n_decayed = count / 3};
-    bool narrow = case_role(c) == CASE_TESTED && case_dtype(c) != DTYPE_F32;
-    Tensor *grad = case_input(c, WIDE, 0, gradient, SHAPE(count)),
-           *norm = case_output(c, WIDE, SHAPE(1));
-    Tensor *master = case_input(c, WIDE, 0, 1, SHAPE(count)),
-           *m = case_input(c, WIDE, 0, 0.1, SHAPE(count));
-    Tensor *v = case_input(c, WIDE, 1, 0.01, SHAPE(count)),
-           *weight = case_output(c, NARROW, SHAPE(count));
-    StepState step = some_step;
-    step.loss_scale = 4;
-    Tensor *state = case_step(c, step);
-    norm_of_record(case_program(c), norm, grad);
-    if (narrow) copy_record(case_program(c), weight, master, false); /* what no piece holds stays */
-    adamw_record(case_program(c), attrs,
-                 (AdamwTensors){.grad = grad,
-                                .norm = norm,
-                                .step = state,
-                                .weight = narrow ? weight : master,
-                                .master = narrow ? master : NULL,
-                                .m = m,
-                                .v = v,
-                                .pieces = pieces,
-                                .n_pieces = n_pieces});
-    if (!narrow) copy_record(case_program(c), weight, master, false);
-    case_compare(c, weight);
-    case_compare(c, master);
-    case_compare(c, m);
-    case_compare(c, v);
-}
-
-static void adamw_clipped(Case *c) { adamw_case(c, 100008, 1.0, 2.0, NULL, 0); }
-static void adamw_ragged(Case *c) { adamw_case(c, 1237, 0, 0.1, NULL, 0); }
-
-/* n_decayed lies within the second. */
-static void adamw_pieces(Case *c) {
-    const AdamwPiece pieces[] = {
-        {64, 64, 1024}, {8192, 8192, 65536}, {99328, 99328, 0}, {99328, 99328, 672}};
-    adamw_case(c, 100000, 1.0, 2.0, pieces, COUNT(pieces));
-}
-
-/* More than one launch takes. */
-static void adamw_many_pieces(Case *c) {
-    enum { PIECES = 150 };
-    AdamwPiece pieces[PIECES];
-    for (int i = 0; i < PIECES; i++)
-        pieces[i] = (AdamwPiece){640 * i, 640 * i, i % 7 == 0 ? 640 : 512};
-    adamw_case(c, 100000, 1.0, 2.0, pieces, PIECES);
-}
-
-typedef struct NamedCase {
-    const char *name;
-    CaseFn body;
-} NamedCase;
-
-#define CASE(body)                                                                                 \
-    { #body, body }
-static const NamedCase products[] = {
-    CASE(linear_small), CASE(linear_ragged),      CASE(linear_plain),
-    CASE(linear_gelu),  CASE(linear_gelu_ragged), CASE(linear_gelu_unbiased),
-    CASE(linear_large), CASE(linear_evaluated),   CASE(mlp_aligned),
-    CASE(mlp_ragged),
-};
-static const NamedCase others[] = {
-    CASE(layernorm_768),
-    CASE(layernorm_64),
-    CASE(layernorm_ragged),
-    CASE(layernorm_1600),
-    CASE(layernorm_long),
-    CASE(layernorm_many),
-    CASE(embedding_small),
-    CASE(embedding_ragged),
-    CASE(embedding_hot),
-    CASE(embedding_one),
-    CASE(embedding_wide),
-    CASE(dropout_aligned),
-    CASE(dropout_ragged),
-    CASE(cross_entropy_padded),
-    CASE(cross_entropy_gpt2),
-    CASE(cross_entropy_rows),
-    CASE(cross_entropy_ragged),
-    CASE(norm_one),
-    CASE(norm_ragged),
-    CASE(cross_entropy_evaluated),
-    CASE(sum_case),
-    CASE(copy_case),
-    CASE(adamw_clipped),
-    CASE(adamw_ragged),
-    CASE(adamw_pieces),
-    CASE(adamw_many_pieces),
-    CASE(embedding_ordered),
-    CASE(embedding_ordered_wide),
-};
-
-static void run(const NamedCase *cases, size_t count, Device *device, DType dtype) {
-    for (size_t i = 0; i < count; i++) case_run(cases[i].body, cases[i].name, device, dtype);
+static void run(const NamedCase *cases, int count, Device *device, DType dtype) {
+    for (int i = 0; i < count; i++) case_run(cases[i].body, cases[i].name, device, dtype);
 }
 
 static void cpu_f32(void) {
     Device *cpu = NULL;
     REQUIRE_OK(device_open_cpu(0, &cpu));
-    run(products, COUNT(products), cpu, DTYPE_F32);
-    run(others, COUNT(others), cpu, DTYPE_F32);
+    run(product_cases, n_product_cases, cpu, DTYPE_F32);
+    run(other_cases, n_other_cases, cpu, DTYPE_F32);
     device_close(&cpu);
 }
 
 static void compositions(void) {
-    for (size_t i = 0; i < COUNT(products); i++)
-        case_run_composition(products[i].body, products[i].name);
-    for (size_t i = 0; i < COUNT(others); i++) case_run_composition(others[i].body, others[i].name);
+    for (int i = 0; i < n_product_cases; i++)
+        case_run_composition(product_cases[i].body, product_cases[i].name);
+    for (int i = 0; i < n_other_cases; i++)
+        case_run_composition(other_cases[i].body, other_cases[i].name);
 }
 
-static void gpu(const NamedCase *cases, size_t count, DType dtype) {
+static void gpu(const NamedCase *cases, int count, DType dtype) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     Device *device = case_gpu();
     if (device != NULL) run(cases, count, device, dtype);
 }
 
-static void products_f32(void) { gpu(products, COUNT(products), DTYPE_F32); }
-static void products_f16(void) { gpu(products, COUNT(products), DTYPE_F16); }
-static void products_bf16(void) { gpu(products, COUNT(products), DTYPE_BF16); }
-static void others_f32(void) { gpu(others, COUNT(others), DTYPE_F32); }
-static void others_f16(void) { gpu(others, COUNT(others), DTYPE_F16); }
-static void others_bf16(void) { gpu(others, COUNT(others), DTYPE_BF16); }
+static void products_f32(void) { gpu(product_cases, n_product_cases, DTYPE_F32); }
+static void products_f16(void) { gpu(product_cases, n_product_cases, DTYPE_F16); }
+static void products_bf16(void) { gpu(product_cases, n_product_cases, DTYPE_BF16); }
+static void others_f32(void) { gpu(other_cases, n_other_cases, DTYPE_F32); }
+static void others_f16(void) { gpu(other_cases, n_other_cases, DTYPE_F16); }
+static void others_bf16(void) { gpu(other_cases, n_other_cases, DTYPE_BF16); }
 
 /* cuBLASLt's first suggestion instead of the fastest candidate: autotune: false. */
 static void products_untuned(void) {
@@ -318,7 +40,7 @@ static void products_untuned(void) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     REQUIRE_OK(device_open_cuda(0, &device));
     device->autotune = false;
-    run(products, COUNT(products), device, DTYPE_BF16);
+    run(product_cases, n_product_cases, device, DTYPE_BF16);
     device_close(&device);
 }
 

@@ -1,0 +1,70 @@
+/* No op of a training step without a case that runs on every device. */
+#include "tests/gpu/op_cases_helper.h"
+#include "tests/nn/model_helper.h"
+
+#include <string.h>
+
+/* Tested in test_attention_*.c and test_documents_cuda.c. */
+static bool is_elsewhere(const Op *op) {
+    static const char *const names[] = {"attention", "attention_backward", "documents"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (strcmp(op->name, names[i]) == 0) return true;
+    }
+    return false;
+}
+
+enum { OP_SET_MAX = 64 };
+typedef struct OpSet {
+    const Op *ops[OP_SET_MAX];
+    int count;
+} OpSet;
+
+static bool op_set_has(const OpSet *set, const Op *op) {
+    for (int i = 0; i < set->count; i++) {
+        if (set->ops[i] == op) return true;
+    }
+    return false;
+}
+
+static void op_set_add(const Node *node, void *self) {
+    OpSet *set = self;
+    CHECK(set->count < OP_SET_MAX);
+    if (set->count < OP_SET_MAX && !op_set_has(set, node->op)) set->ops[set->count++] = node->op;
+}
+
+static OpSet ops_of_cases(Target target) {
+    OpSet set = {0};
+    for (int i = 0; i < n_product_cases; i++)
+        case_visit(product_cases[i].body, target, op_set_add, &set);
+    for (int i = 0; i < n_other_cases; i++)
+        case_visit(other_cases[i].body, target, op_set_add, &set);
+    return set;
+}
+
+static void step_check(const Program *p, const OpSet *cases) {
+    for (int i = 0; i < p->n_nodes; i++) {
+        const Op *op = p->nodes[i]->op;
+        bool has_case = is_elsewhere(op) || op_set_has(cases, op);
+        if (!has_case) printf("\n    tests/gpu/op_cases_helper.c: no %s", op->name);
+        CHECK(has_case);
+    }
+}
+
+static void every_op_of_a_gpt_has_a_case(void) {
+    OpSet cases = ops_of_cases((Target){.kind = DEVICE_CPU, .threads = 1});
+    for (Recompute recompute = RECOMPUTE_NONE; recompute <= RECOMPUTE_BLOCK; recompute++) {
+        ModelOptions options = model_tiny();
+        TestModel model;
+        options.recompute = recompute;
+        options.config.dropout = 0.1;
+        options.document_mask = true;
+        if (CHECK_OK(model_record(&options, &model)))
+            step_check(model.training->programs[MICRO_ONLY], &cases);
+        test_model_destroy(&model);
+    }
+}
+
+int main(int argc, char **argv) {
+    const Test tests[] = {TEST(every_op_of_a_gpt_has_a_case)};
+    return harness_run(argc, argv, "cases of ops", tests, COUNT(tests));
+}
