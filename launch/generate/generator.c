@@ -1,7 +1,7 @@
 #include "launch/generate/generator.h"
 
+#include "core/bound_program.h"
 #include "core/ops/linear.h"
-#include "core/plan.h"
 #include "core/rng.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/state.h"
@@ -16,8 +16,6 @@ enum { MAX_LENGTHS = 16 };
  * does not see. */
 typedef struct Length {
     int64_t T;
-    Program *program;
-    Plan *plan;
     Tensor *tokens, *x; /* (1, T); (1, T, C) */
 } Length;
 
@@ -29,11 +27,9 @@ struct Generator {
     Tokenizer *tokenizer;
     Length lengths[MAX_LENGTHS];
     int n_lengths;
-    Program *head; /* row (1, C) -> logits (1, Vp) */
-    Plan *head_plan;
+    BoundProgram programs[MAX_LENGTHS + 1]; /* one a length, then the head: row (1, C) -> logits
+                                               (1, Vp) */
     Tensor *row, *logits;
-    void *memory;
-    size_t memory_bytes;
     int32_t *padded; /* (T) */
     float *host;     /* a row of x, then of logits */
 };
@@ -74,33 +70,21 @@ static Status tensors_create(Generator *g, int64_t T, int64_t C, int64_t Vp) {
     return g->padded == NULL || g->host == NULL ? no_memory() : OK;
 }
 
-static Status program_plan(Generator *g, Program *p, Plan **plan) {
-    TRY(program_status(p));
-    TRY(plan_create(p, plan));
-    if ((*plan)->bytes > g->memory_bytes) g->memory_bytes = (*plan)->bytes;
-    return OK;
-}
-
 static Status programs_record(Generator *g) {
     ForwardContext context = {.attention = &g->attention};
+    for (int i = 0; i <= g->n_lengths; i++)
+        TRY(program_create(g->e.device->target, false, &g->programs[i].program));
     for (int i = 0; i < g->n_lengths; i++) {
         Length *length = &g->lengths[i];
-        TRY(program_create(g->e.device->target, false, &length->program));
-        length->x = model_forward(length->program, g->e.model, length->tokens, &context);
-        TRY(program_plan(g, length->program, &length->plan));
+        length->x = model_forward(g->programs[i].program, g->e.model, length->tokens, &context);
     }
-    TRY(program_create(g->e.device->target, false, &g->head));
-    linear_into(g->head, g->logits, g->row, g->e.model->head->weight);
-    return program_plan(g, g->head, &g->head_plan);
+    linear_into(g->programs[g->n_lengths].program, g->logits, g->row, g->e.model->head->weight);
+    return bound_programs_plan(g->programs, g->n_lengths + 1);
 }
 
 static Status programs_bind(Generator *g) {
     TRY(store_allocate(g->e.store, g->e.device));
-    TRY(device_alloc(g->e.device, g->memory_bytes, "activations", &g->memory));
-    for (int i = 0; i < g->n_lengths; i++)
-        plan_bind(g->lengths[i].plan, g->lengths[i].program, g->memory);
-    plan_bind(g->head_plan, g->head, g->memory);
-    return OK;
+    return bound_programs_bind(g->programs, g->n_lengths + 1, g->e.device, "activations");
 }
 
 /* Powers of two up to the block: a short context costs little. */
@@ -151,13 +135,7 @@ Status generator_create(const char *path, Generator **out) {
 void generator_destroy(Generator **generator) {
     if (generator == NULL || *generator == NULL) return;
     Generator *g = *generator;
-    for (int i = 0; i < g->n_lengths; i++) {
-        program_destroy(&g->lengths[i].program);
-        plan_destroy(&g->lengths[i].plan);
-    }
-    program_destroy(&g->head);
-    plan_destroy(&g->head_plan);
-    if (g->e.device != NULL) device_free(g->e.device, g->memory, g->memory_bytes);
+    bound_programs_destroy(g->programs, MAX_LENGTHS + 1);
     tokenizer_destroy(&g->tokenizer);
     free(g->padded);
     free(g->host);
@@ -185,7 +163,7 @@ Status generator_logits(Generator *g, const int32_t *context, int64_t n, float *
     memset(g->padded, 0, (size_t)length->T * sizeof *g->padded);
     memcpy(g->padded, context + (n - seen), (size_t)seen * sizeof *context);
     TRY(device_upload(g->e.device, length->tokens, g->padded));
-    TRY(device_replay(g->e.device, length->program));
+    TRY(device_replay(g->e.device, g->programs[length - g->lengths].program));
     Tensor last = *length->x; /* the row of the last real token */
     last.n_dims = 2;
     last.shape[0] = 1;
@@ -193,7 +171,7 @@ Status generator_logits(Generator *g, const int32_t *context, int64_t n, float *
     last.offset += (size_t)((seen - 1) * last.shape[1]) * sizeof(float);
     TRY(device_download(g->e.device, g->host, &last));
     TRY(device_upload(g->e.device, g->row, g->host));
-    TRY(device_replay(g->e.device, g->head));
+    TRY(device_replay(g->e.device, g->programs[g->n_lengths].program));
     TRY(device_download(g->e.device, g->host, g->logits));
     memcpy(logits, g->host, (size_t)V * sizeof *logits);
     return OK;

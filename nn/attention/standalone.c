@@ -99,20 +99,20 @@ static void backward_record(const Sdpa *s, Program *p) {
 }
 
 static Status program_make(Sdpa *s, int which) {
-    TRY(program_create(s->device->target, s->call.training, &s->programs[which]));
-    if (which != BACKWARD) forward_record(s, s->programs[which]);
-    if (which != FORWARD) backward_record(s, s->programs[which]);
-    TRY(program_status(s->programs[which]));
-    TRY(plan_create(s->programs[which], &s->plans[which]));
-    if (s->plans[which]->bytes > s->scratch_bytes) s->scratch_bytes = s->plans[which]->bytes;
+    Program **p = &s->programs[which].program;
+    TRY(program_create(s->device->target, s->call.training, p));
+    if (which != BACKWARD) forward_record(s, *p);
+    if (which != FORWARD) backward_record(s, *p);
     return OK;
 }
 
 static Status sdpa_build(Sdpa *s) {
     TRY(tensors_declare(s));
     for (int i = FORWARD; i <= (s->call.training ? BOTH : FORWARD); i++) TRY(program_make(s, i));
-    s->bytes = store_bytes(s->store) + s->scratch_bytes;
-    s->backend_bytes = store_kind_bytes(s->store, BUFFER_ACTIVATIONS) + s->scratch_bytes;
+    TRY(bound_programs_plan(s->programs, SDPA_PROGRAMS));
+    size_t scratch = bound_programs_bytes(s->programs, SDPA_PROGRAMS);
+    s->bytes = store_bytes(s->store) + scratch;
+    s->backend_bytes = store_kind_bytes(s->store, BUFFER_ACTIVATIONS) + scratch;
     return OK;
 }
 
@@ -165,10 +165,7 @@ Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBacke
 
 Status sdpa_allocate(Sdpa *s) {
     TRY(store_allocate(s->store, s->device));
-    TRY(device_alloc(s->device, s->scratch_bytes, "attention's scratch", &s->scratch));
-    for (int i = FORWARD; i <= BOTH && s->programs[i] != NULL; i++)
-        plan_bind(s->plans[i], s->programs[i], s->scratch);
-    return OK;
+    return bound_programs_bind(s->programs, SDPA_PROGRAMS, s->device, "attention's scratch");
 }
 
 Status sdpa_create_with(Device *device, const AttentionCall *call, const AttentionBackend *backend,
@@ -193,22 +190,18 @@ Status sdpa_create(Device *device, const AttentionCall *call, const KernelChoice
 void sdpa_destroy(Sdpa **sdpa) {
     if (sdpa == NULL || *sdpa == NULL) return;
     Sdpa *s = *sdpa;
-    if (s->scratch != NULL) device_free(s->device, s->scratch, s->scratch_bytes);
-    for (int i = FORWARD; i <= BOTH; i++) {
-        plan_destroy(&s->plans[i]);
-        program_destroy(&s->programs[i]);
-    }
+    bound_programs_destroy(s->programs, SDPA_PROGRAMS);
     store_destroy(&s->store);
     free(s);
     *sdpa = NULL;
 }
 
-Status sdpa_forward(Sdpa *s) { return device_replay(s->device, s->programs[FORWARD]); }
+Status sdpa_forward(Sdpa *s) { return device_replay(s->device, s->programs[FORWARD].program); }
 
 Status sdpa_backward(Sdpa *s) {
     if (!s->call.training)
         return ERROR(STATUS_CONFIG, "attention: backward needs a call with training set");
-    return device_replay(s->device, s->programs[BACKWARD]);
+    return device_replay(s->device, s->programs[BACKWARD].program);
 }
 
 /* Every query sees every key. */
@@ -239,6 +232,6 @@ Status sdpa_allocate_trial(Sdpa *s, bool *fits) {
 }
 
 Status sdpa_time(Sdpa *s, int64_t repeats, double limit_s, double *seconds) {
-    return program_time(s->device, s->programs[s->call.training ? BOTH : FORWARD], repeats, limit_s,
-                        seconds);
+    return program_time(s->device, s->programs[s->call.training ? BOTH : FORWARD].program, repeats,
+                        limit_s, seconds);
 }

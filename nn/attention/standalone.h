@@ -10,14 +10,15 @@
  * Memory is taken once, when it is created. Not collective. */
 #pragma once
 
-#include "core/device.h"
-#include "core/plan.h"
+#include "core/bound_program.h"
 #include "core/store.h"
 #include "nn/attention/attention.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+enum { SDPA_PROGRAMS = 3 };
 
 /* Where everything is: upload inputs before a run, download outputs after it. Each is a vector
  * whose elements lie where the call's layouts say, of the call's dtype where nothing else is said.
@@ -42,10 +43,7 @@ typedef struct Sdpa {
     Store *store;
     bool packed;
     Tensor *stats, *weights;
-    Program *programs[3]; /* forward, backward, and both as one */
-    Plan *plans[3];
-    void *scratch;
-    size_t scratch_bytes;
+    BoundProgram programs[SDPA_PROGRAMS]; /* forward, backward, and both as one */
 } Sdpa;
 
 /* sdpa_create: picks a backend (the first of the choice that takes the call; count 0: of all) and

@@ -36,11 +36,13 @@ static double element_get(const void *memory, DType dtype, int64_t i) {
 
 /* Every byte 0xFF, which is a NaN in each dtype. */
 static Status scratch_poison(Sdpa *s, Device *device, void *staged) {
-    Buffer buffer = {.data = s->scratch, .bytes = s->scratch_bytes};
-    Tensor all = {
-        .buffer = &buffer, .dtype = DTYPE_U8, .n_dims = 1, .shape = {(int64_t)s->scratch_bytes}};
-    if (s->scratch_bytes == 0) return OK;
-    memset(staged, 0xFF, s->scratch_bytes);
+    Buffer buffer = {.data = s->programs[0].memory, .bytes = s->programs[0].bytes};
+    Tensor all = {.buffer = &buffer,
+                  .dtype = DTYPE_U8,
+                  .n_dims = 1,
+                  .shape = {(int64_t)s->programs[0].bytes}};
+    if (s->programs[0].bytes == 0) return OK;
+    memset(staged, 0xFF, s->programs[0].bytes);
     return device_upload(device, &all, staged);
 }
 
