@@ -56,21 +56,21 @@ Status channel_complete(const Channel *channel, int n, MPI_Request *requests) {
 }
 
 /* A range of the data that fits the scratch memory. */
-typedef struct Chunk {
+typedef struct ChannelChunk {
     unsigned char *data, *scratch;
     MPI_Datatype type;
     size_t element;
-} Chunk;
+} ChannelChunk;
 
 typedef struct ChunkSegment {
     int first, count; /* elements of the chunk */
 } ChunkSegment;
 
-static unsigned char *chunk_at(const Chunk *chunk, int element) {
+static unsigned char *chunk_at(const ChannelChunk *chunk, int element) {
     return chunk->data + (size_t)element * chunk->element;
 }
 
-static Status exchange(const Channel *c, int partner, const Chunk *chunk, ChunkSegment send,
+static Status exchange(const Channel *c, int partner, const ChannelChunk *chunk, ChunkSegment send,
                        void *receive, int n_receive) {
     MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
     TRY(mpi_check(MPI_Irecv(receive, n_receive, chunk->type, partner, 0, c->comm, &requests[0]),
@@ -81,7 +81,7 @@ static Status exchange(const Channel *c, int partner, const Chunk *chunk, ChunkS
     return channel_complete(c, 2, requests);
 }
 
-static Status add(const Channel *c, const Chunk *chunk, ChunkSegment to) {
+static Status add(const Channel *c, const ChannelChunk *chunk, ChunkSegment to) {
     return mpi_check(
         MPI_Reduce_local(chunk->scratch, chunk_at(chunk, to.first), to.count, chunk->type, MPI_SUM),
         c->label);
@@ -97,7 +97,7 @@ static void halve(ChunkSegment whole, bool upper, ChunkSegment *keep, ChunkSegme
 }
 
 /* Sums over ranks 0 .. 2^k - 1. */
-static Status sum_power_of_two(const Channel *c, const Chunk *chunk, int count, int power) {
+static Status sum_power_of_two(const Channel *c, const ChannelChunk *chunk, int count, int power) {
     ChunkSegment levels[32], mine = {0, count}, give;
     int level = 0;
     for (int distance = 1; distance < power; distance *= 2) {
@@ -115,7 +115,7 @@ static Status sum_power_of_two(const Channel *c, const Chunk *chunk, int count, 
 
 /* Ranks beyond the largest power of two first add their data into rank - power, and receive the
  * result at the end. */
-static Status sum_chunk(const Channel *c, const Chunk *chunk, int count) {
+static Status sum_chunk(const Channel *c, const ChannelChunk *chunk, int count) {
     const ChunkSegment all = {0, count}, none = {0, 0};
     int power = 1;
     while (power * 2 <= c->size) power *= 2;
@@ -138,7 +138,8 @@ Status channel_sum(const Channel *channel, void *data, int64_t count, DType dtyp
                      dtype_name(dtype));
     }
     if (channel->size == 1) return OK;
-    Chunk chunk = {data, scratch, dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE, dtype_size(dtype)};
+    ChannelChunk chunk = {data, scratch, dtype == DTYPE_F32 ? MPI_FLOAT : MPI_DOUBLE,
+                          dtype_size(dtype)};
     const int64_t most = TREE_CHUNK_BYTES / (int64_t)chunk.element;
     for (int64_t done = 0; done < count; done += most) {
         int n = (int)(count - done < most ? count - done : most);

@@ -7,6 +7,7 @@
 #include "launch/base/options.h"
 #include "launch/base/streams.h"
 #include "launch/base/thread_wait.h"
+#include "launch/config/config_load.h"
 #include "launch/config/value.h"
 #include "launch/run/evaluation.h"
 #include "launch/run/experiment_plan.h"

@@ -3,15 +3,17 @@
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
 #include "launch/base/process_age.h"
+#include "launch/base/signals.h"
 #include "launch/base/streams.h"
 #include "launch/base/thread_wait.h"
+#include "launch/config/config_load.h"
 #include "launch/config/value.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/memory_report.h"
-#include "launch/run/placement.h"
 #include "launch/run/profile.h"
-#include "launch/run/run.h"
-#include "launch/run/schedule_fit.h"
+#include "launch/run/run_log.h"
+#include "launch/run/run_open.h"
+#include "launch/run/run_train.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,40 +82,6 @@ static Status load(Run *run) {
     return experiment_open_data(e);
 }
 
-static Status introduce(Run *run) {
-    const Experiment *e = &run->e;
-    Arena arena = {0};
-    char *table = NULL, remark[256];
-    const char *note = e->gpu == NULL ? "" : gpu_collectives_note(e->gpu);
-    TRY(placement_table(e->world, e->device, note, &arena, &table));
-    if (table != NULL && table[0] != '\0') metrics_say_lines(run->metrics, table);
-    arena_free(&arena);
-    metrics_say(
-        run->metrics,
-        "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base per rank, %.1f "
-        "MiB to save from",
-        e->device->name, world_size(e->world), e->device->target.threads, e->planned.attention,
-        (double)e->planned.bytes / 0x1p20, (double)e->base_bytes / 0x1p20,
-        (double)e->planned.checkpoint_bytes / 0x1p20);
-    metrics_say(
-        run->metrics,
-        "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
-        world_size(e->world), (long long)e->resolved.batch_size,
-        (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
-        (long long)experiment_tokens_per_step(e), (long long)e->planned.parameters);
-    backend_table_say(&e->backends, run->metrics);
-    schedule_remark(e, remark, sizeof remark);
-    if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
-    if (run->evaluator != NULL && evaluator_note(run->evaluator) != NULL) {
-        metrics_say(run->metrics, "evaluation: %s", evaluator_note(run->evaluator));
-    }
-    if (e->device->peak_flops > 0) {
-        metrics_say(run->metrics, "MFU is measured against %.0f TFLOP/s a GPU",
-                    1e-12 * e->device->peak_flops);
-    }
-    return OK;
-}
-
 static Status profile(Run *run) {
     char path[4096];
     bool leads = world_rank(run->e.world) == 0;
@@ -134,23 +102,11 @@ static Status train(Run *run, const TrainOptions *values) {
                           requests */
     TRY(run_open(run, values->resume));
     run_mark(run, "directory");
-    TRY(introduce(run));
+    TRY(run_introduce(run));
     TRY(world_agree(run->e.world, run_summarize(run, "running")));
     Status status = run_train(run);
     if (!failed(status) && values->profile) status = profile(run);
-    const char *outcome = status.code == STATUS_STOPPED ? "stopped"
-                          : failed(status)              ? "failed"
-                                                        : "done";
-    StatusRecord first;
-    status_keep(status, &first);
-    Status summarized = run_summarize(run, outcome);
-    if (failed(status)) status = status_restore(&first);
-    if (failed(status) && status.code != STATUS_STOPPED) return status;
-    TRY(summarized);
-    metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run is in %s", outcome,
-                (long long)run->progress.step, (long long)run->progress.tokens,
-                run->progress.train_s, run->directory);
-    return status;
+    return run_end(run, status);
 }
 
 /* Refuses to train the config of a study: its runs have directories below this one's. */

@@ -8,6 +8,7 @@
 #include "core/ops/collective.h"
 #include "core/perf/timing.h"
 #include "launch/bench/bench.h"
+#include "launch/config/config_load.h"
 
 static const char default_config[] = "name: bench\n"
                                      "data: {train: none, batch_size: 1}\n"

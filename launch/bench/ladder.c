@@ -3,6 +3,7 @@
  * a multiple of 64. Its figures were measured with nanoGPT's GPT-2 124M under torch.compile on one
  * A100 (80 GB). */
 #include "launch/bench/bench.h"
+#include "launch/config/config_load.h"
 #include "launch/run/experiment_plan.h"
 
 #include <stdlib.h>

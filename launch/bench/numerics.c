@@ -1,6 +1,6 @@
 /* Errors against f64 over growing q and k. The inputs are rounded to the precision first, so that
  * what is measured is the arithmetic alone. */
-#include "launch/bench/numerics.h"
+#include "launch/bench/numerics_composition.h"
 
 #include "core/convert.h"
 #include "core/rng.h"

@@ -1,5 +1,5 @@
+#include "launch/bench/numerics_composition.h"
 #include "core/convert.h"
-#include "launch/bench/numerics.h"
 
 #include <math.h>
 #include <omp.h>
@@ -12,17 +12,17 @@ static double rounded(double x, DType dtype) {
 }
 
 /* A head's q and k, dense, and one row of scores. */
-typedef struct Head {
+typedef struct HeadRows {
     const NumericsShape *shape;
     DType dtype;
     Composition composition;
     const double *qkv; /* at the head's first q */
     double *out;
     double *q, *k, *row;
-} Head;
+} HeadRows;
 
 /* q and k as they enter the product. */
-static void factors(const Head *head) {
+static void factors(const HeadRows *head) {
     int64_t T = head->shape->T, HS = head->shape->HS, C = head->shape->NH * HS;
     bool scales = head->composition == COMPOSITION_PRESCALED;
     double factor = scales ? 1 / sqrt(sqrt((double)HS)) : 1;
@@ -35,7 +35,7 @@ static void factors(const Head *head) {
     }
 }
 
-static double score(const Head *head, int64_t i, int64_t j) {
+static double score(const HeadRows *head, int64_t i, int64_t j) {
     int64_t HS = head->shape->HS;
     double sum = 0, scale = head->composition == COMPOSITION_PRESCALED ? 1 : 1 / sqrt((double)HS);
     for (int64_t d = 0; d < HS; d++) sum += head->q[i * HS + d] * head->k[j * HS + d];
@@ -51,7 +51,7 @@ static void softmax(double *x, int64_t count, DType dtype) {
     for (int64_t j = 0; j < count; j++) x[j] = rounded(x[j] / sum, dtype);
 }
 
-static void query_forward(const Head *head, int64_t i) {
+static void query_forward(const HeadRows *head, int64_t i) {
     int64_t HS = head->shape->HS, C = head->shape->NH * HS,
             end = head->shape->causal ? i + 1 : head->shape->T;
     for (int64_t j = 0; j < end; j++) head->row[j] = score(head, i, j);
@@ -72,14 +72,14 @@ Status composition_forward(Composition composition, const NumericsShape *s, DTyp
     for (int64_t index = 0; index < s->B * s->NH; index++) {
         int64_t b = index / s->NH, h = index % s->NH;
         double *q = scratch + room * omp_get_thread_num();
-        Head head = {.shape = s,
-                     .dtype = dtype,
-                     .composition = composition,
-                     .qkv = qkv + b * s->T * 3 * C + h * s->HS,
-                     .out = out + b * s->T * C + h * s->HS,
-                     .q = q,
-                     .k = q + s->T * s->HS,
-                     .row = q + 2 * s->T * s->HS};
+        HeadRows head = {.shape = s,
+                         .dtype = dtype,
+                         .composition = composition,
+                         .qkv = qkv + b * s->T * 3 * C + h * s->HS,
+                         .out = out + b * s->T * C + h * s->HS,
+                         .q = q,
+                         .k = q + s->T * s->HS,
+                         .row = q + 2 * s->T * s->HS};
         factors(&head);
         for (int64_t i = 0; i < s->T; i++) query_forward(&head, i);
     }

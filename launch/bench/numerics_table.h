@@ -2,7 +2,7 @@
 #pragma once
 
 #include "launch/bench/bench_output.h"
-#include "launch/bench/numerics.h"
+#include "launch/bench/numerics_composition.h"
 
 /* q and k have standard deviations of 2 to these powers. */
 enum { NUMERICS_LEAST_POWER = -2, NUMERICS_MOST_POWER = 6 };

@@ -1,6 +1,7 @@
 /* A whole optimizer step on random tokens: what training costs without reading data. */
 #include "core/perf/timing.h"
 #include "launch/bench/bench.h"
+#include "launch/config/config_load.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/profile.h"
 

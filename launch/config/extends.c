@@ -2,7 +2,7 @@
 
 #include "launch/config/diagnostic.h"
 #include "launch/config/structure.h"
-#include "launch/config/yaml_reader.h"
+#include "launch/config/yaml_file.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -10,12 +10,12 @@
 enum { MAX_FILES = 64 };
 
 /* The files being read, innermost first. */
-typedef struct Chain {
+typedef struct FileChain {
     const char *path;
     dev_t device;
     ino_t inode;
-    const struct Chain *outer;
-} Chain;
+    const struct FileChain *outer;
+} FileChain;
 
 typedef struct Loading {
     Arena *arena;
@@ -23,18 +23,18 @@ typedef struct Loading {
     int files;
 } Loading;
 
-static Status load_file(Loading *loading, const char *path, Place from, const Chain *outer);
+static Status load_file(Loading *loading, const char *path, Place from, const FileChain *outer);
 
 /* `a.yaml -> b.yaml -> a.yaml`, outermost first. */
-static const char *chain_text(Arena *arena, const Chain *chain, const char *last) {
+static const char *chain_text(Arena *arena, const FileChain *chain, const char *last) {
     const char *text = last;
     for (; chain != NULL && text != NULL; chain = chain->outer)
         text = arena_printf(arena, "%s -> %s", chain->path, text);
     return text == NULL ? last : text;
 }
 
-static Status check_chain(const Loading *loading, const Chain *self, Place from) {
-    for (const Chain *outer = self->outer; outer != NULL; outer = outer->outer) {
+static Status check_chain(const Loading *loading, const FileChain *self, Place from) {
+    for (const FileChain *outer = self->outer; outer != NULL; outer = outer->outer) {
         if (outer->device != self->device || outer->inode != self->inode) continue;
         return PLACE_ERROR(from, "circular 'extends': %s",
                            chain_text(loading->arena, self->outer, self->path));
@@ -48,7 +48,7 @@ static const char *beside(Arena *arena, const char *file, const char *name) {
     return arena_printf(arena, "%.*s/%s", (int)(slash - file), file, name);
 }
 
-static Status load_one(Loading *loading, const YamlNode *name, const Chain *self) {
+static Status load_one(Loading *loading, const YamlNode *name, const FileChain *self) {
     if (name->kind != NODE_SCALAR || *name->text == '\0') {
         return PLACE_ERROR(name->place, "'extends' needs a file or a list of files, not %s",
                            shown_node(loading->arena, name));
@@ -58,7 +58,7 @@ static Status load_one(Loading *loading, const YamlNode *name, const Chain *self
     return load_file(loading, path, name->place, self);
 }
 
-static Status load_extended(Loading *loading, const YamlNode *extends, const Chain *self) {
+static Status load_extended(Loading *loading, const YamlNode *extends, const FileChain *self) {
     if (extends->kind != NODE_LIST) return load_one(loading, extends, self);
     for (const YamlNode *name = extends->first; name != NULL; name = name->next)
         TRY(load_one(loading, name, self));
@@ -76,9 +76,9 @@ static Status as_map(Arena *arena, YamlNode **tree) {
                        shown_node(arena, *tree));
 }
 
-static Status load_file(Loading *loading, const char *path, Place from, const Chain *outer) {
+static Status load_file(Loading *loading, const char *path, Place from, const FileChain *outer) {
     struct stat facts = {0};
-    Chain self = {.path = path, .outer = outer};
+    FileChain self = {.path = path, .outer = outer};
     if (stat(path, &facts) == 0) {
         self.device = facts.st_dev;
         self.inode = facts.st_ino;

@@ -10,11 +10,11 @@
 enum { MAX_CHAIN = 16, MAX_BYTES = 4096 };
 
 /* The references being followed, innermost first. */
-typedef struct Chain {
+typedef struct KeyChain {
     const char *name;
     int length;
-    const struct Chain *outer;
-} Chain;
+    const struct KeyChain *outer;
+} KeyChain;
 
 typedef struct Context {
     Arena *arena;
@@ -27,9 +27,9 @@ static Place place_of(const Context *context, const YamlNode *node) {
     return node->is_default ? context->begin : node->place;
 }
 
-static Status expand(const Context *context, YamlNode *node, const Chain *chain);
+static Status expand(const Context *context, YamlNode *node, const KeyChain *chain);
 
-static const char *chain_text(Arena *arena, const Chain *chain, const char *last) {
+static const char *chain_text(Arena *arena, const KeyChain *chain, const char *last) {
     const char *text = last;
     for (; chain != NULL && text != NULL; chain = chain->outer) {
         text = arena_printf(arena, "%s -> %s", chain->name, text);
@@ -54,7 +54,7 @@ static Status unknown_reference(const Context *context, const YamlNode *node, co
 }
 
 static Status look_up(const Context *context, const YamlNode *node, const char *name,
-                      const Chain *chain, const char **out) {
+                      const KeyChain *chain, const char **out) {
     if (strncmp(name, "env:", 4) == 0) {
         *out = getenv(name + 4);
         if (*out != NULL) return OK;
@@ -72,7 +72,7 @@ static Status look_up(const Context *context, const YamlNode *node, const char *
         return PLACE_ERROR(place_of(context, node), "circular interpolation: %s",
                            shown(context->arena, chain_text(context->arena, chain, name)));
     }
-    Chain inner = {name, chain == NULL ? 1 : chain->length + 1, chain};
+    KeyChain inner = {name, chain == NULL ? 1 : chain->length + 1, chain};
     if (inner.length > MAX_CHAIN)
         return PLACE_ERROR(place_of(context, node), "interpolation goes over %d keys", MAX_CHAIN);
     TRY(expand(context, value, &inner));
@@ -80,7 +80,7 @@ static Status look_up(const Context *context, const YamlNode *node, const char *
     return OK;
 }
 
-static Status write_expanded(const Context *context, const YamlNode *node, const Chain *chain,
+static Status write_expanded(const Context *context, const YamlNode *node, const KeyChain *chain,
                              FILE *file) {
     for (const char *c = node->text; *c != '\0'; c++) {
         if (strncmp(c, "$${", 3) == 0) {
@@ -111,7 +111,7 @@ static Status write_expanded(const Context *context, const YamlNode *node, const
     return OK;
 }
 
-static Status expand_text(const Context *context, YamlNode *node, const Chain *chain) {
+static Status expand_text(const Context *context, YamlNode *node, const KeyChain *chain) {
     char *text = NULL;
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
@@ -126,7 +126,7 @@ static Status expand_text(const Context *context, YamlNode *node, const Chain *c
     return status;
 }
 
-static Status expand(const Context *context, YamlNode *node, const Chain *chain) {
+static Status expand(const Context *context, YamlNode *node, const KeyChain *chain) {
     if (node->state == NODE_INTERPOLATED || strstr(node->text, "${") == NULL) return OK;
     node->state = NODE_IN_PROGRESS;
     TRY(expand_text(context, node, chain));

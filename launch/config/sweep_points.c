@@ -1,5 +1,6 @@
 #include "launch/config/sweep_points.h"
 
+#include "launch/config/config_load.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/interpolate.h"
 #include "launch/config/structure.h"

@@ -7,28 +7,28 @@
 #include <string.h>
 #include <strings.h>
 
-typedef struct Unit {
+typedef struct ScaledUnit {
     const char *name;
     double scale;
-} Unit;
+} ScaledUnit;
 
-static const Unit count_units[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {NULL, 0}};
-static const Unit byte_units[] = {{"B", 1},
-                                  {"kB", 1e3},
-                                  {"KB", 1e3},
-                                  {"MB", 1e6},
-                                  {"GB", 1e9},
-                                  {"TB", 1e12},
-                                  {"KiB", 1024.0},
-                                  {"MiB", 1048576.0},
-                                  {"GiB", 1073741824.0},
-                                  {"TiB", 1099511627776.0},
-                                  {NULL, 0}};
+static const ScaledUnit count_units[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {NULL, 0}};
+static const ScaledUnit byte_units[] = {{"B", 1},
+                                        {"kB", 1e3},
+                                        {"KB", 1e3},
+                                        {"MB", 1e6},
+                                        {"GB", 1e9},
+                                        {"TB", 1e12},
+                                        {"KiB", 1024.0},
+                                        {"MiB", 1048576.0},
+                                        {"GiB", 1073741824.0},
+                                        {"TiB", 1099511627776.0},
+                                        {NULL, 0}};
 /* Largest first: the order in which a duration names them. */
-static const Unit time_units[] = {{"d", 86400}, {"h", 3600},  {"m", 60},
-                                  {"s", 1},     {"ms", 1e-3}, {NULL, 0}};
+static const ScaledUnit time_units[] = {{"d", 86400}, {"h", 3600},  {"m", 60},
+                                        {"s", 1},     {"ms", 1e-3}, {NULL, 0}};
 
-static double unit_scale(const Unit *units, const char *name) {
+static double unit_scale(const ScaledUnit *units, const char *name) {
     for (; units->name != NULL; units++) {
         if (strcmp(units->name, name) == 0) return units->scale;
     }
@@ -123,7 +123,7 @@ bool value_parse_budget(const char *text, ConfigBudget *out) {
 }
 
 bool value_parse_duration(const char *text, double *seconds) {
-    const Unit *next = time_units;
+    const ScaledUnit *next = time_units;
     double sum = 0;
     do {
         double number;
@@ -187,7 +187,7 @@ void value_write_duration(double seconds, FILE *file) {
         return;
     }
     int64_t rest = (int64_t)seconds;
-    for (const Unit *unit = time_units + 1; unit->scale >= 1; unit++) {
+    for (const ScaledUnit *unit = time_units + 1; unit->scale >= 1; unit++) {
         int64_t count = rest / (int64_t)unit->scale;
         if (count > 0) fprintf(file, "%lld%s", (long long)count, unit->name);
         rest -= count * (int64_t)unit->scale;

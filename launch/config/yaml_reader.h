@@ -12,8 +12,3 @@ enum { YAML_MAX_BYTES = 1 << 20, YAML_MAX_DEPTH = 16, YAML_MAX_VALUES = 10000 };
 /* Reads source->text from byte `skip` on (0 but for `key=VALUE`) into a tree. An empty text gives a
  * null scalar. Errors: STATUS_CONFIG. */
 NODISCARD Status yaml_read(Arena *arena, const Source *source, size_t skip, YamlNode **out);
-
-/* Reads a regular file of at most 1 MiB into a tree; `from` is the place that asked for it (an
- * `extends` value, or a place with line 0), which a file that cannot be read is reported at.
- * Errors: STATUS_CONFIG. */
-NODISCARD Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out);

@@ -1,4 +1,4 @@
-/* The text below the YAML: reading a file whole, and checking its characters. */
+/* Characters of a YAML text. */
 #pragma once
 
 #include "launch/config/node.h"

@@ -30,17 +30,17 @@ typedef enum Rule {
     RULE_UNSET,     /* null, false, zero or empty */
 } Rule;
 
-typedef struct Field {
+typedef struct JsonField {
     const char *name;
     Rule rule;
     size_t member; /* of Expected */
-} Field;
+} JsonField;
 
 #define SIZE(member) RULE_SIZE, offsetof(Expected, member)
 #define SIZE_OR_NULL(member) RULE_SIZE_OR_NULL, offsetof(Expected, member)
 
 /* Those of the family first: of another one they say most. */
-static const Field fields[] = {
+static const JsonField fields[] = {
     {"model_type", RULE_FAMILY, 0},
     {"architectures", RULE_CLASSES, 0},
     {"auto_map", RULE_UNSET, 0}, /* code of its own */
@@ -168,7 +168,7 @@ static const char *const harmless[] = {"_*",
 
 enum { N_FIELDS = COUNT(fields), N_FAMILY = 3 };
 
-static const Field *field_find(const char *name) {
+static const JsonField *field_find(const char *name) {
     for (int i = 0; i < N_FIELDS; i++) {
         if (strcmp(fields[i].name, name) == 0) return &fields[i];
     }
@@ -198,7 +198,7 @@ static Status bad(const char *name, const json_t *value, const char *wanted) {
     return status;
 }
 
-static Status size_check(const Field *field, const json_t *value, const Expected *expected) {
+static Status size_check(const JsonField *field, const json_t *value, const Expected *expected) {
     char wanted[80];
     int64_t size;
     memcpy(&size, (const char *)expected + field->member, sizeof size);
@@ -239,7 +239,7 @@ static bool are_classes(const json_t *value) {
     return json_is_array(value) || json_is_null(value);
 }
 
-static Status field_check(const Field *field, const json_t *value, const Expected *expected) {
+static Status field_check(const JsonField *field, const json_t *value, const Expected *expected) {
     const char *name = field->name;
     switch (field->rule) {
     case RULE_SIZE_OR_NULL: return json_is_null(value) ? OK : size_check(field, value, expected);
@@ -277,7 +277,7 @@ static Status fields_check(const json_t *config, int first, int last, const Expe
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)config, name, value) {
-        const Field *field = field_find(name);
+        const JsonField *field = field_find(name);
         if (field != NULL && field - fields >= first && field - fields < last) {
             TRY(field_check(field, value, expected));
         }

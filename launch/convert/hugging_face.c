@@ -9,14 +9,14 @@
 #include <string.h>
 
 /* What is read. */
-typedef struct Source {
+typedef struct HuggingFaceFile {
     const char *path;
     Weights *weights;
     const ModelFamily *family;
     const char *prefix; /* the family's, or "" */
     const char *config_path;
     json_t *config; /* NULL: there is none */
-} Source;
+} HuggingFaceFile;
 
 enum { NAME_CAPACITY = 256 };
 
@@ -29,20 +29,20 @@ static const char *name_in(char out[NAME_CAPACITY], const char *prefix, const Pa
     return out;
 }
 
-static const SafetensorsEntry *entry_find(const Source *s, const ParameterNames *names,
+static const SafetensorsEntry *entry_find(const HuggingFaceFile *s, const ParameterNames *names,
                                           int64_t block) {
     char name[NAME_CAPACITY];
     return weights_find(s->weights, name_in(name, s->prefix, names, block));
 }
 
-static const SafetensorsEntry *entry_of(const Source *s, const ModelTensor *t) {
+static const SafetensorsEntry *entry_of(const HuggingFaceFile *s, const ModelTensor *t) {
     return entry_find(s, t->names, t->block);
 }
 
 static bool is_of_blocks(const ParameterNames *names) { return strchr(names->name, '#') != NULL; }
 
 /* The sizes that the shape of a parameter tells; known ones stay. */
-static Status sizes_read(const Source *s, const ParameterNames *names, ModelConfig *out) {
+static Status sizes_read(const HuggingFaceFile *s, const ParameterNames *names, ModelConfig *out) {
     char name[NAME_CAPACITY];
     const SafetensorsEntry *entry = entry_find(s, names, 0);
     if (entry == NULL) {
@@ -58,7 +58,7 @@ static Status sizes_read(const Source *s, const ParameterNames *names, ModelConf
     return OK;
 }
 
-static int64_t blocks_count(const Source *s) {
+static int64_t blocks_count(const HuggingFaceFile *s) {
     const ParameterNames *names = s->family->parameters;
     int64_t block = 0;
     while (!is_of_blocks(names)) names++;
@@ -77,7 +77,7 @@ static char *config_path(const char *path) {
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* Heads leave no trace in the weights' shapes. */
-static Status heads_find(const Source *s, int64_t C, int64_t *out) {
+static Status heads_find(const HuggingFaceFile *s, int64_t C, int64_t *out) {
     if (*out > 0) return OK;
     TRY(config_json_heads(s->config_path, s->config, out));
     if (*out > 0 && C % *out == 0) return OK;
@@ -107,7 +107,7 @@ static bool is_ignored(const ModelFamily *family, const char *name) {
 }
 
 /* Everything in the file is the model's, or known to be nothing of it. */
-static Status names_check(const Source *s, const Names *known) {
+static Status names_check(const HuggingFaceFile *s, const Names *known) {
     size_t n;
     const SafetensorsEntry *const *entries = weights_entries(s->weights, &n);
     for (size_t i = 0; i < n; i++) {
@@ -121,7 +121,8 @@ static Status names_check(const Source *s, const Names *known) {
     return OK;
 }
 
-static Status shape_check(const Source *s, const SafetensorsEntry *e, const ModelTensor *t) {
+static Status shape_check(const HuggingFaceFile *s, const SafetensorsEntry *e,
+                          const ModelTensor *t) {
     int64_t rows = t->names->is_transposed ? t->shape[1] : t->shape[0],
             columns = t->names->is_transposed ? t->shape[0] : t->shape[1];
     bool same =
@@ -134,7 +135,8 @@ static Status shape_check(const Source *s, const SafetensorsEntry *e, const Mode
                  t->n_dims == 2 ? (long long)columns : 0LL);
 }
 
-static Status names_collect(const Source *s, const ModelWeights *m, Names *out, Arena *arena) {
+static Status names_collect(const HuggingFaceFile *s, const ModelWeights *m, Names *out,
+                            Arena *arena) {
     for (int i = 0; i < m->count; i++) {
         char name[NAME_CAPACITY];
         name_in(name, s->prefix, m->tensors[i].names, m->tensors[i].block);
@@ -146,7 +148,7 @@ static Status names_collect(const Source *s, const ModelWeights *m, Names *out, 
 }
 
 /* All is there and fits, before memory is taken for it. */
-static Status shapes_check(const Source *s, const ModelWeights *m) {
+static Status shapes_check(const HuggingFaceFile *s, const ModelWeights *m) {
     char name[NAME_CAPACITY];
     Names known = {0};
     Arena arena = {0};
@@ -166,7 +168,7 @@ static Status shapes_check(const Source *s, const ModelWeights *m) {
 }
 
 /* An output layer of its own would be lost: it must equal the embedding. */
-static Status head_check(const Source *s, const ModelTensor *wte, float *scratch) {
+static Status head_check(const HuggingFaceFile *s, const ModelTensor *wte, float *scratch) {
     const SafetensorsEntry *head = weights_find(s->weights, "lm_head.weight");
     if (head == NULL && config_json_is_tied(s->config)) return OK;
     if (head == NULL) {
@@ -189,7 +191,7 @@ static int64_t most_elements(const ModelWeights *m) {
     return most;
 }
 
-static Status data_read(const Source *s, ModelWeights *m, float *scratch) {
+static Status data_read(const HuggingFaceFile *s, ModelWeights *m, float *scratch) {
     for (int i = 0; i < m->count; i++) {
         ModelTensor *t = &m->tensors[i];
         TRY(weights_read(s->weights, entry_of(s, t), t->names->is_transposed ? scratch : t->data));
@@ -198,7 +200,7 @@ static Status data_read(const Source *s, ModelWeights *m, float *scratch) {
     return head_check(s, m->head, scratch);
 }
 
-static Status tensors_read(const Source *s, ModelWeights *m) {
+static Status tensors_read(const HuggingFaceFile *s, ModelWeights *m) {
     TRY(shapes_check(s, m));
     TRY(model_weights_allocate(m, s->path));
     float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
@@ -209,7 +211,7 @@ static Status tensors_read(const Source *s, ModelWeights *m) {
 }
 
 /* The sizes by the weights. */
-static Status sizes_find(Source *s, int64_t heads, ModelConfig *out) {
+static Status sizes_find(HuggingFaceFile *s, int64_t heads, ModelConfig *out) {
     const ParameterNames *names = s->family->parameters;
     *out = (ModelConfig){.family = s->family, .NH = heads};
     s->prefix = s->family->hugging_face_prefix;
@@ -221,7 +223,7 @@ static Status sizes_find(Source *s, int64_t heads, ModelConfig *out) {
     return heads_find(s, out->C, &out->NH);
 }
 
-static Status model_read(Source *s, int64_t heads, ModelWeights **out) {
+static Status model_read(HuggingFaceFile *s, int64_t heads, ModelWeights **out) {
     char names[200], note[512];
     ModelConfig config;
     TRY(config_json_read(s->config_path, &s->config));
@@ -239,7 +241,7 @@ static Status model_read(Source *s, int64_t heads, ModelWeights **out) {
 
 Status hugging_face_read(const char *path, int64_t heads, ModelWeights **out) {
     char *beside = config_path(path);
-    Source source = {.path = path, .config_path = beside, .family = model_family("gpt2")};
+    HuggingFaceFile source = {.path = path, .config_path = beside, .family = model_family("gpt2")};
     *out = NULL;
     Status status = beside == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path)
                                    : model_read(&source, heads, out);

@@ -35,7 +35,7 @@ static Status visit(const ModelWeights *m, VisitFn fn, void *context) {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-typedef struct Source {
+typedef struct LlmcSource {
     const char *path;
     InputFile file;
     uint64_t at; /* of the next bytes */
@@ -43,9 +43,9 @@ typedef struct Source {
     ModelConfig config;
     int64_t Vp;
     DType dtype;
-} Source;
+} LlmcSource;
 
-static Status header_read(Source *s) {
+static Status header_read(LlmcSource *s) {
     if (s->file.bytes >= sizeof s->header)
         TRY(input_read(&s->file, s->header, sizeof s->header, 0));
     if (s->header[0] != MAGIC) {
@@ -69,13 +69,13 @@ static Status header_read(Source *s) {
     return ERROR(STATUS_DATA, "%s: its header has sizes that no model has", s->path);
 }
 
-static Status length_error(const Source *s) {
+static Status length_error(const LlmcSource *s) {
     return ERROR(STATUS_DATA, "%s: %llu bytes are not what its header asks for; is it cut?",
                  s->path, (unsigned long long)s->file.bytes);
 }
 
 /* Before the tensors are listed: each block has a vector of C elements at least. */
-static Status blocks_check(const Source *s) {
+static Status blocks_check(const LlmcSource *s) {
     int64_t least;
     bool fits = checked_mul_i64(s->config.L, s->config.C, &least) &&
                 (uint64_t)least <= s->file.bytes / dtype_size(s->dtype);
@@ -83,7 +83,7 @@ static Status blocks_check(const Source *s) {
 }
 
 /* Before memory is taken for what a header claims. */
-static Status length_check(const Source *s, const ModelWeights *m) {
+static Status length_check(const LlmcSource *s, const ModelWeights *m) {
     int64_t elements = 0, count;
     bool fits = true;
     for (int i = 0; fits && i < m->count; i++) {
@@ -98,7 +98,7 @@ static Status length_check(const Source *s, const ModelWeights *m) {
 }
 
 static Status tensor_read(void *context, ModelTensor *t) {
-    Source *s = context;
+    LlmcSource *s = context;
     uint64_t size = dtype_size(s->dtype);
     TRY(input_values(&s->file, t->name, s->at, s->dtype, tensor_elements(t), t->data));
     s->at += (uint64_t)tensor_elements(t) * size;
@@ -109,7 +109,7 @@ static Status tensor_read(void *context, ModelTensor *t) {
 }
 
 Status llm_c_read(const char *path, ModelWeights **out) {
-    Source source = {.path = path, .at = sizeof source.header};
+    LlmcSource source = {.path = path, .at = sizeof source.header};
     *out = NULL;
     TRY(input_open(path, &source.file));
     Status status = header_read(&source);

@@ -3,7 +3,7 @@
 #include "core/base/file.h"
 #include "data/directory.h"
 #include "launch/base/text_file.h"
-#include "launch/config/config.h"
+#include "launch/config/config_load.h"
 #include "launch/convert/formats.h"
 #include "launch/run/experiment.h"
 #include "launch/run/run_checkpoint.h"

@@ -3,6 +3,7 @@
 #include "core/bound_program.h"
 #include "core/ops/linear.h"
 #include "core/rng.h"
+#include "launch/config/config_load.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/state.h"
 

@@ -1,13 +1,11 @@
-/* Run: an experiment on its way through training: steps, evaluations, checkpoints, and what it says
- * of itself. */
+/* Run: the state of an experiment while it trains. launch/run/run_*.h hold the phases of a run: it
+ * opens its directory, steps, logs and evaluates, saves, stops. */
 #pragma once
 
-#include "launch/base/signals.h"
 #include "launch/run/evaluation.h"
 #include "launch/run/metrics.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/state.h"
-#include "nn/optim/schedule.h"
 
 #include <stdbool.h>
 
@@ -24,15 +22,15 @@ typedef struct Run {
     Progress progress;    /* what a checkpoint carries */
     double loss, norm;    /* of step loss_step */
     int64_t loss_step;
-    bool has_failed; /* that step was not finite, and nothing can be done about it */
+    bool has_failed; /* step loss_step was not finite, and a smaller loss scale does not help */
     size_t mem_bytes, peak_bytes;
-    Fetch loss_fetch, norm_fetch; /* on their way from step results_step, unless that is -1 */
+    Fetch loss_fetch, norm_fetch; /* of step results_step; -1: none is under way */
     int64_t results_step;
     double resumed_s;     /* progress.train_s when this process took over */
     double started, born; /* clock_seconds of its first step, of the process */
     double start_s;       /* from the process's start to the end of its first step */
     double marked_at;     /* clock_seconds of the last run_mark */
-    char stages[256];     /* what was done until then, with seconds */
+    char stages[256];     /* the stages of the start, with seconds */
     double saved_at;      /* training seconds and step of the last checkpoint */
     int64_t saved_step;
     bool save_is_late; /* by rank 0's clock and checkpoint.interval */
@@ -41,32 +39,30 @@ typedef struct Run {
     int32_t *tokens, *targets; /* a batch on the host */
 } Run;
 
-/* Resolves each `auto` as the config.yaml of an existing run has it. Not collective. */
-NODISCARD Status run_adopt(Run *run);
-
-/* Creates the run directory or takes an existing run's, locks it, writes config.yaml and plan.json,
- * opens the logs and loads the newest good checkpoint. `resume` is auto, none or a checkpoint's
- * path. Collective.
- * Errors: STATUS_CONFIG where the directory is not this run's, STATUS_DATA for a bad checkpoint. */
-NODISCARD Status run_open(Run *run, const char *resume);
-
-/* Ends a stage of the start: what was done since the last mark, for the line that tells where the
- * time went. */
+/* Ends a stage of the start: the time since the last mark goes to `stage` in the line "started
+ * in". */
 void run_mark(Run *run, const char *stage);
 
-/* Trains until the stop rule or a signal. Collective. STATUS_STOPPED after SIGUSR1, once the
- * checkpoint is safe. */
-NODISCARD Status run_train(Run *run);
+/* Training seconds so far, those before a resume included. Not collective. */
+double run_seconds(const Run *run);
 
-/* One optimizer step: its micro-batches and update, and its loss and norm read back. Collective. */
-NODISCARD Status run_step(Run *run);
+/* The share of the run that is done, in [0, 1], by the stop rule that is nearest to its end. Not
+ * collective. */
+double run_share_done(const Run *run);
 
-/* Writes summary.json. */
+/* Updates run->mem_bytes, the memory that this process uses now, and run->peak_bytes. A GPU counts
+ * all processes: what others used when it was opened is subtracted. */
+void run_look_at_memory(Run *run);
+
+/* Passes on a Status that one rank alone may have in the middle of collective work: a failure takes
+ * the other ranks down, which would wait for it. */
+NODISCARD Status run_alone(Run *run, Status status);
+
+/* Writes summary.json with this status. Rank 0 writes; not collective. */
 NODISCARD Status run_summarize(Run *run, const char *status);
 
-/* Notes in the run's directory that the run did not fit the memory, and with which `message`, as
- * "outcome": "no_room" of summary.json; what stands there of earlier starts stays. A directory that
- * is not this run's, or is in use, is left alone. Rank 0 writes; not collective. */
-void run_note_no_room(Run *run, const char *message);
+/* Writes summary.json for the outcome of the training, prints the last line, and returns `status`.
+ * Not collective. */
+NODISCARD Status run_end(Run *run, Status status);
 
 void run_close(Run *run);

@@ -1,5 +1,5 @@
-/* How a run begins: its directory, the checkpoint that it goes on from, its logs. */
-#include "launch/run/run.h"
+#include "launch/run/run_open.h"
+#include "launch/config/config_load.h"
 
 #include "checkpoints/checkpoint.h"
 #include "launch/base/text_file.h"
@@ -11,7 +11,7 @@
 
 enum { PATH_BYTES = 4096 };
 
-/* Which checkpoint to go on from; "" for none. A bad newest one is named in a warning, and the one
+/* The checkpoint to resume from; "": none. Where the newest is bad a warning names it, and the one
  * before it is taken. */
 static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYTES]) {
     path[0] = '\0';
@@ -33,7 +33,7 @@ static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYT
     return status;
 }
 
-/* The config that the directory's run was started with; NULL where there is none. */
+/* The resolved config of the directory's run; NULL: there is none. */
 static Status config_frozen(const char *directory, Config **out) {
     char path[PATH_BYTES];
     bool exists;
@@ -52,7 +52,7 @@ Status run_adopt(Run *run) {
     return OK;
 }
 
-/* Another run's directory, or this one's under another config, is left alone. */
+/* Errors: STATUS_CONFIG where the directory holds another run, or this one under another config. */
 static Status config_compare_frozen(const char *directory, const Experiment *e) {
     Config *frozen, now = config_resolved(e->config, &e->resolved);
     TRY(config_frozen(directory, &frozen));
@@ -63,7 +63,7 @@ static Status config_compare_frozen(const char *directory, const Experiment *e) 
     return status;
 }
 
-/* What rank 0 does to the file system before the others look at it. */
+/* Rank 0 prepares the directory before the others read it. */
 static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
     TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0,
                            &run->place));
@@ -71,7 +71,7 @@ static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_
     return checkpoint_choose(run, resume, checkpoint);
 }
 
-/* What lies behind the checkpoint that was asked for would be taken by the next start. */
+/* With --resume=PATH: the next start would resume from a newer checkpoint than this one. */
 static Status newer_set_aside(Run *run, const char *resume) {
     char folder[PATH_BYTES];
     if (strcmp(resume, "auto") == 0 || strcmp(resume, "none") == 0) return OK;
@@ -183,7 +183,6 @@ static Status note(Run *run, const char *message) {
 
 void run_note_no_room(Run *run, const char *message) {
     if (world_rank(run->e.world) != 0 || run->e.config == NULL) return;
-    Status ignored =
-        note(run, message); /* what stopped the run has been said; this only makes it last */
+    Status ignored = note(run, message); /* the failure itself has been reported */
     (void)ignored;
 }

@@ -1,21 +1,6 @@
 #include "launch/run/run_stop.h"
 
-#include "core/base/clock.h"
-
-#include <math.h>
-
-double run_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
-
-double run_share_done(const Run *run) {
-    const ConfigStop *stop = &run->e.config->training.stop;
-    double done = 0;
-    if (stop->steps > 0) done = fmax(done, (double)run->progress.step / (double)stop->steps);
-    if (stop->tokens > 0) done = fmax(done, (double)run->progress.tokens / (double)stop->tokens);
-    if (stop->time > 0) done = fmax(done, run->progress.train_s / stop->time);
-    return fmin(done, 1);
-}
-
-/* Whether a checkpoint can be written before the launcher kills: at a slow disk's speed. */
+/* Whether a slow disk can take a checkpoint before the launcher kills this process. */
 static bool save_fits(const Run *run) {
     const double bytes_a_second = 1e8, margin = 0.4;
     double needs = margin + (double)run->e.planned.checkpoint_bytes / bytes_a_second;

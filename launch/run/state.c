@@ -2,6 +2,7 @@
 
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/writer.h"
+#include "launch/config/config_load.h"
 #include "launch/run/saver_memory.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 #include "launch/study/study.h"
 
 #include "core/base/escape.h"
+#include "launch/config/config_load.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * same study, and refuses anything else. */
 #include "data/directory.h"
 #include "launch/base/text_file.h"
+#include "launch/config/config_load.h"
 #include "launch/config/field.h"
 #include "launch/study/study.h"
 

@@ -1,6 +1,7 @@
 #include "launch/study/study_match.h"
 
 #include "core/base/file.h"
+#include "launch/config/config_load.h"
 #include "launch/config/field.h"
 
 #include <limits.h>

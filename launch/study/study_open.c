@@ -2,6 +2,7 @@
 #include "launch/study/study.h"
 
 #include "core/base/file.h"
+#include "launch/config/config_load.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/schema.h"
 #include "launch/config/sweep_points.h"

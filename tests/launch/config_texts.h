@@ -1,7 +1,7 @@
 /* What the config tests share: a config from a text, and files in the test's directory. */
 #pragma once
 
-#include "launch/config/config.h"
+#include "launch/config/config_load.h"
 #include "tests/harness.h"
 
 #include <stdio.h>

@@ -3,6 +3,7 @@
  * line per evaluation:
  *
  *   tokens 129 batch 3 targets 128 loss 4.1588830833596715 stderr 0.001 bpb 6 */
+#include "launch/config/config_load.h"
 #include "launch/run/evaluation.h"
 #include "launch/run/experiment_plan.h"
 

@@ -1,6 +1,6 @@
 /* Runs bad_configs.txt: every config in it must be refused with its message, position and exit code
  * 78. */
-#include "launch/config/config.h"
+#include "launch/config/config_load.h"
 #include "tests/harness.h"
 
 #include <stdio.h>

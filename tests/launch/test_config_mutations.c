@@ -1,5 +1,6 @@
 /* Random mutations of valid configs: each gives a result, and an error is STATUS_CONFIG with a
  * position. The sanitizer builds find memory errors. */
+#include "launch/config/config_load.h"
 #include "tests/launch/config_texts.h"
 
 #include <stdint.h>

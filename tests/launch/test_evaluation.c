@@ -1,4 +1,5 @@
 /* Values that are not finite remain visible in an evaluation and in its records. */
+#include "launch/config/config_load.h"
 #include "launch/run/evaluation.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/metrics.h"

@@ -1,4 +1,5 @@
 /* A probe is a pure function: it changes nothing that it is given, and says what recording says. */
+#include "launch/config/config_load.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/memory_search.h"
 #include "tests/harness.h"

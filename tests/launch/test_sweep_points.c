@@ -1,3 +1,4 @@
+#include "launch/config/config_load.h"
 #include "launch/config/sweep_points.h"
 #include "tests/launch/config_texts.h"
 

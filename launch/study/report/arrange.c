@@ -2,7 +2,7 @@
  * seeds. */
 #include "core/base/checked.h"
 #include "core/base/names.h"
-#include "launch/config/config.h"
+#include "launch/config/config_load.h"
 #include "launch/study/report/results.h"
 #include "launch/study/report/text.h"
 

@@ -1,4 +1,4 @@
-#include "launch/config/config.h"
+#include "launch/config/config_load.h"
 
 #include "launch/config/diagnostic.h"
 #include "launch/config/extends.h"

@@ -1,0 +1,128 @@
+#include "launch/run/run_log.h"
+
+#include "core/base/clock.h"
+#include "launch/run/placement.h"
+#include "launch/run/run_step.h"
+#include "launch/run/schedule_fit.h"
+#include "nn/optim/schedule.h"
+
+#include <math.h>
+
+static Metric metric_now(Run *run) {
+    return (Metric){.step = run->progress.step,
+                    .tokens = run->progress.tokens,
+                    .train_s = run->progress.train_s,
+                    .wall_s = clock_seconds() - run->born,
+                    .train_loss = NAN,
+                    .val_loss = NAN,
+                    .val_stderr = NAN,
+                    .val_bpb = NAN,
+                    .lr = NAN,
+                    .grad_norm = NAN,
+                    .step_ms = NAN,
+                    .tok_per_s = NAN,
+                    .mfu = NAN,
+                    .mem_bytes = run->mem_bytes};
+}
+
+/* A bad file's message says where in the run it was read. */
+static Status evaluator_result(Run *run, Evaluation *out) {
+    Status status = evaluator_run(run->evaluator, out);
+    if (status.code != STATUS_DATA) return status;
+    return ERROR(STATUS_DATA, "%s (in the evaluation after step %lld)", status_message(),
+                 (long long)run->progress.step);
+}
+
+Status run_evaluate(Run *run, bool is_closing) {
+    if (run->evaluator == NULL) return OK;
+    TRY(run_results_finish(run)); /* evaluation uses the same tensors */
+    Evaluation now;
+    TRY(evaluator_result(run, &now));
+    run_look_at_memory(run);
+    Progress *progress = &run->progress;
+    if (!is_closing) progress->train_s = run_seconds(run);
+    if (isfinite(now.loss) && (progress->best_step < 0 || now.loss < progress->best_val_loss)) {
+        progress->best_val_loss = now.loss;
+        progress->best_step = progress->step;
+    }
+    progress->evaluated_step = progress->step;
+    progress->val_loss = now.loss;
+    Metric metric = metric_now(run);
+    metric.is_evaluation = true;
+    metric.val_loss = now.loss;
+    metric.val_stderr = now.std_error;
+    metric.val_bpb = now.bpb;
+    char details[96];
+    evaluation_details(&now, details, sizeof details);
+    metrics_say(run->metrics, "step %lld | validation loss %.4f%s", (long long)progress->step,
+                metrics_shown(now.loss), details);
+    return metrics_write(run->metrics, &metric);
+}
+
+static Metric step_metric(Run *run) {
+    Metric metric = metric_now(run);
+    const ConfigSchedule *s = &run->e.config->lr_scheduler;
+    Schedule schedule = {run->e.config->optimizer.lr, s->min_lr, s->warmup, s->decay};
+    double now = clock_seconds(), steps = (double)(run->progress.step - run->logged_step);
+    double seconds = (now - run->logged_at) / (steps > 0 ? steps : 1);
+    double peak = run->e.device->peak_flops * world_size(run->e.world);
+    metric.train_loss = run->loss;
+    metric.grad_norm = run->norm;
+    metric.lr = schedule_lr(&schedule, run->progress.step - 1);
+    metric.step_ms = 1e3 * seconds;
+    metric.tok_per_s = (double)experiment_tokens_per_step(&run->e) / seconds;
+    if (peak > 0)
+        metric.mfu =
+            metric.tok_per_s * model_flops_per_token(run->e.model, run->e.parameters) / peak;
+    return metric;
+}
+
+Status run_log_step(Run *run) {
+    if (run->progress.step % run->e.config->logging.interval == 0) {
+        TRY(run_results_finish(run));
+        run_look_at_memory(run);
+    }
+    Metric metric = step_metric(run);
+    if (run->progress.step % run->e.config->logging.interval != 0) {
+        metrics_progress(run->metrics, run_share_done(run), &metric);
+        return OK;
+    }
+    metrics_say_step(run->metrics, &metric, run->e.config->training.stop.steps);
+    run->logged_at = clock_seconds();
+    run->logged_step = run->progress.step;
+    return metrics_write(run->metrics, &metric);
+}
+
+Status run_introduce(Run *run) {
+    const Experiment *e = &run->e;
+    Arena arena = {0};
+    char *table = NULL, remark[256];
+    const char *note = e->gpu == NULL ? "" : gpu_collectives_note(e->gpu);
+    TRY(placement_table(e->world, e->device, note, &arena, &table));
+    if (table != NULL && table[0] != '\0') metrics_say_lines(run->metrics, table);
+    arena_free(&arena);
+    metrics_say(
+        run->metrics,
+        "%s x %d, %d threads | attention %s | %.1f MiB planned, %.1f MiB base per rank, %.1f "
+        "MiB to save from",
+        e->device->name, world_size(e->world), e->device->target.threads, e->planned.attention,
+        (double)e->planned.bytes / 0x1p20, (double)e->base_bytes / 0x1p20,
+        (double)e->planned.checkpoint_bytes / 0x1p20);
+    metrics_say(
+        run->metrics,
+        "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
+        world_size(e->world), (long long)e->resolved.batch_size,
+        (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
+        (long long)experiment_tokens_per_step(e), (long long)e->planned.parameters);
+    backend_table_say(&e->backends, run->metrics);
+    schedule_remark(e, remark, sizeof remark);
+    if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
+    if (run->evaluator != NULL && evaluator_note(run->evaluator) != NULL) {
+        metrics_say(run->metrics, "evaluation: %s", evaluator_note(run->evaluator));
+    }
+    if (e->device->peak_flops > 0) {
+        metrics_say(run->metrics, "MFU is measured against %.0f TFLOP/s a GPU",
+                    1e-12 * e->device->peak_flops);
+    }
+    return OK;
+}

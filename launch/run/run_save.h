@@ -1,0 +1,14 @@
+/* When a run saves, and how. */
+#pragma once
+
+#include "launch/run/run.h"
+
+/* Whether checkpoint.interval has passed, or the last evaluation was the best. Not collective. */
+bool run_save_is_due(const Run *run);
+
+/* Starts to save a checkpoint. Rank 0 writes; the others wait in their next reduction.
+ * Collective. */
+NODISCARD Status run_save(Run *run);
+
+/* Waits until the last checkpoint is durable. Not collective. */
+NODISCARD Status run_save_wait(Run *run);

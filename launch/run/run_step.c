@@ -1,0 +1,114 @@
+#include "launch/run/run_step.h"
+
+#include "launch/base/signals.h"
+#include "nn/optim/schedule.h"
+
+#include <math.h>
+
+/* Uploads the batch, once the loader has filled it. */
+static Status batch_upload(Run *run, Status filled) {
+    if (failed(filled)) {
+        return ERROR(filled.code, "%s (in step %lld)", status_message(),
+                     (long long)run->progress.step + 1);
+    }
+    TRY(device_upload(run->e.device, run->e.step.tokens, run->tokens));
+    return device_upload(run->e.device, run->e.step.targets, run->targets);
+}
+
+static Status state_upload(Run *run, int64_t first_sample) {
+    const Config *c = run->e.config;
+    /* In f16 alone a step may pass without an update. */
+    bool scales = config_dtype(c) == DTYPE_F16;
+    Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup,
+                         c->lr_scheduler.decay};
+    StepState state = {
+        .seed = c->seed,
+        .step = (uint64_t)run->progress.step,
+        .first_sample = first_sample,
+        .adam_step = (scales ? run->progress.loss_scale.updates : run->progress.step) + 1,
+        .lr = (float)schedule_lr(&schedule, run->progress.step),
+        .loss_scale = (float)run->progress.loss_scale.scale,
+    };
+    return device_upload(run->e.device, run->e.step.step, &state);
+}
+
+static Status micro_batch(Run *run, int64_t index) {
+    Experiment *e = &run->e;
+    int64_t B = e->resolved.batch_size, M = e->config->training.gradient_accumulation_steps;
+    int64_t R = world_size(e->world), in_step = (index * R + world_rank(e->world)) * B;
+    int64_t first = run->progress.step * M * R * B + in_step;
+    TRY(batch_upload(run, loader_fill(&e->train, first, B, run->tokens, run->targets)));
+    TRY(state_upload(run, in_step));
+    return device_replay(e->device, e->training->programs[training_micro_batch(index, M)]);
+}
+
+/* Every NaN gets one sign: the sign has no meaning. */
+static double scalar_of(const void *data, DType dtype) {
+    double value = dtype == DTYPE_F64 ? *(const double *)data : (double)*(const float *)data;
+    return isnan(value) ? NAN : value;
+}
+
+/* Starts to copy loss and norm of the last step to the host; a GPU computes on meanwhile. */
+static Status results_start(Run *run) {
+    run->results_step = run->progress.step;
+    TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.step.loss));
+    return device_fetch_start(run->e.device, &run->norm_fetch, run->e.step.norm);
+}
+
+Status run_results_finish(Run *run) {
+    double loss = 0, norm = 0;
+    if (run->results_step < 0) return OK;
+    run->loss_step = run->results_step;
+    run->results_step = -1;
+    TRY(device_fetch_finish(run->e.device, &run->loss_fetch, &loss));
+    TRY(device_fetch_finish(run->e.device, &run->norm_fetch, &norm));
+    run->loss = scalar_of(&loss, run->e.step.loss->dtype);
+    run->norm = scalar_of(&norm, run->e.step.norm->dtype) / run->progress.loss_scale.scale;
+    bool finite = isfinite(run->loss) && isfinite(run->norm);
+    run->has_failed |=
+        !loss_scale_update(&run->progress.loss_scale, config_dtype(run->e.config), finite);
+    return finite || run->has_failed
+               ? OK
+               : device_upload(run->e.device, run->e.step.offender, &(int64_t){0});
+}
+
+Status run_finite_check(Run *run) {
+    if (!run->has_failed) return OK;
+    const char *name = NULL;
+    int64_t offender = 0, element;
+    TRY(run_alone(run, device_download(run->e.device, &offender, run->e.step.offender)));
+    TRY(world_max_i64(run->e.world, &offender)); /* ranks may hold a share of the gradients each */
+    if (adamw_offender_element(offender, &element))
+        name = parameters_name_at(run->e.parameters, element);
+    return ERROR(STATUS_FAILURE,
+                 "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of "
+                 "this step was kept "
+                 "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
+                 (long long)run->loss_step + 1, metrics_shown(run->loss), metrics_shown(run->norm),
+                 name == NULL ? "the loss" : name);
+}
+
+/* Whether a signal cuts the step. Several ranks finish it, and stop together. */
+static bool is_cut(const Run *run) {
+    return world_size(run->e.world) == 1 && signals_number() != 0;
+}
+
+/* A GPU never waits for the host: the results of a step are read while the next one runs, and AdamW
+ * itself skips a step that is not finite. In f16 the next step's scale depends on this result. */
+Status run_step(Run *run) {
+    watchdog_step(run->e.watchdog, run->progress.step);
+    for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) {
+        if (is_cut(run))
+            return ERROR(STATUS_STOPPED, "step %lld was cut", (long long)run->progress.step + 1);
+        TRY(micro_batch(run, i));
+    }
+    TRY(run_results_finish(run));
+    TRY(results_start(run));
+    bool waits =
+        run->e.device->target.kind == DEVICE_CPU || config_dtype(run->e.config) == DTYPE_F16;
+    if (waits) TRY(run_results_finish(run));
+    run->progress.step++;
+    run->progress.tokens += experiment_tokens_per_step(&run->e);
+    run->progress.train_s = run_seconds(run);
+    return OK;
+}

@@ -1,0 +1,100 @@
+#include "launch/run/run_train.h"
+
+#include "core/base/clock.h"
+#include "launch/run/run_log.h"
+#include "launch/run/run_save.h"
+#include "launch/run/run_step.h"
+#include "launch/run/run_stop.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* After the first step: the time from the process's start to its end, by stages. */
+static Status started(Run *run) {
+    TRY(run_results_finish(run));
+    run_mark(run, "first step");
+    run->start_s = run->marked_at - run->born;
+    (void)watchdog_allow(run->e.watchdog, 0, "training");
+    metrics_say(run->metrics, "started in %.2f s: %s", run->start_s, run->stages);
+    return OK;
+}
+
+static bool evaluation_is_due(const Run *run) {
+    int64_t interval = run->e.config->evaluation.interval, step = run->progress.step;
+    return run->evaluator != NULL && interval > 0 && step > 0 && step % interval == 0 &&
+           run->progress.evaluated_step != step;
+}
+
+/* A step and what is due after it; or the evaluation that was cut before the run was resumed. */
+static Status advance(Run *run) {
+    if (evaluation_is_due(run)) return run_alone(run, run_evaluate(run, false));
+    TRY(run_alone(run, run_step(run)));
+    if (run->start_s == 0) TRY(run_alone(run, started(run)));
+    TRY(run_alone(run, run_log_step(run)));
+    TRY(run_alone(run, data_identity_look(&run->e.data)));
+    TRY(run_finite_check(run));
+    if (evaluation_is_due(run)) TRY(run_alone(run, run_evaluate(run, false)));
+    if (!run_save_is_due(run)) return OK;
+    TRY(run_alone(run, run_results_finish(run)));
+    TRY(run_finite_check(run)); /* nothing bad is saved */
+    return run_alone(run, run_save(run));
+}
+
+/* A cut by a signal is no failure: the caller reads the stop request next. */
+static Status unless_cut(Status status) { return status.code == STATUS_STOPPED ? OK : status; }
+
+static Status train_steps(Run *run, StopRequest *request) {
+    TRY(run_agree_request(run, request));
+    while (*request == STOP_NONE) {
+        TRY(unless_cut(advance(run)));
+        TRY(run_agree_request(run, request));
+    }
+    return OK;
+}
+
+static Status stop_now(Run *run) {
+    TRY(run_save_wait(run));
+    const char *name = strsignal(signals_number() == 0 ? SIGTERM : signals_number());
+    if (run->saved_step == 0) {
+        return ERROR(STATUS_FAILURE,
+                     "stopped by %s at step %lld, before the first checkpoint; the same command "
+                     "starts anew (SIGUSR1 "
+                     "saves before it stops)",
+                     name, (long long)run->progress.step);
+    }
+    return ERROR(STATUS_FAILURE,
+                 "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same "
+                 "command goes on from it",
+                 name, (long long)run->progress.step, (long long)run->saved_step);
+}
+
+static Status finish(Run *run, StopRequest request) {
+    TRY(run_alone(run, run_results_finish(run)));
+    TRY(run_finite_check(run));
+    bool evaluates = request == STOP_BUDGET && run->progress.evaluated_step != run->progress.step;
+    if (evaluates) {
+        Status evaluated = run_alone(run, run_evaluate(run, true));
+        TRY(unless_cut(evaluated));
+        if (failed(evaluated)) request = STOP_SAVE;
+    }
+    if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0)
+        TRY(run_alone(run, run_save(run)));
+    TRY(run_alone(run, run_save_wait(run)));
+    if (request == STOP_SAVE) {
+        const char *name = signals_number() == 0 ? "early" : strsignal(signals_number());
+        return ERROR(
+            STATUS_STOPPED,
+            "stopped %s%s at step %lld with a checkpoint; the same command goes on from it",
+            signals_number() == 0 ? "" : "by ", name, (long long)run->progress.step);
+    }
+    return OK;
+}
+
+Status run_train(Run *run) {
+    StopRequest request;
+    run->started = run->logged_at = clock_seconds();
+    run->logged_step = run->progress.step;
+    run->results_step = -1;
+    TRY(train_steps(run, &request));
+    return request == STOP_NOW ? stop_now(run) : finish(run, request);
+}
