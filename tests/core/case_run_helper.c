@@ -1,5 +1,6 @@
 /* How a case of tests/core/ops_cases_helper.h is declared, run and read. */
 #include "core/autodiff.h"
+#include "core/convert.h"
 #include "core/ops/copy.h"
 #include "core/rng.h"
 #include "core/step.h"
@@ -105,14 +106,14 @@ Status case_create(const OpCase *op, Target target, DType dtype, bool accumulate
     run->dtype = dtype;
     run->accumulate = accumulate;
     TRY(sections_create(run));
-    TRY(program_create(target, true, &run->program));
+    TRY(program_create(target, true, &run->bound.program));
+    run->program = run->bound.program;
     run->step = declare(run, run->state, "step", 1, (int64_t[]){sizeof(StepState)});
     run->tokens = declare(run, run->integers, "tokens", 2, (int64_t[]){op->B, op->T});
     program_label(run->program, "%s", op->name);
     op->record(run);
     autodiff_run(run->program);
-    TRY(program_status(run->program));
-    return plan_create(run->program, &run->plan);
+    return bound_programs_plan(&run->bound, 1);
 }
 
 static Status integers_upload(CaseRun *run) {
@@ -130,8 +131,7 @@ static Status integers_upload(CaseRun *run) {
 Status case_bind(CaseRun *run, Device *device) {
     run->device = device;
     TRY(store_allocate(run->store, device));
-    TRY(device_alloc(device, run->plan->bytes, "a test's arena", &run->arena));
-    plan_bind(run->plan, run->program, run->arena);
+    TRY(bound_programs_bind(&run->bound, 1, device, "a test's arena"));
     return integers_upload(run);
 }
 
@@ -157,40 +157,12 @@ Status case_replay(CaseRun *run) {
     return device_synchronize(run->device);
 }
 
-static double to_double(const void *data, DType dtype, int64_t i) {
-    union {
-        uint32_t u;
-        float f;
-    } bits;
-    switch (dtype) {
-    case DTYPE_F64: return ((const double *)data)[i];
-    case DTYPE_F16: return (double)((const _Float16 *)data)[i];
-    case DTYPE_BF16: bits.u = (uint32_t)((const uint16_t *)data)[i] << 16; return (double)bits.f;
-    default: return (double)((const float *)data)[i];
-    }
-}
-
-static void from_double(void *data, DType dtype, int64_t i, double value) {
-    union {
-        float f;
-        uint32_t u;
-    } bits = {.f = (float)value};
-    switch (dtype) {
-    case DTYPE_F64: ((double *)data)[i] = value; break;
-    case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)(float)value; break;
-    case DTYPE_BF16:
-        ((uint16_t *)data)[i] = (uint16_t)((bits.u + 0x7FFFu + (bits.u >> 16 & 1)) >> 16);
-        break;
-    default: ((float *)data)[i] = (float)value;
-    }
-}
-
 Status case_read(const CaseRun *run, const Tensor *t, double *values) {
     void *raw = malloc(tensor_bytes(t) + 1);
     if (raw == NULL) return ERROR(STATUS_FAILURE, "out of memory");
     Status status = device_download(run->device, raw, t);
     for (int64_t i = 0; i < tensor_count(t) && !failed(status); i++)
-        values[i] = to_double(raw, t->dtype, i);
+        values[i] = real_load(raw, t->dtype, i);
     free(raw);
     return status;
 }
@@ -198,7 +170,7 @@ Status case_read(const CaseRun *run, const Tensor *t, double *values) {
 Status case_write(const CaseRun *run, const Tensor *t, const double *values) {
     void *raw = malloc(tensor_bytes(t) + 1);
     if (raw == NULL) return ERROR(STATUS_FAILURE, "out of memory");
-    for (int64_t i = 0; i < tensor_count(t); i++) from_double(raw, t->dtype, i, values[i]);
+    for (int64_t i = 0; i < tensor_count(t); i++) real_store(raw, t->dtype, i, values[i]);
     Status status = device_upload(run->device, t, raw);
     free(raw);
     return status;
@@ -223,9 +195,7 @@ Status case_objective(const CaseRun *run, long double *objective) {
 void case_destroy(CaseRun **run) {
     if (run == NULL || *run == NULL) return;
     CaseRun *r = *run;
-    if (r->device != NULL) device_free(r->device, r->arena, r->plan->bytes);
-    plan_destroy(&r->plan);
-    program_destroy(&r->program);
+    bound_programs_destroy(&r->bound, 1);
     store_destroy(&r->store);
     arena_free(&r->memory);
     free(r);

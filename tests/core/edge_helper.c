@@ -12,7 +12,8 @@ bool edge_begin(Edge *e, Device *device, DType dtype) {
                store_section(e->store, "wide", BUFFER_GRADIENTS, edge_wide(dtype), &e->wide)) &&
            CHECK_OK(store_section(e->store, "integers", BUFFER_INPUTS, DTYPE_I32, &e->integers)) &&
            CHECK_OK(store_section(e->store, "bytes", BUFFER_INPUTS, DTYPE_U8, &e->bytes)) &&
-           CHECK_OK(program_create(device->target, true, &e->program));
+           CHECK_OK(program_create(device->target, true, &e->bound.program)) &&
+           (e->program = e->bound.program) != NULL;
 }
 
 Tensor *edge_tensor(Edge *e, Section *section, int n_dims, const int64_t *shape) {
@@ -25,13 +26,9 @@ Tensor *edge_tensor(Edge *e, Section *section, int n_dims, const int64_t *shape)
 Tensor *edge_step(Edge *e) { return edge_tensor(e, e->bytes, SHAPE(sizeof(StepState))); }
 
 bool edge_ready(Edge *e) {
-    if (!CHECK_OK(program_status(e->program)) || !CHECK_OK(store_allocate(e->store, e->device)) ||
-        !CHECK_OK(plan_create(e->program, &e->plan)) ||
-        !CHECK_OK(device_alloc(e->device, e->plan->bytes, "a test", &e->arena))) {
-        return false;
-    }
-    plan_bind(e->plan, e->program, e->arena);
-    return true;
+    return CHECK_OK(bound_programs_plan(&e->bound, 1)) &&
+           CHECK_OK(store_allocate(e->store, e->device)) &&
+           CHECK_OK(bound_programs_bind(&e->bound, 1, e->device, "a test"));
 }
 
 void edge_write(Edge *e, const Tensor *t, const double *values) {
@@ -56,9 +53,7 @@ double *edge_run(Edge *e, const Tensor *result) {
 }
 
 void edge_end(Edge *e) {
-    if (e->plan != NULL) device_free(e->device, e->arena, e->plan->bytes);
-    plan_destroy(&e->plan);
-    program_destroy(&e->program);
+    bound_programs_destroy(&e->bound, 1);
     store_destroy(&e->store);
 }
 

@@ -1,9 +1,8 @@
 /* A small program over tensors that a test writes and reads as doubles. */
 #pragma once
 
+#include "core/bound_program.h"
 #include "core/convert.h"
-#include "core/device.h"
-#include "core/plan.h"
 #include "core/store.h"
 #include "tests/harness.h"
 
@@ -16,9 +15,8 @@ typedef struct Edge {
     Device *device;
     DType dtype;
     Store *store;
-    Program *program;
-    Plan *plan;
-    void *arena;
+    BoundProgram bound;
+    Program *program; /* the bound one */
     Section *narrow, *wide, *integers, *bytes;
 } Edge;
 

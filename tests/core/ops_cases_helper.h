@@ -11,8 +11,7 @@
  * plain factor. */
 #pragma once
 
-#include "core/device.h"
-#include "core/plan.h"
+#include "core/bound_program.h"
 #include "core/store.h"
 
 enum { CASE_MAX_INPUTS = 8, CASE_MAX_OUTPUTS = 3 };
@@ -45,11 +44,10 @@ struct CaseRun {
     DType dtype;
     bool accumulate; /* the gradients of the inputs hold CASE_START before backward, which adds to
                         it */
-    Program *program;
-    Plan *plan;
+    BoundProgram bound;
+    Program *program; /* the bound one */
     Store *store;
     Device *device;
-    void *arena;
     CaseTensor inputs[CASE_MAX_INPUTS], outputs[CASE_MAX_OUTPUTS];
     int n_inputs, n_outputs;
     Tensor *step, *tokens; /* the StepState; (B, T) i32 */

@@ -1,9 +1,9 @@
 /* The same bits again: from one replay to the next for every op, and for every number of threads
  * where a header claims it (sums over fixed parts, and all that goes element by element). */
 #include "core/autodiff.h"
+#include "core/bound_program.h"
 #include "core/ops/adamw.h"
 #include "core/ops/reduce.h"
-#include "core/plan.h"
 #include "core/step.h"
 #include "tests/core/ops_cases_helper.h"
 #include "tests/harness.h"
@@ -88,9 +88,7 @@ enum { N = 100003 };
 static Status vectors_run(int threads, float *results, float *weights) {
     Device *device;
     Store *store;
-    Program *p;
-    Plan *plan;
-    void *arena;
+    BoundProgram bound = {0};
     Section *reals, *bytes;
     Tensor *t[5], *out[2], *step;
     const char *names[] = {"grad", "w", "m", "v", "x"};
@@ -108,23 +106,20 @@ static Status vectors_run(int threads, float *results, float *weights) {
         for (int64_t k = 0; k < N; k++)
             ((float *)tensor_data(t[i]))[k] = (float)(k * (i + 7) % 1009) / 1009;
     }
-    TRY(program_create(device->target, true, &p));
+    TRY(program_create(device->target, true, &bound.program));
+    Program *p = bound.program;
     norm_of_record(p, out[0], t[0]);
     sum_record(p, out[1], t[4], 0.5, false);
     adamw_record(
         p, (AdamwAttrs){0.9, 0.95, 1e-8, 0.1, 1.0, N / 2},
         (AdamwTensors){
             .grad = t[0], .norm = out[0], .step = step, .weight = t[1], .m = t[2], .v = t[3]});
-    TRY(program_status(p));
-    TRY(plan_create(p, &plan));
-    TRY(device_alloc(device, plan->bytes, "scratch", &arena));
-    plan_bind(plan, p, arena);
+    TRY(bound_programs_plan(&bound, 1));
+    TRY(bound_programs_bind(&bound, 1, device, "scratch"));
     TRY(device_replay(device, p));
-    device_free(device, arena, plan->bytes);
-    plan_destroy(&plan);
     for (int i = 0; i < 2; i++) results[i] = *(float *)tensor_data(out[i]);
     memcpy(weights, tensor_data(t[1]), N * sizeof *weights);
-    program_destroy(&p);
+    bound_programs_destroy(&bound, 1);
     store_destroy(&store);
     device_close(&device);
     return OK;

@@ -224,7 +224,7 @@ static void arena_changes_nothing(void) {
         char **memory = calloc(ready ? (size_t)apart->program->n_buffers + 1 : 1, sizeof *memory);
         if (ready) {
             bind_apart(apart->program, memory);
-            memset(planned->arena, 0xFF, planned->plan->bytes);
+            memset(planned->bound.memory, 0xFF, planned->bound.bytes);
             CHECK_OK(case_replay(planned));
             CHECK_OK(case_replay(apart));
             if (!same_as(planned, apart)) printf("\n    %s differs", op_cases[i].name);

@@ -1,7 +1,6 @@
 /* Philox4x32-10's known answers, and what dropout makes of them. */
-#include "core/device.h"
+#include "core/bound_program.h"
 #include "core/ops/dropout.h"
-#include "core/plan.h"
 #include "core/rng.h"
 #include "core/step.h"
 #include "core/store.h"
@@ -37,10 +36,8 @@ static void uniform_bounds(void) {
 typedef struct Mask {
     Device *device;
     Store *store;
-    Program *program;
-    Plan *plan;
+    BoundProgram bound;
     Tensor *x, *step;
-    void *arena;
     const Tensor *y;
 } Mask;
 
@@ -54,12 +51,10 @@ static Status mask_create(Mask *mask, int64_t B, int64_t columns, double probabi
     TRY(section_add(mask->store, reals, "x", 3, (int64_t[]){B, 3, columns}, &mask->x));
     TRY(section_add(mask->store, bytes, "step", 1, (int64_t[]){sizeof(StepState)}, &mask->step));
     TRY(store_allocate(mask->store, mask->device));
-    TRY(program_create(mask->device->target, true, &mask->program));
-    mask->y = dropout_record(mask->program, mask->x, probability, mask->step);
-    TRY(program_status(mask->program));
-    TRY(plan_create(mask->program, &mask->plan));
-    TRY(device_alloc(mask->device, mask->plan->bytes, "a test", &mask->arena));
-    plan_bind(mask->plan, mask->program, mask->arena);
+    TRY(program_create(mask->device->target, true, &mask->bound.program));
+    mask->y = dropout_record(mask->bound.program, mask->x, probability, mask->step);
+    TRY(bound_programs_plan(&mask->bound, 1));
+    TRY(bound_programs_bind(&mask->bound, 1, mask->device, "a test"));
     float *x = tensor_data(mask->x);
     for (int64_t i = 0; i < tensor_count(mask->x); i++) x[i] = 1;
     return OK;
@@ -68,14 +63,12 @@ static Status mask_create(Mask *mask, int64_t B, int64_t columns, double probabi
 static const float *mask_draw(Mask *mask, uint64_t seed, uint64_t step, int64_t first_sample) {
     StepState state = {.seed = seed, .step = step, .first_sample = first_sample};
     CHECK_OK(device_upload(mask->device, mask->step, &state));
-    CHECK_OK(device_replay(mask->device, mask->program));
+    CHECK_OK(device_replay(mask->device, mask->bound.program));
     return tensor_data(mask->y);
 }
 
 static void mask_destroy(Mask *mask) {
-    if (mask->arena != NULL) device_free(mask->device, mask->arena, mask->plan->bytes);
-    plan_destroy(&mask->plan);
-    program_destroy(&mask->program);
+    bound_programs_destroy(&mask->bound, 1);
     store_destroy(&mask->store);
     device_close(&mask->device);
 }

@@ -1,5 +1,6 @@
 #include "tests/gpu/cases_helper.h"
 
+#include "core/bound_program.h"
 #include "core/convert.h"
 #include "core/ops/copy.h"
 #include "core/rng.h"
@@ -24,7 +25,7 @@ struct Case {
     DType dtype, stored; /* under test; of this role's NARROW tensors */
     uint64_t seed;
     const Program *held; /* of the composition that is run: the one that says how it is held */
-    Program *program;
+    BoundProgram bound;
     Store *store;
     Section *narrow, *wide, *tokens, *state;
     int n_entries;
@@ -34,11 +35,11 @@ struct Case {
     Status status;
 };
 
-Program *case_program(Case *c) { return c->program; }
+Program *case_program(Case *c) { return c->bound.program; }
 DType case_dtype(const Case *c) { return c->dtype; }
 CaseRole case_role(const Case *c) { return c->role; }
 
-bool case_trains(Case *c, bool training) { return c->program->training = training; }
+bool case_trains(Case *c, bool training) { return c->bound.program->training = training; }
 
 static Tensor *entry_add(Case *c, Section *section, int n_dims, const int64_t *shape,
                          double *values) {
@@ -100,11 +101,11 @@ void case_compare(Case *c, Tensor *t) {
 static Tensor *watched_input(Case *c, Width width, double mean, double std, bool accumulate,
                              int n_dims, const int64_t *shape) {
     Tensor *t = case_input(c, NARROW, mean, std, n_dims, shape);
-    t->needs_grad = c->program->training;
-    if (!c->program->training) return t;
+    t->needs_grad = c->bound.program->training;
+    if (!c->bound.program->training) return t;
     Tensor *grad = accumulate ? case_input(c, width, 0, 1, n_dims, shape)
                               : case_output(c, width, n_dims, shape);
-    autodiff_watch(c->program, t, grad, accumulate);
+    autodiff_watch(c->bound.program, t, grad, accumulate);
     case_compare(c, grad);
     return t;
 }
@@ -122,11 +123,11 @@ Tensor *case_activation(Case *c, double mean, double std, bool accumulate, int n
 void case_differentiate(Case *c, Tensor *t) {
     if (t == NULL) return;
     Tensor *value = case_output(c, WIDE, t->n_dims, t->shape);
-    copy_record(c->program, value, t, false);
+    copy_record(c->bound.program, value, t, false);
     case_compare(c, value);
-    if (!c->program->training) return;
-    autodiff_watch(c->program, t, case_input(c, NARROW, 0, 1, t->n_dims, t->shape), true);
-    autodiff_run(c->program);
+    if (!c->bound.program->training) return;
+    autodiff_watch(c->bound.program, t, case_input(c, NARROW, 0, 1, t->n_dims, t->shape), true);
+    autodiff_run(c->bound.program);
 }
 
 static void value_store(void *data, DType dtype, int64_t i, double value) {
@@ -189,7 +190,7 @@ static Status results_read(Case *c, Device *device, double **out) {
 /* Records the case, whose role, dtypes and seed are set. */
 static Status case_build(Case *c, CaseFn body, Target target) {
     DType wide = c->stored == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
-    TRY(program_create(target, true, &c->program));
+    TRY(program_create(target, true, &c->bound.program));
     TRY(store_create(&c->store));
     TRY(store_section(c->store, "narrow", BUFFER_WEIGHTS, c->stored, &c->narrow));
     TRY(store_section(c->store, "wide", BUFFER_GRADIENTS, wide, &c->wide));
@@ -197,38 +198,29 @@ static Status case_build(Case *c, CaseFn body, Target target) {
     TRY(store_section(c->store, "state", BUFFER_INPUTS, DTYPE_U8, &c->state));
     body(c);
     TRY(c->status);
-    return program_status(c->program);
+    return program_status(c->bound.program);
 }
 
-static Status replay_into(Case *c, Device *device, void *arena, size_t bytes, double **out) {
-    TRY(poison(device, arena, bytes));
+static Status replay_into(Case *c, Device *device, double **out) {
+    TRY(poison(device, c->bound.memory, c->bound.bytes));
     TRY(inputs_upload(c, device));
-    TRY(c->held != NULL ? composition_replay(device, c->program, c->held)
-                        : device_replay(device, c->program));
+    TRY(c->held != NULL ? composition_replay(device, c->bound.program, c->held)
+                        : device_replay(device, c->bound.program));
     return results_read(c, device, out);
 }
 
 /* Runs the case; a second run's results too where `again` is given. */
 static Status case_results(Case *c, Device *device, double **out, double **again) {
-    Plan *plan = NULL;
-    void *arena = NULL;
     TRY(store_allocate(c->store, device));
-    TRY(plan_create(c->program, &plan));
-    size_t bytes = plan->bytes;
-    Status status = device_alloc(device, bytes, "the arena", &arena);
-    if (!failed(status)) {
-        plan_bind(plan, c->program, arena);
-        status = replay_into(c, device, arena, bytes, out);
-        if (!failed(status) && again != NULL) status = replay_into(c, device, arena, bytes, again);
-        device_free(device, arena, bytes);
-    }
-    plan_destroy(&plan);
-    return status;
+    TRY(bound_programs_plan(&c->bound, 1));
+    TRY(bound_programs_bind(&c->bound, 1, device, "the arena"));
+    TRY(replay_into(c, device, out));
+    return again == NULL ? OK : replay_into(c, device, again);
 }
 
 static void case_free(Case *c) {
     for (int i = 0; i < c->n_entries; i++) free(c->entries[i].values);
-    program_destroy(&c->program);
+    bound_programs_destroy(&c->bound, 1);
     store_destroy(&c->store);
 }
 
@@ -300,7 +292,7 @@ static bool composition_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed
     Target narrow = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132}; /* the CPU has no 16 bits */
     bool good =
         CHECK_OK(case_build(&held, body, narrow)) && CHECK_OK(case_build(c, body, cpu->target));
-    c->held = held.program;
+    c->held = held.bound.program;
     good = good && CHECK_OK(case_results(c, cpu, out, NULL));
     c->held = NULL;
     case_free(&held);
@@ -326,8 +318,8 @@ void case_visit(CaseFn body, Target target, void (*visit)(const Node *node, void
                 void *self) {
     Case c = {.role = CASE_TESTED, .dtype = DTYPE_F32, .stored = DTYPE_F32, .seed = 1};
     CHECK_OK(case_build(&c, body, target));
-    for (int i = 0; c.program != NULL && i < c.program->n_nodes; i++)
-        visit(c.program->nodes[i], self);
+    for (int i = 0; c.bound.program != NULL && i < c.bound.program->n_nodes; i++)
+        visit(c.bound.program->nodes[i], self);
     case_free(&c);
 }
 

@@ -1,8 +1,8 @@
 /* The GPU as a device: copies of every size, read-backs under way, graphs, and what it says where
  * there is none. */
+#include "core/bound_program.h"
 #include "core/ops/copy.h"
 #include "core/ops/linear.h"
-#include "core/plan.h"
 #include "core/rng.h"
 #include "tests/gpu/cases_helper.h"
 
@@ -50,19 +50,19 @@ static void fetches_keep_their_order(void) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     enum { STEPS = 40 };
     Device *device = case_gpu();
-    Program *p = NULL;
+    BoundProgram bound = {0};
     Store *store = NULL;
     Section *section;
     Tensor *x, *one;
-    Plan *plan = NULL;
     REQUIRE_OK(store_create(&store));
     REQUIRE_OK(store_section(store, "numbers", BUFFER_INPUTS, DTYPE_F32, &section));
     REQUIRE_OK(section_add(store, section, "x", 1, (int64_t[]){1}, &x));
     REQUIRE_OK(section_add(store, section, "one", 1, (int64_t[]){1}, &one));
     REQUIRE_OK(store_allocate(store, device));
-    REQUIRE_OK(program_create(device->target, false, &p));
+    REQUIRE_OK(program_create(device->target, false, &bound.program));
+    Program *p = bound.program;
     copy_record(p, x, one, true);
-    REQUIRE_OK(plan_create(p, &plan));
+    REQUIRE_OK(bound_programs_plan(&bound, 1));
     Fetch fetches[STEPS];
     float value = 1;
     CHECK_OK(device_upload(device, one, &value));
@@ -79,8 +79,7 @@ static void fetches_keep_their_order(void) {
     CHECK(time.node == p->nodes[0] && time.duration_s > 0);
     CHECK_OK(device_download(device, &value, x));
     CHECK(value == STEPS + 1);
-    plan_destroy(&plan);
-    program_destroy(&p);
+    bound_programs_destroy(&bound, 1);
     store_destroy(&store);
 }
 
@@ -90,22 +89,20 @@ enum { N = 256 };
  * reference. */
 static double product_error(bool tf32) {
     Device *device = NULL;
-    Program *p = NULL;
-    Plan *plan = NULL;
-    void *arena = NULL;
+    BoundProgram bound = {0};
     float *values[3] = {malloc(sizeof(float[N * N])), malloc(sizeof(float[N * N])),
                         malloc(sizeof(float[N * N]))};
     double worst = -1;
     if (!CHECK_OK(device_open_cuda(0, &device)) ||
-        !CHECK_OK(program_create(device->target, false, &p)))
+        !CHECK_OK(program_create(device->target, false, &bound.program)))
         return worst;
+    Program *p = bound.program;
     device->tf32 = tf32;
     Tensor *x = program_tensor(p, BUFFER_INPUTS, DTYPE_F32, 2, (int64_t[]){N, N});
     Tensor *w = program_tensor(p, BUFFER_INPUTS, DTYPE_F32, 2, (int64_t[]){N, N});
     Tensor *y = linear_record(p, x, w, NULL, false);
-    bool good = CHECK_OK(plan_create(p, &plan)) &&
-                CHECK_OK(device_alloc(device, plan->bytes, "a test", &arena));
-    if (good) plan_bind(plan, p, arena);
+    bool good = CHECK_OK(bound_programs_plan(&bound, 1)) &&
+                CHECK_OK(bound_programs_bind(&bound, 1, device, "a test"));
     for (int i = 0; i < N * N; i++) {
         values[0][i] = rng_uniform(philox(1, (uint64_t)i, 0).word[0]);
         values[1][i] = rng_uniform(philox(1, (uint64_t)i, 0).word[1]) - 0.5f;
@@ -119,9 +116,7 @@ static double product_error(bool tf32) {
             sum += (double)values[0][i / N * N + k] * (double)values[1][i % N * N + k];
         worst = fmax(worst, fabs(sum - (double)values[2][i]) / sqrt(N));
     }
-    device_free(device, arena, plan == NULL ? 0 : plan->bytes);
-    plan_destroy(&plan);
-    program_destroy(&p);
+    bound_programs_destroy(&bound, 1);
     device_close(&device);
     for (int i = 0; i < 3; i++) free(values[i]);
     return worst;

@@ -1,15 +1,13 @@
 #include "tests/nn/documents_helper.h"
 
-#include "core/plan.h"
+#include "core/bound_program.h"
 #include "core/rng.h"
 #include "core/store.h"
 #include "nn/attention/documents.h"
 
 typedef struct Session {
     Store *store;
-    Program *program;
-    Plan *plan;
-    void *arena;
+    BoundProgram bound;
 } Session;
 
 static Status session_run(Session *s, Device *device, int64_t B, int64_t T, const int32_t *tokens,
@@ -20,23 +18,19 @@ static Status session_run(Session *s, Device *device, int64_t B, int64_t T, cons
     TRY(store_section(s->store, "tokens", BUFFER_INPUTS, DTYPE_I32, &section));
     TRY(section_add(s->store, section, "tokens", 2, (int64_t[]){B, T}, &in));
     TRY(store_allocate(s->store, device));
-    TRY(program_create(device->target, true, &s->program));
-    Tensor *out = documents_record(s->program, in, DOCUMENTS_END);
-    TRY(program_status(s->program));
-    TRY(plan_create(s->program, &s->plan));
-    TRY(device_alloc(device, s->plan->bytes, "a test", &s->arena));
-    plan_bind(s->plan, s->program, s->arena);
+    TRY(program_create(device->target, true, &s->bound.program));
+    Tensor *out = documents_record(s->bound.program, in, DOCUMENTS_END);
+    TRY(bound_programs_plan(&s->bound, 1));
+    TRY(bound_programs_bind(&s->bound, 1, device, "a test"));
     TRY(device_upload(device, in, tokens));
-    TRY(device_replay(device, s->program));
+    TRY(device_replay(device, s->bound.program));
     return device_download(device, ranges, out);
 }
 
 Status documents_by(Device *device, int64_t B, int64_t T, const int32_t *tokens, int32_t *ranges) {
     Session session = {0};
     Status status = session_run(&session, device, B, T, tokens, ranges);
-    if (session.arena != NULL) device_free(device, session.arena, session.plan->bytes);
-    plan_destroy(&session.plan);
-    program_destroy(&session.program);
+    bound_programs_destroy(&session.bound, 1);
     store_destroy(&session.store);
     return status;
 }

@@ -2,7 +2,7 @@
  * memory, math's gradients are those of differences, and calls that make no sense are refused with
  * the reason. */
 #include "core/autodiff.h"
-#include "core/plan.h"
+#include "core/bound_program.h"
 #include "core/store.h"
 #include "nn/attention/standalone.h"
 #include "tests/harness.h"
@@ -19,9 +19,8 @@ static Device *device;
 typedef struct Run {
     Store *store;
     Section *reals, *bytes, *integers;
-    Program *program;
-    Plan *plan;
-    void *arena;
+    BoundProgram bound;
+    Program *program; /* the bound one */
 } Run;
 
 static Tensor *real(Run *r, int64_t count, bool needs_grad) {
@@ -37,22 +36,20 @@ static Status run_open(Run *r) {
     TRY(store_section(r->store, "reals", BUFFER_INPUTS, DTYPE_F64, &r->reals));
     TRY(store_section(r->store, "bytes", BUFFER_INPUTS, DTYPE_U8, &r->bytes));
     TRY(store_section(r->store, "integers", BUFFER_INPUTS, DTYPE_I32, &r->integers));
-    return program_create(device->target, true, &r->program);
+    TRY(program_create(device->target, true, &r->bound.program));
+    r->program = r->bound.program;
+    return OK;
 }
 
 static Status run_replay(Run *r) {
-    TRY(program_status(r->program));
-    TRY(plan_create(r->program, &r->plan));
-    TRY(device_alloc(device, r->plan->bytes, "a test", &r->arena));
-    memset(r->arena, 0xFF, r->plan->bytes);
-    plan_bind(r->plan, r->program, r->arena);
+    TRY(bound_programs_plan(&r->bound, 1));
+    TRY(bound_programs_bind(&r->bound, 1, device, "a test"));
+    memset(r->bound.memory, 0xFF, r->bound.bytes);
     return device_replay(device, r->program);
 }
 
 static void run_close(Run *r) {
-    if (r->arena != NULL) device_free(device, r->arena, r->plan->bytes);
-    plan_destroy(&r->plan);
-    program_destroy(&r->program);
+    bound_programs_destroy(&r->bound, 1);
     store_destroy(&r->store);
 }
 
