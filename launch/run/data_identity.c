@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { HASHED_AT_ONCE = 64 << 20 }; /* tokens: a tenth of a second */
+enum { HASHED_AT_ONCE = 64 << 20 }; /* tokens; takes 0.1 s */
 
 static const struct {
     const char *key, *tokens, *hash; /* of the config, and of a checkpoint's values */
@@ -21,7 +21,7 @@ static Status ranks_differ(const DataIdentity *data, int index, int rank,
         world_host(data->world, 0), identity_text(other, theirs), world_host(data->world, rank));
 }
 
-/* On rank 0; `all` has what each rank knows of its files. */
+/* On rank 0; `all` holds the facts of each rank about its files. */
 static Status ranks_compare(const DataIdentity *data, const TokenIdentity (*all)[2]) {
     for (int rank = 1; rank < world_size(data->world); rank++) {
         for (int i = 0; i < data->count; i++) {
@@ -71,7 +71,7 @@ static Status file_finish(DataIdentity *data, int index) {
     return file_compare(f, index);
 }
 
-/* Nothing where the checkpoint does not say it. */
+/* Leaves the identity empty where the checkpoint has none. */
 static Status saved_read(const CheckpointFile *checkpoint, int index, TokenIdentity *out) {
     Arena arena = {0};
     char *hash = NULL;

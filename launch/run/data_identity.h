@@ -1,10 +1,10 @@
-/* What data a run is of: token files are known by their content, wherever they lie
- * (data/token_identity.h). A checkpoint holds the identity of data.train and data.val; a run goes
- * on with the same content from any path, and with no other.
+/* The data of a run, identified by the content of its token files, whatever their paths
+ * (data/token_identity.h). A checkpoint holds the identity of data.train and data.val; a run
+ * resumes with the same content only.
  *
- * A rank of each host hashes, beside the training. The counts are compared at the start. The hashes
- * are compared as soon as they are known, and at the latest before anything is saved: between the
- * hosts, and with the checkpoint. */
+ * One rank of each host hashes while the run trains. Token counts are compared at the start.
+ * Hashes are compared between hosts and with the checkpoint as soon as they are known, and
+ * before anything is saved. */
 #pragma once
 
 #include "checkpoints/checkpoint.h"
@@ -17,40 +17,40 @@
 typedef struct DataFile {
     const TokenFile *file;
     IdentityJob *job;       /* on one rank of each host */
-    TokenIdentity identity; /* the count, and the hash when it is known */
-    TokenIdentity saved;    /* what the checkpoint says; count 0: nothing */
+    TokenIdentity identity; /* the hash may not be known yet */
+    TokenIdentity saved;    /* in the checkpoint; count 0: none */
 } DataFile;
 
 typedef struct DataIdentity {
     World *world;
     Watchdog *watchdog;
     DataFile files[2];  /* train, val */
-    int count;          /* 1 where there is no val */
-    bool is_unverified; /* a checkpoint of an older version does not say what data it is of */
+    int count;          /* 1 without data.val */
+    bool is_unverified; /* the checkpoint is of an older version and names no data */
 } DataIdentity;
 
-/* Begins to hash. `val` may be NULL. Collective. Errors: STATUS_DATA where the ranks' files have
- * other counts. */
+/* Starts to hash. `val` may be NULL. Collective. Errors: STATUS_DATA where the token counts of
+ * the ranks differ. */
 NODISCARD Status data_identity_open(World *world, Watchdog *watchdog, const TokenFile *train,
                                     const TokenFile *val, DataIdentity *out);
 void data_identity_close(DataIdentity *data);
 
-/* Takes what a checkpoint says of its data, and compares as much as is known at once; a file of up
- * to 64 Mi tokens is hashed for that. Not collective. Errors: STATUS_DATA naming file and both
- * contents. */
+/* Reads the identity from a checkpoint, and compares what is known; files of up to 64 Mi tokens
+ * are hashed at once. Not collective. Errors: STATUS_DATA naming the file and both contents. */
 NODISCARD Status data_identity_expect(DataIdentity *data, const CheckpointFile *checkpoint);
 
-/* Compares the hashes that have become known; costs nothing where none has. Not collective. Errors
- * as above. */
+/* Compares the hashes that are complete by now, without waiting. Not collective. Errors: as
+ * above. */
 NODISCARD Status data_identity_look(DataIdentity *data);
 
-/* Waits for all hashes and compares them; looks whether a file was written to since. Before each
- * save. Collective. Errors as above, and where the hosts' files differ. */
+/* Waits for all hashes and compares them, and checks whether a file has been written to since.
+ * Call it before each save. Collective. Errors: as above, and where the files of the hosts
+ * differ. */
 NODISCARD Status data_identity_settle(DataIdentity *data);
 
-/* What a checkpoint holds of it: up to four values into out[], their number. */
+/* The values that a checkpoint stores: up to four in out[]. Returns their number. */
 enum { DATA_IDENTITY_VALUES = 4 };
 int data_identity_values(const DataIdentity *data, CheckpointValue *out);
 
-/* The same for summary.json, with the paths; what is not known yet is left out. */
+/* The same for summary.json, with the paths, without values that are not known yet. */
 json_t *data_identity_json(const DataIdentity *data);

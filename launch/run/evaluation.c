@@ -13,12 +13,12 @@ struct Evaluator {
     int32_t *tokens, *targets; /* (B, T) */
     void *losses;              /* (B, T) of the step's dtype */
     double *sums;              /* (count + 1): of each window; then the set's bytes of text */
-    int32_t *text_lengths;     /* (V); NULL where the tokenizer is not known */
+    int32_t *text_lengths;     /* (V); NULL: unknown tokenizer */
     Arena arena;
     const char *note;
 };
 
-/* Bits a byte are a favour: where the tokenizer is not known the loss is all the same. */
+/* An unknown tokenizer is no error: only bits per byte need it. */
 static Status lengths_find(Evaluator *v) {
     Status status =
         token_file_text_lengths(v->e->val_file, v->e->resolved.vocab_size, &v->text_lengths);
@@ -64,8 +64,8 @@ static double loss_at(const Evaluator *v, int64_t i) {
     return is_wide ? ((const double *)v->losses)[i] : (double)((const float *)v->losses)[i];
 }
 
-/* Row b of the batch is window i of the set; what is beyond the window's length is padding, which
- * does not count. */
+/* Row b of the batch is window i of the set. Padding beyond the length of the window does not
+ * count. */
 static void window_take(Evaluator *v, int64_t i, int64_t b) {
     const EvaluationSet *set = &v->e->val;
     int64_t first = b * set->T, length = evaluation_set_window(set, i).length, bytes = 0;
@@ -90,8 +90,8 @@ static Status batch_run(Evaluator *v, int64_t first) {
     return OK;
 }
 
-/* Batches go to the ranks in turn. Where another rank has a window this one adds zero, which is
- * exact. */
+/* Distributes batches over the ranks in turn. For windows of other ranks this rank adds zero,
+ * which is exact. */
 static Status windows_run(Evaluator *v) {
     Experiment *e = v->e;
     int64_t R = world_size(e->world), count = e->val.count;
@@ -113,22 +113,22 @@ static double term_sum(const Evaluator *v, int64_t i, double mean) {
     return v->sums[i];
 }
 
-/* How far a window's sum is from what its length says. */
+/* The squared difference between the sum of a window and its expected sum. */
 static double term_deviation(const Evaluator *v, int64_t i, double mean) {
     double difference = v->sums[i] - mean * (double)evaluation_set_window(&v->e->val, i).length;
     return difference * difference;
 }
 
-/* Terms first .. first + n - 1, added as a binary tree. */
+/* Adds terms first .. first + n - 1 as a binary tree. */
 static double tree_sum(const Evaluator *v, TermFn term, double mean, int64_t first, int64_t n) {
     if (n == 1) return term(v, first, mean);
     int64_t half = n / 2;
     return tree_sum(v, term, mean, first, half) + tree_sum(v, term, mean, first + half, n - half);
 }
 
-/* The mean over tokens is a ratio of two sums over windows, of losses and of lengths; its standard
- * error is Cochran's (Sampling Techniques, 3rd edition, 1977, equation 6.13), the set taken for a
- * sample of a long text. */
+/* The mean over tokens is a ratio of two sums over windows: losses and lengths. Its standard
+ * error is that of a ratio estimate (Cochran, Sampling Techniques, 3rd edition, 1977, equation
+ * 6.13); the set counts as a sample of a long text. */
 Status evaluator_run(Evaluator *v, Evaluation *out) {
     int64_t count = v->e->val.count;
     TRY(windows_run(v));

@@ -1,4 +1,4 @@
-/* The memory of a run by kind, known before it starts: what --plan prints and plan.json holds. */
+/* The planned memory of a run by kind, for --plan and plan.json. */
 #pragma once
 
 #include "launch/run/experiment.h"

@@ -26,10 +26,10 @@ typedef struct LogFile {
 
 struct Metrics {
     LogFile jsonl, csv, log;
-    bool log_is_lost, console_is_lost; /* and that has been said */
+    bool log_is_lost, console_is_lost; /* and has been reported */
     bool terminal;
     bool bar_shown;
-    double bar_drawn; /* clock_seconds: a bar moves a few times a second */
+    double bar_drawn; /* clock_seconds; limits redraws to a few a second */
 };
 
 const char *const metrics_columns[] = {
@@ -38,8 +38,8 @@ const char *const metrics_columns[] = {
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
-/* The lines that stay: whole ones, and of records those whose leading step, read by `format`, is at
- * most `last`. */
+/* Keeps complete lines; of records those whose leading step, read by `format`, is at most
+ * `last`. */
 static char *lines_keep(const char *text, size_t size, const char *format, int64_t last,
                         size_t *kept) {
     char *out = malloc(size + 1);
@@ -48,7 +48,7 @@ static char *lines_keep(const char *text, size_t size, const char *format, int64
     for (const char *line = text; out != NULL && (end = memchr(line, '\n', size)) != NULL;
          line = end + 1) {
         long long step;
-        char head[64]; /* sscanf would measure all that follows */
+        char head[64]; /* bounds the length that sscanf measures */
         size_t length = (size_t)(end - line) + 1;
         size -= length;
         snprintf(head, sizeof head, "%.*s", (int)(length < sizeof head ? length : sizeof head),
@@ -60,7 +60,7 @@ static char *lines_keep(const char *text, size_t size, const char *format, int64
     return out;
 }
 
-/* A file that cannot be read to its end is left as it is. */
+/* Leaves a file unchanged that cannot be read to its end. */
 static Status file_trim(const char *path, const char *format, int64_t last) {
     char *text;
     size_t size, kept;
@@ -85,7 +85,7 @@ static Status file_open_log(const char *directory, const char *name, LogFile *ou
     return file_open_append(out->path, &out->fd);
 }
 
-/* One of the two that hold records, without those that come again. */
+/* Opens a file of records without those that will be written again. */
 static Status records_open(const char *directory, const char *name, const char *format,
                            int64_t resumed, LogFile *out) {
     char path[PATH_BYTES];
@@ -105,7 +105,7 @@ static void csv_head(FILE *file) {
     fputc('\n', file);
 }
 
-/* A record as a row: what does not apply is empty, what is not finite is nan. */
+/* A record as a row: empty where a value does not apply, nan where it is not finite. */
 static void csv_row(FILE *file, const json_t *record) {
     for (int i = 0; metrics_columns[i] != NULL; i++) {
         const json_t *value = json_object_get(record, metrics_columns[i]);
@@ -117,7 +117,7 @@ static void csv_row(FILE *file, const json_t *record) {
     fputc('\n', file);
 }
 
-/* All of metrics.csv by the lines of metrics.jsonl; NULL where memory is out. For free(). */
+/* The content of metrics.csv from the lines of metrics.jsonl; NULL: out of memory. For free(). */
 static char *csv_text(const char *records) {
     char *text = NULL;
     size_t bytes;
@@ -135,8 +135,8 @@ static char *csv_text(const char *records) {
     return NULL;
 }
 
-/* A new metrics.csv gets its head. One with other columns, an older version's, is made anew: rows
- * would not fit. */
+/* Writes the header of a new metrics.csv. Rewrites the file of an older version whose columns
+ * differ. */
 static Status csv_prepare(const char *directory) {
     char path[PATH_BYTES], from[PATH_BYTES], *old = NULL, *records = NULL, *head = csv_text(NULL),
                                              *text = NULL;
@@ -159,8 +159,8 @@ static Status csv_prepare(const char *directory) {
     return status;
 }
 
-/* Whether a person watches. mpirun gives each rank a terminal of its own, so it is the launcher's
- * output that counts. */
+/* Whether the output goes to a terminal. mpirun gives each rank a terminal of its own, so the
+ * output of the launcher decides. */
 static bool is_watched(void) {
     char path[64];
     if (getenv("NO_COLOR") != NULL || !isatty(STDOUT_FILENO)) return false;
@@ -193,7 +193,7 @@ void metrics_close(Metrics **metrics) {
     *metrics = NULL;
 }
 
-/* Absent where it does not apply: NaN is not JSON. */
+/* Leaves out a value that does not apply: JSON has no NaN. */
 static void set_real(json_t *object, const char *key, double value) {
     if (isfinite(value)) json_object_set_new(object, key, json_real(value));
 }
@@ -218,7 +218,7 @@ static json_t *metric_json(const Metric *m) {
     return object;
 }
 
-/* Where a disk is full, the file named is the one that misses the record. */
+/* On a full disk, the error names the file that lacks the record. */
 Status metrics_write(Metrics *metrics, const Metric *metric) {
     if (metrics == NULL) return OK;
     char line[LINE_BYTES], row[LINE_BYTES];
@@ -243,7 +243,7 @@ static void bar_clear(Metrics *metrics) {
     metrics->bar_shown = false;
 }
 
-/* A file that is lost is said on the console, once, and a console in the file: training goes on. */
+/* Reports a lost file on the console, once, and a lost console in the file. Training continues. */
 static void line_say(Metrics *metrics, const char *line) {
     char text[LINE_BYTES + 1];
     bar_clear(metrics);
@@ -257,7 +257,7 @@ static void line_say(Metrics *metrics, const char *line) {
         metrics->log_is_lost = true;
         status_warn("train", status_message());
     }
-    char notice[LINE_BYTES]; /* of a checkpoint, say */
+    char notice[LINE_BYTES]; /* such as that of a saved checkpoint */
     if (file_notice_take(notice, sizeof notice)) metrics_say(metrics, "%s", notice);
 }
 

@@ -18,7 +18,7 @@ static int by_seconds(const void *a, const void *b) {
     return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1 : 0;
 }
 
-/* One row a kind of op, in `rows`, which has room for all nodes. */
+/* Sums the times by op into `rows`, which can hold all nodes. */
 static int rows_sum(const OpTime *times, int count, Row *rows) {
     int n_rows = 0;
     for (int i = 0; i < count; i++) {

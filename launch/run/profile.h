@@ -1,12 +1,12 @@
-/* --profile: one step replayed op by op and timed. The op list is the table; no instrumentation. */
+/* --profile: replays one step op by op and times each op of the list. */
 #pragma once
 
 #include "launch/run/experiment.h"
 
 #include <stdio.h>
 
-/* Runs the last micro-batch's program once more and prints a row an op: calls, milliseconds, share,
- * GFLOP/s, GB/s, and the share of the device's own ceiling (core/perf/ceilings.h) that this is, of
- * products or of memory, whichever is nearer. Where `trace` is not NULL it also writes Chrome's
- * trace format there. Collective; it updates the weights. */
+/* Runs the program of the last micro-batch again and prints a row per op: calls, milliseconds,
+ * share, GFLOP/s, GB/s, and the share of the device ceiling that bounds it, products or memory
+ * (core/perf/ceilings.h). Writes Chrome's trace format to `trace` unless that is NULL.
+ * Collective; updates the weights. */
 NODISCARD Status profile_step(Experiment *e, FILE *file, const char *trace);

@@ -3,8 +3,8 @@
 
 #include "checkpoints/checkpoint.h"
 
-/* Opens the newest good checkpoint of a run directory, or the file itself that `path` names.
- * *warnings: what was passed over, "" for nothing; in the arena. Errors: STATUS_DATA where there is
- * none, and what checkpoint_open says. */
+/* Opens the newest good checkpoint of a run directory, or the file that `path` names. *warnings,
+ * in the arena, lists skipped checkpoints; "": none. Errors: STATUS_DATA where there is no
+ * checkpoint, and those of checkpoint_open. */
 NODISCARD Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
                                      const char **warnings);

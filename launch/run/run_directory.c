@@ -31,7 +31,7 @@ Status run_directory_has(const char *path, const char *name, bool *out) {
     return *out || errno == ENOENT || errno == ENOTDIR ? OK : cannot_read(file);
 }
 
-/* What a start leaves behind that went no further than its lock, or did not fit the memory. */
+/* The leftovers of a start that ended at its lock, or did not fit the memory. */
 static bool is_of_a_start(const char *name) {
     static const char *const names[] = {"run.lock", "summary.json", NULL};
     for (const char *const *known = names; *known != NULL; known++) {
@@ -54,7 +54,7 @@ typedef struct Contents {
     bool others, first, summary, lock;
 } Contents;
 
-/* The lock is looked for last: who writes a file there has made the lock before. */
+/* Checks the lock last: a process creates it before any other file. */
 static Status survey(const RunDirectory *d, Contents *out) {
     TRY(holds_others(d->path, &out->others));
     TRY(run_directory_has(d->path, d->kind->first, &out->first));
@@ -67,7 +67,7 @@ static Status foreign(const RunDirectory *d) {
                  d->kind->noun, d->kind->chosen_by);
 }
 
-/* A directory with other things in it is not ours to write into, not even a lock. */
+/* Creates nothing, not even a lock, in a directory with other content. */
 static Status check_before(const RunDirectory *d) {
     Contents contents;
     struct stat info;
@@ -80,7 +80,7 @@ static Status check_before(const RunDirectory *d) {
     return is_ours ? OK : foreign(d);
 }
 
-/* What a start leaves that was killed while it wrote its first file. */
+/* Removes the leftovers of a start that was killed while it wrote its first file. */
 static void forget_beginning(const RunDirectory *d) { replacement_clean(d->path, d->kind->first); }
 
 static Status check_locked(const RunDirectory *d, bool resumes) {
@@ -95,10 +95,9 @@ static Status check_locked(const RunDirectory *d, bool resumes) {
     return contents.first || !contents.others ? OK : foreign(d);
 }
 
-/* `.` and `..` name no new directory: the one that is there under another name would be taken for
- * ours. */
+/* `.` and `..` name no new directory: they would be an existing one under another name. */
 static Status path_check(const char *path, const DirectoryKind *kind) {
-    bool is_inside = false; /* behind a name */
+    bool is_inside = false; /* after a name */
     for (const char *part = path; *part != '\0'; part += strspn(part, "/")) {
         size_t length = strcspn(part, "/");
         bool is_up = length == 2 && memcmp(part, "..", 2) == 0,
@@ -134,7 +133,7 @@ Status run_directory_take(const char *path, const DirectoryKind *kind, bool resu
     return status;
 }
 
-/* Nothing but the lock that this process made. */
+/* Removes the lock that this process created, where the directory holds nothing else. */
 static void forget(const RunDirectory *d) {
     char path[PATH_MAX];
     Contents contents;

@@ -1,5 +1,5 @@
-/* The directory of a run or a study: a new one is made, one's own is gone on with, anything else is
- * left alone. Rank 0 alone calls this; nothing here is collective. */
+/* The directory of a run or a study: creates a new one, continues in an existing one of the same
+ * kind, refuses any other. Rank 0 calls this; not collective. */
 #pragma once
 
 #include "core/status.h"
@@ -9,10 +9,10 @@
 #include <stddef.h>
 
 typedef struct DirectoryKind {
-    /* first: the file that is written before all others, by which it is known. */
+    /* first: the file that is written before all others and identifies the kind */
     const char *noun, *first;
-    const char *chosen_by; /* what names another directory: keys of the config, or an argument */
-    StatusCode wrong;      /* where that one will not do */
+    const char *chosen_by; /* the keys or the argument that choose the directory, for messages */
+    StatusCode wrong;      /* the status for a directory of another kind */
 } DirectoryKind;
 
 extern const DirectoryKind directory_of_a_run, directory_of_a_study, directory_of_a_conversion;
@@ -24,18 +24,17 @@ typedef struct RunDirectory {
     RunLock *lock;
 } RunDirectory;
 
-/* Makes what is missing of `path`, locks it, and checks under the lock what is in it. `resumes`:
- * what is there of its kind is gone on with. What a start left that was killed while it wrote its
- * first file goes; so does all that this call makes, where it fails. Errors: the kind's code where
- * the directory holds something else, or its kind and `resumes` is not set; STATUS_FAILURE where
- * another process uses it, or it cannot be made or read. */
+/* Creates the missing part of `path`, locks it, and checks its content under the lock.
+ * `resumes`: continue with existing content of this kind. Removes the leftovers of a start that
+ * was killed while it wrote its first file, and on failure all that this call created. Errors:
+ * the status of the kind for other content, or for content of this kind without `resumes`;
+ * STATUS_FAILURE where another process uses the directory, or it cannot be created or read. */
 NODISCARD Status run_directory_take(const char *path, const DirectoryKind *kind, bool resumes,
                                     RunDirectory *out);
 
-/* Gives the lock back. Where there is no first file nor summary.json yet, nothing that was made
- * stays. */
+/* Releases the lock. Without a first file or a summary.json it removes what it created. */
 void run_directory_release(RunDirectory *directory);
 
-/* Whether the directory holds an entry of this name. Errors: STATUS_FAILURE where that cannot be
- * told. */
+/* Whether the directory holds an entry of this name. Errors: STATUS_FAILURE where it cannot be
+ * read. */
 NODISCARD Status run_directory_has(const char *path, const char *name, bool *out);

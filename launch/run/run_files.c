@@ -35,7 +35,7 @@ static Status out_of_memory(const char *directory) {
     return ERROR(STATUS_NO_ROOM, "%s: out of memory to read what the run tells", directory);
 }
 
-/* For free(). However long a run was: its metrics have no limit. */
+/* For free(). Metrics of a long run may have any length. */
 static Status text_of(const char *path, size_t last_bytes, char **out) {
     if (last_bytes == 0) return file_read_all(path, SIZE_MAX / 4, out, NULL);
     *out = malloc(last_bytes);
@@ -49,7 +49,7 @@ static size_t count_lines(const char *text) {
     return lines;
 }
 
-/* A line that is cut or no object is passed over. */
+/* Skips a line that is truncated or no object. */
 static Status records_parse(const char *line, const char *metric, Arena *arena, RunRecords *out) {
     const char *end;
     out->items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *out->items);

@@ -1,6 +1,6 @@
-/* What a run directory tells of its run: metrics.jsonl, plan.json, summary.json. What is not there
- * or is cut, for the run may just be writing, is left out, NaN or "". What the machine fails to
- * read is an error, STATUS_FAILURE. Not collective. */
+/* Reads metrics.jsonl, plan.json and summary.json of a run directory. Missing or truncated
+ * values, as of a run that is writing, are left out, NaN or "". Errors: STATUS_FAILURE where the
+ * machine cannot read a file. Not collective. */
 #pragma once
 
 #include "core/base/arena.h"
@@ -11,7 +11,7 @@
 /* A line of metrics.jsonl, by its keys. */
 typedef struct RunRecord {
     double step, tokens, train_s, train_loss, val_loss, tok_per_s, mem_bytes;
-    double metric; /* of the key that was asked for */
+    double metric; /* of the requested key */
 } RunRecord;
 
 typedef struct RunRecords {
@@ -19,12 +19,13 @@ typedef struct RunRecords {
     size_t count;
 } RunRecords;
 
-/* The whole lines of metrics.jsonl, cut and foreign ones left out. `metric`: a further key to read,
- * or NULL. `last_bytes`: only those in so many bytes at its end; 0: all. In the arena. */
+/* The complete lines of metrics.jsonl, without truncated and foreign ones. `metric`: a further
+ * key to read, or NULL. `last_bytes`: reads only this many bytes at its end; 0: all. In the
+ * arena. */
 NODISCARD Status run_records_read(const char *directory, const char *metric, size_t last_bytes,
                                   Arena *arena, RunRecords *out);
 
-/* What summary.json says, and before there is one, plan.json. Texts are in the arena. */
+/* The values of summary.json, or of plan.json while there is no summary. Texts are in the arena. */
 typedef struct RunFacts {
     const char *status, *outcome, *attention, *device, *host;
     double best_val_loss, steps, tokens, train_s, batch_size, world_size, planned_bytes, peak_bytes;
@@ -32,5 +33,5 @@ typedef struct RunFacts {
 
 NODISCARD Status run_facts_read(const char *directory, Arena *arena, RunFacts *out);
 
-/* *out = value, unless that is not known. */
+/* *out = value, unless that is unknown. */
 void take_known(double *out, double value);

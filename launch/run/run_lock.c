@@ -40,7 +40,7 @@ static Status holder_write(int fd, const char *path) {
 static Status lock_open(const char *path, RunLock *lock) {
     const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
     int attempts = 0;
-    do { /* a start that fails at this moment removes its own */
+    do { /* a start that fails at this moment removes its file */
         lock->fd = file_open(path, flags | O_CREAT | O_EXCL, 0666);
         lock->is_new = lock->fd >= 0;
         if (lock->fd < 0 && errno == EEXIST) lock->fd = file_open(path, flags, 0);
@@ -49,7 +49,7 @@ static Status lock_open(const char *path, RunLock *lock) {
                          : ERROR(STATUS_FAILURE, "%s: cannot be made: %s", path, strerror(errno));
 }
 
-/* Whether the file that was locked is still the one that others find. */
+/* Whether the locked file is still the one at the path. */
 static bool is_current(int fd, const char *path) {
     struct stat mine, theirs;
     return fstat(fd, &mine) == 0 && stat(path, &theirs) == 0 && mine.st_dev == theirs.st_dev &&
@@ -65,7 +65,7 @@ static int lock_try(int fd) {
     return result;
 }
 
-/* Who it is that holds the lock; where that cannot be written, no file of ours stays. */
+/* Writes the holder into the file; removes the file where that fails. */
 static Status lock_mark(RunLock *lock, const char *path) {
     lock->is_held = true;
     Status status = holder_write(lock->fd, path);
@@ -80,7 +80,7 @@ static Status lock_file(const char *dir, const char *path, RunLock *lock) {
         file_close(lock->fd);
         TRY(lock_open(path, lock));
     }
-    if (errno != EAGAIN && errno != EACCES) return OK; /* no locks here */
+    if (errno != EAGAIN && errno != EACCES) return OK; /* the file system has no locks */
     char holder[256];
     holder_read(lock->fd, path, holder);
     return ERROR(
@@ -110,14 +110,14 @@ bool run_lock_is_new(const RunLock *lock) { return lock->is_new; }
 
 void run_lock_release(RunLock **lock) {
     if (*lock == NULL) return;
-    if ((*lock)->is_held) file_rewrite((*lock)->fd, "", 0); /* a stale text harms nobody */
+    if ((*lock)->is_held) file_rewrite((*lock)->fd, "", 0); /* an outdated text is harmless */
     file_close((*lock)->fd);
     free(*lock);
     *lock = NULL;
 }
 
-/* Whether the lock could not be had; asked without taking it, so that a run that starts at this
- * moment gets it. Where there are no locks, what the holder wrote must do. */
+/* Whether another process holds the lock, asked without taking it, so that a run that starts at
+ * this moment gets it. Without locks, the text of the holder decides. */
 static bool is_locked(int fd) {
     struct flock lock = whole_file;
     return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;

@@ -1,5 +1,5 @@
-/* Run lock: one run in a directory. A lock of the open file (fcntl, F_OFD_SETLK), so that it ends
- * with the process, however that ends. Rank 0 takes it; not collective. */
+/* Run lock: at most one run in a directory. It is a lock of the open file (fcntl, F_OFD_SETLK),
+ * which the system releases when the process ends. Rank 0 takes it; not collective. */
 #pragma once
 
 #include "core/status.h"
@@ -8,18 +8,18 @@
 
 typedef struct RunLock RunLock;
 
-/* Locks DIR/run.lock, which stays behind as an empty file. Errors: STATUS_FAILURE naming host and
- * process of the run that holds it, or why the file cannot be made. */
+/* Locks DIR/run.lock, which remains as an empty file. Errors: STATUS_FAILURE naming the host and
+ * process that hold it, or the reason why the file cannot be created. */
 NODISCARD Status run_lock_take(const char *dir, RunLock **out);
 
-/* False where the file system has no locks (some network mounts): the run goes on, and its log
- * should say so. */
+/* False on a file system without locks, such as some network mounts: the run continues, and its
+ * log should warn. */
 bool run_lock_is_held(const RunLock *lock);
 
-/* Whether taking it made the file, which was not there before. */
+/* Whether run_lock_take created the file. */
 bool run_lock_is_new(const RunLock *lock);
 
 void run_lock_release(RunLock **lock);
 
-/* Whether a run is using this directory now, on this host or another. Takes nothing. */
+/* Whether a run uses this directory now, on this host or another. Does not take the lock. */
 bool run_lock_is_taken(const char *dir);

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-/* Steps that the run takes at most; 0 where they are not limited. */
+/* The maximum number of steps; 0: unlimited. */
 static int64_t steps_most(const Experiment *e) {
     const ConfigStop *stop = &e->config->training.stop;
     int64_t each = experiment_tokens_per_step(e), steps = stop->steps;
