@@ -22,13 +22,13 @@ static GradientSlot *slot_find(Program *p, const Tensor *t) {
 }
 
 static GradientSlot *slot_add(Program *p, const Tensor *t, Tensor *grad, bool written) {
-    if (p->n_slots == p->slot_room) {
-        int room = p->slot_room == 0 ? 64 : p->slot_room * 2;
-        GradientSlot *grown = realloc(p->slots, (size_t)room * sizeof *grown);
+    if (p->n_slots == p->slot_capacity) {
+        int capacity = p->slot_capacity == 0 ? 64 : p->slot_capacity * 2;
+        GradientSlot *grown = realloc(p->slots, (size_t)capacity * sizeof *grown);
         if (grown == NULL)
             return program_fail(p, STATUS_NO_ROOM, "out of memory while differentiating");
         p->slots = grown;
-        p->slot_room = room;
+        p->slot_capacity = capacity;
     }
     p->slots[p->n_slots] = (GradientSlot){.of = t, .grad = grad, .written = written};
     return &p->slots[p->n_slots++];
@@ -109,7 +109,9 @@ static bool has_gradient(Program *p, const Node *node) {
     return false;
 }
 
-void autodiff_adopt(Program *p, const Tensor *t, const Tensor *heir) {
+/* The gradient collected for `t` is from now on that of `heir`, its copy in a range that is
+ * computed again. */
+static void gradient_adopt(Program *p, const Tensor *t, const Tensor *heir) {
     GradientSlot *slot = slot_find(p, t);
     if (slot == NULL || slot->consumed) return;
     slot->consumed = true;
@@ -124,22 +126,29 @@ static void node_differentiate(Program *p, Node *node) {
     node->differentiated = true;
 }
 
-/* Nodes [first, last] are recorded again, the copy is differentiated, and what it computed in vain
- * is dropped. */
-static void segment_differentiate(Program *p, int first, int last) {
-    int copy = p->n_nodes;
-    recompute_record(p, first, last + 1);
-    int end = p->n_nodes;
-    for (int i = end - 1; i >= copy && !program_failed(p); i--) node_differentiate(p, p->nodes[i]);
-    if (!program_failed(p)) recompute_prune(p, copy, end);
+/* Nodes [first, end) are recorded again, the copy is differentiated, and those of its nodes that
+ * backward does not need are dropped. */
+static void segment_differentiate(Program *p, int first, int end) {
+    Recomputed *list;
+    int copy = p->n_nodes, count;
+    recompute_record(p, first, end, &list, &count);
+    for (int i = first; i < end; i++) autodiff_done(p->nodes[i]);
+    for (int i = 0; i < count && !program_failed(p); i++)
+        gradient_adopt(p, list[i].tensor, list[i].copy);
+    int copy_end = p->n_nodes;
+    for (int i = copy_end - 1; i >= copy && !program_failed(p); i--)
+        node_differentiate(p, p->nodes[i]);
+    if (!program_failed(p)) recompute_prune(p, copy, copy_end);
 }
 
 void autodiff_run(Program *p) {
     const char *label = p->label;
-    for (int i = p->n_nodes - 1, first; i >= 0 && !program_failed(p); i--) {
-        if (recompute_find(p, i, &first)) {
-            segment_differentiate(p, first, i);
-            i = first;
+    for (int i = p->n_nodes - 1; i >= 0 && !program_failed(p); i--) {
+        const Node *first = recompute_find(p, p->nodes[i]);
+        if (first != NULL) {
+            int end = i + 1;
+            i = program_position(p, first);
+            segment_differentiate(p, i, end);
         } else {
             node_differentiate(p, p->nodes[i]);
         }

@@ -9,8 +9,8 @@
 
 #include "core/program.h"
 
-/* Where a gradient rule writes. `grad` is NULL where nobody wants it; with `accumulate` the op adds
- * to what is there. */
+/* Where a gradient rule writes. `grad` is NULL where it is not wanted; with `accumulate` the op
+ * adds to what is there. */
 typedef struct GradTarget {
     Tensor *grad;
     bool accumulate;
@@ -37,10 +37,6 @@ Tensor *autodiff_exclusive(Program *p, const Tensor *t);
 /* Marks a node whose gradient its recorder has written already (the loss), so that the walk passes
  * it. */
 void autodiff_done(Node *node);
-
-/* The gradient collected for `t` is from now on that of `heir`: its copy in a range that is
- * computed again. */
-void autodiff_adopt(Program *p, const Tensor *t, const Tensor *heir);
 
 /* Walks all nodes recorded so far. The gradients of what has none yet (the loss's input) must have
  * been started. */

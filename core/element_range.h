@@ -1,8 +1,8 @@
-/* Span: a range of elements of a long vector. */
+/* ElementRange: a range of elements of a long vector. */
 #pragma once
 
 #include <stdint.h>
 
-typedef struct Span {
+typedef struct ElementRange {
     int64_t first, count;
-} Span;
+} ElementRange;

@@ -213,10 +213,20 @@ Node *program_record(Program *p, Recording r) {
     return node;
 }
 
-void program_move_last(Program *p, int index) {
-    if (program_failed(p)) return;
-    Node *last = p->nodes[p->n_nodes - 1];
-    memmove(&p->nodes[index + 1], &p->nodes[index],
-            (size_t)(p->n_nodes - 1 - index) * sizeof *p->nodes);
-    p->nodes[index] = last;
+Node *program_last(const Program *p) { return p->n_nodes == 0 ? NULL : p->nodes[p->n_nodes - 1]; }
+
+int program_position(const Program *p, const Node *node) {
+    int position = 0;
+    while (position < p->n_nodes && p->nodes[position] != node) position++;
+    return position;
+}
+
+void program_move_before(Program *p, Node *node, const Node *anchor) {
+    if (program_failed(p) || node == NULL || node == anchor) return;
+    int from = program_position(p, node), to = program_position(p, anchor);
+    if (to > from) to--;
+    Node **nodes = p->nodes;
+    if (from > to) memmove(&nodes[to + 1], &nodes[to], (size_t)(from - to) * sizeof(Node *));
+    if (to > from) memmove(&nodes[from], &nodes[from + 1], (size_t)(to - from) * sizeof(Node *));
+    nodes[to] = node;
 }

@@ -17,7 +17,7 @@ typedef struct GradientSlot GradientSlot; /* core/autodiff.c */
 
 /* A range of nodes that backward computes again: core/passes/recompute.h. */
 typedef struct Segment {
-    int first, last;
+    const Node *first, *last;
     struct Segment *next;
 } Segment;
 
@@ -45,7 +45,7 @@ struct Program {
     int node_room, buffer_room;
     Segment *segments;
     GradientSlot *slots;
-    int n_slots, slot_room;
+    int n_slots, slot_capacity;
 };
 
 NODISCARD Status program_create(Target target, bool training, Program **out);
@@ -110,9 +110,15 @@ typedef struct Recording {
  *   it. */
 Node *program_record(Program *p, Recording recording);
 
-/* Moves the node recorded last to `index`: a reduction goes right behind the last gradient of its
- * bucket. */
-void program_move_last(Program *p, int index);
+/* Moves a node to right before `anchor`, or to the end where that is NULL. Both are the
+ * program's. */
+void program_move_before(Program *p, Node *node, const Node *anchor);
+
+/* The node recorded last; NULL in an empty program. */
+Node *program_last(const Program *p);
+
+/* Where a node is in the list; n_nodes for NULL. */
+int program_position(const Program *p, const Node *node);
 
 #ifdef __cplusplus
 }

@@ -86,18 +86,18 @@ Tensor *mlp_forward(Program *p, const Mlp *mlp, Tensor *x, const ForwardContext 
     bool apart = context->recompute == RECOMPUTE_GELU;
     Tensor *hidden =
         linear_record(p, x, weight_of(mlp->c_fc.weight), weight_of(mlp->c_fc.bias), !apart);
-    int first = recompute_begin(p);
+    const Node *before = recompute_begin(p);
     if (apart) hidden = gelu_record(p, hidden);
     Tensor *y = linear_forward(p, &mlp->c_proj, hidden);
-    if (apart) recompute_end(p, first);
+    if (apart) recompute_end(p, before);
     return dropout_record(p, y, context->dropout, context->step);
 }
 
 void block_forward(Program *p, const Block *block, Residual *x, const ForwardContext *context) {
-    int first = recompute_begin(p);
+    const Node *before = recompute_begin(p);
     program_label(p, "h.%d.attn", block->index);
     x->branch = attn_forward(p, &block->attn, layernorm_forward(p, &block->ln_1, x), context);
     program_label(p, "h.%d.mlp", block->index);
     x->branch = mlp_forward(p, &block->mlp, layernorm_forward(p, &block->ln_2, x), context);
-    if (context->recompute == RECOMPUTE_BLOCK) recompute_end(p, first);
+    if (context->recompute == RECOMPUTE_BLOCK) recompute_end(p, before);
 }

@@ -6,27 +6,69 @@
 #include "core/ops/initialize.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-Span parameters_piece(const Parameters *parameters, int span) {
-    const Sharing *sharing = &parameters->sharing;
-    int64_t count = parameters->spans[span].count / sharing->ranks;
-    return (Span){parameters->spans[span].first + sharing->rank * count, count};
+ElementRange parameters_shard(const Parameters *parameters, int bucket) {
+    const Sharding *sharding = &parameters->sharding;
+    int64_t count = parameters->buckets[bucket].count / sharding->ranks;
+    return (ElementRange){parameters->buckets[bucket].first + sharding->rank * count, count};
 }
 
-/* Spans lie without gaps, so all that come before have left as much in every rank's section. */
-int64_t parameters_piece_place(const Parameters *parameters, int span) {
-    return parameters->spans[span].first / parameters->sharing.ranks;
+const ParameterGroup *parameters_group_of(const Parameters *parameters, int bucket) {
+    const ParameterGroup *group = parameters->groups;
+    while (bucket >= group->end_bucket) group++;
+    return group;
 }
 
-Section *parameters_state(const Parameters *parameters, StateKind kind) {
-    if (kind == STATE_M) return parameters->m;
-    if (kind == STATE_V) return parameters->v;
+int parameters_state_count(const Parameters *parameters) { return 1 + parameters->n_states; }
+
+const char *parameters_state_name(const Parameters *parameters, int kind) {
+    return kind == STATE_WEIGHTS ? "weights" : parameters->states[kind - 1].name;
+}
+
+int parameters_find_state(const Parameters *parameters, const char *name) {
+    int kind = 0;
+    while (strcmp(parameters_state_name(parameters, kind), name) != 0) kind++;
+    return kind;
+}
+
+Section *parameters_state(const Parameters *parameters, int kind) {
+    if (kind != STATE_WEIGHTS) return parameters->states[kind - 1].section;
     return parameters->masters != NULL ? parameters->masters : parameters->weights;
 }
 
-bool parameters_is_piecewise(const Parameters *parameters, const Section *section) {
-    return parameters->sharing.is_shared && section != parameters->weights &&
-           section != parameters->grads;
+int64_t parameters_state_elements(const Parameters *parameters, int kind) {
+    return kind == STATE_WEIGHTS ? tensor_count(parameters->weights->flat)
+                                 : parameters->states[kind - 1].elements;
+}
+
+/* Where the group begins in the whole of a state; -1: it has no such state. */
+static int64_t group_first(const Parameters *parameters, int kind, const ParameterGroup *group) {
+    return kind == STATE_WEIGHTS
+               ? group->range.first
+               : parameters->states[kind - 1].group_first[group - parameters->groups];
+}
+
+int64_t parameters_state_place(const Parameters *parameters, int kind, int bucket) {
+    const ParameterGroup *group = parameters_group_of(parameters, bucket);
+    int64_t first = group_first(parameters, kind, group);
+    return first < 0 ? -1 : first + parameters->buckets[bucket].first - group->range.first;
+}
+
+ElementRange parameters_group_range(const Parameters *parameters, int kind,
+                                    const ParameterGroup *group) {
+    int64_t ranks = parameters_is_sharded(parameters, kind) ? parameters->sharding.ranks : 1;
+    return (ElementRange){group_first(parameters, kind, group) / ranks, group->range.count / ranks};
+}
+
+bool parameters_is_sharded(const Parameters *parameters, int kind) {
+    return parameters->sharding.is_sharded &&
+           parameters_state(parameters, kind) != parameters->weights;
+}
+
+/* Where this rank's shard of a bucket begins in a section that is sharded. */
+static int64_t shard_place(const Parameters *parameters, int kind, int bucket) {
+    return parameters_state_place(parameters, kind, bucket) / parameters->sharding.ranks;
 }
 
 /* Values are drawn in f32: into the weights themselves, or where these are narrower into the
@@ -49,14 +91,14 @@ static Tensor *elements(Program *p, Section *section, int64_t first, int64_t cou
 static void masters_copy(Program *p, const Parameters *parameters) {
     Section *masters = parameters->masters, *drawn = parameters->grads;
     copy_record(p, parameters->weights->flat, drawn->flat, false);
-    if (!parameters_is_piecewise(parameters, masters)) {
+    if (!parameters_is_sharded(parameters, STATE_WEIGHTS)) {
         copy_record(p, masters->flat, drawn->flat, false);
         return;
     }
-    for (int s = 0; s < parameters->n_spans && !program_failed(p); s++) {
-        Span piece = parameters_piece(parameters, s);
-        copy_record(p, elements(p, masters, parameters_piece_place(parameters, s), piece.count),
-                    elements(p, drawn, piece.first, piece.count), false);
+    for (int s = 0; s < parameters->n_buckets && !program_failed(p); s++) {
+        ElementRange shard = parameters_shard(parameters, s);
+        copy_record(p, elements(p, masters, shard_place(parameters, STATE_WEIGHTS, s), shard.count),
+                    elements(p, drawn, shard.first, shard.count), false);
     }
 }
 
@@ -99,32 +141,36 @@ static Status range_write(Device *device, Section *section, int64_t place, int64
     return device_upload(device, &range, values);
 }
 
-/* Of the elements `whole` of the layout, those that lie in this rank's pieces. */
-static Status pieces_write(const Parameters *parameters, Device *device, Section *section,
-                           Span whole, const void *values) {
-    for (int s = 0; s < parameters->n_spans; s++) {
-        Span piece = parameters_piece(parameters, s);
-        int64_t first = piece.first > whole.first ? piece.first : whole.first;
-        int64_t piece_end = piece.first + piece.count, whole_end = whole.first + whole.count;
-        int64_t end = piece_end < whole_end ? piece_end : whole_end;
-        if (first >= end) continue;
-        int64_t place = parameters_piece_place(parameters, s) + first - piece.first;
-        const char *from =
-            (const char *)values + (size_t)(first - whole.first) * dtype_size(section->dtype);
-        TRY(range_write(device, section, place, end - first, from));
-    }
-    return OK;
+/* The elements that both ranges hold. */
+static ElementRange intersection(ElementRange a, ElementRange b) {
+    int64_t first = a.first > b.first ? a.first : b.first, a_end = a.first + a.count,
+            b_end = b.first + b.count, end = a_end < b_end ? a_end : b_end;
+    return (ElementRange){first, end > first ? end - first : 0};
 }
 
-Status parameters_write(const Parameters *parameters, Device *device, StateKind kind, int index,
-                        const void *values) {
-    const Tensor *weight = parameters->list[index]->weight;
+/* Of a parameter's elements, those that lie in this rank's shard of its bucket. */
+static Status shard_write(const Parameters *parameters, Device *device, int kind, int bucket,
+                          ElementRange whole, const void *values) {
     Section *section = parameters_state(parameters, kind);
+    ElementRange shard = parameters_shard(parameters, bucket), own = intersection(shard, whole);
+    if (own.count == 0) return OK;
+    int64_t place = shard_place(parameters, kind, bucket) + own.first - shard.first;
+    size_t skipped = (size_t)(own.first - whole.first) * dtype_size(section->dtype);
+    return range_write(device, section, place, own.count, (const char *)values + skipped);
+}
+
+Status parameters_write(const Parameters *parameters, Device *device, int kind, int index,
+                        const void *values) {
+    const Parameter *parameter = parameters->list[index];
+    const Tensor *weight = parameter->weight;
+    Section *section = parameters_state(parameters, kind);
+    int64_t place = parameters_state_place(parameters, kind, parameter->bucket);
     if (kind == STATE_WEIGHTS) TRY(weight_write(device, weight, values));
-    if (section == NULL || section == parameters->weights) return OK;
-    Span whole = {(int64_t)(weight->offset / dtype_size(weight->dtype)), tensor_count(weight)};
-    if (!parameters_is_piecewise(parameters, section)) {
-        return range_write(device, section, whole.first, whole.count, values);
-    }
-    return pieces_write(parameters, device, section, whole, values);
+    if (place < 0 || section == parameters->weights) return OK;
+    ElementRange whole = {(int64_t)(weight->offset / dtype_size(weight->dtype)),
+                          tensor_count(weight)};
+    if (parameters_is_sharded(parameters, kind))
+        return shard_write(parameters, device, kind, parameter->bucket, whole, values);
+    place += whole.first - parameters->buckets[parameter->bucket].first;
+    return range_write(device, section, place, whole.count, values);
 }

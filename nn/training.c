@@ -9,14 +9,14 @@
 #include <stdlib.h>
 
 Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, StepTensors *out) {
-    Section *batch, *step, *results, *offenders;
+    Section *batch, *step, *results, *first_nonfinites;
     int64_t shape[] = {B, T}, one[] = {1}, state[] = {sizeof(StepState)};
     TRY(store_section(store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
     TRY(store_section(store, "step", BUFFER_INPUTS, DTYPE_U8, &step));
     TRY(store_section(store, "results", BUFFER_INPUTS, dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32,
                       &results));
-    TRY(store_section(store, "offenders", BUFFER_INPUTS, DTYPE_I64, &offenders));
-    TRY(section_add(store, offenders, "offender", 1, one, &out->offender));
+    TRY(store_section(store, "first_nonfinites", BUFFER_INPUTS, DTYPE_I64, &first_nonfinites));
+    TRY(section_add(store, first_nonfinites, "first_nonfinite", 1, one, &out->first_nonfinite));
     TRY(section_add(store, batch, "tokens", 2, shape, &out->tokens));
     TRY(section_add(store, batch, "targets", 2, shape, &out->targets));
     TRY(section_add(store, step, "state", 1, state, &out->step));
@@ -61,20 +61,20 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
     losses_record(p, r, tokens);
     sum_record(p, r->tensors->loss, r->tensors->losses, 1.0 / tokens, accumulate);
     bool updates = kind == MICRO_ONLY || kind == MICRO_LAST;
-    Tables tables;
-    bool as_rows =
-        updates && options->rows && tables_take(p, r->parameters, options->collectives, &tables);
+    EmbeddingGradients embeddings;
+    bool as_rows = updates && options->embedding_rows &&
+                   embedding_gradients_take(p, r->parameters, options->collectives, &embeddings);
     autodiff_run(p);
-    if (!accumulate) gather_insert(p, r->parameters, options->collectives);
+    if (!accumulate) weight_prefetch_insert(p, r->parameters, options->collectives);
     if (!updates) return;
     update_record(p, &(Update){.parameters = r->parameters,
                                .collectives = options->collectives,
-                               .adamw = options->adamw,
+                               .clip = options->clip,
                                .step = r->tensors->step,
                                .loss = r->tensors->loss,
                                .norm = r->tensors->norm,
-                               .offender = r->tensors->offender,
-                               .tables = as_rows ? &tables : NULL});
+                               .first_nonfinite = r->tensors->first_nonfinite,
+                               .embeddings = as_rows ? &embeddings : NULL});
 }
 
 static Status program_finish(Program *p, Plan **plan, size_t *arena_bytes) {
@@ -106,10 +106,10 @@ static Status evaluation_create(Training *training, const Recorder *r, Target ta
 }
 
 static Status gathering_create(Training *training, const Recorder *r, Target target) {
-    if (gather_late(r->parameters) == 0) return OK;
-    TRY(program_create(target, false, &training->gathering));
-    gather_record(training->gathering, r->parameters, r->options->collectives);
-    return program_status(training->gathering);
+    if (weight_prefetch_late(r->parameters) == 0) return OK;
+    TRY(program_create(target, false, &training->weight_gathering));
+    weight_gather_record(training->weight_gathering, r->parameters, r->options->collectives);
+    return program_status(training->weight_gathering);
 }
 
 Status training_create(const Model *model, const Parameters *parameters, const StepTensors *tensors,
@@ -127,7 +127,7 @@ void training_destroy(Training **training) {
     Training *t = *training;
     for (int i = 0; i < MICRO_KINDS; i++) program_destroy(&t->programs[i]);
     program_destroy(&t->evaluation);
-    program_destroy(&t->gathering);
+    program_destroy(&t->weight_gathering);
     for (int i = 0; i <= MICRO_KINDS; i++) plan_destroy(&t->plans[i]);
     if (t->device != NULL) device_free(t->device, t->arena, t->arena_bytes);
     free(t);
@@ -145,8 +145,10 @@ Status training_bind(Training *training, Device *device) {
     return OK;
 }
 
-Status training_gather(const Training *training) {
-    return training->gathering == NULL ? OK : device_replay(training->device, training->gathering);
+Status training_gather_weights(const Training *training) {
+    return training->weight_gathering == NULL
+               ? OK
+               : device_replay(training->device, training->weight_gathering);
 }
 
 MicroBatch training_micro_batch(int64_t index, int64_t accumulation) {

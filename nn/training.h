@@ -5,7 +5,7 @@
  * share one arena of the largest plan's size. Evaluation is another program over the same
  * parameters.
  *
- * Where the optimizer is shared, a step gathers the weights that the step before has updated:
+ * Where the optimizer is sharded, a step gathers the weights that the step before has updated:
  * between two steps they are not whole, see nn/optim/weight_prefetch.h. */
 #pragma once
 
@@ -19,8 +19,8 @@ typedef struct StepTensors {
     Tensor *step;             /* u8: the StepState */
     Tensor *losses;           /* (B, T): of the micro-batch last replayed, or of evaluation */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
-    Tensor *offender;         /* (1) i64: which gradient was the first that is not finite; see
-                                 core/ops/adamw.h */
+    Tensor *first_nonfinite;  /* (1) i64: which gradient was the first that is not finite; see
+                          core/ops/adamw.h */
 } StepTensors;
 
 typedef struct TrainingOptions {
@@ -32,9 +32,9 @@ typedef struct TrainingOptions {
     int32_t end_of_text; /* each of which this token ends */
     Recompute recompute;
     size_t logits_bytes;
-    AdamwAttrs adamw;               /* n_decayed is filled in */
+    double clip;                    /* of the gradient's norm; 0: none */
     const Collectives *collectives; /* outlives the programs; NULL: one rank */
-    bool rows;                      /* the tables' gradients may travel between ranks as rows:
+    bool embedding_rows;            /* embedding gradients may travel between ranks as rows:
                                        nn/optim/embedding_gradients.h */
 } TrainingOptions;
 
@@ -50,7 +50,8 @@ typedef enum MicroBatch {
 typedef struct Training {
     Program *programs[MICRO_KINDS]; /* NULL where accumulation does not need it */
     Program *evaluation;            /* from tokens and targets to losses; no collective is in it */
-    Program *gathering; /* makes the weights whole between steps; NULL where they always are */
+    Program
+        *weight_gathering; /* makes the weights whole between steps; NULL where they always are */
     Plan *plans[MICRO_KINDS + 1]; /* the last is evaluation's */
     size_t arena_bytes;           /* the largest plan */
     void *arena;
@@ -70,9 +71,9 @@ void training_destroy(Training **training);
 /* Takes the arena from the device and binds the programs to it. */
 NODISCARD Status training_bind(Training *training, Device *device);
 
-/* Gathers what the last step has left to gather: before evaluation, and before anybody looks at the
- * weights between steps. Collective. */
-NODISCARD Status training_gather(const Training *training);
+/* Gathers the weights that the last step has left sharded: before evaluation, and before any other
+ * read between steps. Collective. */
+NODISCARD Status training_gather_weights(const Training *training);
 
 /* Which program micro-batch `index` of `accumulation` replays. */
 MicroBatch training_micro_batch(int64_t index, int64_t accumulation);

@@ -31,12 +31,12 @@ Status KERNEL(sum)(const Node *node, void *stream) {
     return OK;
 }
 
-static double part_squares(const real *x, Span span, int64_t parts, int64_t part) {
+static double part_squares(const real *x, ElementRange range, int64_t parts, int64_t part) {
     int64_t first, end;
-    range_part(span.count, parts, part, &first, &end);
+    range_part(range.count, parts, part, &first, &end);
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = span.first + first; i < span.first + end; i++)
+    for (int64_t i = range.first + first; i < range.first + end; i++)
         sum += (double)x[i] * (double)x[i];
     return sum;
 }
@@ -47,10 +47,10 @@ Status KERNEL(squares)(const Node *node, void *stream) {
     const real *x = tensor_data(node->inputs[0]);
     double *out = tensor_data(node->outputs[0]);
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < attrs->n_spans * attrs->parts; i++) {
+    for (int64_t i = 0; i < attrs->n_ranges * attrs->parts; i++) {
         int64_t part = i % attrs->parts, place = part - attrs->own.first;
         bool is_own = place >= 0 && place < attrs->own.count;
-        out[i] = is_own ? part_squares(x, attrs->spans[i / attrs->parts], attrs->parts, part) : 0;
+        out[i] = is_own ? part_squares(x, attrs->ranges[i / attrs->parts], attrs->parts, part) : 0;
     }
     return OK;
 }

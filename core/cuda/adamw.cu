@@ -1,6 +1,6 @@
 /* Bound by memory: 16 bytes read and 14 written a weight (f32 gradient, m, v and master, bf16
  * weight), so 3.7 GB and 0.89 ms for 124 M weights at 4.2 TB/s. One launch covers a whole section,
- * or many pieces of it, since each launch begins and ends with a chip that is not full: bias
+ * or many ranges of it, since each launch begins and ends with a chip that is not full: bias
  * corrections and the clipped scale are worked out once a block, from the norm and the step on the
  * device. */
 #include "core/ops/adamw.h"
@@ -9,7 +9,7 @@
 #include "core/step.h"
 
 /* PACKS a thread: the block's set-up is shared by 4 * 256 * W weights. */
-enum { THREADS = 256, PACKS = 4, PIECES_A_LAUNCH = 96 };
+enum { THREADS = 256, PACKS = 4, RANGES_A_LAUNCH = 96 };
 
 struct Update {
     float beta1, beta2, rest1,
@@ -25,7 +25,7 @@ static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *ste
     u.rest1 = (float)(1 - attrs.beta1);
     u.rest2 = (float)(1 - attrs.beta2);
     u.eps = (float)attrs.eps;
-    u.lr = step->lr;
+    u.lr = step->lr * (float)attrs.lr_scale;
     u.decay = (float)attrs.weight_decay;
     u.gradient_scale = (float)adamw_gradient_scale(attrs.clip, (double)step->loss_scale, norm);
     u.correction1 = (float)adamw_correction(attrs.beta1, t);
@@ -34,37 +34,33 @@ static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *ste
 }
 
 /* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL: the master is the weight itself.
- * The pieces travel with the launch. */
+ * The ranges travel with the launch. */
 template <typename T>
 struct AdamwParams {
     const float *grad, *norm;
     const StepState *step;
     float *master, *m, *v;
     T *narrow;
-    unsigned long long *offender; /* or NULL */
-    int64_t offset;               /* element of the section that the gradient's index 0 is */
+    unsigned long long *first_nonfinite; /* or NULL */
+    int64_t offset;                      /* element of the section that the gradient's index 0 is */
     AdamwAttrs attrs;
-    AdamwPiece pieces[PIECES_A_LAUNCH];
+    AdamwRange ranges[RANGES_A_LAUNCH];
 };
 
-/* The addresses of one piece. */
+/* The addresses of one range. */
 template <typename T>
 struct Views {
     const float *grad;
     float *master, *m, *v;
     T *narrow;
-    int64_t n_decayed;
 };
 
 template <typename T>
-static __device__ Views<T> views_of(const AdamwParams<T> &p, const AdamwPiece &piece) {
+static __device__ Views<T> views_of(const AdamwParams<T> &p, const AdamwRange &range) {
     bool has_narrow = p.narrow != NULL;
-    return Views<T>{p.grad + piece.first,
-                    p.master + (has_narrow ? piece.place : piece.first),
-                    p.m + piece.place,
-                    p.v + piece.place,
-                    has_narrow ? p.narrow + piece.first : NULL,
-                    p.attrs.n_decayed - piece.first};
+    return Views<T>{p.grad + range.first, p.master + (has_narrow ? range.place : range.first),
+                    p.m + range.place, p.v + range.place,
+                    has_narrow ? p.narrow + range.first : NULL};
 }
 
 template <typename T, int W>
@@ -76,11 +72,11 @@ static __device__ void update_pack(const Views<T> &p, const Update &u, int64_t i
     load<W>(p.v + i, v);
 #pragma unroll
     for (int k = 0; k < W; k++) {
-        float gradient = g[k] * u.gradient_scale, decay = i + k < p.n_decayed ? u.decay : 0.0f;
+        float gradient = g[k] * u.gradient_scale;
         m[k] = u.beta1 * m[k] + u.rest1 * gradient;
         v[k] = u.beta2 * v[k] + u.rest2 * gradient * gradient;
         float root = sqrtf(v[k] * u.correction2);
-        w[k] -= u.lr * (m[k] * u.correction1 / (root + u.eps) + decay * w[k]);
+        w[k] -= u.lr * (m[k] * u.correction1 / (root + u.eps) + u.decay * w[k]);
     }
     store<W>(p.m + i, m);
     store<W>(p.v + i, v);
@@ -90,61 +86,61 @@ static __device__ void update_pack(const Views<T> &p, const Update &u, int64_t i
 
 /* In a step that changes nothing: costs nothing where all is well. */
 template <typename T, int W>
-static __device__ void offender_keep(const AdamwParams<T> &p, const AdamwPiece &piece,
-                                     int64_t start) {
-    if (p.offender == NULL) return;
+static __device__ void first_nonfinite_keep(const AdamwParams<T> &p, const AdamwRange &range,
+                                            int64_t start) {
+    if (p.first_nonfinite == NULL) return;
     int64_t end = start + PACKS * THREADS * W;
-    if (end > piece.count) end = piece.count;
+    if (end > range.count) end = range.count;
     for (int64_t i = start + threadIdx.x; i < end; i += THREADS) {
-        if (isfinite(p.grad[piece.first + i])) continue;
-        atomicMax(p.offender,
-                  (unsigned long long)adamw_offender(p.step->step, p.offset + piece.first + i));
+        if (isfinite(p.grad[range.first + i])) continue;
+        atomicMax(p.first_nonfinite, (unsigned long long)adamw_first_nonfinite(
+                                         p.step->step, p.offset + range.first + i));
         return; /* later ones of this thread are smaller */
     }
 }
 
-/* Block (part of a piece, piece). */
+/* Block (part of a range, range). */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) adamw_kernel(AdamwParams<T> p) {
     __shared__ Update shared;
-    const AdamwPiece piece = p.pieces[blockIdx.y];
+    const AdamwRange range = p.ranges[blockIdx.y];
     int64_t start = (int64_t)blockIdx.x * PACKS * THREADS * W;
-    if (start >= piece.count) return;
+    if (start >= range.count) return;
     float norm = *p.norm;
     if (!isfinite(norm)) {
-        offender_keep<T, W>(p, piece, start);
+        first_nonfinite_keep<T, W>(p, range, start);
         return;
     }
     if (threadIdx.x == 0) shared = update_of(p.attrs, p.step, norm);
     __syncthreads();
     Update u = shared;
-    const Views<T> views = views_of(p, piece);
+    const Views<T> views = views_of(p, range);
 #pragma unroll
     for (int n = 0; n < PACKS; n++) {
         int64_t i = start + (n * THREADS + (int)threadIdx.x) * W;
-        if (i < piece.count) update_pack<T, W>(views, u, i);
+        if (i < range.count) update_pack<T, W>(views, u, i);
     }
 }
 
 template <typename T>
-static bool pieces_fit_packs(const AdamwParams<T> &p, const AdamwWork *work) {
+static bool ranges_fit_packs(const AdamwParams<T> &p, const AdamwWork *work) {
     bool fit = true;
-    for (int i = 0; i < work->n_pieces; i++) {
-        const AdamwPiece &piece = work->pieces[i];
-        const T *narrow = p.narrow == NULL ? NULL : p.narrow + piece.first;
-        const float *master = p.master + (p.narrow == NULL ? piece.first : piece.place);
-        fit &= fits_packs<T>(piece.count, p.grad + piece.first, master, narrow, p.m + piece.place,
-                             p.v + piece.place);
+    for (int i = 0; i < work->n_ranges; i++) {
+        const AdamwRange &range = work->ranges[i];
+        const T *narrow = p.narrow == NULL ? NULL : p.narrow + range.first;
+        const float *master = p.master + (p.narrow == NULL ? range.first : range.place);
+        fit &= fits_packs<T>(range.count, p.grad + range.first, master, narrow, p.m + range.place,
+                             p.v + range.place);
     }
     return fit;
 }
 
 template <typename T, int W>
-static Status launch(AdamwParams<T> p, const AdamwPiece *pieces, int n, cudaStream_t stream) {
+static Status launch(AdamwParams<T> p, const AdamwRange *ranges, int n, cudaStream_t stream) {
     int64_t most = 0;
     for (int i = 0; i < n; i++) {
-        p.pieces[i] = pieces[i];
-        if (pieces[i].count > most) most = pieces[i].count;
+        p.ranges[i] = ranges[i];
+        if (ranges[i].count > most) most = ranges[i].count;
     }
     if (most == 0) return Status{STATUS_OK};
     dim3 grid(blocks_for(most, (int64_t)THREADS * PACKS * W), (unsigned)n);
@@ -165,14 +161,14 @@ extern "C" Status adamw_cuda(const Node *node, void *stream) {
         p.master = data_of<float>(master == NULL ? weight : master);
         p.narrow = master == NULL ? NULL : data_of<T>(weight);
         p.m = data_of<float>(node->outputs[2]), p.v = data_of<float>(node->outputs[3]);
-        p.offender = data_of<unsigned long long>(node->outputs[4]);
+        p.first_nonfinite = data_of<unsigned long long>(node->outputs[4]);
         p.offset = (int64_t)(node->inputs[0]->offset / sizeof(float));
         p.attrs = work->attrs;
-        return dispatch_width<T>(pieces_fit_packs(p, work), [&](auto width) {
+        return dispatch_width<T>(ranges_fit_packs(p, work), [&](auto width) {
             constexpr int W = decltype(width)::value;
-            for (int i = 0; i < work->n_pieces; i += PIECES_A_LAUNCH) {
-                int n = work->n_pieces - i < PIECES_A_LAUNCH ? work->n_pieces - i : PIECES_A_LAUNCH;
-                TRY((launch<T, W>(p, work->pieces + i, n, (cudaStream_t)stream)));
+            for (int i = 0; i < work->n_ranges; i += RANGES_A_LAUNCH) {
+                int n = work->n_ranges - i < RANGES_A_LAUNCH ? work->n_ranges - i : RANGES_A_LAUNCH;
+                TRY((launch<T, W>(p, work->ranges + i, n, (cudaStream_t)stream)));
             }
             return Status{STATUS_OK};
         });

@@ -5,7 +5,7 @@
 
 #include "core/cuda/cuda_common.cuh"
 
-enum { THREADS = 512, SPANS_A_LAUNCH = 128 };
+enum { THREADS = 512, RANGES_A_LAUNCH = 128 };
 
 template <bool SQUARES>
 static __device__ double strided_sum(const float *x, int64_t count, int64_t first, int64_t step) {
@@ -30,21 +30,21 @@ static __global__ void __launch_bounds__(THREADS)
     if (threadIdx.x == 0) *out = (float)(accumulate ? (double)*out + sum : sum);
 }
 
-/* The spans travel with the launch. */
-struct SpanTable {
-    Span spans[SPANS_A_LAUNCH];
+/* The ranges travel with the launch. */
+struct RangeTable {
+    ElementRange ranges[RANGES_A_LAUNCH];
 };
 
-/* Block (part, span). */
+/* Block (part, range). */
 static __global__ void __launch_bounds__(THREADS)
-    squares_kernel(double *out, const float *x, SpanTable table, int64_t parts, Span own) {
-    Span span = table.spans[blockIdx.y];
+    squares_kernel(double *out, const float *x, RangeTable table, int64_t parts, ElementRange own) {
+    ElementRange range = table.ranges[blockIdx.y];
     int64_t part = blockIdx.x;
     bool is_own = part >= own.first && part < own.first + own.count;
-    int64_t first = span.count * part / parts,
-            end = is_own ? span.count * (part + 1) / parts : first;
+    int64_t first = range.count * part / parts,
+            end = is_own ? range.count * (part + 1) / parts : first;
     double sum =
-        block_sum(strided_sum<true>(x + span.first + first, end - first, threadIdx.x, THREADS));
+        block_sum(strided_sum<true>(x + range.first + first, end - first, threadIdx.x, THREADS));
     if (threadIdx.x == 0) out[blockIdx.y * parts + part] = sum;
 }
 
@@ -71,10 +71,11 @@ extern "C" Status squares_cuda(const Node *node, void *stream) {
     TRY(need_f32(node->inputs[0], "the input of squares"));
     const float *x = data_of<float>(node->inputs[0]);
     double *out = data_of<double>(node->outputs[0]);
-    for (int first = 0; first < attrs->n_spans; first += SPANS_A_LAUNCH) {
-        int n = attrs->n_spans - first < SPANS_A_LAUNCH ? attrs->n_spans - first : SPANS_A_LAUNCH;
-        SpanTable table;
-        for (int i = 0; i < n; i++) table.spans[i] = attrs->spans[first + i];
+    for (int first = 0; first < attrs->n_ranges; first += RANGES_A_LAUNCH) {
+        int n =
+            attrs->n_ranges - first < RANGES_A_LAUNCH ? attrs->n_ranges - first : RANGES_A_LAUNCH;
+        RangeTable table;
+        for (int i = 0; i < n; i++) table.ranges[i] = attrs->ranges[first + i];
         dim3 grid((unsigned)attrs->parts, (unsigned)n);
         squares_kernel<<<grid, THREADS, 0, (cudaStream_t)stream>>>(out + first * attrs->parts, x,
                                                                    table, attrs->parts, attrs->own);

@@ -4,7 +4,7 @@ DECLARE_KERNELS(adamw);
 
 static int64_t weights_of(const AdamwWork *work) {
     int64_t weights = 0;
-    for (int i = 0; i < work->n_pieces; i++) weights += work->pieces[i].count;
+    for (int i = 0; i < work->n_ranges; i++) weights += work->ranges[i].count;
     return weights;
 }
 
@@ -35,15 +35,15 @@ void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors t) {
                      attrs.beta2, attrs.eps, ADAMW_LEAST_EPS);
         return;
     }
-    int n = t.pieces == NULL ? 1 : t.n_pieces;
-    AdamwPiece *pieces = arena_alloc(&p->arena, ((size_t)n + 1) * sizeof *pieces);
-    if (pieces == NULL) {
+    int n = t.ranges == NULL ? 1 : t.n_ranges;
+    AdamwRange *ranges = arena_alloc(&p->arena, ((size_t)n + 1) * sizeof *ranges);
+    if (ranges == NULL) {
         program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
-    if (t.pieces == NULL) pieces[0] = (AdamwPiece){0, 0, tensor_count(t.grad)};
-    for (int i = 0; t.pieces != NULL && i < n; i++) pieces[i] = t.pieces[i];
-    AdamwWork work = {attrs, pieces, n};
+    if (t.ranges == NULL) ranges[0] = (AdamwRange){0, 0, tensor_count(t.grad)};
+    for (int i = 0; t.ranges != NULL && i < n; i++) ranges[i] = t.ranges[i];
+    AdamwWork work = {attrs, ranges, n};
     program_record(p, (Recording){&adamw_op, &work, sizeof work, TENSORS(t.grad, t.norm, t.step),
-                                  TENSORS(t.weight, t.master, t.m, t.v, t.offender), NULL});
+                                  TENSORS(t.weight, t.master, t.m, t.v, t.first_nonfinite), NULL});
 }

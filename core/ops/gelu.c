@@ -1,7 +1,7 @@
 #include "core/ops/gelu.h"
 
 #include "core/autodiff.h"
-#include "core/ops/linear.h"
+#include "core/ops/linear_gradient.h"
 
 DECLARE_KERNELS(gelu);
 DECLARE_KERNELS(gelu_backward);
@@ -25,8 +25,10 @@ const Op gelu_backward_op = {
                        CUDA_KERNEL(gelu_backward, DTYPES_REAL, .speed = MEMORY_SPEED)),
 };
 
-static Node *product_just_recorded(const Program *p, const Tensor *d) {
-    Node *last = p->n_nodes == 0 ? NULL : p->nodes[p->n_nodes - 1];
+/* The product that has written `d`, if it is the node recorded last and can take the GELU's
+ * gradient on its way. */
+static Node *product_of(const Program *p, const Tensor *d) {
+    Node *last = program_last(p);
     if (last == NULL || last->op != &linear_dx_op || last->outputs[0] != d) return NULL;
     const LinearAttrs *attrs = last->attrs;
     return attrs->accumulate || last->inputs[2] != NULL ? NULL : last;
@@ -34,7 +36,7 @@ static Node *product_just_recorded(const Program *p, const Tensor *d) {
 
 void gelu_backward_record(Program *p, Tensor *d, Tensor *pre) {
     if (program_failed(p)) return;
-    Node *product = product_just_recorded(p, d);
+    Node *product = product_of(p, d);
     if (product != NULL) {
         product->inputs[2] = pre;
         return;

@@ -3,7 +3,7 @@
  *     gelu(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x +
  *     0.044715 x^3)).
  *
- * The GELU is part of linear where it can be; by itself it is there to be computed again. Source:
+ * A linear layer computes it on its way; the op by itself can be recomputed. Source:
  * Hendrycks and Gimpel, arXiv:1606.08415, section 2. */
 #pragma once
 
@@ -18,6 +18,6 @@ extern const Op gelu_backward_op;
 /* Records y = gelu(x). */
 Tensor *gelu_record(Program *p, Tensor *x);
 
-/* Records d *= gelu'(pre). Where the product that has just written `d` can do it on its way, it is
- * told to, and no op is recorded. */
+/* Records d *= gelu'(pre). Where the node recorded last is the product that has written `d`, it
+ * does this on its way, and no op is recorded. */
 void gelu_backward_record(Program *p, Tensor *d, Tensor *pre);

@@ -39,13 +39,13 @@ void norm_record(Program *p, Tensor *out, Tensor *squares) {
 
 void norm_of_record(Program *p, Tensor *out, Tensor *x) {
     if (program_failed(p) || x == NULL) return;
-    Span *whole = arena_alloc(&p->arena, sizeof *whole);
+    ElementRange *whole = arena_alloc(&p->arena, sizeof *whole);
     Tensor *squares = program_workspace(p, NORM_PARTS * sizeof(double));
     if (whole == NULL) {
         program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
-    *whole = (Span){0, tensor_count(x)};
+    *whole = (ElementRange){0, tensor_count(x)};
     squares_record(p, (SquaresAttrs){whole, 1, NORM_PARTS, {0, NORM_PARTS}}, squares, x);
     norm_record(p, out, squares);
 }

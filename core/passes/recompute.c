@@ -1,39 +1,31 @@
 #include "core/passes/recompute.h"
 
-#include "core/autodiff.h"
-
 #include <string.h>
 
-int recompute_begin(const Program *p) { return p->n_nodes; }
+const Node *recompute_begin(const Program *p) { return program_last(p); }
 
-void recompute_end(Program *p, int first) {
-    if (program_failed(p) || !p->training || first == p->n_nodes) return;
+void recompute_end(Program *p, const Node *before) {
+    if (program_failed(p) || !p->training || before == program_last(p)) return;
     Segment *segment = arena_alloc(&p->arena, sizeof *segment);
     if (segment == NULL) {
         program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
-    *segment = (Segment){first, p->n_nodes - 1, p->segments};
+    int first = before == NULL ? 0 : program_position(p, before) + 1;
+    *segment = (Segment){p->nodes[first], program_last(p), p->segments};
     p->segments = segment;
 }
 
-bool recompute_find(const Program *p, int last, int *first) {
+const Node *recompute_find(const Program *p, const Node *last) {
     for (const Segment *s = p->segments; s != NULL; s = s->next) {
-        if (s->last != last) continue;
-        *first = s->first;
-        return true;
+        if (s->last == last) return s->first;
     }
-    return false;
+    return NULL;
 }
-
-/* Which tensor stands for which in the copy. */
-typedef struct Replacement {
-    Tensor *old, *new;
-} Replacement;
 
 typedef struct Copy {
     Program *p;
-    Replacement *list;
+    Recomputed *list;
     int count;
 } Copy;
 
@@ -42,14 +34,14 @@ typedef struct Copy {
 static Tensor *replaced(Copy *copy, Tensor *t) {
     if (t == NULL) return NULL;
     for (int i = copy->count - 1; i >= 0; i--) {
-        if (copy->list[i].old == t) return copy->list[i].new;
+        if (copy->list[i].tensor == t) return copy->list[i].copy;
     }
     for (int i = copy->count - 1; i >= 0; i--) {
-        if (copy->list[i].old->buffer != t->buffer) continue;
-        Tensor *view = program_view(copy->p, copy->list[i].new->buffer, t->offset, t->dtype,
+        if (copy->list[i].tensor->buffer != t->buffer) continue;
+        Tensor *view = program_view(copy->p, copy->list[i].copy->buffer, t->offset, t->dtype,
                                     t->n_dims, t->shape);
         if (view != NULL) view->needs_grad = t->needs_grad;
-        copy->list[copy->count++] = (Replacement){t, view};
+        copy->list[copy->count++] = (Recomputed){t, view};
         return view;
     }
     return t;
@@ -61,7 +53,7 @@ static Tensor *output_replace(Copy *copy, Tensor *t) {
     Tensor *new = program_tensor_like(copy->p, t->buffer->kind, t);
     if (new == NULL) return NULL;
     new->needs_grad = t->needs_grad;
-    copy->list[copy->count++] = (Replacement){t, new};
+    copy->list[copy->count++] = (Recomputed){t, new};
     return new;
 }
 
@@ -75,19 +67,13 @@ static Node *node_copy(Copy *copy, const Node *node) {
                                          node->n_inputs, outputs, node->n_outputs, node->kernel});
 }
 
-void recompute_record(Program *p, int first, int end) {
-    int room = (end - first) * 2 * NODE_MAX_TENSORS;
-    Copy copy = {.p = p, .list = arena_alloc(&p->arena, (size_t)room * sizeof *copy.list)};
-    if (copy.list == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
-        return;
-    }
-    for (int i = first; i < end && !program_failed(p); i++) {
-        node_copy(&copy, p->nodes[i]);
-        autodiff_done(p->nodes[i]);
-    }
-    for (int i = 0; i < copy.count && !program_failed(p); i++)
-        autodiff_adopt(p, copy.list[i].old, copy.list[i].new);
+void recompute_record(Program *p, int first, int end, Recomputed **list, int *count) {
+    int capacity = (end - first) * 2 * NODE_MAX_TENSORS;
+    Copy copy = {.p = p, .list = arena_alloc(&p->arena, (size_t)capacity * sizeof *copy.list)};
+    if (copy.list == NULL) program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+    for (int i = first; i < end && !program_failed(p); i++) node_copy(&copy, p->nodes[i]);
+    *list = copy.list;
+    *count = copy.count;
 }
 
 static bool reads_buffer(const Node *node, const Buffer *buffer) {

@@ -10,19 +10,24 @@
 
 #include "core/program.h"
 
-/* Opens a range at the next node to be recorded; pass what it returns to recompute_end. */
-int recompute_begin(const Program *p);
+/* Opens a range behind the node recorded last; pass what it returns to recompute_end. */
+const Node *recompute_begin(const Program *p);
 
 /* Closes the range. Nothing where the program does not train, or the range is empty. Ranges do not
  * overlap. */
-void recompute_end(Program *p, int first);
+void recompute_end(Program *p, const Node *before);
 
-/* For core/autodiff.c: the range whose last node is `last`; false where there is none. */
-bool recompute_find(const Program *p, int last, int *first);
+/* The first node of the range whose last node is `last`; NULL where there is none. */
+const Node *recompute_find(const Program *p, const Node *last);
 
-/* For core/autodiff.c: records nodes [first, end) again behind the others, and hands the gradients
- * collected for their outputs to the copies. */
-void recompute_record(Program *p, int first, int end);
+/* A tensor that nodes of the range write, and the one that stands for it in the copy. */
+typedef struct Recomputed {
+    Tensor *tensor, *copy;
+} Recomputed;
 
-/* For core/autodiff.c: drops those of nodes [first, end) whose results nobody reads. */
+/* Records nodes [first, end) again behind the others; *list (count) are the tensors that it
+ * replaced. */
+void recompute_record(Program *p, int first, int end, Recomputed **list, int *count);
+
+/* Drops those of nodes [first, end) whose results no later node reads. */
 void recompute_prune(Program *p, int first, int end);

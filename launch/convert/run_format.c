@@ -9,6 +9,7 @@
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/state.h"
+#include "nn/optim/adamw.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -161,16 +162,17 @@ static Status snapshot_fill(Snapshot *s, const ModelWeights *m, Arena *arena) {
         const float *data;
         TRY(data_padded(s, t, arena, &data));
         TRY(tensor_add(s, "weights", t, data, arena));
-        TRY(tensor_add(s, "m", t, s->zeros, arena));
-        TRY(tensor_add(s, "v", t, s->zeros, arena));
+        for (const char *const *state = adamw_optimizer.states; *state != NULL; state++)
+            TRY(tensor_add(s, *state, t, s->zeros, arena));
     }
     return OK;
 }
 
 static Status snapshot_make(const ModelWeights *m, int64_t Vp, Arena *arena, Snapshot *out) {
     int64_t most = 0;
-    *out = (Snapshot){.tensors = arena_alloc(arena, (size_t)m->count * 3 * sizeof *out->tensors),
-                      .Vp = Vp};
+    *out = (Snapshot){
+        .tensors = arena_alloc(arena, (size_t)m->count * STATE_KINDS_MAX * sizeof *out->tensors),
+        .Vp = Vp};
     for (int i = 0; i < m->count; i++) {
         const ModelTensor *t = &m->tensors[i];
         int64_t elements = rows_padded(out, t) * (t->n_dims == 2 ? t->shape[1] : 1);

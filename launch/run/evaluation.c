@@ -97,7 +97,7 @@ static Status windows_run(Evaluator *v) {
     int64_t R = world_size(e->world), count = e->val.count;
     for (int64_t i = 0; i <= count; i++) v->sums[i] = 0;
     if (v->text_lengths == NULL) v->sums[count] = NAN;
-    TRY(training_gather(e->training));
+    TRY(training_gather_weights(e->training));
     TRY(device_upload(e->device, e->step.step, &(StepState){.loss_scale = 1}));
     for (int64_t first = world_rank(e->world) * v->B; first < count; first += R * v->B) {
         if (R == 1 && signals_number() != 0) return ERROR(STATUS_STOPPED, "the evaluation was cut");

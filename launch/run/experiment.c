@@ -208,11 +208,11 @@ KernelChoice experiment_attention(const Resolved *resolved) {
 }
 
 /* --plan --ranks supposes ranks that are not here, and plans for rank 0. */
-static Sharing sharing_of(const Experiment *e) {
+static Sharding sharding_of(const Experiment *e) {
     int ranks = (int)experiment_ranks(e);
-    bool is_shared = e->config->training.shard_optimizer && ranks > 1 && !e->evaluates;
-    return (Sharing){
-        .rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_shared = is_shared};
+    bool is_sharded = e->config->training.shard_optimizer && ranks > 1 && !e->evaluates;
+    return (Sharding){
+        .rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_sharded = is_sharded};
 }
 
 PlanInput experiment_plan_input(const Experiment *e) {
@@ -221,7 +221,7 @@ PlanInput experiment_plan_input(const Experiment *e) {
         .config = e->config,
         .model = experiment_model_config(e->config, e->resolved.vocab_size),
         .target = device->target,
-        .sharing = sharing_of(e),
+        .sharding = sharding_of(e),
         .collectives = &e->collectives,
         .evaluates = e->evaluates,
         .end_of_text = e->resolved.end_of_text,

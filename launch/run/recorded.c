@@ -1,5 +1,8 @@
 #include "launch/run/recorded.h"
 
+#include "nn/optim/adamw.h"
+#include "nn/optim/groups.h"
+
 enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
 
 DType config_dtype(const Config *config) {
@@ -30,20 +33,22 @@ static TrainingOptions options_of(const PlanInput *input) {
         .B = input->B,
         .T = input->model.T,
         .accumulation = input->evaluates ? 0 : config->training.gradient_accumulation_steps,
-        .ranks = input->sharing.ranks,
+        .ranks = input->sharding.ranks,
         .attention = &input->attention,
         .document_mask = config->attention.document_mask,
         .end_of_text = (int32_t)input->end_of_text,
         .recompute = recompute_of(config),
         .logits_bytes = on_cpu ? LOGITS_BYTES_CPU : LOGITS_BYTES_CUDA,
-        .adamw = {.beta1 = o->betas[0],
-                  .beta2 = o->betas[1],
-                  .eps = o->eps,
-                  .weight_decay = o->weight_decay,
-                  .clip = o->grad_clip},
+        .clip = o->grad_clip,
         .collectives = input->collectives,
-        .rows = !on_cpu,
+        .embedding_rows = !on_cpu,
     };
+}
+
+static Status groups_add(const Config *config, Parameters *parameters) {
+    const ConfigOptimizer *o = &config->optimizer;
+    OptimizerOptions options = {.beta1 = o->betas[0], .beta2 = o->betas[1], .eps = o->eps};
+    return groups_add_default(parameters, &adamw_optimizer, options, o->weight_decay);
 }
 
 Status recorded_create(const PlanInput *input, Recorded *out) {
@@ -52,7 +57,8 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     *out = (Recorded){0};
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, dtype, !input->evaluates, &out->parameters));
-    out->parameters->sharing = input->sharing;
+    out->parameters->sharding = input->sharding;
+    if (!input->evaluates) TRY(groups_add(input->config, out->parameters));
     TRY(model_create(&input->model, out->parameters, &out->model));
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,

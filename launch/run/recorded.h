@@ -11,7 +11,7 @@ typedef struct PlanInput {
     const Config *config; /* optimizer, dtype, recomputation, accumulation */
     ModelConfig model;
     Target target;
-    Sharing sharing;                /* whose plan it is, of how many ranks */
+    Sharding sharding;              /* whose plan it is, of how many ranks */
     const Collectives *collectives; /* outlives what is recorded */
     bool evaluates;                 /* no gradients, no optimizer */
     int64_t end_of_text;            /* read with attention.document_mask alone */

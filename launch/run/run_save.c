@@ -6,7 +6,7 @@ Status run_save(Run *run) {
     run->save_is_late = false;
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
     Status status = data_identity_settle(&run->e.data);
-    if (!failed(status)) status = training_gather(run->e.training);
+    if (!failed(status)) status = training_gather_weights(run->e.training);
     if (!failed(status)) status = saver_gather(run->saver, &run->e);
     if (!failed(status)) status = saver_start(run->saver, &run->progress);
     (void)watchdog_allow(run->e.watchdog, allowed, "training");

@@ -1,5 +1,6 @@
 #include "launch/run/run_step.h"
 
+#include "core/ops/adamw.h"
 #include "launch/base/signals.h"
 #include "nn/optim/schedule.h"
 
@@ -69,16 +70,16 @@ Status run_results_finish(Run *run) {
         !loss_scale_update(&run->progress.loss_scale, config_dtype(run->e.config), finite);
     return finite || run->has_failed
                ? OK
-               : device_upload(run->e.device, run->e.step.offender, &(int64_t){0});
+               : device_upload(run->e.device, run->e.step.first_nonfinite, &(int64_t){0});
 }
 
 Status run_finite_check(Run *run) {
     if (!run->has_failed) return OK;
     const char *name = NULL;
-    int64_t offender = 0, element;
-    TRY(run_alone(run, device_download(run->e.device, &offender, run->e.step.offender)));
-    TRY(world_max_i64(run->e.world, &offender)); /* ranks may hold a share of the gradients each */
-    if (adamw_offender_element(offender, &element))
+    int64_t found = 0, element;
+    TRY(run_alone(run, device_download(run->e.device, &found, run->e.step.first_nonfinite)));
+    TRY(world_max_i64(run->e.world, &found)); /* each rank may have looked at its shards alone */
+    if (adamw_first_nonfinite_element(found, &element))
         name = parameters_name_at(run->e.parameters, element);
     return ERROR(STATUS_FAILURE,
                  "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of "

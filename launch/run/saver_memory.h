@@ -4,10 +4,10 @@
 #include "nn/parameters.h"
 
 /* Bytes of one kind of state of the whole model. */
-size_t saver_state_bytes(const Parameters *parameters, StateKind kind);
+size_t saver_state_bytes(const Parameters *parameters, int kind);
 
 /* Whether the host needs a copy of this state: it lies on a GPU, or in shards on several ranks. */
-bool saver_is_copied(const Parameters *parameters, DeviceKind device, StateKind kind);
+bool saver_is_copied(const Parameters *parameters, DeviceKind device, int kind);
 
 /* Host memory of a snapshot: copies of the state, and the image of the file. */
 size_t saver_bytes(const Parameters *parameters, DeviceKind device);

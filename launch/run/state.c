@@ -9,38 +9,45 @@
 
 enum { N_VALUES = 16 + DATA_IDENTITY_VALUES };
 
-static const char *const prefixes[STATE_KINDS] = {"weights", "m", "v"}; /* of the tensors' names */
-
-/* The file's tensor of parameter `index`; `data` is where the host finds the state of the whole
- * model. */
-static Status tensor_describe(const Experiment *e, StateKind kind, int index, const void *data,
+/* The file's tensor of parameter `index`, STATE.PARAMETER, such as m.wte.weight; `data` is where
+ * the host finds the state of the whole model. */
+static Status tensor_describe(const Parameters *parameters, int kind, int index, const void *data,
                               Arena *arena, CheckpointTensor *out) {
-    const Parameter *parameter = e->parameters->list[index];
+    const Parameter *parameter = parameters->list[index];
     const Tensor *weight = parameter->weight;
-    bool is_double = parameters_state(e->parameters, kind)->dtype == DTYPE_F64;
+    bool is_double = parameters_state(parameters, kind)->dtype == DTYPE_F64;
     DType dtype = is_double ? DTYPE_F64 : DTYPE_F32; /* what lies in a file is never narrower */
-    *out = (CheckpointTensor){.name = arena_printf(arena, "%s.%s", prefixes[kind], parameter->name),
-                              .dtype = dtype,
-                              .n_dims = parameter->n_dims};
+    *out = (CheckpointTensor){
+        .name =
+            arena_printf(arena, "%s.%s", parameters_state_name(parameters, kind), parameter->name),
+        .dtype = dtype,
+        .n_dims = parameter->n_dims};
     if (out->name == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
     for (int d = 0; d < out->n_dims; d++) out->shape[d] = parameter->shape[d];
-    size_t element = weight->offset / dtype_size(weight->dtype);
-    if (data != NULL) out->data = (const char *)data + element * dtype_size(dtype);
+    int64_t element = parameters_state_place(parameters, kind, parameter->bucket) +
+                      (int64_t)(weight->offset / dtype_size(weight->dtype)) -
+                      parameters->buckets[parameter->bucket].first;
+    if (data != NULL) out->data = (const char *)data + (size_t)element * dtype_size(dtype);
     return OK;
 }
 
-/* What goes into a file, in an arena, in the order of the layout. */
-static Status contents_describe(const Experiment *e, void *const data[STATE_KINDS], Arena *arena,
-                                CheckpointContents *out) {
-    int n = e->parameters->count;
+static bool has_state(const Parameters *parameters, int kind, int index) {
+    return parameters_state_place(parameters, kind, parameters->list[index]->bucket) >= 0;
+}
+
+/* What goes into a file, in an arena: all states of all parameters that have them. */
+static Status contents_describe(const Parameters *parameters, void *const data[STATE_KINDS_MAX],
+                                Arena *arena, CheckpointContents *out) {
+    int n = parameters->count, kinds = parameters_state_count(parameters);
     int64_t count = 0;
-    CheckpointTensor *tensors = arena_alloc(arena, (size_t)(STATE_KINDS * n) * sizeof *tensors);
+    CheckpointTensor *tensors = arena_alloc(arena, (size_t)(kinds * n) * sizeof *tensors);
     if (tensors == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
-    for (int kind = 0; kind < STATE_KINDS; kind++) {
+    for (int kind = 0; kind < kinds; kind++) {
         for (int i = 0; i < n; i++) {
-            TRY(tensor_describe(e, (StateKind)kind, i, data[kind], arena, &tensors[count++]));
+            if (!has_state(parameters, kind, i)) continue;
+            TRY(tensor_describe(parameters, kind, i, data[kind], arena, &tensors[count++]));
         }
     }
     *out = (CheckpointContents){.tensors = tensors, .n_tensors = count};
@@ -54,9 +61,9 @@ struct Saver {
     CheckpointContents contents;
     CheckpointValue values[N_VALUES];
     const char *config;
-    void *host[STATE_KINDS]; /* the state of the whole model: a copy, or on the CPU the section
+    void *host[STATE_KINDS_MAX]; /* the state of the whole model: a copy, or on the CPU the section
                                 itself */
-    bool owns[STATE_KINDS];
+    bool owns[STATE_KINDS_MAX];
 };
 
 static CheckpointValue value_i64(const char *name, int64_t value) {
@@ -100,11 +107,10 @@ static void values_set(Saver *saver, const Progress *p) {
 
 static Status host_create(Saver *saver) {
     const Experiment *e = saver->e;
-    for (int kind = 0; kind < STATE_KINDS; kind++) {
-        saver->owns[kind] = saver_is_copied(e->parameters, e->device->target.kind, (StateKind)kind);
-        saver->host[kind] = saver->owns[kind]
-                                ? malloc(saver_state_bytes(e->parameters, (StateKind)kind))
-                                : parameters_state(e->parameters, (StateKind)kind)->buffer.data;
+    for (int kind = 0; kind < parameters_state_count(e->parameters); kind++) {
+        saver->owns[kind] = saver_is_copied(e->parameters, e->device->target.kind, kind);
+        saver->host[kind] = saver->owns[kind] ? malloc(saver_state_bytes(e->parameters, kind))
+                                              : parameters_state(e->parameters, kind)->buffer.data;
         if (saver->host[kind] == NULL)
             return ERROR(STATUS_NO_ROOM, "out of memory for a copy of the weights");
     }
@@ -113,50 +119,52 @@ static Status host_create(Saver *saver) {
 
 static Status host_refresh(Saver *saver) {
     const Experiment *e = saver->e;
-    for (int kind = 0; kind < STATE_KINDS; kind++) {
-        const Section *section = parameters_state(e->parameters, (StateKind)kind);
-        if (!saver->owns[kind] || parameters_is_piecewise(e->parameters, section)) continue;
+    for (int kind = 0; kind < parameters_state_count(e->parameters); kind++) {
+        const Section *section = parameters_state(e->parameters, kind);
+        if (!saver->owns[kind] || parameters_is_sharded(e->parameters, kind)) continue;
         TRY(device_download(e->device, saver->host[kind], section->flat));
     }
     return OK;
 }
 
-/* This rank's piece of every span, to rank 0. The pieces of a span lie in the order of the
+/* This rank's shard of every bucket, to rank 0. The shards of a bucket lie in the order of the
  * ranks. */
-static Status pieces_gather(const Experiment *e, Section *section, void *room, char *host) {
+static Status shards_gather(const Experiment *e, int kind, void *buffer, char *host) {
     const Parameters *parameters = e->parameters;
-    size_t each = dtype_size(section->dtype);
-    for (int s = 0; s < parameters->n_spans; s++) {
-        int64_t count = parameters_piece(parameters, s).count, first = parameters->spans[s].first;
-        Tensor piece = {.buffer = &section->buffer,
-                        .offset = (size_t)parameters_piece_place(parameters, s) * each,
+    Section *section = parameters_state(parameters, kind);
+    int64_t each = (int64_t)dtype_size(section->dtype), ranks = parameters->sharding.ranks;
+    for (int b = 0; b < parameters->n_buckets; b++) {
+        int64_t place = parameters_state_place(parameters, kind, b),
+                count = parameters_shard(parameters, b).count;
+        if (place < 0) continue;
+        Tensor shard = {.buffer = &section->buffer,
+                        .offset = (size_t)(place / ranks * each),
                         .dtype = section->dtype,
                         .n_dims = 1,
                         .shape = {count}};
-        TRY(device_download(e->device, room, &piece));
-        TRY(world_gather(e->world, room, (size_t)count * each,
-                         host == NULL ? NULL : host + (size_t)first * each));
+        TRY(device_download(e->device, buffer, &shard));
+        TRY(world_gather(e->world, buffer, (size_t)(count * each),
+                         host == NULL ? NULL : host + place * each));
     }
     return OK;
 }
 
 Status saver_gather(Saver *saver, const Experiment *e) {
     const Parameters *parameters = e->parameters;
-    if (!parameters->sharing.is_shared) return OK;
+    if (!parameters->sharding.is_sharded) return OK;
     int64_t most = 0;
-    for (int s = 0; s < parameters->n_spans; s++) {
-        if (parameters->spans[s].count > most) most = parameters->spans[s].count;
+    for (int s = 0; s < parameters->n_buckets; s++) {
+        if (parameters->buckets[s].count > most) most = parameters->buckets[s].count;
     }
-    void *room =
-        malloc((size_t)(most / parameters->sharing.ranks) * dtype_size(parameters->m->dtype));
+    size_t each = dtype_size(parameters->grads->dtype);
+    void *buffer = malloc((size_t)(most / parameters->sharding.ranks) * each);
     Status status = world_agree(
-        e->world, room != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint"));
-    for (int kind = 0; kind < STATE_KINDS && !failed(status); kind++) {
-        Section *section = parameters_state(parameters, (StateKind)kind);
-        if (!parameters_is_piecewise(parameters, section)) continue;
-        status = pieces_gather(e, section, room, saver == NULL ? NULL : saver->host[kind]);
+        e->world, buffer != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint"));
+    for (int kind = 0; kind < parameters_state_count(parameters) && !failed(status); kind++) {
+        if (!parameters_is_sharded(parameters, kind)) continue;
+        status = shards_gather(e, kind, buffer, saver == NULL ? NULL : saver->host[kind]);
     }
-    free(room);
+    free(buffer);
     return status;
 }
 
@@ -168,7 +176,7 @@ static Status saver_build(Saver *saver, const char *directory, const char *confi
     if (saver->config == NULL || folder == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
     TRY(host_create(saver));
-    TRY(contents_describe(e, saver->host, &saver->arena, &saver->contents));
+    TRY(contents_describe(e->parameters, saver->host, &saver->arena, &saver->contents));
     values_set(saver, &(Progress){0});
     TRY(checkpoint_image_bytes(&saver->contents, &bytes));
     return checkpoint_writer_create(folder, (int)e->config->checkpoint.keep, bytes, &saver->writer);
@@ -197,7 +205,7 @@ Status saver_finish(Saver *saver) {
 void saver_destroy(Saver **saver) {
     if (saver == NULL || *saver == NULL) return;
     checkpoint_writer_destroy(&(*saver)->writer);
-    for (int kind = 0; kind < STATE_KINDS; kind++) {
+    for (int kind = 0; kind < STATE_KINDS_MAX; kind++) {
         if ((*saver)->owns[kind]) free((*saver)->host[kind]);
     }
     arena_free(&(*saver)->arena);
@@ -207,10 +215,10 @@ void saver_destroy(Saver **saver) {
 
 /* ---- loading ---- */
 
-static Status tensor_load(const Experiment *e, const CheckpointFile *file, StateKind kind,
-                          int index, Arena *arena) {
+static Status tensor_load(const Experiment *e, const CheckpointFile *file, int kind, int index,
+                          Arena *arena) {
     CheckpointTensor wanted;
-    TRY(tensor_describe(e, kind, index, NULL, arena, &wanted));
+    TRY(tensor_describe(e->parameters, kind, index, NULL, arena, &wanted));
     void *values =
         malloc((size_t)tensor_count(e->parameters->list[index]->weight) * dtype_size(wanted.dtype));
     if (values == NULL)
@@ -222,10 +230,10 @@ static Status tensor_load(const Experiment *e, const CheckpointFile *file, State
 }
 
 Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena *arena) {
-    for (int kind = 0; kind < STATE_KINDS; kind++) {
-        if (parameters_state(e->parameters, (StateKind)kind) == NULL) continue;
-        for (int i = 0; i < e->parameters->count; i++)
-            TRY(tensor_load(e, file, (StateKind)kind, i, arena));
+    for (int kind = 0; kind < parameters_state_count(e->parameters); kind++) {
+        for (int i = 0; i < e->parameters->count; i++) {
+            if (has_state(e->parameters, kind, i)) TRY(tensor_load(e, file, kind, i, arena));
+        }
     }
     return OK;
 }

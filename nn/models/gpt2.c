@@ -20,7 +20,7 @@ static Status embedding_create(Parameters *parameters, const char *name, int64_t
                            .init = INIT_NORMAL,
                            .std = 0.02,
                            .init_rows = init_rows,
-                           .is_table = true};
+                           .is_embedding = true};
     return parameters_add(parameters, embedding, out);
 }
 

@@ -1,34 +1,35 @@
 #include "nn/optim/buckets.h"
 
-#include <stdlib.h>
+#include <string.h>
 
-static int by_node(const void *a, const void *b) {
-    const SpanNode *x = a, *y = b;
-    return x->node != y->node ? x->node - y->node : x->span - y->span;
+void bucket_nodes_sort(const Program *p, BucketNode *list, int count) {
+    int sorted = 0;
+    for (int n = 0; n < p->n_nodes; n++) {
+        for (int i = sorted; i < count; i++) {
+            if (list[i].node != p->nodes[n]) continue;
+            BucketNode found = list[i];
+            memmove(&list[sorted + 1], &list[sorted], (size_t)(i - sorted) * sizeof *list);
+            list[sorted++] = found;
+        }
+    }
 }
 
-void span_nodes_sort(SpanNode *list, int count) {
-    qsort(list, (size_t)count, sizeof *list, by_node);
-}
-
-Tensor *span_view(Program *p, Section *section, Span span) {
+Tensor *bucket_view(Program *p, Section *section, ElementRange range) {
     size_t each = dtype_size(section->dtype);
-    return program_view(p, &section->buffer, (size_t)span.first * each, section->dtype, 1,
-                        &span.count);
+    return program_view(p, &section->buffer, (size_t)range.first * each, section->dtype, 1,
+                        &range.count);
 }
 
-bool span_holds(const Section *section, Span span, const Tensor *t) {
+bool bucket_holds(const Section *section, ElementRange range, const Tensor *t) {
     if (t == NULL || t->buffer != &section->buffer) return false;
     int64_t at = (int64_t)(t->offset / dtype_size(section->dtype));
-    return at >= span.first && at < span.first + span.count;
+    return at >= range.first && at < range.first + range.count;
 }
 
-bool span_has_table(const Parameters *parameters, int index) {
+bool bucket_has_embedding(const Parameters *parameters, int index) {
     for (int i = 0; i < parameters->count; i++) {
         const Parameter *parameter = parameters->list[i];
-        if (!parameter->is_table) continue;
-        if (span_holds(parameters->weights, parameters->spans[index], parameter->weight))
-            return true;
+        if (parameter->is_embedding && parameter->bucket == index) return true;
     }
     return false;
 }

@@ -1,23 +1,24 @@
-/* Spans of a section, as a program sees them. */
+/* Buckets of parameters (nn/parameters.h), as a program sees them. */
 #pragma once
 
 #include "core/program.h"
 #include "nn/parameters.h"
 
-/* A span, and the node that matters to it. */
-typedef struct SpanNode {
-    int node, span;
-} SpanNode;
+/* A bucket, and the node that completes or reads it; NULL: none does. */
+typedef struct BucketNode {
+    int bucket;
+    Node *node;
+} BucketNode;
 
-/* By node, then by span. */
-void span_nodes_sort(SpanNode *list, int count);
+/* In the order of the program's nodes, then in the list's; those without a node come last. */
+void bucket_nodes_sort(const Program *p, BucketNode *list, int count);
 
-/* The span's elements. NULL where the program has failed. */
-Tensor *span_view(Program *p, Section *section, Span span);
+/* A range of a section's elements. NULL where the program has failed. */
+Tensor *bucket_view(Program *p, Section *section, ElementRange range);
 
-/* Whether a tensor of the section begins within the span; false for NULL and for another
+/* Whether a tensor of the section begins within the range; false for NULL and for another
  * section's. */
-bool span_holds(const Section *section, Span span, const Tensor *t);
+bool bucket_holds(const Section *section, ElementRange range, const Tensor *t);
 
-/* Whether the parameters' span `index` is the tables'. */
-bool span_has_table(const Parameters *parameters, int index);
+/* Whether the parameters' bucket `index` is the embeddings'. */
+bool bucket_has_embedding(const Parameters *parameters, int index);

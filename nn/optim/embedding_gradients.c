@@ -12,29 +12,30 @@ static Node *lookup_find(const Program *p) {
     return NULL;
 }
 
-static double tables_bytes(const Parameters *parameters) {
+static double embeddings_bytes(const Parameters *parameters) {
     double bytes = 0;
     for (int i = 0; i < parameters->count; i++) {
         const Parameter *parameter = parameters->list[i];
-        if (parameter->is_table && parameter->grad != NULL)
+        if (parameter->is_embedding && parameter->grad != NULL)
             bytes += (double)tensor_bytes(parameter->grad);
     }
     return bytes;
 }
 
-bool tables_take(Program *p, const Parameters *parameters, const Collectives *ranks, Tables *out) {
+bool embedding_gradients_take(Program *p, const Parameters *parameters, const Collectives *ranks,
+                              EmbeddingGradients *out) {
     Node *lookup = lookup_find(p);
-    *out = (Tables){.lookup = lookup, .ranks = ranks};
+    *out = (EmbeddingGradients){.lookup = lookup, .ranks = ranks};
     if (program_failed(p) || lookup == NULL || ranks == NULL || ranks->size == 1) return false;
     double rows = (double)tensor_bytes(lookup->outputs[0]) * ranks->size;
-    if (2 * rows > tables_bytes(parameters)) return false;
+    if (2 * rows > embeddings_bytes(parameters)) return false;
     autodiff_done(lookup);
     return true;
 }
 
 /* Like `mine`, its first dimension that of all ranks, and this rank's part of it. */
-static Tensor *everybodys(Program *p, BufferKind kind, const Tensor *mine, const Collectives *ranks,
-                          Tensor **part) {
+static Tensor *all_ranks(Program *p, BufferKind kind, const Tensor *mine, const Collectives *ranks,
+                         Tensor **part) {
     Tensor like = *mine;
     like.shape[0] *= ranks->size;
     Tensor *all = program_tensor_like(p, kind, &like);
@@ -43,32 +44,36 @@ static Tensor *everybodys(Program *p, BufferKind kind, const Tensor *mine, const
     return all;
 }
 
-/* Among the first sums of backward: where forward begins, weights are on their way that it waits
- * for. */
-void tables_gather_tokens(Program *p, Tables *tables) {
-    Tensor *mine = tables->lookup->inputs[0], *part;
-    int place = 0;
-    while (place < p->n_nodes && !p->nodes[place]->kernel->yields) place++;
-    tables->tokens = everybodys(p, BUFFER_ACTIVATIONS, mine, tables->ranks, &part);
+/* Among the first sums of backward: at the beginning, forward waits for weights that are on their
+ * way. */
+void embedding_gradients_gather_tokens(Program *p, EmbeddingGradients *embeddings) {
+    Tensor *mine = embeddings->lookup->inputs[0], *part;
+    Node *anchor = NULL;
+    for (int i = 0; i < p->n_nodes && anchor == NULL; i++) {
+        if (p->nodes[i]->kernel->yields) anchor = p->nodes[i];
+    }
+    embeddings->tokens = all_ranks(p, BUFFER_ACTIVATIONS, mine, embeddings->ranks, &part);
     copy_record(p, part, mine, false);
-    program_move_last(p, place);
-    all_gather_record(p, tables->ranks, tables->tokens, "all_gather of tokens");
-    program_move_last(p, place + 1);
+    program_move_before(p, program_last(p), anchor);
+    all_gather_record(p, embeddings->ranks, embeddings->tokens, "all_gather of tokens");
+    program_move_before(p, program_last(p), anchor);
 }
 
-void tables_gather_rows(Program *p, Tables *tables) {
-    Tensor *mine = autodiff_gradient(p, tables->lookup->outputs[0]), *part;
+void embedding_gradients_gather_rows(Program *p, EmbeddingGradients *embeddings) {
+    Tensor *mine = autodiff_gradient(p, embeddings->lookup->outputs[0]), *part;
     if (program_failed(p) || mine == NULL) return;
-    tables->rows = everybodys(p, BUFFER_ACTIVATION_GRADIENTS, mine, tables->ranks, &part);
+    embeddings->rows = all_ranks(p, BUFFER_ACTIVATION_GRADIENTS, mine, embeddings->ranks, &part);
     copy_record(p, part, mine, false);
-    all_gather_record(p, tables->ranks, tables->rows, "all_gather of the tables' rows");
+    all_gather_record(p, embeddings->ranks, embeddings->rows, "all_gather of the embeddings' rows");
 }
 
-void tables_order(Program *p, Tables *tables) {
-    tables->order = embedding_order_record(p, tables->tokens, tables->lookup->inputs[1]->shape[0]);
+void embedding_gradients_order(Program *p, EmbeddingGradients *embeddings) {
+    embeddings->order =
+        embedding_order_record(p, embeddings->tokens, embeddings->lookup->inputs[1]->shape[0]);
 }
 
-void tables_add(Program *p, const Tables *tables) {
-    Tensor *const *inputs = tables->lookup->inputs;
-    embedding_gradient_record(p, tables->rows, tables->tokens, tables->order, inputs[1], inputs[2]);
+void embedding_gradients_add(Program *p, const EmbeddingGradients *embeddings) {
+    Tensor *const *inputs = embeddings->lookup->inputs;
+    embedding_gradient_record(p, embeddings->rows, embeddings->tokens, embeddings->order, inputs[1],
+                              inputs[2]);
 }

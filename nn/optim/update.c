@@ -5,70 +5,88 @@
 #include "nn/optim/buckets.h"
 #include "nn/optim/weight_prefetch.h"
 
-static bool is_shared(const Update *u) { return u->parameters->sharing.is_shared; }
+static bool is_sharded(const Update *u) { return u->parameters->sharding.is_sharded; }
 
 static bool has_ranks(const Update *u) {
     return u->collectives != NULL && u->collectives->size > 1;
 }
 
 /* The last node that writes into the range of the gradients. */
-static int last_writer(const Program *p, const Section *grads, Span range) {
+static Node *last_writer(const Program *p, const Section *grads, ElementRange range) {
     for (int n = p->n_nodes - 1; n >= 0; n--) {
-        const Node *node = p->nodes[n];
+        Node *node = p->nodes[n];
         for (int i = 0; i < node->n_outputs; i++) {
-            if (span_holds(grads, range, node->outputs[i])) return n;
+            if (bucket_holds(grads, range, node->outputs[i])) return node;
         }
     }
-    return p->n_nodes - 1;
+    return program_last(p);
 }
 
-/* The spans and the last nodes that write a gradient in them, in the order in which backward
+/* The buckets and the last nodes that write a gradient in them, in the order in which backward
  * completes them. */
-static SpanNode *completions_find(Program *p, const Parameters *parameters) {
-    SpanNode *completions =
-        arena_alloc(&p->arena, ((size_t)parameters->n_spans + 1) * sizeof *completions);
+static BucketNode *completions_find(Program *p, const Parameters *parameters) {
+    BucketNode *completions =
+        arena_alloc(&p->arena, ((size_t)parameters->n_buckets + 1) * sizeof *completions);
     if (completions == NULL)
         return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
-    for (int s = 0; s < parameters->n_spans; s++) {
-        completions[s] = (SpanNode){last_writer(p, parameters->grads, parameters->spans[s]), s};
+    for (int b = 0; b < parameters->n_buckets; b++) {
+        completions[b] = (BucketNode){b, last_writer(p, parameters->grads, parameters->buckets[b])};
     }
-    span_nodes_sort(completions, parameters->n_spans);
+    bucket_nodes_sort(p, completions, parameters->n_buckets);
     return completions;
 }
 
-/* Where the reduction of gradients that node `last` completes goes: right behind it; on a GPU
- * before the next node that goes well with it, where there is one (docs/results/cuda_ranks.md). */
-static int reduction_place(const Program *p, int last) {
-    for (int n = last + 1; n < p->n_nodes; n++) {
-        if (p->nodes[n]->kernel->yields) return n;
+/* The reduction of gradients that node `last` completes comes before this node: before the next
+ * one; on a GPU before the next one that yields, where there is one
+ * (docs/results/cuda_ranks.md). NULL: at the end. */
+static Node *reduction_anchor(const Program *p, const Node *last) {
+    int next = program_position(p, last) + 1;
+    for (int n = next; n < p->n_nodes; n++) {
+        if (p->nodes[n]->kernel->yields) return p->nodes[n];
     }
-    return last + 1;
+    return next < p->n_nodes ? p->nodes[next] : NULL;
 }
 
-/* From the last to the first, so that the places of the earlier ones stay. What is complete when
- * backward is comes to the end, from completion `tail` on. */
-static void reductions_record(Program *p, const Update *u, const SpanNode *completions, int tail) {
+static void reduction_record(Program *p, const Update *u, int bucket) {
     const Parameters *parameters = u->parameters;
-    for (int i = parameters->n_spans - 1; i >= 0; i--) {
-        Tensor *span = span_view(p, parameters->grads, parameters->spans[completions[i].span]);
-        if (is_shared(u)) {
-            reduce_scatter_record(p, u->collectives, span,
-                                  arena_printf(&p->arena, "reduce_scatter of bucket %d", i));
-        } else {
-            all_reduce_record(p, u->collectives, span,
-                              arena_printf(&p->arena, "all_reduce of bucket %d", i));
-        }
-        if (i < tail) program_move_last(p, reduction_place(p, completions[i].node));
+    Tensor *view = bucket_view(p, parameters->grads, parameters->buckets[bucket]);
+    if (is_sharded(u)) {
+        reduce_scatter_record(p, u->collectives, view,
+                              arena_printf(&p->arena, "reduce_scatter of bucket %d", bucket));
+    } else {
+        all_reduce_record(p, u->collectives, view,
+                          arena_printf(&p->arena, "all_reduce of bucket %d", bucket));
     }
 }
 
-/* Of spans [first, end), as far as this rank knows them. */
+/* Completions from `tail` on come with the end of backward: their reductions stay at the end, the
+ * last one first. */
+static void reductions_record(Program *p, const Update *u, const BucketNode *completions,
+                              int tail) {
+    int n = u->parameters->n_buckets;
+    Node **anchors = arena_alloc(&p->arena, ((size_t)tail + 1) * sizeof *anchors), *first = NULL;
+    if (anchors == NULL) {
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
+        return;
+    }
+    for (int i = 0; i < tail; i++) anchors[i] = reduction_anchor(p, completions[i].node);
+    for (int i = n - 1; i >= tail && !program_failed(p); i--) {
+        reduction_record(p, u, completions[i].bucket);
+        if (first == NULL) first = program_last(p);
+    }
+    for (int i = 0; i < tail && !program_failed(p); i++) {
+        reduction_record(p, u, completions[i].bucket);
+        program_move_before(p, program_last(p), anchors[i] == NULL ? first : anchors[i]);
+    }
+}
+
+/* Of buckets [first, end), as far as this rank knows them. */
 static void squares_of(Program *p, const Update *u, Tensor *squares, int first, int end) {
     const Parameters *parameters = u->parameters;
-    int64_t parts = parameters->parts, own = parts / parameters->sharing.ranks;
+    int64_t parts = parameters->parts, own = parts / parameters->sharding.ranks;
     if (first >= end || program_failed(p)) return;
-    SquaresAttrs attrs = {parameters->spans + first, end - first, parts, {0, parts}};
-    if (is_shared(u)) attrs.own = (Span){parameters->sharing.rank * own, own};
+    SquaresAttrs attrs = {parameters->buckets + first, end - first, parts, {0, parts}};
+    if (is_sharded(u)) attrs.own = (ElementRange){parameters->sharding.rank * own, own};
     size_t bytes = (size_t)parts * sizeof(double);
     int64_t count = (int64_t)bytes * (end - first);
     Tensor *out =
@@ -83,10 +101,10 @@ static void squares_sum(Program *p, const Update *u, Tensor *squares) {
     collectives_wait_record(p, u->collectives, 0, numbers);
 }
 
-/* Of the spans that trail, or of those that do not; neighbors at a time. */
+/* Of the buckets that trail, or of those that do not; neighbours at a time. */
 static void squares_where(Program *p, const Update *u, Tensor *squares, const bool *trails,
                           bool wanted) {
-    int n = u->parameters->n_spans;
+    int n = u->parameters->n_buckets;
     for (int first = 0, end; first < n; first = end) {
         for (end = first + 1; end < n && trails[end] == trails[first]; end++) {
         }
@@ -94,123 +112,107 @@ static void squares_where(Program *p, const Update *u, Tensor *squares, const bo
     }
 }
 
-/* The first completion that comes with the end of backward: where the tables travel whole it is
- * their own, and so the last one; else those of all spans that backward's last node completes. */
-static int tail_find(const Program *p, const Update *u, const SpanNode *completions) {
-    int tail = u->parameters->n_spans;
-    if (u->tables == NULL) return tail - 1;
-    while (tail > 0 && completions[tail - 1].node == p->n_nodes - 1) tail--;
+/* The first completion that comes with the end of backward. Where the embeddings' gradients are
+ * summed whole it is theirs, and so the last one; else those of all buckets that backward's last
+ * node completes. */
+static int tail_find(const Program *p, const Update *u, const BucketNode *completions) {
+    int tail = u->parameters->n_buckets;
+    if (u->embeddings == NULL) return tail - 1;
+    while (tail > 0 && completions[tail - 1].node == program_last(p)) tail--;
     return tail;
 }
 
-/* Spans whose sums are complete only once all has come. Tables that travel as rows are summed
- * before, for rows are added to what others have pulled by then. */
-static bool *trailing_find(Program *p, const Update *u, const SpanNode *completions, int tail) {
+/* Buckets whose sums are complete only at the very end. Embeddings whose gradients travel as rows
+ * are summed before, for rows are added to what others have pulled by then. */
+static bool *trailing_find(Program *p, const Update *u, const BucketNode *completions, int tail) {
     const Parameters *parameters = u->parameters;
-    bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_spans + 1);
+    bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_buckets + 1);
     if (trails == NULL)
         return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
-    for (int s = 0; s < parameters->n_spans; s++) {
-        trails[s] = u->tables != NULL && span_has_table(parameters, s);
+    for (int b = 0; b < parameters->n_buckets; b++) {
+        trails[b] = u->embeddings != NULL && bucket_has_embedding(parameters, b);
     }
-    for (int i = tail; i < parameters->n_spans; i++) {
-        bool *it = &trails[completions[i].span];
+    for (int i = tail; i < parameters->n_buckets; i++) {
+        bool *it = &trails[completions[i].bucket];
         if (*it)
             return program_fail(p, STATUS_FAILURE,
-                                "tables whose gradients end with backward cannot travel as rows");
+                                "embedding gradients that end with backward cannot travel as rows");
         *it = true;
     }
     return trails;
 }
 
 static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
-    if (u->tables != NULL) tables_gather_tokens(p, u->tables);
-    SpanNode *completions = completions_find(p, u->parameters);
+    if (u->embeddings != NULL) embedding_gradients_gather_tokens(p, u->embeddings);
+    BucketNode *completions = completions_find(p, u->parameters);
     if (program_failed(p)) return;
     int tail = tail_find(p, u, completions),
-        left = u->parameters->n_spans - tail + 1; /* the tail and the loss */
+        left = u->parameters->n_buckets - tail + 1; /* the tail and the loss */
     const bool *trails = trailing_find(p, u, completions, tail);
     if (trails == NULL) return;
-    if (u->tables != NULL) tables_gather_rows(p, u->tables);
+    if (u->embeddings != NULL) embedding_gradients_gather_rows(p, u->embeddings);
     reductions_record(p, u, completions, tail);
     all_reduce_record(p, u->collectives, u->loss, "all_reduce of the loss");
-    if (tail > 0 || u->tables != NULL) {
-        collectives_wait_record(p, u->collectives, left + (u->tables != NULL),
+    if (tail > 0 || u->embeddings != NULL) {
+        collectives_wait_record(p, u->collectives, left + (u->embeddings != NULL),
                                 u->parameters->grads->flat);
         squares_where(p, u, squares, trails, false);
     }
-    if (u->tables != NULL) {
-        tables_order(p, u->tables);
-        collectives_wait_record(p, u->collectives, left, u->tables->rows);
-        tables_add(p, u->tables);
+    if (u->embeddings != NULL) {
+        embedding_gradients_order(p, u->embeddings);
+        collectives_wait_record(p, u->collectives, left, u->embeddings->rows);
+        embedding_gradients_add(p, u->embeddings);
     }
     collectives_wait_record(p, u->collectives, 0, u->loss);
     squares_where(p, u, squares, trails, true);
-    if (is_shared(u)) squares_sum(p, u, squares);
+    if (is_sharded(u)) squares_sum(p, u, squares);
 }
 
-/* Everything where there are no pieces. */
-static void adamw_of(Program *p, const Update *u, const AdamwPiece *pieces, int n_pieces) {
+/* Buckets [first, end), each group by its optimizer. */
+static void buckets_update(Program *p, const Update *u, int first, int end) {
     const Parameters *parameters = u->parameters;
-    AdamwAttrs attrs = u->adamw;
-    attrs.n_decayed = parameters->n_decayed;
-    adamw_record(
-        p, attrs,
-        (AdamwTensors){.grad = parameters->grads->flat,
-                       .norm = u->norm,
-                       .step = u->step,
-                       .weight = parameters->weights->flat,
-                       .master = parameters->masters == NULL ? NULL : parameters->masters->flat,
-                       .m = parameters->m->flat,
-                       .v = parameters->v->flat,
-                       .offender = u->offender,
-                       .pieces = pieces,
-                       .n_pieces = n_pieces});
-}
-
-/* This rank's pieces of spans [first, end), in one op. */
-static void adamw_of_spans(Program *p, const Update *u, int first, int end) {
-    const Parameters *parameters = u->parameters;
-    AdamwPiece *pieces = arena_alloc(&p->arena, (size_t)(end - first) * sizeof *pieces);
-    if (pieces == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording an update");
-        return;
+    for (int g = 0; g < parameters->n_groups && !program_failed(p); g++) {
+        const ParameterGroup *group = &parameters->groups[g];
+        GroupUpdate update = {.parameters = parameters,
+                              .group = group,
+                              .first_bucket =
+                                  group->first_bucket > first ? group->first_bucket : first,
+                              .end_bucket = group->end_bucket < end ? group->end_bucket : end,
+                              .clip = u->clip,
+                              .step = u->step,
+                              .norm = u->norm,
+                              .first_nonfinite = u->first_nonfinite};
+        if (update.first_bucket < update.end_bucket) group->optimizer->record(p, &update);
     }
-    for (int s = first; s < end; s++) {
-        Span piece = parameters_piece(parameters, s);
-        pieces[s - first] =
-            (AdamwPiece){piece.first, parameters_piece_place(parameters, s), piece.count};
-    }
-    adamw_of(p, u, pieces, end - first);
 }
 
-/* What forward reads first travels while the rest is updated, and the rest when the next program
- * runs: nn/optim/weight_prefetch.h. */
-static void adamw_of_pieces(Program *p, const Update *u) {
+/* The buckets that forward reads first travel while the rest is updated, and the rest when the next
+ * program runs: nn/optim/weight_prefetch.h. */
+static void shards_update(Program *p, const Update *u) {
     const Parameters *parameters = u->parameters;
-    int late = gather_late(parameters), n = parameters->n_spans;
-    if (late < n) adamw_of_spans(p, u, late, n);
-    for (int s = late; s < n; s++) gather_span_record(p, parameters, u->collectives, s);
-    if (late > 0) adamw_of_spans(p, u, 0, late);
+    int late = weight_prefetch_late(parameters), n = parameters->n_buckets;
+    buckets_update(p, u, late, n);
+    for (int b = late; b < n; b++) weight_gather_bucket(p, parameters, u->collectives, b);
+    buckets_update(p, u, 0, late);
     if (late < n) collectives_wait_record(p, u->collectives, 0, parameters->weights->flat);
 }
 
 void update_record(Program *p, const Update *u) {
     const Parameters *parameters = u->parameters;
-    Tensor *squares = program_workspace(p, (size_t)parameters->n_spans * (size_t)parameters->parts *
-                                               sizeof(double));
+    Tensor *squares = program_workspace(p, (size_t)parameters->n_buckets *
+                                               (size_t)parameters->parts * sizeof(double));
     if (program_failed(p) || squares == NULL) return;
     program_label(p, "gradients");
     if (has_ranks(u)) {
         norm_of_ranks(p, u, squares);
     } else {
-        squares_of(p, u, squares, 0, parameters->n_spans);
+        squares_of(p, u, squares, 0, parameters->n_buckets);
     }
     program_label(p, "optimizer");
     norm_record(p, u->norm, squares);
-    if (is_shared(u)) {
-        adamw_of_pieces(p, u);
+    if (is_sharded(u)) {
+        shards_update(p, u);
     } else {
-        adamw_of(p, u, NULL, 0);
+        buckets_update(p, u, 0, parameters->n_buckets);
     }
 }

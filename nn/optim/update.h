@@ -1,27 +1,27 @@
 /* The end of a step, as ops: gradients summed over ranks while backward goes on, their norm, and
- * AdamW.
+ * the update of each parameter group by its optimizer.
  *
- * Each span of the parameters is reduced as soon as the last of its gradients is complete. The norm
- * of all spans but those that are complete last is found while these are still reduced, or the
- * tables' rows still travel (nn/optim/embedding_gradients.h).
+ * Each bucket of the parameters is reduced as soon as the last of its gradients is complete. The
+ * norm of all buckets but those that are complete last is computed while these are still reduced,
+ * or the embeddings' rows are on their way (nn/optim/embedding_gradients.h).
  *
- * Where the optimizer is shared, a rank is given the sums of its pieces alone and updates their
+ * Where the optimizer is sharded, a rank receives the sums of its shards alone and updates their
  * weights: first those that forward reads first, which all ranks then gather while the rest is
- * updated. That is gathered by whatever reads it next (nn/optim/weight_prefetch.h). The squares are
- * summed over the same parts of the same spans, whoever owns them, and added in one order: sharing
- * changes no bit. */
+ * updated. The next reader gathers the rest (nn/optim/weight_prefetch.h). The squares are summed
+ * over the same parts of the same buckets, whichever rank owns them, and added in one order:
+ * sharding changes no bit. */
 #pragma once
 
 #include "core/collectives.h"
-#include "core/ops/adamw.h"
 #include "nn/optim/embedding_gradients.h"
 
 typedef struct Update {
     const Parameters *parameters;
-    const Collectives *collectives;        /* NULL: one rank */
-    AdamwAttrs adamw;                      /* n_decayed is filled in */
-    Tensor *step, *loss, *norm, *offender; /* offender: see core/ops/adamw.h */
-    Tables *tables; /* whose gradients travel as rows; NULL: whole, like all others */
+    const Collectives *collectives; /* NULL: one rank */
+    double clip;                    /* of the gradient's norm; 0: none */
+    Tensor *step, *loss, *norm;
+    Tensor *first_nonfinite;        /* see core/ops/adamw.h */
+    EmbeddingGradients *embeddings; /* as rows; NULL: whole, like all others */
 } Update;
 
 /* Appends it to a program whose backward is complete. */

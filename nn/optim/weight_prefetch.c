@@ -3,80 +3,90 @@
 #include "core/ops/collective.h"
 #include "nn/optim/buckets.h"
 
-enum { AHEAD = 16 }; /* gathers that are started before the first of them is waited for */
+enum { AHEAD = 16 }; /* all-gathers that are started before the first wait */
 
-static bool is_of_blocks(const Parameters *parameters, int span) {
-    return parameters->spans[span].first < parameters->n_decayed &&
-           !span_has_table(parameters, span);
+static bool is_late(const Parameters *parameters, int bucket) {
+    return bucket < parameters->groups[0].end_bucket && !bucket_has_embedding(parameters, bucket);
 }
 
-int gather_late(const Parameters *parameters) {
+int weight_prefetch_late(const Parameters *parameters) {
     int late = 0;
-    if (!parameters->sharing.is_shared) return 0;
-    while (late < parameters->n_spans && is_of_blocks(parameters, late)) late++;
+    if (!parameters->sharding.is_sharded) return 0;
+    while (late < parameters->n_buckets && is_late(parameters, late)) late++;
     return late > 1 ? late - 1 : late;
 }
 
-static Tensor *weights_of(Program *p, const Parameters *parameters, int span) {
-    return span_view(p, parameters->weights, parameters->spans[span]);
+static Tensor *weights_of(Program *p, const Parameters *parameters, int bucket) {
+    return bucket_view(p, parameters->weights, parameters->buckets[bucket]);
 }
 
-void gather_span_record(Program *p, const Parameters *parameters, const Collectives *collectives,
-                        int span) {
-    Tensor *weights = weights_of(p, parameters, span);
+void weight_gather_bucket(Program *p, const Parameters *parameters, const Collectives *collectives,
+                          int bucket) {
+    Tensor *weights = weights_of(p, parameters, bucket);
     all_gather_record(p, collectives, weights,
-                      arena_printf(&p->arena, "all_gather of bucket %d", span));
+                      arena_printf(&p->arena, "all_gather of bucket %d", bucket));
 }
 
-static bool reads(const Node *node, const Section *weights, Span range) {
+static bool reads(const Node *node, const Section *weights, ElementRange range) {
     for (int i = 0; i < node->n_inputs; i++) {
-        if (span_holds(weights, range, node->inputs[i])) return true;
+        if (bucket_holds(weights, range, node->inputs[i])) return true;
     }
     return false;
 }
 
-/* The late spans and the nodes that read them first, in that order. */
-static SpanNode *readings_find(Program *p, const Parameters *parameters, int late) {
-    SpanNode *readings = arena_alloc(&p->arena, ((size_t)late + 1) * sizeof *readings);
-    if (readings == NULL)
-        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording gathers");
-    for (int s = 0; s < late; s++) {
-        int node = 0;
-        while (node < p->n_nodes &&
-               !reads(p->nodes[node], parameters->weights, parameters->spans[s]))
-            node++;
-        readings[s] = (SpanNode){node, s};
+static Node *first_reader(const Program *p, const Parameters *parameters, int bucket) {
+    for (int n = 0; n < p->n_nodes; n++) {
+        if (reads(p->nodes[n], parameters->weights, parameters->buckets[bucket]))
+            return p->nodes[n];
     }
-    span_nodes_sort(readings, late);
-    return readings;
+    return NULL;
 }
 
-/* From the last to the first, so that the places of the earlier ones stay. */
-void gather_insert(Program *p, const Parameters *parameters, const Collectives *collectives) {
-    int late = gather_late(parameters);
+/* The late buckets and the nodes that read them first, in that order. */
+static BucketNode *readers_find(Program *p, const Parameters *parameters, int late) {
+    BucketNode *readers = arena_alloc(&p->arena, ((size_t)late + 1) * sizeof *readers);
+    if (readers == NULL)
+        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording all-gathers");
+    for (int b = 0; b < late; b++) readers[b] = (BucketNode){b, first_reader(p, parameters, b)};
+    bucket_nodes_sort(p, readers, late);
+    return readers;
+}
+
+/* Before each reader the wait for its bucket, and the start of the all-gather that is AHEAD
+ * buckets further on. */
+static void waits_insert(Program *p, const Parameters *parameters, const Collectives *collectives,
+                         const BucketNode *readers, int late) {
+    for (int i = 0; i < late && !program_failed(p); i++) {
+        int ahead = late - 1 - i < AHEAD - 1 ? late - 1 - i : AHEAD - 1;
+        collectives_wait_record(p, collectives, ahead,
+                                weights_of(p, parameters, readers[i].bucket));
+        program_move_before(p, program_last(p), readers[i].node);
+        if (i + AHEAD >= late) continue;
+        weight_gather_bucket(p, parameters, collectives, readers[i + AHEAD].bucket);
+        program_move_before(p, program_last(p), readers[i].node);
+    }
+}
+
+void weight_prefetch_insert(Program *p, const Parameters *parameters,
+                            const Collectives *collectives) {
+    int late = weight_prefetch_late(parameters);
     if (late == 0 || program_failed(p)) return;
     const char *label = p->label;
-    SpanNode *readings = readings_find(p, parameters, late);
+    BucketNode *readers = readers_find(p, parameters, late);
     program_label(p, "weights");
-    for (int i = late - 1; i >= 0 && !program_failed(p); i--) {
-        int ahead = late - 1 - i < AHEAD - 1 ? late - 1 - i : AHEAD - 1;
-        if (i + AHEAD < late) {
-            gather_span_record(p, parameters, collectives, readings[i + AHEAD].span);
-            program_move_last(p, readings[i].node);
-        }
-        collectives_wait_record(p, collectives, ahead, weights_of(p, parameters, readings[i].span));
-        program_move_last(p, readings[i].node);
-    }
-    for (int i = (late < AHEAD ? late : AHEAD) - 1; i >= 0 && !program_failed(p); i--) {
-        gather_span_record(p, parameters, collectives, readings[i].span);
-        program_move_last(p, 0);
+    waits_insert(p, parameters, collectives, readers, late);
+    const Node *first = program_failed(p) ? NULL : p->nodes[0];
+    for (int i = 0; i < late && i < AHEAD && !program_failed(p); i++) {
+        weight_gather_bucket(p, parameters, collectives, readers[i].bucket);
+        program_move_before(p, program_last(p), first);
     }
     p->label = label;
 }
 
-void gather_record(Program *p, const Parameters *parameters, const Collectives *collectives) {
-    int late = gather_late(parameters);
+void weight_gather_record(Program *p, const Parameters *parameters,
+                          const Collectives *collectives) {
+    int late = weight_prefetch_late(parameters);
     program_label(p, "weights");
-    for (int s = late - 1; s >= 0; s--) gather_span_record(p, parameters, collectives, s);
+    for (int s = late - 1; s >= 0; s--) weight_gather_bucket(p, parameters, collectives, s);
     if (late > 0) collectives_wait_record(p, collectives, 0, parameters->weights->flat);
 }

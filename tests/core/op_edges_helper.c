@@ -241,18 +241,25 @@ static void adamw_refused(Device *device, AdamwAttrs attrs, const char *why) {
 }
 
 void edges_of_adamw(Device *device, DType dtype) {
-    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8}, 1, 1);
-    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.99999999, .eps = 1e-8}, 1, 1);
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .lr_scale = 1},
+             1, 1);
     adamw_of(device, dtype,
-             (AdamwAttrs){.beta1 = 0.9999999999, .beta2 = 0.99999999999, .eps = 1e-8}, 1, 1);
-    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0, .beta2 = 0, .eps = 1e-8}, 1, 1);
+             (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.99999999, .eps = 1e-8, .lr_scale = 1}, 1, 1);
+    adamw_of(
+        device, dtype,
+        (AdamwAttrs){.beta1 = 0.9999999999, .beta2 = 0.99999999999, .eps = 1e-8, .lr_scale = 1}, 1,
+        1);
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0, .beta2 = 0, .eps = 1e-8, .lr_scale = 1}, 1, 1);
     /* clipped to ADAMW_MOST_NORM, by which all elements and steps shrink alike, and AdamW does not
      * see it */
-    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8}, 1e25, 1e-10);
-    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 0}, "eps 0 at least");
-    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-40},
+    adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .lr_scale = 1},
+             1e25, 1e-10);
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 0, .lr_scale = 1},
+                  "eps 0 at least");
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-40, .lr_scale = 1},
                   "eps 1e-40 at least");
-    adamw_refused(device, (AdamwAttrs){.beta1 = 1, .beta2 = 0.95, .eps = 1e-8}, "betas 1 and 0.95");
-    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = NAN, .eps = 1e-8},
+    adamw_refused(device, (AdamwAttrs){.beta1 = 1, .beta2 = 0.95, .eps = 1e-8, .lr_scale = 1},
+                  "betas 1 and 0.95");
+    adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = NAN, .eps = 1e-8, .lr_scale = 1},
                   "betas 0.9 and nan");
 }

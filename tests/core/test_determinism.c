@@ -111,7 +111,7 @@ static Status vectors_run(int threads, float *results, float *weights) {
     norm_of_record(p, out[0], t[0]);
     sum_record(p, out[1], t[4], 0.5, false);
     adamw_record(
-        p, (AdamwAttrs){0.9, 0.95, 1e-8, 0.1, 1.0, N / 2},
+        p, (AdamwAttrs){0.9, 0.95, 1e-8, 1.0, 0.1, 1.0},
         (AdamwTensors){
             .grad = t[0], .norm = out[0], .step = step, .weight = t[1], .m = t[2], .v = t[3]});
     TRY(bound_programs_plan(&bound, 1));

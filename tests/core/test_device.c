@@ -163,13 +163,18 @@ static void progress_before_every_op(void) {
 
 static void nodes_are_moved(void) {
     Program *p = NULL;
-    const char *const names[] = {"a", "b", "c", "d"}, *const wanted[] = {"a", "d", "b", "c"};
+    const char *const names[] = {"a", "b", "c", "d"}, *const wanted[] = {"d", "b", "c", "a"};
     REQUIRE_OK(program_create(device->target, true, &p));
     for (int i = 0; i < 4; i++) {
         program_label(p, "%s", names[i]);
         program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(NULL), TENSORS(NULL), NULL});
     }
-    program_move_last(p, 1);
+    Node *a = p->nodes[0], *b = p->nodes[1], *d = program_last(p);
+    program_move_before(p, d, b); /* a d b c */
+    program_move_before(p, a, b); /* d a b c */
+    program_move_before(p, a, a);
+    program_move_before(p, a, NULL);
+    CHECK(program_position(p, a) == 3 && program_position(p, NULL) == 4);
     for (int i = 0; i < 4; i++) CHECK(strcmp(p->nodes[i]->label, wanted[i]) == 0);
     program_destroy(&p);
 }

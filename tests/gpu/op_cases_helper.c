@@ -190,13 +190,13 @@ static void copy_case(Case *c) {
 }
 
 static void adamw_case(Case *c, int64_t count, double clip, double gradient,
-                       const AdamwPiece *pieces, int n_pieces) {
+                       const AdamwRange *ranges, int n_ranges) {
     AdamwAttrs attrs = {.beta1 = 0.9,
                         .beta2 = 0.95,
                         .eps = 1e-8,
+                        .lr_scale = 0.5,
                         .weight_decay = 0.1,
-                        .clip = clip,
-                        .n_decayed = count / 3};
+                        .clip = clip};
     bool narrow = case_role(c) == CASE_TESTED && case_dtype(c) != DTYPE_F32;
     Tensor *grad = case_input(c, WIDE, 0, gradient, SHAPE(count)),
            *norm = case_output(c, WIDE, SHAPE(1));
@@ -208,7 +208,7 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient,
     step.loss_scale = 4;
     Tensor *state = case_step(c, step);
     norm_of_record(case_program(c), norm, grad);
-    if (narrow) copy_record(case_program(c), weight, master, false); /* what no piece holds stays */
+    if (narrow) copy_record(case_program(c), weight, master, false); /* what no range holds stays */
     adamw_record(case_program(c), attrs,
                  (AdamwTensors){.grad = grad,
                                 .norm = norm,
@@ -217,8 +217,8 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient,
                                 .master = narrow ? master : NULL,
                                 .m = m,
                                 .v = v,
-                                .pieces = pieces,
-                                .n_pieces = n_pieces});
+                                .ranges = ranges,
+                                .n_ranges = n_ranges});
     if (!narrow) copy_record(case_program(c), weight, master, false);
     case_compare(c, weight);
     case_compare(c, master);
@@ -229,20 +229,19 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient,
 static void adamw_clipped(Case *c) { adamw_case(c, 100008, 1.0, 2.0, NULL, 0); }
 static void adamw_ragged(Case *c) { adamw_case(c, 1237, 0, 0.1, NULL, 0); }
 
-/* n_decayed lies within the second. */
-static void adamw_pieces(Case *c) {
-    const AdamwPiece pieces[] = {
+static void adamw_ranges(Case *c) {
+    const AdamwRange ranges[] = {
         {64, 64, 1024}, {8192, 8192, 65536}, {99328, 99328, 0}, {99328, 99328, 672}};
-    adamw_case(c, 100000, 1.0, 2.0, pieces, COUNT(pieces));
+    adamw_case(c, 100000, 1.0, 2.0, ranges, COUNT(ranges));
 }
 
 /* More than one launch takes. */
-static void adamw_many_pieces(Case *c) {
-    enum { PIECES = 150 };
-    AdamwPiece pieces[PIECES];
-    for (int i = 0; i < PIECES; i++)
-        pieces[i] = (AdamwPiece){640 * i, 640 * i, i % 7 == 0 ? 640 : 512};
-    adamw_case(c, 100000, 1.0, 2.0, pieces, PIECES);
+static void adamw_many_ranges(Case *c) {
+    enum { RANGES = 150 };
+    AdamwRange ranges[RANGES];
+    for (int i = 0; i < RANGES; i++)
+        ranges[i] = (AdamwRange){640 * i, 640 * i, i % 7 == 0 ? 640 : 512};
+    adamw_case(c, 100000, 1.0, 2.0, ranges, RANGES);
 }
 
 #define CASE(body)                                                                                 \
@@ -280,8 +279,8 @@ const NamedCase other_cases[] = {
     CASE(copy_case),
     CASE(adamw_clipped),
     CASE(adamw_ragged),
-    CASE(adamw_pieces),
-    CASE(adamw_many_pieces),
+    CASE(adamw_ranges),
+    CASE(adamw_many_ranges),
     CASE(embedding_ordered),
     CASE(embedding_ordered_wide),
 };

@@ -1,6 +1,8 @@
 #include "tests/nn/model_helper.h"
 
 #include "nn/models/gpt2.h"
+#include "nn/optim/adamw.h"
+#include "nn/optim/groups.h"
 
 #include <string.h>
 
@@ -18,7 +20,9 @@ ModelOptions model_tiny(void) {
         .B = 2,
         .accumulation = 1,
         .threads = 1,
-        .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .clip = 1.0},
+        .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8},
+        .weight_decay = 0.1,
+        .clip = 1.0,
         .seed = 1337,
     };
 }
@@ -32,12 +36,12 @@ static Status training_of(TestModel *model) {
         .accumulation = o->accumulation,
         .ranks = o->collectives == NULL ? 1 : o->collectives->size,
         .collectives = o->collectives,
-        .rows = o->rows,
+        .embedding_rows = o->embedding_rows,
         .attention = &model->choice,
         .document_mask = o->document_mask,
         .end_of_text = o->end_of_text,
         .logits_bytes = o->logits_bytes == 0 ? (size_t)1 << 30 : o->logits_bytes,
-        .adamw = o->adamw,
+        .clip = o->clip,
         .recompute = o->recompute,
     };
     return training_create(model->model, model->parameters, &model->tensors, model->device->target,
@@ -51,7 +55,9 @@ Status model_record(const ModelOptions *options, TestModel *out) {
     TRY(parameters_create(out->store, options->dtype, true, &out->parameters));
     const Collectives *c = options->collectives;
     if (c != NULL)
-        out->parameters->sharing = (Sharing){c->rank, c->size, options->shares_optimizer};
+        out->parameters->sharding = (Sharding){c->rank, c->size, options->shards_optimizer};
+    TRY(groups_add_default(out->parameters, &adamw_optimizer, options->adamw,
+                           options->weight_decay));
     TRY(model_create(&options->config, out->parameters, &out->model));
     TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype,
                             &out->tensors));

@@ -9,15 +9,16 @@ typedef struct ModelOptions {
     int64_t B, accumulation;
     int threads;
     const char *backend; /* NULL: the picker's */
-    AdamwAttrs adamw;
+    OptimizerOptions adamw;
+    double weight_decay, clip;
     size_t logits_bytes; /* 0: one chunk */
     uint64_t seed;
     Recompute recompute;
     bool document_mask;
     int32_t end_of_text;
     const Collectives *collectives; /* NULL: one rank */
-    bool rows;
-    bool shares_optimizer;
+    bool embedding_rows;
+    bool shards_optimizer;
 } ModelOptions;
 
 typedef struct TestModel {

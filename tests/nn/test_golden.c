@@ -46,7 +46,7 @@ static bool model_open(DType dtype, const char *backend, int64_t accumulation, s
     options.dtype = dtype;
     options.backend = backend;
     options.logits_bytes = logits_bytes;
-    options.adamw.clip = 0.5;
+    options.clip = 0.5;
     bool ready = CHECK_OK(test_model_create(&options, model)) && weights_take(model);
     CHECK(ready);
     return ready;

@@ -1,6 +1,9 @@
 /* Layout and initialization of parameters, and the schedule of the learning rate. */
+#include "core/ops/adamw.h"
 #include "core/rng.h"
 #include "nn/models/gpt2.h"
+#include "nn/optim/adamw.h"
+#include "nn/optim/groups.h"
 #include "nn/optim/schedule.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
@@ -113,8 +116,8 @@ static void layout(void) {
     TestModel model;
     REQUIRE_OK(test_model_create(&options, &model));
     const Parameters *parameters = model.parameters;
-    const Section *sections[] = {parameters->weights, parameters->grads, parameters->m,
-                                 parameters->v};
+    const Section *sections[] = {parameters->weights, parameters->grads,
+                                 parameters->states[0].section, parameters->states[1].section};
     for (size_t s = 0; s < COUNT(sections); s++) {
         size_t next = 0;
         CHECK(sections[s]->n_entries == parameters->count);
@@ -134,8 +137,8 @@ static void layout(void) {
             const Parameter *parameter = parameters->list[i];
             if (parameter->n_dims != n_dims) continue;
             CHECK(strcmp(parameters->weights->entries[entry].name, parameter->name) == 0);
-            CHECK(((int64_t)(parameter->weight->offset / sizeof(float)) < parameters->n_decayed) ==
-                  (n_dims == 2));
+            CHECK(((int64_t)(parameter->weight->offset / sizeof(float)) <
+                   parameters->groups[0].range.count) == (n_dims == 2));
             entry++;
         }
     }
@@ -145,34 +148,34 @@ static void layout(void) {
     test_model_destroy(&model);
 }
 
-/* Spans tile the layout, divide into aligned parts and among ranks, and do not mix what is decayed
- * with what is not, nor the tables with what backward completes earlier. */
-static void spans(void) {
+/* Buckets tile the layout, divide into aligned parts and among ranks, and do not mix what is
+ * decayed with what is not, nor the tables with what backward completes earlier. */
+static void buckets(void) {
     ModelOptions options = model_tiny();
     options.config.C = 320; /* a matrix of 4 C x C is over 1 MiB */
     TestModel model;
     REQUIRE_OK(test_model_create(&options, &model));
     const Parameters *parameters = model.parameters;
     int64_t next = 0, table = -1;
-    CHECK(parameters->parts == 256 && parameters->n_spans >= 4);
-    for (int s = 0; s < parameters->n_spans; s++) {
-        const Span *span = &parameters->spans[s];
-        CHECK(span->first == next && span->count > 0 &&
-              span->count % (parameters->parts * 16) == 0);
-        CHECK((span->first < parameters->n_decayed) ==
-              (span->first + span->count <= parameters->n_decayed));
-        CHECK(parameters_piece(parameters, s).first == span->first);
-        next = span->first + span->count;
+    CHECK(parameters->parts == 256 && parameters->n_buckets >= 4);
+    for (int s = 0; s < parameters->n_buckets; s++) {
+        const ElementRange *bucket = &parameters->buckets[s];
+        CHECK(bucket->first == next && bucket->count > 0 &&
+              bucket->count % (parameters->parts * 16) == 0);
+        CHECK((bucket->first < parameters->groups[0].range.count) ==
+              (bucket->first + bucket->count <= parameters->groups[0].range.count));
+        CHECK(parameters_shard(parameters, s).first == bucket->first);
+        next = bucket->first + bucket->count;
     }
     CHECK(next == tensor_count(parameters->weights->flat));
     table = (int64_t)(model_parameter(&model, "wpe.weight")->weight->offset / sizeof(float));
-    CHECK(parameters->spans[parameters->n_spans - 2].first == table);
-    CHECK(parameters->spans[0].count < 2 * 4 * 320 * 320); /* the first is closed early */
+    CHECK(parameters->buckets[parameters->n_buckets - 2].first == table);
+    CHECK(parameters->buckets[0].count < 2 * 4 * 320 * 320); /* the first is closed early */
     test_model_destroy(&model);
 }
 
 /* Ranks that share the optimizer hold each element of its state once. */
-static void pieces(void) {
+static void shards(void) {
     enum { RANKS = 3 };
     const ModelConfig gpt_config = {
         .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
@@ -184,25 +187,28 @@ static void pieces(void) {
         Model *model = NULL;
         CHECK_OK(store_create(&store));
         CHECK_OK(parameters_create(store, DTYPE_F32, true, &parameters));
-        parameters->sharing = (Sharing){.rank = rank, .ranks = RANKS, .is_shared = true};
+        parameters->sharding = (Sharding){.rank = rank, .ranks = RANKS, .is_sharded = true};
+        CHECK_OK(groups_add_default(parameters, &adamw_optimizer, (OptimizerOptions){0}, 0.1));
         CHECK_OK(model_create(&gpt_config, parameters, &model));
         int64_t whole = tensor_count(parameters->weights->flat);
-        CHECK(tensor_count(parameters->m->flat) * RANKS == whole && parameters->parts % RANKS == 0);
+        CHECK(tensor_count(parameters->states[0].section->flat) * RANKS == whole &&
+              parameters->parts % RANKS == 0);
         CHECK_OK(store_allocate(store, device));
         float *values = calloc((size_t)whole, sizeof *values);
         for (int i = 0; i < parameters->count; i++) { /* each element's value is its place */
             const Tensor *t = parameters->list[i]->weight;
             int64_t first = (int64_t)(t->offset / sizeof(float));
             for (int64_t k = 0; k < tensor_count(t); k++) values[k] = (float)(first + k);
-            CHECK_OK(parameters_write(parameters, device, STATE_V, i, values));
+            CHECK_OK(parameters_write(parameters, device, parameters_find_state(parameters, "v"), i,
+                                      values));
         }
-        const float *v = parameters->v->buffer.data;
-        for (int s = 0; s < parameters->n_spans; s++) {
-            Span piece = parameters_piece(parameters, s);
-            int64_t place = parameters_piece_place(parameters, s);
-            CHECK(piece.first == parameters->spans[s].first + rank * piece.count);
-            for (int64_t k = 0; k < piece.count; k++) {
-                CHECK(v[place + k] == (float)(piece.first + k) ||
+        const float *v = parameters->states[1].section->buffer.data;
+        for (int s = 0; s < parameters->n_buckets; s++) {
+            ElementRange shard = parameters_shard(parameters, s);
+            int64_t place = parameters_state_place(parameters, 2, s) / RANKS;
+            CHECK(shard.first == parameters->buckets[s].first + rank * shard.count);
+            for (int64_t k = 0; k < shard.count; k++) {
+                CHECK(v[place + k] == (float)(shard.first + k) ||
                       v[place + k] == 0); /* or padding */
             }
         }
@@ -215,6 +221,62 @@ static void pieces(void) {
         store_destroy(&store);
     }
     device_close(&device);
+}
+
+static bool is_matrix(const Parameter *parameter) { return parameter->n_dims == 2; }
+static bool is_any(const Parameter *parameter) { return parameter->n_dims > 0; }
+
+/* Matrices with a state of their own and `m`, vectors with AdamW's: each state covers the groups
+ * that name it and no more, on one rank and in the shards of two. */
+static void states_of_two_optimizers(void) {
+    static const Optimizer other = {"other", {"momentum", "m"}, NULL};
+    const ModelConfig config = {
+        .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        Store *store = NULL;
+        Parameters *p = NULL;
+        Model *model = NULL;
+        CHECK_OK(store_create(&store));
+        CHECK_OK(parameters_create(store, DTYPE_F32, true, &p));
+        p->sharding = (Sharding){.rank = ranks - 1, .ranks = ranks, .is_sharded = ranks > 1};
+        CHECK_OK(parameters_add_group(
+            p, (ParameterGroup){.name = "a", .has = is_matrix, .optimizer = &other}));
+        CHECK_OK(parameters_add_group(
+            p, (ParameterGroup){.name = "b", .has = is_any, .optimizer = &adamw_optimizer}));
+        CHECK_OK(model_create(&config, p, &model));
+        int64_t matrices = p->groups[0].range.count, vectors = p->groups[1].range.count;
+        int momentum = parameters_find_state(p, "momentum"), m = parameters_find_state(p, "m"),
+            v = parameters_find_state(p, "v"), last = p->n_buckets - 1;
+        CHECK(parameters_state_count(p) == 4 && matrices > vectors && vectors > 0);
+        CHECK(parameters_state_elements(p, momentum) == matrices);
+        CHECK(parameters_state_elements(p, m) == matrices + vectors);
+        CHECK(parameters_state_elements(p, v) == vectors);
+        CHECK(tensor_count(parameters_state(p, v)->flat) == vectors / ranks);
+        CHECK(parameters_state_place(p, momentum, last) == -1);
+        CHECK(parameters_state_place(p, v, 0) == -1 && parameters_state_place(p, v, last) == 0);
+        CHECK(parameters_group_range(p, m, &p->groups[1]).first == matrices / ranks);
+        CHECK(parameters_group_of(p, last) == &p->groups[1]);
+        model_destroy(&model);
+        parameters_destroy(&p);
+        store_destroy(&store);
+    }
+}
+
+static void a_parameter_without_a_group_is_refused(void) {
+    const ModelConfig config = {
+        .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 1, .NH = 4, .C = 32, .bias = true};
+    Store *store = NULL;
+    Parameters *p = NULL;
+    Model *model = NULL;
+    CHECK_OK(store_create(&store));
+    CHECK_OK(parameters_create(store, DTYPE_F32, true, &p));
+    CHECK_OK(parameters_add_group(
+        p, (ParameterGroup){.name = "a", .has = is_matrix, .optimizer = &adamw_optimizer}));
+    CHECK(model_create(&config, p, &model).code == STATUS_CONFIG);
+    CHECK(strstr(status_message(), "no parameter group has 'h.0.ln_1.weight'") != NULL);
+    model_destroy(&model);
+    parameters_destroy(&p);
+    store_destroy(&store);
 }
 
 static void counting(void) {
@@ -239,10 +301,10 @@ static void names_what_is_not_finite(void) {
         int64_t first = (int64_t)(parameter->grad->offset / dtype_size(parameter->grad->dtype));
         CHECK(strcmp(parameters_name_at(model.parameters, first), parameter->name) == 0);
         int64_t last = first + tensor_count(parameter->grad) - 1, element;
-        CHECK(adamw_offender_element(adamw_offender(7, last), &element));
+        CHECK(adamw_first_nonfinite_element(adamw_first_nonfinite(7, last), &element));
         CHECK(strcmp(parameters_name_at(model.parameters, element), parameter->name) == 0);
-        CHECK(adamw_offender(7, last) > adamw_offender(8, first) &&
-              adamw_offender(7, first) >= adamw_offender(7, last));
+        CHECK(adamw_first_nonfinite(7, last) > adamw_first_nonfinite(8, first) &&
+              adamw_first_nonfinite(7, first) >= adamw_first_nonfinite(7, last));
     }
     test_model_destroy(&model);
 }
@@ -268,8 +330,10 @@ int main(int argc, char **argv) {
                           TEST(initialization),
                           TEST(parameters_differ),
                           TEST(layout),
-                          TEST(spans),
-                          TEST(pieces),
+                          TEST(buckets),
+                          TEST(states_of_two_optimizers),
+                          TEST(a_parameter_without_a_group_is_refused),
+                          TEST(shards),
                           TEST(counting),
                           TEST(schedule),
                           TEST(names_what_is_not_finite),

@@ -57,10 +57,10 @@ static void runs_repeat(void) {
             CHECK_OK(model_step(&a, state_at(step, 1e-2f), tokens, targets));
             CHECK_OK(model_step(&b, state_at(step, 1e-2f), tokens, targets));
         }
-        const Tensor *x[] = {a.parameters->weights->flat, a.parameters->m->flat,
-                             a.parameters->v->flat};
-        const Tensor *y[] = {b.parameters->weights->flat, b.parameters->m->flat,
-                             b.parameters->v->flat};
+        const Tensor *x[] = {a.parameters->weights->flat, a.parameters->states[0].section->flat,
+                             a.parameters->states[1].section->flat};
+        const Tensor *y[] = {b.parameters->weights->flat, b.parameters->states[0].section->flat,
+                             b.parameters->states[1].section->flat};
         for (int i = 0; i < 3; i++)
             CHECK(memcmp(tensor_data(x[i]), tensor_data(y[i]), tensor_bytes(x[i])) == 0);
     }

@@ -1,4 +1,4 @@
-/* A shared optimizer's late gathers, for a model with more spans than are gathered ahead: nothing
+/* A shared optimizer's late gathers, for a model with more buckets than are gathered ahead: nothing
  * is read before it has been waited for, and every program ends with nothing under way. Programs
  * are recorded, not run. */
 #include "nn/models/gpt2.h"
@@ -65,7 +65,7 @@ static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
     options.B = 1;
     options.accumulation = accumulation;
     options.collectives = &s->collectives;
-    options.shares_optimizer = shares;
+    options.shards_optimizer = shares;
     TRY(model_record(&options, &s->model));
     s->model.parameters->weights->buffer.data = &nowhere;
     return OK;
@@ -81,7 +81,7 @@ static bool is_collective(const Node *node) {
     return strcmp(name, "all_gather") == 0 || strcmp(name, "wait") == 0;
 }
 
-/* Whether the span that begins at this byte has been gathered and waited for in this program. */
+/* Whether the bucket that begins at this byte has been gathered and waited for in this program. */
 static bool is_whole(const Told *told, int64_t byte) {
     for (int i = 0; i < told->n_done; i++) {
         if (told->started[i] == byte) return true;
@@ -89,15 +89,15 @@ static bool is_whole(const Told *told, int64_t byte) {
     return false;
 }
 
-/* Weights of late spans that a node reads too early. */
+/* Weights of late buckets that a node reads too early. */
 static int early_reads(const Setting *s, const Node *node) {
     const Parameters *parameters = s->model.parameters;
-    int early = 0, late = gather_late(parameters);
+    int early = 0, late = weight_prefetch_late(parameters);
     for (int i = 0; i < node->n_inputs; i++) {
         for (int n = 0; n < late; n++) {
-            Span span = parameters->spans[n];
-            if (!span_holds(parameters->weights, span, node->inputs[i])) continue;
-            early += !is_whole(&s->told, span.first * (int64_t)sizeof(float));
+            ElementRange bucket = parameters->buckets[n];
+            if (!bucket_holds(parameters->weights, bucket, node->inputs[i])) continue;
+            early += !is_whole(&s->told, bucket.first * (int64_t)sizeof(float));
         }
     }
     return early;
@@ -123,13 +123,13 @@ static int walk(Setting *s, const Program *p, bool gathers) {
 static void nothing_is_read_too_early(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(1, true, &s))) {
-        int late = gather_late(s.model.parameters);
+        int late = weight_prefetch_late(s.model.parameters);
         CHECK(late > 100 &&
-              late == s.model.parameters->n_spans -
+              late == s.model.parameters->n_buckets -
                           3); /* all but the tables', the vectors', the first layer's */
         CHECK(walk(&s, s.model.training->programs[MICRO_ONLY], true) == late);
         CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* what GPUs can look back on */
-        CHECK(walk(&s, s.model.training->gathering, false) == late);
+        CHECK(walk(&s, s.model.training->weight_gathering, false) == late);
         CHECK(walk(&s, s.model.training->evaluation, false) == 0);
     }
     setting_destroy(&s);
@@ -138,7 +138,7 @@ static void nothing_is_read_too_early(void) {
 static void only_the_first_micro_batch_gathers(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(3, true, &s))) {
-        int late = gather_late(s.model.parameters);
+        int late = weight_prefetch_late(s.model.parameters);
         CHECK(walk(&s, s.model.training->programs[MICRO_FIRST], true) == late);
         CHECK(walk(&s, s.model.training->programs[MICRO_MIDDLE], false) == 0);
         CHECK(walk(&s, s.model.training->programs[MICRO_LAST], false) == 0);
@@ -149,9 +149,10 @@ static void only_the_first_micro_batch_gathers(void) {
 static void whole_weights_are_not_gathered(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(1, false, &s))) {
-        CHECK(gather_late(s.model.parameters) == 0 && s.model.training->gathering == NULL);
+        CHECK(weight_prefetch_late(s.model.parameters) == 0 &&
+              s.model.training->weight_gathering == NULL);
         CHECK(walk(&s, s.model.training->programs[MICRO_ONLY], false) == 0);
-        CHECK_OK(training_gather(s.model.training));
+        CHECK_OK(training_gather_weights(s.model.training));
     }
     setting_destroy(&s);
 }

@@ -58,7 +58,7 @@ static Status model_of(const Collectives *collectives, bool rows, int64_t B, int
     options.B = B;
     options.accumulation = accumulation;
     options.collectives = collectives;
-    options.rows = rows;
+    options.embedding_rows = rows;
     return test_model_create(&options, model);
 }
 
