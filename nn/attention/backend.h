@@ -24,6 +24,9 @@ extern "C" {
 typedef struct AttentionBackend {
     Kernel forward; /* first: see attention_backend_of */
     Kernel backward;
+    /* The dtype of lse and stats. In f32, half a unit in the last place at 30 is an error of 1e-6
+     * in every weight that backward computes from it: ten times that of the rest on the CPU. */
+    DType lse;
     bool saves_weights; /* keeps softmax's (B, NH, Tq, Tk) for backward, quadratic in T; else the
                            rows' stats */
 } AttentionBackend;
@@ -70,12 +73,6 @@ const char *attention_refusal(const AttentionBackend *backend, const AttentionCa
  * why, where none does. */
 const AttentionBackend *attention_row(const char *name, const AttentionCall *call,
                                       const Target *target, const char **refusal);
-
-/* What a device keeps the log-sum-exp in. Half a unit in the last place of an f32 at 30 is an error
- * of 1e-6 in every weight that backward computes from it: ten times that of the rest on the CPU. */
-static inline DType attention_lse_dtype(DeviceKind device) {
-    return device == DEVICE_CPU ? DTYPE_F64 : DTYPE_F32;
-}
 
 /* The keys that query i sees, [*first, *end), by the masks that the call itself tells: all but
  * ranges and bias. */

@@ -114,7 +114,7 @@ static Tensor *node_record(Program *p, const AttentionBackend *backend, const At
                            const AttentionAttrs *attrs) {
     const AttentionCall *c = &attrs->call;
     const int64_t rows[] = {2, c->B, c->NH, c->Tq};
-    DType lse_dtype = attention_lse_dtype(p->target.kind);
+    DType lse_dtype = backend->lse;
     Tensor *out = out_record(p, c), *stats = NULL, *weights = NULL;
     Tensor *lse = program_tensor(p, BUFFER_ACTIVATIONS, lse_dtype, 3, rows + 1);
     if (c->training && !backend->saves_weights)

@@ -55,7 +55,7 @@ static Status masks_declare(Sdpa *s) {
 static Status kept_declare(Sdpa *s) {
     const AttentionCall *c = &s->call;
     const int64_t shape[] = {2, c->B, c->NH, c->Tq, c->Tk};
-    DType lse = attention_lse_dtype(s->device->target.kind);
+    DType lse = s->backend->lse;
     TRY(tensor_add(s, "lse", BUFFER_ACTIVATIONS, lse, 3, shape + 1, &s->lse));
     if (s->backend->saves_weights) {
         return tensor_add(s, "weights", BUFFER_ACTIVATIONS, c->dtype, 4, shape + 1, &s->weights);

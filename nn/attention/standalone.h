@@ -31,7 +31,7 @@ typedef struct Sdpa {
     Tensor *key_ranges, *query_ranges;
     Tensor *bias;      /* u8 for a boolean one, otherwise f32 (f64 for f64) */
     Tensor *step;      /* u8, the StepState: seeds dropout */
-    Tensor *out, *lse; /* lse: attention_lse_dtype */
+    Tensor *out, *lse; /* lse: of backend->lse */
     Tensor *dout;      /* from here on where call.training */
     Tensor *dq, *dk, *dv;
     Tensor *dbias;        /* of an additive bias, as the bias */

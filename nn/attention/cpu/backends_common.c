@@ -34,6 +34,7 @@ static size_t flash_workspace(const Node *node, const Target *target) {
                            .workspace = bytes),                                                    \
         .backward = CPU_ROW(backend##_backward, ATTENTION_BACKWARD(#backend), .refuses = refusal,  \
                             .workspace = bytes),                                                   \
+        .lse = DTYPE_F64,                                                                          \
         .saves_weights = saves,                                                                    \
     }
 

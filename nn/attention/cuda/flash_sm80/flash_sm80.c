@@ -20,4 +20,5 @@ const AttentionBackend attention_flash_sm80 = {
     .backward =
         CUDA_ROW(flash_sm80_backward, DTYPES_HALF, ATTENTION_BACKWARD("flash"),
                  .workspace = backward_workspace, .yields = true, .speed = FLASH_BACKWARD_SPEED),
+    .lse = DTYPE_F32,
 };

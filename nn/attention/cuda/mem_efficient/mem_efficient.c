@@ -29,4 +29,5 @@ const AttentionBackend attention_mem_efficient_cuda = {
                          .speed = {[PRECISION_HALF] = {22.0, 0.19, 0},
                                    [PRECISION_TF32] = {22.0, 0.049, 0},
                                    [PRECISION_SINGLE] = {22.0, 0.40, 0}}),
+    .lse = DTYPE_F32,
 };

@@ -29,6 +29,7 @@ static size_t backward_workspace(const Node *node, const Target *target) {
                              .speed = {[PRECISION_HALF] = {1.0, 0.084, 0},                         \
                                        [PRECISION_TF32] = {1.0, 0.074, 0},                         \
                                        [PRECISION_SINGLE] = {1.0, 0.35, 0}}),                      \
+        .lse = DTYPE_F32,                                                                          \
         .saves_weights = true,                                                                     \
     }
 
