@@ -3,7 +3,7 @@
 #include "core/base/clock.h"
 #include "launch/run/placement.h"
 #include "launch/run/run_step.h"
-#include "launch/run/schedule_fit.h"
+#include "launch/run/schedule_remark.h"
 #include "nn/optim/schedule.h"
 
 #include <math.h>

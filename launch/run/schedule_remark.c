@@ -1,4 +1,4 @@
-#include "launch/run/schedule_fit.h"
+#include "launch/run/schedule_remark.h"
 
 #include "nn/optim/schedule.h"
 

@@ -20,7 +20,7 @@ def batch_of(done):
 
 def the_largest_batch_runs_and_one_more_is_refused():
     for ranks in (0, 2):
-        name = "fit_%d" % ranks
+        name = "largest_%d" % ranks
         path = config(name, memory_budget=BUDGET, data__batch_size="auto", evaluation__interval=2,
                       training__stop__steps=3)
         batch = batch_of(train(path, ranks=ranks))
