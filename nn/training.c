@@ -53,7 +53,7 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
     loss_record(p, r->tensors->losses, x, r->model->head->weight, r->tensors->targets, &loss);
 }
 
-static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
+static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram kind) {
     const TrainingOptions *options = r->options;
     bool accumulate = kind == MICRO_MIDDLE || kind == MICRO_LAST;
     double tokens = (double)(options->B * options->T * options->accumulation * options->ranks);
@@ -77,39 +77,28 @@ static void micro_batch_record(Program *p, const Recorder *r, MicroBatch kind) {
                                .embeddings = as_rows ? &embeddings : NULL});
 }
 
-static Status program_finish(Program *p, Plan **plan, size_t *arena_bytes) {
-    TRY(program_status(p));
-    TRY(plan_create(p, plan));
-    if ((*plan)->bytes > *arena_bytes) *arena_bytes = (*plan)->bytes;
-    return OK;
-}
-
-static Status micro_batches_create(Training *training, const Recorder *r, Target target) {
+static Status micro_batches_record(Training *training, const Recorder *r, Target target) {
     int64_t n = r->options->accumulation;
-    bool wanted[MICRO_KINDS] = {
+    bool wanted[] = {
         [MICRO_ONLY] = n == 1, [MICRO_FIRST] = n > 1, [MICRO_MIDDLE] = n > 2, [MICRO_LAST] = n > 1};
-    for (int kind = 0; kind < MICRO_KINDS; kind++) {
+    for (int kind = MICRO_ONLY; kind <= MICRO_LAST; kind++) {
         if (!wanted[kind]) continue;
-        TRY(program_create(target, true, &training->programs[kind]));
-        micro_batch_record(training->programs[kind], r, (MicroBatch)kind);
-        TRY(program_finish(training->programs[kind], &training->plans[kind],
-                           &training->arena_bytes));
+        TRY(program_create(target, true, &training->programs[kind].program));
+        micro_batch_record(training->programs[kind].program, r, (TrainingProgram)kind);
     }
     return OK;
 }
 
-static Status evaluation_create(Training *training, const Recorder *r, Target target) {
-    TRY(program_create(target, false, &training->evaluation));
-    losses_record(training->evaluation, r, 1);
-    return program_finish(training->evaluation, &training->plans[MICRO_KINDS],
-                          &training->arena_bytes);
-}
-
-static Status gathering_create(Training *training, const Recorder *r, Target target) {
-    if (weight_prefetch_late(r->parameters) == 0) return OK;
-    TRY(program_create(target, false, &training->weight_gathering));
-    weight_gather_record(training->weight_gathering, r->parameters, r->options->collectives);
-    return program_status(training->weight_gathering);
+static Status others_record(Training *training, const Recorder *r, Target target) {
+    Program **gathering = &training->programs[WEIGHT_GATHERING].program;
+    Program **evaluation = &training->programs[EVALUATION].program;
+    if (weight_prefetch_late(r->parameters) > 0) {
+        TRY(program_create(target, false, gathering));
+        weight_gather_record(*gathering, r->parameters, r->options->collectives);
+    }
+    TRY(program_create(target, false, evaluation));
+    losses_record(*evaluation, r, 1);
+    return OK;
 }
 
 Status training_create(const Model *model, const Parameters *parameters, const StepTensors *tensors,
@@ -117,51 +106,40 @@ Status training_create(const Model *model, const Parameters *parameters, const S
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while recording");
     Recorder recorder = {model, parameters, tensors, options};
-    TRY(micro_batches_create(*out, &recorder, target));
-    TRY(gathering_create(*out, &recorder, target));
-    return evaluation_create(*out, &recorder, target);
+    TRY(micro_batches_record(*out, &recorder, target));
+    TRY(others_record(*out, &recorder, target));
+    return bound_programs_plan((*out)->programs, TRAINING_PROGRAMS);
 }
 
 void training_destroy(Training **training) {
     if (training == NULL || *training == NULL) return;
-    Training *t = *training;
-    for (int i = 0; i < MICRO_KINDS; i++) program_destroy(&t->programs[i]);
-    program_destroy(&t->evaluation);
-    program_destroy(&t->weight_gathering);
-    for (int i = 0; i <= MICRO_KINDS; i++) plan_destroy(&t->plans[i]);
-    if (t->device != NULL) device_free(t->device, t->arena, t->arena_bytes);
-    free(t);
+    bound_programs_destroy((*training)->programs, TRAINING_PROGRAMS);
+    free(*training);
     *training = NULL;
 }
 
+size_t training_arena_bytes(const Training *training) {
+    return bound_programs_bytes(training->programs, TRAINING_PROGRAMS);
+}
+
 Status training_bind(Training *training, Device *device) {
-    TRY(device_alloc(device, training->arena_bytes, "activations", &training->arena));
-    training->device = device;
-    for (int i = 0; i < MICRO_KINDS; i++) {
-        if (training->programs[i] != NULL)
-            plan_bind(training->plans[i], training->programs[i], training->arena);
-    }
-    plan_bind(training->plans[MICRO_KINDS], training->evaluation, training->arena);
-    return OK;
+    return bound_programs_bind(training->programs, TRAINING_PROGRAMS, device, "activations");
 }
 
 Status training_gather_weights(const Training *training) {
-    return training->weight_gathering == NULL
-               ? OK
-               : device_replay(training->device, training->weight_gathering);
+    const BoundProgram *gathering = &training->programs[WEIGHT_GATHERING];
+    return gathering->program == NULL ? OK : device_replay(gathering->device, gathering->program);
 }
 
-MicroBatch training_micro_batch(int64_t index, int64_t accumulation) {
+TrainingProgram training_micro_batch(int64_t index, int64_t accumulation) {
     if (accumulation == 1) return MICRO_ONLY;
     if (index == 0) return MICRO_FIRST;
     return index == accumulation - 1 ? MICRO_LAST : MICRO_MIDDLE;
 }
 
 const AttentionCall *training_attention_call(const Training *training) {
-    const Program *first = training->evaluation;
-    for (int i = MICRO_KINDS - 1; i >= 0; i--) {
-        if (training->programs[i] != NULL) first = training->programs[i];
-    }
+    const Program *first = NULL;
+    for (int i = 0; i <= EVALUATION && first == NULL; i++) first = training->programs[i].program;
     for (int i = 0; first != NULL && i < first->n_nodes; i++) {
         const Node *node = first->nodes[i];
         if (node->op != &attention_op) continue;
@@ -172,8 +150,8 @@ const AttentionCall *training_attention_call(const Training *training) {
 
 const Plan *training_largest_plan(const Training *training) {
     const Plan *largest = NULL;
-    for (int i = 0; i <= MICRO_KINDS; i++) {
-        const Plan *plan = training->plans[i];
+    for (int i = 0; i < TRAINING_PROGRAMS; i++) {
+        const Plan *plan = training->programs[i].plan;
         if (plan != NULL && (largest == NULL || plan->bytes > largest->bytes)) largest = plan;
     }
     return largest;

@@ -9,7 +9,7 @@
  * between two steps they are not whole, see nn/optim/weight_prefetch.h. */
 #pragma once
 
-#include "core/plan.h"
+#include "core/bound_program.h"
 #include "nn/model.h"
 #include "nn/optim/update.h"
 
@@ -38,24 +38,19 @@ typedef struct TrainingOptions {
                                        nn/optim/embedding_gradients.h */
 } TrainingOptions;
 
-/* The place of a micro-batch in its step. */
-typedef enum MicroBatch {
+/* A micro-batch by its place in the step, and the programs beside them. */
+typedef enum TrainingProgram {
     MICRO_ONLY,
     MICRO_FIRST,
     MICRO_MIDDLE,
     MICRO_LAST,
-    MICRO_KINDS
-} MicroBatch;
+    EVALUATION,       /* from tokens and targets to losses; holds no collective */
+    WEIGHT_GATHERING, /* makes the weights whole between steps */
+    TRAINING_PROGRAMS
+} TrainingProgram;
 
 typedef struct Training {
-    Program *programs[MICRO_KINDS]; /* NULL where accumulation does not need it */
-    Program *evaluation;            /* from tokens and targets to losses; no collective is in it */
-    Program
-        *weight_gathering; /* makes the weights whole between steps; NULL where they always are */
-    Plan *plans[MICRO_KINDS + 1]; /* the last is evaluation's */
-    size_t arena_bytes;           /* the largest plan */
-    void *arena;
-    Device *device;
+    BoundProgram programs[TRAINING_PROGRAMS]; /* empty where the step does not need one */
 } Training;
 
 /* Declares the step's tensors in the store. */
@@ -68,6 +63,9 @@ NODISCARD Status training_create(const Model *model, const Parameters *parameter
                                  const TrainingOptions *options, Training **out);
 void training_destroy(Training **training);
 
+/* Bytes of the arena that the programs share. */
+size_t training_arena_bytes(const Training *training);
+
 /* Takes the arena from the device and binds the programs to it. */
 NODISCARD Status training_bind(Training *training, Device *device);
 
@@ -76,7 +74,7 @@ NODISCARD Status training_bind(Training *training, Device *device);
 NODISCARD Status training_gather_weights(const Training *training);
 
 /* Which program micro-batch `index` of `accumulation` replays. */
-MicroBatch training_micro_batch(int64_t index, int64_t accumulation);
+TrainingProgram training_micro_batch(int64_t index, int64_t accumulation);
 
 /* The call of the first layer's attention, as the step's first program recorded it. NULL: the model
  * has none. */

@@ -87,7 +87,7 @@ static Status rung_measure(Experiment *e, int64_t repeats, Result *out) {
     out->tokens = (double)experiment_tokens_per_step(e);
     TRY(experiment_allocate(e));
     TRY(bench_step_inputs(e));
-    return bench_time(e->device, e->training->programs[MICRO_ONLY], repeats, &out->seconds);
+    return bench_time(e->device, e->training->programs[MICRO_ONLY].program, repeats, &out->seconds);
 }
 
 static Status rung_run(const BenchOptions *options, const Rung *rung, Result *out) {

@@ -49,7 +49,7 @@ static void memory_report(const Experiment *e, FILE *out) {
 }
 
 static void report(const Experiment *e, double seconds, double rate, FILE *out) {
-    double flops = program_flops(e->training->programs[MICRO_ONLY]),
+    double flops = program_flops(e->training->programs[MICRO_ONLY].program),
            tokens = (double)experiment_tokens_per_step(e);
     fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n",
             e->device->name, world_size(e->world), e->device->target.threads,
@@ -67,8 +67,8 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
 static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
     double seconds = 1, rate = 1;
     TRY(ceilings_product(e->device, config_dtype(e->config), &rate));
-    TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY], options->repeats,
-                              &seconds));
+    TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY].program,
+                              options->repeats, &seconds));
     if (world_rank(e->world) == 0) report(e, seconds, rate, out);
     return profile_step(e, world_rank(e->world) == 0 ? out : NULL, NULL);
 }

@@ -84,7 +84,7 @@ static Status batch_run(Evaluator *v, int64_t first) {
     TRY(evaluation_set_fill(&e->val, first, v->B, v->tokens, v->targets));
     TRY(device_upload(e->device, e->step.tokens, v->tokens));
     TRY(device_upload(e->device, e->step.targets, v->targets));
-    TRY(device_replay(e->device, e->training->evaluation));
+    TRY(device_replay(e->device, e->training->programs[EVALUATION].program));
     TRY(device_download(e->device, v->losses, e->step.losses));
     for (int64_t b = 0; b < rows; b++) window_take(v, first + b, b);
     return OK;

@@ -15,7 +15,7 @@ static double step_seconds(const PlanInput *input, const Training *training) {
     for (int64_t i = 0; i < M && i < 3; i++) {
         int64_t index = i == 2 || (i == 1 && M == 2) ? M - 1 : i,
                 times = i == 1 && M > 2 ? M - 2 : 1;
-        const Program *p = training->programs[training_micro_batch(index, M)];
+        const Program *p = training->programs[training_micro_batch(index, M)].program;
         seconds += (double)times * predict_program(p, &input->ceilings);
     }
     return seconds;
@@ -36,7 +36,8 @@ PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
     const Training *training = recorded->training;
     const Plan *largest = training_largest_plan(training);
     PlanResult result = {
-        .bytes = store_bytes(recorded->store) + training->arena_bytes + input->overhead_bytes,
+        .bytes =
+            store_bytes(recorded->store) + training_arena_bytes(training) + input->overhead_bytes,
         .packing_bytes = largest->bytes - largest->live_bytes,
         .parameters = parameters_count(recorded->parameters),
         .attention = "none",

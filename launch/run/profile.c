@@ -68,8 +68,8 @@ static Status trace_write(const OpTime *times, int count, const char *path) {
 }
 
 Status profile_step(Experiment *e, FILE *file, const char *trace) {
-    const Program *p = e->training->programs[MICRO_ONLY];
-    if (p == NULL) p = e->training->programs[MICRO_LAST];
+    const Program *p = e->training->programs[MICRO_ONLY].program;
+    if (p == NULL) p = e->training->programs[MICRO_LAST].program;
     OpTime *times = calloc((size_t)p->n_nodes + 1, sizeof *times);
     Row *rows = calloc((size_t)p->n_nodes + 1, sizeof *rows);
     Status status = times == NULL || rows == NULL

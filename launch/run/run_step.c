@@ -40,7 +40,7 @@ static Status micro_batch(Run *run, int64_t index) {
     int64_t first = run->progress.step * M * R * B + in_step;
     TRY(batch_upload(run, loader_fill(&e->train, first, B, run->tokens, run->targets)));
     TRY(state_upload(run, in_step));
-    return device_replay(e->device, e->training->programs[training_micro_batch(index, M)]);
+    return device_replay(e->device, e->training->programs[training_micro_batch(index, M)].program);
 }
 
 /* Every NaN gets one sign: the sign has no meaning. */

@@ -114,7 +114,7 @@ static void every_op_of_a_gpt_has_a_case(void) {
         options.config.dropout = 0.1;
         options.document_mask = true;
         if (CHECK_OK(model_record(&options, &model))) {
-            const Program *p = model.training->programs[MICRO_ONLY];
+            const Program *p = model.training->programs[MICRO_ONLY].program;
             for (int i = 0; i < p->n_nodes; i++) {
                 const Op *op = p->nodes[i]->op;
                 bool is_checked = is_elsewhere(op) || has_case(op);

@@ -59,7 +59,7 @@ static void every_op_of_a_gpt_has_a_case(void) {
         options.config.dropout = 0.1;
         options.document_mask = true;
         if (CHECK_OK(model_record(&options, &model)))
-            step_check(model.training->programs[MICRO_ONLY], &cases);
+            step_check(model.training->programs[MICRO_ONLY].program, &cases);
         test_model_destroy(&model);
     }
 }

@@ -89,7 +89,8 @@ Status model_step(TestModel *model, StepState state, const int32_t *tokens,
         TRY(device_upload(model->device, model->tensors.step, &state));
         TRY(device_upload(model->device, model->tensors.tokens, tokens + i * row));
         TRY(device_upload(model->device, model->tensors.targets, targets + i * row));
-        TRY(device_replay(model->device, model->training->programs[training_micro_batch(i, n)]));
+        TRY(device_replay(model->device,
+                          model->training->programs[training_micro_batch(i, n)].program));
     }
     return device_synchronize(model->device);
 }
@@ -100,7 +101,7 @@ Status model_evaluate(TestModel *model, const int32_t *tokens, const int32_t *ta
     TRY(device_upload(model->device, model->tensors.step, &state));
     TRY(device_upload(model->device, model->tensors.tokens, tokens));
     TRY(device_upload(model->device, model->tensors.targets, targets));
-    TRY(device_replay(model->device, model->training->evaluation));
+    TRY(device_replay(model->device, model->training->programs[EVALUATION].program));
     int64_t count = tensor_count(model->tensors.losses);
     *loss = 0;
     for (int64_t i = 0; i < count; i++)

@@ -182,7 +182,7 @@ static void recomputed_gradients_are_the_same(void) {
         again.config.L = kept.config.L = 6;
         TestModel a, b;
         if (CHECK_OK(test_model_create(&again, &a)) && CHECK_OK(test_model_create(&kept, &b))) {
-            CHECK(a.training->arena_bytes < b.training->arena_bytes);
+            CHECK(training_arena_bytes(a.training) < training_arena_bytes(b.training));
         }
         test_model_destroy(&a);
         test_model_destroy(&b);
@@ -190,7 +190,7 @@ static void recomputed_gradients_are_the_same(void) {
 }
 
 static int count_ops(const TestModel *model, const char *name) {
-    const Program *p = model->training->programs[MICRO_ONLY];
+    const Program *p = model->training->programs[MICRO_ONLY].program;
     int count = 0;
     for (int i = 0; i < p->n_nodes; i++) count += strcmp(node_name(p->nodes[i]), name) == 0;
     return count;
@@ -227,7 +227,7 @@ static void streams_differ(void) {
     TestModel model;
     bool seen[64] = {false};
     if (model_open(&options, &model)) {
-        const Program *p = model.training->programs[MICRO_ONLY];
+        const Program *p = model.training->programs[MICRO_ONLY].program;
         int n_random = 0;
         for (int i = 0; i < p->n_nodes && strcmp(p->nodes[i]->op->name, "cross_entropy") != 0;
              i++) {

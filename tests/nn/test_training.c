@@ -165,10 +165,12 @@ static void plans_are_the_allocation(void) {
     if (model_open(4, 4, 1, 0.1, &model)) {
         const Training *training = model.training;
         const Plan *largest = training_largest_plan(training);
-        CHECK(largest->bytes == training->arena_bytes);
-        CHECK(model.device->allocated_bytes == store_bytes(model.store) + training->arena_bytes);
-        CHECK(training->programs[MICRO_ONLY] == NULL && training->programs[MICRO_MIDDLE] != NULL);
-        CHECK(training->plans[MICRO_KINDS]->bytes < largest->bytes);
+        CHECK(largest->bytes == training_arena_bytes(training));
+        CHECK(model.device->allocated_bytes ==
+              store_bytes(model.store) + training_arena_bytes(training));
+        CHECK(training->programs[MICRO_ONLY].program == NULL &&
+              training->programs[MICRO_MIDDLE].program != NULL);
+        CHECK(training->programs[EVALUATION].plan->bytes < largest->bytes);
         CHECK(training_micro_batch(0, 1) == MICRO_ONLY &&
               training_micro_batch(0, 4) == MICRO_FIRST);
         CHECK(training_micro_batch(2, 4) == MICRO_MIDDLE &&
@@ -184,7 +186,7 @@ static void plans_are_the_allocation(void) {
 static void profile_covers_every_op(void) {
     TestModel model;
     if (model_open(8, 1, 1, 0, &model)) {
-        const Program *p = model.training->programs[MICRO_ONLY];
+        const Program *p = model.training->programs[MICRO_ONLY].program;
         OpTime *times = calloc((size_t)p->n_nodes, sizeof *times);
         CHECK_OK(model_step(&model, state_at(0, 0), tokens, targets));
         CHECK_OK(device_profile(model.device, p, times));

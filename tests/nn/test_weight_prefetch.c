@@ -127,10 +127,10 @@ static void nothing_is_read_too_early(void) {
         CHECK(late > 100 &&
               late == s.model.parameters->n_buckets -
                           3); /* all but the tables', the vectors', the first layer's */
-        CHECK(walk(&s, s.model.training->programs[MICRO_ONLY], true) == late);
+        CHECK(walk(&s, s.model.training->programs[MICRO_ONLY].program, true) == late);
         CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* what GPUs can look back on */
-        CHECK(walk(&s, s.model.training->weight_gathering, false) == late);
-        CHECK(walk(&s, s.model.training->evaluation, false) == 0);
+        CHECK(walk(&s, s.model.training->programs[WEIGHT_GATHERING].program, false) == late);
+        CHECK(walk(&s, s.model.training->programs[EVALUATION].program, false) == 0);
     }
     setting_destroy(&s);
 }
@@ -139,9 +139,9 @@ static void only_the_first_micro_batch_gathers(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(3, true, &s))) {
         int late = weight_prefetch_late(s.model.parameters);
-        CHECK(walk(&s, s.model.training->programs[MICRO_FIRST], true) == late);
-        CHECK(walk(&s, s.model.training->programs[MICRO_MIDDLE], false) == 0);
-        CHECK(walk(&s, s.model.training->programs[MICRO_LAST], false) == 0);
+        CHECK(walk(&s, s.model.training->programs[MICRO_FIRST].program, true) == late);
+        CHECK(walk(&s, s.model.training->programs[MICRO_MIDDLE].program, false) == 0);
+        CHECK(walk(&s, s.model.training->programs[MICRO_LAST].program, false) == 0);
     }
     setting_destroy(&s);
 }
@@ -150,8 +150,8 @@ static void whole_weights_are_not_gathered(void) {
     Setting s = {0};
     if (CHECK_OK(setting_create(1, false, &s))) {
         CHECK(weight_prefetch_late(s.model.parameters) == 0 &&
-              s.model.training->weight_gathering == NULL);
-        CHECK(walk(&s, s.model.training->programs[MICRO_ONLY], false) == 0);
+              s.model.training->programs[WEIGHT_GATHERING].program == NULL);
+        CHECK(walk(&s, s.model.training->programs[MICRO_ONLY].program, false) == 0);
         CHECK_OK(training_gather_weights(s.model.training));
     }
     setting_destroy(&s);
