@@ -334,7 +334,7 @@ bool config_json_is_tied(const json_t *config) {
     return !json_is_false(json_object_get(config, "tie_word_embeddings"));
 }
 
-bool config_json_unknown(const json_t *config, char *out, size_t room) {
+bool config_json_unknown(const json_t *config, char *out, size_t capacity) {
     const char *name;
     char shown[64];
     size_t used = 0;
@@ -342,9 +342,9 @@ bool config_json_unknown(const json_t *config, char *out, size_t room) {
     json_object_foreach((json_t *)config, name, value) {
         bool is_known = field_find(name) != NULL || is_among(name, foreign, COUNT(foreign)) ||
                         is_among(name, harmless, COUNT(harmless));
-        if (is_known || used >= room) continue;
+        if (is_known || used >= capacity) continue;
         escape_text(name, shown, sizeof shown);
-        used += (size_t)snprintf(out + used, room - used, "%s%s", used > 0 ? ", " : "", shown);
+        used += (size_t)snprintf(out + used, capacity - used, "%s%s", used > 0 ? ", " : "", shown);
     }
     return used > 0;
 }

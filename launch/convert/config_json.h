@@ -28,4 +28,4 @@ NODISCARD Status config_json_check_whole(const char *path, const json_t *config)
 bool config_json_is_tied(const json_t *config);
 
 /* The fields that nothing is known of, escaped and separated by commas, into `out`; false: none. */
-bool config_json_unknown(const json_t *config, char *out, size_t room);
+bool config_json_unknown(const json_t *config, char *out, size_t capacity);
