@@ -9,9 +9,9 @@ struct GradientSlot {
     const Tensor *of;
     Tensor *grad;
     bool written;  /* grad holds a value: the next contribution accumulates */
-    bool consumed; /* the node that made `of` has read it: the memory may be reused for another
-                      tensor's sum */
-    bool watched;  /* grad is the caller's: it must hold this gradient at the end, too */
+    bool consumed; /* the node that computed `of` has read grad; another tensor's sum may reuse its
+                      memory */
+    bool watched;  /* grad belongs to the caller and must hold this gradient at the end */
 };
 
 static GradientSlot *slot_find(Program *p, const Tensor *t) {
@@ -40,8 +40,8 @@ void autodiff_watch(Program *p, const Tensor *t, Tensor *grad, bool accumulate) 
     if (slot != NULL) slot->watched = true;
 }
 
-/* Another tensor's gradient still waits in the same memory, so that adding to it here would change
- * that one too. */
+/* The same memory holds the gradient of another tensor that has not been read yet. Adding to it
+ * here would change both. */
 static bool is_shared(const Program *p, const GradientSlot *slot) {
     for (int i = 0; i < p->n_slots; i++) {
         const GradientSlot *other = &p->slots[i];
@@ -109,8 +109,7 @@ static bool has_gradient(Program *p, const Node *node) {
     return false;
 }
 
-/* The gradient collected for `t` is from now on that of `heir`, its copy in a range that is
- * computed again. */
+/* Moves the gradient collected for `t` to `heir`, its copy in a recomputed range. */
 static void gradient_adopt(Program *p, const Tensor *t, const Tensor *heir) {
     GradientSlot *slot = slot_find(p, t);
     if (slot == NULL || slot->consumed) return;
@@ -126,8 +125,8 @@ static void node_differentiate(Program *p, Node *node) {
     node->differentiated = true;
 }
 
-/* Nodes [first, end) are recorded again, the copy is differentiated, and those of its nodes that
- * backward does not need are dropped. */
+/* Records nodes [first, end) again, differentiates the copy, and drops the copied nodes that
+ * backward does not need. */
 static void segment_differentiate(Program *p, int first, int end) {
     Recomputed *list;
     int copy = p->n_nodes, count;

@@ -1,43 +1,42 @@
 /* Reverse-mode differentiation: appends to a program the ops that compute its gradients.
  *
- * The nodes are walked backwards; each node's gradient rule asks where the gradients of its inputs
- * belong (autodiff_target) and records ops that write there. A tensor used several times gets its
- * gradient in one place: the first writer sets it, later ones accumulate. No zeroing, no temporary
- * sums.
+ * The walk visits the nodes backwards. The gradient rule of each node asks for the destinations of
+ * its inputs' gradients (autodiff_target) and records ops that write there. The gradient of a
+ * tensor with several uses is collected in one place: the first contribution sets it, later ones
+ * accumulate. No zeroing, no temporary sums.
  * Source: Griewank and Walther, "Evaluating Derivatives", 2nd ed., section 3.2 (reverse mode). */
 #pragma once
 
 #include "core/program.h"
 
-/* Where a gradient rule writes. `grad` is NULL where it is not wanted; with `accumulate` the op
- * adds to what is there. */
+/* The destination of a gradient rule. `grad` is NULL if the gradient is not needed; with
+ * `accumulate` the op adds to its content. */
 typedef struct GradTarget {
     Tensor *grad;
     bool accumulate;
 } GradTarget;
 
-/* The gradient of `t` (a parameter) is wanted in `grad`, which may live in a store. With
- * `accumulate` it already holds earlier micro-batches' sum. */
+/* Requests the gradient of the parameter `t` in `grad`, which may live in a store. With
+ * `accumulate`, `grad` already holds the sum of earlier micro-batches. */
 void autodiff_watch(Program *p, const Tensor *t, Tensor *grad, bool accumulate);
 
-/* Where to write the next contribution to the gradient of `t`. Call it once a contribution, and
- * record the op at once. */
+/* The destination of the next contribution to the gradient of `t`. Call it once per contribution,
+ * and record the op immediately. */
 GradTarget autodiff_target(Program *p, const Tensor *t);
 
-/* The gradient of `t` receives exactly `grad`: shared without a copy where that is safe. */
+/* Contributes `grad` unchanged to the gradient of `t`: shares the memory if that is safe, copies
+ * otherwise. */
 void autodiff_share(Program *p, const Tensor *t, Tensor *grad);
 
-/* The gradient collected for `t`; NULL where nothing has contributed. */
+/* The gradient collected for `t`; NULL before the first contribution. */
 Tensor *autodiff_gradient(Program *p, const Tensor *t);
 
-/* The same, for a rule that changes it in place: a copy where its memory is wanted for anything
- * else. */
+/* The same, for a rule that changes the gradient in place: a copy if the memory has another use. */
 Tensor *autodiff_exclusive(Program *p, const Tensor *t);
 
-/* Marks a node whose gradient its recorder has written already (the loss), so that the walk passes
- * it. */
+/* Marks a node whose gradient is already recorded (the loss); the walk skips it. */
 void autodiff_done(Node *node);
 
-/* Walks all nodes recorded so far. The gradients of what has none yet (the loss's input) must have
- * been started. */
+/* Walks backwards through all nodes recorded so far. A tensor without consumers (the input of the
+ * loss) must already have its gradient. */
 void autodiff_run(Program *p);

@@ -1,5 +1,4 @@
-/* One element of a tensor's bytes, from and to a double. Rounding is to the nearest, ties to
- * even. */
+/* Conversion of one tensor element to and from double. Rounds to nearest, ties to even. */
 #pragma once
 
 #include "core/dtype.h"
@@ -7,8 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* data[i] = the value of `dtype` (a real one) nearest to `value`; too large a value becomes an
- * infinity. */
+/* data[i] = `value` rounded to `dtype`, which is real. Overflow gives infinity. */
 static inline void real_store(void *data, DType dtype, int64_t i, double value) {
     float narrow = (float)value;
     uint32_t bits;
@@ -17,7 +15,7 @@ static inline void real_store(void *data, DType dtype, int64_t i, double value) 
     case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)narrow; break;
     case DTYPE_BF16:
         memcpy(&bits, &narrow, sizeof bits);
-        if (narrow != narrow) bits |= 0x400000; /* a NaN stays one, and becomes quiet */
+        if (narrow != narrow) bits |= 0x400000; /* a NaN stays a NaN and becomes quiet */
         if (narrow == narrow) bits += 0x7FFFu + (bits >> 16 & 1);
         ((uint16_t *)data)[i] = (uint16_t)(bits >> 16);
         break;

@@ -1,8 +1,8 @@
-/* Device: where programs run. The CPU is here always; a GPU where the build and the machine have
- * one.
+/* Device: executes programs. The CPU is always available; a GPU if the build supports it and the
+ * machine has one.
  *
- * A device is opened for one rank, allocates few and large blocks, copies, and replays programs.
- * Nothing here is collective. Memory comes zeroed and aligned to PLAN_ALIGNMENT. */
+ * A device is opened for one rank, allocates a few large blocks, copies, and replays programs.
+ * Nothing here is collective. Memory is zeroed and aligned to PLAN_ALIGNMENT. */
 #pragma once
 
 #include "core/program.h"
@@ -11,21 +11,21 @@
 extern "C" {
 #endif
 
-/* Called before every op of an op-by-op replay: says what this rank is doing. */
+/* Called before every op of an op-by-op replay, with the activity of this rank. */
 typedef void (*ProgressFn)(void *self, const char *activity);
 
-/* What one op took, from device_profile. */
+/* The time of one op, from device_profile. */
 typedef struct OpTime {
     const Node *node;
-    double start_s, duration_s; /* from the replay's start */
+    double start_s, duration_s; /* since the start of the replay */
 } OpTime;
 
-/* A small read-back on its way: see device_fetch_start. */
+/* A small asynchronous read-back: see device_fetch_start. */
 enum { DEVICE_FETCH_BYTES = 64 };
 typedef struct Fetch {
     size_t bytes;
     int slot;
-    unsigned char data[DEVICE_FETCH_BYTES]; /* on the CPU: the copy itself */
+    unsigned char data[DEVICE_FETCH_BYTES]; /* on the CPU: the copy */
 } Fetch;
 
 typedef struct DeviceOps {
@@ -46,71 +46,70 @@ struct Device {
     const DeviceOps *ops;
     Target target;
     char name[128];
-    char location[32]; /* a GPU's PCI bus id; "" for the CPU */
-    double peak_flops; /* per second, dense, in bf16 and f16 with f32 sums; 0 where it is not known
-                          (the CPU) */
+    char location[32]; /* PCI bus id of a GPU; "" for the CPU */
+    double peak_flops; /* FLOP/s, dense, in bf16 and f16 with f32 sums; 0 if unknown (the CPU) */
     double peak_flops_f32; /* the same in true f32 */
-    double peak_bytes;     /* a second, from and to memory */
+    double peak_bytes;     /* bytes per second, read and written */
     size_t allocated_bytes;
-    int sharers;           /* of the CPU's memory: ranks of this host, 1 unless said otherwise */
-    size_t planning_bytes; /* a planning device's memory; 0 for a real device */
-    /* What a GPU gives for this process to be there at all; 0 on the CPU. */
-    size_t context_bytes;   /* context, code, captured graphs; partly taken at the first replays */
-    size_t coming_bytes;    /* how much of context_bytes was not yet taken when the device had been
-                               opened */
-    size_t workspace_bytes; /* of the products' library */
-    size_t others_bytes; /* in use by other processes when the device was opened, as far as can be
-                            told */
-    bool tf32;           /* CUDA: products of f32 tensors may round their factors to tf32; off */
-    bool autotune; /* CUDA: time the candidates for each product once; on. Set both before the first
-                      replay */
+    int sharers;           /* ranks of this host that share the CPU's memory; default 1 */
+    size_t planning_bytes; /* memory of a planning device; 0 for a real device */
+    /* GPU memory that this process uses beside its tensors; 0 on the CPU. */
+    size_t context_bytes; /* GPU memory in use beside this process's tensors; 0 on the CPU. */
+    size_t coming_bytes; /* the part of context_bytes that was not yet allocated when the device was
+                            opened */
+    size_t workspace_bytes; /* of the matrix product library */
+    size_t
+        others_bytes; /* used by other processes when the device was opened, as far as measurable */
+    bool tf32;        /* CUDA: allow tf32 in products of f32 tensors; default off */
+    bool autotune;    /* CUDA: time the candidates for each product once; default on. Set tf32 and
+                         autotune before the first replay */
     ProgressFn progress; /* may be NULL */
     void *progress_self;
 };
 
-/* Opens the CPU with this many OpenMP threads (0: all that this process may run on). */
+/* Opens the CPU with this number of OpenMP threads (0: all that this process may use). */
 NODISCARD Status device_open_cpu(int threads, Device **out);
 
-/* Opens GPU `index` of this host. STATUS_CONFIG without a GPU or without CUDA in this build, with
- * the reason. */
+/* Opens GPU `index` of this host. STATUS_CONFIG, with the reason, if there is no GPU or this build
+ * has no CUDA. */
 NODISCARD Status device_open_cuda(int index, Device **out);
 
-/* A planning device: a GPU that is not here. It answers how much memory it has, and refuses all
- * else with STATUS_CONFIG. */
+/* A planning device: a GPU that is not present. It reports its memory and refuses all other calls
+ * with STATUS_CONFIG. */
 NODISCARD Status device_open_planning(Target target, size_t bytes, Device **out);
 
-/* How many GPUs this process sees; 0 without CUDA. */
+/* The number of GPUs visible to this process; 0 without CUDA. */
 int device_count_cuda(void);
 
 void device_close(Device **device);
 
-/* `what` names the memory in the message of a failure. */
+/* `what` names the memory in error messages. */
 NODISCARD Status device_alloc(Device *device, size_t bytes, const char *what, void **out);
 void device_free(Device *device, void *memory, size_t bytes);
 
-/* Bytes of the device's memory: not in use by anyone, and in all. On the CPU this process's share
- * of what the machine and its control groups have, and no more than its own limits allow
- * (core/base/host_limits.h); what a process takes beside tensors is not free. */
+/* Free and total bytes of the device's memory. On the CPU: this process's share of the memory of
+ * the machine and its control groups, limited by the process's own limits
+ * (core/base/host_limits.h), less the memory that the process needs beside tensors. */
 NODISCARD Status device_memory(Device *device, size_t *free_bytes, size_t *total_bytes);
 
-/* Copies from the host, in order with replays: a replay that is running is not waited for and does
- * not see it. `from` may be reused at once. */
+/* Copies from the host, in order with replays: does not wait for a running replay and does not
+ * affect it. `from` may be reused immediately. */
 NODISCARD Status device_upload(Device *device, const Tensor *to, const void *from);
 
-/* Copies to the host what all replays so far leave; done when it returns. */
+/* Copies to the host after all replays so far; returns when the copy is complete. */
 NODISCARD Status device_download(Device *device, void *to, const Tensor *from);
 
-/* The same for a small tensor (DEVICE_FETCH_BYTES at most) without waiting: start it after a
- * replay, finish it when the value is wanted, perhaps a step later. At most 64 may be under way. */
+/* The same for a small tensor (at most DEVICE_FETCH_BYTES), asynchronously: start it after a replay
+ * and finish it when the value is needed, perhaps a step later. At most 64 may be pending. */
 NODISCARD Status device_fetch_start(Device *device, Fetch *fetch, const Tensor *from);
 NODISCARD Status device_fetch_finish(Device *device, Fetch *fetch, void *to);
 
-/* Runs a bound program: op by op on the CPU, on a GPU as one graph that the first replay captures
- * (asynchronously: see device_synchronize). Addresses are captured: a program is bound once, before
- * its first replay. */
+/* Runs a bound program: op by op on the CPU; on a GPU as one graph, captured at the first replay
+ * and launched asynchronously (see device_synchronize). The graph contains addresses, so bind a
+ * program once, before its first replay. */
 NODISCARD Status device_replay(Device *device, const Program *p);
 
-/* The same, op by op on every device, timing each: times[i] belongs to p->nodes[i]. */
+/* Runs it op by op on every device and times each op: times[i] belongs to p->nodes[i]. */
 NODISCARD Status device_profile(Device *device, const Program *p, OpTime *times);
 
 NODISCARD Status device_synchronize(Device *device);

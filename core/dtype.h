@@ -1,5 +1,5 @@
-/* Element types. The CPU computes in f32 and f64 (f64 is for gradient checks); f16 and bf16 are the
- * GPU's. */
+/* Element types. The CPU computes in f32 and f64 (f64 for gradient checks); f16 and bf16 run on
+ * GPUs only. */
 #pragma once
 
 #include <stddef.h>
@@ -20,17 +20,17 @@ typedef enum DType {
     DTYPE_COUNT
 } DType;
 
-/* Sets of dtypes, a bit each. */
+/* Sets of dtypes, one bit each. */
 #define DTYPE_BIT(dtype) (1u << (dtype))
 #define DTYPES_HALF (DTYPE_BIT(DTYPE_F16) | DTYPE_BIT(DTYPE_BF16))
-#define DTYPES_REAL (DTYPE_BIT(DTYPE_F32) | DTYPES_HALF) /* what a GPU computes in */
+#define DTYPES_REAL (DTYPE_BIT(DTYPE_F32) | DTYPES_HALF) /* the dtypes that a GPU computes in */
 #define DTYPES_F32_F64 (DTYPE_BIT(DTYPE_F32) | DTYPE_BIT(DTYPE_F64))
 #define DTYPES_ALL (~0u)
 
 /* Bytes of one element. */
 size_t dtype_size(DType dtype);
 
-/* "f32", "bf16", ...: as messages and plans show it. */
+/* "f32", "bf16", ...: the name in messages and plans. */
 const char *dtype_name(DType dtype);
 
 #ifdef __cplusplus

@@ -1,9 +1,8 @@
-/* Kernel: one row of an op's list. It says on which device and in which dtypes an op runs, when the
- * kernel refuses a node, how much scratch it needs, how fast it is, and which function runs it.
+/* Kernel: one row of an op's list. It states the device and the dtypes, the nodes that the kernel
+ * refuses, its scratch memory, its speed, and the function that runs it.
  *
- * Rows are constants in .c files, compiled in every build, so that a build without CUDA records,
- * plans and predicts programs for any GPU. Such a build lacks nothing but the `run` of CUDA rows.
- */
+ * Rows are constants in .c files, compiled in every build, so a build without CUDA records, plans
+ * and predicts programs for any GPU. Such a build lacks only the `run` of CUDA rows. */
 #pragma once
 
 #include "core/dtype.h"
@@ -19,48 +18,48 @@ extern "C" {
 
 typedef struct Node Node;
 
-/* Runs the node's arithmetic on its tensors: on the CPU before it returns, on a GPU by enqueueing
- * on `stream`. */
+/* Runs the arithmetic of the node on its tensors. Synchronous on the CPU; enqueues on `stream` on a
+ * GPU. */
 typedef Status (*KernelFn)(const Node *node, void *stream);
 
-/* How a GPU computes a node: in 16 bits, in f32 by way of tf32, in true f32. */
+/* The precision in which a GPU computes a node: 16 bits, f32 through tf32, true f32. */
 typedef enum Precision { PRECISION_HALF, PRECISION_TF32, PRECISION_SINGLE, PRECISIONS } Precision;
 
-/* The time to start the kernel, in microseconds, and the shares of the device's ceilings that it
- * reaches; 0: this side does not count (core/perf/predict.h). */
+/* The launch time of the kernel in microseconds, and the fractions of the device's ceilings that it
+ * reaches; 0: not a limit (core/perf/predict.h). */
 typedef struct KernelSpeed {
     double launch_us, flops, bytes;
 } KernelSpeed;
 
 typedef struct Kernel {
-    const char *name;  /* of the backend, where an op has several on one device; else NULL */
-    const char *shown; /* in tables and traces; NULL: the op's name */
+    const char *name;  /* of the backend, if the op has several on one device; else NULL */
+    const char *shown; /* in tables and traces; NULL: the name of the op */
     DeviceKind device;
-    unsigned dtypes; /* a set of DTYPE_BIT: those of Node.dtype that it takes */
+    unsigned dtypes; /* set of DTYPE_BIT: the supported values of Node.dtype */
 
-    /* Why the kernel cannot run this node on this target ("needs sm_90"), for good; NULL where it
-     * can. NULL: it refuses nothing. */
+    /* The permanent reason why the kernel cannot run this node on this target ("needs sm_90"); NULL
+     * if it can. A NULL function refuses nothing. */
     const char *(*refuses)(const Node *node, const Target *target);
 
-    /* Bytes of scratch, in Node.workspace. NULL: none. */
+    /* Bytes of scratch memory, in Node.workspace. NULL: none. */
     size_t (*workspace)(const Node *node, const Target *target);
 
     KernelSpeed speed[PRECISIONS]; /* all 0: not predicted */
 
-    /* CUDA: many short blocks, beside which a collective takes only its share of the
-     * multiprocessors. A product, one long block on each, waits a whole round for the few that a
-     * collective holds. */
+    /* CUDA: many short blocks, so a concurrent collective takes only its share of the
+     * multiprocessors. A matrix product has one long block per multiprocessor and waits a full wave
+     * for the few that a collective occupies. */
     bool yields;
 
     KernelFn run;     /* NULL: this build has no CUDA */
-    KernelFn run_f64; /* the same compiled for f64 (core/cpu/real.h); NULL: `run` takes all */
+    KernelFn run_f64; /* the same for f64 (core/cpu/real.h); NULL: `run` supports all dtypes */
 } Kernel;
 
 /* A CUDA row's `run`. The constant condition leaves no reference in a build without CUDA;
  * SConstruct defines HOURGLASS_CUDA as 0 or 1. */
 #define CUDA_RUN(function) (HOURGLASS_CUDA ? (function) : NULL)
 
-/* The functions of an op's kernels by their common name: the CPU's is compiled twice. */
+/* Declares the functions of an op's kernels from their common name; the CPU's is compiled twice. */
 #define DECLARE_KERNELS(name)                                                                      \
     Status name##_cpu_f32(const Node *node, void *stream);                                         \
     Status name##_cpu_f64(const Node *node, void *stream);                                         \
@@ -75,7 +74,7 @@ typedef struct Kernel {
 #define CUDA_ROW(function, types, ...)                                                             \
     { .device = DEVICE_CUDA, .dtypes = (types), .run = CUDA_RUN(function##_cuda), __VA_ARGS__ }
 
-/* An op's list, in the order of preference:
+/* The kernels of an op, in order of preference:
  *
  *     .kernels = KERNELS(CPU_KERNEL(gelu), CUDA_KERNEL(gelu, DTYPES_REAL, .speed = ...)) */
 #define CPU_KERNEL(...) &(const Kernel)CPU_ROW(__VA_ARGS__)
@@ -83,7 +82,7 @@ typedef struct Kernel {
 #define KERNELS(...)                                                                               \
     (const Kernel *const[]) { __VA_ARGS__, NULL }
 
-/* .speed where all precisions are alike. */
+/* .speed for kernels that are equally fast in all precisions. */
 #define SPEED(...)                                                                                 \
     {                                                                                              \
         [PRECISION_HALF] = {__VA_ARGS__}, [PRECISION_TF32] = {__VA_ARGS__}, [PRECISION_SINGLE] = { \
@@ -91,7 +90,7 @@ typedef struct Kernel {
         }                                                                                          \
     }
 
-/* The speed of a kernel that memory bounds and that nobody has measured by itself. */
+/* The default speed of a memory-bound kernel without measurements. */
 #define MEMORY_SPEED SPEED(3.0, 0, 0.80)
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* An op is a descriptor: a name, a gradient rule, a cost, and a list of kernels. It is defined
- * where it belongs (core/ops/, nn/attention/); there is no central list of ops. A node is one use
+/* Op: a descriptor with a name, a gradient rule, a cost, and a list of kernels. An op is defined in
+ * the module that needs it (core/ops/, nn/attention/); there is no central list. A node is one use
  * of an op in a program. */
 #pragma once
 
@@ -17,13 +17,13 @@ typedef struct Device Device;
  * core/autodiff.h. */
 typedef void (*GradientFn)(Program *p, const Node *node);
 
-/* What a kernel cannot avoid: arithmetic, and bytes read and written once. */
+/* The minimum work of a kernel: arithmetic, and bytes read and written once. */
 typedef struct Cost {
     double flops, bytes;
 } Cost;
 typedef Cost (*CostFn)(const Node *node);
 
-/* One of a node's tensors. Zeroed it is the first input. */
+/* Selects one tensor of a node. Zero-initialized: the first input. */
 typedef struct Operand {
     bool is_output;
     int index;
@@ -33,40 +33,40 @@ typedef struct Operand {
 
 typedef struct Op {
     const char *name;
-    GradientFn gradient;          /* NULL: no gradient flows through it */
-    CostFn cost;                  /* NULL: its tensors' bytes, no arithmetic */
-    Operand typed_by;             /* the tensor whose dtype the op computes in */
-    const Kernel *const *kernels; /* in the order of preference; NULL ends the list */
+    GradientFn gradient;          /* NULL: not differentiable */
+    CostFn cost;                  /* NULL: the bytes of its tensors, no arithmetic */
+    Operand typed_by;             /* the tensor whose dtype is the compute dtype */
+    const Kernel *const *kernels; /* in order of preference; ends with NULL */
 } Op;
 
-enum { NODE_MAX_TENSORS = 12 }; /* inputs of a node, and outputs */
+enum { NODE_MAX_TENSORS = 12 }; /* inputs of a node; outputs of a node */
 
 struct Node {
     const Op *op;
-    const char *label; /* the layer that recorded it, as "h.3.mlp"; never NULL */
-    const void *attrs; /* the op's own struct */
+    const char *label; /* the layer that recorded it, such as "h.3.mlp"; never NULL */
+    const void *attrs; /* a struct defined by the op */
     size_t attrs_bytes;
     int n_inputs, n_outputs;
-    Tensor **inputs, **outputs; /* what it reads; what it writes (and reads first, where it
-                                   accumulates); may hold NULL */
-    DType dtype;          /* that of op->typed_by; DTYPE_COUNT where there is no such tensor */
+    Tensor **inputs,
+        **outputs; /* read; written (and first read if the op accumulates); may contain NULL */
+    DType dtype;   /* of op->typed_by; DTYPE_COUNT without such a tensor */
     const Kernel *kernel; /* the row that runs it */
-    Tensor *workspace;    /* scratch that lives during this node alone; may be NULL */
+    Tensor *workspace;    /* scratch memory for this node only; may be NULL */
     bool differentiated;  /* its gradient has been recorded */
 };
 
 Cost node_cost(const Node *node);
 
-/* What tables and traces call it: the op, with the backend where the op has several. */
+/* The name in tables and traces: the op, with the backend if the op has several. */
 const char *node_name(const Node *node);
 
-/* Runs the node's kernel. STATUS_CONFIG where this build does not have it. */
+/* Runs the kernel of the node. STATUS_CONFIG if this build does not include it. */
 NODISCARD Status node_run(const Node *node, void *stream);
 
 /* Whether the op has any kernel for the device. */
 bool op_has_kernel(const Op *op, DeviceKind device);
 
-/* The failure of whatever a build without CUDA lacks: STATUS_CONFIG, saying what to do. */
+/* The error for features that need CUDA in a build without it: STATUS_CONFIG, with advice. */
 NODISCARD Status cuda_missing(void);
 
 #ifdef __cplusplus

@@ -64,8 +64,8 @@ static Status all_refuse(const KernelVerdict *verdicts, int count) {
     return ERROR(STATUS_CONFIG, "no kernel takes this call (%s)", reasons);
 }
 
-/* Whether an accepted kernel goes before the one that was found so far. Rows of one name share its
- * time; among them the first one stays. */
+/* Whether to prefer an accepted kernel to the best so far. Rows with the same name share its time;
+ * the first of them wins. */
 static bool is_better(const KernelVerdict *verdict, const KernelVerdict *best) {
     if (best == NULL) return true;
     return verdict->seconds > 0 && (best->seconds == 0 || verdict->seconds < best->seconds);

@@ -1,5 +1,5 @@
-/* Which kernel of an op runs a node: the first row of the target's device that takes it, or what a
- * choice prefers. */
+/* Picker: selects the kernel that runs a node. Without a choice, the first row of the target's
+ * device that accepts the node. */
 #pragma once
 
 #include "core/op.h"
@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Which of an op's named kernels may be used, in which order. count 0: all, in the op's order.
- * Where seconds were measured, the fastest goes before the order; 0: not measured. */
+/* The permitted kernels of an op by name, in order of preference. count 0: all, in the op's order.
+ * A measured kernel precedes the order, the fastest first; 0 seconds: not measured. */
 enum { KERNEL_MAX_CHOICES = 16 };
 typedef struct KernelChoice {
     int count;
@@ -17,23 +17,23 @@ typedef struct KernelChoice {
     double seconds[KERNEL_MAX_CHOICES];
 } KernelChoice;
 
-/* What the picker thinks of one row, for --plan and for the log. */
+/* The result for one row, for --plan and for the log. */
 typedef struct KernelVerdict {
     const Kernel *kernel;
     const char *refusal; /* NULL: accepted */
-    double seconds;      /* the choice's, of this name; 0: not measured */
+    double seconds;      /* from the choice, for this name; 0: not measured */
 } KernelVerdict;
 
-/* Why a kernel of the target's device does not take the node: another dtype, or its own refusal;
- * NULL where it does. It reads node->attrs and node->dtype, and the tensors where a row's `refuses`
- * does. */
+/* The reason why a kernel of the target's device does not accept the node: an unsupported dtype, or
+ * its own refusal. NULL if it accepts. Reads node->attrs, node->dtype, and the tensors that the
+ * row's `refuses` reads. */
 const char *kernel_refusal(const Kernel *kernel, const Node *node, const Target *target);
 
-/* *out = the kernel of node->op that takes the node: the fastest of those that were measured, else
- * the first. A pure function of its arguments. `choice` may be NULL: any kernel. `verdicts` (room
- * for KERNEL_MAX_CHOICES) receives every row of the target's device that the choice names, in the
- * order of preference; *n_verdicts counts them.
- *   Errors: STATUS_CONFIG: the device has no such kernel, or all refuse, with each one's reason. */
+/* kernel_pick: *out = the kernel of node->op that runs the node: the fastest measured one, else the
+ * first that accepts. A pure function of its arguments. `choice` may be NULL: any kernel.
+ * `verdicts` (capacity KERNEL_MAX_CHOICES) receives every row of the target's device that the
+ * choice names, in order of preference; *n_verdicts is their number.
+ *   Errors: STATUS_CONFIG if the device has no such kernel, or if all refuse, with each reason. */
 NODISCARD Status kernel_pick(const Node *node, const Target *target, const KernelChoice *choice,
                              KernelVerdict *verdicts, int *n_verdicts, const Kernel **out);
 

@@ -69,8 +69,8 @@ static int by_offset(const void *a, const void *b) {
     return x->index - y->index;
 }
 
-/* The lowest gap that holds `item` among those placed and alive with it, which `alive` is room
- * for. */
+/* The lowest gap that holds `item` among the placed items with an overlapping lifetime. `alive` is
+ * scratch memory for them. */
 static size_t lowest_gap(const Item *items, int n_placed, const Item *item, const Item **alive) {
     int n_alive = 0;
     for (int i = 0; i < n_placed; i++) {
@@ -86,7 +86,7 @@ static size_t lowest_gap(const Item *items, int n_placed, const Item *item, cons
     return end;
 }
 
-/* Places all items in the given order; the arena's size. */
+/* Places all items in the given order; returns the size of the arena. */
 static size_t place(Item *items, int count, int (*order)(const void *, const void *),
                     const Item **alive) {
     qsort(items, (size_t)count, sizeof *items, order);

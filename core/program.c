@@ -65,7 +65,7 @@ void program_label(Program *p, const char *format, ...) {
     if (label != NULL) p->label = label;
 }
 
-/* Makes room for one more pointer in a growing array; false where memory is out. */
+/* Grows an array for one more pointer if needed; false if out of memory. */
 static bool array_grow(void *array, int count, int *room) {
     if (count < *room) return true;
     int wanted = *room == 0 ? 64 : *room * 2;

@@ -1,8 +1,8 @@
-/* Program: a list of ops over tensors, recorded by running the model's C code once.
+/* Program: a list of ops over tensors, recorded by one execution of the model's C code.
  *
- * While recording, errors stick to the program: every recording function answers NULL from the
- * first failure on and accepts NULL tensors, so that a model reads as mathematics and is checked
- * once, by program_status.
+ * Errors stick to the program: after the first failure every recording function returns NULL, and
+ * all accept NULL tensors. Model code therefore reads like mathematics, and checks for errors once,
+ * with program_status.
  * Not collective; one thread records a program. */
 #pragma once
 
@@ -15,14 +15,13 @@ extern "C" {
 
 typedef struct GradientSlot GradientSlot; /* core/autodiff.c */
 
-/* A range of nodes that backward computes again: core/passes/recompute.h. */
+/* A range of nodes that backward recomputes: core/passes/recompute.h. */
 typedef struct Segment {
     const Node *first, *last;
     struct Segment *next;
 } Segment;
 
-/* What a device keeps of a program that it has replayed (a captured graph); freed with the
- * program. */
+/* Per-device state of a replayed program (a captured graph); freed with the program. */
 typedef struct Executable {
     void *data;
     void (*destroy)(void *data);
@@ -30,13 +29,13 @@ typedef struct Executable {
 
 struct Program {
     Target target;
-    bool training; /* gradients will be asked for: what backward needs is kept */
+    bool training; /* keeps the tensors that backward needs */
     Node **nodes;
     int n_nodes;
-    Buffer **buffers; /* the program's own; a store's are not among them */
+    Buffer **buffers; /* owned by the program; excludes those of a store */
     int n_buffers;
-    Executable *executable; /* the device's; never NULL */
-    /* Below: the recorder's own state. */
+    Executable *executable; /* owned by the device; never NULL */
+    /* Below: private state of the recorder. */
     Arena arena;
     Status status;
     char *message;
@@ -54,40 +53,39 @@ void program_destroy(Program **p);
 /* The first failure while recording, or OK. */
 NODISCARD Status program_status(const Program *p);
 
-/* Makes the program fail (unless it has already), as by ERROR: `return program_fail(p,
+/* Fails the program like ERROR, unless it has already failed: `return program_fail(p,
  * STATUS_CONFIG, "...")`. Returns NULL for the caller to return. */
 void *program_fail(Program *p, StatusCode code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static inline bool program_failed(const Program *p) { return p->status.code != STATUS_OK; }
 
-/* Passes a failed Status on to the program; nothing where it is OK. */
+/* Passes a failed Status to the program; does nothing if it is OK. */
 void program_check(Program *p, Status status);
 
-/* Names the layer of the nodes recorded from now on. */
+/* Sets the layer name of the nodes recorded from now on. */
 void program_label(Program *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A new tensor in a buffer of its own, laid out by the planner. */
+/* A new tensor in a new buffer, which the planner places. */
 Tensor *program_tensor(Program *p, BufferKind kind, DType dtype, int n_dims, const int64_t *shape);
 
 /* The same with the shape and dtype of another tensor. */
 Tensor *program_tensor_like(Program *p, BufferKind kind, const Tensor *like);
 
-/* A view of memory that is already there: a range of a store's section, say. `offset` is in
- * bytes. */
+/* A view of existing memory, such as a range of a store's section. `offset` is in bytes. */
 Tensor *program_view(Program *p, Buffer *buffer, size_t offset, DType dtype, int n_dims,
                      const int64_t *shape);
 
-/* A view of `count` rows of t from row `first` on, rows being all dimensions but the last: (count,
- * columns). */
+/* A view of `count` rows of t from row `first` on: (count, columns). The columns are the last
+ * dimension, the rows all others. */
 Tensor *program_rows(Program *p, const Tensor *t, int64_t first, int64_t count);
 
-/* Scratch, from the first node that it is given to until the last; NULL for zero bytes. */
+/* Scratch memory, live from the first to the last node that uses it; NULL for zero bytes. */
 Tensor *program_workspace(Program *p, size_t bytes);
 
-/* Which random op this is, for core/rng.h: the first asked is 1. */
+/* The stream number of the next random op, for core/rng.h; starts at 1. */
 uint32_t program_stream(Program *p);
 
-/* What program_record needs to know. Inputs and outputs may hold NULL where the op allows it. */
+/* The arguments of program_record. Inputs and outputs may contain NULL if the op allows it. */
 typedef struct Recording {
     const Op *op;
     const void *attrs; /* copied */
@@ -96,7 +94,7 @@ typedef struct Recording {
     int n_inputs;
     Tensor *const *outputs;
     int n_outputs;
-    const Kernel *kernel; /* NULL: the first of the op that takes the node */
+    const Kernel *kernel; /* NULL: the first kernel of the op that accepts the node */
 } Recording;
 
 /* A list of tensors and its length. */
@@ -104,20 +102,20 @@ typedef struct Recording {
     ((Tensor *const[]){__VA_ARGS__}),                                                              \
         (int)(sizeof((Tensor *const[]){__VA_ARGS__}) / sizeof(Tensor *))
 
-/* Appends a node, and settles its dtype, its kernel and its workspace. Its outputs need a gradient
- * where the program trains and an input needs one.
- *   Errors: STATUS_CONFIG, with each row's reason, where no kernel of the target's device takes
- *   it. */
+/* Appends a node and determines its dtype, its kernel and its workspace. Its outputs need a
+ * gradient if the program trains and any input needs one.
+ *   Errors: STATUS_CONFIG, with the reason of each row, if no kernel of the target's device accepts
+ * it. */
 Node *program_record(Program *p, Recording recording);
 
-/* Moves a node to right before `anchor`, or to the end where that is NULL. Both are the
- * program's. */
+/* Moves a node to just before `anchor`, or to the end if `anchor` is NULL. Both belong to the
+ * program. */
 void program_move_before(Program *p, Node *node, const Node *anchor);
 
-/* The node recorded last; NULL in an empty program. */
+/* The node recorded last; NULL if the program is empty. */
 Node *program_last(const Program *p);
 
-/* Where a node is in the list; n_nodes for NULL. */
+/* The index of a node in the list; n_nodes for NULL. */
 int program_position(const Program *p, const Node *node);
 
 #ifdef __cplusplus

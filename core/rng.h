@@ -1,8 +1,8 @@
 /* Random numbers without state: Philox4x32-10, a function of (key, counter).
  *
- * Every draw is a pure function of (seed, step, stream, index), so a resumed run, another tiling or
- * another rank count draws the same numbers. Source: Salmon et al., "Parallel Random Numbers: As
- * Easy as 1, 2, 3", SC'11, section 3.3. Header-only, for C and CUDA alike. */
+ * Every draw is a pure function of (seed, step, stream, index), so a resumed run, a different
+ * tiling or a different number of ranks draws the same numbers. Source: Salmon et al., "Parallel
+ * Random Numbers: As Easy as 1, 2, 3", SC'11, section 3.3. Header-only, for C and CUDA. */
 #pragma once
 
 #include <stdint.h>
@@ -32,13 +32,13 @@ RNG_INLINE Philox philox(uint64_t key, uint64_t low, uint64_t high) {
     return out;
 }
 
-/* The high half of a counter: which step, and which random op of the program (its stream). */
+/* The high half of a counter: the step, and the random op of the program (its stream). */
 RNG_INLINE uint64_t rng_counter(uint64_t step, uint32_t stream) {
     return (step << 24) | (stream & 0xFFFFFFu);
 }
 
-/* A word below this is dropped: drop probability p as a 32-bit threshold, p in [0, 1). */
+/* Words below this threshold are dropped: drop probability p in [0, 1) as a 32-bit threshold. */
 RNG_INLINE uint32_t rng_threshold(double p) { return (uint32_t)(p * 4294967296.0); }
 
-/* Uniform in [0, 1) with 24 bits, and in (0, 1] for a logarithm's argument. */
+/* Uniform in [0, 1) with 24 bits, and in (0, 1] for the argument of a logarithm. */
 RNG_INLINE float rng_uniform(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }

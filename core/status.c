@@ -17,7 +17,7 @@ static void trace_append(const char *file, int line, const char *what) {
     snprintf(trace + used, TRACE_BYTES - used, "  at %s:%d: %s\n", file, line, what);
 }
 
-/* Formatted aside first: an argument may be the old message itself. */
+/* Format into a temporary first: an argument may be the old message. */
 static void message_set(const char *excerpt, const char *format, va_list arguments) {
     char text[STATUS_MESSAGE_BYTES];
     vsnprintf(text, sizeof text, format, arguments);
@@ -111,7 +111,8 @@ void status_warn(const char *program, const char *lines) {
 
 int status_report(const char *program, Status status) {
     if (failed(status)) {
-        /* A message about a place in a file already reads `FILE:LINE:COLUMN: error: ...`. */
+        /* A message about a position in a file already has the form `FILE:LINE:COLUMN: error:
+         * ...`. */
         if (strstr(message, ": error: ") == NULL) fprintf(stderr, "%s: error: ", program);
         fprintf(stderr, "%s\n", message);
         if (getenv("HOURGLASS_TRACE") != NULL) fputs(trace, stderr);

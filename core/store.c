@@ -12,7 +12,7 @@ struct Store {
     Arena arena;
     Section *sections[MAX_SECTIONS];
     int n_sections;
-    Device *device; /* that the memory is of; NULL before store_allocate */
+    Device *device; /* owns the memory; NULL before store_allocate */
 };
 
 static Status no_memory(void) {

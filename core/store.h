@@ -1,8 +1,7 @@
-/* Store: the tensors that outlive a step, in sections. A section is one contiguous range of tensors
- * of one dtype, so that an optimizer, an all-reduce or a checkpoint can treat it as one long
- * vector.
+/* Store: tensors that outlive a step, in sections. A section is one contiguous range of tensors of
+ * the same dtype, so an optimizer, an all-reduce or a checkpoint can process it as one long vector.
  *
- * Tensors are declared first; store_allocate lays them out and gives them memory, zeroed. */
+ * Declare the tensors first; store_allocate then assigns zeroed memory to them. */
 #pragma once
 
 #include "core/base/arena.h"
@@ -11,8 +10,8 @@
 
 typedef struct Device Device;
 
-/* Every tensor of a section starts at a multiple of this many elements: 16-byte accesses hold for
- * every dtype. */
+/* Every tensor of a section starts at a multiple of this number of elements: allows 16-byte
+ * accesses in every dtype. */
 enum { STORE_ALIGNMENT = 64 };
 
 typedef struct StoreEntry {
@@ -24,10 +23,9 @@ typedef struct Section {
     const char *name;
     DType dtype;
     Buffer buffer;
-    StoreEntry *entries; /* in the order of layout */
+    StoreEntry *entries; /* in layout order */
     int n_entries, room;
-    Tensor *flat; /* the whole section as one vector, the gaps included; its length grows with what
-                     is added */
+    Tensor *flat; /* the whole section as one vector, with padding; grows with additions */
 } Section;
 
 typedef struct Store Store;
@@ -42,15 +40,16 @@ NODISCARD Status store_section(Store *store, const char *name, BufferKind kind, 
 NODISCARD Status section_add(Store *store, Section *section, const char *name, int n_dims,
                              const int64_t *shape, Tensor **out);
 
-/* Lengthens the section to a multiple of so many elements, itself a multiple of STORE_ALIGNMENT. */
+/* Pads the section to a multiple of this number of elements, itself a multiple of
+ * STORE_ALIGNMENT. */
 NODISCARD Status section_pad(Section *section, int64_t multiple);
 
-/* Bytes of all sections of a kind, of everything. */
+/* Bytes of all sections of one kind; of all sections. */
 size_t store_kind_bytes(const Store *store, BufferKind kind);
 size_t store_bytes(const Store *store);
 
-/* One zeroed allocation a section. STATUS_FAILURE where the device has no room; the store must not
- * grow afterwards. */
+/* One zeroed allocation per section. STATUS_FAILURE if the device has too little memory. The store
+ * must not grow afterwards. */
 NODISCARD Status store_allocate(Store *store, Device *device);
 
 /* The sections, for checkpoints and tests. */

@@ -1,8 +1,8 @@
-/* Tensors are plain descriptions: a dtype, a row-major shape and a place in a buffer. They own
+/* Tensors are plain descriptions: a dtype, a row-major shape and a position in a buffer. They own
  * nothing.
  *
  * A buffer is a range of memory that gets its address late: a program's buffers when the plan is
- * bound to a device, a store's sections when the store is allocated. Many tensors may view one
+ * bound to a device, a store's sections when the store is allocated. Several tensors may view one
  * buffer. */
 #pragma once
 
@@ -18,10 +18,10 @@ extern "C" {
 
 enum { TENSOR_MAX_DIMS = 4 };
 
-/* What the memory is for: the rows of the memory table. */
+/* The purpose of the memory: the rows of the memory table. */
 typedef enum BufferKind {
     BUFFER_WEIGHTS,
-    BUFFER_MASTER_WEIGHTS, /* f32 copies, where the weights themselves are narrower */
+    BUFFER_MASTER_WEIGHTS, /* f32 copies, if the weights have 16 bits */
     BUFFER_MOMENTS,
     BUFFER_GRADIENTS, /* of the weights */
     BUFFER_ACTIVATIONS,
@@ -38,13 +38,13 @@ typedef struct Buffer {
     BufferKind kind;
     size_t bytes;
     bool persistent; /* belongs to a store and outlives every program */
-    int index;       /* among its program's buffers */
-    void *data;      /* NULL until bound */
+    int index;       /* in its program */
+    void *data;      /* NULL before binding */
 } Buffer;
 
 typedef struct Tensor {
     Buffer *buffer;
-    size_t offset; /* bytes from the buffer's start */
+    size_t offset; /* bytes from the start of the buffer */
     DType dtype;
     int n_dims;
     int64_t shape[TENSOR_MAX_DIMS];
@@ -53,14 +53,15 @@ typedef struct Tensor {
 
 static inline void *tensor_data(const Tensor *t) { return (char *)t->buffer->data + t->offset; }
 
-/* Elements of a tensor; of its last dimension (1 for a scalar); of all the others. */
+/* The number of elements of a tensor; of its last dimension (1 for a scalar); of all other
+ * dimensions. */
 int64_t tensor_count(const Tensor *t);
 int64_t tensor_columns(const Tensor *t);
 int64_t tensor_rows(const Tensor *t);
 size_t tensor_bytes(const Tensor *t);
 bool tensor_same_shape(const Tensor *a, const Tensor *b);
 
-/* "f32 (4, 256, 768)", for messages; one of a few static buffers a thread. */
+/* "f32 (4, 256, 768)", for messages. Uses a few static buffers per thread. */
 const char *tensor_text(const Tensor *t);
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@
 DECLARE_KERNELS(adamw);
 
 typedef struct Update {
-    /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    /* rest: 1 - beta, computed in double; in single precision it would be 0 for a beta near 1 */
     real beta1, beta2, rest1, rest2;
     real eps, lr, decay, gradient_scale, correction1, correction2;
 } Update;
@@ -40,7 +40,7 @@ static void elements_update(Update u, real *w, real *m, real *v, const real *gra
     }
 }
 
-/* Keeps the first gradient of a range that is not finite, where it is wanted. */
+/* Records the first non-finite gradient of a range, if requested. */
 static void first_nonfinite_keep(const Tensor *grad, AdamwRange range, const StepState *step,
                                  const Tensor *first_nonfinite) {
     const real *values = (const real *)tensor_data(grad) + range.first;

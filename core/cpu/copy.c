@@ -1,4 +1,4 @@
-/* i32 comes here as float, whose 32 bits a copy leaves as they are. */
+/* i32 is passed as float; a copy preserves all 32 bits. */
 #include "core/cpu/real.h"
 #include "core/op.h"
 #include "core/ops/flags.h"

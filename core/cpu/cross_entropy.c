@@ -12,8 +12,8 @@ static real row_maximum(const real *x, int64_t V) {
     return maximum;
 }
 
-/* Turns the row into exp(x - maximum); their sum, a block at a time: 50,000 small terms added one
- * by one to a large f32 would lose three digits. */
+/* Replaces the row by exp(x - maximum) and returns the sum. Sums in blocks: adding 50,000 small
+ * terms one by one to a large f32 would lose three digits. */
 static real row_exponentials(real *x, real maximum, int64_t V) {
     enum { BLOCK = 512 };
     double total = 0;
@@ -30,8 +30,7 @@ static real row_exponentials(real *x, real maximum, int64_t V) {
     return (real)total;
 }
 
-/* A NaN among the logits is not the maximum by `>`, but it is in the sum, so that the loss shows
- * it. */
+/* `>` ignores a NaN logit for the maximum, but the sum includes it, so the loss becomes NaN. */
 static real row_loss(real *x, int32_t target, int64_t V, real scale, bool gradient) {
     real maximum = row_maximum(x, V), wanted = x[target] - maximum;
     real sum = row_exponentials(x, maximum, V);
@@ -44,7 +43,7 @@ static real row_loss(real *x, int32_t target, int64_t V, real scale, bool gradie
     return (real)log((double)sum) - wanted;
 }
 
-/* Where the target is no column: the loss, which every column's gradient becomes too. */
+/* The target is not a column: sets the loss and the gradient of every column to this value. */
 static real row_without_target(real *x, int32_t target, int64_t V) {
     real value = target == CROSS_ENTROPY_IGNORED ? 0 : (real)NAN;
     for (int64_t v = 0; v < V; v++) x[v] = value;

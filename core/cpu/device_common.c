@@ -1,5 +1,5 @@
-/* The CPU as a device: memory from the system, programs replayed op by op. Compiled once, unlike
- * the kernels. */
+/* The CPU as a device: memory from the system, op-by-op replay. Compiled once, unlike the
+ * kernels. */
 #include "core/base/clock.h"
 #include "core/base/host_limits.h"
 #include "core/cpu/openblas.h"
@@ -14,11 +14,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-/* What a process takes beside tensors once it runs: measured 20 MiB. */
+/* Memory of a running process beside tensors: measured 20 MiB. */
 enum { STACK_BYTES = 8 << 20, HEAP_BYTES = 32 << 20 };
 
-/* Anonymous pages come zeroed, and go back to the system when they are released. Huge pages spare
- * the TLB. */
+/* Anonymous pages are zeroed and return to the system when released. Huge pages reduce TLB
+ * misses. */
 static Status cpu_alloc(Device *device, size_t bytes, void **out) {
     (void)device;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -41,7 +41,8 @@ static Status cpu_copy(Device *device, void *to, const void *from, size_t bytes)
 
 static size_t less(size_t bytes, size_t by) { return bytes > by ? bytes - by : 0; }
 
-/* What is still to be mapped beside tensors: counts where a process may map only so much. */
+/* Memory beside tensors that is not mapped yet; relevant only if the process has a mapping
+ * limit. */
 static size_t mapped_later(const Device *device) {
     struct rlimit limit;
     size_t threads = (size_t)device->target.threads, stack = STACK_BYTES;

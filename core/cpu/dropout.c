@@ -6,7 +6,7 @@
 
 DECLARE_KERNELS(dropout);
 
-/* Four elements share one Philox block; a row of the batch may start inside a block. */
+/* Four elements share one Philox block; a row of the batch may start in the middle of a block. */
 Status KERNEL(dropout)(const Node *node, void *stream) {
     (void)stream;
     const DropoutAttrs *attrs = node->attrs;

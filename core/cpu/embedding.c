@@ -31,8 +31,8 @@ static void add_columns(real *sum, const real *x, int64_t first, int64_t end) {
     for (int64_t j = first; j < end; j++) sum[j] += x[j];
 }
 
-/* A thread owns a range of columns, so that rows of equal tokens are added without atomics and in
- * the batch's order. */
+/* Each thread owns a range of columns, so rows with equal tokens are added in batch order, without
+ * atomics. */
 static void columns_backward(const Node *node, int64_t first, int64_t end) {
     const EmbeddingAttrs *attrs = node->attrs;
     const Tensor *d = node->inputs[0], *wpe = node->outputs[1];

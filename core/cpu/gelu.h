@@ -1,4 +1,4 @@
-/* The tanh GELU and its derivative for one element, in the form that vectorizes: see
+/* The tanh GELU and its derivative for one element, in a form that vectorizes: see
  * core/ops/gelu.h. */
 #pragma once
 
@@ -12,7 +12,7 @@ static inline real gelu_value(real x) {
     return x / (1 + real_exp(-u));
 }
 
-/* Beyond GELU_FAR the derivative is 0 or 1; without that bound the square of a large x would make
+/* Beyond GELU_FAR the derivative is 0 or 1; without this bound, the square of a large x would make
  * it NaN. */
 #define GELU_FAR ((real)1e6)
 

@@ -1,4 +1,4 @@
-/* One thread a row; a row stays in the cache between the passes over it. */
+/* One thread per row; a row stays in the cache between passes. */
 #include "core/ops/layernorm.h"
 
 #include "core/cpu/real.h"
@@ -20,7 +20,7 @@ static real row_variance(const real *x, real mean, int64_t C) {
     return sum / (real)C;
 }
 
-/* The same where squares leave the range of `real`. What is not finite makes both NaN. */
+/* The same for rows whose squares overflow `real`. A non-finite element makes both results NaN. */
 static real wide_rstd(const real *x, int64_t C, double eps, real *mean) {
     long double sum = 0, squares = 0;
     for (int64_t j = 0; j < C; j++) sum += (long double)x[j];
@@ -87,7 +87,7 @@ static void row_backward(real *dx, const real *dy, const real *x, const real *ga
     }
 }
 
-/* One part of the rows: their dx, and their share of dgamma and dbeta. */
+/* One part of the rows: dx, and partial sums of dgamma and dbeta. */
 static void part_backward(const Node *node, int64_t first, int64_t end, real *dgamma, real *dbeta) {
     const LayernormAttrs *attrs = node->attrs;
     int64_t C = tensor_columns(node->inputs[0]);

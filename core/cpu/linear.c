@@ -1,4 +1,4 @@
-/* The products are OpenBLAS's; bias, GELU and bias gradient are one pass each over the product's
+/* OpenBLAS computes the products; bias, GELU and bias gradient each make one pass over the
  * output. */
 #include "core/ops/linear.h"
 
@@ -62,8 +62,8 @@ Status KERNEL(linear_dx)(const Node *node, void *stream) {
     return OK;
 }
 
-/* db = column sums of dy: each part of the rows into its own line of the workspace, then the lines
- * in order. */
+/* db = column sums of dy: each part of the rows sums into its line of the workspace, then the lines
+ * are added in order. */
 static void bias_gradient(const Node *node, bool accumulate) {
     const Tensor *dy = node->inputs[0];
     int64_t rows = tensor_rows(dy), columns = tensor_columns(dy);

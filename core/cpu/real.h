@@ -1,6 +1,6 @@
-/* Every CPU kernel file is compiled twice, for f32 and for f64: `real` is the element type,
- * KERNEL(x) names the symbol x_cpu_f32 or x_cpu_f64, and BLAS(gemm) is cblas_sgemm or cblas_dgemm.
- * f64 exists for gradient checks. */
+/* Every CPU kernel file is compiled twice, for f32 and f64: `real` is the element type, KERNEL(x)
+ * is the symbol x_cpu_f32 or x_cpu_f64, and BLAS(gemm) is cblas_sgemm or cblas_dgemm. f64 is for
+ * gradient checks. */
 #pragma once
 
 #include <cblas.h>
@@ -20,9 +20,8 @@ typedef REAL real;
 #define BLAS_JOIN(suffix, name) BLAS_JOIN_(suffix, name)
 #define BLAS(name) BLAS_JOIN(REAL_NAME, name)
 
-/* e^x without a library call, so that loops over it vectorize: 2^n times a polynomial on [-ln2/2,
- * ln2/2], with at most 2 units in the last place of error; 0 below -87.3, infinity above 88.3, and
- * NaN stays NaN. */
+/* e^x without a library call, so that loops vectorize: 2^n times a polynomial on [-ln2/2, ln2/2].
+ * Error at most 2 ulp; 0 below -87.3, infinity above 88.3; NaN for NaN. */
 static inline float exp_f32(float x) {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     float clamped = x > 88.72f ? 88.72f : x;
@@ -36,7 +35,7 @@ static inline float exp_f32(float x) {
     poly = poly * r + 5.0000001201e-1f;
     float value = poly * r * r + r + 1.0f;
     int32_t bits = ((int32_t)(n > -126.0f ? n : -126.0f) + 127)
-                   << 23; /* -126 for a NaN, which has no integer */
+                   << 23; /* -126 for a NaN, which has no integer value */
     float power;
     memcpy(&power, &bits, sizeof power);
     return x < -87.3f ? 0.0f : value * power;
@@ -55,8 +54,8 @@ static inline double sqrt_f64(double x) { return sqrt(x); }
 #define SQRT_JOIN(suffix) SQRT_JOIN_(suffix)
 #define real_sqrt SQRT_JOIN(REAL_NAME)
 
-/* `count` items cut into `parts` nearly equal ranges: part i is [*first, *end). Sums over fixed
- * parts, added in order, do not depend on the number of threads. */
+/* Divides `count` items into `parts` nearly equal ranges: part i is [*first, *end). Sums over a
+ * fixed number of parts, added in order, do not depend on the number of threads. */
 static inline void range_part(int64_t count, int64_t parts, int64_t i, int64_t *first,
                               int64_t *end) {
     *first = count * i / parts;

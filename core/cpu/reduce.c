@@ -8,7 +8,7 @@ DECLARE_KERNELS(norm);
 
 enum { PARTS = 64 };
 
-/* sum(x): each part by itself, then the parts in order. */
+/* sum(x): sums each part separately, then the parts in order. */
 Status KERNEL(sum)(const Node *node, void *stream) {
     (void)stream;
     const ReduceAttrs *attrs = node->attrs;

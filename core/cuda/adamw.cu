@@ -1,19 +1,19 @@
-/* Bound by memory: 16 bytes read and 14 written a weight (f32 gradient, m, v and master, bf16
+/* Bound by memory: 16 bytes read and 14 written per weight (f32 gradient, m, v and master, bf16
  * weight), so 3.7 GB and 0.89 ms for 124 M weights at 4.2 TB/s. One launch covers a whole section,
- * or many ranges of it, since each launch begins and ends with a chip that is not full: bias
- * corrections and the clipped scale are worked out once a block, from the norm and the step on the
+ * or many ranges of it, because the GPU is underused at the start and the end of each launch. Each
+ * block computes the bias corrections and the clipped scale once, from the norm and the step on the
  * device. */
 #include "core/ops/adamw.h"
 
 #include "core/cuda/cuda_common.cuh"
 #include "core/step.h"
 
-/* PACKS a thread: the block's set-up is shared by 4 * 256 * W weights. */
+/* PACKS per thread: 4 * 256 * W weights share the block's set-up. */
 enum { THREADS = 256, PACKS = 4, RANGES_A_LAUNCH = 96 };
 
 struct Update {
-    float beta1, beta2, rest1,
-        rest2; /* rest: 1 - beta, narrowed last, or a beta near 1 would leave nothing */
+    float beta1, beta2, rest1, rest2; /* rest: 1 - beta, computed in double; in single precision it
+                                         would be 0 for a beta near 1 */
     float eps, lr, decay, gradient_scale, correction1, correction2;
 };
 
@@ -33,8 +33,8 @@ static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *ste
     return u;
 }
 
-/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL: the master is the weight itself.
- * The ranges travel with the launch. */
+/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL if the weight itself is f32. The
+ * ranges are kernel arguments. */
 template <typename T>
 struct AdamwParams {
     const float *grad, *norm;
@@ -42,7 +42,7 @@ struct AdamwParams {
     float *master, *m, *v;
     T *narrow;
     unsigned long long *first_nonfinite; /* or NULL */
-    int64_t offset;                      /* element of the section that the gradient's index 0 is */
+    int64_t offset;                      /* the element of the section at index 0 of the gradient */
     AdamwAttrs attrs;
     AdamwRange ranges[RANGES_A_LAUNCH];
 };
@@ -84,7 +84,7 @@ static __device__ void update_pack(const Views<T> &p, const Update &u, int64_t i
     if (p.narrow != NULL) store<W>(p.narrow + i, w);
 }
 
-/* In a step that changes nothing: costs nothing where all is well. */
+/* Runs only in a skipped step, so normal steps pay nothing. */
 template <typename T, int W>
 static __device__ void first_nonfinite_keep(const AdamwParams<T> &p, const AdamwRange &range,
                                             int64_t start) {
@@ -95,11 +95,11 @@ static __device__ void first_nonfinite_keep(const AdamwParams<T> &p, const Adamw
         if (isfinite(p.grad[range.first + i])) continue;
         atomicMax(p.first_nonfinite, (unsigned long long)adamw_first_nonfinite(
                                          p.step->step, p.offset + range.first + i));
-        return; /* later ones of this thread are smaller */
+        return; /* this thread's later elements have smaller codes */
     }
 }
 
-/* Block (part of a range, range). */
+/* Block index: (part of a range, range). */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) adamw_kernel(AdamwParams<T> p) {
     __shared__ Update shared;

@@ -1,7 +1,7 @@
 /* Bound by memory. The bias gradient reads dy once: at 65536 rows 24 us for 768 columns, 72 us for
  * 2304, 96 us for 3072 at 4.2 TB/s. 128 parts of the rows times columns / 256 blocks of 8 rows by
- * 32 packs fill 132 multiprocessors. The sum of the lines reads 0.4 to 1.5 MB from the L2 cache:
- * about 3 us. */
+ * 32 packs fill 132 multiprocessors. Summing the lines reads 0.4 to 1.5 MB from the L2 cache: about
+ * 3 us. */
 #include "core/cuda/columns.cuh"
 
 #include "core/cuda/cuda_common.cuh"
@@ -32,7 +32,7 @@ Status columns_sum(ColumnSum first, ColumnSum second, int64_t n, int64_t stride,
     return cuda_launched("columns_sum");
 }
 
-/* Block (x, part): 32 packs of columns, 8 rows at a time. */
+/* Block index: (x, part): 32 packs of columns, 8 rows at a time. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(256)
     columns_part_kernel(float *parts, const T *dy, int64_t rows, int64_t columns) {

@@ -1,5 +1,5 @@
-/* Sums of columns in two levels: kernels leave one line of partial sums a block, and this adds the
- * lines in order. */
+/* Sums of columns in two levels: each block of a kernel writes one line of partial sums, and
+ * columns_sum adds the lines in order. */
 #pragma once
 
 #include "core/ops/linear.h"
@@ -7,8 +7,8 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
-/* out[j] = sum over i < n of parts[i * stride + j], or out[j] += that, for j < columns. out NULL:
- * nothing. */
+/* out[j] = sum over i < n of parts[i * stride + j], or out[j] += that sum, for j < columns. If out
+ * is NULL, does nothing. */
 typedef struct ColumnSum {
     float *out;
     const float *parts;

@@ -1,4 +1,4 @@
-/* Bound by memory: x is read, out written (and read first where it accumulates); 48 us for (65536,
+/* Bound by memory: x is read, out is written (and read first with accumulate); 48 us for (65536,
  * 768) in bf16 at 4.2 TB/s. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/ops/flags.h"
@@ -21,7 +21,7 @@ static __global__ void __launch_bounds__(THREADS)
     store<W>(out + i, value);
 }
 
-/* Without arithmetic a float keeps all 32 bits. */
+/* A float that is only copied keeps all 32 bits. */
 static DType moved_as(DType dtype) { return dtype == DTYPE_I32 ? DTYPE_F32 : dtype; }
 
 extern "C" Status copy_cuda(const Node *node, void *stream) {

@@ -1,11 +1,10 @@
 /* Bound by memory: a row of Vp logits is read once and its gradient written once: 13.2 GB and 3.1
  * ms for 65536 rows of 50304 in bf16 at 4.2 TB/s, 6.3 us a row and multiprocessor. So copies and
- * arithmetic must overlap: a block stays on its multiprocessor, holds its row in registers, and has
- * the next one copied into shared memory (101 KB) meanwhile. An element costs one exponential (1.8
- * us a row): relative to its thread's maximum, kept in 16 bits, and scaled by what the block's
- * reduction yields. A thread works on the packs that it has copied itself, so that only the
- * reduction synchronizes. Rows that are too long or not of 16 bits are read from memory in two
- * passes. */
+ * arithmetic must overlap: blocks are persistent; each holds its row in registers while the next
+ * row is copied into shared memory (101 KB). An element costs one exponential (1.8 us a row):
+ * relative to the maximum of its thread, kept in 16 bits, and scaled by the result of the block's
+ * reduction. A thread processes the packs that it copied, so only the reduction synchronizes. Rows
+ * that are too long, and rows of f32, are read from memory in two passes. */
 #include "core/ops/cross_entropy.h"
 
 #include "core/cuda/cuda_common.cuh"
@@ -28,8 +27,8 @@ struct LossParams {
     bool gradient;
 };
 
-/* A row's target. Where it is none of the vocabulary's columns, the loss and the gradient are NaN,
- * unless the row is ignored: then both are 0, whatever the logits. */
+/* The target of a row. If it is not a column of the vocabulary, the loss and the gradient are NaN;
+ * for an ignored row both are 0. The logits do not matter in either case. */
 struct RowTarget {
     int column;
     bool is_column, is_ignored;
@@ -39,9 +38,9 @@ static __device__ __forceinline__ RowTarget target_of(int column, int V) {
     return RowTarget{column, (unsigned)column < (unsigned)V, column == CROSS_ENTROPY_IGNORED};
 }
 
-/* The maximum of what has been seen, and the sum of exponentials relative to it. Starting from
- * -FLT_MAX, not infinity, keeps the differences finite; a NaN is not the maximum, but it is in the
- * sum, so that the loss shows it. */
+/* The running maximum, and the sum of exponentials relative to it. Starting from -FLT_MAX, not
+ * infinity, keeps the differences finite. A NaN never becomes the maximum, but the sum includes it,
+ * so the loss becomes NaN. */
 struct Online {
     float maximum, sum;
 };
@@ -64,8 +63,8 @@ static __device__ __forceinline__ Online online_warp(Online mine) {
     return mine;
 }
 
-/* Every thread gets the row's total. `parity` alternates between calls: a second barrier is not
- * needed then. */
+/* Returns the total of the row to every thread. `parity` alternates between calls and saves a
+ * second barrier. */
 template <typename T>
 static __device__ __forceinline__ Online online_block(Online mine, int parity) {
     __shared__ Online warps[2][WARPS];
@@ -82,9 +81,8 @@ static __device__ __forceinline__ float exponential_2(float x) {
     return y;
 }
 
-/* e^(x - maximum), by 2^shift where 16 bits are kept. The difference comes first: it is exact near
- * the maximum, where a rounded maximum * log2(e) would be off by as much as large logits are
- * rounded. */
+/* e^(x - maximum), times 2^shift for results kept in 16 bits. Subtract first: the difference is
+ * exact near the maximum, while the rounding error of maximum * log2(e) grows with the logits. */
 template <typename T>
 static __device__ __forceinline__ float exponential_below(float x, float maximum, float shift = 0) {
     if constexpr (std::is_same_v<T, float>) {
@@ -94,7 +92,7 @@ static __device__ __forceinline__ float exponential_below(float x, float maximum
     }
 }
 
-/* `valid` elements of the pack count; W where it lies inside the vocabulary. */
+/* The number of valid elements in the pack; W if it lies inside the vocabulary. */
 template <typename T, int W>
 static __device__ __forceinline__ Online online_pack(Online row, float (&x)[W], int valid) {
     if (valid < W) {
@@ -114,7 +112,7 @@ static __device__ __forceinline__ Online online_pack(Online row, float (&x)[W], 
     return row;
 }
 
-/* The pack that starts at element j becomes its gradient. */
+/* Replaces the pack that starts at element j by its gradient. */
 template <typename T, int W>
 static __device__ __forceinline__ void gradient_pack(float (&x)[W], Online row, float factor,
                                                      float scale, int to_target, int valid) {
@@ -135,7 +133,7 @@ static __device__ __forceinline__ float loss_scale(const LossParams<T> &p) {
     return (float)(p.scale * (double)p.step->loss_scale);
 }
 
-/* A row a block, read twice. */
+/* One block per row; reads the row twice. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p) {
     T *logits = p.logits + (int64_t)blockIdx.x * p.Vp;
@@ -148,7 +146,7 @@ static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p)
         load<W>(logits + j, x);
         row = online_pack<T, W>(row, x, p.V - j);
     }
-    row = online_block<T>(row, 0); /* everyone has read `wanted` */
+    row = online_block<T>(row, 0); /* all threads have read `wanted` */
     if (threadIdx.x == 0)
         p.losses[blockIdx.x] = target.is_ignored ? 0.0f : logf(row.sum) - (wanted - row.maximum);
     if (!p.gradient) return;
@@ -163,7 +161,7 @@ static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p)
     }
 }
 
-/* Two elements of 16 bits in a register. */
+/* Two 16-bit elements in a register. */
 static __device__ __forceinline__ float2 unpack(uint32_t word, __nv_bfloat16) {
     return make_float2(__uint_as_float(word << 16), __uint_as_float(word & 0xFFFF0000u));
 }
@@ -179,11 +177,11 @@ static __device__ __forceinline__ uint32_t pack(float low, float high, __half) {
     return *reinterpret_cast<uint32_t *>(&pair);
 }
 
-/* A thread's share of a row: words[n][i] are elements (n * THREADS + threadIdx.x) * 8 + 2 i and the
- * next. */
+/* A thread's share of a row: words[n][i] holds elements (n * THREADS + threadIdx.x) * 8 + 2 i and
+ * the next one. */
 typedef uint32_t RowShare[MAX_PACKS][4];
 
-/* Starts this thread's packs of a row on their way into shared memory. */
+/* Starts the copy of this thread's packs of a row into shared memory. */
 template <typename T>
 static __device__ __forceinline__ void row_copy(const LossParams<T> &p, T *to, int64_t index) {
     const T *from = p.logits + index * p.Vp;
@@ -194,11 +192,11 @@ static __device__ __forceinline__ void row_copy(const LossParams<T> &p, T *to, i
     __pipeline_commit();
 }
 
-/* Exponentials are kept as 2^SHIFT times what they are: f16 would lose the small ones. */
+/* Exponentials are stored multiplied by 2^SHIFT: f16 would lose the small ones. */
 template <typename T>
 constexpr float SHIFT = std::is_same_v<T, __half> ? 14.0f : 0.0f;
 
-/* Columns of the pack at j from `end` on become the halves of `fill`. */
+/* Replaces the columns of the pack at j from `end` on by the halves of `fill`. */
 static __device__ __forceinline__ void pack_end(uint32_t (&words)[4], int j, int end,
                                                 uint32_t fill) {
     if (j + 8 <= end) return;
@@ -209,8 +207,7 @@ static __device__ __forceinline__ void pack_end(uint32_t (&words)[4], int j, int
     }
 }
 
-/* The share from shared memory; columns that are padding become -infinity, whose exponential is
- * 0. */
+/* Loads the share from shared memory; padding columns become -infinity, whose exponential is 0. */
 template <typename T>
 static __device__ __forceinline__ void share_load(RowShare &words, const T *copied, int V) {
     const uint32_t lowest = pack(-INFINITY, -INFINITY, T());
@@ -238,7 +235,7 @@ static __device__ __forceinline__ float share_maximum(const RowShare &words) {
     return maximum;
 }
 
-/* The elements become their exponentials relative to `maximum`; their sum. */
+/* Replaces the elements by their exponentials relative to `maximum`; returns the sum. */
 template <typename T>
 static __device__ __forceinline__ float share_exponentials(RowShare &words, float maximum) {
     float sum = 0;
@@ -256,7 +253,7 @@ static __device__ __forceinline__ float share_exponentials(RowShare &words, floa
     return sum;
 }
 
-/* Columns from `end` on become 0. */
+/* Sets the columns from `end` on to 0. */
 template <typename T>
 static __device__ __forceinline__ void share_store(T *logits, const RowShare &words, float factor,
                                                    int end, int Vp) {
@@ -286,7 +283,7 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
         RowShare words;
         RowTarget target = target_of(p.targets[index], p.V);
         bool owner = (unsigned)target.column / 8 % THREADS ==
-                     threadIdx.x; /* of the pack that holds the target */
+                     threadIdx.x; /* the thread that owns the pack with the target */
         __pipeline_wait_prior(0);
         float wanted = owner && target.is_column ? to_float(copied[target.column]) : NAN;
         share_load(words, copied, p.V);
@@ -302,7 +299,7 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
         float factor =
             target.is_column ? scale / row.sum * exponential_below<T>(own, row.maximum) : NAN;
         share_store(logits, words, factor, target.is_ignored ? 0 : p.V, p.Vp);
-        /* softmax - 1 would lose its digits from a softmax of 16 bits */
+        /* in 16 bits, softmax - 1 would lose the digits of the softmax */
         float likelihood = exponential_below<T>(wanted, row.maximum, SHIFT<T>) / row.sum;
         if (owner && target.is_column)
             logits[target.column] = from_float<T>(scale * (likelihood - 1.0f));

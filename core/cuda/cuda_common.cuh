@@ -1,8 +1,8 @@
-/* What the CUDA kernels share: errors as Status, one template for the three real dtypes, 16-byte
- * packs, and reductions in a fixed order, so that every kernel gives the same bits in every run.
+/* Shared by the CUDA kernels: errors as Status, one template for the three real dtypes, 16-byte
+ * packs, and reductions in a fixed order, so every kernel computes the same bits in every run.
  *
- * Memory-bound kernels move 16 bytes a thread and access: a kernel is a template of its width W, 16
- * / sizeof(T) where columns and addresses allow it, else 1. All arithmetic is f32. */
+ * Memory-bound kernels move 16 bytes per thread and access: a kernel is a template of its width W,
+ * 16 / sizeof(T) if columns and addresses allow it, else 1. All arithmetic is f32. */
 #pragma once
 
 #include "core/op.h"
@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <type_traits>
 
-/* The failed call's error is taken from the runtime, or the next launch would be blamed for it. */
+/* Clears the runtime's error; otherwise the next launch would report it. */
 static inline Status cuda_failed(cudaError_t error, const char *call) {
     (void)cudaGetLastError();
     return ERROR(error == cudaErrorMemoryAllocation ? STATUS_NO_ROOM : STATUS_FAILURE,
@@ -26,7 +26,7 @@ static inline Status cuda_failed(cudaError_t error, const char *call) {
         if (error_ != cudaSuccess) return cuda_failed(error_, #call);                              \
     } while (0)
 
-/* After a launch: whether it was accepted. */
+/* After a launch: reports a launch failure. */
 static inline Status cuda_launched(const char *kernel) {
     cudaError_t error = cudaGetLastError();
     if (error == cudaSuccess) return Status{STATUS_OK};
@@ -55,14 +55,14 @@ Status dispatch_real(DType dtype, F f) {
 template <int N>
 using Int = std::integral_constant<int, N>;
 
-/* f(Int<W>): W = 16 / sizeof(T) where `vector` says that it fits, else 1. */
+/* f(Int<W>): W = 16 / sizeof(T) if `vector`, else 1. */
 template <typename T, typename F>
 Status dispatch_width(bool vector, F f) {
     return vector ? f(Int<16 / sizeof(T)>{}) : f(Int<1>{});
 }
 
-/* Whether `columns` elements of T are whole packs and all these addresses start one; NULL
- * passes. */
+/* Whether `columns` is a multiple of the pack size and all these addresses are aligned to packs;
+ * ignores NULL. */
 template <typename T, typename... Pointers>
 bool fits_packs(int64_t columns, Pointers... pointers) {
     return columns % (int64_t)(16 / sizeof(T)) == 0 && (((((uintptr_t)pointers) & 15) == 0) && ...);
@@ -102,8 +102,7 @@ __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
     return __float2bfloat16_rn(x);
 }
 
-/* W elements from and to memory, by 16-byte (or, at the least, 8-byte) accesses where W elements
- * fill them. */
+/* W elements from and to memory, by 16-byte accesses (at least 8-byte) if W elements fill them. */
 template <int W, typename T>
 __device__ __forceinline__ void load(const T *from, float (&x)[W]) {
     constexpr int BYTES = W * (int)sizeof(T);
@@ -155,8 +154,8 @@ __device__ __forceinline__ float warp_max(float x) {
     return x;
 }
 
-/* The same sum in every thread of a block of up to 1024; may be called again after other block-wide
- * work. */
+/* The same sum in every thread of a block of up to 1024 threads; may be called again after other
+ * block-wide work. */
 template <typename T>
 __device__ __forceinline__ T block_sum(T x) {
     __shared__ T sums[32];
@@ -168,8 +167,7 @@ __device__ __forceinline__ T block_sum(T x) {
     return warp_sum(lane < warps ? sums[lane] : T(0));
 }
 
-/* e^x: correctly rounded to 2 units in f32, the fast form where the result is rounded to 16 bits
- * anyway. */
+/* e^x: accurate to 2 ulp in f32; the fast form if the result is rounded to 16 bits anyway. */
 template <typename T>
 __device__ __forceinline__ float exponential(float x) {
     if constexpr (std::is_same_v<T, float>) {
@@ -182,7 +180,7 @@ __device__ __forceinline__ float exponential(float x) {
 /* The tanh GELU and its derivative in the sigmoid form of core/ops/gelu.h. */
 constexpr float GELU_SCALE = 1.5957691216057308f, GELU_CUBIC = 0.044715f;
 
-/* Beyond it the derivative is 0 or 1; without that bound the square of a large x would make it
+/* Beyond it the derivative is 0 or 1; without this bound, the square of a large x would make it
  * NaN. */
 constexpr float GELU_FAR = 1e6f;
 
@@ -194,7 +192,7 @@ __device__ __forceinline__ float gelu_value(float x) {
 
 template <typename T>
 __device__ __forceinline__ float gelu_derivative(float x) {
-    x = x > GELU_FAR ? GELU_FAR : x < -GELU_FAR ? -GELU_FAR : x; /* a NaN stays */
+    x = x > GELU_FAR ? GELU_FAR : x < -GELU_FAR ? -GELU_FAR : x; /* a NaN stays NaN */
     float u = GELU_SCALE * (x + GELU_CUBIC * x * x * x);
     float sigmoid = 1.0f / (1.0f + exponential<T>(-u));
     return sigmoid +

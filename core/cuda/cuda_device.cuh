@@ -1,4 +1,4 @@
-/* The CUDA device from within: what its kernels and products share. One process drives one GPU. */
+/* The internals of the CUDA device that kernels and products share. One process drives one GPU. */
 #pragma once
 
 #include "core/cuda/memory.h"
@@ -9,7 +9,7 @@
 
 constexpr int STAGING_SLOTS = 8, FETCH_SLOTS = 64;
 constexpr size_t STAGING_BYTES =
-    2 << 20; /* of one slot: a step's tokens at B=64, T=1024 take an eighth */
+    2 << 20; /* per slot: a step's tokens at B=64, T=1024 fill an eighth */
 constexpr size_t MATMUL_WORKSPACE = 32 << 20; /* CUDA_WORKSPACE_BYTES */
 
 struct MatmulPlan;
@@ -18,19 +18,19 @@ typedef struct CudaDevice {
     Device base;
     int index;
     cudaStream_t stream; /* replays, copies */
-    cudaStream_t beside; /* for a kernel that may run beside a product: forks from `stream` and
-                            joins it within an op */
+    cudaStream_t beside; /* for a kernel that can overlap a product: forks from `stream` and joins
+                            it within an op */
     cudaEvent_t forked, joined;
     bool capturing;
     cublasLtHandle_t blas;
     void *blas_workspace;
     struct MatmulPlan *plans;
-    int n_plans, plan_room,
-        n_unplanned; /* unplanned: met while capturing, their products are not in the graph */
-    char *staging;   /* pinned: STAGING_SLOTS slots, then FETCH_SLOTS */
+    int n_plans, plan_room, n_unplanned; /* unplanned: new shapes met during a capture; their
+                                            products are not in the graph */
+    char *staging;                       /* pinned: STAGING_SLOTS slots, then FETCH_SLOTS */
     cudaEvent_t staged[STAGING_SLOTS], fetched[FETCH_SLOTS];
     int next_staging, next_fetch;
 } CudaDevice;
 
-/* The device that is replaying; kernels that need more than a stream ask for it. */
+/* The device that is replaying, for kernels that need more than a stream. */
 CudaDevice *cuda_device_current(void);

@@ -1,6 +1,6 @@
-/* The GPU as a device. A program is captured as one CUDA graph at its first replay and replayed as
- * that; nothing in a replay waits for the host. Copies from the host pass through pinned slots in
- * the order of the stream, so that the host may prepare a step while the one before it runs. */
+/* The GPU as a device. The first replay of a program captures it as one CUDA graph; every replay
+ * launches that graph and never waits for the host. Copies from the host go through pinned slots in
+ * stream order, so the host can prepare a step while the previous one runs. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
@@ -53,7 +53,8 @@ static Status cuda_upload(Device *device, void *to, const void *from, size_t byt
         size_t part = bytes - done < STAGING_BYTES ? bytes - done : STAGING_BYTES;
         int slot = d->next_staging;
         d->next_staging = (slot + 1) % STAGING_SLOTS;
-        CUDA_TRY(cudaEventSynchronize(d->staged[slot])); /* what the slot held has left it */
+        CUDA_TRY(cudaEventSynchronize(
+            d->staged[slot])); /* the previous copy from the slot is complete */
         memcpy(staging_slot(d, slot), (const char *)from + done, part);
         CUDA_TRY(cudaMemcpyAsync((char *)to + done, staging_slot(d, slot), part,
                                  cudaMemcpyHostToDevice, d->stream));
@@ -63,7 +64,7 @@ static Status cuda_upload(Device *device, void *to, const void *from, size_t byt
     return Status{STATUS_OK};
 }
 
-/* Two slots take turns: one is filled while the other is read. */
+/* Two slots alternate: one is filled while the other is read. */
 static Status cuda_download(Device *device, void *to, const void *from, size_t bytes) {
     CudaDevice *d = of(device);
     size_t parts = (bytes + STAGING_BYTES - 1) / STAGING_BYTES;
@@ -108,7 +109,7 @@ static Status nodes_enqueue(CudaDevice *d, const Program *p) {
     return Status{STATUS_OK};
 }
 
-/* Relaxed: a kernel's code may be loaded at its first use, in the middle of the capture. */
+/* Relaxed: the first use of a kernel may load its code in the middle of the capture. */
 static Status graph_capture(CudaDevice *d, const Program *p, cudaGraph_t *graph) {
     *graph = NULL;
     CUDA_TRY(cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeRelaxed));
@@ -127,7 +128,7 @@ static Status graph_create(CudaDevice *d, const Program *p) {
     cudaGraph_t graph;
     Status status = graph_capture(d, p, &graph);
     if (!failed(status) &&
-        d->n_unplanned > 0) { /* products of new shapes: plan them, then capture the whole */
+        d->n_unplanned > 0) { /* products of new shapes: plan them, then capture again */
         cudaGraphDestroy(graph);
         TRY(matmul_plans_complete(d));
         status = graph_capture(d, p, &graph);
@@ -226,7 +227,7 @@ static const DeviceOps cuda_ops = {
     .close = cuda_close,
 };
 
-/* How many GPUs there are, or why none can be used, and what to do. */
+/* Counts the GPUs. Errors: the reason why none is usable, with advice. */
 static Status count_devices(int *count) {
     *count = 0;
     int driver = 0, runtime = 0;
@@ -272,9 +273,9 @@ static Status target_of(int index, Device *device) {
         device->name, properties.major, properties.minor);
 }
 
-/* What is in use now is this process's context and workspace, and what others have taken. Where
- * that is far more than a context, the usual size of one is taken for ours, and the rest for
- * theirs. */
+/* The memory in use now consists of this process's context and workspace, and of other processes'
+ * memory. If it is far more than a context, a context of the usual size is attributed to this
+ * process and the rest to others. */
 static Status memory_account(CudaDevice *d) {
     Device *device = &d->base;
     size_t free_bytes, total_bytes;
@@ -318,7 +319,7 @@ static Status resources_create(CudaDevice *d) {
 
 static __global__ void probe(void) {}
 
-/* A build for other GPUs would fail at its first launch. */
+/* A build for a different architecture would fail at its first launch. */
 static Status code_check(const Device *device) {
     cudaFuncAttributes attributes;
     cudaError_t error = cudaFuncGetAttributes(&attributes, probe);

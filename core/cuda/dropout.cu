@@ -1,6 +1,6 @@
-/* Bound by memory where Philox does not cost more: x is read, y written; 48 us for (65536, 768) in
- * bf16 at 4.2 TB/s. Ten rounds for four elements are about 15 instructions an element, 0.75 G of
- * them, some 60 us: so near both. */
+/* Bound by memory, but close to being bound by Philox: x is read, y written; 48 us for (65536, 768)
+ * in bf16 at 4.2 TB/s. Ten rounds for four elements are about 15 instructions per element, 0.75 G
+ * in total, some 60 us. */
 #include "core/ops/dropout.h"
 
 #include "core/cuda/cuda_common.cuh"
@@ -11,7 +11,7 @@ enum { THREADS = 256 };
 
 struct DropoutParams {
     const StepState *step;
-    int64_t count, sample; /* elements in all and of one row of the batch */
+    int64_t count, sample; /* number of elements, in total and per row of the batch */
     uint32_t stream, threshold;
     float scale;
     bool accumulate;
@@ -21,10 +21,10 @@ template <int W>
 static __device__ void masks(const DropoutParams &p, int64_t i, float (&mask)[W]) {
     uint64_t index = (uint64_t)p.step->first_sample * (uint64_t)p.sample + (uint64_t)i;
     uint64_t counter = rng_counter(p.step->step, p.stream);
-    if constexpr (W == 1) { /* an element may be anywhere in its Philox block */
+    if constexpr (W == 1) { /* an element may have any position in its Philox block */
         mask[0] =
             philox(p.step->seed, index / 4, counter).word[index % 4] < p.threshold ? 0.0f : p.scale;
-    } else { /* a row of the batch is whole packs, so a pack is whole blocks */
+    } else { /* a row of the batch consists of whole packs, so a pack consists of whole blocks */
 #pragma unroll
         for (int block = 0; block < W / 4; block++) {
             Philox words = philox(p.step->seed, index / 4 + block, counter);

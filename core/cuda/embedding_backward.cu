@@ -1,12 +1,12 @@
 /* The gradient of the token table without atomics: the batch's tokens are sorted
  * (core/cuda/sort.cu, about 20 us for 65536), each block sums a fixed range of the sorted rows, and
- * what a token that spans several ranges has left in them is added in their order. So a token that
- * is half of the batch costs no more than others, and every run gives the same bits. dwpe[t] is the
- * sum over the batch, a thread a pack of columns.
+ * the partial sums of a token that spans several ranges are added in order. So a token that fills
+ * half of the batch costs no more than others, and every run computes the same bits. dwpe[t] is the
+ * sum over the batch, one thread per pack of columns.
  *
  * Bound by memory: dx is read twice (101 MB each at (65536, 768) in bf16), a row of dwte is read
- * and written for each token that occurs (some 12 K: 74 MB): 66 us at 4.2 TB/s, and 37 us more
- * where dwte must be cleared first. */
+ * and written for each distinct token (some 12 K: 74 MB): 66 us at 4.2 TB/s, and 37 us more if dwte
+ * must be cleared first. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/sort.cuh"
 #include "core/ops/embedding.h"
@@ -15,8 +15,8 @@ enum { THREADS = 128, RANGE = EMBEDDING_RANGE };
 
 template <typename T>
 struct TokenParams {
-    float *dwte, *partial; /* partial (ranges, 2, C): of the token that a range begins with, and of
-                              that it ends with */
+    float *dwte,
+        *partial; /* partial (ranges, 2, C): of the first and of the last token of a range */
     const T *dx;
     const int32_t *keys, *rows; /* sorted */
     int64_t count, C, V;
@@ -40,8 +40,8 @@ static __device__ __forceinline__ void add_to(float *out, const float (&sum)[W])
     store<W>(out, old);
 }
 
-/* Block (range, columns): the runs of equal tokens in the range. A run that lies inside goes to
- * dwte, one that spans its border to `partial`. */
+/* Block index: (range, columns): the runs of equal tokens in the range. A run inside the range goes
+ * to dwte, a run across its border to `partial`. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) range_kernel(TokenParams<T> p) {
     int64_t j = ((int64_t)blockIdx.y * THREADS + threadIdx.x) * W, range = blockIdx.x;
@@ -69,8 +69,8 @@ static __global__ void __launch_bounds__(THREADS) range_kernel(TokenParams<T> p)
     }
 }
 
-/* Block (range, columns): where a token that spans borders begins in this range, its parts are
- * added in order. */
+/* Block index: (range, columns): adds the parts of a token that starts in this range and crosses
+ * its border, in order. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) spans_kernel(TokenParams<T> p) {
     int64_t j = ((int64_t)blockIdx.y * THREADS + threadIdx.x) * W, range = blockIdx.x;
@@ -78,7 +78,7 @@ static __global__ void __launch_bounds__(THREADS) spans_kernel(TokenParams<T> p)
     if (j >= p.C || !spans_right(p.keys, end, p.count)) return;
     int32_t token = p.keys[end - 1];
     if (p.keys[first] == token && spans_left(p.keys, first))
-        return; /* it begins in an earlier range */
+        return; /* it starts in an earlier range */
     if (token < 0 || token >= p.V) return;
     float sum[W], part[W];
     load<W>(p.partial + (range * 2 + 1) * p.C + j, sum);
@@ -126,7 +126,7 @@ static Status clear_tables(const Node *node, cudaStream_t stream) {
     const Tensor *dwte = node->outputs[0], *dwpe = node->outputs[1];
     if (!attrs->accumulate_wte)
         CUDA_TRY(cudaMemsetAsync(tensor_data(dwte), 0, tensor_bytes(dwte), stream));
-    /* positions that the batch does not reach */
+    /* positions beyond the length of the batch */
     size_t reached =
         (size_t)(node->inputs[0]->shape[1] * node->inputs[0]->shape[2]) * sizeof(float);
     if (!attrs->accumulate_wpe && tensor_bytes(dwpe) > reached) {

@@ -1,13 +1,13 @@
-/* What a product's epilogue does, as kernels of their own: for shapes and dtypes that cuBLASLt does
- * not fuse, or fuses at a loss. */
+/* Epilogues of products as separate kernels: for shapes and dtypes that cuBLASLt does not fuse, or
+ * fuses at a loss. */
 #pragma once
 
 #include "core/op.h"
 
 #include <cuda_runtime.h>
 
-/* y = pre + bias, then gelu of it where asked; `pre` keeps the argument where it is given. The
- * product is in `pre` where that is given, else in `y`. (rows, columns); bias may be NULL. */
+/* y = pre + bias, or gelu of that; `pre`, if given, keeps the argument. The product is in `pre` if
+ * given, else in `y`. (rows, columns); bias may be NULL. */
 typedef struct BiasGelu {
     void *y, *pre;
     const void *bias;

@@ -1,5 +1,5 @@
-/* Once a run: 124 M weights take some 5 ms of f64 arithmetic, where one core of the host takes
- * seconds. */
+/* Once per run: 124 M weights take some 5 ms of f64 arithmetic, and seconds on one core of the
+ * host. */
 #include "core/ops/initialize.h"
 
 #include "core/cuda/cuda_common.cuh"

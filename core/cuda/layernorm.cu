@@ -1,10 +1,10 @@
 /* Bound by memory: forward with the residual sum reads two tensors and writes two, backward reads
- * three and writes one: 403 MB and 96 us each at (65536, 768) in bf16 and 4.2 TB/s; 25 + 25 calls a
- * step of GPT-2 124M are 4.8 ms.
+ * three and writes one: 403 MB and 96 us each at (65536, 768) in bf16 and 4.2 TB/s; 25 + 25 calls
+ * per step of GPT-2 124M take 4.8 ms.
  *
- * A warp owns a row and keeps it in registers (PACKS packs a lane), so that each element is read
- * once; the variance is of the differences from the mean, as on the CPU. Rows too long for that are
- * read again (PACKS = 0). */
+ * A warp owns a row and keeps it in registers (PACKS packs per lane), so each element is read once.
+ * The variance is computed from the differences to the mean, as on the CPU. Longer rows are read
+ * again (PACKS = 0). */
 #include "core/cuda/layernorm.cuh"
 
 enum { WARPS = 4, THREADS = WARPS * 32 };
@@ -51,18 +51,19 @@ static __device__ __forceinline__ void keep_statistics(const ForwardParams<T> &p
     p.rstds[row] = rstd;
 }
 
-/* Where squares overflow f32 the row is read again and scaled by this: 1e16 becomes 8e-15, the end
- * of f32 3e8. */
+/* If squares overflow f32, the row is read again and scaled by this: 1e16 becomes 8e-15, the
+ * largest f32 3e8. */
 constexpr float FAR_SCALE = 0x1p-100f;
 
-/* The row's rstd, from the variance, and its mean; both are NaN where an element is not finite. */
+/* Returns the row's rstd, computed from the variance. If the variance is not finite, computes the
+ * mean again. Both are NaN if an element is not finite. */
 template <typename T>
 static __device__ __forceinline__ float row_rstd(const ForwardParams<T> &p, int64_t row,
                                                  float variance, float *mean) {
     if (isfinite(variance)) return 1.0f / sqrtf(variance + p.eps);
     const T *in = (p.branch == NULL ? p.x : p.sums) + row * p.C;
     float sum = 0, squares = 0;
-    __syncwarp(); /* the lanes have written the sums */
+    __syncwarp(); /* all lanes have written the sums */
 #pragma unroll 1
     for (int64_t j = threadIdx.x % 32; j < p.C; j += 32) sum += to_float(in[j]) * FAR_SCALE;
     float center = warp_sum(sum) / (float)p.C;

@@ -1,11 +1,12 @@
-/* What layernorm forward and backward share: how many packs of a row a lane keeps in registers. */
+/* Shared by layernorm forward and backward: the number of packs of a row that a lane keeps in
+ * registers. */
 #pragma once
 
 #include "core/cuda/cuda_common.cuh"
 #include "core/ops/layernorm.h"
 
-/* f(Int<PACKS>) with enough packs for a row of C elements, one warp a row; Int<0> where a row is
- * too long for that, or does not fall into packs. */
+/* f(Int<PACKS>) with enough packs for a row of C elements, one warp per row; Int<0> if the row is
+ * too long, or not a multiple of the pack size. */
 template <int W, typename F>
 Status layernorm_packs(int64_t C, F f) {
     int64_t packs = (C + 32 * W - 1) / (32 * W);

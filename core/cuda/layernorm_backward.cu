@@ -1,9 +1,9 @@
-/* layernorm_backward: with n = (x - mean) rstd and g = dy gamma,  dx = rstd (g - mean(g) - n mean(g
- *                                                                 n)).
+/* layernorm_backward: with n = (x - mean) rstd and g = dy gamma,
+ *     dx = rstd (g - mean(g) - n mean(g n)).
  *
- * Bound by memory: dy, x and (where it accumulates) dx are read, dx is written: 403 MB and 96 us at
- * (65536, 768) in bf16 and 4.2 TB/s. A warp walks over many rows and keeps its share of dgamma and
- * dbeta in registers: they cost no pass of their own. The warps of a block are added in order, then
+ * Bound by memory: dy, x and (with accumulate) dx are read, dx is written: 403 MB and 96 us at
+ * (65536, 768) in bf16 and 4.2 TB/s. A warp processes many rows and keeps its share of dgamma and
+ * dbeta in registers, which saves a separate pass. The warps of a block are added in order, then
  * the blocks (columns_sum, 3 us). */
 #include "core/cuda/columns.cuh"
 #include "core/cuda/layernorm.cuh"
@@ -31,7 +31,7 @@ static __device__ __forceinline__ void dx_pack(const BackwardParams<T> &p, int64
     store<W>(p.dx + i, d);
 }
 
-/* g, n and the contributions to dgamma and dbeta of one pack. */
+/* g, n, and the contributions to dgamma and dbeta, of one pack. */
 template <typename T, int W>
 static __device__ __forceinline__ void row_pack(const BackwardParams<T> &p, int64_t row, int64_t j,
                                                 float mean, float rstd, float (&dy)[W],
@@ -47,7 +47,7 @@ static __device__ __forceinline__ void row_pack(const BackwardParams<T> &p, int6
     }
 }
 
-/* The warps' sums, one after another, into the block's line of parts. */
+/* Adds the sums of the warps in order into the block's line of parts. */
 template <typename T, int W, int PACKS>
 static __device__ void parts_store(const BackwardParams<T> &p, const float (&dgamma)[PACKS][W],
                                    const float (&dbeta)[PACKS][W]) {
@@ -76,8 +76,8 @@ static __device__ void parts_store(const BackwardParams<T> &p, const float (&dga
         p.parts[blockIdx.x * 2 * p.C + j] = sums[j];
 }
 
-/* The packs of a row as they lie in memory: half the registers that f32 would take, so that all of
- * a row's loads are under way at once. */
+/* The packs of a row in their stored dtype: half the registers of f32, so all loads of a row can be
+ * pending at once. */
 template <typename T, int W>
 struct RawPack {
     using Word = std::conditional_t<W * sizeof(T) % 16 == 0, uint4, T>;
@@ -144,7 +144,8 @@ static __global__ void __launch_bounds__(THREADS, PACKS *W <= 24 ? 2 : 1)
     parts_store<T, W, PACKS>(p, dgamma, dbeta);
 }
 
-/* Rows of any length: dx a warp a row in two passes; dgamma and dbeta a thread a column. */
+/* Rows of any length: dx with one warp per row in two passes; dgamma and dbeta with one thread per
+ * column. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) dx_long_kernel(BackwardParams<T> p) {
     int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, first = threadIdx.x % 32 * W;
@@ -200,7 +201,7 @@ extern "C" Status layernorm_backward_cuda(const Node *node, void *stream) {
     TRY(need_f32(dbeta, "the gradient of beta"));
     unsigned blocks = blocks_for(rows, WARPS);
     if (blocks > LAYERNORM_BLOCKS) blocks = LAYERNORM_BLOCKS;
-    if (blocks == 0) blocks = 1; /* no rows: the sums are still set */
+    if (blocks == 0) blocks = 1; /* no rows: the sums must still be set */
     float *parts = data_of<float>(node->workspace);
     TRY(dispatch_real(dy->dtype, [&](auto type) {
         using T = typename decltype(type)::type;

@@ -1,8 +1,8 @@
 /* Bound by arithmetic. GPT-2 124M at B=64, T=1024 (65536 rows), in bf16 at the 700 TFLOP/s that
  * cuBLASLt reaches: c_attn (768 to 2304) 331 us, attn.c_proj 110 us, c_fc and mlp.c_proj (768,
- * 3072) 442 us each, and twice that again backward; the head (768 to 50304) 7.2 ms, and 14.5 ms
- * backward. 75 ms a step in all. What a fused epilogue saves is in core/cuda/epilogue.cu and
- * core/cuda/columns.cu. */
+ * 3072) 442 us each, and twice as long backward; the head (768 to 50304) 7.2 ms, and 14.5 ms
+ * backward. 75 ms per step in total. For the savings of a fused epilogue see core/cuda/epilogue.cu
+ * and core/cuda/columns.cu. */
 #include "core/ops/linear.h"
 
 #include "core/cuda/cuda_common.cuh"

@@ -1,4 +1,4 @@
-/* Runs products: see core/cuda/matmul.cuh. The arithmetic is cuBLASLt's; a row-major matrix is the
+/* Runs products: see core/cuda/matmul.cuh. cuBLASLt does the arithmetic. A row-major matrix is the
  * column-major matrix of its transpose, so out = a b is computed as out^T = b^T a^T: cuBLASLt's A
  * is our b. */
 #include "core/cuda/matmul.cuh"
@@ -17,7 +17,7 @@ static cudaDataType_t cuda_type(int32_t dtype) {
 
 static Status layout_create(cublasLtMatrixLayout_t *out, int32_t dtype, int64_t rows,
                             int64_t columns, int64_t batch) {
-    /* ours is (rows, columns) row-major: theirs (columns, rows) with leading dimension `columns` */
+    /* our (rows, columns) row-major is their (columns, rows) with leading dimension `columns` */
     BLAS_TRY(cublasLtMatrixLayoutCreate(out, cuda_type(dtype), (uint64_t)columns, (uint64_t)rows,
                                         columns));
     if (batch == 1) return Status{STATUS_OK};
@@ -49,8 +49,8 @@ static cublasLtEpilogue_t epilogue_of(const MatmulShape *s) {
 
 static Status epilogue_describe(const MatmulShape *s, cublasLtMatmulDesc_t desc) {
     cublasLtEpilogue_t epilogue = epilogue_of(s);
-    void *any = (void *)(uintptr_t)256; /* the heuristic wants to see an address; each run sets the
-                                           true one */
+    void *any =
+        (void *)(uintptr_t)256; /* the heuristic requires an address; each run sets the real one */
     SET(desc, EPILOGUE, epilogue);
     if (s->has_bias) {
         cudaDataType_t type =
@@ -95,7 +95,7 @@ void matmul_plan_release(MatmulPlan *plan) {
     memset(plan, 0, sizeof *plan);
 }
 
-/* The epilogue by our own kernels, after a plain product. */
+/* The epilogue as a separate kernel, after a plain product. */
 static Status epilogue_run(const MatmulShape *s, const MatmulOperands *o, cudaStream_t stream) {
     DType dtype = (DType)s->out_dtype;
     switch (s->epilogue) {
@@ -110,8 +110,8 @@ static Status epilogue_run(const MatmulShape *s, const MatmulOperands *o, cudaSt
     }
 }
 
-/* Sums of columns need nothing of the product: they fork off before it and fill what it leaves
- * idle. */
+/* Column sums do not depend on the product: they fork before it and use the idle
+ * multiprocessors. */
 static Status sums_fork(CudaDevice *device, const MatmulShape *s, const MatmulOperands *o,
                         cudaStream_t stream) {
     CUDA_TRY(cudaEventRecord(device->forked, stream));
@@ -131,7 +131,7 @@ Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulO
         if (s->has_bias) SET(plan->desc, BIAS_POINTER, o->bias);
         if (s->has_aux) SET(plan->desc, EPILOGUE_AUX_POINTER, o->aux);
     } else if (s->epilogue == EPILOGUE_GELU && o->aux != NULL) {
-        out = o->aux; /* the argument of the GELU, from which our kernel goes on */
+        out = o->aux; /* the argument of the GELU, the input of the separate kernel */
     }
     bool forks = !plan->fused && s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A;
     if (forks) TRY(sums_fork(device, s, o, stream));
@@ -155,7 +155,7 @@ static const MatmulPlan *plan_of(const CudaDevice *device, const MatmulShape *sh
     return NULL;
 }
 
-/* A new plan; while a graph is captured nothing can be timed, so that only the shape is noted. */
+/* Adds a plan. During a capture nothing can be timed, so only the shape is recorded. */
 static Status plan_add(CudaDevice *device, const MatmulShape *shape) {
     if (device->n_plans == device->plan_room) {
         int room = device->plan_room == 0 ? 64 : 2 * device->plan_room;

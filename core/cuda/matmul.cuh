@@ -1,10 +1,10 @@
-/* Products by cuBLASLt: descriptors are built once for each shape, and the fastest way is found
- * once.
+/* Products by cuBLASLt: for each shape, descriptors are built once and the fastest algorithm is
+ * selected once.
  *
- * A product may carry an epilogue (bias, GELU, their gradients). For each shape the candidates are
- * the algorithms that cuBLASLt suggests with the epilogue fused, and those without it followed by a
- * kernel of our own (core/cuda/epilogue.cu, core/cuda/columns.cu); all of it is timed and the
- * fastest stays. With autotune off the first suggestion is taken. The choice is kept on disk:
+ * A product may have an epilogue (bias, GELU, their gradients). The candidates for a shape are the
+ * algorithms that cuBLASLt suggests with the epilogue fused, and those without it, followed by a
+ * separate kernel (core/cuda/epilogue.cu, core/cuda/columns.cu). All are timed and the fastest is
+ * used. With autotune off, the first suggestion is used. The choice is kept on disk:
  * core/cuda/matmul_cache.h. */
 #pragma once
 
@@ -22,14 +22,14 @@ typedef enum MatmulForm {
 typedef enum MatmulEpilogue {
     EPILOGUE_NONE,
     EPILOGUE_BIAS, /* out += bias (columns) */
-    EPILOGUE_GELU, /* out = gelu(out + bias); aux, where given, keeps the argument; bias or NULL */
+    EPILOGUE_GELU, /* out = gelu(out + bias); aux, if given, keeps the argument; bias or NULL */
     EPILOGUE_GELU_GRADIENT,   /* out *= gelu'(aux) */
     EPILOGUE_COLUMN_SUMS_OF_A /* bias (rows), of f32, = the sums of a's columns; for MATMUL_TN */
 } MatmulEpilogue;
 
-/* All that a plan depends on; compared as a whole, so it has no padding. */
+/* Everything that determines a plan; compared by memcmp, so it has no padding. */
 typedef struct MatmulShape {
-    int64_t rows, columns, depth, batch; /* the batch's matrices follow one another */
+    int64_t rows, columns, depth, batch; /* the matrices of the batch are contiguous */
     int32_t form, epilogue;
     int32_t dtype, out_dtype;
     int32_t accumulate;      /* out += */
@@ -37,7 +37,7 @@ typedef struct MatmulShape {
     int32_t has_bias, has_aux;
     int32_t tf32;
     int32_t
-        alignment; /* bytes that all addresses are multiples of, 16 at most; set by matmul_run */
+        alignment; /* common alignment of all addresses in bytes, at most 16; set by matmul_run */
 } MatmulShape;
 
 typedef struct MatmulOperands {
@@ -46,13 +46,13 @@ typedef struct MatmulOperands {
     float *parts; /* with EPILOGUE_COLUMN_SUMS_OF_A: LINEAR_BIAS_PARTS_CUDA lines of `rows` */
 } MatmulOperands;
 
-/* Enqueues the product. Finding the plan of a new shape takes some 50 ms and memory for one more
- * set of operands. That cannot be done while a graph is captured: then the shape is only noted and
+/* Enqueues the product. Finding the plan of a new shape takes some 50 ms and memory for a second
+ * set of operands, which is impossible during a graph capture: then only the shape is recorded and
  * nothing is enqueued. */
 Status matmul_run(MatmulShape shape, const MatmulOperands *operands, cudaStream_t stream);
 
 typedef struct CudaDevice CudaDevice;
 
-/* Finds the plans of the shapes that were noted: the graph must then be captured again. */
+/* Finds the plans of the recorded shapes; the graph must be captured again afterwards. */
 Status matmul_plans_complete(CudaDevice *device);
 void matmul_plans_destroy(CudaDevice *device);

@@ -1,6 +1,6 @@
-/* The timed choices on disk (core/perf/cache_file.h), one file a GPU model and cuBLASLt version.
- * One line a shape: `KEY = fused microseconds algorithm-in-hex`. Where no file can be kept, every
- * function here does nothing. */
+/* The timed choices on disk (core/perf/cache_file.h), one file per GPU model and cuBLASLt version.
+ * One line per shape: `KEY = fused microseconds algorithm-in-hex`. Without a usable file, all
+ * functions do nothing. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,13 +13,13 @@ extern "C" {
 
 typedef struct MatmulChoice {
     bool fused;
-    double us; /* what it took when it was chosen; 0 where there was no room to time it: kept, so
-                  that a run resumes alike */
+    double us; /* measured time; 0 if there was no memory to time it. Kept so that a resumed run
+                  makes the same choice */
     uint64_t algo[8]; /* a cublasLtMatmulAlgo_t */
 } MatmulChoice;
 
-/* Opens the file and waits for its lock, so that one process times and the others read; -1 where
- * there is none. */
+/* Opens the file and waits for its lock, so one process times and the others read; -1 if there is
+ * no file. */
 int matmul_cache_lock(const char *gpu, size_t version);
 bool matmul_cache_find(int cache, const char *key, MatmulChoice *out);
 void matmul_cache_add(int cache, const char *key, const MatmulChoice *choice);

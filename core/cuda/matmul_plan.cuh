@@ -1,4 +1,5 @@
-/* Between core/cuda/matmul.cu, which runs plans, and core/cuda/matmul_tune.cu, which finds them. */
+/* The interface between core/cuda/matmul.cu, which runs plans, and core/cuda/matmul_tune.cu, which
+ * finds them. */
 #pragma once
 
 #include "core/cuda/cuda_device.cuh"
@@ -13,15 +14,15 @@ typedef struct MatmulPlan {
     cublasLtMatmulAlgo_t algo;
 } MatmulPlan;
 
-/* Descriptors for the shape, its epilogue fused or not. */
+/* Descriptors for the shape, with the epilogue fused or not. */
 Status matmul_plan_describe(const MatmulShape *shape, bool fused, MatmulPlan *plan);
 void matmul_plan_release(MatmulPlan *plan);
 
-/* The product, and the epilogue's own kernel where it is not fused. */
+/* Runs the product, and the separate kernel of the epilogue if it is not fused. */
 Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *operands,
                        cudaStream_t stream);
 
-/* The best plan for a shape: from the cache, by timing, or by cuBLASLt's heuristic. */
+/* The best plan for a shape: from the cache, from timing, or from cuBLASLt's heuristic. */
 Status matmul_plan_find(CudaDevice *device, const MatmulShape *shape, MatmulPlan *out);
 
 #define BLAS_TRY(call)                                                                             \

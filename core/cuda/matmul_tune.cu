@@ -1,6 +1,6 @@
-/* Finds the fastest way to a product: cuBLASLt's suggestions with the epilogue fused and without
- * it, each run on random operands, the fastest of a few runs counting. Zeros would not do: they run
- * faster than real data. */
+/* Selects the fastest algorithm for a product: runs cuBLASLt's suggestions, with and without the
+ * epilogue fused, on random operands, and compares the fastest of a few runs. Zeros are unsuitable:
+ * they run faster than real data. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/matmul_plan.cuh"
 #include "core/ops/linear.h"
@@ -18,7 +18,7 @@ struct Candidate {
     float ms; /* 0: not timed */
 };
 
-/* True f32 products keep true f32 GELUs; a bias gradient that accumulates is not cuBLASLt's. */
+/* True f32 products need GELUs in true f32; cuBLASLt has no accumulating bias gradient. */
 static bool may_fuse(const MatmulShape *s) {
     bool gelu = s->epilogue == EPILOGUE_GELU || s->epilogue == EPILOGUE_GELU_GRADIENT;
     if (s->dtype == DTYPE_F32 && gelu) return false;
@@ -44,7 +44,8 @@ static Status suggestions(CudaDevice *device, const MatmulShape *shape, bool fus
         BLAS_TRY(
             cublasLtMatmulPreferenceSetAttribute(preference, name, &alignment, sizeof alignment));
     }
-    /* A shape that cuBLASLt cannot serve this way is no error: it has no suggestion. */
+    /* A shape that cuBLASLt does not support in this form has no suggestions; that is not an
+     * error. */
     if (cublasLtMatmulAlgoGetHeuristic(device->blas, plan.desc, plan.a, plan.b, plan.out, plan.out,
                                        preference, wanted, results,
                                        &found) != CUBLAS_STATUS_SUCCESS) {
@@ -81,8 +82,7 @@ static __global__ void random_kernel(T *out, int64_t count) {
     }
 }
 
-/* Room for one set of operands, filled with random numbers; NULL where the device has none to
- * spare. */
+/* Memory for one set of operands, filled with random numbers; NULL if the device has too little. */
 struct Scratch {
     char *memory;
     MatmulOperands operands;
@@ -117,8 +117,8 @@ static Status scratch_create(const MatmulShape *s, cudaStream_t stream, Scratch 
     });
 }
 
-/* Milliseconds of the fastest of a few runs; FLT_MAX where the candidate does not run, or is far
- * behind `best`. */
+/* Milliseconds of the fastest of a few runs; FLT_MAX if the candidate fails. Stops early if it is
+ * far slower than `best`. */
 static Status candidate_time(CudaDevice *device, const MatmulPlan *plan,
                              const MatmulOperands *operands, cudaEvent_t start, cudaEvent_t end,
                              float best, float *ms) {
@@ -133,7 +133,7 @@ static Status candidate_time(CudaDevice *device, const MatmulPlan *plan,
         CUDA_TRY(cudaEventRecord(end, device->stream));
         CUDA_TRY(cudaEventSynchronize(end));
         CUDA_TRY(cudaEventElapsedTime(&run, start, end));
-        if (i == 0) continue; /* it loads its code */
+        if (i == 0) continue; /* the first run loads the code */
         if (run < *ms) *ms = run;
         if (run > 1.5f * best) return Status{STATUS_OK};
     }
@@ -162,8 +162,8 @@ static Status candidates_time(CudaDevice *device, const MatmulShape *shape, Cand
                                                 : ERROR(STATUS_FAILURE, "CUDA: an event was lost");
 }
 
-/* The batched products of quadratic attention are worth the timing, some 90 ms each, where they
- * move much. */
+/* Batched products, of quadratic attention, are timed (some 90 ms each) only if they move much
+ * data. */
 static bool is_large(const MatmulShape *s) {
     int64_t elements =
         s->batch * (s->rows * s->depth + s->columns * s->depth + s->rows * s->columns);
@@ -197,7 +197,7 @@ static void key_of(const MatmulShape *s, char *key, size_t room) {
              s->tf32, s->alignment);
 }
 
-/* Whether a choice from the disk is one that this library can run. */
+/* Whether this library can run a choice from the disk. */
 static bool is_usable(CudaDevice *device, const MatmulPlan *plan) {
     cublasLtMatmulHeuristicResult_t result;
     return cublasLtMatmulAlgoCheck(device->blas, plan->desc, plan->a, plan->b, plan->out, plan->out,

@@ -1,4 +1,4 @@
-/* The GPU's half of core/device.h, which a build without CUDA does not have. */
+/* The GPU part of core/device.h; absent from a build without CUDA. */
 #pragma once
 
 #include "core/op.h"

@@ -1,6 +1,6 @@
-/* Bound by memory: two ranks' parts are read and one written, 12 bytes an element of f32, while the
- * copies that bring the next part run beside it. The terms are added as a tree, whatever their
- * number, so that the sum is the CPU's. */
+/* Bound by memory: two ranks' parts are read and one is written, 12 bytes per element of f32, while
+ * copies bring the next part. The terms are added as a tree for any number of ranks, so the sum
+ * equals the CPU's. */
 #include "core/cuda/peer.h"
 
 #include "core/cuda/cuda_common.cuh"
@@ -10,7 +10,7 @@
 
 enum { THREADS = 256 };
 
-/* The driver's functions by name: the program starts where there is no driver. */
+/* Driver functions are looked up by name, so the program also starts without a driver. */
 struct Driver {
     decltype(cuStreamWaitValue32) *wait;
     decltype(cuStreamWriteValue32) *write;

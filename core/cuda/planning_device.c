@@ -1,5 +1,4 @@
-/* A planning device: a machine that is not here. It has a target and an amount of memory, and
- * nothing else. */
+/* A planning device: a GPU that is not present. It has only a target and a memory size. */
 #include "core/cuda/memory.h"
 #include "core/device.h"
 #include "core/perf/peak.h"

@@ -30,12 +30,12 @@ static __global__ void __launch_bounds__(THREADS)
     if (threadIdx.x == 0) *out = (float)(accumulate ? (double)*out + sum : sum);
 }
 
-/* The ranges travel with the launch. */
+/* The ranges are kernel arguments. */
 struct RangeTable {
     ElementRange ranges[RANGES_A_LAUNCH];
 };
 
-/* Block (part, range). */
+/* Block index: (part, range). */
 static __global__ void __launch_bounds__(THREADS)
     squares_kernel(double *out, const float *x, RangeTable table, int64_t parts, ElementRange own) {
     ElementRange range = table.ranges[blockIdx.y];

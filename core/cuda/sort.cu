@@ -1,7 +1,7 @@
-/* Two passes of 8 bits (three for vocabularies over 65536), each three small kernels: digits
- * counted a block, the counts' prefix sums in one block, and a scatter whose ranks follow the order
- * of the batch. 65536 tokens are 2 MB in all: six launches of about 3 us. No comparison of floats,
- * no atomics on global memory: the same in every run. */
+/* Two passes of 8 bits (three for vocabularies over 65536), each with three small kernels: digit
+ * counts per block, their prefix sums in one block, and a scatter that preserves batch order. 65536
+ * tokens are 2 MB in all: six launches of about 3 us. No comparison of floats, no atomics on global
+ * memory: the same in every run. */
 #include "core/cuda/sort.cuh"
 
 #include "core/cuda/cuda_common.cuh"
@@ -11,14 +11,13 @@ enum { DIGITS = 256, THREADS = 256, WARPS = THREADS / 32, ROUNDS = 8, ITEMS = TH
 static int64_t sort_blocks(int64_t count) { return (count + ITEMS - 1) / ITEMS; }
 static int sort_passes(int64_t V) { return V <= 1 << 16 ? 2 : V <= 1 << 24 ? 3 : 4; }
 
-/* The item that a lane handles in a round: a warp owns 32 * ROUNDS consecutive ones. */
+/* The item of a lane in a round: a warp owns 32 * ROUNDS consecutive items. */
 static __device__ __forceinline__ int64_t item_of(int round) {
     return (int64_t)blockIdx.x * ITEMS + (int)threadIdx.x / 32 * 32 * ROUNDS + round * 32 +
            (int)threadIdx.x % 32;
 }
 
-/* Lanes of the warp with the same digit. Lanes without an item take part with a digit of their
- * own. */
+/* Lanes of the warp with the same digit. Lanes without an item use a digit that no item has. */
 static __device__ __forceinline__ unsigned same_digit(bool valid, int digit) {
     return __match_any_sync(0xFFFFFFFFu, valid ? digit : DIGITS);
 }
@@ -48,8 +47,8 @@ static __global__ void __launch_bounds__(THREADS)
     totals[threadIdx.x * gridDim.x + blockIdx.x] = sum;
 }
 
-/* Exclusive prefix sums of n numbers in place, by one block: a thread a run, then the runs'
- * totals. */
+/* Exclusive prefix sums of n numbers in place, by one block: one run per thread, then the totals of
+ * the runs. */
 static __global__ void __launch_bounds__(1024) scan_kernel(int *x, int64_t n) {
     __shared__ int totals[1024];
     int64_t run = (n + 1023) / 1024, first = threadIdx.x * run,
@@ -72,7 +71,7 @@ static __global__ void __launch_bounds__(1024) scan_kernel(int *x, int64_t n) {
     }
 }
 
-/* `rows` NULL: the rows are the items' own indices, as in the first pass. */
+/* `rows` NULL: the rows are the indices of the items, as in the first pass. */
 static __global__ void __launch_bounds__(THREADS)
     scatter_kernel(int32_t *keys_out, int32_t *rows_out, const int32_t *keys, const int32_t *rows,
                    const int *places, int64_t count, int shift) {
@@ -103,7 +102,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* The passes fill the two halves of the memory by turns. */
+/* Passes alternate between the two halves of the memory. */
 static int32_t *half_of(void *memory, int64_t count, int pass) {
     return (int32_t *)memory + pass % 2 * 2 * count;
 }

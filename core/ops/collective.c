@@ -35,8 +35,8 @@ static Status wait_for(const Node *node, void *stream) {
     return attrs->collectives->wait(attrs->collectives->self, attrs->left, stream);
 }
 
-/* The collectives know their device: one function serves all. They run beside other ops, so that
- * their time is not predicted. */
+/* One function serves all devices, because the collectives know theirs. No predicted time:
+ * collectives overlap other ops. */
 #define EVERYWHERE(function)                                                                       \
     KERNELS(&(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPES_ALL, .run = function},          \
             &(const Kernel){.device = DEVICE_CUDA, .dtypes = DTYPES_ALL, .run = function})

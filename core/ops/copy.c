@@ -4,7 +4,7 @@
 
 DECLARE_KERNELS(copy);
 
-/* i32 is moved as f32, which keeps all its bits. */
+/* i32 is moved as f32, which preserves all bits. */
 static const Op copy_op = {
     .name = "copy",
     .typed_by = OUTPUT(0),

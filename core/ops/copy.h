@@ -1,6 +1,6 @@
-/* copy: out = x, or out += x where it accumulates; out may be of another dtype on CUDA; i32 is
- * copied as it is, and never accumulated.
- * Differentiation records it where a gradient would otherwise be shared unsafely. */
+/* copy: out = x, or out += x with accumulate. On CUDA, out may have another dtype. i32 is copied
+ * bit by bit and never accumulated.
+ * Differentiation records it where sharing a gradient would be unsafe. */
 #pragma once
 
 #include "core/program.h"

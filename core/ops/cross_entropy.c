@@ -2,7 +2,7 @@
 
 DECLARE_KERNELS(cross_entropy);
 
-/* Where their gradient is wanted, logits are read and written. */
+/* With a gradient, logits are read and written. */
 static Cost cross_entropy_cost(const Node *node) {
     const CrossEntropyAttrs *attrs = node->attrs;
     double logits = (double)tensor_bytes(node->outputs[1]);

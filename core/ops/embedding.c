@@ -6,7 +6,7 @@ DECLARE_KERNELS(embedding);
 DECLARE_KERNELS(embedding_backward);
 Status embedding_order_cuda(const Node *node, void *stream);
 
-/* The rows that are looked up, not the whole table. */
+/* Only the rows that are looked up, not the whole table. */
 static Cost embedding_cost(const Node *node) {
     return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->outputs[0])};
 }
@@ -15,13 +15,14 @@ static Cost embedding_backward_cost(const Node *node) {
     return (Cost){.bytes = 3.0 * (double)tensor_bytes(node->inputs[0])};
 }
 
-/* Four lists of the tokens and what their sort counts: core/cuda/sort.cuh. */
+/* Four lists of tokens, and the counts of their sort: core/cuda/sort.cuh. */
 static size_t order_bytes(const Tensor *tokens) {
     size_t count = (size_t)tensor_count(tokens);
     return (4 * count + 256 * ((count + 2047) / 2048)) * sizeof(int32_t);
 }
 
-/* Two lines of sums for each range of sorted rows, then the tokens' order where it is not given. */
+/* Two lines of sums for each range of sorted rows, then the order of the tokens if it is not
+ * given. */
 static size_t backward_workspace(const Node *node, const Target *target) {
     (void)target;
     const Tensor *dx = node->inputs[0], *tokens = node->inputs[1], *order = node->inputs[2];

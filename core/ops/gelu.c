@@ -25,8 +25,8 @@ const Op gelu_backward_op = {
                        CUDA_KERNEL(gelu_backward, DTYPES_REAL, .speed = MEMORY_SPEED)),
 };
 
-/* The product that has written `d`, if it is the node recorded last and can take the GELU's
- * gradient on its way. */
+/* The product that wrote `d`, if it is the last recorded node and can fuse the gradient of the
+ * GELU. */
 static Node *product_of(const Program *p, const Tensor *d) {
     Node *last = program_last(p);
     if (last == NULL || last->op != &linear_dx_op || last->outputs[0] != d) return NULL;

@@ -3,8 +3,8 @@
  *     gelu(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x +
  *     0.044715 x^3)).
  *
- * A linear layer computes it on its way; the op by itself can be recomputed. Source:
- * Hendrycks and Gimpel, arXiv:1606.08415, section 2. */
+ * A linear layer fuses it into the product; the separate op can be recomputed. Source: Hendrycks
+ * and Gimpel, arXiv:1606.08415, section 2. */
 #pragma once
 
 #include "core/program.h"
@@ -18,6 +18,6 @@ extern const Op gelu_backward_op;
 /* Records y = gelu(x). */
 Tensor *gelu_record(Program *p, Tensor *x);
 
-/* Records d *= gelu'(pre). Where the node recorded last is the product that has written `d`, it
- * does this on its way, and no op is recorded. */
+/* Records d *= gelu'(pre). If the last recorded node is the product that wrote `d`, fuses with it
+ * and records no op. */
 void gelu_backward_record(Program *p, Tensor *d, Tensor *pre);

@@ -1,9 +1,9 @@
-/* initialize: a parameter's first values, from nothing but (seed, which parameter, which element).
+/* initialize: the initial values of a parameter, a pure function of (seed, parameter, element).
  *
- *     out[i] = 0 in rows from n_rows on; else std * normal(i), or, where std is 0, value
+ *     out[i] = 0 in rows from n_rows on; else std * normal(i), or value if std is 0
  *
- * Two normal numbers come from two words of Philox by Box and Muller (1958), in f64, so that all
- * devices agree to the last bit but where their libraries' logarithms and cosines differ by one.
+ * Two normal numbers come from two words of Philox by Box and Muller (1958), in f64, so all devices
+ * agree to the last bit, unless the logarithms and cosines of their libraries differ by one ulp.
  * outputs out (rows, columns) or (rows). */
 #pragma once
 
@@ -15,15 +15,15 @@
 typedef struct InitializeAttrs {
     double std, value;
     uint64_t seed;
-    int64_t index, n_rows; /* of the parameter; rows that are set */
+    int64_t index, n_rows; /* of the parameter; initialized rows */
 } InitializeAttrs;
 
 void initialize_record(Program *p, Tensor *out, InitializeAttrs attrs);
 
-/* The high half of initialization's counters: apart from those of every step's masks. */
+/* The high half of the counters of initialization: distinct from those of all dropout masks. */
 #define INITIALIZE_COUNTER (UINT64_C(1) << 63)
 
-/* The four values of elements 4 group to 4 group + 3, before n_rows is looked at. */
+/* The values of elements 4 group to 4 group + 3, without regard to n_rows. */
 RNG_INLINE void initialize_four(const InitializeAttrs *attrs, int64_t group, double out[4]) {
     Philox words =
         philox(attrs->seed, (uint64_t)group, INITIALIZE_COUNTER | (uint64_t)attrs->index);

@@ -5,7 +5,7 @@
 DECLARE_KERNELS(layernorm);
 DECLARE_KERNELS(layernorm_backward);
 
-/* The sums of gamma and beta of each part of the rows. */
+/* Partial sums of dgamma and dbeta, one line per part of the rows. */
 static size_t parts_cpu(const Node *node, const Target *target) {
     (void)target;
     return 2 * LAYERNORM_PARTS * (size_t)tensor_columns(node->inputs[0]) * dtype_size(node->dtype);
@@ -25,8 +25,8 @@ const Op layernorm_backward_op = {
                                              [PRECISION_SINGLE] = {10.0, 0, 0.50}})),
 };
 
-/* The residual's gradient is already in the sum's slot: the kernel adds to it, and x and branch
- * share the result. */
+/* The gradient of the residual is already in the slot of the sum: the kernel adds to it, and x and
+ * branch share the result. */
 static void layernorm_gradient(Program *p, const Node *node) {
     Tensor *x = node->inputs[0], *branch = node->inputs[1], *gamma = node->inputs[2],
            *beta = node->inputs[3];

@@ -12,9 +12,8 @@
 #include "core/program.h"
 
 enum {
-    LAYERNORM_PARTS = 32, /* row parts of the gradients of gamma and beta on the CPU */
-    LAYERNORM_BLOCKS =
-        264 /* the same on CUDA, where a part is a block: two for each of 132 multiprocessors */
+    LAYERNORM_PARTS = 32,  /* row parts of the gradients of gamma and beta on the CPU */
+    LAYERNORM_BLOCKS = 264 /* the same on CUDA, one block each: two per multiprocessor of 132 */
 };
 
 typedef struct LayernormAttrs {
@@ -29,6 +28,6 @@ extern const Op layernorm_op;
 /* inputs dy, sum, gamma, mean, rstd; outputs dx, dgamma|NULL, dbeta|NULL. */
 extern const Op layernorm_backward_op;
 
-/* Records both; *sum is x + branch, or x where branch is NULL. */
+/* Records both; *sum is x + branch, or x if branch is NULL. */
 Tensor *layernorm_record(Program *p, Tensor *x, Tensor *branch, Tensor *gamma, Tensor *beta,
                          Tensor **sum);

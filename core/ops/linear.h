@@ -2,7 +2,7 @@
  *
  *   x (..., K)   w (N, K)   bias (N) or NULL   y (..., N)
  *
- * The bias and the GELU ride on the product, so that a device may fuse them (cuBLASLt's
+ * The bias and the GELU belong to the op, so a device can fuse them with the product (cuBLASLt's
  * epilogues). */
 #pragma once
 
@@ -11,8 +11,8 @@
 /* inputs x, w, bias|NULL; outputs y, pre|NULL (the GELU's argument, kept for backward). */
 extern const Op linear_op;
 
-/* Records y = x w^T + bias, or gelu of it. Shapes as above; STATUS_CONFIG where they do not fit. */
+/* Records y = x w^T + bias, or its GELU. Shapes as above; STATUS_CONFIG if they do not match. */
 Tensor *linear_record(Program *p, Tensor *x, Tensor *w, Tensor *bias, bool gelu);
 
-/* Records y = x w^T into a given tensor, without gradient: the loss's logits, a chunk at a time. */
+/* Records y = x w^T into a given tensor, without gradient: one chunk of the logits of the loss. */
 void linear_into(Program *p, Tensor *y, Tensor *x, Tensor *w);

@@ -30,7 +30,7 @@ const Op linear_dx_op = {
                                              [PRECISION_SINGLE] = {3.0, 1.00, 1.60}})),
 };
 
-/* Fixed parts of rows, summed in order, make the bias's gradient independent of the number of
+/* Fixed parts of rows, summed in order, make the bias gradient independent of the number of
  * threads. */
 static size_t bias_bytes(const Node *node, int64_t parts, size_t real) {
     bool has_bias = node->outputs[1] != NULL;
@@ -64,7 +64,8 @@ void linear_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Tensor
         program_record(p, (Recording){&linear_dw_op, &attrs, sizeof attrs, TENSORS(dy, x),
                                       TENSORS(dw.grad, db.grad), NULL});
     }
-    /* dx comes last, so that the gradient of a GELU below can join it: see gelu_backward_record. */
+    /* dx comes last, so that the gradient of a preceding GELU can be fused with it: see
+     * gelu_backward_record. */
     GradTarget dx = autodiff_target(p, x);
     if (dx.grad != NULL) {
         LinearAttrs attrs = {.accumulate = dx.accumulate};

@@ -1,5 +1,5 @@
-/* The two products of a linear layer's gradient: dx = dy w and dw = dy^T x. The bias's gradient and
- * the GELU's ride on them, so that a device may fuse them (cuBLASLt's epilogues). */
+/* The two products of a linear layer's gradient: dx = dy w and dw = dy^T x. The gradients of the
+ * bias and of the GELU belong to these ops, so a device can fuse them (cuBLASLt's epilogues). */
 #pragma once
 
 #include "core/program.h"
@@ -7,16 +7,17 @@
 enum { LINEAR_BIAS_PARTS = 16, LINEAR_BIAS_PARTS_CUDA = 128 }; /* row parts of a bias gradient */
 
 typedef struct LinearAttrs {
-    bool gelu; /* linear: y = gelu(x w^T + bias), and outputs[1] keeps the argument of the GELU */
+    bool gelu;       /* linear: y = gelu(x w^T + bias); outputs[1] keeps the argument of the GELU */
     bool accumulate; /* linear_dx, linear_dw: add to the output */
     bool accumulate_bias;
 } LinearAttrs;
 
-/* dx = dy w, times gelu'(pre) where inputs[2] is given: inputs dy, w, pre|NULL; outputs dx. */
+/* dx = dy w, times gelu'(pre) if inputs[2] is given: inputs dy, w, pre|NULL; outputs dx. */
 extern const Op linear_dx_op;
 
 /* dw = dy^T x and db = column sums of dy: inputs dy, x; outputs dw, db|NULL. */
 extern const Op linear_dw_op;
 
-/* Records both for a known dy, dx last; the loss, which knows its dy at once, calls it directly. */
+/* Records both for a given dy, dx last. The loss calls it directly, because it computes dy in
+ * forward. */
 void linear_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Tensor *bias);

@@ -1,5 +1,5 @@
-/* Reductions to one number, summed in a fixed order in f64: the same in every run and for every
- * number of threads. */
+/* Reductions to one number, summed in a fixed order in f64: the same result in every run and for
+ * any number of threads. */
 #pragma once
 
 #include "core/element_range.h"
@@ -12,23 +12,23 @@ typedef struct ReduceAttrs {
     bool accumulate;
 } ReduceAttrs;
 
-/* sum: out = scale * sum(x), or out += that. inputs x; outputs out (1). */
+/* sum: out = scale * sum(x), added to out with accumulate. inputs x; outputs out (1). */
 void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulate);
 
 /* squares: sums of x^2 over parts of ranges of a long vector: out[s * parts + i] = sum of x^2 over
- * part i of range s, and 0 where i is not in `own`. So ranks that own other parts of the same
- * ranges add up to what one rank finds by itself, in every bit. inputs x; outputs out, n_ranges *
- * parts numbers of f64 as bytes (u8). */
+ * part i of range s, and 0 for i outside `own`. The sum over ranks that own different parts
+ * therefore equals the result of a single rank, bit by bit. inputs x; outputs out, n_ranges * parts
+ * f64 numbers as bytes (u8). */
 typedef struct SquaresAttrs {
     const ElementRange *ranges; /* must outlive the program */
     int n_ranges;
     int64_t parts;
-    ElementRange own; /* parts of each range */
+    ElementRange own; /* the owned parts of each range */
 } SquaresAttrs;
 void squares_record(Program *p, SquaresAttrs attrs, Tensor *out, Tensor *x);
 
-/* norm: out = sqrt(sum of squares), added in their order. inputs squares; outputs out (1). */
+/* norm: out = sqrt(sum of squares), added in order. inputs squares; outputs out (1). */
 void norm_record(Program *p, Tensor *out, Tensor *squares);
 
-/* norm_of: out = sqrt(sum(x^2)), both at once: x is one range. */
+/* norm_of: out = sqrt(sum(x^2)): squares and norm for a single range, all of x. */
 void norm_of_record(Program *p, Tensor *out, Tensor *x);

@@ -29,8 +29,8 @@ typedef struct Copy {
     int count;
 } Copy;
 
-/* The copy's tensor for one of the range's; what comes from outside stays. A view of a replaced
- * buffer is the same view of the new one. */
+/* The copy's tensor for a tensor of the range; tensors from outside the range stay. A view of a
+ * replaced buffer becomes the same view of the new one. */
 static Tensor *replaced(Copy *copy, Tensor *t) {
     if (t == NULL) return NULL;
     for (int i = copy->count - 1; i >= 0; i--) {

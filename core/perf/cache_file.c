@@ -15,7 +15,7 @@
 
 enum { PATH_ROOM = 1024, LINE_ROOM = 1024, MOST_BYTES = 64 << 20, WAIT_SECONDS = 60 };
 
-/* The folder, made where it is missing; its parent is the user's. */
+/* The cache folder; created if missing. The user creates its parent. */
 static bool folder_path(char *path) {
     const char *own = getenv("HOURGLASS_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
                *home = getenv("HOME");
@@ -34,7 +34,7 @@ static bool folder_path(char *path) {
     return true;
 }
 
-/* Only so long, for the process that holds the lock may have been stopped: without the cache it is
+/* Limited wait: the process that holds the lock may be stopped. Without the cache, values are
  * measured again. */
 static bool is_locked(int cache) {
     double end = clock_seconds() + WAIT_SECONDS;
@@ -51,7 +51,7 @@ static bool is_cache(int file) {
     return fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= MOST_BYTES;
 }
 
-/* -1 for what is not ours: a link, a FIFO, a device. It is neither read nor written. */
+/* -1 if the path is a link, a FIFO or a device, which is neither read nor written. */
 static int file_locked(const char *path) {
     int cache = file_open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (cache < 0 || (is_cache(cache) && is_locked(cache))) return cache;
@@ -93,7 +93,7 @@ bool cache_find(int cache, const char *key, CacheParseFn parse, void *out) {
     return found;
 }
 
-/* Whether what is there ends in the middle of a line. */
+/* Whether the file ends in the middle of a line. */
 static bool is_cut(int cache) {
     char last = '\n';
     off_t bytes = lseek(cache, 0, SEEK_END);
@@ -107,5 +107,5 @@ void cache_add(int cache, const char *key, const char *value) {
         snprintf(line, sizeof line, "%s%s = %s end\n", is_cut(cache) ? "\n" : "", key, value);
     if (length <= 0 || length >= (int)sizeof line) return;
     file_write_all(cache, line,
-                   (size_t)length); /* a disk that is full costs a timing next time, no more */
+                   (size_t)length); /* if the disk is full, the next run measures again */
 }

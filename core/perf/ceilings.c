@@ -13,11 +13,11 @@
 
 enum { RUNS = 6 };
 
-/* What is reached of the data sheet, on an H200: 790 of 989 TFLOP/s in bf16, 4.2 of 4.8 TB/s. */
+/* Measured fractions of the data sheet, on an H200: 790 of 989 TFLOP/s in bf16, 4.2 of 4.8 TB/s. */
 static const double share_of_products = 0.80, share_of_single = 0.75, share_of_bytes = 0.875;
 
-/* Random bits of mantissa and sign, exponents near 1: zeros multiply faster than numbers, since
- * less of a GPU switches. */
+/* Random mantissa and sign bits, exponents near 1: products of zeros are faster, because fewer
+ * transistors switch. */
 static Status fill(Device *device, const Tensor *t) {
     size_t bytes = tensor_bytes(t);
     bool is_narrow = t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F16;
@@ -34,7 +34,7 @@ static Status fill(Device *device, const Tensor *t) {
     return status;
 }
 
-/* The fastest replay, after one that warms up. */
+/* The fastest replay, after a warm-up. */
 static Status fastest(Device *device, const Program *p, double *seconds) {
     OpTime time;
     *seconds = INFINITY;
@@ -48,8 +48,9 @@ static Status fastest(Device *device, const Program *p, double *seconds) {
 static Status copy_measure(Device *device, double *bytes_per_s) {
     BoundProgram b = {0};
     double seconds = INFINITY;
-    int64_t count =
-        device->target.kind == DEVICE_CPU ? 8 << 20 : 128 << 20; /* of f32; beyond any cache */
+    int64_t count = device->target.kind == DEVICE_CPU
+                        ? 8 << 20
+                        : 128 << 20; /* f32 elements; exceeds any cache */
     TRY(program_create(device->target, false, &b.program));
     Tensor *x = program_tensor(b.program, BUFFER_INPUTS, DTYPE_F32, 1, (int64_t[]){count});
     Tensor *y = program_tensor(b.program, BUFFER_ACTIVATIONS, DTYPE_F32, 1, (int64_t[]){count});
@@ -80,7 +81,8 @@ Status ceilings_product(Device *device, DType dtype, double *flops_per_s) {
     Tensor *x = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
     Tensor *w = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
     linear_record(b.program, x, w, NULL, false);
-    device->autotune = false; /* cuBLASLt's first suggestion for so large a product is its best */
+    device->autotune =
+        false; /* the first suggestion of cuBLASLt for so large a product is the best */
     Status status = product_time(device, &b, x, w, &seconds);
     device->autotune = autotune;
     bound_programs_destroy(&b, 1);
@@ -114,7 +116,7 @@ static Ceilings from_data_sheet(const Device *device, DType dtype) {
         .flops = flops, .bytes = share_of_bytes * device->peak_bytes, .tf32 = device->tf32};
 }
 
-/* From the file, or measured and put there; false where neither can be. */
+/* From the file, or measured and added to it; false if neither is possible. */
 static bool find_measured(Device *device, DType dtype, bool may_measure, int cache, Ceilings *out) {
     char value[64];
     const char *kind = kind_of(device, dtype);
@@ -128,8 +130,7 @@ static bool find_measured(Device *device, DType dtype, bool may_measure, int cac
 Ceilings ceilings_find(Device *device, DType dtype, bool may_measure) {
     Ceilings found = {0};
     if (device->planning_bytes > 0) return from_data_sheet(device, dtype);
-    bool is_kept = device->target.kind ==
-                   DEVICE_CUDA; /* what else a CPU has to do changes from hour to hour */
+    bool is_kept = device->target.kind == DEVICE_CUDA; /* CPU load varies, so do not cache */
     int cache = is_kept ? cache_lock("ceilings", device->name, "1") : -1;
     bool has_some = find_measured(device, dtype, may_measure, cache, &found);
     cache_unlock(cache);

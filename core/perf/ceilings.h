@@ -1,9 +1,10 @@
-/* Ceilings: what a device reaches at its best, which times are compared with and predicted from. A
- * copy's bytes a second, read and written; a large product's FLOP/s in one dtype.
+/* Ceilings: the peak rates that a device reaches in practice, the basis of comparisons and
+ * predictions. Bytes per second of a copy, read and written; FLOP/s of a large product in one
+ * dtype.
  *
- * A GPU's are measured once and kept in a file (core/perf/cache_file.h); where nothing has been
- * measured (a planning device, a run that must not wait) they are shares of the data sheet. Not
- * collective. */
+ * A GPU's ceilings are measured once and kept in a file (core/perf/cache_file.h). Without a
+ * measurement (a planning device, a run that must not wait) they are fractions of the data sheet.
+ * Not collective. */
 #pragma once
 
 #include "core/device.h"
@@ -13,22 +14,23 @@ extern "C" {
 #endif
 
 typedef struct Ceilings {
-    double flops, bytes; /* per second; 0 where nothing is known */
+    double flops, bytes; /* per second; 0 if unknown */
     bool tf32;           /* f32 products in tf32 */
     bool measured;
 } Ceilings;
 
-/* For products of `dtype` (of f32 in tf32 where device->tf32). `may_measure`: takes up to 1 GiB of
- * the device for a moment and some 50 ms where the file has nothing; where there is no room, the
- * data sheet is what is left. */
+/* For products of `dtype` (f32 uses tf32 if device->tf32). With `may_measure`, a missing entry is
+ * measured: some 50 ms and up to 1 GiB of device memory. If the memory is not available, uses the
+ * data sheet. */
 Ceilings ceilings_find(Device *device, DType dtype, bool may_measure);
 
-/* Measures FLOP/s of a large square product in `dtype` (1024 cubed on the CPU; on a GPU 4096 in
- * f32, 8192 otherwise), the fastest of several runs. Errors: STATUS_FAILURE, STATUS_NO_ROOM. */
+/* Measures FLOP/s of a large square product in `dtype` (1024 cubed on the CPU; 4096 cubed in f32
+ * and 8192 cubed otherwise on a GPU), the fastest of several runs. Errors: STATUS_FAILURE,
+ * STATUS_NO_ROOM. */
 NODISCARD Status ceilings_product(Device *device, DType dtype, double *flops_per_s);
 
-/* The larger share of the two ceilings that an op with this cost reaches in `seconds`: what bounds
- * it. */
+/* The fraction of its limiting ceiling (the larger of the two) that an op with this cost reaches in
+ * `seconds`. */
 double ceilings_share(const Ceilings *ceilings, const Cost *cost, double seconds);
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { DISTINCT = 1 << 20 }; /* numbers; a larger tensor repeats them */
+enum { DISTINCT = 1 << 20 }; /* distinct numbers; a larger tensor repeats them */
 
 static double normal(uint64_t seed, int64_t i) {
     Philox words = philox(seed, (uint64_t)i, 0);

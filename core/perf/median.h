@@ -1,10 +1,10 @@
-/* Order among measurements. Not collective. */
+/* Order statistics of measurements. Not collective. */
 #pragma once
 
 #include <stddef.h>
 
-/* Sorts from the least to the greatest; no value is NaN. */
+/* Sorts in ascending order; no value is NaN. */
 void values_sort(double *values, size_t count);
 
-/* The middle value, or the mean of the two in the middle; NaN of none. Sorts the values. */
+/* The middle value, or the mean of the two middle values; NaN for no values. Sorts the values. */
 double values_median(double *values, size_t count);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* TFLOP/s and TB/s from NVIDIA's data sheets, without sparsity. The first row whose text is part of
- * the name holds, so the longer names of a family come first. */
+ * the name matches, so the longer names of a family come first. */
 static const struct {
     const char *part;
     double half, single, bytes;

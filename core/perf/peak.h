@@ -1,5 +1,5 @@
-/* What GPUs can do at best, by their data sheets: the denominators of MFU, and where predictions
- * start from. */
+/* Peak rates of GPUs from their data sheets: the denominators of MFU, and the basis of
+ * predictions. */
 #pragma once
 
 #ifdef __cplusplus
@@ -9,14 +9,14 @@ extern "C" {
 typedef struct Peak {
     double half;   /* FLOP/s, dense, in bf16 and f16 with f32 sums */
     double single; /* in true f32 */
-    double bytes;  /* a second, from and to memory */
+    double bytes;  /* per second, read and written */
 } Peak;
 
-/* Of the GPU that calls itself `name`; zeros where the model is not known. */
+/* The rates of the GPU called `name`; zeros for an unknown model. */
 Peak peak_find(const char *name);
 
-/* The GPU that a target of compute capability `sm` with so many bytes of memory is most likely to
- * be; "" where that is not known. */
+/* The most likely GPU for compute capability `sm` and this number of bytes of memory; "" if
+ * unknown. */
 const char *peak_model(int sm, double bytes);
 
 #ifdef __cplusplus

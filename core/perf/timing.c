@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-static const double LEAST_S = 2e-3; /* between two readings */
+static const double LEAST_S = 2e-3; /* between two readings of the clock */
 enum { MOST_REPLAYS = 1000 };
 
 static Status replays_time(Device *device, const Program *p, int replays, double *seconds) {
@@ -17,7 +17,7 @@ static Status replays_time(Device *device, const Program *p, int replays, double
     return OK;
 }
 
-/* As many readings as are asked for, of one replay each. */
+/* Takes the requested number of readings, one replay each. */
 static Status times_take_all(Device *device, const Program *p, int64_t repeats, double *times,
                              int64_t *count) {
     double warm;
@@ -26,7 +26,7 @@ static Status times_take_all(Device *device, const Program *p, int64_t repeats, 
     return OK;
 }
 
-/* As many as are asked for or limit_s allows, each of enough replays. */
+/* Takes up to the requested number of readings within limit_s, each of enough replays. */
 static Status times_take(Device *device, const Program *p, int64_t repeats, double limit_s,
                          double *times, int64_t *count) {
     double start = clock_seconds(), once = 0;
