@@ -35,7 +35,7 @@
 /* CHECK_CLOSE(a, b, tolerance): |a - b| <= tolerance * max(1, |b|), and neither is NaN. */
 #define CHECK_CLOSE(a, b, tolerance) harness_check_close((a), (b), (tolerance), __FILE__, __LINE__)
 
-/* SKIP(reason): for what this machine cannot run at all (no GPU); counted and named, never
+/* SKIP(reason): for tests that this machine cannot run at all (no GPU); counted and named, never
  * silent. */
 #define SKIP(reason)                                                                               \
     do {                                                                                           \
@@ -60,6 +60,6 @@ bool harness_check_error(Status status, StatusCode code, const char *part, const
 bool harness_check_close(double a, double b, double tolerance, const char *file, int line);
 void harness_skip(const char *reason);
 
-/* A fresh directory for one test, below $TMPDIR or /tmp, removed with all it holds at the end of
- * the program. */
+/* A fresh directory for one test, below $TMPDIR or /tmp; removed with its content at the end of the
+ * program. */
 const char *harness_directory(void);

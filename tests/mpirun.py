@@ -4,9 +4,9 @@ ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_mpi_yield_when_idle": "1",
-    # More ranks than cores. A policy of PRRTE's own leaves out its default of binding ranks to cores.
+    # Allows more ranks than cores. An explicit PRRTE policy also disables its default binding of ranks to cores.
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-    # mpirun's own paragraphs, after an error of ours; PRRTE has no such word, and writes them to the standard error.
+    # Suppresses mpirun's own paragraphs after an error. PRRTE has no such option and writes them to stderr.
     "OMPI_MCA_orte_execute_quiet": "1",
 }

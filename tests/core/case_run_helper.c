@@ -1,4 +1,4 @@
-/* How a case of tests/core/ops_cases_helper.h is declared, run and read. */
+/* Declares, runs and reads the cases of tests/core/ops_cases_helper.h. */
 #include "core/autodiff.h"
 #include "core/convert.h"
 #include "core/ops/copy.h"
@@ -20,7 +20,7 @@ static double *draw_all(CaseRun *run, const Tensor *t, double offset, double sca
     return values;
 }
 
-/* A tensor of the case's store; NULL with the program failed where there is no room. */
+/* A tensor of the case's store; fails the program and returns NULL if out of memory. */
 static Tensor *declare(CaseRun *run, Section *section, const char *name, int n_dims,
                        const int64_t *shape) {
     Tensor *t = NULL;

@@ -16,18 +16,18 @@ typedef struct Edge {
     DType dtype;
     Store *store;
     BoundProgram bound;
-    Program *program; /* the bound one */
+    Program *program; /* the bound program */
     Section *narrow, *wide, *integers, *bytes;
 } Edge;
 
 #define SHAPE(...)                                                                                 \
     ((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))), (int64_t[]) { __VA_ARGS__ }
 
-/* f64 for f64, else f32: the dtype of the section `wide`. */
+/* the dtype of the section `wide`: f64 for f64, else f32 */
 DType edge_wide(DType dtype);
 
-/* Opens a program that trains; then come tensors and ops; then edge_ready gives memory to
- * everything. */
+/* Opens a program that trains. Add tensors and ops, then call edge_ready, which allocates the
+ * memory. */
 bool edge_begin(Edge *e, Device *device, DType dtype);
 Tensor *edge_tensor(Edge *e, Section *section, int n_dims, const int64_t *shape);
 Tensor *edge_step(Edge *e); /* a StepState */
@@ -36,14 +36,14 @@ void edge_end(Edge *e);
 
 void edge_write(Edge *e, const Tensor *t, const double *values);
 
-/* For free(); edge_run replays first. */
+/* Caller frees; call edge_run first. */
 double *edge_read(Edge *e, const Tensor *t);
 double *edge_run(Edge *e, const Tensor *result);
 
-/* The value of `dtype` nearest to it. */
+/* `value` rounded to `dtype`. */
 double edge_rounded(double value, DType dtype);
 bool edge_is_narrow(DType dtype);
 bool edge_is_close(double a, double b, double tolerance); /* relative to b */
 
-/* Says where a check fails: these tests are tables. */
+/* Prints the position of a failed check, because these tests are tables. */
 void edge_check(bool good, const char *what, DType dtype, int64_t row, double found);

@@ -10,8 +10,8 @@
 
 enum { FAR = 2000000000 }; /* a token far outside every table */
 
-/* Half of a row's elements are `size`, the others -size / 2; one is replaced where `one` is not
- * 0. */
+/* Half of a row's elements are `size`, the others -size / 2; `one` replaces one element unless it
+ * is 0. */
 typedef struct NormRow {
     double size, one;
 } NormRow;
@@ -179,12 +179,12 @@ void edges_of_embedding(Device *device, DType dtype) {
 
 enum { WEIGHTS = 60, UPDATES = 20 };
 
-/* Element i's gradient in a step. */
+/* The gradient of element i in a step. */
 static double adamw_gradient(int step, int i, double size) {
     return size * (1 + (i + 3 * step) % 5) * (i % 2 == 0 ? 1 : -1);
 }
 
-/* The weight after UPDATES steps from 0, in long double, from f32's gradients without clipping. */
+/* The weight after UPDATES steps from 0, in long double, from f32 gradients without clipping. */
 static double adamw_exact(AdamwAttrs attrs, int i, double size, double lr, double gradient_scale) {
     long double w = 0, m = 0, v = 0, b1 = attrs.beta1, b2 = attrs.beta2;
     for (int step = 0; step < UPDATES; step++) {
@@ -250,8 +250,8 @@ void edges_of_adamw(Device *device, DType dtype) {
         (AdamwAttrs){.beta1 = 0.9999999999, .beta2 = 0.99999999999, .eps = 1e-8, .lr_scale = 1}, 1,
         1);
     adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0, .beta2 = 0, .eps = 1e-8, .lr_scale = 1}, 1, 1);
-    /* clipped to ADAMW_MOST_NORM, by which all elements and steps shrink alike, and AdamW does not
-     * see it */
+    /* clipped to ADAMW_MOST_NORM, which scales all elements and steps equally, so AdamW's result
+     * does not change */
     adamw_of(device, dtype, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .lr_scale = 1},
              1e25, 1e-10);
     adamw_refused(device, (AdamwAttrs){.beta1 = 0.9, .beta2 = 0.95, .eps = 0, .lr_scale = 1},

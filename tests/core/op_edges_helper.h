@@ -1,18 +1,18 @@
-/* Values at the ends of what floats hold, through the ops of core/ops on any device: the result is
- * right or NaN, never silently something else. Each function checks by CUnit. */
+/* Extreme floating-point values through the ops of core/ops on any device: the result is right or
+ * NaN, never silently wrong. Each function checks by CUnit. */
 #pragma once
 
 #include "core/device.h"
 
-/* Rows whose squares overflow, and rows that are not finite. */
+/* Rows whose squares overflow, and non-finite rows. */
 void edges_of_layernorm(Device *device, DType dtype);
 
 /* Arguments whose square and cube overflow. */
 void edges_of_gelu(Device *device, DType dtype);
 
-/* Tokens that are no row of the table. */
+/* Tokens outside the table. */
 void edges_of_embedding(Device *device, DType dtype);
 
-/* Betas next to 1, gradients whose square overflows, and what adamw_record refuses. Weights and
+/* Betas close to 1, gradients whose square overflows, and the errors of adamw_record. Weights and
  * moments are f32 (f64 for f64). */
 void edges_of_adamw(Device *device, DType dtype);

@@ -6,7 +6,7 @@
 
 typedef enum Outcome { UNIFORM, ALL_NAN, ALL_ZERO } Outcome;
 
-/* A row of equal logits, with one of them and the padding replaced. */
+/* A row of equal logits, except for one of them and the padding. */
 typedef struct LossRow {
     double logit, one, padding;
     int32_t target; /* LAST: V - 1, PADDING: V */
@@ -41,7 +41,7 @@ static int32_t column_of(int32_t target, int64_t V) {
     return target == LAST ? (int32_t)V - 1 : target == PADDING ? (int32_t)V : target;
 }
 
-/* f16 ends at 65504; beyond, logits are not what this is about. */
+/* f16 ends at 65504; larger logits are not the subject of this test */
 static double logit_of(double value, DType dtype) {
     return dtype == DTYPE_F16 && fabs(value) > 65504 && isfinite(value) ? copysign(65504, value)
                                                                         : value;

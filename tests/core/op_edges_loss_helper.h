@@ -1,8 +1,8 @@
-/* The loss at the ends of what floats hold, on any device: see tests/core/op_edges_helper.h. */
+/* Extreme values through the loss, on any device: see tests/core/op_edges_helper.h. */
 #pragma once
 
 #include "core/device.h"
 
-/* Logits of any size, NaN in them and in the padding, targets that are ignored and targets that are
- * no column. */
+/* Logits of any size, NaN among the logits and in the padding, ignored targets, and targets outside
+ * the vocabulary. */
 void edges_of_cross_entropy(Device *device, DType dtype);

@@ -26,7 +26,7 @@ static Tensor *activation(CaseRun *run, const char *name) {
     return case_activation(run, name, SHAPE(op->B, op->T, op->C), 2);
 }
 
-/* y = linear(x), or gelu of it: the gelu's gradient is an op of its own, since no product has
+/* y = linear(x), or its GELU. The gradient of the GELU is a separate op, because no product has
  * written dy. */
 static void record_linear(CaseRun *run) {
     const OpCase *op = run->op;
@@ -35,7 +35,7 @@ static void record_linear(CaseRun *run) {
     case_output(run, "y", linear_record(run->program, x, w, bias, op->gelu));
 }
 
-/* The MLP: the gradient of the GELU joins the product before it. */
+/* The MLP: the gradient of the GELU is fused with the product before it. */
 static void record_mlp(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *w_fc = matrix(run, "w_fc", op->N, op->C);
@@ -46,7 +46,8 @@ static void record_mlp(CaseRun *run) {
     case_output(run, "y", linear_record(run->program, hidden, w_proj, b_proj, false));
 }
 
-/* A GELU whose output is used twice: its gradient cannot join the product that only adds to dy. */
+/* A GELU whose output is used twice: its gradient cannot be fused with a product that only adds to
+ * dy. */
 static void record_gelu_twice(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C);
@@ -56,8 +57,8 @@ static void record_gelu_twice(CaseRun *run) {
     case_output(run, "y_2", linear_record(run->program, hidden, w_2, NULL, false));
 }
 
-/* A GELU as the branch of a residual: both terms share a gradient, which the GELU's may not change
- * in place. */
+/* A GELU as the branch of a residual: both terms share a gradient, which the gradient of the GELU
+ * must not change in place. */
 static void record_gelu_residual(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C),
@@ -70,7 +71,7 @@ static void record_gelu_residual(CaseRun *run) {
     case_output(run, "y", linear_record(run->program, sum, w_2, NULL, false));
 }
 
-/* The GELU as an op of its own, at the head of a product and behind a residual. */
+/* The GELU as a separate op, before a product and after a residual. */
 static void record_gelu_alone(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C),
@@ -91,7 +92,7 @@ static void record_layernorm(CaseRun *run) {
     if (op->branch) case_output(run, "sum", sum);
 }
 
-/* Two blocks' residual sums, of which each has other users, and a branch that is x itself. */
+/* The residual sums of two blocks, each with other users, and a branch that is x itself. */
 static void record_residual(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *gamma_1 = vector(run, "gamma_1", op->C, 1);
@@ -107,7 +108,7 @@ static void record_residual(CaseRun *run) {
     case_output(run, "sum", sum_3);
 }
 
-/* One tensor, three users of different kinds. */
+/* One tensor with three users of different kinds. */
 static void record_three_uses(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->C, op->C),
@@ -151,7 +152,7 @@ static void record_attention(CaseRun *run) {
     case_output(run, "out", attention_record(run->program, qkv, op->N, &options));
 }
 
-/* qkv is used a second time, so that attention's gradient is added to what is there. */
+/* qkv has a second use, so attention's gradient is added to an existing one. */
 static void record_attention_shared(CaseRun *run) {
     const OpCase *op = run->op;
     KernelChoice choice = {.count = 1, .names = {op->backend}};

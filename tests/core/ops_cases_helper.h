@@ -1,13 +1,13 @@
-/* The one list of op cases: sizes (ragged ones too), options, and how each is recorded. Gradient
- * checks run it in f64 on the CPU, the device tests run it for agreement between devices.
+/* The list of op cases: sizes (including ragged ones), options, and the recording of each. Gradient
+ * checks run it in f64 on the CPU; device tests compare devices with it.
  *
- *   case_create    records a case's forward and backward for a target and a dtype, and plans it;
- *   touches no device case_bind      gives it memory on a device and its inputs their values
- *   case_replay    uploads inputs and seeds again, and runs it
- *   case_read      a tensor of `inputs` or `outputs` (or a gradient) as doubles
+ *   case_create    records forward and backward of a case for a target and a dtype, and plans it;
+ * touches no device case_bind      allocates its memory on a device and uploads the values of its
+ * inputs case_replay    uploads inputs and seeds again, and runs it case_read      a tensor of
+ * `inputs` or `outputs` (or a gradient) as doubles
  *
- * The objective that is differentiated is  sum over outputs of sum(seed * output):  an output's
- * gradient starts from its seed, which is in `grad`; the loss starts its own, so its seed is a
+ * The differentiated objective is  sum over outputs of sum(seed * output).  The gradient of an
+ * output starts from its seed, stored in `grad`. The loss starts its own gradient, so its seed is a
  * plain factor. */
 #pragma once
 
@@ -23,15 +23,15 @@ typedef struct OpCase {
     void (*record)(CaseRun *run);
     int64_t B, T, C;
     int64_t N;          /* linear: columns of the output; loss: rows of wte; attention: heads */
-    int64_t V;          /* embedding, loss: the vocabulary */
+    int64_t V;          /* embedding, loss: size of the vocabulary */
     int64_t chunk_rows; /* loss: rows of one chunk of logits */
     bool bias, gelu, branch;
     double dropout;
     const char *backend; /* attention */
 } OpCase;
 
-/* An input, with the gradient that backward writes, or an output, with the gradient that backward
- * starts from. */
+/* An input, with the gradient that backward writes, or an output, with the gradient from which
+ * backward starts. */
 typedef struct CaseTensor {
     const char *name;
     Tensor *tensor, *grad; /* both in the case's store; an output's tensor is a copy of it */
@@ -42,10 +42,10 @@ typedef struct CaseTensor {
 struct CaseRun {
     const OpCase *op;
     DType dtype;
-    bool accumulate; /* the gradients of the inputs hold CASE_START before backward, which adds to
-                        it */
+    bool accumulate; /* the gradients of the inputs contain CASE_START before backward, which adds
+                        to it */
     BoundProgram bound;
-    Program *program; /* the bound one */
+    Program *program; /* the bound program */
     Store *store;
     Device *device;
     CaseTensor inputs[CASE_MAX_INPUTS], outputs[CASE_MAX_OUTPUTS];
@@ -71,11 +71,11 @@ void case_destroy(CaseRun **run);
 NODISCARD Status case_read(const CaseRun *run, const Tensor *t, double *values);
 NODISCARD Status case_write(const CaseRun *run, const Tensor *t, const double *values);
 
-/* sum of seed * output, from the device's outputs. */
+/* sum of seed * output, from the outputs on the device. */
 NODISCARD Status case_objective(const CaseRun *run, long double *objective);
 
-/* What a case's recorder declares. Values are uniform in offset +- scale; a weight's gradient is
- * f32 (f64 for f64). */
+/* For the recorder of a case: declares its tensors. Values are uniform in offset +- scale; the
+ * gradient of a weight is f32 (f64 for f64). */
 Tensor *case_activation(CaseRun *run, const char *name, int n_dims, const int64_t *shape,
                         double scale);
 Tensor *case_weight(CaseRun *run, const char *name, int n_dims, const int64_t *shape, double offset,

@@ -1,5 +1,5 @@
-/* What the walk records: copies only where they are needed, gradients only where they are wanted,
- * and errors that stick. That its values are right is for tests/core/test_gradients.c. */
+/* The structure of a recorded gradient: no unnecessary copies or gradients, and sticky errors.
+ * tests/core/test_gradients.c checks its values. */
 #include "core/autodiff.h"
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
@@ -49,7 +49,7 @@ static Program *program_new(bool training) {
     return CHECK_OK(program_create(cpu, training, &p)) ? p : NULL;
 }
 
-/* The GELU's gradient joins the product that has just set dy, and only that. */
+/* The gradient of the GELU is fused with the product that has just set dy, and with no other. */
 static void gelu_joins_the_product(void) {
     CHECK(case_count_ops("mlp", "gelu_backward") == 0);
     CHECK(case_count_ops("gelu_twice", "gelu_backward") == 1);
@@ -63,8 +63,8 @@ static Tensor *leaf_vector(Program *p, int64_t count) {
     return t;
 }
 
-/* A pre-layernorm block: x and the branch share a gradient, and the branch has read it before x's
- * grows. */
+/* A pre-layernorm block: x and the branch share a gradient. The branch reads it before more is
+ * added for x. */
 static void blocks_share_without_copies(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *w = leaf(p, 8, 8), *gamma = leaf_vector(p, 8), *sum = NULL;
@@ -80,7 +80,7 @@ static void blocks_share_without_copies(void) {
     program_destroy(&p);
 }
 
-/* Here the branch's product adds to x's gradient while it reads the branch's: they must be two
+/* The product of the branch adds to x's gradient while it reads the branch's: they must be two
  * tensors. */
 static void products_do_not_read_what_they_write(void) {
     Program *p = program_new(true);
@@ -94,8 +94,8 @@ static void products_do_not_read_what_they_write(void) {
     program_destroy(&p);
 }
 
-/* While the branch still waits for its gradient, a second use of x must not add to the memory that
- * they share. */
+/* While the gradient of the branch is still needed, a second use of x must not add to the shared
+ * memory. */
 static void unshares_before_adding(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *branch = leaf(p, 4, 8), *shared = leaf(p, 4, 8);
@@ -104,12 +104,11 @@ static void unshares_before_adding(void) {
     GradTarget target = autodiff_target(p, x);
     CHECK(target.accumulate && target.grad != shared && autodiff_gradient(p, branch) == shared);
     CHECK(count_ops(p, "copy") == 1);
-    CHECK(autodiff_target(p, branch).grad == shared); /* now alone in it */
+    CHECK(autodiff_target(p, branch).grad == shared); /* now its only user */
     program_destroy(&p);
 }
 
-/* A gradient that somebody watches is never changed by sums of others, nor by an op that works in
- * place. */
+/* Sums of other gradients and in-place ops never change a watched gradient. */
 static void watched_gradients_are_kept(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *watched = leaf(p, 4, 8), *t = leaf(p, 4, 8);
@@ -121,8 +120,8 @@ static void watched_gradients_are_kept(void) {
     program_destroy(&p);
 }
 
-/* Also where the walk is past the tensor that is watched: h shares the gradient of the sum, and
- * grows later. */
+/* This also holds if the walk has passed the watched tensor: h shares the gradient of the sum, and
+ * more is added to it later. */
 static void watched_gradients_are_kept_to_the_end(void) {
     Program *p = program_new(true);
     Tensor *w = leaf(p, 8, 8), *watched = leaf(p, 4, 8), *sum = NULL;
@@ -141,7 +140,7 @@ static void watched_gradients_are_kept_to_the_end(void) {
     program_destroy(&p);
 }
 
-/* A gradient goes only to what needs one. */
+/* Only tensors that need a gradient get one. */
 static void frozen_inputs_cost_nothing(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *w = leaf(p, 8, 8);
@@ -162,7 +161,7 @@ static void evaluation_keeps_nothing(void) {
     program_destroy(&p);
 }
 
-/* From the first failure on everything answers NULL, accepts NULL, and the first message stays. */
+/* After the first failure everything returns NULL and accepts NULL, and the first message stays. */
 static void errors_stick(void) {
     Program *p = program_new(true);
     KernelChoice choice = {0};

@@ -1,5 +1,5 @@
-/* The cache: what is known comes back; what is no cache is neither waited for nor written to, and
- * nothing here ends a program. */
+/* The cache returns stored values; the program neither waits for nor writes to anything that is not
+ * a cache, and no failure here ends it. */
 #include "core/base/file.h"
 #include "core/perf/cache_file.h"
 #include "tests/harness.h"
@@ -20,7 +20,7 @@ static bool text_parse(const char *value, void *out) {
     return true;
 }
 
-/* Whether a value that is added to the file is found there by the next one who looks. */
+/* Whether a later reader finds a value that was added to the file. */
 static bool keeps(const char *key) {
     char found[16] = "";
     int cache = cache_lock("kind", "device", "1");
@@ -77,7 +77,7 @@ static void a_limit_of_file_sizes_does_not_kill(void) {
     }
     int how = -1;
     CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0);
-    CHECK(keeps("a")); /* behind the line that was cut */
+    CHECK(keeps("a")); /* after the truncated line */
 }
 
 int main(int argc, char **argv) {

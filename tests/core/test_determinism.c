@@ -1,5 +1,5 @@
-/* The same bits again: from one replay to the next for every op, and for every number of threads
- * where a header claims it (sums over fixed parts, and all that goes element by element). */
+/* Repeatability bit by bit: between replays for every op, and between numbers of threads if a
+ * header promises it (sums over fixed parts, and all elementwise ops). */
 #include "core/autodiff.h"
 #include "core/bound_program.h"
 #include "core/ops/adamw.h"
@@ -14,7 +14,7 @@
 
 enum { MAX_BYTES = 1 << 20 };
 
-/* All gradients and outputs of a case, one after the other; their bytes. */
+/* All gradients and outputs of a case, one after the other; returns their size in bytes. */
 static size_t collect(const CaseRun *run, char *to) {
     size_t bytes = 0;
     for (int i = 0; i < run->n_inputs + run->n_outputs; i++) {
@@ -49,7 +49,8 @@ static void replays_agree(void) {
     free(second);
 }
 
-/* What claims not to depend on the threads: a bias's gradient, layernorm, embedding, dropout. */
+/* Ops that promise independence of the number of threads: bias gradient, layernorm, embedding,
+ * dropout. */
 static bool claims_it(const char *op, const char *tensor) {
     return strncmp(op, "layernorm", 9) == 0 || strncmp(op, "embedding", 9) == 0 ||
            strncmp(op, "dropout", 7) == 0 ||
@@ -84,7 +85,7 @@ static void threads_do_not_matter(void) {
 
 enum { N = 100003 };
 
-/* norm, sum and AdamW over vectors of N, by their programs; into results (2) and the weights. */
+/* norm, sum and AdamW over vectors of N elements; results (2) and weights. */
 static Status vectors_run(int threads, float *results, float *weights) {
     Device *device;
     Store *store;

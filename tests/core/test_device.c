@@ -1,4 +1,4 @@
-/* The CPU as a device, the store on it, and the message of what fails there. */
+/* The CPU as a device, the store on it, and their error messages. */
 #include "core/device.h"
 #include "core/ops/copy.h"
 #include "core/store.h"
@@ -47,7 +47,7 @@ static void copies_and_fetches(void) {
     CHECK(device->allocated_bytes == store_bytes(store));
     CHECK_OK(device_upload(device, t, sent));
     CHECK_OK(device_fetch_start(device, &fetch, t));
-    CHECK_OK(device_upload(device, t, (double[]){7, 8, 9})); /* the fetch has its copy already */
+    CHECK_OK(device_upload(device, t, (double[]){7, 8, 9})); /* the fetch already has its copy */
     CHECK_OK(device_fetch_finish(device, &fetch, got));
     CHECK(memcmp(got, sent, sizeof got) == 0);
     CHECK_OK(device_download(device, got, t));
@@ -82,7 +82,7 @@ static const char *refuses(const Node *node, const Target *target) {
     return node->n_inputs > 1 && target->threads > 0 ? "needs one input" : NULL;
 }
 
-/* On the CPU f32 and one input alone; on a GPU anything, by a function that no build has. */
+/* On the CPU: only f32 with one input. On a GPU: everything, with a function that no build has. */
 static const Op picky_op = {
     .name = "picky",
     .kernels = KERNELS(&(const Kernel){.device = DEVICE_CPU,

@@ -7,7 +7,7 @@
 #include <float.h>
 #include <stdio.h>
 
-/* Units in the last place of the result that lie between it and the exact value. */
+/* The error in units in the last place of the exact value. */
 static double ulps(float got, long double exact) {
     float next = nextafterf(fabsf((float)exact), INFINITY);
     return (double)(fabsl((long double)got - exact) /

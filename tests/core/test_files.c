@@ -1,5 +1,5 @@
-/* Files: what is not there, what is no file and what cannot be read are three things; a file is
- * replaced whole or not at all, and nobody else's is touched. */
+/* Files: a missing file, a path that is not a regular file, and an unreadable file are distinct.
+ * Replacement is atomic and never touches the files of others. */
 #include "core/base/escape.h"
 #include "core/base/file.h"
 #include "core/base/replacement.h"
@@ -38,7 +38,7 @@ static bool holds(const char *path, const char *wanted) {
     return same;
 }
 
-/* The names in a directory, and the last of those that hold `part`. */
+/* The names in a directory: their number, and the last one that contains `part`. */
 typedef struct Names {
     int count;
     const char *part;
@@ -139,7 +139,7 @@ static void nobody_elses_file_is_touched(void) {
     REQUIRE_OK(replacement_begin(path_in(dir, "f"), &new));
     Names during = names_in(dir, ".hourglass");
     REQUIRE_OK(replacement_end(&new, OK));
-    /* The name of a new file, but on another file: somebody's copy of one. */
+    /* The name of a temporary file, but on a different inode: a copy made by a user. */
     REQUIRE_OK(replace(path_in(dir, "copy"), "a copy"));
     CHECK(during.found[0] == '.' &&
           file_rename(path_in(dir, "copy"), path_in(dir, during.found)) == 0);
@@ -174,7 +174,7 @@ static void what_a_killed_writer_left_is_removed(void) {
     CHECK_OK(replace(path_in(dir, "f"), "short"));
     CHECK(holds(path_in(dir, "f"), "short") && names_in(dir, "").count == 3);
     replacement_clean(dir, NULL);
-    CHECK(names_in(dir, "").count == 2); /* one is still being written */
+    CHECK(names_in(dir, "").count == 2); /* one is still open for writing */
     CHECK_OK(replacement_end(&alive, OK));
     CHECK(holds(path_in(dir, "h"), "") && names_in(dir, "").count == 2);
 }
@@ -216,7 +216,7 @@ static void a_limit_is_an_error_and_the_old_file_stays(void) {
     CHECK(holds(path_in(dir, "f"), "before") && names_in(dir, "").count == 1);
 }
 
-/* The second of two cannot take its name, for it is a directory's. */
+/* The second of two cannot get its name, because a directory has it. */
 static void files_that_belong_together_change_together(void) {
     const char *dir = harness_directory();
     Replacement *pair[3] = {0};

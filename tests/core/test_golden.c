@@ -1,5 +1,5 @@
-/* Each op case of which tests/golden/ops.bin holds vectors, forward and backward in f32, against
- * PyTorch's: 1e-5. */
+/* Each op case with vectors in tests/golden/ops.bin, forward and backward in f32, compared with
+ * PyTorch: tolerance 1e-5. */
 #include "tests/core/ops_cases_helper.h"
 #include "tests/golden/golden.h"
 #include "tests/harness.h"
@@ -15,7 +15,7 @@ static const GoldenRecord *record_of(const char *group, const char *name, const 
     return record;
 }
 
-/* Puts a record in place of drawn values; false where its size differs. */
+/* Replaces random values by a record; false if its size differs. */
 static bool take(const GoldenRecord *record, double *values, int64_t count) {
     if (record == NULL || record->count != count) return false;
     for (int64_t i = 0; i < count; i++) values[i] = (double)record->values[i];
@@ -76,7 +76,7 @@ static void check_case(const OpCase *op, const char *group) {
     case_destroy(&run);
 }
 
-/* The vectors of a case: those of its name, which for attention are the same for each backend. */
+/* The vectors of a case have its name; those of attention are shared by all backends. */
 static void group_of(const OpCase *op, char *group, size_t bytes) {
     const char *rest = op->name;
     if (op->backend != NULL) rest += strlen("attention_") + strlen(op->backend) + 1;

@@ -1,5 +1,4 @@
-/* Every op's gradient against central differences of fourth order in f64, over the one list of
- * cases. */
+/* Every op's gradient against central differences of fourth order in f64, over all op cases. */
 #include "tests/core/ops_cases_helper.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
@@ -9,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ELEMENTS = 20 }; /* of one tensor that are checked; all where there are no more */
+enum { ELEMENTS = 20 }; /* checked per tensor; all elements of a smaller tensor */
 
 static Device *device;
 static double worst;
@@ -96,7 +95,7 @@ static bool has_case(const Op *op) {
     return found;
 }
 
-/* Ops that are tested elsewhere, since no gradient passes through them. */
+/* Ops without a gradient, tested elsewhere. */
 static bool is_elsewhere(const Op *op) {
     static const char *const names[] = {"adamw", "documents", "norm", "squares", "sum"};
     for (size_t i = 0; i < COUNT(names); i++) {
@@ -105,7 +104,7 @@ static bool is_elsewhere(const Op *op) {
     return false;
 }
 
-/* All ops of a training step, whatever a config recomputes and masks. */
+/* All ops of a training step, with any setting of recompute and masks. */
 static void every_op_of_a_gpt_has_a_case(void) {
     for (Recompute recompute = RECOMPUTE_NONE; recompute <= RECOMPUTE_BLOCK; recompute++) {
         ModelOptions options = model_tiny();

@@ -1,4 +1,4 @@
-/* What limits a process: trees of /proc and /sys as kernels and containers show them, and its own
+/* Host limits: trees of /proc and /sys as kernels and containers show them, and this process's own
  * resource limits. */
 #include "core/base/host_limits.h"
 #include "core/device.h"
@@ -16,7 +16,7 @@
 
 enum { MIB = 1 << 20 };
 
-/* A tree of its own; made by put. */
+/* A separate tree, created by put. */
 static char root[PATH_MAX];
 
 static void put(const char *path, const char *text) {
@@ -61,7 +61,7 @@ static void version_2_with_ancestors(void) {
     CHECK(host_cores(root) == INT_MAX);
     put("/sys/fs/cgroup/user.slice/memory.max", "1073741824\n");
     put("/sys/fs/cgroup/user.slice/memory.current",
-        "943718400\n"); /* 900 MiB, of which 300 can be had back */
+        "943718400\n"); /* 900 MiB, of which 300 are reclaimable */
     put("/sys/fs/cgroup/user.slice/memory.stat",
         "anon 1\nfile 1\ninactive_file 104857600\nactive_file 104857600\nslab_reclaimable "
         "104857600\n");
@@ -84,7 +84,7 @@ static void version_2_in_a_namespace(void) {
     put("/sys/fs/cgroup/cpu.max", "100000 100000\n");
     memory_is(100, 100);
     CHECK(host_cores(root) == 1);
-    put("/proc/self/cgroup", "0::/../other\n"); /* outside of what can be seen */
+    put("/proc/self/cgroup", "0::/../other\n"); /* outside the visible part */
     memory_is(100, 100);
 }
 
@@ -116,11 +116,12 @@ static void version_1_without_a_hierarchy(void) {
     put("/cg/a/memory.limit_in_bytes", "1048576\n");
     put("/cg/a/b/memory.limit_in_bytes", "314572800\n");
     memory_is(1, 1);
-    put("/cg/a/memory.use_hierarchy", "0\n"); /* then it does not count what its children use */
+    put("/cg/a/memory.use_hierarchy",
+        "0\n"); /* without use_hierarchy, the usage excludes child groups */
     memory_is(300, 300);
 }
 
-/* In a process of its own, which a limit does not leave. */
+/* In a child process, because a lowered limit is permanent. */
 static bool limited(int resource, size_t bytes, bool (*holds)(size_t bytes)) {
     int status = 0;
     pid_t child = fork();
@@ -145,7 +146,7 @@ static bool own_is_less(size_t bytes) {
 static void its_own_limits(void) {
     HostMemory own = host_memory_own("");
     CHECK(own.free_bytes == SIZE_MAX || own.free_bytes < own.total_bytes);
-#ifdef __SANITIZE_ADDRESS__ /* it maps more than any limit */
+#ifdef __SANITIZE_ADDRESS__ /* maps more than any limit */
     (void)limited, (void)own_is_less;
 #else
     CHECK(limited(RLIMIT_DATA, (size_t)4096 * MIB, own_is_less));

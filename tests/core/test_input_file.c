@@ -22,7 +22,7 @@ static void what_is_no_file_is_refused_at_once(void) {
     InputFile file;
     const char *path = path_of("it");
     CHECK_ERROR(input_open(path, &file), STATUS_DATA, "it: no such file");
-    CHECK(mkfifo(path, 0666) == 0); /* without a writer: opening it must not wait */
+    CHECK(mkfifo(path, 0666) == 0); /* without a writer: opening it must not block */
     CHECK_ERROR(input_open(path, &file), STATUS_DATA, "it: not a regular file");
     CHECK(file.fd == -1);
     CHECK(unlink(path) == 0 && mkdir(path, 0777) == 0);
@@ -48,7 +48,7 @@ static void a_file_that_shrinks_is_an_error(void) {
     CHECK(file.fd == -1);
 }
 
-/* The memory of a process is a regular file to the system; nothing lies at its start. */
+/* A process's memory is a regular file to the system; its start is unmapped. */
 static void a_read_that_the_disk_fails_is_an_error(void) {
     InputFile file;
     char bytes[8];

@@ -1,5 +1,5 @@
-/* Leftovers: what a killed process left goes, and nothing that somebody uses or that is not
- * ours. */
+/* Leftovers: removes the files of killed processes, but no file that is in use or belongs to
+ * others. */
 #include "core/base/leftovers.h"
 #include "tests/harness.h"
 
@@ -26,7 +26,7 @@ static const char *path_of(const char *name) {
     return path;
 }
 
-/* A file whose last change is `age` seconds ago; the caller's descriptor. */
+/* Creates a file last changed `age` seconds ago. The caller closes the descriptor. */
 static int file_make(const char *name, int age) {
     int fd = open(path_of(name), O_RDWR | O_CREAT, 0600);
     const struct timespec then[2] = {{.tv_sec = time(NULL) - age}, {.tv_sec = time(NULL) - age}};
@@ -75,7 +75,8 @@ static void an_open_file_stays(void) {
     CHECK(!is_there("segment.open"));
 }
 
-/* As ranks hold their segments: the descriptor is closed, the memory of another process. */
+/* Like a rank's shared memory segment: the descriptor is closed, and another process maps the
+ * memory. */
 static void a_mapped_file_stays(void) {
     int fd = file_make("segment.mapped", 60);
     void *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

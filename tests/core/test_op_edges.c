@@ -1,4 +1,4 @@
-/* The ends of what floats hold, through every op on the CPU, in f32 and f64. */
+/* Extreme floating-point values through every op on the CPU, in f32 and f64. */
 #include "tests/core/op_edges_helper.h"
 #include "tests/core/op_edges_loss_helper.h"
 #include "tests/harness.h"

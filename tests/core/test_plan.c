@@ -1,5 +1,5 @@
-/* The planner against a brute-force oracle on random programs, and on a real one that runs in its
- * arena. */
+/* The planner against a brute-force oracle on random programs, and on a real program that runs in
+ * its arena. */
 #include "core/plan.h"
 #include "core/rng.h"
 #include "core/store.h"
@@ -18,7 +18,7 @@ static int64_t below(int64_t limit) {
     return (int64_t)(philox(5, n_drawn++, 1).word[0] % (uint64_t)limit);
 }
 
-/* Attributes, where there are any: the bytes of scratch. */
+/* Attributes, if any: the bytes of scratch memory. */
 static size_t scratch_bytes(const Node *node, const Target *target) {
     (void)target;
     return node->attrs_bytes == 0 ? 0 : *(const size_t *)node->attrs;
@@ -36,7 +36,7 @@ static Program *program_new(void) {
                                                                                            : NULL;
 }
 
-/* A tensor of the program, a view of one, or (seldom) one of the store. */
+/* A tensor of the program, a view of one, or (rarely) one of the store. */
 static Tensor *tensor_new(Program *p, Tensor **all, int count, Tensor *persistent) {
     int64_t kind = below(8);
     if (kind == 0) return persistent;
@@ -47,8 +47,8 @@ static Tensor *tensor_new(Program *p, Tensor **all, int count, Tensor *persisten
                           (int64_t[]){below(3) + 1, columns});
 }
 
-/* Nodes that read and write what there is, near and far, sometimes the same tensor in place, with
- * scratch. */
+/* Random nodes: read and write near and far tensors, sometimes the same one in place, with scratch
+ * memory. */
 static Program *random_program(Tensor *persistent) {
     Tensor *all[MAX_TENSORS];
     int count = 0, n_nodes = (int)below(MAX_NODES) + 1;
@@ -77,7 +77,7 @@ static bool mentions(const Node *node, const Buffer *buffer) {
     return found;
 }
 
-/* [first, last] by looking at every node; false where it is never used. */
+/* [first, last] by looking at every node; false if the buffer is unused. */
 static bool life_of(const Program *p, const Buffer *buffer, int *first, int *last) {
     *first = *last = -1;
     for (int n = 0; n < p->n_nodes; n++) {
@@ -118,8 +118,7 @@ static void check_peak(const Program *p, const Plan *plan) {
     CHECK(plan->bytes >= plan->live_bytes);
 }
 
-/* Two buffers whose lives meet share no byte; each lies aligned inside the arena, where it is
- * bound. */
+/* Two buffers with overlapping lifetimes share no byte; each is aligned and inside the arena. */
 static void check_places(const Program *p, const Plan *plan, char *arena) {
     bool right = plan->n_buffers == p->n_buffers;
     for (int i = 0; i < p->n_buffers && right; i++) {
@@ -176,7 +175,7 @@ static void empty_and_unused(void) {
     program_destroy(&p);
 }
 
-/* A chain of equal tensors, each read by the next op alone, needs the memory of two. */
+/* A chain of equal tensors, each read only by the next op, needs the memory of two. */
 static void chain_takes_two(void) {
     Program *p = program_new();
     Tensor *previous = NULL;
@@ -193,7 +192,7 @@ static void chain_takes_two(void) {
     program_destroy(&p);
 }
 
-/* Each buffer in memory of its own, full of NaN: what no plan can get wrong. */
+/* Each buffer in separate memory, filled with NaN: correct for any plan. */
 static void bind_apart(const Program *p, char **memory) {
     for (int i = 0; i < p->n_buffers; i++) {
         memory[i] = aligned_alloc(PLAN_ALIGNMENT, rounded(p->buffers[i]->bytes) + PLAN_ALIGNMENT);
@@ -211,7 +210,7 @@ static bool same_as(CaseRun *planned, CaseRun *apart) {
     return same;
 }
 
-/* Every op case computes the same bits in the planned arena and with every buffer apart. */
+/* Every op case computes the same bits in the planned arena and with separate buffers. */
 static void arena_changes_nothing(void) {
     Device *device = NULL;
     REQUIRE_OK(device_open_cpu(1, &device));

@@ -33,7 +33,7 @@ static void ceilings_of_the_cpu(void) {
     device_close(&device);
 }
 
-/* What a run measured on a GPU of this name, every later one reads; a line that was cut short does
+/* Later runs read the measurements of the first run on a GPU of the same name; truncated lines do
  * not count. */
 static void kept_ceilings(void) {
     char path[4096];

@@ -1,4 +1,4 @@
-/* Philox4x32-10's known answers, and what dropout makes of them. */
+/* The known answers of Philox4x32-10, and the dropout masks made from it. */
 #include "core/bound_program.h"
 #include "core/ops/dropout.h"
 #include "core/rng.h"
@@ -73,7 +73,7 @@ static void mask_destroy(Mask *mask) {
     device_close(&mask->device);
 }
 
-/* Dropped with the asked rate within 5 standard deviations; the others are scaled exactly. */
+/* The drop rate is within 5 standard deviations of p; the other elements are scaled exactly. */
 static void dropout_rate(void) {
     const double rates[] = {0.1, 0.25, 0.5, 0.9};
     for (size_t k = 0; k < COUNT(rates); k++) {
@@ -92,8 +92,7 @@ static void dropout_rate(void) {
     }
 }
 
-/* Rows 0..7 at once, or 0..3 and then 4..7: the same masks, whatever the row's size is modulo
- * four. */
+/* Rows 0..7 at once, or 0..3 and then 4..7: the same masks for any row size modulo four. */
 static void mask_is_of_the_global_batch(void) {
     const int64_t columns[] = {1, 4, 5, 7, 64};
     for (size_t k = 0; k < COUNT(columns); k++) {

@@ -1,10 +1,10 @@
-/* The shapes that test_attention_kernels.cu checks: one tile and its edges, ragged lengths, both
- * alignments with Tq != Tk, grouped key heads, windows, every head size, dropout, ranges. */
+/* The shapes of test_attention_kernels.cu: one tile and its edges, ragged lengths, both alignments
+ * with Tq != Tk, grouped key heads, windows, every head size, dropout, ranges. */
 #pragma once
 
 #include "nn/attention/sdpa.h"
 
-/* How a case's ranges are made; see attention_ranges.cuh. */
+/* The kind of a case's ranges; see attention_ranges.cuh. */
 enum RangeKind { NO_RANGES, DOCUMENTS, UNEVEN_DOCUMENTS, EQUAL_DOCUMENTS, PADDING, RAGGED };
 
 struct Case {
@@ -13,7 +13,7 @@ struct Case {
     int64_t window;
     double dropout;
     RangeKind ranges = NO_RANGES;
-    int64_t mean = 0; /* of the documents' lengths */
+    int64_t mean = 0; /* mean length of the documents */
 };
 
 static const CausalMask FULL = CAUSAL_NONE, UPPER = CAUSAL_UPPER_LEFT, LOWER = CAUSAL_LOWER_RIGHT;
@@ -85,8 +85,8 @@ static const Case CHECKS[] = {
     {2, 2, 2, 512, 512, 64, UPPER, 0, 0.2, DOCUMENTS, 100},
     {1, 4, 2, 301, 315, 128, FULL, 0, 0.1, RAGGED},
     {1, 2, 2, 256, 256, 256, UPPER, 0, 0.1, PADDING},
-    /* so many rows that blocks take up to eight items
-       (nn/attention/cuda/flash_sm90/flash_sm90_items.cuh) */
+    /* enough rows that blocks take up to eight items
+     * (nn/attention/cuda/flash_sm90/flash_sm90_items.cuh) */
     {24, 12, 12, 1024, 1024, 64, UPPER, 0, 0, UNEVEN_DOCUMENTS, 256},
     {70, 8, 4, 180, 300, 64, FULL, 0, 0, RAGGED},
     {360, 12, 12, 60, 70, 64, FULL, 0, 0, RAGGED},

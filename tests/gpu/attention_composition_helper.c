@@ -18,9 +18,9 @@ enum {
     STEP,
     WEIGHTS,
     DOUT
-}; /* inputs; forward has the first two. Its outputs: out, weights */
+}; /* inputs (forward uses the first two); outputs are out and weights */
 
-/* A head; what it reads and writes lies at its first token, `token` elements before the next. */
+/* One head; its inputs and outputs start at its first token, `token` elements apart. */
 typedef struct Head {
     const Attrs *attrs;
     const StepState *step;
@@ -50,7 +50,7 @@ static Head head_of(const Node *node, const Tensor *weights, int64_t b, int64_t 
 
 static double stored(const Head *head, double x) { return rounded(x, head->attrs->how.dtype); }
 
-/* What dropout makes of a weight: 0, or 1 / (1 - p) times it. */
+/* The weight after dropout: 0, or 1 / (1 - p) times the weight. */
 static double kept(const Head *head, int64_t i, int64_t j) {
     double p = head->attrs->how.dropout;
     uint64_t at = (head->index * (uint64_t)head->T + (uint64_t)i) * (uint64_t)head->T + (uint64_t)j;
@@ -96,7 +96,7 @@ static Status forward(const Node *node, void *stream) {
     return OK;
 }
 
-/* Adds query i's share to the head's gradients; `d` has room for T numbers. */
+/* Adds query i's share to the gradients of the head; `d` has capacity for T numbers. */
 static void row_backward(const Head *head, int64_t i, const double *dout, double *dq, double *d) {
     int64_t C = head->token / 3;
     const double *w = head->weights + i * head->T;
@@ -142,7 +142,8 @@ static size_t backward_workspace(const Node *node, const Target *target) {
     return (size_t)node->inputs[QKV]->shape[1] * sizeof(double);
 }
 
-/* In f64 on the CPU; the program that says how it is held is recorded for a GPU and never runs. */
+/* Runs in f64 on the CPU. The program that determines the stored dtypes is recorded for a GPU and
+ * never runs. */
 static const Op backward_op = {
     .name = "attention_composed_backward",
     .kernels = KERNELS(&(const Kernel){.device = DEVICE_CPU,

@@ -12,8 +12,9 @@ static const DType dtypes[ARITHMETICS] = {DTYPE_F32, DTYPE_F32, DTYPE_F16, DTYPE
 static const char *const precision_names[ARITHMETICS] = {"f32", "tf32", "f16", "bf16"};
 static const double magnitude = 2;
 
-/* What math itself may err by; and what a backend may exceed twice its error by, where that is next
- * to nothing: math is exact for a single key, and cuBLASLt takes few shapes in tf32. */
+/* math_bars: the error allowed to math itself. floors: added to twice math's error for the other
+ * backends, for cases where that is almost 0: math is exact for a single key, and cuBLASLt supports
+ * few shapes in tf32. */
 static const double math_bars[ARITHMETICS] = {1e-5, 5e-3, 5e-3, 4e-2};
 static const double floors[ARITHMETICS] = {1e-6, 1.5e-3, 2e-4, 1e-3},
                     thin_floors[ARITHMETICS] = {1e-6, 1.5e-3, 6e-4, 5e-3};
@@ -43,8 +44,9 @@ static void item_make(Item *item) {
 
 static bool is_thin(const Item *item) { return item->call.Tq == 1 || item->call.Tk == 1; }
 
-/* Relative to the reference, whose root mean square counts as 0.1 more (1 where rows see a single
- * key): a gradient may be zero, and is then wrong by the rounding of what cancels. */
+/* The error relative to the reference, with 0.1 added to its root mean square (1 if rows see a
+ * single key): a gradient may be zero, and its error is then the rounding of the terms that
+ * cancel. */
 static double distance(const Item *item, const AttentionData *found, int which) {
     const AttentionData *expected = &item->expected;
     double difference = 0, norm = (is_thin(item) ? 1 : 1e-2) * (double)expected->counts[which];
@@ -67,8 +69,8 @@ static void describe(const Item *item, const char *backend, const char *what) {
            s->bias, what);
 }
 
-/* Rows that see nothing: lse is -inf, out and dq are 0. Others: the largest error of lse, NaN
- * included. */
+/* Rows without keys: lse is -inf, out and dq are 0. Others: the largest error of lse, including
+ * NaN. */
 static double lse_error(const Item *item, const AttentionData *found, bool *zeros) {
     const AttentionCall *c = &item->call;
     double worst = 0;
@@ -97,7 +99,7 @@ static bool same_outputs(const AttentionData *a, const AttentionData *b) {
     return true;
 }
 
-/* The item's inputs, and outputs of NaN. The ranges stay the item's. */
+/* Fills the item's inputs with random numbers and its outputs with NaN. Keeps the item's ranges. */
 static bool inputs_copy(const Item *item, AttentionData *out) {
     bool made = true;
     out->ranges = item->expected.ranges;
@@ -160,8 +162,8 @@ static void repeats_check(const Item *item, const AttentionBackend *backend, Dev
     copy_free(&again);
 }
 
-/* One backend: right, and the same again (the quadratic ones only with a bias: the cases in a
- * program repeat them, too). Returns its errors in `errors` where wanted. */
+/* Checks one backend: accuracy and repeatability (of the quadratic ones only with a bias, because
+ * the cases in a program also repeat them). Returns its errors in `errors` unless NULL. */
 static void backend_check(const Item *item, const AttentionBackend *backend, Device *gpu,
                           const double (*bars)[COMPARED], double (*errors)[COMPARED]) {
     AttentionData found = {0};

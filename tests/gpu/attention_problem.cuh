@@ -1,4 +1,4 @@
-/* The kernels by themselves, and their cases with tensors on the device. */
+/* Direct calls of the kernels, and their cases with tensors on the device. */
 #pragma once
 
 #include "core/rng.h"
@@ -73,7 +73,7 @@ __global__ void fill_normal(void *data, int64_t count, int dtype, uint64_t seed,
 
 /* ---- cases ----------------------------------------------------------------------------------- */
 
-/* A case with its tensors on the device. Packed (B, T, 3C) where the shapes allow it. */
+/* A case with its tensors on the device, packed (B, T, 3C) if the shapes allow it. */
 struct Problem {
     AttentionCall call;
     AttentionArgs args;

@@ -1,5 +1,5 @@
-/* Masks as ranges, for test_attention_kernels.cu: what nn/attention/sdpa.h asks of
- * AttentionArgs.key_ranges and query_ranges, made on the host from sequences of (queries, keys). */
+/* Masks as ranges, for test_attention_kernels.cu: AttentionArgs.key_ranges and query_ranges (see
+ * nn/attention/sdpa.h), computed on the host from sequences of (queries, keys). */
 #pragma once
 
 #include "core/rng.h"
@@ -10,12 +10,12 @@
 #include <math.h>
 #include <vector>
 
-/* One sequence of a row: its queries [q, q_end) see its keys [k, k_end) alone. */
+/* One sequence of a row: its queries [q, q_end) see only its keys [k, k_end). */
 struct Sequence {
     int64_t q, q_end, k, k_end;
 };
 
-/* Lengths from 1 on with the given mean: uniform, or as uneven as exponential ones. */
+/* Lengths of at least 1 with the given mean: uniform, or exponentially distributed. */
 static std::vector<Sequence> documents(int64_t T, double mean, bool uneven, uint64_t seed) {
     std::vector<Sequence> all;
     for (int64_t at = 0, n = 0; at < T; n++) {
@@ -28,8 +28,7 @@ static std::vector<Sequence> documents(int64_t T, double mean, bool uneven, uint
     return all;
 }
 
-/* Sequences whose numbers of queries and keys have nothing to do with each other; some have none of
- * one. */
+/* Sequences with unrelated numbers of queries and keys; some have no queries or no keys. */
 static std::vector<Sequence> ragged(int64_t Tq, int64_t Tk, uint64_t seed) {
     std::vector<Sequence> all;
     int64_t q = 0, k = 0;
@@ -61,8 +60,8 @@ static std::vector<Sequence> sequences_of(const Case &c, int64_t b) {
     }
 }
 
-/* RAGGED is causal, aligned to each sequence's lower right, by its ranges; the others by the call,
- * or not at all. */
+/* RAGGED is causal through its ranges, aligned to each sequence's lower right; the others through
+ * the call, or not causal. */
 struct Ranges {
     std::vector<int32_t> keys, queries; /* (2, B, Tq), (2, B, Tk) */
 };

@@ -1,6 +1,6 @@
-/* Attention as naively as it can be written, in f64: what test_attention_kernels.cu holds the
- * kernels against. With `rounded` set to the call's type it rounds after every step, as a
- * composition of separate 16-bit ops would: the bar. */
+/* A naive implementation of attention in f64, the reference of test_attention_kernels.cu. If
+ * `rounded` is the dtype of the call, it rounds after every step, like a composition of separate
+ * 16-bit ops: the bar. */
 #pragma once
 
 #include "core/rng.h"
@@ -41,7 +41,7 @@ struct Reference {
     double *lse;
 };
 
-/* Sum over the block, which has 128 threads. */
+/* Sum over a block of 128 threads. */
 __device__ double block_sum(double x) {
     __shared__ double parts[4];
     for (int s = 16; s > 0; s /= 2) x += __shfl_xor_sync(~0u, x, s);
@@ -51,8 +51,8 @@ __device__ double block_sum(double x) {
     return parts[0] + parts[1] + parts[2] + parts[3];
 }
 
-/* One block a query row: weights (before dropout), output, then the gradient of the scores.
- * rounded: the dtype that every step is rounded to, or DTYPE_F64. */
+/* One block per query row: weights (before dropout), output, then the gradient of the scores.
+ * rounded: the dtype to round to after every step, or DTYPE_F64. */
 __global__ void reference_rows(AttentionCall c, AttentionArgs a, Reference r, int rounded,
                                bool backward) {
     const int64_t i = blockIdx.x, h = blockIdx.y, b = blockIdx.z, hk = h / (c.NH / c.NH_kv),
@@ -111,7 +111,7 @@ __global__ void reference_rows(AttentionCall c, AttentionArgs a, Reference r, in
     }
 }
 
-/* One block a key row. */
+/* One block per key row. */
 __global__ void reference_keys(AttentionCall c, AttentionArgs a, Reference r, int rounded) {
     const int64_t j = blockIdx.x, hk = blockIdx.y, b = blockIdx.z, group = c.NH / c.NH_kv;
     for (int64_t d = threadIdx.x; d < c.HS; d += 128) {

@@ -1,5 +1,5 @@
-/* The table of times of test_attention_kernels.cu, and a run to profile; it includes this after
- * what they need. */
+/* The table of times of test_attention_kernels.cu, and a run to profile. Included at its end,
+ * because it uses its functions. */
 #pragma once
 
 static double median_us(const Family &f, const Problem &p, bool backward) {

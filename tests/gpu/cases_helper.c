@@ -22,9 +22,9 @@ typedef struct Entry {
 
 struct Case {
     CaseRole role;
-    DType dtype, stored; /* under test; of this role's NARROW tensors */
+    DType dtype, stored; /* under test; of NARROW tensors in this role */
     uint64_t seed;
-    const Program *held; /* of the composition that is run: the one that says how it is held */
+    const Program *held; /* of a composition: the program that determines the stored dtypes */
     BoundProgram bound;
     Store *store;
     Section *narrow, *wide, *tokens, *state;
@@ -65,8 +65,8 @@ Tensor *case_input(Case *c, Width width, double mean, double std, int n_dims,
     double *values = malloc((size_t)count * sizeof *values);
     for (int64_t i = 0; values != NULL && i < count; i++) {
         double value = mean + std * normal(c->seed, (uint64_t)i, (uint64_t)c->n_entries);
-        values[i] = rounded(value, width == NARROW ? c->dtype
-                                                   : DTYPE_F32); /* the reference gets the same */
+        values[i] =
+            rounded(value, width == NARROW ? c->dtype : DTYPE_F32); /* the same for the reference */
     }
     return entry_add(c, width == NARROW ? c->narrow : c->wide, n_dims, shape, values);
 }
@@ -187,7 +187,7 @@ static Status results_read(Case *c, Device *device, double **out) {
     return OK;
 }
 
-/* Records the case, whose role, dtypes and seed are set. */
+/* Records the case; its role, dtypes and seed must be set. */
 static Status case_build(Case *c, CaseFn body, Target target) {
     DType wide = c->stored == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     TRY(program_create(target, true, &c->bound.program));
@@ -209,7 +209,7 @@ static Status replay_into(Case *c, Device *device, double **out) {
     return results_read(c, device, out);
 }
 
-/* Runs the case; a second run's results too where `again` is given. */
+/* Runs the case; repeats it if `again` is given. */
 static Status case_results(Case *c, Device *device, double **out, double **again) {
     TRY(store_allocate(c->store, device));
     TRY(bound_programs_plan(&c->bound, 1));
@@ -224,8 +224,8 @@ static void case_free(Case *c) {
     store_destroy(&c->store);
 }
 
-/* Relative to `exact`: the error of `found`, or where it is NULL of the nearest values that `dtype`
- * has. */
+/* The relative error of `found` against `exact`; if `found` is NULL, the error of rounding `exact`
+ * to `dtype`. */
 static double relative_error(const double *found, DType dtype, const double *exact, int64_t count) {
     double error = 0, norm = 0;
     for (int64_t k = 0; k < count; k++) {
@@ -238,7 +238,7 @@ static double relative_error(const double *found, DType dtype, const double *exa
 
 static bool is_narrow(DType dtype) { return dtype == DTYPE_F16 || dtype == DTYPE_BF16; }
 
-/* What one tensor may err by in 16 bits. */
+/* The error allowed to a tensor in 16 bits. */
 static double allowed_error(const Tensor *t, const double *composed, const double *exact) {
     int64_t count = tensor_count(t);
     double composition = relative_error(composed, t->dtype, exact, count);
@@ -246,7 +246,7 @@ static double allowed_error(const Tensor *t, const double *composed, const doubl
     return fmax(2e-5, 2 * fmax(composition, rounding));
 }
 
-/* `bar` counts where there is no composition. */
+/* Uses `bar` if there is no composition. */
 static void results_compare(const Case *c, const char *name, const double *found,
                             const double *exact, const double *composed, double bar) {
     bool verbose = getenv("CASE_VERBOSE") != NULL;
@@ -256,7 +256,7 @@ static void results_compare(const Case *c, const char *name, const double *found
         int64_t count = tensor_count(t);
         double error = relative_error(found, t->dtype, exact, count);
         if (composed != NULL) bar = allowed_error(t, composed, exact);
-        bool good = error <= bar && bar < 0.1; /* a composition that overflows allows nothing */
+        bool good = error <= bar && bar < 0.1; /* if the composition overflows, the check fails */
         if (verbose || !good) {
             printf("%s in %s: tensor %d %s: error %.3g, allowed %.3g\n", name, dtype_name(c->dtype),
                    i, tensor_text(t), error, bar);
@@ -283,13 +283,14 @@ static bool reference_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed, 
     return good;
 }
 
-/* `c` is the caller's to free, whatever comes of it. */
+/* The caller frees `c` in any case. */
 static bool composition_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed, Case *c,
                             double **out) {
     Case held = {.role = CASE_COMPOSITION, .dtype = dtype, .stored = dtype, .seed = seed};
     *c = held;
     c->stored = DTYPE_F64;
-    Target narrow = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132}; /* the CPU has no 16 bits */
+    Target narrow = {
+        .kind = DEVICE_CUDA, .sm = 90, .n_sms = 132}; /* the CPU does not compute in 16 bits */
     bool good =
         CHECK_OK(case_build(&held, body, narrow)) && CHECK_OK(case_build(c, body, cpu->target));
     c->held = held.bound.program;
@@ -328,10 +329,9 @@ static uint64_t seed_next(void) {
     return (uint64_t)time(NULL) * 1000 + runs++;
 }
 
-/* What a case is held against: the reference's results, and the composition's where there is
- * one. */
+/* The expected results of a case: the reference's, and the composition's if there is one. */
 typedef struct Expected {
-    Device *cpu; /* whose memory the composition has */
+    Device *cpu; /* owns the memory of the composition */
     Case composition;
     double *exact, *composed;
 } Expected;

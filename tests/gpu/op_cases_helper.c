@@ -49,7 +49,7 @@ static void linear_evaluated(Case *c) {
     linear_case(c, 40, 24, 56, true, true, false);
 }
 
-/* Two layers: the gradient of the first one's GELU rides on the second one's product. */
+/* Two layers: the gradient of the first GELU is fused with the second product. */
 static void mlp_case(Case *c, int64_t rows, int64_t C) {
     Program *p = case_program(c);
     double std = 1 / sqrt((double)C);
@@ -60,7 +60,7 @@ static void mlp_case(Case *c, int64_t rows, int64_t C) {
            *b2 = case_parameter(c, 0, 1, false, SHAPE(C));
     Tensor *hidden = layer(c, x, w1, b1, true);
     if (hidden != NULL &&
-        case_role(c) == CASE_COMPOSITION) { /* the product is rounded before it meets the GELU's */
+        case_role(c) == CASE_COMPOSITION) { /* rounds the product before the gradient of the GELU */
         autodiff_watch(p, hidden, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, hidden),
                        false);
     }
@@ -70,7 +70,7 @@ static void mlp_case(Case *c, int64_t rows, int64_t C) {
 static void mlp_aligned(Case *c) { mlp_case(c, 128, 64); }
 static void mlp_ragged(Case *c) { mlp_case(c, 37, 21); }
 
-/* By itself, as where it is computed again. */
+/* A separate GELU, as in recompute. */
 static void gelu_case(Case *c, int64_t rows, int64_t C) {
     case_differentiate(
         c, gelu_record(case_program(c), case_activation(c, 0, 2, false, SHAPE(rows, C))));
@@ -87,13 +87,11 @@ static void layernorm_case(Case *c, int64_t rows, int64_t C, bool branch, bool b
     Tensor *gamma = case_parameter(c, 1, 0.5, accumulate, SHAPE(C));
     Tensor *shift = beta ? case_parameter(c, 0, 1, accumulate, SHAPE(C)) : NULL, *sum = NULL;
     bool separate =
-        branch &&
-        case_role(c) == CASE_COMPOSITION; /* the sum is rounded before anything is made of it */
+        branch && case_role(c) == CASE_COMPOSITION; /* rounds the sum before its other uses */
     Tensor *first = layernorm_record(p, x, add, gamma, shift, &sum), *same = NULL;
     Tensor *y = separate ? layernorm_record(p, sum, NULL, gamma, shift, &same) : first;
     if (branch &&
-        sum !=
-            NULL) { /* the residual stream has a gradient of its own, to which this one is added */
+        sum != NULL) { /* the residual stream has its own gradient, to which this one is added */
         autodiff_watch(p, sum, case_input(c, NARROW, 0, 1, SHAPE(rows, C)), true);
     }
     case_differentiate(c, y);
@@ -119,7 +117,7 @@ static void embedding_hot(Case *c) { embedding_case(c, 16, 512, 3, 64, true); }
 static void embedding_one(Case *c) { embedding_case(c, 1, 1, 1, 8, false); }
 static void embedding_wide(Case *c) { embedding_case(c, 9, 300, 70001, 40, false); }
 
-/* Sorted before dx is there: two passes, three passes. */
+/* Sorted before dx is ready: two passes, three passes. */
 static void ordered_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C) {
     Tensor *tokens = case_tokens(c, V, SHAPE(B, T)),
            *dx = case_input(c, NARROW, 0, 1, SHAPE(B, T, C));
@@ -157,7 +155,7 @@ static void cross_entropy_padded(Case *c) { cross_entropy_case(c, 37, 65, 128, t
 static void cross_entropy_gpt2(Case *c) { cross_entropy_case(c, 6, 50257, 50304, true); }
 static void cross_entropy_rows(Case *c) {
     cross_entropy_case(c, 300, 9001, 9024, true);
-} /* more than blocks */
+} /* more rows than blocks */
 static void cross_entropy_ragged(Case *c) { cross_entropy_case(c, 11, 33, 35, true); }
 static void cross_entropy_evaluated(Case *c) { cross_entropy_case(c, 8, 1000, 1024, false); }
 
@@ -208,7 +206,8 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient,
     step.loss_scale = 4;
     Tensor *state = case_step(c, step);
     norm_of_record(case_program(c), norm, grad);
-    if (narrow) copy_record(case_program(c), weight, master, false); /* what no range holds stays */
+    if (narrow)
+        copy_record(case_program(c), weight, master, false); /* weights outside the ranges stay */
     adamw_record(case_program(c), attrs,
                  (AdamwTensors){.grad = grad,
                                 .norm = norm,
@@ -235,7 +234,7 @@ static void adamw_ranges(Case *c) {
     adamw_case(c, 100000, 1.0, 2.0, ranges, COUNT(ranges));
 }
 
-/* More than one launch takes. */
+/* More than one launch can process. */
 static void adamw_many_ranges(Case *c) {
     enum { RANGES = 150 };
     AdamwRange ranges[RANGES];

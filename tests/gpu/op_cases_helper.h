@@ -1,5 +1,5 @@
-/* The op cases for every device, a list for products and one for all other ops. Ragged sizes are
- * among them, so that the kernels' scalar paths run as well. */
+/* The op cases for every device, one list for products and one for all other ops. They include
+ * ragged sizes, so the kernels' scalar paths run too. */
 #pragma once
 
 #include "tests/gpu/cases_helper.h"

@@ -1,6 +1,6 @@
-/* The GPU's attention backends in a program with the model's packed projection, against the CPU's
- * in f64. By themselves they are checked in test_attention_matrix.c, the flash kernels in
- * test_attention_kernels.cu too. */
+/* The GPU's attention backends in a program with the model's packed projection, against f64 on the
+ * CPU. test_attention_matrix.c checks the separate calls, test_attention_kernels.cu the flash
+ * kernels. */
 #include "nn/attention/attention.h"
 #include "tests/gpu/attention_composition_helper.h"
 #include "tests/gpu/cases_helper.h"
@@ -82,7 +82,7 @@ static void flash_refuses_f32(void) {
                 "flash: ");
 }
 
-/* Where flash refuses, the default is mem_efficient: f32 on a GPU trains without anything of size
+/* If flash refuses, the default is mem_efficient: f32 on a GPU trains without tensors of size
  * T^2. */
 static void f32_takes_mem_efficient(void) {
     Target target = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};

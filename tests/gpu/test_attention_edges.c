@@ -1,4 +1,5 @@
-/* The GPU's attention backends at the edges of the numbers: tests/nn/attention_edges_helper.h. */
+/* The GPU's attention backends with extreme floating-point values:
+ * tests/nn/attention_edges_helper.h. */
 #include "tests/gpu/cases_helper.h"
 #include "tests/nn/attention_edges_helper.h"
 

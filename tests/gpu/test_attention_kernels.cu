@@ -1,16 +1,16 @@
-/* Checks the CUDA flash attention kernels by themselves, or times them:
+/* Checks the CUDA flash attention kernels directly, or times them:
  *
  *     build/tests/gpu/test_attention_kernels [check|small|time|profile] [sm80|sm90] [TEXT]
  *
- * Checks without an argument.
+ * The default is check.
  *
- * Check: against a naive reference in f64 on fresh random inputs, every output poisoned with NaN
- * first. The same naive composition rounded to the call's type after every step (scores,
- * weights, outputs) sets the bar: a kernel's error (relative, Frobenius) may be at most twice
- * that one's. Then both directions are captured in a CUDA graph, whose replay must repeat the
- * results bit by bit. `small` leaves out the large cases, for compute-sanitizer, and TEXT all
- * whose description does not hold it. Time: medians in microseconds by CUDA events, forward and
- * forward + backward. */
+ * Check: against a naive reference in f64 on random inputs, with every output filled with NaN
+ * first. The same naive composition rounded to the call's type after every step (scores, weights,
+ * outputs) sets the bar: a kernel's error (relative, Frobenius) may be at most twice the error of
+ * that composition. Then both directions are captured in a CUDA graph, whose replay must repeat the
+ * results bit by bit. `small` skips the large cases, for compute-sanitizer; TEXT selects the cases
+ * whose description contains it. Time: medians in microseconds by CUDA events, forward and forward
+ * + backward. */
 #include "tests/gpu/attention_problem.cuh"
 #include "tests/gpu/attention_reference.cuh"
 
@@ -73,8 +73,8 @@ static std::vector<double> fetch(const void *device, HeadLayout layout, int64_t 
     return host;
 }
 
-/* Relative to the reference, whose root mean square counts as 0.1 more: a gradient may be zero, and
- * is then wrong by the rounding of what cancels. */
+/* The error relative to the reference, with 0.1 added to its root mean square: a gradient may be
+ * zero, and its error is then the rounding of the terms that cancel. */
 static double distance(const std::vector<double> &x, const std::vector<double> &reference) {
     double difference = 0.0, norm = 1e-2 * (double)x.size();
     for (size_t at = 0; at < x.size(); at++) {
@@ -117,7 +117,8 @@ static bool run_both(const Family &f, const Problem &p) {
     return true;
 }
 
-/* Both directions again, as a CUDA graph: nothing in them may synchronize or allocate. */
+/* Captures both directions in a CUDA graph and replays it: nothing in them may synchronize or
+ * allocate. */
 static bool replay_both(const Family &f, const Problem &p) {
     cudaStream_t stream;
     cudaGraph_t graph;
@@ -203,8 +204,8 @@ static int check(const Family &f, const Case &c, DType dtype, uint64_t seed) {
     return passed;
 }
 
-/* Sequences of one length, packed into one row, must give the bits of the batch that lies in the
- * same memory. */
+/* Sequences of one length, packed into one row, must give the bits of the batch in the same
+ * memory. */
 static int check_packed(const Family &f, int64_t HS) {
     const Case batch = {64, 2, 2, 1024, 1024, HS, UPPER, 0, 0};
     const Case packed = {1, 2, 2, 65536, 65536, HS, UPPER, 0, 0, EQUAL_DOCUMENTS, 1024};

@@ -23,11 +23,11 @@ static const int64_t short_lengths[][2] = {{1, 1},    {63, 65},   {64, 64}, {65,
 static const int64_t longer_lengths[][2] = {
     {127, 300}, {1000, 1000}, {200, 129}, {1024, 1024}, {256, 256}};
 
-/* A sanitizer takes minutes for what is longer. */
+/* Longer sequences take minutes under a sanitizer. */
 static int64_t at_length(int64_t T) { return case_sanitized() && T > 160 ? 160 : T; }
 
-/* Each mask with two pairs of lengths, which move on with the head size, as do dropout, groups of
- * heads and layouts. */
+/* Each mask with two pairs of lengths. The pairs rotate with the head size, as do dropout, groups
+ * of heads and layouts. */
 static void matrix_fill(int64_t HS, int turn, AttentionShape *shapes) {
     for (int m = 0; m < MASKS; m++) {
         for (int k = 0; k < 2; k++) {

@@ -1,5 +1,5 @@
-/* The GPU as a device: copies of every size, read-backs under way, graphs, and what it says where
- * there is none. */
+/* The GPU as a device: copies of every size, pending read-backs, graphs, and the error without a
+ * GPU. */
 #include "core/bound_program.h"
 #include "core/ops/copy.h"
 #include "core/ops/linear.h"
@@ -22,7 +22,7 @@ static void round_trip(Device *device, size_t bytes) {
     CHECK_OK(device_download(device, back, &t));
     for (size_t i = 0; i < bytes; i++) {
         if (back[i] != 0) {
-            CHECK(back[i] == 0); /* memory comes zeroed */
+            CHECK(back[i] == 0); /* memory is zeroed */
             break;
         }
     }
@@ -44,8 +44,8 @@ static void copies(void) {
     CHECK(device->allocated_bytes == before);
 }
 
-/* x grows by one at each replay; every read-back shows its own step, although all are under way at
- * once. */
+/* x grows by one at each replay; every read-back returns the value of its own step, although all
+ * are pending at once. */
 static void fetches_keep_their_order(void) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     enum { STEPS = 40 };

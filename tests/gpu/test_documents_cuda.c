@@ -1,5 +1,5 @@
-/* Documents as the GPU finds them are those of the CPU: rows within a warp, a block and beyond,
- * ends everywhere and nowhere. */
+/* The GPU finds the same documents as the CPU: rows within a warp, a block and beyond, with
+ * separators everywhere and nowhere. */
 #include "tests/gpu/cases_helper.h"
 #include "tests/nn/documents_helper.h"
 

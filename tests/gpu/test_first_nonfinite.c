@@ -1,6 +1,6 @@
-/* A gradient that is not finite: the norm shows it, AdamW changes nothing, and the first
- * first_nonfinite of the first such step is kept, however many steps follow before anybody looks.
- * The CPU and the GPU alike. */
+/* A non-finite gradient: the norm shows it, AdamW changes nothing, and the first non-finite element
+ * of the first such step is kept, however many steps follow before the host reads it. The same on
+ * the CPU and the GPU. */
 #include "core/ops/adamw.h"
 #include "core/ops/reduce.h"
 #include "core/store.h"
@@ -16,7 +16,7 @@ typedef struct Update {
     Device *device;
     Store *store;
     Program *program;
-    /* Grad lies behind `other` in its section. */
+    /* grad follows `other` in its section */
     Tensor *other, *grad, *weight, *m, *v, *norm, *step, *first_nonfinite;
 } Update;
 
@@ -58,7 +58,7 @@ static void update_destroy(Update *u) {
     store_destroy(&u->store);
 }
 
-/* One step with these elements of the gradient not finite (-1: none). */
+/* Runs one step with these elements of the gradient not finite (-1: none). */
 static void step(Update *u, uint64_t index, int64_t first, int64_t second, float bad) {
     float *values = calloc(COUNT_ALL, sizeof *values);
     StepState state = {.step = index, .adam_step = 1, .lr = 0.1f, .loss_scale = 1};

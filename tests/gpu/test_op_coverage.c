@@ -1,4 +1,4 @@
-/* No op of a training step without a case that runs on every device. */
+/* Every op of a training step has a case that runs on every device. */
 #include "tests/gpu/op_cases_helper.h"
 #include "tests/nn/model_helper.h"
 

@@ -1,4 +1,4 @@
-/* The ends of what floats hold, through every op on the GPU. */
+/* Extreme floating-point values through every op on the GPU. */
 #include "tests/core/op_edges_helper.h"
 #include "tests/core/op_edges_loss_helper.h"
 #include "tests/gpu/cases_helper.h"

@@ -34,7 +34,7 @@ static void others_f32(void) { gpu(other_cases, n_other_cases, DTYPE_F32); }
 static void others_f16(void) { gpu(other_cases, n_other_cases, DTYPE_F16); }
 static void others_bf16(void) { gpu(other_cases, n_other_cases, DTYPE_BF16); }
 
-/* cuBLASLt's first suggestion instead of the fastest candidate: autotune: false. */
+/* Uses cuBLASLt's first suggestion instead of the fastest candidate (autotune: false). */
 static void products_untuned(void) {
     Device *device = NULL;
     if (device_count_cuda() == 0) SKIP("no GPU");

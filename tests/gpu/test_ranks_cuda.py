@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Ranks on separate GPUs: the loss curve of one rank, the same bits twice and after a resume, with and without
-shard_optimizer, and an end with one cause if a rank fails. sanitizers: no"""
+shard_optimizer, and one reported cause if a rank fails. sanitizers: no"""
 
 import glob
 import os
@@ -72,7 +72,7 @@ def four_agree_with_one_rank():
 
 
 def repeat_bit_by_bit():
-    """Two runs, one whose optimizer is shared, and one whose sums are all NCCL's: two numbers have one sum."""
+    """Two equal runs, one with a sharded optimizer, and one with all sums by NCCL: a sum of two is unique."""
     needs_gpus(2)
     first = states(checkpoints(go("first")))
     equal(len(first), STEPS, "a state for each step")
@@ -85,7 +85,7 @@ def repeat_bit_by_bit():
 
 
 def resume_bit_by_bit():
-    """Also with the optimizer shared before and not after, and the reverse."""
+    """Also with the optimizer sharded only before, or only after, the resume."""
     needs_gpus(2)
     for before, after in ((False, False), (True, False), (False, True)):
         name = "resumed_%d_%d" % (before, after)
@@ -99,14 +99,14 @@ def resume_bit_by_bit():
         equal(states(checkpoints(directory)), whole, "states after the resume")
 
 
-def more_spans_than_are_ahead():
-    """A model of 22 spans, more than the 16 that are gathered ahead and than there are flags."""
+def more_buckets_than_are_prefetched():
+    """A model of 22 buckets: more than the 16 that are prefetched, and more than there are flags."""
     needs_gpus(2)
     many = {"model": dict(MODEL, n_layer=20, n_head=12, n_embd=768), "training__stop__steps": 4,
             "checkpoint__interval": "100 steps"}
     plain, shared = go("many", **many), go("many_shared", training__shard_optimizer=True, **many)
-    equal(losses(shared), losses(plain), "losses of many spans")
-    equal(states(checkpoints(shared)), states(checkpoints(plain)), "states of many spans")
+    equal(losses(shared), losses(plain), "losses of many buckets")
+    equal(states(checkpoints(shared)), states(checkpoints(plain)), "states of many buckets")
 
 
 def one_gpu_for_two_is_refused():
@@ -148,5 +148,5 @@ def a_stopped_rank():
 
 if __name__ == "__main__":
     main(agree_with_one_rank, four_agree_with_one_rank, repeat_bit_by_bit, resume_bit_by_bit,
-         more_spans_than_are_ahead, one_gpu_for_two_is_refused, another_nccl_is_refused,
+         more_buckets_than_are_prefetched, one_gpu_for_two_is_refused, another_nccl_is_refused,
          a_killed_rank, a_stopped_rank)

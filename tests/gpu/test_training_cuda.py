@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from e2e import (ENVIRONMENT, WORK, Skip, check, checkpoints, config, equal, losses,  # noqa: E402
                  main, metrics, run, run_directory, states, summary, train)
 
-# One GPU, also where there are more: tests/gpu/test_ranks_cuda.py is for those.
+# Uses one GPU only; tests/gpu/test_ranks_cuda.py uses several.
 ENVIRONMENT["CUDA_VISIBLE_DEVICES"] = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
 MODEL = {
     "n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "vocab_size": "auto", "dropout": 0.1
@@ -80,7 +80,7 @@ def resumes_bit_by_bit():
 
 
 def two_ranks_agree_with_one():
-    """The same global batch on one rank and on two that share the GPU: sums through the host, the same graph else."""
+    """The same global batch on one rank and on two that share the GPU: the same graph except for sums by the host."""
     needs_gpu()
     one = losses(run_of("one", "cuda", "bfloat16", 20, data__batch_size=4))
     for shared in (False, True):
@@ -124,7 +124,7 @@ def recomputes_the_same():
 
 
 def takes_what_is_planned():
-    """Evaluation and checkpoints included, on several ranks too: the plan is what the run takes, to 2%."""
+    """The plan predicts the memory of the run to 2%, including evaluation and checkpoints."""
     needs_gpu()
     model = {"n_layer": 6, "n_head": 8, "n_embd": 512, "block_size": 512, "vocab_size": "auto"}
     quiet = {"checkpoint__interval": "3 steps", "evaluation__interval": 2, "model": model}
@@ -156,7 +156,7 @@ sys.stdin.read()
 
 
 def refuses_what_does_not_fit():
-    """The chosen batch runs within a budget, one more is refused; so it is where others have taken the memory."""
+    """The chosen batch runs within a budget and one more row is refused, also if another process uses the memory."""
     needs_gpu()
     path = config(
         "budget", device="cuda", training__dtype="bfloat16", memory_budget="1GiB",
@@ -167,7 +167,7 @@ def refuses_what_does_not_fit():
     end = summary(run_directory("budget"))
     check(end["peak_bytes"] <= 1 << 30 and end["batch_size"] > 1, repr(end))
     more = "data.batch_size=%d" % (end["batch_size"] + 1)
-    for ranks, budget in ((0, "1GiB"), (2, "2GiB")):  # two ranks hold two contexts
+    for ranks, budget in ((0, "1GiB"), (2, "2GiB")):  # two ranks have two contexts
         more = more if ranks == 0 else "data.batch_size=40000"
         done = train(path, more, "memory_budget=" + budget, "share_gpu=true",
                      "output=%s/over" % WORK, ranks=ranks, code=71)
@@ -192,7 +192,7 @@ def refuses_what_does_not_fit():
 
 
 def names_the_gradient_that_is_not_finite():
-    """The step, and where it began, although a GPU is a step ahead when it is seen: the one behind the last good one."""
+    """The step after the last good one, and the first bad tensor, although the GPU is a step ahead by then."""
     needs_gpu()
     for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
         path = config("diverged_%s_%s" % (device, dtype), device=device, training__dtype=dtype,
@@ -212,7 +212,7 @@ def names_the_gradient_that_is_not_finite():
 
 
 def evaluates_the_same_in_training_and_by_itself():
-    """./evaluate says what training said, in the run's batch and others, on one rank and two, and close to the CPU."""
+    """./evaluate reports the loss of training: with other batch sizes, on one rank and two, and close to the CPU."""
     needs_gpu()
     for dtype, batches, devices in (("float32", 1e-6, 1e-5), ("bfloat16", 1e-3, 1e-2)):
         directory = run_of("ruler_" + dtype, "cuda", dtype, 10,
