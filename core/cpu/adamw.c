@@ -5,15 +5,15 @@
 
 DECLARE_KERNELS(adamw);
 
-typedef struct Update {
+typedef struct AdamwUpdate {
     /* rest: 1 - beta, computed in double; in single precision it would be 0 for a beta near 1 */
     real beta1, beta2, rest1, rest2;
     real eps, lr, decay, gradient_scale, correction1, correction2;
-} Update;
+} AdamwUpdate;
 
-static Update update_of(const AdamwAttrs *attrs, const StepState *step, double norm) {
+static AdamwUpdate update_of(const AdamwAttrs *attrs, const StepState *step, double norm) {
     double t = (double)step->adam_step;
-    return (Update){
+    return (AdamwUpdate){
         .beta1 = (real)attrs->beta1,
         .beta2 = (real)attrs->beta2,
         .rest1 = (real)(1 - attrs->beta1),
@@ -27,7 +27,8 @@ static Update update_of(const AdamwAttrs *attrs, const StepState *step, double n
     };
 }
 
-static void elements_update(Update u, real *w, real *m, real *v, const real *grad, int64_t count) {
+static void elements_update(AdamwUpdate u, real *w, real *m, real *v, const real *grad,
+                            int64_t count) {
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < count; i++) {
         real g = grad[i] * u.gradient_scale;
@@ -52,7 +53,7 @@ static void first_nonfinite_keep(const Tensor *grad, AdamwRange range, const Ste
     if (found > *kept) *kept = found;
 }
 
-static void range_update(const Node *node, Update update, AdamwRange range) {
+static void range_update(const Node *node, AdamwUpdate update, AdamwRange range) {
     const real *grad = (const real *)tensor_data(node->inputs[0]) + range.first;
     real *w = (real *)tensor_data(node->outputs[0]) + range.first;
     real *m = (real *)tensor_data(node->outputs[2]) + range.place;
@@ -66,7 +67,7 @@ Status KERNEL(adamw)(const Node *node, void *stream) {
     const StepState *step = tensor_data(node->inputs[2]);
     const real *norm = tensor_data(node->inputs[1]);
     if (isfinite(*norm)) {
-        Update update = update_of(&work->attrs, step, (double)*norm);
+        AdamwUpdate update = update_of(&work->attrs, step, (double)*norm);
         for (int i = 0; i < work->n_ranges; i++) range_update(node, update, work->ranges[i]);
     } else if (node->outputs[4] != NULL) {
         for (int i = 0; i < work->n_ranges; i++) {

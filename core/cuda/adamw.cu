@@ -11,15 +11,16 @@
 /* PACKS per thread: 4 * 256 * W weights share the block's set-up. */
 enum { THREADS = 256, PACKS = 4, RANGES_A_LAUNCH = 96 };
 
-struct Update {
+struct CudaAdamwUpdate {
     float beta1, beta2, rest1, rest2; /* rest: 1 - beta, computed in double; in single precision it
                                          would be 0 for a beta near 1 */
     float eps, lr, decay, gradient_scale, correction1, correction2;
 };
 
-static __device__ Update update_of(const AdamwAttrs &attrs, const StepState *step, double norm) {
+static __device__ CudaAdamwUpdate update_of(const AdamwAttrs &attrs, const StepState *step,
+                                            double norm) {
     double t = (double)step->adam_step;
-    Update u;
+    CudaAdamwUpdate u;
     u.beta1 = (float)attrs.beta1;
     u.beta2 = (float)attrs.beta2;
     u.rest1 = (float)(1 - attrs.beta1);
@@ -64,7 +65,7 @@ static __device__ Views<T> views_of(const AdamwParams<T> &p, const AdamwRange &r
 }
 
 template <typename T, int W>
-static __device__ void update_pack(const Views<T> &p, const Update &u, int64_t i) {
+static __device__ void update_pack(const Views<T> &p, const CudaAdamwUpdate &u, int64_t i) {
     float g[W], w[W], m[W], v[W];
     load<W>(p.grad + i, g);
     load<W>(p.master + i, w);
@@ -102,7 +103,7 @@ static __device__ void first_nonfinite_keep(const AdamwParams<T> &p, const Adamw
 /* Block index: (part of a range, range). */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) adamw_kernel(AdamwParams<T> p) {
-    __shared__ Update shared;
+    __shared__ CudaAdamwUpdate shared;
     const AdamwRange range = p.ranges[blockIdx.y];
     int64_t start = (int64_t)blockIdx.x * PACKS * THREADS * W;
     if (start >= range.count) return;
@@ -113,7 +114,7 @@ static __global__ void __launch_bounds__(THREADS) adamw_kernel(AdamwParams<T> p)
     }
     if (threadIdx.x == 0) shared = update_of(p.attrs, p.step, norm);
     __syncthreads();
-    Update u = shared;
+    CudaAdamwUpdate u = shared;
     const Views<T> views = views_of(p, range);
 #pragma unroll
     for (int n = 0; n < PACKS; n++) {

@@ -8,43 +8,10 @@
  * core/cuda/matmul_cache.h. */
 #pragma once
 
+#include "core/cuda/matmul_shape.cuh"
 #include "core/op.h"
 
 #include <cuda_runtime.h>
-
-/* out (rows, columns), row-major, with f32 sums over `depth`. */
-typedef enum MatmulForm {
-    MATMUL_NT, /* a (rows, depth)  b (columns, depth)   out = a b^T */
-    MATMUL_NN, /* a (rows, depth)  b (depth, columns)   out = a b */
-    MATMUL_TN, /* a (depth, rows)  b (depth, columns)   out = a^T b */
-} MatmulForm;
-
-typedef enum MatmulEpilogue {
-    EPILOGUE_NONE,
-    EPILOGUE_BIAS, /* out += bias (columns) */
-    EPILOGUE_GELU, /* out = gelu(out + bias); aux, if given, keeps the argument; bias or NULL */
-    EPILOGUE_GELU_GRADIENT,   /* out *= gelu'(aux) */
-    EPILOGUE_COLUMN_SUMS_OF_A /* bias (rows), of f32, = the sums of a's columns; for MATMUL_TN */
-} MatmulEpilogue;
-
-/* Everything that determines a plan; compared by memcmp, so it has no padding. */
-typedef struct MatmulShape {
-    int64_t rows, columns, depth, batch; /* the matrices of the batch are contiguous */
-    int32_t form, epilogue;
-    int32_t dtype, out_dtype;
-    int32_t accumulate;      /* out += */
-    int32_t accumulate_bias; /* with EPILOGUE_COLUMN_SUMS_OF_A: bias += */
-    int32_t has_bias, has_aux;
-    int32_t tf32;
-    int32_t
-        alignment; /* common alignment of all addresses in bytes, at most 16; set by matmul_run */
-} MatmulShape;
-
-typedef struct MatmulOperands {
-    const void *a, *b;
-    void *out, *bias, *aux;
-    float *parts; /* with EPILOGUE_COLUMN_SUMS_OF_A: LINEAR_BIAS_PARTS_CUDA lines of `rows` */
-} MatmulOperands;
 
 /* Enqueues the product. Finding the plan of a new shape takes some 50 ms and memory for a second
  * set of operands, which is impossible during a graph capture: then only the shape is recorded and

@@ -3,8 +3,9 @@
 #pragma once
 
 #include "core/cuda/cuda_device.cuh"
-#include "core/cuda/matmul.cuh"
 #include "core/cuda/matmul_cache.h"
+#include "core/cuda/matmul_shape.cuh"
+#include "core/status.h"
 
 typedef struct MatmulPlan {
     MatmulShape shape;

@@ -167,29 +167,30 @@ Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOpt
 }
 
 /* Where a kernel sets the gradient of an input. */
-typedef struct Place {
+typedef struct GradientPlace {
     Tensor *of, *grad;
     bool added; /* it is a temporary, which is added to what is there */
-} Place;
+} GradientPlace;
 
 /* Kernels set; so only who is alone and first writes to the gradient itself. */
-static Place place_of(Program *p, Tensor *of, bool alone) {
+static GradientPlace place_of(Program *p, Tensor *of, bool alone) {
     if (of->needs_grad && alone) {
         GradTarget target = autodiff_target(p, of);
-        if (!target.accumulate) return (Place){of, target.grad, false};
-        return (Place){of, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, of), true};
+        if (!target.accumulate) return (GradientPlace){of, target.grad, false};
+        return (GradientPlace){of, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, of), true};
     }
-    return (Place){of, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, of), of->needs_grad};
+    return (GradientPlace){of, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, of),
+                           of->needs_grad};
 }
 
 static void places_find(Program *p, const AttentionCall *call, Tensor *const *inputs,
-                        Place places[3]) {
+                        GradientPlace places[3]) {
     for (int i = 0; i < 3; i++) {
         Cover cover = cover_of(call, inputs, inputs[i]);
         int same = 0;
         while (inputs[same] != inputs[i]) same++;
         if (same < i && cover == COVER_PARTS) {
-            places[i] = (Place){inputs[i], places[same].grad, false};
+            places[i] = (GradientPlace){inputs[i], places[same].grad, false};
         } else {
             places[i] = place_of(p, inputs[i], cover == COVER_PARTS);
         }
@@ -201,7 +202,7 @@ void attention_gradient(Program *p, const Node *node) {
     const AttentionBackend *backend = attention_backend_of(node->kernel);
     Tensor *const *in = node->inputs;
     Tensor *dout = autodiff_gradient(p, node->outputs[0]), *bias = in[IN_BIAS];
-    Place places[4] = {0};
+    GradientPlace places[4] = {0};
     places_find(p, &attrs->call, in, places);
     if (bias != NULL && bias->needs_grad) places[3] = place_of(p, bias, true);
     program_record(

@@ -15,28 +15,28 @@ DECLARE_KERNELS(flash_forward);
 DECLARE_KERNELS(flash_backward);
 
 /* A tile: queries [q0, q0 + rows) against keys [k0, k0 + keys) of one head. */
-typedef struct Tile {
+typedef struct FlashTile {
     Head head;
     int64_t q0, k0;
     int rows, keys;
     real *scores; /* (rows, FLASH_KEYS) */
-} Tile;
+} FlashTile;
 
-static void row_visible(const Tile *tile, int row, int64_t *first, int64_t *end) {
+static void row_visible(const FlashTile *tile, int row, int64_t *first, int64_t *end) {
     head_columns(&tile->head, tile->q0 + row, tile->k0, tile->keys, first, end);
 }
 
-static bool is_empty(const Tile *tile) {
+static bool is_empty(const FlashTile *tile) {
     return head_is_blind(&tile->head, tile->q0, tile->rows, tile->k0, tile->keys);
 }
 
-static Pairs pairs_of(const Tile *tile, const real *weights) {
+static Pairs pairs_of(const FlashTile *tile, const real *weights) {
     return (Pairs){&tile->head, tile->q0, tile->k0, tile->rows, tile->keys, weights, FLASH_KEYS};
 }
 
 /* scores = scale q k^T. Rounded before a maximum is subtracted: of equal scores nothing is left
  * then. */
-static void tile_scores(const Tile *tile) {
+static void tile_scores(const FlashTile *tile) {
     const AttentionCall *call = tile->head.call;
     BLAS(gemm)
     (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS,
@@ -46,7 +46,7 @@ static void tile_scores(const Tile *tile) {
 
 /* One row of the online softmax: its scores become weights against the new maximum, and what has
  * been summed so far is brought to it. */
-static void row_forward(const Tile *tile, int row, real *maximum, real *sum, real *out) {
+static void row_forward(const FlashTile *tile, int row, real *maximum, real *sum, real *out) {
     real *x = tile->scores + row * FLASH_KEYS;
     int64_t first, end;
     row_visible(tile, row, &first, &end);
@@ -61,7 +61,7 @@ static void row_forward(const Tile *tile, int row, real *maximum, real *sum, rea
 }
 
 /* All keys for one block of queries. */
-static void block_forward(Tile *tile, real *maxima, real *sums) {
+static void block_forward(FlashTile *tile, real *maxima, real *sums) {
     const AttentionCall *call = tile->head.call;
     int64_t out_row = call->out.token;
     real *out = head_out(&tile->head, tile->q0);
@@ -103,10 +103,10 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
         real *scratch = scratch_of(call, &args),
              *statistics = scratch + 2 * FLASH_ROWS * FLASH_KEYS;
         int64_t head = index / blocks, q0 = index % blocks * FLASH_ROWS;
-        Tile tile = {.head = {call, &args, head / call->NH, head % call->NH},
-                     .q0 = q0,
-                     .rows = (int)least(FLASH_ROWS, call->Tq - q0),
-                     .scores = scratch};
+        FlashTile tile = {.head = {call, &args, head / call->NH, head % call->NH},
+                          .q0 = q0,
+                          .rows = (int)least(FLASH_ROWS, call->Tq - q0),
+                          .scores = scratch};
         block_forward(&tile, statistics, statistics + FLASH_ROWS);
     }
     return OK;
@@ -114,7 +114,7 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
 
 /* From scores to weights P, with dropout's mask where there is any kept aside in `d`: P in scores,
  * dS in d. On entry d holds dP = dout v^T. dS = P (dP - delta) scale. */
-static void row_backward(const Tile *tile, int row, real delta, real *d) {
+static void row_backward(const FlashTile *tile, int row, real delta, real *d) {
     const AttentionCall *call = tile->head.call;
     real *x = tile->scores + row * FLASH_KEYS, *g = d + row * FLASH_KEYS, scale = (real)call->scale;
     int64_t first, end;
@@ -132,7 +132,7 @@ static void row_backward(const Tile *tile, int row, real delta, real *d) {
 }
 
 /* dv += P^T dout, dq += dS k, dk += dS^T q for one tile. */
-static void tile_backward(const Tile *tile, const real *deltas, real *d) {
+static void tile_backward(const FlashTile *tile, const real *deltas, real *d) {
     const AttentionCall *call = tile->head.call;
     int rows = tile->rows, keys = tile->keys, HS = (int)call->HS;
     int q_row = (int)call->q.token, k_row = (int)call->k.token, v_row = (int)call->v.token,
@@ -151,7 +151,7 @@ static void tile_backward(const Tile *tile, const real *deltas, real *d) {
     pairs_product(&gradients, true, head_q(&tile->head, tile->q0), q_row, true, dk, k_row);
 }
 
-static void head_backward(Tile *tile, real *scratch) {
+static void head_backward(FlashTile *tile, real *scratch) {
     const AttentionCall *call = tile->head.call;
     real *d = scratch + FLASH_ROWS * FLASH_KEYS,
          *deltas = scratch + 2 * FLASH_ROWS * FLASH_KEYS + 2 * FLASH_ROWS;
@@ -180,7 +180,7 @@ Status KERNEL(flash_backward)(const Node *node, void *stream) {
         head_clear(args.dk, call->k, b, h, call->Tk, call->HS);
         head_clear(args.dv, call->v, b, h, call->Tk, call->HS);
         for (int64_t i = 0; i < group; i++) {
-            Tile tile = {.head = {call, &args, b, h * group + i}, .scores = scratch};
+            FlashTile tile = {.head = {call, &args, b, h * group + i}, .scores = scratch};
             head_backward(&tile, scratch);
         }
     }

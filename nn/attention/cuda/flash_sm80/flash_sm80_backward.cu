@@ -35,7 +35,7 @@ __host__ __device__ constexpr int tile_bytes(int hs) {
 /* The weights of one tile and the gradient of its scores, in place: s becomes P (dropout applied),
  * dp becomes dS. ALONG_KEYS: rows of the tile are queries (dq), else keys (dkdv). */
 template <int N, bool ALONG_KEYS, FlashKind KIND>
-struct TileGradient {
+struct Sm80TileGradient {
     const FlashParams &p;
     int b, h, row, column; /* row: this lane's first; column: the tile's first */
 
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(const __grid_constan
         float s[N / 8][4], dp[N / 8][4];
         product_rows<T, HS, N>(s, tile_q + warp * 16 * PITCH, now_k);
         product_rows<T, HS, N>(dp, tile_do + warp * 16 * PITCH, now_v);
-        const TileGradient<N, true, KIND> gradient = {p, b, h, row, n * N};
+        const Sm80TileGradient<N, true, KIND> gradient = {p, b, h, row, n * N};
         const bool full = n * N >= first_full && n * N + N - 1 <= last_full;
         if (large) {
 #pragma unroll
@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
         float s[N / 8][4], dp[N / 8][4];
         product_rows<T, HS, N>(s, tile_k + warp * 16 * PITCH, now_q);
         product_rows<T, HS, N>(dp, tile_v + warp * 16 * PITCH, now_do);
-        const TileGradient<N, false, KIND> gradient = {p, b, h, row, i};
+        const Sm80TileGradient<N, false, KIND> gradient = {p, b, h, row, i};
         const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + i + lane % 4 * 2;
         const bool full = i >= first_full && i + N - 1 <= last_full;
         if (has_large<N>(p.lse2 + at - lane % 4 * 2))

@@ -23,7 +23,7 @@ __host__ __device__ constexpr int forward_bytes(int hs) {
 
 /* Running softmax of the two rows that a lane shares: maxima of the scores, unscaled but for the
  * scale's sign, and sums of the weights. */
-struct RowState {
+struct Sm80RowState {
     float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f};
 };
 
@@ -49,7 +49,7 @@ __device__ __forceinline__ void sign_and_mask(const FlashParams &p, float (&s)[K
  * old ones. */
 template <int HS>
 __device__ __forceinline__ void softmax_step(const FlashParams &p, float (&s)[KEYS / 8][4],
-                                             float (&out)[HS / 8][4], RowState &state) {
+                                             float (&out)[HS / 8][4], Sm80RowState &state) {
     float maximum[2];
     FlashBase bases[2];
 #pragma unroll
@@ -101,7 +101,7 @@ __device__ __forceinline__ void drop(const FlashParams &p, const FlashDropout &m
 
 template <FlashKind KIND>
 __device__ __forceinline__ void finish_rows(const FlashParams &p, int b, int h, int row,
-                                            RowState &state) {
+                                            Sm80RowState &state) {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const float sum = flash_quad_sum(state.sum[r]);
@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4)
                                     p.lq.token, block_row, p.Tq);
     if (begin < end) load_keys(begin);
     float out[HS / 8][4] = {};
-    RowState state;
+    Sm80RowState state;
     for (int n = begin; n < end; n++) {
         if (STAGES > 1 && n + 1 < end) {
             load_keys(n + 1);
