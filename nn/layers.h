@@ -1,4 +1,4 @@
-/* The layers of a transformer: plain structs of parameters, and a forward that records. */
+/* Layers of a transformer: structs of parameters, and functions that record the forward pass. */
 #pragma once
 
 #include "nn/attention/attention.h"
@@ -28,23 +28,23 @@ typedef struct Block {
     int index;
 } Block;
 
-/* The residual stream: what has been summed, and the branch that the next layernorm adds on its way
- * (NULL: none). */
+/* The residual stream: the sum so far, and the branch that the next layernorm adds to it (NULL:
+ * none). */
 typedef struct Residual {
     Tensor *sum, *branch;
 } Residual;
 
-/* What backward computes again instead of keeping it: nothing; the GELU's output, which is the
- * cheapest to make and a quarter of a block's memory; or the whole block from its input. */
+/* What backward recomputes instead of keeping: nothing; the GELU's output, which is the cheapest to
+ * recompute and a quarter of a block's memory; or the whole block from its input. */
 typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_GELU, RECOMPUTE_BLOCK } Recompute;
 
-/* What the layers of one program share. */
+/* Shared by all layers of a program. */
 typedef struct ForwardContext {
     const KernelChoice *attention;
     double dropout;
     Tensor *step; /* u8, the StepState */
     Recompute recompute;
-    /* Of nn/attention/documents.h: attention stays inside them; NULL: it does not. */
+    /* Of nn/attention/documents.h: attention stays inside documents; NULL: it does not. */
     Tensor *documents;
 } ForwardContext;
 
@@ -54,15 +54,15 @@ NODISCARD Status linear_create(Parameters *parameters, const char *name, int64_t
 NODISCARD Status layernorm_create(Parameters *parameters, const char *name, int64_t C, bool bias,
                                   LayerNorm *out);
 
-/* The block `h.INDEX`; c_proj's are initialized with std 0.02 / sqrt(2L), GPT-2's scaled residual
- * projections. */
+/* The block `h.INDEX`. Its c_proj weights are initialized with std 0.02 / sqrt(2L), as GPT-2's
+ * scaled residual projections. */
 NODISCARD Status block_create(Parameters *parameters, int index, int64_t C, int64_t NH, int64_t L,
                               bool bias, Block *out);
 
 /* y (..., N) = x w^T + bias. */
 Tensor *linear_forward(Program *p, const Linear *linear, Tensor *x);
 
-/* residual.sum += residual.branch; then its layernorm. */
+/* residual.sum += residual.branch; returns its layernorm. */
 Tensor *layernorm_forward(Program *p, const LayerNorm *ln, Residual *residual);
 
 /* Branches (B, T, C) -> (B, T, C). */

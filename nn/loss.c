@@ -4,9 +4,9 @@
 #include "core/ops/cross_entropy.h"
 #include "core/ops/linear.h"
 
-/* Products like powers of two: 5120 rows of GPT-2's logits take 1.12 times as long a row as 4096,
- * 5042 rows 1.2 times (H200). Below that a short last chunk would waste a product, so chunks are of
- * nearly equal size. */
+/* Products prefer powers of two: 5120 rows of GPT-2's logits take 1.12 times as long per row as
+ * 4096, and 5042 rows 1.2 times (H200). Smaller totals are cut into chunks of nearly equal size,
+ * because a short last chunk would waste a product. */
 enum { LEAST_POWER = 512 };
 
 static int64_t chunk_rows(const Tensor *x, const Tensor *wte, const LossOptions *options) {

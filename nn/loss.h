@@ -1,8 +1,8 @@
 /* The language-model loss: logits = x wte^T, cross-entropy against the next tokens.
  *
- * Logits are the largest tensor of all, so they are made a chunk of rows at a time, and where the
- * program trains, the chunk becomes its own gradient and goes straight into dx and dwte: the whole
- * of them never exists. */
+ * Logits would be the largest tensor, so the program computes them in chunks of rows. In training a
+ * chunk is overwritten with its gradient, which is added to dx and dwte at once. The full logits
+ * never exist. */
 #pragma once
 
 #include "core/program.h"
@@ -15,7 +15,7 @@ typedef struct LossOptions {
 } LossOptions;
 
 /* losses (B, T), f32 (f64 for f64) = cross-entropy of each position. x (B, T, C), wte (Vp, C),
- * targets (B, T) i32, of which CROSS_ENTROPY_IGNORED counts as 0: see core/ops/cross_entropy.h.
- * Where the program trains, the gradients of x and wte are recorded too. */
+ * targets (B, T) i32, in which CROSS_ENTROPY_IGNORED gives loss 0: see core/ops/cross_entropy.h. A
+ * program that trains also records the gradients of x and wte. */
 void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const Tensor *targets,
                  const LossOptions *options);

@@ -28,7 +28,7 @@ double model_flops_per_token(const Model *model, const Parameters *parameters) {
     return model->config.family->flops_per_token(model, parameters);
 }
 
-/* Whether `name` is `pattern` with a number in place of `#`. */
+/* Whether `name` matches `pattern`, in which `#` stands for a number. */
 static bool name_matches(const char *pattern, const char *name, int64_t *block) {
     const char *mark = strchr(pattern, '#');
     *block = -1;

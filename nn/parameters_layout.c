@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-/* PART_ALIGNMENT: elements that a part is a multiple of, 64 bytes of f32: 16-byte accesses hold for
- * every dtype. */
+/* PART_ALIGNMENT: each part is a multiple of this number of elements, 64 bytes of f32, so that
+ * 16-byte accesses are aligned in every dtype. */
 enum { FIRST_BUCKET_BYTES = 1 << 20, BUCKET_BYTES = 25 << 20, PART_ALIGNMENT = 16 };
 
 static Status no_memory(void) {
@@ -35,7 +35,7 @@ static Status tensors_add(Parameters *parameters, int group, Parameter *paramete
     return OK;
 }
 
-/* Where the optimizer is sharded: one vector of this rank's shards for each thing that it keeps. */
+/* With a sharded optimizer: for each master and state one vector with this rank's shards. */
 static Status shards_add(const Parameters *parameters, Section *section, int64_t elements) {
     Tensor *all;
     if (section == NULL) return OK;
@@ -48,7 +48,7 @@ static int64_t bucket_first(const Parameters *parameters) {
     return n == 0 ? 0 : parameters->buckets[n - 1].first + parameters->buckets[n - 1].count;
 }
 
-/* Pads all whole sections alike and closes the bucket that they end with. */
+/* Pads all unsharded sections alike and closes their last bucket. */
 static Status bucket_close(Parameters *parameters, int group) {
     bool is_sharded = parameters->sharding.is_sharded;
     int64_t multiple = parameters->parts * PART_ALIGNMENT, first = bucket_first(parameters);
@@ -65,7 +65,7 @@ static Status bucket_close(Parameters *parameters, int group) {
     return OK;
 }
 
-/* Adds a parameter; a bucket that is full, or of another sort, is closed before. */
+/* Adds a parameter. First closes a bucket that is full or of another kind. */
 static Status parameter_lay(Parameters *parameters, int group, const Parameter **before,
                             Parameter *parameter) {
     const Parameter *last = *before;
@@ -78,14 +78,14 @@ static Status parameter_lay(Parameters *parameters, int group, const Parameter *
     return tensors_add(parameters, group, parameter);
 }
 
-/* The first group that has the parameter; the number of groups where none has. */
+/* The first group that accepts the parameter; the number of groups if none does. */
 static int group_find(const Parameters *parameters, const Parameter *parameter) {
     int group = 0;
     while (group < parameters->n_groups && !parameters->groups[group].has(parameter)) group++;
     return group;
 }
 
-/* All states grow by the group, as far as its optimizer has them. */
+/* Extends all states of the group's optimizer by the group. */
 static void group_end(Parameters *parameters, int group) {
     int64_t count = parameters->groups[group].range.count;
     for (int s = 0; s < parameters->n_states; s++) {
@@ -117,7 +117,7 @@ static Status groups_check(const Parameters *parameters) {
     return OK;
 }
 
-/* The state of a name, which is added where it is new. */
+/* The state with this name; adds a new one. */
 static Status state_take(Parameters *parameters, const char *name, ParameterState **out) {
     int s = 0;
     while (s < parameters->n_states && strcmp(parameters->states[s].name, name) != 0) s++;
@@ -132,7 +132,7 @@ static Status state_take(Parameters *parameters, const char *name, ParameterStat
                          &(*out)->section);
 }
 
-/* The optimizer's states begin, for this group, where they end for the ones before. */
+/* For this group the optimizer's states start at the end of the previous groups. */
 static Status group_begin(Parameters *parameters, int group) {
     const char *const *names = parameters->groups[group].optimizer->states;
     for (int i = 0; names[i] != NULL; i++) {

@@ -1,4 +1,4 @@
-/* The state of parameters, written from outside: by initialization, or from a checkpoint. */
+/* Writes the state of parameters from outside: by initialization, or from a checkpoint. */
 #include "nn/parameters.h"
 
 #include "core/convert.h"
@@ -42,7 +42,7 @@ int64_t parameters_state_elements(const Parameters *parameters, int kind) {
                                  : parameters->states[kind - 1].elements;
 }
 
-/* Where the group begins in the whole of a state; -1: it has no such state. */
+/* Offset of the group in the unsharded state; -1: it has no such state. */
 static int64_t group_first(const Parameters *parameters, int kind, const ParameterGroup *group) {
     return kind == STATE_WEIGHTS
                ? group->range.first
@@ -66,13 +66,13 @@ bool parameters_is_sharded(const Parameters *parameters, int kind) {
            parameters_state(parameters, kind) != parameters->weights;
 }
 
-/* Where this rank's shard of a bucket begins in a section that is sharded. */
+/* Offset of this rank's shard of a bucket in a sharded section. */
 static int64_t shard_place(const Parameters *parameters, int kind, int bucket) {
     return parameters_state_place(parameters, kind, bucket) / parameters->sharding.ranks;
 }
 
-/* Values are drawn in f32: into the weights themselves, or where these are narrower into the
- * gradients' memory, which is as long and not in use yet. */
+/* Draws values in f32: into the weights, or for 16-bit weights into the memory of the gradients,
+ * which has the same length and is not in use yet. */
 static void parameter_draw(Program *p, const Parameters *parameters, uint64_t seed, int index) {
     const Parameter *parameter = parameters->list[index];
     InitializeAttrs attrs = {.std = parameter->init == INIT_NORMAL ? parameter->std : 0,
@@ -129,7 +129,7 @@ static Status weight_write(Device *device, const Tensor *weight, const void *val
     return status;
 }
 
-/* `count` elements of a section from element `place` on. */
+/* `count` elements of a section, starting at element `place`. */
 static Status range_write(Device *device, Section *section, int64_t place, int64_t count,
                           const void *values) {
     size_t offset = (size_t)place * dtype_size(section->dtype);
@@ -141,14 +141,14 @@ static Status range_write(Device *device, Section *section, int64_t place, int64
     return device_upload(device, &range, values);
 }
 
-/* The elements that both ranges hold. */
+/* The intersection of two ranges. */
 static ElementRange intersection(ElementRange a, ElementRange b) {
     int64_t first = a.first > b.first ? a.first : b.first, a_end = a.first + a.count,
             b_end = b.first + b.count, end = a_end < b_end ? a_end : b_end;
     return (ElementRange){first, end > first ? end - first : 0};
 }
 
-/* Of a parameter's elements, those that lie in this rank's shard of its bucket. */
+/* The elements of a parameter that lie in this rank's shard of its bucket. */
 static Status shard_write(const Parameters *parameters, Device *device, int kind, int bucket,
                           ElementRange whole, const void *values) {
     Section *section = parameters_state(parameters, kind);

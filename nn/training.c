@@ -32,7 +32,7 @@ typedef struct Recorder {
     const TrainingOptions *options;
 } Recorder;
 
-/* The gradients of the parameters are wanted in their section. */
+/* The section of gradients must hold the parameters' gradients. */
 static void watch_parameters(Program *p, const Parameters *parameters, bool accumulate) {
     for (int i = 0; i < parameters->count; i++) {
         autodiff_watch(p, parameters->list[i]->weight, parameters->list[i]->grad, accumulate);

@@ -2,83 +2,82 @@
  *
  * With gradient accumulation a step replays several programs: the first micro-batch sets the
  * gradients, the others add to them, and the last one also reduces over ranks and updates. All
- * share one arena of the largest plan's size. Evaluation is another program over the same
- * parameters.
+ * share one arena, which has the size of the largest plan. Evaluation is another program over the
+ * same parameters.
  *
- * Where the optimizer is sharded, a step gathers the weights that the step before has updated:
- * between two steps they are not whole, see nn/optim/weight_prefetch.h. */
+ * With a sharded optimizer a step gathers the weights that the previous step updated; between steps
+ * they are incomplete (nn/optim/weight_prefetch.h). */
 #pragma once
 
 #include "core/bound_program.h"
 #include "nn/model.h"
 #include "nn/optim/update.h"
 
-/* What goes in and comes out of every replay; in the store. */
+/* Inputs and outputs of every replay, in the store. */
 typedef struct StepTensors {
     Tensor *tokens, *targets; /* (B, T) i32 */
     Tensor *step;             /* u8: the StepState */
-    Tensor *losses;           /* (B, T): of the micro-batch last replayed, or of evaluation */
+    Tensor *losses;           /* (B, T): of the last micro-batch replayed, or of evaluation */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
-    Tensor *first_nonfinite;  /* (1) i64: which gradient was the first that is not finite; see
-                          core/ops/adamw.h */
+    Tensor *first_nonfinite;  /* (1) i64: the first non-finite gradient; see core/ops/adamw.h */
 } StepTensors;
 
 typedef struct TrainingOptions {
-    int64_t B, T;                /* of one micro-batch on one rank */
-    int64_t accumulation, ranks; /* micro-batches a step, ranks: the global batch is their product
-                                    with B. Without any micro-batch only evaluation is recorded. */
+    int64_t B, T;                /* shape of one micro-batch on one rank */
+    int64_t accumulation, ranks; /* micro-batches per step, and ranks; B times their product is the
+                                    global batch. 0 micro-batches: only evaluation is recorded */
     const KernelChoice *attention;
-    bool document_mask;  /* attention stays inside documents, */
-    int32_t end_of_text; /* each of which this token ends */
+    bool document_mask;  /* attention stays inside documents; */
+    int32_t end_of_text; /* this token ends each of them */
     Recompute recompute;
     size_t logits_bytes;
-    double clip;                    /* of the gradient's norm; 0: none */
-    const Collectives *collectives; /* outlives the programs; NULL: one rank */
+    double clip;                    /* limit of the gradient's norm; 0: none */
+    const Collectives *collectives; /* must outlive the programs; NULL: one rank */
     bool embedding_rows;            /* embedding gradients may travel between ranks as rows:
                                        nn/optim/embedding_gradients.h */
 } TrainingOptions;
 
-/* A micro-batch by its place in the step, and the programs beside them. */
+/* The programs of a step: one per position of a micro-batch, and two others. */
 typedef enum TrainingProgram {
     MICRO_ONLY,
     MICRO_FIRST,
     MICRO_MIDDLE,
     MICRO_LAST,
-    EVALUATION,       /* from tokens and targets to losses; holds no collective */
-    WEIGHT_GATHERING, /* makes the weights whole between steps */
+    EVALUATION,       /* from tokens and targets to losses; no collectives */
+    WEIGHT_GATHERING, /* gathers the sharded weights between steps */
     TRAINING_PROGRAMS
 } TrainingProgram;
 
 typedef struct Training {
-    BoundProgram programs[TRAINING_PROGRAMS]; /* empty where the step does not need one */
+    BoundProgram programs[TRAINING_PROGRAMS]; /* empty if the step does not need one */
 } Training;
 
 /* Declares the step's tensors in the store. */
 NODISCARD Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype,
                                      StepTensors *out);
 
-/* Records and plans everything for a target; touches no device. */
+/* Records and plans all programs for a target; uses no device. */
 NODISCARD Status training_create(const Model *model, const Parameters *parameters,
                                  const StepTensors *tensors, Target target,
                                  const TrainingOptions *options, Training **out);
 void training_destroy(Training **training);
 
-/* Bytes of the arena that the programs share. */
+/* Size of the arena that the programs share, in bytes. */
 size_t training_arena_bytes(const Training *training);
 
-/* Takes the arena from the device and binds the programs to it. */
+/* Allocates the arena on the device and binds the programs to it. */
 NODISCARD Status training_bind(Training *training, Device *device);
 
-/* Gathers the weights that the last step has left sharded: before evaluation, and before any other
- * read between steps. Collective. */
+/* Gathers the weights that the last step left sharded. Call it before evaluation and before any
+ * other read between steps. Collective. */
 NODISCARD Status training_gather_weights(const Training *training);
 
-/* Which program micro-batch `index` of `accumulation` replays. */
+/* The program that micro-batch `index` of `accumulation` replays. */
 TrainingProgram training_micro_batch(int64_t index, int64_t accumulation);
 
-/* The call of the first layer's attention, as the step's first program recorded it. NULL: the model
+/* The attention call of the first layer, as recorded in the step's first program; NULL if the model
  * has none. */
 const AttentionCall *training_attention_call(const Training *training);
 
-/* The plan that needs the most. */
+/* The plan with the greatest need of memory. */
 const Plan *training_largest_plan(const Training *training);

@@ -50,7 +50,7 @@ void *attention_weights(const Node *node) {
                        : data_or_null(node->outputs, node->n_outputs, 3);
 }
 
-/* The keys of a boolean bias that query i of a head sees. */
+/* The keys that a boolean bias leaves visible to query i of a head. */
 static double seen_keys(const AttentionCall *call, const uint8_t *bias, int64_t b, int64_t h,
                         int64_t i, int64_t first, int64_t end) {
     HeadLayout l = call->bias_layout;

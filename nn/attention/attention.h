@@ -1,8 +1,8 @@
 /* Attention in a program: records the scaled-dot-product operator with the backend that the picker
- * chose.
+ * selects.
  *
- * What the backend keeps for backward and its scratch are tensors of the program, so the plan knows
- * its true cost. */
+ * The backend's scratch memory and the data that it keeps for backward are tensors of the program,
+ * so the plan includes them. */
 #pragma once
 
 #include "nn/attention/backend.h"
@@ -11,10 +11,10 @@
 extern "C" {
 #endif
 
-/* The inputs of a node, in both directions; backward has those from OUT on besides. Masks that the
- * call has not, and weights that the backend does not save, are NULL. Packed q, k, v are one tensor
- * thrice.
- * Outputs. Forward: out, lse, stats|NULL, weights|NULL. Backward: dq, dk, dv, dbias|NULL. */
+/* The inputs of a node. The inputs from OUT on exist in backward only. A mask that the call does
+ * not use is NULL, as are weights that the backend does not save. Packed q, k, v are the same
+ * tensor three times.
+ * Outputs of forward: out, lse, stats|NULL, weights|NULL; of backward: dq, dk, dv, dbias|NULL. */
 enum {
     IN_Q,
     IN_K,
@@ -33,38 +33,39 @@ enum {
 AttentionArgs attention_forward_args(const Node *node);
 AttentionArgs attention_backward_args(const Node *node);
 
-/* The saved weights (B, NH, Tq, Tk) of a node of either direction; NULL where the backend saves
+/* The saved weights (B, NH, Tq, Tk) of a node of either direction; NULL if the backend saves
  * none. */
 void *attention_weights(const Node *node);
 
-/* The pairs of query and key that the masks leave, over all rows and heads: by the causal mask, the
- * window and what of key_ranges and a boolean bias `masks` holds, on the host. */
+/* The number of visible pairs of query and key, over all rows and heads: under the causal mask, the
+ * window, and the key_ranges and boolean bias of `masks`, in host memory. */
 double attention_pairs(const AttentionCall *call, const AttentionArgs *masks);
 
-/* FLOPs of both products (forward) or all five (backward), counting only the keys that a query sees
- * by the causal mask and the window; what ranges and a bias hide, only the run knows. */
+/* FLOPs of both products (forward) or all five (backward), counting the keys that the causal mask
+ * and the window leave. Ranges and a bias are known at run time only. */
 Cost attention_forward_cost(const Node *node);
 Cost attention_backward_cost(const Node *node);
 
 /* The gradient rule of `attention`: the backward kernel of the same backend. */
 void attention_gradient(Program *p, const Node *node);
 
-/* What a call reads. q, k and v may lie in one tensor, each from its offset on (in elements). */
+/* The tensors that a call reads. q, k and v may be in one tensor, each at its offset (in
+ * elements). */
 typedef struct AttentionTensors {
     Tensor *q, *k, *v;
     int64_t q_offset, k_offset, v_offset;
     Tensor *step;                      /* u8, the StepState; NULL without dropout */
-    Tensor *key_ranges, *query_ranges; /* i32 (2, B, Tq) and (2, B, Tk); where call->ranges */
-    Tensor *bias;                      /* by call->bias_layout; where call->bias */
+    Tensor *key_ranges, *query_ranges; /* i32 (2, B, Tq) and (2, B, Tk); if call->ranges */
+    Tensor *bias;                      /* laid out by call->bias_layout; if call->bias */
 } AttentionTensors;
 
-/* out = softmax(scale q k^T + mask) v, with the first backend of the choice that takes the call;
- * the gradients of q, k, v and an additive bias flow through it. call->training and stream are
- * filled in; dropout is off where the program does not train. out is dense, by call->out: (B, Tq,
- * NH * HS) by attention_tokens(), or (B, NH, Tq, HS) by attention_heads().
- *   Errors: STATUS_CONFIG, saying why: a call that attention_check refuses; a tensor that is
- *   missing, too much, too small or of another dtype; one with a gradient that q, k and v do not
- *   fill, or fill twice in part; and where every backend refuses. */
+/* out = softmax(scale q k^T + mask) v, with the first backend of the choice that accepts the call.
+ * Records the gradients of q, k, v and an additive bias. Sets call->training and stream; without
+ * training dropout is off. out is dense, by call->out: (B, Tq, NH * HS) by attention_tokens(), or
+ * (B, NH, Tq, HS) by attention_heads().
+ *   Errors: STATUS_CONFIG with the reason: attention_check refuses the call; a tensor is missing,
+ *   superfluous, too small or of another dtype; q, k and v do not cover a tensor that has a
+ *   gradient, or partly overlap in it; every backend refuses. */
 Tensor *attention_record_call(Program *p, const AttentionTensors *tensors,
                               const AttentionCall *call, const KernelChoice *choice);
 
@@ -72,26 +73,26 @@ typedef struct AttentionOptions {
     const KernelChoice *choice;
     double dropout;
     Tensor *step;      /* the u8 tensor of the StepState */
-    Tensor *documents; /* i32 (2, B, T) of nn/attention/documents.h: attention stays inside them;
-                          NULL: one document */
+    Tensor *documents; /* i32 (2, B, T) of nn/attention/documents.h: attention stays inside
+                          documents; NULL: one document */
 } AttentionOptions;
 
-/* out (B, T, C) = causal self-attention over a packed qkv (B, T, 3C) with NH heads, scale 1 /
- * sqrt(C / NH): q, k and v lie side by side, C = NH * HS each. */
+/* out (B, T, C) = causal self-attention over a packed qkv (B, T, 3C) with NH heads and scale 1 /
+ * sqrt(C / NH). q, k and v are adjacent, with C = NH * HS elements each. */
 Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOptions *options);
 
 /* The call that attention_record makes, for planning and messages. */
 AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t NH, int64_t HS,
                                     double dropout, bool training);
 
-/* The dense layouts (B, T, NH, HS) and (B, NH, T, HS), and that of q, k and v side by side in a
- * token's row of (NH + 2 NH_kv) HS: k begins NH HS behind q, v NH_kv HS behind k. */
+/* The dense layouts (B, T, NH, HS) and (B, NH, T, HS), and that of adjacent q, k and v in a token's
+ * row of (NH + 2 NH_kv) HS elements: k starts NH HS after q, v NH_kv HS after k. */
 HeadLayout attention_tokens(int64_t T, int64_t NH, int64_t HS);
 HeadLayout attention_heads(int64_t T, int64_t NH, int64_t HS);
 HeadLayout attention_packed(int64_t T, int64_t NH, int64_t NH_kv, int64_t HS);
 bool attention_same_layout(HeadLayout a, HeadLayout b);
 
-/* What a call reads and writes by a layout. */
+/* The operands that a call reads and writes, in one layout. */
 typedef enum AttentionOperand {
     ATTENTION_Q,
     ATTENTION_K,
@@ -100,20 +101,19 @@ typedef enum AttentionOperand {
     ATTENTION_BIAS
 } AttentionOperand;
 
-/* The elements from an operand's first to its last one. The call passes attention_check, as in what
- * follows. */
+/* The number of elements from an operand's first to its last. Here and below the call must pass
+ * attention_check. */
 int64_t attention_extent(const AttentionCall *call, AttentionOperand which);
 
-/* Whether no two elements of an operand share a place, other than a bias by a stride of 0: what is
- * written, such as a gradient, must lie so. Each stride steps over all that the smaller ones reach,
- * which every order of dimensions does. */
+/* Whether no two elements of an operand share an address, except for a bias with a stride of 0.
+ * Every output, such as a gradient, must satisfy this. The test is that each stride is larger than
+ * the extent of all smaller ones, which holds for every order of dimensions. */
 bool attention_is_apart(const AttentionCall *call, AttentionOperand which);
 
 /* u8 for a boolean bias, otherwise f32 (f64 for f64). */
 DType attention_bias_dtype(const AttentionCall *call);
 
-/* Whether a call makes sense at all, for any backend. Errors: STATUS_CONFIG, saying what is
- * wrong. */
+/* Whether a call is valid for any backend. Errors: STATUS_CONFIG with the reason. */
 NODISCARD Status attention_check(const AttentionCall *call);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* The attention backends: the kernels of the ops `attention` and `attention_backward`.
  *
  * A backend is two rows (core/kernel.h), one for each direction, and one line of the table below.
- * Adding one is a file with its kernels, a file with its rows, and that line. */
+ * To add a backend, write a file with its kernels, a file with its rows, and that line. */
 #pragma once
 
 #include "core/program.h"
@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* The backends' names in the order of preference, each with its rows in theirs: one for a device or
- * for a GPU generation. The config's attention.backends and the picker go by this table. */
+/* The backends' names in the order of preference, each with its rows in order of preference: one
+ * per device or GPU generation. The config's attention.backends and the picker use this table. */
 /* clang-format off */
 #define ATTENTION_BACKENDS(NAME, ROW)                                                              \
     NAME(flash) ROW(flash_cpu) ROW(flash_sm90) ROW(flash_sm80)                                     \
@@ -24,14 +24,15 @@ extern "C" {
 typedef struct AttentionBackend {
     Kernel forward; /* first: see attention_backend_of */
     Kernel backward;
-    /* The dtype of lse and stats. In f32, half a unit in the last place at 30 is an error of 1e-6
-     * in every weight that backward computes from it: ten times that of the rest on the CPU. */
+    /* The dtype of lse and stats. In f32, half a unit in the last place at 30 causes an error of
+     * 1e-6 in every weight that backward computes from it: ten times the other errors on the
+     * CPU. */
     DType lse;
-    bool saves_weights; /* keeps softmax's (B, NH, Tq, Tk) for backward, quadratic in T; else the
-                           rows' stats */
+    bool saves_weights; /* keeps the weights (B, NH, Tq, Tk) for backward, quadratic in T; otherwise
+                           the rows' stats */
 } AttentionBackend;
 
-/* A row's names: ATTENTION_FORWARD("flash"), for CPU_ROW and CUDA_ROW. */
+/* The names of a row: ATTENTION_FORWARD("flash"), for CPU_ROW and CUDA_ROW. */
 #define ATTENTION_FORWARD(backend) .name = backend, .shown = "attention_" backend
 #define ATTENTION_BACKWARD(backend) .name = backend, .shown = "attention_" backend "_backward"
 
@@ -50,8 +51,8 @@ extern const Op attention_op, attention_backward_op;
 
 typedef struct AttentionAttrs {
     AttentionCall call;
-    int64_t q_offset, k_offset,
-        v_offset; /* elements from the start of the tensor that holds it: 0 where separate */
+    int64_t q_offset, k_offset, v_offset; /* elements from the start of the tensor that holds it; 0
+                                             if q, k and v are separate tensors */
 } AttentionAttrs;
 
 /* The call of a node of either op. */
@@ -59,23 +60,23 @@ static inline const AttentionCall *attention_call(const Node *node) {
     return &((const AttentionAttrs *)node->attrs)->call;
 }
 
-/* kernel_pick for a call: its choice is the config's attention.backends. The errors name that key.
- */
+/* As kernel_pick for a call; the choice is the config's attention.backends, and errors name that
+ * key. */
 NODISCARD Status attention_pick(const AttentionCall *call, const Target *target,
                                 const KernelChoice *choice, KernelVerdict *verdicts,
                                 int *n_verdicts, const AttentionBackend **out);
 
-/* Why a backend of the target's device does not take the call; NULL where it does. */
+/* The reason why a backend of the target's device refuses the call; NULL if it accepts. */
 const char *attention_refusal(const AttentionBackend *backend, const AttentionCall *call,
                               const Target *target);
 
-/* The row of the target's device that takes the call under a name, the first of several; NULL, and
- * why, where none does. */
+/* The first row of the target's device that has this name and accepts the call; NULL, with the
+ * reason, if there is none. */
 const AttentionBackend *attention_row(const char *name, const AttentionCall *call,
                                       const Target *target, const char **refusal);
 
-/* The keys that query i sees, [*first, *end), by the masks that the call itself tells: all but
- * ranges and bias. */
+/* The keys [*first, *end) that query i sees under the masks of the call itself: all except ranges
+ * and bias. */
 static inline void attention_visible(const AttentionCall *call, int64_t i, int64_t *first,
                                      int64_t *end) {
     int64_t last = call->causal == CAUSAL_NONE         ? call->Tk
@@ -88,7 +89,7 @@ static inline void attention_visible(const AttentionCall *call, int64_t i, int64
     if (*first > *end) *first = *end;
 }
 
-/* The same for query i of row b where the call has ranges, which narrow it. */
+/* As above for query i of row b, narrowed by the ranges if the call has any. */
 static inline void attention_visible_in(const AttentionCall *call, const AttentionArgs *args,
                                         int64_t b, int64_t i, int64_t *first, int64_t *end) {
     attention_visible(call, i, first, end);

@@ -1,4 +1,4 @@
-/* The table of the backends, the two ops whose kernels they are, and the choice among them. */
+/* The table of backends, the two ops that they implement, and the choice among them. */
 #include "nn/attention/attention.h"
 
 #include <string.h>
@@ -28,7 +28,7 @@ const Op attention_backward_op = {
     .kernels = (const Kernel *const[]){ATTENTION_BACKENDS(NOTHING, BACKWARD) NULL},
 };
 
-/* What refusals and workspaces read of a node. */
+/* The fields of a node that refusals and workspaces depend on. */
 static Node node_of(const AttentionAttrs *attrs) {
     return (Node){.op = &attention_op, .attrs = attrs, .dtype = attrs->call.dtype};
 }

@@ -11,9 +11,9 @@
 #include <xxhash.h>
 
 enum { KEY_ROOM = 512, REPEATS = 7 };
-static const double LIMIT_S = 1.0; /* for one backend's readings */
+static const double LIMIT_S = 1.0; /* for the measured times of one backend */
 
-/* Times hold for the kernels that are in this program and no others. */
+/* Times are valid only for the kernels that are linked into this program. */
 static uint64_t program_hash(void) {
     XXH3_state_t *state = XXH3_createState();
     FILE *file = fopen("/proc/self/exe", "rb");
@@ -35,7 +35,7 @@ static void layout_write(FILE *file, HeadLayout layout) {
             (long long)layout.head);
 }
 
-/* The whole call, and what of the device changes its speed. */
+/* Describes the whole call and the properties of the device that affect its speed. */
 static bool key_write(const Device *device, const AttentionCall *c, const char *name,
                       uint64_t build, char *key) {
     FILE *file = fmemopen(key, KEY_ROOM, "w");
@@ -63,7 +63,7 @@ static bool seconds_parse(const char *text, void *out) {
     return is_time;
 }
 
-/* *seconds stays 0 where the memory is not there. */
+/* *seconds stays 0 if the memory is not available. */
 static Status call_time(Device *device, const AttentionCall *call, const AttentionBackend *backend,
                         double *seconds) {
     Sdpa *sdpa;

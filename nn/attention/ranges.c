@@ -8,8 +8,8 @@ static int32_t clamped(int64_t x, int64_t low, int64_t high) {
     return (int32_t)(x < low ? low : x > high ? high : x);
 }
 
-/* Which queries see key j: by the bounds' order, those from the first whose end lies behind j to
- * the last whose first does not. */
+/* The queries that see key j. Bounds never fall, so these are the queries from the first whose end
+ * is after j to the last whose first is not. */
 static void row_invert(AttentionRanges *r, int64_t b) {
     const int32_t *firsts = r->keys + b * r->Tq, *ends = firsts + r->B * r->Tq;
     int32_t *first = r->queries + b * r->Tk, *end = first + r->B * r->Tk, from = 0, to = 0;
@@ -85,7 +85,8 @@ static Status cumulative_check(const char *what, const int32_t *starts, int64_t 
                  what, (long long)T);
 }
 
-/* Query i of a sequence of `queries` queries whose keys are [base, base + keys). */
+/* Sets the keys of query i, in a sequence of `queries` queries whose keys are [base, base +
+ * keys). */
 static void query_fill(int64_t i, int64_t queries, int64_t base, int64_t keys, CausalMask causal,
                        int64_t window, int32_t *first, int32_t *end) {
     int64_t last = causal == CAUSAL_NONE         ? keys

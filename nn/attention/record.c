@@ -45,10 +45,11 @@ static void tensors_check(Program *p, const AttentionTensors *t, const Attention
     masks_check(p, t, c);
 }
 
-/* How a tensor's gradient is made of those of q, k and v (which of them it holds: a bit each). */
+/* How the gradients of q, k and v make up the gradient of a tensor (a bit for each that it
+ * holds). */
 typedef enum Cover {
-    COVER_PARTS, /* each of them fills a part, and together they fill it: one place for all */
-    COVER_WHOLE, /* each of them is the whole tensor: a place each, to be summed */
+    COVER_PARTS, /* each fills a part, and together they fill the tensor: one shared temporary */
+    COVER_WHOLE, /* each is the whole tensor: one temporary each, to be summed */
     COVER_WRONG,
 } Cover;
 
@@ -73,7 +74,7 @@ static int64_t bias_elements(const AttentionCall *c) {
            (l.token == 0 ? 1 : c->Tq);
 }
 
-/* A gradient has a value everywhere: what neither q, k nor v covers would have none. */
+/* A gradient must have a value everywhere; elements outside of q, k and v would have none. */
 static void gradients_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
     Tensor *const qkv[] = {t->q, t->k, t->v};
     for (int i = 0; i < 3 && !program_failed(p); i++) {
@@ -166,13 +167,14 @@ Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOpt
     return attention_record_call(p, &tensors, &call, options->choice);
 }
 
-/* Where a kernel sets the gradient of an input. */
+/* The tensor into which a kernel writes the gradient of an input. */
 typedef struct GradientPlace {
     Tensor *of, *grad;
-    bool added; /* it is a temporary, which is added to what is there */
+    bool added; /* it is a temporary, to be added to the existing gradient */
 } GradientPlace;
 
-/* Kernels set; so only who is alone and first writes to the gradient itself. */
+/* Kernels overwrite their outputs, so only a sole and first writer may write to the gradient
+ * itself. */
 static GradientPlace place_of(Program *p, Tensor *of, bool alone) {
     if (of->needs_grad && alone) {
         GradTarget target = autodiff_target(p, of);

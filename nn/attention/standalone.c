@@ -51,7 +51,7 @@ static Status masks_declare(Sdpa *s) {
     return operand_add(s, "dbias", ATTENTION_BIAS, &s->dbias);
 }
 
-/* What the backend keeps for backward. */
+/* The tensors that the backend keeps for backward. */
 static Status kept_declare(Sdpa *s) {
     const AttentionCall *c = &s->call;
     const int64_t shape[] = {2, c->B, c->NH, c->Tq, c->Tk};
@@ -116,7 +116,8 @@ static Status sdpa_build(Sdpa *s) {
     return OK;
 }
 
-/* What is written has one place: out, and the gradients, which lie as what they are of. */
+/* Outputs must not overlap themselves: out, and the gradients, which have the layouts of their
+ * operands. */
 static Status overlaps_check(const AttentionCall *c) {
     static const char *const names[] = {"q", "k", "v", "out", "the bias"};
     for (int which = ATTENTION_Q; which <= ATTENTION_BIAS; which++) {

@@ -1,4 +1,4 @@
-/* What a call is: the layouts that are common, and which calls make no sense. */
+/* Common layouts of a call, and the check that a call is valid. */
 #include "core/base/checked.h"
 #include "nn/attention/attention.h"
 
@@ -44,8 +44,7 @@ AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t N
     };
 }
 
-/* The runs of contiguous elements that an operand is made of: how many in each dimension, and how
- * far apart. */
+/* The runs of contiguous elements of an operand: how many in each dimension, and their stride. */
 typedef struct Runs {
     int64_t counts[3], strides[3], length;
 } Runs;
@@ -70,7 +69,7 @@ int64_t attention_extent(const AttentionCall *call, AttentionOperand which) {
     return extent;
 }
 
-/* Each dimension has to step over all that the smaller steps reach. */
+/* Each stride must be larger than the extent of all smaller strides. */
 bool attention_is_apart(const AttentionCall *call, AttentionOperand which) {
     Runs r = runs_of(call, which);
     for (int i = 0; i < 3; i++) {
@@ -89,7 +88,7 @@ DType attention_bias_dtype(const AttentionCall *c) {
     return c->bias == BIAS_BOOLEAN ? DTYPE_U8 : c->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
 }
 
-/* Memory that an int64 can count, with room for the sum of the dimensions. */
+/* A size that an int64 can count, with a margin for the sum of the dimensions. */
 static bool is_addressable(const AttentionCall *c, AttentionOperand which) {
     Runs runs = runs_of(c, which);
     for (int i = 0; i < 3; i++) {
@@ -101,7 +100,7 @@ static bool is_addressable(const AttentionCall *c, AttentionOperand which) {
     return true;
 }
 
-/* What may be read. What is written has to be apart besides: attention_is_apart. */
+/* Checks what is read. Outputs must also satisfy attention_is_apart. */
 static const char *layout_wrong(const AttentionCall *c, AttentionOperand which) {
     Runs runs = runs_of(c, which);
     int64_t token = runs.strides[2];

@@ -3,5 +3,5 @@
 
 #include "nn/model.h"
 
-/* The family of a name; NULL: there is none. */
+/* The family with this name, or NULL. */
 const ModelFamily *model_family(const char *name);

@@ -89,7 +89,7 @@ static const ParameterNames names[] = {
     {.name = "ln_f.bias"},
 };
 
-/* The causal mask, which some versions of `transformers` saved along. */
+/* The causal mask, which some versions of `transformers` save with the weights. */
 static const char *const buffers[] = {".attn.bias", ".attn.masked_bias", NULL};
 
 const ModelFamily gpt2_family = {

@@ -3,7 +3,7 @@
 #include "core/ops/adamw.h"
 #include "nn/optim/buckets.h"
 
-/* This rank's shards; NULL where all of the group is updated. */
+/* This rank's shards; NULL if the whole group is updated. */
 static AdamwRange *ranges_of(Program *p, const GroupUpdate *u) {
     const Parameters *parameters = u->parameters;
     int n = u->end_bucket - u->first_bucket;

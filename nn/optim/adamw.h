@@ -1,5 +1,5 @@
-/* AdamW for parameter groups: the states m and v, one op for all buckets that are updated at once.
- * The formula stands in core/ops/adamw.h. */
+/* AdamW for parameter groups: states m and v, and one op for all buckets that are updated together.
+ * The formula is in core/ops/adamw.h. */
 #pragma once
 
 #include "nn/optim/optimizer.h"

@@ -33,7 +33,7 @@ bool embedding_gradients_take(Program *p, const Parameters *parameters, const Co
     return true;
 }
 
-/* Like `mine`, its first dimension that of all ranks, and this rank's part of it. */
+/* As `mine`, but with the first dimension of all ranks; and this rank's part of it. */
 static Tensor *all_ranks(Program *p, BufferKind kind, const Tensor *mine, const Collectives *ranks,
                          Tensor **part) {
     Tensor like = *mine;
@@ -44,8 +44,8 @@ static Tensor *all_ranks(Program *p, BufferKind kind, const Tensor *mine, const 
     return all;
 }
 
-/* Among the first sums of backward: at the beginning, forward waits for weights that are on their
- * way. */
+/* The gather joins the first reductions of backward, because at the start of the step forward waits
+ * for weights in transit. */
 void embedding_gradients_gather_tokens(Program *p, EmbeddingGradients *embeddings) {
     Tensor *mine = embeddings->lookup->inputs[0], *part;
     Node *anchor = NULL;

@@ -1,14 +1,14 @@
 /* The gradients of the token and position embeddings over several ranks.
  *
- * wte is the lm_head too. That part of its gradient is dense, and complete when backward begins;
- * the part of the lookup is complete when backward ends, and only then could the whole gradient be
- * summed, with nothing left to hide it. But the lookup's part is no more than the rows of dx: so
- * the gradients are summed without it while backward runs, and at the end ranks gather each other's
- * rows and tokens, and each adds all of them, in the order of the ranks. For GPT-2 124M at B=12 in
- * bf16 on two ranks that is 19 MB from the other rank at the end, in place of 79.
+ * wte is also the lm_head. The lm_head's part of its gradient is dense and complete when backward
+ * begins. The lookup's part is complete only when backward ends, so a reduction of the whole
+ * gradient could not overlap with anything. But the lookup's part consists of the rows of dx. So
+ * backward overlaps with a reduction of the gradients without the lookup; at the end the ranks
+ * gather all rows and tokens, and each rank adds them in the order of the ranks. For GPT-2 124M at
+ * B=12 in bf16 on two ranks each rank receives 19 MB at the end instead of 79.
  *
- * The sum differs in its last bits from that of whole gradients, so this is for GPUs: CPUs promise
- * the same bits for every number of ranks. */
+ * The last bits of the sum differ from those of a reduction of whole gradients. Only GPUs use this,
+ * because CPUs guarantee the same bits for every number of ranks. */
 #pragma once
 
 #include "core/collectives.h"
@@ -21,19 +21,19 @@ typedef struct EmbeddingGradients {
     const Collectives *ranks;
 } EmbeddingGradients;
 
-/* Between the recording of forward and that of backward. True where the rows are no more than half
- * the bytes of the whole gradients; then the lookup's gradient is left out of backward. */
+/* Call it after forward is recorded and before backward is. True if the rows are at most half the
+ * bytes of the whole gradients; backward then omits the lookup's gradient. */
 bool embedding_gradients_take(Program *p, const Parameters *parameters, const Collectives *ranks,
                               EmbeddingGradients *out);
 
-/* Once backward is complete: puts a gather of all tokens into it. */
+/* Once backward is recorded: inserts an all-gather of the tokens. */
 void embedding_gradients_gather_tokens(Program *p, EmbeddingGradients *embeddings);
 
-/* Starts to gather all rows. */
+/* Starts the all-gather of the rows. */
 void embedding_gradients_gather_rows(Program *p, EmbeddingGradients *embeddings);
 
-/* Sorts the tokens, once they have arrived and while the rows are on their way. */
+/* Sorts the tokens after they have arrived, while the rows are in transit. */
 void embedding_gradients_order(Program *p, EmbeddingGradients *embeddings);
 
-/* Adds the rows, once they have arrived and the rest of the gradients is summed. */
+/* Adds the rows after they have arrived and the reductions of the other gradients are complete. */
 void embedding_gradients_add(Program *p, const EmbeddingGradients *embeddings);

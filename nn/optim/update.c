@@ -11,7 +11,7 @@ static bool has_ranks(const Update *u) {
     return u->collectives != NULL && u->collectives->size > 1;
 }
 
-/* The last node that writes into the range of the gradients. */
+/* The last node that writes into this range of the gradients. */
 static Node *last_writer(const Program *p, const Section *grads, ElementRange range) {
     for (int n = p->n_nodes - 1; n >= 0; n--) {
         Node *node = p->nodes[n];
@@ -22,8 +22,8 @@ static Node *last_writer(const Program *p, const Section *grads, ElementRange ra
     return program_last(p);
 }
 
-/* The buckets and the last nodes that write a gradient in them, in the order in which backward
- * completes them. */
+/* The buckets with the last node that writes each one's gradient, in the order of completion in
+ * backward. */
 static BucketNode *completions_find(Program *p, const Parameters *parameters) {
     BucketNode *completions =
         arena_alloc(&p->arena, ((size_t)parameters->n_buckets + 1) * sizeof *completions);
@@ -36,9 +36,9 @@ static BucketNode *completions_find(Program *p, const Parameters *parameters) {
     return completions;
 }
 
-/* The reduction of gradients that node `last` completes comes before this node: before the next
- * one; on a GPU before the next one that yields, where there is one
- * (docs/results/cuda_ranks.md). NULL: at the end. */
+/* The node before which the reduction of the gradients that `last` completes starts: the next node;
+ * on a GPU the next node that yields, if there is one (docs/results/cuda_ranks.md). NULL: at the
+ * end. */
 static Node *reduction_anchor(const Program *p, const Node *last) {
     int next = program_position(p, last) + 1;
     for (int n = next; n < p->n_nodes; n++) {
@@ -59,8 +59,8 @@ static void reduction_record(Program *p, const Update *u, int bucket) {
     }
 }
 
-/* Completions from `tail` on come with the end of backward: their reductions stay at the end, the
- * last one first. */
+/* Completions from `tail` on coincide with the end of backward: their reductions stay at the end,
+ * the last one first. */
 static void reductions_record(Program *p, const Update *u, const BucketNode *completions,
                               int tail) {
     int n = u->parameters->n_buckets;
@@ -80,7 +80,7 @@ static void reductions_record(Program *p, const Update *u, const BucketNode *com
     }
 }
 
-/* Of buckets [first, end), as far as this rank knows them. */
+/* Of buckets [first, end): the elements whose sums this rank holds. */
 static void squares_of(Program *p, const Update *u, Tensor *squares, int first, int end) {
     const Parameters *parameters = u->parameters;
     int64_t parts = parameters->parts, own = parts / parameters->sharding.ranks;
@@ -101,7 +101,7 @@ static void squares_sum(Program *p, const Update *u, Tensor *squares) {
     collectives_wait_record(p, u->collectives, 0, numbers);
 }
 
-/* Of the buckets that trail, or of those that do not; neighbours at a time. */
+/* Of the trailing buckets, or of the others; adjacent buckets together. */
 static void squares_where(Program *p, const Update *u, Tensor *squares, const bool *trails,
                           bool wanted) {
     int n = u->parameters->n_buckets;
@@ -112,9 +112,9 @@ static void squares_where(Program *p, const Update *u, Tensor *squares, const bo
     }
 }
 
-/* The first completion that comes with the end of backward. Where the embeddings' gradients are
- * summed whole it is theirs, and so the last one; else those of all buckets that backward's last
- * node completes. */
+/* The first completion that coincides with the end of backward. If the embeddings' gradients are
+ * reduced whole, it is theirs, the last one; otherwise it is the first that backward's last node
+ * completes. */
 static int tail_find(const Program *p, const Update *u, const BucketNode *completions) {
     int tail = u->parameters->n_buckets;
     if (u->embeddings == NULL) return tail - 1;
@@ -123,7 +123,7 @@ static int tail_find(const Program *p, const Update *u, const BucketNode *comple
 }
 
 /* Buckets whose sums are complete only at the very end. Embeddings whose gradients travel as rows
- * are summed before, for rows are added to what others have pulled by then. */
+ * are reduced before that, because the rows are added to the reduced gradient. */
 static bool *trailing_find(Program *p, const Update *u, const BucketNode *completions, int tail) {
     const Parameters *parameters = u->parameters;
     bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_buckets + 1);
@@ -168,7 +168,7 @@ static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
     if (is_sharded(u)) squares_sum(p, u, squares);
 }
 
-/* Buckets [first, end), each group by its optimizer. */
+/* Updates buckets [first, end), each group by its optimizer. */
 static void buckets_update(Program *p, const Update *u, int first, int end) {
     const Parameters *parameters = u->parameters;
     for (int g = 0; g < parameters->n_groups && !program_failed(p); g++) {
@@ -186,8 +186,8 @@ static void buckets_update(Program *p, const Update *u, int first, int end) {
     }
 }
 
-/* The buckets that forward reads first travel while the rest is updated, and the rest when the next
- * program runs: nn/optim/weight_prefetch.h. */
+/* The buckets that forward reads first are gathered while the others are updated; the next program
+ * gathers the others: nn/optim/weight_prefetch.h. */
 static void shards_update(Program *p, const Update *u) {
     const Parameters *parameters = u->parameters;
     int late = weight_prefetch_late(parameters), n = parameters->n_buckets;

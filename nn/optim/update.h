@@ -1,14 +1,14 @@
-/* The end of a step, as ops: gradients summed over ranks while backward goes on, their norm, and
- * the update of each parameter group by its optimizer.
+/* The end of a step as ops: reductions of gradients over ranks that overlap with backward, the
+ * norm, and the update of each parameter group by its optimizer.
  *
- * Each bucket of the parameters is reduced as soon as the last of its gradients is complete. The
- * norm of all buckets but those that are complete last is computed while these are still reduced,
- * or the embeddings' rows are on their way (nn/optim/embedding_gradients.h).
+ * The reduction of a bucket starts as soon as its last gradient is complete. While the last buckets
+ * are reduced, or the embeddings' rows are in transit (nn/optim/embedding_gradients.h), the norm of
+ * the other buckets is computed.
  *
- * Where the optimizer is sharded, a rank receives the sums of its shards alone and updates their
- * weights: first those that forward reads first, which all ranks then gather while the rest is
- * updated. The next reader gathers the rest (nn/optim/weight_prefetch.h). The squares are summed
- * over the same parts of the same buckets, whichever rank owns them, and added in one order:
+ * With a sharded optimizer each rank receives the sums of its own shards and updates their weights.
+ * The weights that forward reads first are updated first; all ranks gather them while the others
+ * are updated. The next reader gathers the others (nn/optim/weight_prefetch.h). Squares are summed
+ * over the same parts of the same buckets, whichever rank owns them, and added in one order, so
  * sharding changes no bit. */
 #pragma once
 
@@ -18,11 +18,11 @@
 typedef struct Update {
     const Parameters *parameters;
     const Collectives *collectives; /* NULL: one rank */
-    double clip;                    /* of the gradient's norm; 0: none */
+    double clip;                    /* limit of the gradient's norm; 0: none */
     Tensor *step, *loss, *norm;
     Tensor *first_nonfinite;        /* see core/ops/adamw.h */
-    EmbeddingGradients *embeddings; /* as rows; NULL: whole, like all others */
+    EmbeddingGradients *embeddings; /* gradients that travel as rows; NULL: all are reduced whole */
 } Update;
 
-/* Appends it to a program whose backward is complete. */
+/* Appends the update to a program whose backward is complete. */
 void update_record(Program *p, const Update *update);

@@ -3,7 +3,7 @@
 #include "core/ops/collective.h"
 #include "nn/optim/buckets.h"
 
-enum { AHEAD = 16 }; /* all-gathers that are started before the first wait */
+enum { AHEAD = 16 }; /* all-gathers started before the first wait */
 
 static bool is_late(const Parameters *parameters, int bucket) {
     return bucket < parameters->groups[0].end_bucket && !bucket_has_embedding(parameters, bucket);
@@ -42,7 +42,7 @@ static Node *first_reader(const Program *p, const Parameters *parameters, int bu
     return NULL;
 }
 
-/* The late buckets and the nodes that read them first, in that order. */
+/* The late buckets with the nodes that read them first, in that order. */
 static BucketNode *readers_find(Program *p, const Parameters *parameters, int late) {
     BucketNode *readers = arena_alloc(&p->arena, ((size_t)late + 1) * sizeof *readers);
     if (readers == NULL)
@@ -52,8 +52,8 @@ static BucketNode *readers_find(Program *p, const Parameters *parameters, int la
     return readers;
 }
 
-/* Before each reader the wait for its bucket, and the start of the all-gather that is AHEAD
- * buckets further on. */
+/* Inserts before each reader the wait for its bucket, and the start of the all-gather AHEAD buckets
+ * further on. */
 static void waits_insert(Program *p, const Parameters *parameters, const Collectives *collectives,
                          const BucketNode *readers, int late) {
     for (int i = 0; i < late && !program_failed(p); i++) {

@@ -1,11 +1,11 @@
-/* Weights of a sharded optimizer, which ranks gather when forward needs them.
+/* Weight prefetch: ranks gather the weights of a sharded optimizer when forward needs them.
  *
- * An update leaves a rank with the new weights of its own shards. What forward reads first, the
- * embeddings, the vectors and the first matrices, is gathered while the rest is updated
- * (nn/optim/update.h). The other buckets of the first group, the blocks' matrices, are late: the
- * next program gathers each while it computes the layers before, and waits for a bucket where its
- * first weight is read. So no rank holds complete late buckets between steps: gather before any
- * other read.
+ * After an update a rank has the new weights of its own shards only. The weights that forward reads
+ * first (the embeddings, the vectors and the first matrices) are gathered while the others are
+ * updated (nn/optim/update.h). The other buckets of the first group, which hold the blocks'
+ * matrices, are late: the next program gathers each one while it computes the preceding layers, and
+ * waits for it before it reads the first weight. Between steps no rank holds complete late buckets:
+ * gather before any other read.
  *
  * Source: Zhao et al. 2023, "PyTorch FSDP", arXiv:2304.11277, section 3.3.2 (prefetching of
  * all-gathers). */
@@ -14,13 +14,12 @@
 #include "core/collectives.h"
 #include "nn/parameters.h"
 
-/* Buckets [0, weight_prefetch_late(parameters)) are late: none where the optimizer is not sharded.
- * The last bucket of matrices, which forward reads first, is not among them unless it is the only
- * one. */
+/* Buckets [0, weight_prefetch_late(parameters)) are late; none without sharding. The last bucket of
+ * matrices, which forward reads first, is late only if it is the only one. */
 int weight_prefetch_late(const Parameters *parameters);
 
-/* Into a program that is complete otherwise and reads weights: all-gathers of the late buckets, in
- * the order in which it reads them, a few ahead of the computation, and the waits for them. */
+/* Inserts into a complete program that reads weights: all-gathers of the late buckets in the order
+ * of the reads, a few ahead of the computation, and the waits for them. */
 void weight_prefetch_insert(Program *p, const Parameters *parameters,
                             const Collectives *collectives);
 

@@ -9,7 +9,7 @@ static const char *bias_refused(const Node *node, const Target *target) {
     return attention_call(node)->bias == BIAS_NONE ? NULL : "takes no arbitrary mask";
 }
 
-/* Each thread has its own. */
+/* Each thread has a separate workspace. */
 static size_t threads_bytes(const Node *node, const Target *target, size_t elements) {
     return (size_t)target->threads * elements * dtype_size(node->dtype);
 }

@@ -1,9 +1,8 @@
-/* The arbitrary mask on the CPU: boolean or additive, and the additive one's gradient, which has
- * one writer.
+/* Arbitrary masks on the CPU, boolean or additive, and the gradient of an additive bias.
  *
- * What a gradient is summed over is what the bias is broadcast over, so the work is cut where it is
- * not: rows of the batch, or groups of heads, whose gradients are apart go to several threads; the
- * others follow one another in order. So the sums are the same for every number of threads. */
+ * The gradient is summed over the dimensions in which the bias is broadcast. Threads divide only
+ * the other dimensions (rows of the batch, or groups of heads), so each gradient has one writer,
+ * which adds in order. The sums are the same for every number of threads. */
 #pragma once
 
 #include "nn/attention/cpu/head_cpu.h"
@@ -16,7 +15,7 @@ static inline bool head_hides(const Head *head, int64_t i, int64_t j) {
     return ((const real *)head->args->bias)[place] == (real)-INFINITY;
 }
 
-/* x[j - first] becomes 0 for those of keys [first, end) that the bias hides from query i. */
+/* Sets x[j - first] = 0 for those of keys [first, end) that the bias hides from query i. */
 static inline void head_hide(const Head *head, int64_t i, int64_t first, int64_t end, real *x) {
     if (head->call->bias == BIAS_NONE) return;
     for (int64_t j = first; j < end; j++) {
@@ -24,8 +23,8 @@ static inline void head_hide(const Head *head, int64_t i, int64_t first, int64_t
     }
 }
 
-/* The sum of a row's exponentials as it counts: 0 where query i sees no key, but NaN where all that
- * it sees have a score of -inf, for there is no such softmax. */
+/* The denominator of a row's softmax from the sum of its exponentials: 0 if query i sees no key;
+ * NaN if all visible scores are -inf, because that softmax does not exist. */
 static inline real head_total(const Head *head, int64_t i, real sum) {
     int64_t first, end;
     if (sum != 0) return sum;
@@ -34,8 +33,8 @@ static inline real head_total(const Head *head, int64_t i, real sum) {
     return first < end ? (real)NAN : 0;
 }
 
-/* x[j - first]: the scaled score of key j for query i, for keys [first, end); becomes -inf where it
- * may not be seen. */
+/* x[j - first] is the scaled score of key j for query i, for keys [first, end). Adds the bias; sets
+ * -inf for hidden keys. */
 static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t end, real *x) {
     const AttentionCall *call = head->call;
     const AttentionArgs *args = head->args;
@@ -52,8 +51,7 @@ static inline void head_bias(const Head *head, int64_t i, int64_t first, int64_t
     }
 }
 
-/* dbias += d for keys [first, end) of query i, d[j - first] being the gradient of the scaled
- * score. */
+/* dbias += d for keys [first, end) of query i; d[j - first] is the gradient of the scaled score. */
 static inline void head_dbias(const Head *head, int64_t i, int64_t first, int64_t end,
                               const real *d) {
     if (head->args->dbias == NULL) return;
@@ -76,8 +74,8 @@ static inline void attention_dbias_clear(const AttentionCall *call, const Attent
     }
 }
 
-/* The (B, NH_kv) items of a backward pass: `parts` for the threads, each of `steps` one after
- * another. */
+/* The (B, NH_kv) items of a backward pass: `parts` for the threads, each with `steps` in
+ * sequence. */
 typedef struct BiasWork {
     int64_t parts, steps;
     bool rows_in_order, heads_in_order;
@@ -92,7 +90,7 @@ static inline BiasWork attention_bias_work(const AttentionCall *call, const Atte
     return work;
 }
 
-/* Which item, b * NH_kv + h, step `step` of part `part` is. */
+/* The item, b * NH_kv + h, of step `step` in part `part`. */
 static inline int64_t attention_bias_item(const AttentionCall *call, const BiasWork *work,
                                           int64_t part, int64_t step) {
     if (work->rows_in_order == work->heads_in_order) return work->rows_in_order ? step : part;

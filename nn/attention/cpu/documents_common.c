@@ -1,4 +1,4 @@
-/* Tokens are integers: compiled once, unlike the kernels of numbers. */
+/* Tokens are integers, so this file is compiled once, unlike the floating-point kernels. */
 #include "nn/attention/documents.h"
 
 Status documents_cpu(const Node *node, void *stream);

@@ -5,7 +5,8 @@
 #include "core/rng.h"
 #include "nn/attention/cpu/head_cpu.h"
 
-/* x[j - first] *= mask / (1 - p) for the keys [first, end) of query i; nothing without dropout. */
+/* x[j - first] *= mask / (1 - p) for the keys [first, end) of query i; no effect without
+ * dropout. */
 static inline void head_drop(const Head *head, int64_t i, int64_t first, int64_t end, real *x) {
     const AttentionCall *call = head->call;
     const StepState *step = head->args->step;

@@ -1,8 +1,7 @@
 /* flash on the CPU: tiles of 64 queries by 128 keys (32 KiB of f32 scores: half of an L1), online
- * softmax, and in backward the weights computed again from the rows' saved maxima and sums. Nothing
- * of size T^2 is ever in memory, and tiles that the mask empties are passed over, which halves the
- * products of a causal call and does more for one of documents. Source: Dao, arXiv:2307.08691,
- * algorithms 1 and 2. */
+ * softmax, and in backward weights recomputed from the rows' saved maxima and sums. No array of
+ * size T^2 exists. Fully masked tiles are skipped, which halves the products of a causal call and
+ * saves more with documents. Source: Dao, arXiv:2307.08691, algorithms 1 and 2. */
 #include "nn/attention/cpu/flash_cpu.h"
 
 #include "nn/attention/attention.h"
@@ -34,8 +33,8 @@ static Pairs pairs_of(const FlashTile *tile, const real *weights) {
     return (Pairs){&tile->head, tile->q0, tile->k0, tile->rows, tile->keys, weights, FLASH_KEYS};
 }
 
-/* scores = scale q k^T. Rounded before a maximum is subtracted: of equal scores nothing is left
- * then. */
+/* scores = scale q k^T. Rounded before the maximum is subtracted, so that equal scores give exactly
+ * 0. */
 static void tile_scores(const FlashTile *tile) {
     const AttentionCall *call = tile->head.call;
     BLAS(gemm)
@@ -44,8 +43,8 @@ static void tile_scores(const FlashTile *tile) {
      head_k(&tile->head, tile->k0), (int)call->k.token, 0, tile->scores, FLASH_KEYS);
 }
 
-/* One row of the online softmax: its scores become weights against the new maximum, and what has
- * been summed so far is brought to it. */
+/* Online softmax of one row: turns its scores into weights relative to the new maximum, and
+ * rescales the previous sums. */
 static void row_forward(const FlashTile *tile, int row, real *maximum, real *sum, real *out) {
     real *x = tile->scores + row * FLASH_KEYS;
     int64_t first, end;
@@ -60,7 +59,7 @@ static void row_forward(const FlashTile *tile, int row, real *maximum, real *sum
     head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, x + first);
 }
 
-/* All keys for one block of queries. */
+/* One block of queries against all keys. */
 static void block_forward(FlashTile *tile, real *maxima, real *sums) {
     const AttentionCall *call = tile->head.call;
     int64_t out_row = call->out.token;
@@ -112,8 +111,8 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
     return OK;
 }
 
-/* From scores to weights P, with dropout's mask where there is any kept aside in `d`: P in scores,
- * dS in d. On entry d holds dP = dout v^T. dS = P (dP - delta) scale. */
+/* Turns a row's scores into weights P with dropout's mask, and d, on entry dP = dout v^T, into dS =
+ * P (dP - delta) scale. */
 static void row_backward(const FlashTile *tile, int row, real delta, real *d) {
     const AttentionCall *call = tile->head.call;
     real *x = tile->scores + row * FLASH_KEYS, *g = d + row * FLASH_KEYS, scale = (real)call->scale;
@@ -166,7 +165,7 @@ static void head_backward(FlashTile *tile, real *scratch) {
     }
 }
 
-/* One thread a group of heads that share keys: dk and dv have one writer. */
+/* One thread per group of heads that share keys, so dk and dv have one writer. */
 Status KERNEL(flash_backward)(const Node *node, void *stream) {
     (void)stream;
     const AttentionAttrs *attrs = node->attrs;

@@ -1,5 +1,5 @@
-/* Tiles of flash attention on the CPU, and what it needs a thread: two tiles, a row's statistics,
- * and the row sums of dout * out of one head. Linear in T. In elements. */
+/* Tiles of flash attention on the CPU, and its workspace per thread in elements: two tiles, a row's
+ * statistics, and the row sums of dout * out of one head. Linear in T. */
 #pragma once
 
 #include "nn/attention/sdpa.h"

@@ -1,5 +1,5 @@
-/* One head of one row of the batch on the CPU: where its rows are, and which keys its queries
- * see. */
+/* One head of one row of the batch on the CPU: addresses of its rows, and the keys visible to its
+ * queries. */
 #pragma once
 
 #include "core/cpu/real.h"
@@ -8,7 +8,7 @@
 typedef struct Head {
     const AttentionCall *call;
     const AttentionArgs *args;
-    int64_t b, h; /* h: of the queries */
+    int64_t b, h; /* h: the query head */
 } Head;
 
 static inline int64_t head_place(HeadLayout layout, int64_t b, int64_t h, int64_t t) {
@@ -34,13 +34,13 @@ HEAD_ROW(real, dk, k, head_kv(head))
 HEAD_ROW(real, dv, v, head_kv(head))
 #undef HEAD_ROW
 
-/* Where query i stands in a tensor of (B, NH, Tq). */
+/* Index of query i in a tensor of (B, NH, Tq). */
 static inline int64_t head_query(const Head *head, int64_t i) {
     return (head->b * head->call->NH + head->h) * head->call->Tq + i;
 }
 
-/* Keeps what a row's softmax came to; a row that sees nothing has the maximum -inf and the sum
- * 0. */
+/* Stores the maximum and the sum of a row's softmax; a row without visible keys has maximum -inf
+ * and sum 0. */
 static inline void head_keep(const Head *head, int64_t i, double maximum, double sum) {
     const AttentionCall *call = head->call;
     double *stats = (double *)head->args->stats + head_query(head, i), logarithm = log(sum);
@@ -50,7 +50,7 @@ static inline void head_keep(const Head *head, int64_t i, double maximum, double
     stats[call->B * call->NH * call->Tq] = logarithm;
 }
 
-/* What makes a row's weights again: exp(score - maximum) * inverse. */
+/* The constants that reproduce a row's weights: exp(score - maximum) * inverse. */
 typedef struct RowStats {
     real maximum, inverse;
 } RowStats;
@@ -61,19 +61,19 @@ static inline RowStats head_stats(const Head *head, int64_t i) {
     return (RowStats){(real)stats[0], (real)exp(-stats[call->B * call->NH * call->Tq])};
 }
 
-/* What exponentials are taken against: a maximum of -inf is that of a row without any, whose
- * exponentials are 0. */
+/* The value subtracted before exponentials: 0 for a maximum of -inf, which is that of a row without
+ * visible keys, so that its exponentials are 0. */
 static inline real base_of(real maximum) { return maximum == (real)-INFINITY ? 0 : maximum; }
 
-/* The largest of x[first, end) and `highest`. A NaN is passed over: its own exponential keeps
- * it. */
+/* The largest of x[first, end) and `highest`. Ignores a NaN, because its exponential is NaN
+ * anyway. */
 static inline real row_maximum(const real *x, int64_t first, int64_t end, real highest) {
 #pragma omp simd reduction(max : highest)
     for (int64_t j = first; j < end; j++) highest = x[j] > highest ? x[j] : highest;
     return highest;
 }
 
-/* x becomes exp(x - base) in [first, end); the sum. */
+/* x = exp(x - base) in [first, end); returns the sum. */
 static inline real row_exponentials(real *x, int64_t first, int64_t end, real base) {
     real sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -84,7 +84,7 @@ static inline real row_exponentials(real *x, int64_t first, int64_t end, real ba
     return sum;
 }
 
-/* x of `count` becomes 0 but for [first, end). */
+/* Sets x[0, count) to 0 except in [first, end). */
 static inline void outside_clear(real *x, int64_t first, int64_t end, int64_t count) {
     memset(x, 0, (size_t)first * sizeof *x);
     memset(x + end, 0, (size_t)(count - end) * sizeof *x);
@@ -96,7 +96,7 @@ static inline void head_visible(const Head *head, int64_t i, int64_t *first, int
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Of keys [k0, k0 + keys) those that query i sees, as columns from k0 on. */
+/* The keys of [k0, k0 + keys) that query i sees, as columns relative to k0. */
 static inline void head_columns(const Head *head, int64_t i, int64_t k0, int64_t keys,
                                 int64_t *first, int64_t *end) {
     head_visible(head, i, first, end);
@@ -104,7 +104,8 @@ static inline void head_columns(const Head *head, int64_t i, int64_t k0, int64_t
     *end = *end < k0 ? 0 : least(*end - k0, keys);
 }
 
-/* Whether the mask leaves none of the keys to any of queries [q0, q0 + rows); bounds never fall. */
+/* Whether the mask hides all of these keys from all of queries [q0, q0 + rows); bounds never
+ * fall. */
 static inline bool head_is_blind(const Head *head, int64_t q0, int64_t rows, int64_t k0,
                                  int64_t keys) {
     int64_t first, end, unused;
@@ -126,7 +127,7 @@ static inline void row_scale(real *x, int64_t count, real factor) {
     for (int64_t j = 0; j < count; j++) x[j] *= factor;
 }
 
-/* The sum over HS of dout * out for query i: what every dP of its row loses. */
+/* The sum over HS of dout * out for query i, which is subtracted from every dP of its row. */
 static inline real head_delta(const Head *head, int64_t i) {
     const real *out = head_out(head, i), *dout = head_dout(head, i);
     real sum = 0;

@@ -1,11 +1,11 @@
-/* mem_efficient on the CPU: linear memory for every mask, the arbitrary ones too, which flash
+/* mem_efficient on the CPU: linear memory for every mask, including arbitrary ones, which flash
  * refuses.
  *
- * Keys come in chunks. Each chunk is attended to by itself, and gives for every query its values,
- * the sum of its exponentials and the maximum that these are relative to; such summaries are
- * merged, so that no more than one chunk of scores is ever in memory. Backward goes over the same
- * chunks, with the weights computed again from the rows' maxima and sums. Source: Rabe and Staats,
- * arXiv:2112.05682, sections 2 and 3. */
+ * Keys are processed in chunks. Attention over one chunk gives for every query the values, the sum
+ * of exponentials, and the maximum to which these are relative. These summaries are merged, so that
+ * only one chunk of scores is in memory at a time. Backward processes the same chunks and
+ * recomputes the weights from the rows' maxima and sums. Source: Rabe and Staats, arXiv:2112.05682,
+ * sections 2 and 3. */
 #include "nn/attention/cpu/mem_efficient_cpu.h"
 #include "nn/attention/attention.h"
 #include "nn/attention/cpu/dropout_cpu.h"
@@ -23,7 +23,7 @@ typedef struct Chunk {
     int rows, keys;
     real *scores, *d;             /* (rows, EFFICIENT_KEYS) */
     real *q;                      /* (rows, HS), scaled */
-    real *values;                 /* (rows, HS): the chunk's own; in backward, dq's sum */
+    real *values;                 /* (rows, HS): of this chunk; in backward the sum of dq */
     real *maxima, *sums, *deltas; /* (rows) */
 } Chunk;
 
@@ -49,7 +49,7 @@ static void queries_take(Chunk *c, int64_t q0) {
     }
 }
 
-/* The chunk's keys; false where the mask leaves none of them to any of its queries. */
+/* The chunk of keys; false if the mask hides all of them from all of its queries. */
 static bool keys_take(Chunk *c, int64_t k0) {
     c->k0 = k0;
     c->keys = (int)least(EFFICIENT_KEYS, c->head.call->Tk - k0);
@@ -60,7 +60,7 @@ static void row_columns(const Chunk *c, int row, int64_t *first, int64_t *end) {
     head_columns(&c->head, c->q0 + row, c->k0, c->keys, first, end);
 }
 
-/* scores = scale q k^T + bias; columns that a row does not see are not used. */
+/* scores = scale q k^T + bias; hidden columns are not used. */
 static void chunk_scores(const Chunk *c) {
     const AttentionCall *call = c->head.call;
     int HS = (int)call->HS;
@@ -81,8 +81,8 @@ static Pairs pairs_of(const Chunk *c, const real *weights) {
     return (Pairs){&c->head, c->q0, c->k0, c->rows, c->keys, weights, EFFICIENT_KEYS};
 }
 
-/* The row's scores become exponentials against the chunk's own maximum (-inf where it sees nothing
- * here). */
+/* Turns the row's scores into exponentials relative to the chunk's maximum (-inf if no key of the
+ * chunk is visible). */
 static void row_summarize(const Chunk *c, int row, real *maximum, real *sum) {
     real *x = c->scores + row * EFFICIENT_KEYS;
     int64_t first, end;
@@ -93,8 +93,8 @@ static void row_summarize(const Chunk *c, int row, real *maximum, real *sum) {
     row_drop(c, row, first, end, x);
 }
 
-/* out and (maxima, sums) take in the chunk's values with their maximum and sum: both sides come to
- * the larger maximum. */
+/* Merges the chunk's values, maximum and sum into out and (maxima, sums); both sides are rescaled
+ * to the larger maximum. */
 static void row_merge(const Chunk *c, int row, real maximum, real sum, real *out) {
     int64_t HS = c->head.call->HS;
     const real *values = c->values + row * HS;
@@ -149,7 +149,7 @@ Status KERNEL(mem_efficient_forward)(const Node *node, void *stream) {
     return OK;
 }
 
-/* Scores become weights with dropout's mask, and d, on entry dP = dout v^T, becomes dS = P (dP -
+/* Turns scores into weights with dropout's mask, and d, on entry dP = dout v^T, into dS = P (dP -
  * delta). */
 static void row_gradient(const Chunk *c, int row) {
     real *x = c->scores + row * EFFICIENT_KEYS, *d = c->d + row * EFFICIENT_KEYS,

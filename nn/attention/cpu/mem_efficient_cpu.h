@@ -1,6 +1,6 @@
-/* Chunks of mem_efficient attention on the CPU, and what it needs a thread: two chunks of scores,
- * scaled queries, one chunk's values, and a row's statistics. Nothing in it grows with T. In
- * elements. */
+/* Chunks of mem_efficient attention on the CPU, and its workspace per thread in elements: two
+ * chunks of scores, scaled queries, the values of one chunk, and a row's statistics. Independent of
+ * T. */
 #pragma once
 
 #include "nn/attention/sdpa.h"

@@ -1,19 +1,19 @@
-/* Products of a tile of weights with rows of v, k, q or dout, where a mask hides some of the rows
- * from some of the others. A hidden pair has weight 0, but 0 times NaN is NaN, and what a mask
- * hides reaches nothing. So where a tile has hidden pairs and rows that are not finite, each
- * visible pair is added by itself; else BLAS takes the whole tile. Looking at the rows costs a tile
- * with hidden pairs one part in its number of queries. */
+/* Products of a tile of weights with rows of v, k, q or dout, where a mask may hide some pairs. A
+ * hidden pair has weight 0, but 0 times NaN is NaN, and hidden rows must not affect the result. If
+ * a tile has hidden pairs and non-finite rows, visible pairs are added one at a time; otherwise
+ * BLAS multiplies the whole tile. In a tile with hidden pairs, the check of the rows costs 1 /
+ * (number of queries) of the product. */
 #pragma once
 
 #include "nn/attention/cpu/bias_cpu.h"
 
-/* The weights of queries [q0, q0 + rows) and keys [k0, k0 + keys), 0 where a pair is hidden. */
+/* The weights of queries [q0, q0 + rows) and keys [k0, k0 + keys); 0 for hidden pairs. */
 typedef struct Pairs {
     const Head *head;
     int64_t q0, k0;
     int rows, keys;
     const real *weights;
-    int row; /* from one query's weights to the next one's */
+    int row; /* distance between the weights of successive queries */
 } Pairs;
 
 /* Whether the mask may hide a pair; bounds never fall. */
@@ -26,7 +26,7 @@ static inline bool pairs_hide(const Pairs *p) {
 }
 
 static inline bool rows_are_finite(const real *x, int64_t rows, int64_t count, int64_t stride) {
-    real zero = 0; /* infinity times 0 is NaN too */
+    real zero = 0; /* infinity times 0 is NaN as well */
     for (int64_t i = 0; i < rows; i++) {
 #pragma omp simd reduction(+ : zero)
         for (int64_t j = 0; j < count; j++) zero += x[i * stride + j] * 0;
@@ -39,8 +39,9 @@ static inline void pair_add(real *out, real weight, const real *x, int64_t count
     for (int64_t j = 0; j < count; j++) out[j] += weight * x[j];
 }
 
-/* out += weights x, x being a row a key and out a row a query; transposed: out += weights^T x, the
- * other way. Rows have HS elements, and lie x_row and out_row apart. add: false sets out. */
+/* out += weights x, where x has a row per key and out a row per query; transposed: out += weights^T
+ * x, with x per query and out per key. Rows have HS elements and strides x_row and out_row. add:
+ * false sets out. */
 static inline void pairs_product(const Pairs *p, bool transposed, const real *x, int x_row,
                                  bool add, real *out, int out_row) {
     int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows,

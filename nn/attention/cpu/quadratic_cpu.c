@@ -1,9 +1,8 @@
-/* baseline and math on the CPU: softmax's whole (B, NH, Tq, Tk) is in memory and is kept for
- * backward.
+/* baseline and math on the CPU: all weights (B, NH, Tq, Tk) are in memory and kept for backward.
  *
- * baseline is nanoGPT's composition, att = (q k^T) * scale; math scales q and k by sqrt(|scale|)
- * first, and k by the sign, which keeps the product's magnitude down (the article's appendix A).
- * All else is the same. A thread works on one head at a time. */
+ * baseline is nanoGPT's composition, att = (q k^T) * scale; math first scales q and k by
+ * sqrt(|scale|), and k by the sign of scale, which reduces the magnitude of the product (the
+ * article's appendix A). They are otherwise equal. A thread processes one head at a time. */
 #include "nn/attention/cpu/quadratic_cpu.h"
 #include "nn/attention/attention.h"
 #include "nn/attention/cpu/dropout_cpu.h"
@@ -16,7 +15,7 @@ DECLARE_KERNELS(baseline_backward);
 DECLARE_KERNELS(math_forward);
 DECLARE_KERNELS(math_backward);
 
-/* A head whose weights are all in memory. */
+/* A head with all its weights in memory. */
 typedef struct Square {
     Head head;
     bool prescale;
@@ -53,7 +52,7 @@ static void scores(const Square *square) {
     for (int64_t i = 0; i < call->Tq * call->Tk; i++) square->weights[i] *= (real)call->scale;
 }
 
-/* Query i's scores become its softmax over the keys that it sees, and zero elsewhere. */
+/* Turns query i's scores into softmax over its visible keys, and into zero elsewhere. */
 static void softmax_row(const Square *square, int64_t i) {
     int64_t Tk = square->head.call->Tk, first, end;
     real *x = square->weights + i * Tk;
@@ -72,8 +71,8 @@ static Pairs pairs_of(const Square *square, const real *weights) {
     return (Pairs){&square->head, 0, 0, (int)call->Tq, (int)call->Tk, weights, (int)call->Tk};
 }
 
-/* The weights that meet v: dropped ones in the scratch where there is dropout, so that softmax
- * itself is kept. */
+/* The weights that are multiplied by v. With dropout they are in the scratch memory, because the
+ * softmax itself is kept for backward. */
 static real *dropped_weights(const Square *square) {
     const AttentionCall *call = square->head.call;
     if (call->dropout <= 0) return square->weights;
@@ -93,8 +92,9 @@ static void square_forward(const Square *square) {
                   head_out(&square->head, 0), (int)call->out.token);
 }
 
-/* dS = P (dP - sum_j P dP), which is the bias' gradient, and times scale that of the product: in
- * place of query i's dP. What is hidden is 0 before the sum and after it, which may be NaN. */
+/* dS = P (dP - sum_j P dP) is the gradient of the bias; times scale it is that of the product.
+ * Overwrites query i's dP. Hidden pairs are set to 0 before the sum and again after it, because the
+ * sum may be NaN. */
 static void softmax_backward(const Square *square, int64_t i, real *row) {
     const AttentionCall *call = square->head.call;
     const real *weights = square->weights + i * call->Tk;
@@ -113,7 +113,7 @@ static void softmax_backward(const Square *square, int64_t i, real *row) {
     row_scale(row + first, end - first, (real)call->scale);
 }
 
-/* dv += P^T dout, dk += dS^T q, dq = dS k: the heads of a group share dk and dv. */
+/* dv += P^T dout, dk += dS^T q, dq = dS k; the heads of a group share dk and dv. */
 static void square_backward(const Square *square, bool first_of_group) {
     const AttentionCall *call = square->head.call;
     int Tq = (int)call->Tq, Tk = (int)call->Tk, HS = (int)call->HS;

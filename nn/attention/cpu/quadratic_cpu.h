@@ -1,5 +1,5 @@
-/* What the two quadratic CPU backends need a thread: (Tq, Tk), and room for scaled copies of q and
- * k. In elements. */
+/* The workspace per thread of the two quadratic CPU backends in elements: (Tq, Tk), and scaled
+ * copies of q and k. */
 #pragma once
 
 #include "nn/attention/sdpa.h"
