@@ -100,7 +100,8 @@ typedef struct ConfigData {
     const char *train;
     const char *val;     /* NULL: no evaluation */
     int64_t end_of_text; /* CONFIG_AUTO: the data's */
-    int64_t batch_size;  /* sequences a rank and micro-step; CONFIG_AUTO: what fits memory_budget */
+    int64_t
+        batch_size; /* sequences per rank and micro-step; CONFIG_AUTO: what fits memory_budget */
 } ConfigData;
 
 /* The first rule that is met ends the run; 0: no such rule. At least one is set. */
@@ -175,7 +176,7 @@ typedef struct Config {
     uint64_t seed;
     ConfigDevice device;
     bool share_gpu;  /* several ranks may use one GPU */
-    int64_t threads; /* OpenMP threads a rank; CONFIG_AUTO: the rank's share of the machine */
+    int64_t threads; /* OpenMP threads per rank; CONFIG_AUTO: the rank's share of the machine */
     ConfigModel model;
     ConfigAttention attention;
     ConfigData data;

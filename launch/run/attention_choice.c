@@ -10,7 +10,7 @@ static KernelChoice choice_of_one(const char *name) {
 
 /* ---- by prediction ---- */
 
-/* Predicted sequences a second of one backend; -1: it refuses the call, or does not fit. */
+/* Predicted sequences per second of one backend; -1: it refuses the call, or does not fit. */
 static Status rate_of(const Experiment *e, Probes *probes, const char *name, double *rate) {
     KernelChoice one = choice_of_one(name);
     int64_t B = e->resolved.batch_size;

@@ -4,9 +4,9 @@
 
 #include "launch/run/memory_search.h"
 
-/* attention.pick: predicted. Leaves in `backends` the one with the most predicted tokens a second:
- * at the config's batch, or at its own largest one where that is auto. Nothing happens under
- * another rule, or where one backend is named. Collective: rank 0 decides. */
+/* attention.pick: predicted. Leaves in `backends` the one with the most predicted tokens per
+ * second: at the config's batch, or at its own largest one where that is auto. Nothing happens
+ * under another rule, or where one backend is named. Collective: rank 0 decides. */
 NODISCARD Status attention_pick_predicted(const Experiment *e, Probes *probes,
                                           ConfigChoices *backends);
 

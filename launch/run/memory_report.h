@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* Prints the kinds, their sum, the capacity, the process's base, tokens a step, on a GPU the
+/* Prints the kinds, their sum, the capacity, the process's base, tokens per step, on a GPU the
  * predicted time of a step, and the largest batch of each backend. Not collective. */
 NODISCARD Status memory_print(const Experiment *e, FILE *file);
 

@@ -1,14 +1,14 @@
-/* A block a row: it walks the row in steps of 256 tokens, forward for the firsts and back for the
- * ends. A warp's ballot tells where its documents end, eight words in shared memory tell the other
- * warps', and what crosses a step is carried in registers. No atomics: the same bits in every run.
- * Bound by the latency of 2 T / 256 steps of two barriers, some ten microseconds for T = 1024, once
- * a forward pass; the rows run side by side. */
+/* One block per row, which scans the row in steps of 256 tokens, forward for the firsts and
+ * backward for the ends. A ballot finds the ends of documents in a warp, eight words in shared
+ * memory hold those of the other warps, and registers carry the state from step to step. No
+ * atomics: the same bits in every run. Bound by the latency of 2 T / 256 steps with two barriers
+ * each, about ten microseconds for T = 1024, once per forward pass; rows run in parallel. */
 #include "core/cuda/cuda_common.cuh"
 #include "nn/attention/documents.h"
 
 enum { THREADS = 256, WARPS = THREADS / 32 };
 
-/* Where the document of each token begins: behind the last end-of-text before it. */
+/* The start of each token's document: after the last end-of-text before the token. */
 static __device__ void firsts_find(const int32_t *tokens, int64_t T, int32_t end_of_text,
                                    int32_t *firsts, int32_t *behind) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, carried = 0;
@@ -30,7 +30,8 @@ static __device__ void firsts_find(const int32_t *tokens, int64_t T, int32_t end
     }
 }
 
-/* What lies behind each token's document: the place behind the first end-of-text from it on. */
+/* The end of each token's document: the position after the first end-of-text at or after the
+ * token. */
 static __device__ void ends_find(const int32_t *tokens, int64_t T, int32_t end_of_text,
                                  int32_t *ends, int32_t *nearest) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, carried = (int)T;

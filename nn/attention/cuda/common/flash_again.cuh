@@ -1,21 +1,21 @@
-/* Rows made again, one visible pair of query and key at a time, where a tile gave a NaN.
+/* Recomputes rows with a NaN, one visible pair of query and key at a time.
  *
- * A tile's products take hidden pairs with a weight of 0, and 0 times NaN is NaN: a NaN of a hidden
- * key, query or gradient would reach what must not see it. To look for one in every tile would cost
- * the kernels their speed. A leak always leaves a NaN in what a warp is about to write, though, so
- * that one look there is enough: a NaN is rare, and the warp that finds one makes its rows again
- * from what they see alone. A NaN that is theirs by right comes back.
+ * A tile's products include hidden pairs with weight 0, and 0 times NaN is NaN: a NaN in a hidden
+ * key, query or gradient would leak into rows that must not see it. A check of every tile would be
+ * too slow. But a leak always leaves a NaN in the result, so each warp checks only the rows that it
+ * is about to write. NaNs are rare; a warp that finds one recomputes its rows from visible pairs
+ * only. A visible NaN reappears.
  *
- * One warp a row: 32 scores side by side, a lane each, then the sums over them, a lane every 32nd
- * element. Some 20 times as long as by tiles. The kernels of sm_80 call it, which costs them no
- * registers; those of sm_90a leave marks for a launch of its own (flash_sm90_again.cu), since a
- * call makes the compiler wait for every product. */
+ * One warp per row: 32 scores in parallel, one per lane; then the sums over them, in which each
+ * lane takes every 32nd element. This takes about 20 times as long as the tiles. The sm_80 kernels
+ * call it, which costs no registers; the sm_90a kernels set marks for a separate launch
+ * (flash_sm90_again.cu), because a call makes the compiler wait for every product. */
 #pragma once
 
 #include "core/cuda/cuda_common.cuh"
 #include "nn/attention/cuda/common/flash_dropout.cuh"
 
-/* Calls make(row) for every row of which a lane of the warp has found a NaN. */
+/* Calls make(row) for every row in which a lane of the warp has found a NaN. */
 template <typename Make>
 __device__ __forceinline__ void flash_again(bool found, int row, Make make) {
     uint32_t lanes = __ballot_sync(0xFFFFFFFFu, found);
@@ -27,7 +27,7 @@ __device__ __forceinline__ void flash_again(bool found, int row, Make make) {
     }
 }
 
-/* A head of T's tensors, of rows of HS elements. */
+/* One head of tensors of type T, with rows of HS elements. */
 template <typename T, bool DROPOUT>
 struct PairHead {
     static constexpr int D = 8; /* HS up to 256, over 32 lanes */
@@ -50,7 +50,7 @@ struct PairHead {
         return sum;
     }
 
-    /* sum += weight x, of the elements that are this lane's. */
+    /* sum += weight x, for this lane's elements. */
     __device__ __forceinline__ void add(float (&sum)[D], float weight, const T *x) const {
 #pragma unroll
         for (int n = 0; n < D; n++) {
@@ -59,7 +59,7 @@ struct PairHead {
         }
     }
 
-    /* What dropout multiplies the weight of a pair by. */
+    /* The factor that dropout applies to the weight of a pair. */
     __device__ __forceinline__ float kept(int i, int j) const {
         if constexpr (!DROPOUT) return 1.0f;
         const uint64_t head = (uint64_t)((p.step->first_sample + b) * p.NH + h);
@@ -71,8 +71,8 @@ struct PairHead {
         return word < p.threshold ? 0.0f : p.keep_scale;
     }
 
-    /* out of query i, which sees keys [first, last]; what to multiply the sums by is returned.
-     * Keeps lse and stats. */
+    /* Sums out for query i, which sees keys [first, last]; returns the factor for the sums. Stores
+     * lse and stats. */
     __device__ __forceinline__ float out(float (&sum)[D], int i, int first, int last) const {
         float maximum = -FLASH_INF, total = 0.0f;
         for (int key = first; key <= last; key += 32) {
@@ -96,7 +96,7 @@ struct PairHead {
         return flash_inverse(total, last < first);
     }
 
-    /* The weight of a pair and the gradient of its score, and what dropout leaves of the weight. */
+    /* The weight of a pair, the gradient of its score, and the weight after dropout. */
     __device__ __forceinline__ void pair(int i, int j, float &dropped, float &ds) const {
         const float lse2 = flash_row_lse2(p, head(), i), delta = p.delta[head() * p.Tq_pad + i];
         const float weight = flash_weight(p, head(), i, dot(q(i), k(j)), lse2), factor = kept(i, j);
@@ -105,7 +105,7 @@ struct PairHead {
         ds = weight * ((factor == 0.0f ? 0.0f : dp * factor) - delta);
     }
 
-    /* dq of query i, without the scale. */
+    /* dq of query i, before the scale. */
     __device__ __forceinline__ void dq(float (&sum)[D], int i, int first, int last) const {
         for (int key = first; key <= last; key += 32) {
             const int j = key + threadIdx.x % 32;
@@ -117,8 +117,8 @@ struct PairHead {
         }
     }
 
-    /* What this query head adds to dk (without the scale) and dv of key j, which queries [first,
-     * last] see. */
+    /* Adds this query head's contribution to dk (before the scale) and dv of key j, which queries
+     * [first, last] see. */
     __device__ __forceinline__ void dkdv(float (&dk)[D], float (&dv)[D], int j, int first,
                                          int last) const {
         for (int query = first; query <= last; query += 32) {
@@ -145,7 +145,7 @@ __device__ __forceinline__ void put_row(T *to, const float (&sum)[D], float fact
     }
 }
 
-/* Row i of out, made again; by a whole warp. */
+/* Recomputes row i of out; called by a whole warp. */
 template <typename T, bool DROPOUT>
 __device__ __noinline__ void call_out(const FlashParams &p, int HS, int b, int h, int i, int first,
                                       int last, T *to) {
@@ -154,7 +154,7 @@ __device__ __noinline__ void call_out(const FlashParams &p, int HS, int b, int h
     put_row(to, sum, factor, 0, HS);
 }
 
-/* Row i of dq. */
+/* The same for row i of dq. */
 template <typename T, bool DROPOUT>
 __device__ __noinline__ void call_dq(const FlashParams &p, int HS, int b, int h, int i, int first,
                                      int last, T *to) {
@@ -163,7 +163,7 @@ __device__ __noinline__ void call_dq(const FlashParams &p, int HS, int b, int h,
     put_row(to, sum, p.scale, 0, HS);
 }
 
-/* Elements [from, end) of row j of dk or dv, of key head kv. */
+/* The same for elements [from, end) of row j of dk or dv, of key head kv. */
 template <typename T, bool DROPOUT>
 __device__ __noinline__ void call_dkdv(const FlashParams &p, int HS, int b, int kv, int j,
                                        int first, int last, bool of_k, T *to, int from, int end) {

@@ -1,8 +1,8 @@
 /* The launch parameters of flash_common.cuh, and the preprocess kernel of the backward pass.
  *
- * The kernel is bound by memory: it reads out and dout once (4 * HS bytes a row) and writes 8 bytes
- * a row. HS / 8 lanes share a row with 16-byte loads. At B=64, NH=12, T=1024, HS=64: 201 MB, 48 us
- * at 4.2 TB/s. */
+ * The kernel is bound by memory: it reads out and dout once (4 * HS bytes per row) and writes 8
+ * bytes a row. HS / 8 lanes share a row with 16-byte loads. At B=64, NH=12, T=1024, HS=64: 201 MB,
+ * 48 us at 4.2 TB/s. */
 #include "nn/attention/cuda/common/flash_common.cuh"
 
 static bool pointer_is_aligned(const void *pointer) { return ((uintptr_t)pointer & 15) == 0; }
@@ -45,7 +45,7 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     return Status{STATUS_OK};
 }
 
-/* LANES threads share a row: each adds the products of HS / LANES elements. */
+/* LANES threads share a row: each sums the products of HS / LANES elements. */
 template <typename T, int HS>
 __global__ void __launch_bounds__(256) flash_rows_kernel(FlashParams p) {
     constexpr int LANES = HS == 96 ? 4 : HS / 8, CHUNKS = HS / 8 / LANES;

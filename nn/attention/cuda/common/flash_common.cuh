@@ -1,9 +1,9 @@
-/* What the flash kernels of every generation share: the parameters a kernel is launched with, the
- * mask as intervals, packing to 16 bits, and the row sums that open the backward pass.
+/* Code shared by the flash kernels of all generations: the launch parameters, the mask as
+ * intervals, packing to 16 bits, and the row sums at the start of the backward pass.
  *
- * A kernel is compiled for each FlashKind, so that a call pays for what it asks for alone: the
- * plain kind computes its intervals, the others read what narrows them (two words a row, from L1
- * after the first tile). */
+ * Kernels are compiled for each FlashKind, so a call pays only for the features that it uses: the
+ * plain kind computes its intervals, the others read the ranges (two words per row, from L1 after
+ * the first tile). */
 #pragma once
 
 #include "core/cuda/cuda_common.cuh"
@@ -20,15 +20,16 @@ constexpr float FLASH_LN2 = 0.6931471805599453f;
 constexpr float FLASH_INF = __builtin_huge_valf();
 constexpr float FLASH_NAN = __builtin_nanf("");
 
-/* Beyond this, in base 2, half a unit in the last place of an f32 is an error of more than 2e-5 in
- * every weight. Forward then subtracts a row's maximum from its scores before it scales them, which
- * leaves nothing of equal scores, and backward makes the weights from the row's stats. */
+/* Beyond this value, in base 2, half a unit in the last place of an f32 causes an error of more
+ * than 2e-5 in every weight. Forward then subtracts the row's maximum from the scores before it
+ * scales them, which gives exactly 0 for equal scores, and backward computes the weights from the
+ * row's stats. */
 constexpr float FLASH_LIMIT = 512.0f, FLASH_LSE_LIMIT = FLASH_LIMIT * FLASH_LN2;
 
 enum FlashKind {
-    FLASH_PLAIN,   /* the mask is what the call tells */
+    FLASH_PLAIN,   /* the mask comes from the call alone */
     FLASH_RANGES,  /* narrowed by ranges */
-    FLASH_DROPOUT, /* dropout, with ranges or without */
+    FLASH_DROPOUT, /* dropout, with or without ranges */
 };
 
 struct FlashParams {
@@ -37,10 +38,10 @@ struct FlashParams {
     float *lse, *stats;
     /* Workspace: lse in base 2, and rowsum(dout * out); (B * NH, Tq_pad) each. */
     float *lse2, *delta;
-    /* Workspace on sm_90, (B * NH, Tq_pad / 16): whether one of 16 rows has a large lse, or a NaN
-     * in out or dq; (B * NH_kv, Tk_pad / 16): in dk, in dv. */
+    /* Workspace on sm_90: a flag per 16 rows, (B * NH, Tq_pad / 16): one of them has a large lse,
+     * or a NaN in out or dq; (B * NH_kv, Tk_pad / 16): a NaN in dk or dv. */
     int *large, *lost, *lost_k, *lost_v;
-    /* (2, B, Tq), (2, B, Tk), or NULL: the first and the end of each row. */
+    /* (2, B, Tq), (2, B, Tk), or NULL: first and end of each row */
     const int32_t *key_ranges, *query_ranges;
     const StepState *step;
     HeadLayout lq, lk, lv, lo;
@@ -54,8 +55,7 @@ struct FlashParams {
     uint32_t threshold, stream;
 };
 
-/* Narrows [first, last] to what row b's ranges say of token i of T; tiles may ask for tokens past
- * the end. */
+/* Narrows [first, last] to row b's ranges for token i of T. Tiles may extend past the end. */
 template <FlashKind KIND>
 __device__ __forceinline__ void flash_narrow(const FlashParams &p, const int32_t *ranges, int T,
                                              int b, int i, int &first, int &last) {
@@ -65,7 +65,7 @@ __device__ __forceinline__ void flash_narrow(const FlashParams &p, const int32_t
     last = min(last, __ldg(at + (int64_t)p.B * T) - 1);
 }
 
-/* The keys [first, last] that query i of row b may see; empty where last < first. Neither falls as
+/* The keys [first, last] that query i of row b sees; empty if last < first. Neither bound falls as
  * i rises. */
 template <FlashKind KIND>
 __device__ __forceinline__ void flash_keys_of(const FlashParams &p, int b, int i, int &first,
@@ -75,7 +75,7 @@ __device__ __forceinline__ void flash_keys_of(const FlashParams &p, int b, int i
     flash_narrow<KIND>(p, p.key_ranges, p.Tq, b, i, first, last);
 }
 
-/* The queries [first, last] that may see key j of row b. */
+/* The queries [first, last] that see key j of row b. */
 template <FlashKind KIND>
 __device__ __forceinline__ void flash_queries_of(const FlashParams &p, int b, int j, int &first,
                                                  int &last) {
@@ -140,26 +140,27 @@ __device__ __forceinline__ float flash_quad_sum(float x) {
     return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
 }
 
-/* The softmax of a row that runs: its weights are exp2(scale2 (s - shift) - base), scale2 > 0, for
+/* The online softmax of a row: its weights are exp2(scale2 (s - shift) - base), scale2 > 0, for
  * unscaled scores. */
 struct FlashBase {
-    float shift, base, correction; /* correction: what weights against the maximum before come to */
+    float shift, base,
+        correction; /* correction: the factor for weights relative to the previous maximum */
 };
 
 __device__ __forceinline__ bool flash_is_large(const FlashParams &p, float maximum) {
     return fabsf(maximum) > p.limit && maximum != -FLASH_INF;
 }
 
-/* For a row whose maximum is not large: the products are rounded before they are subtracted, so
- * that the correction is exactly 1 where the maximum stays, and what the base is off by is the same
- * for every weight of the row. */
+/* For a row whose maximum is not large. The products are rounded before the subtraction, so the
+ * correction is exactly 1 if the maximum does not change, and the error of the base is the same for
+ * every weight of the row. */
 __device__ __forceinline__ FlashBase flash_base(float scale2, float before, float maximum) {
     FlashBase b = {0.0f, maximum == -FLASH_INF ? 0.0f : __fmul_rn(maximum, scale2), 0.0f};
     b.correction = flash_exp2(__fmul_rn(before, scale2) - b.base);
     return b;
 }
 
-/* For a row of a warp in which one is. */
+/* For the rows of a warp in which one maximum is large. */
 __device__ __forceinline__ FlashBase flash_base_large(const FlashParams &p, float scale2,
                                                       float before, float maximum) {
     FlashBase b = flash_base(scale2, before, maximum);
@@ -169,28 +170,27 @@ __device__ __forceinline__ FlashBase flash_base_large(const FlashParams &p, floa
     return b;
 }
 
-/* What a row's sums are to be multiplied by: one over the sum of its weights; 0 where it sees no
- * key; NaN where it sees keys whose scores are all -inf. */
+/* The factor for a row's sums: one over the sum of its weights; 0 if it sees no key; NaN if the
+ * scores of all visible keys are -inf. */
 __device__ __forceinline__ float flash_inverse(float sum, bool is_blind) {
     return sum == 0.0f ? (is_blind ? 0.0f : FLASH_NAN) : 1.0f / sum;
 }
 
-/* The log of a row's sum of weights against its exact maximum, from that against the rounded one of
- * flash_base. */
+/* Converts the log of a row's sum of weights from the rounded maximum of flash_base to the exact
+ * maximum. */
 __device__ __forceinline__ float flash_exact_log2(const FlashParams &p, float maximum,
                                                   float log2_sum) {
     if (maximum == -FLASH_INF) return log2_sum;
     return log2_sum - fmaf(maximum, p.abs_scale2, -__fmul_rn(maximum, p.abs_scale2));
 }
 
-/* The same from a sum as flash_base_large has it. */
+/* As above, for a sum of flash_base_large. */
 __device__ __forceinline__ float flash_log2_of(const FlashParams &p, float maximum, float sum) {
     return flash_is_large(p, maximum) ? log2f(sum) : flash_exact_log2(p, maximum, log2f(sum));
 }
 
-/* Keeps what the softmax of a row came to: lse, and the stats where that is large. maximum: of
- * the unscaled scores, or for a negative scale of those times -1; log2_sum: of the weights
- * against it. */
+/* Stores the results of a row's softmax: lse, and the stats if lse is large. maximum: of the
+ * unscaled scores, negated for a negative scale; log2_sum: of the weights relative to it. */
 __device__ __forceinline__ void flash_keep(const FlashParams &p, int64_t head, int i, float maximum,
                                            float log2_sum, bool is_blind) {
     const int64_t at = head * p.Tq + i, rows = (int64_t)p.B * p.NH * p.Tq;
@@ -206,8 +206,8 @@ __device__ __forceinline__ void flash_keep(const FlashParams &p, int64_t head, i
     p.lse[at] = lse;
 }
 
-/* A row's lse in base 2; +inf where the row has no keys, so that every weight of it is 0; -inf
- * where lse is large, so that whoever makes weights from it asks flash_weight. */
+/* A row's lse in base 2; +inf for a row without keys, so that its weights are 0; -inf if lse is
+ * large, so that callers compute weights with flash_weight. */
 __device__ __forceinline__ float flash_row_lse2(const FlashParams &p, int64_t head, int i) {
     const float lse = p.lse[head * p.Tq + i];
     return lse == -FLASH_INF              ? FLASH_INF
@@ -215,7 +215,7 @@ __device__ __forceinline__ float flash_row_lse2(const FlashParams &p, int64_t he
                                           : lse * FLASH_LOG2E;
 }
 
-/* The weight of score s, unscaled, in row i, whose flash_row_lse2 is lse2. */
+/* The weight of unscaled score s in row i with flash_row_lse2 = lse2. */
 __device__ __forceinline__ float flash_weight(const FlashParams &p, int64_t head, int i, float s,
                                               float lse2) {
     if (lse2 != -FLASH_INF) return flash_exp2(s * p.scale2 - lse2);
@@ -223,8 +223,8 @@ __device__ __forceinline__ float flash_weight(const FlashParams &p, int64_t head
     return flash_exp2((s - p.stats[at]) * p.scale2 - p.stats[rows + at]);
 }
 
-/* The same in two steps: what scores of row i are to lose before they are scaled, where lse2 says
- * that its lse is large; lse2 becomes what they are to lose after. */
+/* The same in two steps: returns the value to subtract from row i's scores before the scale if lse2
+ * marks a large lse; sets lse2 to the value to subtract after it. */
 __device__ __forceinline__ float flash_shift(const FlashParams &p, int64_t head, int i,
                                              float &lse2) {
     if (lse2 != -FLASH_INF) return 0.0f;
@@ -233,8 +233,8 @@ __device__ __forceinline__ float flash_shift(const FlashParams &p, int64_t head,
     return p.stats[at];
 }
 
-/* x, which starts as 0, becomes NaN in each half where that of `word` is infinite or NaN: 0 word +
- * x, at the full rate. */
+/* Each half of x, initially 0, becomes NaN if that half of `word` is infinite or NaN: computes 0
+ * word + x, at the full rate. */
 template <typename T>
 __device__ __forceinline__ void flash_look(uint32_t &x, uint32_t word);
 template <>
@@ -274,7 +274,7 @@ struct FlashVariant {
     static constexpr FlashKind kind = KIND;
 };
 
-/* Calls launch with the FlashVariant that serves the call. */
+/* Calls launch with the FlashVariant for the call. */
 template <typename Launch>
 Status flash_dispatch(const AttentionCall *call, Launch launch) {
     const bool bf16 = call->dtype == DTYPE_BF16;
@@ -288,12 +288,11 @@ Status flash_dispatch(const AttentionCall *call, Launch launch) {
                 : launch(FlashVariant<__half, FLASH_PLAIN>());
 }
 
-/* Fills the parameters, but for what sm_90 alone has in its workspace. Fails on misaligned
- * pointers. */
+/* Fills the parameters except those of sm_90's workspace. Fails on misaligned pointers. */
 Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool backward,
                     FlashParams *out);
 
-/* The scale in base 2; a scale of 0 becomes one that is next to it, so that -inf times it stays
+/* The scale in base 2; 0 becomes the nearest nonzero number, so that -inf times the scale stays
  * -inf. */
 inline void flash_scales(FlashParams *p, float scale) {
     p->scale = scale, p->scale2 = scale == 0.0f ? 1.1754944e-38f : scale * FLASH_LOG2E;
@@ -301,6 +300,6 @@ inline void flash_scales(FlashParams *p, float scale) {
     p->limit = FLASH_LIMIT / p->abs_scale2;
 }
 
-/* lse2 by flash_row_lse2, +inf for padding (so that every weight there is 0), and delta =
- * rowsum(dout * out), 0 for padding. */
+/* lse2 by flash_row_lse2, +inf for padding (so that its weights are 0), and delta = rowsum(dout *
+ * out), 0 for padding. */
 Status flash_rows(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);

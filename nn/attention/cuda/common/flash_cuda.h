@@ -1,28 +1,28 @@
-/* The flash attention kernels for CUDA: softmax(scale q kT + mask) v in tiles that never leave the
- * chip, so that memory is linear in T. Two families of one interface, which the backend table
- * calls:
+/* The flash attention kernels for CUDA: softmax(scale q kT + mask) v in tiles that stay on the
+ * chip, with memory linear in T. Two families with one interface, called by the backend table:
  *
- *   flash_sm80   mma.sync, for sm_80 and later: f16 and bf16, HS 32, 64, 96, 128, 256, dropout, any
- *   scale flash_sm90   wgmma and TMA, sm_90a alone: the same, scale > 0
+ *   flash_sm80   mma.sync, for sm_80 and later: f16 and bf16, HS 32, 64, 96, 128, 256, dropout,
+ *                any scale
+ *   flash_sm90   wgmma and TMA, sm_90a only: the same, scale > 0
  *
  * Both serve causal masks in both alignments, windows, ranges (documents, key padding, packed
  * sequences: tiles outside are not visited), Tq != Tk, grouped key heads and strided heads, and
- * refuse arbitrary masks; a query without an allowed key gives zeros and zero gradients. Dropout's
- * mask is core/rng.h's, whatever the tiling and the family. Both directions are bitwise
+ * refuse arbitrary masks; a query without an allowed key gives zeros and zero gradients. Dropout
+ * uses the mask of core/rng.h for every tiling and family. Both directions are bitwise
  * deterministic: no atomics anywhere.
  *
- * Everything is enqueued on the stream and returns at once: no synchronization, no allocation, no
- * read-back, so that a CUDA graph captures it. Pointers are baked into what is captured. Not
+ * Functions enqueue on the stream and return at once, without synchronization, allocation or
+ * read-back, so a CUDA graph can capture them. The captured graph contains the pointers. Not
  * collective.
  *
- * args->workspace offers the bytes that the rows of flash_sm80.c and flash_sm90.c ask for, 256-byte
+ * args->workspace has the size that the rows of flash_sm80.c and flash_sm90.c request, 256-byte
  * aligned.
- * x_forward: writes out, lse where it is not NULL, and stats of rows whose lse is large where
- * neither is NULL.
- *   Source: arXiv:2307.08691, algorithm 1.
- * x_backward: writes dq, dk, dv from q, k, v, out, lse, stats, dout.   Source: the same, algorithm
- * 2, in two passes. Errors: STATUS_UNSUPPORTED with the refusal; STATUS_FAILURE where a launch
- * fails or a pointer is misaligned.
+ *   x_forward    writes out, lse if it is not NULL, and stats of rows with a large lse if neither
+ *                is NULL. Source: arXiv:2307.08691, algorithm 1.
+ *   x_backward   writes dq, dk, dv from q, k, v, out, lse, stats, dout. Source: the same,
+ *                algorithm 2, in two passes.
+ * Errors: STATUS_UNSUPPORTED with the refusal; STATUS_FAILURE if a launch fails or a pointer is
+ * misaligned.
  *
  * Pointers are the device's and 16-byte aligned, args->step included; strides are multiples of 8
  * elements. */

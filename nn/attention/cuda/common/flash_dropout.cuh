@@ -5,8 +5,8 @@
  * (sample, head, i, j) array (core/rng.h), so that no tiling and no rank count changes the mask. A
  * draw takes about 70 instructions and holds four neighboring keys of one query, which belong to
  * two lanes where rows are queries and to four where rows are keys: each lane computes its share of
- * the draws, packs 4 bits of each, and the lanes exchange whole words. Where Tk is not a multiple
- * of 4 draws straddle rows, and every element asks for its own. */
+ * the draws, packs 4 bits of each, and the lanes exchange whole words. If Tk is not a multiple of
+ * 4, draws straddle rows, and every element makes its own draw. */
 #pragma once
 
 #include "nn/attention/cuda/common/flash_common.cuh"
@@ -21,7 +21,8 @@ struct FlashKept {
         return word[n / 8][r] >> (n % 8 * 4 + e) & 1;
     }
 
-    /* The same as a mask over the two 16-bit halves that flash_pack makes of one row of block n. */
+    /* The same as a mask over the two 16-bit halves that flash_pack produces from one row of block
+     * n. */
     __device__ __forceinline__ uint32_t halves(int n, int r) const {
         return ((*this)(n, r, 0) ? 0x0000FFFFu : 0) | ((*this)(n, r, 1) ? 0xFFFF0000u : 0);
     }
@@ -48,7 +49,7 @@ struct FlashDropout {
                (uint32_t)(w.word[2] >= threshold) << 2 | (uint32_t)(w.word[3] >= threshold) << 3;
     }
 
-    /* One word by elements; row, column: this lane's first element of it. */
+    /* One word, element by element; row, column: this lane's first element of it. */
     template <bool ALONG_KEYS, int BLOCKS>
     __device__ __forceinline__ void straddling(uint32_t (&word)[2], int row, int column) const {
         word[0] = word[1] = 0;

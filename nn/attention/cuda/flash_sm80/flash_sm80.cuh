@@ -1,9 +1,9 @@
 /* Building blocks of the mma.sync flash kernels (sm_80 and later): asynchronous tile loads,
  * ldmatrix, the 16x8x16 product.
  *
- * A tile is rows of HS elements in shared memory with 16 bytes of padding a row: HS / 8 + 1 chunks
- * of 16 bytes is odd for every HS served, so the eight rows that ldmatrix reads at once lie in
- * different banks, without a swizzle.
+ * A tile is rows of HS elements in shared memory with 16 bytes of padding per row: HS / 8 + 1
+ * chunks of 16 bytes is odd for every supported HS, so the eight rows that ldmatrix reads at once
+ * are in different banks without a swizzle.
  *
  * Fragments (lane = 4 g + t): an accumulator block of 16 rows x 8 columns holds (g, 2t), (g, 2t+1),
  * (g+8, 2t), (g+8, 2t+1). Source: PTX ISA, "Matrix fragments for mma.m16n8k16". */
@@ -19,7 +19,7 @@ __device__ __forceinline__ uint32_t shared_address(const void *pointer) {
     return (uint32_t)__cvta_generic_to_shared(pointer);
 }
 
-/* Copies 16 bytes, or writes zeros where the row does not exist. */
+/* Copies 16 bytes, or writes zeros if the row does not exist. */
 __device__ __forceinline__ void copy_async(void *shared, const void *global, bool exists) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
                  "l"(global), "r"(exists ? 16 : 0)
@@ -105,7 +105,7 @@ __device__ __forceinline__ void product_rows(float (&acc)[N / 8][4], const T *a,
 }
 
 /* acc (16 x COLUMNS) += P B, where P (16 x N) is in accumulator blocks and B is N rows of HS
- * elements in shared memory, of which COLUMNS are wanted. */
+ * elements in shared memory, of which COLUMNS are used. */
 template <typename T, int HS, int COLUMNS, int N>
 __device__ __forceinline__ void product_weights(float (&acc)[COLUMNS / 8][4],
                                                 const float (&p)[N / 8][4], const T *b) {
@@ -124,8 +124,8 @@ __device__ __forceinline__ void product_weights(float (&acc)[COLUMNS / 8][4],
     }
 }
 
-/* Writes 16 rows x COLUMNS of accumulators, times `factor`, to a head; rows from `total` on do not
- * exist. make(row) makes a row again, by the whole warp: flash_again.cuh. */
+/* Writes 16 rows x COLUMNS of accumulators, times `factor`, to a head; skips rows from `total` on.
+ * make(row) recomputes a row, called by the whole warp: flash_again.cuh. */
 template <typename T, int COLUMNS, typename Make>
 __device__ __forceinline__ void store_rows(T *head, int64_t token, int first, int total,
                                            const float (&acc)[COLUMNS / 8][4], float factor_low,

@@ -1,14 +1,15 @@
-/* Flash attention backward by mma.sync (sm_80 and later), in two passes that share nothing but
- * their inputs, so that no atomics are needed and the result is bitwise reproducible:
+/* Flash attention backward by mma.sync (sm_80 and later), in two passes that share only their
+ * inputs, so no atomics are needed and the result is bitwise reproducible:
  *
- * dkdv: a block owns 64 keys and walks over the queries that see them (of every query head of the
- * group): it computes St = K Qt and dPt = V dOt, so that Pt and dSt leave the accumulators as the
- * left operands of dV += Pt dO and dK += dSt Q, without a trip through shared memory.
+ * dkdv: a block owns 64 keys and iterates over the queries that see them (of every query head of
+ * the group). It computes St = K Qt and dPt = V dOt, so that Pt and dSt leave the accumulators as
+ * the left operands of dV += Pt dO and dK += dSt Q, without a trip through shared memory.
  *
- * dq: a block owns 64 queries and walks over their keys: S = Q Kt, dP = dO Vt, dQ += dS K.
+ * dq: a block owns 64 queries and iterates over their keys: S = Q Kt, dP = dO Vt, dQ += dS K.
  *
- *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out),  dropout on
- *                                      P and dP alike.
+ *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out)
+ *
+ * Dropout applies to P and dP alike.
  *
  * Seven products instead of the five of a fused pass, against f32 atomics on dQ, their zeroing and
  * their conversion. Tiles: 64 x 64 up to HS 64, 64 x 32 above (registers: two HS-wide accumulators
@@ -19,11 +20,11 @@
 #include "nn/attention/attention.h"
 #include "nn/attention/cuda/flash_sm80/flash_sm80.cuh"
 
-constexpr int ROWS = 64; /* keys of a dkdv block, queries of a dq block: 16 a warp */
+constexpr int ROWS = 64; /* keys of a dkdv block, queries of a dq block: 16 per warp */
 
 __host__ __device__ constexpr int columns(int hs) {
     return hs > 64 ? 32 : 64;
-} /* of the tiles that are walked over */
+} /* rows of the tiles that a block iterates over */
 __host__ __device__ constexpr int stages(int hs) { return hs > 128 ? 1 : 2; }
 __host__ __device__ constexpr int split(int hs) {
     return hs > 128 ? 2 : 1;
@@ -32,8 +33,8 @@ __host__ __device__ constexpr int tile_bytes(int hs) {
     return (2 * ROWS + 2 * columns(hs) * stages(hs)) * flash_pitch(hs) * 2;
 }
 
-/* The weights of one tile and the gradient of its scores, in place: s becomes P (dropout applied),
- * dp becomes dS. ALONG_KEYS: rows of the tile are queries (dq), else keys (dkdv). */
+/* The weights of one tile and the gradient of its scores, in place: s becomes P (after dropout), dp
+ * becomes dS. ALONG_KEYS: rows of the tile are queries (dq), otherwise keys (dkdv). */
 template <int N, bool ALONG_KEYS, FlashKind KIND>
 struct Sm80TileGradient {
     const FlashParams &p;
@@ -54,7 +55,7 @@ struct Sm80TileGradient {
             dropout.along_queries<N>(kept, row, column);
     }
 
-    /* LARGE: the tile has a query whose lse is large; only where rows are keys. */
+    /* LARGE: the tile has a query with a large lse; only if rows are keys. */
     template <bool MASKED, bool LARGE>
     __device__ __forceinline__ void run(float (&s)[N / 8][4], float (&dp)[N / 8][4],
                                         const float *lse2, const float *delta) const {
@@ -87,7 +88,7 @@ struct Sm80TileGradient {
     }
 };
 
-/* Whether one of N queries has a large lse: each lane looks at its share. */
+/* Whether one of N queries has a large lse; each lane checks its share. */
 template <int N>
 __device__ __forceinline__ bool has_large(const float *lse2) {
     bool found = false;

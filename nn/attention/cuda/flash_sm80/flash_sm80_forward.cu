@@ -1,12 +1,12 @@
 /* Flash attention forward by mma.sync (sm_80 and later).
  *
- * A block of 4 warps owns 64 queries of one head, 16 a warp; K and V stream through shared memory
+ * A block of 4 warps owns 64 queries of one head, 16 per warp; K and V stream through shared memory
  * in tiles of 64 keys, two stages deep by cp.async (one for HS 256, whose three tiles fill the 99
  * KB that every such GPU offers). Weights go from the first product to the second in registers: the
  * accumulator layout of S is the operand layout of P. Longest rows first, so that a causal grid
  * ends evenly.
  *
- * Shared memory at HS 64: (64 + 4 * 64) * 144 = 46 KB, so three to four blocks a multiprocessor
+ * Shared memory at HS 64: (64 + 4 * 64) * 144 = 46 KB, so three to four blocks per multiprocessor
  * hide each other's softmax; about 120 registers. Per tile of 64 x 64 and warp: 64 products of
  * 16x8x16, 32 ldmatrix, 32 exponentials a lane. At B=64, NH=12, T=1024, HS=64 causal: 110 GFLOP and
  * 400 MB; mma.sync reaches half of an H200's peak at best, 0.22 ms. Measured 0.55 ms there, as
@@ -21,8 +21,8 @@ __host__ __device__ constexpr int forward_bytes(int hs) {
     return (ROWS + 2 * KEYS * stages(hs)) * flash_pitch(hs) * 2;
 }
 
-/* Running softmax of the two rows that a lane shares: maxima of the scores, unscaled but for the
- * scale's sign, and sums of the weights. */
+/* Online softmax of the two rows that a lane shares: maxima of the scores, scaled only by the sign
+ * of the scale, and sums of the weights. */
 struct Sm80RowState {
     float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f};
 };

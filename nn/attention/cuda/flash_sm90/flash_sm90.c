@@ -15,7 +15,7 @@ size_t flash_flags_of_keys(const AttentionCall *call) {
     return sizeof(int) * (size_t)(call->B * call->NH_kv * tiled_padded(call->Tk) / 16);
 }
 
-/* A stride of 0: one row or head for all, which a tensor map cannot say. */
+/* A stride of 0, one row or head for all, which a tensor map cannot express. */
 static bool is_expanded(HeadLayout layout, int64_t B, int64_t heads) {
     return (layout.batch == 0 && B > 1) || (layout.head == 0 && heads > 1);
 }

@@ -1,7 +1,7 @@
 /* Building blocks of the Hopper flash kernels: mbarriers, tensor-map copies, shared tiles and their
  * descriptors.
  *
- * A tile is R rows of HS elements, cut into chunks of 64 columns (128 bytes a row, 128-byte
+ * A tile is R rows of HS elements, cut into chunks of 64 columns (128 bytes per row, 128-byte
  * swizzle) or, where 64 does not divide HS, of 32 (64 bytes, 64-byte swizzle): chunk c lies R * row
  * bytes after chunk c - 1. One tile serves a product in both ways: contracted over its columns
  * (K-major) or over its rows (MN-major, the "transposed" operand).
@@ -24,7 +24,7 @@ struct Tile {
     static constexpr uint32_t SWIZZLE = COLUMNS == 64 ? 1 : 2; /* the descriptor's code */
     __host__ __device__ static constexpr int bytes(int rows) { return rows * HS * 2; }
 
-    /* The byte at which an element lies: the swizzle spreads the 16-byte units of a column over the
+    /* Byte offset of an element: the swizzle spreads the 16-byte units of a column over the
      * banks. */
     __device__ static __forceinline__ uint32_t offset(int rows, int row, int column) {
         const int chunk = column / COLUMNS, unit = column % COLUMNS / 8;
@@ -84,7 +84,7 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
                  : "memory");
 }
 
-/* Arrives, and says whether this was the arrival that the barrier was waiting for. */
+/* Arrives; returns whether this arrival completed the phase. */
 __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
     uint32_t pending;
     asm volatile("{\n"
@@ -98,24 +98,24 @@ __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
     return pending == 1;
 }
 
-/* A ring of STAGES shared tiles that one block of WARPS warps walks through. There is no producer
- * warp (it would cost a quarter of the registers of its scheduler): the warp that is the last to
- * finish with a stage starts its refill. `control` holds two barriers a stage: one counts arriving
- * bytes, one the warps that are done.
+/* A ring of STAGES shared tiles, consumed by one block of WARPS warps. There is no producer warp,
+ * which would cost a quarter of the registers of its scheduler: the last warp to release a stage
+ * starts its refill. `control` holds two barriers per stage: one counts arriving bytes, one the
+ * warps that are done.
  *
- * Stages are filled by tensor copies alone. A bulk copy without a map counts for racecheck as a
- * write of the thread that starts it, and it does not carry order from a warp's lanes to the one
- * that arrives for them: it then names ordinary loads of such a stage
- * (docs/results/cuda_attention.md). Tensor copies it does not look at.
+ * Stages are filled by tensor copies alone. racecheck treats a bulk copy without a map as a write
+ * of the thread that starts it, and does not track the order between a warp's lanes and the lane
+ * that arrives for them, so it reports ordinary loads of such a stage
+ * (docs/results/cuda_attention.md). It ignores tensor copies.
  *
- * Why this cannot stop. Every warp releases each stage once for every tile that it waited for there
- * (the last STAGES tiles of a walk may stay unreleased: nothing follows them), so a phase of `done`
- * is WARPS arrivals for one tile, never for two: an arrival for the stage's next tile comes after a
- * wait on `full`, which only the refill completes, which only the phase's last arrival starts. So
- * the one wait that lasts is that for tile n in `full`, and what completes it is every warp's
- * release of tile n - STAGES, which comes before a warp waits for tile n as long as it holds fewer
- * than STAGES tiles. A warp that waits thus waits for warps that are behind it; the last waits for
- * copies alone. */
+ * Why this cannot deadlock. Every warp releases each stage once for every tile that it waited for
+ * there (the last STAGES tiles of a walk may stay unreleased: nothing follows them), so a phase of
+ * `done` is WARPS arrivals for one tile, never for two: an arrival for the stage's next tile comes
+ * after a wait on `full`, which only the refill completes, which only the phase's last arrival
+ * starts. So a warp can block only in the wait for tile n in `full`. Every warp's release of tile n
+ * - STAGES completes that wait, and a warp makes this release before it waits for tile n as long as
+ * it holds fewer than STAGES tiles. A waiting warp therefore waits only for warps that are behind
+ * it; the last warp waits only for copies. */
 template <int STAGES, int WARPS>
 struct Ring {
     static constexpr int CONTROL_BYTES = 16 * STAGES;
@@ -132,15 +132,15 @@ struct Ring {
         }
     }
 
-    /* Every warp, when products that depend on all it read of a stage have been waited for, so that
-     * no read is still under way: true in the one thread that must refill it. A wait on the barrier
-     * that just completed would add nothing but time (8% of the forward pass). */
+    /* Called by every warp after it has waited for all products that read the stage, so that no
+     * read is pending: true in the one thread that must refill it. A wait on the barrier that just
+     * completed would only cost time (8% of the forward pass). */
     __device__ __forceinline__ bool release(int stage) const {
         return threadIdx.x % 32 == 0 && barrier_completes(full(stage) + 8);
     }
 };
 
-/* A place in a walk through a ring. */
+/* A position in the sequence of a ring's tiles. */
 template <int STAGES>
 struct Cursor {
     int at = 0, stage = 0;
@@ -155,7 +155,7 @@ struct Cursor {
 __device__ __forceinline__ void group_sync(int group) {
     asm volatile("bar.sync %0, 128;" ::"r"(group + 1) : "memory");
 }
-/* Ordinary writes to shared memory become visible to the copy engine and the tensor cores. */
+/* Makes ordinary writes to shared memory visible to the copy engine and the tensor cores. */
 __device__ __forceinline__ void publish_shared() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
@@ -187,11 +187,11 @@ __device__ __forceinline__ void store_box(const CUtensorMap &map, uint32_t share
         : "memory");
 }
 
-/* The thread's stores so far are one group. */
+/* Commits the thread's stores so far as one group. */
 __device__ __forceinline__ void stores_commit() {
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
-/* All groups of the thread have been read from shared memory. */
+/* Waits until all groups of the thread have been read from shared memory. */
 __device__ __forceinline__ void stores_read() {
     asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 }
@@ -206,17 +206,17 @@ __device__ __forceinline__ void load_tile(uint32_t shared, const CUtensorMap &ma
                  token, head, batch);
 }
 
-/* Writes a warpgroup's 64 x HS accumulators, times a factor a row, through a shared tile that
- * nothing reads any more; rows that do not exist are not written. lost[warp of the group] becomes
- * whether its 16 rows hold a NaN or an infinity: flash_sm90_again.cu looks at them. WAIT: until the
- * tile has been read; else thread 0 of the group must. */
+/* Writes a warpgroup's 64 x HS accumulators, times a factor per row, through a shared tile that is
+ * no longer read; skips rows that do not exist. Sets lost[warp of the group] if its 16 rows contain
+ * a NaN or an infinity, for flash_sm90_again.cu. WAIT: waits until the tile has been read;
+ * otherwise thread 0 of the group must. */
 template <typename T, int HS, bool WAIT = true>
 __device__ __forceinline__ void
 store_tile(uint32_t shared, const CUtensorMap &map, int group, const float (&acc)[HS / 2],
            float factor_low, float factor_high, int token, int head, int batch, int *lost) {
     const int thread = threadIdx.x % 128, row = thread / 32 * 16 + thread % 32 / 4,
               column = thread % 4 * 2;
-    uint32_t looks[4] = {0, 0, 0, 0}; /* four, so that none waits for the one before */
+    uint32_t looks[4] = {0, 0, 0, 0}; /* four, so that none waits for the previous one */
     group_sync(group);
 #pragma unroll
     for (int n = 0; n < HS / 8; n++) {
@@ -247,7 +247,7 @@ store_tile(uint32_t shared, const CUtensorMap &map, int group, const float (&acc
     if (WAIT && thread == 0) stores_read();
 }
 
-/* Lets the launch that waits for this one (flash_sm90_again.cu) come up while this one ends. */
+/* Lets the dependent launch (flash_sm90_again.cu) start while this one ends. */
 __device__ __forceinline__ void launch_next() { asm volatile("griddepcontrol.launch_dependents;"); }
 
 /* d (64 x N) = A Bt over HS columns: A is a tile of 64 rows, B the first N rows of one of ROWS.
@@ -282,17 +282,17 @@ __device__ __forceinline__ void pack_weights(uint32_t (&p)[N / 16][4], const flo
     }
 }
 
-/* How many of a lane's elements of a row lie in its columns below x, of 8 n and 8 n + 1 for every
- * n. */
+/* The number of a lane's elements of a row in its columns below x; elements 8 n and 8 n + 1 for
+ * every n. */
 __device__ __forceinline__ int elements_below(int x) {
     x = max(x, 0);
     return x / 8 * 2 + min(x % 8, 2);
 }
 
-/* Scores outside [first, last], counted from the lane's first column, become -inf: low or high row
- * r of the lane. What is left of the row's 32 elements at most is one word of bits, which takes 1.3
- * instructions an element; the plain kind, which masks on the diagonal alone and would spill, takes
- * three. */
+/* Sets scores outside [first, last] to -inf, in low or high row r of the lane, with columns
+ * relative to the lane's first. The mask of at most 32 elements of the row is one word of bits,
+ * which takes 1.3 instructions per element; the plain kind, which masks only the diagonal and would
+ * spill, takes three. */
 template <int N, FlashKind KIND>
 __device__ __forceinline__ void mask_row(float (&s)[N / 2], int r, int first, int last) {
     static_assert(N <= 128, "one word of bits");
@@ -330,12 +330,12 @@ Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &p
 template <typename T>
 Status flash_sm90_items(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
 
-/* Makes again what a pass has marked as lost: flash_sm90_again.cu. */
+/* Recomputes the rows that a pass has marked as lost: flash_sm90_again.cu. */
 Status flash_sm90_again_forward(const AttentionCall *call, const FlashParams &params,
                                 cudaStream_t stream);
 Status flash_sm90_again_backward(const AttentionCall *call, const FlashParams &params,
                                  cudaStream_t stream);
 
-/* The two passes of the backward direction, in this order after flash_rows. */
+/* The two passes of the backward direction, in this order, after flash_rows. */
 Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
 Status flash_sm90_dq(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);

@@ -1,4 +1,4 @@
-/* The workspace of flash on sm_90, by host code: a flag for each 16 rows that are made again. */
+/* The workspace of flash on sm_90, for host code: a flag per 16 rows that must be recomputed. */
 #pragma once
 
 #include "nn/attention/sdpa.h"

@@ -1,18 +1,18 @@
-/* Rows made again for Hopper: a launch after each direction looks at the marks that its warps left,
- * one for 16 rows, and makes those rows again that hold a NaN (flash_again.cuh says why). By
- * itself, for code that is only there beside a tile's loop costs the loop 3 to 6%; a launch that
- * finds no mark takes 2 us. */
+/* Recomputation of rows for Hopper: a launch after each direction reads the marks that its warps
+ * set, one per 16 rows, and recomputes the rows that contain a NaN (flash_again.cuh explains why).
+ * It is a separate launch, because the mere presence of this code beside the loop over tiles slows
+ * that loop by 3 to 6%; a launch without marks takes 2 us. */
 #include "nn/attention/cuda/common/flash_again.cuh"
 #include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"
 
 enum { THREADS = 128, MARKED = 16 };
 
-/* Until what the launch before has written is there. */
+/* Waits until the writes of the previous launch are visible. */
 static __device__ __forceinline__ void wait_for_last() {
     asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
-/* Whether a row has an element that is not finite; the whole warp. */
+/* Whether a row has a non-finite element; called by the whole warp. */
 template <typename T>
 static __device__ __forceinline__ bool is_lost(const T *row, int HS) {
     bool found = false;
@@ -21,7 +21,7 @@ static __device__ __forceinline__ bool is_lost(const T *row, int HS) {
 }
 
 /* Calls look(b, head, i) for every row below `rows` of the marked 16s of (B * heads, padded / 16).
- * A warp looks at 32 marks. */
+ * A warp checks 32 marks. */
 template <typename Look>
 static __device__ __forceinline__ void each_marked(const int *marks, int64_t count, int heads,
                                                    int padded, int rows, Look look) {
@@ -83,7 +83,7 @@ static __global__ void __launch_bounds__(THREADS)
                 });
 }
 
-/* The launch comes up while the one before ends: CUDA Programming Guide, "Programmatic Dependent
+/* This launch starts while the previous one ends: CUDA Programming Guide, "Programmatic Dependent
  * Launch". */
 template <typename Kernel>
 static Status launch_after(Kernel kernel, dim3 grid, const FlashParams &p, int64_t HS,

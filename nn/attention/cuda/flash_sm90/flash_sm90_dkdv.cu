@@ -1,10 +1,10 @@
 /* Flash attention backward for Hopper (sm_90a), the keys' pass: dV = Pt dO, dK = scale * dSt Q.
  *
- * A block owns 64 keys a warpgroup and walks over the queries that see them, of every query head of
- * the group. St = K Qt and dPt = V dOt put keys in rows, so that Pt and dSt leave the accumulators
- * as the left operands of the two products that follow, whose right operands are the tiles of dO
- * and Q that are there already: nothing is written to shared memory. lse and delta belong to
- * columns here and travel with the tiles; padding has lse = +inf, so that its weights are 0.
+ * A block owns 64 keys per warpgroup and iterates over the queries that see them, of every query
+ * head of the group. St = K Qt and dPt = V dOt put keys in rows, so that Pt and dSt leave the
+ * accumulators as the left operands of the two products that follow, whose right operands, the
+ * tiles of dO and Q, are already loaded: nothing is written to shared memory. lse and delta belong
+ * to columns here and travel with the tiles; padding has lse = +inf, so that its weights are 0.
  *
  * Up to HS 64 a block is one warpgroup and three (HS 32: four) share a multiprocessor: nothing
  * couples them, one fills another's waits, and at 168 registers (St 32, dPt 32, dK 32, dV 32, P
@@ -12,15 +12,15 @@
  * registers a fifth. From HS 96 on dK and dV leave room for two warpgroups, which share their
  * tiles, and the last product of a tile runs on under the first of the next. At HS 256 dK and dV of
  * 64 keys fill two warpgroups' registers: one adds up dV, the other dK, and both compute the
- * weights (five products where four would do, but none of P goes through shared memory). At HS 64 a
- * tile of 64 x 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands of
- * the first two products come from there): that, not arithmetic, is the floor. At B=64, NH=12,
+ * weights (five products where four would do, but none of P goes through shared memory). At HS 64
+ * a tile of 64 x 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands
+ * of the first two products come from there): that, not arithmetic, is the floor. At B=64, NH=12,
  * T=1024, HS=64 causal: 219 GFLOP, 0.22 ms at peak, 0.28 ms by shared memory; measured 0.48 ms. */
 #include "nn/attention/attention.h"
 #include "nn/attention/cuda/flash_sm90/flash_sm90_dkdv.cuh"
 
-/* What one warpgroup does: its 64 keys against every query tile of the block's walk, which goes
- * through the tiles [begin, begin + steps) of each query head of the group. */
+/* The work of one warpgroup: its 64 keys against every query tile of the block, tiles [begin, begin
+ * + steps) of each query head of the group. */
 template <typename T, typename S, FlashKind KIND>
 struct DkdvGroup {
     static constexpr int HS = S::HS, N = S::QUERIES;
@@ -32,7 +32,7 @@ struct DkdvGroup {
     uint32_t k, v, q, dout;    /* descriptors; q and dout of stage 0 */
     int row;                   /* this lane's upper row */
     int first_all, last_all;   /* queries that see every key of the group */
-    int first_some, last_some; /* queries that see some key; empty where the group has no keys */
+    int first_some, last_some; /* queries that see some key; empty if the group has no keys */
 
     struct Place {
         Cursor<S::STAGES> c;
@@ -51,14 +51,14 @@ struct DkdvGroup {
         copy_row(shared + S::DELTA + stage * N * 4, maps.delta, full, i, row_head);
     }
 
-    /* One thread, before a __syncthreads. */
+    /* Called by one thread, before a __syncthreads. */
     __device__ __forceinline__ void create() const {
         barrier_create(shared + S::CONTROL, 1);
         ring.create();
         barriers_publish();
     }
 
-    /* After it: the warps start the first loads side by side. */
+    /* Called after it: the warps start the first loads in parallel. */
     __device__ __forceinline__ void open(int block_row) const {
         constexpr int BYTES = Tile<HS>::bytes(64);
         const uint32_t full = shared + S::CONTROL;
@@ -88,7 +88,7 @@ struct DkdvGroup {
         if (at.i == (begin + steps) * N) at.i = begin * N;
     }
 
-    /* Scores become weights, packed: exp2(scale2 s - lse2), 0 where the mask says so. */
+    /* Turns scores into packed weights: exp2(scale2 s - lse2), 0 where masked. */
     __device__ __forceinline__ void weigh(uint32_t (&w)[N / 16][4], float (&s)[N / 2],
                                           const Place &at) const {
         if (at.i < first_all || at.i + N - 1 > last_all) {
@@ -112,8 +112,8 @@ struct DkdvGroup {
         pack_weights<T, N>(w, s);
     }
 
-    /* dS = P (dP - delta), packed; P as it was rounded for dV, which spares the registers of the
-     * unrounded. */
+    /* dS = P (dP - delta), packed; uses P as rounded for dV, which saves the registers of the
+     * unrounded P. */
     __device__ __forceinline__ void differentiate(uint32_t (&ds)[N / 16][4], float (&dp)[N / 2],
                                                   const uint32_t (&w)[N / 16][4],
                                                   const FlashKept<N> &kept, const Place &at) const {
@@ -136,14 +136,14 @@ struct DkdvGroup {
         pack_weights<T, N>(ds, dp);
     }
 
-    /* Which of the tile's weights stay; not asked without dropout. */
+    /* The weights of the tile that dropout keeps; not called without dropout. */
     __device__ __forceinline__ void draw(FlashKept<N> &kept, const Place &at) const {
         if constexpr (KIND == FLASH_DROPOUT)
             FlashDropout(p, batch, head * p.group + at.c.at / steps)
                 .template along_queries<N>(kept, row, at.i);
     }
 
-    /* The weights that dV adds up, which starts: w itself, or what dropout leaves of it. */
+    /* The weights for the product of dV, which starts now: w itself, or w after dropout. */
     __device__ __forceinline__ void start_dv(float (&dv)[HS / 2], uint32_t (&left)[N / 16][4],
                                              const uint32_t (&w)[N / 16][4],
                                              const FlashKept<N> &kept, uint32_t tile) const {
@@ -204,7 +204,7 @@ struct DkdvGroup {
         group_wait<0>(dk, dv);
     }
 
-    /* The first of a pair: dV alone. */
+    /* The first warpgroup of a pair: dV only. */
     __device__ __forceinline__ void walk_dv(float (&dv)[HS / 2]) const {
         for (Place at = {{}, begin * N}; within(at); advance(at)) {
             ring.wait(at.c.stage, at.c.parity);
@@ -224,7 +224,7 @@ struct DkdvGroup {
         }
     }
 
-    /* The second: the weights again, and dK. */
+    /* The second warpgroup: the weights again, and dK. */
     __device__ __forceinline__ void walk_dk(float (&dk)[HS / 2]) const {
         for (Place at = {{}, begin * N}; within(at); advance(at)) {
             ring.wait(at.c.stage, at.c.parity);
@@ -248,7 +248,8 @@ struct DkdvGroup {
     }
 };
 
-/* Walks, and writes what was added up through the tiles of K and V, which nobody reads any more. */
+/* Iterates over the tiles, and writes the sums through the tiles of K and V, which are no longer
+ * read. */
 template <typename T, typename S, FlashKind KIND>
 __device__ __forceinline__ void walk_and_store(const DkdvGroup<T, S, KIND> &worker, uint32_t tile_k,
                                                uint32_t tile_v, int group_row) {

@@ -1,4 +1,4 @@
-/* The shapes of the keys' pass: flash_sm90_dkdv.cu says what they are for. */
+/* The shapes of the pass over keys: flash_sm90_dkdv.cu explains them. */
 #pragma once
 
 #include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"
@@ -7,12 +7,12 @@ struct DkdvMaps {
     CUtensorMap k, v, q, dout, dk, dv, lse2, delta;
 };
 
-/* What two warpgroups of a block do: nothing together; each its 64 keys, the last product of a tile
- * running on under the first of the next, while the stage it reads is held; or the same 64 keys,
- * one dV and one dK. */
+/* How the two warpgroups of a block cooperate: not at all; each with its 64 keys, the last product
+ * of a tile overlapping the first of the next while its stage is held; or on the same 64 keys, one
+ * for dV and one for dK. */
 enum Teamwork { ALONE, DEFER, SPLIT };
 
-/* GROUPS warpgroups, walking over QUERIES queries at a time. */
+/* GROUPS warpgroups, which iterate over QUERIES queries at a time. */
 template <int HS_, int GROUPS_, int QUERIES_, int STAGES_, int BLOCKS_, Teamwork WORK_>
 struct DkdvShape {
     static constexpr int HS = HS_, GROUPS = GROUPS_, QUERIES = QUERIES_, STAGES = STAGES_,
@@ -28,7 +28,7 @@ struct DkdvShape {
     static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
 };
 
-/* The two neighboring values that a lane's columns 8 n, 8 n + 1 need. */
+/* The two adjacent values that a lane's columns 8 n, 8 n + 1 need. */
 __device__ __forceinline__ float2 load_pair(uint32_t address) {
     float2 pair;
     asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(address));

@@ -1,31 +1,31 @@
 /* Flash attention backward for Hopper (sm_90a), the queries' pass: dQ = scale * dS K.
  *
- * The backward direction takes two passes, this one and flash_sm90_dkdv.cu, which share nothing but
- * lse and delta: seven products where a fused pass takes five, but dQ then stays in registers: no
- * atomics, no f32 copy of dQ to clear, add into and convert (0.5 GB of traffic at GPT-2's shape),
- * and the same bits every time.
+ * The backward direction takes two passes, this one and flash_sm90_dkdv.cu, which share only lse
+ * and delta. They take seven products instead of the five of a fused pass, but dQ stays in
+ * registers: no atomics, no f32 copy of dQ to clear, add into and convert (0.5 GB of traffic at
+ * GPT-2's shape), and the same bits every time.
  *
- * A block owns 64 queries a warpgroup and walks over their keys: S = Q Kt and dP = dO Vt from
+ * A block owns 64 queries per warpgroup and iterates over their keys: S = Q Kt and dP = dO Vt from
  * shared memory, dS from the accumulators straight into the operand of dS K, whose K is the tile
  * that S just read. It also computes delta = rowsum(dout * out) for its rows, from registers, and
- * writes it down for the other pass, with lse in base 2.
+ * stores it for the other pass, with lse in base 2.
  *
- * Up to HS 64: tiles of 64 keys, two blocks of two warpgroups a multiprocessor at 128 registers (S
- * 32, dP 32, dQ 32). From HS 96 on: tiles of 128 keys, one block at 255; at HS 256, where Q and dO
- * take 128 KB and dQ 128 registers, three stages of 32 keys. Under ranges a block visits the tiles
- * from its first row's first key to its last row's last, and a warpgroup computes those of its own
- * rows. At B=64, NH=12, T=1024, HS=64 causal: 164 GFLOP, 0.17 ms at peak, and 0.5 GB; measured 0.35
- * ms. At HS 128, T=4096 it runs at 690 TFLOP/s. */
+ * Up to HS 64: tiles of 64 keys, two blocks of two warpgroups per multiprocessor at 128 registers
+ * (S 32, dP 32, dQ 32). From HS 96 on: tiles of 128 keys, one block at 255; at HS 256, where Q and
+ * dO take 128 KB and dQ 128 registers, three stages of 32 keys. Under ranges a block visits the
+ * tiles from its first row's first key to its last row's last, and a warpgroup computes those of
+ * its own rows. At B=64, NH=12, T=1024, HS=64 causal: 164 GFLOP, 0.17 ms at peak, and 0.5 GB;
+ * measured 0.35 ms. At HS 128, T=4096 it runs at 690 TFLOP/s. */
 #include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"
 
-/* At 4096 in base 2 an lse errs by 2e-4 of a weight: a tenth of what bf16 rounds it by. */
+/* At 4096 in base 2 the error of lse changes a weight by 2e-4: a tenth of the rounding to bf16. */
 constexpr float LSE_LIMIT = 4096.0f * FLASH_LN2;
 
 struct DqMaps {
     CUtensorMap q, dout, k, v, dq;
 };
 
-/* GROUPS warpgroups of 64 queries each, walking over KEYS keys at a time. */
+/* GROUPS warpgroups of 64 queries each, which iterate over KEYS keys at a time. */
 template <int HS_, int GROUPS_, int KEYS_, int STAGES_, int BLOCKS_>
 struct DqShape {
     static constexpr int HS = HS_, GROUPS = GROUPS_, KEYS = KEYS_, STAGES = STAGES_,
@@ -46,7 +46,7 @@ struct DqGroup {
     uint32_t shared;
     typename S::Tiles ring;
     int begin, end, head,
-        batch; /* key tiles of the block, walked from end - 1 down to begin; the key head */
+        batch; /* key tiles of the block, from end - 1 down to begin; the key head */
     int query_head;
 
     __device__ __forceinline__ void load(int at, int stage) const {
@@ -60,14 +60,14 @@ struct DqGroup {
                                   batch);
     }
 
-    /* One thread, before a __syncthreads. */
+    /* Called by one thread, before a __syncthreads. */
     __device__ __forceinline__ void create() const {
         barrier_create(shared + S::CONTROL, 1);
         ring.create();
         barriers_publish();
     }
 
-    /* After it: two warps start the first loads side by side. */
+    /* Called after it: two warps start the first loads in parallel. */
     __device__ __forceinline__ void open(int row, int query_head) const {
         constexpr int BYTES = Tile<S::HS>::bytes(64);
         const uint32_t full = shared + S::CONTROL;
@@ -142,14 +142,14 @@ struct DqGroup {
     }
 };
 
-/* The rows' lse and delta = rowsum(dout * out): for this pass, and written down for the keys' pass.
- * Every load starts before the first is used. Blocks have TILED_ROW_PAD rows, so that the padding
- * is written too. Weights of a row whose lse is large become NaN: this pass and the other leave
- * what they reach to flash_sm90_again.cu. */
+/* The rows' lse and delta = rowsum(dout * out): used by this pass, and stored for the pass over
+ * keys. Every load starts before the first is used. Blocks have TILED_ROW_PAD rows, so that the
+ * padding is written too. The weights of a row with a large lse become NaN, so that
+ * flash_sm90_again.cu recomputes all rows that they affect, in both passes. */
 template <typename T, int HS>
 __device__ __forceinline__ void prepare_rows(const FlashParams &p, int row, int h, int b,
                                              float (&lse2)[2], float (&delta)[2]) {
-    constexpr int CHUNKS = HS / 32; /* 16-byte pieces that each of a row's four lanes reads */
+    constexpr int CHUNKS = HS / 32; /* 16-byte loads by each of a row's four lanes */
     const int64_t head = (int64_t)b * p.NH + h;
     const int lane = threadIdx.x % 4;
     uint4 out[2][CHUNKS] = {}, dout[2][CHUNKS] = {};

@@ -1,13 +1,13 @@
 /* Flash attention forward for Hopper (sm_90a): wgmma fed by the tensor copy engine.
  *
- * A block owns 64 queries a warpgroup and walks over their keys from the diagonal down. S = Q Kt
- * comes from shared memory; the weights go from the accumulators of S to the operand of P V in
+ * A block owns 64 queries per warpgroup and iterates over their keys from the diagonal down. S = Q
+ * Kt comes from shared memory; the weights go from the accumulators of S to the operand of P V in
  * registers. No warp is a producer: see Ring.
  *
- * What sets the shape is not the tensor cores but the issue slots of the softmax: a tile of 64 x
- * 128 costs a warp 64 each of fma, exp2 and add, 32 each of max, conversion and rescaling, about
- * 450 instructions in all, against 512 cycles of tensor core at HS 64. So up to HS 64 two blocks of
- * two warpgroups share a multiprocessor, at 128 registers a thread (64 of S, 32 of out; the weights
+ * The issue slots of the softmax, not the tensor cores, determine the shape: a tile of 64 x 128
+ * costs a warp 64 each of fma, exp2 and add, 32 each of max, conversion and rescaling, about 450
+ * instructions in all, against 512 cycles of tensor core at HS 64. So up to HS 64 two blocks of two
+ * warpgroups share a multiprocessor, at 128 registers per thread (64 of S, 32 of out; the weights
  * take the place of S), and fill each other's waits. Tried and slower: computing the next scores
  * under this softmax (165 registers, so two or three warpgroups: +30% to +45%), tiles of 64 keys
  * (+20%), four chains of maxima and sums instead of two (+2%), skipping the rescaling where no
@@ -21,7 +21,7 @@
  *
  * Under ranges a block visits the tiles from its first row's first key to its last row's last; a
  * warpgroup computes those that its own rows see, and of a tile at either end only the half that
- * they see (from HS 128 on, all of the block's). Blocks of one warpgroup, three to five a
+ * they see (from HS 128 on, all of the block's). Blocks of one warpgroup, three to five per
  * multiprocessor, were 2% to 15% slower on documents. At HS 64 they have a kernel of their own,
  * flash_sm90_items.cu.
  *
@@ -33,13 +33,13 @@
 #include "nn/attention/attention.h"
 #include "nn/attention/cuda/flash_sm90/flash_sm90_forward.cuh"
 
-/* The walk's tiles in shared memory: a ring of K and a ring of V. */
+/* The tiles in shared memory: a ring of K and a ring of V. */
 template <typename S, FlashKind KIND>
 struct ForwardTiles {
     const FlashParams &p;
     const ForwardMaps &maps;
     uint32_t shared;
-    int begin, end, head, batch; /* tiles, walked from end - 1 down to begin; the key head */
+    int begin, end, head, batch; /* key tiles, from end - 1 down to begin; the key head */
 
     __device__ __forceinline__ uint32_t q_full() const { return shared + S::CONTROL; }
     __device__ __forceinline__ typename S::Tiles k() const { return {shared + S::CONTROL + 16}; }
@@ -47,9 +47,9 @@ struct ForwardTiles {
         return {shared + S::CONTROL + 16 + S::Tiles::CONTROL_BYTES};
     }
 
-    /* A tile is loaded by its mark: its place in the walk in the plain kind, where `end` costs no
-     * register, being computed anew; its number in the others, which then keep `begin` alone.
-     * Either mark in both kinds spills. */
+    /* The mark that identifies a tile for a load: in the plain kind its position in the sequence,
+     * because `end` is recomputed and costs no register; in the others its number, so that only
+     * `begin` is kept. One kind of mark for both spills. */
     __device__ __forceinline__ int mark(int at) const {
         return KIND == FLASH_PLAIN ? at : end - 1 - at;
     }
@@ -70,14 +70,14 @@ struct ForwardTiles {
         load(shared + S::V, maps.v, v().full(stage), mark, stage);
     }
 
-    /* One thread, before a __syncthreads. */
+    /* Called by one thread, before a __syncthreads. */
     __device__ __forceinline__ void create() const {
         barrier_create(q_full(), 1);
         k().create(), v().create();
         barriers_publish();
     }
 
-    /* After it: four warps start the first loads side by side, the first needed first. */
+    /* Called after it: four warps start the first loads in parallel, in the order of their use. */
     __device__ __forceinline__ void open(int row, int query_head) const {
         if (threadIdx.x == 0) {
             barrier_expect(q_full(), Tile<S::HS>::bytes(S::ROWS));
@@ -91,7 +91,7 @@ struct ForwardTiles {
             for (int at = 1; at < S::STAGES; at++) load_k(mark(at), at), load_v(mark(at), at);
     }
 
-    /* Tile n, which the cursor is at, is done with. */
+    /* Releases tile n, at which the cursor is. */
     __device__ __forceinline__ int next_mark(const Cursor<S::STAGES> &c, int n) const {
         return KIND == FLASH_PLAIN ? c.at + S::STAGES : n - S::STAGES;
     }
@@ -163,7 +163,7 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     return cuda_launched("flash_sm90_forward_kernel");
 }
 
-/* Dropout's bits would spill beside tiles of 128 keys. */
+/* Dropout's bits would spill with tiles of 128 keys. */
 template <typename T, FlashKind KIND>
 static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     constexpr bool DROPOUT = KIND == FLASH_DROPOUT;

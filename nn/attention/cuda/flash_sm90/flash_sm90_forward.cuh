@@ -1,6 +1,5 @@
-/* What the two forward kernels for Hopper share: their shapes, and one warpgroup's walk over the
- * tiles of its keys. Which kernel does what, and why it has the shape that it has:
- * flash_sm90_forward.cu. */
+/* Code shared by the two forward kernels for Hopper: their shapes, and one warpgroup's loop over
+ * its key tiles. flash_sm90_forward.cu explains the kernels and their shapes. */
 #pragma once
 
 #include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"
@@ -11,15 +10,15 @@ struct ForwardMaps {
     CUtensorMap q, k, v, out;
 };
 
-/* GROUPS warpgroups of 64 queries each, walking over KEYS keys at a time, STAGES of K and of V in
- * flight. BLOCKS of them share a multiprocessor. */
+/* GROUPS warpgroups of 64 queries each, which iterate over KEYS keys at a time, with STAGES of K
+ * and of V in flight. BLOCKS of these share a multiprocessor. */
 template <int HS_, int GROUPS_, int KEYS_, int STAGES_, int BLOCKS_, bool AHEAD_ = false>
 struct ForwardShape {
     static constexpr int HS = HS_, GROUPS = GROUPS_, KEYS = KEYS_, STAGES = STAGES_,
                          BLOCKS = BLOCKS_;
-    static constexpr bool AHEAD = AHEAD_; /* the next scores are computed under this softmax */
+    static constexpr bool AHEAD = AHEAD_; /* the next scores are computed during this softmax */
     static constexpr bool INTEGERS =
-        HS == 64; /* saves 3% there, and costs 2% where registers are short */
+        HS == 64; /* saves 3% there, but costs 2% if registers are scarce */
     static constexpr int ROWS = 64 * GROUPS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(KEYS);
     static constexpr int Q = 0, K = Tile<HS>::bytes(ROWS), V = K + STAGES * TILE,
                          CONTROL = V + STAGES * TILE;
@@ -28,9 +27,9 @@ struct ForwardShape {
     static constexpr int BYTES = BOUNDS + ROWS * (int)sizeof(int2);
 };
 
-/* What one warpgroup does: its 64 rows against every tile of the block's walk, which `tiles` holds:
- * it knows their numbers, from end - 1 down to begin, the rings k() and v(), and how to refill a
- * stage that a warp is done with: release_k(cursor, tile), release_v(cursor, tile). */
+/* The work of one warpgroup: its 64 rows against every key tile of the block. `tiles` provides the
+ * tile numbers, from end - 1 down to begin, the rings k() and v(), and the release and refill of a
+ * stage: release_k(cursor, tile), release_v(cursor, tile). */
 template <typename T, typename S, FlashKind KIND, typename Tiles>
 struct ForwardGroup {
     const FlashParams &p;
@@ -39,7 +38,7 @@ struct ForwardGroup {
     RowKeys<KIND> keys;
     int row, head; /* this lane's upper row in the group; the query head */
 
-    /* Offset: the first of the tile's keys that are wanted. */
+    /* Offset: the first key of the tile that is needed. */
     template <int N>
     __device__ __forceinline__ void start_qk(float (&s)[N / 2], const Cursor<S::STAGES> &c,
                                              int offset) const {
@@ -82,7 +81,7 @@ struct ForwardGroup {
         for (int i = 0; i < N / 2; i++) s[i] = kept(i / 4, i / 2 % 2, i % 2) ? s[i] : 0.0f;
     }
 
-    /* Keys [offset, offset + N) of the tile that begins with key `tile`. */
+    /* Keys [offset, offset + N) of the tile that starts at key `tile`. */
     template <int N>
     __device__ __forceinline__ void step(float (&out)[S::HS / 2], RowState &state,
                                          const Cursor<S::STAGES> &c, int tile, int offset) const {
@@ -104,8 +103,8 @@ struct ForwardGroup {
         tiles.release_v(c, tile / S::KEYS);
     }
 
-    /* One tile after the other: other warpgroups fill the tensor cores meanwhile. On the diagonal
-     * half a tile may do, and where ranges begin (the other half). */
+    /* One tile after another: other warpgroups fill the tensor cores meanwhile. Half a tile may
+     * suffice on the diagonal, and at the start of ranges (the other half). */
     __device__ __forceinline__ void walk(float (&out)[S::HS / 2], RowState &state,
                                          Cursor<S::STAGES> &c) const {
         constexpr int HALF = S::KEYS / 2;
@@ -122,8 +121,8 @@ struct ForwardGroup {
         }
     }
 
-    /* The two warpgroups of a block take turns at starting products, so that the softmax of one
-     * lies under the products of the other. Both pass here equally often. */
+    /* The two warpgroups of a block take turns in starting products, so that the softmax of one
+     * overlaps the products of the other. Both call this equally often. */
     __device__ __forceinline__ void take_turn() const {
         asm volatile("bar.sync %0, 256;" ::"r"(4 + threadIdx.x / 128) : "memory");
     }
@@ -132,7 +131,7 @@ struct ForwardGroup {
         asm volatile("bar.arrive %0, 256;" ::"r"(5 - threadIdx.x / 128) : "memory");
     }
 
-    /* The scores of the next tile run while the weights of this one are computed. */
+    /* The scores of the next tile are computed while this tile's weights are. */
     __device__ __forceinline__ void walk_ahead(float (&out)[S::HS / 2], RowState &state,
                                                Cursor<S::STAGES> &c) const {
         constexpr int N = S::KEYS;
@@ -168,14 +167,14 @@ struct ForwardGroup {
     }
 };
 
-/* Whether the row at `row` of the group sees no key; asked where its sum is 0. */
+/* Whether the row at `row` of the group sees no key; called if its sum is 0. */
 template <FlashKind KIND>
 __device__ __forceinline__ bool is_blind(const RowKeys<KIND> &keys, int row) {
     const int2 seen = keys.of(row);
     return seen.y < seen.x;
 }
 
-/* Completes the rows' sums, and what out is to be multiplied by. */
+/* Completes the rows' sums and the factors for out. */
 template <FlashKind KIND>
 __device__ __forceinline__ void finish_rows(const FlashParams &p, const RowKeys<KIND> &keys,
                                             int row, RowState &state, float (&factor)[2]) {
@@ -188,8 +187,8 @@ __device__ __forceinline__ void finish_rows(const FlashParams &p, const RowKeys<
     }
 }
 
-/* Keeps the rows' lse: while out is on its way, for it takes a while. `row`, in the group that
- * begins with `group_row`. */
+/* Stores the rows' lse while out is being written, which takes longer. `row` is relative to
+ * `group_row`, the group's first row. */
 template <FlashKind KIND>
 __device__ __forceinline__ void keep_rows(const FlashParams &p, int64_t head,
                                           const RowKeys<KIND> &keys, int group_row, int row,
@@ -205,7 +204,7 @@ __device__ __forceinline__ void keep_rows(const FlashParams &p, int64_t head,
     }
 }
 
-/* Where a group says which of its rows are lost. */
+/* Where a group stores which of its rows are lost. */
 __device__ __forceinline__ int *lost_of(const FlashParams &p, int b, int h, int group_row) {
     return p.lost + (((int64_t)b * p.NH + h) * p.Tq_pad + group_row) / 16;
 }

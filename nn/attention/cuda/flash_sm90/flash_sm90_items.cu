@@ -1,34 +1,36 @@
-/* Flash attention forward for Hopper (sm_90a) under ranges, at head size 64: a block takes several
- * items in a row.
+/* Flash attention forward for Hopper (sm_90a) under ranges, at head size 64: a block processes
+ * several items in sequence.
  *
  * With documents of 256 tokens an item, 128 rows of a head, is 2.5 tiles of keys: 5.5 us of work
  * beside 3.3 us that a block of one item spends on starting, reading its ranges, waiting for its
- * first tiles and writing its rows. So here the walks of a block's items (flash_sm90_items.cuh) are
- * one walk: the rings of K and V go on from the last tile of an item to the first of the next, the
- * rows of Q for the next item come in while this one is computed, and out leaves through the tile
- * of Q while the next one is.
+ * first tiles and writing its rows. So a block processes its items (flash_sm90_items.cuh) as one
+ * sequence of tiles: the rings of K and V continue from the last tile of an item to the first of
+ * the next, the rows of Q for the next item are loaded while this one is computed, and out is
+ * stored through the tile of Q while the next one is computed.
  *
  * Shared memory: two tiles of Q, two stages of K and V, the first and last key of every row of
- * every item, and for each item its walk and place: 104 KB, two blocks a multiprocessor. All but
- * the tiles is written before the block meets and only read after it.
+ * every item, and for each item its tiles and position: 104 KB, two blocks per multiprocessor. All
+ * except the tiles is written before the block's barrier and only read after it.
  *
- * Who may overwrite a tile of Q: it holds item j's rows, then, after the group's four warps have
- * met, its out, then item j + 2's rows, whose copy the thread that stored out starts when the
- * engine has read out. A group without rows, which stores nothing, meets all the same: else a warp
- * of it could wait for item j's rows while item j + 2's complete the barrier's next phase but one.
+ * Reuse of a tile of Q: it holds item j's rows; after a barrier of the group's four warps, item j's
+ * out; then item j + 2's rows, whose copy the thread that stored out starts when the copy engine
+ * has read out. A group without rows stores nothing but still takes part in the barrier: otherwise
+ * one of its warps could wait for item j's rows while item j + 2's rows complete the mbarrier's
+ * next phase but one.
  *
- * Why it cannot stop, beside what Ring says. A warp waits for
+ * Why it cannot deadlock, in addition to the argument of Ring. A warp waits for
  *   a stage of K or V: for releases of earlier tiles, counted through all items, by warps that are
- *   behind it; its group's rows of item j: a copy that the group's first thread starts in item j -
- *   1, at the release of its first
- *     tile or, without tiles, at its end, having waited for the engine alone;
- *   the other warps of its group, at an item's end: holding no stage, where all four pass.
- * The warp that is behind all others finds the tiles before its own released, so every such wait of
- * it ends. */
+ *     behind it;
+ *   its group's rows of item j: a copy that the group's first thread starts in item j - 1, at the
+ *     release of its first tile or, without tiles, at its end, after it has waited for the copy
+ *     engine only;
+ *   the other warps of its group, at an item's end: it holds no stage, and all four arrive there.
+ * For the warp that is behind all others the earlier tiles are released, so each of its waits
+ * ends. */
 #include "nn/attention/cuda/flash_sm90/flash_sm90_forward.cuh"
 #include "nn/attention/cuda/flash_sm90/flash_sm90_items.cuh"
 
-/* A ForwardShape with two tiles of Q, and its items' keys and places. */
+/* A ForwardShape with two tiles of Q, and the keys and positions of its items. */
 template <typename BASE>
 struct ItemShape : BASE {
     static constexpr int QS = 2, Q_BYTES = Tile<BASE::HS>::bytes(BASE::ROWS);
@@ -55,7 +57,7 @@ __device__ __forceinline__ void store_quad(uint32_t address, int4 quad) {
                  : "memory");
 }
 
-/* Where an item lies: its first row, query head, batch. */
+/* The position of an item: first row, query head, batch. */
 struct ItemPlace {
     int row, head, batch;
     __device__ __forceinline__ ItemPlace(const FlashParams &p, int rows, int item) {
@@ -64,13 +66,13 @@ struct ItemPlace {
     }
 };
 
-/* The tiles of one item of a block, among those of all. */
+/* The key tiles of one item of a block, in the sequence of all. */
 template <typename S>
 struct ItemTiles {
     const FlashParams &p;
     const ForwardMaps &maps;
     uint32_t shared;
-    int item, begin, end; /* of the block's items; its tiles, walked from end - 1 down to begin */
+    int item, begin, end; /* number of the block's items; key tiles from end - 1 down to begin */
 
     __device__ __forceinline__ uint32_t q_full(int group, int of) const {
         return shared + S::CONTROL + 8 * (S::QS * group + of % S::QS);
@@ -84,7 +86,7 @@ struct ItemTiles {
     __device__ __forceinline__ uint32_t tile_q(int group, int of) const {
         return shared + S::Q + of % S::QS * S::Q_BYTES + group * Tile<S::HS>::bytes(64);
     }
-    /* Begin, end, key head, batch; behind the last item a walk that no tile is past. */
+    /* Begin, end, key head, batch; after the last item a sequence that no tile is past. */
     __device__ __forceinline__ int4 walk_of(int of) const {
         return load_quad(shared + S::WALKS + of * 16);
     }
@@ -93,8 +95,8 @@ struct ItemTiles {
         return load_quad(shared + S::PLACES + of * 16);
     }
 
-    /* Starts the copy of tile n of item `of`; a tile past the item's last is as far into the next
-     * one's. */
+    /* Starts the copy of tile n of item `of`; a tile past the item's last one belongs to the next
+     * item, at the same distance. */
     __device__ __forceinline__ void load(uint32_t to, const CUtensorMap &map, uint32_t full, int of,
                                          int n) const {
         int4 walk = walk_of(of);
@@ -116,7 +118,7 @@ struct ItemTiles {
         load(shared + S::V + stage * S::TILE, maps.v, v().full(stage), item, n);
     }
 
-    /* One thread of the group. */
+    /* Called by one thread of the group. */
     __device__ __forceinline__ void load_q(int group, int of) const {
         const int4 place = place_of(of);
         barrier_expect(q_full(group, of), Tile<S::HS>::bytes(64));
@@ -124,7 +126,7 @@ struct ItemTiles {
                              place.y, place.z);
     }
 
-    /* One thread, before a __syncthreads. */
+    /* Called by one thread, before a __syncthreads. */
     __device__ __forceinline__ void create() const {
         for (int at = 0; at < S::QS * S::GROUPS; at++)
             barrier_create(shared + S::CONTROL + 8 * at, 1);
@@ -132,7 +134,7 @@ struct ItemTiles {
         barriers_publish();
     }
 
-    /* After it, at the first item. */
+    /* Called after it, for the first item. */
     __device__ __forceinline__ void open() const {
         if (threadIdx.x % 128 == 0) load_q(threadIdx.x / 128, 0);
         if (threadIdx.x == 32) load_k(end - 1, 0);
@@ -142,7 +144,7 @@ struct ItemTiles {
                 load_k(end - 1 - at, at), load_v(end - 1 - at, at);
     }
 
-    /* The next item's rows, where the out of the item before this one was. */
+    /* Loads the next item's rows where the previous item's out was. */
     __device__ __forceinline__ void ask_next() const {
         if (threadIdx.x % 128 != 0 || walk_of(item + 1).w < 0) return;
         stores_read();
@@ -159,7 +161,8 @@ struct ItemTiles {
     }
 };
 
-/* What the block reads of its items: walks and places by a thread each, the keys of every row. */
+/* Loads the block's data about its items: tiles and positions, one thread each, and the keys of
+ * every row. */
 template <typename S>
 __device__ __forceinline__ void prepare_items(const FlashParams &p, const FlashPlan &plan,
                                               const FlashRun &run, uint32_t shared) {

@@ -1,27 +1,28 @@
-/* How the forward kernel for ranges (flash_sm90_items.cu) shares its items, each some rows of one
- * head, among blocks. */
+/* How the forward kernel for ranges (flash_sm90_items.cu) divides its items, each of which is some
+ * rows of one head, among blocks. */
 #pragma once
 
 #include <stdint.h>
 
-constexpr int FLASH_ITEMS = 8; /* of a block, at most */
+constexpr int FLASH_ITEMS = 8; /* items of a block, at most */
 
-/* A block takes a run of items. The device starts blocks in their order, each where an earlier one
- * has ended, so runs get shorter towards the end: as many blocks as run at once, a round, share
- * half of what is left, at most FLASH_ITEMS to each, the next round half of the rest, down to one
- * item a block. What a block costs beside its items is so paid for about a quarter as often, and
- * the last blocks still end together however uneven their items are: without a counter that
- * somebody must clear, and with the same bits in any order.
+/* A block processes a run of items. The device starts blocks in order, each when an earlier one has
+ * ended, so runs get shorter towards the end: the blocks that run at once, a round, share half of
+ * the remaining items, at most FLASH_ITEMS each; the next round shares half of the rest, down to
+ * one item per block. This cuts the fixed cost of blocks to about a quarter, and the last blocks
+ * still end together even if their items are uneven. It needs no counter that must be cleared, and
+ * gives the same bits in any order.
  *
- * The blocks of a round take its items by turns, so that heads are read by blocks that run at the
- * same time, and each time one further on, so that no block gets the longest rows of every head.
+ * The blocks of a round take its items in turn, so that blocks that run at the same time read the
+ * same heads. Each turn is shifted by one, so that no block gets the longest rows of every head.
  *
  * blocks[s - 1] and items[s - 1]: the first block with runs of s, and the first of their items. */
 struct FlashPlan {
     int32_t blocks[FLASH_ITEMS], items[FLASH_ITEMS], running, total_blocks;
 };
 
-/* running: how many blocks run at once. Items are below 2^31: their rows would fill 32 TB. */
+/* running: the number of blocks that run at once. There are fewer than 2^31 items: their rows would
+ * fill 32 TB. */
 inline FlashPlan flash_plan(int64_t items, int64_t running) {
     FlashPlan plan = {};
     int64_t block = 0, item = 0;
@@ -40,8 +41,8 @@ inline FlashPlan flash_plan(int64_t items, int64_t running) {
 #define FLASH_BOTH
 #endif
 
-/* The items of a block: `count`, of the round that begins with `first`, where the block's turn is
- * `turn`. */
+/* The items of a block: `count`, of the round that starts at block `first`, in which this block has
+ * number `turn`. */
 struct FlashRun {
     int first, count, turn;
 };

@@ -1,17 +1,16 @@
-/* Which keys the rows of the forward pass see: of a row, of a warpgroup, of a block. */
+/* The keys that the rows of the forward pass see: of a row, of a warpgroup, of a block. */
 #pragma once
 
 #include "nn/attention/cuda/common/flash_common.cuh"
 
-/* Keys that every row of a warpgroup sees, and keys that some row sees: empty where the group has
- * no rows. */
+/* Keys that every row of a warpgroup sees, and keys that some row sees: empty if the group has no
+ * rows. */
 struct GroupKeys {
     int first_all, last_all, first_some, last_some;
 };
 
-/* Writes to shared memory the keys of row `at` of a warpgroup whose first row is group_row,
- * `keys` being its place: the last row's where the row does not exist, none where the group has
- * no rows. */
+/* Writes to `keys` in shared memory the keys of row `at` of the warpgroup that starts at group_row:
+ * those of the last row if the row does not exist, none if the group has no rows. */
 template <FlashKind KIND>
 __device__ __forceinline__ void store_keys(const FlashParams &p, uint32_t place, int b,
                                            int group_row, int at) {
@@ -22,9 +21,8 @@ __device__ __forceinline__ void store_keys(const FlashParams &p, uint32_t place,
                  : "memory");
 }
 
-/* The first and the last key of the rows of one warpgroup. In the plain kind they are computed
- * where they are needed; else they lie in shared memory, 8 bytes a row: the registers that hold
- * them otherwise are not to be had. */
+/* The first and the last key of the rows of one warpgroup. The plain kind computes them when
+ * needed; the others keep them in shared memory, 8 bytes per row, because no registers are free. */
 template <FlashKind KIND>
 struct RowKeys {
     const FlashParams &p;
@@ -43,13 +41,13 @@ struct RowKeys {
         }
     }
 
-    /* Every thread of the group, unless others write the rows' keys. */
+    /* Called by every thread of the group, unless others write the rows' keys. */
     __device__ __forceinline__ void store() const {
         if (KIND != FLASH_PLAIN && threadIdx.x % 128 < 64)
             store_keys<KIND>(p, shared, batch, group_row, threadIdx.x % 128);
     }
 
-    /* Once the block has met after store(); so are all that follow. */
+    /* This and the following: only after a barrier of the block after store(). */
     __device__ __forceinline__ int2 stored(int row) const {
         int2 keys;
         asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];"
@@ -58,20 +56,20 @@ struct RowKeys {
         return keys;
     }
 
-    /* What every row of this warp sees; of the whole group in the plain kind. */
+    /* The keys that every row of this warp sees; of the whole group in the plain kind. */
     __device__ __forceinline__ int2 common() const {
         if constexpr (KIND == FLASH_PLAIN) return {computed.first_all, computed.last_all};
         const int row = threadIdx.x % 128 / 32 * 16;
         return {stored(row + 15).x, stored(row).y};
     }
 
-    /* What some row of the group sees. */
+    /* The keys that some row of the group sees. */
     __device__ __forceinline__ int2 any() const {
         if constexpr (KIND == FLASH_PLAIN) return {computed.first_some, computed.last_some};
         return {stored(0).x, stored(63).y};
     }
 
-    /* Of a row, counted from the group's first. */
+    /* The keys of a row, relative to the group's first row. */
     __device__ __forceinline__ int2 of(int row) const {
         if constexpr (KIND != FLASH_PLAIN) return stored(row);
         int2 keys;
@@ -80,7 +78,7 @@ struct RowKeys {
     }
 };
 
-/* Key tiles [begin, end) that rows [row, row + count) need. */
+/* The key tiles [begin, end) that rows [row, row + count) need. */
 template <FlashKind KIND>
 struct KeyTiles {
     int begin, end;

@@ -1,6 +1,6 @@
 /* Tensor maps for the Hopper kernels. The encoder lives in the driver and is looked up at run time,
- * so that nothing links against it and the program starts where no driver is. Encoding takes about
- * a microsecond on the host. */
+ * so the program does not link against the driver and starts without one. Encoding takes about a
+ * microsecond on the host. */
 #include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"
 
 typedef decltype(&cuTensorMapEncodeTiled) EncodeFn;
@@ -14,7 +14,7 @@ static EncodeFn find_encoder() {
                                                                         : nullptr;
 }
 
-/* What a tensor map is made of: dims[0] is the fastest, strides in bytes are those of the
+/* The description of a tensor map: dims[0] is the fastest; strides, in bytes, are those of the
  * others. */
 struct MapShape {
     CUtensorMapDataType type;
@@ -38,8 +38,7 @@ static Status encode_map(CUtensorMap *map, const void *pointer, const MapShape &
                  (int)result);
 }
 
-/* A stride that is never used (a dimension of one) must still be a positive multiple of 16
- * bytes. */
+/* The stride of a dimension of one is unused, but must be a positive multiple of 16 bytes. */
 static cuuint64_t stride_bytes(int64_t elements, int64_t extent) {
     return extent > 1 || elements > 0 ? (cuuint64_t)elements * 2 : 16;
 }

@@ -4,18 +4,17 @@
 
 #include "nn/attention/cuda/common/flash_common.cuh"
 
-/* The running softmax of the two rows that a lane shares: maxima of the unscaled scores, sums of
- * the weights. */
+/* Online softmax of the two rows that a lane shares: maxima of the unscaled scores, sums of the
+ * weights. */
 struct RowState {
     float maximum[2] = {-FLASH_INF, -FLASH_INF}, sum[2] = {0.0f, 0.0f},
           correction[2] = {0.0f, 0.0f};
 };
 
-/* The maxima of the two rows that a lane shares, seen and new. Floats that are not negative are
- * ordered like integers, of which one instruction takes the maximum of three: half the
- * instructions. A warp with a row that has only negative scores, whose integer maximum is then
- * negative too, takes the other way. A NaN may be passed over here; its weight is NaN all the
- * same. */
+/* The maxima of the two rows that a lane shares, seen and new. Nonnegative floats are ordered like
+ * integers, for which one instruction computes the maximum of three: half the instructions. A warp
+ * with a row of negative scores only, whose integer maximum is negative as well, takes the other
+ * branch. A NaN may be ignored here, because its weight is NaN anyway. */
 template <int KEYS, bool INTEGERS>
 __device__ __forceinline__ void row_maxima(const float (&s)[KEYS / 2], const float (&seen)[2],
                                            float (&maximum)[2]) {
@@ -43,10 +42,10 @@ __device__ __forceinline__ void row_maxima(const float (&s)[KEYS / 2], const flo
     }
 }
 
-/* Scores become weights relative to the rows' new maxima. The correction is 1 where a maximum
- * stays, not exp2 of what its product was rounded by, which every tile would multiply in again.
- * What the base is off by is in every weight and in their sum; only where that is beyond 2^+-126
- * (scores of 2^27 and more) are they lost: see is_lost. */
+/* Turns scores into weights relative to the rows' new maxima. The correction is exactly 1 if a
+ * maximum does not change; exp2 of the rounding error of its product would accumulate with every
+ * tile. The error of the base is the same in every weight and in their sum; they are lost only if
+ * it is beyond 2^+-126 (scores of 2^27 and more): see is_lost. */
 template <int KEYS, bool INTEGERS>
 __device__ __forceinline__ void weigh_scores(float (&s)[KEYS / 2], float scale2, RowState &state) {
     float maximum[2];
@@ -75,8 +74,8 @@ __device__ __forceinline__ void rescale(float (&out)[HS / 2], const RowState &st
     for (int n = 0; n < HS / 2; n++) out[n] *= state.correction[n / 2 % 2];
 }
 
-/* Whether weigh_scores cannot be trusted with a row of this maximum: the row is made again, by
- * flash_again.cuh. */
+/* Whether weigh_scores is inaccurate for a row with this maximum; flash_again.cuh then recomputes
+ * the row. */
 __device__ __forceinline__ bool is_lost(const FlashParams &p, float maximum) {
     return fabsf(maximum) * p.abs_scale2 > 0x1p26f && maximum != -FLASH_INF;
 }

@@ -1,6 +1,6 @@
-/* Which engine of mem_efficient runs, and the row sums that open backward.
+/* The choice of the engine of mem_efficient, and the row sums at the start of backward.
  *
- * The row kernel is bound by memory: it reads out and dout once and writes 8 bytes a row. 8 lanes
+ * The row kernel is bound by memory: it reads out and dout once and writes 8 bytes per row. 8 lanes
  * share a row, with 16-byte loads where the tensors allow them. At B=64, NH=12, T=1024, HS=64 in 16
  * bits: 201 MB, 48 us at 4.2 TB/s. */
 #include "nn/attention/cuda/mem_efficient/mem_efficient.cuh"
@@ -45,8 +45,8 @@ static EfficientParams params_of(const AttentionCall *call, const AttentionArgs 
 
 constexpr int ROW_LANES = 8, ROW_THREADS = 256;
 
-/* lse2 by flash_row_lse2, +inf for padding (so that every weight there is 0), and
- * delta = rowsum(dout * out), 0 for padding. */
+/* lse2 by flash_row_lse2, +inf for padding (so that its weights are 0), and delta = rowsum(dout *
+ * out), 0 for padding. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(ROW_THREADS)
     mem_efficient_rows_kernel(const EfficientParams p) {

@@ -1,11 +1,11 @@
-/* What all memory-efficient kernels share: parameters, the mask as intervals, tiles into and out of
- * shared memory.
+/* Code shared by all memory-efficient kernels: parameters, the mask as intervals, copies of tiles
+ * to and from shared memory.
  *
- * The kernels (mem_efficient_forward.cuh, mem_efficient_backward.cuh) are written once over an
- * engine, which says how a block's threads hold and multiply tiles: mem_efficient_mma.cuh for
- * tensor cores, mem_efficient_simt.cuh for f32. A tile is rows of HS elements (HS rounded up to
- * what is compiled, zeros behind the true one) with 16 bytes of padding a row, an odd number of
- * 16-byte chunks, so that eight rows read at once lie in different banks. */
+ * The kernels (mem_efficient_forward.cuh, mem_efficient_backward.cuh) are templates over an engine,
+ * which defines how a block's threads hold and multiply tiles: mem_efficient_mma.cuh for tensor
+ * cores, mem_efficient_simt.cuh for f32. A tile is rows of HS elements (HS rounded up to a compiled
+ * size and padded with zeros) with 16 bytes of padding per row, an odd number of 16-byte chunks, so
+ * that eight rows read at once lie in different banks. */
 #pragma once
 
 #include "nn/attention/cuda/common/flash_again.cuh"
@@ -23,11 +23,12 @@ constexpr bool HAS_ASYNC_COPY = true, HAS_DEEP_PRODUCT = true;
 struct EfficientParams : FlashParams {
     const int32_t *keys, *queries; /* the args' key_ranges and query_ranges; NULL without */
     int HS;
-    int width; /* bytes of the widest access that every row of every tensor allows, 16 at most */
+    int width; /* bytes of the widest access for which every row of every tensor is aligned, 16 at
+                  most */
 };
 
-/* The keys [first, last] that query i of row b may see; empty where last < first. Bounds never fall
- * with i. */
+/* The keys [first, last] that query i of row b sees; empty if last < first. Bounds never fall as i
+ * rises. */
 __device__ __forceinline__ void efficient_keys_of(const EfficientParams &p, int b, int i,
                                                   int &first, int &last) {
     last = p.causal ? min(i + p.diagonal, p.Tk - 1) : p.Tk - 1;
@@ -38,7 +39,7 @@ __device__ __forceinline__ void efficient_keys_of(const EfficientParams &p, int 
     last = min(last, p.keys[(int64_t)p.B * p.Tq + at] - 1);
 }
 
-/* The queries [first, last] that may see key j. */
+/* The queries [first, last] that see key j. */
 __device__ __forceinline__ void efficient_queries_of(const EfficientParams &p, int b, int j,
                                                      int &first, int &last) {
     first = p.causal ? max(j - p.diagonal, 0) : 0;
@@ -49,8 +50,8 @@ __device__ __forceinline__ void efficient_queries_of(const EfficientParams &p, i
     last = min(last, p.queries[(int64_t)p.B * p.Tk + at] - 1);
 }
 
-/* The tiles of N that a block of rows walks over, and the elements that all of its rows see, for
- * which no mask is needed. */
+/* The tiles of N that a block of rows iterates over, and the elements that all of its rows see,
+ * which need no mask. */
 struct Walk {
     int begin, end, first_full, last_full;
 
@@ -67,7 +68,7 @@ struct Walk {
     }
 };
 
-/* Copies W bytes, or writes zeros where they do not exist. */
+/* Copies W bytes, or writes zeros if they do not exist. */
 template <int W>
 __device__ __forceinline__ void copy_or_zero(char *shared, const char *global, bool exists) {
     if constexpr (HAS_ASYNC_COPY && W >= 4) {
@@ -109,8 +110,8 @@ __device__ __forceinline__ void tile_copy(char *tile, const T *head, int64_t tok
     }
 }
 
-/* Starts the copy of ROWS rows from row `first` of a head that has `total` rows; S is the tile's
- * element, to which a narrower T is widened. */
+/* Starts the copy of ROWS rows from row `first` of a head that has `total` rows. S is the element
+ * type of the tile, to which a 16-bit T may be widened. */
 template <typename S, typename T, int HS, int ROWS, int THREADS>
 __device__ __forceinline__ void tile_load(const EfficientParams &p, char *tile, const T *head,
                                           int64_t token, int first, int total) {
@@ -145,13 +146,13 @@ __device__ __forceinline__ void one_store(__nv_bfloat16 *to, float x) {
     *to = __float2bfloat16_rn(x);
 }
 
-/* Writes a thread's elements of a block's rows, times a factor a row, to a head; rows from `total`
- * on do not exist. make(row) makes a row again, by a whole warp: flash_again.cuh. */
+/* Writes a thread's elements of a block's rows, times a factor per row, to a head; skips rows from
+ * `total` on. make(row) recomputes a row, called by a whole warp: flash_again.cuh. */
 template <typename Engine, typename T, typename Make>
 __device__ __forceinline__ void sums_store(const EfficientParams &p, T *head, int64_t token,
                                            int block_row, int total, typename Engine::Sums &sums,
                                            const float (&factor)[Engine::R], Make make) {
-    uint32_t lost = 0; /* a bit a row */
+    uint32_t lost = 0; /* a bit per row */
 #pragma unroll
     for (int r = 0; r < Engine::R; r++) {
         const int row = block_row + Engine::row(r);
@@ -177,7 +178,7 @@ __device__ __forceinline__ void sums_store(const EfficientParams &p, T *head, in
         flash_again(lost >> r & 1, block_row + Engine::row(r), make);
 }
 
-/* Whether one of N queries has a large lse: each lane looks at its share. */
+/* Whether one of N queries has a large lse; each lane checks its share. */
 template <int N>
 __device__ __forceinline__ bool has_large(const float *lse2) {
     bool found = false;
@@ -185,7 +186,7 @@ __device__ __forceinline__ bool has_large(const float *lse2) {
     return __any_sync(0xFFFFFFFFu, found);
 }
 
-/* Launchers of one type each, one file each. False where the device's blocks have too little shared
+/* Launchers, one type and one file each. False if the device's blocks have too little shared
  * memory. */
 enum EfficientPass { EFFICIENT_FORWARD, EFFICIENT_BACKWARD };
 bool mem_efficient_f16(EfficientPass pass, const EfficientParams &p, int shared_limit,
@@ -195,6 +196,6 @@ bool mem_efficient_bf16(EfficientPass pass, const EfficientParams &p, int shared
 bool mem_efficient_tf32(EfficientPass pass, const EfficientParams &p, int shared_limit,
                         cudaStream_t stream);
 
-/* In f32 whatever the type in memory is; 48 KB are enough. */
+/* Computes in f32 for every type in memory; 48 KB suffice. */
 void mem_efficient_simt(EfficientPass pass, DType dtype, const EfficientParams &p, int shared_limit,
                         cudaStream_t stream);

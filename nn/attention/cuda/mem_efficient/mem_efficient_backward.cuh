@@ -1,19 +1,20 @@
-/* Memory-efficient attention backward, over an engine: two passes that share nothing but their
- * inputs, so that no atomics are needed and the result is bitwise reproducible.
+/* Memory-efficient attention backward, over an engine: two passes that share only their inputs, so
+ * no atomics are needed and the result is bitwise reproducible.
  *
- *   dkdv   a block owns keys and walks over the queries that see them, of every query head of the
- *          group: it computes St = K Qt and dPt = V dOt, then dV += Pt dO and dK += dSt Q
- *   dq     a block owns queries and walks over their keys: S = Q Kt, dP = dO Vt, dQ += dS K
+ *   dkdv   a block owns keys and iterates over the queries that see them, of every query head of
+ *          the group: it computes St = K Qt and dPt = V dOt, then dV += Pt dO and dK += dSt Q
+ *   dq     a block owns queries and iterates over their keys: S = Q Kt, dP = dO Vt, dQ += dS K
  *
- *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out),  dropout on
- *                                      P and dP alike.
+ *          P = exp2(scale2 S - lse2),  dS = P (dP - delta),  delta = rowsum(dO * out)
+ *
+ * Dropout applies to P and dP alike.
  *
  * Seven products instead of the five of one fused pass, which would add dQ atomically in f32, zero
  * it before and convert it after. At B=64, NH=12, T=1024, HS=64, causal: 390 GFLOP with the tiles
- * on the diagonal. A tile of 64 x 64 costs a multiprocessor, in 16 bits with 16 rows a warp and
+ * on the diagonal. A tile of 64 x 64 costs a multiprocessor, in 16 bits with 16 rows per warp and
  * left operands in fragments: dkdv 410 cycles of mma.sync, 1024 of ldmatrix, dq 307 and 768, each
  * 256 of exponentials: 0.83 ms at 1.7 GHz where loads from shared memory hide all else. Measured:
- * dkdv 0.97 ms, dq 0.68. 32 rows a warp read less, but fill the registers: 0.94 and 0.70. */
+ * dkdv 0.97 ms, dq 0.68. 32 rows per warp read less, but fill the registers: 0.94 and 0.70. */
 #pragma once
 
 #include "nn/attention/cuda/mem_efficient/mem_efficient_dropout.cuh"
@@ -23,19 +24,20 @@ constexpr int efficient_dq_bytes() {
     return (2 * Engine::ROWS + 2 * Engine::N * Engine::STAGES) * Engine::PITCH + Engine::SCRATCH;
 }
 
-/* Beside the tiles: lse2 and delta of the queries of each stage. */
+/* In addition to the tiles: lse2 and delta of the queries of each stage. */
 template <typename Engine>
 constexpr int efficient_dkdv_bytes() {
     return efficient_dq_bytes<Engine>() + 2 * Engine::N * Engine::STAGES * 4;
 }
 
-/* dS and the weights as they were applied, of one tile: s becomes P (dropped), dp becomes dS. row,
- * column: of the tile's corner; rows are queries where BY_QUERY, else keys. */
+/* dS and the applied weights of one tile: s becomes P (after dropout), dp becomes dS. row, column:
+ * of the tile's corner; rows are queries if BY_QUERY, otherwise keys. */
 template <typename Engine, bool BY_QUERY, bool DROPOUT>
 struct TileGradient {
     const EfficientParams &p;
     const EfficientDropout &mask;
-    const int (&first)[Engine::R], (&last)[Engine::R]; /* what each of the thread's rows sees */
+    const int (&first)[Engine::R],
+        (&last)[Engine::R]; /* visible elements of each of the thread's rows */
     int row, column;
 
     __device__ __forceinline__ void element(float &s, float &dp, bool hidden, bool keep, float lse2,
@@ -49,7 +51,7 @@ struct TileGradient {
         dp = weight * (dp - delta);
     }
 
-    /* lse2 and delta: of the thread's rows where BY_QUERY, else of the tile's columns. */
+    /* lse2 and delta: of the thread's rows if BY_QUERY, otherwise of the tile's columns. */
     template <bool MASKED>
     __device__ __forceinline__ void run(typename Engine::Scores &s, typename Engine::Scores &dp,
                                         const float *lse2, const float *delta) const {
@@ -70,7 +72,7 @@ struct TileGradient {
     }
 };
 
-/* Scores of rows whose lse is large lose the row's maximum. */
+/* Subtracts the row's maximum from the scores of rows with a large lse. */
 template <typename Engine>
 __device__ __forceinline__ void rows_shift(const EfficientParams &p, typename Engine::Scores &s,
                                            int64_t head, int block_row) {
@@ -166,9 +168,9 @@ __device__ __forceinline__ void efficient_dq(const EfficientParams &p, char *sha
     });
 }
 
-/* Scores of queries of the tile whose lse is large lose the row's maximum, and lse2 becomes the log
- * of its sum: in the shared tile, which the block reads alone. Every thread of the block comes
- * here, or none. */
+/* For queries of the tile with a large lse: subtracts the maximum from the scores, and sets lse2 to
+ * the log of the sum, in the shared tile, which only this block reads. Called by every thread of
+ * the block or by none. */
 template <typename Engine>
 __device__ __forceinline__ void columns_shift(const EfficientParams &p, typename Engine::Scores &s,
                                               int64_t head, int i, float *lse2) {

@@ -1,13 +1,13 @@
 /* The dropout mask of a tile as bits. Element (i, j) of a head is word index % 4 of the draw at
- * index / 4, so that one draw of some 80 instructions serves four neighboring keys. They lie in
- * several lanes of a warp: each lane draws for one of them, and words change lanes. Where a row of
- * keys is not a whole number of draws, each element draws alone. */
+ * index / 4, so one draw of about 80 instructions serves four adjacent keys. They are in several
+ * lanes of a warp: each lane draws for one of them, and the lanes exchange words. If a row of keys
+ * is not a whole number of draws, each element makes its own draw. */
 #pragma once
 
 #include "nn/attention/cuda/mem_efficient/mem_efficient.cuh"
 
-/* One head's place in the random stream: index counts over the whole (sample, head, i, j) array, so
- * that no tiling and no rank count changes the mask. */
+/* One head's position in the random stream: the index counts over the whole (sample, head, i, j)
+ * array, so no tiling and no rank count changes the mask. */
 struct EfficientDropout {
     uint64_t seed, counter, head;
 
@@ -17,8 +17,8 @@ struct EfficientDropout {
                (uint64_t)p.Tk) {}
 };
 
-/* Four lanes, one of each q = 0 .. 3 whose bits in the lane are `low` and 2 low, hold 4 words each:
- * lane q becomes the words q of all four, in their order. */
+/* Transposes 4 words over four lanes, one for each q = 0 .. 3, whose bits in the lane number are
+ * `low` and 2 low: lane q receives word q of all four, in their order. */
 __device__ __forceinline__ void words_transpose(uint32_t (&w)[4], int q, int low) {
     const bool odd = q & 1, high = q & 2;
     const uint32_t from_a = __shfl_xor_sync(0xFFFFFFFFu, odd ? w[0] : w[1], low);
@@ -32,14 +32,14 @@ __device__ __forceinline__ void words_transpose(uint32_t (&w)[4], int q, int low
 }
 
 /* Bit c of bits[r]: whether the thread's score (r, c) of a tile is kept. row, column: of the tile's
- * corner; rows are queries where BY_QUERY, else keys. */
+ * corner; rows are queries if BY_QUERY, otherwise keys. */
 template <typename Engine, bool BY_QUERY>
 struct KeptBits {
     const EfficientParams &p;
     const EfficientDropout &mask;
     int row, column;
 
-    /* The draw that element (i, j) lies in; which word of it. */
+    /* The draw that contains element (i, j), and the element's word in it. */
     __device__ __forceinline__ uint32_t draw(uint32_t (&w)[4], int i, int j) const {
         const uint64_t index = mask.head + (uint64_t)i * (uint64_t)p.Tk + (uint64_t)j;
         const Philox words = philox(mask.seed, index / 4, mask.counter);

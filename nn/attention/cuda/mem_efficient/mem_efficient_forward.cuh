@@ -1,16 +1,16 @@
 /* Memory-efficient attention forward, over an engine.
  *
- * A block owns Engine::ROWS queries of one head and walks over the tiles of N keys that they see,
- * with the softmax running along (arXiv:2307.08691, algorithm 1), in base 2. K and V stream through
- * shared memory, two stages deep where shared memory allows it. Tiles that every row sees in full
- * take no mask. Longest rows first, so that a causal grid ends evenly.
+ * A block owns Engine::ROWS queries of one head and iterates over the tiles of N keys that they
+ * see, with online softmax (arXiv:2307.08691, algorithm 1) in base 2. K and V stream through shared
+ * memory, in two stages if it is large enough. Tiles that are fully visible need no mask. Longest
+ * rows first, so that a causal grid ends evenly.
  *
  * Counted at B=64, NH=12, T=1024, HS=64, causal: 110 GFLOP with the tiles on the diagonal, 400 MB
- * in 16 bits; 104,448 tiles of 64 x 64, 791 a multiprocessor of an H200. A tile costs it in 16 bits
- * (16 rows a warp, Q in fragments): 205 cycles of mma.sync, 512 of ldmatrix (4 warps x 32 x 512
- * bytes), 256 of exponentials, about 330 issue slots. Were all of it hidden behind the largest,
- * 0.24 ms at 1.7 GHz; their sum is 0.6. Measured 0.55, and the same with 32 rows a warp, which
- * reads half as much and leaves two blocks a multiprocessor instead of four. In f32: 2 * 64^3
+ * in 16 bits; 104,448 tiles of 64 x 64, 791 per multiprocessor of an H200. A tile costs it in 16
+ * bits (16 rows per warp, Q in fragments): 205 cycles of mma.sync, 512 of ldmatrix (4 warps x 32 x
+ * 512 bytes), 256 of exponentials, about 330 issue slots. Were all of it hidden behind the largest,
+ * 0.24 ms at 1.7 GHz; their sum is 0.6. Measured 0.55, and the same with 32 rows per warp, which
+ * reads half as much and leaves two blocks per multiprocessor instead of four. In f32: 2 * 64^3
  * multiply-adds at 128 a cycle, 4096 cycles or 1.9 ms; measured 3.3. */
 #pragma once
 
@@ -21,8 +21,8 @@ constexpr int efficient_forward_bytes() {
     return (Engine::ROWS + 2 * Engine::N * Engine::STAGES) * Engine::PITCH + Engine::SCRATCH;
 }
 
-/* The running softmax of a thread's rows: the maxima of their scores, unscaled but for the scale's
- * sign, and its part of the sums of their weights. */
+/* Online softmax of a thread's rows: the maxima of their scores, scaled only by the sign of the
+ * scale, and its part of the sums of their weights. */
 template <typename Engine>
 struct RunningSoftmax {
     float maximum[Engine::R], sum[Engine::R];
@@ -36,8 +36,7 @@ struct RunningSoftmax {
         }
     }
 
-    /* Scores become weights relative to the new maxima; what was summed under the old ones is
-     * rescaled. */
+    /* Turns scores into weights relative to the new maxima, and rescales the previous sums. */
     template <bool MASKED>
     __device__ __forceinline__ void step(typename Engine::Scores &s, typename Engine::Sums &sums,
                                          const EfficientParams &p, int key) {
@@ -71,7 +70,7 @@ struct RunningSoftmax {
         }
     }
 
-    /* Writes lse and leaves in `factor` what the sums are to be multiplied by. */
+    /* Writes lse and stores in `factor` the factor for the sums. */
     __device__ __forceinline__ void finish(const EfficientParams &p, int64_t head, int block_row,
                                            float (&factor)[Engine::R]) {
 #pragma unroll

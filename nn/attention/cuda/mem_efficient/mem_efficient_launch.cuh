@@ -1,5 +1,5 @@
-/* Launches the memory-efficient kernels with the engines of a plan: one for each pass and compiled
- * head size. */
+/* Launches the memory-efficient kernels with the engines of a plan: one per pass and compiled head
+ * size. */
 #pragma once
 
 #include "nn/attention/cuda/mem_efficient/mem_efficient_backward.cuh"
@@ -36,7 +36,7 @@ void efficient_pass(EfficientPass pass, const EfficientParams &p, cudaStream_t s
     }
 }
 
-/* False where a pass of the plan needs more shared memory than a block may have. */
+/* False if a pass of the plan needs more shared memory than a block may have. */
 template <typename Plan>
 bool efficient_run(EfficientPass pass, const EfficientParams &p, int shared_limit,
                    cudaStream_t stream) {

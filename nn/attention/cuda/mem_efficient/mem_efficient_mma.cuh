@@ -1,14 +1,14 @@
-/* The engine of the tensor cores: mma.sync over tiles in shared memory.
+/* The tensor-core engine: mma.sync over tiles in shared memory.
  *
  * A warp owns 16 * MT rows of the block. Q (and in backward dO, or K and V) is a left operand: kept
- * in fragments where registers allow it, else read from its tile each time. Weights go from one
+ * in fragments if registers allow it, otherwise read from its tile each time. Weights go from one
  * product to the next in registers: the accumulator layout of S is the operand layout of P.
  *
  * tf32 shares all of this with the 16-bit types: eight rows of 16 bytes are four f32 instead of
  * eight 16-bit numbers, and ldmatrix hands each lane the word that the tf32 fragment wants. Only
- * the transposed operand of P V cannot be read so. There the contraction is renumbered: slot t of a
- * step is column 2t of P and slot t + 4 is column 2t + 1, which is what a lane's accumulators hold;
- * the rows of V are read in the same order. Factors are rounded to nearest.
+ * the transposed operand of P V cannot be read this way, so its contraction is renumbered: slot t
+ * of a step is column 2t of P and slot t + 4 is column 2t + 1, which is what a lane's accumulators
+ * hold; the rows of V are read in the same order. Factors are rounded to nearest.
  *
  * Fragments (lane = 4 g + t): an accumulator block of 16 rows x 8 columns holds (g, 2t), (g, 2t+1),
  * (g+8, 2t), (g+8, 2t+1). Source: PTX ISA, "Matrix fragments for mma.m16n8k16", "... m16n8k8". */
@@ -40,7 +40,7 @@ __device__ __forceinline__ void depth_multiply(float (&d)[4], const uint32_t (&a
     }
 }
 
-/* A word of a fragment as the tensor core takes it. */
+/* Converts a word of a fragment for the tensor core. */
 template <typename T>
 __device__ __forceinline__ uint32_t operand(uint32_t word) {
     if constexpr (std::is_same_v<T, float>)
@@ -48,7 +48,7 @@ __device__ __forceinline__ uint32_t operand(uint32_t word) {
     return word;
 }
 
-/* Two neighboring accumulator blocks as one left operand. */
+/* Two adjacent accumulator blocks as one left operand. */
 template <typename T>
 __device__ __forceinline__ void operand_pack(uint32_t (&a)[4], const float (&left)[4],
                                              const float (&right)[4]) {
@@ -71,9 +71,9 @@ __device__ __forceinline__ void operand_load(uint32_t (&f)[4], uint32_t address)
     for (int w = 0; w < 4; w++) f[w] = operand<T>(f[w]);
 }
 
-/* HS_: columns of a tile; MT: blocks of 16 rows a warp; N_: rows of the tiles that are walked over;
- * STAGES_: of those in flight; REGISTERS: left operands stay in fragments; SPLIT: warps that share
- * the same rows, each with a part of the columns of the sums. */
+/* HS_: columns of a tile; MT: blocks of 16 rows per warp; N_: rows of the tiles that a block
+ * iterates over; STAGES_: number of these in flight; REGISTERS: left operands stay in fragments;
+ * SPLIT: number of warps that share the same rows, each with a part of the columns of the sums. */
 template <typename T, int HS_, int MT, int N_, int STAGES_, bool REGISTERS, int SPLIT = 1>
 struct MmaEngine {
     using Memory = T;
@@ -83,7 +83,7 @@ struct MmaEngine {
                          STEPS = HS * E / 32;
     static constexpr int R = 2 * MT, C = N / 4, D = PART / 4, SCRATCH = 0;
     static constexpr bool PAIRS =
-        true; /* scores lie in pairs of columns, over four lanes; rows over lanes 4 apart */
+        true; /* scores are in pairs of columns, over four lanes; rows over lanes 4 apart */
     static constexpr int COLUMN_LANE = 1, ROW_LANE = 4;
     static constexpr bool COMPILES = HAS_DEEP_PRODUCT || std::is_same_v<T, __half>;
 
@@ -109,7 +109,7 @@ struct MmaEngine {
         return c / 2 * 8 + lane() % 4 * 2 + c % 2;
     }
     __device__ static __forceinline__ int sums_column(int d) { return part() + column(d); }
-    /* Blocks that registers are to leave room for on a multiprocessor. */
+    /* Blocks per multiprocessor for which registers must suffice. */
     static constexpr bool NARROW = E == 2 && MT == 1;
     static constexpr int FORWARD_BLOCKS = NARROW && HS <= 64 ? 4 : 1,
                          DQ_BLOCKS = NARROW && HS <= 128 ? 3 : 1;

@@ -1,10 +1,10 @@
 /* The engines of the 16-bit types by head size, the fastest of those measured on an H200:
  * docs/results/cuda_attention.md.
  *
- * Up to HS 64 left operands stay in fragments; above, the sums fill the registers, one stage of 64
- * rows leaves room for more blocks, and forward gives each warp 32 rows, which halves what it reads
- * of K and V (but with dropout, whose random numbers take registers as well). At HS 256 tiles are
- * small, and eight warps work in pairs in dkdv, each with half of the columns. */
+ * Up to HS 64 left operands stay in fragments. Above, the sums fill the registers, one stage of 64
+ * rows allows more blocks per multiprocessor, and forward gives each warp 32 rows, which halves its
+ * reads of K and V (except with dropout, whose random numbers also take registers). At HS 256 tiles
+ * are small, and eight warps work in pairs in dkdv, each with half of the columns. */
 #pragma once
 
 #include "nn/attention/cuda/mem_efficient/mem_efficient_launch.cuh"

@@ -1,7 +1,7 @@
-/* Memory-efficient attention in true f32: of f32 tensors everywhere, of 16-bit ones where a GPU's
- * tensor cores do not take them. The tiles are what 48 KB hold, so they shrink as HS grows: 44 KB
- * forward and 43 backward at HS 64. From HS 128 on f32 has larger ones, up to 72 KB, for the GPUs
- * that have them. */
+/* Memory-efficient attention in true f32: of f32 tensors on every GPU, and of 16-bit tensors on
+ * GPUs whose tensor cores do not support them. Tiles fit into 48 KB, so they shrink as HS grows: 44
+ * KB forward and 43 backward at HS 64. From HS 128 on f32 has larger tiles, up to 72 KB, for GPUs
+ * with that much shared memory. */
 #include "nn/attention/cuda/mem_efficient/mem_efficient_launch.cuh"
 #include "nn/attention/cuda/mem_efficient/mem_efficient_simt.cuh"
 

@@ -1,12 +1,12 @@
-/* The engine of true f32: fused multiply-adds over tiles in shared memory, whatever the type in
+/* The engine for true f32: fused multiply-adds over tiles in shared memory, for every type in
  * memory.
  *
  * 64 threads, 8 x 8. A thread owns the rows ty, ty + 8, ... of the block: R x C scores (columns tx,
  * tx + 8, ...) and R x HS / 8 sums (four neighboring columns of every 32). Both products read
  * operands as float4: along HS for S, along the walked tile for P V, so that S takes R + C loads
  * for 4 R C multiply-adds, and P V takes R + HS / 8 for HS / 2 R. At HS 64 forward (R = 8, C = 4):
- * 12 loads for 128, 16 for 256. The rows of a pitch of HS + 4 floats lie in different banks.
- * Weights pass through shared memory inside a warp, which holds all columns of its rows. */
+ * 12 loads for 128, 16 for 256. With a pitch of HS + 4 floats, rows are in different banks. Weights
+ * pass through shared memory inside a warp, which holds all columns of its rows. */
 #pragma once
 
 #include "nn/attention/cuda/mem_efficient/mem_efficient.cuh"
@@ -19,11 +19,10 @@ struct SimtEngine {
                          N = 8 * C, STAGES = 1;
     static constexpr int PITCH = HS * 4 + 16, WEIGHTS_PITCH = N + 4,
                          SCRATCH = ROWS * WEIGHTS_PITCH * 4;
-    static constexpr bool PAIRS =
-        false; /* columns lie over neighboring lanes, rows over lanes 8 apart */
+    static constexpr bool PAIRS = false; /* columns are in adjacent lanes, rows in lanes 8 apart */
     static constexpr int COLUMN_LANE = 1, ROW_LANE = 8;
     static constexpr bool COMPILES =
-        sizeof(T) == 4 || !HAS_DEEP_PRODUCT; /* from sm_80 on, 16 bits take the other */
+        sizeof(T) == 4 || !HAS_DEEP_PRODUCT; /* from sm_80 on 16-bit types use the other engine */
 
     template <int COLUMNS>
     struct Block {
@@ -40,7 +39,7 @@ struct SimtEngine {
         return d / 4 * 32 + tx() * 4 + d % 4;
     }
     static constexpr int FORWARD_BLOCKS = 1, FORWARD_DROPOUT_BLOCKS = 1,
-                         DQ_BLOCKS = 1;    /* shared memory sets them */
+                         DQ_BLOCKS = 1;    /* limited by shared memory */
     static constexpr int OWN_COLUMNS = HS; /* of the sums: the warp's own */
     __device__ static __forceinline__ int first_column() { return 0; }
     __device__ static __forceinline__ bool is_first_of_row() { return tx() == 0; }

@@ -1,5 +1,5 @@
 /* Memory-efficient attention of f32 tensors in tf32 by mma.sync, for HS up to 128. A row is twice
- * as long as in 16 bits, so these are the engines of twice the head size, without the split. */
+ * as long as in 16 bits, so these engines are those for twice the head size, without the split. */
 #include "nn/attention/cuda/mem_efficient/mem_efficient_launch.cuh"
 #include "nn/attention/cuda/mem_efficient/mem_efficient_mma.cuh"
 

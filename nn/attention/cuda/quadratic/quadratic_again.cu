@@ -1,11 +1,11 @@
-/* A batched product gives hidden pairs a weight of 0, and 0 times NaN is NaN. So each product's
- * result is looked at once more: bound by memory, 100 MB and 25 us at B=64, NH=12, T=1024, HS=64 in
- * bf16, beside milliseconds of the rest. */
+/* A batched product includes hidden pairs with weight 0, and 0 times NaN is NaN. So each product's
+ * result is checked in a separate pass, bound by memory: 100 MB and 25 us at B=64, NH=12, T=1024,
+ * HS=64 in bf16, compared with milliseconds for the products. */
 #include "nn/attention/cuda/quadratic/quadratic_again.cuh"
 
 enum { THREADS = 256, WARPS = THREADS / 32 };
 
-/* A warp a row of out; a lane takes every 32nd element. */
+/* One warp per row of out; a lane takes every 32nd element. */
 template <typename T, bool TRANSPOSED>
 static __global__ void __launch_bounds__(THREADS)
     again_kernel(T *out, const T *weights, const T *x, RowParams p) {

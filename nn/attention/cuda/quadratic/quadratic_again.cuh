@@ -1,4 +1,4 @@
-/* Rows of a product of weights, made again where a hidden pair may have left a NaN in them. */
+/* Recomputes the rows of a product of weights in which a hidden pair may have left a NaN. */
 #pragma once
 
 #include "core/status.h"
@@ -7,7 +7,7 @@
 #include <cuda_runtime.h>
 
 /* out = weights x or, transposed, weights^T x, of contiguous heads: weights (B, NH, Tq, Tk), x and
- * out rows of HS. Rows that hold a NaN become the sum over visible pairs alone; a NaN that is
- * theirs by right comes back. */
+ * out rows of HS. Rows that contain a NaN become the sum over visible pairs only; a visible NaN
+ * reappears. */
 Status quadratic_again(void *out, const void *weights, const void *x, bool transposed,
                        const RowParams &p, cudaStream_t stream);

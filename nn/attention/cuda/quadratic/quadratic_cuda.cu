@@ -1,13 +1,14 @@
 /* baseline and math on CUDA: what quadratic_cpu.c computes, with batched cuBLASLt products over
- * contiguous copies of the heads and softmax in f32 between them. The whole (B, NH, Tq, Tk) is in
- * memory and kept for backward: these are the references that the tiled backends are measured
- * against.
+ * contiguous copies of the heads and softmax in f32 between them. All weights (B, NH, Tq, Tk) are
+ * in memory and kept for backward. These backends are the references for measurements of the tiled
+ * ones.
  *
  * Bound by memory: at B=64, NH=12, T=1024 in bf16 the scores are 1.6 GB. Forward writes them, reads
  * and writes them for softmax and reads them for the product with v (6.4 GB, 1.5 ms at 4.2 TB/s);
- * backward passes over weights or gradients eight times (12.9 GB, 3.1 ms). What a mask hides is
- * written as zeros and not read: a causal call saves an eighth. A bias' gradient takes two passes
- * more, over the gradients of the weights before they become those of the scores. */
+ * backward passes over weights or gradients eight times (12.9 GB, 3.1 ms). Hidden elements are
+ * written as zeros and not read, which saves an eighth in a causal call. The gradient of a bias
+ * takes two more passes, over the gradients of the weights before they become those of the
+ * scores. */
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/matmul.cuh"
 #include "nn/attention/attention.h"
@@ -16,7 +17,7 @@
 #include "nn/attention/cuda/quadratic/quadratic_heads.cuh"
 #include "nn/attention/cuda/quadratic/quadratic_softmax.cuh"
 
-/* The workspace in pieces, one after another. */
+/* Takes the next part of the workspace. */
 static void *take(char **at, const AttentionCall *call, int64_t rows, int64_t columns) {
     void *piece = *at;
     *at += quadratic_piece(call, rows, columns);
@@ -34,8 +35,7 @@ static Status product(const AttentionCall *call, MatmulForm form, int64_t rows, 
     return matmul_run(shape, &operands, stream);
 }
 
-/* A product of weights: out (Tq, HS) = weights x, or out (Tk, HS) = weights^T x where
- * transposed. */
+/* A product of weights: out (Tq, HS) = weights x; if transposed, out (Tk, HS) = weights^T x. */
 static Status weighted(const RowParams &p, bool transposed, const void *weights, const void *x,
                        void *out, cudaStream_t stream) {
     const AttentionCall *c = &p.call;

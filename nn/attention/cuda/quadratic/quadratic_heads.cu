@@ -19,7 +19,7 @@ static __global__ void __launch_bounds__(THREADS) gather_kernel(T *out, const T 
     store<W>(out + i, value);
 }
 
-/* The other way; the heads of a group are summed in order. */
+/* The reverse; the heads of a group are summed in order. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS) scatter_kernel(T *out, const T *x, HeadCopy c) {
     int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * W, heads = c.NH / c.group;

@@ -1,5 +1,5 @@
-/* The heads that baseline and math on CUDA compute on: contiguous copies, which batched products
- * take. */
+/* The heads on which baseline and math on CUDA compute: contiguous copies, as batched products
+ * require. */
 #pragma once
 
 #include "core/status.h"
@@ -11,11 +11,11 @@
 struct HeadCopy {
     HeadLayout layout;
     int64_t B, NH, T, HS;
-    int64_t group; /* heads of the contiguous form that one strided head stands for */
+    int64_t group; /* heads of the contiguous form per strided head */
     float factor;
 };
 
-/* From the strided form x to the contiguous out, times factor; or (gather: false) the other way,
+/* From the strided form x to the contiguous out, times factor; or (gather: false) the reverse, with
  * the heads of a group summed in order. */
 Status heads_copy(void *out, const void *x, DType dtype, HeadCopy c, bool gather,
                   cudaStream_t stream);

@@ -7,19 +7,19 @@
 #include "core/step.h"
 #include "nn/attention/sdpa.h"
 
-/* What a row of the weights needs to know: its query, its mask, its place in the random stream. */
+/* The description of a row of the weights: its query, mask, and position in the random stream. */
 struct RowParams {
     AttentionCall call;
     const StepState *step;
-    const int32_t *ranges; /* key_ranges; NULL without */
+    const int32_t *ranges; /* key_ranges, or NULL */
     const void *bias;
     float factor; /* of the scores before softmax; of the gradient after it */
 };
 
-/* The keys of a row (b, h, i), and where its bias starts. Packs of W that lie outside are not
- * read. */
+/* The visible keys of a row (b, h, i), and the start of its bias. Packs of W outside of them are
+ * not read. */
 struct RowMask {
-    int first, end; /* a row of 2^31 weights would be no row that is kept */
+    int first, end; /* rows of 2^31 weights would not fit in memory */
     int64_t bias;
 
     template <int W>
@@ -56,14 +56,14 @@ static __device__ __forceinline__ RowMask mask_of(const RowParams &p, int64_t ro
     return mask_at(p, row / call.Tq / call.NH, row / call.Tq % call.NH, row % call.Tq);
 }
 
-/* Whether key j is hidden, by a bias too: a boolean one of 0, an additive one of -inf. */
+/* Whether key j is hidden, by a bias as well: 0 in a boolean one, -inf in an additive one. */
 static __device__ __forceinline__ bool is_hidden(const RowParams &p, const RowMask &mask, int j) {
     if (j < mask.first || j >= mask.end) return true;
     if (p.call.bias == BIAS_BOOLEAN) return ((const uint8_t *)p.bias)[mask.bias + j] == 0;
     return p.call.bias == BIAS_ADDITIVE && ((const float *)p.bias)[mask.bias + j] == -INFINITY;
 }
 
-/* Whether all keys are: asked by a whole warp. */
+/* Whether all keys are hidden; called by a whole warp. */
 static __device__ __forceinline__ bool is_blind(const RowParams &p, const RowMask &mask) {
     bool seen = false;
     for (int j = mask.first + (int)threadIdx.x % 32; j < mask.end && !seen; j += 32)
@@ -71,7 +71,7 @@ static __device__ __forceinline__ bool is_blind(const RowParams &p, const RowMas
     return !__any_sync(0xFFFFFFFFu, seen);
 }
 
-/* x, or 0 where it is a NaN that a hidden key made. */
+/* x, or 0 if it is a NaN caused by a hidden key. */
 static __device__ __forceinline__ float seen_of(const RowParams &p, const RowMask &mask, int j,
                                                 float x) {
     return isnan(x) && is_hidden(p, mask, j) ? 0.0f : x;
@@ -88,7 +88,7 @@ static __device__ __forceinline__ float score_of(const RowParams &p, const RowMa
     return bias == -INFINITY ? bias : BIAS == BIAS_ADDITIVE ? score + bias : score;
 }
 
-/* x *= mask / (1 - p) for W weights from key j of a row (b, h, i) on; see dropout_cpu.h for the
+/* x *= mask / (1 - p) for W weights of a row (b, h, i) from key j on; dropout_cpu.h defines the
  * numbering. */
 template <int W>
 static __device__ __forceinline__ void dropout_pack(const RowParams &p, int64_t row, int64_t j,

@@ -1,14 +1,14 @@
-/* The passes of baseline and math over rows of (B, NH, Tq, Tk), a warp a row, in f32. What a row's
- * registers hold is read once: quadratic_cuda.cu counts the bytes. */
+/* The passes of baseline and math over rows of (B, NH, Tq, Tk), one warp per row, in f32. A row
+ * that fits into registers is read once: quadratic_cuda.cu counts the bytes. */
 #include "nn/attention/cuda/quadratic/quadratic_softmax.cuh"
 
 #include "core/cuda/cuda_common.cuh"
 
-/* HELD: packs of a row that a lane keeps in registers. */
+/* HELD: the packs of a row that a lane keeps in registers. */
 enum { THREADS = 256, WARPS = THREADS / 32, HELD = 4 };
 
-/* Writes lse; what a row's exponentials are to be multiplied by: 0 where it sees no key, and NaN
- * where it sees keys whose scores are all -inf. The mask says which, never the maximum. */
+/* Writes lse; returns the factor for a row's exponentials: 0 if it sees no key, NaN if the scores
+ * of all visible keys are -inf. The mask decides between the two, never the maximum. */
 static __device__ __forceinline__ float row_finish(float sum, float base, float *lse,
                                                    const RowParams &p, const RowMask &mask) {
     bool blind = sum == 0 && is_blind(p, mask);
@@ -17,8 +17,8 @@ static __device__ __forceinline__ float row_finish(float sum, float base, float 
     return inverse;
 }
 
-/* Softmax of a row that a warp's registers hold: an element is read once and costs one exponential,
- * and none where the mask hides its pack. */
+/* Softmax of a row in a warp's registers: an element is read once and costs one exponential, or
+ * none if the mask hides its pack. */
 template <typename T, int W, int BIAS>
 static __device__ __forceinline__ void
 softmax_held(T *x, T *dropped, float *lse, const RowParams &p, const RowMask &mask, int64_t row) {
@@ -60,8 +60,8 @@ softmax_held(T *x, T *dropped, float *lse, const RowParams &p, const RowMask &ma
     }
 }
 
-/* A warp a row: the scores become softmax over the visible keys and zero elsewhere, and lse is
- * kept. */
+/* One warp per row: turns the scores into softmax over the visible keys and zero elsewhere, and
+ * writes lse. */
 template <typename T, int W, int BIAS>
 static __global__ void __launch_bounds__(THREADS)
     softmax_kernel(T *weights, T *dropped, float *lse, RowParams p) {
@@ -117,7 +117,7 @@ row_product(const T *d, const T *weights, const RowParams &p, int64_t row, const
     return warp_sum(sum);
 }
 
-/* The gradient of a row that a warp's registers hold. */
+/* The gradient of a row in a warp's registers. */
 template <typename T, int W>
 static __device__ __forceinline__ void softmax_gradient_held(T *d, const T *weights,
                                                              const RowParams &p,
@@ -151,8 +151,8 @@ static __device__ __forceinline__ void softmax_gradient_held(T *d, const T *weig
     }
 }
 
-/* A warp a row: d becomes the gradient of the scores, P (d - sum_j P d) factor; and the dropped
- * weights are made again where a product needs them. */
+/* One warp per row: d becomes the gradient of the scores, P (d - sum_j P d) factor. Also recomputes
+ * the dropped weights if a product needs them. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS)
     softmax_gradient_kernel(T *d, const T *weights, RowParams p) {
@@ -177,7 +177,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* The row sums alone, which the bias' gradient needs of every row that it is broadcast over. */
+/* The row sums only, which the gradient of a broadcast bias needs for every row. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS)
     row_product_kernel(float *sums, const T *d, const T *weights, RowParams p) {
@@ -189,9 +189,9 @@ static __global__ void __launch_bounds__(THREADS)
 
 constexpr int BIAS_KEYS = 32, BIAS_PARTS = THREADS / BIAS_KEYS;
 
-/* dbias = P (d - sum_j P d), summed over the rows that share it: a block is one of the bias' `rows`
- * rows, the fastest to change, and 32 of its keys. The shared rows are dealt to 8 threads a key,
- * each adding its own in order, and the 8 sums are added in order. */
+/* dbias = P (d - sum_j P d), summed over the rows that share it. A block processes one of the bias'
+ * `rows` rows, the fastest index, and 32 of its keys. The shared rows are distributed over 8
+ * threads per key; each adds its rows in order, and the 8 sums are added in order. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
     dbias_kernel(float *dbias, const float *sums, const T *d, const T *weights, unsigned rows,
@@ -201,7 +201,7 @@ static __global__ void __launch_bounds__(THREADS)
     HeadLayout l = c.bias_layout;
     int64_t Q = l.token == 0 ? 1 : c.Tq, H = l.head == 0 ? 1 : c.NH, NQ = c.Tq / Q, NH = c.NH / H;
     int64_t shared =
-        (l.batch == 0 ? c.B : 1) * NH * NQ; /* rows of the weights that share a row of the bias */
+        (l.batch == 0 ? c.B : 1) * NH * NQ; /* rows of the weights per row of the bias */
     int key = threadIdx.x % BIAS_KEYS, part = threadIdx.x / BIAS_KEYS;
     int64_t at = blockIdx.x % rows, i0 = at % Q, h0 = at / Q % H, b0 = at / Q / H;
     int64_t j = (int64_t)(blockIdx.x / rows) * BIAS_KEYS + key;
