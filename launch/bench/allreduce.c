@@ -1,9 +1,8 @@
-/* How fast ranks sum: what data parallel training waits for, at sizes from a scalar's to a large
- * model's gradient.
+/* Measures all-reduce, the communication of data-parallel training, from the size of a scalar to
+ * that of a large model's gradient.
  *
- * Bus bandwidth is the rate at which the busiest link must have worked: 2 (n - 1) / n times the
- * bytes over the time for n ranks, whatever the algorithm. Source: NVIDIA, nccl-tests,
- * doc/PERFORMANCE.md. */
+ * Bus bandwidth is the minimum rate of the busiest link: 2 (n - 1) / n times the bytes over the
+ * time for n ranks, for every algorithm. Source: NVIDIA, nccl-tests, doc/PERFORMANCE.md. */
 #include "core/bound_program.h"
 #include "core/ops/collective.h"
 #include "core/perf/timing.h"
@@ -16,8 +15,8 @@ static const char default_config[] = "name: bench\n"
 
 enum { LEAST_BYTES = 1 << 10, MOST_BYTES_CPU = 16 << 20, MOST_BYTES_CUDA = 512 << 20, AT_ONCE = 8 };
 
-/* AT_ONCE sums of one vector behind each other: a step's reductions, not a single one's way to the
- * device. */
+/* AT_ONCE sums of one vector in sequence: measures the reductions of a step, not the latency of a
+ * single launch. */
 static Status record(BoundProgram *b, Device *device, const Collectives *collectives,
                      int64_t count) {
     TRY(program_create(device->target, false, &b->program));
@@ -79,7 +78,7 @@ static Status prepare(Experiment *e, const BenchOptions *options, Config **confi
     return experiment_open_device(e);
 }
 
-/* Rank 0 writes; the others' output has no file. */
+/* Rank 0 writes; the output of the other ranks has no file. */
 static Status open_output(const BenchOptions *options, FILE *table, BenchOutput *output) {
     bool leads = world_rank(options->world) == 0;
     return bench_output_open(leads ? options->csv : NULL, NULL, table, output);

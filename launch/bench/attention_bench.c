@@ -1,12 +1,12 @@
-/* Every attention backend on one call, forward alone and with its backward: by default the model's,
- * on its packed projection. */
+/* Measures every attention backend on one call, forward only and with backward. The default is the
+ * model's call on its packed projection. */
 #include "launch/bench/attention_case.h"
 
 #include <math.h>
 #include <string.h>
 
-/* A forward pass alone is timed as evaluation runs it; with its backward, as training does. Where
- * the device has no room, row->refusal says so. */
+/* Forward alone is timed as in evaluation; with backward, as in training. If the device has too
+ * little memory, row->refusal says so. */
 static Status measure_one(Device *device, AttentionCase *c, const AttentionBackend *backend,
                           bool backward, int64_t repeats, double *seconds, AttentionRow *row) {
     Sdpa *sdpa;
@@ -50,7 +50,7 @@ static Status case_run(Device *device, AttentionCase *c, const BenchOptions *opt
     return OK;
 }
 
-/* Whether any backend takes the call: nothing is measured otherwise. */
+/* Whether any backend accepts the call; otherwise nothing is measured. */
 static bool anything_runs(const Device *device, const BenchOptions *options,
                           const AttentionCase *c) {
     const char *name, *refusal;
@@ -60,7 +60,7 @@ static bool anything_runs(const Device *device, const BenchOptions *options,
     return false;
 }
 
-/* The calls to measure: for each length one, and where they are asked for one with documents. */
+/* The calls to measure: one per length, and if requested one more with documents. */
 typedef struct Cases {
     AttentionCase all[2 * ATTENTION_MOST_LENGTHS];
     int count;

@@ -76,7 +76,7 @@ static BenchLayout layout_of(const BenchOptions *o) {
     return o->Tk > 0 ? BENCH_LAYOUT_TOKENS : BENCH_LAYOUT_PACKED;
 }
 
-/* The tutorial's call; on the CPU one that ends in seconds. */
+/* The tutorial's call; on the CPU a smaller one that takes seconds. */
 Status attention_shape_of(const BenchOptions *o, const Device *device, AttentionShape *out) {
     bool is_cpu = device->target.kind == DEVICE_CPU;
     TRY(options_check(o));
@@ -118,8 +118,7 @@ static void layouts_set(AttentionCall *c, BenchLayout layout) {
         c->q = c->k = c->v = attention_packed(c->Tq, c->NH, c->NH_kv, c->HS);
 }
 
-/* Dense over the dimensions that are named; too large a stride is one that attention_check
- * refuses. */
+/* Dense over the given dimensions; attention_check refuses strides that are too large. */
 static HeadLayout bias_layout(const AttentionCall *c, const char *dims) {
     HeadLayout layout = {0};
     const struct {
@@ -135,7 +134,7 @@ static HeadLayout bias_layout(const AttentionCall *c, const char *dims) {
     return layout;
 }
 
-/* The mask's name in the table. */
+/* The name of the mask in the table. */
 static void mask_write(const AttentionShape *s, AttentionCase *c) {
     char base[40] = "full", bias[24] = "";
     if (s->causal != CAUSAL_NONE) snprintf(base, sizeof base, "causal");
@@ -185,7 +184,7 @@ static int64_t length_draw(int64_t b, int64_t start, int64_t mean) {
     return 1 + (int64_t)(-log(1 - (double)rng_uniform(words.word[0])) * (double)(mean - 1));
 }
 
-/* Lengths are exponentially distributed with the mean; the last document of a row is cut. */
+/* Lengths are exponentially distributed around the mean; the last document of a row is cut. */
 static Status documents_draw(AttentionCase *c) {
     int32_t *starts = malloc((size_t)(c->call.Tq + 1) * sizeof *starts);
     Status status = starts == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for documents") : OK;
@@ -213,7 +212,7 @@ static Status padding_set(AttentionCase *c) {
     return status;
 }
 
-/* Half of it, at random. */
+/* Hides half of the elements, at random. */
 static Status seen_draw(AttentionCase *c) {
     int64_t count = attention_extent(&c->call, ATTENTION_BIAS);
     c->seen = malloc((size_t)count);

@@ -1,4 +1,4 @@
-/* One call of bench attention, with the masks that it is measured on. */
+/* One call of bench attention, with its masks. */
 #pragma once
 
 #include "launch/bench/attention_table.h"
@@ -7,32 +7,31 @@
 #include "nn/attention/standalone.h"
 
 typedef struct AttentionCase {
-    AttentionCall call; /* as it trains */
+    AttentionCall call; /* as in training */
     bool packed;        /* q, k and v are one tensor */
-    int64_t documents;  /* their mean length; 0: none */
+    int64_t documents;  /* mean length of documents; 0: none */
     char mask[ATTENTION_MASK_ROOM];
-    const int64_t *key_lengths; /* of the rows in turn; the shape's */
+    const int64_t *key_lengths; /* of the rows, repeated; borrowed from the shape */
     int key_length_count;
     bool is_drawn;
-    AttentionRanges ranges; /* where the call has them */
+    AttentionRanges ranges; /* if the call has them */
     uint8_t *seen;          /* a boolean bias */
-    double pairs;           /* of query and key that see each other, over all rows and heads */
+    double pairs;           /* visible pairs of query and key, over all rows and heads */
 } AttentionCase;
 
-/* What the options say but for lengths. Errors: STATUS_USAGE for options that do not go
- * together. */
+/* Reads all options except lengths. Errors: STATUS_USAGE for options that contradict each other. */
 NODISCARD Status attention_shape_of(const BenchOptions *options, const Device *device,
                                     AttentionShape *out);
 
-/* The call for T queries, with documents or, where that is 0, without. Takes no memory.
- * Errors: STATUS_USAGE for one that makes no sense. */
+/* The call for T queries, with documents of this mean length; 0: without documents. Allocates
+ * nothing. Errors: STATUS_USAGE for an invalid call. */
 NODISCARD Status attention_case_of(const AttentionShape *shape, int64_t T, int64_t documents,
                                    AttentionCase *out);
 
-/* Draws the masks, once, and counts pairs; puts them on the device. Errors: STATUS_FAILURE. */
+/* Draws the masks, counts the visible pairs, and uploads the masks. Errors: STATUS_FAILURE. */
 NODISCARD Status attention_case_upload(AttentionCase *c, Sdpa *sdpa);
 void attention_case_free(AttentionCase *c);
 
-/* "128,256,512", the value of an option. Errors: STATUS_USAGE. */
+/* Parses "128,256,512", the value of an option. Errors: STATUS_USAGE. */
 NODISCARD Status attention_lengths_parse(const char *option, const char *text, int64_t *lengths,
                                          int *count);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FLOP/s in the table: a CPU's rates are told in GFLOP/s. */
+/* FLOP/s in the table: GFLOP/s for CPUs. */
 static bool is_slow(const AttentionTable *table) { return table->product_rate < 1e12; }
 
 static const char *dtype_text(const AttentionShape *s) {
@@ -22,7 +22,7 @@ static const char *layout_text(const AttentionShape *s) {
                                               : "heads";
 }
 
-/* What is not the model's call: ", NH_kv 2, Tk 4096, dropout 0.1, tokens". */
+/* The properties that differ from the model's call: ", NH_kv 2, Tk 4096, dropout 0.1, tokens". */
 static void extras_text(const AttentionShape *s, char *text, size_t room) {
     char NH_kv[32] = "", Tk[32] = "", dropout[40] = "";
     if (s->NH_kv != s->NH) snprintf(NH_kv, sizeof NH_kv, ", NH_kv %lld", (long long)s->NH_kv);
@@ -127,7 +127,7 @@ static bool starts_line(const AttentionTable *table, int index) {
     return table->rows[index].refusal == NULL;
 }
 
-/* What a line or a group of bars is called: the mask only where there are two. */
+/* The name of a line or a group of bars; with the mask only if there are two. */
 static void line_name(const AttentionRow *r, char *name, size_t room) {
     snprintf(name, room, r->documents > 0 ? "%s, documents" : "%s", r->name);
 }
@@ -168,7 +168,7 @@ static void lines_plot(const AttentionTable *table, FILE *plot) {
         char name[64];
         if (!starts_line(table, i)) continue;
         line_name(&table->rows[i], name, sizeof name);
-        /* Dashes let a line be seen that lies below. */
+        /* Dashes keep a line below visible. */
         fprintf(plot, "%s$line%d with linespoints lw 2 dt %d pt 7 ps 0.7 title '%s'",
                 lines > 0 ? ", " : "", i, 1 + lines % 2, name);
         lines++;

@@ -1,4 +1,4 @@
-/* The table of bench attention: for people, as CSV and as a picture. */
+/* The table of bench attention: as text, as CSV and as a chart. */
 #pragma once
 
 #include "launch/bench/bench_output.h"
@@ -6,15 +6,15 @@
 
 enum { ATTENTION_MOST_LENGTHS = 16, ATTENTION_MASK_ROOM = 96 };
 
-/* What all rows share. */
+/* Common to all rows. */
 typedef struct AttentionShape {
     const char *device;
-    bool is_reduced; /* smaller than the tutorial's, for a CPU */
+    bool is_reduced; /* smaller than the tutorial's call, for a CPU */
     int64_t B, NH, NH_kv, HS;
-    int64_t Tk; /* 0: as T */
+    int64_t Tk; /* 0: equal to T */
     DType dtype;
     bool tf32;
-    int layout; /* BenchLayout, but for auto */
+    int layout; /* BenchLayout, never auto */
     CausalMask causal;
     int64_t window;
     double dropout;
@@ -27,7 +27,7 @@ typedef struct AttentionShape {
 
 typedef struct AttentionRow {
     const char *name, *refusal; /* NULL: it was measured */
-    int64_t T, documents;       /* their mean length; 0: none */
+    int64_t T, documents;       /* mean length of documents; 0: none */
     char mask[ATTENTION_MASK_ROOM];
     double forward_s, both_s, forward_flops, both_flops;
     size_t bytes; /* kept for backward, and workspace */
@@ -42,13 +42,13 @@ typedef struct AttentionTable {
     int count, room;
 } AttentionTable;
 
-/* The heads of the table and of the CSV. */
+/* The headers of the table and of the CSV. */
 void attention_table_begin(const AttentionTable *table);
 
-/* Prints a row and keeps it. Errors: STATUS_FAILURE without memory. */
+/* Prints a row and keeps it for the chart. Errors: STATUS_FAILURE without memory. */
 NODISCARD Status attention_table_add(AttentionTable *table, const AttentionRow *row);
 
-/* gnuplot's commands: bars for one length, lines over several. */
+/* Writes gnuplot commands: bars for one length, lines for several. */
 void attention_table_plot(const AttentionTable *table);
 
 void attention_table_free(AttentionTable *table);

@@ -37,7 +37,7 @@ static Status check_writable(const char *path) {
     return access(parent, W_OK) == 0 ? OK : cannot_write(path);
 }
 
-/* gnuplot's terminal for a path; NULL where there is none. */
+/* The gnuplot terminal for a path; NULL if there is none. */
 static const char *terminal_of(const char *path) {
     const char *dot = strrchr(path, '.');
     if (dot != NULL && strcmp(dot, ".svg") == 0)
@@ -67,8 +67,8 @@ static Status csv_write(const char *path, const char *text) {
     return output_finish(&output, is_written ? OK : cannot_write(path));
 }
 
-/* Starts gnuplot with its commands from one file and its picture to another; its exit code, 127
- * where it is not there. */
+/* Runs gnuplot with its commands from one file and its picture to another; returns its exit code,
+ * 127 if it is not installed. */
 static int gnuplot_run(int commands, int picture) {
     char *const arguments[] = {(char *)"gnuplot", NULL};
     posix_spawn_file_actions_t actions;
@@ -85,7 +85,7 @@ static int gnuplot_run(int commands, int picture) {
     return code;
 }
 
-/* gnuplot's exit code. */
+/* Returns gnuplot's exit code. */
 static int picture_write(const BenchOutput *output, const Output *picture) {
     FILE *commands = tmpfile();
     if (commands == NULL) return 1;

@@ -20,7 +20,7 @@ Status bench_open_device(const BenchOptions *options, Device **out) {
     return OK;
 }
 
-/* A word of a comma-separated list; its length, 0 behind the last. */
+/* Finds the next word of a comma-separated list; returns its length, 0 after the last. */
 static size_t word_at(const char *list, int index, const char **word) {
     for (; index > 0 && *list != '\0'; index--) {
         list += strcspn(list, ",");

@@ -45,7 +45,7 @@ static bool takes_gpu(const BenchOptions *options) {
            (options->device == BENCH_DEVICE_AUTO && device_count_cuda() > 0);
 }
 
-/* The rung's own settings come last: they are what the ladder is about. */
+/* The settings of the rung come last, because they define the ladder. */
 static Status config_of(const BenchOptions *options, const Rung *rung, Config **out) {
     char backends[64], pad[64], device[64];
     snprintf(backends, sizeof backends, "attention.backends=[%s]", rung->backend);
@@ -77,7 +77,7 @@ static Status config_check(const Config *config) {
     return OK;
 }
 
-/* A step of one rung; STATUS_CONFIG and STATUS_FAILURE are its own, and the ladder goes on. */
+/* Measures one rung; after its STATUS_CONFIG or STATUS_FAILURE the ladder continues. */
 static Status rung_measure(Experiment *e, int64_t repeats, Result *out) {
     if (e->resolved.vocab_size == CONFIG_AUTO) e->resolved.vocab_size = GPT2_VOCAB;
     TRY(experiment_open_device(e));
@@ -108,7 +108,7 @@ static Status rung_run(const BenchOptions *options, const Rung *rung, Result *ou
     return out->refusal == NULL ? status : OK;
 }
 
-/* The device, and what is trained on it. */
+/* Prints the device and the model. */
 static Status head_print(const BenchOptions *options, FILE *out) {
     Device *device = NULL;
     Config *config = NULL;

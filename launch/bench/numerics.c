@@ -1,5 +1,5 @@
-/* Errors against f64 over growing q and k. The inputs are rounded to the precision first, so that
- * what is measured is the arithmetic alone. */
+/* Errors against f64 for q and k of growing magnitude. Inputs are rounded to the precision first,
+ * so that only the arithmetic is measured. */
 #include "launch/bench/numerics_composition.h"
 
 #include "core/convert.h"
@@ -12,8 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* One precision and one magnitude: what goes in, what is exact, what came out. All f64, all (B, T,
- * C) or thrice that. */
+/* One precision and one magnitude: the inputs, the exact results, and the results. All f64, all (B,
+ * T, C) or three times that. */
 typedef struct Sample {
     const NumericsShape *shape;
     DType dtype;
@@ -40,7 +40,7 @@ static double normal(uint64_t stream, int64_t i) {
     return radius * cos(2 * M_PI * (double)rng_uniform(words.word[1]));
 }
 
-/* The nearest values of the precision, as f64. */
+/* Rounds f64 to the nearest values of the precision. */
 static void round_all(DType dtype, double *values, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         double place;
@@ -49,7 +49,7 @@ static void round_all(DType dtype, double *values, int64_t count) {
     }
 }
 
-/* q and k are of a normal distribution with standard deviation `magnitude`, v and dout with 1. */
+/* q and k are normally distributed with standard deviation `magnitude`, v and dout with 1. */
 static void sample_draw(Sample *s, DType dtype, double magnitude) {
     int64_t C = s->shape->NH * s->shape->HS;
     s->dtype = dtype;
@@ -105,7 +105,7 @@ static Status by_backend(Device *device, const Sample *s, const AttentionBackend
     return status;
 }
 
-/* math in f64 on the CPU, which the tests hold against finite differences. */
+/* math in f64 on the CPU, which the tests compare with finite differences. */
 static Status sample_reference(Device *host, Sample *s) {
     const char *refusal;
     AttentionCall call = call_of(s->shape, DTYPE_F64);

@@ -11,17 +11,17 @@ static double rounded(double x, DType dtype) {
     return real_load(&place, dtype, 0);
 }
 
-/* A head's q and k, dense, and one row of scores. */
+/* Dense q and k of a head, and one row of scores. */
 typedef struct HeadRows {
     const NumericsShape *shape;
     DType dtype;
     Composition composition;
-    const double *qkv; /* at the head's first q */
+    const double *qkv; /* pointer to the head's first q */
     double *out;
     double *q, *k, *row;
 } HeadRows;
 
-/* q and k as they enter the product. */
+/* q and k as factors of the product. */
 static void factors(const HeadRows *head) {
     int64_t T = head->shape->T, HS = head->shape->HS, C = head->shape->NH * HS;
     bool scales = head->composition == COMPOSITION_PRESCALED;
@@ -43,7 +43,7 @@ static double score(const HeadRows *head, int64_t i, int64_t j) {
     return scale == 1 ? sum : rounded(sum * scale, head->dtype);
 }
 
-/* Not fmax, which would hide a NaN. */
+/* Not fmax, which would drop a NaN. */
 static void softmax(double *x, int64_t count, DType dtype) {
     double maximum = x[0], sum = 0;
     for (int64_t j = 1; j < count; j++) maximum = x[j] > maximum ? x[j] : maximum;

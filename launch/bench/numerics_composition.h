@@ -1,4 +1,4 @@
-/* Attention written out in one precision, as the article's appendix A does it twice. */
+/* Attention composed from ops in one precision, in the two ways of the article's appendix A. */
 #pragma once
 
 #include "core/dtype.h"
@@ -21,11 +21,11 @@ typedef enum Composition {
 
 /* out (B, T, C) from a packed qkv (B, T, 3C), both f64, C = NH * HS. Every tensor that the
  * composition would write is rounded to `dtype`: the scaled q and k, the product, the scores, the
- * weights, out. Sums inside of a product and of softmax are f64, so that what is left is the
- * rounding of what is stored; CUDA's backends of the same names sum in f32. Source: the article,
- * appendix A. Errors: STATUS_FAILURE without memory. */
+ * weights, out. Sums inside a product or a softmax are f64, so the only error is the rounding of
+ * stored values; CUDA's backends of the same names sum in f32. Source: the article, appendix A.
+ * Errors: STATUS_FAILURE without memory. */
 NODISCARD Status composition_forward(Composition composition, const NumericsShape *shape,
                                      DType dtype, const double *qkv, double *out);
 
-/* The square root of sum (x - exact)^2 / sum exact^2: infinite or NaN where x is. */
+/* The square root of sum (x - exact)^2 / sum exact^2; infinite or NaN if x is. */
 double relative_error(const double *x, const double *exact, int64_t count);

@@ -51,7 +51,7 @@ void numerics_table_refuse(NumericsTable *table, DType dtype, const char *name, 
     table->refusals[table->refused++].why = why;
 }
 
-/* Whether a point is its line's first. */
+/* Whether a point is the first of its line. */
 static bool starts_line(const NumericsTable *table, int index) {
     const NumericsPoint *p = &table->points[index];
     for (int i = 0; i < index; i++) {
@@ -103,7 +103,7 @@ void numerics_table_print(const NumericsTable *table, DType dtype) {
     fflush(out);
 }
 
-/* The line's points: magnitude, error, and 1 where it is no number. */
+/* The points of a line: magnitude, error, and 1 if the error is not finite. */
 static void line_data(const NumericsTable *table, int index) {
     FILE *plot = table->output->plot;
     fprintf(plot, "$line%d << EOD\n", index);
@@ -117,7 +117,7 @@ static void line_data(const NumericsTable *table, int index) {
     fputs("EOD\n", plot);
 }
 
-/* Colors and points of a name are the same in every panel. */
+/* A name has the same color and symbol in every panel. */
 static int style_of(const char *name) {
     static const char *const names[] = {"unscaled", "pre-scaled",    "baseline",
                                         "math",     "mem_efficient", "flash"};

@@ -1,4 +1,4 @@
-/* The tables of bench numerics: for people, as CSV and as a picture. */
+/* The tables of bench numerics: as text, as CSV and as a chart. */
 #pragma once
 
 #include "launch/bench/bench_output.h"
@@ -9,9 +9,9 @@ enum { NUMERICS_LEAST_POWER = -2, NUMERICS_MOST_POWER = 6 };
 
 typedef struct NumericsPoint {
     const char *name;
-    bool is_composition; /* written out on the host, with no gradient */
+    bool is_composition; /* composed on the host, without a gradient */
     DType dtype;
-    /* error, gradient: relative, of out and of q's, k's and v's gradients together */
+    /* error, gradient: relative, of out, and of the gradients of q, k and v together */
     double magnitude, error, gradient;
 } NumericsPoint;
 
@@ -19,7 +19,7 @@ typedef struct NumericsTable {
     const NumericsShape *shape;
     const char *device;
     BenchOutput *output;
-    NumericsPoint *points; /* in the order in which they were measured */
+    NumericsPoint *points; /* in the order of measurement */
     int count, room;
     struct {
         DType dtype;
@@ -32,13 +32,14 @@ void numerics_table_begin(const NumericsTable *table);
 
 NODISCARD Status numerics_table_add(NumericsTable *table, NumericsPoint point);
 
-/* A backend that does not take the precision; said once. */
+/* Reports, once, a backend that does not support the precision. */
 void numerics_table_refuse(NumericsTable *table, DType dtype, const char *name, const char *why);
 
-/* The rows of one precision, once all is measured. */
+/* Prints the rows of one precision, after all its measurements. */
 void numerics_table_print(const NumericsTable *table, DType dtype);
 
-/* gnuplot's commands: a panel a precision; what is no number stands at the upper border. */
+/* Writes gnuplot commands: a panel per precision; values that are not finite are at the upper
+ * border. */
 void numerics_table_plot(const NumericsTable *table);
 
 void numerics_table_free(NumericsTable *table);

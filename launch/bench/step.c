@@ -1,4 +1,4 @@
-/* A whole optimizer step on random tokens: what training costs without reading data. */
+/* One optimizer step on random tokens: the cost of training without reading data. */
 #include "core/perf/timing.h"
 #include "launch/bench/bench.h"
 #include "launch/config/config_load.h"
@@ -33,8 +33,8 @@ static double program_flops(const Program *p) {
     return flops;
 }
 
-/* The plan and the prediction against what there is; others' memory, as far as it is known, left
- * out. */
+/* Compares the plan and the prediction with the measured values, without the memory of other
+ * processes if that is known. */
 static void memory_report(const Experiment *e, FILE *out) {
     size_t free_bytes, total_bytes;
     fprintf(out, "%.1f MiB planned", (double)e->planned.bytes / 0x1p20);
@@ -63,7 +63,7 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
     memory_report(e, out);
 }
 
-/* Every rank measures, since a step is collective; rank 0 tells. */
+/* Every rank measures, because a step is collective; rank 0 prints. */
 static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
     double seconds = 1, rate = 1;
     TRY(ceilings_product(e->device, config_dtype(e->config), &rate));
@@ -83,7 +83,7 @@ static Status open_device(Experiment *e, const Config *config) {
     }
     TRY(experiment_open_device(e));
     e->ceilings = ceilings_find(e->device, config_dtype(e->config),
-                                true); /* for the plan's prediction, too */
+                                true); /* for the prediction of the plan, too */
     return OK;
 }
 

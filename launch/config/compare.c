@@ -1,4 +1,4 @@
-/* Whether a saved run may go on under another config. */
+/* Whether a saved run may continue under another config. */
 #include "launch/config/field.h"
 
 #include <stdlib.h>
@@ -40,7 +40,7 @@ Status fields_compare(const Config *saved, const Config *now, FieldMayDiffer may
     return status;
 }
 
-/* An `auto` takes over what was frozen, or was written by a study and is not decided yet. */
+/* An `auto` takes the frozen value, or was written by a study and is not resolved yet. */
 static bool may_differ_on_resume(const Field *field, const Config *saved, const Config *now) {
     return field->resume != RESUME_MUST_MATCH || is_auto(field, now) || is_auto(field, saved);
 }
@@ -61,8 +61,8 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     return status;
 }
 
-/* What matters to a run and may change, but for where its data lies, which is known by its
- * content. */
+/* Keys that affect a run and may change. Paths of data are excluded, because data is identified by
+ * its content. */
 static bool is_not_told(const Field *field, const Config *saved, const Config *now) {
     static const char *const told[] = {"lr_scheduler.", "training.stop.", "evaluation.",
                                        "checkpoint.", "logging."};

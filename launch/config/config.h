@@ -1,12 +1,12 @@
 /* Config: one experiment, read from YAML, checked and complete.
  *
- * A plain struct, read-only once it is loaded: launch/config/resolved.h holds the values of its
- * `auto`s. One table, launch/config/schema.c, lists the keys, their types, defaults and meanings;
+ * A plain struct, read-only after loading; launch/config/resolved.h holds the values of its `auto`
+ * keys. One table, launch/config/schema.c, lists the keys, their types, defaults and meanings;
  * docs/config.md is generated from it.
  *
  * All errors are STATUS_CONFIG (exit code 78) with a message of the form `FILE:LINE:COLUMN: error:
- * WHAT`, followed by the source line and its underline; its first line says it all. Nothing here is
- * collective. */
+ * WHAT`, followed by the source line and an underline; the first line is complete in itself.
+ * Nothing here is collective. */
 #pragma once
 
 #include "core/base/arena.h"
@@ -18,8 +18,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* What an `int or auto` holds until it is decided, and an `int or all` for all: such numbers are
- * positive. */
+/* Placeholder values of an `int or auto` before it is resolved, and of `all` in an `int or all`.
+ * Numbers are positive. */
 enum { CONFIG_AUTO = 0, CONFIG_ALL = 0 };
 
 typedef enum ConfigDevice {
@@ -57,14 +57,13 @@ typedef enum ConfigPreset {
     CONFIG_PRESET_GPT2_XL
 } ConfigPreset;
 
-/* A budget of memory: `percent` of what the device has where it is above 0, otherwise `bytes`. */
+/* A memory budget: `percent` of the device's memory if positive, otherwise `bytes`. */
 typedef struct ConfigBudget {
     size_t bytes;
     double percent;
 } ConfigBudget;
 
-/* How often: every `seconds` where that is above 0, otherwise every `steps`; both 0: only at the
- * end. */
+/* An interval: every `seconds` if positive, otherwise every `steps`; both 0: only at the end. */
 typedef struct ConfigInterval {
     int64_t steps;
     double seconds;
@@ -84,14 +83,14 @@ typedef struct ConfigStrings {
 typedef struct ConfigModel {
     ConfigPreset preset;
     int64_t n_layer, n_head, n_embd, block_size;
-    int64_t vocab_size; /* CONFIG_AUTO: the data's */
+    int64_t vocab_size; /* CONFIG_AUTO: that of the data */
     bool bias;
     double dropout;
-    int64_t pad_vocab; /* the vocabulary is padded to a multiple of this; 1: not at all */
+    int64_t pad_vocab; /* the vocabulary is padded to a multiple of this; 1: no padding */
 } ConfigModel;
 
 typedef struct ConfigAttention {
-    ConfigChoices backends; /* places in attention_names */
+    ConfigChoices backends; /* indices into attention_names */
     ConfigPick pick;
     bool document_mask;
 } ConfigAttention;
@@ -99,12 +98,12 @@ typedef struct ConfigAttention {
 typedef struct ConfigData {
     const char *train;
     const char *val;     /* NULL: no evaluation */
-    int64_t end_of_text; /* CONFIG_AUTO: the data's */
-    int64_t
-        batch_size; /* sequences per rank and micro-step; CONFIG_AUTO: what fits memory_budget */
+    int64_t end_of_text; /* CONFIG_AUTO: that of the data */
+    int64_t batch_size;  /* sequences per rank and micro-step; CONFIG_AUTO: the largest that fits
+                            memory_budget */
 } ConfigData;
 
-/* The first rule that is met ends the run; 0: no such rule. At least one is set. */
+/* The first rule that is met ends the run; 0: no rule. At least one is set. */
 typedef struct ConfigStop {
     int64_t steps, tokens;
     double time; /* training seconds */
@@ -132,7 +131,7 @@ typedef struct ConfigSchedule {
 
 typedef struct ConfigEvaluation {
     int64_t interval; /* steps; 0: only at the end */
-    int64_t tokens;   /* CONFIG_ALL: of the whole file */
+    int64_t tokens;   /* CONFIG_ALL: the whole file */
 } ConfigEvaluation;
 
 typedef struct ConfigCheckpoint {
@@ -153,7 +152,7 @@ typedef struct ConfigReport {
 
 typedef struct ConfigSlurm {
     int64_t nodes, ranks_per_node, cpus_per_rank;
-    double time; /* seconds; 0: the partition's own limit */
+    double time; /* seconds; 0: the partition's limit */
     int64_t array_limit;
     bool requeue;
     const char *partition, *account; /* NULL: Slurm's default */
@@ -162,7 +161,7 @@ typedef struct ConfigSlurm {
 } ConfigSlurm;
 
 typedef struct ConfigLocal {
-    int64_t ranks, parallel; /* of a point, points at a time */
+    int64_t ranks, parallel; /* of a point; points at a time */
 } ConfigLocal;
 
 typedef struct ConfigLaunch {
@@ -197,29 +196,28 @@ typedef struct Config {
     Arena tree;  /* owns `sweep` */
 } Config;
 
-/* Writes every key with its value, in the schema's order, as YAML that loads back to the same
+/* Writes every key with its value as YAML, in the schema's order; loading it gives the same
  * config. */
 NODISCARD Status config_write(const Config *config, FILE *file);
 
-/* The same as a string for free(); NULL where memory is out. */
+/* The same as a string for free(); NULL if memory is out. */
 char *config_text(const Config *config);
 
-/* Whether a run that was saved under `saved` may go on under `now`. Otherwise STATUS_CONFIG, one
- * line that names each differing field that must match, with both values; docs/config.md lists
- * which may change. An `auto` in `now` matches whatever was frozen, and one in `saved`, which no
- * run has decided yet, whatever comes. */
+/* Whether a run that was saved under `saved` may continue under `now`. Otherwise STATUS_CONFIG: one
+ * line names each differing key that must match, with both values; docs/config.md lists the keys
+ * that may change. An `auto` in `now` matches any frozen value. An `auto` in `saved`, which no run
+ * has resolved yet, matches any value. */
 NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
 
-/* Lists what a resumed run has that differs and may: schedule, stop rule, evaluation, checkpoints,
- * logging, batches; "" for nothing. *text is for free(), also after a failure. */
+/* Lists the differences of a resumed run that are allowed: schedule, stop rule, evaluation,
+ * checkpoints, logging, batches; "" for none. *text is for free(), also after a failure. */
 NODISCARD Status config_changes(const Config *saved, const Config *now, char **text);
 
 /* The name of an enum key's value: config_name("training.dtype", config->training.dtype) is
- * "float32";
- * NULL where the key has no such value. */
+ * "float32"; NULL if the key has no such value. */
 const char *config_name(const char *key, int value);
 
-/* Writes the keys, a line each, for --help. */
+/* Writes the keys for --help, one per line. */
 void config_help(FILE *file);
 
 /* Writes the reference page, docs/config.md. */

@@ -11,7 +11,7 @@
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
 
-/* `a.b=VALUE` as the tree {a: {b: VALUE}}, each part with its place in the argument. */
+/* `a.b=VALUE` as the tree {a: {b: VALUE}}; each part has its position in the argument. */
 static Status nest(Arena *arena, const Source *source, const char *key, YamlNode *value,
                    YamlNode **out) {
     YamlNode *root = node_create(arena, NODE_MAP, (Place){source, 1, 1, 1}), *map = root;
@@ -49,11 +49,12 @@ static Status lay_override(Arena *arena, const char *argument, YamlNode *root) {
     TRY(yaml_read(arena, source, (size_t)(equals - text) + 1, &value));
     TRY(nest(arena, source, text, value, &tree));
     TRY(extends_lay(arena, tree, COMMAND_LINE, root));
-    root->place = place; /* what is missing is missing in the file */
+    root->place = place; /* missing keys are reported for the file */
     return OK;
 }
 
-/* `dir/quickstart.yaml` names its run quickstart. */
+/* The name of the run is the file name without extension: `dir/quickstart.yaml` gives
+ * quickstart. */
 static Status name_after(Arena *arena, const char *path, YamlNode *root) {
     if (node_find(root, "name") != NULL) return OK;
     const char *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1,
@@ -68,7 +69,7 @@ static Status name_after(Arena *arena, const char *path, YamlNode *root) {
     return node_put(arena, root, "name", node);
 }
 
-/* The file, or the text where there is one, with the overrides on it. */
+/* The file, or the text if there is one, with the overrides applied. */
 static Status tree_load(Arena *arena, const char *path, const char *text, YamlNode *root) {
     if (text == NULL) return extends_load(arena, path, root);
     Source *source = arena_alloc(arena, sizeof *source);
@@ -103,7 +104,7 @@ static Status load(Config *config, const char *path, const char *text, int n_ove
     return fill(config, root, path, n_overrides, overrides);
 }
 
-/* Of the tree nothing but a sweep is kept. */
+/* Drops everything except a sweep from the tree. */
 static Status created(Status status, Config *config, Config **out) {
     if (failed(status)) {
         config_destroy(&config);

@@ -34,7 +34,7 @@ static void find_line(const Place *place, const char **start, const char **end) 
     *end = cursor + strcspn(cursor, "\r\n");
 }
 
-/* The source line and its underline; a long line is cut to a window around the place. */
+/* The source line and its underline; a long line is cut to a window around the position. */
 static void excerpt(const Place *place, char *out, size_t bytes) {
     const char *start, *end;
     find_line(place, &start, &end);

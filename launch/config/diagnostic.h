@@ -1,4 +1,4 @@
-/* Messages about a config: `FILE:LINE:COLUMN: error: ...`, then the source line with the place
+/* Messages about a config: `FILE:LINE:COLUMN: error: ...`, then the source line with the location
  * underlined. */
 #pragma once
 
@@ -11,9 +11,9 @@
 NODISCARD Status place_error(Place place, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* A user's text made fit for a message: at most 60 bytes, control characters as '?'. From the
+/* A user's text, made safe for a message: at most 60 bytes, control characters as '?'. From the
  * arena; never NULL. */
 const char *shown(Arena *arena, const char *text);
 
-/* `'X'`, or `a list`, or `a map`: what a node holds, for a message. */
+/* `'X'`, or `a list`, or `a map`: the content of a node, for a message. */
 const char *shown_node(Arena *arena, const YamlNode *node);

@@ -14,7 +14,7 @@ enum { LONGEST_TEXT = 4096 };
 
 typedef struct Reading {
     const Field *field;
-    const YamlNode *node; /* the value, or the list item at hand */
+    const YamlNode *node; /* the value, or the current list item */
     Config *config;
 } Reading;
 
@@ -55,7 +55,7 @@ static Status check_range(const Reading *r, double value) {
     return OK;
 }
 
-/* Texts become file names, lines of scripts and of messages. */
+/* Texts are used in file names, lines of scripts and messages. */
 static Status check_text(const Reading *r, const char *text) {
     if (*text == '\0') return PLACE_ERROR(r->node->place, "'%s' must not be empty", r->field->path);
     if (strlen(text) > LONGEST_TEXT) {

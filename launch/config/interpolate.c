@@ -9,7 +9,7 @@
 
 enum { MAX_CHAIN = 16, MAX_BYTES = 4096 };
 
-/* The references being followed, innermost first. */
+/* The references that are being resolved, innermost first. */
 typedef struct KeyChain {
     const char *name;
     int length;
@@ -19,10 +19,10 @@ typedef struct KeyChain {
 typedef struct Context {
     Arena *arena;
     const YamlNode *root;
-    Place begin; /* of the value at which the walk began */
+    Place begin; /* position of the first value */
 } Context;
 
-/* A default's own text is not the user's to mend. */
+/* A user cannot correct the text of a default. */
 static Place place_of(const Context *context, const YamlNode *node) {
     return node->is_default ? context->begin : node->place;
 }
@@ -35,7 +35,7 @@ static const char *chain_text(Arena *arena, const KeyChain *chain, const char *l
         text = arena_printf(arena, "%s -> %s", chain->name, text);
         if (strcmp(chain->name, last) == 0) break;
     }
-    /* The key that the walk began at is in no link of the chain. */
+    /* The chain does not contain the key of the first value. */
     if (chain == NULL && text != NULL) text = arena_printf(arena, "%s -> %s", last, text);
     return text == NULL ? last : text;
 }

@@ -118,7 +118,7 @@ static Status merge_child(Arena *arena, YamlNode *base, YamlNode *child) {
     node_remove(base, child->key);
     if (node_is_null(child)) return OK;
     if (child->kind != NODE_MAP) return node_append(arena, base, child);
-    /* Merged onto an empty map rather than taken whole, so that the nulls inside are dropped. */
+    /* Merged into an empty map instead of moved, so that nulls inside are dropped. */
     YamlNode *fresh = node_create(arena, NODE_MAP, child->place);
     if (fresh == NULL) return out_of_memory();
     fresh->key = child->key;

@@ -1,10 +1,10 @@
-/* The resolved config as YAML, and the key list for --help: both walk the schema in its order. */
+/* Writes the resolved config as YAML, and the key list for --help, both in the schema's order. */
 #include "launch/config/field.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The group lines (`training:`, `  stop:`) that `path` opens after `previous`. */
+/* Writes the group lines (`training:`, `  stop:`) of `path` that `previous` did not open. */
 static int open_groups(const char *path, const char *previous, FILE *file) {
     int depth = 0;
     bool same = true;

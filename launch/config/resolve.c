@@ -34,7 +34,7 @@ static bool all_sizes_given(const YamlNode *root) {
     return true;
 }
 
-/* Before the other defaults: the preset's sizes come first. */
+/* Called before the other defaults, because the preset's sizes take precedence. */
 static Status put_preset(YamlNode *root, Config *config) {
     const Field *field = schema_find("model.preset");
     TRY(put_default(root, config, field, all_sizes_given(root) ? "none" : field->fallback));
@@ -49,7 +49,7 @@ static Status put_preset(YamlNode *root, Config *config) {
     return OK;
 }
 
-/* Keys of the user's own are skipped by name everywhere else; a sweep's keys become overrides. */
+/* The user's x- keys are skipped by name everywhere else; the keys of a sweep become overrides. */
 static void drop_own_keys(YamlNode *sweep) {
     for (YamlNode *child = sweep->first, *next; child != NULL; child = next) {
         next = child->next;

@@ -10,8 +10,8 @@ static bool is_override(const YamlNode *node) {
     return strcmp(node->place.source->origin, COMMAND_LINE) == 0;
 }
 
-/* Where the user gave the first of the keys, or the second where that alone stands on the command
- * line, which was laid on last; otherwise where the config begins. */
+/* The position of the first key, or of the second if only that one is on the command line, which
+ * takes precedence; otherwise the start of the config. */
 static Place place_of(const YamlNode *root, const char *first, const char *second) {
     const char *const keys[] = {first, second};
     const YamlNode *found = NULL;

@@ -7,7 +7,7 @@ Resolved resolved_from(const Config *config) {
                       .backends = config->attention.backends};
 }
 
-/* The saved list is the run's choice only where a single backend was picked by its speed. */
+/* The saved list is a choice of the run only if a single backend was selected by its speed. */
 static void backends_adopt(ConfigChoices *backends, const ConfigAttention *now,
                            const ConfigAttention *saved) {
     if (now->pick == CONFIG_PICK_ORDER || saved->pick != now->pick || saved->backends.count != 1)

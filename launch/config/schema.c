@@ -214,7 +214,7 @@ static const char *last_part(const char *path) {
     return dot == NULL ? path : dot + 1;
 }
 
-/* A key in the wrong group is as near as one slip. */
+/* A key in the wrong group counts as one mistake. */
 static size_t path_distance(const char *path, const char *candidate) {
     size_t whole = edit_distance(path, candidate);
     size_t part = strcmp(last_part(path), last_part(candidate)) == 0 ? 1 : SIZE_MAX;

@@ -1,5 +1,5 @@
-/* The schema: one row a key. It drives reading, defaults, --help, --print-config, the reference
- * page and what may change when a run is resumed. */
+/* The schema: one row per key. It defines parsing, defaults, --help, --print-config, the reference
+ * page, and which keys may change on resume. */
 #pragma once
 
 #include "launch/config/config.h"
@@ -20,12 +20,12 @@ typedef enum FieldType {
     FIELD_ENUM,
     FIELD_ENUM_LIST,
     FIELD_STRING_LIST,
-    FIELD_SHELL_LINES, /* the same, but newlines and tabs are welcome */
+    FIELD_SHELL_LINES, /* the same, but newlines and tabs are allowed */
     FIELD_SWEEP,
 } FieldType;
 
-/* MUST_MATCH: what a run's weights are of stays as it was. GLOBAL_BATCH: free, as long as ranks x
- * batch x accumulation stays; `auto` is what it was. */
+/* MUST_MATCH: the value determines the run's weights and must stay. GLOBAL_BATCH: may change as
+ * long as ranks x batch x accumulation stays; `auto` takes the previous value. */
 typedef enum ResumeRule { RESUME_FREE, RESUME_MUST_MATCH, RESUME_GLOBAL_BATCH } ResumeRule;
 
 typedef struct Field {
@@ -43,20 +43,20 @@ typedef struct Field {
 extern const Field schema[];
 extern const size_t schema_count;
 
-/* The row of a dotted key, or NULL. */
+/* The row with this dotted key, or NULL. */
 const Field *schema_find(const char *path);
 
-/* Whether the path is a group: the beginning of longer keys. */
+/* Whether the path is a group: a prefix of longer keys. */
 bool schema_is_group(const char *path);
 
-/* The key or group nearest to a misspelt path, or NULL. */
+/* The key or group nearest to a misspelled path, or NULL. */
 const char *schema_suggest(const char *path, char *buffer, size_t bytes);
 
-/* The names an enum key allows as `a|b|c`, or what its type is called in the reference page. */
+/* The values of an enum key as `a|b|c`, or the name of its type in the reference page. */
 void schema_write_type(const Field *field, FILE *file);
 
-/* The sizes of a preset, as default texts: row i stands for `keys[i]`; NULL where the preset fixes
- * none. */
+/* The sizes of a preset as default texts, parallel to `keys`; NULL if the preset does not set
+ * one. */
 enum { PRESET_KEYS = 5 };
 extern const char *const preset_keys[PRESET_KEYS];
 const char *const *preset_sizes(ConfigPreset preset);

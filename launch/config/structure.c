@@ -6,7 +6,7 @@
 
 bool is_own_key(const char *key) { return strncmp(key, "x-", 2) == 0; }
 
-/* Keys that older versions had, and what says the same now. */
+/* Keys of older versions, and their replacements. */
 static const struct {
     const char *path, *group, *key, *instead;
 } retired[] = {{"evaluation.batches", "evaluation", "batches",
@@ -41,7 +41,7 @@ static Status check_key(Arena *arena, const YamlNode *child, const char *path) {
     bool is_key = schema_find(path) != NULL;
     if (!is_key && !schema_is_group(path)) return structure_unknown(arena, child->key_place, path);
     if (strchr(child->key, '.') != NULL) {
-        /* `a.b: 1` in a file would be a second way to say `a: {b: 1}`. */
+        /* In a file, `a.b: 1` would be a second way to write `a: {b: 1}`. */
         return PLACE_ERROR(child->key_place, "write '%s' as nested maps, %.*s: {...}", path,
                            (int)strcspn(child->key, "."), child->key);
     }

@@ -13,8 +13,8 @@ enum { MAX_POINTS = 4096, NAME_BYTES = 120 };
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
 
-/* Reads one swept value as its key's type. `text` is the value in its one written form, from the
- * arena, so that 0.5 and 5e-1 are seen as duplicates. */
+/* Reads one swept value as its key's type. `text` is the canonical text of the value, from the
+ * arena, so that 0.5 and 5e-1 are found to be duplicates. */
 static Status read_value(Arena *arena, const char *key, const YamlNode *value, const char **text) {
     if (node_is_null(value)) {
         *text = "null";
@@ -28,7 +28,8 @@ static Status read_value(Arena *arena, const char *key, const YamlNode *value, c
     size_t bytes;
     FILE *file = open_memstream(&written, &bytes);
     if (is_interpolated(value)) {
-        if (file != NULL) node_write(value, file); /* its type shows when the point is loaded */
+        if (file != NULL)
+            node_write(value, file); /* its type is checked when the point is loaded */
     } else {
         status = field_read(field, value, scratch);
         if (!failed(status) && file != NULL) field_write(field, scratch, file);
@@ -58,7 +59,7 @@ static Status check_key(Arena *arena, const YamlNode *node) {
     return structure_unknown(arena, node->key_place, node->key);
 }
 
-/* One grid axis: every value fits its key, and none is there twice. */
+/* One grid axis: every value must be valid for its key and unique. */
 static Status check_axis(Arena *arena, const YamlNode *axis) {
     TRY(check_key(arena, axis));
     if (axis->kind != NODE_LIST || axis->first == NULL) {
@@ -77,7 +78,7 @@ static Status check_axis(Arena *arena, const YamlNode *axis) {
     return OK;
 }
 
-/* A listed point's overrides, as one text in the order of the schema. */
+/* The overrides of a listed point as one text, in the order of the schema. */
 static Status point_identity(Arena *arena, const YamlNode *point, const char **out) {
     *out = "";
     for (size_t i = 0; i < schema_count; i++) {
@@ -145,7 +146,7 @@ Status sweep_check(const Config *config) {
     return status;
 }
 
-/* Adds `_key-value` to a point's name, in the characters a file name may safely hold. */
+/* Adds `_key-value` to a point's name, in characters that are safe in a file name. */
 static void add_name(char *name, const char *key, const char *value) {
     const char *dot = strrchr(key, '.');
     char part[NAME_BYTES];
@@ -160,7 +161,7 @@ static void add_name(char *name, const char *key, const char *value) {
     name[used] = '\0';
 }
 
-/* A swept value as a point takes it. */
+/* Formats a swept value as an override of a point. */
 typedef struct Setting {
     const char *key, *text;
     char *override;
@@ -178,8 +179,8 @@ static void setting_add(SweepPoint *point, const Setting *setting, char *name) {
     add_name(name, setting->key, setting->text);
 }
 
-/* Names that were cut or cleaned to the same text are told apart by a number, which goes on where
- * the last one of that text stopped: it is what `names` keeps. */
+/* Numbers distinguish names that were cut or cleaned to the same text. `names` keeps the last
+ * number of each text. */
 static Status finish_point(SweepPoints *points, SweepPoint *point, const char *name) {
     Arena *arena = &points->arena;
     point->stem = point->name = arena_strdup(arena, name);

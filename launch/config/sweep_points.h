@@ -1,15 +1,15 @@
-/* Sweep points: the runs that a config's `sweep` stands for. */
+/* Sweep points: the runs of a config's `sweep`. */
 #pragma once
 
 #include "core/base/names.h"
 #include "launch/config/config.h"
 
 typedef struct SweepPoint {
-    const char *name; /* fit for a file name, unique in the sweep:
+    const char *name; /* safe as a file name, unique in the sweep:
                          `backends-flash_batch_size-12_seed-1337` */
-    const char *stem; /* the same before a number told it from others */
+    const char *stem; /* the same before a number was added for uniqueness */
     int n_overrides;
-    /* `key=VALUE`, for config_load, to be laid before those of the command line. */
+    /* `key=VALUE` for config_load, to be applied before those of the command line. */
     char **overrides;
 } SweepPoint;
 

@@ -24,7 +24,7 @@ static const ScaledUnit byte_units[] = {{"B", 1},
                                         {"GiB", 1073741824.0},
                                         {"TiB", 1099511627776.0},
                                         {NULL, 0}};
-/* Largest first: the order in which a duration names them. */
+/* Largest first, the order in a duration. */
 static const ScaledUnit time_units[] = {{"d", 86400}, {"h", 3600},  {"m", 60},
                                         {"s", 1},     {"ms", 1e-3}, {NULL, 0}};
 
@@ -35,7 +35,7 @@ static double unit_scale(const ScaledUnit *units, const char *name) {
     return 0;
 }
 
-/* Digits with at most one point and an optional exponent; moves the cursor past them. */
+/* Scans digits with at most one point and an optional exponent; advances the cursor. */
 static bool scan_number(const char **cursor, double *out) {
     const char *text = *cursor, *c = text;
     if (*c == '+' || *c == '-') c++;
@@ -51,7 +51,7 @@ static bool scan_number(const char **cursor, double *out) {
         const char *exponent = c + 1 + (c[1] == '+' || c[1] == '-');
         if (isdigit((unsigned char)*exponent)) c = exponent + strspn(exponent, "0123456789");
     }
-    errno = 0; /* too small a number is not 0 */
+    errno = 0; /* a number that is too small must not become 0 */
     *out = strtod(text, NULL);
     *cursor = c;
     return errno == 0;
@@ -68,7 +68,7 @@ bool value_parse_u64(const char *text, uint64_t *out) {
     double number;
     if (!scan_number(&text, &number)) return false;
     number *= unit_scale(count_units, text);
-    /* Up to 2^53 a double is the integer it shows. */
+    /* Up to 2^53 a double represents integers exactly. */
     if (unit_scale(count_units, text) == 0 || number < 0 || number > 9007199254740992.0 ||
         number != floor(number)) {
         return false;

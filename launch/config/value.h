@@ -1,8 +1,9 @@
-/* Numbers with units, read and written. Every function takes the whole text or refuses it.
+/* Reads and writes numbers with units. A parser accepts the whole text or refuses it.
  *
  *   counts      12  10k  1M  2.5M  1e6          (k, M, G: powers of 1000)
- *   bytes       36GiB  80GB  512MiB  1000B      (KiB, MiB, GiB, TiB: powers of 1024; kB, MB, GB,
- *   TB: of 1000) durations   1h30m  10m  8s  500ms  2d       (largest unit first, each once)
+ *   bytes       36GiB  80GB  512MiB  1000B      (KiB, MiB, GiB, TiB: powers of 1024;
+ *                                                kB, MB, GB, TB: powers of 1000)
+ *   durations   1h30m  10m  8s  500ms  2d       (largest unit first, each once)
  *   intervals   a duration, or steps: 500, 500 steps, 10k */
 #pragma once
 
@@ -26,6 +27,6 @@ void value_write_budget(ConfigBudget value, FILE *file);
 void value_write_duration(double seconds, FILE *file);
 void value_write_interval(ConfigInterval value, FILE *file);
 
-/* A string as a YAML scalar that is valid in block and flow context: plain where that is safe,
- * otherwise in double quotes. `$${` is written for a literal `${` where `escape` is set. */
+/* Writes a string as a YAML scalar that is valid in block and flow context: plain if that is safe,
+ * otherwise in double quotes. With `escape`, a literal `${` becomes `$${`. */
 void value_write_string(const char *text, bool escape, FILE *file);

@@ -41,7 +41,7 @@ Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out
     source->origin = arena_strdup(arena, path);
     if (source->origin == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     if (from.source == NULL) from = (Place){.source = source};
-    /* Not to hang on a named pipe without a writer. */
+    /* Do not block on a named pipe without a writer. */
     int file = file_open(path, O_RDONLY | O_NONBLOCK, 0);
     if (file < 0 && file_is_machines(errno))
         return ERROR(STATUS_FAILURE, "%s: cannot open it: %s", path, strerror(errno));

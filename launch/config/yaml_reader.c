@@ -1,5 +1,5 @@
-/* The only file that sees libyaml. The walk stops at the first event that breaks a bound: libyaml
- * itself takes quadratic time on deep nesting. */
+/* The only file that uses libyaml. Parsing stops at the first event that exceeds a limit, because
+ * libyaml takes quadratic time on deep nesting. */
 #include "launch/config/yaml_reader.h"
 
 #include "launch/config/diagnostic.h"
@@ -14,7 +14,7 @@ typedef struct Reader {
     const Source *source;
     size_t column_shift; /* characters before the value in `key=VALUE` */
     size_t skip;         /* the same in bytes */
-    size_t characters;   /* in what is read */
+    size_t characters;   /* position in the source */
     int depth, values;
 } Reader;
 
@@ -24,7 +24,7 @@ static Place place_at(const Reader *reader, yaml_mark_t start, yaml_mark_t end) 
     return (Place){reader->source, start.line + 1, start.column + shift + 1, width > 0 ? width : 1};
 }
 
-/* What to do about libyaml's commonest complaints. */
+/* Hints for the most common errors of libyaml. */
 static const char *hint_for(const char *problem) {
     static const struct {
         const char *problem, *hint;
@@ -41,15 +41,15 @@ static const char *hint_for(const char *problem) {
     return "";
 }
 
-/* `{a: ${b}}`: inside a flow collection YAML takes the second brace for its own. */
+/* `{a: ${b}}`: inside a flow collection YAML treats the second brace as its own. */
 static bool is_bare_reference(const Reader *reader, yaml_mark_t mark) {
     const char *text = reader->source->text + reader->skip;
     size_t at = yaml_bytes(text, mark.index);
     return at > 0 && text[at] == '{' && text[at - 1] == '$';
 }
 
-/* At the place of the problem; but what is never closed is reported where it was opened, not at the
- * text's end. */
+/* Reports the position of the problem; for a collection that is never closed, the position of its
+ * start instead of the end of the text. */
 static Status parser_error(const Reader *reader) {
     const yaml_parser_t *parser = &reader->parser;
     if (parser->error == YAML_MEMORY_ERROR) return ERROR(STATUS_NO_ROOM, "out of memory");
@@ -187,7 +187,7 @@ static Status read_node(Reader *reader, const yaml_event_t *event, YamlNode **ou
     }
 }
 
-/* The stream: at most one document with one root. */
+/* Reads the stream: at most one document with one root. */
 static Status read_stream(Reader *reader, YamlNode **out) {
     int documents = 0;
     for (bool more = true; more;) {

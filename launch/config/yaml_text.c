@@ -19,7 +19,7 @@ size_t yaml_bytes(const char *text, size_t characters) {
     return bytes;
 }
 
-/* The code point at text, and its length in bytes; 0 where the bytes are not UTF-8 (RFC 3629). */
+/* The code point at `text`, and its length in bytes; 0 if the bytes are not UTF-8 (RFC 3629). */
 static size_t decode(const unsigned char *text, size_t bytes, uint32_t *out) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     unsigned char head = text[0];
@@ -46,7 +46,7 @@ uint32_t yaml_control(const char *text, const char *welcome) {
         bool is_control = length > 0 && (point < 0x20 || (point >= 0x7F && point < 0xA0) ||
                                          point == 0x2028 || point == 0x2029);
         if (is_control && strchr(welcome, *text) == NULL) return point;
-        if (length == 0) length = 1; /* from the environment, and not UTF-8 */
+        if (length == 0) length = 1; /* an environment variable that is not UTF-8 */
     }
     return 0;
 }
@@ -59,7 +59,7 @@ static bool is_refused(uint32_t point, bool before_line_feed) {
 }
 
 Status yaml_check_text(const Source *source) {
-    /* The line is not quoted below: it may hold anything. */
+    /* The message does not quote the line, which may contain anything. */
     const Source bare = {.origin = source->origin};
     Place place = {&bare, 1, 1, 1};
     const unsigned char *text = (const unsigned char *)source->text;
