@@ -10,7 +10,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define EPSILON 1e-5 /* of core/ops/layernorm.c */
 
-/* What the fields must be. */
+/* The required value of a field. */
 typedef struct Expected {
     ModelConfig size;
     int64_t inner, head_size; /* 4 C, C / NH */
@@ -39,11 +39,11 @@ typedef struct JsonField {
 #define SIZE(member) RULE_SIZE, offsetof(Expected, member)
 #define SIZE_OR_NULL(member) RULE_SIZE_OR_NULL, offsetof(Expected, member)
 
-/* Those of the family first: of another one they say most. */
+/* The fields of the family come first, because they say most about a model of another one. */
 static const JsonField fields[] = {
     {"model_type", RULE_FAMILY, 0},
     {"architectures", RULE_CLASSES, 0},
-    {"auto_map", RULE_UNSET, 0}, /* code of its own */
+    {"auto_map", RULE_UNSET, 0}, /* code in the model's repository */
     {"n_embd", SIZE(size.C)},
     {"hidden_size", SIZE(size.C)},
     {"n_head", SIZE(size.NH)},
@@ -68,12 +68,12 @@ static const JsonField fields[] = {
     {"tie_word_embeddings", RULE_BOOL, 0},
     {"add_cross_attention", RULE_FALSE, 0},
     {"is_encoder_decoder", RULE_FALSE, 0},
-    {"is_decoder", RULE_BOOL, 0}, /* GPT-2 is one anyway */
+    {"is_decoder", RULE_BOOL, 0}, /* GPT-2 has one anyway */
     {"pruned_heads", RULE_UNSET, 0},
     {"position_embedding_type", RULE_POSITIONS, 0},
 };
 
-/* Other families'. */
+/* Fields of other families. */
 static const char *const foreign[] = {"quantization*",
                                       "compression_config",
                                       "alibi*",
@@ -108,7 +108,7 @@ static const char *const foreign[] = {"quantization*",
                                       "use_sliding_window",
                                       "window_size"};
 
-/* Of training, generation, outputs and book-keeping. */
+/* Fields of training, generation, outputs and metadata. */
 static const char *const harmless[] = {"_*",
                                        "attn_implementation",
                                        "attn_pdrop",
@@ -175,7 +175,7 @@ static const JsonField *field_find(const char *name) {
     return NULL;
 }
 
-/* A * at the end of a name: all that begin so. */
+/* A * at the end of a name matches all names with this prefix. */
 static bool is_among(const char *name, const char *const *names, size_t n) {
     for (size_t i = 0; i < n; i++) {
         size_t length = strlen(names[i]) - 1;
@@ -188,8 +188,8 @@ static bool is_among(const char *name, const char *const *names, size_t n) {
 
 /* ---- a field --------------------------------------------------------------------------------- */
 
-/* "FIELD is VALUE; ...", the value as JSON, cut. The path is put before it by the callers of this
- * file. */
+/* "FIELD is VALUE; ...", with the value as JSON, truncated. The callers in this file prepend the
+ * path. */
 static Status bad(const char *name, const json_t *value, const char *wanted) {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     Status status =
@@ -209,7 +209,7 @@ static Status size_check(const JsonField *field, const json_t *value, const Expe
     return bad(field->name, value, wanted);
 }
 
-/* GPT-2's own, and the same formula by other names; "gelu" is the exact one. */
+/* GPT-2's activation and other names of the same formula; "gelu" is the exact one. */
 static bool is_tanh_gelu(const char *name) {
     static const char *const names[] = {"gelu_new", "gelu_pytorch_tanh", "gelu_fast",
                                         "gelu_accurate"};
@@ -272,7 +272,7 @@ static Status field_check(const JsonField *field, const json_t *value, const Exp
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-/* Fields [first, last) of the table, wherever they stand in the config. */
+/* Checks fields [first, last) of the table, at any position in the config. */
 static Status fields_check(const json_t *config, int first, int last, const Expected *expected) {
     const char *name;
     json_t *value;

@@ -22,7 +22,7 @@ Format format_of_target(const char *path) {
 
 /* ---- a file ---------------------------------------------------------------------------------- */
 
-/* A file of another program, told by how it begins: a zip archive or a pickle, ... */
+/* Recognizes a file of another program by its first bytes: a zip archive or a pickle, ... */
 static Status beginning_check(const char *path) {
     char begin[24] = "";
     size_t got = 0;
@@ -55,7 +55,7 @@ static Status look_in(const char *directory, const char *name, Arena *arena, con
                          : file_look(*file, NULL, is_there);
 }
 
-/* A run, or weights of Hugging Face under the names that its programs give them. */
+/* A run, or weights of Hugging Face under the names that its programs use. */
 static Status directory_find(const char *path, Arena *arena, Format *format, const char **file) {
     static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
     const char *single, *index;
@@ -88,7 +88,7 @@ Status format_of_source(const char *path, Arena *arena, Format *format, const ch
     *format = ends_in(path, ".json") ? FORMAT_HUGGING_FACE : format_of_target(path);
     *file = path;
     TRY(file_look(path, &info, &is_there));
-    if (!is_there) return OK; /* the format's reader says so */
+    if (!is_there) return OK; /* the format's reader reports it */
     if (S_ISDIR(info.st_mode)) TRY(directory_find(path, arena, format, file));
     return S_ISREG(info.st_mode) || *file != path ? beginning_check(*file) : OK;
 }

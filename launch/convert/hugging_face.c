@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is read. */
+/* The file being read. */
 typedef struct HuggingFaceFile {
     const char *path;
     Weights *weights;
@@ -41,7 +41,7 @@ static const SafetensorsEntry *entry_of(const HuggingFaceFile *s, const ModelTen
 
 static bool is_of_blocks(const ParameterNames *names) { return strchr(names->name, '#') != NULL; }
 
-/* The sizes that the shape of a parameter tells; known ones stay. */
+/* Sets the unknown sizes from the shape of a parameter. */
 static Status sizes_read(const HuggingFaceFile *s, const ParameterNames *names, ModelConfig *out) {
     char name[NAME_CAPACITY];
     const SafetensorsEntry *entry = entry_find(s, names, 0);
@@ -66,7 +66,7 @@ static int64_t blocks_count(const HuggingFaceFile *s) {
     return block;
 }
 
-/* config.json beside the file; for free(). NULL where memory is out. */
+/* config.json in the same directory; for free(). NULL if memory is out. */
 static char *config_path(const char *path) {
     const char *slash = strrchr(path, '/');
     char *out = NULL;
@@ -76,7 +76,7 @@ static char *config_path(const char *path) {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Heads leave no trace in the weights' shapes. */
+/* The shapes of the weights do not depend on the number of heads. */
 static Status heads_find(const HuggingFaceFile *s, int64_t C, int64_t *out) {
     if (*out > 0) return OK;
     TRY(config_json_heads(s->config_path, s->config, out));
@@ -106,7 +106,7 @@ static bool is_ignored(const ModelFamily *family, const char *name) {
     return false;
 }
 
-/* Everything in the file is the model's, or known to be nothing of it. */
+/* Every tensor in the file must belong to the model or be known to be ignorable. */
 static Status names_check(const HuggingFaceFile *s, const Names *known) {
     size_t n;
     const SafetensorsEntry *const *entries = weights_entries(s->weights, &n);
@@ -147,7 +147,7 @@ static Status names_collect(const HuggingFaceFile *s, const ModelWeights *m, Nam
     return names_check(s, out);
 }
 
-/* All is there and fits, before memory is taken for it. */
+/* Checks that all tensors are present and fit, before memory is allocated. */
 static Status shapes_check(const HuggingFaceFile *s, const ModelWeights *m) {
     char name[NAME_CAPACITY];
     Names known = {0};
@@ -167,7 +167,7 @@ static Status shapes_check(const HuggingFaceFile *s, const ModelWeights *m) {
     return OK;
 }
 
-/* An output layer of its own would be lost: it must equal the embedding. */
+/* A separate output layer would be lost, so it must equal the embedding. */
 static Status head_check(const HuggingFaceFile *s, const ModelTensor *wte, float *scratch) {
     const SafetensorsEntry *head = weights_find(s->weights, "lm_head.weight");
     if (head == NULL && config_json_is_tied(s->config)) return OK;
@@ -210,7 +210,7 @@ static Status tensors_read(const HuggingFaceFile *s, ModelWeights *m) {
     return status;
 }
 
-/* The sizes by the weights. */
+/* The sizes from the shapes of the weights. */
 static Status sizes_find(HuggingFaceFile *s, int64_t heads, ModelConfig *out) {
     const ParameterNames *names = s->family->parameters;
     *out = (ModelConfig){.family = s->family, .NH = heads};
@@ -286,7 +286,8 @@ static Status data_write(const ModelWeights *m, Output *output, DType dtype) {
 
 static json_t *config_json(const ModelWeights *m, DType dtype) {
     ModelConfig s = m->config;
-    json_int_t end_of_text = s.V - 1; /* the last one, in our vocabularies as in GPT-2's */
+    json_int_t end_of_text =
+        s.V - 1; /* the last token, in this project's vocabularies as in GPT-2's */
     return json_pack(
         "{s:s, s:[s], s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "model_type",
         "gpt2", "architectures", "GPT2LMHeadModel", "activation_function", "gelu_new",
@@ -307,8 +308,8 @@ static Status config_write(const ModelWeights *m, const char *path, DType dtype)
     return output_finish(&output, status);
 }
 
-/* What from_pretrained would make of the weights beside a config.json that is there: this model, or
- * nothing is written. */
+/* Checks an existing config.json: from_pretrained must build this model from it, otherwise nothing
+ * is written. */
 static Status config_check(const ModelWeights *m, const char *path, bool *is_there) {
     json_t *there;
     Status status = config_json_read(path, &there);
@@ -336,7 +337,8 @@ static Status weights_write(const ModelWeights *m, const char *path, DType dtype
     return status;
 }
 
-/* The config first: alone it does no harm, while weights alone would have their heads guessed. */
+/* The config is written first: alone it is harmless, while weights alone would make a reader guess
+ * the heads. */
 static Status both_write(const ModelWeights *m, const char *path, const char *config, DType dtype) {
     bool is_there;
     TRY(output_check_new(path));

@@ -18,7 +18,7 @@ enum {
 
 typedef Status (*VisitFn)(void *context, ModelTensor *tensor);
 
-/* Every tensor in the file's order: each parameter of the family, over all blocks. */
+/* Every tensor in the order of the file: each parameter of the family, over all blocks. */
 static Status visit(const ModelWeights *m, VisitFn fn, void *context) {
     const ModelFamily *family = m->config.family;
     for (int i = 0; i < family->n_parameters; i++) {
@@ -38,7 +38,7 @@ static Status visit(const ModelWeights *m, VisitFn fn, void *context) {
 typedef struct LlmcSource {
     const char *path;
     InputFile file;
-    uint64_t at; /* of the next bytes */
+    uint64_t at; /* offset of the next bytes */
     int32_t header[HEADER_INTS];
     ModelConfig config;
     int64_t Vp;
@@ -74,7 +74,7 @@ static Status length_error(const LlmcSource *s) {
                  s->path, (unsigned long long)s->file.bytes);
 }
 
-/* Before the tensors are listed: each block has a vector of C elements at least. */
+/* Called before the tensors are listed: each block has at least a vector of C elements. */
 static Status blocks_check(const LlmcSource *s) {
     int64_t least;
     bool fits = checked_mul_i64(s->config.L, s->config.C, &least) &&
@@ -82,7 +82,7 @@ static Status blocks_check(const LlmcSource *s) {
     return fits ? OK : length_error(s);
 }
 
-/* Before memory is taken for what a header claims. */
+/* Called before memory is allocated for the sizes of a header. */
 static Status length_check(const LlmcSource *s, const ModelWeights *m) {
     int64_t elements = 0, count;
     bool fits = true;
@@ -128,7 +128,7 @@ Status llm_c_read(const char *path, ModelWeights **out) {
 typedef struct LlmcFile {
     Output output;
     DType dtype;
-    int64_t padding; /* rows behind the vocabulary */
+    int64_t padding; /* rows after the vocabulary */
 } LlmcFile;
 
 static Status tensor_write(void *context, ModelTensor *t) {

@@ -52,7 +52,7 @@ static Status tensors_copy(ModelWeights *w, const char *origin, const Parameters
     return OK;
 }
 
-/* The family declares its parameters, which take no memory; their names and shapes are copied. */
+/* The family declares its parameters without memory; their names and shapes are copied. */
 static Status tensors_declare(ModelWeights *w, const char *origin) {
     Store *store = NULL;
     Parameters *parameters = NULL;
@@ -64,7 +64,8 @@ static Status tensors_declare(ModelWeights *w, const char *origin) {
     model_destroy(&model);
     parameters_destroy(&parameters);
     store_destroy(&store);
-    return status.code == STATUS_CONFIG ? no_room(origin) : status; /* beyond any address */
+    return status.code == STATUS_CONFIG ? no_room(origin)
+                                        : status; /* more than the address space */
 }
 
 Status model_weights_create(const char *origin, const ModelConfig *config, ModelWeights **out) {

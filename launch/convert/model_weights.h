@@ -9,7 +9,7 @@
 typedef struct ModelTensor {
     const char *name; /* h.0.attn.c_attn.weight, ... */
     const ParameterNames *names;
-    int64_t block; /* its number; -1: of no block */
+    int64_t block; /* index of the block; -1: outside of the blocks */
     int n_dims;
     int64_t shape[2]; /* of linear layers (N, K): y = x W^T */
     float *data;      /* NULL before model_weights_allocate */
@@ -17,35 +17,35 @@ typedef struct ModelTensor {
 
 typedef struct ModelWeights {
     ModelConfig config;   /* Vp = V, with biases */
-    ModelTensor *tensors; /* in the order in which the family declares them */
+    ModelTensor *tensors; /* in the family's order of declaration */
     int count;
     Names names;       /* to ModelTensor */
-    ModelTensor *head; /* the output layer's weight, which may be an embedding's, too */
-    char *tokenizer;   /* its name for tokenizer_open, if the source is a run; NULL: not known */
+    ModelTensor *head; /* the output layer's weight, which may also be an embedding */
+    char *tokenizer;   /* its name for tokenizer_open, if the source is a run; NULL: unknown */
     Arena arena;
 } ModelWeights;
 
 /* The tensors of a model of this family and these sizes, without data; Vp, bias and dropout are
- * ignored. `origin` names the file in messages. Errors: STATUS_DATA for sizes that are out of
- * range, STATUS_NO_ROOM. */
+ * ignored. `origin` names the file in messages. Errors: STATUS_DATA for sizes out of range,
+ * STATUS_NO_ROOM. */
 NODISCARD Status model_weights_create(const char *origin, const ModelConfig *config,
                                       ModelWeights **out);
 
-/* Zeros for all tensors. Call it once the file is known to hold that much. Errors:
+/* Allocates all tensors as zeros. Call it after checking that the file contains that much. Errors:
  * STATUS_NO_ROOM. */
 NODISCARD Status model_weights_allocate(ModelWeights *weights, const char *origin);
 void model_weights_destroy(ModelWeights **weights);
 
-/* The tensor of a name, or NULL. */
+/* The tensor with this name, or NULL. */
 ModelTensor *model_weights_find(const ModelWeights *weights, const char *name);
 
 int64_t tensor_elements(const ModelTensor *tensor);
 
-/* Whether the rows are the vocabulary, which other files pad. */
+/* Whether the rows are the vocabulary, which other formats pad. */
 bool tensor_has_vocabulary(const ModelTensor *tensor);
 
-/* STATUS_DATA where one of n elements is NaN or infinite, naming file, tensor and place: [row,
- * column], or [i] where `columns` is 0. */
+/* STATUS_DATA if one of n elements is NaN or infinite, naming file, tensor and position: [row,
+ * column], or [i] if `columns` is 0. */
 NODISCARD Status values_check_finite(const char *path, const char *tensor, const float *values,
                                      int64_t n, int64_t columns);
 

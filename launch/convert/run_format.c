@@ -1,4 +1,4 @@
-/* This project's own side: a run's checkpoint read, and a run made of weights from elsewhere. */
+/* This project's format: reads a run's checkpoint, and creates a run from other weights. */
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "data/directory.h"
@@ -39,7 +39,7 @@ static Status padded_read(const CheckpointFile *file, const CheckpointTensor *in
     return status;
 }
 
-/* Biases that the run does without are zeros elsewhere. */
+/* Biases that the run does not have are zeros in other formats. */
 static Status weight_read(const CheckpointFile *file, bool bias, Arena *arena, ModelTensor *t) {
     const char *name = arena_printf(arena, "weights.%s", t->name);
     if (name == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", checkpoint_path(file));
@@ -83,7 +83,7 @@ Status run_import(const char *path, ModelWeights **out) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Enough to generate from. */
+/* Sufficient to generate text. */
 static Status config_default(const ModelConfig *s, Arena *arena, Config **out) {
     const char *text = arena_printf(
         arena,
@@ -101,8 +101,7 @@ static Status number_check(const char *path, const char *key, int64_t is, int64_
                  (long long)is, (long long)wanted);
 }
 
-/* The config that the run will be trained under must be this model's, with nothing left to
- * decide. */
+/* The config for further training must describe this model, with all values resolved. */
 static Status config_check(const char *path, const ModelConfig *s, Config *config) {
     ConfigModel *m = &config->model;
     if (m->vocab_size == CONFIG_AUTO) m->vocab_size = s->V;
@@ -120,7 +119,7 @@ static Status config_check(const char *path, const ModelConfig *s, Config *confi
                  "%s: training.dtype is float64, but weights are converted in float32", path);
 }
 
-/* What a snapshot is made of: weights, and moments that are zero. */
+/* The content of a snapshot: weights, and moments that are zero. */
 typedef struct Snapshot {
     CheckpointTensor *tensors;
     int64_t n;
@@ -144,7 +143,7 @@ static Status tensor_add(Snapshot *s, const char *prefix, const ModelTensor *t, 
     return OK;
 }
 
-/* The weights with the padding's rows, which are zero. */
+/* The weights with zero padding rows. */
 static Status data_padded(const Snapshot *s, const ModelTensor *t, Arena *arena,
                           const float **out) {
     *out = t->data;
@@ -192,15 +191,15 @@ static CheckpointValue f64_value(const char *name, double value) {
     return (CheckpointValue){.name = name, .kind = CHECKPOINT_F64, .f64 = value};
 }
 
-/* Weights from elsewhere do not say what their tokens stand for, but few vocabularies are of these
- * sizes. GPT-2's is often padded to 50304. */
+/* Other formats do not name the tokenizer, but few vocabularies have these sizes. GPT-2's is often
+ * padded to 50304. */
 static const char *tokenizer_of(const ModelWeights *m) {
     int64_t V = m->config.V;
     if (m->tokenizer != NULL) return m->tokenizer;
     return V == 257 ? "byte" : V == 50257 || V == 50304 ? "gpt2" : TOKENIZER_UNKNOWN;
 }
 
-/* A run that has not begun; see launch/run/state.c for what it reads back. */
+/* A run at step 0; launch/run/state.c defines the format. */
 static Status checkpoint_save(const Snapshot *s, const ModelWeights *m, const Config *config,
                               const char *text, const char *folder) {
     double scale = loss_scale_start(config_dtype(config)).scale;
@@ -231,7 +230,7 @@ static Status checkpoint_save(const Snapshot *s, const ModelWeights *m, const Co
     return status;
 }
 
-/* In a folder that is new. */
+/* In a new directory. */
 static Status files_write(const Snapshot *snapshot, const ModelWeights *m, const Config *config,
                           const char *text, const char *folder) {
     char yaml[PATH_MAX], checkpoint[PATH_MAX];

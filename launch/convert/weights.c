@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct Shard {
-    const char *name, *path; /* as the index has it; with its directory */
+    const char *name, *path; /* path in the index; with its directory */
     Safetensors *file;
 } Shard;
 
@@ -39,7 +39,7 @@ static Status index_read(Weights *w) {
                  w->path);
 }
 
-/* A file beside the index: no path leads out of its directory. */
+/* A file in the directory of the index: the path must not leave it. */
 static Status shard_name_check(const Weights *w, const char *tensor, const json_t *value) {
     const char *name = json_string_value(value), *dot = name == NULL ? NULL : strrchr(name, '.');
     if (name == NULL)
@@ -88,7 +88,7 @@ static Status shards_open(Weights *w) {
     return OK;
 }
 
-/* A file's tensor is the index's, under this very file. */
+/* The index must assign a file's tensor to this file. */
 static Status owner_check(const Weights *w, const Shard *shard, const char *tensor) {
     if (w->weight_map == NULL) return OK;
     const char *owner = json_string_value(json_object_get(w->weight_map, tensor));
@@ -100,7 +100,7 @@ static Status owner_check(const Weights *w, const Shard *shard, const char *tens
                  shard->path, tensor, w->path, owner);
 }
 
-/* And each name of the index is there. */
+/* The file must contain each of its names in the index. */
 static Status index_check(const Weights *w) {
     const char *tensor;
     json_t *value;
@@ -141,7 +141,8 @@ static Status set_make(Weights *w) {
     return index_check(w);
 }
 
-/* model-00001-of-00002.safetensors: what is in the others would be missed, or blocks would. */
+/* model-00001-of-00002.safetensors: the tensors of the other files would be missing, perhaps whole
+ * blocks. */
 static Status shard_alone_check(const char *path) {
     const char *slash = strrchr(path, '/'), *of = strstr(slash == NULL ? path : slash, "-of-");
     if (of == NULL || atoll(of + 4) <= 1) return OK;

@@ -13,8 +13,8 @@
 
 enum { MAX_LENGTHS = 16 };
 
-/* The model recorded for one context length; contexts are padded on the right, which a causal model
- * does not see. */
+/* The model recorded for one context length. Contexts are padded on the right, which does not
+ * affect a causal model. */
 typedef struct Length {
     int64_t T;
     Tensor *tokens, *x; /* (1, T); (1, T, C) */
@@ -28,8 +28,8 @@ struct Generator {
     Tokenizer *tokenizer;
     Length lengths[MAX_LENGTHS];
     int n_lengths;
-    BoundProgram programs[MAX_LENGTHS + 1]; /* one a length, then the head: row (1, C) -> logits
-                                               (1, Vp) */
+    BoundProgram
+        programs[MAX_LENGTHS + 1]; /* one per length, then the head: row (1, C) -> logits (1, Vp) */
     Tensor *row, *logits;
     int32_t *padded; /* (T) */
     float *host;     /* a row of x, then of logits */
@@ -88,7 +88,7 @@ static Status programs_bind(Generator *g) {
     return bound_programs_bind(g->programs, g->n_lengths + 1, g->e.device, "activations");
 }
 
-/* Powers of two up to the block: a short context costs little. */
+/* Powers of two up to block_size, so that a short context is cheap. */
 static void lengths_choose(Generator *g, int64_t block) {
     for (int64_t T = 32; T < block && g->n_lengths < MAX_LENGTHS - 1; T *= 2)
         g->lengths[g->n_lengths++].T = T;
@@ -183,7 +183,7 @@ static int descending(const void *a, const void *b) {
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The k-th largest of x, which it sorts. */
+/* The k-th largest element of x; sorts x. */
 static float kth_largest(float *x, int64_t n, int64_t k) {
     qsort(x, (size_t)n, sizeof *x, descending);
     return x[k - 1];
@@ -195,7 +195,7 @@ static int32_t likeliest(const float *logits, int64_t V) {
     return (int32_t)best;
 }
 
-/* What a logit must reach to be among the top_k. */
+/* The smallest logit of the top_k. */
 static Status floor_find(const Sampling *sampling, const float *logits, int64_t V, float *floor) {
     *floor = -INFINITY;
     if (sampling->top_k <= 0 || sampling->top_k >= V) return OK;
@@ -214,7 +214,7 @@ static bool is_distribution(const float *logits, int64_t V, int32_t best) {
     return isfinite(logits[best]);
 }
 
-/* Falls back on `best` where rounding leaves nothing. */
+/* Returns `best` if rounding leaves no other choice. */
 static int32_t weighted_draw(const float *weights, int64_t V, double wanted, int32_t best) {
     for (int64_t v = 0; v < V; v++) {
         wanted -= (double)weights[v];

@@ -45,7 +45,7 @@ Status attention_pick_predicted(const Experiment *e, Probes *probes, ConfigChoic
     TRY(world_agree(e->world, leads ? fastest_predicted(e, probes, backends, &best) : OK));
     TRY(world_broadcast(e->world, &best, sizeof best));
     if (best >= 0) *backends = (ConfigChoices){1, {backends->items[best]}};
-    return OK; /* where all refuse, recording gives each reason */
+    return OK; /* if all refuse, recording gives each reason */
 }
 
 /* ---- by measurement ---- */
@@ -136,7 +136,7 @@ static Status rows_list(const Experiment *e, const KernelChoice *asked, BackendT
 
 static bool is_candidate(const BackendRow *row) { return row->refusal == NULL && !row->shadowed; }
 
-/* Cached times of earlier runs, for what was not measured now. */
+/* Cached times of earlier runs, for backends that were not measured now. */
 static Status rows_recall(const Experiment *e, BackendTable *table) {
     KernelChoice known = {.count = table->count};
     int missing;
@@ -148,8 +148,8 @@ static Status rows_recall(const Experiment *e, BackendTable *table) {
     return OK;
 }
 
-/* The run's memory and time with one backend; with --plan also its largest batch, for which a run
- * need not wait. */
+/* The run's memory and time with one backend; with --plan also its largest batch, which a run does
+ * not wait for. */
 static Status row_plan(const Experiment *e, Probes *probes, BackendRow *row) {
     KernelChoice one = choice_of_one(row->name);
     PlanResult plan;

@@ -71,7 +71,7 @@ static Status file_finish(DataIdentity *data, int index) {
     return file_compare(f, index);
 }
 
-/* Leaves the identity empty where the checkpoint has none. */
+/* Leaves the identity empty if the checkpoint has none. */
 static Status saved_read(const CheckpointFile *checkpoint, int index, TokenIdentity *out) {
     Arena arena = {0};
     char *hash = NULL;

@@ -29,8 +29,8 @@ typedef struct DataIdentity {
     bool is_unverified; /* the checkpoint is of an older version and names no data */
 } DataIdentity;
 
-/* Starts to hash. `val` may be NULL. Collective. Errors: STATUS_DATA where the token counts of
- * the ranks differ. */
+/* Starts to hash. `val` may be NULL. Collective. Errors: STATUS_DATA if the token counts of the
+ * ranks differ. */
 NODISCARD Status data_identity_open(World *world, Watchdog *watchdog, const TokenFile *train,
                                     const TokenFile *val, DataIdentity *out);
 void data_identity_close(DataIdentity *data);
@@ -43,9 +43,8 @@ NODISCARD Status data_identity_expect(DataIdentity *data, const CheckpointFile *
  * above. */
 NODISCARD Status data_identity_look(DataIdentity *data);
 
-/* Waits for all hashes and compares them, and checks whether a file has been written to since.
- * Call it before each save. Collective. Errors: as above, and where the files of the hosts
- * differ. */
+/* Waits for all hashes and compares them, and checks whether a file has been written to since. Call
+ * it before each save. Collective. Errors: as above, and if the files of the hosts differ. */
 NODISCARD Status data_identity_settle(DataIdentity *data);
 
 /* The values that a checkpoint stores: up to four in out[]. Returns their number. */

@@ -35,7 +35,7 @@ static Status device_open(Experiment *e) {
     return device_open_cpu(threads, &e->device);
 }
 
-/* With the reason why there is no GPU: it may be just an old driver. */
+/* With the reason why there is no GPU, which may be just an old driver. */
 static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
     Device *none = NULL;
     const char *why = "device: cpu was set";
@@ -94,7 +94,7 @@ static Status ranks_connect(Experiment *e) {
     WatchdogOptions watch = watchdog_defaults();
     watch.hung_after = e->config->deadline;
     watch.lost_after = SAVE_ALLOWANCE + 60; /* other hosts wait while rank 0 saves */
-    watch.start_up = SAVE_ALLOWANCE; /* until the first step is through: a checkpoint to load,
+    watch.start_up = SAVE_ALLOWANCE; /* until the end of the first step: a checkpoint to load,
                                         products to time */
     size_t before = 0, after = 0, total;
     TRY(watchdog_create(e->world, &watch, &e->watchdog));
@@ -141,7 +141,7 @@ static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
                  (long long)*resolved, (long long)V);
 }
 
-/* The loss on tokens of another tokenizer is a number without meaning. */
+/* The loss on tokens of another tokenizer is meaningless. */
 static Status tokenizers_check(const TokenFile *train, const TokenFile *val) {
     if (tokenizer_ids_agree(token_file_tokenizer_id(train), token_file_tokenizer_id(val)))
         return OK;
@@ -207,7 +207,7 @@ KernelChoice experiment_attention(const Resolved *resolved) {
     return choice;
 }
 
-/* --plan --ranks supposes ranks that are not here, and plans for rank 0. */
+/* --plan --ranks plans for rank 0 of a hypothetical number of ranks. */
 static Sharding sharding_of(const Experiment *e) {
     int ranks = (int)experiment_ranks(e);
     bool is_sharded = e->config->training.shard_optimizer && ranks > 1 && !e->evaluates;

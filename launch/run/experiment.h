@@ -13,11 +13,11 @@
 
 enum { SAVE_ALLOWANCE = 600 }; /* seconds that rank 0 may take to save, while the others wait */
 
-/* The machine of --plan, where it is not this one. */
+/* The machine of --plan, if it is not this one. */
 typedef struct PlanFor {
-    bool only;           /* plan, do not run: neither a GPU nor the data need exist */
-    size_t device_bytes; /* memory of a GPU that is not here */
-    int64_t ranks;       /* 0: as many as there are */
+    bool only;           /* plan, do not run: the GPU and the data need not exist */
+    size_t device_bytes; /* memory of a GPU that is not present */
+    int64_t ranks;       /* 0: the number of existing ranks */
 } PlanFor;
 
 typedef struct Experiment {
@@ -32,7 +32,7 @@ typedef struct Experiment {
     bool gpu_is_shared; /* by several ranks, which sum through the host */
     Collectives collectives;
     Device *device;
-    TokenFile *train_file, *val_file; /* val_file is NULL where there is none */
+    TokenFile *train_file, *val_file; /* val_file is NULL if there is none */
     Loader train;
     EvaluationSet val;
     DataIdentity data; /* of a run */
@@ -50,30 +50,30 @@ typedef struct Experiment {
                                    usual amount); 0 on the CPU */
 } Experiment;
 
-/* Sets the config, and what it gives for `resolved`. */
+/* Sets the config, and the values of `resolved` that it determines. */
 void experiment_configure(Experiment *e, const Config *config);
 
 /* Opens the device that the config asks for and this rank owns. Not collective. */
 NODISCARD Status experiment_open_device(Experiment *e);
 
-/* Starts the watchdog and the reductions over ranks for the open device; with --plan it connects
- * nothing and supposes their memory. Collective. */
+/* Starts the watchdog and connects the ranks for reductions on the open device; with --plan it only
+ * assumes their memory. Collective. */
 NODISCARD Status experiment_connect(Experiment *e);
 
 /* Opens the token files; resolves model.vocab_size and data.end_of_text. Not collective. Errors:
- * STATUS_DATA for a damaged file, and for two files of different tokenizers; STATUS_CONFIG where
- * the end-of-text token is unknown, or is not that of the data. */
+ * STATUS_DATA for a damaged file, and for two files of different tokenizers; STATUS_CONFIG if the
+ * end-of-text token is unknown, or is not that of the data. */
 NODISCARD Status experiment_open_data(Experiment *e);
 
-/* What a plan of this experiment depends on, with the batch and the attention backends as they are
- * resolved. It borrows from the experiment. Not collective. */
+/* The inputs of a plan of this experiment, with the resolved batch and attention backends. It
+ * borrows from the experiment. Not collective. */
 PlanInput experiment_plan_input(const Experiment *e);
 
 /* The names of attention.backends, in order. */
 KernelChoice experiment_attention(const Resolved *resolved);
 
-/* Records and plans for the resolved batch and backends, in place of what was recorded before; sets
- * e->planned. No device is touched. Not collective. */
+/* Records and plans for the resolved batch and backends, and replaces the previous recording; sets
+ * e->planned. Uses no device. Not collective. */
 NODISCARD Status experiment_record(Experiment *e);
 
 void experiment_destroy(Experiment *e);
@@ -84,5 +84,5 @@ int64_t experiment_ranks(const Experiment *e);
 /* Tokens of one optimizer step: ranks x batch_size x accumulation x T. */
 int64_t experiment_tokens_per_step(const Experiment *e);
 
-/* The model that a config describes, its vocabulary padded. */
+/* The model of a config, with padded vocabulary. */
 ModelConfig experiment_model_config(const Config *config, int64_t vocab_size);

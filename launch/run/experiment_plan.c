@@ -10,7 +10,7 @@ static Status batch_settle(const Experiment *e, Probes *probes, const KernelChoi
     return world_min_i64(e->world, B);
 }
 
-/* The fastest backend may leave another batch than the first of the order. */
+/* The fastest backend may allow another batch than the first in the order. */
 static Status choose(Experiment *e, Probes *probes, KernelChoice *asked) {
     Resolved *resolved = &e->resolved;
     int64_t B = resolved->batch_size;
@@ -47,7 +47,7 @@ Status experiment_plan(Experiment *e) {
 }
 
 Status experiment_allocate(Experiment *e) {
-    /* No rank allocates before all have compared their plan with what is free. */
+    /* No rank allocates before all ranks have compared their plan with the free memory. */
     TRY(world_agree(e->world, memory_check(e)));
     TRY(store_allocate(e->store, e->device));
     TRY(training_bind(e->training, e->device));

@@ -20,7 +20,7 @@ size_t memory_resident(void) {
     return (size_t)sum * 1024;
 }
 
-/* What a GPU needs beside tensors. */
+/* Memory of a GPU in addition to tensors. */
 enum { EXTRAS = 3 };
 typedef struct Extra {
     const char *name;
@@ -51,7 +51,7 @@ static void kinds_print(const Experiment *e, FILE *file) {
     fprintf(file, "%-24s %12.1f\n", "planned", mebibytes(e->planned.bytes));
 }
 
-/* Nothing where the prediction is unknown. */
+/* Prints nothing if the prediction is unknown. */
 static void prediction_print(const Experiment *e, FILE *file) {
     const Ceilings *ceilings = &e->ceilings;
     double seconds = e->planned.seconds, tokens = (double)experiment_tokens_per_step(e);

@@ -12,5 +12,6 @@ NODISCARD Status memory_print(const Experiment *e, FILE *file);
 /* Writes the same as plan.json, completely or not at all. Errors: STATUS_FAILURE. */
 NODISCARD Status memory_write(const Experiment *e, const char *path);
 
-/* Resident bytes of this process; before anything is allocated, its base beside the plan. */
+/* Resident bytes of this process: before the first allocation its base, which is not in the
+ * plan. */
 size_t memory_resident(void);

@@ -29,7 +29,7 @@ Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *byte
     } else if (device->planning_bytes == 0) {
         size_t sharers = (size_t)ranks_of_a_gpu(e);
         total_bytes /= sharers, free_bytes /= sharers;
-        /* The plan counts these; they are taken already. */
+        /* The plan includes these buffers, but they are already allocated. */
         free_bytes += device->context_bytes - device->coming_bytes + device->workspace_bytes;
         if (!e->plan.only) free_bytes += e->communication_bytes;
     }
@@ -64,7 +64,7 @@ static Status batch_guess(const Search *s, size_t one, int64_t *guess) {
     return OK;
 }
 
-/* From the guess on in growing strides, then by halves. */
+/* From the estimate in growing strides, then by bisection. */
 static Status batch_bracket(Search *s, int64_t guess) {
     for (int64_t stride = 1; s->bad - s->good > 1; stride *= 2) {
         bool none_fits = s->good == 1, all_fit = s->bad > MAX_BATCH;

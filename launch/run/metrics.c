@@ -105,7 +105,7 @@ static void csv_head(FILE *file) {
     fputc('\n', file);
 }
 
-/* A record as a row: empty where a value does not apply, nan where it is not finite. */
+/* A record as a row: empty if a value does not apply, nan if it is not finite. */
 static void csv_row(FILE *file, const json_t *record) {
     for (int i = 0; metrics_columns[i] != NULL; i++) {
         const json_t *value = json_object_get(record, metrics_columns[i]);
@@ -159,8 +159,8 @@ static Status csv_prepare(const char *directory) {
     return status;
 }
 
-/* Whether the output goes to a terminal. mpirun gives each rank a terminal of its own, so the
- * output of the launcher decides. */
+/* Whether the output goes to a terminal. mpirun gives each rank a separate terminal, so the output
+ * of the launcher decides. */
 static bool is_watched(void) {
     char path[64];
     if (getenv("NO_COLOR") != NULL || !isatty(STDOUT_FILENO)) return false;

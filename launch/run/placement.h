@@ -9,7 +9,7 @@
  * Status. Errors: STATUS_CONFIG naming both ranks and the GPU. */
 NODISCARD Status placement_check(World *world, const Device *device, bool may_share, bool *shares);
 
-/* A table of rank, host and GPU, a line each, and the `note` behind it; "" for one rank or no GPU.
- * In the arena, on rank 0; NULL on the others. Collective. */
+/* A table of rank, host and GPU, one line each, followed by `note`; "" for one rank or no GPU. In
+ * the arena on rank 0; NULL on the others. Collective. */
 NODISCARD Status placement_table(World *world, const Device *device, const char *note, Arena *arena,
                                  char **out);

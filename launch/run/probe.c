@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* The sum over a step's micro-batches: the first, those between, the last. The model of
- * core/perf/predict.h holds for GPUs. */
+ * core/perf/predict.h is for GPUs. */
 static double step_seconds(const PlanInput *input, const Training *training) {
     int64_t M = input->config->training.gradient_accumulation_steps;
     double seconds = 0;
@@ -61,7 +61,7 @@ Status plan_probe(const PlanInput *input, PlanResult *out) {
     return status;
 }
 
-/* One name leads to the plan of any choice from which that backend was picked. */
+/* A single name matches the plan of any choice from which that backend was selected. */
 static bool is_same(const Probe *probe, int64_t B, const KernelChoice *attention) {
     if (probe->B != B) return false;
     if (attention->count == 1 && strcmp(attention->names[0], probe->result.attention) == 0)

@@ -1,5 +1,4 @@
-/* Probe: the memory and the time of a run that is not there, from a plan of its own. Not
- * collective. */
+/* Probe: the memory and the time of a hypothetical run, from a separate plan. Not collective. */
 #pragma once
 
 #include "launch/run/recorded.h"
@@ -7,8 +6,8 @@
 typedef struct PlanResult {
     size_t bytes;                 /* of the device: tensors and the input's overhead */
     size_t by_kind[BUFFER_KINDS]; /* kept for the whole run, and alive at the arena's peak */
-    size_t packing_bytes;         /* of the arena beyond what is alive at its peak */
-    size_t checkpoint_bytes;      /* host memory to save a checkpoint from; 0: it only evaluates */
+    size_t packing_bytes;         /* of the arena beyond the live tensors at its peak */
+    size_t checkpoint_bytes;      /* host memory for saving a checkpoint; 0: evaluation only */
     int64_t parameters;
     double seconds;        /* predicted for one step, without communication; 0: unknown */
     const char *attention; /* the backend that the program calls */
@@ -19,10 +18,10 @@ typedef struct PlanResult {
  * Errors: as recorded_create. */
 NODISCARD Status plan_probe(const PlanInput *input, PlanResult *out);
 
-/* The numbers of what has been recorded from this input. */
+/* The numbers of a recorded plan of this input. */
 PlanResult plan_result(const PlanInput *input, const Recorded *recorded);
 
-/* Probes of one input for several batches and backends: each is recorded once. */
+/* Probes of one input for several batches and backends; each is recorded once. */
 typedef struct Probe {
     int64_t B;
     KernelChoice attention;
@@ -30,16 +29,16 @@ typedef struct Probe {
 } Probe;
 
 typedef struct Probes {
-    PlanInput input; /* B and attention apart */
+    PlanInput input; /* except B and attention */
     Probe *list;
     int count, capacity;
-    int recordings; /* so far; a failed one counts */
+    int recordings; /* results so far, including failures */
 } Probes;
 
 NODISCARD Status probes_find(Probes *probes, int64_t B, const KernelChoice *attention,
                              PlanResult *out);
 
-/* Adds a result that was obtained otherwise. Errors: STATUS_NO_ROOM. */
+/* Adds a result that was obtained elsewhere. Errors: STATUS_NO_ROOM. */
 NODISCARD Status probes_add(Probes *probes, int64_t B, const KernelChoice *attention,
                             const PlanResult *result);
 void probes_free(Probes *probes);

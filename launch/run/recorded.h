@@ -1,23 +1,23 @@
 /* Recorded: a model, its parameters and the programs of a step, recorded and planned from a
- * PlanInput. No device is touched. Not collective. */
+ * PlanInput. Uses no device. Not collective. */
 #pragma once
 
 #include "core/perf/ceilings.h"
 #include "launch/config/config.h"
 #include "nn/training.h"
 
-/* All that a plan depends on. */
+/* All inputs of a plan. */
 typedef struct PlanInput {
     const Config *config; /* optimizer, dtype, recomputation, accumulation */
     ModelConfig model;
     Target target;
-    Sharding sharding;              /* whose plan it is, of how many ranks */
-    const Collectives *collectives; /* outlives what is recorded */
+    Sharding sharding;              /* the rank to plan for, of how many ranks */
+    const Collectives *collectives; /* outlives the recording */
     bool evaluates;                 /* no gradients, no optimizer */
-    int64_t end_of_text;            /* read with attention.document_mask alone */
+    int64_t end_of_text;            /* used with attention.document_mask only */
     int64_t B;                      /* sequences of a micro-batch */
     KernelChoice attention;
-    size_t overhead_bytes; /* of the device beside tensors */
+    size_t overhead_bytes; /* of the device in addition to tensors */
     Ceilings ceilings;     /* for the predicted time */
 } PlanInput;
 
@@ -29,8 +29,8 @@ typedef struct Recorded {
     Training *training;
 } Recorded;
 
-/* Destroy `out` after a failure, too. Errors: STATUS_CONFIG with each backend's reason where no
- * attention backend takes the call. */
+/* Destroy `out` after a failure, too. Errors: STATUS_CONFIG with each backend's reason if no
+ * attention backend accepts the call. */
 NODISCARD Status recorded_create(const PlanInput *input, Recorded *out);
 void recorded_destroy(Recorded *recorded);
 

@@ -14,8 +14,8 @@ typedef struct Run {
     Experiment e;
     const char *directory; /* the config's `output` */
     RunDirectory place;    /* rank 0 only, as are metrics and saver */
-    char *changes;         /* of the config since the checkpoint; NULL without one */
-    int64_t set_aside;     /* checkpoints that were moved aside at the start */
+    char *changes;     /* allowed changes of the config since the checkpoint; NULL without one */
+    int64_t set_aside; /* checkpoints that were moved aside at the start */
     Metrics *metrics;
     Saver *saver;
     Evaluator *evaluator; /* NULL without data.val */
@@ -43,10 +43,10 @@ typedef struct Run {
  * in". */
 void run_mark(Run *run, const char *stage);
 
-/* Training seconds so far, those before a resume included. Not collective. */
+/* Training seconds so far, including those before a resume. Not collective. */
 double run_seconds(const Run *run);
 
-/* The share of the run that is done, in [0, 1], by the stop rule that is nearest to its end. Not
+/* The completed share of the run, in [0, 1], by the stop rule that is nearest to its end. Not
  * collective. */
 double run_share_done(const Run *run);
 
@@ -54,8 +54,8 @@ double run_share_done(const Run *run);
  * all processes: what others used when it was opened is subtracted. */
 void run_look_at_memory(Run *run);
 
-/* Passes on a Status that one rank alone may have in the middle of collective work: a failure takes
- * the other ranks down, which would wait for it. */
+/* Handles a Status that only one rank may have during collective work: a failure terminates the
+ * other ranks, which would otherwise wait for it. */
 NODISCARD Status run_alone(Run *run, Status status);
 
 /* Writes summary.json with this status. Rank 0 writes; not collective. */

@@ -31,7 +31,7 @@ Status run_directory_has(const char *path, const char *name, bool *out) {
     return *out || errno == ENOENT || errno == ENOTDIR ? OK : cannot_read(file);
 }
 
-/* The leftovers of a start that ended at its lock, or did not fit the memory. */
+/* The leftovers of a start that failed at its lock or did not fit in memory. */
 static bool is_of_a_start(const char *name) {
     static const char *const names[] = {"run.lock", "summary.json", NULL};
     for (const char *const *known = names; *known != NULL; known++) {
@@ -133,7 +133,7 @@ Status run_directory_take(const char *path, const DirectoryKind *kind, bool resu
     return status;
 }
 
-/* Removes the lock that this process created, where the directory holds nothing else. */
+/* Removes the lock that this process created, if the directory contains nothing else. */
 static void forget(const RunDirectory *d) {
     char path[PATH_MAX];
     Contents contents;

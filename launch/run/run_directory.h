@@ -24,17 +24,17 @@ typedef struct RunDirectory {
     RunLock *lock;
 } RunDirectory;
 
-/* Creates the missing part of `path`, locks it, and checks its content under the lock.
- * `resumes`: continue with existing content of this kind. Removes the leftovers of a start that
- * was killed while it wrote its first file, and on failure all that this call created. Errors:
- * the status of the kind for other content, or for content of this kind without `resumes`;
- * STATUS_FAILURE where another process uses the directory, or it cannot be created or read. */
+/* Creates the missing part of `path`, locks it, and checks its content under the lock. `resumes`:
+ * continue with existing content of this kind. Removes the leftovers of a start that was killed
+ * while it wrote its first file, and on failure all that this call created. Errors: the status of
+ * the kind for other content, or for content of this kind without `resumes`; STATUS_FAILURE if
+ * another process uses the directory, or it cannot be created or read. */
 NODISCARD Status run_directory_take(const char *path, const DirectoryKind *kind, bool resumes,
                                     RunDirectory *out);
 
 /* Releases the lock. Without a first file or a summary.json it removes what it created. */
 void run_directory_release(RunDirectory *directory);
 
-/* Whether the directory holds an entry of this name. Errors: STATUS_FAILURE where it cannot be
+/* Whether the directory holds an entry of this name. Errors: STATUS_FAILURE if it cannot be
  * read. */
 NODISCARD Status run_directory_has(const char *path, const char *name, bool *out);

@@ -1,5 +1,5 @@
-/* Reads metrics.jsonl, plan.json and summary.json of a run directory. Missing or truncated
- * values, as of a run that is writing, are left out, NaN or "". Errors: STATUS_FAILURE where the
+/* Reads metrics.jsonl, plan.json and summary.json of a run directory. Missing or truncated values,
+ * for example of a run that is writing, are omitted, NaN or "". Errors: STATUS_FAILURE if the
  * machine cannot read a file. Not collective. */
 #pragma once
 

@@ -65,7 +65,7 @@ static int lock_try(int fd) {
     return result;
 }
 
-/* Writes the holder into the file; removes the file where that fails. */
+/* Writes the holder into the file; removes the file if that fails. */
 static Status lock_mark(RunLock *lock, const char *path) {
     lock->is_held = true;
     Status status = holder_write(lock->fd, path);
@@ -116,7 +116,7 @@ void run_lock_release(RunLock **lock) {
     *lock = NULL;
 }
 
-/* Whether another process holds the lock, asked without taking it, so that a run that starts at
+/* Whether another process holds the lock, tested without taking it, so that a run that starts at
  * this moment gets it. Without locks, the text of the holder decides. */
 static bool is_locked(int fd) {
     struct flock lock = whole_file;

@@ -25,7 +25,7 @@ static Metric metric_now(Run *run) {
                     .mem_bytes = run->mem_bytes};
 }
 
-/* A bad file's message says where in the run it was read. */
+/* Adds the position in the run to an error about a bad file. */
 static Status evaluator_result(Run *run, Evaluation *out) {
     Status status = evaluator_run(run->evaluator, out);
     if (status.code != STATUS_DATA) return status;

@@ -1,4 +1,4 @@
-/* What a run reports while it goes: its start, log steps, evaluations. */
+/* Output of a running run: its start, log steps, evaluations. */
 #pragma once
 
 #include "launch/run/run.h"
@@ -7,10 +7,10 @@
  * Collective. */
 NODISCARD Status run_introduce(Run *run);
 
-/* A line and a record after each logging.interval, else the progress bar. Not collective. */
+/* A line and a record after each logging.interval, otherwise the progress bar. Not collective. */
 NODISCARD Status run_log_step(Run *run);
 
 /* Evaluates and records the result; nothing without data.val. Its time counts as training seconds,
  * except for the evaluation that closes a run, whose budget is spent. Collective. Errors:
- * STATUS_DATA naming the step; STATUS_STOPPED where a signal cuts it. */
+ * STATUS_DATA naming the step; STATUS_STOPPED if a signal interrupts it. */
 NODISCARD Status run_evaluate(Run *run, bool is_closing);

@@ -11,8 +11,8 @@
 
 enum { PATH_BYTES = 4096 };
 
-/* The checkpoint to resume from; "": none. Where the newest is bad a warning names it, and the one
- * before it is taken. */
+/* The checkpoint to resume from; "": none. If the newest is bad, warns and takes the previous
+ * one. */
 static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYTES]) {
     path[0] = '\0';
     if (strcmp(resume, "none") == 0) return OK;
@@ -33,7 +33,7 @@ static Status checkpoint_choose(Run *run, const char *resume, char path[PATH_BYT
     return status;
 }
 
-/* The resolved config of the directory's run; NULL: there is none. */
+/* The resolved config of the directory's run; NULL if there is none. */
 static Status config_frozen(const char *directory, Config **out) {
     char path[PATH_BYTES];
     bool exists;
@@ -52,7 +52,7 @@ Status run_adopt(Run *run) {
     return OK;
 }
 
-/* Errors: STATUS_CONFIG where the directory holds another run, or this one under another config. */
+/* Errors: STATUS_CONFIG if the directory contains another run, or this one under another config. */
 static Status config_compare_frozen(const char *directory, const Experiment *e) {
     Config *frozen, now = config_resolved(e->config, &e->resolved);
     TRY(config_frozen(directory, &frozen));

@@ -1,4 +1,4 @@
-/* When a run saves, and how. */
+/* Decides when a run saves a checkpoint, and saves it. */
 #pragma once
 
 #include "launch/run/run.h"

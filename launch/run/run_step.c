@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* Uploads the batch, once the loader has filled it. */
+/* Uploads the batch after the loader has filled it. */
 static Status batch_upload(Run *run, Status filled) {
     if (failed(filled)) {
         return ERROR(filled.code, "%s (in step %lld)", status_message(),
@@ -18,7 +18,7 @@ static Status batch_upload(Run *run, Status filled) {
 
 static Status state_upload(Run *run, int64_t first_sample) {
     const Config *c = run->e.config;
-    /* In f16 alone a step may pass without an update. */
+    /* Only in f16 may a step pass without an update. */
     bool scales = config_dtype(c) == DTYPE_F16;
     Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup,
                          c->lr_scheduler.decay};
@@ -49,7 +49,8 @@ static double scalar_of(const void *data, DType dtype) {
     return isnan(value) ? NAN : value;
 }
 
-/* Starts to copy loss and norm of the last step to the host; a GPU computes on meanwhile. */
+/* Starts to copy loss and norm of the last step to the host; a GPU continues to compute
+ * meanwhile. */
 static Status results_start(Run *run) {
     run->results_step = run->progress.step;
     TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.step.loss));
@@ -78,7 +79,7 @@ Status run_finite_check(Run *run) {
     const char *name = NULL;
     int64_t found = 0, element;
     TRY(run_alone(run, device_download(run->e.device, &found, run->e.step.first_nonfinite)));
-    TRY(world_max_i64(run->e.world, &found)); /* each rank may have looked at its shards alone */
+    TRY(world_max_i64(run->e.world, &found)); /* with shards, each rank has checked only its own */
     if (adamw_first_nonfinite_element(found, &element))
         name = parameters_name_at(run->e.parameters, element);
     return ERROR(STATUS_FAILURE,
@@ -89,12 +90,12 @@ Status run_finite_check(Run *run) {
                  name == NULL ? "the loss" : name);
 }
 
-/* Whether a signal cuts the step. Several ranks finish it, and stop together. */
+/* Whether a signal interrupts the step. Several ranks finish the step and stop together. */
 static bool is_cut(const Run *run) {
     return world_size(run->e.world) == 1 && signals_number() != 0;
 }
 
-/* A GPU never waits for the host: the results of a step are read while the next one runs, and AdamW
+/* A GPU never waits for the host: the results of a step are read during the next one, and AdamW
  * itself skips a step that is not finite. In f16 the next step's scale depends on this result. */
 Status run_step(Run *run) {
     watchdog_step(run->e.watchdog, run->progress.step);

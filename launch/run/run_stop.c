@@ -1,6 +1,6 @@
 #include "launch/run/run_stop.h"
 
-/* Whether a slow disk can take a checkpoint before the launcher kills this process. */
+/* Whether a slow disk can write a checkpoint before the launcher kills this process. */
 static bool save_fits(const Run *run) {
     const double bytes_a_second = 1e8, margin = 0.4;
     double needs = margin + (double)run->e.planned.checkpoint_bytes / bytes_a_second;

@@ -1,10 +1,11 @@
-/* When a run stops: by its stop rule, or by what signals ask of its ranks. */
+/* Decides when a run stops: by its stop rule, or by signals to its ranks. */
 #pragma once
 
 #include "launch/base/signals.h"
 #include "launch/run/run.h"
 
-/* The request that all ranks follow: the greatest of theirs. Time is rank 0's, so that all stop and
- * save at one step (for run->save_is_late one step after its clock). STOP_NOW becomes STOP_SAVE
- * where a checkpoint can still be written before the launcher kills. Collective. */
+/* The request that all ranks follow: the greatest of their requests. Rank 0's clock decides, so
+ * that all ranks stop and save at the same step (for run->save_is_late one step later). STOP_NOW
+ * becomes STOP_SAVE if a checkpoint can still be written before the launcher kills the processes.
+ * Collective. */
 NODISCARD Status run_agree_request(Run *run, StopRequest *out);

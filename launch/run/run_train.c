@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <string.h>
 
-/* After the first step: the time from the process's start to its end, by stages. */
+/* After the first step: reports the time since the start of the process, by stage. */
 static Status started(Run *run) {
     TRY(run_results_finish(run));
     run_mark(run, "first step");
@@ -25,7 +25,8 @@ static bool evaluation_is_due(const Run *run) {
            run->progress.evaluated_step != step;
 }
 
-/* A step and what is due after it; or the evaluation that was cut before the run was resumed. */
+/* One step and all that is due after it; or the evaluation that was interrupted before the
+ * resume. */
 static Status advance(Run *run) {
     if (evaluation_is_due(run)) return run_alone(run, run_evaluate(run, false));
     TRY(run_alone(run, run_step(run)));
@@ -36,11 +37,11 @@ static Status advance(Run *run) {
     if (evaluation_is_due(run)) TRY(run_alone(run, run_evaluate(run, false)));
     if (!run_save_is_due(run)) return OK;
     TRY(run_alone(run, run_results_finish(run)));
-    TRY(run_finite_check(run)); /* nothing bad is saved */
+    TRY(run_finite_check(run)); /* no bad state is saved */
     return run_alone(run, run_save(run));
 }
 
-/* A cut by a signal is no failure: the caller reads the stop request next. */
+/* An interruption by a signal is not a failure: the caller reads the stop request next. */
 static Status unless_cut(Status status) { return status.code == STATUS_STOPPED ? OK : status; }
 
 static Status train_steps(Run *run, StopRequest *request) {

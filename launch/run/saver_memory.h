@@ -1,4 +1,4 @@
-/* Host memory that saving a checkpoint takes. */
+/* Host memory for saving a checkpoint. */
 #pragma once
 
 #include "nn/parameters.h"
@@ -6,7 +6,7 @@
 /* Bytes of one kind of state of the whole model. */
 size_t saver_state_bytes(const Parameters *parameters, int kind);
 
-/* Whether the host needs a copy of this state: it lies on a GPU, or in shards on several ranks. */
+/* Whether the host needs a copy of this state, because it is on a GPU or sharded over ranks. */
 bool saver_is_copied(const Parameters *parameters, DeviceKind device, int kind);
 
 /* Host memory of a snapshot: copies of the state, and the image of the file. */

@@ -4,6 +4,7 @@
 
 #include "launch/run/experiment.h"
 
-/* A warning where training.stop ends the run before lr_scheduler.warmup or lr_scheduler.decay is
- * over; "" otherwise, and where only time ends it. Not collective; requires the resolved batch. */
+/* A warning if training.stop ends the run before the end of lr_scheduler.warmup or
+ * lr_scheduler.decay; "" otherwise, and if only a time limit ends the run. Not collective; requires
+ * the resolved batch. */
 void schedule_remark(const Experiment *e, char *text, size_t bytes);

@@ -9,14 +9,14 @@
 
 enum { N_VALUES = 16 + DATA_IDENTITY_VALUES };
 
-/* The file's tensor of parameter `index`, STATE.PARAMETER, such as m.wte.weight; `data` is where
- * the host finds the state of the whole model. */
+/* The file's tensor of parameter `index`, STATE.PARAMETER, such as m.wte.weight; `data` points to
+ * the state of the whole model on the host. */
 static Status tensor_describe(const Parameters *parameters, int kind, int index, const void *data,
                               Arena *arena, CheckpointTensor *out) {
     const Parameter *parameter = parameters->list[index];
     const Tensor *weight = parameter->weight;
     bool is_double = parameters_state(parameters, kind)->dtype == DTYPE_F64;
-    DType dtype = is_double ? DTYPE_F64 : DTYPE_F32; /* what lies in a file is never narrower */
+    DType dtype = is_double ? DTYPE_F64 : DTYPE_F32; /* a file never stores a 16-bit type */
     *out = (CheckpointTensor){
         .name =
             arena_printf(arena, "%s.%s", parameters_state_name(parameters, kind), parameter->name),
@@ -36,7 +36,7 @@ static bool has_state(const Parameters *parameters, int kind, int index) {
     return parameters_state_place(parameters, kind, parameters->list[index]->bucket) >= 0;
 }
 
-/* What goes into a file, in an arena: all states of all parameters that have them. */
+/* The content of a file, in an arena: all states of all parameters that have them. */
 static Status contents_describe(const Parameters *parameters, void *const data[STATE_KINDS_MAX],
                                 Arena *arena, CheckpointContents *out) {
     int n = parameters->count, kinds = parameters_state_count(parameters);
@@ -62,7 +62,7 @@ struct Saver {
     CheckpointValue values[N_VALUES];
     const char *config;
     void *host[STATE_KINDS_MAX]; /* the state of the whole model: a copy, or on the CPU the section
-                                itself */
+                                    itself */
     bool owns[STATE_KINDS_MAX];
 };
 
@@ -127,7 +127,7 @@ static Status host_refresh(Saver *saver) {
     return OK;
 }
 
-/* This rank's shard of every bucket, to rank 0. The shards of a bucket lie in the order of the
+/* Sends this rank's shard of every bucket to rank 0. The shards of a bucket are in the order of the
  * ranks. */
 static Status shards_gather(const Experiment *e, int kind, void *buffer, char *host) {
     const Parameters *parameters = e->parameters;
