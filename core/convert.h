@@ -8,18 +8,18 @@
 
 /* data[i] = `value` rounded to `dtype`, which is real. Overflow gives infinity. */
 static inline void real_store(void *data, DType dtype, int64_t i, double value) {
-    float narrow = (float)value;
+    float single = (float)value;
     uint32_t bits;
     switch (dtype) {
     case DTYPE_F64: ((double *)data)[i] = value; break;
-    case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)narrow; break;
+    case DTYPE_F16: ((_Float16 *)data)[i] = (_Float16)single; break;
     case DTYPE_BF16:
-        memcpy(&bits, &narrow, sizeof bits);
-        if (narrow != narrow) bits |= 0x400000; /* a NaN stays a NaN and becomes quiet */
-        if (narrow == narrow) bits += 0x7FFFu + (bits >> 16 & 1);
+        memcpy(&bits, &single, sizeof bits);
+        if (single != single) bits |= 0x400000; /* a NaN stays a NaN and becomes quiet */
+        if (single == single) bits += 0x7FFFu + (bits >> 16 & 1);
         ((uint16_t *)data)[i] = (uint16_t)(bits >> 16);
         break;
-    default: ((float *)data)[i] = narrow;
+    default: ((float *)data)[i] = single;
     }
 }
 

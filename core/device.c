@@ -22,7 +22,7 @@ Status device_alloc(Device *device, size_t bytes, const char *what, void **out) 
     if (failed(status)) {
         return ERROR(
             status.code,
-            "%s: no room for %.1f MiB of %s; a smaller data.batch_size or model needs less",
+            "%s: not enough memory for %.1f MiB of %s; reduce data.batch_size or the model",
             device->name, (double)bytes / 0x1p20, what);
     }
     device->allocated_bytes += bytes;
@@ -56,7 +56,7 @@ Status device_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {
 Status device_fetch_start(Device *device, Fetch *fetch, const Tensor *from) {
     fetch->bytes = tensor_bytes(from);
     if (fetch->bytes > sizeof fetch->data)
-        return ERROR(STATUS_FAILURE, "%zu bytes are too many to fetch", fetch->bytes);
+        return ERROR(STATUS_FAILURE, "cannot fetch %zu bytes at once", fetch->bytes);
     return device->ops->fetch_start(device, fetch, tensor_data(from));
 }
 

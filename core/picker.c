@@ -48,7 +48,7 @@ static Status none_here(const Target *target, const KernelChoice *choice) {
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",
                                  choice->names[i]);
     }
-    return ERROR(STATUS_CONFIG, "the %s has no kernel named %s; name another",
+    return ERROR(STATUS_CONFIG, "the %s has no kernel named %s; choose another",
                  device_word(target->kind), names);
 }
 
@@ -61,7 +61,7 @@ static Status all_refuse(const KernelVerdict *verdicts, int count) {
             reasons + used, sizeof reasons - used, "%s%s: %s", i > 0 ? "; " : "",
             kernel->name == NULL ? device_word(kernel->device) : kernel->name, verdicts[i].refusal);
     }
-    return ERROR(STATUS_CONFIG, "no kernel takes this call (%s)", reasons);
+    return ERROR(STATUS_CONFIG, "no kernel supports this call (%s)", reasons);
 }
 
 /* Whether to prefer an accepted kernel to the best so far. Rows with the same name share its time;

@@ -117,13 +117,13 @@ static void offsets_choose(Plan *plan, const Program *p, Item *items, const Item
 }
 
 Status plan_create(const Program *p, Plan **out) {
-    size_t room = (size_t)p->n_buffers + 1;
+    size_t capacity = (size_t)p->n_buffers + 1;
     Plan *plan = calloc(1, sizeof *plan);
-    PlannedBuffer *buffers = calloc(room, sizeof *buffers);
-    Item *items = calloc(room, sizeof *items);
-    const Item **alive = calloc(room, sizeof *alive);
-    bool has_room = plan != NULL && buffers != NULL && items != NULL && alive != NULL;
-    if (has_room) {
+    PlannedBuffer *buffers = calloc(capacity, sizeof *buffers);
+    Item *items = calloc(capacity, sizeof *items);
+    const Item **alive = calloc(capacity, sizeof *alive);
+    bool allocated = plan != NULL && buffers != NULL && items != NULL && alive != NULL;
+    if (allocated) {
         *plan = (Plan){.n_buffers = p->n_buffers, .buffers = buffers};
         lives_find(plan, p);
         peak_find(plan, p);
@@ -135,9 +135,9 @@ Status plan_create(const Program *p, Plan **out) {
     }
     free(items);
     free(alive);
-    return has_room ? OK
-                    : ERROR(STATUS_NO_ROOM, "out of memory while planning a program of %d ops",
-                            p->n_nodes);
+    return allocated ? OK
+                     : ERROR(STATUS_NO_ROOM, "out of memory while planning a program of %d ops",
+                             p->n_nodes);
 }
 
 void plan_destroy(Plan **plan) {

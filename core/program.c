@@ -66,13 +66,13 @@ void program_label(Program *p, const char *format, ...) {
 }
 
 /* Grows an array for one more pointer if needed; false if out of memory. */
-static bool array_grow(void *array, int count, int *room) {
-    if (count < *room) return true;
-    int wanted = *room == 0 ? 64 : *room * 2;
+static bool array_grow(void *array, int count, int *capacity) {
+    if (count < *capacity) return true;
+    int wanted = *capacity == 0 ? 64 : *capacity * 2;
     void **grown = realloc(*(void **)array, (size_t)wanted * sizeof(void *));
     if (grown == NULL) return false;
     *(void **)array = grown;
-    *room = wanted;
+    *capacity = wanted;
     return true;
 }
 
@@ -82,7 +82,7 @@ static void *out_of_memory(Program *p) {
 
 static Buffer *buffer_add(Program *p, BufferKind kind, size_t bytes) {
     Buffer *buffer = arena_alloc(&p->arena, sizeof *buffer);
-    if (buffer == NULL || !array_grow(&p->buffers, p->n_buffers, &p->buffer_room))
+    if (buffer == NULL || !array_grow(&p->buffers, p->n_buffers, &p->buffer_capacity))
         return out_of_memory(p);
     *buffer = (Buffer){.kind = kind, .bytes = bytes, .index = p->n_buffers};
     p->buffers[p->n_buffers++] = buffer;
@@ -192,7 +192,7 @@ Node *program_record(Program *p, Recording r) {
     }
     Node *node = arena_alloc(&p->arena, sizeof *node);
     void *attrs = arena_alloc(&p->arena, r.attrs_bytes + 1);
-    if (node == NULL || attrs == NULL || !array_grow(&p->nodes, p->n_nodes, &p->node_room))
+    if (node == NULL || attrs == NULL || !array_grow(&p->nodes, p->n_nodes, &p->node_capacity))
         return out_of_memory(p);
     if (r.attrs_bytes > 0) memcpy(attrs, r.attrs, r.attrs_bytes);
     *node = (Node){

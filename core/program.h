@@ -41,7 +41,7 @@ struct Program {
     char *message;
     const char *label;
     uint32_t n_streams;
-    int node_room, buffer_room;
+    int node_capacity, buffer_capacity;
     Segment *segments;
     GradientSlot *slots;
     int n_slots, slot_capacity;

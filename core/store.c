@@ -52,12 +52,12 @@ Status store_section(Store *store, const char *name, BufferKind kind, DType dtyp
 }
 
 static bool entries_grow(Section *section) {
-    if (section->n_entries < section->room) return true;
-    int room = section->room == 0 ? 32 : section->room * 2;
-    StoreEntry *grown = realloc(section->entries, (size_t)room * sizeof *grown);
+    if (section->n_entries < section->capacity) return true;
+    int capacity = section->capacity == 0 ? 32 : section->capacity * 2;
+    StoreEntry *grown = realloc(section->entries, (size_t)capacity * sizeof *grown);
     if (grown == NULL) return false;
     section->entries = grown;
-    section->room = room;
+    section->capacity = capacity;
     return true;
 }
 

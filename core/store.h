@@ -24,7 +24,7 @@ typedef struct Section {
     DType dtype;
     Buffer buffer;
     StoreEntry *entries; /* in layout order */
-    int n_entries, room;
+    int n_entries, capacity;
     Tensor *flat; /* the whole section as one vector, with padding; grows with additions */
 } Section;
 

@@ -34,14 +34,14 @@ static __device__ CudaAdamwUpdate update_of(const AdamwAttrs &attrs, const StepS
     return u;
 }
 
-/* `master` is the f32 weight; `narrow` its 16-bit copy, or NULL if the weight itself is f32. The
- * ranges are kernel arguments. */
+/* `master` is the f32 weight; `half_weight` its 16-bit copy, or NULL if the weight itself is f32.
+ * The ranges are kernel arguments. */
 template <typename T>
 struct AdamwParams {
     const float *grad, *norm;
     const StepState *step;
     float *master, *m, *v;
-    T *narrow;
+    T *half_weight;
     unsigned long long *first_nonfinite; /* or NULL */
     int64_t offset;                      /* the element of the section at index 0 of the gradient */
     AdamwAttrs attrs;
@@ -53,15 +53,15 @@ template <typename T>
 struct Views {
     const float *grad;
     float *master, *m, *v;
-    T *narrow;
+    T *half_weight;
 };
 
 template <typename T>
 static __device__ Views<T> views_of(const AdamwParams<T> &p, const AdamwRange &range) {
-    bool has_narrow = p.narrow != NULL;
-    return Views<T>{p.grad + range.first, p.master + (has_narrow ? range.place : range.first),
+    bool has_half = p.half_weight != NULL;
+    return Views<T>{p.grad + range.first, p.master + (has_half ? range.place : range.first),
                     p.m + range.place, p.v + range.place,
-                    has_narrow ? p.narrow + range.first : NULL};
+                    has_half ? p.half_weight + range.first : NULL};
 }
 
 template <typename T, int W>
@@ -82,7 +82,7 @@ static __device__ void update_pack(const Views<T> &p, const CudaAdamwUpdate &u, 
     store<W>(p.m + i, m);
     store<W>(p.v + i, v);
     store<W>(p.master + i, w);
-    if (p.narrow != NULL) store<W>(p.narrow + i, w);
+    if (p.half_weight != NULL) store<W>(p.half_weight + i, w);
 }
 
 /* Runs only in a skipped step, so normal steps pay nothing. */
@@ -128,10 +128,10 @@ static bool ranges_fit_packs(const AdamwParams<T> &p, const AdamwWork *work) {
     bool fit = true;
     for (int i = 0; i < work->n_ranges; i++) {
         const AdamwRange &range = work->ranges[i];
-        const T *narrow = p.narrow == NULL ? NULL : p.narrow + range.first;
-        const float *master = p.master + (p.narrow == NULL ? range.first : range.place);
-        fit &= fits_packs<T>(range.count, p.grad + range.first, master, narrow, p.m + range.place,
-                             p.v + range.place);
+        const T *half_weight = p.half_weight == NULL ? NULL : p.half_weight + range.first;
+        const float *master = p.master + (p.half_weight == NULL ? range.first : range.place);
+        fit &= fits_packs<T>(range.count, p.grad + range.first, master, half_weight,
+                             p.m + range.place, p.v + range.place);
     }
     return fit;
 }
@@ -160,7 +160,7 @@ extern "C" Status adamw_cuda(const Node *node, void *stream) {
         p.grad = data_of<float>(node->inputs[0]), p.norm = data_of<float>(node->inputs[1]);
         p.step = data_of<StepState>(node->inputs[2]);
         p.master = data_of<float>(master == NULL ? weight : master);
-        p.narrow = master == NULL ? NULL : data_of<T>(weight);
+        p.half_weight = master == NULL ? NULL : data_of<T>(weight);
         p.m = data_of<float>(node->outputs[2]), p.v = data_of<float>(node->outputs[3]);
         p.first_nonfinite = data_of<unsigned long long>(node->outputs[4]);
         p.offset = (int64_t)(node->inputs[0]->offset / sizeof(float));

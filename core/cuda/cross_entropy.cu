@@ -316,14 +316,14 @@ static Status device_limits(int *shared, int *n_sms) {
 
 template <typename T, int W>
 static Status loss_launch(const LossParams<T> &p, cudaStream_t stream) {
-    int shared, n_sms, room = p.Vp * (int)sizeof(T);
+    int shared, n_sms, row_bytes = p.Vp * (int)sizeof(T);
     TRY(device_limits(&shared, &n_sms));
     if constexpr (W == 8) {
-        if (p.Vp <= MAX_PACKS * THREADS * W && p.Vp > THREADS * W && room + 1024 <= shared) {
+        if (p.Vp <= MAX_PACKS * THREADS * W && p.Vp > THREADS * W && row_bytes + 1024 <= shared) {
             CUDA_TRY(cudaFuncSetAttribute(overlapped_kernel<T>,
-                                          cudaFuncAttributeMaxDynamicSharedMemorySize, room));
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize, row_bytes));
             unsigned blocks = (unsigned)(p.rows < n_sms ? p.rows : n_sms);
-            overlapped_kernel<T><<<blocks, THREADS, (size_t)room, stream>>>(p);
+            overlapped_kernel<T><<<blocks, THREADS, (size_t)row_bytes, stream>>>(p);
             return cuda_launched("cross_entropy");
         }
     }

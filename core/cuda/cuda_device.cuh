@@ -25,9 +25,9 @@ typedef struct CudaDevice {
     cublasLtHandle_t blas;
     void *blas_workspace;
     struct MatmulPlan *plans;
-    int n_plans, plan_room, n_unplanned; /* unplanned: new shapes met during a capture; their
+    int n_plans, plan_capacity, n_unplanned; /* unplanned: new shapes met during a capture; their
                                             products are not in the graph */
-    char *staging;                       /* pinned: STAGING_SLOTS slots, then FETCH_SLOTS */
+    char *staging;                           /* pinned: STAGING_SLOTS slots, then FETCH_SLOTS */
     cudaEvent_t staged[STAGING_SLOTS], fetched[FETCH_SLOTS];
     int next_staging, next_fetch;
 } CudaDevice;

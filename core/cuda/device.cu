@@ -240,14 +240,14 @@ static Status count_devices(int *count) {
         return ERROR(STATUS_CONFIG, "no NVIDIA driver on this machine; set device: cpu");
     if (error == cudaErrorInsufficientDriver || driver < runtime / 1000 * 1000) {
         return ERROR(STATUS_CONFIG,
-                     "the NVIDIA driver serves CUDA %d.%d, this program was built for %d.%d; "
+                     "the NVIDIA driver supports CUDA %d.%d, this program was built for %d.%d; "
                      "update the driver, or "
                      "build with an older toolkit",
                      driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     }
     return ERROR(STATUS_CONFIG,
                  "no GPU is visible (%s); check CUDA_VISIBLE_DEVICES, or set device: cpu",
-                 error == cudaSuccess ? "the driver lists none" : cudaGetErrorString(error));
+                 error == cudaSuccess ? "the driver reports none" : cudaGetErrorString(error));
 }
 
 extern "C" int cuda_count(void) {
@@ -269,7 +269,7 @@ static Status target_of(int index, Device *device) {
     if (device->target.sm >= 75) return Status{STATUS_OK};
     return ERROR(
         STATUS_CONFIG,
-        "%s has compute capability %d.%d, 7.5 is needed; set device: cpu, or take another GPU",
+        "%s has compute capability %d.%d, but 7.5 is required; set device: cpu, or use another GPU",
         device->name, properties.major, properties.minor);
 }
 
@@ -297,12 +297,12 @@ static Status resources_create(CudaDevice *d) {
     CUDA_TRY(cudaEventCreateWithFlags(&d->forked, cudaEventDisableTiming));
     CUDA_TRY(cudaEventCreateWithFlags(&d->joined, cudaEventDisableTiming));
     if (cublasLtCreate(&d->blas) != CUBLAS_STATUS_SUCCESS)
-        return ERROR(STATUS_FAILURE, "cuBLASLt did not start");
+        return ERROR(STATUS_FAILURE, "cannot initialize cuBLASLt");
     if (cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE) == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError();
         return ERROR(STATUS_NO_ROOM,
-                     "%s has no %d MiB left to compute products with; end what holds its memory, "
-                     "or take another GPU by "
+                     "%s has less than %d MiB of free memory; stop other processes on it, "
+                     "or select another GPU with "
                      "CUDA_VISIBLE_DEVICES",
                      d->base.name, (int)(MATMUL_WORKSPACE >> 20));
     }
@@ -326,7 +326,7 @@ static Status code_check(const Device *device) {
     if (error == cudaSuccess) return Status{STATUS_OK};
     (void)cudaGetLastError();
     return ERROR(STATUS_CONFIG,
-                 "this program holds no code for %s (%s); build it with scons cuda_arch=%d",
+                 "this program contains no code for %s (%s); build it with scons cuda_arch=%d",
                  device->name, cudaGetErrorString(error), device->target.sm);
 }
 
@@ -335,8 +335,8 @@ static Status device_start(CudaDevice *d, int index) {
     TRY(count_devices(&count));
     if (index < 0 || index >= count) {
         return ERROR(STATUS_CONFIG,
-                     "GPU %d was asked for, but this process sees %d; check CUDA_VISIBLE_DEVICES",
-                     index, count);
+                     "GPU %d was requested, but %d are visible; check CUDA_VISIBLE_DEVICES", index,
+                     count);
     }
     TRY(target_of(index, &d->base));
     CUDA_TRY(cudaSetDevice(index));

@@ -22,7 +22,7 @@ extern "C" Status initialize_cuda(const Node *node, void *stream) {
     const Tensor *t = node->outputs[0];
     int64_t count = tensor_count(t);
     InitializeAttrs attrs = *(const InitializeAttrs *)node->attrs;
-    TRY(need_f32(t, "a parameter's first values"));
+    TRY(need_f32(t, "the initial values of a parameter"));
     if (count == 0) return Status{STATUS_OK};
     initialize_kernel<<<blocks_for(count, 4 * THREADS), THREADS, 0, (cudaStream_t)stream>>>(
         data_of<float>(t), attrs, count, attrs.n_rows * (t->n_dims == 2 ? t->shape[1] : 1));

@@ -157,12 +157,12 @@ static const MatmulPlan *plan_of(const CudaDevice *device, const MatmulShape *sh
 
 /* Adds a plan. During a capture nothing can be timed, so only the shape is recorded. */
 static Status plan_add(CudaDevice *device, const MatmulShape *shape) {
-    if (device->n_plans == device->plan_room) {
-        int room = device->plan_room == 0 ? 64 : 2 * device->plan_room;
-        MatmulPlan *grown = (MatmulPlan *)realloc(device->plans, (size_t)room * sizeof *grown);
-        if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the plans of products");
+    if (device->n_plans == device->plan_capacity) {
+        int capacity = device->plan_capacity == 0 ? 64 : 2 * device->plan_capacity;
+        MatmulPlan *grown = (MatmulPlan *)realloc(device->plans, (size_t)capacity * sizeof *grown);
+        if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for matrix product plans");
         device->plans = grown;
-        device->plan_room = room;
+        device->plan_capacity = capacity;
     }
     MatmulPlan *plan = &device->plans[device->n_plans];
     memset(plan, 0, sizeof *plan);
@@ -200,5 +200,5 @@ void matmul_plans_destroy(CudaDevice *device) {
     for (int i = 0; i < device->n_plans; i++) matmul_plan_release(&device->plans[i]);
     free(device->plans);
     device->plans = NULL;
-    device->n_plans = device->plan_room = 0;
+    device->n_plans = device->plan_capacity = 0;
 }

@@ -27,8 +27,7 @@ typedef struct MatmulShape {
     int32_t accumulate_bias; /* with EPILOGUE_COLUMN_SUMS_OF_A: bias += */
     int32_t has_bias, has_aux;
     int32_t tf32;
-    int32_t
-        alignment; /* common alignment of all addresses in bytes, at most 16; set by matmul_run */
+    int32_t alignment; /* of all addresses, in bytes, at most 16; set by matmul_run */
 } MatmulShape;
 
 typedef struct MatmulOperands {

@@ -158,8 +158,9 @@ static Status candidates_time(CudaDevice *device, const MatmulShape *shape, Cand
         if (ms < best) best = ms, *winner = i;
     }
     CUDA_TRY(cudaEventDestroy(start));
-    return cudaEventDestroy(end) == cudaSuccess ? Status{STATUS_OK}
-                                                : ERROR(STATUS_FAILURE, "CUDA: an event was lost");
+    return cudaEventDestroy(end) == cudaSuccess
+               ? Status{STATUS_OK}
+               : ERROR(STATUS_FAILURE, "CUDA: cannot destroy an event");
 }
 
 /* Batched products, of quadratic attention, are timed (some 90 ms each) only if they move much
@@ -186,10 +187,10 @@ static Status choose(CudaDevice *device, const MatmulShape *shape, Candidate *ou
     return status;
 }
 
-static void key_of(const MatmulShape *s, char *key, size_t room) {
+static void key_of(const MatmulShape *s, char *key, size_t capacity) {
     static const char *const forms[] = {"nt", "nn", "tn"};
     static const char *const epilogues[] = {"none", "bias", "gelu", "gelu_gradient", "column_sums"};
-    snprintf(key, room,
+    snprintf(key, capacity,
              "%s %lldx%lldx%lldx%lld %s %s %s accumulate=%d,%d bias=%d aux=%d tf32=%d align=%d",
              forms[s->form], (long long)s->rows, (long long)s->columns, (long long)s->depth,
              (long long)s->batch, dtype_name((DType)s->dtype), dtype_name((DType)s->out_dtype),

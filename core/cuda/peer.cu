@@ -120,7 +120,7 @@ static Status sum_launch(void *stream, T *out, const void *const *terms, int n, 
     case 6: sum_ranks_kernel<T, 6><<<blocks, THREADS, 0, s>>>(p); break;
     case 7: sum_ranks_kernel<T, 7><<<blocks, THREADS, 0, s>>>(p); break;
     case 8: sum_ranks_kernel<T, 8><<<blocks, THREADS, 0, s>>>(p); break;
-    default: return ERROR(STATUS_UNSUPPORTED, "a sum of %d ranks by copies", n);
+    default: return ERROR(STATUS_UNSUPPORTED, "copies between GPUs cannot sum %d ranks", n);
     }
     return cuda_launched("peer_sum");
 }
@@ -130,5 +130,5 @@ extern "C" Status peer_sum(void *stream, void *out, const void *const *terms, in
     if (count == 0) return Status{STATUS_OK};
     if (dtype == DTYPE_F32) return sum_launch<float>(stream, (float *)out, terms, n, count);
     if (dtype == DTYPE_F64) return sum_launch<double>(stream, (double *)out, terms, n, count);
-    return ERROR(STATUS_UNSUPPORTED, "a sum of %s by copies", dtype_name(dtype));
+    return ERROR(STATUS_UNSUPPORTED, "copies between GPUs cannot sum %s", dtype_name(dtype));
 }

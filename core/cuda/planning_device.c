@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 static Status not_here(const Device *device) {
-    return ERROR(STATUS_CONFIG, "%s is not here: programs can be planned for it, not run",
-                 device->name);
+    return ERROR(STATUS_CONFIG, "%s is not present: it can only plan programs", device->name);
 }
 
 static Status planning_alloc(Device *device, size_t bytes, void **out) {

@@ -20,14 +20,14 @@ static const double share_of_products = 0.80, share_of_single = 0.75, share_of_b
  * transistors switch. */
 static Status fill(Device *device, const Tensor *t) {
     size_t bytes = tensor_bytes(t);
-    bool is_narrow = t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F16;
+    bool is_half = t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F16;
     uint32_t *words = malloc(bytes);
     if (words == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a measurement");
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < bytes / 4; i++) {
         uint32_t bits = philox(1, i / 4, 0).word[i % 4];
         words[i] =
-            is_narrow ? (bits & 0x807F807Fu) | 0x3C003C00u : (bits & 0x807FFFFFu) | 0x3C000000u;
+            is_half ? (bits & 0x807F807Fu) | 0x3C003C00u : (bits & 0x807FFFFFu) | 0x3C000000u;
     }
     Status status = device_upload(device, t, words);
     free(words);

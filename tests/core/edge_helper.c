@@ -7,7 +7,7 @@ DType edge_wide(DType dtype) { return dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32
 bool edge_begin(Edge *e, Device *device, DType dtype) {
     *e = (Edge){.device = device, .dtype = dtype};
     return CHECK_OK(store_create(&e->store)) &&
-           CHECK_OK(store_section(e->store, "narrow", BUFFER_WEIGHTS, dtype, &e->narrow)) &&
+           CHECK_OK(store_section(e->store, "tested", BUFFER_WEIGHTS, dtype, &e->tested)) &&
            CHECK_OK(
                store_section(e->store, "wide", BUFFER_GRADIENTS, edge_wide(dtype), &e->wide)) &&
            CHECK_OK(store_section(e->store, "integers", BUFFER_INPUTS, DTYPE_I32, &e->integers)) &&
@@ -63,7 +63,7 @@ double edge_rounded(double value, DType dtype) {
     return real_load(&place, dtype, 0);
 }
 
-bool edge_is_narrow(DType dtype) { return dtype == DTYPE_F16 || dtype == DTYPE_BF16; }
+bool edge_is_half(DType dtype) { return dtype == DTYPE_F16 || dtype == DTYPE_BF16; }
 
 bool edge_is_close(double a, double b, double tolerance) {
     return fabs(a - b) <= tolerance * fabs(b);

@@ -17,7 +17,7 @@ typedef struct Edge {
     Store *store;
     BoundProgram bound;
     Program *program; /* the bound program */
-    Section *narrow, *wide, *integers, *bytes;
+    Section *tested, *wide, *integers, *bytes;
 } Edge;
 
 #define SHAPE(...)                                                                                 \
@@ -42,7 +42,7 @@ double *edge_run(Edge *e, const Tensor *result);
 
 /* `value` rounded to `dtype`. */
 double edge_rounded(double value, DType dtype);
-bool edge_is_narrow(DType dtype);
+bool edge_is_half(DType dtype);
 bool edge_is_close(double a, double b, double tolerance); /* relative to b */
 
 /* Prints the position of a failed check, because these tests are tables. */

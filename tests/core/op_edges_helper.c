@@ -45,7 +45,7 @@ static void norm_check(const double *y, int64_t C, DType dtype) {
             double wanted = (double)(off / sqrtl(variance + 1e-5L)), found = y[i * C + j];
             good &= norm_rows[i].one != 0
                         ? isnan(found)
-                        : fabs(found - wanted) <= (edge_is_narrow(dtype) ? 1e-2 : 1e-4);
+                        : fabs(found - wanted) <= (edge_is_half(dtype) ? 1e-2 : 1e-4);
         }
         edge_check(good, "layernorm", dtype, i, y[i * C]);
     }
@@ -54,9 +54,9 @@ static void norm_check(const double *y, int64_t C, DType dtype) {
 static void layernorm_of(Device *device, DType dtype, int64_t C, bool has_branch) {
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *x = edge_tensor(&e, e.narrow, SHAPE(NORM_ROWS, C)),
-           *gamma = edge_tensor(&e, e.narrow, SHAPE(C)), *sum = NULL;
-    Tensor *branch = has_branch ? edge_tensor(&e, e.narrow, SHAPE(NORM_ROWS, C)) : NULL;
+    Tensor *x = edge_tensor(&e, e.tested, SHAPE(NORM_ROWS, C)),
+           *gamma = edge_tensor(&e, e.tested, SHAPE(C)), *sum = NULL;
+    Tensor *branch = has_branch ? edge_tensor(&e, e.tested, SHAPE(NORM_ROWS, C)) : NULL;
     Tensor *y = layernorm_record(e.program, x, branch, gamma, NULL, &sum);
     if (edge_ready(&e)) {
         double *values = malloc((size_t)(NORM_ROWS * C) * sizeof *values),
@@ -91,7 +91,7 @@ void edges_of_gelu(Device *device, DType dtype) {
     double x[N], ones[N];
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *pre = edge_tensor(&e, e.narrow, SHAPE(N)), *d = edge_tensor(&e, e.narrow, SHAPE(N));
+    Tensor *pre = edge_tensor(&e, e.tested, SHAPE(N)), *d = edge_tensor(&e, e.tested, SHAPE(N));
     Tensor *y = gelu_record(e.program, pre);
     gelu_backward_record(e.program, d, pre);
     if (edge_ready(&e)) {
@@ -124,8 +124,8 @@ static void embedding_forward_of(Device *device, DType dtype) {
     double table[V * C], zeros[T * C] = {0};
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)),
-           *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
+    Tensor *wte = edge_tensor(&e, e.tested, SHAPE(V, C)),
+           *wpe = edge_tensor(&e, e.tested, SHAPE(T, C));
     Tensor *ids = edge_tensor(&e, e.integers, SHAPE(1, T)),
            *x = embedding_record(e.program, ids, wte, wpe);
     if (edge_ready(&e)) {
@@ -150,9 +150,9 @@ static void embedding_gradient_of(Device *device, DType dtype) {
     double ones[T * C];
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *wte = edge_tensor(&e, e.narrow, SHAPE(V, C)),
-           *wpe = edge_tensor(&e, e.narrow, SHAPE(T, C));
-    Tensor *dx = edge_tensor(&e, e.narrow, SHAPE(1, T, C)),
+    Tensor *wte = edge_tensor(&e, e.tested, SHAPE(V, C)),
+           *wpe = edge_tensor(&e, e.tested, SHAPE(T, C));
+    Tensor *dx = edge_tensor(&e, e.tested, SHAPE(1, T, C)),
            *ids = edge_tensor(&e, e.integers, SHAPE(1, T));
     Tensor *dwte = edge_tensor(&e, e.wide, SHAPE(V, C)),
            *dwpe = edge_tensor(&e, e.wide, SHAPE(T, C));

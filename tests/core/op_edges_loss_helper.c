@@ -53,7 +53,7 @@ static void losses_check(const double *losses, const double *grads, int64_t V, i
         const LossRow *row = &loss_rows[i];
         const double *g = grads + i * Vp;
         int32_t target = column_of(row->target, V);
-        double uniform = 1 / (double)V, allowed = edge_is_narrow(dtype) ? 1e-2 : 1e-5;
+        double uniform = 1 / (double)V, allowed = edge_is_half(dtype) ? 1e-2 : 1e-5;
         for (int64_t v = 0; v < Vp; v++) {
             double wanted = v >= V || row->outcome == ALL_ZERO ? 0 : uniform - (v == target);
             bool good = row->outcome == ALL_NAN && v < V ? isnan(g[v])
@@ -91,7 +91,7 @@ static void losses_write(Edge *e, const Tensor *logits, const Tensor *targets, i
 static void cross_entropy_of(Device *device, DType dtype, int64_t V, int64_t Vp) {
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
-    Tensor *logits = edge_tensor(&e, e.narrow, SHAPE(LOSS_ROWS, Vp)), *step = edge_step(&e);
+    Tensor *logits = edge_tensor(&e, e.tested, SHAPE(LOSS_ROWS, Vp)), *step = edge_step(&e);
     Tensor *losses = edge_tensor(&e, e.wide, SHAPE(LOSS_ROWS, 1)),
            *targets = edge_tensor(&e, e.integers, SHAPE(LOSS_ROWS, 1));
     cross_entropy_record(e.program, losses, logits, targets, V, 1, step);

@@ -27,7 +27,7 @@ static void memory_is_zeroed_and_counted(void) {
 static void too_much_is_named(void) {
     void *memory = &memory;
     CHECK_ERROR(device_alloc(device, (size_t)1 << 62, "activations", &memory), STATUS_NO_ROOM,
-                "MiB of activations; a smaller data.batch_size or model needs less");
+                "MiB of activations; reduce data.batch_size or the model");
     CHECK(memory == NULL && device->allocated_bytes == 0);
 }
 
@@ -53,7 +53,7 @@ static void copies_and_fetches(void) {
     CHECK_OK(device_download(device, got, t));
     CHECK(got[0] == 7 && got[2] == 9);
     CHECK_ERROR(device_fetch_start(device, &fetch, large), STATUS_FAILURE,
-                "72 bytes are too many to fetch");
+                "cannot fetch 72 bytes at once");
     store_destroy(&store);
     CHECK(device->allocated_bytes == 0);
 }
@@ -112,9 +112,9 @@ static void missing_kernels_are_named(void) {
     Target cpu = device->target, gpu = {.kind = DEVICE_CUDA, .sm = 90};
     CHECK_OK(picky_record(cpu, DTYPE_F32, 1));
     CHECK_ERROR(picky_record(cpu, DTYPE_F32, 2), STATUS_CONFIG,
-                "h.7: picky: no kernel takes this call (CPU: needs one input)");
+                "h.7: picky: no kernel supports this call (CPU: needs one input)");
     CHECK_ERROR(picky_record(cpu, DTYPE_BF16, 1), STATUS_CONFIG,
-                "h.7: picky: no kernel takes this call (CPU: needs f32)");
+                "h.7: picky: no kernel supports this call (CPU: needs f32)");
     CHECK_ERROR(picky_record(gpu, DTYPE_F32, 1), STATUS_CONFIG,
                 "this program was built without CUDA; install the CUDA toolkit");
     Program *p = NULL;

@@ -168,10 +168,10 @@ static Status poison(Device *device, void *arena, size_t bytes) {
 
 /* All compared values, one after another. */
 static Status results_read(Case *c, Device *device, double **out) {
-    size_t room = 1;
-    for (int i = 0; i < c->n_entries; i++) room += (size_t)tensor_count(c->entries[i].t);
-    double *values = *out = malloc(room * sizeof *values);
-    void *data = malloc(room * sizeof(double));
+    size_t elements = 1;
+    for (int i = 0; i < c->n_entries; i++) elements += (size_t)tensor_count(c->entries[i].t);
+    double *values = *out = malloc(elements * sizeof *values);
+    void *data = malloc(elements * sizeof(double));
     if (values == NULL || data == NULL) return ERROR(STATUS_FAILURE, "out of memory");
     for (int i = 0; i < c->n_entries; i++) {
         const Tensor *t = c->entries[i].t;
@@ -236,13 +236,13 @@ static double relative_error(const double *found, DType dtype, const double *exa
     return norm > 0 ? sqrt(error / norm) : error > 0 || isnan(error) ? INFINITY : 0;
 }
 
-static bool is_narrow(DType dtype) { return dtype == DTYPE_F16 || dtype == DTYPE_BF16; }
+static bool is_half(DType dtype) { return dtype == DTYPE_F16 || dtype == DTYPE_BF16; }
 
 /* The error allowed to a tensor in 16 bits. */
 static double allowed_error(const Tensor *t, const double *composed, const double *exact) {
     int64_t count = tensor_count(t);
     double composition = relative_error(composed, t->dtype, exact, count);
-    double rounding = is_narrow(t->dtype) ? relative_error(NULL, t->dtype, exact, count) : 0;
+    double rounding = is_half(t->dtype) ? relative_error(NULL, t->dtype, exact, count) : 0;
     return fmax(2e-5, 2 * fmax(composition, rounding));
 }
 
@@ -289,10 +289,10 @@ static bool composition_run(CaseFn body, Device *cpu, DType dtype, uint64_t seed
     Case held = {.role = CASE_COMPOSITION, .dtype = dtype, .stored = dtype, .seed = seed};
     *c = held;
     c->stored = DTYPE_F64;
-    Target narrow = {
+    Target gpu = {
         .kind = DEVICE_CUDA, .sm = 90, .n_sms = 132}; /* the CPU does not compute in 16 bits */
     bool good =
-        CHECK_OK(case_build(&held, body, narrow)) && CHECK_OK(case_build(c, body, cpu->target));
+        CHECK_OK(case_build(&held, body, gpu)) && CHECK_OK(case_build(c, body, cpu->target));
     c->held = held.bound.program;
     good = good && CHECK_OK(case_results(c, cpu, out, NULL));
     c->held = NULL;
@@ -340,7 +340,7 @@ static bool expected_make(CaseFn body, DType dtype, uint64_t seed, Expected *e) 
     *e = (Expected){0};
     return CHECK_OK(device_open_cpu(0, &e->cpu)) &&
            reference_run(body, e->cpu, dtype, seed, &e->exact) &&
-           (!is_narrow(dtype) ||
+           (!is_half(dtype) ||
             composition_run(body, e->cpu, dtype, seed, &e->composition, &e->composed));
 }
 

@@ -142,7 +142,7 @@ static void knows_itself(void) {
     CHECK(device->workspace_bytes > 0 && device->peak_bytes >= 0);
     void *memory = NULL;
     CHECK_ERROR(device_alloc(device, 2 * total_bytes, "a test", &memory), STATUS_NO_ROOM,
-                "no room for");
+                "not enough memory for");
 }
 
 static void names_what_is_missing(void) {

@@ -287,7 +287,7 @@ static void picker(void) {
     CHECK_ERROR(status, STATUS_CONFIG, "baseline: needs f32 or f64; flash: needs");
     picked(unknown, DTYPE_F32, DEVICE_CPU, &status);
     CHECK_ERROR(status, STATUS_CONFIG,
-                "attention.backends: the CPU has no kernel named none; name another");
+                "attention.backends: the CPU has no kernel named none; choose another");
 }
 
 /* Measured times go before the order; what was not measured comes after what was, and a refusal

@@ -301,7 +301,7 @@ static void wrong_calls_are_refused(void) {
     check_refused(strided_out, "out must be dense");
     check_refused(narrow, "q, k and v must be floating-point numbers");
     check_refused(bf16_here,
-                  "attention.backends: no kernel takes this call (flash: needs f32 or f64");
+                  "attention.backends: no kernel supports this call (flash: needs f32 or f64");
 }
 
 /* The same without a program. */
