@@ -8,7 +8,7 @@ import SCons.SConf
 import SCons.Script
 
 # feature: (Debian package, preamble, an expression that must link, candidates: each a folder of headers, a folder of
-# libraries and the libraries, where {arch} is the machine's library folder; the first that links is taken)
+# libraries and the libraries, where {arch} is the machine's library folder; the first candidate that links is used)
 LIBRARIES = {
     "HDF5": ("libhdf5-dev", "#include <hdf5.h>", "H5open()",
              [("/usr/include/hdf5/serial", "", ["hdf5_serial"]),
@@ -127,7 +127,7 @@ def find_cuda(conf, found):
                           names=["cublasLt"])
     nccl = blas and links(conf, "#include <nccl.h>", "ncclGetVersion(&(int){0})", names=["nccl"])
     env.Replace(CUDAHEADERS=env["CCFLAGS"][len(flags):],
-                CCFLAGS=flags)  # for the few files that ask for them
+                CCFLAGS=flags)  # for the few files that request them
     if cuda and blas:
         found["CUDA"] = ("%s for %s" % (nvcc, env["NVCCTARGETS"]), "")
     else:

@@ -29,7 +29,7 @@ LIMIT = 120  # seconds that any one program may take
 ENVIRONMENT = dict(os.environ, **mpirun.ENVIRONMENT, NO_COLOR="1", LC_ALL="C.UTF-8")
 ENVIRONMENT.pop("HOURGLASS_TRACE", None)
 ENVIRONMENT.setdefault("HOURGLASS_CACHE", os.path.join(WORK, "cache"))
-# A background job ignores SIGINT, and so would all that it starts; a handler of our own is not inherited.
+# A background job ignores SIGINT, and its children would inherit that; a handler is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored
 
@@ -49,7 +49,7 @@ def check(condition, text="check failed"):
 
 
 def equal(got, wanted, text=""):
-    if isinstance(got, dict) and isinstance(wanted, dict):  # only what differs
+    if isinstance(got, dict) and isinstance(wanted, dict):  # only the differences
         keys = {
             key
             for key in got.keys() | wanted.keys() if got.get(key, wanted) != wanted.get(key, got)
@@ -79,7 +79,7 @@ def main(*tests):
     sys.exit(1 if failed else 0)
 
 
-# ---- input -----------------------------------------------------------------------------------------------------------
+# ---- input ----------------------------------------------------------------------------------------------------------
 
 WORDS = (
     "the sand runs down and the glass is turned once more by a hand that counts hours of light and of water "
@@ -144,7 +144,7 @@ def run_directory(name):
     return os.path.join(WORK, "runs", name)
 
 
-# ---- programs --------------------------------------------------------------------------------------------------------
+# ---- programs -------------------------------------------------------------------------------------------------------
 
 class Done:
     def __init__(self, code, out, err, seconds):
@@ -230,7 +230,7 @@ def ranks_below(parent):
 
 
 def start(arguments, ranks=0, **environment):
-    """Starts a program, under mpirun where ranks is not 0."""
+    """Starts a program, under mpirun if ranks is not 0."""
     program, *rest = arguments
     command = [os.path.join(PROGRAMS, program), *rest]
     if ranks:
@@ -271,7 +271,7 @@ def train(*arguments, ranks=0, code=0, **environment):
     return done
 
 
-# ---- runs ------------------------------------------------------------------------------------------------------------
+# ---- runs -----------------------------------------------------------------------------------------------------------
 
 def metrics(directory):
     with open(os.path.join(directory, "metrics.jsonl"), encoding="utf-8") as file:
@@ -311,7 +311,7 @@ def states(paths):
 
 
 def unfinished(directory, name):
-    """Leaves in a directory what a writer of the file `name` leaves that is killed: see core/base/replacement.h."""
+    """Creates the leftovers of a killed writer of the file `name`: see core/base/replacement.h."""
     path = os.path.join(directory, "unfinished")
     with open(path, "w", encoding="utf-8") as file:
         file.write("a beginning")

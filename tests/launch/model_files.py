@@ -30,7 +30,7 @@ def trained():
 
 
 def exported():
-    """The same as safetensors in a directory of its own."""
+    """The same as safetensors in a separate directory."""
     target = path("hf/model.safetensors")
     if not os.path.exists(target):
         os.makedirs(os.path.dirname(target))
@@ -80,7 +80,7 @@ def raw_tensors():
 
 
 def write_config(folder, config):
-    """`config` as text, or as what JSON makes of it."""
+    """`config` as text: unchanged, or as JSON."""
     with open(path(folder + "/config.json"), "w", encoding="utf-8") as file:
         file.write(config if isinstance(config, str) else json.dumps(config))
 

@@ -17,7 +17,8 @@ USAGE, DATA, CONFIG, FAILURE = 64, 65, 78, 1
 
 
 def expect(code, pattern, *arguments, ranks=(0,), program="train", untouched=None, output=None):
-    """Runs the program for each number of ranks (0: without mpirun): exit code, one error line, what must not change."""
+    """Runs the program for each number of ranks (0: without mpirun); checks exit code, one error line, and unchanged
+    files."""
     for count in ranks:
         before = tree(untouched) if untouched else None
         done = run(program, *arguments, ranks=count)
@@ -160,7 +161,7 @@ def resume_flags():
            other, untouched=output)
 
 
-# ---- what was there stays -------------------------------------------------------------------------------------------
+# ---- existing files stay --------------------------------------------------------------------------------------------
 
 def a_directory_that_another_run_uses():
     path, output = config("busy", training__stop__steps=10**6, checkpoint__interval=0, logging__interval=10), \

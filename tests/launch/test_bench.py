@@ -84,7 +84,7 @@ def attention_with_documents():
 
 
 def seen_keys(row, flops_a_pair=14):
-    """Pairs of query and key that a row's FLOPs stand for, seven products in both directions."""
+    """The pairs of query and key that correspond to a row's FLOPs: seven products in both directions."""
     return 1e6 * float(row["both_tflops"]) * float(row["both_us"]) / (flops_a_pair * int(row["HS"]))
 
 
@@ -134,7 +134,7 @@ def attention_by_flags():
 
 
 def attention_with_a_boolean_mask():
-    """Half of the pairs, and of those that other masks leave; flash says in the table why it is not there."""
+    """Half of the pairs, also of those that other masks leave; the table gives the reason why flash is missing."""
     for flags, pairs in (("--T=48 --bias-dims=bhqk --causal", visible(48, 48)),
                          ("--T=48 --bias-dims=hk --key-lengths=20", 48 * 20)):
         done = bench("attention", *SMALL, "--bias=boolean", *flags.split(),
@@ -148,7 +148,8 @@ def attention_with_a_boolean_mask():
 
 
 def attention_by_many_lengths():
-    """Flags hold for every length, and for documents beside none; the head says what is not the model's call."""
+    """Flags apply to every length, with and without documents; the header lists all differences from the model's
+    call."""
     done = bench("attention", *SMALL, "--NH_kv=1", "--T=16,40", "--documents=8", "--window=6",
                  "--backends=flash,math", "--csv=" + path_of("m.csv"), "--plot=" + path_of("m.svg"),
                  OMP_NUM_THREADS="1")
@@ -158,7 +159,7 @@ def attention_by_many_lengths():
            for name in ("flash", "math")], "rows")
     check("HS 8, NH_kv 1; medians" in done.out, done.out)
     for plain, apart in zip(rows[0:2] + rows[4:6],
-                            rows[2:4] + rows[6:8]):  # a document's window is no more than the row's
+                            rows[2:4] + rows[6:8]):  # the window of a document is at most the row's
         check(0 < seen_keys(apart) < seen_keys(plain) * 1.001,
               "%s and %s" % (seen_keys(apart), seen_keys(plain)))
         check(

@@ -15,7 +15,7 @@ def steps_of(directory):
 
 
 def a_newest_checkpoint_without_permission_stops_the_run():
-    """Root may read all, so the run is somebody else's."""
+    """root can read everything, so the run belongs to another user."""
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         raise Skip("root may read everything, and there is no setpriv")
     path, directory = config("closed"), run_directory("closed")
@@ -48,7 +48,7 @@ def a_newest_checkpoint_without_permission_stops_the_run():
 
 
 def an_older_checkpoint_leaves_no_gap():
-    """The newer ones are set aside: the next start goes on from where this one came to."""
+    """The newer ones are moved aside: the next start continues from the end of this one."""
     path, directory = config("older", training__stop__steps=20,
                              checkpoint__interval="5 steps"), run_directory("older")
     train(path)

@@ -20,7 +20,7 @@ def bf16(value):
     return struct.unpack("<f", struct.pack("<I", bits))[0]
 
 
-# ---- tests -----------------------------------------------------------------------------------------------------------
+# ---- tests ----------------------------------------------------------------------------------------------------------
 
 def there_and_back_in_every_bit():
     first = exported()
@@ -66,7 +66,7 @@ def names_and_shapes_are_hugging_faces():
 
 
 def llm_cs_layout():
-    """The header, padded rows of zeros, arrays over blocks, and (N, K) where Hugging Face has (K, N)."""
+    """The header, padded rows of zeros, arrays over blocks, and (N, K) instead of Hugging Face's (K, N)."""
     convert(exported(), path("layout.bin"))
     data, tensors = content(path("layout.bin")), read_safetensors(exported())
     header, padded = struct.unpack_from("<256i", data), 384
@@ -293,7 +293,7 @@ def a_run_that_cannot_be_finished_leaves_nothing_of_its_own():
         target, made = path("disturbed%d" % attempt), False
         job = e2e.start(["convert", exported(), target])
         while not made and job.process.poll() is None:
-            if not os.path.isdir(target + "/checkpoints"):  # what is there already would be refused
+            if not os.path.isdir(target + "/checkpoints"):  # existing files would be refused
                 continue
             try:
                 os.mkdir(target + "/config.yaml")

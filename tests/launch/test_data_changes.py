@@ -17,7 +17,7 @@ def copy_of_corpus(name):
     return folder + "/train.h5", folder + "/val.h5"
 
 
-# ---- while a run reads them ------------------------------------------------------------------------------------------
+# ---- while a run reads them -----------------------------------------------------------------------------------------
 
 def a_file_that_shrinks_ends_the_run_in_one_line():
     for name, ranks in (("shrinks", 0), ("shrinks2", 2)):
@@ -31,7 +31,7 @@ def a_file_that_shrinks_ends_the_run_in_one_line():
         done = job.end()
         equal(done.code, DATA, repr(done))
         equal(len(done.errors()), 1, repr(done))
-        # The training reads it and says the step, or what makes sure of its content is first.
+        # Either training reads it and reports the step, or the check of its content reports it first.
         check(
             re.search(r"data_%s/train\.h5: became shorter .* 5000 of \d+ bytes" % name,
                       done.errors()[0]), repr(done))
@@ -72,7 +72,7 @@ def a_file_that_is_written_to_ends_the_run_before_it_saves():
 
 
 def a_file_that_is_replaced_does_no_harm():
-    """The run has the old one open, and goes on as if nothing had happened."""
+    """The run has the old file open and continues undisturbed."""
     files = copy_of_corpus("data_replaced")
     changes = {
         "training__stop": {"steps": 400}, "checkpoint": {"interval": "100 steps", "keep": 3},
@@ -90,7 +90,7 @@ def a_file_that_is_replaced_does_no_harm():
     equal(ours.split()[2:], theirs.split()[2:], "the state at step 400")
 
 
-# ---- between two starts ----------------------------------------------------------------------------------------------
+# ---- between two starts ---------------------------------------------------------------------------------------------
 
 def put(path, at, data):
     with open(path, "r+b") as file:

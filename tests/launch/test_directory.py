@@ -28,7 +28,7 @@ def contents(folder):
 
 
 def a_start_beside_one_that_has_just_begun():
-    """That one holds the lock and writes its first file, which is not there yet."""
+    """The other start holds the lock; its first file does not exist yet."""
     path, directory = config("begun"), run_directory("begun")
     os.makedirs(directory)
     unfinished(directory, "config.yaml")
@@ -58,7 +58,7 @@ def three_starts_at_once():
 
 
 def a_path_that_leads_elsewhere():
-    """What is checked is not there, and what is made is somebody's directory."""
+    """The checked path does not exist, and the created one would be an existing directory."""
     path, folder = config("elsewhere"), os.path.join(WORK, "somebody")
     os.makedirs(folder)
     write(folder, "plan.json")
@@ -75,7 +75,7 @@ def a_path_that_leads_elsewhere():
 
 
 def a_path_may_begin_with_dots():
-    """Those lead from where one is, which is there."""
+    """They are relative to the current directory, which exists."""
     folder = os.path.relpath(os.path.join(WORK, "relative"))
     train(config("relative"), "output=./" + folder)
     equal(summary(folder)["status"], "done", "status")

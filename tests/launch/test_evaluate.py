@@ -270,10 +270,10 @@ def a_result_that_cannot_be_written_is_a_failure():
     check(re.fullmatch(r"evaluate: error: .*No space left on device.*\n", done.stderr), done.stderr)
 
 
-# ---- what older versions left ---------------------------------------------------------------------------------------
+# ---- files of older versions ----------------------------------------------------------------------------------------
 
 def an_older_run_is_told_what_to_write():
-    """Its frozen config.yaml holds evaluation.batches; once that is replaced, the run goes on."""
+    """Its frozen config.yaml contains evaluation.batches; after that is replaced, the run continues."""
     path, directory = config("older", evaluation__interval=5,
                              training__stop__steps=5), run_directory("older")
     train(path)

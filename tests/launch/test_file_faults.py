@@ -53,7 +53,7 @@ def trained():
     return _trained[0]
 
 
-# ---- what is printed -------------------------------------------------------------------------------------------------
+# ---- console output -------------------------------------------------------------------------------------------------
 
 def into(target, program, *arguments):
     """Runs a program with its standard output redirected by the shell."""
@@ -144,10 +144,10 @@ def foreign_text_is_shown_not_done():
     check("\u202e" not in shown.out + shown.err, repr(shown))
 
 
-# ---- what is read ----------------------------------------------------------------------------------------------------
+# ---- reads ----------------------------------------------------------------------------------------------------------
 
 def a_read_error_deletes_no_history():
-    """At a resume: the files stay as they were, and a start without the fault goes on from them."""
+    """On resume: the files stay unchanged, and a start without the fault continues from them."""
     path, directory = config("history", training__stop__steps=6), run_directory("history")
     train(path)
     longer = (path, "training.stop.steps=8")
@@ -230,7 +230,7 @@ def nothing_waits_for_a_pipe():
               "%s: %r" % (arguments, done))
 
 
-# ---- what is written -------------------------------------------------------------------------------------------------
+# ---- writes ---------------------------------------------------------------------------------------------------------
 
 def nobody_elses_file_is_destroyed():
     notes = {}
@@ -314,7 +314,7 @@ def the_first_cause_is_named_with_its_file():
 
 
 def nothing_is_left_of_what_fails():
-    """Whatever fails on the way to a file's name: the old file stays, and nothing lies beside it."""
+    """If any step of the replacement fails, the old file stays and no other file is left."""
     target = os.path.join(WORK, "clean", "model.bin")
     os.makedirs(os.path.dirname(target))
     for fault in ("write:clean:1:28", "write:clean:2+:5", "fsync:clean:1:5", "rename:clean:1:5",
@@ -328,7 +328,7 @@ def nothing_is_left_of_what_fails():
 
 
 def a_failing_close_is_no_crash():
-    """HDF5 keeps what it could not close, and its own end of the process would crash on it."""
+    """HDF5 keeps files that it could not close, and its exit handler would crash on them."""
     directory = trained()
     for fault in ("close:/step_:1+:5", "close:.h5:1:5", "close:.h5:2+:5", "close::1+:5"):
         for arguments in (["generate", directory, "--max-new-tokens=3"],

@@ -164,7 +164,7 @@ def what_is_not_there():
             len(done.err.splitlines()) == 1 and
             re.search("generate: error: .*" + pattern, done.err), done.err)
         equal(done.out, "", "standard output")
-    for name in ("fifo", "fifo.h5"):  # nobody writes to them: they must not be waited for
+    for name in ("fifo", "fifo.h5"):  # they have no writer, so generate must not wait for them
         os.mkfifo(os.path.join(WORK, name))
         equal(len(generate(os.path.join(WORK, name), code=65).errors()), 1, "a pipe as the run")
     for start in ("FILE:" + WORK + "/nowhere.txt", "FILE:" + WORK, "FILE:" + WORK + "/fifo"):

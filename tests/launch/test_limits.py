@@ -11,7 +11,7 @@ GROUPS = "/sys/fs/cgroup"
 
 
 def limited(command, *arguments, ranks=0):
-    """A program of ours, started by a shell that first limits itself."""
+    """Runs a program from a shell that first sets its limits."""
     program = [os.path.join(PROGRAMS, "train"), *arguments]
     if ranks:
         program = ["mpirun", "-np", str(ranks), *program]
@@ -40,7 +40,7 @@ def what_fits_runs(name, command, most, ranks=0):
 
 
 class Group:
-    """A control group of its own below this process's, or where the machine lets us make one."""
+    """A new control group below this process's, or wherever the machine allows one."""
 
     def __init__(self, controller, **limits):
         unified = os.path.exists(GROUPS + "/cgroup.controllers")

@@ -98,7 +98,7 @@ def check_run(name):
 
 
 def record():
-    """Hashes of this machine; losses where there are none yet."""
+    """Compares hashes recorded on this machine, or losses if there are none yet."""
     table = known()
     runs = {name: run_of(name) for name in RUNS}
     table["losses"] = {name: table["losses"].get(name, [number for _, _, number in numbers])

@@ -70,13 +70,13 @@ def sums_are_measured():
     check(alone.code == 64 and "mpirun -np 2 ./bench allreduce" in alone.err, alone)
 
 
-# ---- faults ----------------------------------------------------------------------------------------------------------
+# ---- faults ---------------------------------------------------------------------------------------------------------
 
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 
 
 def freeze_main_thread(pid):
-    """Only the main thread stops; the rank's other threads live, as where a file system hangs."""
+    """Only the main thread stops; the rank's other threads continue, as when a file system hangs."""
     libc = ctypes.CDLL(None, use_errno=True)
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
         if libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), None, None) != 0:

@@ -16,7 +16,7 @@ CHARTS = ("best", "throughput", "memory", "loss_time", "loss_tokens")
 
 
 def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), **summary):
-    """A run directory with a curve of its own, and its entry in sweep.json."""
+    """A run directory with a distinct curve, and its entry in sweep.json."""
     directory = os.path.join(study, name.replace("/", "_").replace("\n", "_"))
     os.makedirs(directory)
     batch = values.get("data.batch_size", 4)
@@ -110,7 +110,7 @@ def read(directory, name):
 
 
 class Page(html.parser.HTMLParser):
-    """What a page holds; fails where its elements do not nest."""
+    """The content of a page; fails if its elements do not nest."""
 
     def __init__(self, text):
         super().__init__()
@@ -151,7 +151,7 @@ def page(directory):
 
 
 def charts(directory, names=CHARTS):
-    """They are there, whole; and nothing else was left lying."""
+    """All files exist and are complete, and no other file is left."""
     for name in names:
         root = xml.etree.ElementTree.parse("%s/report/%s.svg" % (directory, name)).getroot()
         check(root.tag.endswith("svg"), name)
@@ -174,7 +174,7 @@ def needs_gnuplot():
         raise e2e.Skip("needs gnuplot")
 
 
-# ---- tests -----------------------------------------------------------------------------------------------------------
+# ---- tests ----------------------------------------------------------------------------------------------------------
 
 def tables_hold_the_numbers():
     directory = study("numbers")
@@ -229,7 +229,7 @@ def charts_are_drawn():
     parsed = page(directory)
     equal(parsed.tags.count("figure"), 5)
     first = read(directory, "points.csv")
-    report(directory)  # again, onto itself
+    report(directory)  # again, over the first report
     charts(directory)
     equal(read(directory, "points.csv"), first, "the same again")
 
@@ -337,7 +337,7 @@ def nothing_was_logged_yet():
 def other_axes():
     needs_gnuplot()
     directory = study(
-        "axes")  # x is a word; what is neither x nor series nor seed makes series of its own
+        "axes")  # x is a word; keys other than x, series and seed make separate series
     write(directory, [
         point(directory, "r%d%d%d" %
               (r, lr, seed), {"training.recompute": name, "optimizer.lr": 10.0**-lr, "seed": seed},

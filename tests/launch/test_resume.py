@@ -41,7 +41,7 @@ def same_as_uninterrupted(directory, ranks, **changes):
 
 
 def cut(path, ranks, how, after_checkpoint=False):
-    """Starts the run, and cuts it at a random time after its first step. None where it was done before."""
+    """Starts the run and interrupts it at a random time after its first step. None if it was done before."""
     job = start(["train", path], ranks)
     targets = job.ranks(ranks) if ranks and how == "kill" else [job.process.pid]
     job.wait_for(r"(?m)^(step \d+/|done)")
@@ -204,7 +204,7 @@ def killed_while_it_took_the_directory():
 
 
 def another_rank_count():
-    """The same global batch goes on, as the same data; another one is refused, with what to set."""
+    """The same global batch continues with the same data; another one is refused, with the fix."""
     path, directory = config("ranks", model__dropout=0.0), run_directory("ranks")
     train(path, ranks=2)
     before = tree(directory)
@@ -224,7 +224,7 @@ def another_rank_count():
 
 
 def another_micro_batch():
-    """The same global batch goes on, as the same data, with the micro-batch that another machine has room for."""
+    """The same global batch continues with the same data, in micro-batches that fit another machine."""
     path, directory = config("micro", model__dropout=0.1, data__batch_size=4, training__gradient_accumulation_steps=2), \
         run_directory("micro")
     train(path)
@@ -251,7 +251,7 @@ def another_micro_batch():
 
 
 def a_changed_schedule_goes_on():
-    """A run that is done goes on under another schedule: what changed is said, and config.yaml says it from then on."""
+    """A finished run continues under another schedule: the changes are reported and written to config.yaml."""
     path, directory = config("schedule", lr_scheduler={"warmup": 5, "decay": 10,
                                                        "min_lr": 1e-4}), run_directory("schedule")
     train(path)

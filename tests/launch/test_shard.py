@@ -39,7 +39,7 @@ def changes_no_bit():
 
 
 def moved(source, name, at, ranks, batch, accumulation, **changes):
-    """The states of a run that goes on from another's checkpoint at step `at`."""
+    """The states of a run that continues from another run's checkpoint at step `at`."""
     path = config(name, data__batch_size=batch, training__gradient_accumulation_steps=accumulation,
                   training__stop__steps=STEPS, checkpoint__interval="2 steps", **changes)
     folder = os.path.join(run_directory(name), "checkpoints")

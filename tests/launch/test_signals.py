@@ -14,7 +14,7 @@ ENDLESS = {"training__stop__steps": 10**8, "checkpoint__interval": 0, "logging__
 
 
 def ask(job, number, within=10):
-    """Sends the signal and gives what the program ended with."""
+    """Sends the signal; returns the exit status of the program."""
     job.send(number)
     return job.end(within)
 
@@ -61,7 +61,7 @@ def what_nohup_ignores_stays_ignored():
 
 
 def a_second_ctrl_c_kills():
-    """Its console is full, and nobody reads."""
+    """Its console is a full pipe without a reader."""
     path = config("second", **dict(ENDLESS, logging__interval=1))
     process = subprocess.Popen([PROGRAMS + "/train", path], env=ENVIRONMENT, stdout=subprocess.PIPE)
     before, log = -1, run_directory("second") + "/train.log"
@@ -84,7 +84,7 @@ def two_ranks_save_what_fits_before_the_launcher_kills():
         job.wait_for("started in")
         done = ask(
             job,
-            number)  # whose stderr does not count: Open MPI 5's mpirun shows no more of it by then
+            number)  # its stderr is ignored: Open MPI 5's mpirun no longer forwards it by then
         equal(summary(directory)["status"], "stopped", repr(done))
         equal(steps_of(directory), [summary(directory)["steps"]], "what was saved")
 
@@ -160,7 +160,7 @@ def wait_until_heard(process, number):
 
 
 def a_start_is_ended_at_once_and_leaves_nothing():
-    """Also where a script that started it in the background has it ignore SIGINT."""
+    """Also if it ignores SIGINT because a script started it in the background."""
     path = slow_config("slow")
     begin = time.monotonic()
     train(path, "--print-config")

@@ -52,8 +52,8 @@ def a_sweep_that_is_stopped_while_its_points_start():
 
 
 def a_task(name, warn_at=None, **texts):
-    """Runs the script of a study of one point, with mpirun and others played by bash; where the file `warn_at` is made, it is
-    warned. Gives its exit code, the attempts, and the tasks that were requeued."""
+    """Runs the script of a study of one point, with bash in place of mpirun and other programs; the file `warn_at`
+    triggers the warning. Returns its exit code, the attempts, and the tasks that were requeued."""
     slurm = programs(name, **texts)
     sweep(study(name, {"seed": [1]}, launch__slurm__ranks_per_node=2, launch__retries=3), "--slurm",
           **slurm)
@@ -80,7 +80,7 @@ def a_warning_that_nobody_heeds_yet():
 
 
 def a_warning_that_kills_what_starts():
-    """No failure: it goes on from its last checkpoint."""
+    """Not a failure: it continues from its last checkpoint."""
     equal(a_task("dies", "here", mpirun='touch "$FAKE/here"\n' + FIVE_SECONDS),
           (75, ["start", "exit 75"], ["requeue 7_0"]))
 

@@ -130,7 +130,7 @@ def stopped_and_started_again():
 
 
 def killed_in_the_middle():
-    """A sweep that is gone leaves a point that saves and ends; the next one goes on."""
+    """When a sweep dies, its point saves and ends; the next sweep continues it."""
     path = study("killed", {"seed": [1, 2]}, training__stop={"time": "1500ms"},
                  checkpoint__interval=0, logging__interval=5)
     first = point_directory("killed", "seed-1")

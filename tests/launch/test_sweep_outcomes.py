@@ -87,7 +87,7 @@ def living(group):
 
 
 def hanging(name, mpirun, code, **changes):
-    """A study under an mpirun that stays when its rank is gone, heeds no SIGTERM and has a child of its own."""
+    """A study under an mpirun that outlives its rank, ignores SIGTERM and has a child process."""
     path = fake_program(
         "mpirun",
         SHIFT + mpirun + "echo $$ >'%s/%s.pid'; trap '' TERM; sleep 1000\n" % (WORK, name),

@@ -10,7 +10,7 @@ CHOSEN = "500"
 
 
 def spins(*arguments, ranks=0, **environment):
-    """What libgomp says that it was told, each time that the program came up."""
+    """The settings that libgomp reports at each start of the program."""
     done = run(*arguments, ranks=ranks, OMP_DISPLAY_ENV="verbose", **environment)
     equal(done.code, 0, repr(done))
     return re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.err)

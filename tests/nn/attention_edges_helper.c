@@ -15,8 +15,8 @@ static const char *const names[ATT_TENSORS] = {"q",   "k",  "v",  "dout", "bias"
                                                "lse", "dq", "dk", "dv",   "dbias"};
 enum { FORWARD = 1 << ATT_OUT | 1 << ATT_LSE, WEIGHTS = FORWARD | 1 << ATT_DV, ALL = -1 };
 
-/* Sets `value` in rows [first, end) of a tensor, in every row of the batch and head; of a bias, in
- * its rows' keys [first, end). d: one element of each row, or -1 for all. */
+/* Sets `value` in rows [first, end) of a tensor, in every row of the batch and every head; in a
+ * bias, in keys [first, end) of its rows. d: one element of each row, or -1 for all. */
 typedef struct Poison {
     int which;
     int64_t first, end, d;
@@ -27,8 +27,8 @@ typedef struct Edge {
     const char *name;
     AttentionShape shape;
     Poison poisons[4];
-    bool fills_hidden; /* NaN in all that the masks hide from everything */
-    bool infers;       /* forward alone */
+    bool fills_hidden; /* NaN in all elements that the masks hide completely */
+    bool infers;       /* forward only */
 } Edge;
 
 static double *place_of(const AttentionCall *c, const AttentionData *data, int which, int64_t b,
@@ -64,8 +64,8 @@ static void poison(const AttentionCall *c, const AttentionData *data, const Pois
     }
 }
 
-/* A backend's error in one output, relative to the reference's root mean square and 0.1 (lse: to
- * each value and 1); infinite where a NaN or an infinity is in one of them alone. */
+/* The error of a backend in one output, relative to the reference's root mean square and 0.1 (lse:
+ * to each value and 1); infinite if only one of them has a NaN or an infinity at some position. */
 static double error_of(const AttentionData *got, const AttentionData *wanted, int which) {
     double error = 0, norm = 0, worst = 0;
     int64_t count = wanted->counts[which];
@@ -110,8 +110,8 @@ static void compare(const char *name, const AttentionBackend *backend, DType dty
     }
 }
 
-/* Scores that the quadratic backends keep in f16 overflow at 65504: it is what they are there to
- * show. */
+/* The quadratic backends keep scores in f16, which overflow at 65504. This is their documented
+ * behavior. */
 static bool is_beyond(const AttentionBackend *backend, DType dtype, double score) {
     return backend->saves_weights && dtype == DTYPE_F16 && fabs(score) > 3e4;
 }
@@ -122,7 +122,7 @@ static void outputs_clear(AttentionData *data) {
     }
 }
 
-/* Every backend of the device on these inputs. score: the largest product of q and k. */
+/* Runs every backend of the device on these inputs. score: the largest product of q and k. */
 static int backends_run(Device *device, const char *name, const AttentionCall *call,
                         AttentionData *data, const AttentionData *wanted, int compared,
                         double score) {
@@ -141,7 +141,7 @@ static int backends_run(Device *device, const char *name, const AttentionCall *c
     return ran;
 }
 
-/* Twice the same random inputs: one for the backends, one for the reference. */
+/* Two copies of the same random inputs: one for the backends, one for the reference. */
 static bool pair_create(const AttentionShape *shape, const AttentionCall *call,
                         AttentionData pair[2]) {
     bool made = attention_data_create(shape, call, 1, &pair[0]);
@@ -172,8 +172,8 @@ static void edge_run(Device *device, const Edge *edge, DType dtype) {
     pair_destroy(pair);
 }
 
-/* q is `a` and the keys are +-b in the first element alone, so that scores are exact in any order
- * of sums. */
+/* q is `a` and the keys are +-b in the first element and 0 elsewhere, so scores are exact in any
+ * order of summation. */
 static void scores_set(const AttentionCall *call, const AttentionData *data, double a, double b,
                        bool alternates) {
     const Poison clear[] = {
@@ -270,7 +270,7 @@ void edges_long_rows(Device *device, DType dtype, int64_t Tk) {
             for (int at = 0; at < 2; at++) {
                 scores_set(&call, &pair[at], values[n], values[n], false);
                 for (int64_t d = 0; d < 4;
-                     d++) { /* which part of the keys an element of out weighs */
+                     d++) { /* the part of the keys that an element of out weighs */
                     poison(&call, &pair[at], &(Poison){ATT_V, 0, Tk, d, 0});
                     poison(&call, &pair[at], &(Poison){ATT_V, d * Tk / 4, (d + 1) * Tk / 4, d, 1});
                 }
@@ -279,7 +279,7 @@ void edges_long_rows(Device *device, DType dtype, int64_t Tk) {
             backends_run(device, "long rows", &call, &pair[0], &pair[1], FORWARD,
                          values[n] * values[n]);
             for (int64_t at = 0; at < shape.Tq * 4;
-                 at++) { /* the last backend's; all were compared */
+                 at++) { /* of the last backend; all were compared */
                 double out = pair[0].values[ATT_OUT][at / 4 * 64 + at % 4];
                 CHECK(fabs(out - 0.25) <= 1e-3);
             }

@@ -11,7 +11,7 @@ static HeadLayout layout_of(int64_t T, int64_t NH, int64_t HS, bool head_major) 
                       : (HeadLayout){.batch = T * NH * HS, .token = NH * HS, .head = HS};
 }
 
-/* Dense, the dimensions that are there: (B, NH, Tq, Tk). */
+/* A dense layout of the dimensions that exist: (B, NH, Tq, Tk). */
 static HeadLayout bias_layout_of(const AttentionShape *s) {
     const char *dims = s->bias_dims == NULL ? "bhq" : s->bias_dims;
     HeadLayout layout = {0};
@@ -84,7 +84,7 @@ static uint32_t random_word(uint64_t seed, int64_t i, int which) {
     return philox(seed + 77, (uint64_t)i, (uint64_t)which).word[1];
 }
 
-/* Inputs that f64 shares with f32, so that both precisions see the same call. */
+/* Inputs that f32 can represent, so that both precisions compute the same call. */
 static double random_value(const AttentionCall *call, uint64_t seed, double magnitude, int64_t i,
                            int which) {
     uint32_t word = random_word(seed, i, which);
@@ -99,7 +99,7 @@ static int by_value(const void *a, const void *b) {
     return *(const int32_t *)a - *(const int32_t *)b;
 }
 
-/* Random starts of `pieces` pieces of T, and what is behind the last in some rows. */
+/* Random starts of `pieces` sequences in T tokens; in some rows tokens remain after the last. */
 static void cumulative_fill(int32_t *starts, int pieces, int64_t T, uint64_t seed, int64_t b) {
     starts[0] = 0;
     for (int s = 1; s <= pieces; s++)
@@ -162,7 +162,7 @@ static double *row_of(double *x, HeadLayout layout, int64_t b, int64_t h, int64_
     return x + b * layout.batch + h * layout.head + t * layout.token;
 }
 
-/* Whether query i of row b sees key j, by the words of nn/attention/sdpa.h. */
+/* Whether query i of row b sees key j, as defined in nn/attention/sdpa.h. */
 static bool sees(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t i,
                  int64_t j) {
     const int32_t *first = data->ranges.keys + b * c->Tq, *end = first + c->B * c->Tq;
@@ -172,7 +172,7 @@ static bool sees(const AttentionCall *c, const AttentionData *data, int64_t b, i
     return j <= diagonal && (c->window == 0 || j > diagonal - c->window);
 }
 
-/* What dropout multiplies a weight by. */
+/* The factor that dropout applies to a weight. */
 static double kept(const AttentionCall *c, const StepState *step, int64_t b, int64_t h, int64_t i,
                    int64_t j) {
     if (c->dropout <= 0) return 1;
@@ -211,7 +211,7 @@ static void fill(double *x, int64_t count, double value) {
     for (int64_t d = 0; d < count; d++) x[d] = value;
 }
 
-/* Which keys of a head some query sees, and which queries see some key. */
+/* The keys of a head that some query sees, and the queries that see some key. */
 static void visible_mark(const AttentionCall *c, const AttentionData *data, int64_t b, int64_t kv,
                          bool *keys, bool *queries) {
     int64_t group = c->NH / c->NH_kv;
@@ -243,7 +243,7 @@ void attention_fill_hidden(const AttentionCall *c, AttentionData *data, double v
     free(seen);
 }
 
-/* One query: its softmax into p (Tk), -1 where a key is hidden; the log of the sum of its
+/* One query: its softmax into p (Tk), -1 for hidden keys; the log of the sum of its
  * exponentials. */
 static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h,
                          int64_t i, double *p) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Element i of host memory of a dtype. */
+/* Element i of an array of a dtype in host memory. */
 static void element_set(void *memory, DType dtype, int64_t i, double value) {
     switch (dtype) {
     case DTYPE_F64: ((double *)memory)[i] = value; break;

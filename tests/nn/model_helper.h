@@ -1,4 +1,4 @@
-/* A small GPT with all that training needs, on the CPU. */
+/* A small GPT with everything for training, on the CPU. */
 #pragma once
 
 #include "nn/training.h"
@@ -8,7 +8,7 @@ typedef struct ModelOptions {
     DType dtype;
     int64_t B, accumulation;
     int threads;
-    const char *backend; /* NULL: the picker's */
+    const char *backend; /* NULL: the picker's choice */
     OptimizerOptions adamw;
     double weight_decay, clip;
     size_t logits_bytes; /* 0: one chunk */
@@ -32,20 +32,20 @@ typedef struct TestModel {
     Training *training;
 } TestModel;
 
-/* Two blocks over 61 tokens (padded to 64), C = 32, 4 heads, 16 positions, with biases: f32, B = 2,
- * one thread. */
+/* Two blocks, 61 tokens (padded to 64), C = 32, 4 heads, 16 positions, with biases: f32, B = 2, one
+ * thread. */
 ModelOptions model_tiny(void);
 
-/* Recorded and planned, without memory for weights: for who looks at programs. test_model_destroy
- * also after a failure. */
+/* Records and plans without memory for weights, for tests that inspect programs. Call
+ * test_model_destroy after a failure, too. */
 NODISCARD Status model_record(const ModelOptions *options, TestModel *out);
 
-/* Ready for model_step, with its weights initialized from the seed. test_model_destroy also after a
- * failure. */
+/* Prepares model_step and initializes the weights from the seed. Call test_model_destroy after a
+ * failure, too. */
 NODISCARD Status test_model_create(const ModelOptions *options, TestModel *out);
 void test_model_destroy(TestModel *model);
 
-/* One step over accumulation * B rows of T tokens: replays its micro-batches, row 0 being sample
+/* One step over accumulation * B rows of T tokens: replays the micro-batches; row 0 is sample
  * `state.first_sample`. */
 NODISCARD Status model_step(TestModel *model, StepState state, const int32_t *tokens,
                             const int32_t *targets);
@@ -64,5 +64,5 @@ void model_set(const Tensor *t, int64_t i, double value);
 
 Parameter *model_parameter(const TestModel *model, const char *name);
 
-/* `rows` of T tokens and the tokens after them: a fixed pattern below V that a model can learn. */
+/* `rows` of T tokens and the following tokens: a fixed pattern below V that a model can learn. */
 void model_batch(const TestModel *model, int64_t rows, int32_t *tokens, int32_t *targets);

@@ -1,5 +1,5 @@
-/* The CPU's attention backends against a naive f64 reference, what they keep, and which of them is
- * picked. */
+/* Compares the CPU's attention backends with a naive f64 reference; tests what they keep, and which
+ * of them the picker selects. */
 #include "core/autodiff.h"
 #include "core/plan.h"
 #include "tests/harness.h"
@@ -59,8 +59,7 @@ static const AttentionShape shapes[] = {
      .ranges = SHAPE_DOCUMENTS, .pieces = 3},
 };
 
-/* The worst difference over everything that comes out; rows without a key have lse -inf on both
- * sides. */
+/* The largest error over all outputs; rows without a key must have lse -inf in both. */
 static double distance(const AttentionData *a, const AttentionData *b) {
     double worst = 0;
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
@@ -116,7 +115,7 @@ static void math_f32(void) { check_backend("math", DTYPE_F32, 2e-6); }
 static void mem_efficient_f32(void) { check_backend("mem_efficient", DTYPE_F32, 2e-6); }
 static void flash_f32(void) { check_backend("flash", DTYPE_F32, 2e-6); }
 
-/* Scores in the thousands: exponentials must not overflow. */
+/* Scores in the thousands must not overflow the exponentials. */
 static void large_scores(void) {
     for (size_t k = 0; k < COUNT(names); k++) {
         AttentionShape shape = {SIZES(1, 2, 2, 150, 150, 16), UPPER};
@@ -143,7 +142,7 @@ static void rows_without_a_key_are_zero(void) {
     }
 }
 
-/* A bias of -infinity hides as a boolean one does, a whole row too. */
+/* A bias of -infinity hides like a boolean bias, a whole row as well. */
 static void infinite_biases_hide(void) {
     AttentionShape shape = {SIZES(1, 1, 1, 40, 300, 4), .bias = BIAS_ADDITIVE};
     for (size_t k = 0; k < COUNT(names); k++) {
@@ -168,7 +167,7 @@ static void infinite_biases_hide(void) {
     }
 }
 
-/* Tiles that the mask empties are not even read: keys that no query of theirs sees may be NaN. */
+/* Fully masked tiles are not read: keys that no query of the tile sees may be NaN. */
 static void check_skipped(const char *name, AttentionShape shape, const int32_t lengths[2],
                           int64_t first, int64_t end) {
     AttentionCall call = attention_call_of(shape, DTYPE_F32);
@@ -202,7 +201,7 @@ static void masked_tiles_are_skipped(void) {
     }
 }
 
-/* The sum of what attention alone adds to a program's buffers, its input and output left out. */
+/* The memory that attention adds to a program's buffers, without its input and output. */
 static size_t bytes_of_attention(const char *name, int64_t T) {
     Program *p = NULL;
     KernelChoice choice = {.count = 1, .names = {name}};
@@ -238,7 +237,8 @@ static void memory_of_tiles_is_linear(void) {
     CHECK(bytes_of_attention("baseline", 2048) > 3 * bytes_of_attention("baseline", 1024));
 }
 
-/* Every backend computes the same bits for every number of threads: a head has one writer. */
+/* Every backend computes the same bits for every number of threads, because a head has one
+ * writer. */
 static void threads_do_not_matter(void) {
     Device *two = NULL;
     REQUIRE_OK(device_open_cpu(2, &two));
@@ -290,8 +290,8 @@ static void picker(void) {
                 "attention.backends: the CPU has no kernel named none; choose another");
 }
 
-/* Measured times go before the order; what was not measured comes after what was, and a refusal
- * stays one. */
+/* Measured times take precedence over the order; backends without a time come last, and a refusal
+ * remains one. */
 static void picker_by_time(void) {
     Status status;
     KernelChoice choice = {
@@ -299,7 +299,7 @@ static void picker_by_time(void) {
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "math") == 0);
     choice.seconds[1] = 0;
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "baseline") == 0);
-    choice.seconds[2] = 3e-3; /* as fast: the order counts */
+    choice.seconds[2] = 3e-3; /* equal times: the order decides */
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
     choice.seconds[0] = choice.seconds[2] = 0;
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);

@@ -1,4 +1,4 @@
-/* The CPU's attention backends at the edges of the numbers: tests/nn/attention_edges_helper.h. */
+/* The CPU's attention backends with extreme numbers: tests/nn/attention_edges_helper.h. */
 #include "core/device.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_edges_helper.h"
@@ -20,8 +20,7 @@ static void long_rows(void) { edges_long_rows(device, DTYPE_F32, 2048); }
 static void cases_f32(void) { edges_cases(device, DTYPE_F32); }
 static void cases_f64(void) { edges_cases(device, DTYPE_F64); }
 
-/* One key head for all queries, without copies: a stride of 0 is read, and has no gradient of its
- * own. */
+/* One key head for all queries, without copies: a stride of 0 can be read, but has no gradient. */
 static void expanded_keys_are_read(void) {
     AttentionShape one = {SIZES(2, 4, 1, 20, 30, 8), .seed = 3};
     AttentionCall grouped = attention_call_of(one, DTYPE_F32), expanded = grouped;

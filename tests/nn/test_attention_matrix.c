@@ -1,7 +1,6 @@
-/* Every backend of the CPU in both precisions, for every mask, head size and ragged length: its
- * error against f64 is at most twice that of math in the same precision, output and gradients
- * alike. Inputs are fresh for each case; what is written was NaN before: a campaign of half a
- * minute. */
+/* Every CPU backend in both precisions, with every mask, head size and ragged length: its error
+ * against f64 is at most twice that of math in the same precision, for outputs and gradients. Each
+ * case has new inputs; outputs are NaN before. Takes half a minute. */
 #include "core/step.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"
@@ -18,7 +17,7 @@ static Device *device;
 enum {
     EVERY = 7,
     LONG_EVERY = 30
-}; /* of the cases: the sanitizers are slow, and look for other things */
+}; /* number of cases: the sanitizers are slow, and test other properties */
 #else
 enum { EVERY = 1, LONG_EVERY = 1 };
 #endif
@@ -30,7 +29,7 @@ typedef struct Mask {
     ShapeRanges ranges;
     BiasKind bias;
     const char *bias_dims;
-    bool square; /* for Tq = Tk alone */
+    bool square; /* only for Tq = Tk */
 } Mask;
 
 #define UPPER .causal = CAUSAL_UPPER_LEFT
@@ -79,8 +78,8 @@ static bool run(const char *name, const AttentionShape *shape, const AttentionCa
            CHECK_OK(attention_by(attention_backend(name), call, device, &step, out));
 }
 
-/* What a unit in the last place of the products can make of an output that is their difference, as
- * the gradients of a query that sees one key are, whose sum is zero. */
+/* The effect of one unit in the last place of the products on an output that is their difference,
+ * such as the gradients of a query that sees one key, whose sum is zero. */
 static double cancelled(const AttentionCall *call, int which, double magnitude) {
     double products = magnitude * magnitude * sqrt((double)call->HS);
     if (which == ATT_DBIAS) return products * sqrt((double)(call->B * call->NH * call->Tq));
@@ -88,7 +87,7 @@ static double cancelled(const AttentionCall *call, int which, double magnitude) 
     return which == ATT_LSE ? 1 : magnitude;
 }
 
-/* How far the outputs are from f64, each: root mean squares, summed over calls. */
+/* The error of each output against f64: root mean squares, summed over calls. */
 typedef struct Errors {
     double squares[ATT_TENSORS];
 } Errors;
@@ -102,7 +101,7 @@ static void errors_add(Errors *errors, const AttentionCall *call, double magnitu
     }
 }
 
-/* The worst share of what is allowed, above 1 being too much. */
+/* The largest error as a multiple of the limit; above 1 fails. */
 static double errors_share(const char *name, const Errors *errors, const Errors *math,
                            DType dtype) {
     double unit = dtype == DTYPE_F64 ? 0x1p-52 : 0x1p-23, worst = 0;
@@ -138,7 +137,7 @@ static void compare_one(const AttentionShape *shape, DType dtype, double magnitu
     }
 }
 
-/* The inputs are numbers of f32, so one reference serves both precisions: to[DTYPE_F32],
+/* All inputs are f32 numbers, so one reference serves both precisions: to[DTYPE_F32],
  * to[DTYPE_F64]. */
 static void compare(const AttentionShape *shape, double magnitude, DType last, Comparison *to) {
     AttentionCall call = attention_call_of(*shape, DTYPE_F64);
@@ -152,7 +151,7 @@ static void compare(const AttentionShape *shape, double magnitude, DType last, C
     attention_data_destroy(&wanted);
 }
 
-/* At most twice math, and math, which the others are measured by, is near f64 itself. */
+/* At most twice the error of math; and math itself, the baseline, must be near f64. */
 static double comparison_worst(const Comparison *c, DType dtype, double magnitude) {
     double unit = dtype == DTYPE_F64 ? 0x1p-52 : 0x1p-23, worst = 0;
     for (int which = ATT_OUT; which < ATT_TENSORS; which++) {
@@ -205,8 +204,8 @@ static void length_1024(void) {
     if (LONG_EVERY == 1) check_case(&masks[1], 1024, 64, 3);
 }
 
-/* Scores up to thousands, where the last place of a score decides between keys that are nearly
- * tied: what one call makes of it is chance, so the errors of many are compared. */
+/* Scores up to thousands, for which the last place of a score decides between nearly equal keys.
+ * The error of one call is random, so the errors of many are compared. */
 static void growing_magnitudes(void) {
     for (double magnitude = 2; magnitude <= 32; magnitude *= 2) {
         Comparison comparison = {0};

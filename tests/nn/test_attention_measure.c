@@ -1,5 +1,4 @@
-/* attention.pick: measured: what is timed, what is remembered, and what becomes of a cache that is
- * broken. */
+/* attention.pick: measured: what it times, what it caches, and how it handles a broken cache. */
 #include "nn/attention/measure.h"
 #include "nn/attention/standalone.h"
 #include "tests/harness.h"
@@ -25,7 +24,7 @@ static KernelChoice measured(int64_t B, bool measures, int *missing) {
     return choice;
 }
 
-/* The one file of the cache; the caller closes it. */
+/* The only file of the cache; the caller closes it. */
 static FILE *cache_open(const char *mode) {
     char pattern[256];
     glob_t found;
@@ -72,7 +71,7 @@ static float *trial_gradient(const char *name, const AttentionCall *call) {
     return values;
 }
 
-/* A trial is a whole call: every backend gets the same gradients from it, with and without
+/* A trial is a complete call: it gives the same gradients with every backend, with and without
  * ranges. */
 static void a_trial_computes(void) {
     for (int ranges = 0; ranges < 2; ranges++) {
@@ -98,7 +97,7 @@ static void times_are_taken_once(void) {
     KernelChoice again = measured(1, true, &missing), read = measured(1, false, &missing);
     for (int i = 0; i < 3; i++) {
         CHECK(fabs(again.seconds[i] - first.seconds[i]) <=
-              1e-9); /* of the cache: rounded to a nanosecond */
+              1e-9); /* times from the cache, rounded to a nanosecond */
         CHECK(read.seconds[i] == again.seconds[i]);
     }
     measured(2, false, &missing); /* another call */
@@ -113,9 +112,10 @@ static void a_broken_cache_is_passed_over(void) {
     char *value = strstr(good, " = ");
     CHECK(value != NULL);
     if (value == NULL) return;
-    for (size_t cut = 0; cut < bytes; cut += 7) { /* as a full disk leaves it */
+    for (size_t cut = 0; cut < bytes; cut += 7) { /* as after a full disk */
         if (good[cut] == '\n')
-            continue; /* whole but for its end, which the next line brings: it counts */
+            continue; /* complete except for its newline, which the next line supplies: it is valid
+                       */
         cache_write(good, cut);
         KernelChoice again = measured(1, true, &missing);
         CHECK(missing == 0 && again.seconds[0] > 0 && again.seconds[2] > 0);

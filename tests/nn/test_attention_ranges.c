@@ -1,5 +1,5 @@
-/* Ranges of keys, filled on the host: both sides tell one mask, bounds never fall, wrong lengths
- * are refused. */
+/* Ranges of keys, computed on the host: both forms describe the same mask, bounds never fall,
+ * invalid lengths are refused. */
 #include "nn/attention/ranges.h"
 #include "tests/harness.h"
 
@@ -48,7 +48,7 @@ static void lengths(void) {
     ranges_destroy(&r);
 }
 
-/* What the header says of one pair, the long way. */
+/* The definition in the header for one pair, computed directly. */
 static bool packed_sees(const int32_t *queries, const int32_t *keys, int count, CausalMask causal,
                         int64_t window, int64_t i, int64_t j) {
     for (int s = 0; s < count; s++) {
@@ -105,7 +105,7 @@ static void wrong_sequences_are_refused(void) {
                     "0 to 10 at most");
         CHECK_ERROR(ranges_from_cumulative(&r, 1, good, good, 2, CAUSAL_NONE, 0), STATUS_CONFIG,
                     "no row 1");
-        CHECK(sees(&r, 0, 3, 0) && !sees(&r, 0, 4, 3)); /* as before the refused ones */
+        CHECK(sees(&r, 0, 3, 0) && !sees(&r, 0, 4, 3)); /* as before the refused calls */
     }
     ranges_destroy(&r);
     CHECK_ERROR(ranges_create(1, (int64_t)1 << 31, 1, &r), STATUS_CONFIG, "is no size");

@@ -1,6 +1,6 @@
-/* Attention with any tensors in a program: its gradients reach them however q, k and v share
- * memory, math's gradients are those of differences, and calls that make no sense are refused with
- * the reason. */
+/* Attention with any tensors in a program: the gradients reach them however q, k and v share
+ * memory, math's gradients agree with finite differences, and invalid calls are refused with the
+ * reason. */
 #include "core/autodiff.h"
 #include "core/bound_program.h"
 #include "core/store.h"
@@ -15,7 +15,7 @@
 static const StepState step = {.seed = 5, .step = 2, .first_sample = 1, .loss_scale = 1};
 static Device *device;
 
-/* Inputs and what becomes of them: a store of f64 tensors, and a program over them. */
+/* Inputs and their results: a store of f64 tensors, and a program over them. */
 typedef struct Run {
     Store *store;
     Section *reals, *bytes, *integers;
@@ -66,8 +66,8 @@ static const AttentionShape masked = {SIZES(2, 4, 2, 9, 13, 3), .causal = CAUSAL
                                       .dropout = 0.2,           .ranges = SHAPE_LENGTHS,
                                       .bias = BIAS_ADDITIVE,    .bias_dims = "hq"};
 
-/* q alone, k and v in one tensor one behind another, ranges, and a bias whose gradient is added to
- * what is there. */
+/* q alone, k and v adjacent in one tensor, ranges, and a bias whose gradient is added to an
+ * existing one. */
 static void gradients_reach_every_tensor(void) {
     AttentionCall call = attention_call_of(masked, DTYPE_F64);
     AttentionData data;
@@ -118,8 +118,8 @@ static void gradients_reach_every_tensor(void) {
     attention_data_destroy(&data);
 }
 
-/* attention(x, x, x): three gradients, one sum. And a tensor whose gradient nobody wants costs a
- * temporary alone. */
+/* attention(x, x, x): three gradients, one sum. A tensor whose gradient is not needed costs only a
+ * temporary. */
 static void one_tensor_thrice(void) {
     const AttentionShape shape = {SIZES(2, 2, 2, 7, 7, 4), .causal = CAUSAL_UPPER_LEFT};
     AttentionCall call = attention_call_of(shape, DTYPE_F64);
@@ -161,7 +161,7 @@ static void one_tensor_thrice(void) {
     attention_data_destroy(&data);
 }
 
-/* The sum of dout out, as math computes it, with element i of an input moved. */
+/* The sum of dout out, computed by math, with element i of an input shifted. */
 static double objective(const AttentionCall *call, AttentionData *data, int which, int64_t i,
                         double moved) {
     double kept = data->values[which][i], sum = 0;
@@ -211,7 +211,7 @@ static void math_by_differences(void) {
 
 static const AttentionShape plain = {SIZES(2, 4, 2, 5, 6, 3)};
 
-/* Records a call over tensors of the right sizes but for what `spoil` does to them. */
+/* Records a call over tensors of the right sizes, except for the changes by `spoil`. */
 static void check_refused(void (*spoil)(Program *, AttentionCall *, AttentionTensors *),
                           const char *reason) {
     AttentionCall call = attention_call_of(plain, DTYPE_F32);

@@ -1,5 +1,5 @@
-/* Documents of a packed row: found as they lie, and kept apart: a row of two is each of them by
- * itself. */
+/* Documents of a packed row: they are found, and kept apart: a row of two documents equals each of
+ * them alone. */
 #include "nn/models/gpt2.h"
 #include "tests/harness.h"
 #include "tests/nn/documents_helper.h"
@@ -8,7 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Two tokens are of one document where no end lies from the first on before the second. */
+/* Two tokens belong to one document if there is no end of text from the first up to the one before
+ * the second. */
 static bool together(const int32_t *tokens, int64_t a, int64_t b) {
     for (int64_t t = a < b ? a : b; t < (a < b ? b : a); t++) {
         if (tokens[t] == DOCUMENTS_END) return false;
@@ -45,8 +46,8 @@ static void documents_are_found(void) {
 
 static const StepState still = {.seed = 7, .step = 3, .adam_step = 1, .lr = 0, .loss_scale = 1};
 
-/* A model over T positions, which are all alike: what a document gives must not depend on where it
- * lies. */
+/* A model over T equal position embeddings: the result of a document must not depend on its
+ * position. */
 static bool model_open(int64_t T, const char *backend, bool mask, TestModel *model) {
     ModelOptions options = model_tiny();
     options.config = (ModelConfig){
@@ -70,7 +71,7 @@ static bool model_open(int64_t T, const char *backend, bool mask, TestModel *mod
     return true;
 }
 
-/* The summed loss of T tokens by themselves, and its gradient but for the positions' added to
+/* The summed loss of T tokens alone; adds its gradient, except that of the positions, to
  * `grads`. */
 static double loss_of(const int32_t *tokens, int64_t T, const char *backend, bool mask,
                       double *grads, double *evaluated) {

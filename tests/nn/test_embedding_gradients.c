@@ -1,6 +1,6 @@
-/* The tables' gradients as rows: two ranks whose batches are the same, of which one is played by
- * the collectives, learn what one rank learns from both batches, and what two ranks learn that sum
- * whole tables. */
+/* Embedding gradients as rows. Two ranks have the same batch, and the test's collectives simulate
+ * one of them. They must agree with one rank that has both batches, and with two ranks that reduce
+ * whole embeddings. */
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 
@@ -9,7 +9,7 @@
 
 enum { T = 16, ROWS = 2, STEPS = 3 };
 
-/* Rank 1 of two: the other one has computed the same. */
+/* Rank 1 of two; rank 0 has computed the same. */
 typedef struct Mirror {
     int sums, gathers;
 } Mirror;
@@ -30,7 +30,7 @@ static Status copy_part(void *self, void *data, int64_t count, DType dtype, cons
     size_t half = (size_t)(count / 2) * dtype_size(dtype);
     (void)label, (void)stream;
     mirror->gathers++;
-    memset(data, 0x7F, half); /* what the other rank's memory held before */
+    memset(data, 0x7F, half); /* previous content of the other rank's memory */
     memcpy(data, (char *)data + half, half);
     return OK;
 }
@@ -49,7 +49,7 @@ static Collectives table_of(Mirror *mirror) {
                          .wait = wait_for};
 }
 
-/* V: rows are no more than half of the tables' bytes, or are. */
+/* V: the rows are at most half of the embeddings' bytes, or more */
 static Status model_of(const Collectives *collectives, bool rows, int64_t B, int64_t accumulation,
                        int64_t V, TestModel *model) {
     ModelOptions options = model_tiny();
@@ -86,7 +86,7 @@ static void check_near(const TestModel *a, const TestModel *b) {
           fabs(model_norm(a) / model_norm(b) - 1) < 1e-12);
 }
 
-/* One rank has ROWS and ROWS again in each micro-batch. */
+/* One rank has ROWS twice in each micro-batch. */
 static void batches_fill(const TestModel *model, int64_t accumulation, int32_t *tokens,
                          int32_t *targets, int32_t *both, int32_t *both_targets) {
     model_batch(model, ROWS * accumulation, tokens, targets);
@@ -113,7 +113,8 @@ static void check_agreement(int64_t accumulation) {
         CHECK_OK(model_train(&whole, tokens, targets));
         check_near(&rows, &one);
         check_near(&rows, &whole);
-        CHECK(mirror.gathers == 2 * STEPS && other.gathers == 0); /* tokens and rows, once a step */
+        CHECK(mirror.gathers == 2 * STEPS &&
+              other.gathers == 0); /* tokens and rows, once per step */
         CHECK(mirror.sums == other.sums);
     }
     test_model_destroy(&one);

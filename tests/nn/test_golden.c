@@ -1,5 +1,5 @@
-/* A tiny GPT's loss, all its gradients and ten AdamW steps against PyTorch's vectors: 1e-5, in f32
- * (and f64). */
+/* The loss of a tiny GPT, all its gradients and ten AdamW steps against vectors of PyTorch: 1e-5,
+ * in f32 (and f64). */
 #include "nn/optim/schedule.h"
 #include "tests/golden/golden.h"
 #include "tests/harness.h"
@@ -21,7 +21,7 @@ static void batch_take(int step) {
     }
 }
 
-/* The weights are uploaded by name, in place of the initialization's. */
+/* Uploads the weights by name, in place of the initialization. */
 static bool weights_take(const TestModel *model) {
     bool taken = true;
     for (int k = 0; k < model->parameters->count; k++) {
@@ -84,8 +84,8 @@ static void gradients_in_chunks(void) {
 }
 static void gradients_f64(void) { check_gradients(DTYPE_F64, NULL, 1, 0); }
 
-/* The bias of the keys moves every score of a row alike: its gradient is 0 but for rounding, which
- * AdamW divides by its own size. In f32 those elements are noise in every implementation. */
+/* The bias of the keys shifts all scores of a row equally: its gradient is 0 except for rounding,
+ * which AdamW normalizes to full size. In f32 these elements are noise in every implementation. */
 static bool is_noise(const Parameter *parameter, int64_t i) {
     return strstr(parameter->name, "c_attn.bias") != NULL && i >= 32 && i < 64;
 }

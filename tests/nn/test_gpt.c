@@ -1,4 +1,5 @@
-/* A whole GPT: all its gradients by differences in f64, and what must not change them. */
+/* A complete GPT: all gradients against finite differences in f64, and options that must not change
+ * them. */
 #include "core/ops/dropout.h"
 #include "nn/models/gpt2.h"
 #include "tests/harness.h"
@@ -13,7 +14,7 @@ enum { ROWS = 8, MAX_T = 16, ELEMENTS = 6 };
 
 static int32_t tokens[ROWS * MAX_T], targets[ROWS * MAX_T];
 
-/* lr 0: the update leaves the weights, so that a step only computes. */
+/* lr 0: the update does not change the weights, so a step only computes. */
 static const StepState still = {
     .seed = 7, .step = 3, .first_sample = 8, .adam_step = 1, .lr = 0, .loss_scale = 1};
 
@@ -36,8 +37,8 @@ static ModelOptions options_f64(int64_t B, int64_t accumulation, double dropout,
     return options;
 }
 
-/* Weights far from the initialization's, where every gradient is felt; one function of name and
- * element. */
+/* Weights far from the initialization, so that every gradient is significant; a function of name
+ * and element. */
 static void weights_spread(const TestModel *model) {
     for (int k = 0; k < model->parameters->count; k++) {
         const Parameter *parameter = model->parameters->list[k];
@@ -72,7 +73,7 @@ static double difference(TestModel *model, const Tensor *weight, int64_t i) {
     return (8 * near - far) / (12 * h);
 }
 
-/* The worst error of a parameter's gradient, relative to its largest element. */
+/* The largest error of a parameter's gradient, relative to its largest element. */
 static double parameter_error(TestModel *model, const Parameter *parameter) {
     int64_t count = tensor_count(parameter->grad), step = count > ELEMENTS ? count / ELEMENTS : 1;
     double grads[32 * 32], most = 0, worst = 0;
@@ -85,7 +86,7 @@ static double parameter_error(TestModel *model, const Parameter *parameter) {
     return worst;
 }
 
-/* A step by differences leaves gradients of its own, so each parameter starts from a fresh one. */
+/* The finite differences overwrite gradients, so each parameter starts from fresh ones. */
 static void check_gradients(ModelOptions options) {
     TestModel model;
     double worst = 0;
@@ -111,7 +112,7 @@ static void gradients_in_chunks(void) {
     check_gradients(options);
 }
 
-/* Documents end within the rows, at places that differ from row to row. */
+/* Documents end within the rows, at different positions in each row. */
 static void gradients_with_documents(void) {
     const char *const backends[] = {"flash", "mem_efficient", "math"};
     for (size_t k = 0; k < COUNT(backends); k++) {
@@ -152,7 +153,7 @@ static void check_same(ModelOptions a, ModelOptions b, double tolerance) {
     free(grads_b);
 }
 
-/* Masks are the global batch's, so dropout changes nothing here. */
+/* Dropout masks depend on the global batch, so dropout changes nothing here. */
 static void micro_batches_are_one_batch(void) {
     check_same(options_f64(4, 2, 0.3, NULL), options_f64(8, 1, 0.3, NULL), 1e-12);
     check_same(options_f64(2, 4, 0.3, NULL), options_f64(8, 1, 0.3, NULL), 1e-12);
@@ -170,7 +171,7 @@ static void chunks_agree(void) {
     check_same(chunks, options_f64(8, 1, 0.1, NULL), 1e-12);
 }
 
-/* What is computed again is what was there: masks and all. It takes less memory. */
+/* Recomputation gives the same values, including masks, and takes less memory. */
 static void recomputed_gradients_are_the_same(void) {
     const Recompute kinds[] = {RECOMPUTE_GELU, RECOMPUTE_BLOCK};
     for (size_t k = 0; k < COUNT(kinds); k++) {
@@ -196,8 +197,8 @@ static int count_ops(const TestModel *model, const char *name) {
     return count;
 }
 
-/* A block's last product and dropout are not computed again, for nobody reads them; no gradient is
- * copied. */
+/* The last product and the last dropout of a block are not recomputed, because nothing reads them;
+ * no gradient is copied. */
 static void recomputing_costs_no_more_than_it_must(void) {
     const Recompute kinds[] = {RECOMPUTE_NONE, RECOMPUTE_GELU, RECOMPUTE_BLOCK};
     const int linears[] = {4 * 2 + 1, 4 * 2 + 1, 7 * 2 + 1},
@@ -221,7 +222,7 @@ static void check_stream(uint32_t stream, bool seen[64]) {
     seen[stream % 64] = true;
 }
 
-/* Every random op of forward draws its own mask. */
+/* Every random op of forward has a separate mask. */
 static void streams_differ(void) {
     ModelOptions options = options_f64(2, 1, 0.3, NULL);
     TestModel model;
@@ -257,7 +258,7 @@ static void padded_rows_stay_zero(void) {
     test_model_destroy(&model);
 }
 
-/* Without dropout, evaluation computes the loss that training does, and leaves weights and
+/* Without dropout, evaluation computes the same loss as training, and does not change weights and
  * gradients. */
 static void evaluation_agrees(void) {
     ModelOptions options = options_f64(4, 1, 0, NULL);
@@ -272,7 +273,7 @@ static void evaluation_agrees(void) {
     test_model_destroy(&model);
 }
 
-/* The loss scale scales gradients, and the norm with them; not the loss. */
+/* The loss scale scales gradients and the norm, but not the loss. */
 static void loss_scale(void) {
     ModelOptions options = options_f64(2, 1, 0, NULL);
     TestModel model;

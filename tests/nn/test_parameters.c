@@ -1,4 +1,4 @@
-/* Layout and initialization of parameters, and the schedule of the learning rate. */
+/* Layout and initialization of parameters, and the learning rate schedule. */
 #include "core/ops/adamw.h"
 #include "core/rng.h"
 #include "nn/models/gpt2.h"
@@ -42,7 +42,7 @@ static Moments moments_of(const Tensor *t, int64_t count) {
     return (Moments){sum / (double)count, sqrt(squares / (double)count)};
 }
 
-/* A normal's mean and deviation, five standard errors wide. */
+/* Mean and deviation of normal numbers, within five standard errors. */
 static void check_normal(const TestModel *model, const char *name, int64_t rows, double std) {
     const Parameter *parameter = model_parameter(model, name);
     CU_ASSERT_FATAL(parameter != NULL);
@@ -79,7 +79,7 @@ static void initialization(void) {
     test_model_destroy(&model);
 }
 
-/* Two matrices are not made of the same numbers. */
+/* Two matrices get different numbers. */
 static void parameters_differ(void) {
     ModelOptions options = model_tiny();
     TestModel model;
@@ -92,8 +92,8 @@ static void parameters_differ(void) {
     test_model_destroy(&model);
 }
 
-/* The words of initialization are not those of a dropout mask of the same seed: stream 1 of step 0
- * is the first. */
+/* Initialization and a dropout mask with the same seed use different random words; the first mask
+ * is stream 1 of step 0. */
 static void initialization_is_no_mask(void) {
     ModelOptions options = model_tiny();
     TestModel model;
@@ -109,7 +109,7 @@ static void initialization_is_no_mask(void) {
     test_model_destroy(&model);
 }
 
-/* Matrices first, each group in the reverse of its declaration; every section the same, and
+/* Matrices first, each group in the reverse of its declaration; every section alike, and
  * aligned. */
 static void layout(void) {
     ModelOptions options = model_tiny();
@@ -148,8 +148,8 @@ static void layout(void) {
     test_model_destroy(&model);
 }
 
-/* Buckets tile the layout, divide into aligned parts and among ranks, and do not mix what is
- * decayed with what is not, nor the tables with what backward completes earlier. */
+/* Buckets tile the layout, divide into aligned parts and among ranks, and do not mix parameters
+ * with and without decay, or embeddings with gradients that backward completes earlier. */
 static void buckets(void) {
     ModelOptions options = model_tiny();
     options.config.C = 320; /* a matrix of 4 C x C is over 1 MiB */
@@ -174,7 +174,7 @@ static void buckets(void) {
     test_model_destroy(&model);
 }
 
-/* Ranks that share the optimizer hold each element of its state once. */
+/* Ranks with a sharded optimizer hold each element of its state once. */
 static void shards(void) {
     enum { RANKS = 3 };
     const ModelConfig gpt_config = {
@@ -195,7 +195,7 @@ static void shards(void) {
               parameters->parts % RANKS == 0);
         CHECK_OK(store_allocate(store, device));
         float *values = calloc((size_t)whole, sizeof *values);
-        for (int i = 0; i < parameters->count; i++) { /* each element's value is its place */
+        for (int i = 0; i < parameters->count; i++) { /* the value of each element is its index */
             const Tensor *t = parameters->list[i]->weight;
             int64_t first = (int64_t)(t->offset / sizeof(float));
             for (int64_t k = 0; k < tensor_count(t); k++) values[k] = (float)(first + k);
@@ -226,8 +226,8 @@ static void shards(void) {
 static bool is_matrix(const Parameter *parameter) { return parameter->n_dims == 2; }
 static bool is_any(const Parameter *parameter) { return parameter->n_dims > 0; }
 
-/* Matrices with a state of their own and `m`, vectors with AdamW's: each state covers the groups
- * that name it and no more, on one rank and in the shards of two. */
+/* Matrices have a private state and `m`, vectors have AdamW's: each state covers exactly the groups
+ * that name it, on one rank and in the shards of two. */
 static void states_of_two_optimizers(void) {
     static const Optimizer other = {"other", {"momentum", "m"}, NULL};
     const ModelConfig config = {

@@ -1,6 +1,6 @@
-/* The operator without a program: one tensor for q, k and v, strides of every order and those that
- * are refused, memory that is known before it is taken, and how many pairs of query and key its
- * masks leave. */
+/* The operator without a program: one tensor for q, k and v, strides of every order and refused
+ * ones, memory that is known before allocation, and the number of visible pairs of query and
+ * key. */
 #include "nn/attention/standalone.h"
 #include "tests/harness.h"
 #include "tests/nn/attention_run_helper.h"
@@ -23,7 +23,7 @@ static const AttentionShape biased = {.B = 2,
                                       .bias = BIAS_ADDITIVE,
                                       .bias_dims = "bhq"};
 
-/* Between a dense (B, T, NH, HS) and its columns of packed rows. */
+/* Copies between a dense (B, T, NH, HS) and its columns of packed rows. */
 static void columns_copy(double *packed, double *dense, const AttentionCall *c, int64_t NH,
                          int64_t at, bool back) {
     int64_t row = (c->NH + 2 * c->NH_kv) * c->HS, width = NH * c->HS;
@@ -70,7 +70,7 @@ static void packed_by(const AttentionBackend *backend, const AttentionCall *call
     free(rows);
 }
 
-/* Rows of (NH + 2 NH_kv) HS are what the three tensors are, with fewer key heads, too. */
+/* Rows of (NH + 2 NH_kv) HS are equivalent to the three tensors, with fewer key heads as well. */
 static void packed_is_the_three(void) {
     AttentionCall call = attention_call_of(grouped, DTYPE_F64);
     AttentionData got, wanted;
@@ -120,7 +120,7 @@ static void memory_is_known_first(void) {
     sdpa_destroy(&sdpa);
 }
 
-/* Queries outermost, then rows, then heads: as dense as any order, so its gradient is that of the
+/* Queries outermost, then rows, then heads: as dense as any order, so the gradient agrees with the
  * formulas. */
 static void a_bias_in_another_order(void) {
     AttentionCall call = attention_call_of(biased, DTYPE_F64);
@@ -154,8 +154,8 @@ static void check_bias(HeadLayout layout, BiasKind kind, bool training, const ch
     sdpa_destroy(&sdpa);
 }
 
-/* Where a bias has a gradient, two of its elements in one place would get the sum of both, or half
- * of it by a race. */
+/* If two elements of a bias with a gradient shared an address, it would get the sum of both, or
+ * half of it after a race. */
 static void overlapping_biases_have_no_gradient(void) {
     static const HeadLayout overlapping[] = {
         {.batch = 120, .head = 30, .token = 5}, /* rows of 6 keys */
@@ -175,7 +175,7 @@ static void overlapping_biases_have_no_gradient(void) {
     for (size_t i = 0; i < COUNT(overlapping); i++) {
         check_bias(overlapping[i], BIAS_ADDITIVE, true,
                    "attention: rows of the bias overlap, and with them its gradient's");
-        check_bias(overlapping[i], BIAS_ADDITIVE, false, NULL); /* reading is no harm */
+        check_bias(overlapping[i], BIAS_ADDITIVE, false, NULL); /* reading is harmless */
         check_bias(overlapping[i], BIAS_BOOLEAN, true, NULL);
     }
     for (size_t i = 0; i < COUNT(apart); i++) check_bias(apart[i], BIAS_ADDITIVE, true, NULL);
@@ -197,12 +197,12 @@ static void strides_that_overflow(void) {
         BIAS_ADDITIVE, false, "bias: the tensor is too large to address");
 }
 
-/* The same for what has a gradient besides, and for out, which is written always. */
+/* The same for operands with a gradient, and for out, which is always written. */
 static void overlapping_rows_are_not_written(void) {
     AttentionCall call = attention_call_of(grouped, DTYPE_F32), windows = call, out = call;
     Sdpa *sdpa;
     windows.k.batch =
-        16 * windows.k.token; /* rows of the batch look at shifted keys of one sequence */
+        16 * windows.k.token; /* rows of the batch read shifted keys of one sequence */
     CHECK_ERROR(sdpa_create_with(device, &windows, attention_backend("flash"), &sdpa),
                 STATUS_CONFIG, "rows of k overlap, and with them its gradient's");
     windows.training = false;
@@ -214,8 +214,8 @@ static void overlapping_rows_are_not_written(void) {
                 "rows of out overlap: ");
 }
 
-/* By counting what the formulas give weight to: with q = 0 a query's lse is the logarithm of how
- * many keys it sees. */
+/* Counts the pairs from the formulas: with q = 0 the lse of a query is the logarithm of its number
+ * of visible keys. */
 static void check_pairs(AttentionShape shape) {
     AttentionCall call = attention_call_of(shape, DTYPE_F64);
     AttentionData data;

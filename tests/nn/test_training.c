@@ -1,5 +1,5 @@
-/* A tiny model learns, skips what is not finite, and takes no memory in the steady state. It runs
- * alone: memory is measured. */
+/* A tiny model learns, skips steps that are not finite, and allocates nothing in the steady state.
+ * It runs alone, because memory is measured. */
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 
@@ -49,7 +49,7 @@ static void loss_falls(void) {
     test_model_destroy(&model);
 }
 
-/* Two runs from the same seed are one: every bit of the weights and moments. */
+/* Two runs from the same seed are equal in every bit of the weights and moments. */
 static void runs_repeat(void) {
     TestModel a, b;
     if (model_open(4, 2, 1, 0.1, &a) && model_open(4, 2, 1, 0.1, &b)) {
@@ -68,7 +68,7 @@ static void runs_repeat(void) {
     test_model_destroy(&b);
 }
 
-/* A gradient that is not finite is seen in the norm and changes nothing. */
+/* A non-finite gradient appears in the norm and changes nothing. */
 static void infinite_gradients_are_skipped(void) {
     TestModel model;
     if (model_open(8, 1, 1, 0, &model)) {
@@ -99,7 +99,7 @@ static void not_a_number_reaches_the_loss(void) {
     test_model_destroy(&model);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) /* which counts allocations in its own way */
+#if !defined(__SANITIZE_ADDRESS__) /* which counts allocations differently */
 extern void *__libc_malloc(size_t bytes);
 static long n_allocated;
 
@@ -129,9 +129,9 @@ static bool steps_map_memory(TestModel *model, int64_t first, int64_t end) {
     return mapped_pages() > mapped;
 }
 
-/* After two steps nothing is allocated any more: not by us, and with one thread not by the
- * libraries either. With more, OpenBLAS maps a buffer when threads first multiply at the same
- * moment, which may be later; a leak maps every time. */
+/* After two steps nothing is allocated: neither by this project nor, with one thread, by libraries.
+ * With more threads OpenBLAS maps a buffer when threads first multiply at the same moment, which
+ * may be later; a leak would map every time. */
 static void check_steady(int threads, bool counts_all) {
     TestModel model;
     if (model_open(4, 2, threads, 0.1, &model)) {

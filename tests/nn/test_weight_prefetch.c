@@ -1,6 +1,6 @@
-/* A shared optimizer's late gathers, for a model with more buckets than are gathered ahead: nothing
- * is read before it has been waited for, and every program ends with nothing under way. Programs
- * are recorded, not run. */
+/* Weight prefetch with a sharded optimizer, for a model with more buckets than are gathered ahead:
+ * every read follows its wait, and at the end of a program nothing is in flight. Programs are
+ * recorded, not run. */
 #include "nn/models/gpt2.h"
 #include "nn/optim/buckets.h"
 #include "nn/optim/weight_prefetch.h"
@@ -11,10 +11,10 @@
 
 enum { MOST = 1024 };
 
-/* What the stand-in for other ranks has been told. */
+/* Calls that the simulated collectives have received. */
 typedef struct Told {
     const char *weights;
-    int64_t started[MOST]; /* the first byte of each collective that has been started */
+    int64_t started[MOST]; /* the first byte of each collective that has started */
     int n_started, n_done, most_left;
 } Told;
 
@@ -41,7 +41,7 @@ typedef struct Setting {
     Told told;
 } Setting;
 
-/* The weights have an address and no memory. */
+/* The weights have an address but no memory. */
 static char nowhere;
 
 static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
@@ -81,7 +81,7 @@ static bool is_collective(const Node *node) {
     return strcmp(name, "all_gather") == 0 || strcmp(name, "wait") == 0;
 }
 
-/* Whether the bucket that begins at this byte has been gathered and waited for in this program. */
+/* Whether this program has gathered the bucket that starts at this byte, and waited for it. */
 static bool is_whole(const Told *told, int64_t byte) {
     for (int i = 0; i < told->n_done; i++) {
         if (told->started[i] == byte) return true;
@@ -89,7 +89,7 @@ static bool is_whole(const Told *told, int64_t byte) {
     return false;
 }
 
-/* Weights of late buckets that a node reads too early. */
+/* The number of weights in late buckets that a node reads too early. */
 static int early_reads(const Setting *s, const Node *node) {
     const Parameters *parameters = s->model.parameters;
     int early = 0, late = weight_prefetch_late(parameters);
@@ -103,8 +103,8 @@ static int early_reads(const Setting *s, const Node *node) {
     return early;
 }
 
-/* Walks a program; its forward's and backward's reads come before its own update. Answers how many
- * it gathers. */
+/* Checks a program; the reads of its forward and backward come before its update. Returns the
+ * number of gathers. */
 static int walk(Setting *s, const Program *p, bool gathers) {
     int early = 0;
     bool updates = false;
@@ -126,9 +126,9 @@ static void nothing_is_read_too_early(void) {
         int late = weight_prefetch_late(s.model.parameters);
         CHECK(late > 100 &&
               late == s.model.parameters->n_buckets -
-                          3); /* all but the tables', the vectors', the first layer's */
+                          3); /* all except the embeddings', the vectors' and the first layer's */
         CHECK(walk(&s, s.model.training->programs[MICRO_ONLY].program, true) == late);
-        CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* what GPUs can look back on */
+        CHECK(s.told.most_left > 4 && s.told.most_left < 64); /* the number that GPUs can track */
         CHECK(walk(&s, s.model.training->programs[WEIGHT_GATHERING].program, false) == late);
         CHECK(walk(&s, s.model.training->programs[EVALUATION].program, false) == 0);
     }
