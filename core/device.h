@@ -53,16 +53,15 @@ struct Device {
     size_t allocated_bytes;
     int sharers;           /* ranks of this host that share the CPU's memory; default 1 */
     size_t planning_bytes; /* memory of a planning device; 0 for a real device */
-    /* GPU memory that this process uses beside its tensors; 0 on the CPU. */
-    size_t context_bytes; /* GPU memory in use beside this process's tensors; 0 on the CPU. */
+    /* GPU memory in use beside this process's tensors; 0 on the CPU. */
+    size_t context_bytes; /* context, code, graphs; partly allocated at the first replays */
     size_t coming_bytes; /* the part of context_bytes that was not yet allocated when the device was
                             opened */
     size_t workspace_bytes; /* of the matrix product library */
-    size_t
-        others_bytes; /* used by other processes when the device was opened, as far as measurable */
-    bool tf32;        /* CUDA: allow tf32 in products of f32 tensors; default off */
-    bool autotune;    /* CUDA: time the candidates for each product once; default on. Set tf32 and
-                         autotune before the first replay */
+    size_t others_bytes;    /* used by other processes when the device was opened, if measurable */
+    bool tf32;              /* CUDA: allow tf32 in products of f32 tensors; default off */
+    bool autotune; /* CUDA: time the candidates for each product once; default on. Set tf32 and
+                      autotune before the first replay */
     ProgressFn progress; /* may be NULL */
     void *progress_self;
 };

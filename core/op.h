@@ -47,12 +47,11 @@ struct Node {
     const void *attrs; /* a struct defined by the op */
     size_t attrs_bytes;
     int n_inputs, n_outputs;
-    Tensor **inputs,
-        **outputs; /* read; written (and first read if the op accumulates); may contain NULL */
-    DType dtype;   /* of op->typed_by; DTYPE_COUNT without such a tensor */
-    const Kernel *kernel; /* the row that runs it */
-    Tensor *workspace;    /* scratch memory for this node only; may be NULL */
-    bool differentiated;  /* its gradient has been recorded */
+    Tensor **inputs, **outputs; /* read; written (or accumulated); may contain NULL */
+    DType dtype;                /* of op->typed_by; DTYPE_COUNT without such a tensor */
+    const Kernel *kernel;       /* the row that runs it */
+    Tensor *workspace;          /* scratch memory for this node only; may be NULL */
+    bool differentiated;        /* its gradient has been recorded */
 };
 
 Cost node_cost(const Node *node);

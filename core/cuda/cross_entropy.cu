@@ -1,5 +1,5 @@
 /* Bound by memory: a row of Vp logits is read once and its gradient written once: 13.2 GB and 3.1
- * ms for 65536 rows of 50304 in bf16 at 4.2 TB/s, 6.3 us a row and multiprocessor. So copies and
+ * ms for 65536 rows of 50304 in bf16 at 4.2 TB/s, 6.3 us per row and multiprocessor. So copies and
  * arithmetic must overlap: blocks are persistent; each holds its row in registers while the next
  * row is copied into shared memory (101 KB). An element costs one exponential (1.8 us a row):
  * relative to the maximum of its thread, kept in 16 bits, and scaled by the result of the block's

@@ -53,8 +53,7 @@ static Status cuda_upload(Device *device, void *to, const void *from, size_t byt
         size_t part = bytes - done < STAGING_BYTES ? bytes - done : STAGING_BYTES;
         int slot = d->next_staging;
         d->next_staging = (slot + 1) % STAGING_SLOTS;
-        CUDA_TRY(cudaEventSynchronize(
-            d->staged[slot])); /* the previous copy from the slot is complete */
+        CUDA_TRY(cudaEventSynchronize(d->staged[slot])); /* the slot is free again */
         memcpy(staging_slot(d, slot), (const char *)from + done, part);
         CUDA_TRY(cudaMemcpyAsync((char *)to + done, staging_slot(d, slot), part,
                                  cudaMemcpyHostToDevice, d->stream));
@@ -335,8 +334,8 @@ static Status device_start(CudaDevice *d, int index) {
     TRY(count_devices(&count));
     if (index < 0 || index >= count) {
         return ERROR(STATUS_CONFIG,
-                     "GPU %d was requested, but %d are visible; check CUDA_VISIBLE_DEVICES", index,
-                     count);
+                     "GPU %d was requested, but this process sees %d; check CUDA_VISIBLE_DEVICES",
+                     index, count);
     }
     TRY(target_of(index, &d->base));
     CUDA_TRY(cudaSetDevice(index));

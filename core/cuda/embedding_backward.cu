@@ -15,8 +15,7 @@ enum { THREADS = 128, RANGE = EMBEDDING_RANGE };
 
 template <typename T>
 struct TokenParams {
-    float *dwte,
-        *partial; /* partial (ranges, 2, C): of the first and of the last token of a range */
+    float *dwte, *partial; /* partial (ranges, 2, C): of a range's first and last token */
     const T *dx;
     const int32_t *keys, *rows; /* sorted */
     int64_t count, C, V;

@@ -49,8 +49,7 @@ static cublasLtEpilogue_t epilogue_of(const MatmulShape *s) {
 
 static Status epilogue_describe(const MatmulShape *s, cublasLtMatmulDesc_t desc) {
     cublasLtEpilogue_t epilogue = epilogue_of(s);
-    void *any =
-        (void *)(uintptr_t)256; /* the heuristic requires an address; each run sets the real one */
+    void *any = (void *)(uintptr_t)256; /* any address satisfies the heuristic; runs set it */
     SET(desc, EPILOGUE, epilogue);
     if (s->has_bias) {
         cudaDataType_t type =

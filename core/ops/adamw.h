@@ -1,13 +1,15 @@
 /* adamw: updates whole sections, or several ranges of them, with the gradient clipped by its norm.
  *
- *     g = grad / loss_scale * min(1, clip / norm)   (norm after the loss scale; where clip is 0:
- *     ADAMW_MOST_NORM) m = b1 m + (1 - b1) g          v = b2 v + (1 - b2) g^2
+ *     g = grad / loss_scale * min(1, clip / norm)
+ *     m = b1 m + (1 - b1) g
+ *     v = b2 v + (1 - b2) g^2
  *     w = w - lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)
  *
- * t comes from the StepState; lr is its learning rate times lr_scale. If the norm is not finite,
- * the step is skipped: nothing changes, the host sees the norm, and `first_nonfinite` keeps the
- * first non-finite gradient, because a GPU already computes the next step when the host reads the
- * norm. Source: Loshchilov and Hutter, arXiv:1711.05101, algorithm 2. */
+ * The norm is that of grad / loss_scale; clip 0 means ADAMW_MOST_NORM. t comes from the StepState;
+ * lr is its learning rate times lr_scale. If the norm is not finite, the step is skipped: nothing
+ * changes, the host sees the norm, and `first_nonfinite` keeps the first non-finite gradient,
+ * because a GPU already computes the next step when the host reads the norm. Source: Loshchilov and
+ * Hutter, arXiv:1711.05101, algorithm 2. */
 #pragma once
 
 #include "core/program.h"

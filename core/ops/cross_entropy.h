@@ -1,7 +1,8 @@
 /* cross_entropy: losses[i] = log(sum_v exp(logits[i, v])) - logits[i, target[i]], over v < V.
  *
- *   logits (rows, Vp)   targets (rows) i32, in [0, V) or CROSS_ENTROPY_IGNORED   losses (rows), f32
- *                       or f64
+ *   logits (rows, Vp)
+ *   targets (rows) i32, in [0, V) or CROSS_ENTROPY_IGNORED
+ *   losses (rows) f32 or f64
  *
  * Columns from V to Vp are padding: their values do not affect the softmax, and their gradient is
  * zero. If the program trains, the gradient (softmax - onehot) * scale * loss_scale replaces the

@@ -1,7 +1,7 @@
 /* gelu: y = gelu(x), and gelu_backward: d *= gelu'(pre), in place, for the tanh form of GELU,
  *
- *     gelu(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x +
- *     0.044715 x^3)).
+ *     gelu(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+ *             = x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)).
  *
  * A linear layer fuses it into the product; the separate op can be recomputed. Source: Hendrycks
  * and Gimpel, arXiv:1606.08415, section 2. */

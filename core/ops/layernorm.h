@@ -1,7 +1,7 @@
 /* layernorm, with the residual sum before it: one pass over memory for
  *
- *     sum = x + branch,   y = (sum - mean(sum)) / sqrt(var(sum) + eps) * gamma + beta        over
- *                         the last dimension
+ *     sum = x + branch
+ *     y = (sum - mean(sum)) / sqrt(var(sum) + eps) * gamma + beta    over the last dimension
  *
  *   x, branch, sum, y (..., C)   gamma, beta (C)   mean, rstd (rows), of f32 or f64
  *

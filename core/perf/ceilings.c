@@ -48,9 +48,8 @@ static Status fastest(Device *device, const Program *p, double *seconds) {
 static Status copy_measure(Device *device, double *bytes_per_s) {
     BoundProgram b = {0};
     double seconds = INFINITY;
-    int64_t count = device->target.kind == DEVICE_CPU
-                        ? 8 << 20
-                        : 128 << 20; /* f32 elements; exceeds any cache */
+    int64_t count =
+        device->target.kind == DEVICE_CPU ? 8 << 20 : 128 << 20; /* f32; exceeds any cache */
     TRY(program_create(device->target, false, &b.program));
     Tensor *x = program_tensor(b.program, BUFFER_INPUTS, DTYPE_F32, 1, (int64_t[]){count});
     Tensor *y = program_tensor(b.program, BUFFER_ACTIVATIONS, DTYPE_F32, 1, (int64_t[]){count});
@@ -81,8 +80,7 @@ Status ceilings_product(Device *device, DType dtype, double *flops_per_s) {
     Tensor *x = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
     Tensor *w = program_tensor(b.program, BUFFER_INPUTS, dtype, 2, (int64_t[]){n, n});
     linear_record(b.program, x, w, NULL, false);
-    device->autotune =
-        false; /* the first suggestion of cuBLASLt for so large a product is the best */
+    device->autotune = false; /* cuBLASLt's first suggestion is best at this size */
     Status status = product_time(device, &b, x, w, &seconds);
     device->autotune = autotune;
     bound_programs_destroy(&b, 1);

@@ -1,10 +1,10 @@
 /* The list of op cases: sizes (including ragged ones), options, and the recording of each. Gradient
  * checks run it in f64 on the CPU; device tests compare devices with it.
  *
- *   case_create    records forward and backward of a case for a target and a dtype, and plans it;
- * touches no device case_bind      allocates its memory on a device and uploads the values of its
- * inputs case_replay    uploads inputs and seeds again, and runs it case_read      a tensor of
- * `inputs` or `outputs` (or a gradient) as doubles
+ *   case_create    records forward and backward for a target and a dtype, and plans them; no device
+ *   case_bind      allocates memory on a device and uploads the inputs
+ *   case_replay    uploads inputs and seeds again, and runs the case
+ *   case_read      returns a tensor of `inputs` or `outputs` (or a gradient) as doubles
  *
  * The differentiated objective is  sum over outputs of sum(seed * output).  The gradient of an
  * output starts from its seed, stored in `grad`. The loss starts its own gradient, so its seed is a

@@ -116,8 +116,7 @@ static void version_1_without_a_hierarchy(void) {
     put("/cg/a/memory.limit_in_bytes", "1048576\n");
     put("/cg/a/b/memory.limit_in_bytes", "314572800\n");
     memory_is(1, 1);
-    put("/cg/a/memory.use_hierarchy",
-        "0\n"); /* without use_hierarchy, the usage excludes child groups */
+    put("/cg/a/memory.use_hierarchy", "0\n"); /* then usage excludes child groups */
     memory_is(300, 300);
 }
 
