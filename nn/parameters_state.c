@@ -118,14 +118,14 @@ static Status weight_write(Device *device, const Tensor *weight, const void *val
     if (weight->dtype == DTYPE_F32 || weight->dtype == DTYPE_F64)
         return device_upload(device, weight, values);
     int64_t count = tensor_count(weight);
-    void *narrow = malloc(tensor_bytes(weight));
-    if (narrow == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for weights");
+    void *rounded = malloc(tensor_bytes(weight));
+    if (rounded == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for weights");
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < count; i++) {
-        real_store(narrow, weight->dtype, i, (double)((const float *)values)[i]);
+        real_store(rounded, weight->dtype, i, (double)((const float *)values)[i]);
     }
-    Status status = device_upload(device, weight, narrow);
-    free(narrow);
+    Status status = device_upload(device, weight, rounded);
+    free(rounded);
     return status;
 }
 

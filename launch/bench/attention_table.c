@@ -23,13 +23,13 @@ static const char *layout_text(const AttentionShape *s) {
 }
 
 /* The properties that differ from the model's call: ", NH_kv 2, Tk 4096, dropout 0.1, tokens". */
-static void extras_text(const AttentionShape *s, char *text, size_t room) {
+static void extras_text(const AttentionShape *s, char *text, size_t capacity) {
     char NH_kv[32] = "", Tk[32] = "", dropout[40] = "";
     if (s->NH_kv != s->NH) snprintf(NH_kv, sizeof NH_kv, ", NH_kv %lld", (long long)s->NH_kv);
     if (s->Tk > 0) snprintf(Tk, sizeof Tk, ", Tk %lld", (long long)s->Tk);
     if (s->dropout > 0) snprintf(dropout, sizeof dropout, ", dropout %g", s->dropout);
     bool is_packed = s->layout == BENCH_LAYOUT_PACKED;
-    snprintf(text, room, "%s%s%s%s%s", NH_kv, Tk, dropout, is_packed ? "" : ", ",
+    snprintf(text, capacity, "%s%s%s%s%s", NH_kv, Tk, dropout, is_packed ? "" : ", ",
              is_packed ? "" : layout_text(s));
 }
 
@@ -97,12 +97,12 @@ static void row_csv(const AttentionTable *table, const AttentionRow *r) {
 }
 
 Status attention_table_add(AttentionTable *table, const AttentionRow *row) {
-    if (table->count == table->room) {
-        int room = 2 * table->room + 16;
-        AttentionRow *rows = realloc(table->rows, (size_t)room * sizeof *rows);
+    if (table->count == table->capacity) {
+        int capacity = 2 * table->capacity + 16;
+        AttentionRow *rows = realloc(table->rows, (size_t)capacity * sizeof *rows);
         if (rows == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a table");
         table->rows = rows;
-        table->room = room;
+        table->capacity = capacity;
     }
     table->rows[table->count++] = *row;
     row_print(table, row);
@@ -128,8 +128,8 @@ static bool starts_line(const AttentionTable *table, int index) {
 }
 
 /* The name of a line or a group of bars; with the mask only if there are two. */
-static void line_name(const AttentionRow *r, char *name, size_t room) {
-    snprintf(name, room, r->documents > 0 ? "%s, documents" : "%s", r->name);
+static void line_name(const AttentionRow *r, char *name, size_t capacity) {
+    snprintf(name, capacity, r->documents > 0 ? "%s, documents" : "%s", r->name);
 }
 
 static void bars_plot(const AttentionTable *table, FILE *plot) {

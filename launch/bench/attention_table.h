@@ -39,7 +39,7 @@ typedef struct AttentionTable {
     int mask_width;      /* of the column */
     BenchOutput *output;
     AttentionRow *rows;
-    int count, room;
+    int count, capacity;
 } AttentionTable;
 
 /* The headers of the table and of the CSV. */

@@ -28,12 +28,12 @@ static void point_csv(const NumericsTable *table, const NumericsPoint *p, const 
 }
 
 Status numerics_table_add(NumericsTable *table, NumericsPoint point) {
-    if (table->count == table->room) {
-        int room = 2 * table->room + 64;
-        NumericsPoint *points = realloc(table->points, (size_t)room * sizeof *points);
+    if (table->count == table->capacity) {
+        int capacity = 2 * table->capacity + 64;
+        NumericsPoint *points = realloc(table->points, (size_t)capacity * sizeof *points);
         if (points == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a table");
         table->points = points;
-        table->room = room;
+        table->capacity = capacity;
     }
     table->points[table->count++] = point;
     point_csv(table, &point, "out", point.error);

@@ -20,7 +20,7 @@ typedef struct NumericsTable {
     const char *device;
     BenchOutput *output;
     NumericsPoint *points; /* in the order of measurement */
-    int count, room;
+    int count, capacity;
     struct {
         DType dtype;
         const char *name, *why;

@@ -64,11 +64,11 @@ Status config_compare_resume(const Config *saved, const Config *now) {
 /* Keys that affect a run and may change. Paths of data are excluded, because data is identified by
  * its content. */
 static bool is_not_told(const Field *field, const Config *saved, const Config *now) {
-    static const char *const told[] = {"lr_scheduler.", "training.stop.", "evaluation.",
-                                       "checkpoint.", "logging."};
+    static const char *const listed[] = {"lr_scheduler.", "training.stop.", "evaluation.",
+                                         "checkpoint.", "logging."};
     if (is_auto(field, now) || is_auto(field, saved)) return true;
-    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
-        if (strncmp(field->path, told[i], strlen(told[i])) == 0) return false;
+    for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
+        if (strncmp(field->path, listed[i], strlen(listed[i])) == 0) return false;
     }
     return field->resume != RESUME_GLOBAL_BATCH;
 }

@@ -222,9 +222,9 @@ static size_t path_distance(const char *path, const char *candidate) {
 }
 
 static void consider(const char *path, const char *candidate, size_t bytes, size_t *least,
-                     char *buffer, size_t room) {
+                     char *buffer, size_t capacity) {
     char name[64];
-    if (bytes >= sizeof name || bytes >= room) return;
+    if (bytes >= sizeof name || bytes >= capacity) return;
     memcpy(name, candidate, bytes);
     name[bytes] = '\0';
     size_t distance = path_distance(path, name);

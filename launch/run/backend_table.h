@@ -10,11 +10,11 @@
 typedef struct BackendRow {
     const char *name, *refusal; /* NULL: accepted */
     bool picked, enabled;       /* enabled: attention.backends names it */
-    bool shadowed;              /* an earlier row of the same name takes the call */
+    bool shadowed;              /* an earlier row of the same name accepts the call */
     double seconds;             /* forward and backward; 0: not measured */
     size_t planned_bytes;       /* of the whole run with this backend; 0: refused */
     double predicted_s;         /* of a step with it; 0: unknown */
-    int64_t largest_batch;      /* within memory_budget; 0: none. With --plan alone */
+    int64_t largest_batch;      /* within memory_budget; 0: none. Only with --plan */
 } BackendRow;
 
 typedef struct BackendTable {

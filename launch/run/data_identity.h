@@ -35,7 +35,7 @@ NODISCARD Status data_identity_open(World *world, Watchdog *watchdog, const Toke
                                     const TokenFile *val, DataIdentity *out);
 void data_identity_close(DataIdentity *data);
 
-/* Reads the identity from a checkpoint, and compares what is known; files of up to 64 Mi tokens
+/* Reads the identity from a checkpoint, and compares the known hashes; files of up to 64 Mi tokens
  * are hashed at once. Not collective. Errors: STATUS_DATA naming the file and both contents. */
 NODISCARD Status data_identity_expect(DataIdentity *data, const CheckpointFile *checkpoint);
 

@@ -26,9 +26,9 @@ void evaluator_destroy(Evaluator **evaluator);
 const char *evaluator_note(const Evaluator *evaluator);
 
 /* Evaluates, overwriting the tensors of the step. One loss that is not finite makes the mean not
- * finite. Collective; a failure before the sum over ranks concerns this rank alone. Errors:
+ * finite. Collective; a failure before the sum over ranks concerns only this rank. Errors:
  * STATUS_STOPPED if a signal stops the only rank (launch/base/signals.h), without a result. */
 NODISCARD Status evaluator_run(Evaluator *evaluator, Evaluation *out);
 
-/* " +- 0.0041 | 2.385 bits/byte", without what is unknown. */
+/* " +- 0.0041 | 2.385 bits/byte", without unknown values. */
 void evaluation_details(const Evaluation *evaluation, char *text, size_t bytes);

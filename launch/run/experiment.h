@@ -1,5 +1,5 @@
 /* Experiment: the ranks, device, data, model and programs of one config, opened in this order.
- * train, evaluate, generate and bench build theirs from the same pieces. */
+ * train, evaluate, generate and bench use the same functions. */
 #pragma once
 
 #include "data/evaluation_set.h"
@@ -41,7 +41,7 @@ typedef struct Experiment {
     Model *model;
     StepTensors step;
     Training *training;
-    PlanResult planned;    /* of what is recorded */
+    PlanResult planned;    /* of the recording */
     BackendTable backends; /* the device's attention backends, compared; on rank 0 */
     int64_t T;
     size_t base_bytes;          /* resident in this process before the plan is allocated */

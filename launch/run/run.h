@@ -19,12 +19,12 @@ typedef struct Run {
     Metrics *metrics;
     Saver *saver;
     Evaluator *evaluator; /* NULL without data.val */
-    Progress progress;    /* what a checkpoint carries */
+    Progress progress;    /* the content of a checkpoint */
     double loss, norm;    /* of step loss_step */
     int64_t loss_step;
     bool has_failed; /* step loss_step was not finite, and a smaller loss scale does not help */
     size_t mem_bytes, peak_bytes;
-    Fetch loss_fetch, norm_fetch; /* of step results_step; -1: none is under way */
+    Fetch loss_fetch, norm_fetch; /* of step results_step; -1: no results are pending */
     int64_t results_step;
     double resumed_s;     /* progress.train_s when this process took over */
     double started, born; /* clock_seconds of its first step, of the process */

@@ -32,7 +32,8 @@ typedef struct RunDirectory {
 NODISCARD Status run_directory_take(const char *path, const DirectoryKind *kind, bool resumes,
                                     RunDirectory *out);
 
-/* Releases the lock. Without a first file or a summary.json it removes what it created. */
+/* Releases the lock. Without a first file or a summary.json it removes everything that it
+ * created. */
 void run_directory_release(RunDirectory *directory);
 
 /* Whether the directory holds an entry of this name. Errors: STATUS_FAILURE if it cannot be

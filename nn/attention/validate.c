@@ -100,7 +100,7 @@ static bool is_addressable(const AttentionCall *c, AttentionOperand which) {
     return true;
 }
 
-/* Checks what is read. Outputs must also satisfy attention_is_apart. */
+/* Checks all operands. Outputs must also satisfy attention_is_apart. */
 static const char *layout_wrong(const AttentionCall *c, AttentionOperand which) {
     Runs runs = runs_of(c, which);
     int64_t token = runs.strides[2];

@@ -7,7 +7,7 @@ typedef struct Mask {
     CausalMask causal;
     int64_t window;
     ShapeRanges ranges;
-    int pieces;
+    int segments;
 } Mask;
 
 static const Mask masks[] = {
@@ -41,7 +41,7 @@ static void matrix_fill(int64_t HS, int turn, AttentionShape *shapes) {
                 .dropout = (m + k + turn) % 3 == 0 ? 0.2 : 0,
                 .head_major = (m + k) % 2 == 0,
                 .ranges = masks[m].ranges,
-                .pieces = masks[m].pieces,
+                .segments = masks[m].segments,
                 .seed = (uint64_t)(HS * 100 + 2 * m + k),
             };
         }

@@ -11,7 +11,7 @@
 /* The least that a config needs. */
 #define LEAST "data: {train: t.bin}\ntraining: {stop: {steps: 5}}\n"
 
-/* Loads a text with overrides that end in NULL; NULL (and a failed check) where that fails. */
+/* Loads a text with overrides that end in NULL; NULL (and a failed check) if that fails. */
 static inline Config *load_text(const char *text, char **overrides) {
     Config *config = NULL;
     int count = 0;

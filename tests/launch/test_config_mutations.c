@@ -33,7 +33,7 @@ static size_t draw(size_t below) {
 }
 
 /* One to four changes: a byte replaced, removed, or doubled with its successors. */
-static void mutate(char *text, size_t room) {
+static void mutate(char *text, size_t capacity) {
     static const char likely[] = "{}[]:,&*!|>'\"%@`#-?\n\t \\$~0x\xC3\x80\xFF";
     for (size_t changes = 1 + draw(4); changes > 0; changes--) {
         size_t length = strlen(text);
@@ -44,7 +44,7 @@ static void mutate(char *text, size_t room) {
         case 1: text[at] = (char)(1 + draw(255)); break;
         case 2: memmove(text + at, text + at + span, length - at - span + 1); break;
         default:
-            if (length + span + 1 < room) memmove(text + at + span, text + at, length - at + 1);
+            if (length + span + 1 < capacity) memmove(text + at + span, text + at, length - at + 1);
         }
     }
 }

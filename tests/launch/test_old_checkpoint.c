@@ -85,7 +85,7 @@ static Status experiment_create(Experiment *e, Config **config) {
     return experiment_allocate(e);
 }
 
-/* Elements of a state that differ from what the file holds. */
+/* Elements of a state that differ from the file. */
 static int64_t wrong(const Experiment *e, int s, int index) {
     const Parameter *parameter = e->parameters->list[index];
     const float *data = parameters_state(e->parameters, s)->buffer.data;

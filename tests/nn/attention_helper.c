@@ -71,13 +71,13 @@ static int64_t count_of(const AttentionCall *c, int which) {
 double attention_rounded(double value, DType dtype) {
     if (dtype == DTYPE_F64) return value;
     if (dtype == DTYPE_F16) return (double)(_Float16)value;
-    float narrow = (float)value;
-    if (dtype != DTYPE_BF16 || !isfinite(narrow)) return (double)narrow;
+    float rounded = (float)value;
+    if (dtype != DTYPE_BF16 || !isfinite(rounded)) return (double)rounded;
     uint32_t bits;
-    memcpy(&bits, &narrow, sizeof bits);
+    memcpy(&bits, &rounded, sizeof bits);
     bits = (bits + 0x7FFFu + (bits >> 16 & 1)) & 0xFFFF0000u;
-    memcpy(&narrow, &bits, sizeof narrow);
-    return (double)narrow;
+    memcpy(&rounded, &bits, sizeof rounded);
+    return (double)rounded;
 }
 
 static uint32_t random_word(uint64_t seed, int64_t i, int which) {
@@ -99,23 +99,23 @@ static int by_value(const void *a, const void *b) {
     return *(const int32_t *)a - *(const int32_t *)b;
 }
 
-/* Random starts of `pieces` sequences in T tokens; in some rows tokens remain after the last. */
-static void cumulative_fill(int32_t *starts, int pieces, int64_t T, uint64_t seed, int64_t b) {
+/* Random starts of `segments` sequences in T tokens; in some rows tokens remain after the last. */
+static void cumulative_fill(int32_t *starts, int segments, int64_t T, uint64_t seed, int64_t b) {
     starts[0] = 0;
-    for (int s = 1; s <= pieces; s++)
+    for (int s = 1; s <= segments; s++)
         starts[s] = (int32_t)(random_word(seed, s, (int)b) % (uint64_t)(T + 1));
-    if (b % 2 == 0) starts[pieces] = (int32_t)T;
-    qsort(starts + 1, (size_t)pieces, sizeof *starts, by_value);
+    if (b % 2 == 0) starts[segments] = (int32_t)T;
+    qsort(starts + 1, (size_t)segments, sizeof *starts, by_value);
 }
 
 static Status row_pack(const AttentionShape *s, const AttentionCall *call, int64_t b,
                        AttentionRanges *ranges) {
     int32_t queries[65], keys[65];
-    int pieces = s->pieces > 64 ? 64 : s->pieces;
+    int segments = s->segments > 64 ? 64 : s->segments;
     CausalMask causal = s->ranges == SHAPE_PACKED ? s->causal : CAUSAL_NONE;
-    cumulative_fill(queries, pieces, call->Tq, s->seed, b);
-    cumulative_fill(keys, pieces, call->Tk, s->seed, b);
-    return ranges_from_cumulative(ranges, b, queries, keys, pieces, causal, s->window);
+    cumulative_fill(queries, segments, call->Tq, s->seed, b);
+    cumulative_fill(keys, segments, call->Tk, s->seed, b);
+    return ranges_from_cumulative(ranges, b, queries, keys, segments, causal, s->window);
 }
 
 static Status rows_pad(const AttentionShape *s, const AttentionCall *call,

@@ -31,10 +31,10 @@ typedef struct AttentionData {
 /* The kind of ranges. Lengths are random and include zero. */
 typedef enum ShapeRanges {
     SHAPE_ALL,
-    SHAPE_LENGTHS,   /* padded rows: one length of queries and one of keys each */
-    SHAPE_PACKED,    /* `pieces` concatenated sequences in each row, causal within each (the call is
-                        not) */
-    SHAPE_DOCUMENTS, /* `pieces` documents in each row; they narrow the call's causal mask */
+    SHAPE_LENGTHS, /* padded rows: one length of queries and one of keys each */
+    SHAPE_PACKED,  /* `segments` concatenated sequences in each row, causal within each (the call is
+                      not) */
+    SHAPE_DOCUMENTS, /* `segments` documents in each row; they narrow the call's causal mask */
 } ShapeRanges;
 
 #define SIZES(b, nh, nh_kv, tq, tk, hs)                                                            \
@@ -48,7 +48,7 @@ typedef struct AttentionShape {
     bool head_major; /* (B, NH, T, HS) instead of (B, T, NH, HS) */
     float scale;     /* 0: 1 / sqrt(HS) */
     ShapeRanges ranges;
-    int pieces;
+    int segments;
     BiasKind bias;
     const char *bias_dims; /* the letters of "bhq" for the dimensions of the bias; it is broadcast
                               over the others. NULL: all three */

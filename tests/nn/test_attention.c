@@ -40,12 +40,12 @@ static const AttentionShape shapes[] = {
     {SIZES(1, 1, 1, 40, 40, 8), UPPER, .scale = 2.5f},
     {SIZES(5, 2, 1, 70, 140, 8), .ranges = SHAPE_LENGTHS},
     {SIZES(4, 2, 2, 150, 150, 8), UPPER, .ranges = SHAPE_LENGTHS},
-    {SIZES(3, 2, 2, 300, 300, 8), UPPER, .ranges = SHAPE_PACKED, .pieces = 5},
-    {SIZES(3, 2, 1, 200, 300, 8), UPPER, .ranges = SHAPE_PACKED, .pieces = 6},
-    {SIZES(3, 2, 1, 200, 300, 8), LOWER, .ranges = SHAPE_PACKED, .pieces = 6},
-    {SIZES(2, 2, 1, 300, 200, 8), LOWER, .ranges = SHAPE_PACKED, .pieces = 3, .window = 20},
-    {SIZES(2, 2, 2, 300, 300, 8), UPPER, .ranges = SHAPE_DOCUMENTS, .pieces = 7},
-    {SIZES(2, 4, 2, 200, 200, 8), UPPER, .ranges = SHAPE_DOCUMENTS, .pieces = 4, .window = 30,
+    {SIZES(3, 2, 2, 300, 300, 8), UPPER, .ranges = SHAPE_PACKED, .segments = 5},
+    {SIZES(3, 2, 1, 200, 300, 8), UPPER, .ranges = SHAPE_PACKED, .segments = 6},
+    {SIZES(3, 2, 1, 200, 300, 8), LOWER, .ranges = SHAPE_PACKED, .segments = 6},
+    {SIZES(2, 2, 1, 300, 200, 8), LOWER, .ranges = SHAPE_PACKED, .segments = 3, .window = 20},
+    {SIZES(2, 2, 2, 300, 300, 8), UPPER, .ranges = SHAPE_DOCUMENTS, .segments = 7},
+    {SIZES(2, 4, 2, 200, 200, 8), UPPER, .ranges = SHAPE_DOCUMENTS, .segments = 4, .window = 30,
      .dropout = 0.2},
     {SIZES(2, 4, 2, 37, 131, 8), .bias = BIAS_BOOLEAN},
     {SIZES(2, 4, 2, 37, 131, 8), .bias = BIAS_BOOLEAN, .bias_dims = "b"},
@@ -56,7 +56,7 @@ static const AttentionShape shapes[] = {
     {SIZES(3, 4, 4, 70, 70, 8), UPPER, .bias = BIAS_ADDITIVE, .bias_dims = "bq", .dropout = 0.3},
     {SIZES(3, 4, 4, 70, 150, 8), .bias = BIAS_ADDITIVE, .bias_dims = "", .ranges = SHAPE_LENGTHS},
     {SIZES(1, 4, 2, 150, 150, 8), UPPER, .bias = BIAS_ADDITIVE, .bias_dims = "h",
-     .ranges = SHAPE_DOCUMENTS, .pieces = 3},
+     .ranges = SHAPE_DOCUMENTS, .segments = 3},
 };
 
 /* The largest error over all outputs; rows without a key must have lse -inf in both. */

@@ -65,7 +65,7 @@ static AttentionShape shape_of(const Mask *mask, int64_t Tq, int64_t HS, unsigne
         .dropout = seed % 4 == 1 ? 0.2 : 0,
         .head_major = seed % 5 == 0,
         .ranges = mask->ranges,
-        .pieces = 2 + (int)(Tq / 40),
+        .segments = 2 + (int)(Tq / 40),
         .bias = mask->bias,
         .bias_dims = mask->bias_dims,
         .seed = seed,

@@ -44,9 +44,9 @@ static void cache_write(const char *text, size_t bytes) {
     fclose(file);
 }
 
-static size_t cache_read(char *text, size_t room) {
+static size_t cache_read(char *text, size_t capacity) {
     FILE *file = cache_open("r");
-    size_t bytes = file == NULL ? 0 : fread(text, 1, room - 1, file);
+    size_t bytes = file == NULL ? 0 : fread(text, 1, capacity - 1, file);
     text[bytes] = '\0';
     if (file != NULL) fclose(file);
     return bytes;

@@ -202,7 +202,7 @@ static void math_by_differences(void) {
     check_differences(shape);
     shape.bias_dims = "";
     check_differences(shape);
-    shape.bias = BIAS_BOOLEAN, shape.ranges = SHAPE_PACKED, shape.pieces = 3, shape.dropout = 0;
+    shape.bias = BIAS_BOOLEAN, shape.ranges = SHAPE_PACKED, shape.segments = 3, shape.dropout = 0;
     check_differences(shape);
     shape.bias = BIAS_NONE, shape.causal = CAUSAL_UPPER_LEFT, shape.Tk = 9,
     shape.ranges = SHAPE_DOCUMENTS;

@@ -27,7 +27,7 @@ constexpr float FLASH_NAN = __builtin_nanf("");
 constexpr float FLASH_LIMIT = 512.0f, FLASH_LSE_LIMIT = FLASH_LIMIT * FLASH_LN2;
 
 enum FlashKind {
-    FLASH_PLAIN,   /* the mask comes from the call alone */
+    FLASH_PLAIN,   /* the mask depends only on the call */
     FLASH_RANGES,  /* narrowed by ranges */
     FLASH_DROPOUT, /* dropout, with or without ranges */
 };

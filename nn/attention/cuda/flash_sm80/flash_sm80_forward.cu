@@ -45,8 +45,7 @@ __device__ __forceinline__ void sign_and_mask(const FlashParams &p, float (&s)[K
         }
 }
 
-/* Turns scores into weights relative to the new maxima and rescales what was accumulated under the
- * old ones. */
+/* Turns scores into weights relative to the new maxima and rescales the previous sums. */
 template <int HS>
 __device__ __forceinline__ void softmax_step(const FlashParams &p, float (&s)[KEYS / 8][4],
                                              float (&out)[HS / 8][4], Sm80RowState &state) {

@@ -103,10 +103,10 @@ __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
  * starts its refill. `control` holds two barriers per stage: one counts arriving bytes, one the
  * warps that are done.
  *
- * Stages are filled by tensor copies alone. racecheck treats a bulk copy without a map as a write
- * of the thread that starts it, and does not track the order between a warp's lanes and the lane
- * that arrives for them, so it reports ordinary loads of such a stage
- * (docs/results/cuda_attention.md). It ignores tensor copies.
+ * Only tensor copies fill stages. racecheck treats a bulk copy without a map as a write of the
+ * thread that starts it, and does not track the order between a warp's lanes and the lane that
+ * arrives for them, so it reports ordinary loads of such a stage (docs/results/cuda_attention.md).
+ * It ignores tensor copies.
  *
  * Why this cannot deadlock. Every warp releases each stage once for every tile that it waited for
  * there (the last STAGES tiles of a walk may stay unreleased: nothing follows them), so a phase of

@@ -1,6 +1,6 @@
 /* Recomputation of rows for Hopper: a launch after each direction reads the marks that its warps
  * set, one per 16 rows, and recomputes the rows that contain a NaN (flash_again.cuh explains why).
- * It is a separate launch, because the mere presence of this code beside the loop over tiles slows
+ * It is a separate launch, because the mere presence of this code next to the loop over tiles slows
  * that loop by 3 to 6%; a launch without marks takes 2 us. */
 #include "nn/attention/cuda/common/flash_again.cuh"
 #include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"

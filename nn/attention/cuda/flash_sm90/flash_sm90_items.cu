@@ -1,12 +1,12 @@
 /* Flash attention forward for Hopper (sm_90a) under ranges, at head size 64: a block processes
  * several items in sequence.
  *
- * With documents of 256 tokens an item, 128 rows of a head, is 2.5 tiles of keys: 5.5 us of work
- * beside 3.3 us that a block of one item spends on starting, reading its ranges, waiting for its
- * first tiles and writing its rows. So a block processes its items (flash_sm90_items.cuh) as one
- * sequence of tiles: the rings of K and V continue from the last tile of an item to the first of
- * the next, the rows of Q for the next item are loaded while this one is computed, and out is
- * stored through the tile of Q while the next one is computed.
+ * With documents of 256 tokens an item, 128 rows of a head, is 2.5 tiles of keys: 5.5 us of work,
+ * in addition to 3.3 us that a block of one item spends on starting, reading its ranges, waiting
+ * for its first tiles and writing its rows. So a block processes its items (flash_sm90_items.cuh)
+ * as one sequence of tiles: the rings of K and V continue from the last tile of an item to the
+ * first of the next, the rows of Q for the next item are loaded while this one is computed, and out
+ * is stored through the tile of Q while the next one is computed.
  *
  * Shared memory: two tiles of Q, two stages of K and V, the first and last key of every row of
  * every item, and for each item its tiles and position: 104 KB, two blocks per multiprocessor. All
