@@ -70,5 +70,4 @@ Tensor *attn_forward(Program *p, const Attention *attn, Tensor *x, const Forward
 Tensor *mlp_forward(Program *p, const Mlp *mlp, Tensor *x, const ForwardContext *context);
 
 /* x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)). */
-void block_forward(Program *p, const Block *block, Residual *residual,
-                   const ForwardContext *context);
+void block_forward(Program *p, const Block *block, Residual *x, const ForwardContext *context);

@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev libpcre2-dev
           libopenblas-openmp-dev libxxhash-dev bible-kjv gnuplot-nox)
-tests=(libcunit1-dev hdf5-tools clang-format python3 python3-pip slurm-wlm munge)
+tests=(libcunit1-dev hdf5-tools clang-format clang-tidy python3 python3-pip slurm-wlm munge)
 
 case "${1:-}" in
   "") ;;

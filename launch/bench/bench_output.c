@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { PATH_ROOM = 4096, COMMAND_NOT_FOUND = 127 };
 
 static Status cannot_write(const char *path) {

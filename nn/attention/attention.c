@@ -72,7 +72,7 @@ static double row_pairs(const AttentionCall *call, const AttentionArgs *masks, i
                                 : (double)(end - first);
         }
     }
-    return pairs * (double)(call->NH / heads);
+    return pairs * ((double)call->NH / (double)heads);
 }
 
 double attention_pairs(const AttentionCall *call, const AttentionArgs *masks) {

@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { WIDTH = 760, HEIGHT = 460, LABEL_HEIGHT = 22, LONGEST_LABEL = 30 };
 
 /* ---- the frame ------------------------------------------------------------------------------- */

@@ -44,7 +44,7 @@ static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
         if (!isfinite(loss)) continue;
         seen++;
         if (isfinite(at)) x += at, y += loss, in_bin++;
-        bool full = seen * MOST_BINS / usable > (size_t)n || usable <= MOST_BINS || seen == usable;
+        bool full = usable <= MOST_BINS || seen == usable || seen * MOST_BINS / usable > (size_t)n;
         if (!full || in_bin == 0) continue;
         if (n < MOST_BINS) out[n++] = (Vertex){x / in_bin, y / in_bin};
         x = y = in_bin = 0;
