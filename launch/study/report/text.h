@@ -28,8 +28,8 @@ void put_gnuplot(FILE *file, const char *string);
 
 /* Numbers for people; NaN gives "". Never NULL. */
 const char *number_text(Arena *arena, const char *format, double value);
-const char *count_text(Arena *arena, double count);   /* 1.33 M */
-const char *bytes_text(Arena *arena, double bytes);   /* 30.2 MiB */
+const char *count_text(Arena *arena, double count);     /* 1.33 M */
+const char *bytes_text(Arena *arena, double bytes);     /* 30.2 MiB */
 const char *seconds_text(Arena *arena, double seconds); /* 20 s, 3.5 min, 1 h */
 
 /* Converts the result of an arena: "" if memory is out. */
