@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """GPT-2 124M in PyTorch, the reference for ./bench step: the same sizes, the same work.
 
-    ./bench step; python3 scripts/bench_pytorch.py [--device=cpu|cuda] [--batch=4] [--length=256] [--compile]
+    ./bench step
+    python3 scripts/bench_pytorch.py [--device=cpu|cuda] [--batch=4] [--length=256] [--compile]
 
-Forward, backward, clipping and AdamW on random tokens; PyTorch's own fused attention and fused AdamW; dropout 0.
+Forward, backward, clipping and AdamW on random tokens; PyTorch's own fused attention and fused
+AdamW; dropout 0.
 """
 import argparse
 import statistics
@@ -40,7 +42,8 @@ class Gpt(nn.Module):
         self.ln_f = nn.LayerNorm(C)
 
     def forward(self, tokens, targets, n_tokens=V):
-        """The loss; columns from n_tokens on are padding of the vocabulary and excluded from the softmax."""
+        """The loss; columns from n_tokens on are padding of the vocabulary and excluded from the
+        softmax."""
         x = self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))
         for block in self.blocks:
             x = block(x)

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Trains GPT-2 124M in PyTorch from the initial weights and on the batches of a run, and compares the losses.
+"""Trains GPT-2 124M in PyTorch from the initial weights and on the batches of a run, and compares
+the losses.
 
-    scripts/compare_pytorch.py --initial=CHECKPOINT --run=RUN --tokens=TRAIN.h5 --starts=FILE --out=CURVE.csv
+    scripts/compare_pytorch.py --initial=CHECKPOINT --run=RUN --tokens=TRAIN.h5 \
+        --starts=FILE --out=CURVE.csv
 
---initial: a checkpoint that holds the weights before the first step (a run of one step with optimizer.lr=0);
---starts: where each sample starts in the token file (build/tests/data/mpi_order). bf16 autocast, AdamW, clipping, warm-up
-and cosine as in the run's config.yaml. Exits with 1 where the final losses differ by more than 0.5%.
+--initial: a checkpoint that holds the weights before the first step (a run of one step with
+optimizer.lr=0);
+--starts: where each sample starts in the token file (build/tests/data/mpi_order). bf16 autocast,
+AdamW, clipping, warm-up and cosine as in the run's config.yaml. Exits with 1 where the final losses
+differ by more than 0.5%.
 """
 import argparse
 import csv
@@ -106,7 +110,8 @@ def main():
     a, b = sum(ours[last]) / 10, sum(theirs[last]) / 10
     worst = max(abs(x - y) / y for x, y in zip(ours, theirs))
     print(
-        "first loss %.5f, PyTorch %.5f (%.4f%%); mean of the last ten %.5f, PyTorch %.5f (%.3f%%); worst step %.3f%%"
+        "first loss %.5f, PyTorch %.5f (%.4f%%); mean of the last ten %.5f, PyTorch %.5f (%.3f%%); "
+        "worst step %.3f%%"
         % (ours[0], theirs[0], 100 * first, a, b, 100 * abs(a - b) / b, 100 * worst))
     return int(abs(a - b) > 0.005 * b)
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Downloads GPT-2's vocabulary to build/vocab (or to the directory given as argument): gpt2.tiktoken, the rank file
-# in the Python package openai-whisper. Does nothing if the file exists.
+# Downloads GPT-2's vocabulary to build/vocab (or to the directory given as argument):
+# gpt2.tiktoken, the rank file in the Python package openai-whisper. Does nothing if the file
+# exists.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -32,7 +33,8 @@ for package in sorted(work.iterdir()):
     (work / "gpt2.tiktoken").write_bytes(data)
 PYTHON
 if ! is_right "$work/gpt2.tiktoken"; then
-    echo "fetch_gpt2_vocab.sh: error: the package's gpt2.tiktoken is not GPT-2's (its SHA-256 is not $sha256)" >&2
+    echo "fetch_gpt2_vocab.sh: error: the package's gpt2.tiktoken is not GPT-2's" \
+      "(its SHA-256 is not $sha256)" >&2
     exit 65
 fi
 mkdir -p "$target"

@@ -3,8 +3,8 @@
 # usage: scripts/install_packages.sh [--tests]      with --tests also what ./check needs
 set -euo pipefail
 
-packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev libpcre2-dev
-          libopenblas-openmp-dev libxxhash-dev bible-kjv gnuplot-nox)
+packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev
+          libpcre2-dev libopenblas-openmp-dev libxxhash-dev bible-kjv gnuplot-nox)
 tests=(libcunit1-dev hdf5-tools clang-format clang-tidy python3 python3-pip slurm-wlm munge)
 
 case "${1:-}" in
@@ -14,7 +14,8 @@ case "${1:-}" in
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-  echo "packages: this system has no apt-get; install by hand what these Debian packages hold, then run scons:"
+  echo "packages: this system has no apt-get; install by hand what these Debian packages hold," \
+    "then run scons:"
   echo "  ${packages[*]}"
   exit 0
 fi
@@ -32,7 +33,8 @@ fi
 root=(env DEBIAN_FRONTEND=noninteractive)
 if [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null; then
-    echo "packages: error: neither root nor sudo; ask an administrator for: apt-get install ${missing[*]}" >&2
+    echo "packages: error: neither root nor sudo; ask an administrator for:" \
+      "apt-get install ${missing[*]}" >&2
     exit 1
   fi
   root=(sudo "${root[@]}")
@@ -41,7 +43,8 @@ fi
 echo "packages: installing ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! { "${root[@]}" apt-get update -qq && "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+if ! { "${root[@]}" apt-get update -qq &&
+       "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
     >"$log" 2>&1 </dev/null; then
   tail -n 20 "$log" >&2
   echo "packages: error: apt-get failed, see above; then: apt-get install ${missing[*]}" >&2

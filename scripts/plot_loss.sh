@@ -4,7 +4,8 @@
 set -euo pipefail
 
 [ $# -ge 2 ] || { echo "usage: scripts/plot_loss.sh OUT.svg RUN..." >&2; exit 64; }
-command -v gnuplot >/dev/null || { echo "plot_loss: error: no gnuplot; install the package gnuplot-nox" >&2; exit 1; }
+command -v gnuplot >/dev/null ||
+  { echo "plot_loss: error: no gnuplot; install the package gnuplot-nox" >&2; exit 1; }
 out=$1
 shift
 points=$(mktemp -d)
@@ -12,12 +13,15 @@ trap 'rm -rf "$points"' EXIT
 
 curves=() n=0
 for run; do
-  [ -r "$run/metrics.csv" ] || { echo "plot_loss: error: $run/metrics.csv: not there; is it a run?" >&2; exit 65; }
+  [ -r "$run/metrics.csv" ] ||
+    { echo "plot_loss: error: $run/metrics.csv: not there; is it a run?" >&2; exit 65; }
   n=$((n + 1))
   awk -F, 'NR > 1 && $5 != "" {print $1, $5}' "$run/metrics.csv" >"$points/train$n"
   awk -F, 'NR > 1 && $6 != "" {print $1, $6}' "$run/metrics.csv" >"$points/val$n"
-  name=$(basename -- "$run" | tr "'\`" "\"\"" | tr -d '[:cntrl:]') # neither ends a text of gnuplot's
-  [ ! -s "$points/train$n" ] || curves+=("'$points/train$n' with lines lw 1 lc $((2 * n - 1)) title '$name, training'")
+  # neither ends a text of gnuplot's
+  name=$(basename -- "$run" | tr "'\`" "\"\"" | tr -d '[:cntrl:]')
+  style="lines lw 1 lc $((2 * n - 1))"
+  [ ! -s "$points/train$n" ] || curves+=("'$points/train$n' with $style title '$name, training'")
   style="linespoints lw 2 pt 7 ps 0.4 lc $((2 * n))"
   [ ! -s "$points/val$n" ] || curves+=("'$points/val$n' with $style title '$name, validation'")
 done

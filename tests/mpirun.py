@@ -1,12 +1,15 @@
-"""The environment of mpirun in tests, for Open MPI 4.1 (orte) and 5 (PRRTE); each ignores the variables of the other."""
+"""The environment of mpirun in tests, for Open MPI 4.1 (orte) and 5 (PRRTE); each ignores the
+variables of the other."""
 
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_mpi_yield_when_idle": "1",
-    # Allows more ranks than cores. An explicit PRRTE policy also disables its default binding of ranks to cores.
+    # Allows more ranks than cores. An explicit PRRTE policy also disables its default binding of
+    # ranks to cores.
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-    # Suppresses mpirun's own paragraphs after an error. PRRTE has no such option and writes them to stderr.
+    # Suppresses mpirun's own paragraphs after an error. PRRTE has no such option and writes them to
+    # stderr.
     "OMPI_MCA_orte_execute_quiet": "1",
 }

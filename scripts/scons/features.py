@@ -7,8 +7,9 @@ import sys
 import SCons.SConf
 import SCons.Script
 
-# feature: (Debian package, preamble, an expression that must link, candidates: each a folder of headers, a folder of
-# libraries and the libraries, where {arch} is the machine's library folder; the first candidate that links is used)
+# feature: (Debian package, preamble, an expression that must link, candidates: each a folder of
+# headers, a folder of libraries and the libraries, where {arch} is the machine's library folder;
+# the first candidate that links is used)
 LIBRARIES = {
     "HDF5": ("libhdf5-dev", "#include <hdf5.h>", "H5open()",
              [("/usr/include/hdf5/serial", "", ["hdf5_serial"]),
@@ -20,8 +21,8 @@ LIBRARIES = {
                                                                                   ["jansson"])]),
     "PCRE2": ("libpcre2-dev", "#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>",
               "pcre2_config(PCRE2_CONFIG_UNICODE, 0) < 0", [("", "", ["pcre2-8"])]),
-    # The OpenMP build of OpenBLAS shares its threads with our kernels. It is named by its folder, since the system's
-    # default may be another build.
+    # The OpenMP build of OpenBLAS shares its threads with our kernels. It is named by its folder,
+    # since the system's default may be another build.
     "OpenBLAS": ("libopenblas-openmp-dev", "#include <cblas.h>", "openblas_get_num_threads() == 0",
                  [("/usr/include/{arch}/openblas-openmp",
                    "/usr/lib/{arch}/openblas-openmp", ["openblas"]), ("", "", ["openblas"]),
@@ -51,7 +52,8 @@ def output(env, *command):
 
 
 def retried(test, *arguments):
-    """A cached success is reused; a cached failure is tried again, because a package may have been installed since."""
+    """A cached success is reused; a cached failure is tried again, because a package may have been
+    installed since."""
     if test(*arguments):
         return True
     SCons.SConf.SetCacheMode("force")
@@ -61,8 +63,8 @@ def retried(test, *arguments):
 
 
 def links(conf, preamble, expression, headers="", libraries="", names=(), **more):
-    """Whether a program compiles and links with these; if so, the flags stay in the environment. System headers
-    use -isystem, which suppresses warnings in them."""
+    """Whether a program compiles and links with these; if so, the flags stay in the environment.
+    System headers use -isystem, which suppresses warnings in them."""
     env = conf.env
     keep = {key: list(env.get(key, [])) for key in KEYS}
     env.Prepend(LIBS=list(names))
@@ -102,7 +104,8 @@ def find_mpi(conf):
 
 
 def find_cuda(conf, found):
-    """CUDA is nvcc, the static runtime and cuBLASLt together; NCCL is separate. None of them needs a driver to link."""
+    """CUDA is nvcc, the static runtime and cuBLASLt together; NCCL is separate. None of them needs
+    a driver to link."""
     env = conf.env
     home = env["ENV"].get("CUDA_HOME", "/usr/local/cuda")
     nvcc = env.WhereIs("nvcc") or env.WhereIs("nvcc", os.path.join(home, "bin"))
@@ -146,8 +149,8 @@ def table(found):
 
 
 def configure(env, build, with_cuda, required_cuda):
-    """Tests all features, adds the flags to `env`, prints the table; ends the build if a required one is missing.
-    Returns the features found, by name."""
+    """Tests all features, adds the flags to `env`, prints the table; ends the build if a required
+    one is missing. Returns the features found, by name."""
     conf = env.Configure(conf_dir=os.path.join(build, "config"),
                          log_file=os.path.join(build, "config.log"), help=False)
     SCons.SConf.progress_display.set_mode(0)

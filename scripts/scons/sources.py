@@ -1,15 +1,18 @@
 """Selects the sources and how to compile them, by folder and file name.
 
-  core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one library: static for programs, shared for tests,
-                                               so that a change of one file links once, not once a test
+  core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one library: static for programs, shared
+                                               for tests, so that a change of one file links once,
+                                               not once a test
   launch/{train,prepare,...}.c                 the programs, each with launch/base/at_load.c
-  core/cpu/*.c, nn/attention/cpu/*.c           CPU kernels, compiled for f32 and again for f64; *_common.c once
-  *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone, flash_sm80/*.cu not
-                                               for Turing
+  core/cpu/*.c, nn/attention/cpu/*.c           CPU kernels, compiled for f32 and again for f64;
+                                               *_common.c once
+  *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone,
+                                               flash_sm80/*.cu not for Turing
   nccl.c                                       only with NCCL
-  *_absent.c                                   in their place without CUDA; nccl_absent.c without NCCL
-  tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its folder, and into
-                                               others that include its header
+  *_absent.c                                   in their place without CUDA; nccl_absent.c without
+                                               NCCL
+  tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its
+                                               folder, and into others that include its header
   examples/*.c                                 examples
 """
 
@@ -56,8 +59,8 @@ def gencode(architectures, portable):
 
 
 def architectures(env):
-    """The architectures of cuda_arch, and whether to add PTX for later ones. native: those of the GPUs of this machine,
-    or all if it has none."""
+    """The architectures of cuda_arch, and whether to add PTX for later ones. native: those of the
+    GPUs of this machine, or all if it has none."""
     if env["cuda_arch"] not in ("native", "all"):
         return env["cuda_arch"].split(","), False
     try:
@@ -154,7 +157,8 @@ def libraries(env, build, found):
 
 
 def program(env, build, target, sources, library):
-    """A program that finds the shared library relative to itself, so that the build folder can move."""
+    """A program that finds the shared library relative to itself, so that the build folder can
+    move."""
     parts = [objects(env, build, path) for path in sources]
     up = os.path.relpath(build, os.path.dirname(target) or ".")
     return env.Program(target, parts, LIBS=library + env["LIBS"],
@@ -177,7 +181,8 @@ def examples(env, build, library):
 
 
 def helpers(path):
-    """The helpers of a test: those of its folder, those of other folders that it includes, and the helpers that these include."""
+    """The helpers of a test: those of its folder, those of other folders that it includes, and the
+    helpers that these include."""
     found, todo = set(), [path] + glob.glob(os.path.join(os.path.dirname(path), "*_helper.c"))
     while todo:
         source = todo.pop()

@@ -3,7 +3,8 @@
 It runs alone, because it measures memory and speed.
 
 environment: PROGRAMS       the directory of ./prepare (the repository root)
-             PREPARE_MB     megabytes of text for the test of memory (50; use 1000 for the documented case)
+             PREPARE_MB     megabytes of text for the test of memory (50; use 1000 for the
+                            documented case)
 """
 
 import glob
@@ -23,7 +24,8 @@ import time
 PREPARE = os.path.abspath(os.path.join(os.environ.get("PROGRAMS", "."), "prepare"))
 MEGABYTES = int(os.environ.get("PREPARE_MB", "50"))
 SANITIZED = os.environ.get("BUILD", "build") != "build"
-VERSE = "In the beginning God created the heaven and the earth. \u00c9t\u00e9, 123 \u65e5\u672c's.\n"
+VERSE = ("In the beginning God created the heaven and the earth. "
+         "\u00c9t\u00e9, 123 \u65e5\u672c's.\n")
 END_OF_TEXT = 256
 
 
@@ -112,7 +114,8 @@ def bad_inputs(work):
 
 
 def no_permission(work):
-    """Root may do everything, so it acts as nobody, with a copy of the program that nobody can reach."""
+    """Root may do everything, so it acts as nobody, with a copy of the program that nobody can
+    reach."""
     os.chmod(work, 0o755)
     nobody = {"program": shutil.copy(PREPARE, work)}
     if os.geteuid() == 0:
@@ -136,8 +139,9 @@ def the_split_is_at_a_line(work):
     check(abs(len(val) - 0.1 * len(text)) <= len(VERSE.encode()), "the split is at %d" % len(val))
     check(
         re.fullmatch(
-            r"%d train and %d val tokens \(byte\) of .* MB in .* s, .* MB/s, .* M tokens/s; in the config: "
-            r"data: \{train: .*/train\.h5, val: .*/val\.h5\}, model: \{vocab_size: 257\}\n" %
+            r"%d train and %d val tokens \(byte\) of .* MB in .* s, .* MB/s, .* M tokens/s; "
+            r"in the config: data: \{train: .*/train\.h5, val: .*/val\.h5\}, "
+            r"model: \{vocab_size: 257\}\n" %
             (len(train), len(val)), line), "the last line is %r" % line)
 
 
@@ -197,8 +201,8 @@ def what_is_not_ours_is_left_alone(work):
     before = read(out + "/train.h5")
     works(text, "--out=" + out, "--val-fraction=0.5")
     check(read(out + "/train.h5") != before, "an older token file was not replaced")
-    fails(65, "val.h5: already exists, and does not belong to the new train file", text, "--out=" + out,
-          "--val-fraction=0")
+    fails(65, "val.h5: already exists, and does not belong to the new train file", text,
+          "--out=" + out, "--val-fraction=0")
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
 
 
@@ -240,7 +244,8 @@ def two_at_once_are_kept_apart(work):
 
 
 def a_full_scratch_is_said_and_ends_well(work):
-    """HDF5 writes its part of the file to memory; where that fails, it used to crash at the program's end."""
+    """HDF5 writes its part of the file to memory; where that fails, it used to crash at the
+    program's end."""
     text, out = write(work + "/a.txt", VERSE * 100), work + "/out"
     for limit in (1000, 2000, 4000):
         fails(1, "HDF5 cannot write the header of a token file there; free some space", text,
@@ -329,8 +334,8 @@ def a_terminal_shows_progress(work):
 
 
 def it_streams_and_is_fast(work):
-    """Peak resident memory stays below 200 MB, and a core does at least 5 MB/s. The program runs below a Python of its
-    own, whose children's peak is this program's."""
+    """Peak resident memory stays below 200 MB, and a core does at least 5 MB/s. The program runs
+    below a Python of its own, whose children's peak is this program's."""
     if SANITIZED:
         raise Skip("sanitizers take memory and time of their own")
     fetched_vocabulary()

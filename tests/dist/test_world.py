@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """dist/ under mpirun: collectives and sums with 1, 2, 3 and 4 ranks; no run hangs if a rank does.
 
-Run from the repository root. The programs are tests/dist/mpi_*.c, built into build/tests/dist, or below the
-folder BUILD. The watchdog scenarios mostly wait, so they run concurrently.
+Run from the repository root. The programs are tests/dist/mpi_*.c, built into build/tests/dist, or
+below the folder BUILD. The watchdog scenarios mostly wait, so they run concurrently.
 It runs alone, because it measures the time until a hang is detected."""
 
 import concurrent.futures
@@ -117,7 +117,8 @@ class Job:
         os.kill(self.pids[LATE], number)
 
     def end(self, seconds):
-        """Waits for mpirun and every rank; kills what is left and fails where that takes longer than `seconds`."""
+        """Waits for mpirun and every rank; kills what is left and fails where that takes longer
+        than `seconds`."""
         since = time.monotonic()
         try:
             code = self.process.wait(seconds)
@@ -162,7 +163,8 @@ def stopped_rank():
 
 
 def dies(job):
-    """The launcher sees a death too, and whoever is first ends the run; where it is mpirun, ours is not said."""
+    """The launcher sees a death too, and whoever is first ends the run; where it is mpirun, ours is
+    not said."""
     code, lines = job.end(DEADLINE)
     check(code != 0, "mpirun returned 0")
     check(

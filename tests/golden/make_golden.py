@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Computes the reference vectors of ops and of a tiny GPT with PyTorch, in f64 from inputs that are exact in f32.
+"""Computes the reference vectors of ops and of a tiny GPT with PyTorch, in f64 from inputs that are
+exact in f32.
 
 usage: python3 tests/golden/make_golden.py        (needs torch and numpy; writes tests/golden/*.bin)
 
-  ops.bin           inputs, seeds, outputs and gradients of some cases of tests/core/ops_cases_helper.c, by name
-  gpt_weights.bin   a GPT of two blocks (C=32, NH=4, T=16, V=61 padded to 64, biases) and ten batches of tokens
+  ops.bin           inputs, seeds, outputs and gradients of some cases of
+                    tests/core/ops_cases_helper.c, by name
+  gpt_weights.bin   a GPT of two blocks (C=32, NH=4, T=16, V=61 padded to 64, biases) and ten
+                    batches of tokens
   gpt_grads.bin     the first batch's losses, their mean, and all gradients
   gpt_steps.bin     ten AdamW steps with clipping, warm-up and cosine: losses, norms, final weights
 

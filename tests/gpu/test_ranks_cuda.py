@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Ranks on separate GPUs: the loss curve of one rank, the same bits twice and after a resume, with and without
-shard_optimizer, and one reported cause if a rank fails. sanitizers: no"""
+"""Ranks on separate GPUs: the loss curve of one rank, the same bits twice and after a resume, with
+and without shard_optimizer, and one reported cause if a rank fails. sanitizers: no"""
 
 import glob
 import os
@@ -72,7 +72,8 @@ def four_agree_with_one_rank():
 
 
 def repeat_bit_by_bit():
-    """Two equal runs, one with a sharded optimizer, and one with all sums by NCCL: a sum of two is unique."""
+    """Two equal runs, one with a sharded optimizer, and one with all sums by NCCL: a sum of two is
+    unique."""
     needs_gpus(2)
     first = states(checkpoints(go("first")))
     equal(len(first), STEPS, "a state for each step")
@@ -100,7 +101,8 @@ def resume_bit_by_bit():
 
 
 def more_buckets_than_are_prefetched():
-    """A model of 22 buckets: more than the 16 that are prefetched, and more than there are flags."""
+    """A model of 22 buckets: more than the 16 that are prefetched, and more than there are
+    flags."""
     needs_gpus(2)
     many = {"model": dict(MODEL, n_layer=20, n_head=12, n_embd=768), "training__stop__steps": 4,
             "checkpoint__interval": "100 steps"}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Whole runs on the GPU: the loss curve of the CPU in f32, the same bits twice, and an exact resume.
+"""Whole runs on the GPU: the loss curve of the CPU in f32, the same bits twice, and an exact
+resume.
 sanitizers: no"""
 
 import glob
@@ -80,7 +81,8 @@ def resumes_bit_by_bit():
 
 
 def two_ranks_agree_with_one():
-    """The same global batch on one rank and on two that share the GPU: the same graph except for sums by the host."""
+    """The same global batch on one rank and on two that share the GPU: the same graph except for
+    sums by the host."""
     needs_gpu()
     one = losses(run_of("one", "cuda", "bfloat16", 20, data__batch_size=4))
     for shared in (False, True):
@@ -144,10 +146,11 @@ def takes_what_is_planned():
 HOLDER = """
 import ctypes, sys
 cuda = ctypes.CDLL("libcuda.so.1")
-device, context, memory, free, total = (ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t(),
-                                        ctypes.c_size_t())
+device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+free, total = ctypes.c_size_t(), ctypes.c_size_t()
 assert cuda.cuInit(0) == 0 and cuda.cuDeviceGet(ctypes.byref(device), 0) == 0
-assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0 and cuda.cuCtxSetCurrent(context) == 0
+assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
+assert cuda.cuCtxSetCurrent(context) == 0
 assert cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) == 0
 assert cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(free.value - (2 << 30))) == 0
 print("held", flush=True)
@@ -156,7 +159,8 @@ sys.stdin.read()
 
 
 def refuses_what_does_not_fit():
-    """The chosen batch runs within a budget and one more row is refused, also if another process uses the memory."""
+    """The chosen batch runs within a budget and one more row is refused, also if another process
+    uses the memory."""
     needs_gpu()
     path = config(
         "budget", device="cuda", training__dtype="bfloat16", memory_budget="1GiB",
@@ -182,7 +186,8 @@ def refuses_what_does_not_fit():
             done = train(path, "memory_budget=90%", "data.batch_size=40000",
                          "output=%s/held" % WORK, code=71)
             largest = re.search(
-                r" ([\d.]+) GiB are within memory_budget and free; the largest batch that fits is (\d+)",
+                r" ([\d.]+) GiB are within memory_budget and free; "
+                r"the largest batch that fits is (\d+)",
                 done.err)
             check(largest and float(largest.group(1)) < 2.2, repr(done))
             train(path, "memory_budget=90%", "data.batch_size=" + largest.group(2),
@@ -192,7 +197,8 @@ def refuses_what_does_not_fit():
 
 
 def names_the_gradient_that_is_not_finite():
-    """The step after the last good one, and the first bad tensor, although the GPU is a step ahead by then."""
+    """The step after the last good one, and the first bad tensor, although the GPU is a step ahead
+    by then."""
     needs_gpu()
     for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
         path = config("diverged_%s_%s" % (device, dtype), device=device, training__dtype=dtype,
@@ -212,7 +218,8 @@ def names_the_gradient_that_is_not_finite():
 
 
 def evaluates_the_same_in_training_and_by_itself():
-    """./evaluate reports the loss of training: with other batch sizes, on one rank and two, and close to the CPU."""
+    """./evaluate reports the loss of training: with other batch sizes, on one rank and two, and
+    close to the CPU."""
     needs_gpu()
     for dtype, batches, devices in (("float32", 1e-6, 1e-5), ("bfloat16", 1e-3, 1e-2)):
         directory = run_of("ruler_" + dtype, "cuda", dtype, 10,

@@ -1,6 +1,8 @@
-"""Helpers of the end-to-end tests: a small corpus, configs, starting and watching programs, reading a run.
+"""Helpers of the end-to-end tests: a small corpus, configs, starting and watching programs, reading
+a run.
 
-The programs are in $PROGRAMS (default: the root), the test programs in $BUILD/tests (default: build)."""
+The programs are in $PROGRAMS (default: the root), the test programs in $BUILD/tests
+(default: build)."""
 
 import atexit
 import glob
@@ -79,11 +81,12 @@ def main(*tests):
     sys.exit(1 if failed else 0)
 
 
-# ---- input ----------------------------------------------------------------------------------------------------------
+# ---- input ---------------------------------------------------------------------------------------
 
 WORDS = (
-    "the sand runs down and the glass is turned once more by a hand that counts hours of light and of water "
-    "while slow bells mark noon over roofs where no clock has ever told wrong time to anyone"
+    "the sand runs down and the glass is turned once more by a hand that counts hours of light and "
+    "of water while slow bells mark noon over roofs where no clock has ever told wrong time to "
+    "anyone"
 ).split()
 
 
@@ -109,7 +112,8 @@ def corpus():
 
 
 def config(name, **changes):
-    """Writes WORK/NAME.yaml (JSON is YAML) and returns its path. `changes` are keys with __ for the dot."""
+    """Writes WORK/NAME.yaml (JSON is YAML) and returns its path. `changes` are keys with __ for the
+    dot."""
     data = corpus()
     tree = {
         "name": name,
@@ -144,14 +148,15 @@ def run_directory(name):
     return os.path.join(WORK, "runs", name)
 
 
-# ---- programs -------------------------------------------------------------------------------------------------------
+# ---- programs ------------------------------------------------------------------------------------
 
 class Done:
     def __init__(self, code, out, err, seconds):
         self.code, self.out, self.err, self.seconds = code, out, err, seconds
 
     def errors(self):
-        """The program's own error lines, `train: error: ...` or `FILE:LINE:COLUMN: error: ...`; mpirun adds others."""
+        """The program's own error lines, `train: error: ...` or `FILE:LINE:COLUMN: error: ...`;
+        mpirun adds others."""
         return [line for line in self.err.splitlines() if ": error: " in line]
 
     def __repr__(self):
@@ -271,7 +276,7 @@ def train(*arguments, ranks=0, code=0, **environment):
     return done
 
 
-# ---- runs -----------------------------------------------------------------------------------------------------------
+# ---- runs ----------------------------------------------------------------------------------------
 
 def metrics(directory):
     with open(os.path.join(directory, "metrics.jsonl"), encoding="utf-8") as file:
@@ -323,7 +328,8 @@ def unfinished(directory, name):
 
 
 def tree(directory):
-    """What is in a directory, and when it was last touched; but for the lock, which every start takes."""
+    """What is in a directory, and when it was last touched; but for the lock, which every start
+    takes."""
     found = {}
     for path in glob.glob(directory + "/**", recursive=True):
         if path.endswith("/run.lock"):

@@ -17,9 +17,9 @@ def is_alive(pid):
 
 
 def fault(path, ranks, victim, inflict, wanted, deadline, stays=False):
-    """Starts a long run of a config, hurts one rank by inflict(pid) after step 40, and measures the time until all
-    ranks have ended; a victim that remains can be ended only by this process. Returns the output of the run and the
-    seconds."""
+    """Starts a long run of a config, hurts one rank by inflict(pid) after step 40, and measures the
+    time until all ranks have ended; a victim that remains can be ended only by this process.
+    Returns the output of the run and the seconds."""
     job = start([
         "train", path, "training.stop.steps=1000000", "checkpoint.interval=0", "logging.interval=20"
     ], ranks)

@@ -1,4 +1,5 @@
-"""Injects faults between a program and libc: the Nth call on a file, or each call from the Nth on, fails with an errno."""
+"""Injects faults between a program and libc: the Nth call on a file, or each call from the Nth on,
+fails with an errno."""
 
 import os
 import shutil
@@ -6,9 +7,10 @@ import subprocess
 
 from e2e import WORK, Skip
 
-# FAULTS is a list of CALL:PART:WHEN:ERRNO, separated by spaces. CALL: open, read, write, fsync, rename, close, flock, lock
-# (by fcntl), truncate, list; PART: of the path, of a descriptor's too; WHEN: 3 (the third such call), 3+ (from the third on), 1/2 (the first of
-# each two); ERRNO: a number. A close that fails has closed.
+# FAULTS is a list of CALL:PART:WHEN:ERRNO, separated by spaces. CALL: open, read, write, fsync,
+# rename, close, flock, lock (by fcntl), truncate, list; PART: of the path, of a descriptor's too;
+# WHEN: 3 (the third such call), 3+ (from the third on), 1/2 (the first of each two); ERRNO: a
+# number. A close that fails has closed.
 PRELOADED = r"""
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -32,14 +34,17 @@ static int strikes(const char *call, const char *path) {
         char name[32], part[256];
         int when, every = 0, error;
         char form;
-        int error_read = sscanf(at, "%31[^:]:%255[^:]:%d%c%d:%d", name, part, &when, &form, &every, &error) == 6 ||
-                         (form = '+', sscanf(at, "%31[^:]:%255[^:]:%d+:%d", name, part, &when, &error) == 4) ||
-                         (form = '=', sscanf(at, "%31[^:]:%255[^:]:%d:%d", name, part, &when, &error) == 4);
+        int error_read =
+            sscanf(at, "%31[^:]:%255[^:]:%d%c%d:%d", name, part, &when, &form, &every, &error) ==
+                6 ||
+            (form = '+', sscanf(at, "%31[^:]:%255[^:]:%d+:%d", name, part, &when, &error) == 4) ||
+            (form = '=', sscanf(at, "%31[^:]:%255[^:]:%d:%d", name, part, &when, &error) == 4);
         at += strcspn(at, " ");
         at += strspn(at, " ");
         if (!error_read || strcmp(name, call) != 0 || strstr(path, part) == NULL) continue;
         int count = __atomic_add_fetch(&counts[i], 1, __ATOMIC_RELAXED);
-        if (form == '=' ? count == when : form == '+' ? count >= when : count % every == when) return error;
+        if (form == '=' ? count == when : form == '+' ? count >= when : count % every == when)
+            return error;
     }
     return 0;
 }
@@ -56,54 +61,70 @@ static int fails_at(const char *call, int fd) {
     errno = before;
     return fails(call, path);
 }
-#define OPEN(name)                                                                             \
-    int name(const char *path, int flags, ...) {                                               \
-        va_list list;                                                                          \
-        va_start(list, flags);                                                                 \
-        mode_t mode = va_arg(list, mode_t);                                                    \
-        va_end(list);                                                                          \
-        return fails("open", path) ? -1 : NEXT(int (*)(const char *, int, mode_t), #name)(path, flags, mode); \
+#define OPEN(name)                                                                                 \
+    int name(const char *path, int flags, ...) {                                                   \
+        va_list list;                                                                              \
+        va_start(list, flags);                                                                     \
+        mode_t mode = va_arg(list, mode_t);                                                        \
+        va_end(list);                                                                              \
+        return fails("open", path)                                                                 \
+                   ? -1                                                                            \
+                   : NEXT(int (*)(const char *, int, mode_t), #name)(path, flags, mode);           \
     }
 OPEN(open)
 OPEN(open64)
-#define READ(name)                                                                             \
-    ssize_t name(int fd, void *to, size_t n, off_t at) {                                       \
-        return fails_at("read", fd) ? -1 : NEXT(ssize_t (*)(int, void *, size_t, off_t), #name)(fd, to, n, at); \
+#define READ(name)                                                                                 \
+    ssize_t name(int fd, void *to, size_t n, off_t at) {                                           \
+        return fails_at("read", fd)                                                                \
+                   ? -1                                                                            \
+                   : NEXT(ssize_t(*)(int, void *, size_t, off_t), #name)(fd, to, n, at);           \
     }
 READ(pread)
 READ(pread64)
 ssize_t read(int fd, void *to, size_t n) {
-    return fails_at("read", fd) ? -1 : NEXT(ssize_t (*)(int, void *, size_t), "read")(fd, to, n);
+    return fails_at("read", fd) ? -1 : NEXT(ssize_t(*)(int, void *, size_t), "read")(fd, to, n);
 }
 ssize_t write(int fd, const void *from, size_t n) {
-    return fails_at("write", fd) ? -1 : NEXT(ssize_t (*)(int, const void *, size_t), "write")(fd, from, n);
+    return fails_at("write", fd)
+               ? -1
+               : NEXT(ssize_t(*)(int, const void *, size_t), "write")(fd, from, n);
 }
-#define PWRITE(name)                                                                           \
-    ssize_t name(int fd, const void *from, size_t n, off_t at) {                               \
-        return fails_at("write", fd) ? -1 : NEXT(ssize_t (*)(int, const void *, size_t, off_t), #name)(fd, from, n, at); \
+#define PWRITE(name)                                                                               \
+    ssize_t name(int fd, const void *from, size_t n, off_t at) {                                   \
+        return fails_at("write", fd)                                                               \
+                   ? -1                                                                            \
+                   : NEXT(ssize_t(*)(int, const void *, size_t, off_t), #name)(fd, from, n, at);   \
     }
 PWRITE(pwrite)
 PWRITE(pwrite64)
 int fsync(int fd) { return fails_at("fsync", fd) ? -1 : NEXT(int (*)(int), "fsync")(fd); }
-#define FCNTL(name)                                                                            \
-    int name(int fd, int command, ...) {                                                       \
-        va_list list;                                                                          \
-        va_start(list, command);                                                               \
-        void *with = va_arg(list, void *);                                                     \
-        va_end(list);                                                                          \
-        int fault = command == F_OFD_SETLK && fails_at("lock", fd);                            \
-        return fault ? -1 : NEXT(int (*)(int, int, void *), #name)(fd, command, with);         \
+#define FCNTL(name)                                                                                \
+    int name(int fd, int command, ...) {                                                           \
+        va_list list;                                                                              \
+        va_start(list, command);                                                                   \
+        void *with = va_arg(list, void *);                                                         \
+        va_end(list);                                                                              \
+        int fault = command == F_OFD_SETLK && fails_at("lock", fd);                                \
+        return fault ? -1 : NEXT(int (*)(int, int, void *), #name)(fd, command, with);             \
     }
 FCNTL(fcntl)
 FCNTL(fcntl64)
-int flock(int fd, int how) { return fails_at("flock", fd) ? -1 : NEXT(int (*)(int, int), "flock")(fd, how); }
-int ftruncate(int fd, off_t n) { return fails_at("truncate", fd) ? -1 : NEXT(int (*)(int, off_t), "ftruncate")(fd, n); }
-int ftruncate64(int fd, off_t n) { return fails_at("truncate", fd) ? -1 : NEXT(int (*)(int, off_t), "ftruncate64")(fd, n); }
+int flock(int fd, int how) {
+    return fails_at("flock", fd) ? -1 : NEXT(int (*)(int, int), "flock")(fd, how);
+}
+int ftruncate(int fd, off_t n) {
+    return fails_at("truncate", fd) ? -1 : NEXT(int (*)(int, off_t), "ftruncate")(fd, n);
+}
+int ftruncate64(int fd, off_t n) {
+    return fails_at("truncate", fd) ? -1 : NEXT(int (*)(int, off_t), "ftruncate64")(fd, n);
+}
 int rename(const char *from, const char *to) {
     return fails("rename", to) ? -1 : NEXT(int (*)(const char *, const char *), "rename")(from, to);
 }
 int renameat2(int a, const char *from, int b, const char *to, unsigned flags) {
-    return fails("rename", to) ? -1 : NEXT(int (*)(int, const char *, int, const char *, unsigned), "renameat2")(a, from, b, to, flags);
+    return fails("rename", to) ? -1
+                               : NEXT(int (*)(int, const char *, int, const char *, unsigned),
+                                      "renameat2")(a, from, b, to, flags);
 }
 int close(int fd) {
     char link[64], path[4096] = "";
@@ -115,10 +136,13 @@ int close(int fd) {
 int mkdir(const char *path, mode_t mode) {
     return fails("mkdir", path) ? -1 : NEXT(int (*)(const char *, mode_t), "mkdir")(path, mode);
 }
-DIR *opendir(const char *path) { return fails("list", path) ? NULL : NEXT(DIR *(*)(const char *), "opendir")(path); }
-#define READDIR(type, name)                                                                    \
-    type *name(DIR *directory) {                                                               \
-        return fails_at("list", dirfd(directory)) ? NULL : NEXT(type *(*)(DIR *), #name)(directory); \
+DIR *opendir(const char *path) {
+    return fails("list", path) ? NULL : NEXT(DIR * (*)(const char *), "opendir")(path);
+}
+#define READDIR(type, name)                                                                        \
+    type *name(DIR *directory) {                                                                   \
+        return fails_at("list", dirfd(directory)) ? NULL                                           \
+                                                  : NEXT(type * (*)(DIR *), #name)(directory);     \
     }
 READDIR(struct dirent, readdir)
 READDIR(struct dirent64, readdir64)

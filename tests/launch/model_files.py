@@ -1,4 +1,5 @@
-"""Model files for the tests of ./convert: a small run, the same model as safetensors, and variants of it."""
+"""Model files for the tests of ./convert: a small run, the same model as safetensors, and variants
+of it."""
 
 import json
 import os

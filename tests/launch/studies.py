@@ -1,4 +1,5 @@
-"""Helpers of the tests of ./sweep: create and start a study, and read its results. Scripts stand in for Slurm's commands."""
+"""Helpers of the tests of ./sweep: create and start a study, and read its results. Scripts stand in
+for Slurm's commands."""
 
 import json
 import os
@@ -63,7 +64,7 @@ def refused(name, wanted, *arguments, code=78, **changes):
     check(not os.path.exists(run_directory(name)), "something was written")
 
 
-# ---- Slurm's commands, played by scripts ------------------------------------------------------------------------------
+# ---- Slurm's commands, played by scripts ---------------------------------------------------------
 
 FAKES = {
     "sbatch": 'echo "$*" >>"$FAKE/sbatch.log"; echo $((100 + $(wc -l <"$FAKE/sbatch.log")))\n',

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Every error is one line, printed once: file, location, fix. The exit code is the documented one, no rank hangs,
-nothing is written outside the run, and no existing file is lost."""
+"""Every error is one line, printed once: file, location, fix. The exit code is the documented one,
+no rank hangs, nothing is written outside the run, and no existing file is lost."""
 
 import os
 import re
@@ -17,8 +17,8 @@ USAGE, DATA, CONFIG, FAILURE = 64, 65, 78, 1
 
 
 def expect(code, pattern, *arguments, ranks=(0,), program="train", untouched=None, output=None):
-    """Runs the program for each number of ranks (0: without mpirun); checks exit code, one error line, and unchanged
-    files."""
+    """Runs the program for each number of ranks (0: without mpirun); checks exit code, one error
+    line, and unchanged files."""
     for count in ranks:
         before = tree(untouched) if untouched else None
         done = run(program, *arguments, ranks=count)
@@ -44,7 +44,7 @@ def file(name, data=b""):
     return path
 
 
-# ---- nothing may be written -----------------------------------------------------------------------------------------
+# ---- nothing may be written ----------------------------------------------------------------------
 
 def bad_flags():
     path, output = config("flags"), run_directory("flags")
@@ -161,11 +161,11 @@ def resume_flags():
            other, untouched=output)
 
 
-# ---- existing files stay --------------------------------------------------------------------------------------------
+# ---- existing files stay -------------------------------------------------------------------------
 
 def a_directory_that_another_run_uses():
-    path, output = config("busy", training__stop__steps=10**6, checkpoint__interval=0, logging__interval=10), \
-        run_directory("busy")
+    path, output = config("busy", training__stop__steps=10**6, checkpoint__interval=0,
+                          logging__interval=10), run_directory("busy")
     job = start(["train", path])
     try:
         job.wait_for(r"(?m)^step 20/")

@@ -50,8 +50,8 @@ def attention_measures_every_backend():
           [(T, name) for T in ("16", "40") for name in NAMES], "rows")
     equal(
         list(rows[0]),
-        "device dtype B NH T HS mask backend forward_us both_us forward_tflops both_tflops forward_share "
-        "both_share bytes refusal NH_kv Tk dropout layout".split(), "columns")
+        "device dtype B NH T HS mask backend forward_us both_us forward_tflops both_tflops "
+        "forward_share both_share bytes refusal NH_kv Tk dropout layout".split(), "columns")
     lines = done.out.splitlines()
     for row in rows:
         shown = [line for line in lines if line.split()[:2] == [row["T"], row["backend"]]]
@@ -84,7 +84,8 @@ def attention_with_documents():
 
 
 def seen_keys(row, flops_a_pair=14):
-    """The pairs of query and key that correspond to a row's FLOPs: seven products in both directions."""
+    """The pairs of query and key that correspond to a row's FLOPs: seven products in both
+    directions."""
     return 1e6 * float(row["both_tflops"]) * float(row["both_us"]) / (flops_a_pair * int(row["HS"]))
 
 
@@ -134,7 +135,8 @@ def attention_by_flags():
 
 
 def attention_with_a_boolean_mask():
-    """Half of the pairs, also of those that other masks leave; the table gives the reason why flash is missing."""
+    """Half of the pairs, also of those that other masks leave; the table gives the reason why flash
+    is missing."""
     for flags, pairs in (("--T=48 --bias-dims=bhqk --causal", visible(48, 48)),
                          ("--T=48 --bias-dims=hk --key-lengths=20", 48 * 20)):
         done = bench("attention", *SMALL, "--bias=boolean", *flags.split(),
@@ -148,8 +150,8 @@ def attention_with_a_boolean_mask():
 
 
 def attention_by_many_lengths():
-    """Flags apply to every length, with and without documents; the header lists all differences from the model's
-    call."""
+    """Flags apply to every length, with and without documents; the header lists all differences
+    from the model's call."""
     done = bench("attention", *SMALL, "--NH_kv=1", "--T=16,40", "--documents=8", "--window=6",
                  "--backends=flash,math", "--csv=" + path_of("m.csv"), "--plot=" + path_of("m.svg"),
                  OMP_NUM_THREADS="1")
@@ -223,7 +225,8 @@ def numerics_show_rounding_and_overflow():
             check(0 <= error["f32", name, "out", magnitude] < 1e-4, "%s at %g" % (name, magnitude))
             check(0 <= error["f32", name, "gradients", magnitude] < 1e-2,
                   "%s at %g" % (name, magnitude))
-    # q.k has a standard deviation of 64^2 sqrt(64) = 32768, f16 ends at 65504: only scaling before the product helps
+    # q.k has a standard deviation of 64^2 sqrt(64) = 32768, f16 ends at 65504: only scaling before
+    # the product helps
     overflowed = error["f16", "unscaled", "out", 64.0]
     check(overflowed != overflowed or overflowed == float("inf"), "unscaled f16: %s" % overflowed)
     check(error["f16", "pre-scaled", "out", 64.0] < 1, "pre-scaled f16")
@@ -290,8 +293,8 @@ def wrong_words():
 def files_that_cannot_be_written():
     for path in (path_of("none/x"), "/dev/null/x", WORK):
         for option, suffix in (("--csv=", ".csv"), ("--plot=", ".svg")):
-            name = path if path == WORK and option == "--csv=" else path + suffix if path != WORK else path_of(
-                "none/y.svg")
+            name = (path if path == WORK and option == "--csv=" else
+                    path + suffix if path != WORK else path_of("none/y.svg"))
             done = bench("attention", *SMALL, "--T=16", option + name, code=1)
             check(name in done.err, done.err)
             equal(done.out, "", "nothing is measured first")

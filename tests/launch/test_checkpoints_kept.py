@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The checkpoint from which a run resumes, and those that it keeps: it resumes from the newest good one and skips only damaged
-ones, keeps the best one, and moves abandoned ones aside. (fast lane) sanitizers: no"""
+"""The checkpoint from which a run resumes, and those that it keeps: it resumes from the newest good
+one and skips only damaged ones, keeps the best one, and moves abandoned ones aside. (fast lane)
+sanitizers: no"""
 
 import os
 import shutil
@@ -67,7 +68,8 @@ def an_older_checkpoint_leaves_no_gap():
 
 
 def the_best_checkpoint_is_there():
-    """The validation loss rises after its first evaluations: a learning rate that is far too high from step 30 on."""
+    """The validation loss rises after its first evaluations: a learning rate that is far too high
+    from step 30 on."""
     path, directory = config("best", training__stop__steps=60, checkpoint__interval="7 steps",
                              checkpoint__keep=1, evaluation__interval=5, optimizer__lr=0.5,
                              optimizer__grad_clip=0.0,
@@ -86,8 +88,8 @@ def the_best_checkpoint_is_there():
 
 
 def without_the_best():
-    path, directory = config("newest", checkpoint__interval="4 steps", evaluation__interval=3, checkpoint__best=False), \
-        run_directory("newest")
+    path, directory = config("newest", checkpoint__interval="4 steps", evaluation__interval=3,
+                             checkpoint__best=False), run_directory("newest")
     train(path)
     equal(steps_of(directory), [4, 8, 10], "steps")
 

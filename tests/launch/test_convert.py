@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""./convert: round trips preserve every bit, foreign files, and a run that trains from converted weights."""
+"""./convert: round trips preserve every bit, foreign files, and a run that trains from converted
+weights."""
 
 import json
 import math
@@ -20,7 +21,7 @@ def bf16(value):
     return struct.unpack("<f", struct.pack("<I", bits))[0]
 
 
-# ---- tests ----------------------------------------------------------------------------------------------------------
+# ---- tests ---------------------------------------------------------------------------------------
 
 def there_and_back_in_every_bit():
     first = exported()
@@ -66,7 +67,8 @@ def names_and_shapes_are_hugging_faces():
 
 
 def llm_cs_layout():
-    """The header, padded rows of zeros, arrays over blocks, and (N, K) instead of Hugging Face's (K, N)."""
+    """The header, padded rows of zeros, arrays over blocks, and (N, K) instead of Hugging Face's
+    (K, N)."""
     convert(exported(), path("layout.bin"))
     data, tensors = content(path("layout.bin")), read_safetensors(exported())
     header, padded = struct.unpack_from("<256i", data), 384
@@ -99,7 +101,8 @@ def bfloat16_is_rounded_to_nearest():
 
 
 def a_strangers_file():
-    """No prefix, buffers that old versions saved, a tied lm_head, halves; heads from config.json or the command line."""
+    """No prefix, buffers that old versions saved, a tied lm_head, halves; heads from config.json or
+    the command line."""
     tensors = {name.replace("transformer.", ""): value for name, value in raw_tensors().items()}
     tensors["h.0.attn.bias"] = ("BOOL", [1, 1, 4, 4], bytes(16))
     tensors["h.1.attn.masked_bias"] = ("F32", [], bytes(4))
@@ -241,7 +244,8 @@ def what_is_there_is_not_replaced():
 
 
 def a_directory_of_others_is_left_alone():
-    """What a path turns out to be once its parts are made, an unset variable of a script, and two at once."""
+    """What a path turns out to be once its parts are made, an unset variable of a script, and two
+    at once."""
     home = path("others/home")
     os.makedirs(home)
     for to in ("new/..", "new/../..", "new/.", "a/b/../../.."):
@@ -309,7 +313,8 @@ def a_run_that_cannot_be_finished_leaves_nothing_of_its_own():
 
 
 def the_tokenizer_is_named_where_it_is_known():
-    """A run's own is handed on; other weights tell theirs by the vocabulary's size, or nothing does."""
+    """A run's own is handed on; other weights tell theirs by the vocabulary's size, or nothing
+    does."""
     e2e.train(
         e2e.config("wide", model__vocab_size=300, training__stop__steps=2, checkpoint__interval=0))
     convert(run_directory("wide"), path("wide_run"))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""./convert's sources: config.json field by field, shards and directories, NaN and Inf, files of other programs."""
+"""./convert's sources: config.json field by field, shards and directories, NaN and Inf, files of
+other programs."""
 
 import json
 import os
@@ -216,8 +217,8 @@ def nan_and_inf_are_named_with_their_place():
 
 
 def files_of_other_programs_are_told_what_to_do():
-    pickle, archive = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"PK\x03\x04\0\0\x08\x08" + bytes(
-        64)
+    pickle, archive = (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+                       b"PK\x03\x04\0\0\x08\x08" + bytes(64))
     lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     for folder, name, data, part in (("torch1", "pytorch_model.bin", archive, "save_pretrained"),
                                      ("torch2", "pytorch_model.bin", pickle, "save_pretrained"),

@@ -17,7 +17,7 @@ def copy_of_corpus(name):
     return folder + "/train.h5", folder + "/val.h5"
 
 
-# ---- while a run reads them -----------------------------------------------------------------------------------------
+# ---- while a run reads them ----------------------------------------------------------------------
 
 def a_file_that_shrinks_ends_the_run_in_one_line():
     for name, ranks in (("shrinks", 0), ("shrinks2", 2)):
@@ -31,7 +31,8 @@ def a_file_that_shrinks_ends_the_run_in_one_line():
         done = job.end()
         equal(done.code, DATA, repr(done))
         equal(len(done.errors()), 1, repr(done))
-        # Either training reads it and reports the step, or the check of its content reports it first.
+        # Either training reads it and reports the step, or the check of its content reports it
+        # first.
         check(
             re.search(r"data_%s/train\.h5: became shorter .* 5000 of \d+ bytes" % name,
                       done.errors()[0]), repr(done))
@@ -90,7 +91,7 @@ def a_file_that_is_replaced_does_no_harm():
     equal(ours.split()[2:], theirs.split()[2:], "the state at step 400")
 
 
-# ---- between two starts ---------------------------------------------------------------------------------------------
+# ---- between two starts --------------------------------------------------------------------------
 
 def put(path, at, data):
     with open(path, "r+b") as file:
@@ -157,7 +158,8 @@ def other_content_is_refused_with_both_counts():
     count = summary(directory)["data"]["train"]["tokens"]
     other = prepared("other", text(50000, seed=2))
     shutil.copy(other + "/train.h5", files[0])
-    more = r"data\.train: .*data_other/train\.h5 holds \d+ tokens \(xxh3 .*of other data, %d tokens \(xxh3 " % count
+    more = (r"data\.train: .*data_other/train\.h5 holds \d+ tokens \(xxh3 .*of other data, "
+            r"%d tokens \(xxh3 ") % count
     refused(more, directory, path, "training.stop.steps=20")
     refused(more, directory, path, "training.stop.steps=20",
             "training.gradient_accumulation_steps=1", ranks=2)

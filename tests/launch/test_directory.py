@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""How a run claims its directory: a new one, an existing one, one that another start has just claimed, a foreign one.
+"""How a run claims its directory: a new one, an existing one, one that another start has just
+claimed, a foreign one.
 sanitizers: no"""
 
 import fcntl

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""attention.document_mask: trains, resumes exactly, evaluates with it, and names the token that ends a document, or
-reports that none is known. (fast lane)"""
+"""attention.document_mask: trains, resumes exactly, evaluates with it, and names the token that
+ends a document, or reports that none is known. (fast lane)"""
 
 import os
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""An evaluation is the mean over the same tokens for any ranks, batch and accumulation, and ./evaluate reports the
-same loss for a checkpoint as training did."""
+"""An evaluation is the mean over the same tokens for any ranks, batch and accumulation, and
+./evaluate reports the same loss for a checkpoint as training did."""
 
 import base64
 import json
@@ -59,11 +59,11 @@ def tokens_write(name, tokens):
     return path
 
 
-# ---- the same number ------------------------------------------------------------------------------------------------
+# ---- the same number -----------------------------------------------------------------------------
 
 def any_ranks_and_any_batch_agree():
-    """Files of 1 to 50 windows, with a short one at the end or without, and smaller ones: batches of 1 to 9. Ranks with
-    the same batch agree in every bit."""
+    """Files of 1 to 50 windows, with a short one at the end or without, and smaller ones: batches
+    of 1 to 9. Ranks with the same batch agree in every bit."""
     folder, wanted, bits = os.path.join(WORK, "table"), {}, {}
     os.makedirs(folder)
     for ranks in (1, 2, 3, 4):
@@ -92,7 +92,8 @@ def any_ranks_and_any_batch_agree():
 
 
 def training_evaluates_the_same_tokens():
-    """The same weights, since the learning rate is 0, in runs of other ranks, batches and accumulations."""
+    """The same weights, since the learning rate is 0, in runs of other ranks, batches and
+    accumulations."""
     found = {}
     for ranks, batch, accumulation in ((1, 4, 2), (2, 4, 1), (1, 2, 4), (4, 2, 1), (3, 5, 1)):
         name = "same%d%d%d" % (ranks, batch, accumulation)
@@ -107,7 +108,8 @@ def training_evaluates_the_same_tokens():
 
 
 def a_file_of_a_few_windows_is_read_to_its_end():
-    """Three windows, and one that is shorter: the mean over all tokens, and the error of that mean."""
+    """Three windows, and one that is shorter: the mean over all tokens, and the error of that
+    mean."""
     rows, path = tokens_of(corpus() + "/val.h5")[:110], None
     losses, lengths = [], [32, 32, 32, 13]
     for i, length in enumerate(lengths):
@@ -137,7 +139,7 @@ def documents_end_in_short_windows_too():
         close(short["loss"], (32 * first["loss"] + 13 * rest["loss"]) / 45, "document_mask " + mask)
 
 
-# ---- ./evaluate -----------------------------------------------------------------------------------------------------
+# ---- ./evaluate ----------------------------------------------------------------------------------
 
 def it_says_what_training_said():
     directory, before = trained(), tree(trained())
@@ -161,8 +163,9 @@ def its_line():
     done = evaluate(trained(), "--tokens=all")
     check(
         re.fullmatch(
-            r"loss \d\.\d{6} \+- 0\.\d{4} \| \d\.\d{4} bits/byte \| perplexity \d+\.\d+ \| \d+ tokens of "
-            r"\S+val\.h5 \| \S+step_00000010\.h5, float32 on .*, \d+\.\d\d s\n", done.out),
+            r"loss \d\.\d{6} \+- 0\.\d{4} \| \d\.\d{4} bits/byte \| perplexity \d+\.\d+ \| "
+            r"\d+ tokens of \S+val\.h5 \| \S+step_00000010\.h5, "
+            r"float32 on .*, \d+\.\d\d s\n", done.out),
         done.out)
     equal(done.err, "", "standard error")
     equal(len(evaluate(trained(), ranks=2).out.splitlines()), 1, "lines on two ranks")
@@ -270,10 +273,11 @@ def a_result_that_cannot_be_written_is_a_failure():
     check(re.fullmatch(r"evaluate: error: .*No space left on device.*\n", done.stderr), done.stderr)
 
 
-# ---- files of older versions ----------------------------------------------------------------------------------------
+# ---- files of older versions ---------------------------------------------------------------------
 
 def an_older_run_is_told_what_to_write():
-    """Its frozen config.yaml contains evaluation.batches; after that is replaced, the run continues."""
+    """Its frozen config.yaml contains evaluation.batches; after that is replaced, the run
+    continues."""
     path, directory = config("older", evaluation__interval=5,
                              training__stop__steps=5), run_directory("older")
     train(path)
@@ -285,7 +289,8 @@ def an_older_run_is_told_what_to_write():
     done = train(path, "training.stop.steps=10", code=78)
     check(
         re.search(
-            r"config\.yaml:\d+:\d+: error: 'evaluation\.batches' is gone; write 'evaluation\.tokens'",
+            r"config\.yaml:\d+:\d+: error: 'evaluation\.batches' is gone; "
+            r"write 'evaluation\.tokens'",
             done.err), done.err)
     equal(tree(directory), before, "what was done to the run")
     with open(frozen, "w", encoding="utf-8") as file:
@@ -315,13 +320,15 @@ def old_columns(directory):
         file.writelines(",".join(row[i] for i in kept) + "\n" for row in rows)
 
 
-# ---- a schedule that does not fit -----------------------------------------------------------------------------------
+# ---- a schedule that does not fit ----------------------------------------------------------------
 
 def a_schedule_that_cannot_fit_is_said():
     never = (
-        r"lr_scheduler\.warmup: 2000 steps, but the run ends after 5: the learning rate comes to 1\.5e-06 and never "
-        r"reaches 0\.0006")
-    above = r"lr_scheduler\.decay: 600000 steps, but the run ends after 4: the learning rate ends at 6\.0e-04 and not at min_lr"
+        r"lr_scheduler\.warmup: 2000 steps, but the run ends after 5: the learning rate comes to "
+        r"1\.5e-06 and never reaches 0\.0006")
+    above = (
+        r"lr_scheduler\.decay: 600000 steps, but the run ends after 4: the learning rate ends at "
+        r"6\.0e-04 and not at min_lr")
     for name, pattern, schedule, stop in (("long", never, {}, {"steps": 5
                                                                }), ("decays", above, {"warmup": 1},
                                                                     {"tokens": 500, "steps": 100}),

@@ -53,7 +53,7 @@ def trained():
     return _trained[0]
 
 
-# ---- console output -------------------------------------------------------------------------------------------------
+# ---- console output ------------------------------------------------------------------------------
 
 def into(target, program, *arguments):
     """Runs a program with its standard output redirected by the shell."""
@@ -144,7 +144,7 @@ def foreign_text_is_shown_not_done():
     check("\u202e" not in shown.out + shown.err, repr(shown))
 
 
-# ---- reads ----------------------------------------------------------------------------------------------------------
+# ---- reads ---------------------------------------------------------------------------------------
 
 def a_read_error_deletes_no_history():
     """On resume: the files stay unchanged, and a start without the fault continues from them."""
@@ -230,7 +230,7 @@ def nothing_waits_for_a_pipe():
               "%s: %r" % (arguments, done))
 
 
-# ---- writes ---------------------------------------------------------------------------------------------------------
+# ---- writes --------------------------------------------------------------------------------------
 
 def nobody_elses_file_is_destroyed():
     notes = {}
@@ -305,7 +305,8 @@ def the_first_cause_is_named_with_its_file():
     for i, name in enumerate(("metrics.jsonl", "metrics.csv")):
         done = run("train", config("full_%d" % i), **injected("write:/%s%s" % (name, full)))
         fails(done, 1, name + ": cannot write: No space left on device; free some space")
-    # All is full from the first checkpoint on: the summary that cannot be written either is not the news.
+    # All is full from the first checkpoint on: the summary that cannot be written either is not the
+    # news.
     done = run("train", config("full_all"),
                **injected("write:/checkpoints/:1+:28", "write:.summary.json.:2+:28"))
     fails(done, 1, "step_00000001.h5: cannot be written")
@@ -386,7 +387,8 @@ def modes_and_links():
 
 
 def nothing_stays_in_shared_memory():
-    """HDF5 writes a token file's header to a file that has no name any more; one that was killed before goes later."""
+    """HDF5 writes a token file's header to a file that has no name any more; one that was killed
+    before goes later."""
     left = "/dev/shm/hourglass-header-%d" % os.getpid()
     with open(left, "w", encoding="utf-8"):
         os.utime(left, (1, 1))

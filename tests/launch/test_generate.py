@@ -9,7 +9,8 @@ import shutil
 import struct
 import subprocess
 
-from e2e import LIMIT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal, main, run, run_directory, train
+from e2e import (LIMIT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal, main,
+                 run, run_directory, train)
 
 FLAGS = {
     "start": "the ", "num-samples": 2, "max-new-tokens": 40, "temperature": 0.9, "top-k": 50,
@@ -117,7 +118,8 @@ class Hash128(ctypes.Structure):
 
 
 def spoil(checkpoint, values, replacement):
-    """Replaces bytes of a checkpoint and gives it the hashes of docs/checkpoints.md: a good file of bad weights."""
+    """Replaces bytes of a checkpoint and gives it the hashes of docs/checkpoints.md: a good file of
+    bad weights."""
     with open(checkpoint, "rb") as file:
         data = file.read()
     image, trailer = data[:-56].replace(values, replacement), data[-56:]

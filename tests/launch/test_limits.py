@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Real limits on memory and CPU time: the memory search respects them, and a batch that it finds runs to its end."""
+"""Real limits on memory and CPU time: the memory search respects them, and a batch that it finds
+runs to its end."""
 
 import os
 import re
@@ -64,7 +65,8 @@ class Group:
 
 
 def least_limit():
-    """The least limit on addresses, in KiB, under which a program starts: with CUDA's libraries it is twice as much."""
+    """The least limit on addresses, in KiB, under which a program starts: with CUDA's libraries it
+    is twice as much."""
     few, enough = 50000, 8000000
     while enough - few > 4000:
         limit = (few + enough) // 2

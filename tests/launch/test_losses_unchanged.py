@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Short runs give the losses, gradient norms and final states that they always gave, to the last bit.
+"""Short runs give the losses, gradient norms and final states that they always gave, to the last
+bit.
 
-known_losses.json holds a hash of each run for each kind of machine (processor, compiler, libraries),
-since rounding differs between them. On any other kind losses are compared to 1e-5. `--record` adds
-this machine's hashes: use it only for an intended change of the mathematics.
+known_losses.json holds a hash of each run for each kind of machine (processor, compiler,
+libraries), since rounding differs between them. On any other kind losses are compared to 1e-5.
+`--record` adds this machine's hashes: use it only for an intended change of the mathematics.
 sanitizers: no (fast lane)"""
 
 import ctypes

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Memory search and predictions: the largest batch in a budget runs, and one more is refused before any allocation, on
-all ranks; a plan for an absent GPU shows the largest batch and the predicted time of each backend."""
+"""Memory search and predictions: the largest batch in a budget runs, and one more is refused before
+any allocation, on all ranks; a plan for an absent GPU shows the largest batch and the predicted
+time of each backend."""
 
 import json
 import os
 import re
 
-from e2e import WORK, Skip, check, checkpoints, config, equal, main, metrics, run, run_directory, summary, train
+from e2e import (WORK, Skip, check, checkpoints, config, equal, main, metrics, run, run_directory,
+                 summary, train)
 
 BUDGET = "6MiB"
 REFUSAL = re.compile(
-    r"data\.batch_size: (\d+) needs [\d.]+ [MG]iB, .* [\d.]+ [MG]iB are within memory_budget and free; "
-    r"the largest batch that fits is (\d+)")
+    r"data\.batch_size: (\d+) needs [\d.]+ [MG]iB, .* [\d.]+ [MG]iB are within memory_budget and "
+    r"free; the largest batch that fits is (\d+)")
 
 
 def batch_of(done):
@@ -96,7 +98,8 @@ def a_plan_says_what_does_not_fit():
 
 
 def a_gpu_that_is_not_here():
-    """124M in bf16 on an 80 GB Hopper: each backend's largest batch and its predicted speed, and the faster one taken."""
+    """124M in bf16 on an 80 GB Hopper: each backend's largest batch and its predicted speed, and
+    the faster one taken."""
     path = config("paper", device="auto", model={"preset": "gpt2"}, training__dtype="bfloat16",
                   data__val=None, data__batch_size="auto", training__gradient_accumulation_steps=1,
                   attention={"backends": ["baseline", "flash"], "pick": "predicted"})
@@ -113,7 +116,8 @@ def a_gpu_that_is_not_here():
         repr(kinds))
     check("attention flash" in done.out, "flash is predicted to be the faster one:\n" + done.out)
     found = re.search(
-        r"(?m)^predicted ([\d.]+) ms a step, (\d+) tokens/s \(supposing (\d+) TFLOP/s and ([\d.]+) TB/s\)$",
+        r"(?m)^predicted ([\d.]+) ms a step, (\d+) tokens/s "
+        r"\(supposing (\d+) TFLOP/s and ([\d.]+) TB/s\)$",
         done.out)
     check(found and 200e3 < int(found.group(2)) < 800e3, done.out)
     ranks = run("train", path, "--plan", "--device-memory=80GiB", "--ranks=2", "data.batch_size=12")

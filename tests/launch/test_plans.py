@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Plans for a GPU do not depend on the build: with CUDA or without, --plan prints the committed text of
-tests/launch/plans/NAME.txt. In the fast lane.
+"""Plans for a GPU do not depend on the build: with CUDA or without, --plan prints the committed
+text of tests/launch/plans/NAME.txt. In the fast lane.
 
 UPDATE_PLANS=1 writes the files anew, for a change of plans or predictions that is meant."""
 
@@ -16,18 +16,22 @@ BACKENDS = ["flash", "mem_efficient", "math", "baseline"]
 
 
 def plan(name, *arguments, **changes):
-    """Compares the plan of a config, without warnings and the line that counts this process's own memory."""
+    """Compares the plan of a config, without warnings and the line that counts this process's own
+    memory."""
     path = config(name, **{**GPT2, "attention": {"backends": BACKENDS}, **changes})
-    done = run("train", path, "--plan", "--device-memory=80GiB", *arguments, CUDA_VISIBLE_DEVICES="-1")
+    done = run("train", path, "--plan", "--device-memory=80GiB", *arguments,
+               CUDA_VISIBLE_DEVICES="-1")
     equal((done.code, done.err), (0, ""), "exit code and standard error")
-    text = "".join(line for line in done.out.splitlines(True) if not line.startswith(("base  ", "warning: ")))
+    text = "".join(line for line in done.out.splitlines(True)
+                   if not line.startswith(("base  ", "warning: ")))
     golden = os.path.join(FOLDER, name + ".txt")
     if os.environ.get("UPDATE_PLANS"):
         with open(golden, "w", encoding="utf-8") as file:
             file.write(text)
     with open(golden, encoding="utf-8") as file:
         wanted = file.read()
-    check(text == wanted, "\n".join(difflib.unified_diff(wanted.splitlines(), text.splitlines(), golden, "now")))
+    check(text == wanted, "\n".join(
+        difflib.unified_diff(wanted.splitlines(), text.splitlines(), golden, "now")))
 
 
 def half():
@@ -36,7 +40,8 @@ def half():
 
 
 def single():
-    plan("float32", training__dtype="float32", data__batch_size=8, model={"preset": "gpt2", "dropout": 0.1})
+    plan("float32", training__dtype="float32", data__batch_size=8,
+         model={"preset": "gpt2", "dropout": 0.1})
 
 
 def tf32_on_ranks():

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""The number of ranks does not change a run; if a rank stops or hangs, no other rank stays behind. sanitizers: no
-It runs alone, because it measures the time until a hang is detected."""
+"""The number of ranks does not change a run; if a rank stops or hangs, no other rank stays behind.
+It runs alone, because it measures the time until a hang is detected. sanitizers: no"""
 
 import concurrent.futures
 import ctypes
 import os
 import signal
 
-from e2e import WORK, Skip, check, checkpoints, config, corpus, equal, losses, main, run, run_directory, states, train
+from e2e import (WORK, Skip, check, checkpoints, config, corpus, equal, losses, main, run,
+                 run_directory, states, train)
 from faults import fault
 
 STEPS = 20
@@ -70,13 +71,14 @@ def sums_are_measured():
     check(alone.code == 64 and "mpirun -np 2 ./bench allreduce" in alone.err, alone)
 
 
-# ---- faults ---------------------------------------------------------------------------------------------------------
+# ---- faults --------------------------------------------------------------------------------------
 
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 
 
 def freeze_main_thread(pid):
-    """Only the main thread stops; the rank's other threads continue, as when a file system hangs."""
+    """Only the main thread stops; the rank's other threads continue, as when a file system
+    hangs."""
     libc = ctypes.CDLL(None, use_errno=True)
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
         if libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), None, None) != 0:
@@ -100,8 +102,8 @@ def killed_stopped_and_hung_ranks():
 
 
 def a_rank_that_hangs():
-    """Frozen where it happens to be: in its own work, or in a wait for the others. ptrace wants one thread to see it
-    through."""
+    """Frozen where it happens to be: in its own work, or in a wait for the others. ptrace wants one
+    thread to see it through."""
     fault(config("hung", model__n_embd=128, data__batch_size=8), 2, 1, freeze_main_thread,
           r"rank 1 on \S+ hangs: .*step \d+, \w+", DEADLINE, stays=True)
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The report of a study. The studies, including their run directories, are synthetic: no number in them was measured."""
+"""The report of a study. The studies, including their run directories, are synthetic: no number in
+them was measured."""
 
 import csv
 import html.parser
@@ -174,7 +175,7 @@ def needs_gnuplot():
         raise e2e.Skip("needs gnuplot")
 
 
-# ---- tests ----------------------------------------------------------------------------------------------------------
+# ---- tests ---------------------------------------------------------------------------------------
 
 def tables_hold_the_numbers():
     directory = study("numbers")
@@ -365,7 +366,8 @@ def other_axes():
 
 
 def what_goes_along_makes_no_series():
-    """A list of points whose evaluation interval follows from the backend and the batch: the series are the backends."""
+    """A list of points whose evaluation interval follows from the backend and the batch: the series
+    are the backends."""
     directory = study("along")
     write(directory, [
         point(directory, "%s%d" % (backend, batch), {
@@ -411,9 +413,9 @@ def what_is_no_study():
     directory = study("empty")
     fails(directory, 65, "sweep.json", "name the directory of a study")
     for text, part in (("{\n\"points\": [}", "sweep.json:2:"), ("[]", "no points"),
-                       ('{"points": []}', "no points"), ('{"points": [{"name": 3}]}',
-                                                              "no name or directory"), ('{"points": ["p"]}',
-                                                                                "no name or directory")):
+                       ('{"points": []}', "no points"),
+                       ('{"points": [{"name": 3}]}', "no name or directory"),
+                       ('{"points": ["p"]}', "no name or directory")):
         with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
             file.write(text)
         fails(directory, 65, part)
@@ -441,7 +443,8 @@ def thousands_of_points_are_reported_soon():
     before = os.times()
     report(directory)
     after = os.times()
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    seconds = (after.children_user + after.children_system - before.children_user -
+               before.children_system)
     check(seconds < 20, "%.1f s" % seconds)
     equal(len(table(directory, "points")), 3000, "points")
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A run that is interrupted at any point and resumed equals the uninterrupted one, bit for bit.
 
-Every checkpoint of the interrupted run is compared with that of the uninterrupted run at the same step by the hashes
-of its weights and moments, not by its loss. sanitizers: no"""
+Every checkpoint of the interrupted run is compared with that of the uninterrupted run at the same
+step by the hashes of its weights and moments, not by its loss. sanitizers: no"""
 
 import os
 import random
@@ -41,7 +41,8 @@ def same_as_uninterrupted(directory, ranks, **changes):
 
 
 def cut(path, ranks, how, after_checkpoint=False):
-    """Starts the run and interrupts it at a random time after its first step. None if it was done before."""
+    """Starts the run and interrupts it at a random time after its first step. None if it was done
+    before."""
     job = start(["train", path], ranks)
     targets = job.ranks(ranks) if ranks and how == "kill" else [job.process.pid]
     job.wait_for(r"(?m)^(step \d+/|done)")
@@ -224,9 +225,10 @@ def another_rank_count():
 
 
 def another_micro_batch():
-    """The same global batch continues with the same data, in micro-batches that fit another machine."""
-    path, directory = config("micro", model__dropout=0.1, data__batch_size=4, training__gradient_accumulation_steps=2), \
-        run_directory("micro")
+    """The same global batch continues with the same data, in micro-batches that fit another
+    machine."""
+    path, directory = config("micro", model__dropout=0.1, data__batch_size=4,
+                             training__gradient_accumulation_steps=2), run_directory("micro")
     train(path)
     done = train(path, "data.batch_size=3", code=78)
     check(
@@ -251,7 +253,8 @@ def another_micro_batch():
 
 
 def a_changed_schedule_goes_on():
-    """A finished run continues under another schedule: the changes are reported and written to config.yaml."""
+    """A finished run continues under another schedule: the changes are reported and written to
+    config.yaml."""
     path, directory = config("schedule", lr_scheduler={"warmup": 5, "decay": 10,
                                                        "min_lr": 1e-4}), run_directory("schedule")
     train(path)

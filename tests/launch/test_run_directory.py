@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The files of a run and the output of the programs: names, keys, formats, times and memory as documented.
-It runs alone, because it measures times."""
+"""The files of a run and the output of the programs: names, keys, formats, times and memory as
+documented. It runs alone, because it measures times."""
 
 import csv
 import glob
@@ -17,11 +17,12 @@ STEP_LINE = re.compile(
     r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+\.\d ms \| "
     r"[\d.]+( [KMG])? tok/s \| MFU (n/a|[\d.]+%) \| \d+\.\d GiB")
 METRICS = (
-    "step tokens train_s wall_s train/loss val/loss val/stderr val/bpb lr grad_norm tok_per_s mfu mem_bytes"
+    "step tokens train_s wall_s train/loss val/loss val/stderr val/bpb lr grad_norm tok_per_s mfu "
+    "mem_bytes"
 ).split()
 SUMMARY = (
-    "status best_val_loss best_step val_tokens steps tokens train_s start_s attention batch_size world_size device host peak_bytes "
-    "planned_bytes data").split()
+    "status best_val_loss best_step val_tokens steps tokens train_s start_s attention batch_size "
+    "world_size device host peak_bytes planned_bytes data").split()
 
 
 def read(*path):
@@ -67,8 +68,8 @@ def console_lines():
     lines = done.out.splitlines()
     check(
         re.fullmatch(
-            r".+ x 1, 1 threads \| attention flash \| [\d.]+ MiB planned, [\d.]+ MiB base per rank, "
-            r"[\d.]+ MiB to save from", lines[0]), lines[0])
+            r".+ x 1, 1 threads \| attention flash \| [\d.]+ MiB planned, "
+            r"[\d.]+ MiB base per rank, [\d.]+ MiB to save from", lines[0]), lines[0])
     check(lines[1].startswith("1 ranks x batch 2 x accumulation 2 x T 32 = 128 tokens a step | "),
           lines[1])
     steps = [

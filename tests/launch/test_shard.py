@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""training.shard_optimizer: a run with sharded moments equals one without in every bit, takes less memory, and its
-checkpoints resume with any setting. sanitizers: no"""
+"""training.shard_optimizer: a run with sharded moments equals one without in every bit, takes less
+memory, and its checkpoints resume with any setting. sanitizers: no"""
 
 import os
 import re
@@ -54,7 +54,8 @@ def moved(source, name, at, ranks, batch, accumulation, **changes):
 
 
 def resumes_anywhere():
-    """From shared to not, and back, on as many ranks and on others, it is the run that was never shared."""
+    """From shared to not, and back, on as many ranks and on others, it is the run that was never
+    shared."""
     run_of("from_whole", 2, 2, 2)
     run_of("from_shared", 2, 2, 2, **SHARED)
     for ranks, batch, accumulation in ((2, 2, 2), (4, 2, 1), (1, 2, 4)):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The effect of signals on a run: during start-up, in a long step or evaluation, once and twice, alone and under mpirun. sanitizers: no"""
+"""The effect of signals on a run: during start-up, in a long step or evaluation, once and twice,
+alone and under mpirun. sanitizers: no"""
 
 import os
 import re

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A slow file system does not count as a hang, and a failure of one rank ends all ranks with its cause. The faults are
-injected between the program and libc. sanitizers: no
+"""A slow file system does not count as a hang, and a failure of one rank ends all ranks with its
+cause. The faults are injected between the program and libc. sanitizers: no
 It runs alone, because a busy machine would also delay a rank."""
 
 import os
@@ -9,8 +9,8 @@ import subprocess
 
 from e2e import WORK, Skip, check, config, equal, main, run, train
 
-# SLOW_WRITE: seconds for a checkpoint's fsync; SLOW_READ: for rank 1's first read of one; NO_THREAD: which thread that
-# rank 1 wants from its watchdog on is refused.
+# SLOW_WRITE: seconds for a checkpoint's fsync; SLOW_READ: for rank 1's first read of one;
+# NO_THREAD: which thread that rank 1 wants from its watchdog on is refused.
 PRELOADED = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,7 +27,8 @@ static int is_checkpoint(int fd) {
     char link[64], path[512] = "";
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     return readlink(link, path, sizeof path - 1) > 0 &&
-           (strstr(path, "/checkpoints/step_") != NULL || strstr(path, "/checkpoints/.step_") != NULL);
+           (strstr(path, "/checkpoints/step_") != NULL ||
+            strstr(path, "/checkpoints/.step_") != NULL);
 }
 static int is_rank_1(void) {
     const char *rank = getenv("OMPI_COMM_WORLD_RANK");
@@ -51,8 +52,10 @@ int eventfd(unsigned count, int flags) {
     if (flags == EFD_CLOEXEC) threads = 0;
     return next(count, flags);
 }
-int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*work)(void *), void *with) {
-    int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*work)(void *),
+                   void *with) {
+    int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
+        dlsym(RTLD_NEXT, "pthread_create");
     if (is_rank_1() && threads >= 0 && ++threads == seconds("NO_THREAD")) return EAGAIN;
     return next(thread, how, work, with);
 }
@@ -70,7 +73,8 @@ def preloaded():
 
 
 def slow_saves_and_loads_are_no_hang():
-    """Longer than the deadline, while the other rank waits; a shared optimizer replays a program in between."""
+    """Longer than the deadline, while the other rank waits; a shared optimizer replays a program in
+    between."""
     for shared in (False, True):
         path = config("slow_%d" % shared, deadline="2s", training__shard_optimizer=shared,
                       training__stop__steps=6, checkpoint__interval="3 steps")

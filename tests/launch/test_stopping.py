@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Interrupted starts: the first file of a run, and points that are asked to stop while they start, by ./sweep and by the job
-script for Slurm, with scripts in place of the programs."""
+"""Interrupted starts: the first file of a run, and points that are asked to stop while they start,
+by ./sweep and by the job script for Slurm, with scripts in place of the programs."""
 
 import os
 import signal
@@ -11,7 +11,8 @@ from e2e import ENVIRONMENT, check, config, equal, main, run_directory, start, t
 from test_sweep import attempts, fake_slurm, lines_of, study, sweep
 
 FIVE_SECONDS = "for i in {1..50}; do sleep 0.1; done\n"
-DEAF = "trap '' USR1\ntouch \"$FAKE/here\"\nsleep 0.5\ntrap 'exit 75' USR1\n" + FIVE_SECONDS  # at first, as mpirun is
+# at first, as mpirun is
+DEAF = "trap '' USR1\ntouch \"$FAKE/here\"\nsleep 0.5\ntrap 'exit 75' USR1\n" + FIVE_SECONDS
 
 
 def programs(name, **texts):
@@ -52,8 +53,9 @@ def a_sweep_that_is_stopped_while_its_points_start():
 
 
 def a_task(name, warn_at=None, **texts):
-    """Runs the script of a study of one point, with bash in place of mpirun and other programs; the file `warn_at`
-    triggers the warning. Returns its exit code, the attempts, and the tasks that were requeued."""
+    """Runs the script of a study of one point, with bash in place of mpirun and other programs; the
+    file `warn_at` triggers the warning. Returns its exit code, the attempts, and the tasks that
+    were requeued."""
     slurm = programs(name, **texts)
     sweep(study(name, {"seed": [1]}, launch__slurm__ranks_per_node=2, launch__retries=3), "--slurm",
           **slurm)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""./sweep: the points of a study on this machine, stopped and resumed at any time; refusals; the Slurm scripts."""
+"""./sweep: the points of a study on this machine, stopped and resumed at any time; refusals; the
+Slurm scripts."""
 
 import glob
 import json
@@ -14,7 +15,8 @@ import time
 from e2e import (ENVIRONMENT, SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses,
                  main, no_duplicates, on_a_terminal, run, run_directory, start, states, summary,
                  train, tree)
-from studies import NAMES, attempts, fake_slurm, field, lines_of, point_directory, points, refused, study, sweep
+from studies import (NAMES, attempts, fake_slurm, field, lines_of, point_directory, points, refused,
+                     study, sweep)
 
 
 def a_study_from_end_to_end():
@@ -299,7 +301,8 @@ def a_live_table_on_a_terminal():
 
 
 def the_cpu_study_in_short():
-    """configs/cpu_study.yaml on the book Genesis, some steps a point, one point killed in the middle."""
+    """configs/cpu_study.yaml on the book Genesis, some steps a point, one point killed in the
+    middle."""
     bible = shutil.which("bible") or "/usr/games/bible"
     if not os.path.exists(bible):
         raise Skip("needs the package bible-kjv")
@@ -347,7 +350,8 @@ def submitted_once():
         file.write("101_[0-1%4]\n102\n")
     for how in ("--slurm", "--local"):
         done = sweep(path, how, code=1, **slurm)
-        check("jobs of this study are queued or running; run scancel 101,102" in done.err, repr(done))
+        check("jobs of this study are queued or running; run scancel 101,102" in done.err,
+              repr(done))
     os.remove(slurm["FAKE"] + "/queue")
     train(point_directory("submit", "seed-1") + "/config.yaml")
     sweep(path, "--slurm", **slurm)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""./sweep: a study whose points come and go. The settings of a point identify it, not its position in the sweep."""
+"""./sweep: a study whose points come and go. The settings of a point identify it, not its position
+in the sweep."""
 
 import os
 import re

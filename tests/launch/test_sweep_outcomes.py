@@ -53,7 +53,8 @@ def the_files_name_brings_no_newline_into_a_script():
         copy.write(file.read().replace('"name": "unnamed",', ""))
     done = run("sweep", path, "--slurm", "--dry-run")
     check(
-        done.code == 78 and "'name' must not contain the control character U+000A" in done.errors()[0],
+        done.code == 78
+        and "'name' must not contain the control character U+000A" in done.errors()[0],
         repr(done))
     equal(done.out, "", "what was printed")
 
@@ -132,7 +133,8 @@ def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
             "jobs of this study are queued or running; run scancel 101,102" in done.err, repr(done))
         check(
             re.search(
-                "sweep: warning: %s/sweep.json.*; renamed to %s and written again" % (directory, aside),
+                "sweep: warning: %s/sweep.json.*; renamed to %s and written again" %
+                (directory, aside),
                 done.err), repr(done))
         with open(aside, encoding="utf-8") as file:
             equal(file.read(), damaged, "what was kept")

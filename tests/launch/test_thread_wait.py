@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""How OpenMP's threads wait: every program that computes sets it, once, and respects the user's choice."""
+"""How OpenMP's threads wait: every program that computes sets it, once, and respects the user's
+choice."""
 
 import re
 

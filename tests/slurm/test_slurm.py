@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A study on a real Slurm of one machine (tests/slurm/cluster): submitted, interrupted, requeued, reported.
+"""A study on a real Slurm of one machine (tests/slurm/cluster): submitted, interrupted, requeued,
+reported.
 
 sanitizers: no
 """
@@ -14,7 +15,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "launch"))
 
-from e2e import ENVIRONMENT, WORK, Skip, check, config, equal, losses, main, no_duplicates, run, run_directory, summary
+from e2e import (ENVIRONMENT, WORK, Skip, check, config, equal, losses, main, no_duplicates, run,
+                 run_directory, summary)
 
 CLUSTER = os.path.join(WORK, "slurm")
 

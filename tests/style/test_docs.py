@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The references of the documentation exist: tests by file and name, links by file and heading, a row in
-docs/promises.md for each section of the pages with most promises, and a README in each folder of sources. (fast lane)
+"""The references of the documentation exist: tests by file and name, links by file and heading, a
+row in docs/promises.md for each section of the pages with most promises, and a README in each
+folder of sources. (fast lane)
 
 sanitizers: no
 """
@@ -92,10 +93,12 @@ def the_readme_shows_the_code_as_it_is(_):
 
 
 def each_folder_of_sources_has_a_readme(_):
-    """A README of at most ten lines says what the folder has, what it may include and where to start."""
+    """A README of at most ten lines says what the folder has, what it may include and where to
+    start."""
     folders = {
         os.path.dirname(path)
-        for path in files() if path.startswith(FOLDERS) and path.endswith((".c", ".h", ".cu", ".cuh"))
+        for path in files()
+        if path.startswith(FOLDERS) and path.endswith((".c", ".h", ".cu", ".cuh"))
     }
     wrong = ["%s: no README.md" % folder for folder in sorted(folders | {"tests"})
              if not os.path.isfile(folder + "/README.md")]

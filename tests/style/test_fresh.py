@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""tests/fresh/run with stand-ins for the commands that create and enter a system: its counts, its skips, and its cleanup.
+"""tests/fresh/run with stand-ins for the commands that create and enter a system: its counts, its
+skips, and its cleanup.
 
 sanitizers: no
 """
@@ -21,12 +22,16 @@ TOOLS = ("bash", "awk", "tail", "mktemp", "rm", "cp", "mkdir", "tar", "tee", "ca
 STAND_INS = {
     "id": "echo ${UID_PLAYED:-0}",
     "git": "printf 'quickstart\\0check\\0gone\\0'",
-    "apt-get": "echo http://mirror/security Debian oldstable-security; echo http://mirror/debian Debian oldstable",
-    "debootstrap": 'echo "$@" >"$NOTES"; for all; do set -- "$2" "$@"; done; for all; do case "$all" in */root) '
-    'mkdir -p "$all/etc" "$all/hourglass.none" ;; esac; done; echo "E: ${FAULT:-}"; [ -z "${FAULT:-}" ]',
+    "apt-get": "echo http://mirror/security Debian oldstable-security; "
+    "echo http://mirror/debian Debian oldstable",
+    "debootstrap": 'echo "$@" >"$NOTES"; for all; do set -- "$2" "$@"; done; '
+    'for all; do case "$all" in */root) '
+    'mkdir -p "$all/etc" "$all/hourglass.none" ;; esac; done; '
+    'echo "E: ${FAULT:-}"; [ -z "${FAULT:-}" ]',
     "chroot": "exit 1",
     # the last argument is the command
-    "unshare": 'case "${@: -1}" in ./quickstart) exit ${QUICKSTART:-0} ;; ./check) echo "${CHECK-8 passed, 0 failed, 2 skipped}" ;; '
+    "unshare": 'case "${@: -1}" in ./quickstart) exit ${QUICKSTART:-0} ;; '
+    './check) echo "${CHECK-8 passed, 0 failed, 2 skipped}" ;; '
     '"apt-get update -qq") exit 0 ;; true) exit ${MOUNTS:-0} ;; *) exit 9 ;; esac',
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""tests/gpu/stamp and the stamp that tests/gpu/run writes, in a copy of their folder, with stand-ins for the GPU and the programs.
+"""tests/gpu/stamp and the stamp that tests/gpu/run writes, in a copy of their folder, with
+stand-ins for the GPU and the programs.
 
 sanitizers: no
 """
@@ -28,8 +29,10 @@ esac""",
 echo "20.75 ms a step | 592000 tokens/s"
 echo "7000.0 MiB planned, 7001.0 MiB taken\"""",
     "train": """for argument; do case "$argument" in output=*) mkdir -p "${argument#output=}"
-  echo '{"start_s": 1.5, "planned_bytes": 2097152, "peak_bytes": 3145728}' >"${argument#output=}/summary.json" ;; esac; done""",
-    "tests/run": 'echo "failed: nothing"; echo "${COUNTS:-7 passed, 0 failed, 1 skipped}"; [ -z "${COUNTS:-}" ]',
+  echo '{"start_s": 1.5, "planned_bytes": 2097152, "peak_bytes": 3145728}' \\
+    >"${argument#output=}/summary.json" ;; esac; done""",
+    "tests/run": 'echo "failed: nothing"; echo "${COUNTS:-7 passed, 0 failed, 1 skipped}"; '
+    '[ -z "${COUNTS:-}" ]',
     "tests/gpu/predictions": 'echo "predictions: 3 points, memory within 0.11%, time within 8.7%"',
 }
 SOURCES = {

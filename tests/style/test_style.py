@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The project rules that a program can check: includes between folders, lengths, forbidden words, formatting. (fast lane)
+"""The project rules that a program can check: includes between folders, lengths, forbidden words,
+formatting. (fast lane)
 
 sanitizers: no
 """
@@ -37,12 +38,18 @@ HEADERS = {
 LIBRARIES = ("core/", "nn/", "dist/", "data/", "checkpoints/", "launch/config/")
 KERNELS = ("core/cpu/", "core/cuda/", "core/ops/")  # one name an op on both devices
 # What is left to do: cycles of modules, and types that are defined more than once.
-MAX_FILE, LONG_FUNCTION, MAX_FUNCTION = 400, 60, 90
+MAX_FILE, LONG_FUNCTION, MAX_FUNCTION, MAX_LINE = 400, 60, 90, 100
+# Where lines must be short, besides C: scripts (also by their first line, #!) and pages, but not
+# generated ones. In pages, tables, blocks of commands or output, and addresses may be wide.
+SHORT_LINES = (".py", ".sh", ".md", ".yaml", "SConstruct", ".clang-tidy")
+GENERATED = ("docs/config.md", )
+WIDE_IN_PAGES = r"(?ms)^ *```.*?^ *```$|^ *\|[^\n]*|https?://\S+"
 FORMATTER = 14
 
 
 def files_by_git(*options):
-    """What is committed or about to be, as git lists it; None without git or outside of a checkout."""
+    """What is committed or about to be, as git lists it; None without git or outside of a
+    checkout."""
     if not shutil.which("git"):
         return None
     listed = subprocess.run(["git", "ls-files", *options], capture_output=True, text=True)
@@ -112,7 +119,8 @@ def module_of(path):
 
 
 def strong_components(graph):
-    """Sets of nodes that reach each other, of two nodes or more. Source: Tarjan 1972, without recursion."""
+    """Sets of nodes that reach each other, of two nodes or more. Source: Tarjan 1972, without
+    recursion."""
     order, low, stack, on_stack, found = {}, {}, [], set(), []
     for root in sorted(graph):
         work = [(root, iter(sorted(graph[root])))] if root not in order else []
@@ -122,7 +130,8 @@ def strong_components(graph):
                 order[node] = low[node] = len(order)
                 stack.append(node)
                 on_stack.add(node)
-            other = next((other for other in others if other not in order or other in on_stack), None)
+            other = next((other for other in others if other not in order or other in on_stack),
+                         None)
             if other is None:
                 work.pop()
                 if work:
@@ -210,8 +219,29 @@ def files_are_short(code):
     ]
 
 
+def is_script_or_page(path):
+    if path.endswith(SHORT_LINES):
+        return path not in GENERATED
+    with open(path, "rb") as file:
+        return file.read(2) == b"#!"
+
+
+def lines_are_short(everything):
+    wrong = []
+    for path in filter(is_script_or_page, everything):
+        text = "\n".join(lines_of(path))
+        if path.endswith(".md"):
+            text = re.sub(WIDE_IN_PAGES, lambda wide: "\n" * wide.group().count("\n"), text)
+        wrong += [
+            "%s:%d: %d columns, the limit is %d" % (path, number, len(line), MAX_LINE)
+            for number, line in enumerate(text.split("\n"), 1) if len(line) > MAX_LINE
+        ]
+    return wrong
+
+
 def functions(path):
-    """(name, first line, number of lines): a definition starts in column 0, and its brace closes there."""
+    """(name, first line, number of lines): a definition starts in column 0, and its brace closes
+    there."""
     start, name, depth_line = 0, "", None
     for number, line in enumerate(lines_of(path), 1):
         if depth_line is None and re.match(r"[A-Za-z_]", line) and not re.match(
@@ -277,7 +307,8 @@ def a_tree_without_git_lists_the_same(_):
     by_git, by_name = files_by_git("-c"), set(files_by_name())
     product = re.compile(r"(build|runs)/|(train|prepare)$|.*(__pycache__|\.sconsign|\.gcda)")
     return ["%s: not listed without git" % path for path in by_git or [] if path not in by_name] + \
-        ["%s: a build's product, listed without git" % path for path in by_name if product.match(path)]
+        ["%s: a build's product, listed without git" % path for path in by_name
+         if product.match(path)]
 
 
 def tests_use_their_own_folders(everything):
@@ -306,14 +337,15 @@ def main():
     checks = [
         rooms_include_only_downward, modules_have_no_cycles, file_names_are_unique,
         type_names_are_unique, libraries_stay_in_their_rooms, cuda_is_for_cu_files,
-        headers_have_guards, files_are_short, functions_are_short, nothing_is_left_for_later,
-        libraries_never_exit, libraries_never_print, no_paths_of_a_machine,
-        a_tree_without_git_lists_the_same, tests_use_their_own_folders, code_is_formatted
+        headers_have_guards, files_are_short, lines_are_short, functions_are_short,
+        nothing_is_left_for_later, libraries_never_exit, libraries_never_print,
+        no_paths_of_a_machine, a_tree_without_git_lists_the_same, tests_use_their_own_folders,
+        code_is_formatted
     ]
     no_formatter = "skipped (needs clang-format %d)" % FORMATTER
     counts = {"ok": 0, "FAILED": 0, no_formatter: 0}
     for check in checks:
-        wrong = check(everything if check in (no_paths_of_a_machine,
+        wrong = check(everything if check in (lines_are_short, no_paths_of_a_machine,
                                               tests_use_their_own_folders) else code)
         verdict = no_formatter if wrong is None else "FAILED" if wrong else "ok"
         counts[verdict] += 1

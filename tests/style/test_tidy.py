@@ -2,10 +2,11 @@
 """clang-tidy finds nothing in the C sources that changed since they were last recorded as clean.
 
 usage: tests/style/test_tidy.py [--all]
-  --all   looks at every source, and records what is clean in tests/style/tidy.json, which is committed
+  --all   looks at every source, and records what is clean in tests/style/tidy.json, which is
+          committed
 
-A source is looked at again where a hash of its code, and of .clang-tidy, is not the recorded one. A header
-that has changed is looked at through one source that includes it. sanitizers: no
+A source is looked at again where a hash of its code, and of .clang-tidy, is not the recorded one. A
+header that has changed is looked at through one source that includes it. sanitizers: no
 """
 
 import concurrent.futures
