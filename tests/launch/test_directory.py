@@ -71,7 +71,7 @@ def a_path_that_leads_elsewhere():
         equal(contents(folder), before, "after output=" + output)
     for name in ("..", "."):
         done = train(path, "name=" + name, "output=%s/none/${name}" % WORK, code=78)
-        check("is no name" in done.err, repr(done))
+        check("cannot name a run" in done.err, repr(done))
     check(not os.path.exists(WORK + "/none"), "a directory")
 
 
