@@ -86,7 +86,7 @@ def a_study_is_cut_requeued_and_reported():
     done = run("sweep", path, "--slurm", **ENVIRONMENT)
     equal(done.code, 1, "a second submission: %r" % done)
     check(
-        "jobs of this study are queued or running: scancel %s,%s" % (array, jobs["report"])
+        "jobs of this study are queued or running; run scancel %s,%s" % (array, jobs["report"])
         in done.err, repr(done))
     wait_for("two points begin", lambda: has_begun("study", 1) and has_begun("study", 2))
     check(not os.path.exists(point("study", 3) + "/attempts.log"), "the array's limit was not held")

@@ -37,7 +37,6 @@ HEADERS = {
 }
 LIBRARIES = ("core/", "nn/", "dist/", "data/", "checkpoints/", "launch/config/")
 KERNELS = ("core/cpu/", "core/cuda/", "core/ops/")  # one name an op on both devices
-# What is left to do: cycles of modules, and types that are defined more than once.
 MAX_FILE, LONG_FUNCTION, MAX_FUNCTION, MAX_LINE = 400, 60, 90, 100
 # Where lines must be short, besides C: scripts (also by their first line, #!) and pages, but not
 # generated ones. In pages, tables, blocks of commands or output, and addresses may be wide.
