@@ -81,6 +81,11 @@ typedef struct CheckpointKeep {
     int64_t best;
 } CheckpointKeep;
 
+/* Snapshot and checkpoint_write in one call with an image of its own: for a single checkpoint.
+ * Errors: theirs. */
+NODISCARD Status checkpoint_save(const CheckpointContents *contents, const char *dir, int64_t step,
+                                 CheckpointKeep keep);
+
 /* Writes the image as DIR/step_%08d.h5; it is durable when this returns. Then removes the oldest
  * checkpoints up to this step beyond `keep`, but never the new one, nor a file without a valid
  * trailer of its step. Such a file at the name of the new one is moved aside

@@ -233,3 +233,15 @@ Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *con
     }
     return status;
 }
+
+Status checkpoint_save(const CheckpointContents *contents, const char *dir, int64_t step,
+                       CheckpointKeep keep) {
+    CheckpointImage *image = NULL;
+    size_t bytes;
+    TRY(checkpoint_image_bytes(contents, &bytes));
+    TRY(checkpoint_image_create(bytes, &image));
+    Status status = checkpoint_snapshot(image, contents);
+    if (!failed(status)) status = checkpoint_write(image, dir, step, keep);
+    checkpoint_image_destroy(&image);
+    return status;
+}

@@ -200,8 +200,8 @@ static const char *tokenizer_of(const ModelWeights *m) {
 }
 
 /* A run at step 0; launch/run/state.c defines the format. */
-static Status checkpoint_save(const Snapshot *s, const ModelWeights *m, const Config *config,
-                              const char *text, const char *folder) {
+static Status first_save(const Snapshot *s, const ModelWeights *m, const Config *config,
+                         const char *text, const char *folder) {
     double scale = loss_scale_start(config_dtype(config)).scale;
     const CheckpointValue values[] = {
         i64_value("step", 0),
@@ -220,14 +220,7 @@ static Status checkpoint_save(const Snapshot *s, const ModelWeights *m, const Co
         {.name = "config", .kind = CHECKPOINT_TEXT, .text = text},
         {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_of(m)}};
     CheckpointContents contents = {s->tensors, s->n, values, sizeof values / sizeof *values};
-    CheckpointImage *image = NULL;
-    size_t bytes;
-    TRY(checkpoint_image_bytes(&contents, &bytes));
-    TRY(checkpoint_image_create(bytes, &image));
-    Status status = checkpoint_snapshot(image, &contents);
-    if (!failed(status)) status = checkpoint_write(image, folder, 0, (CheckpointKeep){1, -1});
-    checkpoint_image_destroy(&image);
-    return status;
+    return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1});
 }
 
 /* In a new directory. */
@@ -236,7 +229,7 @@ static Status files_write(const Snapshot *snapshot, const ModelWeights *m, const
     char yaml[PATH_MAX], checkpoint[PATH_MAX];
     snprintf(yaml, sizeof yaml, "%s/config.yaml", config->output);
     snprintf(checkpoint, sizeof checkpoint, "%s/step_%08d.h5", folder, 0);
-    Status status = checkpoint_save(snapshot, m, config, text, folder);
+    Status status = first_save(snapshot, m, config, text, folder);
     if (!failed(status)) status = text_file_replace(yaml, text);
     if (failed(status)) file_remove(checkpoint);
     return status;

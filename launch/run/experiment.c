@@ -15,7 +15,7 @@ void experiment_configure(Experiment *e, const Config *config) {
     e->T = config->model.block_size;
 }
 
-static bool is_narrow(const Config *config) {
+static bool is_half(const Config *config) {
     DType dtype = config_dtype(config);
     return dtype == DTYPE_F16 || dtype == DTYPE_BF16;
 }
@@ -26,7 +26,7 @@ static Status device_open(Experiment *e) {
     int count = device_count_cuda(), index = count > 0 ? world_local_rank(e->world) % count : 0;
     bool wants_cuda = e->config->device == CONFIG_DEVICE_CUDA;
     if (e->config->device == CONFIG_DEVICE_AUTO)
-        wants_cuda = count > 0 || (e->plan.only && is_narrow(e->config));
+        wants_cuda = count > 0 || (e->plan.only && is_half(e->config));
     if (wants_cuda && count == 0 && e->plan.only) {
         Target hopper = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
         return device_open_planning(hopper, e->plan.device_bytes, &e->device);
@@ -51,7 +51,7 @@ Status experiment_open_device(Experiment *e) {
     e->device->autotune = e->config->autotune;
     e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
     const char *dtype = config_name("training.dtype", (int)e->config->training.dtype);
-    if (e->device->target.kind == DEVICE_CPU && is_narrow(e->config))
+    if (e->device->target.kind == DEVICE_CPU && is_half(e->config))
         return no_gpu_for(dtype, e->config->device);
     if (e->device->target.kind == DEVICE_CUDA &&
         e->config->training.dtype == CONFIG_DTYPE_BFLOAT16 && e->device->target.sm < 80) {

@@ -41,27 +41,15 @@ static OpSet ops_of_cases(Target target) {
     return set;
 }
 
-static void step_check(const Program *p, const OpSet *cases) {
-    for (int i = 0; i < p->n_nodes; i++) {
-        const Op *op = p->nodes[i]->op;
-        bool has_case = is_elsewhere(op) || op_set_has(cases, op);
-        if (!has_case) printf("\n    tests/gpu/op_cases_helper.c: no %s", op->name);
-        CHECK(has_case);
-    }
+static void op_check(const Op *op, void *cases) {
+    bool has_case = is_elsewhere(op) || op_set_has(cases, op);
+    if (!has_case) printf("\n    tests/gpu/op_cases_helper.c: no %s", op->name);
+    CHECK(has_case);
 }
 
 static void every_op_of_a_gpt_has_a_case(void) {
     OpSet cases = ops_of_cases((Target){.kind = DEVICE_CPU, .threads = 1});
-    for (Recompute recompute = RECOMPUTE_NONE; recompute <= RECOMPUTE_BLOCK; recompute++) {
-        ModelOptions options = model_tiny();
-        TestModel model;
-        options.recompute = recompute;
-        options.config.dropout = 0.1;
-        options.document_mask = true;
-        if (CHECK_OK(model_record(&options, &model)))
-            step_check(model.training->programs[MICRO_ONLY].program, &cases);
-        test_model_destroy(&model);
-    }
+    model_visit_ops(op_check, &cases);
 }
 
 int main(int argc, char **argv) {

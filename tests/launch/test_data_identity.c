@@ -25,13 +25,9 @@ static TokenFile *file_make(const char *path, int32_t first, int count) {
 static CheckpointFile *checkpoint_make(const char *dir, const DataIdentity *data) {
     CheckpointValue values[DATA_IDENTITY_VALUES];
     CheckpointContents contents = {.values = values};
-    CheckpointImage *image = NULL;
     CheckpointFile *file = NULL;
     if (data != NULL) contents.n_values = data_identity_values(data, values);
-    CHECK_OK(checkpoint_image_create(1 << 16, &image));
-    CHECK_OK(checkpoint_snapshot(image, &contents));
-    CHECK_OK(checkpoint_write(image, dir, 5, (CheckpointKeep){1, -1}));
-    checkpoint_image_destroy(&image);
+    CHECK_OK(checkpoint_save(&contents, dir, 5, (CheckpointKeep){1, -1}));
     CHECK_OK(checkpoint_open(arena_printf(&arena, "%s/step_00000005.h5", dir), &file));
     return file;
 }

@@ -61,14 +61,7 @@ static Status old_write(const char *folder) {
         }
     }
     CheckpointContents contents = {list, COUNT(list), NULL, 0};
-    CheckpointImage *image = NULL;
-    size_t bytes;
-    TRY(checkpoint_image_bytes(&contents, &bytes));
-    TRY(checkpoint_image_create(bytes, &image));
-    Status status = checkpoint_snapshot(image, &contents);
-    if (!failed(status)) status = checkpoint_write(image, folder, 0, (CheckpointKeep){1, -1});
-    checkpoint_image_destroy(&image);
-    return status;
+    return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1});
 }
 
 static Status experiment_create(Experiment *e, Config **config) {

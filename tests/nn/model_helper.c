@@ -3,6 +3,7 @@
 #include "nn/models/gpt2.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/groups.h"
+#include "tests/harness.h"
 
 #include <string.h>
 
@@ -62,6 +63,21 @@ Status model_record(const ModelOptions *options, TestModel *out) {
     TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype,
                             &out->tensors));
     return training_of(out);
+}
+
+void model_visit_ops(void (*visit)(const Op *op, void *self), void *self) {
+    for (Recompute recompute = RECOMPUTE_NONE; recompute <= RECOMPUTE_BLOCK; recompute++) {
+        ModelOptions options = model_tiny();
+        TestModel model;
+        options.recompute = recompute;
+        options.config.dropout = 0.1;
+        options.document_mask = true;
+        if (CHECK_OK(model_record(&options, &model))) {
+            const Program *p = model.training->programs[MICRO_ONLY].program;
+            for (int i = 0; i < p->n_nodes; i++) visit(p->nodes[i]->op, self);
+        }
+        test_model_destroy(&model);
+    }
 }
 
 Status test_model_create(const ModelOptions *options, TestModel *out) {

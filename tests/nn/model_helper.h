@@ -40,6 +40,10 @@ ModelOptions model_tiny(void);
  * test_model_destroy after a failure, too. */
 NODISCARD Status model_record(const ModelOptions *options, TestModel *out);
 
+/* Visits each op of a training step of a tiny GPT, with documents, dropout and every setting of
+ * recompute. */
+void model_visit_ops(void (*visit)(const Op *op, void *self), void *self);
+
 /* Prepares model_step and initializes the weights from the seed. Call test_model_destroy after a
  * failure, too. */
 NODISCARD Status test_model_create(const ModelOptions *options, TestModel *out);
