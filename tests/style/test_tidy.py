@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """clang-tidy finds nothing in the C sources that changed since they were last recorded as clean.
 
-usage: tests/style/test_tidy.py [--all]
-  --all   looks at every source, and records what is clean in tests/style/tidy.json, which is
-          committed
+usage: tests/style/test_tidy.py [--record | --all]
+  --record  also records what is clean in tests/style/tidy.json, which is committed
+  --all     the same, and looks at every source
 
 A source is looked at again where a hash of its code, and of .clang-tidy, is not the recorded one. A
 header that has changed is looked at through one source that includes it. sanitizers: no
