@@ -189,12 +189,18 @@ __device__ __forceinline__ float flash_log2_of(const FlashParams &p, float maxim
     return flash_is_large(p, maximum) ? log2f(sum) : flash_exact_log2(p, maximum, log2f(sum));
 }
 
-/* Stores the results of a row's softmax: lse, and the stats if lse is large. maximum: of the
- * unscaled scores, negated for a negative scale; log2_sum: of the weights relative to it. */
+/* The lse of a row whose largest unscaled score is `maximum`, negated for a negative scale;
+ * log2_sum: of the weights relative to it. */
+__device__ __forceinline__ float flash_lse(const FlashParams &p, float maximum, float log2_sum) {
+    return fmaf(log2_sum, FLASH_LN2, maximum * fabsf(p.scale));
+}
+
+/* Stores the results of a row's softmax: lse, and the stats if lse is large. The arguments are
+ * those of flash_lse. */
 __device__ __forceinline__ void flash_keep(const FlashParams &p, int64_t head, int i, float maximum,
                                            float log2_sum, bool is_blind) {
     const int64_t at = head * p.Tq + i, rows = (int64_t)p.B * p.NH * p.Tq;
-    float lse = fmaf(log2_sum, FLASH_LN2, maximum * fabsf(p.scale));
+    float lse = flash_lse(p, maximum, log2_sum);
     if (maximum == -FLASH_INF && log2_sum == -FLASH_INF) lse = is_blind ? -FLASH_INF : FLASH_NAN;
     if (fabsf(lse) > FLASH_LSE_LIMIT && maximum != -FLASH_INF) {
         lse = fmaxf(lse, -3.4028235e38f); /* -inf is a row without keys */
