@@ -142,7 +142,7 @@ def objects(env, build, path):
         return env.Object(stem + ".o", path)
     return [
         env.Object("%s_%s.o" % (stem, name), path,
-                   CPPDEFINES=env["CPPDEFINES"] + ["REAL=" + real, "REAL_NAME=" + name])
+                   CPPDEFINES=[*env["CPPDEFINES"], "REAL=" + real, "REAL_NAME=" + name])
         for name, real in REALS.items()
     ]
 
