@@ -160,6 +160,18 @@ def wait_until_heard(process, number):
         time.sleep(0.001)
 
 
+def signalled_start(path, arguments, number, delay):
+    """The exit code of a start that gets a signal, and the seconds until then."""
+    process = subprocess.Popen([
+        "bash", "-c", "trap '' INT; exec \"$@\"", "-", PROGRAMS + "/train", path, *arguments
+    ], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    wait_until_heard(process, number)
+    time.sleep(delay)
+    process.send_signal(number)
+    begin = time.monotonic()
+    return process.wait(LIMIT), time.monotonic() - begin
+
+
 def a_start_is_ended_at_once_and_leaves_nothing():
     """Also if it ignores SIGINT because a script started it in the background."""
     path = slow_config("slow")
@@ -169,16 +181,12 @@ def a_start_is_ended_at_once_and_leaves_nothing():
     check(whole > 0.4, "the start is too quick for this test: %.2f s" % whole)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         for arguments in (["--print-config"], []):
-            process = subprocess.Popen([
-                "bash", "-c", "trap '' INT; exec \"$@\"", "-", PROGRAMS + "/train", path, *arguments
-            ], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-            wait_until_heard(process, number)
-            time.sleep(min(whole / 4, 0.1))
-            process.send_signal(number)
-            begin = time.monotonic()
-            equal(process.wait(LIMIT), -number, "exit")
-            check(time.monotonic() - begin < 0.2,
-                  "it ended after %.2f s" % (time.monotonic() - begin))
+            for _ in range(5):  # on a busy machine the signal may come after the end
+                code, seconds = signalled_start(path, arguments, number, min(whole / 4, 0.1))
+                if code != 0:
+                    break
+            equal(code, -number, "exit")
+            check(seconds < 0.2, "it ended after %.2f s" % seconds)
             check(not os.path.exists(run_directory("slow")), "a directory was left behind")
 
 
