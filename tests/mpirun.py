@@ -12,4 +12,7 @@ ENVIRONMENT = {
     # Suppresses mpirun's own paragraphs after an error. PRRTE has no such option and writes them to
     # stderr.
     "OMPI_MCA_orte_execute_quiet": "1",
+    # Ranks of one host. Open MPI 5 writes a warning to stderr if it cannot pair the addresses of an
+    # interface with themselves.
+    "OMPI_MCA_btl_tcp_if_include": "lo",
 }
