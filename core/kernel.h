@@ -65,7 +65,7 @@ typedef struct Kernel {
     Status name##_cpu_f64(const Node *node, void *stream);                                         \
     Status name##_cuda(const Node *node, void *stream)
 
-/* Initializers of a row: CPU_ROW(layernorm, .workspace = parts_cpu). */
+/* Initializers of a row: CPU_ROW(norm_backward, .workspace = parts_cpu). */
 #define CPU_ROW(function, ...)                                                                     \
     {                                                                                              \
         .device = DEVICE_CPU, .dtypes = DTYPES_F32_F64, .run = function##_cpu_f32,                 \

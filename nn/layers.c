@@ -2,8 +2,8 @@
 
 #include "core/ops/dropout.h"
 #include "core/ops/gelu.h"
-#include "core/ops/layernorm.h"
 #include "core/ops/linear.h"
+#include "core/ops/norm.h"
 #include "core/passes/recompute.h"
 
 #include <math.h>
@@ -68,8 +68,8 @@ Tensor *linear_forward(Program *p, const Linear *linear, Tensor *x) {
 
 Tensor *layernorm_forward(Program *p, const LayerNorm *ln, Residual *residual) {
     Tensor *sum = NULL;
-    Tensor *y = layernorm_record(p, residual->sum, residual->branch, weight_of(ln->weight),
-                                 weight_of(ln->bias), &sum);
+    Tensor *y = norm_record(p, residual->sum, residual->branch, weight_of(ln->weight),
+                            weight_of(ln->bias), (NormOptions){NORM_LAYER, 1e-5}, &sum);
     *residual = (Residual){.sum = sum};
     return y;
 }

@@ -163,7 +163,7 @@ static Status groups_lay(Parameters *parameters) {
 
 Status parameters_layout(Parameters *parameters) {
     int64_t ranks = parameters->sharding.ranks;
-    parameters->parts = (NORM_PARTS + ranks - 1) / ranks * ranks;
+    parameters->parts = (L2_NORM_PARTS + ranks - 1) / ranks * ranks;
     parameters->buckets =
         arena_alloc(&parameters->arena, ((size_t)parameters->count + 1) * sizeof(ElementRange));
     if (parameters->buckets == NULL) return no_memory();

@@ -4,7 +4,7 @@
 
 DECLARE_KERNELS(sum);
 DECLARE_KERNELS(squares);
-DECLARE_KERNELS(norm);
+DECLARE_KERNELS(l2_norm);
 
 enum { PARTS = 64 };
 
@@ -55,7 +55,7 @@ Status KERNEL(squares)(const Node *node, void *stream) {
     return OK;
 }
 
-Status KERNEL(norm)(const Node *node, void *stream) {
+Status KERNEL(l2_norm)(const Node *node, void *stream) {
     (void)stream;
     const double *squares = tensor_data(node->inputs[0]);
     real *out = tensor_data(node->outputs[0]);

@@ -49,7 +49,7 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 static __global__ void __launch_bounds__(THREADS)
-    norm_kernel(float *out, const double *squares, int64_t count) {
+    l2_norm_kernel(float *out, const double *squares, int64_t count) {
     double sum = 0;
     for (int64_t i = threadIdx.x; i < count; i += THREADS) sum += squares[i];
     sum = block_sum(sum);
@@ -84,9 +84,9 @@ extern "C" Status squares_cuda(const Node *node, void *stream) {
     return Status{STATUS_OK};
 }
 
-extern "C" Status norm_cuda(const Node *node, void *stream) {
+extern "C" Status l2_norm_cuda(const Node *node, void *stream) {
     int64_t count = tensor_count(node->inputs[0]) / (int64_t)sizeof(double);
-    norm_kernel<<<1, THREADS, 0, (cudaStream_t)stream>>>(data_of<float>(node->outputs[0]),
-                                                         data_of<double>(node->inputs[0]), count);
-    return cuda_launched("norm");
+    l2_norm_kernel<<<1, THREADS, 0, (cudaStream_t)stream>>>(
+        data_of<float>(node->outputs[0]), data_of<double>(node->inputs[0]), count);
+    return cuda_launched("l2_norm");
 }

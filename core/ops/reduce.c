@@ -2,7 +2,7 @@
 
 DECLARE_KERNELS(sum);
 DECLARE_KERNELS(squares);
-DECLARE_KERNELS(norm);
+DECLARE_KERNELS(l2_norm);
 
 static const Op sum_op = {
     .name = "sum",
@@ -16,11 +16,11 @@ static const Op squares_op = {
                        CUDA_KERNEL(squares, DTYPE_BIT(DTYPE_F32), .speed = SPEED(3.0, 0, 0.95))),
 };
 
-static const Op norm_op = {
+static const Op l2_norm_op = {
     .name = "norm",
     .typed_by = OUTPUT(0),
-    .kernels =
-        KERNELS(CPU_KERNEL(norm), CUDA_KERNEL(norm, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
+    .kernels = KERNELS(CPU_KERNEL(l2_norm),
+                       CUDA_KERNEL(l2_norm, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
 };
 
 void sum_record(Program *p, Tensor *out, Tensor *x, double scale, bool accumulate) {
@@ -33,19 +33,19 @@ void squares_record(Program *p, SquaresAttrs attrs, Tensor *out, Tensor *x) {
                    (Recording){&squares_op, &attrs, sizeof attrs, TENSORS(x), TENSORS(out), NULL});
 }
 
-void norm_record(Program *p, Tensor *out, Tensor *squares) {
-    program_record(p, (Recording){&norm_op, NULL, 0, TENSORS(squares), TENSORS(out), NULL});
+void l2_norm_record(Program *p, Tensor *out, Tensor *squares) {
+    program_record(p, (Recording){&l2_norm_op, NULL, 0, TENSORS(squares), TENSORS(out), NULL});
 }
 
-void norm_of_record(Program *p, Tensor *out, Tensor *x) {
+void l2_norm_of_record(Program *p, Tensor *out, Tensor *x) {
     if (program_failed(p) || x == NULL) return;
     ElementRange *whole = arena_alloc(&p->arena, sizeof *whole);
-    Tensor *squares = program_workspace(p, NORM_PARTS * sizeof(double));
+    Tensor *squares = program_workspace(p, L2_NORM_PARTS * sizeof(double));
     if (whole == NULL) {
         program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
         return;
     }
     *whole = (ElementRange){0, tensor_count(x)};
-    squares_record(p, (SquaresAttrs){whole, 1, NORM_PARTS, {0, NORM_PARTS}}, squares, x);
-    norm_record(p, out, squares);
+    squares_record(p, (SquaresAttrs){whole, 1, L2_NORM_PARTS, {0, L2_NORM_PARTS}}, squares, x);
+    l2_norm_record(p, out, squares);
 }

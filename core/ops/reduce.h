@@ -5,7 +5,7 @@
 #include "core/element_range.h"
 #include "core/program.h"
 
-enum { NORM_PARTS = 256 }; /* default number of parts of a range */
+enum { L2_NORM_PARTS = 256 }; /* default number of parts of a range */
 
 typedef struct ReduceAttrs {
     double scale;
@@ -27,8 +27,8 @@ typedef struct SquaresAttrs {
 } SquaresAttrs;
 void squares_record(Program *p, SquaresAttrs attrs, Tensor *out, Tensor *x);
 
-/* norm: out = sqrt(sum of squares), added in order. inputs squares; outputs out (1). */
-void norm_record(Program *p, Tensor *out, Tensor *squares);
+/* L2 norm: out = sqrt(sum of squares), added in order. inputs squares; outputs out (1). */
+void l2_norm_record(Program *p, Tensor *out, Tensor *squares);
 
-/* norm_of: out = sqrt(sum(x^2)): squares and norm for a single range, all of x. */
-void norm_of_record(Program *p, Tensor *out, Tensor *x);
+/* The same of one tensor: out = sqrt(sum(x^2)): squares and L2 norm of a single range, all of x. */
+void l2_norm_of_record(Program *p, Tensor *out, Tensor *x);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define EPSILON 1e-5 /* of core/ops/layernorm.c */
+#define EPSILON 1e-5 /* of nn/layers.c */
 
 /* The required value of a field. */
 typedef struct Expected {

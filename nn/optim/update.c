@@ -209,7 +209,7 @@ void update_record(Program *p, const Update *u) {
         squares_of(p, u, squares, 0, parameters->n_buckets);
     }
     program_label(p, "optimizer");
-    norm_record(p, u->norm, squares);
+    l2_norm_record(p, u->norm, squares);
     if (is_sharded(u)) {
         shards_update(p, u);
     } else {

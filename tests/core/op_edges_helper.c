@@ -4,7 +4,7 @@
 #include "core/ops/adamw.h"
 #include "core/ops/embedding.h"
 #include "core/ops/gelu.h"
-#include "core/ops/layernorm.h"
+#include "core/ops/norm.h"
 #include "core/ops/reduce.h"
 #include "tests/core/edge_helper.h"
 
@@ -30,10 +30,10 @@ static double norm_value(const NormRow *row, int64_t j, DType dtype) {
     return j == 5 && row->one != 0 ? row->one : edge_rounded(j % 2 == 0 ? size : -size / 2, dtype);
 }
 
-static void norm_check(const double *y, int64_t C, DType dtype) {
+static void norm_check(const double *y, int64_t C, NormKind kind, DType dtype) {
     for (int64_t i = 0; i < NORM_ROWS; i++) {
         long double mean = 0, variance = 0;
-        for (int64_t j = 0; j < C; j++)
+        for (int64_t j = 0; j < C && kind == NORM_LAYER; j++)
             mean += norm_value(&norm_rows[i], j, dtype) / (long double)C;
         for (int64_t j = 0; j < C; j++) {
             long double off = norm_value(&norm_rows[i], j, dtype) - mean;
@@ -47,17 +47,17 @@ static void norm_check(const double *y, int64_t C, DType dtype) {
                         ? isnan(found)
                         : fabs(found - wanted) <= (edge_is_half(dtype) ? 1e-2 : 1e-4);
         }
-        edge_check(good, "layernorm", dtype, i, y[i * C]);
+        edge_check(good, kind == NORM_LAYER ? "layernorm" : "rmsnorm", dtype, i, y[i * C]);
     }
 }
 
-static void layernorm_of(Device *device, DType dtype, int64_t C, bool has_branch) {
+static void norm_of(Device *device, DType dtype, int64_t C, NormKind kind, bool has_branch) {
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
     Tensor *x = edge_tensor(&e, e.tested, SHAPE(NORM_ROWS, C)),
            *gamma = edge_tensor(&e, e.tested, SHAPE(C)), *sum = NULL;
     Tensor *branch = has_branch ? edge_tensor(&e, e.tested, SHAPE(NORM_ROWS, C)) : NULL;
-    Tensor *y = layernorm_record(e.program, x, branch, gamma, NULL, &sum);
+    Tensor *y = norm_record(e.program, x, branch, gamma, NULL, (NormOptions){kind, 1e-5}, &sum);
     if (edge_ready(&e)) {
         double *values = malloc((size_t)(NORM_ROWS * C) * sizeof *values),
                *ones = malloc((size_t)C * sizeof *ones);
@@ -67,7 +67,7 @@ static void layernorm_of(Device *device, DType dtype, int64_t C, bool has_branch
         edge_write(&e, x, values);
         edge_write(&e, gamma, ones);
         double *found = edge_run(&e, y);
-        norm_check(found, C, dtype);
+        norm_check(found, C, kind, dtype);
         free(values);
         free(ones);
         free(found);
@@ -75,12 +75,13 @@ static void layernorm_of(Device *device, DType dtype, int64_t C, bool has_branch
     edge_end(&e);
 }
 
-void edges_of_layernorm(Device *device, DType dtype) {
-    for (int branch = 0; branch < 2; branch++) {
-        layernorm_of(device, dtype, 64, branch);
-        layernorm_of(device, dtype, 768, branch);
-        layernorm_of(device, dtype, 34, branch);
-        layernorm_of(device, dtype, 4104, branch);
+void edges_of_norm(Device *device, DType dtype) {
+    static const int64_t columns[] = {64, 768, 34, 4104};
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        for (int branch = 0; branch < 2; branch++) {
+            norm_of(device, dtype, columns[i], NORM_LAYER, branch);
+            norm_of(device, dtype, columns[i], NORM_RMS, branch);
+        }
     }
 }
 
@@ -207,7 +208,7 @@ static void adamw_of(Device *device, DType dtype, AdamwAttrs attrs, double size,
     Tensor *w = edge_tensor(&e, e.wide, SHAPE(WEIGHTS)),
            *m = edge_tensor(&e, e.wide, SHAPE(WEIGHTS));
     Tensor *v = edge_tensor(&e, e.wide, SHAPE(WEIGHTS));
-    norm_of_record(e.program, norm, grad);
+    l2_norm_of_record(e.program, norm, grad);
     adamw_record(
         e.program, attrs,
         (AdamwTensors){.grad = grad, .norm = norm, .step = state, .weight = w, .m = m, .v = v});

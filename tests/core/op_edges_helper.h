@@ -5,7 +5,7 @@
 #include "core/device.h"
 
 /* Rows whose squares overflow, and non-finite rows. */
-void edges_of_layernorm(Device *device, DType dtype);
+void edges_of_norm(Device *device, DType dtype);
 
 /* Arguments whose square and cube overflow. */
 void edges_of_gelu(Device *device, DType dtype);

@@ -3,8 +3,8 @@
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
 #include "core/ops/gelu.h"
-#include "core/ops/layernorm.h"
 #include "core/ops/linear.h"
+#include "core/ops/norm.h"
 #include "nn/attention/attention.h"
 #include "nn/loss.h"
 
@@ -25,6 +25,8 @@ static Tensor *activation(CaseRun *run, const char *name) {
     const OpCase *op = run->op;
     return case_activation(run, name, SHAPE(op->B, op->T, op->C), 2);
 }
+
+static const NormOptions layernorm = {NORM_LAYER, 1e-5}, rmsnorm = {NORM_RMS, 1e-5};
 
 /* y = linear(x), or its GELU. The gradient of the GELU is a separate op, because no product has
  * written dy. */
@@ -67,7 +69,7 @@ static void record_gelu_residual(CaseRun *run) {
            *sum = NULL;
     Tensor *below = linear_record(run->program, x, w_0, NULL, false);
     Tensor *hidden = linear_record(run->program, x, w, NULL, true);
-    layernorm_record(run->program, below, hidden, gamma, NULL, &sum);
+    norm_record(run->program, below, hidden, gamma, NULL, layernorm, &sum);
     case_output(run, "y", linear_record(run->program, sum, w_2, NULL, false));
 }
 
@@ -77,17 +79,18 @@ static void record_gelu_alone(CaseRun *run) {
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", op->N, op->C),
            *gamma = vector(run, "gamma", op->C, 1);
     Tensor *y = gelu_record(run->program, x), *sum = NULL;
-    layernorm_record(run->program, x, gelu_record(run->program, y), gamma, NULL, &sum);
+    norm_record(run->program, x, gelu_record(run->program, y), gamma, NULL, layernorm, &sum);
     case_output(run, "y", linear_record(run->program, y, w, NULL, false));
     case_output(run, "sum", sum);
 }
 
-static void record_layernorm(CaseRun *run) {
+static void record_norm(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *branch = op->branch ? activation(run, "branch") : NULL;
-    Tensor *gamma = vector(run, "gamma", op->C, 1),
-           *beta = op->bias ? vector(run, "beta", op->C, 0) : NULL;
-    Tensor *sum = NULL, *y = layernorm_record(run->program, x, branch, gamma, beta, &sum);
+    Tensor *gamma = op->plain ? NULL : vector(run, "gamma", op->C, 1),
+           *beta = op->bias ? vector(run, "beta", op->C, 0) : NULL, *sum = NULL;
+    Tensor *y =
+        norm_record(run->program, x, branch, gamma, beta, op->rms ? rmsnorm : layernorm, &sum);
     case_output(run, "y", y);
     if (op->branch) case_output(run, "sum", sum);
 }
@@ -97,12 +100,12 @@ static void record_residual(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *gamma_1 = vector(run, "gamma_1", op->C, 1);
     Tensor *gamma_2 = vector(run, "gamma_2", op->C, 1), *w = matrix(run, "w", op->C, op->C);
+    NormOptions norm = op->rms ? rmsnorm : layernorm;
     Tensor *sum_1 = NULL, *sum_2 = NULL, *sum_3 = NULL;
-    Tensor *y_1 = layernorm_record(run->program, x, x, gamma_1, NULL, &sum_1);
-    Tensor *y_2 =
-        layernorm_record(run->program, sum_1, linear_record(run->program, y_1, w, NULL, false),
-                         gamma_2, NULL, &sum_2);
-    Tensor *y_3 = layernorm_record(run->program, sum_2, y_1, gamma_1, NULL, &sum_3);
+    Tensor *y_1 = norm_record(run->program, x, x, gamma_1, NULL, norm, &sum_1);
+    Tensor *y_2 = norm_record(run->program, sum_1, linear_record(run->program, y_1, w, NULL, false),
+                              gamma_2, NULL, norm, &sum_2);
+    Tensor *y_3 = norm_record(run->program, sum_2, y_1, gamma_1, NULL, norm, &sum_3);
     case_output(run, "y_2", y_2);
     case_output(run, "y_3", y_3);
     case_output(run, "sum", sum_3);
@@ -115,9 +118,9 @@ static void record_three_uses(CaseRun *run) {
            *gamma = vector(run, "gamma", op->C, 1);
     Tensor *sum = NULL, *again = NULL;
     Tensor *hidden = linear_record(run->program, x, w, NULL, false);
-    Tensor *normal = layernorm_record(run->program, hidden, NULL, gamma, NULL, &again);
+    Tensor *normal = norm_record(run->program, hidden, NULL, gamma, NULL, layernorm, &again);
     case_output(run, "a", linear_record(run->program, hidden, w, NULL, true));
-    case_output(run, "b", layernorm_record(run->program, hidden, normal, gamma, NULL, &sum));
+    case_output(run, "b", norm_record(run->program, hidden, normal, gamma, NULL, layernorm, &sum));
     case_output(run, "c", dropout_record(run->program, hidden, 0.5, run->step));
 }
 
@@ -166,7 +169,7 @@ static void record_attention_shared(CaseRun *run) {
 
 #define LINEAR(b, t, c, n) .record = record_linear, .B = (b), .T = (t), .C = (c), .N = (n)
 #define MLP(b, t, c, n) .record = record_mlp, .B = (b), .T = (t), .C = (c), .N = (n)
-#define NORM(b, t, c) .record = record_layernorm, .B = (b), .T = (t), .C = (c)
+#define NORM(b, t, c) .record = record_norm, .B = (b), .T = (t), .C = (c)
 #define LOOKUP(b, t, c, v) .record = record_embedding, .B = (b), .T = (t), .C = (c), .V = (v)
 #define DROPOUT(b, t, c, p) .record = record_dropout, .B = (b), .T = (t), .C = (c), .dropout = (p)
 #define LOSS(b, t, c, v, vp, rows)                                                                 \
@@ -202,6 +205,13 @@ const OpCase op_cases[] = {
     {.name = "layernorm_branch", NORM(3, 17, 24), .branch = true},
     {.name = "layernorm_branch_beta", NORM(2, 37, 64), .branch = true, .bias = true},
     {.name = "layernorm_two_columns", NORM(1, 2, 2), .branch = true, .bias = true},
+    {.name = "layernorm_plain", NORM(2, 5, 16), .branch = true, .plain = true},
+    {.name = "rmsnorm", NORM(1, 3, 33), .rms = true},
+    {.name = "rmsnorm_branch", NORM(3, 17, 24), .branch = true, .rms = true},
+    {.name = "rmsnorm_many_rows", NORM(2, 37, 64), .rms = true},
+    {.name = "rmsnorm_plain", NORM(2, 5, 16), .rms = true, .plain = true},
+    {.name = "rmsnorm_plain_branch", NORM(1, 2, 3), .branch = true, .rms = true, .plain = true},
+    {.name = "rmsnorm_residual", .record = record_residual, .B = 2, .T = 5, .C = 16, .rms = true},
     {.name = "residual", .record = record_residual, .B = 2, .T = 5, .C = 16},
     {.name = "three_uses", .record = record_three_uses, .B = 2, .T = 5, .C = 8},
     {.name = "embedding_1", LOOKUP(1, 1, 1, 1)},

@@ -26,6 +26,7 @@ typedef struct OpCase {
     int64_t V;          /* embedding, loss: size of the vocabulary */
     int64_t chunk_rows; /* loss: rows of one chunk of logits */
     bool bias, gelu, branch;
+    bool rms, plain; /* norm: rmsnorm; without gamma */
     double dropout;
     const char *backend; /* attention */
 } OpCase;

@@ -4,8 +4,8 @@
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
 #include "core/ops/gelu.h"
-#include "core/ops/layernorm.h"
 #include "core/ops/linear.h"
+#include "core/ops/norm.h"
 #include "core/ops/reduce.h"
 #include "nn/attention/attention.h"
 #include "nn/loss.h"
@@ -63,14 +63,16 @@ static Tensor *leaf_vector(Program *p, int64_t count) {
     return t;
 }
 
+static const NormOptions layernorm = {NORM_LAYER, 1e-5};
+
 /* A pre-layernorm block: x and the branch share a gradient. The branch reads it before more is
  * added for x. */
 static void blocks_share_without_copies(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *w = leaf(p, 8, 8), *gamma = leaf_vector(p, 8), *sum = NULL;
     Tensor *branch =
-        linear_record(p, layernorm_record(p, x, NULL, gamma, NULL, &sum), w, NULL, false);
-    Tensor *y = layernorm_record(p, sum, branch, gamma, NULL, &sum);
+        linear_record(p, norm_record(p, x, NULL, gamma, NULL, layernorm, &sum), w, NULL, false);
+    Tensor *y = norm_record(p, sum, branch, gamma, NULL, layernorm, &sum);
     autodiff_watch(p, y, leaf(p, 4, 8), true);
     autodiff_run(p);
     CHECK_OK(program_status(p));
@@ -85,7 +87,8 @@ static void blocks_share_without_copies(void) {
 static void products_do_not_read_what_they_write(void) {
     Program *p = program_new(true);
     Tensor *x = leaf(p, 4, 8), *w = leaf(p, 8, 8), *gamma = leaf_vector(p, 8), *sum = NULL;
-    Tensor *y = layernorm_record(p, x, linear_record(p, x, w, NULL, false), gamma, NULL, &sum);
+    Tensor *y =
+        norm_record(p, x, linear_record(p, x, w, NULL, false), gamma, NULL, layernorm, &sum);
     autodiff_watch(p, y, leaf(p, 4, 8), true);
     autodiff_run(p);
     CHECK_OK(program_status(p));
@@ -129,7 +132,7 @@ static void watched_gradients_are_kept_to_the_end(void) {
            *other = linear_record(p, h, w, NULL, false);
     Tensor *branch = leaf(p, 4, 8);
     branch->needs_grad = false;
-    layernorm_record(p, h, branch, leaf_vector(p, 8), NULL, &sum);
+    norm_record(p, h, branch, leaf_vector(p, 8), NULL, layernorm, &sum);
     int n_forward = p->n_nodes;
     autodiff_watch(p, other, leaf(p, 4, 8), true);
     autodiff_watch(p, sum, watched, true);
@@ -171,7 +174,7 @@ static void errors_stick(void) {
     program_label(p, "h.%d.mlp", 3);
     Tensor *y = linear_record(p, leaf(p, 4, 8), leaf(p, 5, 7), NULL, false);
     CHECK(y == NULL);
-    y = layernorm_record(p, y, y, leaf(p, 1, 9), NULL, &sum);
+    y = norm_record(p, y, y, leaf(p, 1, 9), NULL, layernorm, &sum);
     y = dropout_record(p, y, 0.1, NULL);
     y = attention_record(p, linear_record(p, y, y, y, true), 2, &options);
     CHECK(y == NULL && sum == NULL);
@@ -181,7 +184,7 @@ static void errors_stick(void) {
           program_tensor_like(p, BUFFER_LOGITS, NULL) == NULL);
     CHECK(autodiff_target(p, NULL).grad == NULL && autodiff_exclusive(p, NULL) == NULL);
     sum_record(p, NULL, NULL, 1, false);
-    norm_of_record(p, NULL, NULL);
+    l2_norm_of_record(p, NULL, NULL);
     gelu_backward_record(p, NULL, NULL);
     linear_gradient_record(p, NULL, NULL, NULL, NULL);
     autodiff_watch(p, NULL, NULL, false);
@@ -202,7 +205,7 @@ static void bad_shapes_are_named(void) {
                 "9 positions, but the model has 8 (model.block_size)");
     program_destroy(&p);
     p = program_new(true);
-    layernorm_record(p, leaf(p, 4, 8), NULL, leaf(p, 1, 9), NULL, &sum);
+    norm_record(p, leaf(p, 4, 8), NULL, leaf(p, 1, 9), NULL, layernorm, &sum);
     CHECK_ERROR(program_status(p), STATUS_CONFIG,
                 "layernorm: input f32 (4, 8) does not fit gamma f32 (1, 9)");
     program_destroy(&p);

@@ -49,11 +49,11 @@ static void replays_agree(void) {
     free(second);
 }
 
-/* Ops that promise independence of the number of threads: bias gradient, layernorm, embedding,
+/* Ops that promise independence of the number of threads: bias gradient, norms, embedding,
  * dropout. */
 static bool claims_it(const char *op, const char *tensor) {
-    return strncmp(op, "layernorm", 9) == 0 || strncmp(op, "embedding", 9) == 0 ||
-           strncmp(op, "dropout", 7) == 0 ||
+    return strncmp(op, "layernorm", 9) == 0 || strncmp(op, "rmsnorm", 7) == 0 ||
+           strncmp(op, "embedding", 9) == 0 || strncmp(op, "dropout", 7) == 0 ||
            (strncmp(op, "linear", 6) == 0 && strcmp(tensor, "bias") == 0);
 }
 
@@ -109,7 +109,7 @@ static Status vectors_run(int threads, float *results, float *weights) {
     }
     TRY(program_create(device->target, true, &bound.program));
     Program *p = bound.program;
-    norm_of_record(p, out[0], t[0]);
+    l2_norm_of_record(p, out[0], t[0]);
     sum_record(p, out[1], t[4], 0.5, false);
     adamw_record(
         p, (AdamwAttrs){0.9, 0.95, 1e-8, 1.0, 0.1, 1.0},

@@ -11,13 +11,13 @@ static void cpu(void (*edges)(Device *device, DType dtype)) {
 }
 
 static void cross_entropy(void) { cpu(edges_of_cross_entropy); }
-static void layernorm(void) { cpu(edges_of_layernorm); }
+static void norm(void) { cpu(edges_of_norm); }
 static void gelu(void) { cpu(edges_of_gelu); }
 static void embedding(void) { cpu(edges_of_embedding); }
 static void adamw(void) { cpu(edges_of_adamw); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding),
+    const Test tests[] = {TEST(cross_entropy), TEST(norm), TEST(gelu), TEST(embedding),
                           TEST(adamw)};
     if (failed(device_open_cpu(2, &device))) return 1;
     int code = harness_run(argc, argv, "edges of the ops", tests, COUNT(tests));

@@ -37,9 +37,9 @@ class Writer:
         self.file.write(np.ascontiguousarray(array).tobytes())
 
 
-def draw(*shape, scale=1.0, offset=0.0, grad=True):
+def draw(*shape, scale=1.0, offset=0.0, grad=True, source=random):
     """Normal numbers that f32 holds exactly."""
-    values = (offset + scale * random.standard_normal(shape)).astype(np.float32).astype(np.float64)
+    values = (offset + scale * source.standard_normal(shape)).astype(np.float32).astype(np.float64)
     return torch.tensor(values, requires_grad=grad)
 
 
@@ -60,8 +60,8 @@ def write_case(out, case, inputs, outputs, extra=()):
         out.put("%s/%s" % (case, name), value)
 
 
-def seeded(value):
-    return value, draw(*value.shape, grad=False)
+def seeded(value, source=random):
+    return value, draw(*value.shape, grad=False, source=source)
 
 
 def linear_cases(out):
@@ -86,6 +86,22 @@ def layernorm_cases(out):
     total = x + branch
     write_case(out, "layernorm_branch", {"x": x, "branch": branch, "gamma": gamma},
                {"y": seeded(F.layer_norm(total, (24,), gamma)), "sum": seeded(total)})
+
+
+def rms_norm(x, eps=1e-5):
+    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps)
+
+
+def rmsnorm_cases(out):
+    own = np.random.default_rng(13)
+    x, gamma = draw(1, 3, 33, source=own), draw(33, offset=1, scale=0.2, source=own)
+    write_case(out, "rmsnorm", {"x": x, "gamma": gamma}, {"y": seeded(rms_norm(x) * gamma, own)})
+    x, branch = draw(3, 17, 24, source=own), draw(3, 17, 24, source=own)
+    gamma, total = draw(24, offset=1, scale=0.2, source=own), x + branch
+    write_case(out, "rmsnorm_branch", {"x": x, "branch": branch, "gamma": gamma},
+               {"y": seeded(rms_norm(total) * gamma, own), "sum": seeded(total, own)})
+    x = draw(2, 5, 16, source=own)
+    write_case(out, "rmsnorm_plain", {"x": x}, {"y": seeded(rms_norm(x), own)})
 
 
 def embedding_cases(out):
@@ -217,7 +233,7 @@ def gpt_steps(out, w, batches):
 def main():
     out = Writer("ops.bin")
     for cases in (linear_cases, layernorm_cases, embedding_cases, dropout_case, loss_cases,
-                  attention_cases):
+                  attention_cases, rmsnorm_cases):
         cases(out)
     w, batches = gpt_weights(), torch.tensor(random.integers(0, V, (STEPS, B, T + 1)))
     out = Writer("gpt_weights.bin")

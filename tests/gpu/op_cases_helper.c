@@ -6,8 +6,8 @@
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
 #include "core/ops/gelu.h"
-#include "core/ops/layernorm.h"
 #include "core/ops/linear.h"
+#include "core/ops/norm.h"
 #include "core/ops/reduce.h"
 
 #include <math.h>
@@ -79,30 +79,47 @@ static void gelu_case(Case *c, int64_t rows, int64_t C) {
 static void gelu_aligned(Case *c) { gelu_case(c, 37, 64); }
 static void gelu_ragged(Case *c) { gelu_case(c, 9, 33); }
 
-static void layernorm_case(Case *c, int64_t rows, int64_t C, bool branch, bool beta,
-                           bool accumulate) {
+static const NormOptions layernorm = {NORM_LAYER, 1e-5}, rmsnorm = {NORM_RMS, 1e-5};
+
+enum { BRANCH = 1, GAMMA = 2, BETA = 4, ACCUMULATE = 8 };
+
+static void norm_case(Case *c, NormOptions options, int64_t rows, int64_t C, int flags) {
     Program *p = case_program(c);
+    bool accumulate = flags & ACCUMULATE;
     Tensor *x = case_activation(c, 0.5, 2, false, SHAPE(rows, C));
-    Tensor *add = branch ? case_activation(c, 0, 1, false, SHAPE(rows, C)) : NULL;
-    Tensor *gamma = case_parameter(c, 1, 0.5, accumulate, SHAPE(C));
-    Tensor *shift = beta ? case_parameter(c, 0, 1, accumulate, SHAPE(C)) : NULL, *sum = NULL;
+    Tensor *add = flags & BRANCH ? case_activation(c, 0, 1, false, SHAPE(rows, C)) : NULL;
+    Tensor *gamma = flags & GAMMA ? case_parameter(c, 1, 0.5, accumulate, SHAPE(C)) : NULL;
+    Tensor *beta = flags & BETA ? case_parameter(c, 0, 1, accumulate, SHAPE(C)) : NULL;
     bool separate =
-        branch && case_role(c) == CASE_COMPOSITION; /* rounds the sum before its other uses */
-    Tensor *first = layernorm_record(p, x, add, gamma, shift, &sum), *same = NULL;
-    Tensor *y = separate ? layernorm_record(p, sum, NULL, gamma, shift, &same) : first;
-    if (branch &&
+        add != NULL && case_role(c) == CASE_COMPOSITION; /* rounds the sum before its other uses */
+    Tensor *sum = NULL, *y = norm_record(p, x, add, gamma, beta, options, &sum), *same = NULL;
+    if (separate) y = norm_record(p, sum, NULL, gamma, beta, options, &same);
+    if (add != NULL &&
         sum != NULL) { /* the residual stream has its own gradient, to which this one is added */
         autodiff_watch(p, sum, case_input(c, NARROW, 0, 1, SHAPE(rows, C)), true);
     }
     case_differentiate(c, y);
 }
 
-static void layernorm_768(Case *c) { layernorm_case(c, 100, 768, true, true, false); }
-static void layernorm_64(Case *c) { layernorm_case(c, 37, 64, false, true, true); }
-static void layernorm_ragged(Case *c) { layernorm_case(c, 41, 33, true, true, true); }
-static void layernorm_1600(Case *c) { layernorm_case(c, 19, 1600, true, true, false); }
-static void layernorm_long(Case *c) { layernorm_case(c, 9, 4104, true, false, false); }
-static void layernorm_many(Case *c) { layernorm_case(c, 5000, 48, true, true, false); }
+static void layernorm_768(Case *c) { norm_case(c, layernorm, 100, 768, BRANCH | GAMMA | BETA); }
+static void layernorm_64(Case *c) { norm_case(c, layernorm, 37, 64, GAMMA | BETA | ACCUMULATE); }
+static void layernorm_ragged(Case *c) {
+    norm_case(c, layernorm, 41, 33, BRANCH | GAMMA | BETA | ACCUMULATE);
+}
+static void layernorm_1600(Case *c) { norm_case(c, layernorm, 19, 1600, BRANCH | GAMMA | BETA); }
+static void layernorm_long(Case *c) { norm_case(c, layernorm, 9, 4104, BRANCH | GAMMA); }
+static void layernorm_many(Case *c) { norm_case(c, layernorm, 5000, 48, BRANCH | GAMMA | BETA); }
+static void layernorm_plain(Case *c) { norm_case(c, layernorm, 37, 64, BRANCH); }
+static void rmsnorm_768(Case *c) { norm_case(c, rmsnorm, 100, 768, BRANCH | GAMMA); }
+static void rmsnorm_64(Case *c) { norm_case(c, rmsnorm, 37, 64, GAMMA | ACCUMULATE); }
+static void rmsnorm_ragged(Case *c) { norm_case(c, rmsnorm, 41, 33, BRANCH | GAMMA | ACCUMULATE); }
+static void rmsnorm_1600(Case *c) { norm_case(c, rmsnorm, 19, 1600, BRANCH | GAMMA); }
+static void rmsnorm_long(Case *c) { norm_case(c, rmsnorm, 9, 4104, BRANCH | GAMMA); }
+static void rmsnorm_many(Case *c) { norm_case(c, rmsnorm, 5000, 48, BRANCH | GAMMA); }
+static void rmsnorm_plain(Case *c) { norm_case(c, rmsnorm, 100, 768, BRANCH); }
+static void rmsnorm_plain_ragged(Case *c) { norm_case(c, rmsnorm, 41, 33, 0); }
+static void rmsnorm_plain_long(Case *c) { norm_case(c, rmsnorm, 9, 4104, BRANCH); }
+static void rmsnorm_plain_many(Case *c) { norm_case(c, rmsnorm, 5000, 48, 0); }
 
 static void embedding_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C, bool accumulate) {
     Tensor *tokens = case_tokens(c, V, SHAPE(B, T));
@@ -168,14 +185,14 @@ static void sum_case(Case *c) {
     case_compare(c, set);
 }
 
-static void norm_case(Case *c, int64_t count) {
+static void l2_norm_case(Case *c, int64_t count) {
     Tensor *out = case_output(c, WIDE, SHAPE(1));
-    norm_of_record(case_program(c), out, case_input(c, WIDE, 0, 1, SHAPE(count)));
+    l2_norm_of_record(case_program(c), out, case_input(c, WIDE, 0, 1, SHAPE(count)));
     case_compare(c, out);
 }
 
-static void norm_one(Case *c) { norm_case(c, 1); }
-static void norm_ragged(Case *c) { norm_case(c, 1000003); }
+static void l2_norm_one(Case *c) { l2_norm_case(c, 1); }
+static void l2_norm_ragged(Case *c) { l2_norm_case(c, 1000003); }
 
 static void copy_case(Case *c) {
     Tensor *x = case_input(c, NARROW, 0, 1, SHAPE(131, 7)),
@@ -205,7 +222,7 @@ static void adamw_case(Case *c, int64_t count, double clip, double gradient,
     StepState step = some_step;
     step.loss_scale = 4;
     Tensor *state = case_step(c, step);
-    norm_of_record(case_program(c), norm, grad);
+    l2_norm_of_record(case_program(c), norm, grad);
     if (narrow)
         copy_record(case_program(c), weight, master, false); /* weights outside the ranges stay */
     adamw_record(case_program(c), attrs,
@@ -260,6 +277,17 @@ const NamedCase other_cases[] = {
     CASE(layernorm_1600),
     CASE(layernorm_long),
     CASE(layernorm_many),
+    CASE(layernorm_plain),
+    CASE(rmsnorm_768),
+    CASE(rmsnorm_64),
+    CASE(rmsnorm_ragged),
+    CASE(rmsnorm_1600),
+    CASE(rmsnorm_long),
+    CASE(rmsnorm_many),
+    CASE(rmsnorm_plain),
+    CASE(rmsnorm_plain_ragged),
+    CASE(rmsnorm_plain_long),
+    CASE(rmsnorm_plain_many),
     CASE(embedding_small),
     CASE(embedding_ragged),
     CASE(embedding_hot),
@@ -271,8 +299,8 @@ const NamedCase other_cases[] = {
     CASE(cross_entropy_gpt2),
     CASE(cross_entropy_rows),
     CASE(cross_entropy_ragged),
-    CASE(norm_one),
-    CASE(norm_ragged),
+    CASE(l2_norm_one),
+    CASE(l2_norm_ragged),
     CASE(cross_entropy_evaluated),
     CASE(sum_case),
     CASE(copy_case),

@@ -41,7 +41,7 @@ static bool update_create(Device *device, Update *u) {
         CHECK_OK(store_allocate(u->store, device)) &&
         CHECK_OK(program_create(device->target, false, &u->program));
     if (!good) return false;
-    norm_of_record(u->program, u->norm, u->grad);
+    l2_norm_of_record(u->program, u->norm, u->grad);
     adamw_record(u->program, (AdamwAttrs){0.9, 0.95, 1e-8, 1.0, 0.1, 1.0},
                  (AdamwTensors){.grad = u->grad,
                                 .norm = u->norm,

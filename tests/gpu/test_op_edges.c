@@ -13,13 +13,13 @@ static void gpu(void (*edges)(Device *device, DType dtype)) {
 }
 
 static void cross_entropy(void) { gpu(edges_of_cross_entropy); }
-static void layernorm(void) { gpu(edges_of_layernorm); }
+static void norm(void) { gpu(edges_of_norm); }
 static void gelu(void) { gpu(edges_of_gelu); }
 static void embedding(void) { gpu(edges_of_embedding); }
 static void adamw(void) { gpu(edges_of_adamw); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(layernorm), TEST(gelu), TEST(embedding),
+    const Test tests[] = {TEST(cross_entropy), TEST(norm), TEST(gelu), TEST(embedding),
                           TEST(adamw)};
     return harness_run(argc, argv, "edges of the ops on a GPU", tests, COUNT(tests));
 }

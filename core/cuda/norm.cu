@@ -4,8 +4,8 @@
  *
  * A warp owns a row and keeps it in registers (PACKS packs per lane), so each element is read once.
  * The variance is computed from the differences to the mean, as on the CPU. Longer rows are read
- * again (PACKS = 0). */
-#include "core/cuda/layernorm.cuh"
+ * again (PACKS = 0). rmsnorm moves the same bytes less the means. */
+#include "core/cuda/norm.cuh"
 
 enum { WARPS = 4, THREADS = WARPS * 32 };
 
@@ -31,23 +31,25 @@ static __device__ __forceinline__ void sum_pack(const ForwardParams<T> &p, int64
     store<W>(p.sums + i, v);
 }
 
-template <typename T, int W>
+template <typename Form, typename T, int W>
 static __device__ __forceinline__ void normalize_pack(const ForwardParams<T> &p, int64_t row,
                                                       int64_t j, float mean, float rstd,
                                                       float (&v)[W]) {
     float gamma[W], beta[W] = {};
-    load<W>(p.gamma + j, gamma);
-    if (p.beta != NULL) load<W>(p.beta + j, beta);
+    load_gamma<Form>(p.gamma, j, gamma);
+    if constexpr (Form::centered && Form::weighted) {
+        if (p.beta != NULL) load<W>(p.beta + j, beta);
+    }
 #pragma unroll
     for (int k = 0; k < W; k++) v[k] = (v[k] - mean) * rstd * gamma[k] + beta[k];
     store<W>(p.y + row * p.C + j, v);
 }
 
-template <typename T>
+template <typename Form, typename T>
 static __device__ __forceinline__ void keep_statistics(const ForwardParams<T> &p, int64_t row,
                                                        float mean, float rstd) {
     if (threadIdx.x % 32 != 0) return;
-    p.means[row] = mean;
+    if constexpr (Form::centered) p.means[row] = mean;
     p.rstds[row] = rstd;
 }
 
@@ -55,28 +57,32 @@ static __device__ __forceinline__ void keep_statistics(const ForwardParams<T> &p
  * largest f32 3e8. */
 constexpr float FAR_SCALE = 0x1p-100f;
 
-/* Returns the row's rstd, computed from the variance. If the variance is not finite, computes the
- * mean again. Both are NaN if an element is not finite. */
-template <typename T>
+/* Returns the row's rstd, computed from the variance (rmsnorm: the mean square). If that is not
+ * finite, computes the mean again. Both are NaN if an element is not finite. */
+template <typename Form, typename T>
 static __device__ __forceinline__ float row_rstd(const ForwardParams<T> &p, int64_t row,
                                                  float variance, float *mean) {
     if (isfinite(variance)) return 1.0f / sqrtf(variance + p.eps);
     const T *in = (p.branch == NULL ? p.x : p.sums) + row * p.C;
-    float sum = 0, squares = 0;
+    float sum = 0, squares = 0, center = 0;
     __syncwarp(); /* all lanes have written the sums */
+    if constexpr (Form::centered) {
 #pragma unroll 1
-    for (int64_t j = threadIdx.x % 32; j < p.C; j += 32) sum += to_float(in[j]) * FAR_SCALE;
-    float center = warp_sum(sum) / (float)p.C;
+        for (int64_t j = threadIdx.x % 32; j < p.C; j += 32) sum += to_float(in[j]) * FAR_SCALE;
+        center = warp_sum(sum) / (float)p.C;
+    }
 #pragma unroll 1
     for (int64_t j = threadIdx.x % 32; j < p.C; j += 32) {
         float off = to_float(in[j]) * FAR_SCALE - center;
         squares += off * off;
     }
     *mean = center / FAR_SCALE;
-    return FAR_SCALE / sqrtf(warp_sum(squares) / (float)p.C);
+    float far = warp_sum(squares) / (float)p.C;
+    if (!Form::centered && !isfinite(far)) return NAN;
+    return FAR_SCALE / sqrtf(far);
 }
 
-template <typename T, int W, int PACKS>
+template <typename T, int W, int PACKS, typename Form>
 static __global__ void __launch_bounds__(THREADS) forward_kernel(ForwardParams<T> p) {
     int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     int lane = threadIdx.x % 32;
@@ -90,23 +96,23 @@ static __global__ void __launch_bounds__(THREADS) forward_kernel(ForwardParams<T
 #pragma unroll
         for (int k = 0; k < W; k++) sum += v[n][k];
     }
-    float mean = warp_sum(sum) / (float)p.C;
+    float mean = Form::centered ? warp_sum(sum) / (float)p.C : 0.0f;
 #pragma unroll
     for (int n = 0; n < PACKS; n++) {
         if ((n * 32 + lane) * W >= p.C) continue;
 #pragma unroll
         for (int k = 0; k < W; k++) squares += (v[n][k] - mean) * (v[n][k] - mean);
     }
-    float rstd = row_rstd(p, row, warp_sum(squares) / (float)p.C, &mean);
-    keep_statistics(p, row, mean, rstd);
+    float rstd = row_rstd<Form>(p, row, warp_sum(squares) / (float)p.C, &mean);
+    keep_statistics<Form>(p, row, mean, rstd);
 #pragma unroll
     for (int n = 0; n < PACKS; n++) {
         int64_t j = (n * 32 + lane) * W;
-        if (j < p.C) normalize_pack<T, W>(p, row, j, mean, rstd, v[n]);
+        if (j < p.C) normalize_pack<Form>(p, row, j, mean, rstd, v[n]);
     }
 }
 
-template <typename T, int W>
+template <typename T, int W, typename Form>
 static __global__ void __launch_bounds__(THREADS) forward_long_kernel(ForwardParams<T> p) {
     int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, step = 32 * W,
             first = threadIdx.x % 32 * W;
@@ -116,40 +122,41 @@ static __global__ void __launch_bounds__(THREADS) forward_long_kernel(ForwardPar
     for (int64_t j = first; j < p.C; j += step) {
         sum_pack<T, W>(p, row * p.C + j, v);
 #pragma unroll
-        for (int k = 0; k < W; k++) sum += v[k];
+        for (int k = 0; k < W; k++) Form::centered ? sum += v[k] : squares += v[k] * v[k];
     }
-    float mean = warp_sum(sum) / (float)p.C;
-    for (int64_t j = first; j < p.C; j += step) {
+    float mean = Form::centered ? warp_sum(sum) / (float)p.C : 0.0f;
+    for (int64_t j = first; j < p.C && Form::centered; j += step) {
         load<W>(in + row * p.C + j, v);
 #pragma unroll
         for (int k = 0; k < W; k++) squares += (v[k] - mean) * (v[k] - mean);
     }
-    float rstd = row_rstd(p, row, warp_sum(squares) / (float)p.C, &mean);
-    keep_statistics(p, row, mean, rstd);
+    float rstd = row_rstd<Form>(p, row, warp_sum(squares) / (float)p.C, &mean);
+    keep_statistics<Form>(p, row, mean, rstd);
     for (int64_t j = first; j < p.C; j += step) {
         load<W>(in + row * p.C + j, v);
-        normalize_pack<T, W>(p, row, j, mean, rstd, v);
+        normalize_pack<Form>(p, row, j, mean, rstd, v);
     }
 }
 
-template <typename T, int W>
+template <typename T, int W, typename Form>
 static Status forward_launch(const ForwardParams<T> &p, cudaStream_t stream) {
     unsigned blocks = blocks_for(p.rows, WARPS);
-    return layernorm_packs<W>(p.C, [&](auto packs) {
+    return norm_packs<W>(p.C, [&](auto packs) {
         constexpr int PACKS = decltype(packs)::value;
         if constexpr (PACKS == 0) {
-            forward_long_kernel<T, W><<<blocks, THREADS, 0, stream>>>(p);
+            forward_long_kernel<T, W, Form><<<blocks, THREADS, 0, stream>>>(p);
         } else {
-            forward_kernel<T, W, PACKS><<<blocks, THREADS, 0, stream>>>(p);
+            forward_kernel<T, W, PACKS, Form><<<blocks, THREADS, 0, stream>>>(p);
         }
-        return cuda_launched("layernorm");
+        return cuda_launched("norm");
     });
 }
 
-extern "C" Status layernorm_cuda(const Node *node, void *stream) {
+extern "C" Status norm_cuda(const Node *node, void *stream) {
     const Tensor *x = node->inputs[0];
-    TRY(need_f32(node->outputs[2], "layernorm's mean"));
+    TRY(need_f32(node->outputs[3], "the statistics of a norm"));
     if (tensor_count(x) == 0) return Status{STATUS_OK};
+    NormOptions options = ((const NormAttrs *)node->attrs)->options;
     return dispatch_real(x->dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         ForwardParams<T> p = {};
@@ -159,10 +166,13 @@ extern "C" Status layernorm_cuda(const Node *node, void *stream) {
         p.x = data_of<T>(x), p.branch = data_of<T>(node->inputs[1]);
         p.gamma = data_of<T>(node->inputs[2]), p.beta = data_of<T>(node->inputs[3]);
         p.rows = tensor_rows(x), p.C = tensor_columns(x);
-        p.eps = (float)((const LayernormAttrs *)node->attrs)->eps;
+        p.eps = (float)options.eps;
         bool vector = fits_packs<T>(p.C, p.y, p.sums, p.x, p.branch, p.gamma, p.beta);
         return dispatch_width<T>(vector, [&](auto width) {
-            return forward_launch<T, decltype(width)::value>(p, (cudaStream_t)stream);
+            return norm_form(options.kind, p.gamma != NULL, [&](auto form) {
+                return forward_launch<T, decltype(width)::value, decltype(form)>(
+                    p, (cudaStream_t)stream);
+            });
         });
     });
 }
