@@ -10,7 +10,8 @@ static bool is_token(int32_t token, int64_t V) { return token >= 0 && token < V;
 Status KERNEL(embedding)(const Node *node, void *stream) {
     (void)stream;
     const int32_t *tokens = tensor_data(node->inputs[0]);
-    const real *wte = tensor_data(node->inputs[1]), *wpe = tensor_data(node->inputs[2]);
+    const real *wte = tensor_data(node->inputs[1]);
+    const real *wpe = node->inputs[2] == NULL ? NULL : tensor_data(node->inputs[2]);
     const Tensor *x = node->outputs[0];
     real *out = tensor_data(x);
     int64_t rows = tensor_rows(x), T = x->shape[1], C = x->shape[2],
@@ -18,10 +19,12 @@ Status KERNEL(embedding)(const Node *node, void *stream) {
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
         bool is_known = is_token(tokens[row], V);
-        const real *token = wte + (is_known ? tokens[row] * C : 0), *position = wpe + row % T * C;
+        const real *token = wte + (is_known ? tokens[row] * C : 0);
+        const real *position = wpe == NULL ? NULL : wpe + row % T * C;
 #pragma omp simd
         for (int64_t j = 0; j < C; j++)
-            out[row * C + j] = is_known ? token[j] + position[j] : (real)NAN;
+            out[row * C + j] =
+                is_known ? token[j] + (position == NULL ? 0 : position[j]) : (real)NAN;
     }
     return OK;
 }
@@ -38,17 +41,17 @@ static void columns_backward(const Node *node, int64_t first, int64_t end) {
     const Tensor *d = node->inputs[0], *wpe = node->outputs[1];
     const int32_t *tokens = tensor_data(node->inputs[1]);
     const real *dx = tensor_data(d);
-    real *dwte = tensor_data(node->outputs[0]), *dwpe = tensor_data(wpe);
+    real *dwte = tensor_data(node->outputs[0]), *dwpe = wpe == NULL ? NULL : tensor_data(wpe);
     int64_t rows = tensor_rows(d), T = d->shape[1], C = d->shape[2], V = node->outputs[0]->shape[0];
     for (int64_t v = 0; v < V && !attrs->accumulate_wte; v++) {
         memset(dwte + v * C + first, 0, (size_t)(end - first) * sizeof *dwte);
     }
-    for (int64_t t = 0; t < wpe->shape[0] && !attrs->accumulate_wpe; t++) {
+    for (int64_t t = 0; wpe != NULL && t < wpe->shape[0] && !attrs->accumulate_wpe; t++) {
         memset(dwpe + t * C + first, 0, (size_t)(end - first) * sizeof *dwpe);
     }
     for (int64_t row = 0; row < rows; row++) {
         if (is_token(tokens[row], V)) add_columns(dwte + tokens[row] * C, dx + row * C, first, end);
-        add_columns(dwpe + row % T * C, dx + row * C, first, end);
+        if (dwpe != NULL) add_columns(dwpe + row % T * C, dx + row * C, first, end);
     }
 }
 

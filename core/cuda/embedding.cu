@@ -13,11 +13,11 @@ static __global__ void __launch_bounds__(THREADS)
     int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * W;
     if (i >= count) return;
     int64_t row = i / C, j = i % C;
-    float x[W], position[W];
+    float x[W], position[W] = {};
     int32_t token = tokens[row];
     bool is_known = token >= 0 && token < V;
     load<W>(wte + (is_known ? token * C : 0) + j, x);
-    load<W>(wpe + row % T_ * C + j, position);
+    if (wpe != NULL) load<W>(wpe + row % T_ * C + j, position);
 #pragma unroll
     for (int k = 0; k < W; k++) x[k] = is_known ? x[k] + position[k] : NAN;
     store<W>(out + i, x);

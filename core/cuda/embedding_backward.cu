@@ -125,6 +125,7 @@ static Status clear_tables(const Node *node, cudaStream_t stream) {
     const Tensor *dwte = node->outputs[0], *dwpe = node->outputs[1];
     if (!attrs->accumulate_wte)
         CUDA_TRY(cudaMemsetAsync(tensor_data(dwte), 0, tensor_bytes(dwte), stream));
+    if (dwpe == NULL) return Status{STATUS_OK};
     /* positions beyond the length of the batch */
     size_t reached =
         (size_t)(node->inputs[0]->shape[1] * node->inputs[0]->shape[2]) * sizeof(float);
@@ -168,9 +169,10 @@ extern "C" Status embedding_backward_cuda(const Node *node, void *stream_) {
             data_of<float>(dwte), (float *)memory, data_of<T>(dx), keys, rows, count, C,
             dwte->shape[0]};
         return dispatch_width<T>(
-            fits_packs<T>(C, p.dwte, p.dx, tensor_data(dwpe)), [&](auto width) {
+            fits_packs<T>(C, p.dwte, p.dx, data_of<float>(dwpe)), [&](auto width) {
                 constexpr int W = decltype(width)::value;
                 TRY((tokens_launch<T, W>(p, stream)));
+                if (dwpe == NULL) return Status{STATUS_OK};
                 positions_kernel<T, W><<<blocks_for(row, THREADS * W), THREADS, 0, stream>>>(
                     data_of<float>(dwpe), p.dx, B, row, attrs->accumulate_wpe);
                 return cuda_launched("embedding_backward_positions");

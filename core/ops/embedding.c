@@ -63,9 +63,31 @@ void embedding_gradient_record(Program *p, Tensor *dx, Tensor *tokens, Tensor *o
                                   TENSORS(dx, tokens, order), TENSORS(dwte.grad, dwpe.grad), NULL});
 }
 
+/* The order that an earlier gradient has recorded for these tokens; NULL if there is none. */
+static Tensor *order_find(const Program *p, const Tensor *tokens, int64_t V) {
+    for (int i = 0; i < p->n_nodes; i++) {
+        const Node *node = p->nodes[i];
+        if (node->op == &embedding_order_op && node->inputs[0] == tokens &&
+            *(const int64_t *)node->attrs == V)
+            return node->outputs[0];
+    }
+    return NULL;
+}
+
+static int lookups_count(const Program *p, const Tensor *tokens) {
+    int count = 0;
+    for (int i = 0; i < p->n_nodes; i++)
+        count += p->nodes[i]->op == &embedding_op && p->nodes[i]->inputs[0] == tokens;
+    return count;
+}
+
 static void embedding_gradient(Program *p, const Node *node) {
-    embedding_gradient_record(p, autodiff_gradient(p, node->outputs[0]), node->inputs[0], NULL,
-                              node->inputs[1], node->inputs[2]);
+    Tensor *tokens = node->inputs[0], *wte = node->inputs[1];
+    Tensor *order = order_find(p, tokens, tensor_rows(wte));
+    if (order == NULL && lookups_count(p, tokens) > 1)
+        order = embedding_order_record(p, tokens, tensor_rows(wte));
+    embedding_gradient_record(p, autodiff_gradient(p, node->outputs[0]), tokens, order, wte,
+                              node->inputs[2]);
 }
 
 const Op embedding_op = {
@@ -78,9 +100,9 @@ const Op embedding_op = {
 };
 
 Tensor *embedding_record(Program *p, Tensor *tokens, Tensor *wte, Tensor *wpe) {
-    if (program_failed(p) || tokens == NULL || wte == NULL || wpe == NULL) return NULL;
+    if (program_failed(p) || tokens == NULL || wte == NULL) return NULL;
     int64_t shape[] = {tokens->shape[0], tokens->shape[1], tensor_columns(wte)};
-    if (shape[1] > wpe->shape[0]) {
+    if (wpe != NULL && shape[1] > wpe->shape[0]) {
         return program_fail(p, STATUS_CONFIG,
                             "embedding: %lld positions, but the model has %lld (model.block_size)",
                             (long long)shape[1], (long long)wpe->shape[0]);

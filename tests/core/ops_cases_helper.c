@@ -5,6 +5,10 @@
 #include "core/ops/gelu.h"
 #include "core/ops/linear.h"
 #include "core/ops/norm.h"
+#include "core/ops/qk.h"
+#include "core/ops/rope.h"
+#include "core/ops/value_embedding.h"
+#include "core/passes/recompute.h"
 #include "nn/attention/attention.h"
 #include "nn/loss.h"
 
@@ -167,6 +171,92 @@ static void record_attention_shared(CaseRun *run) {
     case_output(run, "y", linear_record(run->program, qkv, w_2, NULL, false));
 }
 
+static void record_lookup(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *wte = matrix(run, "wte", op->V, op->C);
+    case_output(run, "x", embedding_record(run->program, run->tokens, wte, NULL));
+}
+
+/* Two lookups of the same tokens, the first of them with positions. */
+static void record_two_lookups(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *wte = matrix(run, "wte", op->V, op->C), *wpe = matrix(run, "wpe", op->T, op->C);
+    Tensor *table = matrix(run, "table", op->V, op->N);
+    case_output(run, "x", embedding_record(run->program, run->tokens, wte, wpe));
+    case_output(run, "y", embedding_record(run->program, run->tokens, table, NULL));
+}
+
+/* A table for `rows` positions with frequencies 50^(-i / pairs); NULL without pairs. */
+static Tensor *rope_table(CaseRun *run, int64_t rows) {
+    RopeFrequencies f = {.pairs = (int)run->op->pairs, .magnitude = 1.25};
+    if (f.pairs == 0) return NULL;
+    for (int i = 0; i < f.pairs; i++) f.radians[i] = pow(50, -(double)i / f.pairs);
+    DType dtype = run->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    return rope_table_record(run->program, &f, NULL, rows, dtype);
+}
+
+static int64_t packed_columns(const OpCase *op) { return (op->N + 2 * op->NH_kv) * op->HS; }
+
+static Tensor *packed(CaseRun *run) {
+    const OpCase *op = run->op;
+    return case_activation(run, "qkv", SHAPE(op->B, op->T, packed_columns(op)), 2);
+}
+
+static Tensor *qk_of(CaseRun *run, Tensor *qkv, Tensor *table) {
+    const OpCase *op = run->op;
+    QkOptions options = {op->N, op->NH_kv, op->HS, op->norm, 1e-6};
+    Tensor *q_gamma = op->bias ? vector(run, "q_gamma", op->HS, 1) : NULL;
+    Tensor *k_gamma = op->bias ? vector(run, "k_gamma", op->HS, 1) : NULL;
+    return qk_record(run->program, qkv, table, q_gamma, k_gamma, &options);
+}
+
+static void record_qk(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *table = rope_table(run, op->branch ? op->B * op->T : op->T);
+    case_output(run, "y", qk_of(run, packed(run), table));
+}
+
+/* qkv has a second use, so backward copies its gradient. Only a norm keeps qkv as it is. */
+static void record_qk_shared(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", packed_columns(op), op->C);
+    Tensor *qkv = linear_record(run->program, x, w, NULL, false);
+    case_output(run, "y", qk_of(run, qkv, rope_table(run, op->T)));
+    case_output(run, "qkv", qkv);
+}
+
+static Tensor *value_embedding_of(CaseRun *run, Tensor *qkv, Tensor *e) {
+    const OpCase *op = run->op;
+    Tensor *gate = vector(run, "gate", op->NH_kv, 1);
+    return value_embedding_record(run->program, qkv, e, gate, op->N, op->NH_kv, op->HS);
+}
+
+static void record_value_embedding(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *qkv = packed(run);
+    Tensor *e = case_activation(run, "e", SHAPE(op->B, op->T, op->NH_kv * op->HS), 2);
+    case_output(run, "y", value_embedding_of(run, qkv, e));
+}
+
+/* A block whose qkv changes in place twice, and which backward recomputes. */
+static void record_qk_recomputed(CaseRun *run) {
+    const OpCase *op = run->op;
+    KernelChoice choice = {.count = 1, .names = {"math"}};
+    AttentionOptions options = {.choice = &choice, .step = run->step};
+    Tensor *x = activation(run, "x"), *w = matrix(run, "w", packed_columns(op), op->C);
+    Tensor *w_0 = matrix(run, "w_0", op->C, op->C);
+    Tensor *table = rope_table(run, op->T), *values = matrix(run, "values", op->V, op->C);
+    Tensor *hidden = linear_record(run->program, x, w_0, NULL, false);
+    const Node *before = recompute_begin(run->program);
+    Tensor *qkv = linear_record(run->program, hidden, w, NULL, false);
+    Tensor *e = embedding_record(run->program, run->tokens, values, NULL);
+    qkv = qk_of(run, value_embedding_of(run, qkv, e), table);
+    Tensor *out = attention_record(run->program, qkv, op->N, &options);
+    Tensor *y = linear_record(run->program, out, w_0, NULL, false);
+    recompute_end(run->program, before);
+    case_output(run, "y", y);
+}
+
 #define LINEAR(b, t, c, n) .record = record_linear, .B = (b), .T = (t), .C = (c), .N = (n)
 #define MLP(b, t, c, n) .record = record_mlp, .B = (b), .T = (t), .C = (c), .N = (n)
 #define NORM(b, t, c) .record = record_norm, .B = (b), .T = (t), .C = (c)
@@ -174,6 +264,12 @@ static void record_attention_shared(CaseRun *run) {
 #define DROPOUT(b, t, c, p) .record = record_dropout, .B = (b), .T = (t), .C = (c), .dropout = (p)
 #define LOSS(b, t, c, v, vp, rows)                                                                 \
     .record = record_loss, .B = (b), .T = (t), .C = (c), .V = (v), .N = (vp), .chunk_rows = (rows)
+#define HEADS(b, t, nh, nh_kv, hs, n_pairs)                                                        \
+    .B = (b), .T = (t), .N = (nh), .NH_kv = (nh_kv), .HS = (hs), .pairs = (n_pairs)
+#define QK(...) .record = record_qk, HEADS(__VA_ARGS__)
+#define VALUES(b, t, nh, nh_kv, hs) .record = record_value_embedding, HEADS(b, t, nh, nh_kv, hs, 0)
+#define RECOMPUTED(hs)                                                                             \
+    .record = record_qk_recomputed, HEADS(2, 5, 2, 2, hs, (hs) / 2), .C = 2 * (hs), .V = 7
 #define ATTENTION(which, b, t, nh, hs)                                                             \
     .record = record_attention, .B = (b), .T = (t), .N = (nh), .C = (nh) * (hs), .backend = (which)
 #define ATTENTION_CASES(which)                                                                     \
@@ -224,6 +320,25 @@ const OpCase op_cases[] = {
     {.name = "loss_row_chunks", LOSS(1, 5, 6, 7, 7, 1)},
     {.name = "loss_whole_tiles", LOSS(2, 290, 4, 13, 16, 300)},
     {.name = "loss_two_tokens", LOSS(2, 4, 4, 2, 8, 3)},
+    {.name = "lookup", .record = record_lookup, .B = 3, .T = 7, .C = 5, .V = 11},
+    {.name = "two_lookups", .record = record_two_lookups, .B = 3, .T = 7, .C = 5, .N = 9, .V = 11},
+    {.name = "rope", QK(2, 5, 4, 2, 8, 4)},
+    {.name = "rope_partial", QK(2, 3, 4, 1, 10, 3)},
+    {.name = "rope_rows", QK(2, 3, 2, 2, 6, 3), .branch = true},
+    {.name = "qk_norm", QK(2, 3, 4, 4, 6, 0), .norm = true},
+    {.name = "qk_norm_gamma", QK(2, 3, 4, 2, 5, 0), .norm = true, .bias = true},
+    {.name = "qk_norm_rope", QK(2, 5, 4, 1, 8, 4), .norm = true},
+    {.name = "qk_norm_rope_gamma", QK(2, 20, 4, 2, 12, 4), .norm = true, .bias = true},
+    {.name = "qk_norm_shared",
+     .record = record_qk_shared,
+     HEADS(2, 3, 2, 1, 6, 2),
+     .C = 5,
+     .norm = true,
+     .bias = true},
+    {.name = "value_embedding", VALUES(2, 5, 4, 2, 6)},
+    {.name = "value_embedding_one", VALUES(3, 50, 2, 1, 3)},
+    {.name = "rope_recomputed", RECOMPUTED(4)},
+    {.name = "qk_norm_recomputed", RECOMPUTED(4), .norm = true, .bias = true},
     ATTENTION_CASES("baseline"),
     ATTENTION_CASES("math"),
     ATTENTION_CASES("mem_efficient"),

@@ -25,7 +25,8 @@ typedef struct OpCase {
     int64_t N;          /* linear: columns of the output; loss: rows of wte; attention: heads */
     int64_t V;          /* embedding, loss: size of the vocabulary */
     int64_t chunk_rows; /* loss: rows of one chunk of logits */
-    bool bias, gelu, branch;
+    int64_t NH_kv, HS, pairs; /* qk, value_embedding; N is NH */
+    bool bias, gelu, branch, norm;
     bool rms, plain; /* norm: rmsnorm; without gamma */
     double dropout;
     const char *backend; /* attention */

@@ -1,4 +1,5 @@
 /* Extreme floating-point values through every op on the CPU, in f32 and f64. */
+#include "tests/core/op_edges_heads_helper.h"
 #include "tests/core/op_edges_helper.h"
 #include "tests/core/op_edges_loss_helper.h"
 #include "tests/harness.h"
@@ -15,10 +16,11 @@ static void norm(void) { cpu(edges_of_norm); }
 static void gelu(void) { cpu(edges_of_gelu); }
 static void embedding(void) { cpu(edges_of_embedding); }
 static void adamw(void) { cpu(edges_of_adamw); }
+static void qk(void) { cpu(edges_of_qk); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(norm), TEST(gelu), TEST(embedding),
-                          TEST(adamw)};
+    const Test tests[] = {TEST(cross_entropy), TEST(norm),  TEST(gelu),
+                          TEST(embedding),     TEST(adamw), TEST(qk)};
     if (failed(device_open_cpu(2, &device))) return 1;
     int code = harness_run(argc, argv, "edges of the ops", tests, COUNT(tests));
     device_close(&device);

@@ -160,6 +160,38 @@ def attention_cases(out):
         write_case(out, "attention_" + size, {"qkv": qkv}, {"out": seeded(attention(qkv, NH))})
 
 
+def rotated(x, pairs):
+    """Hugging Face's rotate_half on the first 2 * pairs dimensions of heads (B, T, heads, HS)."""
+    frequencies = torch.tensor([50**(-i / pairs) for i in range(pairs)])
+    angles = torch.arange(x.shape[1])[:, None, None] * frequencies
+    cosines, sines = 1.25 * torch.cos(angles), 1.25 * torch.sin(angles)
+    a, b, rest = x[..., :pairs], x[..., pairs:2 * pairs], x[..., 2 * pairs:]
+    return torch.cat([a * cosines - b * sines, b * cosines + a * sines, rest], dim=-1)
+
+
+def head_cases(out):
+    own = np.random.default_rng(20261129)
+    B, T, NH, NH_kv, HS, pairs = 2, 5, 4, 2, 8, 4
+    qkv = draw(B, T, (NH + 2 * NH_kv) * HS, source=own)
+    heads = qkv.reshape(B, T, -1, HS)
+    y = torch.cat([rotated(heads[:, :, :NH + NH_kv], pairs), heads[:, :, NH + NH_kv:]], dim=2)
+    write_case(out, "rope", {"qkv": qkv}, {"y": seeded(y.reshape(B, T, -1), own)})
+    B, T, NH, NH_kv, HS, pairs = 2, 20, 4, 2, 12, 4
+    qkv = draw(B, T, (NH + 2 * NH_kv) * HS, source=own)
+    q_gamma, k_gamma = (draw(HS, offset=1, scale=0.2, source=own) for _ in range(2))
+    q, k, v = qkv.reshape(B, T, -1, HS).split([NH, NH_kv, NH_kv], dim=2)
+    q, k = rms_norm(q, 1e-6) * q_gamma, rms_norm(k, 1e-6) * k_gamma
+    y = torch.cat([rotated(q, pairs), rotated(k, pairs), v], dim=2)
+    write_case(out, "qk_norm_rope_gamma", {"qkv": qkv, "q_gamma": q_gamma, "k_gamma": k_gamma},
+               {"y": seeded(y.reshape(B, T, -1), own)})
+    B, T, NH, NH_kv, HS = 2, 5, 4, 2, 6
+    qkv, e = (draw(B, T, n * HS, source=own) for n in (NH + 2 * NH_kv, NH_kv))
+    gate = draw(NH_kv, offset=1, source=own)
+    v = qkv[..., -NH_kv * HS:] + e * gate.repeat_interleave(HS)
+    y = torch.cat([qkv[..., :-NH_kv * HS], v], dim=2)
+    write_case(out, "value_embedding", {"qkv": qkv, "e": e, "gate": gate}, {"y": seeded(y, own)})
+
+
 L, C, NH, T, V, VP, B, STEPS = 2, 32, 4, 16, 61, 64, 4, 10
 
 
@@ -233,7 +265,7 @@ def gpt_steps(out, w, batches):
 def main():
     out = Writer("ops.bin")
     for cases in (linear_cases, layernorm_cases, embedding_cases, dropout_case, loss_cases,
-                  attention_cases, rmsnorm_cases):
+                  attention_cases, rmsnorm_cases, head_cases):
         cases(out)
     w, batches = gpt_weights(), torch.tensor(random.integers(0, V, (STEPS, B, T + 1)))
     out = Writer("gpt_weights.bin")

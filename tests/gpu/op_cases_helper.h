@@ -1,5 +1,5 @@
-/* The op cases for every device, one list for products and one for all other ops. They include
- * ragged sizes, so the kernels' scalar paths run too. */
+/* The op cases for every device: lists for products, for ops on the heads of attention, and for all
+ * other ops. They include ragged sizes, so the kernels' scalar paths run too. */
 #pragma once
 
 #include "tests/gpu/cases_helper.h"
@@ -9,5 +9,5 @@ typedef struct NamedCase {
     CaseFn body;
 } NamedCase;
 
-extern const NamedCase product_cases[], other_cases[];
-extern const int n_product_cases, n_other_cases;
+extern const NamedCase product_cases[], head_cases[], other_cases[];
+extern const int n_product_cases, n_head_cases, n_other_cases;

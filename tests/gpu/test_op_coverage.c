@@ -38,6 +38,7 @@ static OpSet ops_of_cases(Target target) {
         case_visit(product_cases[i].body, target, op_set_add, &set);
     for (int i = 0; i < n_other_cases; i++)
         case_visit(other_cases[i].body, target, op_set_add, &set);
+    for (int i = 0; i < n_head_cases; i++) case_visit(head_cases[i].body, target, op_set_add, &set);
     return set;
 }
 

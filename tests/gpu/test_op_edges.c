@@ -1,4 +1,5 @@
 /* Extreme floating-point values through every op on the GPU. */
+#include "tests/core/op_edges_heads_helper.h"
 #include "tests/core/op_edges_helper.h"
 #include "tests/core/op_edges_loss_helper.h"
 #include "tests/gpu/cases_helper.h"
@@ -17,9 +18,10 @@ static void norm(void) { gpu(edges_of_norm); }
 static void gelu(void) { gpu(edges_of_gelu); }
 static void embedding(void) { gpu(edges_of_embedding); }
 static void adamw(void) { gpu(edges_of_adamw); }
+static void qk(void) { gpu(edges_of_qk); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(norm), TEST(gelu), TEST(embedding),
-                          TEST(adamw)};
+    const Test tests[] = {TEST(cross_entropy), TEST(norm),  TEST(gelu),
+                          TEST(embedding),     TEST(adamw), TEST(qk)};
     return harness_run(argc, argv, "edges of the ops on a GPU", tests, COUNT(tests));
 }

@@ -11,6 +11,7 @@ static void cpu_f32(void) {
     REQUIRE_OK(device_open_cpu(0, &cpu));
     run(product_cases, n_product_cases, cpu, DTYPE_F32);
     run(other_cases, n_other_cases, cpu, DTYPE_F32);
+    run(head_cases, n_head_cases, cpu, DTYPE_F32);
     device_close(&cpu);
 }
 
@@ -19,6 +20,8 @@ static void compositions(void) {
         case_run_composition(product_cases[i].body, product_cases[i].name);
     for (int i = 0; i < n_other_cases; i++)
         case_run_composition(other_cases[i].body, other_cases[i].name);
+    for (int i = 0; i < n_head_cases; i++)
+        case_run_composition(head_cases[i].body, head_cases[i].name);
 }
 
 static void gpu(const NamedCase *cases, int count, DType dtype) {
@@ -33,6 +36,9 @@ static void products_bf16(void) { gpu(product_cases, n_product_cases, DTYPE_BF16
 static void others_f32(void) { gpu(other_cases, n_other_cases, DTYPE_F32); }
 static void others_f16(void) { gpu(other_cases, n_other_cases, DTYPE_F16); }
 static void others_bf16(void) { gpu(other_cases, n_other_cases, DTYPE_BF16); }
+static void heads_f32(void) { gpu(head_cases, n_head_cases, DTYPE_F32); }
+static void heads_f16(void) { gpu(head_cases, n_head_cases, DTYPE_F16); }
+static void heads_bf16(void) { gpu(head_cases, n_head_cases, DTYPE_BF16); }
 
 /* Uses cuBLASLt's first suggestion instead of the fastest candidate (autotune: false). */
 static void products_untuned(void) {
@@ -47,6 +53,7 @@ static void products_untuned(void) {
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(cpu_f32),      TEST(compositions),  TEST(products_f32),
                           TEST(products_f16), TEST(products_bf16), TEST(products_untuned),
-                          TEST(others_f32),   TEST(others_f16),    TEST(others_bf16)};
+                          TEST(others_f32),   TEST(others_f16),    TEST(others_bf16),
+                          TEST(heads_f32),    TEST(heads_f16),     TEST(heads_bf16)};
     return harness_run(argc, argv, "ops on every device", tests, COUNT(tests));
 }
