@@ -3,9 +3,11 @@
 #include "core/autodiff.h"
 #include "core/ops/adamw.h"
 #include "core/ops/embedding.h"
+#include "core/ops/gated.h"
 #include "core/ops/gelu.h"
 #include "core/ops/norm.h"
 #include "core/ops/reduce.h"
+#include "core/ops/relu2.h"
 #include "tests/core/edge_helper.h"
 
 enum { FAR = 2000000000 }; /* a token far outside every table */
@@ -85,10 +87,18 @@ void edges_of_norm(Device *device, DType dtype) {
     }
 }
 
-static const double gelu_arguments[] = {20, 1e4, 6e4, 1e6, 1e10, 1e13, 1e19, 2e19, 1e30, 3e38};
+static const double far_sizes[] = {20, 1e4, 6e4, 1e6, 1e10, 1e13, 1e19, 2e19, 1e30, 3e38};
+
+/* Each size with both signs, then NaN. */
+enum { FAR_ARGUMENTS = 2 * COUNT(far_sizes) + 2 };
+
+static double far_argument(int i, DType dtype) {
+    double size = i < FAR_ARGUMENTS - 2 ? far_sizes[i / 2] : NAN;
+    return copysign(dtype == DTYPE_F16 && size > 6e4 ? 6e4 : size, i % 2 == 0 ? 1 : -1);
+}
 
 void edges_of_gelu(Device *device, DType dtype) {
-    enum { SIZES = COUNT(gelu_arguments), N = 2 * SIZES + 2 };
+    enum { N = FAR_ARGUMENTS };
     double x[N], ones[N];
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
@@ -97,8 +107,7 @@ void edges_of_gelu(Device *device, DType dtype) {
     gelu_backward_record(e.program, d, pre);
     if (edge_ready(&e)) {
         for (int i = 0; i < N; i++) {
-            double size = i / 2 < SIZES ? gelu_arguments[i / 2] : NAN;
-            x[i] = copysign(dtype == DTYPE_F16 && size > 6e4 ? 6e4 : size, i % 2 == 0 ? 1 : -1);
+            x[i] = far_argument(i, dtype);
             ones[i] = 1;
         }
         edge_write(&e, pre, x);
@@ -110,6 +119,98 @@ void edges_of_gelu(Device *device, DType dtype) {
                        dtype, i, value[i]);
             edge_check(isnan(x[i]) ? isnan(slope[i]) : fabs(slope[i] - sign) <= 1e-200,
                        "gelu's derivative", dtype, i, slope[i]);
+        }
+        free(value);
+        free(slope);
+    }
+    edge_end(&e);
+}
+
+/* Row i has far_argument(i) in its F gates. Beside a closed gate the other factor is as large; else
+ * it is 1. */
+static double gated_value(int64_t i, int64_t F, DType dtype) {
+    double x = far_argument((int)(i / (2 * F)), dtype);
+    return i % (2 * F) < F ? x : x < 0 ? -x : 1;
+}
+
+/* Far out, act(x) is x or 0 and its derivative 1 or 0; at 20 a SiLU is not far out. */
+static void gated_check(const double *y, const double *dpair, int64_t F, GatedKind kind,
+                        DType dtype) {
+    for (int row = 2; row < FAR_ARGUMENTS; row++) {
+        double x = far_argument(row, dtype), act = fmax(edge_rounded(x, dtype), 0);
+        for (int64_t j = 0; j < F; j++) {
+            const double *d = dpair + row * 2 * F + j;
+            double found[] = {y[row * F + j], d[0], d[F]}, wanted[] = {act, x > 0, act};
+            for (int k = 0; k < 3; k++)
+                edge_check(isnan(x) ? isnan(found[k]) : fabs(found[k] - wanted[k]) <= 1e-200,
+                           kind == GATED_SILU ? "swiglu" : "geglu", dtype, row, found[k]);
+        }
+    }
+}
+
+static void gated_of(Device *device, DType dtype, GatedKind kind, int64_t F) {
+    enum { MOST = 32 };
+    static double values[FAR_ARGUMENTS * 2 * MOST], ones[FAR_ARGUMENTS * MOST];
+    Edge e;
+    if (!edge_begin(&e, device, dtype)) return;
+    Tensor *pair = edge_tensor(&e, e.tested, SHAPE(FAR_ARGUMENTS, 2 * F));
+    Tensor *dpair = edge_tensor(&e, e.tested, SHAPE(FAR_ARGUMENTS, 2 * F));
+    Tensor *dy = edge_tensor(&e, e.tested, SHAPE(FAR_ARGUMENTS, F));
+    pair->needs_grad = true;
+    autodiff_watch(e.program, pair, dpair, false);
+    Tensor *y = gated_record(e.program, pair, kind);
+    autodiff_watch(e.program, y, dy, true);
+    autodiff_run(e.program);
+    if (edge_ready(&e)) {
+        for (int64_t i = 0; i < FAR_ARGUMENTS * 2 * F; i++) values[i] = gated_value(i, F, dtype);
+        for (int64_t i = 0; i < FAR_ARGUMENTS * F; i++) ones[i] = 1;
+        edge_write(&e, pair, values);
+        edge_write(&e, dy, ones);
+        double *value = edge_run(&e, y), *slope = edge_read(&e, dpair);
+        gated_check(value, slope, F, kind, dtype);
+        free(value);
+        free(slope);
+    }
+    edge_end(&e);
+}
+
+void edges_of_gated(Device *device, DType dtype) {
+    for (int64_t F = 1; F <= 32; F += 31) {
+        gated_of(device, dtype, GATED_SILU, F);
+        gated_of(device, dtype, GATED_GELU, F);
+    }
+}
+
+/* The square is right or, where it overflows, infinite; the derivative is right if the square is
+ * finite. */
+void edges_of_relu2(Device *device, DType dtype) {
+    enum { N = FAR_ARGUMENTS };
+    double x[N], ones[N];
+    Edge e;
+    if (!edge_begin(&e, device, dtype)) return;
+    Tensor *in = edge_tensor(&e, e.tested, SHAPE(N)), *dx = edge_tensor(&e, e.tested, SHAPE(N));
+    in->needs_grad = true;
+    autodiff_watch(e.program, in, dx, false);
+    Tensor *y = relu2_record(e.program, in), *dy = edge_tensor(&e, e.tested, SHAPE(N));
+    autodiff_watch(e.program, y, dy, true);
+    autodiff_run(e.program);
+    if (edge_ready(&e)) {
+        for (int i = 0; i < N; i++) x[i] = far_argument(i, dtype), ones[i] = 1;
+        edge_write(&e, in, x);
+        edge_write(&e, dy, ones);
+        double *value = edge_run(&e, y), *slope = edge_read(&e, dx);
+        for (int i = 0; i < N; i++) {
+            double positive = fmax(edge_rounded(x[i], dtype), 0),
+                   square = edge_rounded(positive * positive, dtype),
+                   tolerance = edge_is_half(dtype) ? 1e-2 : 1e-6;
+            edge_check(isnan(x[i])     ? isnan(value[i])
+                       : isinf(square) ? isinf(value[i])
+                                       : edge_is_close(value[i], square, tolerance),
+                       "relu2", dtype, i, value[i]);
+            edge_check(isnan(x[i])     ? isnan(slope[i])
+                       : isinf(square) ? isinf(slope[i])
+                                       : edge_is_close(slope[i], 2 * positive, tolerance),
+                       "relu2's derivative", dtype, i, slope[i]);
         }
         free(value);
         free(slope);

@@ -10,6 +10,11 @@ void edges_of_norm(Device *device, DType dtype);
 /* Arguments whose square and cube overflow. */
 void edges_of_gelu(Device *device, DType dtype);
 
+/* Gates whose square and cube overflow, with large values beside them, and squares that overflow.
+ */
+void edges_of_gated(Device *device, DType dtype);
+void edges_of_relu2(Device *device, DType dtype);
+
 /* Tokens outside the table. */
 void edges_of_embedding(Device *device, DType dtype);
 

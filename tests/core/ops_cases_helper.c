@@ -2,6 +2,7 @@
 
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
+#include "core/ops/gated.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear.h"
 #include "core/ops/norm.h"
@@ -11,26 +12,11 @@
 #include "core/passes/recompute.h"
 #include "nn/attention/attention.h"
 #include "nn/loss.h"
+#include "tests/core/record_layers_helper.h"
 
 #include <math.h>
 
-#define SHAPE(...)                                                                                 \
-    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
-
-static Tensor *matrix(CaseRun *run, const char *name, int64_t N, int64_t K) {
-    return case_weight(run, name, SHAPE(N, K), 0, 1.5 / sqrt((double)K));
-}
-
-static Tensor *vector(CaseRun *run, const char *name, int64_t N, double offset) {
-    return case_weight(run, name, SHAPE(N), offset, 0.5);
-}
-
-static Tensor *activation(CaseRun *run, const char *name) {
-    const OpCase *op = run->op;
-    return case_activation(run, name, SHAPE(op->B, op->T, op->C), 2);
-}
-
-static const NormOptions layernorm = {NORM_LAYER, 1e-5}, rmsnorm = {NORM_RMS, 1e-5};
+static const NormOptions layernorm = {NORM_LAYER, 1e-5};
 
 /* y = linear(x), or its GELU. The gradient of the GELU is a separate op, because no product has
  * written dy. */
@@ -86,33 +72,6 @@ static void record_gelu_alone(CaseRun *run) {
     norm_record(run->program, x, gelu_record(run->program, y), gamma, NULL, layernorm, &sum);
     case_output(run, "y", linear_record(run->program, y, w, NULL, false));
     case_output(run, "sum", sum);
-}
-
-static void record_norm(CaseRun *run) {
-    const OpCase *op = run->op;
-    Tensor *x = activation(run, "x"), *branch = op->branch ? activation(run, "branch") : NULL;
-    Tensor *gamma = op->plain ? NULL : vector(run, "gamma", op->C, 1),
-           *beta = op->bias ? vector(run, "beta", op->C, 0) : NULL, *sum = NULL;
-    Tensor *y =
-        norm_record(run->program, x, branch, gamma, beta, op->rms ? rmsnorm : layernorm, &sum);
-    case_output(run, "y", y);
-    if (op->branch) case_output(run, "sum", sum);
-}
-
-/* The residual sums of two blocks, each with other users, and a branch that is x itself. */
-static void record_residual(CaseRun *run) {
-    const OpCase *op = run->op;
-    Tensor *x = activation(run, "x"), *gamma_1 = vector(run, "gamma_1", op->C, 1);
-    Tensor *gamma_2 = vector(run, "gamma_2", op->C, 1), *w = matrix(run, "w", op->C, op->C);
-    NormOptions norm = op->rms ? rmsnorm : layernorm;
-    Tensor *sum_1 = NULL, *sum_2 = NULL, *sum_3 = NULL;
-    Tensor *y_1 = norm_record(run->program, x, x, gamma_1, NULL, norm, &sum_1);
-    Tensor *y_2 = norm_record(run->program, sum_1, linear_record(run->program, y_1, w, NULL, false),
-                              gamma_2, NULL, norm, &sum_2);
-    Tensor *y_3 = norm_record(run->program, sum_2, y_1, gamma_1, NULL, norm, &sum_3);
-    case_output(run, "y_2", y_2);
-    case_output(run, "y_3", y_3);
-    case_output(run, "sum", sum_3);
 }
 
 /* One tensor with three users of different kinds. */
@@ -260,6 +219,10 @@ static void record_qk_recomputed(CaseRun *run) {
 #define LINEAR(b, t, c, n) .record = record_linear, .B = (b), .T = (t), .C = (c), .N = (n)
 #define MLP(b, t, c, n) .record = record_mlp, .B = (b), .T = (t), .C = (c), .N = (n)
 #define NORM(b, t, c) .record = record_norm, .B = (b), .T = (t), .C = (c)
+#define RELU2(b, t, c) .record = record_relu2, .B = (b), .T = (t), .C = (c)
+#define GATED(which, b, t, f)                                                                      \
+    .record = record_gated, .B = (b), .T = (t), .C = 2 * (f), .kind = (which)
+#define MIX(b, t, c) .record = record_mix, .B = (b), .T = (t), .C = (c)
 #define LOOKUP(b, t, c, v) .record = record_embedding, .B = (b), .T = (t), .C = (c), .V = (v)
 #define DROPOUT(b, t, c, p) .record = record_dropout, .B = (b), .T = (t), .C = (c), .dropout = (p)
 #define LOSS(b, t, c, v, vp, rows)                                                                 \
@@ -339,6 +302,30 @@ const OpCase op_cases[] = {
     {.name = "value_embedding_one", VALUES(3, 50, 2, 1, 3)},
     {.name = "rope_recomputed", RECOMPUTED(4)},
     {.name = "qk_norm_recomputed", RECOMPUTED(4), .norm = true, .bias = true},
+    {.name = "relu2", RELU2(2, 5, 16)},
+    {.name = "relu2_ragged", RELU2(3, 7, 11)},
+    {.name = "swiglu", GATED(GATED_SILU, 2, 5, 16)},
+    {.name = "swiglu_ragged", GATED(GATED_SILU, 3, 7, 1)},
+    {.name = "geglu", GATED(GATED_GELU, 2, 5, 16)},
+    {.name = "geglu_ragged", GATED(GATED_GELU, 1, 3, 13)},
+    {.name = "swiglu_recomputed",
+     .record = record_activations_recomputed,
+     .B = 2,
+     .T = 5,
+     .C = 8,
+     .N = 12,
+     .kind = GATED_SILU},
+    {.name = "geglu_recomputed",
+     .record = record_activations_recomputed,
+     .B = 2,
+     .T = 3,
+     .C = 7,
+     .N = 5,
+     .kind = GATED_GELU},
+    {.name = "mix", MIX(2, 5, 16)},
+    {.name = "mix_ragged", MIX(3, 37, 11)},
+    {.name = "mix_blocks", .record = record_mix_blocks, .B = 2, .T = 5, .C = 8},
+    {.name = "add", .record = record_add, .B = 2, .T = 5, .C = 8},
     ATTENTION_CASES("baseline"),
     ATTENTION_CASES("math"),
     ATTENTION_CASES("mem_efficient"),

@@ -22,12 +22,14 @@ typedef struct OpCase {
     const char *name;
     void (*record)(CaseRun *run);
     int64_t B, T, C;
-    int64_t N;          /* linear: columns of the output; loss: rows of wte; attention: heads */
+    int64_t N;          /* linear, activations: columns of the output; loss: rows of wte; attention:
+                           heads */
     int64_t V;          /* embedding, loss: size of the vocabulary */
     int64_t chunk_rows; /* loss: rows of one chunk of logits */
     int64_t NH_kv, HS, pairs; /* qk, value_embedding; N is NH */
     bool bias, gelu, branch, norm;
     bool rms, plain; /* norm: rmsnorm; without gamma */
+    int kind;        /* a GatedKind */
     double dropout;
     const char *backend; /* attention */
 } OpCase;

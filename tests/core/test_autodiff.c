@@ -1,10 +1,13 @@
 /* The structure of a recorded gradient: no unnecessary copies or gradients, and sticky errors.
  * tests/core/test_gradients.c checks its values. */
 #include "core/autodiff.h"
+#include "core/ops/add.h"
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
+#include "core/ops/gated.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear.h"
+#include "core/ops/mix.h"
 #include "core/ops/norm.h"
 #include "core/ops/reduce.h"
 #include "nn/attention/attention.h"
@@ -208,6 +211,24 @@ static void bad_shapes_are_named(void) {
     norm_record(p, leaf(p, 4, 8), NULL, leaf(p, 1, 9), NULL, layernorm, &sum);
     CHECK_ERROR(program_status(p), STATUS_CONFIG,
                 "layernorm: input f32 (4, 8) does not fit gamma f32 (1, 9)");
+    program_destroy(&p);
+    p = program_new(true);
+    norm_record(p, leaf(p, 4, 8), NULL, leaf(p, 1, 8), leaf(p, 1, 8), (NormOptions){NORM_RMS, 1e-5},
+                &sum);
+    CHECK_ERROR(program_status(p), STATUS_CONFIG, "rmsnorm: beta needs layernorm with gamma");
+    program_destroy(&p);
+    p = program_new(true);
+    gated_record(p, leaf(p, 4, 9), GATED_SILU);
+    CHECK_ERROR(program_status(p), STATUS_CONFIG, "the columns of f32 (4, 9) are not gate and up");
+    program_destroy(&p);
+    p = program_new(true);
+    mix_record(p, leaf(p, 4, 8), leaf(p, 4, 8), leaf(p, 1, 3));
+    CHECK_ERROR(program_status(p), STATUS_CONFIG,
+                "mix: f32 (4, 8), f32 (4, 8) and scalars f32 (1, 3) do not fit together");
+    program_destroy(&p);
+    p = program_new(true);
+    add_record(p, leaf(p, 4, 8), leaf(p, 8, 4));
+    CHECK_ERROR(program_status(p), STATUS_CONFIG, "add: f32 (4, 8) and f32 (8, 4) differ in shape");
     program_destroy(&p);
     p = program_new(true);
     program_rows(p, leaf(p, 4, 8), 3, 2);

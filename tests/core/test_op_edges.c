@@ -14,13 +14,15 @@ static void cpu(void (*edges)(Device *device, DType dtype)) {
 static void cross_entropy(void) { cpu(edges_of_cross_entropy); }
 static void norm(void) { cpu(edges_of_norm); }
 static void gelu(void) { cpu(edges_of_gelu); }
+static void gated(void) { cpu(edges_of_gated); }
+static void relu2(void) { cpu(edges_of_relu2); }
 static void embedding(void) { cpu(edges_of_embedding); }
 static void adamw(void) { cpu(edges_of_adamw); }
 static void qk(void) { cpu(edges_of_qk); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(norm),  TEST(gelu),
-                          TEST(embedding),     TEST(adamw), TEST(qk)};
+    const Test tests[] = {TEST(cross_entropy), TEST(norm),      TEST(gelu),  TEST(gated),
+                          TEST(relu2),         TEST(embedding), TEST(adamw), TEST(qk)};
     if (failed(device_open_cpu(2, &device))) return 1;
     int code = harness_run(argc, argv, "edges of the ops", tests, COUNT(tests));
     device_close(&device);

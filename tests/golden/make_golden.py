@@ -104,6 +104,18 @@ def rmsnorm_cases(out):
     write_case(out, "rmsnorm_plain", {"x": x}, {"y": seeded(rms_norm(x), own)})
 
 
+def activation_cases(out):
+    own = np.random.default_rng(14)
+    x = draw(2, 5, 16, source=own)
+    write_case(out, "relu2", {"x": x}, {"y": seeded(F.relu(x) ** 2, own)})
+    for case, act in ("swiglu", F.silu), ("geglu", gelu):
+        pair = draw(2, 5, 32, source=own)
+        gate, up = pair.chunk(2, dim=-1)
+        write_case(out, case, {"pair": pair}, {"y": seeded(act(gate) * up, own)})
+    x, x0, s = draw(2, 5, 16, source=own), draw(2, 5, 16, source=own), draw(2, source=own)
+    write_case(out, "mix", {"x": x, "x0": x0, "s": s}, {"y": seeded(s[0] * x + s[1] * x0, own)})
+
+
 def embedding_cases(out):
     wte, wpe, tokens = draw(11, 5), draw(9, 5), random.integers(0, 11, (3, 7))
     x = F.embedding(torch.tensor(tokens), wte) + wpe[:7]
@@ -265,7 +277,7 @@ def gpt_steps(out, w, batches):
 def main():
     out = Writer("ops.bin")
     for cases in (linear_cases, layernorm_cases, embedding_cases, dropout_case, loss_cases,
-                  attention_cases, rmsnorm_cases, head_cases):
+                  attention_cases, rmsnorm_cases, head_cases, activation_cases):
         cases(out)
     w, batches = gpt_weights(), torch.tensor(random.integers(0, V, (STEPS, B, T + 1)))
     out = Writer("gpt_weights.bin")

@@ -107,8 +107,6 @@ static void value_embedding_80(Case *c) { value_embedding_case(c, 77, 4, 4, 80, 
 static void value_embedding_ragged(Case *c) { value_embedding_case(c, 131, 3, 1, 35, true); }
 static void value_embedding_one(Case *c) { value_embedding_case(c, 1, 4, 1, 300, false); }
 
-#define CASE(body)                                                                                 \
-    { #body, body }
 const NamedCase head_cases[] = {
     CASE(lookups_aligned),
     CASE(lookups_ragged),

@@ -7,7 +7,6 @@
 #include "core/ops/embedding.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear.h"
-#include "core/ops/norm.h"
 #include "core/ops/reduce.h"
 
 #include <math.h>
@@ -69,57 +68,6 @@ static void mlp_case(Case *c, int64_t rows, int64_t C) {
 
 static void mlp_aligned(Case *c) { mlp_case(c, 128, 64); }
 static void mlp_ragged(Case *c) { mlp_case(c, 37, 21); }
-
-/* A separate GELU, as in recompute. */
-static void gelu_case(Case *c, int64_t rows, int64_t C) {
-    case_differentiate(
-        c, gelu_record(case_program(c), case_activation(c, 0, 2, false, SHAPE(rows, C))));
-}
-
-static void gelu_aligned(Case *c) { gelu_case(c, 37, 64); }
-static void gelu_ragged(Case *c) { gelu_case(c, 9, 33); }
-
-static const NormOptions layernorm = {NORM_LAYER, 1e-5}, rmsnorm = {NORM_RMS, 1e-5};
-
-enum { BRANCH = 1, GAMMA = 2, BETA = 4, ACCUMULATE = 8 };
-
-static void norm_case(Case *c, NormOptions options, int64_t rows, int64_t C, int flags) {
-    Program *p = case_program(c);
-    bool accumulate = flags & ACCUMULATE;
-    Tensor *x = case_activation(c, 0.5, 2, false, SHAPE(rows, C));
-    Tensor *add = flags & BRANCH ? case_activation(c, 0, 1, false, SHAPE(rows, C)) : NULL;
-    Tensor *gamma = flags & GAMMA ? case_parameter(c, 1, 0.5, accumulate, SHAPE(C)) : NULL;
-    Tensor *beta = flags & BETA ? case_parameter(c, 0, 1, accumulate, SHAPE(C)) : NULL;
-    bool separate =
-        add != NULL && case_role(c) == CASE_COMPOSITION; /* rounds the sum before its other uses */
-    Tensor *sum = NULL, *y = norm_record(p, x, add, gamma, beta, options, &sum), *same = NULL;
-    if (separate) y = norm_record(p, sum, NULL, gamma, beta, options, &same);
-    if (add != NULL &&
-        sum != NULL) { /* the residual stream has its own gradient, to which this one is added */
-        autodiff_watch(p, sum, case_input(c, NARROW, 0, 1, SHAPE(rows, C)), true);
-    }
-    case_differentiate(c, y);
-}
-
-static void layernorm_768(Case *c) { norm_case(c, layernorm, 100, 768, BRANCH | GAMMA | BETA); }
-static void layernorm_64(Case *c) { norm_case(c, layernorm, 37, 64, GAMMA | BETA | ACCUMULATE); }
-static void layernorm_ragged(Case *c) {
-    norm_case(c, layernorm, 41, 33, BRANCH | GAMMA | BETA | ACCUMULATE);
-}
-static void layernorm_1600(Case *c) { norm_case(c, layernorm, 19, 1600, BRANCH | GAMMA | BETA); }
-static void layernorm_long(Case *c) { norm_case(c, layernorm, 9, 4104, BRANCH | GAMMA); }
-static void layernorm_many(Case *c) { norm_case(c, layernorm, 5000, 48, BRANCH | GAMMA | BETA); }
-static void layernorm_plain(Case *c) { norm_case(c, layernorm, 37, 64, BRANCH); }
-static void rmsnorm_768(Case *c) { norm_case(c, rmsnorm, 100, 768, BRANCH | GAMMA); }
-static void rmsnorm_64(Case *c) { norm_case(c, rmsnorm, 37, 64, GAMMA | ACCUMULATE); }
-static void rmsnorm_ragged(Case *c) { norm_case(c, rmsnorm, 41, 33, BRANCH | GAMMA | ACCUMULATE); }
-static void rmsnorm_1600(Case *c) { norm_case(c, rmsnorm, 19, 1600, BRANCH | GAMMA); }
-static void rmsnorm_long(Case *c) { norm_case(c, rmsnorm, 9, 4104, BRANCH | GAMMA); }
-static void rmsnorm_many(Case *c) { norm_case(c, rmsnorm, 5000, 48, BRANCH | GAMMA); }
-static void rmsnorm_plain(Case *c) { norm_case(c, rmsnorm, 100, 768, BRANCH); }
-static void rmsnorm_plain_ragged(Case *c) { norm_case(c, rmsnorm, 41, 33, 0); }
-static void rmsnorm_plain_long(Case *c) { norm_case(c, rmsnorm, 9, 4104, BRANCH); }
-static void rmsnorm_plain_many(Case *c) { norm_case(c, rmsnorm, 5000, 48, 0); }
 
 static void embedding_case(Case *c, int64_t B, int64_t T, int64_t V, int64_t C, bool accumulate) {
     Tensor *tokens = case_tokens(c, V, SHAPE(B, T));
@@ -260,8 +208,6 @@ static void adamw_many_ranges(Case *c) {
     adamw_case(c, 100000, 1.0, 2.0, ranges, RANGES);
 }
 
-#define CASE(body)                                                                                 \
-    { #body, body }
 const NamedCase product_cases[] = {
     CASE(linear_small), CASE(linear_ragged),      CASE(linear_plain),
     CASE(linear_gelu),  CASE(linear_gelu_ragged), CASE(linear_gelu_unbiased),
@@ -269,25 +215,6 @@ const NamedCase product_cases[] = {
     CASE(mlp_ragged),
 };
 const NamedCase other_cases[] = {
-    CASE(gelu_aligned),
-    CASE(gelu_ragged),
-    CASE(layernorm_768),
-    CASE(layernorm_64),
-    CASE(layernorm_ragged),
-    CASE(layernorm_1600),
-    CASE(layernorm_long),
-    CASE(layernorm_many),
-    CASE(layernorm_plain),
-    CASE(rmsnorm_768),
-    CASE(rmsnorm_64),
-    CASE(rmsnorm_ragged),
-    CASE(rmsnorm_1600),
-    CASE(rmsnorm_long),
-    CASE(rmsnorm_many),
-    CASE(rmsnorm_plain),
-    CASE(rmsnorm_plain_ragged),
-    CASE(rmsnorm_plain_long),
-    CASE(rmsnorm_plain_many),
     CASE(embedding_small),
     CASE(embedding_ragged),
     CASE(embedding_hot),

@@ -32,13 +32,16 @@ static void op_set_add(const Node *node, void *self) {
     if (set->count < OP_SET_MAX && !op_set_has(set, node->op)) set->ops[set->count++] = node->op;
 }
 
+static void op_set_add_cases(OpSet *set, Target target, const NamedCase *cases, int count) {
+    for (int i = 0; i < count; i++) case_visit(cases[i].body, target, op_set_add, set);
+}
+
 static OpSet ops_of_cases(Target target) {
     OpSet set = {0};
-    for (int i = 0; i < n_product_cases; i++)
-        case_visit(product_cases[i].body, target, op_set_add, &set);
-    for (int i = 0; i < n_other_cases; i++)
-        case_visit(other_cases[i].body, target, op_set_add, &set);
-    for (int i = 0; i < n_head_cases; i++) case_visit(head_cases[i].body, target, op_set_add, &set);
+    op_set_add_cases(&set, target, product_cases, n_product_cases);
+    op_set_add_cases(&set, target, other_cases, n_other_cases);
+    op_set_add_cases(&set, target, head_cases, n_head_cases);
+    op_set_add_cases(&set, target, layer_cases, n_layer_cases);
     return set;
 }
 

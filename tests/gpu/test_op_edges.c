@@ -16,12 +16,14 @@ static void gpu(void (*edges)(Device *device, DType dtype)) {
 static void cross_entropy(void) { gpu(edges_of_cross_entropy); }
 static void norm(void) { gpu(edges_of_norm); }
 static void gelu(void) { gpu(edges_of_gelu); }
+static void gated(void) { gpu(edges_of_gated); }
+static void relu2(void) { gpu(edges_of_relu2); }
 static void embedding(void) { gpu(edges_of_embedding); }
 static void adamw(void) { gpu(edges_of_adamw); }
 static void qk(void) { gpu(edges_of_qk); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(norm),  TEST(gelu),
-                          TEST(embedding),     TEST(adamw), TEST(qk)};
+    const Test tests[] = {TEST(cross_entropy), TEST(norm),      TEST(gelu),  TEST(gated),
+                          TEST(relu2),         TEST(embedding), TEST(adamw), TEST(qk)};
     return harness_run(argc, argv, "edges of the ops on a GPU", tests, COUNT(tests));
 }

@@ -12,16 +12,19 @@ static void cpu_f32(void) {
     run(product_cases, n_product_cases, cpu, DTYPE_F32);
     run(other_cases, n_other_cases, cpu, DTYPE_F32);
     run(head_cases, n_head_cases, cpu, DTYPE_F32);
+    run(layer_cases, n_layer_cases, cpu, DTYPE_F32);
     device_close(&cpu);
 }
 
+static void compositions_of(const NamedCase *cases, int count) {
+    for (int i = 0; i < count; i++) case_run_composition(cases[i].body, cases[i].name);
+}
+
 static void compositions(void) {
-    for (int i = 0; i < n_product_cases; i++)
-        case_run_composition(product_cases[i].body, product_cases[i].name);
-    for (int i = 0; i < n_other_cases; i++)
-        case_run_composition(other_cases[i].body, other_cases[i].name);
-    for (int i = 0; i < n_head_cases; i++)
-        case_run_composition(head_cases[i].body, head_cases[i].name);
+    compositions_of(product_cases, n_product_cases);
+    compositions_of(other_cases, n_other_cases);
+    compositions_of(head_cases, n_head_cases);
+    compositions_of(layer_cases, n_layer_cases);
 }
 
 static void gpu(const NamedCase *cases, int count, DType dtype) {
@@ -39,6 +42,9 @@ static void others_bf16(void) { gpu(other_cases, n_other_cases, DTYPE_BF16); }
 static void heads_f32(void) { gpu(head_cases, n_head_cases, DTYPE_F32); }
 static void heads_f16(void) { gpu(head_cases, n_head_cases, DTYPE_F16); }
 static void heads_bf16(void) { gpu(head_cases, n_head_cases, DTYPE_BF16); }
+static void layers_f32(void) { gpu(layer_cases, n_layer_cases, DTYPE_F32); }
+static void layers_f16(void) { gpu(layer_cases, n_layer_cases, DTYPE_F16); }
+static void layers_bf16(void) { gpu(layer_cases, n_layer_cases, DTYPE_BF16); }
 
 /* Uses cuBLASLt's first suggestion instead of the fastest candidate (autotune: false). */
 static void products_untuned(void) {
@@ -54,6 +60,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {TEST(cpu_f32),      TEST(compositions),  TEST(products_f32),
                           TEST(products_f16), TEST(products_bf16), TEST(products_untuned),
                           TEST(others_f32),   TEST(others_f16),    TEST(others_bf16),
-                          TEST(heads_f32),    TEST(heads_f16),     TEST(heads_bf16)};
+                          TEST(heads_f32),    TEST(heads_f16),     TEST(heads_bf16),
+                          TEST(layers_f32),   TEST(layers_f16),    TEST(layers_bf16)};
     return harness_run(argc, argv, "ops on every device", tests, COUNT(tests));
 }

@@ -1,0 +1,58 @@
+#include "core/ops/mix.h"
+
+#include "core/cpu/real.h"
+
+DECLARE_KERNELS(mix);
+DECLARE_KERNELS(mix_backward);
+
+Status KERNEL(mix)(const Node *node, void *stream) {
+    (void)stream;
+    const real *x = tensor_data(node->inputs[0]), *x0 = tensor_data(node->inputs[1]);
+    const real *s = tensor_data(node->inputs[2]);
+    real *y = tensor_data(node->outputs[0]);
+    int64_t count = tensor_count(node->outputs[0]);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++) y[i] = s[0] * x[i] + s[1] * x0[i];
+    return OK;
+}
+
+/* d = factor * dy, or d += that. */
+static void scaled(const Tensor *out, const real *dy, real factor, bool accumulate) {
+    if (out == NULL) return;
+    real *d = tensor_data(out);
+    int64_t count = tensor_count(out);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++) d[i] = accumulate ? d[i] + factor * dy[i] : factor * dy[i];
+}
+
+static double part_product(const real *a, const real *b, int64_t count, int64_t part) {
+    int64_t first, end;
+    range_part(count, MIX_PARTS, part, &first, &end);
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = first; i < end; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+Status KERNEL(mix_backward)(const Node *node, void *stream) {
+    (void)stream;
+    const MixAttrs *attrs = node->attrs;
+    const real *dy = tensor_data(node->inputs[0]), *s = tensor_data(node->inputs[3]);
+    const real *factors[] = {tensor_data(node->inputs[1]), tensor_data(node->inputs[2])};
+    int64_t count = tensor_count(node->inputs[0]);
+    bool is_same = node->inputs[1] == node->inputs[2];
+    scaled(node->outputs[0], dy, is_same ? s[0] + s[1] : s[0], attrs->accumulate);
+    scaled(node->outputs[1], dy, s[1], attrs->accumulate_x0);
+    if (node->outputs[2] == NULL) return OK;
+    real *ds = tensor_data(node->outputs[2]);
+    double *parts = tensor_data(node->workspace);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < 2 * MIX_PARTS; i++)
+        parts[i] = part_product(dy, factors[i / MIX_PARTS], count, i % MIX_PARTS);
+    for (int k = 0; k < 2; k++) {
+        double sum = attrs->accumulate_s ? (double)ds[k] : 0;
+        for (int64_t i = 0; i < MIX_PARTS; i++) sum += parts[k * MIX_PARTS + i];
+        ds[k] = (real)sum;
+    }
+    return OK;
+}
