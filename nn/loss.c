@@ -34,6 +34,8 @@ void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const
     if (program_failed(p) || losses == NULL || x == NULL || wte == NULL || targets == NULL) return;
     program_label(p, "lm_head");
     int64_t rows = tensor_rows(x), step = chunk_rows(x, wte, options);
+    CrossEntropyAttrs attrs = {
+        .V = options->V, .scale = options->scale, .softcap = options->softcap};
     Tensor loss_rows = column_of(losses), target_rows = column_of(targets);
     GradTarget dx = p->training ? autodiff_target(p, x) : (GradTarget){0};
     for (int64_t first = 0; first < rows && !program_failed(p); first += step) {
@@ -43,8 +45,7 @@ void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const
             program_tensor(p, BUFFER_LOGITS, x->dtype, 2, (int64_t[]){count, wte->shape[0]});
         linear_into(p, logits, part, wte);
         cross_entropy_record(p, program_rows(p, &loss_rows, first, count), logits,
-                             program_rows(p, &target_rows, first, count), options->V,
-                             options->scale, options->step);
+                             program_rows(p, &target_rows, first, count), attrs, options->step);
         if (!p->training) continue;
         autodiff_watch(p, part, program_rows(p, dx.grad, first, count), dx.accumulate);
         linear_gradient_record(p, logits, part, wte, NULL);

@@ -12,6 +12,7 @@ typedef struct LossOptions {
     double scale;        /* of the gradient: 1 / tokens of the global batch that count */
     size_t logits_bytes; /* a chunk of logits is at most this large (at least one row) */
     Tensor *step;
+    double softcap; /* of the logits: core/ops/cross_entropy.h; 0: none */
 } LossOptions;
 
 /* losses (B, T), f32 (f64 for f64) = cross-entropy of each position. x (B, T, C), wte (Vp, C),

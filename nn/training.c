@@ -45,7 +45,10 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
                               .dropout = r->model->config.dropout,
                               .step = r->tensors->step,
                               .recompute = options->recompute};
-    LossOptions loss = {r->model->config.V, 1.0 / tokens, options->logits_bytes, r->tensors->step};
+    LossOptions loss = {.V = r->model->config.V,
+                        .scale = 1.0 / tokens,
+                        .logits_bytes = options->logits_bytes,
+                        .step = r->tensors->step};
     program_label(p, "documents");
     if (options->document_mask)
         context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);

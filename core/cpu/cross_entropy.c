@@ -5,6 +5,8 @@
 
 DECLARE_KERNELS(cross_entropy);
 
+enum { SUM_BLOCK = 512 };
+
 static real row_maximum(const real *x, int64_t V) {
     real maximum = x[0];
 #pragma omp simd reduction(max : maximum)
@@ -15,10 +17,9 @@ static real row_maximum(const real *x, int64_t V) {
 /* Replaces the row by exp(x - maximum) and returns the sum. Sums in blocks: adding 50,000 small
  * terms one by one to a large f32 would lose three digits. */
 static real row_exponentials(real *x, real maximum, int64_t V) {
-    enum { BLOCK = 512 };
     double total = 0;
-    for (int64_t first = 0; first < V; first += BLOCK) {
-        int64_t end = first + BLOCK < V ? first + BLOCK : V;
+    for (int64_t first = 0; first < V; first += SUM_BLOCK) {
+        int64_t end = first + SUM_BLOCK < V ? first + SUM_BLOCK : V;
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t v = first; v < end; v++) {
@@ -43,6 +44,44 @@ static real row_loss(real *x, int32_t target, int64_t V, real scale, bool gradie
     return (real)log((double)sum) - wanted;
 }
 
+/* ---- with a softcap: the row becomes t = tanh(x / cap), so that z = cap t ---- */
+
+/* -infinity stays. */
+static void row_tanh(real *x, real cap, int64_t V) {
+#pragma omp simd
+    for (int64_t v = 0; v < V; v++) x[v] = x[v] == -(real)INFINITY ? x[v] : real_tanh(x[v] / cap);
+}
+
+/* The sum of exp(z - maximum), in blocks. */
+static real capped_sum(const real *t, real maximum, real cap, int64_t V) {
+    double total = 0;
+    for (int64_t first = 0; first < V; first += SUM_BLOCK) {
+        int64_t end = first + SUM_BLOCK < V ? first + SUM_BLOCK : V;
+        real sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t v = first; v < end; v++) sum += real_exp(cap * (t[v] - maximum));
+        total += (double)sum;
+    }
+    return (real)total;
+}
+
+static real row_capped_loss(real *x, int32_t target, int64_t V, real cap, real scale,
+                            bool gradient) {
+    row_tanh(x, cap, V);
+    real maximum = row_maximum(x, V), t = x[target], wanted = cap * (t - maximum);
+    real sum = capped_sum(x, maximum, cap, V);
+    if (gradient) {
+        real factor = scale / sum;
+#pragma omp simd
+        for (int64_t v = 0; v < V; v++) {
+            real slope = x[v] == -(real)INFINITY ? 0 : 1 - x[v] * x[v];
+            x[v] = real_exp(cap * (x[v] - maximum)) * factor * slope;
+        }
+        x[target] -= scale * (t == -(real)INFINITY ? 0 : 1 - t * t);
+    }
+    return (real)log((double)sum) - wanted;
+}
+
 /* The target is not a column: sets the loss and the gradient of every column to this value. */
 static real row_without_target(real *x, int32_t target, int64_t V) {
     real value = target == CROSS_ENTROPY_IGNORED ? 0 : (real)NAN;
@@ -58,13 +97,19 @@ Status KERNEL(cross_entropy)(const Node *node, void *stream) {
     const Tensor *logits = node->outputs[1];
     real *losses = tensor_data(node->outputs[0]), *x = tensor_data(logits);
     int64_t rows = tensor_rows(logits), Vp = tensor_columns(logits), V = attrs->V;
-    real scale = (real)(attrs->scale * (double)step->loss_scale);
+    real scale = (real)(attrs->scale * (double)step->loss_scale), cap = (real)attrs->softcap;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
         bool is_column = targets[row] >= 0 && targets[row] < V;
-        losses[row] = is_column ? row_loss(x + row * Vp, targets[row], V, scale, attrs->gradient)
-                                : row_without_target(x + row * Vp, targets[row], V);
-        memset(x + row * Vp + V, 0, (size_t)(Vp - V) * sizeof *x);
+        real *in = x + row * Vp;
+        if (!is_column) {
+            losses[row] = row_without_target(in, targets[row], V);
+        } else if (cap > 0) {
+            losses[row] = row_capped_loss(in, targets[row], V, cap, scale, attrs->gradient);
+        } else {
+            losses[row] = row_loss(in, targets[row], V, scale, attrs->gradient);
+        }
+        memset(in + V, 0, (size_t)(Vp - V) * sizeof *x);
     }
     return OK;
 }

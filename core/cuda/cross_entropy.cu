@@ -4,17 +4,17 @@
  * row is copied into shared memory (101 KB). An element costs one exponential (1.8 us a row):
  * relative to the maximum of its thread, kept in 16 bits, and scaled by the result of the block's
  * reduction. A thread processes the packs that it copied, so only the reduction synchronizes. Rows
- * that are too long, and rows of f32, are read from memory in two passes. */
-#include "core/ops/cross_entropy.h"
+ * that are too long, and rows of f32, are read from memory in two passes.
+ *
+ * With a softcap (CAPPED) an element costs four more operations of the special-function unit: some
+ * 7 us a row, which then bound the kernel. */
+#include "core/cuda/cross_entropy.cuh"
 
-#include "core/cuda/cuda_common.cuh"
 #include "core/step.h"
 
-#include <cfloat>
 #include <cuda_pipeline.h>
 
-enum { THREADS = 1024, WARPS = THREADS / 32, MAX_PACKS = 7 };
-constexpr float LOG2E = 1.4426950408889634f, LN2 = 0.6931471805599453f;
+enum { MAX_PACKS = 7 };
 
 template <typename T>
 struct LossParams {
@@ -25,72 +25,8 @@ struct LossParams {
     int rows, V, Vp;
     double scale;
     bool gradient;
+    Softcap softcap;
 };
-
-/* The target of a row. If it is not a column of the vocabulary, the loss and the gradient are NaN;
- * for an ignored row both are 0. The logits do not matter in either case. */
-struct RowTarget {
-    int column;
-    bool is_column, is_ignored;
-};
-
-static __device__ __forceinline__ RowTarget target_of(int column, int V) {
-    return RowTarget{column, (unsigned)column < (unsigned)V, column == CROSS_ENTROPY_IGNORED};
-}
-
-/* The running maximum, and the sum of exponentials relative to it. Starting from -FLT_MAX, not
- * infinity, keeps the differences finite. A NaN never becomes the maximum, but the sum includes it,
- * so the loss becomes NaN. */
-struct Online {
-    float maximum, sum;
-};
-
-template <typename T>
-static __device__ __forceinline__ Online online_merge(Online a, Online b) {
-    float maximum = fmaxf(a.maximum, b.maximum);
-    return {maximum, a.sum * exponential<T>(a.maximum - maximum) +
-                         b.sum * exponential<T>(b.maximum - maximum)};
-}
-
-template <typename T>
-static __device__ __forceinline__ Online online_warp(Online mine) {
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-        Online other = {__shfl_xor_sync(0xFFFFFFFFu, mine.maximum, offset),
-                        __shfl_xor_sync(0xFFFFFFFFu, mine.sum, offset)};
-        mine = online_merge<T>(mine, other);
-    }
-    return mine;
-}
-
-/* Returns the total of the row to every thread. `parity` alternates between calls and saves a
- * second barrier. */
-template <typename T>
-static __device__ __forceinline__ Online online_block(Online mine, int parity) {
-    __shared__ Online warps[2][WARPS];
-    mine = online_warp<T>(mine);
-    if (threadIdx.x % 32 == 0) warps[parity][threadIdx.x / 32] = mine;
-    __syncthreads();
-    bool used = threadIdx.x % 32 < blockDim.x / 32;
-    return online_warp<T>(used ? warps[parity][threadIdx.x % 32] : Online{-FLT_MAX, 0});
-}
-
-static __device__ __forceinline__ float exponential_2(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-/* e^(x - maximum), times 2^shift for results kept in 16 bits. Subtract first: the difference is
- * exact near the maximum, while the rounding error of maximum * log2(e) grows with the logits. */
-template <typename T>
-static __device__ __forceinline__ float exponential_below(float x, float maximum, float shift = 0) {
-    if constexpr (std::is_same_v<T, float>) {
-        return expf(x - maximum);
-    } else {
-        return exponential_2(fmaf(x - maximum, LOG2E, shift));
-    }
-}
 
 /* The number of valid elements in the pack; W if it lies inside the vocabulary. */
 template <typename T, int W>
@@ -133,17 +69,25 @@ static __device__ __forceinline__ float loss_scale(const LossParams<T> &p) {
     return (float)(p.scale * (double)p.step->loss_scale);
 }
 
+template <typename T, bool CAPPED, int W>
+static __device__ __forceinline__ void cap_pack(float (&x)[W], Softcap softcap) {
+#pragma unroll
+    for (int k = 0; k < W; k++) x[k] = capped<T, CAPPED>(x[k], softcap);
+}
+
 /* One block per row; reads the row twice. */
-template <typename T, int W>
+template <typename T, int W, bool CAPPED>
 static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p) {
     T *logits = p.logits + (int64_t)blockIdx.x * p.Vp;
     RowTarget target = target_of(p.targets[blockIdx.x], p.V);
     int first = (int)threadIdx.x * W, step = (int)blockDim.x * W;
     float wanted = target.is_column ? to_float(logits[target.column]) : NAN, x[W];
+    wanted = capped<T, CAPPED>(wanted, p.softcap);
     Online row = {-FLT_MAX, 0};
 #pragma unroll 2
     for (int j = first; j < p.V; j += step) {
         load<W>(logits + j, x);
+        cap_pack<T, CAPPED>(x, p.softcap);
         row = online_pack<T, W>(row, x, p.V - j);
     }
     row = online_block<T>(row, 0); /* all threads have read `wanted` */
@@ -154,9 +98,19 @@ static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p)
     int valid = target.is_ignored ? 0 : p.V;
 #pragma unroll 2
     for (int j = first; j < p.Vp; j += step) {
+        float slope[W];
         if (j < valid) load<W>(logits + j, x);
+        if constexpr (CAPPED) {
+            cap_pack<T, CAPPED>(x, p.softcap);
+#pragma unroll
+            for (int k = 0; k < W; k++) slope[k] = cap_slope(x[k], p.softcap);
+        }
         gradient_pack<T, W>(x, row, factor, scale, target.is_column ? target.column - j : -1,
                             valid - j);
+        if constexpr (CAPPED) { /* the slope is not a number where the gradient is 0 */
+#pragma unroll
+            for (int k = 0; k < W; k++) x[k] = x[k] == 0 ? 0 : x[k] * slope[k];
+        }
         store<W>(logits + j, x);
     }
 }
@@ -236,16 +190,17 @@ static __device__ __forceinline__ float share_maximum(const RowShare &words) {
 }
 
 /* Replaces the elements by their exponentials relative to `maximum`; returns the sum. */
-template <typename T>
-static __device__ __forceinline__ float share_exponentials(RowShare &words, float maximum) {
+template <typename T, bool CAPPED>
+static __device__ __forceinline__ float share_exponentials(RowShare &words, float maximum,
+                                                           Softcap softcap) {
     float sum = 0;
 #pragma unroll
     for (int n = 0; n < MAX_PACKS; n++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             float2 x = unpack(words[n][i], T());
-            x.x = exponential_below<T>(x.x, maximum, SHIFT<T>);
-            x.y = exponential_below<T>(x.y, maximum, SHIFT<T>);
+            x.x = exponential_below<T>(capped<T, CAPPED>(x.x, softcap), maximum, SHIFT<T>);
+            x.y = exponential_below<T>(capped<T, CAPPED>(x.y, softcap), maximum, SHIFT<T>);
             sum += x.x + x.y;
             words[n][i] = pack(x.x, x.y, T());
         }
@@ -253,18 +208,33 @@ static __device__ __forceinline__ float share_exponentials(RowShare &words, floa
     return sum;
 }
 
-/* Sets the columns from `end` on to 0. */
+/* The slope of the softcap at an element, from its exponential relative to `maximum`: in 16 bits it
+ * holds the element to 2^-9. */
 template <typename T>
+static __device__ __forceinline__ float slope_at(float exponential, float maximum,
+                                                 Softcap softcap) {
+    if (exponential == 0) return 1.0f;
+    float shifted = __log2f(exponential) - SHIFT<T>;
+    return cap_slope(maximum + shifted * LN2, softcap);
+}
+
+/* Sets the columns from `end` on to 0. */
+template <typename T, bool CAPPED>
 static __device__ __forceinline__ void share_store(T *logits, const RowShare &words, float factor,
-                                                   int end, int Vp) {
+                                                   int end, int Vp, float maximum,
+                                                   Softcap softcap) {
 #pragma unroll
     for (int n = 0; n < MAX_PACKS; n++) {
         int j = (n * THREADS + (int)threadIdx.x) * 8;
         uint32_t out[4];
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            float2 x = unpack(words[n][i], T());
-            out[i] = pack(x.x * factor, x.y * factor, T());
+            float2 x = unpack(words[n][i], T()), slope = make_float2(1.0f, 1.0f);
+            if constexpr (CAPPED) {
+                slope = make_float2(slope_at<T>(x.x, maximum, softcap),
+                                    slope_at<T>(x.y, maximum, softcap));
+            }
+            out[i] = pack(x.x * factor * slope.x, x.y * factor * slope.y, T());
         }
         pack_end(out, j, end, 0);
         if (j < Vp)
@@ -272,7 +242,7 @@ static __device__ __forceinline__ void share_store(T *logits, const RowShare &wo
     }
 }
 
-template <typename T>
+template <typename T, bool CAPPED>
 static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParams<T> p) {
     extern __shared__ uint4 row_memory[];
     T *copied = reinterpret_cast<T *>(row_memory);
@@ -286,9 +256,11 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
                      threadIdx.x; /* the thread that owns the pack with the target */
         __pipeline_wait_prior(0);
         float wanted = owner && target.is_column ? to_float(copied[target.column]) : NAN;
+        wanted = capped<T, CAPPED>(wanted, p.softcap);
         share_load(words, copied, p.V);
         row_copy(p, copied, index + gridDim.x);
-        float own = share_maximum<T>(words), sum = share_exponentials<T>(words, own);
+        float own = capped<T, CAPPED>(share_maximum<T>(words), p.softcap);
+        float sum = share_exponentials<T, CAPPED>(words, own, p.softcap);
         Online row = online_block<T>(Online{own, sum}, parity);
         if (owner) {
             float loss = logf(row.sum) - SHIFT<T> * LN2 - (wanted - row.maximum);
@@ -298,11 +270,13 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
         T *logits = p.logits + index * p.Vp;
         float factor =
             target.is_column ? scale / row.sum * exponential_below<T>(own, row.maximum) : NAN;
-        share_store(logits, words, factor, target.is_ignored ? 0 : p.V, p.Vp);
+        share_store<T, CAPPED>(logits, words, factor, target.is_ignored ? 0 : p.V, p.Vp, own,
+                               p.softcap);
         /* in 16 bits, softmax - 1 would lose the digits of the softmax */
         float likelihood = exponential_below<T>(wanted, row.maximum, SHIFT<T>) / row.sum;
+        float slope = CAPPED ? cap_slope(wanted, p.softcap) : 1.0f;
         if (owner && target.is_column)
-            logits[target.column] = from_float<T>(scale * (likelihood - 1.0f));
+            logits[target.column] = from_float<T>(scale * (likelihood - 1.0f) * slope);
     }
 }
 
@@ -314,22 +288,22 @@ static Status device_limits(int *shared, int *n_sms) {
     return Status{STATUS_OK};
 }
 
-template <typename T, int W>
+template <typename T, int W, bool CAPPED>
 static Status loss_launch(const LossParams<T> &p, cudaStream_t stream) {
     int shared, n_sms, row_bytes = p.Vp * (int)sizeof(T);
     TRY(device_limits(&shared, &n_sms));
     if constexpr (W == 8) {
         if (p.Vp <= MAX_PACKS * THREADS * W && p.Vp > THREADS * W && row_bytes + 1024 <= shared) {
-            CUDA_TRY(cudaFuncSetAttribute(overlapped_kernel<T>,
+            CUDA_TRY(cudaFuncSetAttribute(overlapped_kernel<T, CAPPED>,
                                           cudaFuncAttributeMaxDynamicSharedMemorySize, row_bytes));
             unsigned blocks = (unsigned)(p.rows < n_sms ? p.rows : n_sms);
-            overlapped_kernel<T><<<blocks, THREADS, (size_t)row_bytes, stream>>>(p);
+            overlapped_kernel<T, CAPPED><<<blocks, THREADS, (size_t)row_bytes, stream>>>(p);
             return cuda_launched("cross_entropy");
         }
     }
     unsigned wanted = (blocks_for(p.Vp, W) + 31) / 32 * 32,
              threads = wanted > THREADS ? (unsigned)THREADS : wanted;
-    direct_kernel<T, W><<<(unsigned)p.rows, threads, 0, stream>>>(p);
+    direct_kernel<T, W, CAPPED><<<(unsigned)p.rows, threads, 0, stream>>>(p);
     return cuda_launched("cross_entropy");
 }
 
@@ -344,9 +318,12 @@ extern "C" Status cross_entropy_cuda(const Node *node, void *stream) {
         p.losses = data_of<float>(node->outputs[0]), p.logits = data_of<T>(logits);
         p.targets = data_of<int32_t>(node->inputs[0]), p.step = data_of<StepState>(node->inputs[1]);
         p.rows = (int)tensor_rows(logits), p.V = (int)attrs->V, p.Vp = (int)tensor_columns(logits);
-        p.scale = attrs->scale, p.gradient = attrs->gradient;
+        p.scale = attrs->scale, p.gradient = attrs->gradient, p.softcap.cap = (float)attrs->softcap;
+        if (attrs->softcap > 0) p.softcap.inverse = (float)(1 / attrs->softcap);
         return dispatch_width<T>(fits_packs<T>(p.Vp, p.logits), [&](auto width) {
-            return loss_launch<T, decltype(width)::value>(p, (cudaStream_t)stream);
+            constexpr int W = decltype(width)::value;
+            return attrs->softcap > 0 ? loss_launch<T, W, true>(p, (cudaStream_t)stream)
+                                      : loss_launch<T, W, false>(p, (cudaStream_t)stream);
         });
     });
 }

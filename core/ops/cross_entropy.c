@@ -1,5 +1,7 @@
 #include "core/ops/cross_entropy.h"
 
+#include <math.h>
+
 DECLARE_KERNELS(cross_entropy);
 
 /* With a gradient, logits are read and written. */
@@ -20,9 +22,14 @@ const Op cross_entropy_op = {
                                              [PRECISION_SINGLE] = {1.0, 0, 0.63}})),
 };
 
-void cross_entropy_record(Program *p, Tensor *losses, Tensor *logits, Tensor *targets, int64_t V,
-                          double scale, Tensor *step) {
-    CrossEntropyAttrs attrs = {V, scale, p->training};
+void cross_entropy_record(Program *p, Tensor *losses, Tensor *logits, Tensor *targets,
+                          CrossEntropyAttrs attrs, Tensor *step) {
+    if (!(attrs.softcap >= 0) || !isfinite(attrs.softcap)) {
+        program_fail(p, STATUS_CONFIG, "cross_entropy: softcap %g must be 0 or more",
+                     attrs.softcap);
+        return;
+    }
+    attrs.gradient = p->training;
     program_record(p, (Recording){&cross_entropy_op, &attrs, sizeof attrs, TENSORS(targets, step),
                                   TENSORS(losses, logits), NULL});
 }

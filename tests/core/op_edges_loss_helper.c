@@ -47,15 +47,24 @@ static double logit_of(double value, DType dtype) {
                                                                         : value;
 }
 
+/* The derivative of the softcap at the logits of a row. */
+static double slope_of(const LossRow *row, double softcap, DType dtype) {
+    double t = softcap == 0 ? 0 : tanh(logit_of(row->logit, dtype) / softcap);
+    return 1 - t * t;
+}
+
 static void losses_check(const double *losses, const double *grads, int64_t V, int64_t Vp,
-                         DType dtype) {
+                         DType dtype, double softcap) {
     for (int64_t i = 0; i < LOSS_ROWS; i++) {
         const LossRow *row = &loss_rows[i];
+        if (softcap != 0 && row->one == INFINITY) continue; /* its softmax exists */
+        double slope = slope_of(row, softcap, dtype);
         const double *g = grads + i * Vp;
         int32_t target = column_of(row->target, V);
         double uniform = 1 / (double)V, allowed = edge_is_half(dtype) ? 1e-2 : 1e-5;
         for (int64_t v = 0; v < Vp; v++) {
-            double wanted = v >= V || row->outcome == ALL_ZERO ? 0 : uniform - (v == target);
+            double wanted =
+                v >= V || row->outcome == ALL_ZERO ? 0 : slope * (uniform - (v == target));
             bool good = row->outcome == ALL_NAN && v < V ? isnan(g[v])
                         : wanted == 0                    ? g[v] == 0
                                                          : edge_is_close(g[v], wanted, allowed);
@@ -88,28 +97,44 @@ static void losses_write(Edge *e, const Tensor *logits, const Tensor *targets, i
     free(values);
 }
 
-static void cross_entropy_of(Device *device, DType dtype, int64_t V, int64_t Vp) {
+static void cross_entropy_of(Device *device, DType dtype, int64_t V, int64_t Vp, double softcap) {
     Edge e;
     if (!edge_begin(&e, device, dtype)) return;
     Tensor *logits = edge_tensor(&e, e.tested, SHAPE(LOSS_ROWS, Vp)), *step = edge_step(&e);
     Tensor *losses = edge_tensor(&e, e.wide, SHAPE(LOSS_ROWS, 1)),
            *targets = edge_tensor(&e, e.integers, SHAPE(LOSS_ROWS, 1));
-    cross_entropy_record(e.program, losses, logits, targets, V, 1, step);
+    CrossEntropyAttrs attrs = {.V = V, .scale = 1, .softcap = softcap};
+    cross_entropy_record(e.program, losses, logits, targets, attrs, step);
     if (edge_ready(&e)) {
         StepState state = {.loss_scale = 1};
         losses_write(&e, logits, targets, V);
         CHECK_OK(device_upload(device, step, &state));
         double *found = edge_run(&e, losses), *grads = edge_read(&e, logits);
-        losses_check(found, grads, V, Vp, dtype);
+        losses_check(found, grads, V, Vp, dtype, softcap);
         free(found);
         free(grads);
     }
     edge_end(&e);
 }
 
+static void softcap_refused(Device *device, double softcap, const char *why) {
+    Edge e;
+    if (!edge_begin(&e, device, DTYPE_F32)) return;
+    Tensor *t = edge_tensor(&e, e.wide, SHAPE(1, 1)), *step = edge_step(&e);
+    CrossEntropyAttrs attrs = {.V = 1, .scale = 1, .softcap = softcap};
+    cross_entropy_record(e.program, t, t, t, attrs, step);
+    CHECK_ERROR(program_status(e.program), STATUS_CONFIG, why);
+    edge_end(&e);
+}
+
 void edges_of_cross_entropy(Device *device, DType dtype) {
-    cross_entropy_of(device, dtype, 61, 64);
-    cross_entropy_of(device, dtype, 33, 35);
-    cross_entropy_of(device, dtype, 9001, 9024);
-    cross_entropy_of(device, dtype, 50257, 50304);
+    softcap_refused(device, -1, "softcap -1 must be 0 or more");
+    softcap_refused(device, NAN, "softcap nan must be 0 or more");
+    const double softcaps[] = {0, 4};
+    for (int i = 0; i < 2; i++) {
+        cross_entropy_of(device, dtype, 61, 64, softcaps[i]);
+        cross_entropy_of(device, dtype, 33, 35, softcaps[i]);
+        cross_entropy_of(device, dtype, 9001, 9024, softcaps[i]);
+        cross_entropy_of(device, dtype, 50257, 50304, softcaps[i]);
+    }
 }

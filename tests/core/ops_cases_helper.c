@@ -102,7 +102,7 @@ static void record_loss(CaseRun *run) {
     const OpCase *op = run->op;
     Tensor *x = activation(run, "x"), *wte = matrix(run, "wte", op->N, op->C);
     double scale = 1.0 / (double)(op->B * op->T);
-    LossOptions options = {.V = op->V, .scale = scale, .step = run->step};
+    LossOptions options = {.V = op->V, .scale = scale, .step = run->step, .softcap = op->softcap};
     options.logits_bytes = (size_t)(op->chunk_rows * op->N) * dtype_size(run->dtype);
     DType dtype = run->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     Tensor *losses = program_tensor(run->program, BUFFER_ACTIVATIONS, dtype, SHAPE(op->B, op->T));
@@ -283,6 +283,8 @@ const OpCase op_cases[] = {
     {.name = "loss_row_chunks", LOSS(1, 5, 6, 7, 7, 1)},
     {.name = "loss_whole_tiles", LOSS(2, 290, 4, 13, 16, 300)},
     {.name = "loss_two_tokens", LOSS(2, 4, 4, 2, 8, 3)},
+    {.name = "loss_softcap", LOSS(2, 9, 8, 29, 32, 1000), .softcap = 2},
+    {.name = "loss_softcap_chunks", LOSS(3, 7, 8, 61, 64, 5), .softcap = 0.75},
     {.name = "lookup", .record = record_lookup, .B = 3, .T = 7, .C = 5, .V = 11},
     {.name = "two_lookups", .record = record_two_lookups, .B = 3, .T = 7, .C = 5, .N = 9, .V = 11},
     {.name = "rope", QK(2, 5, 4, 2, 8, 4)},

@@ -30,7 +30,7 @@ typedef struct OpCase {
     bool bias, gelu, branch, norm;
     bool rms, plain; /* norm: rmsnorm; without gamma */
     int kind;        /* a GatedKind */
-    double dropout;
+    double dropout, softcap;
     const char *backend; /* attention */
 } OpCase;
 

@@ -157,6 +157,18 @@ def loss_cases(out):
                    [("tokens", targets)])
 
 
+def softcap_case(out):
+    own = np.random.default_rng(20261130)
+    B, T, C, V, Vp, softcap = 2, 9, 8, 29, 32, 2
+    x, wte = draw(B, T, C, source=own), draw(Vp, C, source=own)
+    targets = own.integers(0, V, (B, T))
+    logits = softcap * torch.tanh(F.linear(x, wte).reshape(B * T, Vp)[:, :V] / softcap)
+    losses = F.cross_entropy(logits, torch.tensor(targets).reshape(-1), reduction="none")
+    seed = torch.full((B * T, 1), 1 / (B * T))
+    write_case(out, "loss_softcap", {"x": x, "wte": wte},
+               {"losses": (losses.reshape(B * T, 1), seed)}, [("tokens", targets)])
+
+
 def attention(qkv, NH):
     """nanoGPT's call: causal, heads side by side."""
     B, T, C = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
@@ -277,7 +289,7 @@ def gpt_steps(out, w, batches):
 def main():
     out = Writer("ops.bin")
     for cases in (linear_cases, layernorm_cases, embedding_cases, dropout_case, loss_cases,
-                  attention_cases, rmsnorm_cases, head_cases, activation_cases):
+                  attention_cases, rmsnorm_cases, head_cases, activation_cases, softcap_case):
         cases(out)
     w, batches = gpt_weights(), torch.tensor(random.integers(0, V, (STEPS, B, T + 1)))
     out = Writer("gpt_weights.bin")

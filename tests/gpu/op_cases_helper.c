@@ -104,16 +104,22 @@ static void dropout_case(Case *c, int64_t B, int64_t T, int64_t C) {
 static void dropout_aligned(Case *c) { dropout_case(c, 3, 7, 64); }
 static void dropout_ragged(Case *c) { dropout_case(c, 3, 5, 13); }
 
-static void cross_entropy_case(Case *c, int64_t rows, int64_t V, int64_t Vp, bool training) {
+static void softcap_case(Case *c, int64_t rows, int64_t V, int64_t Vp, bool training,
+                         double softcap) {
     case_trains(c, training);
     Tensor *logits = case_input(c, NARROW, 0, 3, SHAPE(rows, Vp)),
            *targets = case_tokens(c, V, SHAPE(rows, 1));
     Tensor *losses = case_output(c, WIDE, SHAPE(rows, 1));
     StepState step = some_step;
     step.loss_scale = 64;
-    cross_entropy_record(case_program(c), losses, logits, targets, V, 0.125, case_step(c, step));
+    CrossEntropyAttrs attrs = {.V = V, .scale = 0.125, .softcap = softcap};
+    cross_entropy_record(case_program(c), losses, logits, targets, attrs, case_step(c, step));
     case_compare(c, losses);
     if (training) case_compare(c, logits);
+}
+
+static void cross_entropy_case(Case *c, int64_t rows, int64_t V, int64_t Vp, bool training) {
+    softcap_case(c, rows, V, Vp, training, 0);
 }
 
 static void cross_entropy_padded(Case *c) { cross_entropy_case(c, 37, 65, 128, true); }
@@ -122,6 +128,11 @@ static void cross_entropy_rows(Case *c) {
     cross_entropy_case(c, 300, 9001, 9024, true);
 } /* more rows than blocks */
 static void cross_entropy_ragged(Case *c) { cross_entropy_case(c, 11, 33, 35, true); }
+static void softcap_padded(Case *c) { softcap_case(c, 37, 65, 128, true, 5); }
+static void softcap_gpt2(Case *c) { softcap_case(c, 6, 50257, 50304, true, 15); }
+static void softcap_rows(Case *c) { softcap_case(c, 300, 9001, 9024, true, 30); }
+static void softcap_ragged(Case *c) { softcap_case(c, 11, 33, 35, true, 8); }
+static void softcap_evaluated(Case *c) { softcap_case(c, 8, 9000, 9024, false, 15); }
 static void cross_entropy_evaluated(Case *c) { cross_entropy_case(c, 8, 1000, 1024, false); }
 
 static void sum_case(Case *c) {
@@ -229,6 +240,11 @@ const NamedCase other_cases[] = {
     CASE(l2_norm_one),
     CASE(l2_norm_ragged),
     CASE(cross_entropy_evaluated),
+    CASE(softcap_padded),
+    CASE(softcap_gpt2),
+    CASE(softcap_rows),
+    CASE(softcap_ragged),
+    CASE(softcap_evaluated),
     CASE(sum_case),
     CASE(copy_case),
     CASE(adamw_clipped),
