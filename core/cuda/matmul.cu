@@ -124,7 +124,10 @@ static Status sums_fork(CudaDevice *device, const MatmulShape *s, const MatmulOp
 Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulOperands *o,
                        cudaStream_t stream) {
     const MatmulShape *s = &plan->shape;
-    float alpha = 1, beta = s->accumulate ? 1.0f : 0.0f;
+    bool adds = o->addend != NULL;
+    float alpha = adds ? o->scale : 1.0f, beta = adds            ? o->addend_scale
+                                                 : s->accumulate ? 1.0f
+                                                                 : 0.0f;
     void *out = o->out;
     if (plan->fused) {
         if (s->has_bias) SET(plan->desc, BIAS_POINTER, o->bias);
@@ -135,15 +138,15 @@ Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulO
     bool forks = !plan->fused && s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A;
     if (forks) TRY(sums_fork(device, s, o, stream));
     BLAS_TRY(cublasLtMatmul(device->blas, plan->desc, &alpha, o->b, plan->a, o->a, plan->b, &beta,
-                            out, plan->out, out, plan->out, &plan->algo, device->blas_workspace,
-                            MATMUL_WORKSPACE, stream));
+                            adds ? o->addend : out, plan->out, out, plan->out, &plan->algo,
+                            device->blas_workspace, MATMUL_WORKSPACE, stream));
     if (forks) CUDA_TRY(cudaStreamWaitEvent(stream, device->joined, 0));
     return plan->fused ? Status{STATUS_OK} : epilogue_run(s, o, stream);
 }
 
 static int32_t common_alignment(const MatmulOperands *o) {
     uintptr_t bits = (uintptr_t)o->a | (uintptr_t)o->b | (uintptr_t)o->out | (uintptr_t)o->bias |
-                     (uintptr_t)o->aux | 16;
+                     (uintptr_t)o->aux | (uintptr_t)o->addend | 16;
     return (int32_t)(bits & (~bits + 1));
 }
 

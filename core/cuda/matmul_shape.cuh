@@ -33,5 +33,8 @@ typedef struct MatmulShape {
 typedef struct MatmulOperands {
     const void *a, *b;
     void *out, *bias, *aux;
-    float *parts; /* with EPILOGUE_COLUMN_SUMS_OF_A: LINEAR_BIAS_PARTS_CUDA lines of `rows` */
+    float *parts;       /* with EPILOGUE_COLUMN_SUMS_OF_A: LINEAR_BIAS_PARTS_CUDA lines of `rows` */
+    const void *addend; /* not NULL: out = scale a b + addend_scale addend. It has the shape of out,
+                           may be a or b, and not out. With EPILOGUE_NONE and `accumulate` */
+    float scale, addend_scale;
 } MatmulOperands;
