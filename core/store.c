@@ -94,9 +94,8 @@ Status section_add(Store *store, Section *section, const char *name, int n_dims,
     return OK;
 }
 
-Status section_pad(Section *section, int64_t multiple) {
-    int64_t missing = (multiple - section->flat->shape[0] % multiple) % multiple;
-    if (section_grow(section, (size_t)missing)) return OK;
+Status section_pad(Section *section, int64_t length) {
+    if (section_grow(section, (size_t)(length - section->flat->shape[0]))) return OK;
     return ERROR(STATUS_CONFIG, "%s: too large to address", section->name);
 }
 

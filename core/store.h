@@ -40,9 +40,9 @@ NODISCARD Status store_section(Store *store, const char *name, BufferKind kind, 
 NODISCARD Status section_add(Store *store, Section *section, const char *name, int n_dims,
                              const int64_t *shape, Tensor **out);
 
-/* Pads the section to a multiple of this number of elements, itself a multiple of
- * STORE_ALIGNMENT. */
-NODISCARD Status section_pad(Section *section, int64_t multiple);
+/* Pads the section to this number of elements, a multiple of STORE_ALIGNMENT and not below its
+ * length. */
+NODISCARD Status section_pad(Section *section, int64_t length);
 
 /* Bytes of all sections of one kind; of all sections. */
 size_t store_kind_bytes(const Store *store, BufferKind kind);

@@ -52,6 +52,7 @@ Status block_create(Parameters *parameters, int index, int64_t C, int64_t NH, in
     *out = (Block){.index = index, .attn.NH = NH};
     TRY(layernorm_create(parameters, NAMED("ln_1"), C, bias, &out->ln_1));
     TRY(linear_create(parameters, NAMED("attn.c_attn"), 3 * C, C, std, bias, &out->attn.c_attn));
+    for (int i = 0; i < 3; i++) out->attn.c_attn.weight->splits[i] = C; /* q, k, v */
     TRY(linear_create(parameters, NAMED("attn.c_proj"), C, C, residual_std, bias,
                       &out->attn.c_proj));
     TRY(layernorm_create(parameters, NAMED("ln_2"), C, bias, &out->ln_2));

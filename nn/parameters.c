@@ -1,6 +1,7 @@
 #include "nn/parameters.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static Status no_memory(void) {
     return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
@@ -57,6 +58,18 @@ Status parameters_add_group(Parameters *parameters, ParameterGroup group) {
         return ERROR(STATUS_NO_ROOM, "more than %d parameter groups", PARAMETERS_MAX_GROUPS);
     parameters->groups[parameters->n_groups++] = group;
     return OK;
+}
+
+static bool ends_with(const char *name, const char *end) {
+    size_t length = strlen(name), part = strlen(end);
+    return length >= part && strcmp(name + length - part, end) == 0;
+}
+
+ParameterKind parameter_kind(const Parameter *parameter) {
+    if (parameter->n_dims == 1) return PARAMETER_VECTOR;
+    if (parameter->is_embedding || ends_with(parameter->name, ".value_embedding.weight"))
+        return PARAMETER_EMBEDDING;
+    return strcmp(parameter->name, "lm_head.weight") == 0 ? PARAMETER_HEAD : PARAMETER_MATRIX;
 }
 
 int64_t parameters_count(const Parameters *parameters) {

@@ -15,8 +15,12 @@
  *
  * With a sharded optimizer (ZeRO stage 1: Rajbhandari et al. 2020, arXiv:1910.02054, section 5.1) a
  * rank has states and masters only for its shard of each bucket. Their sections are shorter by the
- * number of ranks and hold the shards in the order of the buckets. A shard is a range of elements
- * and may begin within a matrix. */
+ * number of ranks and hold the shards in the order of the buckets. The shards of a bucket have
+ * equal lengths. A shard is a range of elements and may begin within a matrix. In groups with
+ * SHARD_TENSORS it is not: the largest tensor goes to the rank with the fewest elements so far, and
+ * the ranks' tensors are padded to the same length. Such a bucket is closed at 25 MiB a rank, which
+ * makes for little padding. Its layout depends on the number of ranks, and not on whether the
+ * optimizer is sharded. */
 #pragma once
 
 #include "core/device.h"
@@ -24,6 +28,8 @@
 #include "nn/optim/optimizer.h"
 
 typedef enum ParameterInit { INIT_ZEROS, INIT_ONES, INIT_NORMAL } ParameterInit;
+
+enum { PARAMETER_MAX_SPLITS = 3 };
 
 struct Parameter {
     const char *name; /* as Hugging Face's GPT-2 names it, without `transformer.` */
@@ -33,11 +39,26 @@ struct Parameter {
     double std;        /* standard deviation of INIT_NORMAL */
     int64_t init_rows; /* rows that are initialized; the others (vocabulary padding) stay zero */
     bool is_embedding; /* looked up by the model's first op; backward completes its gradient last */
-    int bucket;        /* by parameters_layout, like the tensors */
-    Tensor *weight;    /* in the dtype of the computation */
-    Tensor *master;    /* f32 copy; NULL if the weight is f32 or f64, or the master is sharded */
-    Tensor *grad;      /* NULL without training */
+    /* Rows of the matrices in it, such as q, k and v, which an optimizer of matrices updates each
+     * by itself; up to the first 0. All 0: one matrix. */
+    int64_t splits[PARAMETER_MAX_SPLITS];
+    int bucket;     /* by parameters_layout, like the tensors */
+    int64_t row;    /* its first row among those of its bucket */
+    Tensor *weight; /* in the dtype of the computation */
+    Tensor *master; /* f32 copy; NULL if the weight is f32 or f64, or the master is sharded */
+    Tensor *grad;   /* NULL without training */
 };
+
+/* Matrices of products; tables whose rows are looked up; an output layer that is not an embedding
+ * too; biases, norms and other scalars. */
+typedef enum ParameterKind {
+    PARAMETER_MATRIX,
+    PARAMETER_EMBEDDING,
+    PARAMETER_HEAD,
+    PARAMETER_VECTOR,
+    PARAMETER_KINDS
+} ParameterKind;
+ParameterKind parameter_kind(const Parameter *parameter);
 
 /* This rank, and whether it keeps only its shards of the optimizer's states. */
 typedef struct Sharding {
@@ -54,10 +75,10 @@ enum { STATE_WEIGHTS = 0, STATE_KINDS_MAX = 1 + PARAMETERS_MAX_STATES };
 /* A state of one or more optimizers; it covers the groups whose optimizer names it. */
 typedef struct ParameterState {
     const char *name;
+    bool per_row;
     Section *section;
-    int64_t elements;                           /* on all ranks together */
-    int64_t group_first[PARAMETERS_MAX_GROUPS]; /* offset among these elements; -1: the group is not
-                                                   covered */
+    int64_t elements;      /* on all ranks together */
+    ElementRange *buckets; /* (n_buckets): ranges of these elements; empty: not covered */
 } ParameterState;
 
 struct Parameters {
@@ -97,9 +118,6 @@ NODISCARD Status parameters_layout(Parameters *parameters);
  * same on every rank. */
 NODISCARD Status parameters_initialize(const Parameters *parameters, Device *device, uint64_t seed);
 
-/* This rank's shard of a bucket: its elements in the weights and the gradients. */
-ElementRange parameters_shard(const Parameters *parameters, int bucket);
-
 /* The group of a bucket. */
 const ParameterGroup *parameters_group_of(const Parameters *parameters, int bucket);
 
@@ -113,9 +131,18 @@ int parameters_find_state(const Parameters *parameters, const char *name);
 /* Elements of a kind of state on all ranks together. */
 int64_t parameters_state_elements(const Parameters *parameters, int kind);
 
-/* Offset of a bucket among these elements; -1: its group has no such state. In a sharded section
- * this rank's shard starts at that offset divided by the number of ranks. */
-int64_t parameters_state_place(const Parameters *parameters, int kind, int bucket);
+/* The elements of a bucket, and of a parameter, among these; empty if there is no such state. */
+ElementRange parameters_state_bucket(const Parameters *parameters, int kind, int bucket);
+ElementRange parameters_state_range(const Parameters *parameters, int kind,
+                                    const Parameter *parameter);
+
+/* This rank's shard of a bucket among these elements; of STATE_WEIGHTS also in the gradients. In a
+ * sharded section it starts at the bucket's first element divided by the number of ranks. */
+ElementRange parameters_state_shard(const Parameters *parameters, int kind, int bucket);
+
+/* The first element of a parameter in the section of this rank; -1 if the rank does not hold all of
+ * it. */
+int64_t parameters_state_place(const Parameters *parameters, int kind, const Parameter *parameter);
 
 /* The group's elements in the section of this kind of state, which the group must have. */
 ElementRange parameters_group_range(const Parameters *parameters, int kind,

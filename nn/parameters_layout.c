@@ -1,6 +1,7 @@
 /* The layout of parameters: groups, buckets, and the sections of optimizers' states. */
 #include "nn/parameters.h"
 
+#include "core/base/checked.h"
 #include "core/ops/reduce.h"
 
 #include <string.h>
@@ -9,28 +10,110 @@
  * 16-byte accesses are aligned in every dtype. */
 enum { FIRST_BUCKET_BYTES = 1 << 20, BUCKET_BYTES = 25 << 20, PART_ALIGNMENT = 16 };
 
+/* Elements of the largest tensor; a bucket's padding for any number of ranks cannot overflow. */
+static const int64_t TENSOR_MOST = (int64_t)1 << 45;
+
+/* The bucket that is open: parameters of one group in order, not yet in the sections. Its segments
+ * have equal lengths: one, or with SHARD_TENSORS one a rank. */
+typedef struct OpenBucket {
+    Parameters *parameters;
+    int group, segments;
+    Parameter **list;
+    int count;
+    int *owner;             /* (count): the segment of each parameter */
+    int64_t *loads, *rows;  /* (segments): elements and rows so far */
+    int64_t elements;       /* of all parameters */
+    int64_t length, height; /* of a segment: elements and rows, with padding */
+} OpenBucket;
+
 static Status no_memory(void) {
     return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
 }
 
+static int64_t rounded_up(int64_t count, int64_t multiple) {
+    return (count + multiple - 1) / multiple * multiple;
+}
+
+/* As a section stores it. */
+static int64_t rows_of(const Parameter *parameter) {
+    return rounded_up(parameter->shape[0], STORE_ALIGNMENT);
+}
+
+static int64_t elements_of(const Parameter *parameter) {
+    int64_t columns = parameter->n_dims == 2 ? parameter->shape[1] : 1;
+    return rounded_up(parameter->shape[0] * columns, STORE_ALIGNMENT);
+}
+
+static Status size_check(const Parameter *parameter) {
+    int64_t elements = parameter->shape[0],
+            columns = parameter->n_dims == 2 ? parameter->shape[1] : 1;
+    if (checked_mul_i64(elements, columns, &elements) && elements <= TENSOR_MOST) return OK;
+    return ERROR(STATUS_CONFIG, "%s: the tensor is too large to address", parameter->name);
+}
+
+/* ---- sections -------------------------------------------------------------------------------- */
+
+/* Whether the section exists and holds whole tensors. */
+static bool is_whole(const Parameters *parameters, const Section *section) {
+    bool is_always = section == parameters->weights || section == parameters->grads;
+    return section != NULL && (is_always || !parameters->sharding.is_sharded);
+}
+
 static Status tensor_add(Parameters *parameters, Section *section, const Parameter *parameter,
                          Tensor **out) {
-    if (section == NULL) return OK;
+    if (!is_whole(parameters, section)) return OK;
     return section_add(parameters->store, section, parameter->name, parameter->n_dims,
                        parameter->shape, out);
 }
 
-static Status tensors_add(Parameters *parameters, int group, Parameter *parameter) {
-    Tensor *state;
+static Status section_end_segment(const Parameters *parameters, Section *section, int64_t length) {
+    return is_whole(parameters, section) ? section_pad(section, length) : OK;
+}
+
+static bool group_has_state(const Parameters *parameters, int group, const char *name) {
+    const Optimizer *optimizer = parameters->groups[group].optimizer;
+    for (int i = 0; optimizer != NULL && optimizer->states[i].name != NULL; i++) {
+        if (strcmp(optimizer->states[i].name, name) == 0) return true;
+    }
+    return false;
+}
+
+static Status state_add(Parameters *parameters, const ParameterState *state,
+                        const Parameter *parameter) {
+    Tensor *values;
+    if (!is_whole(parameters, state->section)) return OK;
+    return section_add(parameters->store, state->section, parameter->name,
+                       state->per_row ? 1 : parameter->n_dims, parameter->shape, &values);
+}
+
+static Status tensors_add(const OpenBucket *open, Parameter *parameter) {
+    Parameters *parameters = open->parameters;
     TRY(tensor_add(parameters, parameters->weights, parameter, &parameter->weight));
     TRY(tensor_add(parameters, parameters->grads, parameter, &parameter->grad));
-    parameter->weight->needs_grad = parameters->grads != NULL;
-    parameter->bucket = parameters->n_buckets;
-    if (parameters->sharding.is_sharded) return OK;
     TRY(tensor_add(parameters, parameters->masters, parameter, &parameter->master));
     for (int s = 0; s < parameters->n_states; s++) {
-        if (parameters->states[s].group_first[group] >= 0)
-            TRY(tensor_add(parameters, parameters->states[s].section, parameter, &state));
+        if (group_has_state(parameters, open->group, parameters->states[s].name))
+            TRY(state_add(parameters, &parameters->states[s], parameter));
+    }
+    parameter->weight->needs_grad = parameters->grads != NULL;
+    parameter->bucket = parameters->n_buckets;
+    return OK;
+}
+
+/* Pads all sections to the end of a segment. */
+static Status segment_end(const OpenBucket *open, int segment) {
+    Parameters *parameters = open->parameters;
+    const ElementRange *bucket = &parameters->buckets[parameters->n_buckets];
+    int64_t end = bucket->first + (segment + 1) * open->length;
+    TRY(section_end_segment(parameters, parameters->weights, end));
+    TRY(section_end_segment(parameters, parameters->grads, end));
+    TRY(section_end_segment(parameters, parameters->masters, end));
+    for (int s = 0; s < parameters->n_states; s++) {
+        const ParameterState *state = &parameters->states[s];
+        int64_t length = state->per_row ? open->height : open->length;
+        if (!group_has_state(parameters, open->group, state->name)) continue;
+        TRY(section_end_segment(parameters, state->section,
+                                state->elements + (segment + 1) * length));
     }
     return OK;
 }
@@ -43,69 +126,138 @@ static Status shards_add(const Parameters *parameters, Section *section, int64_t
     return section_add(parameters->store, section, "shards", 1, &elements, &all);
 }
 
+/* ---- buckets --------------------------------------------------------------------------------- */
+
 static int64_t bucket_first(const Parameters *parameters) {
     int n = parameters->n_buckets;
     return n == 0 ? 0 : parameters->buckets[n - 1].first + parameters->buckets[n - 1].count;
 }
 
-/* Pads all unsharded sections alike and closes their last bucket. */
-static Status bucket_close(Parameters *parameters, int group) {
-    bool is_sharded = parameters->sharding.is_sharded;
-    int64_t multiple = parameters->parts * PART_ALIGNMENT, first = bucket_first(parameters);
-    if (tensor_count(parameters->weights->flat) == first) return OK;
-    TRY(section_pad(parameters->weights, multiple));
-    if (parameters->grads != NULL) TRY(section_pad(parameters->grads, multiple));
-    if (parameters->masters != NULL && !is_sharded) TRY(section_pad(parameters->masters, multiple));
-    for (int s = 0; s < parameters->n_states && !is_sharded; s++) {
-        if (parameters->states[s].group_first[group] >= 0)
-            TRY(section_pad(parameters->states[s].section, multiple));
+static Status bucket_open(Parameters *parameters, int group, OpenBucket *out) {
+    bool cuts = parameters->groups[group].shard == SHARD_ELEMENTS;
+    int segments = cuts ? 1 : parameters->sharding.ranks;
+    size_t n = (size_t)parameters->count + 1;
+    Arena *arena = &parameters->arena;
+    *out = (OpenBucket){.parameters = parameters, .group = group, .segments = segments};
+    out->list = arena_alloc(arena, n * sizeof *out->list);
+    out->owner = arena_alloc(arena, n * sizeof *out->owner);
+    out->loads = arena_alloc(arena, (size_t)segments * sizeof *out->loads);
+    out->rows = arena_alloc(arena, (size_t)segments * sizeof *out->rows);
+    bool has_memory = out->list != NULL && out->owner != NULL && out->loads != NULL;
+    return has_memory && out->rows != NULL ? OK : no_memory();
+}
+
+/* The largest parameter without a segment, the first of equals; -1 if all have one. */
+static int largest_unowned(const OpenBucket *open) {
+    int largest = -1;
+    for (int i = 0; i < open->count; i++) {
+        if (open->owner[i] >= 0) continue;
+        if (largest < 0 || elements_of(open->list[i]) > elements_of(open->list[largest]))
+            largest = i;
     }
-    parameters->buckets[parameters->n_buckets++] =
-        (ElementRange){first, tensor_count(parameters->weights->flat) - first};
+    return largest;
+}
+
+static int lightest_segment(const OpenBucket *open) {
+    int lightest = 0;
+    for (int s = 1; s < open->segments; s++) {
+        if (open->loads[s] < open->loads[lightest]) lightest = s;
+    }
+    return lightest;
+}
+
+/* Graham 1969, "Bounds on multiprocessing timing anomalies": longest processing time first. */
+static void segments_balance(OpenBucket *open) {
+    int64_t length = 0, height = 0, ranks = open->parameters->sharding.ranks;
+    for (int s = 0; s < open->segments; s++) open->loads[s] = open->rows[s] = 0;
+    for (int i = 0; i < open->count; i++) open->owner[i] = -1;
+    for (int i; (i = largest_unowned(open)) >= 0;) {
+        int s = open->owner[i] = lightest_segment(open);
+        open->loads[s] += elements_of(open->list[i]);
+        open->rows[s] += rows_of(open->list[i]);
+        if (open->loads[s] > length) length = open->loads[s];
+        if (open->rows[s] > height) height = open->rows[s];
+    }
+    int64_t parts = open->parameters->parts / open->segments;
+    open->length = rounded_up(length, parts * PART_ALIGNMENT);
+    open->height = rounded_up(height, ranks / open->segments * STORE_ALIGNMENT);
+}
+
+static Status segment_lay(const OpenBucket *open, int segment) {
+    int64_t row = segment * open->height;
+    for (int i = 0; i < open->count; i++) {
+        Parameter *parameter = open->list[i];
+        if (open->owner[i] != segment) continue;
+        TRY(tensors_add(open, parameter));
+        parameter->row = row;
+        row += rows_of(parameter);
+    }
+    return segment_end(open, segment);
+}
+
+/* Adds the bucket to the states of its group's optimizer. */
+static void states_extend(const OpenBucket *open) {
+    Parameters *parameters = open->parameters;
+    for (int s = 0; s < parameters->n_states; s++) {
+        ParameterState *state = &parameters->states[s];
+        int64_t count = open->segments * (state->per_row ? open->height : open->length);
+        if (!group_has_state(parameters, open->group, state->name)) count = 0;
+        state->buckets[parameters->n_buckets] = (ElementRange){state->elements, count};
+        state->elements += count;
+    }
+}
+
+/* Lays out the parameters of the bucket and empties it. */
+static Status bucket_close(OpenBucket *open) {
+    Parameters *parameters = open->parameters;
+    if (open->count == 0) return OK;
+    segments_balance(open);
+    parameters->buckets[parameters->n_buckets] =
+        (ElementRange){bucket_first(parameters), open->segments * open->length};
+    for (int s = 0; s < open->segments; s++) TRY(segment_lay(open, s));
+    states_extend(open);
+    parameters->n_buckets++;
+    open->count = 0;
+    open->elements = 0;
     return OK;
 }
 
 /* Adds a parameter. First closes a bucket that is full or of another kind. */
-static Status parameter_lay(Parameters *parameters, int group, const Parameter **before,
-                            Parameter *parameter) {
-    const Parameter *last = *before;
-    int64_t most = parameters->n_buckets == 0 ? FIRST_BUCKET_BYTES : BUCKET_BYTES;
-    int64_t held = (tensor_count(parameters->weights->flat) - bucket_first(parameters)) *
-                   (int64_t)sizeof(float);
+static Status bucket_take(OpenBucket *open, Parameter *parameter) {
+    const Parameter *last = open->count == 0 ? NULL : open->list[open->count - 1];
+    bool is_first = open->parameters->n_buckets == 0 && open->segments == 1;
+    int64_t most = is_first ? FIRST_BUCKET_BYTES : (int64_t)BUCKET_BYTES * open->segments;
     bool differs = last != NULL && last->is_embedding != parameter->is_embedding;
-    if (differs || held >= most) TRY(bucket_close(parameters, group));
-    *before = parameter;
-    return tensors_add(parameters, group, parameter);
+    TRY(size_check(parameter));
+    if (differs || open->elements * (int64_t)sizeof(float) >= most) TRY(bucket_close(open));
+    open->list[open->count++] = parameter;
+    open->elements += elements_of(parameter);
+    return OK;
 }
+
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 /* The first group that accepts the parameter; the number of groups if none does. */
 static int group_find(const Parameters *parameters, const Parameter *parameter) {
+    unsigned kind = 1u << parameter_kind(parameter);
     int group = 0;
-    while (group < parameters->n_groups && !parameters->groups[group].has(parameter)) group++;
+    while (group < parameters->n_groups && !(parameters->groups[group].kinds & kind)) group++;
     return group;
-}
-
-/* Extends all states of the group's optimizer by the group. */
-static void group_end(Parameters *parameters, int group) {
-    int64_t count = parameters->groups[group].range.count;
-    for (int s = 0; s < parameters->n_states; s++) {
-        if (parameters->states[s].group_first[group] >= 0) parameters->states[s].elements += count;
-    }
 }
 
 static Status group_lay(Parameters *parameters, int group) {
     ParameterGroup *g = &parameters->groups[group];
-    const Parameter *before = NULL;
+    OpenBucket open;
+    TRY(bucket_open(parameters, group, &open));
     g->first_bucket = parameters->n_buckets;
     g->range.first = bucket_first(parameters);
     for (int i = parameters->count - 1; i >= 0; i--) {
         if (group_find(parameters, parameters->list[i]) == group)
-            TRY(parameter_lay(parameters, group, &before, parameters->list[i]));
+            TRY(bucket_take(&open, parameters->list[i]));
     }
-    TRY(bucket_close(parameters, group));
+    TRY(bucket_close(&open));
     g->end_bucket = parameters->n_buckets;
     g->range.count = bucket_first(parameters) - g->range.first;
-    group_end(parameters, group);
     return OK;
 }
 
@@ -117,45 +269,41 @@ static Status groups_check(const Parameters *parameters) {
     return OK;
 }
 
-/* The state with this name; adds a new one. */
-static Status state_take(Parameters *parameters, const char *name, ParameterState **out) {
+static ElementRange *buckets_create(Parameters *parameters) {
+    size_t bytes = ((size_t)parameters->count + 1) * sizeof(ElementRange);
+    ElementRange *buckets = arena_alloc(&parameters->arena, bytes);
+    if (buckets != NULL) memset(buckets, 0, bytes);
+    return buckets;
+}
+
+/* Adds a state, unless there is one with its name. */
+static Status state_declare(Parameters *parameters, OptimizerState declared) {
     int s = 0;
-    while (s < parameters->n_states && strcmp(parameters->states[s].name, name) != 0) s++;
-    *out = &parameters->states[s];
+    while (s < parameters->n_states && strcmp(parameters->states[s].name, declared.name) != 0) s++;
     if (s < parameters->n_states) return OK;
     if (s == PARAMETERS_MAX_STATES)
         return ERROR(STATUS_NO_ROOM, "more than %d states of optimizers", PARAMETERS_MAX_STATES);
-    parameters->n_states++;
-    **out = (ParameterState){.name = name};
-    for (int g = 0; g < PARAMETERS_MAX_GROUPS; g++) (*out)->group_first[g] = -1;
-    return store_section(parameters->store, name, BUFFER_MOMENTS, parameters->grads->dtype,
-                         &(*out)->section);
+    ParameterState *state = &parameters->states[parameters->n_states++];
+    *state = (ParameterState){.name = declared.name, .per_row = declared.per_row};
+    state->buckets = buckets_create(parameters);
+    if (state->buckets == NULL) return no_memory();
+    return store_section(parameters->store, declared.name, BUFFER_MOMENTS, parameters->grads->dtype,
+                         &state->section);
 }
 
-/* For this group the optimizer's states start at the end of the previous groups. */
-static Status group_begin(Parameters *parameters, int group) {
-    const char *const *names = parameters->groups[group].optimizer->states;
-    for (int i = 0; names[i] != NULL; i++) {
-        ParameterState *state;
-        TRY(state_take(parameters, names[i], &state));
-        state->group_first[group] = state->elements;
-    }
+static Status states_declare(Parameters *parameters, int group) {
+    const OptimizerState *states = parameters->groups[group].optimizer->states;
+    for (int i = 0; states[i].name != NULL; i++) TRY(state_declare(parameters, states[i]));
     return OK;
-}
-
-static bool has_any(const Parameter *parameter) {
-    (void)parameter;
-    return true;
 }
 
 static Status groups_lay(Parameters *parameters) {
     bool trains = parameters->grads != NULL;
     if (!trains && parameters->n_groups == 0)
-        parameters->groups[parameters->n_groups++] =
-            (ParameterGroup){.name = "all", .has = has_any};
+        parameters->groups[parameters->n_groups++] = (ParameterGroup){.name = "all", .kinds = ~0u};
     TRY(groups_check(parameters));
     for (int g = 0; g < parameters->n_groups; g++) {
-        if (trains) TRY(group_begin(parameters, g));
+        if (trains) TRY(states_declare(parameters, g));
         TRY(group_lay(parameters, g));
     }
     return OK;
@@ -164,8 +312,7 @@ static Status groups_lay(Parameters *parameters) {
 Status parameters_layout(Parameters *parameters) {
     int64_t ranks = parameters->sharding.ranks;
     parameters->parts = (L2_NORM_PARTS + ranks - 1) / ranks * ranks;
-    parameters->buckets =
-        arena_alloc(&parameters->arena, ((size_t)parameters->count + 1) * sizeof(ElementRange));
+    parameters->buckets = buckets_create(parameters);
     if (parameters->buckets == NULL) return no_memory();
     TRY(groups_lay(parameters));
     if (!parameters->sharding.is_sharded) return OK;

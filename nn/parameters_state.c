@@ -8,12 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-ElementRange parameters_shard(const Parameters *parameters, int bucket) {
-    const Sharding *sharding = &parameters->sharding;
-    int64_t count = parameters->buckets[bucket].count / sharding->ranks;
-    return (ElementRange){parameters->buckets[bucket].first + sharding->rank * count, count};
-}
-
 const ParameterGroup *parameters_group_of(const Parameters *parameters, int bucket) {
     const ParameterGroup *group = parameters->groups;
     while (bucket >= group->end_bucket) group++;
@@ -42,33 +36,62 @@ int64_t parameters_state_elements(const Parameters *parameters, int kind) {
                                  : parameters->states[kind - 1].elements;
 }
 
-/* Offset of the group in the unsharded state; -1: it has no such state. */
-static int64_t group_first(const Parameters *parameters, int kind, const ParameterGroup *group) {
-    return kind == STATE_WEIGHTS
-               ? group->range.first
-               : parameters->states[kind - 1].group_first[group - parameters->groups];
+ElementRange parameters_state_bucket(const Parameters *parameters, int kind, int bucket) {
+    return kind == STATE_WEIGHTS ? parameters->buckets[bucket]
+                                 : parameters->states[kind - 1].buckets[bucket];
 }
 
-int64_t parameters_state_place(const Parameters *parameters, int kind, int bucket) {
-    const ParameterGroup *group = parameters_group_of(parameters, bucket);
-    int64_t first = group_first(parameters, kind, group);
-    return first < 0 ? -1 : first + parameters->buckets[bucket].first - group->range.first;
+/* Offset of this rank's shard of a bucket in a sharded section. */
+static int64_t shard_place(const Parameters *parameters, int kind, int bucket) {
+    return parameters_state_bucket(parameters, kind, bucket).first / parameters->sharding.ranks;
+}
+
+static bool is_per_row(const Parameters *parameters, int kind) {
+    return kind != STATE_WEIGHTS && parameters->states[kind - 1].per_row;
+}
+
+ElementRange parameters_state_range(const Parameters *parameters, int kind,
+                                    const Parameter *parameter) {
+    const Tensor *weight = parameter->weight;
+    ElementRange bucket = parameters_state_bucket(parameters, kind, parameter->bucket);
+    if (bucket.count == 0) return (ElementRange){0, 0};
+    if (is_per_row(parameters, kind))
+        return (ElementRange){bucket.first + parameter->row, parameter->shape[0]};
+    int64_t element = (int64_t)(weight->offset / dtype_size(weight->dtype));
+    return (ElementRange){bucket.first + element - parameters->buckets[parameter->bucket].first,
+                          tensor_count(weight)};
+}
+
+ElementRange parameters_state_shard(const Parameters *parameters, int kind, int bucket) {
+    const Sharding *sharding = &parameters->sharding;
+    ElementRange all = parameters_state_bucket(parameters, kind, bucket);
+    int64_t count = all.count / sharding->ranks;
+    return (ElementRange){all.first + sharding->rank * count, count};
+}
+
+int64_t parameters_state_place(const Parameters *parameters, int kind, const Parameter *parameter) {
+    ElementRange range = parameters_state_range(parameters, kind, parameter);
+    if (range.count == 0) return -1;
+    if (!parameters_is_sharded(parameters, kind)) return range.first;
+    ElementRange shard = parameters_state_shard(parameters, kind, parameter->bucket);
+    bool is_inside =
+        range.first >= shard.first && range.first + range.count <= shard.first + shard.count;
+    return is_inside ? shard_place(parameters, kind, parameter->bucket) + range.first - shard.first
+                     : -1;
 }
 
 ElementRange parameters_group_range(const Parameters *parameters, int kind,
                                     const ParameterGroup *group) {
     int64_t ranks = parameters_is_sharded(parameters, kind) ? parameters->sharding.ranks : 1;
-    return (ElementRange){group_first(parameters, kind, group) / ranks, group->range.count / ranks};
+    ElementRange range = parameters_state_bucket(parameters, kind, group->first_bucket);
+    for (int b = group->first_bucket + 1; b < group->end_bucket; b++)
+        range.count += parameters_state_bucket(parameters, kind, b).count;
+    return (ElementRange){range.first / ranks, range.count / ranks};
 }
 
 bool parameters_is_sharded(const Parameters *parameters, int kind) {
     return parameters->sharding.is_sharded &&
            parameters_state(parameters, kind) != parameters->weights;
-}
-
-/* Offset of this rank's shard of a bucket in a sharded section. */
-static int64_t shard_place(const Parameters *parameters, int kind, int bucket) {
-    return parameters_state_place(parameters, kind, bucket) / parameters->sharding.ranks;
 }
 
 /* Draws values in f32: into the weights, or for 16-bit weights into the memory of the gradients,
@@ -96,7 +119,7 @@ static void masters_copy(Program *p, const Parameters *parameters) {
         return;
     }
     for (int s = 0; s < parameters->n_buckets && !program_failed(p); s++) {
-        ElementRange shard = parameters_shard(parameters, s);
+        ElementRange shard = parameters_state_shard(parameters, STATE_WEIGHTS, s);
         copy_record(p, elements(p, masters, shard_place(parameters, STATE_WEIGHTS, s), shard.count),
                     elements(p, drawn, shard.first, shard.count), false);
     }
@@ -152,7 +175,8 @@ static ElementRange intersection(ElementRange a, ElementRange b) {
 static Status shard_write(const Parameters *parameters, Device *device, int kind, int bucket,
                           ElementRange whole, const void *values) {
     Section *section = parameters_state(parameters, kind);
-    ElementRange shard = parameters_shard(parameters, bucket), own = intersection(shard, whole);
+    ElementRange shard = parameters_state_shard(parameters, kind, bucket),
+                 own = intersection(shard, whole);
     if (own.count == 0) return OK;
     int64_t place = shard_place(parameters, kind, bucket) + own.first - shard.first;
     size_t skipped = (size_t)(own.first - whole.first) * dtype_size(section->dtype);
@@ -162,15 +186,11 @@ static Status shard_write(const Parameters *parameters, Device *device, int kind
 Status parameters_write(const Parameters *parameters, Device *device, int kind, int index,
                         const void *values) {
     const Parameter *parameter = parameters->list[index];
-    const Tensor *weight = parameter->weight;
     Section *section = parameters_state(parameters, kind);
-    int64_t place = parameters_state_place(parameters, kind, parameter->bucket);
-    if (kind == STATE_WEIGHTS) TRY(weight_write(device, weight, values));
-    if (place < 0 || section == parameters->weights) return OK;
-    ElementRange whole = {(int64_t)(weight->offset / dtype_size(weight->dtype)),
-                          tensor_count(weight)};
+    ElementRange whole = parameters_state_range(parameters, kind, parameter);
+    if (kind == STATE_WEIGHTS) TRY(weight_write(device, parameter->weight, values));
+    if (whole.count == 0 || section == parameters->weights) return OK;
     if (parameters_is_sharded(parameters, kind))
         return shard_write(parameters, device, kind, parameter->bucket, whole, values);
-    place += whole.first - parameters->buckets[parameter->bucket].first;
-    return range_write(device, section, place, whole.count, values);
+    return range_write(device, section, whole.first, whole.count, values);
 }

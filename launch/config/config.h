@@ -10,6 +10,7 @@
 #pragma once
 
 #include "core/base/arena.h"
+#include "core/ops/muon.h"
 #include "core/status.h"
 #include "nn/attention/backend.h"
 
@@ -117,11 +118,31 @@ typedef struct ConfigTraining {
     bool shard_optimizer;
 } ConfigTraining;
 
+typedef enum ConfigMatrices { CONFIG_MATRICES_ADAMW, CONFIG_MATRICES_MUON } ConfigMatrices;
+
+typedef struct ConfigMuon {
+    double lr, momentum, momentum_start;
+    int64_t momentum_warmup; /* steps */
+    bool nesterov;
+    MuonIteration iteration;
+    bool normuon;
+    double beta2, weight_decay;
+    bool cautious;
+} ConfigMuon;
+
+/* The update of one kind of parameter; NaN stands for auto, the value of `optimizer`. */
+typedef struct ConfigGroup {
+    double lr, betas[2], weight_decay;
+} ConfigGroup;
+
 typedef struct ConfigOptimizer {
     double lr;
     double betas[2];
     double eps, weight_decay;
     double grad_clip; /* 0: no clipping */
+    ConfigMatrices matrices;
+    ConfigMuon muon;
+    ConfigGroup embeddings, head, vectors;
 } ConfigOptimizer;
 
 typedef struct ConfigSchedule {

@@ -31,7 +31,7 @@ static Status out_of_range(const Reading *r, const char *relation, double bound)
     if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     if (r->field->type == FIELD_DURATION) {
         value_write_duration(bound, file);
-    } else if (r->field->type == FIELD_FLOAT || r->field->type == FIELD_FLOAT_PAIR) {
+    } else if (r->field->type >= FIELD_FLOAT && r->field->type <= FIELD_FLOAT_PAIR_OR_AUTO) {
         value_write_float(bound, file);
     } else {
         fprintf(file, "%.0f", bound);
@@ -108,6 +108,18 @@ static Status read_u64(const Reading *r, uint64_t *out) {
     return mismatch(r, "an integer from 0 to 2^64 - 1");
 }
 
+static bool is_auto(const Reading *r) {
+    return r->node->kind == NODE_SCALAR && strcmp(r->node->text, "auto") == 0;
+}
+
+static Status read_float_or_auto(const Reading *r, double *out) {
+    *out = NAN;
+    if (is_auto(r)) return OK;
+    if (r->node->kind != NODE_SCALAR || !value_parse_float(r->node->text, out))
+        return mismatch(r, "a number such as 6e-4, or auto");
+    return check_range(r, *out);
+}
+
 static Status read_float(const Reading *r, double *out) {
     if (r->node->kind != NODE_SCALAR || !value_parse_float(r->node->text, out)) {
         return mismatch(r, "a number such as 6e-4");
@@ -122,6 +134,13 @@ static Status read_pair(const Reading *r, double *out) {
             second = {r->field, r->node->last, r->config};
     TRY(read_float(&first, &out[0]));
     return read_float(&second, &out[1]);
+}
+
+static Status read_pair_or_auto(const Reading *r, double *out) {
+    out[0] = out[1] = NAN;
+    if (is_auto(r)) return OK;
+    return r->node->kind == NODE_SCALAR ? mismatch(r, "two numbers such as [0.9, 0.95], or auto")
+                                        : read_pair(r, out);
 }
 
 static Status read_bool(const Reading *r, bool *out) {
@@ -213,7 +232,9 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     case FIELD_INT_OR_ALL: return read_int(&r, out);
     case FIELD_U64: return read_u64(&r, out);
     case FIELD_FLOAT: return read_float(&r, out);
+    case FIELD_FLOAT_OR_AUTO: return read_float_or_auto(&r, out);
     case FIELD_FLOAT_PAIR: return read_pair(&r, out);
+    case FIELD_FLOAT_PAIR_OR_AUTO: return read_pair_or_auto(&r, out);
     case FIELD_BOOL: return read_bool(&r, out);
     case FIELD_BUDGET: return read_budget(&r, out);
     case FIELD_DURATION: return read_duration(&r, out);

@@ -1,6 +1,7 @@
 #include "launch/config/field.h"
 #include "launch/config/value.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,18 @@ static void write_int(const Field *field, int64_t value, FILE *file) {
     }
 }
 
+static void write_float_or_auto(double value, FILE *file) {
+    if (isnan(value))
+        fputs("auto", file);
+    else
+        value_write_float(value, file);
+}
+
 static void write_pair(const double *pair, FILE *file) {
+    if (isnan(pair[0])) {
+        fputs("auto", file);
+        return;
+    }
     fputc('[', file);
     value_write_float(pair[0], file);
     fputs(", ", file);
@@ -97,7 +109,9 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     case FIELD_INT_OR_ALL: write_int(field, *(const int64_t *)value, file); break;
     case FIELD_U64: fprintf(file, "%llu", (unsigned long long)*(const uint64_t *)value); break;
     case FIELD_FLOAT: value_write_float(*(const double *)value, file); break;
-    case FIELD_FLOAT_PAIR: write_pair(value, file); break;
+    case FIELD_FLOAT_OR_AUTO: write_float_or_auto(*(const double *)value, file); break;
+    case FIELD_FLOAT_PAIR:
+    case FIELD_FLOAT_PAIR_OR_AUTO: write_pair(value, file); break;
     case FIELD_BOOL: fputs(*(const bool *)value ? "true" : "false", file); break;
     case FIELD_BUDGET: value_write_budget(*(const ConfigBudget *)value, file); break;
     case FIELD_DURATION: value_write_duration(*(const double *)value, file); break;

@@ -4,6 +4,7 @@
 #include "launch/config/sweep_points.h"
 #include "launch/run/metrics.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool is_override(const YamlNode *node) {
@@ -82,6 +83,26 @@ static Status check_schedule(const YamlNode *root, const Config *config) {
     return OK;
 }
 
+/* Learning rates of groups are multiples of optimizer.lr, whose schedule they follow. */
+static Status check_group_lr(const YamlNode *root, const char *key, bool is_set, double lr) {
+    if (!is_set || lr > 0) return OK;
+    return PLACE_ERROR(
+        place_of(root, key, "optimizer.lr"),
+        "'%s' follows the schedule of 'optimizer.lr', which is 0; give it a positive "
+        "number",
+        key);
+}
+
+static Status check_optimizer(const YamlNode *root, const Config *config) {
+    const ConfigOptimizer *o = &config->optimizer;
+    bool has_muon = o->matrices == CONFIG_MATRICES_MUON;
+    TRY(check_group_lr(root, "optimizer.muon.lr", has_muon, o->lr));
+    TRY(check_group_lr(root, "optimizer.embeddings.lr", !isnan(o->embeddings.lr), o->lr));
+    TRY(check_group_lr(root, "optimizer.head.lr", !isnan(o->head.lr), o->lr));
+    TRY(check_group_lr(root, "optimizer.vectors.lr", !isnan(o->vectors.lr), o->lr));
+    return OK;
+}
+
 static Status check_metric(const YamlNode *root, const Config *config) {
     const char *metric = config->report.metric;
     for (int i = 0; metrics_columns[i] != NULL; i++) {
@@ -99,6 +120,7 @@ Status resolve_check(const YamlNode *root, const Config *config) {
     TRY(check_name(root, config));
     TRY(check_model(root, config));
     TRY(check_schedule(root, config));
+    TRY(check_optimizer(root, config));
     TRY(check_metric(root, config));
     TRY(sweep_check(config));
     return check_required(root, config);

@@ -13,6 +13,8 @@ static const char *const pick_names[] = {"order", "measured", "predicted", NULL}
 static const char *const dtype_names[] = {"float32", "float64", "bfloat16",
                                           "float16", "tf32",    NULL};
 static const char *const recompute_names[] = {"none", "gelu", "block", NULL};
+static const char *const matrices_names[] = {"adamw", "muon", NULL};
+static const char *const iteration_names[] = {"polar_express", "quintic", NULL};
 static const char *const reduce_names[] = {"best", "last", "mean", NULL};
 
 #define FREE RESUME_FREE
@@ -26,6 +28,16 @@ static const char *const reduce_names[] = {"best", "last", "mean", NULL};
 #define MANY 1e15
 
 /* clang-format off */
+
+/* The three keys of a kind of parameter. */
+#define GROUP(kind, what)                                                                          \
+    {"optimizer." #kind ".lr", FIELD_FLOAT_OR_AUTO, "auto", FROM(0, 1000),                         \
+     AT(optimizer.kind.lr), MUST, "maximum learning rate of " what},                               \
+    {"optimizer." #kind ".betas", FIELD_FLOAT_PAIR_OR_AUTO, "auto", BELOW(0, 1),                   \
+     AT(optimizer.kind.betas), MUST, "their betas"},                                               \
+    {"optimizer." #kind ".weight_decay", FIELD_FLOAT_OR_AUTO, "auto", FROM(0, 1000),               \
+     AT(optimizer.kind.weight_decay), MUST, "their weight decay"}
+
 const Field schema[] = {
     {"name", FIELD_STRING, NULL, ANY, AT(name), FREE,
      "name of the run; by default the file name without its extension"},
@@ -107,7 +119,33 @@ const Field schema[] = {
     {"optimizer.weight_decay", FIELD_FLOAT, "0.1", FROM(0, 1000), AT(optimizer.weight_decay), MUST,
      "weight decay, for matrices only"},
     {"optimizer.grad_clip", FIELD_FLOAT, "1", FROM(0, 1e9), AT(optimizer.grad_clip), MUST,
-     "clip the gradient to this norm; 0 disables clipping"},
+     "clip the gradient to this norm; 0 disables clipping; Muon does not clip"},
+
+    {"optimizer.matrices", FIELD_ENUM, "adamw", ONE_OF(matrices_names), AT(optimizer.matrices),
+     MUST, "optimizer of the blocks' matrices; all other parameters have AdamW"},
+    {"optimizer.muon.lr", FIELD_FLOAT, "0.02", FROM(0, 1000), AT(optimizer.muon.lr), MUST,
+     "Muon's maximum learning rate; it follows the schedule of optimizer.lr"},
+    {"optimizer.muon.momentum", FIELD_FLOAT, "0.95", BELOW(0, 1), AT(optimizer.muon.momentum), MUST,
+     "Muon's momentum"},
+    {"optimizer.muon.momentum_start", FIELD_FLOAT, "0.85", BELOW(0, 1),
+     AT(optimizer.muon.momentum_start), MUST, "momentum in the first step"},
+    {"optimizer.muon.momentum_warmup", FIELD_INT, "300", FROM(0, MANY),
+     AT(optimizer.muon.momentum_warmup), MUST, "steps from momentum_start to momentum, linearly"},
+    {"optimizer.muon.nesterov", FIELD_BOOL, "true", ANY, AT(optimizer.muon.nesterov), MUST,
+     "Nesterov momentum"},
+    {"optimizer.muon.iteration", FIELD_ENUM, "polar_express", ONE_OF(iteration_names),
+     AT(optimizer.muon.iteration), MUST, "coefficients of the Newton-Schulz iteration"},
+    {"optimizer.muon.normuon", FIELD_BOOL, "false", ANY, AT(optimizer.muon.normuon), MUST,
+     "divide the rows of an update by their mean size over the steps (NorMuon)"},
+    {"optimizer.muon.beta2", FIELD_FLOAT, "0.95", BELOW(0, 1), AT(optimizer.muon.beta2), MUST,
+     "NorMuon's decay rate of these means"},
+    {"optimizer.muon.weight_decay", FIELD_FLOAT, "0", FROM(0, 1000),
+     AT(optimizer.muon.weight_decay), MUST, "weight decay of Muon's matrices"},
+    {"optimizer.muon.cautious", FIELD_BOOL, "false", ANY, AT(optimizer.muon.cautious), MUST,
+     "decay only the weights that the update makes smaller"},
+    GROUP(embeddings, "the token and position embeddings and value embeddings"),
+    GROUP(head, "the output layer, if it is not the token embedding"),
+    GROUP(vectors, "biases, norms and other scalars; weight_decay auto is 0"),
 
     {"lr_scheduler.warmup", FIELD_INT, "2000", FROM(0, MANY), AT(lr_scheduler.warmup), FREE,
      "steps of linear warm-up"},
@@ -254,7 +292,9 @@ void schema_write_type(const Field *field, FILE *file) {
         [FIELD_INT_OR_ALL] = "integer|all",
         [FIELD_U64] = "integer",
         [FIELD_FLOAT] = "number",
+        [FIELD_FLOAT_OR_AUTO] = "number|auto",
         [FIELD_FLOAT_PAIR] = "[number, number]",
+        [FIELD_FLOAT_PAIR_OR_AUTO] = "[number, number]|auto",
         [FIELD_BOOL] = "true|false",
         [FIELD_BUDGET] = "bytes|percent",
         [FIELD_DURATION] = "duration",

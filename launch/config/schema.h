@@ -12,7 +12,9 @@ typedef enum FieldType {
     FIELD_INT_OR_ALL,
     FIELD_U64,
     FIELD_FLOAT,
+    FIELD_FLOAT_OR_AUTO, /* NaN is auto */
     FIELD_FLOAT_PAIR,
+    FIELD_FLOAT_PAIR_OR_AUTO,
     FIELD_BOOL,
     FIELD_BUDGET,
     FIELD_DURATION,

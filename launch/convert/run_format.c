@@ -161,8 +161,8 @@ static Status snapshot_fill(Snapshot *s, const ModelWeights *m, Arena *arena) {
         const float *data;
         TRY(data_padded(s, t, arena, &data));
         TRY(tensor_add(s, "weights", t, data, arena));
-        for (const char *const *state = adamw_optimizer.states; *state != NULL; state++)
-            TRY(tensor_add(s, *state, t, s->zeros, arena));
+        for (const OptimizerState *state = adamw_optimizer.states; state->name != NULL; state++)
+            TRY(tensor_add(s, state->name, t, s->zeros, arena));
     }
     return OK;
 }

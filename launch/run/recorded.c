@@ -1,7 +1,9 @@
 #include "launch/run/recorded.h"
 
-#include "nn/optim/adamw.h"
 #include "nn/optim/groups.h"
+#include "nn/optim/muon.h"
+
+#include <math.h>
 
 enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
 
@@ -45,10 +47,41 @@ static TrainingOptions options_of(const PlanInput *input) {
     };
 }
 
-static Status groups_add(const Config *config, Parameters *parameters) {
+static OptimizerOptions muon_options(const ConfigMuon *m) {
+    return (OptimizerOptions){.beta2 = m->beta2,
+                              .muon = {.momentum = m->momentum,
+                                       .momentum_start = m->momentum_start,
+                                       .momentum_warmup = m->momentum_warmup,
+                                       .nesterov = m->nesterov,
+                                       .cautious = m->cautious,
+                                       .iteration = m->iteration}};
+}
+
+/* Replaces what the config sets for a kind of parameter. */
+static void group_override(GroupOptions *kind, const ConfigGroup *group, double lr) {
+    if (!isnan(group->lr)) kind->lr_scale = group->lr / lr;
+    if (!isnan(group->weight_decay)) kind->weight_decay = group->weight_decay;
+    if (isnan(group->betas[0])) return;
+    kind->options.beta1 = group->betas[0];
+    kind->options.beta2 = group->betas[1];
+}
+
+static Status groups_of_config(const Config *config, Parameters *parameters) {
     const ConfigOptimizer *o = &config->optimizer;
+    const ConfigMuon *m = &o->muon;
     OptimizerOptions options = {.beta1 = o->betas[0], .beta2 = o->betas[1], .eps = o->eps};
-    return groups_add_default(parameters, &adamw_optimizer, options, o->weight_decay);
+    GroupOptions kinds[PARAMETER_KINDS];
+    groups_adamw(kinds, options, o->weight_decay);
+    group_override(&kinds[PARAMETER_EMBEDDING], &o->embeddings, o->lr);
+    group_override(&kinds[PARAMETER_HEAD], &o->head, o->lr);
+    group_override(&kinds[PARAMETER_VECTOR], &o->vectors, o->lr);
+    if (o->matrices == CONFIG_MATRICES_MUON)
+        kinds[PARAMETER_MATRIX] =
+            (GroupOptions){.optimizer = m->normuon ? &normuon_optimizer : &muon_optimizer,
+                           .options = muon_options(m),
+                           .lr_scale = m->lr / o->lr,
+                           .weight_decay = m->weight_decay};
+    return groups_add(parameters, kinds);
 }
 
 Status recorded_create(const PlanInput *input, Recorded *out) {
@@ -58,7 +91,7 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, dtype, !input->evaluates, &out->parameters));
     out->parameters->sharding = input->sharding;
-    if (!input->evaluates) TRY(groups_add(input->config, out->parameters));
+    if (!input->evaluates) TRY(groups_of_config(input->config, out->parameters));
     TRY(model_create(&input->model, out->parameters, &out->model));
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,

@@ -15,25 +15,23 @@ static Status tensor_describe(const Parameters *parameters, int kind, int index,
                               Arena *arena, CheckpointTensor *out) {
     const Parameter *parameter = parameters->list[index];
     const Tensor *weight = parameter->weight;
+    ElementRange range = parameters_state_range(parameters, kind, parameter);
     bool is_double = parameters_state(parameters, kind)->dtype == DTYPE_F64;
     DType dtype = is_double ? DTYPE_F64 : DTYPE_F32; /* a file never stores a 16-bit type */
     *out = (CheckpointTensor){
         .name =
             arena_printf(arena, "%s.%s", parameters_state_name(parameters, kind), parameter->name),
         .dtype = dtype,
-        .n_dims = parameter->n_dims};
+        .n_dims = range.count == tensor_count(weight) ? parameter->n_dims : 1};
     if (out->name == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
     for (int d = 0; d < out->n_dims; d++) out->shape[d] = parameter->shape[d];
-    int64_t element = parameters_state_place(parameters, kind, parameter->bucket) +
-                      (int64_t)(weight->offset / dtype_size(weight->dtype)) -
-                      parameters->buckets[parameter->bucket].first;
-    if (data != NULL) out->data = (const char *)data + (size_t)element * dtype_size(dtype);
+    if (data != NULL) out->data = (const char *)data + (size_t)range.first * dtype_size(dtype);
     return OK;
 }
 
 static bool has_state(const Parameters *parameters, int kind, int index) {
-    return parameters_state_place(parameters, kind, parameters->list[index]->bucket) >= 0;
+    return parameters_state_range(parameters, kind, parameters->list[index]).count > 0;
 }
 
 /* The content of a file, in an arena: all states of all parameters that have them. */
@@ -134,17 +132,16 @@ static Status shards_gather(const Experiment *e, int kind, void *buffer, char *h
     Section *section = parameters_state(parameters, kind);
     int64_t each = (int64_t)dtype_size(section->dtype), ranks = parameters->sharding.ranks;
     for (int b = 0; b < parameters->n_buckets; b++) {
-        int64_t place = parameters_state_place(parameters, kind, b),
-                count = parameters_shard(parameters, b).count;
-        if (place < 0) continue;
+        ElementRange bucket = parameters_state_bucket(parameters, kind, b);
+        if (bucket.count == 0) continue;
         Tensor shard = {.buffer = &section->buffer,
-                        .offset = (size_t)(place / ranks * each),
+                        .offset = (size_t)(bucket.first / ranks * each),
                         .dtype = section->dtype,
                         .n_dims = 1,
-                        .shape = {count}};
+                        .shape = {bucket.count / ranks}};
         TRY(device_download(e->device, buffer, &shard));
-        TRY(world_gather(e->world, buffer, (size_t)(count * each),
-                         host == NULL ? NULL : host + place * each));
+        TRY(world_gather(e->world, buffer, tensor_bytes(&shard),
+                         host == NULL ? NULL : host + bucket.first * each));
     }
     return OK;
 }

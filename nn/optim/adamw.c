@@ -13,7 +13,7 @@ static AdamwRange *ranges_of(Program *p, const GroupUpdate *u) {
         return program_fail(p, STATUS_NO_ROOM, "out of memory while recording an update");
     for (int i = 0; i < n; i++) {
         ElementRange bucket = parameters->buckets[u->first_bucket + i],
-                     shard = parameters_shard(parameters, u->first_bucket + i);
+                     shard = parameters_state_shard(parameters, STATE_WEIGHTS, u->first_bucket + i);
         int64_t place = (bucket.first - u->group->range.first) / parameters->sharding.ranks;
         ranges[i] = (AdamwRange){shard.first - u->group->range.first, place, shard.count};
     }
@@ -50,4 +50,4 @@ static void adamw_update(Program *p, const GroupUpdate *u) {
     adamw_record(p, attrs, tensors);
 }
 
-const Optimizer adamw_optimizer = {"adamw", {"m", "v"}, adamw_update};
+const Optimizer adamw_optimizer = {"adamw", {{"m", false}, {"v", false}}, adamw_update};

@@ -1,8 +1,19 @@
-/* The default groups: matrices, with weight decay, and vectors (biases, norms), without. */
+/* Groups by kind of parameter. */
 #pragma once
 
 #include "nn/parameters.h"
 
-/* Adds both groups to parameters that are not laid out yet. Errors: STATUS_NO_ROOM. */
-NODISCARD Status groups_add_default(Parameters *parameters, const Optimizer *optimizer,
-                                    OptimizerOptions options, double weight_decay);
+/* The updates of one kind of parameter. */
+typedef struct GroupOptions {
+    const Optimizer *optimizer; /* a matrix optimizer only for PARAMETER_MATRIX */
+    OptimizerOptions options;
+    double lr_scale, weight_decay;
+} GroupOptions;
+
+/* AdamW for all kinds; only vectors do not decay. */
+void groups_adamw(GroupOptions kinds[PARAMETER_KINDS], OptimizerOptions options,
+                  double weight_decay);
+
+/* Adds a group for each kind to parameters that are not laid out yet; kinds with AdamW and equal
+ * options share one, except vectors. Errors: STATUS_NO_ROOM. */
+NODISCARD Status groups_add(Parameters *parameters, const GroupOptions kinds[PARAMETER_KINDS]);

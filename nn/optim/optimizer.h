@@ -5,7 +5,10 @@
 #pragma once
 
 #include "core/element_range.h"
+#include "core/ops/muon.h"
 #include "core/program.h"
+
+#include <stdbool.h>
 
 typedef struct Parameter Parameter;
 typedef struct Parameters Parameters;
@@ -13,27 +16,46 @@ typedef struct GroupUpdate GroupUpdate;
 
 enum { OPTIMIZER_MAX_STATES = 4 };
 
+/* A vector with one value per weight, or per row of a matrix. Checkpoints store it under this
+ * name. */
+typedef struct OptimizerState {
+    const char *name;
+    bool per_row;
+} OptimizerState;
+
 typedef struct Optimizer {
     const char *name;
-    /* State vectors as long as the weights, up to the first NULL. Checkpoints store them under
-     * these names. */
-    const char *states[OPTIMIZER_MAX_STATES + 1];
+    OptimizerState states[OPTIMIZER_MAX_STATES + 1]; /* up to the first without a name */
     void (*record)(Program *p, const GroupUpdate *update);
 } Optimizer;
 
+/* Of core/ops/muon.h. */
+typedef struct MuonOptions {
+    double momentum, momentum_start;
+    int64_t momentum_warmup; /* steps */
+    bool nesterov, cautious;
+    MuonIteration iteration;
+} MuonOptions;
+
 /* Hyperparameters; each optimizer reads its own. */
 typedef struct OptimizerOptions {
-    double beta1, beta2, eps;
+    double beta1, beta2, eps; /* AdamW's; Muon's beta2 is that of NorMuon */
+    MuonOptions muon;
 } OptimizerOptions;
+
+/* The unit of a sharded optimizer: a rank updates any range of elements of a bucket, or whole
+ * tensors. */
+typedef enum ShardUnit { SHARD_ELEMENTS, SHARD_TENSORS } ShardUnit;
 
 /* Parameters with one optimizer and one set of hyperparameters. A group is a range of whole buckets
  * in the layout. */
 typedef struct ParameterGroup {
     const char *name;
-    bool (*has)(
-        const Parameter *parameter); /* a parameter belongs to the first group that accepts it */
+    unsigned kinds; /* set of 1 << ParameterKind; a parameter belongs to the first group with its
+                       kind */
     const Optimizer *optimizer;
     OptimizerOptions options;
+    ShardUnit shard;
     double lr_scale; /* factor of the schedule's learning rate */
     double weight_decay;
     /* Filled in by parameters_layout. */

@@ -36,7 +36,7 @@ bool muon_run_open(MuonRun *run, Device *device, DType dtype, const MuonProblem 
     run->momentum = edge_tensor(e, e->wide, SHAPE(states));
     run->row_moments = p.normuon ? edge_tensor(e, e->wide, SHAPE(run->rows + run->skipped)) : NULL;
     run->first_nonfinite = edge_tensor(e, e->bytes, SHAPE(8));
-    norm_of_record(e->program, run->norm, run->grad);
+    l2_norm_of_record(e->program, run->norm, run->grad);
     muon_record(e->program, p.attrs,
                 (MuonTensors){.grad = run->grad,
                               .norm = run->norm,

@@ -1,5 +1,6 @@
 /* Prints the content of checkpoints for the end-to-end tests: one line per checkpoint with its
- * step, tokens and seed, a hash of each section's tensors, and whether all values are finite.
+ * step, tokens and seed, a hash of the tensors of each section in the file, and whether all values
+ * are finite.
  *
  *   step 12 tokens 1536 seed 7 weights 5d41402abc4b2a76 m 7d793037a0760186 v d3d9446802a44259
  *   finite yes */
@@ -11,8 +12,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-static const char *const sections[] = {"weights", "m", "v"};
-enum { N_SECTIONS = 3 };
+static const char *const sections[] = {"weights", "m", "v", "momentum", "row_moments"};
+enum { N_SECTIONS = 5 };
 
 typedef struct Digest {
     XXH64_hash_t hash[N_SECTIONS];
@@ -58,8 +59,10 @@ static Status file_print(const CheckpointFile *file, Arena *arena) {
     TRY(checkpoint_tensor_names(file, arena, &names, &n));
     for (int64_t i = 0; i < n; i++) TRY(tensor_add(file, names[i], &digest));
     printf("step %lld tokens %lld seed %lld", (long long)step, (long long)tokens, (long long)seed);
-    for (int s = 0; s < N_SECTIONS; s++)
+    for (int s = 0; s < N_SECTIONS; s++) {
+        if (digest.hash[s] == 0) continue;
         printf(" %s %016llx", sections[s], (unsigned long long)digest.hash[s]);
+    }
     printf(" finite %s\n", digest.finite ? "yes" : "no");
     return OK;
 }

@@ -57,8 +57,12 @@ Status model_record(const ModelOptions *options, TestModel *out) {
     const Collectives *c = options->collectives;
     if (c != NULL)
         out->parameters->sharding = (Sharding){c->rank, c->size, options->shards_optimizer};
-    TRY(groups_add_default(out->parameters, &adamw_optimizer, options->adamw,
-                           options->weight_decay));
+    GroupOptions kinds[PARAMETER_KINDS];
+    groups_adamw(kinds, options->adamw, options->weight_decay);
+    if (options->matrices != NULL)
+        kinds[PARAMETER_MATRIX] =
+            (GroupOptions){options->matrices, options->matrix_options, 1, options->weight_decay};
+    TRY(groups_add(out->parameters, kinds));
     TRY(model_create(&options->config, out->parameters, &out->model));
     TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype,
                             &out->tensors));

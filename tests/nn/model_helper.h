@@ -10,6 +10,8 @@ typedef struct ModelOptions {
     int threads;
     const char *backend; /* NULL: the picker's choice */
     OptimizerOptions adamw;
+    const Optimizer *matrices; /* of the blocks' matrices; NULL: AdamW */
+    OptimizerOptions matrix_options;
     double weight_decay, clip;
     size_t logits_bytes; /* 0: one chunk */
     uint64_t seed;

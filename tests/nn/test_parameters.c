@@ -164,7 +164,7 @@ static void buckets(void) {
               bucket->count % (parameters->parts * 16) == 0);
         CHECK((bucket->first < parameters->groups[0].range.count) ==
               (bucket->first + bucket->count <= parameters->groups[0].range.count));
-        CHECK(parameters_shard(parameters, s).first == bucket->first);
+        CHECK(parameters_state_shard(parameters, STATE_WEIGHTS, s).first == bucket->first);
         next = bucket->first + bucket->count;
     }
     CHECK(next == tensor_count(parameters->weights->flat));
@@ -188,7 +188,9 @@ static void shards(void) {
         CHECK_OK(store_create(&store));
         CHECK_OK(parameters_create(store, DTYPE_F32, true, &parameters));
         parameters->sharding = (Sharding){.rank = rank, .ranks = RANKS, .is_sharded = true};
-        CHECK_OK(groups_add_default(parameters, &adamw_optimizer, (OptimizerOptions){0}, 0.1));
+        GroupOptions kinds[PARAMETER_KINDS];
+        groups_adamw(kinds, (OptimizerOptions){0}, 0.1);
+        CHECK_OK(groups_add(parameters, kinds));
         CHECK_OK(model_create(&gpt_config, parameters, &model));
         int64_t whole = tensor_count(parameters->weights->flat);
         CHECK(tensor_count(parameters->states[0].section->flat) * RANKS == whole &&
@@ -204,8 +206,8 @@ static void shards(void) {
         }
         const float *v = parameters->states[1].section->buffer.data;
         for (int s = 0; s < parameters->n_buckets; s++) {
-            ElementRange shard = parameters_shard(parameters, s);
-            int64_t place = parameters_state_place(parameters, 2, s) / RANKS;
+            ElementRange shard = parameters_state_shard(parameters, STATE_WEIGHTS, s);
+            int64_t place = parameters_state_bucket(parameters, 2, s).first / RANKS;
             CHECK(shard.first == parameters->buckets[s].first + rank * shard.count);
             for (int64_t k = 0; k < shard.count; k++) {
                 CHECK(v[place + k] == (float)(shard.first + k) ||
@@ -223,13 +225,12 @@ static void shards(void) {
     device_close(&device);
 }
 
-static bool is_matrix(const Parameter *parameter) { return parameter->n_dims == 2; }
-static bool is_any(const Parameter *parameter) { return parameter->n_dims > 0; }
+enum { MATRICES = 1 << PARAMETER_MATRIX | 1 << PARAMETER_EMBEDDING | 1 << PARAMETER_HEAD };
 
 /* Matrices have a private state and `m`, vectors have AdamW's: each state covers exactly the groups
  * that name it, on one rank and in the shards of two. */
 static void states_of_two_optimizers(void) {
-    static const Optimizer other = {"other", {"momentum", "m"}, NULL};
+    static const Optimizer other = {"other", {{"momentum", false}, {"m", false}}, NULL};
     const ModelConfig config = {
         .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
     for (int ranks = 1; ranks <= 2; ranks++) {
@@ -240,9 +241,9 @@ static void states_of_two_optimizers(void) {
         CHECK_OK(parameters_create(store, DTYPE_F32, true, &p));
         p->sharding = (Sharding){.rank = ranks - 1, .ranks = ranks, .is_sharded = ranks > 1};
         CHECK_OK(parameters_add_group(
-            p, (ParameterGroup){.name = "a", .has = is_matrix, .optimizer = &other}));
+            p, (ParameterGroup){.name = "a", .kinds = MATRICES, .optimizer = &other}));
         CHECK_OK(parameters_add_group(
-            p, (ParameterGroup){.name = "b", .has = is_any, .optimizer = &adamw_optimizer}));
+            p, (ParameterGroup){.name = "b", .kinds = ~0u, .optimizer = &adamw_optimizer}));
         CHECK_OK(model_create(&config, p, &model));
         int64_t matrices = p->groups[0].range.count, vectors = p->groups[1].range.count;
         int momentum = parameters_find_state(p, "momentum"), m = parameters_find_state(p, "m"),
@@ -252,8 +253,9 @@ static void states_of_two_optimizers(void) {
         CHECK(parameters_state_elements(p, m) == matrices + vectors);
         CHECK(parameters_state_elements(p, v) == vectors);
         CHECK(tensor_count(parameters_state(p, v)->flat) == vectors / ranks);
-        CHECK(parameters_state_place(p, momentum, last) == -1);
-        CHECK(parameters_state_place(p, v, 0) == -1 && parameters_state_place(p, v, last) == 0);
+        CHECK(parameters_state_bucket(p, momentum, last).count == 0);
+        CHECK(parameters_state_bucket(p, v, 0).count == 0 &&
+              parameters_state_bucket(p, v, last).first == 0);
         CHECK(parameters_group_range(p, m, &p->groups[1]).first == matrices / ranks);
         CHECK(parameters_group_of(p, last) == &p->groups[1]);
         model_destroy(&model);
@@ -271,7 +273,7 @@ static void a_parameter_without_a_group_is_refused(void) {
     CHECK_OK(store_create(&store));
     CHECK_OK(parameters_create(store, DTYPE_F32, true, &p));
     CHECK_OK(parameters_add_group(
-        p, (ParameterGroup){.name = "a", .has = is_matrix, .optimizer = &adamw_optimizer}));
+        p, (ParameterGroup){.name = "a", .kinds = MATRICES, .optimizer = &adamw_optimizer}));
     CHECK(model_create(&config, p, &model).code == STATUS_CONFIG);
     CHECK(strstr(status_message(), "no parameter group has 'h.0.ln_1.weight'") != NULL);
     model_destroy(&model);
