@@ -60,6 +60,8 @@ typedef struct AttentionCall {
     HeadLayout bias_layout;  /* of (B, NH, Tq, Tk): token is the query, Tk is contiguous; 0 where
                                 broadcast */
     int64_t HS_v;            /* 0 or HS: other head sizes of v are refused */
+    double softcap; /* of the scaled scores, before the bias: softcap tanh(score / softcap); 0:
+                       none. Source: Gemma 2, arXiv:2408.00118, section 2 */
 } AttentionCall;
 
 typedef struct AttentionArgs {

@@ -147,6 +147,8 @@ static const char *call_wrong(const AttentionCall *c) {
     if (why == NULL && !isfinite(c->scale)) why = "the scale must be a finite number";
     if (why == NULL && !(c->dropout >= 0 && c->dropout < 1))
         why = "dropout must be at least 0 and below 1";
+    if (why == NULL && !(c->softcap >= 0 && isfinite(c->softcap)))
+        why = "the softcap must be 0 (none) or above";
     return why;
 }
 

@@ -95,9 +95,20 @@ static void biases(void) {
     check(shapes, COUNT(shapes));
 }
 
+/* Backends without a softcap refuse. */
+static void softcaps(void) {
+    AttentionShape shapes[MATRIX + 2];
+    matrix_fill(64, 2, shapes);
+    shapes[MATRIX] = shapes[MATRIX + 1] = shapes[3];
+    shapes[MATRIX].bias = BIAS_ADDITIVE, shapes[MATRIX + 1].bias = BIAS_BOOLEAN;
+    for (int i = 0; i < MATRIX + 2; i++) shapes[i].softcap = i % 2 == 0 ? 2 : 20;
+    check(shapes, MATRIX + 2);
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(heads_of_32),  TEST(heads_of_64),  TEST(heads_of_80),
                           TEST(heads_of_96),  TEST(heads_of_128), TEST(heads_of_256),
-                          TEST(ragged_heads), TEST(long_rows),    TEST(biases)};
+                          TEST(ragged_heads), TEST(long_rows),    TEST(biases),
+                          TEST(softcaps)};
     return harness_run(argc, argv, "attention matrix on the GPU", tests, COUNT(tests));
 }

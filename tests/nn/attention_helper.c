@@ -34,6 +34,7 @@ AttentionCall attention_call_of(AttentionShape s, DType dtype) {
         .HS = s.HS,
         .dtype = dtype,
         .scale = s.scale != 0 ? s.scale : (float)(1 / sqrt((double)s.HS)),
+        .softcap = s.softcap,
         .causal = packed ? CAUSAL_NONE : s.causal,
         .window = packed ? 0 : s.window,
         .ranges = s.ranges != SHAPE_ALL,
@@ -243,6 +244,14 @@ void attention_fill_hidden(const AttentionCall *c, AttentionData *data, double v
     free(seen);
 }
 
+/* The scaled score of a key, capped; *slope, if given, is the derivative of the softcap. */
+static double score_of(const AttentionCall *c, const double *q, const double *k, double *slope) {
+    double score = (double)c->scale * dot(q, k, c->HS);
+    double t = c->softcap > 0 ? tanh(score / c->softcap) : 0;
+    if (slope != NULL) *slope = 1 - t * t;
+    return c->softcap > 0 ? c->softcap * t : score;
+}
+
 /* One query: its softmax into p (Tk), -1 for hidden keys; the log of the sum of its
  * exponentials. */
 static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b, int64_t h,
@@ -252,7 +261,7 @@ static double softmax_of(const AttentionCall *c, AttentionData *data, int64_t b,
     for (int64_t j = 0; j < c->Tk; j++) {
         const double *k = row_of(data->values[ATT_K], c->k, b, h / (c->NH / c->NH_kv), j);
         if (is_hidden(c, data, b, h, i, j)) continue;
-        p[j] = (double)c->scale * dot(q, k, c->HS);
+        p[j] = score_of(c, q, k, NULL);
         if (c->bias == BIAS_ADDITIVE) p[j] += bias_of(c, data, b, h, i, j);
         maximum = fmax(maximum, p[j]);
     }
@@ -290,7 +299,11 @@ static void query_reference(const AttentionCall *c, const StepState *step, Atten
             p[j] * (mask * dot(dout, row_of(data->values[ATT_V], c->v, b, kv, j), HS) - sum);
         if (c->bias == BIAS_ADDITIVE)
             row_of(data->values[ATT_DBIAS], c->bias_layout, b, h, i)[j] += ds;
-        add_scaled(dq, ds * (double)c->scale, row_of(data->values[ATT_K], c->k, b, kv, j), HS);
+        const double *k = row_of(data->values[ATT_K], c->k, b, kv, j);
+        double slope;
+        score_of(c, q, k, &slope);
+        ds *= slope;
+        add_scaled(dq, ds * (double)c->scale, k, HS);
         add_scaled(row_of(data->values[ATT_DK], c->k, b, kv, j), ds * (double)c->scale, q, HS);
     }
 }

@@ -47,6 +47,7 @@ typedef struct AttentionShape {
     double dropout;
     bool head_major; /* (B, NH, T, HS) instead of (B, T, NH, HS) */
     float scale;     /* 0: 1 / sqrt(HS) */
+    double softcap;
     ShapeRanges ranges;
     int segments;
     BiasKind bias;

@@ -57,6 +57,10 @@ static const AttentionShape shapes[] = {
     {SIZES(3, 4, 4, 70, 150, 8), .bias = BIAS_ADDITIVE, .bias_dims = "", .ranges = SHAPE_LENGTHS},
     {SIZES(1, 4, 2, 150, 150, 8), UPPER, .bias = BIAS_ADDITIVE, .bias_dims = "h",
      .ranges = SHAPE_DOCUMENTS, .segments = 3},
+    {SIZES(2, 4, 1, 70, 70, 8), UPPER, .softcap = 1.5},
+    {SIZES(1, 4, 2, 200, 140, 8), LOWER, .softcap = 0.5, .dropout = 0.3, .window = 60},
+    {SIZES(2, 4, 2, 37, 131, 8), .softcap = 2, .bias = BIAS_ADDITIVE, .bias_dims = "hq"},
+    {SIZES(2, 2, 2, 70, 150, 8), .softcap = 2, .bias = BIAS_BOOLEAN, .bias_dims = "q"},
 };
 
 /* The largest error over all outputs; rows without a key must have lse -inf in both. */
@@ -308,25 +312,41 @@ static void picker_by_time(void) {
     CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
 }
 
+/* On a GPU only the backends that keep the weights have a softcap; the others say so. */
+static void gpus_refuse_softcaps(void) {
+    const Target gpu = {.kind = DEVICE_CUDA, .sm = 90, .n_sms = 132};
+    AttentionCall call =
+        attention_call_of((AttentionShape){SIZES(1, 2, 2, 64, 64, 64), UPPER}, DTYPE_BF16);
+    for (int capped = 0; capped < 2; capped++) {
+        call.softcap = capped * 20;
+        for (int i = 0; attention_backends[i] != NULL; i++) {
+            const AttentionBackend *backend = attention_backends[i];
+            if (backend->forward.device != DEVICE_CUDA) continue;
+            const char *why = attention_refusal(backend, &call, &gpu);
+            CHECK((why != NULL) == (capped && !backend->saves_weights));
+            if (why != NULL) CHECK(strcmp(why, "has no softcap") == 0);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
-    const Test tests[] = {
-        TEST(baseline_f64),
-        TEST(math_f64),
-        TEST(mem_efficient_f64),
-        TEST(flash_f64),
-        TEST(baseline_f32),
-        TEST(math_f32),
-        TEST(mem_efficient_f32),
-        TEST(flash_f32),
-        TEST(large_scores),
-        TEST(rows_without_a_key_are_zero),
-        TEST(infinite_biases_hide),
-        TEST(masked_tiles_are_skipped),
-        TEST(memory_of_tiles_is_linear),
-        TEST(threads_do_not_matter),
-        TEST(picker),
-        TEST(picker_by_time),
-    };
+    const Test tests[] = {TEST(baseline_f64),
+                          TEST(math_f64),
+                          TEST(mem_efficient_f64),
+                          TEST(flash_f64),
+                          TEST(baseline_f32),
+                          TEST(math_f32),
+                          TEST(mem_efficient_f32),
+                          TEST(flash_f32),
+                          TEST(large_scores),
+                          TEST(rows_without_a_key_are_zero),
+                          TEST(infinite_biases_hide),
+                          TEST(masked_tiles_are_skipped),
+                          TEST(memory_of_tiles_is_linear),
+                          TEST(threads_do_not_matter),
+                          TEST(picker),
+                          TEST(picker_by_time),
+                          TEST(gpus_refuse_softcaps)};
     if (failed(device_open_cpu(1, &device))) return 1;
     int code = harness_run(argc, argv, "attention", tests, COUNT(tests));
     device_close(&device);

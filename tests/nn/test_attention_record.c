@@ -243,6 +243,7 @@ SPOIL(window_alone, call->window = 4)
 SPOIL(negative_window, call->window = -4)
 SPOIL(all_dropped, call->dropout = 1)
 SPOIL(no_scale, call->scale = NAN)
+SPOIL(negative_softcap, call->softcap = -1)
 SPOIL(overlapping_tokens, call->q.token = 2)
 SPOIL(overlapping_heads, call->k.head = 1)
 SPOIL(huge, call->v.batch = INT64_MAX / 2 + 9)
@@ -276,6 +277,7 @@ static void wrong_calls_are_refused(void) {
     check_refused(negative_window, "a window is 0 (none) or a number of keys");
     check_refused(all_dropped, "dropout must be at least 0 and below 1");
     check_refused(no_scale, "the scale must be a finite number");
+    check_refused(negative_softcap, "the softcap must be 0 (none) or above");
     check_refused(overlapping_tokens, "tokens lie at least HS elements apart");
     check_refused(overlapping_heads, "rows and heads lie HS elements apart");
     check_refused(huge, "too large to address");

@@ -1,4 +1,5 @@
-/* Arbitrary masks on the CPU, boolean or additive, and the gradient of an additive bias.
+/* The softcap and arbitrary masks on the CPU, boolean or additive, and the gradient of an additive
+ * bias.
  *
  * The gradient is summed over the dimensions in which the bias is broadcast. Threads divide only
  * the other dimensions (rows of the batch, or groups of heads), so each gradient has one writer,
@@ -31,6 +32,23 @@ static inline real head_total(const Head *head, int64_t i, real sum) {
     head_visible(head, i, &first, &end);
     while (first < end && head_hides(head, i, first)) first++;
     return first < end ? (real)NAN : 0;
+}
+
+/* Caps `count` scaled scores if the call has a softcap. */
+static inline void head_cap(const Head *head, int64_t count, real *x) {
+    real cap = (real)head->call->softcap;
+    if (cap <= 0) return;
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) x[j] = cap * real_tanh(x[j] / cap);
+}
+
+/* The derivative of the softcap at key j, from the capped and biased score; 1 for a hidden key. */
+static inline real head_slope(const Head *head, int64_t i, int64_t j, real score) {
+    int64_t place = head_place(head->call->bias_layout, head->b, head->h, i) + j;
+    if (score == (real)-INFINITY) return 1;
+    if (head->call->bias == BIAS_ADDITIVE) score -= ((const real *)head->args->bias)[place];
+    real t = score / (real)head->call->softcap;
+    return 1 - t * t;
 }
 
 /* x[j - first] is the scaled score of key j for query i, for keys [first, end). Adds the bias; sets

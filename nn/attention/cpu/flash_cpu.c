@@ -33,14 +33,16 @@ static Pairs pairs_of(const FlashTile *tile, const real *weights) {
     return (Pairs){&tile->head, tile->q0, tile->k0, tile->rows, tile->keys, weights, FLASH_KEYS};
 }
 
-/* scores = scale q k^T. Rounded before the maximum is subtracted, so that equal scores give exactly
- * 0. */
+/* scores = scale q k^T, capped. Rounded before the maximum is subtracted, so that equal scores give
+ * exactly 0. */
 static void tile_scores(const FlashTile *tile) {
     const AttentionCall *call = tile->head.call;
     BLAS(gemm)
     (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS,
      (real)call->scale, head_q(&tile->head, tile->q0), (int)call->q.token,
      head_k(&tile->head, tile->k0), (int)call->k.token, 0, tile->scores, FLASH_KEYS);
+    for (int row = 0; row < tile->rows; row++)
+        head_cap(&tile->head, tile->keys, tile->scores + row * FLASH_KEYS);
 }
 
 /* Online softmax of one row: turns its scores into weights relative to the new maximum, and
@@ -112,12 +114,15 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
 }
 
 /* Turns a row's scores into weights P with dropout's mask, and d, on entry dP = dout v^T, into dS =
- * P (dP - delta) scale. */
+ * P (dP - delta) scale, times the slope of the softcap. */
 static void row_backward(const FlashTile *tile, int row, real delta, real *d) {
     const AttentionCall *call = tile->head.call;
     real *x = tile->scores + row * FLASH_KEYS, *g = d + row * FLASH_KEYS, scale = (real)call->scale;
     int64_t first, end;
+    real slopes[FLASH_KEYS];
     row_visible(tile, row, &first, &end);
+    for (int64_t j = first; j < end && call->softcap > 0; j++)
+        slopes[j] = head_slope(&tile->head, tile->q0 + row, tile->k0 + j, x[j]);
     RowStats stats = head_stats(&tile->head, tile->q0 + row);
     head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, g + first);
 #pragma omp simd
@@ -125,6 +130,7 @@ static void row_backward(const FlashTile *tile, int row, real delta, real *d) {
         x[j] = real_exp(x[j] - stats.maximum) * stats.inverse;
         g[j] = x[j] * (g[j] - delta) * scale;
     }
+    for (int64_t j = first; j < end && call->softcap > 0; j++) g[j] *= slopes[j];
     head_drop(&tile->head, tile->q0 + row, tile->k0 + first, tile->k0 + end, x + first);
     outside_clear(x, first, end, tile->keys);
     outside_clear(g, first, end, tile->keys);

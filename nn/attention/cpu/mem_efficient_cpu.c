@@ -60,13 +60,15 @@ static void row_columns(const Chunk *c, int row, int64_t *first, int64_t *end) {
     head_columns(&c->head, c->q0 + row, c->k0, c->keys, first, end);
 }
 
-/* scores = scale q k^T + bias; hidden columns are not used. */
+/* scores = scale q k^T, capped, + bias; hidden columns are not used. */
 static void chunk_scores(const Chunk *c) {
     const AttentionCall *call = c->head.call;
     int HS = (int)call->HS;
     BLAS(gemm)
     (CblasRowMajor, CblasNoTrans, CblasTrans, c->rows, c->keys, HS, 1, c->q, HS,
      head_k(&c->head, c->k0), (int)call->k.token, 0, c->scores, EFFICIENT_KEYS);
+    for (int row = 0; row < c->rows; row++)
+        head_cap(&c->head, c->keys, c->scores + row * EFFICIENT_KEYS);
     if (call->bias == BIAS_NONE) return;
     for (int row = 0; row < c->rows; row++) {
         head_bias(&c->head, c->q0 + row, c->k0, c->k0 + c->keys, c->scores + row * EFFICIENT_KEYS);
@@ -150,14 +152,18 @@ Status KERNEL(mem_efficient_forward)(const Node *node, void *stream) {
 }
 
 /* Turns scores into weights with dropout's mask, and d, on entry dP = dout v^T, into dS = P (dP -
- * delta). */
+ * delta), times the slope of the softcap. */
 static void row_gradient(const Chunk *c, int row) {
     real *x = c->scores + row * EFFICIENT_KEYS, *d = c->d + row * EFFICIENT_KEYS,
          delta = c->deltas[row];
     RowStats stats = head_stats(&c->head, c->q0 + row);
     int64_t first, end;
+    bool is_capped = c->head.call->softcap > 0;
+    real slopes[EFFICIENT_KEYS];
     row_columns(c, row, &first, &end);
     row_drop(c, row, first, end, d);
+    for (int64_t j = first; j < end && is_capped; j++)
+        slopes[j] = head_slope(&c->head, c->q0 + row, c->k0 + j, x[j]);
 #pragma omp simd
     for (int64_t j = first; j < end; j++) {
         x[j] = real_exp(x[j] - stats.maximum) * stats.inverse;
@@ -168,6 +174,7 @@ static void row_gradient(const Chunk *c, int row) {
     head_hide(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, x + first);
     head_hide(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
     head_dbias(&c->head, c->q0 + row, c->k0 + first, c->k0 + end, d + first);
+    for (int64_t j = first; j < end && is_capped; j++) d[j] *= slopes[j];
     row_drop(c, row, first, end, x);
 }
 

@@ -86,10 +86,23 @@ static real *dropped_weights(const Square *square) {
 static void square_forward(const Square *square) {
     const AttentionCall *call = square->head.call;
     scores(square);
+    head_cap(&square->head, call->Tq * call->Tk, square->weights);
     for (int64_t i = 0; i < call->Tq; i++) softmax_row(square, i);
     Pairs pairs = pairs_of(square, dropped_weights(square));
     pairs_product(&pairs, false, head_v(&square->head, 0), (int)call->v.token, false,
                   head_out(&square->head, 0), (int)call->out.token);
+}
+
+/* Multiplies dS by the slope of the softcap at the score, which a weight and lse determine. */
+static void row_uncap(const Square *square, int64_t i, int64_t first, int64_t end, real *row) {
+    const Head *head = &square->head;
+    const real *weights = square->weights + i * head->call->Tk;
+    double lse = ((const double *)head->args->lse)[head_query(head, i)];
+    if (head->call->softcap <= 0) return;
+    for (int64_t j = first; j < end; j++) {
+        real score = weights[j] == 0 ? (real)-INFINITY : (real)(log((double)weights[j]) + lse);
+        row[j] *= head_slope(head, i, j, score);
+    }
 }
 
 /* dS = P (dP - sum_j P dP) is the gradient of the bias; times scale it is that of the product.
@@ -110,6 +123,7 @@ static void softmax_backward(const Square *square, int64_t i, real *row) {
     outside_clear(row, first, end, call->Tk);
     head_hide(&square->head, i, first, end, row + first);
     head_dbias(&square->head, i, first, end, row + first);
+    row_uncap(square, i, first, end, row);
     row_scale(row + first, end - first, (real)call->scale);
 }
 

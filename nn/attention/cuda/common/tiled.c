@@ -16,6 +16,7 @@ const char *tiled_refuses(const AttentionCall *call) {
         return "needs B and NH up to 65535, T up to 2^28";
     if (call->window < 0 || (call->window > 0 && call->causal == CAUSAL_NONE))
         return "needs a causal mask for a window";
+    if (call->softcap > 0) return "has no softcap";
     return call->bias == BIAS_NONE ? NULL : "takes no arbitrary mask";
 }
 

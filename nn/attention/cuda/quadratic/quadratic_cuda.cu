@@ -53,7 +53,8 @@ static HeadCopy copy_of(const AttentionCall *call, HeadLayout layout, int64_t T,
 }
 
 static RowParams rows_of(const AttentionCall *call, const AttentionArgs *args, float factor) {
-    return RowParams{*call, args->step, call->ranges ? args->key_ranges : NULL, args->bias, factor};
+    return RowParams{*call,      args->step, call->ranges ? args->key_ranges : NULL,
+                     args->bias, factor,     (const float *)args->lse};
 }
 
 static Status forward(const Node *node, bool prescale, cudaStream_t stream) {

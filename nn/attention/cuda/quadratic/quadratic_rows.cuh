@@ -13,7 +13,8 @@ struct RowParams {
     const StepState *step;
     const int32_t *ranges; /* key_ranges, or NULL */
     const void *bias;
-    float factor; /* of the scores before softmax; of the gradient after it */
+    float factor;     /* of the scores before softmax; of the gradient after it */
+    const float *lse; /* for the slope of the softcap */
 };
 
 /* The visible keys of a row (b, h, i), and the start of its bias. Packs of W outside of them are
@@ -83,9 +84,21 @@ static __device__ __forceinline__ float score_of(const RowParams &p, const RowMa
                                                  float product) {
     if (j < mask.first || j >= mask.end) return -INFINITY;
     if (BIAS == BIAS_BOOLEAN && ((const uint8_t *)p.bias)[mask.bias + j] == 0) return -INFINITY;
-    float score = product * p.factor,
+    float score = product * p.factor, cap = (float)p.call.softcap,
           bias = BIAS == BIAS_ADDITIVE ? ((const float *)p.bias)[mask.bias + j] : 0.0f;
+    if (cap > 0) score = cap * tanhf(score / cap);
     return bias == -INFINITY ? bias : BIAS == BIAS_ADDITIVE ? score + bias : score;
+}
+
+/* The derivative of the softcap at the score of key j, which its weight and lse determine; 1
+ * without a softcap, and for a weight of 0. */
+static __device__ __forceinline__ float slope_of(const RowParams &p, const RowMask &mask,
+                                                 int64_t row, int j, float weight) {
+    if (p.call.softcap <= 0 || weight == 0) return 1.0f;
+    float score = logf(weight) + p.lse[row];
+    if (p.call.bias == BIAS_ADDITIVE) score -= ((const float *)p.bias)[mask.bias + j];
+    float t = score / (float)p.call.softcap;
+    return fmaxf(1.0f - t * t, 0.0f);
 }
 
 /* x *= mask / (1 - p) for W weights of a row (b, h, i) from key j on; dropout_cpu.h defines the

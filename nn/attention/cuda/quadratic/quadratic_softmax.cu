@@ -145,14 +145,15 @@ static __device__ __forceinline__ void softmax_gradient_held(T *d, const T *weig
         if (j >= Tk) continue;
 #pragma unroll
         for (int k = 0; k < W; k++) {
-            v[m][k] = seen_of(p, mask, j + k, w[m][k] * (v[m][k] - sum) * p.factor);
+            float slope = slope_of(p, mask, row, j + k, w[m][k]);
+            v[m][k] = seen_of(p, mask, j + k, w[m][k] * (v[m][k] - sum) * p.factor * slope);
         }
         store<W>(d + j, v[m]);
     }
 }
 
-/* One warp per row: d becomes the gradient of the scores, P (d - sum_j P d) factor. Also recomputes
- * the dropped weights if a product needs them. */
+/* One warp per row: d becomes the gradient of the scores, P (d - sum_j P d) factor, times the slope
+ * of the softcap. */
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS)
     softmax_gradient_kernel(T *d, const T *weights, RowParams p) {
@@ -172,7 +173,10 @@ static __global__ void __launch_bounds__(THREADS)
             if (p.call.dropout > 0) dropout_pack<W>(p, row, j, v);
         }
 #pragma unroll
-        for (int k = 0; k < W; k++) v[k] = seen_of(p, mask, j + k, w[k] * (v[k] - sum) * p.factor);
+        for (int k = 0; k < W; k++) {
+            float slope = slope_of(p, mask, row, j + k, w[k]);
+            v[k] = seen_of(p, mask, j + k, w[k] * (v[k] - sum) * p.factor * slope);
+        }
         store<W>(d + row * Tk + j, v);
     }
 }
