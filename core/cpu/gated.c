@@ -8,39 +8,57 @@ DECLARE_KERNELS(gated_backward);
 
 static inline real sigmoid(real x) { return 1 / (1 + real_exp(-x)); }
 
-static inline real silu_value(real x) { return x * sigmoid(x); }
+enum { BLOCK = 64 }; /* elements of a row at a time */
 
-static inline real silu_derivative(real x) {
-    real s = sigmoid(x);
-    return s * (1 + x * (1 - s));
+/* The activations of a block, and their derivatives unless `slope` is NULL. One loop per kind
+ * vectorizes; a choice inside it would not. */
+static void activate(GatedKind kind, const real *x, int64_t count, real *value, real *slope) {
+    if (kind == GATED_SILU) {
+#pragma omp simd
+        for (int64_t j = 0; j < count; j++) value[j] = x[j] * sigmoid(x[j]);
+    } else {
+#pragma omp simd
+        for (int64_t j = 0; j < count; j++) value[j] = gelu_value(x[j]);
+    }
+    if (slope == NULL) return;
+    if (kind == GATED_SILU) {
+#pragma omp simd
+        for (int64_t j = 0; j < count; j++) {
+            real s = sigmoid(x[j]);
+            slope[j] = s * (1 + x[j] * (1 - s));
+        }
+    } else {
+#pragma omp simd
+        for (int64_t j = 0; j < count; j++) slope[j] = gelu_derivative(x[j]);
+    }
 }
 
 Status KERNEL(gated)(const Node *node, void *stream) {
     (void)stream;
-    bool is_silu = ((const GatedAttrs *)node->attrs)->kind == GATED_SILU;
+    GatedKind kind = ((const GatedAttrs *)node->attrs)->kind;
     const real *pair = tensor_data(node->inputs[0]);
     real *out = tensor_data(node->outputs[0]);
     int64_t rows = tensor_rows(node->outputs[0]), F = tensor_columns(node->outputs[0]);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
-        const real *gate = pair + row * 2 * F, *up = gate + F;
+        const real *up = pair + row * 2 * F + F;
         real *y = out + row * F;
+        activate(kind, pair + row * 2 * F, F, y, NULL);
 #pragma omp simd
-        for (int64_t j = 0; j < F; j++)
-            y[j] = (is_silu ? silu_value(gate[j]) : gelu_value(gate[j])) * up[j];
+        for (int64_t j = 0; j < F; j++) y[j] *= up[j];
     }
     return OK;
 }
 
-static void row_backward(real *dgate, const real *dy, const real *gate, int64_t F, bool is_silu,
-                         bool accumulate) {
-    real *dup = dgate + F;
+static void block_backward(real *dgate, const real *dy, const real *gate, int64_t F, int64_t count,
+                           const GatedAttrs *attrs) {
+    real value[BLOCK], slope[BLOCK], *dup = dgate + F;
     const real *up = gate + F;
+    bool accumulate = attrs->accumulate;
+    activate(attrs->kind, gate, count, value, slope);
 #pragma omp simd
-    for (int64_t j = 0; j < F; j++) {
-        real value = is_silu ? silu_value(gate[j]) : gelu_value(gate[j]);
-        real slope = is_silu ? silu_derivative(gate[j]) : gelu_derivative(gate[j]);
-        real to_gate = up[j] * slope * dy[j], to_up = value * dy[j];
+    for (int64_t j = 0; j < count; j++) {
+        real to_gate = up[j] * slope[j] * dy[j], to_up = value[j] * dy[j];
         dgate[j] = accumulate ? dgate[j] + to_gate : to_gate;
         dup[j] = accumulate ? dup[j] + to_up : to_up;
     }
@@ -48,14 +66,16 @@ static void row_backward(real *dgate, const real *dy, const real *gate, int64_t 
 
 Status KERNEL(gated_backward)(const Node *node, void *stream) {
     (void)stream;
-    const GatedAttrs *attrs = node->attrs;
     const real *dy = tensor_data(node->inputs[0]), *pair = tensor_data(node->inputs[1]);
     real *dpair = tensor_data(node->outputs[0]);
     int64_t rows = tensor_rows(node->inputs[0]), F = tensor_columns(node->inputs[0]);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
-        row_backward(dpair + row * 2 * F, dy + row * F, pair + row * 2 * F, F,
-                     attrs->kind == GATED_SILU, attrs->accumulate);
+        for (int64_t j = 0; j < F; j += BLOCK) {
+            int64_t i = row * 2 * F + j;
+            block_backward(dpair + i, dy + row * F + j, pair + i, F, F - j < BLOCK ? F - j : BLOCK,
+                           node->attrs);
+        }
     }
     return OK;
 }

@@ -8,11 +8,11 @@ DECLARE_KERNELS(mix_backward);
 Status KERNEL(mix)(const Node *node, void *stream) {
     (void)stream;
     const real *x = tensor_data(node->inputs[0]), *x0 = tensor_data(node->inputs[1]);
-    const real *s = tensor_data(node->inputs[2]);
+    const real *s = tensor_data(node->inputs[2]), s0 = s[0], s1 = s[1];
     real *y = tensor_data(node->outputs[0]);
     int64_t count = tensor_count(node->outputs[0]);
 #pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++) y[i] = s[0] * x[i] + s[1] * x0[i];
+    for (int64_t i = 0; i < count; i++) y[i] = s0 * x[i] + s1 * x0[i];
     return OK;
 }
 
