@@ -30,7 +30,7 @@ static const uint8_t *byte_decode(const Tokenizer *tokenizer, int64_t token, siz
 
 static void byte_destroy(Tokenizer *tokenizer) { free(tokenizer); }
 
-static const TokenizerKind byte_kind = {byte_encode, byte_decode, byte_destroy};
+static const TokenizerKind byte_kind = {byte_encode, byte_decode, NULL, byte_destroy};
 
 Status byte_tokenizer_create(Tokenizer **out) {
     ByteTokenizer *t = calloc(1, sizeof *t);

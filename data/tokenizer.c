@@ -34,7 +34,7 @@ static Status gpt2_find(char path[PATH_MAX]) {
 static Status gpt2_open(Tokenizer **out) {
     char path[PATH_MAX];
     TRY(gpt2_find(path));
-    Status status = gpt2_tokenizer_create(path, out);
+    Status status = bpe_tokenizer_open(path, out);
     if (failed(status)) {
         return ERROR(status.code, "%s; to download GPT-2's, run scripts/fetch_gpt2_vocab.sh",
                      status_message());
@@ -53,7 +53,7 @@ Status tokenizer_open(const char *which, Tokenizer **out) {
     } else if (strcmp(which, "gpt2") == 0) {
         TRY(gpt2_open(&t));
     } else {
-        TRY(gpt2_tokenizer_create(which, &t));
+        TRY(bpe_tokenizer_open(which, &t));
     }
     t->name = strdup(t->hash == GPT2_VOCABULARY_HASH ? "gpt2" : which);
     if (t->name == NULL) {
@@ -75,6 +75,11 @@ const char *tokenizer_name(const Tokenizer *t) { return t->name; }
 int64_t tokenizer_vocab_size(const Tokenizer *t) { return t->vocab_size; }
 int32_t tokenizer_end_of_text(const Tokenizer *t) { return t->end_of_text; }
 uint64_t tokenizer_hash(const Tokenizer *t) { return t->hash; }
+
+Status tokenizer_read_special(Tokenizer *t) {
+    if (t->kind->read_special != NULL) return t->kind->read_special(t);
+    return ERROR(STATUS_USAGE, "the tokenizer '%s' reads no special tokens from text", t->name);
+}
 
 Status tokenizer_encode(Tokenizer *t, const void *text, size_t bytes, TokenBuffer *out) {
     size_t used;

@@ -1,14 +1,15 @@
 /* Tokenizers: convert text to tokens and back.
  *
  *   byte   a token is a byte; 256 is the end of text; vocabulary 257
- *   gpt2   GPT-2's byte-pair encoding: its pattern (gpt2_pattern.h), then merges by rank (bpe.h);
- *          equal to tiktoken's encode_ordinary, token for token; vocabulary 50257, end of text
- *          50256
+ *   gpt2   GPT-2's byte-pair encoding; equal to tiktoken's encode_ordinary, token for token;
+ *          vocabulary 50257, end of text 50256
+ *   a path a byte-pair encoding from files (bpe_files.h): text is cut into pieces
+ * (pre_tokenizer.h), then bytes are merged by rank (bpe.h)
  *
- * Text is bytes. Special tokens are never read from text: `<|endoftext|>` in a file is twelve
- * ordinary characters and a bracket. Bytes that are not UTF-8 are preserved: a run of them is one
- * piece, so decoding always restores the exact input. (tiktoken takes Unicode strings and cannot
- * encode such bytes.) */
+ * Text is bytes. Special tokens are read from text only on request: otherwise `<|endoftext|>` in a
+ * file is twelve ordinary characters and a bracket. Bytes that are not UTF-8 are preserved: a run
+ * of them is one piece, so decoding restores the exact input, or its NFC if the tokenizer
+ * normalizes. (tiktoken takes Unicode strings and cannot encode such bytes.) */
 #pragma once
 
 #include "core/status.h"
@@ -24,11 +25,11 @@ typedef struct Tokenizer Tokenizer;
 #define TOKENIZER_OF_NAMELESS "gpt2"
 enum { VOCAB_OF_NAMELESS = 50257 };
 
-/* tokenizer_open: `which` is "byte", "gpt2" or a path to a vocabulary (vocabulary.h: a directory or
- * one of its files; used with GPT-2's pattern). For "gpt2" the search order is $HOURGLASS_VOCAB (a
- * directory or a file), build/vocab, and build/vocab beside the running program.
- * scripts/fetch_gpt2_vocab.sh downloads the vocabulary to build/vocab.
- *   Errors: STATUS_DATA if it is missing or invalid. Not collective. */
+/* tokenizer_open: `which` is "byte", "gpt2" or what bpe_files_load accepts: a file, a directory or
+ * FILE:ENCODING. For "gpt2" the search order is $HOURGLASS_VOCAB (a directory or a file),
+ * build/vocab, and build/vocab beside the running program. scripts/fetch_gpt2_vocab.sh downloads
+ * the vocabulary to build/vocab. Errors: STATUS_DATA if it is missing or invalid. Not collective.
+ */
 NODISCARD Status tokenizer_open(const char *which, Tokenizer **out);
 void tokenizer_destroy(Tokenizer **tokenizer);
 
@@ -38,8 +39,14 @@ const char *tokenizer_name(const Tokenizer *tokenizer);
 int64_t tokenizer_vocab_size(const Tokenizer *tokenizer);
 int32_t tokenizer_end_of_text(const Tokenizer *tokenizer);
 
-/* Equal for tokenizers with the same tokens; stored in token files. */
+/* Differs for tokenizers whose tokens differ; stored in token files. It is a hash of the vocabulary
+ * and of what else determines the tokens: pattern, normalization, the merges of a tokenizer.json.
+ */
 uint64_t tokenizer_hash(const Tokenizer *tokenizer);
+
+/* Reads special tokens from text from now on. Errors: STATUS_USAGE if the tokenizer has none to
+ * read; STATUS_NO_ROOM. */
+NODISCARD Status tokenizer_read_special(Tokenizer *tokenizer);
 
 /* tokenizer_encode: appends the tokens of text[0..bytes).
  *   Errors: STATUS_NO_ROOM. Not collective; one thread at a time per tokenizer (it has a cache). */
@@ -48,12 +55,12 @@ NODISCARD Status tokenizer_encode(Tokenizer *tokenizer, const void *text, size_t
 
 /* tokenizer_encode_part: encodes text that continues. Stops before a piece that the following text
  * could change. *used = the number of bytes encoded; the caller passes the rest again with more
- * text after it. 0 <= *used < bytes. */
+ * text after it. 0 <= *used <= bytes. */
 NODISCARD Status tokenizer_encode_part(Tokenizer *tokenizer, const void *text, size_t bytes,
                                        TokenBuffer *out, size_t *used);
 
 /* tokenizer_decode: the bytes of one token, valid as long as the tokenizer. The end of text decodes
- * to its name.
+ * to its name, an unused id to no bytes.
  *   Errors: STATUS_DATA for a token outside the vocabulary. Not collective. */
 NODISCARD Status tokenizer_decode(const Tokenizer *tokenizer, int64_t token, const uint8_t **bytes,
                                   size_t *length);

@@ -16,7 +16,8 @@ typedef struct TokenizerKind {
                      TokenBuffer *out, size_t *used);
     /* The bytes of a token below vocab_size. */
     const uint8_t *(*decode)(const Tokenizer *tokenizer, int64_t token, size_t *length);
-    void (*destroy)(Tokenizer *tokenizer); /* frees the object, not its name */
+    Status (*read_special)(Tokenizer *tokenizer); /* NULL: has no special tokens to read */
+    void (*destroy)(Tokenizer *tokenizer);        /* frees the object, not its name */
 } TokenizerKind;
 
 /* The first member of each implementation's struct. */
@@ -29,7 +30,8 @@ struct Tokenizer {
 };
 
 NODISCARD Status byte_tokenizer_create(Tokenizer **out);
-NODISCARD Status gpt2_tokenizer_create(const char *path, Tokenizer **out);
+NODISCARD Status bpe_tokenizer_open(const char *which, Tokenizer **out);
 
-/* tokenizer_hash of GPT-2's own vocabulary. */
+/* tokenizer_hash of GPT-2's own vocabulary, and vocabulary_merges_hash of its list of merges. */
 #define GPT2_VOCABULARY_HASH UINT64_C(0x4A9C6412F246E88F)
+#define GPT2_MERGES_HASH UINT64_C(0x2C666592A61E7B87)

@@ -6,14 +6,18 @@
 #include <string.h>
 #include <xxhash.h>
 
-static const char end_of_text_text[] = "<|endoftext|>";
+/* The first one is added to a vocabulary without any of them. */
+static const char *const ends_of_text[] = {"<|endoftext|>", "<|end_of_text|>",
+                                           "<\xef\xbd\x9c"
+                                           "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+                                           "</s>"};
 
 enum { MAX_TOKEN_BYTES = 1 << 16, MAX_MERGES = 1 << 23 };
 
 typedef struct Entry {
-    size_t offset; /* offset into text */
-    uint32_t length;
-    bool present;
+    size_t offset;   /* offset into text */
+    uint32_t length; /* 0: the id is unused */
+    bool is_special; /* not in by_bytes */
 } Entry;
 
 /* One slot of the open-addressed table of merges; merge.token is NO_TOKEN if the slot is empty. */
@@ -83,25 +87,44 @@ static Status text_append(Vocabulary *v, const uint8_t *bytes, size_t length) {
 }
 
 static Status entry_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t length) {
-    v->entries[id] = (Entry){.offset = v->text_bytes, .length = (uint32_t)length, .present = true};
+    v->entries[id] = (Entry){.offset = v->text_bytes, .length = (uint32_t)length};
     if (id >= v->size) v->size = id + 1;
     return text_append(v, bytes, length);
 }
 
-Status vocabulary_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t length) {
+static Status id_check(const Vocabulary *v, int64_t id, size_t length) {
     if (id < 0 || id >= v->most) {
         return ERROR(STATUS_DATA,
                      "token id %lld is out of range: the ids of %lld tokens are 0 to %lld",
                      (long long)id, (long long)v->most, (long long)v->most - 1);
     }
-    if (length == 0 || length > MAX_TOKEN_BYTES) {
-        return ERROR(STATUS_DATA, "token %lld is %zu bytes long; 1 to %d are possible",
-                     (long long)id, length, MAX_TOKEN_BYTES);
-    }
-    if (v->entries[id].present)
+    if (length > 0 && length <= MAX_TOKEN_BYTES) return OK;
+    return ERROR(STATUS_DATA, "token %lld is %zu bytes long; 1 to %d are possible", (long long)id,
+                 length, MAX_TOKEN_BYTES);
+}
+
+Status vocabulary_add(Vocabulary *v, int64_t id, const uint8_t *bytes, size_t length) {
+    TRY(id_check(v, id, length));
+    if (v->entries[id].length > 0)
         return ERROR(STATUS_DATA, "token id %lld occurs twice", (long long)id);
     return entry_add(v, id, bytes, length);
 }
+
+static bool has_bytes(const Vocabulary *v, int64_t id, const char *text) {
+    const Entry *entry = &v->entries[id];
+    return entry->length == strlen(text) &&
+           memcmp(v->text + entry->offset, text, entry->length) == 0;
+}
+
+Status vocabulary_add_special(Vocabulary *v, int64_t id, const char *text) {
+    TRY(id_check(v, id, strlen(text)));
+    if (v->entries[id].length > 0 && has_bytes(v, id, text)) return OK;
+    TRY(vocabulary_add(v, id, (const uint8_t *)text, strlen(text)));
+    v->entries[id].is_special = true;
+    return OK;
+}
+
+void vocabulary_reserve(Vocabulary *v, int64_t size) { v->size = size > v->size ? size : v->size; }
 
 static size_t bytes_slot(const Vocabulary *v, const uint8_t *bytes, size_t length) {
     size_t slot = XXH3_64bits(bytes, length) & v->by_bytes_mask;
@@ -127,7 +150,7 @@ static Status index_by_bytes(Vocabulary *v) {
     v->by_bytes_mask = slots - 1;
     for (int32_t token = 0; token < v->size; token++) {
         const Entry *entry = &v->entries[token];
-        if (!entry->present) return ERROR(STATUS_DATA, "token id %d is missing", token);
+        if (entry->length == 0 || entry->is_special) continue;
         size_t slot = bytes_slot(v, v->text + entry->offset, entry->length);
         if (v->by_bytes[slot] != NO_TOKEN) {
             return ERROR(STATUS_DATA, "tokens %d and %d have the same bytes", v->by_bytes[slot],
@@ -138,6 +161,26 @@ static Status index_by_bytes(Vocabulary *v) {
     return OK;
 }
 
+static int32_t special_find(const Vocabulary *v, const char *text) {
+    for (int32_t id = 0; id < v->size; id++) {
+        if (v->entries[id].is_special && has_bytes(v, id, text)) return id;
+    }
+    return NO_TOKEN;
+}
+
+static Status end_of_text_find(Vocabulary *v) {
+    const uint8_t *text = (const uint8_t *)ends_of_text[0];
+    size_t length = strlen(ends_of_text[0]), n = sizeof ends_of_text / sizeof ends_of_text[0];
+    v->end_of_text = vocabulary_find(v, text, length);
+    for (size_t i = 0; i < n && v->end_of_text == NO_TOKEN; i++)
+        v->end_of_text = special_find(v, ends_of_text[i]);
+    if (v->end_of_text != NO_TOKEN) return OK;
+    v->end_of_text = (int32_t)v->size;
+    TRY(entry_add(v, v->size, text, length));
+    v->entries[v->end_of_text].is_special = true;
+    return OK;
+}
+
 Status vocabulary_finish(Vocabulary *v) {
     TRY(index_by_bytes(v));
     for (int byte = 0; byte < 256; byte++) {
@@ -145,13 +188,7 @@ Status vocabulary_finish(Vocabulary *v) {
         if (v->of_byte[byte] == NO_TOKEN)
             return ERROR(STATUS_DATA, "no token for the byte 0x%02x", byte);
     }
-    const uint8_t *text = (const uint8_t *)end_of_text_text;
-    size_t length = sizeof end_of_text_text - 1;
-    v->end_of_text = vocabulary_find(v, text, length);
-    if (v->end_of_text != NO_TOKEN) return OK;
-    v->end_of_text = (int32_t)v->size;
-    TRY(entry_add(v, v->size, text, length));
-    return OK; /* not in by_bytes: ordinary text never becomes the end of text */
+    return end_of_text_find(v);
 }
 
 int64_t vocabulary_size(const Vocabulary *v) { return v->size; }
@@ -173,6 +210,16 @@ uint64_t vocabulary_hash(const Vocabulary *v) {
         hash = XXH3_64bits_withSeed(v->text + entry->offset, entry->length, hash + entry->length);
     }
     return hash;
+}
+
+uint64_t vocabulary_merges_hash(const Vocabulary *v) {
+    uint64_t sum = 0;
+    for (size_t i = 0; v->merges != NULL && i < (size_t)1 << v->merges_bits; i++) {
+        const MergeSlot *slot = &v->merges[i];
+        uint64_t words[3] = {slot->pair, slot->merge.rank, (uint64_t)slot->merge.token};
+        if (slot->merge.token != NO_TOKEN) sum += XXH3_64bits(words, sizeof words);
+    }
+    return sum;
 }
 
 /* Fibonacci hashing: the high bits of a product with 2^64 / phi. Source: Knuth, TAOCP 3, section

@@ -15,12 +15,15 @@ typedef struct GenerateOptions {
     const char *start;
     int64_t num_samples, max_new_tokens, top_k, seed;
     double temperature;
+    bool special_tokens;
 } GenerateOptions;
 
 static const Option options[] = {
     {"start", OPTION_TEXT, offsetof(GenerateOptions, start), "TEXT|FILE:path", NULL,
      .doc = "start of the text (default: a newline); empty: after an end of text",
      .may_be_empty = true},
+    {"special-tokens", OPTION_FLAG, offsetof(GenerateOptions, special_tokens),
+     .doc = "read special tokens, such as <|endoftext|>, from the start"},
     {"num-samples", OPTION_INT, offsetof(GenerateOptions, num_samples), "N", "1", 1, 1e6,
      .doc = "number of texts"},
     {"max-new-tokens", OPTION_INT, offsetof(GenerateOptions, max_new_tokens), "N", "200", 1, 1e9,
@@ -96,7 +99,8 @@ static Status samples(Generator *g, const GenerateOptions *values, TokenBuffer *
                       const char *text, size_t bytes) {
     float *logits = malloc((size_t)generator_vocab_size(g) * sizeof *logits);
     if (logits == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
-    Status status = context_begin(g, text, bytes, context);
+    Status status = values->special_tokens ? tokenizer_read_special(generator_tokenizer(g)) : OK;
+    if (!failed(status)) status = context_begin(g, text, bytes, context);
     size_t prompt = context->count;
     for (int64_t i = 0; i < values->num_samples && !failed(status); i++) {
         if (i > 0) fputs("---------------\n", stdout);

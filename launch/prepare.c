@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "data/corpus.h"
 #include "data/directory.h"
+#include "data/encodings.h"
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
 #include "launch/base/at_load.h"
@@ -19,6 +20,7 @@
 
 typedef struct PrepareOptions {
     const char *out, *tokenizer;
+    bool special_tokens;
     double val_fraction;
     int format; /* index into formats[] */
 } PrepareOptions;
@@ -32,7 +34,9 @@ static const Option options[] = {
     {"out", OPTION_TEXT, offsetof(PrepareOptions, out), "DIR", .required = true,
      .doc = "directory of the train and val files"},
     {"tokenizer", OPTION_TEXT, offsetof(PrepareOptions, tokenizer), "byte|gpt2|FILE", "byte",
-     .doc = "FILE: encoder.json, vocab.json, a rank file, or their directory"},
+     .doc = "FILE: see below"},
+    {"special-tokens", OPTION_FLAG, offsetof(PrepareOptions, special_tokens),
+     .doc = "read special tokens, such as <|endoftext|>, from the text"},
     {"val-fraction", OPTION_NUMBER, offsetof(PrepareOptions, val_fraction), "0.1", "0.1", .low = 0,
      .high = 0.9, .doc = "fraction of the text, at its end, for validation; 0: none"},
     {"format", OPTION_CHOICE, offsetof(PrepareOptions, format), "h5|bin", "h5",
@@ -40,6 +44,13 @@ static const Option options[] = {
 };
 
 static void print_notes(FILE *file) {
+    fputs(
+        "FILE is tokenizer.json, or encoder.json or vocab.json with its merges, or a rank file, or "
+        "their directory.\n"
+        "Only tokenizer.json holds its pattern. Others have GPT-2's, or that of an encoding: "
+        "FILE:NAME, where NAME is\n",
+        file);
+    fprintf(file, "%s.\n", encoding_names);
     fputs("INPUT is a text file, or - for standard input. Files are read in order, with an end of "
           "text between them.\n"
           "The split is at the start of a line. Memory does not grow with the text. An existing "
@@ -153,6 +164,7 @@ static void report(const Preparation *p) {
 static Status run(Preparation *p, const Arguments *arguments) {
     TRY(out_lock(p->values->out, &p->lock));
     TRY(tokenizer_open(p->values->tokenizer, &p->tokenizer));
+    if (p->values->special_tokens) TRY(tokenizer_read_special(p->tokenizer));
     TRY(corpus_open(arguments->operands, arguments->operand_count, p->values->out, &p->corpus));
     TRY(corpus_split(p->corpus, p->values->val_fraction, &p->cut));
     TRY(splits_open(p));

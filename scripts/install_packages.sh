@@ -4,12 +4,14 @@
 set -euo pipefail
 
 packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev
-          libpcre2-dev libopenblas-openmp-dev libxxhash-dev bible-kjv gnuplot-nox)
+          libpcre2-dev libutf8proc-dev libopenblas-openmp-dev libxxhash-dev bible-kjv gnuplot-nox)
 tests=(libcunit1-dev hdf5-tools clang-format clang-tidy python3 python3-pip slurm-wlm munge)
+python=(tokenizers tiktoken regex) # in build/python, for tests/data/test_tokenizers.py
 
+with_tests=no
 case "${1:-}" in
   "") ;;
-  --tests) packages+=("${tests[@]}") ;;
+  --tests) with_tests=yes; packages+=("${tests[@]}") ;;
   *) echo "usage: scripts/install_packages.sh [--tests]" >&2; exit 64 ;;
 esac
 
@@ -20,6 +22,18 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   exit 0
 fi
 
+# Python packages that tests compare with; without them those tests are skipped.
+finish() {
+  local target
+  target=$(dirname "$0")/../build/python
+  if [ $with_tests = yes ] && [ ! -d "$target/${python[0]}" ]; then
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
+      --target "$target" "${python[@]}" >&2 ||
+      echo "packages: note: pip cannot install ${python[*]}; the tests that need them are skipped"
+  fi
+  exit 0
+}
+
 missing=()
 for package in "${packages[@]}"; do
   state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
@@ -27,7 +41,7 @@ for package in "${packages[@]}"; do
 done
 if [ ${#missing[@]} -eq 0 ]; then
   echo "packages: all ${#packages[@]} are there, nothing to install"
-  exit 0
+  finish
 fi
 
 root=(env DEBIAN_FRONTEND=noninteractive)
@@ -51,3 +65,4 @@ if ! { "${root[@]}" apt-get update -qq &&
   exit 1
 fi
 echo "packages: installed"
+finish

@@ -3,6 +3,7 @@
 #include "core/bound_program.h"
 #include "core/ops/linear.h"
 #include "core/rng.h"
+#include "data/token_text.h"
 #include "launch/config/config_load.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/state.h"
@@ -39,6 +40,17 @@ static Status no_memory(void) {
     return ERROR(STATUS_NO_ROOM, "out of memory while loading the model");
 }
 
+/* Refuses a file that has been replaced since: the same numbers would be other tokens. */
+static Status tokenizer_check(const Generator *g, const CheckpointFile *file, const char *name) {
+    int64_t hash = 0;
+    if (failed(checkpoint_read_i64(file, "tokenizer_hash", &hash)))
+        hash = 0; /* converted weights; written by an older version */
+    TokenizerId found = {tokenizer_name(g->tokenizer), tokenizer_hash(g->tokenizer)};
+    if (tokenizer_ids_agree((TokenizerId){"", (uint64_t)hash}, found)) return OK;
+    return ERROR(STATUS_DATA, "%s: its tokenizer %s has changed since; restore that file",
+                 checkpoint_path(file), name);
+}
+
 static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
     char *name = NULL;
     TRY(checkpoint_read_text(file, "tokenizer", &g->arena, &name));
@@ -50,6 +62,7 @@ static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
                      checkpoint_path(file), (long long)g->e.config->model.vocab_size);
     }
     TRY(tokenizer_open(name[0] == '\0' ? TOKENIZER_OF_NAMELESS : name, &g->tokenizer));
+    TRY(tokenizer_check(g, file, name));
     if (tokenizer_vocab_size(g->tokenizer) <= g->e.config->model.vocab_size) return OK;
     return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld",
                  checkpoint_path(file), (long long)g->e.config->model.vocab_size, name,

@@ -29,10 +29,12 @@ LIBRARIES = {
                   ("/usr/include/openblas", "", ["openblas"])]),
     "xxhash": ("libxxhash-dev", "#include <xxhash.h>", "XXH3_64bits(\"\", 0) == 0", [("", "",
                                                                                       ["xxhash"])]),
+    "utf8proc": ("libutf8proc-dev", "#include <utf8proc.h>", "utf8proc_version() == 0",
+                 [("", "", ["utf8proc"])]),
     "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0", [("", "",
                                                                                     ["cunit"])]),
 }
-OPTIONAL = {"CUnit": "tests are not built"}
+OPTIONAL = {"CUnit": "tests are not built", "utf8proc": "no tokenizers with NFC, such as Qwen's"}
 PROGRAM = "%s\nint main(void) { return (%s) ? 1 : 0; }\n"
 KEYS = ("LIBS", "CCFLAGS", "LIBPATH", "RPATH", "LINKFLAGS")
 

@@ -8,9 +8,9 @@
                                                *_common.c once
   *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone,
                                                flash_sm80/*.cu not for Turing
-  nccl.c                                       only with NCCL
-  *_absent.c                                   in their place without CUDA; nccl_absent.c without
-                                               NCCL
+  nccl.c, nfc_utf8proc.c                       only with NCCL, with utf8proc
+  *_absent.c                                   in their place without CUDA; nccl_absent.c and
+                                               nfc_absent.c without NCCL and utf8proc
   tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its
                                                folder, and into others that include its header
   examples/*.c                                 examples
@@ -114,6 +114,10 @@ def is_wanted(path, found):
         return "NCCL" in found
     if name == "nccl_absent":
         return "NCCL" not in found
+    if name == "nfc_utf8proc":
+        return "utf8proc" in found
+    if name == "nfc_absent":
+        return "utf8proc" not in found
     if name.endswith("_absent"):
         return "CUDA" not in found
     return "CUDA" in found or not is_for_cuda(path)

@@ -1,5 +1,7 @@
 #include "core/base/clock.h"
+#include "data/nfc.h"
 #include "tests/data/data_helper.h"
+#include "tests/data/small_vocabulary_helper.h"
 #include "tests/harness.h"
 
 #include <jansson.h>
@@ -117,29 +119,37 @@ static void a_megabyte_without_a_break_is_not_slow(void) {
 /* ---- what holds for any text
  * ------------------------------------------------------------------------------------------- */
 
-static const char *const units[] = {"a",
-                                    " the",
-                                    "  ",
-                                    "\n",
-                                    "'re",
-                                    "'",
-                                    "\xc2\xa0",
-                                    "\xe3\x80\x80",
-                                    "\xc3\xa9",
-                                    "1",
-                                    "...",
-                                    "\xf0\x9f\x98\x80",
-                                    "\xff",
-                                    "\xc3",
-                                    "\xed\xa0\x80",
-                                    "\xf0\x9f\x98",
-                                    "\xc0\x80",
-                                    "\r\n",
-                                    "wor",
-                                    "\xe1\xa0\x8e",
-                                    "-",
-                                    "\xf4\x90\x80\x80",
-                                    "\x80\x80"};
+static const char *const units[] = {
+    "a",
+    " the",
+    "  ",
+    "\n",
+    "'re",
+    "'",
+    "\xc2\xa0",
+    "\xe3\x80\x80",
+    "\xc3\xa9",
+    "1",
+    "...",
+    "\xf0\x9f\x98\x80",
+    "\xff",
+    "\xc3",
+    "\xed\xa0\x80",
+    "\xf0\x9f\x98",
+    "\xc0\x80",
+    "\r\n",
+    "wor",
+    "\xe1\xa0\x8e",
+    "-",
+    "\xf4\x90\x80\x80",
+    "\x80\x80",
+    "e\xcc\x81", /* a mark that composes, and two that change order */
+    "\xcc\xa3",
+    "\xcc\x87",
+    "\xe1\x84\x92",
+    "\xe1\x85\xa1",
+    "<|endoftext|>",
+    "<|end"};
 
 static size_t random_text(uint64_t *dice, int count, char *out) {
     size_t length = 0;
@@ -163,9 +173,7 @@ static void check_round_trip(const Tokenizer *t, const TokenBuffer *tokens, cons
     CHECK(at == length);
 }
 
-static void decoding_gives_the_text_back_even_where_it_is_not_utf8(void) {
-    Tokenizer *t = gpt2_or_null();
-    if (t == NULL) SKIP(no_vocabulary);
+static void check_decoding(Tokenizer *t) {
     char text[2048];
     uint64_t dice = 7;
     for (int round = 0; round < 300; round++) {
@@ -175,6 +183,12 @@ static void decoding_gives_the_text_back_even_where_it_is_not_utf8(void) {
         check_round_trip(t, &tokens, text, length);
         token_buffer_free(&tokens);
     }
+}
+
+static void decoding_gives_the_text_back_even_where_it_is_not_utf8(void) {
+    Tokenizer *t = gpt2_or_null();
+    if (t == NULL) SKIP(no_vocabulary);
+    check_decoding(t);
     tokenizer_destroy(&t);
 }
 
@@ -193,9 +207,7 @@ static void encode_in_parts(Tokenizer *t, uint64_t *dice, const char *text, size
     CHECK_OK(tokenizer_encode(t, text + begin, length - begin, out));
 }
 
-static void parts_make_the_same_tokens(void) {
-    Tokenizer *t = gpt2_or_null();
-    if (t == NULL) SKIP(no_vocabulary);
+static void check_parts(Tokenizer *t) {
     char text[2048];
     uint64_t dice = 11;
     for (int round = 0; round < 1000; round++) {
@@ -210,7 +222,33 @@ static void parts_make_the_same_tokens(void) {
         token_buffer_free(&whole);
         token_buffer_free(&parts);
     }
+}
+
+static void parts_make_the_same_tokens(void) {
+    Tokenizer *t = gpt2_or_null();
+    if (t == NULL) SKIP(no_vocabulary);
+    check_parts(t);
     tokenizer_destroy(&t);
+}
+
+/* The small vocabulary with the pattern of each encoding; special tokens are read too. */
+static void both_hold_for_every_encoding(void) {
+    static const char *const names[] = {"cl100k_base", "o200k_base", "llama3", "qwen2"};
+    const char *path = path_in(harness_directory(), "small.tiktoken");
+    small_ranks_write(path, -1);
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char which[512];
+        Tokenizer *t;
+        bool is_normalized = strcmp(names[i], "qwen2") == 0;
+        if (is_normalized && !nfc_is_available()) continue;
+        snprintf(which, sizeof which, "%s:%s", path, names[i]);
+        REQUIRE_OK(tokenizer_open(which, &t));
+        if (!is_normalized) check_decoding(t);
+        check_parts(t);
+        REQUIRE_OK(tokenizer_read_special(t));
+        check_parts(t);
+        tokenizer_destroy(&t);
+    }
 }
 
 static void an_empty_text_has_no_tokens(void) {
@@ -243,6 +281,7 @@ int main(int argc, char **argv) {
         TEST(a_megabyte_without_a_break_is_not_slow),
         TEST(decoding_gives_the_text_back_even_where_it_is_not_utf8),
         TEST(parts_make_the_same_tokens),
+        TEST(both_hold_for_every_encoding),
         TEST(an_empty_text_has_no_tokens),
         TEST(a_missing_vocabulary_names_the_script),
     };

@@ -30,6 +30,7 @@ HEADERS = {
     r"<hdf5\.h>": ("checkpoints/", "data/"),
     r"<yaml\.h>": ("launch/", ),
     r"<pcre2\.h>": ("data/", ),
+    r"<utf8proc\.h>": ("data/", ),
     r"<cblas\.h>": ("core/cpu/", "nn/attention/"),
     r"<cublas\w*\.h>": ("core/cuda/", ),
     r"<(cuda\w*|mma|cooperative_groups\S*)(\.h)?>": ("core/cuda/", "nn/attention/", "dist/nccl.c",
