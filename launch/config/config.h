@@ -13,6 +13,7 @@
 #include "core/ops/muon.h"
 #include "core/status.h"
 #include "nn/attention/backend.h"
+#include "nn/optim/schedule.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -135,6 +136,11 @@ typedef struct ConfigGroup {
     double lr, betas[2], weight_decay;
 } ConfigGroup;
 
+typedef struct ConfigLrReference {
+    int64_t batch_tokens; /* 0: no rule */
+    double exponent;
+} ConfigLrReference;
+
 typedef struct ConfigOptimizer {
     double lr;
     double betas[2];
@@ -143,10 +149,19 @@ typedef struct ConfigOptimizer {
     ConfigMatrices matrices;
     ConfigMuon muon;
     ConfigGroup embeddings, head, vectors;
+    int64_t beta2_half_life; /* tokens; 0: betas[1] */
+    ConfigLrReference lr_reference;
 } ConfigOptimizer;
 
+/* A part of the run: `percent` of its steps if positive, `tokens` if positive, else `steps`. */
+typedef struct ConfigLength {
+    int64_t steps, tokens;
+    double percent;
+} ConfigLength;
+
 typedef struct ConfigSchedule {
-    int64_t warmup, decay; /* steps */
+    ScheduleShape shape;
+    ConfigLength warmup, decay;
     double min_lr;
 } ConfigSchedule;
 

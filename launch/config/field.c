@@ -165,6 +165,16 @@ static Status read_interval(const Reading *r, ConfigInterval *out) {
     return mismatch(r, "a duration such as 10m, or steps such as 500");
 }
 
+static Status read_length(const Reading *r, ConfigLength *out) {
+    if (r->node->kind != NODE_SCALAR || !value_parse_length(r->node->text, out))
+        return mismatch(r, "steps such as 500, tokens such as 10M tokens, or a share such as 2%");
+    if (out->percent > 100)
+        return PLACE_ERROR(r->node->place, "'%s' must be at most 100%% of the run, not %s",
+                           r->field->path, shown_node(&r->config->arena, r->node));
+    bool is_count = out->percent == 0 && out->tokens == 0;
+    return is_count ? check_range(r, (double)out->steps) : OK;
+}
+
 static Status read_choice(const Reading *r, int *out) {
     const char *const *names = r->field->names;
     if (r->node->kind == NODE_SCALAR) {
@@ -239,6 +249,7 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     case FIELD_BUDGET: return read_budget(&r, out);
     case FIELD_DURATION: return read_duration(&r, out);
     case FIELD_INTERVAL: return read_interval(&r, out);
+    case FIELD_LENGTH: return read_length(&r, out);
     case FIELD_ENUM: return read_enum(&r, out);
     case FIELD_ENUM_LIST: return read_choices(&r, out);
     case FIELD_STRING_LIST:

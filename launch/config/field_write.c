@@ -116,6 +116,7 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     case FIELD_BUDGET: value_write_budget(*(const ConfigBudget *)value, file); break;
     case FIELD_DURATION: value_write_duration(*(const double *)value, file); break;
     case FIELD_INTERVAL: value_write_interval(*(const ConfigInterval *)value, file); break;
+    case FIELD_LENGTH: value_write_length(*(const ConfigLength *)value, file); break;
     case FIELD_ENUM: fputs(enum_name(field, value), file); break;
     case FIELD_ENUM_LIST: write_choices(field, value, file); break;
     case FIELD_STRING_LIST:

@@ -67,6 +67,43 @@ static Status check_model(const YamlNode *root, const Config *config) {
     return OK;
 }
 
+/* Cosine and linear end at `decay`. Lengths in different units are compared when the run starts. */
+static Status check_decay(const YamlNode *root, const Config *config) {
+    const ConfigLength *warmup = &config->lr_scheduler.warmup, *decay = &config->lr_scheduler.decay;
+    Place place = place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup");
+    bool are_counts = warmup->percent + decay->percent == 0 && warmup->tokens == decay->tokens;
+    if (decay->percent > 0 && warmup->percent > decay->percent)
+        return PLACE_ERROR(
+            place, "'lr_scheduler.warmup' (%g%%) must be at most 'lr_scheduler.decay' (%g%%)",
+            warmup->percent, decay->percent);
+    if (are_counts && warmup->steps > decay->steps)
+        return PLACE_ERROR(
+            place, "'lr_scheduler.warmup' (%lld) must be at most 'lr_scheduler.decay' (%lld)",
+            (long long)warmup->steps, (long long)decay->steps);
+    return OK;
+}
+
+static Status check_wsd(const YamlNode *root, const Config *config) {
+    const ConfigLength *warmup = &config->lr_scheduler.warmup, *decay = &config->lr_scheduler.decay;
+    const YamlNode *given = node_find_path(root, "lr_scheduler.decay");
+    if (given == NULL || given->is_default)
+        return PLACE_ERROR(place_of(root, "lr_scheduler.shape", "lr_scheduler"),
+                           "shape wsd needs 'lr_scheduler.decay', the length of the decay at the "
+                           "end, such as 60%%");
+    if (warmup->percent + decay->percent > 100)
+        return PLACE_ERROR(place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
+                           "'lr_scheduler.warmup' (%g%%) and 'lr_scheduler.decay' (%g%%) overlap; "
+                           "together they are at most 100%%",
+                           warmup->percent, decay->percent);
+    int64_t steps = config->training.stop.steps, taken = warmup->steps + decay->steps;
+    if (steps > 0 && taken > steps && warmup->percent + decay->percent == 0)
+        return PLACE_ERROR(place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
+                           "'lr_scheduler.warmup' (%lld) and 'lr_scheduler.decay' (%lld) overlap; "
+                           "the run has %lld steps",
+                           (long long)warmup->steps, (long long)decay->steps, (long long)steps);
+    return OK;
+}
+
 static Status check_schedule(const YamlNode *root, const Config *config) {
     const ConfigSchedule *schedule = &config->lr_scheduler;
     if (schedule->min_lr > config->optimizer.lr) {
@@ -74,13 +111,8 @@ static Status check_schedule(const YamlNode *root, const Config *config) {
                            "'lr_scheduler.min_lr' (%g) must be at most 'optimizer.lr' (%g)",
                            schedule->min_lr, config->optimizer.lr);
     }
-    if (schedule->warmup > schedule->decay) {
-        return PLACE_ERROR(
-            place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
-            "'lr_scheduler.warmup' (%lld) must be at most 'lr_scheduler.decay' (%lld)",
-            (long long)schedule->warmup, (long long)schedule->decay);
-    }
-    return OK;
+    if (schedule->shape == SCHEDULE_CONSTANT) return OK;
+    return schedule->shape == SCHEDULE_WSD ? check_wsd(root, config) : check_decay(root, config);
 }
 
 /* Learning rates of groups are multiples of optimizer.lr, whose schedule they follow. */

@@ -15,6 +15,7 @@ static const char *const dtype_names[] = {"float32", "float64", "bfloat16",
 static const char *const recompute_names[] = {"none", "gelu", "block", NULL};
 static const char *const matrices_names[] = {"adamw", "muon", NULL};
 static const char *const iteration_names[] = {"polar_express", "quintic", NULL};
+static const char *const shape_names[] = {"cosine", "linear", "wsd", "constant", NULL};
 static const char *const reduce_names[] = {"best", "last", "mean", NULL};
 
 #define FREE RESUME_FREE
@@ -147,10 +148,22 @@ const Field schema[] = {
     GROUP(head, "the output layer, if it is not the token embedding"),
     GROUP(vectors, "biases, norms and other scalars; weight_decay auto is 0"),
 
-    {"lr_scheduler.warmup", FIELD_INT, "2000", FROM(0, MANY), AT(lr_scheduler.warmup), FREE,
-     "steps of linear warm-up"},
-    {"lr_scheduler.decay", FIELD_INT, "600000", FROM(1, MANY), AT(lr_scheduler.decay), FREE,
-     "the step at which the cosine reaches min_lr"},
+    {"optimizer.beta2_half_life", FIELD_INT, NULL, FROM(1, MANY), AT(optimizer.beta2_half_life),
+     MUST, "tokens after which AdamW's second moment forgets half of a gradient; sets the second of "
+     "optimizer.betas for any batch"},
+    {"optimizer.lr_reference.batch_tokens", FIELD_INT, NULL, FROM(1, MANY),
+     AT(optimizer.lr_reference.batch_tokens), MUST,
+     "learning rates are for this many tokens a step; others multiply them by a power of the ratio"},
+    {"optimizer.lr_reference.exponent", FIELD_FLOAT, "0.5", FROM(0, 2),
+     AT(optimizer.lr_reference.exponent), MUST, "exponent of this power"},
+
+    {"lr_scheduler.shape", FIELD_ENUM, "cosine", ONE_OF(shape_names), AT(lr_scheduler.shape), FREE,
+     "course of the learning rate after the warm-up; wsd stays until the decay at the end"},
+    {"lr_scheduler.warmup", FIELD_LENGTH, "2000", FROM(0, MANY), AT(lr_scheduler.warmup), FREE,
+     "linear warm-up, in steps, tokens (10M tokens) or percent of the run"},
+    {"lr_scheduler.decay", FIELD_LENGTH, "600000", FROM(1, MANY), AT(lr_scheduler.decay), FREE,
+     "where the cosine or the line reaches min_lr: a step, tokens, or percent of the run; for wsd "
+     "the length of the decay"},
     {"lr_scheduler.min_lr", FIELD_FLOAT, "6e-5", FROM(0, 1000), AT(lr_scheduler.min_lr), FREE,
      "final learning rate; at most optimizer.lr"},
 
@@ -299,6 +312,7 @@ void schema_write_type(const Field *field, FILE *file) {
         [FIELD_BUDGET] = "bytes|percent",
         [FIELD_DURATION] = "duration",
         [FIELD_INTERVAL] = "duration|steps",
+        [FIELD_LENGTH] = "steps|tokens|percent",
         [FIELD_ENUM] = "",
         [FIELD_ENUM_LIST] = "list of ",
         [FIELD_STRING_LIST] = "list of strings",

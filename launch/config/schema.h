@@ -19,6 +19,7 @@ typedef enum FieldType {
     FIELD_BUDGET,
     FIELD_DURATION,
     FIELD_INTERVAL,
+    FIELD_LENGTH, /* a ConfigLength */
     FIELD_ENUM,
     FIELD_ENUM_LIST,
     FIELD_STRING_LIST,

@@ -141,19 +141,44 @@ bool value_parse_duration(const char *text, double *seconds) {
     return true;
 }
 
-bool value_parse_interval(const char *text, ConfigInterval *out) {
-    *out = (ConfigInterval){0};
+/* A count and a word, such as "500 steps"; false if the text is no count or the word another. */
+static bool parse_counted(const char *text, const char *word, int64_t *out) {
     char number[32];
     size_t length = strcspn(text, " ");
-    const char *word = text + length;
-    if (strcmp(word, " steps") == 0 || strcmp(word, " step") == 0 || *word == '\0') {
-        if (length < sizeof number) {
-            memcpy(number, text, length);
-            number[length] = '\0';
-            if (value_parse_int(number, &out->steps)) return out->steps >= 0;
-        }
-    }
+    if (strcmp(text + length, word) != 0 || length >= sizeof number) return false;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    return value_parse_int(number, out) && *out >= 0;
+}
+
+static bool parse_steps(const char *text, int64_t *out) {
+    return parse_counted(text, "", out) || parse_counted(text, " steps", out) ||
+           parse_counted(text, " step", out);
+}
+
+bool value_parse_interval(const char *text, ConfigInterval *out) {
+    *out = (ConfigInterval){0};
+    if (parse_steps(text, &out->steps)) return true;
+    out->steps = 0;
     return value_parse_duration(text, &out->seconds) && out->seconds > 0;
+}
+
+static bool parse_percent(const char *text, double *out) {
+    char number[32];
+    size_t length = strlen(text);
+    if (length < 2 || length > sizeof number || text[length - 1] != '%') return false;
+    memcpy(number, text, length - 1);
+    number[length - 1] = '\0';
+    return value_parse_float(number, out) && *out >= 0;
+}
+
+bool value_parse_length(const char *text, ConfigLength *out) {
+    *out = (ConfigLength){0};
+    if (parse_steps(text, &out->steps)) return true;
+    out->steps = 0;
+    if (parse_counted(text, " tokens", &out->tokens)) return true;
+    out->tokens = 0;
+    return parse_percent(text, &out->percent);
 }
 
 void value_write_float(double value, FILE *file) {
@@ -197,6 +222,17 @@ void value_write_duration(double seconds, FILE *file) {
 void value_write_interval(ConfigInterval value, FILE *file) {
     if (value.seconds > 0) {
         value_write_duration(value.seconds, file);
+    } else {
+        fprintf(file, "%lld", (long long)value.steps);
+    }
+}
+
+void value_write_length(ConfigLength value, FILE *file) {
+    if (value.percent > 0) {
+        value_write_float(value.percent, file);
+        fputc('%', file);
+    } else if (value.tokens > 0) {
+        fprintf(file, "%lld tokens", (long long)value.tokens);
     } else {
         fprintf(file, "%lld", (long long)value.steps);
     }

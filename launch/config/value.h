@@ -4,7 +4,8 @@
  *   bytes       36GiB  80GB  512MiB  1000B      (KiB, MiB, GiB, TiB: powers of 1024;
  *                                                kB, MB, GB, TB: powers of 1000)
  *   durations   1h30m  10m  8s  500ms  2d       (largest unit first, each once)
- *   intervals   a duration, or steps: 500, 500 steps, 10k */
+ *   intervals   a duration, or steps: 500, 500 steps, 10k
+ *   lengths     500, 500 steps, 10k; 10M tokens; 2% */
 #pragma once
 
 #include "launch/config/config.h"
@@ -20,12 +21,14 @@ bool value_parse_bool(const char *text, bool *out);
 bool value_parse_budget(const char *text, ConfigBudget *out);
 bool value_parse_duration(const char *text, double *seconds);
 bool value_parse_interval(const char *text, ConfigInterval *out);
+bool value_parse_length(const char *text, ConfigLength *out);
 
 /* Each writes a text that its parser reads back to the same value. */
 void value_write_float(double value, FILE *file);
 void value_write_budget(ConfigBudget value, FILE *file);
 void value_write_duration(double seconds, FILE *file);
 void value_write_interval(ConfigInterval value, FILE *file);
+void value_write_length(ConfigLength value, FILE *file);
 
 /* Writes a string as a YAML scalar that is valid in block and flow context: plain if that is safe,
  * otherwise in double quotes. With `escape`, a literal `${` becomes `$${`. */

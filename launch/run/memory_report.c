@@ -2,7 +2,7 @@
 
 #include "launch/base/text_file.h"
 #include "launch/run/memory_search.h"
-#include "launch/run/schedule_remark.h"
+#include "launch/run/run_schedule.h"
 
 #include <jansson.h>
 

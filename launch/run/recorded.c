@@ -66,10 +66,19 @@ static void group_override(GroupOptions *kind, const ConfigGroup *group, double 
     kind->options.beta2 = group->betas[1];
 }
 
-static Status groups_of_config(const Config *config, Parameters *parameters) {
-    const ConfigOptimizer *o = &config->optimizer;
+/* 0.5^(tokens a step / half-life), or the config's. */
+static double beta2_of(const PlanInput *input) {
+    const ConfigOptimizer *o = &input->config->optimizer;
+    if (o->beta2_half_life == 0) return o->betas[1];
+    double tokens = (double)(input->B * input->model.T * input->sharding.ranks *
+                             input->config->training.gradient_accumulation_steps);
+    return exp2(-tokens / (double)o->beta2_half_life);
+}
+
+static Status groups_of_config(const PlanInput *input, Parameters *parameters) {
+    const ConfigOptimizer *o = &input->config->optimizer;
     const ConfigMuon *m = &o->muon;
-    OptimizerOptions options = {.beta1 = o->betas[0], .beta2 = o->betas[1], .eps = o->eps};
+    OptimizerOptions options = {.beta1 = o->betas[0], .beta2 = beta2_of(input), .eps = o->eps};
     GroupOptions kinds[PARAMETER_KINDS];
     groups_adamw(kinds, options, o->weight_decay);
     group_override(&kinds[PARAMETER_EMBEDDING], &o->embeddings, o->lr);
@@ -91,7 +100,7 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, dtype, !input->evaluates, &out->parameters));
     out->parameters->sharding = input->sharding;
-    if (!input->evaluates) TRY(groups_of_config(input->config, out->parameters));
+    if (!input->evaluates) TRY(groups_of_config(input, out->parameters));
     TRY(model_create(&input->model, out->parameters, &out->model));
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,

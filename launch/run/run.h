@@ -5,6 +5,7 @@
 #include "launch/run/evaluation.h"
 #include "launch/run/metrics.h"
 #include "launch/run/run_directory.h"
+#include "launch/run/run_schedule.h"
 #include "launch/run/state.h"
 
 #include <stdbool.h>
@@ -26,6 +27,8 @@ typedef struct Run {
     size_t mem_bytes, peak_bytes;
     Fetch loss_fetch, norm_fetch; /* of step results_step; -1: no results are pending */
     int64_t results_step;
+    double agreed_s;      /* rank 0's progress.train_s, if the schedule depends on it */
+    Schedule schedule;    /* of the current step */
     double resumed_s;     /* progress.train_s when this process took over */
     double started, born; /* clock_seconds of its first step, of the process */
     double start_s;       /* from the process's start to the end of its first step */

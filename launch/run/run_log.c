@@ -2,8 +2,8 @@
 
 #include "core/base/clock.h"
 #include "launch/run/placement.h"
+#include "launch/run/run_schedule.h"
 #include "launch/run/run_step.h"
-#include "launch/run/schedule_remark.h"
 #include "nn/optim/schedule.h"
 
 #include <math.h>
@@ -61,14 +61,12 @@ Status run_evaluate(Run *run, bool is_closing) {
 
 static Metric step_metric(Run *run) {
     Metric metric = metric_now(run);
-    const ConfigSchedule *s = &run->e.config->lr_scheduler;
-    Schedule schedule = {run->e.config->optimizer.lr, s->min_lr, s->warmup, s->decay};
     double now = clock_seconds(), steps = (double)(run->progress.step - run->logged_step);
     double seconds = (now - run->logged_at) / (steps > 0 ? steps : 1);
     double peak = run->e.device->peak_flops * world_size(run->e.world);
     metric.train_loss = run->loss;
     metric.grad_norm = run->norm;
-    metric.lr = schedule_lr(&schedule, run->progress.step - 1);
+    metric.lr = schedule_lr(&run->schedule, run->progress.step - 1);
     metric.step_ms = 1e3 * seconds;
     metric.tok_per_s = (double)experiment_tokens_per_step(&run->e) / seconds;
     if (peak > 0)

@@ -2,7 +2,6 @@
 
 #include "core/ops/adamw.h"
 #include "launch/base/signals.h"
-#include "nn/optim/schedule.h"
 
 #include <math.h>
 
@@ -20,14 +19,12 @@ static Status state_upload(Run *run, int64_t first_sample) {
     const Config *c = run->e.config;
     /* Only in f16 may a step pass without an update. */
     bool scales = config_dtype(c) == DTYPE_F16;
-    Schedule schedule = {c->optimizer.lr, c->lr_scheduler.min_lr, c->lr_scheduler.warmup,
-                         c->lr_scheduler.decay};
     StepState state = {
         .seed = c->seed,
         .step = (uint64_t)run->progress.step,
         .first_sample = first_sample,
         .adam_step = (scales ? run->progress.loss_scale.updates : run->progress.step) + 1,
-        .lr = (float)schedule_lr(&schedule, run->progress.step),
+        .lr = (float)schedule_lr(&run->schedule, run->progress.step),
         .loss_scale = (float)run->progress.loss_scale.scale,
     };
     return device_upload(run->e.device, run->e.step.step, &state);
@@ -99,6 +96,7 @@ static bool is_cut(const Run *run) {
  * itself skips a step that is not finite. In f16 the next step's scale depends on this result. */
 Status run_step(Run *run) {
     watchdog_step(run->e.watchdog, run->progress.step);
+    run->schedule = run_schedule(&run->e, run->progress.step, run->agreed_s);
     for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) {
         if (is_cut(run))
             return ERROR(STATUS_STOPPED, "step %lld was cut", (long long)run->progress.step + 1);

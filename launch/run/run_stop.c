@@ -20,6 +20,9 @@ Status run_agree_request(Run *run, StopRequest *out) {
     bool is_late = interval->seconds > 0 && run_seconds(run) - run->saved_at >= interval->seconds;
     int64_t wish = 2 * (int64_t)request_of_rank(run) + (leads && is_late);
     TRY(world_max_i64(run->e.world, &wish));
+    run->agreed_s = run->progress.train_s;
+    if (run_schedule_is_timed(run->e.config))
+        TRY(world_broadcast(run->e.world, &run->agreed_s, sizeof run->agreed_s));
     run->save_is_late = wish % 2 != 0;
     *out = (StopRequest)(wish / 2);
     return OK;

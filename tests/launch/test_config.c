@@ -18,7 +18,7 @@ static void defaults_are_the_blueprints(void) {
           strcmp(attention_names[c->attention.backends.items[0]], "flash") == 0);
     CHECK(c->memory_budget.percent == 90 && c->training.dtype == CONFIG_DTYPE_FLOAT32);
     CHECK(c->optimizer.lr == 6e-4 && c->optimizer.betas[0] == 0.9 && c->optimizer.betas[1] == 0.95);
-    CHECK(c->lr_scheduler.warmup == 2000 && c->lr_scheduler.decay == 600000 &&
+    CHECK(c->lr_scheduler.warmup.steps == 2000 && c->lr_scheduler.decay.steps == 600000 &&
           c->lr_scheduler.min_lr == 6e-5);
     CHECK(c->evaluation.interval == 250 && c->evaluation.tokens == 1000000 &&
           c->checkpoint.keep == 2);

@@ -1,10 +1,9 @@
-/* Layout and initialization of parameters, and the learning rate schedule. */
+/* Layout and initialization of parameters. */
 #include "core/ops/adamw.h"
 #include "core/rng.h"
 #include "nn/models/gpt2.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/groups.h"
-#include "nn/optim/schedule.h"
 #include "tests/harness.h"
 #include "tests/nn/model_helper.h"
 
@@ -311,22 +310,6 @@ static void names_what_is_not_finite(void) {
     test_model_destroy(&model);
 }
 
-static void schedule(void) {
-    const Schedule s = {.lr = 6e-4, .min_lr = 6e-5, .warmup = 4, .decay = 104};
-    CHECK_CLOSE(schedule_lr(&s, 0) * 1e4, 6.0 / 5, 1e-12);
-    CHECK_CLOSE(schedule_lr(&s, 3) * 1e4, 6.0 * 4 / 5, 1e-12);
-    CHECK_CLOSE(schedule_lr(&s, 4) * 1e4, 6.0, 1e-12);
-    CHECK_CLOSE(schedule_lr(&s, 54) * 1e4, 3.3, 1e-12);
-    CHECK_CLOSE(schedule_lr(&s, 29) * 1e4, 0.6 + 5.4 * (1 + sqrt(0.5)) / 2, 1e-12);
-    CHECK(schedule_lr(&s, 104) == 6e-5 && schedule_lr(&s, 1000000) == 6e-5);
-    for (int64_t step = 4; step < 104; step++)
-        CHECK(schedule_lr(&s, step + 1) < schedule_lr(&s, step));
-    const Schedule none = {.lr = 1e-3, .min_lr = 1e-4, .warmup = 0, .decay = 0};
-    CHECK(schedule_lr(&none, 0) == 1e-4);
-    const Schedule late = {.lr = 1e-3, .min_lr = 1e-4, .warmup = 10, .decay = 5};
-    CHECK(schedule_lr(&late, 9) < 1e-3 && schedule_lr(&late, 10) == 1e-4);
-}
-
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(seeds),
                           TEST(initialization),
@@ -337,7 +320,6 @@ int main(int argc, char **argv) {
                           TEST(a_parameter_without_a_group_is_refused),
                           TEST(shards),
                           TEST(counting),
-                          TEST(schedule),
                           TEST(names_what_is_not_finite),
                           TEST(initialization_is_no_mask)};
     return harness_run(argc, argv, "parameters", tests, COUNT(tests));

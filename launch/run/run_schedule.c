@@ -1,0 +1,81 @@
+#include "launch/run/run_schedule.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static double lesser(double a, double b) { return a < b ? a : b; }
+
+/* Steps that fit into the time limit. */
+static double steps_by_time(const Experiment *e, int64_t step, double train_s) {
+    double limit = e->config->training.stop.time;
+    if (step > 0 && train_s > 0) return (double)step * limit / train_s;
+    return e->planned.seconds > 0 ? limit / e->planned.seconds : RUN_STEPS_UNKNOWN;
+}
+
+static double steps_of_tokens(const Experiment *e, int64_t tokens) {
+    int64_t each = experiment_tokens_per_step(e);
+    return (double)(tokens / each + (tokens % each > 0));
+}
+
+double run_steps(const Experiment *e, int64_t step, double train_s) {
+    const ConfigStop *stop = &e->config->training.stop;
+    double steps = RUN_STEPS_UNKNOWN;
+    if (stop->steps > 0) steps = lesser(steps, (double)stop->steps);
+    if (stop->tokens > 0) steps = lesser(steps, steps_of_tokens(e, stop->tokens));
+    if (stop->time > 0) steps = lesser(steps, steps_by_time(e, step, train_s));
+    return steps;
+}
+
+static double length_steps(const Experiment *e, const ConfigLength *length, double steps) {
+    if (length->percent > 0) return length->percent / 100 * steps;
+    return length->tokens > 0 ? steps_of_tokens(e, length->tokens) : (double)length->steps;
+}
+
+/* The factor of all learning rates: (tokens a step / batch_tokens)^exponent. */
+static double reference_scale(const Experiment *e) {
+    const ConfigLrReference *reference = &e->config->optimizer.lr_reference;
+    if (reference->batch_tokens == 0) return 1;
+    double tokens = (double)experiment_tokens_per_step(e);
+    return pow(tokens / (double)reference->batch_tokens, reference->exponent);
+}
+
+Schedule run_schedule(const Experiment *e, int64_t step, double train_s) {
+    const ConfigSchedule *s = &e->config->lr_scheduler;
+    double steps = run_steps(e, step, train_s), scale = reference_scale(e);
+    return (Schedule){.shape = s->shape,
+                      .lr = e->config->optimizer.lr * scale,
+                      .min_lr = s->min_lr * scale,
+                      .warmup = length_steps(e, &s->warmup, steps),
+                      .decay = length_steps(e, &s->decay, steps),
+                      .steps = steps};
+}
+
+bool run_schedule_is_timed(const Config *config) {
+    const ConfigSchedule *s = &config->lr_scheduler;
+    bool has_share = s->warmup.percent > 0 || s->decay.percent > 0 || s->shape == SCHEDULE_WSD;
+    return config->training.stop.time > 0 && has_share;
+}
+
+void schedule_remark(const Experiment *e, char *text, size_t bytes) {
+    double steps = run_steps(e, 0, 0);
+    Schedule s = run_schedule(e, 0, 0);
+    int64_t last = (int64_t)steps - 1;
+    text[0] = '\0';
+    if (steps >= RUN_STEPS_UNKNOWN) return;
+    if (s.warmup >= steps) {
+        snprintf(text, bytes,
+                 "warning: lr_scheduler.warmup: %.0f steps, but the run ends after %.0f: the "
+                 "learning rate comes to %.1e and never reaches %g",
+                 s.warmup, steps, schedule_lr(&s, last), s.lr);
+    } else if (s.shape == SCHEDULE_WSD && s.warmup + s.decay > steps) {
+        snprintf(text, bytes,
+                 "warning: lr_scheduler: warm-up of %.0f steps and decay of %.0f, but the run ends "
+                 "after %.0f: the learning rate does not stay at %g",
+                 s.warmup, s.decay, steps, s.lr);
+    } else if ((s.shape == SCHEDULE_COSINE || s.shape == SCHEDULE_LINEAR) && s.decay > steps) {
+        snprintf(text, bytes,
+                 "warning: lr_scheduler.decay: %.0f steps, but the run ends after %.0f: the "
+                 "learning rate ends at %.1e and not at min_lr, %g",
+                 s.decay, steps, schedule_lr(&s, last), s.min_lr);
+    }
+}

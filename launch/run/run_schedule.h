@@ -1,0 +1,29 @@
+/* The learning rate schedule of a run: lr_scheduler in steps, for a run of the length that
+ * training.stop gives.
+ *
+ * Shares are of the steps of the run. Under a time limit these are estimated before each step: by
+ * the predicted time of a step before the first one, then by the mean time so far. A share is then
+ * the share of the time limit that has passed, so the schedule ends with the run, whatever the
+ * clock does. The estimate follows from two values of the checkpoint, `step` and `train_s`, so a
+ * resumed run goes on with it. Rank 0's clock decides. */
+#pragma once
+
+#include "launch/run/experiment.h"
+#include "nn/optim/schedule.h"
+
+/* Steps of a run that has done `step` steps in `train_s` seconds; RUN_STEPS_UNKNOWN if a time limit
+ * alone ends it and the time of a step is unknown. Not collective. */
+#define RUN_STEPS_UNKNOWN 1e15
+double run_steps(const Experiment *e, int64_t step, double train_s);
+
+/* The schedule for the next step, with the learning rates of optimizer.lr_reference. Not
+ * collective; requires the resolved batch. */
+Schedule run_schedule(const Experiment *e, int64_t step, double train_s);
+
+/* Whether the schedule depends on train_s. */
+bool run_schedule_is_timed(const Config *config);
+
+/* A warning if training.stop ends the run before the warm-up or the decay ends, or if both take
+ * longer than the run; "" otherwise, and if the length of the run is unknown. Not collective;
+ * requires the resolved batch. */
+void schedule_remark(const Experiment *e, char *text, size_t bytes);

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Schedules over a run that a time limit ends: the learning rate of each step follows from the step
+and the time of the one before, over ranks and a resume, and ends with the budget. sanitizers: no"""
+
+import signal
+
+from e2e import check, config, equal, main, metrics, run_directory, start, train
+
+LR, BUDGET = 1e-3, 2.0
+
+
+def wanted(step, seconds):
+    """wsd with 5% warm-up and 60% decay, of the step with this index."""
+    steps = step * BUDGET / seconds
+    warmup, decay = 0.05 * steps, 0.6 * steps
+    if step < warmup:
+        return LR * (step + 1) / (warmup + 1)
+    return LR * min(1, (steps - step) / decay)
+
+
+def steps_of(directory):
+    return [record for record in metrics(directory) if "lr" in record]
+
+
+def check_rates(directory):
+    records = steps_of(directory)
+    check(len(records) > 20, "only %d steps" % len(records))
+    for before, record in zip(records, records[1:]):
+        if record["step"] != before["step"] + 1:
+            continue
+        got, expected = record["lr"], wanted(before["step"], before["train_s"])
+        check(abs(got - expected) <= 0.02 * LR,
+              "step %d: %g, not %g" % (record["step"], got, expected))
+    check(records[-1]["lr"] < 0.1 * LR, "the last learning rate is %g" % records[-1]["lr"])
+    check(max(record["lr"] for record in records) > 0.97 * LR, "the rate never reaches its maximum")
+
+
+def timed(name):
+    return config(name, training__stop={"time": "%gs" % BUDGET}, checkpoint__interval=0,
+                  optimizer={"lr": LR}, evaluation__interval=0,
+                  lr_scheduler={"shape": "wsd", "warmup": "5%", "decay": "60%", "min_lr": 0})
+
+
+def ends_with_its_budget():
+    train(timed("timed_two"), ranks=2)
+    check_rates(run_directory("timed_two"))
+
+
+def goes_on_after_a_resume():
+    path = timed("timed_resumed")
+    job = start(["train", path], 2)
+    job.wait_for(r"(?m)^step 30 ")
+    job.send(signal.SIGUSR1)
+    equal(job.end().code, 75, "exit code after SIGUSR1")
+    done = train(path, ranks=2)
+    check("resumed from" in done.out, done)
+    check_rates(run_directory("timed_resumed"))
+
+
+def shares_equal_steps():
+    """2% and 60% of 50 steps are the schedule of 1 and 30 steps, bit for bit."""
+    rates = []
+    for name, warmup, decay in (("in_shares", "2%", "60%"), ("in_steps", 1, 30),
+                                ("in_tokens", "128 tokens", "3840 tokens")):
+        train(config(name, training__stop={"steps": 50}, checkpoint__interval=0,
+                     lr_scheduler={"shape": "wsd", "warmup": warmup, "decay": decay, "min_lr": 0}))
+        rates.append([record["lr"] for record in steps_of(run_directory(name))])
+    equal(rates[1], rates[0], "in steps")
+    equal(rates[2], rates[0], "in tokens")
+
+
+def half_life_sets_beta2():
+    """0.5^(128 / 1000) of 128 tokens a step."""
+    losses = []
+    for name, optimizer in (("half_life", {"lr": LR, "beta2_half_life": 1000}),
+                            ("beta2", {"lr": LR, "betas": [0.9, 0.5**(128 / 1000)]})):
+        train(config(name, optimizer=optimizer, checkpoint__interval=0))
+        losses.append([record["train/loss"] for record in steps_of(run_directory(name))])
+    equal(losses[0], losses[1], "losses")
+
+
+if __name__ == "__main__":
+    main(ends_with_its_budget, goes_on_after_a_resume, shares_equal_steps, half_life_sets_beta2)
