@@ -2,40 +2,46 @@
 #pragma once
 
 #include "nn/attention/attention.h"
+#include "nn/model_config.h"
 #include "nn/parameters.h"
 
 typedef struct Linear {
     Parameter *weight, *bias; /* (N, K), (N) or NULL */
 } Linear;
 
-typedef struct LayerNorm {
-    Parameter *weight, *bias; /* (C), (C) or NULL */
-} LayerNorm;
+typedef struct Norm {
+    Parameter *weight, *bias; /* (C) or NULL, (C) or NULL */
+} Norm;
 
 typedef struct Attention {
-    Linear c_attn, c_proj; /* (3C, C), (C, C) */
-    int64_t NH;
+    Linear c_attn, c_proj;      /* ((NH + 2 NH_kv) HS, C), (C, NH HS) */
+    Parameter *q_norm, *k_norm; /* (HS), or NULL */
+    Parameter *value_embedding; /* (Vp, NH_kv HS), or NULL */
+    Parameter *value_gate;      /* (NH_kv), or NULL */
+    int64_t window;             /* 0: none */
 } Attention;
 
 typedef struct Mlp {
-    Linear c_fc, c_proj; /* (4C, C), (C, 4C) */
+    Linear c_fc, c_proj; /* (F, C), or (2 F, C) with the gate first; (C, F) */
 } Mlp;
 
 typedef struct Block {
-    LayerNorm ln_1, ln_2;
+    Parameter *scalars; /* (2), or NULL */
+    Norm ln_1, ln_2;    /* a parallel block has ln_1 only */
     Attention attn;
     Mlp mlp;
     int index;
 } Block;
 
-/* The residual stream: the sum so far, and the branch that the next layernorm adds to it (NULL:
- * none). */
+/* The residual stream: the sum so far, and the branch that the next norm adds to it (NULL: none).
+ */
 typedef struct Residual {
     Tensor *sum, *branch;
+    Tensor *first; /* the embeddings, for residual_scalars */
 } Residual;
 
-/* What backward recomputes instead of keeping: nothing; the GELU's output, which is the cheapest to
- * recompute and a quarter of a block's memory; or the whole block from its input. */
+/* What backward recomputes instead of keeping: nothing; the activation's output, which is the
+ * cheapest to recompute and a quarter of a block's memory; or the whole block from its input. */
 typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_GELU, RECOMPUTE_BLOCK } Recompute;
 
 /* Shared by all layers of a program. */
@@ -46,28 +52,34 @@ typedef struct ForwardContext {
     Recompute recompute;
     /* Of nn/attention/documents.h: attention stays inside documents; NULL: it does not. */
     Tensor *documents;
+    Tensor *tokens;     /* (B, T) i32; model_forward sets it, */
+    Tensor *rope_table; /* and this: of core/ops/rope.h; NULL without rotary positions */
 } ForwardContext;
 
-/* Declares the parameters `name.weight` and `name.bias`. */
+/* Declares the parameters `name.weight` and `name.bias`. std 0: zeros. */
 NODISCARD Status linear_create(Parameters *parameters, const char *name, int64_t N, int64_t K,
                                double std, bool bias, Linear *out);
-NODISCARD Status layernorm_create(Parameters *parameters, const char *name, int64_t C, bool bias,
-                                  LayerNorm *out);
+NODISCARD Status norm_create(Parameters *parameters, const char *name, const ModelConfig *config,
+                             Norm *out);
 
 /* The block `h.INDEX`. Its c_proj weights are initialized with std 0.02 / sqrt(2L), as GPT-2's
- * scaled residual projections. */
-NODISCARD Status block_create(Parameters *parameters, int index, int64_t C, int64_t NH, int64_t L,
-                              bool bias, Block *out);
+ * scaled residual projections, or with zeros. */
+NODISCARD Status block_create(Parameters *parameters, int index, const ModelConfig *config,
+                              Block *out);
 
 /* y (..., N) = x w^T + bias. */
 Tensor *linear_forward(Program *p, const Linear *linear, Tensor *x);
 
-/* residual.sum += residual.branch; returns its layernorm. */
-Tensor *layernorm_forward(Program *p, const LayerNorm *ln, Residual *residual);
+/* residual.sum += residual.branch; returns its norm. */
+Tensor *norm_forward(Program *p, const Norm *norm, const ModelConfig *config, Residual *residual);
 
 /* Branches (B, T, C) -> (B, T, C). */
-Tensor *attn_forward(Program *p, const Attention *attn, Tensor *x, const ForwardContext *context);
-Tensor *mlp_forward(Program *p, const Mlp *mlp, Tensor *x, const ForwardContext *context);
+Tensor *attn_forward(Program *p, const Attention *attn, const ModelConfig *config, Tensor *x,
+                     const ForwardContext *context);
+Tensor *mlp_forward(Program *p, const Mlp *mlp, const ModelConfig *config, Tensor *x,
+                    const ForwardContext *context);
 
-/* x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)). */
-void block_forward(Program *p, const Block *block, Residual *x, const ForwardContext *context);
+/* x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)). In parallel: x = x + attn(n) + mlp(n), n = ln_1(x).
+ * With scalars x = s[0] x + s[1] first comes before. */
+void block_forward(Program *p, const Block *block, const ModelConfig *config, Residual *x,
+                   const ForwardContext *context);

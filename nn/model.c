@@ -1,58 +1,113 @@
 #include "nn/model.h"
 
-#include <stdio.h>
+#include "core/ops/dropout.h"
+#include "core/ops/embedding.h"
+#include "core/ops/norm.h"
+#include "core/ops/rope.h"
+
 #include <stdlib.h>
-#include <string.h>
+
+static Status embedding_create(Parameters *parameters, const char *name, int64_t rows,
+                               int64_t init_rows, int64_t C, double std, Parameter **out) {
+    Parameter embedding = {.name = name,
+                           .n_dims = 2,
+                           .shape = {rows, C},
+                           .init = INIT_NORMAL,
+                           .std = std,
+                           .init_rows = init_rows,
+                           .is_embedding = true};
+    return parameters_add(parameters, embedding, out);
+}
+
+static Status head_create(Parameters *parameters, const ModelConfig *c, Model *model) {
+    Linear head;
+    model->head = model->wte;
+    if (c->tie_embeddings) return OK;
+    TRY(linear_create(parameters, "lm_head", c->Vp, c->C, c->zero_init ? 0 : 0.02, false, &head));
+    head.weight->init_rows = c->V;
+    model->head = head.weight;
+    return OK;
+}
+
+static Status parameters_declare(Parameters *parameters, Model *model) {
+    const ModelConfig *c = &model->config;
+    TRY(embedding_create(parameters, "wte.weight", c->Vp, c->V, c->C, c->embedding_std,
+                         &model->wte));
+    if (c->position == POSITION_LEARNED)
+        TRY(embedding_create(parameters, "wpe.weight", c->T, c->T, c->C, 0.02, &model->wpe));
+    for (int i = 0; i < c->L; i++) TRY(block_create(parameters, i, c, &model->blocks[i]));
+    TRY(norm_create(parameters, "ln_f", c, &model->ln_f));
+    return head_create(parameters, c, model);
+}
 
 Status model_create(const ModelConfig *config, Parameters *parameters, Model **out) {
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
-    (*out)->config = *config;
-    TRY(config->family->create(*out, parameters));
+    Model *model = *out = calloc(1, sizeof *model);
+    if (model != NULL) model->blocks = calloc((size_t)config->L + 1, sizeof *model->blocks);
+    if (model == NULL || model->blocks == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
+    model->config = model_config_complete(*config);
+    TRY(parameters_declare(parameters, model));
     return parameters_layout(parameters);
 }
 
 void model_destroy(Model **model) {
     if (model == NULL || *model == NULL) return;
-    (*model)->config.family->destroy(*model);
+    free((*model)->blocks);
     free(*model);
     *model = NULL;
 }
 
+static Tensor *rope_record(Program *p, const ModelConfig *c, DType dtype) {
+    if (c->position != POSITION_ROPE) return NULL;
+    RopeFrequencies frequencies;
+    program_check(p, rope_frequencies(&c->rope, c->HS, &frequencies));
+    return rope_table_record(p, &frequencies, NULL, c->T, dtype);
+}
+
+/* The rows of wte, with positions, normalized, dropped. */
+static Tensor *embeddings_record(Program *p, const Model *model, const ForwardContext *context) {
+    const ModelConfig *c = &model->config;
+    Tensor *x = embedding_record(p, context->tokens, model->wte->weight,
+                                 model->wpe == NULL ? NULL : model->wpe->weight);
+    if (c->embedding_norm) {
+        Tensor *sum = NULL;
+        x = norm_record(p, x, NULL, NULL, NULL, (NormOptions){NORM_RMS, c->norm_eps}, &sum);
+    }
+    return dropout_record(p, x, context->dropout, context->step);
+}
+
 Tensor *model_forward(Program *p, const Model *model, Tensor *tokens,
                       const ForwardContext *context) {
-    return model->config.family->forward(p, model, tokens, context);
+    const ModelConfig *c = &model->config;
+    ForwardContext shared = *context;
+    program_label(p, "embedding");
+    shared.tokens = tokens;
+    shared.rope_table = rope_record(p, c, model->wte->weight->dtype);
+    Residual x = {.sum = embeddings_record(p, model, &shared)};
+    x.first = x.sum;
+    for (int64_t i = 0; i < c->L; i++) block_forward(p, &model->blocks[i], c, &x, &shared);
+    program_label(p, "ln_f");
+    return norm_forward(p, &model->ln_f, c, &x);
+}
+
+/* The parameters that no product reads. */
+static int64_t looked_up(const Model *model) {
+    const ModelConfig *c = &model->config;
+    int64_t n = model->wpe == NULL ? 0 : c->T * c->C;
+    if (!c->tie_embeddings) n += c->V * c->C;
+    for (int64_t i = 0; i < c->L; i++) {
+        if (model->blocks[i].attn.value_embedding != NULL) n += c->V * c->NH_kv * c->HS;
+    }
+    return n;
 }
 
 double model_flops_per_token(const Model *model, const Parameters *parameters) {
-    return model->config.family->flops_per_token(model, parameters);
-}
-
-/* Whether `name` matches `pattern`, in which `#` stands for a number. */
-static bool name_matches(const char *pattern, const char *name, int64_t *block) {
-    const char *mark = strchr(pattern, '#');
-    *block = -1;
-    if (mark == NULL) return strcmp(pattern, name) == 0;
-    size_t head = (size_t)(mark - pattern), digits;
-    if (strncmp(pattern, name, head) != 0) return false;
-    digits = strspn(name + head, "0123456789");
-    *block = strtoll(name + head, NULL, 10);
-    return digits > 0 && strcmp(name + head + digits, mark + 1) == 0;
-}
-
-const ParameterNames *model_parameter_names(const ModelFamily *family, const char *name,
-                                            int64_t *block) {
-    for (int i = 0; i < family->n_parameters; i++) {
-        if (name_matches(family->parameters[i].name, name, block)) return &family->parameters[i];
+    const ModelConfig *c = &model->config;
+    int64_t keys = 0;
+    for (int64_t i = 0; i < c->L; i++) {
+        int64_t window = model->blocks[i].attn.window;
+        keys += window == 0 || window > c->T ? c->T : window;
     }
-    return NULL;
-}
-
-void model_name_expand(const char *name, int64_t block, char *out, size_t capacity) {
-    const char *mark = strchr(name, '#');
-    if (mark == NULL) {
-        snprintf(out, capacity, "%s", name);
-    } else {
-        snprintf(out, capacity, "%.*s%lld%s", (int)(mark - name), name, (long long)block, mark + 1);
-    }
+    double N = (double)(parameters_count(parameters) - looked_up(model));
+    return 6.0 * N + 12.0 * (double)(c->NH * c->HS) * (double)keys;
 }

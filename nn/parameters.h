@@ -27,7 +27,8 @@
 #include "core/store.h"
 #include "nn/optim/optimizer.h"
 
-typedef enum ParameterInit { INIT_ZEROS, INIT_ONES, INIT_NORMAL } ParameterInit;
+/* INIT_FIRST: 1, then zeros. */
+typedef enum ParameterInit { INIT_ZEROS, INIT_ONES, INIT_FIRST, INIT_NORMAL } ParameterInit;
 
 enum { PARAMETER_MAX_SPLITS = 3 };
 

@@ -98,11 +98,12 @@ bool parameters_is_sharded(const Parameters *parameters, int kind) {
  * which has the same length and is not in use yet. */
 static void parameter_draw(Program *p, const Parameters *parameters, uint64_t seed, int index) {
     const Parameter *parameter = parameters->list[index];
+    bool is_one = parameter->init == INIT_ONES || parameter->init == INIT_FIRST;
     InitializeAttrs attrs = {.std = parameter->init == INIT_NORMAL ? parameter->std : 0,
-                             .value = parameter->init == INIT_ONES ? 1 : 0,
+                             .value = is_one ? 1 : 0,
                              .seed = seed,
                              .index = index,
-                             .n_rows = parameter->init_rows};
+                             .n_rows = parameter->init == INIT_FIRST ? 1 : parameter->init_rows};
     initialize_record(p, parameters->masters == NULL ? parameter->weight : parameter->grad, attrs);
 }
 

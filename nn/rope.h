@@ -22,6 +22,13 @@ typedef struct RopeOptions {
     double attention_factor;                  /* yarn; 0: 0.1 ln(factor) + 1 */
 } RopeOptions;
 
+/* No scaling: base 10000, and the published defaults of the scalings' own options. */
+#define ROPE_OPTIONS_DEFAULTS                                                                      \
+    {                                                                                              \
+        .base = 10000, .fraction = 1, .factor = 1, .low_freq_factor = 1, .high_freq_factor = 4,    \
+        .beta_fast = 32, .beta_slow = 1                                                            \
+    }
+
 /* rope_frequencies: radians per position of pair i, which is dimensions i and i + pairs of a head,
  * with d = fraction HS dimensions, pairs = d / 2 and r_i = base^(-2i / d):
  *

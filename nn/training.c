@@ -65,7 +65,8 @@ static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram ki
     sum_record(p, r->tensors->loss, r->tensors->losses, 1.0 / tokens, accumulate);
     bool updates = kind == MICRO_ONLY || kind == MICRO_LAST;
     EmbeddingGradients embeddings;
-    bool as_rows = updates && options->embedding_rows &&
+    bool is_tied = r->model->head == r->model->wte;
+    bool as_rows = updates && options->embedding_rows && is_tied &&
                    embedding_gradients_take(p, r->parameters, options->collectives, &embeddings);
     autodiff_run(p);
     if (!accumulate) weight_prefetch_insert(p, r->parameters, options->collectives);

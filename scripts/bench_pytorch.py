@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""GPT-2 124M in PyTorch, the reference for ./bench step: the same sizes, the same work.
+"""GPT-2 124M and llama-124m in PyTorch, the reference for ./bench step: the same sizes, the same
+work.
 
-    ./bench step
-    python3 scripts/bench_pytorch.py [--device=cpu|cuda] [--batch=4] [--length=256] [--compile]
+    ./bench step [model.preset=llama-124m]
+    python3 scripts/bench_pytorch.py [--model=gpt2|llama] [--device=cpu|cuda] [--batch=4]
+        [--length=256] [--compile]
 
 Forward, backward, clipping and AdamW on random tokens; PyTorch's own fused attention and fused
 AdamW; dropout 0.
@@ -51,8 +53,58 @@ class Gpt(nn.Module):
         return F.cross_entropy(logits[:, :n_tokens], targets.reshape(-1))
 
 
+class LlamaBlock(nn.Module):
+    NH_KV, HS, F = 4, C // NH, 2048
+
+    def __init__(self):
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.RMSNorm(C, eps=1e-5), nn.RMSNorm(C, eps=1e-5)
+        self.c_attn = nn.Linear(C, (NH + 2 * self.NH_KV) * self.HS, bias=False)
+        self.attn_proj = nn.Linear(C, C, bias=False)
+        self.c_fc, self.mlp_proj = (nn.Linear(C, 2 * self.F, bias=False),
+                                    nn.Linear(self.F, C, bias=False))
+
+    def heads(self, x, rotation):
+        cos, sin = rotation
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+    def forward(self, x, rotation):
+        B, T, _ = x.shape
+        q, k, v = self.c_attn(self.ln_1(x)).view(B, T, -1, self.HS).transpose(1, 2).split(
+            [NH, self.NH_KV, self.NH_KV], dim=1)
+        y = F.scaled_dot_product_attention(self.heads(q, rotation), self.heads(k, rotation), v,
+                                           is_causal=True, enable_gqa=True)
+        x = x + self.attn_proj(y.transpose(1, 2).reshape(B, T, C))
+        gate, up = self.c_fc(self.ln_2(x)).chunk(2, dim=-1)
+        return x + self.mlp_proj(F.silu(gate) * up)
+
+
+class Llama(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wte = nn.Embedding(V, C)
+        self.blocks = nn.ModuleList(LlamaBlock() for _ in range(L))
+        self.ln_f = nn.RMSNorm(C, eps=1e-5)
+        HS = LlamaBlock.HS
+        rates = 10000.0 ** (-torch.arange(0, HS, 2) / HS)
+        angles = torch.outer(torch.arange(T_MAX), rates)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, tokens, targets):
+        T = tokens.shape[1]
+        x = self.wte(tokens)
+        rotation = self.cos[:T].to(torch.bfloat16 if x.is_cuda else x.dtype), self.sin[:T].to(
+            torch.bfloat16 if x.is_cuda else x.dtype)
+        for block in self.blocks:
+            x = block(x, rotation)
+        return F.cross_entropy((self.ln_f(x) @ self.wte.weight.T).view(-1, V), targets.reshape(-1))
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="gpt2", choices=["gpt2", "llama"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--length", type=int, default=256)
@@ -63,7 +115,7 @@ def main():
     if o.threads:
         torch.set_num_threads(o.threads)
     torch.manual_seed(0)
-    model = Gpt().to(o.device)
+    model = (Gpt() if o.model == "gpt2" else Llama()).to(o.device)
     step_model = torch.compile(model) if o.compile else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1,
                                   fused=True)
@@ -82,8 +134,8 @@ def main():
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[2:])
-    print("PyTorch %s, %s, %d threads: %.2f ms a step, %.0f tokens/s" %
-          (torch.__version__, o.device, torch.get_num_threads(), 1e3 * seconds,
+    print("PyTorch %s, %s, %s, %d threads: %.2f ms a step, %.0f tokens/s" %
+          (torch.__version__, o.model, o.device, torch.get_num_threads(), 1e3 * seconds,
            o.batch * o.length / seconds))
 
 

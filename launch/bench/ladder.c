@@ -119,8 +119,8 @@ static Status head_print(const BenchOptions *options, FILE *out) {
     if (!failed(status)) {
         fprintf(out,
                 "a step of GPT, %lld layers, C %lld, T %lld, B %lld, %s on %s; medians of %lld\n",
-                (long long)config->model.n_layer, (long long)config->model.n_embd,
-                (long long)config->model.block_size, (long long)config->data.batch_size,
+                (long long)config->model.L, (long long)config->model.C, (long long)config->model.T,
+                (long long)config->data.batch_size,
                 config_name("training.dtype", (int)config->training.dtype), device->name,
                 (long long)options->repeats);
         if (!takes_gpu(options) && options->override_count == 0) {

@@ -53,7 +53,7 @@ static void report(const Experiment *e, double seconds, double rate, FILE *out) 
            tokens = (double)experiment_tokens_per_step(e);
     fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n",
             e->device->name, world_size(e->world), e->device->target.threads,
-            (long long)e->config->model.n_layer, (long long)e->config->model.n_embd,
+            (long long)e->config->model.L, (long long)e->config->model.C,
             (long long)e->resolved.batch_size, (long long)e->T, e->planned.attention);
     fprintf(out,
             "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product "

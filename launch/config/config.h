@@ -13,6 +13,7 @@
 #include "core/ops/muon.h"
 #include "core/status.h"
 #include "nn/attention/backend.h"
+#include "nn/model_config.h"
 #include "nn/optim/schedule.h"
 
 #include <stdbool.h>
@@ -51,14 +52,6 @@ typedef enum ConfigReduce {
     CONFIG_REDUCE_LAST,
     CONFIG_REDUCE_MEAN
 } ConfigReduce;
-typedef enum ConfigPreset {
-    CONFIG_PRESET_NONE,
-    CONFIG_PRESET_GPT2,
-    CONFIG_PRESET_GPT2_MEDIUM,
-    CONFIG_PRESET_GPT2_LARGE,
-    CONFIG_PRESET_GPT2_XL
-} ConfigPreset;
-
 /* A memory budget: `percent` of the device's memory if positive, otherwise `bytes`. */
 typedef struct ConfigBudget {
     size_t bytes;
@@ -81,15 +74,6 @@ typedef struct ConfigStrings {
     int count;
     const char **items;
 } ConfigStrings;
-
-typedef struct ConfigModel {
-    ConfigPreset preset;
-    int64_t n_layer, n_head, n_embd, block_size;
-    int64_t vocab_size; /* CONFIG_AUTO: that of the data */
-    bool bias;
-    double dropout;
-    int64_t pad_vocab; /* the vocabulary is padded to a multiple of this; 1: no padding */
-} ConfigModel;
 
 typedef struct ConfigAttention {
     ConfigChoices backends; /* indices into attention_names */
@@ -210,9 +194,11 @@ typedef struct Config {
     const char *name;
     uint64_t seed;
     ConfigDevice device;
-    bool share_gpu;  /* several ranks may use one GPU */
-    int64_t threads; /* OpenMP threads per rank; CONFIG_AUTO: the rank's share of the machine */
-    ConfigModel model;
+    bool share_gpu;    /* several ranks may use one GPU */
+    int64_t threads;   /* OpenMP threads per rank; CONFIG_AUTO: the rank's share of the machine */
+    int preset;        /* index into model_preset_names */
+    ModelConfig model; /* V is CONFIG_AUTO for that of the data; Vp is unset */
+    int64_t pad_vocab; /* the vocabulary is padded to a multiple of this; 1: no padding */
     ConfigAttention attention;
     ConfigData data;
     ConfigBudget memory_budget;

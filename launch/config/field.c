@@ -98,7 +98,8 @@ static Status read_int(const Reading *r, int64_t *out) {
         return mismatch(r, r->field->type == FIELD_INT_OR_AUTO ? "an integer such as 12, or auto"
                            : r->field->type == FIELD_INT_OR_ALL
                                ? "an integer such as 10k or 1M, or all"
-                               : "an integer such as 12 or 10k");
+                           : r->field->type == FIELD_PATTERN ? "an integer such as 512, or full"
+                                                             : "an integer such as 12 or 10k");
     }
     return check_range(r, (double)*out);
 }
@@ -231,6 +232,31 @@ static Status read_enum(const Reading *r, void *out) {
     return OK;
 }
 
+static Status read_pattern_item(const Reading *r, int64_t *out) {
+    int choice = 0;
+    if (r->field->names == NULL) return read_int(r, out);
+    TRY(read_choice(r, &choice));
+    *out = choice;
+    return OK;
+}
+
+static Status read_pattern(const Reading *r, LayerPattern *out) {
+    *out = (LayerPattern){0};
+    if (r->node->kind != NODE_LIST) {
+        out->count = 1;
+        return read_pattern_item(r, &out->items[0]);
+    }
+    if (r->node->count == 0 || r->node->count > LAYER_PATTERN_MAX) {
+        return PLACE_ERROR(r->node->place, "'%s' needs 1 to %d values, not %zu", r->field->path,
+                           LAYER_PATTERN_MAX, r->node->count);
+    }
+    for (const YamlNode *item = r->node->first; item != NULL; item = item->next) {
+        Reading inner = {r->field, item, r->config};
+        TRY(read_pattern_item(&inner, &out->items[out->count++]));
+    }
+    return OK;
+}
+
 Status field_read(const Field *field, const YamlNode *node, Config *config) {
     Reading r = {field, node, config};
     void *out = target(&r);
@@ -254,6 +280,7 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     case FIELD_ENUM_LIST: return read_choices(&r, out);
     case FIELD_STRING_LIST:
     case FIELD_SHELL_LINES: return read_strings(&r, out);
+    case FIELD_PATTERN: return read_pattern(&r, out);
     case FIELD_SWEEP: *(const YamlNode **)out = node; return OK;
     }
     return OK;

@@ -27,6 +27,7 @@ static const char *enum_name(const Field *field, const void *value) {
 
 const char *field_word(const Field *field, int64_t value) {
     if (field->type == FIELD_INT_OR_AUTO && value == CONFIG_AUTO) return "auto";
+    if (field->type == FIELD_PATTERN && value == 0) return "full";
     return field->type == FIELD_INT_OR_ALL && value == CONFIG_ALL ? "all" : NULL;
 }
 
@@ -70,6 +71,25 @@ static void write_strings(const ConfigStrings *strings, FILE *file) {
     for (int i = 0; i < strings->count; i++) {
         if (i > 0) fputs(", ", file);
         value_write_string(strings->items[i], true, file);
+    }
+    fputc(']', file);
+}
+
+static void write_pattern_item(const Field *field, int64_t item, FILE *file) {
+    if (field->names == NULL)
+        write_int(field, item, file);
+    else
+        fputs(field->names[item], file);
+}
+
+static void write_pattern(const Field *field, const LayerPattern *pattern, FILE *file) {
+    if (pattern->count <= 1) {
+        write_pattern_item(field, pattern->count == 0 ? 0 : pattern->items[0], file);
+        return;
+    }
+    for (int i = 0; i < pattern->count; i++) {
+        fputs(i == 0 ? "[" : ", ", file);
+        write_pattern_item(field, pattern->items[i], file);
     }
     fputc(']', file);
 }
@@ -121,6 +141,7 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     case FIELD_ENUM_LIST: write_choices(field, value, file); break;
     case FIELD_STRING_LIST:
     case FIELD_SHELL_LINES: write_strings(value, file); break;
+    case FIELD_PATTERN: write_pattern(field, value, file); break;
     case FIELD_SWEEP: node_write(*(const YamlNode *const *)value, file); break;
     }
 }

@@ -1,6 +1,7 @@
 /* Generates docs/config.md from the schema. */
 #include "launch/config/field.h"
 #include "launch/config/yaml_reader.h"
+#include "nn/models/families.h"
 
 #include <string.h>
 
@@ -78,15 +79,21 @@ static void write_row(const Field *field, FILE *file) {
             rules[field->resume], field->doc);
 }
 
+static void write_values(const PresetValue *values, FILE *file) {
+    for (const PresetValue *value = values; value->key != NULL; value++)
+        fprintf(file, "%s`%s: %s`", value == values ? "" : ", ", value->key, value->value);
+}
+
 static void write_presets(FILE *file) {
-    fputs("\n## Presets\n\n| preset | n_layer | n_head | n_embd | block_size | vocab_size "
-          "|\n|---|---|---|---|---|---|\n",
-          file);
-    for (int preset = CONFIG_PRESET_GPT2; preset <= CONFIG_PRESET_GPT2_XL; preset++) {
-        fprintf(file, "| `%s` |", config_name("model.preset", preset));
-        for (size_t i = 0; i < PRESET_KEYS; i++)
-            fprintf(file, " %s |", preset_sizes((ConfigPreset)preset)[i]);
-        fputc('\n', file);
+    fputs("\n## Presets\n\n| preset | values |\n|---|---|\n", file);
+    for (int i = 1; model_preset_names[i] != NULL; i++) {
+        const ModelFamily *family;
+        const ModelPreset *preset = model_preset(model_preset_names[i], &family);
+        fprintf(file, "| `%s` | ", preset->name);
+        write_values(preset->sizes, file);
+        fputs(family->layers->key == NULL ? "" : "; ", file);
+        write_values(family->layers, file);
+        fputs(" |\n", file);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "launch/config/interpolate.h"
 #include "launch/config/structure.h"
 #include "launch/config/yaml_reader.h"
+#include "nn/models/families.h"
 
 #include <string.h>
 
@@ -27,25 +28,24 @@ static Status put_default(YamlNode *root, Config *config, const Field *field, co
 }
 
 static bool all_sizes_given(const YamlNode *root) {
-    for (size_t i = 0; i < PRESET_KEYS; i++) {
-        bool needed = strcmp(preset_keys[i], "model.vocab_size") != 0;
-        if (needed && node_find_path(root, preset_keys[i]) == NULL) return false;
+    static const char *const sizes[] = {"model.n_layer", "model.n_head", "model.n_embd",
+                                        "model.block_size"};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (node_find_path(root, sizes[i]) == NULL) return false;
     }
     return true;
 }
 
-/* Called before the other defaults, because the preset's sizes take precedence. */
+/* Called before the other defaults, because the preset's values take precedence. */
 static Status put_preset(YamlNode *root, Config *config) {
     const Field *field = schema_find("model.preset");
     TRY(put_default(root, config, field, all_sizes_given(root) ? "none" : field->fallback));
     YamlNode *node = node_find_path(root, field->path);
     TRY(interpolate(&config->tree, root, node));
     TRY(field_read(field, node, config));
-    const char *const *sizes = preset_sizes(config->model.preset);
-    if (sizes == NULL) return OK;
-    for (size_t i = 0; i < PRESET_KEYS; i++) {
-        TRY(put_default(root, config, schema_find(preset_keys[i]), sizes[i]));
-    }
+    const char *preset = model_preset_names[config->preset];
+    for (size_t i = 0; i < schema_count; i++)
+        TRY(put_default(root, config, &schema[i], model_preset_value(preset, schema[i].path)));
     return OK;
 }
 

@@ -51,20 +51,50 @@ static Status check_name(const YamlNode *root, const Config *config) {
     return OK;
 }
 
-static Status check_model(const YamlNode *root, const Config *config) {
-    const ConfigModel *model = &config->model;
-    const int64_t sizes[] = {model->n_layer, model->n_head, model->n_embd, model->block_size};
+static Status check_sizes(const YamlNode *root, const ModelConfig *model) {
+    static const char *const keys[] = {"model.n_layer", "model.n_head", "model.n_embd",
+                                       "model.block_size"};
+    const int64_t sizes[] = {model->L, model->NH, model->C, model->T};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (sizes[i] > 0) continue;
         return PLACE_ERROR(place_of(root, "model.preset", "model"),
-                           "'%s' is required if 'model.preset' is none", preset_keys[i]);
-    }
-    if (model->n_embd % model->n_head != 0) {
-        return PLACE_ERROR(place_of(root, "model.n_head", "model.n_embd"),
-                           "'model.n_embd' (%lld) must be a multiple of 'model.n_head' (%lld)",
-                           (long long)model->n_embd, (long long)model->n_head);
+                           "'%s' is required if 'model.preset' is none", keys[i]);
     }
     return OK;
+}
+
+static Status check_heads(const YamlNode *root, const ModelConfig *model) {
+    if (model->HS == 0 && model->C % model->NH != 0) {
+        return PLACE_ERROR(place_of(root, "model.n_head", "model.n_embd"),
+                           "'model.n_embd' (%lld) must be a multiple of 'model.n_head' (%lld)",
+                           (long long)model->C, (long long)model->NH);
+    }
+    if (model->NH_kv != 0 && model->NH % model->NH_kv != 0) {
+        return PLACE_ERROR(place_of(root, "model.n_kv_head", "model.n_head"),
+                           "'model.n_head' (%lld) must be a multiple of 'model.n_kv_head' (%lld)",
+                           (long long)model->NH, (long long)model->NH_kv);
+    }
+    return OK;
+}
+
+static Status check_rope(const YamlNode *root, const ModelConfig *model) {
+    RopeFrequencies frequencies;
+    ModelConfig whole = model_config_complete(*model);
+    if (model->position != POSITION_ROPE) return OK;
+    if (model->rope.high_freq_factor <= model->rope.low_freq_factor) {
+        return PLACE_ERROR(
+            place_of(root, "model.rope.high_freq_factor", "model.rope.low_freq_factor"),
+            "'model.rope.high_freq_factor' (%g) must be over 'model.rope.low_freq_factor' (%g)",
+            model->rope.high_freq_factor, model->rope.low_freq_factor);
+    }
+    if (!failed(rope_frequencies(&whole.rope, whole.HS, &frequencies))) return OK;
+    return PLACE_ERROR(place_of(root, "model.rope", "model.position"), "%s", status_message());
+}
+
+static Status check_model(const YamlNode *root, const Config *config) {
+    TRY(check_sizes(root, &config->model));
+    TRY(check_heads(root, &config->model));
+    return check_rope(root, &config->model);
 }
 
 /* Cosine and linear end at `decay`. Lengths in different units are compared when the run starts. */

@@ -1,7 +1,7 @@
 #include "launch/config/resolved.h"
 
 Resolved resolved_from(const Config *config) {
-    return (Resolved){.vocab_size = config->model.vocab_size,
+    return (Resolved){.vocab_size = config->model.V,
                       .end_of_text = config->data.end_of_text,
                       .batch_size = config->data.batch_size,
                       .backends = config->attention.backends};
@@ -20,7 +20,7 @@ static void backends_adopt(ConfigChoices *backends, const ConfigAttention *now,
 static int64_t value_of(int64_t now, int64_t saved) { return now == CONFIG_AUTO ? saved : now; }
 
 void resolved_adopt(Resolved *resolved, const Config *config, const Config *saved) {
-    resolved->vocab_size = value_of(config->model.vocab_size, saved->model.vocab_size);
+    resolved->vocab_size = value_of(config->model.V, saved->model.V);
     resolved->end_of_text = value_of(config->data.end_of_text, saved->data.end_of_text);
     resolved->batch_size = value_of(config->data.batch_size, saved->data.batch_size);
     backends_adopt(&resolved->backends, &config->attention, &saved->attention);
@@ -28,7 +28,7 @@ void resolved_adopt(Resolved *resolved, const Config *config, const Config *save
 
 Config config_resolved(const Config *config, const Resolved *resolved) {
     Config copy = *config;
-    copy.model.vocab_size = resolved->vocab_size;
+    copy.model.V = resolved->vocab_size;
     copy.data.end_of_text = resolved->end_of_text;
     copy.data.batch_size = resolved->batch_size;
     copy.attention.backends = resolved->backends;

@@ -2,13 +2,19 @@
 
 #include "core/ops/adamw.h"
 #include "launch/config/suggest.h"
+#include "nn/models/families.h"
 
 #include <stdint.h>
 #include <string.h>
 
 static const char *const device_names[] = {"auto", "cpu", "cuda", NULL};
-static const char *const preset_names[] = {"none",       "gpt2",    "gpt2-medium",
-                                           "gpt2-large", "gpt2-xl", NULL};
+static const char *const norm_names[] = {"layernorm", "rmsnorm", NULL};
+static const char *const position_names[] = {"learned", "rope", "none", NULL};
+static const char *const scaling_names[] = {"none", "linear", "llama3", "yarn", NULL};
+static const char *const mlp_names[] = {"gelu", "swiglu", "geglu", "relu2", NULL};
+static const char *const block_names[] = {"sequential", "parallel", NULL};
+static const char *const qkv_bias_names[] = {"auto", "true", "false", NULL};
+static const char *const bool_names[] = {"false", "true", NULL};
 static const char *const pick_names[] = {"order", "measured", "predicted", NULL};
 static const char *const dtype_names[] = {"float32", "float64", "bfloat16",
                                           "float16", "tf32",    NULL};
@@ -52,23 +58,86 @@ const Field schema[] = {
      "OpenMP threads per rank; auto is the rank's share of the cores, limited by the CPU time "
      "that control groups allow"},
 
-    {"model.preset", FIELD_ENUM, "gpt2", ONE_OF(preset_names), AT(model.preset), FREE,
-     "default sizes, which explicit sizes override; none requires all four sizes"},
-    {"model.n_layer", FIELD_INT, NULL, FROM(1, 10000), AT(model.n_layer), MUST,
+    {"model.preset", FIELD_ENUM, "gpt2", ONE_OF(model_preset_names), AT(preset), FREE,
+     "default sizes and layers, which explicit keys override; none requires all four sizes"},
+    {"model.n_layer", FIELD_INT, NULL, FROM(1, 10000), AT(model.L), MUST,
      "transformer blocks"},
-    {"model.n_head", FIELD_INT, NULL, FROM(1, 10000), AT(model.n_head), MUST,
+    {"model.n_head", FIELD_INT, NULL, FROM(1, 10000), AT(model.NH), MUST,
      "attention heads per block"},
-    {"model.n_embd", FIELD_INT, NULL, FROM(1, 1000000), AT(model.n_embd), MUST,
-     "channels; a multiple of n_head"},
-    {"model.block_size", FIELD_INT, NULL, FROM(1, 16777216), AT(model.block_size), MUST,
+    {"model.n_embd", FIELD_INT, NULL, FROM(1, 1000000), AT(model.C), MUST,
+     "channels; a multiple of n_head, unless head_dim is set"},
+    {"model.block_size", FIELD_INT, NULL, FROM(1, 16777216), AT(model.T), MUST,
      "context length, in tokens"},
-    {"model.vocab_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 16777216), AT(model.vocab_size), MUST,
+    {"model.vocab_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 16777216), AT(model.V), MUST,
      "tokens in the vocabulary; auto takes that of the data; a preset sets 50257"},
+    {"model.n_kv_head", FIELD_INT_OR_AUTO, "auto", FROM(1, 10000), AT(model.NH_kv), MUST,
+     "heads of keys and values, shared by equally many heads of queries; auto is n_head"},
+    {"model.head_dim", FIELD_INT_OR_AUTO, "auto", FROM(1, 1000000), AT(model.HS), MUST,
+     "channels per head; auto is n_embd / n_head"},
     {"model.bias", FIELD_BOOL, "true", ANY, AT(model.bias), MUST,
      "biases in linear layers and layer norms"},
+    {"model.qkv_bias", FIELD_ENUM, "auto", ONE_OF(qkv_bias_names), AT(model.qkv_bias), MUST,
+     "biases in the projection to q, k and v; auto is model.bias"},
     {"model.dropout", FIELD_FLOAT, "0", BELOW(0, 1), AT(model.dropout), MUST,
      "probability of dropping an activation"},
-    {"model.pad_vocab", FIELD_INT, "64", FROM(1, 65536), AT(model.pad_vocab), MUST,
+    {"model.norm", FIELD_ENUM, "layernorm", ONE_OF(norm_names), AT(model.norm), MUST,
+     "normalization of the residual stream"},
+    {"model.norm_weight", FIELD_BOOL, "true", ANY, AT(model.norm_weight), MUST,
+     "weights in these norms"},
+    {"model.norm_eps", FIELD_FLOAT, "1e-5", FROM(1e-12, 1), AT(model.norm_eps), MUST,
+     "epsilon of all norms"},
+    {"model.position", FIELD_ENUM, "learned", ONE_OF(position_names), AT(model.position), MUST,
+     "positions: a learned embedding, rotations of q and k, or none"},
+    {"model.rope.base", FIELD_FLOAT, "10000", FROM(1, 1e12), AT(model.rope.base), MUST,
+     "base of the rotations' wavelengths"},
+    {"model.rope.fraction", FIELD_FLOAT, "1", FROM(0, 1), AT(model.rope.fraction), MUST,
+     "fraction of a head's channels that rotate"},
+    {"model.rope.scaling", FIELD_ENUM, "none", ONE_OF(scaling_names), AT(model.rope.scaling), MUST,
+     "extension of the context beyond rope.original_block_size"},
+    {"model.rope.factor", FIELD_FLOAT, "1", FROM(1, 1e6), AT(model.rope.factor), MUST,
+     "factor of the extension"},
+    {"model.rope.original_block_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 16777216),
+     AT(model.rope.original_positions), MUST,
+     "context length before the extension, for llama3 and yarn; auto is block_size"},
+    {"model.rope.low_freq_factor", FIELD_FLOAT, "1", FROM(1e-6, 1e6),
+     AT(model.rope.low_freq_factor), MUST,
+     "llama3: wavelengths over the original context / this are extended"},
+    {"model.rope.high_freq_factor", FIELD_FLOAT, "4", FROM(1e-6, 1e6),
+     AT(model.rope.high_freq_factor), MUST,
+     "llama3: wavelengths below the original context / this are not"},
+    {"model.rope.beta_fast", FIELD_FLOAT, "32", FROM(1e-6, 1e6), AT(model.rope.beta_fast), MUST,
+     "yarn: frequencies with more rotations in the original context are not extended"},
+    {"model.rope.beta_slow", FIELD_FLOAT, "1", FROM(1e-6, 1e6), AT(model.rope.beta_slow), MUST,
+     "yarn: frequencies with fewer rotations are extended"},
+    {"model.rope.attention_factor", FIELD_FLOAT, "0", FROM(0, 1000),
+     AT(model.rope.attention_factor), MUST,
+     "yarn: factor of q and k; 0 is 0.1 ln(factor) + 1"},
+    {"model.mlp", FIELD_ENUM, "gelu", ONE_OF(mlp_names), AT(model.mlp), MUST,
+     "activation of the MLP; swiglu and geglu have a gate"},
+    {"model.mlp_width", FIELD_INT_OR_AUTO, "auto", FROM(1, 10000000), AT(model.F), MUST,
+     "hidden channels of the MLP; auto is 4 n_embd, with a gate the multiple of 64 from 8/3 n_embd"},
+    {"model.block", FIELD_ENUM, "sequential", ONE_OF(block_names), AT(model.block), MUST,
+     "whether the MLP reads the sum after attention, or the same norm as attention"},
+    {"model.qk_norm", FIELD_BOOL, "false", ANY, AT(model.qk_norm), MUST,
+     "RMS norm of each head of q and k"},
+    {"model.qk_norm_weight", FIELD_BOOL, "true", ANY, AT(model.qk_norm_weight), MUST,
+     "weights in these norms"},
+    {"model.tie_embeddings", FIELD_BOOL, "true", ANY, AT(model.tie_embeddings), MUST,
+     "the output layer is the token embedding"},
+    {"model.logit_softcap", FIELD_FLOAT, "0", FROM(0, 1e6), AT(model.logit_softcap), MUST,
+     "logits are cap tanh(logits / cap); 0 leaves them"},
+    {"model.embedding_norm", FIELD_BOOL, "false", ANY, AT(model.embedding_norm), MUST,
+     "RMS norm, without weights, of the embeddings"},
+    {"model.embedding_std", FIELD_FLOAT, "0.02", FROM(0, 100), AT(model.embedding_std), MUST,
+     "standard deviation of the initial token embedding"},
+    {"model.value_embeddings", FIELD_PATTERN, "false", ONE_OF(bool_names),
+     AT(model.value_embeddings), MUST,
+     "layers that add an embedding of the token to v; a list repeats over the layers"},
+    {"model.residual_scalars", FIELD_BOOL, "false", ANY, AT(model.residual_scalars), MUST,
+     "learned factors of the residual and of the embeddings, added before each block"},
+    {"model.zero_init", FIELD_BOOL, "false", ANY, AT(model.zero_init), MUST,
+     "output projections and an untied output layer start at 0"},
+    {"model.pad_vocab", FIELD_INT, "64", FROM(1, 65536), AT(pad_vocab), MUST,
      "pad the vocabulary to a multiple of this; 1 adds no padding"},
 
     {"attention.backends", FIELD_ENUM_LIST, "[flash, mem_efficient, math, baseline]",
@@ -80,6 +149,12 @@ const Field schema[] = {
     {"attention.document_mask", FIELD_BOOL, "false", ANY, AT(attention.document_mask), MUST,
      "tokens attend only within their document, which ends with data.end_of_text; positions "
      "continue through the row"},
+
+    {"attention.window", FIELD_PATTERN, "full", FROM(1, 16777216), AT(model.window), MUST,
+     "a token attends to itself and the previous tokens, this many in all; a list such as [512, "
+     "512, 512, full] repeats over the layers"},
+    {"attention.scale", FIELD_FLOAT, "0", FROM(0, 1000), AT(model.attention_scale), MUST,
+     "factor of the scores; 0 is 1 / sqrt(head_dim)"},
 
     {"data.train", FIELD_STRING, NULL, ANY, AT(data.train), FREE,
      "token file for training, made by ./prepare; on resume, a file with the same content at any "
@@ -230,21 +305,6 @@ const Field schema[] = {
 
 const size_t schema_count = sizeof schema / sizeof schema[0];
 
-const char *const preset_keys[PRESET_KEYS] = {"model.n_layer", "model.n_head", "model.n_embd",
-                                              "model.block_size", "model.vocab_size"};
-
-/* Radford et al. 2019, table 2. */
-static const char *const presets[][PRESET_KEYS] = {
-    [CONFIG_PRESET_GPT2] = {"12", "12", "768", "1024", "50257"},
-    [CONFIG_PRESET_GPT2_MEDIUM] = {"24", "16", "1024", "1024", "50257"},
-    [CONFIG_PRESET_GPT2_LARGE] = {"36", "20", "1280", "1024", "50257"},
-    [CONFIG_PRESET_GPT2_XL] = {"48", "25", "1600", "1024", "50257"},
-};
-
-const char *const *preset_sizes(ConfigPreset preset) {
-    return preset == CONFIG_PRESET_NONE ? NULL : presets[preset];
-}
-
 const Field *schema_find(const char *path) {
     for (size_t i = 0; i < schema_count; i++) {
         if (strcmp(schema[i].path, path) == 0) return &schema[i];
@@ -296,6 +356,10 @@ const char *schema_suggest(const char *path, char *buffer, size_t bytes) {
     return least == 1 || is_slip(least, last_part(path)) ? buffer : NULL;
 }
 
+static void write_names(const char *const *names, FILE *file) {
+    for (size_t i = 0; names[i] != NULL; i++) fprintf(file, "%s%s", i == 0 ? "" : "|", names[i]);
+}
+
 void schema_write_type(const Field *field, FILE *file) {
     static const char *const types[] = {
         [FIELD_STRING] = "string",
@@ -317,10 +381,11 @@ void schema_write_type(const Field *field, FILE *file) {
         [FIELD_ENUM_LIST] = "list of ",
         [FIELD_STRING_LIST] = "list of strings",
         [FIELD_SHELL_LINES] = "list of strings",
+        [FIELD_PATTERN] = "",
         [FIELD_SWEEP] = "map|list of maps",
     };
     fputs(types[field->type], file);
-    if (field->names == NULL) return;
-    for (size_t i = 0; field->names[i] != NULL; i++)
-        fprintf(file, "%s%s", i == 0 ? "" : "|", field->names[i]);
+    if (field->type == FIELD_PATTERN && field->names == NULL) fputs("integer|full", file);
+    if (field->names != NULL) write_names(field->names, file);
+    if (field->type == FIELD_PATTERN) fputs(", or a list", file);
 }

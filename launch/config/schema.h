@@ -24,6 +24,8 @@ typedef enum FieldType {
     FIELD_ENUM_LIST,
     FIELD_STRING_LIST,
     FIELD_SHELL_LINES, /* the same, but newlines and tabs are allowed */
+    FIELD_PATTERN, /* a LayerPattern: a value or a list of values, repeated over the layers; 0 is
+                      `full`, or the first of `names` */
     FIELD_SWEEP,
 } FieldType;
 
@@ -57,9 +59,3 @@ const char *schema_suggest(const char *path, char *buffer, size_t bytes);
 
 /* The values of an enum key as `a|b|c`, or the name of its type in the reference page. */
 void schema_write_type(const Field *field, FILE *file);
-
-/* The sizes of a preset as default texts, parallel to `keys`; NULL if the preset does not set
- * one. */
-enum { PRESET_KEYS = 5 };
-extern const char *const preset_keys[PRESET_KEYS];
-const char *const *preset_sizes(ConfigPreset preset);

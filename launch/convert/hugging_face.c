@@ -213,7 +213,7 @@ static Status tensors_read(const HuggingFaceFile *s, ModelWeights *m) {
 /* The sizes from the shapes of the weights. */
 static Status sizes_find(HuggingFaceFile *s, int64_t heads, ModelConfig *out) {
     const ParameterNames *names = s->family->parameters;
-    *out = (ModelConfig){.family = s->family, .NH = heads};
+    *out = (ModelConfig){.NH = heads};
     s->prefix = s->family->hugging_face_prefix;
     if (entry_find(s, &names[0], 0) == NULL) s->prefix = "";
     for (int i = 0; i < s->family->n_parameters; i++) {
@@ -234,7 +234,7 @@ static Status model_read(HuggingFaceFile *s, int64_t heads, ModelWeights **out) 
     }
     TRY(weights_open(s->path, &s->weights));
     TRY(sizes_find(s, heads, &config));
-    TRY(model_weights_create(s->path, &config, out));
+    TRY(model_weights_create(s->path, s->family, &config, out));
     if (s->config != NULL) TRY(config_json_check(s->config_path, s->config, &config));
     return tensors_read(s, *out);
 }
@@ -259,7 +259,7 @@ static Status entries_of(const ModelWeights *m, DType dtype, Arena *arena, Safet
     for (int i = 0; *out != NULL && i < m->count; i++) {
         const ModelTensor *t = &m->tensors[i];
         char name[NAME_CAPACITY];
-        name_in(name, m->config.family->hugging_face_prefix, t->names, t->block);
+        name_in(name, m->family->hugging_face_prefix, t->names, t->block);
         (*out)[i] = (SafetensorsEntry){.name = arena_strdup(arena, name),
                                        .dtype = dtype,
                                        .n_dims = t->n_dims,

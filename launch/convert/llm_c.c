@@ -1,7 +1,7 @@
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "launch/convert/formats.h"
-#include "nn/models/families.h"
+#include "nn/models/gpt2.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ typedef Status (*VisitFn)(void *context, ModelTensor *tensor);
 
 /* Every tensor in the order of the file: each parameter of the family, over all blocks. */
 static Status visit(const ModelWeights *m, VisitFn fn, void *context) {
-    const ModelFamily *family = m->config.family;
+    const ModelFamily *family = m->family;
     for (int i = 0; i < family->n_parameters; i++) {
         const char *pattern = family->parameters[i].name;
         int64_t count = strchr(pattern, '#') == NULL ? 1 : m->config.L;
@@ -60,8 +60,7 @@ static Status header_read(LlmcSource *s) {
                      h[1]);
     }
     s->dtype = h[1] == VERSION_F32 ? DTYPE_F32 : DTYPE_BF16;
-    s->config = (ModelConfig){
-        .family = model_family("gpt2"), .T = h[2], .V = h[3], .L = h[4], .NH = h[5], .C = h[6]};
+    s->config = (ModelConfig){.T = h[2], .V = h[3], .L = h[4], .NH = h[5], .C = h[6]};
     s->Vp = h[7];
     if (s->Vp >= s->config.V && s->config.V > 0 && s->config.T > 0 && s->config.L > 0 &&
         s->config.C > 0)
@@ -114,7 +113,7 @@ Status llm_c_read(const char *path, ModelWeights **out) {
     TRY(input_open(path, &source.file));
     Status status = header_read(&source);
     if (!failed(status)) status = blocks_check(&source);
-    if (!failed(status)) status = model_weights_create(path, &source.config, out);
+    if (!failed(status)) status = model_weights_create(path, &gpt2_family, &source.config, out);
     if (!failed(status)) status = length_check(&source, *out);
     if (!failed(status)) status = model_weights_allocate(*out, path);
     if (!failed(status)) status = visit(*out, tensor_read, &source);

@@ -1,6 +1,7 @@
 #include "launch/convert/model_weights.h"
 
 #include "core/base/checked.h"
+#include "nn/model.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -14,14 +15,15 @@ static Status no_room(const char *origin) {
     return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
 }
 
-static Status sizes_check(const char *origin, const ModelConfig *c) {
+static Status sizes_check(const char *origin, const ModelWeights *w) {
+    const ModelConfig *c = &w->config;
     const int64_t all[] = {c->V, c->T, c->L, c->NH, c->C};
     for (int i = 0; i < 5; i++) {
         if (all[i] >= 1 && all[i] <= (i == 2 ? MOST_BLOCKS : LARGEST)) continue;
         return ERROR(
             STATUS_DATA,
             "%s: no %s: vocabulary %lld, positions %lld, blocks %lld, heads %lld, channels %lld",
-            origin, c->family->title, (long long)c->V, (long long)c->T, (long long)c->L,
+            origin, w->family->title, (long long)c->V, (long long)c->T, (long long)c->L,
             (long long)c->NH, (long long)c->C);
     }
     if (c->C % c->NH == 0) return OK;
@@ -37,10 +39,10 @@ static Status tensor_copy(ModelWeights *w, const char *origin, const Parameter *
     void **place = t->name == NULL ? NULL : names_add(&w->names, &w->arena, t->name);
     if (place == NULL) return no_room(origin);
     *place = t;
-    t->names = model_parameter_names(w->config.family, t->name, &t->block);
+    t->names = model_parameter_names(w->family, t->name, &t->block);
     if (t->names != NULL) return OK;
     return ERROR(STATUS_UNSUPPORTED, "%s: %s's '%s' has no name in other formats", origin,
-                 w->config.family->title, t->name);
+                 w->family->title, t->name);
 }
 
 static Status tensors_copy(ModelWeights *w, const char *origin, const Parameters *parameters,
@@ -68,13 +70,16 @@ static Status tensors_declare(ModelWeights *w, const char *origin) {
                                         : status; /* more than the address space */
 }
 
-Status model_weights_create(const char *origin, const ModelConfig *config, ModelWeights **out) {
+Status model_weights_create(const char *origin, const ModelFamily *family,
+                            const ModelConfig *config, ModelWeights **out) {
     ModelWeights *weights = *out = calloc(1, sizeof *weights);
     if (weights == NULL) return no_room(origin);
-    weights->config = *config;
+    weights->family = family;
+    weights->config = (ModelConfig){MODEL_CONFIG_DEFAULTS};
+    weights->config.V = config->V, weights->config.T = config->T, weights->config.L = config->L;
+    weights->config.NH = config->NH, weights->config.C = config->C;
     weights->config.Vp = config->V;
-    weights->config.bias = true;
-    Status status = sizes_check(origin, config);
+    Status status = sizes_check(origin, weights);
     if (!failed(status)) status = tensors_declare(weights, origin);
     if (failed(status)) model_weights_destroy(out);
     return status;

@@ -4,7 +4,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/names.h"
-#include "nn/model.h"
+#include "nn/models/families.h"
 
 typedef struct ModelTensor {
     const char *name; /* h.0.attn.c_attn.weight, ... */
@@ -16,6 +16,7 @@ typedef struct ModelTensor {
 } ModelTensor;
 
 typedef struct ModelWeights {
+    const ModelFamily *family;
     ModelConfig config;   /* Vp = V, with biases */
     ModelTensor *tensors; /* in the family's order of declaration */
     int count;
@@ -28,8 +29,8 @@ typedef struct ModelWeights {
 /* The tensors of a model of this family and these sizes, without data; Vp, bias and dropout are
  * ignored. `origin` names the file in messages. Errors: STATUS_DATA for sizes out of range,
  * STATUS_NO_ROOM. */
-NODISCARD Status model_weights_create(const char *origin, const ModelConfig *config,
-                                      ModelWeights **out);
+NODISCARD Status model_weights_create(const char *origin, const ModelFamily *family,
+                                      const ModelConfig *config, ModelWeights **out);
 
 /* Allocates all tensors as zeros. Call it after checking that the file contains that much. Errors:
  * STATUS_NO_ROOM. */

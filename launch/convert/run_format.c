@@ -9,6 +9,7 @@
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/state.h"
+#include "nn/models/gpt2.h"
 #include "nn/optim/adamw.h"
 
 #include <limits.h>
@@ -58,9 +59,13 @@ static Status weights_read(const CheckpointFile *file, Arena *arena, ModelWeight
     Config *config;
     TRY(checkpoint_read_text(file, "config", arena, &text));
     TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &config));
-    ModelConfig model = experiment_model_config(config, config->model.vocab_size);
+    ModelConfig model = experiment_model_config(config, config->model.V);
     config_destroy(&config);
-    TRY(model_weights_create(checkpoint_path(file), &model, out));
+    if (!gpt2_describes(&model)) {
+        return ERROR(STATUS_UNSUPPORTED, "%s: the run's layers are not GPT-2's",
+                     checkpoint_path(file));
+    }
+    TRY(model_weights_create(checkpoint_path(file), &gpt2_family, &model, out));
     TRY(model_weights_allocate(*out, checkpoint_path(file)));
     for (int i = 0; i < (*out)->count; i++)
         TRY(weight_read(file, model.bias, arena, &(*out)->tensors[i]));
@@ -103,15 +108,17 @@ static Status number_check(const char *path, const char *key, int64_t is, int64_
 
 /* The config for further training must describe this model, with all values resolved. */
 static Status config_check(const char *path, const ModelConfig *s, Config *config) {
-    ConfigModel *m = &config->model;
-    if (m->vocab_size == CONFIG_AUTO) m->vocab_size = s->V;
-    TRY(number_check(path, "model.n_layer", m->n_layer, s->L));
-    TRY(number_check(path, "model.n_head", m->n_head, s->NH));
-    TRY(number_check(path, "model.n_embd", m->n_embd, s->C));
-    TRY(number_check(path, "model.block_size", m->block_size, s->T));
-    TRY(number_check(path, "model.vocab_size", m->vocab_size, s->V));
-    if (!m->bias)
-        return ERROR(STATUS_CONFIG, "%s: model.bias is false, but the weights have biases", path);
+    ModelConfig *m = &config->model;
+    if (m->V == CONFIG_AUTO) m->V = s->V;
+    TRY(number_check(path, "model.n_layer", m->L, s->L));
+    TRY(number_check(path, "model.n_head", m->NH, s->NH));
+    TRY(number_check(path, "model.n_embd", m->C, s->C));
+    TRY(number_check(path, "model.block_size", m->T, s->T));
+    TRY(number_check(path, "model.vocab_size", m->V, s->V));
+    if (!m->bias || !gpt2_describes(m)) {
+        return ERROR(STATUS_CONFIG, "%s: the weights are GPT-2's, with biases, but 'model' is not",
+                     path);
+    }
     if (config->data.batch_size == CONFIG_AUTO)
         return ERROR(STATUS_CONFIG, "%s: data.batch_size must be a number here", path);
     if (config->training.dtype != CONFIG_DTYPE_FLOAT64) return OK;
@@ -244,8 +251,8 @@ static Status run_write(const ModelWeights *m, Config *config, Arena *arena) {
                         ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output)
                         : OK;
     if (!failed(status))
-        status = snapshot_make(m, experiment_model_config(config, config->model.vocab_size).Vp,
-                               arena, &snapshot);
+        status =
+            snapshot_make(m, experiment_model_config(config, config->model.V).Vp, arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);
     if (!failed(status)) {
         status = files_write(&snapshot, m, config, text, folder);

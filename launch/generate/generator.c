@@ -59,13 +59,13 @@ static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
                      "%s: converted weights of %lld tokens, and nothing says what they stand for; "
                      "train on from them "
                      "with data of ./prepare, whose tokenizer the next checkpoint names",
-                     checkpoint_path(file), (long long)g->e.config->model.vocab_size);
+                     checkpoint_path(file), (long long)g->e.config->model.V);
     }
     TRY(tokenizer_open(name[0] == '\0' ? TOKENIZER_OF_NAMELESS : name, &g->tokenizer));
     TRY(tokenizer_check(g, file, name));
-    if (tokenizer_vocab_size(g->tokenizer) <= g->e.config->model.vocab_size) return OK;
+    if (tokenizer_vocab_size(g->tokenizer) <= g->e.config->model.V) return OK;
     return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld",
-                 checkpoint_path(file), (long long)g->e.config->model.vocab_size, name,
+                 checkpoint_path(file), (long long)g->e.config->model.V, name,
                  (long long)tokenizer_vocab_size(g->tokenizer));
 }
 
@@ -110,7 +110,7 @@ static void lengths_choose(Generator *g, int64_t block) {
 
 static Status model_build(Generator *g) {
     Experiment *e = &g->e;
-    ModelConfig model = experiment_model_config(e->config, e->config->model.vocab_size);
+    ModelConfig model = experiment_model_config(e->config, e->config->model.V);
     if (device_count_cuda() > 0 && e->config->device != CONFIG_DEVICE_CPU)
         TRY(device_open_cuda(0, &e->device));
     else
@@ -162,7 +162,7 @@ void generator_destroy(Generator **generator) {
 
 Tokenizer *generator_tokenizer(const Generator *g) { return g->tokenizer; }
 
-int64_t generator_vocab_size(const Generator *g) { return g->e.config->model.vocab_size; }
+int64_t generator_vocab_size(const Generator *g) { return g->e.config->model.V; }
 
 static const Length *length_for(const Generator *g, int64_t n) {
     int i = 0;
@@ -171,7 +171,7 @@ static const Length *length_for(const Generator *g, int64_t n) {
 }
 
 Status generator_logits(Generator *g, const int32_t *context, int64_t n, float *logits) {
-    int64_t block = g->e.config->model.block_size, V = g->e.config->model.vocab_size;
+    int64_t block = g->e.config->model.T, V = g->e.config->model.V;
     int64_t seen = n < block ? n : block;
     const Length *length = length_for(g, seen);
     memset(g->padded, 0, (size_t)length->T * sizeof *g->padded);
@@ -187,7 +187,9 @@ Status generator_logits(Generator *g, const int32_t *context, int64_t n, float *
     TRY(device_upload(g->e.device, g->row, g->host));
     TRY(device_replay(g->e.device, g->programs[g->n_lengths].program));
     TRY(device_download(g->e.device, g->host, g->logits));
-    memcpy(logits, g->host, (size_t)V * sizeof *logits);
+    double cap = g->e.config->model.logit_softcap;
+    for (int64_t v = 0; v < V; v++)
+        logits[v] = cap == 0 ? g->host[v] : (float)(cap * tanh((double)g->host[v] / cap));
     return OK;
 }
 

@@ -5,14 +5,13 @@
 #include "data/tokenizer.h"
 #include "launch/base/cpu_share.h"
 #include "launch/run/placement.h"
-#include "nn/models/families.h"
 
 #include <math.h>
 
 void experiment_configure(Experiment *e, const Config *config) {
     e->config = config;
     e->resolved = resolved_from(config);
-    e->T = config->model.block_size;
+    e->T = config->model.T;
 }
 
 static bool is_half(const Config *config) {
@@ -178,19 +177,11 @@ Status experiment_open_data(Experiment *e) {
 }
 
 ModelConfig experiment_model_config(const Config *config, int64_t vocab_size) {
-    const ConfigModel *m = &config->model;
-    int64_t pad = m->pad_vocab;
-    return (ModelConfig){
-        .family = model_family("gpt2"),
-        .V = vocab_size,
-        .Vp = (vocab_size + pad - 1) / pad * pad,
-        .T = m->block_size,
-        .L = m->n_layer,
-        .NH = m->n_head,
-        .C = m->n_embd,
-        .bias = m->bias,
-        .dropout = m->dropout,
-    };
+    ModelConfig model = config->model;
+    int64_t pad = config->pad_vocab;
+    model.V = vocab_size;
+    model.Vp = (vocab_size + pad - 1) / pad * pad;
+    return model_config_complete(model);
 }
 
 static void plan_forget(Experiment *e) {

@@ -71,17 +71,21 @@ Tensor *attention_record_call(Program *p, const AttentionTensors *tensors,
 
 typedef struct AttentionOptions {
     const KernelChoice *choice;
+    int64_t NH, NH_kv; /* NH_kv divides NH; 0: NH */
+    int64_t window;    /* a token sees itself and window - 1 earlier ones; 0: all earlier ones */
+    double scale;      /* 0: 1 / sqrt(HS) */
     double dropout;
     Tensor *step;      /* the u8 tensor of the StepState */
     Tensor *documents; /* i32 (2, B, T) of nn/attention/documents.h: attention stays inside
                           documents; NULL: one document */
 } AttentionOptions;
 
-/* out (B, T, C) = causal self-attention over a packed qkv (B, T, 3C) with NH heads and scale 1 /
- * sqrt(C / NH). q, k and v are adjacent, with C = NH * HS elements each. */
-Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOptions *options);
+/* out (B, T, NH HS) = causal self-attention over a packed qkv (B, T, (NH + 2 NH_kv) HS), laid out
+ * by attention_packed. */
+Tensor *attention_record(Program *p, Tensor *qkv, const AttentionOptions *options);
 
-/* The call that attention_record makes, for planning and messages. */
+/* The call of attention_record with NH_kv = NH, no window and the default scale, for planning and
+ * messages. */
 AttentionCall attention_call_packed(DType dtype, int64_t B, int64_t T, int64_t NH, int64_t HS,
                                     double dropout, bool training);
 

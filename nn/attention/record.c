@@ -150,17 +150,30 @@ Tensor *attention_record_call(Program *p, const AttentionTensors *t, const Atten
     return program_failed(p) ? NULL : node_record(p, backend, t, &attrs);
 }
 
-Tensor *attention_record(Program *p, Tensor *qkv, int64_t NH, const AttentionOptions *options) {
-    if (program_failed(p) || qkv == NULL) return NULL;
-    int64_t B = qkv->shape[0], T = qkv->shape[1], C = qkv->shape[2] / 3;
+static AttentionCall call_of(const Program *p, const Tensor *qkv, const AttentionOptions *options,
+                             int64_t HS) {
+    int64_t B = qkv->shape[0], T = qkv->shape[1], NH = options->NH,
+            NH_kv = options->NH_kv == 0 ? NH : options->NH_kv;
     AttentionCall call =
-        attention_call_packed(qkv->dtype, B, T, NH, C / NH, options->dropout, p->training);
+        attention_call_packed(qkv->dtype, B, T, NH, HS, options->dropout, p->training);
+    call.NH_kv = NH_kv;
+    call.q = call.k = call.v = attention_packed(T, NH, NH_kv, HS);
+    call.window = options->window >= T ? 0 : options->window;
+    if (options->scale != 0) call.scale = (float)options->scale;
     call.ranges = options->documents != NULL;
+    return call;
+}
+
+Tensor *attention_record(Program *p, Tensor *qkv, const AttentionOptions *options) {
+    if (program_failed(p) || qkv == NULL) return NULL;
+    int64_t NH = options->NH, NH_kv = options->NH_kv == 0 ? NH : options->NH_kv,
+            HS = qkv->shape[2] / (NH + 2 * NH_kv);
+    AttentionCall call = call_of(p, qkv, options, HS);
     AttentionTensors tensors = {.q = qkv,
                                 .k = qkv,
                                 .v = qkv,
-                                .k_offset = C,
-                                .v_offset = 2 * C,
+                                .k_offset = NH * HS,
+                                .v_offset = (NH + NH_kv) * HS,
                                 .step = options->step,
                                 .key_ranges = options->documents,
                                 .query_ranges = options->documents};

@@ -1,71 +1,23 @@
 #include "nn/models/gpt2.h"
 
-#include "core/ops/dropout.h"
-#include "core/ops/embedding.h"
+#define SIZES(layers, heads, channels)                                                             \
+    (const PresetValue[]) {                                                                        \
+        {"model.n_layer", layers}, {"model.n_head", heads}, {"model.n_embd", channels},            \
+            {"model.block_size", "1024"}, {"model.vocab_size", "50257"}, {                         \
+            NULL, NULL                                                                             \
+        }                                                                                          \
+    }
 
-#include <stddef.h>
-#include <stdlib.h>
+static const ModelPreset presets[] = {
+    {"gpt2", SIZES("12", "12", "768")},
+    {"gpt2-medium", SIZES("24", "16", "1024")},
+    {"gpt2-large", SIZES("36", "20", "1280")},
+    {"gpt2-xl", SIZES("48", "25", "1600")},
+    {NULL, NULL},
+};
 
-typedef struct Gpt2 {
-    Parameter *wte, *wpe; /* (Vp, C), (T, C) */
-    Block *blocks;        /* L of them */
-    LayerNorm ln_f;
-} Gpt2;
-
-static Status embedding_create(Parameters *parameters, const char *name, int64_t rows,
-                               int64_t init_rows, int64_t C, Parameter **out) {
-    Parameter embedding = {.name = name,
-                           .n_dims = 2,
-                           .shape = {rows, C},
-                           .init = INIT_NORMAL,
-                           .std = 0.02,
-                           .init_rows = init_rows,
-                           .is_embedding = true};
-    return parameters_add(parameters, embedding, out);
-}
-
-static Status gpt2_declare(Model *model, Parameters *parameters) {
-    const ModelConfig *c = &model->config;
-    Gpt2 *gpt = model->layers;
-    TRY(embedding_create(parameters, "wte.weight", c->Vp, c->V, c->C, &gpt->wte));
-    TRY(embedding_create(parameters, "wpe.weight", c->T, c->T, c->C, &gpt->wpe));
-    for (int i = 0; i < c->L; i++)
-        TRY(block_create(parameters, i, c->C, c->NH, c->L, c->bias, &gpt->blocks[i]));
-    model->head = gpt->wte;
-    return layernorm_create(parameters, "ln_f", c->C, c->bias, &gpt->ln_f);
-}
-
-static Status gpt2_create(Model *model, Parameters *parameters) {
-    Gpt2 *gpt = model->layers = calloc(1, sizeof *gpt);
-    if (gpt != NULL) gpt->blocks = calloc((size_t)model->config.L + 1, sizeof *gpt->blocks);
-    if (gpt == NULL || gpt->blocks == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
-    return gpt2_declare(model, parameters);
-}
-
-static void gpt2_destroy(Model *model) {
-    Gpt2 *gpt = model->layers;
-    if (gpt != NULL) free(gpt->blocks);
-    free(gpt);
-}
-
-static Tensor *gpt2_forward(Program *p, const Model *model, Tensor *tokens,
-                            const ForwardContext *context) {
-    const Gpt2 *gpt = model->layers;
-    program_label(p, "embedding");
-    Tensor *embedded = embedding_record(p, tokens, gpt->wte->weight, gpt->wpe->weight);
-    Residual x = {.sum = dropout_record(p, embedded, context->dropout, context->step)};
-    for (int64_t i = 0; i < model->config.L; i++) block_forward(p, &gpt->blocks[i], &x, context);
-    program_label(p, "ln_f");
-    return layernorm_forward(p, &gpt->ln_f, &x);
-}
-
-/* 6 N + 12 L NH HS T, N without wpe. Source: Chowdhery et al., arXiv:2204.02311, appendix B. */
-static double gpt2_flops_per_token(const Model *model, const Parameters *parameters) {
-    const ModelConfig *c = &model->config;
-    double N = (double)(parameters_count(parameters) - c->T * c->C);
-    return 6.0 * N + 12.0 * (double)(c->L * c->C * c->T);
-}
+/* The defaults of the config. */
+static const PresetValue layers[] = {{NULL, NULL}};
 
 #define SIZE(field) offsetof(ModelConfig, field)
 
@@ -95,12 +47,22 @@ static const char *const buffers[] = {".attn.bias", ".attn.masked_bias", NULL};
 const ModelFamily gpt2_family = {
     .name = "gpt2",
     .title = "GPT-2",
-    .create = gpt2_create,
-    .destroy = gpt2_destroy,
-    .forward = gpt2_forward,
-    .flops_per_token = gpt2_flops_per_token,
+    .layers = layers,
+    .presets = presets,
     .parameters = names,
     .n_parameters = sizeof names / sizeof *names,
     .hugging_face_prefix = "transformer.",
     .hugging_face_ignored = buffers,
 };
+
+bool gpt2_describes(const ModelConfig *config) {
+    ModelConfig c = model_config_complete(*config), plain = {MODEL_CONFIG_DEFAULTS};
+    plain.NH = c.NH, plain.C = c.C;
+    plain = model_config_complete(plain);
+    return c.norm == MODEL_LAYERNORM && c.norm_weight && c.norm_eps == plain.norm_eps &&
+           c.NH_kv == plain.NH_kv && c.HS == plain.HS && c.F == plain.F && c.mlp == MLP_GELU &&
+           c.qkv_bias == QKV_BIAS_AUTO && c.position == POSITION_LEARNED &&
+           c.block == BLOCK_SEQUENTIAL && !c.qk_norm && layer_pattern_is_zero(&c.window) &&
+           layer_pattern_is_zero(&c.value_embeddings) && c.attention_scale == 0 &&
+           c.tie_embeddings && c.logit_softcap == 0 && !c.embedding_norm && !c.residual_scalars;
+}

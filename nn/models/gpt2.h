@@ -1,9 +1,12 @@
-/* GPT-2: pre-layernorm blocks, learned positions, an lm_head tied to wte.
+/* GPT-2: pre-layernorm blocks, learned positions, GELU, biases, an lm_head tied to wte.
  *
  * Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3;
  * sizes of table 2. */
 #pragma once
 
-#include "nn/model.h"
+#include "nn/models/family.h"
 
 extern const ModelFamily gpt2_family;
+
+/* Whether a configuration has the layers of GPT-2, of any size, with or without biases. */
+bool gpt2_describes(const ModelConfig *config);

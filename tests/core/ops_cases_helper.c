@@ -113,20 +113,22 @@ static void record_loss(CaseRun *run) {
 static void record_attention(CaseRun *run) {
     const OpCase *op = run->op;
     KernelChoice choice = {.count = 1, .names = {op->backend}};
-    AttentionOptions options = {.choice = &choice, .dropout = op->dropout, .step = run->step};
+    AttentionOptions options = {
+        .choice = &choice, .NH = op->N, .dropout = op->dropout, .step = run->step};
     Tensor *qkv = case_activation(run, "qkv", SHAPE(op->B, op->T, 3 * op->C), 2);
-    case_output(run, "out", attention_record(run->program, qkv, op->N, &options));
+    case_output(run, "out", attention_record(run->program, qkv, &options));
 }
 
 /* qkv has a second use, so attention's gradient is added to an existing one. */
 static void record_attention_shared(CaseRun *run) {
     const OpCase *op = run->op;
     KernelChoice choice = {.count = 1, .names = {op->backend}};
-    AttentionOptions options = {.choice = &choice, .dropout = op->dropout, .step = run->step};
+    AttentionOptions options = {
+        .choice = &choice, .NH = op->N, .dropout = op->dropout, .step = run->step};
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", 3 * op->C, op->C);
     Tensor *w_2 = matrix(run, "w_2", op->C, 3 * op->C);
     Tensor *qkv = linear_record(run->program, x, w, NULL, false);
-    case_output(run, "out", attention_record(run->program, qkv, op->N, &options));
+    case_output(run, "out", attention_record(run->program, qkv, &options));
     case_output(run, "y", linear_record(run->program, qkv, w_2, NULL, false));
 }
 
@@ -201,7 +203,7 @@ static void record_value_embedding(CaseRun *run) {
 static void record_qk_recomputed(CaseRun *run) {
     const OpCase *op = run->op;
     KernelChoice choice = {.count = 1, .names = {"math"}};
-    AttentionOptions options = {.choice = &choice, .step = run->step};
+    AttentionOptions options = {.choice = &choice, .NH = op->N, .step = run->step};
     Tensor *x = activation(run, "x"), *w = matrix(run, "w", packed_columns(op), op->C);
     Tensor *w_0 = matrix(run, "w_0", op->C, op->C);
     Tensor *table = rope_table(run, op->T), *values = matrix(run, "values", op->V, op->C);
@@ -210,7 +212,7 @@ static void record_qk_recomputed(CaseRun *run) {
     Tensor *qkv = linear_record(run->program, hidden, w, NULL, false);
     Tensor *e = embedding_record(run->program, run->tokens, values, NULL);
     qkv = qk_of(run, value_embedding_of(run, qkv, e), table);
-    Tensor *out = attention_record(run->program, qkv, op->N, &options);
+    Tensor *out = attention_record(run->program, qkv, &options);
     Tensor *y = linear_record(run->program, out, w_0, NULL, false);
     recompute_end(run->program, before);
     case_output(run, "y", y);

@@ -171,7 +171,7 @@ static void evaluation_keeps_nothing(void) {
 static void errors_stick(void) {
     Program *p = program_new(true);
     KernelChoice choice = {0};
-    AttentionOptions options = {.choice = &choice, .dropout = 0, .step = NULL};
+    AttentionOptions options = {.choice = &choice, .NH = 2};
     LossOptions loss = {.V = 3};
     Tensor *sum = NULL;
     program_label(p, "h.%d.mlp", 3);
@@ -179,7 +179,7 @@ static void errors_stick(void) {
     CHECK(y == NULL);
     y = norm_record(p, y, y, leaf(p, 1, 9), NULL, layernorm, &sum);
     y = dropout_record(p, y, 0.1, NULL);
-    y = attention_record(p, linear_record(p, y, y, y, true), 2, &options);
+    y = attention_record(p, linear_record(p, y, y, y, true), &options);
     CHECK(y == NULL && sum == NULL);
     CHECK(embedding_record(p, NULL, NULL, NULL) == NULL);
     loss_record(p, NULL, y, NULL, NULL, &loss);

@@ -19,11 +19,12 @@ static void attention_case(Case *c, int64_t B, int64_t T, int64_t NH, int64_t HS
     ComposedAttention composed = {
         .NH = NH, .dropout = dropout, .prescaled = is_math, .dtype = case_dtype(c)};
     AttentionOptions options = {.choice = is_reference ? &reference : &choice,
+                                .NH = NH,
                                 .dropout = dropout,
                                 .step = case_step(c, state)};
     Tensor *out = case_role(c) == CASE_COMPOSITION
                       ? attention_composed_record(case_program(c), qkv, options.step, composed)
-                      : attention_record(case_program(c), qkv, NH, &options);
+                      : attention_record(case_program(c), qkv, &options);
     case_differentiate(c, out);
 }
 

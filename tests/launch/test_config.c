@@ -1,4 +1,5 @@
 #include "launch/config/resolved.h"
+#include "nn/models/families.h"
 #include "tests/launch/config_texts.h"
 
 #include <sys/stat.h>
@@ -10,10 +11,10 @@ static void defaults_are_the_blueprints(void) {
     CHECK(strcmp(c->name, "test") == 0 && strcmp(c->output, "runs/test") == 0 && c->seed == 1337);
     CHECK(c->device == CONFIG_DEVICE_AUTO && c->threads == CONFIG_AUTO &&
           c->data.batch_size == CONFIG_AUTO);
-    CHECK(c->model.preset == CONFIG_PRESET_GPT2 && c->model.n_layer == 12 && c->model.n_head == 12);
-    CHECK(c->model.n_embd == 768 && c->model.block_size == 1024 && c->model.vocab_size == 50257);
-    CHECK(c->model.bias && c->model.dropout == 0 && c->model.pad_vocab == 64 &&
-          c->data.val == NULL);
+    CHECK(strcmp(model_preset_names[c->preset], "gpt2") == 0 && c->model.L == 12 &&
+          c->model.NH == 12);
+    CHECK(c->model.C == 768 && c->model.T == 1024 && c->model.V == 50257);
+    CHECK(c->model.bias && c->model.dropout == 0 && c->pad_vocab == 64 && c->data.val == NULL);
     CHECK(c->attention.backends.count == 4 &&
           strcmp(attention_names[c->attention.backends.items[0]], "flash") == 0);
     CHECK(c->memory_budget.percent == 90 && c->training.dtype == CONFIG_DTYPE_FLOAT32);
@@ -35,13 +36,13 @@ static void defaults_are_the_blueprints(void) {
 static void presets_give_way_to_sizes(void) {
     Config *c = LOAD(LEAST "model: {preset: gpt2-xl, n_layer: 2}\n");
     if (c == NULL) return;
-    CHECK(c->model.n_layer == 2 && c->model.n_head == 25 && c->model.n_embd == 1600);
+    CHECK(c->model.L == 2 && c->model.NH == 25 && c->model.C == 1600);
     config_destroy(&c);
     c = LOAD(LEAST "model: {n_layer: 2, n_head: 2, n_embd: 64, block_size: 32}\n");
-    CHECK(c->model.preset == CONFIG_PRESET_NONE && c->model.vocab_size == CONFIG_AUTO);
+    CHECK(c->preset == 0 && c->model.V == CONFIG_AUTO);
     config_destroy(&c);
     c = LOAD(LEAST "model: {vocab_size: auto, preset: gpt2-medium}\n");
-    CHECK(c->model.vocab_size == CONFIG_AUTO && c->model.n_embd == 1024);
+    CHECK(c->model.V == CONFIG_AUTO && c->model.C == 1024);
     config_destroy(&c);
 }
 
@@ -221,7 +222,7 @@ static void names_of_enums(void) {
     CHECK(strcmp(config_name("report.reduce", CONFIG_REDUCE_MEAN), "mean") == 0);
     CHECK(strcmp(config_name("training.recompute", CONFIG_RECOMPUTE_BLOCK), "block") == 0);
     CHECK(strcmp(config_name("attention.pick", CONFIG_PICK_MEASURED), "measured") == 0);
-    CHECK(strcmp(config_name("model.preset", CONFIG_PRESET_GPT2_XL), "gpt2-xl") == 0);
+    CHECK(strcmp(config_name("model.preset", 4), "gpt2-xl") == 0);
     CHECK(strcmp(config_name("device", CONFIG_DEVICE_CUDA), "cuda") == 0);
     CHECK(config_name("device", 3) == NULL && config_name("device", -1) == NULL &&
           config_name("seed", 0) == NULL);

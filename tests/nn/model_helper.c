@@ -1,6 +1,5 @@
 #include "tests/nn/model_helper.h"
 
-#include "nn/models/gpt2.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/groups.h"
 #include "tests/harness.h"
@@ -9,14 +8,7 @@
 
 ModelOptions model_tiny(void) {
     return (ModelOptions){
-        .config = {.family = &gpt2_family,
-                   .V = 61,
-                   .Vp = 64,
-                   .T = 16,
-                   .L = 2,
-                   .NH = 4,
-                   .C = 32,
-                   .bias = true},
+        .config = {MODEL_CONFIG_DEFAULTS, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32},
         .dtype = DTYPE_F32,
         .B = 2,
         .accumulation = 1,

@@ -209,13 +209,13 @@ static void masked_tiles_are_skipped(void) {
 static size_t bytes_of_attention(const char *name, int64_t T) {
     Program *p = NULL;
     KernelChoice choice = {.count = 1, .names = {name}};
-    AttentionOptions options = {.choice = &choice};
+    AttentionOptions options = {.choice = &choice, .NH = 4};
     int64_t shape[] = {2, T, 3 * 64};
     size_t bytes = 0;
     if (!CHECK_OK(program_create((Target){.kind = DEVICE_CPU, .threads = 2}, true, &p))) return 0;
     Tensor *qkv = program_tensor(p, BUFFER_ACTIVATIONS, DTYPE_F32, 3, shape);
     qkv->needs_grad = true;
-    Tensor *out = attention_record(p, qkv, 4, &options);
+    Tensor *out = attention_record(p, qkv, &options);
     autodiff_watch(p, out, program_tensor_like(p, BUFFER_ACTIVATION_GRADIENTS, out), true);
     autodiff_run(p);
     CHECK_OK(program_status(p));

@@ -1,6 +1,5 @@
 /* Documents of a packed row: they are found, and kept apart: a row of two documents equals each of
  * them alone. */
-#include "nn/models/gpt2.h"
 #include "tests/harness.h"
 #include "tests/nn/documents_helper.h"
 #include "tests/nn/model_helper.h"
@@ -50,8 +49,8 @@ static const StepState still = {.seed = 7, .step = 3, .adam_step = 1, .lr = 0, .
  * position. */
 static bool model_open(int64_t T, const char *backend, bool mask, TestModel *model) {
     ModelOptions options = model_tiny();
-    options.config = (ModelConfig){
-        .family = &gpt2_family, .V = 29, .Vp = 32, .T = T, .L = 2, .NH = 2, .C = 8, .bias = true};
+    options.config =
+        (ModelConfig){MODEL_CONFIG_DEFAULTS, .V = 29, .Vp = 32, .T = T, .L = 2, .NH = 2, .C = 8};
     options.dtype = DTYPE_F64;
     options.B = 1;
     options.backend = backend;

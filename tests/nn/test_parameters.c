@@ -1,7 +1,6 @@
 /* Layout and initialization of parameters. */
 #include "core/ops/adamw.h"
 #include "core/rng.h"
-#include "nn/models/gpt2.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/groups.h"
 #include "tests/harness.h"
@@ -53,14 +52,8 @@ static void check_normal(const TestModel *model, const char *name, int64_t rows,
 
 static void initialization(void) {
     ModelOptions options = model_tiny();
-    options.config = (ModelConfig){.family = &gpt2_family,
-                                   .V = 300,
-                                   .Vp = 320,
-                                   .T = 16,
-                                   .L = 8,
-                                   .NH = 4,
-                                   .C = 64,
-                                   .bias = true};
+    options.config = (ModelConfig){
+        MODEL_CONFIG_DEFAULTS, .V = 300, .Vp = 320, .T = 16, .L = 8, .NH = 4, .C = 64};
     TestModel model;
     REQUIRE_OK(test_model_create(&options, &model));
     check_normal(&model, "wte.weight", 300, 0.02);
@@ -177,7 +170,7 @@ static void buckets(void) {
 static void shards(void) {
     enum { RANKS = 3 };
     const ModelConfig gpt_config = {
-        .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
+        MODEL_CONFIG_DEFAULTS, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32};
     Device *device = NULL;
     REQUIRE_OK(device_open_cpu(1, &device));
     for (int rank = 0; rank < RANKS; rank++) {
@@ -231,7 +224,7 @@ enum { MATRICES = 1 << PARAMETER_MATRIX | 1 << PARAMETER_EMBEDDING | 1 << PARAME
 static void states_of_two_optimizers(void) {
     static const Optimizer other = {"other", {{"momentum", false}, {"m", false}}, NULL};
     const ModelConfig config = {
-        .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32, .bias = true};
+        MODEL_CONFIG_DEFAULTS, .V = 61, .Vp = 64, .T = 16, .L = 2, .NH = 4, .C = 32};
     for (int ranks = 1; ranks <= 2; ranks++) {
         Store *store = NULL;
         Parameters *p = NULL;
@@ -265,7 +258,7 @@ static void states_of_two_optimizers(void) {
 
 static void a_parameter_without_a_group_is_refused(void) {
     const ModelConfig config = {
-        .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 1, .NH = 4, .C = 32, .bias = true};
+        MODEL_CONFIG_DEFAULTS, .V = 61, .Vp = 64, .T = 16, .L = 1, .NH = 4, .C = 32};
     Store *store = NULL;
     Parameters *p = NULL;
     Model *model = NULL;

@@ -1,5 +1,5 @@
 /* Groups with SHARD_TENSORS: each rank holds whole tensors, and each tensor is on one rank. */
-#include "nn/models/gpt2.h"
+#include "nn/model.h"
 #include "nn/optim/groups.h"
 #include "nn/optim/muon.h"
 #include "tests/harness.h"
@@ -15,7 +15,7 @@ typedef struct Layout {
 
 static bool layout_create(int rank, int ranks, bool is_sharded, int64_t C, Layout *out) {
     const ModelConfig config = {
-        .family = &gpt2_family, .V = 61, .Vp = 64, .T = 16, .L = 3, .NH = 4, .C = C, .bias = true};
+        MODEL_CONFIG_DEFAULTS, .V = 61, .Vp = 64, .T = 16, .L = 3, .NH = 4, .C = C};
     GroupOptions kinds[PARAMETER_KINDS];
     *out = (Layout){0};
     groups_adamw(kinds, (OptimizerOptions){0}, 0.1);

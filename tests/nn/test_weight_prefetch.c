@@ -1,7 +1,6 @@
 /* Weight prefetch with a sharded optimizer, for a model with more buckets than are gathered ahead:
  * every read follows its wait, and at the end of a program nothing is in flight. Programs are
  * recorded, not run. */
-#include "nn/models/gpt2.h"
 #include "nn/optim/buckets.h"
 #include "nn/optim/weight_prefetch.h"
 #include "tests/harness.h"
@@ -54,14 +53,8 @@ static Status setting_create(int64_t accumulation, bool shares, Setting *s) {
                                    .reduce_scatter_start = start,
                                    .all_gather_start = start,
                                    .wait = wait_for};
-    options.config = (ModelConfig){.family = &gpt2_family,
-                                   .V = 61,
-                                   .Vp = 64,
-                                   .T = 8,
-                                   .L = 48,
-                                   .NH = 25,
-                                   .C = 1600,
-                                   .bias = true};
+    options.config = (ModelConfig){
+        MODEL_CONFIG_DEFAULTS, .V = 61, .Vp = 64, .T = 8, .L = 48, .NH = 25, .C = 1600};
     options.B = 1;
     options.accumulation = accumulation;
     options.collectives = &s->collectives;
