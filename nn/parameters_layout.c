@@ -166,15 +166,20 @@ static int lightest_segment(const OpenBucket *open) {
     return lightest;
 }
 
+static void segment_take(OpenBucket *open, int i, int segment) {
+    open->owner[i] = segment;
+    open->loads[segment] += elements_of(open->list[i]);
+    open->rows[segment] += rows_of(open->list[i]);
+}
+
 /* Graham 1969, "Bounds on multiprocessing timing anomalies": longest processing time first. */
 static void segments_balance(OpenBucket *open) {
     int64_t length = 0, height = 0, ranks = open->parameters->sharding.ranks;
     for (int s = 0; s < open->segments; s++) open->loads[s] = open->rows[s] = 0;
     for (int i = 0; i < open->count; i++) open->owner[i] = -1;
-    for (int i; (i = largest_unowned(open)) >= 0;) {
-        int s = open->owner[i] = lightest_segment(open);
-        open->loads[s] += elements_of(open->list[i]);
-        open->rows[s] += rows_of(open->list[i]);
+    for (int i = 0; open->segments == 1 && i < open->count; i++) segment_take(open, i, 0);
+    for (int i; (i = largest_unowned(open)) >= 0;) segment_take(open, i, lightest_segment(open));
+    for (int s = 0; s < open->segments; s++) {
         if (open->loads[s] > length) length = open->loads[s];
         if (open->rows[s] > height) height = open->rows[s];
     }
