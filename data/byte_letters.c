@@ -32,3 +32,19 @@ size_t byte_letters_decode(const char *word, size_t length, uint8_t *out) {
     }
     return n;
 }
+
+static unsigned letter_of(unsigned byte) {
+    if (is_printable(byte)) return byte;
+    return FIRST_LETTER + (byte < LOW ? byte : byte < 0xAD ? LOW + byte - 0x7F : LOW + MIDDLE);
+}
+
+size_t byte_letter_encode(uint8_t byte, char out[2]) {
+    unsigned letter = letter_of(byte);
+    if (letter < 0x80) {
+        out[0] = (char)letter;
+        return 1;
+    }
+    out[0] = (char)(0xC0 | letter >> 6);
+    out[1] = (char)(0x80 | (letter & 0x3F));
+    return 2;
+}

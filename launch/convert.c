@@ -10,26 +10,34 @@
 typedef struct ConvertOptions {
     const char *config;
     int64_t heads;
-    int dtype; /* index into dtypes[] */
+    int dtype;  /* index into dtypes[] */
+    int format; /* index into formats[] */
+    double shard_gigabytes;
 } ConvertOptions;
 
-static const DType dtypes[] = {DTYPE_F32, DTYPE_BF16};
+static const DType dtypes[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
+enum { FORMAT_BY_NAME, FORMAT_TO_HUGGING_FACE };
 
 static const Option options[] = {
-    {"dtype", OPTION_CHOICE, offsetof(ConvertOptions, dtype), "float32|bfloat16", "float32",
+    {"dtype", OPTION_CHOICE, offsetof(ConvertOptions, dtype), "float32|bfloat16|float16", "float32",
      .doc = "type in the output file; runs are always float32"},
+    {"format", OPTION_CHOICE, offsetof(ConvertOptions, format), "by-name|hugging-face", "by-name",
+     .doc = "hugging-face: TO is a directory for from_pretrained"},
+    {"max-shard-size", OPTION_NUMBER, offsetof(ConvertOptions, shard_gigabytes), "GB", "5", 1e-6,
+     1e6, .doc = "largest safetensors file; a larger model becomes shards with an index"},
     {"config", OPTION_TEXT, offsetof(ConvertOptions, config), "FILE",
      .doc = "the config of the new run; its model must match the weights"},
     {"heads", OPTION_INT, offsetof(ConvertOptions, heads), "N", "0", 0, 1 << 24,
-     .doc = "attention heads of safetensors; 0: from the config.json beside them, otherwise "
-            "channels / 64"},
+     .doc = "attention heads of safetensors; 0: from the config.json beside them, otherwise, for "
+            "GPT-2, channels / 64"},
 };
 
 static void print_notes(FILE *file) {
-    fputs("FROM and TO: *.safetensors is Hugging Face's GPT-2, *.bin a model of llm.c, anything "
-          "else a run directory.\n"
-          "FROM may also be a checkpoint, a Hugging Face directory or index of shards. TO must not "
-          "exist. After\n"
+    fputs("FROM and TO: *.safetensors is a GPT-2, Llama, Mistral, Qwen2 or Qwen3 of Hugging Face, "
+          "*.bin a model of\n"
+          "llm.c, anything else a run directory. FROM may also be a checkpoint, a Hugging Face "
+          "directory or index of\n"
+          "shards. TO must not exist. After\n"
           "`./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train mine.yaml output=runs/gpt2` "
           "trains from those weights.\n",
           file);
@@ -65,7 +73,9 @@ static Status model_read(const char *path, const ConvertOptions *values, ModelWe
 static Status model_write(const ModelWeights *model, const char *path,
                           const ConvertOptions *values) {
     switch (format_of_target(path)) {
-    case FORMAT_HUGGING_FACE: return hugging_face_write(model, path, dtypes[values->dtype]);
+    case FORMAT_HUGGING_FACE:
+        return hugging_face_write(model, path, dtypes[values->dtype],
+                                  (int64_t)(1e9 * values->shard_gigabytes));
     case FORMAT_LLM_C: return llm_c_write(model, path, dtypes[values->dtype]);
     default: return run_export(model, path, values->config);
     }
@@ -109,6 +119,18 @@ static Status convert(const char *from, const char *to, const ConvertOptions *va
     return OK;
 }
 
+/* The file of weights in a directory of Hugging Face. */
+static Status convert_to(const char *from, const char *to, const ConvertOptions *values) {
+    Arena arena = {0};
+    bool is_directory =
+        values->format == FORMAT_TO_HUGGING_FACE && format_of_target(to) == FORMAT_RUN;
+    const char *target = is_directory ? arena_printf(&arena, "%s/model.safetensors", to) : to;
+    Status status =
+        target == NULL ? ERROR(STATUS_NO_ROOM, "out of memory") : convert(from, target, values);
+    arena_free(&arena);
+    return status;
+}
+
 int main(int argc, char **argv) {
     at_load_restore();
     streams_open();
@@ -116,7 +138,7 @@ int main(int argc, char **argv) {
     Arguments arguments;
     Status status = options_parse(&program, argc, argv, &values, &arguments);
     if (!failed(status) && !options_answer(&program, &arguments, stdout)) {
-        status = convert(arguments.operands[0], arguments.operands[1], &values);
+        status = convert_to(arguments.operands[0], arguments.operands[1], &values);
     }
     arguments_destroy(&arguments);
     return streams_report("convert", status);

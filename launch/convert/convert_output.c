@@ -22,19 +22,20 @@ Status output_open_new(const char *path, Output *out) {
     return status;
 }
 
-/* Finite weights beyond the largest bf16 would be rounded to infinity. */
+/* Finite weights beyond the largest bf16 or f16 would be rounded to infinity. */
 static Status range_check(const Output *output, const float *values, size_t n, DType dtype) {
-    for (size_t i = 0; dtype == DTYPE_BF16 && i < n; i++) {
-        if (fabsf(values[i]) < 0x1.FFp127F) continue;
-        return ERROR(STATUS_DATA, "%s: a weight of %g is beyond bfloat16; write float32",
-                     output->path, (double)values[i]);
+    float bound = dtype == DTYPE_F16 ? 65520 : 0x1.FFp127F;
+    for (size_t i = 0; dtype != DTYPE_F32 && i < n; i++) {
+        if (fabsf(values[i]) < bound) continue;
+        return ERROR(STATUS_DATA, "%s: a weight of %g is beyond %s; write float32", output->path,
+                     (double)values[i], dtype == DTYPE_F16 ? "float16" : "bfloat16");
     }
     return OK;
 }
 
 Status output_values(Output *output, const float *values, int64_t n, DType dtype) {
     static _Thread_local float block[BLOCK];
-    if (dtype != DTYPE_F32 && dtype != DTYPE_BF16)
+    if (dtype != DTYPE_F32 && dtype != DTYPE_BF16 && dtype != DTYPE_F16)
         return ERROR(STATUS_UNSUPPORTED, "%s: %s cannot be written", output->path,
                      dtype_name(dtype));
     for (int64_t i = 0; i < n; i += BLOCK) {

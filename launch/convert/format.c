@@ -9,6 +9,13 @@
     "save_pretrained, and "                                                                        \
     "name the model.safetensors that it writes"
 
+char *file_beside(const char *path, const char *name) {
+    const char *slash = strrchr(path, '/');
+    char *out = NULL;
+    int directory = slash == NULL ? 0 : (int)(slash - path + 1);
+    return asprintf(&out, "%.*s%s", directory, path, name) < 0 ? NULL : out;
+}
+
 static bool ends_in(const char *path, const char *suffix) {
     size_t length = strlen(path), tail = strlen(suffix);
     return length > tail && strcmp(path + length - tail, suffix) == 0;

@@ -17,24 +17,26 @@ Format format_of_target(const char *path);
 NODISCARD Status format_of_source(const char *path, Arena *arena, Format *format,
                                   const char **file);
 
-/* Hugging Face's GPT-2 as safetensors or the index of its shards: names with or without
- * `transformer.`, linear layers as Conv1D (K, N). A separate lm_head must equal wte. `heads` 0:
- * from the config.json in the same directory, or else channels / 64, with a message. A config.json
- * of another model is refused with the name of the field. The writer also writes the config.json
- * that from_pretrained needs. An existing one must describe this model; otherwise nothing is
- * written: STATUS_DATA. */
+/* A model of Hugging Face (architectures.h) as safetensors or the index of its shards: names with
+ * or without the family's prefix. The config.json in the same directory says what it is; without it
+ * the file is a GPT-2 of `heads` heads, 0: channels / 64, with a message. A field of config.json
+ * that this project does not compute is refused by name. The writer makes shards of at most
+ * `shard_bytes` with an index if one file would be larger, and writes config.json,
+ * generation_config.json and the tokenizer's files unless they are there. An existing config.json
+ * must describe this model; otherwise nothing is written: STATUS_DATA. */
 NODISCARD Status hugging_face_read(const char *path, int64_t heads, ModelWeights **out);
-NODISCARD Status hugging_face_write(const ModelWeights *model, const char *path, DType dtype);
+NODISCARD Status hugging_face_write(const ModelWeights *model, const char *path, DType dtype,
+                                    int64_t shard_bytes);
 
 /* llm.c's model_*.bin: 256 int32 (magic 20240326, version 3 for f32 or 5 for bf16, T, V, L, NH, C,
  * padded V), then 16 arrays, each of all blocks. Source: github.com/karpathy/llm.c, train_gpt2.py,
- * write_model. */
+ * write_model. Only GPT-2 with its defaults has this format. */
 NODISCARD Status llm_c_read(const char *path, ModelWeights **out);
 NODISCARD Status llm_c_write(const ModelWeights *model, const char *path, DType dtype);
 
 /* The newest checkpoint of a run directory, or a checkpoint file. The writer creates a run at step
  * 0, without moments, which ./train continues: under `config`, whose model must be this one, or
- * under the defaults if that is NULL. */
+ * under the defaults with this model if that is NULL. */
 NODISCARD Status run_import(const char *path, ModelWeights **out);
 NODISCARD Status run_export(const ModelWeights *model, const char *path, const char *config);
 
@@ -45,6 +47,9 @@ bool values_to_f32(const void *from, DType dtype, int64_t n, float *to);
  * naming the tensor if the dtype is not a floating-point type. */
 NODISCARD Status input_values(const InputFile *file, const char *tensor, uint64_t at, DType dtype,
                               int64_t n, float *out);
+
+/* The path of a file in the directory of `path`, for free(); NULL if memory is out. */
+char *file_beside(const char *path, const char *name);
 
 /* As output_create; also creates the parent directories. */
 NODISCARD Status output_open_new(const char *path, Output *out);

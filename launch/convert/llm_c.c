@@ -1,6 +1,8 @@
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "launch/convert/formats.h"
+#include "launch/convert/model_keys.h"
+#include "nn/models/families.h"
 #include "nn/models/gpt2.h"
 
 #include <errno.h>
@@ -18,19 +20,23 @@ enum {
 
 typedef Status (*VisitFn)(void *context, ModelTensor *tensor);
 
-/* Every tensor in the order of the file: each parameter of the family, over all blocks. */
+/* Every tensor in the order of the file: each parameter of GPT-2, over all blocks. */
 static Status visit(const ModelWeights *m, VisitFn fn, void *context) {
-    const ModelFamily *family = m->family;
-    for (int i = 0; i < family->n_parameters; i++) {
-        const char *pattern = family->parameters[i].name;
-        int64_t count = strchr(pattern, '#') == NULL ? 1 : m->config.L;
+    for (const ParameterNames *names = gpt2_family.parameters; names->name != NULL; names++) {
+        int64_t count = strchr(names->name, '#') == NULL ? 1 : m->config.L;
         for (int64_t block = 0; block < count; block++) {
             char name[64];
-            model_name_expand(pattern, block, name, sizeof name);
-            TRY(fn(context, model_weights_find(m, name)));
+            model_name_expand(names->name, block, name, sizeof name);
+            ModelTensor *tensor = model_weights_find(m, name);
+            if (tensor != NULL) TRY(fn(context, tensor)); /* a tied lm_head is none */
         }
     }
     return OK;
+}
+
+/* The layers that the format implies. */
+static ModelConfig model_of(int64_t V, int64_t T, int64_t L, int64_t NH, int64_t C) {
+    return (ModelConfig){MODEL_CONFIG_DEFAULTS, .V = V, .T = T, .L = L, .NH = NH, .C = C};
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -60,7 +66,7 @@ static Status header_read(LlmcSource *s) {
                      h[1]);
     }
     s->dtype = h[1] == VERSION_F32 ? DTYPE_F32 : DTYPE_BF16;
-    s->config = (ModelConfig){.T = h[2], .V = h[3], .L = h[4], .NH = h[5], .C = h[6]};
+    s->config = model_of(h[3], h[2], h[4], h[5], h[6]);
     s->Vp = h[7];
     if (s->Vp >= s->config.V && s->config.V > 0 && s->config.T > 0 && s->config.L > 0 &&
         s->config.C > 0)
@@ -87,7 +93,7 @@ static Status length_check(const LlmcSource *s, const ModelWeights *m) {
     bool fits = true;
     for (int i = 0; fits && i < m->count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        int64_t rows = tensor_has_vocabulary(t) ? s->Vp : t->shape[0];
+        int64_t rows = t->has_vocabulary ? s->Vp : t->shape[0];
         fits = checked_mul_i64(rows, t->n_dims == 2 ? t->shape[1] : 1, &count) &&
                !__builtin_add_overflow(elements, count, &elements);
     }
@@ -103,7 +109,7 @@ static Status tensor_read(void *context, ModelTensor *t) {
     s->at += (uint64_t)tensor_elements(t) * size;
     TRY(values_check_finite(s->path, t->name, t->data, tensor_elements(t),
                             t->n_dims == 2 ? t->shape[1] : 0));
-    if (tensor_has_vocabulary(t)) s->at += (uint64_t)((s->Vp - s->config.V) * t->shape[1]) * size;
+    if (t->has_vocabulary) s->at += (uint64_t)((s->Vp - s->config.V) * t->shape[1]) * size;
     return OK;
 }
 
@@ -113,7 +119,7 @@ Status llm_c_read(const char *path, ModelWeights **out) {
     TRY(input_open(path, &source.file));
     Status status = header_read(&source);
     if (!failed(status)) status = blocks_check(&source);
-    if (!failed(status)) status = model_weights_create(path, &gpt2_family, &source.config, out);
+    if (!failed(status)) status = model_weights_create(path, &source.config, out);
     if (!failed(status)) status = length_check(&source, *out);
     if (!failed(status)) status = model_weights_allocate(*out, path);
     if (!failed(status)) status = visit(*out, tensor_read, &source);
@@ -134,14 +140,29 @@ static Status tensor_write(void *context, ModelTensor *t) {
     static const float zeros[BLOCK];
     LlmcFile *target = context;
     TRY(output_values(&target->output, t->data, tensor_elements(t), target->dtype));
-    if (!tensor_has_vocabulary(t)) return OK;
+    if (!t->has_vocabulary) return OK;
     for (int64_t left = target->padding * t->shape[1]; left > 0; left -= BLOCK) {
         TRY(output_values(&target->output, zeros, left < BLOCK ? left : BLOCK, target->dtype));
     }
     return OK;
 }
 
-Status llm_c_write(const ModelWeights *model, const char *path, DType dtype) {
+/* Biases of zeros are no difference. */
+static Status layers_check(const char *path, const ModelConfig *model) {
+    const char *key;
+    ModelConfig plain = model_of(model->V, model->T, model->L, model->NH, model->C);
+    ModelConfig biased = *model;
+    biased.bias = true;
+    biased.qkv_bias = QKV_BIAS_AUTO;
+    if (model_keys_differing(&biased, &plain, &key) == 0) return OK;
+    char *value = model_key_text(key, model);
+    Status status = ERROR(STATUS_DATA, "%s: llm.c's files hold GPT-2 alone, but %s is %s", path,
+                          key, value == NULL ? "?" : value);
+    free(value);
+    return status;
+}
+
+static Status file_write(const ModelWeights *model, const char *path, DType dtype) {
     ModelConfig s = model->config;
     int64_t Vp = (s.V + PADDING - 1) / PADDING * PADDING;
     LlmcFile target = {.dtype = dtype, .padding = Vp - s.V};
@@ -155,4 +176,16 @@ Status llm_c_write(const ModelWeights *model, const char *path, DType dtype) {
                         : file_cannot_write(path, errno);
     if (!failed(status)) status = visit(model, tensor_write, &target);
     return output_finish(&target.output, status);
+}
+
+Status llm_c_write(const ModelWeights *model, const char *path, DType dtype) {
+    ModelWeights *biased = NULL;
+    if (dtype == DTYPE_F16)
+        return ERROR(STATUS_USAGE, "%s: llm.c's files are float32 or bfloat16", path);
+    TRY(layers_check(path, &model->config));
+    if (model_has_biases(&model->config)) return file_write(model, path, dtype);
+    TRY(model_weights_with_biases(path, model, &biased));
+    Status status = file_write(biased, path, dtype);
+    model_weights_destroy(&biased);
+    return status;
 }

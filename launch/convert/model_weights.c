@@ -17,18 +17,30 @@ static Status no_room(const char *origin) {
 
 static Status sizes_check(const char *origin, const ModelWeights *w) {
     const ModelConfig *c = &w->config;
-    const int64_t all[] = {c->V, c->T, c->L, c->NH, c->C};
-    for (int i = 0; i < 5; i++) {
-        if (all[i] >= 1 && all[i] <= (i == 2 ? MOST_BLOCKS : LARGEST)) continue;
-        return ERROR(
-            STATUS_DATA,
-            "%s: no %s: vocabulary %lld, positions %lld, blocks %lld, heads %lld, channels %lld",
-            origin, w->family->title, (long long)c->V, (long long)c->T, (long long)c->L,
-            (long long)c->NH, (long long)c->C);
-    }
-    if (c->C % c->NH == 0) return OK;
+    const int64_t all[] = {c->V, c->T, c->C, c->NH, c->NH_kv, c->HS, c->F};
+    bool fits = c->L >= 1 && c->L <= MOST_BLOCKS && c->NH % c->NH_kv == 0;
+    for (int i = 0; i < 7; i++) fits = fits && all[i] >= 1 && all[i] <= LARGEST;
+    if (fits) return OK;
+    return ERROR(
+        STATUS_DATA,
+        "%s: no model has these sizes: vocabulary %lld, positions %lld, blocks %lld, heads "
+        "%lld, key heads %lld of %lld channels, channels %lld, of the MLP %lld",
+        origin, (long long)c->V, (long long)c->T, (long long)c->L, (long long)c->NH,
+        (long long)c->NH_kv, (long long)c->HS, (long long)c->C, (long long)c->F);
+}
+
+static Status heads_check(const char *origin, const ModelConfig *c) {
+    if (c->NH >= 1 && c->NH <= LARGEST && c->NH_kv >= 0 && (c->HS > 0 || c->C % c->NH == 0))
+        return OK;
     return ERROR(STATUS_DATA, "%s: %lld channels cannot be shared by %lld heads; set --heads",
                  origin, (long long)c->C, (long long)c->NH);
+}
+
+static Status rope_check(const char *origin, const ModelConfig *c) {
+    RopeFrequencies frequencies;
+    if (c->position != POSITION_ROPE || !failed(rope_frequencies(&c->rope, c->HS, &frequencies)))
+        return OK;
+    return ERROR(STATUS_DATA, "%s: %s", origin, status_message());
 }
 
 static Status tensor_copy(ModelWeights *w, const char *origin, const Parameter *parameter) {
@@ -39,10 +51,11 @@ static Status tensor_copy(ModelWeights *w, const char *origin, const Parameter *
     void **place = t->name == NULL ? NULL : names_add(&w->names, &w->arena, t->name);
     if (place == NULL) return no_room(origin);
     *place = t;
-    t->names = model_parameter_names(w->family, t->name, &t->block);
-    if (t->names != NULL) return OK;
-    return ERROR(STATUS_UNSUPPORTED, "%s: %s's '%s' has no name in other formats", origin,
-                 w->family->title, t->name);
+    return OK;
+}
+
+static void vocabulary_mark(ModelWeights *w, const Parameter *parameter) {
+    if (parameter != NULL) model_weights_find(w, parameter->name)->has_vocabulary = true;
 }
 
 static Status tensors_copy(ModelWeights *w, const char *origin, const Parameters *parameters,
@@ -50,11 +63,15 @@ static Status tensors_copy(ModelWeights *w, const char *origin, const Parameters
     w->tensors = arena_alloc(&w->arena, (size_t)parameters->count * sizeof *w->tensors);
     if (w->tensors == NULL) return no_room(origin);
     for (int i = 0; i < parameters->count; i++) TRY(tensor_copy(w, origin, parameters->list[i]));
+    vocabulary_mark(w, model->wte);
+    vocabulary_mark(w, model->head);
+    for (int64_t i = 0; i < model->config.L; i++)
+        vocabulary_mark(w, model->blocks[i].attn.value_embedding);
     w->head = model_weights_find(w, model->head->name);
     return OK;
 }
 
-/* The family declares its parameters without memory; their names and shapes are copied. */
+/* The model declares its parameters without memory; their names and shapes are copied. */
 static Status tensors_declare(ModelWeights *w, const char *origin) {
     Store *store = NULL;
     Parameters *parameters = NULL;
@@ -70,17 +87,45 @@ static Status tensors_declare(ModelWeights *w, const char *origin) {
                                         : status; /* more than the address space */
 }
 
-Status model_weights_create(const char *origin, const ModelFamily *family,
-                            const ModelConfig *config, ModelWeights **out) {
+static Status weights_declare(ModelWeights *w, const char *origin, const ModelConfig *config) {
+    TRY(heads_check(origin, config));
+    w->config = model_config_complete(*config);
+    w->config.Vp = config->V;
+    TRY(sizes_check(origin, w));
+    TRY(rope_check(origin, &w->config));
+    return tensors_declare(w, origin);
+}
+
+Status model_weights_create(const char *origin, const ModelConfig *config, ModelWeights **out) {
     ModelWeights *weights = *out = calloc(1, sizeof *weights);
     if (weights == NULL) return no_room(origin);
-    weights->family = family;
-    weights->config = (ModelConfig){MODEL_CONFIG_DEFAULTS};
-    weights->config.V = config->V, weights->config.T = config->T, weights->config.L = config->L;
-    weights->config.NH = config->NH, weights->config.C = config->C;
-    weights->config.Vp = config->V;
-    Status status = sizes_check(origin, weights);
-    if (!failed(status)) status = tensors_declare(weights, origin);
+    Status status = weights_declare(weights, origin, config);
+    if (failed(status)) model_weights_destroy(out);
+    return status;
+}
+
+bool model_has_biases(const ModelConfig *config) {
+    return config->bias && config->qkv_bias != QKV_BIAS_FALSE;
+}
+
+static Status bias_fill(ModelWeights *biased, const char *origin, const ModelWeights *weights) {
+    for (int i = 0; i < biased->count; i++) {
+        ModelTensor *t = &biased->tensors[i];
+        const ModelTensor *own = model_weights_find(weights, t->name);
+        t->data = own != NULL ? own->data
+                              : arena_alloc(&biased->arena, (size_t)t->shape[0] * sizeof *t->data);
+        if (t->data == NULL) return no_room(origin);
+    }
+    return OK;
+}
+
+Status model_weights_with_biases(const char *origin, const ModelWeights *weights,
+                                 ModelWeights **out) {
+    ModelConfig config = weights->config;
+    config.bias = true;
+    config.qkv_bias = QKV_BIAS_AUTO;
+    TRY(model_weights_create(origin, &config, out));
+    Status status = bias_fill(*out, origin, weights);
     if (failed(status)) model_weights_destroy(out);
     return status;
 }
@@ -112,10 +157,6 @@ ModelTensor *model_weights_find(const ModelWeights *weights, const char *name) {
 
 int64_t tensor_elements(const ModelTensor *tensor) {
     return tensor->n_dims == 2 ? tensor->shape[0] * tensor->shape[1] : tensor->shape[0];
-}
-
-bool tensor_has_vocabulary(const ModelTensor *tensor) {
-    return tensor->names->sizes[0] == offsetof(ModelConfig, V);
 }
 
 Status values_check_finite(const char *path, const char *tensor, const float *values, int64_t n,

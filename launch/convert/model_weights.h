@@ -4,21 +4,21 @@
 
 #include "core/base/arena.h"
 #include "core/base/names.h"
-#include "nn/models/families.h"
+#include "nn/model_config.h"
+
+#include "core/status.h"
 
 typedef struct ModelTensor {
     const char *name; /* h.0.attn.c_attn.weight, ... */
-    const ParameterNames *names;
-    int64_t block; /* index of the block; -1: outside of the blocks */
     int n_dims;
-    int64_t shape[2]; /* of linear layers (N, K): y = x W^T */
-    float *data;      /* NULL before model_weights_allocate */
+    int64_t shape[2];    /* of linear layers (N, K): y = x W^T */
+    bool has_vocabulary; /* its rows are the vocabulary, which other formats pad */
+    float *data;         /* NULL before model_weights_allocate */
 } ModelTensor;
 
 typedef struct ModelWeights {
-    const ModelFamily *family;
-    ModelConfig config;   /* Vp = V, with biases */
-    ModelTensor *tensors; /* in the family's order of declaration */
+    ModelConfig config;   /* complete; Vp = V */
+    ModelTensor *tensors; /* in the order of declaration */
     int count;
     Names names;       /* to ModelTensor */
     ModelTensor *head; /* the output layer's weight, which may also be an embedding */
@@ -26,11 +26,17 @@ typedef struct ModelWeights {
     Arena arena;
 } ModelWeights;
 
-/* The tensors of a model of this family and these sizes, without data; Vp, bias and dropout are
- * ignored. `origin` names the file in messages. Errors: STATUS_DATA for sizes out of range,
- * STATUS_NO_ROOM. */
-NODISCARD Status model_weights_create(const char *origin, const ModelFamily *family,
-                                      const ModelConfig *config, ModelWeights **out);
+/* The tensors of a model, without data; Vp is ignored. `origin` names the file in messages. Errors:
+ * STATUS_DATA for sizes that no model has, STATUS_NO_ROOM. */
+NODISCARD Status model_weights_create(const char *origin, const ModelConfig *config,
+                                      ModelWeights **out);
+
+/* Whether all linear layers have biases. */
+bool model_has_biases(const ModelConfig *config);
+
+/* The same model with biases, those that it does not have as zeros. Borrows the data. */
+NODISCARD Status model_weights_with_biases(const char *origin, const ModelWeights *weights,
+                                           ModelWeights **out);
 
 /* Allocates all tensors as zeros. Call it after checking that the file contains that much. Errors:
  * STATUS_NO_ROOM. */
@@ -41,9 +47,6 @@ void model_weights_destroy(ModelWeights **weights);
 ModelTensor *model_weights_find(const ModelWeights *weights, const char *name);
 
 int64_t tensor_elements(const ModelTensor *tensor);
-
-/* Whether the rows are the vocabulary, which other formats pad. */
-bool tensor_has_vocabulary(const ModelTensor *tensor);
 
 /* STATUS_DATA if one of n elements is NaN or infinite, naming file, tensor and position: [row,
  * column], or [i] if `columns` is 0. */

@@ -5,12 +5,13 @@
 #include "launch/base/text_file.h"
 #include "launch/config/config_load.h"
 #include "launch/convert/formats.h"
+#include "launch/convert/model_keys.h"
+#include "launch/convert/tokenizer_files.h"
 #include "launch/run/experiment.h"
+#include "launch/run/recorded.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/state.h"
-#include "nn/models/gpt2.h"
-#include "nn/optim/adamw.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -40,13 +41,9 @@ static Status padded_read(const CheckpointFile *file, const CheckpointTensor *in
     return status;
 }
 
-/* Biases that the run does not have are zeros in other formats. */
-static Status weight_read(const CheckpointFile *file, bool bias, Arena *arena, ModelTensor *t) {
+static Status weight_read(const CheckpointFile *file, Arena *arena, ModelTensor *t) {
     const char *name = arena_printf(arena, "weights.%s", t->name);
     if (name == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", checkpoint_path(file));
-    size_t length = strlen(name);
-    bool is_bias = length > 5 && strcmp(name + length - 5, ".bias") == 0;
-    if (is_bias && !bias && !checkpoint_has_tensor(file, name)) return OK;
     CheckpointTensor info;
     TRY(checkpoint_tensor_info(file, name, &info));
     TRY(padded_read(file, &info, t));
@@ -61,14 +58,9 @@ static Status weights_read(const CheckpointFile *file, Arena *arena, ModelWeight
     TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &config));
     ModelConfig model = experiment_model_config(config, config->model.V);
     config_destroy(&config);
-    if (!gpt2_describes(&model)) {
-        return ERROR(STATUS_UNSUPPORTED, "%s: the run's layers are not GPT-2's",
-                     checkpoint_path(file));
-    }
-    TRY(model_weights_create(checkpoint_path(file), &gpt2_family, &model, out));
+    TRY(model_weights_create(checkpoint_path(file), &model, out));
     TRY(model_weights_allocate(*out, checkpoint_path(file)));
-    for (int i = 0; i < (*out)->count; i++)
-        TRY(weight_read(file, model.bias, arena, &(*out)->tensors[i]));
+    for (int i = 0; i < (*out)->count; i++) TRY(weight_read(file, arena, &(*out)->tensors[i]));
     return checkpoint_read_text(file, "tokenizer", &(*out)->arena, &(*out)->tokenizer);
 }
 
@@ -88,36 +80,33 @@ Status run_import(const char *path, ModelWeights **out) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Sufficient to generate text. */
-static Status config_default(const ModelConfig *s, Arena *arena, Config **out) {
-    const char *text = arena_printf(
-        arena,
-        "name: converted\ndata: {train: data/train.h5, batch_size: 1}\n"
-        "model: {n_layer: %lld, n_head: %lld, n_embd: %lld, block_size: %lld, vocab_size: %lld}\n"
-        "training: {stop: {steps: 1}}\n",
-        (long long)s->L, (long long)s->NH, (long long)s->C, (long long)s->T, (long long)s->V);
+/* Sufficient to generate text. The model is written key by key and read again, which checks it. */
+static Status config_default(const ModelConfig *model, Config **out) {
+    static const char rest[] = "name: converted\ndata: {train: data/train.h5, batch_size: 1}\n"
+                               "model: {n_layer: 1, n_head: 1, n_embd: 1, block_size: 1}\n"
+                               "training: {stop: {steps: 1}}\n";
+    Config *config;
+    TRY(config_load_text(rest, "the converted model", 0, NULL, &config));
+    config->model = model_config_abridged(*model);
+    char *text = config_text(config);
+    config_destroy(&config);
     if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a config");
-    return config_load_text(text, "the converted model", 0, NULL, out);
-}
-
-static Status number_check(const char *path, const char *key, int64_t is, int64_t wanted) {
-    if (is == wanted) return OK;
-    return ERROR(STATUS_CONFIG, "%s: %s is %lld, but the weights have %lld", path, key,
-                 (long long)is, (long long)wanted);
+    Status status = config_load_text(text, "the converted model", 0, NULL, out);
+    free(text);
+    return status;
 }
 
 /* The config for further training must describe this model, with all values resolved. */
-static Status config_check(const char *path, const ModelConfig *s, Config *config) {
-    ModelConfig *m = &config->model;
-    if (m->V == CONFIG_AUTO) m->V = s->V;
-    TRY(number_check(path, "model.n_layer", m->L, s->L));
-    TRY(number_check(path, "model.n_head", m->NH, s->NH));
-    TRY(number_check(path, "model.n_embd", m->C, s->C));
-    TRY(number_check(path, "model.block_size", m->T, s->T));
-    TRY(number_check(path, "model.vocab_size", m->V, s->V));
-    if (!m->bias || !gpt2_describes(m)) {
-        return ERROR(STATUS_CONFIG, "%s: the weights are GPT-2's, with biases, but 'model' is not",
-                     path);
+static Status config_check(const char *path, const ModelConfig *model, Config *config) {
+    const char *key;
+    if (config->model.V == CONFIG_AUTO) config->model.V = model->V;
+    if (model_keys_differing(&config->model, model, &key) > 0) {
+        char *is = model_key_text(key, &config->model), *wanted = model_key_text(key, model);
+        Status status = ERROR(STATUS_CONFIG, "%s: %s is %s, but the weights have %s", path, key,
+                              is == NULL ? "?" : is, wanted == NULL ? "?" : wanted);
+        free(is);
+        free(wanted);
+        return status;
     }
     if (config->data.batch_size == CONFIG_AUTO)
         return ERROR(STATUS_CONFIG, "%s: data.batch_size must be a number here", path);
@@ -126,36 +115,56 @@ static Status config_check(const char *path, const ModelConfig *s, Config *confi
                  "%s: training.dtype is float64, but weights are converted in float32", path);
 }
 
-/* The content of a snapshot: weights, and moments that are zero. */
+/* The content of a checkpoint: weights, and states of the optimizer that are zero. */
 typedef struct Snapshot {
+    Store *store; /* of the parameters that ./train declares, without memory */
+    Parameters *parameters;
+    Model *model;
     CheckpointTensor *tensors;
     int64_t n;
-    int64_t Vp;
     float *zeros; /* as many as the largest tensor has */
 } Snapshot;
 
-static int64_t rows_padded(const Snapshot *s, const ModelTensor *t) {
-    return tensor_has_vocabulary(t) ? s->Vp : t->shape[0];
+static Status snapshot_declare(const Config *config, Snapshot *out) {
+    PlanInput input = {.config = config,
+                       .model = experiment_model_config(config, config->model.V),
+                       .sharding = {.ranks = 1},
+                       .B = 1};
+    TRY(store_create(&out->store));
+    TRY(parameters_create(out->store, DTYPE_F32, true, &out->parameters));
+    TRY(recorded_add_groups(&input, out->parameters));
+    return model_create(&input.model, out->parameters, &out->model);
 }
 
-static Status tensor_add(Snapshot *s, const char *prefix, const ModelTensor *t, const float *data,
+static void snapshot_destroy(Snapshot *snapshot) {
+    model_destroy(&snapshot->model);
+    parameters_destroy(&snapshot->parameters);
+    store_destroy(&snapshot->store);
+}
+
+/* A state with fewer elements than the weight has one per row. */
+static Status tensor_add(Snapshot *s, int kind, const Parameter *parameter, const float *data,
                          Arena *arena) {
-    const char *name = arena_printf(arena, "%s.%s", prefix, t->name);
+    int64_t count = parameters_state_range(s->parameters, kind, parameter).count;
+    const char *name =
+        arena_printf(arena, "%s.%s", parameters_state_name(s->parameters, kind), parameter->name);
     if (name == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a list of tensors");
-    s->tensors[s->n++] = (CheckpointTensor){.name = name,
-                                            .dtype = DTYPE_F32,
-                                            .n_dims = t->n_dims,
-                                            .shape = {rows_padded(s, t), t->shape[1]},
-                                            .data = data};
+    if (count == 0) return OK;
+    s->tensors[s->n++] = (CheckpointTensor){
+        .name = name,
+        .dtype = DTYPE_F32,
+        .n_dims = count == tensor_count(parameter->weight) ? parameter->n_dims : 1,
+        .shape = {parameter->shape[0], parameter->shape[1]},
+        .data = data};
     return OK;
 }
 
 /* The weights with zero padding rows. */
-static Status data_padded(const Snapshot *s, const ModelTensor *t, Arena *arena,
+static Status data_padded(const Parameter *parameter, const ModelTensor *t, Arena *arena,
                           const float **out) {
     *out = t->data;
-    if (rows_padded(s, t) == t->shape[0]) return OK;
-    float *padded = arena_alloc(arena, (size_t)(s->Vp * t->shape[1]) * sizeof *padded);
+    if (parameter->shape[0] == t->shape[0]) return OK;
+    float *padded = arena_alloc(arena, (size_t)tensor_count(parameter->weight) * sizeof *padded);
     if (padded == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint");
     memcpy(padded, t->data, (size_t)tensor_elements(t) * sizeof *padded);
     *out = padded;
@@ -163,27 +172,26 @@ static Status data_padded(const Snapshot *s, const ModelTensor *t, Arena *arena,
 }
 
 static Status snapshot_fill(Snapshot *s, const ModelWeights *m, Arena *arena) {
-    for (int i = 0; i < m->count; i++) {
-        const ModelTensor *t = &m->tensors[i];
+    for (int i = 0; i < s->parameters->count; i++) {
+        const Parameter *parameter = s->parameters->list[i];
         const float *data;
-        TRY(data_padded(s, t, arena, &data));
-        TRY(tensor_add(s, "weights", t, data, arena));
-        for (const OptimizerState *state = adamw_optimizer.states; state->name != NULL; state++)
-            TRY(tensor_add(s, state->name, t, s->zeros, arena));
+        TRY(data_padded(parameter, model_weights_find(m, parameter->name), arena, &data));
+        TRY(tensor_add(s, STATE_WEIGHTS, parameter, data, arena));
+        for (int kind = 1; kind < parameters_state_count(s->parameters); kind++)
+            TRY(tensor_add(s, kind, parameter, s->zeros, arena));
     }
     return OK;
 }
 
-static Status snapshot_make(const ModelWeights *m, int64_t Vp, Arena *arena, Snapshot *out) {
+static Status snapshot_make(const ModelWeights *m, const Config *config, Arena *arena,
+                            Snapshot *out) {
     int64_t most = 0;
-    *out = (Snapshot){
-        .tensors = arena_alloc(arena, (size_t)m->count * STATE_KINDS_MAX * sizeof *out->tensors),
-        .Vp = Vp};
-    for (int i = 0; i < m->count; i++) {
-        const ModelTensor *t = &m->tensors[i];
-        int64_t elements = rows_padded(out, t) * (t->n_dims == 2 ? t->shape[1] : 1);
+    TRY(snapshot_declare(config, out));
+    for (int i = 0; i < out->parameters->count; i++) {
+        int64_t elements = tensor_count(out->parameters->list[i]->weight);
         most = elements > most ? elements : most;
     }
+    out->tensors = arena_alloc(arena, (size_t)m->count * STATE_KINDS_MAX * sizeof *out->tensors);
     out->zeros = arena_alloc(arena, (size_t)most * sizeof(float));
     if (out->tensors == NULL || out->zeros == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint");
@@ -196,14 +204,6 @@ static CheckpointValue i64_value(const char *name, int64_t value) {
 
 static CheckpointValue f64_value(const char *name, double value) {
     return (CheckpointValue){.name = name, .kind = CHECKPOINT_F64, .f64 = value};
-}
-
-/* Other formats do not name the tokenizer, but few vocabularies have these sizes. GPT-2's is often
- * padded to 50304. */
-static const char *tokenizer_of(const ModelWeights *m) {
-    int64_t V = m->config.V;
-    if (m->tokenizer != NULL) return m->tokenizer;
-    return V == 257 ? "byte" : V == 50257 || V == 50304 ? "gpt2" : TOKENIZER_UNKNOWN;
 }
 
 /* A run at step 0; launch/run/state.c defines the format. */
@@ -225,7 +225,7 @@ static Status first_save(const Snapshot *s, const ModelWeights *m, const Config 
         i64_value("seed", (int64_t)config->seed),
         i64_value("world_size", 1),
         {.name = "config", .kind = CHECKPOINT_TEXT, .text = text},
-        {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_of(m)}};
+        {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_name_of(m)}};
     CheckpointContents contents = {s->tensors, s->n, values, sizeof values / sizeof *values};
     return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1});
 }
@@ -243,21 +243,20 @@ static Status files_write(const Snapshot *snapshot, const ModelWeights *m, const
 }
 
 static Status run_write(const ModelWeights *m, Config *config, Arena *arena) {
-    Snapshot snapshot;
+    Snapshot snapshot = {0};
     size_t made;
     char *text = config_text(config);
     const char *folder = arena_printf(arena, "%s/checkpoints", config->output);
     Status status = text == NULL || folder == NULL
                         ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output)
                         : OK;
-    if (!failed(status))
-        status =
-            snapshot_make(m, experiment_model_config(config, config->model.V).Vp, arena, &snapshot);
+    if (!failed(status)) status = snapshot_make(m, config, arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);
     if (!failed(status)) {
         status = files_write(&snapshot, m, config, text, folder);
         if (failed(status)) directory_undo(folder, made);
     }
+    snapshot_destroy(&snapshot);
     free(text);
     return status;
 }
@@ -267,7 +266,7 @@ Status run_export(const ModelWeights *model, const char *path, const char *confi
     Config *config = NULL;
     RunDirectory directory = {0};
     TRY(output_check_new(path));
-    Status status = config_file == NULL ? config_default(&model->config, &arena, &config)
+    Status status = config_file == NULL ? config_default(&model->config, &config)
                                         : config_load(config_file, 0, NULL, &config);
     if (!failed(status))
         status = config_check(config_file == NULL ? path : config_file, &model->config, config);

@@ -75,7 +75,7 @@ static double beta2_of(const PlanInput *input) {
     return exp2(-tokens / (double)o->beta2_half_life);
 }
 
-static Status groups_of_config(const PlanInput *input, Parameters *parameters) {
+Status recorded_add_groups(const PlanInput *input, Parameters *parameters) {
     const ConfigOptimizer *o = &input->config->optimizer;
     const ConfigMuon *m = &o->muon;
     OptimizerOptions options = {.beta1 = o->betas[0], .beta2 = beta2_of(input), .eps = o->eps};
@@ -100,7 +100,7 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, dtype, !input->evaluates, &out->parameters));
     out->parameters->sharding = input->sharding;
-    if (!input->evaluates) TRY(groups_of_config(input, out->parameters));
+    if (!input->evaluates) TRY(recorded_add_groups(input, out->parameters));
     TRY(model_create(&input->model, out->parameters, &out->model));
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,

@@ -4,14 +4,15 @@
 #include "nn/models/llama.h"
 #include "nn/models/mistral.h"
 #include "nn/models/modern.h"
+#include "nn/models/qwen2.h"
 #include "nn/models/qwen3.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const ModelFamily *const families[] = {&gpt2_family, &llama_family, &qwen3_family,
-                                              &mistral_family, &modern_family};
+static const ModelFamily *const families[] = {&gpt2_family,  &llama_family,   &qwen2_family,
+                                              &qwen3_family, &mistral_family, &modern_family};
 enum { FAMILIES = sizeof families / sizeof *families };
 
 /* In the order of the families; tests/nn/test_families.c compares. */
@@ -67,10 +68,29 @@ static bool name_matches(const char *pattern, const char *name, int64_t *block) 
 
 const ParameterNames *model_parameter_names(const ModelFamily *family, const char *name,
                                             int64_t *block) {
-    for (int i = 0; i < family->n_parameters; i++) {
-        if (name_matches(family->parameters[i].name, name, block)) return &family->parameters[i];
+    for (const ParameterNames *names = family->parameters; names->name != NULL; names++) {
+        if (name_matches(names->name, name, block)) return names;
     }
     return NULL;
+}
+
+static int64_t part_rows(PartRows rows, const ModelConfig *config, int64_t all) {
+    switch (rows) {
+    case ROWS_QUERIES: return config->NH * config->HS;
+    case ROWS_KEYS: return config->NH_kv * config->HS;
+    case ROWS_HIDDEN: return config->F;
+    default: return all;
+    }
+}
+
+int model_parameter_parts(const ParameterNames *names, const ModelConfig *config, int64_t rows,
+                          PartSpan out[PARAMETER_PARTS_MAX]) {
+    int n = 0;
+    for (; n < PARAMETER_PARTS_MAX && names->parts[n].name != NULL; n++)
+        out[n] = (PartSpan){names->parts[n].name, part_rows(names->parts[n].rows, config, rows)};
+    if (n > 0) return n;
+    out[0] = (PartSpan){names->name, rows};
+    return 1;
 }
 
 void model_name_expand(const char *name, int64_t block, char *out, size_t capacity) {

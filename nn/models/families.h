@@ -15,6 +15,15 @@ const ModelPreset *model_preset(const char *name, const ModelFamily **family);
 /* The value that a preset gives to a key; NULL if it gives none. */
 const char *model_preset_value(const char *preset, const char *key);
 
+/* The tensors of Hugging Face that a parameter with `rows` rows consists of; sets the name and the
+ * rows of each. Returns their number. */
+typedef struct PartSpan {
+    const char *name;
+    int64_t rows;
+} PartSpan;
+int model_parameter_parts(const ParameterNames *names, const ModelConfig *config, int64_t rows,
+                          PartSpan out[PARAMETER_PARTS_MAX]);
+
 /* The names of a parameter, from its name in this project; *block is its block number, or -1. NULL
  * if the family has no such parameter. */
 const ParameterNames *model_parameter_names(const ModelFamily *family, const char *name,

@@ -7,6 +7,3 @@
 #include "nn/models/family.h"
 
 extern const ModelFamily gpt2_family;
-
-/* Whether a configuration has the layers of GPT-2, of any size, with or without biases. */
-bool gpt2_describes(const ModelConfig *config);

@@ -62,9 +62,45 @@ static const ModelPreset presets[] = {
     {NULL, NULL},
 };
 
+/* q, k and v are tensors of their own, gate and up, too. */
+const ParameterNames llama_parameters[] = {
+    {.name = "wte.weight", .parts = {{"embed_tokens.weight", ROWS_ALL}}},
+    {.name = "h.#.ln_1.weight", .parts = {{"layers.#.input_layernorm.weight", ROWS_ALL}}},
+    {.name = "h.#.attn.c_attn.weight",
+     .parts = {{"layers.#.self_attn.q_proj.weight", ROWS_QUERIES},
+               {"layers.#.self_attn.k_proj.weight", ROWS_KEYS},
+               {"layers.#.self_attn.v_proj.weight", ROWS_KEYS}}},
+    {.name = "h.#.attn.c_attn.bias",
+     .parts = {{"layers.#.self_attn.q_proj.bias", ROWS_QUERIES},
+               {"layers.#.self_attn.k_proj.bias", ROWS_KEYS},
+               {"layers.#.self_attn.v_proj.bias", ROWS_KEYS}}},
+    {.name = "h.#.attn.q_norm.weight", .parts = {{"layers.#.self_attn.q_norm.weight", ROWS_ALL}}},
+    {.name = "h.#.attn.k_norm.weight", .parts = {{"layers.#.self_attn.k_norm.weight", ROWS_ALL}}},
+    {.name = "h.#.attn.c_proj.weight", .parts = {{"layers.#.self_attn.o_proj.weight", ROWS_ALL}}},
+    {.name = "h.#.attn.c_proj.bias", .parts = {{"layers.#.self_attn.o_proj.bias", ROWS_ALL}}},
+    {.name = "h.#.ln_2.weight", .parts = {{"layers.#.post_attention_layernorm.weight", ROWS_ALL}}},
+    {.name = "h.#.mlp.c_fc.weight",
+     .parts = {{"layers.#.mlp.gate_proj.weight", ROWS_HIDDEN},
+               {"layers.#.mlp.up_proj.weight", ROWS_HIDDEN}}},
+    {.name = "h.#.mlp.c_fc.bias",
+     .parts = {{"layers.#.mlp.gate_proj.bias", ROWS_HIDDEN},
+               {"layers.#.mlp.up_proj.bias", ROWS_HIDDEN}}},
+    {.name = "h.#.mlp.c_proj.weight", .parts = {{"layers.#.mlp.down_proj.weight", ROWS_ALL}}},
+    {.name = "h.#.mlp.c_proj.bias", .parts = {{"layers.#.mlp.down_proj.bias", ROWS_ALL}}},
+    {.name = "ln_f.weight", .parts = {{"norm.weight", ROWS_ALL}}},
+    {.name = "lm_head.weight", .has_no_prefix = true},
+    {.name = NULL},
+};
+
+/* The frequencies, which old versions of `transformers` save with the weights. */
+const char *const llama_buffers[] = {".rotary_emb.inv_freq", NULL};
+
 const ModelFamily llama_family = {
     .name = "llama",
     .title = "Llama",
     .layers = layers,
     .presets = presets,
+    .parameters = llama_parameters,
+    .hugging_face_prefix = LLAMA_PREFIX,
+    .hugging_face_ignored = llama_buffers,
 };

@@ -8,3 +8,9 @@
 #include "nn/models/family.h"
 
 extern const ModelFamily llama_family;
+
+/* The tensors of Llama and of the families that share its names, with all biases and norms. They
+ * end with a NULL name. */
+extern const ParameterNames llama_parameters[];
+extern const char *const llama_buffers[]; /* for hugging_face_ignored */
+#define LLAMA_PREFIX "model."

@@ -1,5 +1,7 @@
 #include "nn/models/mistral.h"
 
+#include "nn/models/llama.h"
+
 static const PresetValue layers[] = {
     {"model.bias", "false"},
     {"model.norm", "rmsnorm"},
@@ -39,4 +41,7 @@ const ModelFamily mistral_family = {
     .title = "Mistral",
     .layers = layers,
     .presets = presets,
+    .parameters = llama_parameters,
+    .hugging_face_prefix = LLAMA_PREFIX,
+    .hugging_face_ignored = llama_buffers,
 };

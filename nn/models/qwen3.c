@@ -1,5 +1,7 @@
 #include "nn/models/qwen3.h"
 
+#include "nn/models/llama.h"
+
 static const PresetValue layers[] = {
     {"model.bias", "false"},   {"model.norm", "rmsnorm"},      {"model.position", "rope"},
     {"model.mlp", "swiglu"},   {"model.norm_eps", "1e-6"},     {"model.qk_norm", "true"},
@@ -31,4 +33,7 @@ const ModelFamily qwen3_family = {
     .title = "Qwen3",
     .layers = layers,
     .presets = presets,
+    .parameters = llama_parameters,
+    .hugging_face_prefix = LLAMA_PREFIX,
+    .hugging_face_ignored = llama_buffers,
 };

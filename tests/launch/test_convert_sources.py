@@ -9,7 +9,8 @@ import struct
 import e2e
 from e2e import check, equal
 from model_files import (C, NH, T, V, content, convert, exported, our_config, path, raw_tensors,
-                         refused, trained, write_config, write_safetensors, write_shards)
+                         read_safetensors, refused, trained, write_config, write_safetensors,
+                         write_shards)
 
 
 def each_field_of_config_json_is_honoured_or_refused_by_name():
@@ -19,8 +20,8 @@ def each_field_of_config_json_is_honoured_or_refused_by_name():
     wrong = {
         "activation_function": [
             "relu", "gelu", "gelu_10", "quick_gelu", "silu", None, 3, ["gelu_new"]
-        ], "hidden_act": ["silu"], "layer_norm_epsilon": [1e-3, 1e-6, 1, 0, "1e-5",
-                                                          None], "layer_norm_eps": [1e-12],
+        ], "hidden_act": ["silu"], "layer_norm_epsilon": [0, -1e-5, "1e-5",
+                                                          None], "layer_norm_eps": [0],
         "scale_attn_weights": [False, None, 1], "scale_attn_by_inverse_layer_idx": [True, "false"],
         "reorder_and_upcast_attn": ["yes"], "model_type": ["llama", "gpt_neo", "", None, 2],
         "architectures": [["LlamaForCausalLM"], "GPT2LMHeadModel",
@@ -95,15 +96,26 @@ def a_broken_config_json_is_an_error_and_a_guess_is_said():
     check("--heads" in done.err, repr(done))
 
 
-def an_untied_output_layer_must_be_there_and_be_wte():
-    tensors = raw_tensors()
+def an_untied_output_layer_is_one_of_its_own():
+    """And a tied one that is there in spite of that is the embedding."""
+    tensors, wte = raw_tensors(), "transformer.wte.weight"
     write_config_beside("untied")
     write_config("untied", dict(our_config(), tie_word_embeddings=False))
     refused(path("untied"), "tie_word_embeddings", "lm_head.weight")
-    same = dict(tensors, **{"lm_head.weight": tensors["transformer.wte.weight"]})
+    other = dict(tensors, **{"lm_head.weight": ("F32", [V, C], bytes(4 * V * C))})
+    write_safetensors(path("untied/model.safetensors"), other)
+    convert(path("untied"), path("untied_run"))
+    convert(path("untied_run"), path("untied_back/model.safetensors"))
+    equal(read_safetensors(path("untied_back/model.safetensors"))["lm_head.weight"][2],
+          (0.0, ) * (V * C), "lm_head")
+    done = convert(path("untied_run"), path("untied.bin"), code=65)
+    check("model.tie_embeddings is false" in done.err, repr(done))
+    write_config("untied", our_config())
+    refused(path("untied"), "lm_head.weight", "tie_word_embeddings is true")
+    same = dict(tensors, **{"lm_head.weight": tensors[wte]})
     write_safetensors(path("untied/model.safetensors"), same)
-    convert(path("untied"), path("untied.bin"))
-    equal(content(path("untied.bin")) == content(by_llm_c()), True, "bits")
+    convert(path("untied"), path("tied.bin"))
+    equal(content(path("tied.bin")) == content(by_llm_c()), True, "bits")
 
 
 def by_llm_c():
@@ -268,7 +280,7 @@ def a_small_hostile_file_takes_no_time():
 if __name__ == "__main__":
     e2e.main(each_field_of_config_json_is_honoured_or_refused_by_name,
              a_broken_config_json_is_an_error_and_a_guess_is_said,
-             an_untied_output_layer_must_be_there_and_be_wte, shards_and_directories_are_read,
+             an_untied_output_layer_is_one_of_its_own, shards_and_directories_are_read,
              bad_indices, nan_and_inf_are_named_with_their_place,
              files_of_other_programs_are_told_what_to_do, notes_beside_a_target_stay,
              names_of_tensors_are_escaped, a_small_hostile_file_takes_no_time)

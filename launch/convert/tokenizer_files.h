@@ -1,0 +1,21 @@
+/* The tokenizer of a model as files of Hugging Face. Not collective. */
+#pragma once
+
+#include "launch/convert/created_files.h"
+#include "launch/convert/model_weights.h"
+
+/* The name of the model's tokenizer for tokenizer_open: that of its run, otherwise the one that
+ * commonly has a vocabulary of this size; TOKENIZER_UNKNOWN if there is none. */
+const char *tokenizer_name_of(const ModelWeights *model);
+
+/* Sets the model's tokenizer from the tokenizer.json in the directory of `path`, if that is there
+ * and can be read here; a warning says why not. */
+NODISCARD Status tokenizer_files_read(const char *path, ModelWeights *model);
+
+/* The token that ends a text; -1 if the tokenizer is unknown. */
+int64_t tokenizer_files_end_of_text(const ModelWeights *model);
+
+/* Writes the files for AutoTokenizer into the directory of `path`, unless they are there; none if
+ * the tokenizer is unknown. */
+NODISCARD Status tokenizer_files_write(const ModelWeights *model, const char *path,
+                                       CreatedFiles *created);
