@@ -4,6 +4,8 @@
 #include "core/base/checked.h"
 #include "core/ops/reduce.h"
 
+#include <fnmatch.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* PART_ALIGNMENT: each part is a multiple of this number of elements, 64 bytes of f32, so that
@@ -13,6 +15,11 @@ enum { FIRST_BUCKET_BYTES = 1 << 20, BUCKET_BYTES = 25 << 20, PART_ALIGNMENT = 1
 /* Elements of the largest tensor; a bucket's padding for any number of ranks cannot overflow. */
 static const int64_t TENSOR_MOST = (int64_t)1 << 45;
 
+typedef struct TensorSize {
+    int64_t elements;
+    int index;
+} TensorSize;
+
 /* The bucket that is open: parameters of one group in order, not yet in the sections. Its segments
  * have equal lengths: one, or with SHARD_TENSORS one a rank. */
 typedef struct OpenBucket {
@@ -20,6 +27,7 @@ typedef struct OpenBucket {
     int group, segments;
     Parameter **list;
     int count;
+    TensorSize *sorted;     /* (count) */
     int *owner;             /* (count): the segment of each parameter */
     int64_t *loads, *rows;  /* (segments): elements and rows so far */
     int64_t elements;       /* of all parameters */
@@ -141,21 +149,18 @@ static Status bucket_open(Parameters *parameters, int group, OpenBucket *out) {
     *out = (OpenBucket){.parameters = parameters, .group = group, .segments = segments};
     out->list = arena_alloc(arena, n * sizeof *out->list);
     out->owner = arena_alloc(arena, n * sizeof *out->owner);
+    out->sorted = arena_alloc(arena, n * sizeof *out->sorted);
     out->loads = arena_alloc(arena, (size_t)segments * sizeof *out->loads);
     out->rows = arena_alloc(arena, (size_t)segments * sizeof *out->rows);
-    bool has_memory = out->list != NULL && out->owner != NULL && out->loads != NULL;
-    return has_memory && out->rows != NULL ? OK : no_memory();
+    bool has_lists = out->list != NULL && out->owner != NULL && out->sorted != NULL;
+    return has_lists && out->loads != NULL && out->rows != NULL ? OK : no_memory();
 }
 
-/* The largest parameter without a segment, the first of equals; -1 if all have one. */
-static int largest_unowned(const OpenBucket *open) {
-    int largest = -1;
-    for (int i = 0; i < open->count; i++) {
-        if (open->owner[i] >= 0) continue;
-        if (largest < 0 || elements_of(open->list[i]) > elements_of(open->list[largest]))
-            largest = i;
-    }
-    return largest;
+/* The largest first, then in order. */
+static int by_size(const void *a, const void *b) {
+    const TensorSize *x = a, *y = b;
+    if (x->elements != y->elements) return x->elements > y->elements ? -1 : 1;
+    return x->index - y->index;
 }
 
 static int lightest_segment(const OpenBucket *open) {
@@ -176,9 +181,11 @@ static void segment_take(OpenBucket *open, int i, int segment) {
 static void segments_balance(OpenBucket *open) {
     int64_t length = 0, height = 0, ranks = open->parameters->sharding.ranks;
     for (int s = 0; s < open->segments; s++) open->loads[s] = open->rows[s] = 0;
-    for (int i = 0; i < open->count; i++) open->owner[i] = -1;
-    for (int i = 0; open->segments == 1 && i < open->count; i++) segment_take(open, i, 0);
-    for (int i; (i = largest_unowned(open)) >= 0;) segment_take(open, i, lightest_segment(open));
+    for (int i = 0; i < open->count; i++)
+        open->sorted[i] = (TensorSize){elements_of(open->list[i]), i};
+    qsort(open->sorted, (size_t)open->count, sizeof *open->sorted, by_size);
+    for (int i = 0; i < open->count; i++)
+        segment_take(open, open->sorted[i].index, lightest_segment(open));
     for (int s = 0; s < open->segments; s++) {
         if (open->loads[s] > length) length = open->loads[s];
         if (open->rows[s] > height) height = open->rows[s];
@@ -242,11 +249,16 @@ static Status bucket_take(OpenBucket *open, Parameter *parameter) {
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
+static bool group_has(const ParameterGroup *group, const Parameter *parameter) {
+    if (!(group->kinds & 1u << parameter_kind(parameter))) return false;
+    return group->pattern == NULL || fnmatch(group->pattern, parameter->name, 0) == 0;
+}
+
 /* The first group that accepts the parameter; the number of groups if none does. */
 static int group_find(const Parameters *parameters, const Parameter *parameter) {
-    unsigned kind = 1u << parameter_kind(parameter);
     int group = 0;
-    while (group < parameters->n_groups && !(parameters->groups[group].kinds & kind)) group++;
+    while (group < parameters->n_groups && !group_has(&parameters->groups[group], parameter))
+        group++;
     return group;
 }
 

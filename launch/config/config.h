@@ -133,7 +133,8 @@ typedef struct ConfigOptimizer {
     ConfigMatrices matrices;
     ConfigMuon muon;
     ConfigGroup embeddings, head, vectors;
-    int64_t beta2_half_life; /* tokens; 0: betas[1] */
+    const struct YamlNode *groups; /* NULL: none; see launch/config/group_rules.h */
+    int64_t beta2_half_life;       /* tokens; 0: betas[1] */
     ConfigLrReference lr_reference;
 } ConfigOptimizer;
 
@@ -215,7 +216,7 @@ typedef struct Config {
     ConfigReport report;
     ConfigLaunch launch;
     Arena arena; /* owns every string above */
-    Arena tree;  /* owns `sweep` */
+    Arena tree;  /* owns `sweep` and `optimizer.groups` */
 } Config;
 
 /* Writes every key with its value as YAML, in the schema's order; loading it gives the same

@@ -104,13 +104,13 @@ static Status load(Config *config, const char *path, const char *text, int n_ove
     return fill(config, root, path, n_overrides, overrides);
 }
 
-/* Drops everything except a sweep from the tree. */
+/* Drops the tree, unless the config points into it. */
 static Status created(Status status, Config *config, Config **out) {
     if (failed(status)) {
         config_destroy(&config);
         return status;
     }
-    if (config->sweep == NULL) arena_free(&config->tree);
+    if (config->sweep == NULL && config->optimizer.groups == NULL) arena_free(&config->tree);
     *out = config;
     return OK;
 }

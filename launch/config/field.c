@@ -281,6 +281,7 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     case FIELD_STRING_LIST:
     case FIELD_SHELL_LINES: return read_strings(&r, out);
     case FIELD_PATTERN: return read_pattern(&r, out);
+    case FIELD_MAPS:
     case FIELD_SWEEP: *(const YamlNode **)out = node; return OK;
     }
     return OK;

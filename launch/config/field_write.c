@@ -142,6 +142,7 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     case FIELD_STRING_LIST:
     case FIELD_SHELL_LINES: write_strings(value, file); break;
     case FIELD_PATTERN: write_pattern(field, value, file); break;
+    case FIELD_MAPS:
     case FIELD_SWEEP: node_write(*(const YamlNode *const *)value, file); break;
     }
 }

@@ -1,4 +1,5 @@
 #include "launch/config/diagnostic.h"
+#include "launch/config/group_rules.h"
 #include "launch/config/resolve.h"
 #include "launch/config/suggest.h"
 #include "launch/config/sweep_points.h"
@@ -155,6 +156,16 @@ static Status check_group_lr(const YamlNode *root, const char *key, bool is_set,
         key);
 }
 
+static Status check_head_group(const YamlNode *root, const Config *config) {
+    const ConfigGroup *head = &config->optimizer.head;
+    bool is_set = !isnan(head->lr) || !isnan(head->betas[0]) || !isnan(head->weight_decay);
+    if (!is_set || !config->model.tie_embeddings) return OK;
+    return PLACE_ERROR(place_of(root, "optimizer.head", "model.tie_embeddings"),
+                       "'optimizer.head' matches no parameter, because the token embedding is the "
+                       "output layer; use 'optimizer.embeddings', or set 'model.tie_embeddings' to "
+                       "false");
+}
+
 static Status check_optimizer(const YamlNode *root, const Config *config) {
     const ConfigOptimizer *o = &config->optimizer;
     bool has_muon = o->matrices == CONFIG_MATRICES_MUON;
@@ -162,6 +173,11 @@ static Status check_optimizer(const YamlNode *root, const Config *config) {
     TRY(check_group_lr(root, "optimizer.embeddings.lr", !isnan(o->embeddings.lr), o->lr));
     TRY(check_group_lr(root, "optimizer.head.lr", !isnan(o->head.lr), o->lr));
     TRY(check_group_lr(root, "optimizer.vectors.lr", !isnan(o->vectors.lr), o->lr));
+    TRY(check_group_lr(root, "optimizer.groups", o->groups != NULL, o->lr));
+    TRY(check_head_group(root, config));
+    GroupRule rules[GROUP_RULES_MAX];
+    int count;
+    TRY(group_rules_read(o->groups, rules, &count));
     return OK;
 }
 

@@ -223,6 +223,9 @@ const Field schema[] = {
     GROUP(head, "the output layer, if it is not the token embedding"),
     GROUP(vectors, "biases, norms and other scalars; weight_decay auto is 0"),
 
+    {"optimizer.groups", FIELD_MAPS, NULL, ANY, AT(optimizer.groups), MUST,
+     "further groups of parameters, which come first: maps of match, a pattern of names such as "
+     "h.*.mlp.*, and of optimizer, lr, betas, weight_decay"},
     {"optimizer.beta2_half_life", FIELD_INT, NULL, FROM(1, MANY), AT(optimizer.beta2_half_life),
      MUST, "tokens after which AdamW's second moment forgets half of a gradient; sets the second of "
      "optimizer.betas for any batch"},
@@ -382,6 +385,7 @@ void schema_write_type(const Field *field, FILE *file) {
         [FIELD_STRING_LIST] = "list of strings",
         [FIELD_SHELL_LINES] = "list of strings",
         [FIELD_PATTERN] = "",
+        [FIELD_MAPS] = "list of maps",
         [FIELD_SWEEP] = "map|list of maps",
     };
     fputs(types[field->type], file);

@@ -26,6 +26,7 @@ typedef enum FieldType {
     FIELD_SHELL_LINES, /* the same, but newlines and tabs are allowed */
     FIELD_PATTERN, /* a LayerPattern: a value or a list of values, repeated over the layers; 0 is
                       `full`, or the first of `names` */
+    FIELD_MAPS,    /* a list of maps, kept as a node */
     FIELD_SWEEP,
 } FieldType;
 

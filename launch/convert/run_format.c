@@ -7,8 +7,8 @@
 #include "launch/convert/formats.h"
 #include "launch/convert/model_keys.h"
 #include "launch/convert/tokenizer_files.h"
+#include "launch/run/config_groups.h"
 #include "launch/run/experiment.h"
-#include "launch/run/recorded.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/state.h"
@@ -126,14 +126,11 @@ typedef struct Snapshot {
 } Snapshot;
 
 static Status snapshot_declare(const Config *config, Snapshot *out) {
-    PlanInput input = {.config = config,
-                       .model = experiment_model_config(config, config->model.V),
-                       .sharding = {.ranks = 1},
-                       .B = 1};
+    ModelConfig model = experiment_model_config(config, config->model.V);
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, DTYPE_F32, true, &out->parameters));
-    TRY(recorded_add_groups(&input, out->parameters));
-    return model_create(&input.model, out->parameters, &out->model);
+    TRY(config_groups_add(config, 1, out->parameters));
+    return model_create(&model, out->parameters, &out->model);
 }
 
 static void snapshot_destroy(Snapshot *snapshot) {

@@ -1,9 +1,6 @@
 #include "launch/run/recorded.h"
 
-#include "nn/optim/groups.h"
-#include "nn/optim/muon.h"
-
-#include <math.h>
+#include "launch/run/config_groups.h"
 
 enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
 
@@ -47,50 +44,10 @@ static TrainingOptions options_of(const PlanInput *input) {
     };
 }
 
-static OptimizerOptions muon_options(const ConfigMuon *m) {
-    return (OptimizerOptions){.beta2 = m->beta2,
-                              .muon = {.momentum = m->momentum,
-                                       .momentum_start = m->momentum_start,
-                                       .momentum_warmup = m->momentum_warmup,
-                                       .nesterov = m->nesterov,
-                                       .cautious = m->cautious,
-                                       .iteration = m->iteration}};
-}
-
-/* Replaces what the config sets for a kind of parameter. */
-static void group_override(GroupOptions *kind, const ConfigGroup *group, double lr) {
-    if (!isnan(group->lr)) kind->lr_scale = group->lr / lr;
-    if (!isnan(group->weight_decay)) kind->weight_decay = group->weight_decay;
-    if (isnan(group->betas[0])) return;
-    kind->options.beta1 = group->betas[0];
-    kind->options.beta2 = group->betas[1];
-}
-
-/* 0.5^(tokens a step / half-life), or the config's. */
-static double beta2_of(const PlanInput *input) {
-    const ConfigOptimizer *o = &input->config->optimizer;
-    if (o->beta2_half_life == 0) return o->betas[1];
-    double tokens = (double)(input->B * input->model.T * input->sharding.ranks *
-                             input->config->training.gradient_accumulation_steps);
-    return exp2(-tokens / (double)o->beta2_half_life);
-}
-
-Status recorded_add_groups(const PlanInput *input, Parameters *parameters) {
-    const ConfigOptimizer *o = &input->config->optimizer;
-    const ConfigMuon *m = &o->muon;
-    OptimizerOptions options = {.beta1 = o->betas[0], .beta2 = beta2_of(input), .eps = o->eps};
-    GroupOptions kinds[PARAMETER_KINDS];
-    groups_adamw(kinds, options, o->weight_decay);
-    group_override(&kinds[PARAMETER_EMBEDDING], &o->embeddings, o->lr);
-    group_override(&kinds[PARAMETER_HEAD], &o->head, o->lr);
-    group_override(&kinds[PARAMETER_VECTOR], &o->vectors, o->lr);
-    if (o->matrices == CONFIG_MATRICES_MUON)
-        kinds[PARAMETER_MATRIX] =
-            (GroupOptions){.optimizer = m->normuon ? &normuon_optimizer : &muon_optimizer,
-                           .options = muon_options(m),
-                           .lr_scale = m->lr / o->lr,
-                           .weight_decay = m->weight_decay};
-    return groups_add(parameters, kinds);
+/* Tokens of a step on all ranks. */
+static double step_tokens(const PlanInput *input) {
+    return (double)(input->B * input->model.T * input->sharding.ranks *
+                    input->config->training.gradient_accumulation_steps);
 }
 
 Status recorded_create(const PlanInput *input, Recorded *out) {
@@ -100,8 +57,10 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, dtype, !input->evaluates, &out->parameters));
     out->parameters->sharding = input->sharding;
-    if (!input->evaluates) TRY(recorded_add_groups(input, out->parameters));
+    if (!input->evaluates)
+        TRY(config_groups_add(input->config, step_tokens(input), out->parameters));
     TRY(model_create(&input->model, out->parameters, &out->model));
+    if (!input->evaluates) TRY(config_groups_check(input->config, out->parameters));
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,
                            &out->training);

@@ -34,8 +34,5 @@ typedef struct Recorded {
 NODISCARD Status recorded_create(const PlanInput *input, Recorded *out);
 void recorded_destroy(Recorded *recorded);
 
-/* Adds the groups that the config asks for to parameters that are not laid out yet. */
-NODISCARD Status recorded_add_groups(const PlanInput *input, Parameters *parameters);
-
 /* The dtype of a config's training.dtype. */
 DType config_dtype(const Config *config);

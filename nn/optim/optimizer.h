@@ -51,8 +51,10 @@ typedef enum ShardUnit { SHARD_ELEMENTS, SHARD_TENSORS } ShardUnit;
  * in the layout. */
 typedef struct ParameterGroup {
     const char *name;
-    unsigned kinds; /* set of 1 << ParameterKind; a parameter belongs to the first group with its
-                       kind */
+    /* A parameter belongs to the first group whose set of 1 << ParameterKind has its kind and whose
+     * pattern, as of a shell, matches its name; NULL matches all. */
+    unsigned kinds;
+    const char *pattern;
     const Optimizer *optimizer;
     OptimizerOptions options;
     ShardUnit shard;

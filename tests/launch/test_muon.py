@@ -9,7 +9,7 @@ import time
 
 from e2e import (check, checkpoints, config, equal, losses, main, run, run_directory, start, states,
                  train)
-from test_shard import moved, run_of
+from test_shard import STEPS, moved, run_of
 
 MUON = {"optimizer__matrices": "muon"}
 NORMUON = {
@@ -19,6 +19,11 @@ NORMUON = {
     "optimizer__embeddings": {"lr": 0.01, "betas": [0.8, 0.95], "weight_decay": 0},
     "optimizer__vectors": {"lr": 0.002},
 }
+MODERN = {
+    **NORMUON, "model__tie_embeddings": False, "model__mlp": "swiglu", "model__n_kv_head": 1,
+    "model__value_embeddings": True, "model__residual_scalars": True,
+    "optimizer__head": {"lr": 0.004},
+}
 SHARED = {"training__shard_optimizer": True}
 
 
@@ -26,7 +31,7 @@ def sharding_changes_no_bit():
     for ranks, batch, accumulation, dtype, muon in (
             (1, 8, 1, "float32", NORMUON), (2, 2, 2, "float32", NORMUON),
             (3, 1, 3, "float32", NORMUON), (4, 2, 1, "float32", MUON),
-            (2, 4, 1, "float64", NORMUON)):
+            (2, 4, 1, "float64", NORMUON), (3, 1, 3, "float64", MODERN)):
         name = "muon_%d_%s_" % (ranks, dtype)
         changes = {"training__dtype": dtype, **muon}
         whole = run_of(name + "whole", ranks, batch, accumulation, **changes)
@@ -36,7 +41,7 @@ def sharding_changes_no_bit():
         equal(losses(shared), losses(whole), "%d ranks, %s: losses" % (ranks, dtype))
         state = wanted[max(wanted)]
         check(" finite yes" in state and " momentum " in state, state)
-        equal(" row_moments " in state, muon is NORMUON, state)
+        equal(" row_moments " in state, muon is not MUON, state)
 
 
 def resumes_on_any_ranks():
@@ -96,6 +101,31 @@ def learns():
     check(muon[60] < adamw[60], "Muon %g, AdamW %g" % (muon[60], adamw[60]))
 
 
+def groups_by_name():
+    """Two patterns that say what optimizer.matrices and optimizer.vectors say change no bit."""
+    by_kind = run_of("muon_by_kind", 2, 2, 2, **MUON, **SHARED)
+    by_name = run_of("muon_by_name", 2, 2, 2, **SHARED,
+                     optimizer__groups=[{"match": "h.*.c_*.weight", "optimizer": "muon"}])
+    equal(states(checkpoints(by_name)), states(checkpoints(by_kind)), "states")
+    slow = run_of("muon_slow", 1, 8, 1,
+                  optimizer__groups=[{"match": "wte.weight", "lr": 0, "weight_decay": 0}])
+    fast = run_of("muon_fast", 1, 8, 1)
+    check(losses(slow)[STEPS] != losses(fast)[STEPS], "a group's learning rate has no effect")
+
+
+def bad_groups_are_refused():
+    for groups, wanted in (
+            ([{"match": "h.9.*"}], "the group matches no parameter; the first is 'wte.weight'"),
+            ([{"match": "*", "optimizer": "muon"}], "muon updates matrices, and 'h.0.ln_1.weight'"),
+            ([{"match": "wte*"}, {"match": "w*"}], "'wte*' and 'w*' both match 'wte.weight'")):
+        path = config("muon_bad", optimizer={"groups": groups})
+        for arguments in (["--plan"], []):
+            done = run("train", path, *arguments)
+            equal(done.code, 78, "exit code: %r" % done)
+            check(len(done.errors()) == 1 and wanted in done.errors()[0] and
+                  re.search(r"muon_bad\.yaml:\d+:\d+: error: ", done.errors()[0]), repr(done))
+
+
 if __name__ == "__main__":
     main(sharding_changes_no_bit, resumes_on_any_ranks, killed_and_resumed, a_rank_keeps_its_part,
-         learns)
+         learns, groups_by_name, bad_groups_are_refused)

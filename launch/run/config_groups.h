@@ -1,0 +1,14 @@
+/* The parameter groups of a config: those of optimizer.groups, then one for each kind. */
+#pragma once
+
+#include "launch/config/config.h"
+#include "nn/parameters.h"
+
+/* Adds the groups to parameters that are not laid out yet. `tokens`: of a step, for
+ * optimizer.beta2_half_life. Errors: STATUS_NO_ROOM. */
+NODISCARD Status config_groups_add(const Config *config, double tokens, Parameters *parameters);
+
+/* Checks the patterns of optimizer.groups against the parameters. Errors: STATUS_CONFIG with the
+ * position of a pattern that matches nothing, a parameter of an earlier pattern, or a vector for
+ * Muon. */
+NODISCARD Status config_groups_check(const Config *config, const Parameters *parameters);
