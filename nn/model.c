@@ -61,7 +61,8 @@ static Tensor *rope_record(Program *p, const ModelConfig *c, DType dtype) {
     if (c->position != POSITION_ROPE) return NULL;
     RopeFrequencies frequencies;
     program_check(p, rope_frequencies(&c->rope, c->HS, &frequencies));
-    return rope_table_record(p, &frequencies, NULL, c->T, dtype);
+    return rope_table_record(p, &frequencies, NULL, c->T,
+                             dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32);
 }
 
 /* The rows of wte, with positions, normalized, dropped. */

@@ -144,6 +144,18 @@ def config(name, **changes):
     return path
 
 
+# Sizes of a small model, and layers that GPT-2 does not have.
+SMALL = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 32, "vocab_size": "auto"}
+FAMILIES = {
+    "llama": dict(SMALL, preset="llama-124m", n_kv_head=2, mlp_width=48, dropout=0.1),
+    "qwen3": dict(SMALL, preset="qwen3-0.6b", n_kv_head=1, head_dim=16, mlp_width=48),
+    "mistral": dict(SMALL, preset="mistral-124m", n_kv_head=2, mlp_width="auto"),
+    "modern": dict(SMALL, preset="modern", value_embeddings=[False, True], n_head=2),
+    "parallel": dict(SMALL, block="parallel", position="none", mlp="geglu", tie_embeddings=False),
+}
+
+
+
 def run_directory(name):
     return os.path.join(WORK, "runs", name)
 
