@@ -9,6 +9,10 @@
 
 enum { STEPS = 3 };
 
+/* The iteration leaves singular values anywhere in 0.85 to 1.15: rounding X to 16 bits may move one
+ * through that band, and the moments hold squares. A matrix of one row has one singular value. */
+#define MOMENTS_BAR (1.15 * 1.15 / (0.85 * 0.85) - 1)
+
 static const MuonAttrs plain = {
     .momentum = 0.95, .iteration = MUON_QUINTIC, .lr_scale = 1, .weight_decay = 0.1};
 static const MuonAttrs normuon = {.momentum = 0.95,
@@ -94,7 +98,7 @@ static void result_check(const MuonResult *found, const MuonResult *wanted, DTyp
         double moments = error_of(found->row_moments + found->skipped,
                                   wanted->row_moments + wanted->skipped, NULL, wanted->rows);
         printf(", moments %.1e", moments);
-        CHECK(moments <= bar);
+        CHECK(moments <= (dtype == DTYPE_F32 ? bar : MOMENTS_BAR));
     }
     free(start);
 }
@@ -125,11 +129,14 @@ static void matrices_add(MuonProblem *problem, int count, int64_t rows, int64_t 
         problem->matrices[problem->count++] = (MuonMatrix){.rows = rows, .columns = columns};
 }
 
-static void both_check(MuonProblem *problem) {
+/* Without cautious decay the update is a smooth function of X; with it, an element of X that is
+ * nearly 0 decays or does not. */
+static void both_check(MuonProblem *problem, bool is_cautious) {
     if (device_count_cuda() == 0) SKIP("no GPU");
     problem->attrs = plain;
     problem_check(problem);
     problem->attrs = normuon;
+    problem->attrs.cautious = is_cautious;
     problem->normuon = problem->offset = true;
     problem_check(problem);
 }
@@ -139,7 +146,7 @@ static void tall_and_wide(void) {
     matrices_add(&problem, 3, 64, 192);
     matrices_add(&problem, 2, 192, 64);
     matrices_add(&problem, 1, 128, 128);
-    both_check(&problem);
+    both_check(&problem, true);
 }
 
 static void ragged(void) {
@@ -147,13 +154,13 @@ static void ragged(void) {
     matrices_add(&problem, 2, 33, 70);
     matrices_add(&problem, 3, 131, 35);
     matrices_add(&problem, 1, 1, 9);
-    both_check(&problem);
+    both_check(&problem, true);
 }
 
 static void more_than_a_batch(void) {
     MuonProblem problem = {0};
     matrices_add(&problem, MUON_BATCH_MATRICES + 6, 32, 40);
-    both_check(&problem);
+    both_check(&problem, true);
 }
 
 static void of_a_gpt(void) {
@@ -162,7 +169,7 @@ static void of_a_gpt(void) {
     matrices_add(&problem, 1, 3072, 768);
     matrices_add(&problem, 1, 768, 3072);
     if (case_sanitized()) SKIP("takes minutes under a sanitizer");
-    both_check(&problem);
+    both_check(&problem, false);
 }
 
 /* A non-finite gradient changes nothing and is found. */
