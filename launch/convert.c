@@ -28,19 +28,19 @@ static const Option options[] = {
     {"config", OPTION_TEXT, offsetof(ConvertOptions, config), "FILE",
      .doc = "the config of the new run; its model must match the weights"},
     {"heads", OPTION_INT, offsetof(ConvertOptions, heads), "N", "0", 0, 1 << 24,
-     .doc = "attention heads of safetensors; 0: from the config.json beside them, otherwise, for "
-            "GPT-2, channels / 64"},
+     .doc = "attention heads of safetensors; 0: as their config.json says, or channels / 64"},
 };
 
 static void print_notes(FILE *file) {
-    fputs("FROM and TO: *.safetensors is a GPT-2, Llama, Mistral, Qwen2 or Qwen3 of Hugging Face, "
-          "*.bin a model of\n"
-          "llm.c, anything else a run directory. FROM may also be a checkpoint, a Hugging Face "
-          "directory or index of\n"
-          "shards. TO must not exist. After\n"
-          "`./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train mine.yaml output=runs/gpt2` "
-          "trains from those weights.\n",
-          file);
+    fputs(
+        "FROM and TO: *.safetensors is a GPT-2, Llama, Mistral, Qwen2 or Qwen3 of Hugging Face, "
+        "*.bin a model of\n"
+        "llm.c, anything else a run directory. FROM may also be a checkpoint, a Hugging Face "
+        "directory or index of\n"
+        "shards. TO must not exist. After `./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train "
+        "mine.yaml\n"
+        "output=runs/gpt2` trains from those weights.\n",
+        file);
 }
 
 static const CommandLine program = {.name = "convert",

@@ -6,7 +6,8 @@ set -euo pipefail
 packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev
           libpcre2-dev libutf8proc-dev libopenblas-openmp-dev libxxhash-dev bible-kjv gnuplot-nox)
 tests=(libcunit1-dev hdf5-tools clang-format clang-tidy python3 python3-pip slurm-wlm munge)
-python=(tokenizers tiktoken regex) # in build/python, for tests/data/test_tokenizers.py
+# in build/python, for tests/data/test_tokenizers.py and tests/launch/test_convert_families.py
+python=(tokenizers tiktoken regex safetensors)
 
 with_tests=no
 case "${1:-}" in
@@ -26,7 +27,7 @@ fi
 finish() {
   local target
   target=$(dirname "$0")/../build/python
-  if [ $with_tests = yes ] && [ ! -d "$target/${python[0]}" ]; then
+  if [ $with_tests = yes ] && [ ! -d "$target/${python[-1]}" ]; then
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
       --target "$target" "${python[@]}" >&2 ||
       echo "packages: note: pip cannot install ${python[*]}; the tests that need them are skipped"

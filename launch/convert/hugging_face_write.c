@@ -149,17 +149,6 @@ static Status weights_write(HuggingFaceTarget *t) {
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
-static Status key_check(const char *path, const ModelConfig *is, const ModelConfig *wanted) {
-    const char *key;
-    if (model_keys_differing(is, wanted, &key) == 0) return OK;
-    char *there = model_key_text(key, is), *here = model_key_text(key, wanted);
-    Status status = ERROR(STATUS_DATA, "%s: %s is %s, but the weights have %s", path, key,
-                          there == NULL ? "?" : there, here == NULL ? "?" : here);
-    free(there);
-    free(here);
-    return status;
-}
-
 /* Checks an existing config.json: from_pretrained must build this model from it, otherwise nothing
  * is written. */
 static Status config_check(const HuggingFaceTarget *t, const char *path, bool *is_there) {
@@ -169,7 +158,8 @@ static Status config_check(const HuggingFaceTarget *t, const char *path, bool *i
     Status status = config_json_read(path, &there, &architecture);
     *is_there = there != NULL;
     if (*is_there) status = config_json_model(path, there, architecture, &model);
-    if (*is_there && !failed(status)) status = key_check(path, &model, &t->model->config);
+    if (*is_there && !failed(status))
+        status = model_keys_check(STATUS_DATA, path, &model, &t->model->config);
     json_decref(there);
     if (status.code != STATUS_DATA) return status;
     return status_prefixed(

@@ -106,6 +106,18 @@ char *model_key_text(const char *key, const ModelConfig *config) {
     return field_text(schema_find(key), &with);
 }
 
+Status model_keys_check(StatusCode code, const char *path, const ModelConfig *model,
+                        const ModelConfig *weights) {
+    const char *key;
+    if (model_keys_differing(model, weights, &key) == 0) return OK;
+    char *is = model_key_text(key, model), *wanted = model_key_text(key, weights);
+    Status status = ERROR(code, "%s: %s is %s, but the weights have %s", path, key,
+                          is == NULL ? "?" : is, wanted == NULL ? "?" : wanted);
+    free(is);
+    free(wanted);
+    return status;
+}
+
 ModelConfig model_config_abridged(ModelConfig config) {
     ModelConfig shorter = config;
     shorter.NH_kv = shorter.HS = shorter.F = shorter.rope.original_positions = 0;

@@ -80,8 +80,15 @@ Status run_import(const char *path, ModelWeights **out) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* The last error, of a line in a config that nobody wrote, as one of the weights. */
+static Status value_error(const char *path) {
+    const char *start = strstr(status_message(), ": error: ");
+    start = start == NULL ? status_message() : start + strlen(": error: ");
+    return ERROR(STATUS_DATA, "%s: %.*s", path, (int)strcspn(start, "\n"), start);
+}
+
 /* Sufficient to generate text. The model is written key by key and read again, which checks it. */
-static Status config_default(const ModelConfig *model, Config **out) {
+static Status config_default(const char *path, const ModelConfig *model, Config **out) {
     static const char rest[] = "name: converted\ndata: {train: data/train.h5, batch_size: 1}\n"
                                "model: {n_layer: 1, n_head: 1, n_embd: 1, block_size: 1}\n"
                                "training: {stop: {steps: 1}}\n";
@@ -91,23 +98,15 @@ static Status config_default(const ModelConfig *model, Config **out) {
     char *text = config_text(config);
     config_destroy(&config);
     if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a config");
-    Status status = config_load_text(text, "the converted model", 0, NULL, out);
+    Status status = config_load_text(text, path, 0, NULL, out);
     free(text);
-    return status;
+    return status.code == STATUS_CONFIG ? value_error(path) : status;
 }
 
 /* The config for further training must describe this model, with all values resolved. */
 static Status config_check(const char *path, const ModelConfig *model, Config *config) {
-    const char *key;
     if (config->model.V == CONFIG_AUTO) config->model.V = model->V;
-    if (model_keys_differing(&config->model, model, &key) > 0) {
-        char *is = model_key_text(key, &config->model), *wanted = model_key_text(key, model);
-        Status status = ERROR(STATUS_CONFIG, "%s: %s is %s, but the weights have %s", path, key,
-                              is == NULL ? "?" : is, wanted == NULL ? "?" : wanted);
-        free(is);
-        free(wanted);
-        return status;
-    }
+    TRY(model_keys_check(STATUS_CONFIG, path, &config->model, model));
     if (config->data.batch_size == CONFIG_AUTO)
         return ERROR(STATUS_CONFIG, "%s: data.batch_size must be a number here", path);
     if (config->training.dtype != CONFIG_DTYPE_FLOAT64) return OK;
@@ -263,7 +262,7 @@ Status run_export(const ModelWeights *model, const char *path, const char *confi
     Config *config = NULL;
     RunDirectory directory = {0};
     TRY(output_check_new(path));
-    Status status = config_file == NULL ? config_default(&model->config, &config)
+    Status status = config_file == NULL ? config_default(path, &model->config, &config)
                                         : config_load(config_file, 0, NULL, &config);
     if (!failed(status))
         status = config_check(config_file == NULL ? path : config_file, &model->config, config);

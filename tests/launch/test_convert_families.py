@@ -17,9 +17,10 @@ from model_files import (content, convert, path, read_safetensors, refused, trai
 
 sys.path.append(os.path.join("build", "python"))
 try:
+    import safetensors
     import tokenizers
 except ImportError:
-    tokenizers = None
+    safetensors = tokenizers = None
 
 GOLDEN = "tests/golden/families"
 CASES = sorted(os.listdir(GOLDEN))
@@ -132,6 +133,22 @@ def shards_have_at_most_their_size_and_an_index():
     check("already exists" in done.err, repr(done))
 
 
+def the_package_safetensors_reads_what_is_written():
+    if safetensors is None:
+        raise Skip("the packages tokenizers and safetensors are not installed")
+    for case in CASES:
+        theirs = {}
+        for name in os.listdir(exported(case)):
+            if name.endswith(".safetensors"):
+                theirs.update(safetensors.deserialize(content(os.path.join(exported(case), name))))
+        ours = stored(os.path.join(GOLDEN, case))
+        equal(set(theirs), set(ours), case)
+        for name, tensor in theirs.items():
+            equal((tensor["dtype"], list(tensor["shape"])), ours[name][:2], name)
+            equal(bytes(tensor["data"]) == struct.pack("<%df" % len(ours[name][2]), *ours[name][2]),
+                  True, name)
+
+
 def halves_are_rounded():
     for dtype, name, size in (("bfloat16", "BF16", 2), ("float16", "F16", 2),
                               ("float32", "F32", 4)):
@@ -170,7 +187,7 @@ def a_run_trains_on_from_the_weights():
 def the_tokenizer_is_written():
     """GPT-2's and that of bytes, as tokenizer.json that gives the same tokens."""
     if tokenizers is None:
-        raise Skip("the package tokenizers is not installed")
+        raise Skip("the packages tokenizers and safetensors are not installed")
     with open("tests/golden/tokens_gpt2.json", encoding="utf-8") as file:
         texts = json.load(file)
     for name, vocabulary in (("byte", 257), ("gpt2", 50257)):
@@ -264,6 +281,9 @@ def bad_configs():
                        ("auto_map", {"AutoModel": "a.B"}), ("tie_word_embeddings", "yes"),
                        ("num_attention_heads", "4"), ("layer_types", ["sliding_attention"])):
         fails("llama_tied", {key: value}, key)
+    copy_of("llama_tied", "bad")
+    write_config("bad", dict(config_of(path("bad")), rms_norm_eps=1e-20))
+    refused(path("bad"), "'model.norm_eps' must be at least 1e-12")
     fails("mistral_window", {"sliding_window": 0}, "sliding_window")
     fails("qwen3_windows", {"layer_types": ["full_attention"]}, "layer_types")
     fails("qwen3_windows", {"layer_types": ["full_attention", "linear_attention"]}, "layer_types")
@@ -307,7 +327,8 @@ def bad_tensors():
 if __name__ == "__main__":
     e2e.main(logits_loss_and_gradients_are_those_of_transformers,
              the_way_back_gives_the_same_tensors_and_config,
-             shards_have_at_most_their_size_and_an_index, halves_are_rounded,
+             shards_have_at_most_their_size_and_an_index,
+             the_package_safetensors_reads_what_is_written, halves_are_rounded,
              a_run_trains_on_from_the_weights, the_tokenizer_is_written,
              the_tokenizer_comes_along, a_model_of_no_class_is_refused_by_its_layer, bad_configs,
              bad_tensors)
