@@ -31,8 +31,8 @@ static void group_override(GroupOptions *group, const ConfigGroup *values, doubl
     group->options.beta2 = values->betas[1];
 }
 
-/* 0.5^(tokens a step / half-life), or the config's. */
-static double beta2_of(const ConfigOptimizer *o, double tokens) {
+double config_beta2(const Config *config, double tokens) {
+    const ConfigOptimizer *o = &config->optimizer;
     return o->beta2_half_life == 0 ? o->betas[1] : exp2(-tokens / (double)o->beta2_half_life);
 }
 
@@ -60,7 +60,8 @@ static Status rules_add(const ConfigOptimizer *o, const GroupOptions *adamw,
 
 Status config_groups_add(const Config *config, double tokens, Parameters *parameters) {
     const ConfigOptimizer *o = &config->optimizer;
-    OptimizerOptions options = {.beta1 = o->betas[0], .beta2 = beta2_of(o, tokens), .eps = o->eps};
+    OptimizerOptions options = {
+        .beta1 = o->betas[0], .beta2 = config_beta2(config, tokens), .eps = o->eps};
     GroupOptions kinds[PARAMETER_KINDS];
     groups_adamw(kinds, options, o->weight_decay);
     TRY(rules_add(o, &kinds[PARAMETER_MATRIX], parameters));

@@ -84,6 +84,8 @@ Status memory_print(const Experiment *e, FILE *file) {
             (long long)e->T, (long long)experiment_tokens_per_step(e));
     prediction_print(e, file);
     backend_table_print(&e->backends, file);
+    rates_remark(e, remark, sizeof remark);
+    if (remark[0] != '\0') fprintf(file, "%s\n", remark);
     schedule_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') fprintf(file, "%s\n", remark);
     return OK;

@@ -113,6 +113,8 @@ Status run_introduce(Run *run) {
         (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
         (long long)experiment_tokens_per_step(e), (long long)e->planned.parameters);
     backend_table_say(&e->backends, run->metrics);
+    rates_remark(e, remark, sizeof remark);
+    if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
     schedule_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
     if (run->evaluator != NULL && evaluator_note(run->evaluator) != NULL) {

@@ -1,5 +1,7 @@
 #include "launch/run/run_schedule.h"
 
+#include "launch/run/config_groups.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -54,6 +56,16 @@ bool run_schedule_is_timed(const Config *config) {
     const ConfigSchedule *s = &config->lr_scheduler;
     bool has_share = s->warmup.percent > 0 || s->decay.percent > 0 || s->shape == SCHEDULE_WSD;
     return config->training.stop.time > 0 && has_share;
+}
+
+void rates_remark(const Experiment *e, char *text, size_t bytes) {
+    const ConfigOptimizer *o = &e->config->optimizer;
+    int64_t tokens = experiment_tokens_per_step(e);
+    text[0] = '\0';
+    if (o->lr_reference.batch_tokens == 0 && o->beta2_half_life == 0) return;
+    snprintf(text, bytes, "lr %.3g and beta2 %.4f for %lld tokens a step",
+             o->lr * reference_scale(e), config_beta2(e->config, (double)tokens),
+             (long long)tokens);
 }
 
 void schedule_remark(const Experiment *e, char *text, size_t bytes) {

@@ -23,6 +23,11 @@ Schedule run_schedule(const Experiment *e, int64_t step, double train_s);
 /* Whether the schedule depends on train_s. */
 bool run_schedule_is_timed(const Config *config);
 
+/* The values that optimizer.lr_reference and optimizer.beta2_half_life give for the tokens of a
+ * step;
+ * "" without these keys. Not collective; requires the resolved batch. */
+void rates_remark(const Experiment *e, char *text, size_t bytes);
+
 /* A warning if training.stop ends the run before the warm-up or the decay ends, or if both take
  * longer than the run; "" otherwise, and if the length of the run is unknown. Not collective;
  * requires the resolved batch. */

@@ -122,6 +122,25 @@ static void rates_follow_the_batch(void) {
     config_destroy(&config);
 }
 
+static void rates_are_said(void) {
+    char text[256];
+    Config *config =
+        LOAD(RUN("steps: 10",
+                 "warmup: 1, decay: 10") "optimizer: {lr: 1e-3, lr_reference: {batch_tokens: 64}, "
+                                         "beta2_half_life: 256}");
+    if (config == NULL) return;
+    Experiment e = experiment_of(config);
+    rates_remark(&e, text, sizeof text);
+    CHECK(strcmp(text, "lr 0.002 and beta2 0.5000 for 256 tokens a step") == 0);
+    config_destroy(&config);
+    config = LOAD(LEAST);
+    if (config == NULL) return;
+    e = experiment_of(config);
+    rates_remark(&e, text, sizeof text);
+    CHECK(text[0] == '\0');
+    config_destroy(&config);
+}
+
 static void remark_is(const char *text, double predicted, const char *wanted) {
     char remark[256];
     Config *config = load_text(text, NULL);
@@ -148,8 +167,11 @@ static void a_schedule_that_does_not_fit_is_said(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(lengths_in_all_units), TEST(time_is_predicted_then_measured),
-                          TEST(a_schedule_ends_with_its_budget), TEST(rates_follow_the_batch),
+    const Test tests[] = {TEST(lengths_in_all_units),
+                          TEST(time_is_predicted_then_measured),
+                          TEST(a_schedule_ends_with_its_budget),
+                          TEST(rates_follow_the_batch),
+                          TEST(rates_are_said),
                           TEST(a_schedule_that_does_not_fit_is_said)};
     return harness_run(argc, argv, "schedules of runs", tests, COUNT(tests));
 }

@@ -2,9 +2,13 @@
 """Schedules over a run that a time limit ends: the learning rate of each step follows from the step
 and the time of the one before, over ranks and a resume, and ends with the budget. sanitizers: no"""
 
+import os
+import shutil
 import signal
+import subprocess
 
-from e2e import check, config, equal, main, metrics, run_directory, start, train
+from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, metrics,
+                 run_directory, start, states, train)
 
 LR, BUDGET = 1e-3, 2.0
 
@@ -57,6 +61,68 @@ def goes_on_after_a_resume():
     check_rates(run_directory("timed_resumed"))
 
 
+# A clock that only the products of the program move, a millisecond each.
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+
+#define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
+static long products;
+
+void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
+                 int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+    __atomic_fetch_add(&products, 1, __ATOMIC_RELAXED);
+    NEXT(void (*)(int, int, int, int, int, int, float, const float *, int, const float *, int,
+                  float, float *, int), "cblas_sgemm")
+    (order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *out) {
+    static struct timespec start;
+    int result = NEXT(int (*)(clockid_t, struct timespec *), "clock_gettime")(clock, out);
+    if (clock != CLOCK_MONOTONIC) return result;
+    if (start.tv_sec == 0) start = *out;
+    long passed = __atomic_load_n(&products, __ATOMIC_RELAXED);
+    out->tv_sec = start.tv_sec + passed / 1000;
+    out->tv_nsec = passed % 1000 * 1000000;
+    return result;
+}
+"""
+
+
+def clock():
+    """The path of the library with that clock."""
+    if shutil.which("cc") is None:
+        raise Skip("no C compiler")
+    source, library = os.path.join(WORK, "clock.c"), os.path.join(WORK, "clock.so")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(CLOCK)
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+def exact_under_the_same_clock():
+    """Cut and resumed twice, it is the uninterrupted run in every bit, to the same last step."""
+    changes = {"training__stop": {"time": "20s"}, "checkpoint__interval": "10 steps",
+               "optimizer": {"lr": LR}, "evaluation__interval": 0,
+               "lr_scheduler": {"shape": "wsd", "warmup": "5%", "decay": "60%", "min_lr": 0}}
+    preloaded = {"LD_PRELOAD": clock()}
+    train(config("clock_whole", **changes), **preloaded)
+    path = config("clock_cut", **changes)
+    for at in 20, 60:
+        job = start(["train", path], **preloaded)
+        job.wait_for(r"(?m)^step %d " % at)
+        job.process.kill()
+        job.end()
+    train(path, **preloaded)
+    whole, cut = run_directory("clock_whole"), run_directory("clock_cut")
+    wanted = states(checkpoints(whole))
+    check(len(wanted) > 8, "only %d checkpoints" % len(wanted))
+    equal(states(checkpoints(cut)), wanted, "states")
+    equal(losses(cut), losses(whole), "losses")
+
+
 def shares_equal_steps():
     """2% and 60% of 50 steps are the schedule of 1 and 30 steps, bit for bit."""
     rates = []
@@ -80,4 +146,5 @@ def half_life_sets_beta2():
 
 
 if __name__ == "__main__":
-    main(ends_with_its_budget, goes_on_after_a_resume, shares_equal_steps, half_life_sets_beta2)
+    main(ends_with_its_budget, goes_on_after_a_resume, exact_under_the_same_clock,
+         shares_equal_steps, half_life_sets_beta2)
