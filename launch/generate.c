@@ -4,7 +4,7 @@
 #include "launch/base/options.h"
 #include "launch/base/streams.h"
 #include "launch/base/thread_wait.h"
-#include "launch/generate/generator.h"
+#include "launch/generate/samples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@ enum { MOST_START_BYTES = 64 << 20 };
 typedef struct GenerateOptions {
     const char *start;
     int64_t num_samples, max_new_tokens, top_k, seed;
-    double temperature;
+    double temperature, top_p;
+    int dtype;
     bool special_tokens;
 } GenerateOptions;
 
@@ -32,8 +33,12 @@ static const Option options[] = {
      .doc = "divides the logits; below 1 is more conservative, 0 takes the most likely token"},
     {"top-k", OPTION_INT, offsetof(GenerateOptions, top_k), "K", "200", 0, 1e9,
      .doc = "sample from the K most likely tokens; 0: all"},
+    {"top-p", OPTION_NUMBER, offsetof(GenerateOptions, top_p), "P", "1", 1e-9, 1,
+     .doc = "of these, sample from the most likely ones with probability P in total; 1: all"},
     {"seed", OPTION_INT, offsetof(GenerateOptions, seed), "N", "1337",
      .doc = "the same seed gives the same text"},
+    {"dtype", OPTION_CHOICE, offsetof(GenerateOptions, dtype), "auto|float32|bfloat16|float16",
+     "auto", .doc = "of weights and cache; auto: on a GPU the run's, on the CPU float32"},
 };
 
 static const CommandLine command = {
@@ -56,32 +61,6 @@ static Status start_read(const char *start, char **text, size_t *bytes) {
     return input_read_whole(start + 5, MOST_START_BYTES, text, bytes);
 }
 
-static Status token_print(Generator *g, int32_t token) {
-    const uint8_t *bytes;
-    size_t length;
-    TRY(tokenizer_decode(generator_tokenizer(g), token, &bytes, &length));
-    fwrite(bytes, 1, length, stdout);
-    return streams_flush(OK);
-}
-
-static Status sample(Generator *g, const GenerateOptions *values, int64_t index,
-                     TokenBuffer *context, float *logits) {
-    const Tokenizer *tokenizer = generator_tokenizer(g);
-    int64_t V = generator_vocab_size(g), known = tokenizer_vocab_size(tokenizer);
-    Sampling sampling = {values->temperature, values->top_k, (uint64_t)values->seed};
-    for (int64_t i = 0; i < values->max_new_tokens; i++) {
-        TRY(generator_logits(g, context->tokens, (int64_t)context->count, logits));
-        int32_t token;
-        uint64_t draw = (uint64_t)(index * values->max_new_tokens + i);
-        TRY(sampling_draw(&sampling, draw, logits, V < known ? V : known, &token));
-        TRY(token_print(g, token));
-        if (token == tokenizer_end_of_text(tokenizer)) break;
-        TRY(token_buffer_append(context, &token, 1));
-    }
-    fputs("\n", stdout);
-    return OK;
-}
-
 /* The tokens of the start. If it is empty, the context is an end of text, with a message, because
  * that token is invisible. */
 static Status context_begin(const Generator *g, const char *text, size_t bytes, TokenBuffer *out) {
@@ -95,21 +74,19 @@ static Status context_begin(const Generator *g, const char *text, size_t bytes, 
     return token_buffer_append(out, &end_of_text, 1);
 }
 
-static Status samples(Generator *g, const GenerateOptions *values, TokenBuffer *context,
+static Status samples(Generator *g, const GenerateOptions *values, TokenBuffer *prompt,
                       const char *text, size_t bytes) {
-    float *logits = malloc((size_t)generator_vocab_size(g) * sizeof *logits);
-    if (logits == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
-    Status status = values->special_tokens ? tokenizer_read_special(generator_tokenizer(g)) : OK;
-    if (!failed(status)) status = context_begin(g, text, bytes, context);
-    size_t prompt = context->count;
-    for (int64_t i = 0; i < values->num_samples && !failed(status); i++) {
-        if (i > 0) fputs("---------------\n", stdout);
-        context->count = prompt;
-        fwrite(text, 1, bytes, stdout);
-        status = sample(g, values, i, context, logits);
-    }
-    free(logits);
-    return status;
+    if (values->special_tokens) TRY(tokenizer_read_special(generator_tokenizer(g)));
+    TRY(context_begin(g, text, bytes, prompt));
+    GeneratorOptions wanted = {.dtype = (GeneratorDtype)values->dtype,
+                               .rows = values->num_samples,
+                               .tokens = (int64_t)prompt->count + values->max_new_tokens};
+    TRY(generator_prepare(g, &wanted));
+    SampleOptions options = {
+        values->num_samples,
+        values->max_new_tokens,
+        {values->temperature, values->top_k, values->top_p, (uint64_t)values->seed}};
+    return samples_print(g, &options, prompt, text, bytes);
 }
 
 static Status generate(const char *run, const GenerateOptions *values) {
@@ -118,7 +95,7 @@ static Status generate(const char *run, const GenerateOptions *values) {
     char *text = NULL;
     size_t bytes = 0;
     Status status = start_read(values->start == NULL ? "\n" : values->start, &text, &bytes);
-    if (!failed(status)) status = generator_create(run, &generator);
+    if (!failed(status)) status = generator_open(run, &generator);
     if (!failed(status)) status = samples(generator, values, &context, text, bytes);
     generator_destroy(&generator);
     token_buffer_free(&context);

@@ -79,6 +79,7 @@ static Status attn_create(Parameters *parameters, int index, const ModelConfig *
     int64_t HS = config->HS;
     bool bias =
         config->qkv_bias == QKV_BIAS_AUTO ? config->bias : config->qkv_bias == QKV_BIAS_TRUE;
+    out->layer = index;
     out->window = layer_pattern_at(&config->window, index);
     TRY(linear_create(parameters, NAMED(".c_attn"), model_qkv_columns(config), config->C, 0.02,
                       bias, &out->c_attn));
@@ -103,7 +104,7 @@ Status block_create(Parameters *parameters, int index, const ModelConfig *config
     int64_t C = config->C, hidden = config->F * (model_mlp_is_gated(config->mlp) ? 2 : 1);
     char name[64];
 #define NAMED(suffix) (snprintf(name, sizeof name, "h.%d" suffix, index), name)
-    *out = (Block){.index = index};
+    *out = (Block){0};
     if (config->residual_scalars) TRY(scalars_create(parameters, NAMED(".scalars"), &out->scalars));
     TRY(norm_create(parameters, NAMED(".ln_1"), config, &out->ln_1));
     TRY(attn_create(parameters, index, config, residual_std, &out->attn));
@@ -162,7 +163,10 @@ Tensor *attn_forward(Program *p, const Attention *attn, const ModelConfig *confi
                                 .step = context->step,
                                 .documents = context->documents};
     Tensor *qkv = qkv_forward(p, attn, config, x, context);
-    Tensor *y = linear_forward(p, &attn->c_proj, attention_record(p, qkv, &options));
+    Tensor *heads = context->cached == NULL
+                        ? attention_record(p, qkv, &options)
+                        : kv_cache_attention_record(p, context->cached, attn->layer, qkv, &options);
+    Tensor *y = linear_forward(p, &attn->c_proj, heads);
     return dropout_record(p, y, context->dropout, context->step);
 }
 
@@ -195,7 +199,7 @@ static void parallel_forward(Program *p, const Block *block, const ModelConfig *
                              const ForwardContext *context) {
     Tensor *n = norm_forward(p, &block->ln_1, config, x);
     Tensor *attended = attn_forward(p, &block->attn, config, n, context);
-    program_label(p, "h.%d.mlp", block->index);
+    program_label(p, "h.%d.mlp", block->attn.layer);
     x->branch = add_record(p, attended, mlp_forward(p, &block->mlp, config, n, context));
 }
 
@@ -203,7 +207,7 @@ static void sequential_forward(Program *p, const Block *block, const ModelConfig
                                Residual *x, const ForwardContext *context) {
     x->branch =
         attn_forward(p, &block->attn, config, norm_forward(p, &block->ln_1, config, x), context);
-    program_label(p, "h.%d.mlp", block->index);
+    program_label(p, "h.%d.mlp", block->attn.layer);
     x->branch =
         mlp_forward(p, &block->mlp, config, norm_forward(p, &block->ln_2, config, x), context);
 }
@@ -218,7 +222,7 @@ static void scalars_forward(Program *p, const Block *block, Residual *x) {
 void block_forward(Program *p, const Block *block, const ModelConfig *config, Residual *x,
                    const ForwardContext *context) {
     const Node *before = recompute_begin(p);
-    program_label(p, "h.%d.attn", block->index);
+    program_label(p, "h.%d.attn", block->attn.layer);
     scalars_forward(p, block, x);
     if (config->block == BLOCK_PARALLEL)
         parallel_forward(p, block, config, x, context);

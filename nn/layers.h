@@ -1,8 +1,7 @@
 /* Layers of a transformer: structs of parameters, and functions that record the forward pass. */
 #pragma once
 
-#include "nn/attention/attention.h"
-#include "nn/model_config.h"
+#include "nn/kv_cache.h"
 #include "nn/parameters.h"
 
 typedef struct Linear {
@@ -19,6 +18,7 @@ typedef struct Attention {
     Parameter *value_embedding; /* (Vp, NH_kv HS), or NULL */
     Parameter *value_gate;      /* (NH_kv), or NULL */
     int64_t window;             /* 0: none */
+    int layer;                  /* the number of its block */
 } Attention;
 
 typedef struct Mlp {
@@ -30,7 +30,6 @@ typedef struct Block {
     Norm ln_1, ln_2;    /* a parallel block has ln_1 only */
     Attention attn;
     Mlp mlp;
-    int index;
 } Block;
 
 /* The residual stream: the sum so far, and the branch that the next norm adds to it (NULL: none).
@@ -52,6 +51,8 @@ typedef struct ForwardContext {
     Recompute recompute;
     /* Of nn/attention/documents.h: attention stays inside documents; NULL: it does not. */
     Tensor *documents;
+    /* The inputs of a program that appends to a cache of keys and values; NULL: no cache. */
+    const KvTokens *cached;
     Tensor *tokens;     /* (B, T) i32; model_forward sets it, */
     Tensor *rope_table; /* and this: of core/ops/rope.h; NULL without rotary positions */
 } ForwardContext;

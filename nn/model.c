@@ -1,5 +1,6 @@
 #include "nn/model.h"
 
+#include "core/ops/add.h"
 #include "core/ops/dropout.h"
 #include "core/ops/embedding.h"
 #include "core/ops/norm.h"
@@ -57,19 +58,30 @@ void model_destroy(Model **model) {
     *model = NULL;
 }
 
-static Tensor *rope_record(Program *p, const ModelConfig *c, DType dtype) {
+/* A row per position, or per token of a program with a cache. */
+static Tensor *rope_record(Program *p, const ModelConfig *c, const KvTokens *cached, DType dtype) {
     if (c->position != POSITION_ROPE) return NULL;
+    Tensor *positions = cached == NULL ? NULL : cached->positions;
+    int64_t rows = positions == NULL ? c->T : tensor_count(positions);
     RopeFrequencies frequencies;
     program_check(p, rope_frequencies(&c->rope, c->HS, &frequencies));
-    return rope_table_record(p, &frequencies, NULL, c->T,
+    return rope_table_record(p, &frequencies, positions, rows,
                              dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32);
 }
 
-/* The rows of wte, with positions, normalized, dropped. */
+/* The rows of wte with those of wpe. */
+static Tensor *rows_record(Program *p, const Model *model, const ForwardContext *context) {
+    Tensor *wte = model->wte->weight, *wpe = model->wpe == NULL ? NULL : model->wpe->weight;
+    if (wpe == NULL || context->cached == NULL)
+        return embedding_record(p, context->tokens, wte, wpe);
+    return add_record(p, embedding_record(p, context->tokens, wte, NULL),
+                      embedding_record(p, context->cached->positions, wpe, NULL));
+}
+
+/* These rows, normalized, dropped. */
 static Tensor *embeddings_record(Program *p, const Model *model, const ForwardContext *context) {
     const ModelConfig *c = &model->config;
-    Tensor *x = embedding_record(p, context->tokens, model->wte->weight,
-                                 model->wpe == NULL ? NULL : model->wpe->weight);
+    Tensor *x = rows_record(p, model, context);
     if (c->embedding_norm) {
         Tensor *sum = NULL;
         x = norm_record(p, x, NULL, NULL, NULL, (NormOptions){NORM_RMS, c->norm_eps}, &sum);
@@ -83,7 +95,7 @@ Tensor *model_forward(Program *p, const Model *model, Tensor *tokens,
     ForwardContext shared = *context;
     program_label(p, "embedding");
     shared.tokens = tokens;
-    shared.rope_table = rope_record(p, c, model->wte->weight->dtype);
+    shared.rope_table = rope_record(p, c, context->cached, model->wte->weight->dtype);
     Residual x = {.sum = embeddings_record(p, model, &shared)};
     x.first = x.sum;
     for (int64_t i = 0; i < c->L; i++) block_forward(p, &model->blocks[i], c, &x, &shared);

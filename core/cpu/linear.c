@@ -1,5 +1,5 @@
-/* OpenBLAS computes the products; bias, GELU and bias gradient each make one pass over the
- * output. */
+/* OpenBLAS computes the products, but for those of generation; bias, GELU and bias gradient each
+ * make one pass over the output. */
 #include "core/ops/linear.h"
 
 #include "core/cpu/gelu.h"
@@ -25,6 +25,50 @@ static void bias_and_gelu(real *y, real *pre, const real *bias, int64_t rows, in
     }
 }
 
+/* A batch with one token per row, (B, 1, K), as in generation: bound by the memory of w, which gemm
+ * reads, packs and reads again. */
+enum { FEW_ROWS = 8, FEW_COLUMNS = 4 };
+
+static bool is_one_token_per_row(const Tensor *x) {
+    return x->n_dims == 3 && x->shape[1] == 1 && x->shape[0] <= FEW_ROWS;
+}
+
+/* y[i] = x w[i] for FEW_COLUMNS rows of w. */
+static void columns_product(const real *x, const real *w, int64_t depth, real *y) {
+    const real *w1 = w + depth, *w2 = w1 + depth, *w3 = w2 + depth;
+    real sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+#pragma omp simd reduction(+ : sum0, sum1, sum2, sum3)
+    for (int64_t k = 0; k < depth; k++) {
+        sum0 += x[k] * w[k];
+        sum1 += x[k] * w1[k];
+        sum2 += x[k] * w2[k];
+        sum3 += x[k] * w3[k];
+    }
+    y[0] = sum0, y[1] = sum1, y[2] = sum2, y[3] = sum3;
+}
+
+static void column_product(const real *x, const real *w, int64_t depth, real *y) {
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t k = 0; k < depth; k++) sum += x[k] * w[k];
+    *y = sum;
+}
+
+/* y = x w^T: each thread reads its rows of w once, for all rows of x. */
+static void few_rows_product(const real *x, const real *w, real *y, int64_t rows, int64_t depth,
+                             int64_t columns) {
+    int64_t whole = columns / FEW_COLUMNS * FEW_COLUMNS;
+#pragma omp parallel for schedule(static)
+    for (int64_t j = 0; j < whole; j += FEW_COLUMNS) {
+        for (int64_t row = 0; row < rows; row++)
+            columns_product(x + row * depth, w + j * depth, depth, y + row * columns + j);
+    }
+    for (int64_t j = whole; j < columns; j++) {
+        for (int64_t row = 0; row < rows; row++)
+            column_product(x + row * depth, w + j * depth, depth, y + row * columns + j);
+    }
+}
+
 static void *data_or_null(const Tensor *t) { return t == NULL ? NULL : tensor_data(t); }
 
 Status KERNEL(linear)(const Node *node, void *stream) {
@@ -35,9 +79,13 @@ Status KERNEL(linear)(const Node *node, void *stream) {
     int rows = (int)tensor_rows(x), depth = (int)tensor_columns(x),
         columns = (int)tensor_columns(y);
     const real *bias = data_or_null(node->inputs[2]);
-    BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, columns, depth, 1, tensor_data(x), depth,
-     tensor_data(w), depth, 0, tensor_data(y), columns);
+    if (is_one_token_per_row(x)) {
+        few_rows_product(tensor_data(x), tensor_data(w), tensor_data(y), rows, depth, columns);
+    } else {
+        BLAS(gemm)
+        (CblasRowMajor, CblasNoTrans, CblasTrans, rows, columns, depth, 1, tensor_data(x), depth,
+         tensor_data(w), depth, 0, tensor_data(y), columns);
+    }
     if (bias != NULL || attrs->gelu) {
         bias_and_gelu(tensor_data(y), data_or_null(pre), bias, rows, columns, attrs->gelu);
     }

@@ -2,7 +2,6 @@
 
 #include "core/bound_program.h"
 #include "core/ops/linear.h"
-#include "core/rng.h"
 #include "data/token_text.h"
 #include "launch/config/config_load.h"
 #include "launch/run/run_checkpoint.h"
@@ -12,147 +11,200 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LENGTHS = 16 };
-
-/* The model recorded for one context length. Contexts are padded on the right, which does not
- * affect a causal model. */
-typedef struct Length {
-    int64_t T;
-    Tensor *tokens, *x; /* (1, T); (1, T, C) */
-} Length;
+/* A prompt is computed in chunks of these lengths; the rest of a short one is padding. */
+static const int64_t chunk_lengths[] = {16, 128};
+enum {
+    CHUNKS = sizeof chunk_lengths / sizeof *chunk_lengths,
+    DECODE = CHUNKS,
+    PROGRAMS,
+    MOST = 64
+};
 
 struct Generator {
     Config *config; /* e's */
     Experiment e;
+    CheckpointFile *file;
     Arena arena;
     KernelChoice attention;
     Tokenizer *tokenizer;
-    Length lengths[MAX_LENGTHS];
-    int n_lengths;
-    BoundProgram
-        programs[MAX_LENGTHS + 1]; /* one per length, then the head: row (1, C) -> logits (1, Vp) */
-    Tensor *row, *logits;
-    int32_t *padded; /* (T) */
-    float *host;     /* a row of x, then of logits */
+    DType dtype;
+    int64_t B, capacity;
+    KvCache *cache;
+    KvTokens tokens[PROGRAMS];       /* n 0: the program is not needed */
+    BoundProgram programs[PROGRAMS]; /* one per chunk length, without the head; then one token */
+    Tensor *logits;                  /* (B, 1, Vp) f32 */
+    float *host;                     /* (B, Vp) */
+    int32_t *window;                 /* (B, capacity): the tokens of each row */
+    int32_t *chunk;                  /* (B, chunk length) */
+    int64_t count, cached;           /* tokens of a row in the window; of these in the cache */
 };
 
 static Status no_memory(void) {
     return ERROR(STATUS_NO_ROOM, "out of memory while loading the model");
 }
 
+/* ---- opening --------------------------------------------------------------------------------- */
+
 /* Refuses a file that has been replaced since: the same numbers would be other tokens. */
-static Status tokenizer_check(const Generator *g, const CheckpointFile *file, const char *name) {
+static Status tokenizer_check(const Generator *g, const char *name) {
     int64_t hash = 0;
-    if (failed(checkpoint_read_i64(file, "tokenizer_hash", &hash)))
+    if (failed(checkpoint_read_i64(g->file, "tokenizer_hash", &hash)))
         hash = 0; /* converted weights; written by an older version */
     TokenizerId found = {tokenizer_name(g->tokenizer), tokenizer_hash(g->tokenizer)};
     if (tokenizer_ids_agree((TokenizerId){"", (uint64_t)hash}, found)) return OK;
     return ERROR(STATUS_DATA, "%s: its tokenizer %s has changed since; restore that file",
-                 checkpoint_path(file), name);
+                 checkpoint_path(g->file), name);
 }
 
-static Status tokenizer_pick(Generator *g, const CheckpointFile *file) {
+static Status tokenizer_pick(Generator *g) {
     char *name = NULL;
-    TRY(checkpoint_read_text(file, "tokenizer", &g->arena, &name));
+    int64_t V = g->e.config->model.V;
+    TRY(checkpoint_read_text(g->file, "tokenizer", &g->arena, &name));
     if (strcmp(name, TOKENIZER_UNKNOWN) == 0) {
-        return ERROR(STATUS_DATA,
-                     "%s: converted weights of %lld tokens, and nothing says what they stand for; "
-                     "train on from them "
-                     "with data of ./prepare, whose tokenizer the next checkpoint names",
-                     checkpoint_path(file), (long long)g->e.config->model.V);
+        return ERROR(
+            STATUS_DATA,
+            "%s: converted weights of %lld tokens with an unknown tokenizer; train on from "
+            "them with data of ./prepare, whose tokenizer the next checkpoint names",
+            checkpoint_path(g->file), (long long)V);
     }
     TRY(tokenizer_open(name[0] == '\0' ? TOKENIZER_OF_NAMELESS : name, &g->tokenizer));
-    TRY(tokenizer_check(g, file, name));
-    if (tokenizer_vocab_size(g->tokenizer) <= g->e.config->model.V) return OK;
+    TRY(tokenizer_check(g, name));
+    if (tokenizer_vocab_size(g->tokenizer) <= V) return OK;
     return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld",
-                 checkpoint_path(file), (long long)g->e.config->model.V, name,
+                 checkpoint_path(g->file), (long long)V, name,
                  (long long)tokenizer_vocab_size(g->tokenizer));
 }
 
-static Status tensors_create(Generator *g, int64_t T, int64_t C, int64_t Vp) {
-    Section *batch, *rows;
-    TRY(store_section(g->e.store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
-    TRY(store_section(g->e.store, "rows", BUFFER_INPUTS, DTYPE_F32, &rows));
-    for (int i = 0; i < g->n_lengths; i++) {
-        TRY(section_add(g->e.store, batch, "tokens", 2, (int64_t[]){1, g->lengths[i].T},
-                        &g->lengths[i].tokens));
-    }
-    TRY(section_add(g->e.store, rows, "row", 2, (int64_t[]){1, C}, &g->row));
-    TRY(section_add(g->e.store, rows, "logits", 2, (int64_t[]){1, Vp}, &g->logits));
-    g->padded = calloc((size_t)T, sizeof *g->padded);
-    g->host = malloc((size_t)(C > Vp ? C : Vp) * sizeof *g->host);
-    return g->padded == NULL || g->host == NULL ? no_memory() : OK;
+Status generator_open(const char *path, Generator **out) {
+    Generator *g = *out = calloc(1, sizeof **out);
+    char *text = NULL;
+    const char *warnings = "";
+    if (g == NULL) return no_memory();
+    TRY(run_checkpoint_open(path, &g->arena, &g->file, &warnings));
+    status_warn("generate", warnings);
+    TRY(checkpoint_read_text(g->file, "config", &g->arena, &text));
+    TRY(config_load_text(text, checkpoint_path(g->file), 0, NULL, &g->config));
+    experiment_configure(&g->e, g->config);
+    return tokenizer_pick(g);
 }
 
-static Status programs_record(Generator *g) {
-    ForwardContext context = {.attention = &g->attention};
-    for (int i = 0; i <= g->n_lengths; i++)
-        TRY(program_create(g->e.device->target, false, &g->programs[i].program));
-    for (int i = 0; i < g->n_lengths; i++) {
-        Length *length = &g->lengths[i];
-        length->x = model_forward(g->programs[i].program, g->e.model, length->tokens, &context);
-    }
-    linear_into(g->programs[g->n_lengths].program, g->logits, g->row, g->e.model->head->weight);
-    return bound_programs_plan(g->programs, g->n_lengths + 1);
+/* ---- preparing ------------------------------------------------------------------------------- */
+
+static DType dtype_of_run(const Generator *g) {
+    DType dtype = config_dtype(g->config);
+    bool is_cpu = g->e.device->target.kind == DEVICE_CPU;
+    return is_cpu || dtype == DTYPE_F64 ? DTYPE_F32 : dtype;
 }
 
-static Status programs_bind(Generator *g) {
-    TRY(store_allocate(g->e.store, g->e.device));
-    return bound_programs_bind(g->programs, g->n_lengths + 1, g->e.device, "activations");
+static Status dtype_settle(Generator *g, GeneratorDtype wanted) {
+    static const DType dtypes[] = {[GENERATOR_FLOAT32] = DTYPE_F32,
+                                   [GENERATOR_BFLOAT16] = DTYPE_BF16,
+                                   [GENERATOR_FLOAT16] = DTYPE_F16};
+    Device *device = g->e.device;
+    g->dtype = wanted == GENERATOR_AUTO ? dtype_of_run(g) : dtypes[wanted];
+    device->autotune = g->config->autotune;
+    device->tf32 = wanted == GENERATOR_AUTO && g->config->training.dtype == CONFIG_DTYPE_TF32;
+    if (g->dtype != DTYPE_F32 && device->target.kind == DEVICE_CPU)
+        return ERROR(STATUS_USAGE, "--dtype other than float32 needs a GPU; add --dtype=float32");
+    if (g->dtype != DTYPE_BF16 || device->target.sm >= 80) return OK;
+    return ERROR(STATUS_USAGE,
+                 "bfloat16 needs compute capability 8.0, %s has %d.%d; add --dtype=float16",
+                 device->name, device->target.sm / 10, device->target.sm % 10);
 }
 
-/* Powers of two up to block_size, so that a short context is cheap. */
-static void lengths_choose(Generator *g, int64_t block) {
-    for (int64_t T = 32; T < block && g->n_lengths < MAX_LENGTHS - 1; T *= 2)
-        g->lengths[g->n_lengths++].T = T;
-    g->lengths[g->n_lengths++].T = block;
+static Status device_choose(Generator *g, GeneratorDtype dtype) {
+    Experiment *e = &g->e;
+    if (device_count_cuda() > 0 && e->config->device != CONFIG_DEVICE_CPU)
+        TRY(device_open_cuda(0, &e->device));
+    else
+        TRY(device_open_cpu((int)e->config->threads, &e->device));
+    return dtype_settle(g, dtype);
 }
 
 static Status model_build(Generator *g) {
     Experiment *e = &g->e;
     ModelConfig model = experiment_model_config(e->config, e->config->model.V);
-    if (device_count_cuda() > 0 && e->config->device != CONFIG_DEVICE_CPU)
-        TRY(device_open_cuda(0, &e->device));
-    else
-        TRY(device_open_cpu((int)e->config->threads, &e->device));
     TRY(store_create(&e->store));
-    TRY(parameters_create(e->store, DTYPE_F32, false, &e->parameters));
-    TRY(model_create(&model, e->parameters, &e->model));
-    lengths_choose(g, model.T);
-    TRY(tensors_create(g, model.T, model.C, model.Vp));
-    TRY(programs_record(g));
-    return programs_bind(g);
+    TRY(parameters_create(e->store, g->dtype, false, &e->parameters));
+    return model_create(&model, e->parameters, &e->model);
 }
 
-static Status generator_load(Generator *g, const CheckpointFile *file) {
-    char *text = NULL;
-    TRY(checkpoint_read_text(file, "config", &g->arena, &text));
-    TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &g->config));
-    experiment_configure(&g->e, g->config);
-    TRY(tokenizer_pick(g, file));
+static Status rows_choose(Generator *g, int64_t wanted) {
+    size_t row = kv_cache_row_bytes(&g->e.model->config, g->dtype, g->capacity), free_bytes, total,
+           weights = store_bytes(g->e.store);
+    TRY(device_memory(g->e.device, &free_bytes, &total));
+    size_t left = free_bytes > weights ? (free_bytes - weights) / 2 : 0;
+    int64_t fit = left / row < MOST ? (int64_t)(left / row) : MOST, most = fit > 1 ? fit : 1;
+    int64_t batches = (wanted + most - 1) / most;
+    g->B = (wanted + batches - 1) / batches;
+    return OK;
+}
+
+/* The lengths of the chunks that a row can fill; the shortest always exists. */
+static Status inputs_create(Generator *g) {
+    Store *store = g->e.store;
+    for (int i = 0; i < CHUNKS; i++) {
+        bool fits = chunk_lengths[i] <= g->capacity;
+        if (fits || i == 0)
+            TRY(kv_tokens_create(store, g->cache, fits ? chunk_lengths[i] : g->capacity,
+                                 &g->tokens[i]));
+    }
+    return kv_tokens_create(store, g->cache, 1, &g->tokens[DECODE]);
+}
+
+static Status tensors_create(Generator *g) {
+    const ModelConfig *c = &g->e.model->config;
+    Section *results;
+    size_t B = (size_t)g->B;
+    TRY(kv_cache_create(g->e.store, c, g->dtype, g->B, g->capacity, &g->cache));
+    TRY(inputs_create(g));
+    TRY(store_section(g->e.store, "results", BUFFER_INPUTS, DTYPE_F32, &results));
+    TRY(section_add(g->e.store, results, "logits", 3, (int64_t[]){g->B, 1, c->Vp}, &g->logits));
+    g->host = malloc(B * (size_t)c->Vp * sizeof *g->host);
+    g->window = malloc(B * (size_t)g->capacity * sizeof *g->window);
+    g->chunk = malloc(B * (size_t)chunk_lengths[CHUNKS - 1] * sizeof *g->chunk);
+    return g->host == NULL || g->window == NULL || g->chunk == NULL ? no_memory() : OK;
+}
+
+static Status programs_record(Generator *g) {
+    for (int i = 0; i < PROGRAMS; i++) {
+        if (g->tokens[i].n == 0) continue;
+        ForwardContext context = {.attention = &g->attention, .cached = &g->tokens[i]};
+        TRY(program_create(g->e.device->target, false, &g->programs[i].program));
+        Program *p = g->programs[i].program;
+        Tensor *x = model_forward(p, g->e.model, g->tokens[i].tokens, &context);
+        if (i != DECODE) continue;
+        program_label(p, "head");
+        linear_into(p, g->logits, x, g->e.model->head->weight);
+    }
+    return bound_programs_plan(g->programs, PROGRAMS);
+}
+
+Status generator_prepare(Generator *g, const GeneratorOptions *options) {
+    int64_t block = g->config->model.T;
+    g->capacity = options->tokens < block ? options->tokens : block;
+    TRY(device_choose(g, options->dtype));
     TRY(model_build(g));
-    return state_load_weights(&g->e, file, &g->arena);
-}
-
-Status generator_create(const char *path, Generator **out) {
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL) return no_memory();
-    CheckpointFile *file = NULL;
-    const char *warnings = "";
-    TRY(run_checkpoint_open(path, &(*out)->arena, &file, &warnings));
-    status_warn("generate", warnings);
-    Status status = generator_load(*out, file);
-    checkpoint_close(&file);
-    return status;
+    TRY(rows_choose(g, options->rows));
+    TRY(tensors_create(g));
+    TRY(programs_record(g));
+    TRY(store_allocate(g->e.store, g->e.device));
+    TRY(bound_programs_bind(g->programs, PROGRAMS, g->e.device, "activations"));
+    TRY(state_load_weights(&g->e, g->file, &g->arena));
+    checkpoint_close(&g->file);
+    return OK;
 }
 
 void generator_destroy(Generator **generator) {
     if (generator == NULL || *generator == NULL) return;
     Generator *g = *generator;
-    bound_programs_destroy(g->programs, MAX_LENGTHS + 1);
+    checkpoint_close(&g->file);
+    bound_programs_destroy(g->programs, PROGRAMS);
+    kv_cache_destroy(&g->cache);
     tokenizer_destroy(&g->tokenizer);
-    free(g->padded);
     free(g->host);
+    free(g->window);
+    free(g->chunk);
     experiment_destroy(&g->e);
     config_destroy(&g->config);
     arena_free(&g->arena);
@@ -161,101 +213,79 @@ void generator_destroy(Generator **generator) {
 }
 
 Tokenizer *generator_tokenizer(const Generator *g) { return g->tokenizer; }
-
 int64_t generator_vocab_size(const Generator *g) { return g->e.config->model.V; }
+int64_t generator_rows(const Generator *g) { return g->B; }
 
-static const Length *length_for(const Generator *g, int64_t n) {
-    int i = 0;
-    while (g->lengths[i].T < n) i++;
-    return &g->lengths[i];
+GeneratorMemory generator_memory(const Generator *g) {
+    return (GeneratorMemory){.weights = tensor_bytes(g->e.parameters->weights->flat),
+                             .cache = tensor_bytes(g->cache->section->flat),
+                             .activations = bound_programs_bytes(g->programs, PROGRAMS)};
 }
 
-Status generator_logits(Generator *g, const int32_t *context, int64_t n, float *logits) {
-    int64_t block = g->e.config->model.T, V = g->e.config->model.V;
-    int64_t seen = n < block ? n : block;
-    const Length *length = length_for(g, seen);
-    memset(g->padded, 0, (size_t)length->T * sizeof *g->padded);
-    memcpy(g->padded, context + (n - seen), (size_t)seen * sizeof *context);
-    TRY(device_upload(g->e.device, length->tokens, g->padded));
-    TRY(device_replay(g->e.device, g->programs[length - g->lengths].program));
-    Tensor last = *length->x; /* the row of the last real token */
-    last.n_dims = 2;
-    last.shape[0] = 1;
-    last.shape[1] = tensor_columns(length->x);
-    last.offset += (size_t)((seen - 1) * last.shape[1]) * sizeof(float);
-    TRY(device_download(g->e.device, g->host, &last));
-    TRY(device_upload(g->e.device, g->row, g->host));
-    TRY(device_replay(g->e.device, g->programs[g->n_lengths].program));
+/* ---- generating ------------------------------------------------------------------------------ */
+
+void generator_begin(Generator *g, const int32_t *prompt, int64_t n) {
+    g->count = n < g->capacity ? n : g->capacity;
+    g->cached = 0;
+    for (int64_t b = 0; b < g->B; b++) {
+        memcpy(g->window + b * g->capacity, prompt + (n - g->count),
+               (size_t)g->count * sizeof *prompt);
+    }
+}
+
+/* Runs a program on the next `n` tokens of each row, of which `real` exist. */
+static Status chunk_run(Generator *g, int program, int64_t real) {
+    const KvTokens *tokens = &g->tokens[program];
+    for (int64_t b = 0; b < g->B; b++) {
+        int32_t *to = g->chunk + b * tokens->n;
+        memset(to, 0, (size_t)tokens->n * sizeof *to);
+        memcpy(to, g->window + b * g->capacity + g->cached, (size_t)real * sizeof *to);
+    }
+    TRY(kv_tokens_upload(tokens, g->e.device, g->chunk, g->cached));
+    g->cached += real;
+    return device_replay(g->e.device, g->programs[program].program);
+}
+
+/* All but the last token of each row: long chunks while they are full, then short ones. */
+static Status window_cache(Generator *g) {
+    for (int i = CHUNKS - 1; i >= 0; i--) {
+        int64_t n = g->tokens[i].n;
+        while (n > 0 && g->cached < g->count - 1) {
+            int64_t left = g->count - 1 - g->cached;
+            if (left < n && i > 0) break;
+            TRY(chunk_run(g, i, left < n ? left : n));
+        }
+    }
+    return OK;
+}
+
+Status generator_logits(Generator *g, float **logits) {
+    const ModelConfig *c = &g->e.model->config;
+    double cap = c->logit_softcap;
+    TRY(window_cache(g));
+    TRY(chunk_run(g, DECODE, 1));
     TRY(device_download(g->e.device, g->host, g->logits));
-    double cap = g->e.config->model.logit_softcap;
-    for (int64_t v = 0; v < V; v++)
-        logits[v] = cap == 0 ? g->host[v] : (float)(cap * tanh((double)g->host[v] / cap));
+    for (int64_t b = 0; b < g->B; b++) { /* without the vocabulary's padding */
+        const float *from = g->host + b * c->Vp;
+        float *to = g->host + b * c->V;
+        if (cap == 0) memmove(to, from, (size_t)c->V * sizeof *to);
+        for (int64_t v = 0; v < c->V && cap != 0; v++)
+            to[v] = (float)cap * tanhf(from[v] / (float)cap);
+    }
+    *logits = g->host;
     return OK;
 }
 
-static int descending(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? 1 : x > y ? -1 : 0;
-}
-
-/* The k-th largest element of x; sorts x. */
-static float kth_largest(float *x, int64_t n, int64_t k) {
-    qsort(x, (size_t)n, sizeof *x, descending);
-    return x[k - 1];
-}
-
-static int32_t likeliest(const float *logits, int64_t V) {
-    int64_t best = 0;
-    for (int64_t v = 1; v < V; v++) best = logits[v] > logits[best] ? v : best;
-    return (int32_t)best;
-}
-
-/* The smallest logit of the top_k. */
-static Status floor_find(const Sampling *sampling, const float *logits, int64_t V, float *floor) {
-    *floor = -INFINITY;
-    if (sampling->top_k <= 0 || sampling->top_k >= V) return OK;
-    float *sorted = malloc((size_t)V * sizeof *sorted);
-    if (sorted == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for logits");
-    memcpy(sorted, logits, (size_t)V * sizeof *sorted);
-    *floor = kth_largest(sorted, V, sampling->top_k);
-    free(sorted);
-    return OK;
-}
-
-static bool is_distribution(const float *logits, int64_t V, int32_t best) {
-    for (int64_t v = 0; v < V; v++) {
-        if (isnan(logits[v])) return false;
+void generator_append(Generator *g, const int32_t *tokens) {
+    if (g->count == g->capacity) {
+        int64_t kept = (g->capacity + 1) / 2 - 1;
+        for (int64_t b = 0; b < g->B; b++) {
+            int32_t *row = g->window + b * g->capacity;
+            memmove(row, row + (g->count - kept), (size_t)kept * sizeof *row);
+        }
+        g->count = kept;
+        g->cached = 0;
     }
-    return isfinite(logits[best]);
-}
-
-/* Returns `best` if rounding leaves no other choice. */
-static int32_t weighted_draw(const float *weights, int64_t V, double wanted, int32_t best) {
-    for (int64_t v = 0; v < V; v++) {
-        wanted -= (double)weights[v];
-        if (wanted < 0) return (int32_t)v;
-    }
-    return best;
-}
-
-Status sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V,
-                     int32_t *token) {
-    int32_t best = *token = likeliest(logits, V);
-    if (!is_distribution(logits, V, best)) {
-        return ERROR(STATUS_FAILURE,
-                     "the model's logits are not finite, so that no token follows; its weights are "
-                     "broken: take an earlier checkpoint");
-    }
-    if (sampling->temperature <= 0) return OK;
-    float floor, top = logits[best];
-    TRY(floor_find(sampling, logits, V, &floor));
-    double sum = 0;
-    for (int64_t v = 0; v < V; v++) {
-        logits[v] =
-            logits[v] < floor ? 0 : (float)exp((double)(logits[v] - top) / sampling->temperature);
-        sum += (double)logits[v];
-    }
-    double drawn = (double)rng_uniform(philox(sampling->seed, index, 0).word[0]);
-    *token = weighted_draw(logits, V, drawn * sum, best);
-    return OK;
+    for (int64_t b = 0; b < g->B; b++) g->window[b * g->capacity + g->count] = tokens[b];
+    g->count++;
 }

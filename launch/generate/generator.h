@@ -1,5 +1,11 @@
-/* Generator: a model loaded from a run, which predicts the next token. One rank; nothing is
- * collective. */
+/* Generator: a model loaded from a run, which predicts the next token of each row of a batch. The
+ * keys and values of earlier tokens are kept (nn/kv_cache.h). One rank; nothing is collective.
+ *
+ *   TRY(generator_open(path, &g));
+ *   TRY(generator_prepare(g, &options));
+ *   generator_begin(g, prompt, n);
+ *   TRY(generator_logits(g, logits));     ... choose a token for each row ...
+ *   generator_append(g, tokens);          ... and again from generator_logits on */
 #pragma once
 
 #include "data/tokenizer.h"
@@ -7,27 +13,48 @@
 
 typedef struct Generator Generator;
 
-/* Loads the newest good checkpoint of a run directory, or the checkpoint file `path`, and the
- * tokenizer of its data. Errors: STATUS_DATA naming the missing part. */
-NODISCARD Status generator_create(const char *path, Generator **out);
+typedef enum GeneratorDtype {
+    GENERATOR_AUTO, /* on a GPU that of the run; float32 on the CPU, and for a run in float64 */
+    GENERATOR_FLOAT32,
+    GENERATOR_BFLOAT16,
+    GENERATOR_FLOAT16
+} GeneratorDtype;
+
+typedef struct GeneratorOptions {
+    GeneratorDtype dtype;
+    int64_t rows;   /* wanted */
+    int64_t tokens; /* a row's prompt and new tokens; limits the cache */
+} GeneratorOptions;
+
+/* Memory in bytes, as planned. */
+typedef struct GeneratorMemory {
+    size_t weights, cache, activations;
+} GeneratorMemory;
+
+/* Reads the config and the tokenizer of the newest good checkpoint of a run directory, or of the
+ * checkpoint file `path`. Errors: STATUS_DATA naming the missing part. Destroy `out` after a
+ * failure, too. */
+NODISCARD Status generator_open(const char *path, Generator **out);
+
+/* Opens the device, records and plans the programs, allocates their memory and loads the weights.
+ * Errors: STATUS_USAGE for a dtype that the device lacks; STATUS_NO_ROOM. */
+NODISCARD Status generator_prepare(Generator *generator, const GeneratorOptions *options);
 void generator_destroy(Generator **generator);
 
 Tokenizer *generator_tokenizer(const Generator *generator);
 int64_t generator_vocab_size(const Generator *generator);
+GeneratorMemory generator_memory(const Generator *generator);
 
-/* logits (V) f32 of the token after `context`, of which only the last block_size tokens are used. n
- * >= 1. */
-NODISCARD Status generator_logits(Generator *generator, const int32_t *context, int64_t n,
-                                  float *logits);
+/* Rows of a batch: at most options.rows and 64, and so few that their cache fits into half of the
+ * memory that the weights leave. Batches of so many rows are about equal in size. */
+int64_t generator_rows(const Generator *generator);
 
-typedef struct Sampling {
-    double temperature; /* 0: always the most likely token */
-    int64_t top_k;      /* 0: all */
-    uint64_t seed;
-} Sampling;
+/* Every row starts with the last block_size tokens of a prompt. n >= 1. */
+void generator_begin(Generator *generator, const int32_t *prompt, int64_t n);
 
-/* Draws a token from softmax(logits / temperature) over the top_k most likely tokens; a function of
- * (seed, index). Overwrites the logits. Errors: STATUS_FAILURE if a logit is NaN or the greatest is
- * infinite, STATUS_NO_ROOM. */
-NODISCARD Status sampling_draw(const Sampling *sampling, uint64_t index, float *logits, int64_t V,
-                               int32_t *token);
+/* logits (rows, V) f32 of the next token of each row; valid until the next call. */
+NODISCARD Status generator_logits(Generator *generator, float **logits);
+
+/* Appends a token to each row. If a row holds block_size tokens, only the last half of block_size
+ * tokens remains, and the next call of generator_logits computes them again. */
+void generator_append(Generator *generator, const int32_t *tokens);

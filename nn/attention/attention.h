@@ -55,7 +55,8 @@ typedef struct AttentionTensors {
     Tensor *q, *k, *v;
     int64_t q_offset, k_offset, v_offset;
     Tensor *step;                      /* u8, the StepState; NULL without dropout */
-    Tensor *key_ranges, *query_ranges; /* i32 (2, B, Tq) and (2, B, Tk); if call->ranges */
+    Tensor *key_ranges, *query_ranges; /* i32 (2, B, Tq) and (2, B, Tk), if call->ranges; the
+                                          latter may be NULL if no backward follows */
     Tensor *bias;                      /* laid out by call->bias_layout; if call->bias */
 } AttentionTensors;
 
@@ -83,6 +84,12 @@ typedef struct AttentionOptions {
 /* out (B, T, NH HS) = causal self-attention over a packed qkv (B, T, (NH + 2 NH_kv) HS), laid out
  * by attention_packed. */
 Tensor *attention_record(Program *p, Tensor *qkv, const AttentionOptions *options);
+
+/* out (B, n, NH HS) = attention of the q of a packed qkv (B, n, (NH + 2 NH_kv) HS) over a cache (B,
+ * capacity, 2 NH_kv HS) of keys, then values. key_ranges, i32 (2, B, n), is the only mask; the
+ * options' window and documents are not used. For programs that do not train. */
+Tensor *attention_record_cached(Program *p, Tensor *qkv, Tensor *cache, Tensor *key_ranges,
+                                const AttentionOptions *options);
 
 /* The call of attention_record with NH_kv = NH, no window and the default scale, for planning and
  * messages. */

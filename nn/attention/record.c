@@ -20,7 +20,8 @@ static void tensor_check(Program *p, const char *name, const Tensor *t, DType dt
 static void masks_check(Program *p, const AttentionTensors *t, const AttentionCall *c) {
     if (c->ranges) {
         tensor_check(p, "key_ranges", t->key_ranges, DTYPE_I32, 2 * c->B * c->Tq);
-        tensor_check(p, "query_ranges", t->query_ranges, DTYPE_I32, 2 * c->B * c->Tk);
+        if (c->training)
+            tensor_check(p, "query_ranges", t->query_ranges, DTYPE_I32, 2 * c->B * c->Tk);
     } else if (t->key_ranges != NULL || t->query_ranges != NULL) {
         program_fail(p, STATUS_CONFIG,
                      "attention: there are tensors of ranges, but the call has no ranges");
@@ -177,6 +178,22 @@ Tensor *attention_record(Program *p, Tensor *qkv, const AttentionOptions *option
                                 .step = options->step,
                                 .key_ranges = options->documents,
                                 .query_ranges = options->documents};
+    return attention_record_call(p, &tensors, &call, options->choice);
+}
+
+Tensor *attention_record_cached(Program *p, Tensor *qkv, Tensor *cache, Tensor *key_ranges,
+                                const AttentionOptions *options) {
+    if (program_failed(p) || qkv == NULL) return NULL;
+    int64_t capacity = cache->shape[1], columns = cache->shape[2],
+            HS = (qkv->shape[2] - columns) / options->NH;
+    AttentionCall call = call_of(p, qkv, options, HS);
+    call.k = call.v = (HeadLayout){.batch = capacity * columns, .token = columns, .head = HS};
+    call.Tk = capacity;
+    call.causal = CAUSAL_NONE;
+    call.window = 0;
+    call.ranges = true;
+    AttentionTensors tensors = {
+        .q = qkv, .k = cache, .v = cache, .v_offset = columns / 2, .key_ranges = key_ranges};
     return attention_record_call(p, &tensors, &call, options->choice);
 }
 

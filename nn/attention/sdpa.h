@@ -81,7 +81,7 @@ typedef struct AttentionArgs {
      * query_ranges[..][b][j] is the same mask by key. Neither bound falls from one query or key to
      * the next, so the rows of a tile see one interval of tiles. */
     const int32_t *key_ranges;   /* (2, B, Tq) */
-    const int32_t *query_ranges; /* (2, B, Tk) */
+    const int32_t *query_ranges; /* (2, B, Tk); backward only */
     const void *bias;            /* laid out by bias_layout */
     void *dbias; /* of an additive bias, if its gradient is needed: laid out as bias, summed over
                     broadcast dimensions */

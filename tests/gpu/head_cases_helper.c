@@ -2,6 +2,7 @@
 #include "core/ops/embedding.h"
 #include "core/ops/qk.h"
 #include "core/ops/rope.h"
+#include "core/ops/scatter_rows.h"
 #include "core/ops/value_embedding.h"
 #include "tests/gpu/op_cases_helper.h"
 
@@ -107,6 +108,20 @@ static void value_embedding_80(Case *c) { value_embedding_case(c, 77, 4, 4, 80, 
 static void value_embedding_ragged(Case *c) { value_embedding_case(c, 131, 3, 1, 35, true); }
 static void value_embedding_one(Case *c) { value_embedding_case(c, 1, 4, 1, 300, false); }
 
+/* One token per row, some at positions that do not exist. */
+static void scatter_rows_case(Case *c, int64_t B, int64_t C, int64_t first, int64_t rows,
+                              int64_t width) {
+    Tensor *x = case_input(c, NARROW, 0, 1, SHAPE(B, 1, C)),
+           *out = case_input(c, NARROW, 0, 1, SHAPE(B, rows, width));
+    Tensor *positions = case_tokens(c, rows + 3, SHAPE(B, 1));
+    scatter_rows_record(case_program(c), out, x, positions, first);
+    case_compare(c, out);
+}
+
+static void scatter_rows_aligned(Case *c) { scatter_rows_case(c, 64, 192, 64, 9, 128); }
+static void scatter_rows_unaligned(Case *c) { scatter_rows_case(c, 40, 36, 12, 7, 16); }
+static void scatter_rows_ragged(Case *c) { scatter_rows_case(c, 33, 57, 19, 5, 38); }
+
 const NamedCase head_cases[] = {
     CASE(lookups_aligned),
     CASE(lookups_ragged),
@@ -130,5 +145,8 @@ const NamedCase head_cases[] = {
     CASE(value_embedding_80),
     CASE(value_embedding_ragged),
     CASE(value_embedding_one),
+    CASE(scatter_rows_aligned),
+    CASE(scatter_rows_unaligned),
+    CASE(scatter_rows_ragged),
 };
 const int n_head_cases = COUNT(head_cases);

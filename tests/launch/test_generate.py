@@ -6,15 +6,28 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 
-from e2e import (LIMIT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal, main,
-                 run, run_directory, train)
+from e2e import (ENVIRONMENT, LIMIT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config,
+                 equal, main, run, run_directory, start, train)
 
 FLAGS = {
     "start": "the ", "num-samples": 2, "max-new-tokens": 40, "temperature": 0.9, "top-k": 50,
     "seed": 5
+}
+
+
+REPORT = re.compile(
+    r"generate: (\d+) prompt tokens at \S+ tokens/s(?:, (\d+) new ones at \S+ tokens/s)?; "
+    r"weights (\S+) MiB, cache (\S+) MiB, activations (\S+) MiB\n")
+SMALL = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 32, "vocab_size": "auto"}
+FAMILIES = {
+    "llama": dict(SMALL, preset="llama-124m", n_kv_head=2, mlp_width=48),
+    "qwen3": dict(SMALL, preset="qwen3-0.6b", n_kv_head=1, head_dim=16, mlp_width=48),
+    "mistral": dict(SMALL, preset="mistral-124m", n_kv_head=2, mlp_width="auto"),
+    "modern": dict(SMALL, preset="modern", value_embeddings=[False, True], n_head=2),
 }
 
 
@@ -33,8 +46,19 @@ def generate(source=None, code=0, **changes):
     done = run("generate", source or trained(),
                *["--%s=%s" % pair for pair in flags.items() if pair[1] is not None])
     equal(done.code, code, repr(done))
-    equal(done.err if code == 0 else "", "", "standard error")
+    check(code != 0 or REPORT.fullmatch(done.err), "standard error: %r" % done.err)
     return done
+
+
+def samples_of(**changes):
+    return generate(**changes).out[:-1].split("\n---------------\n")
+
+
+def greedy(source, text, count):
+    """The text after `text`; newlines are no words of the corpus's middle, so they may occur."""
+    done = generate(source, start=text, num_samples=1, max_new_tokens=count, temperature=0)
+    check(done.out.startswith(text), repr(done.out))
+    return done.out[len(text):-1]
 
 
 def all_flags():
@@ -72,6 +96,77 @@ def temperature_0_takes_the_likeliest():
           "samples")
 
 
+def samples_do_not_depend_on_the_batch():
+    """A sample is the same alone, in a small batch, and in one of 20, which uses another product;
+    the last 14 are of a second batch."""
+    many = samples_of(num_samples=78, max_new_tokens=20, start="a ")
+    equal(len(many), 78, "samples")
+    equal(len(set(many)), 78, "different samples")
+    for count in (1, 3, 20):
+        equal(samples_of(num_samples=count, max_new_tokens=20, start="a "), many[:count],
+              "%d samples" % count)
+
+
+def top_p():
+    equal(samples_of(top_p=1), samples_of(), "top-p 1")
+    equal(samples_of(top_p=1e-6), samples_of(temperature=0), "a small top-p")
+    equal(samples_of(top_p=1e-6, top_k=0), samples_of(temperature=0), "without top-k")
+    check(samples_of(top_p=0.5) != samples_of(), "top-p 0.5 changes nothing")
+
+
+def a_text_longer_than_the_context():
+    """Of a full context the last half remains: then the text goes on as if it began there."""
+    text = "the " + greedy(trained(), "the ", 80)
+    first = 33  # block_size tokens, and one more
+    for _ in range(2):
+        equal(greedy(trained(), text[first - 16:first], 16), text[first:first + 16], "after a half")
+        first += 17
+    equal(greedy(trained(), text[:40], 1), greedy(trained(), text[8:40], 1), "a long prompt")
+
+
+def a_restart_from_any_token_gives_the_same_text():
+    """The prompt's tokens are computed together, new ones one by one: the same for each family."""
+    for family, model in FAMILIES.items():
+        changes = {"attention__window": 8} if family == "mistral" else {}
+        train(config("gen_" + family, model=model, training__stop__steps=30,
+                     checkpoint__interval=0, optimizer__lr=1e-2, **changes))
+        source = run_directory("gen_" + family)
+        text = "the " + greedy(source, "the ", 28)
+        for first in (5, 13, 21, 22):
+            equal(greedy(source, text[:first], 32 - first), text[first:], family)
+
+
+def the_report():
+    prompt, new, weights, cache, _ = REPORT.fullmatch(generate().err).groups()
+    equal((int(prompt), int(new)), (8, 78), "tokens")
+    equal(cache, "%.1f" % (2 * 2 * 2 * 32 * 32 * 4 / 2**20), "2 samples, 2 layers of 32 x 2 x 32")
+    check(float(weights) > 0, weights)
+    equal(REPORT.fullmatch(generate(num_samples=1, max_new_tokens=1).err)[2], None, "new tokens")
+
+
+def ctrl_c_and_a_closed_pipe():
+    job = start(["generate", trained(), "--max-new-tokens=100000000", "--start=the "])
+    job.wait_for("the .{40}")
+    job.send(signal.SIGINT)
+    done = job.end()
+    equal((done.code, done.err), (-signal.SIGINT, ""), "Ctrl-C")
+    with subprocess.Popen([os.path.join(PROGRAMS, "generate"), trained(),
+                           "--max-new-tokens=100000000"], env=ENVIRONMENT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        process.stdout.read(20)
+        process.stdout.close()
+        code, err = process.wait(LIMIT), process.stderr.read().decode()
+    check(code == -signal.SIGPIPE or (code == 1 and len(err.splitlines()) == 1), (code, err))
+
+
+def types_of_a_gpu():
+    for dtype in ("bfloat16", "float16"):
+        done = run("generate", trained(), "--dtype=" + dtype)
+        equal(done.code, 64, repr(done))
+        check("needs a GPU" in done.err and done.out == "", repr(done))
+    equal(generate(dtype="float32").out, generate().out, "float32")
+
+
 def a_start_from_a_file_and_longer_than_the_context():
     path = os.path.join(WORK, "start.txt")
     with open(path, "w", encoding="utf-8") as file:
@@ -90,8 +185,9 @@ def from_a_checkpoint_by_its_name():
 def an_empty_start():
     """Begins after an end of text, which byte tokens have too: 256."""
     done = run("generate", trained(), "--start=", "--temperature=0", "--max-new-tokens=30")
-    equal((done.code, done.err),
-          (0, "generate: the start is empty; the text starts after an end of text (token 256)\n"))
+    note = "generate: the start is empty; the text starts after an end of text (token 256)\n"
+    check(done.code == 0 and done.err.startswith(note) and REPORT.fullmatch(done.err[len(note):]),
+          repr(done))
     empty = os.path.join(WORK, "empty.txt")
     with open(empty, "w", encoding="utf-8"):
         pass
@@ -176,7 +272,8 @@ def what_is_not_there():
 
 def bad_flags():
     for flag in ("--num-samples=0", "--num-samples=many", "--temperature=-1", "--top-k", "--heat=1",
-                 "--max-new-tokens=1.5", "--seed=1=2", "another_run"):
+                 "--max-new-tokens=1.5", "--seed=1=2", "another_run", "--top-p=0", "--top-p=1.1",
+                 "--dtype=float64"):
         done = run("generate", trained(), flag)
         equal(done.code, 64, "%s: %r" % (flag, done))
         check(len(done.err.splitlines()) == 1 and done.out == "", repr(done))
@@ -185,6 +282,9 @@ def bad_flags():
 
 if __name__ == "__main__":
     main(all_flags, it_has_learned_the_words, a_seed_repeats, temperature_0_takes_the_likeliest,
+         samples_do_not_depend_on_the_batch, top_p, a_text_longer_than_the_context,
+         a_restart_from_any_token_gives_the_same_text, the_report, ctrl_c_and_a_closed_pipe,
+         types_of_a_gpu,
          a_start_from_a_file_and_longer_than_the_context, from_a_checkpoint_by_its_name,
          an_empty_start, output_that_is_lost, weights_that_are_not_finite, what_is_not_there,
          bad_flags)

@@ -38,7 +38,7 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     }
     if (backward && p.stats == NULL)
         return ERROR(STATUS_FAILURE, "flash attention: backward needs the rows' stats");
-    if (call->ranges && (p.key_ranges == NULL || p.query_ranges == NULL))
+    if (call->ranges && (p.key_ranges == NULL || (backward && p.query_ranges == NULL)))
         return ERROR(STATUS_FAILURE, "flash attention: a call with ranges came without them");
     if (!aligned) return ERROR(STATUS_FAILURE, "flash attention: a tensor is not 16-byte aligned");
     *out = p;
