@@ -185,7 +185,7 @@ static Status read_choice(const Reading *r, int *out) {
             return OK;
         }
     }
-    char wanted[128] = "one of";
+    char wanted[512] = "one of";
     for (int i = 0; names[i] != NULL; i++) {
         size_t used = strlen(wanted);
         snprintf(wanted + used, sizeof wanted - used, "%s %s", i == 0 ? "" : ",", names[i]);

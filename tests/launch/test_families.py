@@ -101,7 +101,7 @@ def bad_layers_are_refused_at_their_key():
         ({"position": "rope", "head_dim": 7}, 78, "rope"),
         ({"mlp": "swish"}, 78, "'model.mlp' needs one of gelu, swiglu, geglu, relu2"),
         ({"rms_norm": True}, 78, "unknown key 'model.rms_norm'"),
-        ({"preset": "llama-8b"}, 78, "'model.preset' needs one of none, gpt2"),
+        ({"preset": "llama-8b"}, 78, "modern, modern-small, not 'llama-8b'"),
         ({"value_embeddings": ["maybe"]}, 78, "'model.value_embeddings' needs one of false, true"),
     ]
     for number, (layers, code, message) in enumerate(cases):
