@@ -224,13 +224,14 @@ GeneratorMemory generator_memory(const Generator *g) {
 
 /* ---- generating ------------------------------------------------------------------------------ */
 
-void generator_begin(Generator *g, const int32_t *prompt, int64_t n) {
+int64_t generator_begin(Generator *g, const int32_t *prompt, int64_t n) {
     g->count = n < g->capacity ? n : g->capacity;
     g->cached = 0;
     for (int64_t b = 0; b < g->B; b++) {
         memcpy(g->window + b * g->capacity, prompt + (n - g->count),
                (size_t)g->count * sizeof *prompt);
     }
+    return g->count;
 }
 
 /* Runs a program on the next `n` tokens of each row, of which `real` exist. */

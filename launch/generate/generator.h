@@ -49,8 +49,8 @@ GeneratorMemory generator_memory(const Generator *generator);
  * memory that the weights leave. Batches of so many rows are about equal in size. */
 int64_t generator_rows(const Generator *generator);
 
-/* Every row starts with the last block_size tokens of a prompt. n >= 1. */
-void generator_begin(Generator *generator, const int32_t *prompt, int64_t n);
+/* Every row starts with the last block_size tokens of a prompt, n >= 1. Returns their number. */
+int64_t generator_begin(Generator *generator, const int32_t *prompt, int64_t n);
 
 /* logits (rows, V) f32 of the next token of each row; valid until the next call. */
 NODISCARD Status generator_logits(Generator *generator, float **logits);

@@ -26,6 +26,7 @@ typedef struct Samples {
     size_t start_bytes;
     int64_t B, V;      /* rows of a batch; tokens that model and tokenizer know */
     int64_t first;     /* the number of the batch's first sample */
+    int64_t seen;      /* tokens of the prompt that each sample sees */
     int64_t count;     /* of the batch's samples */
     int64_t shown;     /* of these are printed and complete */
     SampledText *rows; /* (B) */
@@ -109,7 +110,7 @@ static void batch_begin(Samples *s) {
         s->rows[b] = (SampledText){.tokens = tokens};
         s->next[b] = 0;
     }
-    generator_begin(s->generator, s->prompt->tokens, (int64_t)s->prompt->count);
+    s->seen = generator_begin(s->generator, s->prompt->tokens, (int64_t)s->prompt->count);
 }
 
 static void speed_add(TokenSpeed *speed, int64_t tokens, double seconds) {
@@ -136,7 +137,7 @@ static Status batch_generate(Samples *s) {
         TRY(batch_print(s));
         double now = clock_seconds();
         if (i == 0)
-            speed_add(&s->prompts, s->count * (int64_t)s->prompt->count, now - before);
+            speed_add(&s->prompts, s->count * s->seen, now - before);
         else
             speed_add(&s->news, drawn, now - before);
         before = now;

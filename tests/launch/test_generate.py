@@ -142,6 +142,7 @@ def the_report():
     equal(cache, "%.1f" % (2 * 2 * 2 * 32 * 32 * 4 / 2**20), "2 samples, 2 layers of 32 x 2 x 32")
     check(float(weights) > 0, weights)
     equal(REPORT.fullmatch(generate(num_samples=1, max_new_tokens=1).err)[2], None, "new tokens")
+    equal(REPORT.fullmatch(generate(start="x" * 99, num_samples=1).err)[1], "32", "a long prompt")
 
 
 def ctrl_c_and_a_closed_pipe():
