@@ -10,27 +10,34 @@ static inline real sigmoid(real x) { return 1 / (1 + real_exp(-x)); }
 
 enum { BLOCK = 64 }; /* elements of a row at a time */
 
-/* The activations of a block, and their derivatives unless `slope` is NULL. One loop per kind
- * vectorizes; a choice inside it would not. */
+/* One loop per kind vectorizes; a choice inside it would not. */
+static void silu_values(const real *x, int64_t count, real *value) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) value[j] = x[j] * sigmoid(x[j]);
+}
+
+static void gelu_values(const real *x, int64_t count, real *value) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) value[j] = gelu_value(x[j]);
+}
+
+static void silu_slopes(const real *x, int64_t count, real *slope) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) {
+        real s = sigmoid(x[j]);
+        slope[j] = s * (1 + x[j] * (1 - s));
+    }
+}
+
+static void gelu_slopes(const real *x, int64_t count, real *slope) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) slope[j] = gelu_derivative(x[j]);
+}
+
+/* The activations of a block, and their derivatives unless `slope` is NULL. */
 static void activate(GatedKind kind, const real *x, int64_t count, real *value, real *slope) {
-    if (kind == GATED_SILU) {
-#pragma omp simd
-        for (int64_t j = 0; j < count; j++) value[j] = x[j] * sigmoid(x[j]);
-    } else {
-#pragma omp simd
-        for (int64_t j = 0; j < count; j++) value[j] = gelu_value(x[j]);
-    }
-    if (slope == NULL) return;
-    if (kind == GATED_SILU) {
-#pragma omp simd
-        for (int64_t j = 0; j < count; j++) {
-            real s = sigmoid(x[j]);
-            slope[j] = s * (1 + x[j] * (1 - s));
-        }
-    } else {
-#pragma omp simd
-        for (int64_t j = 0; j < count; j++) slope[j] = gelu_derivative(x[j]);
-    }
+    (kind == GATED_SILU ? silu_values : gelu_values)(x, count, value);
+    if (slope != NULL) (kind == GATED_SILU ? silu_slopes : gelu_slopes)(x, count, slope);
 }
 
 Status KERNEL(gated)(const Node *node, void *stream) {

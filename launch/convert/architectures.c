@@ -188,7 +188,7 @@ static Status required_check(const Architecture *architecture, const ModelConfig
 static Status heads_check(const Architecture *architecture, const json_t *config,
                           const ModelConfig *model) {
     const JsonField *field = architecture->fields;
-    if (model->HS != 0 || model->C % model->NH == 0) return OK;
+    if (model->HS != 0 || (model->NH > 0 && model->C % model->NH == 0)) return OK;
     while (field->member != offsetof(ModelConfig, NH)) field++;
     return json_field_error(field->name, json_object_get(config, field->name),
                             "it does not divide the channels");

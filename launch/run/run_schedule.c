@@ -15,8 +15,8 @@ static double steps_by_time(const Experiment *e, int64_t step, double train_s) {
 }
 
 static double steps_of_tokens(const Experiment *e, int64_t tokens) {
-    int64_t each = experiment_tokens_per_step(e);
-    return (double)(tokens / each + (tokens % each > 0));
+    int64_t each = experiment_tokens_per_step(e), steps = tokens / each + (tokens % each > 0);
+    return (double)steps;
 }
 
 double run_steps(const Experiment *e, int64_t step, double train_s) {

@@ -46,11 +46,11 @@ static const char *value_in(const PresetValue *values, const char *key) {
     return NULL;
 }
 
-const char *model_preset_value(const char *name, const char *key) {
+const char *model_preset_value(const char *preset, const char *key) {
     const ModelFamily *family;
-    const ModelPreset *preset = model_preset(name, &family);
-    if (preset == NULL) return NULL;
-    const char *value = value_in(preset->sizes, key);
+    const ModelPreset *found = model_preset(preset, &family);
+    if (found == NULL) return NULL;
+    const char *value = value_in(found->sizes, key);
     return value == NULL ? value_in(family->layers, key) : value;
 }
 
