@@ -159,6 +159,7 @@ Tensor *attn_forward(Program *p, const Attention *attn, const ModelConfig *confi
                                 .NH_kv = config->NH_kv,
                                 .window = attn->window,
                                 .scale = config->attention_scale,
+                                .softcap = config->attention_softcap,
                                 .dropout = context->dropout,
                                 .step = context->step,
                                 .documents = context->documents};

@@ -47,8 +47,9 @@ typedef struct ModelConfig {
     ModelBlock block;
 
     bool qk_norm, qk_norm_weight;
-    LayerPattern window;    /* 0: every earlier token */
-    double attention_scale; /* 0: 1 / sqrt(HS) */
+    LayerPattern window;      /* 0: every earlier token */
+    double attention_scale;   /* 0: 1 / sqrt(HS) */
+    double attention_softcap; /* of the scores; 0: none */
 
     bool tie_embeddings;
     double logit_softcap;          /* 0: none */

@@ -155,6 +155,8 @@ const Field schema[] = {
      "512, 512, full] repeats over the layers"},
     {"attention.scale", FIELD_FLOAT, "0", FROM(0, 1000), AT(model.attention_scale), MUST,
      "factor of the scores; 0 is 1 / sqrt(head_dim)"},
+    {"attention.softcap", FIELD_FLOAT, "0", FROM(0, 1e6), AT(model.attention_softcap), MUST,
+     "scores are cap tanh(scores / cap); 0 leaves them; on a GPU for backend math alone"},
 
     {"data.train", FIELD_STRING, NULL, ANY, AT(data.train), FREE,
      "token file for training, made by ./prepare; on resume, a file with the same content at any "

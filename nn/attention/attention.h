@@ -75,6 +75,7 @@ typedef struct AttentionOptions {
     int64_t NH, NH_kv; /* NH_kv divides NH; 0: NH */
     int64_t window;    /* a token sees itself and window - 1 earlier ones; 0: all earlier ones */
     double scale;      /* 0: 1 / sqrt(HS) */
+    double softcap;    /* of the scaled scores; 0: none */
     double dropout;
     Tensor *step;      /* the u8 tensor of the StepState */
     Tensor *documents; /* i32 (2, B, T) of nn/attention/documents.h: attention stays inside

@@ -161,6 +161,7 @@ static AttentionCall call_of(const Program *p, const Tensor *qkv, const Attentio
     call.q = call.k = call.v = attention_packed(T, NH, NH_kv, HS);
     call.window = options->window >= T ? 0 : options->window;
     if (options->scale != 0) call.scale = (float)options->scale;
+    call.softcap = options->softcap;
     call.ranges = options->documents != NULL;
     return call;
 }

@@ -86,6 +86,7 @@ static void heads(void) {
     check_gradients(CHOICE(.HS = 6, ROPE));
     check_gradients(CHOICE(.NH = 4, .NH_kv = 2, .qk_norm = true, .qkv_bias = QKV_BIAS_FALSE));
     check_gradients(CHOICE(.window = {2, {3, 0}}, .attention_scale = 0.7));
+    check_gradients(CHOICE(.NH = 4, .NH_kv = 2, .attention_softcap = 0.5, ROPE));
 }
 
 static void blocks(void) {
