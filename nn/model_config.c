@@ -20,6 +20,8 @@ int64_t model_mlp_width(ModelMlp mlp, int64_t C) {
 ModelConfig model_config_complete(ModelConfig config) {
     if (config.NH_kv == 0) config.NH_kv = config.NH;
     if (config.HS == 0) config.HS = config.C / config.NH;
+    if (config.qkv_bias == QKV_BIAS_AUTO)
+        config.qkv_bias = config.bias ? QKV_BIAS_TRUE : QKV_BIAS_FALSE;
     if (config.F == 0) config.F = model_mlp_width(config.mlp, config.C);
     if (config.rope.original_positions == 0) config.rope.original_positions = config.T;
     return config;

@@ -71,7 +71,7 @@ int64_t model_mlp_width(ModelMlp mlp, int64_t C);
 
 bool model_mlp_is_gated(ModelMlp mlp);
 
-/* Replaces each 0 that stands for a value: NH_kv, HS, F, rope.original_positions. */
+/* Replaces each `auto` by its value: NH_kv, HS, F, qkv_bias, rope.original_positions. */
 ModelConfig model_config_complete(ModelConfig config);
 
 /* Columns of the packed q, k and v: (NH + 2 NH_kv) HS. */

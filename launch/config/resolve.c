@@ -77,5 +77,7 @@ Status resolve(YamlNode *root, Config *config) {
     for (size_t i = 0; i < schema_count; i++)
         TRY(put_default(root, config, &schema[i], schema[i].fallback));
     for (size_t i = 0; i < schema_count; i++) TRY(read_field(root, config, &schema[i]));
-    return resolve_check(root, config);
+    TRY(resolve_check(root, config));
+    config->model = model_config_complete(config->model); /* its `auto` values follow from others */
+    return OK;
 }
