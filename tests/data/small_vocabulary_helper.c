@@ -1,9 +1,12 @@
 #include "tests/data/small_vocabulary_helper.h"
 
+#include "data/tokenizer.h"
+#include "tests/data/data_helper.h"
 #include "tests/harness.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const small_merges[5][3] = {{"t", "h", "th"},
@@ -90,4 +93,24 @@ void small_merges_write(const char *path) {
         fputc('\n', file);
     }
     fclose(file);
+}
+
+void damaged_tokenizer_check(const char *path, uint64_t seed, int rounds, int changes,
+                             uint8_t first, int count) {
+    uint64_t dice = seed;
+    size_t size;
+    uint8_t *good = file_read(path, &size), *damaged = malloc(size);
+    for (int round = 0; round < rounds; round++) {
+        Tokenizer *t;
+        memcpy(damaged, good, size);
+        for (int i = 0; i < changes; i++)
+            damaged[dice_roll(&dice, size)] = (uint8_t)(first + dice_roll(&dice, (uint64_t)count));
+        file_write(path, damaged, dice_roll(&dice, 4) == 0 ? dice_roll(&dice, size) : size);
+        Status status = tokenizer_open(path, &t);
+        CHECK(failed(status) == (t == NULL));
+        CHECK(!failed(status) || status.code == STATUS_DATA);
+        tokenizer_destroy(&t);
+    }
+    free(good);
+    free(damaged);
 }

@@ -219,22 +219,7 @@ static void a_named_encoding_is_refused(void) {
 /* Any bytes give an error or a tokenizer, never a crash. */
 static void damaged_files_never_crash(void) {
     char *path = strdup(json_write(true));
-    uint64_t dice = 3;
-    size_t size;
-    uint8_t *good = file_read(path, &size), *damaged = malloc(size);
-    for (int round = 0; round < 300; round++) {
-        Tokenizer *t;
-        memcpy(damaged, good, size);
-        for (int i = 0; i < 2; i++)
-            damaged[dice_roll(&dice, size)] = (uint8_t)(' ' + dice_roll(&dice, 95));
-        file_write(path, damaged, dice_roll(&dice, 4) == 0 ? dice_roll(&dice, size) : size);
-        Status status = tokenizer_open(path, &t);
-        CHECK(failed(status) == (t == NULL));
-        CHECK(!failed(status) || status.code == STATUS_DATA);
-        tokenizer_destroy(&t);
-    }
-    free(good);
-    free(damaged);
+    damaged_tokenizer_check(path, 3, 300, 2, ' ', 95);
     free(path);
 }
 

@@ -216,25 +216,9 @@ static void a_pipe_or_device_is_refused(void) {
 
 /* Any bytes give an error or a vocabulary, never a crash. */
 static void damaged_vocabularies_never_crash(void) {
-    const char *directory = harness_directory();
-    char *path = strdup(path_in(directory, "ranks"));
-    uint64_t dice = 5;
-    size_t size;
+    char *path = strdup(path_in(harness_directory(), "ranks"));
     small_ranks_write(path, -1);
-    uint8_t *good = file_read(path, &size), *damaged = malloc(size);
-    for (int round = 0; round < 200; round++) {
-        Tokenizer *t;
-        memcpy(damaged, good, size);
-        for (int i = 0; i < 3; i++)
-            damaged[dice_roll(&dice, size)] = (uint8_t)dice_roll(&dice, 256);
-        file_write(path, damaged, dice_roll(&dice, 4) == 0 ? dice_roll(&dice, size) : size);
-        Status status = tokenizer_open(path, &t);
-        CHECK(failed(status) == (t == NULL));
-        CHECK(!failed(status) || status.code == STATUS_DATA);
-        tokenizer_destroy(&t);
-    }
-    free(good);
-    free(damaged);
+    damaged_tokenizer_check(path, 5, 200, 3, 0, 256);
     free(path);
 }
 
