@@ -10,7 +10,7 @@ DECLARE_KERNELS(gated_backward);
 const Op gated_backward_op = {
     .name = "gated_backward",
     .kernels = KERNELS(CPU_KERNEL(gated_backward),
-                       CUDA_KERNEL(gated_backward, DTYPES_REAL, .speed = MEMORY_SPEED)),
+                       CUDA_KERNEL(gated_backward, DTYPES_REAL, .speed = SPEED(3.0, 0, 1.0))),
 };
 
 static void gated_gradient(Program *p, const Node *node) {
@@ -26,7 +26,8 @@ static void gated_gradient(Program *p, const Node *node) {
 const Op gated_op = {
     .name = "gated",
     .gradient = gated_gradient,
-    .kernels = KERNELS(CPU_KERNEL(gated), CUDA_KERNEL(gated, DTYPES_REAL, .speed = MEMORY_SPEED)),
+    .kernels =
+        KERNELS(CPU_KERNEL(gated), CUDA_KERNEL(gated, DTYPES_REAL, .speed = SPEED(3.0, 0, 1.0))),
 };
 
 Tensor *gated_record(Program *p, Tensor *pair, GatedKind kind) {

@@ -17,9 +17,9 @@ static size_t parts_cuda(const Node *node, const Target *target) {
 
 const Op mix_backward_op = {
     .name = "mix_backward",
-    .kernels = KERNELS(
-        CPU_KERNEL(mix_backward, .workspace = parts_cpu),
-        CUDA_KERNEL(mix_backward, DTYPES_REAL, .workspace = parts_cuda, .speed = SPEED(6, 0, 0.8))),
+    .kernels = KERNELS(CPU_KERNEL(mix_backward, .workspace = parts_cpu),
+                       CUDA_KERNEL(mix_backward, DTYPES_REAL, .workspace = parts_cuda,
+                                   .speed = SPEED(6, 0, 0.76))),
 };
 
 static void mix_gradient(Program *p, const Node *node) {
@@ -36,7 +36,7 @@ static void mix_gradient(Program *p, const Node *node) {
 const Op mix_op = {
     .name = "mix",
     .gradient = mix_gradient,
-    .kernels = KERNELS(CPU_KERNEL(mix), CUDA_KERNEL(mix, DTYPES_REAL, .speed = MEMORY_SPEED)),
+    .kernels = KERNELS(CPU_KERNEL(mix), CUDA_KERNEL(mix, DTYPES_REAL, .speed = SPEED(3.0, 0, 1.0))),
 };
 
 Tensor *mix_record(Program *p, Tensor *x, Tensor *x0, Tensor *s) {

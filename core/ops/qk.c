@@ -45,13 +45,22 @@ static size_t parts_cuda(const Node *node, const Target *target) {
     return parts_bytes(node, QK_BLOCKS, sizeof(float));
 }
 
+/* Rotations alone are faster than norms and rotations in the same kernel. */
+static const char *norm_refuses(const Node *node, const Target *target) {
+    (void)target;
+    const QkAttrs *attrs = node->attrs;
+    return attrs->options.norm ? "normalizes" : NULL;
+}
+
 const Op qk_backward_op = {
     .name = "qk_backward",
     .cost = qk_backward_cost,
     .typed_by = OUTPUT(0),
-    .kernels = KERNELS(
-        CPU_KERNEL(qk_backward, .workspace = parts_cpu),
-        CUDA_KERNEL(qk_backward, DTYPES_REAL, .workspace = parts_cuda, .speed = MEMORY_SPEED)),
+    .kernels = KERNELS(CPU_KERNEL(qk_backward, .workspace = parts_cpu),
+                       CUDA_KERNEL(qk_backward, DTYPES_REAL, .refuses = norm_refuses,
+                                   .workspace = parts_cuda, .speed = SPEED(3.0, 0, 0.82)),
+                       CUDA_KERNEL(qk_backward, DTYPES_REAL, .workspace = parts_cuda,
+                                   .speed = SPEED(3.0, 0, 0.62))),
 };
 
 static void qk_gradient(Program *p, const Node *node) {
@@ -73,7 +82,10 @@ const Op qk_op = {
     .name = "qk",
     .gradient = qk_gradient,
     .cost = qk_cost,
-    .kernels = KERNELS(CPU_KERNEL(qk), CUDA_KERNEL(qk, DTYPES_REAL, .speed = MEMORY_SPEED)),
+    .kernels =
+        KERNELS(CPU_KERNEL(qk),
+                CUDA_KERNEL(qk, DTYPES_REAL, .refuses = norm_refuses, .speed = SPEED(3.0, 0, 0.80)),
+                CUDA_KERNEL(qk, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.54))),
 };
 
 static bool table_fits(const Tensor *table, const Tensor *qkv, int64_t HS) {

@@ -14,7 +14,8 @@ static void relu2_gradient(Program *p, const Node *node) {
 const Op relu2_op = {
     .name = "relu2",
     .gradient = relu2_gradient,
-    .kernels = KERNELS(CPU_KERNEL(relu2), CUDA_KERNEL(relu2, DTYPES_REAL, .speed = MEMORY_SPEED)),
+    .kernels =
+        KERNELS(CPU_KERNEL(relu2), CUDA_KERNEL(relu2, DTYPES_REAL, .speed = SPEED(3.0, 0, 1.0))),
 };
 
 /* d is read and written. */
@@ -27,7 +28,7 @@ const Op relu2_backward_op = {
     .name = "relu2_backward",
     .cost = backward_cost,
     .kernels = KERNELS(CPU_KERNEL(relu2_backward),
-                       CUDA_KERNEL(relu2_backward, DTYPES_REAL, .speed = MEMORY_SPEED)),
+                       CUDA_KERNEL(relu2_backward, DTYPES_REAL, .speed = SPEED(3.0, 0, 1.0))),
 };
 
 Tensor *relu2_record(Program *p, Tensor *x) {
