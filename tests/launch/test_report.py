@@ -16,7 +16,7 @@ from e2e import check, equal
 CHARTS = ("best", "throughput", "memory", "loss_time", "loss_tokens")
 
 
-def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), **summary):
+def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), rate=1000.0, **summary):
     """A run directory with a distinct curve, and its entry in sweep.json."""
     directory = os.path.join(study, name.replace("/", "_").replace("\n", "_"))
     os.makedirs(directory)
@@ -28,7 +28,7 @@ def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), **summary):
                 "step": 10 * i, "tokens": 1000 * i * batch, "train_s": 2.0 * i, "mem_bytes": 1 << 20
             }
             file.write(
-                json.dumps({**common, "train/loss": loss + 0.1, "tok_per_s": 1000.0 + i}) + "\n")
+                json.dumps({**common, "train/loss": loss + 0.1, "tok_per_s": rate + i}) + "\n")
             file.write(json.dumps({**common, "val/loss": loss}) + "\n")
     with open(directory + "/config.yaml", "w", encoding="utf-8") as file:
         file.write(
@@ -42,7 +42,7 @@ def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), **summary):
         with open(directory + "/summary.json", "w", encoding="utf-8") as file:
             json.dump(
                 {
-                    "status": state, "best_val_loss": min(losses), "steps": 30, "tokens": 3000 *
+                    "status": state, "best_val_loss": min(losses), "steps": 300, "tokens": 3000 *
                     batch, "train_s": 6.0, "attention": "flash", "batch_size": batch,
                     "world_size": 2, "device": "made-up <device>", "host": "made-up-host",
                     "planned_bytes": 900000, "peak_bytes": 1000000, **summary
@@ -162,7 +162,8 @@ def charts(directory, names=CHARTS):
             picture.startswith(b"\x89PNG\r\n") and picture.endswith(b"IEND\xaeB`\x82"),
             name + ".png")
     tables = {
-        "points.csv", "points.md", "summary.csv", "summary.md", "index.html", "charts.gnuplot"
+        "answer.txt", "points.csv", "points.md", "summary.csv", "summary.md", "index.html",
+        "charts.gnuplot"
     }
     equal(set(os.listdir(directory + "/report")),
           tables | {n + e
@@ -188,7 +189,7 @@ def tables_hold_the_numbers():
     equal([
         row[key]
         for key in ("state", "batch_size", "attention", "seed", "steps", "tokens", "train_s")
-    ], ["done", "8", "flash", "2", "30", "24000", "6"])
+    ], ["done", "8", "flash", "2", "300", "24000", "6"])
     equal([row[key] for key in ("best_val_loss", "tok_per_s", "planned_bytes", "peak_bytes")],
           ["3.25", "1002", "900000", "1000000"])
     row = points["baseline_8_1"]
@@ -201,7 +202,7 @@ def tables_hold_the_numbers():
           [2, 3.21875, 3.1875, 3.25, 1002])
     equal([summary["baseline", "8"][key] for key in ("n", "mean", "note")],
           ["0", "", "does not fit"])
-    check("| flash | 8 | 2 | 3.2188 | 3.1875 | 3.2500 |" in read(directory, "summary.md"),
+    check("| flash | 8 | 2 | 3.2188 | 0.3971 | 3.1875 | 3.2500 |" in read(directory, "summary.md"),
           read(directory, "summary.md"))
     check("| baseline\\_8\\_1 | oom |" in read(directory, "points.md"),
           read(directory, "points.md"))
@@ -233,6 +234,61 @@ def charts_are_drawn():
     report(directory)  # again, over the first report
     charts(directory)
     equal(read(directory, "points.csv"), first, "the same again")
+
+
+def sentences(directory):
+    return read(directory, "answer.txt").splitlines()
+
+
+def compared(name, losses, reduce="best", **changes):
+    """The sentences for points of {batch: loss of each seed}."""
+    directory = study(name)
+    write(directory, [
+        point(directory, "b%d_%d" % (batch, seed), {"data.batch_size": batch, "seed": seed},
+              losses=(5, 4, loss), steps=300, **changes) for batch, each in losses.items()
+        for seed, loss in enumerate(each, 1)
+    ], series=None, reduce=reduce)
+    report(directory)
+    return sentences(directory)
+
+
+def sentences_claim_no_more_than_their_intervals():
+    told = compared("told", {39: (3.280, 3.281, 3.2825), 12: (3.341, 3.3435, 3.3425)})
+    equal(told, [
+        "The lowest validation loss after 6 s of training is 3.2812 ± 0.0031 nats (95%, 3 seeds), "
+        "of batch 39; it beats batch 12 by 0.0612 ± 0.0031 nats (95%, 3 seeds).",
+        "Batch 39 beats batch 12 by 0.0612 ± 0.0031 nats (95%, 3 seeds)."
+    ])
+    apart = compared("apart", {39: (3.280, 3.284, 3.279), 64: (3.284, 3.2835, 3.288)})
+    check("of batch 39; cannot tell it from batch 64 apart: 0.004 ± 0.012 nats (95%, 3 seeds); "
+          "about 8 seeds would tell." in apart[0], apart[0])
+    one = compared("one", {39: (3.280, ), 12: (3.341, )})
+    check("3.2800 nats (one seed), of batch 39; one seed cannot tell it from batch 12: the "
+          "difference is 0.0610 nats." in one[0], one[0])
+    check("one seed has no interval" in one[-1], one[-1])
+    equal(len(one), 2)
+
+
+def disturbed_points_are_marked():
+    directory = study("disturbed")
+    write(directory, [
+        point(directory, "b%d_%d" % (batch, seed), {"data.batch_size": batch, "seed": seed},
+              steps=steps, rate=rate)
+        for batch, seed, steps, rate in ((4, 1, 300, 1000), (4, 2, 300, 1050), (4, 3, 120, 400),
+                                         (8, 1, 300, 600), (16, 1, 13, 1200))
+    ], series=None)
+    report(directory)
+    remarks = {row["name"]: row["remark"] for row in table(directory, "points")}
+    equal(remarks, {
+        "b4_1": "", "b4_2": "", "b4_3": "slow: 40% of the rate of its seeds",
+        "b8_1": "slow: 57% of the rate of a smaller batch", "b16_1": "only 13 steps"
+    })
+    notes = {row["data.batch_size"]: row["note"] for row in table(directory, "summary")}
+    equal(notes, {"4": "1 with a remark", "8": "1 with a remark", "16": "1 with a remark"})
+    check("3 of 5 points have a remark" in sentences(directory)[-2], sentences(directory))
+    check("40% of the rate of its seeds" in "".join(page(directory).data), "the page")
+    if shutil.which("gnuplot"):
+        check("hollow" in read(directory, "index.html"), "the caption")
 
 
 def the_page_carries_everything():
@@ -318,7 +374,7 @@ def a_long_runs_metrics_are_read():
             file.write(json.dumps({"step": step, "padding": "x" * 800000}) + "\n")
     write(directory, points)
     report(directory)
-    equal([row["steps"] for row in table(directory, "points")], ["30"], "steps")
+    equal([row["steps"] for row in table(directory, "points")], ["300"], "steps")
     os.remove(directory + "/p0/summary.json")
     report(directory)
     equal([row["steps"] for row in table(directory, "points")], ["199"], "steps")
@@ -362,7 +418,7 @@ def other_axes():
     shutil.copytree(directory, moved)
     shutil.rmtree(directory)
     report(moved)  # the runs are found beside sweep.json
-    equal(table(moved, "points")[0]["steps"], "30")
+    equal(table(moved, "points")[0]["steps"], "300")
 
 
 def what_goes_along_makes_no_series():
@@ -389,7 +445,7 @@ def without_gnuplot():
     if shutil.which("gnuplot"):
         report(directory)
     done = report(directory, path=empty)
-    equal(len(done.stdout.splitlines()), 2, done.stdout)
+    equal(len(done.stdout.splitlines()), 3, done.stdout)
     check("gnuplot-nox" in done.stdout, done.stdout)
     charts(directory, names=())  # nor those of before
     parsed = page(directory)
@@ -451,6 +507,7 @@ def thousands_of_points_are_reported_soon():
 
 if __name__ == "__main__":
     e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything,
+             sentences_claim_no_more_than_their_intervals, disturbed_points_are_marked,
              nothing_escapes, half_done_studies, nothing_was_logged_yet,
              a_long_runs_metrics_are_read, other_axes, what_goes_along_makes_no_series,
              thousands_of_points_are_reported_soon, without_gnuplot, what_is_no_study)

@@ -5,6 +5,7 @@
 #include "launch/config/config_load.h"
 #include "launch/study/report/results.h"
 #include "launch/study/report/text.h"
+#include "launch/study/statistics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -233,14 +234,18 @@ Status results_arrange(Results *s) {
 
 /* ---- marks ----------------------------------------------------------------------------------- */
 
-static void mark_add(Mark *mark, const Point *p, double value) {
+/* `values`: those of the mark so far, with space for one more. */
+static void mark_add(Mark *mark, const Point *p, double value, double *values) {
     mark->points++;
     mark->oom += point_is(p, "oom");
     if (isnan(value) || !point_is(p, "done")) return;
     mark->low = mark->n == 0 ? value : fmin(mark->low, value);
     mark->high = mark->n == 0 ? value : fmax(mark->high, value);
-    mark->mean = (mark->mean * mark->n + value) / (mark->n + 1);
-    mark->n++;
+    mark->remarked += *p->remark != '\0';
+    values[mark->n++] = value;
+    Interval mean = mean_interval(values, mark->n);
+    mark->mean = mean.value;
+    mark->half = mean.half;
 }
 
 typedef struct Placed {
@@ -260,9 +265,10 @@ static int placed_order(const void *a, const void *b) {
 Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **marks,
                      size_t *count) {
     size_t n = 0;
+    double *values = arena_alloc(&s->arena, (s->n_points + 1) * sizeof *values);
     Placed *placed = arena_alloc(&s->arena, s->n_points * sizeof *placed);
     Mark *last = *marks = arena_alloc(&s->arena, (s->n_points + 1) * sizeof **marks);
-    if (*marks == NULL || placed == NULL) return out_of_memory();
+    if (*marks == NULL || placed == NULL || values == NULL) return out_of_memory();
     for (size_t i = 0; i < s->n_points; i++) {
         double x = x_of(&s->points[i]);
         if (!isnan(x)) placed[n++] = (Placed){&s->points[i], x};
@@ -272,7 +278,7 @@ Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **ma
         const Point *p = placed[i].point;
         bool is_new = i == 0 || last->series != p->series_index || last->x != placed[i].x;
         if (is_new) *(i == 0 ? last : ++last) = (Mark){.series = p->series_index, .x = placed[i].x};
-        mark_add(last, p, value_of_point(p));
+        mark_add(last, p, value_of_point(p), values);
     }
     *count = n == 0 ? 0 : (size_t)(last - *marks) + 1;
     return OK;

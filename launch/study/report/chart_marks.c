@@ -1,7 +1,8 @@
-/* Charts over a chosen x: metric, throughput and memory, one line per series, with the spread over
- * seeds. */
+/* Charts over a chosen x: metric, throughput and memory, one line per series, with the intervals of
+ * the means over seeds. */
 #include "core/perf/median.h"
 #include "launch/study/report/chart.h"
+#include "launch/study/report/remarks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -55,6 +56,17 @@ static bool any_oom(const MarksSet *set) {
     return false;
 }
 
+/* Two seeds can have an interval many times as wide as all values; it may leave the chart. */
+static void range_add_bars(const MarksChart *c, const MarksSet *set, ValueRange *range) {
+    double span = range->high - range->low, low = range->low - span, high = range->high + span;
+    for (size_t i = 0; i < set->n; i++) {
+        const Mark *m = &set->marks[i];
+        if (m->n < 2) continue;
+        range_add(range, fmax((m->mean - m->half) / c->unit, low));
+        range_add(range, fmin((m->mean + m->half) / c->unit, high));
+    }
+}
+
 /* Points that do not fit the memory get a band above the values. */
 static void axis_of_y(const MarksChart *c, const MarksSet *set, Axis *y) {
     ValueRange range = {0};
@@ -64,6 +76,7 @@ static void axis_of_y(const MarksChart *c, const MarksSet *set, Axis *y) {
         if (set->second != NULL && set->second[i].n > 0)
             range_add(&range, set->second[i].mean / c->unit);
     }
+    range_add_bars(c, set, &range);
     if (c->from_zero) range_add(&range, 0);
     *y = (Axis){.letter = 'y', .label = c->y_label};
     axis_fit(y, &range, false, 0.08);
@@ -72,14 +85,18 @@ static void axis_of_y(const MarksChart *c, const MarksSet *set, Axis *y) {
 
 /* ---- data and plot --------------------------------------------------------------------------- */
 
+/* Lines of x, mean, both ends of its interval, and the point type: hollow for a mark with a
+ * remark. */
 static void block_of_marks(const Results *s, FILE *file, const Mark *marks, size_t n, int series,
                            const char *kind, double unit, const Axis *x) {
     fprintf(file, "$%s%d << EOD\n", kind, series);
     for (size_t i = 0; i < n; i++) {
         const Mark *m = &marks[i];
         if (m->series != series || m->n == 0) continue;
-        fprintf(file, "%.9g %.9g %.9g %.9g\n", dodged(s, x, m->x, series), m->mean / unit,
-                m->low / unit, m->high / unit);
+        double half = m->n < 2 ? 0 : m->half;
+        fprintf(file, "%.9g %.9g %.9g %.9g %d\n", dodged(s, x, m->x, series), m->mean / unit,
+                (m->mean - half) / unit, (m->mean + half) / unit,
+                series_point(series, m->remarked > 0));
     }
     fputs("EOD\n", file);
 }
@@ -124,8 +141,11 @@ static void plot_series(const Results *s, const MarksChart *c, const MarksSet *s
                     line.hex);
         }
     }
-    fprintf(plot, "$marks%d using 1:2 with linespoints lw 2.2 pt %d ps 0.9 lc rgb '%s', ", series,
-            series_point(series), line.hex);
+    fprintf(plot,
+            "$marks%d using 1:2 with lines lw 2.2 lc rgb '%s', $marks%d using 1:2 with points pt 7 "
+            "ps 1 lc rgb '#ffffff', $marks%d using 1:2:5 with points pt var lw 1.6 ps 0.9 lc rgb "
+            "'%s', ",
+            series, line.hex, series, series, line.hex);
     if (set->second != NULL) {
         fprintf(plot, "$second%d using 1:2 with lines lw 1.1 dt (6,5) lc rgb '%s', ", series,
                 dark.hex);
@@ -219,11 +239,12 @@ Status charts_of_marks(Results *s, Charts *charts) {
     static const char *const binary[] = {"memory, bytes", "memory, KiB", "memory, MiB",
                                          "memory, GiB"};
     const char *of_x = axis_label(s, s->x_key);
-    const char *caption =
-        or_empty(arena_printf(&s->arena,
-                              "The mean over seeds of points that are done; the bars are the "
-                              "lowest and the highest%s.",
-                              s->n_series > 1 ? ", a line for each series" : ""));
+    const char *caption = or_empty(
+        arena_printf(&s->arena,
+                     "The mean over seeds of points that are done%s; bars are 95%% "
+                     "t-intervals of the mean, dots single seeds%s.",
+                     s->n_series > 1 ? ", a line for each series" : "",
+                     remarks_count(s) > 0 ? "; hollow: see the remarks in the table" : ""));
     MarksChart metric = {.name = "best",
                          .title = metric_title(s),
                          .caption = caption,

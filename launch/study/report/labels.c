@@ -44,6 +44,10 @@ bool metric_is_loss(const char *metric) {
     return strncmp(metric, "val/", 4) == 0 || strcmp(metric, "train/loss") == 0;
 }
 
+bool metric_is_rate(const char *metric) {
+    return strcmp(metric, "tok_per_s") == 0 || strcmp(metric, "mfu") == 0;
+}
+
 const char *metric_title(Results *s) {
     const char *first = strcmp(s->reduce, "last") == 0   ? "Last"
                         : strcmp(s->reduce, "mean") == 0 ? "Mean"
@@ -77,8 +81,8 @@ Color series_color(int series, double shade) {
     return color;
 }
 
-int series_point(int series) {
+int series_point(int series, bool hollow) {
     static const int types[] = {
         7, 5, 9, 13, 11, 15}; /* disc, square, triangle, diamond, inverted triangle, pentagon */
-    return types[(size_t)series % (sizeof types / sizeof *types)];
+    return types[(size_t)series % (sizeof types / sizeof *types)] - hollow;
 }

@@ -9,6 +9,9 @@ const char *metric_label(const char *metric);
 const char *metric_axis_label(Results *results);
 bool metric_is_loss(const char *metric);
 
+/* Whether higher is better. */
+bool metric_is_rate(const char *metric);
+
 /* "Best validation loss after 20 s of training". */
 const char *metric_title(Results *results);
 
@@ -25,5 +28,5 @@ typedef struct Color {
  * Design", 2008). `shade` in [-1, 1] goes from light to dark. */
 Color series_color(int series, double shade);
 
-/* gnuplot's filled point type for a series. */
-int series_point(int series);
+/* gnuplot's point type for a series, filled or hollow. */
+int series_point(int series, bool hollow);

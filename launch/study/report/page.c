@@ -23,6 +23,8 @@ static const char style[] =
     "h1,h2,summary,figcaption{overflow-wrap:anywhere}\n"
     "p.soft,figcaption{color:var(--soft);margin:.2rem 0}figcaption{font-size:.85rem;padding:0 "
     ".6rem .4rem}\n"
+    "p.answer{font-size:1.25rem;line-height:1.45;margin:.8rem 0;max-width:52rem}\n"
+    "ul.more{margin:.4rem 0;padding-left:1.2rem;max-width:56rem}\n"
     "p.missing{border-left:4px solid #d55e00;padding:.4rem .8rem;background:var(--band)}\n"
     ".wide{overflow-x:auto;border:1px solid var(--line);border-radius:6px}\n"
     "table{border-collapse:collapse;width:100%;font-size:.88rem}\n"
@@ -30,6 +32,7 @@ static const char style[] =
     "var(--line);max-width:26rem;"
     "overflow:hidden;text-overflow:ellipsis}\n"
     "th{background:var(--band);font-weight:600}tbody tr:last-child td{border-bottom:0}\n"
+    "td.remark{color:#b34700;white-space:normal;min-width:10rem}\n"
     "td.message{white-space:normal;min-width:20rem}\n"
     ".number{text-align:right;font-variant-numeric:tabular-nums}\n"
     ".state{padding:.05rem .5rem;border-radius:1rem;border:1px solid "
@@ -66,6 +69,21 @@ static void states_put(const Results *s, FILE *file) {
     fputs(".", file);
     if (*s->budget != 0) fprintf(file, " Each may take %s.", s->budget);
     fputs("</p>\n", file);
+}
+
+/* The answer comes first; everything below supports it. */
+static void answer_put(const Answer *answer, FILE *file) {
+    fputs("<p class=\"answer\">", file);
+    put_html(file, answer->first);
+    fputs("</p>\n", file);
+    if (answer->count == 0) return;
+    fputs("<ul class=\"more\">\n", file);
+    for (size_t i = 0; i < answer->count; i++) {
+        fputs("<li>", file);
+        put_html(file, answer->more[i]);
+        fputs("</li>\n", file);
+    }
+    fputs("</ul>\n", file);
 }
 
 static void head_put(Results *s, FILE *file) {
@@ -188,19 +206,22 @@ static Status tables_put(Results *s, FILE *file) {
     ReportTable summary, points;
     TRY(table_summary(s, false, &summary));
     TRY(table_points(s, false, &points));
+    const char *title = or_empty(arena_printf(&s->arena, "%s, over seeds", metric_title(s)));
     fputs("<h2>", file);
-    put_html(file, metric_title(s));
-    fputs(", over seeds</h2>\n", file);
-    table_html(file, &summary);
+    put_html(file, title);
+    fputs("</h2>\n", file);
+    table_html(file, &summary, title);
     fputs("<h2>Points</h2>\n", file);
-    table_html(file, &points);
+    table_html(file, &points, "Points");
     return OK;
 }
 
-Status page_write(Results *s, const Charts *charts, const char *directory, const char *missing) {
+Status page_write(Results *s, const Answer *answer, const Charts *charts, const char *directory,
+                  const char *missing) {
     Text page;
     TRY(text_open(&page));
     head_put(s, page.file);
+    answer_put(answer, page.file);
     charts_put(s, charts, directory, missing, page.file);
     Status status = tables_put(s, page.file);
     if (failed(status)) {

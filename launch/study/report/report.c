@@ -1,8 +1,10 @@
 #include "launch/study/report/report.h"
 
 #include "core/base/escape.h"
+#include "launch/study/report/answer.h"
 #include "launch/study/report/chart.h"
 #include "launch/study/report/page.h"
+#include "launch/study/report/remarks.h"
 #include "launch/study/report/tables.h"
 
 #include <errno.h>
@@ -47,6 +49,14 @@ failure:
     return status;
 }
 
+static Status answer_write(const Answer *answer, const char *directory) {
+    Text text;
+    TRY(text_open(&text));
+    fprintf(text.file, "%s\n", answer->first);
+    for (size_t i = 0; i < answer->count; i++) fprintf(text.file, "%s\n", answer->more[i]);
+    return text_write(&text, directory, "answer.txt");
+}
+
 /* Creates STUDY/report. It must be a real directory: a link could lead anywhere. */
 static Status directory_make(Results *s, const char **out) {
     struct stat info;
@@ -63,14 +73,19 @@ static Status directory_make(Results *s, const char **out) {
 static Status report_all(Results *s, FILE *messages) {
     const char *directory, *missing;
     Charts charts = {0};
+    Answer answer;
+    TRY(remarks_find(s));
+    TRY(answer_find(s, &answer));
     TRY(directory_make(s, &directory));
     TRY(tables_write(s, directory));
+    TRY(answer_write(&answer, directory));
     TRY(charts_write(s, &charts, directory, &missing));
-    TRY(page_write(s, &charts, directory, missing));
+    TRY(page_write(s, &answer, &charts, directory, missing));
     size_t done = 0;
     for (size_t i = 0; i < s->n_points; i++) done += point_is(&s->points[i], "done");
     escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done,
                s->n_points);
+    if (done > 0) escape_say(messages, "report: %s", answer.first);
     if (*missing != 0) fprintf(messages, "report: %s\n", missing);
     return OK;
 }

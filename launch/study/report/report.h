@@ -11,10 +11,11 @@
 
 /* Writes to STUDY/report/, each file atomically:
  *   points.csv, points.md      each point with its state and its results
- *   summary.csv, summary.md    mean, lowest and highest over the seeds of finished points
+ *   answer.txt                 the answer in sentences
+ *   summary.csv, summary.md    mean, interval and range over the seeds of finished points
  *   *.svg, *.png               the charts, by gnuplot; charts.gnuplot draws them again
  *   index.html                 all of it in one page, with the configs and the hardware
- * Prints to `messages` the path of the report, and one line on anything missing, such as charts
- * without gnuplot. Not collective. Errors: STATUS_DATA if the directory is not a study,
+ * Prints to `messages` the path of the report, the answer, and one line on anything missing, such
+ * as charts without gnuplot. Not collective. Errors: STATUS_DATA if the directory is not a study,
  * STATUS_FAILURE if it cannot be written. */
 NODISCARD Status report_write(const char *study_directory, FILE *messages);

@@ -21,9 +21,11 @@ typedef struct Point {
     double attempts;
     double batch, ranks; /* sequences per rank; ranks */
     double steps, tokens, train_s, best_val_loss, tok_per_s;
-    double metric; /* report.metric reduced by report.reduce */
+    double predicted_rate; /* tokens/s, by the plan; without communication */
+    double metric;         /* report.metric reduced by report.reduce */
     double planned_bytes, peak_bytes;
     const char *attention, *device, *host;
+    const char *remark; /* why its result needs care, or "": see remarks.h */
     const RunRecord *records;
     size_t n_records;
 } Point;
@@ -66,7 +68,9 @@ typedef struct Mark {
     double x;
     int points, oom; /* all of them; those that did not fit */
     int n;           /* those with a value */
+    int remarked;    /* of those, points with a remark */
     double mean, low, high;
+    double half; /* mean +- half covers the true mean with probability CONFIDENCE; NaN for n < 2 */
 } Mark;
 
 typedef double (*PointFn)(const Point *point);

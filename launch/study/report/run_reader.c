@@ -1,6 +1,7 @@
 /* Reads the files of a run and reduces them to the values in the report. */
 #include "core/perf/median.h"
 #include "launch/run/run_files.h"
+#include "launch/study/report/labels.h"
 #include "launch/study/report/results.h"
 
 #include <math.h>
@@ -9,8 +10,7 @@
 
 /* Lower is better, except for rates. */
 static bool is_better(const char *metric, double a, double b) {
-    bool high = strcmp(metric, "tok_per_s") == 0 || strcmp(metric, "mfu") == 0;
-    return isnan(b) || (high ? a > b : a < b);
+    return isnan(b) || (metric_is_rate(metric) ? a > b : a < b);
 }
 
 static double metric_reduced(const Results *s, const Point *p) {
@@ -65,6 +65,7 @@ static void facts_take(const Results *s, Point *p, const RunFacts *f) {
     take_known(&p->steps, f->steps);
     take_known(&p->tokens, f->tokens);
     take_known(&p->train_s, f->train_s);
+    take_known(&p->predicted_rate, f->tokens_per_step / f->predicted_step_s);
     take_known(&p->planned_bytes, f->planned_bytes);
     take_known(&p->batch, f->batch_size);
     take_known(&p->ranks, f->world_size);
@@ -78,8 +79,8 @@ static void facts_take(const Results *s, Point *p, const RunFacts *f) {
 
 Status run_read(Results *results, Point *point) {
     point->batch = point->ranks = point->steps = point->tokens = point->train_s = NAN;
-    point->best_val_loss = point->planned_bytes = point->peak_bytes = NAN;
-    point->attention = "";
+    point->best_val_loss = point->planned_bytes = point->peak_bytes = point->predicted_rate = NAN;
+    point->attention = point->remark = "";
     RunRecords records;
     RunFacts facts;
     TRY(run_records_read(point->directory, results->metric, 0, &results->arena, &records));

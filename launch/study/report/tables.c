@@ -15,6 +15,7 @@ typedef enum ColumnUnit {
     UNIT_TEXT,
     UNIT_STATE,
     UNIT_MESSAGE,
+    UNIT_REMARK,
     UNIT_PLAIN,
     UNIT_COUNT,
     UNIT_BYTES,
@@ -50,6 +51,7 @@ static const Column columns_after[] = {
     {"tok_per_s", "tokens/s", UNIT_COUNT, AT(tok_per_s)},
     {"planned_bytes", "planned", UNIT_BYTES, AT(planned_bytes)},
     {"peak_bytes", "peak", UNIT_BYTES, AT(peak_bytes)},
+    {"remark", "remark", UNIT_REMARK, AT(remark)},
     {"message", "message", UNIT_MESSAGE, AT(message)},
 };
 
@@ -69,7 +71,8 @@ static const char *point_cell(Results *s, const Point *p, const Column *column, 
     switch (column->unit) {
     case UNIT_TEXT:
     case UNIT_STATE:
-    case UNIT_MESSAGE: return *(const char *const *)(const void *)member;
+    case UNIT_MESSAGE:
+    case UNIT_REMARK: return *(const char *const *)(const void *)member;
     case UNIT_VALUE:
         value = json_object_get(p->values, column->name);
         return value == NULL ? "" : value_text(s, value);
@@ -165,6 +168,7 @@ static CellKind kind_of(ColumnUnit unit) {
     switch (unit) {
     case UNIT_STATE: return CELL_STATE;
     case UNIT_MESSAGE: return CELL_MESSAGE;
+    case UNIT_REMARK: return CELL_REMARK;
     case UNIT_TEXT:
     case UNIT_VALUE: return CELL_TEXT;
     default: return CELL_NUMBER;
@@ -189,10 +193,15 @@ Status table_points(Results *s, bool raw, ReportTable *out) {
 
 static const char *note_of(Results *s, const Mark *mark) {
     if (mark->oom == mark->points) return "does not fit";
-    if (mark->n == mark->points) return "";
     const char *oom =
         mark->oom == 0 ? "" : or_empty(arena_printf(&s->arena, ", %d did not fit", mark->oom));
-    return or_empty(arena_printf(&s->arena, "%d of %d done%s", mark->n, mark->points, oom));
+    const char *done =
+        mark->n == mark->points
+            ? ""
+            : or_empty(arena_printf(&s->arena, "%d of %d done%s", mark->n, mark->points, oom));
+    if (mark->remarked == 0) return done;
+    return or_empty(arena_printf(&s->arena, "%s%s%d with a remark", done, *done == 0 ? "" : ", ",
+                                 mark->remarked));
 }
 
 typedef struct SummaryMarks {
@@ -201,28 +210,27 @@ typedef struct SummaryMarks {
 
 static void summary_row(Results *s, SummaryMarks marks, bool raw, const char **cells) {
     const Mark *m = marks.metric;
-    bool any = m->n > 0;
+    ColumnUnit unit = metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN;
+    int least = raw ? 0 : 1; /* for people, one value has no lowest and highest */
     double rate = marks.rate->n > 0 ? marks.rate->mean : NAN,
            peak = marks.peak->n > 0 ? marks.peak->mean : NAN;
     *cells++ = s->series_names[m->series];
     *cells++ = x_text(s, m->x);
     *cells++ = number_cell(s, m->n, UNIT_PLAIN, raw);
-    *cells++ = number_cell(s, any ? m->mean : NAN,
-                           metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
-    *cells++ =
-        number_cell(s, any ? m->low : NAN, metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
-    *cells++ = number_cell(s, any ? m->high : NAN,
-                           metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN, raw);
+    *cells++ = number_cell(s, m->n > 0 ? m->mean : NAN, unit, raw);
+    *cells++ = number_cell(s, m->n > 1 ? m->half : NAN, unit, raw);
+    *cells++ = number_cell(s, m->n > least ? m->low : NAN, unit, raw);
+    *cells++ = number_cell(s, m->n > least ? m->high : NAN, unit, raw);
     *cells++ = number_cell(s, rate, UNIT_COUNT, raw);
     *cells++ = number_cell(s, peak, UNIT_BYTES, raw);
     *cells = note_of(s, m);
 }
 
 Status table_summary(Results *s, bool raw, ReportTable *out) {
-    static const char *const heads[] = {"",        "",         "n",    "mean", "lowest",
-                                        "highest", "tokens/s", "peak", "note"};
-    static const char *const raw_heads[] = {"",    "",          "n",          "mean", "min",
-                                            "max", "tok_per_s", "peak_bytes", "note"};
+    static const char *const heads[] = {"",       "",        "n",        "mean", "± 95%",
+                                        "lowest", "highest", "tokens/s", "peak", "note"};
+    static const char *const raw_heads[] = {"",    "",    "n",         "mean",       "half95",
+                                            "min", "max", "tok_per_s", "peak_bytes", "note"};
     enum { COLUMNS = sizeof heads / sizeof *heads };
     Mark *metric, *rate, *peak;
     size_t rows;
@@ -275,7 +283,7 @@ void table_markdown(FILE *file, const ReportTable *t) {
 
 static void cell_html(FILE *file, const char *cell, CellKind kind) {
     static const char *const opening[] = {"<td>", "<td class=\"number\">", "<td>",
-                                          "<td class=\"message\">"};
+                                          "<td class=\"message\">", "<td class=\"remark\">"};
     fputs(opening[kind], file);
     if (kind == CELL_STATE)
         fputs("<span class=\"state ", file), put_html(file, cell), fputs("\">", file);
@@ -283,10 +291,14 @@ static void cell_html(FILE *file, const char *cell, CellKind kind) {
     fputs(kind == CELL_STATE ? "</span></td>" : "</td>", file);
 }
 
-void table_html(FILE *file, const ReportTable *t) {
-    fputs("<div class=\"wide\"><table>\n<thead><tr>", file);
+void table_html(FILE *file, const ReportTable *t, const char *label) {
+    fputs("<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"", file);
+    put_html(file, label);
+    fputs("\"><table>\n<thead><tr>", file);
     for (int i = 0; i < t->columns; i++) {
-        fputs(t->kinds[i] == CELL_NUMBER ? "<th class=\"number\">" : "<th>", file);
+        fputs(t->kinds[i] == CELL_NUMBER ? "<th scope=\"col\" class=\"number\">"
+                                         : "<th scope=\"col\">",
+              file);
         put_html(file, t->heads[i]);
         fputs("</th>", file);
     }

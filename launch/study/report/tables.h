@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-typedef enum CellKind { CELL_TEXT, CELL_NUMBER, CELL_STATE, CELL_MESSAGE } CellKind;
+typedef enum CellKind { CELL_TEXT, CELL_NUMBER, CELL_STATE, CELL_MESSAGE, CELL_REMARK } CellKind;
 
 typedef struct ReportTable {
     int columns;
@@ -23,4 +23,6 @@ NODISCARD Status table_summary(Results *results, bool raw, ReportTable *out);
 
 void table_csv(FILE *file, const ReportTable *table);
 void table_markdown(FILE *file, const ReportTable *table);
-void table_html(FILE *file, const ReportTable *table);
+
+/* `label` names the table for screen readers; the keyboard can scroll it. */
+void table_html(FILE *file, const ReportTable *table, const char *label);

@@ -1,0 +1,16 @@
+/* The answer of a study in sentences: each claims no more than its interval allows.
+ *
+ * All intervals are t-intervals at CONFIDENCE (launch/study/statistics.h); differences are paired
+ * over the seeds that both sides have. */
+#pragma once
+
+#include "launch/study/report/results.h"
+
+typedef struct Answer {
+    const char *first; /* the answer, one sentence */
+    const char **more; /* further comparisons, and what limits them */
+    size_t count;
+} Answer;
+
+/* Requires remarks_find. The texts belong to the study. Errors: STATUS_NO_ROOM. */
+NODISCARD Status answer_find(Results *results, Answer *out);
