@@ -94,43 +94,39 @@ static __device__ __forceinline__ float lanes_sum(float x, int lanes) {
     return x;
 }
 
-/* A block processes `rows` rows and the first `heads` heads of each. */
+/* A group of lanes processes one of the first `heads` heads of a row. */
 template <typename T, int W, bool NORM>
-static __global__ void __launch_bounds__(THREADS)
-    forward_kernel(QkParams<T> p, int rows, int heads) {
-    int first_row = (int)blockIdx.x * rows, left = p.rows - first_row;
-    unsigned count = (unsigned)(rows < left ? rows : left) * heads * p.lanes;
-    for (unsigned base = 0; base < count; base += THREADS) { /* the same for the whole block */
-        unsigned i = base + threadIdx.x, group = i / p.lanes;
-        int lane = (int)(i - group * p.lanes), head = (int)(group % heads);
-        int row = first_row + (int)(group / heads);
-        int end = i < count ? p.units : 0; /* lanes beyond the end only join the shuffles */
-        bool is_v = head >= p.q_heads + p.k_heads;
-        int64_t at = (int64_t)row * p.columns + (int64_t)head * p.HS;
-        float v[2][W], rstd = 1;
-        if constexpr (NORM) {
-            float squares = 0;
-            for (int index = lane; index < end; index += p.lanes) {
-                unit_load<W>(p.x + at, unit_at<W>(p, index), v);
-#pragma unroll
-                for (int k = 0; k < W; k++) squares += v[0][k] * v[0][k] + v[1][k] * v[1][k];
-            }
-            float mean = lanes_sum(squares, p.lanes) / (float)p.HS;
-            rstd = isfinite(mean) ? 1.0f / sqrtf(mean + p.eps) : NAN;
-            if (p.rstds != NULL && end > 0 && lane == 0 && !is_v)
-                p.rstds[(int64_t)row * (p.q_heads + p.k_heads) + head] = rstd;
-        }
+static __global__ void __launch_bounds__(THREADS) forward_kernel(QkParams<T> p, unsigned heads) {
+    unsigned groups = THREADS / p.lanes, group = threadIdx.x / p.lanes;
+    unsigned item = blockIdx.x * groups + group, row = item / heads;
+    int lane = (int)(threadIdx.x - group * p.lanes), head = (int)(item - row * heads);
+    /* lanes beyond the end only join the shuffles */
+    int end = group < groups && row < (unsigned)p.rows ? p.units : 0;
+    bool is_v = head >= p.q_heads + p.k_heads;
+    int64_t at = (int64_t)row * p.columns + (int64_t)head * p.HS;
+    float v[2][W], rstd = 1;
+    if constexpr (NORM) {
+        float squares = 0;
         for (int index = lane; index < end; index += p.lanes) {
-            Unit unit = unit_at<W>(p, index);
-            if (!NORM || W == 1) unit_load<W>(p.x + at, unit, v);
-            if (NORM && !is_v) {
+            unit_load<W>(p.x + at, unit_at<W>(p, index), v);
 #pragma unroll
-                for (int k = 0; k < W; k++) v[0][k] *= rstd, v[1][k] *= rstd;
-                unit_scale<W>(head < p.q_heads ? p.q_gamma : p.k_gamma, unit, v);
-            }
-            if (!is_v) unit_rotate<W>(p, row, unit, v);
-            unit_store<W>(p.y + at, unit, v);
+            for (int k = 0; k < W; k++) squares += v[0][k] * v[0][k] + v[1][k] * v[1][k];
         }
+        float mean = lanes_sum(squares, p.lanes) / (float)p.HS;
+        rstd = isfinite(mean) ? 1.0f / sqrtf(mean + p.eps) : NAN;
+        if (p.rstds != NULL && end > 0 && lane == 0 && !is_v)
+            p.rstds[(int64_t)row * (p.q_heads + p.k_heads) + head] = rstd;
+    }
+    for (int index = lane; index < end; index += p.lanes) {
+        Unit unit = unit_at<W>(p, index);
+        if (!NORM || W == 1) unit_load<W>(p.x + at, unit, v);
+        if (NORM && !is_v) {
+#pragma unroll
+            for (int k = 0; k < W; k++) v[0][k] *= rstd, v[1][k] *= rstd;
+            unit_scale<W>(head < p.q_heads ? p.q_gamma : p.k_gamma, unit, v);
+        }
+        if (!is_v) unit_rotate<W>(p, (int)row, unit, v);
+        unit_store<W>(p.y + at, unit, v);
     }
 }
 
@@ -240,10 +236,8 @@ static Status forward_launch(QkParams<T> p, int heads, cudaStream_t stream) {
     return dispatch_units(p, [&](auto width) {
         constexpr int W = decltype(width)::value;
         units_set<T, W>(&p, NORM);
-        int rows = THREADS / (heads * p.lanes);
-        if (rows == 0) rows = 1;
-        forward_kernel<T, W, NORM>
-            <<<blocks_for(p.rows, rows), THREADS, 0, stream>>>(p, rows, heads);
+        unsigned blocks = blocks_for((int64_t)p.rows * heads, THREADS / p.lanes);
+        forward_kernel<T, W, NORM><<<blocks, THREADS, 0, stream>>>(p, (unsigned)heads);
         return cuda_launched("qk");
     });
 }
@@ -255,7 +249,7 @@ static Status backward_launch(QkParams<T> p, unsigned *blocks, cudaStream_t stre
         units_set<T, W>(&p, true);
         int groups = THREADS / p.lanes, heads = p.q_heads > p.k_heads ? p.q_heads : p.k_heads;
         *blocks = blocks_for((int64_t)p.rows * heads, groups);
-        if (*blocks > QK_BLOCKS) *blocks = QK_BLOCKS;
+        if (*blocks > QK_BLOCKS && p.parts != NULL) *blocks = QK_BLOCKS;
         if (*blocks == 0) *blocks = 1; /* no rows: the sums must still be set */
         size_t shared = p.parts == NULL ? 0 : (size_t)(groups * p.HS) * sizeof(float);
         backward_kernel<T, W><<<dim3(*blocks, 2), THREADS, shared, stream>>>(p);
