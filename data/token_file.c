@@ -2,6 +2,8 @@
 
 #include "core/base/checked.h"
 #include "data/hdf5_tokens.h"
+#include "data/known_files.h"
+#include "data/llmc_tokens.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 
 enum {
     HEAD_BYTES = 4096, /* bytes read to detect the format */
-    LLMC_HEADER_BYTES = 1024,
     SCAN_BLOCK_BYTES = 1 << 20,
     SCAN_BLOCKS = 256,
     CHECKED_AT_ONCE = 8192,
@@ -26,23 +27,6 @@ struct TokenFile {
 };
 
 /* ---- which kind of file it is ---------------------------------------------------------------- */
-
-/* Formats that users pass by mistake. A headerless token file could start with the same bytes, but
- * is unlikely to. */
-static const struct {
-    const char *magic, *what;
-    size_t length;
-} others[] = {
-    {"\x1f\x8b", "is compressed with gzip; decompress it first", 2},
-    {"\x28\xb5\x2f\xfd", "is compressed with zstd; decompress it first", 4},
-    {"\xfd\x37zXZ", "is compressed with xz; decompress it first", 5},
-    {"BZh", "is compressed with bzip2; decompress it first", 3},
-    {"PK\x03\x04", "is a zip archive or a PyTorch checkpoint, not tokens", 4},
-    {"\x93NUMPY",
-     "is a NumPy array; write its uint16 elements without a header, or use ./prepare on the text",
-     6},
-    {"PAR1", "is a Parquet file; extract its text and use ./prepare on that", 4},
-};
 
 typedef struct FileHead {
     uint8_t bytes[HEAD_BYTES];
@@ -59,11 +43,11 @@ static bool is_text(const FileHead *head) {
 }
 
 static Status nanogpt_read(TokenFile *file, const FileHead *head) {
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (head->size < others[i].length) continue;
-        if (memcmp(head->bytes, others[i].magic, others[i].length) == 0) {
-            return ERROR(STATUS_DATA, "%s: not a token file: it %s", file->path, others[i].what);
-        }
+    /* A headerless token file could start with the same bytes, but is unlikely to. */
+    const KnownFile *known = known_file_find(head->bytes, head->size);
+    if (known != NULL && known->as_tokens != NULL) {
+        return ERROR(STATUS_DATA, "%s: not a token file: it is %s; %s", file->path, known->what,
+                     known->as_tokens);
     }
     if (is_text(head)) {
         return ERROR(STATUS_DATA,
@@ -82,18 +66,11 @@ static Status nanogpt_read(TokenFile *file, const FileHead *head) {
     return OK;
 }
 
-/* llm.c's magic numbers are dates. As nanoGPT tokens the file would start with 55432 or 55713,
- * which are not GPT-2 tokens. */
-static const struct {
-    int32_t magic, version;
-    int width;
-} llmc_kinds[] = {{20240520, 1, 2}, {20240801, 7, 4}};
-
 static int llmc_kind(const FileHead *head) {
     int32_t magic;
     if (head->size < sizeof magic) return -1;
     memcpy(&magic, head->bytes, sizeof magic);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < LLMC_KINDS; i++) {
         if (llmc_kinds[i].magic == magic) return i;
     }
     return -1;

@@ -3,6 +3,7 @@
 #include "core/base/file.h"
 #include "core/base/replacement.h"
 #include "data/hdf5_tokens.h"
+#include "data/llmc_tokens.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 20, MOST_TOGETHER = 2 };
+enum { BUFFER_BYTES = 1 << 20 };
 
 struct TokenWriter {
     Replacement *file;
@@ -51,10 +52,10 @@ static Status header_init(TokenWriter *w, const Tokenizer *tokenizer) {
                      size - 1);
     }
     if (w->format == TOKENS_NANOGPT && w->header.width != 2) {
-        return ERROR(
-            STATUS_USAGE,
-            "--format=bin stores uint16, too small for a vocabulary of %lld; use --format=h5",
-            (long long)vocab_size);
+        return ERROR(STATUS_USAGE,
+                     "--format=bin stores uint16, too small for a vocabulary of %lld; use "
+                     "--format=h5 or llmc",
+                     (long long)vocab_size);
     }
     return OK;
 }
@@ -68,7 +69,8 @@ static Status seek(const TokenWriter *w, size_t at) {
  * tokens. */
 static Status header_measure(TokenWriter *w) {
     uint8_t *header = NULL;
-    if (w->format == TOKENS_NANOGPT) return OK;
+    w->header.offset = w->format == TOKENS_LLMC ? LLMC_HEADER_BYTES : 0;
+    if (w->format != TOKENS_HDF5) return OK;
     w->header.count = 1;
     TRY(hdf5_tokens_build(&w->header, &header));
     free(header);
@@ -137,7 +139,7 @@ static Status header_put(TokenWriter *w, const uint8_t *header, size_t bytes) {
     return replacement_write(w->file, header, bytes);
 }
 
-static Status header_write(TokenWriter *w) {
+static Status hdf5_header_write(TokenWriter *w) {
     uint8_t *header = NULL;
     size_t offset = w->header.offset;
     TRY(hdf5_tokens_build(&w->header, &header));
@@ -146,17 +148,41 @@ static Status header_write(TokenWriter *w) {
     return status;
 }
 
+static Status llmc_header_write(TokenWriter *w) {
+    int32_t header[LLMC_HEADER_BYTES / sizeof(int32_t)] = {0};
+    int kind = 0;
+    while (llmc_kinds[kind].width != w->header.width) kind++;
+    if (w->header.count > INT32_MAX) {
+        return ERROR(STATUS_USAGE,
+                     "%s: llm.c's header counts at most %d tokens, these are %lld; write shards, "
+                     "with --shard-tokens=100M",
+                     path_of(w), INT32_MAX, (long long)w->header.count);
+    }
+    header[0] = llmc_kinds[kind].magic;
+    header[1] = llmc_kinds[kind].version;
+    header[2] = (int32_t)w->header.count;
+    return header_put(w, (const uint8_t *)header, sizeof header);
+}
+
+static Status header_write(TokenWriter *w) {
+    if (w->format == TOKENS_NANOGPT) return OK;
+    return w->format == TOKENS_HDF5 ? hdf5_header_write(w) : llmc_header_write(w);
+}
+
 Status token_writer_finish(TokenWriter *w) {
     if (w->header.count == 0)
         return ERROR(STATUS_DATA, "%s: the text gave no tokens; use more text", path_of(w));
     TRY(flush(w));
-    return w->format == TOKENS_HDF5 ? header_write(w) : OK;
+    free(w->buffer);
+    w->buffer = NULL;
+    return header_write(w);
 }
 
 Status token_writers_publish(TokenWriter *const *writers, size_t n) {
-    Replacement *files[MOST_TOGETHER];
-    if (n > MOST_TOGETHER)
-        return ERROR(STATUS_FAILURE, "%zu token files are too many to publish together", n);
+    Replacement **files = malloc(n * sizeof *files);
+    if (files == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the names of files");
     for (size_t i = 0; i < n; i++) files[i] = writers[i]->file;
-    return replacement_commit_all(files, n);
+    Status status = replacement_commit_all(files, n);
+    free(files);
+    return status;
 }

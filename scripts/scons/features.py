@@ -1,5 +1,6 @@
 """Detects the features of this machine by compiling and linking a program that uses each."""
 
+import glob
 import os
 import subprocess
 import sys
@@ -29,12 +30,20 @@ LIBRARIES = {
                   ("/usr/include/openblas", "", ["openblas"])]),
     "xxhash": ("libxxhash-dev", "#include <xxhash.h>", "XXH3_64bits(\"\", 0) == 0", [("", "",
                                                                                       ["xxhash"])]),
+    "zlib": ("zlib1g-dev", "#include <zlib.h>", "zlibVersion() == 0", [("", "", ["z"])]),
+    "zstd": ("libzstd-dev", "#include <zstd.h>", "ZSTD_versionNumber() == 0", [("", "", ["zstd"])]),
     "utf8proc": ("libutf8proc-dev", "#include <utf8proc.h>", "utf8proc_version() == 0",
                  [("", "", ["utf8proc"])]),
     "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0", [("", "",
                                                                                     ["cunit"])]),
 }
-OPTIONAL = {"CUnit": "tests are not built", "utf8proc": "no tokenizers with NFC, such as Qwen's"}
+OPTIONAL = {
+    "CUnit": "tests are not built",
+    "utf8proc": "no tokenizers with NFC, such as Qwen's",
+    "zstd": "no text that is compressed with zstd",
+    "Arrow": "no Parquet",
+}
+ARROW_PACKAGE = "pyarrow: python3 -m pip install --target build/python pyarrow"
 PROGRAM = "%s\nint main(void) { return (%s) ? 1 : 0; }\n"
 KEYS = ("LIBS", "CCFLAGS", "LIBPATH", "RPATH", "LINKFLAGS")
 
@@ -90,6 +99,34 @@ def find_library(conf, arch, spec):
         if there and links(conf, preamble, expression, headers, libraries, names):
             return "-l%s%s" % (names[0], " in " + libraries if libraries else "")
     return None
+
+
+def find_arrow(conf):
+    """Apache Arrow's C++ library, which the Python package pyarrow holds with its headers. It is
+    linked by the paths of its files and needs C++20."""
+    env = conf.env
+    script = "import pyarrow; print(pyarrow.__version__, pyarrow.get_include(), " \
+        "pyarrow.get_library_dirs()[0], sep='\\n')"
+    found = output(env, "env", "PYTHONPATH=build/python", "python3", "-c", script).split("\n")
+    if len(found) != 3:
+        return None
+    version, headers, folder = found
+    files = [
+        env.File(path) for name in ("parquet", "arrow")
+        for path in glob.glob(os.path.join(folder, "lib%s.so.[0-9]*" % name))
+        if path.count(".") == folder.count(".") + 2
+    ]
+    flags = ["-std=c++20", "-isystem", headers, "-Wno-missing-field-initializers"]
+    keep = {key: list(env.get(key, [])) for key in ("CXXFLAGS", *KEYS)}
+    env.Append(CXXFLAGS=flags, LIBS=files + ["stdc++"], RPATH=[folder])
+    source = "#include <arrow/api.h>\n#include <parquet/arrow/reader.h>\n" \
+        "int main() { return arrow::default_memory_pool() == nullptr; }\n"
+    is_there = len(files) == 2 and retried(conf.TryLink, source, ".cc")
+    env.Replace(**keep)
+    if not is_there:
+        return None
+    env.Replace(ARROWFLAGS=flags, ARROWLIBS=files + ["stdc++"], ARROWPATH=[folder])
+    return "pyarrow %s in %s" % (version, folder)
 
 
 def find_mpi(conf):
@@ -150,7 +187,7 @@ def table(found):
     print(flush=True)
 
 
-def configure(env, build, with_cuda, required_cuda):
+def configure(env, build, with_cuda, required_cuda, with_arrow):
     """Tests all features, adds the flags to `env`, prints the table; ends the build if a required
     one is missing. Returns the features found, by name."""
     conf = env.Configure(conf_dir=os.path.join(build, "config"),
@@ -179,6 +216,7 @@ def configure(env, build, with_cuda, required_cuda):
         note("MPI", "libopenmpi-dev", find_mpi(conf))
         for name, spec in LIBRARIES.items():
             note(name, spec[0], find_library(conf, arch, spec))
+        note("Arrow", ARROW_PACKAGE, find_arrow(conf) if with_arrow else None)
         if with_cuda:
             find_cuda(conf, found)
         else:

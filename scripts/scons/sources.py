@@ -8,9 +8,10 @@
                                                *_common.c once
   *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone,
                                                flash_sm80/*.cu not for Turing
-  nccl.c, nfc_utf8proc.c                       only with NCCL, with utf8proc
-  *_absent.c                                   in their place without CUDA; nccl_absent.c and
-                                               nfc_absent.c without NCCL and utf8proc
+  nccl.c, nfc_utf8proc.c, zstd_frames.c,       only with NCCL, utf8proc, zstd, Arrow
+  table_arrow.cc
+  *_absent.c                                   in their place without CUDA; those of SUBSTITUTES
+                                               without the library
   tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its
                                                folder, and into others that include its header
   examples/*.c                                 examples
@@ -29,6 +30,10 @@ PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "conve
 AT_LOAD = "launch/base/at_load.c"
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")
+FEATURES = {"nccl": "NCCL", "nfc_utf8proc": "utf8proc", "zstd_frames": "zstd",
+            "table_arrow": "Arrow"}
+SUBSTITUTES = {"nccl_absent": "NCCL", "nfc_absent": "utf8proc", "zstd_absent": "zstd",
+               "table_absent": "Arrow"}
 VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "CUDA_HOME")
 
 
@@ -110,14 +115,10 @@ def is_for_cuda(path):
 def is_wanted(path, found):
     """Whether the features of this build select the file or its substitute."""
     name = os.path.splitext(os.path.basename(path))[0]
-    if name == "nccl":
-        return "NCCL" in found
-    if name == "nccl_absent":
-        return "NCCL" not in found
-    if name == "nfc_utf8proc":
-        return "utf8proc" in found
-    if name == "nfc_absent":
-        return "utf8proc" not in found
+    if name in FEATURES:
+        return FEATURES[name] in found
+    if name in SUBSTITUTES:
+        return SUBSTITUTES[name] not in found
     if name.endswith("_absent"):
         return "CUDA" not in found
     return "CUDA" in found or not is_for_cuda(path)
@@ -140,6 +141,8 @@ def objects(env, build, path):
         elif "/flash_sm80/" in path:
             arch = [flag for flag in arch if "compute_75" not in flag] or gencode(("80",), False)
         return env.CudaObject(stem + "_cu.o", path, NVCCARCH=arch)
+    if path.endswith(".cc"):
+        return env.Object(stem + "_cc.o", path, CXXFLAGS=env["ARROWFLAGS"])
     if is_for_cuda(path):
         return env.Object(stem + ".o", path, CCFLAGS=env["CCFLAGS"] + env["CUDAHEADERS"])
     if not is_kernel(path):
@@ -151,13 +154,19 @@ def objects(env, build, path):
     ]
 
 
-def libraries(env, build, found):
-    """The static and the shared library, from the same objects."""
-    paths = [path for room in ROOMS for path in walk(room, "*.c") + walk(room, "*.cu")]
+def library_objects(env, build, found):
+    paths = [path for room in ROOMS for ending in ("*.c", "*.cc", "*.cu")
+             for path in walk(room, ending)]
     chosen = [path for path in paths if is_wanted(path, found) and not is_main(path)]
-    parts = [objects(env, build, path) for path in chosen]
-    return env.StaticLibrary(build + "/libhourglass.a",
-                             parts), env.SharedLibrary(build + "/libhourglass.so", parts)
+    return [objects(env, build, path) for path in chosen]
+
+
+def libraries(env, build, found):
+    """The static and the shared library, from the same objects, except that the shared one does
+    without Arrow, which takes long to load."""
+    return (env.StaticLibrary(build + "/libhourglass.a", library_objects(env, build, found)),
+            env.SharedLibrary(build + "/libhourglass.so",
+                              library_objects(env, build, found - {"Arrow"})))
 
 
 def program(env, build, target, sources, library):
@@ -165,8 +174,8 @@ def program(env, build, target, sources, library):
     move."""
     parts = [objects(env, build, path) for path in sources]
     up = os.path.relpath(build, os.path.dirname(target) or ".")
-    return env.Program(target, parts, LIBS=library + env["LIBS"],
-                       RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up))])
+    return env.Program(target, parts, LIBS=library + env["ARROWLIBS"] + env["LIBS"],
+                       RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up)), *env["ARROWPATH"]])
 
 
 def programs(env, build, library, at_root):

@@ -31,6 +31,8 @@ HEADERS = {
     r"<yaml\.h>": ("launch/", ),
     r"<pcre2\.h>": ("data/", ),
     r"<utf8proc\.h>": ("data/", ),
+    r"<z(lib|std)\.h>": ("data/", ),
+    r"<(arrow|parquet)/.*>": ("data/", ),
     r"<cblas\.h>": ("core/cpu/", "nn/attention/"),
     r"<cublas\w*\.h>": ("core/cuda/", ),
     r"<(cuda\w*|mma|cooperative_groups\S*)(\.h)?>": ("core/cuda/", "nn/attention/", "dist/nccl.c",
@@ -333,7 +335,7 @@ def code_is_formatted(code):
 def main():
     os.chdir(ROOT)
     everything = files()
-    code = [path for path in everything if path.endswith((".c", ".h", ".cu", ".cuh"))]
+    code = [path for path in everything if path.endswith((".c", ".cc", ".h", ".cu", ".cuh"))]
     checks = [
         rooms_include_only_downward, modules_have_no_cycles, file_names_are_unique,
         type_names_are_unique, libraries_stay_in_their_rooms, cuda_is_for_cu_files,

@@ -1,0 +1,13 @@
+/* How the files of a corpus become documents. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct CorpusOptions {
+    const char *field;        /* of JSON lines and tables; NULL: the files are plain text */
+    const uint8_t *separator; /* of the documents in plain text */
+    size_t separator_bytes;   /* 0: a file is one document */
+    bool takes_anything;      /* plain text is not checked to be text */
+} CorpusOptions;

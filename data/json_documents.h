@@ -1,0 +1,19 @@
+/* Documents of JSON lines: a JSON object on each line, one of whose fields is the text. */
+#pragma once
+
+#include "data/document_sink.h"
+#include "data/text_stream.h"
+
+#include <stdbool.h>
+
+/* json_documents_read: passes the texts in `field` to a sink. Empty lines are left out; null is an
+ * empty document. Not collective.
+ *   Errors: STATUS_DATA, with the number of the line, for a line that is not a JSON object in
+ * UTF-8, has no such field or not a string in it, or is longer than 1 GiB; those of
+ * text_stream_read and of the sink; STATUS_NO_ROOM. */
+NODISCARD Status json_documents_read(TextStream *stream, const char *field,
+                                     const DocumentSink *sink);
+
+/* Whether text begins with a line that is a whole JSON object with a string in it; if so, writes
+ * the names of such fields. */
+bool json_documents_are(const uint8_t *text, size_t bytes, char *fields, size_t capacity);

@@ -1,0 +1,471 @@
+#!/usr/bin/env python3
+"""./prepare on data as people have it: directories, lists, gzip, zstd, JSON lines, Parquet, Arrow,
+separators; the split and the shuffle of documents; shards; what each bad input is told. (fast lane)
+
+environment: PROGRAMS  the directory of ./prepare (the repository root)
+             BUILD     the build folder; build/python may hold pyarrow
+"""
+
+import glob
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+PREPARE = os.path.abspath(os.path.join(os.environ.get("PROGRAMS", "."), "prepare"))
+END_OF_TEXT = 256
+ALL = "--val-fraction=0"
+sys.path.insert(0, os.path.abspath("build/python"))
+
+
+class Skip(Exception):
+    pass
+
+
+def run(*arguments, **options):
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([PREPARE, *arguments], capture_output=True, timeout=150, **options)
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def write(path, content):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def tokens(path):
+    """The tokens of a byte-tokenized file: ours begins at byte 4096, llm.c's at 1024."""
+    content = read(path)
+    is_llmc = content[:4] == struct.pack("<i", 20240520)
+    content = content[4096 if path.endswith(".h5") else 1024 if is_llmc else 0:]
+    return list(struct.unpack("<%dH" % (len(content) // 2), content))
+
+
+def documents(*paths):
+    """The documents of files that follow each other."""
+    parts, all_tokens = [bytearray()], [token for path in paths for token in tokens(path)]
+    for token in all_tokens:
+        if token == END_OF_TEXT:
+            parts.append(bytearray())
+        else:
+            parts[-1].append(token)
+    return [bytes(part).decode(errors="replace") for part in parts]
+
+
+def fails(code, part, *arguments, **options):
+    """One line that starts as every error does, and holds `part`."""
+    done = run(*arguments, **options)
+    lines = done.stderr.decode(errors="replace").splitlines()
+    check(done.returncode == code,
+          "%s: exit code %d, not %d: %s" % (arguments, done.returncode, code, lines))
+    check(
+        len(lines) == 1 and lines[0].startswith("prepare: error: "),
+        "%s: not one line: %r" % (arguments, lines))
+    check(part in lines[0], "%r is not in %r" % (part, lines[0]))
+
+
+def works(*arguments, notes="", **options):
+    done = run(*arguments, **options)
+    said = done.stderr.decode(errors="replace")
+    check(done.returncode == 0, "%s: %s" % (arguments, said))
+    check(notes in said and bool(notes) == bool(said), "it said %r, not %r" % (said, notes))
+    return done.stdout.decode()
+
+
+def made(work, *arguments, **options):
+    """The documents of the training file."""
+    out = tempfile.mkdtemp(dir=work)
+    works(*arguments, "--out=" + out, ALL, **options)
+    return documents(out + "/train.h5")
+
+
+def zstd(path):
+    if shutil.which("zstd") is None:
+        raise Skip("the program zstd is not installed")
+    subprocess.run(["zstd", "-q", "--rm", path], check=True)
+    return path + ".zst"
+
+
+def reads_zstd(work):
+    """Whether this build does: it says so otherwise."""
+    done = run(zstd(write(work + "/probe", "probe\n" * 20)), "--out=" + work + "/probed", ALL)
+    if b"which this build cannot read" in done.stderr:
+        raise Skip("this build lacks libzstd")
+
+
+def arrow():
+    """The modules of pyarrow, if both the test and the build have it."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise Skip("the package pyarrow is not in build/python")
+    return pyarrow
+
+
+def reads_tables(path, work):
+    done = run(path, "--out=" + work + "/probed", "--field=text", ALL)
+    if b"which this build cannot read" in done.stderr:
+        raise Skip("this build lacks Apache Arrow")
+
+
+def directories_and_lists(work):
+    for name in ("b/2.txt", "b/1.txt", "a.txt", "c/notes.md", ".hidden", "b/.git/x.txt", "e.txt"):
+        write(work + "/d/" + name, "" if name == "e.txt" else name)
+    check(made(work, work + "/d") == ["a.txt", "b/1.txt", "b/2.txt", "c/notes.md"], "not all")
+    check(made(work, work + "/d/", "--include=*.txt") == ["a.txt", "b/1.txt", "b/2.txt"], "*.txt")
+    check(made(work, work + "/d", "--include=b/*,*.md")[-1] == "c/notes.md", "patterns of paths")
+    listed = write(work + "/list", "%s/d/c/notes.md\r\n\n%s/d/b\n" % (work, work))
+    wanted = ["c/notes.md", "b/1.txt", "b/2.txt", "a.txt"]
+    check(made(work, work + "/d/a.txt", "--files-from=" + listed) == wanted, "a list")
+    check(made(work, "--files-from=" + listed) == wanted[:3], "a list alone")
+    os.symlink("../a.txt", work + "/d/b/link.txt")
+    check(made(work, work + "/d/b")[2] == "a.txt", "a link")
+
+
+def compressed_text_is_the_same(work):
+    text = "".join("line %d of the text\n" % i for i in range(30000)).encode()
+    plain = write(work + "/a.txt", text)
+    packed = write(work + "/a.gz", gzip.compress(text[:100]) + gzip.compress(text[100:]) + bytes(9))
+    works(plain, "--out=" + work + "/plain")
+    paths = [packed]
+    if shutil.which("zstd"):
+        paths.append(zstd(write(work + "/b", text)))
+    for path in paths:
+        works(path, "--out=" + work + "/packed")
+        with open(path, "rb") as file:
+            works("-", "--out=" + work + "/stdin", stdin=file)
+        for name in ("/train.h5", "/val.h5"):
+            check(read(work + "/plain" + name) == read(work + "/packed" + name), path + name)
+            check(read(work + "/plain" + name) == read(work + "/stdin" + name), "stdin" + name)
+
+
+def separators_cut_documents(work):
+    stories = ["story %d %s" % (i, "word " * (i % 7)) for i in range(50000)]
+    text = "\n<|endoftext|>\n".join(stories) + "\n<|endoftext|>\n"
+    path = write(work + "/a.txt", text)
+    separator = "--separator=\\n<|endoftext|>\\n"
+    check(made(work, path, separator) == stories, "the documents are not the stories")
+    with open(path, "rb") as file:
+        check(made(work, "-", separator, stdin=file) == stories, "not from a pipe")
+    fails(64, "'\\x' is none of", path, "--out=" + work + "/o", "--separator=\\x")
+
+
+def json_lines(work):
+    texts = ["one", "two\nlines", "\u00c9t\u00e9 \u65e5 \U0001f600", "", "five"]
+    lines = [json.dumps({"id": i, "text": text}) for i, text in enumerate(texts)]
+    lines.insert(2, json.dumps({"text": None}))
+    wanted = [text for text in texts if text]
+    path = write(work + "/a.jsonl", "\ufeff" + "\r\n".join(lines) + "\n\n")
+    check(made(work, path, "--field=text") == wanted, "the texts")
+    write(work + "/d/x.jsonl.gz", gzip.compress("\n".join(lines).encode()))
+    write(work + "/d/x.txt", "not this one")
+    check(made(work, work + "/d", "--field=text") == wanted, "the texts of a directory")
+    long = "word " * 1000000
+    path = write(work + "/long.jsonl", json.dumps({"text": long}) + "\n" + lines[0])
+    check(made(work, path, "--field=text") == [long, "one"], "a line of 5 MB")
+
+
+def tables(work):
+    arrow_ = arrow()
+    texts = ["one", "two\nlines", "\u65e5", None, "", "five"] * 700
+    wanted = [text for text in texts if text]
+    for column in (arrow_.array(texts), arrow_.array(texts, arrow_.large_string()),
+                   arrow_.array(texts).dictionary_encode()):
+        table = arrow_.table({"nested": [{"a": 1, "b": 2}] * len(texts), "text": column})
+        arrow_.parquet.write_table(table, work + "/a.parquet", row_group_size=500)
+        with arrow_.ipc.new_stream(work + "/b.arrow", table.schema) as file:
+            file.write_table(table)
+        with arrow_.ipc.new_file(work + "/c.arrow", table.schema) as file:
+            file.write_table(table)
+        reads_tables(work + "/a.parquet", work)
+        for name in ("a.parquet", "b.arrow", "c.arrow"):
+            check(made(work, work + "/" + name, "--field=text") == wanted, name)
+    for compression in ("snappy", "zstd", "gzip", "none"):
+        arrow_.parquet.write_table(table, work + "/a.parquet", compression=compression)
+        check(made(work, work + "/a.parquet", "--field=text") == wanted, compression)
+    out = "--out=" + work + "/o"
+    path = work + "/a.parquet"
+    fails(65, "a.parquet: no column 'txt'; --field can be one of: text", path, "--field=txt", out)
+    fails(65, "a.parquet: the column 'nested' is struct", path, "--field=nested", out)
+    fails(65, "a Parquet file; name the column that holds the text, as --field=text", path, out)
+    content = read(path)
+    fails(65, "short.parquet: damaged or truncated", write(work + "/short.parquet", content[:2000]),
+          "--field=text", out)
+    with open(path, "rb") as file:
+        fails(65, "standard input: a Parquet file can be read from an uncompressed file only", "-",
+              "--field=text", out, stdin=file)
+    arrow_.parquet.write_table(arrow_.table({"n": [1, 2]}), work + "/n.parquet")
+    fails(65, "it has no column of text", work + "/n.parquet", "--field=text", out)
+
+
+def the_split_takes_documents_by_the_seed(work):
+    texts = ["document %d" % i for i in range(1000)]
+    path = write(work + "/a.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    vals = []
+    for seed in ("1", "2", "1"):
+        line = works(path, "--out=" + work + "/out", "--field=text", "--seed=" + seed)
+        train, val = documents(work + "/out/train.h5"), documents(work + "/out/val.h5")
+        check(sorted(train + val) == sorted(texts), "a document is missing or twice")
+        check(len(val) == 100 and "of 900 + 100 documents, " in line, line)
+        check(train == [text for text in texts if text not in val], "the order changed")
+        for part in range(10):
+            inside = [text for text in val if text in texts[100 * part:100 * part + 100]]
+            check(len(inside) == 10, "part %d has %d" % (part, len(inside)))
+        vals.append(val)
+    check(vals[0] == vals[2] != vals[1], "the seed does not choose")
+    fails(65, "a.jsonl: 3 documents are too few to reserve 0.01 of them",
+          write(work + "/b/a.jsonl", "".join('{"text": "%d"}\n' % i for i in range(3))),
+          "--out=" + work + "/few", "--field=text", "--val-fraction=0.01")
+
+
+def the_shuffle_is_of_the_whole_set(work):
+    texts = ["document %d %s" % (i, "x" * random.Random(i).randrange(300)) for i in range(5000)]
+    texts[7] = "long " * 800000
+    path = write(work + "/a.txt", "\n--\n".join(texts))
+    options = [path, "--separator=\\n--\\n", "--shuffle", "--val-fraction=0.02"]
+    works(*options, "--out=" + work + "/one")
+    works(*options, "--out=" + work + "/two")
+    works(*options, "--out=" + work + "/other", "--seed=2")
+    train = documents(work + "/one/train.h5")
+    check(sorted(train + documents(work + "/one/val.h5")) == sorted(texts), "not the same texts")
+    check(read(work + "/one/train.h5") == read(work + "/two/train.h5"), "not repeatable")
+    check(read(work + "/one/train.h5") != read(work + "/other/train.h5"), "the seed is ignored")
+    number = [int(text.split()[1]) for text in train if text.startswith("document")]
+    mean = [sum(number[i:i + 500]) / 500 for i in range(0, 4500, 500)]
+    check(all(2000 < value < 3000 for value in mean), "means of the tenths: %s" % mean)
+    check(sorted(os.listdir(work + "/one")) == ["train.h5", "val.h5"], "leftovers")
+
+
+def shards_follow_each_other(work):
+    text = "".join("line %d\n" % i for i in range(2000))
+    path = write(work + "/a.txt", text)
+    for form in ("h5", "bin", "llmc"):
+        out = work + "/" + form
+        line = works(path, "--out=" + out, ALL, "--format=" + form, "--shard-tokens=5000")
+        paths = sorted(glob.glob(out + "/train_*"))
+        check("data: {train: %s/train_*.%s}" % (out, "h5" if form == "h5" else "bin") in line, line)
+        check([len(tokens(path)) for path in paths[:-1]] == [5000] * (len(paths) - 1), "sizes")
+        check(documents(*paths) == [text], form)
+        check(paths[0].endswith("train_000000." + ("h5" if form == "h5" else "bin")), paths[0])
+    header = struct.unpack("<256i", read(work + "/llmc/train_000000.bin")[:1024])
+    check(header == (20240520, 1, 5000) + (0, ) * 253, "llm.c's header is %s" % (header[:4], ))
+    fails(65, ".h5: already exists, and does not belong to the new files", path,
+          "--out=" + work + "/h5", ALL, "--shard-tokens=10000")
+    fails(64, "more than 400 shards; set a larger --shard-tokens", path, "--out=" + work + "/many",
+          "--shard-tokens=10")
+    check(not os.path.exists(work + "/many"), "leftovers")
+
+
+BINARY = [
+    ("a.xz", b"\xfd7zXZ\0" + bytes(99), "compressed with xz; decompress it first, with xz -d"),
+    ("a.zip", b"PK\3\4" + bytes(99), "it is a zip archive or a PyTorch checkpoint; unpack it"),
+    ("a.pdf", b"%PDF-1.7\n", "it is a PDF file; take the text out of it first, with pdftotext"),
+    ("a.png", b"\x89PNG\r\n\x1a\n", "it is a PNG image; leave it out"),
+    ("a.npy", b"\x93NUMPY\1\0", "it is a NumPy array"),
+    ("a16.txt", "text".encode("utf-16"), "text in UTF-16; convert it first, with iconv -f UTF-16"),
+    ("a.bin", struct.pack("<64H", *range(64)), "not text: byte 0 is zero"),
+    ("nul", b"some text\0and more", "not text: byte 9 is zero; leave it out"),
+    ("koi8", "\u0442\u0435\u043a\u0441\u0442 ".encode("koi8-r") * 9, "are not UTF-8; convert it"),
+    ("llmc.bin", struct.pack("<256i", 20240520, 1, 0, *(0, ) * 253), "ready for data.train"),
+    ("a.jsonl", '{"id": 7, "text": "words"}\n' * 3, "(fields of the first line: text)"),
+    ("long.json", '{"text": "%s"}' % ("x" * 9000), "JSON lines, not plain text; name the field"),
+]
+
+
+def what_is_no_text_is_refused(work):
+    out = "--out=" + work + "/out"
+    for name, content, message in BINARY:
+        fails(65, name + ": ", write(work + "/d/" + name, content), out)
+        fails(65, message, work + "/d/" + name, out)
+    write(work + "/d/z.txt", "text\n")
+    fails(65, "a.bin: not text", work + "/d", out)
+    works(work + "/d/nul", out, "--input=text", ALL)
+    check(documents(work + "/out/train.h5") == ["some text\0and more"], "not as it is")
+    fails(65, "a.gz: truncated: its gzip data ends within a stream, after 4185",
+          write(work + "/a.gz", gzip.compress(b"text " * 40000, 0)[:4200]), out)
+    packed = bytearray(gzip.compress(b"text %d\n" % 7 * 9000))
+    packed[60] ^= 255
+    fails(65, "after 4096 bytes of text: damaged gzip data", write(work + "/b.gz", packed), out)
+    fails(65, "c.gz: other bytes follow its gzip data, after 5 bytes",
+          write(work + "/c.gz", gzip.compress(b"text\n") + b"more"), out)
+
+
+def zstd_damage_is_refused(work):
+    reads_zstd(work)
+    content = read(zstd(write(work + "/a", random.Random(1).randbytes(90000).hex())))
+    out = "--out=" + work + "/out"
+    fails(65, "t.zst: truncated: its zstd data ends within a stream, after ",
+          write(work + "/t.zst", content[:len(content) // 2]), out)
+    damaged = bytearray(content)
+    damaged[len(content) // 2] ^= 255
+    fails(65, "d.zst: after ", write(work + "/d.zst", damaged), out)
+
+
+def bad_records_name_their_line(work):
+    out, good = "--out=" + work + "/out", '{"text": "words"}\n'
+    for lines, message in (
+        (good + '{"txt": "words"}', "a:2: no field 'text'; --field can be one of: txt"),
+        (good * 2 + '{"text": 7}', "a:3: the field 'text' is a number, not a string"),
+        (good + '{"text": ["a"]}', "a:2: the field 'text' is a list, not a string"),
+        (good + '{"text": "wo', "a:2: not a JSON object (premature end of input"),
+        (good + good.strip() + good, "a:2: not a JSON object (end of file expected"),
+        ("words\n", "a:1: not a JSON object ('['"),
+        ('[{"text": "words"}]', "a:1: a JSON array, not JSON lines; convert it with jq -c '.[]'"),
+        ('{\n"text": "words"\n}\n', "a:1: not a whole JSON object"),
+        (good.encode() + b'{"text": "\xff"}', "a:2: not a JSON object (unable to decode byte 0xff"),
+        ("\n\n", "a: no document has any text"),
+        ('{"text": ""}\n{"text": null}', "a: no document has any text"),
+    ):
+        fails(65, message, write(work + "/a", lines), out, "--field=text")
+    check(not os.path.exists(work + "/out"), "leftovers")
+    fails(64, "--separator is for plain text", work + "/a", out, "--field=text", "--separator=x")
+    fails(64, "--split=end cuts plain text", work + "/a", out, "--field=text", "--split=end")
+
+
+def bad_directories(work):
+    out = "--out=" + work + "/out"
+    write(work + "/d/a.txt", "text")
+    fails(65, "d: no file in this directory matches '*.md'; set --include", work + "/d", out,
+          "--include=*.md")
+    os.symlink(".", work + "/d/loop")
+    fails(65, "d/loop: a symbolic link to a directory above it; remove it", work + "/d", out)
+    os.remove(work + "/d/loop")
+    os.symlink("self", work + "/d/self")
+    fails(65, "d/self: a symbolic link that leads back to itself; remove it", work + "/d", out)
+    os.remove(work + "/d/self")
+    os.symlink("gone", work + "/d/b.txt")
+    fails(65, "d/b.txt: no such file", work + "/d", out)
+    os.remove(work + "/d/b.txt")
+    write(work + "/d/a.txt", "")
+    fails(65, "all files are empty", work + "/d", out)
+    fails(65, "none: no such file", "--files-from=" + work + "/none", out)
+    fails(65, "list: names no file", "--files-from=" + write(work + "/list", "\n\n"), out)
+
+
+def unusual_text_is_noted(work):
+    for content, note in (
+        (b"caf\xe9 au lait\n", "a.txt: byte 3: is not UTF-8 and stays as it is; to convert"),
+        (b"text \xe6\x97", "a.txt: byte 5: is not UTF-8"),
+        (b"\xef\xbb\xbftext", "a.txt: byte 0: a byte order mark, which becomes tokens"),
+        (b"one\r\ntwo\r\n", "a.txt: byte 3: a line that ends with CR LF"),
+    ):
+        works(write(work + "/a.txt", content), "--out=" + work + "/out", ALL, notes=note)
+        check(bytes(tokens(work + "/out/train.h5")) == content, "the text changed")
+    split = b"x" * ((1 << 20) - 1) + "\u65e5\r\n".encode()
+    works(write(work + "/a.txt", split), "--out=" + work + "/out", ALL,
+          notes="byte %d: a line that ends" % ((1 << 20) + 2))
+
+
+def ten_thousand_files(work):
+    for i in range(10000):
+        write("%s/d/%02d/%04d.txt" % (work, i % 100, i), "file %d\n" % i)
+    line = works(work + "/d", "--out=" + work + "/out", "--val-fraction=0.01")
+    check(" of 9900 + 100 documents, " in line, line)
+    check(len(documents(work + "/out/train.h5")) == 9900, "not all files")
+
+
+STORIES = "story one\n<|endoftext|>\nstory two\n<|endoftext|>\n"
+RECORDS = "".join('{"id": %d, "body": "words %d", "text": "words %d"}\n' % (i, i, i)
+                  for i in range(2000))
+
+
+def page_files(folder):
+    """Small files of the form of each dataset on the page."""
+    write(folder + "/book.txt", "a line of a book\n" * 99)
+    for i in range(20):
+        write("%s/notes/%d.md" % (folder, i), "note %d" % i)
+    write(folder + "/dump.jsonl.gz", gzip.compress(RECORDS.encode()))
+    write(folder + "/TinyStoriesV2-GPT4-train.txt", STORIES * 200)
+    arrow_ = arrow()
+    texts = ["web page %d" % i for i in range(3000)]
+    table = arrow_.table({"id": list(range(len(texts))), "text": texts})
+    for name in ("fineweb/sample/10BT/000_00000", "openwebtext/plain_text/train/0000"):
+        os.makedirs(os.path.dirname(folder + "/" + name))
+        arrow_.parquet.write_table(table, folder + "/" + name + ".parquet")
+    write(folder + "/mine/dataset_info.json", "{}")
+    with arrow_.ipc.new_stream(folder + "/mine/data-00000-of-00001.arrow", table.schema) as file:
+        file.write_table(table)
+    reads_tables(folder + "/mine/data-00000-of-00001.arrow", folder)
+
+
+def the_page_of_datasets_works(work):
+    with open("docs/datasets.md", encoding="utf-8") as file:
+        commands = [line for line in file.read().splitlines() if " --out=datasets/" in line]
+    check(len(commands) == 7, "%d commands" % len(commands))
+    page_files(work)
+    env = dict(os.environ, HOURGLASS_VOCAB=os.environ.get("HOURGLASS_VOCAB",
+                                                          os.path.abspath("build/vocab")))
+    if not os.path.exists(env["HOURGLASS_VOCAB"]):
+        raise Skip("GPT-2's vocabulary is not there")
+    for command in commands:
+        done = subprocess.run(["bash", "-c", command.replace("./prepare", PREPARE)], cwd=work,
+                              capture_output=True, text=True, timeout=60, env=env)
+        check(done.returncode == 0 and not done.stderr, "%s: %s" % (command, done.stderr))
+
+
+def an_interrupt_cleans_up(work):
+    reader, writer = os.pipe()
+    child = subprocess.Popen([PREPARE, "-", "--out=" + work + "/new/out", "--split=documents", ALL],
+                             stdin=reader, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    os.close(reader)
+    os.write(writer, b"text " * 10000)
+    while not glob.glob(work + "/new/out/.train.h5.*"):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    os.write(writer, b"text " * 10000)
+    os.close(writer)
+    said = child.communicate(timeout=60)[1]
+    check(child.returncode == -signal.SIGINT, "exit code %s" % child.returncode)
+    check(said == b"prepare: error: interrupted by Interrupt; nothing was written\n", "%r" % said)
+    check(not os.path.exists(work + "/new"), "leftovers")
+
+
+TESTS = [
+    directories_and_lists, compressed_text_is_the_same, separators_cut_documents, json_lines,
+    tables, the_split_takes_documents_by_the_seed, the_shuffle_is_of_the_whole_set,
+    shards_follow_each_other, what_is_no_text_is_refused, zstd_damage_is_refused,
+    bad_records_name_their_line, bad_directories, unusual_text_is_noted, ten_thousand_files,
+    the_page_of_datasets_works, an_interrupt_cleans_up
+]
+
+
+def main():
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for test in TESTS:
+        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
+            continue
+        work, outcome, why = tempfile.mkdtemp(prefix="hourglass-"), "passed", ""
+        try:
+            test(work)
+        except Skip as reason:
+            outcome, why = "skipped", reason
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            outcome, why = "failed", "%s: %s" % (type(error).__name__, error)
+        shutil.rmtree(work, ignore_errors=True)
+        counts[outcome] += 1
+        print("  %s: %s %s" % (test.__name__, outcome, why))
+    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
