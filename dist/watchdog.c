@@ -238,6 +238,7 @@ static Status begin(Watchdog *w) {
     TRY(world_agree(w->world, memory_create(w)));
     slot_fill(w);
     TRY(world_barrier(w->world));
+    TRY(host_links_create(w->world, &w->hosts));
     return world_agree(w->world, thread_begin(w));
 }
 
@@ -276,6 +277,7 @@ void watchdog_destroy(Watchdog **watchdog) {
         w->world->watchdog = NULL;
     }
     if (w->has_thread) thread_end(w);
+    host_links_destroy(&w->hosts);
     if (w->window != MPI_WIN_NULL) MPI_Win_free(&w->window);
     for (int i = 0; w->wake != NULL && i <= w->world->local_size; i++) {
         if (w->wake[i].fd >= 0) close(w->wake[i].fd);

@@ -18,6 +18,8 @@
  *            is late. The late rank is on another host, whose watchdog names it earlier. If all
  *            ranks are on one host and all wait, they are in different collectives, and the limit
  *            is that of a hang
+ *   host     another host is down or cut off, as TCP tells the first ranks of the hosts after 7 s;
+ *            or the first rank there has ended, and nobody has reported it for 3 s: host_links.h
  *
  * A rank that waits in a collective is not late as long as it keeps polling. With one rank the
  * watchdog does nothing. */

@@ -88,7 +88,9 @@ Suspicion watchdog_judge(Watchdog *w, double elapsed) {
     if (found.kind == NOBODY && all_are_idle(w)) {
         found = (Suspicion){.kind = HUNG, .slot = w->mine, .seconds = LOAD(w->mine->idle)};
     }
-    return found;
+    Suspicion gone = {.kind = HOST_LOST, .slot = w->mine};
+    gone.loss = host_links_judge(w->hosts, elapsed, &gone.lost_rank);
+    return found.kind == NOBODY && gone.loss != HOST_PRESENT ? gone : found;
 }
 
 /* Writes "step 12, ACTIVITY" as the rank itself last reported it. */
@@ -104,30 +106,49 @@ static void describe(const RankSlot *slot, char *out, size_t bytes) {
     }
 }
 
+/* Describes a lost host by what this rank has seen of it. */
+static void host_describe(const World *world, const Suspicion *s, const char *where, char *out,
+                          size_t bytes) {
+    const char *host = world_host(world, s->lost_rank);
+    int ranks = 0;
+    for (int r = 0; r < world->size; r++) ranks += strcmp(world->hosts[r], host) == 0;
+    if (s->loss == HOST_CLOSED) {
+        snprintf(out, bytes, "rank %d on %s has ended without a message, while rank %d is in %s",
+                 s->lost_rank, host, world->rank, where);
+    } else {
+        snprintf(out, bytes,
+                 "host %s (rank %d and %d more) has not answered for %d s, while rank %d is in %s",
+                 host, s->lost_rank, ranks - 1, HOST_SILENT_SECONDS, world->rank, where);
+    }
+}
+
 size_t watchdog_say(const Watchdog *w, const Suspicion *s, char *line, size_t bytes) {
     const World *world = w->world;
-    char where[TEXT_BYTES + 32] = "", label[TEXT_BYTES] = "", name[HOST_BYTES + 24], what[256];
+    char where[TEXT_BYTES + 32] = "", label[TEXT_BYTES] = "", name[HOST_BYTES + 24], what[400];
     const RankSlot *named = s->slot != NULL ? s->slot : s->waiter;
     int rank = LOAD(named->rank);
     snprintf(name, sizeof name, "rank %d on %s", rank, world_host(world, rank));
     if (s->waiter != NULL) text_read(&s->waiter->waiting[s->waiting].label, label);
     describe(named, where, sizeof where);
-    if (s->kind == DIED) {
-        snprintf(what, sizeof what, "died in %s", where);
+    if (s->kind == HOST_LOST) {
+        host_describe(world, s, where, what, sizeof what);
+    } else if (s->kind == DIED) {
+        snprintf(what, sizeof what, "%s died in %s", name, where);
     } else if (s->kind == STOPPED) {
-        snprintf(what, sizeof what, "stopped responding %.1f s ago in %s", s->seconds, where);
+        snprintf(what, sizeof what, "%s stopped responding %.1f s ago in %s", name, s->seconds,
+                 where);
     } else if (s->kind == HUNG) {
         const char *meanwhile = s->waiter != NULL    ? "while others wait in "
                                 : world->n_hosts > 1 ? "while others wait in another collective"
                                                      : "and no rank makes any";
-        snprintf(what, sizeof what, "hangs: no progress for %.1f s in %s, %s%s", s->seconds, where,
-                 meanwhile, label);
+        snprintf(what, sizeof what, "%s hangs: no progress for %.1f s in %s, %s%s", name,
+                 s->seconds, where, meanwhile, label);
     } else {
         snprintf(what, sizeof what,
-                 "has waited %.0f s in %s for a rank of another host or in another collective",
-                 s->seconds, label);
+                 "%s has waited %.0f s in %s for a rank of another host or in another collective",
+                 name, s->seconds, label);
     }
-    int length = snprintf(line, bytes, "%s: error: %s %s; all ranks end (exit 1)\n",
-                          world_program(world), name, what);
+    int length = snprintf(line, bytes, "%s: error: %s; all ranks end (exit 1)\n",
+                          world_program(world), what);
     return (size_t)length < bytes ? (size_t)length : bytes - 1;
 }

@@ -2,6 +2,7 @@
  * it. */
 #pragma once
 
+#include "dist/host_links.h"
 #include "dist/watchdog_wait.h"
 
 #include <mpi.h>
@@ -63,7 +64,8 @@ struct Watchdog {
     MPI_Win window;
     WatchdogTable *table;
     RankSlot *mine;
-    Peer *peers; /* (local_size) */
+    Peer *peers;      /* (local_size) */
+    HostLinks *hosts; /* NULL: all ranks share a host, or this is not the first of its host */
     /* (1 + local_size): the request to stop, then the end of each peer's process. */
     struct pollfd *wake;
     pthread_t thread;
@@ -74,13 +76,15 @@ struct Watchdog {
     bool was_allowed;
 };
 
-typedef enum SuspicionKind { NOBODY, DIED, STOPPED, HUNG, LOST } SuspicionKind;
+typedef enum SuspicionKind { NOBODY, DIED, STOPPED, HUNG, LOST, HOST_LOST } SuspicionKind;
 
 typedef struct Suspicion {
     SuspicionKind kind;
     const RankSlot *slot, *waiter;
     WaitingThread waiting; /* the waiter's thread */
     double seconds;
+    HostLoss loss; /* of a lost host, and its first rank */
+    int lost_rank;
 } Suspicion;
 
 #define LOAD(place) atomic_load_explicit(&(place), memory_order_relaxed)
