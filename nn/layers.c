@@ -81,8 +81,8 @@ static Status attn_create(Parameters *parameters, int index, const ModelConfig *
         config->qkv_bias == QKV_BIAS_AUTO ? config->bias : config->qkv_bias == QKV_BIAS_TRUE;
     out->layer = index;
     out->window = layer_pattern_at(&config->window, index);
-    TRY(linear_create(parameters, NAMED(".c_attn"), model_qkv_columns(config), config->C, 0.02,
-                      bias, &out->c_attn));
+    TRY(linear_create(parameters, NAMED(".c_attn"), model_qkv_columns(config), config->C,
+                      config->linear_std, bias, &out->c_attn));
     int64_t *splits = out->c_attn.weight->splits; /* q, k, v */
     splits[0] = config->NH * HS, splits[1] = splits[2] = config->NH_kv * HS;
     if (config->qk_norm && config->qk_norm_weight) {
@@ -100,7 +100,8 @@ static Status attn_create(Parameters *parameters, int index, const ModelConfig *
 }
 
 Status block_create(Parameters *parameters, int index, const ModelConfig *config, Block *out) {
-    double residual_std = config->zero_init ? 0 : 0.02 / sqrt(2.0 * (double)config->L);
+    double residual_std =
+        config->zero_init ? 0 : config->linear_std / sqrt(2.0 * (double)config->L);
     int64_t C = config->C, hidden = config->F * (model_mlp_is_gated(config->mlp) ? 2 : 1);
     char name[64];
 #define NAMED(suffix) (snprintf(name, sizeof name, "h.%d" suffix, index), name)
@@ -110,7 +111,7 @@ Status block_create(Parameters *parameters, int index, const ModelConfig *config
     TRY(attn_create(parameters, index, config, residual_std, &out->attn));
     if (config->block == BLOCK_SEQUENTIAL)
         TRY(norm_create(parameters, NAMED(".ln_2"), config, &out->ln_2));
-    TRY(linear_create(parameters, NAMED(".mlp.c_fc"), hidden, C, 0.02, config->bias,
+    TRY(linear_create(parameters, NAMED(".mlp.c_fc"), hidden, C, config->linear_std, config->bias,
                       &out->mlp.c_fc));
     if (model_mlp_is_gated(config->mlp)) {
         int64_t *splits = out->mlp.c_fc.weight->splits; /* gate, up */
@@ -154,10 +155,12 @@ static Tensor *qkv_forward(Program *p, const Attention *attn, const ModelConfig 
 
 Tensor *attn_forward(Program *p, const Attention *attn, const ModelConfig *config, Tensor *x,
                      const ForwardContext *context) {
+    int64_t window =
+        context->windows == NULL ? attn->window : layer_pattern_at(context->windows, attn->layer);
     AttentionOptions options = {.choice = context->attention,
                                 .NH = config->NH,
                                 .NH_kv = config->NH_kv,
-                                .window = attn->window,
+                                .window = window,
                                 .scale = config->attention_scale,
                                 .softcap = config->attention_softcap,
                                 .dropout = context->dropout,

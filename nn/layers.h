@@ -51,6 +51,7 @@ typedef struct ForwardContext {
     Recompute recompute;
     /* Of nn/attention/documents.h: attention stays inside documents; NULL: it does not. */
     Tensor *documents;
+    const LayerPattern *windows; /* of attention; NULL: the model's */
     /* The inputs of a program that appends to a cache of keys and values; NULL: no cache. */
     const KvTokens *cached;
     Tensor *tokens;     /* (B, T) i32; model_forward sets it, */
@@ -63,8 +64,8 @@ NODISCARD Status linear_create(Parameters *parameters, const char *name, int64_t
 NODISCARD Status norm_create(Parameters *parameters, const char *name, const ModelConfig *config,
                              Norm *out);
 
-/* The block `h.INDEX`. Its c_proj weights are initialized with std 0.02 / sqrt(2L), as GPT-2's
- * scaled residual projections, or with zeros. */
+/* The block `h.INDEX`. Its c_proj weights are initialized with std linear_std / sqrt(2L), as
+ * GPT-2's scaled residual projections, or with zeros. */
 NODISCARD Status block_create(Parameters *parameters, int index, const ModelConfig *config,
                               Block *out);
 

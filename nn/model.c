@@ -24,7 +24,8 @@ static Status head_create(Parameters *parameters, const ModelConfig *c, Model *m
     Linear head;
     model->head = model->wte;
     if (c->tie_embeddings) return OK;
-    TRY(linear_create(parameters, "lm_head", c->Vp, c->C, c->zero_init ? 0 : 0.02, false, &head));
+    TRY(linear_create(parameters, "lm_head", c->Vp, c->C, c->zero_init ? 0 : c->linear_std, false,
+                      &head));
     head.weight->init_rows = c->V;
     model->head = head.weight;
     return OK;

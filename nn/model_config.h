@@ -58,12 +58,13 @@ typedef struct ModelConfig {
     bool residual_scalars;         /* x = s[0] x + s[1] x0 before each block */
     bool zero_init;                /* c_proj and an untied lm_head start at 0 */
     double embedding_std;          /* of the initial wte */
+    double linear_std;             /* of the initial linear layers; c_proj's is / sqrt(2 L) */
 } ModelConfig;
 
 /* The layers of GPT-2, for initializers. */
 #define MODEL_CONFIG_DEFAULTS                                                                      \
     .bias = true, .norm_weight = true, .norm_eps = 1e-5, .rope = ROPE_OPTIONS_DEFAULTS,            \
-    .qk_norm_weight = true, .tie_embeddings = true, .embedding_std = 0.02
+    .qk_norm_weight = true, .tie_embeddings = true, .embedding_std = 0.02, .linear_std = 0.02
 
 /* 4 C, or the multiple of 64 at or above 8/3 C for the gated MLPs, which have three matrices:
  * arXiv:2002.05202, section 3. */

@@ -30,6 +30,7 @@ typedef struct Recorder {
     const Parameters *parameters;
     const StepTensors *tensors;
     const TrainingOptions *options;
+    TrainingPhase phase;
 } Recorder;
 
 /* The section of gradients must hold the parameters' gradients. */
@@ -44,7 +45,8 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
     ForwardContext context = {.attention = options->attention,
                               .dropout = r->model->config.dropout,
                               .step = r->tensors->step,
-                              .recompute = options->recompute};
+                              .recompute = options->recompute,
+                              .windows = r->phase.windows};
     LossOptions loss = {.V = r->model->config.V,
                         .scale = 1.0 / tokens,
                         .logits_bytes = options->logits_bytes,
@@ -59,7 +61,7 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
 static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram kind) {
     const TrainingOptions *options = r->options;
     bool accumulate = kind == MICRO_MIDDLE || kind == MICRO_LAST;
-    double tokens = (double)(options->B * options->T * options->accumulation * options->ranks);
+    double tokens = (double)(options->B * options->T * r->phase.accumulation * options->ranks);
     watch_parameters(p, r->parameters, accumulate);
     losses_record(p, r, tokens);
     sum_record(p, r->tensors->loss, r->tensors->losses, 1.0 / tokens, accumulate);
@@ -81,14 +83,14 @@ static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram ki
                                .embeddings = as_rows ? &embeddings : NULL});
 }
 
-static Status micro_batches_record(Training *training, const Recorder *r, Target target) {
-    int64_t n = r->options->accumulation;
+static Status micro_batches_record(BoundProgram *programs, const Recorder *r, Target target) {
+    int64_t n = r->phase.accumulation;
     bool wanted[] = {
         [MICRO_ONLY] = n == 1, [MICRO_FIRST] = n > 1, [MICRO_MIDDLE] = n > 2, [MICRO_LAST] = n > 1};
     for (int kind = MICRO_ONLY; kind <= MICRO_LAST; kind++) {
         if (!wanted[kind]) continue;
-        TRY(program_create(target, true, &training->programs[kind].program));
-        micro_batch_record(training->programs[kind].program, r, (TrainingProgram)kind);
+        TRY(program_create(target, true, &programs[kind].program));
+        micro_batch_record(programs[kind].program, r, (TrainingProgram)kind);
     }
     return OK;
 }
@@ -109,25 +111,33 @@ Status training_create(const Model *model, const Parameters *parameters, const S
                        Target target, const TrainingOptions *options, Training **out) {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while recording");
-    Recorder recorder = {model, parameters, tensors, options};
-    TRY(micro_batches_record(*out, &recorder, target));
+    Recorder recorder = {model, parameters, tensors, options, {0}};
+    int n = options->n_phases;
+    if (n > TRAINING_MAX_PHASES)
+        return ERROR(STATUS_CONFIG, "more than %d phases", TRAINING_MAX_PHASES);
+    (*out)->n_programs = (n > 1 ? n : 1) * TRAINING_PROGRAMS;
+    for (int i = 0; i < n; i++) {
+        recorder.phase = options->phases[i];
+        TRY(micro_batches_record(&(*out)->programs[i * TRAINING_PROGRAMS], &recorder, target));
+    }
+    recorder.phase = (TrainingPhase){0};
     TRY(others_record(*out, &recorder, target));
-    return bound_programs_plan((*out)->programs, TRAINING_PROGRAMS);
+    return bound_programs_plan((*out)->programs, (*out)->n_programs);
 }
 
 void training_destroy(Training **training) {
     if (training == NULL || *training == NULL) return;
-    bound_programs_destroy((*training)->programs, TRAINING_PROGRAMS);
+    bound_programs_destroy((*training)->programs, (*training)->n_programs);
     free(*training);
     *training = NULL;
 }
 
 size_t training_arena_bytes(const Training *training) {
-    return bound_programs_bytes(training->programs, TRAINING_PROGRAMS);
+    return bound_programs_bytes(training->programs, training->n_programs);
 }
 
 Status training_bind(Training *training, Device *device) {
-    return bound_programs_bind(training->programs, TRAINING_PROGRAMS, device, "activations");
+    return bound_programs_bind(training->programs, training->n_programs, device, "activations");
 }
 
 Status training_gather_weights(const Training *training) {
@@ -139,6 +149,10 @@ TrainingProgram training_micro_batch(int64_t index, int64_t accumulation) {
     if (accumulation == 1) return MICRO_ONLY;
     if (index == 0) return MICRO_FIRST;
     return index == accumulation - 1 ? MICRO_LAST : MICRO_MIDDLE;
+}
+
+Program *training_program(const Training *training, int phase, TrainingProgram kind) {
+    return training->programs[phase * TRAINING_PROGRAMS + (int)kind].program;
 }
 
 const AttentionCall *training_attention_call(const Training *training) {
@@ -154,7 +168,7 @@ const AttentionCall *training_attention_call(const Training *training) {
 
 const Plan *training_largest_plan(const Training *training) {
     const Plan *largest = NULL;
-    for (int i = 0; i < TRAINING_PROGRAMS; i++) {
+    for (int i = 0; i < training->n_programs; i++) {
         const Plan *plan = training->programs[i].plan;
         if (plan != NULL && (largest == NULL || plan->bytes > largest->bytes)) largest = plan;
     }

@@ -1,5 +1,8 @@
 /* A training step as programs over one model: forward, loss, backward, and the update.
  *
+ * A run may change its accumulation and its windows of attention: it has programs for each of these
+ * phases.
+ *
  * With gradient accumulation a step replays several programs: the first micro-batch sets the
  * gradients, the others add to them, and the last one also reduces over ranks and updates. All
  * share one arena, which has the size of the largest plan. Evaluation is another program over the
@@ -22,10 +25,20 @@ typedef struct StepTensors {
     Tensor *first_nonfinite;  /* (1) i64: the first non-finite gradient; see core/ops/adamw.h */
 } StepTensors;
 
+/* A step has `accumulation` micro-batches on each rank. */
+typedef struct TrainingPhase {
+    int64_t accumulation;
+    const LayerPattern *windows; /* of attention; NULL: the model's */
+} TrainingPhase;
+
+enum { TRAINING_MAX_PHASES = 16 };
+
 typedef struct TrainingOptions {
-    int64_t B, T;                /* shape of one micro-batch on one rank */
-    int64_t accumulation, ranks; /* micro-batches per step, and ranks; B times their product is the
-                                    global batch. 0 micro-batches: only evaluation is recorded */
+    int64_t B, T, ranks;         /* shape of one micro-batch on one rank; B times accumulation times
+                                    ranks is the global batch */
+    const TrainingPhase *phases; /* (n_phases), borrowed for the recording; 0: only evaluation is
+                                    recorded */
+    int n_phases;
     const KernelChoice *attention;
     bool document_mask;  /* attention stays inside documents; */
     int32_t end_of_text; /* this token ends each of them */
@@ -49,7 +62,9 @@ typedef enum TrainingProgram {
 } TrainingProgram;
 
 typedef struct Training {
-    BoundProgram programs[TRAINING_PROGRAMS]; /* empty if the step does not need one */
+    BoundProgram programs[TRAINING_MAX_PHASES * TRAINING_PROGRAMS]; /* by phase; empty if a step
+                                                                       does not need one */
+    int n_programs;
 } Training;
 
 /* Declares the step's tensors in the store. */
@@ -74,6 +89,10 @@ NODISCARD Status training_gather_weights(const Training *training);
 
 /* The program that micro-batch `index` of `accumulation` replays. */
 TrainingProgram training_micro_batch(int64_t index, int64_t accumulation);
+
+/* This program of a phase; NULL if its steps do not need one. Evaluation, with the model's windows,
+ * and the gathering of weights belong to phase 0. */
+Program *training_program(const Training *training, int phase, TrainingProgram kind);
 
 /* The attention call of the first layer, as recorded in the step's first program; NULL if the model
  * has none. */

@@ -65,10 +65,11 @@ static Status config_of(const BenchOptions *options, const Rung *rung, Config **
 }
 
 static Status config_check(const Config *config) {
-    if (config->training.gradient_accumulation_steps != 1) {
-        return ERROR(
-            STATUS_USAGE,
-            "bench ladder measures one micro-batch: training.gradient_accumulation_steps is 1");
+    if (config->training.gradient_accumulation_steps != 1 ||
+        config->training.batch_schedule.count > 0) {
+        return ERROR(STATUS_USAGE,
+                     "bench ladder measures one micro-batch: training.gradient_accumulation_steps "
+                     "is 1, without training.batch_schedule");
     }
     if (config->data.batch_size == CONFIG_AUTO) {
         return ERROR(STATUS_USAGE,

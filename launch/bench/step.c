@@ -43,8 +43,8 @@ static void memory_report(const Experiment *e, FILE *out) {
         fprintf(out, ", %.1f MiB taken",
                 (double)(total_bytes - free_bytes - e->device->others_bytes) / 0x1p20);
     }
-    if (e->planned.seconds > 0)
-        fprintf(out, " | %.2f ms a step predicted", 1e3 * e->planned.seconds);
+    if (e->planned.seconds[0] > 0)
+        fprintf(out, " | %.2f ms a step predicted", 1e3 * e->planned.seconds[0]);
     fputs("\n", out);
 }
 
@@ -76,10 +76,11 @@ static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
 static Status open_device(Experiment *e, const Config *config) {
     experiment_configure(e, config);
     if (e->resolved.vocab_size == CONFIG_AUTO) e->resolved.vocab_size = GPT2_VOCAB;
-    if (config->training.gradient_accumulation_steps != 1) {
-        return ERROR(
-            STATUS_CONFIG,
-            "bench step measures one micro-batch: training.gradient_accumulation_steps is 1");
+    if (config->training.gradient_accumulation_steps != 1 ||
+        config->training.batch_schedule.count > 0) {
+        return ERROR(STATUS_CONFIG,
+                     "bench step measures one micro-batch: training.gradient_accumulation_steps is "
+                     "1, without training.batch_schedule");
     }
     TRY(experiment_open_device(e));
     e->ceilings = ceilings_find(e->device, config_dtype(e->config),

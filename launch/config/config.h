@@ -75,10 +75,36 @@ typedef struct ConfigStrings {
     const char **items;
 } ConfigStrings;
 
+/* A part of the run: `percent` of it if positive, `tokens` if positive, else `steps`. */
+typedef struct ConfigLength {
+    int64_t steps, tokens;
+    double percent;
+} ConfigLength;
+
+/* Values that apply in turn, each from a point of the run on: [[0, A], [30%, B]]. The first starts
+ * at 0; the starts increase and have one unit. */
+enum { CONFIG_PHASES_MAX = 8 };
+
+/* training.batch_schedule; count 0: none. */
+typedef struct ConfigBatchSchedule {
+    int count;
+    ConfigLength from[CONFIG_PHASES_MAX];
+    int64_t tokens[CONFIG_PHASES_MAX]; /* of a step */
+    const struct YamlNode *node;       /* for messages */
+} ConfigBatchSchedule;
+
+/* attention.window as a schedule; count 0: none. The last one is the model's. */
+typedef struct ConfigWindowSchedule {
+    int count;
+    ConfigLength from[CONFIG_PHASES_MAX];
+    LayerPattern windows[CONFIG_PHASES_MAX];
+} ConfigWindowSchedule;
+
 typedef struct ConfigAttention {
     ConfigChoices backends; /* indices into attention_names */
     ConfigPick pick;
     bool document_mask;
+    ConfigWindowSchedule window;
 } ConfigAttention;
 
 typedef struct ConfigData {
@@ -98,6 +124,7 @@ typedef struct ConfigStop {
 typedef struct ConfigTraining {
     ConfigDtype dtype;
     int64_t gradient_accumulation_steps;
+    ConfigBatchSchedule batch_schedule;
     ConfigStop stop;
     ConfigRecompute recompute;
     bool shard_optimizer;
@@ -137,12 +164,6 @@ typedef struct ConfigOptimizer {
     int64_t beta2_half_life;       /* tokens; 0: betas[1] */
     ConfigLrReference lr_reference;
 } ConfigOptimizer;
-
-/* A part of the run: `percent` of its steps if positive, `tokens` if positive, else `steps`. */
-typedef struct ConfigLength {
-    int64_t steps, tokens;
-    double percent;
-} ConfigLength;
 
 typedef struct ConfigSchedule {
     ScheduleShape shape;
@@ -216,7 +237,7 @@ typedef struct Config {
     ConfigReport report;
     ConfigLaunch launch;
     Arena arena; /* owns every string above */
-    Arena tree;  /* owns `sweep` and `optimizer.groups` */
+    Arena tree;  /* owns `sweep`, `optimizer.groups` and the node of a batch schedule */
 } Config;
 
 /* Writes every key with its value as YAML, in the schema's order; loading it gives the same

@@ -110,7 +110,9 @@ static Status created(Status status, Config *config, Config **out) {
         config_destroy(&config);
         return status;
     }
-    if (config->sweep == NULL && config->optimizer.groups == NULL) arena_free(&config->tree);
+    bool is_used = config->sweep != NULL || config->optimizer.groups != NULL ||
+                   config->training.batch_schedule.node != NULL;
+    if (!is_used) arena_free(&config->tree);
     *out = config;
     return OK;
 }

@@ -98,8 +98,8 @@ static Status read_int(const Reading *r, int64_t *out) {
         return mismatch(r, r->field->type == FIELD_INT_OR_AUTO ? "an integer such as 12, or auto"
                            : r->field->type == FIELD_INT_OR_ALL
                                ? "an integer such as 10k or 1M, or all"
-                           : r->field->type == FIELD_PATTERN ? "an integer such as 512, or full"
-                                                             : "an integer such as 12 or 10k");
+                           : r->field->type == FIELD_WINDOW ? "an integer such as 512, or full"
+                                                            : "an integer such as 12 or 10k");
     }
     return check_range(r, (double)*out);
 }
@@ -166,12 +166,17 @@ static Status read_interval(const Reading *r, ConfigInterval *out) {
     return mismatch(r, "a duration such as 10m, or steps such as 500");
 }
 
-static Status read_length(const Reading *r, ConfigLength *out) {
+static Status read_any_length(const Reading *r, ConfigLength *out) {
     if (r->node->kind != NODE_SCALAR || !value_parse_length(r->node->text, out))
         return mismatch(r, "steps such as 500, tokens such as 10M tokens, or a share such as 2%");
     if (out->percent > 100)
         return PLACE_ERROR(r->node->place, "'%s' must be at most 100%% of the run, not %s",
                            r->field->path, shown_node(&r->config->arena, r->node));
+    return OK;
+}
+
+static Status read_length(const Reading *r, ConfigLength *out) {
+    TRY(read_any_length(r, out));
     bool is_count = out->percent == 0 && out->tokens == 0;
     return is_count ? check_range(r, (double)out->steps) : OK;
 }
@@ -257,6 +262,81 @@ static Status read_pattern(const Reading *r, LayerPattern *out) {
     return OK;
 }
 
+/* ---- schedules: [[0, A], [30%, B]] --------------------------------------------------------- */
+
+static bool is_schedule(const YamlNode *node) {
+    return node->kind == NODE_LIST && node->first != NULL && node->first->kind == NODE_LIST;
+}
+
+static int unit_of(const ConfigLength *length) {
+    return length->percent > 0 ? 2 : length->tokens > 0 ? 1 : 0;
+}
+
+static double number_of(const ConfigLength *length) {
+    return length->percent > 0 ? length->percent
+                               : (double)(length->tokens > 0 ? length->tokens : length->steps);
+}
+
+/* The start of row i; from[0 .. i - 1] are read. */
+static Status read_start(const Reading *r, int i, ConfigLength *from) {
+    TRY(read_any_length(r, &from[i]));
+    double number = number_of(&from[i]);
+    if (i == 0 && number > 0)
+        return PLACE_ERROR(r->node->place, "the first row of '%s' starts at 0, not at %s",
+                           r->field->path, r->node->text);
+    if (unit_of(&from[i]) == 2 && number >= 100)
+        return PLACE_ERROR(r->node->place, "a row of '%s' starts before 100%%, the end of the run",
+                           r->field->path);
+    if (i > 1 && unit_of(&from[i]) != unit_of(&from[i - 1]))
+        return PLACE_ERROR(r->node->place,
+                           "the rows of '%s' start in one unit: steps, tokens or percent",
+                           r->field->path);
+    if (i > 0 && number <= number_of(&from[i - 1]))
+        return PLACE_ERROR(r->node->place, "each row of '%s' starts after the previous one",
+                           r->field->path);
+    return OK;
+}
+
+/* The starts of all rows, and the nodes of their values. */
+static Status read_rows(const Reading *r, ConfigLength from[CONFIG_PHASES_MAX],
+                        const YamlNode *values[CONFIG_PHASES_MAX], int *count) {
+    *count = 0;
+    if (!is_schedule(r->node)) return mismatch(r, "rows such as [[0, 131k], [30%, 262k]]");
+    for (const YamlNode *row = r->node->first; row != NULL; row = row->next) {
+        Reading inner = {r->field, row, r->config};
+        if (*count == CONFIG_PHASES_MAX)
+            return PLACE_ERROR(row->place, "'%s' has more than %d rows", r->field->path,
+                               CONFIG_PHASES_MAX);
+        if (row->kind != NODE_LIST || row->count != 2)
+            return mismatch(&inner, "a start and a value in each row, such as [30%, 512]");
+        inner.node = row->first;
+        TRY(read_start(&inner, *count, from));
+        values[(*count)++] = row->last;
+    }
+    return OK;
+}
+
+static Status read_batches(const Reading *r, ConfigBatchSchedule *out) {
+    const YamlNode *values[CONFIG_PHASES_MAX];
+    *out = (ConfigBatchSchedule){.node = r->node};
+    TRY(read_rows(r, out->from, values, &out->count));
+    for (int i = 0; i < out->count; i++)
+        TRY(read_int(&(Reading){r->field, values[i], r->config}, &out->tokens[i]));
+    return OK;
+}
+
+static Status read_window(const Reading *r) {
+    ConfigWindowSchedule *out = &r->config->attention.window;
+    const YamlNode *values[CONFIG_PHASES_MAX];
+    *out = (ConfigWindowSchedule){0};
+    if (!is_schedule(r->node)) return read_pattern(r, target(r));
+    TRY(read_rows(r, out->from, values, &out->count));
+    for (int i = 0; i < out->count; i++)
+        TRY(read_pattern(&(Reading){r->field, values[i], r->config}, &out->windows[i]));
+    r->config->model.window = out->windows[out->count - 1];
+    return OK;
+}
+
 Status field_read(const Field *field, const YamlNode *node, Config *config) {
     Reading r = {field, node, config};
     void *out = target(&r);
@@ -281,6 +361,8 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     case FIELD_STRING_LIST:
     case FIELD_SHELL_LINES: return read_strings(&r, out);
     case FIELD_PATTERN: return read_pattern(&r, out);
+    case FIELD_WINDOW: return read_window(&r);
+    case FIELD_BATCH_SCHEDULE: return read_batches(&r, out);
     case FIELD_MAPS:
     case FIELD_SWEEP: *(const YamlNode **)out = node; return OK;
     }

@@ -9,6 +9,9 @@
  * config->arena. Errors: STATUS_CONFIG with the position of the node. */
 NODISCARD Status field_read(const Field *field, const YamlNode *node, Config *config);
 
+/* The values of an enum key as `a|b|c`, or the name of its type in the reference page. */
+void field_write_type(const Field *field, FILE *file);
+
 /* Whether the field is unset: it has no default and was not given. */
 bool field_is_unset(const Field *field, const Config *config);
 

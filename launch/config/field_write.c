@@ -15,6 +15,7 @@ bool field_is_unset(const Field *field, const Config *config) {
     switch (field->type) {
     case FIELD_INT: return *(const int64_t *)value == 0;
     case FIELD_DURATION: return *(const double *)value == 0;
+    case FIELD_BATCH_SCHEDULE: return ((const ConfigBatchSchedule *)value)->count == 0;
     default: return *(const void *const *)value == NULL; /* strings and the sweep */
     }
 }
@@ -27,7 +28,7 @@ static const char *enum_name(const Field *field, const void *value) {
 
 const char *field_word(const Field *field, int64_t value) {
     if (field->type == FIELD_INT_OR_AUTO && value == CONFIG_AUTO) return "auto";
-    if (field->type == FIELD_PATTERN && value == 0) return "full";
+    if (field->type == FIELD_WINDOW && value == 0) return "full";
     return field->type == FIELD_INT_OR_ALL && value == CONFIG_ALL ? "all" : NULL;
 }
 
@@ -94,6 +95,35 @@ static void write_pattern(const Field *field, const LayerPattern *pattern, FILE 
     fputc(']', file);
 }
 
+/* `[[0, A], [30%, B]]`: the opening of row i, and the end of each row. */
+static void write_start(int i, const ConfigLength *from, FILE *file) {
+    fputs(i == 0 ? "[[" : ", [", file);
+    value_write_length(*from, file);
+    fputs(", ", file);
+}
+
+static void write_batches(const ConfigBatchSchedule *schedule, FILE *file) {
+    for (int i = 0; i < schedule->count; i++) {
+        write_start(i, &schedule->from[i], file);
+        fprintf(file, "%lld]", (long long)schedule->tokens[i]);
+    }
+    fputc(']', file);
+}
+
+static void write_window(const Field *field, const Config *config, FILE *file) {
+    const ConfigWindowSchedule *schedule = &config->attention.window;
+    if (schedule->count == 0) {
+        write_pattern(field, &config->model.window, file);
+        return;
+    }
+    for (int i = 0; i < schedule->count; i++) {
+        write_start(i, &schedule->from[i], file);
+        write_pattern(field, &schedule->windows[i], file);
+        fputc(']', file);
+    }
+    fputc(']', file);
+}
+
 void node_write(const YamlNode *node, FILE *file) {
     if (node->kind == NODE_SCALAR) {
         if (node_is_null(node)) {
@@ -142,6 +172,8 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     case FIELD_STRING_LIST:
     case FIELD_SHELL_LINES: write_strings(value, file); break;
     case FIELD_PATTERN: write_pattern(field, value, file); break;
+    case FIELD_WINDOW: write_window(field, config, file); break;
+    case FIELD_BATCH_SCHEDULE: write_batches(value, file); break;
     case FIELD_MAPS:
     case FIELD_SWEEP: node_write(*(const YamlNode *const *)value, file); break;
     }
@@ -156,4 +188,40 @@ char *field_text(const Field *field, const Config *config) {
     if (fclose(file) == 0) return text;
     free(text);
     return NULL;
+}
+
+static void write_names(const char *const *names, FILE *file) {
+    for (size_t i = 0; names[i] != NULL; i++) fprintf(file, "%s%s", i == 0 ? "" : "|", names[i]);
+}
+
+void field_write_type(const Field *field, FILE *file) {
+    static const char *const types[] = {
+        [FIELD_STRING] = "string",
+        [FIELD_KEY] = "key",
+        [FIELD_INT] = "integer",
+        [FIELD_INT_OR_AUTO] = "integer|auto",
+        [FIELD_INT_OR_ALL] = "integer|all",
+        [FIELD_U64] = "integer",
+        [FIELD_FLOAT] = "number",
+        [FIELD_FLOAT_OR_AUTO] = "number|auto",
+        [FIELD_FLOAT_PAIR] = "[number, number]",
+        [FIELD_FLOAT_PAIR_OR_AUTO] = "[number, number]|auto",
+        [FIELD_BOOL] = "true|false",
+        [FIELD_BUDGET] = "bytes|percent",
+        [FIELD_DURATION] = "duration",
+        [FIELD_INTERVAL] = "duration|steps",
+        [FIELD_LENGTH] = "steps|tokens|percent",
+        [FIELD_ENUM] = "",
+        [FIELD_ENUM_LIST] = "list of ",
+        [FIELD_STRING_LIST] = "list of strings",
+        [FIELD_SHELL_LINES] = "list of strings",
+        [FIELD_PATTERN] = "",
+        [FIELD_WINDOW] = "integer|full, a list, or a schedule",
+        [FIELD_BATCH_SCHEDULE] = "schedule of integers",
+        [FIELD_MAPS] = "list of maps",
+        [FIELD_SWEEP] = "map|list of maps",
+    };
+    fputs(types[field->type], file);
+    if (field->names != NULL) write_names(field->names, file);
+    if (field->type == FIELD_PATTERN) fputs(", or a list", file);
 }

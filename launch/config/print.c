@@ -56,7 +56,7 @@ void config_help(FILE *file) {
     fputs("Keys, for the config and as key=value (details: docs/config.md):\n", file);
     for (size_t i = 0; i < schema_count; i++) {
         fprintf(file, "  %-38s", schema[i].path);
-        schema_write_type(&schema[i], file);
+        field_write_type(&schema[i], file);
         if (schema[i].fallback != NULL) fprintf(file, " (%s)", schema[i].fallback);
         fputc('\n', file);
     }

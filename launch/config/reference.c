@@ -44,6 +44,10 @@ static const char *const opening =
     "The "
     "run is as long as\n"
     "  `training.stop` says. Under a time limit a share of the steps is that share of the time.\n"
+    "- **Schedules** are rows of a start and a value, `[[0, 131k], [30%, 262k]]`: each value "
+    "applies "
+    "from its start on.\n"
+    "  Starts are lengths, all in one unit; the first is 0.\n"
     "- **Interpolation**: `${a.b}` is the value of another key, `${x-mine}` of one of yours, "
     "`${env:NAME}` of the\n"
     "  environment; `$${` stands for a literal `${`. Inside `{...}` and `[...]` YAML requires "
@@ -70,7 +74,7 @@ static void write_row(const Field *field, FILE *file) {
     char type[128] = "";
     FILE *text = fmemopen(type, sizeof type, "w");
     if (text != NULL) {
-        schema_write_type(field, text);
+        field_write_type(field, text);
         fclose(text);
     }
     for (const char *c = type; *c != '\0'; c++) fprintf(file, *c == '|' ? ", " : "%c", *c);

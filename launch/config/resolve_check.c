@@ -146,6 +146,38 @@ static Status check_schedule(const YamlNode *root, const Config *config) {
     return schedule->shape == SCHEDULE_WSD ? check_wsd(root, config) : check_decay(root, config);
 }
 
+static bool is_in_percent(const ConfigLength *from, int count) {
+    return count > 1 && from[1].percent > 0;
+}
+
+static bool is_in_tokens(const ConfigLength *from, int count) {
+    return count > 1 && from[1].tokens > 0;
+}
+
+/* The phases of a run are the rows of both schedules, in order. */
+static Status check_phases(const YamlNode *root, const Config *config) {
+    const ConfigBatchSchedule *batch = &config->training.batch_schedule;
+    const ConfigWindowSchedule *window = &config->attention.window;
+    Place place = place_of(root, "training.batch_schedule", "attention.window");
+    bool both = batch->count > 1 && window->count > 1;
+    if (both &&
+        (is_in_percent(batch->from, batch->count) != is_in_percent(window->from, window->count) ||
+         is_in_tokens(batch->from, batch->count) != is_in_tokens(window->from, window->count)))
+        return PLACE_ERROR(place, "the rows of 'training.batch_schedule' and 'attention.window' "
+                                  "start in one unit: steps, tokens or percent");
+    if (batch->count == 0) return OK;
+    if (config->training.gradient_accumulation_steps != 1)
+        return PLACE_ERROR(
+            place_of(root, "training.gradient_accumulation_steps", "training.batch_schedule"),
+            "'training.batch_schedule' sets the accumulation; remove "
+            "'training.gradient_accumulation_steps'");
+    if (config->optimizer.beta2_half_life != 0)
+        return PLACE_ERROR(place_of(root, "optimizer.beta2_half_life", "training.batch_schedule"),
+                           "'optimizer.beta2_half_life' sets one beta2 for the whole run; set "
+                           "'optimizer.betas' with a 'training.batch_schedule'");
+    return OK;
+}
+
 /* Learning rates of groups are multiples of optimizer.lr, whose schedule they follow. */
 static Status check_group_lr(const YamlNode *root, const char *key, bool is_set, double lr) {
     if (!is_set || lr > 0) return OK;
@@ -198,6 +230,7 @@ Status resolve_check(const YamlNode *root, const Config *config) {
     TRY(check_name(root, config));
     TRY(check_model(root, config));
     TRY(check_schedule(root, config));
+    TRY(check_phases(root, config));
     TRY(check_optimizer(root, config));
     TRY(check_metric(root, config));
     TRY(sweep_check(config));

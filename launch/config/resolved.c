@@ -4,6 +4,7 @@ Resolved resolved_from(const Config *config) {
     return (Resolved){.vocab_size = config->model.V,
                       .end_of_text = config->data.end_of_text,
                       .batch_size = config->data.batch_size,
+                      .batch_schedule = config->training.batch_schedule,
                       .backends = config->attention.backends};
 }
 
@@ -31,6 +32,7 @@ Config config_resolved(const Config *config, const Resolved *resolved) {
     copy.model.V = resolved->vocab_size;
     copy.data.end_of_text = resolved->end_of_text;
     copy.data.batch_size = resolved->batch_size;
+    copy.training.batch_schedule = resolved->batch_schedule;
     copy.attention.backends = resolved->backends;
     return copy;
 }

@@ -5,9 +5,10 @@
 #include "launch/config/config.h"
 
 typedef struct Resolved {
-    int64_t vocab_size;     /* model.vocab_size */
-    int64_t end_of_text;    /* data.end_of_text; CONFIG_AUTO: unknown */
-    int64_t batch_size;     /* data.batch_size; CONFIG_AUTO until the memory search has run */
+    int64_t vocab_size;  /* model.vocab_size */
+    int64_t end_of_text; /* data.end_of_text; CONFIG_AUTO: unknown */
+    int64_t batch_size;  /* data.batch_size; CONFIG_AUTO until the memory search has run */
+    ConfigBatchSchedule batch_schedule; /* training.batch_schedule, in whole micro-batches */
     ConfigChoices backends; /* attention.backends; one, after attention.pick has compared speeds */
 } Resolved;
 

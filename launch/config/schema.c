@@ -130,6 +130,9 @@ const Field schema[] = {
      "RMS norm, without weights, of the embeddings"},
     {"model.embedding_std", FIELD_FLOAT, "0.02", FROM(0, 100), AT(model.embedding_std), MUST,
      "standard deviation of the initial token embedding"},
+    {"model.linear_std", FIELD_FLOAT, "0.02", FROM(0, 100), AT(model.linear_std), MUST,
+     "standard deviation of the initial linear layers; output projections divide it by "
+     "sqrt(2 n_layer)"},
     {"model.value_embeddings", FIELD_PATTERN, "false", ONE_OF(bool_names),
      AT(model.value_embeddings), MUST,
      "layers that add an embedding of the token to v; a list repeats over the layers"},
@@ -150,9 +153,10 @@ const Field schema[] = {
      "tokens attend only within their document, which ends with data.end_of_text; positions "
      "continue through the row"},
 
-    {"attention.window", FIELD_PATTERN, "full", FROM(1, 16777216), AT(model.window), MUST,
+    {"attention.window", FIELD_WINDOW, "full", FROM(1, 16777216), AT(model.window), MUST,
      "a token attends to itself and the previous tokens, this many in all; a list such as [512, "
-     "512, 512, full] repeats over the layers"},
+     "512, 512, full] repeats over the layers; a schedule such as [[0, 128], [50%, 512]] changes "
+     "it during training, and evaluation uses the last"},
     {"attention.scale", FIELD_FLOAT, "0", FROM(0, 1000), AT(model.attention_scale), MUST,
      "factor of the scores; 0 is 1 / sqrt(head_dim)"},
     {"attention.softcap", FIELD_FLOAT, "0", FROM(0, 1e6), AT(model.attention_softcap), MUST,
@@ -175,6 +179,10 @@ const Field schema[] = {
     {"training.gradient_accumulation_steps", FIELD_INT, "1", FROM(1, 1000000),
      AT(training.gradient_accumulation_steps), BATCH,
      "micro-steps per step"},
+    {"training.batch_schedule", FIELD_BATCH_SCHEDULE, NULL, FROM(1, MANY),
+     AT(training.batch_schedule), MUST,
+     "tokens per step, such as [[0, 131k], [30%, 262k]], by accumulation: rounded to multiples of "
+     "ranks x batch_size x block_size"},
     {"training.stop.steps", FIELD_INT, NULL, FROM(1, MANY), AT(training.stop.steps), FREE,
      "stop after this many steps"},
     {"training.stop.tokens", FIELD_INT, NULL, FROM(1, MANY), AT(training.stop.tokens), FREE,
@@ -233,7 +241,8 @@ const Field schema[] = {
      "optimizer.betas for any batch"},
     {"optimizer.lr_reference.batch_tokens", FIELD_INT, NULL, FROM(1, MANY),
      AT(optimizer.lr_reference.batch_tokens), MUST,
-     "learning rates are for this many tokens a step; others multiply them by a power of the ratio"},
+     "learning rates are for this many tokens a step; others multiply them by a power of the ratio, "
+     "also during a batch_schedule"},
     {"optimizer.lr_reference.exponent", FIELD_FLOAT, "0.5", FROM(0, 2),
      AT(optimizer.lr_reference.exponent), MUST, "exponent of this power"},
 
@@ -359,39 +368,4 @@ const char *schema_suggest(const char *path, char *buffer, size_t bytes) {
         consider(path, key, strlen(key), &least, buffer, bytes);
     }
     return least == 1 || is_slip(least, last_part(path)) ? buffer : NULL;
-}
-
-static void write_names(const char *const *names, FILE *file) {
-    for (size_t i = 0; names[i] != NULL; i++) fprintf(file, "%s%s", i == 0 ? "" : "|", names[i]);
-}
-
-void schema_write_type(const Field *field, FILE *file) {
-    static const char *const types[] = {
-        [FIELD_STRING] = "string",
-        [FIELD_KEY] = "key",
-        [FIELD_INT] = "integer",
-        [FIELD_INT_OR_AUTO] = "integer|auto",
-        [FIELD_INT_OR_ALL] = "integer|all",
-        [FIELD_U64] = "integer",
-        [FIELD_FLOAT] = "number",
-        [FIELD_FLOAT_OR_AUTO] = "number|auto",
-        [FIELD_FLOAT_PAIR] = "[number, number]",
-        [FIELD_FLOAT_PAIR_OR_AUTO] = "[number, number]|auto",
-        [FIELD_BOOL] = "true|false",
-        [FIELD_BUDGET] = "bytes|percent",
-        [FIELD_DURATION] = "duration",
-        [FIELD_INTERVAL] = "duration|steps",
-        [FIELD_LENGTH] = "steps|tokens|percent",
-        [FIELD_ENUM] = "",
-        [FIELD_ENUM_LIST] = "list of ",
-        [FIELD_STRING_LIST] = "list of strings",
-        [FIELD_SHELL_LINES] = "list of strings",
-        [FIELD_PATTERN] = "",
-        [FIELD_MAPS] = "list of maps",
-        [FIELD_SWEEP] = "map|list of maps",
-    };
-    fputs(types[field->type], file);
-    if (field->type == FIELD_PATTERN && field->names == NULL) fputs("integer|full", file);
-    if (field->names != NULL) write_names(field->names, file);
-    if (field->type == FIELD_PATTERN) fputs(", or a list", file);
 }

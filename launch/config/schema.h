@@ -26,7 +26,10 @@ typedef enum FieldType {
     FIELD_SHELL_LINES, /* the same, but newlines and tabs are allowed */
     FIELD_PATTERN, /* a LayerPattern: a value or a list of values, repeated over the layers; 0 is
                       `full`, or the first of `names` */
-    FIELD_MAPS,    /* a list of maps, kept as a node */
+    FIELD_WINDOW,  /* of attention: a pattern, or a schedule of patterns; the last is ModelConfig's,
+                      the schedule ConfigAttention's */
+    FIELD_BATCH_SCHEDULE,
+    FIELD_MAPS, /* a list of maps, kept as a node */
     FIELD_SWEEP,
 } FieldType;
 
@@ -57,6 +60,3 @@ bool schema_is_group(const char *path);
 
 /* The key or group nearest to a misspelled path, or NULL. */
 const char *schema_suggest(const char *path, char *buffer, size_t bytes);
-
-/* The values of an enum key as `a|b|c`, or the name of its type in the reference page. */
-void schema_write_type(const Field *field, FILE *file);

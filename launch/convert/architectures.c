@@ -134,7 +134,8 @@ static const JsonField qwen3_fields[] = {
 
 #define DECODER_LAYERS                                                                             \
     .norm = MODEL_RMSNORM, .position = POSITION_ROPE, .mlp = MLP_SWIGLU, .norm_weight = true,      \
-    .rope = ROPE_OPTIONS_DEFAULTS, .qk_norm_weight = true, .embedding_std = 0.02
+    .rope = ROPE_OPTIONS_DEFAULTS, .qk_norm_weight = true, .embedding_std = 0.02,                  \
+    .linear_std = 0.02
 
 static const Architecture gpt2 = {
     &gpt2_family, {MODEL_CONFIG_DEFAULTS}, gpt2_fields, .is_sized_by_weights = true};

@@ -72,7 +72,7 @@ static bool is_of_model(const Field *field) {
 
 static bool is_function(const Field *field, const ModelConfig *config) {
     static const char *const initial[] = {"model.dropout", "model.embedding_std",
-                                          "model.zero_init"};
+                                          "model.linear_std", "model.zero_init"};
     for (size_t i = 0; i < sizeof initial / sizeof *initial; i++) {
         if (strcmp(field->path, initial[i]) == 0) return false;
     }

@@ -22,7 +22,7 @@ static Status rate_of(const Experiment *e, Probes *probes, const char *name, dou
     if (status.code == STATUS_CONFIG || status.code == STATUS_NO_ROOM) return OK;
     TRY(status);
     TRY(memory_capacity(e, &plan, &capacity));
-    if (plan.bytes <= capacity) *rate = plan.seconds > 0 ? (double)B / plan.seconds : 0;
+    if (plan.bytes <= capacity) *rate = plan.seconds[0] > 0 ? (double)B / plan.seconds[0] : 0;
     return OK;
 }
 
@@ -157,7 +157,7 @@ static Status row_plan(const Experiment *e, Probes *probes, BackendRow *row) {
     if (failed(largest) && largest.code != STATUS_NO_ROOM) return largest;
     TRY(probes_find(probes, e->resolved.batch_size, &one, &plan));
     row->planned_bytes = plan.bytes;
-    row->predicted_s = plan.seconds;
+    row->predicted_s = plan.seconds[0];
     return OK;
 }
 

@@ -253,8 +253,16 @@ int64_t experiment_ranks(const Experiment *e) {
     return e->plan.ranks > 0 ? e->plan.ranks : world_size(e->world);
 }
 
+static int64_t micro_tokens(const Experiment *e) {
+    return experiment_ranks(e) * e->resolved.batch_size * e->T;
+}
+
+Phases experiment_phases(const Experiment *e) { return phases_of(e->config, micro_tokens(e)); }
+
+int64_t experiment_accumulation(const Experiment *e) {
+    return experiment_phases(e).list[e->phase].accumulation;
+}
+
 int64_t experiment_tokens_per_step(const Experiment *e) {
-    const Config *c = e->config;
-    return experiment_ranks(e) * e->resolved.batch_size * c->training.gradient_accumulation_steps *
-           e->T;
+    return micro_tokens(e) * experiment_accumulation(e);
 }

@@ -42,6 +42,7 @@ typedef struct Experiment {
     StepTensors step;
     Training *training;
     PlanResult planned;    /* of the recording */
+    int phase;             /* of the next step: see launch/run/phases.h */
     BackendTable backends; /* the device's attention backends, compared; on rank 0 */
     int64_t T;
     size_t base_bytes;          /* resident in this process before the plan is allocated */
@@ -81,7 +82,13 @@ void experiment_destroy(Experiment *e);
 /* Ranks of the run, or of --plan --ranks. */
 int64_t experiment_ranks(const Experiment *e);
 
-/* Tokens of one optimizer step: ranks x batch_size x accumulation x T. */
+/* The phases of the run, with the resolved batch. */
+Phases experiment_phases(const Experiment *e);
+
+/* Micro-batches of a step of the current phase. */
+int64_t experiment_accumulation(const Experiment *e);
+
+/* Tokens of an optimizer step of the current phase: ranks x batch_size x accumulation x T. */
 int64_t experiment_tokens_per_step(const Experiment *e);
 
 /* The model of a config, with padded vocabulary. */

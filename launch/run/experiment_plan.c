@@ -22,7 +22,8 @@ static Status choose(Experiment *e, Probes *probes, KernelChoice *asked) {
     KernelChoice picked = experiment_attention(resolved);
     if (searches && picked.count < asked->count) TRY(batch_settle(e, probes, &picked, &B));
     resolved->batch_size = B;
-    return OK;
+    if (e->evaluates) return OK;
+    return batch_schedule_round(&resolved->batch_schedule, experiment_ranks(e) * B * e->T);
 }
 
 static Status plan(Experiment *e, Probes *probes) {

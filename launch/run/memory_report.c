@@ -54,7 +54,7 @@ static void kinds_print(const Experiment *e, FILE *file) {
 /* Prints nothing if the prediction is unknown. */
 static void prediction_print(const Experiment *e, FILE *file) {
     const Ceilings *ceilings = &e->ceilings;
-    double seconds = e->planned.seconds, tokens = (double)experiment_tokens_per_step(e);
+    double seconds = e->planned.seconds[0], tokens = (double)experiment_tokens_per_step(e);
     if (seconds <= 0) return;
     fprintf(file, "predicted %.2f ms a step, %.0f tokens/s%s (%s %.0f TFLOP/s and %.2f TB/s)\n",
             1e3 * seconds, tokens / seconds,
@@ -63,8 +63,16 @@ static void prediction_print(const Experiment *e, FILE *file) {
             1e-12 * ceilings->bytes);
 }
 
+static void phases_print(const Experiment *e, FILE *file) {
+    int count = experiment_phases(e).count;
+    char text[512];
+    for (int i = 0; i < count && count > 1; i++) {
+        phase_describe(e, i, text, sizeof text);
+        fprintf(file, "%s\n", text);
+    }
+}
+
 Status memory_print(const Experiment *e, FILE *file) {
-    const Config *c = e->config;
     size_t capacity;
     char remark[256];
     TRY(memory_capacity(e, &e->planned, &capacity));
@@ -80,9 +88,10 @@ Status memory_print(const Experiment *e, FILE *file) {
             "attention %s | %lld parameters | %lld ranks x batch %lld x accumulation %lld x T %lld "
             "= %lld tokens a step\n",
             e->planned.attention, (long long)e->planned.parameters, (long long)experiment_ranks(e),
-            (long long)e->resolved.batch_size, (long long)c->training.gradient_accumulation_steps,
+            (long long)e->resolved.batch_size, (long long)experiment_accumulation(e),
             (long long)e->T, (long long)experiment_tokens_per_step(e));
     prediction_print(e, file);
+    phases_print(e, file);
     backend_table_print(&e->backends, file);
     rates_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') fprintf(file, "%s\n", remark);
@@ -109,6 +118,21 @@ static json_t *kinds_json(const Experiment *e) {
     return kinds;
 }
 
+static json_t *phases_json(const Experiment *e) {
+    Phases phases = experiment_phases(e);
+    json_t *list = json_array();
+    for (int i = 0; i < phases.count; i++) {
+        Experiment then = *e;
+        then.phase = i;
+        json_t *phase =
+            json_pack("{s:I}", "tokens_per_step", (json_int_t)experiment_tokens_per_step(&then));
+        if (e->planned.seconds[i] > 0)
+            json_object_set_new(phase, "predicted_step_s", json_real(e->planned.seconds[i]));
+        json_array_append_new(list, phase);
+    }
+    return list;
+}
+
 Status memory_write(const Experiment *e, const char *path) {
     json_t *plan = json_object();
     json_object_set_new(plan, "planned_bytes", json_integer((json_int_t)e->planned.bytes));
@@ -121,7 +145,8 @@ Status memory_write(const Experiment *e, const char *path) {
     json_object_set_new(plan, "batch_size", json_integer(e->resolved.batch_size));
     json_object_set_new(plan, "world_size", json_integer(experiment_ranks(e)));
     json_object_set_new(plan, "tokens_per_step", json_integer(experiment_tokens_per_step(e)));
-    double seconds = e->planned.seconds;
+    double seconds = e->planned.seconds[0];
     if (seconds > 0) json_object_set_new(plan, "predicted_step_s", json_real(seconds));
+    if (experiment_phases(e).count > 1) json_object_set_new(plan, "phases", phases_json(e));
     return text_file_replace_json(path, plan, JSON_INDENT(2));
 }

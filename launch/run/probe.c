@@ -6,19 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The sum over a step's micro-batches: the first, those between, the last. The model of
- * core/perf/predict.h is for GPUs. */
-static double step_seconds(const PlanInput *input, const Training *training) {
-    int64_t M = input->config->training.gradient_accumulation_steps;
+/* The sum over a step's micro-batches: the first, those between, the last. */
+static double step_seconds(const PlanInput *input, const Training *training, int phase, int64_t M) {
     double seconds = 0;
-    if (input->target.kind == DEVICE_CPU || input->evaluates) return 0;
     for (int64_t i = 0; i < M && i < 3; i++) {
         int64_t index = i == 2 || (i == 1 && M == 2) ? M - 1 : i,
                 times = i == 1 && M > 2 ? M - 2 : 1;
-        const Program *p = training->programs[training_micro_batch(index, M)].program;
+        const Program *p = training_program(training, phase, training_micro_batch(index, M));
         seconds += (double)times * predict_program(p, &input->ceilings);
     }
     return seconds;
+}
+
+/* The model of core/perf/predict.h is for GPUs. */
+static void seconds_predict(const PlanInput *input, const Training *training, PlanResult *out) {
+    Phases phases = plan_phases(input);
+    if (input->target.kind == DEVICE_CPU || input->evaluates) return;
+    for (int i = 0; i < phases.count; i++)
+        out->seconds[i] = step_seconds(input, training, i, phases.list[i].accumulation);
 }
 
 static void attention_note(const PlanInput *input, const AttentionCall *call, PlanResult *out) {
@@ -41,7 +46,6 @@ PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
         .packing_bytes = largest->bytes - largest->live_bytes,
         .parameters = parameters_count(recorded->parameters),
         .attention = "none",
-        .seconds = step_seconds(input, training),
     };
     for (int kind = 0; kind < BUFFER_KINDS; kind++) {
         result.by_kind[kind] =
@@ -49,6 +53,7 @@ PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
     }
     if (!input->evaluates)
         result.checkpoint_bytes = saver_bytes(recorded->parameters, input->target.kind);
+    seconds_predict(input, training, &result);
     attention_note(input, training_attention_call(training), &result);
     return result;
 }

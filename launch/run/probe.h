@@ -9,7 +9,8 @@ typedef struct PlanResult {
     size_t packing_bytes;         /* of the arena beyond the live tensors at its peak */
     size_t checkpoint_bytes;      /* host memory for saving a checkpoint; 0: evaluation only */
     int64_t parameters;
-    double seconds;        /* predicted for one step, without communication; 0: unknown */
+    /* Predicted for one step of each phase, without communication; 0: unknown. */
+    double seconds[TRAINING_MAX_PHASES];
     const char *attention; /* the backend that the program calls */
     AttentionCall call;    /* of each layer's attention, as the program recorded it */
 } PlanResult;

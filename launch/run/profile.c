@@ -68,15 +68,14 @@ static Status trace_write(const OpTime *times, int count, const char *path) {
 }
 
 Status profile_step(Experiment *e, FILE *file, const char *trace) {
-    const Program *p = e->training->programs[MICRO_ONLY].program;
-    if (p == NULL) p = e->training->programs[MICRO_LAST].program;
+    int64_t M = experiment_accumulation(e);
+    const Program *p = training_program(e->training, e->phase, M == 1 ? MICRO_ONLY : MICRO_LAST);
     OpTime *times = calloc((size_t)p->n_nodes + 1, sizeof *times);
     Row *rows = calloc((size_t)p->n_nodes + 1, sizeof *rows);
     Status status = times == NULL || rows == NULL
                         ? ERROR(STATUS_NO_ROOM, "out of memory for a profile")
                         : device_profile(e->device, p, times);
     if (!failed(status) && file != NULL) {
-        int64_t M = e->config->training.gradient_accumulation_steps;
         if (M > 1)
             fprintf(file, "the last of a step's %lld micro-batches, with the update\n",
                     (long long)M);

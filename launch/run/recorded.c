@@ -24,15 +24,21 @@ static Recompute recompute_of(const Config *config) {
     return RECOMPUTE_NONE;
 }
 
-static TrainingOptions options_of(const PlanInput *input) {
+/* Tokens of a micro-batch on all ranks. */
+static int64_t micro_tokens(const PlanInput *input) {
+    return input->B * input->model.T * input->sharding.ranks;
+}
+
+static TrainingOptions options_of(const PlanInput *input, const Phases *phases) {
     const Config *config = input->config;
     const ConfigOptimizer *o = &config->optimizer;
     bool on_cpu = input->target.kind == DEVICE_CPU;
     return (TrainingOptions){
         .B = input->B,
         .T = input->model.T,
-        .accumulation = input->evaluates ? 0 : config->training.gradient_accumulation_steps,
         .ranks = input->sharding.ranks,
+        .phases = phases->list,
+        .n_phases = input->evaluates ? 0 : phases->count,
         .attention = &input->attention,
         .document_mask = config->attention.document_mask,
         .end_of_text = (int32_t)input->end_of_text,
@@ -44,21 +50,18 @@ static TrainingOptions options_of(const PlanInput *input) {
     };
 }
 
-/* Tokens of a step on all ranks. */
-static double step_tokens(const PlanInput *input) {
-    return (double)(input->B * input->model.T * input->sharding.ranks *
-                    input->config->training.gradient_accumulation_steps);
-}
+Phases plan_phases(const PlanInput *input) { return phases_of(input->config, micro_tokens(input)); }
 
 Status recorded_create(const PlanInput *input, Recorded *out) {
     DType dtype = config_dtype(input->config);
-    TrainingOptions options = options_of(input);
+    Phases phases = plan_phases(input);
+    double step_tokens = (double)(micro_tokens(input) * phases.list[0].accumulation);
+    TrainingOptions options = options_of(input, &phases);
     *out = (Recorded){0};
     TRY(store_create(&out->store));
     TRY(parameters_create(out->store, dtype, !input->evaluates, &out->parameters));
     out->parameters->sharding = input->sharding;
-    if (!input->evaluates)
-        TRY(config_groups_add(input->config, step_tokens(input), out->parameters));
+    if (!input->evaluates) TRY(config_groups_add(input->config, step_tokens, out->parameters));
     TRY(model_create(&input->model, out->parameters, &out->model));
     if (!input->evaluates) TRY(config_groups_check(input->config, out->parameters));
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));

@@ -3,8 +3,7 @@
 #pragma once
 
 #include "core/perf/ceilings.h"
-#include "launch/config/config.h"
-#include "nn/training.h"
+#include "launch/run/phases.h"
 
 /* All inputs of a plan. */
 typedef struct PlanInput {
@@ -33,6 +32,9 @@ typedef struct Recorded {
  * attention backend accepts the call. */
 NODISCARD Status recorded_create(const PlanInput *input, Recorded *out);
 void recorded_destroy(Recorded *recorded);
+
+/* The phases of the run; used without `evaluates`. */
+Phases plan_phases(const PlanInput *input);
 
 /* The dtype of a config's training.dtype. */
 DType config_dtype(const Config *config);

@@ -19,13 +19,13 @@ void run_mark(Run *run, const char *stage) {
 
 double run_seconds(const Run *run) { return run->resumed_s + (clock_seconds() - run->started); }
 
+RunPosition run_position(const Run *run) {
+    const Progress *progress = &run->progress;
+    return (RunPosition){progress->step, progress->tokens, progress->train_s};
+}
+
 double run_share_done(const Run *run) {
-    const ConfigStop *stop = &run->e.config->training.stop;
-    double done = 0;
-    if (stop->steps > 0) done = fmax(done, (double)run->progress.step / (double)stop->steps);
-    if (stop->tokens > 0) done = fmax(done, (double)run->progress.tokens / (double)stop->tokens);
-    if (stop->time > 0) done = fmax(done, run->progress.train_s / stop->time);
-    return fmin(done, 1);
+    return run_share(&run->e.config->training.stop, run_position(run));
 }
 
 void run_look_at_memory(Run *run) {

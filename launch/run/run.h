@@ -37,8 +37,8 @@ typedef struct Run {
     double saved_at;      /* training seconds and step of the last checkpoint */
     int64_t saved_step;
     bool save_is_late; /* by rank 0's clock and checkpoint.interval */
-    double logged_at;  /* clock and step of the last log line */
-    int64_t logged_step;
+    double logged_at;  /* clock, step and tokens of the last log line */
+    int64_t logged_step, logged_tokens;
     int32_t *tokens, *targets; /* a batch on the host */
 } Run;
 
@@ -48,6 +48,10 @@ void run_mark(Run *run, const char *stage);
 
 /* Training seconds so far, including those before a resume. Not collective. */
 double run_seconds(const Run *run);
+
+/* What this process has done; the training time is that of the last step, on this rank. Not
+ * collective. */
+RunPosition run_position(const Run *run);
 
 /* The completed share of the run, in [0, 1], by the stop rule that is nearest to its end. Not
  * collective. */

@@ -68,7 +68,8 @@ static Metric step_metric(Run *run) {
     metric.grad_norm = run->norm;
     metric.lr = schedule_lr(&run->schedule, run->progress.step - 1);
     metric.step_ms = 1e3 * seconds;
-    metric.tok_per_s = (double)experiment_tokens_per_step(&run->e) / seconds;
+    double tokens = (double)(run->progress.tokens - run->logged_tokens);
+    metric.tok_per_s = tokens / (steps > 0 ? steps : 1) / seconds;
     if (peak > 0)
         metric.mfu =
             metric.tok_per_s * model_flops_per_token(run->e.model, run->e.parameters) / peak;
@@ -88,7 +89,17 @@ Status run_log_step(Run *run) {
     metrics_say_step(run->metrics, &metric, run->e.config->training.stop.steps);
     run->logged_at = clock_seconds();
     run->logged_step = run->progress.step;
+    run->logged_tokens = run->progress.tokens;
     return metrics_write(run->metrics, &metric);
+}
+
+static void phases_say(Run *run) {
+    int count = experiment_phases(&run->e).count;
+    char text[512];
+    for (int i = 0; i < count && count > 1; i++) {
+        phase_describe(&run->e, i, text, sizeof text);
+        metrics_say(run->metrics, "%s", text);
+    }
 }
 
 Status run_introduce(Run *run) {
@@ -110,8 +121,9 @@ Status run_introduce(Run *run) {
         run->metrics,
         "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
         world_size(e->world), (long long)e->resolved.batch_size,
-        (long long)e->config->training.gradient_accumulation_steps, (long long)e->T,
+        (long long)experiment_accumulation(e), (long long)e->T,
         (long long)experiment_tokens_per_step(e), (long long)e->planned.parameters);
+    phases_say(run);
     backend_table_say(&e->backends, run->metrics);
     rates_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);

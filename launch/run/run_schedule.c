@@ -8,29 +8,32 @@
 static double lesser(double a, double b) { return a < b ? a : b; }
 
 /* Steps that fit into the time limit. */
-static double steps_by_time(const Experiment *e, int64_t step, double train_s) {
-    double limit = e->config->training.stop.time;
-    if (step > 0 && train_s > 0) return (double)step * limit / train_s;
-    return e->planned.seconds > 0 ? limit / e->planned.seconds : RUN_STEPS_UNKNOWN;
+static double steps_by_time(const Experiment *e, RunPosition at) {
+    double limit = e->config->training.stop.time, seconds = e->planned.seconds[0];
+    if (at.step > 0 && at.train_s > 0) return (double)at.step * limit / at.train_s;
+    return seconds > 0 ? limit / seconds : RUN_STEPS_UNKNOWN;
 }
 
-static double steps_of_tokens(const Experiment *e, int64_t tokens) {
+static double steps_of_tokens(const Experiment *e, RunPosition at, int64_t tokens) {
+    bool varies = e->config->training.batch_schedule.count > 1;
+    if (varies && at.step > 0) return (double)at.step * (double)tokens / (double)at.tokens;
     int64_t each = experiment_tokens_per_step(e), steps = tokens / each + (tokens % each > 0);
     return (double)steps;
 }
 
-double run_steps(const Experiment *e, int64_t step, double train_s) {
+double run_steps(const Experiment *e, RunPosition at) {
     const ConfigStop *stop = &e->config->training.stop;
     double steps = RUN_STEPS_UNKNOWN;
     if (stop->steps > 0) steps = lesser(steps, (double)stop->steps);
-    if (stop->tokens > 0) steps = lesser(steps, steps_of_tokens(e, stop->tokens));
-    if (stop->time > 0) steps = lesser(steps, steps_by_time(e, step, train_s));
+    if (stop->tokens > 0) steps = lesser(steps, steps_of_tokens(e, at, stop->tokens));
+    if (stop->time > 0) steps = lesser(steps, steps_by_time(e, at));
     return steps;
 }
 
-static double length_steps(const Experiment *e, const ConfigLength *length, double steps) {
+static double length_steps(const Experiment *e, RunPosition at, const ConfigLength *length,
+                           double steps) {
     if (length->percent > 0) return length->percent / 100 * steps;
-    return length->tokens > 0 ? steps_of_tokens(e, length->tokens) : (double)length->steps;
+    return length->tokens > 0 ? steps_of_tokens(e, at, length->tokens) : (double)length->steps;
 }
 
 /* The factor of all learning rates: (tokens a step / batch_tokens)^exponent. */
@@ -41,21 +44,21 @@ static double reference_scale(const Experiment *e) {
     return pow(tokens / (double)reference->batch_tokens, reference->exponent);
 }
 
-Schedule run_schedule(const Experiment *e, int64_t step, double train_s) {
+Schedule run_schedule(const Experiment *e, RunPosition at) {
     const ConfigSchedule *s = &e->config->lr_scheduler;
-    double steps = run_steps(e, step, train_s), scale = reference_scale(e);
+    double steps = run_steps(e, at), scale = reference_scale(e);
     return (Schedule){.shape = s->shape,
                       .lr = e->config->optimizer.lr * scale,
                       .min_lr = s->min_lr * scale,
-                      .warmup = length_steps(e, &s->warmup, steps),
-                      .decay = length_steps(e, &s->decay, steps),
+                      .warmup = length_steps(e, at, &s->warmup, steps),
+                      .decay = length_steps(e, at, &s->decay, steps),
                       .steps = steps};
 }
 
 bool run_schedule_is_timed(const Config *config) {
     const ConfigSchedule *s = &config->lr_scheduler;
     bool has_share = s->warmup.percent > 0 || s->decay.percent > 0 || s->shape == SCHEDULE_WSD;
-    return config->training.stop.time > 0 && has_share;
+    return (config->training.stop.time > 0 && has_share) || phases_are_timed(config);
 }
 
 void rates_remark(const Experiment *e, char *text, size_t bytes) {
@@ -68,9 +71,49 @@ void rates_remark(const Experiment *e, char *text, size_t bytes) {
              (long long)tokens);
 }
 
+static void windows_write(const LayerPattern *windows, FILE *file) {
+    fputs(windows->count > 1 ? ", windows" : ", window", file);
+    for (int i = 0; i < windows->count; i++) {
+        fputc(' ', file);
+        if (windows->items[i] > 0)
+            fprintf(file, "%lld", (long long)windows->items[i]);
+        else
+            fputs("full", file);
+    }
+}
+
+static void start_write(const ConfigLength *from, FILE *file) {
+    if (from->percent > 0)
+        fprintf(file, "%g%%", from->percent);
+    else if (from->tokens > 0)
+        fprintf(file, "%lld tokens", (long long)from->tokens);
+    else
+        fprintf(file, "step %lld", (long long)from->steps);
+}
+
+void phase_describe(const Experiment *e, int phase, char *text, size_t bytes) {
+    Experiment then = *e;
+    Phases phases = experiment_phases(e);
+    FILE *file = fmemopen(text, bytes, "w");
+    text[0] = '\0';
+    if (file == NULL) return;
+    then.phase = phase;
+    fprintf(file, "phase %d of %d, from ", phase + 1, phases.count);
+    start_write(&phases.from[phase], file);
+    fprintf(file, ": accumulation %lld, %lld tokens a step",
+            (long long)experiment_accumulation(&then),
+            (long long)experiment_tokens_per_step(&then));
+    if (e->config->optimizer.lr_reference.batch_tokens > 0)
+        fprintf(file, ", learning rates x %.3g", reference_scale(&then));
+    if (phases.list[phase].windows != NULL) windows_write(phases.list[phase].windows, file);
+    if (e->planned.seconds[phase] > 0)
+        fprintf(file, ", predicted %.2f ms a step", 1e3 * e->planned.seconds[phase]);
+    fclose(file);
+}
+
 void schedule_remark(const Experiment *e, char *text, size_t bytes) {
-    double steps = run_steps(e, 0, 0);
-    Schedule s = run_schedule(e, 0, 0);
+    double steps = run_steps(e, (RunPosition){0});
+    Schedule s = run_schedule(e, (RunPosition){0});
     int64_t last = (int64_t)steps - 1;
     text[0] = '\0';
     if (steps >= RUN_STEPS_UNKNOWN) return;

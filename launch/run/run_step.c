@@ -32,12 +32,13 @@ static Status state_upload(Run *run, int64_t first_sample) {
 
 static Status micro_batch(Run *run, int64_t index) {
     Experiment *e = &run->e;
-    int64_t B = e->resolved.batch_size, M = e->config->training.gradient_accumulation_steps;
+    int64_t B = e->resolved.batch_size, M = experiment_accumulation(e);
     int64_t R = world_size(e->world), in_step = (index * R + world_rank(e->world)) * B;
-    int64_t first = run->progress.step * M * R * B + in_step;
+    int64_t first = run->progress.tokens / e->T + in_step;
     TRY(batch_upload(run, loader_fill(&e->train, first, B, run->tokens, run->targets)));
     TRY(state_upload(run, in_step));
-    return device_replay(e->device, e->training->programs[training_micro_batch(index, M)].program);
+    return device_replay(e->device,
+                         training_program(e->training, e->phase, training_micro_batch(index, M)));
 }
 
 /* Every NaN gets one sign: the sign has no meaning. */
@@ -92,12 +93,27 @@ static bool is_cut(const Run *run) {
     return world_size(run->e.world) == 1 && signals_number() != 0;
 }
 
+/* The phase and the learning rates of the next step, by rank 0's clock. */
+static void step_prepare(Run *run) {
+    Experiment *e = &run->e;
+    Phases phases = experiment_phases(e);
+    RunPosition at = run_position(run);
+    at.train_s = run->agreed_s;
+    int before = e->phase;
+    e->phase = phases_at(&phases, &e->config->training.stop, at);
+    run->schedule = run_schedule(e, at);
+    if (e->phase == before) return;
+    char text[512];
+    phase_describe(e, e->phase, text, sizeof text);
+    metrics_say(run->metrics, "step %lld | %s", (long long)run->progress.step + 1, text);
+}
+
 /* A GPU never waits for the host: the results of a step are read during the next one, and AdamW
  * itself skips a step that is not finite. In f16 the next step's scale depends on this result. */
 Status run_step(Run *run) {
     watchdog_step(run->e.watchdog, run->progress.step);
-    run->schedule = run_schedule(&run->e, run->progress.step, run->agreed_s);
-    for (int64_t i = 0; i < run->e.config->training.gradient_accumulation_steps; i++) {
+    step_prepare(run);
+    for (int64_t i = 0; i < experiment_accumulation(&run->e); i++) {
         if (is_cut(run))
             return ERROR(STATUS_STOPPED, "step %lld was cut", (long long)run->progress.step + 1);
         TRY(micro_batch(run, i));

@@ -95,6 +95,7 @@ Status run_train(Run *run) {
     StopRequest request;
     run->started = run->logged_at = clock_seconds();
     run->logged_step = run->progress.step;
+    run->logged_tokens = run->progress.tokens;
     run->results_step = -1;
     TRY(train_steps(run, &request));
     return request == STOP_NOW ? stop_now(run) : finish(run, request);

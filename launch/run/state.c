@@ -81,7 +81,7 @@ static void values_set(Saver *saver, const Progress *p) {
     int n = 0;
     saver->values[n++] = value_i64("step", p->step);
     saver->values[n++] = value_i64("tokens", p->tokens);
-    saver->values[n++] = value_i64("samples", samples_of(e, p->step));
+    saver->values[n++] = value_i64("samples", p->tokens / e->T);
     saver->values[n++] = value_f64("train_s", p->train_s);
     saver->values[n++] = value_f64("best_val_loss", p->best_val_loss);
     saver->values[n++] = value_i64("best_step", p->best_step);
@@ -254,6 +254,8 @@ static Status world_check(const Experiment *e, const CheckpointFile *file, const
     int64_t samples, world = 0;
     TRY(checkpoint_read_i64(file, "samples", &samples));
     TRY(checkpoint_read_i64(file, "world_size", &world));
+    /* config_check has compared the tokens of each phase. */
+    if (e->config->training.batch_schedule.count > 0) return OK;
     if (samples == samples_of(e, p->step) || p->step <= 0) return OK;
     return ERROR(
         STATUS_CONFIG,

@@ -24,6 +24,7 @@ static const ModelPreset presets[] = {
                                            {"model.n_embd", "128"},
                                            {"model.block_size", "128"},
                                            {"model.vocab_size", "auto"},
+                                           {"model.linear_std", "0.05"},
                                            {NULL, NULL}}},
     {NULL, NULL},
 };

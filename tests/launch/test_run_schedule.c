@@ -14,6 +14,8 @@ static Experiment experiment_of(const Config *config) {
     return e;
 }
 
+#define AT(steps, seconds) ((RunPosition){.step = (steps), .train_s = (seconds)})
+
 #define RUN(stop, schedule)                                                                        \
     "data: {train: t.bin}\ntraining: {stop: {" stop "}}\nlr_scheduler: {" schedule "}\n"
 
@@ -35,7 +37,7 @@ static void lengths_in_all_units(void) {
         Config *config = LOAD(cases[i].text);
         if (config == NULL) continue;
         Experiment e = experiment_of(config);
-        Schedule s = run_schedule(&e, 0, 0);
+        Schedule s = run_schedule(&e, AT(0, 0));
         CHECK_CLOSE(s.warmup, cases[i].warmup, 1e-12);
         CHECK_CLOSE(s.decay, cases[i].decay, 1e-12);
         CHECK(s.steps == cases[i].steps && s.shape == SCHEDULE_COSINE);
@@ -48,11 +50,11 @@ static void time_is_predicted_then_measured(void) {
     Config *config = LOAD(RUN("time: 60s", "shape: wsd, warmup: 2%, decay: 60%"));
     if (config == NULL) return;
     Experiment e = experiment_of(config);
-    CHECK(run_steps(&e, 0, 0) == RUN_STEPS_UNKNOWN && run_schedule_is_timed(config));
-    e.planned.seconds = 0.1;
-    CHECK_CLOSE(run_steps(&e, 0, 0), 600, 1e-12);
-    CHECK_CLOSE(run_steps(&e, 100, 20), 300, 1e-12);
-    Schedule s = run_schedule(&e, 100, 20);
+    CHECK(run_steps(&e, AT(0, 0)) == RUN_STEPS_UNKNOWN && run_schedule_is_timed(config));
+    e.planned.seconds[0] = 0.1;
+    CHECK_CLOSE(run_steps(&e, AT(0, 0)), 600, 1e-12);
+    CHECK_CLOSE(run_steps(&e, AT(100, 20)), 300, 1e-12);
+    Schedule s = run_schedule(&e, AT(100, 20));
     CHECK_CLOSE(s.warmup, 6, 1e-12);
     CHECK_CLOSE(s.decay, 180, 1e-12);
     CHECK(s.shape == SCHEDULE_WSD && s.steps == 300);
@@ -79,7 +81,7 @@ static void timed_run(const Experiment *e, int64_t resume, TimedRun *out) {
     int64_t step = 0;
     while (train_s < 60 && step < 4096) {
         Experiment again = *e;
-        Schedule s = run_schedule(step >= resume ? &again : e, step, train_s);
+        Schedule s = run_schedule(step >= resume ? &again : e, AT(step, train_s));
         out->lr[step] = schedule_lr(&s, step);
         train_s += seconds_of(step++);
     }
@@ -116,7 +118,7 @@ static void rates_follow_the_batch(void) {
                                                            "{batch_tokens: 64, exponent: 0.5}}");
     if (config == NULL) return;
     Experiment e = experiment_of(config);
-    Schedule s = run_schedule(&e, 0, 0);
+    Schedule s = run_schedule(&e, AT(0, 0));
     CHECK_CLOSE(s.lr, 2e-3, 1e-12);
     CHECK_CLOSE(s.min_lr, 2e-4, 1e-12);
     config_destroy(&config);
@@ -146,7 +148,7 @@ static void remark_is(const char *text, double predicted, const char *wanted) {
     Config *config = load_text(text, NULL);
     if (config == NULL) return;
     Experiment e = experiment_of(config);
-    e.planned.seconds = predicted;
+    e.planned.seconds[0] = predicted;
     schedule_remark(&e, remark, sizeof remark);
     CHECK(wanted == NULL ? remark[0] == '\0' : strstr(remark, wanted) != NULL);
     if (wanted != NULL && strstr(remark, wanted) == NULL) printf("\n    said: %s", remark);

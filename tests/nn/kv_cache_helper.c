@@ -8,7 +8,7 @@
 
 #define LLAMA                                                                                      \
     .norm = MODEL_RMSNORM, .norm_eps = 1e-5, .rope = ROPE_OPTIONS_DEFAULTS, .F = 24, .NH = 4,      \
-    .embedding_std = 0.02
+    .embedding_std = 0.02, .linear_std = 0.02
 #define LLAMA_TIED LLAMA, .norm_weight = true, .tie_embeddings = true, .mlp = MLP_SWIGLU, .NH_kv = 2
 #define ROPE .position = POSITION_ROPE
 

@@ -23,10 +23,12 @@ ModelOptions model_tiny(void) {
 static Status training_of(TestModel *model) {
     const ModelOptions *o = &model->options;
     model->choice = (KernelChoice){.count = o->backend == NULL ? 0 : 1, .names = {o->backend}};
+    TrainingPhase phase = {.accumulation = o->accumulation};
     TrainingOptions options = {
         .B = o->B,
         .T = o->config.T,
-        .accumulation = o->accumulation,
+        .phases = &phase,
+        .n_phases = o->accumulation > 0,
         .ranks = o->collectives == NULL ? 1 : o->collectives->size,
         .collectives = o->collectives,
         .embedding_rows = o->embedding_rows,

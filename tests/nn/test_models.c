@@ -28,7 +28,8 @@ static const ModelConfig llama = {.norm = MODEL_RMSNORM,
                                   .NH = 4,
                                   .NH_kv = 2,
                                   .tie_embeddings = true,
-                                  .embedding_std = 0.02};
+                                  .embedding_std = 0.02,
+                                  .linear_std = 0.02};
 
 static ModelConfig qwen3(void) {
     ModelConfig config = llama;

@@ -71,6 +71,22 @@ static void initialization(void) {
     test_model_destroy(&model);
 }
 
+static void linear_std_scales_linear_layers(void) {
+    ModelOptions options = model_tiny();
+    options.config = (ModelConfig){
+        MODEL_CONFIG_DEFAULTS, .V = 300, .Vp = 320, .T = 16, .L = 8, .NH = 4, .C = 64};
+    options.config.linear_std = 0.05;
+    options.config.tie_embeddings = false;
+    TestModel model;
+    REQUIRE_OK(test_model_create(&options, &model));
+    check_normal(&model, "wte.weight", 300, 0.02);
+    check_normal(&model, "lm_head.weight", 300, 0.05);
+    check_normal(&model, "h.7.attn.c_attn.weight", 192, 0.05);
+    check_normal(&model, "h.0.attn.c_proj.weight", 64, 0.05 / 4);
+    check_normal(&model, "h.3.mlp.c_fc.weight", 256, 0.05);
+    test_model_destroy(&model);
+}
+
 /* Two matrices get different numbers. */
 static void parameters_differ(void) {
     ModelOptions options = model_tiny();
@@ -306,6 +322,7 @@ static void names_what_is_not_finite(void) {
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(seeds),
                           TEST(initialization),
+                          TEST(linear_std_scales_linear_layers),
                           TEST(parameters_differ),
                           TEST(layout),
                           TEST(buckets),

@@ -1,0 +1,93 @@
+#include "launch/run/phases.h"
+
+#include "launch/config/diagnostic.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double run_share(const ConfigStop *stop, RunPosition at) {
+    double done = 0;
+    if (stop->steps > 0) done = fmax(done, (double)at.step / (double)stop->steps);
+    if (stop->tokens > 0) done = fmax(done, (double)at.tokens / (double)stop->tokens);
+    if (stop->time > 0) done = fmax(done, at.train_s / stop->time);
+    return fmin(done, 1);
+}
+
+static int64_t micro_batches(int64_t tokens, int64_t micro_tokens) {
+    int64_t nearest = (tokens + micro_tokens / 2) / micro_tokens;
+    return nearest > 0 ? nearest : 1;
+}
+
+/* Lengths of one schedule have one unit. */
+static double number_of(const ConfigLength *length) {
+    if (length->percent > 0) return length->percent;
+    return (double)(length->tokens > 0 ? length->tokens : length->steps);
+}
+
+static double start_of(const ConfigLength *from, int row, int count) {
+    return row < count ? number_of(&from[row]) : INFINITY;
+}
+
+/* Each start of a row of either schedule begins a phase. */
+Phases phases_of(const Config *config, int64_t micro_tokens) {
+    const ConfigBatchSchedule *batch = &config->training.batch_schedule;
+    const ConfigWindowSchedule *window = &config->attention.window;
+    TrainingPhase phase = {.accumulation = config->training.gradient_accumulation_steps};
+    Phases out = {.count = 0};
+    int b = 0, w = 0;
+    do {
+        double next_batch = start_of(batch->from, b, batch->count),
+               next_window = start_of(window->from, w, window->count);
+        if (next_batch < INFINITY && next_batch <= next_window) {
+            out.from[out.count] = batch->from[b];
+            phase.accumulation = micro_batches(batch->tokens[b++], micro_tokens);
+        }
+        if (next_window < INFINITY && next_window <= next_batch) {
+            out.from[out.count] = window->from[w];
+            phase.windows = &window->windows[w++];
+        }
+        out.list[out.count++] = phase;
+    } while (b < batch->count || w < window->count);
+    return out;
+}
+
+/* The value of row i. */
+static Place place_of(const ConfigBatchSchedule *schedule, int i) {
+    const YamlNode *row = schedule->node->first;
+    while (i-- > 0) row = row->next;
+    return row->last->place;
+}
+
+Status batch_schedule_round(ConfigBatchSchedule *schedule, int64_t micro_tokens) {
+    for (int i = 0; i < schedule->count; i++) {
+        int64_t tokens = schedule->tokens[i],
+                rounded = micro_tokens * micro_batches(tokens, micro_tokens);
+        if (10 * llabs(rounded - tokens) > tokens)
+            return PLACE_ERROR(place_of(schedule, i),
+                               "'training.batch_schedule' has %lld tokens a step, but ranks x "
+                               "data.batch_size x model.block_size is %lld, and the nearest "
+                               "multiple %lld; change one of them",
+                               (long long)tokens, (long long)micro_tokens, (long long)rounded);
+        schedule->tokens[i] = rounded;
+    }
+    return OK;
+}
+
+static bool is_reached(const ConfigLength *from, const ConfigStop *stop, RunPosition at) {
+    if (from->percent > 0) return run_share(stop, at) >= from->percent / 100;
+    return from->tokens > 0 ? at.tokens >= from->tokens : at.step >= from->steps;
+}
+
+int phases_at(const Phases *phases, const ConfigStop *stop, RunPosition at) {
+    int i = 0;
+    while (i + 1 < phases->count && is_reached(&phases->from[i + 1], stop, at)) i++;
+    return i;
+}
+
+bool phases_are_timed(const Config *config) {
+    const ConfigBatchSchedule *batch = &config->training.batch_schedule;
+    const ConfigWindowSchedule *window = &config->attention.window;
+    bool has_share = (batch->count > 1 && batch->from[1].percent > 0) ||
+                     (window->count > 1 && window->from[1].percent > 0);
+    return has_share && config->training.stop.time > 0;
+}
