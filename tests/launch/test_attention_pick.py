@@ -127,6 +127,10 @@ def refusals_are_said():
           done.out)
     done = train(config("paper", training__dtype="float32", device="cuda"), "--plan")
     check(re.search(r"^flash +- +- +- +- +needs ", done.out, re.M), done.out)
+    for head_dim, verdict in ((80, "picked"), (12, "needs HS up to 256, a multiple of 8")):
+        done = train(config("heads", device="cuda", training__dtype="bfloat16"), "--plan",
+                     "model.head_dim=%d" % head_dim)
+        check(re.search(r"^flash .*%s$" % verdict, done.out, re.M), done.out)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ static const Mask masks[] = {
     {"additive for all, lower_right", LOWER, .bias = BIAS_ADDITIVE, .bias_dims = "q"},
     {"additive a key, lengths", .bias = BIAS_ADDITIVE, .bias_dims = "b", .ranges = SHAPE_LENGTHS},
 };
-static const int64_t head_sizes[] = {5, 32, 64, 96, 128, 256};
+static const int64_t head_sizes[] = {5, 32, 64, 80, 96, 128, 256};
 
 static AttentionShape shape_of(const Mask *mask, int64_t Tq, int64_t HS, unsigned seed) {
     const int64_t lengths[] = {Tq, Tq + 37, Tq > 37 ? Tq - 37 : 1};

@@ -21,7 +21,8 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     p.query_ranges = call->ranges ? args->query_ranges : NULL;
     p.lq = call->q, p.lk = call->k, p.lv = call->v, p.lo = call->out;
     p.B = (int)call->B, p.NH = (int)call->NH, p.NH_kv = (int)call->NH_kv, p.group = p.NH / p.NH_kv;
-    p.Tq = (int)call->Tq, p.Tk = (int)call->Tk, p.Tq_pad = (int)tiled_padded(call->Tq);
+    p.HS = (int)call->HS, p.Tq = (int)call->Tq, p.Tk = (int)call->Tk,
+    p.Tq_pad = (int)tiled_padded(call->Tq);
     p.Tk_pad = (int)tiled_padded(call->Tk);
     p.causal = call->causal != CAUSAL_NONE, p.diagonal = diagonal_of(call);
     p.window = (int)(call->window < (1 << 30) ? call->window : (1 << 30));
@@ -45,10 +46,10 @@ Status flash_params(const AttentionCall *call, const AttentionArgs *args, bool b
     return Status{STATUS_OK};
 }
 
-/* LANES threads share a row: each sums the products of HS / LANES elements. */
-template <typename T, int HS>
+/* LANES threads share a row: each sums the products of WIDTH / LANES elements. */
+template <typename T, int WIDTH>
 __global__ void __launch_bounds__(256) flash_rows_kernel(FlashParams p) {
-    constexpr int LANES = HS == 96 ? 4 : HS / 8, CHUNKS = HS / 8 / LANES;
+    constexpr int LANES = WIDTH == 96 ? 4 : WIDTH / 8, CHUNKS = WIDTH / 8 / LANES;
     const int lane = threadIdx.x % LANES, i = blockIdx.x * (256 / LANES) + threadIdx.x / LANES;
     const int h = blockIdx.y, b = blockIdx.z;
     float sum = 0.0f;
@@ -57,6 +58,7 @@ __global__ void __launch_bounds__(256) flash_rows_kernel(FlashParams p) {
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
             const int64_t at = row + c * LANES * 8;
+            if ((c * LANES + lane) * 8 >= p.HS) continue;
             sum += flash_dot8<T>(*(const uint4 *)((const T *)p.out + at),
                                  *(const uint4 *)((const T *)p.dout + at));
         }
@@ -69,16 +71,16 @@ __global__ void __launch_bounds__(256) flash_rows_kernel(FlashParams p) {
     p.lse2[head * p.Tq_pad + i] = i < p.Tq ? flash_row_lse2(p, head, i) : FLASH_INF;
 }
 
-template <typename T, int HS>
+template <typename T, int WIDTH>
 static void launch_rows(const FlashParams &p, cudaStream_t stream) {
-    constexpr int ROWS = 256 / (HS == 96 ? 4 : HS / 8);
+    constexpr int ROWS = 256 / (WIDTH == 96 ? 4 : WIDTH / 8);
     dim3 grid((unsigned)((p.Tq_pad + ROWS - 1) / ROWS), (unsigned)p.NH, (unsigned)p.B);
-    flash_rows_kernel<T, HS><<<grid, 256, 0, stream>>>(p);
+    flash_rows_kernel<T, WIDTH><<<grid, 256, 0, stream>>>(p);
 }
 
 template <typename T>
-static void launch_rows_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
-    switch (hs) {
+static void launch_rows_of(int64_t width, const FlashParams &p, cudaStream_t stream) {
+    switch (width) {
     case 32: return launch_rows<T, 32>(p, stream);
     case 64: return launch_rows<T, 64>(p, stream);
     case 96: return launch_rows<T, 96>(p, stream);
@@ -89,8 +91,8 @@ static void launch_rows_of(int64_t hs, const FlashParams &p, cudaStream_t stream
 
 Status flash_rows(const AttentionCall *call, const FlashParams &params, cudaStream_t stream) {
     if (call->dtype == DTYPE_BF16)
-        launch_rows_of<__nv_bfloat16>(call->HS, params, stream);
+        launch_rows_of<__nv_bfloat16>(flash_width(call->HS), params, stream);
     else
-        launch_rows_of<__half>(call->HS, params, stream);
+        launch_rows_of<__half>(flash_width(call->HS), params, stream);
     return cuda_launched("flash_rows_kernel");
 }

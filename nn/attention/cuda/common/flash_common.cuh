@@ -45,7 +45,7 @@ struct FlashParams {
     const int32_t *key_ranges, *query_ranges;
     const StepState *step;
     HeadLayout lq, lk, lv, lo;
-    int B, NH, NH_kv, group, Tq, Tk, Tq_pad, Tk_pad;
+    int B, NH, NH_kv, group, HS, Tq, Tk, Tq_pad, Tk_pad;
     int causal, diagonal,
         window; /* key j of query i is allowed where i + diagonal - window < j <= i + diagonal */
     float scale, scale2;    /* scale2 = scale * log2(e), not 0: exponentials are taken in base 2 */

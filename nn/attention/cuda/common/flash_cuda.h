@@ -1,8 +1,8 @@
 /* The flash attention kernels for CUDA: softmax(scale q kT + mask) v in tiles that stay on the
  * chip, with memory linear in T. Two families with one interface, called by the backend table:
  *
- *   flash_sm80   mma.sync, for sm_80 and later: f16 and bf16, HS 32, 64, 96, 128, 256, dropout,
- *                any scale
+ *   flash_sm80   mma.sync, for sm_80 and later: f16 and bf16, HS up to 256 in multiples of 8,
+ *                dropout, any scale
  *   flash_sm90   wgmma and TMA, sm_90a only: the same, scale > 0
  *
  * Both serve causal masks in both alignments, windows, ranges (documents, key padding, packed
@@ -14,6 +14,10 @@
  * Functions enqueue on the stream and return at once, without synchronization, allocation or
  * read-back, so a CUDA graph can capture them. The captured graph contains the pointers. Not
  * collective.
+ *
+ * A tile is 32, 64, 96, 128 or 256 columns wide; the columns from HS on are zeros in shared memory
+ * alone, so HS 80 takes the time of 96. HS as a template's parameter is that width; FlashParams.HS
+ * is the head size.
  *
  * args->workspace has the size that the rows of flash_sm80.c and flash_sm90.c request, 256-byte
  * aligned.

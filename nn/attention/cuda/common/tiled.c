@@ -25,10 +25,12 @@ static bool layout_is_aligned(HeadLayout layout) {
 }
 
 const char *flash_refuses(const AttentionCall *call) {
-    if (call->HS != 32 && call->HS != 64 && call->HS != 96 && call->HS != 128 && call->HS != 256)
-        return "needs HS 32, 64, 96, 128 or 256";
+    if (call->HS < 8 || call->HS > 256 || call->HS % 8 != 0)
+        return "needs HS up to 256, a multiple of 8";
     if (!layout_is_aligned(call->q) || !layout_is_aligned(call->k) || !layout_is_aligned(call->v) ||
         !layout_is_aligned(call->out))
         return "needs strides that are multiples of 8 elements";
     return tiled_refuses(call);
 }
+
+int64_t flash_width(int64_t HS) { return HS > 128 ? 256 : (HS + 31) / 32 * 32; }

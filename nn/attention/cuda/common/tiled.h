@@ -20,8 +20,12 @@ size_t tiled_rows_bytes(const AttentionCall *call);
 /* The reason why no tiled kernel supports the call; NULL if its sizes and masks are supported. */
 const char *tiled_refuses(const AttentionCall *call);
 
-/* The same for both flash families, which support only some head sizes and 16-byte loads. */
+/* The same for both flash families, which need 16-byte loads. */
 const char *flash_refuses(const AttentionCall *call);
+
+/* The columns of both flash families' tiles in shared memory for a head size: 32, 64, 96, 128 or
+ * 256. Columns from HS on are zeros. */
+int64_t flash_width(int64_t HS);
 
 /* The speed of both flash families: Kernel.speed. */
 #define FLASH_FORWARD_SPEED SPEED(9.0, 0.36, 0)

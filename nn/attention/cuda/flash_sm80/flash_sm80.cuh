@@ -34,14 +34,15 @@ __device__ __forceinline__ void copy_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
-/* Starts the copy of ROWS rows from row `first` of a head that has `total` rows. */
+/* Starts the copy of ROWS rows of hs elements from row `first` of a head that has `total` rows; the
+ * columns from hs on are zeros. */
 template <typename T, int HS, int ROWS, int THREADS>
 __device__ __forceinline__ void load_tile(T *tile, const T *head, int64_t token, int first,
-                                          int total) {
+                                          int total, int hs) {
     constexpr int CHUNKS = HS / 8;
     for (int at = threadIdx.x; at < ROWS * CHUNKS; at += THREADS) {
         const int row = at / CHUNKS, column = at % CHUNKS * 8;
-        const bool exists = first + row < total;
+        const bool exists = first + row < total && column < hs;
         copy_async(tile + row * flash_pitch(HS) + column,
                    head + (exists ? (first + row) * token + column : 0), exists);
     }
@@ -124,10 +125,11 @@ __device__ __forceinline__ void product_weights(float (&acc)[COLUMNS / 8][4],
     }
 }
 
-/* Writes 16 rows x COLUMNS of accumulators, times `factor`, to a head; skips rows from `total` on.
+/* Writes 16 rows x COLUMNS of accumulators, times `factor`, to a head; skips rows from `total` on
+ * and columns from `width` on.
  * make(row) recomputes a row, called by the whole warp: flash_again.cuh. */
 template <typename T, int COLUMNS, typename Make>
-__device__ __forceinline__ void store_rows(T *head, int64_t token, int first, int total,
+__device__ __forceinline__ void store_rows(T *head, int64_t token, int first, int total, int width,
                                            const float (&acc)[COLUMNS / 8][4], float factor_low,
                                            float factor_high, Make make) {
     const int lane = threadIdx.x % 32, low = first + lane / 4, high = low + 8;
@@ -138,6 +140,7 @@ __device__ __forceinline__ void store_rows(T *head, int64_t token, int first, in
         const uint32_t words[2] = {flash_pack<T>(acc[n][0] * factor_low, acc[n][1] * factor_low),
                                    flash_pack<T>(acc[n][2] * factor_high, acc[n][3] * factor_high)};
         flash_look<T>(looks[0], words[0]), flash_look<T>(looks[1], words[1]);
+        if (n * 8 >= width) continue;
         if (low < total) *(uint32_t *)(at + low * token + n * 8) = words[0];
         if (high < total) *(uint32_t *)(at + high * token + n * 8) = words[1];
     }

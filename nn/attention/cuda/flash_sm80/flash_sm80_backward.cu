@@ -116,14 +116,16 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(const __grid_constan
     const int begin = first / N, end = last < first ? begin : last / N + 1;
 
     auto load_keys = [&](int n) {
-        load_tile<T, HS, N, THREADS>(tile_k + n % STAGES * N * PITCH, k, p.lk.token, n * N, p.Tk);
-        load_tile<T, HS, N, THREADS>(tile_v + n % STAGES * N * PITCH, v, p.lv.token, n * N, p.Tk);
+        load_tile<T, HS, N, THREADS>(tile_k + n % STAGES * N * PITCH, k, p.lk.token, n * N, p.Tk,
+                                     p.HS);
+        load_tile<T, HS, N, THREADS>(tile_v + n % STAGES * N * PITCH, v, p.lv.token, n * N, p.Tk,
+                                     p.HS);
         copy_commit();
     };
     load_tile<T, HS, ROWS, THREADS>(tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head,
-                                    p.lq.token, block_row, p.Tq);
+                                    p.lq.token, block_row, p.Tq, p.HS);
     load_tile<T, HS, ROWS, THREADS>(tile_do, (const T *)p.dout + b * p.lo.batch + h * p.lo.head,
-                                    p.lo.token, block_row, p.Tq);
+                                    p.lo.token, block_row, p.Tq, p.HS);
     if (begin < end) load_keys(begin);
     const int64_t at = ((int64_t)b * p.NH + h) * p.Tq_pad + row;
     const float delta[2] = {p.delta[at], p.delta[at + 8]};
@@ -160,10 +162,10 @@ __global__ void __launch_bounds__(128) flash_sm80_dq_kernel(const __grid_constan
     }
     T *to = (T *)p.dq + b * p.lq.batch + h * p.lq.head;
     store_rows<T, HS>(
-        to, p.lq.token, block_row + warp * 16, p.Tq, dq, p.scale, p.scale, [&](int i) {
+        to, p.lq.token, block_row + warp * 16, p.Tq, p.HS, dq, p.scale, p.scale, [&](int i) {
             int low, high;
             flash_keys_of<KIND>(p, b, i, low, high);
-            call_dq<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lq.token);
+            call_dq<T, KIND == FLASH_DROPOUT>(p, p.HS, b, h, i, low, high, to + i * p.lq.token);
         });
 }
 
@@ -193,16 +195,16 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
                   stage = step % STAGES;
         load_tile<T, HS, N, THREADS>(tile_q + stage * N * PITCH,
                                      (const T *)p.q + b * p.lq.batch + h * p.lq.head, p.lq.token,
-                                     n * N, p.Tq);
+                                     n * N, p.Tq, p.HS);
         load_tile<T, HS, N, THREADS>(tile_do + stage * N * PITCH,
                                      (const T *)p.dout + b * p.lo.batch + h * p.lo.head, p.lo.token,
-                                     n * N, p.Tq);
+                                     n * N, p.Tq, p.HS);
         copy_commit();
     };
     load_tile<T, HS, ROWS, THREADS>(tile_k, (const T *)p.k + b * p.lk.batch + head_kv * p.lk.head,
-                                    p.lk.token, block_row, p.Tk);
+                                    p.lk.token, block_row, p.Tk, p.HS);
     load_tile<T, HS, ROWS, THREADS>(tile_v, (const T *)p.v + b * p.lv.batch + head_kv * p.lv.head,
-                                    p.lv.token, block_row, p.Tk);
+                                    p.lv.token, block_row, p.Tk, p.HS);
     if (total > 0) load_queries(0);
     float dk[PART / 8][4] = {}, dv[PART / 8][4] = {};
     for (int step = 0; step < total; step++) {
@@ -240,15 +242,15 @@ __global__ void __launch_bounds__(128 * split(HS), HS > 32                 ? 1
                                        int low, high;
                                        flash_queries_of<KIND>(p, b, j, low, high);
                                        T *to = of_k ? to_k + j * p.lk.token : to_v + j * p.lv.token;
-                                       call_dkdv<T, KIND == FLASH_DROPOUT>(p, HS, b, head_kv, j,
+                                       call_dkdv<T, KIND == FLASH_DROPOUT>(p, p.HS, b, head_kv, j,
                                                                            low, high, of_k, to,
                                                                            part, part + PART);
                                    };
     };
-    store_rows<T, PART>(to_k + part, p.lk.token, block_row + warp * 16, p.Tk, dk, p.scale, p.scale,
-                        remake(true));
-    store_rows<T, PART>(to_v + part, p.lv.token, block_row + warp * 16, p.Tk, dv, 1.0f, 1.0f,
-                        remake(false));
+    store_rows<T, PART>(to_k + part, p.lk.token, block_row + warp * 16, p.Tk, p.HS - part, dk,
+                        p.scale, p.scale, remake(true));
+    store_rows<T, PART>(to_v + part, p.lv.token, block_row + warp * 16, p.Tk, p.HS - part, dv, 1.0f,
+                        1.0f, remake(false));
 }
 
 template <typename T, int HS, FlashKind KIND>
@@ -266,8 +268,8 @@ static Status launch(const FlashParams &p, cudaStream_t stream) {
 }
 
 template <typename T, FlashKind KIND>
-static Status launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
-    switch (hs) {
+static Status launch_of(int64_t width, const FlashParams &p, cudaStream_t stream) {
+    switch (width) {
     case 32: return launch<T, 32, KIND>(p, stream);
     case 64: return launch<T, 64, KIND>(p, stream);
     case 96: return launch<T, 96, KIND>(p, stream);
@@ -284,7 +286,7 @@ Status flash_sm80_backward(const AttentionCall *call, const AttentionArgs *args,
     TRY(flash_rows(call, params, stream));
     return flash_dispatch(call, [&](auto variant) {
         using V = decltype(variant);
-        return launch_of<typename V::Type, V::kind>(call->HS, params, stream);
+        return launch_of<typename V::Type, V::kind>(flash_width(call->HS), params, stream);
     });
 }
 

@@ -136,13 +136,13 @@ __global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4)
     auto load_keys = [&](int n) {
         const int stage = n % STAGES;
         load_tile<T, HS, KEYS, THREADS>(tile_k + stage * KEYS * PITCH, k, p.lk.token, n * KEYS,
-                                        p.Tk);
+                                        p.Tk, p.HS);
         load_tile<T, HS, KEYS, THREADS>(tile_v + stage * KEYS * PITCH, v, p.lv.token, n * KEYS,
-                                        p.Tk);
+                                        p.Tk, p.HS);
         copy_commit();
     };
     load_tile<T, HS, ROWS, THREADS>(tile_q, (const T *)p.q + b * p.lq.batch + h * p.lq.head,
-                                    p.lq.token, block_row, p.Tq);
+                                    p.lq.token, block_row, p.Tq, p.HS);
     if (begin < end) load_keys(begin);
     float out[HS / 8][4] = {};
     Sm80RowState state;
@@ -170,12 +170,13 @@ __global__ void __launch_bounds__(32 * WARPS, HS > 64 ? 1 : 4)
     }
     finish_rows<KIND>(p, b, h, row, state);
     T *to = (T *)p.out + b * p.lo.batch + h * p.lo.head;
-    store_rows<T, HS>(
-        to, p.lo.token, block_row + warp * 16, p.Tq, out, state.sum[0], state.sum[1], [&](int i) {
-            int low, high;
-            flash_keys_of<KIND>(p, b, i, low, high);
-            call_out<T, KIND == FLASH_DROPOUT>(p, HS, b, h, i, low, high, to + i * p.lo.token);
-        });
+    store_rows<T, HS>(to, p.lo.token, block_row + warp * 16, p.Tq, p.HS, out, state.sum[0],
+                      state.sum[1], [&](int i) {
+                          int low, high;
+                          flash_keys_of<KIND>(p, b, i, low, high);
+                          call_out<T, KIND == FLASH_DROPOUT>(p, p.HS, b, h, i, low, high,
+                                                             to + i * p.lo.token);
+                      });
 }
 
 template <typename T, int HS, FlashKind KIND>
@@ -189,8 +190,8 @@ static Status launch(const FlashParams &p, cudaStream_t stream) {
 }
 
 template <typename T, FlashKind KIND>
-static Status launch_of(int64_t hs, const FlashParams &p, cudaStream_t stream) {
-    switch (hs) {
+static Status launch_of(int64_t width, const FlashParams &p, cudaStream_t stream) {
+    switch (width) {
     case 32: return launch<T, 32, KIND>(p, stream);
     case 64: return launch<T, 64, KIND>(p, stream);
     case 96: return launch<T, 96, KIND>(p, stream);
@@ -204,7 +205,8 @@ Status flash_sm80_forward(const AttentionCall *call, const AttentionArgs *args, 
     TRY(flash_params(call, args, false, &params));
     return flash_dispatch(call, [&](auto variant) {
         using V = decltype(variant);
-        return launch_of<typename V::Type, V::kind>(call->HS, params, (cudaStream_t)cuda_stream);
+        return launch_of<typename V::Type, V::kind>(flash_width(call->HS), params,
+                                                    (cudaStream_t)cuda_stream);
     });
 }
 

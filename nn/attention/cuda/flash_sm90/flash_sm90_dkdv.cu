@@ -346,7 +346,7 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
 template <typename T, FlashKind KIND>
 static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     constexpr bool PLAIN = KIND == FLASH_PLAIN, DROPOUT = KIND == FLASH_DROPOUT;
-    switch (call->HS) {
+    switch (flash_width(call->HS)) {
     case 32: return launch<T, DkdvShape<32, 1, 64, 3, PLAIN ? 4 : 3, ALONE>, KIND>(call, p, stream);
     case 64:
         return launch<T, DkdvShape<64, 1, 64, 3, DROPOUT ? 2 : 3, ALONE>, KIND>(call, p, stream);

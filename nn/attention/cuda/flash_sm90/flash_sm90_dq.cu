@@ -165,6 +165,7 @@ __device__ __forceinline__ void prepare_rows(const FlashParams &p, int row, int 
                                            : lse * FLASH_LOG2E;
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
+            if (lane * (HS / 4) + 8 * c >= p.HS) continue;
             out[r][c] = *(const uint4 *)((const T *)p.out + from + 8 * c);
             dout[r][c] = *(const uint4 *)((const T *)p.dout + from + 8 * c);
         }
@@ -232,7 +233,7 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
 
 template <typename T, FlashKind KIND>
 static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
-    switch (call->HS) {
+    switch (flash_width(call->HS)) {
     case 32: return launch<T, DqShape<32, 2, 64, 4, 2>, KIND>(call, p, stream);
     case 64: return launch<T, DqShape<64, 2, 64, 3, 2>, KIND>(call, p, stream);
     case 96: return launch<T, DqShape<96, 2, 128, 2, 1>, KIND>(call, p, stream);

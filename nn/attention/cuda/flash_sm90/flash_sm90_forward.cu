@@ -168,7 +168,7 @@ template <typename T, FlashKind KIND>
 static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     constexpr bool DROPOUT = KIND == FLASH_DROPOUT;
     constexpr int KEYS = DROPOUT ? 64 : 128;
-    switch (call->HS) {
+    switch (flash_width(call->HS)) {
     case 32: return launch<T, ForwardShape<32, 2, 128, 3, 2>, KIND>(call, p, stream);
     case 64:
         if constexpr (KIND == FLASH_RANGES)

@@ -45,7 +45,7 @@ static cuuint64_t stride_bytes(int64_t elements, int64_t extent) {
 
 Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *call,
                  HeadLayout layout, int64_t tokens, int64_t heads, int rows) {
-    const bool wide = call->HS % 64 == 0;
+    const bool wide = flash_width(call->HS) % 64 == 0;
     const MapShape shape = {
         call->dtype == DTYPE_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                                   : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
