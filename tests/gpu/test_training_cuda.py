@@ -100,6 +100,28 @@ def resumes_bit_by_bit():
     equal(states(checkpoints(directory)), whole, "states after the resume")
 
 
+def phases_follow_the_cpu_and_resume():
+    """A batch and windows that grow: three sets of programs in one arena."""
+    needs_gpu()
+
+    def phases(name, device, dtype, *overrides):
+        path = config(name, device=device, model=MODEL, attention={"window": [[0, 8], [14, 16]]},
+                      training={"batch_schedule": [[0, 64], [8, 128]], "dtype": dtype,
+                                "stop": {"steps": 20}})
+        train(path, *overrides)
+        return run_directory(name)
+
+    wanted = losses(phases("phases_cpu", "cpu", "float32"))
+    got = losses(phases("phases_gpu", "cuda", "float32"))
+    far = {step: (loss, got[step]) for step, loss in wanted.items()
+           if not abs(got[step] - loss) <= 1e-4 * loss}
+    check(not far and len(got) == 20, "losses that differ by more than 1e-4: %r" % far)
+    whole = states(checkpoints(phases("phases_whole", "cuda", "bfloat16")))
+    for steps in (6, 11, 17, 20):
+        cut = phases("phases_cut", "cuda", "bfloat16", "training.stop.steps=%d" % steps)
+    equal(states(checkpoints(cut))[20], whole[20], "state after the resumes")
+
+
 def two_ranks_agree_with_one():
     """The same global batch on one rank and on two that share the GPU: the same graph except for
     sums by the host."""
@@ -259,7 +281,7 @@ def evaluates_the_same_in_training_and_by_itself():
 
 if __name__ == "__main__":
     main(follows_the_cpu_in_f32, families_follow_the_cpu, repeats_bit_by_bit_in_bf16,
-         repeats_bit_by_bit_in_f32, resumes_bit_by_bit, two_ranks_agree_with_one,
-         two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16, recomputes_the_same,
-         takes_what_is_planned, refuses_what_does_not_fit, names_the_gradient_that_is_not_finite,
-         evaluates_the_same_in_training_and_by_itself)
+         repeats_bit_by_bit_in_f32, resumes_bit_by_bit, phases_follow_the_cpu_and_resume,
+         two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16,
+         recomputes_the_same, takes_what_is_planned, refuses_what_does_not_fit,
+         names_the_gradient_that_is_not_finite, evaluates_the_same_in_training_and_by_itself)

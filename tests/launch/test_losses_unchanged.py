@@ -23,7 +23,7 @@ KNOWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "known_losses.j
 STEPS = 12
 EXACT = {"OPENBLAS_CORETYPE": "Haswell"}  # the same product kernels on all machines with AVX2
 
-QUICKSTART = {
+SMALL_GPT2 = {
     "model": {
         "n_layer": 4, "n_head": 2, "n_embd": 128, "block_size": 128, "vocab_size": "auto",
         "dropout": 0.0
@@ -32,7 +32,7 @@ QUICKSTART = {
     {"lr": 4e-3, "betas": [0.9, 0.99], "weight_decay": 0.1, "grad_clip": 1.0}
 }
 RUNS = {  # name: (ranks, changes of the tests' config)
-    "quickstart": (2, QUICKSTART),
+    "small_gpt2": (2, SMALL_GPT2),
     "accumulation_and_dropout": (2, {}),
     "shared_optimizer": (2, {"training__shard_optimizer": True}),
     "flash": (0, {"attention": {"backends": ["flash"]}, "model__block_size": 160}),
