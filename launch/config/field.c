@@ -268,30 +268,21 @@ static bool is_schedule(const YamlNode *node) {
     return node->kind == NODE_LIST && node->first != NULL && node->first->kind == NODE_LIST;
 }
 
-static int unit_of(const ConfigLength *length) {
-    return length->percent > 0 ? 2 : length->tokens > 0 ? 1 : 0;
-}
-
-static double number_of(const ConfigLength *length) {
-    return length->percent > 0 ? length->percent
-                               : (double)(length->tokens > 0 ? length->tokens : length->steps);
-}
-
 /* The start of row i; from[0 .. i - 1] are read. */
 static Status read_start(const Reading *r, int i, ConfigLength *from) {
     TRY(read_any_length(r, &from[i]));
-    double number = number_of(&from[i]);
+    double number = value_length_number(&from[i]);
     if (i == 0 && number > 0)
         return PLACE_ERROR(r->node->place, "the first row of '%s' starts at 0, not at %s",
                            r->field->path, r->node->text);
-    if (unit_of(&from[i]) == 2 && number >= 100)
+    if (value_length_unit(&from[i]) == LENGTH_PERCENT && number >= 100)
         return PLACE_ERROR(r->node->place, "a row of '%s' starts before 100%%, the end of the run",
                            r->field->path);
-    if (i > 1 && unit_of(&from[i]) != unit_of(&from[i - 1]))
+    if (i > 1 && value_length_unit(&from[i]) != value_length_unit(&from[i - 1]))
         return PLACE_ERROR(r->node->place,
                            "the rows of '%s' start in one unit: steps, tokens or percent",
                            r->field->path);
-    if (i > 0 && number <= number_of(&from[i - 1]))
+    if (i > 0 && number <= value_length_number(&from[i - 1]))
         return PLACE_ERROR(r->node->place, "each row of '%s' starts after the previous one",
                            r->field->path);
     return OK;

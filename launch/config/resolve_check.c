@@ -3,6 +3,7 @@
 #include "launch/config/resolve.h"
 #include "launch/config/suggest.h"
 #include "launch/config/sweep_points.h"
+#include "launch/config/value.h"
 #include "launch/run/metrics.h"
 
 #include <math.h>
@@ -146,23 +147,13 @@ static Status check_schedule(const YamlNode *root, const Config *config) {
     return schedule->shape == SCHEDULE_WSD ? check_wsd(root, config) : check_decay(root, config);
 }
 
-static bool is_in_percent(const ConfigLength *from, int count) {
-    return count > 1 && from[1].percent > 0;
-}
-
-static bool is_in_tokens(const ConfigLength *from, int count) {
-    return count > 1 && from[1].tokens > 0;
-}
-
 /* The phases of a run are the rows of both schedules, in order. */
 static Status check_phases(const YamlNode *root, const Config *config) {
     const ConfigBatchSchedule *batch = &config->training.batch_schedule;
     const ConfigWindowSchedule *window = &config->attention.window;
     Place place = place_of(root, "training.batch_schedule", "attention.window");
     bool both = batch->count > 1 && window->count > 1;
-    if (both &&
-        (is_in_percent(batch->from, batch->count) != is_in_percent(window->from, window->count) ||
-         is_in_tokens(batch->from, batch->count) != is_in_tokens(window->from, window->count)))
+    if (both && value_length_unit(&batch->from[1]) != value_length_unit(&window->from[1]))
         return PLACE_ERROR(place, "the rows of 'training.batch_schedule' and 'attention.window' "
                                   "start in one unit: steps, tokens or percent");
     if (batch->count == 0) return OK;

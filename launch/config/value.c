@@ -181,6 +181,16 @@ bool value_parse_length(const char *text, ConfigLength *out) {
     return parse_percent(text, &out->percent);
 }
 
+LengthUnit value_length_unit(const ConfigLength *length) {
+    if (length->percent > 0) return LENGTH_PERCENT;
+    return length->tokens > 0 ? LENGTH_TOKENS : LENGTH_STEPS;
+}
+
+double value_length_number(const ConfigLength *length) {
+    if (length->percent > 0) return length->percent;
+    return (double)(length->tokens > 0 ? length->tokens : length->steps);
+}
+
 void value_write_float(double value, FILE *file) {
     char text[32];
     for (int digits = 6; digits <= 17; digits++) {

@@ -23,6 +23,11 @@ bool value_parse_duration(const char *text, double *seconds);
 bool value_parse_interval(const char *text, ConfigInterval *out);
 bool value_parse_length(const char *text, ConfigLength *out);
 
+/* The unit of a length, and its number in this unit; 0 is in steps. */
+typedef enum LengthUnit { LENGTH_STEPS, LENGTH_TOKENS, LENGTH_PERCENT } LengthUnit;
+LengthUnit value_length_unit(const ConfigLength *length);
+double value_length_number(const ConfigLength *length);
+
 /* Each writes a text that its parser reads back to the same value. */
 void value_write_float(double value, FILE *file);
 void value_write_budget(ConfigBudget value, FILE *file);

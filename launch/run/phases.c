@@ -1,6 +1,7 @@
 #include "launch/run/phases.h"
 
 #include "launch/config/diagnostic.h"
+#include "launch/config/value.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,14 +19,8 @@ static int64_t micro_batches(int64_t tokens, int64_t micro_tokens) {
     return nearest > 0 ? nearest : 1;
 }
 
-/* Lengths of one schedule have one unit. */
-static double number_of(const ConfigLength *length) {
-    if (length->percent > 0) return length->percent;
-    return (double)(length->tokens > 0 ? length->tokens : length->steps);
-}
-
 static double start_of(const ConfigLength *from, int row, int count) {
-    return row < count ? number_of(&from[row]) : INFINITY;
+    return row < count ? value_length_number(&from[row]) : INFINITY;
 }
 
 /* Each start of a row of either schedule begins a phase. */
@@ -87,7 +82,7 @@ int phases_at(const Phases *phases, const ConfigStop *stop, RunPosition at) {
 bool phases_are_timed(const Config *config) {
     const ConfigBatchSchedule *batch = &config->training.batch_schedule;
     const ConfigWindowSchedule *window = &config->attention.window;
-    bool has_share = (batch->count > 1 && batch->from[1].percent > 0) ||
-                     (window->count > 1 && window->from[1].percent > 0);
+    bool has_share = (batch->count > 1 && value_length_unit(&batch->from[1]) == LENGTH_PERCENT) ||
+                     (window->count > 1 && value_length_unit(&window->from[1]) == LENGTH_PERCENT);
     return has_share && config->training.stop.time > 0;
 }

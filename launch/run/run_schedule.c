@@ -1,5 +1,6 @@
 #include "launch/run/run_schedule.h"
 
+#include "launch/config/value.h"
 #include "launch/run/config_groups.h"
 
 #include <math.h>
@@ -82,15 +83,6 @@ static void windows_write(const LayerPattern *windows, FILE *file) {
     }
 }
 
-static void start_write(const ConfigLength *from, FILE *file) {
-    if (from->percent > 0)
-        fprintf(file, "%g%%", from->percent);
-    else if (from->tokens > 0)
-        fprintf(file, "%lld tokens", (long long)from->tokens);
-    else
-        fprintf(file, "step %lld", (long long)from->steps);
-}
-
 void phase_describe(const Experiment *e, int phase, char *text, size_t bytes) {
     Experiment then = *e;
     Phases phases = experiment_phases(e);
@@ -98,8 +90,10 @@ void phase_describe(const Experiment *e, int phase, char *text, size_t bytes) {
     text[0] = '\0';
     if (file == NULL) return;
     then.phase = phase;
-    fprintf(file, "phase %d of %d, from ", phase + 1, phases.count);
-    start_write(&phases.from[phase], file);
+    const ConfigLength *from = &phases.from[phase];
+    fprintf(file, "phase %d of %d, from %s", phase + 1, phases.count,
+            value_length_unit(from) == LENGTH_STEPS ? "step " : "");
+    value_write_length(*from, file);
     fprintf(file, ": accumulation %lld, %lld tokens a step",
             (long long)experiment_accumulation(&then),
             (long long)experiment_tokens_per_step(&then));
