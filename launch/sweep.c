@@ -3,6 +3,7 @@
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
 #include "launch/base/streams.h"
+#include "launch/study/cost.h"
 #include "launch/study/local.h"
 #include "launch/study/report/report.h"
 #include "launch/study/slurm.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 
 typedef struct SweepOptions {
-    bool local, slurm, dry_run, report;
+    bool local, slurm, next, dry_run, report;
     int64_t ranks, parallel;
 } SweepOptions;
 
@@ -20,6 +21,8 @@ static const Option options[] = {
      .doc = "run the points on this machine, then report"},
     {"slurm", OPTION_FLAG, offsetof(SweepOptions, slurm),
      .doc = "submit the points and the report to Slurm"},
+    {"next", OPTION_FLAG, offsetof(SweepOptions, next),
+     .doc = "with --slurm, from the job after an array: submit what a tuning needs next, report"},
     {"dry-run", OPTION_FLAG, offsetof(SweepOptions, dry_run),
      .doc = "print points, commands and scripts; change nothing"},
     {"report", OPTION_FLAG, offsetof(SweepOptions, report), .doc = "report the current results"},
@@ -51,6 +54,7 @@ static const CommandLine command = {
 static Status check_values(const SweepOptions *v) {
     if (v->local && v->slurm)
         return ERROR(STATUS_USAGE, "--local and --slurm exclude each other; choose one");
+    if (v->next && !v->slurm) return ERROR(STATUS_USAGE, "--next goes with --slurm");
     if (v->slurm && (v->ranks > 0 || v->parallel > 0)) {
         return ERROR(
             STATUS_USAGE,
@@ -88,6 +92,7 @@ static Status print_scripts(const Study *study) {
 
 static Status dry_run(const Study *study, const SweepOptions *v) {
     table_print(study, stdout);
+    TRY(cost_print(study, v->ranks, stdout));
     if (!v->slurm) {
         printf("\n");
         TRY(print_commands(study, v));
@@ -99,25 +104,46 @@ static Status dry_run(const Study *study, const SweepOptions *v) {
     return OK;
 }
 
+/* A candidate that diverged or did not fit has lost, which is no failure. */
+static bool is_failed(const StudyPoint *point) {
+    bool has_lost = point->combination >= 0 && point->status.has_diverged;
+    return point->status.state == POINT_FAILED && !has_lost;
+}
+
+static bool is_oom(const StudyPoint *point) {
+    return point->status.state == POINT_OOM && point->is_result;
+}
+
+/* The number of points, and the first one; NULL if there is none. */
+static int points_find(const Study *study, bool (*passes)(const StudyPoint *),
+                       const StudyPoint **first) {
+    int count = 0;
+    *first = NULL;
+    for (int i = 0; i < study->count; i++) {
+        if (!passes(&study->points[i])) continue;
+        if (count++ == 0) *first = &study->points[i];
+    }
+    return count;
+}
+
+static bool is_result(const StudyPoint *point) { return point->is_result; }
+
 /* Points that failed for good are a failure. Points that do not fit are a result, unless none
  * fits. */
 static Status verdict(const Study *study) {
-    const StudyPoint *first = NULL;
-    int n_failed = study_count(study, POINT_FAILED), n_oom = study_count(study, POINT_OOM);
-    PointState looked_for = n_failed > 0 ? POINT_FAILED : POINT_OOM;
-    for (int i = study->count - 1; i >= 0; i--) {
-        if (study->points[i].status.state == looked_for) first = &study->points[i];
-    }
+    const StudyPoint *failure, *oom, *any;
+    int n_failed = points_find(study, is_failed, &failure),
+        n_oom = points_find(study, is_oom, &oom), n_results = points_find(study, is_result, &any);
     if (n_failed > 0) {
-        bool is_final = point_exit_is_final(first->status.exit_code);
+        bool is_final = point_exit_is_final(failure->status.exit_code);
         return ERROR(STATUS_FAILURE,
                      "%d of %d points failed; %s: %s; fix this, and the same command%s resumes",
-                     n_failed, study->count, first->name, first->status.message,
+                     n_failed, study->count, failure->name, failure->status.message,
                      is_final ? "" : " with a higher launch.retries=");
     }
-    if (n_oom == study->count) {
-        return ERROR(STATUS_NO_ROOM, "none of %d points fits; %s: %s", study->count, first->name,
-                     first->status.message);
+    if (n_oom > 0 && n_oom == n_results) {
+        return ERROR(STATUS_NO_ROOM, "none of %d points fits; %s: %s", n_results, oom->name,
+                     oom->status.message);
     }
     return OK;
 }
@@ -150,10 +176,12 @@ static Status run_local(Study *study, const SweepOptions *v) {
     return verdict(study);
 }
 
-static Status run_slurm(Study *study) {
+static Status run_slurm(Study *study, bool next) {
     TRY(slurm_check_possible());
     TRY(study_claim(study));
-    return slurm_submit(study, stdout);
+    if (!next) return slurm_submit(study, stdout);
+    TRY(slurm_submit_next(study, stdout));
+    return report(study);
 }
 
 static Status run_all(const SweepOptions *v, const Arguments *arguments) {
@@ -167,7 +195,7 @@ static Status run_all(const SweepOptions *v, const Arguments *arguments) {
     else if (v->local)
         status = run_local(study, v);
     else if (v->slurm)
-        status = run_slurm(study);
+        status = run_slurm(study, v->next);
     else if (v->report)
         status = report(study);
     else

@@ -118,7 +118,8 @@ typedef struct ConfigData {
 /* The first rule that is met ends the run; 0: no rule. At least one is set. */
 typedef struct ConfigStop {
     int64_t steps, tokens;
-    double time; /* training seconds */
+    double time;        /* training seconds */
+    ConfigLength early; /* ends it here already, in the schedule of the whole run */
 } ConfigStop;
 
 typedef struct ConfigTraining {

@@ -190,6 +190,9 @@ const Field schema[] = {
     {"training.stop.time", FIELD_DURATION, NULL, FROM(0.001, 1e9), AT(training.stop.time), FREE,
      "stop after this much training time, over all resumes; the first rule to be met ends the "
      "run; one is required"},
+    {"training.stop.early", FIELD_LENGTH, "100%", FROM(1, MANY), AT(training.stop.early), FREE,
+     "end here already, in steps, tokens or percent of the run; the schedule stays that of the "
+     "whole run, and a resume with a later end continues it"},
     {"training.recompute", FIELD_ENUM, "none", ONE_OF(recompute_names),
      AT(training.recompute), MUST,
      "activations that backward recomputes instead of keeping them"},

@@ -1,150 +1,17 @@
 #include "launch/config/sweep_points.h"
 
-#include "launch/config/config_load.h"
-#include "launch/config/diagnostic.h"
-#include "launch/config/interpolate.h"
-#include "launch/config/structure.h"
+#include "launch/config/schema.h"
+#include "launch/config/sweep_value.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_POINTS = 4096, NAME_BYTES = 120 };
+enum { NAME_BYTES = 120 };
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
 
-/* Reads one swept value as its key's type. `text` is the canonical text of the value, from the
- * arena, so that 0.5 and 5e-1 are found to be duplicates. */
-static Status read_value(Arena *arena, const char *key, const YamlNode *value, const char **text) {
-    if (node_is_null(value)) {
-        *text = "null";
-        return OK;
-    }
-    const Field *field = schema_find(key);
-    Config *scratch = calloc(1, sizeof *scratch);
-    if (scratch == NULL) return out_of_memory();
-    Status status = OK;
-    char *written = NULL;
-    size_t bytes;
-    FILE *file = open_memstream(&written, &bytes);
-    if (is_interpolated(value)) {
-        if (file != NULL)
-            node_write(value, file); /* its type is checked when the point is loaded */
-    } else {
-        status = field_read(field, value, scratch);
-        if (!failed(status) && file != NULL) field_write(field, scratch, file);
-    }
-    if (file != NULL) fclose(file);
-    *text = written == NULL ? NULL : arena_strdup(arena, written);
-    if (!failed(status) && *text == NULL) status = out_of_memory();
-    free(written);
-    config_destroy(&scratch);
-    return status;
-}
-
-static Status check_key(Arena *arena, const YamlNode *node) {
-    static const char *const refused[] = {"sweep", "name", "output", "report", "launch"};
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        size_t bytes = strlen(refused[i]);
-        bool is_below = strncmp(node->key, refused[i], bytes) == 0 && node->key[bytes] == '.';
-        if (is_below || strcmp(node->key, refused[i]) == 0)
-            return PLACE_ERROR(node->key_place, "'%s' cannot be swept", node->key);
-    }
-    if (schema_find(node->key) != NULL) return OK;
-    if (schema_is_group(node->key)) {
-        return PLACE_ERROR(node->key_place,
-                           "a sweep needs whole keys such as data.batch_size, not the group '%s'",
-                           node->key);
-    }
-    return structure_unknown(arena, node->key_place, node->key);
-}
-
-/* One grid axis: every value must be valid for its key and unique. */
-static Status check_axis(Arena *arena, const YamlNode *axis) {
-    TRY(check_key(arena, axis));
-    if (axis->kind != NODE_LIST || axis->first == NULL) {
-        return PLACE_ERROR(axis->place, "'sweep' needs a list of values for '%s'", axis->key);
-    }
-    Names seen = {0};
-    for (const YamlNode *value = axis->first; value != NULL; value = value->next) {
-        const char *text;
-        TRY(read_value(arena, axis->key, value, &text));
-        void **place = names_add(&seen, arena, text);
-        if (place == NULL) return out_of_memory();
-        if (*place != NULL)
-            return PLACE_ERROR(value->place, "'%s' has this value twice", axis->key);
-        *place = arena;
-    }
-    return OK;
-}
-
-/* The overrides of a listed point as one text, in the order of the schema. */
-static Status point_identity(Arena *arena, const YamlNode *point, const char **out) {
-    *out = "";
-    for (size_t i = 0; i < schema_count; i++) {
-        const YamlNode *value = node_find(point, schema[i].path);
-        if (value == NULL) continue;
-        const char *text;
-        TRY(read_value(arena, value->key, value, &text));
-        *out = arena_printf(arena, "%s %s=%s", *out, value->key, text);
-        if (*out == NULL) return out_of_memory();
-    }
-    return OK;
-}
-
-static Status check_list(Arena *arena, const YamlNode *sweep) {
-    Names seen = {0};
-    size_t number = 0;
-    for (const YamlNode *point = sweep->first; point != NULL; point = point->next) {
-        const char *identity;
-        number++;
-        if (point->kind != NODE_MAP || point->first == NULL) {
-            return PLACE_ERROR(point->place,
-                               "a sweep's point needs a map such as {data.batch_size: 12}, not %s",
-                               point->kind == NODE_MAP ? "an empty one" : shown_node(arena, point));
-        }
-        for (const YamlNode *value = point->first; value != NULL; value = value->next)
-            TRY(check_key(arena, value));
-        TRY(point_identity(arena, point, &identity));
-        void **first = names_add(&seen, arena, identity);
-        if (first == NULL) return out_of_memory();
-        if (*first != NULL) {
-            return PLACE_ERROR(point->place, "points %zu and %zu of the sweep are the same",
-                               (size_t)*first, number);
-        }
-        *first = (void *)number;
-    }
-    return OK;
-}
-
-static Status grid_size(const YamlNode *sweep, size_t *out) {
-    *out = 1;
-    for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        *out *= axis->count;
-        if (*out > MAX_POINTS)
-            return PLACE_ERROR(sweep->place, "the sweep has more than %d points", MAX_POINTS);
-    }
-    return OK;
-}
-
-static Status check(Arena *arena, const YamlNode *sweep) {
-    if (sweep->kind == NODE_SCALAR || sweep->first == NULL) {
-        return PLACE_ERROR(sweep->place, "'sweep' needs a map of keys to lists, or a list of maps");
-    }
-    if (sweep->kind == NODE_LIST) return check_list(arena, sweep);
-    for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next)
-        TRY(check_axis(arena, axis));
-    size_t count;
-    return grid_size(sweep, &count);
-}
-
-Status sweep_check(const Config *config) {
-    if (config->sweep == NULL) return OK;
-    Arena arena = {0};
-    Status status = check(&arena, config->sweep);
-    arena_free(&arena);
-    return status;
-}
+/* ---- a point --------------------------------------------------------------------------------- */
 
 /* Adds `_key-value` to a point's name, in characters that are safe in a file name. */
 static void add_name(char *name, const char *key, const char *value) {
@@ -161,27 +28,15 @@ static void add_name(char *name, const char *key, const char *value) {
     name[used] = '\0';
 }
 
-/* Formats a swept value as an override of a point. */
-typedef struct Setting {
-    const char *key, *text;
-    char *override;
-} Setting;
-
-static Status setting_make(Arena *arena, const char *key, const YamlNode *value, Setting *out) {
+static Status setting_make(Arena *arena, const char *key, const YamlNode *value,
+                           SweepSetting *out) {
     out->key = key;
-    TRY(read_value(arena, key, value, &out->text));
-    out->override = arena_printf(arena, "%s=%s", key, out->text);
-    return out->override == NULL ? out_of_memory() : OK;
-}
-
-static void setting_add(SweepPoint *point, const Setting *setting, char *name) {
-    point->overrides[point->n_overrides++] = setting->override;
-    add_name(name, setting->key, setting->text);
+    return sweep_value_read(arena, key, value, &out->text);
 }
 
 /* Numbers distinguish names that were cut or cleaned to the same text. `names` keeps the last
  * number of each text. */
-static Status finish_point(SweepPoints *points, SweepPoint *point, const char *name) {
+static Status point_name(SweepPoints *points, SweepPoint *point, const char *name) {
     Arena *arena = &points->arena;
     point->stem = point->name = arena_strdup(arena, name);
     void **last = point->name == NULL ? NULL : names_add(&points->names, arena, point->name),
@@ -194,71 +49,207 @@ static Status finish_point(SweepPoints *points, SweepPoint *point, const char *n
     if (place == NULL) return out_of_memory();
     *place = (void *)(size_t)1;
     *last = (void *)number;
-    points->count++;
     return OK;
 }
 
-static Status start_point(SweepPoints *points, size_t overrides, SweepPoint **out) {
-    *out = &points->points[points->count];
-    (*out)->overrides = arena_alloc(&points->arena, overrides * sizeof(char *));
-    return (*out)->overrides == NULL ? out_of_memory() : OK;
+static Status point_make(SweepPoints *points, const SweepSetting *settings, int count,
+                         SweepPoint *out) {
+    char name[NAME_BYTES] = "";
+    Arena *arena = &points->arena;
+    *out = (SweepPoint){.combination = -1, .n_overrides = count};
+    out->overrides = arena_alloc(arena, (size_t)(count + 1) * sizeof *out->overrides);
+    if (out->overrides == NULL) return out_of_memory();
+    for (int i = 0; i < count; i++) {
+        add_name(name, settings[i].key, settings[i].text);
+        out->overrides[i] = arena_printf(arena, "%s=%s", settings[i].key, settings[i].text);
+        if (out->overrides[i] == NULL) return out_of_memory();
+    }
+    return point_name(points, out, name);
+}
+
+Status sweep_combine(SweepPoints *points, int combination, const char *const *tuned, int seed,
+                     SweepPoint *out) {
+    const SweepCombination *c = &points->combinations[combination];
+    int count = c->n_settings;
+    SweepSetting *all = arena_alloc(&points->arena, (size_t)(count + TUNE_AXES + 1) * sizeof *all);
+    if (all == NULL) return out_of_memory();
+    for (int i = 0; i < count; i++) all[i] = c->settings[i];
+    for (int i = 0; i < c->tune.n_axes; i++)
+        all[count++] = (SweepSetting){c->tune.axes[i].key, tuned[i]};
+    if (c->seeds != NULL) all[count++] = (SweepSetting){"seed", c->seeds[seed]};
+    TRY(point_make(points, all, count, out));
+    out->combination = combination;
+    for (int i = 0; i < c->tune.n_axes; i++) out->tuned[i] = tuned[i];
+    return OK;
+}
+
+/* ---- room ------------------------------------------------------------------------------------ */
+
+static Status reserve(void *items, Arena *arena, int count, size_t bytes) {
+    void *grown = arena_alloc(arena, (size_t)count * bytes);
+    memcpy(items, &grown, sizeof grown);
+    return grown == NULL ? out_of_memory() : OK;
+}
+
+/* The next point, in room that doubles. */
+static Status point_add(SweepPoints *points, SweepPoint **out) {
+    int count = points->count;
+    if ((count & (count - 1)) == 0) {
+        SweepPoint *before = points->points;
+        TRY(reserve(&points->points, &points->arena, count == 0 ? 1 : 2 * count, sizeof *before));
+        if (count > 0) memcpy(points->points, before, (size_t)count * sizeof *before);
+    }
+    *out = &points->points[points->count++];
+    return OK;
+}
+
+/* ---- tuned combinations ---------------------------------------------------------------------- */
+
+static Status seeds_read(Arena *arena, const YamlNode *seed, SweepCombination *out) {
+    out->n_seeds = 1;
+    if (seed == NULL) return OK;
+    const YamlNode *first = seed->kind == NODE_LIST ? seed->first : seed;
+    if (seed->kind == NODE_LIST) out->n_seeds = (int)seed->count;
+    TRY(reserve(&out->seeds, arena, out->n_seeds, sizeof *out->seeds));
+    for (int i = 0; i < out->n_seeds; i++, first = first->next)
+        TRY(sweep_value_read(arena, "seed", first, &out->seeds[i]));
+    return OK;
+}
+
+/* Adds the combination with these settings, and its candidates; the last key varies fastest. */
+static Status combination_add(SweepPoints *points, const YamlNode *map, SweepSetting *settings,
+                              int count) {
+    Arena *arena = &points->arena;
+    int index = points->n_combinations++;
+    SweepCombination *c = &points->combinations[index];
+    *c = (SweepCombination){.settings = settings, .n_settings = count};
+    TRY(tune_read(arena, node_find(map, "tune"), &c->tune));
+    TRY(seeds_read(arena, node_find(map, "seed"), c));
+    for (int i = 0; i < c->tune.count; i++) {
+        const char *tuned[TUNE_AXES];
+        int stride = c->tune.count;
+        for (int k = 0; k < c->tune.n_axes; k++) {
+            const TuneAxis *axis = &c->tune.axes[k];
+            stride /= axis->count;
+            tuned[k] = axis->texts[i / stride % axis->count];
+        }
+        SweepPoint *point;
+        TRY(point_add(points, &point));
+        TRY(sweep_combine(points, index, tuned, 0, point));
+    }
+    return OK;
+}
+
+/* Whether a key of a tuned map sets a value of the combination. */
+static bool is_setting(const YamlNode *node) {
+    return strcmp(node->key, "tune") != 0 && strcmp(node->key, "seed") != 0;
+}
+
+/* ---- a list of points ------------------------------------------------------------------------ */
+
+static Status settings_read(Arena *arena, const YamlNode *point, const YamlNode *seed, bool tuned,
+                            SweepSetting **out, int *count) {
+    TRY(reserve(out, arena, (int)point->count + 1, sizeof **out));
+    *count = 0;
+    for (const YamlNode *value = point->first; value != NULL; value = value->next) {
+        bool is_seed = strcmp(value->key, "seed") == 0;
+        if (tuned && !is_setting(value)) continue;
+        TRY(setting_make(arena, value->key, is_seed ? seed : value, &(*out)[(*count)++]));
+    }
+    return OK;
+}
+
+static Status listed_add(SweepPoints *points, const YamlNode *listed, const YamlNode *seed) {
+    SweepSetting *settings;
+    SweepPoint *point;
+    int count;
+    bool is_tuned = node_find(listed, "tune") != NULL;
+    TRY(settings_read(&points->arena, listed, seed, is_tuned, &settings, &count));
+    if (is_tuned) return combination_add(points, listed, settings, count);
+    TRY(point_add(points, &point));
+    return point_make(points, settings, count, point);
 }
 
 static Status expand_list(SweepPoints *points, const YamlNode *sweep) {
+    TRY(reserve(&points->combinations, &points->arena, (int)sweep->count,
+                sizeof *points->combinations));
     for (const YamlNode *listed = sweep->first; listed != NULL; listed = listed->next) {
-        SweepPoint *point;
-        char name[NAME_BYTES] = "";
-        TRY(start_point(points, listed->count, &point));
-        for (const YamlNode *value = listed->first; value != NULL; value = value->next) {
-            Setting setting;
-            TRY(setting_make(&points->arena, value->key, value, &setting));
-            setting_add(point, &setting, name);
-        }
-        TRY(finish_point(points, point, name));
+        const YamlNode *seed = node_find(listed, "seed"), *each = seed;
+        if (seed != NULL && seed->kind == NODE_LIST) each = seed->first;
+        do {
+            TRY(listed_add(points, listed, each));
+            each = each == NULL || each == seed ? NULL : each->next;
+        } while (each != NULL && node_find(listed, "tune") == NULL);
     }
     return OK;
 }
 
-static Status axis_make(Arena *arena, const YamlNode *axis, Setting **out) {
-    Setting *setting = *out = arena_alloc(arena, axis->count * sizeof **out);
-    if (setting == NULL) return out_of_memory();
-    for (const YamlNode *value = axis->first; value != NULL; value = value->next) {
+/* ---- a grid ---------------------------------------------------------------------------------- */
+
+/* Axis of a grid: its settings. */
+typedef struct GridAxis {
+    SweepSetting *settings;
+    int count;
+} GridAxis;
+
+static Status axis_make(Arena *arena, const YamlNode *axis, GridAxis *out) {
+    out->count = (int)axis->count;
+    TRY(reserve(&out->settings, arena, out->count, sizeof *out->settings));
+    SweepSetting *setting = out->settings;
+    for (const YamlNode *value = axis->first; value != NULL; value = value->next)
         TRY(setting_make(arena, axis->key, value, setting++));
+    return OK;
+}
+
+/* The axes of a grid; if it is tuned, those of its combinations. */
+static Status axes_make(Arena *arena, const YamlNode *sweep, bool tuned, GridAxis **out, int *n,
+                        int *count) {
+    TRY(reserve(out, arena, (int)sweep->count, sizeof **out));
+    *n = 0;
+    *count = 1;
+    for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
+        if (tuned && !is_setting(axis)) continue;
+        TRY(axis_make(arena, axis, &(*out)[*n]));
+        *count *= (*out)[(*n)++].count;
     }
     return OK;
 }
 
-static Status expand_grid(SweepPoints *points, const YamlNode *sweep, size_t count) {
-    Setting **axes = arena_alloc(&points->arena, sweep->count * sizeof *axes), **next = axes;
-    if (axes == NULL) return out_of_memory();
-    for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        TRY(axis_make(&points->arena, axis, next++));
-    }
-    for (size_t i = 0; i < count; i++) {
+static Status expand_grid(SweepPoints *points, const YamlNode *sweep) {
+    GridAxis *axes;
+    int n, count;
+    bool is_tuned = node_find(sweep, "tune") != NULL;
+    Arena *arena = &points->arena;
+    TRY(axes_make(arena, sweep, is_tuned, &axes, &n, &count));
+    TRY(reserve(&points->combinations, arena, count, sizeof *points->combinations));
+    for (int i = 0; i < count; i++) {
+        SweepSetting *settings;
         SweepPoint *point;
-        char name[NAME_BYTES] = "";
-        TRY(start_point(points, sweep->count, &point));
-        size_t stride = count, k = 0;
-        for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-            stride /= axis->count;
-            setting_add(point, &axes[k++][i / stride % axis->count], name);
+        int stride = count;
+        TRY(reserve(&settings, arena, n + 1, sizeof *settings));
+        for (int k = 0; k < n; k++) {
+            stride /= axes[k].count;
+            settings[k] = axes[k].settings[i / stride % axes[k].count];
         }
-        TRY(finish_point(points, point, name));
+        if (is_tuned) {
+            TRY(combination_add(points, sweep, settings, n));
+            continue;
+        }
+        TRY(point_add(points, &point));
+        TRY(point_make(points, settings, n, point));
     }
     return OK;
 }
 
 static Status expand(const Config *config, SweepPoints *points) {
     const YamlNode *sweep = config->sweep;
+    SweepPoint *point;
     TRY(sweep_check(config));
-    size_t count = 1;
-    if (sweep != NULL && sweep->kind == NODE_LIST) count = sweep->count;
-    if (sweep != NULL && sweep->kind == NODE_MAP) TRY(grid_size(sweep, &count));
-    points->points = arena_alloc(&points->arena, count * sizeof *points->points);
-    if (points->points == NULL) return out_of_memory();
-    if (sweep == NULL) return finish_point(points, &points->points[0], config->name);
-    return sweep->kind == NODE_LIST ? expand_list(points, sweep)
-                                    : expand_grid(points, sweep, count);
+    if (sweep != NULL && sweep->kind == NODE_LIST) return expand_list(points, sweep);
+    if (sweep != NULL) return expand_grid(points, sweep);
+    TRY(point_add(points, &point));
+    *point = (SweepPoint){.combination = -1};
+    return point_name(points, point, config->name);
 }
 
 Status sweep_expand(const Config *config, SweepPoints **out) {

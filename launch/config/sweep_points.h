@@ -1,8 +1,14 @@
-/* Sweep points: the runs of a config's `sweep`. */
+/* Sweep points: the runs of a config's `sweep`.
+ *
+ * Without `tune`, every combination of the values of a map, or every map of a list, is a point;
+ * in a list, `seed` may be a list of seeds. With `tune`, each of these without its seed is a
+ * combination: its points are the candidates of the tuned keys with the first seed. The best of
+ * them, and its other seeds, follow from their results (launch/study/tuning.h). */
 #pragma once
 
 #include "core/base/names.h"
 #include "launch/config/config.h"
+#include "launch/config/tune.h"
 
 typedef struct SweepPoint {
     const char *name; /* safe as a file name, unique in the sweep:
@@ -11,11 +17,28 @@ typedef struct SweepPoint {
     int n_overrides;
     /* `key=VALUE` for config_load, to be applied before those of the command line. */
     char **overrides;
+    int combination;              /* index into the tuned combinations; -1: not tuned */
+    const char *tuned[TUNE_AXES]; /* the values of the tuned keys */
 } SweepPoint;
+
+/* A swept value: `key=text`. */
+typedef struct SweepSetting {
+    const char *key, *text;
+} SweepSetting;
+
+typedef struct SweepCombination {
+    Tune tune;
+    SweepSetting *settings;
+    int n_settings;
+    const char **seeds; /* at least one; NULL: the config's own */
+    int n_seeds;
+} SweepCombination;
 
 typedef struct SweepPoints {
     SweepPoint *points;
     int count;
+    SweepCombination *combinations; /* tuned ones */
+    int n_combinations;
     Names names;
     Arena arena;
 } SweepPoints;
@@ -29,3 +52,8 @@ NODISCARD Status sweep_check(const Config *config);
  * STATUS_CONFIG. */
 NODISCARD Status sweep_expand(const Config *config, SweepPoints **out);
 void sweep_points_destroy(SweepPoints **points);
+
+/* The point of a combination with these values of its tuned keys and its seed of this index, under
+ * a new name. */
+NODISCARD Status sweep_combine(SweepPoints *points, int combination, const char *const *tuned,
+                               int seed, SweepPoint *out);

@@ -323,6 +323,7 @@ Status summary_write(const char *directory, const Summary *s) {
     snprintf(path, sizeof path, "%s/summary.json", directory);
     json_t *object = json_object();
     json_object_set_new(object, "status", json_string(s->status));
+    if (s->has_diverged) json_object_set_new(object, "outcome", json_string("diverged"));
     set_real(object, "best_val_loss", s->best_val_loss);
     json_object_set_new(object, "best_step", json_integer(s->best_step));
     if (s->val_tokens > 0) json_object_set_new(object, "val_tokens", json_integer(s->val_tokens));

@@ -26,6 +26,7 @@ extern const char *const metrics_columns[];
 
 typedef struct Summary {
     const char *status; /* running, done, stopped, failed */
+    bool has_diverged;  /* failed because a step was not finite */
     double best_val_loss;
     int64_t best_step, steps, tokens;
     int64_t val_tokens;      /* of one evaluation; 0: no data.val */

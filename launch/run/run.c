@@ -28,6 +28,14 @@ double run_share_done(const Run *run) {
     return run_share(&run->e.config->training.stop, run_position(run));
 }
 
+bool run_is_done(const Run *run) {
+    const ConfigLength *early = &run->e.config->training.stop.early;
+    double share = run_share_done(run);
+    if (early->percent > 0) return share >= fmin(early->percent / 100, 1);
+    if (early->tokens > 0) return share >= 1 || run->progress.tokens >= early->tokens;
+    return share >= 1 || run->progress.step >= early->steps;
+}
+
 void run_look_at_memory(Run *run) {
     Device *device = run->e.device;
     size_t free_bytes, total_bytes;
@@ -54,6 +62,7 @@ Status run_summarize(Run *run, const char *status) {
     run_look_at_memory(run);
     Summary summary = {
         .status = status,
+        .has_diverged = run->has_failed,
         .best_val_loss = progress->best_step < 0 ? NAN : progress->best_val_loss,
         .best_step = progress->best_step,
         .val_tokens = run->e.val.targets,

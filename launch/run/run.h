@@ -53,6 +53,10 @@ double run_seconds(const Run *run);
  * collective. */
 RunPosition run_position(const Run *run);
 
+/* Whether the run has come to its end, by its stop rules and training.stop.early. Not
+ * collective. */
+bool run_is_done(const Run *run);
+
 /* The completed share of the run, in [0, 1], by the stop rule that is nearest to its end. Not
  * collective. */
 double run_share_done(const Run *run);

@@ -10,7 +10,7 @@ static bool save_fits(const Run *run) {
 static StopRequest request_of_rank(const Run *run) {
     StopRequest request = signals_request();
     if (request == STOP_NOW && save_fits(run)) return STOP_SAVE;
-    bool is_done = world_rank(run->e.world) == 0 && run_share_done(run) >= 1;
+    bool is_done = world_rank(run->e.world) == 0 && run_is_done(run);
     return request == STOP_NONE && is_done ? STOP_BUDGET : request;
 }
 

@@ -6,6 +6,7 @@
 #include "launch/study/overdue.h"
 #include "launch/study/process.h"
 #include "launch/study/table.h"
+#include "launch/study/tuning.h"
 
 #include <math.h>
 #include <signal.h>
@@ -57,6 +58,15 @@ static void say_end(const Local *l, const StudyPoint *point) {
     fflush(stdout);
 }
 
+/* Lets the tunings decide what to run next. They read the states of all points again. */
+static Status go_on(Local *l) {
+    TRY(tunings_advance(l->study));
+    for (int i = 0; i < l->launcher->parallel; i++) {
+        if (l->slots[i].point >= 0) refresh(l, l->slots[i].point);
+    }
+    return OK;
+}
+
 static Status slot_finish(Local *l, PointSlot *slot, int code) {
     StudyPoint *point = &l->study->points[slot->point];
     /* SIGUSR1 ended the process: ./train before it handles the signal, or mpirun after its ranks
@@ -67,9 +77,9 @@ static Status slot_finish(Local *l, PointSlot *slot, int code) {
     TRY(point_note_end(point, code, stopped));
     point_refresh(point);
     l->given_up[point - l->study->points] =
-        point->status.state == POINT_FAILED && point_exit_is_final(code);
+        point_is_given_up(point, l->study->config->launch.retries);
     say_end(l, point);
-    return study_write(l->study);
+    return go_on(l);
 }
 
 /* Whether a slot's process has ended, and its exit code. Ends a launcher that hangs after its run,
@@ -99,19 +109,23 @@ static Status reap(Local *l) {
 
 static bool may_start(const Local *l, int i, bool again) {
     const PointStatus *s = &l->study->points[i].status;
+    if (l->study->points[i].is_over) return false;
     if (s->state == POINT_WAITING || s->state == POINT_INTERRUPTED) return !again;
     bool is_bounded = s->failures <= l->study->config->launch.retries;
     return again && s->state == POINT_FAILED && is_bounded && !l->given_up[i];
 }
 
-/* The next point to start, or -1. Failed points come last. */
+/* The next point to start, or -1: the first of the lowest order, so that a combination is complete
+ * before the next one starts. Failed points come last. */
 static int point_next(const Local *l) {
-    for (int again = 0; again < 2; again++) {
+    int next = -1;
+    for (int again = 0; again < 2 && next < 0; again++) {
         for (int i = 0; i < l->study->count; i++) {
-            if (may_start(l, i, again != 0)) return i;
+            bool is_first = next < 0 || l->study->points[i].order < l->study->points[next].order;
+            if (is_first && may_start(l, i, again != 0)) next = i;
         }
     }
-    return -1;
+    return next;
 }
 
 static Status slot_start(Local *l, int slot, int i) {
@@ -203,7 +217,7 @@ static void wait_for_all(Local *l) {
 Status local_run(Study *study, Launcher *launcher) {
     Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
     l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
-    l.given_up = calloc((size_t)study->count, sizeof *l.given_up);
+    l.given_up = calloc((size_t)study->capacity, sizeof *l.given_up);
     Status status = l.slots == NULL || l.given_up == NULL
                         ? ERROR(STATUS_NO_ROOM, "out of memory for a sweep")
                         : OK;

@@ -23,6 +23,19 @@ bool point_exit_is_final(int code) {
     return code == 64 || code == 65 || code == NO_ROOM || code == 78;
 }
 
+const char *point_early(const StudyPoint *point, char text[32]) {
+    *text = '\0';
+    if (point->combination >= 0) snprintf(text, 32, "%.10g%%", 100 * point->share);
+    return text;
+}
+
+bool point_is_given_up(const StudyPoint *point, int64_t retries) {
+    const PointStatus *s = &point->status;
+    if (s->state != POINT_FAILED) return false;
+    bool has_lost = s->has_diverged && point->combination >= 0;
+    return has_lost || point_exit_is_final(s->exit_code) || s->failures > retries;
+}
+
 static void path_of(const StudyPoint *point, const char *name, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s/%s", point->directory, name);
 }
@@ -97,12 +110,18 @@ static bool has_no_room(const PointStatus *s, const char *outcome) {
     return s->exit_code == NO_ROOM || strcmp(outcome, "no_room") == 0;
 }
 
+/* The end of a rung; a run without rungs ends where its own config says. */
+static bool has_reached(const StudyPoint *point) {
+    return point->combination < 0 || point_share(point) >= point->share - 1e-9;
+}
+
 static PointState state_of(const StudyPoint *point, const char *summary_status,
                            const char *outcome) {
     const PointStatus *s = &point->status;
-    if (strcmp(summary_status, "done") == 0) return POINT_DONE;
+    if (strcmp(summary_status, "done") == 0 && has_reached(point)) return POINT_DONE;
     if (run_lock_is_taken(point->directory)) return POINT_RUNNING;
     if (has_no_room(s, outcome)) return POINT_OOM;
+    if (strcmp(summary_status, "done") == 0) return POINT_WAITING; /* for the next rung */
     if (s->exit_code >= 0 && s->exit_code != 75) return POINT_FAILED;
     return s->attempts > 0 || summary_status[0] != '\0' ? POINT_INTERRUPTED : POINT_WAITING;
 }
@@ -113,6 +132,7 @@ void point_refresh(StudyPoint *point) {
     point->status = (PointStatus){.exit_code = -1};
     point_read_numbers(point, summary_status, outcome);
     read_attempts(point, text, sizeof text);
+    point->status.has_diverged = strcmp(outcome, "diverged") == 0;
     point->status.state = state_of(point, summary_status, outcome);
     if (point->status.state == POINT_FAILED || point->status.state == POINT_OOM) {
         read_message(point, text, sizeof text);

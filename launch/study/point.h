@@ -5,10 +5,12 @@
  *   attempts.log   a line per start and end:
  *                  start TIME HOST  |  exit CODE TIME  |  stopped CODE TIME
  *   stderr.log     the standard error of the last attempt
+ *   rungs.log      of a candidate of a tuning, a line per rung: rung SHARE LOSS STEP TRAIN_S
  * `stopped` is an end on request that left no checkpoint of that moment; it is not a failure. */
 #pragma once
 
 #include "launch/config/config.h"
+#include "launch/config/tune.h"
 
 #include <stdbool.h>
 
@@ -25,8 +27,9 @@ typedef enum PointState {
 typedef struct PointStatus {
     PointState state;
     int attempts;
-    int failures;  /* attempts whose failure another attempt may avoid */
-    int exit_code; /* of the last attempt; -1: none has ended */
+    int failures;      /* attempts whose failure another attempt may avoid */
+    int exit_code;     /* of the last attempt; -1: none has ended */
+    bool has_diverged; /* its loss was not finite, so another attempt would end the same way */
     char message[400];
     int64_t step; /* -1: none yet; likewise the numbers below, as NaN */
     double tokens, train_s, train_loss, val_loss, best_val_loss, tok_per_s;
@@ -34,9 +37,17 @@ typedef struct PointStatus {
 } PointStatus;
 
 typedef struct StudyPoint {
-    const char *name, *directory;
-    const char *const *keys; /* the swept keys, NULL-terminated */
+    const char *name, *directory, *stem; /* stem: the name without a number for uniqueness */
+    const char *const *keys;             /* the swept keys, NULL-terminated */
     Config *config;
+    double share;      /* of its budget, after which it is done; 1 unless it is tuned */
+    bool is_result;    /* false for a candidate that is not the best, or not yet */
+    bool is_over;      /* a candidate that a rung has ended */
+    bool is_submitted; /* to Slurm, up to its share; set by slurm_submit_next */
+    int order;         /* points of a lower one start first */
+    int combination; /* of the tuned ones, with the values of the tuned keys and the seed's index */
+    const char *const *tuned;
+    int seed;
     PointStatus status;
 } StudyPoint;
 
@@ -44,6 +55,16 @@ const char *point_state_name(PointState state);
 
 /* Reads point->status from the directory. */
 void point_refresh(StudyPoint *point);
+
+/* The completed share of its budget, by the stop rule that is nearest to its end. */
+double point_share(const StudyPoint *point);
+
+/* The value of training.stop.early for its next attempt, such as "25%"; "" if it is not tuned. */
+const char *point_early(const StudyPoint *point, char text[32]);
+
+/* Whether it has failed, and another attempt is not due: it cannot succeed, it failed more than
+ * `retries` times, or it is a candidate and diverged. */
+bool point_is_given_up(const StudyPoint *point, int64_t retries);
 
 /* Reads the numbers of metrics.jsonl and summary.json into the status, and the values of `status`
  * and `outcome` in the latter, "" if missing. */

@@ -1,4 +1,5 @@
 /* The numbers of a point, from the last records of metrics.jsonl and from summary.json. */
+#include "launch/run/phases.h"
 #include "launch/run/run_files.h"
 #include "launch/study/point.h"
 
@@ -28,6 +29,7 @@ static void facts_take(PointStatus *s, const RunFacts *facts) {
     take_known(&s->best_val_loss, facts->best_val_loss);
     if (strcmp(facts->status, "done") != 0) return;
     take_known(&s->train_s, facts->train_s);
+    take_known(&s->tokens, facts->tokens);
     step_take(s, facts->steps);
 }
 
@@ -38,15 +40,25 @@ static time_t changed_at(const char *directory) {
     return stat(path, &info) == 0 ? info.st_mtime : 0;
 }
 
+double point_share(const StudyPoint *point) {
+    const PointStatus *s = &point->status;
+    RunPosition at = {.step = s->step > 0 ? s->step : 0};
+    if (s->tokens > 0) at.tokens = (int64_t)s->tokens;
+    if (s->train_s > 0) at.train_s = s->train_s;
+    return run_share(&point->config->training.stop, at);
+}
+
 /* By the first stop rule to be met. `since`: the age in seconds of the numbers of a running run. */
-static double seconds_left(const Config *c, const PointStatus *s, double since) {
-    const ConfigStop *stop = &c->training.stop;
+static double seconds_left(const StudyPoint *point, double since) {
+    const ConfigStop *stop = &point->config->training.stop;
+    const PointStatus *s = &point->status;
     double left = INFINITY, per_step = s->step > 0 ? s->train_s / (double)s->step : NAN;
-    if (stop->time > 0) left = fmin(left, stop->time - (s->step > 0 ? s->train_s : 0));
+    if (stop->time > 0)
+        left = fmin(left, point->share * stop->time - (s->step > 0 ? s->train_s : 0));
     if (stop->steps > 0 && s->step > 0)
-        left = fmin(left, (double)(stop->steps - s->step) * per_step);
+        left = fmin(left, (point->share * (double)stop->steps - (double)s->step) * per_step);
     if (stop->tokens > 0 && s->step > 0)
-        left = fmin(left, ((double)stop->tokens - s->tokens) / s->tok_per_s);
+        left = fmin(left, (point->share * (double)stop->tokens - s->tokens) / s->tok_per_s);
     return isfinite(left) ? fmax(left - since, 0) : NAN;
 }
 
@@ -67,5 +79,5 @@ void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome
     snprintf(outcome, 16, "%s", facts.outcome);
     arena_free(&arena);
     bool goes_on = strcmp(summary_status, "running") == 0 && s->step >= 0;
-    s->seconds_left = seconds_left(point->config, s, goes_on ? difftime(time(NULL), changed) : 0);
+    s->seconds_left = seconds_left(point, goes_on ? difftime(time(NULL), changed) : 0);
 }

@@ -14,12 +14,12 @@ enum { OUTPUT_BYTES = 4096 };
 
 typedef Status (*ScriptFn)(const Study *study, const char *programs, FILE *file);
 
-Status slurm_check_idle(const Study *study) {
+/* `report`: the job of the report; "" if that is this process. */
+static Status check_idle(const Study *study, const char *report) {
     char jobs[2 * JOB_BYTES + 2], output[OUTPUT_BYTES], errors[OUTPUT_BYTES];
     int code;
     if (study->array_job[0] == '\0' || !process_can_find("squeue")) return OK;
-    snprintf(jobs, sizeof jobs, "%s%s%s", study->array_job, study->report_job[0] == '\0' ? "" : ",",
-             study->report_job);
+    snprintf(jobs, sizeof jobs, "%s%s%s", study->array_job, *report == '\0' ? "" : ",", report);
     char *const arguments[] = {"squeue", "--noheader", "--format=%i", "--jobs", jobs, NULL};
     TRY(process_run(arguments, output, errors, sizeof output, &code));
     if (code != 0 && strstr(errors, "Invalid job id") != NULL)
@@ -31,6 +31,8 @@ Status slurm_check_idle(const Study *study) {
                  "%s: jobs of this study are queued or running; run scancel %s, or wait for them",
                  study->directory, jobs);
 }
+
+Status slurm_check_idle(const Study *study) { return check_idle(study, study->report_job); }
 
 /* Writes a script to the directory of its logs; returns its path. */
 static Status script_make(const Study *study, const char *name, ScriptFn write,
@@ -70,10 +72,54 @@ static Status submit(char *path, char *dependency, char job[JOB_BYTES]) {
     return OK;
 }
 
+static void points_path(const Study *study, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/slurm/points.log", study->directory);
+}
+
+/* Records how far the submitted points run. */
+static Status points_note(const Study *study) {
+    char path[PATH_MAX], line[PATH_MAX];
+    points_path(study, path);
+    for (int i = 0; i < study->count && study->sweep->n_combinations > 0; i++) {
+        const StudyPoint *point = &study->points[i];
+        if (!slurm_wants(point)) continue;
+        snprintf(line, sizeof line, "%s %.10g", point->name, point->share);
+        TRY(text_file_append(path, line));
+    }
+    return OK;
+}
+
+static StudyPoint *point_find(const Study *study, const char *name) {
+    for (int i = 0; i < study->count; i++) {
+        if (strcmp(study->points[i].name, name) == 0) return &study->points[i];
+    }
+    return NULL;
+}
+
+/* Excludes the points that were submitted up to their share: whoever canceled them decides. */
+static Status points_exclude(Study *study) {
+    Arena arena = {0};
+    char path[PATH_MAX], name[PATH_MAX];
+    const char *text = NULL;
+    double share;
+    points_path(study, path);
+    Status status = text_file_read(&arena, path, &text);
+    for (const char *line = text; !failed(status) && line != NULL && *line != '\0';) {
+        StudyPoint *point =
+            sscanf(line, "%4095s %lf", name, &share) == 2 ? point_find(study, name) : NULL;
+        if (point != NULL && share >= point->share - 1e-9) point->is_submitted = true;
+        line = strchr(line, '\n');
+        if (line != NULL) line++;
+    }
+    arena_free(&arena);
+    return status;
+}
+
 static Status submit_both(Study *study, const char *programs) {
     char path[PATH_MAX], dependency[64];
     TRY(script_make(study, "points.sh", slurm_write_array, programs, path));
     TRY(submit(path, NULL, study->array_job));
+    TRY(points_note(study));
     TRY(study_note_job(
         study, "array",
         study->array_job)); /* immediately: a second submission would run the points twice */
@@ -92,10 +138,8 @@ Status slurm_check_possible(void) {
                  "sbatch is not in PATH; use a machine that submits to Slurm, or --local");
 }
 
-Status slurm_submit(Study *study, FILE *messages) {
+static Status submit_all(Study *study, FILE *messages) {
     int count = 0;
-    TRY(slurm_check_idle(study));
-    study_say_former(study, messages);
     for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
     if (count == 0) {
         escape_say(messages, "%s: no point is left to run", study->directory);
@@ -112,4 +156,16 @@ Status slurm_submit(Study *study, FILE *messages) {
                "how far they are",
                study->array_job, count, study->report_job, study->directory);
     return OK;
+}
+
+Status slurm_submit(Study *study, FILE *messages) {
+    TRY(slurm_check_idle(study));
+    study_say_former(study, messages);
+    return submit_all(study, messages);
+}
+
+Status slurm_submit_next(Study *study, FILE *messages) {
+    TRY(check_idle(study, ""));
+    TRY(points_exclude(study));
+    return submit_all(study, messages);
 }

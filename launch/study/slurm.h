@@ -7,7 +7,11 @@
  *   scontrol requeue ARRAY_TASK  requeues one task of the array; a task's SLURM_JOB_ID may name the
  *                                whole array
  *   sbatch --dependency=afterany:ID   may start when all tasks have ended; a requeued task has not
- *   sbatch --array=0-5%2         tasks 0 to 5, two at a time */
+ *   sbatch --array=0-5%2         tasks 0 to 5, two at a time
+ *
+ * A tuning needs the results of a rung before it submits the next one. The job after the array
+ * therefore decides, submits the next array with the job that follows it, and reports.
+ * slurm/points.log has a line for each submitted point: NAME SHARE. */
 #pragma once
 
 #include "launch/study/study.h"
@@ -25,6 +29,10 @@ NODISCARD Status slurm_check_possible(void);
  * sweep.json. The study must be claimed. Errors: STATUS_FAILURE if jobs of the study are still
  * queued, or with the message of sbatch. */
 NODISCARD Status slurm_submit(Study *study, FILE *messages);
+
+/* The same for the points that the tuning has added or prolonged since the last submission, from
+ * the job that follows it. Submits nothing if there are none. */
+NODISCARD Status slurm_submit_next(Study *study, FILE *messages);
 
 /* STATUS_FAILURE, with their numbers, if jobs of the study are queued or running. */
 NODISCARD Status slurm_check_idle(const Study *study);

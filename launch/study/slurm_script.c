@@ -9,7 +9,8 @@
 
 bool slurm_wants(const StudyPoint *point) {
     PointState state = point->status.state;
-    return state != POINT_DONE && state != POINT_OOM && state != POINT_RUNNING;
+    return !point->is_over && !point->is_submitted && state != POINT_DONE && state != POINT_OOM &&
+           state != POINT_RUNNING;
 }
 
 static void option(FILE *file, const char *name, const char *value) {
@@ -78,6 +79,17 @@ static void lines(const ConfigStrings *setup, FILE *file) {
     for (int i = 0; i < setup->count; i++) fprintf(file, "%s\n", setup->items[i]);
 }
 
+/* How far each point of a tuned study runs: its next rung. */
+static void write_shares(const Study *study, FILE *file) {
+    char early[32];
+    fputs("early=(", file);
+    for (int i = 0; i < study->count; i++) {
+        if (!slurm_wants(&study->points[i])) continue;
+        fprintf(file, " %s", *point_early(&study->points[i], early) == '\0' ? "100%" : early);
+    }
+    fputs(" )\n", file);
+}
+
 static void write_points(const Study *study, FILE *file) {
     fputs("points=(\n", file);
     for (int i = 0; i < study->count; i++) {
@@ -86,7 +98,9 @@ static void write_points(const Study *study, FILE *file) {
         shell_word(study->points[i].name, file);
         fputc('\n', file);
     }
-    fputs(")\nrun=", file);
+    fputs(")\n", file);
+    if (study->sweep->n_combinations > 0) write_shares(study, file);
+    fputs("run=", file);
     shell_word(study->directory, file);
     fputs("/\"${points[SLURM_ARRAY_TASK_ID]}\"\n", file);
 }
@@ -96,7 +110,10 @@ static void write_command(const Study *study, const char *programs, FILE *file) 
     int64_t ranks = slurm->nodes * slurm->ranks_per_node;
     if (ranks > 1) fprintf(file, "mpirun --bind-to none -np %" PRId64 " ", ranks);
     shell_word(programs, file);
-    fputs("/train \"$run/config.yaml\" 2>\"$run/stderr.log\" &\n", file);
+    fputs("/train \"$run/config.yaml\" ", file);
+    if (study->sweep->n_combinations > 0)
+        fputs("\"training.stop.early=${early[SLURM_ARRAY_TASK_ID]}\" ", file);
+    fputs("2>\"$run/stderr.log\" &\n", file);
 }
 
 static const char before_setup[] =
@@ -181,6 +198,6 @@ Status slurm_write_report(const Study *study, const char *programs, FILE *file) 
     shell_word(programs, file);
     fputs("/sweep ", file);
     shell_word(study->directory, file);
-    fputs(" --report\n", file);
+    fputs(study->sweep->n_combinations > 0 ? " --slurm --next\n" : " --report\n", file);
     return written(file);
 }

@@ -27,6 +27,8 @@ void study_close(Study **study) {
     if (*study == NULL) return;
     run_directory_release(&(*study)->place); /* before the config, which owns its path */
     for (int i = 0; i < (*study)->count; i++) config_destroy(&(*study)->points[i].config);
+    config_base_destroy(&(*study)->base);
+    sweep_points_destroy(&(*study)->sweep);
     config_destroy(&(*study)->config);
     arena_free(&(*study)->arena);
     free(*study);

@@ -8,6 +8,8 @@
  * Not collective: ./sweep is one process. */
 #pragma once
 
+#include "launch/config/config_load.h"
+#include "launch/config/sweep_points.h"
 #include "launch/run/run_directory.h"
 #include "launch/study/point.h"
 
@@ -18,9 +20,12 @@ enum { JOB_BYTES = 32 };
 typedef struct Study {
     const char *directory; /* the config's `output` */
     Config *config;
+    SweepPoints *sweep;
+    ConfigBase *base; /* of the points */
     StudyPoint *points;
-    int count;
-    const char **former; /* directories of points that are no longer in the sweep */
+    int count, capacity;
+    struct Tuning *tunings; /* of each tuned combination: launch/study/tuning.h */
+    const char **former;    /* directories of points that are no longer in the sweep */
     int n_former;
     bool is_made;       /* opened by its directory: the points are those that were created */
     RunDirectory place; /* path NULL: not claimed */
@@ -39,6 +44,13 @@ void study_close(Study **study);
  * STATUS_FAILURE if another sweep holds the study; STATUS_CONFIG if the directory contains another
  * study or other files. */
 NODISCARD Status study_claim(Study *study);
+
+/* Creates the directories of the points from `first` on, as study_claim does. */
+NODISCARD Status study_claim_points(Study *study, int first);
+
+/* Adds a point of the sweep with its directory and state; changes nothing on disk. `seed`: the
+ * index of its seed in its combination. Errors: STATUS_CONFIG for an invalid one. */
+NODISCARD Status study_add(Study *study, const SweepPoint *swept, int seed, int *index);
 
 /* Whether the directory contains this study. */
 bool study_exists(const Study *study);

@@ -5,6 +5,7 @@
 #include "launch/config/config_load.h"
 #include "launch/config/field.h"
 #include "launch/study/study.h"
+#include "launch/study/tuning.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -57,6 +58,11 @@ static Status compare_point(const Study *study, const StudyPoint *point) {
                  point->name, status_message());
 }
 
+static Status compare_points(const Study *study, int first) {
+    for (int i = first; i < study->count; i++) TRY(compare_point(study, &study->points[i]));
+    return OK;
+}
+
 static Status compare_all(const Study *study) {
     char path[PATH_MAX];
     Config *saved = NULL;
@@ -64,9 +70,7 @@ static Status compare_all(const Study *study) {
     TRY(config_load(path, 0, NULL, &saved));
     Status status = compare_study(study, saved);
     config_destroy(&saved);
-    for (int i = 0; i < study->count && !failed(status); i++)
-        status = compare_point(study, &study->points[i]);
-    return status;
+    return failed(status) ? status : compare_points(study, 0);
 }
 
 static Status write_config(const Config *config, const char *directory, const char *name) {
@@ -89,12 +93,22 @@ static Status make_point(const StudyPoint *point) {
     return write_config(point->config, point->directory, "config.yaml");
 }
 
+static Status make_points(const Study *study, int first) {
+    for (int i = first; i < study->count; i++) TRY(make_point(&study->points[i]));
+    return OK;
+}
+
+Status study_claim_points(Study *study, int first) {
+    TRY(compare_points(study, first));
+    return make_points(study, first);
+}
+
 /* Writes study.yaml first; the next start can create everything else. */
 static Status make_all(Study *study) {
     TRY(write_config(study->config, study->directory, "study.yaml"));
-    for (int i = 0; i < study->count; i++) TRY(make_point(&study->points[i]));
+    TRY(make_points(study, 0));
     study_refresh(study);
-    return study_write(study);
+    return tunings_advance(study);
 }
 
 Status study_claim(Study *study) {

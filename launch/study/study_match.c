@@ -24,10 +24,9 @@ typedef struct Alike {
 
 typedef struct Match {
     Study *study;
-    const SweepPoints *sweep;
-    const char **stems; /* of the points */
-    bool *is_settled;   /* per point: it has a directory */
-    bool *is_swept;     /* per row of the schema: some point sets it */
+    int first;        /* of the points that have no directory yet */
+    bool *is_settled; /* per point: it has a directory */
+    bool *is_swept;   /* per row of the schema: some point sets it */
     Made *made;
     Names by_name;  /* to Made */
     Names given;    /* names that do not come from the sweep */
@@ -212,7 +211,7 @@ static Status match_by_settings(Match *m, int i) {
 
 static bool is_a_points(const Match *m, const char *name) {
     size_t bytes = strlen(name);
-    return names_find(&m->sweep->names, name, bytes) != NULL ||
+    return names_find(&m->study->sweep->names, name, bytes) != NULL ||
            names_find(&m->given, name, bytes) != NULL;
 }
 
@@ -222,7 +221,7 @@ static Status free_name(const Match *m, int i, const char **name) {
     bool is_own = true;
     for (int number = 2; made_find(m, *name) != NULL || (!is_own && is_a_points(m, *name));
          number++) {
-        *name = arena_printf(&m->study->arena, "%s_%d", m->stems[i], number);
+        *name = arena_printf(&m->study->arena, "%s_%d", m->study->points[i].stem, number);
         if (*name == NULL) return out_of_memory();
         is_own = false;
     }
@@ -246,6 +245,7 @@ static Status former_collect(Match *m) {
     for (const Made *made = m->made; made != NULL; made = made->next) count++;
     m->study->former = arena_alloc(&m->study->arena, count * sizeof *m->study->former);
     if (m->study->former == NULL) return out_of_memory();
+    m->study->n_former = 0;
     for (const Made *made = m->made; made != NULL; made = made->next) {
         if (!made->is_taken && is_at_home(m, made))
             m->study->former[m->study->n_former++] = made->name;
@@ -258,21 +258,23 @@ static Status match_all(Match *m) {
     static const MatchFn steps[] = {match_by_name, match_by_settings, match_anew};
     TRY(file_list(m->study->directory, made_visit, m));
     TRY(m->listing);
+    for (int i = 0; i < m->first; i++) {
+        Made *made = made_find(m, m->study->points[i].name);
+        if (made != NULL) made->is_taken = true;
+    }
     for (size_t step = 0; step < sizeof steps / sizeof *steps && m->made != NULL; step++) {
-        for (int i = 0; i < m->study->count; i++) TRY(steps[step](m, i));
+        for (int i = m->first; i < m->study->count; i++) TRY(steps[step](m, i));
     }
     return former_collect(m);
 }
 
-Status study_match(Study *study, const SweepPoints *sweep) {
-    Match m = {.study = study, .sweep = sweep};
+Status study_match(Study *study, int first) {
+    Match m = {.study = study, .first = first};
     size_t count = (size_t)study->count;
-    m.stems = arena_alloc(&study->arena, count * sizeof *m.stems);
     m.is_settled = arena_alloc(&study->arena, count * sizeof *m.is_settled);
     m.is_swept = arena_alloc(&study->arena, schema_count * sizeof *m.is_swept);
-    if (m.stems == NULL || m.is_settled == NULL || m.is_swept == NULL) return out_of_memory();
+    if (m.is_settled == NULL || m.is_swept == NULL) return out_of_memory();
     for (int i = 0; i < study->count; i++) {
-        m.stems[i] = sweep->points[i].stem;
         for (const char *const *key = study->points[i].keys; *key != NULL; key++) {
             m.is_swept[schema_find(*key) - schema] = true;
         }

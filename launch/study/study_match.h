@@ -5,8 +5,9 @@
 #include "launch/config/sweep_points.h"
 #include "launch/study/study.h"
 
-/* Gives each point its directory: the one of its name if it was created with these settings;
- * otherwise one whose run has the same settings under another name; otherwise a new one with a free
- * name. Sets study->former to the directories that belong to no point. Errors: STATUS_CONFIG for a
- * config.yaml that cannot be read. */
-NODISCARD Status study_match(Study *study, const SweepPoints *sweep);
+/* Gives each point from `first` on its directory; those before it have theirs. It is the one of the
+ * point's name if that was created with these settings; otherwise one whose run has the same
+ * settings under another name; otherwise a new one with a free name. Sets study->former to the
+ * directories that belong to no point. Errors: STATUS_CONFIG for a config.yaml that cannot be read.
+ */
+NODISCARD Status study_match(Study *study, int first);

@@ -8,6 +8,7 @@
 #include "launch/config/sweep_points.h"
 #include "launch/config/value.h"
 #include "launch/study/study_match.h"
+#include "launch/study/tuning.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -115,13 +116,17 @@ static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swep
 
 /* The file may have been written by other rules, so the settings in the directory take
  * precedence. */
-static Status point_read(Study *study, StudyPoint *point, const ConfigBase *base,
-                         const SweepPoint *swept) {
+static Status point_read(Study *study, StudyPoint *point, const SweepPoint *swept) {
     char frozen[PATH_MAX];
     bool is_there = false;
+    point->stem = swept->stem;
+    point->combination = swept->combination;
+    point->tuned = swept->tuned;
+    point->share = 1;
+    point->is_result = swept->combination < 0;
     TRY(study_point_place(study, point, swept->name));
     TRY(point_keys(study, point, swept));
-    Status status = point_load(study, point, base, swept);
+    Status status = point_load(study, point, study->base, swept);
     if (status.code != STATUS_CONFIG || !study->is_made) return status;
     StatusRecord first;
     status_keep(status, &first);
@@ -130,20 +135,47 @@ static Status point_read(Study *study, StudyPoint *point, const ConfigBase *base
     return is_there ? config_load(frozen, 0, NULL, &point->config) : status_restore(&first);
 }
 
-static Status points_load(Study *study, const SweepPoints *sweep, const ConfigBase *base) {
-    size_t size = config_base_size(base);
+Status study_add(Study *study, const SweepPoint *swept, int seed, int *index) {
+    StudyPoint *point = &study->points[ *index = study->count];
+    SweepPoint *kept = arena_alloc(&study->arena, sizeof *kept);
+    if (kept == NULL) return out_of_memory();
+    *kept = *swept;
+    TRY(point_read(study, point, kept));
+    point->seed = seed;
+    point->order = *index;
+    study->count++;
+    if (study_exists(study)) TRY(study_match(study, *index));
+    point_refresh(point);
+    return OK;
+}
+
+/* The points of the sweep, and all that its tunings may add. */
+static int most_points(const SweepPoints *sweep) {
+    int count = sweep->count;
+    for (int i = 0; i < sweep->n_combinations; i++)
+        count += TUNING_ADDS + sweep->combinations[i].n_seeds;
+    return count;
+}
+
+static Status points_load(Study *study, const SweepPoints *sweep) {
+    size_t size = config_base_size(study->base);
     if ((size_t)sweep->count * size > MOST_NODES) {
         return PLACE_ERROR(study->config->sweep->place,
                            "%d points with a config of %zu keys and values are too many; "
                            "reduce either",
                            sweep->count, size);
     }
-    study->points = arena_alloc(&study->arena, (size_t)sweep->count * sizeof *study->points);
+    study->capacity = most_points(sweep);
+    study->points = arena_alloc(&study->arena, (size_t)study->capacity * sizeof *study->points);
     if (study->points == NULL) return out_of_memory();
     for (; study->count < sweep->count; study->count++) {
-        TRY(point_read(study, &study->points[study->count], base, &sweep->points[study->count]));
+        StudyPoint *point = &study->points[study->count];
+        TRY(point_read(study, point, &sweep->points[study->count]));
+        bool is_next = study->count > 0 && point->combination >= 0 &&
+                       point[-1].combination == point->combination;
+        point->order = is_next ? point[-1].order : study->count;
     }
-    return study_exists(study) ? study_match(study, sweep) : OK;
+    return study_exists(study) ? study_match(study, 0) : OK;
 }
 
 /* Refuses a directory that has been moved, because its runs would write to the old place. */
@@ -175,15 +207,10 @@ static Status open_all(Study *study, const char *given, int n_overrides, char **
                      "%s: error: it has no 'sweep', so it is not a study; run it with ./train",
                      path);
     }
-    SweepPoints *sweep = NULL;
-    ConfigBase *base = NULL;
-    Status status = sweep_expand(study->config, &sweep);
-    if (!failed(status)) status = check_overrides(study, sweep, n_overrides, overrides);
-    if (!failed(status)) status = config_base_load(path, n_overrides, overrides, &base);
-    if (!failed(status)) status = points_load(study, sweep, base);
-    config_base_destroy(&base);
-    sweep_points_destroy(&sweep);
-    return status;
+    TRY(sweep_expand(study->config, &study->sweep));
+    TRY(check_overrides(study, study->sweep, n_overrides, overrides));
+    TRY(config_base_load(path, n_overrides, overrides, &study->base));
+    return points_load(study, study->sweep);
 }
 
 Status study_open(const char *path, int n_overrides, char **overrides, Study **out) {
@@ -191,11 +218,14 @@ Status study_open(const char *path, int n_overrides, char **overrides, Study **o
     Study *study = calloc(1, sizeof *study);
     if (study == NULL) return out_of_memory();
     Status status = open_all(study, path, n_overrides, overrides);
+    if (!failed(status)) {
+        study_refresh(study);
+        status = tunings_open(study);
+    }
     if (failed(status)) {
         study_close(&study);
         return status;
     }
-    study_refresh(study);
     *out = study;
     return OK;
 }

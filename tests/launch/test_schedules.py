@@ -50,6 +50,23 @@ def ends_with_its_budget():
     check_rates(run_directory("timed_two"))
 
 
+def an_early_end_is_a_part_of_the_whole_run():
+    """Its rates are those of the whole run, which a later end continues to the last bit."""
+    changes = {"training__stop": {"steps": 20}, "checkpoint__interval": 0,
+               "lr_scheduler": {"shape": "linear", "warmup": "10%", "decay": "100%", "min_lr": 0}}
+    train(config("early_whole", **changes))
+    path = config("early_cut", **changes)
+    train(path, "training.stop.early=25%")
+    equal(max(losses(run_directory("early_cut"))), 5, "the last step at 25%")
+    train(path, "training.stop.early=12 steps")
+    equal(max(losses(run_directory("early_cut"))), 12, "the last step")
+    train(path)
+    whole, cut = run_directory("early_whole"), run_directory("early_cut")
+    equal([r["lr"] for r in steps_of(cut)], [r["lr"] for r in steps_of(whole)], "rates")
+    equal(losses(cut), losses(whole), "losses")
+    equal(states(checkpoints(cut)[-1:]), states(checkpoints(whole)[-1:]), "the last state")
+
+
 def goes_on_after_a_resume():
     path = timed("timed_resumed")
     job = start(["train", path], 2)
@@ -146,5 +163,5 @@ def half_life_sets_beta2():
 
 
 if __name__ == "__main__":
-    main(ends_with_its_budget, goes_on_after_a_resume, exact_under_the_same_clock,
-         shares_equal_steps, half_life_sets_beta2)
+    main(an_early_end_is_a_part_of_the_whole_run, ends_with_its_budget, goes_on_after_a_resume,
+         exact_under_the_same_clock, shares_equal_steps, half_life_sets_beta2)

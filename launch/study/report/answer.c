@@ -1,5 +1,6 @@
 #include "launch/study/report/answer.h"
 
+#include "launch/study/metric.h"
 #include "launch/study/report/labels.h"
 #include "launch/study/report/remarks.h"
 #include "launch/study/report/text.h"

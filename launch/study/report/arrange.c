@@ -85,16 +85,28 @@ static bool tells_apart(const Results *s, const Point **firsts, const char *key)
     return false;
 }
 
-/* The swept keys, except x and seed, that distinguish points, each once; the caller calls
- * json_decref. */
+/* Whether the key is tuned: its value follows from the others. */
+static bool is_tuned(const Results *s, const char *key) {
+    size_t i, k;
+    json_t *tuning, *tuned;
+    json_array_foreach(json_object_get(s->root, "tuning"), i, tuning) {
+        json_array_foreach(json_object_get(tuning, "keys"), k, tuned) {
+            if (json_is_string(tuned) && strcmp(json_string_value(tuned), key) == 0) return true;
+        }
+    }
+    return false;
+}
+
+/* The swept keys, except x, seed and tuned ones, that distinguish points, each once; the caller
+ * calls json_decref. */
 static json_t *keys_of_series(Results *s) {
     const Point **firsts = firsts_find(s);
     json_t *keys = firsts == NULL ? NULL : json_object(), *value;
     const char *key;
     for (size_t i = 0; keys != NULL && i < s->n_points; i++) {
         json_object_foreach(s->points[i].values, key, value) {
-            bool is_placed =
-                is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
+            bool is_placed = is_key(key, s->series_key) || is_key(key, s->x_key) ||
+                             is_key(key, "seed") || is_tuned(s, key);
             if (is_placed || json_object_get(keys, key) != NULL) continue;
             json_object_set_new(keys, key, json_boolean(tells_apart(s, firsts, key)));
         }
@@ -144,11 +156,12 @@ static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory 
 
 /* The default x: the batch size, or else the first number that the sweep sets. */
 static const char *x_key_guess(const Results *s) {
-    json_t *values = s->points[0].values, *value;
+    json_t *values = s->n_points == 0 ? NULL : s->points[0].values, *value;
     const char *key;
     if (json_object_get(values, "data.batch_size") != NULL) return "data.batch_size";
     json_object_foreach(values, key, value) {
-        if (json_is_number(value) && !is_key(key, "seed") && !is_key(key, s->series_key))
+        if (json_is_number(value) && !is_key(key, "seed") && !is_key(key, s->series_key) &&
+            !is_tuned(s, key))
             return key;
     }
     return NULL;

@@ -44,10 +44,6 @@ bool metric_is_loss(const char *metric) {
     return strncmp(metric, "val/", 4) == 0 || strcmp(metric, "train/loss") == 0;
 }
 
-bool metric_is_rate(const char *metric) {
-    return strcmp(metric, "tok_per_s") == 0 || strcmp(metric, "mfu") == 0;
-}
-
 const char *metric_title(Results *s) {
     const char *first = strcmp(s->reduce, "last") == 0   ? "Last"
                         : strcmp(s->reduce, "mean") == 0 ? "Mean"

@@ -9,9 +9,6 @@ const char *metric_label(const char *metric);
 const char *metric_axis_label(Results *results);
 bool metric_is_loss(const char *metric);
 
-/* Whether higher is better. */
-bool metric_is_rate(const char *metric);
-
 /* "Best validation loss after 20 s of training". */
 const char *metric_title(Results *results);
 

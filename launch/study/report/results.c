@@ -53,9 +53,9 @@ static Status points_load(Results *s) {
     json_t *points = json_object_get(s->root, "points");
     size_t bytes;
     s->n_points = json_array_size(points);
-    if (s->n_points == 0)
+    if (s->n_points == 0 && json_array_size(json_object_get(s->root, "tuning")) == 0)
         return ERROR(STATUS_DATA, "%s/sweep.json: the study has no points", s->directory);
-    if (!checked_mul(s->n_points, sizeof *s->points, &bytes) ||
+    if (!checked_mul(s->n_points + 1, sizeof *s->points, &bytes) ||
         (s->points = arena_alloc(&s->arena, bytes)) == NULL) {
         return ERROR(STATUS_NO_ROOM, "out of memory for %zu points", s->n_points);
     }

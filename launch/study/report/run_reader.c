@@ -1,30 +1,12 @@
 /* Reads the files of a run and reduces them to the values in the report. */
 #include "core/perf/median.h"
 #include "launch/run/run_files.h"
-#include "launch/study/report/labels.h"
+#include "launch/study/metric.h"
 #include "launch/study/report/results.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Lower is better, except for rates. */
-static bool is_better(const char *metric, double a, double b) {
-    return isnan(b) || (metric_is_rate(metric) ? a > b : a < b);
-}
-
-static double metric_reduced(const Results *s, const Point *p) {
-    double best = NAN, last = NAN, sum = 0, n = 0;
-    for (size_t i = 0; i < p->n_records; i++) {
-        double value = p->records[i].metric;
-        if (isnan(value)) continue;
-        last = value;
-        sum += value;
-        n++;
-        if (is_better(s->metric, value, best)) best = value;
-    }
-    return strcmp(s->reduce, "last") == 0 ? last : strcmp(s->reduce, "mean") == 0 ? sum / n : best;
-}
 
 /* The median of the logged values, which ignores the first steps of a resume and short
  * disturbances. */
@@ -46,7 +28,7 @@ static void records_reduce(Results *s, Point *p) {
         p->peak_bytes = fmax(p->peak_bytes, r->mem_bytes);
         p->best_val_loss = fmin(p->best_val_loss, r->val_loss);
     }
-    p->metric = metric_reduced(s, p);
+    p->metric = metric_reduced(p->records, p->n_records, s->metric, s->reduce);
     p->tok_per_s = median_rate(s, p);
 }
 

@@ -1,0 +1,16 @@
+/* The keys and values of a sweep: checked, and in their canonical text. Errors: STATUS_CONFIG with
+ * the position in the config. */
+#pragma once
+
+#include "launch/config/node.h"
+
+/* Reads a value as its key's type. `text`, in the arena, is its canonical text, so that 0.5 and
+ * 5e-1 are the same. */
+NODISCARD Status sweep_value_read(Arena *arena, const char *key, const YamlNode *value,
+                                  const char **text);
+
+/* Refuses unknown keys, groups, and keys that the points of a study cannot set. */
+NODISCARD Status sweep_key_check(Arena *arena, const YamlNode *node);
+
+/* Checks a list of values: not empty, each valid for the key, none twice. */
+NODISCARD Status sweep_list_check(Arena *arena, const YamlNode *list);

@@ -1,0 +1,125 @@
+#include "launch/study/cost.h"
+
+#include "launch/run/run_files.h"
+#include "launch/study/tuning.h"
+
+#include <math.h>
+
+/* What points that have run tell: seconds of a start, and tokens per second at each batch. */
+typedef struct Measured {
+    double start_s; /* mean; NaN: none has run */
+    int starts;
+} Measured;
+
+/* Of a machine that has run nothing yet: load, plan, first step, and the last save. */
+static const double USUAL_START_S = 5;
+
+static Status measure(const Study *study, Measured *out) {
+    Arena arena = {0};
+    double sum = 0;
+    *out = (Measured){.start_s = NAN};
+    Status status = OK;
+    for (int i = 0; i < study->count && !failed(status); i++) {
+        RunFacts facts;
+        status = run_facts_read(study->points[i].directory, &arena, &facts);
+        if (failed(status) || isnan(facts.start_s)) continue;
+        sum += facts.start_s;
+        out->starts++;
+    }
+    if (out->starts > 0) out->start_s = sum / out->starts;
+    arena_free(&arena);
+    return status;
+}
+
+/* tokens/s of a point, or of another with the same batch; NaN: none has run. */
+static double rate_of(const Study *study, const StudyPoint *point) {
+    double rate = point->status.tok_per_s;
+    for (int i = 0; i < study->count && isnan(rate); i++) {
+        const StudyPoint *other = &study->points[i];
+        if (other->config->data.batch_size == point->config->data.batch_size)
+            rate = other->status.tok_per_s;
+    }
+    return rate;
+}
+
+static double tokens_per_step(const StudyPoint *point, int64_t ranks) {
+    const Config *c = point->config;
+    return (double)(ranks * c->data.batch_size * c->training.gradient_accumulation_steps *
+                    c->model.T);
+}
+
+/* Seconds of the whole budget; NaN if they are unknown. */
+static double seconds_of(const Study *study, const StudyPoint *point, int64_t ranks) {
+    const ConfigStop *stop = &point->config->training.stop;
+    double seconds = stop->time > 0 ? stop->time : NAN, rate = rate_of(study, point);
+    if (stop->tokens > 0) seconds = fmin(seconds, (double)stop->tokens / rate);
+    if (stop->steps > 0)
+        seconds = fmin(seconds, (double)stop->steps * tokens_per_step(point, ranks) / rate);
+    return seconds;
+}
+
+typedef struct Sum {
+    double tuning, points; /* seconds */
+    double budgets;        /* of the tuning, in budgets of a point, without the best */
+    int runs, candidates, starts;
+} Sum;
+
+static void sum_tuning(const Study *study, const Tuning *t, int64_t ranks, Sum *sum) {
+    double seconds = seconds_of(study, &study->points[t->candidates[0].point], ranks),
+           cost = tuning_cost(t) - 1;
+    int count = t->combination->tune.count;
+    sum->tuning += cost * seconds;
+    sum->points += t->combination->n_seeds * seconds;
+    sum->budgets += cost;
+    sum->candidates += count;
+    sum->runs += t->combination->n_seeds;
+    sum->starts += t->combination->n_seeds - 1;
+    for (int r = 0; r < t->rungs; r++) {
+        sum->starts += count;
+        if (count > KEPT) count = tuning_kept(count);
+    }
+}
+
+static Sum sum_of(const Study *study, int64_t ranks) {
+    Sum sum = {0};
+    for (int i = 0; i < study->sweep->n_combinations; i++)
+        sum_tuning(study, &study->tunings[i], ranks, &sum);
+    for (int i = 0; i < study->count; i++) {
+        if (study->points[i].combination >= 0) continue;
+        sum.points += seconds_of(study, &study->points[i], ranks);
+        sum.runs++;
+        sum.starts++;
+    }
+    return sum;
+}
+
+static void put_hours(const char *what, double seconds, FILE *file) {
+    if (isnan(seconds))
+        fprintf(file, "%s: hours unknown until a point of each batch has run\n", what);
+    else
+        fprintf(file, "%s: %.2f hours of training\n", what, seconds / 3600);
+}
+
+Status cost_print(const Study *study, int64_t ranks, FILE *file) {
+    Measured measured;
+    TRY(measure(study, &measured));
+    Sum sum = sum_of(study, ranks > 0 ? ranks : study->config->launch.local.ranks);
+    double start = measured.starts > 0 ? measured.start_s : USUAL_START_S;
+    fprintf(file, "\ncost of the whole study: %d point%s", sum.runs, sum.runs == 1 ? "" : "s");
+    if (sum.candidates > 0)
+        fprintf(file, ", %d candidates in %d tunings", sum.candidates,
+                study->sweep->n_combinations);
+    fprintf(file, ", %d starts of about %.0f s\n", sum.starts, start);
+    put_hours("points", sum.points, file);
+    if (sum.candidates > 0) {
+        put_hours("tuning", sum.tuning, file);
+        fprintf(file,
+                "tuning: %.2f budgets of a point, and up to %d more each if a best rate is at "
+                "the edge\n",
+                sum.budgets, 2 * WIDENED);
+    }
+    double parallel = (double)study->config->launch.local.parallel,
+           total = (sum.points + sum.tuning + sum.starts * start) / parallel;
+    if (!isnan(total)) fprintf(file, "total: %.2f hours, starts included\n", total / 3600);
+    return OK;
+}

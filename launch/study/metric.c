@@ -1,0 +1,35 @@
+#include "launch/study/metric.h"
+
+#include <math.h>
+#include <string.h>
+
+bool metric_is_rate(const char *metric) {
+    return strcmp(metric, "tok_per_s") == 0 || strcmp(metric, "mfu") == 0;
+}
+
+static bool is_better(const char *metric, double a, double b) {
+    return isnan(b) || (metric_is_rate(metric) ? a > b : a < b);
+}
+
+double metric_reduced(const RunRecord *records, size_t count, const char *metric,
+                      const char *reduce) {
+    double best = NAN, last = NAN, sum = 0, n = 0;
+    for (size_t i = 0; i < count; i++) {
+        double value = records[i].metric;
+        if (isnan(value)) continue;
+        last = value;
+        sum += value;
+        n++;
+        if (is_better(metric, value, best)) best = value;
+    }
+    return strcmp(reduce, "last") == 0 ? last : strcmp(reduce, "mean") == 0 ? sum / n : best;
+}
+
+Status metric_read(const char *directory, const char *metric, const char *reduce, double *out) {
+    Arena arena = {0};
+    RunRecords records;
+    Status status = run_records_read(directory, metric, 0, &arena, &records);
+    *out = failed(status) ? NAN : metric_reduced(records.items, records.count, metric, reduce);
+    arena_free(&arena);
+    return status;
+}

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Tuning by successive halving, here and on a cluster, cut and continued. sanitizers: no"""
+
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from e2e import WORK, check, equal, losses, main, metrics, run, run_directory, start, train, tree
+from studies import (attempts, fake_slurm, lines_of, point_directory, points, refused, study,
+                     sweep)
+
+RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
+
+
+def tuned(name, sweep_of=None, rates=None, **changes):
+    """A study of two batches and seeds, whose candidates take 40 steps of a linear decay."""
+    grid = {"data.batch_size": [2, 4], "seed": [1, 2]} if sweep_of is None else sweep_of
+    if isinstance(grid, dict):
+        grid = dict(grid, tune={"optimizer.lr": RATES if rates is None else rates})
+    settings = {"training__stop": {"steps": 40}, "training__gradient_accumulation_steps": 1,
+                "checkpoint": {"interval": 0, "keep": 1, "best": False}, "evaluation__interval": 20,
+                "lr_scheduler": {"shape": "linear", "warmup": 2, "decay": "100%", "min_lr": 0},
+                "report__series": None}
+    return study(name, grid, **dict(settings, **changes))
+
+
+def tunings(name):
+    with open(os.path.join(run_directory(name), "sweep.json"), encoding="utf-8") as file:
+        return json.load(file)["tuning"]
+
+
+def candidates(tuning, key="optimizer.lr"):
+    return {c["values"][key]: c for c in tuning["candidates"]}
+
+
+def started(done):
+    return re.findall(r"(?m)^(\S+): (?:starts|resumes), attempt", done.out)
+
+
+def check_tuning(tuning):
+    """The better three of the first rung complete the budget, the best of all has its neighbors
+    there, and each other candidate says why it ended."""
+    equal(tuning["rungs"], [0.25, 1.0], "rungs")
+    check(tuning["decided"], "undecided")
+    by_rate = candidates(tuning)
+    first = sorted((c["results"][0], rate) for rate, c in by_rate.items() if not c["beyond_grid"])
+    kept = {rate for _, rate in first[:3]}
+    final = {rate: c["results"][1] for rate, c in by_rate.items() if c["results"][1] is not None}
+    best = min(final, key=final.get)
+    equal(by_rate[best]["name"], tuning["best"], "the best")
+    order = sorted(by_rate)
+    for beside in order[max(order.index(best) - 1, 0):order.index(best) + 2]:
+        check(beside in final, "a neighbor of the best did not complete: %g" % beside)
+    for rate, c in by_rate.items():
+        equal(c["share"], 1.0 if rate in final else 0.25, "share of %g" % rate)
+        equal(c["ended_by_rung"], None if rate in kept else 0, "the end of %g" % rate)
+        check(rate in kept or "25% of the budget" in c["why"], c["why"])
+
+
+def the_best_of_each_batch_is_found():
+    path = tuned("found")
+    shown = sweep(path, "--dry-run").out
+    check("4 points, 10 candidates in 2 tunings" in shown and
+          "tuning: 5.00 budgets" in shown.replace("tuning: 5 ", "tuning: 5.00 "), shown)
+    check("training.stop.early=25%" in shown and "early=( 25% 25%" in shown, shown)
+    done = sweep(path, "--local")
+    check("The lowest validation loss after 40 steps" in done.out, done.out)
+    equal(len(tunings("found")), 2, "tunings")
+    for tuning in tunings("found"):
+        check_tuning(tuning)
+    equal(len(points("found")), 4, "points")
+    best = {t["best"] for t in tunings("found")}
+    check(best <= set(points("found")), "the best are points")
+    for name, point in points("found").items():
+        equal(point["state"], "done", name)
+        equal([record["step"] for record in metrics(point_directory("found", name))
+               if "train/loss" in record], list(range(1, 41)), "steps of " + name)
+    # a candidate that resumed is the same run as one that never stopped
+    whole = os.path.join(WORK, "uncut")
+    name = sorted(best)[0]
+    check("start" in attempts("found", name)[2:], "it was never cut: %r" % attempts("found", name))
+    train(point_directory("found", name) + "/config.yaml", "output=" + whole)
+    equal(losses(whole), losses(point_directory("found", name)), "the losses")
+    equal(started(sweep(path, "--local")), [], "what was started again")
+    # a further seed of each best
+    tuned("found", {"data.batch_size": [2, 4], "seed": [1, 2, 3]})
+    more = started(sweep(path, "--local"))
+    equal(sorted(more), sorted(name.replace("seed-1", "seed-3") for name in best), "a seed more")
+
+
+def a_cut_study_decides_the_same_without_checkpoints():
+    """As after a lost machine: the small files are there, the checkpoints are not."""
+    path = tuned("cut", {"data.batch_size": [2], "seed": [1, 2]})
+    sweep(path, "--local")
+    whole = tunings("cut")[0]
+    shutil.rmtree(run_directory("cut"))
+    job = start(["sweep", path, "--local"])
+    job.wait_for(r"resumes, attempt 2")
+    job.send(signal.SIGKILL)
+    job.end()
+    while " running " in run("sweep", path).out:  # its rank saves and ends without it
+        time.sleep(0.05)
+    ended = [c["name"] for c in whole["candidates"] if c["share"] < 1]
+    before = {name: tree(point_directory("cut", name)) for name in ended}
+    for folder in glob.glob(run_directory("cut") + "/*/checkpoints"):
+        if os.path.basename(os.path.dirname(folder)) not in ended:
+            shutil.rmtree(folder)
+    done = sweep(path, "--local")
+    check(not set(started(done)) & set(ended), "what had ended ran again: %r" % done)
+    again = tunings("cut")[0]
+    equal(again["best"], whole["best"], "the best")
+    equal([c["results"] for c in again["candidates"]], [c["results"] for c in whole["candidates"]],
+          "the results")
+    equal({name: tree(point_directory("cut", name)) for name in ended}, before, "what had ended")
+
+
+def a_best_at_the_edge_widens_the_grid():
+    spaced = {"from": 1e-5, "to": 1e-4, "points": 2}
+    path = tuned("edge", {"data.batch_size": [2], "seed": [1]}, spaced)
+    sweep(path, "--local")
+    tuning = tunings("edge")[0]
+    added = sorted(rate for rate, c in candidates(tuning).items() if c["beyond_grid"])
+    equal(added[:2], [1e-3, 1e-2], "added")
+    final = {rate: c["results"][-1] for rate, c in candidates(tuning).items()}
+    best = min(final, key=final.get)
+    at_edge = best == max(final)
+    check(at_edge == ("upper edge" in tuning["edge"]), tuning["edge"])
+    path = tuned("listed", {"data.batch_size": [2], "seed": [1]}, [1e-5, 1e-4])
+    sweep(path, "--local")
+    check("optimizer.lr 0.0001 is at the upper edge" in tunings("listed")[0]["edge"],
+          tunings("listed"))
+    equal(len(tunings("listed")[0]["candidates"]), 2, "a list stays")
+
+
+def a_candidate_that_diverges_has_lost():
+    path = tuned("diverged", {"data.batch_size": [2], "seed": [1]}, [1e-3, 1e-2, 900],
+                 optimizer__grad_clip=0, launch__retries=3)
+    sweep(path, "--local")
+    lost = candidates(tunings("diverged")[0])[900]
+    equal((lost["state"], lost["results"], lost["why"]), ("failed", [None], "diverged"), "state")
+    equal(attempts("diverged", lost["name"]), ["start", "exit 1"], "attempts")
+    check("lr-900" not in tunings("diverged")[0]["best"], "the best")
+
+
+def slurm_tasks(name, environment):
+    """Runs the tasks of the submitted array, and the job after it."""
+    scripts = os.path.join(run_directory(name), "slurm")
+    with open(scripts + "/points.sh", encoding="utf-8") as file:
+        count = int(re.search(r"--array=0-(\d+)%", file.read()).group(1)) + 1
+    for task in range(count):
+        variables = dict(os.environ, **environment, SLURM_ARRAY_TASK_ID=str(task),
+                         SLURM_ARRAY_JOB_ID="1", SLURM_JOB_ID="1")
+        subprocess.run(["bash", scripts + "/points.sh"], env=variables, check=True,
+                       capture_output=True)
+    done = subprocess.run(["bash", scripts + "/report.sh"], env=dict(os.environ, **environment),
+                          check=True, capture_output=True, text=True)
+    return count, done.stdout
+
+
+def slurm_submits_rung_by_rung():
+    slurm = fake_slurm("tuned")
+    path = tuned("rungs", {"data.batch_size": [2], "seed": [1, 2]})
+    sweep(path, "--slurm", **slurm)
+    counts = []
+    for _ in range(8):
+        count, out = slurm_tasks("rungs", slurm)
+        counts.append(count)
+        check("report: " in out, out)
+        if "no point is left to run" in out:
+            break
+    check(counts[0] == 5 and counts[-1] == 1 and 3 <= len(counts) <= 5, "arrays: %r" % counts)
+    check_tuning(tunings("rungs")[0])
+    equal([point["state"] for point in points("rungs").values()], ["done"] * 2, "states")
+    equal(len(lines_of(slurm["FAKE"], "sbatch.log")), 2 * len(counts), "submissions")
+    # what was canceled is not submitted again by the job after it
+    path = tuned("stays", {"data.batch_size": [2], "seed": [1]})
+    sweep(path, "--slurm", **slurm)
+    out = sweep(run_directory("stays"), "--slurm", "--next", **slurm).out
+    check("no point is left to run" in out, out)
+
+
+def listed_points_have_grids_and_seeds_of_their_own():
+    listed = [{"data.batch_size": 2, "seed": [1, 2], "tune": {"optimizer.lr": [1e-3, 1e-2]}},
+              {"data.batch_size": 4, "seed": [1, 2]}]
+    path = study("listed_points", listed, report__series=None,
+                 lr_scheduler={"warmup": 0, "decay": 10, "min_lr": 0})
+    sweep(path, "--local")
+    equal(sorted(points("listed_points"))[2:], ["batch_size-4_seed-1", "batch_size-4_seed-2"],
+          "points")
+    equal(len(points("listed_points")), 4, "points")
+    equal(len(tunings("listed_points")), 1, "tunings")
+
+
+def what_cannot_be_tuned_is_refused():
+    short = {"training__stop": {"steps": 30}}
+    refused("short", r"ends its first rung after 7.5 steps.*'training.stop.steps' must be at least "
+            r"40, or", "--local", sweep={"seed": [1], "tune": {"optimizer.lr": RATES}}, **short)
+    refused("brief", r"after 0.5 s.*'training.stop.time' must be at least 4s", "--dry-run",
+            sweep={"seed": [1], "tune": {"optimizer.lr": RATES}},
+            training__stop={"time": "2s"})
+    refused("alone", "--next goes with --slurm", "--next", code=64)
+
+
+def what_does_not_fit_is_found_once():
+    listed = [{"data.batch_size": batch, "tune": {"optimizer.lr": RATES}} for batch in (2, 4096)]
+    path = tuned("large", listed, memory_budget="20MiB")
+    sweep(path, "--local")
+    equal({p["values"]["data.batch_size"]: p["state"] for p in points("large").values()},
+          {2: "done", 4096: "oom"}, "points")
+    large = tunings("large")[1]["candidates"]
+    equal(sum(c["attempts"] for c in large), 1, "attempts")
+
+
+if __name__ == "__main__":
+    main(the_best_of_each_batch_is_found, a_cut_study_decides_the_same_without_checkpoints,
+         a_best_at_the_edge_widens_the_grid, a_candidate_that_diverges_has_lost,
+         slurm_submits_rung_by_rung, listed_points_have_grids_and_seeds_of_their_own,
+         what_cannot_be_tuned_is_refused, what_does_not_fit_is_found_once)
