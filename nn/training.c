@@ -4,13 +4,14 @@
 #include "core/ops/reduce.h"
 #include "nn/attention/documents.h"
 #include "nn/loss.h"
+#include "nn/optim/noise_record.h"
 #include "nn/optim/weight_prefetch.h"
 
 #include <stdlib.h>
 
 Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, StepTensors *out) {
     Section *batch, *step, *results, *first_nonfinites;
-    int64_t shape[] = {B, T}, one[] = {1}, state[] = {sizeof(StepState)};
+    int64_t shape[] = {B, T}, one[] = {1}, two[] = {2}, state[] = {sizeof(StepState)};
     TRY(store_section(store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
     TRY(store_section(store, "step", BUFFER_INPUTS, DTYPE_U8, &step));
     TRY(store_section(store, "results", BUFFER_INPUTS, dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32,
@@ -22,7 +23,8 @@ Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, Step
     TRY(section_add(store, step, "state", 1, state, &out->step));
     TRY(section_add(store, results, "losses", 2, shape, &out->losses));
     TRY(section_add(store, results, "loss", 1, one, &out->loss));
-    return section_add(store, results, "norm", 1, one, &out->norm);
+    TRY(section_add(store, results, "norm", 1, one, &out->norm));
+    return section_add(store, results, "noise", 1, two, &out->noise);
 }
 
 typedef struct Recorder {
@@ -58,6 +60,13 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
     loss_record(p, r->tensors->losses, x, r->model->head->weight, r->tensors->targets, &loss);
 }
 
+/* Element `index` of StepTensors.noise. */
+static Tensor *noise_at(Program *p, const Recorder *r, size_t index) {
+    const Tensor *noise = r->tensors->noise;
+    return program_view(p, noise->buffer, noise->offset + index * dtype_size(noise->dtype),
+                        noise->dtype, 1, (int64_t[]){1});
+}
+
 static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram kind) {
     const TrainingOptions *options = r->options;
     bool accumulate = kind == MICRO_MIDDLE || kind == MICRO_LAST;
@@ -65,7 +74,8 @@ static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram ki
     watch_parameters(p, r->parameters, accumulate);
     losses_record(p, r, tokens);
     sum_record(p, r->tensors->loss, r->tensors->losses, 1.0 / tokens, accumulate);
-    bool updates = kind == MICRO_ONLY || kind == MICRO_LAST;
+    bool updates = kind != MICRO_FIRST && kind != MICRO_MIDDLE,
+         measures_ranks = kind == MICRO_MEASURED && options->ranks > 1;
     EmbeddingGradients embeddings;
     bool is_tied = r->model->head == r->model->wte;
     bool as_rows = updates && options->embedding_rows && is_tied &&
@@ -79,6 +89,7 @@ static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram ki
                                .step = r->tensors->step,
                                .loss = r->tensors->loss,
                                .norm = r->tensors->norm,
+                               .unit_norm = measures_ranks ? noise_at(p, r, 0) : NULL,
                                .first_nonfinite = r->tensors->first_nonfinite,
                                .embeddings = as_rows ? &embeddings : NULL});
 }
@@ -92,6 +103,41 @@ static Status micro_batches_record(BoundProgram *programs, const Recorder *r, Ta
         TRY(program_create(target, true, &programs[kind].program));
         micro_batch_record(programs[kind].program, r, (TrainingProgram)kind);
     }
+    return OK;
+}
+
+/* The units are the sequences of a step with one micro-batch on one rank, the ranks of a step with
+ * one micro-batch each, and else the first micro-batch of each rank. */
+static NoiseSample noise_units(const TrainingOptions *o, int64_t accumulation) {
+    NoiseSample sample = {.batch = o->B * accumulation * o->ranks};
+    bool is_one = accumulation == 1 && o->ranks == 1;
+    if (!o->measures_noise || sample.batch < 2) return sample;
+    sample.unit = is_one ? 1 : o->B;
+    sample.units = is_one ? o->B : o->ranks;
+    return sample;
+}
+
+static Status noise_record(BoundProgram *programs, const Recorder *r, Target target,
+                           NoiseSample *out) {
+    const TrainingOptions *o = r->options;
+    Program **measured = &programs[MICRO_MEASURED].program, **unit = &programs[NOISE_UNIT].program,
+            **whole = &programs[NOISE_WHOLE].program;
+    *out = noise_units(o, r->phase.accumulation);
+    if (out->units == 0) return OK;
+    bool is_only = r->phase.accumulation == 1, is_one = is_only && o->ranks == 1;
+    if (is_only) {
+        TRY(program_create(target, true, measured));
+        micro_batch_record(*measured, r, MICRO_MEASURED);
+        if (is_one)
+            noise_sequences_insert(*measured, o->B, noise_at(*measured, r, 0),
+                                   noise_at(*measured, r, 1));
+    } else {
+        TRY(program_create(target, false, unit));
+        noise_unit_record(*unit, r->parameters, o->collectives, noise_at(*unit, r, 0));
+    }
+    if (is_one) return OK;
+    TRY(program_create(target, false, whole));
+    noise_whole_record(*whole, r->parameters, o->collectives, noise_at(*whole, r, 1));
     return OK;
 }
 
@@ -118,7 +164,9 @@ Status training_create(const Model *model, const Parameters *parameters, const S
     (*out)->n_programs = (n > 1 ? n : 1) * TRAINING_PROGRAMS;
     for (int i = 0; i < n; i++) {
         recorder.phase = options->phases[i];
-        TRY(micro_batches_record(&(*out)->programs[i * TRAINING_PROGRAMS], &recorder, target));
+        BoundProgram *programs = &(*out)->programs[i * TRAINING_PROGRAMS];
+        TRY(micro_batches_record(programs, &recorder, target));
+        TRY(noise_record(programs, &recorder, target, &(*out)->noise[i]));
     }
     recorder.phase = (TrainingPhase){0};
     TRY(others_record(*out, &recorder, target));
@@ -140,9 +188,22 @@ Status training_bind(Training *training, Device *device) {
     return bound_programs_bind(training->programs, training->n_programs, device, "activations");
 }
 
+static Status replay(const Training *training, int phase, TrainingProgram kind) {
+    const BoundProgram *bound = &training->programs[phase * TRAINING_PROGRAMS + (int)kind];
+    return bound->program == NULL ? OK : device_replay(bound->device, bound->program);
+}
+
 Status training_gather_weights(const Training *training) {
-    const BoundProgram *gathering = &training->programs[WEIGHT_GATHERING];
-    return gathering->program == NULL ? OK : device_replay(gathering->device, gathering->program);
+    return replay(training, 0, WEIGHT_GATHERING);
+}
+
+Status training_replay(const Training *training, int phase, int64_t index, int64_t accumulation,
+                       bool measures) {
+    bool is_only = accumulation == 1;
+    TRY(replay(training, phase,
+               measures && is_only ? MICRO_MEASURED : training_micro_batch(index, accumulation)));
+    if (measures && index == 0) TRY(replay(training, phase, NOISE_UNIT));
+    return measures && index == accumulation - 1 ? replay(training, phase, NOISE_WHOLE) : OK;
 }
 
 TrainingProgram training_micro_batch(int64_t index, int64_t accumulation) {

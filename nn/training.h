@@ -14,6 +14,7 @@
 
 #include "core/bound_program.h"
 #include "nn/model.h"
+#include "nn/optim/noise_scale.h"
 #include "nn/optim/update.h"
 
 /* Inputs and outputs of every replay, in the store. */
@@ -22,7 +23,8 @@ typedef struct StepTensors {
     Tensor *step;             /* u8: the StepState */
     Tensor *losses;           /* (B, T): of the last micro-batch replayed, or of evaluation */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
-    Tensor *first_nonfinite;  /* (1) i64: the first non-finite gradient; see core/ops/adamw.h */
+    Tensor *noise;           /* (2): unit_norm and norm of a NoiseSample, in the gradients' scale */
+    Tensor *first_nonfinite; /* (1) i64: the first non-finite gradient; see core/ops/adamw.h */
 } StepTensors;
 
 /* A step has `accumulation` micro-batches on each rank. */
@@ -48,9 +50,10 @@ typedef struct TrainingOptions {
     const Collectives *collectives; /* must outlive the programs; NULL: one rank */
     bool embedding_rows;            /* embedding gradients may travel between ranks as rows:
                                        nn/optim/embedding_gradients.h */
+    bool measures_noise;            /* with the programs for it */
 } TrainingOptions;
 
-/* The programs of a step: one per position of a micro-batch, and two others. */
+/* The programs of a step: one per position of a micro-batch, and others. */
 typedef enum TrainingProgram {
     MICRO_ONLY,
     MICRO_FIRST,
@@ -58,6 +61,9 @@ typedef enum TrainingProgram {
     MICRO_LAST,
     EVALUATION,       /* from tokens and targets to losses; no collectives */
     WEIGHT_GATHERING, /* gathers the sharded weights between steps */
+    MICRO_MEASURED,   /* MICRO_ONLY that also measures the gradients of sequences or ranks */
+    NOISE_UNIT,       /* measures the gradients of the first of several micro-batches */
+    NOISE_WHOLE,      /* measures the gradient of the step */
     TRAINING_PROGRAMS
 } TrainingProgram;
 
@@ -65,6 +71,8 @@ typedef struct Training {
     BoundProgram programs[TRAINING_MAX_PHASES * TRAINING_PROGRAMS]; /* by phase; empty if a step
                                                                        does not need one */
     int n_programs;
+    /* The units of a measured step by phase; units 0: its noise scale cannot be measured. */
+    NoiseSample noise[TRAINING_MAX_PHASES];
 } Training;
 
 /* Declares the step's tensors in the store. */
@@ -93,6 +101,12 @@ TrainingProgram training_micro_batch(int64_t index, int64_t accumulation);
 /* This program of a phase; NULL if its steps do not need one. Evaluation, with the model's windows,
  * and the gathering of weights belong to phase 0. */
 Program *training_program(const Training *training, int phase, TrainingProgram kind);
+
+/* Replays micro-batch `index` of a step of this phase. `measures`: sets StepTensors.noise by the
+ * end of the step; requires units to measure. The update and the loss are the same to the last bit.
+ * Collective. */
+NODISCARD Status training_replay(const Training *training, int phase, int64_t index,
+                                 int64_t accumulation, bool measures);
 
 /* The attention call of the first layer, as recorded in the step's first program; NULL if the model
  * has none. */

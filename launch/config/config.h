@@ -187,6 +187,10 @@ typedef struct ConfigLogging {
     int64_t interval; /* steps */
 } ConfigLogging;
 
+typedef struct ConfigNoiseScale {
+    int64_t interval; /* steps; 0: not measured */
+} ConfigNoiseScale;
+
 typedef struct ConfigReport {
     const char *metric;
     ConfigReduce reduce;
@@ -231,6 +235,7 @@ typedef struct Config {
     ConfigEvaluation evaluation;
     ConfigCheckpoint checkpoint;
     ConfigLogging logging;
+    ConfigNoiseScale noise_scale;
     bool autotune;
     double deadline; /* seconds a collective waits without progress on a rank */
     const char *output;

@@ -1,11 +1,9 @@
 #include "launch/config/schema.h"
 
 #include "core/ops/adamw.h"
-#include "launch/config/suggest.h"
 #include "nn/models/families.h"
 
-#include <stdint.h>
-#include <string.h>
+#include <stddef.h>
 
 static const char *const device_names[] = {"auto", "cpu", "cuda", NULL};
 static const char *const norm_names[] = {"layernorm", "rmsnorm", NULL};
@@ -271,6 +269,8 @@ const Field schema[] = {
      "also save at each evaluation that is the best so far, and keep that checkpoint"},
     {"logging.interval", FIELD_INT, "10", FROM(1, MANY), AT(logging.interval), FREE,
      "steps between log lines"},
+    {"noise_scale.interval", FIELD_INT, "10", FROM(0, MANY), AT(noise_scale.interval), FREE,
+     "steps between measurements of the gradient noise scale; 0: none"},
     {"autotune", FIELD_BOOL, "true", ANY, AT(autotune), FREE,
      "on a GPU, time the candidates of each matrix product once and use the fastest"},
     {"deadline", FIELD_DURATION, "7s", FROM(0.1, 1e6), AT(deadline), FREE,
@@ -321,54 +321,3 @@ const Field schema[] = {
 /* clang-format on */
 
 const size_t schema_count = sizeof schema / sizeof schema[0];
-
-const Field *schema_find(const char *path) {
-    for (size_t i = 0; i < schema_count; i++) {
-        if (strcmp(schema[i].path, path) == 0) return &schema[i];
-    }
-    return NULL;
-}
-
-bool schema_is_group(const char *path) {
-    size_t bytes = strlen(path);
-    for (size_t i = 0; i < schema_count; i++) {
-        if (strncmp(schema[i].path, path, bytes) == 0 && schema[i].path[bytes] == '.') return true;
-    }
-    return false;
-}
-
-static const char *last_part(const char *path) {
-    const char *dot = strrchr(path, '.');
-    return dot == NULL ? path : dot + 1;
-}
-
-/* A key in the wrong group counts as one mistake. */
-static size_t path_distance(const char *path, const char *candidate) {
-    size_t whole = edit_distance(path, candidate);
-    size_t part = strcmp(last_part(path), last_part(candidate)) == 0 ? 1 : SIZE_MAX;
-    return whole < part ? whole : part;
-}
-
-static void consider(const char *path, const char *candidate, size_t bytes, size_t *least,
-                     char *buffer, size_t capacity) {
-    char name[64];
-    if (bytes >= sizeof name || bytes >= capacity) return;
-    memcpy(name, candidate, bytes);
-    name[bytes] = '\0';
-    size_t distance = path_distance(path, name);
-    if (distance >= *least) return;
-    *least = distance;
-    memcpy(buffer, name, bytes + 1);
-}
-
-const char *schema_suggest(const char *path, char *buffer, size_t bytes) {
-    size_t least = SIZE_MAX;
-    for (size_t i = 0; i < schema_count; i++) {
-        const char *key = schema[i].path;
-        for (const char *dot = strchr(key, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
-            consider(path, key, (size_t)(dot - key), &least, buffer, bytes);
-        }
-        consider(path, key, strlen(key), &least, buffer, bytes);
-    }
-    return least == 1 || is_slip(least, last_part(path)) ? buffer : NULL;
-}

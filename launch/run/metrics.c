@@ -32,9 +32,11 @@ struct Metrics {
     double bar_drawn; /* clock_seconds; limits redraws to a few a second */
 };
 
-const char *const metrics_columns[] = {
-    "step",    "tokens", "train_s",   "wall_s",    "train/loss", "val/loss",  "val/stderr",
-    "val/bpb", "lr",     "grad_norm", "tok_per_s", "mfu",        "mem_bytes", NULL};
+const char *const metrics_columns[] = {"step",        "tokens",    "train_s",       "wall_s",
+                                       "train/loss",  "val/loss",  "val/stderr",    "val/bpb",
+                                       "lr",          "grad_norm", "tok_per_s",     "mfu",
+                                       "noise_scale", "joules",    "tok_per_joule", "mem_bytes",
+                                       NULL};
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
@@ -214,6 +216,9 @@ static json_t *metric_json(const Metric *m) {
     set_real(object, "grad_norm", m->grad_norm);
     set_real(object, "tok_per_s", m->tok_per_s);
     set_real(object, "mfu", m->mfu);
+    set_real(object, "noise_scale", m->noise_scale);
+    set_real(object, "joules", m->joules);
+    set_real(object, "tok_per_joule", m->tok_per_joule);
     json_object_set_new(object, "mem_bytes", json_integer((json_int_t)m->mem_bytes));
     return object;
 }
@@ -331,6 +336,8 @@ Status summary_write(const char *directory, const Summary *s) {
     json_object_set_new(object, "tokens", json_integer(s->tokens));
     set_real(object, "train_s", s->train_s);
     set_real(object, "start_s", s->start_s);
+    set_real(object, "joules", s->joules);
+    set_real(object, "tok_per_joule", (double)s->tokens / s->joules);
     json_object_set_new(object, "attention", json_string(s->attention));
     json_object_set_new(object, "batch_size", json_integer(s->batch_size));
     json_object_set_new(object, "world_size", json_integer(s->world_size));

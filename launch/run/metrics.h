@@ -18,6 +18,8 @@ typedef struct Metric {
     bool is_evaluation; /* val_loss applies, finite or not */
     double val_loss, val_stderr, val_bpb;
     double lr, grad_norm, step_ms, tok_per_s, mfu;
+    double noise_scale;           /* tokens; see nn/optim/noise_scale.h */
+    double joules, tok_per_joule; /* of the run so far; since the last log line */
     size_t mem_bytes;
 } Metric;
 
@@ -31,6 +33,7 @@ typedef struct Summary {
     int64_t best_step, steps, tokens;
     int64_t val_tokens;      /* of one evaluation; 0: no data.val */
     double train_s, start_s; /* start_s: from the process's start to the end of its first step */
+    double joules;           /* NaN: not measured */
     const char *attention;
     int64_t batch_size;
     int world_size;

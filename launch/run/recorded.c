@@ -47,6 +47,7 @@ static TrainingOptions options_of(const PlanInput *input, const Phases *phases) 
         .clip = o->grad_clip,
         .collectives = input->collectives,
         .embedding_rows = !on_cpu,
+        .measures_noise = config->noise_scale.interval > 0,
     };
 }
 

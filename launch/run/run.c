@@ -69,6 +69,7 @@ Status run_summarize(Run *run, const char *status) {
         .steps = kept,
         .tokens = progress->tokens - (progress->step - kept) * experiment_tokens_per_step(&run->e),
         .train_s = progress->train_s,
+        .joules = progress->joules,
         .start_s = run->start_s,
         .attention = run->e.planned.attention,
         .batch_size = run->e.resolved.batch_size,
@@ -100,6 +101,7 @@ Status run_end(Run *run, Status status) {
 
 void run_close(Run *run) {
     evaluator_destroy(&run->evaluator);
+    energy_close(&run->energy);
     saver_destroy(&run->saver);
     metrics_close(&run->metrics);
     run_directory_release(&run->place);

@@ -2,6 +2,7 @@
  * opens its directory, steps, logs and evaluates, saves, stops. */
 #pragma once
 
+#include "launch/run/energy.h"
 #include "launch/run/evaluation.h"
 #include "launch/run/metrics.h"
 #include "launch/run/run_directory.h"
@@ -27,6 +28,12 @@ typedef struct Run {
     size_t mem_bytes, peak_bytes;
     Fetch loss_fetch, norm_fetch; /* of step results_step; -1: no results are pending */
     int64_t results_step;
+    Fetch noise_fetch;                     /* the same of a step that measures the noise scale */
+    bool measures_noise, noise_is_pending; /* in the current step; in the last one */
+    NoiseSample noise_sample;              /* its units */
+    EnergyMeter *energy;                   /* NULL: not measured */
+    bool counts_energy;                    /* this rank has the counters of its device */
+    double energy_read, energy_polled;     /* joules of all ranks, of this process; clock_seconds */
     double agreed_s;      /* rank 0's progress.train_s, if the schedule depends on it */
     Schedule schedule;    /* of the current step */
     double resumed_s;     /* progress.train_s when this process took over */
@@ -39,6 +46,7 @@ typedef struct Run {
     bool save_is_late; /* by rank 0's clock and checkpoint.interval */
     double logged_at;  /* clock, step and tokens of the last log line */
     int64_t logged_step, logged_tokens;
+    double logged_joules;
     int32_t *tokens, *targets; /* a batch on the host */
 } Run;
 

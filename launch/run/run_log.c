@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "launch/run/placement.h"
+#include "launch/run/run_measure.h"
 #include "launch/run/run_schedule.h"
 #include "launch/run/run_step.h"
 #include "nn/optim/schedule.h"
@@ -22,6 +23,9 @@ static Metric metric_now(Run *run) {
                     .step_ms = NAN,
                     .tok_per_s = NAN,
                     .mfu = NAN,
+                    .noise_scale = NAN,
+                    .joules = run->progress.joules,
+                    .tok_per_joule = NAN,
                     .mem_bytes = run->mem_bytes};
 }
 
@@ -39,6 +43,7 @@ Status run_evaluate(Run *run, bool is_closing) {
     Evaluation now;
     TRY(evaluator_result(run, &now));
     run_look_at_memory(run);
+    TRY(run_energy_read(run));
     Progress *progress = &run->progress;
     if (!is_closing) progress->train_s = run_seconds(run);
     if (isfinite(now.loss) && (progress->best_step < 0 || now.loss < progress->best_val_loss)) {
@@ -70,6 +75,8 @@ static Metric step_metric(Run *run) {
     metric.step_ms = 1e3 * seconds;
     double tokens = (double)(run->progress.tokens - run->logged_tokens);
     metric.tok_per_s = tokens / (steps > 0 ? steps : 1) / seconds;
+    metric.noise_scale = run_noise_tokens(run);
+    metric.tok_per_joule = tokens / (run->progress.joules - run->logged_joules);
     if (peak > 0)
         metric.mfu =
             metric.tok_per_s * model_flops_per_token(run->e.model, run->e.parameters) / peak;
@@ -79,6 +86,7 @@ static Metric step_metric(Run *run) {
 Status run_log_step(Run *run) {
     if (run->progress.step % run->e.config->logging.interval == 0) {
         TRY(run_results_finish(run));
+        TRY(run_energy_read(run));
         run_look_at_memory(run);
     }
     Metric metric = step_metric(run);
@@ -90,6 +98,7 @@ Status run_log_step(Run *run) {
     run->logged_at = clock_seconds();
     run->logged_step = run->progress.step;
     run->logged_tokens = run->progress.tokens;
+    run->logged_joules = run->progress.joules;
     return metrics_write(run->metrics, &metric);
 }
 

@@ -1,11 +1,14 @@
 #include "launch/run/run_save.h"
 
+#include "launch/run/run_measure.h"
+
 Status run_save(Run *run) {
     run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
     run->save_is_late = false;
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
     Status status = data_identity_settle(&run->e.data);
+    if (!failed(status)) status = run_energy_read(run);
     if (!failed(status)) status = training_gather_weights(run->e.training);
     if (!failed(status)) status = saver_gather(run->saver, &run->e);
     if (!failed(status)) status = saver_start(run->saver, &run->progress);

@@ -2,6 +2,7 @@
 
 #include "core/ops/adamw.h"
 #include "launch/base/signals.h"
+#include "launch/run/run_measure.h"
 
 #include <math.h>
 
@@ -37,8 +38,7 @@ static Status micro_batch(Run *run, int64_t index) {
     int64_t first = run->progress.tokens / e->T + in_step;
     TRY(batch_upload(run, loader_fill(&e->train, first, B, run->tokens, run->targets)));
     TRY(state_upload(run, in_step));
-    return device_replay(e->device,
-                         training_program(e->training, e->phase, training_micro_batch(index, M)));
+    return training_replay(e->training, e->phase, index, M, run->measures_noise);
 }
 
 /* Every NaN gets one sign: the sign has no meaning. */
@@ -51,6 +51,7 @@ static double scalar_of(const void *data, DType dtype) {
  * meanwhile. */
 static Status results_start(Run *run) {
     run->results_step = run->progress.step;
+    if (run->measures_noise) TRY(run_noise_start(run));
     TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.step.loss));
     return device_fetch_start(run->e.device, &run->norm_fetch, run->e.step.norm);
 }
@@ -65,6 +66,7 @@ Status run_results_finish(Run *run) {
     run->loss = scalar_of(&loss, run->e.step.loss->dtype);
     run->norm = scalar_of(&norm, run->e.step.norm->dtype) / run->progress.loss_scale.scale;
     bool finite = isfinite(run->loss) && isfinite(run->norm);
+    TRY(run_noise_take(run, finite));
     run->has_failed |=
         !loss_scale_update(&run->progress.loss_scale, config_dtype(run->e.config), finite);
     return finite || run->has_failed
@@ -113,6 +115,8 @@ static void step_prepare(Run *run) {
 Status run_step(Run *run) {
     watchdog_step(run->e.watchdog, run->progress.step);
     step_prepare(run);
+    run->measures_noise = run_noise_is_due(run);
+    run_energy_poll(run);
     for (int64_t i = 0; i < experiment_accumulation(&run->e); i++) {
         if (is_cut(run))
             return ERROR(STATUS_STOPPED, "step %lld was cut", (long long)run->progress.step + 1);

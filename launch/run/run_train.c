@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "launch/run/run_log.h"
+#include "launch/run/run_measure.h"
 #include "launch/run/run_save.h"
 #include "launch/run/run_step.h"
 #include "launch/run/run_stop.h"
@@ -97,6 +98,8 @@ Status run_train(Run *run) {
     run->logged_step = run->progress.step;
     run->logged_tokens = run->progress.tokens;
     run->results_step = -1;
+    run->logged_joules = run->progress.joules;
+    TRY(run_alone(run, run_energy_open(run)));
     TRY(train_steps(run, &request));
     return request == STOP_NOW ? stop_now(run) : finish(run, request);
 }

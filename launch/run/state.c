@@ -5,9 +5,10 @@
 #include "launch/config/config_load.h"
 #include "launch/run/saver_memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 
-enum { N_VALUES = 16 + DATA_IDENTITY_VALUES };
+enum { N_VALUES = 20 + DATA_IDENTITY_VALUES };
 
 /* The file's tensor of parameter `index`, STATE.PARAMETER, such as m.wte.weight; `data` points to
  * the state of the whole model on the host. */
@@ -90,6 +91,10 @@ static void values_set(Saver *saver, const Progress *p) {
     saver->values[n++] = value_f64("loss_scale", p->loss_scale.scale);
     saver->values[n++] = value_i64("loss_scale_good_steps", p->loss_scale.good_steps);
     saver->values[n++] = value_i64("updates", p->loss_scale.updates);
+    saver->values[n++] = value_f64("noise_variance", p->noise.variance);
+    saver->values[n++] = value_f64("noise_square", p->noise.square);
+    saver->values[n++] = value_i64("noise_samples", p->noise.samples);
+    saver->values[n++] = value_f64("joules", p->joules);
     saver->values[n++] = value_i64("seed", (int64_t)e->config->seed);
     saver->values[n++] = value_i64("world_size", world_size(e->world));
     saver->values[n++] =
@@ -267,6 +272,17 @@ static Status world_check(const Experiment *e, const CheckpointFile *file, const
         (long long)samples_of(e, 1), world_size(e->world), (long long)(samples / p->step));
 }
 
+/* Values that older versions did not save: the noise scale starts anew, the energy is unknown. */
+static void measures_load(const CheckpointFile *file, Progress *p) {
+    NoiseScale *noise = &p->noise;
+    bool has_noise = !failed(checkpoint_read_f64(file, "noise_variance", &noise->variance)) &&
+                     !failed(checkpoint_read_f64(file, "noise_square", &noise->square)) &&
+                     !failed(checkpoint_read_i64(file, "noise_samples", &noise->samples));
+    if (!has_noise) *noise = (NoiseScale){0};
+    if (failed(checkpoint_read_f64(file, "joules", &p->joules)) && p->step > 0)
+        p->joules = (double)NAN;
+}
+
 static Status progress_load(const CheckpointFile *file, Progress *p) {
     TRY(checkpoint_read_i64(file, "step", &p->step));
     TRY(checkpoint_read_i64(file, "tokens", &p->tokens));
@@ -276,6 +292,7 @@ static Status progress_load(const CheckpointFile *file, Progress *p) {
     TRY(checkpoint_read_f64(file, "val_loss", &p->val_loss));
     TRY(checkpoint_read_i64(file, "evaluated_step", &p->evaluated_step));
     TRY(checkpoint_read_f64(file, "loss_scale", &p->loss_scale.scale));
+    measures_load(file, p);
     TRY(checkpoint_read_i64(file, "loss_scale_good_steps", &p->loss_scale.good_steps));
     return checkpoint_read_i64(file, "updates", &p->loss_scale.updates);
 }

@@ -8,6 +8,7 @@
 #include "checkpoints/checkpoint.h"
 #include "launch/run/experiment.h"
 #include "nn/optim/loss_scale.h"
+#include "nn/optim/noise_scale.h"
 
 /* The value of `tokenizer` in a checkpoint with an unknown tokenizer. */
 #define TOKENIZER_UNKNOWN "unknown"
@@ -18,6 +19,8 @@ typedef struct Progress {
     double best_val_loss, val_loss;
     int64_t best_step, evaluated_step; /* -1: none yet */
     LossScale loss_scale;
+    NoiseScale noise;
+    double joules; /* NaN: unknown */
 } Progress;
 
 typedef struct Saver Saver;

@@ -3,6 +3,7 @@
 #include "core/ops/collective.h"
 #include "core/ops/reduce.h"
 #include "nn/optim/buckets.h"
+#include "nn/optim/noise_record.h"
 #include "nn/optim/weight_prefetch.h"
 
 static bool is_sharded(const Update *u) { return u->parameters->sharding.is_sharded; }
@@ -47,8 +48,11 @@ static Node *reduction_anchor(const Program *p, const Node *last) {
     return next < p->n_nodes ? p->nodes[next] : NULL;
 }
 
-static void reduction_record(Program *p, const Update *u, int bucket) {
+/* Returns the number of nodes: with `units` the squares of this rank's own gradient come first. */
+static int reduction_record(Program *p, const Update *u, int bucket, Tensor *units) {
     const Parameters *parameters = u->parameters;
+    int before = p->n_nodes;
+    noise_squares_record(p, parameters, bucket, false, units);
     Tensor *view = bucket_view(p, parameters->grads, parameters->buckets[bucket]);
     if (is_sharded(u)) {
         reduce_scatter_record(p, u->collectives, view,
@@ -57,13 +61,14 @@ static void reduction_record(Program *p, const Update *u, int bucket) {
         all_reduce_record(p, u->collectives, view,
                           arena_printf(&p->arena, "all_reduce of bucket %d", bucket));
     }
+    return p->n_nodes - before;
 }
 
 /* Completions from `tail` on coincide with the end of backward: their reductions stay at the end,
  * the last one first. */
-static void reductions_record(Program *p, const Update *u, const BucketNode *completions,
-                              int tail) {
-    int n = u->parameters->n_buckets;
+static void reductions_record(Program *p, const Update *u, const BucketNode *completions, int tail,
+                              Tensor *units) {
+    int n = u->parameters->n_buckets, count;
     Node **anchors = arena_alloc(&p->arena, ((size_t)tail + 1) * sizeof *anchors), *first = NULL;
     if (anchors == NULL) {
         program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
@@ -71,12 +76,14 @@ static void reductions_record(Program *p, const Update *u, const BucketNode *com
     }
     for (int i = 0; i < tail; i++) anchors[i] = reduction_anchor(p, completions[i].node);
     for (int i = n - 1; i >= tail && !program_failed(p); i--) {
-        reduction_record(p, u, completions[i].bucket);
-        if (first == NULL) first = program_last(p);
+        count = reduction_record(p, u, completions[i].bucket, units);
+        if (first == NULL && !program_failed(p)) first = p->nodes[p->n_nodes - count];
     }
     for (int i = 0; i < tail && !program_failed(p); i++) {
-        reduction_record(p, u, completions[i].bucket);
-        program_move_before(p, program_last(p), anchors[i] == NULL ? first : anchors[i]);
+        count = reduction_record(p, u, completions[i].bucket, units);
+        for (int k = count; k > 0 && !program_failed(p); k--)
+            program_move_before(p, p->nodes[p->n_nodes - k],
+                                anchors[i] == NULL ? first : anchors[i]);
     }
 }
 
@@ -143,6 +150,8 @@ static bool *trailing_find(Program *p, const Update *u, const BucketNode *comple
 }
 
 static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
+    Tensor *units =
+        u->unit_norm == NULL ? NULL : program_workspace(p, noise_squares_bytes(u->parameters));
     if (u->embeddings != NULL) embedding_gradients_gather_tokens(p, u->embeddings);
     BucketNode *completions = completions_find(p, u->parameters);
     if (program_failed(p)) return;
@@ -151,7 +160,7 @@ static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
     const bool *trails = trailing_find(p, u, completions, tail);
     if (trails == NULL) return;
     if (u->embeddings != NULL) embedding_gradients_gather_rows(p, u->embeddings);
-    reductions_record(p, u, completions, tail);
+    reductions_record(p, u, completions, tail, units);
     all_reduce_record(p, u->collectives, u->loss, "all_reduce of the loss");
     if (tail > 0 || u->embeddings != NULL) {
         collectives_wait_record(p, u->collectives, left + (u->embeddings != NULL),
@@ -166,6 +175,7 @@ static void norm_of_ranks(Program *p, const Update *u, Tensor *squares) {
     collectives_wait_record(p, u->collectives, 0, u->loss);
     squares_where(p, u, squares, trails, true);
     if (is_sharded(u)) squares_sum(p, u, squares);
+    noise_norm_record(p, u->collectives, units, u->unit_norm);
 }
 
 /* Updates buckets [first, end), each group by its optimizer. */

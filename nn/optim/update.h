@@ -20,6 +20,8 @@ typedef struct Update {
     const Collectives *collectives; /* NULL: one rank */
     double clip;                    /* limit of the gradient's norm; 0: none */
     Tensor *step, *loss, *norm;
+    Tensor *unit_norm; /* of several ranks' own gradients, before the reductions, for the noise
+                          scale (nn/optim/noise_record.h); NULL: not measured */
     Tensor *first_nonfinite;        /* see core/ops/adamw.h */
     EmbeddingGradients *embeddings; /* gradients that travel as rows; NULL: all are reduced whole */
 } Update;

@@ -97,7 +97,8 @@ static bool has_case(const Op *op) {
 
 /* Ops without a gradient, tested elsewhere. */
 static bool is_elsewhere(const Op *op) {
-    static const char *const names[] = {"adamw", "documents", "norm", "squares", "sum"};
+    static const char *const names[] = {"adamw",   "documents", "norm", "sequence_squares",
+                                        "squares", "sum"};
     for (size_t i = 0; i < COUNT(names); i++) {
         if (strcmp(op->name, names[i]) == 0) return true;
     }

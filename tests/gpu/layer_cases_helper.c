@@ -4,7 +4,9 @@
 #include "core/ops/gelu.h"
 #include "core/ops/mix.h"
 #include "core/ops/norm.h"
+#include "core/ops/reduce.h"
 #include "core/ops/relu2.h"
+#include "core/ops/sequence_squares.h"
 #include "tests/gpu/op_cases_helper.h"
 
 static const NormOptions layernorm = {NORM_LAYER, 1e-5}, rmsnorm = {NORM_RMS, 1e-5};
@@ -48,6 +50,38 @@ static void rmsnorm_plain(Case *c) { norm_case(c, rmsnorm, 100, 768, BRANCH); }
 static void rmsnorm_plain_ragged(Case *c) { norm_case(c, rmsnorm, 41, 33, 0); }
 static void rmsnorm_plain_long(Case *c) { norm_case(c, rmsnorm, 9, 4104, BRANCH); }
 static void rmsnorm_plain_many(Case *c) { norm_case(c, rmsnorm, 5000, 48, 0); }
+
+/* The norms of what the sequences contribute to the weights of a norm. */
+static void sequences_case(Case *c, NormOptions options, int64_t B, int64_t rows, int64_t C,
+                           int flags) {
+    Program *p = case_program(c);
+    Tensor *x = case_activation(c, 0.5, 2, false, SHAPE(B * rows, C));
+    Tensor *gamma = flags & GAMMA ? case_parameter(c, 1, 0.5, false, SHAPE(C)) : NULL;
+    Tensor *beta = flags & BETA ? case_parameter(c, 0, 1, false, SHAPE(C)) : NULL;
+    Tensor *norms[] = {case_output(c, WIDE, SHAPE(1)), case_output(c, WIDE, SHAPE(1))};
+    Tensor *sum = NULL;
+    size_t bytes = (size_t)sequence_squares_chunks(C, beta != NULL) * sizeof(double);
+    case_differentiate(c, norm_record(p, x, NULL, gamma, beta, options, &sum));
+    for (int i = p->n_nodes - 1; i >= 0; i--) {
+        const Node *node = p->nodes[i];
+        if (node->op != &layernorm_backward_op && node->op != &rmsnorm_backward_op) continue;
+        Tensor *units = program_workspace(p, bytes), *whole = program_workspace(p, bytes);
+        sequence_squares_record(p, node, B, units, whole);
+        l2_norm_record(p, norms[0], units);
+        l2_norm_record(p, norms[1], whole);
+        break;
+    }
+    case_compare(c, norms[0]);
+    case_compare(c, norms[1]);
+}
+
+static void sequences_768(Case *c) { sequences_case(c, layernorm, 3, 50, 768, GAMMA | BETA); }
+static void sequences_one(Case *c) { sequences_case(c, layernorm, 1, 300, 64, GAMMA | BETA); }
+static void sequences_many(Case *c) { sequences_case(c, layernorm, 200, 7, 48, GAMMA); }
+static void sequences_ragged(Case *c) { sequences_case(c, layernorm, 5, 9, 33, GAMMA | BETA); }
+static void sequences_rms(Case *c) { sequences_case(c, rmsnorm, 3, 50, 768, GAMMA); }
+static void sequences_rms_ragged(Case *c) { sequences_case(c, rmsnorm, 130, 3, 41, GAMMA); }
+static void sequences_plain(Case *c) { sequences_case(c, rmsnorm, 6, 40, 128, 0); }
 
 /* A separate GELU, as in recompute. */
 static void gelu_case(Case *c, int64_t rows, int64_t C) {
@@ -106,16 +140,25 @@ static void add_aligned(Case *c) { add_case(c, 37, 64); }
 static void add_ragged(Case *c) { add_case(c, 9, 33); }
 
 const NamedCase layer_cases[] = {
-    CASE(layernorm_768),      CASE(layernorm_64),       CASE(layernorm_ragged),
-    CASE(layernorm_1600),     CASE(layernorm_long),     CASE(layernorm_many),
-    CASE(layernorm_plain),    CASE(rmsnorm_768),        CASE(rmsnorm_64),
-    CASE(rmsnorm_ragged),     CASE(rmsnorm_1600),       CASE(rmsnorm_long),
-    CASE(rmsnorm_many),       CASE(rmsnorm_plain),      CASE(rmsnorm_plain_ragged),
-    CASE(rmsnorm_plain_long), CASE(rmsnorm_plain_many), CASE(gelu_aligned),
-    CASE(gelu_ragged),        CASE(relu2_aligned),      CASE(relu2_ragged),
-    CASE(swiglu_aligned),     CASE(swiglu_ragged),      CASE(swiglu_wide),
-    CASE(geglu_aligned),      CASE(geglu_ragged),       CASE(geglu_wide),
-    CASE(mix_aligned),        CASE(mix_ragged),         CASE(mix_large),
-    CASE(mix_itself),         CASE(add_aligned),        CASE(add_ragged),
+    CASE(sequences_768),      CASE(sequences_one),
+    CASE(sequences_many),     CASE(sequences_ragged),
+    CASE(sequences_rms),      CASE(sequences_rms_ragged),
+    CASE(sequences_plain),    CASE(layernorm_768),
+    CASE(layernorm_64),       CASE(layernorm_ragged),
+    CASE(layernorm_1600),     CASE(layernorm_long),
+    CASE(layernorm_many),     CASE(layernorm_plain),
+    CASE(rmsnorm_768),        CASE(rmsnorm_64),
+    CASE(rmsnorm_ragged),     CASE(rmsnorm_1600),
+    CASE(rmsnorm_long),       CASE(rmsnorm_many),
+    CASE(rmsnorm_plain),      CASE(rmsnorm_plain_ragged),
+    CASE(rmsnorm_plain_long), CASE(rmsnorm_plain_many),
+    CASE(gelu_aligned),       CASE(gelu_ragged),
+    CASE(relu2_aligned),      CASE(relu2_ragged),
+    CASE(swiglu_aligned),     CASE(swiglu_ragged),
+    CASE(swiglu_wide),        CASE(geglu_aligned),
+    CASE(geglu_ragged),       CASE(geglu_wide),
+    CASE(mix_aligned),        CASE(mix_ragged),
+    CASE(mix_large),          CASE(mix_itself),
+    CASE(add_aligned),        CASE(add_ragged),
 };
 const int n_layer_cases = COUNT(layer_cases);

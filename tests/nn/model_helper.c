@@ -38,6 +38,7 @@ static Status training_of(TestModel *model) {
         .logits_bytes = o->logits_bytes == 0 ? (size_t)1 << 30 : o->logits_bytes,
         .clip = o->clip,
         .recompute = o->recompute,
+        .measures_noise = o->measures_noise,
     };
     return training_create(model->model, model->parameters, &model->tensors, model->device->target,
                            &options, &model->training);
@@ -70,8 +71,9 @@ void model_visit_ops(void (*visit)(const Op *op, void *self), void *self) {
         options.recompute = recompute;
         options.config.dropout = 0.1;
         options.document_mask = true;
+        options.measures_noise = true;
         if (CHECK_OK(model_record(&options, &model))) {
-            const Program *p = model.training->programs[MICRO_ONLY].program;
+            const Program *p = model.training->programs[MICRO_MEASURED].program;
             for (int i = 0; i < p->n_nodes; i++) visit(p->nodes[i]->op, self);
         }
         test_model_destroy(&model);
@@ -103,8 +105,7 @@ Status model_step(TestModel *model, StepState state, const int32_t *tokens,
         TRY(device_upload(model->device, model->tensors.step, &state));
         TRY(device_upload(model->device, model->tensors.tokens, tokens + i * row));
         TRY(device_upload(model->device, model->tensors.targets, targets + i * row));
-        TRY(device_replay(model->device,
-                          model->training->programs[training_micro_batch(i, n)].program));
+        TRY(training_replay(model->training, 0, i, n, model->options.measures_noise));
     }
     return device_synchronize(model->device);
 }

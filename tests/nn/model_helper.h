@@ -21,6 +21,7 @@ typedef struct ModelOptions {
     const Collectives *collectives; /* NULL: one rank */
     bool embedding_rows;
     bool shards_optimizer;
+    bool measures_noise; /* in each step */
 } ModelOptions;
 
 typedef struct TestModel {
