@@ -43,7 +43,7 @@ static void follow_parent(pid_t parent) {
 static void child_run(const ProcessPlan *plan, pid_t parent) {
     follow_parent(parent);
     if (open_as(STDIN_FILENO, "/dev/null", O_RDONLY) < 0 ||
-        open_as(STDOUT_FILENO, "/dev/null", O_WRONLY) < 0 ||
+        (!plan->shows_output && open_as(STDOUT_FILENO, "/dev/null", O_WRONLY) < 0) ||
         open_as(STDERR_FILENO, plan->errors, O_WRONLY | O_CREAT | O_TRUNC) < 0) {
         _exit(127);
     }

@@ -12,8 +12,10 @@
 
 typedef struct ProcessPlan {
     char *const *arguments; /* NULL-terminated; the first is the program, searched in PATH */
-    /* A file that receives standard error; standard output is discarded. */
+    /* A file that receives standard error. Standard output is discarded, or stays this process's.
+     */
     const char *errors;
+    bool shows_output;
     char *const *variables; /* NAME=VALUE to add to the environment, NULL-terminated; may be NULL */
     const cpu_set_t *cores; /* cores to run on; NULL: all cores of this process */
 } ProcessPlan;

@@ -26,7 +26,8 @@ import sys
 import SCons.Script
 
 ROOMS = ("core", "nn", "dist", "data", "checkpoints", "launch")
-PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert")
+PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert",
+            "supervise")
 AT_LOAD = "launch/base/at_load.c"
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")

@@ -47,21 +47,28 @@ def ranks_left(hosts):
     return left
 
 
+def launcher_signal(job, number):
+    """Signals mpirun, the child of nsenter."""
+    with open("/proc/%d/task/%d/children" % (job.process.pid, job.process.pid)) as file:
+        os.kill(int(file.read().split()[0]), number)
+
+
 class Outcome:
     """What was said since the fault, when all ranks had ended and when the launcher had. A launcher
     that stays PATIENCE seconds longer than the ranks gets SIGTERM."""
 
     def __init__(self, hosts, job):
-        since, self.ended, self.spoke, self.asked = time.monotonic(), None, None, None
+        since, self.spoke, self.asked = time.monotonic(), None, None
+        self.ended = None if ranks_left(hosts) else 0.0
         while self.ended is None or job.process.poll() is None:
             now = time.monotonic() - since
             if self.spoke is None and job.done(0).errors():
                 self.spoke = now
             if self.ended is None and not ranks_left(hosts):
                 self.ended = now
-            if self.ended is not None and self.asked is None and now > self.ended + PATIENCE:
+            if self.ended and self.asked is None and now > self.ended + PATIENCE:
                 self.asked = now
-                job.send(15)
+                launcher_signal(job, signal.SIGTERM)
             if now > LIMIT:
                 job.send(9)
                 break
@@ -259,7 +266,7 @@ def stopped_for_nine_seconds():
         time.sleep(9)
         os.kill(rank, signal.SIGCONT)
         job.wait_for(r"(?m)^step 100/")
-        job.send(signal.SIGUSR1)
+        launcher_signal(job, signal.SIGUSR1)
         done = job.end()
         return "exit %d: %s" % (done.code, done.out.splitlines()[-1])
 

@@ -1,0 +1,123 @@
+#include "launch/supervise/hosts.h"
+
+#include "core/base/clock.h"
+#include "launch/base/text_file.h"
+#include "launch/study/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { AGENT_WORDS = 32 };
+static const double PROBE_SECONDS = 5;
+
+static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for hosts"); }
+
+/* One line; *name = NULL if it is empty. */
+static Status line_parse(char *line, const char *path, int number, SupervisedHost *out) {
+    *out = (SupervisedHost){.slots = 1};
+    line[strcspn(line, "#")] = '\0';
+    for (char *word; (word = strsep(&line, " \t\r")) != NULL;) {
+        if (*word == '\0') continue;
+        char *value = strchr(word, '=');
+        if (out->name == NULL && value == NULL) {
+            out->name = word;
+        } else if (strncmp(word, "slots=", 6) == 0 && atoll(value + 1) > 0) {
+            out->slots = atoll(value + 1);
+        } else if (strncmp(word, "max_slots=", 10) != 0 && strncmp(word, "max-slots=", 10) != 0) {
+            return ERROR(STATUS_CONFIG, "%s:%d: '%s' is none of NAME, slots=N, max_slots=N", path,
+                         number, word);
+        }
+    }
+    return OK;
+}
+
+Status hosts_read(const char *path, Arena *arena, HostList *out) {
+    const char *text = NULL;
+    *out = (HostList){0};
+    TRY(text_file_read(arena, path, &text));
+    if (text == NULL) return ERROR(STATUS_DATA, "%s: no such file", path);
+    char *rest = arena_strdup(arena, text);
+    out->items = arena_alloc(arena, (strlen(text) + 1) * sizeof *out->items);
+    if (rest == NULL || out->items == NULL) return out_of_memory();
+    for (int number = 1; rest != NULL; number++) {
+        SupervisedHost host;
+        TRY(line_parse(strsep(&rest, "\n"), path, number, &host));
+        if (host.name != NULL) out->items[out->count++] = host;
+    }
+    return out->count > 0 ? OK : ERROR(STATUS_CONFIG, "%s: names no host", path);
+}
+
+static bool is_this_host(const char *name) {
+    char mine[256] = "";
+    if (gethostname(mine, sizeof mine - 1) != 0) return false;
+    return strcmp(name, mine) == 0 || strcmp(name, "localhost") == 0;
+}
+
+/* Starts `AGENT HOST true`. The agent is the first of a list separated by colons. */
+static Status probe_start(const char *host, Arena *arena, pid_t *out) {
+    const char *agent = getenv("OMPI_MCA_plm_rsh_agent");
+    char *rest = arena_strdup(arena, agent == NULL || *agent == '\0' ? "ssh" : agent);
+    char *words[AGENT_WORDS + 8], *copy = arena_strdup(arena, host);
+    if (rest == NULL || copy == NULL) return out_of_memory();
+    rest[strcspn(rest, ":")] = '\0';
+    int n = 0;
+    for (char *word; n < AGENT_WORDS && (word = strsep(&rest, " ")) != NULL;) {
+        if (*word != '\0') words[n++] = word;
+    }
+    char *last[] = {copy, "true", NULL};
+    memcpy(words + n, last, sizeof last);
+    return process_start(&(ProcessPlan){.arguments = words, .errors = "/dev/null"}, out);
+}
+
+static void probes_await(HostList *hosts, const pid_t *pids) {
+    double deadline = clock_seconds() + PROBE_SECONDS;
+    for (int i = 0; i < hosts->count; i++) {
+        bool is_killed = false;
+        int code = -1;
+        while (pids[i] > 0 && !process_has_ended(pids[i], &code)) {
+            if (!is_killed && clock_seconds() > deadline) {
+                is_killed = true;
+                kill(-pids[i], SIGKILL);
+            }
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        }
+        hosts->items[i].answers = pids[i] == 0 || code == 0;
+    }
+}
+
+Status hosts_probe(HostList *hosts, Arena *arena) {
+    pid_t *pids = arena_alloc(arena, (size_t)hosts->count * sizeof *pids);
+    if (pids == NULL) return out_of_memory();
+    for (int i = 0; i < hosts->count; i++) {
+        pids[i] = 0;
+        if (!is_this_host(hosts->items[i].name))
+            TRY(probe_start(hosts->items[i].name, arena, &pids[i]));
+    }
+    probes_await(hosts, pids);
+    return OK;
+}
+
+int64_t hosts_slots(const HostList *hosts) {
+    int64_t slots = 0;
+    for (int i = 0; i < hosts->count; i++)
+        slots += hosts->items[i].answers ? hosts->items[i].slots : 0;
+    return slots;
+}
+
+Status hosts_write(const HostList *hosts, const char *path) {
+    Arena arena = {0};
+    const char *text = "";
+    for (int i = 0; i < hosts->count && text != NULL; i++) {
+        const SupervisedHost *host = &hosts->items[i];
+        if (host->answers)
+            text =
+                arena_printf(&arena, "%s%s slots=%lld\n", text, host->name, (long long)host->slots);
+    }
+    Status status = text == NULL ? out_of_memory() : text_file_replace(path, text);
+    arena_free(&arena);
+    return status;
+}

@@ -1,0 +1,33 @@
+/* The hosts of a hostfile as mpirun reads it: `NAME slots=N`, with `#` comments. */
+#pragma once
+
+#include "core/base/arena.h"
+#include "core/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct SupervisedHost {
+    const char *name;
+    int64_t slots; /* 1 if the line has none */
+    bool answers;
+} SupervisedHost;
+
+typedef struct HostList {
+    SupervisedHost *items;
+    int count;
+} HostList;
+
+/* In the arena. Errors: STATUS_CONFIG with file and line; STATUS_DATA if there is no such file. */
+NODISCARD Status hosts_read(const char *path, Arena *arena, HostList *out);
+
+/* Sets `answers`: runs `true` on every host at the same time, through mpirun's remote shell
+ * ($OMPI_MCA_plm_rsh_agent, else ssh). A host that takes more than a few seconds does not answer;
+ * this host does. */
+NODISCARD Status hosts_probe(HostList *hosts, Arena *arena);
+
+/* The slots of the hosts that answer. */
+int64_t hosts_slots(const HostList *hosts);
+
+/* Writes a hostfile of the hosts that answer. */
+NODISCARD Status hosts_write(const HostList *hosts, const char *path);

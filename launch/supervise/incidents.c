@@ -1,0 +1,68 @@
+#include "launch/supervise/incidents.h"
+
+#include "launch/base/text_file.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static json_t *hosts_json(const HostList *hosts) {
+    json_t *names = json_array();
+    for (int i = 0; i < hosts->count; i++) {
+        if (hosts->items[i].answers)
+            json_array_append_new(names, json_string(hosts->items[i].name));
+    }
+    return names;
+}
+
+static json_t *incident_json(const Incident *i) {
+    char now[32];
+    struct tm utc;
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&(time_t){time(NULL)}, &utc));
+    return json_pack("{s:s, s:I, s:I, s:o, s:f, s:i, s:s, s:I, s:I, s:s}", "time", now, "attempt",
+                     (json_int_t)i->attempt, "ranks", (json_int_t)i->ranks, "hosts",
+                     hosts_json(i->hosts), "seconds", i->seconds, "exit", i->code, "cause",
+                     i->cause, "checkpoint", (json_int_t)i->checkpoint, "failures",
+                     (json_int_t)i->failures, "first_cause", i->first_cause);
+}
+
+static void path_of(const char *directory, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/incidents.jsonl", directory);
+}
+
+Status incident_write(const char *directory, const Incident *incident) {
+    char path[PATH_MAX];
+    path_of(directory, path);
+    if (access(directory, F_OK) != 0) return OK;
+    json_t *value = incident_json(incident);
+    char *line = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    Status status = line == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for an incident")
+                                 : text_file_append(path, line);
+    json_decref(value);
+    free(line);
+    return status;
+}
+
+void incident_last(const char *directory, int64_t *attempt, int64_t *checkpoint, int64_t *failures,
+                   char first_cause[INCIDENT_CAUSE_BYTES]) {
+    char path[PATH_MAX], text[8192];
+    path_of(directory, path);
+    if (failed(text_file_tail(path, text, sizeof text))) return;
+    size_t bytes = strlen(text);
+    if (bytes > 0 && text[bytes - 1] == '\n') text[bytes - 1] = '\0';
+    const char *last = strrchr(text, '\n');
+    json_t *value = json_loads(last == NULL ? text : last + 1, 0, NULL);
+    json_int_t number = 0, step = -1, count = 0;
+    const char *cause = "";
+    if (value != NULL &&
+        json_unpack(value, "{s:I, s:I, s:I, s:s}", "attempt", &number, "checkpoint", &step,
+                    "failures", &count, "first_cause", &cause) == 0) {
+        *attempt = number;
+        *checkpoint = step;
+        *failures = count;
+        snprintf(first_cause, INCIDENT_CAUSE_BYTES, "%s", cause);
+    }
+    json_decref(value);
+}

@@ -1,0 +1,190 @@
+#include "launch/supervise/supervisor.h"
+
+#include "checkpoints/checkpoint.h"
+#include "core/base/clock.h"
+#include "core/base/escape.h"
+#include "launch/base/signals.h"
+#include "launch/study/overdue.h"
+#include "launch/study/process.h"
+#include "launch/supervise/attempt.h"
+#include "launch/supervise/hosts.h"
+#include "launch/supervise/incidents.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const double LONGEST_PAUSE_SECONDS = 60;
+
+typedef struct Supervisor {
+    const Config *config;
+    const SupervisorOptions *options;
+    HostList hosts; /* count 0: no hostfile */
+    Arena arena;
+    Attempt attempt; /* the current or last one */
+    int64_t checkpoint, failures;
+    char first_cause[INCIDENT_CAUSE_BYTES];
+} Supervisor;
+
+/* ---- what an attempt starts with ------------------------------------------------------------- */
+
+/* The most ranks, at most `limit`, that divide the micro-batches of a step among them evenly. */
+static int64_t ranks_fit(int64_t batches, int64_t limit) {
+    int64_t most = 1;
+    for (int64_t ranks = 2; ranks <= limit && ranks <= batches; ranks++) {
+        if (batches % ranks == 0) most = ranks;
+    }
+    return most;
+}
+
+/* Chooses hosts and ranks. The product of ranks and accumulation stays that of the config on all
+ * ranks. */
+static Status attempt_choose(Supervisor *s) {
+    const int64_t wanted = s->options->ranks;
+    int64_t product = wanted * s->config->training.gradient_accumulation_steps, slots = wanted;
+    if (s->hosts.count > 0) {
+        TRY(hosts_probe(&s->hosts, &s->arena));
+        slots = hosts_slots(&s->hosts);
+    }
+    s->attempt.number++;
+    s->attempt.ranks = s->attempt.accumulation = 0;
+    if (slots == 0) return OK;
+    int64_t ranks = ranks_fit(product, slots < wanted ? slots : wanted);
+    s->attempt.ranks = ranks;
+    s->attempt.accumulation = product / ranks;
+    return OK;
+}
+
+static void sleep_until_asked(double seconds) {
+    double end = clock_seconds() + seconds;
+    while (clock_seconds() < end && signals_request() == STOP_NONE)
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+}
+
+/* ---- after a failure ------------------------------------------------------------------------- */
+
+/* The step of the newest good checkpoint; -1: none. */
+static int64_t checkpoint_newest(const Config *config) {
+    Arena arena = {0};
+    CheckpointFile *file = NULL;
+    const char *warnings = NULL, *dir = arena_printf(&arena, "%s/checkpoints", config->output);
+    Status status = dir == NULL ? OK : checkpoint_open_newest(dir, &arena, &file, &warnings);
+    int64_t step = failed(status) || file == NULL ? -1 : checkpoint_step(file);
+    checkpoint_close(&file);
+    arena_free(&arena);
+    return step;
+}
+
+/* Counts failures since the newest checkpoint was new, and keeps the cause of the first. */
+static void failure_count(Supervisor *s) {
+    int64_t newest = checkpoint_newest(s->config);
+    if (newest != s->checkpoint) s->failures = 0;
+    s->checkpoint = newest;
+    if (s->failures++ == 0) snprintf(s->first_cause, sizeof s->first_cause, "%s", s->attempt.cause);
+}
+
+static Incident incident_of(const Supervisor *s) {
+    const Attempt *a = &s->attempt;
+    return (Incident){.attempt = a->number,
+                      .ranks = a->ranks,
+                      .hosts = &s->hosts,
+                      .seconds = a->seconds,
+                      .code = a->code,
+                      .cause = a->cause,
+                      .checkpoint = s->checkpoint,
+                      .failures = s->failures,
+                      .first_cause = s->first_cause};
+}
+
+static double pause_after(int64_t failures) {
+    double pause = 1;
+    for (int64_t i = 1; i < failures && pause < LONGEST_PAUSE_SECONDS; i++) pause *= 2;
+    return pause < LONGEST_PAUSE_SECONDS ? pause : LONGEST_PAUSE_SECONDS;
+}
+
+static void say_failure(const Supervisor *s, const char *next) {
+    char from[64] = "from the beginning";
+    if (s->checkpoint >= 0) snprintf(from, sizeof from, "from step %lld", (long long)s->checkpoint);
+    escape_say(stderr, "supervise: attempt %lld failed after %.0f s (exit %d): %s; %s %s",
+               (long long)s->attempt.number, s->attempt.seconds, s->attempt.code, s->attempt.cause,
+               next, from);
+}
+
+static Status give_up(const Supervisor *s) {
+    return ERROR(STATUS_FAILURE,
+                 "gave up after %lld failures without a new checkpoint; the first: %s; see "
+                 "%s/incidents.jsonl",
+                 (long long)s->failures, s->first_cause, s->config->output);
+}
+
+static Status requeue(const Supervisor *s, const char *job) {
+    char *id = strdup(job), out[512], err[512];
+    int code = 1;
+    if (id == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
+    char *command[] = {"scontrol", "requeue", id, NULL};
+    say_failure(s, "the job is requeued and goes on");
+    Status status = process_run(command, out, err, sizeof out, &code);
+    free(id);
+    if (!failed(status) && code != 0)
+        status = ERROR(STATUS_FAILURE, "scontrol requeue %s: %s", job, err);
+    return status;
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static Status attempt_run(Supervisor *s) {
+    TRY(attempt_choose(s));
+    if (s->attempt.ranks > 0) return attempt_execute(&s->attempt, s->config, s->options, &s->hosts);
+    s->attempt.code = status_exit_code(STATUS_FAILURE);
+    s->attempt.seconds = 0;
+    snprintf(s->attempt.cause, sizeof s->attempt.cause, "no host of %s answers",
+             s->options->hostfile);
+    return OK;
+}
+
+static bool is_over(const Attempt *a) {
+    return a->code == 0 || a->code == status_exit_code(STATUS_STOPPED) ||
+           point_exit_is_final(a->code) || signals_request() != STOP_NONE;
+}
+
+/* In a Slurm job: *job = its number; a requeued job continues the count of its last incident. */
+static Status start(Supervisor *s, const char **job) {
+    const char *restarts = getenv("SLURM_RESTART_COUNT");
+    *job = s->options->hostfile == NULL ? getenv("SLURM_JOB_ID") : NULL;
+    s->checkpoint = checkpoint_newest(s->config);
+    if (s->options->hostfile != NULL) TRY(hosts_read(s->options->hostfile, &s->arena, &s->hosts));
+    if (*job != NULL && restarts != NULL && atoi(restarts) > 0) {
+        incident_last(s->config->output, &s->attempt.number, &s->checkpoint, &s->failures,
+                      s->first_cause);
+    }
+    return OK;
+}
+
+static Status run(Supervisor *s) {
+    const char *job = NULL;
+    TRY(start(s, &job));
+    for (;;) {
+        TRY(attempt_run(s));
+        if (is_over(&s->attempt)) return OK;
+        failure_count(s);
+        Incident incident = incident_of(s);
+        TRY(incident_write(s->config->output, &incident));
+        if (s->failures >= s->options->tries) return give_up(s);
+        if (job != NULL) return requeue(s, job);
+        char next[64];
+        double pause = pause_after(s->failures);
+        snprintf(next, sizeof next, "starts again in %.0f s", pause);
+        say_failure(s, next);
+        sleep_until_asked(pause);
+        if (signals_request() != STOP_NONE) return OK;
+    }
+}
+
+Status supervisor_run(const Config *config, const SupervisorOptions *options, int *code) {
+    Supervisor s = {.config = config, .options = options};
+    signals_install();
+    Status status = run(&s);
+    *code = s.attempt.code;
+    arena_free(&s.arena);
+    return status;
+}
