@@ -33,8 +33,7 @@ def measured_once_and_frozen():
     path, directory = config("measured", attention=MEASURED), run_directory("measured")
     done = train(path, "training.stop.steps=3", HOURGLASS_CACHE=CACHE)
     ms = times(directory)
-    equal(set(ms), {"flash", "math", "baseline"} | ({"mem_efficient"} & set(ms)),
-          "backends of plan.json")
+    check(set(ms) >= {"flash", "math", "baseline"}, "backends of plan.json: %r" % set(ms))
     fastest = min(MEASURED["backends"], key=ms.get)
     equal(frozen(directory), (fastest, "measured"), "the run's config.yaml")
     for name in MEASURED["backends"]:
