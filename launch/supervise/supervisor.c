@@ -117,12 +117,11 @@ static Status give_up(const Supervisor *s) {
                  (long long)s->failures, s->first_cause, s->config->output);
 }
 
-static Status requeue(const Supervisor *s, const char *job) {
+static Status requeue(const char *job) {
     char *id = strdup(job), out[512], err[512];
     int code = 1;
     if (id == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
     char *command[] = {"scontrol", "requeue", id, NULL};
-    say_failure(s, "the job is requeued and goes on");
     Status status = process_run(command, out, err, sizeof out, &code);
     free(id);
     if (!failed(status) && code != 0)
@@ -147,6 +146,11 @@ static bool is_over(const Attempt *a) {
            point_exit_is_final(a->code) || signals_request() != STOP_NONE;
 }
 
+/* By SIGUSR1, which Slurm sends before the time limit; not by a signal that ends the job. */
+static bool is_asked_to_save(const Attempt *a) {
+    return a->code == status_exit_code(STATUS_STOPPED) && signals_request() == STOP_SAVE;
+}
+
 /* In a Slurm job: *job = its number; a requeued job continues the count of its last incident. */
 static Status start(Supervisor *s, const char **job) {
     const char *restarts = getenv("SLURM_RESTART_COUNT");
@@ -165,12 +169,19 @@ static Status run(Supervisor *s) {
     TRY(start(s, &job));
     for (;;) {
         TRY(attempt_run(s));
+        if (job != NULL && is_asked_to_save(&s->attempt)) {
+            fputs("supervise: stopped early with a checkpoint; the job is requeued\n", stderr);
+            return requeue(job);
+        }
         if (is_over(&s->attempt)) return OK;
         failure_count(s);
         Incident incident = incident_of(s);
         TRY(incident_write(s->config->output, &incident));
         if (s->failures >= s->options->tries) return give_up(s);
-        if (job != NULL) return requeue(s, job);
+        if (job != NULL) {
+            say_failure(s, "the job is requeued and goes on");
+            return requeue(job);
+        }
         char next[64];
         double pause = pause_after(s->failures);
         snprintf(next, sizeof next, "starts again in %.0f s", pause);
