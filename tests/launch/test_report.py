@@ -5,6 +5,7 @@ them was measured."""
 import csv
 import html.parser
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -66,14 +67,15 @@ def study(name):
     return directory
 
 
-def write(directory, points, **report):
+def write(directory, points, tuning=None, **report):
     report = {
         "metric": "val/loss", "reduce": "best", "x": "data.batch_size",
         "series": "attention.backends", **report
     }
     report = {key: value for key, value in report.items() if value is not None}
     with open(directory + "/sweep.json", "w", encoding="utf-8") as file:
-        json.dump({"study": "made up", "report": report, "points": points}, file)
+        more = {"tuning": tuning} if tuning else {}
+        json.dump({"study": "made up", "report": report, "points": points, **more}, file)
 
 
 def grid(directory):
@@ -151,7 +153,7 @@ def page(directory):
     return parsed
 
 
-def charts(directory, names=CHARTS):
+def charts(directory, names=CHARTS, more=frozenset()):
     """All files exist and are complete, and no other file is left."""
     for name in names:
         root = xml.etree.ElementTree.parse("%s/report/%s.svg" % (directory, name)).getroot()
@@ -166,7 +168,7 @@ def charts(directory, names=CHARTS):
         "charts.gnuplot"
     }
     equal(set(os.listdir(directory + "/report")),
-          tables | {n + e
+          tables | more | {n + e
                     for n in names
                     for e in (".svg", ".png")}, "files")
 
@@ -256,8 +258,7 @@ def sentences_claim_no_more_than_their_intervals():
     told = compared("told", {39: (3.280, 3.281, 3.2825), 12: (3.341, 3.3435, 3.3425)})
     equal(told, [
         "The lowest validation loss after 6 s of training is 3.2812 ± 0.0031 nats (95%, 3 seeds), "
-        "of batch 39; it beats batch 12 by 0.0612 ± 0.0031 nats (95%, 3 seeds).",
-        "Batch 39 beats batch 12 by 0.0612 ± 0.0031 nats (95%, 3 seeds)."
+        "of batch 39; it beats batch 12 by 0.0612 ± 0.0031 nats (95%, 3 seeds)."
     ])
     apart = compared("apart", {39: (3.280, 3.284, 3.279), 64: (3.284, 3.2835, 3.288)})
     check("of batch 39; cannot tell it from batch 64 apart: 0.004 ± 0.012 nats (95%, 3 seeds); "
@@ -267,6 +268,60 @@ def sentences_claim_no_more_than_their_intervals():
           "difference is 0.0610 nats." in one[0], one[0])
     check("one seed has no interval" in one[-1], one[-1])
     equal(len(one), 2)
+
+
+def tuning_of(directory, points, batch, optimum, rates):
+    """A tuning whose results are a parabola in log(rate); its best candidate is a point."""
+
+    def result(rate, rung):
+        return 3.2 + 0.05 * math.log(rate / optimum)**2 + 0.4 * (rung == 0)
+
+    best = min(rates, key=lambda rate: result(rate, 1))
+    candidates = []
+    for rate in rates:
+        values = {"data.batch_size": batch, "optimizer.lr": rate, "seed": 1}
+        name = "b%d_%g" % (batch, rate)
+        is_near = abs(math.log(rate / best)) < 1
+        if rate == best:
+            points.append(point(directory, name, values, losses=(5, 4, result(rate, 1))))
+            points.extend(
+                point(directory, "%s_%d" % (name, seed), dict(values, seed=seed),
+                      losses=(5, 4, result(rate, 1) + 0.0005 * seed)) for seed in (2, 3))
+        results = [result(rate, 0), result(rate, 1) if is_near else None]
+        candidates.append({
+            "name": name, "directory": directory + "/" + name, "values": values, "state": "done",
+            "share": 1.0 if is_near else 0.25, "results": results, "ended_by_rung": None,
+            "why": "" if is_near else "4.1 at 25% of the budget"
+        })
+    return {
+        "keys": ["optimizer.lr"], "rungs": [0.25, 1.0], "decided": True, "best":
+        "b%d_%g" % (batch, best), "edge": "optimizer.lr is at the upper edge" * (batch == 64),
+        "candidates": candidates
+    }
+
+
+def tunings_are_reported():
+    directory, points = study("tuned"), []
+    rates = [1e-3 * 2**i for i in range(6)]
+    tuning = [tuning_of(directory, points, batch, 3e-3 * (batch / 8)**0.4, rates)
+              for batch in (4, 8, 16, 64)]
+    write(directory, points, tuning=tuning, series=None)
+    report(directory)
+    text = "\n".join(sentences(directory))
+    check("The best lr grows as batch^(0.40 ± " in text and "excludes 1/2 and excludes 1/3" in text,
+          text)
+    check("1 of 4 tunings found their best at the edge" in text, text)
+    equal(len(table(directory, "tuning")), 24, "candidates")
+    shown = "".join(page(directory).data)
+    check("Tuning of optimizer.lr" in shown and "0.003 (0.00" in shown, "the optimum at batch 8")
+    check("4.1 at 25% of the budget" in shown and "the best" in shown, "why candidates ended")
+    if shutil.which("gnuplot"):
+        charts(directory, CHARTS + ("tuning", ), {"tuning.csv"})
+    directory = study("undecided")  # no point yet
+    tuning[0].update(decided=False, best=None)
+    write(directory, [], tuning=tuning[:1])
+    report(directory)
+    check("1 of 1 tunings are not decided yet" in "\n".join(sentences(directory)), "sentences")
 
 
 def disturbed_points_are_marked():
@@ -285,7 +340,7 @@ def disturbed_points_are_marked():
     })
     notes = {row["data.batch_size"]: row["note"] for row in table(directory, "summary")}
     equal(notes, {"4": "1 with a remark", "8": "1 with a remark", "16": "1 with a remark"})
-    check("3 of 5 points have a remark" in sentences(directory)[-2], sentences(directory))
+    check("3 of 5 points have a remark" in "\n".join(sentences(directory)), sentences(directory))
     check("40% of the rate of its seeds" in "".join(page(directory).data), "the page")
     if shutil.which("gnuplot"):
         check("hollow" in read(directory, "index.html"), "the caption")
@@ -508,6 +563,7 @@ def thousands_of_points_are_reported_soon():
 if __name__ == "__main__":
     e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything,
              sentences_claim_no_more_than_their_intervals, disturbed_points_are_marked,
+             tunings_are_reported,
              nothing_escapes, half_done_studies, nothing_was_logged_yet,
              a_long_runs_metrics_are_read, other_axes, what_goes_along_makes_no_series,
              thousands_of_points_are_reported_soon, without_gnuplot, what_is_no_study)

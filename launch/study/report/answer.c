@@ -22,9 +22,11 @@ typedef struct Speaker {
 static const char *printed(const char *text) { return or_empty(text); }
 #define SAY(speaker, ...) printed(arena_printf(&(speaker)->s->arena, __VA_ARGS__))
 
-static void say(Speaker *k, const char *sentence) {
-    if (k->answer->count < MOST_SENTENCES) k->answer->more[k->answer->count++] = sentence;
+void answer_say(Answer *answer, const char *sentence) {
+    if (answer->count < MOST_SENTENCES) answer->more[answer->count++] = sentence;
 }
+
+static void say(Speaker *k, const char *sentence) { answer_say(k->answer, sentence); }
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
@@ -148,7 +150,9 @@ static void say_series(Speaker *k, int series) {
     for (size_t i = 0; i < k->n && best != NULL; i++) {
         const Mark *m = &k->marks[i];
         bool is_rival = m->series == series && m != best && m->n > 0 && best->n + m->n > 2;
-        if (is_rival) say(k, capitalized(k, comparison(k, mark_name(k, best), best, m)));
+        bool is_first = best == best_of(k, -1, NULL) && m == best_of(k, -1, best);
+        if (is_rival && !is_first)
+            say(k, capitalized(k, comparison(k, mark_name(k, best), best, m)));
     }
 }
 

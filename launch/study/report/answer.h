@@ -12,5 +12,8 @@ typedef struct Answer {
     size_t count;
 } Answer;
 
+/* Adds a sentence to `more`, up to 64. */
+void answer_say(Answer *answer, const char *sentence);
+
 /* Requires remarks_find. The texts belong to the study. Errors: STATUS_NO_ROOM. */
 NODISCARD Status answer_find(Results *results, Answer *out);

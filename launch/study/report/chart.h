@@ -5,6 +5,7 @@
 #include "launch/study/report/labels.h"
 #include "launch/study/report/results.h"
 #include "launch/study/report/text.h"
+#include "launch/study/report/tuned.h"
 
 #include <stdio.h>
 
@@ -13,7 +14,7 @@ typedef struct ChartInfo {
     const char *caption; /* for the page */
 } ChartInfo;
 
-enum { MOST_CHARTS = 5, MOST_LABELS = 64 };
+enum { MOST_CHARTS = 6, MOST_LABELS = 64 };
 
 /* The charts of a study: a gnuplot script and a list. Empty charts are omitted. */
 typedef struct Charts {
@@ -42,6 +43,9 @@ void chart_end(FILE *file, const char *name, const char *plot);
 /* Metric, throughput and memory against x; loss against time and tokens. */
 NODISCARD Status charts_of_marks(Results *results, Charts *charts);
 NODISCARD Status charts_of_curves(Results *results, Charts *charts);
+
+/* The result over the tuned value; nothing without tunings. */
+NODISCARD Status charts_of_tunings(Results *results, const Tunings *tunings, Charts *charts);
 
 /* Runs gnuplot on STUDY/report/charts.gnuplot. *missing = "", or the reason why there are no
  * charts; charts of an earlier report are then removed. */

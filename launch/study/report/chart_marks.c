@@ -62,7 +62,7 @@ static void range_add_bars(const MarksChart *c, const MarksSet *set, ValueRange 
     for (size_t i = 0; i < set->n; i++) {
         const Mark *m = &set->marks[i];
         if (m->n < 2) continue;
-        range_add(range, fmax((m->mean - m->half) / c->unit, low));
+        range_add(range, fmax((m->mean - m->half) / c->unit, c->from_zero ? 0 : low));
         range_add(range, fmin((m->mean + m->half) / c->unit, high));
     }
 }

@@ -1,7 +1,9 @@
 #include "launch/study/report/page.h"
 
 #include "core/base/names.h"
+#include "launch/base/options.h"
 #include "launch/base/text_file.h"
+#include "launch/study/report/facts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,12 +30,12 @@ static const char style[] =
     "p.missing{border-left:4px solid #d55e00;padding:.4rem .8rem;background:var(--band)}\n"
     ".wide{overflow-x:auto;border:1px solid var(--line);border-radius:6px}\n"
     "table{border-collapse:collapse;width:100%;font-size:.88rem}\n"
-    "th,td{padding:.35rem .7rem;text-align:left;white-space:nowrap;border-bottom:1px solid "
+    "th,td{padding:.35rem .55rem;text-align:left;white-space:nowrap;border-bottom:1px solid "
     "var(--line);max-width:26rem;"
     "overflow:hidden;text-overflow:ellipsis}\n"
     "th{background:var(--band);font-weight:600}tbody tr:last-child td{border-bottom:0}\n"
     "td.remark{color:#b34700;white-space:normal;min-width:10rem}\n"
-    "td.message{white-space:normal;min-width:20rem}\n"
+    "td.message{white-space:normal;min-width:16rem}\n"
     ".number{text-align:right;font-variant-numeric:tabular-nums}\n"
     ".state{padding:.05rem .5rem;border-radius:1rem;border:1px solid "
     "currentColor;font-size:.8rem;color:var(--soft)}\n"
@@ -42,7 +44,7 @@ static const char style[] =
     "@media "
     "(prefers-color-scheme:dark){.state.done{color:#3fc79a}.state.failed{color:#f08a52}.state.oom{"
     "color:#e39cc5}"
-    ".state.running{color:#56b4e9}}\n"
+    ".state.running{color:#56b4e9}td.remark{color:#f0a060}}\n"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));gap:"
     "1rem}\n"
     "figure{margin:0;border:1px solid var(--line);border-radius:6px;overflow:hidden}\n"
@@ -53,7 +55,12 @@ static const char style[] =
     "details{border:1px solid var(--line);border-radius:6px;margin:.5rem 0;padding:.4rem "
     ".8rem}summary{cursor:pointer}\n"
     "pre{overflow-x:auto;font-size:.82rem;line-height:1.4;margin:.6rem 0}\n"
-    "@media print{figure,tr{break-inside:avoid}}\n";
+    ".wide:focus-visible,pre:focus-visible,summary:focus-visible{outline:3px solid #0072b2;"
+    "outline-offset:2px}\n"
+    "@media(max-width:40rem){h1{font-size:1.4rem}p.answer{font-size:1.1rem}.charts{gap:.6rem}}\n"
+    "@media print{body{max-width:none;padding:0}figure,tr,p.answer{break-inside:avoid}"
+    ".wide{overflow:visible;border:0}table{font-size:.7rem}th,td{white-space:normal;padding:.2rem}"
+    "}\n";
 
 /* ---- the head -------------------------------------------------------------------------------- */
 
@@ -91,7 +98,7 @@ static void head_put(Results *s, FILE *file) {
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
           file);
     put_html(file, s->name);
-    fprintf(file, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<h1>", style);
+    fprintf(file, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>", style);
     put_html(file, s->name);
     fputs("</h1>\n", file);
     states_put(s, file);
@@ -168,12 +175,38 @@ static void ranks_put(const Results *s, FILE *file) {
     fputs("</dd>\n", file);
 }
 
-static void hardware_put(Results *s, FILE *file) {
-    fputs("<h2>Hardware</h2>\n<dl>\n", file);
+static Status runs_put(Results *s, FILE *file) {
+    Facts facts;
+    TRY(facts_read(s, &facts));
+    if (*facts.first != '\0') {
+        fputs("<dt>run</dt><dd>", file);
+        put_html(file, or_empty(arena_printf(&s->arena, "%s to %s", facts.first, facts.last)));
+        fprintf(file,
+                "</dd>\n<dt>starts</dt><dd>%zu, of which %zu continued after an "
+                "interruption</dd>\n",
+                facts.starts, facts.interruptions);
+    }
+    fprintf(file, "<dt>report by</dt><dd>Hourglass %s</dd>\n", HOURGLASS_VERSION);
+    return OK;
+}
+
+/* The study's config is beside sweep.json, so the commands work wherever that is. */
+static void commands_put(const Results *s, FILE *file) {
+    fputs("<h2>Commands</h2>\n<pre tabindex=\"0\">./sweep STUDY.yaml --local   # the study: "
+          "study.yaml below\n./train POINT/config.yaml   # one point alone\n./sweep ",
+          file);
+    put_html(file, s->directory);
+    fputs(" --report   # this page</pre>\n", file);
+}
+
+static Status hardware_put(Results *s, FILE *file) {
+    fputs("<h2>Hardware and runs</h2>\n<dl>\n", file);
     distinct_put(s, file, "device", offsetof(Point, device));
     distinct_put(s, file, "host", offsetof(Point, host));
     ranks_put(s, file);
+    Status status = runs_put(s, file);
     fputs("</dl>\n", file);
+    return status;
 }
 
 static bool file_put(Results *s, FILE *file, const char *path, const char *title) {
@@ -183,7 +216,7 @@ static bool file_put(Results *s, FILE *file, const char *path, const char *title
     if (text == NULL) return false;
     fputs("<details><summary>", file);
     put_html(file, title);
-    fputs("</summary><pre>", file);
+    fputs("</summary><pre tabindex=\"0\">", file);
     put_html(file, text);
     fputs("</pre></details>\n", file);
     return true;
@@ -216,20 +249,37 @@ static Status tables_put(Results *s, FILE *file) {
     return OK;
 }
 
-Status page_write(Results *s, const Answer *answer, const Charts *charts, const char *directory,
-                  const char *missing) {
+static Status tunings_put(Results *s, const Tunings *tunings, FILE *file) {
+    ReportTable table;
+    if (tunings->count == 0) return OK;
+    const char *key = tunings->items[0].key;
+    fprintf(file, "<h2>Tuning%s", key == NULL ? "" : " of ");
+    if (key != NULL) put_html(file, key);
+    fputs("</h2>\n", file);
+    TRY(table_tunings(s, tunings, false, &table));
+    table_html(file, &table, "Tuning");
+    TRY(table_candidates(s, tunings, false, &table));
+    fputs("<details><summary>All candidates</summary>\n", file);
+    table_html(file, &table, "Candidates");
+    fputs("</details>\n", file);
+    return OK;
+}
+
+Status page_write(Results *s, const PageParts *parts, const char *directory) {
     Text page;
     TRY(text_open(&page));
     head_put(s, page.file);
-    answer_put(answer, page.file);
-    charts_put(s, charts, directory, missing, page.file);
+    answer_put(parts->answer, page.file);
+    charts_put(s, parts->charts, directory, parts->missing, page.file);
     Status status = tables_put(s, page.file);
+    if (!failed(status)) status = tunings_put(s, parts->tunings, page.file);
+    if (!failed(status)) status = hardware_put(s, page.file);
     if (failed(status)) {
         text_drop(&page);
         return status;
     }
-    hardware_put(s, page.file);
+    commands_put(s, page.file);
     configs_put(s, page.file);
-    fputs("</body>\n</html>\n", page.file);
+    fputs("</main>\n</body>\n</html>\n", page.file);
     return text_write(&page, directory, "index.html");
 }

@@ -3,9 +3,14 @@
 
 #include "launch/study/report/answer.h"
 #include "launch/study/report/chart.h"
-#include "launch/study/report/tables.h"
+#include "launch/study/report/tuning_table.h"
 
-/* Writes `directory`/index.html with the charts in that directory; shows `missing` if there are
- * none. */
-NODISCARD Status page_write(Results *results, const Answer *answer, const Charts *charts,
-                            const char *directory, const char *missing);
+typedef struct PageParts {
+    const Answer *answer;
+    const Tunings *tunings;
+    const Charts *charts;
+    const char *missing; /* why there are no charts; "" */
+} PageParts;
+
+/* Writes `directory`/index.html with the charts in that directory. */
+NODISCARD Status page_write(Results *results, const PageParts *parts, const char *directory);

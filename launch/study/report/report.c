@@ -6,6 +6,7 @@
 #include "launch/study/report/page.h"
 #include "launch/study/report/remarks.h"
 #include "launch/study/report/tables.h"
+#include "launch/study/report/tuning_table.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,14 +34,25 @@ static Status tables_write(Results *s, const char *directory) {
     return table_write(s, table_summary, directory, "summary.md", false);
 }
 
-static Status charts_write(Results *s, Charts *charts, const char *directory,
-                           const char **missing) {
+static Status tuning_write(Results *s, const Tunings *tunings, const char *directory) {
+    ReportTable table;
+    Text text;
+    if (tunings->count == 0) return OK;
+    TRY(table_candidates(s, tunings, true, &table));
+    TRY(text_open(&text));
+    table_csv(text.file, &table);
+    return text_write(&text, directory, "tuning.csv");
+}
+
+static Status charts_write(Results *s, const Tunings *tunings, Charts *charts,
+                           const char *directory, const char **missing) {
     *missing = "";
     TRY(text_open(&charts->script));
     fputs("# Draws the charts again: gnuplot charts.gnuplot\nif (!exists('aside')) aside = ''\n",
           charts->script.file);
     Status status = OK;
     TRY_ELSE(status, charts_of_marks(s, charts), failure);
+    TRY_ELSE(status, charts_of_tunings(s, tunings, charts), failure);
     TRY_ELSE(status, charts_of_curves(s, charts), failure);
     TRY(text_write(&charts->script, directory, "charts.gnuplot"));
     return charts->count == 0 ? OK : charts_draw(s, charts, directory, missing);
@@ -74,13 +86,17 @@ static Status report_all(Results *s, FILE *messages) {
     const char *directory, *missing;
     Charts charts = {0};
     Answer answer;
+    Tunings tunings;
     TRY(remarks_find(s));
     TRY(answer_find(s, &answer));
+    TRY(tunings_read(s, &tunings));
+    answer_tunings(s, &tunings, &answer);
     TRY(directory_make(s, &directory));
     TRY(tables_write(s, directory));
     TRY(answer_write(&answer, directory));
-    TRY(charts_write(s, &charts, directory, &missing));
-    TRY(page_write(s, &answer, &charts, directory, missing));
+    TRY(tuning_write(s, &tunings, directory));
+    TRY(charts_write(s, &tunings, &charts, directory, &missing));
+    TRY(page_write(s, &(PageParts){&answer, &tunings, &charts, missing}, directory));
     size_t done = 0;
     for (size_t i = 0; i < s->n_points; i++) done += point_is(&s->points[i], "done");
     escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done,

@@ -37,21 +37,21 @@ typedef struct Column {
 static const Column columns_before[] = {
     {"name", "point", UNIT_TEXT, AT(name)},
     {"state", "state", UNIT_STATE, AT(state)},
-    {"attempts", "attempts", UNIT_PLAIN, AT(attempts)},
     {"batch_size", "batch", UNIT_PLAIN, AT(batch)},
     {"attention", "backend", UNIT_TEXT, AT(attention)},
     {"seed", "seed", UNIT_TEXT, AT(seed)},
 };
 
 static const Column columns_after[] = {
+    {"best_val_loss", "validation loss", UNIT_LOSS, AT(best_val_loss)},
+    {"remark", "remark", UNIT_REMARK, AT(remark)},
     {"steps", "steps", UNIT_PLAIN, AT(steps)},
     {"tokens", "tokens", UNIT_COUNT, AT(tokens)},
     {"train_s", "time", UNIT_SECONDS, AT(train_s)},
-    {"best_val_loss", "best validation loss", UNIT_LOSS, AT(best_val_loss)},
     {"tok_per_s", "tokens/s", UNIT_COUNT, AT(tok_per_s)},
     {"planned_bytes", "planned", UNIT_BYTES, AT(planned_bytes)},
     {"peak_bytes", "peak", UNIT_BYTES, AT(peak_bytes)},
-    {"remark", "remark", UNIT_REMARK, AT(remark)},
+    {"attempts", "attempts", UNIT_PLAIN, AT(attempts)},
     {"message", "message", UNIT_MESSAGE, AT(message)},
 };
 
@@ -126,7 +126,7 @@ static int columns_of_points(Results *s, Column *columns) {
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static Status table_alloc(Results *s, int columns, size_t rows, ReportTable *out) {
+Status table_alloc(Results *s, int columns, size_t rows, ReportTable *out) {
     size_t cells, bytes;
     *out = (ReportTable){.columns = columns, .rows = rows};
     if (checked_mul((size_t)columns, rows, &cells) &&
@@ -147,8 +147,7 @@ static bool column_is_empty(const ReportTable *t, int column) {
     return true;
 }
 
-/* Removes empty rows and columns. */
-static void table_pack(ReportTable *t) {
+void table_pack(ReportTable *t) {
     int kept[MOST_COLUMNS], count = 0;
     for (int i = 0; i < t->columns; i++) {
         if (!column_is_empty(t, i)) kept[count++] = i;

@@ -21,6 +21,10 @@ typedef struct ReportTable {
 NODISCARD Status table_points(Results *results, bool raw, ReportTable *out);
 NODISCARD Status table_summary(Results *results, bool raw, ReportTable *out);
 
+/* Allocates the heads, kinds and cells of a table, and removes its empty columns. */
+NODISCARD Status table_alloc(Results *results, int columns, size_t rows, ReportTable *out);
+void table_pack(ReportTable *table);
+
 void table_csv(FILE *file, const ReportTable *table);
 void table_markdown(FILE *file, const ReportTable *table);
 
