@@ -94,6 +94,7 @@ static Status facts_add(const char *directory, const char *name, Arena *arena, R
     take_known(&f->train_s, number_of(object, "train_s"));
     take_known(&f->batch_size, number_of(object, "batch_size"));
     take_known(&f->world_size, number_of(object, "world_size"));
+    take_known(&f->joules, number_of(object, "joules"));
     take_known(&f->start_s, number_of(object, "start_s"));
     take_known(&f->tokens_per_step, number_of(object, "tokens_per_step"));
     take_known(&f->predicted_step_s, number_of(object, "predicted_step_s"));
@@ -112,7 +113,7 @@ Status run_facts_read(const char *directory, Arena *arena, RunFacts *out) {
     *out = (RunFacts){.status = "", .outcome = "", .attention = "", .device = "", .host = ""};
     out->best_val_loss = out->steps = out->tokens = out->train_s = NAN;
     out->batch_size = out->world_size = out->planned_bytes = out->peak_bytes = NAN;
-    out->start_s = out->tokens_per_step = out->predicted_step_s = NAN;
+    out->joules = out->start_s = out->tokens_per_step = out->predicted_step_s = NAN;
     TRY(facts_add(directory, "plan.json", arena, out));
     return facts_add(directory, "summary.json", arena, out);
 }

@@ -29,6 +29,7 @@ NODISCARD Status run_records_read(const char *directory, const char *metric, siz
 typedef struct RunFacts {
     const char *status, *outcome, *attention, *device, *host;
     double best_val_loss, steps, tokens, train_s, batch_size, world_size, planned_bytes, peak_bytes;
+    double joules;  /* NaN: not measured */
     double start_s; /* from the process's start to the end of its first step */
     double tokens_per_step, predicted_step_s; /* of the plan */
 } RunFacts;

@@ -5,10 +5,10 @@
 
 #include <math.h>
 
-/* What points that have run tell: seconds of a start, and tokens per second at each batch. */
+/* Means over the runs of the study so far. */
 typedef struct Measured {
-    double start_s; /* mean; NaN: none has run */
-    int starts;
+    double start_s; /* of a start */
+    double watts;   /* during training; NaN: not measured */
 } Measured;
 
 /* Of a machine that has run nothing yet: load, plan, first step, and the last save. */
@@ -16,18 +16,21 @@ static const double USUAL_START_S = 5;
 
 static Status measure(const Study *study, Measured *out) {
     Arena arena = {0};
-    double sum = 0;
-    *out = (Measured){.start_s = NAN};
+    double start_s = 0, joules = 0, train_s = 0;
+    int starts = 0;
     Status status = OK;
     for (int i = 0; i < study->count && !failed(status); i++) {
         RunFacts facts;
         status = run_facts_read(study->points[i].directory, &arena, &facts);
-        if (failed(status) || isnan(facts.start_s)) continue;
-        sum += facts.start_s;
-        out->starts++;
+        if (failed(status)) break;
+        if (!isnan(facts.start_s)) start_s += facts.start_s, starts++;
+        if (isnan(facts.joules) || isnan(facts.train_s)) continue;
+        joules += facts.joules;
+        train_s += facts.train_s;
     }
-    if (out->starts > 0) out->start_s = sum / out->starts;
     arena_free(&arena);
+    *out = (Measured){.start_s = starts > 0 ? start_s / starts : USUAL_START_S,
+                      .watts = train_s > 0 ? joules / train_s : NAN};
     return status;
 }
 
@@ -104,7 +107,7 @@ Status cost_print(const Study *study, int64_t ranks, FILE *file) {
     Measured measured;
     TRY(measure(study, &measured));
     Sum sum = sum_of(study, ranks > 0 ? ranks : study->config->launch.local.ranks);
-    double start = measured.starts > 0 ? measured.start_s : USUAL_START_S;
+    double start = measured.start_s;
     fprintf(file, "\ncost of the whole study: %d point%s", sum.runs, sum.runs == 1 ? "" : "s");
     if (sum.candidates > 0)
         fprintf(file, ", %d candidates in %d tunings", sum.candidates,
@@ -121,5 +124,10 @@ Status cost_print(const Study *study, int64_t ranks, FILE *file) {
     double parallel = (double)study->config->launch.local.parallel,
            total = (sum.points + sum.tuning + sum.starts * start) / parallel;
     if (!isnan(total)) fprintf(file, "total: %.2f hours, starts included\n", total / 3600);
+    if (isnan(measured.watts) || isnan(total))
+        fputs("joules: unknown until a run has measured its energy\n", file);
+    else
+        fprintf(file, "joules: %.3g, at the %.0f W of the runs so far\n",
+                measured.watts * (sum.points + sum.tuning), measured.watts);
     return OK;
 }

@@ -68,8 +68,10 @@ def the_best_of_each_batch_is_found():
     check("4 points, 10 candidates in 2 tunings" in shown and
           "tuning: 5.00 budgets" in shown.replace("tuning: 5 ", "tuning: 5.00 "), shown)
     check("training.stop.early=25%" in shown and "early=( 25% 25%" in shown, shown)
+    check("hours unknown until a point" in shown and "joules: unknown" in shown, shown)
     done = sweep(path, "--local")
     check("The lowest validation loss after 40 steps" in done.out, done.out)
+    check(re.search(r"(?m)^total: 0.\d\d hours", sweep(path, "--dry-run").out), "hours")
     equal(len(tunings("found")), 2, "tunings")
     for tuning in tunings("found"):
         check_tuning(tuning)
