@@ -32,7 +32,7 @@ def steps_done(job):
 
 def supervised(name, steps, kills, rng):
     """Kills random ranks at random steps. Returns all steps that ran, and the seconds."""
-    path = config(name, training__stop={"steps": steps}, checkpoint__interval="2s",
+    path = config(name, training__stop={"steps": steps}, checkpoint__interval="1s",
                   checkpoint__keep=2)
     job = start(["supervise", path, "--ranks=%d" % RANKS])
     for at in sorted(rng.sample(range(steps // 20, steps), kills)):
