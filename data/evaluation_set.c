@@ -10,26 +10,26 @@ enum {
 
 static int64_t windows_of(int64_t targets, int64_t T) { return targets / T + (targets % T > 0); }
 
-Status evaluation_set_init(const TokenFile *file, int64_t T, int64_t tokens, EvaluationSet *out) {
-    int64_t targets = token_file_count(file) - 1, whole = targets / T,
+Status evaluation_set_init(const TokenSet *from, int64_t T, int64_t tokens, EvaluationSet *out) {
+    int64_t targets = token_set_count(from) - 1, whole = targets / T,
             wanted = windows_of(tokens, T);
     if (targets < 1) {
         return ERROR(
             STATUS_DATA,
             "%s: an evaluation needs at least 2 tokens, but the file has %lld; prepare more text",
-            token_file_path(file), (long long)token_file_count(file));
+            token_set_path(from), (long long)token_set_count(from));
     }
     *out = (EvaluationSet){
-        .file = file, .T = T, .count = wanted, .targets = wanted * T, .among = whole};
+        .tokens = from, .T = T, .count = wanted, .targets = wanted * T, .among = whole};
     if (tokens != EVALUATION_ALL && wanted <= whole) return OK;
-    *out =
-        (EvaluationSet){.file = file, .T = T, .count = windows_of(targets, T), .targets = targets};
+    *out = (EvaluationSet){
+        .tokens = from, .T = T, .count = windows_of(targets, T), .targets = targets};
     return OK;
 }
 
 EvaluationWindow evaluation_set_window(const EvaluationSet *set, int64_t i) {
     int64_t window = set->among == 0 ? i : batch_order_permute(ORDER_SEED, 0, set->among, i);
-    int64_t start = window * set->T, left = token_file_count(set->file) - 1 - start;
+    int64_t start = window * set->T, left = token_set_count(set->tokens) - 1 - start;
     return (EvaluationWindow){start, left < set->T ? left : set->T};
 }
 
@@ -38,8 +38,8 @@ static Status row_fill(const EvaluationSet *set, EvaluationWindow window, int32_
     size_t rest = (size_t)(set->T - window.length) * sizeof *inputs;
     memset(inputs + window.length, 0, rest);
     memset(targets + window.length, 0, rest);
-    TRY(token_file_read(set->file, window.start, window.length, inputs));
-    return token_file_read(set->file, window.start + 1, window.length, targets);
+    TRY(token_set_read(set->tokens, window.start, window.length, inputs));
+    return token_set_read(set->tokens, window.start + 1, window.length, targets);
 }
 
 Status evaluation_set_fill(const EvaluationSet *set, int64_t first, int64_t B, int32_t *inputs,

@@ -9,12 +9,12 @@
 #pragma once
 
 #include "core/status.h"
-#include "data/token_file.h"
+#include "data/token_set.h"
 
 enum { EVALUATION_ALL = 0 }; /* as the number of tokens */
 
 typedef struct EvaluationSet {
-    const TokenFile *file; /* borrowed */
+    const TokenSet *tokens; /* borrowed */
     int64_t T;
     int64_t count;   /* windows in the set */
     int64_t targets; /* targets in all windows */
@@ -28,7 +28,7 @@ typedef struct EvaluationWindow {
 
 /* Selects `tokens` targets of a file; all of them for EVALUATION_ALL or more than the file has.
  * Errors: STATUS_DATA if the file has no target. Not collective. */
-NODISCARD Status evaluation_set_init(const TokenFile *file, int64_t T, int64_t tokens,
+NODISCARD Status evaluation_set_init(const TokenSet *from, int64_t T, int64_t tokens,
                                      EvaluationSet *out);
 
 /* Window i of the set, 0 <= i < count. Not collective. */

@@ -153,17 +153,21 @@ static Status path_check(const char *path) {
                  path, path);
 }
 
-static Status file_open(TokenFile *file) {
+static Status file_open(TokenFile *file, int mib) {
     TRY(path_check(file->path));
     TRY(input_open(file->path, &file->input));
     if (file->input.bytes == 0)
         return ERROR(STATUS_DATA, "%s: is empty; make it again with ./prepare", file->path);
     TRY(header_read(file));
-    return file->header.vocab_size > 0 ? token_file_require_vocab(file, file->header.vocab_size)
-                                       : OK;
+    if (file->header.vocab_size == 0) return OK;
+    return token_file_require_vocab_in(file, file->header.vocab_size, mib);
 }
 
 Status token_file_open(const char *path, TokenFile **out) {
+    return token_file_open_part(path, SCAN_BLOCKS, out);
+}
+
+Status token_file_open_part(const char *path, int mib, TokenFile **out) {
     *out = NULL;
     TokenFile *file = calloc(1, sizeof *file);
     if (file == NULL || (file->path = strdup(path)) == NULL) {
@@ -172,7 +176,7 @@ Status token_file_open(const char *path, TokenFile **out) {
     }
     file->input.fd = -1;
     file->bound = UINT32_MAX;
-    Status status = file_open(file);
+    Status status = file_open(file, mib);
     if (failed(status)) token_file_destroy(&file);
     *out = file;
     return status;
@@ -240,6 +244,10 @@ static Status scan(const TokenFile *file, int64_t start, int64_t n) {
 }
 
 Status token_file_require_vocab(TokenFile *file, int64_t vocab_size) {
+    return token_file_require_vocab_in(file, vocab_size, SCAN_BLOCKS);
+}
+
+Status token_file_require_vocab_in(TokenFile *file, int64_t vocab_size, int mib) {
     if (vocab_size < file->header.vocab_size) {
         return ERROR(STATUS_DATA,
                      "%s: made with a vocabulary of %lld tokens, more than the model's %lld; set "
@@ -251,10 +259,8 @@ Status token_file_require_vocab(TokenFile *file, int64_t vocab_size) {
     if (vocab_size < (int64_t)file->bound) file->bound = (uint32_t)vocab_size;
     if (file->header.width == 2 && file->bound > UINT16_MAX) return OK; /* every token is valid */
     int64_t count = file->header.count, block = SCAN_BLOCK_BYTES / file->header.width;
-    if (count <= SCAN_BLOCKS * block) return scan(file, 0, count);
-    for (int64_t i = 0; i < SCAN_BLOCKS; i++) {
-        TRY(scan(file, (count - block) / (SCAN_BLOCKS - 1) * i, block));
-    }
+    if (count <= mib * block) return scan(file, 0, count);
+    for (int64_t i = 0; i < mib; i++) TRY(scan(file, (count - block) / (mib - 1) * i, block));
     return OK;
 }
 

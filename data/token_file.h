@@ -28,6 +28,9 @@ typedef enum TokenFormat { TOKENS_NANOGPT, TOKENS_LLMC, TOKENS_HDF5 } TokenForma
  *   version or odd size, HDF5 with links, filters, external or chunked storage, or has a token
  *   outside the vocabulary. Not collective. */
 NODISCARD Status token_file_open(const char *path, TokenFile **out);
+
+/* The same, but scans at most `mib` MiB of tokens. */
+NODISCARD Status token_file_open_part(const char *path, int mib, TokenFile **out);
 void token_file_destroy(TokenFile **file);
 
 const char *token_file_path(const TokenFile *file);
@@ -47,6 +50,9 @@ int64_t token_file_end_of_text(const TokenFile *file);
  *   Errors: STATUS_DATA if the file's vocabulary is larger, or for a token that is not less.
  *   Not collective. */
 NODISCARD Status token_file_require_vocab(TokenFile *file, int64_t vocab_size);
+
+/* The same, but scans at most `mib` MiB, 2 or more. */
+NODISCARD Status token_file_require_vocab_in(TokenFile *file, int64_t vocab_size, int mib);
 
 /* token_file_read: out[0..n) = tokens [start, start + n). Thread-safe.
  *   Errors: STATUS_DATA for a token outside the vocabulary, and if the file has become shorter;

@@ -15,7 +15,13 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { BLOCK_TOKENS = 1 << 15, PAUSE_US = 1000, ATTEMPTS = 3, CACHE_BYTES = 1 << 20 };
+enum {
+    BLOCK_TOKENS = 1 << 15,
+    PAUSE_US = 1000,
+    ATTEMPTS = 3,
+    CACHE_BYTES = 1 << 20,
+    KEY_BYTES = 192
+};
 
 /* File systems take time stamps from a clock that ticks every 1 to 10 ms. A hash that was read
  * within one tick of the stamp is not cached: a later write could leave the same stamp. */
@@ -30,11 +36,12 @@ typedef struct Stamp {
 } Stamp;
 
 struct IdentityJob {
-    const TokenFile *file;
+    const TokenSet *tokens;
     TokenIdentity identity;
-    Stamp stamp;     /* of the file when its first token was hashed */
-    double began;    /* clock_seconds at the stamp */
-    bool is_settled; /* the first token was read at least one tick later */
+    Stamp *stamps;       /* of the files when the first token was hashed */
+    double began;        /* clock_seconds at the stamps */
+    bool is_settled;     /* the first token was read at least one tick later */
+    char key[KEY_BYTES]; /* of the stamps in the cache */
     XXH3_state_t *state;
     int64_t done; /* tokens */
     int32_t block[BLOCK_TOKENS];
@@ -65,10 +72,50 @@ static bool is_same_stamp(const Stamp *a, const Stamp *b) {
     return is_unwritten(a, b) && is_same_time(a->changed, b->changed);
 }
 
-static void key_write(const Stamp *s, char key[192]) {
-    snprintf(key, 192, "%llx:%llu %lld %lld.%09ld %lld.%09ld", (unsigned long long)s->device,
-             (unsigned long long)s->inode, (long long)s->bytes, (long long)s->modified.tv_sec,
-             s->modified.tv_nsec, (long long)s->changed.tv_sec, s->changed.tv_nsec);
+/* Whether a comparison holds for all files: the stamps taken before and those of now. */
+static bool are_all(const IdentityJob *job, bool (*compare)(const Stamp *, const Stamp *)) {
+    for (int i = 0; i < token_set_files(job->tokens); i++) {
+        Stamp now = stamp_of(token_set_file(job->tokens, i));
+        if (!compare(&now, &job->stamps[i])) return false;
+    }
+    return true;
+}
+
+static int stamp_write(const Stamp *s, char key[KEY_BYTES]) {
+    return snprintf(key, KEY_BYTES, "%llx:%llu %lld %lld.%09ld %lld.%09ld",
+                    (unsigned long long)s->device, (unsigned long long)s->inode,
+                    (long long)s->bytes, (long long)s->modified.tv_sec, s->modified.tv_nsec,
+                    (long long)s->changed.tv_sec, s->changed.tv_nsec);
+}
+
+static void hash_write(XXH128_hash_t hash, char out[IDENTITY_HASH_BYTES]) {
+    snprintf(out, IDENTITY_HASH_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
+             (unsigned long long)hash.low64);
+}
+
+/* The weights of a set, as far as they matter. */
+static void parts_hash(const TokenSet *tokens, XXH3_state_t *state) {
+    for (int i = 0; token_set_parts(tokens) > 1 && i < token_set_parts(tokens); i++) {
+        const TokenPart *part = token_set_part(tokens, i);
+        XXH3_128bits_update(state, &part->count, sizeof part->count);
+        XXH3_128bits_update(state, &part->weight, sizeof part->weight);
+    }
+}
+
+/* The stamp of one file, or a hash of those of many. */
+static void key_write(const IdentityJob *job, char key[KEY_BYTES]) {
+    int files = token_set_files(job->tokens);
+    if (files == 1) {
+        stamp_write(&job->stamps[0], key);
+        return;
+    }
+    char hash[IDENTITY_HASH_BYTES];
+    XXH3_128bits_reset(job->state);
+    for (int i = 0; i < files; i++)
+        XXH3_128bits_update(job->state, key, (size_t)stamp_write(&job->stamps[i], key));
+    parts_hash(job->tokens, job->state);
+    hash_write(XXH3_128bits_digest(job->state), hash);
+    snprintf(key, KEY_BYTES, "%d files %s", files, hash);
 }
 
 static bool identity_parse(const char *text, void *out) {
@@ -82,10 +129,8 @@ static bool identity_parse(const char *text, void *out) {
     return is_one;
 }
 
-static bool cache_knows(const Stamp *stamp, int64_t count, TokenIdentity *out) {
-    char key[192];
+static bool cache_knows(const char *key, int64_t count, TokenIdentity *out) {
     TokenIdentity found = {0};
-    key_write(stamp, key);
     int cache = cache_lock("tokens", "xxh3", "1");
     bool knows = cache_find(cache, key, identity_parse, &found) && found.count == count;
     cache_unlock(cache);
@@ -94,10 +139,9 @@ static bool cache_knows(const Stamp *stamp, int64_t count, TokenIdentity *out) {
 }
 
 /* Starts a long cache file afresh; one more pass restores the useful entries. */
-static void cache_keep(const Stamp *stamp, const TokenIdentity *identity) {
-    char key[192], value[64];
+static void cache_keep(const char *key, const TokenIdentity *identity) {
+    char value[64];
     struct stat info;
-    key_write(stamp, key);
     snprintf(value, sizeof value, "%lld %s", (long long)identity->count, identity->hash);
     int cache = cache_lock("tokens", "xxh3", "1");
     bool is_long = cache >= 0 && fstat(cache, &info) == 0 && info.st_size > CACHE_BYTES;
@@ -108,31 +152,32 @@ static void cache_keep(const Stamp *stamp, const TokenIdentity *identity) {
 /* ---- hashing --------------------------------------------------------------------------------- */
 
 static void begin(IdentityJob *job) {
-    job->stamp = stamp_of(job->file);
+    for (int i = 0; i < token_set_files(job->tokens); i++)
+        job->stamps[i] = stamp_of(token_set_file(job->tokens, i));
     job->began = clock_seconds();
     job->done = 0;
+    key_write(job, job->key);
     XXH3_128bits_reset(job->state);
 }
 
-static bool is_whole(const IdentityJob *job) { return job->done == token_file_count(job->file); }
+static bool is_whole(const IdentityJob *job) { return job->done == token_set_count(job->tokens); }
 
 static bool has_ticked(const IdentityJob *job) { return clock_seconds() - job->began > tick; }
 
 static Status block_hash(IdentityJob *job) {
     if (job->done == 0) job->is_settled = has_ticked(job);
-    int64_t left = token_file_count(job->file) - job->done,
+    int64_t left = token_set_count(job->tokens) - job->done,
             n = left < BLOCK_TOKENS ? left : BLOCK_TOKENS;
-    TRY(token_file_read(job->file, job->done, n, job->block));
+    TRY(token_set_read(job->tokens, job->done, n, job->block));
     XXH3_128bits_update(job->state, job->block, (size_t)n * sizeof *job->block);
     job->done += n;
     return OK;
 }
 
 static TokenIdentity result(const IdentityJob *job) {
-    TokenIdentity identity = {.count = token_file_count(job->file)};
-    XXH128_hash_t hash = XXH3_128bits_digest(job->state);
-    snprintf(identity.hash, sizeof identity.hash, "%016llx%016llx", (unsigned long long)hash.high64,
-             (unsigned long long)hash.low64);
+    TokenIdentity identity = {.count = token_set_count(job->tokens)};
+    parts_hash(job->tokens, job->state);
+    hash_write(XXH3_128bits_digest(job->state), identity.hash);
     return identity;
 }
 
@@ -179,43 +224,43 @@ static Status rest_hash(IdentityJob *job, IdentityProgressFn progress, void *con
     return OK;
 }
 
-/* Repeats until one whole pass has read an unchanged file. Its mode or links may change meanwhile,
- * but not its content. */
+/* Repeats until one whole pass has read unchanged files. Their modes or links may change meanwhile,
+ * but not their content. */
 static Status passes_hash(IdentityJob *job, IdentityProgressFn progress, void *context,
                           TokenIdentity *out) {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         TRY(rest_hash(job, progress, context));
-        Stamp now = stamp_of(job->file);
         *out = result(job);
-        if (is_same_stamp(&now, &job->stamp)) return OK;
-        if (!is_unwritten(&now, &job->stamp)) break;
+        if (are_all(job, is_same_stamp)) return OK;
+        if (!are_all(job, is_unwritten)) break;
         begin(job);
     }
     return ERROR(
         STATUS_DATA,
         "%s: was written to during reading; wait for the writer to finish, then start again",
-        token_file_path(job->file));
+        token_set_path(job->tokens));
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */
 
 static Status job_begin(IdentityJob *job) {
     job->state = XXH3_createState();
-    if (job->state == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_file_path(job->file));
+    job->stamps = calloc((size_t)token_set_files(job->tokens), sizeof *job->stamps);
+    if (job->state == NULL || job->stamps == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_set_path(job->tokens));
     begin(job);
-    if (cache_knows(&job->stamp, token_file_count(job->file), &job->identity)) return OK;
+    if (cache_knows(job->key, token_set_count(job->tokens), &job->identity)) return OK;
     TRY(thread_start("the thread that hashes token files", hash_beside, job, &job->thread));
     job->has_thread = true;
     return OK;
 }
 
-Status identity_start(const TokenFile *file, IdentityJob **out) {
+Status identity_start(const TokenSet *tokens, IdentityJob **out) {
     IdentityJob *job = calloc(1, sizeof *job);
     *out = NULL;
     if (job == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_file_path(file));
-    job->file = file;
+        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_set_path(tokens));
+    job->tokens = tokens;
     Status status = job_begin(job);
     if (failed(status)) identity_destroy(&job);
     *out = job;
@@ -227,6 +272,7 @@ void identity_destroy(IdentityJob **job) {
     Status ignored = thread_join(*job);
     (void)ignored;
     XXH3_freeState((*job)->state);
+    free((*job)->stamps);
     free(*job);
     *job = NULL;
 }
@@ -240,7 +286,7 @@ static Status changed(const IdentityJob *job, const TokenIdentity *now) {
     return ERROR(STATUS_DATA,
                  "%s: was written to during this run: it held %s, now %s; the last checkpoint "
                  "predates the change",
-                 token_file_path(job->file), identity_text(&job->identity, before),
+                 token_set_path(job->tokens), identity_text(&job->identity, before),
                  identity_text(now, after));
 }
 
@@ -248,14 +294,13 @@ Status identity_finish(IdentityJob *job, IdentityProgressFn progress, void *cont
                        TokenIdentity *out) {
     TokenIdentity now;
     bool was_known = job->identity.hash[0] != '\0';
-    Stamp stamp = stamp_of(job->file);
     *out = job->identity;
-    if (was_known && is_same_stamp(&stamp, &job->stamp)) return OK;
+    if (was_known && are_all(job, is_same_stamp)) return OK;
     TRY(thread_join(job));
     if (was_known) begin(job);
     TRY(passes_hash(job, progress, context, &now));
     if (was_known && !identity_agrees(&job->identity, &now)) return changed(job, &now);
-    if (job->is_settled) cache_keep(&job->stamp, &now);
+    if (job->is_settled) cache_keep(job->key, &now);
     *out = job->identity = now;
     return OK;
 }

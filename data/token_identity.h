@@ -1,13 +1,14 @@
-/* The identity of the tokens in a file: their number, and the XXH3-128 hash of the tokens as 32-bit
- * little-endian integers. The same tokens in another format or width have the same identity.
+/* The identity of a set of tokens: their number, and the XXH3-128 hash of the tokens as 32-bit
+ * little-endian integers. The same tokens in another format or width, or cut into other files, have
+ * the same identity. Of a set with weights the hash also covers the size and weight of each part.
  *
  * Hashing a file of 10 GB takes seconds. A background thread of idle priority does it and caches
- * the result in $HOURGLASS_CACHE by the file's device, inode, size and times of change (ns), so the
- * next start finds it at once. Not collective; all functions belong to one thread. Source:
+ * the result in $HOURGLASS_CACHE by the files' devices, inodes, sizes and times of change (ns), so
+ * the next start finds it at once. Not collective; all functions belong to one thread. Source:
  * github.com/Cyan4973/xxHash. */
 #pragma once
 
-#include "data/token_file.h"
+#include "data/token_set.h"
 
 #include <stdbool.h>
 
@@ -20,10 +21,10 @@ typedef struct TokenIdentity {
 
 typedef struct IdentityJob IdentityJob;
 
-/* identity_start: finds the hash in the cache, or starts the thread that computes it. `file` is
+/* identity_start: finds the hash in the cache, or starts the thread that computes it. `tokens` is
  * borrowed and must stay open until identity_destroy.
  *   Errors: STATUS_NO_ROOM; STATUS_FAILURE if no thread can be started. */
-NODISCARD Status identity_start(const TokenFile *file, IdentityJob **out);
+NODISCARD Status identity_start(const TokenSet *tokens, IdentityJob **out);
 void identity_destroy(IdentityJob **job);
 
 /* Whether identity_finish will return at once. */
@@ -33,8 +34,8 @@ bool identity_is_known(const IdentityJob *job);
 typedef void (*IdentityProgressFn)(void *context);
 
 /* identity_finish: computes the remaining part of the hash on the calling thread. A later call
- * checks whether the file has changed, and if so hashes it again.
- *   Errors: those of token_file_read; STATUS_DATA if the tokens differ from before, or keep
+ * checks whether a file has changed, and if so hashes them again.
+ *   Errors: those of token_set_read; STATUS_DATA if the tokens differ from before, or keep
  *   changing. */
 NODISCARD Status identity_finish(IdentityJob *job, IdentityProgressFn progress, void *context,
                                  TokenIdentity *out);

@@ -25,25 +25,23 @@ static Status lengths_read(const Tokenizer *tokenizer, int64_t vocab_size, int32
     return OK;
 }
 
-static Status tokenizer_of(const TokenFile *file, int64_t vocab_size, Tokenizer **out) {
-    TokenizerId id = token_file_tokenizer_id(file);
+static Status tokenizer_of(TokenizerId id, const char *path, int64_t vocab_size, Tokenizer **out) {
     bool is_nameless = id.name[0] == '\0';
-    if (is_nameless && vocab_size < VOCAB_OF_NAMELESS) {
-        return ERROR(STATUS_DATA, "%s: does not name its tokenizer", token_file_path(file));
-    }
+    if (is_nameless && vocab_size < VOCAB_OF_NAMELESS)
+        return ERROR(STATUS_DATA, "%s: does not name its tokenizer", path);
     TRY(tokenizer_open(is_nameless ? TOKENIZER_OF_NAMELESS : id.name, out));
     if (tokenizer_ids_agree(id, (TokenizerId){tokenizer_name(*out), tokenizer_hash(*out)}))
         return OK;
     tokenizer_destroy(out);
     return ERROR(STATUS_DATA,
-                 "%s: its tokenizer %s has changed since; make the file again with ./prepare",
-                 token_file_path(file), id.name);
+                 "%s: its tokenizer %s has changed since; make the file again with ./prepare", path,
+                 id.name);
 }
 
-Status token_file_text_lengths(const TokenFile *file, int64_t vocab_size, int32_t **out) {
+Status tokenizer_text_lengths(TokenizerId id, const char *path, int64_t vocab_size, int32_t **out) {
     Tokenizer *tokenizer = NULL;
     *out = NULL;
-    TRY(tokenizer_of(file, vocab_size, &tokenizer));
+    TRY(tokenizer_of(id, path, vocab_size, &tokenizer));
     int32_t *lengths = calloc((size_t)vocab_size, sizeof *lengths);
     Status status = lengths == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a vocabulary")
                                     : lengths_read(tokenizer, vocab_size, lengths);

@@ -1,4 +1,4 @@
-/* The text behind the tokens of a file: whether two files use the same tokenizer, and how many
+/* The text behind the tokens of files: whether two files use the same tokenizer, and how many
  * bytes of text each token stands for. */
 #pragma once
 
@@ -18,7 +18,8 @@ TokenizerId token_file_tokenizer_id(const TokenFile *file);
 bool tokenizer_ids_agree(TokenizerId a, TokenizerId b);
 
 /* (*out)[v] = bytes of text of token v, for v < vocab_size of a model; 0 for the end of text and
- * for tokens that the tokenizer does not have. A file that names no tokenizer counts as GPT-2's if
- * vocab_size is large enough. The caller frees *out. Errors: STATUS_DATA if the tokenizer is
- * unknown, missing, or has changed. Not collective. */
-NODISCARD Status token_file_text_lengths(const TokenFile *file, int64_t vocab_size, int32_t **out);
+ * for tokens that the tokenizer does not have. `path`: the data, for messages. Data that names no
+ * tokenizer counts as GPT-2's if vocab_size is large enough. The caller frees *out. Errors:
+ * STATUS_DATA if the tokenizer is unknown, missing, or has changed. Not collective. */
+NODISCARD Status tokenizer_text_lengths(TokenizerId id, const char *path, int64_t vocab_size,
+                                        int32_t **out);

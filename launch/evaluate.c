@@ -120,8 +120,10 @@ static Status config_take(Evaluate *v) {
     TRY(checkpoint_read_text(v->file, "config", &v->arena, &text));
     TRY(config_load_text(text, v->path, a->override_count, a->overrides, &v->config));
     Config *config = v->config;
-    if (a->operand_count == 2) config->data.val = a->operands[1];
-    if (config->data.val == NULL) {
+    if (a->operand_count == 2) {
+        config->data.val = (TokenPaths){.count = 1, .items = (const char *const *)&a->operands[1]};
+    }
+    if (config->data.val.count == 0) {
         return ERROR(STATUS_USAGE,
                      "%s: the run names no data.val; name a token file: ./evaluate %s DATA",
                      a->operands[0], a->operands[0]);
@@ -140,12 +142,12 @@ static Status tokenizer_check(Evaluate *v) {
     if (failed(checkpoint_read_i64(v->file, "tokenizer_hash", &hash)))
         hash = 0; /* written by an older version */
     if (strcmp(name, TOKENIZER_UNKNOWN) == 0) name = "";
-    TokenizerId model = {name, (uint64_t)hash}, data = token_file_tokenizer_id(v->e.val_file);
+    TokenizerId model = {name, (uint64_t)hash}, data = token_set_tokenizer_id(v->e.val_tokens);
     if (tokenizer_ids_agree(model, data)) return OK;
     return ERROR(
         STATUS_DATA,
         "%s: made with the tokenizer %s, but the model of %s uses %s; make it with that one",
-        token_file_path(v->e.val_file), data.name, v->path, model.name);
+        token_set_path(v->e.val_tokens), data.name, v->path, model.name);
 }
 
 static Status load(Evaluate *v) {
@@ -199,7 +201,7 @@ static Status json_print(const Evaluate *v, const Evaluation *result, int64_t st
     json_t *object = json_object();
     json_object_set_new(object, "checkpoint", json_string(v->path));
     json_object_set_new(object, "step", json_integer(step));
-    json_object_set_new(object, "data", json_string(v->e.config->data.val));
+    json_object_set_new(object, "data", json_string(token_set_path(v->e.val_tokens)));
     json_object_set_new(object, "tokens", json_integer(result->tokens));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         bool is_number = isfinite(numbers[i].value);
@@ -219,7 +221,7 @@ static void line_print(const Evaluate *v, const Evaluation *result, double secon
     evaluation_details(result, details, sizeof details);
     escape_say(stdout, "loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s",
                result->loss, details, exp(result->loss), (long long)result->tokens,
-               v->e.config->data.val, v->path,
+               token_set_path(v->e.val_tokens), v->path,
                config_name("training.dtype", (int)v->e.config->training.dtype), v->e.device->name,
                seconds);
 }

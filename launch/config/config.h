@@ -12,6 +12,7 @@
 #include "core/base/arena.h"
 #include "core/ops/muon.h"
 #include "core/status.h"
+#include "data/token_paths.h"
 #include "nn/attention/backend.h"
 #include "nn/model_config.h"
 #include "nn/optim/schedule.h"
@@ -108,8 +109,8 @@ typedef struct ConfigAttention {
 } ConfigAttention;
 
 typedef struct ConfigData {
-    const char *train;
-    const char *val;     /* NULL: no evaluation */
+    TokenPaths train;
+    TokenPaths val;      /* none: no evaluation */
     int64_t end_of_text; /* CONFIG_AUTO: that of the data */
     int64_t batch_size;  /* sequences per rank and micro-step; CONFIG_AUTO: the largest that fits
                             memory_budget */

@@ -1,16 +1,15 @@
 #include "launch/config/field.h"
 
 #include "launch/config/diagnostic.h"
+#include "launch/config/path_list.h"
 #include "launch/config/suggest.h"
+#include "launch/config/text_value.h"
 #include "launch/config/value.h"
-#include "launch/config/yaml_text.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { LONGEST_TEXT = 4096 };
 
 typedef struct Reading {
     const Field *field;
@@ -55,24 +54,8 @@ static Status check_range(const Reading *r, double value) {
     return OK;
 }
 
-/* Texts are used in file names, lines of scripts and messages. */
-static Status check_text(const Reading *r, const char *text) {
-    if (*text == '\0') return PLACE_ERROR(r->node->place, "'%s' must not be empty", r->field->path);
-    if (strlen(text) > LONGEST_TEXT) {
-        return PLACE_ERROR(r->node->place, "'%s' is over %d bytes", r->field->path, LONGEST_TEXT);
-    }
-    uint32_t point = yaml_control(text, r->field->type == FIELD_SHELL_LINES ? "\n\t" : "");
-    if (point == 0) return OK;
-    return PLACE_ERROR(r->node->place,
-                       "'%s' must not contain the control character U+%04X; remove it",
-                       r->field->path, point);
-}
-
 static Status read_string(const Reading *r, const char **out) {
-    if (r->node->kind != NODE_SCALAR) return mismatch(r, "a text");
-    TRY(check_text(r, r->node->text));
-    *out = arena_strdup(&r->config->arena, r->node->text);
-    return *out == NULL ? ERROR(STATUS_NO_ROOM, "out of memory") : OK;
+    return text_value_read(r->field, r->node, r->config, out);
 }
 
 static Status read_key(const Reading *r) {
@@ -334,6 +317,8 @@ Status field_read(const Field *field, const YamlNode *node, Config *config) {
     switch (field->type) {
     case FIELD_STRING: return read_string(&r, out);
     case FIELD_KEY: return read_key(&r);
+    case FIELD_PATHS:
+    case FIELD_MIXTURE: return path_list_read(field, node, config, out);
     case FIELD_INT:
     case FIELD_INT_OR_AUTO:
     case FIELD_INT_OR_ALL: return read_int(&r, out);

@@ -16,6 +16,8 @@ bool field_is_unset(const Field *field, const Config *config) {
     case FIELD_INT: return *(const int64_t *)value == 0;
     case FIELD_DURATION: return *(const double *)value == 0;
     case FIELD_BATCH_SCHEDULE: return ((const ConfigBatchSchedule *)value)->count == 0;
+    case FIELD_PATHS:
+    case FIELD_MIXTURE: return ((const TokenPaths *)value)->count == 0;
     default: return *(const void *const *)value == NULL; /* strings and the sweep */
     }
 }
@@ -74,6 +76,25 @@ static void write_strings(const ConfigStrings *strings, FILE *file) {
         value_write_string(strings->items[i], true, file);
     }
     fputc(']', file);
+}
+
+static void write_path(const TokenPaths *paths, int i, FILE *file) {
+    if (paths->weights != NULL) fputs("{path: ", file);
+    value_write_string(paths->items[i], true, file);
+    if (paths->weights == NULL) return;
+    fputs(", weight: ", file);
+    value_write_float(paths->weights[i], file);
+    fputc('}', file);
+}
+
+static void write_paths(const TokenPaths *paths, FILE *file) {
+    bool is_plain = paths->count == 1 && paths->weights == NULL;
+    if (!is_plain) fputc('[', file);
+    for (int i = 0; i < paths->count; i++) {
+        if (i > 0) fputs(", ", file);
+        write_path(paths, i, file);
+    }
+    if (!is_plain) fputc(']', file);
 }
 
 static void write_pattern_item(const Field *field, int64_t item, FILE *file) {
@@ -154,6 +175,8 @@ void field_write(const Field *field, const Config *config, FILE *file) {
     switch (field->type) {
     case FIELD_STRING:
     case FIELD_KEY: value_write_string(*(const char *const *)value, true, file); break;
+    case FIELD_PATHS:
+    case FIELD_MIXTURE: write_paths(value, file); break;
     case FIELD_INT:
     case FIELD_INT_OR_AUTO:
     case FIELD_INT_OR_ALL: write_int(field, *(const int64_t *)value, file); break;
@@ -198,6 +221,8 @@ void field_write_type(const Field *field, FILE *file) {
     static const char *const types[] = {
         [FIELD_STRING] = "string",
         [FIELD_KEY] = "key",
+        [FIELD_PATHS] = "string|list of strings",
+        [FIELD_MIXTURE] = "string|list of strings|list of maps",
         [FIELD_INT] = "integer",
         [FIELD_INT_OR_AUTO] = "integer|auto",
         [FIELD_INT_OR_ALL] = "integer|all",

@@ -27,7 +27,7 @@ static Place place_of(const YamlNode *root, const char *first, const char *secon
 }
 
 static Status check_required(const YamlNode *root, const Config *config) {
-    if (config->data.train == NULL) {
+    if (config->data.train.count == 0) {
         return PLACE_ERROR(
             place_of(root, "data.train", "data"),
             "'data.train' is missing; name a token file, or make one with ./prepare");

@@ -160,11 +160,12 @@ const Field schema[] = {
     {"attention.softcap", FIELD_FLOAT, "0", FROM(0, 1e6), AT(model.attention_softcap), MUST,
      "scores are cap tanh(scores / cap); 0 leaves them; on a GPU for backend math alone"},
 
-    {"data.train", FIELD_STRING, NULL, ANY, AT(data.train), FREE,
-     "token file for training, made by ./prepare; on resume, a file with the same content at any "
-     "path; required"},
-    {"data.val", FIELD_STRING, NULL, ANY, AT(data.val), FREE,
-     "token file for evaluation, with the same rule; null disables evaluation"},
+    {"data.train", FIELD_MIXTURE, NULL, ANY, AT(data.train), FREE,
+     "token file for training, made by ./prepare, a pattern of shards such as train_*.h5, a list of "
+     "these, or of {path: ..., weight: ...} to mix them; on resume, the same content at any path; "
+     "required"},
+    {"data.val", FIELD_PATHS, NULL, ANY, AT(data.val), FREE,
+     "token file, pattern or list for evaluation, with the same rule; null disables evaluation"},
     {"data.end_of_text", FIELD_INT_OR_AUTO, "auto", FROM(1, 16777215), AT(data.end_of_text), MUST,
      "the token that ends a document; auto takes that of the data file"},
     {"data.batch_size", FIELD_INT_OR_AUTO, "auto", FROM(1, 1000000), AT(data.batch_size), BATCH,

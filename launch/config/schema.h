@@ -6,7 +6,9 @@
 
 typedef enum FieldType {
     FIELD_STRING,
-    FIELD_KEY, /* a string that names another key */
+    FIELD_KEY,     /* a string that names another key */
+    FIELD_PATHS,   /* TokenPaths: a string or a list of strings */
+    FIELD_MIXTURE, /* the same, or a list of maps with path and weight */
     FIELD_INT,
     FIELD_INT_OR_AUTO,
     FIELD_INT_OR_ALL,

@@ -17,7 +17,7 @@ static Status ranks_differ(const DataIdentity *data, int index, int rank,
     const DataFile *f = &data->files[index];
     return ERROR(
         STATUS_DATA, "%s: %s holds %s on %s, but %s on %s; copy the same file to all hosts",
-        names[index].key, token_file_path(f->file), identity_text(&f->identity, mine),
+        names[index].key, token_set_path(f->tokens), identity_text(&f->identity, mine),
         world_host(data->world, 0), identity_text(other, theirs), world_host(data->world, rank));
 }
 
@@ -58,7 +58,7 @@ static Status file_compare(DataFile *f, int index) {
                  "%s: %s holds %s, but the saved run is of other data, %s; name that file, or "
                  "start anew with another "
                  "`output`",
-                 names[index].key, token_file_path(f->file), identity_text(&f->identity, now),
+                 names[index].key, token_set_path(f->tokens), identity_text(&f->identity, now),
                  identity_text(&f->saved, saved));
 }
 
@@ -119,17 +119,17 @@ Status data_identity_settle(DataIdentity *data) {
 static Status files_open(DataIdentity *data) {
     for (int i = 0; i < data->count; i++) {
         DataFile *f = &data->files[i];
-        f->identity.count = token_file_count(f->file);
-        if (world_local_rank(data->world) == 0) TRY(identity_start(f->file, &f->job));
+        f->identity.count = token_set_count(f->tokens);
+        if (world_local_rank(data->world) == 0) TRY(identity_start(f->tokens, &f->job));
     }
     return OK;
 }
 
-Status data_identity_open(World *world, Watchdog *watchdog, const TokenFile *train,
-                          const TokenFile *val, DataIdentity *out) {
+Status data_identity_open(World *world, Watchdog *watchdog, const TokenSet *train,
+                          const TokenSet *val, DataIdentity *out) {
     *out = (DataIdentity){.world = world, .watchdog = watchdog, .count = val == NULL ? 1 : 2};
-    out->files[0].file = train;
-    out->files[1].file = val;
+    out->files[0].tokens = train;
+    out->files[1].tokens = val;
     TRY(world_agree(world, files_open(out)));
     return ranks_agree(out);
 }
@@ -156,7 +156,7 @@ json_t *data_identity_json(const DataIdentity *data) {
     json_t *object = json_object();
     for (int i = 0; i < data->count; i++) {
         const DataFile *f = &data->files[i];
-        json_t *file = json_pack("{s:s, s:I}", "path", token_file_path(f->file), "tokens",
+        json_t *file = json_pack("{s:s, s:I}", "path", token_set_path(f->tokens), "tokens",
                                  (json_int_t)f->identity.count);
         if (f->identity.hash[0] != '\0')
             json_object_set_new(file, "xxh3", json_string(f->identity.hash));

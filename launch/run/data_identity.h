@@ -15,7 +15,7 @@
 #include <jansson.h>
 
 typedef struct DataFile {
-    const TokenFile *file;
+    const TokenSet *tokens;
     IdentityJob *job;       /* on one rank of each host */
     TokenIdentity identity; /* the hash may not be known yet */
     TokenIdentity saved;    /* in the checkpoint; count 0: none */
@@ -31,8 +31,8 @@ typedef struct DataIdentity {
 
 /* Starts to hash. `val` may be NULL. Collective. Errors: STATUS_DATA if the token counts of the
  * ranks differ. */
-NODISCARD Status data_identity_open(World *world, Watchdog *watchdog, const TokenFile *train,
-                                    const TokenFile *val, DataIdentity *out);
+NODISCARD Status data_identity_open(World *world, Watchdog *watchdog, const TokenSet *train,
+                                    const TokenSet *val, DataIdentity *out);
 void data_identity_close(DataIdentity *data);
 
 /* Reads the identity from a checkpoint, and compares the known hashes; files of up to 64 Mi tokens

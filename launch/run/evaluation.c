@@ -20,8 +20,9 @@ struct Evaluator {
 
 /* An unknown tokenizer is no error: only bits per byte need it. */
 static Status lengths_find(Evaluator *v) {
-    Status status =
-        token_file_text_lengths(v->e->val_file, v->e->resolved.vocab_size, &v->text_lengths);
+    const TokenSet *tokens = v->e->val_tokens;
+    Status status = tokenizer_text_lengths(token_set_tokenizer_id(tokens), token_set_path(tokens),
+                                           v->e->resolved.vocab_size, &v->text_lengths);
     if (status.code != STATUS_DATA) return status;
     v->note = arena_printf(&v->arena, "no bits/byte: %s", status_message());
     return v->note == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for an evaluation") : OK;

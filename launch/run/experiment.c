@@ -115,8 +115,8 @@ Status experiment_connect(Experiment *e) {
 
 /* The token that ends a document: the file's, or data.end_of_text. attention.document_mask needs
  * one. */
-static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
-    int64_t known = token_file_end_of_text(file), V = e->resolved.vocab_size;
+static Status end_of_text_settle(Experiment *e, const TokenSet *file) {
+    int64_t known = token_set_end_of_text(file), V = e->resolved.vocab_size;
     int64_t *resolved = &e->resolved.end_of_text, said = *resolved;
     if (!e->config->attention.document_mask) {
         if (said == CONFIG_AUTO && known >= 0) *resolved = known;
@@ -128,11 +128,11 @@ static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
             "attention.document_mask: %s does not say which token ends a document; set "
             "data.end_of_text "
             "(GPT-2's is 50256), or write the file with ./prepare, whose HDF5 files say it",
-            token_file_path(file));
+            token_set_path(file));
     }
     if (said != CONFIG_AUTO && known >= 0 && known != said) {
         return ERROR(STATUS_CONFIG, "data.end_of_text is %lld, but %s ends its documents with %lld",
-                     (long long)said, token_file_path(file), (long long)known);
+                     (long long)said, token_set_path(file), (long long)known);
     }
     *resolved = said == CONFIG_AUTO ? known : said;
     if (*resolved < V) return OK;
@@ -141,39 +141,41 @@ static Status end_of_text_settle(Experiment *e, const TokenFile *file) {
 }
 
 /* The loss on tokens of another tokenizer is meaningless. */
-static Status tokenizers_check(const TokenFile *train, const TokenFile *val) {
-    if (tokenizer_ids_agree(token_file_tokenizer_id(train), token_file_tokenizer_id(val)))
-        return OK;
+static Status tokenizers_check(const TokenSet *train, const TokenSet *val) {
+    if (tokenizer_ids_agree(token_set_tokenizer_id(train), token_set_tokenizer_id(val))) return OK;
     return ERROR(STATUS_DATA,
                  "%s: made with the tokenizer %s, but %s with %s; make both with one ./prepare",
-                 token_file_path(val), token_file_tokenizer(val), token_file_path(train),
-                 token_file_tokenizer(train));
+                 token_set_path(val), token_set_tokenizer(val), token_set_path(train),
+                 token_set_tokenizer(train));
 }
 
 static Status val_open(Experiment *e) {
     const Config *config = e->config;
-    TRY(token_file_open(config->data.val, &e->val_file));
-    TRY(token_file_require_vocab(e->val_file, e->resolved.vocab_size));
-    TRY(end_of_text_settle(e, e->val_file));
-    return evaluation_set_init(e->val_file, e->T, config->evaluation.tokens, &e->val);
+    TRY(token_set_open(&config->data.val, &e->val_tokens));
+    TRY(token_set_require_vocab(e->val_tokens, e->resolved.vocab_size));
+    TRY(end_of_text_settle(e, e->val_tokens));
+    return evaluation_set_init(e->val_tokens, e->T, config->evaluation.tokens, &e->val);
 }
 
 Status experiment_open_data(Experiment *e) {
     const Config *config = e->config;
     int64_t *vocab_size = &e->resolved.vocab_size;
     if (e->evaluates) return val_open(e);
-    if (e->plan.only && *vocab_size != CONFIG_AUTO) return OK;
-    TRY(token_file_open(config->data.train, &e->train_file));
+    if (e->plan.only && *vocab_size != CONFIG_AUTO) {
+        status_keep(token_set_open(&config->data.train, &e->train_tokens), &e->missing);
+        return OK;
+    }
+    TRY(token_set_open(&config->data.train, &e->train_tokens));
     if (*vocab_size == CONFIG_AUTO) {
-        int64_t vocab = token_file_vocab(e->train_file);
+        int64_t vocab = token_set_vocab(e->train_tokens);
         *vocab_size = vocab > 0 ? vocab : VOCAB_OF_NAMELESS;
     }
-    TRY(token_file_require_vocab(e->train_file, *vocab_size));
-    TRY(end_of_text_settle(e, e->train_file));
-    TRY(loader_init(e->train_file, config->seed, e->T, &e->train));
-    if (config->data.val == NULL) return OK;
+    TRY(token_set_require_vocab(e->train_tokens, *vocab_size));
+    TRY(end_of_text_settle(e, e->train_tokens));
+    TRY(loader_init(e->train_tokens, config->seed, e->T, &e->train));
+    if (config->data.val.count == 0) return OK;
     TRY(val_open(e));
-    return tokenizers_check(e->train_file, e->val_file);
+    return tokenizers_check(e->train_tokens, e->val_tokens);
 }
 
 ModelConfig experiment_model_config(const Config *config, int64_t vocab_size) {
@@ -241,8 +243,8 @@ void experiment_destroy(Experiment *e) {
     gpu_collectives_release(e->gpu);
     plan_forget(e);
     data_identity_close(&e->data);
-    token_file_destroy(&e->train_file);
-    token_file_destroy(&e->val_file);
+    token_set_destroy(&e->train_tokens);
+    token_set_destroy(&e->val_tokens);
     device_close(&e->device);
     gpu_collectives_destroy(&e->gpu);
     mpi_collectives_destroy(&e->mpi);

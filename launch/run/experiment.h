@@ -32,10 +32,11 @@ typedef struct Experiment {
     bool gpu_is_shared; /* by several ranks, which sum through the host */
     Collectives collectives;
     Device *device;
-    TokenFile *train_file, *val_file; /* val_file is NULL if there is none */
+    TokenSet *train_tokens, *val_tokens; /* val_tokens is NULL if there is none */
     Loader train;
     EvaluationSet val;
-    DataIdentity data; /* of a run */
+    StatusRecord missing; /* with --plan: why data.train could not be opened; or OK */
+    DataIdentity data;    /* of a run */
     Store *store;
     Parameters *parameters;
     Model *model;
@@ -61,7 +62,8 @@ NODISCARD Status experiment_open_device(Experiment *e);
  * assumes their memory. Collective. */
 NODISCARD Status experiment_connect(Experiment *e);
 
-/* Opens the token files; resolves model.vocab_size and data.end_of_text. Not collective. Errors:
+/* Opens the token files; resolves model.vocab_size and data.end_of_text. With --plan data.train may
+ * be missing if model.vocab_size is set. Not collective. Errors:
  * STATUS_DATA for a damaged file, and for two files of different tokenizers; STATUS_CONFIG if the
  * end-of-text token is unknown, or is not that of the data. */
 NODISCARD Status experiment_open_data(Experiment *e);

@@ -1,5 +1,6 @@
 #include "launch/run/memory_report.h"
 
+#include "core/base/escape.h"
 #include "launch/base/text_file.h"
 #include "launch/run/memory_search.h"
 #include "launch/run/run_schedule.h"
@@ -72,6 +73,19 @@ static void phases_print(const Experiment *e, FILE *file) {
     }
 }
 
+static void data_print(const Experiment *e, FILE *file) {
+    if (e->train_tokens == NULL) {
+        fprintf(file, "data.train is missing: ");
+        escape_print(file, e->missing.message);
+        fputc('\n', file);
+        return;
+    }
+    int files = token_set_files(e->train_tokens);
+    int64_t tokens = token_set_count(e->train_tokens);
+    fprintf(file, "data.train: %lld tokens in %d file%s, %.4g steps an epoch\n", (long long)tokens,
+            files, files == 1 ? "" : "s", (double)tokens / (double)experiment_tokens_per_step(e));
+}
+
 Status memory_print(const Experiment *e, FILE *file) {
     size_t capacity;
     char remark[256];
@@ -90,6 +104,7 @@ Status memory_print(const Experiment *e, FILE *file) {
             e->planned.attention, (long long)e->planned.parameters, (long long)experiment_ranks(e),
             (long long)e->resolved.batch_size, (long long)experiment_accumulation(e),
             (long long)e->T, (long long)experiment_tokens_per_step(e));
+    data_print(e, file);
     prediction_print(e, file);
     phases_print(e, file);
     backend_table_print(&e->backends, file);

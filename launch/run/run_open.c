@@ -102,7 +102,7 @@ static Status batch_create(Run *run) {
     run->targets = malloc(bytes);
     if (run->tokens == NULL || run->targets == NULL)
         return ERROR(STATUS_NO_ROOM, "out of memory for a batch");
-    return run->e.val_file == NULL ? OK : evaluator_create(&run->e, &run->evaluator);
+    return run->e.val_tokens == NULL ? OK : evaluator_create(&run->e, &run->evaluator);
 }
 
 static Status resume_from(Run *run, const char *checkpoint) {
@@ -118,7 +118,7 @@ static Status resume_from(Run *run, const char *checkpoint) {
 static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
     World *world = run->e.world;
     bool leads = world_rank(world) == 0;
-    TRY(data_identity_open(world, run->e.watchdog, run->e.train_file, run->e.val_file,
+    TRY(data_identity_open(world, run->e.watchdog, run->e.train_tokens, run->e.val_tokens,
                            &run->e.data));
     TRY(world_agree(world, leads ? directory_take(run, resume, checkpoint) : OK));
     TRY(world_broadcast(world, checkpoint, PATH_BYTES));
@@ -146,7 +146,7 @@ Status run_open(Run *run, const char *resume) {
             run->metrics,
             "%s: an older version wrote it, which does not say what data it is of; whether %s is "
             "the same could not be verified",
-            checkpoint, run->e.config->data.train);
+            checkpoint, token_set_path(run->e.train_tokens));
     }
     if (run->set_aside > 0) {
         metrics_say(run->metrics,

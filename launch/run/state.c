@@ -100,9 +100,9 @@ static void values_set(Saver *saver, const Progress *p) {
     saver->values[n++] =
         (CheckpointValue){.name = "config", .kind = CHECKPOINT_TEXT, .text = saver->config};
     saver->values[n++] = (CheckpointValue){
-        .name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = token_file_tokenizer(e->train_file)};
+        .name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = token_set_tokenizer(e->train_tokens)};
     saver->values[n++] =
-        value_i64("tokenizer_hash", (int64_t)token_file_tokenizer_hash(e->train_file));
+        value_i64("tokenizer_hash", (int64_t)token_set_tokenizer_hash(e->train_tokens));
     n += data_identity_values(&e->data, &saver->values[n]);
     saver->contents.values = saver->values;
     saver->contents.n_values = n;

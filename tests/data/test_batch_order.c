@@ -116,37 +116,37 @@ static void too_few_tokens_are_refused(void) {
 enum { TOKENS = 1000, WIDTH = 8 };
 
 /* Token i of the file is i. */
-static TokenFile *counting_file(void) {
+static TokenSet *counting_file(void) {
     uint16_t tokens[TOKENS];
-    TokenFile *file = NULL;
+    TokenSet *file = NULL;
     for (int i = 0; i < TOKENS; i++) tokens[i] = (uint16_t)i;
     const char *path = path_in(harness_directory(), "tokens.bin");
     file_write(path, tokens, sizeof tokens);
-    CHECK_OK(token_file_open(path, &file));
+    CHECK_OK(token_set_open_path(path, &file));
     return file;
 }
 
 static void targets_are_one_token_later(void) {
-    TokenFile *file = counting_file();
+    TokenSet *file = counting_file();
     Loader loader;
     int32_t inputs[5 * WIDTH], targets[5 * WIDTH];
     REQUIRE_OK(loader_init(file, 42, WIDTH, &loader));
     CHECK_OK(loader_fill(&loader, 100, 5, inputs,
                          targets)); /* 124 windows: the batch is within one epoch */
     for (int b = 0; b < 5; b++) {
-        CHECK(inputs[b * WIDTH] == batch_order_start(&loader.order, 100 + b));
+        CHECK(inputs[b * WIDTH] == batch_order_start(&loader.parts[0].order, 100 + b));
         for (int t = 0; t < WIDTH; t++) {
             CHECK(inputs[b * WIDTH + t] == inputs[b * WIDTH] + t);
             CHECK(targets[b * WIDTH + t] == inputs[b * WIDTH + t] + 1);
         }
     }
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 /* The samples of 30 steps of global batch 12 on R ranks: the same sets, and each window once per
  * epoch. */
 static void the_rank_count_does_not_change_the_data(void) {
-    TokenFile *file = counting_file();
+    TokenSet *file = counting_file();
     Loader loader;
     int32_t inputs[12 * WIDTH], targets[12 * WIDTH], reference[12 * WIDTH];
     REQUIRE_OK(loader_init(file, 42, WIDTH, &loader));
@@ -162,15 +162,15 @@ static void the_rank_count_does_not_change_the_data(void) {
             CHECK(memcmp(inputs, reference, sizeof reference) == 0);
         }
     }
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 static void a_batch_larger_than_the_file_goes_into_the_next_epoch(void) {
-    TokenFile *file = counting_file();
+    TokenSet *file = counting_file();
     Loader loader;
     int32_t inputs[4 * 400], targets[4 * 400];
     REQUIRE_OK(loader_init(file, 1, 400, &loader));
-    CHECK(loader.order.windows == 2);
+    CHECK(loader.parts[0].order.windows == 2);
     CHECK_OK(loader_fill(&loader, 0, 4, inputs, targets));
     for (int epoch = 0; epoch < 2; epoch++) {
         int apart = inputs[(2 * epoch + 1) * 400] - inputs[2 * epoch * 400];
@@ -178,7 +178,7 @@ static void a_batch_larger_than_the_file_goes_into_the_next_epoch(void) {
     }
     CHECK_ERROR(loader_init(file, 1, TOKENS, &loader), STATUS_DATA,
                 "tokens.bin: 1000 tokens are too few");
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 int main(int argc, char **argv) {

@@ -8,15 +8,15 @@
 enum { MOST = 700 };
 
 /* Token i of a file of n tokens is i. */
-static TokenFile *counting_file(int64_t n) {
+static TokenSet *counting_file(int64_t n) {
     uint16_t tokens[MOST];
-    TokenFile *file = NULL;
+    TokenSet *file = NULL;
     for (int i = 0; i < n; i++) tokens[i] = (uint16_t)i;
     static const char *directory;
     if (directory == NULL) directory = harness_directory();
     const char *path = path_in(directory, "tokens.bin");
     file_write(path, tokens, (size_t)n * sizeof *tokens);
-    CHECK_OK(token_file_open(path, &file));
+    CHECK_OK(token_set_open_path(path, &file));
     return file;
 }
 
@@ -43,20 +43,20 @@ static int64_t marked(const uint8_t seen[MOST]) {
 static void all_is_every_target_once(void) {
     uint8_t seen[MOST];
     for (int64_t n = 2; n <= 200; n += n < 40 ? 1 : 7) {
-        TokenFile *file = counting_file(n);
+        TokenSet *file = counting_file(n);
         for (int64_t T = 1; T <= 64; T = 2 * T + 1) {
             EvaluationSet set;
             REQUIRE_OK(evaluation_set_init(file, T, EVALUATION_ALL, &set));
             CHECK(targets_mark(&set, seen) && marked(seen) == n - 1 && !seen[0] &&
                   set.targets == n - 1);
         }
-        token_file_destroy(&file);
+        token_set_destroy(&file);
     }
 }
 
 static void a_part_is_whole_windows(void) {
     uint8_t seen[MOST], more[MOST];
-    TokenFile *file = counting_file(MOST); /* 69 windows of 10, and 9 further targets */
+    TokenSet *file = counting_file(MOST); /* 69 windows of 10, and 9 further targets */
     memset(seen, 0, sizeof seen);
     for (int64_t tokens = 1; tokens <= 690; tokens++) {
         EvaluationSet set;
@@ -73,33 +73,33 @@ static void a_part_is_whole_windows(void) {
         REQUIRE_OK(evaluation_set_init(file, 10, all[i], &set));
         CHECK(set.count == 70 && set.targets == 699 && evaluation_set_window(&set, 69).length == 9);
     }
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 /* About a quarter of a tenth of the windows is in each quarter of the file. */
 static void a_part_is_spread_over_the_file(void) {
     int quarter[4] = {0};
-    TokenFile *file = counting_file(641);
+    TokenSet *file = counting_file(641);
     EvaluationSet set;
     REQUIRE_OK(evaluation_set_init(file, 1, 64, &set));
     for (int64_t i = 0; i < set.count; i++) quarter[evaluation_set_window(&set, i).start / 160]++;
     for (int i = 0; i < 4; i++) CHECK(quarter[i] >= 6 && quarter[i] <= 28);
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 /* The choice of windows must never change, because old and new losses would be incomparable. */
 static void the_choice_is_fixed(void) {
-    TokenFile *file = counting_file(MOST);
+    TokenSet *file = counting_file(MOST);
     EvaluationSet set;
     REQUIRE_OK(evaluation_set_init(file, 10, 50, &set));
     const int64_t starts[] = {120, 290, 370, 200, 540};
     for (int64_t i = 0; i < 5; i++) CHECK(evaluation_set_window(&set, i).start == starts[i]);
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 static void rows_are_padded(void) {
     int32_t inputs[5 * 8], targets[5 * 8];
-    TokenFile *file = counting_file(20); /* windows of 8, 8 and 3 targets */
+    TokenSet *file = counting_file(20); /* windows of 8, 8 and 3 targets */
     EvaluationSet set;
     REQUIRE_OK(evaluation_set_init(file, 8, EVALUATION_ALL, &set));
     memset(inputs, 0xff, sizeof inputs);
@@ -109,15 +109,15 @@ static void rows_are_padded(void) {
         CHECK(inputs[i] == (i < 19 ? i : 0));
         CHECK(targets[i] == (i < 19 ? i + 1 : 0));
     }
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 static void a_file_without_a_target_is_refused(void) {
     EvaluationSet set;
-    TokenFile *file = counting_file(1);
+    TokenSet *file = counting_file(1);
     CHECK_ERROR(evaluation_set_init(file, 8, EVALUATION_ALL, &set), STATUS_DATA,
                 "tokens.bin: an evaluation needs at least 2 tokens, but the file has 1");
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 int main(int argc, char **argv) {

@@ -49,14 +49,14 @@ static const char *fresh(void) {
 }
 
 static TokenIdentity identity_of(const char *path) {
-    TokenFile *file = NULL;
+    TokenSet *file = NULL;
     IdentityJob *job = NULL;
     TokenIdentity identity = {0};
-    if (CHECK_OK(token_file_open(path, &file)) && CHECK_OK(identity_start(file, &job))) {
+    if (CHECK_OK(token_set_open_path(path, &file)) && CHECK_OK(identity_start(file, &job))) {
         CHECK_OK(identity_finish(job, NULL, NULL, &identity));
         identity_destroy(&job);
     }
-    token_file_destroy(&file);
+    token_set_destroy(&file);
     return identity;
 }
 
@@ -89,11 +89,11 @@ static void it_is_of_the_tokens_in_any_format(void) {
 
 static void the_second_start_knows_it_at_once(void) {
     const char *path = path_in(fresh(), "a.bin");
-    TokenFile *file;
+    TokenSet *file;
     IdentityJob *job;
     TokenIdentity first, second;
     llmc_write(path);
-    REQUIRE_OK(token_file_open(path, &file));
+    REQUIRE_OK(token_set_open_path(path, &file));
     REQUIRE_OK(identity_start(file, &job));
     CHECK(!identity_is_known(job));
     while (!identity_is_known(job))
@@ -105,7 +105,7 @@ static void the_second_start_knows_it_at_once(void) {
     CHECK_OK(identity_finish(job, NULL, NULL, &second));
     CHECK(strcmp(first.hash, second.hash) == 0 && second.count == TOKENS);
     identity_destroy(&job);
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 
     struct stat info;
     tokens[7] ^= 1; /* the same size and age, but other tokens */
@@ -118,11 +118,11 @@ static void the_second_start_knows_it_at_once(void) {
 
 static void a_file_that_changes_under_a_run_is_found(void) {
     const char *path = path_in(fresh(), "a.bin");
-    TokenFile *file;
+    TokenSet *file;
     IdentityJob *job;
     TokenIdentity identity;
     llmc_write(path);
-    REQUIRE_OK(token_file_open(path, &file));
+    REQUIRE_OK(token_set_open_path(path, &file));
     REQUIRE_OK(identity_start(file, &job));
     CHECK_OK(identity_finish(job, NULL, NULL, &identity));
     CHECK(chmod(path, 0600) == 0); /* another time of change, the same content */
@@ -136,24 +136,24 @@ static void a_file_that_changes_under_a_run_is_found(void) {
     CHECK(truncate(path, 5000) == 0);
     CHECK_ERROR(identity_finish(job, NULL, NULL, &identity), STATUS_DATA, "a.bin: became shorter");
     identity_destroy(&job);
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 /* Five billion tokens in a sparse file. */
 static void a_large_file_delays_nothing(void) {
     const char *path = path_in(fresh(), "large.bin");
     int fd = open(path, O_RDWR | O_CREAT, 0666);
-    TokenFile *file;
+    TokenSet *file;
     IdentityJob *job;
     CHECK(ftruncate(fd, INT64_C(10000000000)) == 0 && pwrite(fd, "\1\2", 2, 4) == 2);
     close(fd);
-    REQUIRE_OK(token_file_open(path, &file));
+    REQUIRE_OK(token_set_open_path(path, &file));
     double start = clock_seconds();
     REQUIRE_OK(identity_start(file, &job));
     CHECK(!identity_is_known(job));
     identity_destroy(&job); /* does not wait for the end either */
     CHECK(clock_seconds() - start < 1);
-    token_file_destroy(&file);
+    token_set_destroy(&file);
 }
 
 int main(int argc, char **argv) {

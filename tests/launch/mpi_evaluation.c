@@ -39,7 +39,7 @@ static Status evaluate(Experiment *e, int64_t B) {
     if (!failed(status)) status = evaluator_run(evaluator, &result);
     if (!failed(status) && world_rank(e->world) == 0) {
         printf("tokens %lld batch %lld targets %lld loss %.17g stderr %.17g\n",
-               (long long)token_file_count(e->val_file), (long long)B, (long long)result.tokens,
+               (long long)token_set_count(e->val_tokens), (long long)B, (long long)result.tokens,
                result.loss, result.std_error);
     }
     evaluator_destroy(&evaluator);
@@ -50,12 +50,12 @@ static Status evaluate(Experiment *e, int64_t B) {
 static Status file_evaluate(Experiment *e, Config *config, const char *folder, int64_t n) {
     char path[4096];
     snprintf(path, sizeof path, "%s/rank%d.bin", folder, world_rank(e->world));
-    config->data.val = path;
+    config->data.val = (TokenPaths){.count = 1, .items = &(const char *){path}};
     TRY(file_write(path, n));
     TRY(experiment_open_data(e));
     Status status = OK;
     for (int64_t B = 1; B <= BATCHES && !failed(status); B++) status = evaluate(e, B);
-    token_file_destroy(&e->val_file);
+    token_set_destroy(&e->val_tokens);
     return status;
 }
 

@@ -14,7 +14,7 @@ static void defaults_are_the_blueprints(void) {
     CHECK(strcmp(model_preset_names[c->preset], "gpt2") == 0 && c->model.L == 12 &&
           c->model.NH == 12);
     CHECK(c->model.C == 768 && c->model.T == 1024 && c->model.V == 50257);
-    CHECK(c->model.bias && c->model.dropout == 0 && c->pad_vocab == 64 && c->data.val == NULL);
+    CHECK(c->model.bias && c->model.dropout == 0 && c->pad_vocab == 64 && c->data.val.count == 0);
     CHECK(c->attention.backends.count == 4 &&
           strcmp(attention_names[c->attention.backends.items[0]], "flash") == 0);
     CHECK(c->memory_budget.percent == 90 && c->training.dtype == CONFIG_DTYPE_FLOAT32);
@@ -68,10 +68,10 @@ static void later_layers_win(void) {
                          "data.val=~"};
     Config *c;
     REQUIRE_OK(config_load(path, 4, overrides, &c));
-    CHECK(c->seed == 2 && strcmp(c->name, "c") == 0 && strcmp(c->data.train, "a") == 0);
+    CHECK(c->seed == 2 && strcmp(c->name, "c") == 0 && strcmp(c->data.train.items[0], "a") == 0);
     CHECK(c->optimizer.lr == 1e-3 && c->optimizer.betas[0] == 0.3); /* maps merge, lists replace */
     CHECK(c->checkpoint.keep == 7 && c->data.batch_size == 12);
-    CHECK(c->data.val == NULL && c->logging.interval == 10); /* null resets to the default */
+    CHECK(c->data.val.count == 0 && c->logging.interval == 10); /* null resets to the default */
     CHECK(c->training.stop.tokens == 1000000);
     config_destroy(&c);
 }
@@ -101,7 +101,7 @@ static void interpolation_inserts_values(void) {
     CHECK(strcmp(c->name, "n_12_6e-4") == 0);
     CHECK(strcmp(c->output, "/data/${name}/d/${name}$1") ==
           0); /* an inserted text is not interpolated again */
-    CHECK(strcmp(c->data.val, "/data/${name}/v.bin") == 0 && c->data.batch_size == 12);
+    CHECK(strcmp(c->data.val.items[0], "/data/${name}/v.bin") == 0 && c->data.batch_size == 12);
     config_destroy(&c);
 }
 
@@ -148,7 +148,7 @@ static void odd_values_load_back(void) {
         "sweep: [{seed: 1, data.val: null}, {seed: 2, data.val: \"null\"}]\n"
         "launch: {slurm: {setup: [\"module load 'x'\", 'a$${b', \"- a\\tb\\nc\"], time: 90m}}\n");
     if (c == NULL) return;
-    CHECK(strcmp(c->name, "ü \"q\" \\ ${x}") == 0 && strcmp(c->data.val, "null") == 0);
+    CHECK(strcmp(c->name, "ü \"q\" \\ ${x}") == 0 && strcmp(c->data.val.items[0], "null") == 0);
     CHECK(c->training.stop.steps == 1500 && c->seed == UINT64_MAX &&
           c->checkpoint.interval.steps == 10000);
     CHECK(c->launch.slurm.setup.count == 3 && strcmp(c->launch.slurm.setup.items[1], "a${b") == 0);

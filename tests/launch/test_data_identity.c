@@ -11,13 +11,13 @@ static World *world;
 static Arena arena;
 
 /* A token file of `count` bytes, starting with `first`. */
-static TokenFile *file_make(const char *path, int32_t first, int count) {
-    TokenFile *file = NULL;
+static TokenSet *file_make(const char *path, int32_t first, int count) {
+    TokenSet *file = NULL;
     FILE *out = fopen(path, "wb");
     for (int i = 0; i < count; i++)
         fwrite(&(uint16_t){(uint16_t)((first + i * 7) % 257)}, 2, 1, out);
     CHECK(fclose(out) == 0);
-    CHECK_OK(token_file_open(path, &file));
+    CHECK_OK(token_set_open_path(path, &file));
     return file;
 }
 
@@ -32,7 +32,7 @@ static CheckpointFile *checkpoint_make(const char *dir, const DataIdentity *data
     return file;
 }
 
-static void check_expects(const CheckpointFile *saved, TokenFile *train, TokenFile *val,
+static void check_expects(const CheckpointFile *saved, TokenSet *train, TokenSet *val,
                           const char *refusal) {
     DataIdentity data;
     REQUIRE_OK(data_identity_open(world, NULL, train, val, &data));
@@ -45,10 +45,10 @@ static void check_expects(const CheckpointFile *saved, TokenFile *train, TokenFi
 
 static void the_content_decides(void) {
     const char *dir = harness_directory();
-    TokenFile *one = file_make(arena_printf(&arena, "%s/one", dir), 1, 3000), *val;
-    TokenFile *same = file_make(arena_printf(&arena, "%s/same", dir), 1, 3000);
-    TokenFile *other = file_make(arena_printf(&arena, "%s/other", dir), 2, 3000);
-    TokenFile *longer = file_make(arena_printf(&arena, "%s/longer", dir), 1, 3001);
+    TokenSet *one = file_make(arena_printf(&arena, "%s/one", dir), 1, 3000), *val;
+    TokenSet *same = file_make(arena_printf(&arena, "%s/same", dir), 1, 3000);
+    TokenSet *other = file_make(arena_printf(&arena, "%s/other", dir), 2, 3000);
+    TokenSet *longer = file_make(arena_printf(&arena, "%s/longer", dir), 1, 3001);
     val = file_make(arena_printf(&arena, "%s/val", dir), 5, 400);
     DataIdentity data;
     REQUIRE_OK(data_identity_open(world, NULL, one, val, &data));
@@ -65,13 +65,13 @@ static void the_content_decides(void) {
     check_expects(saved, one, same, "/same holds 3000 tokens");
     checkpoint_close(&saved);
     data_identity_close(&data);
-    TokenFile *files[] = {one, same, other, longer, val};
-    for (size_t i = 0; i < COUNT(files); i++) token_file_destroy(&files[i]);
+    TokenSet *files[] = {one, same, other, longer, val};
+    for (size_t i = 0; i < COUNT(files); i++) token_set_destroy(&files[i]);
 }
 
 static void an_old_checkpoint_is_not_verified(void) {
     const char *dir = harness_directory();
-    TokenFile *train = file_make(arena_printf(&arena, "%s/train", dir), 1, 3000);
+    TokenSet *train = file_make(arena_printf(&arena, "%s/train", dir), 1, 3000);
     CheckpointFile *saved = checkpoint_make(dir, NULL);
     DataIdentity data;
     REQUIRE_OK(data_identity_open(world, NULL, train, NULL, &data));
@@ -81,7 +81,7 @@ static void an_old_checkpoint_is_not_verified(void) {
     CHECK_OK(data_identity_settle(&data));
     data_identity_close(&data);
     checkpoint_close(&saved);
-    token_file_destroy(&train);
+    token_set_destroy(&train);
 }
 
 int main(int argc, char **argv) {

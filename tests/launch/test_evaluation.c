@@ -39,10 +39,12 @@ static Status experiment_create(Experiment *e, Config **config, int64_t tokens, 
     int argc = 1;
     TRY(world_create(&argc, &argv, &e->world));
     TRY(config_load_text(text, "nan", 0, NULL, config));
-    (*config)->data.val = path_of("tokens.bin");
+    static const char *path;
+    path = path_of("tokens.bin");
+    (*config)->data.val = (TokenPaths){.count = 1, .items = &path};
     experiment_configure(e, *config);
     e->resolved.batch_size = B;
-    TRY(tokens_write(e->config->data.val, tokens));
+    TRY(tokens_write(path, tokens));
     TRY(experiment_open_device(e));
     TRY(experiment_open_data(e));
     TRY(experiment_record(e));

@@ -67,7 +67,7 @@ static void a_point_may_refer_to_other_keys(void) {
     if (p == NULL) return;
     Config *run = NULL;
     CHECK_OK(config_load_text(LEAST "name: m\n", "run", 1, p->points[0].overrides, &run));
-    CHECK(run != NULL && strcmp(run->data.val, "m.bin") == 0);
+    CHECK(run != NULL && strcmp(run->data.val.items[0], "m.bin") == 0);
     config_destroy(&run);
     sweep_points_destroy(&p);
     config_destroy(&config);
