@@ -19,18 +19,31 @@ Status evaluation_set_init(const TokenSet *from, int64_t T, int64_t tokens, Eval
             "%s: an evaluation needs at least 2 tokens, but the file has %lld; prepare more text",
             token_set_path(from), (long long)token_set_count(from));
     }
-    *out = (EvaluationSet){
-        .tokens = from, .T = T, .count = wanted, .targets = wanted * T, .among = whole};
+    *out = (EvaluationSet){.tokens = from,
+                           .T = T,
+                           .count = wanted,
+                           .targets = wanted * T,
+                           .among = whole,
+                           .stride = T};
     if (tokens != EVALUATION_ALL && wanted <= whole) return OK;
     *out = (EvaluationSet){
-        .tokens = from, .T = T, .count = windows_of(targets, T), .targets = targets};
+        .tokens = from, .T = T, .count = windows_of(targets, T), .targets = targets, .stride = T};
     return OK;
+}
+
+void evaluation_set_slide(EvaluationSet *set, int64_t stride) {
+    int64_t targets = token_set_count(set->tokens) - 1, rest = targets - set->T;
+    set->stride = stride;
+    set->targets = targets;
+    set->among = 0;
+    set->count = 1 + (rest > 0 ? windows_of(rest, stride) : 0);
 }
 
 EvaluationWindow evaluation_set_window(const EvaluationSet *set, int64_t i) {
     int64_t window = set->among == 0 ? i : batch_order_permute(ORDER_SEED, 0, set->among, i);
-    int64_t start = window * set->T, left = token_set_count(set->tokens) - 1 - start;
-    return (EvaluationWindow){start, left < set->T ? left : set->T};
+    int64_t start = window * set->stride, left = token_set_count(set->tokens) - 1 - start;
+    int64_t skipped = i == 0 ? 0 : set->T - set->stride;
+    return (EvaluationWindow){start, left < set->T ? left : set->T, skipped};
 }
 
 static Status row_fill(const EvaluationSet *set, EvaluationWindow window, int32_t *inputs,

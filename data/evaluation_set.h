@@ -19,17 +19,25 @@ typedef struct EvaluationSet {
     int64_t count;   /* windows in the set */
     int64_t targets; /* targets in all windows */
     int64_t among;   /* number of whole windows to choose from; 0: the set is the whole file */
+    int64_t stride;  /* from one window to the next; T: they do not overlap */
 } EvaluationSet;
 
 typedef struct EvaluationWindow {
-    int64_t start;  /* first input token; targets are one token later */
-    int64_t length; /* number of inputs, and of targets */
+    int64_t start;   /* first input token; targets are one token later */
+    int64_t length;  /* number of inputs, and of targets */
+    int64_t skipped; /* targets at its start that only are context, because the window before scores
+                        them */
 } EvaluationWindow;
 
 /* Selects `tokens` targets of a file; all of them for EVALUATION_ALL or more than the file has.
  * Errors: STATUS_DATA if the file has no target. Not collective. */
 NODISCARD Status evaluation_set_init(const TokenSet *from, int64_t T, int64_t tokens,
                                      EvaluationSet *out);
+
+/* Lets windows overlap: each begins `stride` tokens after the one before it and scores the targets
+ * that are new, so all but those of the first window have at least T - stride tokens of context.
+ * The set is then the whole file. 1 <= stride <= T. Not collective. */
+void evaluation_set_slide(EvaluationSet *set, int64_t stride);
 
 /* Window i of the set, 0 <= i < count. Not collective. */
 EvaluationWindow evaluation_set_window(const EvaluationSet *set, int64_t i);

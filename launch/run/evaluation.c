@@ -69,12 +69,13 @@ static double loss_at(const Evaluator *v, int64_t i) {
  * count. */
 static void window_take(Evaluator *v, int64_t i, int64_t b) {
     const EvaluationSet *set = &v->e->val;
-    int64_t first = b * set->T, length = evaluation_set_window(set, i).length, bytes = 0;
+    EvaluationWindow window = evaluation_set_window(set, i);
+    int64_t first = b * set->T + window.skipped, end = b * set->T + window.length, bytes = 0;
     double sum = 0;
-    for (int64_t t = first; t < first + length; t++) sum += loss_at(v, t);
+    for (int64_t t = first; t < end; t++) sum += loss_at(v, t);
     v->sums[i] = sum;
     if (v->text_lengths == NULL) return;
-    for (int64_t t = first; t < first + length; t++) bytes += v->text_lengths[v->targets[t]];
+    for (int64_t t = first; t < end; t++) bytes += v->text_lengths[v->targets[t]];
     v->sums[set->count] += (double)bytes;
 }
 
@@ -116,7 +117,8 @@ static double term_sum(const Evaluator *v, int64_t i, double mean) {
 
 /* The squared difference between the sum of a window and its expected sum. */
 static double term_deviation(const Evaluator *v, int64_t i, double mean) {
-    double difference = v->sums[i] - mean * (double)evaluation_set_window(&v->e->val, i).length;
+    EvaluationWindow window = evaluation_set_window(&v->e->val, i);
+    double difference = v->sums[i] - mean * (double)(window.length - window.skipped);
     return difference * difference;
 }
 
