@@ -1,12 +1,10 @@
 /* Conversion of one tensor element to and from double. Rounds to nearest, ties to even. */
 #pragma once
 
-#include "core/dtype.h"
+#include "core/float8.h"
 
-#include <stdint.h>
-#include <string.h>
-
-/* data[i] = `value` rounded to `dtype`, which is real. Overflow gives infinity. */
+/* data[i] = `value` rounded to `dtype`, which is real. Overflow gives infinity; in eight bits see
+ * core/float8.h. */
 static inline void real_store(void *data, DType dtype, int64_t i, double value) {
     float single = (float)value;
     uint32_t bits;
@@ -19,6 +17,8 @@ static inline void real_store(void *data, DType dtype, int64_t i, double value) 
         if (single == single) bits += 0x7FFFu + (bits >> 16 & 1);
         ((uint16_t *)data)[i] = (uint16_t)(bits >> 16);
         break;
+    case DTYPE_F8E4M3:
+    case DTYPE_F8E5M2: ((uint8_t *)data)[i] = float8_from(dtype, single); break;
     default: ((float *)data)[i] = single;
     }
 }
@@ -33,6 +33,8 @@ static inline double real_load(const void *data, DType dtype, int64_t i) {
         bits = (uint32_t)((const uint16_t *)data)[i] << 16;
         memcpy(&wide, &bits, sizeof wide);
         return (double)wide;
+    case DTYPE_F8E4M3:
+    case DTYPE_F8E5M2: return (double)float8_value(dtype, ((const uint8_t *)data)[i]);
     default: return (double)((const float *)data)[i];
     }
 }

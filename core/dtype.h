@@ -1,5 +1,5 @@
 /* Element types. The CPU computes in f32 and f64 (f64 for gradient checks); f16 and bf16 run on
- * GPUs only. */
+ * GPUs only. The eight-bit types (core/float8.h) hold scaled operands of products. */
 #pragma once
 
 #include <stddef.h>
@@ -17,6 +17,8 @@ typedef enum DType {
     DTYPE_I64,
     DTYPE_U16,
     DTYPE_U8,
+    DTYPE_F8E4M3,
+    DTYPE_F8E5M2,
     DTYPE_COUNT
 } DType;
 
@@ -25,6 +27,7 @@ typedef enum DType {
 #define DTYPES_HALF (DTYPE_BIT(DTYPE_F16) | DTYPE_BIT(DTYPE_BF16))
 #define DTYPES_REAL (DTYPE_BIT(DTYPE_F32) | DTYPES_HALF) /* the dtypes that a GPU computes in */
 #define DTYPES_F32_F64 (DTYPE_BIT(DTYPE_F32) | DTYPE_BIT(DTYPE_F64))
+#define DTYPES_F8 (DTYPE_BIT(DTYPE_F8E4M3) | DTYPE_BIT(DTYPE_F8E5M2))
 #define DTYPES_ALL (~0u)
 
 /* Bytes of one element. */
