@@ -22,8 +22,14 @@ typedef struct Node Node;
  * GPU. */
 typedef Status (*KernelFn)(const Node *node, void *stream);
 
-/* The precision in which a GPU computes a node: 16 bits, f32 through tf32, true f32. */
-typedef enum Precision { PRECISION_HALF, PRECISION_TF32, PRECISION_SINGLE, PRECISIONS } Precision;
+/* The precision in which a GPU computes a node: 16 bits, f32 through tf32, true f32, eight bits. */
+typedef enum Precision {
+    PRECISION_HALF,
+    PRECISION_TF32,
+    PRECISION_SINGLE,
+    PRECISION_EIGHT,
+    PRECISIONS
+} Precision;
 
 /* The launch time of the kernel in microseconds, and the fractions of the device's ceilings that it
  * reaches; 0: not a limit (core/perf/predict.h). */

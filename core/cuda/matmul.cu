@@ -12,7 +12,13 @@
 #include <string.h>
 
 static cudaDataType_t cuda_type(int32_t dtype) {
-    return dtype == DTYPE_F16 ? CUDA_R_16F : dtype == DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    switch (dtype) {
+    case DTYPE_F16: return CUDA_R_16F;
+    case DTYPE_BF16: return CUDA_R_16BF;
+    case DTYPE_F8E4M3: return CUDA_R_8F_E4M3;
+    case DTYPE_F8E5M2: return CUDA_R_8F_E5M2;
+    default: return CUDA_R_32F;
+    }
 }
 
 static Status layout_create(cublasLtMatrixLayout_t *out, int32_t dtype, int64_t rows,
@@ -78,10 +84,12 @@ Status matmul_plan_describe(const MatmulShape *s, bool fused, MatmulPlan *plan) 
     SET(plan->desc, TRANSA, op_a);
     SET(plan->desc, TRANSB, op_b);
     if (fused) TRY(epilogue_describe(s, plan->desc));
+    int8_t fast = 1;
+    if (s->fast) SET(plan->desc, FAST_ACCUM, fast);
     bool a_turned = s->form == MATMUL_TN, b_turned = s->form != MATMUL_NT;
     TRY(layout_create(&plan->b, s->dtype, a_turned ? s->depth : s->rows,
                       a_turned ? s->rows : s->depth, s->batch));
-    TRY(layout_create(&plan->a, s->dtype, b_turned ? s->depth : s->columns,
+    TRY(layout_create(&plan->a, s->b_dtype, b_turned ? s->depth : s->columns,
                       b_turned ? s->columns : s->depth, s->batch));
     return layout_create(&plan->out, s->out_dtype, s->rows, s->columns, s->batch);
 }
@@ -134,6 +142,10 @@ Status matmul_plan_run(CudaDevice *device, const MatmulPlan *plan, const MatmulO
         if (s->has_aux) SET(plan->desc, EPILOGUE_AUX_POINTER, o->aux);
     } else if (s->epilogue == EPILOGUE_GELU && o->aux != NULL) {
         out = o->aux; /* the argument of the GELU, the input of the separate kernel */
+    }
+    if (is_eight_bit(s->dtype)) {
+        SET(plan->desc, A_SCALE_POINTER, o->scale_b);
+        SET(plan->desc, B_SCALE_POINTER, o->scale_a);
     }
     bool forks = !plan->fused && s->epilogue == EPILOGUE_COLUMN_SUMS_OF_A;
     if (forks) TRY(sums_fork(device, s, o, stream));
@@ -193,6 +205,7 @@ Status matmul_run(MatmulShape shape, const MatmulOperands *operands, cudaStream_
     shape.alignment = common_alignment(operands);
     shape.has_bias = operands->bias != NULL, shape.has_aux = operands->aux != NULL;
     shape.tf32 = device->base.tf32 && shape.dtype == DTYPE_F32;
+    if (!is_eight_bit(shape.dtype)) shape.b_dtype = shape.dtype;
     if (plan_of(device, &shape) == NULL) TRY(plan_add(device, &shape));
     const MatmulPlan *plan = plan_of(device, &shape);
     return plan->desc == NULL ? Status{STATUS_OK} : matmul_plan_run(device, plan, operands, stream);

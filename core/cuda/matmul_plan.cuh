@@ -7,6 +7,10 @@
 #include "core/cuda/matmul_shape.cuh"
 #include "core/status.h"
 
+static inline bool is_eight_bit(int32_t dtype) {
+    return dtype == DTYPE_F8E4M3 || dtype == DTYPE_F8E5M2;
+}
+
 typedef struct MatmulPlan {
     MatmulShape shape;
     bool fused; /* the epilogue is part of the product */

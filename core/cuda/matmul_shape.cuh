@@ -27,7 +27,9 @@ typedef struct MatmulShape {
     int32_t accumulate_bias; /* with EPILOGUE_COLUMN_SUMS_OF_A: bias += */
     int32_t has_bias, has_aux;
     int32_t tf32;
-    int32_t alignment; /* of all addresses, in bytes, at most 16; set by matmul_run */
+    int32_t b_dtype, fast; /* of eight-bit products, with MATMUL_NT: b's dtype may be another;
+                              fast accumulation */
+    int32_t alignment;     /* of all addresses, in bytes, at most 16; set by matmul_run */
 } MatmulShape;
 
 typedef struct MatmulOperands {
@@ -37,4 +39,5 @@ typedef struct MatmulOperands {
     const void *addend; /* not NULL: out = scale a b + addend_scale addend. It has the shape of out,
                            may be a or b, and not out. With EPILOGUE_NONE and `accumulate` */
     float scale, addend_scale;
+    const float *scale_a, *scale_b; /* on the device: factors of eight-bit operands; NULL: 1 */
 } MatmulOperands;

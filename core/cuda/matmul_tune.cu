@@ -82,6 +82,15 @@ static __global__ void random_kernel(T *out, int64_t count) {
     }
 }
 
+/* Codes of finite values below 2 in both eight-bit formats; as f32 and in 16 bits they are finite,
+ * too. */
+static __global__ void random_codes_kernel(uint32_t *out, int64_t words) {
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < words;
+         i += (int64_t)gridDim.x * blockDim.x) {
+        out[i] = philox(1, (uint64_t)i, 0).word[0] & 0xBFBFBFBFu;
+    }
+}
+
 /* Memory for one set of operands, filled with random numbers; NULL if the device has too little. */
 struct Scratch {
     char *memory;
@@ -94,7 +103,7 @@ static size_t padded(int64_t elements, int32_t dtype) {
 
 static Status scratch_create(const MatmulShape *s, cudaStream_t stream, Scratch *scratch) {
     size_t a = padded(s->rows * s->depth * s->batch, s->dtype),
-           b = padded(s->columns * s->depth * s->batch, s->dtype);
+           b = padded(s->columns * s->depth * s->batch, s->b_dtype);
     size_t out = padded(s->rows * s->columns * s->batch, s->out_dtype), aux = s->has_aux ? out : 0;
     size_t bias = padded(s->rows > s->columns ? s->rows : s->columns, DTYPE_F32);
     size_t bytes = a + b + out + aux + bias * (1 + LINEAR_BIAS_PARTS_CUDA);
@@ -109,6 +118,11 @@ static Status scratch_create(const MatmulShape *s, cudaStream_t stream, Scratch 
     o->aux = s->has_aux ? at + a + b + out : NULL;
     o->bias = s->has_bias ? at + a + b + out + aux : NULL;
     o->parts = (float *)(at + a + b + out + aux + bias);
+    if (is_eight_bit(s->dtype)) {
+        random_codes_kernel<<<1024, 256, 0, stream>>>((uint32_t *)scratch->memory,
+                                                      (int64_t)(bytes / sizeof(uint32_t)));
+        return cuda_launched("random_codes");
+    }
     return dispatch_real((DType)s->dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         random_kernel<T>
@@ -196,6 +210,11 @@ static void key_of(const MatmulShape *s, char *key, size_t capacity) {
              (long long)s->batch, dtype_name((DType)s->dtype), dtype_name((DType)s->out_dtype),
              epilogues[s->epilogue], s->accumulate, s->accumulate_bias, s->has_bias, s->has_aux,
              s->tf32, s->alignment);
+    if (is_eight_bit(s->dtype)) {
+        size_t used = strlen(key);
+        snprintf(key + used, capacity - used, " b=%s fast=%d", dtype_name((DType)s->b_dtype),
+                 s->fast);
+    }
 }
 
 /* Whether this library can run a choice from the disk. */

@@ -2,6 +2,7 @@
 
 #include "core/autodiff.h"
 #include "core/ops/gelu.h"
+#include "core/ops/linear_f8_gradient.h"
 
 DECLARE_KERNELS(linear);
 
@@ -15,8 +16,12 @@ static void linear_gradient(Program *p, const Node *node) {
     const LinearAttrs *attrs = node->attrs;
     Tensor *dy = attrs->gelu ? autodiff_exclusive(p, node->outputs[0])
                              : autodiff_gradient(p, node->outputs[0]);
+    Tensor *x = node->inputs[0], *w = node->inputs[1], *bias = node->inputs[2];
     if (attrs->gelu) gelu_backward_record(p, dy, node->outputs[1]);
-    linear_gradient_record(p, dy, node->inputs[0], node->inputs[1], node->inputs[2]);
+    if (attrs->layer != NULL)
+        linear_f8_gradient_record(p, dy, x, w, bias, attrs->layer);
+    else
+        linear_gradient_record(p, dy, x, w, bias);
 }
 
 static const char *epilogue_refuses(const Node *node, const Target *target) {
@@ -51,16 +56,25 @@ static bool shapes_fit(Program *p, const Tensor *x, const Tensor *w, const Tenso
     return fit;
 }
 
-Tensor *linear_record(Program *p, Tensor *x, Tensor *w, Tensor *bias, bool gelu) {
+static Tensor *layer_record(Program *p, Tensor *x, Tensor *w, Tensor *bias, LinearAttrs attrs) {
     if (program_failed(p) || !shapes_fit(p, x, w, bias)) return NULL;
     Tensor like = *x;
     like.shape[x->n_dims - 1] = w->shape[0];
     Tensor *y = program_tensor_like(p, BUFFER_ACTIVATIONS, &like);
-    Tensor *pre = gelu && p->training ? program_tensor_like(p, BUFFER_ACTIVATIONS, &like) : NULL;
-    LinearAttrs attrs = {.gelu = gelu};
+    bool keeps = attrs.gelu && p->training;
+    Tensor *pre = keeps ? program_tensor_like(p, BUFFER_ACTIVATIONS, &like) : NULL;
     program_record(p, (Recording){&linear_op, &attrs, sizeof attrs, TENSORS(x, w, bias),
                                   TENSORS(y, pre), NULL});
     return y;
+}
+
+Tensor *linear_record(Program *p, Tensor *x, Tensor *w, Tensor *bias, bool gelu) {
+    return layer_record(p, x, w, bias, (LinearAttrs){.gelu = gelu});
+}
+
+Tensor *linear_record_f8_gradient(Program *p, Tensor *x, Tensor *w, Tensor *bias,
+                                  const LinearF8 *layer) {
+    return layer_record(p, x, w, bias, (LinearAttrs){.layer = layer});
 }
 
 void linear_into(Program *p, Tensor *y, Tensor *x, Tensor *w) {

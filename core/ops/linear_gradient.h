@@ -6,7 +6,10 @@
 
 enum { LINEAR_BIAS_PARTS = 16, LINEAR_BIAS_PARTS_CUDA = 128 }; /* row parts of a bias gradient */
 
+typedef struct LinearF8 LinearF8; /* core/ops/linear_f8_gradient.h */
+
 typedef struct LinearAttrs {
+    const LinearF8 *layer; /* linear: not NULL: its gradient may compute in eight bits */
     bool gelu;       /* linear: y = gelu(x w^T + bias); outputs[1] keeps the argument of the GELU */
     bool accumulate; /* linear_dx, linear_dw: add to the output */
     bool accumulate_bias;

@@ -1,6 +1,7 @@
 #include "core/perf/predict.h"
 
 static Precision precision_of(const Node *node, const Ceilings *ceilings) {
+    if ((DTYPE_BIT(node->dtype) & DTYPES_F8) != 0) return PRECISION_EIGHT;
     if (node->dtype == DTYPE_F16 || node->dtype == DTYPE_BF16) return PRECISION_HALF;
     return ceilings->tf32 ? PRECISION_TF32 : PRECISION_SINGLE;
 }

@@ -1,0 +1,97 @@
+#include "core/passes/fuse_quantize.h"
+
+#include "core/ops/gelu.h"
+#include "core/ops/linear_f8_gradient.h"
+
+#include <string.h>
+
+static bool holds(Tensor *const *tensors, int count, const Buffer *buffer) {
+    for (int i = 0; i < count; i++) {
+        if (tensors[i] != NULL && tensors[i]->buffer == buffer) return true;
+    }
+    return false;
+}
+
+static bool touches(const Node *node, const Buffer *buffer) {
+    return holds(node->inputs, node->n_inputs, buffer) ||
+           holds(node->outputs, node->n_outputs, buffer);
+}
+
+/* x and w are inputs of linear_f8 for differentiation alone. */
+static void drop_unread(const Program *p) {
+    for (int i = 0; i < p->n_nodes; i++) {
+        Node *node = p->nodes[i];
+        if (node->op == &linear_f8_op) node->inputs[5] = node->inputs[6] = NULL;
+    }
+}
+
+/* The nearest node before `at` that touches the buffer; -1 if there is none. */
+static int previous_user(const Program *p, int at, const Buffer *buffer) {
+    int i = at - 1;
+    while (i >= 0 && !touches(p->nodes[i], buffer)) i--;
+    return i;
+}
+
+static bool is_used_after(const Program *p, int at, const Buffer *buffer) {
+    for (int i = at + 1; i < p->n_nodes; i++) {
+        if (touches(p->nodes[i], buffer)) return true;
+    }
+    return false;
+}
+
+static bool is_written_between(const Program *p, int first, int end, const Buffer *buffer) {
+    for (int i = first + 1; i < end; i++) {
+        if (holds(p->nodes[i]->outputs, p->nodes[i]->n_outputs, buffer)) return true;
+    }
+    return false;
+}
+
+static void node_remove(Program *p, int at) {
+    memmove(&p->nodes[at], &p->nodes[at + 1], (size_t)(p->n_nodes - at - 1) * sizeof *p->nodes);
+    p->n_nodes--;
+}
+
+/* The node that wrote x, if it and the quantization at `at` can become one. */
+static int fusible_writer(const Program *p, int at) {
+    const Node *node = p->nodes[at];
+    const Tensor *x = node->inputs[0];
+    if (node->op != &quantize_op || x->buffer->persistent) return -1;
+    int writer = previous_user(p, at, x->buffer);
+    if (writer < 0 || is_used_after(p, at, x->buffer)) return -1;
+    const Node *from = p->nodes[writer];
+    bool is_gelu = from->op == &gelu_op || from->op == &gelu_backward_op;
+    if (!is_gelu || from->outputs[0] != x) return -1;
+    if (from->op == &gelu_op && previous_user(p, writer, x->buffer) >= 0) return -1;
+    return is_written_between(p, writer, at, from->inputs[0]->buffer) ? -1 : writer;
+}
+
+static void fuse(Program *p, int writer, int at) {
+    const Node *from = p->nodes[writer];
+    Node *node = p->nodes[at];
+    QuantizeAttrs *attrs = arena_alloc(&p->arena, sizeof *attrs);
+    if (attrs == NULL) {
+        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        return;
+    }
+    *attrs = *(const QuantizeAttrs *)node->attrs;
+    node->attrs = attrs;
+    if (from->op == &gelu_op) {
+        attrs->values = QUANTIZE_GELU;
+        node->inputs[0] = from->inputs[0];
+    } else {
+        attrs->values = QUANTIZE_GELU_GRADIENT;
+        node->inputs[2] = from->inputs[0];
+    }
+    node_remove(p, writer);
+}
+
+void quantize_fuse(Program *p) {
+    if (program_failed(p)) return;
+    drop_unread(p);
+    for (int i = p->n_nodes - 1; i >= 0 && !program_failed(p); i--) {
+        int writer = fusible_writer(p, i);
+        if (writer < 0) continue;
+        fuse(p, writer, i);
+        i--;
+    }
+}
