@@ -6,6 +6,7 @@
 #include "core/ops/gated.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear.h"
+#include "core/ops/linear_f8.h"
 #include "core/ops/mix.h"
 #include "core/ops/norm.h"
 #include "core/ops/qk.h"
@@ -124,8 +125,15 @@ Status block_create(Parameters *parameters, int index, const ModelConfig *config
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
+/* Programs that do not train have no eight-bit products. */
+static bool is_eight_bit(const Program *p, const Linear *linear) {
+    return p->training && linear->weight->layer != NULL;
+}
+
 Tensor *linear_forward(Program *p, const Linear *linear, Tensor *x) {
-    return linear_record(p, x, weight_of(linear->weight), weight_of(linear->bias), false);
+    Tensor *w = weight_of(linear->weight), *bias = weight_of(linear->bias);
+    if (is_eight_bit(p, linear)) return linear_f8_record(p, x, w, bias, linear->weight->layer);
+    return linear_record(p, x, w, bias, false);
 }
 
 Tensor *norm_forward(Program *p, const Norm *norm, const ModelConfig *config, Residual *residual) {
@@ -184,13 +192,15 @@ static Tensor *activation_record(Program *p, ModelMlp mlp, Tensor *x) {
     return gelu_record(p, x);
 }
 
-/* The product computes a GELU itself, unless backward is to recompute it. */
+/* The product computes a GELU itself, unless backward is to recompute it or the product has eight
+ * bits. */
 Tensor *mlp_forward(Program *p, const Mlp *mlp, const ModelConfig *config, Tensor *x,
                     const ForwardContext *context) {
     bool recomputes = context->recompute == RECOMPUTE_GELU,
-         fuses = config->mlp == MLP_GELU && !recomputes;
+         fuses = config->mlp == MLP_GELU && !recomputes && !is_eight_bit(p, &mlp->c_fc);
     Tensor *hidden =
-        linear_record(p, x, weight_of(mlp->c_fc.weight), weight_of(mlp->c_fc.bias), fuses);
+        fuses ? linear_record(p, x, weight_of(mlp->c_fc.weight), weight_of(mlp->c_fc.bias), true)
+              : linear_forward(p, &mlp->c_fc, x);
     const Node *before = recompute_begin(p);
     if (!fuses) hidden = activation_record(p, config->mlp, hidden);
     Tensor *y = linear_forward(p, &mlp->c_proj, hidden);

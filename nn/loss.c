@@ -3,6 +3,7 @@
 #include "core/autodiff.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/linear.h"
+#include "core/ops/linear_f8.h"
 
 /* Products prefer powers of two: 5120 rows of GPT-2's logits take 1.12 times as long per row as
  * 4096, and 5042 rows 1.2 times (H200). Smaller totals are cut into chunks of nearly equal size,
@@ -36,6 +37,7 @@ void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const
     int64_t rows = tensor_rows(x), step = chunk_rows(x, wte, options);
     CrossEntropyAttrs attrs = {
         .V = options->V, .scale = options->scale, .softcap = options->softcap};
+    const LinearF8 *layer = p->training ? options->layer : NULL;
     Tensor loss_rows = column_of(losses), target_rows = column_of(targets);
     GradTarget dx = p->training ? autodiff_target(p, x) : (GradTarget){0};
     for (int64_t first = 0; first < rows && !program_failed(p); first += step) {
@@ -43,11 +45,17 @@ void loss_record(Program *p, const Tensor *losses, Tensor *x, Tensor *wte, const
         Tensor *part = program_rows(p, x, first, count);
         Tensor *logits =
             program_tensor(p, BUFFER_LOGITS, x->dtype, 2, (int64_t[]){count, wte->shape[0]});
-        linear_into(p, logits, part, wte);
+        if (layer == NULL)
+            linear_into(p, logits, part, wte);
+        else
+            linear_f8_into(p, logits, part, wte, layer);
         cross_entropy_record(p, program_rows(p, &loss_rows, first, count), logits,
                              program_rows(p, &target_rows, first, count), attrs, options->step);
         if (!p->training) continue;
         autodiff_watch(p, part, program_rows(p, dx.grad, first, count), dx.accumulate);
-        linear_gradient_record(p, logits, part, wte, NULL);
+        if (layer == NULL)
+            linear_gradient_record(p, logits, part, wte, NULL);
+        else
+            linear_f8_gradient_record(p, logits, part, wte, NULL, layer);
     }
 }

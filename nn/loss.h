@@ -5,14 +5,16 @@
  * never exist. */
 #pragma once
 
-#include "core/program.h"
+#include "core/ops/linear_gradient.h"
 
 typedef struct LossOptions {
     int64_t V;           /* columns of the softmax; wte's rows beyond are padding */
     double scale;        /* of the gradient: 1 / tokens of the global batch that count */
     size_t logits_bytes; /* a chunk of logits is at most this large (at least one row) */
     Tensor *step;
-    double softcap; /* of the logits: core/ops/cross_entropy.h; 0: none */
+    const LinearF8 *layer; /* the products of x and wte in programs that train; NULL: none in eight
+                              bits */
+    double softcap;        /* of the logits: core/ops/cross_entropy.h; 0: none */
 } LossOptions;
 
 /* losses (B, T), f32 (f64 for f64) = cross-entropy of each position. x (B, T, C), wte (Vp, C),

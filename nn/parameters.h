@@ -24,6 +24,7 @@
 #pragma once
 
 #include "core/device.h"
+#include "core/ops/linear_gradient.h"
 #include "core/store.h"
 #include "nn/optim/optimizer.h"
 
@@ -48,6 +49,7 @@ struct Parameter {
     Tensor *weight; /* in the dtype of the computation */
     Tensor *master; /* f32 copy; NULL if the weight is f32 or f64, or the master is sharded */
     Tensor *grad;   /* NULL without training */
+    const LinearF8 *layer; /* its products in programs that train; NULL: none in eight bits */
 };
 
 /* Matrices of products; tables whose rows are looked up; an output layer that is not an embedding

@@ -2,6 +2,7 @@
 
 #include "core/autodiff.h"
 #include "core/ops/reduce.h"
+#include "core/passes/fuse_quantize.h"
 #include "nn/attention/documents.h"
 #include "nn/loss.h"
 #include "nn/optim/noise_record.h"
@@ -52,6 +53,7 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
     LossOptions loss = {.V = r->model->config.V,
                         .scale = 1.0 / tokens,
                         .logits_bytes = options->logits_bytes,
+                        .layer = r->model->head->layer,
                         .step = r->tensors->step};
     program_label(p, "documents");
     if (options->document_mask)
@@ -83,6 +85,7 @@ static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram ki
     autodiff_run(p);
     if (!accumulate) weight_prefetch_insert(p, r->parameters, options->collectives);
     if (!updates) return;
+    float8_gather_record(p, options->f8, options->collectives);
     update_record(p, &(Update){.parameters = r->parameters,
                                .collectives = options->collectives,
                                .clip = options->clip,
@@ -92,6 +95,12 @@ static void micro_batch_record(Program *p, const Recorder *r, TrainingProgram ki
                                .unit_norm = measures_ranks ? noise_at(p, r, 0) : NULL,
                                .first_nonfinite = r->tensors->first_nonfinite,
                                .embeddings = as_rows ? &embeddings : NULL});
+    float8_scales_record(p, options->f8, r->phase.accumulation, r->tensors->step);
+}
+
+static void training_program_record(Program *p, const Recorder *r, TrainingProgram kind) {
+    micro_batch_record(p, r, kind);
+    if (r->options->f8 != NULL) quantize_fuse(p);
 }
 
 static Status micro_batches_record(BoundProgram *programs, const Recorder *r, Target target) {
@@ -101,7 +110,7 @@ static Status micro_batches_record(BoundProgram *programs, const Recorder *r, Ta
     for (int kind = MICRO_ONLY; kind <= MICRO_LAST; kind++) {
         if (!wanted[kind]) continue;
         TRY(program_create(target, true, &programs[kind].program));
-        micro_batch_record(programs[kind].program, r, (TrainingProgram)kind);
+        training_program_record(programs[kind].program, r, (TrainingProgram)kind);
     }
     return OK;
 }
@@ -127,7 +136,7 @@ static Status noise_record(BoundProgram *programs, const Recorder *r, Target tar
     bool is_only = r->phase.accumulation == 1, is_one = is_only && o->ranks == 1;
     if (is_only) {
         TRY(program_create(target, true, measured));
-        micro_batch_record(*measured, r, MICRO_MEASURED);
+        training_program_record(*measured, r, MICRO_MEASURED);
         if (is_one)
             noise_sequences_insert(*measured, o->B, noise_at(*measured, r, 0),
                                    noise_at(*measured, r, 1));

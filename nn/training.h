@@ -13,7 +13,7 @@
 #pragma once
 
 #include "core/bound_program.h"
-#include "nn/model.h"
+#include "nn/float8_training.h"
 #include "nn/optim/noise_scale.h"
 #include "nn/optim/update.h"
 
@@ -48,6 +48,7 @@ typedef struct TrainingOptions {
     size_t logits_bytes;
     double clip;                    /* limit of the gradient's norm; 0: none */
     const Collectives *collectives; /* must outlive the programs; NULL: one rank */
+    const Float8 *f8;               /* NULL: no products in eight bits */
     bool embedding_rows;            /* embedding gradients may travel between ranks as rows:
                                        nn/optim/embedding_gradients.h */
     bool measures_noise;            /* with the programs for it */

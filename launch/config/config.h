@@ -123,8 +123,34 @@ typedef struct ConfigStop {
     ConfigLength early; /* ends it here already, in the schedule of the whole run */
 } ConfigStop;
 
+typedef enum ConfigMatmul { CONFIG_MATMUL_BF16, CONFIG_MATMUL_FP8 } ConfigMatmul;
+typedef enum ConfigProduct {
+    CONFIG_PRODUCT_FORWARD,
+    CONFIG_PRODUCT_DX,
+    CONFIG_PRODUCT_DW
+} ConfigProduct;
+typedef enum ConfigFloat8Format { CONFIG_FLOAT8_E5M2, CONFIG_FLOAT8_E4M3 } ConfigFloat8Format;
+typedef enum ConfigScaling { CONFIG_SCALING_DELAYED, CONFIG_SCALING_CURRENT } ConfigScaling;
+typedef enum ConfigFastAccumulation {
+    CONFIG_FAST_NONE,
+    CONFIG_FAST_FORWARD,
+    CONFIG_FAST_ALL
+} ConfigFastAccumulation;
+
+/* Used with matmul fp8: nn/float8_training.h. */
+typedef struct ConfigFloat8 {
+    ConfigChoices products; /* of ConfigProduct */
+    bool head;
+    ConfigFloat8Format gradient;
+    ConfigScaling scaling;
+    int64_t history; /* steps */
+    ConfigFastAccumulation fast_accumulation;
+} ConfigFloat8;
+
 typedef struct ConfigTraining {
     ConfigDtype dtype;
+    ConfigMatmul matmul;
+    ConfigFloat8 fp8;
     int64_t gradient_accumulation_steps;
     ConfigBatchSchedule batch_schedule;
     ConfigStop stop;

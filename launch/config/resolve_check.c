@@ -204,6 +204,16 @@ static Status check_optimizer(const YamlNode *root, const Config *config) {
     return OK;
 }
 
+/* The gradients of float16 have the loss scale, which the scales of eight bits would follow a step
+ * late. */
+static Status check_matmul(const YamlNode *root, const Config *config) {
+    const ConfigTraining *training = &config->training;
+    bool fits = training->dtype != CONFIG_DTYPE_FLOAT16 && training->dtype != CONFIG_DTYPE_FLOAT64;
+    if (training->matmul != CONFIG_MATMUL_FP8 || fits) return OK;
+    return PLACE_ERROR(place_of(root, "training.matmul", "training.dtype"),
+                       "'training.matmul' fp8 needs 'training.dtype' bfloat16, tf32 or float32");
+}
+
 static Status check_metric(const YamlNode *root, const Config *config) {
     const char *metric = config->report.metric;
     for (int i = 0; metrics_columns[i] != NULL; i++) {
@@ -223,6 +233,7 @@ Status resolve_check(const YamlNode *root, const Config *config) {
     TRY(check_schedule(root, config));
     TRY(check_phases(root, config));
     TRY(check_optimizer(root, config));
+    TRY(check_matmul(root, config));
     TRY(check_metric(root, config));
     TRY(sweep_check(config));
     return check_required(root, config);

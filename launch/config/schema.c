@@ -17,6 +17,11 @@ static const char *const pick_names[] = {"order", "measured", "predicted", NULL}
 static const char *const dtype_names[] = {"float32", "float64", "bfloat16",
                                           "float16", "tf32",    NULL};
 static const char *const recompute_names[] = {"none", "gelu", "block", NULL};
+static const char *const matmul_names[] = {"bf16", "fp8", NULL};
+static const char *const product_names[] = {"forward", "dx", "dw", NULL};
+static const char *const float8_names[] = {"e5m2", "e4m3", NULL};
+static const char *const float8_scaling_names[] = {"delayed", "current", NULL};
+static const char *const fast_names[] = {"none", "forward", "all", NULL};
 static const char *const matrices_names[] = {"adamw", "muon", NULL};
 static const char *const iteration_names[] = {"polar_express", "quintic", NULL};
 static const char *const shape_names[] = {"cosine", "linear", "wsd", "constant", NULL};
@@ -175,6 +180,26 @@ const Field schema[] = {
 
     {"training.dtype", FIELD_ENUM, "float32", ONE_OF(dtype_names), AT(training.dtype), MUST,
      "type of the activations; bfloat16, float16 and tf32 need a GPU"},
+    {"training.matmul", FIELD_ENUM, "bf16", ONE_OF(matmul_names), AT(training.matmul), MUST,
+     "products of linear layers in training: bf16 computes them in training.dtype, fp8 in eight "
+     "bits, on GPUs of compute capability 8.9 and emulated on the CPU"},
+    {"training.fp8.products", FIELD_ENUM_LIST, "[forward, dx, dw]", ONE_OF(product_names),
+     AT(training.fp8.products), MUST,
+     "products that fp8 computes in eight bits: the output, the gradient of the input, that of the "
+     "weight"},
+    {"training.fp8.head", FIELD_BOOL, "true", ANY, AT(training.fp8.head), MUST,
+     "fp8 includes the products of the logits"},
+    {"training.fp8.gradient", FIELD_ENUM, "e5m2", ONE_OF(float8_names), AT(training.fp8.gradient),
+     MUST, "format of the gradients of outputs; inputs and weights have e4m3"},
+    {"training.fp8.scaling", FIELD_ENUM, "delayed", ONE_OF(float8_scaling_names),
+     AT(training.fp8.scaling), MUST,
+     "scale of a tensor, from its greatest elements in the last steps, or from its own, which "
+     "takes another pass"},
+    {"training.fp8.history", FIELD_INT, "16", FROM(1, 1024), AT(training.fp8.history), MUST,
+     "steps that determine a delayed scale"},
+    {"training.fp8.fast_accumulation", FIELD_ENUM, "forward", ONE_OF(fast_names),
+     AT(training.fp8.fast_accumulation), MUST,
+     "products whose sums may keep fewer bits than f32 on a GPU"},
     {"training.gradient_accumulation_steps", FIELD_INT, "1", FROM(1, 1000000),
      AT(training.gradient_accumulation_steps), BATCH,
      "micro-steps per step"},

@@ -44,6 +44,15 @@ static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
                  dtype, why);
 }
 
+static Status matmul_check(const Experiment *e) {
+    const Target *target = &e->device->target;
+    bool lacks = target->kind == DEVICE_CUDA && target->sm < 89;
+    if (e->config->training.matmul != CONFIG_MATMUL_FP8 || !lacks) return OK;
+    return ERROR(STATUS_CONFIG,
+                 "training.matmul fp8 needs compute capability 8.9, %s has %d.%d; set bf16",
+                 e->device->name, target->sm / 10, target->sm % 10);
+}
+
 Status experiment_open_device(Experiment *e) {
     TRY(device_open(e));
     e->device->sharers = world_local_size(e->world);
@@ -62,7 +71,7 @@ Status experiment_open_device(Experiment *e) {
         return ERROR(STATUS_CONFIG,
                      "training.dtype float64 is for gradient checks on the CPU; add device=cpu");
     }
-    return OK;
+    return e->evaluates ? OK : matmul_check(e);
 }
 
 static Status collectives_create(Experiment *e) {
@@ -234,6 +243,7 @@ Status experiment_record(Experiment *e) {
     e->store = recorded.store;
     e->parameters = recorded.parameters;
     e->model = recorded.model;
+    e->f8 = recorded.f8;
     e->step = recorded.step;
     e->training = recorded.training;
     return status;

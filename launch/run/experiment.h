@@ -40,6 +40,7 @@ typedef struct Experiment {
     Store *store;
     Parameters *parameters;
     Model *model;
+    Float8 *f8; /* belongs to the parameters; NULL: no products in eight bits */
     StepTensors step;
     Training *training;
     PlanResult planned;    /* of the recording */

@@ -52,5 +52,6 @@ Status experiment_allocate(Experiment *e) {
     TRY(world_agree(e->world, memory_check(e)));
     TRY(store_allocate(e->store, e->device));
     TRY(training_bind(e->training, e->device));
+    TRY(float8_initialize(e->f8, e->device));
     return e->evaluates ? OK : parameters_initialize(e->parameters, e->device, e->config->seed);
 }

@@ -219,6 +219,7 @@ static json_t *metric_json(const Metric *m) {
     set_real(object, "noise_scale", m->noise_scale);
     set_real(object, "joules", m->joules);
     set_real(object, "tok_per_joule", m->tok_per_joule);
+    set_real(object, "fp8_saturated", m->fp8_saturated);
     json_object_set_new(object, "mem_bytes", json_integer((json_int_t)m->mem_bytes));
     return object;
 }

@@ -20,6 +20,7 @@ typedef struct Metric {
     double lr, grad_norm, step_ms, tok_per_s, mfu;
     double noise_scale;           /* tokens; see nn/optim/noise_scale.h */
     double joules, tok_per_joule; /* of the run so far; since the last log line */
+    double fp8_saturated; /* share of the elements of eight-bit operands; not in metrics.csv */
     size_t mem_bytes;
 } Metric;
 

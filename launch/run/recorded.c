@@ -53,6 +53,32 @@ static TrainingOptions options_of(const PlanInput *input, const Phases *phases) 
 
 Phases plan_phases(const PlanInput *input) { return phases_of(input->config, micro_tokens(input)); }
 
+/* `tokens` of the first step. */
+static Float8Options float8_of(const PlanInput *input, double tokens) {
+    const ConfigFloat8 *config = &input->config->training.fp8;
+    Float8Options options = {.head = config->head,
+                             .gradient = config->gradient == CONFIG_FLOAT8_E4M3 ? DTYPE_F8E4M3
+                                                                                : DTYPE_F8E5M2,
+                             .is_delayed = config->scaling == CONFIG_SCALING_DELAYED,
+                             .history = config->history,
+                             .fast_forward = config->fast_accumulation != CONFIG_FAST_NONE,
+                             .fast_gradient = config->fast_accumulation == CONFIG_FAST_ALL,
+                             .tokens = tokens};
+    for (int i = 0; i < config->products.count; i++) {
+        options.forward |= config->products.items[i] == CONFIG_PRODUCT_FORWARD;
+        options.dx |= config->products.items[i] == CONFIG_PRODUCT_DX;
+        options.dw |= config->products.items[i] == CONFIG_PRODUCT_DW;
+    }
+    return options;
+}
+
+/* Evaluation computes no products in eight bits. */
+static Status float8_settle(const PlanInput *input, double tokens, Recorded *out) {
+    if (input->config->training.matmul != CONFIG_MATMUL_FP8 || input->evaluates) return OK;
+    Float8Options options = float8_of(input, tokens);
+    return float8_create(&options, out->model, out->parameters, &out->f8);
+}
+
 Status recorded_create(const PlanInput *input, Recorded *out) {
     DType dtype = config_dtype(input->config);
     Phases phases = plan_phases(input);
@@ -65,6 +91,8 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     if (!input->evaluates) TRY(config_groups_add(input->config, step_tokens, out->parameters));
     TRY(model_create(&input->model, out->parameters, &out->model));
     if (!input->evaluates) TRY(config_groups_check(input->config, out->parameters));
+    TRY(float8_settle(input, step_tokens, out));
+    options.f8 = out->f8;
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,
                            &out->training);

@@ -24,6 +24,7 @@ typedef struct Recorded {
     Store *store;
     Parameters *parameters;
     Model *model;
+    Float8 *f8; /* belongs to the parameters; NULL: no products in eight bits */
     StepTensors step;
     Training *training;
 } Recorded;

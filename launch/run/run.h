@@ -23,9 +23,11 @@ typedef struct Run {
     Evaluator *evaluator; /* NULL without data.val */
     Progress progress;    /* the content of a checkpoint */
     double loss, norm;    /* of step loss_step */
+    double saturated;     /* of the same step, nn/float8_training.h; NaN: nothing is counted */
     int64_t loss_step;
     bool has_failed; /* step loss_step was not finite, and a smaller loss scale does not help */
     size_t mem_bytes, peak_bytes;
+    Fetch saturated_fetch;
     Fetch loss_fetch, norm_fetch; /* of step results_step; -1: no results are pending */
     int64_t results_step;
     Fetch noise_fetch;                     /* the same of a step that measures the noise scale */

@@ -26,6 +26,7 @@ static Metric metric_now(Run *run) {
                     .noise_scale = NAN,
                     .joules = run->progress.joules,
                     .tok_per_joule = NAN,
+                    .fp8_saturated = NAN,
                     .mem_bytes = run->mem_bytes};
 }
 
@@ -71,6 +72,7 @@ static Metric step_metric(Run *run) {
     double peak = run->e.device->peak_flops * world_size(run->e.world);
     metric.train_loss = run->loss;
     metric.grad_norm = run->norm;
+    metric.fp8_saturated = run->saturated;
     metric.lr = schedule_lr(&run->schedule, run->progress.step - 1);
     metric.step_ms = 1e3 * seconds;
     double tokens = (double)(run->progress.tokens - run->logged_tokens);

@@ -47,11 +47,25 @@ static double scalar_of(const void *data, DType dtype) {
     return isnan(value) ? NAN : value;
 }
 
+static bool counts_saturated(const Run *run) {
+    return run->e.f8 != NULL && run->e.f8->options.is_delayed;
+}
+
+static Status saturated_finish(Run *run) {
+    float saturated = NAN;
+    if (counts_saturated(run))
+        TRY(device_fetch_finish(run->e.device, &run->saturated_fetch, &saturated));
+    run->saturated = (double)saturated;
+    return OK;
+}
+
 /* Starts to copy loss and norm of the last step to the host; a GPU continues to compute
  * meanwhile. */
 static Status results_start(Run *run) {
     run->results_step = run->progress.step;
     if (run->measures_noise) TRY(run_noise_start(run));
+    if (counts_saturated(run))
+        TRY(device_fetch_start(run->e.device, &run->saturated_fetch, run->e.f8->saturated));
     TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.step.loss));
     return device_fetch_start(run->e.device, &run->norm_fetch, run->e.step.norm);
 }
@@ -61,6 +75,7 @@ Status run_results_finish(Run *run) {
     if (run->results_step < 0) return OK;
     run->loss_step = run->results_step;
     run->results_step = -1;
+    TRY(saturated_finish(run));
     TRY(device_fetch_finish(run->e.device, &run->loss_fetch, &loss));
     TRY(device_fetch_finish(run->e.device, &run->norm_fetch, &norm));
     run->loss = scalar_of(&loss, run->e.step.loss->dtype);

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { N_VALUES = 20 + DATA_IDENTITY_VALUES };
 
@@ -53,6 +54,23 @@ static Status contents_describe(const Parameters *parameters, void *const data[S
     return OK;
 }
 
+/* The scales of eight-bit training, which are the same on all ranks. */
+enum { FLOAT8_TENSORS = 2 };
+
+static bool has_scales(const Experiment *e) { return e->f8 != NULL && e->f8->options.is_delayed; }
+
+static void scales_describe(const Float8 *f8, CheckpointTensor out[FLOAT8_TENSORS],
+                            const Tensor *tensors[FLOAT8_TENSORS]) {
+    tensors[0] = f8->scale, tensors[1] = f8->history;
+    out[0] = (CheckpointTensor){.name = "float8.scale"};
+    out[1] = (CheckpointTensor){.name = "float8.history"};
+    for (int i = 0; i < FLOAT8_TENSORS; i++) {
+        out[i].dtype = tensors[i]->dtype;
+        out[i].n_dims = tensors[i]->n_dims;
+        for (int d = 0; d < out[i].n_dims; d++) out[i].shape[d] = tensors[i]->shape[d];
+    }
+}
+
 struct Saver {
     const Experiment *e;
     Arena arena;
@@ -63,6 +81,7 @@ struct Saver {
     void *host[STATE_KINDS_MAX]; /* the state of the whole model: a copy, or on the CPU the section
                                     itself */
     bool owns[STATE_KINDS_MAX];
+    void *scales[FLOAT8_TENSORS]; /* copies; NULL without eight-bit training */
 };
 
 static CheckpointValue value_i64(const char *name, int64_t value) {
@@ -106,6 +125,35 @@ static void values_set(Saver *saver, const Progress *p) {
     n += data_identity_values(&e->data, &saver->values[n]);
     saver->contents.values = saver->values;
     saver->contents.n_values = n;
+}
+
+/* Adds the scales to the content of the file. */
+static Status scales_create(Saver *saver) {
+    const Tensor *tensors[FLOAT8_TENSORS];
+    CheckpointTensor described[FLOAT8_TENSORS];
+    CheckpointContents *contents = &saver->contents;
+    if (!has_scales(saver->e)) return OK;
+    size_t n = (size_t)contents->n_tensors;
+    CheckpointTensor *all = arena_alloc(&saver->arena, (n + FLOAT8_TENSORS) * sizeof *all);
+    scales_describe(saver->e->f8, described, tensors);
+    for (int i = 0; i < FLOAT8_TENSORS && all != NULL; i++) {
+        saver->scales[i] = arena_alloc(&saver->arena, tensor_bytes(tensors[i]));
+        if (saver->scales[i] == NULL) all = NULL;
+        described[i].data = saver->scales[i];
+    }
+    if (all == NULL)
+        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
+    memcpy(all, contents->tensors, n * sizeof *all);
+    memcpy(all + n, described, sizeof described);
+    contents->tensors = all;
+    contents->n_tensors += FLOAT8_TENSORS;
+    return OK;
+}
+
+static Status scales_refresh(const Saver *saver) {
+    if (!has_scales(saver->e)) return OK;
+    TRY(device_download(saver->e->device, saver->scales[0], saver->e->f8->scale));
+    return device_download(saver->e->device, saver->scales[1], saver->e->f8->history);
 }
 
 static Status host_create(Saver *saver) {
@@ -179,6 +227,7 @@ static Status saver_build(Saver *saver, const char *directory, const char *confi
         return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
     TRY(host_create(saver));
     TRY(contents_describe(e->parameters, saver->host, &saver->arena, &saver->contents));
+    TRY(scales_create(saver));
     values_set(saver, &(Progress){0});
     TRY(checkpoint_image_bytes(&saver->contents, &bytes));
     return checkpoint_writer_create(folder, (int)e->config->checkpoint.keep, bytes, &saver->writer);
@@ -195,6 +244,7 @@ Status saver_create(const Experiment *e, const char *directory, const char *conf
 Status saver_start(Saver *saver, const Progress *progress) {
     if (saver == NULL) return OK;
     TRY(host_refresh(saver));
+    TRY(scales_refresh(saver));
     values_set(saver, progress);
     int64_t best = saver->e->config->checkpoint.best ? progress->best_step : -1;
     return checkpoint_writer_save(saver->writer, &saver->contents, progress->step, best);
@@ -236,6 +286,21 @@ Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena
         for (int i = 0; i < e->parameters->count; i++) {
             if (has_state(e->parameters, kind, i)) TRY(tensor_load(e, file, kind, i, arena));
         }
+    }
+    return OK;
+}
+
+static Status scales_load(const Experiment *e, const CheckpointFile *file, Arena *arena) {
+    const Tensor *tensors[FLOAT8_TENSORS];
+    CheckpointTensor described[FLOAT8_TENSORS];
+    if (!has_scales(e)) return OK;
+    scales_describe(e->f8, described, tensors);
+    for (int i = 0; i < FLOAT8_TENSORS; i++) {
+        void *values = arena_alloc(arena, tensor_bytes(tensors[i]));
+        if (values == NULL)
+            return ERROR(STATUS_NO_ROOM, "out of memory while loading %s", checkpoint_path(file));
+        TRY(checkpoint_read_tensor(file, &described[i], values));
+        TRY(device_upload(e->device, tensors[i], values));
     }
     return OK;
 }
@@ -303,6 +368,7 @@ static Status file_load(Experiment *e, const CheckpointFile *file, Arena *arena,
     TRY(data_identity_expect(&e->data, file));
     TRY(progress_load(file, progress));
     TRY(world_check(e, file, progress));
+    TRY(scales_load(e, file, arena));
     return state_load_weights(e, file, arena);
 }
 

@@ -1,8 +1,9 @@
 /* State: the content of a run's checkpoint; saves and loads it.
  *
- * Tensors `weights.NAME` (the f32 masters of 16-bit weights), `m.NAME`, `v.NAME`; attributes for
- * Progress, the seed, the number of ranks and the resolved config. This is the complete state:
- * dropout and the order of the data are functions of (seed, step). */
+ * Tensors `weights.NAME` (the f32 masters of 16-bit weights), `m.NAME`, `v.NAME`; with eight-bit
+ * products `float8.scale` and `float8.history` (nn/float8_training.h); attributes for Progress, the
+ * seed, the number of ranks and the resolved config. This is the complete state: dropout and the
+ * order of the data are functions of (seed, step). */
 #pragma once
 
 #include "checkpoints/checkpoint.h"

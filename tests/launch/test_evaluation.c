@@ -111,7 +111,7 @@ static void an_evaluation_is_recorded_whatever_it_gave(void) {
     Metric m = {
         .step = 3, .tokens = 12, .train_s = 1, .wall_s = 2, .is_evaluation = true, .mem_bytes = 5};
     m.train_loss = m.val_loss = m.val_stderr = m.val_bpb = m.lr = m.grad_norm = m.tok_per_s =
-        m.mfu = m.noise_scale = m.joules = m.tok_per_joule = NAN;
+        m.mfu = m.fp8_saturated = m.noise_scale = m.joules = m.tok_per_joule = NAN;
     char directory[4096];
     snprintf(directory, sizeof directory, "%s", path_of(""));
     REQUIRE_OK(metrics_open(directory, 0, &metrics));

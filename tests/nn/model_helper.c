@@ -39,6 +39,7 @@ static Status training_of(TestModel *model) {
         .clip = o->clip,
         .recompute = o->recompute,
         .measures_noise = o->measures_noise,
+        .f8 = model->f8,
     };
     return training_create(model->model, model->parameters, &model->tensors, model->device->target,
                            &options, &model->training);
@@ -59,6 +60,8 @@ Status model_record(const ModelOptions *options, TestModel *out) {
             (GroupOptions){options->matrices, options->matrix_options, 1, options->weight_decay};
     TRY(groups_add(out->parameters, kinds));
     TRY(model_create(&options->config, out->parameters, &out->model));
+    if (options->float8 != NULL)
+        TRY(float8_create(options->float8, out->model, out->parameters, &out->f8));
     TRY(step_tensors_create(out->store, options->B, options->config.T, options->dtype,
                             &out->tensors));
     return training_of(out);
@@ -84,6 +87,7 @@ Status test_model_create(const ModelOptions *options, TestModel *out) {
     TRY(model_record(options, out));
     TRY(store_allocate(out->store, out->device));
     TRY(training_bind(out->training, out->device));
+    TRY(float8_initialize(out->f8, out->device));
     return parameters_initialize(out->parameters, out->device, options->seed);
 }
 

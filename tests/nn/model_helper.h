@@ -21,7 +21,8 @@ typedef struct ModelOptions {
     const Collectives *collectives; /* NULL: one rank */
     bool embedding_rows;
     bool shards_optimizer;
-    bool measures_noise; /* in each step */
+    bool measures_noise;         /* in each step */
+    const Float8Options *float8; /* NULL: no products in eight bits */
 } ModelOptions;
 
 typedef struct TestModel {
@@ -31,6 +32,7 @@ typedef struct TestModel {
     Parameters *parameters;
     Model *model;
     StepTensors tensors;
+    Float8 *f8;
     KernelChoice choice;
     Training *training;
 } TestModel;
