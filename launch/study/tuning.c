@@ -15,14 +15,26 @@ static StudyPoint *point_of(const Study *study, const TuneCandidate *c) {
 
 /* ---- results --------------------------------------------------------------------------------- */
 
+/* Whether all candidates need the same memory. */
+static bool is_of_one_size(const Tuning *t) {
+    for (int i = 0; i < t->combination->tune.n_axes; i++) {
+        const char *key = t->combination->tune.axes[i].key;
+        bool is_free =
+            strncmp(key, "optimizer.", 10) == 0 || strncmp(key, "lr_scheduler.", 13) == 0;
+        if (!is_free || strcmp(key, "optimizer.matrices") == 0) return false;
+    }
+    return true;
+}
+
+/* Whether a candidate did not fit, so that the others need not try. */
 static bool has_no_room(const Study *study, const Tuning *t) {
+    if (!is_of_one_size(t)) return false;
     for (int i = 0; i < t->count; i++) {
         if (point_of(study, &t->candidates[i])->status.state == POINT_OOM) return true;
     }
     return false;
 }
 
-/* Candidates need the same memory, so one that does not fit speaks for those that never started. */
 static bool is_lost(const Study *study, const Tuning *t, const StudyPoint *point) {
     const PointStatus *s = &point->status;
     return s->state == POINT_OOM || point_is_given_up(point, study->config->launch.retries) ||
