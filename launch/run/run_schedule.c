@@ -86,8 +86,8 @@ static void windows_write(const LayerPattern *windows, FILE *file) {
 void phase_describe(const Experiment *e, int phase, char *text, size_t bytes) {
     Experiment then = *e;
     Phases phases = experiment_phases(e);
-    FILE *file = fmemopen(text, bytes, "w");
-    text[0] = '\0';
+    FILE *file = fmemopen(text, bytes - 1, "w");
+    text[0] = text[bytes - 1] = '\0'; /* a longer text is cut */
     if (file == NULL) return;
     then.phase = phase;
     const ConfigLength *from = &phases.from[phase];

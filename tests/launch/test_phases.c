@@ -142,6 +142,8 @@ static void phases_are_described(void) {
     phase_describe(&e, 1, text, sizeof text);
     CHECK(strcmp(text, "phase 2 of 2, from 25%: accumulation 2, 512 tokens a step, learning rates "
                        "x 1.41, windows 8 full, predicted 12.50 ms a step") == 0);
+    phase_describe(&e, 1, text, 12);
+    CHECK(strlen(text) <= 11 && strncmp(text, "phase 2 of 2", strlen(text)) == 0);
     config_destroy(&config);
 }
 
