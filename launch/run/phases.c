@@ -46,6 +46,12 @@ Phases phases_of(const Config *config, int64_t micro_tokens) {
     return out;
 }
 
+int64_t phases_first_tokens(const Config *config, int64_t ranks) {
+    int64_t micro_tokens = ranks * config->data.batch_size * config->model.T;
+    if (micro_tokens == 0) return 0;
+    return micro_tokens * phases_of(config, micro_tokens).list[0].accumulation;
+}
+
 /* The value of row i. */
 static Place place_of(const ConfigBatchSchedule *schedule, int i) {
     const YamlNode *row = schedule->node->first;

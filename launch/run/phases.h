@@ -28,6 +28,9 @@ double run_share(const ConfigStop *stop, RunPosition at);
  * the config. */
 Phases phases_of(const Config *config, int64_t micro_tokens);
 
+/* Tokens of the first step on this many ranks; 0 with batch_size auto. */
+int64_t phases_first_tokens(const Config *config, int64_t ranks);
+
 /* Replaces the tokens of a schedule by these multiples. Errors: STATUS_CONFIG with the position of
  * a row if they differ by more than a tenth. */
 NODISCARD Status batch_schedule_round(ConfigBatchSchedule *schedule, int64_t micro_tokens);

@@ -1,5 +1,6 @@
 #include "launch/study/cost.h"
 
+#include "launch/run/phases.h"
 #include "launch/run/run_files.h"
 #include "launch/study/tuning.h"
 
@@ -45,19 +46,14 @@ static double rate_of(const Study *study, const StudyPoint *point) {
     return rate;
 }
 
-static double tokens_per_step(const StudyPoint *point, int64_t ranks) {
-    const Config *c = point->config;
-    return (double)(ranks * c->data.batch_size * c->training.gradient_accumulation_steps *
-                    c->model.T);
-}
-
 /* Seconds of the whole budget; NaN if they are unknown. */
 static double seconds_of(const Study *study, const StudyPoint *point, int64_t ranks) {
     const ConfigStop *stop = &point->config->training.stop;
     double seconds = stop->time > 0 ? stop->time : NAN, rate = rate_of(study, point);
     if (stop->tokens > 0) seconds = fmin(seconds, (double)stop->tokens / rate);
     if (stop->steps > 0)
-        seconds = fmin(seconds, (double)stop->steps * tokens_per_step(point, ranks) / rate);
+        seconds = fmin(seconds, (double)stop->steps *
+                                    (double)phases_first_tokens(point->config, ranks) / rate);
     return seconds;
 }
 

@@ -1,5 +1,6 @@
 /* The rungs of a tuning: their shares of the budget, and what they cost. */
 #include "launch/config/diagnostic.h"
+#include "launch/run/phases.h"
 #include "launch/study/tuning.h"
 
 #include <math.h>
@@ -44,8 +45,7 @@ Status tuning_check(const Study *study, const Tuning *t) {
     const ConfigStop *stop = &c->training.stop;
     double share = t->shares[0], steps = share * (double)stop->steps, seconds = share * stop->time,
            tokens = share * (double)stop->tokens;
-    double each = (double)(c->launch.local.ranks * c->data.batch_size *
-                           c->training.gradient_accumulation_steps * c->model.T);
+    double each = (double)phases_first_tokens(c, c->launch.local.ranks);
     if (stop->steps > 0 && steps < LEAST_STEPS)
         return too_short(t, "steps", steps, LEAST_STEPS, "steps");
     if (stop->time > 0 && seconds < LEAST_SECONDS)

@@ -76,7 +76,7 @@ static Status child_start(Child *c, const Attempt *a, const SupervisorOptions *o
     all[n++] = c->train;
     all[n++] = config;
     for (int i = 0; i < o->override_count; i++) all[n++] = o->overrides[i];
-    if (a->ranks != o->ranks) all[n++] = accumulation;
+    if (a->ranks != o->ranks && a->accumulation > 0) all[n++] = accumulation;
     all[n] = NULL;
     char *const as_root[] = {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", NULL};
     return process_start(&(ProcessPlan){.arguments = all,

@@ -7,8 +7,8 @@
 #include "launch/supervise/supervise_options.h"
 
 typedef struct Attempt {
-    int64_t number; /* from 1 */
-    int64_t ranks, accumulation;
+    int64_t number;              /* from 1 */
+    int64_t ranks, accumulation; /* accumulation 0: training.batch_schedule sets it */
     /* the outcome */
     int code;
     double seconds;

@@ -51,7 +51,7 @@ static Status attempt_choose(Supervisor *s) {
     if (slots == 0) return OK;
     int64_t ranks = ranks_fit(product, slots < wanted ? slots : wanted);
     s->attempt.ranks = ranks;
-    s->attempt.accumulation = product / ranks;
+    s->attempt.accumulation = s->config->training.batch_schedule.count > 0 ? 0 : product / ranks;
     return OK;
 }
 
