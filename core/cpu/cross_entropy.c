@@ -1,9 +1,11 @@
 #include "core/ops/cross_entropy.h"
 
 #include "core/cpu/real.h"
+#include "core/ops/quantize.h"
 #include "core/step.h"
 
 DECLARE_KERNELS(cross_entropy);
+Status quantize_cpu(const Node *node, void *stream);
 
 enum { SUM_BLOCK = 512 };
 
@@ -89,6 +91,16 @@ static real row_without_target(real *x, int32_t target, int64_t V) {
     return value;
 }
 
+/* Quantizes the gradient, which is in the place of the logits. Programs in f64 do not. */
+static Status gradient_quantize(const Node *node) {
+    Tensor *inputs[] = {node->outputs[1], node->inputs[CROSS_ENTROPY_SCALE], NULL};
+    Tensor *outputs[QUANTIZE_OUTPUTS] = {[QUANTIZED] = node->outputs[CROSS_ENTROPY_Q],
+                                         [QUANTIZE_OBSERVED] =
+                                             node->outputs[CROSS_ENTROPY_OBSERVED]};
+    QuantizeAttrs attrs = {.values = QUANTIZE_X};
+    return quantize_cpu(&(Node){.attrs = &attrs, .inputs = inputs, .outputs = outputs}, NULL);
+}
+
 Status KERNEL(cross_entropy)(const Node *node, void *stream) {
     (void)stream;
     const CrossEntropyAttrs *attrs = node->attrs;
@@ -111,5 +123,5 @@ Status KERNEL(cross_entropy)(const Node *node, void *stream) {
         }
         memset(in + V, 0, (size_t)(Vp - V) * sizeof *x);
     }
-    return OK;
+    return node->outputs[CROSS_ENTROPY_Q] == NULL ? OK : gradient_quantize(node);
 }

@@ -7,6 +7,7 @@
 #include "core/float8.h"
 
 Status quantize_cpu(const Node *node, void *stream);
+Status float8_transpose_cpu(const Node *node, void *stream);
 Status float8_scale_cpu(const Node *node, void *stream);
 
 static uint32_t size_bits(float value) {
@@ -80,6 +81,18 @@ Status quantize_cpu(const Node *node, void *stream) {
         observed[OBSERVED_SATURATED] += saturated;
     }
     if (node->outputs[QUANTIZE_SUMS] != NULL) column_sums(node, rows, columns);
+    return OK;
+}
+
+Status float8_transpose_cpu(const Node *node, void *stream) {
+    (void)stream;
+    const uint8_t *q = tensor_data(node->inputs[0]);
+    uint8_t *transposed = tensor_data(node->outputs[0]);
+    int64_t rows = tensor_rows(node->inputs[0]), columns = tensor_columns(node->inputs[0]);
+#pragma omp parallel for schedule(static)
+    for (int64_t j = 0; j < columns; j++) {
+        for (int64_t row = 0; row < rows; row++) transposed[j * rows + row] = q[row * columns + j];
+    }
     return OK;
 }
 

@@ -8,13 +8,11 @@
  *
  * With a softcap (CAPPED) an element costs four more operations of the special-function unit: some
  * 7 us a row, which then bound the kernel. */
-#include "core/cuda/cross_entropy.cuh"
-
+#include "core/cuda/cross_entropy_share.cuh"
+#include "core/ops/quantize.h"
 #include "core/step.h"
 
 #include <cuda_pipeline.h>
-
-enum { MAX_PACKS = 7 };
 
 template <typename T>
 struct LossParams {
@@ -26,6 +24,9 @@ struct LossParams {
     double scale;
     bool gradient;
     Softcap softcap;
+    uint8_t *q; /* with its scale, and the observation of core/ops/quantize.h or NULL */
+    const float *q_scale;
+    uint32_t *observed;
 };
 
 /* The number of valid elements in the pack; W if it lies inside the vocabulary. */
@@ -69,14 +70,37 @@ static __device__ __forceinline__ float loss_scale(const LossParams<T> &p) {
     return (float)(p.scale * (double)p.step->loss_scale);
 }
 
+/* The gradient of the target is the greatest of its row, because the others sum to its size. */
+template <typename T, int TO>
+static __device__ __forceinline__ void observe(const LossParams<T> &p, float gradient,
+                                               float inverse) {
+    constexpr float most = TO == TO_E5M2 ? 57344.0f : 448.0f;
+    float value = to_float(from_float<T>(gradient));
+    uint32_t bits = __float_as_uint(value) & 0x7FFFFFFF;
+    if (p.observed == NULL) return;
+    if (bits > *(volatile uint32_t *)(p.observed + OBSERVED_LARGEST))
+        atomicMax(p.observed + OBSERVED_LARGEST, bits);
+    if (bits < 0x7F800000 && fabsf(value * inverse) > most)
+        atomicAdd(p.observed + OBSERVED_SATURATED, 1u);
+}
+
 template <typename T, bool CAPPED, int W>
 static __device__ __forceinline__ void cap_pack(float (&x)[W], Softcap softcap) {
 #pragma unroll
     for (int k = 0; k < W; k++) x[k] = capped<T, CAPPED>(x[k], softcap);
 }
 
+/* x[k], without an index in a register. */
+template <int W>
+static __device__ __forceinline__ float pack_element(const float (&x)[W], int k) {
+    float element = x[0];
+#pragma unroll
+    for (int i = 1; i < W; i++) element = k == i ? x[i] : element;
+    return element;
+}
+
 /* One block per row; reads the row twice. */
-template <typename T, int W, bool CAPPED>
+template <typename T, int W, bool CAPPED, int TO>
 static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p) {
     T *logits = p.logits + (int64_t)blockIdx.x * p.Vp;
     RowTarget target = target_of(p.targets[blockIdx.x], p.V);
@@ -111,29 +135,16 @@ static __global__ void __launch_bounds__(THREADS) direct_kernel(LossParams<T> p)
 #pragma unroll
             for (int k = 0; k < W; k++) x[k] = x[k] == 0 ? 0 : x[k] * slope[k];
         }
-        store<W>(logits + j, x);
+        if constexpr (TO == TO_LOGITS) {
+            store<W>(logits + j, x);
+        } else {
+            float inverse = 1.0f / *p.q_scale;
+            store_codes<T, TO>(p.q + (int64_t)blockIdx.x * p.Vp + j, x, inverse);
+            int k = target.is_column ? target.column - j : target.is_ignored ? -1 : 0;
+            if ((unsigned)k < W) observe<T, TO>(p, pack_element(x, k), inverse);
+        }
     }
 }
-
-/* Two 16-bit elements in a register. */
-static __device__ __forceinline__ float2 unpack(uint32_t word, __nv_bfloat16) {
-    return make_float2(__uint_as_float(word << 16), __uint_as_float(word & 0xFFFF0000u));
-}
-static __device__ __forceinline__ float2 unpack(uint32_t word, __half) {
-    return __half22float2(*reinterpret_cast<const __half2 *>(&word));
-}
-static __device__ __forceinline__ uint32_t pack(float low, float high, __nv_bfloat16) {
-    __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<uint32_t *>(&pair);
-}
-static __device__ __forceinline__ uint32_t pack(float low, float high, __half) {
-    __half2 pair = __floats2half2_rn(low, high);
-    return *reinterpret_cast<uint32_t *>(&pair);
-}
-
-/* A thread's share of a row: words[n][i] holds elements (n * THREADS + threadIdx.x) * 8 + 2 i and
- * the next one. */
-typedef uint32_t RowShare[MAX_PACKS][4];
 
 /* Starts the copy of this thread's packs of a row into shared memory. */
 template <typename T>
@@ -146,103 +157,7 @@ static __device__ __forceinline__ void row_copy(const LossParams<T> &p, T *to, i
     __pipeline_commit();
 }
 
-/* Exponentials are stored multiplied by 2^SHIFT: f16 would lose the small ones. */
-template <typename T>
-constexpr float SHIFT = std::is_same_v<T, __half> ? 14.0f : 0.0f;
-
-/* Replaces the columns of the pack at j from `end` on by the halves of `fill`. */
-static __device__ __forceinline__ void pack_end(uint32_t (&words)[4], int j, int end,
-                                                uint32_t fill) {
-    if (j + 8 <= end) return;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        if (j + 2 * i >= end) words[i] = fill;
-        if (j + 2 * i + 1 == end) words[i] = (words[i] & 0xFFFFu) | (fill & 0xFFFF0000u);
-    }
-}
-
-/* Loads the share from shared memory; padding columns become -infinity, whose exponential is 0. */
-template <typename T>
-static __device__ __forceinline__ void share_load(RowShare &words, const T *copied, int V) {
-    const uint32_t lowest = pack(-INFINITY, -INFINITY, T());
-#pragma unroll
-    for (int n = 0; n < MAX_PACKS; n++) {
-        int j = (n * THREADS + (int)threadIdx.x) * 8;
-        uint4 word = make_uint4(lowest, lowest, lowest, lowest);
-        if (j < V) word = *reinterpret_cast<const uint4 *>(copied + j);
-        words[n][0] = word.x, words[n][1] = word.y, words[n][2] = word.z, words[n][3] = word.w;
-        pack_end(words[n], j, V, lowest);
-    }
-}
-
-template <typename T>
-static __device__ __forceinline__ float share_maximum(const RowShare &words) {
-    float maximum = -FLT_MAX;
-#pragma unroll
-    for (int n = 0; n < MAX_PACKS; n++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float2 x = unpack(words[n][i], T());
-            maximum = fmaxf(maximum, fmaxf(x.x, x.y));
-        }
-    }
-    return maximum;
-}
-
-/* Replaces the elements by their exponentials relative to `maximum`; returns the sum. */
-template <typename T, bool CAPPED>
-static __device__ __forceinline__ float share_exponentials(RowShare &words, float maximum,
-                                                           Softcap softcap) {
-    float sum = 0;
-#pragma unroll
-    for (int n = 0; n < MAX_PACKS; n++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float2 x = unpack(words[n][i], T());
-            x.x = exponential_below<T>(capped<T, CAPPED>(x.x, softcap), maximum, SHIFT<T>);
-            x.y = exponential_below<T>(capped<T, CAPPED>(x.y, softcap), maximum, SHIFT<T>);
-            sum += x.x + x.y;
-            words[n][i] = pack(x.x, x.y, T());
-        }
-    }
-    return sum;
-}
-
-/* The slope of the softcap at an element, from its exponential relative to `maximum`: in 16 bits it
- * holds the element to 2^-9. */
-template <typename T>
-static __device__ __forceinline__ float slope_at(float exponential, float maximum,
-                                                 Softcap softcap) {
-    if (exponential == 0) return 1.0f;
-    float shifted = __log2f(exponential) - SHIFT<T>;
-    return cap_slope(maximum + shifted * LN2, softcap);
-}
-
-/* Sets the columns from `end` on to 0. */
-template <typename T, bool CAPPED>
-static __device__ __forceinline__ void share_store(T *logits, const RowShare &words, float factor,
-                                                   int end, int Vp, float maximum,
-                                                   Softcap softcap) {
-#pragma unroll
-    for (int n = 0; n < MAX_PACKS; n++) {
-        int j = (n * THREADS + (int)threadIdx.x) * 8;
-        uint32_t out[4];
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float2 x = unpack(words[n][i], T()), slope = make_float2(1.0f, 1.0f);
-            if constexpr (CAPPED) {
-                slope = make_float2(slope_at<T>(x.x, maximum, softcap),
-                                    slope_at<T>(x.y, maximum, softcap));
-            }
-            out[i] = pack(x.x * factor * slope.x, x.y * factor * slope.y, T());
-        }
-        pack_end(out, j, end, 0);
-        if (j < Vp)
-            *reinterpret_cast<uint4 *>(logits + j) = make_uint4(out[0], out[1], out[2], out[3]);
-    }
-}
-
-template <typename T, bool CAPPED>
+template <typename T, bool CAPPED, int TO>
 static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParams<T> p) {
     extern __shared__ uint4 row_memory[];
     T *copied = reinterpret_cast<T *>(row_memory);
@@ -270,13 +185,25 @@ static __global__ void __launch_bounds__(THREADS, 1) overlapped_kernel(LossParam
         T *logits = p.logits + index * p.Vp;
         float factor =
             target.is_column ? scale / row.sum * exponential_below<T>(own, row.maximum) : NAN;
-        share_store<T, CAPPED>(logits, words, factor, target.is_ignored ? 0 : p.V, p.Vp, own,
-                               p.softcap);
+        int end = target.is_ignored ? 0 : p.V;
+        float inverse = TO == TO_LOGITS ? 1.0f : 1.0f / *p.q_scale;
+        uint8_t *q = p.q + index * p.Vp;
+        if constexpr (TO == TO_LOGITS)
+            share_store<T, CAPPED>(logits, words, factor, end, p.Vp, own, p.softcap);
+        else
+            share_store_codes<T, TO>(q, words, factor, end, p.Vp, inverse);
         /* in 16 bits, softmax - 1 would lose the digits of the softmax */
         float likelihood = exponential_below<T>(wanted, row.maximum, SHIFT<T>) / row.sum;
         float slope = CAPPED ? cap_slope(wanted, p.softcap) : 1.0f;
-        if (owner && target.is_column)
-            logits[target.column] = from_float<T>(scale * (likelihood - 1.0f) * slope);
+        float gradient = scale * (likelihood - 1.0f) * slope;
+        if constexpr (TO == TO_LOGITS) {
+            if (owner && target.is_column) logits[target.column] = from_float<T>(gradient);
+        } else {
+            float pair[4] = {to_float(from_float<T>(gradient))};
+            if (owner && target.is_column)
+                q[target.column] = (uint8_t)four_codes<TO == TO_E5M2>(pair, inverse);
+            if (owner && !target.is_ignored) observe<T, TO>(p, gradient, inverse);
+        }
     }
 }
 
@@ -288,28 +215,38 @@ static Status device_limits(int *shared, int *n_sms) {
     return Status{STATUS_OK};
 }
 
-template <typename T, int W, bool CAPPED>
+template <typename T, int W, bool CAPPED, int TO>
 static Status loss_launch(const LossParams<T> &p, cudaStream_t stream) {
     int shared, n_sms, row_bytes = p.Vp * (int)sizeof(T);
     TRY(device_limits(&shared, &n_sms));
     if constexpr (W == 8) {
         if (p.Vp <= MAX_PACKS * THREADS * W && p.Vp > THREADS * W && row_bytes + 1024 <= shared) {
-            CUDA_TRY(cudaFuncSetAttribute(overlapped_kernel<T, CAPPED>,
+            CUDA_TRY(cudaFuncSetAttribute(overlapped_kernel<T, CAPPED, TO>,
                                           cudaFuncAttributeMaxDynamicSharedMemorySize, row_bytes));
             unsigned blocks = (unsigned)(p.rows < n_sms ? p.rows : n_sms);
-            overlapped_kernel<T, CAPPED><<<blocks, THREADS, (size_t)row_bytes, stream>>>(p);
+            overlapped_kernel<T, CAPPED, TO><<<blocks, THREADS, (size_t)row_bytes, stream>>>(p);
             return cuda_launched("cross_entropy");
         }
     }
     unsigned wanted = (blocks_for(p.Vp, W) + 31) / 32 * 32,
              threads = wanted > THREADS ? (unsigned)THREADS : wanted;
-    direct_kernel<T, W, CAPPED><<<(unsigned)p.rows, threads, 0, stream>>>(p);
+    direct_kernel<T, W, CAPPED, TO><<<(unsigned)p.rows, threads, 0, stream>>>(p);
     return cuda_launched("cross_entropy");
+}
+
+/* Columns of q are a multiple of 16, so packs fit. */
+template <typename T>
+static Status codes_launch(const LossParams<T> &p, DType dtype, cudaStream_t stream) {
+    constexpr int W = 16 / sizeof(T);
+    if (!fits_packs<T>(p.Vp, p.logits, p.q))
+        return ERROR(STATUS_UNSUPPORTED, "cross_entropy: logits of %d columns in eight bits", p.Vp);
+    return dtype == DTYPE_F8E5M2 ? loss_launch<T, W, false, TO_E5M2>(p, stream)
+                                 : loss_launch<T, W, false, TO_E4M3>(p, stream);
 }
 
 extern "C" Status cross_entropy_cuda(const Node *node, void *stream) {
     const CrossEntropyAttrs *attrs = (const CrossEntropyAttrs *)node->attrs;
-    const Tensor *logits = node->outputs[1];
+    const Tensor *logits = node->outputs[1], *q = node->outputs[CROSS_ENTROPY_Q];
     TRY(need_f32(node->outputs[0], "the losses"));
     if (tensor_rows(logits) == 0) return Status{STATUS_OK};
     return dispatch_real(logits->dtype, [&](auto type) {
@@ -320,10 +257,14 @@ extern "C" Status cross_entropy_cuda(const Node *node, void *stream) {
         p.rows = (int)tensor_rows(logits), p.V = (int)attrs->V, p.Vp = (int)tensor_columns(logits);
         p.scale = attrs->scale, p.gradient = attrs->gradient, p.softcap.cap = (float)attrs->softcap;
         if (attrs->softcap > 0) p.softcap.inverse = (float)(1 / attrs->softcap);
+        p.q = data_of<uint8_t>(q), p.q_scale = data_of<float>(node->inputs[CROSS_ENTROPY_SCALE]);
+        p.observed = data_of<uint32_t>(node->outputs[CROSS_ENTROPY_OBSERVED]);
+        if (q != NULL) return codes_launch(p, q->dtype, (cudaStream_t)stream);
         return dispatch_width<T>(fits_packs<T>(p.Vp, p.logits), [&](auto width) {
             constexpr int W = decltype(width)::value;
-            return attrs->softcap > 0 ? loss_launch<T, W, true>(p, (cudaStream_t)stream)
-                                      : loss_launch<T, W, false>(p, (cudaStream_t)stream);
+            return attrs->softcap > 0
+                       ? loss_launch<T, W, true, TO_LOGITS>(p, (cudaStream_t)stream)
+                       : loss_launch<T, W, false, TO_LOGITS>(p, (cudaStream_t)stream);
         });
     });
 }

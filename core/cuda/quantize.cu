@@ -13,10 +13,10 @@
 
 #include "core/cuda/columns.cuh"
 #include "core/cuda/cuda_common.cuh"
+#include "core/cuda/float8.cuh"
 #include "core/float8.h"
 
 #include <algorithm>
-#include <cuda_fp8.h>
 
 enum {
     THREADS = 256,
@@ -73,16 +73,6 @@ static __device__ __forceinline__ uint32_t tame(float (&v)[CHUNK], float inverse
     return saturated;
 }
 
-template <bool E5M2>
-static __device__ __forceinline__ uint32_t four_codes(const float *v, float inverse) {
-    constexpr __nv_fp8_interpretation_t format = E5M2 ? __NV_E5M2 : __NV_E4M3;
-    uint32_t low = __nv_cvt_float2_to_fp8x2(make_float2(v[0] * inverse, v[1] * inverse),
-                                            __NV_SATFINITE, format),
-             high = __nv_cvt_float2_to_fp8x2(make_float2(v[2] * inverse, v[3] * inverse),
-                                             __NV_SATFINITE, format);
-    return low | high << 16;
-}
-
 /* Bytes 4 i + j of a column, from word j of `rows`. */
 static __device__ __forceinline__ void transpose_4x4(const uint32_t (&rows)[4],
                                                      uint32_t (&columns)[4]) {
@@ -97,27 +87,26 @@ static __device__ __forceinline__ void transpose_4x4(const uint32_t (&rows)[4],
 }
 
 /* Stores 16 rows of 4 columns of the tile. */
-template <typename T>
-static __device__ __forceinline__ void store_transposed(const QuantizeParams<T> &p,
-                                                        const uint32_t *tile) {
+static __device__ __forceinline__ void store_transposed(uint8_t *transposed, int64_t rows,
+                                                        int64_t columns, const uint32_t *tile) {
     int group = threadIdx.x % CHUNKS, word = threadIdx.x / CHUNKS; /* of 16 rows; of 4 columns */
     int64_t row = (int64_t)blockIdx.y * QUANTIZE_TILE + group * CHUNK,
             column = (int64_t)blockIdx.x * QUANTIZE_TILE + word * 4;
-    if (row >= p.rows || column >= p.columns) return;
+    if (row >= rows || column >= columns) return;
     uint32_t turned[4][4];
     const uint32_t *from = tile + group * CHUNK * WORDS + (word ^ group << 2);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        uint32_t words[4], columns[4];
+        uint32_t words[4], bytes[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) words[j] = from[(4 * i + j) * WORDS];
-        transpose_4x4(words, columns);
+        transpose_4x4(words, bytes);
 #pragma unroll
-        for (int j = 0; j < 4; j++) turned[j][i] = columns[j];
+        for (int j = 0; j < 4; j++) turned[j][i] = bytes[j];
     }
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        *reinterpret_cast<uint4 *>(p.transposed + (column + j) * p.rows + row) =
+        *reinterpret_cast<uint4 *>(transposed + (column + j) * rows + row) =
             make_uint4(turned[j][0], turned[j][1], turned[j][2], turned[j][3]);
     }
 }
@@ -192,7 +181,7 @@ static __global__ void __launch_bounds__(THREADS) quantize_kernel(QuantizeParams
     }
     if (p.transposed != NULL) {
         __syncthreads();
-        store_transposed(p, reinterpret_cast<const uint32_t *>(tile));
+        store_transposed(p.transposed, p.rows, p.columns, reinterpret_cast<const uint32_t *>(tile));
     }
     if constexpr (SUMS) store_sums(p, sums);
 }
@@ -239,6 +228,33 @@ extern "C" Status quantize_cuda(const Node *node, void *stream) {
     ColumnSum job = {data_of<float>(sums), data_of<float>(node->workspace), attrs->accumulate_sums};
     return columns_sum(job, ColumnSum{}, blocks_for(rows, QUANTIZE_TILE), columns, columns,
                        (cudaStream_t)stream);
+}
+
+/* Block index as above. */
+static __global__ void __launch_bounds__(THREADS)
+    transpose_kernel(const uint8_t *q, uint8_t *transposed, int64_t rows, int64_t columns) {
+    __shared__ uint4 tile[QUANTIZE_TILE * CHUNKS];
+    int chunk = threadIdx.x % CHUNKS;
+    int64_t column = (int64_t)blockIdx.x * QUANTIZE_TILE + chunk * CHUNK,
+            first = (int64_t)blockIdx.y * QUANTIZE_TILE;
+#pragma unroll
+    for (int r = threadIdx.x / CHUNKS; r < QUANTIZE_TILE; r += SLOTS) {
+        if (first + r >= rows || column >= columns) break;
+        tile[r * CHUNKS + (chunk ^ r / CHUNK)] =
+            *reinterpret_cast<const uint4 *>(q + (first + r) * columns + column);
+    }
+    __syncthreads();
+    store_transposed(transposed, rows, columns, reinterpret_cast<const uint32_t *>(tile));
+}
+
+extern "C" Status float8_transpose_cuda(const Node *node, void *stream) {
+    const Tensor *q = node->inputs[0];
+    int64_t rows = tensor_rows(q), columns = tensor_columns(q);
+    if (rows * columns == 0) return Status{STATUS_OK};
+    dim3 grid(blocks_for(columns, QUANTIZE_TILE), blocks_for(rows, QUANTIZE_TILE));
+    transpose_kernel<<<grid, THREADS, 0, (cudaStream_t)stream>>>(
+        data_of<uint8_t>(q), data_of<uint8_t>(node->outputs[0]), rows, columns);
+    return cuda_launched("transpose");
 }
 
 template <typename T>

@@ -4,10 +4,12 @@
 
 DECLARE_KERNELS(cross_entropy);
 
-/* With a gradient, logits are read and written. */
+/* With a gradient, logits are read and written, or q is written. */
 static Cost cross_entropy_cost(const Node *node) {
     const CrossEntropyAttrs *attrs = node->attrs;
+    const Tensor *q = node->outputs[CROSS_ENTROPY_Q];
     double logits = (double)tensor_bytes(node->outputs[1]);
+    if (q != NULL) return (Cost){.bytes = logits + (double)tensor_bytes(q)};
     return (Cost){.bytes = attrs->gradient ? 2 * logits : logits};
 }
 
@@ -30,6 +32,7 @@ void cross_entropy_record(Program *p, Tensor *losses, Tensor *logits, Tensor *ta
         return;
     }
     attrs.gradient = p->training;
-    program_record(p, (Recording){&cross_entropy_op, &attrs, sizeof attrs, TENSORS(targets, step),
-                                  TENSORS(losses, logits), NULL});
+    program_record(p, (Recording){&cross_entropy_op, &attrs, sizeof attrs,
+                                  TENSORS(targets, step, NULL), TENSORS(losses, logits, NULL, NULL),
+                                  NULL});
 }

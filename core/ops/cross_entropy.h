@@ -13,6 +13,10 @@
  * chooses the divisor of the mean through `scale`, and decides whether ignored rows count. Any
  * other target outside [0, V) makes the row's loss and gradient NaN.
  *
+ * With `q`, the gradient is written there instead, in eight bits as by core/ops/quantize.h, and the
+ * logits are undefined afterwards: core/passes/fuse_quantize.h. On a GPU `observed` sees the
+ * gradients of the targets alone, which are the greatest of their rows.
+ *
  * Source of the softcap: Gemma 2, arXiv:2408.00118, section 2. */
 #pragma once
 
@@ -27,7 +31,11 @@ typedef struct CrossEntropyAttrs {
     bool gradient;  /* whether to replace the logits by their gradient */
 } CrossEntropyAttrs;
 
-/* inputs targets, step; outputs losses, logits (read, then their gradient). */
+/* Positions of the inputs and outputs that only the fused op has. */
+enum { CROSS_ENTROPY_SCALE = 2, CROSS_ENTROPY_Q = 2, CROSS_ENTROPY_OBSERVED };
+
+/* inputs targets, step, scale of q|NULL; outputs losses, logits (read, then their gradient),
+ * q|NULL, observed|NULL. */
 extern const Op cross_entropy_op;
 
 /* attrs.gradient is set here, to p->training.

@@ -2,6 +2,8 @@
 
 Status quantize_cpu(const Node *node, void *stream);
 Status quantize_cuda(const Node *node, void *stream);
+Status float8_transpose_cpu(const Node *node, void *stream);
+Status float8_transpose_cuda(const Node *node, void *stream);
 Status float8_scale_cpu(const Node *node, void *stream);
 Status float8_scale_cuda(const Node *node, void *stream);
 
@@ -48,6 +50,19 @@ const Op float8_scale_op = {
                        CUDA_KERNEL(float8_scale, DTYPES_REAL, .refuses = device_refuses,
                                    .workspace = largest_cuda, .speed = SPEED(6.0, 0, 0.80))),
 };
+
+const Op float8_transpose_op = {
+    .name = "float8_transpose",
+    .kernels = KERNELS(
+        &(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPES_F8, .run = float8_transpose_cpu},
+        CUDA_KERNEL(float8_transpose, DTYPES_F8, .refuses = device_refuses,
+                    .speed = {[PRECISION_EIGHT] = {3.0, 0, 0.80}})),
+};
+
+void float8_transpose_record(Program *p, Tensor *transposed, Tensor *q) {
+    program_record(
+        p, (Recording){&float8_transpose_op, NULL, 0, TENSORS(q), TENSORS(transposed), NULL});
+}
 
 static bool sizes_fit(Program *p, const Tensor *x) {
     if (tensor_rows(x) % QUANTIZE_UNIT == 0 && tensor_columns(x) % QUANTIZE_UNIT == 0) return true;

@@ -63,6 +63,10 @@ Quantized quantize_record(Program *p, Tensor *x, const Float8Operand *operand, Q
  * quantization of x that has the layouts. */
 Quantized quantize_once(Program *p, Tensor *x, const Float8Operand *operand, QuantizeWants wants);
 
+/* float8_transpose: transposed = q^T. inputs q; outputs transposed. */
+extern const Op float8_transpose_op;
+void float8_transpose_record(Program *p, Tensor *transposed, Tensor *q);
+
 /* float8_scale: scale = the scale of x in the format, by core/float8.h; 1 if x is 0 or not finite.
  * inputs x; outputs scale (1). */
 typedef struct Float8ScaleAttrs {

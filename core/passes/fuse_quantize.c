@@ -1,5 +1,6 @@
 #include "core/passes/fuse_quantize.h"
 
+#include "core/ops/cross_entropy.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear_f8_gradient.h"
 
@@ -51,6 +52,20 @@ static void node_remove(Program *p, int at) {
     p->n_nodes--;
 }
 
+static bool loss_is_fusible(const Node *from, const Node *node) {
+    const CrossEntropyAttrs *attrs = from->attrs;
+    return attrs->softcap == 0 && from->outputs[1] == node->inputs[0] &&
+           node->outputs[QUANTIZED] != NULL && node->outputs[QUANTIZE_SUMS] == NULL;
+}
+
+static bool gelu_is_fusible(const Program *p, int writer, int at) {
+    const Node *from = p->nodes[writer];
+    const Tensor *x = p->nodes[at]->inputs[0];
+    if (from->outputs[0] != x) return false;
+    if (from->op == &gelu_op && previous_user(p, writer, x->buffer) >= 0) return false;
+    return !is_written_between(p, writer, at, from->inputs[0]->buffer);
+}
+
 /* The node that wrote x, if it and the quantization at `at` can become one. */
 static int fusible_writer(const Program *p, int at) {
     const Node *node = p->nodes[at];
@@ -59,13 +74,29 @@ static int fusible_writer(const Program *p, int at) {
     int writer = previous_user(p, at, x->buffer);
     if (writer < 0 || is_used_after(p, at, x->buffer)) return -1;
     const Node *from = p->nodes[writer];
+    if (from->op == &cross_entropy_op) return loss_is_fusible(from, node) ? writer : -1;
     bool is_gelu = from->op == &gelu_op || from->op == &gelu_backward_op;
-    if (!is_gelu || from->outputs[0] != x) return -1;
-    if (from->op == &gelu_op && previous_user(p, writer, x->buffer) >= 0) return -1;
-    return is_written_between(p, writer, at, from->inputs[0]->buffer) ? -1 : writer;
+    return is_gelu && gelu_is_fusible(p, writer, at) ? writer : -1;
 }
 
-static void fuse(Program *p, int writer, int at) {
+/* cross_entropy writes q, from which float8_transpose makes the other layout. */
+static void loss_fuse(Program *p, int writer, int at) {
+    Node *from = p->nodes[writer], *node = p->nodes[at];
+    Tensor *q = node->outputs[QUANTIZED], *transposed = node->outputs[QUANTIZED_TRANSPOSED];
+    from->inputs[CROSS_ENTROPY_SCALE] = node->inputs[1];
+    from->outputs[CROSS_ENTROPY_Q] = q;
+    from->outputs[CROSS_ENTROPY_OBSERVED] = node->outputs[QUANTIZE_OBSERVED];
+    if (transposed != NULL) {
+        const char *label = p->label;
+        p->label = node->label;
+        float8_transpose_record(p, transposed, q);
+        program_move_before(p, program_last(p), node);
+        p->label = label;
+    }
+    node_remove(p, program_position(p, node));
+}
+
+static void gelu_fuse(Program *p, int writer, int at) {
     const Node *from = p->nodes[writer];
     Node *node = p->nodes[at];
     QuantizeAttrs *attrs = arena_alloc(&p->arena, sizeof *attrs);
@@ -91,7 +122,11 @@ void quantize_fuse(Program *p) {
     for (int i = p->n_nodes - 1; i >= 0 && !program_failed(p); i--) {
         int writer = fusible_writer(p, i);
         if (writer < 0) continue;
-        fuse(p, writer, i);
-        i--;
+        if (p->nodes[writer]->op == &cross_entropy_op) {
+            loss_fuse(p, writer, i);
+        } else {
+            gelu_fuse(p, writer, i);
+            i--;
+        }
     }
 }

@@ -5,10 +5,12 @@
 #include "core/autodiff.h"
 #include "core/bound_program.h"
 #include "core/float8.h"
+#include "core/ops/cross_entropy.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear_f8.h"
 #include "core/passes/fuse_quantize.h"
 #include "core/rng.h"
+#include "core/step.h"
 #include "core/store.h"
 
 #include <math.h>
@@ -213,6 +215,66 @@ static int mlp_run(bool fuses, float *gradients) {
     return nodes;
 }
 
+/* The head: logits, their loss and gradient, with fusion or without. Returns the losses, dx and
+ * dw. */
+static int head_run(bool fuses, float *results) {
+    Fixture f;
+    int nodes = 0;
+    LinearF8 layer = {.x = {.dtype = DTYPE_F8E4M3},
+                      .w = {.dtype = DTYPE_F8E4M3},
+                      .dy = {.dtype = DTYPE_F8E5M2},
+                      .forward = true,
+                      .dx = true,
+                      .dw = true};
+    if (fixture_open(&f, true)) {
+        Section *bytes = NULL;
+        Tensor scales[3], *step = NULL, *targets = NULL;
+        program_check(f.p, store_section(f.store, "s", BUFFER_INPUTS, DTYPE_U8, &bytes));
+        program_check(
+            f.p, section_add(f.store, bytes, "step", 1, (int64_t[]){sizeof(StepState)}, &step));
+        program_check(f.p,
+                      section_add(f.store, f.integers, "targets", 1, (int64_t[]){ROWS}, &targets));
+        for (int i = 0; i < 3; i++) {
+            scales[i] = *f.scales;
+            scales[i].offset += (size_t)i * sizeof(float);
+            scales[i].shape[0] = 1;
+        }
+        layer.x.scale = &scales[0], layer.w.scale = &scales[1], layer.dy.scale = &scales[2];
+        layer.dy.observed = f.observed;
+        Tensor *losses = declare(&f, "losses", 1, (int64_t[]){ROWS});
+        f.x->needs_grad = f.w->needs_grad = true;
+        autodiff_watch(f.p, f.x, f.dx, false);
+        autodiff_watch(f.p, f.w, f.dw, false);
+        Tensor *logits = program_tensor(f.p, BUFFER_LOGITS, DTYPE_F32, 2, (int64_t[]){ROWS, N});
+        linear_f8_into(f.p, logits, f.x, f.w, &layer);
+        cross_entropy_record(f.p, losses, logits, targets,
+                             (CrossEntropyAttrs){.V = N - 3, .scale = 1.0 / ROWS}, step);
+        linear_f8_gradient_record(f.p, logits, f.x, f.w, NULL, &layer);
+        if (fuses) quantize_fuse(f.p);
+        nodes = f.p->n_nodes;
+        if (fixture_bind(&f)) {
+            ((StepState *)tensor_data(step))->loss_scale = 1;
+            for (int32_t i = 0; i < ROWS; i++)
+                ((int32_t *)tensor_data(targets))[i] = i == 5 ? CROSS_ENTROPY_IGNORED : i % (N - 3);
+            CHECK_OK(device_replay(f.device, f.p));
+            memcpy(results, tensor_data(losses), sizeof(float) * ROWS);
+            memcpy(results + ROWS, tensor_data(f.dx), sizeof(float) * ROWS * K);
+            memcpy(results + ROWS + ROWS * K, tensor_data(f.dw), sizeof(float) * N * K);
+            memcpy(results + ROWS + ROWS * K + N * K, tensor_data(f.observed), 2 * sizeof(float));
+        }
+    }
+    fixture_close(&f);
+    return nodes;
+}
+
+static void the_loss_writes_eight_bits_without_changing_one(void) {
+    static float plain[ROWS + ROWS * K + N * K + 2], fused[ROWS + ROWS * K + N * K + 2];
+    int before = head_run(false, plain), after = head_run(true, fused);
+    CHECK(after == before); /* float8_transpose in the place of quantize */
+    CHECK(memcmp(plain, fused, sizeof plain) == 0);
+    CHECK(plain[0] > 0 && plain[ROWS] != 0 && plain[COUNT(plain) - 2] > 0);
+}
+
 static void fusion_changes_no_bit(void) {
     static float plain[ROWS * K + N * K], fused[ROWS * K + N * K];
     int before = mlp_run(false, plain), after = mlp_run(true, fused);
@@ -270,7 +332,9 @@ static void old_gpus_are_refused(void) {
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(layouts_maxima_and_sums_by_the_definition),
                           TEST(products_are_those_of_the_rounded_operands),
-                          TEST(fusion_changes_no_bit), TEST(a_current_scale_is_that_of_the_tensor),
+                          TEST(fusion_changes_no_bit),
+                          TEST(the_loss_writes_eight_bits_without_changing_one),
+                          TEST(a_current_scale_is_that_of_the_tensor),
                           TEST(old_gpus_are_refused)};
     return harness_run(argc, argv, "quantize", tests, COUNT(tests));
 }

@@ -279,9 +279,56 @@ def evaluates_the_same_in_training_and_by_itself():
             equal((found["tokens"], found["step"]), (1024, 10), "tokens, step")
 
 
+def needs_eight_bits():
+    needs_gpu()
+    found = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
+                           stdout=subprocess.PIPE, text=True, check=False).stdout
+    if float(found.split()[0]) < 8.9:
+        raise Skip("the GPU has no eight-bit products")
+
+
+def eight_bits_follow_the_emulation():
+    """In f32 and in bf16, with each scaling and recomputation; a run resumes to the bit."""
+    needs_eight_bits()
+    for scaling, recompute in (("delayed", "none"), ("current", "none"), ("delayed", "gelu"),
+                               ("delayed", "block")):
+        eight = {"training__matmul": "fp8", "training__fp8": {"scaling": scaling},
+                 "training__recompute": recompute}
+        name = "eight_%s_%s" % (scaling, recompute)
+        cpu = losses(run_of(name + "_cpu", "cpu", "float32", 40, **eight))
+        for dtype, within in (("float32", 5e-3), ("bfloat16", 2e-2)):
+            gpu = losses(run_of(name + "_" + dtype, "cuda", dtype, 40, **eight))
+            far = {step: (loss, gpu[step]) for step, loss in cpu.items()
+                   if not abs(gpu[step] - loss) <= within * loss}
+            check(not far, "%s %s: %r" % (name, dtype, dict(sorted(far.items())[:5])))
+    directory = run_directory("eight_delayed_none_bfloat16")
+    whole = states(checkpoints(directory))
+    for path in glob.glob(directory + "/checkpoints/step_*.h5"):
+        if int(path[-11:-3]) > 9:
+            os.remove(path)
+    train(os.path.join(WORK, "eight_delayed_none_bfloat16.yaml"))
+    equal(states(checkpoints(directory)), whole, "states after the resume")
+
+
+def eight_bits_on_two_ranks_agree_with_one():
+    needs_eight_bits()
+    eight = {"training__matmul": "fp8"}
+    one = losses(run_of("eight_one", "cuda", "bfloat16", 20, data__batch_size=4, **eight))
+    for shared in (False, True):
+        name = "eight_two_%d" % shared
+        train(config(name, device="cuda", model=MODEL, training__dtype="bfloat16",
+                     training__stop__steps=20, data__batch_size=2, share_gpu=True,
+                     training__shard_optimizer=shared, **eight), ranks=2)
+        two = losses(run_directory(name))
+        far = {step: (loss, two[step]) for step, loss in one.items()
+               if not abs(two[step] - loss) <= 5e-3 * loss}
+        check(not far, "optimizer shared: %r: %r" % (shared, far))
+
+
 if __name__ == "__main__":
     main(follows_the_cpu_in_f32, families_follow_the_cpu, repeats_bit_by_bit_in_bf16,
          repeats_bit_by_bit_in_f32, resumes_bit_by_bit, phases_follow_the_cpu_and_resume,
          two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16,
          recomputes_the_same, takes_what_is_planned, refuses_what_does_not_fit,
-         names_the_gradient_that_is_not_finite, evaluates_the_same_in_training_and_by_itself)
+         names_the_gradient_that_is_not_finite, evaluates_the_same_in_training_and_by_itself,
+         eight_bits_follow_the_emulation, eight_bits_on_two_ranks_agree_with_one)
