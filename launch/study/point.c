@@ -2,13 +2,13 @@
 
 #include "core/base/escape.h"
 #include "launch/base/text_file.h"
+#include "launch/base/utc.h"
 #include "launch/run/run_lock.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TAIL_BYTES = 1 << 16, NO_ROOM = 71 };
@@ -41,9 +41,8 @@ static void path_of(const StudyPoint *point, const char *name, char path[PATH_MA
 }
 
 static Status note(const StudyPoint *point, const char *what, const char *where) {
-    char path[PATH_MAX], line[256], now[32];
-    struct tm utc;
-    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&(time_t){time(NULL)}, &utc));
+    char path[PATH_MAX], line[256], now[UTC_BYTES];
+    utc_now(now);
     snprintf(line, sizeof line, "%s %s%s", what, now, where);
     path_of(point, "attempts.log", path);
     return text_file_append(path, line);

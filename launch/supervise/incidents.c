@@ -1,11 +1,11 @@
 #include "launch/supervise/incidents.h"
 
 #include "launch/base/text_file.h"
+#include "launch/base/utc.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static json_t *hosts_json(const HostList *hosts) {
@@ -18,9 +18,8 @@ static json_t *hosts_json(const HostList *hosts) {
 }
 
 static json_t *incident_json(const Incident *i) {
-    char now[32];
-    struct tm utc;
-    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&(time_t){time(NULL)}, &utc));
+    char now[UTC_BYTES];
+    utc_now(now);
     return json_pack("{s:s, s:I, s:I, s:o, s:f, s:i, s:s, s:I, s:I, s:s}", "time", now, "attempt",
                      (json_int_t)i->attempt, "ranks", (json_int_t)i->ranks, "hosts",
                      hosts_json(i->hosts), "seconds", i->seconds, "exit", i->code, "cause",
