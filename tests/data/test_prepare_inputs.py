@@ -425,7 +425,8 @@ def the_page_of_datasets_works(work):
 def an_interrupt_cleans_up(work):
     reader, writer = os.pipe()
     child = subprocess.Popen([PREPARE, "-", "--out=" + work + "/new/out", "--split=documents", ALL],
-                             stdin=reader, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                             stdin=reader, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     os.close(reader)
     os.write(writer, b"text " * 10000)
     while not glob.glob(work + "/new/out/.train.h5.*"):
