@@ -61,11 +61,47 @@ Status config_compare_resume(const Config *saved, const Config *now) {
     return status;
 }
 
+static bool starts_with(const char *path, const char *start) {
+    return strncmp(path, start, strlen(start)) == 0;
+}
+
+/* The states of the optimizers must be those of the checkpoint; their rates may differ. */
+static bool may_differ_on_branch(const Field *field, const Config *saved, const Config *now) {
+    static const char *const free_groups[] = {"optimizer.",         "training.batch_schedule",
+                                              "training.recompute", "attention.backends",
+                                              "attention.pick",     "branch_from"};
+    static const char *const states[] = {"optimizer.matrices", "optimizer.groups",
+                                         "optimizer.muon.normuon"};
+    if (may_differ_on_resume(field, saved, now)) return true;
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (strcmp(field->path, states[i]) == 0) return false;
+    }
+    for (size_t i = 0; i < sizeof free_groups / sizeof *free_groups; i++) {
+        if (starts_with(field->path, free_groups[i])) return true;
+    }
+    return false;
+}
+
+Status config_compare_branch(const Config *saved, const Config *now) {
+    char *text = NULL;
+    int count;
+    Status status = fields_compare(saved, now, may_differ_on_branch, &text, &count);
+    if (!failed(status) && count > 0) {
+        status =
+            ERROR(STATUS_CONFIG,
+                  "the run to branch from differs in %s; a branch may differ in batches, rates "
+                  "of the optimizer, lr_scheduler and training.stop",
+                  text);
+    }
+    free(text);
+    return status;
+}
+
 /* Keys that affect a run and may change. Paths of data are excluded, because data is identified by
  * its content. */
 static bool is_not_told(const Field *field, const Config *saved, const Config *now) {
     static const char *const listed[] = {"lr_scheduler.", "training.stop.", "evaluation.",
-                                         "checkpoint.", "logging."};
+                                         "checkpoint.",   "logging.",       "optimizer."};
     if (is_auto(field, now) || is_auto(field, saved)) return true;
     for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
         if (strncmp(field->path, listed[i], strlen(listed[i])) == 0) return false;

@@ -266,6 +266,7 @@ typedef struct Config {
     bool autotune;
     double deadline; /* seconds a collective waits without progress on a rank */
     const char *output;
+    const char *branch_from;      /* NULL: a new run starts with initial weights */
     const struct YamlNode *sweep; /* NULL: no sweep; see launch/config/sweep_points.h */
     ConfigReport report;
     ConfigLaunch launch;
@@ -285,6 +286,10 @@ char *config_text(const Config *config);
  * that may change. An `auto` in `now` matches any frozen value. An `auto` in `saved`, which no run
  * has resolved yet, matches any value. */
 NODISCARD Status config_compare_resume(const Config *saved, const Config *now);
+
+/* Whether a run under `now` may start from a checkpoint of a run under `saved`: as for a resume,
+ * but batches, rates of the optimizer and the choice of kernels may differ. */
+NODISCARD Status config_compare_branch(const Config *saved, const Config *now);
 
 /* Lists the differences of a resumed run that are allowed: schedule, stop rule, evaluation,
  * checkpoints, logging, batches; "" for none. *text is for free(), also after a failure. */

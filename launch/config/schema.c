@@ -302,6 +302,9 @@ const Field schema[] = {
     {"deadline", FIELD_DURATION, "7s", FROM(0.1, 1e6), AT(deadline), FREE,
      "maximum time that a collective waits for a rank without progress before the run ends"},
     {"output", FIELD_STRING, "runs/${name}", ANY, AT(output), FREE, "the run directory"},
+    {"branch_from", FIELD_STRING, NULL, ANY, AT(branch_from), MUST,
+     "a checkpoint of another run from which a new run goes on, maybe with other batches, learning "
+     "rates, schedule and end; the model must be the same"},
 
     {"sweep", FIELD_SWEEP, NULL, ANY, AT(sweep), FREE,
      "runs to make from this config: a map of keys to lists is a grid, a list of maps gives the "

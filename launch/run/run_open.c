@@ -109,7 +109,10 @@ static Status resume_from(Run *run, const char *checkpoint) {
     run->progress = (Progress){.best_step = -1,
                                .evaluated_step = -1,
                                .loss_scale = loss_scale_start(config_dtype(run->e.config))};
-    if (checkpoint[0] != '\0') TRY(state_load(&run->e, checkpoint, &run->progress, &run->changes));
+    const char *branch = run->e.config->branch_from;
+    bool branches = checkpoint[0] == '\0' && branch != NULL;
+    const char *path = branches ? branch : checkpoint;
+    if (path[0] != '\0') TRY(state_load(&run->e, path, branches, &run->progress, &run->changes));
     run->resumed_s = run->saved_at = run->progress.train_s;
     run->saved_step = run->progress.step;
     return batch_create(run);
@@ -134,9 +137,11 @@ Status run_open(Run *run, const char *resume) {
         metrics_say(run->metrics, "%s: this file system has no locks; let no second run use it",
                     run->directory);
     }
-    if (checkpoint[0] != '\0') {
-        metrics_say(run->metrics, "resumed from %s at step %lld", checkpoint,
-                    (long long)run->progress.step);
+    const char *branch = run->e.config->branch_from;
+    bool resumes = checkpoint[0] != '\0';
+    if (resumes || branch != NULL) {
+        metrics_say(run->metrics, "%s from %s at step %lld", resumes ? "resumed" : "branched",
+                    resumes ? checkpoint : branch, (long long)run->progress.step);
     }
     if (run->changes != NULL && run->changes[0] != '\0') {
         metrics_say(run->metrics, "changed since it was saved: %s", run->changes);

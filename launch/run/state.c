@@ -305,14 +305,15 @@ static Status scales_load(const Experiment *e, const CheckpointFile *file, Arena
     return OK;
 }
 
-static Status config_check(Experiment *e, const CheckpointFile *file, Arena *arena,
+static Status config_check(Experiment *e, const CheckpointFile *file, bool branches, Arena *arena,
                            char **changes) {
     char *text = NULL;
     Config *saved = NULL;
     TRY(checkpoint_read_text(file, "config", arena, &text));
     TRY(config_load_text(text, checkpoint_path(file), 0, NULL, &saved));
     Config now = config_resolved(e->config, &e->resolved);
-    Status status = config_compare_resume(saved, &now);
+    Status status =
+        branches ? config_compare_branch(saved, &now) : config_compare_resume(saved, &now);
     if (status.code == STATUS_CONFIG)
         status = ERROR(STATUS_CONFIG, "%s: %s", checkpoint_path(file), status_message());
     if (!failed(status)) status = config_changes(saved, &now, changes);
@@ -362,21 +363,31 @@ static Status progress_load(const CheckpointFile *file, Progress *p) {
     return checkpoint_read_i64(file, "updates", &p->loss_scale.updates);
 }
 
-static Status file_load(Experiment *e, const CheckpointFile *file, Arena *arena, Progress *progress,
-                        char **changes) {
-    TRY(config_check(e, file, arena, changes));
+/* A branch has its own step number and no best evaluation yet. */
+static void progress_branch(const Experiment *e, Progress *p) {
+    p->step = p->tokens / experiment_tokens_per_step(e);
+    p->best_step = p->evaluated_step = -1;
+}
+
+static Status contents_load(Experiment *e, const CheckpointFile *file, bool branches, Arena *arena,
+                            Progress *progress, char **changes) {
+    TRY(config_check(e, file, branches, arena, changes));
     TRY(data_identity_expect(&e->data, file));
     TRY(progress_load(file, progress));
-    TRY(world_check(e, file, progress));
+    if (branches)
+        progress_branch(e, progress);
+    else
+        TRY(world_check(e, file, progress));
     TRY(scales_load(e, file, arena));
     return state_load_weights(e, file, arena);
 }
 
-Status state_load(Experiment *e, const char *path, Progress *progress, char **changes) {
+Status state_load(Experiment *e, const char *path, bool branches, Progress *progress,
+                  char **changes) {
     CheckpointFile *file = NULL;
     Arena arena = {0};
     TRY(checkpoint_open(path, &file));
-    Status status = file_load(e, file, &arena, progress, changes);
+    Status status = contents_load(e, file, branches, &arena, progress, changes);
     checkpoint_close(&file);
     arena_free(&arena);
     return status;

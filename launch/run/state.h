@@ -45,8 +45,12 @@ void saver_destroy(Saver **saver);
 
 /* Loads weights, moments and progress from a checkpoint file, and checks that its config fits this
  * one. *changes, for free(), lists the allowed differences: see config_changes. Not collective.
- * Errors: STATUS_DATA naming file and position, STATUS_CONFIG naming each key that differs. */
-NODISCARD Status state_load(Experiment *e, const char *path, Progress *progress, char **changes);
+ * Errors: STATUS_DATA naming file and position, STATUS_CONFIG naming each key that differs.
+ * `branches`: for a new run that goes on from a checkpoint of another one (branch_from), which may
+ * differ as config_compare_branch says. Its step number follows from the tokens so far and its own
+ * batch; it has no best evaluation yet. */
+NODISCARD Status state_load(Experiment *e, const char *path, bool branches, Progress *progress,
+                            char **changes);
 
 /* Loads only the tensors, into the sections that the experiment has (generate has no moments). Not
  * collective. */
