@@ -28,6 +28,8 @@ static RunRecord record_of(const json_t *object, const char *metric) {
                        .val_loss = number_of(object, "val/loss"),
                        .tok_per_s = number_of(object, "tok_per_s"),
                        .mem_bytes = number_of(object, "mem_bytes"),
+                       .noise_scale = number_of(object, "noise_scale"),
+                       .joules = number_of(object, "joules"),
                        .metric = number_of(object, metric)};
 }
 

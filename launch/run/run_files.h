@@ -11,6 +11,7 @@
 /* A line of metrics.jsonl, by its keys. */
 typedef struct RunRecord {
     double step, tokens, train_s, train_loss, val_loss, tok_per_s, mem_bytes;
+    double noise_scale, joules;
     double metric; /* of the requested key */
 } RunRecord;
 

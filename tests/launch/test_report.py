@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 import e2e
 from e2e import check, equal
 
-CHARTS = ("best", "throughput", "memory", "loss_time", "loss_tokens")
+CHARTS = ("best", "throughput", "memory", "loss_time", "loss_tokens", "loss_energy", "noise_scale")
 
 
 def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), rate=1000.0, **summary):
@@ -26,10 +26,12 @@ def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), rate=1000.0
     with open(directory + "/metrics.jsonl", "w", encoding="utf-8") as file:
         for i, loss in enumerate(losses, 1):
             common = {
-                "step": 10 * i, "tokens": 1000 * i * batch, "train_s": 2.0 * i, "mem_bytes": 1 << 20
+                "step": 10 * i, "tokens": 1000 * i * batch, "train_s": 2.0 * i,
+                "mem_bytes": 1 << 20, "joules": 700.0 * i
             }
             file.write(
-                json.dumps({**common, "train/loss": loss + 0.1, "tok_per_s": rate + i}) + "\n")
+                json.dumps({**common, "train/loss": loss + 0.1, "tok_per_s": rate + i,
+                            "noise_scale": 500.0 * i}) + "\n")
             file.write(json.dumps({**common, "val/loss": loss}) + "\n")
     with open(directory + "/config.yaml", "w", encoding="utf-8") as file:
         file.write(
@@ -221,7 +223,9 @@ def charts_are_drawn():
     for text in ("Best validation loss after 6 s of training", "baseline", "flash", "oom",
                  "batch, sequences per rank"):
         check(text in svg, "best.svg without %r" % text)
-    check("flash, batch 8" in read(directory, "loss_time.svg"), "labels of curves")
+    for name, text in (("loss_time", "flash, batch 8"), ("loss_energy", "energy, J"),
+                       ("noise_scale", "gradient noise scale, tokens")):
+        check(text in read(directory, name + ".svg"), "%s.svg without %r" % (name, text))
     now = {
         path: state
         for path, state in e2e.tree(directory).items() if not path.startswith(directory + "/report")
@@ -231,7 +235,7 @@ def charts_are_drawn():
                                            for k, v in outside.items() if v},
           "what lies outside of report/")
     parsed = page(directory)
-    equal(parsed.tags.count("figure"), 5)
+    equal(parsed.tags.count("figure"), len(CHARTS))
     first = read(directory, "points.csv")
     report(directory)  # again, over the first report
     charts(directory)

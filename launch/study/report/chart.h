@@ -14,7 +14,7 @@ typedef struct ChartInfo {
     const char *caption; /* for the page */
 } ChartInfo;
 
-enum { MOST_CHARTS = 6, MOST_LABELS = 64 };
+enum { MOST_CHARTS = 8, MOST_LABELS = 64 };
 
 /* The charts of a study: a gnuplot script and a list. Empty charts are omitted. */
 typedef struct Charts {
@@ -40,7 +40,8 @@ void chart_begin(Results *results, FILE *file, const char *title, const Axis *x,
 /* Draws `plot` (the arguments of gnuplot's plot) as NAME.svg and NAME.png. */
 void chart_end(FILE *file, const char *name, const char *plot);
 
-/* Metric, throughput and memory against x; loss against time and tokens. */
+/* Metric, throughput and memory against x; loss against time, tokens and energy,
+ * and the gradient noise scale. */
 NODISCARD Status charts_of_marks(Results *results, Charts *charts);
 NODISCARD Status charts_of_curves(Results *results, Charts *charts);
 

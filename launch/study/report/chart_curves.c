@@ -1,5 +1,6 @@
-/* Charts of runs over time: the loss against time and against tokens, one line per point. Points of
- * the same series and x, which differ by seed, share a color and a label. */
+/* Charts of runs over time: the loss against time, tokens and energy, and the gradient noise scale,
+ * one line per point. Points of the same series and x, which differ by seed, share a color and a
+ * label. */
 #include "launch/study/report/chart.h"
 
 #include <math.h>
@@ -11,19 +12,15 @@ enum { MOST_BINS = 150, FEWEST_EVALUATIONS = 3 };
 /* The definition of one chart. */
 typedef struct CurvesChart {
     const char *name, *title, *caption, *x_label;
-    size_t x_offset; /* of RunRecord.train_s or RunRecord.tokens */
-    double unit;
-    bool validation; /* the validation loss; false: the training loss, averaged over intervals of
-                        the run */
+    const char *y_label;
+    size_t x_offset, y_offset; /* in RunRecord */
+    double unit;               /* of x */
+    bool has_marks;            /* the few values of a run are marked */
     bool log_x;
 } CurvesChart;
 
 static double member_of(const RunRecord *r, size_t offset) {
     return *(const double *)(const void *)((const char *)r + offset);
-}
-
-static double loss_of(const CurvesChart *c, const RunRecord *r) {
-    return c->validation ? r->val_loss : r->train_loss;
 }
 
 /* A vertex of a curve: the means over a bin of records. */
@@ -37,13 +34,13 @@ static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
     int n = 0;
     double x = 0, y = 0, in_bin = 0;
     for (size_t i = 0; i < p->n_records; i++)
-        usable += isfinite(loss_of(c, &p->records[i])) ? 1 : 0;
+        usable += isfinite(member_of(&p->records[i], c->y_offset)) ? 1 : 0;
     for (size_t i = 0; i < p->n_records; i++) {
-        double loss = loss_of(c, &p->records[i]),
+        double value = member_of(&p->records[i], c->y_offset),
                at = member_of(&p->records[i], c->x_offset) / c->unit;
-        if (!isfinite(loss)) continue;
+        if (!isfinite(value)) continue;
         seen++;
-        if (isfinite(at)) x += at, y += loss, in_bin++;
+        if (isfinite(at)) x += at, y += value, in_bin++;
         bool full = usable <= MOST_BINS || seen == usable || seen * MOST_BINS / usable > (size_t)n;
         if (!full || in_bin == 0) continue;
         if (n < MOST_BINS) out[n++] = (Vertex){x / in_bin, y / in_bin};
@@ -139,9 +136,9 @@ static void curve_put(Results *s, const CurvesChart *c, size_t index, Course *co
     if (group->curves++ == 0 || vertices[n - 1].x > group->end.x) group->end = vertices[n - 1];
     span_of_curve(course, vertices, n);
     block_put(course->blocks.file, index, vertices, n);
-    const char *style = n == 1                     ? "points pt 7 ps 0.6"
-                        : c->validation && n <= 12 ? "linespoints pt 7 ps 0.35"
-                                                   : "lines";
+    const char *style = n == 1                    ? "points pt 7 ps 0.6"
+                        : c->has_marks && n <= 12 ? "linespoints pt 7 ps 0.35"
+                                                  : "lines";
     fprintf(course->plot.file, "$run%zu using 1:2 with %s lw %.1f lc rgb '%s', ", index, style,
             line_width(group->series), group_color(course->groups, course->n_groups, which, 0).hex);
 }
@@ -163,9 +160,7 @@ static int labels_of_groups(Results *s, const Course *course, ChartLabel *labels
 static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course *course) {
     ChartLabel labels[MOST_LABELS];
     Axis x = {.letter = 'x', .label = c->x_label};
-    Axis y = {.letter = 'y',
-              .label = c->validation ? "validation loss, nats per token"
-                                     : "training loss, nats per token"};
+    Axis y = {.letter = 'y', .label = c->y_label};
     if (!c->log_x) range_add(&course->x, 0);
     axis_fit(&x, &course->x, c->log_x, 0.01);
     axis_fit(&y, &course->y, true, 0.04);
@@ -194,7 +189,7 @@ done:
     return status;
 }
 
-/* ---- both charts ----------------------------------------------------------------------------- */
+/* ---- the charts ------------------------------------------------------------------------------ */
 
 /* Uses the validation loss if every finished run has enough evaluations for a curve. */
 static bool shows_validation(const Results *s) {
@@ -218,39 +213,66 @@ static double longest(const Results *s, size_t offset) {
     return most;
 }
 
-Status charts_of_curves(Results *s, Charts *charts) {
+/* The loss, the validation loss if it has a curve. */
+static CurvesChart loss_chart(Results *s, const char *name, const char *against) {
     bool validation = shows_validation(s);
     const char *loss = validation ? "Validation loss" : "Training loss";
-    const char *caption = "One line a run; runs that differ by their seed alone share a color. The "
-                          "loss axis is logarithmic.";
-    double seconds = longest(s, offsetof(RunRecord, train_s)),
-           tokens = longest(s, offsetof(RunRecord, tokens));
-    CurvesChart time = {.name = "loss_time",
-                        .title =
-                            or_empty(arena_printf(&s->arena, "%s against training time", loss)),
-                        .caption = caption,
-                        .x_offset = offsetof(RunRecord, train_s),
-                        .validation = validation,
-                        .unit = seconds > 7200  ? 3600
-                                : seconds > 180 ? 60
-                                                : 1,
-                        .x_label = seconds > 7200  ? "training time, h"
-                                   : seconds > 180 ? "training time, min"
-                                                   : "training time, s"};
+    return (CurvesChart){
+        .name = name,
+        .title = or_empty(arena_printf(&s->arena, "%s against %s", loss, against)),
+        .caption = "One line a run; runs that differ by their seed alone share a color. The loss "
+                   "axis is logarithmic.",
+        .y_label = validation ? "validation loss, nats per token" : "training loss, nats per token",
+        .y_offset = validation ? offsetof(RunRecord, val_loss) : offsetof(RunRecord, train_loss),
+        .has_marks = validation};
+}
+
+static void x_is_time(const Results *s, CurvesChart *c) {
+    double seconds = longest(s, offsetof(RunRecord, train_s));
+    c->x_offset = offsetof(RunRecord, train_s);
+    c->unit = seconds > 7200 ? 3600 : seconds > 180 ? 60 : 1;
+    c->x_label = seconds > 7200  ? "training time, h"
+                 : seconds > 180 ? "training time, min"
+                                 : "training time, s";
+}
+
+static void x_is_tokens(const Results *s, CurvesChart *c) {
+    double tokens = longest(s, offsetof(RunRecord, tokens));
+    c->x_offset = offsetof(RunRecord, tokens);
+    c->log_x = true;
+    c->unit = tokens >= 3e9 ? 1e9 : tokens >= 3e6 ? 1e6 : tokens >= 3e3 ? 1e3 : 1;
+    c->x_label = tokens >= 3e9   ? "tokens, billions"
+                 : tokens >= 3e6 ? "tokens, millions"
+                 : tokens >= 3e3 ? "tokens, thousands"
+                                 : "tokens";
+}
+
+static void x_is_energy(const Results *s, CurvesChart *c) {
+    double joules = longest(s, offsetof(RunRecord, joules));
+    c->x_offset = offsetof(RunRecord, joules);
+    c->unit = joules >= 3.6e6 ? 3.6e6 : joules >= 3e3 ? 1e3 : 1;
+    c->x_label = joules >= 3.6e6 ? "energy, kWh" : joules >= 3e3 ? "energy, kJ" : "energy, J";
+}
+
+Status charts_of_curves(Results *s, Charts *charts) {
+    CurvesChart time = loss_chart(s, "loss_time", "training time"),
+                tokens = loss_chart(s, "loss_tokens", "tokens"),
+                energy = loss_chart(s, "loss_energy", "energy"), noise;
+    x_is_time(s, &time);
     TRY(chart_put(s, charts, &time));
-    CurvesChart by_tokens = {.name = "loss_tokens",
-                             .title = or_empty(arena_printf(&s->arena, "%s against tokens", loss)),
-                             .caption = caption,
-                             .x_offset = offsetof(RunRecord, tokens),
-                             .validation = validation,
-                             .log_x = true,
-                             .unit = tokens >= 3e9   ? 1e9
-                                     : tokens >= 3e6 ? 1e6
-                                     : tokens >= 3e3 ? 1e3
-                                                     : 1,
-                             .x_label = tokens >= 3e9   ? "tokens, billions"
-                                        : tokens >= 3e6 ? "tokens, millions"
-                                        : tokens >= 3e3 ? "tokens, thousands"
-                                                        : "tokens"};
-    return chart_put(s, charts, &by_tokens);
+    x_is_tokens(s, &tokens);
+    TRY(chart_put(s, charts, &tokens));
+    x_is_energy(s, &energy);
+    TRY(chart_put(s, charts, &energy));
+    noise = (CurvesChart){
+        .name = "noise_scale",
+        .title = "Gradient noise scale against tokens",
+        .caption =
+            "An estimate of the critical batch, in tokens per step: a run with a far smaller "
+            "batch gains from a larger one, a run with a far larger batch wastes tokens. "
+            "Both axes are logarithmic.",
+        .y_label = "gradient noise scale, tokens",
+        .y_offset = offsetof(RunRecord, noise_scale)};
+    x_is_tokens(s, &noise);
+    return chart_put(s, charts, &noise);
 }
