@@ -24,6 +24,10 @@ typedef struct SequenceSquaresAttrs {
     bool beta;
 } SequenceSquaresAttrs;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* inputs dy, x, mean|NULL, rstd; outputs units, whole. */
 extern const Op sequence_squares_op;
 
@@ -37,3 +41,7 @@ int64_t sequence_squares_parts(int64_t sequences);
  * sequences. Errors: STATUS_CONFIG if the rows do not divide. */
 Node *sequence_squares_record(Program *p, const Node *norm_backward, int64_t sequences,
                               Tensor *units, Tensor *whole);
+
+#ifdef __cplusplus
+}
+#endif
