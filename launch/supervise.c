@@ -3,9 +3,9 @@
 
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
+#include "launch/base/process.h"
 #include "launch/base/streams.h"
 #include "launch/config/config_load.h"
-#include "launch/study/process.h"
 
 #include <stdio.h>
 #include <stdlib.h>

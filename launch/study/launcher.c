@@ -1,7 +1,7 @@
 #include "launch/study/launcher.h"
 
 #include "core/device.h"
-#include "launch/study/process.h"
+#include "launch/base/process.h"
 #include "launch/study/shell_word.h"
 
 #include <limits.h>

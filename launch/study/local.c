@@ -2,9 +2,9 @@
 
 #include "core/base/clock.h"
 #include "core/base/escape.h"
+#include "launch/base/process.h"
 #include "launch/base/signals.h"
 #include "launch/study/overdue.h"
-#include "launch/study/process.h"
 #include "launch/study/table.h"
 #include "launch/study/tuning.h"
 

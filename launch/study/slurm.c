@@ -2,9 +2,9 @@
 
 #include "core/base/escape.h"
 #include "data/directory.h"
+#include "launch/base/process.h"
 #include "launch/base/text_file.h"
 #include "launch/study/launcher.h"
-#include "launch/study/process.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -2,11 +2,11 @@
 
 #include "core/base/clock.h"
 #include "core/base/escape.h"
+#include "launch/base/process.h"
 #include "launch/base/signals.h"
 #include "launch/base/text_file.h"
 #include "launch/study/launcher.h"
 #include "launch/study/overdue.h"
-#include "launch/study/process.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 #include "launch/supervise/hosts.h"
 
 #include "core/base/clock.h"
+#include "launch/base/process.h"
 #include "launch/base/text_file.h"
-#include "launch/study/process.h"
 
 #include <signal.h>
 #include <stdio.h>

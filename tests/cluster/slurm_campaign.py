@@ -196,34 +196,35 @@ def time_limit(slurm):
     return "%s %s; the script: %s" % (*state, ", ".join(re.findall("ended with .*", read(log))))
 
 
-def time_limit_of_a_supervised_job(slurm):
+def supervised(slurm, name, *options):
+    """A job of a supervised run that has begun: its number, its log."""
     body = "exec %s %s --ranks=$SLURM_NTASKS" % (os.path.join(ROOT, PROGRAMS, "supervise"),
-                                                 config("supervised_limit", **LONG))
-    job, log = slurm.submit("supervised_limit", body, *TWO_NODES)
-    slurm.wait("the run begins", lambda: steps_written("supervised_limit", 10))
+                                                 config(name, **LONG))
+    job, log = slurm.submit(name, body, *options)
+    slurm.wait("the run begins", lambda: steps_written(name, 10))
+    return job, log
+
+
+def lines_of(log, *texts):
+    return "".join("      %s\n" % line for line in read(log).splitlines()
+                   if any(text in line for text in texts))
+
+
+def time_limit_of_a_supervised_job(slurm):
+    job, log = supervised(slurm, "supervised_limit", *TWO_NODES)
     slurm.do("scancel", "--batch", "--signal=USR1", job)
-    state = slurm.ended(job)
-    return "%s %s\n%s" % (*state, "".join("      %s\n" % line for line in read(log).splitlines()
-                                          if "supervise: " in line or "resumed" in line))
+    return "%s %s\n%s" % (*slurm.ended(job), lines_of(log, "supervise: ", "resumed"))
 
 
 def a_killed_rank_in_a_supervised_job(slurm):
-    body = "%s %s --ranks=$SLURM_NTASKS" % (os.path.join(ROOT, PROGRAMS, "supervise"),
-                                            config("supervised_job", **LONG))
-    job, log = slurm.submit("supervised_job", body, *TWO_NODES)
-    slurm.wait("the run begins", lambda: steps_written("supervised_job", 10))
+    job, log = supervised(slurm, "supervised_job", *TWO_NODES)
     slurm.hosts.all[1].run("sh", "-c", "kill -9 $(pgrep -x train | head -1)")
-    state = slurm.ended(job)
-    return "%s %s\n%s" % (*state, "".join("      %s\n" % line for line in read(log).splitlines()
-                                          if "supervise: " in line or "resumed" in line))
+    return "%s %s\n%s" % (*slurm.ended(job), lines_of(log, "supervise: ", "resumed"))
 
 
 def a_killed_node(slurm):
     """Last: the node is gone. The job asks for one or two nodes, so that the other is enough."""
-    body = "%s %s --ranks=$SLURM_NTASKS" % (os.path.join(ROOT, PROGRAMS, "supervise"),
-                                            config("killed_node", **LONG))
-    job, log = slurm.submit("killed_node", body, "--nodes=1-2", "--ntasks=4")
-    slurm.wait("the run begins", lambda: steps_written("killed_node", 10))
+    job, log = supervised(slurm, "killed_node", "--nodes=1-2", "--ntasks=4")
     nodes = slurm.do("squeue", "-h", "-j", job, "-o", "%N").strip()
     begin = time.monotonic()
     slurm.hosts.all[1].kill()
@@ -232,11 +233,8 @@ def a_killed_node(slurm):
     slurm.wait("it runs again", lambda: "R" in slurm.do("squeue", "-h", "-j", job, "-o", "%t"))
     again = "%s after %.0f s" % (slurm.do("squeue", "-h", "-j", job, "-o", "%N").strip(),
                                  time.monotonic() - begin)
-    state = slurm.ended(job)
     return "on %s; requeued after %.0f s; again on %s; %s %s\n%s" % (
-        nodes, requeued, again, *state,
-        "".join("      %s\n" % line for line in read(log).splitlines()
-                if "supervise: " in line or "resumed" in line or "done" in line))
+        nodes, requeued, again, *slurm.ended(job), lines_of(log, "supervise: ", "resumed", "done"))
 
 
 CASES = [

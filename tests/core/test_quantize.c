@@ -125,20 +125,28 @@ static double value_of(DType dtype, const Tensor *t, int64_t i, float scale) {
     return (double)(float8_value(dtype, float8_from(dtype, value / scale)) * scale);
 }
 
+/* All products of a layer in eight bits; `scales` receives one scale each of x, w and dy. */
+static LinearF8 layer_of(const Fixture *f, Tensor scales[3]) {
+    for (int i = 0; i < 3; i++) {
+        scales[i] = *f->scales;
+        scales[i].offset += (size_t)i * sizeof(float);
+        scales[i].shape[0] = 1;
+    }
+    return (LinearF8){.x = {DTYPE_F8E4M3, &scales[0], NULL},
+                      .w = {DTYPE_F8E4M3, &scales[1], NULL},
+                      .dy = {DTYPE_F8E5M2, &scales[2], NULL},
+                      .forward = true,
+                      .dx = true,
+                      .dw = true};
+}
+
 /* The three products equal those of the rounded operands. */
 static void products_are_those_of_the_rounded_operands(void) {
     Fixture f;
-    LinearF8 layer = {.forward = true, .dx = true, .dw = true};
+    LinearF8 layer;
     if (fixture_open(&f, true)) {
         Tensor scales[3];
-        for (int i = 0; i < 3; i++) {
-            scales[i] = *f.scales;
-            scales[i].offset += (size_t)i * sizeof(float);
-            scales[i].shape[0] = 1;
-        }
-        layer.x = (Float8Operand){DTYPE_F8E4M3, &scales[0], NULL};
-        layer.w = (Float8Operand){DTYPE_F8E4M3, &scales[1], NULL};
-        layer.dy = (Float8Operand){DTYPE_F8E5M2, &scales[2], NULL};
+        layer = layer_of(&f, scales);
         f.x->needs_grad = f.w->needs_grad = f.bias->needs_grad = true;
         autodiff_watch(f.p, f.x, f.dx, false);
         autodiff_watch(f.p, f.w, f.dw, false);
@@ -179,20 +187,10 @@ static void products_are_those_of_the_rounded_operands(void) {
 static int mlp_run(bool fuses, float *gradients) {
     Fixture f;
     int nodes = 0;
-    LinearF8 layer = {.x = {.dtype = DTYPE_F8E4M3},
-                      .w = {.dtype = DTYPE_F8E4M3},
-                      .dy = {.dtype = DTYPE_F8E5M2},
-                      .forward = true,
-                      .dx = true,
-                      .dw = true};
+    LinearF8 layer;
     if (fixture_open(&f, true)) {
         Tensor scales[3];
-        for (int i = 0; i < 3; i++) {
-            scales[i] = *f.scales;
-            scales[i].offset += (size_t)i * sizeof(float);
-            scales[i].shape[0] = 1;
-        }
-        layer.x.scale = &scales[0], layer.w.scale = &scales[1], layer.dy.scale = &scales[2];
+        layer = layer_of(&f, scales);
         f.x->needs_grad = f.w->needs_grad = true;
         autodiff_watch(f.p, f.w, f.dw, false);
         Tensor *pre = linear_f8_record(f.p, f.x, f.w, NULL, &layer);
@@ -220,12 +218,7 @@ static int mlp_run(bool fuses, float *gradients) {
 static int head_run(bool fuses, float *results) {
     Fixture f;
     int nodes = 0;
-    LinearF8 layer = {.x = {.dtype = DTYPE_F8E4M3},
-                      .w = {.dtype = DTYPE_F8E4M3},
-                      .dy = {.dtype = DTYPE_F8E5M2},
-                      .forward = true,
-                      .dx = true,
-                      .dw = true};
+    LinearF8 layer;
     if (fixture_open(&f, true)) {
         Section *bytes = NULL;
         Tensor scales[3], *step = NULL, *targets = NULL;
@@ -234,12 +227,7 @@ static int head_run(bool fuses, float *results) {
             f.p, section_add(f.store, bytes, "step", 1, (int64_t[]){sizeof(StepState)}, &step));
         program_check(f.p,
                       section_add(f.store, f.integers, "targets", 1, (int64_t[]){ROWS}, &targets));
-        for (int i = 0; i < 3; i++) {
-            scales[i] = *f.scales;
-            scales[i].offset += (size_t)i * sizeof(float);
-            scales[i].shape[0] = 1;
-        }
-        layer.x.scale = &scales[0], layer.w.scale = &scales[1], layer.dy.scale = &scales[2];
+        layer = layer_of(&f, scales);
         layer.dy.observed = f.observed;
         Tensor *losses = declare(&f, "losses", 1, (int64_t[]){ROWS});
         f.x->needs_grad = f.w->needs_grad = true;

@@ -18,48 +18,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-PREPARE = os.path.abspath(os.path.join(os.environ.get("PROGRAMS", "."), "prepare"))
+from prepare_files import END_OF_TEXT, PREPARE, Skip, check, main, read, tokens, write
+
 MEGABYTES = int(os.environ.get("PREPARE_MB", "50"))
 SANITIZED = os.environ.get("BUILD", "build") != "build"
 VERSE = ("In the beginning God created the heaven and the earth. "
          "\u00c9t\u00e9, 123 \u65e5\u672c's.\n")
-END_OF_TEXT = 256
-
-
-class Skip(Exception):
-    pass
 
 
 def run(*arguments, program=PREPARE, **options):
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=150,
                           **options)
-
-
-def check(condition, text):
-    if not condition:
-        raise AssertionError(text)
-
-
-def write(path, content):
-    with open(path, "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def tokens(path):
-    """The tokens of a byte-tokenized file of either format (ours begins at byte 4096)."""
-    content = read(path)
-    content = content[4096:] if path.endswith(".h5") else content
-    return [content[i] | content[i + 1] << 8 for i in range(0, len(content), 2)]
 
 
 def fails(code, part, *arguments, **options):
@@ -354,34 +326,11 @@ def it_streams_and_is_fast(work):
     check(speed >= 5, "only %.1f MB/s" % speed)
 
 
-TESTS = [
-    wrong_usage, bad_inputs, no_permission, the_split_is_at_a_line, the_split_parts_no_character,
-    files_are_parted_by_end_of_text, standard_input_is_read, what_is_not_ours_is_left_alone,
-    a_full_disk_leaves_the_old_files, names_of_others_are_left_alone, two_at_once_are_kept_apart,
-    a_full_scratch_is_said_and_ends_well, a_directory_that_cannot_be_made_says_why,
-    a_killed_run_leaves_no_final_name, gpt2_tokens, a_whole_book_equals_tiktoken,
-    a_terminal_shows_progress, it_streams_and_is_fast
-]
-
-
-def main():
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for test in TESTS:
-        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
-            continue
-        work, outcome, why = tempfile.mkdtemp(prefix="hourglass-"), "passed", ""
-        try:
-            test(work)
-        except Skip as reason:
-            outcome, why = "skipped", reason
-        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
-            outcome, why = "failed", "%s: %s" % (type(error).__name__, error)
-        shutil.rmtree(work, ignore_errors=True)
-        counts[outcome] += 1
-        print("  %s: %s %s" % (test.__name__, outcome, why))
-    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
-    return 1 if counts["failed"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(wrong_usage, bad_inputs, no_permission, the_split_is_at_a_line,
+         the_split_parts_no_character, files_are_parted_by_end_of_text, standard_input_is_read,
+         what_is_not_ours_is_left_alone, a_full_disk_leaves_the_old_files,
+         names_of_others_are_left_alone, two_at_once_are_kept_apart,
+         a_full_scratch_is_said_and_ends_well, a_directory_that_cannot_be_made_says_why,
+         a_killed_run_leaves_no_final_name, gpt2_tokens, a_whole_book_equals_tiktoken,
+         a_terminal_shows_progress, it_streams_and_is_fast)

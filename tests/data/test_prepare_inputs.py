@@ -19,44 +19,15 @@ import sys
 import tempfile
 import time
 
-PREPARE = os.path.abspath(os.path.join(os.environ.get("PROGRAMS", "."), "prepare"))
-END_OF_TEXT = 256
+from prepare_files import END_OF_TEXT, PREPARE, Skip, check, main, read, tokens, write
+
 ALL = "--val-fraction=0"
 sys.path.insert(0, os.path.abspath("build/python"))
-
-
-class Skip(Exception):
-    pass
 
 
 def run(*arguments, **options):
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run([PREPARE, *arguments], capture_output=True, timeout=150, **options)
-
-
-def check(condition, text):
-    if not condition:
-        raise AssertionError(text)
-
-
-def write(path, content):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def tokens(path):
-    """The tokens of a byte-tokenized file: ours begins at byte 4096, llm.c's at 1024."""
-    content = read(path)
-    is_llmc = content[:4] == struct.pack("<i", 20240520)
-    content = content[4096 if path.endswith(".h5") else 1024 if is_llmc else 0:]
-    return list(struct.unpack("<%dH" % (len(content) // 2), content))
 
 
 def documents(*paths):
@@ -440,33 +411,10 @@ def an_interrupt_cleans_up(work):
     check(not os.path.exists(work + "/new"), "leftovers")
 
 
-TESTS = [
-    directories_and_lists, compressed_text_is_the_same, separators_cut_documents, json_lines,
-    tables, the_split_takes_documents_by_the_seed, the_shuffle_is_of_the_whole_set,
-    shards_follow_each_other, what_is_no_text_is_refused, zstd_damage_is_refused,
-    bad_records_name_their_line, bad_directories, unusual_text_is_noted, ten_thousand_files,
-    the_page_of_datasets_works, an_interrupt_cleans_up
-]
-
-
-def main():
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for test in TESTS:
-        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
-            continue
-        work, outcome, why = tempfile.mkdtemp(prefix="hourglass-"), "passed", ""
-        try:
-            test(work)
-        except Skip as reason:
-            outcome, why = "skipped", reason
-        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
-            outcome, why = "failed", "%s: %s" % (type(error).__name__, error)
-        shutil.rmtree(work, ignore_errors=True)
-        counts[outcome] += 1
-        print("  %s: %s %s" % (test.__name__, outcome, why))
-    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
-    return 1 if counts["failed"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(directories_and_lists, compressed_text_is_the_same, separators_cut_documents,
+         json_lines, tables, the_split_takes_documents_by_the_seed,
+         the_shuffle_is_of_the_whole_set, shards_follow_each_other, what_is_no_text_is_refused,
+         zstd_damage_is_refused, bad_records_name_their_line, bad_directories,
+         unusual_text_is_noted, ten_thousand_files, the_page_of_datasets_works,
+         an_interrupt_cleans_up)

@@ -2,6 +2,7 @@
  * and shares, and the tokens of their steps. */
 #include "launch/run/run_schedule.h"
 #include "tests/launch/config_texts.h"
+#include "tests/launch/small_experiment.h"
 
 #include <math.h>
 
@@ -11,15 +12,6 @@
 #define BATCHES(stop, schedule, more)                                                              \
     "data: {train: t.bin}\nmodel: {block_size: 32}\n"                                              \
     "training: {batch_schedule: " schedule ", stop: {" stop "}}\n" more "\n"
-
-/* 8 sequences of 32 tokens are a micro-batch of 256 tokens. */
-static Experiment experiment_of(const Config *config) {
-    Experiment e = {.plan = {.ranks = 2}};
-    experiment_configure(&e, config);
-    e.T = 32;
-    e.resolved.batch_size = 4;
-    return e;
-}
 
 static int phase_at(const Config *config, int64_t step, int64_t tokens, double train_s) {
     Phases phases = phases_of(config, 256);

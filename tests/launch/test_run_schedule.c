@@ -2,17 +2,9 @@
  * tokens and time, with clocks that stall and jump. */
 #include "launch/run/run_schedule.h"
 #include "tests/launch/config_texts.h"
+#include "tests/launch/small_experiment.h"
 
 #include <math.h>
-
-/* 8 sequences of 32 tokens: 256 tokens a step. */
-static Experiment experiment_of(const Config *config) {
-    Experiment e = {.plan = {.ranks = 2}};
-    experiment_configure(&e, config);
-    e.T = 32;
-    e.resolved.batch_size = 4;
-    return e;
-}
 
 #define AT(steps, seconds) ((RunPosition){.step = (steps), .train_s = (seconds)})
 

@@ -1,6 +1,6 @@
-/* Child processes of a sweep. When the sweep ends in any way, each child receives SIGUSR1, on which
- * a run saves. Each has a separate process group, so that Ctrl-C in a terminal reaches only the
- * sweep. */
+/* Child processes of a program. When the program ends in any way, each child receives SIGUSR1, on
+ * which a run saves. Each has a separate process group, so that Ctrl-C in a terminal reaches only
+ * the program. */
 #pragma once
 
 #include "core/status.h"

@@ -1,4 +1,4 @@
-#include "launch/study/process.h"
+#include "launch/base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,8 +51,8 @@ static void child_run(const ProcessPlan *plan, pid_t parent) {
         putenv(*variable);
     if (plan->cores != NULL) sched_setaffinity(0, sizeof *plan->cores, plan->cores);
     execvp(plan->arguments[0], plan->arguments);
-    dprintf(STDERR_FILENO, "sweep: error: cannot start %s: %s\n", plan->arguments[0],
-            strerror(errno));
+    dprintf(STDERR_FILENO, "%s: error: cannot start %s: %s\n", program_invocation_short_name,
+            plan->arguments[0], strerror(errno));
     _exit(127);
 }
 
