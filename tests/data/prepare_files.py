@@ -1,5 +1,5 @@
-"""What the tests of ./prepare share: files and tokens, and a main that runs tests one by one, each in
-a new folder."""
+"""Shared by the tests of ./prepare: files and tokens, and a main that runs each test in a new
+folder."""
 
 import os
 import shutil
