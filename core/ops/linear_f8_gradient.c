@@ -17,11 +17,6 @@ static size_t wide_operands(const Node *node, const Target *target) {
     return (size_t)(tensor_count(node->inputs[0]) + tensor_count(node->inputs[1])) * sizeof(float);
 }
 
-static const char *device_refuses(const Node *node, const Target *target) {
-    (void)node;
-    return target->sm < 89 ? "eight-bit products need compute capability 8.9" : NULL;
-}
-
 static void linear_f8_gradient(Program *p, const Node *node) {
     const ProductF8Attrs *attrs = node->attrs;
     linear_f8_gradient_record(p, autodiff_gradient(p, node->outputs[0]), node->inputs[5],
@@ -37,7 +32,7 @@ static const Kernel *const product_kernels[] = {
                     .run = product_f8_cpu},
     &(const Kernel){.device = DEVICE_CUDA,
                     .dtypes = DTYPES_F8,
-                    .refuses = device_refuses,
+                    .refuses = float8_refuses,
                     .speed = {[PRECISION_EIGHT] = {3.0, 2.60, 0.75}},
                     .run = CUDA_RUN(product_f8_cuda)},
     NULL,

@@ -22,7 +22,7 @@ static size_t sums_cuda(const Node *node, const Target *target) {
     return sums_bytes(node, (tensor_rows(node->inputs[0]) + QUANTIZE_TILE - 1) / QUANTIZE_TILE);
 }
 
-static const char *device_refuses(const Node *node, const Target *target) {
+const char *float8_refuses(const Node *node, const Target *target) {
     (void)node;
     return target->sm < 89 ? "eight-bit products need compute capability 8.9" : NULL;
 }
@@ -33,7 +33,7 @@ const Op quantize_op = {
                                        .dtypes = DTYPE_BIT(DTYPE_F32),
                                        .workspace = sums_cpu,
                                        .run = quantize_cpu},
-                       CUDA_KERNEL(quantize, DTYPES_REAL, .refuses = device_refuses,
+                       CUDA_KERNEL(quantize, DTYPES_REAL, .refuses = float8_refuses,
                                    .workspace = sums_cuda, .speed = SPEED(3.0, 0, 0.80))),
 };
 
@@ -47,7 +47,7 @@ const Op float8_scale_op = {
     .kernels = KERNELS(&(const Kernel){.device = DEVICE_CPU,
                                        .dtypes = DTYPE_BIT(DTYPE_F32),
                                        .run = float8_scale_cpu},
-                       CUDA_KERNEL(float8_scale, DTYPES_REAL, .refuses = device_refuses,
+                       CUDA_KERNEL(float8_scale, DTYPES_REAL, .refuses = float8_refuses,
                                    .workspace = largest_cuda, .speed = SPEED(6.0, 0, 0.80))),
 };
 
@@ -55,7 +55,7 @@ const Op float8_transpose_op = {
     .name = "float8_transpose",
     .kernels = KERNELS(
         &(const Kernel){.device = DEVICE_CPU, .dtypes = DTYPES_F8, .run = float8_transpose_cpu},
-        CUDA_KERNEL(float8_transpose, DTYPES_F8, .refuses = device_refuses,
+        CUDA_KERNEL(float8_transpose, DTYPES_F8, .refuses = float8_refuses,
                     .speed = {[PRECISION_EIGHT] = {3.0, 0, 0.80}})),
 };
 

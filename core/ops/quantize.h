@@ -55,6 +55,9 @@ typedef struct QuantizeWants {
     bool accumulate_sums;
 } QuantizeWants;
 
+/* Why a GPU cannot run these kernels; NULL if it can: Kernel.refuses. */
+const char *float8_refuses(const Node *node, const Target *target);
+
 /* Records the quantization of x.
  *   Errors: STATUS_CONFIG if rows or columns are no multiple of QUANTIZE_UNIT. */
 Quantized quantize_record(Program *p, Tensor *x, const Float8Operand *operand, QuantizeWants wants);
