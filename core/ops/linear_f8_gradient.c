@@ -54,29 +54,17 @@ static void gradient_product(Program *p, const Op *op, const LinearF8 *layer, Gr
                                   TENSORS(out.grad), NULL});
 }
 
-static void dw_record(Program *p, const LinearF8 *layer, GradTarget dw, GradTarget db, Tensor *dy,
-                      const Quantized *turned, Tensor *x) {
-    if (layer->dw) {
-        Quantized xt = quantize_once(p, x, &layer->x, (QuantizeWants){.transposed = true});
-        gradient_product(p, &linear_dw_f8_op, layer, dw, turned->transposed, turned->scale,
-                         xt.transposed, xt.scale);
-        return;
-    }
-    LinearAttrs attrs = {.accumulate = dw.accumulate, .accumulate_bias = db.accumulate};
-    program_record(p, (Recording){&linear_dw_op, &attrs, sizeof attrs, TENSORS(dy, x),
-                                  TENSORS(dw.grad, db.grad), NULL});
+static void dw_record(Program *p, const LinearF8 *layer, GradTarget dw, const Quantized *dy,
+                      Tensor *x) {
+    Quantized xt = quantize_once(p, x, &layer->x, (QuantizeWants){.transposed = true});
+    gradient_product(p, &linear_dw_f8_op, layer, dw, dy->transposed, dy->scale, xt.transposed,
+                     xt.scale);
 }
 
-static void dx_record(Program *p, const LinearF8 *layer, GradTarget dx, Tensor *dy,
-                      const Quantized *q, Tensor *w) {
-    if (layer->dx) {
-        Quantized wt = quantize_once(p, w, &layer->w, (QuantizeWants){.transposed = true});
-        gradient_product(p, &linear_dx_f8_op, layer, dx, q->q, q->scale, wt.transposed, wt.scale);
-        return;
-    }
-    LinearAttrs attrs = {.accumulate = dx.accumulate};
-    program_record(p, (Recording){&linear_dx_op, &attrs, sizeof attrs, TENSORS(dy, w, NULL),
-                                  TENSORS(dx.grad), NULL});
+static void dx_record(Program *p, const LinearF8 *layer, GradTarget dx, const Quantized *dy,
+                      Tensor *w) {
+    Quantized wt = quantize_once(p, w, &layer->w, (QuantizeWants){.transposed = true});
+    gradient_product(p, &linear_dx_f8_op, layer, dx, dy->q, dy->scale, wt.transposed, wt.scale);
 }
 
 void linear_f8_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Tensor *bias,
@@ -87,7 +75,13 @@ void linear_f8_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Ten
     if (wants.transposed) wants.sums = db.grad, wants.accumulate_sums = db.accumulate;
     Quantized q = {0};
     if (wants.q || wants.transposed) q = quantize_record(p, dy, &layer->dy, wants);
-    if (dw.grad != NULL) dw_record(p, layer, dw, db, dy, &q, x);
+    if (wants.transposed)
+        dw_record(p, layer, dw, &q, x);
+    else if (dw.grad != NULL)
+        linear_dw_record(p, dw, db, dy, x);
     GradTarget dx = autodiff_target(p, x);
-    if (dx.grad != NULL) dx_record(p, layer, dx, dy, &q, w);
+    if (wants.q)
+        dx_record(p, layer, dx, &q, w);
+    else if (dx.grad != NULL)
+        linear_dx_record(p, dx, dy, w);
 }

@@ -76,19 +76,23 @@ const Op linear_dw_op = {
                                              [PRECISION_SINGLE] = {3.0, 1.00, 0}})),
 };
 
+void linear_dw_record(Program *p, GradTarget dw, GradTarget db, Tensor *dy, Tensor *x) {
+    LinearAttrs attrs = {.accumulate = dw.accumulate, .accumulate_bias = db.accumulate};
+    program_record(p, (Recording){&linear_dw_op, &attrs, sizeof attrs, TENSORS(dy, x),
+                                  TENSORS(dw.grad, db.grad), NULL});
+}
+
+void linear_dx_record(Program *p, GradTarget dx, Tensor *dy, Tensor *w) {
+    LinearAttrs attrs = {.accumulate = dx.accumulate};
+    program_record(p, (Recording){&linear_dx_op, &attrs, sizeof attrs, TENSORS(dy, w, NULL),
+                                  TENSORS(dx.grad), NULL});
+}
+
 void linear_gradient_record(Program *p, Tensor *dy, Tensor *x, Tensor *w, Tensor *bias) {
     GradTarget dw = autodiff_target(p, w), db = autodiff_target(p, bias);
-    if (dw.grad != NULL) {
-        LinearAttrs attrs = {.accumulate = dw.accumulate, .accumulate_bias = db.accumulate};
-        program_record(p, (Recording){&linear_dw_op, &attrs, sizeof attrs, TENSORS(dy, x),
-                                      TENSORS(dw.grad, db.grad), NULL});
-    }
+    if (dw.grad != NULL) linear_dw_record(p, dw, db, dy, x);
     /* dx comes last, so that the gradient of a preceding GELU can be fused with it: see
      * gelu_backward_record. */
     GradTarget dx = autodiff_target(p, x);
-    if (dx.grad != NULL) {
-        LinearAttrs attrs = {.accumulate = dx.accumulate};
-        program_record(p, (Recording){&linear_dx_op, &attrs, sizeof attrs, TENSORS(dy, w, NULL),
-                                      TENSORS(dx.grad), NULL});
-    }
+    if (dx.grad != NULL) linear_dx_record(p, dx, dy, w);
 }

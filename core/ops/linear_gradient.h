@@ -2,7 +2,7 @@
  * bias and of the GELU belong to these ops, so a device can fuse them (cuBLASLt's epilogues). */
 #pragma once
 
-#include "core/program.h"
+#include "core/autodiff.h"
 
 enum { LINEAR_BIAS_PARTS = 16, LINEAR_BIAS_PARTS_CUDA = 128 }; /* row parts of a bias gradient */
 
@@ -20,6 +20,10 @@ extern const Op linear_dx_op;
 
 /* dw = dy^T x and db = column sums of dy: inputs dy, x; outputs dw, db|NULL. */
 extern const Op linear_dw_op;
+
+/* Record one product for a given dy into its targets, whose gradients are not NULL but for db's. */
+void linear_dw_record(Program *p, GradTarget dw, GradTarget db, Tensor *dy, Tensor *x);
+void linear_dx_record(Program *p, GradTarget dx, Tensor *dy, Tensor *w);
 
 /* Records both for a given dy, dx last. The loss calls it directly, because it computes dy in
  * forward. */
