@@ -78,12 +78,10 @@ static Status attn_create(Parameters *parameters, int index, const ModelConfig *
     char name[64];
 #define NAMED(suffix) (snprintf(name, sizeof name, "h.%d.attn" suffix, index), name)
     int64_t HS = config->HS;
-    bool bias =
-        config->qkv_bias == QKV_BIAS_AUTO ? config->bias : config->qkv_bias == QKV_BIAS_TRUE;
     out->layer = index;
     out->window = layer_pattern_at(&config->window, index);
     TRY(linear_create(parameters, NAMED(".c_attn"), model_qkv_columns(config), config->C,
-                      config->linear_std, bias, &out->c_attn));
+                      config->linear_std, config->qkv_bias == QKV_BIAS_TRUE, &out->c_attn));
     int64_t *splits = out->c_attn.weight->splits; /* q, k, v */
     splits[0] = config->NH * HS, splits[1] = splits[2] = config->NH_kv * HS;
     if (config->qk_norm && config->qk_norm_weight) {
