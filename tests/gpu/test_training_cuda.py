@@ -89,15 +89,21 @@ def repeats_bit_by_bit_in_f32():
     repeats("float32")
 
 
-def resumes_bit_by_bit():
-    needs_gpu()
-    directory = run_of("resumed", "cuda", "bfloat16", 20)
+def resumes_from_step_9(name):
+    """Removes the later checkpoints of a run that has ended, and ends it again."""
+    directory = run_directory(name)
     whole = states(checkpoints(directory))
     for path in glob.glob(directory + "/checkpoints/step_*.h5"):
         if int(path[-11:-3]) > 9:
             os.remove(path)
-    train(os.path.join(os.path.dirname(os.path.dirname(directory)), "resumed.yaml"))
+    train(os.path.join(WORK, name + ".yaml"))
     equal(states(checkpoints(directory)), whole, "states after the resume")
+
+
+def resumes_bit_by_bit():
+    needs_gpu()
+    run_of("resumed", "cuda", "bfloat16", 20)
+    resumes_from_step_9("resumed")
 
 
 def phases_follow_the_cpu_and_resume():
@@ -301,13 +307,7 @@ def eight_bits_follow_the_emulation():
             far = {step: (loss, gpu[step]) for step, loss in cpu.items()
                    if not abs(gpu[step] - loss) <= within * loss}
             check(not far, "%s %s: %r" % (name, dtype, dict(sorted(far.items())[:5])))
-    directory = run_directory("eight_delayed_none_bfloat16")
-    whole = states(checkpoints(directory))
-    for path in glob.glob(directory + "/checkpoints/step_*.h5"):
-        if int(path[-11:-3]) > 9:
-            os.remove(path)
-    train(os.path.join(WORK, "eight_delayed_none_bfloat16.yaml"))
-    equal(states(checkpoints(directory)), whole, "states after the resume")
+    resumes_from_step_9("eight_delayed_none_bfloat16")
 
 
 def eight_bits_on_two_ranks_agree_with_one():
