@@ -41,7 +41,6 @@ Tensor *side_tensor(Side *s, Section *section, int n_dims, const int64_t *shape)
     return t;
 }
 
-/* An input of uniform numbers in (-span, span), the same on both sides: exact in bf16. */
 Tensor *side_input(Side *s, int64_t rows, int64_t columns, float span) {
     Tensor *t = side_tensor(s, s->reals, 2, (int64_t[]){rows, columns});
     s->spans[s->n_inputs] = span;
@@ -89,7 +88,6 @@ double *side_values(Side *s, const Tensor *t) {
     return values;
 }
 
-/* |a - b| / |b| over all elements. */
 double side_distance(Side *a, const Tensor *x, Side *b, const Tensor *y) {
     double *got = side_values(a, x), *wanted = side_values(b, y), difference = 0, size = 0;
     for (int64_t i = 0; i < tensor_count(x); i++) {

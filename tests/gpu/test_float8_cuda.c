@@ -53,7 +53,7 @@ static Quantization quantization_record(Side *s, Sizes z, QuantizeValues values,
 /* A GELU in bf16 rounds before it is quantized, so a few codes are neighbours. */
 static void quantization_compare(Sizes z, DType dtype, QuantizeValues values, bool is_e5m2,
                                  float scale_span) {
-    Side a, b;
+    Side a = {0}, b = {0};
     if (side_open(&a, side_gpu, dtype, false) && side_open(&b, side_cpu, DTYPE_F32, false)) {
         Quantization got = quantization_record(&a, z, values, is_e5m2, scale_span),
                      wanted = quantization_record(&b, z, values, is_e5m2, scale_span);
@@ -138,7 +138,7 @@ static Gradients layer_record(Side *s, Sizes z, const LinearF8 *layer) {
 }
 
 static void products_compare(Sizes z, DType dtype, LinearF8 layer) {
-    Side a, b, c;
+    Side a = {0}, b = {0}, c = {0};
     if (side_open(&a, side_gpu, dtype, true) && side_open(&b, side_cpu, DTYPE_F32, true) &&
         side_open(&c, side_gpu, dtype, true)) {
         Gradients got = layer_record(&a, z, &layer), wanted = layer_record(&b, z, &layer),
@@ -219,7 +219,7 @@ static void losses_and_their_codes_are_those_of_the_cpu(void) {
     const int64_t widths[][2] = {{317, 320}, {9001, 9008}, {50257, 50304}};
     const DType dtypes[] = {DTYPE_BF16, DTYPE_F32};
     for (size_t i = 0; i < COUNT(widths) * COUNT(dtypes); i++) {
-        Side a, b;
+        Side a = {0}, b = {0};
         int64_t rows = 144, V = widths[i / 2][0], Vp = widths[i / 2][1];
         if (side_open(&a, side_gpu, dtypes[i % 2], false) &&
             side_open(&b, side_cpu, DTYPE_F32, false)) {
