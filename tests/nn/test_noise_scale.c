@@ -169,15 +169,15 @@ static NoiseSample sample_of(double square) {
 static void averages_before_the_ratio(void) {
     NoiseScale scale = {0};
     CHECK(isnan(noise_scale_sequences(&scale)));
-    for (int i = 0; i < 4; i++)
-        noise_scale_add(&scale, &(NoiseSample[]){sample_of(i % 2 == 0 ? 1 : 3)}[0]);
+    const NoiseSample one = sample_of(1), three = sample_of(3);
+    for (int i = 0; i < 4; i++) noise_scale_add(&scale, i % 2 == 0 ? &one : &three);
     CHECK_CLOSE(scale.square, 2, 1e-9);
     CHECK_CLOSE(scale.variance, 12, 1e-9);
     CHECK_CLOSE(noise_scale_sequences(&scale), 6, 1e-9);
-    for (int i = 0; i < 1000; i++) noise_scale_add(&scale, &(NoiseSample[]){sample_of(1)}[0]);
+    for (int i = 0; i < 1000; i++) noise_scale_add(&scale, &one);
     CHECK_CLOSE(scale.square, 1, 1e-6); /* the first steps are forgotten */
     NoiseScale before = scale;
-    NoiseSample bad = sample_of(1);
+    NoiseSample bad = one;
     bad.norm = INFINITY;
     noise_scale_add(&scale, &bad);
     CHECK(memcmp(&before, &scale, sizeof scale) == 0);
