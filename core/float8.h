@@ -1,9 +1,8 @@
 /* The eight-bit floating-point formats.
  *
- *            sign exponent mantissa  bias  largest    smallest normal, subnormal
- *   f8e4m3   1    4        3         7     448        2^-6,  2^-9    no infinity; NaN is 0x7F, 0xFF
- *   f8e5m2   1    5        2         15    57344      2^-14, 2^-16   infinity and NaN as in IEEE
- * 754
+ *            sign exponent mantissa  bias  largest  smallest normal, subnormal
+ *   f8e4m3   1    4        3         7     448      2^-6,  2^-9    no infinity; NaN: 0x7F, 0xFF
+ *   f8e5m2   1    5        2         15    57344    2^-14, 2^-16   infinity and NaN of IEEE 754
  *
  * Conversion rounds to nearest, ties to even. A finite value beyond the largest becomes the largest
  * (it saturates). NaN and infinity become NaN, so an overflow in an earlier op stays visible.

@@ -65,7 +65,7 @@ struct Watchdog {
     WatchdogTable *table;
     RankSlot *mine;
     Peer *peers;      /* (local_size) */
-    HostLinks *hosts; /* NULL: all ranks share a host, or this is not the first of its host */
+    HostLinks *hosts; /* NULL: all ranks share a host */
     /* (1 + local_size): the request to stop, then the end of each peer's process. */
     struct pollfd *wake;
     pthread_t thread;
