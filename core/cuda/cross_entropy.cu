@@ -9,6 +9,7 @@
  * With a softcap (CAPPED) an element costs four more operations of the special-function unit: some
  * 7 us a row, which then bound the kernel. */
 #include "core/cuda/cross_entropy_share.cuh"
+#include "core/float8.h"
 #include "core/ops/quantize.h"
 #include "core/step.h"
 
@@ -74,7 +75,7 @@ static __device__ __forceinline__ float loss_scale(const LossParams<T> &p) {
 template <typename T, int TO>
 static __device__ __forceinline__ void observe(const LossParams<T> &p, float gradient,
                                                float inverse) {
-    constexpr float most = TO == TO_E5M2 ? 57344.0f : 448.0f;
+    const float most = float8_largest(TO == TO_E5M2 ? DTYPE_F8E5M2 : DTYPE_F8E4M3);
     float value = to_float(from_float<T>(gradient));
     uint32_t bits = __float_as_uint(value) & 0x7FFFFFFF;
     if (p.observed == NULL) return;

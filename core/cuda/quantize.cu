@@ -149,7 +149,7 @@ static __device__ __forceinline__ void raise_largest(uint32_t *at, uint32_t larg
 template <typename T, bool E5M2, QuantizeValues VALUES, bool SUMS>
 static __global__ void __launch_bounds__(THREADS) quantize_kernel(QuantizeParams<T> p) {
     __shared__ uint4 tile[QUANTIZE_TILE * CHUNKS];
-    constexpr float most = E5M2 ? 57344.0f : 448.0f;
+    const float most = float8_largest(E5M2 ? DTYPE_F8E5M2 : DTYPE_F8E4M3);
     int chunk = threadIdx.x % CHUNKS;
     int64_t column = (int64_t)blockIdx.x * QUANTIZE_TILE + chunk * CHUNK,
             first = (int64_t)blockIdx.y * QUANTIZE_TILE;
