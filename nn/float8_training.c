@@ -86,8 +86,10 @@ Status float8_create(const Float8Options *options, const Model *model, Parameter
     return OK;
 }
 
+bool float8_is_delayed(const Float8 *f8) { return f8 != NULL && f8->options.is_delayed; }
+
 Status float8_initialize(const Float8 *f8, Device *device) {
-    if (f8 == NULL || !f8->options.is_delayed) return OK;
+    if (!float8_is_delayed(f8)) return OK;
     const Float8Options *o = &f8->options;
     const float first[DELAYED_SITES] = {float8_scale(DTYPE_F8E4M3, 32),
                                         float8_scale(DTYPE_F8E4M3, 1),
@@ -103,8 +105,7 @@ Status float8_initialize(const Float8 *f8, Device *device) {
 }
 
 void float8_gather_record(Program *p, const Float8 *f8, const Collectives *collectives) {
-    if (f8 == NULL || !f8->options.is_delayed || collectives == NULL || collectives->size == 1)
-        return;
+    if (!float8_is_delayed(f8) || collectives == NULL || collectives->size == 1) return;
     program_label(p, "float8");
     all_gather_record(p, collectives, f8->observed, "all_gather of float8's observations");
 }
@@ -120,7 +121,7 @@ static double elements_of(const Program *p) {
 }
 
 void float8_scales_record(Program *p, const Float8 *f8, int64_t accumulation, Tensor *step) {
-    if (f8 == NULL || !f8->options.is_delayed || program_failed(p)) return;
+    if (!float8_is_delayed(f8) || program_failed(p)) return;
     double ranks = (double)f8->observed->shape[0];
     DelayedScaleAttrs attrs = {.forward = DTYPE_F8E4M3,
                                .gradient = f8->options.gradient,

@@ -38,6 +38,9 @@ typedef struct Float8 {
 NODISCARD Status float8_create(const Float8Options *options, const Model *model,
                                Parameters *parameters, Float8 **out);
 
+/* Whether there is a state of delayed scales. `f8` may be NULL. */
+bool float8_is_delayed(const Float8 *f8);
+
 /* Sets the scales of the first step and empties the history. `f8` may be NULL. */
 NODISCARD Status float8_initialize(const Float8 *f8, Device *device);
 

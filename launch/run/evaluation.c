@@ -1,6 +1,7 @@
 #include "launch/run/evaluation.h"
 
 #include "core/base/arena.h"
+#include "core/convert.h"
 #include "data/token_text.h"
 #include "launch/base/signals.h"
 
@@ -61,8 +62,7 @@ void evaluator_destroy(Evaluator **evaluator) {
 const char *evaluator_note(const Evaluator *evaluator) { return evaluator->note; }
 
 static double loss_at(const Evaluator *v, int64_t i) {
-    bool is_wide = v->e->step.losses->dtype == DTYPE_F64;
-    return is_wide ? ((const double *)v->losses)[i] : (double)((const float *)v->losses)[i];
+    return real_load(v->losses, v->e->step.losses->dtype, i);
 }
 
 /* Row b of the batch is window i of the set. Padding beyond the length of the window does not

@@ -1,6 +1,7 @@
 #include "launch/run/run_measure.h"
 
 #include "core/base/clock.h"
+#include "core/convert.h"
 
 #include <math.h>
 
@@ -50,16 +51,13 @@ Status run_noise_start(Run *run) {
 
 Status run_noise_take(Run *run, bool is_finite) {
     const DType dtype = run->e.step.noise->dtype;
-    double wide[2] = {0, 0};
+    double norms[2] = {0, 0}; /* or floats */
     if (!run->noise_is_pending) return OK;
     run->noise_is_pending = false;
-    TRY(device_fetch_finish(run->e.device, &run->noise_fetch, wide));
-    const float *narrow = (const float *)wide;
-    double unit_norm = dtype == DTYPE_F64 ? wide[0] : (double)narrow[0],
-           norm = dtype == DTYPE_F64 ? wide[1] : (double)narrow[1];
+    TRY(device_fetch_finish(run->e.device, &run->noise_fetch, norms));
     NoiseSample sample = run->noise_sample;
-    sample.unit_norm = unit_norm / run->progress.loss_scale.scale;
-    sample.norm = norm / run->progress.loss_scale.scale;
+    sample.unit_norm = real_load(norms, dtype, 0) / run->progress.loss_scale.scale;
+    sample.norm = real_load(norms, dtype, 1) / run->progress.loss_scale.scale;
     if (is_finite) noise_scale_add(&run->progress.noise, &sample);
     return OK;
 }

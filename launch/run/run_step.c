@@ -1,5 +1,6 @@
 #include "launch/run/run_step.h"
 
+#include "core/convert.h"
 #include "core/ops/adamw.h"
 #include "launch/base/signals.h"
 #include "launch/run/run_measure.h"
@@ -43,13 +44,11 @@ static Status micro_batch(Run *run, int64_t index) {
 
 /* Every NaN gets one sign: the sign has no meaning. */
 static double scalar_of(const void *data, DType dtype) {
-    double value = dtype == DTYPE_F64 ? *(const double *)data : (double)*(const float *)data;
+    double value = real_load(data, dtype, 0);
     return isnan(value) ? NAN : value;
 }
 
-static bool counts_saturated(const Run *run) {
-    return run->e.f8 != NULL && run->e.f8->options.is_delayed;
-}
+static bool counts_saturated(const Run *run) { return float8_is_delayed(run->e.f8); }
 
 static Status saturated_finish(Run *run) {
     float saturated = NAN;

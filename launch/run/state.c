@@ -57,7 +57,7 @@ static Status contents_describe(const Parameters *parameters, void *const data[S
 /* The scales of eight-bit training, which are the same on all ranks. */
 enum { FLOAT8_TENSORS = 2 };
 
-static bool has_scales(const Experiment *e) { return e->f8 != NULL && e->f8->options.is_delayed; }
+static bool has_scales(const Experiment *e) { return float8_is_delayed(e->f8); }
 
 static void scales_describe(const Float8 *f8, CheckpointTensor out[FLOAT8_TENSORS],
                             const Tensor *tensors[FLOAT8_TENSORS]) {
