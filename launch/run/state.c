@@ -92,10 +92,6 @@ static CheckpointValue value_f64(const char *name, double value) {
     return (CheckpointValue){.name = name, .kind = CHECKPOINT_F64, .f64 = value};
 }
 
-static int64_t samples_of(const Experiment *e, int64_t step) {
-    return step * experiment_tokens_per_step(e) / e->T;
-}
-
 static void values_set(Saver *saver, const Progress *p) {
     const Experiment *e = saver->e;
     int n = 0;
@@ -305,8 +301,9 @@ static Status scales_load(const Experiment *e, const CheckpointFile *file, Arena
     return OK;
 }
 
+/* *sequences: of a step of the saved run on one rank. */
 static Status config_check(Experiment *e, const CheckpointFile *file, bool branches, Arena *arena,
-                           char **changes) {
+                           int64_t *sequences, char **changes) {
     char *text = NULL;
     Config *saved = NULL;
     TRY(checkpoint_read_text(file, "config", arena, &text));
@@ -317,25 +314,26 @@ static Status config_check(Experiment *e, const CheckpointFile *file, bool branc
     if (status.code == STATUS_CONFIG)
         status = ERROR(STATUS_CONFIG, "%s: %s", checkpoint_path(file), status_message());
     if (!failed(status)) status = config_changes(saved, &now, changes);
+    *sequences = saved->data.batch_size * saved->training.gradient_accumulation_steps;
     config_destroy(&saved);
     return status;
 }
 
-static Status world_check(const Experiment *e, const CheckpointFile *file, const Progress *p) {
-    int64_t samples, world = 0;
-    TRY(checkpoint_read_i64(file, "samples", &samples));
+/* `sequences`: of a step of the saved run on one rank. */
+static Status world_check(const Experiment *e, const CheckpointFile *file, int64_t sequences) {
+    int64_t world, now = experiment_tokens_per_step(e) / e->T;
     TRY(checkpoint_read_i64(file, "world_size", &world));
     /* config_check has compared the tokens of each phase. */
     if (e->config->training.batch_schedule.count > 0) return OK;
-    if (samples == samples_of(e, p->step) || p->step <= 0) return OK;
+    if (world * sequences == now) return OK;
     return ERROR(
         STATUS_CONFIG,
         "%s: was trained with %lld sequences a step on %lld ranks, this run has %lld on %d; set "
         "mpirun -np, "
         "data.batch_size or training.gradient_accumulation_steps so that ranks x data.batch_size x "
         "accumulation is %lld",
-        checkpoint_path(file), (long long)(samples / p->step), (long long)world,
-        (long long)samples_of(e, 1), world_size(e->world), (long long)(samples / p->step));
+        checkpoint_path(file), (long long)(world * sequences), (long long)world, (long long)now,
+        world_size(e->world), (long long)(world * sequences));
 }
 
 /* Values that older versions did not save: the noise scale starts anew, the energy is unknown. */
@@ -371,13 +369,14 @@ static void progress_branch(const Experiment *e, Progress *p) {
 
 static Status contents_load(Experiment *e, const CheckpointFile *file, bool branches, Arena *arena,
                             Progress *progress, char **changes) {
-    TRY(config_check(e, file, branches, arena, changes));
+    int64_t sequences;
+    TRY(config_check(e, file, branches, arena, &sequences, changes));
     TRY(data_identity_expect(&e->data, file));
     TRY(progress_load(file, progress));
     if (branches)
         progress_branch(e, progress);
     else
-        TRY(world_check(e, file, progress));
+        TRY(world_check(e, file, sequences));
     TRY(scales_load(e, file, arena));
     return state_load_weights(e, file, arena);
 }

@@ -52,6 +52,19 @@ def another_batch_at_equal_tokens():
     check("resumed from" in again.out and "cut/checkpoints" in again.out, again)
 
 
+def a_batch_that_does_not_divide_the_tokens():
+    """The step number is rounded down; a resume is exact, and needs the same batch."""
+    other = {"branch_from": at(20), "data__batch_size": 3}
+    whole, _ = run_of("thrice", 20, **other)
+    cut, _ = run_of("thrice_cut", 20, training__stop__early=16, **other)
+    _, again = run_of("thrice_cut", 20, **other)
+    check("resumed from" in again.out, again)
+    equal(states(checkpoints(cut))[20], states(checkpoints(whole))[20], "the state")
+    _, refused = run_of("thrice_cut", 24, code=78, **dict(other, data__batch_size=2))
+    check("was trained with 6 sequences a step on 1 ranks, this run has 4 on 1" in refused.err,
+          refused)
+
+
 def what_cannot_be_a_branch():
     for name, code, changes, words in (
             ("layers", 78, {"model__n_layer": 1}, "branch from differs in model.n_layer"),
@@ -61,4 +74,5 @@ def what_cannot_be_a_branch():
         check(len(done.errors()) == 1 and words in done.errors()[0], "%s: %r" % (name, done))
 
 
-main(cool_downs_are_runs_of_their_budget, another_batch_at_equal_tokens, what_cannot_be_a_branch)
+main(cool_downs_are_runs_of_their_budget, another_batch_at_equal_tokens,
+     a_batch_that_does_not_divide_the_tokens, what_cannot_be_a_branch)
