@@ -19,8 +19,7 @@ typedef struct Speaker {
     double *a, *b; /* values of pairs */
 } Speaker;
 
-static const char *printed(const char *text) { return or_empty(text); }
-#define SAY(speaker, ...) printed(arena_printf(&(speaker)->s->arena, __VA_ARGS__))
+#define SAY(speaker, ...) or_empty(arena_printf(&(speaker)->s->arena, __VA_ARGS__))
 
 void answer_say(Answer *answer, const char *sentence) {
     if (answer->count < MOST_SENTENCES) answer->more[answer->count++] = sentence;

@@ -247,7 +247,7 @@ Status results_arrange(Results *s) {
 
 /* ---- marks ----------------------------------------------------------------------------------- */
 
-/* `values`: those of the mark so far, with space for one more. */
+/* `values`: those of the mark so far, with space for one more; mark_finish sets their mean. */
 static void mark_add(Mark *mark, const Point *p, double value, double *values) {
     mark->points++;
     mark->oom += point_is(p, "oom");
@@ -256,9 +256,14 @@ static void mark_add(Mark *mark, const Point *p, double value, double *values) {
     mark->high = mark->n == 0 ? value : fmax(mark->high, value);
     mark->remarked += *p->remark != '\0';
     values[mark->n++] = value;
+}
+
+static void mark_finish(Mark *mark, const double *values) {
+    if (mark->n == 0) return;
     Interval mean = mean_interval(values, mark->n);
     mark->mean = mean.value;
     mark->half = mean.half;
+    mark->deviation = mean.deviation;
 }
 
 typedef struct Placed {
@@ -290,9 +295,11 @@ Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **ma
     for (size_t i = 0; i < n; i++) {
         const Point *p = placed[i].point;
         bool is_new = i == 0 || last->series != p->series_index || last->x != placed[i].x;
-        if (is_new) *(i == 0 ? last : ++last) = (Mark){.series = p->series_index, .x = placed[i].x};
+        if (is_new && i > 0) mark_finish(last++, values);
+        if (is_new) *last = (Mark){.series = p->series_index, .x = placed[i].x};
         mark_add(last, p, value_of_point(p), values);
     }
+    if (n > 0) mark_finish(last, values);
     *count = n == 0 ? 0 : (size_t)(last - *marks) + 1;
     return OK;
 }

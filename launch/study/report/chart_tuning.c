@@ -53,7 +53,7 @@ static void tuned_put(Results *s, const Tunings *tunings, size_t i, FILE *file, 
 
 static bool is_shown(const Tuned *t) { return t->best != NULL && t->whole.n > 0; }
 
-static Status chart_put(Results *s, const Tunings *tunings, Charts *charts) {
+Status charts_of_tunings(Results *s, const Tunings *tunings, Charts *charts) {
     ValueRange xs = {0}, ys = {0};
     ChartLabel labels[MOST_LABELS];
     Text blocks, plot;
@@ -91,8 +91,4 @@ static Status chart_put(Results *s, const Tunings *tunings, Charts *charts) {
 done:
     text_drop(&blocks);
     return status;
-}
-
-Status charts_of_tunings(Results *s, const Tunings *tunings, Charts *charts) {
-    return tunings->count == 0 ? OK : chart_put(s, tunings, charts);
 }

@@ -71,6 +71,7 @@ typedef struct Mark {
     int remarked;    /* of those, points with a remark */
     double mean, low, high;
     double half; /* mean +- half covers the true mean with probability CONFIDENCE; NaN for n < 2 */
+    double deviation; /* of the values; NaN for n < 2 */
 } Mark;
 
 typedef double (*PointFn)(const Point *point);

@@ -99,8 +99,7 @@ static Status pooled_deviation(Results *s, double *deviation, double *freedom) {
     for (size_t i = 0; i < n; i++) {
         const Mark *m = &marks[i];
         if (m->n < 2) continue;
-        double own = m->half * sqrt(m->n) / t_quantile(CONFIDENCE, m->n - 1);
-        squares += (m->n - 1) * own * own;
+        squares += (m->n - 1) * m->deviation * m->deviation;
         *freedom += m->n - 1;
     }
     *deviation = *freedom > 0 ? sqrt(squares / *freedom) : NAN;

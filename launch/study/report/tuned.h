@@ -5,7 +5,7 @@
 #include "launch/study/report/results.h"
 #include "launch/study/statistics.h"
 
-/* Results of candidates over the logarithm of the tuned value, ascending. */
+/* Results of candidates over the tuned value, ascending. */
 typedef struct TunedCurve {
     double *values, *results;
     int n;
@@ -35,5 +35,5 @@ NODISCARD Status tunings_read(Results *results, Tunings *out);
  * logarithms. slope.n: the number of optima, slope.value NaN for fewer than 2. */
 LineFit tunings_exponent(const Tunings *tunings, int series);
 
-/* "optimizer.lr 0.0021 (0.0017 to 0.0026)"; the value alone without an optimum. */
+/* The optimum with its interval, "0.0021 (0.0017 to 0.0026)"; the best value without an optimum. */
 const char *tuned_text(Results *results, const Tuned *tuned);
