@@ -92,7 +92,7 @@ static Status print_scripts(const Study *study) {
 
 static Status dry_run(const Study *study, const SweepOptions *v) {
     table_print(study, stdout);
-    TRY(cost_print(study, v->ranks, stdout));
+    TRY(cost_print(study, v->ranks, v->parallel, stdout));
     if (!v->slurm) {
         printf("\n");
         TRY(print_commands(study, v));

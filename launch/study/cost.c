@@ -75,7 +75,7 @@ static void sum_tuning(const Study *study, const Tuning *t, int64_t ranks, Sum *
     sum->starts += t->combination->n_seeds - 1;
     for (int r = 0; r < t->rungs; r++) {
         sum->starts += count;
-        if (count > KEPT) count = tuning_kept(count);
+        count = tuning_kept(count);
     }
 }
 
@@ -99,10 +99,11 @@ static void put_hours(const char *what, double seconds, FILE *file) {
         fprintf(file, "%s: %.2f hours of training\n", what, seconds / 3600);
 }
 
-Status cost_print(const Study *study, int64_t ranks, FILE *file) {
+Status cost_print(const Study *study, int64_t ranks, int64_t parallel, FILE *file) {
+    const ConfigLocal *local = &study->config->launch.local;
     Measured measured;
     TRY(measure(study, &measured));
-    Sum sum = sum_of(study, ranks > 0 ? ranks : study->config->launch.local.ranks);
+    Sum sum = sum_of(study, ranks > 0 ? ranks : local->ranks);
     double start = measured.start_s;
     fprintf(file, "\ncost of the whole study: %d point%s", sum.runs, sum.runs == 1 ? "" : "s");
     if (sum.candidates > 0)
@@ -117,8 +118,8 @@ Status cost_print(const Study *study, int64_t ranks, FILE *file) {
                 "the edge\n",
                 sum.budgets, 2 * WIDENED);
     }
-    double parallel = (double)study->config->launch.local.parallel,
-           total = (sum.points + sum.tuning + sum.starts * start) / parallel;
+    double at_a_time = (double)(parallel > 0 ? parallel : local->parallel),
+           total = (sum.points + sum.tuning + sum.starts * start) / at_a_time;
     if (!isnan(total)) fprintf(file, "total: %.2f hours, starts included\n", total / 3600);
     if (isnan(measured.watts) || isnan(total))
         fputs("joules: unknown until a run has measured its energy\n", file);

@@ -70,6 +70,11 @@ static Status results_read(const Study *study, Tuning *t, TuneCandidate *c) {
     return OK;
 }
 
+static Status results_read_all(const Study *study, Tuning *t) {
+    for (int i = 0; i < t->count; i++) TRY(results_read(study, t, &t->candidates[i]));
+    return OK;
+}
+
 /* ---- halving --------------------------------------------------------------------------------- */
 
 static void go_on(const Study *study, const Tuning *t, const TuneCandidate *c, int rung) {
@@ -295,6 +300,7 @@ static void candidate_close(Study *study, const Tuning *t, TuneCandidate *c) {
     point_refresh(point);
 }
 
+/* Requires results_read_all. */
 static Status decide(Study *study, Tuning *t) {
     if (t->is_decided) return OK;
     for (int i = 0; i < t->count; i++) {
@@ -302,7 +308,6 @@ static Status decide(Study *study, Tuning *t) {
         c->ended = -1;
         c->has_resumed = false;
         c->why = "";
-        TRY(results_read(study, t, c));
     }
     bool goes_on = true;
     for (int r = 0; r + 1 < t->rungs && goes_on; r++) goes_on = rung_decide(study, t, r);
@@ -337,7 +342,10 @@ Status tunings_open(Study *study) {
     if (study->tunings == NULL) return out_of_memory();
     for (int i = 0; i < n; i++) TRY(tuning_make(study, i, &study->tunings[i]));
     for (int i = 0; i < n; i++) TRY(tuning_check(study, &study->tunings[i]));
-    for (int i = 0; i < n; i++) TRY(decide(study, &study->tunings[i]));
+    for (int i = 0; i < n; i++) {
+        TRY(results_read_all(study, &study->tunings[i]));
+        TRY(decide(study, &study->tunings[i]));
+    }
     return OK;
 }
 
@@ -356,7 +364,7 @@ static Status results_note(const Study *study, const Tuning *t, const TuneCandid
 }
 
 static Status advance(Study *study, Tuning *t) {
-    for (int i = 0; i < t->count; i++) TRY(results_read(study, t, &t->candidates[i]));
+    TRY(results_read_all(study, t));
     for (int i = 0; i < t->count; i++) TRY(results_note(study, t, &t->candidates[i]));
     return decide(study, t);
 }

@@ -55,7 +55,7 @@ bool tunings_are_open(const Study *study);
 /* Sets the rungs: one for each halving, then the whole budget. */
 void tuning_rungs(Tuning *tuning);
 
-/* How many of `count` candidates a rung keeps. */
+/* How many of `count` candidates a rung keeps: the better half, at least KEPT of them. */
 int tuning_kept(int count);
 
 /* Refuses a first rung that is too short to rank anything: less than LEAST_STEPS steps or

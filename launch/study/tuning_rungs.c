@@ -4,8 +4,12 @@
 #include "launch/study/tuning.h"
 
 #include <math.h>
+#include <string.h>
 
-int tuning_kept(int count) { return count / 2 + count % 2 > KEPT ? count / 2 + count % 2 : KEPT; }
+int tuning_kept(int count) {
+    int half = count / 2 + count % 2, least = count < KEPT ? count : KEPT;
+    return half > least ? half : least;
+}
 
 /* One rung for each halving, then the whole budget. */
 void tuning_rungs(Tuning *t) {
@@ -25,7 +29,7 @@ double tuning_cost(const Tuning *t) {
     for (int r = 0; r < t->rungs; r++) {
         cost += count * (t->shares[r] - before);
         before = t->shares[r];
-        if (count > KEPT) count = tuning_kept(count);
+        count = tuning_kept(count);
     }
     return cost;
 }
@@ -37,7 +41,7 @@ static Status too_short(const Tuning *t, const char *key, double has, double lea
                        "'tune' ends its first rung after %.3g %s, which ranks nothing; "
                        "'training.stop.%s' must be at least %.0f%s, or 'tune.share' larger",
                        has, unit, key, ceil(least / t->shares[0]),
-                       *key == 't' && key[1] == 'i' ? "s" : "");
+                       strcmp(key, "time") == 0 ? "s" : "");
 }
 
 Status tuning_check(const Study *study, const Tuning *t) {
