@@ -104,7 +104,7 @@ static bool is_not_told(const Field *field, const Config *saved, const Config *n
                                          "checkpoint.",   "logging.",       "optimizer."};
     if (is_auto(field, now) || is_auto(field, saved)) return true;
     for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
-        if (strncmp(field->path, listed[i], strlen(listed[i])) == 0) return false;
+        if (starts_with(field->path, listed[i])) return false;
     }
     return field->resume != RESUME_GLOBAL_BATCH;
 }

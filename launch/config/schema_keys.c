@@ -1,4 +1,4 @@
-/* Looks up keys of the schema by their names, and writes their types. */
+/* Looks up keys of the schema by their names. */
 #include "launch/config/schema.h"
 #include "launch/config/suggest.h"
 

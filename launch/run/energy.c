@@ -59,8 +59,10 @@ static void nvml_open(EnergyMeter *meter, const char *pci_bus_id) {
     Nvml *n = &meter->nvml;
     if (!nvml_load(n) || n->init() != 0) return;
     if (n->find(pci_bus_id, &n->device) != 0) n->device = NULL;
-    if (n->device != NULL) meter->count = 1;
-    if (n->device == NULL) n->shutdown();
+    if (n->device != NULL)
+        meter->count = 1;
+    else
+        n->shutdown();
 }
 
 /* ---- CPU ------------------------------------------------------------------------------------- */

@@ -28,18 +28,12 @@ static json_t *choices_json(const Field *field, const ConfigChoices *choices) {
     return list;
 }
 
-/* A key's value as a JSON type if there is one; otherwise the text in the config. */
-/* One path as a string of its own, others as in the config. */
-static json_t *paths_json(const Field *field, const Config *config) {
-    const TokenPaths *paths =
-        (const TokenPaths *)(const void *)((const char *)config + field->offset);
-    if (paths->count == 1 && paths->weights == NULL) return json_string(paths->items[0]);
-    char *text = field_text(field, config);
-    json_t *string = string_or_null(text);
-    free(text);
-    return string;
+/* A single path; NULL for other lists. */
+static const char *path_alone(const TokenPaths *paths) {
+    return paths->count == 1 && paths->weights == NULL ? paths->items[0] : NULL;
 }
 
+/* A key's value as a JSON type if there is one; otherwise the text in the config. */
 static json_t *value_json(const Field *field, const Config *config) {
     const void *value = (const char *)config + field->offset;
     if (field_is_unset(field, config)) return json_null();
@@ -53,7 +47,9 @@ static json_t *value_json(const Field *field, const Config *config) {
     case FIELD_BOOL: return json_boolean(*(const bool *)value);
     case FIELD_ENUM_LIST: return choices_json(field, value);
     case FIELD_PATHS:
-    case FIELD_MIXTURE: return paths_json(field, config);
+    case FIELD_MIXTURE:
+        if (path_alone(value) != NULL) return json_string(path_alone(value));
+        break;
     case FIELD_STRING:
     case FIELD_KEY: return string_or_null(*(const char *const *)value);
     default: break;
