@@ -7,11 +7,9 @@
 #include "data/table_documents.h"
 #include "data/text_documents.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BLOCK_BYTES = 1 << 20, LINE_BYTES = 64 << 10, LEAST_HEAD_BYTES = 32 };
 
@@ -154,46 +152,29 @@ int64_t corpus_source_position(const CorpusSource *source) {
 
 /* ---- the size of the text -------------------------------------------------------------------- */
 
-/* Calls take(context, bytes, n) for each block of text. */
-static Status blocks_read(TextStream *stream, Status (*take)(void *, const uint8_t *, size_t),
-                          void *context) {
-    static _Thread_local uint8_t block[BLOCK_BYTES];
-    size_t got = BLOCK_BYTES;
-    while (got == BLOCK_BYTES) {
-        TRY(text_stream_read(stream, block, BLOCK_BYTES, &got));
-        TRY(take(context, block, got));
+/* Counts the text, and copies it if there is a copy. `block`: BLOCK_BYTES of memory. */
+static Status text_count(CorpusSource *source, uint8_t *block) {
+    for (size_t got = BLOCK_BYTES; got == BLOCK_BYTES;) {
+        TRY(text_stream_read(source->stream, block, BLOCK_BYTES, &got));
+        source->text_bytes += (int64_t)got;
+        int error = source->copy < 0 ? 0 : file_write_all(source->copy, block, got);
+        if (error == 0) continue;
+        return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", shown(source),
+                     strerror(error));
     }
     return OK;
 }
 
-static Status block_count(void *context, const uint8_t *bytes, size_t n) {
-    (void)bytes;
-    CorpusSource *source = context;
-    source->text_bytes += (int64_t)n;
-    if (source->copy < 0) return OK;
-    int error = file_write_all(source->copy, bytes, n);
-    if (error == 0) return OK;
-    return ERROR(STATUS_FAILURE, "%s: cannot keep a copy of it: %s", shown(source),
-                 strerror(error));
-}
-
-static Status copy_begin(CorpusSource *source, const char *scratch) {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/.input-XXXXXX", scratch) >= PATH_MAX)
-        return ERROR(STATUS_USAGE, "%s: the path is too long", scratch);
-    source->copy = mkostemp(path, O_CLOEXEC);
-    if (source->copy < 0)
-        return ERROR(STATUS_FAILURE, "%s: cannot create it: %s", path, strerror(errno));
-    unlink(path);
-    return OK;
-}
-
 Status corpus_source_measure(CorpusSource *source, const char *scratch) {
+    char path[PATH_MAX];
     source->text_bytes = source->is_plain ? source->bytes : 0;
     if (source->is_plain) return OK;
     TRY(stream_take(source, &source->stream));
-    if (source->bytes < 0) TRY(copy_begin(source, scratch));
-    Status status = blocks_read(source->stream, block_count, source);
+    if (source->bytes < 0) TRY(file_open_unnamed(scratch, "input", path, &source->copy));
+    uint8_t *block = malloc(BLOCK_BYTES);
+    Status status =
+        block == NULL ? ERROR(STATUS_NO_ROOM, "out of memory") : text_count(source, block);
+    free(block);
     text_stream_close(&source->stream);
     if (source->bytes < 0) source->bytes = source->text_bytes;
     return status;

@@ -3,13 +3,9 @@
 #include "core/base/file.h"
 #include "core/rng.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BUCKETS = 256, BLOCK_BYTES = 256 << 10, STREAM = 0x5f1e };
 
@@ -38,21 +34,19 @@ struct DocumentShuffle {
     Bucket buckets[BUCKETS];
 };
 
+static Status out_of_memory(void) {
+    return ERROR(STATUS_NO_ROOM, "out of memory to shuffle documents");
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 Status document_shuffle_create(const char *directory, uint64_t seed, DocumentShuffle **out) {
     DocumentShuffle *s = *out = calloc(1, sizeof *s);
-    if (s == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to shuffle documents");
+    if (s == NULL) return out_of_memory();
     s->seed = seed;
     s->current.document = -1;
-    int n = snprintf(s->path, sizeof s->path, "%s/.shuffle-XXXXXX", directory);
-    s->fd = n < PATH_MAX ? mkostemp(s->path, O_CLOEXEC) : -1;
-    if (s->fd >= 0) {
-        unlink(s->path);
-        return OK;
-    }
-    Status status = ERROR(STATUS_FAILURE, "%s: cannot create it: %s", s->path, strerror(errno));
-    document_shuffle_destroy(out);
+    Status status = file_open_unnamed(directory, "shuffle", s->path, &s->fd);
+    if (failed(status)) document_shuffle_destroy(out);
     return status;
 }
 
@@ -75,10 +69,6 @@ void document_shuffle_begin(DocumentShuffle *s, int side) {
     Philox random = philox(s->seed, (uint64_t)document, STREAM);
     s->current = (PartHeader){
         .key = (uint64_t)random.word[1] << 32 | random.word[0], .document = document, .side = side};
-}
-
-static Status out_of_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory to shuffle documents");
 }
 
 static Status block_flush(DocumentShuffle *s, Bucket *bucket) {

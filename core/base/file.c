@@ -105,6 +105,16 @@ Status file_open_append(const char *path, int *fd) {
     return file_cannot_write(path, errno);
 }
 
+Status file_open_unnamed(const char *directory, const char *name, char *path, int *fd) {
+    *fd = -1;
+    if (snprintf(path, PATH_MAX, "%s/.%s-XXXXXX", directory, name) >= PATH_MAX)
+        return ERROR(STATUS_USAGE, "%s: the path is too long", directory);
+    *fd = mkostemp(path, O_CLOEXEC);
+    if (*fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot create it: %s", path, strerror(errno));
+    file_remove(path);
+    return OK;
+}
+
 Status file_look(const char *path, struct stat *info, bool *is_there) {
     struct stat found;
     *is_there = RETRIED(stat(path, &found)) == 0;

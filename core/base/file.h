@@ -26,6 +26,10 @@ NODISCARD Status file_open_regular(const char *path, int *fd);
  * links. */
 NODISCARD Status file_open_append(const char *path, int *fd);
 
+/* Opens a new file in `directory` for reading and writing, which is gone when it is closed. `path`
+ * (PATH_MAX bytes): its former name, DIRECTORY/.NAME-XXXXXX, for messages. *fd = -1 on failure. */
+NODISCARD Status file_open_unnamed(const char *directory, const char *name, char *path, int *fd);
+
 /* STATUS_DATA if `path` is a link. For a file that will be replaced, which would replace the
  * link. */
 NODISCARD Status file_refuse_link(const char *path);
