@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SCANNED_MIB = 256 };
+enum { SCANNED_MIB = 256, MANY_FILES = 256 };
 
 struct TokenSet {
     char *path;
@@ -25,7 +25,7 @@ struct TokenSet {
 
 static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for token files"); }
 
-/* Each file stays open. */
+/* Each file stays open, and a process may have few descriptors. */
 static void descriptors_allow(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -33,7 +33,13 @@ static void descriptors_allow(void) {
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static Status file_add(TokenSet *set, const char *path, int of_files) {
+/* MiB to scan of each of `files` files. */
+static int scanned_of(int64_t files) {
+    return files > SCANNED_MIB / 2 ? 2 : (int)(SCANNED_MIB / files);
+}
+
+static Status file_add(TokenSet *set, const char *path, int64_t of_files) {
+    if (set->n_files == MANY_FILES) descriptors_allow();
     if (set->n_files == set->capacity) {
         int capacity = 2 * set->capacity + 8;
         TokenFile **files = realloc(set->files, (size_t)capacity * sizeof *files);
@@ -43,13 +49,12 @@ static Status file_add(TokenSet *set, const char *path, int of_files) {
         if (files == NULL || starts == NULL) return out_of_memory();
         set->capacity = capacity;
     }
-    int scanned = SCANNED_MIB / of_files;
-    TRY(token_file_open_part(path, scanned < 2 ? 2 : scanned, &set->files[set->n_files]));
+    TRY(token_file_open_part(path, scanned_of(of_files), &set->files[set->n_files]));
     set->n_files++;
     return OK;
 }
 
-static Status matches_add(TokenSet *set, const char *pattern) {
+static Status matches_add(TokenSet *set, const char *pattern, int of_items) {
     glob_t found;
     int result = glob(pattern, GLOB_ERR, NULL, &found);
     Status status = OK;
@@ -62,9 +67,8 @@ static Status matches_add(TokenSet *set, const char *pattern) {
     } else if (result != 0) {
         status = ERROR(STATUS_DATA, "%s: cannot list the directory: %s", pattern, strerror(errno));
     }
-    if (!failed(status) && found.gl_pathc > 256) descriptors_allow();
     for (size_t i = 0; !failed(status) && i < found.gl_pathc; i++)
-        status = file_add(set, found.gl_pathv[i], (int)found.gl_pathc);
+        status = file_add(set, found.gl_pathv[i], (int64_t)found.gl_pathc * of_items);
     globfree(&found);
     return status;
 }
@@ -73,7 +77,7 @@ static Status matches_add(TokenSet *set, const char *pattern) {
 static Status item_add(TokenSet *set, const TokenPaths *paths, int item) {
     const char *path = paths->items[item];
     bool is_pattern = strpbrk(path, "*?[") != NULL && access(path, F_OK) != 0;
-    return is_pattern ? matches_add(set, path) : file_add(set, path, paths->count);
+    return is_pattern ? matches_add(set, path, paths->count) : file_add(set, path, paths->count);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -101,7 +105,6 @@ static Status parts_open(TokenSet *set, const TokenPaths *paths) {
     if (paths->weights != NULL && paths->count > TOKEN_PARTS_MAX)
         return ERROR(STATUS_DATA, "more than %d weighted parts; name patterns of files",
                      TOKEN_PARTS_MAX);
-    if (paths->count > 256) descriptors_allow();
     for (int i = 0; i < paths->count; i++) {
         TRY(item_add(set, paths, i));
         if (paths->weights == NULL) continue;
@@ -197,9 +200,9 @@ TokenizerId token_set_tokenizer_id(const TokenSet *set) {
 }
 
 Status token_set_require_vocab(TokenSet *set, int64_t vocab_size) {
-    int scanned = SCANNED_MIB / set->n_files;
+    int scanned = scanned_of(set->n_files);
     for (int i = 0; i < set->n_files; i++)
-        TRY(token_file_require_vocab_in(set->files[i], vocab_size, scanned < 2 ? 2 : scanned));
+        TRY(token_file_require_vocab_in(set->files[i], vocab_size, scanned));
     return OK;
 }
 
