@@ -4,6 +4,7 @@
 #include "data/token_identity.h"
 #include "data/token_writer.h"
 #include "tests/data/data_helper.h"
+#include "tests/data/small_vocabulary_helper.h"
 #include "tests/harness.h"
 
 #include <stdio.h>
@@ -165,21 +166,27 @@ static void a_name_with_brackets_is_a_file_if_it_exists(void) {
                 "t_*.bin: no file matches this pattern; make files with ./prepare");
 }
 
-static void files_of_two_tokenizers_are_refused(void) {
-    const char *directory = shards_put();
+static void text_put(const char *path, const char *tokenizer_path) {
     Tokenizer *tokenizer;
     TokenWriter *writer;
     TokenBuffer buffer = {0};
-    REQUIRE_OK(tokenizer_open("byte", &tokenizer));
-    for (int i = 0; i < 2; i++) {
-        const char *path = path_in(directory, i == 0 ? "b_0.h5" : "b_1.h5");
-        REQUIRE_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer));
-        CHECK_OK(tokenizer_encode(tokenizer, "some text", 9, &buffer));
-        CHECK_OK(token_writer_append(writer, &buffer));
-        CHECK_OK(token_writer_finish(writer));
-        CHECK_OK(token_writers_publish(&writer, 1));
-        token_writer_destroy(&writer);
-    }
+    REQUIRE_OK(tokenizer_open(tokenizer_path, &tokenizer));
+    REQUIRE_OK(token_writer_create(path, TOKENS_HDF5, tokenizer, &writer));
+    CHECK_OK(tokenizer_encode(tokenizer, "some text", 9, &buffer));
+    CHECK_OK(token_writer_append(writer, &buffer));
+    CHECK_OK(token_writer_finish(writer));
+    CHECK_OK(token_writers_publish(&writer, 1));
+    token_writer_destroy(&writer);
+    token_buffer_free(&buffer);
+    tokenizer_destroy(&tokenizer);
+}
+
+static void files_of_two_tokenizers_are_refused(void) {
+    const char *directory = shards_put();
+    small_ranks_write(path_in(directory, "ranks"), -1);
+    text_put(path_in(directory, "b_0.h5"), "byte");
+    text_put(path_in(directory, "b_1.h5"), "byte");
+    text_put(path_in(directory, "r.h5"), path_in(directory, "ranks"));
     const char *const paths[] = {path_in(directory, "b_0.h5"), path_in(directory, "b_1.h5"),
                                  path_in(directory, "s_0.bin")};
     TokenSet *set = set_open(&(TokenPaths){2, paths, NULL});
@@ -189,8 +196,9 @@ static void files_of_two_tokenizers_are_refused(void) {
     set = set_open(&(TokenPaths){3, paths, NULL}); /* s_0.bin names none */
     CHECK_ERROR(token_set_require_vocab(set, 257), STATUS_DATA, "s_0.bin: token 257 at position");
     token_set_destroy(&set);
-    token_buffer_free(&buffer);
-    tokenizer_destroy(&tokenizer);
+    const char *const others[] = {paths[0], path_in(directory, "r.h5")};
+    CHECK_ERROR(token_set_open(&(TokenPaths){2, others, NULL}, &set), STATUS_DATA,
+                "r.h5: made with the tokenizer ");
 }
 
 int main(int argc, char **argv) {
