@@ -1,10 +1,9 @@
 #include "data/choice_set.h"
 
-#include "core/base/file.h"
 #include "core/base/input_file.h"
 
-#include <fcntl.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,14 +26,15 @@ typedef struct ChoiceReader {
     int64_t choice_capacity, question_capacity;
 } ChoiceReader;
 
-bool choice_set_is(const char *path) {
+ChoiceFormat choice_set_format(const char *path) {
     InputFile file;
     int32_t magic = 0;
-    if (failed(input_open(path, &file))) return false;
+    if (failed(input_open(path, &file))) return CHOICES_NONE;
     bool is_read =
         file.bytes >= sizeof magic && !failed(input_read(&file, &magic, sizeof magic, 0));
     input_close(&file);
-    return is_read && (magic == MAGIC || memcmp(&magic, "{\"", 2) == 0);
+    if (is_read && magic == MAGIC) return CHOICES_LLMC;
+    return is_read && memcmp(&magic, "{\"", 2) == 0 ? CHOICES_JSON : CHOICES_NONE;
 }
 
 void choice_set_free(ChoiceSet *set) {

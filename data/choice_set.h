@@ -15,8 +15,6 @@
 #include "data/token_buffer.h"
 #include "data/tokenizer.h"
 
-#include <stdbool.h>
-
 /* One choice with its context: tokens [at, at + context + length). */
 typedef struct Choice {
     int64_t at, context, length;
@@ -35,8 +33,10 @@ typedef struct ChoiceSet {
     int64_t n_choices, n_questions;
 } ChoiceSet;
 
-/* Whether a file can be opened and begins as one of these formats. */
-bool choice_set_is(const char *path);
+typedef enum ChoiceFormat { CHOICES_NONE, CHOICES_LLMC, CHOICES_JSON } ChoiceFormat;
+
+/* The format that a file begins as; CHOICES_NONE also if it cannot be opened. */
+ChoiceFormat choice_set_format(const char *path);
 
 /* choice_set_read: reads all questions. `tokenizer` encodes JSON lines; NULL: unknown. Every token
  * must be less than vocab_size, and every choice with one token of context fit T inputs; longer

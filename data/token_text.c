@@ -25,7 +25,8 @@ static Status lengths_read(const Tokenizer *tokenizer, int64_t vocab_size, int32
     return OK;
 }
 
-static Status tokenizer_of(TokenizerId id, const char *path, int64_t vocab_size, Tokenizer **out) {
+Status tokenizer_open_of(TokenizerId id, const char *path, int64_t vocab_size, Tokenizer **out) {
+    *out = NULL;
     bool is_nameless = id.name[0] == '\0';
     if (is_nameless && vocab_size < VOCAB_OF_NAMELESS)
         return ERROR(STATUS_DATA, "%s: does not name its tokenizer", path);
@@ -33,15 +34,17 @@ static Status tokenizer_of(TokenizerId id, const char *path, int64_t vocab_size,
     if (tokenizer_ids_agree(id, (TokenizerId){tokenizer_name(*out), tokenizer_hash(*out)}))
         return OK;
     tokenizer_destroy(out);
-    return ERROR(STATUS_DATA,
-                 "%s: its tokenizer %s has changed since; make the file again with ./prepare", path,
-                 id.name);
+    return ERROR(
+        STATUS_DATA,
+        "%s: its tokenizer %s has changed since; restore that file, or make the data again "
+        "with ./prepare",
+        path, id.name);
 }
 
 Status tokenizer_text_lengths(TokenizerId id, const char *path, int64_t vocab_size, int32_t **out) {
     Tokenizer *tokenizer = NULL;
     *out = NULL;
-    TRY(tokenizer_of(id, path, vocab_size, &tokenizer));
+    TRY(tokenizer_open_of(id, path, vocab_size, &tokenizer));
     int32_t *lengths = calloc((size_t)vocab_size, sizeof *lengths);
     Status status = lengths == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for a vocabulary")
                                     : lengths_read(tokenizer, vocab_size, lengths);

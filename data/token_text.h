@@ -3,6 +3,7 @@
 #pragma once
 
 #include "data/token_file.h"
+#include "data/tokenizer.h"
 
 #include <stdbool.h>
 
@@ -17,9 +18,14 @@ TokenizerId token_file_tokenizer_id(const TokenFile *file);
 /* False if the two are known to differ: by their hashes or, if one has no hash, by their names. */
 bool tokenizer_ids_agree(TokenizerId a, TokenizerId b);
 
+/* Opens the tokenizer that data or a checkpoint names; `path`: that file, for messages. Without a
+ * name it is GPT-2's if vocab_size is large enough. Errors: STATUS_DATA if the tokenizer is
+ * unknown, missing, or has changed. Not collective. */
+NODISCARD Status tokenizer_open_of(TokenizerId id, const char *path, int64_t vocab_size,
+                                   Tokenizer **out);
+
 /* (*out)[v] = bytes of text of token v, for v < vocab_size of a model; 0 for the end of text and
- * for tokens that the tokenizer does not have. `path`: the data, for messages. Data that names no
- * tokenizer counts as GPT-2's if vocab_size is large enough. The caller frees *out. Errors:
- * STATUS_DATA if the tokenizer is unknown, missing, or has changed. Not collective. */
+ * for tokens that the tokenizer does not have. The caller frees *out. Errors: those of
+ * tokenizer_open_of. Not collective. */
 NODISCARD Status tokenizer_text_lengths(TokenizerId id, const char *path, int64_t vocab_size,
                                         int32_t **out);

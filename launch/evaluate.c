@@ -131,7 +131,7 @@ static Status config_take(Evaluate *v) {
     TRY(checkpoint_read_text(v->file, "config", &v->arena, &text));
     TRY(config_load_text(text, v->path, a->override_count, a->overrides, &v->config));
     Config *config = v->config;
-    if (a->operand_count == 2 && choice_set_is(a->operands[1])) {
+    if (a->operand_count == 2 && choice_set_format(a->operands[1]) != CHOICES_NONE) {
         v->questions = a->operands[1];
     } else if (a->operand_count == 2) {
         config->data.val = (TokenPaths){.count = 1, .items = (const char *const *)&a->operands[1]};
@@ -169,15 +169,15 @@ static Status tokenizer_check(Evaluate *v) {
         token_set_path(v->e.val_tokens), data.name, v->path, model.name);
 }
 
-/* The model's tokenizer is needed for questions in text. */
+/* Opens the model's tokenizer for questions in text; those in tokens need none. */
 static Status questions_read(Evaluate *v) {
     const Config *config = v->config;
     Tokenizer *tokenizer = NULL;
     TokenizerId id;
     TRY(tokenizer_id_read(v, &id));
-    bool is_gpt2 = id.name[0] == '\0' && config->model.V >= VOCAB_OF_NAMELESS;
-    if (is_gpt2 || id.name[0] != '\0')
-        TRY(tokenizer_open(is_gpt2 ? TOKENIZER_OF_NAMELESS : id.name, &tokenizer));
+    bool is_known = id.name[0] != '\0' || config->model.V >= VOCAB_OF_NAMELESS;
+    if (is_known && choice_set_format(v->questions) == CHOICES_JSON)
+        TRY(tokenizer_open_of(id, v->path, config->model.V, &tokenizer));
     Status status =
         choice_set_read(v->questions, tokenizer, config->model.V, config->model.T, &v->choices);
     tokenizer_destroy(&tokenizer);

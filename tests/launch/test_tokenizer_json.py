@@ -4,6 +4,7 @@
 import json
 import math
 import os
+import struct
 
 from e2e import (WORK, check, config, equal, main, run, run_directory, text, train)
 
@@ -93,7 +94,19 @@ def a_changed_file_is_refused():
     done = run("evaluate", trained())
     equal(done.code, 0, repr(done))
     check("no bits/byte: " in done.err and "tokenizer.json has changed since" in done.err, done.err)
+    questions = os.path.join(WORK, "questions.jsonl")
+    with open(questions, "w", encoding="utf-8") as file:
+        file.write('{"context": "the", "choices": [" sand", " glass"], "answer": 0}\n')
+    done = run("evaluate", trained(), questions)
+    equal(done.code, 65, repr(done))
+    check("tokenizer.json has changed since" in done.err, done.err)
+    tokens = os.path.join(WORK, "questions.bin")
+    with open(tokens, "wb") as file:
+        file.write(struct.pack("<256i", 20240522, 1, 1, 22, *(0, ) * 252))
+        file.write(struct.pack("<11H", 65535, 22, 0, 0, 2, 1, 7, 1, 8, 1, 9))
+    equal(run("evaluate", trained(), tokens).code, 0, "questions in tokens need no tokenizer")
     tokenizer()
+    equal(run("evaluate", trained(), questions).code, 0, "the file is restored")
     equal(run("generate", trained(), "--max-new-tokens=1").code, 0, "the file is restored")
 
 
