@@ -10,7 +10,7 @@ typedef enum PrepareInput { INPUT_AUTO, INPUT_TEXT } PrepareInput;
 
 typedef struct PrepareOptions {
     const char *out, *tokenizer;
-    const char *field, *separator; /* "": none */
+    const char *field, *separator; /* NULL: none */
     const char *include, *files_from;
     int input; /* PrepareInput */
     bool special_tokens;

@@ -17,10 +17,13 @@ typedef struct TokenSides {
     int side; /* of the current document */
 } TokenSides;
 
-/* Begins the files in options->directory. With `shuffles`, documents are kept until
- * token_sides_finish. Errors: those of shard_writer_create and shards_refuse_old. */
+/* Begins the files in options->directory. Errors: those of shard_writer_create and
+ * shards_refuse_old. */
 NODISCARD Status token_sides_create(const ShardOptions *options, const Tokenizer *tokenizer,
                                     bool has_val, TokenSides *out);
+
+/* From now on documents are kept in `directory` until token_sides_finish, which shuffles them.
+ * Errors: those of document_shuffle_create. */
 NODISCARD Status token_sides_shuffle(TokenSides *sides, const char *directory, uint64_t seed);
 void token_sides_destroy(TokenSides *sides);
 
@@ -28,6 +31,8 @@ void token_sides_destroy(TokenSides *sides);
 NODISCARD Status token_sides_begin(TokenSides *sides, int side);
 NODISCARD Status token_sides_append(TokenSides *sides, const TokenBuffer *tokens);
 
-/* Completes the files, and gives them their names. */
+/* Shuffles the documents if requested, and completes the files. */
 NODISCARD Status token_sides_finish(TokenSides *sides);
+
+/* Gives the files their names. */
 NODISCARD Status token_sides_publish(TokenSides *sides);
