@@ -30,11 +30,9 @@ typedef struct Supervisor {
 
 /* The most ranks, at most `limit`, that divide the micro-batches of a step among them evenly. */
 static int64_t ranks_fit(int64_t batches, int64_t limit) {
-    int64_t most = 1;
-    for (int64_t ranks = 2; ranks <= limit && ranks <= batches; ranks++) {
-        if (batches % ranks == 0) most = ranks;
-    }
-    return most;
+    int64_t ranks = limit < batches ? limit : batches;
+    while (batches % ranks != 0) ranks--;
+    return ranks;
 }
 
 /* Chooses hosts and ranks. The product of ranks and accumulation stays that of the config on all
