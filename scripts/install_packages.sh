@@ -27,9 +27,10 @@ fi
 
 # Python packages that tests compare with; without them those tests are skipped.
 finish() {
-  local target
+  local target package absent=no
   target=$(dirname "$0")/../build/python
-  if [ $with_tests = yes ] && [ ! -d "$target/${python[-1]}" ]; then
+  for package in "${python[@]}"; do [ -d "$target/$package" ] || absent=yes; done
+  if [ $with_tests = yes ] && [ $absent = yes ]; then
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
       --target "$target" "${python[@]}" >&2 ||
       echo "packages: note: pip cannot install ${python[*]}; the tests that need them are skipped"
