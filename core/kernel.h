@@ -52,6 +52,12 @@ typedef struct Kernel {
 
     KernelSpeed speed[PRECISIONS]; /* all 0: not predicted */
 
+    /* Whether the node lacks what costs the kernel extra time, such as an epilogue; its speed is
+     * then `simple_speed`. NULL: one speed for all nodes. Asked when a program is predicted,
+     * because a fusion may change a recorded node. */
+    bool (*is_simple)(const Node *node);
+    KernelSpeed simple_speed[PRECISIONS];
+
     /* CUDA: many short blocks, so a concurrent collective takes only its share of the
      * multiprocessors. A matrix product has one long block per multiprocessor and waits a full wave
      * for the few that a collective occupies. */

@@ -24,26 +24,24 @@ static void linear_gradient(Program *p, const Node *node) {
         linear_gradient_record(p, dy, x, w, bias);
 }
 
-static const char *epilogue_refuses(const Node *node, const Target *target) {
-    (void)target;
+static bool has_no_epilogue(const Node *node) {
     const LinearAttrs *attrs = node->attrs;
-    return node->inputs[2] != NULL || attrs->gelu ? "has a bias or GELU" : NULL;
+    return node->inputs[2] == NULL && !attrs->gelu;
 }
 
-/* One kernel, two speeds: an epilogue takes time. */
 const Op linear_op = {
     .name = "linear",
     .gradient = linear_gradient,
     .cost = linear_cost,
     .kernels = KERNELS(CPU_KERNEL(linear),
-                       CUDA_KERNEL(linear, DTYPES_REAL, .refuses = epilogue_refuses,
-                                   .speed = {[PRECISION_HALF] = {3.0, 1.00, 2.20},
-                                             [PRECISION_TF32] = {3.0, 0.79, 0},
-                                             [PRECISION_SINGLE] = {3.0, 1.00, 0.53}}),
                        CUDA_KERNEL(linear, DTYPES_REAL,
                                    .speed = {[PRECISION_HALF] = {3.0, 1.00, 0.99},
                                              [PRECISION_TF32] = {3.0, 0.79, 0},
-                                             [PRECISION_SINGLE] = {3.0, 1.00, 0.53}})),
+                                             [PRECISION_SINGLE] = {3.0, 1.00, 0.53}},
+                                   .is_simple = has_no_epilogue,
+                                   .simple_speed = {[PRECISION_HALF] = {3.0, 1.00, 2.20},
+                                                    [PRECISION_TF32] = {3.0, 0.79, 0},
+                                                    [PRECISION_SINGLE] = {3.0, 1.00, 0.53}})),
 };
 
 static bool shapes_fit(Program *p, const Tensor *x, const Tensor *w, const Tensor *bias) {

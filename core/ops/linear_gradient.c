@@ -20,24 +20,20 @@ static Cost linear_dw_cost(const Node *node) {
                         tensor_rows(node->inputs[0]));
 }
 
-static const char *gelu_refuses(const Node *node, const Target *target) {
-    (void)target;
-    return node->inputs[2] != NULL ? "has the gradient of GELU" : NULL;
-}
+static bool has_no_gelu(const Node *node) { return node->inputs[2] == NULL; }
 
-/* Each product is one kernel with two speeds: an epilogue takes time. */
 const Op linear_dx_op = {
     .name = "linear_dx",
     .cost = linear_dx_cost,
     .kernels = KERNELS(CPU_KERNEL(linear_dx),
-                       CUDA_KERNEL(linear_dx, DTYPES_REAL, .refuses = gelu_refuses,
-                                   .speed = {[PRECISION_HALF] = {3.0, 0.88, 8.00},
-                                             [PRECISION_TF32] = {3.0, 0.73, 0},
-                                             [PRECISION_SINGLE] = {3.0, 1.00, 1.60}}),
                        CUDA_KERNEL(linear_dx, DTYPES_REAL,
                                    .speed = {[PRECISION_HALF] = {3.0, 0.88, 1.08},
                                              [PRECISION_TF32] = {3.0, 0.73, 0},
-                                             [PRECISION_SINGLE] = {3.0, 1.00, 1.60}})),
+                                             [PRECISION_SINGLE] = {3.0, 1.00, 1.60}},
+                                   .is_simple = has_no_gelu,
+                                   .simple_speed = {[PRECISION_HALF] = {3.0, 0.88, 8.00},
+                                                    [PRECISION_TF32] = {3.0, 0.73, 0},
+                                                    [PRECISION_SINGLE] = {3.0, 1.00, 1.60}})),
 };
 
 /* Fixed parts of rows, summed in order, make the bias gradient independent of the number of
@@ -57,23 +53,20 @@ static size_t bias_cuda(const Node *node, const Target *target) {
     return bias_bytes(node, LINEAR_BIAS_PARTS_CUDA, sizeof(float));
 }
 
-static const char *bias_refuses(const Node *node, const Target *target) {
-    (void)target;
-    return node->outputs[1] != NULL ? "has the gradient of a bias" : NULL;
-}
+static bool has_no_bias(const Node *node) { return node->outputs[1] == NULL; }
 
 const Op linear_dw_op = {
     .name = "linear_dw",
     .cost = linear_dw_cost,
     .kernels = KERNELS(CPU_KERNEL(linear_dw, .workspace = bias_cpu),
-                       CUDA_KERNEL(linear_dw, DTYPES_REAL, .refuses = bias_refuses,
-                                   .speed = {[PRECISION_HALF] = {3.0, 1.00, 2.40},
-                                             [PRECISION_TF32] = {3.0, 1.00, 0.33},
-                                             [PRECISION_SINGLE] = {3.0, 1.00, 0}}),
                        CUDA_KERNEL(linear_dw, DTYPES_REAL, .workspace = bias_cuda,
                                    .speed = {[PRECISION_HALF] = {3.0, 1.00, 1.41},
                                              [PRECISION_TF32] = {3.0, 1.00, 0.33},
-                                             [PRECISION_SINGLE] = {3.0, 1.00, 0}})),
+                                             [PRECISION_SINGLE] = {3.0, 1.00, 0}},
+                                   .is_simple = has_no_bias,
+                                   .simple_speed = {[PRECISION_HALF] = {3.0, 1.00, 2.40},
+                                                    [PRECISION_TF32] = {3.0, 1.00, 0.33},
+                                                    [PRECISION_SINGLE] = {3.0, 1.00, 0}})),
 };
 
 void linear_dw_record(Program *p, GradTarget dw, GradTarget db, Tensor *dy, Tensor *x) {

@@ -22,20 +22,16 @@ static size_t parts_cuda(const Node *node, const Target *target) {
     return NORM_BLOCKS * parts_columns(node) * sizeof(float);
 }
 
-static const char *gamma_refuses(const Node *node, const Target *target) {
-    (void)target;
-    return node->inputs[2] != NULL ? "has the gradient of gamma" : NULL;
-}
+/* Partial sums for gamma take time. */
+static bool has_no_gamma(const Node *node) { return node->inputs[2] == NULL; }
 
-/* One kernel, two speeds: partial sums for gamma take time. */
 static const Kernel *const backward_kernels[] = {
     CPU_KERNEL(norm_backward, .workspace = parts_cpu),
-    CUDA_KERNEL(norm_backward, DTYPES_REAL, .refuses = gamma_refuses, .workspace = parts_cuda,
-                .speed = SPEED(10.0, 0, 0.79)),
     CUDA_KERNEL(norm_backward, DTYPES_REAL, .workspace = parts_cuda,
                 .speed = {[PRECISION_HALF] = {10.0, 0, 0.69},
                           [PRECISION_TF32] = {10.0, 0, 0.50},
-                          [PRECISION_SINGLE] = {10.0, 0, 0.50}}),
+                          [PRECISION_SINGLE] = {10.0, 0, 0.50}},
+                .is_simple = has_no_gamma, .simple_speed = SPEED(10.0, 0, 0.79)),
     NULL,
 };
 

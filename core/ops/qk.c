@@ -46,10 +46,9 @@ static size_t parts_cuda(const Node *node, const Target *target) {
 }
 
 /* Rotations alone are faster than norms and rotations in the same kernel. */
-static const char *norm_refuses(const Node *node, const Target *target) {
-    (void)target;
+static bool only_rotates(const Node *node) {
     const QkAttrs *attrs = node->attrs;
-    return attrs->options.norm ? "normalizes" : NULL;
+    return !attrs->options.norm;
 }
 
 const Op qk_backward_op = {
@@ -57,10 +56,9 @@ const Op qk_backward_op = {
     .cost = qk_backward_cost,
     .typed_by = OUTPUT(0),
     .kernels = KERNELS(CPU_KERNEL(qk_backward, .workspace = parts_cpu),
-                       CUDA_KERNEL(qk_backward, DTYPES_REAL, .refuses = norm_refuses,
-                                   .workspace = parts_cuda, .speed = SPEED(3.0, 0, 0.82)),
                        CUDA_KERNEL(qk_backward, DTYPES_REAL, .workspace = parts_cuda,
-                                   .speed = SPEED(3.0, 0, 0.62))),
+                                   .speed = SPEED(3.0, 0, 0.62), .is_simple = only_rotates,
+                                   .simple_speed = SPEED(3.0, 0, 0.82))),
 };
 
 static void qk_gradient(Program *p, const Node *node) {
@@ -82,10 +80,9 @@ const Op qk_op = {
     .name = "qk",
     .gradient = qk_gradient,
     .cost = qk_cost,
-    .kernels =
-        KERNELS(CPU_KERNEL(qk),
-                CUDA_KERNEL(qk, DTYPES_REAL, .refuses = norm_refuses, .speed = SPEED(3.0, 0, 0.80)),
-                CUDA_KERNEL(qk, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.54))),
+    .kernels = KERNELS(CPU_KERNEL(qk),
+                       CUDA_KERNEL(qk, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.54),
+                                   .is_simple = only_rotates, .simple_speed = SPEED(3.0, 0, 0.80))),
 };
 
 static bool table_fits(const Tensor *table, const Tensor *qkv, int64_t HS) {

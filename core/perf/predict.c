@@ -6,9 +6,15 @@ static Precision precision_of(const Node *node, const Ceilings *ceilings) {
     return ceilings->tf32 ? PRECISION_TF32 : PRECISION_SINGLE;
 }
 
+static const KernelSpeed *speed_of(const Node *node, Precision precision) {
+    const Kernel *kernel = node->kernel;
+    bool is_simple = kernel->is_simple != NULL && kernel->is_simple(node);
+    return is_simple ? &kernel->simple_speed[precision] : &kernel->speed[precision];
+}
+
 double predict_node(const Node *node, const Ceilings *ceilings) {
     if (ceilings->flops <= 0 || ceilings->bytes <= 0) return 0;
-    const KernelSpeed *speed = &node->kernel->speed[precision_of(node, ceilings)];
+    const KernelSpeed *speed = speed_of(node, precision_of(node, ceilings));
     Cost cost = node_cost(node);
     double seconds = 1e-6 * speed->launch_us;
     if (speed->flops > 0) seconds += cost.flops / (speed->flops * ceilings->flops);
