@@ -43,7 +43,7 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
     file->step = trailer.step;
     file->bytes = trailer.image_bytes;
     file->path = strdup(path);
-    if (file->path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
+    if (file->path == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* The file is read-only and complete; HDF5's locks fail on some network file systems. */
     H5Pset_file_locking(access, false, true);
@@ -62,7 +62,7 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
  * cannot open it. */
 static Status open_or_tell(const char *path, CheckpointFile **out, bool *is_damaged) {
     CheckpointFile *file = calloc(1, sizeof *file);
-    if (file == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open %s", path);
+    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", path);
     file->file = -1;
     Status status = verified_open(path, file, is_damaged);
     if (failed(status)) {
@@ -96,7 +96,8 @@ static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointF
     char name[STEP_NAME_BYTES];
     step_name(step, name);
     const char *path = arena_printf(arena, "%s/%s", dir, name);
-    if (path == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to open a checkpoint in %s", dir);
+    if (path == NULL)
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open a checkpoint in %s", dir);
     bool is_there;
     TRY(file_look(path, NULL, &is_there));
     if (!is_there) return ERROR(STATUS_FAILURE, "%s: is a link to a missing file", path);
@@ -135,7 +136,7 @@ Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **ou
         const char *more =
             arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
         if (more == NULL)
-            status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);
+            status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory to list %s", dir);
         else
             *warnings = more;
     }
@@ -338,7 +339,7 @@ Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const c
         if (pass == 0)
             found.names = arena_alloc(arena, (size_t)(found.n + 1) * sizeof *found.names);
         if (found.names == NULL)
-            return ERROR(STATUS_NO_ROOM, "out of memory to list %s", file->path);
+            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to list %s", file->path);
         found.n = 0;
     }
     *names = found.names;

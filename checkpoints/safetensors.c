@@ -119,7 +119,7 @@ static Status entries_read(Safetensors *f) {
     json_t *value;
     f->entries = calloc(json_object_size(f->header) + 1, sizeof *f->entries);
     if (f->entries == NULL)
-        return ERROR(STATUS_NO_ROOM, "%s: out of memory for its list of tensors", f->path);
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory for its list of tensors", f->path);
     json_object_foreach(f->header, name, value) {
         if (strcmp(name, "__metadata__") == 0) continue;
         TRY(entry_read(f, name, value, &f->entries[f->n_entries]));
@@ -152,7 +152,8 @@ static Status header_read(Safetensors *f) {
     }
     f->data = LENGTH_BYTES + length;
     char *text = malloc((size_t)length + 1);
-    if (text == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory for its header", f->path);
+    if (text == NULL)
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory for its header", f->path);
     Status status = input_read(&f->input, text, (size_t)length, LENGTH_BYTES);
     if (!failed(status)) status = header_parse(f, text, (size_t)length);
     free(text);
@@ -161,7 +162,7 @@ static Status header_read(Safetensors *f) {
 
 Status safetensors_open(const char *path, Safetensors **out) {
     Safetensors *f = *out = calloc(1, sizeof *f);
-    if (f == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
+    if (f == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     snprintf(f->path, sizeof f->path, "%s", path);
     Status status = input_open(f->path, &f->input);
     if (!failed(status)) status = header_read(f);
@@ -229,7 +230,8 @@ Status safetensors_write_header(FILE *file, const char *path, const SafetensorsE
     unsigned char *out = text == NULL ? NULL : header_bytes(text, &bytes);
     Status status = OK;
     if (out == NULL) {
-        status = ERROR(STATUS_NO_ROOM, "%s: out of memory for a header of %zu tensors", path, n);
+        status =
+            ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory for a header of %zu tensors", path, n);
     } else if (fwrite(out, 1, bytes, file) != bytes) {
         status = file_cannot_write(path, errno);
     }

@@ -61,7 +61,7 @@ Status checkpoint_image_create(size_t bytes, CheckpointImage **out) {
     CheckpointImage *image = calloc(1, sizeof *image);
     if (image == NULL || !image_reserve(image, bytes)) {
         free(image);
-        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint of %zu bytes", bytes);
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint of %zu bytes", bytes);
     }
     *out = image;
     return OK;
@@ -229,7 +229,8 @@ Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *con
     }
     if (access >= 0) H5Pclose(access);
     if (!failed(status) && !image_reserve(image, image->size + TRAILER_BYTES)) {
-        status = ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint of %zu bytes", image->size);
+        status =
+            ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint of %zu bytes", image->size);
     }
     return status;
 }

@@ -103,7 +103,7 @@ Status trailer_verify(const char *path, Trailer *out) {
     void *buffer = malloc(READ_BYTES);
     Status status = OK;
     if (state == NULL || buffer == NULL) {
-        status = ERROR(STATUS_NO_ROOM, "out of memory to check %s", path);
+        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory to check %s", path);
     } else {
         status = trailer_read(fd, path, out);
         if (!failed(status)) status = hash_check(fd, path, out, state, buffer);

@@ -51,7 +51,7 @@ static bool step_add(void *context, const char *name) {
 Status steps_list(const char *dir, int64_t **steps, int64_t *n) {
     Steps found = {0};
     Status status = file_list(dir, step_add, &found);
-    if (found.is_full) status = ERROR(STATUS_NO_ROOM, "out of memory to list %s", dir);
+    if (found.is_full) status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory to list %s", dir);
     if (found.count > 0) qsort(found.items, (size_t)found.count, sizeof *found.items, newest_first);
     *steps = found.items;
     *n = found.count;

@@ -42,7 +42,7 @@ static Status begin(CheckpointWriter *writer, void *(*work)(void *)) {
 static Status writer_build(CheckpointWriter *writer, const char *dir, size_t image_bytes) {
     writer->dir = strdup(dir);
     if (writer->dir == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for the checkpoint writer");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the checkpoint writer");
     TRY(checkpoint_image_create(image_bytes, &writer->image));
     return begin(writer, touch_image);
 }
@@ -52,7 +52,8 @@ Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes,
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
         return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
     CheckpointWriter *writer = calloc(1, sizeof *writer);
-    if (writer == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the checkpoint writer");
+    if (writer == NULL)
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the checkpoint writer");
     writer->keep = keep;
     Status status = writer_build(writer, dir, image_bytes);
     if (failed(status)) {

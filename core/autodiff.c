@@ -26,7 +26,7 @@ static GradientSlot *slot_add(Program *p, const Tensor *t, Tensor *grad, bool wr
         int capacity = p->slot_capacity == 0 ? 64 : p->slot_capacity * 2;
         GradientSlot *grown = realloc(p->slots, (size_t)capacity * sizeof *grown);
         if (grown == NULL)
-            return program_fail(p, STATUS_NO_ROOM, "out of memory while differentiating");
+            return program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while differentiating");
         p->slots = grown;
         p->slot_capacity = capacity;
     }

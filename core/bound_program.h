@@ -27,14 +27,15 @@ typedef struct BoundProgram {
     size_t bytes;
 } BoundProgram;
 
-/* Plans each program. Errors: the first failure while recording; STATUS_NO_ROOM. */
+/* Plans each program. Errors: the first failure while recording; STATUS_OUT_OF_MEMORY. */
 NODISCARD Status bound_programs_plan(BoundProgram *list, int n);
 
 /* Bytes of memory that the list needs: the largest plan's. */
 size_t bound_programs_bytes(const BoundProgram *list, int n);
 
 /* Takes the memory, zeroed, and gives every buffer its address in it. `what` names the memory in
- * error messages. Bind once, before the first replay. Errors: STATUS_FAILURE, STATUS_NO_ROOM. */
+ * error messages. Bind once, before the first replay. Errors: STATUS_FAILURE, STATUS_OUT_OF_MEMORY.
+ */
 NODISCARD Status bound_programs_bind(BoundProgram *list, int n, Device *device, const char *what);
 
 /* Frees programs, plans and memory, and clears the entries. */

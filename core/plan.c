@@ -136,8 +136,8 @@ Status plan_create(const Program *p, Plan **out) {
     free(items);
     free(alive);
     return allocated ? OK
-                     : ERROR(STATUS_NO_ROOM, "out of memory while planning a program of %d ops",
-                             p->n_nodes);
+                     : ERROR(STATUS_OUT_OF_MEMORY,
+                             "out of memory while planning a program of %d ops", p->n_nodes);
 }
 
 void plan_destroy(Plan **plan) {

@@ -12,7 +12,7 @@ Status program_create(Target target, bool training, Program **out) {
     if (p != NULL) p->executable = calloc(1, sizeof *p->executable);
     if (p == NULL || p->executable == NULL) {
         free(p);
-        return ERROR(STATUS_NO_ROOM, "out of memory for a program");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a program");
     }
     p->target = target;
     p->training = training;
@@ -77,7 +77,7 @@ static bool array_grow(void *array, int count, int *capacity) {
 }
 
 static void *out_of_memory(Program *p) {
-    return program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+    return program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording");
 }
 
 static Buffer *buffer_add(Program *p, BufferKind kind, size_t bytes) {

@@ -88,7 +88,7 @@ int status_exit_code(StatusCode code) {
     case STATUS_OK: return 0;
     case STATUS_USAGE: return 64;
     case STATUS_DATA: return 65;
-    case STATUS_NO_ROOM: return 71;
+    case STATUS_OUT_OF_MEMORY: return 71;
     case STATUS_STOPPED: return 75;
     case STATUS_CONFIG:
     case STATUS_UNSUPPORTED: return 78;

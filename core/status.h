@@ -20,8 +20,8 @@ typedef enum StatusCode {
     STATUS_DATA,    /* an input file is wrong */
     STATUS_STOPPED, /* stopped early on request, with a good checkpoint; can be resumed */
     STATUS_CONFIG,  /* the experiment config is wrong, or needs features that this machine lacks */
-    STATUS_UNSUPPORTED, /* a backend refuses this call, with a reason */
-    STATUS_NO_ROOM,     /* not enough memory */
+    STATUS_UNSUPPORTED,   /* a backend refuses this call, with a reason */
+    STATUS_OUT_OF_MEMORY, /* not enough memory */
 } StatusCode;
 
 typedef struct Status {

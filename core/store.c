@@ -16,7 +16,7 @@ struct Store {
 };
 
 static Status no_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory while laying out a store");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while laying out a store");
 }
 
 Status store_create(Store **out) {

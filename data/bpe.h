@@ -9,6 +9,6 @@
 
 /* bpe_encode: appends the tokens of piece[0..length). O(length^2) for a word; O(length log length)
  * from a few dozen bytes on, so that a megabyte without a space costs no more than other text.
- *   Errors: STATUS_NO_ROOM. Not collective. */
+ *   Errors: STATUS_OUT_OF_MEMORY. Not collective. */
 NODISCARD Status bpe_encode(const Vocabulary *vocabulary, const uint8_t *piece, size_t length,
                             TokenBuffer *out);

@@ -21,7 +21,7 @@ void bpe_definition_free(BpeDefinition *definition);
 NODISCARD Status bpe_definition_begin(BpeDefinition *definition, const KnownEncoding *encoding,
                                       int64_t count);
 
-/* Adds a token that is read from text. Errors: STATUS_NO_ROOM. */
+/* Adds a token that is read from text. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status bpe_definition_add(BpeDefinition *definition, const char *text, AddedToken token);
 
 /* Lets text be normalized to NFC. Errors: STATUS_DATA if this build has no libutf8proc. */

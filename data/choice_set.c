@@ -55,7 +55,7 @@ static Status grow(void **items, int64_t count, int64_t *capacity, size_t size) 
     if (count < *capacity) return OK;
     int64_t more = 2 * *capacity + 64;
     void *grown = realloc(*items, (size_t)more * size);
-    if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the questions");
+    if (grown == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the questions");
     *items = grown;
     *capacity = more;
     return OK;

@@ -41,7 +41,7 @@ ChoiceFormat choice_set_format(const char *path);
 /* choice_set_read: reads all questions. `tokenizer` encodes JSON lines; NULL: unknown. Every token
  * must be less than vocab_size, and every choice with one token of context fit T inputs; longer
  * contexts lose their start.
- *   Errors: STATUS_DATA with the number of the question; STATUS_NO_ROOM. */
+ *   Errors: STATUS_DATA with the number of the question; STATUS_OUT_OF_MEMORY. */
 NODISCARD Status choice_set_read(const char *path, Tokenizer *tokenizer, int64_t vocab_size,
                                  int64_t T, ChoiceSet *out);
 void choice_set_free(ChoiceSet *set);

@@ -173,7 +173,7 @@ Status corpus_source_measure(CorpusSource *source, const char *scratch) {
     if (source->bytes < 0) TRY(file_open_unnamed(scratch, "input", path, &source->copy));
     uint8_t *block = malloc(BLOCK_BYTES);
     Status status =
-        block == NULL ? ERROR(STATUS_NO_ROOM, "out of memory") : text_count(source, block);
+        block == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory") : text_count(source, block);
     free(block);
     text_stream_close(&source->stream);
     if (source->bytes < 0) source->bytes = source->text_bytes;

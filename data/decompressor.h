@@ -16,7 +16,7 @@ typedef struct Codec {
     const uint8_t *magic; /* the first bytes of each stream */
     size_t magic_bytes;
 
-    /* Errors: STATUS_NO_ROOM; STATUS_DATA if this build cannot read the format. */
+    /* Errors: STATUS_OUT_OF_MEMORY; STATUS_DATA if this build cannot read the format. */
     Status (*create)(Decompressor **out);
 
     /* Decompresses as much as fits: *used of the n input bytes give *made output bytes, both at

@@ -19,7 +19,7 @@ struct DocumentEncoder {
 Status document_encoder_create(Tokenizer *tokenizer, TokensFn take, void *context,
                                DocumentEncoder **out) {
     DocumentEncoder *e = *out = calloc(1, sizeof *e);
-    if (e == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to encode text");
+    if (e == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to encode text");
     e->tokenizer = tokenizer;
     e->take = take;
     e->context = context;

@@ -10,7 +10,7 @@ typedef struct DocumentEncoder DocumentEncoder;
 /* Receives the next tokens of the text. */
 typedef Status (*TokensFn)(void *context, const TokenBuffer *tokens);
 
-/* `tokenizer` is borrowed. Errors: STATUS_NO_ROOM. */
+/* `tokenizer` is borrowed. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status document_encoder_create(Tokenizer *tokenizer, TokensFn take, void *context,
                                          DocumentEncoder **out);
 void document_encoder_destroy(DocumentEncoder **encoder);

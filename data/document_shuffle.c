@@ -35,7 +35,7 @@ struct DocumentShuffle {
 };
 
 static Status out_of_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory to shuffle documents");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to shuffle documents");
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -168,7 +168,7 @@ static Status bucket_drain(const DocumentShuffle *s, const Bucket *bucket,
     size_t size = bucket_bytes(bucket);
     uint8_t *bytes = malloc(size + 1);
     if (bytes == NULL) {
-        return ERROR(STATUS_NO_ROOM,
+        return ERROR(STATUS_OUT_OF_MEMORY,
                      "out of memory to shuffle: %zu MiB at a time; leave out --shuffle, or prepare "
                      "parts of the text one by one",
                      size >> 20);

@@ -13,7 +13,8 @@
 
 typedef struct DocumentShuffle DocumentShuffle;
 
-/* Begins; the unnamed file is in `directory`. Errors: STATUS_NO_ROOM; STATUS_FAILURE of the disk.
+/* Begins; the unnamed file is in `directory`. Errors: STATUS_OUT_OF_MEMORY; STATUS_FAILURE of the
+ * disk.
  */
 NODISCARD Status document_shuffle_create(const char *directory, uint64_t seed,
                                          DocumentShuffle **out);
@@ -22,7 +23,7 @@ void document_shuffle_destroy(DocumentShuffle **shuffle);
 /* Begins the next document; `side`: any number that document_shuffle_drain passes on. */
 void document_shuffle_begin(DocumentShuffle *shuffle, int side);
 
-/* Adds tokens to the document. Errors: STATUS_NO_ROOM; STATUS_FAILURE of the disk. */
+/* Adds tokens to the document. Errors: STATUS_OUT_OF_MEMORY; STATUS_FAILURE of the disk. */
 NODISCARD Status document_shuffle_append(DocumentShuffle *shuffle, const TokenBuffer *tokens);
 
 /* Receives documents in the new order, each in one part or more. */
@@ -33,5 +34,5 @@ typedef struct ShuffledSink {
 } ShuffledSink;
 
 /* document_shuffle_drain: passes all documents. Call it once, at the end.
- *   Errors: STATUS_NO_ROOM; STATUS_FAILURE of the disk; those of the sink. */
+ *   Errors: STATUS_OUT_OF_MEMORY; STATUS_FAILURE of the disk; those of the sink. */
 NODISCARD Status document_shuffle_drain(DocumentShuffle *shuffle, const ShuffledSink *sink);

@@ -17,7 +17,7 @@ static Status gzip_create(Decompressor **out) {
     if (d != NULL && inflateInit2(&d->z, MAX_WBITS + GZIP_ONLY) == Z_OK) return OK;
     free(d);
     *out = NULL;
-    return ERROR(STATUS_NO_ROOM, "out of memory to decompress it");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to decompress it");
 }
 
 static uInt step_of(size_t bytes) { return bytes < ONE_STEP ? (uInt)bytes : ONE_STEP; }
@@ -34,7 +34,7 @@ static Status gzip_run(Decompressor *d, const uint8_t *in, size_t n, size_t *use
     *made = (size_t)(d->z.next_out - out);
     *ended = d->ended = result == Z_STREAM_END;
     if (result == Z_OK || result == Z_STREAM_END || result == Z_BUF_ERROR) return OK;
-    if (result == Z_MEM_ERROR) return ERROR(STATUS_NO_ROOM, "out of memory to decompress it");
+    if (result == Z_MEM_ERROR) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to decompress it");
     return ERROR(STATUS_DATA, "damaged gzip data (%s)", d->z.msg == NULL ? "no reason" : d->z.msg);
 }
 

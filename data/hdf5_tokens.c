@@ -60,7 +60,7 @@ static Status header_check(const InputFile *file, const UserBlock *block) {
     size_t bytes = block->header_bytes - USER_BLOCK;
     uint8_t *header = malloc(bytes);
     if (header == NULL)
-        return ERROR(STATUS_NO_ROOM, "%s: out of memory for its header", file->path);
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory for its header", file->path);
     Status status = input_read(file, header, bytes, USER_BLOCK);
     if (!failed(status) && XXH3_64bits(header, bytes) != block->header_hash)
         status = damaged(file->path);

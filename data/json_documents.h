@@ -10,7 +10,7 @@
  * empty document. Not collective.
  *   Errors: STATUS_DATA, with the number of the line, for a line that is not a JSON object in
  * UTF-8, has no such field or not a string in it, or is longer than 1 GiB; those of
- * text_stream_read and of the sink; STATUS_NO_ROOM. */
+ * text_stream_read and of the sink; STATUS_OUT_OF_MEMORY. */
 NODISCARD Status json_documents_read(TextStream *stream, const char *field,
                                      const DocumentSink *sink);
 

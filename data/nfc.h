@@ -33,7 +33,7 @@ bool nfc_may_change(const uint8_t *text, size_t bytes);
 size_t nfc_settled(const uint8_t *text, size_t bytes);
 
 /* nfc_compose: *out = the NFC of text, which must be valid UTF-8.
- *   Errors: STATUS_NO_ROOM; STATUS_FAILURE of the library. */
+ *   Errors: STATUS_OUT_OF_MEMORY; STATUS_FAILURE of the library. */
 NODISCARD Status nfc_compose(const uint8_t *text, size_t bytes, NfcText *out);
 void nfc_text_free(NfcText *text);
 

@@ -8,7 +8,7 @@ Status nfc_library_compose(const uint8_t *text, size_t bytes, uint8_t **out, siz
     utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
     utf8proc_ssize_t made = utf8proc_map(text, (utf8proc_ssize_t)bytes, out, options);
     if (made < 0)
-        return ERROR(made == UTF8PROC_ERROR_NOMEM ? STATUS_NO_ROOM : STATUS_FAILURE,
+        return ERROR(made == UTF8PROC_ERROR_NOMEM ? STATUS_OUT_OF_MEMORY : STATUS_FAILURE,
                      "utf8proc cannot normalize the text: %s", utf8proc_errmsg(made));
     *length = (size_t)made;
     return OK;

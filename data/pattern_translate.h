@@ -15,5 +15,6 @@ typedef enum PatternDialect {
 } PatternDialect;
 
 /* pattern_translate: *out = the pattern in PCRE2's syntax; the caller frees it.
- *   Errors: STATUS_DATA naming the part that is not supported; STATUS_NO_ROOM. Not collective. */
+ *   Errors: STATUS_DATA naming the part that is not supported; STATUS_OUT_OF_MEMORY. Not
+ * collective. */
 NODISCARD Status pattern_translate(const char *source, PatternDialect dialect, char **out);

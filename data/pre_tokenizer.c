@@ -77,7 +77,7 @@ static Status added_create(PreTokenizer *p, bool reads_special, bool is_normaliz
     Pattern **pattern = &p->added[is_normalized];
     pattern_destroy(pattern);
     char *text = alternatives(&p->rules, reads_special, is_normalized);
-    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the added tokens");
+    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the added tokens");
     Status status = text[0] == '\0' ? OK : pattern_create(text, PATTERN_FANCY_REGEX, pattern);
     free(text);
     if (!failed(status) && *pattern != NULL)
@@ -97,7 +97,7 @@ static Status levels_create(PreTokenizer *p, bool reads_special) {
 
 Status pre_tokenizer_create(PreTokenizerRules *rules, bool reads_special, PreTokenizer **out) {
     PreTokenizer *p = *out = calloc(1, sizeof *p);
-    if (p == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
+    if (p == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
     p->rules = *rules;
     *rules = (PreTokenizerRules){0};
     if (p->rules.n_added > 0)

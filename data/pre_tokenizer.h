@@ -44,13 +44,13 @@ typedef struct PreTokenizer PreTokenizer;
 typedef Status (*PieceFn)(void *context, const uint8_t *piece, size_t length, TokenBuffer *out);
 
 /* pre_tokenizer_create: takes over the rules. `reads_special`: special tokens are read from text.
- *   Errors: STATUS_NO_ROOM. Not collective. */
+ *   Errors: STATUS_OUT_OF_MEMORY. Not collective. */
 NODISCARD Status pre_tokenizer_create(PreTokenizerRules *rules, bool reads_special,
                                       PreTokenizer **out);
 void pre_tokenizer_destroy(PreTokenizer **pre_tokenizer);
 const PreTokenizerRules *pre_tokenizer_rules(const PreTokenizer *pre_tokenizer);
 
-/* Reads special tokens from text from now on. Errors: STATUS_NO_ROOM. */
+/* Reads special tokens from text from now on. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status pre_tokenizer_read_special(PreTokenizer *pre_tokenizer);
 
 /* pre_tokenizer_run: calls `piece` for each piece and appends each added token, in the order of the

@@ -176,7 +176,7 @@ static Status stream_create(int fd, bool is_borrowed, const char *path, TextStre
     TextStream *s = *out = calloc(1, sizeof *s);
     if (s == NULL) {
         if (!is_borrowed) file_close(fd);
-        return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     }
     s->path = path;
     s->fd = fd;

@@ -11,7 +11,7 @@ typedef struct TokenBuffer {
     size_t count, capacity;
 } TokenBuffer;
 
-/* Reserves space for `more` further tokens. Errors: STATUS_NO_ROOM. */
+/* Reserves space for `more` further tokens. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status token_buffer_reserve(TokenBuffer *buffer, size_t more);
 NODISCARD Status token_buffer_append(TokenBuffer *buffer, const int32_t *tokens, size_t count);
 void token_buffer_free(TokenBuffer *buffer);

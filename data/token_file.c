@@ -172,7 +172,7 @@ Status token_file_open_part(const char *path, int mib, TokenFile **out) {
     TokenFile *file = calloc(1, sizeof *file);
     if (file == NULL || (file->path = strdup(path)) == NULL) {
         free(file);
-        return ERROR(STATUS_NO_ROOM, "out of memory");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
     }
     file->input.fd = -1;
     file->bound = UINT32_MAX;

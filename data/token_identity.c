@@ -247,7 +247,7 @@ static Status job_begin(IdentityJob *job) {
     job->state = XXH3_createState();
     job->stamps = calloc((size_t)token_set_files(job->tokens), sizeof *job->stamps);
     if (job->state == NULL || job->stamps == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_set_path(job->tokens));
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to hash %s", token_set_path(job->tokens));
     begin(job);
     if (cache_knows(job->key, token_set_count(job->tokens), &job->identity)) return OK;
     TRY(thread_start("the thread that hashes token files", hash_beside, job, &job->thread));
@@ -259,7 +259,7 @@ Status identity_start(const TokenSet *tokens, IdentityJob **out) {
     IdentityJob *job = calloc(1, sizeof *job);
     *out = NULL;
     if (job == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory to hash %s", token_set_path(tokens));
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to hash %s", token_set_path(tokens));
     job->tokens = tokens;
     Status status = job_begin(job);
     if (failed(status)) identity_destroy(&job);

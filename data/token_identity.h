@@ -23,7 +23,7 @@ typedef struct IdentityJob IdentityJob;
 
 /* identity_start: finds the hash in the cache, or starts the thread that computes it. `tokens` is
  * borrowed and must stay open until identity_destroy.
- *   Errors: STATUS_NO_ROOM; STATUS_FAILURE if no thread can be started. */
+ *   Errors: STATUS_OUT_OF_MEMORY; STATUS_FAILURE if no thread can be started. */
 NODISCARD Status identity_start(const TokenSet *tokens, IdentityJob **out);
 void identity_destroy(IdentityJob **job);
 

@@ -23,7 +23,9 @@ struct TokenSet {
 
 /* ---- the names of the files ------------------------------------------------------------------ */
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for token files"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for token files");
+}
 
 /* Each file stays open, and a process may have few descriptors. */
 static void descriptors_allow(void) {

@@ -94,7 +94,7 @@ Status token_writer_create(const char *path, TokenFormat format, const Tokenizer
     TokenWriter *w = calloc(1, sizeof *w);
     if (w == NULL || (w->buffer = malloc(BUFFER_BYTES)) == NULL) {
         free(w);
-        return ERROR(STATUS_NO_ROOM, "out of memory");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
     }
     w->format = format;
     Status status = writer_begin(w, path, tokenizer);
@@ -180,7 +180,7 @@ Status token_writer_finish(TokenWriter *w) {
 
 Status token_writers_publish(TokenWriter *const *writers, size_t n) {
     Replacement **files = malloc(n * sizeof *files);
-    if (files == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the names of files");
+    if (files == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the names of files");
     for (size_t i = 0; i < n; i++) files[i] = writers[i]->file;
     Status status = replacement_commit_all(files, n);
     free(files);

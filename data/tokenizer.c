@@ -58,7 +58,7 @@ Status tokenizer_open(const char *which, Tokenizer **out) {
     t->name = strdup(t->hash == GPT2_VOCABULARY_HASH ? "gpt2" : which);
     if (t->name == NULL) {
         t->kind->destroy(t);
-        return ERROR(STATUS_NO_ROOM, "out of memory");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
     }
     *out = t;
     return OK;

@@ -45,11 +45,12 @@ int32_t tokenizer_end_of_text(const Tokenizer *tokenizer);
 uint64_t tokenizer_hash(const Tokenizer *tokenizer);
 
 /* Reads special tokens from text from now on. Errors: STATUS_USAGE if the tokenizer has none to
- * read; STATUS_NO_ROOM. */
+ * read; STATUS_OUT_OF_MEMORY. */
 NODISCARD Status tokenizer_read_special(Tokenizer *tokenizer);
 
 /* tokenizer_encode: appends the tokens of text[0..bytes).
- *   Errors: STATUS_NO_ROOM. Not collective; one thread at a time per tokenizer (it has a cache). */
+ *   Errors: STATUS_OUT_OF_MEMORY. Not collective; one thread at a time per tokenizer (it has a
+ * cache). */
 NODISCARD Status tokenizer_encode(Tokenizer *tokenizer, const void *text, size_t bytes,
                                   TokenBuffer *out);
 

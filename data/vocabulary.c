@@ -44,7 +44,7 @@ struct Vocabulary {
 };
 
 static Status out_of_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory while reading a vocabulary");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while reading a vocabulary");
 }
 
 Status vocabulary_create(int64_t most, Vocabulary **out) {

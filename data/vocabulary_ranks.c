@@ -95,7 +95,7 @@ static Status merges_find(Ranks *r) {
     }
     r->ending = tokens_alloc((int64_t)longest + 1);
     if (r->ending == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for the merges of a vocabulary");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the merges of a vocabulary");
     chains_find(r, n, r->prefix);
     r->is_backwards = true;
     chains_find(r, n, r->suffix);
@@ -112,9 +112,9 @@ Status vocabulary_merge_by_rank(Vocabulary *v) {
         NULL};
     bool is_there = r.order != NULL && r.stack != NULL && r.prefix != NULL && r.suffix != NULL;
     vocabulary_take_whole_pieces(v);
-    Status status = is_there
-                        ? merges_find(&r)
-                        : ERROR(STATUS_NO_ROOM, "out of memory for the merges of a vocabulary");
+    Status status =
+        is_there ? merges_find(&r)
+                 : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the merges of a vocabulary");
     free(r.order), free(r.stack), free(r.prefix), free(r.suffix), free(r.ending);
     return status;
 }

@@ -7,7 +7,7 @@
 static Status frames_create(Decompressor **out) {
     *out = (Decompressor *)ZSTD_createDStream();
     if (*out != NULL) return OK;
-    return ERROR(STATUS_NO_ROOM, "out of memory to decompress it");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to decompress it");
 }
 
 static Status frames_run(Decompressor *d, const uint8_t *in, size_t n, size_t *used, uint8_t *out,

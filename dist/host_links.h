@@ -24,7 +24,7 @@ typedef enum HostLoss {
 } HostLoss;
 
 /* Connects the hosts; takes less than a few seconds. *out is NULL if all ranks share a host.
- * Collective. Errors: STATUS_NO_ROOM, those of world_barrier. */
+ * Collective. Errors: STATUS_OUT_OF_MEMORY, those of world_barrier. */
 NODISCARD Status host_links_create(World *world, HostLinks **out);
 
 /* Tells the other ends that this rank leaves as planned, and closes the connections. NULL-safe. */

@@ -63,7 +63,8 @@ static Status mapping_find(Peers *p, int rank, const RemoteAddress *place, void 
     } else if (m == NULL) {
         m = calloc(1, sizeof *m);
         if (m == NULL)
-            return ERROR(STATUS_NO_ROOM, "out of memory for a mapping of another rank's memory");
+            return ERROR(STATUS_OUT_OF_MEMORY,
+                         "out of memory for a mapping of another rank's memory");
         m->next = p->mappings;
         p->mappings = m;
     }
@@ -295,7 +296,8 @@ Status peers_create(GpuCollectives *c, Peers **out) {
     if (all == 0) return OK;
     Peers *p = calloc(1, sizeof *p);
     TRY(world_agree(
-        world, p != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for copies between GPUs")));
+        world,
+        p != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for copies between GPUs")));
     p->c = c;
     *out = p;
     if (!failed(peers_connect(p))) return OK;

@@ -192,7 +192,7 @@ static Status memory_create(Watchdog *w) {
     w->peers = calloc(n, sizeof *w->peers);
     w->wake = calloc(n + 1, sizeof *w->wake);
     if (w->peers == NULL || w->wake == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for the watchdog");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the watchdog");
     for (size_t i = 0; i <= n; i++) w->wake[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     w->wake[0].fd = eventfd(0, EFD_CLOEXEC);
     return w->wake[0].fd >= 0 ? OK : ERROR(STATUS_FAILURE, "eventfd: %s", strerror(errno));
@@ -245,7 +245,7 @@ static Status begin(Watchdog *w) {
 Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out) {
     Watchdog *w = calloc(1, sizeof *w);
     Status status = world_agree(
-        world, w != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the watchdog"));
+        world, w != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the watchdog"));
     *out = NULL;
     if (failed(status)) {
         free(w);

@@ -78,7 +78,7 @@ static Status world_connect(World *world, int *argc, char ***argv) {
 static Status world_learn_hosts(World *world) {
     world->hosts = calloc((size_t)world->size, sizeof *world->hosts);
     if (world->hosts == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for the names of %d hosts", world->size);
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the names of %d hosts", world->size);
     char mine[HOST_BYTES] = {0};
     if (gethostname(mine, sizeof mine - 1) != 0) snprintf(mine, sizeof mine, "unknown-host");
     memcpy(world->hosts[world->rank], mine, sizeof mine);
@@ -94,7 +94,7 @@ static Status world_learn_hosts(World *world) {
 
 Status world_create(int *argc, char ***argv, World **out) {
     World *world = calloc(1, sizeof *world);
-    if (world == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
+    if (world == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
     Status status = OK;
     *world = (World){.size = 1, .local_size = 1, .comm = MPI_COMM_NULL, .local = MPI_COMM_NULL};
     program_name(world, argc == NULL ? 0 : *argc, argv == NULL ? NULL : *argv);
@@ -167,9 +167,9 @@ Status world_broadcast_text(World *world, const char *text, Arena *arena, char *
     size_t length = world->rank == 0 ? strlen(text) : 0;
     TRY(world_broadcast(world, &length, sizeof length));
     char *copy = arena_alloc(arena, length + 1);
-    TRY(world_agree(
-        world,
-        copy != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for %zu bytes of text", length)));
+    TRY(world_agree(world, copy != NULL ? OK
+                                        : ERROR(STATUS_OUT_OF_MEMORY,
+                                                "out of memory for %zu bytes of text", length)));
     if (world->rank == 0) memcpy(copy, text, length);
     TRY(world_broadcast(world, copy, length));
     *out = copy;
@@ -233,8 +233,9 @@ static Status texts_create(const World *world, Arena *arena, const int *lengths,
         }
     }
     *packed = arena_alloc(arena, (size_t)total + 1);
-    return *packed != NULL ? OK
-                           : ERROR(STATUS_NO_ROOM, "out of memory for %d bytes of text", total);
+    return *packed != NULL
+               ? OK
+               : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %d bytes of text", total);
 }
 
 Status world_gather_text(World *world, const char *text, Arena *arena, char ***out) {
@@ -244,7 +245,8 @@ Status world_gather_text(World *world, const char *text, Arena *arena, char ***o
     char **texts = arena_alloc(arena, n * sizeof *texts), *packed = NULL;
     bool ready = lengths != NULL && texts != NULL;
     TRY(world_agree(
-        world, ready ? OK : ERROR(STATUS_NO_ROOM, "out of memory for the texts of %zu ranks", n)));
+        world,
+        ready ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the texts of %zu ranks", n)));
     int *starts = lengths + n;
     lengths[0] = length;
     MPI_Request request;

@@ -259,7 +259,7 @@ static Status json_print(const Evaluate *v, int64_t step, const char *what, int6
     }
     char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
     json_decref(object);
-    if (line == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the result");
+    if (line == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the result");
     puts(line);
     free(line);
     return OK;

@@ -56,7 +56,7 @@ static Status start_read(const char *start, char **text, size_t *bytes) {
     if (strncmp(start, "FILE:", 5) != 0) {
         *text = strdup(start);
         *bytes = strlen(start);
-        return *text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for --start") : OK;
+        return *text == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for --start") : OK;
     }
     return input_read_whole(start + 5, MOST_START_BYTES, text, bytes);
 }

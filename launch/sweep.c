@@ -80,7 +80,7 @@ static Status print_commands(const Study *study, const SweepOptions *v) {
 static Status print_scripts(const Study *study) {
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
-    if (programs == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a study");
+    if (programs == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a study");
     escape_say(stdout, "# %s/slurm/points.sh", study->directory);
     Status status = slurm_write_array(study, programs, stdout);
     printf("\n");
@@ -142,7 +142,7 @@ static Status verdict(const Study *study) {
                      is_final ? "" : " with a higher launch.retries=");
     }
     if (n_oom > 0 && n_oom == n_results) {
-        return ERROR(STATUS_NO_ROOM, "none of %d points fits; %s: %s", n_results, oom->name,
+        return ERROR(STATUS_OUT_OF_MEMORY, "none of %d points fits; %s: %s", n_results, oom->name,
                      oom->status.message);
     }
     return OK;

@@ -144,7 +144,7 @@ static int report(Run *run, const TrainOptions *values, Status status) {
     char message[2048];
     snprintf(message, sizeof message, "%s", status_message());
     int code = world_report(run->e.world, status);
-    if (status.code == STATUS_NO_ROOM && !values->plan) run_note_no_room(run, message);
+    if (status.code == STATUS_OUT_OF_MEMORY && !values->plan) run_note_no_room(run, message);
     return code;
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static Status no_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while building the model");
 }
 
 static bool is_layer(const Float8Options *options, const Model *model, const Parameter *parameter) {
@@ -96,7 +96,7 @@ Status float8_initialize(const Float8 *f8, Device *device) {
                                         float8_scale(o->gradient, (float)(64 / o->tokens))};
     size_t bytes = tensor_bytes(f8->history);
     float *values = calloc(1, bytes);
-    if (values == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for eight-bit scales");
+    if (values == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for eight-bit scales");
     Status status = device_upload(device, f8->history, values);
     for (int64_t s = 0; s < f8->sites; s++) values[s] = first[s % DELAYED_SITES];
     if (!failed(status)) status = device_upload(device, f8->scale, values);

@@ -46,7 +46,7 @@ Status model_create(const ModelConfig *config, Parameters *parameters, Model **o
     Model *model = *out = calloc(1, sizeof *model);
     if (model != NULL) model->blocks = calloc((size_t)config->L + 1, sizeof *model->blocks);
     if (model == NULL || model->blocks == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while building the model");
     model->config = model_config_complete(*config);
     TRY(parameters_declare(parameters, model));
     return parameters_layout(parameters);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static Status no_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while building the model");
 }
 
 static DType wide_dtype(DType dtype) { return dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32; }
@@ -55,7 +55,7 @@ Status parameters_add(Parameters *parameters, Parameter description, Parameter *
 
 Status parameters_add_group(Parameters *parameters, ParameterGroup group) {
     if (parameters->n_groups == PARAMETERS_MAX_GROUPS)
-        return ERROR(STATUS_NO_ROOM, "more than %d parameter groups", PARAMETERS_MAX_GROUPS);
+        return ERROR(STATUS_OUT_OF_MEMORY, "more than %d parameter groups", PARAMETERS_MAX_GROUPS);
     parameters->groups[parameters->n_groups++] = group;
     return OK;
 }

@@ -110,11 +110,11 @@ void parameters_destroy(Parameters **parameters);
 NODISCARD Status parameters_add(Parameters *parameters, Parameter description, Parameter **out);
 
 /* Adds a group after the others; nn/optim/groups.h adds the default ones. Only training needs
- * groups. Errors: STATUS_NO_ROOM beyond PARAMETERS_MAX_GROUPS. */
+ * groups. Errors: STATUS_OUT_OF_MEMORY beyond PARAMETERS_MAX_GROUPS. */
 NODISCARD Status parameters_add_group(Parameters *parameters, ParameterGroup group);
 
 /* Lays out the sections; no declarations are allowed afterwards. Errors: STATUS_CONFIG naming a
- * trainable parameter without a group; STATUS_NO_ROOM. */
+ * trainable parameter without a group; STATUS_OUT_OF_MEMORY. */
 NODISCARD Status parameters_layout(Parameters *parameters);
 
 /* Initializes weights and masters from (seed, index of the parameter, index of the element): the

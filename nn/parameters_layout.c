@@ -35,7 +35,7 @@ typedef struct OpenBucket {
 } OpenBucket;
 
 static Status no_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory while building the model");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while building the model");
 }
 
 static int64_t rounded_up(int64_t count, int64_t multiple) {
@@ -299,7 +299,8 @@ static Status state_declare(Parameters *parameters, OptimizerState declared) {
     while (s < parameters->n_states && strcmp(parameters->states[s].name, declared.name) != 0) s++;
     if (s < parameters->n_states) return OK;
     if (s == PARAMETERS_MAX_STATES)
-        return ERROR(STATUS_NO_ROOM, "more than %d states of optimizers", PARAMETERS_MAX_STATES);
+        return ERROR(STATUS_OUT_OF_MEMORY, "more than %d states of optimizers",
+                     PARAMETERS_MAX_STATES);
     ParameterState *state = &parameters->states[parameters->n_states++];
     *state = (ParameterState){.name = declared.name, .per_row = declared.per_row};
     state->buckets = buckets_create(parameters);

@@ -165,7 +165,7 @@ static Status others_record(Training *training, const Recorder *r, Target target
 Status training_create(const Model *model, const Parameters *parameters, const StepTensors *tensors,
                        Target target, const TrainingOptions *options, Training **out) {
     *out = calloc(1, sizeof **out);
-    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory while recording");
+    if (*out == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while recording");
     Recorder recorder = {model, parameters, tensors, options, {0}};
     int n = options->n_phases;
     if (n > TRAINING_MAX_PHASES)

@@ -146,7 +146,7 @@ static Status read_whole(int fd, const char *path, size_t most, char **text, siz
                          most);
         }
         char *grown = realloc(*text, capacity + 1);
-        if (grown == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+        if (grown == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to read %s", path);
         *text = grown;
         TRY(file_read_at(fd, path, grown + *size, capacity - *size, *size, &got));
         *size += got;

@@ -31,7 +31,8 @@ NODISCARD Status input_read(const InputFile *file, void *out, size_t bytes, uint
 
 /* input_read_whole: *text = the content of a file of at most `most` bytes, plus a zero byte that
  * *bytes does not count. The caller frees it.
- *   Errors: those of input_open and input_read; STATUS_DATA for a larger file; STATUS_NO_ROOM. */
+ *   Errors: those of input_open and input_read; STATUS_DATA for a larger file;
+ * STATUS_OUT_OF_MEMORY. */
 NODISCARD Status input_read_whole(const char *path, size_t most, char **text, size_t *bytes);
 
 #ifdef __cplusplus

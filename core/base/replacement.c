@@ -169,7 +169,7 @@ Status replacement_begin(const char *path, Replacement **out) {
     if (new != NULL) new->path = strdup(path);
     if (new == NULL || new->path == NULL) {
         free(new);
-        return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     }
     shown_name(path, &length);
     new->fd = -1;

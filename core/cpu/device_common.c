@@ -22,7 +22,7 @@ enum { STACK_BYTES = 8 << 20, HEAP_BYTES = 32 << 20 };
 static Status cpu_alloc(Device *device, size_t bytes, void **out) {
     (void)device;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return ERROR(STATUS_NO_ROOM, "out of memory");
+    if (memory == MAP_FAILED) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
     madvise(memory, bytes, MADV_HUGEPAGE);
     *out = memory;
     return OK;
@@ -140,7 +140,7 @@ static int cores_here(void) {
 
 Status device_open_cpu(int threads, Device **out) {
     Device *device = calloc(1, sizeof *device);
-    if (device == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a device");
+    if (device == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a device");
     device->ops = &cpu_ops;
     device->sharers = 1;
     device->target = (Target){.kind = DEVICE_CPU, .threads = threads > 0 ? threads : cores_here()};

@@ -16,7 +16,7 @@
 /* Clears the runtime's error; otherwise the next launch would report it. */
 static inline Status cuda_failed(cudaError_t error, const char *call) {
     (void)cudaGetLastError();
-    return ERROR(error == cudaErrorMemoryAllocation ? STATUS_NO_ROOM : STATUS_FAILURE,
+    return ERROR(error == cudaErrorMemoryAllocation ? STATUS_OUT_OF_MEMORY : STATUS_FAILURE,
                  "CUDA: %s: %s", call, cudaGetErrorString(error));
 }
 

@@ -177,7 +177,7 @@ static Status cuda_profile(Device *device, const Program *p, OpTime *times) {
     CudaDevice *d = current = of(device);
     CUDA_TRY(cudaSetDevice(d->index));
     cudaEvent_t *events = (cudaEvent_t *)calloc((size_t)p->n_nodes + 1, sizeof *events);
-    if (events == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a profile");
+    if (events == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a profile");
     Status status = profile_events(d, p, events, times);
     for (int i = 0; i <= p->n_nodes; i++) {
         if (events[i] != NULL) cudaEventDestroy(events[i]);
@@ -299,7 +299,7 @@ static Status resources_create(CudaDevice *d) {
         return ERROR(STATUS_FAILURE, "cannot initialize cuBLASLt");
     if (cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE) == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError();
-        return ERROR(STATUS_NO_ROOM,
+        return ERROR(STATUS_OUT_OF_MEMORY,
                      "%s has less than %d MiB of free memory; stop other processes on it, "
                      "or select another GPU with "
                      "CUDA_VISIBLE_DEVICES",
@@ -346,7 +346,7 @@ static Status device_start(CudaDevice *d, int index) {
 extern "C" Status cuda_open(int index, Device **out) {
     *out = NULL;
     CudaDevice *d = (CudaDevice *)calloc(1, sizeof *d);
-    if (d == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a device");
+    if (d == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a device");
     d->base.ops = &cuda_ops;
     d->base.autotune = true;
     d->index = index;

@@ -38,7 +38,7 @@ void adamw_record(Program *p, AdamwAttrs attrs, AdamwTensors t) {
     int n = t.ranges == NULL ? 1 : t.n_ranges;
     AdamwRange *ranges = arena_alloc(&p->arena, ((size_t)n + 1) * sizeof *ranges);
     if (ranges == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording");
         return;
     }
     if (t.ranges == NULL) ranges[0] = (AdamwRange){0, 0, tensor_count(t.grad)};

@@ -145,7 +145,7 @@ void muon_record(Program *p, MuonAttrs attrs, MuonTensors t) {
         return;
     }
     if (!work_plan(p, &t, &work)) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording");
         return;
     }
     Recording recording = {

@@ -42,7 +42,7 @@ void l2_norm_of_record(Program *p, Tensor *out, Tensor *x) {
     ElementRange *whole = arena_alloc(&p->arena, sizeof *whole);
     Tensor *squares = program_workspace(p, L2_NORM_PARTS * sizeof(double));
     if (whole == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording");
         return;
     }
     *whole = (ElementRange){0, tensor_count(x)};

@@ -101,7 +101,7 @@ static void gelu_fuse(Program *p, int writer, int at) {
     Node *node = p->nodes[at];
     QuantizeAttrs *attrs = arena_alloc(&p->arena, sizeof *attrs);
     if (attrs == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording");
         return;
     }
     *attrs = *(const QuantizeAttrs *)node->attrs;

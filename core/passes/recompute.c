@@ -8,7 +8,7 @@ void recompute_end(Program *p, const Node *before) {
     if (program_failed(p) || !p->training || before == program_last(p)) return;
     Segment *segment = arena_alloc(&p->arena, sizeof *segment);
     if (segment == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+        program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording");
         return;
     }
     int first = before == NULL ? 0 : program_position(p, before) + 1;
@@ -70,7 +70,7 @@ static Node *node_copy(Copy *copy, const Node *node) {
 void recompute_record(Program *p, int first, int end, Recomputed **list, int *count) {
     int capacity = (end - first) * 2 * NODE_MAX_TENSORS;
     Copy copy = {.p = p, .list = arena_alloc(&p->arena, (size_t)capacity * sizeof *copy.list)};
-    if (copy.list == NULL) program_fail(p, STATUS_NO_ROOM, "out of memory while recording");
+    if (copy.list == NULL) program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording");
     for (int i = first; i < end && !program_failed(p); i++) node_copy(&copy, p->nodes[i]);
     *list = copy.list;
     *count = copy.count;

@@ -26,7 +26,7 @@ Ceilings ceilings_find(Device *device, DType dtype, bool may_measure);
 
 /* Measures FLOP/s of a large square product in `dtype` (1024 cubed on the CPU; 4096 cubed in f32
  * and 8192 cubed otherwise on a GPU), the fastest of several runs. Errors: STATUS_FAILURE,
- * STATUS_NO_ROOM. */
+ * STATUS_OUT_OF_MEMORY. */
 NODISCARD Status ceilings_product(Device *device, DType dtype, double *flops_per_s);
 
 /* The fraction of its limiting ceiling (the larger of the two) that an op with this cost reaches in

@@ -19,7 +19,7 @@ Status text_file_replace(const char *path, const char *text) {
 }
 
 Status text_file_replace_json(const char *path, json_t *value, size_t flags) {
-    if (value == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for %s", path);
+    if (value == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", path);
     Output output;
     Status status = output_open(path, &output);
     if (!failed(status)) {
@@ -49,7 +49,7 @@ Status text_file_read(Arena *arena, const char *path, const char **out) {
     if (text == NULL) return OK;
     *out = arena_strdup(arena, text);
     free(text);
-    return *out != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+    return *out != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory to read %s", path);
 }
 
 Status text_file_read_json(const char *path, json_t **out) {

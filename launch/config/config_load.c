@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
+static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
 
 /* `a.b=VALUE` as the tree {a: {b: VALUE}}; each part has its position in the argument. */
 static Status nest(Arena *arena, const Source *source, const char *key, YamlNode *value,

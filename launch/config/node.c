@@ -18,7 +18,7 @@ YamlNode *node_scalar(Arena *arena, const char *text, Place place) {
     return node;
 }
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
+static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
 
 Status node_append(Arena *arena, YamlNode *parent, YamlNode *child) {
     if (parent->kind == NODE_MAP) {

@@ -8,7 +8,7 @@
 
 enum { MAX_POINTS = 4096 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
+static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
 
 /* ---- tune ------------------------------------------------------------------------------------ */
 

@@ -9,7 +9,7 @@
 
 enum { NAME_BYTES = 120 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
+static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
 
 /* ---- a point --------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
+static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
 
 Status sweep_value_read(Arena *arena, const char *key, const YamlNode *value, const char **text) {
     if (node_is_null(value)) {

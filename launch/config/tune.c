@@ -11,7 +11,7 @@
 
 static const double USUAL_SHARE = 0.25;
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory"); }
+static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
 
 double tune_number(const char *text) {
     char *end;

@@ -15,7 +15,7 @@ typedef struct CreatedFile {
 Status created_add(CreatedFiles *files, const char *path) {
     CreatedFile *file = arena_alloc(&files->arena, sizeof *file);
     const char *copy = arena_strdup(&files->arena, path);
-    if (file == NULL || copy == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
+    if (file == NULL || copy == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     *file = (CreatedFile){files->last, copy};
     files->last = file;
     return OK;
@@ -47,8 +47,8 @@ Status created_json(CreatedFiles *files, const char *path, json_t *value) {
     char *text = value == NULL ? NULL : json_text(value), *line = NULL;
     json_decref(value);
     bool fits = text != NULL && asprintf(&line, "%s\n", text) >= 0;
-    Status status =
-        fits ? text_create(files, path, line) : ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
+    Status status = fits ? text_create(files, path, line)
+                         : ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     if (fits) free(line);
     free(text);
     return status;

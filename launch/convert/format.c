@@ -58,7 +58,7 @@ static Status beginning_check(const char *path) {
 static Status look_in(const char *directory, const char *name, Arena *arena, const char **file,
                       bool *is_there) {
     *file = arena_printf(arena, "%s/%s", directory, name);
-    return *file == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", directory)
+    return *file == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", directory)
                          : file_look(*file, NULL, is_there);
 }
 

@@ -155,7 +155,7 @@ static Status tensor_check(const HuggingFaceFile *s, const ModelWeights *m, cons
         if (entry == NULL) return missing(s, parts[i].name);
         TRY(shape_check(s, entry, &parts[i]));
         if (names_add(known, arena, entry->name) == NULL)
-            return ERROR(STATUS_NO_ROOM, "%s: out of memory", s->path);
+            return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", s->path);
     }
     return OK;
 }
@@ -216,7 +216,8 @@ static Status tensors_read(const HuggingFaceFile *s, ModelWeights *m) {
     TRY(tensors_check(s, m));
     TRY(model_weights_allocate(m, s->path));
     float *scratch = malloc((size_t)most_elements(m) * sizeof *scratch);
-    Status status = scratch == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", s->path) : OK;
+    Status status =
+        scratch == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", s->path) : OK;
     for (int i = 0; i < m->count && !failed(status); i++)
         status = tensor_read(s, m, &m->tensors[i], scratch);
     if (!failed(status)) status = tied_head_check(s, m, scratch);
@@ -253,7 +254,7 @@ Status hugging_face_read(const char *path, int64_t heads, ModelWeights **out) {
     HuggingFaceFile source = {
         .path = path, .config_path = beside, .architecture = architecture_find("gpt2")};
     *out = NULL;
-    Status status = beside == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path)
+    Status status = beside == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path)
                                    : model_read(&source, heads, out);
     if (failed(status)) model_weights_destroy(out);
     weights_close(&source.weights);

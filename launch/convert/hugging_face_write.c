@@ -34,7 +34,7 @@ typedef struct HuggingFaceTarget {
 } HuggingFaceTarget;
 
 static Status no_room(const HuggingFaceTarget *t) {
-    return ERROR(STATUS_NO_ROOM, "%s: out of memory", t->path);
+    return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", t->path);
 }
 
 /* ---- parts and shards ------------------------------------------------------------------------ */

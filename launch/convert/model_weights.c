@@ -12,7 +12,7 @@
 enum { LARGEST = 1 << 24, MOST_BLOCKS = 1 << 16 };
 
 static Status no_room(const char *origin) {
-    return ERROR(STATUS_NO_ROOM, "%s: out of memory for its weights", origin);
+    return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory for its weights", origin);
 }
 
 static Status sizes_check(const char *origin, const ModelWeights *w) {

@@ -27,7 +27,7 @@ typedef struct ModelWeights {
 } ModelWeights;
 
 /* The tensors of a model, without data; Vp is ignored. `origin` names the file in messages. Errors:
- * STATUS_DATA for sizes that no model has, STATUS_NO_ROOM. */
+ * STATUS_DATA for sizes that no model has, STATUS_OUT_OF_MEMORY. */
 NODISCARD Status model_weights_create(const char *origin, const ModelConfig *config,
                                       ModelWeights **out);
 
@@ -39,7 +39,7 @@ NODISCARD Status model_weights_with_biases(const char *origin, const ModelWeight
                                            ModelWeights **out);
 
 /* Allocates all tensors as zeros. Call it after checking that the file contains that much. Errors:
- * STATUS_NO_ROOM. */
+ * STATUS_OUT_OF_MEMORY. */
 NODISCARD Status model_weights_allocate(ModelWeights *weights, const char *origin);
 void model_weights_destroy(ModelWeights **weights);
 

@@ -31,7 +31,8 @@ static Status padded_read(const CheckpointFile *file, const CheckpointTensor *in
         return ERROR(STATUS_DATA, "%s: tensor '%s' does not fit the config", checkpoint_path(file),
                      info->name);
     void *values = malloc(bytes);
-    if (values == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", checkpoint_path(file));
+    if (values == NULL)
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", checkpoint_path(file));
     Status status = checkpoint_read_tensor(file, info, values);
     if (!failed(status) && !values_to_f32(values, info->dtype, tensor_elements(t), t->data)) {
         status = ERROR(STATUS_DATA, "%s: tensor '%s' is not of a floating-point type",
@@ -43,7 +44,8 @@ static Status padded_read(const CheckpointFile *file, const CheckpointTensor *in
 
 static Status weight_read(const CheckpointFile *file, Arena *arena, ModelTensor *t) {
     const char *name = arena_printf(arena, "weights.%s", t->name);
-    if (name == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", checkpoint_path(file));
+    if (name == NULL)
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", checkpoint_path(file));
     CheckpointTensor info;
     TRY(checkpoint_tensor_info(file, name, &info));
     TRY(padded_read(file, &info, t));
@@ -97,7 +99,7 @@ static Status config_default(const char *path, const ModelConfig *model, Config 
     config->model = model_config_abridged(*model);
     char *text = config_text(config);
     config_destroy(&config);
-    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a config");
+    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a config");
     Status status = config_load_text(text, path, 0, NULL, out);
     free(text);
     return status.code == STATUS_CONFIG ? value_error(path) : status;
@@ -144,7 +146,7 @@ static Status tensor_add(Snapshot *s, int kind, const Parameter *parameter, cons
     int64_t count = parameters_state_range(s->parameters, kind, parameter).count;
     const char *name =
         arena_printf(arena, "%s.%s", parameters_state_name(s->parameters, kind), parameter->name);
-    if (name == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a list of tensors");
+    if (name == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a list of tensors");
     if (count == 0) return OK;
     s->tensors[s->n++] = (CheckpointTensor){
         .name = name,
@@ -161,7 +163,7 @@ static Status data_padded(const Parameter *parameter, const ModelTensor *t, Aren
     *out = t->data;
     if (parameter->shape[0] == t->shape[0]) return OK;
     float *padded = arena_alloc(arena, (size_t)tensor_count(parameter->weight) * sizeof *padded);
-    if (padded == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint");
+    if (padded == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint");
     memcpy(padded, t->data, (size_t)tensor_elements(t) * sizeof *padded);
     *out = padded;
     return OK;
@@ -190,7 +192,7 @@ static Status snapshot_make(const ModelWeights *m, const Config *config, Arena *
     out->tensors = arena_alloc(arena, (size_t)m->count * STATE_KINDS_MAX * sizeof *out->tensors);
     out->zeros = arena_alloc(arena, (size_t)most * sizeof(float));
     if (out->tensors == NULL || out->zeros == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint");
     return snapshot_fill(out, m, arena);
 }
 
@@ -244,7 +246,7 @@ static Status run_write(const ModelWeights *m, Config *config, Arena *arena) {
     char *text = config_text(config);
     const char *folder = arena_printf(arena, "%s/checkpoints", config->output);
     Status status = text == NULL || folder == NULL
-                        ? ERROR(STATUS_NO_ROOM, "%s: out of memory", config->output)
+                        ? ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", config->output)
                         : OK;
     if (!failed(status)) status = snapshot_make(m, config, arena, &snapshot);
     if (!failed(status)) status = directory_create(folder, &made);

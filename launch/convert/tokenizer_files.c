@@ -46,7 +46,7 @@ static Status name_take(const char *path, ModelWeights *model) {
 Status tokenizer_files_read(const char *path, ModelWeights *model) {
     bool is_there;
     char *file = file_beside(path, "tokenizer.json");
-    if (file == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
+    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     Status status = file_look(file, NULL, &is_there);
     if (!failed(status) && is_there) status = name_take(file, model);
     free(file);
@@ -70,7 +70,7 @@ static Status copy_if_there(const char *from, const char *path, const char *name
     char *source = file_beside(from, name), *target = file_beside(path, name);
     bool is_there = false, is_taken = true;
     Status status = source == NULL || target == NULL
-                        ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path)
+                        ? ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path)
                         : file_look(source, NULL, &is_there);
     if (!failed(status) && is_there) status = file_exists(target, &is_taken);
     if (!failed(status) && is_there && !is_taken) status = created_copy(created, source, target);
@@ -93,7 +93,7 @@ static Status json_write_new(const char *path, const char *name, json_t *value,
                              CreatedFiles *created) {
     char *target = file_beside(path, name);
     bool is_taken = true;
-    Status status = target == NULL ? ERROR(STATUS_NO_ROOM, "%s: out of memory", path)
+    Status status = target == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path)
                                    : file_exists(target, &is_taken);
     if (!failed(status) && !is_taken)
         status = created_json(created, target, value);

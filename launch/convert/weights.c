@@ -25,7 +25,9 @@ struct Weights {
     Arena arena;
 };
 
-static Status no_room(const char *path) { return ERROR(STATUS_NO_ROOM, "%s: out of memory", path); }
+static Status no_room(const char *path) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
+}
 
 /* ---- an index -------------------------------------------------------------------------------- */
 

@@ -101,7 +101,7 @@ Status choice_scores_find(Experiment *e, const ChoiceSet *set, ChoiceScores *out
     s.sums = calloc((size_t)set->n_choices, sizeof *s.sums);
     bool has_memory = s.tokens != NULL && s.targets != NULL && s.losses != NULL && s.sums != NULL;
     Status status = has_memory ? choices_score(&s)
-                               : ERROR(STATUS_NO_ROOM, "out of memory for %lld choices",
+                               : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %lld choices",
                                        (long long)set->n_choices);
     if (!failed(status)) scores_take(&s, out);
     free(s.tokens);

@@ -14,5 +14,5 @@ typedef struct ChoiceScores {
 } ChoiceScores;
 
 /* choice_scores_find: scores all questions with the weights and the evaluation program of e.
- * Collective: ranks share the choices. Errors: STATUS_NO_ROOM. */
+ * Collective: ranks share the choices. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status choice_scores_find(Experiment *e, const ChoiceSet *set, ChoiceScores *out);

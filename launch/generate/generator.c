@@ -40,7 +40,7 @@ struct Generator {
 };
 
 static Status no_memory(void) {
-    return ERROR(STATUS_NO_ROOM, "out of memory while loading the model");
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while loading the model");
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */

@@ -37,7 +37,7 @@ typedef struct GeneratorMemory {
 NODISCARD Status generator_open(const char *path, Generator **out);
 
 /* Opens the device, records and plans the programs, allocates their memory and loads the weights.
- * Errors: STATUS_USAGE for a dtype that the device lacks; STATUS_NO_ROOM. */
+ * Errors: STATUS_USAGE for a dtype that the device lacks; STATUS_OUT_OF_MEMORY. */
 NODISCARD Status generator_prepare(Generator *generator, const GeneratorOptions *options);
 void generator_destroy(Generator **generator);
 

@@ -44,7 +44,7 @@ static Status samples_create(Samples *s) {
     s->next = calloc((size_t)s->B, sizeof *s->next);
     s->scratch = malloc((size_t)V * sizeof *s->scratch);
     return s->rows == NULL || s->next == NULL || s->scratch == NULL
-               ? ERROR(STATUS_NO_ROOM, "out of memory for samples")
+               ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for samples")
                : OK;
 }
 

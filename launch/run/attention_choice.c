@@ -19,7 +19,7 @@ static Status rate_of(const Experiment *e, Probes *probes, const char *name, dou
     *rate = -1;
     Status status = B == CONFIG_AUTO ? memory_search_batch(e, probes, &one, &B) : OK;
     if (!failed(status)) status = probes_find(probes, B, &one, &plan);
-    if (status.code == STATUS_CONFIG || status.code == STATUS_NO_ROOM) return OK;
+    if (status.code == STATUS_CONFIG || status.code == STATUS_OUT_OF_MEMORY) return OK;
     TRY(status);
     TRY(memory_capacity(e, &plan, &capacity));
     if (plan.bytes <= capacity) *rate = plan.seconds[0] > 0 ? (double)B / plan.seconds[0] : 0;
@@ -154,7 +154,7 @@ static Status row_plan(const Experiment *e, Probes *probes, BackendRow *row) {
     KernelChoice one = choice_of_one(row->name);
     PlanResult plan;
     Status largest = e->plan.only ? memory_search_batch(e, probes, &one, &row->largest_batch) : OK;
-    if (failed(largest) && largest.code != STATUS_NO_ROOM) return largest;
+    if (failed(largest) && largest.code != STATUS_OUT_OF_MEMORY) return largest;
     TRY(probes_find(probes, e->resolved.batch_size, &one, &plan));
     row->planned_bytes = plan.bytes;
     row->predicted_s = plan.seconds[0];

@@ -5,7 +5,7 @@
 #include "nn/parameters.h"
 
 /* Adds the groups to parameters that are not laid out yet. `tokens`: of a step, for
- * optimizer.beta2_half_life. Errors: STATUS_NO_ROOM. */
+ * optimizer.beta2_half_life. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status config_groups_add(const Config *config, double tokens, Parameters *parameters);
 
 /* AdamW's second beta for this number of tokens a step: 0.5^(tokens / optimizer.beta2_half_life),

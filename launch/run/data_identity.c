@@ -39,7 +39,7 @@ static Status ranks_agree(const DataIdentity *data) {
     Arena arena = {0};
     TokenIdentity(*all)[2] = arena_alloc(&arena, (size_t)world_size(data->world) * sizeof *all);
     Status status =
-        world_agree(data->world, all != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory"));
+        world_agree(data->world, all != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory"));
     if (!failed(status)) status = world_gather(data->world, mine, sizeof mine, all);
     if (!failed(status)) {
         status =
@@ -82,7 +82,7 @@ static Status saved_read(const CheckpointFile *checkpoint, int index, TokenIdent
     if (!failed(status) && strlen(hash) < sizeof out->hash) strcpy(out->hash, hash);
     if (failed(status) || out->hash[0] == '\0') *out = (TokenIdentity){0};
     arena_free(&arena);
-    return status.code == STATUS_NO_ROOM ? status : OK;
+    return status.code == STATUS_OUT_OF_MEMORY ? status : OK;
 }
 
 Status data_identity_expect(DataIdentity *data, const CheckpointFile *checkpoint) {

@@ -12,7 +12,7 @@
 typedef struct EnergyMeter EnergyMeter;
 
 /* *out = NULL, without a message, if the device's energy cannot be measured. Errors:
- * STATUS_NO_ROOM. */
+ * STATUS_OUT_OF_MEMORY. */
 NODISCARD Status energy_open(const Device *device, EnergyMeter **out);
 void energy_close(EnergyMeter **meter);
 

@@ -18,7 +18,7 @@ typedef struct Evaluation {
 typedef struct Evaluator Evaluator;
 
 /* Evaluates e->val with the weights and programs of e, which it borrows. Not collective. Errors:
- * STATUS_NO_ROOM. */
+ * STATUS_OUT_OF_MEMORY. */
 NODISCARD Status evaluator_create(Experiment *e, Evaluator **out);
 void evaluator_destroy(Evaluator **evaluator);
 

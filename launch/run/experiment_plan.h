@@ -9,6 +9,6 @@
 NODISCARD Status experiment_plan(Experiment *e);
 
 /* Allocates the device's memory and, for training, initializes the weights from the seed. Errors:
- * STATUS_NO_ROOM, before anything is allocated, if the plan exceeds the capacity
+ * STATUS_OUT_OF_MEMORY, before anything is allocated, if the plan exceeds the capacity
  * (launch/run/memory_search.h). Collective. */
 NODISCARD Status experiment_allocate(Experiment *e);

@@ -88,7 +88,7 @@ Status memory_search_batch(const Experiment *e, Probes *probes, const KernelChoi
     TRY(memory_capacity(e, &one, &s.capacity));
     if (one.bytes > s.capacity) {
         char have[32], need[32];
-        return ERROR(STATUS_NO_ROOM,
+        return ERROR(STATUS_OUT_OF_MEMORY,
                      "memory_budget: %s is below the smallest batch, which needs %s",
                      amount(s.capacity, have), amount(one.bytes, need));
     }
@@ -112,7 +112,7 @@ Status memory_check(const Experiment *e) {
     if (e->planned.bytes <= capacity) return OK;
     TRY(largest_batch(e, &largest));
     char have[32], need[32];
-    return ERROR(STATUS_NO_ROOM,
+    return ERROR(STATUS_OUT_OF_MEMORY,
                  "data.batch_size: %lld needs %s, of %s %s are within memory_budget and free; the "
                  "largest batch that fits is %lld",
                  (long long)e->resolved.batch_size, amount(e->planned.bytes, need), e->device->name,

@@ -10,10 +10,10 @@
 NODISCARD Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *bytes);
 
 /* The largest batch whose plan is within the capacity, with the backend selected from `attention`.
- * Errors: STATUS_NO_ROOM with the size if one sequence does not fit. */
+ * Errors: STATUS_OUT_OF_MEMORY with the size if one sequence does not fit. */
 NODISCARD Status memory_search_batch(const Experiment *e, Probes *probes,
                                      const KernelChoice *attention, int64_t *out);
 
-/* Checks that the recorded experiment is within the capacity. Errors: STATUS_NO_ROOM with the
+/* Checks that the recorded experiment is within the capacity. Errors: STATUS_OUT_OF_MEMORY with the
  * memory that it needs, the capacity, and the largest batch that fits. */
 NODISCARD Status memory_check(const Experiment *e);

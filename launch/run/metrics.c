@@ -71,7 +71,7 @@ static Status file_trim(const char *path, const char *format, int64_t last) {
     if (text == NULL) return OK;
     char *lines = lines_keep(text, size, format, last, &kept);
     free(text);
-    if (lines == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+    if (lines == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to read %s", path);
     Replacement *new = NULL;
     Status status = kept == size ? OK : replacement_begin(path, &new);
     if (!failed(status) && new != NULL)
@@ -151,7 +151,7 @@ static Status csv_prepare(const char *directory) {
     if (!failed(status) && !is_ours) status = file_read_all(from, SIZE_MAX / 4, &records, NULL);
     if (!failed(status) && !is_ours) {
         text = csv_text(records);
-        status = text == NULL ? ERROR(STATUS_NO_ROOM, "out of memory for %s", path)
+        status = text == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", path)
                               : text_file_replace(path, text);
     }
     free(head);
@@ -177,7 +177,7 @@ static bool is_watched(void) {
 
 Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) {
     Metrics *metrics = *out = calloc(1, sizeof **out);
-    if (metrics == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for metrics");
+    if (metrics == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for metrics");
     metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = -1;
     metrics->terminal = is_watched();
     TRY(records_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &metrics->jsonl));
@@ -235,7 +235,7 @@ Status metrics_write(Metrics *metrics, const Metric *metric) {
     if (csv != NULL) csv_row(csv, object);
     json_decref(object);
     if (csv == NULL || fclose(csv) != 0 || bytes == 0 || bytes > sizeof line - 2) {
-        return ERROR(STATUS_NO_ROOM, "out of memory for a metrics record");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a metrics record");
     }
     memcpy(line + bytes, "\n", 2);
     TRY(log_write(&metrics->jsonl, line));

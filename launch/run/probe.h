@@ -39,7 +39,7 @@ typedef struct Probes {
 NODISCARD Status probes_find(Probes *probes, int64_t B, const KernelChoice *attention,
                              PlanResult *out);
 
-/* Adds a result that was obtained elsewhere. Errors: STATUS_NO_ROOM. */
+/* Adds a result that was obtained elsewhere. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status probes_add(Probes *probes, int64_t B, const KernelChoice *attention,
                             const PlanResult *result);
 void probes_free(Probes *probes);

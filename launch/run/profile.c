@@ -73,7 +73,7 @@ Status profile_step(Experiment *e, FILE *file, const char *trace) {
     OpTime *times = calloc((size_t)p->n_nodes + 1, sizeof *times);
     Row *rows = calloc((size_t)p->n_nodes + 1, sizeof *rows);
     Status status = times == NULL || rows == NULL
-                        ? ERROR(STATUS_NO_ROOM, "out of memory for a profile")
+                        ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a profile")
                         : device_profile(e->device, p, times);
     if (!failed(status) && file != NULL) {
         if (M > 1)

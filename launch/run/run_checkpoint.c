@@ -18,7 +18,8 @@ Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
     if (S_ISREG(info.st_mode)) return checkpoint_open(path, out);
     char *folder = arena_printf(arena, "%s/checkpoints", path),
          *config = arena_printf(arena, "%s/config.yaml", path);
-    if (folder == NULL || config == NULL) return ERROR(STATUS_NO_ROOM, "%s: out of memory", path);
+    if (folder == NULL || config == NULL)
+        return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     TRY(checkpoint_open_newest(folder, arena, out, warnings));
     if (*out != NULL) return OK;
     TRY(file_look(config, NULL, &is_there));

@@ -34,14 +34,14 @@ static RunRecord record_of(const json_t *object, const char *metric) {
 }
 
 static Status out_of_memory(const char *directory) {
-    return ERROR(STATUS_NO_ROOM, "%s: out of memory to read what the run tells", directory);
+    return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory to read what the run tells", directory);
 }
 
 /* For free(). Metrics of a long run may have any length. */
 static Status text_of(const char *path, size_t last_bytes, char **out) {
     if (last_bytes == 0) return file_read_all(path, SIZE_MAX / 4, out, NULL);
     *out = malloc(last_bytes);
-    if (*out == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to read %s", path);
+    if (*out == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to read %s", path);
     return text_file_tail(path, *out, last_bytes);
 }
 
@@ -55,7 +55,7 @@ static size_t count_lines(const char *text) {
 static Status records_parse(const char *line, const char *metric, Arena *arena, RunRecords *out) {
     const char *end;
     out->items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *out->items);
-    if (out->items == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a run's metrics");
+    if (out->items == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a run's metrics");
     for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         json_t *object = json_loadb(line, (size_t)(end - line), 0, NULL);
         if (json_is_object(object)) out->items[out->count++] = record_of(object, metric);

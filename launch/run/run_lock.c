@@ -95,7 +95,7 @@ Status run_lock_take(const char *dir, RunLock **out) {
         return ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
     }
     RunLock *lock = calloc(1, sizeof *lock);
-    if (lock == NULL) return ERROR(STATUS_NO_ROOM, "out of memory to lock %s", dir);
+    if (lock == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to lock %s", dir);
     Status status = lock_file(dir, path, lock);
     if (failed(status)) {
         run_lock_release(&lock);

@@ -82,7 +82,7 @@ static Status newer_set_aside(Run *run, const char *resume) {
 static Status logs_open(Run *run, const char *resume) {
     Config resolved = config_resolved(run->e.config, &run->e.resolved);
     char *text = config_text(&resolved), path[PATH_BYTES];
-    if (text == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for the config's text");
+    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the config's text");
     Status status = OK;
     TRY_ELSE(status, newer_set_aside(run, resume), done);
     snprintf(path, sizeof path, "%s/config.yaml", run->directory);
@@ -101,7 +101,7 @@ static Status batch_create(Run *run) {
     run->tokens = malloc(bytes);
     run->targets = malloc(bytes);
     if (run->tokens == NULL || run->targets == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for a batch");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a batch");
     return run->e.val_tokens == NULL ? OK : evaluator_create(&run->e, &run->evaluator);
 }
 

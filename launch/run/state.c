@@ -26,7 +26,7 @@ static Status tensor_describe(const Parameters *parameters, int kind, int index,
         .dtype = dtype,
         .n_dims = range.count == tensor_count(weight) ? parameter->n_dims : 1};
     if (out->name == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint's list of tensors");
     for (int d = 0; d < out->n_dims; d++) out->shape[d] = parameter->shape[d];
     if (data != NULL) out->data = (const char *)data + (size_t)range.first * dtype_size(dtype);
     return OK;
@@ -43,7 +43,7 @@ static Status contents_describe(const Parameters *parameters, void *const data[S
     int64_t count = 0;
     CheckpointTensor *tensors = arena_alloc(arena, (size_t)(kinds * n) * sizeof *tensors);
     if (tensors == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint's list of tensors");
     for (int kind = 0; kind < kinds; kind++) {
         for (int i = 0; i < n; i++) {
             if (!has_state(parameters, kind, i)) continue;
@@ -138,7 +138,7 @@ static Status scales_create(Saver *saver) {
         described[i].data = saver->scales[i];
     }
     if (all == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint's list of tensors");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint's list of tensors");
     memcpy(all, contents->tensors, n * sizeof *all);
     memcpy(all + n, described, sizeof described);
     contents->tensors = all;
@@ -159,7 +159,7 @@ static Status host_create(Saver *saver) {
         saver->host[kind] = saver->owns[kind] ? malloc(saver_state_bytes(e->parameters, kind))
                                               : parameters_state(e->parameters, kind)->buffer.data;
         if (saver->host[kind] == NULL)
-            return ERROR(STATUS_NO_ROOM, "out of memory for a copy of the weights");
+            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a copy of the weights");
     }
     return OK;
 }
@@ -205,7 +205,8 @@ Status saver_gather(Saver *saver, const Experiment *e) {
     size_t each = dtype_size(parameters->grads->dtype);
     void *buffer = malloc((size_t)(most / parameters->sharding.ranks) * each);
     Status status = world_agree(
-        e->world, buffer != NULL ? OK : ERROR(STATUS_NO_ROOM, "out of memory for a checkpoint"));
+        e->world,
+        buffer != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint"));
     for (int kind = 0; kind < parameters_state_count(parameters) && !failed(status); kind++) {
         if (!parameters_is_sharded(parameters, kind)) continue;
         status = shards_gather(e, kind, buffer, saver == NULL ? NULL : saver->host[kind]);
@@ -220,7 +221,7 @@ static Status saver_build(Saver *saver, const char *directory, const char *confi
     saver->config = arena_strdup(&saver->arena, config);
     char *folder = arena_printf(&saver->arena, "%s/checkpoints", directory);
     if (saver->config == NULL || folder == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver");
     TRY(host_create(saver));
     TRY(contents_describe(e->parameters, saver->host, &saver->arena, &saver->contents));
     TRY(scales_create(saver));
@@ -231,7 +232,7 @@ static Status saver_build(Saver *saver, const char *directory, const char *confi
 
 Status saver_create(const Experiment *e, const char *directory, const char *config, Saver **out) {
     Saver *saver = calloc(1, sizeof *saver);
-    if (saver == NULL) return ERROR(STATUS_NO_ROOM, "out of memory for a saver");
+    if (saver == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver");
     saver->e = e;
     *out = saver;
     return saver_build(saver, directory, config);
@@ -270,7 +271,7 @@ static Status tensor_load(const Experiment *e, const CheckpointFile *file, int k
     void *values =
         malloc((size_t)tensor_count(e->parameters->list[index]->weight) * dtype_size(wanted.dtype));
     if (values == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory while loading %s", checkpoint_path(file));
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while loading %s", checkpoint_path(file));
     Status status = checkpoint_read_tensor(file, &wanted, values);
     if (!failed(status)) status = parameters_write(e->parameters, e->device, kind, index, values);
     free(values);
@@ -294,7 +295,8 @@ static Status scales_load(const Experiment *e, const CheckpointFile *file, Arena
     for (int i = 0; i < FLOAT8_TENSORS; i++) {
         void *values = arena_alloc(arena, tensor_bytes(tensors[i]));
         if (values == NULL)
-            return ERROR(STATUS_NO_ROOM, "out of memory while loading %s", checkpoint_path(file));
+            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while loading %s",
+                         checkpoint_path(file));
         TRY(checkpoint_read_tensor(file, &described[i], values));
         TRY(device_upload(e->device, tensors[i], values));
     }

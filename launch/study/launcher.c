@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a command"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a command");
+}
 
 const char *launcher_programs(Arena *arena) {
     char self[PATH_MAX], here[PATH_MAX];

@@ -109,7 +109,7 @@ static int summary_code(const Overdue *o, const StudyPoint *point) {
         if (strcmp(facts.status, "done") == 0) code = 0;
         if (strcmp(facts.status, "stopped") == 0) code = status_exit_code(STATUS_STOPPED);
         if (strcmp(facts.status, "failed") == 0) code = status_exit_code(STATUS_FAILURE);
-        if (strcmp(facts.outcome, "no_room") == 0) code = status_exit_code(STATUS_NO_ROOM);
+        if (strcmp(facts.outcome, "no_room") == 0) code = status_exit_code(STATUS_OUT_OF_MEMORY);
     }
     arena_free(&arena);
     return code;

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TAIL_BYTES = 1 << 16, NO_ROOM = 71 };
+enum { TAIL_BYTES = 1 << 16, OUT_OF_MEMORY = 71 };
 
 const char *point_state_name(PointState state) {
     static const char *const names[] = {"waiting", "running", "interrupted",
@@ -20,7 +20,7 @@ const char *point_state_name(PointState state) {
 }
 
 bool point_exit_is_final(int code) {
-    return code == 64 || code == 65 || code == NO_ROOM || code == 78;
+    return code == 64 || code == 65 || code == OUT_OF_MEMORY || code == 78;
 }
 
 const char *point_early(const StudyPoint *point, char text[32]) {
@@ -106,7 +106,7 @@ static void read_message(StudyPoint *point, char *text, size_t capacity) {
 /* From the exit code or, if a launcher replaced it or it was not recorded, from the run's own
  * files. */
 static bool has_no_room(const PointStatus *s, const char *outcome) {
-    return s->exit_code == NO_ROOM || strcmp(outcome, "no_room") == 0;
+    return s->exit_code == OUT_OF_MEMORY || strcmp(outcome, "no_room") == 0;
 }
 
 /* The end of a rung; a run without rungs ends where its own config says. */

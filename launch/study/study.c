@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the study");
+}
 
 Status study_point_place(Study *study, StudyPoint *point, const char *name) {
     point->name = arena_strdup(&study->arena, name);

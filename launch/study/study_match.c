@@ -34,7 +34,9 @@ typedef struct Match {
     Status listing; /* first failure while listing the directory */
 } Match;
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the study");
+}
 
 static bool is_auto(const Field *field, const Config *config) {
     if (field->type == FIELD_INT_OR_AUTO)

@@ -19,7 +19,9 @@
 /* Of the unresolved configs of all points together. */
 enum { MOST_NODES = 10000000 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for the study"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the study");
+}
 
 static size_t key_bytes(const char *override) { return strcspn(override, "="); }
 

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a tuning"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a tuning");
+}
 
 static StudyPoint *point_of(const Study *study, const TuneCandidate *c) {
     return &study->points[c->point];

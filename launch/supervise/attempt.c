@@ -25,7 +25,9 @@ typedef struct Child {
     double asked; /* clock_seconds of the last request to stop */
 } Child;
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a command"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a command");
+}
 
 static Status temporary_create(const char *what, char path[64]) {
     snprintf(path, 64, "/tmp/hourglass-%s-XXXXXX", what);

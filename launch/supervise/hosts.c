@@ -14,7 +14,7 @@
 enum { AGENT_WORDS = 32 };
 static const double PROBE_SECONDS = 5;
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for hosts"); }
+static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for hosts"); }
 
 /* One line; *name = NULL if it is empty. */
 static Status line_parse(char *line, const char *path, int number, SupervisedHost *out) {

@@ -10,7 +10,7 @@ static AdamwRange *ranges_of(Program *p, const GroupUpdate *u) {
     if (!parameters->sharding.is_sharded) return NULL;
     AdamwRange *ranges = arena_alloc(&p->arena, (size_t)n * sizeof *ranges);
     if (ranges == NULL)
-        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording an update");
+        return program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording an update");
     for (int i = 0; i < n; i++) {
         ElementRange bucket = parameters->buckets[u->first_bucket + i],
                      shard = parameters_state_shard(parameters, STATE_WEIGHTS, u->first_bucket + i);

@@ -15,5 +15,5 @@ void groups_adamw(GroupOptions kinds[PARAMETER_KINDS], OptimizerOptions options,
                   double weight_decay);
 
 /* Adds a group for each kind to parameters that are not laid out yet; kinds with AdamW and equal
- * options share one, except vectors. Errors: STATUS_NO_ROOM. */
+ * options share one, except vectors. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status groups_add(Parameters *parameters, const GroupOptions kinds[PARAMETER_KINDS]);

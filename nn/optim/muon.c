@@ -45,7 +45,7 @@ static int matrices_find(Program *p, const GroupUpdate *u, MuonMatrix **out) {
     MuonMatrix *list = *out = arena_alloc(&p->arena, (most + 1) * sizeof *list);
     int count = 0;
     if (list == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording an update");
+        program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording an update");
         return 0;
     }
     for (int i = 0; i < parameters->count; i++) {

@@ -29,7 +29,7 @@ static BucketNode *completions_find(Program *p, const Parameters *parameters) {
     BucketNode *completions =
         arena_alloc(&p->arena, ((size_t)parameters->n_buckets + 1) * sizeof *completions);
     if (completions == NULL)
-        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
+        return program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording reductions");
     for (int b = 0; b < parameters->n_buckets; b++) {
         completions[b] = (BucketNode){b, last_writer(p, parameters->grads, parameters->buckets[b])};
     }
@@ -71,7 +71,7 @@ static void reductions_record(Program *p, const Update *u, const BucketNode *com
     int n = u->parameters->n_buckets, count;
     Node **anchors = arena_alloc(&p->arena, ((size_t)tail + 1) * sizeof *anchors), *first = NULL;
     if (anchors == NULL) {
-        program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
+        program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording reductions");
         return;
     }
     for (int i = 0; i < tail; i++) anchors[i] = reduction_anchor(p, completions[i].node);
@@ -135,7 +135,7 @@ static bool *trailing_find(Program *p, const Update *u, const BucketNode *comple
     const Parameters *parameters = u->parameters;
     bool *trails = arena_alloc(&p->arena, (size_t)parameters->n_buckets + 1);
     if (trails == NULL)
-        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording reductions");
+        return program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording reductions");
     for (int b = 0; b < parameters->n_buckets; b++) {
         trails[b] = u->embeddings != NULL && bucket_has_embedding(parameters, b);
     }

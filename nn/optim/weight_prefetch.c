@@ -46,7 +46,7 @@ static Node *first_reader(const Program *p, const Parameters *parameters, int bu
 static BucketNode *readers_find(Program *p, const Parameters *parameters, int late) {
     BucketNode *readers = arena_alloc(&p->arena, ((size_t)late + 1) * sizeof *readers);
     if (readers == NULL)
-        return program_fail(p, STATUS_NO_ROOM, "out of memory while recording all-gathers");
+        return program_fail(p, STATUS_OUT_OF_MEMORY, "out of memory while recording all-gathers");
     for (int b = 0; b < late; b++) readers[b] = (BucketNode){b, first_reader(p, parameters, b)};
     bucket_nodes_sort(p, readers, late);
     return readers;

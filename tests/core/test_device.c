@@ -26,7 +26,7 @@ static void memory_is_zeroed_and_counted(void) {
 
 static void too_much_is_named(void) {
     void *memory = &memory;
-    CHECK_ERROR(device_alloc(device, (size_t)1 << 62, "activations", &memory), STATUS_NO_ROOM,
+    CHECK_ERROR(device_alloc(device, (size_t)1 << 62, "activations", &memory), STATUS_OUT_OF_MEMORY,
                 "MiB of activations; reduce data.batch_size or the model");
     CHECK(memory == NULL && device->allocated_bytes == 0);
 }

@@ -57,7 +57,7 @@ static double drawn(int input, int64_t i, float span) {
 
 Status side_upload(Side *s, const Tensor *t, int input, float span) {
     void *raw = malloc(tensor_bytes(t));
-    if (raw == NULL) return ERROR(STATUS_NO_ROOM, "out of memory");
+    if (raw == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
     for (int64_t i = 0; i < tensor_count(t); i++)
         real_store(raw, t->dtype, i, drawn(input, i, span));
     Status status = device_upload(s->device, t, raw);

@@ -141,7 +141,7 @@ static void knows_itself(void) {
     CHECK(device->context_bytes > device->coming_bytes && device->context_bytes < total_bytes);
     CHECK(device->workspace_bytes > 0 && device->peak_bytes >= 0);
     void *memory = NULL;
-    CHECK_ERROR(device_alloc(device, 2 * total_bytes, "a test", &memory), STATUS_NO_ROOM,
+    CHECK_ERROR(device_alloc(device, 2 * total_bytes, "a test", &memory), STATUS_OUT_OF_MEMORY,
                 "not enough memory for");
 }
 

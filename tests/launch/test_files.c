@@ -55,7 +55,7 @@ static void what_failed_leaves_nothing(void) {
     CHECK_ERROR(text_file_replace(path_in(dir, "d"), "x"), STATUS_FAILURE,
                 "/d: cannot write: Is a directory");
     CHECK(files_in(dir) == 2);
-    CHECK_ERROR(text_file_replace_json(path_in(dir, "f"), NULL, 0), STATUS_NO_ROOM,
+    CHECK_ERROR(text_file_replace_json(path_in(dir, "f"), NULL, 0), STATUS_OUT_OF_MEMORY,
                 "out of memory");
     CHECK(holds(path_in(dir, "f"), "before"));
 }

@@ -189,7 +189,7 @@ Status answer_find(Results *s, Answer *out) {
     k.a = arena_alloc(&s->arena, s->n_points * sizeof *k.a);
     k.b = arena_alloc(&s->arena, s->n_points * sizeof *k.b);
     if (out->more == NULL || k.a == NULL || k.b == NULL)
-        return ERROR(STATUS_NO_ROOM, "out of memory for a report");
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
     TRY(results_marks(s, point_x, point_metric, &marks, &k.n));
     k.marks = marks;
     say_first(&k);

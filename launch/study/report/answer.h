@@ -15,5 +15,5 @@ typedef struct Answer {
 /* Adds a sentence to `more`, up to 64. */
 void answer_say(Answer *answer, const char *sentence);
 
-/* Requires remarks_find. The texts belong to the study. Errors: STATUS_NO_ROOM. */
+/* Requires remarks_find. The texts belong to the study. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status answer_find(Results *results, Answer *out);

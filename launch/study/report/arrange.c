@@ -150,7 +150,9 @@ static int index_of(Arena *arena, Index *index, const char *name) {
     return (int)(size_t)*place - 1;
 }
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a report"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+}
 
 /* ---- x --------------------------------------------------------------------------------------- */
 

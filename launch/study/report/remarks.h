@@ -9,7 +9,7 @@
  *                   series and x, of which there are others
  *   slow            without others: a rate below 70% of the predicted one, or below 70% of that of
  *                   a smaller batch of its series
- * Requires results_arrange. Errors: STATUS_NO_ROOM. */
+ * Requires results_arrange. Errors: STATUS_OUT_OF_MEMORY. */
 enum { FEW_STEPS = 100 };
 NODISCARD Status remarks_find(Results *results);
 

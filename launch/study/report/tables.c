@@ -137,7 +137,8 @@ Status table_alloc(Results *s, int columns, size_t rows, ReportTable *out) {
     }
     bool whole = out->heads != NULL && out->kinds != NULL && out->cells != NULL;
     return whole ? OK
-                 : ERROR(STATUS_NO_ROOM, "out of memory for a table of %zu points", s->n_points);
+                 : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a table of %zu points",
+                         s->n_points);
 }
 
 static bool column_is_empty(const ReportTable *t, int column) {

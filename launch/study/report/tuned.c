@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_NO_ROOM, "out of memory for a report"); }
+static Status out_of_memory(void) {
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+}
 
 static double value_of(const json_t *candidate, const char *key) {
     const json_t *value = json_object_get(json_object_get(candidate, "values"), key);

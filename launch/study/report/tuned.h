@@ -28,7 +28,7 @@ typedef struct Tunings {
     size_t count;
 } Tunings;
 
-/* Requires results_arrange. Errors: STATUS_NO_ROOM. */
+/* Requires results_arrange. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status tunings_read(Results *results, Tunings *out);
 
 /* The exponent a of value ~ batch^a over the optima of one series, by a line through their
