@@ -18,22 +18,23 @@ static bool is_layer(const Float8Options *options, const Model *model, const Par
 
 static Status state_declare(Store *store, int64_t ranks, Float8 *f8) {
     Section *state, *observed;
-    int64_t S = f8->sites, scale[] = {S}, history[] = {f8->options.history, S}, one[] = {1};
+    int64_t S = f8->sites, scale[] = {S, SCALE_STRIDE}, history[] = {f8->options.history, S},
+            one[] = {1};
     int64_t all[] = {ranks, S, OBSERVED_COUNT};
     TRY(store_section(store, "float8", BUFFER_MOMENTS, DTYPE_F32, &state));
     TRY(store_section(store, "float8_observed", BUFFER_MOMENTS, DTYPE_I32, &observed));
-    TRY(section_add(store, state, "scale", 1, scale, &f8->scale));
+    TRY(section_add(store, state, "scale", 2, scale, &f8->scale));
     TRY(section_add(store, state, "history", 2, history, &f8->history));
     TRY(section_add(store, state, "saturated", 1, one, &f8->saturated));
     return section_add(store, observed, "observed", 3, all, &f8->observed);
 }
 
-/* The `count` elements of site `s` in `all`, where the first site starts at element `before`. */
-static Status site_view(Arena *arena, const Tensor *all, int64_t before, int64_t s, int64_t count,
+/* `count` elements of `all` from element `first`. */
+static Status site_view(Arena *arena, const Tensor *all, int64_t first, int64_t count,
                         Tensor **out) {
     Tensor *view = *out = arena_alloc(arena, sizeof *view);
     if (view == NULL) return no_memory();
-    size_t offset = (size_t)(before + s * count) * dtype_size(all->dtype);
+    size_t offset = (size_t)first * dtype_size(all->dtype);
     *view = (Tensor){.buffer = all->buffer,
                      .offset = all->offset + offset,
                      .dtype = all->dtype,
@@ -46,9 +47,9 @@ static Status operand_create(Arena *arena, const Float8 *f8, const Sharding *ran
                              DType dtype, Float8Operand *out) {
     *out = (Float8Operand){.dtype = dtype};
     if (!f8->options.is_delayed) return OK;
-    int64_t own = ranks->rank * f8->sites * OBSERVED_COUNT;
-    TRY(site_view(arena, f8->scale, 0, site, 1, &out->scale));
-    return site_view(arena, f8->observed, own, site, OBSERVED_COUNT, &out->observed);
+    int64_t own = ranks->rank * f8->sites + site;
+    TRY(site_view(arena, f8->scale, site * SCALE_STRIDE, 1, &out->scale));
+    return site_view(arena, f8->observed, own * OBSERVED_COUNT, OBSERVED_COUNT, &out->observed);
 }
 
 static Status layer_create(Arena *arena, const Float8 *f8, const Sharding *ranks, int64_t index,
@@ -94,11 +95,11 @@ Status float8_initialize(const Float8 *f8, Device *device) {
     const float first[DELAYED_SITES] = {float8_scale(DTYPE_F8E4M3, 32),
                                         float8_scale(DTYPE_F8E4M3, 1),
                                         float8_scale(o->gradient, (float)(64 / o->tokens))};
-    size_t bytes = tensor_bytes(f8->history);
-    float *values = calloc(1, bytes);
+    size_t history = tensor_bytes(f8->history), scale = tensor_bytes(f8->scale);
+    float *values = calloc(1, history > scale ? history : scale);
     if (values == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for eight-bit scales");
     Status status = device_upload(device, f8->history, values);
-    for (int64_t s = 0; s < f8->sites; s++) values[s] = first[s % DELAYED_SITES];
+    for (int64_t s = 0; s < f8->sites; s++) values[s * SCALE_STRIDE] = first[s % DELAYED_SITES];
     if (!failed(status)) status = device_upload(device, f8->scale, values);
     free(values);
     return status;

@@ -31,7 +31,7 @@ Status delayed_scale_cpu(const Node *node, void *stream) {
     const StepState *state = tensor_data(node->inputs[0]);
     float *scale = tensor_data(node->outputs[0]), *saturated = tensor_data(node->outputs[2]);
     uint32_t *history = tensor_data(node->outputs[1]), *observed = tensor_data(node->outputs[3]);
-    int64_t S = tensor_count(node->outputs[0]), H = tensor_rows(node->outputs[1]),
+    int64_t S = tensor_rows(node->outputs[0]), H = tensor_rows(node->outputs[1]),
             ranks = node->outputs[3]->shape[0];
     uint32_t *line = history + (int64_t)(state->step % (uint64_t)H) * S;
     double count = 0;
@@ -39,7 +39,7 @@ Status delayed_scale_cpu(const Node *node, void *stream) {
         uint32_t largest = largest_of_ranks(observed, ranks, S, s);
         DType dtype = s % DELAYED_SITES == DELAYED_SITES - 1 ? attrs->gradient : attrs->forward;
         if (largest < 0x7F800000) line[s] = largest;
-        scale[s] = site_scale(history, H, S, s, dtype, scale[s]);
+        scale[s * SCALE_STRIDE] = site_scale(history, H, S, s, dtype, scale[s * SCALE_STRIDE]);
     }
     for (int64_t i = 0; i < ranks * S; i++)
         count += (double)observed[i * OBSERVED_COUNT + OBSERVED_SATURATED];

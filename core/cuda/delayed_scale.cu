@@ -38,8 +38,8 @@ static __global__ void __launch_bounds__(THREADS) delayed_scale_kernel(DelayedSc
         if (now < 0x7F800000) line[s] = now;
         for (int64_t t = 0; t < p.H; t++) largest = max(largest, p.history[t * p.S + s]);
         bool is_gradient = s % DELAYED_SITES == DELAYED_SITES - 1;
-        p.scale[s] =
-            float8_scale_of_bits(is_gradient ? p.gradient : p.forward, largest, p.scale[s]);
+        float *scale = p.scale + s * SCALE_STRIDE;
+        *scale = float8_scale_of_bits(is_gradient ? p.gradient : p.forward, largest, *scale);
     }
     count = block_sum(count);
     if (threadIdx.x == 0) *p.saturated = (float)(count / p.elements);
@@ -52,7 +52,7 @@ extern "C" Status delayed_scale_cuda(const Node *node, void *stream) {
     p.scale = data_of<float>(node->outputs[0]), p.saturated = data_of<float>(node->outputs[2]);
     p.history = data_of<uint32_t>(node->outputs[1]);
     p.observed = data_of<uint32_t>(node->outputs[3]);
-    p.S = tensor_count(node->outputs[0]), p.H = tensor_rows(node->outputs[1]);
+    p.S = tensor_rows(node->outputs[0]), p.H = tensor_rows(node->outputs[1]);
     p.ranks = node->outputs[3]->shape[0];
     p.forward = attrs->forward, p.gradient = attrs->gradient, p.elements = attrs->elements;
     delayed_scale_kernel<<<1, THREADS, 0, (cudaStream_t)stream>>>(p);

@@ -50,7 +50,8 @@ static Quantization quantization_record(Side *s, Sizes z, QuantizeValues values,
     return out;
 }
 
-/* A GELU in bf16 rounds before it is quantized, so a few codes are neighbours. */
+/* A GELU in bf16 rounds before it is quantized, so a few codes are neighbours: a share of some 2^-5
+ * of e4m3, of 2^-6 of e5m2, whose codes are twice as far apart. */
 static void quantization_compare(Sizes z, DType dtype, QuantizeValues values, bool is_e5m2,
                                  float scale_span) {
     Side a = {0}, b = {0};
@@ -60,7 +61,8 @@ static void quantization_compare(Sizes z, DType dtype, QuantizeValues values, bo
         int64_t count = z.rows * z.K, most = values == QUANTIZE_X ? 0 : count / 8 + 1;
         CHECK(side_difference(&a, got.q, &b, wanted.q) <= most);
         CHECK(side_difference(&a, got.transposed, &b, wanted.transposed) <= most);
-        CHECK(side_distance(&a, got.q, &b, wanted.q) < (values == QUANTIZE_X ? 1e-30 : 0.03));
+        double distance = is_e5m2 ? 0.06 : 0.03;
+        CHECK(side_distance(&a, got.q, &b, wanted.q) < (values == QUANTIZE_X ? 1e-30 : distance));
         if (values == QUANTIZE_X)
             CHECK(side_difference(&a, got.observed, &b, wanted.observed) == 0);
         if (got.sums != NULL) CHECK(side_distance(&a, got.sums, &b, wanted.sums) < 0.01);
@@ -248,7 +250,7 @@ static void scales_are_those_of_the_cpu(void) {
     if (side_is_skipped()) return;
     enum { RANKS = 2, S = 303, H = 4 };
     static uint32_t observed[RANKS * S * OBSERVED_COUNT], zeros[RANKS * S * OBSERVED_COUNT];
-    static float history[H * S], scales[2][S], saturated[2];
+    static float history[H * S], scales[2][S * SCALE_STRIDE], saturated[2];
     Device *devices[] = {side_gpu, side_cpu};
     for (int i = 0; i < RANKS * S; i++) {
         Philox w = philox(3, (uint64_t)i, 0);
@@ -263,14 +265,14 @@ static void scales_are_those_of_the_cpu(void) {
         if (!side_open(&s, devices[d], DTYPE_F32, false)) return;
         Tensor *o = side_tensor(&s, s.integers, 3, (int64_t[]){RANKS, S, OBSERVED_COUNT}),
                *h = side_tensor(&s, s.wide, 2, (int64_t[]){H, S}),
-               *scale = side_tensor(&s, s.wide, 1, (int64_t[]){S}),
+               *scale = side_tensor(&s, s.wide, 2, (int64_t[]){S, SCALE_STRIDE}),
                *share = side_tensor(&s, s.wide, 1, (int64_t[]){1}),
                *state = side_tensor(&s, s.state, 1, (int64_t[]){sizeof(StepState)});
         StepState step = {.step = 6};
         DelayedScaleAttrs attrs = {DTYPE_F8E4M3, DTYPE_F8E5M2, 1e6};
         delayed_scale_record(s.p, attrs, state, o, h, scale, share);
         for (int i = 0; i < H * S; i++) history[i] = ldexpf(1, i % 23 - 11);
-        for (int i = 0; i < S; i++) scales[d][i] = 0.5f;
+        for (int i = 0; i < S * SCALE_STRIDE; i++) scales[d][i] = 0.5f;
         if (side_run(&s)) {
             CHECK_OK(device_upload(s.device, state, &step));
             CHECK_OK(device_upload(s.device, o, observed));
