@@ -5,7 +5,9 @@
 #include "core/base/file.h"
 #include "core/base/replacement.h"
 #include "launch/base/streams.h"
+#include "launch/base/terminal.h"
 #include "launch/base/text_file.h"
+#include "launch/run/step_line.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,9 +29,8 @@ typedef struct LogFile {
 struct Metrics {
     LogFile jsonl, csv, log;
     bool log_is_lost, console_is_lost; /* and has been reported */
-    bool terminal;
-    bool bar_shown;
-    double bar_drawn; /* clock_seconds; limits redraws to a few a second */
+    bool redraws, bar_shown;           /* a terminal that may show the progress bar; it does now */
+    double bar_drawn;                  /* clock_seconds; limits redraws to a few a second */
 };
 
 const char *const metrics_columns[] = {"step",        "tokens",    "train_s",       "wall_s",
@@ -161,25 +162,11 @@ static Status csv_prepare(const char *directory) {
     return status;
 }
 
-/* Whether the output goes to a terminal. mpirun gives each rank a separate terminal, so the output
- * of the launcher decides. */
-static bool is_watched(void) {
-    char path[64];
-    if (getenv("NO_COLOR") != NULL || !isatty(STDOUT_FILENO)) return false;
-    if (getenv("OMPI_COMM_WORLD_RANK") == NULL) return true;
-    snprintf(path, sizeof path, "/proc/%d/fd/1", (int)getppid());
-    int launcher = open(path, O_WRONLY | O_NOCTTY);
-    if (launcher < 0) return false;
-    bool watched = isatty(launcher);
-    close(launcher);
-    return watched;
-}
-
 Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) {
     Metrics *metrics = *out = calloc(1, sizeof **out);
     if (metrics == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for metrics");
     metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = -1;
-    metrics->terminal = is_watched();
+    metrics->redraws = terminal_redraws();
     TRY(records_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &metrics->jsonl));
     TRY(csv_prepare(directory));
     TRY(records_open(directory, "metrics.csv", "%lld,", resumed_step, &metrics->csv));
@@ -244,16 +231,19 @@ Status metrics_write(Metrics *metrics, const Metric *metric) {
 
 /* ---- the console and train.log --------------------------------------------------------------- */
 
-static void bar_clear(Metrics *metrics) {
-    if (metrics->bar_shown) fputs("\r\033[K", stdout);
+void metrics_bar_clear(Metrics *metrics) {
+    if (metrics == NULL || !metrics->bar_shown) return;
+    fputs("\r\033[K", stdout);
+    fflush(stdout);
     metrics->bar_shown = false;
 }
 
-/* Reports a lost file on the console, once, and a lost console in the file. Training continues. */
-static void line_say(Metrics *metrics, const char *line) {
+/* Writes `line` to train.log and `shown` to the console. Reports a lost file on the console, once,
+ * and a lost console in the file. Training continues. */
+static void line_say(Metrics *metrics, const char *line, const char *shown) {
     char text[LINE_BYTES + 1];
-    bar_clear(metrics);
-    printf("%s\n", line);
+    metrics_bar_clear(metrics);
+    terminal_fold(stdout, shown, terminal_size().columns);
     if (failed(streams_flush(OK)) && !metrics->console_is_lost) {
         metrics->console_is_lost = true;
         metrics_say(metrics, "%s; the console is lost, the run goes on", status_message());
@@ -274,7 +264,8 @@ void metrics_say(Metrics *metrics, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    line_say(metrics, escape_text(text, shown, sizeof shown));
+    escape_text(text, shown, sizeof shown);
+    line_say(metrics, shown, shown);
 }
 
 void metrics_say_lines(Metrics *metrics, const char *lines) {
@@ -285,41 +276,22 @@ void metrics_say_lines(Metrics *metrics, const char *lines) {
     }
 }
 
-void metrics_rate(char *text, size_t bytes, double value) {
-    static const char *const units[] = {"", " K", " M", " G"};
-    size_t unit = 0;
-    for (; value >= 1000 && unit < 3; unit++) value /= 1000;
-    snprintf(text, bytes,
-             value < 10    ? "%.2f%s"
-             : value < 100 ? "%.1f%s"
-                           : "%.0f%s",
-             value, units[unit]);
-}
-
 double metrics_shown(double value) { return isnan(value) ? (double)NAN : value; }
 
-void metrics_say_step(Metrics *metrics, const Metric *m, int64_t last) {
+void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last) {
     if (metrics == NULL) return;
-    char of[32] = "", rate[32], mfu[32] = "n/a";
-    if (last > 0) snprintf(of, sizeof of, "/%lld", (long long)last);
-    metrics_rate(rate, sizeof rate, m->tok_per_s);
-    if (isfinite(m->mfu)) snprintf(mfu, sizeof mfu, "%.1f%%", 100 * m->mfu);
-    metrics_say(
-        metrics,
-        "step %lld%s | loss %.4f | norm %.2f | lr %.1e | %.1f ms | %s tok/s | MFU %s | %.1f GiB",
-        (long long)m->step, of, metrics_shown(m->train_loss), metrics_shown(m->grad_norm), m->lr,
-        m->step_ms, rate, mfu, (double)m->mem_bytes / 0x1p30);
+    char whole[STEP_LINE_BYTES], shown[STEP_LINE_BYTES];
+    step_line(metric, last, 0, whole);
+    step_line(metric, last, terminal_size().columns, shown);
+    line_say(metrics, whole, shown);
 }
 
-void metrics_progress(Metrics *metrics, double done, const Metric *m) {
-    enum { WIDTH = 30 };
-    if (metrics == NULL || !metrics->terminal || clock_seconds() - metrics->bar_drawn < 0.2) return;
+void metrics_progress(Metrics *metrics, const RunEnd *end, const Metric *metric) {
+    if (metrics == NULL || !metrics->redraws || clock_seconds() - metrics->bar_drawn < 0.2) return;
+    char line[STEP_LINE_BYTES];
     metrics->bar_drawn = clock_seconds();
-    int full = (int)(done * WIDTH);
-    double left = done > 0 ? m->train_s * (1 - done) / done : 0;
-    printf("\r\033[K%.*s%.*s %3.0f%% | step %lld | loss %.4f | %.0f s left", full,
-           "##############################", WIDTH - full, "..............................",
-           100 * done, (long long)m->step, metrics_shown(m->train_loss), left);
+    bar_line(metric, end, terminal_size().columns - 1, line); /* the last column may wrap */
+    printf("\r\033[K%s", line);
     fflush(stdout);
     metrics->bar_shown = true;
 }

@@ -5,6 +5,7 @@
 
 #include "core/status.h"
 #include "launch/run/data_identity.h"
+#include "launch/run/phases.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@ typedef struct Metric {
     double train_s, wall_s;
     double train_loss;
     bool is_evaluation; /* val_loss applies, finite or not */
+    bool is_of_cpu;     /* where no MFU is known */
     double val_loss, val_stderr, val_bpb;
     double lr, grad_norm, step_ms, tok_per_s, mfu;
     double noise_scale;           /* tokens; see nn/optim/noise_scale.h */
@@ -55,24 +57,25 @@ void metrics_close(Metrics **metrics);
  * file. */
 NODISCARD Status metrics_write(Metrics *metrics, const Metric *metric);
 
-/* Writes a line to stdout and train.log, escaped (core/base/escape.h). If one of them fails, the
- * other reports it once and the run continues; a failing train.log is also a warning on stderr. */
+/* Writes a line to stdout and train.log, escaped (core/base/escape.h). A terminal shows it in parts
+ * that fit. If one of them fails, the other reports it once and the run continues; a failing
+ * train.log is also a warning on stderr. */
 void metrics_say(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same for several lines, such as a table; quoted values must not contain newlines. */
 void metrics_say_lines(Metrics *metrics, const char *lines);
 
-/* `step 120/600 | loss 3.2817 | ...`; `last` 0: the number of steps is unknown. */
+/* The line of launch/run/step_line.h, on a terminal as wide as that. */
 void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last);
 
 /* The number to print: a NaN without a sign. */
 double metrics_shown(double value);
 
-/* A rate, such as tokens per second, with three digits and a unit: 421 K, 1.20 M. */
-void metrics_rate(char *text, size_t bytes, double value);
+/* Redraws the progress bar on a terminal. Every other function removes it first. */
+void metrics_progress(Metrics *metrics, const RunEnd *end, const Metric *metric);
 
-/* Redraws the progress bar on a terminal; `done` in [0, 1]. */
-void metrics_progress(Metrics *metrics, double done, const Metric *metric);
+/* Removes the bar, before something else writes to the terminal. */
+void metrics_bar_clear(Metrics *metrics);
 
 /* Writes summary.json, completely or not at all. */
 NODISCARD Status summary_write(const char *directory, const Summary *summary);

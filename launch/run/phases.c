@@ -1,9 +1,11 @@
 #include "launch/run/phases.h"
 
+#include "launch/base/readable.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/value.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 double run_share(const ConfigStop *stop, RunPosition at) {
@@ -12,6 +14,41 @@ double run_share(const ConfigStop *stop, RunPosition at) {
     if (stop->tokens > 0) done = fmax(done, (double)at.tokens / (double)stop->tokens);
     if (stop->time > 0) done = fmax(done, at.train_s / stop->time);
     return fmin(done, 1);
+}
+
+static void tokens_write(double tokens, RunEnd *end) {
+    char count[24];
+    readable_count(tokens, count, sizeof count);
+    snprintf(end->limit, sizeof end->limit, "%s tokens", count);
+}
+
+/* Whether this rule is nearer to its end than those before it; sets all but the text. */
+static bool end_is_nearer(RunEnd *end, const char *rule, double at, double limit) {
+    if (limit <= 0 || (end->rule != NULL && at / limit <= end->done)) return false;
+    end->rule = rule;
+    end->done = at / limit;
+    return true;
+}
+
+RunEnd run_next_end(const ConfigStop *stop, RunPosition at) {
+    const ConfigLength *early = &stop->early;
+    RunEnd end = {.rule = NULL};
+    double part = early->percent > 0 ? fmin(early->percent / 100, 1) : 1;
+    double steps = part * (double)stop->steps, tokens = part * (double)stop->tokens;
+    const char *const key = "training.stop.early";
+    bool is_early = part < 1;
+    if (end_is_nearer(&end, is_early ? key : "training.stop.steps", (double)at.step, steps))
+        snprintf(end.limit, sizeof end.limit, "%.0f steps", steps);
+    if (end_is_nearer(&end, key, (double)at.step, (double)early->steps))
+        snprintf(end.limit, sizeof end.limit, "%lld steps", (long long)early->steps);
+    if (end_is_nearer(&end, is_early ? key : "training.stop.tokens", (double)at.tokens, tokens))
+        tokens_write(tokens, &end);
+    if (end_is_nearer(&end, key, (double)at.tokens, (double)early->tokens))
+        tokens_write((double)early->tokens, &end);
+    if (end_is_nearer(&end, is_early ? key : "training.stop.time", at.train_s, part * stop->time))
+        readable_seconds(part * stop->time, end.limit, sizeof end.limit);
+    end.done = fmin(end.done, 1);
+    return end;
 }
 
 static int64_t micro_batches(int64_t tokens, int64_t micro_tokens) {

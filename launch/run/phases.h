@@ -23,6 +23,15 @@ typedef struct RunPosition {
 /* The done share of a run, in [0, 1], by the stop rule that is nearest to its end. */
 double run_share(const ConfigStop *stop, RunPosition at);
 
+/* The end that comes first, if all rules go on as so far. */
+typedef struct RunEnd {
+    const char *rule; /* the key of the config: training.stop.steps, ... */
+    double done;      /* the share of the way there, in [0, 1] */
+    char limit[40];   /* 1300 steps, 10.0 M tokens, 1 m 55 s */
+} RunEnd;
+
+RunEnd run_next_end(const ConfigStop *stop, RunPosition at);
+
 /* The phases of a config without `auto`s. `micro_tokens`: ranks x batch_size x block_size, of which
  * each step takes the multiple, at least 1, that is nearest to the schedule's tokens. Borrows from
  * the config. */

@@ -48,7 +48,9 @@ void run_look_at_memory(Run *run) {
 }
 
 Status run_alone(Run *run, Status status) {
-    if (failed(status) && world_size(run->e.world) > 1) world_abort(run->e.world, status);
+    if (!failed(status) || world_size(run->e.world) == 1) return status;
+    metrics_bar_clear(run->metrics);
+    world_abort(run->e.world, status);
     return status;
 }
 
@@ -88,12 +90,15 @@ Status run_end(Run *run, Status status) {
                           : failed(status)              ? "failed"
                                                         : "done";
     StatusRecord first;
+    metrics_bar_clear(run->metrics);
     status_keep(status, &first);
     Status summarized = run_summarize(run, outcome);
     if (failed(status)) status = status_restore(&first);
     if (failed(status) && status.code != STATUS_STOPPED) return status;
     TRY(summarized);
-    metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s; the run is in %s", outcome,
+    RunEnd end = run_next_end(&run->e.config->training.stop, run_position(run));
+    metrics_say(run->metrics, "%s%s%s: %lld steps, %lld tokens, %.1f s; the run is in %s", outcome,
+                failed(status) ? "" : " by ", failed(status) ? "" : end.rule,
                 (long long)run->progress.step, (long long)run->progress.tokens,
                 run->progress.train_s, run->directory);
     return status;

@@ -70,6 +70,7 @@ static Metric step_metric(Run *run) {
     double now = clock_seconds(), steps = (double)(run->progress.step - run->logged_step);
     double seconds = (now - run->logged_at) / (steps > 0 ? steps : 1);
     double peak = run->e.device->peak_flops * world_size(run->e.world);
+    metric.is_of_cpu = run->e.device->target.kind == DEVICE_CPU;
     metric.train_loss = run->loss;
     metric.grad_norm = run->norm;
     metric.fp8_saturated = run->saturated;
@@ -93,7 +94,8 @@ Status run_log_step(Run *run) {
     }
     Metric metric = step_metric(run);
     if (run->progress.step % run->e.config->logging.interval != 0) {
-        metrics_progress(run->metrics, run_share_done(run), &metric);
+        RunEnd end = run_next_end(&run->e.config->training.stop, run_position(run));
+        metrics_progress(run->metrics, &end, &metric);
         return OK;
     }
     metrics_say_step(run->metrics, &metric, run->e.config->training.stop.steps);
@@ -128,12 +130,13 @@ Status run_introduce(Run *run) {
         e->device->name, world_size(e->world), e->device->target.threads, e->planned.attention,
         (double)e->planned.bytes / 0x1p20, (double)e->base_bytes / 0x1p20,
         (double)e->planned.checkpoint_bytes / 0x1p20);
-    metrics_say(
-        run->metrics,
-        "%d ranks x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld parameters",
-        world_size(e->world), (long long)e->resolved.batch_size,
-        (long long)experiment_accumulation(e), (long long)e->T,
-        (long long)experiment_tokens_per_step(e), (long long)e->planned.parameters);
+    metrics_say(run->metrics,
+                "%d rank%s x batch %lld x accumulation %lld x T %lld = %lld tokens a step | %lld "
+                "parameters",
+                world_size(e->world), world_size(e->world) == 1 ? "" : "s",
+                (long long)e->resolved.batch_size, (long long)experiment_accumulation(e),
+                (long long)e->T, (long long)experiment_tokens_per_step(e),
+                (long long)e->planned.parameters);
     phases_say(run);
     backend_table_say(&e->backends, run->metrics);
     rates_remark(e, remark, sizeof remark);

@@ -1,13 +1,11 @@
 #include "launch/study/table.h"
 
 #include "core/base/clock.h"
-#include "launch/run/metrics.h"
+#include "launch/base/readable.h"
+#include "launch/base/terminal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 enum { ROW_BYTES = 640, CELL_BYTES = 24 };
 
@@ -16,21 +14,6 @@ static void number_cell(char cell[CELL_BYTES], double value, const char *format)
         snprintf(cell, CELL_BYTES, format, value);
     else
         snprintf(cell, CELL_BYTES, "%s", "-");
-}
-
-/* 1 h 05 m, 12 m 30 s, 45 s */
-static void time_cell(char cell[CELL_BYTES], double seconds) {
-    if (!isfinite(seconds)) {
-        snprintf(cell, CELL_BYTES, "-");
-        return;
-    }
-    int64_t s = (int64_t)(seconds + 0.5);
-    if (s >= 3600)
-        snprintf(cell, CELL_BYTES, "%lld h %02lld m", (long long)s / 3600, (long long)s / 60 % 60);
-    else if (s >= 60)
-        snprintf(cell, CELL_BYTES, "%lld m %02lld s", (long long)s / 60, (long long)s % 60);
-    else
-        snprintf(cell, CELL_BYTES, "%lld s", (long long)s);
 }
 
 static int name_width(const Study *study) {
@@ -56,8 +39,8 @@ static void row_text(const StudyPoint *point, int width, char row[ROW_BYTES]) {
     if (s->step >= 0) snprintf(step, sizeof step, "%lld", (long long)s->step);
     number_cell(loss, s->train_loss, "%.4f");
     number_cell(val, isfinite(s->best_val_loss) ? s->best_val_loss : s->val_loss, "%.4f");
-    if (isfinite(s->tok_per_s)) metrics_rate(rate, sizeof rate, s->tok_per_s);
-    if (is_open) time_cell(left, s->seconds_left);
+    if (isfinite(s->tok_per_s)) readable_count(s->tok_per_s, rate, sizeof rate);
+    if (is_open && isfinite(s->seconds_left)) readable_seconds(s->seconds_left, left, sizeof left);
     snprintf(row, ROW_BYTES, "%-*s %-11s %9s %9s %9s %9s %10s%s%s", width, point->name,
              point_state_name(s->state), step, loss, val, rate, left,
              s->message[0] == '\0' ? "" : "  ", s->message);
@@ -88,9 +71,7 @@ void table_print(const Study *study, FILE *file) {
     study_say_former(study, file);
 }
 
-void table_live_open(LiveTable *table) {
-    *table = (LiveTable){.watched = getenv("NO_COLOR") == NULL && isatty(STDOUT_FILENO)};
-}
+void table_live_open(LiveTable *table) { *table = (LiveTable){.watched = terminal_redraws()}; }
 
 void table_live_clear(LiveTable *table) {
     if (table->lines > 0) printf("\033[%dA\r\033[J", table->lines);
@@ -123,17 +104,15 @@ static void put_rows(LiveTable *table, const Study *study, int width, int column
 void table_live_draw(LiveTable *table, const Study *study) {
     if (!table->watched || clock_seconds() - table->drawn < 0.5) return;
     table->drawn = clock_seconds();
-    struct winsize size = {.ws_row = 24, .ws_col = 80};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row < 6 || size.ws_col < 20) {
-        size = (struct winsize){.ws_row = 24, .ws_col = 80};
-    }
+    TerminalSize size = terminal_size();
+    if (size.rows < 6 || size.columns < 20) size = (TerminalSize){.columns = 80, .rows = 24};
     char row[ROW_BYTES];
     int width = name_width(study);
     table_live_clear(table);
     head_text(width, row);
-    put_line(table, row, size.ws_col);
-    put_rows(table, study, width, size.ws_col, size.ws_row - 4);
+    put_line(table, row, size.columns);
+    put_rows(table, study, width, size.columns, size.rows - 4);
     table_sum(study, row, sizeof row);
-    put_line(table, row, size.ws_col);
+    put_line(table, row, size.columns);
     fflush(stdout);
 }

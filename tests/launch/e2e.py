@@ -5,6 +5,7 @@ The programs are in $PROGRAMS (default: the root), the test programs in $BUILD/t
 (default: build)."""
 
 import atexit
+import fcntl
 import glob
 import json
 import os
@@ -13,9 +14,11 @@ import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -259,10 +262,12 @@ def run(*arguments, ranks=0, **environment):
     return start(arguments, ranks, **environment).end()
 
 
-def on_a_terminal(*arguments, **environment):
-    """What a program shows that is started on a terminal; colors are allowed by NO_COLOR=""."""
+def on_a_terminal(*arguments, columns=80, code=0, interrupt_at=None, **environment):
+    """What a program shows that is started on a terminal; colors are allowed by NO_COLOR="". It gets
+    SIGINT once it has shown `interrupt_at`."""
     program, *rest = arguments
     leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     process = subprocess.Popen(
         [os.path.join(PROGRAMS, program), *rest], stdout=follower, stderr=follower,
         env={key: value
@@ -277,8 +282,11 @@ def on_a_terminal(*arguments, **environment):
         if not part:
             break
         shown += part
+        if interrupt_at is not None and re.search(interrupt_at, shown.decode(errors="replace")):
+            process.send_signal(signal.SIGINT)
+            interrupt_at = None
     os.close(leader)
-    equal(process.wait(LIMIT), 0, "exit code")
+    equal(process.wait(LIMIT), code, "exit code: %r" % shown[-500:])
     return shown.decode()
 
 

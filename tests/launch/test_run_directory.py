@@ -15,7 +15,7 @@ from e2e import (SANITIZED, WORK, Skip, check, checkpoints, config, equal, losse
 
 STEP_LINE = re.compile(
     r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+\.\d ms \| "
-    r"[\d.]+( [KMG])? tok/s \| MFU (n/a|[\d.]+%) \| \d+\.\d GiB")
+    r"[\d.]+( [KMG])? tok/s \| \d+ MiB")
 METRICS = (
     "step tokens train_s wall_s train/loss val/loss val/stderr val/bpb lr grad_norm tok_per_s mfu "
     "noise_scale joules tok_per_joule mem_bytes"
@@ -71,7 +71,7 @@ def console_lines():
         re.fullmatch(
             r".+ x 1, 1 threads \| attention flash \| [\d.]+ MiB planned, "
             r"[\d.]+ MiB base per rank, [\d.]+ MiB to save from", lines[0]), lines[0])
-    check(lines[1].startswith("1 ranks x batch 2 x accumulation 2 x T 32 = 128 tokens a step | "),
+    check(lines[1].startswith("1 rank x batch 2 x accumulation 2 x T 32 = 128 tokens a step | "),
           lines[1])
     steps = [
         STEP_LINE.fullmatch(line) for line in lines
@@ -81,7 +81,7 @@ def console_lines():
     equal([int(match.group(1)) for match in steps], [2, 4, 6, 8, 10], "logged steps")
     equal([line.split(" | ")[0] for line in lines if "validation loss" in line],
           ["step 5", "step 10"], "evaluations")
-    equal(lines[-1].split(":")[0], "done", "the last line")
+    equal(lines[-1].split(":")[0], "done by training.stop.steps", "the last line")
     check(lines[-1].endswith("the run is in " + run_directory("console")), lines[-1])
     check("\r" not in done.out and "\033" not in done.out, "a progress bar without a terminal")
 
@@ -89,10 +89,45 @@ def console_lines():
 def a_progress_bar_on_a_terminal_only():
     changes = {"logging__interval": 1000, "training__stop__steps": 300, "checkpoint__interval": 0}
     shown = on_a_terminal("train", config("bar", **changes), NO_COLOR="")
-    check(re.search(r"\r\033\[K#*\.* +\d+% \| step \d+ \| loss \d+\.\d+ \| \d+ s left", shown),
-          repr(shown[-500:]))
+    check(
+        re.search(
+            r"\r\033\[K#*\.* +\d+% of 300 steps \| step \d+ \| loss \d+\.\d+ \| \d+ s left", shown),
+        repr(shown[-500:]))
     shown = on_a_terminal("train", config("no_bar", **changes))
     check("\033" not in shown, "NO_COLOR is not honored: %r" % shown[-500:])
+
+
+def terminals_of_any_width():
+    """Nothing wraps; the bar names the rule that ends the run."""
+    changes = {
+        "logging__interval": 20, "evaluation__interval": 40, "checkpoint__interval": 0,
+        "training__stop": {"steps": 1000000, "time": "1.5s"}
+    }
+    for columns in (40, 80, 120):
+        shown = on_a_terminal("train", config("wide_%d" % columns, **changes), NO_COLOR="",
+                              columns=columns)
+        lines = re.split(r"[\r\n]+", shown.replace("\033[K", ""))
+        directory = run_directory("wide_%d" % columns)
+        long = [line for line in lines if len(line) > columns and directory not in line]
+        check(not long, "%d columns: %r" % (columns, long))
+        check(any(re.match(r"#*\.* +\d+% of [12] s \|", line) for line in lines), repr(lines))
+        check(any(line.startswith("done by training.stop.time: ") for line in lines), repr(lines))
+        for line in read(directory, "train.log").splitlines():
+            if line.startswith("step ") and "validation" not in line:
+                check(re.match(r"step \d+/1000000 \|.* ms \|.* MiB$", line), line)
+
+
+def the_bar_ends_before_an_error():
+    changes = {
+        "logging__interval": 100000, "training__stop__steps": 100000, "checkpoint__interval": 0
+    }
+    shown = on_a_terminal("train", config("bar_error", **changes), NO_COLOR="", code=75,
+                          interrupt_at="% of 100000 steps")
+    check(re.search(r"% of 100000 steps [^\n]*\r\033\[Kstopped: ", shown), repr(shown[-800:]))
+    overflow = config("bar_overflow", optimizer__lr=1000, optimizer__weight_decay=1000, **changes)
+    shown = on_a_terminal("train", overflow, NO_COLOR="", code=1)
+    check(re.search(r"% of 100000 steps [^\n]*\r\033\[Ktrain: error: step \d+: ", shown),
+          repr(shown[-800:]))
 
 
 def metrics_in_both_forms():
@@ -294,6 +329,7 @@ def help_is_the_option_table():
 
 if __name__ == "__main__":
     main(the_files_of_a_run, console_lines, a_progress_bar_on_a_terminal_only,
+         terminals_of_any_width, the_bar_ends_before_an_error,
          metrics_in_both_forms, no_evaluation_without_its_data, the_resolved_config_reruns_the_same,
          print_config_round_trip, the_plan_alone_touches_nothing, a_plan_for_a_gpu_that_is_not_here,
          peak_memory_is_the_plan_and_a_base, a_time_budget, the_system_clock_is_not_used, a_profile,
