@@ -1,7 +1,10 @@
 #include "launch/base/readable.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
+
+double readable_real(double value) { return isnan(value) ? (double)NAN : value; }
 
 void readable_count(double count, char *text, size_t bytes) {
     static const char *const units[] = {"", " K", " M", " G"};

@@ -3,6 +3,9 @@
 
 #include <stddef.h>
 
+/* The number to print: a NaN without a sign. */
+double readable_real(double value);
+
 /* A count or a rate with three digits and a unit: 421 K, 1.20 M. */
 void readable_count(double count, char *text, size_t bytes);
 

@@ -276,8 +276,6 @@ void metrics_say_lines(Metrics *metrics, const char *lines) {
     }
 }
 
-double metrics_shown(double value) { return isnan(value) ? (double)NAN : value; }
-
 void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last) {
     if (metrics == NULL) return;
     char whole[STEP_LINE_BYTES], shown[STEP_LINE_BYTES];

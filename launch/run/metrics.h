@@ -5,26 +5,12 @@
 
 #include "core/status.h"
 #include "launch/run/data_identity.h"
+#include "launch/run/metric_record.h"
 #include "launch/run/phases.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* One record. NaN: the value does not apply. */
-typedef struct Metric {
-    int64_t step, tokens;
-    double train_s, wall_s;
-    double train_loss;
-    bool is_evaluation; /* val_loss applies, finite or not */
-    bool is_of_cpu;     /* where no MFU is known */
-    double val_loss, val_stderr, val_bpb;
-    double lr, grad_norm, step_ms, tok_per_s, mfu;
-    double noise_scale;           /* tokens; see nn/optim/noise_scale.h */
-    double joules, tok_per_joule; /* of the run so far; since the last log line */
-    double fp8_saturated; /* share of the elements of eight-bit operands; not in metrics.csv */
-    size_t mem_bytes;
-} Metric;
 
 /* The keys of a record, also the columns of metrics.csv in order; ends in NULL. */
 extern const char *const metrics_columns[];
@@ -67,9 +53,6 @@ void metrics_say_lines(Metrics *metrics, const char *lines);
 
 /* The line of launch/run/step_line.h, on a terminal as wide as that. */
 void metrics_say_step(Metrics *metrics, const Metric *metric, int64_t last);
-
-/* The number to print: a NaN without a sign. */
-double metrics_shown(double value);
 
 /* Redraws the progress bar on a terminal. Every other function removes it first. */
 void metrics_progress(Metrics *metrics, const RunEnd *end, const Metric *metric);

@@ -1,6 +1,7 @@
 #include "launch/run/run_log.h"
 
 #include "core/base/clock.h"
+#include "launch/base/readable.h"
 #include "launch/run/placement.h"
 #include "launch/run/run_measure.h"
 #include "launch/run/run_schedule.h"
@@ -61,7 +62,7 @@ Status run_evaluate(Run *run, bool is_closing) {
     char details[96];
     evaluation_details(&now, details, sizeof details);
     metrics_say(run->metrics, "step %lld | validation loss %.4f%s", (long long)progress->step,
-                metrics_shown(now.loss), details);
+                readable_real(now.loss), details);
     return metrics_write(run->metrics, &metric);
 }
 

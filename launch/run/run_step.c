@@ -2,6 +2,7 @@
 
 #include "core/convert.h"
 #include "core/ops/adamw.h"
+#include "launch/base/readable.h"
 #include "launch/base/signals.h"
 #include "launch/run/run_measure.h"
 
@@ -100,7 +101,7 @@ Status run_finite_check(Run *run) {
                  "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of "
                  "this step was kept "
                  "or saved; try a lower optimizer.lr or a longer lr_scheduler.warmup",
-                 (long long)run->loss_step + 1, metrics_shown(run->loss), metrics_shown(run->norm),
+                 (long long)run->loss_step + 1, readable_real(run->loss), readable_real(run->norm),
                  name == NULL ? "the loss" : name);
 }
 

@@ -17,8 +17,8 @@ void step_line(const Metric *m, int64_t last, int columns, char text[STEP_LINE_B
     readable_count(m->tok_per_s, rate, sizeof rate);
     readable_memory((double)m->mem_bytes, memory, sizeof memory);
     line_field_add(&fields, 0, "step %lld%s", (long long)m->step, of);
-    line_field_add(&fields, 1, "loss %.4f", metrics_shown(m->train_loss));
-    line_field_add(&fields, 6, "norm %.2f", metrics_shown(m->grad_norm));
+    line_field_add(&fields, 1, "loss %.4f", readable_real(m->train_loss));
+    line_field_add(&fields, 6, "norm %.2f", readable_real(m->grad_norm));
     line_field_add(&fields, 5, "lr %.1e", m->lr);
     line_field_add(&fields, 7, "%.1f ms", m->step_ms);
     line_field_add(&fields, 2, "%s tok/s", rate);
@@ -39,7 +39,7 @@ void bar_line(const Metric *m, const RunEnd *end, int columns, char text[STEP_LI
                      sizeof left);
     line_field_add(&fields, 0, " %3.0f%% of %s", 100 * end->done, end->limit);
     line_field_add(&fields, 3, "step %lld", (long long)m->step);
-    line_field_add(&fields, 2, "loss %.4f", metrics_shown(m->train_loss));
+    line_field_add(&fields, 2, "loss %.4f", readable_real(m->train_loss));
     line_field_add(&fields, 1, "%s left", left);
     line_fields_fit(&fields, columns - BAR_SHORTEST);
     int room = columns - line_fields_width(&fields),

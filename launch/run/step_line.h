@@ -2,7 +2,7 @@
  * important fields until they fit. Not collective. */
 #pragma once
 
-#include "launch/run/metrics.h"
+#include "launch/run/metric_record.h"
 #include "launch/run/phases.h"
 
 enum { STEP_LINE_BYTES = 256 };

@@ -263,7 +263,7 @@ def run(*arguments, ranks=0, **environment):
 
 
 def on_a_terminal(*arguments, columns=80, code=0, interrupt_at=None, **environment):
-    """What a program shows that is started on a terminal; colors are allowed by NO_COLOR="". It gets
+    """What a program shows that is started on a terminal; colors are allowed by NO_COLOR="". Sends
     SIGINT once it has shown `interrupt_at`."""
     program, *rest = arguments
     leader, follower = pty.openpty()
