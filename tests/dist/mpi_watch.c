@@ -1,5 +1,5 @@
 /* mpi_watch MODE: a small training loop in which one rank (the last but one) misbehaves; run by
- * test_world.py.
+ * test_watchdog.py and test_start.py.
  *   run     loops until a signal ends it; `end` leaves after 20 steps
  *   hang    sleeps instead of joining a collective; `hang-main` the same for one of the main thread
  *   freeze  its main thread freezes while it waits for a collective; `freeze-main` for one of the

@@ -1,18 +1,12 @@
 #!/usr/bin/env python3
-"""The number of ranks does not change a run; if a rank stops or hangs, no other rank stays behind.
-It runs alone, because it measures the time until a hang is detected. sanitizers: no"""
+"""The number of ranks does not change a run. sanitizers: no"""
 
-import concurrent.futures
-import ctypes
 import os
-import signal
 
-from e2e import (WORK, Skip, check, checkpoints, config, corpus, equal, losses, main, run,
-                 run_directory, states, train)
-from faults import fault
+from e2e import (WORK, check, checkpoints, config, equal, losses, main, run, run_directory, states,
+                 train)
 
 STEPS = 20
-DEADLINE = 10.0  # seconds from the fault until no rank is left
 GLOBAL_BATCH = 8
 
 
@@ -71,43 +65,6 @@ def sums_are_measured():
     check(alone.code == 64 and "mpirun -np 2 ./bench allreduce" in alone.err, alone)
 
 
-# ---- faults --------------------------------------------------------------------------------------
-
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
-
-
-def freeze_main_thread(pid):
-    """Only the main thread stops; the rank's other threads continue, as when a file system
-    hangs."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
-        if libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), None, None) != 0:
-            raise Skip("ptrace is not allowed here: " + os.strerror(ctypes.get_errno()))
-
-
-def killed_stopped_and_hung_ranks():
-    """They mostly wait, so they run side by side."""
-    faults = [
-        ("killed", 4, 2, lambda pid: os.kill(pid, signal.SIGKILL),
-         r"rank 2 on \S+ .*step \d+, \w+"),
-        ("stopped", 4, 1, lambda pid: os.kill(pid, signal.SIGSTOP),
-         r"rank 1 on \S+ stopped .*step \d+, \w+"),
-        ("first_stopped", 2, 0, lambda pid: os.kill(pid, signal.SIGSTOP),
-         r"rank 0 on \S+ stopped .*step \d+, \w+"),
-    ]
-    corpus()
-    with concurrent.futures.ThreadPoolExecutor(len(faults)) as pool:
-        for future in [pool.submit(fault, config(name), *how, DEADLINE) for name, *how in faults]:
-            future.result()
-
-
-def a_rank_that_hangs():
-    """Frozen where it happens to be: in its own work, or in a wait for the others. ptrace wants one
-    thread to see it through."""
-    fault(config("hung", model__n_embd=128, data__batch_size=8), 2, 1, freeze_main_thread,
-          r"rank 1 on \S+ hangs: .*step \d+, \w+", DEADLINE, stays=True)
-
-
 if __name__ == "__main__":
     main(sums_are_measured, ranks_agree_at_every_step, ranks_agree_with_dropout,
-         data_parallel_runs_repeat_bit_by_bit, killed_stopped_and_hung_ranks, a_rank_that_hangs)
+         data_parallel_runs_repeat_bit_by_bit)
