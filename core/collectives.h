@@ -13,6 +13,12 @@
 
 #include <stdint.h>
 
+typedef enum CollectiveKind {
+    COLLECTIVE_ALL_REDUCE,
+    COLLECTIVE_REDUCE_SCATTER,
+    COLLECTIVE_ALL_GATHER
+} CollectiveKind;
+
 typedef struct Collectives {
     void *self;
     int rank, size;

@@ -6,16 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LEAST_BYTES: smaller allocations may share a block of memory, and NCCL is as fast for them
- * (docs/results/cuda_ranks.md). PULL_BYTES: the size of one staging buffer. Two buffers alternate:
- * one receives data while the other is added. */
-enum {
-    LEAST_BYTES = 2 << 20,
-    PULL_BYTES = 16 << 20,
-    BUFFERS = 2,
-    SLOTS = 16,
-    FLAG_BYTES = 2 << 20
-};
+/* PULL_BYTES: the size of one staging buffer. Two buffers alternate: one receives data while the
+ * other is added. */
+enum { PULL_BYTES = 16 << 20, BUFFERS = 2, SLOTS = 16, FLAG_BYTES = 2 << 20 };
 
 typedef enum Flag {
     FLAG_READY,
@@ -219,7 +212,7 @@ bool peers_take(const Peers *p, int64_t count, DType dtype) {
     if (p == NULL) return false;
     int64_t ranks = p->c->world->size;
     size_t bytes = (size_t)count * dtype_size(dtype);
-    return bytes >= LEAST_BYTES && count % ranks == 0 && bytes / (size_t)ranks % 16 == 0;
+    return bytes >= PEER_LEAST_BYTES && count % ranks == 0 && bytes / (size_t)ranks % 16 == 0;
 }
 
 enum { BUS_BYTES = 32 };

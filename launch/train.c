@@ -22,7 +22,8 @@
 typedef struct TrainOptions {
     bool plan, print_config, profile;
     const char *resume, *device_memory;
-    int64_t ranks;
+    const char *network;
+    int64_t ranks, hosts;
 } TrainOptions;
 
 static const Option options[] = {
@@ -32,6 +33,10 @@ static const Option options[] = {
      .doc = "with --plan, for a GPU that this machine lacks: its memory (default: 80GiB)"},
     {"ranks", OPTION_INT, offsetof(TrainOptions, ranks), "N", NULL, 1, 1e6,
      .doc = "with --plan: number of ranks"},
+    {"hosts", OPTION_INT, offsetof(TrainOptions, hosts), "M", NULL, 1, 1e6,
+     .doc = "with --ranks: predict the time with communication, the ranks being on M hosts"},
+    {"network", OPTION_TEXT, offsetof(TrainOptions, network), "RATE", NULL,
+     .doc = "with --hosts above 1: bandwidth of each host, such as 400Gb/s"},
     {"print-config", OPTION_FLAG, offsetof(TrainOptions, print_config),
      .doc = "print the resolved config and stop"},
     {"profile", OPTION_FLAG, offsetof(TrainOptions, profile),
@@ -52,6 +57,25 @@ static const CommandLine command = {
     .more = config_help,
 };
 
+/* --hosts and --network. */
+static Status network_suppose(const TrainOptions *values, PlanFor *plan) {
+    if (values->hosts > 0 && values->ranks == 0) {
+        return ERROR(STATUS_USAGE, "--hosts requires --ranks, the number of ranks on all hosts");
+    }
+    if (values->hosts > 0 && values->ranks % values->hosts != 0) {
+        return ERROR(STATUS_USAGE, "--ranks=%lld does not divide into %lld hosts",
+                     (long long)values->ranks, (long long)values->hosts);
+    }
+    if (values->network == NULL && values->hosts > 1)
+        return ERROR(STATUS_USAGE, "--hosts above 1 requires --network, such as 400Gb/s");
+    if (values->network != NULL && values->hosts < 2)
+        return ERROR(STATUS_USAGE, "--network requires --hosts above 1");
+    plan->hosts = values->hosts;
+    if (values->network == NULL || value_parse_rate(values->network, &plan->network)) return OK;
+    return ERROR(STATUS_USAGE, "--network requires a bandwidth such as 400Gb/s, not '%s'",
+                 values->network);
+}
+
 static Status plan_suppose(const TrainOptions *values, PlanFor *plan) {
     ConfigBudget memory;
     const char *bytes = values->device_memory == NULL ? "80GiB" : values->device_memory;
@@ -70,7 +94,7 @@ static Status plan_suppose(const TrainOptions *values, PlanFor *plan) {
     if (values->plan && values->print_config) {
         return ERROR(STATUS_USAGE, "--plan and --print-config exclude each other; choose one");
     }
-    return OK;
+    return network_suppose(values, plan);
 }
 
 /* Checks the config, the machine and the data, without using a device or a run directory. */

@@ -13,7 +13,9 @@
 extern "C" {
 #endif
 
-enum { PEER_MOST_RANKS = 8 };
+/* Collectives of fewer bytes go through NCCL, which is as fast for them; smaller allocations may
+ * share a block of memory (docs/results/cuda_ranks.md). */
+enum { PEER_MOST_RANKS = 8, PEER_LEAST_BYTES = 2 << 20 };
 
 /* Whether this driver supports the functions below; check it first. */
 NODISCARD Status peer_check(void);

@@ -47,6 +47,24 @@ static const Op reduce_scatter_op = COLLECTIVE("reduce_scatter", reduce_scatter)
 static const Op all_gather_op = COLLECTIVE("all_gather", all_gather);
 static const Op wait_op = COLLECTIVE("wait", wait_for);
 
+bool collective_step(const Node *node, CollectiveStep *out) {
+    const struct {
+        const Op *op;
+        CollectiveKind kind;
+    } starts[] = {{&all_reduce_op, COLLECTIVE_ALL_REDUCE},
+                  {&reduce_scatter_op, COLLECTIVE_REDUCE_SCATTER},
+                  {&all_gather_op, COLLECTIVE_ALL_GATHER}};
+    *out = (CollectiveStep){.waits = node->op == &wait_op};
+    if (out->waits) out->left = ((const CollectiveAttrs *)node->attrs)->left;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        if (node->op != starts[i].op) continue;
+        out->kind = starts[i].kind;
+        out->bytes = tensor_bytes(node->outputs[0]);
+        return true;
+    }
+    return out->waits;
+}
+
 static void record(Program *p, const Op *op, CollectiveAttrs attrs, Tensor *t) {
     if (attrs.label != NULL && !program_failed(p))
         attrs.label = arena_strdup(&p->arena, attrs.label);

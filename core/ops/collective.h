@@ -13,6 +13,18 @@ void reduce_scatter_record(Program *p, const Collectives *collectives, Tensor *t
                            const char *label);
 void all_gather_record(Program *p, const Collectives *collectives, Tensor *t, const char *label);
 
+/* What a node does with collectives: it starts one over `bytes` bytes, or waits for all but the
+ * last `left`. */
+typedef struct CollectiveStep {
+    bool waits;
+    int left;
+    CollectiveKind kind;
+    size_t bytes;
+} CollectiveStep;
+
+/* False if the node is not one of the ops of this file. */
+bool collective_step(const Node *node, CollectiveStep *out);
+
 /* Waits for all but the last `left` collectives. `t` is complete afterwards, for the planner and
  * for tables. */
 void collectives_wait_record(Program *p, const Collectives *collectives, int left, Tensor *t);

@@ -6,8 +6,13 @@ static Precision precision_of(const Node *node, const Ceilings *ceilings) {
     return ceilings->tf32 ? PRECISION_TF32 : PRECISION_SINGLE;
 }
 
+/* Rows of CPU kernels have no speeds: products reach the ceiling, and so does everything else that
+ * memory bounds. */
+static const KernelSpeed cpu_speed = {.launch_us = 1, .flops = 1, .bytes = 1};
+
 static const KernelSpeed *speed_of(const Node *node, Precision precision) {
     const Kernel *kernel = node->kernel;
+    if (kernel->device == DEVICE_CPU) return &cpu_speed;
     bool is_simple = kernel->is_simple != NULL && kernel->is_simple(node);
     return is_simple ? &kernel->simple_speed[precision] : &kernel->speed[precision];
 }

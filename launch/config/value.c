@@ -24,6 +24,10 @@ static const ScaledUnit byte_units[] = {{"B", 1},
                                         {"GiB", 1073741824.0},
                                         {"TiB", 1099511627776.0},
                                         {NULL, 0}};
+static const ScaledUnit rate_units[] = {{"kb/s", 125},   {"Mb/s", 125e3}, {"Gb/s", 125e6},
+                                        {"Tb/s", 125e9}, {"kB/s", 1e3},   {"MB/s", 1e6},
+                                        {"GB/s", 1e9},   {"TB/s", 1e12},  {NULL, 0}};
+
 /* Largest first, the order in a duration. */
 static const ScaledUnit time_units[] = {{"d", 86400}, {"h", 3600},  {"m", 60},
                                         {"s", 1},     {"ms", 1e-3}, {NULL, 0}};
@@ -120,6 +124,13 @@ bool value_parse_budget(const char *text, ConfigBudget *out) {
     if (number < 1 || number > 9007199254740992.0) return false;
     out->bytes = (size_t)number;
     return true;
+}
+
+bool value_parse_rate(const char *text, double *bytes_per_s) {
+    double number;
+    if (!scan_number(&text, &number)) return false;
+    *bytes_per_s = number * unit_scale(rate_units, text);
+    return *bytes_per_s > 0 && isfinite(*bytes_per_s);
 }
 
 bool value_parse_duration(const char *text, double *seconds) {

@@ -231,6 +231,10 @@ PlanInput experiment_plan_input(const Experiment *e) {
         .attention = experiment_attention(&e->resolved),
         .overhead_bytes = device->context_bytes + device->workspace_bytes + e->communication_bytes,
         .ceilings = e->ceilings,
+        .network = {.device = device->target.kind,
+                    .ranks = experiment_ranks(e),
+                    .hosts = e->plan.hosts,
+                    .bytes_per_s = e->plan.network},
     };
 }
 

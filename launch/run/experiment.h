@@ -18,6 +18,8 @@ typedef struct PlanFor {
     bool only;           /* plan, do not run: the GPU and the data need not exist */
     size_t device_bytes; /* memory of a GPU that is not present */
     int64_t ranks;       /* 0: the number of existing ranks */
+    int64_t hosts;       /* of these ranks; 0: unknown, time is predicted without communication */
+    double network;      /* bytes per second of a host, each way */
 } PlanFor;
 
 typedef struct Experiment {

@@ -36,11 +36,19 @@ static Status plan(Experiment *e, Probes *probes) {
     return attention_compare(e, probes, &asked, &e->backends);
 }
 
+/* Hosts are like this machine, and their ranks share its cores. */
+static void cores_share(Experiment *e) {
+    double per_host = (double)(experiment_ranks(e) / e->plan.hosts);
+    e->ceilings.flops /= per_host;
+    e->ceilings.bytes /= per_host;
+}
+
 Status experiment_plan(Experiment *e) {
     bool waits = e->plan.only || e->config->attention.pick == CONFIG_PICK_PREDICTED,
-         on_gpu = e->device->target.kind == DEVICE_CUDA;
+         predicts = e->device->target.kind == DEVICE_CUDA || e->plan.hosts > 0;
     if (!e->ceilings.measured)
-        e->ceilings = ceilings_find(e->device, config_dtype(e->config), on_gpu && waits);
+        e->ceilings = ceilings_find(e->device, config_dtype(e->config), predicts && waits);
+    if (e->device->target.kind == DEVICE_CPU && e->plan.hosts > 0) cores_share(e);
     Probes probes = {.input = experiment_plan_input(e)};
     Status status = plan(e, &probes);
     probes_free(&probes);

@@ -52,16 +52,46 @@ static void kinds_print(const Experiment *e, FILE *file) {
     fprintf(file, "%-24s %12.1f\n", "planned", mebibytes(e->planned.bytes));
 }
 
+/* FLOP/s of the model over those of all ranks' data sheets; 0: unknown. */
+static double predicted_mfu(const Experiment *e, double seconds) {
+    double peak = e->device->peak_flops * (double)experiment_ranks(e),
+           tokens = (double)experiment_tokens_per_step(e);
+    if (peak <= 0) return 0;
+    return model_flops_per_token(e->model, e->parameters) * tokens / seconds / peak;
+}
+
+static void ceilings_print(const Experiment *e, FILE *file) {
+    const Ceilings *ceilings = &e->ceilings;
+    fprintf(file, " (%s ", ceilings->measured ? "measured" : "supposing");
+    if (e->device->target.kind == DEVICE_CPU)
+        fprintf(file, "%.1f GFLOP/s and %.1f GB/s)\n", 1e-9 * ceilings->flops,
+                1e-9 * ceilings->bytes);
+    else
+        fprintf(file, "%.0f TFLOP/s and %.2f TB/s)\n", 1e-12 * ceilings->flops,
+                1e-12 * ceilings->bytes);
+}
+
+static void communication_print(const Experiment *e, FILE *file) {
+    const Timeline *step = &e->planned.step;
+    int64_t ranks = experiment_ranks(e), hosts = e->plan.hosts;
+    fprintf(file, "communication %.2f ms a step, %.2f ms of it exposed (%lld rank%s on %lld host%s",
+            1e3 * step->communication, 1e3 * step->exposed, (long long)ranks, ranks == 1 ? "" : "s",
+            (long long)hosts, hosts == 1 ? ")\n" : "s, ");
+    if (hosts > 1) fprintf(file, "%g Gb/s each)\n", 8e-9 * e->plan.network);
+}
+
 /* Prints nothing if the prediction is unknown. */
 static void prediction_print(const Experiment *e, FILE *file) {
-    const Ceilings *ceilings = &e->ceilings;
-    double seconds = e->planned.seconds[0], tokens = (double)experiment_tokens_per_step(e);
+    bool communicates = e->planned.step.seconds > 0;
+    double seconds = communicates ? e->planned.step.seconds : e->planned.seconds[0],
+           tokens = (double)experiment_tokens_per_step(e), mfu;
     if (seconds <= 0) return;
-    fprintf(file, "predicted %.2f ms a step, %.0f tokens/s%s (%s %.0f TFLOP/s and %.2f TB/s)\n",
-            1e3 * seconds, tokens / seconds,
-            experiment_ranks(e) > 1 ? " without communication" : "",
-            ceilings->measured ? "measured" : "supposing", 1e-12 * ceilings->flops,
-            1e-12 * ceilings->bytes);
+    fprintf(file, "predicted %.2f ms a step, %.0f tokens/s", 1e3 * seconds, tokens / seconds);
+    if (!communicates && experiment_ranks(e) > 1) fputs(" without communication", file);
+    if (communicates && (mfu = predicted_mfu(e, seconds)) > 0)
+        fprintf(file, ", MFU %.1f%%", 100 * mfu);
+    ceilings_print(e, file);
+    if (communicates) communication_print(e, file);
 }
 
 static void phases_print(const Experiment *e, FILE *file) {

@@ -1,29 +1,40 @@
 #include "launch/run/probe.h"
 
-#include "core/perf/predict.h"
 #include "launch/run/saver_memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The sum over a step's micro-batches: the first, those between, the last. */
-static double step_seconds(const PlanInput *input, const Training *training, int phase, int64_t M) {
-    double seconds = 0;
+/* One step of M micro-batches: the first, M - 2 equal ones, the last. */
+static Timeline step_predict(const PlanInput *input, const Training *training, int phase, int64_t M,
+                             CollectiveModel collectives) {
+    Timeline step = {0};
     for (int64_t i = 0; i < M && i < 3; i++) {
-        int64_t index = i == 2 || (i == 1 && M == 2) ? M - 1 : i,
-                times = i == 1 && M > 2 ? M - 2 : 1;
+        bool is_middle = i == 1 && M > 2;
+        int64_t index = i == 0 || is_middle ? i : M - 1;
+        double before = step.seconds;
         const Program *p = training_program(training, phase, training_micro_batch(index, M));
-        seconds += (double)times * predict_program(p, &input->ceilings);
+        timeline_add(&step, p, &input->ceilings, collectives);
+        if (is_middle) step.seconds += (double)(M - 3) * (step.seconds - before);
     }
-    return seconds;
+    return step;
 }
 
-/* The model of core/perf/predict.h is for GPUs. */
+static CollectiveCost no_cost(const void *self, CollectiveKind kind, size_t bytes) {
+    (void)self, (void)kind, (void)bytes;
+    return (CollectiveCost){0};
+}
+
+/* Without communication for GPUs only: their kernels have speeds. */
 static void seconds_predict(const PlanInput *input, const Training *training, PlanResult *out) {
     Phases phases = plan_phases(input);
-    if (input->target.kind == DEVICE_CPU || input->evaluates) return;
-    for (int i = 0; i < phases.count; i++)
-        out->seconds[i] = step_seconds(input, training, i, phases.list[i].accumulation);
+    const CollectiveModel free = {no_cost, NULL}, network = {network_cost, &input->network};
+    if (input->evaluates) return;
+    for (int i = 0; i < phases.count && input->target.kind != DEVICE_CPU; i++)
+        out->seconds[i] =
+            step_predict(input, training, i, phases.list[i].accumulation, free).seconds;
+    if (input->network.hosts > 0)
+        out->step = step_predict(input, training, 0, phases.list[0].accumulation, network);
 }
 
 static void attention_note(const PlanInput *input, const AttentionCall *call, PlanResult *out) {

@@ -1,6 +1,7 @@
 /* Probe: the memory and the time of a hypothetical run, from a separate plan. Not collective. */
 #pragma once
 
+#include "core/perf/timeline.h"
 #include "launch/run/recorded.h"
 
 typedef struct PlanResult {
@@ -11,6 +12,7 @@ typedef struct PlanResult {
     int64_t parameters;
     /* Predicted for one step of each phase, without communication; 0: unknown. */
     double seconds[TRAINING_MAX_PHASES];
+    Timeline step;         /* of the first phase, with communication; 0 seconds: unknown */
     const char *attention; /* the backend that the program calls */
     AttentionCall call;    /* of each layer's attention, as the program recorded it */
 } PlanResult;

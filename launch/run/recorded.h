@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/perf/ceilings.h"
+#include "dist/network.h"
 #include "launch/run/phases.h"
 
 /* All inputs of a plan. */
@@ -17,7 +18,8 @@ typedef struct PlanInput {
     int64_t B;                      /* sequences of a micro-batch */
     KernelChoice attention;
     size_t overhead_bytes; /* of the device in addition to tensors */
-    Ceilings ceilings;     /* for the predicted time */
+    Ceilings ceilings;     /* of the device's share of this rank, for the predicted time */
+    Network network;       /* the same; 0 hosts: unknown */
 } PlanInput;
 
 typedef struct Recorded {

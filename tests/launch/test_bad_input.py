@@ -55,6 +55,18 @@ def bad_flags():
             (r"--plan takes no value", path, "--plan=yes"),
             (r"--resume requires a value", path, "--resume"),
             (r"--resume is given twice", path, "--resume=auto", "--resume=none"),
+            (r"--hosts requires --ranks", path, "--plan", "--hosts=2"),
+            (r"--hosts must be between 1 and 1e\+06, not 0", path, "--plan", "--ranks=2",
+             "--hosts=0"),
+            (r"--ranks=6 does not divide into 4 hosts", path, "--plan", "--ranks=6", "--hosts=4",
+             "--network=400Gb/s"),
+            (r"--hosts above 1 requires --network", path, "--plan", "--ranks=4", "--hosts=2"),
+            (r"--network requires --hosts above 1", path, "--plan", "--ranks=4", "--hosts=1",
+             "--network=400Gb/s"),
+            *[(r"--network requires a bandwidth such as 400Gb/s, not '%s'" % rate, path, "--plan",
+               "--ranks=4", "--hosts=2", "--network=" + rate)
+              for rate in ("400", "0Gb/s", "-1Gb/s", "400Gb", "400GiB/s", "1e400Gb/s")],
+            (r"--ranks requires --plan", path, "--ranks=4", "--hosts=2", "--network=400Gb/s"),
             (r"unexpected argument", path, path)):
         expect(USAGE, pattern, *arguments, ranks=(0, 2) if not arguments else (0,), output=output)
 

@@ -50,5 +50,10 @@ def tf32_on_ranks():
          attention={"backends": ["math", "mem_efficient"], "document_mask": True})
 
 
+def many_hosts():
+    plan("hosts", "--ranks=64", "--hosts=8", "--network=3.2Tb/s", training__dtype="bfloat16",
+         data__batch_size=12, training__shard_optimizer=True)
+
+
 if __name__ == "__main__":
-    main(half, single, tf32_on_ranks)
+    main(half, single, tf32_on_ranks, many_hosts)
