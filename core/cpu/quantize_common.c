@@ -16,10 +16,15 @@ static uint32_t size_bits(float value) {
     return bits & 0x7FFFFFFF;
 }
 
+/* A NaN stays NaN. */
+static float positive(float x) { return x < 0 ? 0 : x; }
+
 static float value_at(QuantizeValues values, const float *x, const float *pre, int64_t i) {
     switch (values) {
     case QUANTIZE_GELU: return gelu_value(x[i]);
     case QUANTIZE_GELU_GRADIENT: return x[i] * gelu_derivative(pre[i]);
+    case QUANTIZE_RELU2: return positive(x[i]) * positive(x[i]);
+    case QUANTIZE_RELU2_GRADIENT: return 2 * x[i] * positive(pre[i]);
     case QUANTIZE_X: break;
     }
     return x[i];

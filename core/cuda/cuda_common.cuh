@@ -177,6 +177,17 @@ __device__ __forceinline__ float exponential(float x) {
     }
 }
 
+/* a / b: exact in f32; the fast form, without branches, if the result is rounded to 16 bits
+ * anyway. b is at least 1. */
+template <typename T>
+__device__ __forceinline__ float quotient(float a, float b) {
+    if constexpr (std::is_same_v<T, float>) {
+        return a / b;
+    } else {
+        return __fdividef(a, b);
+    }
+}
+
 /* The tanh GELU and its derivative in the sigmoid form of core/ops/gelu.h. */
 constexpr float GELU_SCALE = 1.5957691216057308f, GELU_CUBIC = 0.044715f;
 
@@ -187,14 +198,14 @@ constexpr float GELU_FAR = 1e6f;
 template <typename T>
 __device__ __forceinline__ float gelu_value(float x) {
     float u = GELU_SCALE * (x + GELU_CUBIC * x * x * x);
-    return x / (1.0f + exponential<T>(-u));
+    return quotient<T>(x, 1.0f + exponential<T>(-u));
 }
 
 template <typename T>
 __device__ __forceinline__ float gelu_derivative(float x) {
     x = x > GELU_FAR ? GELU_FAR : x < -GELU_FAR ? -GELU_FAR : x; /* a NaN stays NaN */
     float u = GELU_SCALE * (x + GELU_CUBIC * x * x * x);
-    float sigmoid = 1.0f / (1.0f + exponential<T>(-u));
+    float sigmoid = quotient<T>(1.0f, 1.0f + exponential<T>(-u));
     return sigmoid +
            x * sigmoid * (1.0f - sigmoid) * GELU_SCALE * (1.0f + 3.0f * GELU_CUBIC * x * x);
 }

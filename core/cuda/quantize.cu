@@ -40,21 +40,35 @@ struct QuantizeParams {
     int64_t rows, columns;
 };
 
+template <typename T>
+struct Chunk {
+    uint4 words[CHUNK * sizeof(T) / sizeof(uint4)];
+
+    __device__ __forceinline__ void load(const T *from) {
+#pragma unroll
+        for (int i = 0; i < (int)(sizeof words / sizeof *words); i++)
+            words[i] = reinterpret_cast<const uint4 *>(from)[i];
+    }
+    __device__ __forceinline__ float at(int k) const {
+        return to_float(reinterpret_cast<const T *>(words)[k]);
+    }
+};
+
+constexpr bool has_pre(QuantizeValues values) {
+    return values == QUANTIZE_GELU_GRADIENT || values == QUANTIZE_RELU2_GRADIENT;
+}
+
+/* What the tensor would hold without the fusion: computed in f32, rounded to T. */
 template <typename T, QuantizeValues VALUES>
-static __device__ __forceinline__ void load_values(const QuantizeParams<T> &p, int64_t i,
-                                                   float (&v)[CHUNK]) {
-    load<CHUNK>(p.x + i, v);
-    if constexpr (VALUES == QUANTIZE_GELU) {
-#pragma unroll
-        for (int k = 0; k < CHUNK; k++) v[k] = to_float(from_float<T>(gelu_value<T>(v[k])));
-    }
-    if constexpr (VALUES == QUANTIZE_GELU_GRADIENT) {
-        float pre[CHUNK];
-        load<CHUNK>(p.pre + i, pre);
-#pragma unroll
-        for (int k = 0; k < CHUNK; k++)
-            v[k] = to_float(from_float<T>(v[k] * gelu_derivative<T>(pre[k])));
-    }
+static __device__ __forceinline__ float value_of(float x, float pre) {
+    if constexpr (VALUES == QUANTIZE_X) return x;
+    float positive = VALUES == QUANTIZE_RELU2 ? x : pre;
+    positive = positive < 0.0f ? 0.0f : positive;
+    float v = VALUES == QUANTIZE_GELU            ? gelu_value<T>(x)
+              : VALUES == QUANTIZE_GELU_GRADIENT ? x * gelu_derivative<T>(pre)
+              : VALUES == QUANTIZE_RELU2         ? positive * positive
+                                                 : x * 2.0f * positive;
+    return to_float(from_float<T>(v));
 }
 
 static __device__ __forceinline__ uint32_t size_bits(float x) {
@@ -145,62 +159,97 @@ static __device__ __forceinline__ void raise_largest(uint32_t *at, uint32_t larg
     if (threadIdx.x % 32 == 0 && largest > *(volatile uint32_t *)at) atomicMax(at, largest);
 }
 
-/* Block index: (tile of columns, tile of rows). */
+/* What a thread finds in its chunks. */
+struct Found {
+    uint32_t largest, saturated;
+    float sums[CHUNK]; /* of each column */
+};
+
+/* The codes of a chunk. */
 template <typename T, bool E5M2, QuantizeValues VALUES, bool SUMS>
-static __global__ void __launch_bounds__(THREADS) quantize_kernel(QuantizeParams<T> p) {
-    __shared__ uint4 tile[QUANTIZE_TILE * CHUNKS];
+static __device__ __forceinline__ uint4 chunk_quantize(const Chunk<T> &x, const Chunk<T> &pre,
+                                                       float inverse, Found &found) {
     const float most = float8_largest(E5M2 ? DTYPE_F8E5M2 : DTYPE_F8E4M3);
-    int chunk = threadIdx.x % CHUNKS;
+    float v[CHUNK];
+    uint32_t size = 0;
+#pragma unroll
+    for (int k = 0; k < CHUNK; k++) {
+        v[k] = value_of<T, VALUES>(x.at(k), has_pre(VALUES) ? pre.at(k) : 0);
+        size = max(size, size_bits(v[k]));
+        if constexpr (SUMS) found.sums[k] += v[k];
+    }
+    found.largest = max(found.largest, size);
+    if (size >= NOT_FINITE || __uint_as_float(size) * inverse > most)
+        found.saturated += tame(v, inverse, most);
+    return make_uint4(four_codes<E5M2>(v, inverse), four_codes<E5M2>(v + 4, inverse),
+                      four_codes<E5M2>(v + 8, inverse), four_codes<E5M2>(v + 12, inverse));
+}
+
+/* Block index: (tile of columns, tile of rows). A thread loads AHEAD chunks before it converts
+ * them: memory is slower than arithmetic, so many bytes must be on their way. */
+template <typename T, bool E5M2, QuantizeValues VALUES, bool SUMS>
+static __global__ void __launch_bounds__(THREADS, has_pre(VALUES) || SUMS ? 3 : 4)
+    quantize_kernel(QuantizeParams<T> p) {
+    constexpr int AHEAD = sizeof(T) == 2 && !(has_pre(VALUES) && SUMS) ? 2 : 1;
+    __shared__ uint4 tile[QUANTIZE_TILE * CHUNKS];
+    int chunk = threadIdx.x % CHUNKS, slot = threadIdx.x / CHUNKS;
     int64_t column = (int64_t)blockIdx.x * QUANTIZE_TILE + chunk * CHUNK,
             first = (int64_t)blockIdx.y * QUANTIZE_TILE;
-    float inverse = 1.0f / *p.scale, sums[CHUNK] = {};
-    uint32_t largest = 0, saturated = 0;
-    for (int r = threadIdx.x / CHUNKS; r < QUANTIZE_TILE; r += SLOTS) {
-        if (first + r >= p.rows || column >= p.columns) break;
-        int64_t i = (first + r) * p.columns + column;
-        float v[CHUNK];
-        uint32_t size = 0;
-        load_values<T, VALUES>(p, i, v);
+    int rows = column >= p.columns ? 0 : (int)min((int64_t)QUANTIZE_TILE, p.rows - first);
+    float inverse = 1.0f / *p.scale;
+    Found found = {};
+    for (int group = slot; group < rows; group += AHEAD * SLOTS) {
+        Chunk<T> x[AHEAD], pre[AHEAD];
 #pragma unroll
-        for (int k = 0; k < CHUNK; k++) {
-            size = max(size, size_bits(v[k]));
-            if constexpr (SUMS) sums[k] += v[k];
+        for (int a = 0; a < AHEAD; a++) {
+            int64_t i = (first + group + a * SLOTS) * p.columns + column;
+            if (group + a * SLOTS >= rows) break;
+            x[a].load(p.x + i);
+            if constexpr (has_pre(VALUES)) pre[a].load(p.pre + i);
         }
-        largest = max(largest, size);
-        if (size >= NOT_FINITE || __uint_as_float(size) * inverse > most)
-            saturated += tame(v, inverse, most);
-        uint4 codes =
-            make_uint4(four_codes<E5M2>(v, inverse), four_codes<E5M2>(v + 4, inverse),
-                       four_codes<E5M2>(v + 8, inverse), four_codes<E5M2>(v + 12, inverse));
-        if (p.q != NULL) *reinterpret_cast<uint4 *>(p.q + i) = codes;
-        if (p.transposed != NULL) tile[r * CHUNKS + (chunk ^ r / CHUNK)] = codes;
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            int r = group + a * SLOTS;
+            if (r >= rows) break;
+            uint4 codes = chunk_quantize<T, E5M2, VALUES, SUMS>(x[a], pre[a], inverse, found);
+            if (p.q != NULL)
+                *reinterpret_cast<uint4 *>(p.q + (first + r) * p.columns + column) = codes;
+            if (p.transposed != NULL) tile[r * CHUNKS + (chunk ^ r / CHUNK)] = codes;
+        }
     }
     if (p.observed != NULL) {
-        raise_largest(p.observed + OBSERVED_LARGEST, largest);
-        if (saturated != 0) atomicAdd(p.observed + OBSERVED_SATURATED, saturated);
+        raise_largest(p.observed + OBSERVED_LARGEST, found.largest);
+        if (found.saturated != 0) atomicAdd(p.observed + OBSERVED_SATURATED, found.saturated);
     }
     if (p.transposed != NULL) {
         __syncthreads();
         store_transposed(p.transposed, p.rows, p.columns, reinterpret_cast<const uint32_t *>(tile));
     }
-    if constexpr (SUMS) store_sums(p, sums);
+    if constexpr (SUMS) store_sums(p, found.sums);
+}
+
+template <typename T, bool E5M2, QuantizeValues VALUES>
+static Status launch_values(const QuantizeParams<T> &p, cudaStream_t stream) {
+    dim3 grid(blocks_for(p.columns, QUANTIZE_TILE), blocks_for(p.rows, QUANTIZE_TILE));
+    if constexpr (VALUES == QUANTIZE_X || has_pre(VALUES)) { /* only gradients have sums */
+        if (p.parts != NULL) {
+            quantize_kernel<T, E5M2, VALUES, true><<<grid, THREADS, 0, stream>>>(p);
+            return cuda_launched("quantize");
+        }
+    }
+    quantize_kernel<T, E5M2, VALUES, false><<<grid, THREADS, 0, stream>>>(p);
+    return cuda_launched("quantize");
 }
 
 template <typename T, bool E5M2>
 static Status launch(const QuantizeParams<T> &p, QuantizeValues values, cudaStream_t stream) {
-    dim3 grid(blocks_for(p.columns, QUANTIZE_TILE), blocks_for(p.rows, QUANTIZE_TILE));
-    bool sums = p.parts != NULL;
-    if (values == QUANTIZE_GELU)
-        quantize_kernel<T, E5M2, QUANTIZE_GELU, false><<<grid, THREADS, 0, stream>>>(p);
-    else if (values == QUANTIZE_GELU_GRADIENT && sums)
-        quantize_kernel<T, E5M2, QUANTIZE_GELU_GRADIENT, true><<<grid, THREADS, 0, stream>>>(p);
-    else if (values == QUANTIZE_GELU_GRADIENT)
-        quantize_kernel<T, E5M2, QUANTIZE_GELU_GRADIENT, false><<<grid, THREADS, 0, stream>>>(p);
-    else if (sums)
-        quantize_kernel<T, E5M2, QUANTIZE_X, true><<<grid, THREADS, 0, stream>>>(p);
-    else
-        quantize_kernel<T, E5M2, QUANTIZE_X, false><<<grid, THREADS, 0, stream>>>(p);
-    return cuda_launched("quantize");
+    switch (values) {
+    case QUANTIZE_X: return launch_values<T, E5M2, QUANTIZE_X>(p, stream);
+    case QUANTIZE_GELU: return launch_values<T, E5M2, QUANTIZE_GELU>(p, stream);
+    case QUANTIZE_GELU_GRADIENT: return launch_values<T, E5M2, QUANTIZE_GELU_GRADIENT>(p, stream);
+    case QUANTIZE_RELU2: return launch_values<T, E5M2, QUANTIZE_RELU2>(p, stream);
+    default: return launch_values<T, E5M2, QUANTIZE_RELU2_GRADIENT>(p, stream);
+    }
 }
 
 extern "C" Status quantize_cuda(const Node *node, void *stream) {

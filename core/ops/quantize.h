@@ -1,6 +1,6 @@
 /* quantize: the eight-bit operands of products (core/ops/linear_f8.h), in one pass over memory.
  *
- *     v = x, gelu(x), or x gelu'(pre)
+ *     v = x, gelu(x), x gelu'(pre), relu(x)^2, or 2 x relu(pre)
  *     q = float8(v / scale)   transposed = q^T   sums += column sums of v
  *
  *   x, pre, v, q (..., K)   transposed (K, rows)   sums (K) f32   scale (1) f32, a power of two
@@ -14,7 +14,13 @@
 
 #include "core/program.h"
 
-typedef enum QuantizeValues { QUANTIZE_X, QUANTIZE_GELU, QUANTIZE_GELU_GRADIENT } QuantizeValues;
+typedef enum QuantizeValues {
+    QUANTIZE_X,
+    QUANTIZE_GELU,
+    QUANTIZE_GELU_GRADIENT,
+    QUANTIZE_RELU2,
+    QUANTIZE_RELU2_GRADIENT
+} QuantizeValues;
 
 enum { OBSERVED_LARGEST, OBSERVED_SATURATED, OBSERVED_COUNT };
 

@@ -9,6 +9,7 @@
 #include "core/ops/cross_entropy.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear_f8.h"
+#include "core/ops/relu2.h"
 #include "core/passes/fuse_quantize.h"
 #include "core/rng.h"
 #include "core/step.h"
@@ -193,8 +194,10 @@ static void products_are_those_of_the_rounded_operands(void) {
     fixture_close(&f);
 }
 
-/* gelu, quantize, product and their gradients, with fusion or without. Returns dx and dw. */
-static int mlp_run(bool fuses, float *gradients) {
+typedef Tensor *Activation(Program *p, Tensor *x);
+
+/* Activation, quantize, product and their gradients, with fusion or without. Returns dx and dw. */
+static int mlp_run(Activation *activation, bool fuses, float *gradients) {
     Fixture f;
     int nodes = 0;
     LinearF8 layer;
@@ -204,7 +207,7 @@ static int mlp_run(bool fuses, float *gradients) {
         f.x->needs_grad = f.w->needs_grad = true;
         autodiff_watch(f.p, f.w, f.dw, false);
         Tensor *pre = linear_f8_record(f.p, f.x, f.w, NULL, &layer);
-        Tensor *hidden = gelu_record(f.p, pre);
+        Tensor *hidden = activation(f.p, pre);
         Tensor *square = declare(&f, "square", 2, (int64_t[]){N, N});
         Tensor *y = linear_f8_record(f.p, hidden, square, NULL, &layer);
         autodiff_watch(f.p, f.x, f.dx, false);
@@ -275,12 +278,41 @@ static void the_loss_writes_eight_bits_without_changing_one(void) {
 
 static void fusion_changes_no_bit(void) {
     static float plain[ROWS * K + N * K], fused[ROWS * K + N * K];
-    int before = mlp_run(false, plain), after = mlp_run(true, fused);
-    CHECK(after == before - 2);
-    CHECK(memcmp(plain, fused, sizeof plain) == 0);
-    double sum = 0;
-    for (size_t i = 0; i < COUNT(plain); i++) sum += fabs((double)plain[i]);
-    CHECK(sum > 0);
+    Activation *const activations[] = {gelu_record, relu2_record};
+    for (size_t a = 0; a < COUNT(activations); a++) {
+        int before = mlp_run(activations[a], false, plain),
+            after = mlp_run(activations[a], true, fused);
+        CHECK(after == before - 2);
+        CHECK(memcmp(plain, fused, sizeof plain) == 0);
+        double sum = 0;
+        for (size_t i = 0; i < COUNT(plain); i++) sum += fabs((double)plain[i]);
+        CHECK(sum > 0);
+    }
+}
+
+/* A second reader of relu2's result, or of the gradient, keeps both tensors. */
+static void a_result_with_two_readers_is_kept(void) {
+    for (int trains = 0; trains < 2; trains++) {
+        Fixture f;
+        Tensor scales[3];
+        if (fixture_open(&f, trains)) {
+            LinearF8 layer = layer_of(&f, scales);
+            f.x->needs_grad = trains;
+            Tensor *hidden = relu2_record(f.p, f.x);
+            Tensor *y = linear_f8_record(f.p, hidden, f.w, NULL, &layer);
+            copy_record(f.p, trains ? f.dx : f.x, hidden, trains);
+            if (trains) {
+                autodiff_watch(f.p, f.x, f.dx, false);
+                autodiff_watch(f.p, y, f.dy, true);
+                autodiff_run(f.p);
+            }
+            int before = f.p->n_nodes;
+            quantize_fuse(f.p);
+            CHECK_OK(program_status(f.p));
+            CHECK(f.p->n_nodes == before);
+        }
+        fixture_close(&f);
+    }
 }
 
 static void a_current_scale_is_that_of_the_tensor(void) {
@@ -331,6 +363,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {TEST(layouts_maxima_and_sums_by_the_definition),
                           TEST(products_are_those_of_the_rounded_operands),
                           TEST(fusion_changes_no_bit),
+                          TEST(a_result_with_two_readers_is_kept),
                           TEST(the_loss_writes_eight_bits_without_changing_one),
                           TEST(a_current_scale_is_that_of_the_tensor),
                           TEST(old_gpus_are_refused)};

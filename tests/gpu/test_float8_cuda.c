@@ -26,7 +26,7 @@ typedef struct Quantization {
     Tensor *q, *transposed, *observed, *sums, *scale;
 } Quantization;
 
-/* Quantizes x, or the gelu or the gradient of a gelu of x, into tensors of the store. */
+/* Quantizes x, or an activation of x or its gradient, into tensors of the store. */
 static Quantization quantization_record(Side *s, Sizes z, QuantizeValues values, bool is_e5m2,
                                         float scale_span) {
     Section *codes = s->codes[is_e5m2];
@@ -37,8 +37,8 @@ static Quantization quantization_record(Side *s, Sizes z, QuantizeValues values,
                         .sums = side_tensor(s, s->wide, 1, (int64_t[]){z.K}),
                         .scale = side_tensor(s, s->wide, 1, (int64_t[]){1})};
     QuantizeAttrs attrs = {.values = values};
-    bool is_gradient = values == QUANTIZE_GELU_GRADIENT;
-    if (values == QUANTIZE_GELU) out.sums = NULL;
+    bool is_gradient = values == QUANTIZE_GELU_GRADIENT || values == QUANTIZE_RELU2_GRADIENT;
+    if (values == QUANTIZE_GELU || values == QUANTIZE_RELU2) out.sums = NULL;
     program_record(s->p, (Recording){&quantize_op, &attrs, sizeof attrs,
                                      TENSORS(x, out.scale, is_gradient ? pre : NULL),
                                      TENSORS(out.q, out.transposed, out.observed, out.sums), NULL});
@@ -50,8 +50,8 @@ static Quantization quantization_record(Side *s, Sizes z, QuantizeValues values,
     return out;
 }
 
-/* A GELU in bf16 rounds before it is quantized, so a few codes are neighbours: a share of some 2^-5
- * of e4m3, of 2^-6 of e5m2, whose codes are twice as far apart. */
+/* An activation in bf16 rounds before it is quantized, so a few codes are neighbours: a share of
+ * some 2^-5 of e4m3, of 2^-6 of e5m2, whose codes are twice as far apart. */
 static void quantization_compare(Sizes z, DType dtype, QuantizeValues values, bool is_e5m2,
                                  float scale_span) {
     Side a = {0}, b = {0};
@@ -81,6 +81,8 @@ static void codes_maxima_and_sums_are_those_of_the_cpu(void) {
                 quantization_compare(sizes[z], dtypes[d], QUANTIZE_X, e5m2, 0.3f); /* saturates */
                 quantization_compare(sizes[z], dtypes[d], QUANTIZE_GELU, e5m2, 3);
                 quantization_compare(sizes[z], dtypes[d], QUANTIZE_GELU_GRADIENT, e5m2, 4);
+                quantization_compare(sizes[z], dtypes[d], QUANTIZE_RELU2, e5m2, 9);
+                quantization_compare(sizes[z], dtypes[d], QUANTIZE_RELU2_GRADIENT, e5m2, 24);
             }
         }
     }
