@@ -1,6 +1,7 @@
 #include "launch/run/experiment.h"
 
 #include "core/cuda/memory.h"
+#include "core/ops/quantize.h"
 #include "data/token_text.h"
 #include "data/tokenizer.h"
 #include "launch/base/cpu_share.h"
@@ -46,8 +47,8 @@ static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
 
 static Status matmul_check(const Experiment *e) {
     const Target *target = &e->device->target;
-    bool lacks = target->kind == DEVICE_CUDA && target->sm < 89;
-    if (e->config->training.matmul != CONFIG_MATMUL_FP8 || !lacks) return OK;
+    if (e->config->training.matmul != CONFIG_MATMUL_FP8 || target->kind != DEVICE_CUDA) return OK;
+    if (float8_refuses(NULL, target) == NULL) return OK;
     return ERROR(STATUS_CONFIG,
                  "training.matmul fp8 needs compute capability 8.9, %s has %d.%d; set bf16",
                  e->device->name, target->sm / 10, target->sm % 10);
