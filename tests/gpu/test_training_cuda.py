@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Whole runs on the GPU: the loss curve of the CPU in f32, the same bits twice, and an exact
-resume.
+resume. It measures memory, so it runs alone.
 sanitizers: no"""
 
 import glob
