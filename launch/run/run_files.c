@@ -30,7 +30,16 @@ static RunRecord record_of(const json_t *object, const char *metric) {
                        .mem_bytes = number_of(object, "mem_bytes"),
                        .noise_scale = number_of(object, "noise_scale"),
                        .joules = number_of(object, "joules"),
+                       .mfu = number_of(object, "mfu"),
                        .metric = number_of(object, metric)};
+}
+
+bool run_record_parse(const char *line, size_t bytes, const char *metric, RunRecord *out) {
+    json_t *object = json_loadb(line, bytes, 0, NULL);
+    bool is_record = json_is_object(object);
+    if (is_record) *out = record_of(object, metric);
+    json_decref(object);
+    return is_record;
 }
 
 static Status out_of_memory(const char *directory) {
@@ -57,9 +66,7 @@ static Status records_parse(const char *line, const char *metric, Arena *arena, 
     out->items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *out->items);
     if (out->items == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a run's metrics");
     for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-        json_t *object = json_loadb(line, (size_t)(end - line), 0, NULL);
-        if (json_is_object(object)) out->items[out->count++] = record_of(object, metric);
-        json_decref(object);
+        out->count += run_record_parse(line, (size_t)(end - line), metric, &out->items[out->count]);
     }
     return OK;
 }

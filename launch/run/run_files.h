@@ -6,14 +6,19 @@
 #include "core/base/arena.h"
 #include "core/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A line of metrics.jsonl, by its keys. */
 typedef struct RunRecord {
     double step, tokens, train_s, train_loss, val_loss, tok_per_s, mem_bytes;
-    double noise_scale, joules;
+    double noise_scale, joules, mfu;
     double metric; /* of the requested key */
 } RunRecord;
+
+/* Parses a line of metrics.jsonl. `metric` as below. False for a line that is truncated or no
+ * object. */
+bool run_record_parse(const char *line, size_t bytes, const char *metric, RunRecord *out);
 
 typedef struct RunRecords {
     RunRecord *items;

@@ -192,15 +192,23 @@ static Status check_place(const Study *study, const char *given) {
         given, study->directory);
 }
 
+/* A directory without study.yaml. */
+static Status no_study(const char *given) {
+    bool is_run;
+    TRY(run_directory_has(given, "config.yaml", &is_run));
+    return is_run
+               ? ERROR(STATUS_CONFIG, "%s: is a run, not a study; ./watch %s --html=FILE shows it",
+                       given, given)
+               : ERROR(STATUS_CONFIG, "%s: contains no study; run ./sweep CONFIG to create one",
+                       given);
+}
+
 static Status open_all(Study *study, const char *given, int n_overrides, char **overrides) {
     struct stat info;
     char path[PATH_MAX];
     bool made = study->is_made = stat(given, &info) == 0 && S_ISDIR(info.st_mode);
     snprintf(path, sizeof path, made ? "%s/study.yaml" : "%s", given);
-    if (made && access(path, F_OK) != 0) {
-        return ERROR(STATUS_CONFIG, "%s: contains no study; run ./sweep CONFIG to create one",
-                     given);
-    }
+    if (made && access(path, F_OK) != 0) return no_study(given);
     TRY(config_load(path, n_overrides, overrides, &study->config));
     study->directory = study->config->output;
     if (made) TRY(check_place(study, given));

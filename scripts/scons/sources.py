@@ -27,7 +27,7 @@ import SCons.Script
 
 ROOMS = ("core", "nn", "dist", "data", "checkpoints", "launch")
 PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert",
-            "supervise")
+            "supervise", "watch")
 AT_LOAD = "launch/base/at_load.c"
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")

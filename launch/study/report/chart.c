@@ -11,6 +11,13 @@
 
 enum { WIDTH = 760, HEIGHT = 460, LABEL_HEIGHT = 22, LONGEST_LABEL = 30 };
 
+Status charts_open(Charts *charts) {
+    TRY(text_open(&charts->script));
+    fputs("# Draws the charts again: gnuplot charts.gnuplot\nif (!exists('aside')) aside = ''\n",
+          charts->script.file);
+    return OK;
+}
+
 /* ---- the frame ------------------------------------------------------------------------------- */
 
 static int label_order(const void *a, const void *b) {

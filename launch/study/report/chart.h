@@ -23,6 +23,9 @@ typedef struct Charts {
     int count;
 } Charts;
 
+/* Opens the script. */
+NODISCARD Status charts_open(Charts *charts);
+
 /* A label beside the right border at a height of the y axis, connected by a line to the end of its
  * curve. */
 typedef struct ChartLabel {
@@ -44,6 +47,10 @@ void chart_end(FILE *file, const char *name, const char *plot);
  * and the gradient noise scale. */
 NODISCARD Status charts_of_marks(Results *results, Charts *charts);
 NODISCARD Status charts_of_curves(Results *results, Charts *charts);
+
+/* For runs of no study: training and validation loss, throughput and memory against time, and the
+ * gradient noise scale. */
+NODISCARD Status charts_of_runs(Results *results, Charts *charts);
 
 /* The result over the tuned value; nothing without tunings. */
 NODISCARD Status charts_of_tunings(Results *results, const Tunings *tunings, Charts *charts);

@@ -17,6 +17,7 @@ typedef struct CurvesChart {
     double unit;               /* of x */
     bool has_marks;            /* the few values of a run are marked */
     bool log_x;
+    bool from_zero; /* y is linear and starts at 0; else logarithmic */
 } CurvesChart;
 
 static double member_of(const RunRecord *r, size_t offset) {
@@ -163,7 +164,8 @@ static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course 
     Axis y = {.letter = 'y', .label = c->y_label};
     if (!c->log_x) range_add(&course->x, 0);
     axis_fit(&x, &course->x, c->log_x, 0.01);
-    axis_fit(&y, &course->y, true, 0.04);
+    if (c->from_zero) range_add(&course->y, 0);
+    axis_fit(&y, &course->y, !c->from_zero, 0.04);
     chart_begin(s, charts->script.file, c->title, &x, &y, labels,
                 labels_of_groups(s, course, labels));
     fwrite(course->blocks.bytes, 1, course->blocks.size, charts->script.file);
@@ -213,9 +215,8 @@ static double longest(const Results *s, size_t offset) {
     return most;
 }
 
-/* The loss, the validation loss if it has a curve. */
-static CurvesChart loss_chart(Results *s, const char *name, const char *against) {
-    bool validation = shows_validation(s);
+static CurvesChart loss_chart_of(Results *s, const char *name, const char *against,
+                                 bool validation) {
     const char *loss = validation ? "Validation loss" : "Training loss";
     return (CurvesChart){
         .name = name,
@@ -225,6 +226,11 @@ static CurvesChart loss_chart(Results *s, const char *name, const char *against)
         .y_label = validation ? "validation loss, nats per token" : "training loss, nats per token",
         .y_offset = validation ? offsetof(RunRecord, val_loss) : offsetof(RunRecord, train_loss),
         .has_marks = validation};
+}
+
+/* The loss, the validation loss if it has a curve. */
+static CurvesChart loss_chart(Results *s, const char *name, const char *against) {
+    return loss_chart_of(s, name, against, shows_validation(s));
 }
 
 static void x_is_time(const Results *s, CurvesChart *c) {
@@ -254,17 +260,8 @@ static void x_is_energy(const Results *s, CurvesChart *c) {
     c->x_label = joules >= 3.6e6 ? "energy, kWh" : joules >= 3e3 ? "energy, kJ" : "energy, J";
 }
 
-Status charts_of_curves(Results *s, Charts *charts) {
-    CurvesChart time = loss_chart(s, "loss_time", "training time"),
-                tokens = loss_chart(s, "loss_tokens", "tokens"),
-                energy = loss_chart(s, "loss_energy", "energy"), noise;
-    x_is_time(s, &time);
-    TRY(chart_put(s, charts, &time));
-    x_is_tokens(s, &tokens);
-    TRY(chart_put(s, charts, &tokens));
-    x_is_energy(s, &energy);
-    TRY(chart_put(s, charts, &energy));
-    noise = (CurvesChart){
+static Status noise_put(Results *s, Charts *charts) {
+    CurvesChart noise = {
         .name = "noise_scale",
         .title = "Gradient noise scale against tokens",
         .caption =
@@ -275,4 +272,41 @@ Status charts_of_curves(Results *s, Charts *charts) {
         .y_offset = offsetof(RunRecord, noise_scale)};
     x_is_tokens(s, &noise);
     return chart_put(s, charts, &noise);
+}
+
+Status charts_of_curves(Results *s, Charts *charts) {
+    CurvesChart time = loss_chart(s, "loss_time", "training time"),
+                tokens = loss_chart(s, "loss_tokens", "tokens"),
+                energy = loss_chart(s, "loss_energy", "energy");
+    x_is_time(s, &time);
+    TRY(chart_put(s, charts, &time));
+    x_is_tokens(s, &tokens);
+    TRY(chart_put(s, charts, &tokens));
+    x_is_energy(s, &energy);
+    TRY(chart_put(s, charts, &energy));
+    return noise_put(s, charts);
+}
+
+Status charts_of_runs(Results *s, Charts *charts) {
+    CurvesChart list[] = {
+        loss_chart_of(s, "train_loss", "training time", false),
+        loss_chart_of(s, "val_loss", "training time", true),
+        {.name = "throughput_time",
+         .title = "Throughput against training time",
+         .caption = "Tokens per second over all ranks.",
+         .y_label = "tokens/s",
+         .y_offset = offsetof(RunRecord, tok_per_s),
+         .from_zero = true},
+        {.name = "memory_time",
+         .title = "Memory against training time",
+         .caption = "Of rank 0.",
+         .y_label = "bytes",
+         .y_offset = offsetof(RunRecord, mem_bytes),
+         .from_zero = true},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        x_is_time(s, &list[i]);
+        TRY(chart_put(s, charts, &list[i]));
+    }
+    return noise_put(s, charts);
 }

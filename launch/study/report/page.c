@@ -64,14 +64,15 @@ static const char style[] =
 
 /* ---- the head -------------------------------------------------------------------------------- */
 
-static void states_put(const Results *s, FILE *file) {
-    static const char *const states[] = {"done",    "running", "interrupted",
-                                         "waiting", "failed",  "oom"};
-    fprintf(file, "<p class=\"soft\">%zu point%s", s->n_points, s->n_points == 1 ? "" : "s");
+static void states_put(const Results *s, const char *noun, FILE *file) {
+    static const char *const states[] = {"done",    "running", "interrupted",  "waiting",
+                                         "stopped", "failed",  "does not fit", "oom"};
+    fprintf(file, "<p class=\"soft\">%zu %s%s", s->n_points, noun, s->n_points == 1 ? "" : "s");
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
         size_t count = 0;
         for (size_t k = 0; k < s->n_points; k++) count += point_is(&s->points[k], states[i]);
-        if (count > 0) fprintf(file, ", %zu %s", count, i == 5 ? "that did not fit" : states[i]);
+        bool is_oom = strcmp(states[i], "oom") == 0;
+        if (count > 0) fprintf(file, ", %zu %s", count, is_oom ? "that did not fit" : states[i]);
     }
     fputs(".", file);
     if (*s->budget != 0) fprintf(file, " Each may take %s.", s->budget);
@@ -93,15 +94,18 @@ static void answer_put(const Answer *answer, FILE *file) {
     fputs("</ul>\n", file);
 }
 
-static void head_put(Results *s, FILE *file) {
+static void head_put(const Results *s, const PageParts *parts, FILE *file) {
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
           file);
+    if (parts->reload_s > 0)
+        fprintf(file, "<meta http-equiv=\"refresh\" content=\"%d\">\n", parts->reload_s);
+    fputs("<title>", file);
     put_html(file, s->name);
     fprintf(file, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>", style);
     put_html(file, s->name);
     fputs("</h1>\n", file);
-    states_put(s, file);
+    states_put(s, parts->answer == NULL ? "run" : "point", file);
 }
 
 /* ---- charts ---------------------------------------------------------------------------------- */
@@ -265,21 +269,40 @@ static Status tunings_put(Results *s, const Tunings *tunings, FILE *file) {
     return OK;
 }
 
+/* What only a study has. */
+static Status study_put(Results *s, const PageParts *parts, FILE *file) {
+    TRY(tables_put(s, file));
+    return tunings_put(s, parts->tunings, file);
+}
+
+static Status runs_table_put(Results *s, FILE *file) {
+    ReportTable points;
+    TRY(table_points(s, false, &points));
+    fputs("<h2>Runs</h2>\n", file);
+    table_html(file, &points, "Runs");
+    return OK;
+}
+
+Status page_put(Results *s, const PageParts *parts, const char *directory, FILE *file) {
+    bool is_study = parts->answer != NULL;
+    head_put(s, parts, file);
+    if (is_study) answer_put(parts->answer, file);
+    charts_put(s, parts->charts, directory, parts->missing, file);
+    TRY(is_study ? study_put(s, parts, file) : runs_table_put(s, file));
+    TRY(hardware_put(s, file));
+    if (is_study) commands_put(s, file);
+    configs_put(s, file);
+    fputs("</main>\n</body>\n</html>\n", file);
+    return OK;
+}
+
 Status page_write(Results *s, const PageParts *parts, const char *directory) {
     Text page;
     TRY(text_open(&page));
-    head_put(s, page.file);
-    answer_put(parts->answer, page.file);
-    charts_put(s, parts->charts, directory, parts->missing, page.file);
-    Status status = tables_put(s, page.file);
-    if (!failed(status)) status = tunings_put(s, parts->tunings, page.file);
-    if (!failed(status)) status = hardware_put(s, page.file);
+    Status status = page_put(s, parts, directory, page.file);
     if (failed(status)) {
         text_drop(&page);
         return status;
     }
-    commands_put(s, page.file);
-    configs_put(s, page.file);
-    fputs("</main>\n</body>\n</html>\n", page.file);
     return text_write(&page, directory, "index.html");
 }

@@ -6,11 +6,16 @@
 #include "launch/study/report/tuning_table.h"
 
 typedef struct PageParts {
-    const Answer *answer;
-    const Tunings *tunings;
+    const Answer *answer;   /* NULL: the points are runs of no study, each by itself */
+    const Tunings *tunings; /* NULL, too */
     const Charts *charts;
     const char *missing; /* why there are no charts; "" */
+    int reload_s;        /* a browser reloads the page after so many seconds; 0: never */
 } PageParts;
+
+/* Writes the page to `file`, with the charts in `directory`. */
+NODISCARD Status page_put(Results *results, const PageParts *parts, const char *directory,
+                          FILE *file);
 
 /* Writes `directory`/index.html with the charts in that directory. */
 NODISCARD Status page_write(Results *results, const PageParts *parts, const char *directory);

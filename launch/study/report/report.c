@@ -47,9 +47,7 @@ static Status tuning_write(Results *s, const Tunings *tunings, const char *direc
 static Status charts_write(Results *s, const Tunings *tunings, Charts *charts,
                            const char *directory, const char **missing) {
     *missing = "";
-    TRY(text_open(&charts->script));
-    fputs("# Draws the charts again: gnuplot charts.gnuplot\nif (!exists('aside')) aside = ''\n",
-          charts->script.file);
+    TRY(charts_open(charts));
     Status status = OK;
     TRY_ELSE(status, charts_of_marks(s, charts), failure);
     TRY_ELSE(status, charts_of_tunings(s, tunings, charts), failure);
@@ -96,7 +94,7 @@ static Status report_all(Results *s, FILE *messages) {
     TRY(answer_write(&answer, directory));
     TRY(tuning_write(s, &tunings, directory));
     TRY(charts_write(s, &tunings, &charts, directory, &missing));
-    TRY(page_write(s, &(PageParts){&answer, &tunings, &charts, missing}, directory));
+    TRY(page_write(s, &(PageParts){&answer, &tunings, &charts, missing, 0}, directory));
     size_t done = 0;
     for (size_t i = 0; i < s->n_points; i++) done += point_is(&s->points[i], "done");
     escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done,
