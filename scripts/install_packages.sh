@@ -7,9 +7,10 @@ packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-d
           libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev libopenblas-openmp-dev libxxhash-dev
           bible-kjv gnuplot-nox)
 tests=(libcunit1-dev zstd hdf5-tools clang-format clang-tidy python3 python3-pip slurm-wlm munge)
-# in build/python: pyarrow is built with (Parquet), the others are for tests/data/test_tokenizers.py
-# and tests/launch/test_convert_families.py
-python=(tokenizers tiktoken regex safetensors pyarrow)
+# in build/python: pyarrow is built with (Parquet); the first four are for
+# tests/data/test_tokenizers.py and tests/launch/test_convert_families.py, from tensorboard on for
+# tests/launch/test_tensorboard.py
+python=(tokenizers tiktoken regex safetensors pyarrow tensorboard numpy protobuf absl_py)
 
 with_tests=no
 case "${1:-}" in
@@ -29,7 +30,9 @@ fi
 finish() {
   local target package absent=no
   target=$(dirname "$0")/../build/python
-  for package in "${python[@]}"; do [ -d "$target/$package" ] || absent=yes; done
+  for package in "${python[@]}"; do
+    compgen -G "$target/$package-*.dist-info" >/dev/null || absent=yes
+  done
   if [ $with_tests = yes ] && [ $absent = yes ]; then
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
       --target "$target" "${python[@]}" >&2 ||

@@ -212,6 +212,7 @@ typedef struct ConfigCheckpoint {
 
 typedef struct ConfigLogging {
     int64_t interval; /* steps */
+    bool tensorboard; /* event files */
 } ConfigLogging;
 
 typedef struct ConfigNoiseScale {

@@ -295,6 +295,8 @@ const Field schema[] = {
      "also save at each evaluation that is the best so far, and keep that checkpoint"},
     {"logging.interval", FIELD_INT, "10", FROM(1, MANY), AT(logging.interval), FREE,
      "steps between log lines"},
+    {"logging.tensorboard", FIELD_BOOL, "false", ANY, AT(logging.tensorboard), FREE,
+     "also write event files for TensorBoard: scalars, the config, samples of text"},
     {"noise_scale.interval", FIELD_INT, "10", FROM(0, MANY), AT(noise_scale.interval), FREE,
      "steps between measurements of the gradient noise scale; 0: none"},
     {"autotune", FIELD_BOOL, "true", ANY, AT(autotune), FREE,

@@ -7,6 +7,7 @@
 #include "launch/base/streams.h"
 #include "launch/base/terminal.h"
 #include "launch/base/text_file.h"
+#include "launch/run/event_file.h"
 #include "launch/run/step_line.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ typedef struct LogFile {
 
 struct Metrics {
     LogFile jsonl, csv, log;
+    EventFile *events;                 /* NULL: none */
     bool log_is_lost, console_is_lost; /* and has been reported */
     bool redraws, bar_shown;           /* a terminal that may show the progress bar; it does now */
     double bar_drawn;                  /* clock_seconds; limits redraws to a few a second */
@@ -173,11 +175,18 @@ Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) 
     return file_open_log(directory, "train.log", &metrics->log);
 }
 
+Status metrics_add_events(Metrics *metrics, const char *directory, int64_t resumed_step,
+                          const char *config) {
+    TRY(event_file_create(directory, resumed_step, &metrics->events));
+    return event_file_text(metrics->events, resumed_step, "config", config);
+}
+
 void metrics_close(Metrics **metrics) {
     if (metrics == NULL || *metrics == NULL) return;
     file_close((*metrics)->jsonl.fd);
     file_close((*metrics)->csv.fd);
     file_close((*metrics)->log.fd);
+    event_file_close(&(*metrics)->events);
     free(*metrics);
     *metrics = NULL;
 }
@@ -212,21 +221,28 @@ static json_t *metric_json(const Metric *m) {
 }
 
 /* On a full disk, the error names the file that lacks the record. */
-Status metrics_write(Metrics *metrics, const Metric *metric) {
-    if (metrics == NULL) return OK;
+static Status record_write(Metrics *metrics, const json_t *object) {
     char line[LINE_BYTES], row[LINE_BYTES];
-    json_t *object = metric_json(metric);
     size_t bytes =
         json_dumpb(object, line, sizeof line - 2, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
     FILE *csv = fmemopen(row, sizeof row, "w");
     if (csv != NULL) csv_row(csv, object);
-    json_decref(object);
     if (csv == NULL || fclose(csv) != 0 || bytes == 0 || bytes > sizeof line - 2) {
         return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a metrics record");
     }
     memcpy(line + bytes, "\n", 2);
     TRY(log_write(&metrics->jsonl, line));
     return log_write(&metrics->csv, row);
+}
+
+Status metrics_write(Metrics *metrics, const Metric *metric) {
+    if (metrics == NULL) return OK;
+    json_t *object = metric_json(metric);
+    Status status = record_write(metrics, object);
+    if (!failed(status) && metrics->events != NULL)
+        status = event_file_scalars(metrics->events, metric->step, object);
+    json_decref(object);
+    return status;
 }
 
 /* ---- the console and train.log --------------------------------------------------------------- */

@@ -37,9 +37,14 @@ typedef struct Metrics Metrics;
  * which the resumed run writes again. Errors: STATUS_FAILURE for a file that is a link, not
  * regular or unreadable; it is not changed. */
 NODISCARD Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out);
+
+/* Adds an event file (launch/run/event_file.h), which starts with the text of the config. Errors:
+ * STATUS_FAILURE. */
+NODISCARD Status metrics_add_events(Metrics *metrics, const char *directory, int64_t resumed_step,
+                                    const char *config);
 void metrics_close(Metrics **metrics);
 
-/* Appends a record to both files and flushes it to the system. Errors: STATUS_FAILURE naming the
+/* Appends a record to the files and flushes it to the system. Errors: STATUS_FAILURE naming the
  * file. */
 NODISCARD Status metrics_write(Metrics *metrics, const Metric *metric);
 

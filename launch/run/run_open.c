@@ -90,6 +90,9 @@ static Status logs_open(Run *run, const char *resume) {
     snprintf(path, sizeof path, "%s/plan.json", run->directory);
     TRY_ELSE(status, memory_write(&run->e, path), done);
     TRY_ELSE(status, metrics_open(run->directory, run->progress.step, &run->metrics), done);
+    if (run->config->logging.tensorboard)
+        TRY_ELSE(status, metrics_add_events(run->metrics, run->directory, run->progress.step, text),
+                 done);
     TRY_ELSE(status, saver_create(&run->e, run->directory, text, &run->saver), done);
 done:
     free(text);
