@@ -202,6 +202,7 @@ typedef struct ConfigSchedule {
 typedef struct ConfigEvaluation {
     int64_t interval; /* steps; 0: only at the end */
     int64_t tokens;   /* CONFIG_ALL: the whole file */
+    int64_t sample;   /* tokens of text to generate; 0: none */
 } ConfigEvaluation;
 
 typedef struct ConfigCheckpoint {

@@ -287,6 +287,8 @@ const Field schema[] = {
      "steps between evaluations; 0: only at the end"},
     {"evaluation.tokens", FIELD_INT_OR_ALL, "1M", FROM(1, MANY), AT(evaluation.tokens), FREE,
      "tokens per evaluation, spread over data.val; independent of ranks and batch"},
+    {"evaluation.sample", FIELD_INT, "0", FROM(0, 100000), AT(evaluation.sample), FREE,
+     "tokens of text to generate at each evaluation, into samples.jsonl and the log; 0: none"},
     {"checkpoint.interval", FIELD_INTERVAL, "10m", ANY, AT(checkpoint.interval), FREE,
      "time or steps between checkpoints; 0: only at the end"},
     {"checkpoint.keep", FIELD_INT, "2", FROM(1, 1000000), AT(checkpoint.keep), FREE,

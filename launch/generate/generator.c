@@ -1,42 +1,24 @@
 #include "launch/generate/generator.h"
 
-#include "core/bound_program.h"
-#include "core/ops/linear.h"
 #include "data/token_text.h"
 #include "launch/config/config_load.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/state.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A prompt is computed in chunks of these lengths; the rest of a short one is padding. */
-static const int64_t chunk_lengths[] = {16, 128};
-enum {
-    CHUNKS = sizeof chunk_lengths / sizeof *chunk_lengths,
-    DECODE = CHUNKS,
-    PROGRAMS,
-    MOST = 64
-};
+enum { MOST_ROWS = 64 };
 
 struct Generator {
     Config *config; /* e's */
     Experiment e;
     CheckpointFile *file;
     Arena arena;
-    KernelChoice attention;
     Tokenizer *tokenizer;
     DType dtype;
     int64_t B, capacity;
-    KvCache *cache;
-    KvTokens tokens[PROGRAMS];       /* n 0: the program is not needed */
-    BoundProgram programs[PROGRAMS]; /* one per chunk length, without the head; then one token */
-    Tensor *logits;                  /* (B, 1, Vp) f32 */
-    float *host;                     /* (B, Vp) */
-    int32_t *window;                 /* (B, capacity): the tokens of each row */
-    int32_t *chunk;                  /* (B, chunk length) */
-    int64_t count, cached;           /* tokens of a row in the window; of these in the cache */
+    Decoder *decoder;
 };
 
 static Status no_memory(void) {
@@ -134,50 +116,11 @@ static Status rows_choose(Generator *g, int64_t wanted) {
            weights = store_bytes(g->e.store);
     TRY(device_memory(g->e.device, &free_bytes, &total));
     size_t left = free_bytes > weights ? (free_bytes - weights) / 2 : 0;
-    int64_t fit = left / row < MOST ? (int64_t)(left / row) : MOST, most = fit > 1 ? fit : 1;
+    int64_t fit = left / row < MOST_ROWS ? (int64_t)(left / row) : MOST_ROWS,
+            most = fit > 1 ? fit : 1;
     int64_t batches = (wanted + most - 1) / most;
     g->B = (wanted + batches - 1) / batches;
     return OK;
-}
-
-/* The lengths of the chunks that a row can fill; the shortest always exists. */
-static Status inputs_create(Generator *g) {
-    Store *store = g->e.store;
-    for (int i = 0; i < CHUNKS; i++) {
-        bool fits = chunk_lengths[i] <= g->capacity;
-        if (fits || i == 0)
-            TRY(kv_tokens_create(store, g->cache, fits ? chunk_lengths[i] : g->capacity,
-                                 &g->tokens[i]));
-    }
-    return kv_tokens_create(store, g->cache, 1, &g->tokens[DECODE]);
-}
-
-static Status tensors_create(Generator *g) {
-    const ModelConfig *c = &g->e.model->config;
-    Section *results;
-    size_t B = (size_t)g->B;
-    TRY(kv_cache_create(g->e.store, c, g->dtype, g->B, g->capacity, &g->cache));
-    TRY(inputs_create(g));
-    TRY(store_section(g->e.store, "results", BUFFER_INPUTS, DTYPE_F32, &results));
-    TRY(section_add(g->e.store, results, "logits", 3, (int64_t[]){g->B, 1, c->Vp}, &g->logits));
-    g->host = malloc(B * (size_t)c->Vp * sizeof *g->host);
-    g->window = malloc(B * (size_t)g->capacity * sizeof *g->window);
-    g->chunk = malloc(B * (size_t)chunk_lengths[CHUNKS - 1] * sizeof *g->chunk);
-    return g->host == NULL || g->window == NULL || g->chunk == NULL ? no_memory() : OK;
-}
-
-static Status programs_record(Generator *g) {
-    for (int i = 0; i < PROGRAMS; i++) {
-        if (g->tokens[i].n == 0) continue;
-        ForwardContext context = {.attention = &g->attention, .cached = &g->tokens[i]};
-        TRY(program_create(g->e.device->target, false, &g->programs[i].program));
-        Program *p = g->programs[i].program;
-        Tensor *x = model_forward(p, g->e.model, g->tokens[i].tokens, &context);
-        if (i != DECODE) continue;
-        program_label(p, "head");
-        linear_into(p, g->logits, x, g->e.model->head->weight);
-    }
-    return bound_programs_plan(g->programs, PROGRAMS);
 }
 
 Status generator_prepare(Generator *g, const GeneratorOptions *options) {
@@ -186,10 +129,10 @@ Status generator_prepare(Generator *g, const GeneratorOptions *options) {
     TRY(device_choose(g, options->dtype));
     TRY(model_build(g));
     TRY(rows_choose(g, options->rows));
-    TRY(tensors_create(g));
-    TRY(programs_record(g));
+    TRY(decoder_create(g->e.store, g->e.model, g->dtype, g->B, g->capacity, &g->decoder));
+    TRY(decoder_record(g->decoder, g->e.device->target));
     TRY(store_allocate(g->e.store, g->e.device));
-    TRY(bound_programs_bind(g->programs, PROGRAMS, g->e.device, "activations"));
+    TRY(decoder_bind(g->decoder, g->e.device));
     TRY(state_load_weights(&g->e, g->file, &g->arena));
     checkpoint_close(&g->file);
     return OK;
@@ -199,12 +142,8 @@ void generator_destroy(Generator **generator) {
     if (generator == NULL || *generator == NULL) return;
     Generator *g = *generator;
     checkpoint_close(&g->file);
-    bound_programs_destroy(g->programs, PROGRAMS);
-    kv_cache_destroy(&g->cache);
+    decoder_destroy(&g->decoder);
     tokenizer_destroy(&g->tokenizer);
-    free(g->host);
-    free(g->window);
-    free(g->chunk);
     experiment_destroy(&g->e);
     config_destroy(&g->config);
     arena_free(&g->arena);
@@ -214,79 +153,11 @@ void generator_destroy(Generator **generator) {
 
 Tokenizer *generator_tokenizer(const Generator *g) { return g->tokenizer; }
 int64_t generator_vocab_size(const Generator *g) { return g->e.config->model.V; }
+Decoder *generator_decoder(const Generator *g) { return g->decoder; }
 int64_t generator_rows(const Generator *g) { return g->B; }
 
 GeneratorMemory generator_memory(const Generator *g) {
     return (GeneratorMemory){.weights = tensor_bytes(g->e.parameters->weights->flat),
-                             .cache = tensor_bytes(g->cache->section->flat),
-                             .activations = bound_programs_bytes(g->programs, PROGRAMS)};
-}
-
-/* ---- generating ------------------------------------------------------------------------------ */
-
-int64_t generator_begin(Generator *g, const int32_t *prompt, int64_t n) {
-    g->count = n < g->capacity ? n : g->capacity;
-    g->cached = 0;
-    for (int64_t b = 0; b < g->B; b++) {
-        memcpy(g->window + b * g->capacity, prompt + (n - g->count),
-               (size_t)g->count * sizeof *prompt);
-    }
-    return g->count;
-}
-
-/* Runs a program on the next `n` tokens of each row, of which `real` exist. */
-static Status chunk_run(Generator *g, int program, int64_t real) {
-    const KvTokens *tokens = &g->tokens[program];
-    for (int64_t b = 0; b < g->B; b++) {
-        int32_t *to = g->chunk + b * tokens->n;
-        memset(to, 0, (size_t)tokens->n * sizeof *to);
-        memcpy(to, g->window + b * g->capacity + g->cached, (size_t)real * sizeof *to);
-    }
-    TRY(kv_tokens_upload(tokens, g->e.device, g->chunk, g->cached));
-    g->cached += real;
-    return device_replay(g->e.device, g->programs[program].program);
-}
-
-/* All but the last token of each row: long chunks while they are full, then short ones. */
-static Status window_cache(Generator *g) {
-    for (int i = CHUNKS - 1; i >= 0; i--) {
-        int64_t n = g->tokens[i].n;
-        while (n > 0 && g->cached < g->count - 1) {
-            int64_t left = g->count - 1 - g->cached;
-            if (left < n && i > 0) break;
-            TRY(chunk_run(g, i, left < n ? left : n));
-        }
-    }
-    return OK;
-}
-
-Status generator_logits(Generator *g, float **logits) {
-    const ModelConfig *c = &g->e.model->config;
-    double cap = c->logit_softcap;
-    TRY(window_cache(g));
-    TRY(chunk_run(g, DECODE, 1));
-    TRY(device_download(g->e.device, g->host, g->logits));
-    for (int64_t b = 0; b < g->B; b++) { /* without the vocabulary's padding */
-        const float *from = g->host + b * c->Vp;
-        float *to = g->host + b * c->V;
-        if (cap == 0) memmove(to, from, (size_t)c->V * sizeof *to);
-        for (int64_t v = 0; v < c->V && cap != 0; v++)
-            to[v] = (float)cap * tanhf(from[v] / (float)cap);
-    }
-    *logits = g->host;
-    return OK;
-}
-
-void generator_append(Generator *g, const int32_t *tokens) {
-    if (g->count == g->capacity) {
-        int64_t kept = (g->capacity + 1) / 2 - 1;
-        for (int64_t b = 0; b < g->B; b++) {
-            int32_t *row = g->window + b * g->capacity;
-            memmove(row, row + (g->count - kept), (size_t)kept * sizeof *row);
-        }
-        g->count = kept;
-        g->cached = 0;
-    }
-    for (int64_t b = 0; b < g->B; b++) g->window[b * g->capacity + g->count] = tokens[b];
-    g->count++;
+                             .cache = decoder_cache_bytes(g->decoder),
+                             .activations = decoder_arena_bytes(g->decoder)};
 }

@@ -1,15 +1,14 @@
-/* Generator: a model loaded from a run, which predicts the next token of each row of a batch. The
- * keys and values of earlier tokens are kept (nn/kv_cache.h). One rank; nothing is collective.
+/* Generator: a model loaded from a run, its tokenizer and a decoder. One rank; nothing is
+ * collective.
  *
  *   TRY(generator_open(path, &g));
  *   TRY(generator_prepare(g, &options));
- *   generator_begin(g, prompt, n);
- *   TRY(generator_logits(g, logits));     ... choose a token for each row ...
- *   generator_append(g, tokens);          ... and again from generator_logits on */
+ *   ... generator_decoder(g): see nn/decoder.h ... */
 #pragma once
 
 #include "data/tokenizer.h"
 #include "launch/run/experiment.h"
+#include "nn/decoder.h"
 
 typedef struct Generator Generator;
 
@@ -41,6 +40,9 @@ NODISCARD Status generator_open(const char *path, Generator **out);
 NODISCARD Status generator_prepare(Generator *generator, const GeneratorOptions *options);
 void generator_destroy(Generator **generator);
 
+/* Rows of at most block_size tokens. */
+Decoder *generator_decoder(const Generator *generator);
+
 Tokenizer *generator_tokenizer(const Generator *generator);
 int64_t generator_vocab_size(const Generator *generator);
 GeneratorMemory generator_memory(const Generator *generator);
@@ -48,13 +50,3 @@ GeneratorMemory generator_memory(const Generator *generator);
 /* Rows of a batch: at most options.rows and 64, and so few that their cache fits into half of the
  * memory that the weights leave. Batches of so many rows are about equal in size. */
 int64_t generator_rows(const Generator *generator);
-
-/* Every row starts with the last block_size tokens of a prompt, n >= 1. Returns their number. */
-int64_t generator_begin(Generator *generator, const int32_t *prompt, int64_t n);
-
-/* logits (rows, V) f32 of the next token of each row; valid until the next call. */
-NODISCARD Status generator_logits(Generator *generator, float **logits);
-
-/* Appends a token to each row. If a row holds block_size tokens, only the last half of block_size
- * tokens remains, and the next call of generator_logits computes them again. */
-void generator_append(Generator *generator, const int32_t *tokens);

@@ -110,7 +110,8 @@ static void batch_begin(Samples *s) {
         s->rows[b] = (SampledText){.tokens = tokens};
         s->next[b] = 0;
     }
-    s->seen = generator_begin(s->generator, s->prompt->tokens, (int64_t)s->prompt->count);
+    s->seen = decoder_begin(generator_decoder(s->generator), s->prompt->tokens,
+                            (int64_t)s->prompt->count);
 }
 
 static void speed_add(TokenSpeed *speed, int64_t tokens, double seconds) {
@@ -131,8 +132,8 @@ static Status batch_generate(Samples *s) {
     for (int64_t i = 0; s->shown < s->count; i++) {
         int64_t drawn = incomplete_count(s);
         float *logits;
-        if (i > 0) generator_append(s->generator, s->next);
-        TRY(generator_logits(s->generator, &logits));
+        if (i > 0) decoder_append(generator_decoder(s->generator), s->next);
+        TRY(decoder_logits(generator_decoder(s->generator), &logits));
         TRY(tokens_draw(s, i, logits));
         TRY(batch_print(s));
         double now = clock_seconds();

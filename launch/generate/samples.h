@@ -2,7 +2,7 @@
 #pragma once
 
 #include "launch/generate/generator.h"
-#include "launch/generate/sampling.h"
+#include "nn/sampling.h"
 
 typedef struct SampleOptions {
     int64_t num_samples, max_new_tokens;

@@ -198,6 +198,7 @@ ModelConfig experiment_model_config(const Config *config, int64_t vocab_size) {
 
 static void plan_forget(Experiment *e) {
     training_destroy(&e->training);
+    decoder_destroy(&e->decoder);
     model_destroy(&e->model);
     parameters_destroy(&e->parameters);
     store_destroy(&e->store);
@@ -250,6 +251,7 @@ Status experiment_record(Experiment *e) {
     e->model = recorded.model;
     e->f8 = recorded.f8;
     e->step = recorded.step;
+    e->decoder = recorded.decoder;
     e->training = recorded.training;
     return status;
 }

@@ -44,6 +44,7 @@ typedef struct Experiment {
     Model *model;
     Float8 *f8; /* belongs to the parameters; NULL: no products in eight bits */
     StepTensors step;
+    Decoder *decoder; /* for evaluation.sample; NULL: no samples */
     Training *training;
     PlanResult planned;    /* of the recording */
     int phase;             /* of the next step: see launch/run/phases.h */

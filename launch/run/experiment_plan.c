@@ -60,6 +60,7 @@ Status experiment_allocate(Experiment *e) {
     TRY(world_agree(e->world, memory_check(e)));
     TRY(store_allocate(e->store, e->device));
     TRY(training_bind(e->training, e->device));
+    if (e->decoder != NULL) TRY(decoder_bind(e->decoder, e->device));
     TRY(float8_initialize(e->f8, e->device));
     return e->evaluates ? OK : parameters_initialize(e->parameters, e->device, e->config->seed);
 }

@@ -28,12 +28,15 @@ typedef struct LogFile {
 } LogFile;
 
 struct Metrics {
-    LogFile jsonl, csv, log;
+    LogFile jsonl, csv, log, samples;
     EventFile *events;                 /* NULL: none */
     bool log_is_lost, console_is_lost; /* and has been reported */
     bool redraws, bar_shown;           /* a terminal that may show the progress bar; it does now */
     double bar_drawn;                  /* clock_seconds; limits redraws to a few a second */
 };
+
+/* How a line of JSON starts. */
+#define STEP_FIRST "{\"step\": %lld"
 
 const char *const metrics_columns[] = {"step",        "tokens",    "train_s",       "wall_s",
                                        "train/loss",  "val/loss",  "val/stderr",    "val/bpb",
@@ -167,9 +170,9 @@ static Status csv_prepare(const char *directory) {
 Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) {
     Metrics *metrics = *out = calloc(1, sizeof **out);
     if (metrics == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for metrics");
-    metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = -1;
+    metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = metrics->samples.fd = -1;
     metrics->redraws = terminal_redraws();
-    TRY(records_open(directory, "metrics.jsonl", "{\"step\": %lld", resumed_step, &metrics->jsonl));
+    TRY(records_open(directory, "metrics.jsonl", STEP_FIRST, resumed_step, &metrics->jsonl));
     TRY(csv_prepare(directory));
     TRY(records_open(directory, "metrics.csv", "%lld,", resumed_step, &metrics->csv));
     return file_open_log(directory, "train.log", &metrics->log);
@@ -181,11 +184,16 @@ Status metrics_add_events(Metrics *metrics, const char *directory, int64_t resum
     return event_file_text(metrics->events, resumed_step, "config", config);
 }
 
+Status metrics_add_samples(Metrics *metrics, const char *directory, int64_t resumed_step) {
+    return records_open(directory, "samples.jsonl", STEP_FIRST, resumed_step, &metrics->samples);
+}
+
 void metrics_close(Metrics **metrics) {
     if (metrics == NULL || *metrics == NULL) return;
     file_close((*metrics)->jsonl.fd);
     file_close((*metrics)->csv.fd);
     file_close((*metrics)->log.fd);
+    file_close((*metrics)->samples.fd);
     event_file_close(&(*metrics)->events);
     free(*metrics);
     *metrics = NULL;
@@ -282,6 +290,20 @@ void metrics_say(Metrics *metrics, const char *format, ...) {
     va_end(arguments);
     escape_text(text, shown, sizeof shown);
     line_say(metrics, shown, shown);
+}
+
+Status metrics_sample(Metrics *metrics, int64_t step, const char *text) {
+    json_t *record = json_pack("{s:I, s:s}", "step", (json_int_t)step, "text", text);
+    char *dump = record == NULL ? NULL : json_dumps(record, JSON_PRESERVE_ORDER), *line = NULL;
+    json_decref(record);
+    if (dump == NULL || asprintf(&line, "%s\n", dump) < 0) line = NULL;
+    Status status = line == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a sample")
+                                 : log_write(&metrics->samples, line);
+    free(dump);
+    free(line);
+    TRY(status);
+    metrics_say(metrics, "step %lld | sample %s", (long long)step, text);
+    return metrics->events == NULL ? OK : event_file_text(metrics->events, step, "sample", text);
 }
 
 void metrics_say_lines(Metrics *metrics, const char *lines) {

@@ -44,6 +44,13 @@ NODISCARD Status metrics_add_events(Metrics *metrics, const char *directory, int
                                     const char *config);
 void metrics_close(Metrics **metrics);
 
+/* Adds samples.jsonl, without the samples of later steps. Errors: those of metrics_open. */
+NODISCARD Status metrics_add_samples(Metrics *metrics, const char *directory, int64_t resumed_step);
+
+/* Appends {"step", "text"} to samples.jsonl, and shows the text. Errors: STATUS_FAILURE naming the
+ * file; STATUS_OUT_OF_MEMORY. */
+NODISCARD Status metrics_sample(Metrics *metrics, int64_t step, const char *text);
+
 /* Appends a record to the files and flushes it to the system. Errors: STATUS_FAILURE naming the
  * file. */
 NODISCARD Status metrics_write(Metrics *metrics, const Metric *metric);

@@ -48,20 +48,25 @@ static void attention_note(const PlanInput *input, const AttentionCall *call, Pl
     if (!failed(status)) out->attention = backend->forward.name;
 }
 
+/* Adds programs that have their own memory. */
+static void activations_add(const Plan *plan, PlanResult *out) {
+    out->packing_bytes += plan->bytes - plan->live_bytes;
+    for (int kind = 0; kind < BUFFER_KINDS; kind++) out->by_kind[kind] += plan->by_kind[kind];
+}
+
 PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
     const Training *training = recorded->training;
-    const Plan *largest = training_largest_plan(training);
+    const Decoder *decoder = recorded->decoder;
     PlanResult result = {
-        .bytes =
-            store_bytes(recorded->store) + training_arena_bytes(training) + input->overhead_bytes,
-        .packing_bytes = largest->bytes - largest->live_bytes,
+        .bytes = store_bytes(recorded->store) + training_arena_bytes(training) +
+                 (decoder == NULL ? 0 : decoder_arena_bytes(decoder)) + input->overhead_bytes,
         .parameters = parameters_count(recorded->parameters),
         .attention = "none",
     };
-    for (int kind = 0; kind < BUFFER_KINDS; kind++) {
-        result.by_kind[kind] =
-            store_kind_bytes(recorded->store, (BufferKind)kind) + largest->by_kind[kind];
-    }
+    for (int kind = 0; kind < BUFFER_KINDS; kind++)
+        result.by_kind[kind] = store_kind_bytes(recorded->store, (BufferKind)kind);
+    activations_add(training_largest_plan(training), &result);
+    if (decoder != NULL) activations_add(decoder_largest_plan(decoder), &result);
     if (!input->evaluates)
         result.checkpoint_bytes = saver_bytes(recorded->parameters, input->target.kind);
     seconds_predict(input, training, &result);

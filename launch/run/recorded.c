@@ -2,7 +2,7 @@
 
 #include "launch/run/config_groups.h"
 
-enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20 };
+enum { LOGITS_BYTES_CPU = 64 << 20, LOGITS_BYTES_CUDA = 512 << 20, SAMPLE_PROMPT = 8 };
 
 DType config_dtype(const Config *config) {
     switch (config->training.dtype) {
@@ -79,6 +79,18 @@ static Status float8_settle(const PlanInput *input, double tokens, Recorded *out
     return float8_create(&options, out->model, out->parameters, &out->f8);
 }
 
+/* The sample of an evaluation is one row: a short prompt and the new tokens. Weights in f64 have no
+ * decoder. */
+static Status decoder_settle(const PlanInput *input, DType dtype, Recorded *out) {
+    const Config *config = input->config;
+    int64_t tokens = config->evaluation.sample + SAMPLE_PROMPT;
+    bool samples = config->evaluation.sample > 0 && config->data.val.count > 0;
+    if (!samples || input->evaluates || dtype == DTYPE_F64) return OK;
+    TRY(decoder_create(out->store, out->model, dtype, 1,
+                       tokens < input->model.T ? tokens : input->model.T, &out->decoder));
+    return decoder_record(out->decoder, input->target);
+}
+
 Status recorded_create(const PlanInput *input, Recorded *out) {
     DType dtype = config_dtype(input->config);
     Phases phases = plan_phases(input);
@@ -94,12 +106,14 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     TRY(float8_settle(input, step_tokens, out));
     options.f8 = out->f8;
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
+    TRY(decoder_settle(input, dtype, out));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,
                            &out->training);
 }
 
 void recorded_destroy(Recorded *recorded) {
     training_destroy(&recorded->training);
+    decoder_destroy(&recorded->decoder);
     model_destroy(&recorded->model);
     parameters_destroy(&recorded->parameters);
     store_destroy(&recorded->store);

@@ -5,6 +5,7 @@
 #include "core/perf/ceilings.h"
 #include "dist/network.h"
 #include "launch/run/phases.h"
+#include "nn/decoder.h"
 
 /* All inputs of a plan. */
 typedef struct PlanInput {
@@ -28,6 +29,7 @@ typedef struct Recorded {
     Model *model;
     Float8 *f8; /* belongs to the parameters; NULL: no products in eight bits */
     StepTensors step;
+    Decoder *decoder; /* for evaluation.sample; NULL: no samples */
     Training *training;
 } Recorded;
 

@@ -106,6 +106,7 @@ Status run_end(Run *run, Status status) {
 
 void run_close(Run *run) {
     evaluator_destroy(&run->evaluator);
+    sampler_destroy(&run->sampler);
     energy_close(&run->energy);
     saver_destroy(&run->saver);
     metrics_close(&run->metrics);

@@ -7,6 +7,7 @@
 #include "launch/run/metrics.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/run_schedule.h"
+#include "launch/run/sampler.h"
 #include "launch/run/state.h"
 
 #include <stdbool.h>
@@ -21,6 +22,7 @@ typedef struct Run {
     Metrics *metrics;
     Saver *saver;
     Evaluator *evaluator; /* NULL without data.val */
+    Sampler *sampler;     /* of rank 0; NULL: no samples */
     Progress progress;    /* the content of a checkpoint */
     double loss, norm;    /* of step loss_step */
     double saturated;     /* of the same step, nn/float8_training.h; NaN: nothing is counted */

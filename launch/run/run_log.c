@@ -9,6 +9,7 @@
 #include "nn/optim/schedule.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static Metric metric_now(Run *run) {
     return (Metric){.step = run->progress.step,
@@ -39,6 +40,18 @@ static Status evaluator_result(Run *run, Evaluation *out) {
                  (long long)run->progress.step);
 }
 
+/* On rank 0, from the weights that the evaluation has gathered. */
+static Status sample(Run *run, bool is_closing) {
+    char *text;
+    if (run->sampler == NULL) return OK;
+    TRY(sampler_run(run->sampler, &text));
+    if (!is_closing) run->progress.train_s = run_seconds(run);
+    if (text == NULL) return OK;
+    Status status = metrics_sample(run->metrics, run->progress.step, text);
+    free(text);
+    return status;
+}
+
 Status run_evaluate(Run *run, bool is_closing) {
     if (run->evaluator == NULL) return OK;
     TRY(run_results_finish(run)); /* evaluation uses the same tensors */
@@ -63,7 +76,8 @@ Status run_evaluate(Run *run, bool is_closing) {
     evaluation_details(&now, details, sizeof details);
     metrics_say(run->metrics, "step %lld | validation loss %.4f%s", (long long)progress->step,
                 readable_real(now.loss), details);
-    return metrics_write(run->metrics, &metric);
+    TRY(metrics_write(run->metrics, &metric));
+    return sample(run, is_closing);
 }
 
 static Metric step_metric(Run *run) {

@@ -79,6 +79,20 @@ static Status newer_set_aside(Run *run, const char *resume) {
     return checkpoints_set_aside(folder, run->progress.step, &run->set_aside);
 }
 
+static Status samples_open(Run *run) {
+    if (run->e.decoder == NULL) {
+        if (run->config->evaluation.sample > 0)
+            metrics_say(run->metrics, "no samples: they need data.val, and no training in float64");
+        return OK;
+    }
+    TRY(sampler_create(&run->e, &run->sampler));
+    if (sampler_note(run->sampler) == NULL)
+        return metrics_add_samples(run->metrics, run->directory, run->progress.step);
+    metrics_say(run->metrics, "%s", sampler_note(run->sampler));
+    sampler_destroy(&run->sampler);
+    return OK;
+}
+
 static Status logs_open(Run *run, const char *resume) {
     Config resolved = config_resolved(run->e.config, &run->e.resolved);
     char *text = config_text(&resolved), path[PATH_BYTES];
@@ -93,6 +107,7 @@ static Status logs_open(Run *run, const char *resume) {
     if (run->config->logging.tensorboard)
         TRY_ELSE(status, metrics_add_events(run->metrics, run->directory, run->progress.step, text),
                  done);
+    TRY_ELSE(status, samples_open(run), done);
     TRY_ELSE(status, saver_create(&run->e, run->directory, text, &run->saver), done);
 done:
     free(text);

@@ -1,4 +1,4 @@
-#include "launch/generate/sampling.h"
+#include "nn/sampling.h"
 
 #include "core/rng.h"
 

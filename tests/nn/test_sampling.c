@@ -1,6 +1,6 @@
 /* Sampling: which tokens top-k and top-p keep, and how often each is drawn. */
 #include "core/rng.h"
-#include "launch/generate/sampling.h"
+#include "nn/sampling.h"
 #include "tests/harness.h"
 
 #include <math.h>
