@@ -3,11 +3,11 @@
 #include "core/base/file.h"
 #include "launch/base/crc32c.h"
 #include "launch/base/protobuf.h"
+#include "launch/base/utc.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct EventFile {
@@ -61,10 +61,8 @@ static Status record_write(EventFile *f, const void *data, uint64_t size) {
 }
 
 static void event_begin(int64_t step, ProtoMessage *event) {
-    struct timespec now;
     proto_begin(event);
-    clock_gettime(CLOCK_REALTIME, &now); /* TensorBoard's axis of time */
-    proto_double(event, EVENT_WALL_TIME, (double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
+    proto_double(event, EVENT_WALL_TIME, utc_seconds());
     proto_int(event, EVENT_STEP, step);
 }
 
@@ -94,7 +92,7 @@ Status event_file_create(const char *directory, int64_t resumed_step, EventFile 
     if (f == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an event file");
     gethostname(host, sizeof host - 1);
     snprintf(f->path, sizeof f->path, "%s/events.out.tfevents.%010lld.%s.%d", directory,
-             (long long)time(NULL), host, (int)getpid());
+             (long long)utc_seconds(), host, (int)getpid());
     f->fd = -1;
     TRY(file_open_append(f->path, &f->fd));
     return start_write(f, resumed_step);

@@ -97,10 +97,10 @@ Status run_end(Run *run, Status status) {
     if (failed(status) && status.code != STATUS_STOPPED) return status;
     TRY(summarized);
     RunEnd end = run_next_end(&run->e.config->training.stop, run_position(run));
-    metrics_say(run->metrics, "%s%s%s: %lld steps, %lld tokens, %.1f s; the run is in %s", outcome,
-                failed(status) ? "" : " by ", failed(status) ? "" : end.rule,
+    metrics_say(run->metrics, "%s: %lld steps, %lld tokens, %.1f s%s%s; the run is in %s", outcome,
                 (long long)run->progress.step, (long long)run->progress.tokens,
-                run->progress.train_s, run->directory);
+                run->progress.train_s, failed(status) ? "" : ", the end by ",
+                failed(status) ? "" : end.rule, run->directory);
     return status;
 }
 
