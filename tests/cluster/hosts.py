@@ -38,8 +38,8 @@ TOOLS = {"ip": "iproute2", "tc": "iproute2", "unshare": "util-linux", "nsenter":
          "sshd": "openssh-server", "nft": "nftables", "mpirun": "openmpi-bin"}
 HOST_NAMESPACES = ["--net", "--uts", "--ipc", "--mount", "--pid", "--time"]
 
-# The first process of a host. Its file systems are private before anything else is mounted. What
-# lies in /tmp and must be visible everywhere is moved onto the private /tmp.
+# The first process of a host. Its file systems are private before anything else is mounted. Folders
+# in /tmp and /dev/shm that must be visible everywhere are moved onto the private ones.
 BOOT = r"""
 set -e
 dir=$1 name=$2 address=$3
@@ -50,7 +50,9 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/sshd /run/kept
 n=0
 for kept in "$dir" "$@"; do
-  case $kept in /tmp/*) mkdir -p /run/kept/$n; mount --bind "$kept" /run/kept/$n ;; esac
+  case $kept in
+    /tmp/* | /dev/shm/*) mkdir -p /run/kept/$n; mount --bind "$kept" /run/kept/$n ;;
+  esac
   n=$((n + 1))
 done
 mount -t tmpfs -o mode=1777 tmpfs /tmp
@@ -193,7 +195,7 @@ class Host:
 class Hosts:
     """Hosts 1..n. `cpus[i]`: a list for taskset; `clocks[i]`: seconds that a host's real-time clock
     is ahead; `delay` seconds each way and `loss` (a share of packets) on the cables of all hosts
-    but the first. `folders` of the machine's /tmp stay visible, as the checkout does."""
+    but the first. `folders` in /tmp or /dev/shm stay visible, as does the checkout."""
 
     def __init__(self, n, cpus=(), clocks=(), delay=0.0, loss=0.0, folders=()):
         require()

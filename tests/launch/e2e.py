@@ -253,9 +253,12 @@ def start(arguments, ranks=0, **environment):
     """Starts a program, under mpirun if ranks is not 0."""
     program, *rest = arguments
     command = [os.path.join(PROGRAMS, program), *rest]
+    base = ENVIRONMENT
     if ranks:
         command = ["mpirun", "-np", str(ranks), *command]
-    return Job(command, dict(ENVIRONMENT, **environment))
+    elif program not in ("sweep", "supervise"):  # which start mpirun
+        base = mpirun.without(ENVIRONMENT)
+    return Job(command, dict(base, **environment))
 
 
 def run(*arguments, ranks=0, **environment):
