@@ -41,7 +41,7 @@ struct QuantizeParams {
 };
 
 template <typename T>
-struct Chunk {
+struct Pack {
     uint4 words[CHUNK * sizeof(T) / sizeof(uint4)];
 
     __device__ __forceinline__ void load(const T *from) {
@@ -167,7 +167,7 @@ struct Found {
 
 /* The codes of a chunk. */
 template <typename T, bool E5M2, QuantizeValues VALUES, bool SUMS>
-static __device__ __forceinline__ uint4 chunk_quantize(const Chunk<T> &x, const Chunk<T> &pre,
+static __device__ __forceinline__ uint4 chunk_quantize(const Pack<T> &x, const Pack<T> &pre,
                                                        float inverse, Found &found) {
     const float most = float8_largest(E5M2 ? DTYPE_F8E5M2 : DTYPE_F8E4M3);
     float v[CHUNK];
@@ -199,7 +199,7 @@ static __global__ void __launch_bounds__(THREADS, has_pre(VALUES) || SUMS ? 3 : 
     float inverse = 1.0f / *p.scale;
     Found found = {};
     for (int group = slot; group < rows; group += AHEAD * SLOTS) {
-        Chunk<T> x[AHEAD], pre[AHEAD];
+        Pack<T> x[AHEAD], pre[AHEAD];
 #pragma unroll
         for (int a = 0; a < AHEAD; a++) {
             int64_t i = (first + group + a * SLOTS) * p.columns + column;

@@ -1,5 +1,5 @@
 /* Every op on every device against f64, a campaign: on the CPU in f32, on the GPU in f32, f16 and
- * bf16. */
+ * bf16. sanitizers: no; tests/core/test_gradients.c and test_op_edges.c run the CPU's kernels. */
 #include "tests/gpu/op_cases_helper.h"
 
 static void run(const NamedCase *cases, int count, Device *device, DType dtype) {

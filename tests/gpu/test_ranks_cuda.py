@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ranks on separate GPUs: the loss curve of one rank, the same bits twice and after a resume, with
-and without shard_optimizer, and one reported cause if a rank fails. A rank that waits for a busy GPU
-may look lost, so it runs alone.
+and without shard_optimizer, and one reported cause if a rank fails. It runs alone, because a rank
+that waits for a busy GPU may look lost.
 sanitizers: no"""
 
 import glob
