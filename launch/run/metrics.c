@@ -35,9 +35,6 @@ struct Metrics {
     double bar_drawn;                  /* clock_seconds; limits redraws to a few a second */
 };
 
-/* How a line of JSON starts. */
-#define STEP_FIRST "{\"step\": %lld"
-
 const char *const metrics_columns[] = {"step",        "tokens",    "train_s",       "wall_s",
                                        "train/loss",  "val/loss",  "val/stderr",    "val/bpb",
                                        "lr",          "grad_norm", "tok_per_s",     "mfu",
@@ -46,22 +43,39 @@ const char *const metrics_columns[] = {"step",        "tokens",    "train_s",   
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
-/* Keeps complete lines; of records those whose leading step, read by `format`, is at most
- * `last`. */
-static char *lines_keep(const char *text, size_t size, const char *format, int64_t last,
+/* Formats of sscanf for the records of a file: the step, and the step with one more character if
+ * the record is an evaluation. */
+typedef struct RecordForm {
+    const char *step, *evaluation;
+} RecordForm;
+
+static const RecordForm json_form = {
+    "{\"step\": %lld",
+    "{\"step\": %lld, \"tokens\": %*d, \"train_s\": %*f, \"wall_s\": %*f, \"val/%1[l]"};
+static const RecordForm csv_form = {"%lld,", "%lld,%*[^,],%*[^,],%*[^,],,%1[^,]"};
+
+/* Whether the resumed run writes this record again. */
+static bool is_repeated(const char *head, const RecordForm *form, const ResumedAt *at) {
+    long long step;
+    char more[2];
+    if (sscanf(head, form->evaluation, &step, more) == 2) return step > at->evaluated_step;
+    return sscanf(head, form->step, &step) == 1 && step > at->step;
+}
+
+/* Keeps complete lines without the records that will be written again. */
+static char *lines_keep(const char *text, size_t size, const RecordForm *form, const ResumedAt *at,
                         size_t *kept) {
     char *out = malloc(size + 1);
     const char *end;
     *kept = 0;
     for (const char *line = text; out != NULL && (end = memchr(line, '\n', size)) != NULL;
          line = end + 1) {
-        long long step;
-        char head[64]; /* bounds the length that sscanf measures */
+        char head[160]; /* bounds the length that sscanf measures */
         size_t length = (size_t)(end - line) + 1;
         size -= length;
         snprintf(head, sizeof head, "%.*s", (int)(length < sizeof head ? length : sizeof head),
                  line);
-        if (sscanf(head, format, &step) == 1 && step > last) continue;
+        if (is_repeated(head, form, at)) continue;
         memcpy(out + *kept, line, length);
         *kept += length;
     }
@@ -69,13 +83,13 @@ static char *lines_keep(const char *text, size_t size, const char *format, int64
 }
 
 /* Leaves a file unchanged that cannot be read to its end. */
-static Status file_trim(const char *path, const char *format, int64_t last) {
+static Status file_trim(const char *path, const RecordForm *form, const ResumedAt *at) {
     char *text;
     size_t size, kept;
     TRY(file_refuse_link(path));
     TRY(file_read_all(path, SIZE_MAX / 4, &text, &size));
     if (text == NULL) return OK;
-    char *lines = lines_keep(text, size, format, last, &kept);
+    char *lines = lines_keep(text, size, form, at, &kept);
     free(text);
     if (lines == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to read %s", path);
     Replacement *new = NULL;
@@ -94,11 +108,11 @@ static Status file_open_log(const char *directory, const char *name, LogFile *ou
 }
 
 /* Opens a file of records without those that will be written again. */
-static Status records_open(const char *directory, const char *name, const char *format,
-                           int64_t resumed, LogFile *out) {
+static Status records_open(const char *directory, const char *name, const RecordForm *form,
+                           const ResumedAt *at, LogFile *out) {
     char path[PATH_BYTES];
     if (snprintf(path, sizeof path, "%s/%s", directory, name) < (int)sizeof path)
-        TRY(file_trim(path, format, resumed));
+        TRY(file_trim(path, form, at));
     return file_open_log(directory, name, out);
 }
 
@@ -167,14 +181,14 @@ static Status csv_prepare(const char *directory) {
     return status;
 }
 
-Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out) {
+Status metrics_open(const char *directory, ResumedAt at, Metrics **out) {
     Metrics *metrics = *out = calloc(1, sizeof **out);
     if (metrics == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for metrics");
     metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = metrics->samples.fd = -1;
     metrics->redraws = terminal_redraws();
-    TRY(records_open(directory, "metrics.jsonl", STEP_FIRST, resumed_step, &metrics->jsonl));
+    TRY(records_open(directory, "metrics.jsonl", &json_form, &at, &metrics->jsonl));
     TRY(csv_prepare(directory));
-    TRY(records_open(directory, "metrics.csv", "%lld,", resumed_step, &metrics->csv));
+    TRY(records_open(directory, "metrics.csv", &csv_form, &at, &metrics->csv));
     return file_open_log(directory, "train.log", &metrics->log);
 }
 
@@ -184,8 +198,9 @@ Status metrics_add_events(Metrics *metrics, const char *directory, int64_t resum
     return event_file_text(metrics->events, resumed_step, "config", config);
 }
 
-Status metrics_add_samples(Metrics *metrics, const char *directory, int64_t resumed_step) {
-    return records_open(directory, "samples.jsonl", STEP_FIRST, resumed_step, &metrics->samples);
+Status metrics_add_samples(Metrics *metrics, const char *directory, int64_t evaluated_step) {
+    const ResumedAt at = {evaluated_step, evaluated_step};
+    return records_open(directory, "samples.jsonl", &json_form, &at, &metrics->samples);
 }
 
 void metrics_close(Metrics **metrics) {

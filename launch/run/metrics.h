@@ -33,10 +33,16 @@ typedef struct Summary {
 
 typedef struct Metrics Metrics;
 
-/* Opens the files of the run directory to append. Drops records of steps after `resumed_step`,
- * which the resumed run writes again. Errors: STATUS_FAILURE for a file that is a link, not
- * regular or unreadable; it is not changed. */
-NODISCARD Status metrics_open(const char *directory, int64_t resumed_step, Metrics **out);
+/* The step of a resumed run, and the last step that it knows as evaluated. The latter may be less
+ * than that of the last record, which precedes the checkpoint. */
+typedef struct ResumedAt {
+    int64_t step, evaluated_step;
+} ResumedAt;
+
+/* Opens the files of the run directory to append. Drops records of later steps, and of later
+ * evaluations, which the resumed run writes again. Errors: STATUS_FAILURE for a file that is a
+ * link, not regular or unreadable; it is not changed. */
+NODISCARD Status metrics_open(const char *directory, ResumedAt at, Metrics **out);
 
 /* Adds an event file (launch/run/event_file.h), which starts with the text of the config. Errors:
  * STATUS_FAILURE. */
@@ -44,8 +50,9 @@ NODISCARD Status metrics_add_events(Metrics *metrics, const char *directory, int
                                     const char *config);
 void metrics_close(Metrics **metrics);
 
-/* Adds samples.jsonl, without the samples of later steps. Errors: those of metrics_open. */
-NODISCARD Status metrics_add_samples(Metrics *metrics, const char *directory, int64_t resumed_step);
+/* Adds samples.jsonl, without the samples after `evaluated_step`. Errors: those of metrics_open. */
+NODISCARD Status metrics_add_samples(Metrics *metrics, const char *directory,
+                                     int64_t evaluated_step);
 
 /* Appends {"step", "text"} to samples.jsonl, and shows the text. Errors: STATUS_FAILURE naming the
  * file; STATUS_OUT_OF_MEMORY. */

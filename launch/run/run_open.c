@@ -87,7 +87,7 @@ static Status samples_open(Run *run) {
     }
     TRY(sampler_create(&run->e, &run->sampler));
     if (sampler_note(run->sampler) == NULL)
-        return metrics_add_samples(run->metrics, run->directory, run->progress.step);
+        return metrics_add_samples(run->metrics, run->directory, run->progress.evaluated_step);
     metrics_say(run->metrics, "%s", sampler_note(run->sampler));
     sampler_destroy(&run->sampler);
     return OK;
@@ -96,6 +96,7 @@ static Status samples_open(Run *run) {
 static Status logs_open(Run *run, const char *resume) {
     Config resolved = config_resolved(run->e.config, &run->e.resolved);
     char *text = config_text(&resolved), path[PATH_BYTES];
+    const ResumedAt resumed_at = {run->progress.step, run->progress.evaluated_step};
     if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the config's text");
     Status status = OK;
     TRY_ELSE(status, newer_set_aside(run, resume), done);
@@ -103,7 +104,7 @@ static Status logs_open(Run *run, const char *resume) {
     TRY_ELSE(status, text_file_replace(path, text), done);
     snprintf(path, sizeof path, "%s/plan.json", run->directory);
     TRY_ELSE(status, memory_write(&run->e, path), done);
-    TRY_ELSE(status, metrics_open(run->directory, run->progress.step, &run->metrics), done);
+    TRY_ELSE(status, metrics_open(run->directory, resumed_at, &run->metrics), done);
     if (run->config->logging.tensorboard)
         TRY_ELSE(status, metrics_add_events(run->metrics, run->directory, run->progress.step, text),
                  done);

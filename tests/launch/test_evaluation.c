@@ -114,7 +114,7 @@ static void an_evaluation_is_recorded_whatever_it_gave(void) {
         m.mfu = m.fp8_saturated = m.noise_scale = m.joules = m.tok_per_joule = NAN;
     char directory[4096];
     snprintf(directory, sizeof directory, "%s", path_of(""));
-    REQUIRE_OK(metrics_open(directory, 0, &metrics));
+    REQUIRE_OK(metrics_open(directory, (ResumedAt){0, -1}, &metrics));
     CHECK_OK(metrics_write(metrics, &m));
     metrics_close(&metrics);
     CHECK(last_line_is(path_of("metrics.jsonl"),

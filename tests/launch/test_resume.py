@@ -4,14 +4,16 @@
 Every checkpoint of the interrupted run is compared with that of the uninterrupted run at the same
 step by the hashes of its weights and moments, not by its loss. sanitizers: no"""
 
+import errno
 import os
 import random
 import re
 import signal
 import time
 
-from e2e import (check, checkpoints, config, equal, losses, main, metrics, no_duplicates,
+from e2e import (check, checkpoints, config, equal, losses, main, metrics, no_duplicates, run,
                  run_directory, start, states, summary, train, tree)
+from injected import injected
 
 STEPS = 150
 rng = random.Random()
@@ -125,6 +127,18 @@ def from_a_checkpoint_that_is_named():
     equal(sorted(states(checkpoints(run_directory("named")))),
           list(range(STEPS // 2 + 1, STEPS + 1)), "steps")
     equal(states(checkpoints(run_directory("named"))[-1:])[STEPS], wanted[STEPS], "the last state")
+
+
+def an_evaluation_that_no_checkpoint_knows_is_recorded_once():
+    """The last evaluation is recorded, then the checkpoint of its step is written again."""
+    path, directory = config("unsaved"), run_directory("unsaved")
+    done = run("train", path, **injected("rename:step_00000010:2:%d" % errno.EIO))
+    equal(done.code, 1, repr(done))
+    evaluated = lambda: [record["step"] for record in metrics(directory) if "val/loss" in record]
+    equal(evaluated(), [10], "before: %r" % done)
+    train(path)
+    equal(evaluated(), [10], "after the resume")
+    no_duplicates(directory)
 
 
 def a_run_that_is_done_stays_as_it_is():
@@ -297,6 +311,7 @@ if __name__ == "__main__":
     main(one_rank_cut_in_every_way, two_ranks_cut_in_every_way,
          steps_between_checkpoints_are_done_again, killed_again_and_again,
          in_double_precision_and_with_evaluation, from_a_checkpoint_that_is_named,
+         an_evaluation_that_no_checkpoint_knows_is_recorded_once,
          a_run_that_is_done_stays_as_it_is, a_raised_stop_rule_goes_on, what_may_change_freely,
          another_config_is_refused_field_by_field,
          a_named_checkpoint_of_another_config_writes_nothing, cut_before_the_first_checkpoint,

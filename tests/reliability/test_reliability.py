@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""What interrupts a run must not cost what it has saved: kills at random moments, system calls that
+fail, and memory and descriptors over many steps.
+
+usage: tests/reliability/test_reliability.py [COUNT]     COUNT cases of each kind (3)
+environment: SEED of the random moments and cases (1)
+sanitizers: no"""
+
+import errno
+import functools
+import itertools
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "launch"))
+
+from e2e import (WORK, check, checkpoints, config, corpus, equal, losses, main, no_duplicates, run,
+                 run_directory, start, states, text, train)
+from injected import injected
+
+COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+rng = random.Random(int(os.environ.get("SEED", "1")))
+
+
+# ---- kill -9 at random moments -------------------------------------------------------------------
+
+STEPS = 60
+
+
+@functools.lru_cache(None)
+def whole(ranks):
+    """The seconds, the losses and the state after each step of a run that nothing interrupts."""
+    name = "whole_%d" % ranks
+    done = train(config(name, training__stop={"steps": STEPS}), ranks=ranks)
+    return done.seconds, losses(run_directory(name)), states(checkpoints(run_directory(name)))
+
+
+def newest(directory, wanted, least):
+    """The step of the newest checkpoint, which is at least `least`; all that exist are whole."""
+    paths = checkpoints(directory)
+    got = states(paths) if paths else {}
+    for step, state in got.items():
+        equal(state, wanted[step], "%s: the state after step %d" % (directory, step))
+    last = max(got, default=0)
+    check(last >= least, "%s: step %d is lost, %d is the newest" % (directory, least, last))
+    return last
+
+
+def kill_once(path, ranks, seconds):
+    """Kills a rank after a random part of `seconds`. Returns the run if it was done before."""
+    job = start(["train", path], ranks)
+    time.sleep(rng.uniform(0, seconds))
+    job_pid = job.process.pid
+    with open("/proc/%d/task/%d/children" % (job_pid, job_pid)) as file:
+        children = [int(pid) for pid in file.read().split()]
+    try:
+        os.kill(rng.choice(children) if ranks and children else job_pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    done = job.end()
+    return done if "\ndone: " in done.out else None
+
+
+def killed(ranks, kills):
+    seconds, wanted_losses, wanted = whole(ranks)
+    done = None
+    for i in range(kills):
+        if i == 0 or done:
+            name = "killed_%d_%d" % (ranks, i)
+            path, directory = config(name, training__stop={"steps": STEPS},
+                                     checkpoint__keep=2), run_directory(name)
+            at = 0
+        done = kill_once(path, ranks, seconds)
+        at = newest(directory, wanted, at)
+        if done or i == kills - 1:
+            train(path, ranks=ranks)
+            equal(newest(directory, wanted, STEPS), STEPS, "the last step")
+            equal(losses(directory), wanted_losses, "losses")
+            no_duplicates(directory)
+            shutil.rmtree(directory)
+
+
+def one_rank_killed_at_random_moments():
+    killed(0, COUNT)
+
+
+def two_ranks_killed_at_random_moments():
+    killed(2, COUNT // 2 + 1)
+
+
+# ---- system calls that fail ----------------------------------------------------------------------
+
+CALLS = ("open", "read", "write", "fsync", "rename", "close", "flock", "truncate", "mkdir", "list")
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE)
+FAILURES = (0, 1, 65, 71, 78)
+
+
+def faults(part):
+    """COUNT random faults, CALL:PART:WHEN:ERRNO. A number of calls that is not reached is none."""
+    cases = list(itertools.product(CALLS, range(1, 25), ("", "+"), ERRORS))
+    rng.shuffle(cases)
+    return ["%s:%s:%d%s:%d" % (call, part, when, once, error)
+            for call, when, once, error in cases[:COUNT]]
+
+
+def ends_properly(done, fault):
+    """With a documented exit code, and a failure with exactly one line."""
+    check(done.code in FAILURES, "%s: %r" % (fault, done))
+    if done.code != 0:
+        check(len(done.errors()) == 1, "%s: error lines: %r" % (fault, done))
+
+
+def a_training_run_with_failing_calls():
+    name, steps = "faulty", {"training__stop": {"steps": 4}, "checkpoint__keep": 2}
+    _, _, wanted = whole(0)
+    path, directory = config(name, **steps), run_directory(name)
+    begun = directory + "_begun"
+    train(path, "training.stop.steps=2")
+    os.rename(directory, begun)
+    for fault in faults(directory):
+        shutil.copytree(begun, directory)
+        ends_properly(run("train", path, **injected(fault)), fault)
+        newest(directory, wanted, 2)
+        train(path)
+        equal(newest(directory, wanted, 4), 4, fault)
+        no_duplicates(directory)
+        shutil.rmtree(directory)
+
+
+def prepare_with_failing_calls():
+    source, out = os.path.join(WORK, "source.txt"), os.path.join(WORK, "prepared")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(text(20000))
+    equal(run("prepare", source, "--out=" + out).code, 0, "prepare")
+    read = lambda name: open(os.path.join(out, name), "rb").read()
+    wanted = {name: read(name) for name in sorted(os.listdir(out))}
+    for fault in faults(out):
+        done = run("prepare", source, "--out=" + out, **injected(fault))
+        ends_properly(done, fault)
+        equal(sorted(os.listdir(out)), sorted(wanted), "%s: files: %r" % (fault, done))
+        for name, content in wanted.items():
+            check(read(name) == content, "%s: %s has changed: %r" % (fault, name, done))
+
+
+def a_sweep_with_failing_calls():
+    base = config("swept", training__stop={"steps": 2}, checkpoint__interval="2 steps")
+    directory = run_directory("study")
+    path = os.path.join(WORK, "study.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("extends: %s\nname: study\noutput: %s\nsweep: {seed: [1, 2]}\n" %
+                   (base, directory))
+    for fault in faults(directory):
+        done = run("sweep", path, "--local", **injected(fault))
+        check(done.code in FAILURES, "%s: %r" % (fault, done))
+        check(done.code == 0 or done.errors(), "%s: nothing is said: %r" % (fault, done))
+        # Its message asks for more retries if the fault has used up those of the study.
+        again = run("sweep", path, "--local", "launch.retries=20")
+        equal(again.code, 0, "%s, then without: %r\nfirst: %r" % (fault, again, done))
+        shutil.rmtree(directory)
+
+
+# ---- memory and descriptors ----------------------------------------------------------------------
+
+def use_of(pid):
+    """Anonymous KiB and open descriptors."""
+    with open("/proc/%d/status" % pid, encoding="utf-8") as file:
+        resident = int(re.search(r"RssAnon:\s+(\d+)", file.read()).group(1))
+    return resident, len(os.listdir("/proc/%d/fd" % pid))
+
+
+def memory_and_descriptors_stay():
+    """Every step logs, evaluates and saves."""
+    steps = 40 * COUNT
+    path = config("flat", training__stop={"steps": steps}, checkpoint__keep=2,
+                  evaluation__interval=1)
+    job = start(["train", path])
+    uses = []
+    for at in (steps // 3, steps - 1):
+        job.wait_for(r"(?m)^step %d/" % at)
+        uses.append(use_of(job.process.pid))
+    equal(job.end(600).code, 0, "exit code")
+    (before, files_before), (after, files_after) = uses
+    print("    %d steps: RssAnon %d, then %d KiB; descriptors %d, then %d" %
+          (steps, before, after, files_before, files_after))
+    check(after - before < 1024, "%d KiB more" % (after - before))
+    check(abs(files_after - files_before) <= 3, "%d, then %d descriptors" %
+          (files_before, files_after))  # a save or a log may be open
+
+
+if __name__ == "__main__":
+    corpus()
+    main(one_rank_killed_at_random_moments, two_ranks_killed_at_random_moments,
+         a_training_run_with_failing_calls, prepare_with_failing_calls,
+         a_sweep_with_failing_calls, memory_and_descriptors_stay)
