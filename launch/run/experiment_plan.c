@@ -38,7 +38,7 @@ static Status plan(Experiment *e, Probes *probes) {
 
 /* Hosts are like this machine, and their ranks share its cores. */
 static void cores_share(Experiment *e) {
-    double per_host = (double)(experiment_ranks(e) / e->plan.hosts);
+    double per_host = (double)experiment_ranks(e) / (double)e->plan.hosts;
     e->ceilings.flops /= per_host;
     e->ceilings.bytes /= per_host;
 }
