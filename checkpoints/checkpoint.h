@@ -86,13 +86,14 @@ typedef struct CheckpointKeep {
 NODISCARD Status checkpoint_save(const CheckpointContents *contents, const char *dir, int64_t step,
                                  CheckpointKeep keep);
 
-/* Writes the image as DIR/step_%08d.h5; it is durable when this returns. Then removes the oldest
- * checkpoints up to this step beyond `keep`, but never the new one, nor a file without a valid
- * trailer of its step. Such a file at the name of the new one is moved aside
- * (replacement_set_aside). Removes temporary files of dead writers. Uses no HDF5, so it may run on
- * a different thread than the snapshot. Errors: STATUS_FAILURE (disk full and so on); older
- * checkpoints are then unchanged and no temporary file remains. */
-NODISCARD Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step,
+/* Writes the image as DIR/step_%08d.h5; it is durable when this returns. Then points the link
+ * DIR/best.h5 at the checkpoint of step keep.best, and removes the oldest checkpoints up to this
+ * step beyond `keep`, but never the new one, nor a file without a valid trailer of its step. Such a
+ * file at the name of the new one is moved aside (replacement_set_aside). Removes temporary files
+ * of dead writers. Uses no HDF5, so it may run on a different thread than the snapshot. Errors:
+ * STATUS_FAILURE (disk full and so on); older checkpoints are then unchanged and no temporary file
+ * remains. */
+NODISCARD Status checkpoint_write(const CheckpointImage *image, const char *dir, int64_t step,
                                   CheckpointKeep keep);
 
 /* Moves the checkpoints after step `last` aside (replacement_set_aside); *n = their number. Errors:

@@ -11,7 +11,9 @@ enum { TRAILER_BYTES = 56, STEP_NAME_BYTES = 32 };
 struct CheckpointImage {
     unsigned char *bytes;
     size_t capacity;
-    size_t size; /* of the HDF5 image, which the trailer follows */
+    size_t size;    /* of the HDF5 image; 0: there is no snapshot */
+    size_t *places; /* (n_places), offsets of the tensors' data */
+    int64_t n_places;
 };
 
 typedef struct Trailer {
@@ -31,7 +33,12 @@ NODISCARD Status trailer_read(int fd, const char *path, Trailer *out);
  * exist. */
 NODISCARD Status trailer_verify(const char *path, Trailer *out);
 
-void hash_canonical(const void *data, size_t bytes, unsigned char out[16]);
+/* The hash of an image, piece by piece. hash_begin returns NULL if memory is out; hash_end writes
+ * the canonical form and frees the state. */
+typedef struct XXH3_state_s ImageHash;
+ImageHash *hash_begin(void);
+void hash_add(ImageHash *hash, const void *data, size_t bytes);
+void hash_end(ImageHash *hash, unsigned char out[16]);
 
 /* Formats "step_00000012.h5", and parses it; false if the name has another form. */
 void step_name(int64_t step, char out[STEP_NAME_BYTES]);

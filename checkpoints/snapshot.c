@@ -1,14 +1,18 @@
 /* The snapshot: HDF5's core driver builds the file in a buffer of this module. The driver's memory
  * callbacks return one preallocated buffer, so nothing is copied twice, and nothing is allocated
- * from the second snapshot on. */
+ * from the second snapshot on. HDF5 allocates the tensors; all threads then copy them to their
+ * places, which takes half the time of H5Dwrite on two cores. */
 #include "checkpoints/file_layout.h"
 
 #include "core/base/checked.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { INCREMENT = 64 << 10, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
+_Static_assert(BYTE_ORDER == LITTLE_ENDIAN, "tensors are copied into a little-endian file");
+
+enum { INCREMENT = 64 << 10, PIECE_BYTES = 4 << 20, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
 
 /* A dataset's object header takes 272 bytes and its link about 64 (a node for 4 to 8 links, a heap
  * that doubles); an attribute takes less. */
@@ -72,6 +76,7 @@ void checkpoint_image_touch(CheckpointImage *image) { memset(image->bytes, 0, im
 void checkpoint_image_destroy(CheckpointImage **image) {
     if (*image == NULL) return;
     free((*image)->bytes);
+    free((*image)->places);
     free(*image);
     *image = NULL;
 }
@@ -121,24 +126,40 @@ static hid_t access_create(CheckpointImage *image) {
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-/* Creates a contiguous dataset without fill values, allocated at once. */
-static Status dataset_write(hid_t place, const char *name, hid_t file_type, hid_t memory_type,
-                            hid_t space, const void *data) {
+/* Creates a contiguous dataset without fill values, allocated at once. -1 on failure. */
+static hid_t dataset_create(hid_t place, const char *name, hid_t type, hid_t space) {
     hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(plan, false); /* the same state gives the same file */
     H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
     H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY);
-    hid_t set = H5Dcreate2(place, name, file_type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
-    herr_t wrote = set < 0 ? -1 : H5Dwrite(set, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
-    Status status = OK;
-    if (wrote < 0)
-        status = ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", name, hdf5_reason());
-    if (set >= 0) H5Dclose(set);
+    hid_t set = H5Dcreate2(place, name, type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
     H5Pclose(plan);
+    return set;
+}
+
+static Status cannot_store(const char *name) {
+    return ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", name, hdf5_reason());
+}
+
+/* *place: offset of the data in the image. `is_last`: writes them, which extends the image to them;
+ * HDF5 would otherwise clear it to its end. */
+static Status tensor_allocate(hid_t file, const CheckpointTensor *tensor, hid_t space, bool is_last,
+                              size_t *place) {
+    hid_t set = dataset_create(file, tensor->name, dtype_file_type(tensor->dtype), space);
+    haddr_t at = set < 0 ? HADDR_UNDEF : H5Dget_offset(set);
+    herr_t wrote = set < 0 ? -1 : 0;
+    if (set >= 0 && is_last) {
+        wrote = H5Dwrite(set, dtype_memory_type(tensor->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                         tensor->data);
+    }
+    Status status = wrote < 0 ? cannot_store(tensor->name) : OK;
+    if (set >= 0) H5Dclose(set);
+    *place = at == HADDR_UNDEF ? 0 : (size_t)at; /* undefined if it has no elements */
     return status;
 }
 
-static Status tensor_write(hid_t file, const CheckpointTensor *tensor) {
+static Status tensor_create(hid_t file, const CheckpointTensor *tensor, bool is_last,
+                            size_t *place) {
     size_t count;
     TRY(element_count(tensor, &count));
     if (dtype_file_type(tensor->dtype) < 0) {
@@ -155,8 +176,7 @@ static Status tensor_write(hid_t file, const CheckpointTensor *tensor) {
     for (int i = 0; i < tensor->n_dims; i++) shape[i] = (hsize_t)tensor->shape[i];
     hid_t space =
         tensor->n_dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(tensor->n_dims, shape, NULL);
-    Status status = dataset_write(file, tensor->name, dtype_file_type(tensor->dtype),
-                                  dtype_memory_type(tensor->dtype), space, tensor->data);
+    Status status = tensor_allocate(file, tensor, space, is_last, place);
     H5Sclose(space);
     return status;
 }
@@ -171,10 +191,7 @@ static Status number_write(hid_t file, const CheckpointValue *value) {
         wrote = is_integer ? H5Awrite(attribute, H5T_NATIVE_INT64, &value->i64)
                            : H5Awrite(attribute, H5T_NATIVE_DOUBLE, &value->f64);
     }
-    Status status = OK;
-    if (wrote < 0)
-        status =
-            ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", value->name, hdf5_reason());
+    Status status = wrote < 0 ? cannot_store(value->name) : OK;
     if (attribute >= 0) H5Aclose(attribute);
     H5Sclose(space);
     return status;
@@ -184,20 +201,38 @@ static Status text_write(hid_t group, const CheckpointValue *value) {
     hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
     H5Tset_size(type, strlen(value->text) + 1);
     H5Tset_cset(type, H5T_CSET_UTF8);
-    Status status = dataset_write(group, value->name, type, type, space, value->text);
+    hid_t set = dataset_create(group, value->name, type, space);
+    herr_t wrote = set < 0 ? -1 : H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->text);
+    Status status = wrote < 0 ? cannot_store(value->name) : OK;
+    if (set >= 0) H5Dclose(set);
     H5Sclose(space);
     H5Tclose(type);
     return status;
 }
 
-static Status contents_write(hid_t file, hid_t texts, const CheckpointContents *contents) {
+static Status contents_create(hid_t file, hid_t texts, const CheckpointContents *contents,
+                              size_t *places) {
     for (int64_t i = 0; i < contents->n_values; i++) {
         const CheckpointValue *value = &contents->values[i];
         TRY(value->kind == CHECKPOINT_TEXT ? text_write(texts, value) : number_write(file, value));
     }
     for (int64_t i = 0; i < contents->n_tensors; i++)
-        TRY(tensor_write(file, &contents->tensors[i]));
+        TRY(tensor_create(file, &contents->tensors[i], i == contents->n_tensors - 1, &places[i]));
     return OK;
+}
+
+static void tensors_copy(CheckpointImage *image, const CheckpointContents *contents) {
+#pragma omp parallel if (image->size > PIECE_BYTES)
+    for (int64_t i = 0; i < contents->n_tensors; i++) {
+        const CheckpointTensor *tensor = &contents->tensors[i];
+        const char *from = tensor->data;
+        unsigned char *to = image->bytes + image->places[i];
+        size_t bytes = dtype_size(tensor->dtype);
+        for (int d = 0; d < tensor->n_dims; d++) bytes *= (size_t)tensor->shape[d];
+#pragma omp for schedule(dynamic) nowait
+        for (size_t at = 0; at < bytes; at += PIECE_BYTES)
+            memcpy(to + at, from + at, bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES);
+    }
 }
 
 /* The image ends at HDF5's last allocation, before the end of the driver's last increment. The
@@ -210,9 +245,17 @@ static Status file_finish(hid_t file, CheckpointImage *image) {
     return OK;
 }
 
-Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents) {
-    hdf5_begin();
-    image->size = 0;
+static Status places_reserve(CheckpointImage *image, int64_t n) {
+    if (n <= image->n_places) return OK;
+    size_t *grown = realloc(image->places, (size_t)n * sizeof *grown);
+    if (grown == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint");
+    image->places = grown;
+    image->n_places = n;
+    return OK;
+}
+
+/* Builds the file without its tensors' data. */
+static Status file_build(CheckpointImage *image, const CheckpointContents *contents) {
     hid_t texts = -1, access = access_create(image);
     hid_t file = access < 0 ? -1 : H5Fcreate("checkpoint", H5F_ACC_TRUNC, H5P_DEFAULT, access);
     if (file >= 0) texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
@@ -220,7 +263,7 @@ Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *con
     if (texts < 0) {
         status = ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", hdf5_reason());
     } else {
-        status = contents_write(file, texts, contents);
+        status = contents_create(file, texts, contents, image->places);
         H5Gclose(texts);
     }
     if (!failed(status)) status = file_finish(file, image);
@@ -228,11 +271,17 @@ Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *con
         status = ERROR(STATUS_FAILURE, "checkpoint: cannot close the image: %s", hdf5_reason());
     }
     if (access >= 0) H5Pclose(access);
-    if (!failed(status) && !image_reserve(image, image->size + TRAILER_BYTES)) {
-        status =
-            ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint of %zu bytes", image->size);
-    }
+    if (failed(status)) image->size = 0;
     return status;
+}
+
+Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents) {
+    hdf5_begin();
+    image->size = 0;
+    TRY(places_reserve(image, contents->n_tensors));
+    TRY(file_build(image, contents));
+    tensors_copy(image, contents);
+    return OK;
 }
 
 Status checkpoint_save(const CheckpointContents *contents, const char *dir, int64_t step,

@@ -42,10 +42,21 @@ bool trailer_decode(const unsigned char bytes[TRAILER_BYTES], Trailer *out) {
     return true;
 }
 
-void hash_canonical(const void *data, size_t bytes, unsigned char out[16]) {
+ImageHash *hash_begin(void) {
+    XXH3_state_t *state = XXH3_createState();
+    if (state != NULL) XXH3_128bits_reset(state);
+    return state;
+}
+
+void hash_add(ImageHash *hash, const void *data, size_t bytes) {
+    XXH3_128bits_update(hash, data, bytes);
+}
+
+void hash_end(ImageHash *hash, unsigned char out[16]) {
     XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, bytes));
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));
     memcpy(out, canonical.digest, 16);
+    XXH3_freeState(hash);
 }
 
 static Status read_at(int fd, const char *path, void *to, size_t bytes, size_t at) {
@@ -78,18 +89,27 @@ Status trailer_read(int fd, const char *path, Trailer *out) {
     return OK;
 }
 
-static Status hash_check(int fd, const char *path, const Trailer *trailer, XXH3_state_t *state,
-                         void *buffer) {
-    XXH3_128bits_reset(state);
-    for (size_t done = 0; done < trailer->image_bytes;) {
-        size_t left = trailer->image_bytes - done, n = left < READ_BYTES ? left : READ_BYTES;
+static Status content_hash(int fd, const char *path, uint64_t bytes, ImageHash *hash,
+                           void *buffer) {
+    for (size_t done = 0; done < bytes;) {
+        size_t left = bytes - done, n = left < READ_BYTES ? left : READ_BYTES;
         TRY(read_at(fd, path, buffer, n, done));
-        XXH3_128bits_update(state, buffer, n);
+        hash_add(hash, buffer, n);
         done += n;
     }
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
-    if (memcmp(canonical.digest, trailer->hash, sizeof trailer->hash) == 0) return OK;
+    return OK;
+}
+
+static Status content_check(int fd, const char *path, const Trailer *trailer) {
+    unsigned char found[16] = {0};
+    ImageHash *hash = hash_begin();
+    void *buffer = malloc(READ_BYTES);
+    Status status = hash != NULL && buffer != NULL
+                        ? content_hash(fd, path, trailer->image_bytes, hash, buffer)
+                        : ERROR(STATUS_OUT_OF_MEMORY, "out of memory to check %s", path);
+    free(buffer);
+    if (hash != NULL) hash_end(hash, found);
+    if (failed(status) || memcmp(found, trailer->hash, sizeof found) == 0) return status;
     return ERROR(STATUS_DATA,
                  "%s: damaged: its contents do not match their hash; use an older checkpoint",
                  path);
@@ -99,17 +119,8 @@ Status trailer_verify(const char *path, Trailer *out) {
     int fd;
     TRY(file_open_regular(path, &fd));
     if (fd < 0) return ERROR(STATUS_DATA, "%s: no such file", path);
-    XXH3_state_t *state = XXH3_createState();
-    void *buffer = malloc(READ_BYTES);
-    Status status = OK;
-    if (state == NULL || buffer == NULL) {
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory to check %s", path);
-    } else {
-        status = trailer_read(fd, path, out);
-        if (!failed(status)) status = hash_check(fd, path, out, state, buffer);
-    }
-    free(buffer);
-    XXH3_freeState(state);
+    Status status = trailer_read(fd, path, out);
+    if (!failed(status)) status = content_check(fd, path, out);
     file_close(fd);
     return status;
 }

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+enum { PIECE_BYTES = 4 << 20 };
 
 void step_name(int64_t step, char out[STEP_NAME_BYTES]) {
     snprintf(out, STEP_NAME_BYTES, "step_%08lld.h5", (long long)step);
@@ -97,6 +100,34 @@ static Status oldest_remove(const char *dir, int64_t newest, CheckpointKeep keep
     return status;
 }
 
+/* Whether `path` is a link to a checkpoint beside it, as best_link makes them. */
+static bool is_best_link(const char *path) {
+    char target[STEP_NAME_BYTES + 1];
+    int64_t step;
+    ssize_t bytes = readlink(path, target, sizeof target - 1);
+    if (bytes < 0) return false;
+    target[bytes] = '\0';
+    return step_parse(target, &step);
+}
+
+/* Points DIR/best.h5 at the checkpoint of step `best`; removes the link if there is none. A failed
+ * link, and one at whose name something else exists, is tried again next time. */
+static void best_link(const char *dir, int64_t best) {
+    char link[PATH_MAX], new[PATH_MAX], checkpoint[PATH_MAX], name[STEP_NAME_BYTES];
+    struct stat info;
+    if (snprintf(link, sizeof link, "%s/best.h5", dir) >= (int)sizeof link ||
+        snprintf(new, sizeof new, "%s/.best.h5.hourglass", dir) >= (int)sizeof new)
+        return;
+    if (lstat(link, &info) == 0 && !is_best_link(link)) return;
+    if (best < 0 || failed(path_of(dir, best, checkpoint)) || !is_ours(checkpoint, best)) {
+        file_remove(link);
+        return;
+    }
+    step_name(best, name);
+    if (is_best_link(new)) file_remove(new);
+    if (symlink(name, new) == 0 && file_rename(new, link) != 0) file_remove(new);
+}
+
 static Status write_failed(const char *path, size_t bytes, CheckpointKeep keep, int error) {
     if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
         return ERROR(STATUS_FAILURE,
@@ -111,34 +142,53 @@ static Status write_failed(const char *path, size_t bytes, CheckpointKeep keep, 
         path, bytes, strerror(error), beside, keep.newest + beside);
 }
 
+/* Hashes and writes piece by piece, so that the disk works while the next piece is hashed. */
+static Status image_write(Replacement *new, const CheckpointImage *image, ImageHash *hash) {
+    for (size_t at = 0; at < image->size;) {
+        size_t left = image->size - at, n = left < PIECE_BYTES ? left : PIECE_BYTES;
+        hash_add(hash, image->bytes + at, n);
+        TRY(replacement_write(new, image->bytes + at, n));
+        file_start_sync(replacement_fd(new));
+        at += n;
+    }
+    return OK;
+}
+
+static Status file_write(Replacement *new, const CheckpointImage *image, int64_t step) {
+    Trailer trailer = {.image_bytes = image->size, .step = step};
+    unsigned char encoded[TRAILER_BYTES];
+    ImageHash *hash = hash_begin();
+    if (hash == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to write a checkpoint");
+    Status status = image_write(new, image, hash);
+    hash_end(hash, trailer.hash);
+    if (failed(status)) return status;
+    trailer_encode(&trailer, encoded);
+    return replacement_write(new, encoded, sizeof encoded);
+}
+
 /* A file of this name that is not a checkpoint of this step belongs to someone else or is damaged;
  * it is moved aside. */
-static Status file_replace(const char *path, int64_t step, const void *bytes, size_t n,
+static Status file_replace(const char *path, int64_t step, const CheckpointImage *image,
                            CheckpointKeep keep) {
     Replacement *new;
     TRY(replacement_begin(path, &new));
-    Status status = replacement_write(new, bytes, n);
+    Status status = file_write(new, image, step);
     if (!failed(status) && !is_ours(path, step)) status = replacement_set_aside(path, NULL, 0);
     if (!failed(status)) status = replacement_commit(new);
     int error = replacement_error(new);
     replacement_destroy(&new);
-    return failed(status) && error != 0 ? write_failed(path, n, keep, error) : status;
+    if (!failed(status) || error == 0) return status;
+    return write_failed(path, image->size + TRAILER_BYTES, keep, error);
 }
 
-static void image_seal(CheckpointImage *image, int64_t step) {
-    Trailer trailer = {.image_bytes = image->size, .step = step};
-    hash_canonical(image->bytes, image->size, trailer.hash);
-    trailer_encode(&trailer, image->bytes + image->size);
-}
-
-Status checkpoint_write(CheckpointImage *image, const char *dir, int64_t step,
+Status checkpoint_write(const CheckpointImage *image, const char *dir, int64_t step,
                         CheckpointKeep keep) {
     char path[PATH_MAX];
     TRY(path_of(dir, step, path));
     if (image->size == 0) return ERROR(STATUS_FAILURE, "%s: there is no snapshot to write", path);
     replacement_clean(dir, NULL);
-    image_seal(image, step);
-    TRY(file_replace(path, step, image->bytes, image->size + TRAILER_BYTES, keep));
+    TRY(file_replace(path, step, image, keep));
+    best_link(dir, keep.best);
     return oldest_remove(dir, step, keep);
 }
 

@@ -271,6 +271,8 @@ bool file_notice_take(char *out, size_t capacity) {
 
 int file_sync(int fd) { return RETRIED(fsync(fd)) == 0 ? 0 : errno; }
 
+void file_start_sync(int fd) { (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 static bool is_refusal(int error) {
     return error == EINVAL || error == ENOTSUP || error == ENOSYS || error == EBADF ||
            error == EROFS;

@@ -77,6 +77,10 @@ NODISCARD Status file_cannot_write(const char *path, int error);
 /* fsync(2). Returns 0 or errno. */
 int file_sync(int fd);
 
+/* Starts to write to the disk what the file holds and the disk does not, without waiting for it. A
+ * hint: failures are ignored. */
+void file_start_sync(int fd);
+
 /* Makes the names in a directory durable. A directory that cannot be synced (EINVAL on some FUSE
  * and SMB mounts, or no permission to open it) is tolerated and recorded for file_notice_take.
  * Errors: STATUS_FAILURE (EIO, ...). */

@@ -34,7 +34,7 @@ static inline void sample_fill(Sample *s, int64_t step) {
 }
 
 /* Takes a snapshot and writes it. */
-NODISCARD static inline Status sample_write(const char *dir, int64_t step, int keep) {
+NODISCARD static inline Status sample_keep(const char *dir, int64_t step, CheckpointKeep keep) {
     static Sample sample;
     static CheckpointImage *image;
     size_t bytes;
@@ -42,7 +42,12 @@ NODISCARD static inline Status sample_write(const char *dir, int64_t step, int k
     TRY(checkpoint_image_bytes(&sample.contents, &bytes));
     if (image == NULL) TRY(checkpoint_image_create(bytes, &image));
     TRY(checkpoint_snapshot(image, &sample.contents));
-    return checkpoint_write(image, dir, step, (CheckpointKeep){keep, -1});
+    return checkpoint_write(image, dir, step, keep);
+}
+
+/* The same, without a best one. */
+NODISCARD static inline Status sample_write(const char *dir, int64_t step, int keep) {
+    return sample_keep(dir, step, (CheckpointKeep){keep, -1});
 }
 
 NODISCARD static inline Status sample_compare(const CheckpointFile *file, Arena *arena) {

@@ -26,7 +26,9 @@ static void seal(const char *path) {
     FILE *file = fopen(path, "r+b");
     CHECK(fread(image, 1, bytes, file) == bytes);
     Trailer trailer = {.image_bytes = bytes, .step = 1};
-    hash_canonical(image, bytes, trailer.hash);
+    ImageHash *hash = hash_begin();
+    hash_add(hash, image, bytes);
+    hash_end(hash, trailer.hash);
     trailer_encode(&trailer, end);
     fseek(file, 0, SEEK_END);
     CHECK(fwrite(end, 1, sizeof end, file) == sizeof end);

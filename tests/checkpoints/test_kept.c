@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static Arena arena;
@@ -42,22 +43,38 @@ static void an_unreadable_newest_is_not_passed_over(void) {
     CHECK(file == NULL);
 }
 
+/* Whether DIR/best.h5 is a link to the checkpoint of `step`; -1: nothing is there. */
+static bool links_to(const char *dir, int64_t step) {
+    char target[64], name[STEP_NAME_BYTES];
+    ssize_t n = readlink(arena_printf(&arena, "%s/best.h5", dir), target, sizeof target);
+    step_name(step, name);
+    return step < 0 ? n < 0 : n == (ssize_t)strlen(name) && strncmp(target, name, (size_t)n) == 0;
+}
+
+static void a_link_names_the_best(void) {
+    const char *dir = harness_directory(), *link = arena_printf(&arena, "%s/best.h5", dir),
+               *begun = arena_printf(&arena, "%s/.best.h5.hourglass", dir);
+    REQUIRE_OK(sample_keep(dir, 1, (CheckpointKeep){9, 1}));
+    CHECK(symlink("step_00000007.h5", begun) == 0); /* of a killed writer */
+    REQUIRE_OK(sample_keep(dir, 2, (CheckpointKeep){9, 2}));
+    CHECK(links_to(dir, 2) && lstat(begun, &(struct stat){0}) != 0);
+    REQUIRE_OK(sample_keep(dir, 3, (CheckpointKeep){9, -1}));
+    CHECK(links_to(dir, -1));
+    CHECK(symlink("mine.h5", link) == 0);
+    REQUIRE_OK(sample_keep(dir, 4, (CheckpointKeep){9, 4}));
+    char target[64];
+    CHECK(readlink(link, target, sizeof target) == 7 && memcmp(target, "mine.h5", 7) == 0);
+}
+
 static void the_best_stays_beside_the_newest(void) {
-    static Sample sample;
     const char *dir = harness_directory();
-    CheckpointImage *image;
-    size_t bytes;
-    sample_fill(&sample, 1);
-    REQUIRE_OK(checkpoint_image_bytes(&sample.contents, &bytes));
-    REQUIRE_OK(checkpoint_image_create(bytes, &image));
     for (int64_t step = 1; step <= 6; step++) {
-        REQUIRE_OK(checkpoint_snapshot(image, &sample.contents));
-        REQUIRE_OK(checkpoint_write(image, dir, step, (CheckpointKeep){2, step < 5 ? 2 : 5}));
+        REQUIRE_OK(sample_keep(dir, step, (CheckpointKeep){2, step < 5 ? 2 : 5}));
         CHECK(exists(path_of(dir, step)));
+        CHECK(links_to(dir, step < 2 ? -1 : step < 5 ? 2 : 5));
         CHECK(step < 2 || exists(path_of(dir, 2)) == (step < 5));
     }
     CHECK(!exists(path_of(dir, 4)) && exists(path_of(dir, 5)) && exists(path_of(dir, 6)));
-    checkpoint_image_destroy(&image);
 }
 
 static void the_abandoned_are_moved_aside(void) {
@@ -79,6 +96,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(an_unreadable_newest_is_not_passed_over),
         TEST(the_best_stays_beside_the_newest),
+        TEST(a_link_names_the_best),
         TEST(the_abandoned_are_moved_aside),
     };
     int code = harness_run(argc, argv, "kept", tests, COUNT(tests));

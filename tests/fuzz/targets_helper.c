@@ -164,7 +164,10 @@ static void run_checkpoint(const uint8_t *data, size_t size) {
     uint8_t *sealed = realloc(text_of(data, size), size + TRAILER_BYTES);
     if (sealed == NULL) abort();
     Trailer trailer = {.image_bytes = size, .step = 1};
-    hash_canonical(sealed, size, trailer.hash);
+    ImageHash *hash = hash_begin();
+    if (hash == NULL) abort();
+    hash_add(hash, sealed, size);
+    hash_end(hash, trailer.hash);
     trailer_encode(&trailer, sealed + size);
     if (passes(checkpoint_open(put("step_00000001.h5", sealed, size + TRAILER_BYTES), &file))) {
         int64_t integer;

@@ -3,12 +3,13 @@
 one and skips only damaged ones, keeps the best one, and moves abandoned ones aside. (fast lane)
 sanitizers: no"""
 
+import json
 import os
 import shutil
 import subprocess
 
 from e2e import (ENVIRONMENT, PROGRAMS, WORK, Skip, check, checkpoints, config, equal, losses, main,
-                 metrics, no_duplicates, run_directory, states, summary, train)
+                 metrics, no_duplicates, run, run_directory, states, summary, train)
 
 
 def steps_of(directory):
@@ -82,6 +83,9 @@ def the_best_checkpoint_is_there():
     equal((end["best_val_loss"], end["best_step"]), best, "the best evaluation")
     check(0 < end["best_step"] < 56, "the best step is no test: %d" % end["best_step"])
     equal(steps_of(directory), sorted({end["best_step"], 60}), "the best and the newest one")
+    done = run("evaluate", directory + "/checkpoints/best.h5", "--json")
+    equal((done.code, json.loads(done.out)["step"]), (0, end["best_step"]), "best.h5")
+    check(abs(json.loads(done.out)["loss"] - end["best_val_loss"]) < 1e-8, "its loss: " + done.out)
     done = train(path, "training.stop.steps=64")
     check("at step 60\n" in done.out, "it goes on from the newest, not the best: " + done.out)
     equal(steps_of(directory), sorted({summary(directory)["best_step"], 64}), "after a resume")
