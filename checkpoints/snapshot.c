@@ -5,6 +5,7 @@
 #include "checkpoints/file_layout.h"
 
 #include "core/base/checked.h"
+#include "core/base/file.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -54,8 +55,11 @@ Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out) {
 
 static bool image_reserve(CheckpointImage *image, size_t bytes) {
     if (bytes <= image->capacity) return true;
-    unsigned char *grown = realloc(image->bytes, bytes);
+    size_t blocks = (bytes + FILE_BLOCK - 1) / FILE_BLOCK;
+    unsigned char *grown = aligned_alloc(FILE_BLOCK, blocks * FILE_BLOCK);
     if (grown == NULL) return false;
+    if (image->bytes != NULL) memcpy(grown, image->bytes, image->capacity);
+    free(image->bytes);
     image->bytes = grown;
     image->capacity = bytes;
     return true;

@@ -203,6 +203,17 @@ int file_write_all(int fd, const void *bytes, size_t n) {
     return 0;
 }
 
+int file_write_direct(int fd, const void *bytes, size_t n) {
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    int flags = fcntl(fd, F_GETFL);
+    bool is_direct = at >= 0 && flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
+    int error = file_write_all(fd, bytes, n);
+    if (!is_direct) return error;
+    if (fcntl(fd, F_SETFL, flags) != 0) return errno;
+    if (error != EINVAL) return error;
+    return lseek(fd, at, SEEK_SET) < 0 ? errno : file_write_all(fd, bytes, n);
+}
+
 int file_rewrite(int fd, const void *bytes, size_t n) {
     if (RETRIED(ftruncate(fd, 0)) != 0 || lseek(fd, 0, SEEK_SET) < 0) return errno;
     return file_write_all(fd, bytes, n);
@@ -270,8 +281,6 @@ bool file_notice_take(char *out, size_t capacity) {
 }
 
 int file_sync(int fd) { return RETRIED(fsync(fd)) == 0 ? 0 : errno; }
-
-void file_start_sync(int fd) { (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
 static bool is_refusal(int error) {
     return error == EINVAL || error == ENOTSUP || error == ENOSYS || error == EBADF ||

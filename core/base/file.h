@@ -57,6 +57,11 @@ NODISCARD Status file_read_all(const char *path, size_t most, char **text, size_
  * ... */
 int file_write_all(int fd, const void *bytes, size_t n);
 
+/* The same at the file's position, past the page cache if the file system can (O_DIRECT): for large
+ * files that nobody reads soon. `bytes`, n and the position are multiples of FILE_BLOCK. */
+enum { FILE_BLOCK = 4096 };
+int file_write_direct(int fd, const void *bytes, size_t n);
+
 /* Replaces the content of an open file in place. For lock files, which must remain the same file.
  * Returns 0 or errno. */
 int file_rewrite(int fd, const void *bytes, size_t n);
@@ -76,10 +81,6 @@ NODISCARD Status file_cannot_write(const char *path, int error);
 
 /* fsync(2). Returns 0 or errno. */
 int file_sync(int fd);
-
-/* Starts to write to the disk what the file holds and the disk does not, without waiting for it. A
- * hint: failures are ignored. */
-void file_start_sync(int fd);
 
 /* Makes the names in a directory durable. A directory that cannot be synced (EINVAL on some FUSE
  * and SMB mounts, or no permission to open it) is tolerated and recorded for file_notice_take.

@@ -195,6 +195,10 @@ Status replacement_write(Replacement *replacement, const void *bytes, size_t n) 
     return failure(replacement, file_write_all(replacement->fd, bytes, n));
 }
 
+Status replacement_write_direct(Replacement *replacement, const void *bytes, size_t n) {
+    return failure(replacement, file_write_direct(replacement->fd, bytes, n));
+}
+
 /* ---- the name -------------------------------------------------------------------------------- */
 
 static bool is_there(const char *path) {

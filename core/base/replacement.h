@@ -30,6 +30,9 @@ const char *replacement_path(const Replacement *replacement);
 /* Appends bytes. Errors: STATUS_FAILURE naming the target. */
 NODISCARD Status replacement_write(Replacement *replacement, const void *bytes, size_t n);
 
+/* The same by file_write_direct. */
+NODISCARD Status replacement_write_direct(Replacement *replacement, const void *bytes, size_t n);
+
 /* Makes replacement_commit fail with STATUS_DATA if anything exists at the target, and leave it
  * unchanged. */
 void replacement_keep_old(Replacement *replacement);
