@@ -7,17 +7,18 @@
 
 typedef struct CheckpointWriter CheckpointWriter;
 
-/* Creates `dir` if it is missing (its parent must exist), and the image of `image_bytes`
- * (checkpoint_image_bytes). Errors: STATUS_FAILURE. */
-NODISCARD Status checkpoint_writer_create(const char *dir, int keep, size_t image_bytes,
-                                          CheckpointWriter **out);
+/* Creates the image of `image_bytes` (checkpoint_image_bytes). Errors: STATUS_OUT_OF_MEMORY;
+ * STATUS_FAILURE without a thread. */
+NODISCARD Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter **out);
 
-/* Takes a snapshot and starts writing it as this step. The file of step `best` is kept (-1: none).
- * Errors: those of the previous save, after which nothing is saved; those of
- * checkpoint_snapshot. */
+/* Takes a snapshot and starts checkpoint_write to `dir`, which outlives the save. Errors: those of
+ * the previous save, after which nothing is saved; those of checkpoint_snapshot. */
 NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
-                                        const CheckpointContents *contents, int64_t step,
-                                        int64_t best);
+                                        const CheckpointContents *contents, const char *dir,
+                                        int64_t step, CheckpointKeep keep);
+
+/* Whether checkpoint_writer_save would not wait. */
+bool checkpoint_writer_is_idle(const CheckpointWriter *writer);
 
 /* Waits until the pending save is durable; returns its error. */
 NODISCARD Status checkpoint_writer_wait(CheckpointWriter *writer);

@@ -208,7 +208,8 @@ typedef struct ConfigEvaluation {
 typedef struct ConfigCheckpoint {
     ConfigInterval interval;
     int64_t keep;
-    bool best; /* saved at the best evaluation, and kept */
+    bool best;                      /* saved at the best evaluation, and kept */
+    ConfigInterval memory_interval; /* 0: no snapshots in the memory of hosts */
 } ConfigCheckpoint;
 
 typedef struct ConfigLogging {

@@ -295,6 +295,9 @@ const Field schema[] = {
      "number of newest checkpoints to keep"},
     {"checkpoint.best", FIELD_BOOL, "true", ANY, AT(checkpoint.best), FREE,
      "also save at each evaluation that is the best so far, and keep that checkpoint"},
+    {"checkpoint.memory_interval", FIELD_INTERVAL, "0", ANY, AT(checkpoint.memory_interval), FREE,
+     "time or steps between snapshots in the memory of hosts, from which a killed run resumes; 0: "
+     "none"},
     {"logging.interval", FIELD_INT, "10", FROM(1, MANY), AT(logging.interval), FREE,
      "steps between log lines"},
     {"logging.tensorboard", FIELD_BOOL, "false", ANY, AT(logging.tensorboard), FREE,

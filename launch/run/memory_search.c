@@ -1,5 +1,7 @@
 #include "launch/run/memory_search.h"
 
+#include "checkpoints/memory_snapshot.h"
+
 #include <stdio.h>
 
 enum { MAX_BATCH = 4096 };
@@ -18,13 +20,25 @@ static const char *amount(size_t bytes, char text[32]) {
     return text;
 }
 
+/* Of this process, less what the snapshots of a killed run still take, which its next start
+ * removes. */
+static size_t saved_bytes(const Experiment *e, const PlanResult *plan) {
+    const ConfigInterval *memory = &e->config->checkpoint.memory_interval;
+    bool keeps = (memory->steps > 0 || memory->seconds > 0) && world_local_rank(e->world) == 0;
+    if (world_rank(e->world) != 0 && !keeps) return 0;
+    char folder[MEMORY_FOLDER_BYTES];
+    bool is_left = memory_folder_find(e->config->output, folder);
+    size_t left = is_left ? memory_snapshot_bytes(folder) : 0;
+    return plan->checkpoint_bytes > left ? plan->checkpoint_bytes - left : 0;
+}
+
 Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *bytes) {
     const ConfigBudget *budget = &e->config->memory_budget;
     const Device *device = e->device;
     size_t free_bytes, total_bytes;
     TRY(device_memory(e->device, &free_bytes, &total_bytes));
     if (device->target.kind == DEVICE_CPU) {
-        size_t saved = world_rank(e->world) == 0 ? plan->checkpoint_bytes : 0;
+        size_t saved = saved_bytes(e, plan);
         free_bytes = free_bytes > saved ? free_bytes - saved : 0;
     } else if (device->planning_bytes == 0) {
         size_t sharers = (size_t)ranks_of_a_gpu(e);

@@ -2,13 +2,14 @@
  * opens its directory, steps, logs and evaluates, saves, stops. */
 #pragma once
 
+#include "checkpoints/memory_snapshot.h"
 #include "launch/run/energy.h"
 #include "launch/run/evaluation.h"
 #include "launch/run/metrics.h"
 #include "launch/run/run_directory.h"
 #include "launch/run/run_schedule.h"
 #include "launch/run/sampler.h"
-#include "launch/run/state.h"
+#include "launch/run/saver.h"
 
 #include <stdbool.h>
 
@@ -47,8 +48,13 @@ typedef struct Run {
     char stages[256];     /* the stages of the start, with seconds */
     double saved_at;      /* training seconds and step of the last checkpoint */
     int64_t saved_step;
-    bool save_is_late; /* by rank 0's clock and checkpoint.interval */
-    double logged_at;  /* clock, step and tokens of the last log line */
+    bool save_is_late;                /* by rank 0's clock and checkpoint.interval */
+    char memory[MEMORY_FOLDER_BYTES]; /* the folder of this run's memory snapshots; "": none */
+    double kept_at; /* training seconds and step of the last save or memory snapshot */
+    int64_t kept_step;
+    bool memory_is_late; /* by rank 0 and checkpoint.memory_interval */
+    int recovered_rank;  /* whose host had the state that this run starts from; -1: the disk */
+    double logged_at;    /* clock, step and tokens of the last log line */
     int64_t logged_step, logged_tokens;
     double logged_joules;
     int32_t *tokens, *targets; /* a batch on the host */

@@ -29,3 +29,16 @@ Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
                  "end, and at SIGUSR1",
                  path);
 }
+
+int64_t run_checkpoint_step(const char *directory) {
+    Arena arena = {0};
+    CheckpointFile *file = NULL;
+    const char *warnings, *dir = arena_printf(&arena, "%s/checkpoints", directory);
+    int64_t step = -1;
+    if (dir != NULL && !failed(checkpoint_open_newest(dir, &arena, &file, &warnings)) &&
+        file != NULL)
+        step = checkpoint_step(file);
+    checkpoint_close(&file);
+    arena_free(&arena);
+    return step;
+}

@@ -8,3 +8,6 @@
  * and those of checkpoint_open. */
 NODISCARD Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
                                      const char **warnings);
+
+/* The step of the newest good checkpoint of a run directory; -1: none, or it cannot be read. */
+int64_t run_checkpoint_step(const char *directory);

@@ -4,6 +4,7 @@
 #include "checkpoints/checkpoint.h"
 #include "launch/base/text_file.h"
 #include "launch/run/memory_report.h"
+#include "launch/run/run_memory.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -64,11 +65,10 @@ static Status config_compare_frozen(const char *directory, const Experiment *e) 
 }
 
 /* Rank 0 prepares the directory before the others read it. */
-static Status directory_take(Run *run, const char *resume, char checkpoint[PATH_BYTES]) {
+static Status directory_take(Run *run, const char *resume) {
     TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0,
                            &run->place));
-    TRY(config_compare_frozen(run->directory, &run->e));
-    return checkpoint_choose(run, resume, checkpoint);
+    return config_compare_frozen(run->directory, &run->e);
 }
 
 /* With --resume=PATH: the next start would resume from a newer checkpoint than this one. */
@@ -133,7 +133,8 @@ static Status resume_from(Run *run, const char *checkpoint) {
     const char *path = branches ? branch : checkpoint;
     if (path[0] != '\0') TRY(state_load(&run->e, path, branches, &run->progress, &run->changes));
     run->resumed_s = run->saved_at = run->progress.train_s;
-    run->saved_step = run->progress.step;
+    run->kept_at = run->resumed_s;
+    run->saved_step = run->kept_step = run->progress.step;
     return batch_create(run);
 }
 
@@ -142,15 +143,19 @@ static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]
     bool leads = world_rank(world) == 0;
     TRY(data_identity_open(world, run->e.watchdog, run->e.train_tokens, run->e.val_tokens,
                            &run->e.data));
-    TRY(world_agree(world, leads ? directory_take(run, resume, checkpoint) : OK));
+    TRY(world_agree(world, leads ? directory_take(run, resume) : OK));
+    TRY(run_memory_recover(run));
+    TRY(world_agree(world, leads ? checkpoint_choose(run, resume, checkpoint) : OK));
     TRY(world_broadcast(world, checkpoint, PATH_BYTES));
     TRY(world_agree(world, resume_from(run, checkpoint)));
-    return world_agree(world, leads ? logs_open(run, resume) : OK);
+    TRY(world_agree(world, leads ? logs_open(run, resume) : OK));
+    return run_memory_open(run);
 }
 
 Status run_open(Run *run, const char *resume) {
     char checkpoint[PATH_BYTES] = "";
     run->directory = run->e.config->output;
+    run->recovered_rank = -1;
     TRY(open_all(run, resume, checkpoint));
     if (run->place.lock != NULL && !run_lock_is_held(run->place.lock)) {
         metrics_say(run->metrics, "%s: this file system has no locks; let no second run use it",
@@ -161,6 +166,10 @@ Status run_open(Run *run, const char *resume) {
     if (resumes || branch != NULL) {
         metrics_say(run->metrics, "%s from %s at step %lld", resumes ? "resumed" : "branched",
                     resumes ? checkpoint : branch, (long long)run->progress.step);
+    }
+    if (run->recovered_rank >= 0) {
+        metrics_say(run->metrics, "the newest state was in the memory of %s",
+                    world_host(run->e.world, run->recovered_rank));
     }
     if (run->changes != NULL && run->changes[0] != '\0') {
         metrics_say(run->metrics, "changed since it was saved: %s", run->changes);

@@ -2,19 +2,37 @@
 
 #include "launch/run/run_measure.h"
 
-Status run_save(Run *run) {
-    run->saved_at = run->progress.train_s;
-    run->saved_step = run->progress.step;
-    run->save_is_late = false;
+/* With `memory`, a snapshot into that folder on every host that keeps one: of rank 0's progress,
+ * because the clocks of ranks differ. */
+static Status save_start(Run *run, const char *memory) {
+    if (memory == NULL) return saver_start(run->saver, &run->progress);
+    Progress progress = run->progress;
+    TRY(world_broadcast(run->e.world, &progress, sizeof progress));
+    return saver_start_memory(run->saver, &progress, memory);
+}
+
+static Status save(Run *run, const char *memory) {
+    run->kept_at = run->progress.train_s;
+    run->kept_step = run->progress.step;
+    run->memory_is_late = false;
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
     Status status = data_identity_settle(&run->e.data);
     if (!failed(status)) status = run_energy_read(run);
     if (!failed(status)) status = training_gather_weights(run->e.training);
     if (!failed(status)) status = saver_gather(run->saver, &run->e);
-    if (!failed(status)) status = saver_start(run->saver, &run->progress);
+    if (!failed(status)) status = save_start(run, memory);
     (void)watchdog_allow(run->e.watchdog, allowed, "training");
     return status;
 }
+
+Status run_save(Run *run) {
+    run->saved_at = run->progress.train_s;
+    run->saved_step = run->progress.step;
+    run->save_is_late = false;
+    return save(run, NULL);
+}
+
+Status run_save_memory(Run *run) { return save(run, run->memory); }
 
 Status run_save_wait(Run *run) {
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "writing the last checkpoint");

@@ -10,5 +10,8 @@ bool run_save_is_due(const Run *run);
  * Collective. */
 NODISCARD Status run_save(Run *run);
 
+/* The same for a snapshot in the memory of hosts (run_memory.h). Collective. */
+NODISCARD Status run_save_memory(Run *run);
+
 /* Waits until the last checkpoint is durable. Not collective. */
 NODISCARD Status run_save_wait(Run *run);

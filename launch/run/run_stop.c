@@ -1,5 +1,7 @@
 #include "launch/run/run_stop.h"
 
+#include "launch/run/run_memory.h"
+
 /* Whether a slow disk can write a checkpoint before the launcher kills this process. */
 static bool save_fits(const Run *run) {
     const double bytes_a_second = 1e8, margin = 0.4;
@@ -18,12 +20,14 @@ Status run_agree_request(Run *run, StopRequest *out) {
     const ConfigInterval *interval = &run->e.config->checkpoint.interval;
     bool leads = world_rank(run->e.world) == 0;
     bool is_late = interval->seconds > 0 && run_seconds(run) - run->saved_at >= interval->seconds;
-    int64_t wish = 2 * (int64_t)request_of_rank(run) + (leads && is_late);
+    bool memory_is_late = leads && run_memory_is_due(run);
+    int64_t wish = 4 * (int64_t)request_of_rank(run) + 2 * memory_is_late + (leads && is_late);
     TRY(world_max_i64(run->e.world, &wish));
     run->agreed_s = run->progress.train_s;
     if (run_schedule_is_timed(run->e.config))
         TRY(world_broadcast(run->e.world, &run->agreed_s, sizeof run->agreed_s));
     run->save_is_late = wish % 2 != 0;
-    *out = (StopRequest)(wish / 2);
+    run->memory_is_late = wish / 2 % 2 != 0;
+    *out = (StopRequest)(wish / 4);
     return OK;
 }

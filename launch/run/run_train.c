@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "launch/run/run_log.h"
 #include "launch/run/run_measure.h"
+#include "launch/run/run_memory.h"
 #include "launch/run/run_save.h"
 #include "launch/run/run_step.h"
 #include "launch/run/run_stop.h"
@@ -36,10 +37,11 @@ static Status advance(Run *run) {
     TRY(run_alone(run, data_identity_look(&run->e.data)));
     TRY(run_finite_check(run));
     if (evaluation_is_due(run)) TRY(run_alone(run, run_evaluate(run, false)));
-    if (!run_save_is_due(run)) return OK;
+    bool saves = run_save_is_due(run);
+    if (!saves && !run->memory_is_late) return OK;
     TRY(run_alone(run, run_results_finish(run)));
     TRY(run_finite_check(run)); /* no bad state is saved */
-    return run_alone(run, run_save(run));
+    return run_alone(run, saves ? run_save(run) : run_save_memory(run));
 }
 
 /* An interruption by a signal is not a failure: the caller reads the stop request next. */
@@ -57,7 +59,7 @@ static Status train_steps(Run *run, StopRequest *request) {
 static Status stop_now(Run *run) {
     TRY(run_save_wait(run));
     const char *name = strsignal(signals_number() == 0 ? SIGTERM : signals_number());
-    if (run->saved_step == 0) {
+    if (run->kept_step == 0) {
         return ERROR(STATUS_FAILURE,
                      "stopped by %s at step %lld, before the first checkpoint; the same command "
                      "starts anew (SIGUSR1 "
@@ -67,7 +69,7 @@ static Status stop_now(Run *run) {
     return ERROR(STATUS_FAILURE,
                  "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same "
                  "command goes on from it",
-                 name, (long long)run->progress.step, (long long)run->saved_step);
+                 name, (long long)run->progress.step, (long long)run->kept_step);
 }
 
 static Status finish(Run *run, StopRequest request) {
@@ -82,6 +84,7 @@ static Status finish(Run *run, StopRequest request) {
     if (evaluates || run->progress.step != run->saved_step || run->progress.step == 0)
         TRY(run_alone(run, run_save(run)));
     TRY(run_alone(run, run_save_wait(run)));
+    run_memory_remove(run);
     if (request == STOP_SAVE) {
         const char *name = signals_number() == 0 ? "early" : strsignal(signals_number());
         return ERROR(

@@ -9,10 +9,10 @@ bool saver_is_copied(const Parameters *parameters, DeviceKind device, int kind) 
     return device != DEVICE_CPU || parameters_is_sharded(parameters, kind);
 }
 
-size_t saver_bytes(const Parameters *parameters, DeviceKind device) {
+size_t saver_bytes(const Parameters *parameters, DeviceKind device, int files) {
     size_t bytes = 0;
     for (int kind = 0; kind < parameters_state_count(parameters); kind++) {
-        size_t copies = saver_is_copied(parameters, device, kind) ? 2 : 1;
+        size_t copies = (saver_is_copied(parameters, device, kind) ? 2 : 1) + (size_t)files;
         bytes += saver_state_bytes(parameters, kind) * copies;
     }
     return bytes;

@@ -1,4 +1,4 @@
-/* State: the content of a run's checkpoint; saves and loads it.
+/* State: the content of a run's checkpoint; loads it (saver.h saves it).
  *
  * Tensors `weights.NAME` (the f32 masters of 16-bit weights), `m.NAME`, `v.NAME`; with eight-bit
  * products `float8.scale` and `float8.history` (nn/float8_training.h); attributes for Progress, the
@@ -23,25 +23,6 @@ typedef struct Progress {
     NoiseScale noise;
     double joules; /* NaN: unknown */
 } Progress;
-
-typedef struct Saver Saver;
-
-/* A background writer of checkpoints into `directory`/checkpoints. `config` is the text that they
- * contain. */
-NODISCARD Status saver_create(const Experiment *e, const char *directory, const char *config,
-                              Saver **out);
-
-/* If the optimizer is sharded, gathers its whole state on rank 0, the only rank with a saver,
- * before saver_start; otherwise does nothing. Collective; `saver` is NULL on the other ranks. */
-NODISCARD Status saver_gather(Saver *saver, const Experiment *e);
-
-/* Takes a snapshot of the run, which blocks training, and writes it in the background. Waits for
- * the previous one and returns its failure. NULL-safe, as is saver_finish. */
-NODISCARD Status saver_start(Saver *saver, const Progress *progress);
-
-/* Waits until the last checkpoint is durable. */
-NODISCARD Status saver_finish(Saver *saver);
-void saver_destroy(Saver **saver);
 
 /* Loads weights, moments and progress from a checkpoint file, and checks that its config fits this
  * one. *changes, for free(), lists the allowed differences: see config_changes. Not collective.

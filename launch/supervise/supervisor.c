@@ -1,10 +1,11 @@
 #include "launch/supervise/supervisor.h"
 
-#include "checkpoints/checkpoint.h"
+#include "checkpoints/memory_snapshot.h"
 #include "core/base/clock.h"
 #include "core/base/escape.h"
 #include "launch/base/process.h"
 #include "launch/base/signals.h"
+#include "launch/run/run_checkpoint.h"
 #include "launch/study/overdue.h"
 #include "launch/supervise/attempt.h"
 #include "launch/supervise/hosts.h"
@@ -61,16 +62,13 @@ static void sleep_until_asked(double seconds) {
 
 /* ---- after a failure ------------------------------------------------------------------------- */
 
-/* The step of the newest good checkpoint; -1: none. */
+/* The step from which a run would resume: of the newest good checkpoint, or of a newer snapshot in
+ * the memory of this host; -1: none. */
 static int64_t checkpoint_newest(const Config *config) {
-    Arena arena = {0};
-    CheckpointFile *file = NULL;
-    const char *warnings = NULL, *dir = arena_printf(&arena, "%s/checkpoints", config->output);
-    Status status = dir == NULL ? OK : checkpoint_open_newest(dir, &arena, &file, &warnings);
-    int64_t step = failed(status) || file == NULL ? -1 : checkpoint_step(file);
-    checkpoint_close(&file);
-    arena_free(&arena);
-    return step;
+    char folder[MEMORY_FOLDER_BYTES];
+    int64_t disk = run_checkpoint_step(config->output), memory = -1;
+    if (memory_folder_find(config->output, folder)) memory = memory_snapshot_newest(folder);
+    return memory > disk ? memory : disk;
 }
 
 /* Counts failures since the newest checkpoint was new, and keeps the cause of the first. */

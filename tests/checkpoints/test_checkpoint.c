@@ -302,13 +302,16 @@ static void saves_in_the_background(void) {
     size_t bytes = 0;
     sample_fill(&sample, 0);
     REQUIRE_OK(checkpoint_image_bytes(&sample.contents, &bytes));
-    REQUIRE_OK(checkpoint_writer_create(dir, 2, bytes, &writer));
+    REQUIRE_OK(checkpoint_writer_create(bytes, &writer));
+    const CheckpointKeep keep = {2, -1};
+    CHECK(mkdir(dir, 0777) == 0);
     for (int64_t step = 1; step <= 20; step++) {
         sample_fill(&sample, step);
-        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, step, -1));
+        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, step, keep));
         sample_fill(&sample, -7); /* training continues at once */
     }
     REQUIRE_OK(checkpoint_writer_wait(writer));
+    CHECK(checkpoint_writer_is_idle(writer));
     REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
     CHECK(checkpoint_step(file) == 20 && files_count(dir, "step_") == 2);
     CHECK_OK(sample_check(file));
@@ -316,10 +319,10 @@ static void saves_in_the_background(void) {
 
     /* The directory is gone: the next save fails, and so does wait, once. */
     CHECK(rename(dir, arena_printf(&arena, "%s.away", dir)) == 0);
-    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 21, -1));
-    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, 22, -1), STATUS_FAILURE,
+    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, 21, keep));
+    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, dir, 22, keep), STATUS_FAILURE,
                 "No such file or directory");
-    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, 22, -1));
+    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, 22, keep));
     CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot write");
     CHECK_OK(checkpoint_writer_wait(writer));
     checkpoint_writer_destroy(&writer);

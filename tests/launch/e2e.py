@@ -249,6 +249,15 @@ def ranks_below(parent):
     return found
 
 
+def rank_of(job):
+    """A rank below the mpirun below a ./supervise."""
+    while True:
+        with open("/proc/%d/task/%d/children" % (job.process.pid, job.process.pid)) as file:
+            for launcher in file.read().split():
+                for pid, _ in ranks_below(int(launcher)):
+                    return pid
+
+
 def start(arguments, ranks=0, **environment):
     """Starts a program, under mpirun if ranks is not 0."""
     program, *rest = arguments

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 
-from e2e import (ENVIRONMENT, WORK, check, checkpoints, config, equal, ranks_below, run,
+from e2e import (ENVIRONMENT, WORK, check, checkpoints, config, equal, rank_of, run,
                  run_directory, start, states, train)
 from e2e import main
 
@@ -19,15 +19,6 @@ def incidents(name):
         return []
     with open(path, encoding="utf-8") as file:
         return [json.loads(line) for line in file]
-
-
-def rank_of(job):
-    """A rank below the mpirun below the supervisor."""
-    while True:
-        with open("/proc/%d/task/%d/children" % (job.process.pid, job.process.pid)) as file:
-            for launcher in file.read().split():
-                for pid, _ in ranks_below(int(launcher)):
-                    return pid
 
 
 def a_killed_run_goes_on():

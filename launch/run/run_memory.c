@@ -1,0 +1,93 @@
+#include "launch/run/run_memory.h"
+
+#include "launch/config/config_load.h"
+#include "launch/run/run_checkpoint.h"
+#include "launch/run/saver_memory.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096 };
+
+static bool keeps_snapshots(const Run *run) {
+    int rank = world_rank(run->e.world);
+    if (run->e.parameters->sharding.is_sharded) return rank == 0;
+    return world_local_rank(run->e.world) == 0;
+}
+
+/* *mine: the newest snapshot on this host; *newest: that of all hosts; *disk: the newest good
+ * checkpoint. -1: none. */
+static Status newest_find(const Run *run, const char *folder, int64_t *mine, int64_t *newest,
+                          int64_t *disk) {
+    *mine = *newest = folder == NULL ? -1 : memory_snapshot_newest(folder);
+    *disk = -1;
+    TRY(world_max_i64(run->e.world, newest));
+    if (*newest < 0) return OK;
+    if (world_rank(run->e.world) == 0) *disk = run_checkpoint_step(run->directory);
+    return world_broadcast(run->e.world, disk, sizeof *disk);
+}
+
+Status run_memory_recover(Run *run) {
+    World *world = run->e.world;
+    char found[MEMORY_FOLDER_BYTES], dir[PATH_BYTES];
+    bool is_first = world_local_rank(world) == 0;
+    const char *folder = is_first && memory_folder_find(run->directory, found) ? found : NULL;
+    int64_t mine, newest, disk, owner = world_size(world);
+    snprintf(dir, sizeof dir, "%s/checkpoints", run->directory);
+    TRY(newest_find(run, folder, &mine, &newest, &disk));
+    if (newest > disk) {
+        if (mine == newest) owner = world_rank(world);
+        TRY(world_min_i64(world, &owner));
+        bool writes = owner == world_rank(world);
+        TRY(world_agree(world, writes ? memory_snapshot_to_disk(folder, newest, dir) : OK));
+        run->recovered_rank = (int)owner;
+    }
+    if (folder != NULL) memory_folder_remove(folder);
+    TRY(world_barrier(world)); /* the link is still needed until here */
+    if (world_rank(world) == 0) memory_link_remove(run->directory);
+    return OK;
+}
+
+static Status saver_add(Run *run) {
+    Config resolved = config_resolved(run->e.config, &run->e.resolved);
+    char *text = config_text(&resolved);
+    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the config's text");
+    Status status = saver_create(&run->e, run->directory, text, &run->saver);
+    free(text);
+    return status;
+}
+
+static Status keeper_open(Run *run) {
+    size_t bytes = 0;
+    if (!keeps_snapshots(run)) return OK;
+    if (run->saver == NULL) TRY(saver_add(run));
+    for (int kind = 0; kind < parameters_state_count(run->e.parameters); kind++)
+        bytes += saver_state_bytes(run->e.parameters, kind);
+    return memory_folder_create(run->memory, MEMORY_SNAPSHOTS * bytes);
+}
+
+Status run_memory_open(Run *run) {
+    World *world = run->e.world;
+    const ConfigInterval *interval = &run->e.config->checkpoint.memory_interval;
+    if (interval->steps == 0 && interval->seconds == 0) return OK;
+    bool leads = world_rank(world) == 0;
+    TRY(world_agree(world, leads ? memory_folder_name(run->directory, run->memory) : OK));
+    TRY(world_broadcast(world, run->memory, sizeof run->memory));
+    Status status = world_agree(world, keeper_open(run));
+    if (failed(status)) run_memory_remove(run);
+    return status;
+}
+
+bool run_memory_is_due(const Run *run) {
+    const ConfigInterval *interval = &run->e.config->checkpoint.memory_interval;
+    if (run->memory[0] == '\0' || !saver_is_idle(run->saver)) return false;
+    if (interval->steps > 0) return run->progress.step - run->kept_step >= interval->steps;
+    return run_seconds(run) - run->kept_at >= interval->seconds;
+}
+
+void run_memory_remove(Run *run) {
+    if (run->memory[0] == '\0') return;
+    if (keeps_snapshots(run)) memory_folder_remove(run->memory);
+    if (world_rank(run->e.world) == 0) memory_link_remove(run->directory);
+    run->memory[0] = '\0';
+}

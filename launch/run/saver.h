@@ -1,0 +1,30 @@
+/* Saver: saves the state of a run. */
+#pragma once
+
+#include "launch/run/state.h"
+
+typedef struct Saver Saver;
+
+/* A background writer of checkpoints into `directory`/checkpoints, which it creates if missing.
+ * `config` is the text that they contain. */
+NODISCARD Status saver_create(const Experiment *e, const char *directory, const char *config,
+                              Saver **out);
+
+/* If the optimizer is sharded, gathers its whole state on rank 0, the only rank with a saver,
+ * before a start; otherwise does nothing. Collective; `saver` is NULL on the other ranks. */
+NODISCARD Status saver_gather(Saver *saver, const Experiment *e);
+
+/* Takes a snapshot of the run, which blocks training, and writes it in the background. Waits for
+ * the previous one and returns its failure. NULL-safe, as is saver_finish. */
+NODISCARD Status saver_start(Saver *saver, const Progress *progress);
+
+/* The same for a snapshot into `folder` (checkpoints/memory_snapshot.h), which outlives it, in
+ * place of an older one there. */
+NODISCARD Status saver_start_memory(Saver *saver, const Progress *progress, const char *folder);
+
+/* Whether a start would not wait for the previous one. */
+bool saver_is_idle(const Saver *saver);
+
+/* Waits until the last checkpoint is durable. */
+NODISCARD Status saver_finish(Saver *saver);
+void saver_destroy(Saver **saver);

@@ -1,0 +1,23 @@
+/* The tensors of a run's checkpoint, for saver.h and state.h. Not collective. */
+#pragma once
+
+#include "checkpoints/checkpoint.h"
+#include "launch/run/experiment.h"
+
+/* Whether parameter `index` has a state of this kind. */
+bool state_has(const Parameters *parameters, int kind, int index);
+
+/* The file's tensor of parameter `index`, STATE.PARAMETER, such as m.wte.weight; `data` points to
+ * the state of the whole model on the host. */
+NODISCARD Status state_describe_tensor(const Parameters *parameters, int kind, int index,
+                                       const void *data, Arena *arena, CheckpointTensor *out);
+
+/* The content of a file, in an arena: all states of all parameters that have them. */
+NODISCARD Status state_describe(const Parameters *parameters, void *const data[STATE_KINDS_MAX],
+                                Arena *arena, CheckpointContents *out);
+
+/* The scales of eight-bit training, which are the same on all ranks. */
+enum { FLOAT8_TENSORS = 2 };
+bool state_has_scales(const Experiment *e);
+void state_describe_scales(const Float8 *f8, CheckpointTensor out[FLOAT8_TENSORS],
+                           const Tensor *tensors[FLOAT8_TENSORS]);

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""checkpoint.memory_interval: a killed run goes on from the memory of its host, as if it had not
+been killed; a damaged snapshot is not used; nothing of another run is used or removed, and nothing
+stays.
+
+sanitizers: no
+"""
+
+import glob
+import json
+import os
+import shutil
+import signal
+import time
+
+from e2e import (LIMIT, check, checkpoints, config, equal, losses, no_duplicates, rank_of,
+                 run_directory, start, states, train)
+from e2e import main
+
+# No checkpoint on disk before the end.
+MEMORY = {"training__stop": {"steps": 120}, "checkpoint__interval": 0,
+          "checkpoint__memory_interval": "1 steps"}
+
+
+def left(directory):
+    """The snapshots in memory that belong to a run, and its link to them."""
+    found = glob.glob("/dev/shm/hourglass-%x-*" % os.stat(directory).st_ino)
+    return found + [path for path in [directory + "/memory"] if os.path.lexists(path)]
+
+
+def snapshots(directory):
+    return sorted(glob.glob(directory + "/memory/step_*.h5"))
+
+
+def wait_for_snapshot(job, directory):
+    while not snapshots(directory):
+        check(job.process.poll() is None and time.monotonic() - job.start < LIMIT, "no snapshot")
+        time.sleep(0.002)
+
+
+def killed(name):
+    """A run of one rank that was killed after its first snapshot; its config and directory."""
+    path, directory = config(name, **MEMORY), run_directory(name)
+    job = start(["train", path])
+    wait_for_snapshot(job, directory)
+    job.send(signal.SIGKILL)
+    job.end()
+    equal(checkpoints(directory), [], "checkpoints on disk")
+    equal(len(left(directory)), 2, "the folder and the link")
+    return path, directory
+
+
+def same_as_alone(directory, ranks):
+    name = "alone%d" % ranks
+    if not os.path.exists(run_directory(name)):
+        train(config(name, **dict(MEMORY, checkpoint__memory_interval=0)), ranks=ranks)
+    last = [states([checkpoints(run)[-1]]) for run in (directory, run_directory(name))]
+    equal(last[0], last[1], "the last state")
+    no_duplicates(directory)
+    equal(losses(directory), losses(run_directory(name)), "losses")
+
+
+def a_supervised_run_goes_on_from_memory():
+    path, directory = config("kept", **MEMORY), run_directory("kept")
+    job = start(["supervise", path, "--ranks=2"])
+    wait_for_snapshot(job, directory)
+    os.kill(rank_of(job), signal.SIGKILL)
+    done = job.end()
+    equal(done.code, 0, repr(done))
+    check("the newest state was in the memory of " in done.out, repr(done))
+    with open(directory + "/incidents.jsonl", encoding="utf-8") as file:
+        incident = json.loads(file.readline())
+    check(incident["checkpoint"] > 0, repr(incident))
+    check("resumed from %s/checkpoints/step_%08d.h5" % (directory, incident["checkpoint"])
+          in done.out, repr(done))
+    same_as_alone(directory, 2)
+    equal(left(directory), [], "left")
+    with open(directory + "/plan.json", encoding="utf-8") as file:
+        planned = json.load(file)["checkpoint_bytes"]
+    with open(run_directory("alone2") + "/plan.json", encoding="utf-8") as file:
+        equal(planned, 3 * json.load(file)["checkpoint_bytes"], "planned: the image and two files")
+
+
+def a_damaged_snapshot_is_not_used():
+    path, directory = killed("damaged")
+    for snapshot in snapshots(directory):
+        with open(snapshot, "r+b") as file:
+            file.seek(os.path.getsize(snapshot) // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+    done = train(path)
+    check("resumed" not in done.out and "in the memory of" not in done.out, repr(done))
+    same_as_alone(directory, 0)
+    equal(left(directory), [], "left")
+
+
+def a_copy_of_a_run_leaves_the_snapshots_alone():
+    path, directory = killed("original")
+    before, copy = snapshots(directory), run_directory("copy")
+    shutil.copytree(directory, copy, symlinks=True)
+    done = train(path, "output=" + copy)
+    check("resumed" not in done.out, repr(done))
+    equal(left(copy), [], "left by the copy")
+    equal(snapshots(directory), before, "snapshots of the original")
+    done = train(path)
+    check("the newest state was in the memory of " in done.out, repr(done))
+    same_as_alone(directory, 0)
+    equal(left(directory), [], "left")
+
+
+if __name__ == "__main__":
+    main(a_supervised_run_goes_on_from_memory, a_damaged_snapshot_is_not_used,
+         a_copy_of_a_run_leaves_the_snapshots_alone)
