@@ -70,7 +70,7 @@ static Status print_commands(const Study *study, const SweepOptions *v) {
     Launcher launcher;
     Status status = launcher_open(study, v->ranks, v->parallel, &launcher);
     for (int i = 0; i < study->count && !failed(status); i++) {
-        if (slurm_wants(&study->points[i]))
+        if (slurm_wants(&study->points[i]) || study->points[i].is_blocked)
             status = launcher_print(&launcher, &study->points[i], stdout);
     }
     arena_free(&launcher.arena);
@@ -126,7 +126,8 @@ static int points_find(const Study *study, bool (*passes)(const StudyPoint *),
     return count;
 }
 
-static bool is_result(const StudyPoint *point) { return point->is_result; }
+/* A branch of a trunk that did not fit has no result. */
+static bool is_result(const StudyPoint *point) { return point->is_result && !point->is_blocked; }
 
 /* Points that failed for good are a failure. Points that do not fit are a result, unless none
  * fits. */

@@ -1,4 +1,5 @@
 /* The rules of a sweep: keys, values, duplicates, sizes. */
+#include "launch/config/branch.h"
 #include "launch/config/diagnostic.h"
 #include "launch/config/schema.h"
 #include "launch/config/sweep_points.h"
@@ -10,13 +11,29 @@ enum { MAX_POINTS = 4096 };
 
 static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
 
-/* ---- tune ------------------------------------------------------------------------------------ */
+/* ---- tune, branch, budgets ------------------------------------------------------------------- */
 
-/* The number of candidates; 1 without `tune`. */
-static Status tune_check(Arena *arena, const YamlNode *map, size_t *count) {
+static bool is_block(const YamlNode *node) {
+    return strcmp(node->key, "tune") == 0 || strcmp(node->key, "branch") == 0 ||
+           strcmp(node->key, "budgets") == 0;
+}
+
+/* The trunk and its branches. */
+static Status branch_check(Arena *arena, const YamlNode *map, const Config *config, size_t *count) {
+    Branch *branch = arena_alloc(arena, sizeof *branch);
+    if (branch == NULL) return out_of_memory();
+    TRY(branch_read(arena, map, config, branch));
+    *count = 1 + (size_t)branch->n_forks * (size_t)branch->count;
+    return OK;
+}
+
+/* The number of points of a map without its other keys: of candidates, or of a trunk and its
+ * branches; 1 without a block. */
+static Status block_check(Arena *arena, const YamlNode *map, const Config *config, size_t *count) {
     const YamlNode *node = node_find(map, "tune");
     Tune tune;
     *count = 1;
+    if (branch_is_in(map)) return branch_check(arena, map, config, count);
     if (node == NULL) return OK;
     TRY(tune_read(arena, node, &tune));
     *count = (size_t)tune.count;
@@ -27,8 +44,6 @@ static Status tune_check(Arena *arena, const YamlNode *map, size_t *count) {
     }
     return OK;
 }
-
-static bool is_tune(const YamlNode *node) { return strcmp(node->key, "tune") == 0; }
 
 /* ---- a list of points ------------------------------------------------------------------------ */
 
@@ -70,7 +85,7 @@ static Status check_point(Arena *arena, Names *seen, const YamlNode *point, size
                            point->kind == NODE_MAP ? "an empty one" : shown_node(arena, point));
     }
     for (const YamlNode *value = point->first; value != NULL; value = value->next)
-        if (!is_tune(value)) TRY(sweep_key_check(arena, value));
+        if (!is_block(value)) TRY(sweep_key_check(arena, value));
     const YamlNode *seed = node_find(point, "seed");
     if (seed == NULL || seed->kind != NODE_LIST)
         return identity_add(arena, seen, point, seed, number);
@@ -85,14 +100,15 @@ static Status too_many(const YamlNode *sweep, size_t count) {
     return PLACE_ERROR(sweep->place, "the sweep has more than %d points", MAX_POINTS);
 }
 
-static Status check_list(Arena *arena, const YamlNode *sweep) {
+static Status check_list(Arena *arena, const YamlNode *sweep, const Config *config) {
     Names seen = {0};
     size_t number = 0, total = 0, count;
     for (const YamlNode *point = sweep->first; point != NULL; point = point->next) {
         TRY(check_point(arena, &seen, point, ++number));
-        TRY(tune_check(arena, point, &count));
+        TRY(block_check(arena, point, config, &count));
         const YamlNode *seed = node_find(point, "seed");
-        total += count + (seed == NULL || seed->kind != NODE_LIST ? 0 : seed->count - 1);
+        size_t seeds = seed == NULL || seed->kind != NODE_LIST ? 1 : seed->count;
+        total += branch_is_in(point) ? count * seeds : count + seeds - 1;
         TRY(too_many(sweep, total));
     }
     return OK;
@@ -100,32 +116,33 @@ static Status check_list(Arena *arena, const YamlNode *sweep) {
 
 /* ---- a grid ---------------------------------------------------------------------------------- */
 
-static Status check_grid(Arena *arena, const YamlNode *sweep) {
+static Status check_grid(Arena *arena, const YamlNode *sweep, const Config *config) {
     size_t count;
     for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        if (is_tune(axis)) continue;
+        if (is_block(axis)) continue;
         TRY(sweep_key_check(arena, axis));
         TRY(sweep_list_check(arena, axis));
     }
-    TRY(tune_check(arena, sweep, &count));
+    TRY(block_check(arena, sweep, config, &count));
     for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        if (!is_tune(axis)) count *= axis->count;
+        if (!is_block(axis)) count *= axis->count;
         TRY(too_many(sweep, count));
     }
     return OK;
 }
 
-static Status check(Arena *arena, const YamlNode *sweep) {
+static Status check(Arena *arena, const YamlNode *sweep, const Config *config) {
     if (sweep->kind == NODE_SCALAR || sweep->first == NULL) {
         return PLACE_ERROR(sweep->place, "'sweep' needs a map of keys to lists, or a list of maps");
     }
-    return sweep->kind == NODE_LIST ? check_list(arena, sweep) : check_grid(arena, sweep);
+    return sweep->kind == NODE_LIST ? check_list(arena, sweep, config)
+                                    : check_grid(arena, sweep, config);
 }
 
 Status sweep_check(const Config *config) {
     if (config->sweep == NULL) return OK;
     Arena arena = {0};
-    Status status = check(&arena, config->sweep);
+    Status status = check(&arena, config->sweep, config);
     arena_free(&arena);
     return status;
 }

@@ -52,19 +52,27 @@ static Status point_name(SweepPoints *points, SweepPoint *point, const char *nam
     return OK;
 }
 
-static Status point_make(SweepPoints *points, const SweepSetting *settings, int count,
-                         SweepPoint *out) {
-    char name[NAME_BYTES] = "";
+/* `start` begins the name; `others` are n further overrides, which are not in the name. */
+static Status point_make_with(SweepPoints *points, const char *start, const SweepSetting *settings,
+                              int count, char *const *others, int n, SweepPoint *out) {
+    char name[NAME_BYTES];
     Arena *arena = &points->arena;
-    *out = (SweepPoint){.combination = -1, .n_overrides = count};
-    out->overrides = arena_alloc(arena, (size_t)(count + 1) * sizeof *out->overrides);
+    snprintf(name, sizeof name, "%s", start);
+    *out = (SweepPoint){.combination = -1, .n_overrides = count + n, .n_keys = count};
+    out->overrides = arena_alloc(arena, (size_t)(count + n + 1) * sizeof *out->overrides);
     if (out->overrides == NULL) return out_of_memory();
     for (int i = 0; i < count; i++) {
         add_name(name, settings[i].key, settings[i].text);
         out->overrides[i] = arena_printf(arena, "%s=%s", settings[i].key, settings[i].text);
         if (out->overrides[i] == NULL) return out_of_memory();
     }
+    for (int i = 0; i < n; i++) out->overrides[count + i] = others[i];
     return point_name(points, out, name);
+}
+
+static Status point_make(SweepPoints *points, const SweepSetting *settings, int count,
+                         SweepPoint *out) {
+    return point_make_with(points, "", settings, count, NULL, 0, out);
 }
 
 Status sweep_combine(SweepPoints *points, int combination, const char *const *tuned, int seed,
@@ -140,9 +148,64 @@ static Status combination_add(SweepPoints *points, const YamlNode *map, SweepSet
     return OK;
 }
 
-/* Whether a key of a tuned map sets a value of the combination. */
-static bool is_setting(const YamlNode *node) {
-    return strcmp(node->key, "tune") != 0 && strcmp(node->key, "seed") != 0;
+/* Whether a key of a map sets a value of its points. Seeds of tuned ones are added later. */
+static bool is_setting(const YamlNode *node, bool tuned) {
+    static const char *const blocks[] = {"tune", "branch", "budgets"};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (strcmp(node->key, blocks[i]) == 0) return false;
+    return !tuned || strcmp(node->key, "seed") != 0;
+}
+
+/* ---- trunks ---------------------------------------------------------------------------------- */
+
+/* The trunk of budgets has no decay, and ends where the last of its branches starts. */
+static Status trunk_overrides(Arena *arena, const Branch *branch, char *out[4], int *n) {
+    static const char *const rules[] = {"steps", "tokens", "time"};
+    *n = 0;
+    if (branch->unit_key == NULL) return OK;
+    for (int i = 0; i < 3; i++) {
+        bool is_unit = strcmp(branch->unit_key + strlen("training.stop."), rules[i]) == 0;
+        out[*n] = is_unit ? branch_stop_text(arena, &branch->forks[branch->n_forks - 1].cut)
+                          : arena_printf(arena, "training.stop.%s=null", rules[i]);
+        if (out[(*n)++] == NULL) return out_of_memory();
+    }
+    out[*n] = arena_strdup(arena, "lr_scheduler.shape=constant");
+    return out[(*n)++] == NULL ? out_of_memory() : OK;
+}
+
+static Status trunk_add(SweepPoints *points, const YamlNode *map, const Config *config,
+                        SweepSetting *settings, int count) {
+    SweepTrunk *trunk = &points->trunks[points->n_trunks++];
+    SweepPoint *point;
+    char *others[4];
+    int n;
+    *trunk = (SweepTrunk){.settings = settings, .n_settings = count, .point = -1};
+    TRY(branch_read(&points->arena, map, config, &trunk->branch));
+    if (trunk->branch.run != NULL) return OK;
+    trunk->point = points->count;
+    TRY(trunk_overrides(&points->arena, &trunk->branch, others, &n));
+    TRY(point_add(points, &point));
+    return point_make_with(points, "trunk", settings, count, others, n, point);
+}
+
+Status sweep_branch(SweepPoints *points, int index, int fork, int combination, char *const *others,
+                    int n, SweepPoint *out) {
+    const SweepTrunk *trunk = &points->trunks[index];
+    const Branch *b = &trunk->branch;
+    Arena *arena = &points->arena;
+    int count = trunk->n_settings, stride = b->count;
+    SweepSetting *all;
+    TRY(reserve(&all, arena, count + BRANCH_AXES + 1, sizeof *all));
+    for (int i = 0; i < count; i++) all[i] = trunk->settings[i];
+    if (b->unit_key != NULL) all[count++] = (SweepSetting){b->unit_key, b->forks[fork].text};
+    for (int i = 0; i < b->n_axes; i++) {
+        stride /= b->axes[i].count;
+        all[count++] = (SweepSetting){b->axes[i].key,
+                                      b->axes[i].texts[combination / stride % b->axes[i].count]};
+    }
+    char start[NAME_BYTES] = "";
+    if (b->unit_key == NULL) add_name(start, "at", b->forks[fork].text);
+    return point_make_with(points, start, all, count, others, n, out);
 }
 
 /* ---- a list of points ------------------------------------------------------------------------ */
@@ -153,31 +216,45 @@ static Status settings_read(Arena *arena, const YamlNode *point, const YamlNode 
     *count = 0;
     for (const YamlNode *value = point->first; value != NULL; value = value->next) {
         bool is_seed = strcmp(value->key, "seed") == 0;
-        if (tuned && !is_setting(value)) continue;
+        if (!is_setting(value, tuned)) continue;
         TRY(setting_make(arena, value->key, is_seed ? seed : value, &(*out)[(*count)++]));
     }
     return OK;
 }
 
-static Status listed_add(SweepPoints *points, const YamlNode *listed, const YamlNode *seed) {
+static Status listed_add(SweepPoints *points, const YamlNode *listed, const YamlNode *seed,
+                         const Config *config) {
     SweepSetting *settings;
     SweepPoint *point;
     int count;
     bool is_tuned = node_find(listed, "tune") != NULL;
     TRY(settings_read(&points->arena, listed, seed, is_tuned, &settings, &count));
     if (is_tuned) return combination_add(points, listed, settings, count);
+    if (branch_is_in(listed)) return trunk_add(points, listed, config, settings, count);
     TRY(point_add(points, &point));
     return point_make(points, settings, count, point);
 }
 
-static Status expand_list(SweepPoints *points, const YamlNode *sweep) {
+/* The trunks of a list: each seed has its own. */
+static int trunks_listed(const YamlNode *sweep) {
+    size_t count = 0;
+    for (const YamlNode *listed = sweep->first; listed != NULL; listed = listed->next) {
+        const YamlNode *seed = node_find(listed, "seed");
+        if (branch_is_in(listed))
+            count += seed == NULL || seed->kind != NODE_LIST ? 1 : seed->count;
+    }
+    return (int)count;
+}
+
+static Status expand_list(SweepPoints *points, const YamlNode *sweep, const Config *config) {
     TRY(reserve(&points->combinations, &points->arena, (int)sweep->count,
                 sizeof *points->combinations));
+    TRY(reserve(&points->trunks, &points->arena, trunks_listed(sweep) + 1, sizeof *points->trunks));
     for (const YamlNode *listed = sweep->first; listed != NULL; listed = listed->next) {
         const YamlNode *seed = node_find(listed, "seed"), *each = seed;
         if (seed != NULL && seed->kind == NODE_LIST) each = seed->first;
         do {
-            TRY(listed_add(points, listed, each));
+            TRY(listed_add(points, listed, each, config));
             each = each == NULL || each == seed ? NULL : each->next;
         } while (each != NULL && node_find(listed, "tune") == NULL);
     }
@@ -208,20 +285,21 @@ static Status axes_make(Arena *arena, const YamlNode *sweep, bool tuned, GridAxi
     *n = 0;
     *count = 1;
     for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        if (tuned && !is_setting(axis)) continue;
+        if (!is_setting(axis, tuned)) continue;
         TRY(axis_make(arena, axis, &(*out)[*n]));
         *count *= (*out)[(*n)++].count;
     }
     return OK;
 }
 
-static Status expand_grid(SweepPoints *points, const YamlNode *sweep) {
+static Status expand_grid(SweepPoints *points, const YamlNode *sweep, const Config *config) {
     GridAxis *axes;
     int n, count;
-    bool is_tuned = node_find(sweep, "tune") != NULL;
+    bool is_tuned = node_find(sweep, "tune") != NULL, is_branched = branch_is_in(sweep);
     Arena *arena = &points->arena;
     TRY(axes_make(arena, sweep, is_tuned, &axes, &n, &count));
     TRY(reserve(&points->combinations, arena, count, sizeof *points->combinations));
+    TRY(reserve(&points->trunks, arena, is_branched ? count : 1, sizeof *points->trunks));
     for (int i = 0; i < count; i++) {
         SweepSetting *settings;
         SweepPoint *point;
@@ -235,6 +313,10 @@ static Status expand_grid(SweepPoints *points, const YamlNode *sweep) {
             TRY(combination_add(points, sweep, settings, n));
             continue;
         }
+        if (is_branched) {
+            TRY(trunk_add(points, sweep, config, settings, n));
+            continue;
+        }
         TRY(point_add(points, &point));
         TRY(point_make(points, settings, n, point));
     }
@@ -245,8 +327,8 @@ static Status expand(const Config *config, SweepPoints *points) {
     const YamlNode *sweep = config->sweep;
     SweepPoint *point;
     TRY(sweep_check(config));
-    if (sweep != NULL && sweep->kind == NODE_LIST) return expand_list(points, sweep);
-    if (sweep != NULL) return expand_grid(points, sweep);
+    if (sweep != NULL && sweep->kind == NODE_LIST) return expand_list(points, sweep, config);
+    if (sweep != NULL) return expand_grid(points, sweep, config);
     TRY(point_add(points, &point));
     *point = (SweepPoint){.combination = -1};
     return point_name(points, point, config->name);

@@ -2,6 +2,7 @@
 
 #include "launch/run/phases.h"
 #include "launch/run/run_files.h"
+#include "launch/study/trunk.h"
 #include "launch/study/tuning.h"
 
 #include <math.h>
@@ -46,9 +47,9 @@ static double rate_of(const Study *study, const StudyPoint *point) {
     return rate;
 }
 
-/* Seconds of the whole budget; NaN if they are unknown. */
-static double seconds_of(const Study *study, const StudyPoint *point, int64_t ranks) {
-    const ConfigStop *stop = &point->config->training.stop;
+/* Seconds up to the first of the rules; NaN if they are unknown. */
+static double seconds_until(const Study *study, const StudyPoint *point, const ConfigStop *stop,
+                            int64_t ranks) {
     double seconds = stop->time > 0 ? stop->time : NAN, rate = rate_of(study, point);
     if (stop->tokens > 0) seconds = fmin(seconds, (double)stop->tokens / rate);
     if (stop->steps > 0)
@@ -57,9 +58,15 @@ static double seconds_of(const Study *study, const StudyPoint *point, int64_t ra
     return seconds;
 }
 
+/* Seconds of the whole budget. */
+static double seconds_of(const Study *study, const StudyPoint *point, int64_t ranks) {
+    return seconds_until(study, point, &point->config->training.stop, ranks);
+}
+
 typedef struct Sum {
-    double tuning, points; /* seconds */
-    double budgets;        /* of the tuning, in budgets of a point, without the best */
+    double tuning, trunks, points; /* seconds */
+    double alone;   /* of runs that have each budget alone, instead of trunk and branches */
+    double budgets; /* of the tuning, in budgets of a point, without the best */
     int runs, candidates, starts;
 } Sum;
 
@@ -79,12 +86,40 @@ static void sum_tuning(const Study *study, const Tuning *t, int64_t ranks, Sum *
     }
 }
 
+static void sum_trunk(const Study *study, const Trunk *t, int64_t ranks, Sum *sum) {
+    const Branch *b = &t->swept->branch;
+    const Fork *last = &t->forks[b->n_forks - 1];
+    if (t->point != NULL) {
+        sum->trunks += seconds_until(study, t->point, &last->cut, ranks);
+        sum->starts += b->n_forks;
+    }
+    for (int i = 0; i < b->n_forks * b->count; i++) {
+        const StudyPoint *point = &study->points[t->forks[0].first + i];
+        const Fork *fork = &t->forks[i / b->count];
+        ConfigStop end = fork->config->end;
+        if (b->unit_key == NULL) end.tokens = fork->cut.tokens + b->tokens;
+        double whole = seconds_until(study, point, &end, ranks);
+        sum->points += whole - seconds_until(study, point, &fork->cut, ranks);
+        sum->alone += whole;
+        sum->runs++;
+        sum->starts++;
+    }
+}
+
+/* Whether a point is a run of its own, from its start to its end. */
+static bool is_alone(const Study *study, const StudyPoint *point) {
+    const Fork *fork;
+    return point->combination < 0 && point->limit == NULL && trunk_of(study, point, &fork) == NULL;
+}
+
 static Sum sum_of(const Study *study, int64_t ranks) {
     Sum sum = {0};
+    for (int i = 0; i < study->sweep->n_trunks; i++)
+        sum_trunk(study, &study->trunks[i], ranks, &sum);
     for (int i = 0; i < study->sweep->n_combinations; i++)
         sum_tuning(study, &study->tunings[i], ranks, &sum);
     for (int i = 0; i < study->count; i++) {
-        if (study->points[i].combination >= 0) continue;
+        if (!is_alone(study, &study->points[i])) continue;
         sum.points += seconds_of(study, &study->points[i], ranks);
         sum.runs++;
         sum.starts++;
@@ -111,6 +146,11 @@ Status cost_print(const Study *study, int64_t ranks, int64_t parallel, FILE *fil
                 study->sweep->n_combinations);
     fprintf(file, ", %d starts of about %.0f s\n", sum.starts, start);
     put_hours("points", sum.points, file);
+    if (sum.trunks > 0 || isnan(sum.trunks)) {
+        put_hours("trunks", sum.trunks, file);
+        if (!isnan(sum.alone))
+            fprintf(file, "without trunks the points would take %.2f hours\n", sum.alone / 3600);
+    }
     if (sum.candidates > 0) {
         put_hours("tuning", sum.tuning, file);
         fprintf(file,
@@ -119,12 +159,12 @@ Status cost_print(const Study *study, int64_t ranks, int64_t parallel, FILE *fil
                 sum.budgets, 2 * WIDENED);
     }
     double at_a_time = (double)(parallel > 0 ? parallel : local->parallel),
-           total = (sum.points + sum.tuning + sum.starts * start) / at_a_time;
+           total = (sum.points + sum.trunks + sum.tuning + sum.starts * start) / at_a_time;
     if (!isnan(total)) fprintf(file, "total: %.2f hours, starts included\n", total / 3600);
     if (isnan(measured.watts) || isnan(total))
         fputs("joules: unknown until a run has measured its energy\n", file);
     else
         fprintf(file, "joules: %.3g, at the %.0f W of the runs so far\n",
-                measured.watts * (sum.points + sum.tuning), measured.watts);
+                measured.watts * (sum.points + sum.trunks + sum.tuning), measured.watts);
     return OK;
 }

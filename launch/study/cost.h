@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
-/* Prints the budgets of tuning and points, the hours on one machine at `parallel` points at a time,
- * and the joules. A budget in time is known; steps and tokens count by the rate of a point of the
- * study that has run. Joules are by the power of such points. `ranks`, `parallel`: 0 selects the
- * config's. Errors: STATUS_OUT_OF_MEMORY. */
+/* Prints the budgets of tuning, trunks and points, the hours on one machine at `parallel` points at
+ * a time, and the joules. A budget in time is known; steps and tokens count by the rate of a point
+ * of the study that has run. Joules are by the power of such points. `ranks`, `parallel`: 0 selects
+ * the config's. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status cost_print(const Study *study, int64_t ranks, int64_t parallel, FILE *file);

@@ -59,7 +59,7 @@ Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launch
 char **launcher_arguments(Launcher *l, const StudyPoint *point) {
     Arena *arena = &l->arena;
     enum { MOST = 12 };
-    char early[32];
+    char limit[LIMIT_BYTES];
     char **all = arena_alloc(arena, MOST * sizeof *all);
     if (all == NULL) return NULL;
     char *train = l->train, *ranks = arena_printf(arena, "%lld", (long long)l->ranks);
@@ -70,8 +70,7 @@ char **launcher_arguments(Launcher *l, const StudyPoint *point) {
     for (; l->ranks > 1 && mpirun[n] != NULL; n++) all[n] = mpirun[n];
     all[n++] = train;
     all[n++] = config;
-    if (*point_early(point, early) != '\0')
-        all[n++] = arena_printf(arena, "training.stop.early=%s", early);
+    if (*point_limit(point, limit) != '\0') all[n++] = arena_strdup(arena, limit);
     return all;
 }
 

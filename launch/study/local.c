@@ -6,7 +6,6 @@
 #include "launch/base/signals.h"
 #include "launch/study/overdue.h"
 #include "launch/study/table.h"
-#include "launch/study/tuning.h"
 
 #include <math.h>
 #include <signal.h>
@@ -58,9 +57,9 @@ static void say_end(const Local *l, const StudyPoint *point) {
     fflush(stdout);
 }
 
-/* Lets the tunings decide what to run next. They read the states of all points again. */
+/* Lets trunks and tunings decide what to run next. They read the states of all points again. */
 static Status go_on(Local *l) {
-    TRY(tunings_advance(l->study));
+    TRY(study_advance(l->study));
     for (int i = 0; i < l->launcher->parallel; i++) {
         if (l->slots[i].point >= 0) refresh(l, l->slots[i].point);
     }
@@ -109,7 +108,7 @@ static Status reap(Local *l) {
 
 static bool may_start(const Local *l, int i, bool again) {
     const PointStatus *s = &l->study->points[i].status;
-    if (l->study->points[i].is_over) return false;
+    if (l->study->points[i].is_over || l->study->points[i].is_blocked) return false;
     if (s->state == POINT_WAITING || s->state == POINT_INTERRUPTED) return !again;
     bool is_bounded = s->failures <= l->study->config->launch.retries;
     return again && s->state == POINT_FAILED && is_bounded && !l->given_up[i];

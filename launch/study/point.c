@@ -23,9 +23,10 @@ bool point_exit_is_final(int code) {
     return code == 64 || code == 65 || code == OUT_OF_MEMORY || code == 78;
 }
 
-const char *point_early(const StudyPoint *point, char text[32]) {
-    *text = '\0';
-    if (point->combination >= 0) snprintf(text, 32, "%.10g%%", 100 * point->share);
+const char *point_limit(const StudyPoint *point, char text[LIMIT_BYTES]) {
+    snprintf(text, LIMIT_BYTES, "%s", point->limit == NULL ? "" : point->limit);
+    if (point->combination >= 0)
+        snprintf(text, LIMIT_BYTES, "training.stop.early=%.10g%%", 100 * point->share);
     return text;
 }
 
@@ -109,8 +110,9 @@ static bool has_no_room(const PointStatus *s, const char *outcome) {
     return s->exit_code == OUT_OF_MEMORY || strcmp(outcome, "no_room") == 0;
 }
 
-/* The end of a rung; a run without rungs ends where its own config says. */
+/* The end of a rung or of a trunk's stage; another run ends where its own config says. */
 static bool has_reached(const StudyPoint *point) {
+    if (point->limit != NULL) return run_share(&point->cut, point_position(point)) >= 1;
     return point->combination < 0 || point_share(point) >= point->share - 1e-9;
 }
 
@@ -120,7 +122,7 @@ static PointState state_of(const StudyPoint *point, const char *summary_status,
     if (strcmp(summary_status, "done") == 0 && has_reached(point)) return POINT_DONE;
     if (run_lock_is_taken(point->directory)) return POINT_RUNNING;
     if (has_no_room(s, outcome)) return POINT_OOM;
-    if (strcmp(summary_status, "done") == 0) return POINT_WAITING; /* for the next rung */
+    if (strcmp(summary_status, "done") == 0) return POINT_WAITING; /* for the next stage */
     if (s->exit_code >= 0 && s->exit_code != 75) return POINT_FAILED;
     return s->attempts > 0 || summary_status[0] != '\0' ? POINT_INTERRUPTED : POINT_WAITING;
 }

@@ -11,6 +11,7 @@
 
 #include "launch/config/config.h"
 #include "launch/config/tune.h"
+#include "launch/run/phases.h"
 
 #include <stdbool.h>
 
@@ -42,7 +43,11 @@ typedef struct StudyPoint {
     Config *config;
     double share;      /* of its budget, after which it is done; 1 unless it is tuned */
     bool is_result;    /* false for a candidate that is not the best, or not yet */
-    bool is_over;      /* a candidate that a rung has ended */
+    bool is_over;      /* a candidate that a rung has ended; a trunk with no fork left */
+    bool is_blocked;   /* a branch whose checkpoint does not exist yet */
+    ConfigStop cut;    /* of a trunk: the end of its stage; else zeros */
+    const char *limit; /* the override that ends the stage there; NULL: none */
+    const char *at;    /* of a branch: the share of the trunk at which it starts; else NULL */
     bool is_submitted; /* to Slurm, up to its share; set by slurm_submit_next */
     int order;         /* points of a lower one start first */
     int combination; /* of the tuned ones, with the values of the tuned keys and the seed's index */
@@ -59,8 +64,13 @@ void point_refresh(StudyPoint *point);
 /* The completed share of its budget, by the stop rule that is nearest to its end. */
 double point_share(const StudyPoint *point);
 
-/* The value of training.stop.early for its next attempt, such as "25%"; "" if it is not tuned. */
-const char *point_early(const StudyPoint *point, char text[32]);
+/* The position of its run. */
+RunPosition point_position(const StudyPoint *point);
+
+/* The override that ends its next attempt before its budget, such as training.stop.early=25%; "" if
+ * it runs to its end. */
+enum { LIMIT_BYTES = 64 };
+const char *point_limit(const StudyPoint *point, char text[LIMIT_BYTES]);
 
 /* Whether it has failed, and another attempt is not due: it cannot succeed, it failed more than
  * `retries` times, or it is a candidate and diverged. */

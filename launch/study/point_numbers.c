@@ -1,5 +1,4 @@
 /* The numbers of a point, from the last records of metrics.jsonl and from summary.json. */
-#include "launch/run/phases.h"
 #include "launch/run/run_files.h"
 #include "launch/study/point.h"
 
@@ -40,25 +39,38 @@ static time_t changed_at(const char *directory) {
     return stat(path, &info) == 0 ? info.st_mtime : 0;
 }
 
-double point_share(const StudyPoint *point) {
+RunPosition point_position(const StudyPoint *point) {
     const PointStatus *s = &point->status;
     RunPosition at = {.step = s->step > 0 ? s->step : 0};
     if (s->tokens > 0) at.tokens = (int64_t)s->tokens;
     if (s->train_s > 0) at.train_s = s->train_s;
-    return run_share(&point->config->training.stop, at);
+    return at;
+}
+
+double point_share(const StudyPoint *point) {
+    return run_share(&point->config->training.stop, point_position(point));
+}
+
+/* The stop rules of its next attempt. */
+static ConfigStop end_of(const StudyPoint *point) {
+    ConfigStop end = point->config->training.stop;
+    if (point->limit != NULL) return point->cut;
+    end.time *= point->share;
+    end.steps = (int64_t)(point->share * (double)end.steps);
+    end.tokens = (int64_t)(point->share * (double)end.tokens);
+    if (end.early.tokens > 0) end.tokens = end.early.tokens;
+    return end;
 }
 
 /* By the first stop rule to be met. `since`: the age in seconds of the numbers of a running run. */
 static double seconds_left(const StudyPoint *point, double since) {
-    const ConfigStop *stop = &point->config->training.stop;
+    const ConfigStop stop = end_of(point);
     const PointStatus *s = &point->status;
     double left = INFINITY, per_step = s->step > 0 ? s->train_s / (double)s->step : NAN;
-    if (stop->time > 0)
-        left = fmin(left, point->share * stop->time - (s->step > 0 ? s->train_s : 0));
-    if (stop->steps > 0 && s->step > 0)
-        left = fmin(left, (point->share * (double)stop->steps - (double)s->step) * per_step);
-    if (stop->tokens > 0 && s->step > 0)
-        left = fmin(left, (point->share * (double)stop->tokens - s->tokens) / s->tok_per_s);
+    if (stop.time > 0) left = fmin(left, stop.time - (s->step > 0 ? s->train_s : 0));
+    if (stop.steps > 0 && s->step > 0) left = fmin(left, (double)(stop.steps - s->step) * per_step);
+    if (stop.tokens > 0 && s->step > 0)
+        left = fmin(left, ((double)stop.tokens - s->tokens) / s->tok_per_s);
     return isfinite(left) ? fmax(left - since, 0) : NAN;
 }
 

@@ -76,14 +76,14 @@ static void points_path(const Study *study, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s/slurm/points.log", study->directory);
 }
 
-/* Records how far the submitted points run. */
+/* Records the limits up to which the submitted points run. */
 static Status points_note(const Study *study) {
-    char path[PATH_MAX], line[PATH_MAX];
+    char path[PATH_MAX], line[PATH_MAX], limit[LIMIT_BYTES];
     points_path(study, path);
-    for (int i = 0; i < study->count && study->sweep->n_combinations > 0; i++) {
+    for (int i = 0; i < study->count && study_has_stages(study); i++) {
         const StudyPoint *point = &study->points[i];
         if (!slurm_wants(point)) continue;
-        snprintf(line, sizeof line, "%s %.10g", point->name, point->share);
+        snprintf(line, sizeof line, "%s %s", point->name, point_limit(point, limit));
         TRY(text_file_append(path, line));
     }
     return OK;
@@ -96,20 +96,19 @@ static StudyPoint *point_find(const Study *study, const char *name) {
     return NULL;
 }
 
-/* Excludes the points that were submitted up to their share: whoever canceled them decides. */
+/* Excludes the points that were submitted up to their limit: whoever canceled them decides. */
 static Status points_exclude(Study *study) {
     Arena arena = {0};
-    char path[PATH_MAX], name[PATH_MAX];
+    char path[PATH_MAX], limit[LIMIT_BYTES];
     const char *text = NULL;
-    double share;
     points_path(study, path);
     Status status = text_file_read(&arena, path, &text);
-    for (const char *line = text; !failed(status) && line != NULL && *line != '\0';) {
-        StudyPoint *point =
-            sscanf(line, "%4095s %lf", name, &share) == 2 ? point_find(study, name) : NULL;
-        if (point != NULL && share >= point->share - 1e-9) point->is_submitted = true;
-        line = strchr(line, '\n');
-        if (line != NULL) line++;
+    char *rest = failed(status) || text == NULL ? NULL : arena_strdup(&arena, text);
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        char *name = strsep(&line, " ");
+        StudyPoint *point = line == NULL ? NULL : point_find(study, name);
+        if (point != NULL && strcmp(line, point_limit(point, limit)) == 0)
+            point->is_submitted = true;
     }
     arena_free(&arena);
     return status;

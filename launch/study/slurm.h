@@ -11,7 +11,8 @@
  *
  * A tuning needs the results of a rung before it submits the next one. The job after the array
  * therefore decides, submits the next array with the job that follows it, and reports.
- * slurm/points.log has a line for each submitted point: NAME SHARE. */
+ * slurm/points.log has a line for each submitted point: NAME LIMIT (point_limit). The trunk of
+ * branches is submitted stage by stage in the same way. */
 #pragma once
 
 #include "launch/study/study.h"

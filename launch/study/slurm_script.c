@@ -9,8 +9,8 @@
 
 bool slurm_wants(const StudyPoint *point) {
     PointState state = point->status.state;
-    return !point->is_over && !point->is_submitted && state != POINT_DONE && state != POINT_OOM &&
-           state != POINT_RUNNING;
+    return !point->is_over && !point->is_blocked && !point->is_submitted && state != POINT_DONE &&
+           state != POINT_OOM && state != POINT_RUNNING;
 }
 
 static void option(FILE *file, const char *name, const char *value) {
@@ -79,15 +79,16 @@ static void lines(const ConfigStrings *setup, FILE *file) {
     for (int i = 0; i < setup->count; i++) fprintf(file, "%s\n", setup->items[i]);
 }
 
-/* How far each point of a tuned study runs: its next rung. */
-static void write_shares(const Study *study, FILE *file) {
-    char early[32];
-    fputs("early=(", file);
+/* The override that ends each point at its next rung or fork; none for others. */
+static void write_limits(const Study *study, FILE *file) {
+    char limit[LIMIT_BYTES];
+    fputs("limits=(", file);
     for (int i = 0; i < study->count; i++) {
         if (!slurm_wants(&study->points[i])) continue;
-        fprintf(file, " %s", *point_early(&study->points[i], early) == '\0' ? "100%" : early);
+        fputc(' ', file);
+        shell_word(point_limit(&study->points[i], limit), file);
     }
-    fputs(" )\n", file);
+    fputs(" )\nlimit=${limits[SLURM_ARRAY_TASK_ID]}\n", file);
 }
 
 static void write_points(const Study *study, FILE *file) {
@@ -99,7 +100,7 @@ static void write_points(const Study *study, FILE *file) {
         fputc('\n', file);
     }
     fputs(")\n", file);
-    if (study->sweep->n_combinations > 0) write_shares(study, file);
+    if (study_has_stages(study)) write_limits(study, file);
     fputs("run=", file);
     shell_word(study->directory, file);
     fputs("/\"${points[SLURM_ARRAY_TASK_ID]}\"\n", file);
@@ -111,8 +112,7 @@ static void write_command(const Study *study, const char *programs, FILE *file) 
     if (ranks > 1) fprintf(file, "mpirun --bind-to none -np %" PRId64 " ", ranks);
     shell_word(programs, file);
     fputs("/train \"$run/config.yaml\" ", file);
-    if (study->sweep->n_combinations > 0)
-        fputs("\"training.stop.early=${early[SLURM_ARRAY_TASK_ID]}\" ", file);
+    if (study_has_stages(study)) fputs("${limit:+\"$limit\"} ", file);
     fputs("2>\"$run/stderr.log\" &\n", file);
 }
 
@@ -198,6 +198,6 @@ Status slurm_write_report(const Study *study, const char *programs, FILE *file) 
     shell_word(programs, file);
     fputs("/sweep ", file);
     shell_word(study->directory, file);
-    fputs(study->sweep->n_combinations > 0 ? " --slurm --next\n" : " --report\n", file);
+    fputs(study_has_stages(study) ? " --slurm --next\n" : " --report\n", file);
     return written(file);
 }

@@ -25,6 +25,7 @@ typedef struct Study {
     StudyPoint *points;
     int count, capacity;
     struct Tuning *tunings; /* of each tuned combination: launch/study/tuning.h */
+    struct Trunk *trunks;   /* launch/study/trunk.h */
     const char **former;    /* directories of points that are no longer in the sweep */
     int n_former;
     bool is_made;       /* opened by its directory: the points are those that were created */
@@ -51,6 +52,21 @@ NODISCARD Status study_claim_points(Study *study, int first);
 /* Adds a point of the sweep with its directory and state; changes nothing on disk. `seed`: the
  * index of its seed in its combination. Errors: STATUS_CONFIG for an invalid one. */
 NODISCARD Status study_add(Study *study, const SweepPoint *swept, int seed, int *index);
+
+/* The two parts of study_add for many points: adds one without its directory; gives all from
+ * `first` on their directories and reads their states. */
+NODISCARD Status study_append(Study *study, const SweepPoint *swept, int seed, int *index);
+NODISCARD Status study_settle(Study *study, int first);
+
+/* Lets trunks and tunings decide what runs next, by the current states; creates the directories of
+ * new points and writes sweep.json. Requires the lock. */
+NODISCARD Status study_advance(Study *study);
+
+/* Whether some points run in stages, or wait for others. */
+bool study_has_stages(const Study *study);
+
+/* `key="value"`, in the arena; NULL if memory is out. */
+char *study_override(Arena *arena, const char *key, const char *value);
 
 /* Whether the directory contains this study. */
 bool study_exists(const Study *study);

@@ -5,7 +5,6 @@
 #include "launch/config/config_load.h"
 #include "launch/config/field.h"
 #include "launch/study/study.h"
-#include "launch/study/tuning.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -108,7 +107,7 @@ static Status make_all(Study *study) {
     TRY(write_config(study->config, study->directory, "study.yaml"));
     TRY(make_points(study, 0));
     study_refresh(study);
-    return tunings_advance(study);
+    return study_advance(study);
 }
 
 Status study_claim(Study *study) {

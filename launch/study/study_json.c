@@ -2,6 +2,7 @@
 #include "launch/base/text_file.h"
 #include "launch/config/field.h"
 #include "launch/study/metric.h"
+#include "launch/study/trunk.h"
 #include "launch/study/tuning.h"
 
 #include <jansson.h>
@@ -78,6 +79,19 @@ static json_t *point_json(const StudyPoint *point) {
     return object;
 }
 
+/* Where a branch starts, and of which run. */
+static void branch_add(const Study *study, const StudyPoint *point, json_t *object) {
+    const Fork *fork;
+    const Trunk *trunk = trunk_of(study, point, &fork);
+    if (trunk == NULL) return;
+    json_t *branch = json_object();
+    json_object_set_new(branch, "at", string_or_null(point->at));
+    json_object_set_new(branch, "tokens", json_integer(fork->cut.tokens));
+    json_object_set_new(branch, "run", string_or_null(trunk->directory));
+    json_object_set_new(branch, "tolerance", json_real(trunk->swept->branch.tolerance));
+    json_object_set_new(object, "branch", branch);
+}
+
 static json_t *report_json(const ConfigReport *report) {
     json_t *object = json_object();
     json_object_set_new(object, "metric", string_or_null(report->metric));
@@ -137,9 +151,13 @@ static json_t *tunings_json(const Study *study) {
 
 static json_t *study_json(const Study *study) {
     json_t *points = json_array(), *slurm = json_object(), *object = json_object();
-    for (int i = 0; i < study->count; i++)
-        if (study->points[i].is_result)
-            json_array_append_new(points, point_json(&study->points[i]));
+    for (int i = 0; i < study->count; i++) {
+        const StudyPoint *point = &study->points[i];
+        if (!point->is_result) continue;
+        json_t *item = point_json(point);
+        branch_add(study, point, item);
+        json_array_append_new(points, item);
+    }
     json_object_set_new(slurm, "array", json_string(study->array_job));
     json_object_set_new(slurm, "report", json_string(study->report_job));
     json_object_set_new(object, "study", string_or_null(study->config->name));

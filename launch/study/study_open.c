@@ -8,6 +8,7 @@
 #include "launch/config/sweep_points.h"
 #include "launch/config/value.h"
 #include "launch/study/study_match.h"
+#include "launch/study/trunk.h"
 #include "launch/study/tuning.h"
 
 #include <limits.h>
@@ -33,19 +34,30 @@ static bool overlap(const char *a, const char *b) {
     return bytes_a == bytes_b || (bytes_a > least ? a : b)[least] == '.';
 }
 
-/* The distinct keys that any point sets, as strings of the schema. */
-static Status swept_keys(Study *study, const SweepPoints *sweep, const char **keys, size_t *count) {
-    Names seen = {0};
-    *count = 0;
+/* Distinct keys, as strings of the schema. */
+typedef struct Keys {
+    Names seen;
+    const char **items;
+    size_t count;
+} Keys;
+
+static Status key_add(Study *study, Keys *keys, const char *override) {
+    if (names_find(&keys->seen, override, key_bytes(override)) != NULL) return OK;
+    const char *key = arena_printf(&study->arena, "%.*s", (int)key_bytes(override), override);
+    if (key == NULL || names_add(&keys->seen, &study->arena, key) == NULL) return out_of_memory();
+    keys->items[keys->count++] = key;
+    return OK;
+}
+
+/* The keys that any point sets. */
+static Status swept_keys(Study *study, const SweepPoints *sweep, Keys *keys) {
     for (int i = 0; i < sweep->count; i++) {
-        for (int k = 0; k < sweep->points[i].n_overrides; k++) {
-            const char *override = sweep->points[i].overrides[k];
-            if (names_find(&seen, override, key_bytes(override)) != NULL) continue;
-            const char *key =
-                arena_printf(&study->arena, "%.*s", (int)key_bytes(override), override);
-            if (key == NULL || names_add(&seen, &study->arena, key) == NULL) return out_of_memory();
-            keys[(*count)++] = key;
-        }
+        for (int k = 0; k < sweep->points[i].n_overrides; k++)
+            TRY(key_add(study, keys, sweep->points[i].overrides[k]));
+    }
+    for (int i = 0; i < sweep->n_trunks; i++) {
+        const Branch *b = &sweep->trunks[i].branch;
+        for (int k = 0; k < b->n_axes; k++) TRY(key_add(study, keys, b->axes[k].key));
     }
     return OK;
 }
@@ -54,22 +66,20 @@ static Status swept_keys(Study *study, const SweepPoints *sweep, const char **ke
  * points. */
 static Status check_overrides(Study *study, const SweepPoints *sweep, int n_overrides,
                               char **overrides) {
-    size_t count;
-    const char **keys = arena_alloc(&study->arena, schema_count * sizeof *keys);
-    if (keys == NULL) return out_of_memory();
-    TRY(swept_keys(study, sweep, keys, &count));
+    Keys keys = {.items = arena_alloc(&study->arena, schema_count * sizeof *keys.items)};
+    if (keys.items == NULL) return out_of_memory();
+    TRY(swept_keys(study, sweep, &keys));
     for (int i = 0; i < n_overrides; i++) {
-        for (size_t k = 0; k < count; k++) {
-            if (!overlap(overrides[i], keys[k])) continue;
+        for (size_t k = 0; k < keys.count; k++) {
+            if (!overlap(overrides[i], keys.items[k])) continue;
             return ERROR(STATUS_USAGE, "%s: the study sweeps %s; change its 'sweep' instead",
-                         overrides[i], keys[k]);
+                         overrides[i], keys.items[k]);
         }
     }
     return OK;
 }
 
-/* `key="value"`, in the arena. */
-static char *text_override(Arena *arena, const char *key, const char *value) {
+char *study_override(Arena *arena, const char *key, const char *value) {
     char *text = NULL;
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
@@ -97,18 +107,18 @@ static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base
     char **all = arena_alloc(&study->arena, (size_t)(n + 2) * sizeof *all);
     if (all == NULL) return out_of_memory();
     for (int i = 0; i < n; i++) all[i] = swept->overrides[i];
-    all[n++] = text_override(&study->arena, "name", point->name);
-    all[n++] = text_override(&study->arena, "output", point->directory);
+    all[n++] = study_override(&study->arena, "name", point->name);
+    all[n++] = study_override(&study->arena, "output", point->directory);
     if (all[n - 2] == NULL || all[n - 1] == NULL) return out_of_memory();
     Status status = config_base_make(base, n, all, &point->config);
     return status.code == STATUS_CONFIG ? point_error(study, point) : status;
 }
 
 static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swept) {
-    const char **keys = arena_alloc(&study->arena, (size_t)(swept->n_overrides + 1) * sizeof *keys);
+    const char **keys = arena_alloc(&study->arena, (size_t)(swept->n_keys + 1) * sizeof *keys);
     point->keys = keys;
     if (keys == NULL) return out_of_memory();
-    for (int i = 0; i < swept->n_overrides; i++) {
+    for (int i = 0; i < swept->n_keys; i++) {
         keys[i] = arena_printf(&study->arena, "%.*s", (int)key_bytes(swept->overrides[i]),
                                swept->overrides[i]);
         if (keys[i] == NULL) return out_of_memory();
@@ -137,7 +147,7 @@ static Status point_read(Study *study, StudyPoint *point, const SweepPoint *swep
     return is_there ? config_load(frozen, 0, NULL, &point->config) : status_restore(&first);
 }
 
-Status study_add(Study *study, const SweepPoint *swept, int seed, int *index) {
+Status study_append(Study *study, const SweepPoint *swept, int seed, int *index) {
     StudyPoint *point = &study->points[ *index = study->count];
     SweepPoint *kept = arena_alloc(&study->arena, sizeof *kept);
     if (kept == NULL) return out_of_memory();
@@ -146,28 +156,39 @@ Status study_add(Study *study, const SweepPoint *swept, int seed, int *index) {
     point->seed = seed;
     point->order = *index;
     study->count++;
-    if (study_exists(study)) TRY(study_match(study, *index));
-    point_refresh(point);
     return OK;
 }
 
-/* The points of the sweep, and all that its tunings may add. */
+Status study_settle(Study *study, int first) {
+    if (study_exists(study)) TRY(study_match(study, first));
+    for (int i = first; i < study->count; i++) point_refresh(&study->points[i]);
+    return OK;
+}
+
+Status study_add(Study *study, const SweepPoint *swept, int seed, int *index) {
+    TRY(study_append(study, swept, seed, index));
+    return study_settle(study, *index);
+}
+
+/* The points of the sweep, and all that its tunings and trunks may add. */
 static int most_points(const SweepPoints *sweep) {
     int count = sweep->count;
     for (int i = 0; i < sweep->n_combinations; i++)
         count += TUNING_ADDS + sweep->combinations[i].n_seeds;
+    for (int i = 0; i < sweep->n_trunks; i++)
+        count += sweep->trunks[i].branch.n_forks * sweep->trunks[i].branch.count;
     return count;
 }
 
 static Status points_load(Study *study, const SweepPoints *sweep) {
     size_t size = config_base_size(study->base);
-    if ((size_t)sweep->count * size > MOST_NODES) {
+    study->capacity = most_points(sweep);
+    if ((size_t)study->capacity * size > MOST_NODES) {
         return PLACE_ERROR(study->config->sweep->place,
                            "%d points with a config of %zu keys and values are too many; "
                            "reduce either",
-                           sweep->count, size);
+                           study->capacity, size);
     }
-    study->capacity = most_points(sweep);
     study->points = arena_alloc(&study->arena, (size_t)study->capacity * sizeof *study->points);
     if (study->points == NULL) return out_of_memory();
     for (; study->count < sweep->count; study->count++) {
@@ -230,6 +251,9 @@ Status study_open(const char *path, int n_overrides, char **overrides, Study **o
     Status status = open_all(study, path, n_overrides, overrides);
     if (!failed(status)) {
         study_refresh(study);
+        status = trunks_open(study);
+    }
+    if (!failed(status)) {
         status = tunings_open(study);
     }
     if (failed(status)) {

@@ -4,6 +4,7 @@ for Slurm's commands."""
 import json
 import os
 import re
+import subprocess
 
 from e2e import WORK, check, config, equal, run, run_directory
 
@@ -88,3 +89,18 @@ def fake_slurm(name):
     for command, text in FAKES.items():
         path = fake_program(command, text, folder)
     return {"PATH": path, "FAKE": folder}
+
+
+def slurm_tasks(name, environment):
+    """Runs the tasks of the submitted array, and the job after it."""
+    scripts = os.path.join(run_directory(name), "slurm")
+    with open(scripts + "/points.sh", encoding="utf-8") as file:
+        count = int(re.search(r"--array=0-(\d+)%", file.read()).group(1)) + 1
+    for task in range(count):
+        variables = dict(os.environ, **environment, SLURM_ARRAY_TASK_ID=str(task),
+                         SLURM_ARRAY_JOB_ID="1", SLURM_JOB_ID="1")
+        subprocess.run(["bash", scripts + "/points.sh"], env=variables, check=True,
+                       capture_output=True)
+    done = subprocess.run(["bash", scripts + "/report.sh"], env=dict(os.environ, **environment),
+                          check=True, capture_output=True, text=True)
+    return count, done.stdout

@@ -7,12 +7,11 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 
 from e2e import WORK, check, equal, losses, main, metrics, run, run_directory, start, train, tree
-from studies import (attempts, fake_slurm, lines_of, point_directory, points, refused, study,
-                     sweep)
+from studies import (attempts, fake_slurm, lines_of, point_directory, points, refused, slurm_tasks,
+                     study, sweep)
 
 RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
 
@@ -67,7 +66,7 @@ def the_best_of_each_batch_is_found():
     shown = sweep(path, "--dry-run").out
     for line in "4 points, 10 candidates in 2 tunings", "tuning: 5.00 budgets":
         check(line in shown, shown)
-    check("training.stop.early=25%" in shown and "early=( 25% 25%" in shown, shown)
+    check("limits=( training.stop.early=25% training.stop.early=25%" in shown, shown)
     check("hours unknown until a point" in shown and "joules: unknown" in shown, shown)
     done = sweep(path, "--local")
     check("The lowest validation loss after 40 steps" in done.out, done.out)
@@ -147,21 +146,6 @@ def a_candidate_that_diverges_has_lost():
     equal((lost["state"], lost["results"], lost["why"]), ("failed", [None], "diverged"), "state")
     equal(attempts("diverged", lost["name"]), ["start", "exit 1"], "attempts")
     check("lr-900" not in tunings("diverged")[0]["best"], "the best")
-
-
-def slurm_tasks(name, environment):
-    """Runs the tasks of the submitted array, and the job after it."""
-    scripts = os.path.join(run_directory(name), "slurm")
-    with open(scripts + "/points.sh", encoding="utf-8") as file:
-        count = int(re.search(r"--array=0-(\d+)%", file.read()).group(1)) + 1
-    for task in range(count):
-        variables = dict(os.environ, **environment, SLURM_ARRAY_TASK_ID=str(task),
-                         SLURM_ARRAY_JOB_ID="1", SLURM_JOB_ID="1")
-        subprocess.run(["bash", scripts + "/points.sh"], env=variables, check=True,
-                       capture_output=True)
-    done = subprocess.run(["bash", scripts + "/report.sh"], env=dict(os.environ, **environment),
-                          check=True, capture_output=True, text=True)
-    return count, done.stdout
 
 
 def slurm_submits_rung_by_rung():
