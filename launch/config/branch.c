@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_BRANCHES = 4096 };
+
 static const double USUAL_TOLERANCE = 0.01; /* arXiv:2505.23971 */
 
 static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
@@ -26,6 +28,17 @@ char *branch_stop_text(Arena *arena, const ConfigStop *stop) {
 
 static bool starts_with(const char *text, const char *start) {
     return strncmp(text, start, strlen(start)) == 0;
+}
+
+Status branch_stops_clear(Arena *arena, const Branch *b, char **out, int *n) {
+    static const char *const rules[] = {"training.stop.steps", "training.stop.tokens",
+                                        "training.stop.time"};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        if (strcmp(b->unit_key, rules[i]) == 0) continue;
+        out[*n] = arena_printf(arena, "%s=null", rules[i]);
+        if (out[(*n)++] == NULL) return out_of_memory();
+    }
+    return OK;
 }
 
 /* Whether a key would change where the trunk or its branches end, or their schedule. */
@@ -96,6 +109,9 @@ static Status read_axis(Arena *arena, const YamlNode *node, const YamlNode *map,
     if (out->n_axes == BRANCH_AXES)
         return PLACE_ERROR(node->key_place, "'branch' takes at most %d keys", BRANCH_AXES);
     TRY(sweep_list_check(arena, node));
+    if (node->count * (size_t)out->count > MOST_BRANCHES)
+        return PLACE_ERROR(node->place, "'branch' has more than %d branches of a fork",
+                           MOST_BRANCHES);
     BranchAxis *axis = &out->axes[out->n_axes++];
     *axis = (BranchAxis){.key = node->key,
                          .texts = arena_alloc(arena, node->count * sizeof *axis->texts)};
@@ -196,9 +212,10 @@ static Status read_budget(Arena *arena, const YamlNode *node, Branch *b) {
                            "'budgets' needs times, steps or tokens, such as 2m, 5000 or 80M "
                            "tokens");
     const char *key = unit_key_of(&fork->end), *whole = branch_stop_text(arena, &fork->end);
-    if (whole == NULL) return out_of_memory();
-    TRY(sweep_value_read(arena, key, node_scalar(arena, strchr(whole, '=') + 1, node->place),
-                         &fork->text));
+    const YamlNode *value =
+        whole == NULL ? NULL : node_scalar(arena, strchr(whole, '=') + 1, node->place);
+    if (value == NULL) return out_of_memory();
+    TRY(sweep_value_read(arena, key, value, &fork->text));
     if (b->n_forks++ == 0) {
         b->unit_key = key;
         return OK;
@@ -284,9 +301,7 @@ static Status read_budgets(Arena *arena, const YamlNode *node, const Config *con
 
 static Status check_others(const YamlNode *map, const YamlNode *block) {
     for (const YamlNode *key = map->first; key != NULL; key = key->next) {
-        bool is_block = strcmp(key->key, "tune") == 0 || strcmp(key->key, "branch") == 0 ||
-                        strcmp(key->key, "budgets") == 0;
-        if (key != block && is_block)
+        if (key != block && sweep_is_block(key))
             return PLACE_ERROR(key->key_place, "a sweep takes one of 'tune', 'branch', 'budgets'");
         if (is_of_the_end(key->key))
             return PLACE_ERROR(key->key_place, "'%s' cannot be swept beside '%s'", key->key,

@@ -46,5 +46,9 @@ bool branch_is_in(const YamlNode *map);
  * (launch/study/trunk.h). */
 NODISCARD Status branch_read(Arena *arena, const YamlNode *map, const Config *config, Branch *out);
 
+/* Adds `training.stop.RULE=null` for the two rules that are not the unit of the budgets. Errors:
+ * STATUS_OUT_OF_MEMORY. */
+NODISCARD Status branch_stops_clear(Arena *arena, const Branch *branch, char **out, int *n);
+
 /* `training.stop.UNIT=VALUE` for the rule of a position. NULL if memory is out. */
 char *branch_stop_text(Arena *arena, const ConfigStop *stop);

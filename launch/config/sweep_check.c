@@ -13,11 +13,6 @@ static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of m
 
 /* ---- tune, branch, budgets ------------------------------------------------------------------- */
 
-static bool is_block(const YamlNode *node) {
-    return strcmp(node->key, "tune") == 0 || strcmp(node->key, "branch") == 0 ||
-           strcmp(node->key, "budgets") == 0;
-}
-
 /* The trunk and its branches. */
 static Status branch_check(Arena *arena, const YamlNode *map, const Config *config, size_t *count) {
     Branch *branch = arena_alloc(arena, sizeof *branch);
@@ -85,7 +80,7 @@ static Status check_point(Arena *arena, Names *seen, const YamlNode *point, size
                            point->kind == NODE_MAP ? "an empty one" : shown_node(arena, point));
     }
     for (const YamlNode *value = point->first; value != NULL; value = value->next)
-        if (!is_block(value)) TRY(sweep_key_check(arena, value));
+        if (!sweep_is_block(value)) TRY(sweep_key_check(arena, value));
     const YamlNode *seed = node_find(point, "seed");
     if (seed == NULL || seed->kind != NODE_LIST)
         return identity_add(arena, seen, point, seed, number);
@@ -119,13 +114,13 @@ static Status check_list(Arena *arena, const YamlNode *sweep, const Config *conf
 static Status check_grid(Arena *arena, const YamlNode *sweep, const Config *config) {
     size_t count;
     for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        if (is_block(axis)) continue;
+        if (sweep_is_block(axis)) continue;
         TRY(sweep_key_check(arena, axis));
         TRY(sweep_list_check(arena, axis));
     }
     TRY(block_check(arena, sweep, config, &count));
     for (const YamlNode *axis = sweep->first; axis != NULL; axis = axis->next) {
-        if (!is_block(axis)) count *= axis->count;
+        if (!sweep_is_block(axis)) count *= axis->count;
         TRY(too_many(sweep, count));
     }
     return OK;

@@ -150,27 +150,19 @@ static Status combination_add(SweepPoints *points, const YamlNode *map, SweepSet
 
 /* Whether a key of a map sets a value of its points. Seeds of tuned ones are added later. */
 static bool is_setting(const YamlNode *node, bool tuned) {
-    static const char *const blocks[] = {"tune", "branch", "budgets"};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        if (strcmp(node->key, blocks[i]) == 0) return false;
-    return !tuned || strcmp(node->key, "seed") != 0;
+    return !sweep_is_block(node) && !(tuned && strcmp(node->key, "seed") == 0);
 }
 
 /* ---- trunks ---------------------------------------------------------------------------------- */
 
 /* The trunk of budgets has no decay, and ends where the last of its branches starts. */
 static Status trunk_overrides(Arena *arena, const Branch *branch, char *out[4], int *n) {
-    static const char *const rules[] = {"steps", "tokens", "time"};
     *n = 0;
     if (branch->unit_key == NULL) return OK;
-    for (int i = 0; i < 3; i++) {
-        bool is_unit = strcmp(branch->unit_key + strlen("training.stop."), rules[i]) == 0;
-        out[*n] = is_unit ? branch_stop_text(arena, &branch->forks[branch->n_forks - 1].cut)
-                          : arena_printf(arena, "training.stop.%s=null", rules[i]);
-        if (out[(*n)++] == NULL) return out_of_memory();
-    }
-    out[*n] = arena_strdup(arena, "lr_scheduler.shape=constant");
-    return out[(*n)++] == NULL ? out_of_memory() : OK;
+    TRY(branch_stops_clear(arena, branch, out, n));
+    char *stop = out[(*n)++] = branch_stop_text(arena, &branch->forks[branch->n_forks - 1].cut),
+         *shape = out[(*n)++] = arena_strdup(arena, "lr_scheduler.shape=constant");
+    return stop == NULL || shape == NULL ? out_of_memory() : OK;
 }
 
 static Status trunk_add(SweepPoints *points, const YamlNode *map, const Config *config,

@@ -38,6 +38,13 @@ Status sweep_value_read(Arena *arena, const char *key, const YamlNode *value, co
     return status;
 }
 
+bool sweep_is_block(const YamlNode *node) {
+    static const char *const blocks[] = {"tune", "branch", "budgets"};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (strcmp(node->key, blocks[i]) == 0) return true;
+    return false;
+}
+
 Status sweep_key_check(Arena *arena, const YamlNode *node) {
     static const char *const refused[] = {"sweep", "name", "output", "report", "launch"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {

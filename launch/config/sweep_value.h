@@ -9,6 +9,9 @@
 NODISCARD Status sweep_value_read(Arena *arena, const char *key, const YamlNode *value,
                                   const char **text);
 
+/* Whether a key of a sweep's map is one of its blocks: tune, branch, budgets. */
+bool sweep_is_block(const YamlNode *node);
+
 /* Refuses unknown keys, groups, and keys that the points of a study cannot set. */
 NODISCARD Status sweep_key_check(Arena *arena, const YamlNode *node);
 

@@ -33,7 +33,7 @@ typedef struct PointStatus {
     bool has_diverged; /* its loss was not finite, so another attempt would end the same way */
     char message[400];
     int64_t step; /* -1: none yet; likewise the numbers below, as NaN */
-    double tokens, train_s, train_loss, val_loss, best_val_loss, tok_per_s;
+    double tokens, train_s, train_loss, val_loss, best_val_loss, tok_per_s, joules;
     double seconds_left; /* of training, by the stop rules */
 } PointStatus;
 
@@ -48,6 +48,7 @@ typedef struct StudyPoint {
     ConfigStop cut;    /* of a trunk: the end of its stage; else zeros */
     const char *limit; /* the override that ends the stage there; NULL: none */
     const char *at;    /* of a branch: the share of the trunk at which it starts; else NULL */
+    ConfigStop from;   /* of a branch: the position at which it starts */
     bool is_submitted; /* to Slurm, up to its share; set by slurm_submit_next */
     int order;         /* points of a lower one start first */
     int combination; /* of the tuned ones, with the values of the tuned keys and the seed's index */

@@ -26,6 +26,7 @@ static void record_take(PointStatus *s, const RunRecord *r) {
 /* For a finished run, whose last step may not have been logged. */
 static void facts_take(PointStatus *s, const RunFacts *facts) {
     take_known(&s->best_val_loss, facts->best_val_loss);
+    take_known(&s->joules, facts->joules);
     if (strcmp(facts->status, "done") != 0) return;
     take_known(&s->train_s, facts->train_s);
     take_known(&s->tokens, facts->tokens);
@@ -67,7 +68,7 @@ static double seconds_left(const StudyPoint *point, double since) {
     const ConfigStop stop = end_of(point);
     const PointStatus *s = &point->status;
     double left = INFINITY, per_step = s->step > 0 ? s->train_s / (double)s->step : NAN;
-    if (stop.time > 0) left = fmin(left, stop.time - (s->step > 0 ? s->train_s : 0));
+    if (stop.time > 0) left = fmin(left, stop.time - (s->step > 0 ? s->train_s : point->from.time));
     if (stop.steps > 0 && s->step > 0) left = fmin(left, (double)(stop.steps - s->step) * per_step);
     if (stop.tokens > 0 && s->step > 0)
         left = fmin(left, ((double)stop.tokens - s->tokens) / s->tok_per_s);
@@ -80,6 +81,7 @@ void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome
     time_t changed = changed_at(point->directory);
     s->step = -1;
     s->tokens = s->train_s = s->train_loss = s->val_loss = s->best_val_loss = s->tok_per_s = NAN;
+    s->joules = NAN;
     RunRecords records;
     RunFacts facts;
     Status status = run_records_read(point->directory, NULL, TAIL_BYTES, &arena, &records);

@@ -86,6 +86,8 @@ bool interval_tells(const Interval *difference) {
 }
 
 int values_to_tell(const Interval *difference) {
+    /* the half falls with n: what the most values cannot tell, fewer cannot */
+    if (!(half_of(difference->deviation, MOST_VALUES) < fabs(difference->value))) return 0;
     for (int n = 2; n <= MOST_VALUES; n++) {
         if (half_of(difference->deviation, n) < fabs(difference->value)) return n;
     }

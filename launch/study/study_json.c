@@ -76,6 +76,8 @@ static json_t *point_json(const StudyPoint *point) {
     json_object_set_new(object, "state", json_string(point_state_name(point->status.state)));
     json_object_set_new(object, "attempts", json_integer(point->status.attempts));
     json_object_set_new(object, "message", string_or_null(point->status.message));
+    if (isfinite(point->status.joules))
+        json_object_set_new(object, "joules", json_real(point->status.joules));
     return object;
 }
 

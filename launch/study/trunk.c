@@ -34,21 +34,15 @@ const Trunk *trunk_of(const Study *study, const StudyPoint *point, const Fork **
 /* What a branch sets beside its keys: its checkpoint, and its end. */
 static Status branch_overrides(Study *study, const Trunk *t, const Fork *fork, char *out[4],
                                int *n) {
-    static const char *const rules[] = {"steps", "tokens", "time"};
     const Branch *b = &t->swept->branch;
     Arena *arena = &study->arena;
-    *n = 0;
-    out[(*n)++] = study_override(arena, "branch_from", fork->checkpoint);
-    for (int i = 0; b->unit_key != NULL && i < 3; i++) {
-        if (strcmp(b->unit_key + strlen("training.stop."), rules[i]) != 0)
-            out[(*n)++] = arena_printf(arena, "training.stop.%s=null", rules[i]);
-    }
-    if (b->unit_key == NULL)
-        out[(*n)++] = arena_printf(arena, "training.stop.early=%lld tokens",
-                                   (long long)(fork->cut.tokens + b->tokens));
-    for (int i = 0; i < *n; i++)
-        if (out[i] == NULL) return out_of_memory();
-    return OK;
+    *n = 1;
+    out[0] = study_override(arena, "branch_from", fork->checkpoint);
+    if (out[0] == NULL) return out_of_memory();
+    if (b->unit_key != NULL) return branch_stops_clear(arena, b, out, n);
+    out[(*n)++] = arena_printf(arena, "training.stop.early=%lld tokens",
+                               (long long)(fork->cut.tokens + b->tokens));
+    return out[1] == NULL ? out_of_memory() : OK;
 }
 
 static Status fork_add(Study *study, int index, int k) {
@@ -63,6 +57,7 @@ static Status fork_add(Study *study, int index, int k) {
         TRY(sweep_branch(study->sweep, index, k, i, others, n, &swept));
         TRY(study_append(study, &swept, 0, &point));
         if (t->swept->branch.unit_key == NULL) study->points[point].at = fork->config->text;
+        study->points[point].from = fork->cut;
         if (t->point != NULL) study->points[point].order = t->point->order;
     }
     return OK;
@@ -149,15 +144,15 @@ static bool is_needed(const Study *study, const Trunk *t, const Fork *fork) {
     return false;
 }
 
-/* Whether the trunk stands at its fork: beyond the cut by less than a step, or by a tenth of a
- * time. */
+/* Whether the trunk stands at its fork: beyond the cut by less than a step, or by less than half of
+ * a time. */
 static bool is_at(const StudyPoint *trunk, const Fork *fork) {
     RunPosition at = point_position(trunk), before = at;
     if (at.step == 0 || run_share(&fork->cut, at) < 1) return false;
     double part = 1 - 1 / (double)at.step;
     before.step = at.step - 1;
     before.tokens = (int64_t)(part * (double)at.tokens);
-    before.train_s = at.train_s / 1.1;
+    before.train_s = at.train_s / 1.5;
     return run_share(&fork->cut, before) < 1;
 }
 

@@ -39,8 +39,8 @@ def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), rate=1000.0
             "training: {stop: {time: 6s}}\n" % batch)
     with open(directory + "/plan.json", "w", encoding="utf-8") as file:
         json.dump(
-            {"planned_bytes": 900000, "batch_size": batch, "world_size": 2, "attention": "flash"},
-            file)
+            {"planned_bytes": 900000, "batch_size": batch, "world_size": 2, "attention": "flash",
+             "tokens_per_step": 1000 * batch}, file)
     if state in ("done", "interrupted"):
         with open(directory + "/summary.json", "w", encoding="utf-8") as file:
             json.dump(
@@ -328,6 +328,57 @@ def tunings_are_reported():
     check("1 of 1 tunings are not decided yet" in "\n".join(sentences(directory)), "sentences")
 
 
+def branches(name, losses, seeds=3, path=None):
+    """Branches from two forks of a trunk for each seed; `losses`: {batch: last loss}. `path`: to
+    leave out the charts."""
+    directory, points = study(name), []
+    for seed in range(seeds):
+        point(directory, "trunk-%d" % seed, {"data.batch_size": 4})
+        for at, more in (("10%", 0.2), ("50%", 0)):
+            for batch, loss in losses.items():
+                values = {"data.batch_size": batch, "seed": seed}
+                made = point(directory, "at-%s_%d_%d" % (at[:-1], batch, seed), values, losses=(
+                    2, loss + more * (batch > 4) + 0.1 * seed + 1e-4 * (batch == 8) * seed),
+                             joules=5000 * batch, tokens=20000 * batch)
+                made["branch"] = {"at": at, "tokens": 8000, "tolerance": 0.01,
+                                  "run": "moved/trunk-%d" % seed}
+                points.append(made)
+    write(directory, points, series=None, reduce="last")
+    done = report(directory, path=path)
+    return done, table(directory, "critical"), directory
+
+
+def branches_show_the_critical_batch():
+    losses = {4: 3, 8: 3.004, 16: 3.05}
+    done, rows, directory = branches("critical", losses)
+    equal([row["branches"] for row in rows], ["at 10%", "at 50%"], "forks")
+    # the mean difference at 8 is 0.0041: log-linear up to 0.05 at 16
+    wanted = 8000 * 2**((0.01 - 0.0041) / (0.05 - 0.0041))
+    check(abs(float(rows[1]["critical batch"]) - wanted) < 1, rows[1])
+    equal([rows[1][key] for key in ("at least", "at most", "noise scale", "seeds")],
+          ["8000", "16000", "1000", "3"], "bounds")
+    for text in ("The critical batch at 50% of the run is 8.75 K tokens per step",
+                 "(8.00 K to 16.0 K; 95%, 3 seeds)", "the noise scale is 1.00 K"):
+        check(text in done.stdout, done.stdout)
+    check(float(rows[0]["at most"]) == 8000 and float(rows[0]["at least"]) == 4000, rows[0])
+    differences = {(r["branches"], r["tokens per step"]): r for r in table(directory, "branches")}
+    row = differences["at 50%", "16000"]
+    check(abs(float(row["difference"]) - 0.05) < 1e-9 and row["n"] == "3", row)
+    check("Critical batch" in page(directory).data, "the page")
+    points = {row["name"]: row for row in table(directory, "points")}
+    equal([points["at-50_16_1"][key] for key in ("joules", "tok_per_joule")], ["80000", "4"],
+          "energy")
+    check("| 80.0 kJ |" in read(directory, "points.md"), "energy for people")
+    if shutil.which("gnuplot"):
+        charts(directory, CHARTS + ("branches",), {"critical.csv", "branches.csv"})
+    # one seed bounds nothing but its grid, and a loss that never rises has no critical batch
+    done, rows, _ = branches("one_seed", losses, seeds=1, path=e2e.WORK)
+    check("one seed, so the batches beside it" in done.stdout, done.stdout)
+    done, rows, _ = branches("below", {4: 3, 8: 3, 16: 2.99}, path=e2e.WORK)
+    check("is above 16.0 K tokens per step, the largest batch tried" in done.stdout, done.stdout)
+    equal(rows[1]["critical batch"], "", "no critical batch")
+
+
 def disturbed_points_are_marked():
     directory = study("disturbed")
     write(directory, [
@@ -567,7 +618,7 @@ def thousands_of_points_are_reported_soon():
 if __name__ == "__main__":
     e2e.main(tables_hold_the_numbers, charts_are_drawn, the_page_carries_everything,
              sentences_claim_no_more_than_their_intervals, disturbed_points_are_marked,
-             tunings_are_reported,
-             nothing_escapes, half_done_studies, nothing_was_logged_yet,
+             tunings_are_reported, branches_show_the_critical_batch, nothing_escapes,
+             half_done_studies, nothing_was_logged_yet,
              a_long_runs_metrics_are_read, other_axes, what_goes_along_makes_no_series,
              thousands_of_points_are_reported_soon, without_gnuplot, what_is_no_study)

@@ -13,7 +13,10 @@
 
 const char *key_text(const char *key) {
     static const char *const names[][2] = {{"data.batch_size", "batch"},
-                                           {"attention.backends", "backend"}};
+                                           {"attention.backends", "backend"},
+                                           {"training.stop.steps", "budget"},
+                                           {"training.stop.tokens", "budget"},
+                                           {"training.stop.time", "budget"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(key, names[i][0]) == 0) return names[i][1];
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "launch/study/report/axis.h"
+#include "launch/study/report/branches.h"
 #include "launch/study/report/labels.h"
 #include "launch/study/report/results.h"
 #include "launch/study/report/text.h"
@@ -14,7 +15,7 @@ typedef struct ChartInfo {
     const char *caption; /* for the page */
 } ChartInfo;
 
-enum { MOST_CHARTS = 8, MOST_LABELS = 64 };
+enum { MOST_CHARTS = 9, MOST_LABELS = 64 };
 
 /* The charts of a study: a gnuplot script and a list. Empty charts are omitted. */
 typedef struct Charts {
@@ -51,6 +52,9 @@ NODISCARD Status charts_of_curves(Results *results, Charts *charts);
 /* For runs of no study: training and validation loss, throughput and memory against time, and the
  * gradient noise scale. */
 NODISCARD Status charts_of_runs(Results *results, Charts *charts);
+
+/* The loss differences of branches over the batch; nothing without branches. */
+NODISCARD Status charts_of_branches(Results *results, const Branches *branches, Charts *charts);
 
 /* The result over the tuned value; nothing without tunings. */
 NODISCARD Status charts_of_tunings(Results *results, const Tunings *tunings, Charts *charts);

@@ -15,6 +15,7 @@ typedef struct MarksChart {
     PointFn second_of; /* may be NULL; a second value, dashed */
     double unit;       /* values are divided by it */
     bool from_zero, seeds;
+    double line; /* a horizontal line at this value; 0: none */
 } MarksChart;
 
 typedef struct MarksSet {
@@ -199,6 +200,7 @@ static Status chart_put(Results *s, Charts *charts, const MarksChart *c) {
     FILE *file = charts->script.file;
     chart_begin(s, file, c->title, &x, &y, labels, labels_of_series(s, c, &set, &x, labels));
     put_oom(s, &set, &x, file);
+    if (c->line > 0) fprintf(plot.file, "%.9g with lines lw 1.2 dt 3 lc rgb '#777777', ", c->line);
     for (int series = 0; series < s->n_series; series++)
         plot_series(s, c, &set, series, &x, file, plot.file);
     fflush(plot.file);
@@ -281,4 +283,20 @@ Status charts_of_marks(Results *s, Charts *charts) {
                          .unit = bytes,
                          .from_zero = true};
     return chart_put(s, charts, &memory);
+}
+
+Status charts_of_branches(Results *s, const Branches *branches, Charts *charts) {
+    MarksChart chart = {.name = "branches",
+                        .title = "Loss after equal tokens, above that of the smallest batch",
+                        .caption = "Branches from the same weights, a line for each share of the "
+                                   "run; the dotted line is the tolerance. Bars are 95% "
+                                   "t-intervals over seeds.",
+                        .x_label = "batch, tokens per step",
+                        .y_label = "difference of the validation loss, nats",
+                        .x_of = point_step_tokens,
+                        .value_of = point_difference,
+                        .unit = 1,
+                        .seeds = true,
+                        .line = branches->tolerance};
+    return branches->count == 0 ? OK : chart_put(s, charts, &chart);
 }

@@ -60,6 +60,8 @@ const char *axis_label(Results *s, const char *key) {
 }
 
 const char *x_text(Results *s, double x) {
+    bool is_time = s->x_key != NULL && strcmp(s->x_key, "training.stop.time") == 0;
+    if (s->x_names == NULL && is_time) return seconds_text(&s->arena, x);
     return s->x_names != NULL ? s->x_names[(int)x] : number_text(&s->arena, "%.6g", x);
 }
 

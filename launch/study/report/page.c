@@ -269,8 +269,22 @@ static Status tunings_put(Results *s, const Tunings *tunings, FILE *file) {
     return OK;
 }
 
+static Status branches_put(Results *s, const Branches *branches, FILE *file) {
+    ReportTable table;
+    if (branches->count == 0) return OK;
+    fputs("<h2>Critical batch</h2>\n", file);
+    TRY(table_critical(s, branches, false, &table));
+    table_html(file, &table, "Critical batch");
+    fputs("<details><summary>All differences of the loss</summary>\n", file);
+    TRY(table_differences(s, branches, false, &table));
+    table_html(file, &table, "Differences");
+    fputs("</details>\n", file);
+    return OK;
+}
+
 /* What only a study has. */
 static Status study_put(Results *s, const PageParts *parts, FILE *file) {
+    TRY(branches_put(s, parts->branches, file));
     TRY(tables_put(s, file));
     return tunings_put(s, parts->tunings, file);
 }

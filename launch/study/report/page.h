@@ -8,6 +8,7 @@
 typedef struct PageParts {
     const Answer *answer;   /* NULL: the points are runs of no study, each by itself */
     const Tunings *tunings; /* NULL, too */
+    const Branches *branches;
     const Charts *charts;
     const char *missing; /* why there are no charts; "" */
     int reload_s;        /* a browser reloads the page after so many seconds; 0: never */

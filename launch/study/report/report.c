@@ -34,6 +34,20 @@ static Status tables_write(Results *s, const char *directory) {
     return table_write(s, table_summary, directory, "summary.md", false);
 }
 
+static Status branches_write(Results *s, const Branches *branches, const char *directory) {
+    ReportTable table;
+    Text text;
+    if (branches->count == 0) return OK;
+    TRY(table_critical(s, branches, true, &table));
+    TRY(text_open(&text));
+    table_csv(text.file, &table);
+    TRY(text_write(&text, directory, "critical.csv"));
+    TRY(table_differences(s, branches, true, &table));
+    TRY(text_open(&text));
+    table_csv(text.file, &table);
+    return text_write(&text, directory, "branches.csv");
+}
+
 static Status tuning_write(Results *s, const Tunings *tunings, const char *directory) {
     ReportTable table;
     Text text;
@@ -44,11 +58,12 @@ static Status tuning_write(Results *s, const Tunings *tunings, const char *direc
     return text_write(&text, directory, "tuning.csv");
 }
 
-static Status charts_write(Results *s, const Tunings *tunings, Charts *charts,
-                           const char *directory, const char **missing) {
+static Status charts_write(Results *s, const Tunings *tunings, const Branches *branches,
+                           Charts *charts, const char *directory, const char **missing) {
     *missing = "";
     TRY(charts_open(charts));
     Status status = OK;
+    TRY_ELSE(status, charts_of_branches(s, branches, charts), failure);
     TRY_ELSE(status, charts_of_marks(s, charts), failure);
     TRY_ELSE(status, charts_of_tunings(s, tunings, charts), failure);
     TRY_ELSE(status, charts_of_curves(s, charts), failure);
@@ -85,16 +100,20 @@ static Status report_all(Results *s, FILE *messages) {
     Charts charts = {0};
     Answer answer;
     Tunings tunings;
+    Branches branches;
     TRY(remarks_find(s));
+    TRY(branches_read(s, &branches));
     TRY(answer_find(s, &answer));
+    answer_branches(s, &branches, &answer);
     TRY(tunings_read(s, &tunings));
     answer_tunings(s, &tunings, &answer);
     TRY(directory_make(s, &directory));
     TRY(tables_write(s, directory));
     TRY(answer_write(&answer, directory));
     TRY(tuning_write(s, &tunings, directory));
-    TRY(charts_write(s, &tunings, &charts, directory, &missing));
-    TRY(page_write(s, &(PageParts){&answer, &tunings, &charts, missing, 0}, directory));
+    TRY(branches_write(s, &branches, directory));
+    TRY(charts_write(s, &tunings, &branches, &charts, directory, &missing));
+    TRY(page_write(s, &(PageParts){&answer, &tunings, &branches, &charts, missing, 0}, directory));
     size_t done = 0;
     for (size_t i = 0; i < s->n_points; i++) done += point_is(&s->points[i], "done");
     escape_say(messages, "report: %s/index.html, with %zu of %zu points done", directory, done,

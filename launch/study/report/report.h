@@ -13,6 +13,7 @@
  *   points.csv, points.md      each point with its state and its results
  *   answer.txt                 the answer in sentences
  *   summary.csv, summary.md    mean, interval and range over the seeds of finished points
+ *   critical.csv, branches.csv of branches: the critical batches, the differences of the loss
  *   *.svg, *.png               the charts, by gnuplot; charts.gnuplot draws them again
  *   index.html                 all of it in one page, with the configs and the hardware
  * Prints to `messages` the path of the report, the answer, and one line on anything missing, such

@@ -30,6 +30,18 @@ static const char *point_directory(Results *s, const char *recorded) {
     return beside != NULL && length > start && is_directory(beside) ? beside : recorded;
 }
 
+/* "branch.at" becomes a value of the point, so that each fork is a series. */
+static Status branch_load(Results *s, json_t *item, Point *out) {
+    const json_t *branch = json_object_get(item, "branch"), *at = json_object_get(branch, "at");
+    if (!json_is_string(at) || !json_is_object(out->values)) return OK;
+    out->at = json_string_value(at);
+    out->trunk = point_directory(s, string_or(branch, "run", ""));
+    out->fork_tokens = json_number_value(json_object_get(branch, "tokens"));
+    out->tolerance = json_number_value(json_object_get(branch, "tolerance"));
+    if (json_object_set_new(out->values, "branch.at", json_string(out->at)) == 0) return OK;
+    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+}
+
 static Status point_load(Results *s, json_t *item, Point *out) {
     json_t *name = json_object_get(item, "name"), *directory = json_object_get(item, "directory");
     if (!json_is_string(name) || !json_is_string(directory)) {
@@ -46,6 +58,7 @@ static Status point_load(Results *s, json_t *item, Point *out) {
                    .values = json_object_get(item, "values")};
     const json_t *seed = json_object_get(out->values, "seed");
     out->seed = seed == NULL ? "" : value_text(s, seed);
+    TRY(branch_load(s, item, out));
     return run_read(s, out);
 }
 
@@ -108,4 +121,7 @@ double point_batch(const Point *point) { return point->batch; }
 double point_metric(const Point *point) { return point->metric; }
 double point_rate(const Point *point) { return point->tok_per_s; }
 double point_peak(const Point *point) { return point->peak_bytes; }
+double point_joules(const Point *point) { return point->joules; }
+double point_step_tokens(const Point *point) { return point->step_tokens; }
+double point_difference(const Point *point) { return point->difference; }
 double point_planned(const Point *point) { return point->planned_bytes; }

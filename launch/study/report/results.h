@@ -23,6 +23,12 @@ typedef struct Point {
     double steps, tokens, train_s, best_val_loss, tok_per_s;
     double predicted_rate; /* tokens/s, by the plan; without communication */
     double metric;         /* report.metric reduced by report.reduce */
+    double last_val_loss;
+    double step_tokens; /* per optimizer step */
+    double joules, tok_per_joule;
+    const char *at, *trunk; /* of a branch: the share at which it starts, and of which run; NULL */
+    double fork_tokens, tolerance; /* the tokens of that position; see branches.h */
+    double difference;             /* set by branches_read */
     double planned_bytes, peak_bytes;
     const char *attention, *device, *host;
     const char *remark; /* why its result needs care, or "": see remarks.h */
@@ -86,4 +92,7 @@ double point_batch(const Point *point);
 double point_metric(const Point *point);
 double point_rate(const Point *point);
 double point_peak(const Point *point);
+double point_joules(const Point *point);
+double point_step_tokens(const Point *point);
+double point_difference(const Point *point);
 double point_planned(const Point *point);

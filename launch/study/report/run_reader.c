@@ -27,6 +27,7 @@ static void records_reduce(Results *s, Point *p) {
         p->train_s = fmax(p->train_s, r->train_s);
         p->peak_bytes = fmax(p->peak_bytes, r->mem_bytes);
         p->best_val_loss = fmin(p->best_val_loss, r->val_loss);
+        take_known(&p->last_val_loss, r->val_loss);
     }
     p->metric = metric_reduced(p->records, p->n_records, s->metric, s->reduce);
     p->tok_per_s = median_rate(s, p);
@@ -52,6 +53,9 @@ static void facts_take(const Results *s, Point *p, const RunFacts *f) {
     take_known(&p->batch, f->batch_size);
     take_known(&p->ranks, f->world_size);
     take_known(&p->peak_bytes, f->peak_bytes);
+    p->step_tokens = f->tokens_per_step;
+    p->joules = f->joules;
+    p->tok_per_joule = f->tokens / f->joules;
     if (*f->attention != 0) p->attention = f->attention;
     p->device = f->device;
     p->host = f->host;
@@ -61,6 +65,8 @@ static void facts_take(const Results *s, Point *p, const RunFacts *f) {
 
 Status run_read(Results *results, Point *point) {
     point->batch = point->ranks = point->steps = point->tokens = point->train_s = NAN;
+    point->last_val_loss = point->step_tokens = point->difference = NAN;
+    point->joules = point->tok_per_joule = NAN;
     point->best_val_loss = point->planned_bytes = point->peak_bytes = point->predicted_rate = NAN;
     point->attention = point->remark = "";
     RunRecords records;

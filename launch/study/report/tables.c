@@ -20,6 +20,7 @@ typedef enum ColumnUnit {
     UNIT_COUNT,
     UNIT_BYTES,
     UNIT_SECONDS,
+    UNIT_JOULES,
     UNIT_LOSS,
     UNIT_VALUE
 } ColumnUnit;
@@ -49,6 +50,8 @@ static const Column columns_after[] = {
     {"tokens", "tokens", UNIT_COUNT, AT(tokens)},
     {"train_s", "time", UNIT_SECONDS, AT(train_s)},
     {"tok_per_s", "tokens/s", UNIT_COUNT, AT(tok_per_s)},
+    {"joules", "energy", UNIT_JOULES, AT(joules)},
+    {"tok_per_joule", "tokens/J", UNIT_PLAIN, AT(tok_per_joule)},
     {"planned_bytes", "planned", UNIT_BYTES, AT(planned_bytes)},
     {"peak_bytes", "peak", UNIT_BYTES, AT(peak_bytes)},
     {"attempts", "attempts", UNIT_PLAIN, AT(attempts)},
@@ -60,6 +63,7 @@ static const char *number_cell(Results *s, double value, ColumnUnit unit, bool r
         return number_text(&s->arena, unit == UNIT_LOSS || unit == UNIT_SECONDS ? "%.10g" : "%.15g",
                            value);
     if (unit == UNIT_COUNT) return count_text(&s->arena, value);
+    if (unit == UNIT_JOULES) return joules_text(&s->arena, value);
     if (unit == UNIT_BYTES) return bytes_text(&s->arena, value);
     if (unit == UNIT_SECONDS) return seconds_text(&s->arena, value);
     return number_text(&s->arena, unit == UNIT_LOSS ? "%.4f" : "%.6g", value);
@@ -164,6 +168,13 @@ void table_pack(ReportTable *t) {
     t->columns = count;
 }
 
+void table_heads(ReportTable *t, const char *const *heads, int texts) {
+    for (int i = 0; i < t->columns; i++) {
+        t->heads[i] = heads[i];
+        t->kinds[i] = i < texts ? CELL_TEXT : CELL_NUMBER;
+    }
+}
+
 static CellKind kind_of(ColumnUnit unit) {
     switch (unit) {
     case UNIT_STATE: return CELL_STATE;
@@ -205,15 +216,15 @@ static const char *note_of(Results *s, const Mark *mark) {
 }
 
 typedef struct SummaryMarks {
-    const Mark *metric, *rate, *peak;
+    const Mark *metric, *rate, *joules, *peak;
 } SummaryMarks;
+
+static double mean_of(const Mark *mark) { return mark->n > 0 ? mark->mean : NAN; }
 
 static void summary_row(Results *s, SummaryMarks marks, bool raw, const char **cells) {
     const Mark *m = marks.metric;
     ColumnUnit unit = metric_is_loss(s->metric) ? UNIT_LOSS : UNIT_PLAIN;
     int least = raw ? 0 : 1; /* for people, one value has no lowest and highest */
-    double rate = marks.rate->n > 0 ? marks.rate->mean : NAN,
-           peak = marks.peak->n > 0 ? marks.peak->mean : NAN;
     *cells++ = s->series_names[m->series];
     *cells++ = x_text(s, m->x);
     *cells++ = number_cell(s, m->n, UNIT_PLAIN, raw);
@@ -221,21 +232,23 @@ static void summary_row(Results *s, SummaryMarks marks, bool raw, const char **c
     *cells++ = number_cell(s, m->n > 1 ? m->half : NAN, unit, raw);
     *cells++ = number_cell(s, m->n > least ? m->low : NAN, unit, raw);
     *cells++ = number_cell(s, m->n > least ? m->high : NAN, unit, raw);
-    *cells++ = number_cell(s, rate, UNIT_COUNT, raw);
-    *cells++ = number_cell(s, peak, UNIT_BYTES, raw);
+    *cells++ = number_cell(s, mean_of(marks.rate), UNIT_COUNT, raw);
+    *cells++ = number_cell(s, mean_of(marks.joules), UNIT_JOULES, raw);
+    *cells++ = number_cell(s, mean_of(marks.peak), UNIT_BYTES, raw);
     *cells = note_of(s, m);
 }
 
 Status table_summary(Results *s, bool raw, ReportTable *out) {
-    static const char *const heads[] = {"",       "",        "n",        "mean", "± 95%",
-                                        "lowest", "highest", "tokens/s", "peak", "note"};
-    static const char *const raw_heads[] = {"",    "",    "n",         "mean",       "half95",
-                                            "min", "max", "tok_per_s", "peak_bytes", "note"};
+    static const char *const heads[] = {"",        "",         "n",      "mean", "± 95%", "lowest",
+                                        "highest", "tokens/s", "energy", "peak", "note"};
+    static const char *const raw_heads[] = {
+        "", "", "n", "mean", "half95", "min", "max", "tok_per_s", "joules", "peak_bytes", "note"};
     enum { COLUMNS = sizeof heads / sizeof *heads };
-    Mark *metric, *rate, *peak;
+    Mark *metric, *rate, *joules, *peak;
     size_t rows;
     TRY(results_marks(s, point_x, point_metric, &metric, &rows));
     TRY(results_marks(s, point_x, point_rate, &rate, &rows));
+    TRY(results_marks(s, point_x, point_joules, &joules, &rows));
     TRY(results_marks(s, point_x, point_peak, &peak, &rows));
     TRY(table_alloc(s, COLUMNS, rows, out));
     for (int i = 0; i < COLUMNS; i++) {
@@ -247,7 +260,7 @@ Status table_summary(Results *s, bool raw, ReportTable *out) {
                                           : key_text(s->series_key);
     out->heads[1] = s->x_key == NULL ? "x" : raw ? s->x_key : key_text(s->x_key);
     for (size_t row = 0; row < rows; row++) {
-        summary_row(s, (SummaryMarks){&metric[row], &rate[row], &peak[row]}, raw,
+        summary_row(s, (SummaryMarks){&metric[row], &rate[row], &joules[row], &peak[row]}, raw,
                     &out->cells[row * COLUMNS]);
     }
     if (!raw) table_pack(out);

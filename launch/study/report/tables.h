@@ -25,6 +25,9 @@ NODISCARD Status table_summary(Results *results, bool raw, ReportTable *out);
 NODISCARD Status table_alloc(Results *results, int columns, size_t rows, ReportTable *out);
 void table_pack(ReportTable *table);
 
+/* Sets the heads, and the kinds: `texts` columns of text, then numbers. */
+void table_heads(ReportTable *table, const char *const *heads, int texts);
+
 void table_csv(FILE *file, const ReportTable *table);
 void table_markdown(FILE *file, const ReportTable *table);
 

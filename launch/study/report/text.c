@@ -92,6 +92,11 @@ const char *count_text(Arena *arena, double count) {
     return scaled_text(arena, count, 1000, units, 5);
 }
 
+const char *joules_text(Arena *arena, double joules) {
+    static const char *const units[] = {" J", " kJ", " MJ", " GJ", " TJ"};
+    return scaled_text(arena, joules, 1000, units, 5);
+}
+
 const char *bytes_text(Arena *arena, double bytes) {
     static const char *const units[] = {" B", " KiB", " MiB", " GiB", " TiB"};
     return scaled_text(arena, bytes, 1024, units, 5);

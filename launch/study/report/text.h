@@ -27,6 +27,7 @@ void put_markdown(FILE *file, const char *string);
 void put_gnuplot(FILE *file, const char *string);
 
 /* Numbers for people; NaN gives "". Never NULL. */
+const char *joules_text(Arena *arena, double joules);
 const char *number_text(Arena *arena, const char *format, double value);
 const char *count_text(Arena *arena, double count);     /* 1.33 M */
 const char *bytes_text(Arena *arena, double bytes);     /* 30.2 MiB */

@@ -25,13 +25,6 @@ static double budgets_of(const Tuned *t) {
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static void heads_set(ReportTable *t, const char *const *heads, CellKind kind) {
-    for (int i = 0; i < t->columns; i++) {
-        t->heads[i] = heads[i];
-        t->kinds[i] = i < 2 || i == t->columns - 1 ? CELL_TEXT : kind;
-    }
-}
-
 static void tuning_row(Results *s, const Tuned *t, bool raw, const char **cells) {
     const char *note = json_is_true(json_object_get(t->root, "decided")) ? t->edge : "not decided";
     *cells++ = t->best == NULL ? "" : t->best->series;
@@ -50,7 +43,8 @@ Status table_tunings(Results *s, const Tunings *tunings, bool raw, ReportTable *
     TRY(table_alloc(s, COLUMNS, tunings->count, out));
     if (!raw && s->x_key != NULL) heads[1] = key_text(s->x_key);
     if (!raw && s->series_key != NULL) heads[0] = key_text(s->series_key);
-    heads_set(out, heads, CELL_NUMBER);
+    table_heads(out, heads, 2);
+    out->kinds[COLUMNS - 1] = CELL_TEXT;
     for (size_t i = 0; i < tunings->count; i++)
         tuning_row(s, &tunings->items[i], raw, &out->cells[i * COLUMNS]);
     if (!raw) table_pack(out);
@@ -100,7 +94,7 @@ Status table_candidates(Results *s, const Tunings *tunings, bool raw, ReportTabl
     for (size_t i = 0; i < tunings->count; i++)
         rows += json_array_size(json_object_get(tunings->items[i].root, "candidates"));
     TRY(table_alloc(s, COLUMNS, rows, out));
-    heads_set(out, heads, CELL_NUMBER);
+    table_heads(out, heads, 2);
     out->kinds[1] = CELL_STATE;
     out->kinds[COLUMNS - 1] = CELL_MESSAGE;
     for (size_t i = 0; i < tunings->count; i++) {
