@@ -1,4 +1,5 @@
-/* Tables by Apache Arrow. Its interface is C++; nothing else here is. */
+/* Tables by Apache Arrow, a module that data/table_module.c loads. Arrow's interface is C++;
+ * nothing else here is. */
 #include <arrow/array.h>
 #include <arrow/io/file.h>
 #include <arrow/ipc/reader.h>
@@ -11,7 +12,7 @@
 #include <memory>
 #include <string>
 
-#include "data/table_documents.h" /* last, because its macro OK would change Arrow's headers */
+#include "data/table_module.h" /* last, because its macro OK would change Arrow's headers */
 
 namespace {
 
@@ -163,8 +164,8 @@ Status table_pass(Table &table) {
 
 } // namespace
 
-extern "C" Status table_documents_read(const char *path, const char *field,
-                                       const DocumentSink *sink, double *share) {
+extern "C" Status table_module_read(const char *path, const char *field, const DocumentSink *sink,
+                                    double *share) {
     Table table = {path, field, sink, share, nullptr};
     try {
         return table_pass(table);

@@ -1,30 +1,21 @@
 #include "data/tokenizer.h"
 
+#include "core/base/program_file.h"
 #include "data/tokenizer_kind.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* build/vocab beside the running program; false if the program's path is unknown. */
-static bool vocab_beside_program(char path[PATH_MAX]) {
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof "/build/vocab");
-    if (length <= 0) return false;
-    path[length] = '\0';
-    char *slash = strrchr(path, '/');
-    if (slash == NULL) return false;
-    strcpy(slash, "/build/vocab");
-    return true;
-}
-
-static Status gpt2_find(char path[PATH_MAX]) {
+static Status gpt2_find(char path[PROGRAM_PATH_BYTES]) {
+    static const char *const places[] = {"build/vocab", "../../share/hourglass/vocab", NULL};
     const char *named = getenv("HOURGLASS_VOCAB");
-    if (named != NULL && snprintf(path, PATH_MAX, "%s", named) < PATH_MAX) return OK;
+    if (named != NULL && snprintf(path, PROGRAM_PATH_BYTES, "%s", named) < PROGRAM_PATH_BYTES)
+        return OK;
     strcpy(path, "build/vocab");
     if (access(path, R_OK) == 0) return OK;
-    if (vocab_beside_program(path) && access(path, R_OK) == 0) return OK;
+    if (program_file_find(places, path)) return OK;
     return ERROR(
         STATUS_DATA,
         "build/vocab: GPT-2's vocabulary is missing; run scripts/fetch_gpt2_vocab.sh, or set "
@@ -32,7 +23,7 @@ static Status gpt2_find(char path[PATH_MAX]) {
 }
 
 static Status gpt2_open(Tokenizer **out) {
-    char path[PATH_MAX];
+    char path[PROGRAM_PATH_BYTES];
     TRY(gpt2_find(path));
     Status status = bpe_tokenizer_open(path, out);
     if (failed(status)) {

@@ -125,7 +125,8 @@ int main(int argc, char **argv) {
     if (failed(status)) return status_report("bench", status);
     status = world_agree(values.world, options_parse(&command, argc, argv, &values, &arguments));
     if (!failed(status) && (arguments.help || arguments.version)) {
-        if (world_rank(values.world) == 0) options_answer(&command, &arguments, stdout);
+        if (world_rank(values.world) == 0)
+            options_answer(&command, &arguments, &build_info, stdout);
     } else if (!failed(status)) {
         values.override_count = arguments.override_count;
         values.overrides = arguments.overrides;

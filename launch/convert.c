@@ -137,7 +137,7 @@ int main(int argc, char **argv) {
     ConvertOptions values = {0};
     Arguments arguments;
     Status status = options_parse(&program, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&program, &arguments, stdout)) {
+    if (!failed(status) && !options_answer(&program, &arguments, &build_info, stdout)) {
         status = convert_to(arguments.operands[0], arguments.operands[1], &values);
     }
     arguments_destroy(&arguments);

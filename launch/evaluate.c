@@ -362,7 +362,8 @@ int main(int argc, char **argv) {
     if (!failed(status)) {
         if (!v.arguments.help && !v.arguments.version)
             status = evaluate(&v);
-        else if (world_rank(v.e.world) == 0 && options_answer(&command, &v.arguments, stdout))
+        else if (world_rank(v.e.world) == 0 &&
+                 options_answer(&command, &v.arguments, &build_info, stdout))
             status = streams_flush(OK);
     }
     int code = world_report(v.e.world, streams_flush(status));

@@ -110,7 +110,7 @@ int main(int argc, char **argv) {
     GenerateOptions values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&command, &arguments, stdout)) {
+    if (!failed(status) && !options_answer(&command, &arguments, &build_info, stdout)) {
         status = generate(arguments.operands[0], &values);
     }
     arguments_destroy(&arguments);

@@ -91,7 +91,7 @@ int main(int argc, char **argv) {
     Arguments arguments;
     signals_take();
     Status status = options_parse(&program, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&program, &arguments, stdout))
+    if (!failed(status) && !options_answer(&program, &arguments, &build_info, stdout))
         status = prepare_run(&values, arguments.operands, arguments.operand_count, &interrupted);
     arguments_destroy(&arguments);
     int code = streams_report(program.name, status);

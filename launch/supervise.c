@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     Arguments arguments;
     int code = 0;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&command, &arguments, stdout))
+    if (!failed(status) && !options_answer(&command, &arguments, &build_info, stdout))
         status = supervise(&values, &arguments, &code);
     arguments_destroy(&arguments);
     int own = streams_report("supervise", status);

@@ -211,7 +211,7 @@ int main(int argc, char **argv) {
     SweepOptions values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&command, &arguments, stdout))
+    if (!failed(status) && !options_answer(&command, &arguments, &build_info, stdout))
         status = run_all(&values, &arguments);
     arguments_destroy(&arguments);
     return streams_report("sweep", status);

@@ -190,7 +190,8 @@ int main(int argc, char **argv) {
         bool asks = arguments.help || arguments.version;
         if (!asks)
             status = run_all(&run, &values, &arguments);
-        else if (world_rank(run.e.world) == 0 && options_answer(&command, &arguments, stdout))
+        else if (world_rank(run.e.world) == 0 &&
+                 options_answer(&command, &arguments, &build_info, stdout))
             status = streams_flush(OK);
     }
     int code = report(&run, &values, status);

@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
     WatchOptions values = {0};
     Arguments arguments;
     Status status = options_parse(&command, argc, argv, &values, &arguments);
-    if (!failed(status) && !options_answer(&command, &arguments, stdout))
+    if (!failed(status) && !options_answer(&command, &arguments, &build_info, stdout))
         status = watch(&arguments, &values);
     arguments_destroy(&arguments);
     return streams_report("watch", status);

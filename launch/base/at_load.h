@@ -1,8 +1,10 @@
 /* Runs before the program's libraries are initialized, because some of their initialization cannot
  * be undone. OpenBLAS maps buffers and retries forever if a limit on the address space forbids it;
- * instead the program ends with one line and exit code 71. UCX, which Open MPI 5 links, replaces
- * the handler of SIGHUP. Linked into each program; the loader calls it through .preinit_array
- * (System V ABI, "Initialization and Termination Functions"). */
+ * instead the program ends with one line and exit code 71. A program that is compiled for another
+ * processor ends with one line and exit code 78, instead of by SIGILL. UCX, which Open MPI 5 links,
+ * replaces the handler of SIGHUP. Linked into each program and compiled for any processor of the
+ * architecture; the loader calls it through .preinit_array (System V ABI, "Initialization and
+ * Termination Functions"). */
 #pragma once
 
 /* Call first in main. Restores the disposition of SIGHUP with which the program was started:

@@ -1,5 +1,6 @@
 #include "launch/base/options.h"
 
+#include "launch/base/processor.h"
 #include "launch/config/suggest.h"
 #include "launch/config/value.h"
 
@@ -10,7 +11,7 @@
 static const Option help_option = {"help", OPTION_FLAG, offsetof(Arguments, help),
                                    .doc = "print this"};
 static const Option version_option = {"version", OPTION_FLAG, offsetof(Arguments, version),
-                                      .doc = "print the version"};
+                                      .doc = "print the version and how it was built"};
 
 static const char *kind_of(const Option *option) {
     switch (option->type) {
@@ -241,11 +242,18 @@ static void print_help(const CommandLine *program, FILE *file) {
     program->more(file);
 }
 
-bool options_answer(const CommandLine *program, const Arguments *arguments, FILE *file) {
+static void print_version(const CommandLine *program, const BuildInfo *build, FILE *file) {
+    fprintf(file, "%s (Hourglass) %s\n%-11s %s\n%-11s %s\n%-11s %s\n%s\n", program->name,
+            HOURGLASS_VERSION, "commit", build->commit, "compiler", build->compiler, "processor",
+            processor_march, build->libraries);
+}
+
+bool options_answer(const CommandLine *program, const Arguments *arguments, const BuildInfo *build,
+                    FILE *file) {
     if (arguments->help) {
         print_help(program, file);
     } else if (arguments->version) {
-        fprintf(file, "%s (Hourglass) %s\n", program->name, HOURGLASS_VERSION);
+        print_version(program, build, file);
     }
     return arguments->help || arguments->version;
 }

@@ -25,6 +25,15 @@
 
 #define HOURGLASS_VERSION "0.1.0"
 
+/* How a program was built. The build generates build_info and links it into each program. */
+typedef struct BuildInfo {
+    const char *commit;    /* of the sources, with -dirty if they were changed; or unknown */
+    const char *compiler;  /* and its version */
+    const char *libraries; /* a line per library, with its version */
+} BuildInfo;
+
+extern const BuildInfo build_info;
+
 typedef enum OptionType {
     OPTION_FLAG,   /* bool: present or not */
     OPTION_TEXT,   /* const char *; borrows argv */
@@ -69,7 +78,8 @@ NODISCARD Status options_parse(const CommandLine *program, int argc, char **argv
                                Arguments *out);
 
 /* If --help or --version was given, prints the answer and returns true; the program then exits with
- * 0. */
-bool options_answer(const CommandLine *program, const Arguments *arguments, FILE *file);
+ * 0. --version prints version, commit, compiler, processor and libraries. */
+bool options_answer(const CommandLine *program, const Arguments *arguments, const BuildInfo *build,
+                    FILE *file);
 
 void arguments_destroy(Arguments *arguments);

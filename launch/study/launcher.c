@@ -1,5 +1,6 @@
 #include "launch/study/launcher.h"
 
+#include "core/base/program_file.h"
 #include "core/device.h"
 #include "launch/base/process.h"
 #include "launch/study/shell_word.h"
@@ -15,11 +16,8 @@ static Status out_of_memory(void) {
 }
 
 const char *launcher_programs(Arena *arena) {
-    char self[PATH_MAX], here[PATH_MAX];
-    ssize_t bytes = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (bytes <= 0) return ".";
-    self[bytes] = '\0';
-    *strrchr(self, '/') = '\0';
+    char self[PROGRAM_PATH_BYTES], here[PROGRAM_PATH_BYTES];
+    if (!program_folder(self)) return ".";
     if (getcwd(here, sizeof here) != NULL && strcmp(here, self) == 0) return ".";
     return arena_strdup(arena, self);
 }

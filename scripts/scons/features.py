@@ -2,40 +2,46 @@
 
 import glob
 import os
+import re
 import subprocess
 import sys
 
 import SCons.SConf
 import SCons.Script
 
-# feature: (Debian package, preamble, an expression that must link, candidates: each a folder of
-# headers, a folder of libraries and the libraries, where {arch} is the machine's library folder;
-# the first candidate that links is used)
+# feature: (Debian package, preamble, an expression that must link, the version as arguments of
+# printf, candidates: each a folder of headers, a folder of libraries and the libraries, where
+# {arch} is the machine's library folder; the first candidate that links is used)
 LIBRARIES = {
-    "HDF5": ("libhdf5-dev", "#include <hdf5.h>", "H5open()",
+    "HDF5": ("libhdf5-dev", "#include <hdf5.h>", "H5open()", "\"%s\", H5_VERS_INFO",
              [("/usr/include/hdf5/serial", "", ["hdf5_serial"]),
               ("/usr/include/hdf5/serial", "/usr/lib/{arch}/hdf5/serial", ["hdf5"]),
               ("", "", ["hdf5"])]),
-    "libyaml": ("libyaml-dev", "#include <yaml.h>", "yaml_get_version_string() == 0", [("", "",
-                                                                                        ["yaml"])]),
-    "jansson": ("libjansson-dev", "#include <jansson.h>", "json_object() == 0", [("", "",
-                                                                                  ["jansson"])]),
+    "libyaml": ("libyaml-dev", "#include <yaml.h>", "yaml_get_version_string() == 0",
+                "\"%s\", yaml_get_version_string()", [("", "", ["yaml"])]),
+    "jansson": ("libjansson-dev", "#include <jansson.h>", "json_object() == 0",
+                "\"%s\", JANSSON_VERSION", [("", "", ["jansson"])]),
     "PCRE2": ("libpcre2-dev", "#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>",
-              "pcre2_config(PCRE2_CONFIG_UNICODE, 0) < 0", [("", "", ["pcre2-8"])]),
+              "pcre2_config(PCRE2_CONFIG_UNICODE, 0) < 0", "\"%d.%d\", PCRE2_MAJOR, PCRE2_MINOR",
+              [("", "", ["pcre2-8"])]),
     # The OpenMP build of OpenBLAS shares its threads with our kernels. It is named by its folder,
     # since the system's default may be another build.
     "OpenBLAS": ("libopenblas-openmp-dev", "#include <cblas.h>", "openblas_get_num_threads() == 0",
+                 "\"%s\", openblas_get_config()",
                  [("/usr/include/{arch}/openblas-openmp",
                    "/usr/lib/{arch}/openblas-openmp", ["openblas"]), ("", "", ["openblas"]),
                   ("/usr/include/openblas", "", ["openblas"])]),
-    "xxhash": ("libxxhash-dev", "#include <xxhash.h>", "XXH3_64bits(\"\", 0) == 0", [("", "",
-                                                                                      ["xxhash"])]),
-    "zlib": ("zlib1g-dev", "#include <zlib.h>", "zlibVersion() == 0", [("", "", ["z"])]),
-    "zstd": ("libzstd-dev", "#include <zstd.h>", "ZSTD_versionNumber() == 0", [("", "", ["zstd"])]),
+    "xxhash": ("libxxhash-dev", "#include <xxhash.h>", "XXH3_64bits(\"\", 0) == 0",
+               "\"%u.%u.%u\", XXH_VERSION_MAJOR, XXH_VERSION_MINOR, XXH_VERSION_RELEASE",
+               [("", "", ["xxhash"])]),
+    "zlib": ("zlib1g-dev", "#include <zlib.h>", "zlibVersion() == 0", "\"%s\", ZLIB_VERSION",
+             [("", "", ["z"])]),
+    "zstd": ("libzstd-dev", "#include <zstd.h>", "ZSTD_versionNumber() == 0",
+             "\"%s\", ZSTD_VERSION_STRING", [("", "", ["zstd"])]),
     "utf8proc": ("libutf8proc-dev", "#include <utf8proc.h>", "utf8proc_version() == 0",
-                 [("", "", ["utf8proc"])]),
-    "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0", [("", "",
-                                                                                    ["cunit"])]),
+                 "\"%s\", utf8proc_version()", [("", "", ["utf8proc"])]),
+    "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0",
+              "\"%s\", CU_VERSION", [("", "", ["cunit"])]),
 }
 OPTIONAL = {
     "CUnit": "tests are not built",
@@ -45,6 +51,7 @@ OPTIONAL = {
 }
 ARROW_PACKAGE = "pyarrow: python3 -m pip install --target build/python pyarrow"
 PROGRAM = "%s\nint main(void) { return (%s) ? 1 : 0; }\n"
+VERSION = "#include <stdio.h>\n%s\nint main(void) { return printf(%s) < 0; }\n"
 KEYS = ("LIBS", "CCFLAGS", "LIBPATH", "RPATH", "LINKFLAGS")
 
 
@@ -90,9 +97,20 @@ def links(conf, preamble, expression, headers="", libraries="", names=(), **more
     return False
 
 
+def version_in(text):
+    match = re.search(r"\d+([.-]\d+)+", text)
+    return match.group() if match else ""
+
+
+def version_of(conf, spec):
+    """The version of one of LIBRARIES that links."""
+    _, preamble, _, version, _ = spec
+    return version_in(conf.TryRun(VERSION % (preamble, version), ".c")[1])
+
+
 def find_library(conf, arch, spec):
     """The path of one of LIBRARIES, or None."""
-    _, preamble, expression, candidates = spec
+    _, preamble, expression, _, candidates = spec
     for headers, libraries, names in candidates:
         headers, libraries = headers.format(arch=arch), libraries.format(arch=arch)
         there = all(os.path.isdir(folder) for folder in (headers, libraries) if folder)
@@ -109,7 +127,7 @@ def find_arrow(conf):
         "pyarrow.get_library_dirs()[0], sep='\\n')"
     found = output(env, "env", "PYTHONPATH=build/python", "python3", "-c", script).split("\n")
     if len(found) != 3:
-        return None
+        return None, ""
     version, headers, folder = found
     files = [
         env.File(path) for name in ("parquet", "arrow")
@@ -124,9 +142,9 @@ def find_arrow(conf):
     is_there = len(files) == 2 and retried(conf.TryLink, source, ".cc")
     env.Replace(**keep)
     if not is_there:
-        return None
+        return None, ""
     env.Replace(ARROWFLAGS=flags, ARROWLIBS=files + ["stdc++"], ARROWPATH=[folder])
-    return "pyarrow %s in %s" % (version, folder)
+    return "pyarrow in " + folder, version
 
 
 def find_mpi(conf):
@@ -137,9 +155,8 @@ def find_mpi(conf):
                        CCFLAGS=[part for folder in folders for part in ("-isystem", folder)],
                        LIBPATH=[flag[2:] for flag in flags if flag.startswith("-L")],
                        LIBS=[flag[2:] for flag in flags if flag.startswith("-l")]):
-        return output(conf.env, "mpicc", "--showme:version").split(" (")[0].replace("mpicc: ",
-                                                                                    "") or "mpicc"
-    return None
+        return "mpicc", version_in(output(conf.env, "mpicc", "--showme:version"))
+    return None, ""
 
 
 def find_cuda(conf, found):
@@ -149,7 +166,7 @@ def find_cuda(conf, found):
     home = env["ENV"].get("CUDA_HOME", "/usr/local/cuda")
     nvcc = env.WhereIs("nvcc") or env.WhereIs("nvcc", os.path.join(home, "bin"))
     if not nvcc:
-        found["CUDA"] = (None, "no nvcc in PATH nor in %s/bin" % home)
+        found["CUDA"] = (None, "no nvcc in PATH nor in %s/bin" % home, "")
         return
     root = os.path.dirname(os.path.dirname(os.path.realpath(nvcc)))
     folders = [os.path.join(root, name) for name in ("lib64", "lib")]
@@ -159,7 +176,8 @@ def find_cuda(conf, found):
     env["NVCC"] = nvcc
     source = "__global__ void nothing() {}\nvoid call() { nothing<<<1, 1>>>(); }\n"
     if not retried(conf.TryBuild, env.CudaObject, source, ".cu"):
-        found["CUDA"] = (None, "%s compiles no kernel: see config.log in the build folder" % nvcc)
+        found["CUDA"] = (None, "%s compiles no kernel: see config.log in the build folder" % nvcc,
+                         "")
         return
     flags = list(env["CCFLAGS"])
     cuda = links(conf, "#include <cuda_runtime_api.h>", "cudaGetDeviceCount(&(int){0})",
@@ -171,25 +189,36 @@ def find_cuda(conf, found):
     env.Replace(CUDAHEADERS=env["CCFLAGS"][len(flags):],
                 CCFLAGS=flags)  # for the few files that request them
     if cuda and blas:
-        found["CUDA"] = ("%s for %s" % (nvcc, env["NVCCTARGETS"]), "")
+        release = re.search(r"release ([\d.]+)", output(env, nvcc, "--version"))
+        found["CUDA"] = ("%s for %s" % (nvcc, env["NVCCTARGETS"]), "",
+                         release.group(1) if release else "")
     else:
         found["CUDA"] = (None, "cuBLASLt is missing"
-                         if cuda else "the CUDA runtime does not link: see config.log")
-    found["cuBLASLt"] = ("-lcublasLt", "") if blas else (None, "does not compile and link")
-    found["NCCL"] = ("-lnccl", "") if nccl else (None,
-                                                 "does not compile and link (package libnccl-dev)")
+                         if cuda else "the CUDA runtime does not link: see config.log", "")
+    found["cuBLASLt"] = ("-lcublasLt" if blas else None, "does not compile and link", "")
+    found["NCCL"] = ("-lnccl" if nccl else None, "does not compile and link (package libnccl-dev)",
+                     "")
+
+
+def find_processor(env):
+    """What the value of march means, and whether it is an x86 processor."""
+    compiler = env["CC"].split()
+    shown = output(env, *compiler, "-march=" + env["march"], "-Q", "--help=target")
+    match = re.search(r"(?m)^\s+-march=\s+(\S+)$", shown)
+    is_x86 = output(env, *compiler, "-dumpmachine").startswith("x86_64")
+    return match.group(1) if match else env["march"], is_x86
 
 
 def table(found):
-    print("%-10s %-6s %s" % ("feature", "found", "where, or why not"))
-    for name, (where, why) in found.items():
-        print("%-10s %-6s %s" % (name, "yes" if where else "no", where or why))
+    print("%-10s %-6s %-9s %s" % ("feature", "found", "version", "where, or why not"))
+    for name, (where, why, version) in found.items():
+        print("%-10s %-6s %-9s %s" % (name, "yes" if where else "no", version, where or why))
     print(flush=True)
 
 
 def configure(env, build, with_cuda, required_cuda, with_arrow):
     """Tests all features, adds the flags to `env`, prints the table; ends the build if a required
-    one is missing. Returns the features found, by name."""
+    one is missing. Returns the versions of the features found, by name; "" where unknown."""
     conf = env.Configure(conf_dir=os.path.join(build, "config"),
                          log_file=os.path.join(build, "config.log"), help=False)
     SCons.SConf.progress_display.set_mode(0)
@@ -199,28 +228,30 @@ def configure(env, build, with_cuda, required_cuda, with_arrow):
     arch = output(env, *compiler, "-print-multiarch") or "x86_64-linux-gnu"
     found, missing = {}, []
 
-    def note(name, package, where):
-        found[name] = (where, OPTIONAL.get(name, "") or "required")
-        if not where:
-            found[name] = (None, "%s; package %s" % (OPTIONAL.get(name, "required"), package))
-            if name not in OPTIONAL:
-                missing.append((name, package))
+    def note(name, package, where, version):
+        found[name] = (where, "%s; package %s" % (OPTIONAL.get(name, "required"), package), version)
+        if not where and name not in OPTIONAL:
+            missing.append((name, package))
 
     openmp = links(conf, "#include <omp.h>", "omp_get_max_threads() == 0", names=["m"])
-    version = "%s %s" % (env["CC"], output(env, *compiler, "-dumpfullversion"))
+    version = output(env, *compiler, "-dumpfullversion") or output(env, *compiler, "-dumpversion")
     note("OpenMP", "libomp-dev" if "clang" in env["CC"] else "build-essential",
-         version if openmp else None)
+         env["CC"] if openmp else None, version)
     if openmp:
         if not links(conf, "", "(_Float16){1} == 0"):
             fail("cc=%s has no _Float16; take gcc 12 or clang 15, or later" % env["CC"])
-        note("MPI", "libopenmpi-dev", find_mpi(conf))
+        note("MPI", "libopenmpi-dev", *find_mpi(conf))
         for name, spec in LIBRARIES.items():
-            note(name, spec[0], find_library(conf, arch, spec))
-        note("Arrow", ARROW_PACKAGE, find_arrow(conf) if with_arrow else None)
+            where = find_library(conf, arch, spec)
+            note(name, spec[0], where, version_of(conf, spec) if where else "")
+        note("Arrow", ARROW_PACKAGE, *(find_arrow(conf) if with_arrow else (None, "")))
         if with_cuda:
             find_cuda(conf, found)
         else:
-            found["CUDA"] = (None, "not asked for")
+            found["CUDA"] = (None, "not asked for", "")
+        processor, is_x86 = find_processor(env)
+        found["processor"] = ("-march=" + processor, "", "")
+        env.Replace(MARCH=processor)
     conf.Finish()
     table(found)
     if missing:
@@ -228,4 +259,5 @@ def configure(env, build, with_cuda, required_cuda, with_arrow):
              (", ".join(name for name, _ in missing), " ".join(package for _, package in missing)))
     if required_cuda and not found["CUDA"][0]:
         fail("cuda=yes, but %s" % found["CUDA"][1])
-    return {name for name, (where, _) in found.items() if where}
+    names = {name: version for name, (where, _, version) in found.items() if where}
+    return {**names, "x86": ""} if is_x86 else names

@@ -3,13 +3,16 @@
   core/ nn/ dist/ data/ checkpoints/ launch/   every .c, in one library: static for programs, shared
                                                for tests, so that a change of one file links once,
                                                not once a test
-  launch/{train,prepare,...}.c                 the programs, each with launch/base/at_load.c
+  launch/{train,prepare,...}.c                 the programs, each with launch/base/at_load.c and
+                                               the description of the build
+  launch/base/{at_load,processor,...}.c        compiled for any processor of the architecture
+  data/table_arrow.cc                          only with Arrow, a module that ./prepare loads
   core/cpu/*.c, nn/attention/cpu/*.c           CPU kernels, compiled for f32 and again for f64;
                                                *_common.c once
   *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone,
                                                flash_sm80/*.cu not for Turing
-  nccl.c, nfc_utf8proc.c, zstd_frames.c,       only with NCCL, utf8proc, zstd, Arrow
-  table_arrow.cc
+  nccl.c, nfc_utf8proc.c, zstd_frames.c,       only with NCCL, utf8proc, zstd, on x86
+  processor_x86.c
   *_absent.c                                   in their place without CUDA; those of SUBSTITUTES
                                                without the library
   tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its
@@ -29,12 +32,17 @@ ROOMS = ("core", "nn", "dist", "data", "checkpoints", "launch")
 PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert",
             "supervise", "watch")
 AT_LOAD = "launch/base/at_load.c"
+ANY_PROCESSOR = (AT_LOAD, "launch/base/processor.c", "launch/base/processor_x86.c",
+                 "launch/base/processor_absent.c")
+MODULE = "data/table_arrow.cc"
+VERSION_HEADER = "launch/base/options.h"
+ARCHIVED_COMMIT = "scripts/scons/archived_commit"
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")
 FEATURES = {"nccl": "NCCL", "nfc_utf8proc": "utf8proc", "zstd_frames": "zstd",
-            "table_arrow": "Arrow"}
+            "processor_x86": "x86"}
 SUBSTITUTES = {"nccl_absent": "NCCL", "nfc_absent": "utf8proc", "zstd_absent": "zstd",
-               "table_absent": "Arrow"}
+               "processor_absent": "x86"}
 VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "CUDA_HOME")
 
 
@@ -142,8 +150,12 @@ def objects(env, build, path):
         elif "/flash_sm80/" in path:
             arch = [flag for flag in arch if "compute_75" not in flag] or gencode(("80",), False)
         return env.CudaObject(stem + "_cu.o", path, NVCCARCH=arch)
-    if path.endswith(".cc"):
-        return env.Object(stem + "_cc.o", path, CXXFLAGS=env["ARROWFLAGS"])
+    if path in ANY_PROCESSOR:
+        flags = [flag for flag in env["CCFLAGS"] if not flag.startswith("-march=")]
+        return env.Object(stem + ".o", path, CCFLAGS=flags)
+    if path == "launch/base/processor_features.c":
+        return env.Object(stem + ".o", path,
+                          CPPDEFINES=[*env["CPPDEFINES"], "HOURGLASS_MARCH=" + env["MARCH"]])
     if is_for_cuda(path):
         return env.Object(stem + ".o", path, CCFLAGS=env["CCFLAGS"] + env["CUDAHEADERS"])
     if not is_kernel(path):
@@ -156,35 +168,80 @@ def objects(env, build, path):
 
 
 def library_objects(env, build, found):
-    paths = [path for room in ROOMS for ending in ("*.c", "*.cc", "*.cu")
+    paths = [path for room in ROOMS for ending in ("*.c", "*.cu")
              for path in walk(room, ending)]
     chosen = [path for path in paths if is_wanted(path, found) and not is_main(path)]
     return [objects(env, build, path) for path in chosen]
 
 
 def libraries(env, build, found):
-    """The static and the shared library, from the same objects, except that the shared one does
-    without Arrow, which takes long to load."""
-    return (env.StaticLibrary(build + "/libhourglass.a", library_objects(env, build, found)),
-            env.SharedLibrary(build + "/libhourglass.so",
-                              library_objects(env, build, found - {"Arrow"})))
+    """The static and the shared library, from the same objects."""
+    parts = library_objects(env, build, found)
+    return (env.StaticLibrary(build + "/libhourglass.a", parts),
+            env.SharedLibrary(build + "/libhourglass.so", parts))
 
 
-def program(env, build, target, sources, library):
+def module(env, build):
+    """The module that reads tables by Arrow, whose libraries take long to load and may go away
+    after the build. The program that loads it has the functions of core/status.h."""
+    return env.LoadableModule(
+        build + "/table_arrow.so",
+        env.Object(build + "/data/table_arrow_cc.o", MODULE, CXXFLAGS=env["ARROWFLAGS"]),
+        LIBS=env["ARROWLIBS"], RPATH=env["ARROWPATH"], SHLIBPREFIX="", LDMODULEPREFIX="")
+
+
+def version():
+    with open(VERSION_HEADER) as file:
+        return re.search(r'#define HOURGLASS_VERSION "(.*)"', file.read()).group(1)
+
+
+def commit():
+    """The commit of the sources: from git, or from the archive that git made of them."""
+    if os.path.exists(".git"):
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"],
+            capture_output=True, text=True)
+        return described.stdout.strip() or "unknown"
+    with open(ARCHIVED_COMMIT) as file:
+        archived = file.read().strip()
+    return "unknown" if archived.startswith("$") else archived
+
+
+def build_info(env, build, found):
+    """The generated source with the BuildInfo of launch/base/options.h."""
+    compiler = "%s %s" % (env["CC"], found.get("OpenMP", ""))
+    parts = [name for name in found if name not in ("OpenMP", "CUnit", "x86", "processor")]
+    lines = ["%-11s %s" % (name, found[name] or "yes") for name in parts]
+    lines += ["%-11s no" % name for name in ("Arrow", "CUDA", "NCCL", "utf8proc", "zstd")
+              if name not in found]
+    fields = {"commit": commit(), "compiler": compiler, "libraries": "\\n".join(lines)}
+    source = env.Textfile(build + "/build_info.c", [
+        '#include "launch/base/options.h"',
+        "const BuildInfo build_info = {%s};" %
+        ", ".join('.%s = "%s"' % pair for pair in fields.items())
+    ])
+    return env.Object(build + "/build_info.o", source)
+
+
+def program(env, build, target, sources, library, **more):
     """A program that finds the shared library relative to itself, so that the build folder can
     move."""
     parts = [objects(env, build, path) for path in sources]
     up = os.path.relpath(build, os.path.dirname(target) or ".")
-    return env.Program(target, parts, LIBS=library + env["ARROWLIBS"] + env["LIBS"],
-                       RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up)), *env["ARROWPATH"]])
+    return env.Program(target, parts + more.pop("also", []), LIBS=library + env["LIBS"],
+                       RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up))], **more)
 
 
-def programs(env, build, library, at_root):
-    mains = [name for name in PROGRAMS if os.path.exists("launch/%s.c" % name)]
+def programs(env, build, library, found, at_root):
+    info = build_info(env, build, found)
+    flags = env["LINKFLAGS"] + [
+        "-Wl,--export-dynamic-symbol=" + name for name in ("status_error", "status_passed")
+    ]
     return [
         program(env, build, name if at_root else os.path.join(build, name),
-                ["launch/%s.c" % name, AT_LOAD], library) for name in mains
-    ]
+                ["launch/%s.c" % name, AT_LOAD], library, also=info,
+                LINKFLAGS=flags if name == "prepare" else env["LINKFLAGS"]) for name in PROGRAMS
+    ] + ([module(env, build)] if "Arrow" in found else [])
 
 
 def examples(env, build, library):

@@ -188,6 +188,22 @@ def tables(work):
     fails(65, "it has no column of text", work + "/n.parquet", "--field=text", out)
 
 
+def a_lost_library_is_named_where_it_is_needed(work):
+    """The module does not load; text is read all the same, by a program in another folder."""
+    program = shutil.copy(PREPARE, work + "/prepare")
+    path, out = write(work + "/a.parquet", b"PAR1" + bytes(60)), "--out=" + work + "/out"
+    for module, reason in ((None, "which this build cannot read; run python3 -m pip"),
+                           (b"\x7fELF", "whose library does not load: ")):
+        if module:
+            write(work + "/table_arrow.so", module)
+        done = subprocess.run([program, path, "--field=text", out], capture_output=True, timeout=60)
+        said = done.stderr.decode()
+        check(done.returncode == 65 and reason in said and said.count("\n") == 1, said)
+    text = write(work + "/a.txt", "some text\n" * 20)
+    done = subprocess.run([program, text, out, ALL], capture_output=True, timeout=60)
+    check(done.returncode == 0, done.stderr.decode())
+
+
 def the_split_takes_documents_by_the_seed(work):
     texts = ["document %d" % i for i in range(1000)]
     path = write(work + "/a.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -413,8 +429,8 @@ def an_interrupt_cleans_up(work):
 
 if __name__ == "__main__":
     main(directories_and_lists, compressed_text_is_the_same, separators_cut_documents,
-         json_lines, tables, the_split_takes_documents_by_the_seed,
-         the_shuffle_is_of_the_whole_set, shards_follow_each_other, what_is_no_text_is_refused,
-         zstd_damage_is_refused, bad_records_name_their_line, bad_directories,
-         unusual_text_is_noted, ten_thousand_files, the_page_of_datasets_works,
-         an_interrupt_cleans_up)
+         json_lines, tables, a_lost_library_is_named_where_it_is_needed,
+         the_split_takes_documents_by_the_seed, the_shuffle_is_of_the_whole_set,
+         shards_follow_each_other, what_is_no_text_is_refused, zstd_damage_is_refused,
+         bad_records_name_their_line, bad_directories, unusual_text_is_noted, ten_thousand_files,
+         the_page_of_datasets_works, an_interrupt_cleans_up)

@@ -1,4 +1,5 @@
 #include "launch/base/options.h"
+#include "launch/base/processor.h"
 #include "tests/harness.h"
 
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static const CommandLine prepare = {.name = "prepare",
 static const char *const words[] = {"attention", "ladder", "step", NULL};
 static const CommandLine bench = {
     .name = "bench", .operands = "WHAT", .commands = words, .least = 1, .most = 1};
+
+static const BuildInfo build = {"0123abc", "gcc 12.2.0", "zlib        1.2.13"};
 
 #define PARSE(program, values, arguments, ...)                                                     \
     options_parse(&(program), (int)COUNT(((char *[]){"x", __VA_ARGS__})),                          \
@@ -132,7 +135,7 @@ static void help_answers_first(void) {
     char *text = NULL;
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(options_answer(&train, &a, file));
+    CHECK(options_answer(&train, &a, &build, file));
     fclose(file);
     CHECK(strncmp(text, "Usage: ./train CONFIG [key=value ...] [options]\n\nTrains.\n", 55) == 0);
     for (size_t i = 0; i < COUNT(options); i++) CHECK(strstr(text, options[i].doc) != NULL);
@@ -145,15 +148,19 @@ static void help_answers_first(void) {
 static void version_and_neither(void) {
     Values v = {0};
     Arguments a;
-    char text[64] = "";
+    char text[256] = "", wanted[256];
     REQUIRE_OK(PARSE(bench, v, a, "--version"));
     FILE *file = fmemopen(text, sizeof text, "w");
-    CHECK(options_answer(&bench, &a, file));
+    CHECK(options_answer(&bench, &a, &build, file));
     fclose(file);
-    CHECK(strcmp(text, "bench (Hourglass) " HOURGLASS_VERSION "\n") == 0);
+    snprintf(wanted, sizeof wanted,
+             "bench (Hourglass) " HOURGLASS_VERSION "\n"
+             "commit      0123abc\ncompiler    gcc 12.2.0\nprocessor   %s\nzlib        1.2.13\n",
+             processor_march);
+    CHECK(strcmp(text, wanted) == 0);
     arguments_destroy(&a);
     REQUIRE_OK(PARSE(bench, v, a, "step"));
-    CHECK(!options_answer(&bench, &a, stdout));
+    CHECK(!options_answer(&bench, &a, &build, stdout));
     arguments_destroy(&a);
 }
 

@@ -319,7 +319,8 @@ def help_is_the_option_table():
         options = done.out.split("\nOptions:\n")[1].split("\n\n")[0]
         equal(re.findall(r"(?m)^  --([\w-]+)", options), wanted + ["help", "version"],
               program + " --help")
-        check(re.fullmatch(program + r" \(Hourglass\) \S+\n",
+        check(re.fullmatch(program + r" \(Hourglass\) [\d.]+\ncommit +\S+\ncompiler +\S+ [\d.]+\n"
+                           r"processor +\S+\nMPI +[\d.]+\n(\w+ +[\w.-]+\n)+",
                            run(program, "--version").out), "--version")
     keys = re.findall(r"(?m)^\| `([\w.]+)` \|", read("docs", "config.md").split("## Presets")[0])
     shown = run("train", "--help").out
