@@ -1,5 +1,6 @@
 #include "launch/base/options.h"
 
+#include "launch/base/options_json.h"
 #include "launch/base/processor.h"
 #include "launch/config/suggest.h"
 #include "launch/config/value.h"
@@ -125,8 +126,8 @@ static Status parse_operand(const CommandLine *program, char *argument, Argument
     }
     if (argument[0] ==
         '\0') { /* an unset variable of a script; as a path it would mean the root directory */
-        return ERROR(STATUS_USAGE, "an argument is empty; ./%s takes %s; see --help", program->name,
-                     program->operands);
+        return ERROR(STATUS_USAGE, "an argument is empty; %s%s takes %s; see --help", out->prefix,
+                     program->name, program->operands);
     }
     if (program->most >= 0 && out->operand_count >= program->most) {
         return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; see --help", argument);
@@ -150,8 +151,8 @@ static Status check_command(const CommandLine *program, const Arguments *argumen
 static Status check_complete(const CommandLine *program, const Arguments *arguments,
                              const bool *seen) {
     if (arguments->operand_count < program->least) {
-        return ERROR(STATUS_USAGE, "%s is missing: ./%s %s; see --help", program->operands,
-                     program->name, program->operands);
+        return ERROR(STATUS_USAGE, "%s is missing: %s%s %s; see --help", program->operands,
+                     arguments->prefix, program->name, program->operands);
     }
     for (size_t i = 0; i < program->option_count; i++) {
         const Option *option = &program->options[i];
@@ -194,9 +195,20 @@ static Status parse_all(const CommandLine *program, int argc, char **argv, void 
     return check_complete(program, out, seen);
 }
 
+/* Installed programs have a prefix, because other packages have a `convert`. */
+static const char *prefix_of(const char *path) {
+    static const char installed[] = "hourglass-";
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    return strncmp(name, installed, sizeof installed - 1) == 0 ? installed : "./";
+}
+
 Status options_parse(const CommandLine *program, int argc, char **argv, void *values,
                      Arguments *out) {
-    *out = (Arguments){.help = asks(argc, argv, "help"), .version = asks(argc, argv, "version")};
+    *out = (Arguments){.help = asks(argc, argv, "help"),
+                       .help_json = asks(argc, argv, "help=json"),
+                       .version = asks(argc, argv, "version"),
+                       .prefix = prefix_of(argv[0])};
+    if (out->help_json) out->help = true;
     if (out->help || out->version) return OK;
     bool *seen = calloc(program->option_count + 1, sizeof *seen);
     out->operands = calloc((size_t)argc + 1, sizeof *out->operands);
@@ -222,9 +234,9 @@ static void print_option(const Option *option, FILE *file) {
     fputc('\n', file);
 }
 
-static void print_help(const CommandLine *program, FILE *file) {
+static void print_help(const CommandLine *program, const char *prefix, FILE *file) {
     const char *operands = program->operands == NULL ? "" : program->operands;
-    fprintf(file, "Usage: ./%s%s%s%s [options]\n\n%s\n", program->name,
+    fprintf(file, "Usage: %s%s%s%s%s [options]\n\n%s\n", prefix, program->name,
             *operands == '\0' ? "" : " ", operands,
             program->takes_overrides ? " [key=value ...]" : "", program->purpose);
     if (program->commands != NULL) {
@@ -250,8 +262,10 @@ static void print_version(const CommandLine *program, const BuildInfo *build, FI
 
 bool options_answer(const CommandLine *program, const Arguments *arguments, const BuildInfo *build,
                     FILE *file) {
-    if (arguments->help) {
-        print_help(program, file);
+    if (arguments->help_json) {
+        options_write_json(program, file);
+    } else if (arguments->help) {
+        print_help(program, arguments->prefix, file);
     } else if (arguments->version) {
         print_version(program, build, file);
     }

@@ -13,14 +13,14 @@
  *       .options = options, .option_count = COUNT(options), .more = config_help,
  *   };
  *
- * Options are --NAME and --NAME=VALUE; `--` ends them. Every program has --help and --version. */
+ * Options are --NAME and --NAME=VALUE; `--` ends them. Every program has --help and --version, and
+ * --help=json, the table for programs (options_json.h). */
 #pragma once
 
 #include "core/status.h"
+#include "launch/base/command_line.h"
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #define HOURGLASS_VERSION "0.1.0"
@@ -34,39 +34,9 @@ typedef struct BuildInfo {
 
 extern const BuildInfo build_info;
 
-typedef enum OptionType {
-    OPTION_FLAG,   /* bool: present or not */
-    OPTION_TEXT,   /* const char *; borrows argv */
-    OPTION_CHOICE, /* int: the index in value, `a|b|c` */
-    OPTION_INT,    /* int64_t; accepts 10k and 1M */
-    OPTION_NUMBER, /* double */
-} OptionType;
-
-typedef struct Option {
-    const char *name; /* without dashes */
-    OptionType type;
-    size_t offset;        /* in the program's struct of values */
-    const char *value;    /* the name of the value in --help; for a choice its names as `a|b|c` */
-    const char *fallback; /* the default as text; NULL: zero */
-    double low, high;     /* limits of a number; low == high: no limits */
-    bool required;
-    const char *doc;
-    bool may_be_empty; /* for OPTION_TEXT */
-} Option;
-
-typedef struct CommandLine {
-    const char *name, *purpose;
-    const char *operands;        /* operands in the usage line, such as `CONFIG` or `INPUT...` */
-    const char *const *commands; /* the words allowed as first operand; NULL-terminated, or NULL */
-    int least, most;             /* number of operands; most < 0: unlimited */
-    bool takes_overrides;        /* `key=value` arguments are overrides, not operands */
-    const Option *options;
-    size_t option_count;
-    void (*more)(FILE *file); /* writes further text after the options in --help; may be NULL */
-} CommandLine;
-
 typedef struct Arguments {
-    bool help, version;
+    bool help, help_json, version;
+    const char *prefix; /* of the program's name in its usage: as it was called */
     int operand_count, override_count;
     char **operands, **overrides; /* borrow the strings of argv */
 } Arguments;

@@ -17,7 +17,9 @@
                                                without the library
   tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its
                                                folder, and into others that include its header
-  examples/*.c                                 examples
+  examples/*.c                                 examples; those in examples/installed/ are compiled
+                                               with an installation
+  launch/library/hourglass.{c,map}             also the library of an installation
 """
 
 import glob
@@ -28,15 +30,13 @@ import sys
 
 import SCons.Script
 
+from release import PROGRAMS, PUBLIC, SONAME, commit
+
 ROOMS = ("core", "nn", "dist", "data", "checkpoints", "launch")
-PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert",
-            "supervise", "watch")
 AT_LOAD = "launch/base/at_load.c"
 ANY_PROCESSOR = (AT_LOAD, "launch/base/processor.c", "launch/base/processor_x86.c",
                  "launch/base/processor_absent.c")
 MODULE = "data/table_arrow.cc"
-VERSION_HEADER = "launch/base/options.h"
-ARCHIVED_COMMIT = "scripts/scons/archived_commit"
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")
 FEATURES = {"nccl": "NCCL", "nfc_utf8proc": "utf8proc", "zstd_frames": "zstd",
@@ -47,8 +47,9 @@ VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH",
 
 
 def environment():
-    """The variables of the user's environment that compilers may see."""
-    return {name: os.environ[name] for name in VISIBLE if name in os.environ}
+    """The variables of the user's environment that compilers may see. Spack's need theirs."""
+    return {name: value for name, value in os.environ.items()
+            if name in VISIBLE or name.startswith("SPACK_")}
 
 
 def one_of(key, value, allowed):
@@ -181,30 +182,25 @@ def libraries(env, build, found):
             env.SharedLibrary(build + "/libhourglass.so", parts))
 
 
-def module(env, build):
+def public_library(env, build, library):
+    """The library of an installation: the functions of its header, and what they need."""
+    symbols = PUBLIC + ".map"
+    flags = ["-Wl,-soname," + SONAME, "-Wl,--version-script=" + symbols, "-Wl,-z,defs"]
+    target = env.SharedLibrary(build + "/public/libhourglass.so",
+                               objects(env, build, PUBLIC + ".c"), LIBS=library + env["LIBS"],
+                               LINKFLAGS=env["LINKFLAGS"] + flags, RPATH=[])
+    env.Depends(target, symbols)
+    return target
+
+
+def module(env, build, version):
     """The module that reads tables by Arrow, whose libraries take long to load and may go away
-    after the build. The program that loads it has the functions of core/status.h."""
-    return env.LoadableModule(
-        build + "/table_arrow.so",
-        env.Object(build + "/data/table_arrow_cc.o", MODULE, CXXFLAGS=env["ARROWFLAGS"]),
-        LIBS=env["ARROWLIBS"], RPATH=env["ARROWPATH"], SHLIBPREFIX="", LDMODULEPREFIX="")
-
-
-def version():
-    with open(VERSION_HEADER) as file:
-        return re.search(r'#define HOURGLASS_VERSION "(.*)"', file.read()).group(1)
-
-
-def commit():
-    """The commit of the sources: from git, or from the archive that git made of them."""
-    if os.path.exists(".git"):
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"],
-            capture_output=True, text=True)
-        return described.stdout.strip() or "unknown"
-    with open(ARCHIVED_COMMIT) as file:
-        archived = file.read().strip()
-    return "unknown" if archived.startswith("$") else archived
+    after the build. The program that loads it has the functions of core/status.h. Another version
+    of Arrow has other headers, which scons does not see."""
+    parts = env.Object(build + "/data/table_arrow_cc.o", MODULE, CXXFLAGS=env["ARROWFLAGS"])
+    env.Depends(parts, env.Value(version))
+    return env.LoadableModule(build + "/table_arrow.so", parts, LIBS=env["ARROWLIBS"],
+                              RPATH=env["ARROWPATH"], LDMODULEPREFIX="")
 
 
 def build_info(env, build, found):
@@ -228,8 +224,8 @@ def program(env, build, target, sources, library, **more):
     move."""
     parts = [objects(env, build, path) for path in sources]
     up = os.path.relpath(build, os.path.dirname(target) or ".")
-    return env.Program(target, parts + more.pop("also", []), LIBS=library + env["LIBS"],
-                       RPATH=[env.Literal(os.path.join("\\$$ORIGIN", up))], **more)
+    more.setdefault("RPATH", [env.Literal(os.path.join("\\$$ORIGIN", up))])
+    return env.Program(target, parts + more.pop("also", []), LIBS=library + env["LIBS"], **more)
 
 
 def programs(env, build, library, found, at_root):
@@ -239,15 +235,15 @@ def programs(env, build, library, found, at_root):
     ]
     return [
         program(env, build, name if at_root else os.path.join(build, name),
-                ["launch/%s.c" % name, AT_LOAD], library, also=info,
+                ["launch/%s.c" % name, AT_LOAD], library, also=info, RPATH=[],
                 LINKFLAGS=flags if name == "prepare" else env["LINKFLAGS"]) for name in PROGRAMS
-    ] + ([module(env, build)] if "Arrow" in found else [])
+    ] + ([module(env, build, found["Arrow"])] if "Arrow" in found else [])
 
 
 def examples(env, build, library):
     return [
         program(env, build, os.path.join(build, path[:-2]), [path], library)
-        for path in walk("examples", "*.c")
+        for path in sorted(glob.glob("examples/*.c"))
     ]
 
 

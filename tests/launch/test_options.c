@@ -2,6 +2,7 @@
 #include "launch/base/processor.h"
 #include "tests/harness.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +146,35 @@ static void help_answers_first(void) {
     arguments_destroy(&a);
 }
 
+static void usage_has_the_name_of_an_installation(void) {
+    Values v = {0};
+    Arguments a;
+    char *argv[] = {"/usr/bin/hourglass-train", NULL};
+    CHECK_ERROR(options_parse(&train, 1, argv, &v, &a), STATUS_USAGE,
+                "CONFIG is missing: hourglass-train CONFIG; see --help");
+    arguments_destroy(&a);
+}
+
+static void help_as_json_is_the_table(void) {
+    Values v = {0};
+    Arguments a;
+    char text[4096] = "";
+    REQUIRE_OK(PARSE(train, v, a, "--help=json"));
+    FILE *file = fmemopen(text, sizeof text, "w");
+    CHECK(options_answer(&train, &a, &build, file));
+    fclose(file);
+    json_t *json = json_loads(text, 0, NULL),
+           *option = json_array_get(json_object_get(json, "options"), 2);
+    CHECK(json_array_size(json_object_get(json, "options")) == COUNT(options));
+    CHECK(strcmp(json_string_value(json_object_get(option, "name")), "format") == 0);
+    CHECK(strcmp(json_string_value(json_object_get(option, "type")), "choice") == 0);
+    CHECK(strcmp(json_string_value(json_object_get(option, "value")), "h5|bin") == 0);
+    CHECK(strcmp(json_string_value(json_object_get(json, "more")), "More.\n") == 0);
+    CHECK(json_is_null(json_object_get(json, "commands")));
+    json_decref(json);
+    arguments_destroy(&a);
+}
+
 static void version_and_neither(void) {
     Values v = {0};
     Arguments a;
@@ -165,8 +195,13 @@ static void version_and_neither(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(defaults_hold),         TEST(everything_is_read),
-                          TEST(operands_may_look_odd), TEST(bad_lines_are_refused),
-                          TEST(help_answers_first),    TEST(version_and_neither)};
+    const Test tests[] = {TEST(defaults_hold),
+                          TEST(everything_is_read),
+                          TEST(operands_may_look_odd),
+                          TEST(bad_lines_are_refused),
+                          TEST(help_answers_first),
+                          TEST(help_as_json_is_the_table),
+                          TEST(usage_has_the_name_of_an_installation),
+                          TEST(version_and_neither)};
     return harness_run(argc, argv, "options", tests, COUNT(tests));
 }

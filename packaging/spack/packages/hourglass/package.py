@@ -1,0 +1,42 @@
+from spack.package import *
+
+
+class Hourglass(Package):
+    """A trainer of GPTs in C and CUDA, which plans the memory of a training step before it runs."""
+
+    license("Apache-2.0")
+
+    version("0.1.0")  # for spack dev-build in the root of the sources
+
+    variant("cuda", default=False, description="Build the kernels for NVIDIA GPUs")
+
+    depends_on("c", type="build")
+    depends_on("cxx", type="build")
+    depends_on("scons", type="build")
+    depends_on("python@3.9:", type="build")
+    depends_on("mpi")
+    depends_on("hdf5@1.10:~mpi")
+    depends_on("libyaml")
+    depends_on("jansson")
+    depends_on("pcre2")
+    depends_on("openblas threads=openmp")
+    depends_on("xxhash")
+    depends_on("zlib-api")
+    depends_on("zstd")
+    depends_on("utf8proc")
+    depends_on("cuda@12:", when="+cuda")
+    depends_on("nccl", when="+cuda")
+
+    conflicts("%gcc@:11", msg="_Float16 needs gcc 12")
+
+    def setup_build_environment(self, env):
+        for name in ("hdf5", "libyaml", "jansson", "pcre2", "openblas", "xxhash", "zlib-api",
+                     "zstd", "utf8proc"):
+            env.prepend_path("CPATH", self.spec[name].prefix.include)
+            env.prepend_path("LIBRARY_PATH", self.spec[name].prefix.lib)
+
+    def install(self, spec, prefix):
+        cuda = "yes" if spec.satisfies("+cuda") else "no"
+        scons = which("scons", required=True)
+        scons("-s", "install", "build=build-spack", "PREFIX=" + prefix, "cuda=" + cuda,
+              "cc=" + spack_cc)
