@@ -31,7 +31,7 @@ static const Kernel *const backward_kernels[] = {
                 .speed = {[PRECISION_HALF] = {10.0, 0, 0.69},
                           [PRECISION_TF32] = {10.0, 0, 0.50},
                           [PRECISION_SINGLE] = {10.0, 0, 0.50}},
-                .is_simple = has_no_gamma, .simple_speed = SPEED(10.0, 0, 0.79)),
+                .is_simple = has_no_gamma, .simple_speed = SPEED(10.0, 0, 0.84)),
     NULL,
 };
 

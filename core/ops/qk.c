@@ -57,7 +57,7 @@ const Op qk_backward_op = {
     .typed_by = OUTPUT(0),
     .kernels = KERNELS(CPU_KERNEL(qk_backward, .workspace = parts_cpu),
                        CUDA_KERNEL(qk_backward, DTYPES_REAL, .workspace = parts_cuda,
-                                   .speed = SPEED(3.0, 0, 0.62), .is_simple = only_rotates,
+                                   .speed = SPEED(3.0, 0, 0.67), .is_simple = only_rotates,
                                    .simple_speed = SPEED(3.0, 0, 0.82))),
 };
 
@@ -81,7 +81,7 @@ const Op qk_op = {
     .gradient = qk_gradient,
     .cost = qk_cost,
     .kernels = KERNELS(CPU_KERNEL(qk),
-                       CUDA_KERNEL(qk, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.54),
+                       CUDA_KERNEL(qk, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.73),
                                    .is_simple = only_rotates, .simple_speed = SPEED(3.0, 0, 0.80))),
 };
 

@@ -34,7 +34,7 @@ const Op quantize_op = {
                                        .workspace = sums_cpu,
                                        .run = quantize_cpu},
                        CUDA_KERNEL(quantize, DTYPES_REAL, .refuses = float8_refuses,
-                                   .workspace = sums_cuda, .speed = SPEED(3.0, 0, 0.80))),
+                                   .workspace = sums_cuda, .speed = SPEED(3.0, 0, 0.75))),
 };
 
 static size_t largest_cuda(const Node *node, const Target *target) {

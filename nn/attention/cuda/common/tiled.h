@@ -27,9 +27,12 @@ const char *flash_refuses(const AttentionCall *call);
  * 256. Columns from HS on are zeros. */
 int64_t flash_width(int64_t HS);
 
-/* The speed of both flash families: Kernel.speed. */
+/* The speed of both flash families: Kernel.speed. At a head size of 128, a product has half as many
+ * exponentials as at 64: Kernel.simple_speed. */
 #define FLASH_FORWARD_SPEED SPEED(9.0, 0.36, 0)
+#define FLASH_FORWARD_SPEED_128 SPEED(9.0, 0.41, 0)
 #define FLASH_BACKWARD_SPEED SPEED(22.0, 0.32, 0)
+#define FLASH_BACKWARD_SPEED_128 SPEED(22.0, 0.36, 0)
 
 #ifdef __cplusplus
 }

@@ -32,6 +32,8 @@ static const char *refuses(const Node *node, const Target *target) {
     return flash_refuses(call);
 }
 
+static bool has_heads_of_128(const Node *node) { return attention_call(node)->HS == 128; }
+
 static size_t forward_workspace(const Node *node, const Target *target) {
     (void)target;
     return flash_flags_of_queries(attention_call(node));
@@ -46,9 +48,11 @@ static size_t backward_workspace(const Node *node, const Target *target) {
 const AttentionBackend attention_flash_sm90 = {
     .forward =
         CUDA_ROW(flash_sm90_forward, DTYPES_HALF, ATTENTION_FORWARD("flash"), .refuses = refuses,
-                 .workspace = forward_workspace, .speed = FLASH_FORWARD_SPEED),
+                 .workspace = forward_workspace, .speed = FLASH_FORWARD_SPEED,
+                 .is_simple = has_heads_of_128, .simple_speed = FLASH_FORWARD_SPEED_128),
     .backward =
         CUDA_ROW(flash_sm90_backward, DTYPES_HALF, ATTENTION_BACKWARD("flash"),
-                 .workspace = backward_workspace, .yields = true, .speed = FLASH_BACKWARD_SPEED),
+                 .workspace = backward_workspace, .yields = true, .speed = FLASH_BACKWARD_SPEED,
+                 .is_simple = has_heads_of_128, .simple_speed = FLASH_BACKWARD_SPEED_128),
     .lse = DTYPE_F32,
 };
