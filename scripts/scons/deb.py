@@ -106,15 +106,16 @@ def is_elf(path):
 
 
 def dependencies(tree, work):
-    """What shared libraries the binaries need, as packages."""
+    """What shared libraries the binaries need, as packages. A library that no package has, such as
+    CUDA's from NVIDIA's installer, is left out."""
     files = binaries(tree)
     if not files:
         return []
     os.makedirs(tree + "/DEBIAN", exist_ok=True)  # dpkg-shlibdeps takes it for a package's tree
     install.put(work + "/debian/control", 0o644,
                 "Source: hourglass\n\nPackage: hourglass\nArchitecture: any\n")
-    shown = output("dpkg-shlibdeps", "-O", *["-e" + path for path in files],
-                   cwd=work)
+    shown = output("dpkg-shlibdeps", "-O", "--ignore-missing-info",
+                   *["-e" + path for path in files], cwd=work)
     return [shown.split("=", 1)[1]]
 
 

@@ -43,7 +43,7 @@ def the_files_of_a_run():
         ], "files")
         equal([os.path.basename(path) for path in checkpoints(directory)],
               ["step_00000009.h5", "step_00000010.h5"])
-        equal(len(os.listdir(directory + "/checkpoints")), 2, "files beside the checkpoints")
+        equal(len(os.listdir(directory + "/checkpoints")), 3, "the checkpoints and best.h5")
         check(done.out.startswith(read(directory, "train.log")[:-200]),
               "train.log is not what was printed")
         plan, end = json.loads(read(directory, "plan.json")), summary(directory)
