@@ -26,7 +26,7 @@ def check(condition, text):
 
 
 def run(ranks, program, *arguments):
-    done = subprocess.run(command(ranks, program, *arguments), env=environment, timeout=60,
+    done = subprocess.run(command(ranks, program, *arguments), env=environment, timeout=150,
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return done.returncode, done.stdout, done.stderr
 
