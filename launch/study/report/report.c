@@ -34,28 +34,27 @@ static Status tables_write(Results *s, const char *directory) {
     return table_write(s, table_summary, directory, "summary.md", false);
 }
 
+static Status csv_write(const ReportTable *table, const char *directory, const char *name) {
+    Text text;
+    TRY(text_open(&text));
+    table_csv(text.file, table);
+    return text_write(&text, directory, name);
+}
+
 static Status branches_write(Results *s, const Branches *branches, const char *directory) {
     ReportTable table;
-    Text text;
     if (branches->count == 0) return OK;
     TRY(table_critical(s, branches, true, &table));
-    TRY(text_open(&text));
-    table_csv(text.file, &table);
-    TRY(text_write(&text, directory, "critical.csv"));
+    TRY(csv_write(&table, directory, "critical.csv"));
     TRY(table_differences(s, branches, true, &table));
-    TRY(text_open(&text));
-    table_csv(text.file, &table);
-    return text_write(&text, directory, "branches.csv");
+    return csv_write(&table, directory, "branches.csv");
 }
 
 static Status tuning_write(Results *s, const Tunings *tunings, const char *directory) {
     ReportTable table;
-    Text text;
     if (tunings->count == 0) return OK;
     TRY(table_candidates(s, tunings, true, &table));
-    TRY(text_open(&text));
-    table_csv(text.file, &table);
-    return text_write(&text, directory, "tuning.csv");
+    return csv_write(&table, directory, "tuning.csv");
 }
 
 static Status charts_write(Results *s, const Tunings *tunings, const Branches *branches,
