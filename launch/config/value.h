@@ -3,9 +3,11 @@
  *   counts      12  10k  1M  2.5M  1e6          (k, M, G: powers of 1000)
  *   bytes       36GiB  80GB  512MiB  1000B      (KiB, MiB, GiB, TiB: powers of 1024;
  *                                                kB, MB, GB, TB: powers of 1000)
- *   rates       400Gb/s  12.5MB/s               (bits or bytes per second; k, M, G, T: powers of
- * 1000) durations   1h30m  10m  8s  500ms  2d       (largest unit first, each once) intervals   a
- * duration, or steps: 500, 500 steps, 10k lengths     500, 500 steps, 10k; 10M tokens; 2% */
+ *   rates       400Gb/s  12.5MB/s               (bits or bytes per second;
+ *                                                k, M, G, T: powers of 1000)
+ *   durations   1h30m  10m  8s  500ms  2d       (largest unit first, each once)
+ *   intervals   a duration, or steps: 500, 500 steps, 10k
+ *   lengths     500, 500 steps, 10k; 10M tokens; 2% */
 #pragma once
 
 #include "launch/config/config.h"
