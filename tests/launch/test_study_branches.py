@@ -2,19 +2,15 @@
 """Studies whose points continue from checkpoints of one run: budgets with one stable phase, and
 batches from forks of a run. Here, on a cluster, cut and continued. sanitizers: no"""
 
-import glob
-import json
 import os
 import re
-import shutil
 import signal
-import subprocess
 import time
 
 from e2e import (WORK, check, checkpoints, config, equal, main, metrics, run, run_directory, start,
                  states, summary, train)
-from studies import (attempts, fake_slurm, lines_of, point_directory, points, refused, slurm_tasks,
-                     study, sweep)
+from studies import (attempts, fake_slurm, point_directory, points, refused, slurm_tasks, study,
+                     sweep)
 
 WSD = {"shape": "wsd", "warmup": 3, "decay": "50%", "min_lr": 0}
 QUIET = {"checkpoint": {"interval": 0, "keep": 1, "best": False}, "report__series": None,
@@ -205,8 +201,6 @@ def slurm_submits_stage_by_stage():
     equal(counts, [1, 2, 1], "arrays")
     equal([p["state"] for p in points("stages").values()], ["done"] * 2, "states")
     equal(attempts("stages", "trunk"), ["start", "exit 0"] * 2, "the trunk")
-
-
 
 
 main(budgets_equal_runs_of_their_own, budgets_in_time_share_the_stable_phase,
