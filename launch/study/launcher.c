@@ -68,8 +68,9 @@ char **launcher_arguments(Launcher *l, const StudyPoint *point) {
     for (; l->ranks > 1 && mpirun[n] != NULL; n++) all[n] = mpirun[n];
     all[n++] = train;
     all[n++] = config;
-    if (*point_limit(point, limit) != '\0') all[n++] = arena_strdup(arena, limit);
-    return all;
+    if (*point_limit(point, limit) == '\0') return all;
+    all[n] = arena_strdup(arena, limit);
+    return all[n] == NULL ? NULL : all;
 }
 
 Status launcher_print(Launcher *l, const StudyPoint *point, FILE *file) {
