@@ -4,8 +4,11 @@
 #include "launch/study/tuning.h"
 
 Status study_advance(Study *study) {
+    int before = study->count;
     TRY(trunks_advance(study));
-    return tunings_advance(study);
+    TRY(tunings_advance(study));
+    TRY(study_claim_points(study, before));
+    return study_write(study);
 }
 
 bool study_has_stages(const Study *study) {

@@ -45,8 +45,8 @@ typedef struct Tuning {
  * disk. */
 NODISCARD Status tunings_open(Study *study);
 
-/* Records new results in the rungs.log files, decides, and creates the directories of new points;
- * writes sweep.json. Requires the lock. */
+/* Records new results in the rungs.log files, and decides. Requires the lock. study_advance creates
+ * the directories of new points. */
 NODISCARD Status tunings_advance(Study *study);
 
 /* Whether any tuning is undecided. */
