@@ -96,9 +96,7 @@ static void sum_trunk(const Study *study, const Trunk *t, int64_t ranks, Sum *su
     for (int i = 0; i < b->n_forks * b->count; i++) {
         const StudyPoint *point = &study->points[t->forks[0].first + i];
         const Fork *fork = &t->forks[i / b->count];
-        ConfigStop end = fork->config->end;
-        if (b->unit_key == NULL) end.tokens = fork->cut.tokens + b->tokens;
-        double whole = seconds_until(study, point, &end, ranks);
+        double whole = seconds_until(study, point, &fork->end, ranks);
         sum->points += whole - seconds_until(study, point, &fork->cut, ranks);
         sum->alone += whole;
         sum->runs++;

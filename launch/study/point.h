@@ -47,7 +47,6 @@ typedef struct StudyPoint {
     bool is_blocked;   /* a branch whose checkpoint does not exist yet */
     ConfigStop cut;    /* of a trunk: the end of its stage; else zeros */
     const char *limit; /* the override that ends the stage there; NULL: none */
-    const char *at;    /* of a branch: the share of the trunk at which it starts; else NULL */
     ConfigStop from;   /* of a branch: the position at which it starts */
     bool is_submitted; /* to Slurm, up to its share; set by slurm_submit_next */
     int order;         /* points of a lower one start first */

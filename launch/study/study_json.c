@@ -86,11 +86,13 @@ static void branch_add(const Study *study, const StudyPoint *point, json_t *obje
     const Fork *fork;
     const Trunk *trunk = trunk_of(study, point, &fork);
     if (trunk == NULL) return;
-    json_t *branch = json_object();
-    json_object_set_new(branch, "at", string_or_null(point->at));
+    const Branch *swept = &trunk->swept->branch;
+    json_t *branch = json_object(),
+           *at = swept->unit_key == NULL ? json_string(fork->config->text) : json_null();
+    json_object_set_new(branch, "at", at);
     json_object_set_new(branch, "tokens", json_integer(fork->cut.tokens));
     json_object_set_new(branch, "run", string_or_null(trunk->directory));
-    json_object_set_new(branch, "tolerance", json_real(trunk->swept->branch.tolerance));
+    json_object_set_new(branch, "tolerance", json_real(swept->tolerance));
     json_object_set_new(object, "branch", branch);
 }
 

@@ -40,8 +40,8 @@ static Status branch_overrides(Study *study, const Trunk *t, const Fork *fork, c
     out[0] = study_override(arena, "branch_from", fork->checkpoint);
     if (out[0] == NULL) return out_of_memory();
     if (b->unit_key != NULL) return branch_stops_clear(arena, b, out, n);
-    out[(*n)++] = arena_printf(arena, "training.stop.early=%lld tokens",
-                               (long long)(fork->cut.tokens + b->tokens));
+    out[(*n)++] =
+        arena_printf(arena, "training.stop.early=%lld tokens", (long long)fork->end.tokens);
     return out[1] == NULL ? out_of_memory() : OK;
 }
 
@@ -56,7 +56,6 @@ static Status fork_add(Study *study, int index, int k) {
         SweepPoint swept;
         TRY(sweep_branch(study->sweep, index, k, i, others, n, &swept));
         TRY(study_append(study, &swept, 0, &point));
-        if (t->swept->branch.unit_key == NULL) study->points[point].at = fork->config->text;
         study->points[point].from = fork->cut;
         if (t->point != NULL) study->points[point].order = t->point->order;
     }
@@ -78,7 +77,8 @@ static Status forks_make(Study *study, Trunk *t) {
     t->forks = arena_alloc(&study->arena, (size_t)b->n_forks * sizeof *t->forks);
     if (t->forks == NULL) return out_of_memory();
     for (int i = 0; i < b->n_forks; i++)
-        t->forks[i] = (Fork){.config = &b->forks[i], .cut = b->forks[i].cut};
+        t->forks[i] =
+            (Fork){.config = &b->forks[i], .cut = b->forks[i].cut, .end = b->forks[i].end};
     if (t->point == NULL) return trunk_run_forks(&study->arena, b, t->forks);
     for (int i = 0; i < b->n_forks; i++) {
         t->forks[i].checkpoint = fork_path(&study->arena, t, b->forks[i].text);

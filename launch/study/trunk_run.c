@@ -78,6 +78,7 @@ static Status forks_set(Arena *arena, const ForkSearch *search, Fork *forks) {
                                "with a shorter checkpoint.interval and checkpoint.keep",
                                b->run, b->forks[i].text);
         fork->cut = (ConfigStop){.tokens = search->positions[i].tokens};
+        fork->end = (ConfigStop){.tokens = fork->cut.tokens + b->tokens};
         fork->checkpoint = arena_printf(arena, "%s/checkpoints/step_%08lld.h5", b->run,
                                         (long long)search->steps[i]);
         if (fork->checkpoint == NULL) return out_of_memory();

@@ -6,7 +6,7 @@
 typedef struct Fork {
     const BranchFork *config;
     const char *checkpoint; /* from which its branches start */
-    ConfigStop cut;         /* its position */
+    ConfigStop cut, end;    /* its position; of its branches */
     int first;              /* of its branches among the points of the study */
 } Fork;
 
