@@ -1,6 +1,5 @@
 #include "launch/study/trunk.h"
 
-#include "core/base/file.h"
 #include "data/directory.h"
 #include "launch/config/config_load.h"
 #include "launch/config/diagnostic.h"
@@ -8,7 +7,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -62,14 +60,9 @@ static Status fork_add(Study *study, int index, int k) {
     return OK;
 }
 
-/* Names of files have letters, digits and points. */
+/* A share without its percent sign, or a budget. */
 static const char *fork_path(Arena *arena, const Trunk *t, const char *text) {
-    char name[64];
-    size_t used = 0;
-    for (; *text != '\0' && used + 1 < sizeof name; text++)
-        if (*text != '%') name[used++] = *text == ' ' ? '_' : *text;
-    name[used] = '\0';
-    return arena_printf(arena, "%s/forks/at_%s.h5", t->directory, name);
+    return arena_printf(arena, "%s/forks/at_%.*s.h5", t->directory, (int)strcspn(text, "%"), text);
 }
 
 static Status forks_make(Study *study, Trunk *t) {

@@ -22,16 +22,14 @@ typedef struct Trunk {
 } Trunk;
 
 /* Makes the trunks of an open study and adds their branches; changes nothing on disk. Errors:
- * STATUS_CONFIG if a branch cannot continue the trunk, trains less than LEAST_STEPS steps, or needs
- * a checkpoint that is missing. */
+ * STATUS_CONFIG if a branch cannot continue the trunk, trains less than LEAST_BRANCH_STEPS steps,
+ * or needs a checkpoint that is missing. */
+enum { LEAST_BRANCH_STEPS = 10 };
 NODISCARD Status trunks_open(Study *study);
 
 /* Links the checkpoints of forks that have been reached, and lets trunks and branches go on.
  * Requires the lock. Errors: STATUS_FAILURE if a link cannot be made. */
 NODISCARD Status trunks_advance(Study *study);
-
-/* The steps that a branch must train. */
-enum { LEAST_BRANCH_STEPS = 10 };
 
 /* The trunk and the fork of a branch; NULL: no branch. */
 const Trunk *trunk_of(const Study *study, const StudyPoint *point, const Fork **fork);
