@@ -101,8 +101,7 @@ static Status check_list(Arena *arena, const YamlNode *sweep, const Config *conf
     for (const YamlNode *point = sweep->first; point != NULL; point = point->next) {
         TRY(check_point(arena, &seen, point, ++number));
         TRY(block_check(arena, point, config, &count));
-        const YamlNode *seed = node_find(point, "seed");
-        size_t seeds = seed == NULL || seed->kind != NODE_LIST ? 1 : seed->count;
+        size_t seeds = sweep_seed_count(point);
         total += branch_is_in(point) ? count * seeds : count + seeds - 1;
         TRY(too_many(sweep, total));
     }

@@ -113,11 +113,11 @@ static Status point_add(SweepPoints *points, SweepPoint **out) {
 
 /* ---- tuned combinations ---------------------------------------------------------------------- */
 
-static Status seeds_read(Arena *arena, const YamlNode *seed, SweepCombination *out) {
-    out->n_seeds = 1;
+static Status seeds_read(Arena *arena, const YamlNode *map, SweepCombination *out) {
+    const YamlNode *seed = node_find(map, "seed");
+    out->n_seeds = (int)sweep_seed_count(map);
     if (seed == NULL) return OK;
     const YamlNode *first = seed->kind == NODE_LIST ? seed->first : seed;
-    if (seed->kind == NODE_LIST) out->n_seeds = (int)seed->count;
     TRY(reserve(&out->seeds, arena, out->n_seeds, sizeof *out->seeds));
     for (int i = 0; i < out->n_seeds; i++, first = first->next)
         TRY(sweep_value_read(arena, "seed", first, &out->seeds[i]));
@@ -132,7 +132,7 @@ static Status combination_add(SweepPoints *points, const YamlNode *map, SweepSet
     SweepCombination *c = &points->combinations[index];
     *c = (SweepCombination){.settings = settings, .n_settings = count};
     TRY(tune_read(arena, node_find(map, "tune"), &c->tune));
-    TRY(seeds_read(arena, node_find(map, "seed"), c));
+    TRY(seeds_read(arena, map, c));
     for (int i = 0; i < c->tune.count; i++) {
         const char *tuned[TUNE_AXES];
         int stride = c->tune.count;
@@ -200,6 +200,17 @@ Status sweep_branch(SweepPoints *points, int index, int fork, int combination, c
     return point_make_with(points, start, all, count, others, n, out);
 }
 
+/* Adds what a map makes of the values of its other keys: a tuned combination, a trunk, or a
+ * point. */
+static Status settings_add(SweepPoints *points, const YamlNode *map, const Config *config,
+                           SweepSetting *settings, int count) {
+    SweepPoint *point;
+    if (node_find(map, "tune") != NULL) return combination_add(points, map, settings, count);
+    if (branch_is_in(map)) return trunk_add(points, map, config, settings, count);
+    TRY(point_add(points, &point));
+    return point_make(points, settings, count, point);
+}
+
 /* ---- a list of points ------------------------------------------------------------------------ */
 
 static Status settings_read(Arena *arena, const YamlNode *point, const YamlNode *seed, bool tuned,
@@ -217,24 +228,17 @@ static Status settings_read(Arena *arena, const YamlNode *point, const YamlNode 
 static Status listed_add(SweepPoints *points, const YamlNode *listed, const YamlNode *seed,
                          const Config *config) {
     SweepSetting *settings;
-    SweepPoint *point;
     int count;
     bool is_tuned = node_find(listed, "tune") != NULL;
     TRY(settings_read(&points->arena, listed, seed, is_tuned, &settings, &count));
-    if (is_tuned) return combination_add(points, listed, settings, count);
-    if (branch_is_in(listed)) return trunk_add(points, listed, config, settings, count);
-    TRY(point_add(points, &point));
-    return point_make(points, settings, count, point);
+    return settings_add(points, listed, config, settings, count);
 }
 
 /* The trunks of a list: each seed has its own. */
 static int trunks_listed(const YamlNode *sweep) {
     size_t count = 0;
-    for (const YamlNode *listed = sweep->first; listed != NULL; listed = listed->next) {
-        const YamlNode *seed = node_find(listed, "seed");
-        if (branch_is_in(listed))
-            count += seed == NULL || seed->kind != NODE_LIST ? 1 : seed->count;
-    }
+    for (const YamlNode *listed = sweep->first; listed != NULL; listed = listed->next)
+        if (branch_is_in(listed)) count += sweep_seed_count(listed);
     return (int)count;
 }
 
@@ -287,30 +291,20 @@ static Status axes_make(Arena *arena, const YamlNode *sweep, bool tuned, GridAxi
 static Status expand_grid(SweepPoints *points, const YamlNode *sweep, const Config *config) {
     GridAxis *axes;
     int n, count;
-    bool is_tuned = node_find(sweep, "tune") != NULL, is_branched = branch_is_in(sweep);
+    bool is_tuned = node_find(sweep, "tune") != NULL;
     Arena *arena = &points->arena;
     TRY(axes_make(arena, sweep, is_tuned, &axes, &n, &count));
     TRY(reserve(&points->combinations, arena, count, sizeof *points->combinations));
-    TRY(reserve(&points->trunks, arena, is_branched ? count : 1, sizeof *points->trunks));
+    TRY(reserve(&points->trunks, arena, branch_is_in(sweep) ? count : 1, sizeof *points->trunks));
     for (int i = 0; i < count; i++) {
         SweepSetting *settings;
-        SweepPoint *point;
         int stride = count;
         TRY(reserve(&settings, arena, n + 1, sizeof *settings));
         for (int k = 0; k < n; k++) {
             stride /= axes[k].count;
             settings[k] = axes[k].settings[i / stride % axes[k].count];
         }
-        if (is_tuned) {
-            TRY(combination_add(points, sweep, settings, n));
-            continue;
-        }
-        if (is_branched) {
-            TRY(trunk_add(points, sweep, config, settings, n));
-            continue;
-        }
-        TRY(point_add(points, &point));
-        TRY(point_make(points, settings, n, point));
+        TRY(settings_add(points, sweep, config, settings, n));
     }
     return OK;
 }

@@ -45,6 +45,11 @@ bool sweep_is_block(const YamlNode *node) {
     return false;
 }
 
+size_t sweep_seed_count(const YamlNode *map) {
+    const YamlNode *seed = node_find(map, "seed");
+    return seed == NULL || seed->kind != NODE_LIST ? 1 : seed->count;
+}
+
 Status sweep_key_check(Arena *arena, const YamlNode *node) {
     static const char *const refused[] = {"sweep", "name", "output", "report", "launch"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {

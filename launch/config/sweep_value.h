@@ -12,6 +12,9 @@ NODISCARD Status sweep_value_read(Arena *arena, const char *key, const YamlNode 
 /* Whether a key of a sweep's map is one of its blocks: tune, branch, budgets. */
 bool sweep_is_block(const YamlNode *node);
 
+/* The number of seeds of a sweep's map; 1 without any. */
+size_t sweep_seed_count(const YamlNode *map);
+
 /* Refuses unknown keys, groups, and keys that the points of a study cannot set. */
 NODISCARD Status sweep_key_check(Arena *arena, const YamlNode *node);
 
