@@ -98,14 +98,12 @@ static const Point *branch_first(const Results *s, int series) {
 static Status critical_make(Results *s, const Mark *marks, size_t n, CriticalBatch *out) {
     const Point *first = branch_first(s, marks[0].series);
     *out = (CriticalBatch){.series = marks[0].series,
-                           .at = first->at,
                            .fork_tokens = first->fork_tokens,
                            .tolerance = first->tolerance,
                            .batch = NAN,
                            .low = NAN,
                            .high = NAN,
-                           .smallest = NAN,
-                           .seeds = 0};
+                           .smallest = NAN};
     for (size_t i = 0; i < n; i++) {
         if (marks[i].n == 0) continue;
         if (isnan(out->smallest)) out->smallest = marks[i].x;
@@ -130,9 +128,7 @@ Status branches_read(Results *s, Branches *out) {
         for (n = 0; i + n < out->n_marks && marks[i + n].series == marks[i].series; n++)
             values += marks[i + n].n > 0;
         if (values < 2) continue;
-        CriticalBatch *c = &out->items[out->count++];
-        TRY(critical_make(s, &marks[i], n, c));
-        out->tolerance = c->tolerance;
+        TRY(critical_make(s, &marks[i], n, &out->items[out->count++]));
     }
     return OK;
 }

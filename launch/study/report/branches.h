@@ -14,8 +14,7 @@
 
 typedef struct CriticalBatch {
     int series;
-    const char *at;        /* the share of the run at which the branches start */
-    double fork_tokens;    /* of that position */
+    double fork_tokens;    /* of the position at which the branches start */
     double tolerance;      /* nats */
     double batch;          /* tokens per step; NaN: no difference exceeds the tolerance */
     double low, high;      /* bounds; NaN: none */
@@ -29,7 +28,6 @@ typedef struct Branches {
     size_t n_marks;
     CriticalBatch *items; /* one for each series with differences */
     size_t count;
-    double tolerance;
 } Branches;
 
 /* Sets the difference of each branch, and the critical batches. Requires results_arrange. Errors:

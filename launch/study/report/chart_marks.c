@@ -286,6 +286,7 @@ Status charts_of_marks(Results *s, Charts *charts) {
 }
 
 Status charts_of_branches(Results *s, const Branches *branches, Charts *charts) {
+    if (branches->count == 0) return OK;
     MarksChart chart = {.name = "branches",
                         .title = "Loss after equal tokens, above that of the smallest batch",
                         .caption = "Branches from the same weights, a line for each share of the "
@@ -297,6 +298,6 @@ Status charts_of_branches(Results *s, const Branches *branches, Charts *charts) 
                         .value_of = point_difference,
                         .unit = 1,
                         .seeds = true,
-                        .line = branches->tolerance};
-    return branches->count == 0 ? OK : chart_put(s, charts, &chart);
+                        .line = branches->items[branches->count - 1].tolerance};
+    return chart_put(s, charts, &chart);
 }

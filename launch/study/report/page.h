@@ -6,8 +6,8 @@
 #include "launch/study/report/tuning_table.h"
 
 typedef struct PageParts {
-    const Answer *answer;   /* NULL: the points are runs of no study, each by itself */
-    const Tunings *tunings; /* NULL, too */
+    const Answer *answer; /* this and the next two are NULL for runs of no study */
+    const Tunings *tunings;
     const Branches *branches;
     const Charts *charts;
     const char *missing; /* why there are no charts; "" */

@@ -251,10 +251,8 @@ Status table_summary(Results *s, bool raw, ReportTable *out) {
     TRY(results_marks(s, point_x, point_joules, &joules, &rows));
     TRY(results_marks(s, point_x, point_peak, &peak, &rows));
     TRY(table_alloc(s, COLUMNS, rows, out));
-    for (int i = 0; i < COLUMNS; i++) {
-        out->heads[i] = raw ? raw_heads[i] : heads[i];
-        out->kinds[i] = i < 2 || i == COLUMNS - 1 ? CELL_TEXT : CELL_NUMBER;
-    }
+    table_heads(out, raw ? raw_heads : heads, 2);
+    out->kinds[COLUMNS - 1] = CELL_TEXT;
     out->heads[0] = s->series_key == NULL ? "series"
                     : raw                 ? s->series_key
                                           : key_text(s->series_key);
