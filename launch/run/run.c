@@ -24,13 +24,10 @@ RunPosition run_position(const Run *run) {
     return (RunPosition){progress->step, progress->tokens, progress->train_s};
 }
 
-double run_share_done(const Run *run) {
-    return run_share(&run->e.config->training.stop, run_position(run));
-}
-
 bool run_is_done(const Run *run) {
-    const ConfigLength *early = &run->e.config->training.stop.early;
-    double share = run_share_done(run);
+    const ConfigStop *stop = &run->e.config->training.stop;
+    const ConfigLength *early = &stop->early;
+    double share = run_share(stop, run_position(run));
     if (early->percent > 0) return share >= fmin(early->percent / 100, 1);
     if (early->tokens > 0) return share >= 1 || run->progress.tokens >= early->tokens;
     return share >= 1 || run->progress.step >= early->steps;

@@ -75,10 +75,6 @@ RunPosition run_position(const Run *run);
  * collective. */
 bool run_is_done(const Run *run);
 
-/* The completed share of the run, in [0, 1], by the stop rule that is nearest to its end. Not
- * collective. */
-double run_share_done(const Run *run);
-
 /* Updates run->mem_bytes, the memory that this process uses now, and run->peak_bytes. A GPU counts
  * all processes: what others used when it was opened is subtracted. */
 void run_look_at_memory(Run *run);
