@@ -10,15 +10,12 @@
 #include "launch/run/event_file.h"
 #include "launch/run/step_line.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { PATH_BYTES = 4096, LINE_BYTES = 2048 };
 

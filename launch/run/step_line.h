@@ -12,6 +12,6 @@ enum { STEP_LINE_BYTES = 256 };
  * wide; 0: no limit. */
 void step_line(const Metric *metric, int64_t last, int columns, char text[STEP_LINE_BYTES]);
 
-/* `######............  36% of 115 s | step 40 | loss 5.1234 | 1 m 14 s left`, at most `columns`
+/* `######............  36% of 1 m 55 s | step 40 | loss 5.1234 | 1 m 14 s left`, at most `columns`
  * wide and never wider than 80: what ends the run, and how far it is. */
 void bar_line(const Metric *metric, const RunEnd *end, int columns, char text[STEP_LINE_BYTES]);
