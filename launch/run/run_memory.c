@@ -1,10 +1,8 @@
 #include "launch/run/run_memory.h"
 
-#include "launch/config/config_load.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/saver_memory.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
@@ -48,19 +46,10 @@ Status run_memory_recover(Run *run) {
     return OK;
 }
 
-static Status saver_add(Run *run) {
-    Config resolved = config_resolved(run->e.config, &run->e.resolved);
-    char *text = config_text(&resolved);
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the config's text");
-    Status status = saver_create(&run->e, run->directory, text, &run->saver);
-    free(text);
-    return status;
-}
-
 static Status keeper_open(Run *run) {
     size_t bytes = 0;
     if (!keeps_snapshots(run)) return OK;
-    if (run->saver == NULL) TRY(saver_add(run));
+    if (run->saver == NULL) TRY(saver_create(&run->e, run->directory, &run->saver));
     for (int kind = 0; kind < parameters_state_count(run->e.parameters); kind++)
         bytes += saver_state_bytes(run->e.parameters, kind);
     return memory_folder_create(run->memory, MEMORY_SNAPSHOTS * bytes);

@@ -109,7 +109,7 @@ static Status logs_open(Run *run, const char *resume) {
         TRY_ELSE(status, metrics_add_events(run->metrics, run->directory, run->progress.step, text),
                  done);
     TRY_ELSE(status, samples_open(run), done);
-    TRY_ELSE(status, saver_create(&run->e, run->directory, text, &run->saver), done);
+    TRY_ELSE(status, saver_create(&run->e, run->directory, &run->saver), done);
 done:
     free(text);
     return status;

@@ -17,7 +17,8 @@ struct Saver {
     CheckpointWriter *writer;
     CheckpointContents contents;
     CheckpointValue values[N_VALUES];
-    const char *config, *folder;
+    char *config;
+    const char *folder;
     void *host[STATE_KINDS_MAX]; /* the state of the whole model: a copy, or on the CPU the section
                                     itself */
     bool owns[STATE_KINDS_MAX];
@@ -155,10 +156,11 @@ Status saver_gather(Saver *saver, const Experiment *e) {
     return status;
 }
 
-static Status saver_build(Saver *saver, const char *directory, const char *config) {
+static Status saver_build(Saver *saver, const char *directory) {
     const Experiment *e = saver->e;
+    const Config resolved = config_resolved(e->config, &e->resolved);
     size_t bytes;
-    saver->config = arena_strdup(&saver->arena, config);
+    saver->config = config_text(&resolved);
     saver->folder = arena_printf(&saver->arena, "%s/checkpoints", directory);
     if (saver->config == NULL || saver->folder == NULL)
         return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver");
@@ -172,12 +174,12 @@ static Status saver_build(Saver *saver, const char *directory, const char *confi
     return checkpoint_writer_create(bytes, &saver->writer);
 }
 
-Status saver_create(const Experiment *e, const char *directory, const char *config, Saver **out) {
+Status saver_create(const Experiment *e, const char *directory, Saver **out) {
     Saver *saver = calloc(1, sizeof *saver);
     if (saver == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver");
     saver->e = e;
     *out = saver;
-    return saver_build(saver, directory, config);
+    return saver_build(saver, directory);
 }
 
 static Status start(Saver *saver, const Progress *progress, const char *folder,
@@ -212,6 +214,7 @@ void saver_destroy(Saver **saver) {
         if ((*saver)->owns[kind]) free((*saver)->host[kind]);
     }
     arena_free(&(*saver)->arena);
+    free((*saver)->config);
     free(*saver);
     *saver = NULL;
 }

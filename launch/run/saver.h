@@ -5,10 +5,9 @@
 
 typedef struct Saver Saver;
 
-/* A background writer of checkpoints into `directory`/checkpoints, which it creates if missing.
- * `config` is the text that they contain. */
-NODISCARD Status saver_create(const Experiment *e, const char *directory, const char *config,
-                              Saver **out);
+/* A background writer of checkpoints, with the resolved config, into `directory`/checkpoints, which
+ * it creates if missing. */
+NODISCARD Status saver_create(const Experiment *e, const char *directory, Saver **out);
 
 /* If the optimizer is sharded, gathers its whole state on rank 0, the only rank with a saver,
  * before a start; otherwise does nothing. Collective; `saver` is NULL on the other ranks. */
