@@ -6,6 +6,7 @@
 #include "data/tokenizer.h"
 #include "launch/base/cpu_share.h"
 #include "launch/run/placement.h"
+#include "launch/run/saver_memory.h"
 
 #include <math.h>
 
@@ -217,6 +218,11 @@ static Sharding sharding_of(const Experiment *e) {
     bool is_sharded = e->config->training.shard_optimizer && ranks > 1 && !e->evaluates;
     return (Sharding){
         .rank = e->plan.only ? 0 : world_rank(e->world), .ranks = ranks, .is_sharded = is_sharded};
+}
+
+bool experiment_keeps_snapshots(const Experiment *e) {
+    if (saver_memory_files(e->config) == 0) return false;
+    return (sharding_of(e).is_sharded ? world_rank(e->world) : world_local_rank(e->world)) == 0;
 }
 
 PlanInput experiment_plan_input(const Experiment *e) {

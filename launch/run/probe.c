@@ -67,10 +67,9 @@ PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
         result.by_kind[kind] = store_kind_bytes(recorded->store, (BufferKind)kind);
     activations_add(training_largest_plan(training), &result);
     if (decoder != NULL) activations_add(decoder_largest_plan(decoder), &result);
-    const ConfigInterval *memory = &input->config->checkpoint.memory_interval;
-    int files = memory->steps > 0 || memory->seconds > 0 ? MEMORY_SNAPSHOTS : 0;
     if (!input->evaluates)
-        result.checkpoint_bytes = saver_bytes(recorded->parameters, input->target.kind, files);
+        result.checkpoint_bytes = saver_bytes(recorded->parameters, input->target.kind) +
+                                  saver_memory_bytes(input->config, recorded->parameters);
     seconds_predict(input, training, &result);
     attention_note(input, training_attention_call(training), &result);
     return result;

@@ -7,12 +7,6 @@
 
 enum { PATH_BYTES = 4096 };
 
-static bool keeps_snapshots(const Run *run) {
-    int rank = world_rank(run->e.world);
-    if (run->e.parameters->sharding.is_sharded) return rank == 0;
-    return world_local_rank(run->e.world) == 0;
-}
-
 /* *mine: the newest snapshot on this host; *newest: that of all hosts; *disk: the newest good
  * checkpoint. -1: none. */
 static Status newest_find(const Run *run, const char *folder, int64_t *mine, int64_t *newest,
@@ -47,18 +41,14 @@ Status run_memory_recover(Run *run) {
 }
 
 static Status keeper_open(Run *run) {
-    size_t bytes = 0;
-    if (!keeps_snapshots(run)) return OK;
+    if (!experiment_keeps_snapshots(&run->e)) return OK;
     if (run->saver == NULL) TRY(saver_create(&run->e, run->directory, &run->saver));
-    for (int kind = 0; kind < parameters_state_count(run->e.parameters); kind++)
-        bytes += saver_state_bytes(run->e.parameters, kind);
-    return memory_folder_create(run->memory, MEMORY_SNAPSHOTS * bytes);
+    return memory_folder_create(run->memory, saver_memory_bytes(run->e.config, run->e.parameters));
 }
 
 Status run_memory_open(Run *run) {
     World *world = run->e.world;
-    const ConfigInterval *interval = &run->e.config->checkpoint.memory_interval;
-    if (interval->steps == 0 && interval->seconds == 0) return OK;
+    if (saver_memory_files(run->e.config) == 0) return OK;
     bool leads = world_rank(world) == 0;
     TRY(world_agree(world, leads ? memory_folder_name(run->directory, run->memory) : OK));
     TRY(world_broadcast(world, run->memory, sizeof run->memory));
@@ -76,7 +66,7 @@ bool run_memory_is_due(const Run *run) {
 
 void run_memory_remove(Run *run) {
     if (run->memory[0] == '\0') return;
-    if (keeps_snapshots(run)) memory_folder_remove(run->memory);
+    if (experiment_keeps_snapshots(&run->e)) memory_folder_remove(run->memory);
     if (world_rank(run->e.world) == 0) memory_link_remove(run->directory);
     run->memory[0] = '\0';
 }

@@ -9,10 +9,22 @@ bool saver_is_copied(const Parameters *parameters, DeviceKind device, int kind) 
     return device != DEVICE_CPU || parameters_is_sharded(parameters, kind);
 }
 
-size_t saver_bytes(const Parameters *parameters, DeviceKind device, int files) {
+int saver_memory_files(const Config *config) {
+    const ConfigInterval *interval = &config->checkpoint.memory_interval;
+    return interval->steps > 0 || interval->seconds > 0 ? 2 : 0;
+}
+
+size_t saver_memory_bytes(const Config *config, const Parameters *parameters) {
+    size_t bytes = 0;
+    for (int kind = 0; kind < parameters_state_count(parameters); kind++)
+        bytes += saver_state_bytes(parameters, kind);
+    return bytes * (size_t)saver_memory_files(config);
+}
+
+size_t saver_bytes(const Parameters *parameters, DeviceKind device) {
     size_t bytes = 0;
     for (int kind = 0; kind < parameters_state_count(parameters); kind++) {
-        size_t copies = (saver_is_copied(parameters, device, kind) ? 2 : 1) + (size_t)files;
+        size_t copies = saver_is_copied(parameters, device, kind) ? 2 : 1;
         bytes += saver_state_bytes(parameters, kind) * copies;
     }
     return bytes;
