@@ -1,5 +1,7 @@
-"""The environment of mpirun in tests, for Open MPI 4.1 (orte) and 5 (PRRTE); each ignores the
-variables of the other."""
+"""mpirun in tests: its environment, for Open MPI 4.1 (orte) and 5 (PRRTE), and the processes below
+it. Each version ignores the variables of the other."""
+
+import re
 
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -24,3 +26,27 @@ def without(environment):
     if "ASAN_OPTIONS" not in environment:
         return environment
     return dict(environment, ASAN_OPTIONS=environment["ASAN_OPTIONS"] + ":fast_unwind_on_malloc=1")
+
+
+def children(parent):
+    """The pids of a process's children."""
+    with open("/proc/%d/task/%d/children" % (parent, parent)) as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def ranks_below(parent):
+    """(pid, rank) of an mpirun's children that are ranks by now."""
+    found = []
+    try:
+        pids = children(parent)
+    except OSError:
+        return found
+    for pid in pids:
+        try:
+            with open("/proc/%d/environ" % pid, "rb") as file:
+                rank = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", file.read())
+            if rank:
+                found.append((pid, int(rank.group(1))))
+        except OSError:
+            pass
+    return found

@@ -14,7 +14,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "launch"))
 
-from e2e import PROGRAMS, WORK, Job, check, config, corpus, losses, run_directory, train
+from e2e import PROGRAMS, WORK, Job, check, children, config, corpus, losses, run_directory, train
 from hosts import ROOT, Hosts, Unavailable
 
 LIMIT, PATIENCE = 200, 15  # seconds
@@ -49,8 +49,7 @@ def ranks_left(hosts):
 
 def launcher_signal(job, number):
     """Signals mpirun, the child of nsenter."""
-    with open("/proc/%d/task/%d/children" % (job.process.pid, job.process.pid)) as file:
-        os.kill(int(file.read().split()[0]), number)
+    os.kill(children(job.process.pid)[0], number)
 
 
 class Outcome:

@@ -99,10 +99,9 @@ def die_with_parent():
 def child_of(process):
     """The only child of an unshare process."""
     for _ in range(500):
-        with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
-            found = file.read().split()
+        found = mpirun.children(process.pid)
         if found:
-            return int(found[0])
+            return found[0]
         time.sleep(0.01)
     raise RuntimeError("a namespace did not start")
 

@@ -15,15 +15,14 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "launch"))
 
-from e2e import checkpoints, config, equal, ranks_below, run_directory, start, states
+from e2e import checkpoints, children, config, equal, ranks_below, run_directory, start, states
 
 RANKS = 4
 
 
 def ranks_of(job):
     """The ranks below the mpirun below the supervisor."""
-    with open("/proc/%d/task/%d/children" % (job.process.pid, job.process.pid)) as file:
-        return [pid for launcher in file.read().split() for pid, _ in ranks_below(int(launcher))]
+    return [pid for launcher in children(job.process.pid) for pid, _ in ranks_below(launcher)]
 
 
 def steps_done(job):

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from mpi_programs import check, command, environment, main, own_lines, run
+from mpi_programs import check, command, environment, main, mpirun, own_lines, run
 
 DEADLINE = 10.0  # seconds from the fault until no rank is left
 LATE = 2         # the rank that misbehaves, of four
@@ -169,21 +169,6 @@ def frozen_job_lives():
     check(code == 0 and lines == [], f"exit {code}, {lines}")
 
 
-def children(parent):
-    with open(f"/proc/{parent}/task/{parent}/children") as file:
-        return file.read().split()
-
-
-def rank_of(pid):
-    """The rank that a process is by now, None where it is none."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            found = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", file.read())
-    except OSError:
-        return None
-    return int(found.group(1)) if found else None
-
-
 def a_rank_stopped_while_it_starts():
     """Before there is a watchdog, in MPI_Init too."""
     for victim, delay in ((1, 0.02), (0, 0.05), (2, 0.1), (1, 0.15)):
@@ -192,15 +177,15 @@ def a_rank_stopped_while_it_starts():
         pids, begin = [], time.monotonic()
         while not pids:
             check(time.monotonic() - begin < 30, "the rank does not start")
-            pids = [int(pid) for pid in children(process.pid) if rank_of(pid) == victim]
+            pids = [pid for pid, rank in mpirun.ranks_below(process.pid) if rank == victim]
         time.sleep(delay)
         os.kill(pids[0], signal.SIGSTOP)
         try:
             lines = own_lines("mpi_watch", process.communicate(timeout=3 * DEADLINE)[1])
         finally:
             if process.poll() is None:
-                for pid in children(process.pid):
-                    os.kill(int(pid), signal.SIGKILL)
+                for pid in mpirun.children(process.pid):
+                    os.kill(pid, signal.SIGKILL)
                 process.kill()
         named = [
             re.search(rf"rank {victim} on \S+ stopped responding \d\.\d s ago", line)

@@ -24,6 +24,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import mpirun  # noqa: E402
+from mpirun import children, ranks_below  # noqa: E402
 
 PROGRAMS = os.environ.get("PROGRAMS", ".")
 BUILD = os.environ.get("BUILD", "build" if PROGRAMS == "." else PROGRAMS)
@@ -230,32 +231,12 @@ class Job:
         return Done(code, self.read(self.out), self.read(self.err), time.monotonic() - self.start)
 
 
-def ranks_below(parent):
-    """(pid, rank) of an mpirun's children that are ranks by now."""
-    found = []
-    try:
-        with open("/proc/%d/task/%d/children" % (parent, parent)) as file:
-            children = file.read().split()
-    except OSError:
-        return found
-    for child in children:
-        try:
-            with open("/proc/%s/environ" % child, "rb") as file:
-                rank = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", file.read())
-            if rank:
-                found.append((int(child), int(rank.group(1))))
-        except OSError:
-            pass
-    return found
-
-
 def rank_of(job):
     """A rank below the mpirun below a ./supervise."""
     while True:
-        with open("/proc/%d/task/%d/children" % (job.process.pid, job.process.pid)) as file:
-            for launcher in file.read().split():
-                for pid, _ in ranks_below(int(launcher)):
-                    return pid
+        for launcher in children(job.process.pid):
+            for pid, _ in ranks_below(launcher):
+                return pid
 
 
 def start(arguments, ranks=0, **environment):

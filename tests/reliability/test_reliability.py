@@ -20,8 +20,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "launch"))
 
-from e2e import (WORK, check, checkpoints, config, corpus, equal, losses, main, no_duplicates, run,
-                 run_directory, start, states, text, train)
+from e2e import (WORK, check, checkpoints, children, config, corpus, equal, losses, main,
+                 no_duplicates, run, run_directory, start, states, text, train)
 from injected import injected
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 3
@@ -56,11 +56,9 @@ def kill_once(path, ranks, seconds):
     """Kills a rank after a random part of `seconds`. Returns the run if it was done before."""
     job = start(["train", path], ranks)
     time.sleep(rng.uniform(0, seconds))
-    job_pid = job.process.pid
-    with open("/proc/%d/task/%d/children" % (job_pid, job_pid)) as file:
-        children = [int(pid) for pid in file.read().split()]
+    below = children(job.process.pid) if ranks else []
     try:
-        os.kill(rng.choice(children) if ranks and children else job_pid, signal.SIGKILL)
+        os.kill(rng.choice(below) if below else job.process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
     done = job.end()
