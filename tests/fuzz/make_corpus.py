@@ -15,21 +15,16 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "launch"))
 
-from e2e import WORK, checkpoints, config, corpus, run, run_directory, train, check
+from e2e import WORK, check, checkpoints, config, content, corpus, run, run_directory, train
 
 CORPUS = os.path.join(HERE, "corpus")
 TRAILER = 56  # checkpoints/checkpoint.h
 
 
-def put(target, name, content):
+def put(target, name, data):
     os.makedirs(os.path.join(CORPUS, target), exist_ok=True)
     with open(os.path.join(CORPUS, target, name), "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-def content(path):
-    with open(path, "rb") as file:
-        return file.read()
+        file.write(data.encode() if isinstance(data, str) else data)
 
 
 def configs():

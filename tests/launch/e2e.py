@@ -85,6 +85,12 @@ def main(*tests):
     sys.exit(1 if failed else 0)
 
 
+def content(path):
+    """The bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
 # ---- input ---------------------------------------------------------------------------------------
 
 WORDS = (

@@ -6,7 +6,7 @@ import os
 import struct
 
 import e2e
-from e2e import WORK, check, equal, run, run_directory
+from e2e import WORK, check, content, equal, run, run_directory
 
 V, T, L, NH, C = 257, 32, 2, 2, 32  # of e2e.config's model
 
@@ -37,11 +37,6 @@ def exported():
         os.makedirs(os.path.dirname(target))
         convert(trained(), target)
     return target
-
-
-def content(name):
-    with open(name, "rb") as file:
-        return file.read()
 
 
 def read_safetensors(name):

@@ -9,14 +9,9 @@ import os
 import stat
 import subprocess
 
-from e2e import (ENVIRONMENT, PROGRAMS, WORK, check, checkpoints, config, corpus, equal, losses,
-                 main, metrics, run, run_directory, summary, train)
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, check, checkpoints, config, content, corpus, equal,
+                 losses, main, metrics, run, run_directory, summary, train)
 from injected import injected
-
-
-def content(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def write(path, text):

@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "launch"))
 
-from e2e import (WORK, check, checkpoints, children, config, corpus, equal, losses, main,
+from e2e import (WORK, check, checkpoints, children, config, content, corpus, equal, losses, main,
                  no_duplicates, run, run_directory, start, states, text, train)
 from injected import injected
 
@@ -136,14 +136,14 @@ def prepare_with_failing_calls():
     with open(source, "w", encoding="utf-8") as file:
         file.write(text(20000))
     equal(run("prepare", source, "--out=" + out).code, 0, "prepare")
-    read = lambda name: open(os.path.join(out, name), "rb").read()
-    wanted = {name: read(name) for name in sorted(os.listdir(out))}
+    wanted = {name: content(os.path.join(out, name)) for name in sorted(os.listdir(out))}
     for fault in faults(out):
         done = run("prepare", source, "--out=" + out, **injected(fault))
         ends_properly(done, fault)
         equal(sorted(os.listdir(out)), sorted(wanted), "%s: files: %r" % (fault, done))
-        for name, content in wanted.items():
-            check(read(name) == content, "%s: %s has changed: %r" % (fault, name, done))
+        for name, data in wanted.items():
+            check(content(os.path.join(out, name)) == data,
+                  "%s: %s has changed: %r" % (fault, name, done))
 
 
 def a_sweep_with_failing_calls():
