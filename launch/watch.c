@@ -49,13 +49,6 @@ typedef struct Watching {
     double page_written; /* clock_seconds; 0: never */
 } Watching;
 
-static bool goes_on(const Watching *w) {
-    for (int i = 0; i < w->n; i++) {
-        if (watched_run_goes_on(&w->runs[i])) return true;
-    }
-    return false;
-}
-
 static Status page(Watching *w, bool is_last) {
     bool is_due = w->page_written == 0 || clock_seconds() - w->page_written >= PAGE_S;
     if (w->values->html == NULL || !(is_due || is_last)) return OK;
@@ -90,7 +83,7 @@ static Status follow(Watching *w) {
     const struct timespec pause = {.tv_sec = REFRESH_S};
     bool follows = !w->values->once && (terminal_size().columns > 0 || w->values->html != NULL);
     for (bool is_last = false; !is_last;) {
-        is_last = !follows || !goes_on(w);
+        is_last = !follows || !watched_runs_go_on(w->runs, w->n);
         TRY(show(w, is_last));
         TRY(streams_flush(page(w, is_last)));
         if (is_last) break;

@@ -49,19 +49,12 @@ static Status charts_make(Results *s, const char *folder, Charts *charts, const 
     return charts->count == 0 ? OK : charts_draw(s, charts, folder, missing);
 }
 
-static bool any_goes_on(const WatchedRun *runs, int n) {
-    for (int i = 0; i < n; i++) {
-        if (watched_run_goes_on(&runs[i])) return true;
-    }
-    return false;
-}
-
 static Status page_make(const WatchedRun *runs, int n, int reload_s, const char *folder,
                         const char *path) {
     Results s;
     Charts charts = {0};
     Output output = {0};
-    PageParts parts = {.charts = &charts, .reload_s = any_goes_on(runs, n) ? reload_s : 0};
+    PageParts parts = {.charts = &charts, .reload_s = watched_runs_go_on(runs, n) ? reload_s : 0};
     Status status = results_of_runs(runs, n, &s);
     if (!failed(status)) status = charts_make(&s, folder, &charts, &parts.missing);
     if (!failed(status)) status = output_open_named(path, &output);

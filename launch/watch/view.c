@@ -70,7 +70,7 @@ static Status scale_loss(PanelScale *scale, const WatchedRun *runs, int n, Arena
 }
 
 /* Writes panels beside each other: line by line, each padded to its width. */
-static Status row_write(char **panels, int n, int columns, FILE *file) {
+static void row_write(char **panels, int n, int columns, FILE *file) {
     bool any = true;
     while (any) {
         int blank = 0; /* columns that are due before the next character */
@@ -90,7 +90,6 @@ static Status row_write(char **panels, int n, int columns, FILE *file) {
         }
         fputc('\n', file);
     }
-    return OK;
 }
 
 static Status panels_write(const WatchedRun *runs, int n, const PanelScale *scale, Arena *arena,
@@ -106,7 +105,8 @@ static Status panels_write(const WatchedRun *runs, int n, const PanelScale *scal
         TRY(status);
         if (panels[i] == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a view");
     }
-    return row_write(panels, n, scale->columns, file);
+    row_write(panels, n, scale->columns, file);
+    return OK;
 }
 
 static Status view_write(const WatchedRun *runs, int n, const ViewSize *size, Arena *arena,

@@ -85,6 +85,13 @@ bool watched_run_goes_on(const WatchedRun *run) {
     return is_open && !is_interrupted(run);
 }
 
+bool watched_runs_go_on(const WatchedRun *runs, int n) {
+    for (int i = 0; i < n; i++) {
+        if (watched_run_goes_on(&runs[i])) return true;
+    }
+    return false;
+}
+
 void watched_run_close(WatchedRun *run) {
     follower_free(&run->follower);
     config_destroy(&run->config);

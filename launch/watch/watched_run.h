@@ -25,4 +25,7 @@ NODISCARD Status watched_run_read(WatchedRun *run);
 
 /* Whether the run may still write: it runs, or it waits to. */
 bool watched_run_goes_on(const WatchedRun *run);
+
+/* Whether any of them may. */
+bool watched_runs_go_on(const WatchedRun *runs, int n);
 void watched_run_close(WatchedRun *run);
