@@ -145,14 +145,12 @@ def control(tree, name, version, arch, work):
     needs = dependencies(tree, work) + [depends.format(version=version)]
     size = sum(os.lstat(os.path.join(folder, file)).st_size
                for folder, _, files in os.walk(tree + "/usr") for file in files)
-    fields = [("Package", name), ("Source", "hourglass"), ("Version", version),
-              ("Architecture", arch), ("Maintainer", MAINTAINER),
+    fields = [("Package", name), ("Source", "hourglass" if name != "hourglass" else ""),
+              ("Version", version), ("Architecture", arch), ("Maintainer", MAINTAINER),
               ("Installed-Size", str(size // 1024 + 1)), ("Depends", ", ".join(needs)),
               ("Recommends", recommends), ("Section", section), ("Priority", "optional"),
               ("Multi-Arch", "same" if name == "libhourglass0" else ""),
               ("Description", "\n".join((summary, TOPIC, " .", description)))]
-    if name == "hourglass":
-        fields.remove(("Source", "hourglass"))
     return "".join("%s: %s\n" % field for field in fields if field[1])
 
 
