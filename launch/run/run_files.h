@@ -16,6 +16,11 @@ typedef struct RunRecord {
     double metric; /* of the requested key */
 } RunRecord;
 
+/* The value at `offset` in a record. */
+static inline double run_record_value(const RunRecord *record, size_t offset) {
+    return *(const double *)(const void *)((const char *)record + offset);
+}
+
 /* Parses a line of metrics.jsonl. `metric` as below. False for a line that is truncated or no
  * object. */
 bool run_record_parse(const char *line, size_t bytes, const char *metric, RunRecord *out);

@@ -25,7 +25,7 @@ Status panel_means(const PanelScale *scale, const RunRecords *records, size_t me
         return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a chart");
     for (size_t i = 0; i < records->count; i++) {
         const RunRecord *r = &records->items[i];
-        double value = *(const double *)(const void *)((const char *)r + member);
+        double value = run_record_value(r, member);
         double share = panel_x(scale, r) / scale->last;
         if (!isfinite(value) || !(share >= 0)) continue;
         int part = (int)(fmin(share, 1) * (n - 1));
@@ -79,7 +79,7 @@ static void progress_write(const WatchedRun *run, int columns, FILE *file) {
 static double last_known(const WatchedRun *run, size_t member) {
     const RunRecords *records = &run->follower.records;
     for (size_t i = records->count; i-- > 0;) {
-        double value = *(const double *)(const void *)((const char *)&records->items[i] + member);
+        double value = run_record_value(&records->items[i], member);
         if (!isnan(value)) return value;
     }
     return NAN;

@@ -20,10 +20,6 @@ typedef struct CurvesChart {
     bool from_zero; /* y is linear and starts at 0; else logarithmic */
 } CurvesChart;
 
-static double member_of(const RunRecord *r, size_t offset) {
-    return *(const double *)(const void *)((const char *)r + offset);
-}
-
 /* A vertex of a curve: the means over a bin of records. */
 typedef struct Vertex {
     double x, y;
@@ -35,10 +31,10 @@ static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
     int n = 0;
     double x = 0, y = 0, in_bin = 0;
     for (size_t i = 0; i < p->n_records; i++)
-        usable += isfinite(member_of(&p->records[i], c->y_offset)) ? 1 : 0;
+        usable += isfinite(run_record_value(&p->records[i], c->y_offset)) ? 1 : 0;
     for (size_t i = 0; i < p->n_records; i++) {
-        double value = member_of(&p->records[i], c->y_offset),
-               at = member_of(&p->records[i], c->x_offset) / c->unit;
+        double value = run_record_value(&p->records[i], c->y_offset),
+               at = run_record_value(&p->records[i], c->x_offset) / c->unit;
         if (!isfinite(value)) continue;
         seen++;
         if (isfinite(at)) x += at, y += value, in_bin++;
@@ -210,7 +206,7 @@ static double longest(const Results *s, size_t offset) {
     double most = 0;
     for (size_t i = 0; i < s->n_points; i++) {
         for (size_t k = 0; k < s->points[i].n_records; k++)
-            most = fmax(most, member_of(&s->points[i].records[k], offset));
+            most = fmax(most, run_record_value(&s->points[i].records[k], offset));
     }
     return most;
 }
