@@ -15,3 +15,10 @@ double values_median(double *values, size_t count) {
     values_sort(values, count);
     return (values[(count - 1) / 2] + values[count / 2]) / 2;
 }
+
+Spread values_spread(double *values, size_t count) {
+    double median = values_median(values, count);
+    if (count == 0) return (Spread){NAN, NAN, NAN};
+    size_t quarter = (count - 1) / 4;
+    return (Spread){median, values[quarter], values[count - 1 - quarter]};
+}

@@ -1,7 +1,6 @@
 #include "core/perf/timing.h"
 
 #include "core/base/clock.h"
-#include "core/perf/median.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -45,22 +44,22 @@ typedef struct Readings {
     bool together;
 } Readings;
 
-static Status median_take(Device *device, const Program *p, Readings r, double *seconds) {
+static Status spread_take(Device *device, const Program *p, Readings r, Spread *seconds) {
     double *times = malloc((size_t)r.repeats * sizeof *times);
     int64_t count = 0;
     if (times == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for timings");
     Status status = r.together ? times_take_all(device, p, r.repeats, times, &count)
                                : times_take(device, p, r.repeats, r.limit_s, times, &count);
-    if (!failed(status)) *seconds = values_median(times, (size_t)count);
+    if (!failed(status)) *seconds = values_spread(times, (size_t)count);
     free(times);
     return status;
 }
 
 Status program_time(Device *device, const Program *p, int64_t repeats, double limit_s,
-                    double *seconds) {
-    return median_take(device, p, (Readings){.repeats = repeats, .limit_s = limit_s}, seconds);
+                    Spread *seconds) {
+    return spread_take(device, p, (Readings){.repeats = repeats, .limit_s = limit_s}, seconds);
 }
 
-Status program_time_together(Device *device, const Program *p, int64_t repeats, double *seconds) {
-    return median_take(device, p, (Readings){.repeats = repeats, .together = true}, seconds);
+Status program_time_together(Device *device, const Program *p, int64_t repeats, Spread *seconds) {
+    return spread_take(device, p, (Readings){.repeats = repeats, .together = true}, seconds);
 }

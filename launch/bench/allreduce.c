@@ -28,7 +28,7 @@ static Status record(BoundProgram *b, Device *device, const Collectives *collect
     return bound_programs_bind(b, 1, device, "the benchmark");
 }
 
-static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seconds) {
+static Status measure(Experiment *e, size_t bytes, int64_t repeats, Spread *seconds) {
     BoundProgram b = {0};
     Status status = world_agree(
         e->world, record(&b, e->device, &e->collectives, (int64_t)(bytes / sizeof(float))));
@@ -36,15 +36,16 @@ static Status measure(Experiment *e, size_t bytes, int64_t repeats, double *seco
     if (!failed(status)) status = device_synchronize(e->device);
     if (!failed(status)) gpu_collectives_release(e->gpu);
     bound_programs_destroy(&b, 1);
-    *seconds /= AT_ONCE;
+    seconds->median /= AT_ONCE, seconds->low /= AT_ONCE, seconds->high /= AT_ONCE;
     return status;
 }
 
-static void row_print(size_t bytes, int ranks, double seconds, const BenchOutput *output) {
-    double algorithm = (double)bytes / seconds, bus = algorithm * 2 * (ranks - 1) / ranks;
-    fprintf(output->table, "%12zu %12.1f %12.2f %12.2f\n", bytes, 1e6 * seconds, 1e-9 * algorithm,
-            1e-9 * bus);
-    fprintf(output->csv, "%d,%zu,%.9f,%.0f,%.0f\n", ranks, bytes, seconds, algorithm, bus);
+static void row_print(size_t bytes, int ranks, Spread seconds, const BenchOutput *output) {
+    double algorithm = (double)bytes / seconds.median, bus = algorithm * 2 * (ranks - 1) / ranks;
+    fprintf(output->table, "%12zu %12.1f %8.1f%% %12.2f %12.2f\n", bytes, 1e6 * seconds.median,
+            spread_percent(seconds), 1e-9 * algorithm, 1e-9 * bus);
+    fprintf(output->csv, "%d,%zu,%.9f,%.0f,%.0f,%.9f,%.9f\n", ranks, bytes, seconds.median,
+            algorithm, bus, seconds.low, seconds.high);
 }
 
 static Status table(Experiment *e, const BenchOptions *options, const BenchOutput *output) {
@@ -56,11 +57,13 @@ static Status table(Experiment *e, const BenchOptions *options, const BenchOutpu
                 on_cpu             ? "MPI"
                 : e->gpu_is_shared ? "MPI, through the host"
                                    : "between GPUs");
-        fprintf(output->table, "%12s %12s %12s %12s\n", "bytes", "us", "GB/s", "bus GB/s");
+        fprintf(output->table, "%12s %12s %9s %12s %12s\n", "bytes", "us", "spread", "GB/s",
+                "bus GB/s");
     }
-    fprintf(output->csv, "ranks,bytes,seconds,algorithm_bytes_per_s,bus_bytes_per_s\n");
+    fprintf(output->csv,
+            "ranks,bytes,seconds,algorithm_bytes_per_s,bus_bytes_per_s,low_s,high_s\n");
     for (size_t bytes = LEAST_BYTES; bytes <= most; bytes *= 2) {
-        double seconds = 1;
+        Spread seconds;
         TRY(measure(e, bytes, options->repeats, &seconds));
         if (leads) row_print(bytes, ranks, seconds, output);
     }

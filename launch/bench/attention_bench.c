@@ -8,7 +8,7 @@
 /* Forward alone is timed as in evaluation; with backward, as in training. If the device has too
  * little memory, row->refusal says so. */
 static Status measure_one(Device *device, AttentionCase *c, const AttentionBackend *backend,
-                          bool backward, int64_t repeats, double *seconds, AttentionRow *row) {
+                          bool backward, int64_t repeats, Spread *seconds, AttentionRow *row) {
     Sdpa *sdpa;
     AttentionCall call = c->call;
     bool fits;
@@ -30,9 +30,9 @@ static Status row_measure(Device *device, AttentionCase *c, const char *name, in
     snprintf(row->mask, sizeof row->mask, "%s", c->mask);
     const AttentionBackend *backend = attention_row(name, &c->call, &device->target, &row->refusal);
     if (backend == NULL) return OK;
-    TRY(measure_one(device, c, backend, false, repeats, &row->forward_s, row));
+    TRY(measure_one(device, c, backend, false, repeats, &row->forward, row));
     if (row->refusal != NULL) return OK;
-    TRY(measure_one(device, c, backend, true, repeats, &row->both_s, row));
+    TRY(measure_one(device, c, backend, true, repeats, &row->both, row));
     double product = 2.0 * c->pairs * (double)c->call.HS;
     row->forward_flops = 2 * product; /* as in attention_forward_cost */
     row->both_flops = 7 * product;

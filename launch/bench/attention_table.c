@@ -2,6 +2,7 @@
 
 #include "launch/bench/bench.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,13 +52,15 @@ void attention_table_begin(const AttentionTable *table) {
                 (is_slow(table) ? 1e-9 : 1e-12) * table->product_rate,
                 is_slow(table) ? "GFLOP/s" : "TFLOP/s", dtype_text(s));
     }
-    fprintf(out, "MiB: kept for backward, and workspace; FLOPs: of the keys that a query sees\n");
-    fprintf(out, "%6s  %-14s %-*s %11s %11s %9s %9s %7s %7s %9s\n", "T", "backend",
-            mask_width(table), "mask", "forward us", "fwd+bwd us",
+    fprintf(out, "spread: of the middle half of the times; MiB: kept for backward, and workspace;\n"
+                 "FLOPs: of the keys that a query sees\n");
+    fprintf(out, "%6s  %-14s %-*s %11s %11s %7s %9s %9s %7s %7s %9s\n", "T", "backend",
+            mask_width(table), "mask", "forward us", "fwd+bwd us", "spread",
             is_slow(table) ? "GFLOP/s" : "TFLOP/s", "fwd+bwd", "share", "fwd+bwd", "MiB");
     fputs("device,dtype,B,NH,T,HS,mask,backend,forward_us,both_us,forward_tflops,both_tflops,"
           "forward_share,both_share,"
-          "bytes,refusal,NH_kv,Tk,dropout,layout\n",
+          "bytes,refusal,NH_kv,Tk,dropout,layout,forward_low_us,forward_high_us,both_low_us,both_"
+          "high_us\n",
           table->output->csv);
     fflush(out);
 }
@@ -68,11 +71,14 @@ static void row_print(const AttentionTable *table, const AttentionRow *r) {
     if (r->refusal != NULL) {
         fprintf(out, "refused: %s\n", r->refusal);
     } else {
-        double forward = r->forward_flops / r->forward_s, both = r->both_flops / r->both_s;
+        double forward = r->forward_flops / r->forward.median,
+               both = r->both_flops / r->both.median;
         double unit = is_slow(table) ? 1e-9 : 1e-12;
-        fprintf(out, "%11.1f %11.1f %9.1f %9.1f %6.1f%% %6.1f%% %9.1f\n", 1e6 * r->forward_s,
-                1e6 * r->both_s, unit * forward, unit * both, 100 * forward / table->product_rate,
-                100 * both / table->product_rate, (double)r->bytes / 0x1p20);
+        fprintf(out, "%11.1f %11.1f %6.1f%% %9.1f %9.1f %6.1f%% %6.1f%% %9.1f\n",
+                1e6 * r->forward.median, 1e6 * r->both.median,
+                fmax(spread_percent(r->forward), spread_percent(r->both)), unit * forward,
+                unit * both, 100 * forward / table->product_rate, 100 * both / table->product_rate,
+                (double)r->bytes / 0x1p20);
     }
     fflush(out);
 }
@@ -87,13 +93,19 @@ static void row_csv(const AttentionTable *table, const AttentionRow *r) {
         fputs(",,,,,,,", csv);
         csv_put(csv, r->refusal);
     } else {
-        double forward = r->forward_flops / r->forward_s, both = r->both_flops / r->both_s;
-        fprintf(csv, "%.3f,%.3f,%.6g,%.6g,%.6g,%.6g,%zu,", 1e6 * r->forward_s, 1e6 * r->both_s,
-                1e-12 * forward, 1e-12 * both, forward / table->product_rate,
+        double forward = r->forward_flops / r->forward.median,
+               both = r->both_flops / r->both.median;
+        fprintf(csv, "%.3f,%.3f,%.6g,%.6g,%.6g,%.6g,%zu,", 1e6 * r->forward.median,
+                1e6 * r->both.median, 1e-12 * forward, 1e-12 * both, forward / table->product_rate,
                 both / table->product_rate, r->bytes);
     }
-    fprintf(csv, ",%lld,%lld,%g,%s\n", (long long)s->NH_kv, (long long)(s->Tk > 0 ? s->Tk : r->T),
+    fprintf(csv, ",%lld,%lld,%g,%s", (long long)s->NH_kv, (long long)(s->Tk > 0 ? s->Tk : r->T),
             s->dropout, layout_text(s));
+    if (r->refusal != NULL)
+        fputs(",,,,\n", csv);
+    else
+        fprintf(csv, ",%.3f,%.3f,%.3f,%.3f\n", 1e6 * r->forward.low, 1e6 * r->forward.high,
+                1e6 * r->both.low, 1e6 * r->both.high);
 }
 
 Status attention_table_add(AttentionTable *table, const AttentionRow *row) {
@@ -139,7 +151,8 @@ static void bars_plot(const AttentionTable *table, FILE *plot) {
         char name[64];
         line_name(r, name, sizeof name);
         if (r->refusal == NULL)
-            fprintf(plot, "\"%s\" %.3f %.3f\n", name, 1e6 * r->forward_s, 1e6 * r->both_s);
+            fprintf(plot, "\"%s\" %.3f %.3f\n", name, 1e6 * r->forward.median,
+                    1e6 * r->both.median);
     }
     fputs("EOD\nset style data histograms\nset style fill solid 0.9\nset boxwidth 0.9\nset xtics "
           "nomirror\n"
@@ -158,7 +171,7 @@ static void lines_plot(const AttentionTable *table, FILE *plot) {
         for (int j = i; j < table->count; j++) {
             const AttentionRow *r = &table->rows[j];
             if (r->refusal == NULL && same_line(&table->rows[i], r)) {
-                fprintf(plot, "%lld %.3f\n", (long long)r->T, 1e6 * r->both_s);
+                fprintf(plot, "%lld %.3f\n", (long long)r->T, 1e6 * r->both.median);
             }
         }
         fputs("EOD\n", plot);

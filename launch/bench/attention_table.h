@@ -1,6 +1,7 @@
 /* The table of bench attention: as text, as CSV and as a chart. */
 #pragma once
 
+#include "core/perf/median.h"
 #include "launch/bench/bench_output.h"
 #include "nn/attention/sdpa.h"
 
@@ -29,7 +30,8 @@ typedef struct AttentionRow {
     const char *name, *refusal; /* NULL: it was measured */
     int64_t T, documents;       /* mean length of documents; 0: none */
     char mask[ATTENTION_MASK_ROOM];
-    double forward_s, both_s, forward_flops, both_flops;
+    Spread forward, both; /* seconds */
+    double forward_flops, both_flops;
     size_t bytes; /* kept for backward, and workspace */
 } AttentionRow;
 

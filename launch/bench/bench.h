@@ -81,9 +81,6 @@ const char *bench_backend_name(const BenchOptions *options, int index);
  * and bus bandwidth. Collective. STATUS_USAGE with one rank. */
 NODISCARD Status bench_allreduce(const BenchOptions *options, FILE *out);
 
-/* Seconds of one replay: the median of `repeats`, after a warm-up. */
-NODISCARD Status bench_time(Device *device, const Program *p, int64_t repeats, double *seconds);
-
 /* Sets random tokens, and a learning rate small enough to keep the weights ordinary, in an
  * allocated experiment. */
 NODISCARD Status bench_step_inputs(Experiment *e);

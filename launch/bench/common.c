@@ -1,12 +1,6 @@
-#include "core/perf/timing.h"
 #include "launch/bench/bench.h"
 
-#include <math.h>
 #include <string.h>
-
-Status bench_time(Device *device, const Program *p, int64_t repeats, double *seconds) {
-    return program_time(device, p, repeats, INFINITY, seconds);
-}
 
 Status bench_open_device(const BenchOptions *options, Device **out) {
     bool takes_gpu = options->device == BENCH_DEVICE_CUDA ||

@@ -2,10 +2,12 @@
  * 2023): one training step with each attention backend in turn, then with the vocabulary padded to
  * a multiple of 64. Its figures were measured with nanoGPT's GPT-2 124M under torch.compile on one
  * A100 (80 GB). */
+#include "core/perf/timing.h"
 #include "launch/bench/bench.h"
 #include "launch/config/config_load.h"
 #include "launch/run/experiment_plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +26,8 @@ enum { RUNGS = sizeof rungs / sizeof *rungs };
 
 typedef struct Result {
     char *refusal; /* NULL: it was measured */
-    double seconds, tokens;
+    Spread seconds;
+    double tokens;
     size_t bytes;
     int64_t vocabulary;
 } Result;
@@ -88,7 +91,8 @@ static Status rung_measure(Experiment *e, int64_t repeats, Result *out) {
     out->tokens = (double)experiment_tokens_per_step(e);
     TRY(experiment_allocate(e));
     TRY(bench_step_inputs(e));
-    return bench_time(e->device, e->training->programs[MICRO_ONLY].program, repeats, &out->seconds);
+    return program_time(e->device, e->training->programs[MICRO_ONLY].program, repeats, INFINITY,
+                        &out->seconds);
 }
 
 static Status rung_run(const BenchOptions *options, const Rung *rung, Result *out) {
@@ -140,15 +144,15 @@ static void row_print(FILE *out, const Rung *rung, const Result *r, double basel
     double article = rungs[0].article_ms / rung->article_ms;
     fprintf(out, "%-15s ", rung->name);
     if (r->refusal != NULL) {
-        fprintf(out, "%10s %10s %9s %10s %11s %10.0f %9.2f   %s\n", "-", "-", "-", "-", "-",
-                rung->article_ms, article, r->refusal);
+        fprintf(out, "%10s %10s %7s %9s %10s %11s %10.0f %9.2f   %s\n", "-", "-", "-", "-", "-",
+                "-", rung->article_ms, article, r->refusal);
         return;
     }
     char speedup[24] = "-";
-    if (baseline_s > 0) snprintf(speedup, sizeof speedup, "%.2f", baseline_s / r->seconds);
-    fprintf(out, "%10lld %10.2f %9s %10.0f %11.1f %10.0f %9.2f\n", (long long)r->vocabulary,
-            1e3 * r->seconds, speedup, r->tokens / r->seconds, (double)r->bytes / 0x1p20,
-            rung->article_ms, article);
+    if (baseline_s > 0) snprintf(speedup, sizeof speedup, "%.2f", baseline_s / r->seconds.median);
+    fprintf(out, "%10lld %10.2f %6.1f%% %9s %10.0f %11.1f %10.0f %9.2f\n", (long long)r->vocabulary,
+            1e3 * r->seconds.median, spread_percent(r->seconds), speedup,
+            r->tokens / r->seconds.median, (double)r->bytes / 0x1p20, rung->article_ms, article);
 }
 
 static void row_csv(FILE *csv, const Rung *rung, const Result *r, double baseline_s) {
@@ -156,11 +160,15 @@ static void row_csv(FILE *csv, const Rung *rung, const Result *r, double baselin
     if (r->refusal != NULL)
         fputs(",,,,,", csv);
     else
-        fprintf(csv, ",%lld,%.6g,%.6g,%.6g,%zu", (long long)r->vocabulary, 1e3 * r->seconds,
-                baseline_s > 0 ? baseline_s / r->seconds : 0.0, r->tokens / r->seconds, r->bytes);
+        fprintf(csv, ",%lld,%.6g,%.6g,%.6g,%zu", (long long)r->vocabulary, 1e3 * r->seconds.median,
+                baseline_s > 0 ? baseline_s / r->seconds.median : 0.0,
+                r->tokens / r->seconds.median, r->bytes);
     fprintf(csv, ",%.0f,%.4f,", rung->article_ms, rungs[0].article_ms / rung->article_ms);
     csv_put(csv, r->refusal == NULL ? "" : r->refusal);
-    fputc('\n', csv);
+    if (r->refusal != NULL)
+        fputs(",,\n", csv);
+    else
+        fprintf(csv, ",%.6g,%.6g\n", 1e3 * r->seconds.low, 1e3 * r->seconds.high);
 }
 
 static void plot_write(FILE *plot, const Result *results) {
@@ -168,7 +176,9 @@ static void plot_write(FILE *plot, const Result *results) {
     for (int i = 0; i < RUNGS; i++) {
         bool has = results[i].refusal == NULL && results[0].refusal == NULL;
         char here[24] = "-";
-        if (has) snprintf(here, sizeof here, "%.4f", results[0].seconds / results[i].seconds);
+        if (has)
+            snprintf(here, sizeof here, "%.4f",
+                     results[0].seconds.median / results[i].seconds.median);
         fprintf(plot, "\"%s\" %s %.4f\n", rungs[i].name, here,
                 rungs[0].article_ms / rungs[i].article_ms);
     }
@@ -187,15 +197,16 @@ static void plot_write(FILE *plot, const Result *results) {
 static Status ladder_run(const BenchOptions *options, BenchOutput *output, Result *results) {
     int measured = 0;
     TRY(head_print(options, output->table));
-    fprintf(output->table, "%-15s %10s %10s %9s %10s %11s %10s %9s\n", "attention", "vocabulary",
-            "ms a step", "speed-up", "tok/s", "MiB planned", "article ms", "speed-up");
+    fprintf(output->table, "%-15s %10s %10s %7s %9s %10s %11s %10s %9s\n", "attention",
+            "vocabulary", "ms a step", "spread", "speed-up", "tok/s", "MiB planned", "article ms",
+            "speed-up");
     fputs("rung,vocabulary,ms,speedup,tokens_per_s,planned_bytes,article_ms,article_speedup,"
-          "refusal\n",
+          "refusal,low_ms,high_ms\n",
           output->csv);
     fflush(output->table);
     for (int i = 0; i < RUNGS; i++) {
         TRY(rung_run(options, &rungs[i], &results[i]));
-        double baseline_s = results[0].refusal == NULL ? results[0].seconds : 0;
+        double baseline_s = results[0].refusal == NULL ? results[0].seconds.median : 0;
         row_print(output->table, &rungs[i], &results[i], baseline_s);
         row_csv(output->csv, &rungs[i], &results[i], baseline_s);
         fflush(output->table);

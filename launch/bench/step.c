@@ -5,6 +5,7 @@
 #include "launch/run/experiment_plan.h"
 #include "launch/run/profile.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static const char default_config[] = "name: bench\n"
@@ -33,43 +34,75 @@ static double program_flops(const Program *p) {
     return flops;
 }
 
-/* Compares the plan and the prediction with the measured values, without the memory of other
- * processes if that is known. */
-static void memory_report(const Experiment *e, FILE *out) {
+typedef struct Memory {
+    double planned, taken; /* bytes; taken: 0 if unknown */
+} Memory;
+
+/* Without the memory of other processes, if that is known. */
+static Memory memory_of(const Experiment *e) {
+    Memory memory = {.planned = (double)e->planned.bytes};
     size_t free_bytes, total_bytes;
-    fprintf(out, "%.1f MiB planned", (double)e->planned.bytes / 0x1p20);
     if (e->device->target.kind == DEVICE_CUDA &&
-        !failed(device_memory(e->device, &free_bytes, &total_bytes))) {
-        fprintf(out, ", %.1f MiB taken",
-                (double)(total_bytes - free_bytes - e->device->others_bytes) / 0x1p20);
+        !failed(device_memory(e->device, &free_bytes, &total_bytes)))
+        memory.taken = (double)(total_bytes - free_bytes - e->device->others_bytes);
+    return memory;
+}
+
+static double memory_error(Memory m) { return m.taken > 0 ? fabs(m.taken / m.planned - 1) : 0; }
+
+/* The memory of the rank whose plan is furthest off. Collective. */
+static Status memory_find(const Experiment *e, Memory *worst, int *rank) {
+    Memory mine = memory_of(e), *all = calloc((size_t)world_size(e->world), sizeof *all);
+    if (all == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the ranks' memory");
+    Status status = world_gather(e->world, &mine, sizeof mine, all);
+    *rank = 0;
+    for (int i = 1; i < world_size(e->world); i++) {
+        if (memory_error(all[i]) > memory_error(all[*rank])) *rank = i;
     }
+    *worst = all[*rank];
+    free(all);
+    return status;
+}
+
+/* Compares the plan and the prediction with the measured values. Collective. */
+static Status memory_report(const Experiment *e, FILE *out) {
+    Memory worst;
+    int rank;
+    TRY(memory_find(e, &worst, &rank));
+    if (world_rank(e->world) != 0) return OK;
+    fprintf(out, "%.1f MiB planned", worst.planned / 0x1p20);
+    if (worst.taken > 0) fprintf(out, ", %.1f MiB taken", worst.taken / 0x1p20);
+    if (worst.taken > 0 && world_size(e->world) > 1)
+        fprintf(out, " (rank %d, the furthest off)", rank);
     if (e->planned.seconds[0] > 0)
         fprintf(out, " | %.2f ms a step predicted", 1e3 * e->planned.seconds[0]);
     fputs("\n", out);
+    return OK;
 }
 
-static void report(const Experiment *e, double seconds, double rate, FILE *out) {
+static void report(const Experiment *e, Spread spread, double rate, FILE *out) {
     double flops = program_flops(e->training->programs[MICRO_ONLY].program),
-           tokens = (double)experiment_tokens_per_step(e);
+           tokens = (double)experiment_tokens_per_step(e), seconds = spread.median;
     fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n",
             e->device->name, world_size(e->world), e->device->target.threads,
             (long long)e->config->model.L, (long long)e->config->model.C,
             (long long)e->resolved.batch_size, (long long)e->T, e->planned.attention);
     fprintf(out,
-            "%.2f ms a step | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's own product "
-            "rate of %.1f\n",
-            1e3 * seconds, tokens / seconds, 1e-9 * flops / seconds, 100 * flops / seconds / rate,
-            1e-9 * rate);
-    memory_report(e, out);
+            "%.2f ms a step (%.2f to %.2f) | %.0f tokens/s | %.1f GFLOP/s, %.1f%% of the device's "
+            "own product rate of %.1f\n",
+            1e3 * seconds, 1e3 * spread.low, 1e3 * spread.high, tokens / seconds,
+            1e-9 * flops / seconds, 100 * flops / seconds / rate, 1e-9 * rate);
 }
 
 /* Every rank measures, because a step is collective; rank 0 prints. */
 static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
-    double seconds = 1, rate = 1;
+    Spread seconds = {0};
+    double rate = 1;
     TRY(ceilings_product(e->device, config_dtype(e->config), &rate));
     TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY].program,
                               options->repeats, &seconds));
     if (world_rank(e->world) == 0) report(e, seconds, rate, out);
+    TRY(memory_report(e, out));
     return profile_step(e, world_rank(e->world) == 0 ? out : NULL, NULL);
 }
 

@@ -4,6 +4,7 @@
 #include "launch/base/text_file.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,13 +37,14 @@ static int rows_sum(const OpTime *times, int count, Row *rows) {
 }
 
 static void table_print(const Row *rows, int n_rows, const Ceilings *ceilings, FILE *file) {
-    double total = 0;
+    double total = 0, most = 0;
     for (int i = 0; i < n_rows; i++) total += rows[i].seconds;
     fprintf(file, "%-28s %6s %10s %7s %10s %9s %8s\n", "op", "calls", "ms", "share", "GFLOP/s",
             "GB/s", "ceiling");
     for (int i = 0; i < n_rows; i++) {
         const Row *r = &rows[i];
         double reached = ceilings_share(ceilings, &(Cost){r->flops, r->bytes}, r->seconds);
+        most = fmax(most, reached);
         fprintf(file, "%-28s %6d %10.3f %6.1f%% %10.1f %9.1f %7.1f%%\n", r->name, r->calls,
                 1e3 * r->seconds, 100 * r->seconds / total, 1e-9 * r->flops / r->seconds,
                 1e-9 * r->bytes / r->seconds, 100 * reached);
@@ -51,6 +53,10 @@ static void table_print(const Row *rows, int n_rows, const Ceilings *ceilings, F
     fprintf(file, "ceilings %s: %.1f GFLOP/s in a large product, %.1f GB/s in a copy\n",
             ceilings->measured ? "measured here" : "by the data sheet", 1e-9 * ceilings->flops,
             1e-9 * ceilings->bytes);
+    if (most > 1)
+        fputs("over 100% of a ceiling: operands came from a cache, or other work slowed the "
+              "measurement of the ceiling\n",
+              file);
 }
 
 /* https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: complete events,

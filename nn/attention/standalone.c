@@ -232,7 +232,7 @@ Status sdpa_allocate_trial(Sdpa *s, bool *fits) {
     return s->call.ranges ? ranges_open(s) : OK;
 }
 
-Status sdpa_time(Sdpa *s, int64_t repeats, double limit_s, double *seconds) {
+Status sdpa_time(Sdpa *s, int64_t repeats, double limit_s, Spread *seconds) {
     return program_time(s->device, s->programs[s->call.training ? BOTH : FORWARD].program, repeats,
                         limit_s, seconds);
 }

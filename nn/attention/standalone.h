@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/bound_program.h"
+#include "core/perf/median.h"
 #include "core/store.h"
 #include "nn/attention/attention.h"
 
@@ -82,7 +83,7 @@ NODISCARD Status sdpa_allocate_trial(Sdpa *sdpa, bool *fits);
 
 /* *seconds = the time of a forward pass, and of backward if the call trains, as program_time
  * measures it. */
-NODISCARD Status sdpa_time(Sdpa *sdpa, int64_t repeats, double limit_s, double *seconds);
+NODISCARD Status sdpa_time(Sdpa *sdpa, int64_t repeats, double limit_s, Spread *seconds);
 
 #ifdef __cplusplus
 }

@@ -51,7 +51,8 @@ def attention_measures_every_backend():
     equal(
         list(rows[0]),
         "device dtype B NH T HS mask backend forward_us both_us forward_tflops both_tflops "
-        "forward_share both_share bytes refusal NH_kv Tk dropout layout".split(), "columns")
+        "forward_share both_share bytes refusal NH_kv Tk dropout layout "
+        "forward_low_us forward_high_us both_low_us both_high_us".split(), "columns")
     lines = done.out.splitlines()
     for row in rows:
         shown = [line for line in lines if line.split()[:2] == [row["T"], row["backend"]]]
