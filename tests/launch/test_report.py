@@ -312,7 +312,7 @@ def tunings_are_reported():
     write(directory, points, tuning=tuning, series=None)
     report(directory)
     text = "\n".join(sentences(directory))
-    check("The best lr grows as batch^(0.40 ± " in text and "excludes 1/2 and excludes 1/3" in text,
+    check("The best lr grows as batch^(0.40 ± " in text and "excludes both 1/2 and 1/3" in text,
           text)
     check("1 of 4 tunings found their best at the edge" in text, text)
     equal(len(table(directory, "tuning")), 24, "candidates")

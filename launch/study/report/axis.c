@@ -3,6 +3,7 @@
 #include "launch/study/report/text.h"
 
 #include <math.h>
+#include <string.h>
 
 void range_add(ValueRange *range, double value) {
     if (!isfinite(value)) return;
@@ -107,22 +108,59 @@ static int tick_decimals(const Axis *a) {
     return decimals;
 }
 
+enum { TICK_ROOM = 32 };
+
+static const char *tick_text(const Axis *a, int i, int decimals, char number[TICK_ROOM]) {
+    bool plain = fabs(a->ticks[i]) < 1e6 && decimals < 5 && !(a->log && a->high / a->low >= 15);
+    if (a->tick_texts[i] != NULL) return a->tick_texts[i];
+    if (plain)
+        snprintf(number, TICK_ROOM, "%.*f", decimals, a->ticks[i]);
+    else
+        snprintf(number, TICK_ROOM, "%.6g", a->ticks[i]);
+    return number;
+}
+
+int axis_tick_width(const Axis *a) {
+    size_t width = 0;
+    int decimals = tick_decimals(a);
+    for (int i = 0; i < a->n_ticks; i++) {
+        char number[TICK_ROOM];
+        size_t length = strlen(tick_text(a, i, decimals, number));
+        width = length > width ? length : width;
+    }
+    return (int)width;
+}
+
 void axis_put(FILE *file, const Axis *a) {
     int decimals = tick_decimals(a);
     fprintf(file, "%s logscale %c\n", a->log ? "set" : "unset", a->letter);
     fprintf(file, "set %crange [%.9g:%.9g]\nset %ctics (", a->letter, a->low, a->high, a->letter);
     for (int i = 0; i < a->n_ticks; i++) {
-        char number[32];
-        bool plain = fabs(a->ticks[i]) < 1e6 && decimals < 5 && !(a->log && a->high / a->low >= 15);
-        if (plain)
-            snprintf(number, sizeof number, "%.*f", decimals, a->ticks[i]);
-        else
-            snprintf(number, sizeof number, "%.6g", a->ticks[i]);
+        char number[TICK_ROOM];
         if (i > 0) fputs(", ", file);
-        put_gnuplot(file, a->tick_texts[i] != NULL ? a->tick_texts[i] : number);
+        put_gnuplot(file, tick_text(a, i, decimals, number));
         fprintf(file, " %.9g", a->ticks[i]);
     }
     fprintf(file, ")\nset %clabel ", a->letter);
     put_gnuplot(file, a->label);
     fputc('\n', file);
+}
+
+AxisUnit axis_unit(double most, double base, const char *const labels[4]) {
+    AxisUnit unit = {1, labels[0]};
+    for (int i = 1; i < 4 && most / unit.size >= base; i++)
+        unit = (AxisUnit){unit.size * base, labels[i]};
+    return unit;
+}
+
+AxisUnit axis_unit_of_rate(double most) {
+    static const char *const labels[] = {"tokens/s", "thousand tokens/s", "million tokens/s",
+                                         "billion tokens/s"};
+    return axis_unit(most, 1000, labels);
+}
+
+AxisUnit axis_unit_of_memory(double most) {
+    static const char *const labels[] = {"memory, bytes", "memory, KiB", "memory, MiB",
+                                         "memory, GiB"};
+    return axis_unit(most, 1024, labels);
 }

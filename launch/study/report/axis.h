@@ -37,5 +37,21 @@ void axis_fit_values(Axis *axis, const double *values, const char *const *texts,
 double axis_share(const Axis *axis, double value);
 double axis_value(const Axis *axis, double share);
 
+/* A unit of an axis: values are divided by `size`. */
+typedef struct AxisUnit {
+    double size;
+    const char *label;
+} AxisUnit;
+
+/* labels[i] is that of base^i, i from 0 to 3; the largest unit that `most` reaches. */
+AxisUnit axis_unit(double most, double base, const char *const labels[4]);
+
+/* The units of throughput (tokens/s) and of memory (bytes). */
+AxisUnit axis_unit_of_rate(double most);
+AxisUnit axis_unit_of_memory(double most);
+
+/* Characters of the longest tick. */
+int axis_tick_width(const Axis *axis);
+
 /* Writes range, scale, ticks and label as gnuplot commands. */
 void axis_put(FILE *file, const Axis *axis);

@@ -84,8 +84,8 @@ void chart_begin(Results *s, FILE *file, const char *title, const Axis *x, const
           "0.8\n",
           file);
     fprintf(file,
-            "set lmargin at screen 0.12\nset rmargin at screen %.4f\nset tmargin at screen %.4f\n",
-            right, 1 - 50.0 / height);
+            "set lmargin at screen %.4f\nset rmargin at screen %.4f\nset tmargin at screen %.4f\n",
+            fmax(0.12, (52 + 9.5 * axis_tick_width(y)) / WIDTH), right, 1 - 50.0 / height);
     fprintf(file, "set bmargin at screen %.4f\n", 76.0 / height);
     fputs("set label ", file);
     put_gnuplot(file, title);

@@ -14,7 +14,7 @@ typedef struct CurvesChart {
     const char *name, *title, *caption, *x_label;
     const char *y_label;
     size_t x_offset, y_offset; /* in RunRecord */
-    double unit;               /* of x */
+    double unit, y_unit;       /* of x, of y; y_unit 0: 1 */
     bool has_marks;            /* the few values of a run are marked */
     bool log_x;
     bool from_zero; /* y is linear and starts at 0; else logarithmic */
@@ -35,6 +35,7 @@ static int curve_bin(const CurvesChart *c, const Point *p, Vertex *out) {
     for (size_t i = 0; i < p->n_records; i++) {
         double value = run_record_value(&p->records[i], c->y_offset),
                at = run_record_value(&p->records[i], c->x_offset) / c->unit;
+        if (c->y_unit > 0) value /= c->y_unit;
         if (!isfinite(value)) continue;
         seen++;
         if (isfinite(at)) x += at, y += value, in_bin++;
@@ -202,7 +203,7 @@ static bool shows_validation(const Results *s) {
     return any;
 }
 
-static double longest(const Results *s, size_t offset) {
+static double greatest(const Results *s, size_t offset) {
     double most = 0;
     for (size_t i = 0; i < s->n_points; i++) {
         for (size_t k = 0; k < s->points[i].n_records; k++)
@@ -230,7 +231,7 @@ static CurvesChart loss_chart(Results *s, const char *name, const char *against)
 }
 
 static void x_is_time(const Results *s, CurvesChart *c) {
-    double seconds = longest(s, offsetof(RunRecord, train_s));
+    double seconds = greatest(s, offsetof(RunRecord, train_s));
     c->x_offset = offsetof(RunRecord, train_s);
     c->unit = seconds > 7200 ? 3600 : seconds > 180 ? 60 : 1;
     c->x_label = seconds > 7200  ? "training time, h"
@@ -239,7 +240,7 @@ static void x_is_time(const Results *s, CurvesChart *c) {
 }
 
 static void x_is_tokens(const Results *s, CurvesChart *c) {
-    double tokens = longest(s, offsetof(RunRecord, tokens));
+    double tokens = greatest(s, offsetof(RunRecord, tokens));
     c->x_offset = offsetof(RunRecord, tokens);
     c->log_x = true;
     c->unit = tokens >= 3e9 ? 1e9 : tokens >= 3e6 ? 1e6 : tokens >= 3e3 ? 1e3 : 1;
@@ -250,7 +251,7 @@ static void x_is_tokens(const Results *s, CurvesChart *c) {
 }
 
 static void x_is_energy(const Results *s, CurvesChart *c) {
-    double joules = longest(s, offsetof(RunRecord, joules));
+    double joules = greatest(s, offsetof(RunRecord, joules));
     c->x_offset = offsetof(RunRecord, joules);
     c->unit = joules >= 3.6e6 ? 3.6e6 : joules >= 3e3 ? 1e3 : 1;
     c->x_label = joules >= 3.6e6 ? "energy, kWh" : joules >= 3e3 ? "energy, kJ" : "energy, J";
@@ -284,19 +285,23 @@ Status charts_of_curves(Results *s, Charts *charts) {
 }
 
 Status charts_of_runs(Results *s, Charts *charts) {
+    AxisUnit rate = axis_unit_of_rate(greatest(s, offsetof(RunRecord, tok_per_s))),
+             memory = axis_unit_of_memory(greatest(s, offsetof(RunRecord, mem_bytes)));
     CurvesChart list[] = {
         loss_chart_of(s, "train_loss", "training time", false),
         loss_chart_of(s, "val_loss", "training time", true),
         {.name = "throughput_time",
          .title = "Throughput against training time",
          .caption = "Tokens per second over all ranks.",
-         .y_label = "tokens/s",
+         .y_label = rate.label,
+         .y_unit = rate.size,
          .y_offset = offsetof(RunRecord, tok_per_s),
          .from_zero = true},
         {.name = "memory_time",
          .title = "Memory against training time",
          .caption = "Of rank 0.",
-         .y_label = "bytes",
+         .y_label = memory.label,
+         .y_unit = memory.size,
          .y_offset = offsetof(RunRecord, mem_bytes),
          .from_zero = true},
     };

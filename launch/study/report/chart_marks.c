@@ -220,26 +220,13 @@ static bool batches_differ(const Results *s) {
     return range.count > 0 && range.high > range.low;
 }
 
-static double unit_of(const Results *s, PointFn value_of, double base) {
+static double greatest(const Results *s, PointFn value_of) {
     ValueRange range = {0};
     for (size_t i = 0; i < s->n_points; i++) range_add(&range, value_of(&s->points[i]));
-    double unit = 1;
-    while (range.count > 0 && range.high / unit >= base && unit < base * base * base) unit *= base;
-    return unit;
-}
-
-static const char *unit_name(double unit, double base, const char *const *names) {
-    return unit < base                 ? names[0]
-           : unit < base * base        ? names[1]
-           : unit < base * base * base ? names[2]
-                                       : names[3];
+    return range.high;
 }
 
 Status charts_of_marks(Results *s, Charts *charts) {
-    static const char *const thousands[] = {"tokens/s", "thousand tokens/s", "million tokens/s",
-                                            "billion tokens/s"};
-    static const char *const binary[] = {"memory, bytes", "memory, KiB", "memory, MiB",
-                                         "memory, GiB"};
     const char *of_x = axis_label(s, s->x_key);
     const char *caption = or_empty(
         arena_printf(&s->arena,
@@ -260,16 +247,17 @@ Status charts_of_marks(Results *s, Charts *charts) {
     bool by_batch = batches_differ(s);
     PointFn x_of = by_batch ? point_batch : point_x;
     const char *x_label = by_batch ? axis_label(s, "data.batch_size") : of_x;
-    double rate = unit_of(s, point_rate, 1000), bytes = unit_of(s, point_peak, 1024);
+    AxisUnit rate = axis_unit_of_rate(greatest(s, point_rate)),
+             bytes = axis_unit_of_memory(greatest(s, point_peak));
     MarksChart throughput = {.name = "throughput",
                              .title = "Throughput",
                              .x_label = x_label,
                              .x_of = x_of,
                              .caption =
                                  "The median over a run's logged steps, of all ranks together.",
-                             .y_label = unit_name(rate, 1000, thousands),
+                             .y_label = rate.label,
                              .value_of = point_rate,
-                             .unit = rate,
+                             .unit = rate.size,
                              .from_zero = true};
     TRY(chart_put(s, charts, &throughput));
     MarksChart memory = {.name = "memory",
@@ -277,10 +265,10 @@ Status charts_of_marks(Results *s, Charts *charts) {
                          .x_label = x_label,
                          .caption = "Peak memory of rank 0, and the plan before the start.",
                          .x_of = x_of,
-                         .y_label = unit_name(bytes, 1024, binary),
+                         .y_label = bytes.label,
                          .value_of = point_peak,
                          .second_of = point_planned,
-                         .unit = bytes,
+                         .unit = bytes.size,
                          .from_zero = true};
     return chart_put(s, charts, &memory);
 }

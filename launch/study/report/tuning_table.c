@@ -108,8 +108,14 @@ Status table_candidates(Results *s, const Tunings *tunings, bool raw, ReportTabl
 
 /* ---- sentences ------------------------------------------------------------------------------- */
 
-static const char *holds(const Interval *slope, double exponent) {
-    return fabs(slope->value - exponent) <= slope->half ? "holds" : "excludes";
+/* Of the two exponents that theory suggests. */
+static const char *exponents_text(const Interval *slope) {
+    bool half = fabs(slope->value - 1.0 / 2) <= slope->half,
+         third = fabs(slope->value - 1.0 / 3) <= slope->half;
+    return half && third ? "contains both 1/2 and 1/3"
+           : half        ? "contains 1/2 and excludes 1/3"
+           : third       ? "contains 1/3 and excludes 1/2"
+                         : "excludes both 1/2 and 1/3";
 }
 
 static void say_exponent(Results *s, const Tunings *tunings, int series, Answer *answer) {
@@ -128,9 +134,9 @@ static void say_exponent(Results *s, const Tunings *tunings, int series, Answer 
     answer_say(answer,
                or_empty(arena_printf(&s->arena,
                                      "The best %s%s%s grows as batch^(%.2f ± %.2f) (95%%, %d "
-                                     "batches); this %s 1/2 and %s 1/3.",
+                                     "batches); the interval %s.",
                                      key, with, name, slope->value, slope->half, slope->n,
-                                     holds(slope, 0.5), holds(slope, 1.0 / 3))));
+                                     exponents_text(slope))));
 }
 
 void answer_tunings(Results *s, const Tunings *tunings, Answer *answer) {
