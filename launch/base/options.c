@@ -2,6 +2,7 @@
 
 #include "launch/base/options_json.h"
 #include "launch/base/processor.h"
+#include "launch/config/other_programs.h"
 #include "launch/config/suggest.h"
 #include "launch/config/value.h"
 
@@ -76,7 +77,9 @@ static const Option *find_option(const CommandLine *program, const char *name, s
 
 static Status unknown_option(const CommandLine *program, const char *argument) {
     const char *name = argument + strspn(argument, "-");
-    char word[64];
+    char word[64], advice[256];
+    if (program->takes_overrides && option_translate(argument, advice, sizeof advice))
+        return ERROR(STATUS_USAGE, "unknown option '%.200s'; %s", argument, advice);
     snprintf(word, sizeof word, "%.*s", (int)strcspn(name, "="), name);
     const char *near = NULL;
     const char **names = calloc(program->option_count + 3, sizeof *names);

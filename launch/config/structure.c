@@ -1,6 +1,7 @@
 #include "launch/config/structure.h"
 
 #include "launch/config/diagnostic.h"
+#include "launch/config/other_programs.h"
 
 #include <string.h>
 
@@ -27,7 +28,9 @@ Status structure_unknown(Arena *arena, Place place, const char *path) {
         if (strcmp(retired[i].path, path) != 0) continue;
         return PLACE_ERROR(place, "'%s' is gone; write %s", path, retired[i].instead);
     }
-    const char *near = schema_suggest(path, buffer, sizeof buffer);
+    const char *near = key_translate(path, buffer, sizeof buffer)
+                           ? buffer
+                           : schema_suggest(path, buffer, sizeof buffer);
     const char *name = shown(arena, path);
     if (near == NULL) {
         return PLACE_ERROR(

@@ -108,7 +108,7 @@ static void bad_lines_are_refused(void) {
     check_refused(&train, "--plam", NULL, "unknown option '--plam'; did you mean '--plan'?");
     check_refused(&train, "--hlep", NULL, "did you mean '--help'?");
     check_refused(&train, "-plan", NULL, "unknown option '-plan'; did you mean '--plan'?");
-    check_refused(&train, "-x", NULL, "unknown option '-x'; see --help");
+    check_refused(&train, "-Z", NULL, "unknown option '-Z'; see --help");
     check_refused(&train, "--resum=x", NULL,
                   "unknown option '--resum=x'; did you mean '--resume'?");
     check_refused(&train, "--frobnicate", NULL, "unknown option '--frobnicate'; see --help");
@@ -127,6 +127,22 @@ static void bad_lines_are_refused(void) {
     check_refused(&bench, "attentoin", NULL,
                   "unknown command 'attentoin'; did you mean 'attention'?");
     check_refused(&bench, "xyzzy", NULL, "unknown command 'xyzzy'; see --help");
+}
+
+static void options_of_other_programs_are_translated(void) {
+    check_refused(&train, "--batch_size=12", NULL,
+                  "unknown option '--batch_size=12'; use data.batch_size=12");
+    check_refused(&train, "--batch-size=12", NULL, "; use data.batch_size=12");
+    check_refused(&train, "--data.batch_size=12", NULL, "; use data.batch_size=12");
+    check_refused(&train, "--lr=1e-3", NULL, "; use optimizer.lr=1e-3");
+    check_refused(&train, "--learning_rate=1e-3", NULL, "; use optimizer.lr=1e-3");
+    check_refused(&train, "--max_steps", "100", "; use training.stop.steps=VALUE");
+    check_refused(&train, "--eval_only=True", NULL, "; use ./evaluate RUN");
+    check_refused(&train, "--compile=False", NULL, "; leave it out: ");
+    check_refused(&train, "-b", "64",
+                  "unknown option '-b'; see --help, or for llm.c's use data.batch_size=VALUE");
+    check_refused(&train, "--model=gpt2", NULL, "'--model=gpt2'; see --help"); /* a group */
+    check_refused(&prepare, "--batch_size=12", NULL, "'--batch_size=12'; see --help");
 }
 
 static void help_answers_first(void) {
@@ -199,6 +215,7 @@ int main(int argc, char **argv) {
                           TEST(everything_is_read),
                           TEST(operands_may_look_odd),
                           TEST(bad_lines_are_refused),
+                          TEST(options_of_other_programs_are_translated),
                           TEST(help_answers_first),
                           TEST(help_as_json_is_the_table),
                           TEST(usage_has_the_name_of_an_installation),
