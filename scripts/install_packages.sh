@@ -10,8 +10,12 @@ tests=(libcunit1-dev zstd hdf5-tools lintian pkgconf shellcheck groff-base
        clang-format clang-tidy python3 python3-pip slurm-wlm munge)
 # in build/python: pyarrow is built with (Parquet); the first four are for
 # tests/data/test_tokenizers.py and tests/launch/test_convert_families.py, from tensorboard on for
-# tests/launch/test_tensorboard.py
-python=(tokenizers tiktoken regex safetensors pyarrow tensorboard numpy protobuf absl_py)
+# tests/launch/test_tensorboard.py; `scons docs` takes mkdocs to watchdog;
+# pandas is for tests/launch/test_pages.py
+python=(tokenizers tiktoken regex safetensors pyarrow tensorboard numpy protobuf absl_py
+        mkdocs click ghp_import jinja2 markdown markupsafe mergedeep mkdocs_get_deps packaging
+        pathspec platformdirs python_dateutil pyyaml pyyaml_env_tag watchdog
+        pandas)
 
 with_tests=no
 case "${1:-}" in

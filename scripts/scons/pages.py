@@ -1,5 +1,5 @@
-"""Manual pages and completion of shells, generated from the programs' option tables: what each
-program prints for --help=json."""
+"""Manual pages, completion of shells and the reference page of the options, generated from the
+programs' option tables: what each program prints for --help=json."""
 
 import re
 
@@ -30,6 +30,12 @@ def keys(table):
         if table["takes_overrides"] else []
 
 
+def operands(table):
+    """What follows the program's name in its usage line."""
+    return " ".join(filter(None, [table["operands"], "[key=value ...]"
+                                  if table["takes_overrides"] else "", "[options]"]))
+
+
 def usage(option):
     return "--" + option["name"] + ("=" + option["value"] if option["value"] else "")
 
@@ -52,13 +58,12 @@ def man_page(table, version, programs):
     name = PREFIX + table["name"]
     purpose = installed_names(table["purpose"], programs)
     summary = purpose.split(": ")[0].rstrip(".")
-    synopsis = " ".join(filter(None, [table["operands"], "[key=value ...]"
-                                      if table["takes_overrides"] else "", "[options]"]))
     others = [".BR %s (1)" % roff(PREFIX + other) for other in programs if other != table["name"]]
     parts = [
         '.TH %s 1 "" "Hourglass %s" "Hourglass"' % (name.upper().replace("-", "\\-"), version),
         ".SH NAME", "%s \\- %s" % (roff(name), roff(summary[0].lower() + summary[1:])),
-        ".SH SYNOPSIS", ".B %s\n%s" % (roff(name), roff(synopsis)), ".SH DESCRIPTION", roff(purpose)
+        ".SH SYNOPSIS", ".B %s\n%s" % (roff(name), roff(operands(table))), ".SH DESCRIPTION",
+        roff(purpose)
     ]
     if table["commands"]:
         parts += [".PP", "Commands: " + roff(", ".join(table["commands"]))]
@@ -144,3 +149,38 @@ def fish(table):
     if words:
         lines.append("complete -c %s -a %s" % (name, quoted(" ".join(words))))
     return "\n".join(lines) + "\n"
+
+
+# ---- docs/options.md -----------------------------------------------------------------------------
+
+OPENING = """# Options
+
+Generated from the programs' option tables; `UPDATE_DOCS=1 tests/launch/test_pages.py` writes it.
+Options are `--NAME` and `--NAME=VALUE`; `--` ends them. Every program has `--help` and `--version`.
+Where `[key=value ...]` stands, any key of [the config](config.md) can be set.
+"""
+
+
+def cell(text):
+    return text.replace("|", r"\|").replace("*", r"\*")
+
+
+def reference_row(option):
+    default = "required" if option["required"] else \
+        "`%s`" % option["default"] if option["default"] else ""
+    value = (option["value"] or "").replace("|", ", ")
+    return "| `--%s` | %s | %s | %s |" % (option["name"], cell(value), default, cell(option["doc"]))
+
+
+def reference_section(table):
+    lines = ["## " + table["name"], "", table["purpose"], "", "```text",
+             "./%s %s" % (table["name"], operands(table)), "```", "",
+             "| option | value | default | meaning |", "|---|---|---|---|"]
+    lines += [reference_row(option) for option in table["options"]]
+    if table["more"] and not keys(table):
+        lines += ["", "```text", table["more"].strip("\n"), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def reference(tables):
+    return "\n".join([OPENING] + [reference_section(table) for table in tables])

@@ -18,7 +18,7 @@ TEST_PATH = r"(?<![\w/])(tests/[\w./-]*\w)"
 NAMED = re.compile(r"`%s`: ((?:`\w+`(?:, )?)+)" % TEST_PATH)
 MADE = ("tests/gpu/last_run.json",)  # by a run on a GPU
 FOLDERS = ("core/", "nn/", "dist/", "data/", "checkpoints/", "launch/")
-README_LINES = 10
+README_LINES, FOLDER_LINES = 200, 10
 PLACEHOLDERS = re.compile(r"/(ROOM|test_NAME)\b")
 
 
@@ -84,12 +84,22 @@ def each_promise_has_its_test(_):
     ]
 
 
-def the_readme_shows_the_code_as_it_is(_):
-    """Line by line, but for comments of its own."""
+def pages_show_the_code_as_it_is(_):
+    """Line by line, but for comments of their own."""
     code = {line.strip() for path in ("nn/layers.c", "nn/layers.h") for line in lines_of(path)}
-    shown = "\n".join(re.findall(r"(?ms)^```c$(.*?)^```$", "\n".join(lines_of("README.md"))))
-    return ["README.md: not in nn/layers.c: %s" % line for line in shown.splitlines()
-            if line.strip() and line.strip() not in code and not re.match(r"/\*.*\*/$", line)]
+    wrong = []
+    for page in ("README.md", "docs/adding_a_layer.md"):
+        shown = re.findall(r"(?ms)^```c$(.*?)^```$", "\n".join(lines_of(page)))
+        lines = [line.strip() for line in "\n".join(shown).splitlines() if line.strip()]
+        wrong += [page + ": shows no code"] if not lines else []
+        wrong += ["%s: not in nn/layers.c: %s" % (page, line) for line in lines
+                  if line not in code and not re.match(r"/\*.*\*/$", line)]
+    return wrong
+
+
+def the_readme_is_short(_):
+    return ["README.md: %d lines" % len(lines_of("README.md"))] * (
+        len(lines_of("README.md")) >= README_LINES)
 
 
 def each_folder_of_sources_has_a_readme(_):
@@ -102,9 +112,9 @@ def each_folder_of_sources_has_a_readme(_):
     }
     wrong = ["%s: no README.md" % folder for folder in sorted(folders | {"tests"})
              if not os.path.isfile(folder + "/README.md")]
-    return wrong + ["%s/README.md: over %d lines" % (folder, README_LINES)
+    return wrong + ["%s/README.md: over %d lines" % (folder, FOLDER_LINES)
                     for folder in sorted(folders) if os.path.isfile(folder + "/README.md")
-                    and len(lines_of(folder + "/README.md")) > README_LINES]
+                    and len(lines_of(folder + "/README.md")) > FOLDER_LINES]
 
 
 def main():
@@ -112,7 +122,7 @@ def main():
     pages = [path for path in files() if path.endswith(".md")]
     n_failed = 0
     checks = (tests_are_there, links_lead_somewhere, each_section_has_its_promises,
-              each_promise_has_its_test, the_readme_shows_the_code_as_it_is,
+              each_promise_has_its_test, pages_show_the_code_as_it_is, the_readme_is_short,
               each_folder_of_sources_has_a_readme)
     for check in checks:
         wrong = check(pages)

@@ -44,7 +44,7 @@ MAX_FILE, LONG_FUNCTION, MAX_FUNCTION, MAX_LINE = 400, 60, 90, 100
 # Where lines must be short, besides C: scripts (also by their first line, #!) and pages, but not
 # generated ones. In pages, tables, blocks of commands or output, and addresses may be wide.
 SHORT_LINES = (".py", ".sh", ".md", ".yaml", "SConstruct", ".clang-tidy")
-GENERATED = ("docs/config.md", )
+GENERATED = ("docs/config.md", "docs/options.md")
 WIDE_IN_PAGES = r"(?ms)^ *```.*?^ *```$|^ *\|[^\n]*|https?://\S+"
 FORMATTER = 14
 
