@@ -201,6 +201,7 @@ typedef struct ConfigSchedule {
 
 typedef struct ConfigEvaluation {
     int64_t interval; /* steps; 0: only at the end */
+    bool at_start;    /* also before step 1 */
     int64_t tokens;   /* CONFIG_ALL: the whole file */
     int64_t sample;   /* tokens of text to generate; 0: none */
 } ConfigEvaluation;

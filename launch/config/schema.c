@@ -285,6 +285,8 @@ const Field schema[] = {
 
     {"evaluation.interval", FIELD_INT, "250", FROM(0, MANY), AT(evaluation.interval), FREE,
      "steps between evaluations; 0: only at the end"},
+    {"evaluation.at_start", FIELD_BOOL, "false", ANY, AT(evaluation.at_start), FREE,
+     "also evaluate before the first step"},
     {"evaluation.tokens", FIELD_INT_OR_ALL, "1M", FROM(1, MANY), AT(evaluation.tokens), FREE,
      "tokens per evaluation, spread over data.val; independent of ranks and batch"},
     {"evaluation.sample", FIELD_INT, "0", FROM(0, 100000), AT(evaluation.sample), FREE,

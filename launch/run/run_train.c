@@ -22,15 +22,23 @@ static Status started(Run *run) {
 }
 
 static bool evaluation_is_due(const Run *run) {
-    int64_t interval = run->e.config->evaluation.interval, step = run->progress.step;
-    return run->evaluator != NULL && interval > 0 && step > 0 && step % interval == 0 &&
-           run->progress.evaluated_step != step;
+    const ConfigEvaluation *evaluation = &run->e.config->evaluation;
+    int64_t interval = evaluation->interval, step = run->progress.step;
+    if (run->evaluator == NULL || run->progress.evaluated_step == step) return false;
+    return step == 0 ? evaluation->at_start : interval > 0 && step % interval == 0;
 }
 
-/* One step and all that is due after it; or the evaluation that was interrupted before the
- * resume. */
+/* The evaluation before the first step of this process: that of step 0, or the one that was
+ * interrupted before the resume. */
+static Status evaluate_first(Run *run) {
+    TRY(run_alone(run, run_evaluate(run, false)));
+    run_mark(run, "evaluation");
+    return run_save_is_due(run) ? run_alone(run, run_save(run)) : OK;
+}
+
+/* One step and all that is due after it. */
 static Status advance(Run *run) {
-    if (evaluation_is_due(run)) return run_alone(run, run_evaluate(run, false));
+    if (evaluation_is_due(run)) return evaluate_first(run);
     TRY(run_alone(run, run_step(run)));
     if (run->start_s == 0) TRY(run_alone(run, started(run)));
     TRY(run_alone(run, run_log_step(run)));
