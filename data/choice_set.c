@@ -160,23 +160,47 @@ static Status text_encode(const ChoiceReader *r, const json_t *text, TokenBuffer
     return tokenizer_encode(r->tokenizer, json_string_value(text), json_string_length(text), out);
 }
 
+/* The names of a question's fields, and what precedes each choice. */
+typedef struct JsonForm {
+    const char *context, *choices, *answer, *before;
+} JsonForm;
+
+static const JsonForm own_form = {"context", "choices", "answer", ""},
+                      hellaswag_form = {"ctx", "endings", "label", " "};
+
+/* A number, or its digits: Hugging Face's copy of HellaSwag has "label": "3". -1: neither. */
+static int64_t answer_of(const json_t *answer) {
+    const char *text = json_string_value(answer);
+    if (json_is_integer(answer)) return json_integer_value(answer);
+    return text != NULL && strlen(text) == 1 && text[0] >= '0' && text[0] <= '9' ? text[0] - '0'
+                                                                                 : -1;
+}
+
+static Status choice_take(ChoiceReader *r, const JsonForm *form, const json_t *item,
+                          const TokenBuffer *context, TokenBuffer *choice) {
+    if (!json_is_string(item)) return wrong(r, "a choice is not a string");
+    json_t *text = json_sprintf("%s%s", form->before, json_string_value(item));
+    Status status = text == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the questions")
+                                 : text_encode(r, text, choice);
+    json_decref(text);
+    TRY(status);
+    return choice_add(r, context, choice);
+}
+
 static Status object_take(ChoiceReader *r, const json_t *object, TokenBuffer *context,
                           TokenBuffer *choice) {
-    const json_t *text = json_object_get(object, "context"),
-                 *choices = json_object_get(object, "choices"),
-                 *answer = json_object_get(object, "answer");
-    if (!json_is_string(text) || !json_is_array(choices) || !json_is_integer(answer)) {
+    const JsonForm *form = json_object_get(object, "endings") != NULL ? &hellaswag_form : &own_form;
+    const json_t *text = json_object_get(object, form->context),
+                 *choices = json_object_get(object, form->choices),
+                 *answer = json_object_get(object, form->answer);
+    if (!json_is_string(text) || !json_is_array(choices) || answer == NULL) {
         return wrong(r, "not a question; write {\"context\": \"...\", \"choices\": [\"...\", "
                         "\"...\"], \"answer\": 0}");
     }
-    TRY(question_begin(r, (int64_t)json_array_size(choices), json_integer_value(answer)));
+    TRY(question_begin(r, (int64_t)json_array_size(choices), answer_of(answer)));
     TRY(text_encode(r, text, context));
-    for (size_t i = 0; i < json_array_size(choices); i++) {
-        const json_t *item = json_array_get(choices, i);
-        if (!json_is_string(item)) return wrong(r, "a choice is not a string");
-        TRY(text_encode(r, item, choice));
-        TRY(choice_add(r, context, choice));
-    }
+    for (size_t i = 0; i < json_array_size(choices); i++)
+        TRY(choice_take(r, form, json_array_get(choices, i), context, choice));
     return OK;
 }
 

@@ -7,6 +7,9 @@
  *              tokens of each choice. Source: llm.c, dev/data/data_common.py
  *   JSON lines {"context": "...", "choices": ["...", "..."], "answer": 0} on each line; context and
  *              choices are encoded one by one, so a choice begins with its space
+ *   HellaSwag  {"ctx": "...", "endings": ["...", ...], "label": 3, ...} on each line; each ending
+ *              gets a space before it, as in llm.c's dev/data/hellaswag.py. Source: Zellers et al.,
+ *              arXiv:1905.07830, hellaswag_val.jsonl
  *
  * The content determines the format. Not collective. */
 #pragma once

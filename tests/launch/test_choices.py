@@ -53,6 +53,21 @@ def json_file(name, questions):
     return path
 
 
+def hellaswag_file(name, questions):
+    """As HellaSwag has them: no space before an ending; Hugging Face's copy has the label as
+    text."""
+    path = os.path.join(WORK, name)
+    with open(path, "w", encoding="utf-8") as file:
+        for index, (context, choices, answer) in enumerate(questions):
+            record = {
+                "ind": index, "activity_label": "Hours", "ctx_a": context, "ctx_b": "",
+                "ctx": context, "split": "val", "endings": [choice[1:] for choice in choices],
+                "label": str(answer) if index % 2 else answer
+            }
+            file.write(json.dumps(record) + "\n")
+    return path
+
+
 def llmc_file(name, questions):
     stream = []
     for index, (context, choices, answer) in enumerate(questions):
@@ -95,6 +110,13 @@ def choices_have_the_losses_of_their_tokens():
     check(evaluate(path).out.startswith("accuracy %.4f +- " % (right / n)), "its line")
 
 
+def hellaswag_is_read_as_it_comes():
+    questions = QUESTIONS[:3]
+    ours, theirs = (dict(result(make(name, questions)), seconds=0, data="")
+                    for make, name in ((llmc_file, "three.bin"), (hellaswag_file, "h.jsonl")))
+    equal(theirs, ours, "scores")
+
+
 def bad_questions_are_named():
     for line, message in (
         ('{"context": "a", "choices": ["b"], "answer": 0}', "a question needs 2 to 64 choices"),
@@ -104,6 +126,8 @@ def bad_questions_are_named():
          "a choice of 40 tokens does not fit model.block_size 32"),
         ('{"context": "", "choices": ["b", "c"], "answer": 0}', "the context has no tokens"),
         ('{"ctx": "a"}', "not a question; write {"),
+        ('{"ctx": "a", "endings": ["b", "c"]}', "not a question; write {"),
+        ('{"ctx": "a", "endings": ["b", "c"], "label": ""}', "the answer is none of"),
         ('{"cut', "not a question; write {"),
     ):
         path = json_file("bad.jsonl", QUESTIONS[:1])
@@ -136,5 +160,5 @@ def windows_overlap_by_the_stride():
         check("--stride takes 1 to 32" in evaluate(path, *more, code=USAGE).errors()[0], more)
 
 
-main(choices_have_the_losses_of_their_tokens, bad_questions_are_named,
-     windows_overlap_by_the_stride)
+main(choices_have_the_losses_of_their_tokens, hellaswag_is_read_as_it_comes,
+     bad_questions_are_named, windows_overlap_by_the_stride)
