@@ -59,3 +59,10 @@ void hdf5_begin(void);
 
 /* The innermost reason of HDF5's last failure. */
 const char *hdf5_reason(void);
+
+/* Creates a contiguous dataset without fill values, allocated at once. -1 on failure. */
+hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space);
+
+/* Writes a number as an attribute, a text as a dataset. Errors: STATUS_FAILURE. */
+NODISCARD Status hdf5_number_write(hid_t file, const CheckpointValue *value);
+NODISCARD Status hdf5_text_write(hid_t group, const CheckpointValue *value);

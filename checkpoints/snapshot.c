@@ -130,8 +130,7 @@ static hid_t access_create(CheckpointImage *image) {
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-/* Creates a contiguous dataset without fill values, allocated at once. -1 on failure. */
-static hid_t dataset_create(hid_t place, const char *name, hid_t type, hid_t space) {
+hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space) {
     hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(plan, false); /* the same state gives the same file */
     H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
@@ -149,7 +148,7 @@ static Status cannot_store(const char *name) {
  * HDF5 would otherwise clear it to its end. */
 static Status tensor_allocate(hid_t file, const CheckpointTensor *tensor, hid_t space, bool is_last,
                               size_t *place) {
-    hid_t set = dataset_create(file, tensor->name, dtype_file_type(tensor->dtype), space);
+    hid_t set = hdf5_dataset_create(file, tensor->name, dtype_file_type(tensor->dtype), space);
     haddr_t at = set < 0 ? HADDR_UNDEF : H5Dget_offset(set);
     herr_t wrote = set < 0 ? -1 : 0;
     if (set >= 0 && is_last) {
@@ -185,7 +184,7 @@ static Status tensor_create(hid_t file, const CheckpointTensor *tensor, bool is_
     return status;
 }
 
-static Status number_write(hid_t file, const CheckpointValue *value) {
+Status hdf5_number_write(hid_t file, const CheckpointValue *value) {
     bool is_integer = value->kind == CHECKPOINT_I64;
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t attribute = H5Acreate2(file, value->name, is_integer ? H5T_STD_I64LE : H5T_IEEE_F64LE,
@@ -201,11 +200,11 @@ static Status number_write(hid_t file, const CheckpointValue *value) {
     return status;
 }
 
-static Status text_write(hid_t group, const CheckpointValue *value) {
+Status hdf5_text_write(hid_t group, const CheckpointValue *value) {
     hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
     H5Tset_size(type, strlen(value->text) + 1);
     H5Tset_cset(type, H5T_CSET_UTF8);
-    hid_t set = dataset_create(group, value->name, type, space);
+    hid_t set = hdf5_dataset_create(group, value->name, type, space);
     herr_t wrote = set < 0 ? -1 : H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->text);
     Status status = wrote < 0 ? cannot_store(value->name) : OK;
     if (set >= 0) H5Dclose(set);
@@ -218,7 +217,8 @@ static Status contents_create(hid_t file, hid_t texts, const CheckpointContents 
                               size_t *places) {
     for (int64_t i = 0; i < contents->n_values; i++) {
         const CheckpointValue *value = &contents->values[i];
-        TRY(value->kind == CHECKPOINT_TEXT ? text_write(texts, value) : number_write(file, value));
+        TRY(value->kind == CHECKPOINT_TEXT ? hdf5_text_write(texts, value)
+                                           : hdf5_number_write(file, value));
     }
     for (int64_t i = 0; i < contents->n_tensors; i++)
         TRY(tensor_create(file, &contents->tensors[i], i == contents->n_tensors - 1, &places[i]));

@@ -14,6 +14,31 @@ bool tokenizer_ids_agree(TokenizerId a, TokenizerId b) {
     return a.name[0] == '\0' || b.name[0] == '\0' || strcmp(a.name, b.name) == 0;
 }
 
+static bool tokens_are_equal(const Tokenizer *a, const Tokenizer *b) {
+    int64_t V = tokenizer_vocab_size(a), end = tokenizer_end_of_text(a);
+    if (tokenizer_vocab_size(b) != V || tokenizer_end_of_text(b) != end) return false;
+    for (int64_t token = 0; token < V; token++) {
+        const uint8_t *in_a, *in_b;
+        size_t bytes_a, bytes_b;
+        if (failed(tokenizer_decode(a, token, &in_a, &bytes_a)) ||
+            failed(tokenizer_decode(b, token, &in_b, &bytes_b)))
+            return false;
+        bool is_same = bytes_a == bytes_b && memcmp(in_a, in_b, bytes_a) == 0;
+        if (!is_same && token != end) return false;
+    }
+    return true;
+}
+
+bool tokenizers_share_tokens(TokenizerId a, TokenizerId b) {
+    Tokenizer *in_a = NULL, *in_b = NULL;
+    if (tokenizer_ids_agree(a, b)) return true;
+    bool share = !failed(tokenizer_open(a.name, &in_a)) && !failed(tokenizer_open(b.name, &in_b)) &&
+                 tokens_are_equal(in_a, in_b);
+    tokenizer_destroy(&in_a);
+    tokenizer_destroy(&in_b);
+    return share;
+}
+
 static Status lengths_read(const Tokenizer *tokenizer, int64_t vocab_size, int32_t *lengths) {
     int64_t known = tokenizer_vocab_size(tokenizer);
     for (int64_t token = 0; token < vocab_size && token < known; token++) {

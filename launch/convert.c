@@ -52,7 +52,7 @@ static const CommandLine program = {.name = "convert",
                                     .option_count = sizeof options / sizeof options[0],
                                     .more = print_notes};
 
-static Status model_read(const char *path, const ConvertOptions *values, ModelWeights **out) {
+static Status source_read(const char *path, const ConvertOptions *values, ModelWeights **out) {
     Arena arena = {0};
     Format format;
     const char *file;
@@ -61,11 +61,8 @@ static Status model_read(const char *path, const ConvertOptions *values, ModelWe
         status = ERROR(STATUS_USAGE,
                        "--heads applies to safetensors; %s contains its number of heads", path);
     }
-    if (!failed(status)) {
-        status = format == FORMAT_HUGGING_FACE ? hugging_face_read(file, values->heads, out)
-                 : format == FORMAT_LLM_C      ? llm_c_read(file, out)
-                                               : run_import(file, out);
-    }
+    const ModelReading reading = {"convert", values->heads};
+    if (!failed(status)) status = model_read(format, file, &reading, out);
     arena_free(&arena);
     return status;
 }
@@ -108,7 +105,7 @@ static Status arguments_check(const char *to, const ConvertOptions *values) {
 static Status convert(const char *from, const char *to, const ConvertOptions *values) {
     ModelWeights *model = NULL;
     TRY(arguments_check(to, values));
-    TRY(model_read(from, values, &model));
+    TRY(source_read(from, values, &model));
     ModelConfig s = model->config;
     Status status = model_write(model, to, values);
     model_weights_destroy(&model);

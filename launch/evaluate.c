@@ -1,4 +1,4 @@
-/* evaluate: the loss of a run's weights on a token file, computed by the code that evaluates during
+/* evaluate: the loss of a trained model on a token file, computed by the code that evaluates during
  * training, and its accuracy on multiple-choice questions. */
 #include "core/base/clock.h"
 #include "core/base/escape.h"
@@ -10,23 +10,21 @@
 #include "launch/base/thread_wait.h"
 #include "launch/config/config_load.h"
 #include "launch/config/value.h"
-#include "launch/evaluate/choice_scores.h"
-#include "launch/run/evaluation.h"
+#include "launch/convert/model_source.h"
+#include "launch/evaluate/logits_writer.h"
+#include "launch/evaluate/result_print.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/memory_search.h"
-#include "launch/run/run_checkpoint.h"
 #include "launch/run/state.h"
 
-#include <jansson.h>
-#include <math.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PATH_BYTES = 4096 };
 
 typedef struct EvaluateOptions {
-    const char *tokens;
+    const char *tokens, *logits;
     int64_t stride;
     bool json;
 } EvaluateOptions;
@@ -36,26 +34,29 @@ static const Option options[] = {
      .doc = "number of tokens, spread over the file (default: the run's evaluation.tokens)"},
     {"stride", OPTION_INT, offsetof(EvaluateOptions, stride), "N", NULL, .low = 0, .high = 1e9,
      .doc = "windows overlap: each scores N new targets, of all (0: windows do not overlap)"},
+    {"logits", OPTION_TEXT, offsetof(EvaluateOptions, logits), "FILE", NULL,
+     .doc = "also write the logits of these tokens to an HDF5 file; requires --tokens"},
     {"json", OPTION_FLAG, offsetof(EvaluateOptions, json), .doc = "print one JSON object"},
 };
 
 static void more(FILE *file) {
-    fputs("RUN is a run directory, of which the newest good checkpoint is used, or a checkpoint "
-          "file. DATA is a token\n"
-          "file or a pattern of shards, by default the run's data.val; or multiple-choice "
-          "questions in llm.c's format or\n"
-          "as JSON lines: {\"context\": \"...\", \"choices\": [\"...\", \"...\"], \"answer\": 0}. "
-          "Any "
-          "key of the run's config can\n"
-          "be set: data.batch_size=4 device=cpu.\n"
+    fputs("MODEL is a run directory, of which the newest good checkpoint is used, a checkpoint, or "
+          "weights of Hugging\n"
+          "Face (a directory, or *.safetensors with config.json beside it) or llm.c. DATA is a "
+          "token file or a pattern\n"
+          "of shards, by default the run's data.val; or multiple-choice questions in llm.c's "
+          "format, as HellaSwag's\n"
+          "JSON lines, or as {\"context\": \"...\", \"choices\": [\"...\", \"...\"], "
+          "\"answer\": 0}. Any key of the run's\n"
+          "config can be set: data.batch_size=4 device=cpu.\n"
           "mpirun -np N ./evaluate ... divides the work among N ranks, with the same result.\n",
           file);
 }
 
 static const CommandLine command = {
     .name = "evaluate",
-    .purpose = "Evaluates a run's newest checkpoint, or any, on a token file. Writes nothing.",
-    .operands = "RUN [DATA]",
+    .purpose = "Evaluates a trained model on a token file or on multiple-choice questions.",
+    .operands = "MODEL [DATA]",
     .least = 1,
     .most = 2,
     .takes_overrides = true,
@@ -69,12 +70,15 @@ typedef struct Evaluate {
     Experiment e;
     EvaluateOptions values;
     Arguments arguments;
-    Arena arena;
-    char path[PATH_BYTES]; /* of the checkpoint */
-    CheckpointFile *file;
+    char path[PATH_BYTES]; /* of the checkpoint or the weights */
+    ModelSource source;    /* until the weights are loaded */
+    int64_t step;
     Evaluator *evaluator;  /* of tokens */
+    LogitsWriter *logits;  /* NULL: none are written */
     const char *questions; /* their file; NULL: tokens are evaluated */
     ChoiceSet choices;
+    Evaluation result;   /* of tokens */
+    ChoiceScores scores; /* of questions */
 } Evaluate;
 
 static bool is_given(const Evaluate *v, const char *key) {
@@ -87,20 +91,20 @@ static bool is_given(const Evaluate *v, const char *key) {
 }
 
 /* Rank 0 chooses, because a run in progress may write a newer checkpoint at any moment. */
-static Status checkpoint_choose(Evaluate *v) {
-    const char *warnings = "";
-    TRY(run_checkpoint_open(v->arguments.operands[0], &v->arena, &v->file, &warnings));
-    status_warn("evaluate", warnings);
-    snprintf(v->path, sizeof v->path, "%s", checkpoint_path(v->file));
+static Status model_choose(Evaluate *v) {
+    TRY(model_source_open(v->arguments.operands[0], "evaluate", &v->source));
+    snprintf(v->path, sizeof v->path, "%s", v->source.path);
     return OK;
 }
 
-static Status checkpoint_find(Evaluate *v) {
+static Status model_find(Evaluate *v) {
     World *world = v->e.world;
     bool leads = world_rank(world) == 0;
-    TRY(world_agree(world, leads ? checkpoint_choose(v) : OK));
+    TRY(world_agree(world, leads ? model_choose(v) : OK));
     TRY(world_broadcast(world, v->path, sizeof v->path));
-    return world_agree(world, leads ? OK : checkpoint_open(v->path, &v->file));
+    TRY(world_agree(world, leads ? OK : model_source_open(v->path, NULL, &v->source)));
+    v->step = model_source_step(&v->source);
+    return OK;
 }
 
 static Status tokens_take(const EvaluateOptions *values, ConfigEvaluation *out) {
@@ -126,10 +130,8 @@ static void device_settle(Evaluate *v) {
 }
 
 static Status config_take(Evaluate *v) {
-    char *text = NULL;
     const Arguments *a = &v->arguments;
-    TRY(checkpoint_read_text(v->file, "config", &v->arena, &text));
-    TRY(config_load_text(text, v->path, a->override_count, a->overrides, &v->config));
+    TRY(model_source_config(&v->source, a->override_count, a->overrides, &v->config));
     Config *config = v->config;
     if (a->operand_count == 2 && choice_set_format(a->operands[1]) != CHOICES_NONE) {
         v->questions = a->operands[1];
@@ -138,7 +140,7 @@ static Status config_take(Evaluate *v) {
     }
     if (v->questions == NULL && config->data.val.count == 0) {
         return ERROR(STATUS_USAGE,
-                     "%s: the run names no data.val; name a token file: ./evaluate %s DATA",
+                     "%s: the model names no data.val; name a token file: ./evaluate %s DATA",
                      a->operands[0], a->operands[0]);
     }
     TRY(tokens_take(&v->values, &config->evaluation));
@@ -147,22 +149,12 @@ static Status config_take(Evaluate *v) {
     return OK;
 }
 
-static Status tokenizer_id_read(Evaluate *v, TokenizerId *out) {
-    char *name = NULL;
-    int64_t hash = 0;
-    TRY(checkpoint_read_text(v->file, "tokenizer", &v->arena, &name));
-    if (failed(checkpoint_read_i64(v->file, "tokenizer_hash", &hash)))
-        hash = 0; /* written by an older version */
-    if (strcmp(name, TOKENIZER_UNKNOWN) == 0) name = "";
-    *out = (TokenizerId){name, (uint64_t)hash};
-    return OK;
-}
-
 /* Refuses data of another tokenizer: the loss of such a model would be meaningless. */
 static Status tokenizer_check(Evaluate *v) {
     TokenizerId model, data = token_set_tokenizer_id(v->e.val_tokens);
-    TRY(tokenizer_id_read(v, &model));
-    if (tokenizer_ids_agree(model, data)) return OK;
+    TRY(model_source_tokenizer(&v->source, &model));
+    if (strcmp(model.name, TOKENIZER_UNKNOWN) == 0 || tokenizers_share_tokens(model, data))
+        return OK;
     return ERROR(
         STATUS_DATA,
         "%s: made with the tokenizer %s, but the model of %s uses %s; make it with that one",
@@ -174,8 +166,9 @@ static Status questions_read(Evaluate *v) {
     const Config *config = v->config;
     Tokenizer *tokenizer = NULL;
     TokenizerId id;
-    TRY(tokenizer_id_read(v, &id));
-    bool is_known = id.name[0] != '\0' || config->model.V >= VOCAB_OF_NAMELESS;
+    TRY(model_source_tokenizer(&v->source, &id));
+    bool is_known = strcmp(id.name, TOKENIZER_UNKNOWN) != 0 &&
+                    (id.name[0] != '\0' || config->model.V >= VOCAB_OF_NAMELESS);
     if (is_known && choice_set_format(v->questions) == CHOICES_JSON)
         TRY(tokenizer_open_of(id, v->path, config->model.V, &tokenizer));
     Status status =
@@ -196,13 +189,51 @@ static Status windows_slide(Evaluate *v) {
     return OK;
 }
 
+static const char *data_path(const Evaluate *v) {
+    return v->questions != NULL ? v->questions : token_set_path(v->e.val_tokens);
+}
+
+static LogitsHeader logits_header(const Evaluate *v) {
+    const Experiment *e = &v->e;
+    return (LogitsHeader){.N = e->val.count,
+                          .T = e->T,
+                          .V = e->resolved.vocab_size,
+                          .step = v->step,
+                          .model = v->path,
+                          .data = data_path(v)};
+}
+
+/* Logits are the one large result: a token of GPT-2 has 201 KB of them. */
+static Status logits_settle(Evaluate *v) {
+    LogitsHeader header = logits_header(v);
+    size_t bytes;
+    if (v->values.logits == NULL) return OK;
+    if (world_size(v->e.world) > 1)
+        return ERROR(STATUS_USAGE, "--logits writes from one rank; start ./evaluate alone");
+    if (config_dtype(v->config) == DTYPE_F64)
+        return ERROR(STATUS_USAGE, "--logits writes float32; set training.dtype=float32");
+    TRY(logits_file_bytes(&header, &bytes));
+    if (v->values.tokens == NULL) {
+        return ERROR(STATUS_USAGE,
+                     "--logits takes %.3g GB for these %lld tokens; set --tokens to their number, "
+                     "or to a smaller one",
+                     1e-9 * (double)bytes, (long long)v->e.val.targets);
+    }
+    v->e.keeps_logits = true;
+    return OK;
+}
+
 static Status load(Evaluate *v) {
     TRY(config_take(v));
     TRY(experiment_open_device(&v->e));
+    if (v->questions != NULL && v->values.logits != NULL)
+        return ERROR(STATUS_USAGE, "--logits applies to token files, and %s has questions",
+                     v->questions);
     if (v->questions != NULL) return questions_read(v);
     TRY(experiment_open_data(&v->e));
     TRY(windows_slide(v));
-    return tokenizer_check(v);
+    TRY(tokenizer_check(v));
+    return logits_settle(v);
 }
 
 /* The run's batch if it fits, limited by the number of windows or choices per rank. */
@@ -233,95 +264,54 @@ static Status plan(Evaluate *v) {
 }
 
 static Status weights_load(Evaluate *v) {
-    TRY(state_load_weights(&v->e, v->file, &v->arena));
-    checkpoint_close(&v->file);
-    return v->questions == NULL ? evaluator_create(&v->e, &v->evaluator) : OK;
-}
-
-typedef struct NamedNumber {
-    const char *key;
-    double value;
-} NamedNumber;
-
-/* One object: the checkpoint, the data, how many `what` it holds, and the numbers. */
-static Status json_print(const Evaluate *v, int64_t step, const char *what, int64_t count,
-                         const NamedNumber *numbers, size_t n) {
-    const char *data = v->questions != NULL ? v->questions : token_set_path(v->e.val_tokens);
-    json_t *object = json_object();
-    json_object_set_new(object, "checkpoint", json_string(v->path));
-    json_object_set_new(object, "step", json_integer(step));
-    json_object_set_new(object, "data", json_string(data));
-    json_object_set_new(object, what, json_integer(count));
-    for (size_t i = 0; i < n; i++) {
-        bool is_number = isfinite(numbers[i].value);
-        json_object_set_new(object, numbers[i].key,
-                            is_number ? json_real(numbers[i].value) : json_null());
-    }
-    char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
-    json_decref(object);
-    if (line == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the result");
-    puts(line);
-    free(line);
+    TRY(model_source_load(&v->source, &v->e));
+    model_source_close(&v->source);
+    if (v->questions != NULL) return OK;
+    TRY(evaluator_create(&v->e, &v->evaluator));
+    if (v->values.logits == NULL) return OK;
+    LogitsHeader header = logits_header(v);
+    TRY(logits_writer_create(&v->e, v->values.logits, &header, &v->logits));
+    evaluator_observe(v->evaluator, logits_writer_add, v->logits);
     return OK;
 }
 
-static void line_print(const Evaluate *v, const Evaluation *result, double seconds) {
-    char details[96];
-    evaluation_details(result, details, sizeof details);
-    escape_say(stdout, "loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s",
-               result->loss, details, exp(result->loss), (long long)result->tokens,
-               token_set_path(v->e.val_tokens), v->path,
-               config_name("training.dtype", (int)v->e.config->training.dtype), v->e.device->name,
-               seconds);
+/* ---- results --------------------------------------------------------------------------------- */
+
+static EvaluationCase case_of(const Evaluate *v, double seconds) {
+    return (EvaluationCase){.model = v->path,
+                            .data = data_path(v),
+                            .dtype = config_name("training.dtype", (int)v->config->training.dtype),
+                            .device = v->e.device->name,
+                            .step = v->step,
+                            .seconds = seconds,
+                            .as_json = v->values.json};
 }
 
-static Status print(const Evaluate *v, const Evaluation *result, int64_t step, double seconds) {
-    const NamedNumber numbers[] = {{"loss", result->loss},
-                                   {"stderr", result->std_error},
-                                   {"perplexity", exp(result->loss)},
-                                   {"bpb", result->bpb},
-                                   {"seconds", seconds}};
-    const char *note = evaluator_note(v->evaluator);
+static void notes_print(const Evaluate *v) {
+    const char *note = v->evaluator == NULL ? NULL : evaluator_note(v->evaluator);
     if (note != NULL) fprintf(stderr, "evaluate: note: %s\n", note);
-    if (v->values.json) {
-        TRY(json_print(v, step, "tokens", result->tokens, numbers,
-                       sizeof numbers / sizeof *numbers));
-    } else {
-        line_print(v, result, seconds);
-    }
-    return streams_flush(OK);
+    if (v->values.logits != NULL)
+        escape_say(stderr, "evaluate: %s has %lld x %lld x %lld logits", v->values.logits,
+                   (long long)v->e.val.count, (long long)v->e.T,
+                   (long long)v->e.resolved.vocab_size);
 }
 
-static Status scores_print(const Evaluate *v, const ChoiceScores *scores, int64_t step,
-                           double seconds) {
-    const NamedNumber numbers[] = {{"accuracy", scores->accuracy},
-                                   {"accuracy_stderr", scores->std_error},
-                                   {"accuracy_norm", scores->normalized},
-                                   {"accuracy_norm_stderr", scores->normalized_error},
-                                   {"loss", scores->loss},
-                                   {"seconds", seconds}};
-    if (v->values.json) {
-        TRY(json_print(v, step, "questions", scores->questions, numbers,
-                       sizeof numbers / sizeof *numbers));
-        return streams_flush(OK);
-    }
-    escape_say(stdout,
-               "accuracy %.4f +- %.4f | per token %.4f +- %.4f | loss %.4f | %lld questions of %s "
-               "| %s, %s on %s, %.2f s",
-               scores->accuracy, scores->std_error, scores->normalized, scores->normalized_error,
-               scores->loss, (long long)scores->questions, v->questions, v->path,
-               config_name("training.dtype", (int)v->config->training.dtype), v->e.device->name,
-               seconds);
-    return streams_flush(OK);
+static Status compute(Evaluate *v) {
+    if (v->questions != NULL) return choice_scores_find(&v->e, &v->choices, &v->scores);
+    return logits_writer_finish(&v->logits, evaluator_run(v->evaluator, &v->result));
+}
+
+static Status print(const Evaluate *v, double seconds) {
+    EvaluationCase about = case_of(v, seconds);
+    notes_print(v);
+    return v->questions == NULL ? evaluation_print(&about, &v->result)
+                                : choice_scores_print(&about, &v->scores);
 }
 
 static Status evaluate(Evaluate *v) {
     World *world = v->e.world;
-    Evaluation result;
-    ChoiceScores scores;
     v->e.evaluates = true;
-    TRY(checkpoint_find(v));
-    int64_t step = checkpoint_step(v->file);
+    TRY(model_find(v));
     TRY(world_agree(world, load(v)));
     TRY(experiment_connect(&v->e));
     TRY(plan(v));
@@ -329,24 +319,20 @@ static Status evaluate(Evaluate *v) {
     TRY(world_agree(world, weights_load(v)));
     (void)watchdog_allow(v->e.watchdog, 0, "evaluation");
     double started = clock_seconds();
-    Status status = v->questions == NULL ? evaluator_run(v->evaluator, &result)
-                                         : choice_scores_find(&v->e, &v->choices, &scores);
+    Status status = compute(v);
     if (failed(status) && world_size(world) > 1)
         world_abort(world, status); /* the other ranks wait for this rank's sums */
     TRY(status);
     double seconds = clock_seconds() - started;
-    if (world_rank(world) != 0) return world_agree(world, OK);
-    return world_agree(world, v->questions == NULL ? print(v, &result, step, seconds)
-                                                   : scores_print(v, &scores, step, seconds));
+    return world_agree(world, world_rank(world) == 0 ? print(v, seconds) : OK);
 }
 
 static void evaluate_close(Evaluate *v) {
     evaluator_destroy(&v->evaluator);
     choice_set_free(&v->choices);
-    checkpoint_close(&v->file);
+    model_source_close(&v->source);
     experiment_destroy(&v->e);
     config_destroy(&v->config);
-    arena_free(&v->arena);
     arguments_destroy(&v->arguments);
     world_destroy(&v->e.world);
 }
@@ -355,6 +341,7 @@ int main(int argc, char **argv) {
     at_load_restore();
     thread_wait_choose(argv);
     streams_open();
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file size becomes a write error */
     Evaluate v = {0};
     Status status = world_create(&argc, &argv, &v.e.world);
     if (failed(status)) return status_report("evaluate", status);

@@ -1,4 +1,4 @@
-/* generate: samples text from a trained run. */
+/* generate: samples text from a trained model. */
 #include "core/base/input_file.h"
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
@@ -41,14 +41,22 @@ static const Option options[] = {
      "auto", .doc = "of weights and cache; auto: on a GPU the run's, on the CPU float32"},
 };
 
+static void more(FILE *file) {
+    fputs("MODEL is a run directory, of which the newest good checkpoint is used, a checkpoint, or "
+          "weights of Hugging\n"
+          "Face (a directory, or *.safetensors with config.json beside it) or llm.c.\n",
+          file);
+}
+
 static const CommandLine command = {
     .name = "generate",
-    .purpose = "Samples text from a run's newest checkpoint.",
-    .operands = "RUN",
+    .purpose = "Samples text from a trained model.",
+    .operands = "MODEL",
     .least = 1,
     .most = 1,
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .more = more,
 };
 
 /* The text of --start, from the command line or from a file; the caller frees it. */
@@ -89,13 +97,13 @@ static Status samples(Generator *g, const GenerateOptions *values, TokenBuffer *
     return samples_print(g, &options, prompt, text, bytes);
 }
 
-static Status generate(const char *run, const GenerateOptions *values) {
+static Status generate(const char *model, const GenerateOptions *values) {
     Generator *generator = NULL;
     TokenBuffer context = {0};
     char *text = NULL;
     size_t bytes = 0;
     Status status = start_read(values->start == NULL ? "\n" : values->start, &text, &bytes);
-    if (!failed(status)) status = generator_open(run, &generator);
+    if (!failed(status)) status = generator_open(model, &generator);
     if (!failed(status)) status = samples(generator, values, &context, text, bytes);
     generator_destroy(&generator);
     token_buffer_free(&context);

@@ -2,7 +2,6 @@
 
 #include "core/ops/linear.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,17 +143,10 @@ static Status window_cache(Decoder *d) {
 
 Status decoder_logits(Decoder *d, float **logits) {
     const ModelConfig *c = &d->model->config;
-    double cap = c->logit_softcap;
     TRY(window_cache(d));
     TRY(chunk_run(d, DECODE, 1));
     TRY(device_download(d->device, d->host, d->logits));
-    for (int64_t b = 0; b < d->B; b++) { /* without the vocabulary's padding */
-        const float *from = d->host + b * c->Vp;
-        float *to = d->host + b * c->V;
-        if (cap == 0) memmove(to, from, (size_t)c->V * sizeof *to);
-        for (int64_t v = 0; v < c->V && cap != 0; v++)
-            to[v] = (float)cap * tanhf(from[v] / (float)cap);
-    }
+    for (int64_t b = 0; b < d->B; b++) model_logits_row(c, d->host + b * c->Vp, d->host + b * c->V);
     *logits = d->host;
     return OK;
 }

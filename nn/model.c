@@ -6,7 +6,9 @@
 #include "core/ops/norm.h"
 #include "core/ops/rope.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static Status embedding_create(Parameters *parameters, const char *name, int64_t rows,
                                int64_t init_rows, int64_t C, double std, Parameter **out) {
@@ -102,6 +104,12 @@ Tensor *model_forward(Program *p, const Model *model, Tensor *tokens,
     for (int64_t i = 0; i < c->L; i++) block_forward(p, &model->blocks[i], c, &x, &shared);
     program_label(p, "ln_f");
     return norm_forward(p, &model->ln_f, c, &x);
+}
+
+void model_logits_row(const ModelConfig *c, const float *padded, float *out) {
+    float cap = (float)c->logit_softcap;
+    if (cap == 0) memmove(out, padded, (size_t)c->V * sizeof *out);
+    for (int64_t v = 0; v < c->V && cap != 0; v++) out[v] = cap * tanhf(padded[v] / cap);
 }
 
 /* The parameters that no product reads. */

@@ -21,6 +21,10 @@ void model_destroy(Model **model);
 Tensor *model_forward(Program *p, const Model *model, Tensor *tokens,
                       const ForwardContext *context);
 
+/* The logits (V) of a row of x head^T (Vp): without padding, and softcapped. out == padded is
+ * allowed, and so is out < padded. */
+void model_logits_row(const ModelConfig *config, const float *padded, float *out);
+
 /* Floating-point operations of forward and backward per token: 6 N + 12 NH HS sum(keys), N without
  * the parameters that are looked up, keys = min(T, window) in each layer. Source: Chowdhery et al.,
  * arXiv:2204.02311, appendix B. */

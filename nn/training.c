@@ -1,6 +1,7 @@
 #include "nn/training.h"
 
 #include "core/autodiff.h"
+#include "core/ops/linear.h"
 #include "core/ops/reduce.h"
 #include "core/passes/fuse_quantize.h"
 #include "nn/attention/documents.h"
@@ -28,6 +29,13 @@ Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, Step
     return section_add(store, results, "noise", 1, two, &out->noise);
 }
 
+Status step_logits_create(Store *store, int64_t Vp, StepTensors *tensors) {
+    const int64_t *rows = tensors->losses->shape, shape[] = {rows[0], rows[1], Vp};
+    Section *section;
+    TRY(store_section(store, "logits", BUFFER_LOGITS, tensors->losses->dtype, &section));
+    return section_add(store, section, "logits", 3, shape, &tensors->logits);
+}
+
 typedef struct Recorder {
     const Model *model;
     const Parameters *parameters;
@@ -43,7 +51,8 @@ static void watch_parameters(Program *p, const Parameters *parameters, bool accu
     }
 }
 
-static void losses_record(Program *p, const Recorder *r, double tokens) {
+/* Returns the input of the output layer. */
+static Tensor *losses_record(Program *p, const Recorder *r, double tokens) {
     const TrainingOptions *options = r->options;
     ForwardContext context = {.attention = options->attention,
                               .dropout = r->model->config.dropout,
@@ -60,6 +69,12 @@ static void losses_record(Program *p, const Recorder *r, double tokens) {
         context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);
     Tensor *x = model_forward(p, r->model, r->tensors->tokens, &context);
     loss_record(p, r->tensors->losses, x, r->model->head->weight, r->tensors->targets, &loss);
+    return x;
+}
+
+static void evaluation_record(Program *p, const Recorder *r) {
+    Tensor *x = losses_record(p, r, 1);
+    if (r->tensors->logits != NULL) linear_into(p, r->tensors->logits, x, r->model->head->weight);
 }
 
 /* Element `index` of StepTensors.noise. */
@@ -158,7 +173,7 @@ static Status others_record(Training *training, const Recorder *r, Target target
         weight_gather_record(*gathering, r->parameters, r->options->collectives);
     }
     TRY(program_create(target, false, evaluation));
-    losses_record(*evaluation, r, 1);
+    evaluation_record(*evaluation, r);
     return OK;
 }
 

@@ -22,6 +22,7 @@ typedef struct StepTensors {
     Tensor *tokens, *targets; /* (B, T) i32 */
     Tensor *step;             /* u8: the StepState */
     Tensor *losses;           /* (B, T): of the last micro-batch replayed, or of evaluation */
+    Tensor *logits;           /* (B, T, Vp): of evaluation, before a softcap; NULL: not kept */
     Tensor *loss, *norm;      /* (1): mean loss of the global batch, norm of its gradient */
     Tensor *noise;           /* (2): unit_norm and norm of a NoiseSample, in the gradients' scale */
     Tensor *first_nonfinite; /* (1) i64: the first non-finite gradient; see core/ops/adamw.h */
@@ -79,6 +80,9 @@ typedef struct Training {
 /* Declares the step's tensors in the store. */
 NODISCARD Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype,
                                      StepTensors *out);
+
+/* Declares the logits; evaluation then keeps them. */
+NODISCARD Status step_logits_create(Store *store, int64_t Vp, StepTensors *tensors);
 
 /* Records and plans all programs for a target; uses no device. */
 NODISCARD Status training_create(const Model *model, const Parameters *parameters,

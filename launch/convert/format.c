@@ -99,3 +99,18 @@ Status format_of_source(const char *path, Arena *arena, Format *format, const ch
     if (S_ISDIR(info.st_mode)) TRY(directory_find(path, arena, format, file));
     return S_ISREG(info.st_mode) || *file != path ? beginning_check(*file) : OK;
 }
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+void model_warn(const ModelReading *reading, const char *text) {
+    if (reading->program != NULL) status_warn(reading->program, text);
+}
+
+Status model_read(Format format, const char *file, const ModelReading *reading,
+                  ModelWeights **out) {
+    switch (format) {
+    case FORMAT_HUGGING_FACE: return hugging_face_read(file, reading, out);
+    case FORMAT_LLM_C: return llm_c_read(file, out);
+    default: return run_import(file, reading, out);
+    }
+}

@@ -1,10 +1,11 @@
-/* The formats that ./convert knows, each read into and written from a Model. Not collective.
- * Existing files are never replaced, and files are written completely or not at all. Errors:
- * STATUS_DATA naming file and tensor, STATUS_FAILURE if the disk or memory is full. */
+/* The formats of weights, each read into and written from a ModelWeights. Not collective. Existing
+ * files are never replaced, and files are written completely or not at all. Errors: STATUS_DATA
+ * naming file and tensor, STATUS_FAILURE if the disk is full, STATUS_OUT_OF_MEMORY. */
 #pragma once
 
 #include "core/base/input_file.h"
 #include "launch/base/output.h"
+#include "launch/config/config.h"
 #include "launch/convert/model_weights.h"
 
 typedef enum Format { FORMAT_RUN, FORMAT_HUGGING_FACE, FORMAT_LLM_C } Format;
@@ -17,14 +18,32 @@ Format format_of_target(const char *path);
 NODISCARD Status format_of_source(const char *path, Arena *arena, Format *format,
                                   const char **file);
 
+/* How a model is read. */
+typedef struct ModelReading {
+    const char *program; /* named in warnings; NULL: no warnings */
+    int64_t heads;       /* of a GPT-2 without config.json, or one of: */
+} ModelReading;
+enum {
+    HEADS_GUESSED = 0,  /* channels / 64, with a warning */
+    HEADS_REQUIRED = -1 /* a missing config.json is an error */
+};
+
+/* Prints a warning of reading->program. */
+void model_warn(const ModelReading *reading, const char *text);
+
+/* Reads the file that format_of_source has found. */
+NODISCARD Status model_read(Format format, const char *file, const ModelReading *reading,
+                            ModelWeights **out);
+
 /* A model of Hugging Face (architectures.h) as safetensors or the index of its shards: names with
  * or without the family's prefix. The config.json in the same directory says what it is; without it
- * the file is a GPT-2 of `heads` heads, 0: channels / 64, with a message. A field of config.json
- * that this project does not compute is refused by name. The writer makes shards of at most
+ * the file is a GPT-2 of reading->heads heads. A field of config.json that this project does not
+ * compute is refused by name. The writer makes shards of at most
  * `shard_bytes` with an index if one file would be larger, and writes config.json,
  * generation_config.json and the tokenizer's files unless they are there. An existing config.json
  * must describe this model; otherwise nothing is written: STATUS_DATA. */
-NODISCARD Status hugging_face_read(const char *path, int64_t heads, ModelWeights **out);
+NODISCARD Status hugging_face_read(const char *path, const ModelReading *reading,
+                                   ModelWeights **out);
 NODISCARD Status hugging_face_write(const ModelWeights *model, const char *path, DType dtype,
                                     int64_t shard_bytes);
 
@@ -37,8 +56,12 @@ NODISCARD Status llm_c_write(const ModelWeights *model, const char *path, DType 
 /* The newest checkpoint of a run directory, or a checkpoint file. The writer creates a run at step
  * 0, without moments, which ./train continues: under `config`, whose model must be this one, or
  * under the defaults with this model if that is NULL. */
-NODISCARD Status run_import(const char *path, ModelWeights **out);
+NODISCARD Status run_import(const char *path, const ModelReading *reading, ModelWeights **out);
 NODISCARD Status run_export(const ModelWeights *model, const char *path, const char *config);
+
+/* The defaults with this model. `path`: of the weights, for messages. Errors: STATUS_DATA for a
+ * model that no config expresses. */
+NODISCARD Status run_config_of(const char *path, const ModelConfig *model, Config **out);
 
 /* n elements of a dtype (f64, f32, f16 or bf16) as f32; false for another dtype. */
 bool values_to_f32(const void *from, DType dtype, int64_t n, float *to);

@@ -15,6 +15,7 @@ typedef struct HuggingFaceFile {
     const char *prefix; /* the family's, or "" */
     const char *config_path;
     json_t *config; /* NULL: there is none */
+    const ModelReading *reading;
 } HuggingFaceFile;
 
 static const ModelFamily *family_of(const HuggingFaceFile *s) { return s->architecture->family; }
@@ -62,14 +63,21 @@ static int64_t blocks_count(const HuggingFaceFile *s) {
 }
 
 /* The shapes of the weights do not depend on the number of heads. */
-static void heads_guess(const HuggingFaceFile *s, ModelConfig *model) {
+static Status heads_guess(const HuggingFaceFile *s, ModelConfig *model) {
     char note[512];
-    if (model->NH > 0) return;
+    if (model->NH > 0) return OK;
+    if (s->reading->heads == HEADS_REQUIRED) {
+        return ERROR(STATUS_DATA,
+                     "%s: not there, but it says how many heads the model has; copy it there, or "
+                     "set --heads of ./convert",
+                     s->config_path);
+    }
     model->NH = model->C >= 64 ? model->C / 64 : 1;
     snprintf(note, sizeof note,
              "%.300s is not there: %lld heads are a guess, 64 channels each; --heads sets them",
              s->config_path, (long long)model->NH);
-    status_warn("convert", note);
+    model_warn(s->reading, note);
+    return OK;
 }
 
 static Status sizes_take(const HuggingFaceFile *s, ModelConfig *model) {
@@ -83,12 +91,13 @@ static Status sizes_take(const HuggingFaceFile *s, ModelConfig *model) {
 }
 
 /* From config.json, which must agree with the weights; without it from the weights alone. */
-static Status model_find(const HuggingFaceFile *s, int64_t heads, ModelConfig *out) {
-    *out = (ModelConfig){.NH = heads};
+static Status model_find(const HuggingFaceFile *s, ModelConfig *out) {
+    int64_t heads = s->reading->heads;
+    *out = (ModelConfig){.NH = heads > 0 ? heads : 0};
     TRY(sizes_take(s, out));
     if (s->config != NULL)
         return config_json_model(s->config_path, s->config, s->architecture, out);
-    heads_guess(s, out);
+    TRY(heads_guess(s, out));
     json_t *none = json_object();
     Status status = config_json_model(s->path, none, s->architecture, out);
     json_decref(none);
@@ -232,10 +241,10 @@ static void unknown_warn(const HuggingFaceFile *s) {
     if (!config_json_unknown(s->config, s->architecture, names, sizeof names)) return;
     snprintf(note, sizeof note, "%.200s: passed over, for %s has no such field: %s", s->config_path,
              family_of(s)->title, names);
-    status_warn("convert", note);
+    model_warn(s->reading, note);
 }
 
-static Status model_read(HuggingFaceFile *s, int64_t heads, ModelWeights **out) {
+static Status file_read(HuggingFaceFile *s, ModelWeights **out) {
     ModelConfig model;
     TRY(config_json_read(s->config_path, &s->config, &s->architecture));
     if (s->config != NULL) unknown_warn(s);
@@ -243,19 +252,21 @@ static Status model_read(HuggingFaceFile *s, int64_t heads, ModelWeights **out) 
     s->prefix = "";
     if (entry_of(s, family_of(s)->parameters, 0) == NULL)
         s->prefix = family_of(s)->hugging_face_prefix;
-    TRY(model_find(s, heads, &model));
+    TRY(model_find(s, &model));
     TRY(model_weights_create(s->path, &model, out));
     TRY(tensors_read(s, *out));
-    return tokenizer_files_read(s->path, *out);
+    return tokenizer_files_read(s->path, s->reading, *out);
 }
 
-Status hugging_face_read(const char *path, int64_t heads, ModelWeights **out) {
+Status hugging_face_read(const char *path, const ModelReading *reading, ModelWeights **out) {
     char *beside = file_beside(path, "config.json");
-    HuggingFaceFile source = {
-        .path = path, .config_path = beside, .architecture = architecture_find("gpt2")};
+    HuggingFaceFile source = {.path = path,
+                              .config_path = beside,
+                              .architecture = architecture_find("gpt2"),
+                              .reading = reading};
     *out = NULL;
     Status status = beside == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path)
-                                   : model_read(&source, heads, out);
+                                   : file_read(&source, out);
     if (failed(status)) model_weights_destroy(out);
     weights_close(&source.weights);
     json_decref(source.config);

@@ -22,7 +22,8 @@ typedef struct ModelWeights {
     int count;
     Names names;       /* to ModelTensor */
     ModelTensor *head; /* the output layer's weight, which may also be an embedding */
-    char *tokenizer;   /* its name for tokenizer_open, if the source is a run; NULL: unknown */
+    char *tokenizer;   /* its name for tokenizer_open, if the source names one; NULL: unknown */
+    uint64_t tokenizer_hash; /* 0: unknown */
     Arena arena;
 } ModelWeights;
 

@@ -63,16 +63,19 @@ static Status weights_read(const CheckpointFile *file, Arena *arena, ModelWeight
     TRY(model_weights_create(checkpoint_path(file), &model, out));
     TRY(model_weights_allocate(*out, checkpoint_path(file)));
     for (int i = 0; i < (*out)->count; i++) TRY(weight_read(file, arena, &(*out)->tensors[i]));
+    int64_t hash;
+    if (!failed(checkpoint_read_i64(file, "tokenizer_hash", &hash)))
+        (*out)->tokenizer_hash = (uint64_t)hash;
     return checkpoint_read_text(file, "tokenizer", &(*out)->arena, &(*out)->tokenizer);
 }
 
-Status run_import(const char *path, ModelWeights **out) {
+Status run_import(const char *path, const ModelReading *reading, ModelWeights **out) {
     Arena arena = {0};
     CheckpointFile *file = NULL;
     *out = NULL;
     const char *warnings = "";
     Status status = run_checkpoint_open(path, &arena, &file, &warnings);
-    status_warn("convert", warnings);
+    model_warn(reading, warnings);
     if (!failed(status)) status = weights_read(file, &arena, out);
     if (failed(status)) model_weights_destroy(out);
     checkpoint_close(&file);
@@ -89,8 +92,8 @@ static Status value_error(const char *path) {
     return ERROR(STATUS_DATA, "%s: %.*s", path, (int)strcspn(start, "\n"), start);
 }
 
-/* Sufficient to generate text. The model is written key by key and read again, which checks it. */
-static Status config_default(const char *path, const ModelConfig *model, Config **out) {
+/* The model is written key by key and read again, which checks it. */
+Status run_config_of(const char *path, const ModelConfig *model, Config **out) {
     static const char rest[] = "name: converted\ndata: {train: data/train.h5, batch_size: 1}\n"
                                "model: {n_layer: 1, n_head: 1, n_embd: 1, block_size: 1}\n"
                                "training: {stop: {steps: 1}}\n";
@@ -222,6 +225,7 @@ static Status first_save(const Snapshot *s, const ModelWeights *m, const Config 
         i64_value("updates", 0),
         i64_value("seed", (int64_t)config->seed),
         i64_value("world_size", 1),
+        i64_value("tokenizer_hash", (int64_t)m->tokenizer_hash),
         {.name = "config", .kind = CHECKPOINT_TEXT, .text = text},
         {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_name_of(m)}};
     CheckpointContents contents = {s->tensors, s->n, values, sizeof values / sizeof *values};
@@ -264,7 +268,7 @@ Status run_export(const ModelWeights *model, const char *path, const char *confi
     Config *config = NULL;
     RunDirectory directory = {0};
     TRY(output_check_new(path));
-    Status status = config_file == NULL ? config_default(path, &model->config, &config)
+    Status status = config_file == NULL ? run_config_of(path, &model->config, &config)
                                         : config_load(config_file, 0, NULL, &config);
     if (!failed(status))
         status = config_check(config_file == NULL ? path : config_file, &model->config, config);

@@ -2,7 +2,6 @@
 
 #include "core/base/file.h"
 #include "data/tokenizer.h"
-#include "launch/convert/formats.h"
 #include "launch/convert/tokenizer_write.h"
 #include "launch/run/state.h"
 
@@ -20,13 +19,13 @@ const char *tokenizer_name_of(const ModelWeights *model) {
     return V == 257 ? "byte" : V == 50257 || V == 50304 ? "gpt2" : TOKENIZER_UNKNOWN;
 }
 
-static void note(const char *path, const char *what) {
+static void note(const ModelReading *reading, const char *path, const char *what) {
     char text[512];
     snprintf(text, sizeof text, "%.200s: %s: %.250s", path, what, status_message());
-    status_warn("convert", text);
+    model_warn(reading, text);
 }
 
-static Status name_take(const char *path, ModelWeights *model) {
+static Status id_take(const char *path, const ModelReading *reading, ModelWeights *model) {
     Tokenizer *tokenizer = NULL;
     char whole[PATH_MAX];
     if (realpath(path, whole) == NULL) return OK;
@@ -35,20 +34,22 @@ static Status name_take(const char *path, ModelWeights *model) {
         status = ERROR(STATUS_DATA, "it has %lld tokens, the model %lld",
                        (long long)tokenizer_vocab_size(tokenizer), (long long)model->config.V);
     }
-    if (failed(status))
-        note(path, "not used");
-    else
+    if (failed(status)) {
+        note(reading, path, "not used");
+    } else {
         model->tokenizer = arena_strdup(&model->arena, tokenizer_name(tokenizer));
+        model->tokenizer_hash = tokenizer_hash(tokenizer);
+    }
     tokenizer_destroy(&tokenizer);
     return OK;
 }
 
-Status tokenizer_files_read(const char *path, ModelWeights *model) {
+Status tokenizer_files_read(const char *path, const ModelReading *reading, ModelWeights *model) {
     bool is_there;
     char *file = file_beside(path, "tokenizer.json");
     if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     Status status = file_look(file, NULL, &is_there);
-    if (!failed(status) && is_there) status = name_take(file, model);
+    if (!failed(status) && is_there) status = id_take(file, reading, model);
     free(file);
     return status;
 }
@@ -121,7 +122,7 @@ static Status known_write(const char *name, int64_t T, const char *path, Created
     if (!failed(status)) status = files_make(tokenizer, T, path, created);
     tokenizer_destroy(&tokenizer);
     if (status.code != STATUS_DATA && status.code != STATUS_UNSUPPORTED) return status;
-    note(path, "written without a tokenizer");
+    note(&(ModelReading){.program = "convert"}, path, "written without a tokenizer");
     return OK;
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "launch/convert/created_files.h"
-#include "launch/convert/model_weights.h"
+#include "launch/convert/formats.h"
 
 /* The name of the model's tokenizer for tokenizer_open: that of its run, otherwise the one that
  * commonly has a vocabulary of this size; TOKENIZER_UNKNOWN if there is none. */
@@ -10,7 +10,8 @@ const char *tokenizer_name_of(const ModelWeights *model);
 
 /* Sets the model's tokenizer from the tokenizer.json in the directory of `path`, if that is there
  * and can be read here; a warning says why not. */
-NODISCARD Status tokenizer_files_read(const char *path, ModelWeights *model);
+NODISCARD Status tokenizer_files_read(const char *path, const ModelReading *reading,
+                                      ModelWeights *model);
 
 /* The token that ends a text; -1 if the tokenizer is unknown. */
 int64_t tokenizer_files_end_of_text(const ModelWeights *model);

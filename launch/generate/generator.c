@@ -2,7 +2,7 @@
 
 #include "data/token_text.h"
 #include "launch/config/config_load.h"
-#include "launch/run/run_checkpoint.h"
+#include "launch/convert/model_source.h"
 #include "launch/run/state.h"
 
 #include <stdlib.h>
@@ -13,8 +13,7 @@ enum { MOST_ROWS = 64 };
 struct Generator {
     Config *config; /* e's */
     Experiment e;
-    CheckpointFile *file;
-    Arena arena;
+    ModelSource source; /* until the weights are loaded */
     Tokenizer *tokenizer;
     DType dtype;
     int64_t B, capacity;
@@ -28,44 +27,37 @@ static Status no_memory(void) {
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* Refuses a file that has been replaced since: the same numbers would be other tokens. */
-static Status tokenizer_check(const Generator *g, const char *name) {
-    int64_t hash = 0;
-    if (failed(checkpoint_read_i64(g->file, "tokenizer_hash", &hash)))
-        hash = 0; /* converted weights; written by an older version */
+static Status tokenizer_check(const Generator *g, TokenizerId id) {
     TokenizerId found = {tokenizer_name(g->tokenizer), tokenizer_hash(g->tokenizer)};
-    if (tokenizer_ids_agree((TokenizerId){"", (uint64_t)hash}, found)) return OK;
+    if (tokenizer_ids_agree((TokenizerId){"", id.hash}, found)) return OK;
     return ERROR(STATUS_DATA, "%s: its tokenizer %s has changed since; restore that file",
-                 checkpoint_path(g->file), name);
+                 g->source.path, id.name);
 }
 
 static Status tokenizer_pick(Generator *g) {
-    char *name = NULL;
+    TokenizerId id;
     int64_t V = g->e.config->model.V;
-    TRY(checkpoint_read_text(g->file, "tokenizer", &g->arena, &name));
-    if (strcmp(name, TOKENIZER_UNKNOWN) == 0) {
-        return ERROR(
-            STATUS_DATA,
-            "%s: converted weights of %lld tokens with an unknown tokenizer; train on from "
-            "them with data of ./prepare, whose tokenizer the next checkpoint names",
-            checkpoint_path(g->file), (long long)V);
+    TRY(model_source_tokenizer(&g->source, &id));
+    if (strcmp(id.name, TOKENIZER_UNKNOWN) == 0) {
+        return ERROR(STATUS_DATA,
+                     "%s: weights of %lld tokens with an unknown tokenizer; copy its "
+                     "tokenizer.json beside weights of Hugging Face, or train on from them with "
+                     "data of ./prepare, whose tokenizer the next checkpoint names",
+                     g->source.path, (long long)V);
     }
-    TRY(tokenizer_open(name[0] == '\0' ? TOKENIZER_OF_NAMELESS : name, &g->tokenizer));
-    TRY(tokenizer_check(g, name));
+    TRY(tokenizer_open(id.name[0] == '\0' ? TOKENIZER_OF_NAMELESS : id.name, &g->tokenizer));
+    TRY(tokenizer_check(g, id));
     if (tokenizer_vocab_size(g->tokenizer) <= V) return OK;
     return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld",
-                 checkpoint_path(g->file), (long long)V, name,
+                 g->source.path, (long long)V, id.name,
                  (long long)tokenizer_vocab_size(g->tokenizer));
 }
 
 Status generator_open(const char *path, Generator **out) {
     Generator *g = *out = calloc(1, sizeof **out);
-    char *text = NULL;
-    const char *warnings = "";
     if (g == NULL) return no_memory();
-    TRY(run_checkpoint_open(path, &g->arena, &g->file, &warnings));
-    status_warn("generate", warnings);
-    TRY(checkpoint_read_text(g->file, "config", &g->arena, &text));
-    TRY(config_load_text(text, checkpoint_path(g->file), 0, NULL, &g->config));
+    TRY(model_source_open(path, "generate", &g->source));
+    TRY(model_source_config(&g->source, 0, NULL, &g->config));
     experiment_configure(&g->e, g->config);
     return tokenizer_pick(g);
 }
@@ -133,20 +125,19 @@ Status generator_prepare(Generator *g, const GeneratorOptions *options) {
     TRY(decoder_record(g->decoder, g->e.device->target));
     TRY(store_allocate(g->e.store, g->e.device));
     TRY(decoder_bind(g->decoder, g->e.device));
-    TRY(state_load_weights(&g->e, g->file, &g->arena));
-    checkpoint_close(&g->file);
+    TRY(model_source_load(&g->source, &g->e));
+    model_source_close(&g->source);
     return OK;
 }
 
 void generator_destroy(Generator **generator) {
     if (generator == NULL || *generator == NULL) return;
     Generator *g = *generator;
-    checkpoint_close(&g->file);
+    model_source_close(&g->source);
     decoder_destroy(&g->decoder);
     tokenizer_destroy(&g->tokenizer);
     experiment_destroy(&g->e);
     config_destroy(&g->config);
-    arena_free(&g->arena);
     free(g);
     *generator = NULL;
 }

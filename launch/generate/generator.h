@@ -1,5 +1,4 @@
-/* Generator: a model loaded from a run, its tokenizer and a decoder. One rank; nothing is
- * collective.
+/* Generator: a trained model, its tokenizer and a decoder. One rank; nothing is collective.
  *
  *   TRY(generator_open(path, &g));
  *   TRY(generator_prepare(g, &options));
@@ -30,9 +29,8 @@ typedef struct GeneratorMemory {
     size_t weights, cache, activations;
 } GeneratorMemory;
 
-/* Reads the config and the tokenizer of the newest good checkpoint of a run directory, or of the
- * checkpoint file `path`. Errors: STATUS_DATA naming the missing part. Destroy `out` after a
- * failure, too. */
+/* Reads the config and the tokenizer of a model that model_source_open takes. `path` outlives the
+ * generator. Errors: STATUS_DATA naming the missing part. Destroy `out` after a failure, too. */
 NODISCARD Status generator_open(const char *path, Generator **out);
 
 /* Opens the device, records and plans the programs, allocates their memory and loads the weights.

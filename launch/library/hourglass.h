@@ -38,8 +38,9 @@ const char *hourglass_message(void);
 /* The weights and the tokenizer of a checkpoint, and one text, whose keys and values are kept. */
 typedef struct HourglassModel HourglassModel;
 
-/* Loads the newest good checkpoint of a run directory, or a checkpoint file, onto the device of the
- * run's config. Errors: HOURGLASS_DATA, HOURGLASS_OUT_OF_MEMORY. */
+/* Loads the newest good checkpoint of a run directory, a checkpoint file, or weights of Hugging
+ * Face or llm.c, onto the device of the run's config. Errors: HOURGLASS_DATA,
+ * HOURGLASS_OUT_OF_MEMORY. */
 HourglassCode hourglass_model_open(const char *path, HourglassModel **out);
 void hourglass_model_close(HourglassModel **model);
 

@@ -15,6 +15,8 @@ struct Evaluator {
     void *losses;              /* (B, T) of the step's dtype */
     double *sums;              /* (count + 1): of each window; then the set's bytes of text */
     int32_t *text_lengths;     /* (V); NULL: unknown tokenizer */
+    EvaluationBatchFn observe; /* NULL: nobody does */
+    void *observer;
     Arena arena;
     const char *note;
 };
@@ -59,6 +61,11 @@ void evaluator_destroy(Evaluator **evaluator) {
     *evaluator = NULL;
 }
 
+void evaluator_observe(Evaluator *evaluator, EvaluationBatchFn fn, void *context) {
+    evaluator->observe = fn;
+    evaluator->observer = context;
+}
+
 const char *evaluator_note(const Evaluator *evaluator) { return evaluator->note; }
 
 static double loss_at(const Evaluator *v, int64_t i) {
@@ -89,7 +96,8 @@ static Status batch_run(Evaluator *v, int64_t first) {
     TRY(device_replay(e->device, e->training->programs[EVALUATION].program));
     TRY(device_download(e->device, v->losses, e->step.losses));
     for (int64_t b = 0; b < rows; b++) window_take(v, first + b, b);
-    return OK;
+    if (v->observe == NULL) return OK;
+    return v->observe(v->observer, first, rows, v->tokens, v->targets);
 }
 
 /* Distributes batches over the ranks in turn. For windows of other ranks this rank adds zero,

@@ -22,6 +22,14 @@ typedef struct Evaluator Evaluator;
 NODISCARD Status evaluator_create(Experiment *e, Evaluator **out);
 void evaluator_destroy(Evaluator **evaluator);
 
+/* Sees windows first .. first + rows - 1 of e->val after each batch: its inputs and targets (B, T)
+ * on the host; e->step has its results. */
+typedef Status (*EvaluationBatchFn)(void *context, int64_t first, int64_t rows,
+                                    const int32_t *inputs, const int32_t *targets);
+
+/* Shows each batch of this rank to `fn`; its failure ends the evaluation. Not collective. */
+void evaluator_observe(Evaluator *evaluator, EvaluationBatchFn fn, void *context);
+
 /* The reason why bits per byte are unknown; NULL: they are known. */
 const char *evaluator_note(const Evaluator *evaluator);
 

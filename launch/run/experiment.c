@@ -234,6 +234,7 @@ PlanInput experiment_plan_input(const Experiment *e) {
         .sharding = sharding_of(e),
         .collectives = &e->collectives,
         .evaluates = e->evaluates,
+        .keeps_logits = e->keeps_logits,
         .end_of_text = e->resolved.end_of_text,
         .B = e->resolved.batch_size,
         .attention = experiment_attention(&e->resolved),

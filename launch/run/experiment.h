@@ -25,6 +25,7 @@ typedef struct PlanFor {
 typedef struct Experiment {
     PlanFor plan;
     bool evaluates;       /* no gradients, no optimizer, no training data, no reductions */
+    bool keeps_logits;    /* of evaluation, as step.logits */
     const Config *config; /* borrowed */
     Resolved resolved;    /* the values of its `auto`s */
     World *world;

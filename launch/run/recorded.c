@@ -106,6 +106,7 @@ Status recorded_create(const PlanInput *input, Recorded *out) {
     TRY(float8_settle(input, step_tokens, out));
     options.f8 = out->f8;
     TRY(step_tensors_create(out->store, input->B, input->model.T, dtype, &out->step));
+    if (input->keeps_logits) TRY(step_logits_create(out->store, out->model->config.Vp, &out->step));
     TRY(decoder_settle(input, dtype, out));
     return training_create(out->model, out->parameters, &out->step, input->target, &options,
                            &out->training);

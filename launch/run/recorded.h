@@ -15,6 +15,7 @@ typedef struct PlanInput {
     Sharding sharding;              /* the rank to plan for, of how many ranks */
     const Collectives *collectives; /* outlives the recording */
     bool evaluates;                 /* no gradients, no optimizer */
+    bool keeps_logits;              /* of evaluation, as StepTensors.logits */
     int64_t end_of_text;            /* used with attention.document_mask only */
     int64_t B;                      /* sequences of a micro-batch */
     KernelChoice attention;

@@ -131,7 +131,8 @@ static void run_safetensors(const uint8_t *data, size_t size) {
         }
     }
     weights_close(&weights);
-    if (passes(hugging_face_read(path, 2, &model)) && model->count == 0) abort();
+    if (passes(hugging_face_read(path, &(ModelReading){NULL, 2}, &model)) && model->count == 0)
+        abort();
     model_weights_destroy(&model);
 }
 

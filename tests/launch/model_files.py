@@ -1,8 +1,9 @@
-"""Model files for the tests of ./convert: a small run, the same model as safetensors, and variants
-of it."""
+"""Model files for the tests of ./convert and ./evaluate: a small run, the same model as
+safetensors, variants of it, and the models of tests/golden/make_families.py."""
 
 import json
 import os
+import shutil
 import struct
 
 import e2e
@@ -110,3 +111,38 @@ def refused(source, *parts, code=65):
     for part in parts:
         check(part in done.err, "%r not in %r" % (part, done.err))
     check(not os.path.exists(path("refused")), "written in spite of " + done.err)
+
+
+# ---- models of Hugging Face ----------------------------------------------------------------------
+
+GOLDEN = "tests/golden/families"
+CASES = sorted(os.listdir(GOLDEN))
+
+
+def records(data):
+    """{name: values} of tests/golden/golden.h."""
+    found, at = {}, 0
+    while at < len(data):
+        end = data.index(b"\n", at)
+        name, *shape = data[at:end].decode().split()
+        count = 1
+        for n in shape:
+            count *= int(n)
+        found[name] = struct.unpack_from("<%df" % count, data, end + 1)
+        at = end + 1 + 4 * count
+    return found
+
+
+def imported(case):
+    """The run that ./convert makes."""
+    target = path("families_" + case)
+    if not os.path.exists(target):
+        convert(os.path.join(GOLDEN, case), target)
+    return target
+
+
+def copy_of(case, name):
+    folder = path(name)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(os.path.join(GOLDEN, case), folder)
+    return folder

@@ -321,7 +321,7 @@ def the_tokenizer_is_named_where_it_is_known():
     equal(
         run("generate", path("wide_run"), "--max-new-tokens=5", "--top-k=1").code, 0,
         "the run's own")
-    for vocabulary, wanted in ((300, "converted weights of 300 tokens with an unknown"),
+    for vocabulary, wanted in ((300, "weights of 300 tokens with an unknown"),
                                (50304, path("none"))):
         tensors = dict(
             raw_tensors(),

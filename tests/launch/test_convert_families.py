@@ -12,8 +12,9 @@ import sys
 
 import e2e
 from e2e import Skip, check, equal, run
-from model_files import (content, convert, path, read_safetensors, refused, trained,
-                         write_config, write_safetensors)
+from model_files import (CASES, GOLDEN, content, convert, copy_of, imported, path,
+                         read_safetensors, records, refused, trained, write_config,
+                         write_safetensors)
 
 sys.path.append(os.path.join("build", "python"))
 try:
@@ -22,30 +23,7 @@ try:
 except ImportError:
     safetensors = tokenizers = None
 
-GOLDEN = "tests/golden/families"
-CASES = sorted(os.listdir(GOLDEN))
 TOLERANCE = 1e-4
-
-
-def records(data):
-    """{name: values} of tests/golden/golden.h."""
-    found, at = {}, 0
-    while at < len(data):
-        end = data.index(b"\n", at)
-        name, *shape = data[at:end].decode().split()
-        count = 1
-        for n in shape:
-            count *= int(n)
-        found[name] = struct.unpack_from("<%df" % count, data, end + 1)
-        at = end + 1 + 4 * count
-    return found
-
-
-def imported(case):
-    target = path("families_" + case)
-    if not os.path.exists(target):
-        convert(os.path.join(GOLDEN, case), target)
-    return target
 
 
 def exported(case):
@@ -66,13 +44,6 @@ def stored(folder):
 
 def config_of(folder):
     return json.loads(content(os.path.join(folder, "config.json")))
-
-
-def copy_of(case, name):
-    folder = path(name)
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(os.path.join(GOLDEN, case), folder)
-    return folder
 
 
 # ---- tests ---------------------------------------------------------------------------------------

@@ -240,14 +240,14 @@ def what_is_wrong_is_one_line():
     for code, pattern, *arguments in (
         (
             64,
-            r"RUN \[DATA\] is missing",
+            r"MODEL \[DATA\] is missing",
         ), (64, r"unknown option '--token=3'; did you mean '--tokens'", source, "--token=3"),
         (64, r"--tokens requires a count such as 1M, or all, not 'few'", source,
          "--tokens=few"), (64, r"--tokens requires a count such as 1M, or all, not '0'", source,
                            "--tokens=0"), (64, r"unexpected argument", source, val, val),
         (64, r"names no data\.val; name a token file: \./evaluate \S+ DATA",
          unnamed), (65, r"nowhere: no such run",
-                    WORK + "/nowhere"), (65, r"empty: no run, so there is no checkpoint in it",
+                    WORK + "/nowhere"), (65, r"empty: neither a run nor a model: no checkpoints, ",
                                          empty), (65, r"corpus\.txt", WORK + "/corpus.txt"),
         (65, r"corpus\.txt: is text, not a token file", source,
          WORK + "/corpus.txt"), (65, r"nothing\.h5: no such file", source, WORK + "/nothing.h5"),

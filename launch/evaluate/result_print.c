@@ -1,0 +1,80 @@
+#include "launch/evaluate/result_print.h"
+
+#include "core/base/escape.h"
+#include "launch/base/streams.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct NamedNumber {
+    const char *key;
+    double value;
+} NamedNumber;
+
+/* One object: the model, the data, the number of `what` in it, and the numbers. */
+static Status json_print(const EvaluationCase *about, const char *what, int64_t count,
+                         const NamedNumber *numbers, size_t n) {
+    json_t *object = json_object();
+    json_object_set_new(object, "checkpoint", json_string(about->model));
+    json_object_set_new(object, "step", json_integer(about->step));
+    json_object_set_new(object, "data", json_string(about->data));
+    json_object_set_new(object, what, json_integer(count));
+    for (size_t i = 0; i < n; i++) {
+        bool is_number = isfinite(numbers[i].value);
+        json_object_set_new(object, numbers[i].key,
+                            is_number ? json_real(numbers[i].value) : json_null());
+    }
+    char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
+    json_decref(object);
+    if (line == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the result");
+    puts(line);
+    free(line);
+    return OK;
+}
+
+static void evaluation_say(const EvaluationCase *about, const Evaluation *result) {
+    char details[96];
+    evaluation_details(result, details, sizeof details);
+    escape_say(stdout, "loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s",
+               result->loss, details, exp(result->loss), (long long)result->tokens, about->data,
+               about->model, about->dtype, about->device, about->seconds);
+}
+
+Status evaluation_print(const EvaluationCase *about, const Evaluation *result) {
+    const NamedNumber numbers[] = {{"loss", result->loss},
+                                   {"stderr", result->std_error},
+                                   {"perplexity", exp(result->loss)},
+                                   {"bpb", result->bpb},
+                                   {"seconds", about->seconds}};
+    if (about->as_json)
+        TRY(json_print(about, "tokens", result->tokens, numbers, sizeof numbers / sizeof *numbers));
+    else
+        evaluation_say(about, result);
+    return streams_flush(OK);
+}
+
+static void scores_say(const EvaluationCase *about, const ChoiceScores *scores) {
+    escape_say(stdout,
+               "accuracy %.4f +- %.4f | per token %.4f +- %.4f | loss %.4f | %lld questions of %s "
+               "| %s, %s on %s, %.2f s",
+               scores->accuracy, scores->std_error, scores->normalized, scores->normalized_error,
+               scores->loss, (long long)scores->questions, about->data, about->model, about->dtype,
+               about->device, about->seconds);
+}
+
+Status choice_scores_print(const EvaluationCase *about, const ChoiceScores *scores) {
+    const NamedNumber numbers[] = {{"accuracy", scores->accuracy},
+                                   {"accuracy_stderr", scores->std_error},
+                                   {"accuracy_norm", scores->normalized},
+                                   {"accuracy_norm_stderr", scores->normalized_error},
+                                   {"loss", scores->loss},
+                                   {"seconds", about->seconds}};
+    if (about->as_json)
+        TRY(json_print(about, "questions", scores->questions, numbers,
+                       sizeof numbers / sizeof *numbers));
+    else
+        scores_say(about, scores);
+    return streams_flush(OK);
+}
