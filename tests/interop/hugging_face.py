@@ -52,6 +52,23 @@ def values_of(model, tokens):
     return values
 
 
+def windows_loss(model, tokens, T, stride):
+    """The mean loss over windows of T that overlap: each scores the targets that the one before
+    has not. Source: transformers' page "Perplexity of fixed-length models"."""
+    wide, nats, scored = model.double(), 0.0, 0
+    for start in range(0, len(tokens) - 1, stride):
+        inputs, targets = tokens[:-1][start:start + T], tokens[1:][start:start + T]
+        with torch.no_grad():
+            logits = wide(torch.tensor([inputs]), use_cache=False).logits[0]
+        losses = torch.nn.functional.cross_entropy(logits, torch.tensor(targets), reduction="none")
+        nats += losses[scored - start:].sum().item()
+        scored = start + len(targets)
+        if scored == len(tokens) - 1:
+            break
+    model.float()
+    return nats / scored
+
+
 # ---- names ---------------------------------------------------------------------------------------
 
 BLOCK = {
