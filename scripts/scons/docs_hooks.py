@@ -62,3 +62,10 @@ def on_page_markdown(markdown, page, **_):
 
 def on_page_content(html, **_):
     return re.sub(r"<code>[^<]*</code>", lambda match: match[0].replace(r"\|", "|"), html)
+
+
+def on_post_page(output, **_):
+    """The theme's script sets `disabled` of two style sheets of its highlighter, which is off
+    because it comes from elsewhere. Empty ones keep the script from failing."""
+    empty = '<style id="hljs-%s"></style>'
+    return output.replace("</head>", empty % "light" + empty % "dark" + "</head>", 1)
