@@ -32,7 +32,7 @@ typedef struct EvaluateOptions {
 static const Option options[] = {
     {"tokens", OPTION_TEXT, offsetof(EvaluateOptions, tokens), "N|all", NULL,
      .doc = "number of tokens, spread over the file (default: the run's evaluation.tokens)"},
-    {"stride", OPTION_INT, offsetof(EvaluateOptions, stride), "N", NULL, .low = 0, .high = 1e9,
+    {"stride", OPTION_INT, offsetof(EvaluateOptions, stride), "N", NULL, .low = 1, .high = 1e9,
      .doc = "windows overlap: each scores N new targets, of all (0: windows do not overlap)"},
     {"logits", OPTION_TEXT, offsetof(EvaluateOptions, logits), "FILE", NULL,
      .doc = "also write the logits of these tokens to an HDF5 file; requires --tokens"},
@@ -215,9 +215,9 @@ static Status logits_settle(Evaluate *v) {
     TRY(logits_file_bytes(&header, &bytes));
     if (v->values.tokens == NULL) {
         return ERROR(STATUS_USAGE,
-                     "--logits takes %.3g GB for these %lld tokens; set --tokens to their number, "
-                     "or to a smaller one",
-                     1e-9 * (double)bytes, (long long)v->e.val.targets);
+                     "--logits of all %lld tokens take %.1f MB; confirm that with --tokens=all, or "
+                     "take fewer",
+                     (long long)v->e.val.targets, 1e-6 * (double)bytes);
     }
     v->e.keeps_logits = true;
     return OK;

@@ -126,7 +126,7 @@ def logits_mark_what_is_scored():
 def logits_are_whole_or_absent():
     case = golden("llama_tied")
     data, out = token_file("limits", tokens_of("llama_tied")), path("limits.h5")
-    refused(USAGE, "set --tokens to their number", case, data, "--logits=" + out)
+    refused(USAGE, "confirm that with --tokens=all", case, data, "--logits=" + out)
     refused(USAGE, "start ./evaluate alone", case, data, "--logits=" + out, "--tokens=all", ranks=2)
     refused(DATA, "not a file of logits, so it is not replaced", case, data, "--tokens=all",
             "--logits=" + data)
