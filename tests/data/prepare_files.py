@@ -1,5 +1,5 @@
-"""Shared by the tests of ./prepare: files and tokens, and a main that runs each test in a new
-folder."""
+"""Shared by the tests of ./prepare: its outcome, files and tokens, and a main that runs each test
+in a new folder."""
 
 import os
 import shutil
@@ -10,17 +10,58 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 "launch"))
-from e2e import PROGRAMS, Skip, check, content  # noqa: E402
+from e2e import PROGRAMS, Skip, check, content, write  # noqa: E402
 
 PREPARE = os.path.abspath(os.path.join(PROGRAMS, "prepare"))
 END_OF_TEXT = 256
+ALL = "--val-fraction=0"
 
 
-def write(path, data):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-    return path
+def run(*arguments, program=PREPARE, **options):
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace",
+                          timeout=150, **options)
+
+
+def fails(code, part, *arguments, **options):
+    """One line that starts as every error does, and holds `part`."""
+    done = run(*arguments, **options)
+    lines = done.stderr.splitlines()
+    check(done.returncode == code,
+          "%s: exit code %d, not %d: %s" % (arguments, done.returncode, code, lines))
+    check(
+        len(lines) == 1 and lines[0].startswith("prepare: error: "),
+        "%s: not one line: %r" % (arguments, lines))
+    check(part in lines[0], "%r is not in %r" % (part, lines[0]))
+    check(done.stdout == "", "it wrote %r" % done.stdout)
+
+
+def works(*arguments, notes="", **options):
+    """Returns the standard output; `notes` is a part of the standard error, which is otherwise
+    empty."""
+    done = run(*arguments, **options)
+    check(done.returncode == 0, "%s: %s" % (arguments, done.stderr))
+    check(notes in done.stderr and bool(notes) == bool(done.stderr),
+          "it said %r, not %r" % (done.stderr, notes))
+    return done.stdout
+
+
+def documents(*paths):
+    """The documents of files that follow each other."""
+    parts, all_tokens = [bytearray()], [token for path in paths for token in tokens(path)]
+    for token in all_tokens:
+        if token == END_OF_TEXT:
+            parts.append(bytearray())
+        else:
+            parts[-1].append(token)
+    return [bytes(part).decode(errors="replace") for part in parts]
+
+
+def zstd(path):
+    if shutil.which("zstd") is None:
+        raise Skip("the program zstd is not installed")
+    subprocess.run(["zstd", "-q", "--rm", path], check=True)
+    return path + ".zst"
 
 
 def tokens(path):

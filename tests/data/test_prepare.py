@@ -20,37 +20,13 @@ import subprocess
 import sys
 import time
 
-from prepare_files import END_OF_TEXT, PREPARE, Skip, check, content, main, tokens, write
+from prepare_files import (END_OF_TEXT, PREPARE, Skip, check, content, fails, main, run, tokens,
+                           works, write)
 
 MEGABYTES = int(os.environ.get("PREPARE_MB", "50"))
 SANITIZED = os.environ.get("BUILD", "build") != "build"
 VERSE = ("In the beginning God created the heaven and the earth. "
          "\u00c9t\u00e9, 123 \u65e5\u672c's.\n")
-
-
-def run(*arguments, program=PREPARE, **options):
-    options.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=150,
-                          **options)
-
-
-def fails(code, part, *arguments, **options):
-    done = run(*arguments, **options)
-    lines = done.stderr.splitlines()
-    check(done.returncode == code,
-          "%s: exit code %d, not %d: %s" % (arguments, done.returncode, code, done.stderr))
-    check(
-        len(lines) == 1 and lines[0].startswith("prepare: error: "),
-        "not one line: %r" % done.stderr)
-    check(part in lines[0], "%r is not in %r" % (part, lines[0]))
-    check(done.stdout == "", "it wrote %r" % done.stdout)
-
-
-def works(*arguments, **options):
-    done = run(*arguments, **options)
-    check(done.returncode == 0, "%s: %s" % (arguments, done.stderr))
-    check(done.stderr == "", "it complained: %r" % done.stderr)
-    return done.stdout
 
 
 def wrong_usage(work):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """./prepare on data as people have it: directories, lists, gzip, zstd, JSON lines, Parquet, Arrow,
-separators; the split and the shuffle of documents; shards; what each bad input is told. (fast lane)
+separators; the split and the shuffle of documents; shards. (fast lane)
 
 environment: PROGRAMS  the directory of ./prepare (the repository root)
              BUILD     the build folder; build/python may hold pyarrow
@@ -19,46 +19,10 @@ import sys
 import tempfile
 import time
 
-from prepare_files import END_OF_TEXT, PREPARE, Skip, check, content, main, tokens, write
+from prepare_files import (ALL, PREPARE, Skip, check, content, documents, fails, main, run, tokens,
+                           works, write, zstd)
 
-ALL = "--val-fraction=0"
 sys.path.insert(0, os.path.abspath("build/python"))
-
-
-def run(*arguments, **options):
-    options.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.run([PREPARE, *arguments], capture_output=True, timeout=150, **options)
-
-
-def documents(*paths):
-    """The documents of files that follow each other."""
-    parts, all_tokens = [bytearray()], [token for path in paths for token in tokens(path)]
-    for token in all_tokens:
-        if token == END_OF_TEXT:
-            parts.append(bytearray())
-        else:
-            parts[-1].append(token)
-    return [bytes(part).decode(errors="replace") for part in parts]
-
-
-def fails(code, part, *arguments, **options):
-    """One line that starts as every error does, and holds `part`."""
-    done = run(*arguments, **options)
-    lines = done.stderr.decode(errors="replace").splitlines()
-    check(done.returncode == code,
-          "%s: exit code %d, not %d: %s" % (arguments, done.returncode, code, lines))
-    check(
-        len(lines) == 1 and lines[0].startswith("prepare: error: "),
-        "%s: not one line: %r" % (arguments, lines))
-    check(part in lines[0], "%r is not in %r" % (part, lines[0]))
-
-
-def works(*arguments, notes="", **options):
-    done = run(*arguments, **options)
-    said = done.stderr.decode(errors="replace")
-    check(done.returncode == 0, "%s: %s" % (arguments, said))
-    check(notes in said and bool(notes) == bool(said), "it said %r, not %r" % (said, notes))
-    return done.stdout.decode()
 
 
 def made(work, *arguments, **options):
@@ -66,20 +30,6 @@ def made(work, *arguments, **options):
     out = tempfile.mkdtemp(dir=work)
     works(*arguments, "--out=" + out, ALL, **options)
     return documents(out + "/train.h5")
-
-
-def zstd(path):
-    if shutil.which("zstd") is None:
-        raise Skip("the program zstd is not installed")
-    subprocess.run(["zstd", "-q", "--rm", path], check=True)
-    return path + ".zst"
-
-
-def reads_zstd(work):
-    """Whether this build does: it says so otherwise."""
-    done = run(zstd(write(work + "/probe", "probe\n" * 20)), "--out=" + work + "/probed", ALL)
-    if b"which this build cannot read" in done.stderr:
-        raise Skip("this build lacks libzstd")
 
 
 def arrow():
@@ -94,7 +44,7 @@ def arrow():
 
 def reads_tables(path, work):
     done = run(path, "--out=" + work + "/probed", "--field=text", ALL)
-    if b"which this build cannot read" in done.stderr:
+    if "which this build cannot read" in done.stderr:
         raise Skip("this build lacks Apache Arrow")
 
 
@@ -264,106 +214,6 @@ def shards_follow_each_other(work):
     check(not os.path.exists(work + "/many"), "leftovers")
 
 
-BINARY = [
-    ("a.xz", b"\xfd7zXZ\0" + bytes(99), "compressed with xz; decompress it first, with xz -d"),
-    ("a.zip", b"PK\3\4" + bytes(99), "it is a zip archive or a PyTorch checkpoint; unpack it"),
-    ("a.pdf", b"%PDF-1.7\n", "it is a PDF file; take the text out of it first, with pdftotext"),
-    ("a.png", b"\x89PNG\r\n\x1a\n", "it is a PNG image; leave it out"),
-    ("a.npy", b"\x93NUMPY\1\0", "it is a NumPy array"),
-    ("a16.txt", "text".encode("utf-16"), "text in UTF-16; convert it first, with iconv -f UTF-16"),
-    ("a.bin", struct.pack("<64H", *range(64)), "not text: byte 0 is zero"),
-    ("nul", b"some text\0and more", "not text: byte 9 is zero; leave it out"),
-    ("koi8", "\u0442\u0435\u043a\u0441\u0442 ".encode("koi8-r") * 9, "are not UTF-8; convert it"),
-    ("llmc.bin", struct.pack("<256i", 20240520, 1, 0, *(0, ) * 253), "ready for data.train"),
-    ("a.jsonl", '{"id": 7, "text": "words"}\n' * 3, "(fields of the first line: text)"),
-    ("long.json", '{"text": "%s"}' % ("x" * 9000), "JSON lines, not plain text; name the field"),
-]
-
-
-def what_is_no_text_is_refused(work):
-    out = "--out=" + work + "/out"
-    for name, data, message in BINARY:
-        fails(65, name + ": ", write(work + "/d/" + name, data), out)
-        fails(65, message, work + "/d/" + name, out)
-    write(work + "/d/z.txt", "text\n")
-    fails(65, "a.bin: not text", work + "/d", out)
-    works(work + "/d/nul", out, "--input=text", ALL)
-    check(documents(work + "/out/train.h5") == ["some text\0and more"], "not as it is")
-    fails(65, "a.gz: truncated: its gzip data ends within a stream, after 4185",
-          write(work + "/a.gz", gzip.compress(b"text " * 40000, 0)[:4200]), out)
-    packed = bytearray(gzip.compress(b"text %d\n" % 7 * 9000))
-    packed[60] ^= 255
-    fails(65, "after 4096 bytes of text: damaged gzip data", write(work + "/b.gz", packed), out)
-    fails(65, "c.gz: other bytes follow its gzip data, after 5 bytes",
-          write(work + "/c.gz", gzip.compress(b"text\n") + b"more"), out)
-
-
-def zstd_damage_is_refused(work):
-    reads_zstd(work)
-    whole = content(zstd(write(work + "/a", random.Random(1).randbytes(90000).hex())))
-    out = "--out=" + work + "/out"
-    fails(65, "t.zst: truncated: its zstd data ends within a stream, after ",
-          write(work + "/t.zst", whole[:len(whole) // 2]), out)
-    damaged = bytearray(whole)
-    damaged[len(whole) // 2] ^= 255
-    fails(65, "d.zst: after ", write(work + "/d.zst", damaged), out)
-
-
-def bad_records_name_their_line(work):
-    out, good = "--out=" + work + "/out", '{"text": "words"}\n'
-    for lines, message in (
-        (good + '{"txt": "words"}', "a:2: no field 'text'; --field can be one of: txt"),
-        (good * 2 + '{"text": 7}', "a:3: the field 'text' is a number, not a string"),
-        (good + '{"text": ["a"]}', "a:2: the field 'text' is a list, not a string"),
-        (good + '{"text": "wo', "a:2: not a JSON object (premature end of input"),
-        (good + good.strip() + good, "a:2: not a JSON object (end of file expected"),
-        ("words\n", "a:1: not a JSON object ('['"),
-        ('[{"text": "words"}]', "a:1: a JSON array, not JSON lines; convert it with jq -c '.[]'"),
-        ('{\n"text": "words"\n}\n', "a:1: not a whole JSON object"),
-        (good.encode() + b'{"text": "\xff"}', "a:2: not a JSON object (unable to decode byte 0xff"),
-        ("\n\n", "a: no document has any text"),
-        ('{"text": ""}\n{"text": null}', "a: no document has any text"),
-    ):
-        fails(65, message, write(work + "/a", lines), out, "--field=text")
-    check(not os.path.exists(work + "/out"), "leftovers")
-    fails(64, "--separator is for plain text", work + "/a", out, "--field=text", "--separator=x")
-    fails(64, "--split=end cuts plain text", work + "/a", out, "--field=text", "--split=end")
-
-
-def bad_directories(work):
-    out = "--out=" + work + "/out"
-    write(work + "/d/a.txt", "text")
-    fails(65, "d: no file in this directory matches '*.md'; set --include", work + "/d", out,
-          "--include=*.md")
-    os.symlink(".", work + "/d/loop")
-    fails(65, "d/loop: a symbolic link to a directory above it; remove it", work + "/d", out)
-    os.remove(work + "/d/loop")
-    os.symlink("self", work + "/d/self")
-    fails(65, "d/self: a symbolic link that leads back to itself; remove it", work + "/d", out)
-    os.remove(work + "/d/self")
-    os.symlink("gone", work + "/d/b.txt")
-    fails(65, "d/b.txt: no such file", work + "/d", out)
-    os.remove(work + "/d/b.txt")
-    write(work + "/d/a.txt", "")
-    fails(65, "all files are empty", work + "/d", out)
-    fails(65, "none: no such file", "--files-from=" + work + "/none", out)
-    fails(65, "list: names no file", "--files-from=" + write(work + "/list", "\n\n"), out)
-
-
-def unusual_text_is_noted(work):
-    for data, note in (
-        (b"caf\xe9 au lait\n", "a.txt: byte 3: is not UTF-8 and stays as it is; to convert"),
-        (b"text \xe6\x97", "a.txt: byte 5: is not UTF-8"),
-        (b"\xef\xbb\xbftext", "a.txt: byte 0: a byte order mark, which becomes tokens"),
-        (b"one\r\ntwo\r\n", "a.txt: byte 3: a line that ends with CR LF"),
-    ):
-        works(write(work + "/a.txt", data), "--out=" + work + "/out", ALL, notes=note)
-        check(bytes(tokens(work + "/out/train.h5")) == data, "the text changed")
-    split = b"x" * ((1 << 20) - 1) + "\u65e5\r\n".encode()
-    works(write(work + "/a.txt", split), "--out=" + work + "/out", ALL,
-          notes="byte %d: a line that ends" % ((1 << 20) + 2))
-
-
 def ten_thousand_files(work):
     for i in range(10000):
         write("%s/d/%02d/%04d.txt" % (work, i % 100, i), "file %d\n" % i)
@@ -373,6 +223,8 @@ def ten_thousand_files(work):
 
 
 STORIES = "story one\n<|endoftext|>\nstory two\n<|endoftext|>\n"
+
+
 RECORDS = "".join('{"id": %d, "body": "words %d", "text": "words %d"}\n' % (i, i, i)
                   for i in range(2000))
 
@@ -430,9 +282,7 @@ def an_interrupt_cleans_up(work):
 
 
 if __name__ == "__main__":
-    main(directories_and_lists, compressed_text_is_the_same, separators_cut_documents,
-         json_lines, tables, a_lost_library_is_named_where_it_is_needed,
-         the_split_takes_documents_by_the_seed, the_shuffle_is_of_the_whole_set,
-         shards_follow_each_other, what_is_no_text_is_refused, zstd_damage_is_refused,
-         bad_records_name_their_line, bad_directories, unusual_text_is_noted, ten_thousand_files,
+    main(directories_and_lists, compressed_text_is_the_same, separators_cut_documents, json_lines,
+         tables, a_lost_library_is_named_where_it_is_needed, the_split_takes_documents_by_the_seed,
+         the_shuffle_is_of_the_whole_set, shards_follow_each_other, ten_thousand_files,
          the_page_of_datasets_works, an_interrupt_cleans_up)

@@ -142,66 +142,68 @@ static void the_hash_has_every_rule(void) {
     CHECK(changed_hash("post_processor", "null") == hashes[0]);
 }
 
+/* A change of a file, and what its refusal says. */
+static const struct {
+    const char *field, *value, *message;
+} refusals[] = {
+    {"model/type", "\"Unigram\"", "model.type: only byte-level BPE"},
+    {"model/type", "\"WordPiece\"", "model.type: only byte-level BPE"},
+    {"model/dropout", "0.1", "model.dropout: is not supported"},
+    {"model/byte_fallback", "true", "model.byte_fallback: is not supported"},
+    {"model/end_of_word_suffix", "\"</w>\"", "model.end_of_word_suffix: is not supported"},
+    {"model/continuing_subword_prefix", "\"##\"", "model.continuing_subword_prefix: is not"},
+    {"model/novelty", "1", "model.novelty: is not a known field"},
+    {"model/vocab", "[]", "model.vocab: must be an object"},
+    {"model/vocab", "{\"a\": 0}", "model.vocab: no token for the byte 0x00"},
+    {"model/vocab/\xe2\x82\xac", "300", "model.vocab: '\xe2\x82\xac' is not a token"},
+    {"model/vocab/th", "-1", "model.vocab: token id -1 is out of range"},
+    {"model/vocab/th", "\"x\"", "model.vocab: the id of 'th' is not an integer"},
+    {"model/vocab/th", "257", "model.vocab: token id 257 occurs twice"},
+    {"model/vocab/th", "99999999", "model.vocab: token id 99999999 is out of range"},
+    {"model/merges", "{}", "model.merges: must be an array"},
+    {"model/merges", "[\"t h\", 1]", "model.merges[1]: must be"},
+    {"model/merges", "[\"th\"]", "model.merges[0]: a merge must be two tokens"},
+    {"model/merges", "[\"x y\"]", "model.merges[0]: the two tokens or their concatenation"},
+    {"model/merges", "[\"t h\", [\"t\", \"h\"]]", "model.merges[1]: this pair of tokens"},
+    {"novelty", "{}", "novelty: is not a known field"},
+    {"model", "[]", "model: must be an object"},
+    {"normalizer", "{\"type\": \"Lowercase\"}", "normalizer.type: only NFC"},
+    {"normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFKC\"}]}",
+     "normalizer.normalizers[0].type: only NFC"},
+    {"pre_tokenizer", "null", "pre_tokenizer: must contain a ByteLevel"},
+    {"pre_tokenizer", "{\"type\": \"Metaspace\"}", "pre_tokenizer.type: only ByteLevel"},
+    {"pre_tokenizer/add_prefix_space", "true", "pre_tokenizer.add_prefix_space: true is not"},
+    {"pre_tokenizer/novelty", "1", "pre_tokenizer.novelty: is not a known field"},
+    {"pre_tokenizer",
+     "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\"}, \"behavior\": \"Removed\"}",
+     "pre_tokenizer.behavior: only Isolated"},
+    {"pre_tokenizer",
+     "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\"}, \"behavior\": \"Isolated\", "
+     "\"invert\": true}",
+     "pre_tokenizer.invert: is not supported"},
+    {"pre_tokenizer",
+     "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\w+\"}, \"behavior\": \"Isolated\"}",
+     "pre_tokenizer.pattern: '\\w+' at byte 0 of the pattern"},
+    {"pre_tokenizer", "{\"type\": \"Split\", \"pattern\": {}, \"behavior\": \"Isolated\"}",
+     "pre_tokenizer.pattern: must have a Regex or a String"},
+    {"pre_tokenizer",
+     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\", "
+     "\"add_prefix_space\": false}, {\"type\": \"Digits\"}]}",
+     "pre_tokenizer.pretokenizers[1]: nothing is supported after ByteLevel"},
+    {"added_tokens/1/lstrip", "true", "added_tokens[1].lstrip: is not supported"},
+    {"added_tokens/1/single_word", "true", "added_tokens[1].single_word: is not supported"},
+    {"added_tokens/1/content", "\"\"", "added_tokens[1].content: must be a text"},
+    {"added_tokens/1/id", "\"x\"", "added_tokens[1].id: must be an integer"},
+    {"added_tokens/1/id", "-5", "added_tokens[1]: token id -5 is out of range"},
+    {"added_tokens/1/id", "3", "added_tokens[1]: token id 3 occurs twice"},
+    {"added_tokens/0/id", "262", "added_tokens[0].content: has another id in model.vocab"},
+};
+
 static void what_changes_tokens_is_refused_by_its_field(void) {
-    static const struct {
-        const char *field, *value, *message;
-    } cases[] = {
-        {"model/type", "\"Unigram\"", "model.type: only byte-level BPE"},
-        {"model/type", "\"WordPiece\"", "model.type: only byte-level BPE"},
-        {"model/dropout", "0.1", "model.dropout: is not supported"},
-        {"model/byte_fallback", "true", "model.byte_fallback: is not supported"},
-        {"model/end_of_word_suffix", "\"</w>\"", "model.end_of_word_suffix: is not supported"},
-        {"model/continuing_subword_prefix", "\"##\"", "model.continuing_subword_prefix: is not"},
-        {"model/novelty", "1", "model.novelty: is not a known field"},
-        {"model/vocab", "[]", "model.vocab: must be an object"},
-        {"model/vocab", "{\"a\": 0}", "model.vocab: no token for the byte 0x00"},
-        {"model/vocab/\xe2\x82\xac", "300", "model.vocab: '\xe2\x82\xac' is not a token"},
-        {"model/vocab/th", "-1", "model.vocab: token id -1 is out of range"},
-        {"model/vocab/th", "\"x\"", "model.vocab: the id of 'th' is not an integer"},
-        {"model/vocab/th", "257", "model.vocab: token id 257 occurs twice"},
-        {"model/vocab/th", "99999999", "model.vocab: token id 99999999 is out of range"},
-        {"model/merges", "{}", "model.merges: must be an array"},
-        {"model/merges", "[\"t h\", 1]", "model.merges[1]: must be"},
-        {"model/merges", "[\"th\"]", "model.merges[0]: a merge must be two tokens"},
-        {"model/merges", "[\"x y\"]", "model.merges[0]: the two tokens or their concatenation"},
-        {"model/merges", "[\"t h\", [\"t\", \"h\"]]", "model.merges[1]: this pair of tokens"},
-        {"novelty", "{}", "novelty: is not a known field"},
-        {"model", "[]", "model: must be an object"},
-        {"normalizer", "{\"type\": \"Lowercase\"}", "normalizer.type: only NFC"},
-        {"normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFKC\"}]}",
-         "normalizer.normalizers[0].type: only NFC"},
-        {"pre_tokenizer", "null", "pre_tokenizer: must contain a ByteLevel"},
-        {"pre_tokenizer", "{\"type\": \"Metaspace\"}", "pre_tokenizer.type: only ByteLevel"},
-        {"pre_tokenizer/add_prefix_space", "true", "pre_tokenizer.add_prefix_space: true is not"},
-        {"pre_tokenizer/novelty", "1", "pre_tokenizer.novelty: is not a known field"},
-        {"pre_tokenizer",
-         "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\"}, \"behavior\": \"Removed\"}",
-         "pre_tokenizer.behavior: only Isolated"},
-        {"pre_tokenizer",
-         "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\"}, \"behavior\": \"Isolated\", "
-         "\"invert\": true}",
-         "pre_tokenizer.invert: is not supported"},
-        {"pre_tokenizer",
-         "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\w+\"}, \"behavior\": \"Isolated\"}",
-         "pre_tokenizer.pattern: '\\w+' at byte 0 of the pattern"},
-        {"pre_tokenizer", "{\"type\": \"Split\", \"pattern\": {}, \"behavior\": \"Isolated\"}",
-         "pre_tokenizer.pattern: must have a Regex or a String"},
-        {"pre_tokenizer",
-         "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\", "
-         "\"add_prefix_space\": false}, {\"type\": \"Digits\"}]}",
-         "pre_tokenizer.pretokenizers[1]: nothing is supported after ByteLevel"},
-        {"added_tokens/1/lstrip", "true", "added_tokens[1].lstrip: is not supported"},
-        {"added_tokens/1/single_word", "true", "added_tokens[1].single_word: is not supported"},
-        {"added_tokens/1/content", "\"\"", "added_tokens[1].content: must be a text"},
-        {"added_tokens/1/id", "\"x\"", "added_tokens[1].id: must be an integer"},
-        {"added_tokens/1/id", "-5", "added_tokens[1]: token id -5 is out of range"},
-        {"added_tokens/1/id", "3", "added_tokens[1]: token id 3 occurs twice"},
-        {"added_tokens/0/id", "262", "added_tokens[0].content: has another id in model.vocab"},
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < COUNT(refusals); i++) {
         Tokenizer *t;
-        const char *path = changed(cases[i].field, cases[i].value);
-        CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, cases[i].message);
+        const char *path = changed(refusals[i].field, refusals[i].value);
+        CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, refusals[i].message);
         CHECK_ERROR(tokenizer_open(path, &t), STATUS_DATA, "tokenizer.json: ");
         CHECK(t == NULL);
     }

@@ -91,6 +91,14 @@ def content(path):
         return file.read()
 
 
+def write(path, data):
+    """Creates a file of text or bytes, and its folder; returns the path."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+    return path
+
+
 # ---- input ---------------------------------------------------------------------------------------
 
 WORDS = (
@@ -163,7 +171,6 @@ FAMILIES = {
     "modern": dict(SMALL, preset="modern", value_embeddings=[False, True], n_head=2),
     "parallel": dict(SMALL, block="parallel", position="none", mlp="geglu", tie_embeddings=False),
 }
-
 
 
 def run_directory(name):
@@ -296,6 +303,18 @@ def train(*arguments, ranks=0, code=0, **environment):
 
 
 # ---- runs ----------------------------------------------------------------------------------------
+
+def trained():
+    """The directory of a run of ten steps."""
+    directory = run_directory("trained")
+    if not os.path.exists(directory):
+        train(config("trained"))
+    return directory
+
+
+def log_of(name):
+    return content(os.path.join(run_directory(name), "train.log")).decode()
+
 
 def metrics(directory):
     with open(os.path.join(directory, "metrics.jsonl"), encoding="utf-8") as file:

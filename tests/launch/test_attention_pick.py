@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 
-from e2e import WORK, Skip, check, config, equal, losses, main, run, run_directory, train
+from e2e import WORK, check, config, equal, losses, main, run_directory, train
 
 CACHE = os.path.join(WORK, "cache")
 MEASURED = {"pick": "measured", "backends": ["flash", "math", "baseline"]}

@@ -176,8 +176,7 @@ def resume_flags():
 # ---- existing files stay -------------------------------------------------------------------------
 
 def a_directory_that_another_run_uses():
-    path, output = config("busy", training__stop__steps=10**6, checkpoint__interval=0,
-                          logging__interval=10), run_directory("busy")
+    path = config("busy", training__stop__steps=10**6, checkpoint__interval=0, logging__interval=10)
     job = start(["train", path])
     try:
         job.wait_for(r"(?m)^step 20/")

@@ -6,7 +6,7 @@ import json
 import os
 import struct
 
-from e2e import WORK, check, config, equal, main, run, run_directory, train
+from e2e import WORK, check, equal, main, run, trained
 
 T, DATA, USAGE = 32, 65, 64
 QUESTIONS = [
@@ -15,13 +15,6 @@ QUESTIONS = [
     ("no clock has ever told wrong time to anyone", [" who", " of light"], 1),
     ("a", ["b", "c"], 0),
 ]
-
-
-def trained():
-    directory = run_directory("source")
-    if not os.path.exists(directory):
-        train(config("source"))
-    return directory
 
 
 def evaluate(*arguments, ranks=0, code=0):

@@ -1,26 +1,15 @@
 #!/usr/bin/env python3
-"""Failures of files and streams: no loss without a message, no damage to other files, no hang.
+"""Failures of files: no loss without a message, no damage to other files, no hang.
 sanitizers: no"""
 
 import errno
 import glob
-import json
 import os
 import stat
-import subprocess
 
-from e2e import (ENVIRONMENT, PROGRAMS, WORK, check, checkpoints, config, content, corpus, equal,
-                 losses, main, metrics, run, run_directory, summary, train)
+from e2e import (WORK, check, checkpoints, config, content, equal, log_of, losses, main, run,
+                 run_directory, summary, train, trained, write)
 from injected import injected
-
-
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def log_of(name):
-    return content(os.path.join(run_directory(name), "train.log")).decode()
 
 
 def fails(done, code, wanted):
@@ -36,110 +25,6 @@ def leftovers(directory):
         if "hourglass" in path[len(WORK):]
     ]
 
-
-_trained = []
-
-
-def trained():
-    """A run of ten steps to read from."""
-    if not _trained:
-        train(config("trained", checkpoint__keep=3))
-        _trained.append(run_directory("trained"))
-    return _trained[0]
-
-
-# ---- console output ------------------------------------------------------------------------------
-
-def into(target, program, *arguments):
-    """Runs a program with its standard output redirected by the shell."""
-    command = 'exec "$0" "$@" ' + target
-    return subprocess.run(["bash", "-c", command,
-                           os.path.join(PROGRAMS, program), *arguments], env=ENVIRONMENT, text=True,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          stdin=subprocess.DEVNULL, timeout=120)
-
-
-def lost_output_is_a_failure():
-    path, source = config("lost"), os.path.join(WORK, "lost.txt")
-    write(source, "a line of text\n" * 100)
-    study = os.path.join(WORK, "lost_study.yaml")
-    write(
-        study,
-        json.dumps({
-            "extends": path, "name": "lost_study", "output": os.path.join(WORK, "lost_study"),
-            "sweep": {"seed": [1, 2]}
-        }))
-    programs = ("train", "prepare", "generate", "sweep", "bench", "convert", "evaluate")
-    commands = [(program, option) for program in programs for option in ("--help", "--version")]
-    commands += [("train", path, "--print-config"), ("train", path, "--plan"),
-                 ("sweep", study, "--dry-run"), ("generate", trained(), "--max-new-tokens=5"),
-                 ("bench", "attention", "--T=16", "--B=1", "--repeats=1"), ("evaluate", trained()),
-                 ("evaluate", trained(), "--json"),
-                 ("prepare", source, "--out=" + os.path.join(WORK, "lost_tokens")),
-                 ("convert", trained(), os.path.join(WORK, "lost%d.safetensors"))]
-    for i, (target, reason) in enumerate(
-        ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor"))):
-        for command in commands:
-            done = into(target, *[part.replace("%d", str(i)) for part in command])
-            lines = [line for line in done.stderr.splitlines() if "error: " in line]
-            check(done.returncode == 1 and len(lines) == 1, "%s %s: %r" % (command, target, done))
-            check("standard output: cannot write: " + reason in lines[0],
-                  "%s %s: %r" % (command, target, lines))
-
-
-def a_lost_console_does_not_end_a_run():
-    for name, target in (("lost_full", ">/dev/full"), ("lost_closed", ">&-"),
-                         ("lost_pipe", "| head -1 >/dev/null; exit ${PIPESTATUS[0]}")):
-        path = config(name)
-        command = '"$0" "$@" ' + target
-        done = subprocess.run(["bash", "-c", command,
-                               os.path.join(PROGRAMS, "train"), path], env=ENVIRONMENT, text=True,
-                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
-        equal(done.returncode, 0, name + ": " + done.stderr)
-        equal(log_of(name).count("the console is lost"), 1, name)
-        check("step 10/10" in log_of(name) and summary(run_directory(name))["status"] == "done",
-              log_of(name))
-
-
-def closed_streams_do_not_become_files():
-    path = config("closed")
-    done = into(">&- 2>&- <&-", "train", path)
-    equal(done.returncode, 0, "exit code")
-    for name in os.listdir(run_directory("closed")):
-        if name.endswith((".json", ".yaml", ".csv")):
-            check(b"tok/s" not in content(os.path.join(run_directory("closed"), name)),
-                  name + " got the console's lines")
-
-
-def foreign_text_is_shown_not_done():
-    evil = "\x1b]0;title\x07\nforged: error: all is well"
-    for arguments in (["train",
-                       evil + ".yaml"], ["train", config("evil"),
-                                         "--" + evil], ["train",
-                                                        config("evil"), evil + "=1"],
-                      ["generate", evil], ["convert", evil,
-                                           "x.bin"], ["prepare", evil, "--out=" + WORK + "/evil"],
-                      ["sweep", evil], ["bench",
-                                        evil], ["train",
-                                                config("evil"), "--resume=" + evil]):
-        done = run(*arguments)
-        shown = done.out + done.err
-        check(
-            done.code != 0 and "\x1b" not in shown and "\nforged" not in shown and
-            "\\x1B]0;" in shown, repr(done))
-    for arguments in (["prepare", WORK + "/lost.txt", "--out=" + WORK + "/evil\x1b[1mtokens"],
-                      ["convert", trained(), WORK + "/evil\x1b[1m.bin"]):
-        done = run(*arguments)
-        check(done.code == 0 and "\x1b" not in done.out + done.err and "\\x1B[1m" in done.out,
-              repr(done))
-    os.rename(WORK + "/evil\x1b[1mtokens", WORK + "/evil\u202etokens")
-    path = config("evil_data", data__train=WORK + "/evil\u202etokens/train.h5",
-                  training__stop__steps=2)
-    shown = run("train", path)
-    check("\u202e" not in shown.out + shown.err, repr(shown))
-
-
-# ---- reads ---------------------------------------------------------------------------------------
 
 def a_read_error_deletes_no_history():
     """On resume: the files stay unchanged, and a start without the fault continues from them."""
@@ -179,8 +64,7 @@ def a_disk_that_cannot_be_read_is_no_bad_file():
     for program in ("train", "sweep"):
         for fault in ("open:/unread.yaml:1:5", "open:/unread.yaml:1:24", "read:/unread.yaml:1:5"):
             fails(run(program, config("unread"), **injected(fault)), 1, "unread.yaml: cannot ")
-    text = os.path.join(WORK, "unread.txt")
-    write(text, "a line of text\n" * 100)
+    text = write(os.path.join(WORK, "unread.txt"), "a line of text\n" * 100)
     for fault in ("read:/unread.txt:1:5", "open:/unread.txt:1:5", "open:/unread.txt:2:5"):
         fails(run("prepare", text, "--out=" + os.path.join(WORK, "unread"), **injected(fault)), 1,
               "unread.txt: cannot")
@@ -225,8 +109,6 @@ def nothing_waits_for_a_pipe():
               "%s: %r" % (arguments, done))
 
 
-# ---- writes --------------------------------------------------------------------------------------
-
 def nobody_elses_file_is_destroyed():
     notes = {}
     for name in ("mine.bin.new", ".mine.bin.new", "mine.bin.part", "mine.safetensors.new",
@@ -238,8 +120,7 @@ def nobody_elses_file_is_destroyed():
                  "checkpoints/step_00000004.h5", "checkpoints/.step_00000004.h5.tmp-abcdef"):
         notes[os.path.join(directory, name)] = b"notes"
     for name, text in notes.items():
-        with open(name, "wb") as file:
-            file.write(text)
+        write(name, text)
     train(path, "training.stop.steps=5")
     equal(run("convert", directory, os.path.join(WORK, "mine.bin")).code, 0, "convert")
     equal(run("convert", directory, os.path.join(WORK, "mine.safetensors")).code, 0, "convert")
@@ -328,7 +209,7 @@ def a_failing_close_is_no_crash():
     directory = trained()
     for fault in ("close:/step_:1+:5", "close:.h5:1:5", "close:.h5:2+:5", "close::1+:5"):
         for arguments in (["generate", directory, "--max-new-tokens=3"],
-                          ["train", config("trained", checkpoint__keep=3)], [
+                          ["train", config("trained")], [
                               "convert", directory,
                               os.path.join(WORK, "close",
                                            fault.replace("/", "_") + ".safetensors")
@@ -338,8 +219,7 @@ def a_failing_close_is_no_crash():
 
 
 def a_directory_that_a_disk_refuses_is_no_bad_argument():
-    text = os.path.join(WORK, "refused.txt")
-    write(text, "a line of text\n" * 100)
+    text = write(os.path.join(WORK, "refused.txt"), "a line of text\n" * 100)
     new, missing = os.path.join(WORK, "refused", "new"), "new: cannot make this directory: "
     for arguments in (["prepare", text, "--out=" + new], ["convert", trained(), new],
                       ["convert", trained(),
@@ -398,12 +278,10 @@ def nothing_stays_in_shared_memory():
 
 
 if __name__ == "__main__":
-    main(lost_output_is_a_failure, a_lost_console_does_not_end_a_run,
-         closed_streams_do_not_become_files, foreign_text_is_shown_not_done,
-         a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file,
+    main(a_read_error_deletes_no_history, a_disk_that_cannot_be_read_is_no_bad_file,
          nothing_waits_for_a_pipe, nobody_elses_file_is_destroyed,
          a_directory_that_cannot_be_synced_is_tolerated, a_file_system_without_locks_is_said,
          interrupted_calls_are_taken_up_again, a_lost_log_is_said_once,
          the_first_cause_is_named_with_its_file, nothing_is_left_of_what_fails,
-         nothing_stays_in_shared_memory, a_failing_close_is_no_crash,
-         a_directory_that_a_disk_refuses_is_no_bad_argument, modes_and_links)
+         a_failing_close_is_no_crash, a_directory_that_a_disk_refuses_is_no_bad_argument,
+         modes_and_links, nothing_stays_in_shared_memory)

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""What the report of a study claims: differences with their intervals, tuned values,
+critical batches."""
+
+import math
+import shutil
+
+import e2e
+from e2e import check, equal
+from reports import (CHARTS, charts, page, point, read, report, sentences, study, table, write)
+
+
+def compared(name, losses, reduce="best", **changes):
+    """The sentences for points of {batch: loss of each seed}."""
+    directory = study(name)
+    write(directory, [
+        point(directory, "b%d_%d" % (batch, seed), {"data.batch_size": batch, "seed": seed},
+              losses=(5, 4, loss), steps=300, **changes) for batch, each in losses.items()
+        for seed, loss in enumerate(each, 1)
+    ], series=None, reduce=reduce)
+    report(directory)
+    return sentences(directory)
+
+
+def sentences_claim_no_more_than_their_intervals():
+    told = compared("told", {39: (3.280, 3.281, 3.2825), 12: (3.341, 3.3435, 3.3425)})
+    equal(told, [
+        "The lowest validation loss after 6 s of training is 3.2812 ± 0.0031 nats (95%, 3 seeds), "
+        "of batch 39; it beats batch 12 by 0.0612 ± 0.0031 nats (95%, 3 seeds)."
+    ])
+    apart = compared("apart", {39: (3.280, 3.284, 3.279), 64: (3.284, 3.2835, 3.288)})
+    check("of batch 39; cannot tell it from batch 64 apart: 0.004 ± 0.012 nats (95%, 3 seeds); "
+          "about 8 seeds would tell." in apart[0], apart[0])
+    one = compared("one", {39: (3.280, ), 12: (3.341, )})
+    check("3.2800 nats (one seed), of batch 39; one seed cannot tell it from batch 12: the "
+          "difference is 0.0610 nats." in one[0], one[0])
+    check("one seed has no interval" in one[-1], one[-1])
+    equal(len(one), 2)
+
+
+def tuning_of(directory, points, batch, optimum, rates):
+    """A tuning whose results are a parabola in log(rate); its best candidate is a point."""
+
+    def result(rate, rung):
+        return 3.2 + 0.05 * math.log(rate / optimum)**2 + 0.4 * (rung == 0)
+
+    best = min(rates, key=lambda rate: result(rate, 1))
+    candidates = []
+    for rate in rates:
+        values = {"data.batch_size": batch, "optimizer.lr": rate, "seed": 1}
+        name = "b%d_%g" % (batch, rate)
+        is_near = abs(math.log(rate / best)) < 1
+        if rate == best:
+            points.append(point(directory, name, values, losses=(5, 4, result(rate, 1))))
+            points.extend(
+                point(directory, "%s_%d" % (name, seed), dict(values, seed=seed),
+                      losses=(5, 4, result(rate, 1) + 0.0005 * seed)) for seed in (2, 3))
+        results = [result(rate, 0), result(rate, 1) if is_near else None]
+        candidates.append({
+            "name": name, "directory": directory + "/" + name, "values": values, "state": "done",
+            "share": 1.0 if is_near else 0.25, "results": results, "ended_by_rung": None,
+            "why": "" if is_near else "4.1 at 25% of the budget"
+        })
+    return {
+        "keys": ["optimizer.lr"], "rungs": [0.25, 1.0], "decided": True, "best":
+        "b%d_%g" % (batch, best), "edge": "optimizer.lr is at the upper edge" * (batch == 64),
+        "candidates": candidates
+    }
+
+
+def tunings_are_reported():
+    directory, points = study("tuned"), []
+    rates = [1e-3 * 2**i for i in range(6)]
+    tuning = [tuning_of(directory, points, batch, 3e-3 * (batch / 8)**0.4, rates)
+              for batch in (4, 8, 16, 64)]
+    write(directory, points, tuning=tuning, series=None)
+    report(directory)
+    text = "\n".join(sentences(directory))
+    check("The best lr grows as batch^(0.40 ± " in text and "excludes both 1/2 and 1/3" in text,
+          text)
+    check("1 of 4 tunings found their best at the edge" in text, text)
+    equal(len(table(directory, "tuning")), 24, "candidates")
+    shown = "".join(page(directory).data)
+    check("Tuning of optimizer.lr" in shown and "0.003 (0.00" in shown, "the optimum at batch 8")
+    check("4.1 at 25% of the budget" in shown and "the best" in shown, "why candidates ended")
+    if shutil.which("gnuplot"):
+        charts(directory, CHARTS + ("tuning", ), {"tuning.csv"})
+    directory = study("undecided")  # no point yet
+    tuning[0].update(decided=False, best=None)
+    write(directory, [], tuning=tuning[:1])
+    report(directory)
+    check("1 of 1 tunings are not decided yet" in "\n".join(sentences(directory)), "sentences")
+
+
+def branches(name, losses, seeds=3, path=None):
+    """Branches from two forks of a trunk for each seed; `losses`: {batch: last loss}. `path`: to
+    leave out the charts."""
+    directory, points = study(name), []
+    for seed in range(seeds):
+        point(directory, "trunk-%d" % seed, {"data.batch_size": 4})
+        for at, more in (("10%", 0.2), ("50%", 0)):
+            for batch, loss in losses.items():
+                values = {"data.batch_size": batch, "seed": seed}
+                made = point(directory, "at-%s_%d_%d" % (at[:-1], batch, seed), values, losses=(
+                    2, loss + more * (batch > 4) + 0.1 * seed + 1e-4 * (batch == 8) * seed),
+                             joules=5000 * batch, tokens=20000 * batch)
+                made["branch"] = {"at": at, "tokens": 8000, "tolerance": 0.01,
+                                  "run": "moved/trunk-%d" % seed}
+                points.append(made)
+    write(directory, points, series=None, reduce="last")
+    done = report(directory, path=path)
+    return done, table(directory, "critical"), directory
+
+
+def branches_show_the_critical_batch():
+    losses = {4: 3, 8: 3.004, 16: 3.05}
+    done, rows, directory = branches("critical", losses)
+    equal([row["branches"] for row in rows], ["at 10%", "at 50%"], "forks")
+    # the mean difference at 8 is 0.0041: log-linear up to 0.05 at 16
+    wanted = 8000 * 2**((0.01 - 0.0041) / (0.05 - 0.0041))
+    check(abs(float(rows[1]["critical batch"]) - wanted) < 1, rows[1])
+    equal([rows[1][key] for key in ("at least", "at most", "noise scale", "seeds")],
+          ["8000", "16000", "1000", "3"], "bounds")
+    for text in ("The critical batch at 50% of the run is 8.75 K tokens per step",
+                 "(8.00 K to 16.0 K; 95%, 3 seeds)", "the noise scale is 1.00 K"):
+        check(text in done.stdout, done.stdout)
+    check(float(rows[0]["at most"]) == 8000 and float(rows[0]["at least"]) == 4000, rows[0])
+    differences = {(r["branches"], r["tokens per step"]): r for r in table(directory, "branches")}
+    row = differences["at 50%", "16000"]
+    check(abs(float(row["difference"]) - 0.05) < 1e-9 and row["n"] == "3", row)
+    check("Critical batch" in page(directory).data, "the page")
+    points = {row["name"]: row for row in table(directory, "points")}
+    equal([points["at-50_16_1"][key] for key in ("joules", "tok_per_joule")], ["80000", "4"],
+          "energy")
+    check("| 80.0 kJ |" in read(directory, "points.md"), "energy for people")
+    if shutil.which("gnuplot"):
+        charts(directory, CHARTS + ("branches",), {"critical.csv", "branches.csv"})
+    # one seed bounds nothing but its grid, and a loss that never rises has no critical batch
+    done, rows, _ = branches("one_seed", losses, seeds=1, path=e2e.WORK)
+    check("one seed, so the batches beside it" in done.stdout, done.stdout)
+    done, rows, _ = branches("below", {4: 3, 8: 3, 16: 2.99}, path=e2e.WORK)
+    check("is above 16.0 K tokens per step, the largest batch tried" in done.stdout, done.stdout)
+    equal(rows[1]["critical batch"], "", "no critical batch")
+
+
+if __name__ == "__main__":
+    e2e.main(sentences_claim_no_more_than_their_intervals, tunings_are_reported,
+             branches_show_the_critical_batch)
