@@ -5,6 +5,11 @@
 
 #include <stdint.h>
 
+/* The defaults of ./generate, which a run's samples have too. */
+#define SAMPLING_TEMPERATURE 0.8
+#define SAMPLING_TOP_K 200
+#define SAMPLING_TOP_P 1
+
 typedef struct Sampling {
     double temperature; /* 0: always the most likely token */
     int64_t top_k;      /* 0: all */

@@ -13,6 +13,10 @@ typedef enum OptionType {
     OPTION_NUMBER, /* double */
 } OptionType;
 
+/* The default of an option, as text, from a constant that is a number. */
+#define OPTION_DEFAULT(number) OPTION_AS_TEXT(number)
+#define OPTION_AS_TEXT(number) #number
+
 typedef struct Option {
     const char *name; /* without dashes */
     OptionType type;

@@ -52,7 +52,7 @@ const char *sampler_note(const Sampler *s) { return s->note[0] == '\0' ? NULL : 
 /* The next token; draw `index`. */
 static Status token_draw(Sampler *s, int64_t index, int32_t *token) {
     int64_t V = s->e->model->config.V, known = tokenizer_vocab_size(s->tokenizer);
-    Sampling sampling = {.temperature = 0.8, .top_k = 200, .top_p = 1, .seed = s->e->config->seed};
+    Sampling sampling = {SAMPLING_TEMPERATURE, SAMPLING_TOP_K, SAMPLING_TOP_P, s->e->config->seed};
     float *logits;
     watchdog_progress(s->e->watchdog, "sample");
     TRY(decoder_logits(s->e->decoder, &logits));
