@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CHECKPOINT_MAX_DIMS = 8 };
+enum { CHECKPOINT_MAX_DIMS = 8, CHECKPOINT_NAME_BYTES = 32 };
 
 /* f32, f64, i32, i64, u16, u8. A name must not contain '/'. */
 typedef struct CheckpointTensor {
@@ -56,11 +56,16 @@ typedef struct CheckpointContents {
 typedef struct CheckpointImage CheckpointImage;
 typedef struct CheckpointFile CheckpointFile;
 
+/* Formats "step_00000012.h5", the name of a checkpoint in its directory, and parses it; false if
+ * the name has another form. */
+void checkpoint_name(int64_t step, char out[CHECKPOINT_NAME_BYTES]);
+bool checkpoint_name_parse(const char *name, int64_t *step);
+
 /* ---- saving ---------------------------------------------------------------------------------- */
 
-/* An upper bound of the bytes of the image and its trailer, for the planner: the bytes of the
- * tensors plus about 1 KiB per name. Texts may grow by 64 KiB in total without a reallocation.
- * Errors: STATUS_FAILURE (sizes overflow). */
+/* An upper bound of the bytes of the image: the bytes of the tensors plus about 1 KiB per name.
+ * Texts may grow by 64 KiB in total without a reallocation. Errors: STATUS_FAILURE (sizes
+ * overflow). */
 NODISCARD Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out);
 
 /* Allocates a reusable image of up to `bytes` bytes; a snapshot enlarges it if necessary. */

@@ -1,4 +1,4 @@
-/* The layout of a checkpoint file and of a directory of checkpoints: trailer, names, HDF5 types.
+/* The layout of a checkpoint file and of a directory of checkpoints: trailer, steps, HDF5 types.
  * Private to checkpoints/. */
 #pragma once
 
@@ -6,7 +6,7 @@
 
 #include <hdf5.h>
 
-enum { TRAILER_BYTES = 56, STEP_NAME_BYTES = 32 };
+enum { TRAILER_BYTES = 56 };
 
 struct CheckpointImage {
     unsigned char *bytes;
@@ -39,10 +39,6 @@ typedef struct XXH3_state_s ImageHash;
 ImageHash *hash_begin(void);
 void hash_add(ImageHash *hash, const void *data, size_t bytes);
 void hash_end(ImageHash *hash, unsigned char out[16]);
-
-/* Formats "step_00000012.h5", and parses it; false if the name has another form. */
-void step_name(int64_t step, char out[STEP_NAME_BYTES]);
-bool step_parse(const char *name, int64_t *step);
 
 /* The steps of the checkpoints in a directory, newest first; n = 0 if there is no directory. The
  * caller frees *steps. Errors: STATUS_FAILURE if the directory cannot be listed completely. */

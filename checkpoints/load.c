@@ -103,8 +103,8 @@ int64_t checkpoint_step(const CheckpointFile *file) { return file->step; }
  * rejected. */
 static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out,
                         bool *is_damaged) {
-    char name[STEP_NAME_BYTES];
-    step_name(step, name);
+    char name[CHECKPOINT_NAME_BYTES];
+    checkpoint_name(step, name);
     const char *path = arena_printf(arena, "%s/%s", dir, name);
     if (path == NULL)
         return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open a checkpoint in %s", dir);

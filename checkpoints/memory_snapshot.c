@@ -98,10 +98,10 @@ static void snapshots_visit(const char *folder,
                             bool (*visit)(const char *path, int64_t step, void *context),
                             void *context) {
     int64_t *steps, n;
-    char path[PATH_MAX], name[STEP_NAME_BYTES];
+    char path[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
     bool goes_on = !failed(steps_list(folder, &steps, &n));
     for (int64_t i = 0; goes_on && i < n; i++) {
-        step_name(steps[i], name);
+        checkpoint_name(steps[i], name);
         snprintf(path, sizeof path, "%s/%s", folder, name);
         goes_on = visit(path, steps[i], context);
     }
@@ -170,8 +170,8 @@ static Status file_to_disk(const char *from, const char *to) {
 }
 
 Status memory_snapshot_to_disk(const char *folder, int64_t step, const char *dir) {
-    char from[PATH_MAX], to[PATH_MAX], name[STEP_NAME_BYTES];
-    step_name(step, name);
+    char from[PATH_MAX], to[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
+    checkpoint_name(step, name);
     snprintf(from, sizeof from, "%s/%s", folder, name);
     if (snprintf(to, sizeof to, "%s/%s", dir, name) >= (int)sizeof to)
         return ERROR(STATUS_FAILURE, "%s: the path is too long", dir);

@@ -38,7 +38,7 @@ static Status element_count(const CheckpointTensor *tensor, size_t *out) {
 }
 
 Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out) {
-    size_t bytes = BYTES_BASE + INCREMENT + TRAILER_BYTES, count;
+    size_t bytes = BYTES_BASE + INCREMENT, count;
     for (int64_t i = 0; i < contents->n_tensors; i++) {
         const CheckpointTensor *tensor = &contents->tensors[i];
         TRY(element_count(tensor, &count));

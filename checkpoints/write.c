@@ -14,15 +14,15 @@
 
 enum { PIECE_BYTES = 8 << 20 };
 
-void step_name(int64_t step, char out[STEP_NAME_BYTES]) {
-    snprintf(out, STEP_NAME_BYTES, "step_%08lld.h5", (long long)step);
+void checkpoint_name(int64_t step, char out[CHECKPOINT_NAME_BYTES]) {
+    snprintf(out, CHECKPOINT_NAME_BYTES, "step_%08lld.h5", (long long)step);
 }
 
-bool step_parse(const char *name, int64_t *step) {
-    char again[STEP_NAME_BYTES];
+bool checkpoint_name_parse(const char *name, int64_t *step) {
+    char again[CHECKPOINT_NAME_BYTES];
     if (strncmp(name, "step_", 5) != 0 || name[5] < '0' || name[5] > '9') return false;
     *step = strtoll(name + 5, NULL, 10);
-    step_name(*step, again);
+    checkpoint_name(*step, again);
     return strcmp(name, again) == 0;
 }
 
@@ -39,7 +39,7 @@ typedef struct Steps {
 static bool step_add(void *context, const char *name) {
     Steps *steps = context;
     int64_t step;
-    if (!step_parse(name, &step)) return true;
+    if (!checkpoint_name_parse(name, &step)) return true;
     if (steps->count == steps->capacity) {
         steps->capacity = 2 * steps->capacity + 16;
         int64_t *grown = realloc(steps->items, (size_t)steps->capacity * sizeof *grown);
@@ -75,8 +75,8 @@ static bool is_ours(const char *path, int64_t step) {
 }
 
 static Status path_of(const char *dir, int64_t step, char path[PATH_MAX]) {
-    char name[STEP_NAME_BYTES];
-    step_name(step, name);
+    char name[CHECKPOINT_NAME_BYTES];
+    checkpoint_name(step, name);
     bool fits = snprintf(path, PATH_MAX, "%s/%s", dir, name) < PATH_MAX;
     return fits ? OK : ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
 }
@@ -102,18 +102,18 @@ static Status oldest_remove(const char *dir, int64_t newest, CheckpointKeep keep
 
 /* Whether `path` is a link to a checkpoint beside it, as best_link makes them. */
 static bool is_best_link(const char *path) {
-    char target[STEP_NAME_BYTES + 1];
+    char target[CHECKPOINT_NAME_BYTES + 1];
     int64_t step;
     ssize_t bytes = readlink(path, target, sizeof target - 1);
     if (bytes < 0) return false;
     target[bytes] = '\0';
-    return step_parse(target, &step);
+    return checkpoint_name_parse(target, &step);
 }
 
 /* Points DIR/best.h5 at the checkpoint of step `best`; removes the link if there is none. A failed
  * link, and one at whose name something else exists, is tried again next time. */
 static void best_link(const char *dir, int64_t best) {
-    char link[PATH_MAX], new[PATH_MAX], checkpoint[PATH_MAX], name[STEP_NAME_BYTES];
+    char link[PATH_MAX], new[PATH_MAX], checkpoint[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
     struct stat info;
     if (snprintf(link, sizeof link, "%s/best.h5", dir) >= (int)sizeof link ||
         snprintf(new, sizeof new, "%s/.best.h5.hourglass", dir) >= (int)sizeof new)
@@ -123,7 +123,7 @@ static void best_link(const char *dir, int64_t best) {
         file_remove(link);
         return;
     }
-    step_name(best, name);
+    checkpoint_name(best, name);
     if (is_best_link(new)) file_remove(new);
     if (symlink(name, new) == 0 && file_rename(new, link) != 0) file_remove(new);
 }

@@ -1,4 +1,5 @@
 /* This project's format: reads a run's checkpoint, and creates a run from other weights. */
+#include "checkpoints/checkpoint.h"
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "data/directory.h"
@@ -235,9 +236,10 @@ static Status first_save(const Snapshot *s, const ModelWeights *m, const Config 
 /* In a new directory. */
 static Status files_write(const Snapshot *snapshot, const ModelWeights *m, const Config *config,
                           const char *text, const char *folder) {
-    char yaml[PATH_MAX], checkpoint[PATH_MAX];
+    char yaml[PATH_MAX], checkpoint[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
+    checkpoint_name(0, name);
     snprintf(yaml, sizeof yaml, "%s/config.yaml", config->output);
-    snprintf(checkpoint, sizeof checkpoint, "%s/step_%08d.h5", folder, 0);
+    snprintf(checkpoint, sizeof checkpoint, "%s/%s", folder, name);
     Status status = first_save(snapshot, m, config, text, folder);
     if (!failed(status)) status = text_file_replace(yaml, text);
     if (failed(status)) file_remove(checkpoint);

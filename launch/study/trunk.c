@@ -1,5 +1,6 @@
 #include "launch/study/trunk.h"
 
+#include "checkpoints/checkpoint.h"
 #include "data/directory.h"
 #include "launch/config/config_load.h"
 #include "launch/config/diagnostic.h"
@@ -150,12 +151,12 @@ static bool is_at(const StudyPoint *trunk, const Fork *fork) {
 }
 
 static Status fork_link(const Trunk *t, const Fork *fork) {
-    char path[PATH_MAX];
+    char path[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
     size_t made;
     snprintf(path, sizeof path, "%s/forks", t->directory);
     TRY(directory_create(path, &made));
-    snprintf(path, sizeof path, "%s/checkpoints/step_%08lld.h5", t->directory,
-             (long long)t->point->status.step);
+    checkpoint_name(t->point->status.step, name);
+    snprintf(path, sizeof path, "%s/checkpoints/%s", t->directory, name);
     if (link(path, fork->checkpoint) == 0 || errno == EEXIST) return OK;
     return ERROR(STATUS_FAILURE, "%s: cannot link it to %s: %s", fork->checkpoint, path,
                  strerror(errno));

@@ -1,5 +1,6 @@
 #include "launch/study/trunk_run.h"
 
+#include "checkpoints/checkpoint.h"
 #include "core/base/file.h"
 #include "launch/config/config_load.h"
 #include "launch/config/diagnostic.h"
@@ -53,9 +54,8 @@ static RunPosition position_of(const ForkSearch *search, int64_t step) {
 static bool checkpoint_look(void *context, const char *name) {
     ForkSearch *search = context;
     const Branch *b = search->branch;
-    long long step;
-    char ending[8];
-    if (sscanf(name, "step_%lld.%7s", &step, ending) != 2 || strcmp(ending, "h5") != 0) return true;
+    int64_t step;
+    if (!checkpoint_name_parse(name, &step)) return true;
     RunPosition at = position_of(search, step);
     double share = run_share(&search->config->training.stop, at);
     for (int i = 0; i < b->n_forks; i++) {
@@ -72,6 +72,7 @@ static Status forks_set(Arena *arena, const ForkSearch *search, Fork *forks) {
     const Branch *b = search->branch;
     for (int i = 0; i < b->n_forks; i++) {
         Fork *fork = &forks[i];
+        char name[CHECKPOINT_NAME_BYTES];
         if (!(search->distances[i] <= NEAREST))
             return PLACE_ERROR(b->place,
                                "'branch.run': %s has no checkpoint near %s of its run; train it "
@@ -79,8 +80,8 @@ static Status forks_set(Arena *arena, const ForkSearch *search, Fork *forks) {
                                b->run, b->forks[i].text);
         fork->cut = (ConfigStop){.tokens = search->positions[i].tokens};
         fork->end = (ConfigStop){.tokens = fork->cut.tokens + b->tokens};
-        fork->checkpoint = arena_printf(arena, "%s/checkpoints/step_%08lld.h5", b->run,
-                                        (long long)search->steps[i]);
+        checkpoint_name(search->steps[i], name);
+        fork->checkpoint = arena_printf(arena, "%s/checkpoints/%s", b->run, name);
         if (fork->checkpoint == NULL) return out_of_memory();
     }
     return OK;

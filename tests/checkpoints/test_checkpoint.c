@@ -14,8 +14,8 @@
 static Arena arena;
 
 static const char *path_of(const char *dir, int64_t step) {
-    char name[STEP_NAME_BYTES];
-    step_name(step, name);
+    char name[CHECKPOINT_NAME_BYTES];
+    checkpoint_name(step, name);
     return arena_printf(&arena, "%s/%s", dir, name);
 }
 
@@ -330,8 +330,8 @@ static void saves_in_the_background(void) {
 
 static void names_are_parsed_strictly(void) {
     int64_t step = 0;
-    CHECK(step_parse("step_00000012.h5", &step) && step == 12);
-    CHECK(step_parse("step_123456789.h5", &step) && step == 123456789);
+    CHECK(checkpoint_name_parse("step_00000012.h5", &step) && step == 12);
+    CHECK(checkpoint_name_parse("step_123456789.h5", &step) && step == 123456789);
     const char *const bad[] = {"step_12.h5",
                                "step_00000012.h5.bak",
                                "step_-0000012.h5",
@@ -342,7 +342,7 @@ static void names_are_parsed_strictly(void) {
                                "best.h5",
                                ".step_00000012.h5.x",
                                "step_99999999999999999999.h5"};
-    for (size_t i = 0; i < COUNT(bad); i++) CHECK(!step_parse(bad[i], &step));
+    for (size_t i = 0; i < COUNT(bad); i++) CHECK(!checkpoint_name_parse(bad[i], &step));
 }
 
 int main(int argc, char **argv) {

@@ -11,8 +11,8 @@
 static Arena arena;
 
 static const char *path_of(const char *dir, int64_t step) {
-    char name[STEP_NAME_BYTES];
-    step_name(step, name);
+    char name[CHECKPOINT_NAME_BYTES];
+    checkpoint_name(step, name);
     return arena_printf(&arena, "%s/%s", dir, name);
 }
 
@@ -45,9 +45,9 @@ static void an_unreadable_newest_is_not_passed_over(void) {
 
 /* Whether DIR/best.h5 is a link to the checkpoint of `step`; -1: nothing is there. */
 static bool links_to(const char *dir, int64_t step) {
-    char target[64], name[STEP_NAME_BYTES];
+    char target[64], name[CHECKPOINT_NAME_BYTES];
     ssize_t n = readlink(arena_printf(&arena, "%s/best.h5", dir), target, sizeof target);
-    step_name(step, name);
+    checkpoint_name(step, name);
     return step < 0 ? n < 0 : n == (ssize_t)strlen(name) && strncmp(target, name, (size_t)n) == 0;
 }
 
