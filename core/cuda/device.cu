@@ -1,6 +1,7 @@
 /* The GPU as a device. The first replay of a program captures it as one CUDA graph; every replay
  * launches that graph and never waits for the host. Copies from the host go through pinned slots in
  * stream order, so the host can prepare a step while the previous one runs. */
+#include "core/cuda/cublaslt.h"
 #include "core/cuda/cuda_common.cuh"
 #include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
@@ -295,6 +296,7 @@ static Status resources_create(CudaDevice *d) {
     CUDA_TRY(cudaStreamCreateWithFlags(&d->beside, cudaStreamNonBlocking));
     CUDA_TRY(cudaEventCreateWithFlags(&d->forked, cudaEventDisableTiming));
     CUDA_TRY(cudaEventCreateWithFlags(&d->joined, cudaEventDisableTiming));
+    TRY(cublaslt_load());
     if (cublasLtCreate(&d->blas) != CUBLAS_STATUS_SUCCESS)
         return ERROR(STATUS_FAILURE, "cannot initialize cuBLASLt");
     if (cudaMalloc(&d->blas_workspace, MATMUL_WORKSPACE) == cudaErrorMemoryAllocation) {

@@ -1,5 +1,7 @@
 /* The CPU as a device, the store on it, and their error messages. */
+#include "core/cuda/cublaslt.h"
 #include "core/device.h"
+#include "core/kernel.h"
 #include "core/ops/copy.h"
 #include "core/store.h"
 #include "tests/harness.h"
@@ -179,6 +181,14 @@ static void nodes_are_moved(void) {
     program_destroy(&p);
 }
 
+/* Of the library that this build was made for; without a GPU, too. */
+static void functions_of_cublaslt_are_found(void) {
+    static Status (*const load)(void) = CUDA_RUN(cublaslt_load);
+    if (load == NULL) SKIP("built without CUDA");
+    CHECK_OK(load());
+    CHECK_OK(load());
+}
+
 static void nothing_is_destroyed_safely(void) {
     Program *p = NULL;
     Store *store = NULL;
@@ -194,10 +204,15 @@ static void nothing_is_destroyed_safely(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(memory_is_zeroed_and_counted), TEST(too_much_is_named),
-        TEST(copies_and_fetches),           TEST(sizes_are_checked),
-        TEST(missing_kernels_are_named),    TEST(numbers_that_are_no_reals_do_not_add_up),
-        TEST(progress_before_every_op),     TEST(nodes_are_moved),
+        TEST(memory_is_zeroed_and_counted),
+        TEST(too_much_is_named),
+        TEST(copies_and_fetches),
+        TEST(sizes_are_checked),
+        TEST(missing_kernels_are_named),
+        TEST(numbers_that_are_no_reals_do_not_add_up),
+        TEST(progress_before_every_op),
+        TEST(nodes_are_moved),
+        TEST(functions_of_cublaslt_are_found),
         TEST(nothing_is_destroyed_safely),
     };
     if (failed(device_open_cpu(1, &device))) return 1;

@@ -10,8 +10,8 @@ import re
 import shutil
 import subprocess
 
-from e2e import (SANITIZED, WORK, Skip, check, checkpoints, config, equal, losses, main, metrics,
-                 on_a_terminal, run, run_directory, start, summary, train)
+from e2e import (ENVIRONMENT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal,
+                 losses, main, metrics, on_a_terminal, run, run_directory, start, summary, train)
 
 STEP_LINE = re.compile(
     r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+\.\d ms \| "
@@ -328,10 +328,19 @@ def help_is_the_option_table():
           "keys that --help lacks")
 
 
+def a_start_loads_no_library_of_cuda():
+    """They take longer than all the rest of it; the first GPU that is opened loads them."""
+    for program in ("train", "prepare", "generate", "evaluate", "sweep"):
+        done = subprocess.run([os.path.join(PROGRAMS, program)], text=True, capture_output=True,
+                              env=dict(ENVIRONMENT, LD_TRACE_LOADED_OBJECTS="1"), timeout=60)
+        check("libmpi" in done.stdout, "%s: %r" % (program, done))
+        check(not re.search("lib(cu|nccl)", done.stdout.replace("libcurl", "")), done.stdout)
+
+
 if __name__ == "__main__":
     main(the_files_of_a_run, console_lines, a_progress_bar_on_a_terminal_only,
          terminals_of_any_width, the_bar_ends_before_an_error,
          metrics_in_both_forms, no_evaluation_without_its_data, the_resolved_config_reruns_the_same,
          print_config_round_trip, the_plan_alone_touches_nothing, a_plan_for_a_gpu_that_is_not_here,
          peak_memory_is_the_plan_and_a_base, a_time_budget, the_system_clock_is_not_used, a_profile,
-         help_is_the_option_table)
+         help_is_the_option_table, a_start_loads_no_library_of_cuda)
