@@ -302,6 +302,17 @@ def train(*arguments, ranks=0, code=0, **environment):
     return done
 
 
+def within(seconds, function, *arguments):
+    """The result of function(*arguments), whose programs may take these seconds of a processor."""
+    before = os.times()
+    result = function(*arguments)
+    after = os.times()
+    used = (after.children_user + after.children_system - before.children_user -
+            before.children_system)
+    check(used < seconds, "%s took %.1f s of a processor" % (arguments, used))
+    return result
+
+
 # ---- runs ----------------------------------------------------------------------------------------
 
 def trained():

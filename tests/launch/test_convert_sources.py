@@ -4,11 +4,10 @@ other programs."""
 
 import json
 import os
-import resource
 import struct
 
 import e2e
-from e2e import check, equal
+from e2e import check, equal, within
 from model_files import (C, NH, T, V, content, convert, exported, our_config, path, raw_tensors,
                          read_safetensors, refused, trained, write_config, write_safetensors,
                          write_shards)
@@ -275,10 +274,7 @@ def a_small_hostile_file_takes_no_time():
     with open(path("many.bin"), "wb") as file:
         file.write(struct.pack("<256i", 20240326, 3, 1, 1, blocks, 1, 1, 1, *[0] * 248))
         file.write(bytes(4 * (2 + 25 * blocks + 2)))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    convert(path("many.bin"), path("many2.bin"))
-    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    check(seconds < 20, "%.1f s of a processor" % seconds)
+    within(20, convert, path("many.bin"), path("many2.bin"))
 
 
 if __name__ == "__main__":

@@ -143,8 +143,9 @@ def a_rank_without_a_thread_is_named():
                    NO_THREAD=str(thread))
         equal(done.code, 1, "exit code: %r" % done)
         equal(len(done.errors()), 1, "lines: %r" % done)
-        check("rank 1: cannot start the %s thread" % name in done.errors()[0] and done.seconds < 6,
-              repr(done))
+        check(
+            "rank 1: cannot start the %s thread" % name in done.errors()[0] and
+            done.seconds < DEADLINE, repr(done))
 
 
 if __name__ == "__main__":

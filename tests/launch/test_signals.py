@@ -20,14 +20,13 @@ def ask(job, number, within=10):
     return job.end(within)
 
 
-def cut_during(path, step, number):
-    """What a run ended with that was cut after this step: soon, in the middle of something long."""
+def cut_during(name, path, step, number):
+    """Cuts a run in the middle of what follows this step and is long; it is left undone."""
     job = start(["train", path])
     job.wait_for("(?m)^step %d/" % step)
-    begin = time.monotonic()
     done = ask(job, number)
-    check(time.monotonic() - begin < 1, "it ended only after %.1f s" % (time.monotonic() - begin))
     equal(done.code, 75, repr(done))
+    equal(steps_of(run_directory(name)), [step], repr(done))
     return done
 
 
@@ -108,8 +107,7 @@ def a_long_evaluation_is_cut_and_made_up_for():
                checkpoint__best=False) for name in names
     ]
     train(paths[1])
-    done = cut_during(paths[0], 5, signal.SIGTERM)
-    equal(steps_of(run_directory("cut")), [5], repr(done))
+    done = cut_during("cut", paths[0], 5, signal.SIGTERM)
     check("validation" not in done.out, "the evaluation was over too soon for this test: %r" % done)
     train(paths[0])
     no_duplicates(run_directory("cut"))
@@ -127,7 +125,7 @@ def a_long_step_is_left_undone():
     }
     paths = [config(name, **changes) for name in ("step", "steps")]
     train(paths[1])
-    cut_during(paths[0], 1, signal.SIGINT)
+    cut_during("step", paths[0], 1, signal.SIGINT)
     train(paths[0])
     equal(losses(run_directory("step")), losses(run_directory("steps")), "losses")
 
@@ -178,7 +176,6 @@ def a_start_is_ended_at_once_and_leaves_nothing():
     begin = time.monotonic()
     train(path, "--print-config")
     whole = time.monotonic() - begin
-    check(whole > 0.4, "the start is too quick for this test: %.2f s" % whole)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         for arguments in (["--print-config"], []):
             for _ in range(5):  # on a busy machine the signal may come after the end
@@ -186,7 +183,7 @@ def a_start_is_ended_at_once_and_leaves_nothing():
                 if code != 0:
                     break
             equal(code, -number, "exit")
-            check(seconds < 0.2, "it ended after %.2f s" % seconds)
+            check(seconds < whole / 2, "it ended after %.2f of %.2f s" % (seconds, whole))
             check(not os.path.exists(run_directory("slow")), "a directory was left behind")
 
 
