@@ -2,6 +2,7 @@
 
 #include <CUnit/Basic.h>
 #include <ftw.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,14 @@ const char *harness_directory(void) {
         exit(1);
     }
     if (n_directories++ == 0) atexit(directories_remove);
+    return path;
+}
+
+const char *path_in(const char *directory, const char *name) {
+    static char paths[8][PATH_MAX];
+    static int next;
+    char *path = paths[next++ % 8];
+    snprintf(path, PATH_MAX, "%s/%s", directory, name);
     return path;
 }
 

@@ -63,3 +63,6 @@ void harness_skip(const char *reason);
 /* A fresh directory for one test, below $TMPDIR or /tmp; removed with its content at the end of the
  * program. */
 const char *harness_directory(void);
+
+/* DIRECTORY/NAME, in one of eight rotating buffers. */
+const char *path_in(const char *directory, const char *name);

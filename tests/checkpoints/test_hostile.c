@@ -10,7 +10,9 @@
 static Arena arena;
 
 static const char *path_of(const char *dir, int64_t step) {
-    return arena_printf(&arena, "%s/step_%08lld.h5", dir, (long long)step);
+    char name[CHECKPOINT_NAME_BYTES];
+    checkpoint_name(step, name);
+    return arena_printf(&arena, "%s/%s", dir, name);
 }
 
 static size_t size_of(const char *path) {
@@ -84,14 +86,8 @@ static void features_of_hdf5_are_refused(void) {
 
 static void attribute_write(hid_t file, const char *name, hid_t type) {
     static const unsigned char ones[4096] = {1, 1, 1, 1};
-    hid_t space = H5Screate(H5S_SCALAR),
-          attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    CHECK(attribute >= 0);
-    H5E_BEGIN_TRY {
-        H5Awrite(attribute, type, ones);
-    } /* HDF5 1.14 cannot write values of some types; they stay zero */
-    H5E_END_TRY;
-    H5Aclose(attribute);
+    hid_t space = H5Screate(H5S_SCALAR);
+    CHECK(hdf5_attribute_write(file, name, type, space, ones));
     H5Sclose(space);
 }
 

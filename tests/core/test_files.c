@@ -15,14 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *path_in(const char *directory, const char *name) {
-    static char paths[4][4096];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", directory, name);
-    return path;
-}
-
 static Status replace(const char *path, const char *text) {
     Replacement *new;
     TRY(replacement_begin(path, &new));

@@ -1,20 +1,11 @@
 #include "tests/data/data_helper.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static void give_up(const char *path) {
     perror(path);
     exit(1);
-}
-
-const char *path_in(const char *directory, const char *name) {
-    static char paths[8][PATH_MAX];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, PATH_MAX, "%s/%s", directory, name);
-    return path;
 }
 
 void file_write(const char *path, const void *bytes, size_t size) {

@@ -6,9 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* DIRECTORY/NAME, in one of a few rotating buffers. */
-const char *path_in(const char *directory, const char *name);
-
 /* Writes a file; ends the program on failure. */
 void file_write(const char *path, const void *bytes, size_t size);
 void text_write(const char *path, const char *text);

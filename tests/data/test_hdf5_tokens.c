@@ -175,13 +175,7 @@ static void attribute_write(const char *path, const char *name, hid_t type, hid_
     dataset_write(path, "tokens", H5T_STD_U16LE, 1, H5P_DEFAULT, 0);
     hid_t access = hdf5_relaxed(), file = H5Fopen(path, H5F_ACC_RDWR, access),
           dataset = H5Dopen2(file, "tokens", H5P_DEFAULT);
-    hid_t attribute = H5Acreate2(dataset, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    CHECK(attribute >= 0);
-    H5E_BEGIN_TRY {
-        H5Awrite(attribute, type, ones);
-    } /* HDF5 1.14 cannot write values of some types; they stay zero */
-    H5E_END_TRY;
-    H5Aclose(attribute);
+    CHECK(hdf5_attribute_write(dataset, name, type, space, ones));
     H5Dclose(dataset);
     H5Fclose(file);
     H5Pclose(access);

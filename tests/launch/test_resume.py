@@ -218,6 +218,16 @@ def killed_while_it_took_the_directory():
     train(config("locked"))
 
 
+def nearly_the_losses_of(whole, directory):
+    """Another division of the global batch adds in another order."""
+    got, wanted = losses(directory), losses(run_directory(whole))
+    equal(sorted(got), list(range(1, 21)), "steps")
+    for step, loss in wanted.items():
+        check(
+            abs(got[step] - loss) <= 1e-5 * loss,
+            "step %d: loss %r, not %r" % (step, got[step], loss))
+
+
 def another_rank_count():
     """The same global batch continues with the same data; another one is refused, with the fix."""
     path, directory = config("ranks", model__dropout=0.0), run_directory("ranks")
@@ -230,12 +240,7 @@ def another_rank_count():
     equal(tree(directory), before, "the run's files")
     train(path, "training.stop.steps=20", "training.gradient_accumulation_steps=4")
     train(config("ranks_whole", model__dropout=0.0, training__stop__steps=20), ranks=2)
-    got, wanted = losses(directory), losses(run_directory("ranks_whole"))
-    equal(sorted(got), list(range(1, 21)), "steps")
-    for step, loss in wanted.items():
-        check(
-            abs(got[step] - loss) <= 1e-5 * loss,
-            "step %d: loss %r, not %r" % (step, got[step], loss))
+    nearly_the_losses_of("ranks_whole", directory)
 
 
 def another_micro_batch():
@@ -258,12 +263,7 @@ def another_micro_batch():
         check("data.batch_size (saved " in done.out, done.out)
     check(before != tree(directory), "nothing was trained")
     train(config("micro_whole", model__dropout=0.1, training__stop__steps=20, data__batch_size=4))
-    got, wanted = losses(directory), losses(run_directory("micro_whole"))
-    equal(sorted(got), list(range(1, 21)), "steps")
-    for step, loss in wanted.items():
-        check(
-            abs(got[step] - loss) <= 1e-5 * loss,
-            "step %d: loss %r, not %r" % (step, got[step], loss))
+    nearly_the_losses_of("micro_whole", directory)
 
 
 def a_changed_schedule_goes_on():
