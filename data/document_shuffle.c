@@ -34,15 +34,11 @@ struct DocumentShuffle {
     Bucket buckets[BUCKETS];
 };
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to shuffle documents");
-}
-
 /* ---- writing --------------------------------------------------------------------------------- */
 
 Status document_shuffle_create(const char *directory, uint64_t seed, DocumentShuffle **out) {
     DocumentShuffle *s = *out = calloc(1, sizeof *s);
-    if (s == NULL) return out_of_memory();
+    if (s == NULL) return OUT_OF_MEMORY("the shuffle of documents");
     s->seed = seed;
     s->current.document = -1;
     Status status = file_open_unnamed(directory, "shuffle", s->path, &s->fd);
@@ -76,7 +72,7 @@ static Status block_flush(DocumentShuffle *s, Bucket *bucket) {
     if (is_power) { /* no space for another one */
         size_t capacity = bucket->n_blocks == 0 ? 1 : 2 * bucket->n_blocks;
         int64_t *blocks = realloc(bucket->blocks, capacity * sizeof *blocks);
-        if (blocks == NULL) return out_of_memory();
+        if (blocks == NULL) return OUT_OF_MEMORY("the shuffle of documents");
         bucket->blocks = blocks;
     }
     int error = file_write_all(s->fd, bucket->block, BLOCK_BYTES);
@@ -88,7 +84,7 @@ static Status block_flush(DocumentShuffle *s, Bucket *bucket) {
 
 static Status bucket_append(DocumentShuffle *s, Bucket *bucket, const void *bytes, size_t n) {
     if (bucket->block == NULL && (bucket->block = malloc(BLOCK_BYTES)) == NULL)
-        return out_of_memory();
+        return OUT_OF_MEMORY("the shuffle of documents");
     while (n > 0) {
         if (bucket->filled == BLOCK_BYTES) TRY(block_flush(s, bucket));
         size_t space = BLOCK_BYTES - bucket->filled, some = n < space ? n : space;
@@ -155,7 +151,7 @@ static Status parts_pass(const PartHeader *const *parts, size_t n, const Shuffle
 static Status bytes_pass(const uint8_t *bytes, size_t size, const ShuffledSink *sink) {
     size_t n = parts_find(bytes, size, NULL);
     const PartHeader **parts = malloc((n + 1) * sizeof *parts);
-    if (parts == NULL) return out_of_memory();
+    if (parts == NULL) return OUT_OF_MEMORY("the shuffle of documents");
     parts_find(bytes, size, parts);
     qsort(parts, n, sizeof *parts, by_key);
     Status status = parts_pass(parts, n, sink);

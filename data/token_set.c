@@ -23,10 +23,6 @@ struct TokenSet {
 
 /* ---- the names of the files ------------------------------------------------------------------ */
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for token files");
-}
-
 /* Each file stays open, and a process may have few descriptors. */
 static void descriptors_allow(void) {
     struct rlimit limit;
@@ -48,7 +44,7 @@ static Status file_add(TokenSet *set, const char *path, int64_t of_files) {
         if (files != NULL) set->files = files;
         int64_t *starts = realloc(set->starts, ((size_t)capacity + 1) * sizeof *starts);
         if (starts != NULL) set->starts = starts;
-        if (files == NULL || starts == NULL) return out_of_memory();
+        if (files == NULL || starts == NULL) return OUT_OF_MEMORY("token files");
         set->capacity = capacity;
     }
     TRY(token_file_open_part(path, scanned_of(of_files), &set->files[set->n_files]));
@@ -60,7 +56,7 @@ static Status matches_add(TokenSet *set, const char *pattern, int of_items) {
     glob_t found;
     int result = glob(pattern, GLOB_ERR, NULL, &found);
     Status status = OK;
-    if (result == GLOB_NOSPACE) return out_of_memory();
+    if (result == GLOB_NOSPACE) return OUT_OF_MEMORY("token files");
     if (result == GLOB_NOMATCH) {
         status = ERROR(STATUS_DATA,
                        "%s: no file matches this pattern; make files with ./prepare INPUT... "
@@ -97,7 +93,7 @@ static int64_t tokens_count(TokenSet *set, int first) {
 static Status part_end(TokenSet *set, int first, const char *path, double weight) {
     int64_t count = tokens_count(set, first);
     char *copy = set->part_paths[set->n_parts] = strdup(path);
-    if (copy == NULL) return out_of_memory();
+    if (copy == NULL) return OUT_OF_MEMORY("token files");
     set->parts[set->n_parts++] = (TokenPart){set->starts[first], count, weight, copy};
     return OK;
 }
@@ -144,12 +140,12 @@ static Status path_write(TokenSet *set) {
             ? asprintf(&set->path, "%s", first)
             : asprintf(&set->path, "%s and %d more file%s", first, others, others == 1 ? "" : "s");
     if (n < 0) set->path = NULL;
-    return n < 0 ? out_of_memory() : OK;
+    return n < 0 ? OUT_OF_MEMORY("token files") : OK;
 }
 
 Status token_set_open(const TokenPaths *paths, TokenSet **out) {
     TokenSet *set = *out = calloc(1, sizeof *set);
-    if (set == NULL) return out_of_memory();
+    if (set == NULL) return OUT_OF_MEMORY("token files");
     Status status = parts_open(set, paths);
     if (!failed(status)) status = tokenizers_check(set);
     if (!failed(status)) status = path_write(set);

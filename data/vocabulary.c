@@ -43,10 +43,6 @@ struct Vocabulary {
     int merges_bits; /* the table has 2^merges_bits slots */
 };
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while reading a vocabulary");
-}
-
 Status vocabulary_create(int64_t most, Vocabulary **out) {
     Vocabulary *v = calloc(1, sizeof *v);
     if (v != NULL)
@@ -55,7 +51,7 @@ Status vocabulary_create(int64_t most, Vocabulary **out) {
                    sizeof *v->entries); /* plus an end of text, if the vocabulary has none */
     if (v == NULL || v->entries == NULL) {
         free(v);
-        return out_of_memory();
+        return OUT_OF_MEMORY("a vocabulary");
     }
     v->most = most;
     v->end_of_text = NO_TOKEN;
@@ -77,7 +73,7 @@ static Status text_append(Vocabulary *v, const uint8_t *bytes, size_t length) {
     if (v->text_bytes + length > v->text_capacity) {
         size_t capacity = 2 * (v->text_bytes + length) + (1 << 16);
         uint8_t *text = realloc(v->text, capacity);
-        if (text == NULL) return out_of_memory();
+        if (text == NULL) return OUT_OF_MEMORY("a vocabulary");
         v->text = text;
         v->text_capacity = capacity;
     }
@@ -145,7 +141,7 @@ static Status index_by_bytes(Vocabulary *v) {
     while (slots < 2 * (size_t)v->size + 2)
         slots *= 2; /* includes the end of text that may be added later */
     v->by_bytes = malloc(slots * sizeof *v->by_bytes);
-    if (v->by_bytes == NULL) return out_of_memory();
+    if (v->by_bytes == NULL) return OUT_OF_MEMORY("a vocabulary");
     memset(v->by_bytes, 0xff, slots * sizeof *v->by_bytes); /* sets every slot to NO_TOKEN */
     v->by_bytes_mask = slots - 1;
     for (int32_t token = 0; token < v->size; token++) {
@@ -247,7 +243,7 @@ static Status merges_grow(Vocabulary *v) {
     size_t n_old = old == NULL ? 0 : (size_t)1 << v->merges_bits;
     int bits = old == NULL ? 12 : v->merges_bits + 1;
     MergeSlot *merges = malloc(((size_t)1 << bits) * sizeof *merges);
-    if (merges == NULL) return out_of_memory();
+    if (merges == NULL) return OUT_OF_MEMORY("a vocabulary");
     for (size_t i = 0; i < (size_t)1 << bits; i++) merges[i] = (MergeSlot){0, {NO_MERGE, NO_TOKEN}};
     v->merges = merges;
     v->merges_bits = bits;

@@ -12,8 +12,6 @@ enum { MOST_BRANCHES = 4096 };
 
 static const double USUAL_TOLERANCE = 0.01; /* arXiv:2505.23971 */
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
-
 bool branch_is_in(const YamlNode *map) {
     return node_find(map, "branch") != NULL || node_find(map, "budgets") != NULL;
 }
@@ -36,7 +34,7 @@ Status branch_stops_clear(Arena *arena, const Branch *b, char **out, int *n) {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (strcmp(b->unit_key, rules[i]) == 0) continue;
         out[*n] = arena_printf(arena, "%s=null", rules[i]);
-        if (out[(*n)++] == NULL) return out_of_memory();
+        if (out[(*n)++] == NULL) return OUT_OF_MEMORY("a config");
     }
     return OK;
 }
@@ -57,7 +55,7 @@ static Status read_share(Arena *arena, const YamlNode *node, const Branch *b, Br
         return PLACE_ERROR(node->place, "'branch.at' needs percentages between 0%% and 100%%");
     *out = (BranchFork){.text = arena_printf(arena, "%.10g%%", share.percent),
                         .share = share.percent / 100};
-    if (out->text == NULL) return out_of_memory();
+    if (out->text == NULL) return OUT_OF_MEMORY("a config");
     if (b->n_forks > 0 && out->share <= out[-1].share)
         return PLACE_ERROR(node->place, "'branch.at' must increase, but %s follows %s", out->text,
                            out[-1].text);
@@ -95,7 +93,7 @@ static Status read_run(Arena *arena, const YamlNode *node, Branch *out) {
     if (node->kind != NODE_SCALAR || node_is_null(node) || *node->text == '\0')
         return PLACE_ERROR(node->place, "'branch.run' needs the directory of a run");
     out->run = arena_strdup(arena, node->text);
-    return out->run == NULL ? out_of_memory() : OK;
+    return out->run == NULL ? OUT_OF_MEMORY("a config") : OK;
 }
 
 static Status read_axis(Arena *arena, const YamlNode *node, const YamlNode *map, Branch *out) {
@@ -115,7 +113,7 @@ static Status read_axis(Arena *arena, const YamlNode *node, const YamlNode *map,
     BranchAxis *axis = &out->axes[out->n_axes++];
     *axis = (BranchAxis){.key = node->key,
                          .texts = arena_alloc(arena, node->count * sizeof *axis->texts)};
-    if (axis->texts == NULL) return out_of_memory();
+    if (axis->texts == NULL) return OUT_OF_MEMORY("a config");
     for (const YamlNode *value = node->first; value != NULL; value = value->next)
         TRY(sweep_value_read(arena, node->key, value, &axis->texts[axis->count++]));
     out->count *= axis->count;
@@ -214,7 +212,7 @@ static Status read_budget(Arena *arena, const YamlNode *node, Branch *b) {
     const char *key = unit_key_of(&fork->end), *whole = branch_stop_text(arena, &fork->end);
     const YamlNode *value =
         whole == NULL ? NULL : node_scalar(arena, strchr(whole, '=') + 1, node->place);
-    if (value == NULL) return out_of_memory();
+    if (value == NULL) return OUT_OF_MEMORY("a config");
     TRY(sweep_value_read(arena, key, value, &fork->text));
     if (b->n_forks++ == 0) {
         b->unit_key = key;

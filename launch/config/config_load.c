@@ -9,22 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
-
 /* `a.b=VALUE` as the tree {a: {b: VALUE}}; each part has its position in the argument. */
 static Status nest(Arena *arena, const Source *source, const char *key, YamlNode *value,
                    YamlNode **out) {
     YamlNode *root = node_create(arena, NODE_MAP, (Place){source, 1, 1, 1}), *map = root;
-    if (root == NULL) return out_of_memory();
+    if (root == NULL) return OUT_OF_MEMORY("a config");
     for (const char *part = key;;) {
         size_t bytes = strcspn(part, ".=");
         bool is_last = part[bytes] == '=';
         Place place = {source, 1, (size_t)(part - key) + 1, bytes > 0 ? bytes : 1};
         YamlNode *child = is_last ? value : node_create(arena, NODE_MAP, place);
-        if (child == NULL) return out_of_memory();
+        if (child == NULL) return OUT_OF_MEMORY("a config");
         child->key = arena_printf(arena, "%.*s", (int)bytes, part);
         child->key_place = place;
-        if (child->key == NULL) return out_of_memory();
+        if (child->key == NULL) return OUT_OF_MEMORY("a config");
         TRY(node_append(arena, map, child));
         if (is_last) break;
         map = child;
@@ -37,7 +35,7 @@ static Status nest(Arena *arena, const Source *source, const char *key, YamlNode
 static Status lay_override(Arena *arena, const char *argument, YamlNode *root) {
     Source *source = arena_alloc(arena, sizeof *source);
     char *text = arena_strdup(arena, argument);
-    if (source == NULL || text == NULL) return out_of_memory();
+    if (source == NULL || text == NULL) return OUT_OF_MEMORY("a config");
     *source = (Source){COMMAND_LINE, text, strlen(text)};
     const char *equals = strchr(text, '=');
     if (equals == NULL) {
@@ -62,7 +60,7 @@ static Status name_after(Arena *arena, const char *path, YamlNode *root) {
     int length = dot == NULL || dot == base ? (int)strlen(base) : (int)(dot - base);
     const char *name = arena_printf(arena, "%.*s", length, base);
     YamlNode *node = name == NULL ? NULL : node_scalar(arena, name, root->place);
-    if (node == NULL) return out_of_memory();
+    if (node == NULL) return OUT_OF_MEMORY("a config");
     node->quoted = true;
     node->is_default = true;
     node->state = NODE_INTERPOLATED;
@@ -74,7 +72,7 @@ static Status tree_load(Arena *arena, const char *path, const char *text, YamlNo
     if (text == NULL) return extends_load(arena, path, root);
     Source *source = arena_alloc(arena, sizeof *source);
     char *copy = arena_strdup(arena, text), *origin = arena_strdup(arena, path);
-    if (source == NULL || copy == NULL || origin == NULL) return out_of_memory();
+    if (source == NULL || copy == NULL || origin == NULL) return OUT_OF_MEMORY("a config");
     *source = (Source){origin, copy, strlen(copy)};
     if (source->bytes > YAML_MAX_BYTES)
         return PLACE_ERROR((Place){.source = source}, "it is over 1 MiB");
@@ -99,7 +97,7 @@ static Status fill(Config *config, YamlNode *root, const char *path, int n_overr
 static Status load(Config *config, const char *path, const char *text, int n_overrides,
                    char **overrides) {
     YamlNode *root = node_create(&config->tree, NODE_MAP, (Place){0});
-    if (root == NULL) return out_of_memory();
+    if (root == NULL) return OUT_OF_MEMORY("a config");
     TRY(tree_load(&config->tree, path, text, root));
     return fill(config, root, path, n_overrides, overrides);
 }
@@ -121,7 +119,7 @@ static Status create(const char *path, const char *text, int n_overrides, char *
                      Config **out) {
     *out = NULL;
     Config *config = calloc(1, sizeof *config);
-    if (config == NULL) return out_of_memory();
+    if (config == NULL) return OUT_OF_MEMORY("a config");
     return created(load(config, path, text, n_overrides, overrides), config, out);
 }
 
@@ -151,7 +149,7 @@ struct ConfigBase {
 static Status base_load(ConfigBase *base, const char *path, int n_overrides, char **overrides) {
     base->path = arena_strdup(&base->arena, path);
     base->root = node_create(&base->arena, NODE_MAP, (Place){0});
-    if (base->path == NULL || base->root == NULL) return out_of_memory();
+    if (base->path == NULL || base->root == NULL) return OUT_OF_MEMORY("a config");
     TRY(tree_load(&base->arena, path, NULL, base->root));
     TRY(overrides_lay(&base->arena, n_overrides, overrides, base->root));
     node_remove(base->root, "sweep");
@@ -160,7 +158,7 @@ static Status base_load(ConfigBase *base, const char *path, int n_overrides, cha
 
 Status config_base_load(const char *path, int n_overrides, char **overrides, ConfigBase **out) {
     *out = calloc(1, sizeof **out);
-    if (*out == NULL) return out_of_memory();
+    if (*out == NULL) return OUT_OF_MEMORY("a config");
     Status status = base_load(*out, path, n_overrides, overrides);
     if (failed(status)) config_base_destroy(out);
     return status;
@@ -178,9 +176,9 @@ size_t config_base_size(const ConfigBase *base) { return node_size(base->root); 
 Status config_base_make(const ConfigBase *base, int n_overrides, char **overrides, Config **out) {
     *out = NULL;
     Config *config = calloc(1, sizeof *config);
-    if (config == NULL) return out_of_memory();
+    if (config == NULL) return OUT_OF_MEMORY("a config");
     YamlNode *root = node_copy(&config->tree, base->root);
-    Status status =
-        root == NULL ? out_of_memory() : fill(config, root, base->path, n_overrides, overrides);
+    Status status = root == NULL ? OUT_OF_MEMORY("a config")
+                                 : fill(config, root, base->path, n_overrides, overrides);
     return created(status, config, out);
 }

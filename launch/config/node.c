@@ -18,12 +18,10 @@ YamlNode *node_scalar(Arena *arena, const char *text, Place place) {
     return node;
 }
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
-
 Status node_append(Arena *arena, YamlNode *parent, YamlNode *child) {
     if (parent->kind == NODE_MAP) {
         void **place = names_add(&parent->keys, arena, child->key);
-        if (place == NULL) return out_of_memory();
+        if (place == NULL) return OUT_OF_MEMORY("a config");
         *place = child;
     }
     child->next = NULL;
@@ -81,9 +79,9 @@ Status node_put(Arena *arena, YamlNode *root, const char *path, YamlNode *node) 
         YamlNode *child = find(map, path, bytes);
         if (child == NULL) {
             child = node_create(arena, NODE_MAP, node->place);
-            if (child == NULL) return out_of_memory();
+            if (child == NULL) return OUT_OF_MEMORY("a config");
             child->key = arena_printf(arena, "%.*s", (int)bytes, path);
-            if (child->key == NULL) return out_of_memory();
+            if (child->key == NULL) return OUT_OF_MEMORY("a config");
             child->key_place = node->key_place;
             child->is_default = node->is_default;
             TRY(node_append(arena, map, child));
@@ -92,7 +90,7 @@ Status node_put(Arena *arena, YamlNode *root, const char *path, YamlNode *node) 
         path += bytes + 1;
     }
     node->key = arena_strdup(arena, path);
-    return node->key == NULL ? out_of_memory() : node_append(arena, map, node);
+    return node->key == NULL ? OUT_OF_MEMORY("a config") : node_append(arena, map, node);
 }
 
 bool node_is_null(const YamlNode *node) {
@@ -120,7 +118,7 @@ static Status merge_child(Arena *arena, YamlNode *base, YamlNode *child) {
     if (child->kind != NODE_MAP) return node_append(arena, base, child);
     /* Merged into an empty map instead of moved, so that nulls inside are dropped. */
     YamlNode *fresh = node_create(arena, NODE_MAP, child->place);
-    if (fresh == NULL) return out_of_memory();
+    if (fresh == NULL) return OUT_OF_MEMORY("a config");
     fresh->key = child->key;
     fresh->key_place = child->key_place;
     TRY(node_append(arena, base, fresh));

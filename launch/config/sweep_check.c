@@ -9,14 +9,12 @@
 
 enum { MAX_POINTS = 4096 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
-
 /* ---- tune, branch, budgets ------------------------------------------------------------------- */
 
 /* The trunk and its branches. */
 static Status branch_check(Arena *arena, const YamlNode *map, const Config *config, size_t *count) {
     Branch *branch = arena_alloc(arena, sizeof *branch);
-    if (branch == NULL) return out_of_memory();
+    if (branch == NULL) return OUT_OF_MEMORY("a config");
     TRY(branch_read(arena, map, config, branch));
     *count = 1 + (size_t)branch->n_forks * (size_t)branch->count;
     return OK;
@@ -53,7 +51,7 @@ static Status point_identity(Arena *arena, const YamlNode *point, const YamlNode
         if (strcmp(value->key, "seed") == 0) value = seed;
         TRY(sweep_value_read(arena, schema[i].path, value, &text));
         *out = arena_printf(arena, "%s %s=%s", *out, schema[i].path, text);
-        if (*out == NULL) return out_of_memory();
+        if (*out == NULL) return OUT_OF_MEMORY("a config");
     }
     return OK;
 }
@@ -64,7 +62,7 @@ static Status identity_add(Arena *arena, Names *seen, const YamlNode *point, con
     const char *identity;
     TRY(point_identity(arena, point, seed, &identity));
     void **first = names_add(seen, arena, identity);
-    if (first == NULL) return out_of_memory();
+    if (first == NULL) return OUT_OF_MEMORY("a config");
     if (*first != NULL) {
         return PLACE_ERROR(point->place, "points %zu and %zu of the sweep are the same",
                            (size_t)*first, number);

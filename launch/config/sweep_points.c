@@ -9,8 +9,6 @@
 
 enum { NAME_BYTES = 120 };
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
-
 /* ---- a point --------------------------------------------------------------------------------- */
 
 /* Adds `_key-value` to a point's name, in characters that are safe in a file name. */
@@ -46,7 +44,7 @@ static Status point_name(SweepPoints *points, SweepPoint *point, const char *nam
         point->name = arena_printf(arena, "%s_%zu", name, ++number);
         place = point->name == NULL ? NULL : names_add(&points->names, arena, point->name);
     }
-    if (place == NULL) return out_of_memory();
+    if (place == NULL) return OUT_OF_MEMORY("a config");
     *place = (void *)(size_t)1;
     *last = (void *)number;
     return OK;
@@ -60,11 +58,11 @@ static Status point_make_with(SweepPoints *points, const char *start, const Swee
     snprintf(name, sizeof name, "%s", start);
     *out = (SweepPoint){.combination = -1, .n_overrides = count + n, .n_keys = count};
     out->overrides = arena_alloc(arena, (size_t)(count + n + 1) * sizeof *out->overrides);
-    if (out->overrides == NULL) return out_of_memory();
+    if (out->overrides == NULL) return OUT_OF_MEMORY("a config");
     for (int i = 0; i < count; i++) {
         add_name(name, settings[i].key, settings[i].text);
         out->overrides[i] = arena_printf(arena, "%s=%s", settings[i].key, settings[i].text);
-        if (out->overrides[i] == NULL) return out_of_memory();
+        if (out->overrides[i] == NULL) return OUT_OF_MEMORY("a config");
     }
     for (int i = 0; i < n; i++) out->overrides[count + i] = others[i];
     return point_name(points, out, name);
@@ -80,7 +78,7 @@ Status sweep_combine(SweepPoints *points, int combination, const char *const *tu
     const SweepCombination *c = &points->combinations[combination];
     int count = c->n_settings;
     SweepSetting *all = arena_alloc(&points->arena, (size_t)(count + TUNE_AXES + 1) * sizeof *all);
-    if (all == NULL) return out_of_memory();
+    if (all == NULL) return OUT_OF_MEMORY("a config");
     for (int i = 0; i < count; i++) all[i] = c->settings[i];
     for (int i = 0; i < c->tune.n_axes; i++)
         all[count++] = (SweepSetting){c->tune.axes[i].key, tuned[i]};
@@ -96,7 +94,7 @@ Status sweep_combine(SweepPoints *points, int combination, const char *const *tu
 static Status reserve(void *items, Arena *arena, int count, size_t bytes) {
     void *grown = arena_alloc(arena, (size_t)count * bytes);
     memcpy(items, &grown, sizeof grown);
-    return grown == NULL ? out_of_memory() : OK;
+    return grown == NULL ? OUT_OF_MEMORY("a config") : OK;
 }
 
 /* The next point, in room that doubles. */
@@ -162,7 +160,7 @@ static Status trunk_overrides(Arena *arena, const Branch *branch, char *out[4], 
     TRY(branch_stops_clear(arena, branch, out, n));
     char *stop = out[(*n)++] = branch_stop_text(arena, &branch->forks[branch->n_forks - 1].cut),
          *shape = out[(*n)++] = arena_strdup(arena, "lr_scheduler.shape=constant");
-    return stop == NULL || shape == NULL ? out_of_memory() : OK;
+    return stop == NULL || shape == NULL ? OUT_OF_MEMORY("a config") : OK;
 }
 
 static Status trunk_add(SweepPoints *points, const YamlNode *map, const Config *config,
@@ -323,7 +321,7 @@ static Status expand(const Config *config, SweepPoints *points) {
 Status sweep_expand(const Config *config, SweepPoints **out) {
     *out = NULL;
     SweepPoints *points = calloc(1, sizeof *points);
-    if (points == NULL) return out_of_memory();
+    if (points == NULL) return OUT_OF_MEMORY("a config");
     Status status = expand(config, points);
     if (failed(status)) {
         sweep_points_destroy(&points);

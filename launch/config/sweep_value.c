@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
-
 Status sweep_value_read(Arena *arena, const char *key, const YamlNode *value, const char **text) {
     if (node_is_null(value)) {
         *text = "null";
@@ -18,7 +16,7 @@ Status sweep_value_read(Arena *arena, const char *key, const YamlNode *value, co
     }
     const Field *field = schema_find(key);
     Config *scratch = calloc(1, sizeof *scratch);
-    if (scratch == NULL) return out_of_memory();
+    if (scratch == NULL) return OUT_OF_MEMORY("a config");
     Status status = OK;
     char *written = NULL;
     size_t bytes;
@@ -32,7 +30,7 @@ Status sweep_value_read(Arena *arena, const char *key, const YamlNode *value, co
     }
     if (file != NULL) fclose(file);
     *text = written == NULL ? NULL : arena_strdup(arena, written);
-    if (!failed(status) && *text == NULL) status = out_of_memory();
+    if (!failed(status) && *text == NULL) status = OUT_OF_MEMORY("a config");
     free(written);
     config_destroy(&scratch);
     return status;
@@ -76,7 +74,7 @@ Status sweep_list_check(Arena *arena, const YamlNode *list) {
         const char *text;
         TRY(sweep_value_read(arena, list->key, value, &text));
         void **place = names_add(&seen, arena, text);
-        if (place == NULL) return out_of_memory();
+        if (place == NULL) return OUT_OF_MEMORY("a config");
         if (*place != NULL)
             return PLACE_ERROR(value->place, "'%s' has this value twice", list->key);
         *place = arena;

@@ -11,8 +11,6 @@
 
 static const double USUAL_SHARE = 0.25;
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory"); }
-
 double tune_number(const char *text) {
     char *end;
     double value = strtod(text, &end);
@@ -96,7 +94,7 @@ static Status read_spaced(Arena *arena, const YamlNode *node, TuneAxis *out) {
     out->ratio = pow(high / low, 1 / (double)(points - 1));
     for (int i = 0; i < points; i++) {
         const char *text = tune_text(arena, node->key, low * pow(out->ratio, i));
-        if (text == NULL) return out_of_memory();
+        if (text == NULL) return OUT_OF_MEMORY("a config");
         if (i > 0 && strcmp(text, out->texts[i - 1]) == 0)
             return PLACE_ERROR(node->place, "'%s' has this candidate twice: %s", node->key, text);
         out->texts[out->count++] = text;

@@ -11,10 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a command");
-}
-
 const char *launcher_programs(Arena *arena) {
     char self[PROGRAM_PATH_BYTES], here[PROGRAM_PATH_BYTES];
     if (!program_folder(self)) return ".";
@@ -43,7 +39,7 @@ Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launch
                       .parallel = parallel > 0 ? parallel : local->parallel};
     const char *directory = launcher_programs(&out->arena);
     out->train = directory == NULL ? NULL : arena_printf(&out->arena, "%s/train", directory);
-    if (out->train == NULL) return out_of_memory();
+    if (out->train == NULL) return OUT_OF_MEMORY("a command");
     if (out->ranks > 1 && !process_can_find("mpirun")) {
         return ERROR(
             STATUS_CONFIG,
@@ -75,7 +71,7 @@ char **launcher_arguments(Launcher *l, const StudyPoint *point) {
 
 Status launcher_print(Launcher *l, const StudyPoint *point, FILE *file) {
     char **arguments = launcher_arguments(l, point);
-    if (arguments == NULL) return out_of_memory();
+    if (arguments == NULL) return OUT_OF_MEMORY("a command");
     for (; *arguments != NULL; arguments++) {
         shell_word(*arguments, file);
         fputc(arguments[1] == NULL ? '\n' : ' ', file);
@@ -133,6 +129,7 @@ Status launcher_start(Launcher *l, const StudyPoint *point, int slot, pid_t *out
         .variables = variables,
         .cores = l->parallel > 1 ? &cores : NULL,
     };
-    if (plan.arguments == NULL || (l->gpus > 0 && variables[n] == NULL)) return out_of_memory();
+    if (plan.arguments == NULL || (l->gpus > 0 && variables[n] == NULL))
+        return OUT_OF_MEMORY("a command");
     return process_start(&plan, out);
 }

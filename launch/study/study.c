@@ -7,14 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the study");
-}
-
 Status study_point_place(Study *study, StudyPoint *point, const char *name) {
     point->name = arena_strdup(&study->arena, name);
     point->directory = arena_printf(&study->arena, "%s/%s", study->directory, name);
-    return point->name == NULL || point->directory == NULL ? out_of_memory() : OK;
+    return point->name == NULL || point->directory == NULL ? OUT_OF_MEMORY("the study") : OK;
 }
 
 Status study_point_rename(Study *study, StudyPoint *point, const char *name) {
@@ -22,7 +18,7 @@ Status study_point_rename(Study *study, StudyPoint *point, const char *name) {
     TRY(study_point_place(study, point, name));
     config->name = arena_strdup(&config->arena, name);
     config->output = arena_strdup(&config->arena, point->directory);
-    return config->name == NULL || config->output == NULL ? out_of_memory() : OK;
+    return config->name == NULL || config->output == NULL ? OUT_OF_MEMORY("the study") : OK;
 }
 
 void study_close(Study **study) {

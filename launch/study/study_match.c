@@ -34,10 +34,6 @@ typedef struct Match {
     Status listing; /* first failure while listing the directory */
 } Match;
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the study");
-}
-
 static bool is_auto(const Field *field, const Config *config) {
     if (field->type == FIELD_INT_OR_AUTO)
         return *(const int64_t *)((const char *)config + field->offset) == CONFIG_AUTO;
@@ -51,14 +47,15 @@ static Status made_add(Match *m, const char *name) {
     Arena *arena = &m->study->arena;
     char *path = arena_printf(arena, "%s/%s/config.yaml", m->study->directory, name);
     bool is_there = false;
-    if (path == NULL) return out_of_memory();
+    if (path == NULL) return OUT_OF_MEMORY("the study");
     if (*name == '.') return OK;
     TRY(file_look(path, NULL, &is_there));
     if (!is_there) return OK;
     Made *made = arena_alloc(arena, sizeof *made);
-    if (made == NULL || (made->name = arena_strdup(arena, name)) == NULL) return out_of_memory();
+    if (made == NULL || (made->name = arena_strdup(arena, name)) == NULL)
+        return OUT_OF_MEMORY("the study");
     void **place = names_add(&m->by_name, arena, made->name);
-    if (place == NULL) return out_of_memory();
+    if (place == NULL) return OUT_OF_MEMORY("the study");
     Status status = config_load(path, 0, NULL, &made->config);
     if (failed(status) && status.code != STATUS_CONFIG) return status;
     *place = made;
@@ -85,7 +82,7 @@ static Status same_value(const Field *field, const Config *made, const Config *n
     *same = true;
     if (is_auto(field, now)) return OK;
     char *before = field_text(field, made), *after = field_text(field, now);
-    Status status = before == NULL || after == NULL ? out_of_memory() : OK;
+    Status status = before == NULL || after == NULL ? OUT_OF_MEMORY("the study") : OK;
     if (!failed(status)) *same = strcmp(before, after) == 0;
     free(before);
     free(after);
@@ -112,14 +109,14 @@ static bool counts(const Match *m, size_t row) {
 static Status identity_of(const Match *m, const Config *config, const Config *now, char **out) {
     size_t bytes;
     FILE *file = open_memstream(out, &bytes);
-    if (file == NULL) return out_of_memory();
+    if (file == NULL) return OUT_OF_MEMORY("the study");
     for (size_t i = 0; i < schema_count; i++) {
         if (!counts(m, i) || is_auto(&schema[i], now)) continue;
         fprintf(file, "%s=", schema[i].path);
         field_write(&schema[i], config, file);
         fputc('\n', file);
     }
-    return fclose(file) == 0 ? OK : out_of_memory();
+    return fclose(file) == 0 ? OK : OUT_OF_MEMORY("the study");
 }
 
 /* The keys that are `auto`; look-ups of directories ignore them. */
@@ -142,7 +139,7 @@ static Status alike_add(Match *m, Names *names, Made *made, const Config *now) {
     void **place = copy == NULL || alike == NULL ? NULL : names_add(names, arena, copy);
     free(text);
     TRY(status);
-    if (place == NULL) return out_of_memory();
+    if (place == NULL) return OUT_OF_MEMORY("the study");
     *alike = (Alike){made, *place};
     *place = alike;
     return OK;
@@ -162,10 +159,10 @@ static Status names_of(Match *m, const Config *now, const Names **out) {
     Arena *arena = &m->study->arena;
     const char *mask = mask_text(m, now);
     void **place = mask == NULL ? NULL : names_add(&m->by_mask, arena, mask);
-    if (place == NULL) return out_of_memory();
+    if (place == NULL) return OUT_OF_MEMORY("the study");
     if (*place == NULL) {
         Names *names = *place = arena_alloc(arena, sizeof *names);
-        if (names == NULL) return out_of_memory();
+        if (names == NULL) return OUT_OF_MEMORY("the study");
         for (Made *made = m->made; made != NULL; made = made->next) {
             if (!made->is_taken && is_at_home(m, made)) TRY(alike_add(m, names, made, now));
         }
@@ -224,7 +221,7 @@ static Status free_name(const Match *m, int i, const char **name) {
     for (int number = 2; made_find(m, *name) != NULL || (!is_own && is_a_points(m, *name));
          number++) {
         *name = arena_printf(&m->study->arena, "%s_%d", m->study->points[i].stem, number);
-        if (*name == NULL) return out_of_memory();
+        if (*name == NULL) return OUT_OF_MEMORY("the study");
         is_own = false;
     }
     return OK;
@@ -237,7 +234,7 @@ static Status match_anew(Match *m, int i) {
     TRY(free_name(m, i, &name));
     if (strcmp(name, point->name) == 0) return OK;
     void **place = names_add(&m->given, &m->study->arena, name);
-    if (place == NULL) return out_of_memory();
+    if (place == NULL) return OUT_OF_MEMORY("the study");
     *place = m;
     return study_point_rename(m->study, point, name);
 }
@@ -246,7 +243,7 @@ static Status former_collect(Match *m) {
     size_t count = 1;
     for (const Made *made = m->made; made != NULL; made = made->next) count++;
     m->study->former = arena_alloc(&m->study->arena, count * sizeof *m->study->former);
-    if (m->study->former == NULL) return out_of_memory();
+    if (m->study->former == NULL) return OUT_OF_MEMORY("the study");
     m->study->n_former = 0;
     for (const Made *made = m->made; made != NULL; made = made->next) {
         if (!made->is_taken && is_at_home(m, made))
@@ -275,7 +272,7 @@ Status study_match(Study *study, int first) {
     size_t count = (size_t)study->count;
     m.is_settled = arena_alloc(&study->arena, count * sizeof *m.is_settled);
     m.is_swept = arena_alloc(&study->arena, schema_count * sizeof *m.is_swept);
-    if (m.is_settled == NULL || m.is_swept == NULL) return out_of_memory();
+    if (m.is_settled == NULL || m.is_swept == NULL) return OUT_OF_MEMORY("the study");
     for (int i = 0; i < study->count; i++) {
         for (const char *const *key = study->points[i].keys; *key != NULL; key++) {
             m.is_swept[schema_find(*key) - schema] = true;

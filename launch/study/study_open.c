@@ -20,10 +20,6 @@
 /* Of the unresolved configs of all points together. */
 enum { MOST_NODES = 10000000 };
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the study");
-}
-
 static size_t key_bytes(const char *override) { return strcspn(override, "="); }
 
 /* Whether one key equals the other or is a group that contains it. */
@@ -44,7 +40,8 @@ typedef struct Keys {
 static Status key_add(Study *study, Keys *keys, const char *override) {
     if (names_find(&keys->seen, override, key_bytes(override)) != NULL) return OK;
     const char *key = arena_printf(&study->arena, "%.*s", (int)key_bytes(override), override);
-    if (key == NULL || names_add(&keys->seen, &study->arena, key) == NULL) return out_of_memory();
+    if (key == NULL || names_add(&keys->seen, &study->arena, key) == NULL)
+        return OUT_OF_MEMORY("the study");
     keys->items[keys->count++] = key;
     return OK;
 }
@@ -67,7 +64,7 @@ static Status swept_keys(Study *study, const SweepPoints *sweep, Keys *keys) {
 static Status check_overrides(Study *study, const SweepPoints *sweep, int n_overrides,
                               char **overrides) {
     Keys keys = {.items = arena_alloc(&study->arena, schema_count * sizeof *keys.items)};
-    if (keys.items == NULL) return out_of_memory();
+    if (keys.items == NULL) return OUT_OF_MEMORY("the study");
     TRY(swept_keys(study, sweep, &keys));
     for (int i = 0; i < n_overrides; i++) {
         for (size_t k = 0; k < keys.count; k++) {
@@ -105,11 +102,11 @@ static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base
                          const SweepPoint *swept) {
     int n = swept->n_overrides;
     char **all = arena_alloc(&study->arena, (size_t)(n + 2) * sizeof *all);
-    if (all == NULL) return out_of_memory();
+    if (all == NULL) return OUT_OF_MEMORY("the study");
     for (int i = 0; i < n; i++) all[i] = swept->overrides[i];
     all[n++] = study_override(&study->arena, "name", point->name);
     all[n++] = study_override(&study->arena, "output", point->directory);
-    if (all[n - 2] == NULL || all[n - 1] == NULL) return out_of_memory();
+    if (all[n - 2] == NULL || all[n - 1] == NULL) return OUT_OF_MEMORY("the study");
     Status status = config_base_make(base, n, all, &point->config);
     return status.code == STATUS_CONFIG ? point_error(study, point) : status;
 }
@@ -117,11 +114,11 @@ static Status point_load(Study *study, StudyPoint *point, const ConfigBase *base
 static Status point_keys(Study *study, StudyPoint *point, const SweepPoint *swept) {
     const char **keys = arena_alloc(&study->arena, (size_t)(swept->n_keys + 1) * sizeof *keys);
     point->keys = keys;
-    if (keys == NULL) return out_of_memory();
+    if (keys == NULL) return OUT_OF_MEMORY("the study");
     for (int i = 0; i < swept->n_keys; i++) {
         keys[i] = arena_printf(&study->arena, "%.*s", (int)key_bytes(swept->overrides[i]),
                                swept->overrides[i]);
-        if (keys[i] == NULL) return out_of_memory();
+        if (keys[i] == NULL) return OUT_OF_MEMORY("the study");
     }
     return OK;
 }
@@ -150,7 +147,7 @@ static Status point_read(Study *study, StudyPoint *point, const SweepPoint *swep
 Status study_append(Study *study, const SweepPoint *swept, int seed, int *index) {
     StudyPoint *point = &study->points[ *index = study->count];
     SweepPoint *kept = arena_alloc(&study->arena, sizeof *kept);
-    if (kept == NULL) return out_of_memory();
+    if (kept == NULL) return OUT_OF_MEMORY("the study");
     *kept = *swept;
     TRY(point_read(study, point, kept));
     point->seed = seed;
@@ -190,7 +187,7 @@ static Status points_load(Study *study, const SweepPoints *sweep) {
                            study->capacity, size);
     }
     study->points = arena_alloc(&study->arena, (size_t)study->capacity * sizeof *study->points);
-    if (study->points == NULL) return out_of_memory();
+    if (study->points == NULL) return OUT_OF_MEMORY("the study");
     for (; study->count < sweep->count; study->count++) {
         StudyPoint *point = &study->points[study->count];
         TRY(point_read(study, point, &sweep->points[study->count]));
@@ -247,7 +244,7 @@ static Status open_all(Study *study, const char *given, int n_overrides, char **
 Status study_open(const char *path, int n_overrides, char **overrides, Study **out) {
     *out = NULL;
     Study *study = calloc(1, sizeof *study);
-    if (study == NULL) return out_of_memory();
+    if (study == NULL) return OUT_OF_MEMORY("the study");
     Status status = open_all(study, path, n_overrides, overrides);
     if (!failed(status)) {
         study_refresh(study);

@@ -11,10 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a trunk");
-}
-
 const Trunk *trunk_of(const Study *study, const StudyPoint *point, const Fork **fork) {
     for (int i = 0; i < study->sweep->n_trunks; i++) {
         const Trunk *t = &study->trunks[i];
@@ -37,11 +33,11 @@ static Status branch_overrides(Study *study, const Trunk *t, const Fork *fork, c
     Arena *arena = &study->arena;
     *n = 1;
     out[0] = study_override(arena, "branch_from", fork->checkpoint);
-    if (out[0] == NULL) return out_of_memory();
+    if (out[0] == NULL) return OUT_OF_MEMORY("a trunk");
     if (b->unit_key != NULL) return branch_stops_clear(arena, b, out, n);
     out[(*n)++] =
         arena_printf(arena, "training.stop.early=%lld tokens", (long long)fork->end.tokens);
-    return out[1] == NULL ? out_of_memory() : OK;
+    return out[1] == NULL ? OUT_OF_MEMORY("a trunk") : OK;
 }
 
 static Status fork_add(Study *study, int index, int k) {
@@ -69,14 +65,14 @@ static const char *fork_path(Arena *arena, const Trunk *t, const char *text) {
 static Status forks_make(Study *study, Trunk *t) {
     const Branch *b = &t->swept->branch;
     t->forks = arena_alloc(&study->arena, (size_t)b->n_forks * sizeof *t->forks);
-    if (t->forks == NULL) return out_of_memory();
+    if (t->forks == NULL) return OUT_OF_MEMORY("a trunk");
     for (int i = 0; i < b->n_forks; i++)
         t->forks[i] =
             (Fork){.config = &b->forks[i], .cut = b->forks[i].cut, .end = b->forks[i].end};
     if (t->point == NULL) return trunk_run_forks(&study->arena, b, t->forks);
     for (int i = 0; i < b->n_forks; i++) {
         t->forks[i].checkpoint = fork_path(&study->arena, t, b->forks[i].text);
-        if (t->forks[i].checkpoint == NULL) return out_of_memory();
+        if (t->forks[i].checkpoint == NULL) return OUT_OF_MEMORY("a trunk");
     }
     return OK;
 }
@@ -169,7 +165,7 @@ static Status stage_set(Study *study, const Trunk *t, const Fork *fork) {
     t->point->limit = is_branch ? arena_printf(&study->arena, "training.stop.early=%lld tokens",
                                                (long long)fork->cut.tokens)
                                 : branch_stop_text(&study->arena, &fork->cut);
-    if (t->point->limit == NULL) return out_of_memory();
+    if (t->point->limit == NULL) return OUT_OF_MEMORY("a trunk");
     point_refresh(t->point);
     return OK;
 }
@@ -217,7 +213,7 @@ Status trunks_open(Study *study) {
     int n = study->sweep->n_trunks, first = study->count;
     if (n == 0) return OK;
     study->trunks = arena_alloc(&study->arena, (size_t)n * sizeof *study->trunks);
-    if (study->trunks == NULL) return out_of_memory();
+    if (study->trunks == NULL) return OUT_OF_MEMORY("a trunk");
     for (int i = 0; i < n; i++) TRY(trunk_make(study, i));
     TRY(study_settle(study, first));
     for (int i = 0; i < n; i++) TRY(trunk_check(study, &study->trunks[i]));

@@ -12,10 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a trunk");
-}
-
 Status trunk_run_config(const Branch *b, Config **out) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/config.yaml", b->run);
@@ -82,7 +78,7 @@ static Status forks_set(Arena *arena, const ForkSearch *search, Fork *forks) {
         fork->end = (ConfigStop){.tokens = fork->cut.tokens + b->tokens};
         checkpoint_name(search->steps[i], name);
         fork->checkpoint = arena_printf(arena, "%s/checkpoints/%s", b->run, name);
-        if (fork->checkpoint == NULL) return out_of_memory();
+        if (fork->checkpoint == NULL) return OUT_OF_MEMORY("a trunk");
     }
     return OK;
 }

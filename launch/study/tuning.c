@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a tuning");
-}
-
 static StudyPoint *point_of(const Study *study, const TuneCandidate *c) {
     return &study->points[c->point];
 }
@@ -206,7 +202,7 @@ static Status widen(Study *study, Tuning *t, const TuneCandidate *c, int axis, i
     tuned[axis] =
         tune_text(&study->arena, a->key,
                   tune_number(c->tuned[axis]) * (direction > 0 ? a->ratio : 1 / a->ratio));
-    if (tuned[axis] == NULL) return out_of_memory();
+    if (tuned[axis] == NULL) return OUT_OF_MEMORY("a tuning");
     *added = strcmp(tuned[axis], c->tuned[axis]) != 0;
     if (!*added) return OK;
     Status status = candidate_add(study, t, tuned);
@@ -230,7 +226,7 @@ static Status bracket(Study *study, Tuning *t, int best) {
                 arena_printf(&study->arena, "%s %s is at the %s edge of its candidates",
                              t->combination->tune.axes[axis].key, t->candidates[best].tuned[axis],
                              direction > 0 ? "upper" : "lower");
-            if (t->edge == NULL) return out_of_memory();
+            if (t->edge == NULL) return OUT_OF_MEMORY("a tuning");
         }
     }
     return OK;
@@ -325,7 +321,7 @@ static Status tuning_make(Study *study, int index, Tuning *t) {
         .combination = &study->sweep->combinations[index], .index = index, .best = -1, .edge = ""};
     t->capacity = t->combination->tune.count + TUNING_ADDS;
     t->candidates = arena_alloc(&study->arena, (size_t)t->capacity * sizeof *t->candidates);
-    if (t->candidates == NULL) return out_of_memory();
+    if (t->candidates == NULL) return OUT_OF_MEMORY("a tuning");
     tuning_rungs(t);
     for (int i = 0; i < study->count; i++) {
         StudyPoint *point = &study->points[i];
@@ -341,7 +337,7 @@ static Status tuning_make(Study *study, int index, Tuning *t) {
 Status tunings_open(Study *study) {
     int n = study->sweep->n_combinations;
     study->tunings = arena_alloc(&study->arena, (size_t)(n + 1) * sizeof *study->tunings);
-    if (study->tunings == NULL) return out_of_memory();
+    if (study->tunings == NULL) return OUT_OF_MEMORY("a tuning");
     for (int i = 0; i < n; i++) TRY(tuning_make(study, i, &study->tunings[i]));
     for (int i = 0; i < n; i++) TRY(tuning_check(study, &study->tunings[i]));
     for (int i = 0; i < n; i++) {

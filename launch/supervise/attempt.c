@@ -25,10 +25,6 @@ typedef struct Child {
     double asked; /* clock_seconds of the last request to stop */
 } Child;
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a command");
-}
-
 static Status temporary_create(const char *what, char path[64]) {
     snprintf(path, 64, "/tmp/hourglass-%s-XXXXXX", what);
     int fd = mkstemp(path);
@@ -40,7 +36,7 @@ static Status temporary_create(const char *what, char path[64]) {
 static Status child_open(Child *c, const HostList *hosts) {
     const char *programs = launcher_programs(&c->arena);
     c->train = programs == NULL ? NULL : arena_printf(&c->arena, "%s/train", programs);
-    if (c->train == NULL) return out_of_memory();
+    if (c->train == NULL) return OUT_OF_MEMORY("a command");
     TRY(temporary_create("stderr", c->errors));
     c->shown = fopen(c->errors, "r");
     if (c->shown == NULL)
@@ -64,7 +60,7 @@ static Status child_start(Child *c, const Attempt *a, const SupervisorOptions *o
     char *config = arena_strdup(&c->arena, o->config_path);
     char **all = arena_alloc(&c->arena, (size_t)(o->override_count + 16) * sizeof *all);
     if (accumulation == NULL || ranks == NULL || config == NULL || all == NULL)
-        return out_of_memory();
+        return OUT_OF_MEMORY("a command");
     char *const mpirun[] = {"mpirun", "--bind-to", "none", "--oversubscribe", "-np", ranks};
     int n = 0;
     bool has_hosts = c->hostfile[0] != '\0';

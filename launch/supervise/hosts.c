@@ -14,8 +14,6 @@
 enum { AGENT_WORDS = 32 };
 static const double PROBE_SECONDS = 5;
 
-static Status out_of_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for hosts"); }
-
 /* One line; *name = NULL if it is empty. */
 static Status line_parse(char *line, const char *path, int number, SupervisedHost *out) {
     *out = (SupervisedHost){.slots = 1};
@@ -42,7 +40,7 @@ Status hosts_read(const char *path, Arena *arena, HostList *out) {
     if (text == NULL) return ERROR(STATUS_DATA, "%s: no such file", path);
     char *rest = arena_strdup(arena, text);
     out->items = arena_alloc(arena, (strlen(text) + 1) * sizeof *out->items);
-    if (rest == NULL || out->items == NULL) return out_of_memory();
+    if (rest == NULL || out->items == NULL) return OUT_OF_MEMORY("hosts");
     for (int number = 1; rest != NULL; number++) {
         SupervisedHost host;
         TRY(line_parse(strsep(&rest, "\n"), path, number, &host));
@@ -62,7 +60,7 @@ static Status probe_start(const char *host, Arena *arena, pid_t *out) {
     const char *agent = getenv("OMPI_MCA_plm_rsh_agent");
     char *rest = arena_strdup(arena, agent == NULL || *agent == '\0' ? "ssh" : agent);
     char *words[AGENT_WORDS + 8], *copy = arena_strdup(arena, host);
-    if (rest == NULL || copy == NULL) return out_of_memory();
+    if (rest == NULL || copy == NULL) return OUT_OF_MEMORY("hosts");
     rest[strcspn(rest, ":")] = '\0';
     int n = 0;
     for (char *word; n < AGENT_WORDS && (word = strsep(&rest, " ")) != NULL;) {
@@ -91,7 +89,7 @@ static void probes_await(HostList *hosts, const pid_t *pids) {
 
 Status hosts_probe(HostList *hosts, Arena *arena) {
     pid_t *pids = arena_alloc(arena, (size_t)hosts->count * sizeof *pids);
-    if (pids == NULL) return out_of_memory();
+    if (pids == NULL) return OUT_OF_MEMORY("hosts");
     for (int i = 0; i < hosts->count; i++) {
         pids[i] = 0;
         if (!is_this_host(hosts->items[i].name))
@@ -117,7 +115,7 @@ Status hosts_write(const HostList *hosts, const char *path) {
             text =
                 arena_printf(&arena, "%s%s slots=%lld\n", text, host->name, (long long)host->slots);
     }
-    Status status = text == NULL ? out_of_memory() : text_file_replace(path, text);
+    Status status = text == NULL ? OUT_OF_MEMORY("hosts") : text_file_replace(path, text);
     arena_free(&arena);
     return status;
 }

@@ -153,10 +153,6 @@ static int index_of(Arena *arena, Index *index, const char *name) {
     return (int)(size_t)*place - 1;
 }
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
-}
-
 /* ---- x --------------------------------------------------------------------------------------- */
 
 /* The default x: the batch size, or else the first number that the sweep sets. */
@@ -192,14 +188,14 @@ static bool x_is_category(const Results *s) {
 static Status x_place(Results *s) {
     bool category = x_is_category(s) || s->x_key == NULL;
     if (category) s->x_names = arena_alloc(&s->arena, s->n_points * sizeof *s->x_names);
-    if (category && s->x_names == NULL) return out_of_memory();
+    if (category && s->x_names == NULL) return OUT_OF_MEMORY("a report");
     Index index = {.names = s->x_names, .count = &s->n_x_names};
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
         const char *name =
             s->x_key == NULL ? "" : value_text(s, json_object_get(p->values, s->x_key));
         p->x = category ? index_of(&s->arena, &index, name) : x_number(s, p);
-        if (category && p->x < 0) return out_of_memory();
+        if (category && p->x < 0) return OUT_OF_MEMORY("a report");
     }
     return OK;
 }
@@ -244,7 +240,7 @@ Status results_arrange(Results *s) {
         whole = p->series_index >= 0;
     }
     json_decref(keys);
-    if (!whole) return out_of_memory();
+    if (!whole) return OUT_OF_MEMORY("a report");
     TRY(x_place(s));
     budget_find(s);
     return OK;
@@ -291,7 +287,7 @@ Status results_marks(Results *s, PointFn x_of, PointFn value_of_point, Mark **ma
     double *values = arena_alloc(&s->arena, (s->n_points + 1) * sizeof *values);
     Placed *placed = arena_alloc(&s->arena, s->n_points * sizeof *placed);
     Mark *last = *marks = arena_alloc(&s->arena, (s->n_points + 1) * sizeof **marks);
-    if (*marks == NULL || placed == NULL || values == NULL) return out_of_memory();
+    if (*marks == NULL || placed == NULL || values == NULL) return OUT_OF_MEMORY("a report");
     for (size_t i = 0; i < s->n_points; i++) {
         double x = x_of(&s->points[i]);
         if (!isnan(x)) placed[n++] = (Placed){&s->points[i], x};

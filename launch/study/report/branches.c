@@ -6,10 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
-}
-
 /* ---- differences ----------------------------------------------------------------------------- */
 
 /* The smallest batch of the same fork and seed; NULL if it is not done. */
@@ -122,7 +118,7 @@ Status branches_read(Results *s, Branches *out) {
     TRY(results_marks(s, point_step_tokens, point_difference, &marks, &out->n_marks));
     out->marks = marks;
     out->items = arena_alloc(&s->arena, (out->n_marks + 1) * sizeof *out->items);
-    if (out->items == NULL) return out_of_memory();
+    if (out->items == NULL) return OUT_OF_MEMORY("a report");
     for (size_t i = 0, n; i < out->n_marks; i += n) {
         int values = 0;
         for (n = 0; i + n < out->n_marks && marks[i + n].series == marks[i].series; n++)

@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Status out_of_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
-}
-
 static double value_of(const json_t *candidate, const char *key) {
     const json_t *value = json_object_get(json_object_get(candidate, "values"), key);
     return json_is_number(value) ? json_number_value(value) : NAN;
@@ -79,7 +75,7 @@ static Status curve_read(Results *s, const Tuned *t, const json_t *best, size_t 
     json_t *candidate;
     *out = (TunedCurve){.values = arena_alloc(&s->arena, (count + 1) * sizeof(double)),
                         .results = arena_alloc(&s->arena, (count + 1) * sizeof(double))};
-    if (out->values == NULL || out->results == NULL) return out_of_memory();
+    if (out->values == NULL || out->results == NULL) return OUT_OF_MEMORY("a report");
     json_array_foreach(candidates, i, candidate) {
         const json_t *result = json_array_get(json_object_get(candidate, "results"), rung);
         double value = value_of(candidate, t->key);
@@ -145,7 +141,7 @@ Status tunings_read(Results *s, Tunings *out) {
     *out = (Tunings){.count = json_array_size(list)};
     if (out->count == 0) return OK;
     out->items = arena_alloc(&s->arena, out->count * sizeof *out->items);
-    if (out->items == NULL) return out_of_memory();
+    if (out->items == NULL) return OUT_OF_MEMORY("a report");
     TRY(pooled_deviation(s, &deviation, &freedom));
     for (size_t i = 0; i < out->count; i++) {
         out->items[i].root = json_array_get(list, i);
