@@ -217,6 +217,13 @@ class Job:
         if self.process.poll() is None:
             self.process.send_signal(signal)
 
+    def wait_until(self, holds, what="no progress"):
+        """Until holds() is true, which it must be before the program ends."""
+        while not holds():
+            check(self.process.poll() is None and time.monotonic() - self.start < LIMIT,
+                  "%s: %r" % (what, self.done(0)))
+            time.sleep(0.01)
+
     def wait_for(self, pattern):
         """Until the standard output holds the pattern."""
         while not re.search(pattern, self.read(self.out)):

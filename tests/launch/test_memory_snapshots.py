@@ -11,9 +11,8 @@ import json
 import os
 import shutil
 import signal
-import time
 
-from e2e import (LIMIT, check, checkpoints, config, equal, losses, no_duplicates, rank_of,
+from e2e import (check, checkpoints, config, equal, losses, no_duplicates, rank_of,
                  run_directory, start, states, train)
 from e2e import main
 
@@ -33,9 +32,7 @@ def snapshots(directory):
 
 
 def wait_for_snapshot(job, directory):
-    while not snapshots(directory):
-        check(job.process.poll() is None and time.monotonic() - job.start < LIMIT, "no snapshot")
-        time.sleep(0.002)
+    job.wait_until(lambda: snapshots(directory), "no snapshot")
 
 
 def killed(name):

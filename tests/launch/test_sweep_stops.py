@@ -26,6 +26,11 @@ def a_point_reruns_alone():
     train(directory + "/config.yaml")
 
 
+def logged(directory):
+    """The steps that a run has logged by now."""
+    return losses(directory) if os.path.exists(directory + "/metrics.jsonl") else {}
+
+
 def same_as_alone(name, point):
     """The study's point has the losses and the last state of the same run that was never cut."""
     whole = os.path.join(WORK, "whole_" + name)
@@ -48,10 +53,7 @@ def stopped_and_started_again():
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
         job = start(["sweep", path, "--local"])
         steps = summary(first)["steps"] if os.path.exists(first + "/summary.json") else 0
-        while not os.path.exists(first + "/metrics.jsonl") or max([0, *losses(first)]) < steps + 10:
-            check(job.process.poll() is None and time.monotonic() - job.start < 60,
-                  "no progress: %r" % job.done(0))
-            time.sleep(0.02)
+        job.wait_until(lambda: max(logged(first), default=0) >= steps + 10)
         job.send(number)
         done = job.end()
         equal(done.code, 75, "exit code: %r" % done)
@@ -78,9 +80,7 @@ def killed_in_the_middle():
         job.send(signal.SIGKILL)
         job.end()
     job = start(["sweep", path, "--local"])
-    while not os.path.exists(first + "/metrics.jsonl") or not losses(first):
-        check(job.process.poll() is None and time.monotonic() - job.start < 60, "no progress")
-        time.sleep(0.02)
+    job.wait_until(lambda: logged(first))
     job.send(signal.SIGKILL)
     job.end()
     sweep(path, "--local")
@@ -164,10 +164,7 @@ def the_cpu_study_in_short():
         "sweep={data.batch_size: [2, 8], seed: [1, 2], tune: {optimizer.lr: {from: 1e-3, to: 8e-3, "
         "points: 4}}}"
     ])
-    while not glob.glob(directory + "/*/checkpoints/*.h5"):
-        check(job.process.poll() is None and time.monotonic() - job.start < 100,
-              "no progress: %r" % job.done(0))
-        time.sleep(0.01)
+    job.wait_until(lambda: glob.glob(directory + "/*/checkpoints/*.h5"))
     victim = os.path.dirname(os.path.dirname(glob.glob(directory + "/*/checkpoints/*.h5")[0]))
     with open(victim + "/run.lock", encoding="utf-8") as file:
         os.kill(int(file.read().split()[1]), signal.SIGKILL)
@@ -200,7 +197,7 @@ def the_job_script_saves_and_requeues():
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                    start_new_session=True)
         begin = time.monotonic()
-        while after and not (os.path.exists(point + "/metrics.jsonl") and losses(point)):
+        while after and not logged(point):
             check(process.poll() is None and time.monotonic() - begin < 60,
                   "the task makes no progress")
             time.sleep(0.02)
