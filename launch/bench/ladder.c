@@ -91,8 +91,8 @@ static Status rung_measure(Experiment *e, int64_t repeats, Result *out) {
     out->tokens = (double)experiment_tokens_per_step(e);
     TRY(experiment_allocate(e));
     TRY(bench_step_inputs(e));
-    return program_time(e->device, e->training->programs[MICRO_ONLY].program, repeats, INFINITY,
-                        &out->seconds);
+    return program_time(e->device, e->recorded.training->programs[MICRO_ONLY].program, repeats,
+                        INFINITY, &out->seconds);
 }
 
 static Status rung_run(const BenchOptions *options, const Rung *rung, Result *out) {

@@ -15,15 +15,15 @@ static const char default_config[] = "name: bench\n"
                                      "training: {stop: {steps: 1}}\n";
 
 Status bench_step_inputs(Experiment *e) {
-    int64_t count = tensor_count(e->step.tokens), V = e->resolved.vocab_size;
+    int64_t count = tensor_count(e->recorded.step.tokens), V = e->resolved.vocab_size;
     int32_t *tokens = malloc((size_t)count * sizeof *tokens);
     if (tokens == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for tokens");
     for (int64_t i = 0; i < count; i++)
         tokens[i] = (int32_t)((uint64_t)i * 2654435761u % (uint64_t)V);
     StepState state = {.seed = 1, .adam_step = 1, .lr = 1e-5f, .loss_scale = 1};
-    Status status = device_upload(e->device, e->step.tokens, tokens);
-    if (!failed(status)) status = device_upload(e->device, e->step.targets, tokens);
-    if (!failed(status)) status = device_upload(e->device, e->step.step, &state);
+    Status status = device_upload(e->device, e->recorded.step.tokens, tokens);
+    if (!failed(status)) status = device_upload(e->device, e->recorded.step.targets, tokens);
+    if (!failed(status)) status = device_upload(e->device, e->recorded.step.step, &state);
     free(tokens);
     return status;
 }
@@ -81,7 +81,7 @@ static Status memory_report(const Experiment *e, FILE *out) {
 }
 
 static void report(const Experiment *e, Spread spread, double rate, FILE *out) {
-    double flops = program_flops(e->training->programs[MICRO_ONLY].program),
+    double flops = program_flops(e->recorded.training->programs[MICRO_ONLY].program),
            tokens = (double)experiment_tokens_per_step(e), seconds = spread.median;
     fprintf(out, "%s x %d, %d threads | GPT %lld layers, C %lld, B %lld, T %lld | attention %s\n",
             e->device->name, world_size(e->world), e->device->target.threads,
@@ -99,7 +99,7 @@ static Status measure(Experiment *e, const BenchOptions *options, FILE *out) {
     Spread seconds = {0};
     double rate = 1;
     TRY(ceilings_product(e->device, config_dtype(e->config), &rate));
-    TRY(program_time_together(e->device, e->training->programs[MICRO_ONLY].program,
+    TRY(program_time_together(e->device, e->recorded.training->programs[MICRO_ONLY].program,
                               options->repeats, &seconds));
     if (world_rank(e->world) == 0) report(e, seconds, rate, out);
     TRY(memory_report(e, out));

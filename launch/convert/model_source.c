@@ -85,23 +85,24 @@ Status model_source_tokenizer(ModelSource *s, TokenizerId *out) {
 /* ---- weights --------------------------------------------------------------------------------- */
 
 static Status weight_load(const ModelSource *s, const Experiment *e, int index) {
-    const Parameter *parameter = e->parameters->list[index];
+    const Parameter *parameter = e->recorded.parameters->list[index];
     const ModelTensor *from = model_weights_find(s->weights, parameter->name);
     int64_t count = tensor_count(parameter->weight);
-    DType dtype = e->parameters->weights->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    DType dtype = e->recorded.parameters->weights->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     if (from == NULL || tensor_elements(from) > count)
         return ERROR(STATUS_DATA, "%s: its %s does not fit the config", s->path, parameter->name);
     void *values = calloc((size_t)count, dtype_size(dtype));
     if (values == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", s->path);
     for (int64_t i = 0; i < tensor_elements(from); i++)
         real_store(values, dtype, i, (double)from->data[i]);
-    Status status = parameters_write(e->parameters, e->device, STATE_WEIGHTS, index, values);
+    Status status =
+        parameters_write(e->recorded.parameters, e->device, STATE_WEIGHTS, index, values);
     free(values);
     return status;
 }
 
 Status model_source_load(ModelSource *s, const Experiment *e) {
     if (s->file != NULL) return state_load_weights(e, s->file, &s->arena);
-    for (int i = 0; i < e->parameters->count; i++) TRY(weight_load(s, e, i));
+    for (int i = 0; i < e->recorded.parameters->count; i++) TRY(weight_load(s, e, i));
     return OK;
 }

@@ -14,7 +14,7 @@ typedef struct Scoring {
 } Scoring;
 
 static double loss_at(const Scoring *s, int64_t i) {
-    bool is_wide = s->e->step.losses->dtype == DTYPE_F64;
+    bool is_wide = s->e->recorded.step.losses->dtype == DTYPE_F64;
     return is_wide ? ((const double *)s->losses)[i] : (double)((const float *)s->losses)[i];
 }
 
@@ -43,10 +43,10 @@ static Status batch_score(Scoring *s, int64_t first) {
     memset(s->tokens, 0, bytes);
     memset(s->targets, 0, bytes);
     for (int64_t b = 0; b < rows; b++) row_fill(s, first + b, b);
-    TRY(device_upload(e->device, e->step.tokens, s->tokens));
-    TRY(device_upload(e->device, e->step.targets, s->targets));
-    TRY(device_replay(e->device, e->training->programs[EVALUATION].program));
-    TRY(device_download(e->device, s->losses, e->step.losses));
+    TRY(device_upload(e->device, e->recorded.step.tokens, s->tokens));
+    TRY(device_upload(e->device, e->recorded.step.targets, s->targets));
+    TRY(device_replay(e->device, e->recorded.training->programs[EVALUATION].program));
+    TRY(device_download(e->device, s->losses, e->recorded.step.losses));
     for (int64_t b = 0; b < rows; b++) s->sums[first + b] = row_sum(s, first + b, b);
     return OK;
 }
@@ -55,8 +55,8 @@ static Status batch_score(Scoring *s, int64_t first) {
 static Status choices_score(Scoring *s) {
     Experiment *e = s->e;
     int64_t R = world_size(e->world);
-    TRY(training_gather_weights(e->training));
-    TRY(device_upload(e->device, e->step.step, &(StepState){.loss_scale = 1}));
+    TRY(training_gather_weights(e->recorded.training));
+    TRY(device_upload(e->device, e->recorded.step.step, &(StepState){.loss_scale = 1}));
     for (int64_t i = world_rank(e->world) * s->B; i < s->set->n_choices; i += R * s->B)
         TRY(batch_score(s, i));
     return world_sum_f64(e->world, s->sums, s->set->n_choices);
@@ -94,10 +94,10 @@ static void scores_take(const Scoring *s, ChoiceScores *out) {
 }
 
 Status choice_scores_find(Experiment *e, const ChoiceSet *set, ChoiceScores *out) {
-    Scoring s = {.e = e, .set = set, .B = e->step.tokens->shape[0], .T = e->T};
-    s.tokens = malloc(tensor_bytes(e->step.tokens));
-    s.targets = malloc(tensor_bytes(e->step.targets));
-    s.losses = malloc(tensor_bytes(e->step.losses));
+    Scoring s = {.e = e, .set = set, .B = e->recorded.step.tokens->shape[0], .T = e->T};
+    s.tokens = malloc(tensor_bytes(e->recorded.step.tokens));
+    s.targets = malloc(tensor_bytes(e->recorded.step.targets));
+    s.losses = malloc(tensor_bytes(e->recorded.step.losses));
     s.sums = calloc((size_t)set->n_choices, sizeof *s.sums);
     bool has_memory = s.tokens != NULL && s.targets != NULL && s.losses != NULL && s.sums != NULL;
     Status status = has_memory ? choices_score(&s)

@@ -18,7 +18,7 @@ Status logits_writer_create(Experiment *e, const char *path, const LogitsHeader 
     LogitsWriter *w = *out = calloc(1, sizeof *w);
     if (w == NULL) return no_memory();
     w->e = e;
-    w->logits = malloc(tensor_bytes(e->step.logits));
+    w->logits = malloc(tensor_bytes(e->recorded.step.logits));
     w->targets = malloc((size_t)e->T * sizeof *w->targets);
     Status status = w->logits == NULL || w->targets == NULL
                         ? no_memory()
@@ -36,9 +36,9 @@ static void targets_mark(const LogitsWriter *w, int64_t window, const int32_t *t
 Status logits_writer_add(void *writer, int64_t first, int64_t rows, const int32_t *inputs,
                          const int32_t *targets) {
     LogitsWriter *w = writer;
-    const ModelConfig *c = &w->e->model->config;
+    const ModelConfig *c = &w->e->recorded.model->config;
     int64_t T = w->e->T;
-    TRY(device_download(w->e->device, w->logits, w->e->step.logits));
+    TRY(device_download(w->e->device, w->logits, w->e->recorded.step.logits));
     for (int64_t i = 0; i < rows * T; i++)
         model_logits_row(c, w->logits + i * c->Vp, w->logits + i * c->V);
     for (int64_t b = 0; b < rows; b++) {

@@ -98,14 +98,14 @@ static Status device_choose(Generator *g, GeneratorDtype dtype) {
 static Status model_build(Generator *g) {
     Experiment *e = &g->e;
     ModelConfig model = experiment_model_config(e->config, e->config->model.V);
-    TRY(store_create(&e->store));
-    TRY(parameters_create(e->store, g->dtype, false, &e->parameters));
-    return model_create(&model, e->parameters, &e->model);
+    TRY(store_create(&e->recorded.store));
+    TRY(parameters_create(e->recorded.store, g->dtype, false, &e->recorded.parameters));
+    return model_create(&model, e->recorded.parameters, &e->recorded.model);
 }
 
 static Status rows_choose(Generator *g, int64_t wanted) {
-    size_t row = kv_cache_row_bytes(&g->e.model->config, g->dtype, g->capacity), free_bytes, total,
-           weights = store_bytes(g->e.store);
+    size_t row = kv_cache_row_bytes(&g->e.recorded.model->config, g->dtype, g->capacity),
+           free_bytes, total, weights = store_bytes(g->e.recorded.store);
     TRY(device_memory(g->e.device, &free_bytes, &total));
     size_t left = free_bytes > weights ? (free_bytes - weights) / 2 : 0;
     int64_t fit = left / row < MOST_ROWS ? (int64_t)(left / row) : MOST_ROWS,
@@ -121,9 +121,10 @@ Status generator_prepare(Generator *g, const GeneratorOptions *options) {
     TRY(device_choose(g, options->dtype));
     TRY(model_build(g));
     TRY(rows_choose(g, options->rows));
-    TRY(decoder_create(g->e.store, g->e.model, g->dtype, g->B, g->capacity, &g->decoder));
+    TRY(decoder_create(g->e.recorded.store, g->e.recorded.model, g->dtype, g->B, g->capacity,
+                       &g->decoder));
     TRY(decoder_record(g->decoder, g->e.device->target));
-    TRY(store_allocate(g->e.store, g->e.device));
+    TRY(store_allocate(g->e.recorded.store, g->e.device));
     TRY(decoder_bind(g->decoder, g->e.device));
     TRY(model_source_load(&g->source, &g->e));
     model_source_close(&g->source);
@@ -148,7 +149,7 @@ Decoder *generator_decoder(const Generator *g) { return g->decoder; }
 int64_t generator_rows(const Generator *g) { return g->B; }
 
 GeneratorMemory generator_memory(const Generator *g) {
-    return (GeneratorMemory){.weights = tensor_bytes(g->e.parameters->weights->flat),
+    return (GeneratorMemory){.weights = tensor_bytes(g->e.recorded.parameters->weights->flat),
                              .cache = decoder_cache_bytes(g->decoder),
                              .activations = decoder_arena_bytes(g->decoder)};
 }

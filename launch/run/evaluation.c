@@ -36,10 +36,10 @@ Status evaluator_create(Experiment *e, Evaluator **out) {
     if (v == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an evaluation");
     *out = v;
     v->e = e;
-    v->B = e->step.tokens->shape[0];
-    v->tokens = malloc(tensor_bytes(e->step.tokens));
-    v->targets = malloc(tensor_bytes(e->step.targets));
-    v->losses = malloc(tensor_bytes(e->step.losses));
+    v->B = e->recorded.step.tokens->shape[0];
+    v->tokens = malloc(tensor_bytes(e->recorded.step.tokens));
+    v->targets = malloc(tensor_bytes(e->recorded.step.targets));
+    v->losses = malloc(tensor_bytes(e->recorded.step.losses));
     v->sums = malloc(((size_t)e->val.count + 1) * sizeof *v->sums);
     if (v->tokens == NULL || v->targets == NULL || v->losses == NULL || v->sums == NULL) {
         return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an evaluation of %lld windows",
@@ -69,7 +69,7 @@ void evaluator_observe(Evaluator *evaluator, EvaluationBatchFn fn, void *context
 const char *evaluator_note(const Evaluator *evaluator) { return evaluator->note; }
 
 static double loss_at(const Evaluator *v, int64_t i) {
-    return real_load(v->losses, v->e->step.losses->dtype, i);
+    return real_load(v->losses, v->e->recorded.step.losses->dtype, i);
 }
 
 /* Row b of the batch is window i of the set. Padding beyond the length of the window does not
@@ -91,10 +91,10 @@ static Status batch_run(Evaluator *v, int64_t first) {
     int64_t left = e->val.count - first, rows = left < v->B ? left : v->B;
     watchdog_progress(e->watchdog, "evaluation");
     TRY(evaluation_set_fill(&e->val, first, v->B, v->tokens, v->targets));
-    TRY(device_upload(e->device, e->step.tokens, v->tokens));
-    TRY(device_upload(e->device, e->step.targets, v->targets));
-    TRY(device_replay(e->device, e->training->programs[EVALUATION].program));
-    TRY(device_download(e->device, v->losses, e->step.losses));
+    TRY(device_upload(e->device, e->recorded.step.tokens, v->tokens));
+    TRY(device_upload(e->device, e->recorded.step.targets, v->targets));
+    TRY(device_replay(e->device, e->recorded.training->programs[EVALUATION].program));
+    TRY(device_download(e->device, v->losses, e->recorded.step.losses));
     for (int64_t b = 0; b < rows; b++) window_take(v, first + b, b);
     if (v->observe == NULL) return OK;
     return v->observe(v->observer, first, rows, v->tokens, v->targets);
@@ -107,8 +107,8 @@ static Status windows_run(Evaluator *v) {
     int64_t R = world_size(e->world), count = e->val.count;
     for (int64_t i = 0; i <= count; i++) v->sums[i] = 0;
     if (v->text_lengths == NULL) v->sums[count] = NAN;
-    TRY(training_gather_weights(e->training));
-    TRY(device_upload(e->device, e->step.step, &(StepState){.loss_scale = 1}));
+    TRY(training_gather_weights(e->recorded.training));
+    TRY(device_upload(e->device, e->recorded.step.step, &(StepState){.loss_scale = 1}));
     for (int64_t first = world_rank(e->world) * v->B; first < count; first += R * v->B) {
         if (R == 1 && signals_number() != 0) return ERROR(STATUS_STOPPED, "the evaluation was cut");
         TRY(batch_run(v, first));

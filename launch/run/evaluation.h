@@ -23,7 +23,7 @@ NODISCARD Status evaluator_create(Experiment *e, Evaluator **out);
 void evaluator_destroy(Evaluator **evaluator);
 
 /* Sees windows first .. first + rows - 1 of e->val after each batch: its inputs and targets (B, T)
- * on the host; e->step has its results. */
+ * on the host; e->recorded.step has its results. */
 typedef Status (*EvaluationBatchFn)(void *context, int64_t first, int64_t rows,
                                     const int32_t *inputs, const int32_t *targets);
 

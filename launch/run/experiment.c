@@ -197,14 +197,6 @@ ModelConfig experiment_model_config(const Config *config, int64_t vocab_size) {
     return model_config_complete(model);
 }
 
-static void plan_forget(Experiment *e) {
-    training_destroy(&e->training);
-    decoder_destroy(&e->decoder);
-    model_destroy(&e->model);
-    parameters_destroy(&e->parameters);
-    store_destroy(&e->store);
-}
-
 KernelChoice experiment_attention(const Resolved *resolved) {
     KernelChoice choice = {.count = resolved->backends.count};
     for (int i = 0; i < choice.count; i++)
@@ -249,23 +241,15 @@ PlanInput experiment_plan_input(const Experiment *e) {
 
 Status experiment_record(Experiment *e) {
     PlanInput input = experiment_plan_input(e);
-    Recorded recorded;
-    plan_forget(e);
-    Status status = recorded_create(&input, &recorded);
-    if (!failed(status)) e->planned = plan_result(&input, &recorded);
-    e->store = recorded.store;
-    e->parameters = recorded.parameters;
-    e->model = recorded.model;
-    e->f8 = recorded.f8;
-    e->step = recorded.step;
-    e->decoder = recorded.decoder;
-    e->training = recorded.training;
-    return status;
+    recorded_destroy(&e->recorded);
+    TRY(recorded_create(&input, &e->recorded));
+    e->planned = plan_result(&input, &e->recorded);
+    return OK;
 }
 
 void experiment_destroy(Experiment *e) {
     gpu_collectives_release(e->gpu);
-    plan_forget(e);
+    recorded_destroy(&e->recorded);
     data_identity_close(&e->data);
     token_set_destroy(&e->train_tokens);
     token_set_destroy(&e->val_tokens);

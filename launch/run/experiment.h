@@ -40,13 +40,7 @@ typedef struct Experiment {
     EvaluationSet val;
     StatusRecord missing; /* with --plan: why data.train could not be opened; or OK */
     DataIdentity data;    /* of a run */
-    Store *store;
-    Parameters *parameters;
-    Model *model;
-    Float8 *f8; /* belongs to the parameters; NULL: no products in eight bits */
-    StepTensors step;
-    Decoder *decoder; /* for evaluation.sample; NULL: no samples */
-    Training *training;
+    Recorded recorded;
     PlanResult planned;    /* of the recording */
     int phase;             /* of the next step: see launch/run/phases.h */
     BackendTable backends; /* the device's attention backends, compared; on rank 0 */

@@ -58,9 +58,10 @@ Status experiment_plan(Experiment *e) {
 Status experiment_allocate(Experiment *e) {
     /* No rank allocates before all ranks have compared their plan with the free memory. */
     TRY(world_agree(e->world, memory_check(e)));
-    TRY(store_allocate(e->store, e->device));
-    TRY(training_bind(e->training, e->device));
-    if (e->decoder != NULL) TRY(decoder_bind(e->decoder, e->device));
-    TRY(float8_initialize(e->f8, e->device));
-    return e->evaluates ? OK : parameters_initialize(e->parameters, e->device, e->config->seed);
+    TRY(store_allocate(e->recorded.store, e->device));
+    TRY(training_bind(e->recorded.training, e->device));
+    if (e->recorded.decoder != NULL) TRY(decoder_bind(e->recorded.decoder, e->device));
+    TRY(float8_initialize(e->recorded.f8, e->device));
+    return e->evaluates ? OK
+                        : parameters_initialize(e->recorded.parameters, e->device, e->config->seed);
 }

@@ -75,7 +75,8 @@ static Status trace_write(const OpTime *times, int count, const char *path) {
 
 Status profile_step(Experiment *e, FILE *file, const char *trace) {
     int64_t M = experiment_accumulation(e);
-    const Program *p = training_program(e->training, e->phase, M == 1 ? MICRO_ONLY : MICRO_LAST);
+    const Program *p =
+        training_program(e->recorded.training, e->phase, M == 1 ? MICRO_ONLY : MICRO_LAST);
     OpTime *times = calloc((size_t)p->n_nodes + 1, sizeof *times);
     Row *rows = calloc((size_t)p->n_nodes + 1, sizeof *rows);
     Status status = times == NULL || rows == NULL

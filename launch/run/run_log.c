@@ -96,8 +96,9 @@ static Metric step_metric(Run *run) {
     metric.noise_scale = run_noise_tokens(run);
     metric.tok_per_joule = tokens / (run->progress.joules - run->logged_joules);
     if (peak > 0)
-        metric.mfu =
-            metric.tok_per_s * model_flops_per_token(run->e.model, run->e.parameters) / peak;
+        metric.mfu = metric.tok_per_s *
+                     model_flops_per_token(run->e.recorded.model, run->e.recorded.parameters) /
+                     peak;
     return metric;
 }
 

@@ -39,18 +39,18 @@ void run_energy_poll(Run *run) {
 
 bool run_noise_is_due(const Run *run) {
     int64_t interval = run->e.config->noise_scale.interval;
-    return run->e.training->noise[run->e.phase].units > 0 &&
+    return run->e.recorded.training->noise[run->e.phase].units > 0 &&
            (run->progress.step + 1) % interval == 0;
 }
 
 Status run_noise_start(Run *run) {
     run->noise_is_pending = true;
-    run->noise_sample = run->e.training->noise[run->e.phase];
-    return device_fetch_start(run->e.device, &run->noise_fetch, run->e.step.noise);
+    run->noise_sample = run->e.recorded.training->noise[run->e.phase];
+    return device_fetch_start(run->e.device, &run->noise_fetch, run->e.recorded.step.noise);
 }
 
 Status run_noise_take(Run *run, bool is_finite) {
-    const DType dtype = run->e.step.noise->dtype;
+    const DType dtype = run->e.recorded.step.noise->dtype;
     double norms[2] = {0, 0}; /* or floats */
     if (!run->noise_is_pending) return OK;
     run->noise_is_pending = false;

@@ -43,7 +43,8 @@ Status run_memory_recover(Run *run) {
 static Status keeper_open(Run *run) {
     if (!experiment_keeps_snapshots(&run->e)) return OK;
     if (run->saver == NULL) TRY(saver_create(&run->e, run->directory, &run->saver));
-    return memory_folder_create(run->memory, saver_memory_bytes(run->e.config, run->e.parameters));
+    return memory_folder_create(run->memory,
+                                saver_memory_bytes(run->e.config, run->e.recorded.parameters));
 }
 
 Status run_memory_open(Run *run) {

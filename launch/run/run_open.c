@@ -80,7 +80,7 @@ static Status newer_set_aside(Run *run, const char *resume) {
 }
 
 static Status samples_open(Run *run) {
-    if (run->e.decoder == NULL) {
+    if (run->e.recorded.decoder == NULL) {
         if (run->config->evaluation.sample > 0)
             metrics_say(run->metrics, "no samples: they need data.val, and no training in float64");
         return OK;
@@ -116,7 +116,7 @@ done:
 }
 
 static Status batch_create(Run *run) {
-    size_t bytes = tensor_bytes(run->e.step.tokens);
+    size_t bytes = tensor_bytes(run->e.recorded.step.tokens);
     run->tokens = malloc(bytes);
     run->targets = malloc(bytes);
     if (run->tokens == NULL || run->targets == NULL)

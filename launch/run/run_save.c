@@ -18,7 +18,7 @@ static Status save(Run *run, const char *memory) {
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
     Status status = data_identity_settle(&run->e.data);
     if (!failed(status)) status = run_energy_read(run);
-    if (!failed(status)) status = training_gather_weights(run->e.training);
+    if (!failed(status)) status = training_gather_weights(run->e.recorded.training);
     if (!failed(status)) status = saver_gather(run->saver, &run->e);
     if (!failed(status)) status = save_start(run, memory);
     (void)watchdog_allow(run->e.watchdog, allowed, "training");

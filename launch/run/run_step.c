@@ -14,8 +14,8 @@ static Status batch_upload(Run *run, Status filled) {
         return ERROR(filled.code, "%s (in step %lld)", status_message(),
                      (long long)run->progress.step + 1);
     }
-    TRY(device_upload(run->e.device, run->e.step.tokens, run->tokens));
-    return device_upload(run->e.device, run->e.step.targets, run->targets);
+    TRY(device_upload(run->e.device, run->e.recorded.step.tokens, run->tokens));
+    return device_upload(run->e.device, run->e.recorded.step.targets, run->targets);
 }
 
 static Status state_upload(Run *run, int64_t first_sample) {
@@ -30,7 +30,7 @@ static Status state_upload(Run *run, int64_t first_sample) {
         .lr = (float)schedule_lr(&run->schedule, run->progress.step),
         .loss_scale = (float)run->progress.loss_scale.scale,
     };
-    return device_upload(run->e.device, run->e.step.step, &state);
+    return device_upload(run->e.device, run->e.recorded.step.step, &state);
 }
 
 static Status micro_batch(Run *run, int64_t index) {
@@ -40,7 +40,7 @@ static Status micro_batch(Run *run, int64_t index) {
     int64_t first = run->progress.tokens / e->T + in_step;
     TRY(batch_upload(run, loader_fill(&e->train, first, B, run->tokens, run->targets)));
     TRY(state_upload(run, in_step));
-    return training_replay(e->training, e->phase, index, M, run->measures_noise);
+    return training_replay(e->recorded.training, e->phase, index, M, run->measures_noise);
 }
 
 /* Every NaN gets one sign: the sign has no meaning. */
@@ -49,7 +49,7 @@ static double scalar_of(const void *data, DType dtype) {
     return isnan(value) ? NAN : value;
 }
 
-static bool counts_saturated(const Run *run) { return float8_is_delayed(run->e.f8); }
+static bool counts_saturated(const Run *run) { return float8_is_delayed(run->e.recorded.f8); }
 
 static Status saturated_finish(Run *run) {
     float saturated = NAN;
@@ -65,9 +65,10 @@ static Status results_start(Run *run) {
     run->results_step = run->progress.step;
     if (run->measures_noise) TRY(run_noise_start(run));
     if (counts_saturated(run))
-        TRY(device_fetch_start(run->e.device, &run->saturated_fetch, run->e.f8->saturated));
-    TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.step.loss));
-    return device_fetch_start(run->e.device, &run->norm_fetch, run->e.step.norm);
+        TRY(device_fetch_start(run->e.device, &run->saturated_fetch,
+                               run->e.recorded.f8->saturated));
+    TRY(device_fetch_start(run->e.device, &run->loss_fetch, run->e.recorded.step.loss));
+    return device_fetch_start(run->e.device, &run->norm_fetch, run->e.recorded.step.norm);
 }
 
 Status run_results_finish(Run *run) {
@@ -78,25 +79,26 @@ Status run_results_finish(Run *run) {
     TRY(saturated_finish(run));
     TRY(device_fetch_finish(run->e.device, &run->loss_fetch, &loss));
     TRY(device_fetch_finish(run->e.device, &run->norm_fetch, &norm));
-    run->loss = scalar_of(&loss, run->e.step.loss->dtype);
-    run->norm = scalar_of(&norm, run->e.step.norm->dtype) / run->progress.loss_scale.scale;
+    run->loss = scalar_of(&loss, run->e.recorded.step.loss->dtype);
+    run->norm = scalar_of(&norm, run->e.recorded.step.norm->dtype) / run->progress.loss_scale.scale;
     bool finite = isfinite(run->loss) && isfinite(run->norm);
     TRY(run_noise_take(run, finite));
     run->has_failed |=
         !loss_scale_update(&run->progress.loss_scale, config_dtype(run->e.config), finite);
     return finite || run->has_failed
                ? OK
-               : device_upload(run->e.device, run->e.step.first_nonfinite, &(int64_t){0});
+               : device_upload(run->e.device, run->e.recorded.step.first_nonfinite, &(int64_t){0});
 }
 
 Status run_finite_check(Run *run) {
     if (!run->has_failed) return OK;
     const char *name = NULL;
     int64_t found = 0, element;
-    TRY(run_alone(run, device_download(run->e.device, &found, run->e.step.first_nonfinite)));
+    TRY(run_alone(run,
+                  device_download(run->e.device, &found, run->e.recorded.step.first_nonfinite)));
     TRY(world_max_i64(run->e.world, &found)); /* with shards, each rank has checked only its own */
     if (adamw_first_nonfinite_element(found, &element))
-        name = parameters_name_at(run->e.parameters, element);
+        name = parameters_name_at(run->e.recorded.parameters, element);
     return ERROR(STATUS_FAILURE,
                  "step %lld: loss %g and gradient norm %g are not finite (first in %s); nothing of "
                  "this step was kept "

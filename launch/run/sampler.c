@@ -33,7 +33,7 @@ Status sampler_create(const Experiment *e, Sampler **out) {
     Sampler *s = *out = calloc(1, sizeof **out);
     if (s == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for samples");
     s->e = e;
-    s->scratch = malloc((size_t)e->model->config.V * sizeof *s->scratch);
+    s->scratch = malloc((size_t)e->recorded.model->config.V * sizeof *s->scratch);
     if (s->scratch == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for samples");
     return tokenizer_settle(s);
 }
@@ -51,17 +51,17 @@ const char *sampler_note(const Sampler *s) { return s->note[0] == '\0' ? NULL : 
 
 /* The next token; draw `index`. */
 static Status token_draw(Sampler *s, int64_t index, int32_t *token) {
-    int64_t V = s->e->model->config.V, known = tokenizer_vocab_size(s->tokenizer);
+    int64_t V = s->e->recorded.model->config.V, known = tokenizer_vocab_size(s->tokenizer);
     Sampling sampling = {SAMPLING_TEMPERATURE, SAMPLING_TOP_K, SAMPLING_TOP_P, s->e->config->seed};
     float *logits;
     watchdog_progress(s->e->watchdog, "sample");
-    TRY(decoder_logits(s->e->decoder, &logits));
+    TRY(decoder_logits(s->e->recorded.decoder, &logits));
     return sampling_draw(&sampling, (uint64_t)index, logits, V < known ? V : known, s->scratch,
                          token);
 }
 
 static Status tokens_write(Sampler *s, FILE *file) {
-    decoder_begin(s->e->decoder, s->prompt.tokens, (int64_t)s->prompt.count);
+    decoder_begin(s->e->recorded.decoder, s->prompt.tokens, (int64_t)s->prompt.count);
     for (int64_t i = 0; i < s->e->config->evaluation.sample && signals_number() == 0; i++) {
         const uint8_t *bytes;
         size_t n;
@@ -70,7 +70,7 @@ static Status tokens_write(Sampler *s, FILE *file) {
         if (token == tokenizer_end_of_text(s->tokenizer)) break;
         TRY(tokenizer_decode(s->tokenizer, token, &bytes, &n));
         fwrite(bytes, 1, n, file);
-        decoder_append(s->e->decoder, &token);
+        decoder_append(s->e->recorded.decoder, &token);
     }
     return OK;
 }

@@ -5,8 +5,8 @@
 
 typedef struct Sampler Sampler;
 
-/* Uses e->decoder, and the tokenizer of the validation data. Without a known tokenizer there are no
- * samples: see sampler_note. Errors: STATUS_OUT_OF_MEMORY. */
+/* Uses e->recorded.decoder, and the tokenizer of the validation data. Without a known tokenizer
+ * there are no samples: see sampler_note. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status sampler_create(const Experiment *e, Sampler **out);
 void sampler_destroy(Sampler **sampler);
 

@@ -72,7 +72,7 @@ static Status scales_create(Saver *saver) {
     if (!state_has_scales(saver->e)) return OK;
     size_t n = (size_t)contents->n_tensors;
     CheckpointTensor *all = arena_alloc(&saver->arena, (n + FLOAT8_TENSORS) * sizeof *all);
-    state_describe_scales(saver->e->f8, described, tensors);
+    state_describe_scales(saver->e->recorded.f8, described, tensors);
     for (int i = 0; i < FLOAT8_TENSORS && all != NULL; i++) {
         saver->scales[i] = arena_alloc(&saver->arena, tensor_bytes(tensors[i]));
         if (saver->scales[i] == NULL) all = NULL;
@@ -89,16 +89,17 @@ static Status scales_create(Saver *saver) {
 
 static Status scales_refresh(const Saver *saver) {
     if (!state_has_scales(saver->e)) return OK;
-    TRY(device_download(saver->e->device, saver->scales[0], saver->e->f8->scale));
-    return device_download(saver->e->device, saver->scales[1], saver->e->f8->history);
+    TRY(device_download(saver->e->device, saver->scales[0], saver->e->recorded.f8->scale));
+    return device_download(saver->e->device, saver->scales[1], saver->e->recorded.f8->history);
 }
 
 static Status host_create(Saver *saver) {
     const Experiment *e = saver->e;
-    for (int kind = 0; kind < parameters_state_count(e->parameters); kind++) {
-        saver->owns[kind] = saver_is_copied(e->parameters, e->device->target.kind, kind);
-        saver->host[kind] = saver->owns[kind] ? malloc(saver_state_bytes(e->parameters, kind))
-                                              : parameters_state(e->parameters, kind)->buffer.data;
+    for (int kind = 0; kind < parameters_state_count(e->recorded.parameters); kind++) {
+        saver->owns[kind] = saver_is_copied(e->recorded.parameters, e->device->target.kind, kind);
+        saver->host[kind] = saver->owns[kind]
+                                ? malloc(saver_state_bytes(e->recorded.parameters, kind))
+                                : parameters_state(e->recorded.parameters, kind)->buffer.data;
         if (saver->host[kind] == NULL)
             return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a copy of the weights");
     }
@@ -107,9 +108,9 @@ static Status host_create(Saver *saver) {
 
 static Status host_refresh(Saver *saver) {
     const Experiment *e = saver->e;
-    for (int kind = 0; kind < parameters_state_count(e->parameters); kind++) {
-        const Section *section = parameters_state(e->parameters, kind);
-        if (!saver->owns[kind] || parameters_is_sharded(e->parameters, kind)) continue;
+    for (int kind = 0; kind < parameters_state_count(e->recorded.parameters); kind++) {
+        const Section *section = parameters_state(e->recorded.parameters, kind);
+        if (!saver->owns[kind] || parameters_is_sharded(e->recorded.parameters, kind)) continue;
         TRY(device_download(e->device, saver->host[kind], section->flat));
     }
     return OK;
@@ -118,7 +119,7 @@ static Status host_refresh(Saver *saver) {
 /* Sends this rank's shard of every bucket to rank 0. The shards of a bucket are in the order of the
  * ranks. */
 static Status shards_gather(const Experiment *e, int kind, void *buffer, char *host) {
-    const Parameters *parameters = e->parameters;
+    const Parameters *parameters = e->recorded.parameters;
     Section *section = parameters_state(parameters, kind);
     int64_t each = (int64_t)dtype_size(section->dtype), ranks = parameters->sharding.ranks;
     for (int b = 0; b < parameters->n_buckets; b++) {
@@ -137,7 +138,7 @@ static Status shards_gather(const Experiment *e, int kind, void *buffer, char *h
 }
 
 Status saver_gather(Saver *saver, const Experiment *e) {
-    const Parameters *parameters = e->parameters;
+    const Parameters *parameters = e->recorded.parameters;
     if (!parameters->sharding.is_sharded) return OK;
     int64_t most = 0;
     for (int s = 0; s < parameters->n_buckets; s++) {
@@ -167,7 +168,7 @@ static Status saver_build(Saver *saver, const char *directory) {
     if (mkdir(saver->folder, 0777) != 0 && errno != EEXIST)
         return ERROR(STATUS_FAILURE, "%s: %s", saver->folder, strerror(errno));
     TRY(host_create(saver));
-    TRY(state_describe(e->parameters, saver->host, &saver->arena, &saver->contents));
+    TRY(state_describe(e->recorded.parameters, saver->host, &saver->arena, &saver->contents));
     TRY(scales_create(saver));
     values_set(saver, &(Progress){0});
     TRY(checkpoint_image_bytes(&saver->contents, &bytes));

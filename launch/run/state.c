@@ -9,21 +9,23 @@
 static Status tensor_load(const Experiment *e, const CheckpointFile *file, int kind, int index,
                           Arena *arena) {
     CheckpointTensor wanted;
-    TRY(state_describe_tensor(e->parameters, kind, index, NULL, arena, &wanted));
-    void *values =
-        malloc((size_t)tensor_count(e->parameters->list[index]->weight) * dtype_size(wanted.dtype));
+    TRY(state_describe_tensor(e->recorded.parameters, kind, index, NULL, arena, &wanted));
+    void *values = malloc((size_t)tensor_count(e->recorded.parameters->list[index]->weight) *
+                          dtype_size(wanted.dtype));
     if (values == NULL)
         return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while loading %s", checkpoint_path(file));
     Status status = checkpoint_read_tensor(file, &wanted, values);
-    if (!failed(status)) status = parameters_write(e->parameters, e->device, kind, index, values);
+    if (!failed(status))
+        status = parameters_write(e->recorded.parameters, e->device, kind, index, values);
     free(values);
     return status;
 }
 
 Status state_load_weights(const Experiment *e, const CheckpointFile *file, Arena *arena) {
-    for (int kind = 0; kind < parameters_state_count(e->parameters); kind++) {
-        for (int i = 0; i < e->parameters->count; i++) {
-            if (state_has(e->parameters, kind, i)) TRY(tensor_load(e, file, kind, i, arena));
+    for (int kind = 0; kind < parameters_state_count(e->recorded.parameters); kind++) {
+        for (int i = 0; i < e->recorded.parameters->count; i++) {
+            if (state_has(e->recorded.parameters, kind, i))
+                TRY(tensor_load(e, file, kind, i, arena));
         }
     }
     return OK;
@@ -33,7 +35,7 @@ static Status scales_load(const Experiment *e, const CheckpointFile *file, Arena
     const Tensor *tensors[FLOAT8_TENSORS];
     CheckpointTensor described[FLOAT8_TENSORS];
     if (!state_has_scales(e)) return OK;
-    state_describe_scales(e->f8, described, tensors);
+    state_describe_scales(e->recorded.f8, described, tensors);
     for (int i = 0; i < FLOAT8_TENSORS; i++) {
         void *values = arena_alloc(arena, tensor_bytes(tensors[i]));
         if (values == NULL)

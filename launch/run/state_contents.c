@@ -40,7 +40,7 @@ Status state_describe(const Parameters *parameters, void *const data[STATE_KINDS
     return OK;
 }
 
-bool state_has_scales(const Experiment *e) { return float8_is_delayed(e->f8); }
+bool state_has_scales(const Experiment *e) { return float8_is_delayed(e->recorded.f8); }
 
 void state_describe_scales(const Float8 *f8, CheckpointTensor out[FLOAT8_TENSORS],
                            const Tensor *tensors[FLOAT8_TENSORS]) {

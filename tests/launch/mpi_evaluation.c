@@ -34,7 +34,7 @@ static Status evaluate(Experiment *e, int64_t B) {
     e->resolved.batch_size = B;
     TRY(experiment_record(e));
     TRY(experiment_allocate(e));
-    TRY(parameters_initialize(e->parameters, e->device, 7));
+    TRY(parameters_initialize(e->recorded.parameters, e->device, 7));
     Status status = evaluator_create(e, &evaluator);
     if (!failed(status)) status = evaluator_run(evaluator, &result);
     if (!failed(status) && world_rank(e->world) == 0) {

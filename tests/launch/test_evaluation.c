@@ -49,7 +49,7 @@ static Status experiment_create(Experiment *e, Config **config, int64_t tokens, 
     TRY(experiment_open_data(e));
     TRY(experiment_record(e));
     TRY(experiment_allocate(e));
-    return parameters_initialize(e->parameters, e->device, 7);
+    return parameters_initialize(e->recorded.parameters, e->device, 7);
 }
 
 /* `last`: an element of the last position's embedding. */
@@ -59,8 +59,8 @@ static void evaluate(int64_t tokens, int64_t B, float last, Evaluation *out) {
     Evaluator *evaluator = NULL;
     REQUIRE_OK(experiment_create(&e, &config, tokens, B));
     int wpe = 0;
-    while (strcmp(e.parameters->list[wpe]->name, "wpe.weight") != 0) wpe++;
-    ((float *)tensor_data(e.parameters->list[wpe]->weight))[(T - 1) * 16 + 3] = last;
+    while (strcmp(e.recorded.parameters->list[wpe]->name, "wpe.weight") != 0) wpe++;
+    ((float *)tensor_data(e.recorded.parameters->list[wpe]->weight))[(T - 1) * 16 + 3] = last;
     REQUIRE_OK(evaluator_create(&e, &evaluator));
     REQUIRE_OK(evaluator_run(evaluator, out));
     evaluator_destroy(&evaluator);

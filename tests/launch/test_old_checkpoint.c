@@ -80,8 +80,8 @@ static Status experiment_create(Experiment *e, Config **config) {
 
 /* Elements of a state that differ from the file. */
 static int64_t wrong(const Experiment *e, int s, int index) {
-    const Parameter *parameter = e->parameters->list[index];
-    const float *data = parameters_state(e->parameters, s)->buffer.data;
+    const Parameter *parameter = e->recorded.parameters->list[index];
+    const float *data = parameters_state(e->recorded.parameters, s)->buffer.data;
     int64_t first = (int64_t)(parameter->weight->offset / sizeof(float)), count = 0;
     CHECK(strcmp(parameter->name, tensors[index].name) == 0);
     for (int64_t k = 0; k < tensor_count(parameter->weight); k++)
@@ -100,10 +100,10 @@ static void every_state_is_loaded(void) {
     bool made = CHECK_OK(old_write(folder)) && CHECK_OK(experiment_create(&e, &config)) &&
                 CHECK_OK(checkpoint_open(path, &file)) &&
                 CHECK_OK(state_load_weights(&e, file, &arena));
-    CHECK(made && e.parameters->count == N_TENSORS);
-    CHECK(made && parameters_state_count(e.parameters) == N_STATES);
+    CHECK(made && e.recorded.parameters->count == N_TENSORS);
+    CHECK(made && parameters_state_count(e.recorded.parameters) == N_STATES);
     for (int s = 0; s < N_STATES && made; s++) {
-        CHECK(strcmp(parameters_state_name(e.parameters, s), states[s]) == 0);
+        CHECK(strcmp(parameters_state_name(e.recorded.parameters, s), states[s]) == 0);
         for (int i = 0; i < N_TENSORS; i++) CHECK(wrong(&e, s, i) == 0);
     }
     World *world = e.world;
