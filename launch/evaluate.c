@@ -33,7 +33,7 @@ static const Option options[] = {
     {"tokens", OPTION_TEXT, offsetof(EvaluateOptions, tokens), "N|all", NULL,
      .doc = "number of tokens, spread over the file (default: the run's evaluation.tokens)"},
     {"stride", OPTION_INT, offsetof(EvaluateOptions, stride), "N", NULL, .low = 1, .high = 1e9,
-     .doc = "windows overlap: each scores N new targets, of all (0: windows do not overlap)"},
+     .doc = "overlapping windows: each scores N new tokens; all tokens of the file"},
     {"logits", OPTION_TEXT, offsetof(EvaluateOptions, logits), "FILE", NULL,
      .doc = "also write the logits of these tokens to an HDF5 file; requires --tokens"},
     {"json", OPTION_FLAG, offsetof(EvaluateOptions, json), .doc = "print one JSON object"},
