@@ -1,12 +1,9 @@
 /* The functions of <cublasLt.h> that core/cuda/ calls. Each passes its arguments on to the function
  * of the same name in the loaded library. They are hidden, so that the library's own calls do not
  * reach them. */
-#pragma GCC visibility push(hidden)
-#include <cublasLt.h>
-#pragma GCC visibility pop
-
 #include "core/cuda/cublaslt.h"
 
+#include <cublasLt.h>
 #include <dlfcn.h>
 #include <stdio.h>
 
@@ -61,7 +58,9 @@
 
 #define MEMBER(result, function, parameters, arguments) typeof(cublasLt##function) *function;
 #define FORWARD(result, function, parameters, arguments)                                           \
-    result cublasLt##function parameters { return library.function arguments; }
+    __attribute__((visibility("hidden"))) result cublasLt##function parameters {                   \
+        return library.function arguments;                                                         \
+    }
 #define NAMED(result, function, parameters, arguments)                                             \
     {"cublasLt" #function, (void **)&library.function},
 
