@@ -106,15 +106,21 @@ def names_in_the_text_exist():
     equal(wrong, [])
 
 
-def commands_in_configs_exist():
-    known = page_commands.Tables(tables())
-    wrong = []
+def config_commands():
+    """(path, command) of each command in the first comment of a config."""
     for path in sorted(glob.glob("configs/*.yaml")):
         comment = re.sub(r"\\\n# *", "", page(path))
         for command in re.findall(r"(?m)^# {2,}((?:mpirun .*|)\./.*?)(?:  .*)?$", comment):
-            wrong += ["%s: %s: %s" % (path, command, text) for text in known.wrong(command)]
-            named = re.findall(r"configs/\w+\.yaml", command)
-            equal(named, [path] * len(named), command)
+            yield path, command
+
+
+def commands_in_configs_exist():
+    known = page_commands.Tables(tables())
+    wrong = []
+    for path, command in config_commands():
+        wrong += ["%s: %s: %s" % (path, command, text) for text in known.wrong(command)]
+        named = re.findall(r"configs/\w+\.yaml", command)
+        equal(named, [path] * len(named), command)
     equal(wrong, [])
 
 
@@ -134,7 +140,7 @@ def lint_finds_mistakes():
 
 
 def sandbox(path):
-    """A folder with what the commands of a page expect."""
+    """A folder with what the commands of a page or of configs expect."""
     folder = os.path.join(WORK, "pages", os.path.basename(path))
     os.makedirs(folder)
     for name in NAMES:
@@ -154,7 +160,8 @@ def sandbox(path):
     write(folder + "/prompt.txt", "the sand")
     write(folder + "/questions.jsonl",
           '{"context": "The sand runs", "choices": [" down", " up"], "answer": 0}\n' * 3)
-    for name, words in re.findall(r"`(\w+\.yaml)`:\n\n```yaml\n(.*?)^```$", page(path),
+    shown = page(path) if path in PAGES else ""
+    for name, words in re.findall(r"`(\w+\.yaml)`:\n\n```yaml\n(.*?)^```$", shown,
                                   re.DOTALL | re.MULTILINE):
         write("%s/shown_%s" % (folder, name), words)
         write(os.path.join(folder, name), '{"extends": "shown_%s", %s}\n' % (name, SMALL))
@@ -199,6 +206,15 @@ def each_command_runs_or_is_marked():
             add_run(folder, name)
         wrong += filter(None, [execute(command, folder) for command in todo])
     equal(wrong, [])
+
+
+def configs_plan_as_their_comments_say():
+    """Training itself takes GPUs or minutes."""
+    folder = sandbox("configs")
+    todo = [command for _, command in config_commands()
+            if re.search(r"--(plan|dry-run)\b", command)]
+    check(len(todo) > 5, "only %d commands" % len(todo))
+    equal([wrong for wrong in (execute(command, folder) for command in todo) if wrong], [])
 
 
 def scripts_are_scripts():
@@ -291,5 +307,5 @@ def the_page_of_options_is_current():
 if __name__ == "__main__":
     main(each_block_has_a_language, options_and_keys_exist, names_in_the_text_exist,
          commands_in_configs_exist, lint_finds_mistakes, each_command_runs_or_is_marked,
-         scripts_are_scripts, configs_load, a_run_has_the_documented_fields,
-         pandas_reads_the_metrics, the_page_of_options_is_current)
+         configs_plan_as_their_comments_say, scripts_are_scripts, configs_load,
+         a_run_has_the_documented_fields, pandas_reads_the_metrics, the_page_of_options_is_current)
