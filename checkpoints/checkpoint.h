@@ -21,6 +21,7 @@
 #include "core/dtype.h"
 #include "core/status.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,7 +34,7 @@ typedef struct CheckpointTensor {
     DType dtype;
     int n_dims;
     int64_t shape[CHECKPOINT_MAX_DIMS];
-    const void *data; /* row-major, in host memory */
+    const void *data; /* row-major, in host memory; NULL: its data are not stored (shards.h) */
 } CheckpointTensor;
 
 typedef enum CheckpointKind { CHECKPOINT_I64, CHECKPOINT_F64, CHECKPOINT_TEXT } CheckpointKind;
@@ -56,8 +57,8 @@ typedef struct CheckpointContents {
 typedef struct CheckpointImage CheckpointImage;
 typedef struct CheckpointFile CheckpointFile;
 
-/* Formats "step_00000012.h5", the name of a checkpoint in its directory, and parses it; false if
- * the name has another form. */
+/* Formats "step_00000012.h5", the name of a checkpoint file in its directory. Parses it, and that
+ * of a directory of shards, "step_00000012"; false if the name has another form. */
 void checkpoint_name(int64_t step, char out[CHECKPOINT_NAME_BYTES]);
 bool checkpoint_name_parse(const char *name, int64_t *step);
 
@@ -101,13 +102,21 @@ NODISCARD Status checkpoint_save(const CheckpointContents *contents, const char 
 NODISCARD Status checkpoint_write(const CheckpointImage *image, const char *dir, int64_t step,
                                   CheckpointKeep keep);
 
+/* The path of the checkpoint of a step: the directory DIR/step_%08d if it exists, else
+ * DIR/step_%08d.h5. Errors: STATUS_FAILURE if it is too long. */
+NODISCARD Status checkpoint_of_step(const char *dir, int64_t step, char path[PATH_MAX]);
+
 /* Moves the checkpoints after step `last` aside (replacement_set_aside); *n = their number. Errors:
  * STATUS_FAILURE. */
 NODISCARD Status checkpoints_set_aside(const char *dir, int64_t last, int64_t *n);
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-/* Verifies the whole file, then opens it. Errors: STATUS_DATA, naming the file and the fault. */
+/* Whether `path` is a directory with the name or the manifest of a checkpoint of shards. */
+bool checkpoint_is_sharded(const char *path);
+
+/* Verifies the whole file, or the manifest and all shards of a directory (shards.h), then opens it.
+ * Errors: STATUS_DATA, naming the file and the fault. */
 NODISCARD Status checkpoint_open(const char *path, CheckpointFile **out);
 
 /* Opens the newest good checkpoint of a directory. *out = NULL if there is no checkpoint or no

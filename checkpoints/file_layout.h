@@ -5,21 +5,38 @@
 #include "checkpoints/checkpoint.h"
 
 #include <hdf5.h>
+#include <limits.h>
 
-enum { TRAILER_BYTES = 56 };
+enum { TRAILER_BYTES = 56, HASH_BYTES = 16 };
 
 struct CheckpointImage {
     unsigned char *bytes;
     size_t capacity;
     size_t size;    /* of the HDF5 image; 0: there is no snapshot */
-    size_t *places; /* (n_places), offsets of the tensors' data */
-    int64_t n_places;
+    size_t *places; /* (n_tensors), offsets of the tensors' data; n_places are allocated */
+    int64_t n_tensors, n_places;
 };
+
+struct CheckpointFile {
+    hid_t file; /* with shards, of the manifest */
+    int64_t step;
+    uint64_t bytes; /* of the HDF5 image */
+    unsigned char hash[HASH_BYTES];
+    char *path;
+    CheckpointFile **shards; /* (n_shards) */
+    int n_shards;            /* 0: a single file */
+};
+
+/* A checkpoint in a directory: the file step_%08d.h5, or the directory step_%08d of shards. */
+typedef struct SavedStep {
+    int64_t step;
+    bool is_sharded;
+} SavedStep;
 
 typedef struct Trailer {
     uint64_t image_bytes;
     int64_t step;
-    unsigned char hash[16];
+    unsigned char hash[HASH_BYTES];
 } Trailer;
 
 void trailer_encode(const Trailer *trailer, unsigned char out[TRAILER_BYTES]);
@@ -38,11 +55,54 @@ NODISCARD Status trailer_verify(const char *path, Trailer *out);
 typedef struct XXH3_state_s ImageHash;
 ImageHash *hash_begin(void);
 void hash_add(ImageHash *hash, const void *data, size_t bytes);
-void hash_end(ImageHash *hash, unsigned char out[16]);
+void hash_end(ImageHash *hash, unsigned char out[HASH_BYTES]);
 
-/* The steps of the checkpoints in a directory, newest first; n = 0 if there is no directory. The
+/* Writes the image to `path`, which is durable when this returns. Something else than this
+ * checkpoint at `path` belongs to someone else or is damaged, and is moved aside. Errors: as
+ * checkpoint_write. */
+NODISCARD Status image_write(const CheckpointImage *image, const char *path, SavedStep saved,
+                             CheckpointKeep keep);
+
+/* The same to a `path` that must not exist. Errors: STATUS_DATA if it does. */
+NODISCARD Status image_write_new(const CheckpointImage *image, const char *path, int64_t step);
+
+/* ---- a directory of checkpoints -------------------------------------------------------------- */
+
+/* Formats "step_00000012.h5" or "step_00000012", and parses it; false if the name has another
+ * form. */
+void step_name(SavedStep saved, char out[CHECKPOINT_NAME_BYTES]);
+bool step_parse(const char *name, SavedStep *out);
+
+/* DIR/NAME. Errors: STATUS_FAILURE if it is too long. */
+NODISCARD Status step_path(const char *dir, SavedStep saved, char path[PATH_MAX]);
+
+/* The checkpoints in a directory by their names, newest first; n = 0 if there is no directory. The
  * caller frees *steps. Errors: STATUS_FAILURE if the directory cannot be listed completely. */
-NODISCARD Status steps_list(const char *dir, int64_t **steps, int64_t *n);
+NODISCARD Status steps_list(const char *dir, SavedStep **steps, int64_t *n);
+
+/* Whether this project wrote it: a file that ends with a valid trailer of this step, or a directory
+ * with such a manifest and no foreign files. */
+bool step_is_ours(const char *path, SavedStep saved);
+
+/* After a save: renews DIR/best.h5, and removes what exceeds `keep` (checkpoint_write). */
+NODISCARD Status steps_prune(const char *dir, SavedStep newest, CheckpointKeep keep);
+
+/* ---- shards (shards.h) ----------------------------------------------------------------------- */
+
+#define MANIFEST_NAME "manifest.h5"
+#define MANIFEST_SHARDS "shards" /* the tensor of the hashes */
+enum { CHECKPOINT_MAX_SHARDS = 1 << 20 };
+
+/* Formats "shard_00003.h5", and parses it. */
+void shard_name(int index, char out[CHECKPOINT_NAME_BYTES]);
+bool shard_name_parse(const char *name, int *index);
+
+/* DIR/.step_00000012.ID.hourglass/NAME: a file of a checkpoint that is being written or removed;
+ * the directory itself if `name` is "". */
+NODISCARD Status shards_temporary(const char *dir, int64_t step, uint64_t id, const char *name,
+                                  char path[PATH_MAX]);
+
+/* ---- HDF5 ------------------------------------------------------------------------------------ */
 
 /* The HDF5 type in memory, and in the file (little-endian). -1 for a dtype that checkpoints do not
  * support. */
@@ -53,11 +113,14 @@ hid_t dtype_file_type(DType dtype);
  * unflushed data after a failed close. Code in this folder closes every object that it opens. */
 void hdf5_begin(void);
 
+/* Whether HDF5 may open an object of this type, which is the writer's. */
+bool hdf5_is_own(hid_t place, const char *name, H5O_type_t type);
+
 /* The innermost reason of HDF5's last failure. */
 const char *hdf5_reason(void);
 
 /* Creates a contiguous dataset without fill values, allocated at once. -1 on failure. */
-hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space);
+hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space, bool is_stored);
 
 /* Writes a number as an attribute, a text as a dataset. Errors: STATUS_FAILURE. */
 NODISCARD Status hdf5_number_write(hid_t file, const CheckpointValue *value);

@@ -1,162 +1,9 @@
 #include "checkpoints/file_layout.h"
 
 #include "core/base/checked.h"
-#include "core/base/file.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-struct CheckpointFile {
-    hid_t file;
-    int64_t step;
-    uint64_t bytes; /* of the HDF5 image */
-    char *path;
-};
-
-/* ---- opening --------------------------------------------------------------------------------- */
-
-/* Whether HDF5 may open an object. Some versions crash on messages that a header shares with other
- * headers (1.10.8, H5SM_get_fheap_addr); the writer shares none. */
-static bool is_own(hid_t place, const char *name, H5O_type_t type) {
-    H5O_info_t info;
-    return H5Oget_info_by_name1(place, name, &info, H5P_DEFAULT) >= 0 && info.type == type &&
-           info.hdr.mesg.shared == 0;
-}
-
-/* Visits a link; stops (returns 1) unless it is a hard link. */
-static herr_t link_refuse(hid_t group, const char *name, const H5L_info_t *info, void *refused) {
-    (void)group;
-    if (info->type == H5L_TYPE_HARD) return 0;
-    snprintf(refused, 128, "%s", name);
-    return 1;
-}
-
-static Status links_check(const CheckpointFile *file) {
-    char refused[128] = "";
-    herr_t result = H5Lvisit(file->file, H5_INDEX_NAME, H5_ITER_INC, link_refuse, refused);
-    if (result < 0)
-        return ERROR(STATUS_DATA, "%s: HDF5 cannot list it: %s", file->path, hdf5_reason());
-    if (result == 0) return OK;
-    return ERROR(STATUS_DATA, "%s: '%s' is a soft or external link, which checkpoints do not have",
-                 file->path, refused);
-}
-
-static Status verified_open(const char *path, CheckpointFile *file, bool *is_damaged) {
-    hdf5_begin();
-    Trailer trailer;
-    Status verified = trailer_verify(path, &trailer);
-    *is_damaged = verified.code == STATUS_DATA;
-    if (failed(verified)) return verified;
-    file->step = trailer.step;
-    file->bytes = trailer.image_bytes;
-    file->path = strdup(path);
-    if (file->path == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", path);
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    /* The file is read-only and complete; HDF5's locks fail on some network file systems. */
-    H5Pset_file_locking(access, false, true);
-    /* HDF5 does not retry open or flock after EINTR, and version 1.14 does not preserve errno. */
-    int left = 8;
-    do {
-        file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    } while (file->file < 0 && --left > 0);
-    H5Pclose(access);
-    if (file->file < 0)
-        return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: %s", path, hdf5_reason());
-    if (!is_own(file->file, "/", H5O_TYPE_GROUP))
-        return ERROR(STATUS_DATA, "%s: its root group is not that of a checkpoint", path);
-    return links_check(file);
-}
-
-/* *is_damaged: the content of the file differs from what was written; false if only this process
- * cannot open it. */
-static Status open_or_tell(const char *path, CheckpointFile **out, bool *is_damaged) {
-    CheckpointFile *file = calloc(1, sizeof *file);
-    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", path);
-    file->file = -1;
-    Status status = verified_open(path, file, is_damaged);
-    if (failed(status)) {
-        checkpoint_close(&file);
-        return status;
-    }
-    *out = file;
-    return OK;
-}
-
-Status checkpoint_open(const char *path, CheckpointFile **out) {
-    bool is_damaged = false;
-    return open_or_tell(path, out, &is_damaged);
-}
-
-void checkpoint_close(CheckpointFile **file) {
-    if (*file == NULL) return;
-    if ((*file)->file >= 0) H5Fclose((*file)->file);
-    free((*file)->path);
-    free(*file);
-    *file = NULL;
-}
-
-const char *checkpoint_path(const CheckpointFile *file) { return file->path; }
-int64_t checkpoint_step(const CheckpointFile *file) { return file->step; }
-
-/* Opens DIR/step_%08d.h5. A file whose trailer names another step has been renamed and is
- * rejected. */
-static Status step_open(const char *dir, int64_t step, Arena *arena, CheckpointFile **out,
-                        bool *is_damaged) {
-    char name[CHECKPOINT_NAME_BYTES];
-    checkpoint_name(step, name);
-    const char *path = arena_printf(arena, "%s/%s", dir, name);
-    if (path == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open a checkpoint in %s", dir);
-    bool is_there;
-    TRY(file_look(path, NULL, &is_there));
-    if (!is_there) return ERROR(STATUS_FAILURE, "%s: is a link to a missing file", path);
-    TRY(open_or_tell(path, out, is_damaged));
-    int64_t says = (*out)->step;
-    if (says == step) return OK;
-    checkpoint_close(out);
-    *is_damaged = true;
-    return ERROR(STATUS_DATA, "%s: contains step %lld, which contradicts its name", path,
-                 (long long)says);
-}
-
-/* Only damaged checkpoints are skipped. One that cannot be read now may be good, and a run that
- * continued from an older one would overwrite it. */
-static Status unreadable(Status status) {
-    return ERROR(status.code,
-                 "%s; fix this, or name an older checkpoint to resume from; a newer checkpoint is "
-                 "never skipped for it",
-                 status_message());
-}
-
-Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out,
-                              const char **warnings) {
-    int64_t *steps, n;
-    *out = NULL;
-    *warnings = "";
-    Status status = steps_list(dir, &steps, &n);
-    for (int64_t i = 0; i < n && !failed(status); i++) {
-        bool is_damaged = false;
-        Status opened = step_open(dir, steps[i], arena, out, &is_damaged);
-        if (!failed(opened)) break;
-        if (!is_damaged) {
-            status = unreadable(opened);
-            break;
-        }
-        const char *more =
-            arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
-        if (more == NULL)
-            status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory to list %s", dir);
-        else
-            *warnings = more;
-    }
-    free(steps);
-    if (failed(status) || *out != NULL || n == 0) return status;
-    return ERROR(
-        STATUS_DATA,
-        "%s: none of its %lld checkpoints is good (%.*s); move them away to start from scratch",
-        dir, (long long)n, (int)strcspn(*warnings, "\n"), *warnings);
-}
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -202,7 +49,7 @@ static Status dataset_open(const CheckpointFile *file, hid_t place, const char *
                            const char *name, hid_t *out) {
     if (strchr(name, '/') != NULL || H5Lexists(place, name, H5P_DEFAULT) <= 0)
         return value_missing(file, kind, name);
-    if (!is_own(place, name, H5O_TYPE_DATASET)) return value_missing(file, kind, name);
+    if (!hdf5_is_own(place, name, H5O_TYPE_DATASET)) return value_missing(file, kind, name);
     *out = H5Dopen2(place, name, H5P_DEFAULT);
     if (*out < 0)
         return ERROR(STATUS_DATA, "%s: %s '%s': %s", file->path, kind, name, hdf5_reason());
@@ -249,7 +96,7 @@ static Status text_copy(const CheckpointFile *file, const char *name, hid_t set,
 Status checkpoint_read_text(const CheckpointFile *file, const char *name, Arena *arena,
                             char **out) {
     hid_t set, texts = H5Lexists(file->file, "text", H5P_DEFAULT) > 0 &&
-                               is_own(file->file, "text", H5O_TYPE_GROUP)
+                               hdf5_is_own(file->file, "text", H5O_TYPE_GROUP)
                            ? H5Gopen2(file->file, "text", H5P_DEFAULT)
                            : -1;
     if (texts < 0) return value_missing(file, "text", name);
@@ -288,18 +135,44 @@ static bool shape_find(hid_t space, CheckpointTensor *out, size_t *bytes) {
     return true;
 }
 
+/* The parts of a tensor of `bytes` bytes in the shards, in their order: checks them, and copies
+ * them to `data` unless that is NULL. */
+static Status parts_read(const CheckpointFile *file, const CheckpointTensor *tensor, size_t bytes,
+                         char *data) {
+    size_t at = 0;
+    for (int i = 0; i < file->n_shards; i++) {
+        const CheckpointFile *shard = file->shards[i];
+        CheckpointTensor part;
+        if (H5Lexists(shard->file, tensor->name, H5P_DEFAULT) <= 0) continue;
+        TRY(checkpoint_tensor_info(shard, tensor->name, &part));
+        size_t each = dtype_size(part.dtype);
+        bool fits = part.n_dims == 1 && part.dtype == tensor->dtype &&
+                    (size_t)part.shape[0] <= (bytes - at) / each;
+        if (!fits)
+            return ERROR(STATUS_DATA, "%s: its part of tensor '%s' does not fit the manifest",
+                         shard->path, tensor->name);
+        if (data != NULL) TRY(checkpoint_read_tensor(shard, &part, data + at));
+        at += (size_t)part.shape[0] * each;
+    }
+    if (at == bytes) return OK;
+    return ERROR(STATUS_DATA, "%s: its shards have %zu of the %zu bytes of tensor '%s'", file->path,
+                 at, bytes, tensor->name);
+}
+
+/* *bytes: of the tensor. */
 static Status set_info(const CheckpointFile *file, const char *name, hid_t set,
-                       CheckpointTensor *out) {
+                       CheckpointTensor *out, size_t *bytes) {
     *out = (CheckpointTensor){.name = name};
-    size_t bytes;
+    bool has_shards = file->n_shards > 0;
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    bool found = dtype_find(type, &out->dtype) && shape_find(space, out, &bytes) &&
-                 is_inside(file, set, bytes);
+    bool found = dtype_find(type, &out->dtype) && shape_find(space, out, bytes) &&
+                 (has_shards ? H5Dget_storage_size(set) == 0 : is_inside(file, set, *bytes));
     H5Sclose(space);
     H5Tclose(type);
-    return found ? OK
-                 : ERROR(STATUS_DATA, "%s: tensor '%s' has an unsupported type or shape",
-                         file->path, name);
+    if (!found)
+        return ERROR(STATUS_DATA, "%s: tensor '%s' has an unsupported type or shape", file->path,
+                     name);
+    return has_shards ? parts_read(file, out, *bytes, NULL) : OK;
 }
 
 bool checkpoint_has_tensor(const CheckpointFile *file, const char *name) {
@@ -309,13 +182,15 @@ bool checkpoint_has_tensor(const CheckpointFile *file, const char *name) {
 
 Status checkpoint_tensor_info(const CheckpointFile *file, const char *name, CheckpointTensor *out) {
     hid_t set;
+    size_t bytes;
     TRY(dataset_open(file, file->file, "tensor", name, &set));
-    Status status = set_info(file, name, set, out);
+    Status status = set_info(file, name, set, out, &bytes);
     H5Dclose(set);
     return status;
 }
 
 typedef struct TensorNames {
+    bool is_manifest;
     Arena *arena;
     const char **names; /* NULL while counting */
     int64_t n;
@@ -327,6 +202,7 @@ static herr_t name_add(hid_t group, const char *name, const H5L_info_t *info, vo
     H5O_info_t object;
     if (H5Oget_info_by_name1(group, name, &object, H5P_DEFAULT) < 0) return -1;
     if (object.type != H5O_TYPE_DATASET) return 0;
+    if (names->is_manifest && strcmp(name, MANIFEST_SHARDS) == 0) return 0;
     if (names->names != NULL && (names->names[names->n] = arena_strdup(names->arena, name)) == NULL)
         return -1;
     names->n++;
@@ -335,7 +211,7 @@ static herr_t name_add(hid_t group, const char *name, const H5L_info_t *info, vo
 
 Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const char ***names,
                                int64_t *n) {
-    TensorNames found = {.arena = arena};
+    TensorNames found = {.is_manifest = file->n_shards > 0, .arena = arena};
     for (int pass = 0; pass < 2; pass++) {
         hsize_t start = 0;
         if (H5Literate(file->file, H5_INDEX_NAME, H5_ITER_INC, &start, name_add, &found) < 0) {
@@ -371,7 +247,8 @@ static bool is_same(const CheckpointTensor *a, const CheckpointTensor *b) {
 static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTensor *tensor,
                        void *data) {
     CheckpointTensor stored;
-    TRY(set_info(file, tensor->name, set, &stored));
+    size_t bytes;
+    TRY(set_info(file, tensor->name, set, &stored, &bytes));
     if (!is_same(&stored, tensor)) {
         char has[256], wanted[256];
         tensor_describe(&stored, has);
@@ -381,6 +258,7 @@ static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTe
             "%s: tensor '%s' is %s, the model has %s; is this checkpoint of another model?",
             file->path, tensor->name, has, wanted);
     }
+    if (file->n_shards > 0) return parts_read(file, tensor, bytes, data);
     if (H5Dread(set, dtype_memory_type(tensor->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
         return ERROR(STATUS_DATA, "%s: tensor '%s': %s", file->path, tensor->name, hdf5_reason());
     }

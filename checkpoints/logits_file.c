@@ -60,7 +60,7 @@ static bool part_create(hid_t file, const LogitsPart *part, const LogitsHeader *
                         haddr_t *at) {
     const hsize_t shape[] = {(hsize_t)header->N, (hsize_t)header->T, (hsize_t)header->V};
     hid_t space = H5Screate_simple(part->n_dims, shape, NULL);
-    hid_t set = hdf5_dataset_create(file, part->name, dtype_file_type(part->dtype), space);
+    hid_t set = hdf5_dataset_create(file, part->name, dtype_file_type(part->dtype), space, true);
     *at = set < 0 ? HADDR_UNDEF : H5Dget_offset(set);
     if (set >= 0) H5Dclose(set);
     H5Sclose(space);

@@ -97,13 +97,13 @@ void memory_link_remove(const char *run) {
 static void snapshots_visit(const char *folder,
                             bool (*visit)(const char *path, int64_t step, void *context),
                             void *context) {
-    int64_t *steps, n;
-    char path[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
+    SavedStep *steps;
+    int64_t n;
+    char path[PATH_MAX];
     bool goes_on = !failed(steps_list(folder, &steps, &n));
     for (int64_t i = 0; goes_on && i < n; i++) {
-        checkpoint_name(steps[i], name);
-        snprintf(path, sizeof path, "%s/%s", folder, name);
-        goes_on = visit(path, steps[i], context);
+        if (steps[i].is_sharded || failed(step_path(folder, steps[i], path))) continue;
+        goes_on = visit(path, steps[i].step, context);
     }
     free(steps);
 }
@@ -170,11 +170,10 @@ static Status file_to_disk(const char *from, const char *to) {
 }
 
 Status memory_snapshot_to_disk(const char *folder, int64_t step, const char *dir) {
-    char from[PATH_MAX], to[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
-    checkpoint_name(step, name);
-    snprintf(from, sizeof from, "%s/%s", folder, name);
-    if (snprintf(to, sizeof to, "%s/%s", dir, name) >= (int)sizeof to)
-        return ERROR(STATUS_FAILURE, "%s: the path is too long", dir);
+    const SavedStep saved = {.step = step};
+    char from[PATH_MAX], to[PATH_MAX];
+    TRY(step_path(folder, saved, from));
+    TRY(step_path(dir, saved, to));
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
         return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
     return file_to_disk(from, to);

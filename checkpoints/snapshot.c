@@ -130,11 +130,11 @@ static hid_t access_create(CheckpointImage *image) {
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space) {
+hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space, bool is_stored) {
     hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(plan, false); /* the same state gives the same file */
     H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
-    H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY);
+    H5Pset_alloc_time(plan, is_stored ? H5D_ALLOC_TIME_EARLY : H5D_ALLOC_TIME_LATE);
     hid_t set = H5Dcreate2(place, name, type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
     H5Pclose(plan);
     return set;
@@ -148,7 +148,8 @@ static Status cannot_store(const char *name) {
  * HDF5 would otherwise clear it to its end. */
 static Status tensor_allocate(hid_t file, const CheckpointTensor *tensor, hid_t space, bool is_last,
                               size_t *place) {
-    hid_t set = hdf5_dataset_create(file, tensor->name, dtype_file_type(tensor->dtype), space);
+    hid_t set = hdf5_dataset_create(file, tensor->name, dtype_file_type(tensor->dtype), space,
+                                    tensor->data != NULL);
     haddr_t at = set < 0 ? HADDR_UNDEF : H5Dget_offset(set);
     herr_t wrote = set < 0 ? -1 : 0;
     if (set >= 0 && is_last) {
@@ -157,7 +158,7 @@ static Status tensor_allocate(hid_t file, const CheckpointTensor *tensor, hid_t 
     }
     Status status = wrote < 0 ? cannot_store(tensor->name) : OK;
     if (set >= 0) H5Dclose(set);
-    *place = at == HADDR_UNDEF ? 0 : (size_t)at; /* undefined if it has no elements */
+    *place = at == HADDR_UNDEF ? 0 : (size_t)at; /* undefined without elements or data */
     return status;
 }
 
@@ -204,7 +205,7 @@ Status hdf5_text_write(hid_t group, const CheckpointValue *value) {
     hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
     H5Tset_size(type, strlen(value->text) + 1);
     H5Tset_cset(type, H5T_CSET_UTF8);
-    hid_t set = hdf5_dataset_create(group, value->name, type, space);
+    hid_t set = hdf5_dataset_create(group, value->name, type, space, true);
     herr_t wrote = set < 0 ? -1 : H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->text);
     Status status = wrote < 0 ? cannot_store(value->name) : OK;
     if (set >= 0) H5Dclose(set);
@@ -231,7 +232,7 @@ static void tensors_copy(CheckpointImage *image, const CheckpointContents *conte
         const CheckpointTensor *tensor = &contents->tensors[i];
         const char *from = tensor->data;
         unsigned char *to = image->bytes + image->places[i];
-        size_t bytes = dtype_size(tensor->dtype);
+        size_t bytes = from == NULL ? 0 : dtype_size(tensor->dtype);
         for (int d = 0; d < tensor->n_dims; d++) bytes *= (size_t)tensor->shape[d];
 #pragma omp for schedule(dynamic) nowait
         for (size_t at = 0; at < bytes; at += PIECE_BYTES)
@@ -284,6 +285,7 @@ Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *con
     image->size = 0;
     TRY(places_reserve(image, contents->n_tensors));
     TRY(file_build(image, contents));
+    image->n_tensors = contents->n_tensors;
     tensors_copy(image, contents);
     return OK;
 }

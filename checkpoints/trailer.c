@@ -52,10 +52,10 @@ void hash_add(ImageHash *hash, const void *data, size_t bytes) {
     XXH3_128bits_update(hash, data, bytes);
 }
 
-void hash_end(ImageHash *hash, unsigned char out[16]) {
+void hash_end(ImageHash *hash, unsigned char out[HASH_BYTES]) {
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));
-    memcpy(out, canonical.digest, 16);
+    memcpy(out, canonical.digest, HASH_BYTES);
     XXH3_freeState(hash);
 }
 
@@ -101,7 +101,7 @@ static Status content_hash(int fd, const char *path, uint64_t bytes, ImageHash *
 }
 
 static Status content_check(int fd, const char *path, const Trailer *trailer) {
-    unsigned char found[16] = {0};
+    unsigned char found[HASH_BYTES] = {0};
     ImageHash *hash = hash_begin();
     void *buffer = malloc(READ_BYTES);
     Status status = hash != NULL && buffer != NULL

@@ -6,12 +6,15 @@
 #include <stdlib.h>
 
 struct CheckpointWriter {
-    CheckpointImage *image;
+    CheckpointImage *image, *manifest; /* manifest: NULL before the first that this rank writes */
     pthread_t thread;
     bool is_working; /* the thread is not joined yet; until then it owns the fields below */
     const char *dir;
     int64_t step;
     CheckpointKeep keep;
+    ShardedSave save;
+    int index; /* of the shard */
+    bool commits, is_given_up;
     StatusRecord outcome;
     atomic_bool is_done; /* its work */
 };
@@ -28,6 +31,16 @@ static void *write_image(void *argument) {
     Status status = checkpoint_write(writer->image, writer->dir, writer->step, writer->keep);
     status_keep(status, &writer->outcome);
     atomic_store(&writer->is_done, true);
+    return NULL;
+}
+
+static void *write_shard(void *argument) {
+    CheckpointWriter *w = argument;
+    Status status = shards_write(&w->save, w->index, w->image, w->keep, &w->is_given_up);
+    if (!failed(status) && !w->is_given_up && w->commits)
+        status = shards_commit(&w->save, w->manifest, w->keep, &w->is_given_up);
+    status_keep(status, &w->outcome);
+    atomic_store(&w->is_done, true);
     return NULL;
 }
 
@@ -74,6 +87,34 @@ Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents
     return begin(writer, write_image);
 }
 
+static Status manifest_snapshot(CheckpointWriter *writer, const ShardedSave *save,
+                                const CheckpointContents *whole, Arena *arena) {
+    CheckpointContents contents;
+    if (writer->manifest == NULL) TRY(checkpoint_image_create(1, &writer->manifest));
+    TRY(shards_manifest(save, whole, arena, &contents));
+    return checkpoint_snapshot(writer->manifest, &contents);
+}
+
+Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave *save, int index,
+                                    const CheckpointContents *parts,
+                                    const CheckpointContents *whole, CheckpointKeep keep) {
+    Arena arena = {0};
+    CheckpointContents contents;
+    TRY(checkpoint_writer_wait(writer));
+    Status status = shards_contents(save, index, parts, &arena, &contents);
+    if (!failed(status)) status = checkpoint_snapshot(writer->image, &contents);
+    if (!failed(status) && whole != NULL) status = manifest_snapshot(writer, save, whole, &arena);
+    arena_free(&arena);
+    TRY(status);
+    writer->save = *save;
+    writer->index = index;
+    writer->commits = whole != NULL;
+    writer->keep = keep;
+    return begin(writer, write_shard);
+}
+
+bool checkpoint_writer_is_given_up(const CheckpointWriter *writer) { return writer->is_given_up; }
+
 bool checkpoint_writer_is_idle(const CheckpointWriter *writer) {
     return !writer->is_working || atomic_load(&writer->is_done);
 }
@@ -83,6 +124,7 @@ void checkpoint_writer_destroy(CheckpointWriter **writer) {
     Status ignored = checkpoint_writer_wait(*writer);
     (void)ignored;
     checkpoint_image_destroy(&(*writer)->image);
+    checkpoint_image_destroy(&(*writer)->manifest);
     free(*writer);
     *writer = NULL;
 }

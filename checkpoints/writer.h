@@ -1,9 +1,8 @@
 /* Writer: saves checkpoints in the background; training waits only for the snapshot. At most one
- * save is in flight; the next one waits for it. Main thread; not collective (rank 0 has a
- * writer). */
+ * save is in flight; the next one waits for it. Main thread; not collective. */
 #pragma once
 
-#include "checkpoints/checkpoint.h"
+#include "checkpoints/shards.h"
 
 typedef struct CheckpointWriter CheckpointWriter;
 
@@ -16,6 +15,15 @@ NODISCARD Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter *
 NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
                                         const CheckpointContents *contents, const char *dir,
                                         int64_t step, CheckpointKeep keep);
+
+/* The same for shard `index` of a save (shards.h), of these parts. `whole`: the contents of the
+ * checkpoint, on the rank that began the save; NULL on other ranks. save->dir outlives the save. */
+NODISCARD Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave *save,
+                                              int index, const CheckpointContents *parts,
+                                              const CheckpointContents *whole, CheckpointKeep keep);
+
+/* Whether another rank has ended the last save of a shard; after checkpoint_writer_wait. */
+bool checkpoint_writer_is_given_up(const CheckpointWriter *writer);
 
 /* Whether checkpoint_writer_save would not wait. */
 bool checkpoint_writer_is_idle(const CheckpointWriter *writer);

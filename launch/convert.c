@@ -37,7 +37,9 @@ static void print_notes(FILE *file) {
         "*.bin a model of\n"
         "llm.c, anything else a run directory. FROM may also be a checkpoint, a Hugging Face "
         "directory or index of\n"
-        "shards. TO must not exist. After `./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train "
+        "shards. TO may also be *.h5: the single file of a checkpoint of shards, with its moments. "
+        "TO must not\n"
+        "exist. After `./convert gpt2 runs/gpt2 --config=mine.yaml`, `./train "
         "mine.yaml\n"
         "output=runs/gpt2` trains from those weights.\n",
         file);
@@ -80,7 +82,7 @@ static Status model_write(const ModelWeights *model, const char *path,
 
 /* Refuses names that suggest another format, which would mislead later readers of the file. */
 static Status target_check(const char *to) {
-    static const char *const refused[] = {".h5", ".json", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"};
+    static const char *const refused[] = {".json", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"};
     const char *slash = strrchr(to, '/'), *name = slash == NULL ? to : slash + 1,
                *dot = strrchr(name, '.');
     for (size_t i = 0; dot != NULL && i < sizeof refused / sizeof *refused; i++) {
@@ -94,10 +96,12 @@ static Status target_check(const char *to) {
 }
 
 static Status arguments_check(const char *to, const ConvertOptions *values) {
-    bool is_run = format_of_target(to) == FORMAT_RUN;
+    bool is_run = format_of_target(to) == FORMAT_RUN,
+         is_checkpoint = format_of_target(to) == FORMAT_CHECKPOINT;
     TRY(target_check(to));
-    if (is_run && values->dtype != 0)
-        return ERROR(STATUS_USAGE, "--dtype applies to files; a run is always float32");
+    if ((is_run || is_checkpoint) && values->dtype != 0)
+        return ERROR(STATUS_USAGE,
+                     "--dtype applies to files of other programs; a run is always float32");
     if (is_run || values->config == NULL) return OK;
     return ERROR(STATUS_USAGE, "--config applies to a new run, and %s is not a run", to);
 }
@@ -105,6 +109,7 @@ static Status arguments_check(const char *to, const ConvertOptions *values) {
 static Status convert(const char *from, const char *to, const ConvertOptions *values) {
     ModelWeights *model = NULL;
     TRY(arguments_check(to, values));
+    if (format_of_target(to) == FORMAT_CHECKPOINT) return checkpoint_merge(from, to);
     TRY(source_read(from, values, &model));
     ModelConfig s = model->config;
     Status status = model_write(model, to, values);

@@ -143,6 +143,10 @@ ElementRange parameters_state_range(const Parameters *parameters, int kind,
  * sharded section it starts at the bucket's first element divided by the number of ranks. */
 ElementRange parameters_state_shard(const Parameters *parameters, int kind, int bucket);
 
+/* The elements of a parameter in this rank's shard of its bucket; empty if there are none. */
+ElementRange parameters_state_part(const Parameters *parameters, int kind,
+                                   const Parameter *parameter);
+
 /* The first element of a parameter in the section of this rank; -1 if the rank does not hold all of
  * it. */
 int64_t parameters_state_place(const Parameters *parameters, int kind, const Parameter *parameter);

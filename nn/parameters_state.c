@@ -69,6 +69,19 @@ ElementRange parameters_state_shard(const Parameters *parameters, int kind, int 
     return (ElementRange){all.first + sharding->rank * count, count};
 }
 
+/* The intersection of two ranges. */
+static ElementRange intersection(ElementRange a, ElementRange b) {
+    int64_t first = a.first > b.first ? a.first : b.first, a_end = a.first + a.count,
+            b_end = b.first + b.count, end = a_end < b_end ? a_end : b_end;
+    return (ElementRange){first, end > first ? end - first : 0};
+}
+
+ElementRange parameters_state_part(const Parameters *parameters, int kind,
+                                   const Parameter *parameter) {
+    return intersection(parameters_state_shard(parameters, kind, parameter->bucket),
+                        parameters_state_range(parameters, kind, parameter));
+}
+
 int64_t parameters_state_place(const Parameters *parameters, int kind, const Parameter *parameter) {
     ElementRange range = parameters_state_range(parameters, kind, parameter);
     if (range.count == 0) return -1;
@@ -165,21 +178,15 @@ static Status range_write(Device *device, Section *section, int64_t place, int64
     return device_upload(device, &range, values);
 }
 
-/* The intersection of two ranges. */
-static ElementRange intersection(ElementRange a, ElementRange b) {
-    int64_t first = a.first > b.first ? a.first : b.first, a_end = a.first + a.count,
-            b_end = b.first + b.count, end = a_end < b_end ? a_end : b_end;
-    return (ElementRange){first, end > first ? end - first : 0};
-}
-
 /* The elements of a parameter that lie in this rank's shard of its bucket. */
-static Status shard_write(const Parameters *parameters, Device *device, int kind, int bucket,
-                          ElementRange whole, const void *values) {
+static Status shard_write(const Parameters *parameters, Device *device, int kind,
+                          const Parameter *parameter, const void *values) {
     Section *section = parameters_state(parameters, kind);
-    ElementRange shard = parameters_state_shard(parameters, kind, bucket),
-                 own = intersection(shard, whole);
+    ElementRange shard = parameters_state_shard(parameters, kind, parameter->bucket),
+                 whole = parameters_state_range(parameters, kind, parameter),
+                 own = parameters_state_part(parameters, kind, parameter);
     if (own.count == 0) return OK;
-    int64_t place = shard_place(parameters, kind, bucket) + own.first - shard.first;
+    int64_t place = shard_place(parameters, kind, parameter->bucket) + own.first - shard.first;
     size_t skipped = (size_t)(own.first - whole.first) * dtype_size(section->dtype);
     return range_write(device, section, place, own.count, (const char *)values + skipped);
 }
@@ -192,6 +199,6 @@ Status parameters_write(const Parameters *parameters, Device *device, int kind, 
     if (kind == STATE_WEIGHTS) TRY(weight_write(device, parameter->weight, values));
     if (whole.count == 0 || section == parameters->weights) return OK;
     if (parameters_is_sharded(parameters, kind))
-        return shard_write(parameters, device, kind, parameter->bucket, whole, values);
+        return shard_write(parameters, device, kind, parameter, values);
     return range_write(device, section, whole.first, whole.count, values);
 }

@@ -305,6 +305,10 @@ int file_rename(const char *from, const char *to) {
     return RETRIED(rename(from, to)) == 0 ? 0 : errno;
 }
 
+int file_exchange(const char *a, const char *b) {
+    return RETRIED(renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE)) == 0 ? 0 : errno;
+}
+
 void file_remove(const char *path) {
     int error = errno;
     (void)!RETRIED(unlink(path));
@@ -353,6 +357,23 @@ Status file_list(const char *path, bool (*visit)(void *context, const char *name
     }
     closedir(directory);
     return error == 0 ? OK : cannot(path, "list", error);
+}
+
+static bool remove_in(void *directory, const char *name) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", (const char *)directory, name) < (int)sizeof path)
+        file_remove(path);
+    return true;
+}
+
+void file_remove_directory(const char *path) {
+    char copy[PATH_MAX];
+    int error = errno;
+    snprintf(copy, sizeof copy, "%s", path);
+    Status status = file_list(path, remove_in, copy);
+    (void)status; /* rmdir fails then, too */
+    (void)!rmdir(path);
+    errno = error;
 }
 
 void file_directory(const char *path, char *out, size_t capacity) {

@@ -98,6 +98,10 @@ int file_lock(int fd, bool waits);
 /* rename(2). Returns 0 or errno. */
 int file_rename(const char *from, const char *to);
 
+/* Exchanges two names in one step. Returns 0 or errno; EINVAL or ENOSYS if the file system
+ * cannot. */
+int file_exchange(const char *a, const char *b);
+
 /* unlink(2); preserves errno, because it cleans up after failures. */
 void file_remove(const char *path);
 
@@ -107,6 +111,9 @@ void file_remove(const char *path);
  * directory is missing. Errors: STATUS_FAILURE if it cannot be listed completely. */
 NODISCARD Status file_list(const char *directory, bool (*visit)(void *context, const char *name),
                            void *context);
+
+/* Removes a directory and the files in it, as far as it can. Preserves errno. */
+void file_remove_directory(const char *path);
 
 /* The directory of `path`, "." if it contains no slash; truncated to `capacity`. */
 void file_directory(const char *path, char *out, size_t capacity);

@@ -209,6 +209,7 @@ typedef struct ConfigEvaluation {
 typedef struct ConfigCheckpoint {
     ConfigInterval interval;
     int64_t keep;
+    bool sharded;                   /* every rank writes its shard */
     bool best;                      /* saved at the best evaluation, and kept */
     ConfigInterval memory_interval; /* 0: no snapshots in the memory of hosts */
 } ConfigCheckpoint;

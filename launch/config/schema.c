@@ -297,6 +297,8 @@ const Field schema[] = {
      "number of newest checkpoints to keep"},
     {"checkpoint.best", FIELD_BOOL, "true", ANY, AT(checkpoint.best), FREE,
      "also save at each evaluation that is the best so far, and keep that checkpoint"},
+    {"checkpoint.sharded", FIELD_BOOL, "false", ANY, AT(checkpoint.sharded), FREE,
+     "each rank writes its shard of a checkpoint, which is then a directory"},
     {"checkpoint.memory_interval", FIELD_INTERVAL, "0", ANY, AT(checkpoint.memory_interval), FREE,
      "time or steps between snapshots in the memory of hosts, from which a killed run resumes; 0: "
      "none"},

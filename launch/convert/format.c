@@ -1,3 +1,4 @@
+#include "checkpoints/checkpoint.h"
 #include "core/base/file.h"
 #include "launch/convert/formats.h"
 
@@ -24,6 +25,7 @@ static bool ends_in(const char *path, const char *suffix) {
 Format format_of_target(const char *path) {
     return ends_in(path, ".safetensors") ? FORMAT_HUGGING_FACE
            : ends_in(path, ".bin")       ? FORMAT_LLM_C
+           : ends_in(path, ".h5")        ? FORMAT_CHECKPOINT
                                          : FORMAT_RUN;
 }
 
@@ -93,7 +95,9 @@ Status format_of_source(const char *path, Arena *arena, Format *format, const ch
     struct stat info;
     bool is_there;
     *format = ends_in(path, ".json") ? FORMAT_HUGGING_FACE : format_of_target(path);
+    if (*format == FORMAT_CHECKPOINT || checkpoint_is_sharded(path)) *format = FORMAT_RUN;
     *file = path;
+    if (checkpoint_is_sharded(path)) return OK;
     TRY(file_look(path, &info, &is_there));
     if (!is_there) return OK; /* the format's reader reports it */
     if (S_ISDIR(info.st_mode)) TRY(directory_find(path, arena, format, file));

@@ -8,9 +8,10 @@
 #include "launch/config/config.h"
 #include "launch/convert/model_weights.h"
 
-typedef enum Format { FORMAT_RUN, FORMAT_HUGGING_FACE, FORMAT_LLM_C } Format;
+typedef enum Format { FORMAT_RUN, FORMAT_HUGGING_FACE, FORMAT_LLM_C, FORMAT_CHECKPOINT } Format;
 
-/* The format of an output file by its name: *.safetensors, *.bin, otherwise a run directory. */
+/* The format of an output file by its name: *.safetensors, *.bin, *.h5 (a single checkpoint file),
+ * otherwise a run directory. */
 Format format_of_target(const char *path);
 
 /* Resolves `path`: the file to read in a Hugging Face directory, otherwise the path itself; in the
@@ -62,6 +63,10 @@ NODISCARD Status run_export(const ModelWeights *model, const char *path, const c
 /* The defaults with this model. `path`: of the weights, for messages. Errors: STATUS_DATA for a
  * model that no config expresses. */
 NODISCARD Status run_config_of(const char *path, const ModelConfig *model, Config **out);
+
+/* Writes the newest checkpoint of a run, or a checkpoint, that is a directory of shards as one
+ * file. Errors: STATUS_DATA if it is one file already. */
+NODISCARD Status checkpoint_merge(const char *from, const char *to);
 
 /* n elements of a dtype (f64, f32, f16 or bf16) as f32; false for another dtype. */
 bool values_to_f32(const void *from, DType dtype, int64_t n, float *to);

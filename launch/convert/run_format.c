@@ -1,6 +1,7 @@
 /* This project's format: reads a run's checkpoint, and creates a run from other weights. */
-#include "checkpoints/checkpoint.h"
+#include "checkpoints/shards.h"
 #include "core/base/checked.h"
+#include "core/base/escape.h"
 #include "core/base/file.h"
 #include "data/directory.h"
 #include "launch/base/text_file.h"
@@ -79,6 +80,29 @@ Status run_import(const char *path, const ModelReading *reading, ModelWeights **
     model_warn(reading, warnings);
     if (!failed(status)) status = weights_read(file, &arena, out);
     if (failed(status)) model_weights_destroy(out);
+    checkpoint_close(&file);
+    arena_free(&arena);
+    return status;
+}
+
+Status checkpoint_merge(const char *from, const char *to) {
+    Arena arena = {0};
+    CheckpointFile *file = NULL;
+    const char *warnings = "", *source;
+    Format format;
+    Status status = format_of_source(from, &arena, &format, &source);
+    if (!failed(status) && format != FORMAT_RUN)
+        status =
+            ERROR(STATUS_USAGE,
+                  "%s: only a checkpoint of shards becomes *.h5; give *.safetensors, *.bin, or "
+                  "a run directory, such as runs/converted",
+                  to);
+    if (!failed(status)) status = run_checkpoint_open(from, &arena, &file, &warnings);
+    status_warn("convert", warnings);
+    if (!failed(status)) status = shards_merge(file, to);
+    if (!failed(status))
+        escape_say(stdout, "%s: step %lld of %s", to, (long long)checkpoint_step(file),
+                   checkpoint_path(file));
     checkpoint_close(&file);
     arena_free(&arena);
     return status;

@@ -68,8 +68,9 @@ PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
     activations_add(training_largest_plan(training), &result);
     if (decoder != NULL) activations_add(decoder_largest_plan(decoder), &result);
     if (!input->evaluates)
-        result.checkpoint_bytes = saver_bytes(recorded->parameters, input->target.kind) +
-                                  saver_memory_bytes(input->config, recorded->parameters);
+        result.checkpoint_bytes =
+            saver_bytes(input->config, recorded->parameters, input->target.kind) +
+            saver_memory_bytes(input->config, recorded->parameters);
     seconds_predict(input, training, &result);
     attention_note(input, training_attention_call(training), &result);
     return result;

@@ -106,6 +106,7 @@ void run_close(Run *run) {
     sampler_destroy(&run->sampler);
     energy_close(&run->energy);
     saver_destroy(&run->saver);
+    shard_saver_destroy(&run->shard_saver);
     metrics_close(&run->metrics);
     run_directory_release(&run->place);
     free(run->tokens);

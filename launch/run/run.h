@@ -10,6 +10,7 @@
 #include "launch/run/run_schedule.h"
 #include "launch/run/sampler.h"
 #include "launch/run/saver.h"
+#include "launch/run/shard_saver.h"
 
 #include <stdbool.h>
 
@@ -17,16 +18,17 @@ typedef struct Run {
     Config *config; /* e's */
     Experiment e;
     const char *directory; /* the config's `output` */
-    RunDirectory place;    /* rank 0 only, as are metrics and saver */
+    RunDirectory place;    /* rank 0 only, as are metrics */
     char *changes;     /* allowed changes of the config since the checkpoint; NULL without one */
     int64_t set_aside; /* checkpoints that were moved aside at the start */
     Metrics *metrics;
-    Saver *saver;
-    Evaluator *evaluator; /* NULL without data.val */
-    Sampler *sampler;     /* of rank 0; NULL: no samples */
-    Progress progress;    /* the content of a checkpoint */
-    double loss, norm;    /* of step loss_step */
-    double saturated;     /* of the same step, nn/float8_training.h; NaN: nothing is counted */
+    Saver *saver;            /* of whole files */
+    ShardSaver *shard_saver; /* NULL without checkpoint.sharded */
+    Evaluator *evaluator;    /* NULL without data.val */
+    Sampler *sampler;        /* of rank 0; NULL: no samples */
+    Progress progress;       /* the content of a checkpoint */
+    double loss, norm;       /* of step loss_step */
+    double saturated;        /* of the same step, nn/float8_training.h; NaN: nothing is counted */
     int64_t loss_step;
     bool has_failed; /* step loss_step was not finite, and a smaller loss scale does not help */
     size_t mem_bytes, peak_bytes;

@@ -15,7 +15,7 @@ Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
     if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) {
         return ERROR(STATUS_DATA, "%s: neither a run directory nor a checkpoint", path);
     }
-    if (S_ISREG(info.st_mode)) return checkpoint_open(path, out);
+    if (S_ISREG(info.st_mode) || checkpoint_is_sharded(path)) return checkpoint_open(path, out);
     char *folder = arena_printf(arena, "%s/checkpoints", path),
          *config = arena_printf(arena, "%s/config.yaml", path);
     if (folder == NULL || config == NULL)

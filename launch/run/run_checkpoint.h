@@ -3,9 +3,9 @@
 
 #include "checkpoints/checkpoint.h"
 
-/* Opens the newest good checkpoint of a run directory, or the file that `path` names. *warnings, in
- * the arena, lists skipped checkpoints; "": none. Errors: STATUS_DATA if there is no checkpoint,
- * and those of checkpoint_open. */
+/* Opens the newest good checkpoint of a run directory, or the checkpoint that `path` names.
+ * *warnings, in the arena, lists skipped checkpoints; "": none. Errors: STATUS_DATA if there is no
+ * checkpoint, and those of checkpoint_open. */
 NODISCARD Status run_checkpoint_open(const char *path, Arena *arena, CheckpointFile **out,
                                      const char **warnings);
 

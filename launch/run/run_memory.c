@@ -61,6 +61,7 @@ Status run_memory_open(Run *run) {
 bool run_memory_is_due(const Run *run) {
     const ConfigInterval *interval = &run->e.config->checkpoint.memory_interval;
     if (run->memory[0] == '\0' || !saver_is_idle(run->saver)) return false;
+    if (!shard_saver_is_idle(run->shard_saver)) return false;
     if (interval->steps > 0) return run->progress.step - run->kept_step >= interval->steps;
     return run_seconds(run) - run->kept_at >= interval->seconds;
 }

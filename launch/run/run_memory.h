@@ -9,9 +9,9 @@
  * these, and then removes all snapshots of this run. Rank 0 holds the directory. Collective. */
 NODISCARD Status run_memory_recover(Run *run);
 
-/* Makes the folders for new snapshots, and the savers of other hosts; does nothing without
- * checkpoint.memory_interval. Rank 0 has its saver. Collective. Errors: STATUS_OUT_OF_MEMORY
- * without enough memory in /dev/shm. */
+/* Makes the folders for new snapshots, and the savers of whole files that are missing; does nothing
+ * without checkpoint.memory_interval. Collective. Errors: STATUS_OUT_OF_MEMORY without enough
+ * memory in /dev/shm. */
 NODISCARD Status run_memory_open(Run *run);
 
 /* Whether rank 0 wants a snapshot by checkpoint.memory_interval and is not saving. Rank 0 only; not

@@ -109,7 +109,8 @@ static Status logs_open(Run *run, const char *resume) {
         TRY_ELSE(status, metrics_add_events(run->metrics, run->directory, run->progress.step, text),
                  done);
     TRY_ELSE(status, samples_open(run), done);
-    TRY_ELSE(status, saver_create(&run->e, run->directory, &run->saver), done);
+    if (!run->config->checkpoint.sharded)
+        TRY_ELSE(status, saver_create(&run->e, run->directory, &run->saver), done);
 done:
     free(text);
     return status;
@@ -149,6 +150,8 @@ static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]
     TRY(world_broadcast(world, checkpoint, PATH_BYTES));
     TRY(world_agree(world, resume_from(run, checkpoint)));
     TRY(world_agree(world, leads ? logs_open(run, resume) : OK));
+    if (run->e.config->checkpoint.sharded)
+        TRY(shard_saver_create(&run->e, run->directory, &run->shard_saver));
     return run_memory_open(run);
 }
 
@@ -183,7 +186,7 @@ Status run_open(Run *run, const char *resume) {
     }
     if (run->set_aside > 0) {
         metrics_say(run->metrics,
-                    "%lld newer checkpoints are moved aside, to %s/checkpoints/step_*.h5.aside-*",
+                    "%lld newer checkpoints are moved aside, to %s/checkpoints/step_*.aside-*",
                     (long long)run->set_aside, run->directory);
     }
     return OK;

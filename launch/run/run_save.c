@@ -5,6 +5,9 @@
 /* With `memory`, a snapshot into that folder on every host that keeps one: of rank 0's progress,
  * because the clocks of ranks differ. */
 static Status save_start(Run *run, const char *memory) {
+    if (memory == NULL && run->shard_saver != NULL)
+        return shard_saver_start(run->shard_saver, &run->progress);
+    TRY(saver_gather(run->saver, &run->e));
     if (memory == NULL) return saver_start(run->saver, &run->progress);
     Progress progress = run->progress;
     TRY(world_broadcast(run->e.world, &progress, sizeof progress));
@@ -19,7 +22,6 @@ static Status save(Run *run, const char *memory) {
     Status status = data_identity_settle(&run->e.data);
     if (!failed(status)) status = run_energy_read(run);
     if (!failed(status)) status = training_gather_weights(run->e.recorded.training);
-    if (!failed(status)) status = saver_gather(run->saver, &run->e);
     if (!failed(status)) status = save_start(run, memory);
     (void)watchdog_allow(run->e.watchdog, allowed, "training");
     return status;
@@ -37,6 +39,7 @@ Status run_save_memory(Run *run) { return save(run, run->memory); }
 Status run_save_wait(Run *run) {
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "writing the last checkpoint");
     Status status = saver_finish(run->saver);
+    if (!failed(status)) status = shard_saver_finish(run->shard_saver);
     (void)watchdog_allow(run->e.watchdog, allowed, "ending");
     return status;
 }

@@ -6,12 +6,12 @@
 /* Whether checkpoint.interval has passed, or the last evaluation was the best. Not collective. */
 bool run_save_is_due(const Run *run);
 
-/* Starts to save a checkpoint. Rank 0 writes; the others wait in their next reduction.
- * Collective. */
+/* Starts to save a checkpoint. Rank 0 writes it while the others wait in their next reduction; with
+ * checkpoint.sharded all ranks write. Collective. */
 NODISCARD Status run_save(Run *run);
 
 /* The same for a snapshot in the memory of hosts (run_memory.h). Collective. */
 NODISCARD Status run_save_memory(Run *run);
 
-/* Waits until the last checkpoint is durable. Not collective. */
+/* Waits until the last checkpoint is durable. Collective with checkpoint.sharded. */
 NODISCARD Status run_save_wait(Run *run);

@@ -5,8 +5,13 @@
 
 typedef struct Saver Saver;
 
-/* A background writer of checkpoints, with the resolved config, into `directory`/checkpoints, which
- * it creates if missing. */
+/* DIRECTORY/checkpoints, which this creates if it is missing; in the arena. */
+NODISCARD Status saver_folder(const char *directory, Arena *arena, const char **out);
+
+/* What the config keeps after a save of this progress. */
+CheckpointKeep saver_keep(const Config *config, const Progress *progress);
+
+/* A background writer of checkpoints, with the resolved config, into saver_folder. */
 NODISCARD Status saver_create(const Experiment *e, const char *directory, Saver **out);
 
 /* If the optimizer is sharded, gathers its whole state on rank 0, the only rank with a saver,

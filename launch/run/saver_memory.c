@@ -21,11 +21,20 @@ size_t saver_memory_bytes(const Config *config, const Parameters *parameters) {
     return bytes * (size_t)saver_memory_files(config);
 }
 
-size_t saver_bytes(const Parameters *parameters, DeviceKind device) {
+/* The image of this rank's shard and, from a GPU, a copy of it. */
+static size_t shard_bytes(const Parameters *parameters, DeviceKind device, int kind) {
+    size_t copies = device != DEVICE_CPU ? 2 : 1;
+    return saver_state_bytes(parameters, kind) / (size_t)parameters->sharding.ranks * copies;
+}
+
+size_t saver_bytes(const Config *config, const Parameters *parameters, DeviceKind device) {
+    bool is_sharded = config->checkpoint.sharded;
     size_t bytes = 0;
     for (int kind = 0; kind < parameters_state_count(parameters); kind++) {
         size_t copies = saver_is_copied(parameters, device, kind) ? 2 : 1;
-        bytes += saver_state_bytes(parameters, kind) * copies;
+        if (is_sharded) bytes += shard_bytes(parameters, device, kind);
+        if (!is_sharded || saver_memory_files(config) > 0)
+            bytes += saver_state_bytes(parameters, kind) * copies;
     }
     return bytes;
 }

@@ -1,6 +1,6 @@
 #include "launch/study/trunk.h"
 
-#include "checkpoints/checkpoint.h"
+#include "checkpoints/shards.h"
 #include "data/directory.h"
 #include "launch/config/config_load.h"
 #include "launch/config/diagnostic.h"
@@ -146,13 +146,23 @@ static bool is_at(const StudyPoint *trunk, const Fork *fork) {
     return run_share(&fork->cut, before) < 1;
 }
 
+/* A checkpoint of shards becomes one file. */
+static Status fork_merge(const Fork *fork, const char *path) {
+    CheckpointFile *file = NULL;
+    TRY(checkpoint_open(path, &file));
+    Status status = shards_merge(file, fork->checkpoint);
+    checkpoint_close(&file);
+    return status;
+}
+
 static Status fork_link(const Trunk *t, const Fork *fork) {
-    char path[PATH_MAX], name[CHECKPOINT_NAME_BYTES];
+    char path[PATH_MAX], folder[PATH_MAX];
     size_t made;
     snprintf(path, sizeof path, "%s/forks", t->directory);
     TRY(directory_create(path, &made));
-    checkpoint_name(t->point->status.step, name);
-    snprintf(path, sizeof path, "%s/checkpoints/%s", t->directory, name);
+    snprintf(folder, sizeof folder, "%s/checkpoints", t->directory);
+    TRY(checkpoint_of_step(folder, t->point->status.step, path));
+    if (checkpoint_is_sharded(path)) return fork_merge(fork, path);
     if (link(path, fork->checkpoint) == 0 || errno == EEXIST) return OK;
     return ERROR(STATUS_FAILURE, "%s: cannot link it to %s: %s", fork->checkpoint, path,
                  strerror(errno));

@@ -68,7 +68,6 @@ static Status forks_set(Arena *arena, const ForkSearch *search, Fork *forks) {
     const Branch *b = search->branch;
     for (int i = 0; i < b->n_forks; i++) {
         Fork *fork = &forks[i];
-        char name[CHECKPOINT_NAME_BYTES];
         if (!(search->distances[i] <= NEAREST))
             return PLACE_ERROR(b->place,
                                "'branch.run': %s has no checkpoint near %s of its run; train it "
@@ -76,8 +75,10 @@ static Status forks_set(Arena *arena, const ForkSearch *search, Fork *forks) {
                                b->run, b->forks[i].text);
         fork->cut = (ConfigStop){.tokens = search->positions[i].tokens};
         fork->end = (ConfigStop){.tokens = fork->cut.tokens + b->tokens};
-        checkpoint_name(search->steps[i], name);
-        fork->checkpoint = arena_printf(arena, "%s/checkpoints/%s", b->run, name);
+        char folder[PATH_MAX], path[PATH_MAX];
+        snprintf(folder, sizeof folder, "%s/checkpoints", b->run);
+        TRY(checkpoint_of_step(folder, search->steps[i], path));
+        fork->checkpoint = arena_strdup(arena, path);
         if (fork->checkpoint == NULL) return OUT_OF_MEMORY("a trunk");
     }
     return OK;

@@ -1,7 +1,7 @@
 /* A small checkpoint whose content is a function of its step, so that a reader can verify it. */
 #pragma once
 
-#include "checkpoints/checkpoint.h"
+#include "checkpoints/shards.h"
 
 #include <dirent.h>
 #include <string.h>
@@ -48,6 +48,70 @@ NODISCARD static inline Status sample_keep(const char *dir, int64_t step, Checkp
 /* The same, without a best one. */
 NODISCARD static inline Status sample_write(const char *dir, int64_t step, int keep) {
     return sample_keep(dir, step, (CheckpointKeep){keep, -1});
+}
+
+/* Part `index` of n of every tensor; returns how many have elements. */
+static inline int64_t sample_parts(const Sample *s, int index, int n, CheckpointTensor out[4]) {
+    int64_t kept = 0;
+    for (int i = 0; i < 4; i++) {
+        CheckpointTensor part = s->tensors[i];
+        int64_t count = 1;
+        for (int d = 0; d < part.n_dims; d++) count *= part.shape[d];
+        int64_t first = count * index / n, end = count * (index + 1) / n;
+        part.data = (const char *)part.data + (size_t)first * dtype_size(part.dtype);
+        part.n_dims = 1;
+        part.shape[0] = end - first;
+        if (end > first) out[kept++] = part;
+    }
+    return kept;
+}
+
+/* Takes a snapshot of shard `index` and writes it. */
+NODISCARD static inline Status sample_shard(const Sample *s, const ShardedSave *save, int index,
+                                            CheckpointKeep keep, bool *is_given_up) {
+    static CheckpointImage *image;
+    CheckpointTensor tensors[4];
+    CheckpointContents parts = {.tensors = tensors,
+                                .n_tensors = sample_parts(s, index, save->shards, tensors)},
+                       contents;
+    Arena arena = {0};
+    if (image == NULL) TRY(checkpoint_image_create(1, &image));
+    Status status = shards_contents(save, index, &parts, &arena, &contents);
+    if (!failed(status)) status = checkpoint_snapshot(image, &contents);
+    if (!failed(status)) status = shards_write(save, index, image, keep, is_given_up);
+    arena_free(&arena);
+    return status;
+}
+
+/* Takes a snapshot of the manifest and ends the save. */
+NODISCARD static inline Status sample_commit(const Sample *s, const ShardedSave *save,
+                                             CheckpointKeep keep, bool *is_given_up) {
+    static CheckpointImage *image;
+    CheckpointContents contents;
+    Arena arena = {0};
+    if (image == NULL) TRY(checkpoint_image_create(1, &image));
+    Status status = shards_manifest(save, &s->contents, &arena, &contents);
+    if (!failed(status)) status = checkpoint_snapshot(image, &contents);
+    if (!failed(status)) status = shards_commit(save, image, keep, is_given_up);
+    arena_free(&arena);
+    return status;
+}
+
+/* Saves in n shards, the last one first. */
+NODISCARD static inline Status sample_keep_shards(const char *dir, int64_t step, int n,
+                                                  CheckpointKeep keep) {
+    static Sample sample;
+    ShardedSave save = {.dir = dir, .step = step, .shards = n};
+    bool is_given_up;
+    sample_fill(&sample, step);
+    TRY(shards_begin(&save));
+    for (int i = n - 1; i >= 0; i--) TRY(sample_shard(&sample, &save, i, keep, &is_given_up));
+    return sample_commit(&sample, &save, keep, &is_given_up);
+}
+
+/* In three shards, without a best one. */
+NODISCARD static inline Status sample_write_shards(const char *dir, int64_t step, int keep) {
+    return sample_keep_shards(dir, step, 3, (CheckpointKeep){keep, -1});
 }
 
 NODISCARD static inline Status sample_compare(const CheckpointFile *file, Arena *arena) {

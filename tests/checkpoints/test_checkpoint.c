@@ -331,6 +331,7 @@ static void saves_in_the_background(void) {
 static void names_are_parsed_strictly(void) {
     int64_t step = 0;
     CHECK(checkpoint_name_parse("step_00000012.h5", &step) && step == 12);
+    CHECK(checkpoint_name_parse("step_00000013", &step) && step == 13);
     CHECK(checkpoint_name_parse("step_123456789.h5", &step) && step == 123456789);
     const char *const bad[] = {"step_12.h5",
                                "step_00000012.h5.bak",

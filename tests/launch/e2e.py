@@ -359,7 +359,9 @@ def no_duplicates(directory):
 
 
 def checkpoints(directory):
-    return sorted(glob.glob(os.path.join(directory, "checkpoints", "step_*.h5")))
+    """Those in the directory of a run: files, and directories of shards."""
+    return sorted(path for path in glob.glob(os.path.join(directory, "checkpoints", "step_*"))
+                  if re.search(r"/step_\d+(\.h5)?$", path))
 
 
 def states(paths):

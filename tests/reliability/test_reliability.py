@@ -65,14 +65,14 @@ def kill_once(path, ranks, seconds):
     return done if "\ndone: " in done.out else None
 
 
-def killed(ranks, kills):
+def killed(ranks, kills, **changes):
     seconds, wanted_losses, wanted = whole(ranks)
     done = None
     for i in range(kills):
         if i == 0 or done:
-            name = "killed_%d_%d" % (ranks, i)
-            path, directory = config(name, training__stop={"steps": STEPS},
-                                     checkpoint__keep=2), run_directory(name)
+            name = "killed_%d_%d_%d" % (ranks, len(changes), i)
+            path, directory = config(name, training__stop={"steps": STEPS}, checkpoint__keep=2,
+                                     **changes), run_directory(name)
             at = 0
         done = kill_once(path, ranks, seconds)
         at = newest(directory, wanted, at)
@@ -90,6 +90,10 @@ def one_rank_killed_at_random_moments():
 
 def two_ranks_killed_at_random_moments():
     killed(2, COUNT // 2 + 1)
+
+
+def two_ranks_killed_while_they_save_shards():
+    killed(2, COUNT // 2 + 1, checkpoint__sharded=True, training__shard_optimizer=True)
 
 
 # ---- system calls that fail ----------------------------------------------------------------------
@@ -194,5 +198,6 @@ def memory_and_descriptors_stay():
 if __name__ == "__main__":
     corpus()
     main(one_rank_killed_at_random_moments, two_ranks_killed_at_random_moments,
+         two_ranks_killed_while_they_save_shards,
          a_training_run_with_failing_calls, prepare_with_failing_calls,
          a_sweep_with_failing_calls, memory_and_descriptors_stay)
