@@ -7,8 +7,8 @@
  * In the image, tensors are contiguous datasets by name; numbers are attributes of the root group;
  * texts are scalar string datasets in the group "text".
  *
- * Saving: a snapshot copies everything into an image in memory; training waits only for this. Then
- * the image is written to a temporary file in the same directory, synced, and renamed. HDF5 never
+ * Saving: a snapshot copies everything into an image in memory, in part while it is written. The
+ * image is written to a temporary file in the same directory, synced, and renamed. HDF5 never
  * writes a file, because it crashes when the disk is full. Loading: sizes and hash are checked
  * before HDF5 sees a byte of the file. A hostile file can have a valid hash, so links, external
  * storage, virtual datasets, chunks and filters are refused.
@@ -80,6 +80,13 @@ void checkpoint_image_touch(CheckpointImage *image);
 /* Copies everything into the image. Errors: STATUS_FAILURE (memory, a duplicate name),
  * STATUS_UNSUPPORTED (dtype). */
 NODISCARD Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents);
+
+/* The same without copying the tensors' data: checkpoint_write copies them as it goes, and
+ * checkpoint_image_finish, on the thread of the snapshot, what is left of them. Until then they
+ * must not change. Values and texts are copied at once. */
+NODISCARD Status checkpoint_snapshot_begin(CheckpointImage *image,
+                                           const CheckpointContents *contents);
+void checkpoint_image_finish(const CheckpointImage *image);
 
 /* The checkpoints to keep: the `newest` ones and that of step `best`; -1: none. */
 typedef struct CheckpointKeep {

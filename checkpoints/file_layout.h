@@ -6,8 +6,11 @@
 
 #include <hdf5.h>
 #include <limits.h>
+#include <stdatomic.h>
 
 enum { TRAILER_BYTES = 56, HASH_BYTES = 16 };
+
+typedef struct ImagePiece ImagePiece; /* image_copy.c */
 
 struct CheckpointImage {
     unsigned char *bytes;
@@ -15,6 +18,8 @@ struct CheckpointImage {
     size_t size;    /* of the HDF5 image; 0: there is no snapshot */
     size_t *places; /* (n_tensors), offsets of the tensors' data; n_places are allocated */
     int64_t n_tensors, n_places;
+    ImagePiece *pieces; /* (n_pieces), in the order of the file */
+    int64_t n_pieces, piece_capacity;
 };
 
 struct CheckpointFile {
@@ -56,6 +61,13 @@ typedef struct XXH3_state_s ImageHash;
 ImageHash *hash_begin(void);
 void hash_add(ImageHash *hash, const void *data, size_t bytes);
 void hash_end(ImageHash *hash, unsigned char out[HASH_BYTES]);
+
+/* Lists the pieces of the tensors' data, none of them copied yet. Errors: STATUS_OUT_OF_MEMORY. */
+NODISCARD Status image_list_pieces(CheckpointImage *image, const CheckpointContents *contents);
+
+/* Copies the pieces from *next on that start before byte `end`, unless they are copied already, and
+ * advances *next. */
+void image_copy_until(const CheckpointImage *image, size_t end, int64_t *next);
 
 /* Writes the image to `path`, which is durable when this returns. Something else than this
  * checkpoint at `path` belongs to someone else or is damaged, and is moved aside. Errors: as

@@ -1,7 +1,7 @@
 /* The snapshot: HDF5's core driver builds the file in a buffer of this module. The driver's memory
  * callbacks return one preallocated buffer, so nothing is copied twice, and nothing is allocated
- * from the second snapshot on. HDF5 allocates the tensors; all threads then copy them to their
- * places, which takes half the time of H5Dwrite on two cores. */
+ * from the second snapshot on. HDF5 allocates the tensors; image_copy.c copies them to their
+ * places, which takes all threads half the time of H5Dwrite on two cores. */
 #include "checkpoints/file_layout.h"
 
 #include "core/base/checked.h"
@@ -13,7 +13,7 @@
 
 _Static_assert(BYTE_ORDER == LITTLE_ENDIAN, "tensors are copied into a little-endian file");
 
-enum { INCREMENT = 64 << 10, PIECE_BYTES = 4 << 20, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
+enum { INCREMENT = 64 << 10, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
 
 /* A dataset's object header takes 272 bytes and its link about 64 (a node for 4 to 8 links, a heap
  * that doubles); an attribute takes less. */
@@ -81,6 +81,7 @@ void checkpoint_image_destroy(CheckpointImage **image) {
     if (*image == NULL) return;
     free((*image)->bytes);
     free((*image)->places);
+    free((*image)->pieces);
     free(*image);
     *image = NULL;
 }
@@ -226,20 +227,6 @@ static Status contents_create(hid_t file, hid_t texts, const CheckpointContents 
     return OK;
 }
 
-static void tensors_copy(CheckpointImage *image, const CheckpointContents *contents) {
-#pragma omp parallel if (image->size > PIECE_BYTES)
-    for (int64_t i = 0; i < contents->n_tensors; i++) {
-        const CheckpointTensor *tensor = &contents->tensors[i];
-        const char *from = tensor->data;
-        unsigned char *to = image->bytes + image->places[i];
-        size_t bytes = from == NULL ? 0 : dtype_size(tensor->dtype);
-        for (int d = 0; d < tensor->n_dims; d++) bytes *= (size_t)tensor->shape[d];
-#pragma omp for schedule(dynamic) nowait
-        for (size_t at = 0; at < bytes; at += PIECE_BYTES)
-            memcpy(to + at, from + at, bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES);
-    }
-}
-
 /* The image ends at HDF5's last allocation, before the end of the driver's last increment. The
  * flush fixes its content; closing changes no byte. */
 static Status file_finish(hid_t file, CheckpointImage *image) {
@@ -280,13 +267,21 @@ static Status file_build(CheckpointImage *image, const CheckpointContents *conte
     return status;
 }
 
-Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents) {
+Status checkpoint_snapshot_begin(CheckpointImage *image, const CheckpointContents *contents) {
     hdf5_begin();
+    image->n_pieces = 0;
     image->size = 0;
     TRY(places_reserve(image, contents->n_tensors));
     TRY(file_build(image, contents));
     image->n_tensors = contents->n_tensors;
-    tensors_copy(image, contents);
+    Status status = image_list_pieces(image, contents);
+    if (failed(status)) image->size = 0;
+    return status;
+}
+
+Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents) {
+    TRY(checkpoint_snapshot_begin(image, contents));
+    checkpoint_image_finish(image);
     return OK;
 }
 

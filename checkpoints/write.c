@@ -27,11 +27,14 @@ static Status write_failed(const char *path, size_t bytes, CheckpointKeep keep, 
 /* All whole blocks go past the page cache, which takes more time than the disk. */
 static Status bytes_write(Replacement *new, const CheckpointImage *image, ImageHash *hash) {
     size_t whole = image->size / FILE_BLOCK * FILE_BLOCK;
+    int64_t piece = 0;
     for (size_t at = 0, n; at < whole; at += n) {
         n = whole - at < PIECE_BYTES ? whole - at : PIECE_BYTES;
+        image_copy_until(image, at + n, &piece);
         hash_add(hash, image->bytes + at, n);
         TRY(replacement_write_direct(new, image->bytes + at, n));
     }
+    image_copy_until(image, image->size, &piece);
     hash_add(hash, image->bytes + whole, image->size - whole);
     return replacement_write(new, image->bytes + whole, image->size - whole);
 }

@@ -80,7 +80,7 @@ Status checkpoint_writer_wait(CheckpointWriter *writer) {
 Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents,
                               const char *dir, int64_t step, CheckpointKeep keep) {
     TRY(checkpoint_writer_wait(writer));
-    TRY(checkpoint_snapshot(writer->image, contents));
+    TRY(checkpoint_snapshot_begin(writer->image, contents));
     writer->step = step;
     writer->dir = dir;
     writer->keep = keep;
@@ -102,7 +102,7 @@ Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave 
     CheckpointContents contents;
     TRY(checkpoint_writer_wait(writer));
     Status status = shards_contents(save, index, parts, &arena, &contents);
-    if (!failed(status)) status = checkpoint_snapshot(writer->image, &contents);
+    if (!failed(status)) status = checkpoint_snapshot_begin(writer->image, &contents);
     if (!failed(status) && whole != NULL) status = manifest_snapshot(writer, save, whole, &arena);
     arena_free(&arena);
     TRY(status);
@@ -111,6 +111,10 @@ Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave 
     writer->commits = whole != NULL;
     writer->keep = keep;
     return begin(writer, write_shard);
+}
+
+void checkpoint_writer_copy_rest(const CheckpointWriter *writer) {
+    if (writer->is_working) checkpoint_image_finish(writer->image);
 }
 
 bool checkpoint_writer_is_given_up(const CheckpointWriter *writer) { return writer->is_given_up; }

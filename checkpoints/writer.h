@@ -1,5 +1,6 @@
-/* Writer: saves checkpoints in the background; training waits only for the snapshot. At most one
- * save is in flight; the next one waits for it. Main thread; not collective. */
+/* Writer: saves checkpoints in the background. It copies the tensors while they do not change:
+ * training waits for what is left of them before it changes them. At most one save is in flight;
+ * the next one waits for it. Main thread; not collective. */
 #pragma once
 
 #include "checkpoints/shards.h"
@@ -10,7 +11,8 @@ typedef struct CheckpointWriter CheckpointWriter;
  * STATUS_FAILURE without a thread. */
 NODISCARD Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter **out);
 
-/* Takes a snapshot and starts checkpoint_write to `dir`, which outlives the save. Errors: those of
+/* Begins a snapshot and starts checkpoint_write to `dir`, which outlives the save. The tensors must
+ * not change before checkpoint_writer_copy_rest. Errors: those of
  * the previous save, after which nothing is saved; those of checkpoint_snapshot. */
 NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
                                         const CheckpointContents *contents, const char *dir,
@@ -21,6 +23,10 @@ NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
 NODISCARD Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave *save,
                                               int index, const CheckpointContents *parts,
                                               const CheckpointContents *whole, CheckpointKeep keep);
+
+/* Copies what the save in flight has not copied yet, with all threads. After it the tensors may
+ * change. Does nothing if no save is in flight. */
+void checkpoint_writer_copy_rest(const CheckpointWriter *writer);
 
 /* Whether another rank has ended the last save of a shard; after checkpoint_writer_wait. */
 bool checkpoint_writer_is_given_up(const CheckpointWriter *writer);

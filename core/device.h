@@ -64,6 +64,9 @@ struct Device {
                       autotune before the first replay */
     ProgressFn progress; /* may be NULL */
     void *progress_self;
+    /* CPU: called before each op that writes weights, masters or moments; may be NULL. */
+    void (*before_update)(void *self);
+    void *before_update_self;
 };
 
 /* Opens the CPU with this number of OpenMP threads (0: all that this process may use). */

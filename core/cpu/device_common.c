@@ -73,7 +73,17 @@ static Status cpu_fetch_finish(Device *device, Fetch *fetch) {
     return OK;
 }
 
+static bool updates(const Node *node) {
+    for (int i = 0; i < node->n_outputs; i++) {
+        const Tensor *out = node->outputs[i];
+        if (out != NULL && out->buffer->kind <= BUFFER_MOMENTS) return true;
+    }
+    return false;
+}
+
 static Status node_replay(Device *device, const Node *node) {
+    if (device->before_update != NULL && updates(node))
+        device->before_update(device->before_update_self);
     if (device->progress != NULL) device->progress(device->progress_self, node_name(node));
     return node_run(node, NULL);
 }

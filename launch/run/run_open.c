@@ -5,6 +5,7 @@
 #include "launch/base/text_file.h"
 #include "launch/run/memory_report.h"
 #include "launch/run/run_memory.h"
+#include "launch/run/run_save.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -152,7 +153,9 @@ static Status open_all(Run *run, const char *resume, char checkpoint[PATH_BYTES]
     TRY(world_agree(world, leads ? logs_open(run, resume) : OK));
     if (run->e.config->checkpoint.sharded)
         TRY(shard_saver_create(&run->e, run->directory, &run->shard_saver));
-    return run_memory_open(run);
+    TRY(run_memory_open(run));
+    run_save_open(run);
+    return OK;
 }
 
 Status run_open(Run *run, const char *resume) {

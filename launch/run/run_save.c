@@ -2,6 +2,17 @@
 
 #include "launch/run/run_measure.h"
 
+static void copy_rest(void *self) {
+    const Run *run = self;
+    saver_copy_rest(run->saver);
+    shard_saver_copy_rest(run->shard_saver);
+}
+
+void run_save_open(Run *run) {
+    run->e.device->before_update = copy_rest;
+    run->e.device->before_update_self = run;
+}
+
 /* With `memory`, a snapshot into that folder on every host that keeps one: of rank 0's progress,
  * because the clocks of ranks differ. */
 static Status save_start(Run *run, const char *memory) {

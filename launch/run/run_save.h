@@ -6,6 +6,10 @@
 /* Whether checkpoint.interval has passed, or the last evaluation was the best. Not collective. */
 bool run_save_is_due(const Run *run);
 
+/* From now on an update waits until the state before it has been copied for the last save. Not
+ * collective. */
+void run_save_open(Run *run);
+
 /* Starts to save a checkpoint. Rank 0 writes it while the others wait in their next reduction; with
  * checkpoint.sharded all ranks write. Collective. */
 NODISCARD Status run_save(Run *run);

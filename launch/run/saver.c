@@ -65,6 +65,7 @@ static Status shards_gather(const Experiment *e, int kind, void *buffer, char *h
 Status saver_gather(Saver *saver, const Experiment *e) {
     const Parameters *parameters = e->recorded.parameters;
     if (!parameters->sharding.is_sharded) return OK;
+    saver_copy_rest(saver); /* the previous one is copied from where this one goes */
     int64_t most = 0;
     for (int s = 0; s < parameters->n_buckets; s++) {
         if (parameters->buckets[s].count > most) most = parameters->buckets[s].count;
@@ -113,6 +114,7 @@ Status saver_create(const Experiment *e, const char *directory, Saver **out) {
 
 static Status start(Saver *saver, const Progress *progress, const char *folder,
                     CheckpointKeep keep) {
+    saver_copy_rest(saver); /* of the previous one */
     TRY(host_refresh(saver));
     TRY(state_download_scales(saver->e, saver->scales));
     state_values_set(&saver->values, saver->e, progress);
@@ -132,6 +134,10 @@ Status saver_start(Saver *saver, const Progress *progress) {
 
 Status saver_start_memory(Saver *saver, const Progress *progress, const char *folder) {
     return saver == NULL ? OK : start(saver, progress, folder, (CheckpointKeep){1, -1});
+}
+
+void saver_copy_rest(const Saver *saver) {
+    if (saver != NULL) checkpoint_writer_copy_rest(saver->writer);
 }
 
 bool saver_is_idle(const Saver *saver) { return checkpoint_writer_is_idle(saver->writer); }

@@ -18,13 +18,17 @@ NODISCARD Status saver_create(const Experiment *e, const char *directory, Saver 
  * before a start; otherwise does nothing. Collective; `saver` is NULL on the other ranks. */
 NODISCARD Status saver_gather(Saver *saver, const Experiment *e);
 
-/* Takes a snapshot of the run, which blocks training, and writes it in the background. Waits for
- * the previous one and returns its failure. NULL-safe, as is saver_finish. */
+/* Begins a snapshot of the run, and copies and writes it in the background. The state must not
+ * change before saver_copy_rest. Waits for the previous one and returns its failure. NULL-safe, as
+ * are saver_copy_rest and saver_finish. */
 NODISCARD Status saver_start(Saver *saver, const Progress *progress);
 
 /* The same for a snapshot into `folder` (checkpoints/memory_snapshot.h), which outlives it, in
  * place of an older one there. */
 NODISCARD Status saver_start_memory(Saver *saver, const Progress *progress, const char *folder);
+
+/* Copies what is left of the last snapshot. */
+void saver_copy_rest(const Saver *saver);
 
 /* Whether a start would not wait for the previous one. */
 bool saver_is_idle(const Saver *saver);

@@ -126,6 +126,10 @@ Status shard_saver_start(ShardSaver *saver, const Progress *progress) {
                                         saver_keep(saver->e->config, progress));
 }
 
+void shard_saver_copy_rest(const ShardSaver *saver) {
+    if (saver != NULL) checkpoint_writer_copy_rest(saver->writer);
+}
+
 bool shard_saver_is_idle(const ShardSaver *saver) {
     return saver == NULL || checkpoint_writer_is_idle(saver->writer);
 }

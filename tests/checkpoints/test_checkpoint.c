@@ -308,7 +308,8 @@ static void saves_in_the_background(void) {
     for (int64_t step = 1; step <= 20; step++) {
         sample_fill(&sample, step);
         REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, step, keep));
-        sample_fill(&sample, -7); /* training continues at once */
+        checkpoint_writer_copy_rest(writer);
+        sample_fill(&sample, -7); /* training continues while it is written */
     }
     REQUIRE_OK(checkpoint_writer_wait(writer));
     CHECK(checkpoint_writer_is_idle(writer));
@@ -326,6 +327,35 @@ static void saves_in_the_background(void) {
     CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot write");
     CHECK_OK(checkpoint_writer_wait(writer));
     checkpoint_writer_destroy(&writer);
+}
+
+/* The tensors are copied while they are written; what is left is copied before they change. */
+static void a_begun_snapshot_has_the_state_of_its_beginning(void) {
+    enum { MILLIONS = 5 };
+    const char *dir = harness_directory();
+    size_t count = (size_t)MILLIONS << 20;
+    float *data = malloc(count * sizeof *data), *back = malloc(count * sizeof *back);
+    const CheckpointTensor tensor = {"wte", DTYPE_F32, 1, {(int64_t)count}, data};
+    const CheckpointContents contents = {.tensors = &tensor, .n_tensors = 1};
+    CheckpointWriter *writer = NULL;
+    CheckpointFile *file = NULL;
+    REQUIRE_OK(checkpoint_writer_create(1, &writer));
+    for (int64_t step = 1; step <= 3; step++) {
+        for (size_t i = 0; i < count; i++) data[i] = (float)step + (float)i;
+        REQUIRE_OK(checkpoint_writer_save(writer, &contents, dir, step, (CheckpointKeep){1, -1}));
+        checkpoint_writer_copy_rest(writer);
+        memset(data, 0, count * sizeof *data);
+        REQUIRE_OK(checkpoint_writer_wait(writer));
+        REQUIRE_OK(checkpoint_open(path_of(dir, step), &file));
+        CHECK_OK(checkpoint_read_tensor(file, &tensor, back));
+        bool same = true;
+        for (size_t i = 0; i < count; i++) same = same && back[i] == (float)step + (float)i;
+        CHECK(same);
+        checkpoint_close(&file);
+    }
+    checkpoint_writer_destroy(&writer);
+    free(data);
+    free(back);
 }
 
 static void names_are_parsed_strictly(void) {
@@ -359,6 +389,7 @@ int main(int argc, char **argv) {
         TEST(a_bad_newest_is_named_and_passed_over),
         TEST(mismatches_are_named),
         TEST(saves_in_the_background),
+        TEST(a_begun_snapshot_has_the_state_of_its_beginning),
         TEST(names_are_parsed_strictly),
     };
     int code = harness_run(argc, argv, "checkpoint", tests, COUNT(tests));
