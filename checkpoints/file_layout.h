@@ -131,7 +131,8 @@ bool hdf5_is_own(hid_t place, const char *name, H5O_type_t type);
 /* The innermost reason of HDF5's last failure. */
 const char *hdf5_reason(void);
 
-/* Creates a contiguous dataset without fill values, allocated at once. -1 on failure. */
+/* Creates a contiguous dataset without fill values; `is_stored`: allocated at once. -1 on
+ * failure. */
 hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space, bool is_stored);
 
 /* Writes a number as an attribute, a text as a dataset. Errors: STATUS_FAILURE. */

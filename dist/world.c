@@ -204,27 +204,46 @@ Status world_sum_f64(World *world, double *values, int64_t count) {
     return OK;
 }
 
-Status world_gather(World *world, const void *mine, size_t bytes, void *all) {
+/* Copies `mine` of rank `from` to `to` on rank `receiver`; does nothing on other ranks. In several
+ * messages, because a part may exceed the limit of one MPI call. */
+static Status transfer(World *world, const void *mine, int from, void *to, int receiver,
+                       size_t bytes) {
     const size_t most = (size_t)1 << 30;
-    if (world->rank == 0) memcpy(all, mine, bytes);
-    for (size_t done = 0; done < bytes;
-         done += most) { /* one message per rank and chunk, because a part may exceed the limit of
-                            one MPI call */
+    for (size_t done = 0; done < bytes; done += most) {
         int n = (int)(bytes - done < most ? bytes - done : most);
-        for (int r = 1; r < world->size; r++) {
-            MPI_Request request;
-            if (world->rank == 0) {
-                char *to = (char *)all + (size_t)r * bytes + done;
-                TRY(finish(world, MPI_Irecv(to, n, MPI_BYTE, r, 0, world->comm, &request), &request,
-                           "gather"));
-            } else if (world->rank == r) {
-                const char *from = (const char *)mine + done;
-                TRY(finish(world, MPI_Isend(from, n, MPI_BYTE, 0, 0, world->comm, &request),
-                           &request, "gather"));
-            }
+        MPI_Request request;
+        if (world->rank == receiver) {
+            TRY(finish(world,
+                       MPI_Irecv((char *)to + done, n, MPI_BYTE, from, 0, world->comm, &request),
+                       &request, "gather"));
+        } else if (world->rank == from) {
+            TRY(finish(world,
+                       MPI_Isend((const char *)mine + done, n, MPI_BYTE, receiver, 0, world->comm,
+                                 &request),
+                       &request, "gather"));
         }
     }
     return OK;
+}
+
+Status world_gather(World *world, const void *mine, size_t bytes, void *all) {
+    if (world->rank == 0) memcpy(all, mine, bytes);
+    for (int r = 1; r < world->size; r++) {
+        char *to = world->rank == 0 ? (char *)all + (size_t)r * bytes : NULL;
+        TRY(transfer(world, mine, r, to, 0, bytes));
+    }
+    return OK;
+}
+
+Status world_send(World *world, void *data, size_t bytes, int receiver) {
+    return transfer(world, data, 0, data, receiver, bytes);
+}
+
+int world_second_host(const World *world) {
+    for (int r = 1; r < world->size; r++) {
+        if (strcmp(world->hosts[r], world->hosts[0]) != 0) return r;
+    }
+    return -1;
 }
 
 /* Rank 0's side of a gather: allocates space for each text from its length. */

@@ -33,6 +33,9 @@ int world_local_size(const World *world);
 const char *world_host(const World *world, int rank);
 const char *world_program(const World *world);
 
+/* The first rank on another host than rank 0's; -1: there is one host. Not collective. */
+int world_second_host(const World *world);
+
 /* The time that the launcher leaves between SIGTERM and SIGKILL; infinite without a launcher. Not
  * collective. */
 double world_kill_seconds(const World *world);
@@ -55,6 +58,10 @@ NODISCARD Status world_sum_f64(World *world, double *values, int64_t count);
 
 /* On rank 0, all[r] = `mine` of rank r; `bytes` bytes each, the same on all ranks. Collective. */
 NODISCARD Status world_gather(World *world, const void *mine, size_t bytes, void *all);
+
+/* Copies `bytes` bytes from rank 0 to rank `receiver`, which is not 0; does nothing on other ranks.
+ * Collective. */
+NODISCARD Status world_send(World *world, void *data, size_t bytes, int receiver);
 
 /* On rank 0, (*out)[r] = the text of rank r, in the arena; *out = NULL on other ranks.
  * Collective. */

@@ -214,7 +214,9 @@ static Sharding sharding_of(const Experiment *e) {
 
 bool experiment_keeps_snapshots(const Experiment *e) {
     if (saver_memory_files(e->config) == 0) return false;
-    return (sharding_of(e).is_sharded ? world_rank(e->world) : world_local_rank(e->world)) == 0;
+    int rank = world_rank(e->world);
+    if (!sharding_of(e).is_sharded) return world_local_rank(e->world) == 0;
+    return rank == 0 || rank == world_second_host(e->world);
 }
 
 PlanInput experiment_plan_input(const Experiment *e) {

@@ -81,8 +81,8 @@ NODISCARD Status experiment_record(Experiment *e);
 void experiment_destroy(Experiment *e);
 
 /* Whether this rank keeps snapshots in the memory of its host: with checkpoint.memory_interval the
- * first rank of every host; with a sharded optimizer only rank 0, which gathers them. Not
- * collective. */
+ * first rank of every host; with a sharded optimizer rank 0, which gathers them, and the first rank
+ * on another host. Not collective. */
 bool experiment_keeps_snapshots(const Experiment *e);
 
 /* Ranks of the run, or of --plan --ranks. */

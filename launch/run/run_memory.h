@@ -1,6 +1,6 @@
 /* Snapshots in the memory of hosts (checkpoints/memory_snapshot.h), with
- * checkpoint.memory_interval. The first rank of every host keeps one; with a sharded optimizer only
- * rank 0, which gathers it. */
+ * checkpoint.memory_interval. The first rank of every host keeps one; with a sharded optimizer rank
+ * 0, which gathers it, and the first rank on another host. */
 #pragma once
 
 #include "launch/run/run.h"

@@ -18,7 +18,7 @@ void run_save_open(Run *run) {
 static Status save_start(Run *run, const char *memory) {
     if (memory == NULL && run->shard_saver != NULL)
         return shard_saver_start(run->shard_saver, &run->progress);
-    TRY(saver_gather(run->saver, &run->e));
+    TRY(saver_gather(run->saver, &run->e, memory == NULL ? -1 : world_second_host(run->e.world)));
     if (memory == NULL) return saver_start(run->saver, &run->progress);
     Progress progress = run->progress;
     TRY(world_broadcast(run->e.world, &progress, sizeof progress));

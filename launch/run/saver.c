@@ -46,9 +46,9 @@ static Status host_refresh(Saver *saver) {
     return OK;
 }
 
-/* Sends this rank's shard of every bucket to rank 0. The shards of a bucket are in the order of the
- * ranks. */
-static Status shards_gather(const Experiment *e, int kind, void *buffer, char *host) {
+/* Sends this rank's shard of every bucket to rank 0, and all of them to `partner`. The shards of a
+ * bucket are in the order of the ranks. */
+static Status shards_gather(const Experiment *e, int kind, void *buffer, char *host, int partner) {
     const Parameters *parameters = e->recorded.parameters;
     int64_t each = (int64_t)dtype_size(parameters_state(parameters, kind)->dtype);
     for (int b = 0; b < parameters->n_buckets; b++) {
@@ -56,13 +56,14 @@ static Status shards_gather(const Experiment *e, int kind, void *buffer, char *h
         if (bucket.count == 0) continue;
         Tensor shard = state_shard(parameters, kind, b);
         TRY(device_download(e->device, buffer, &shard));
-        TRY(world_gather(e->world, buffer, tensor_bytes(&shard),
-                         host == NULL ? NULL : host + bucket.first * each));
+        char *whole = host == NULL ? NULL : host + bucket.first * each;
+        TRY(world_gather(e->world, buffer, tensor_bytes(&shard), whole));
+        if (partner >= 0) TRY(world_send(e->world, whole, (size_t)(bucket.count * each), partner));
     }
     return OK;
 }
 
-Status saver_gather(Saver *saver, const Experiment *e) {
+Status saver_gather(Saver *saver, const Experiment *e, int partner) {
     const Parameters *parameters = e->recorded.parameters;
     if (!parameters->sharding.is_sharded) return OK;
     saver_copy_rest(saver); /* the previous one is copied from where this one goes */
@@ -77,7 +78,7 @@ Status saver_gather(Saver *saver, const Experiment *e) {
         buffer != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint"));
     for (int kind = 0; kind < parameters_state_count(parameters) && !failed(status); kind++) {
         if (!parameters_is_sharded(parameters, kind)) continue;
-        status = shards_gather(e, kind, buffer, saver == NULL ? NULL : saver->host[kind]);
+        status = shards_gather(e, kind, buffer, saver == NULL ? NULL : saver->host[kind], partner);
     }
     free(buffer);
     return status;

@@ -14,9 +14,10 @@ CheckpointKeep saver_keep(const Config *config, const Progress *progress);
 /* A background writer of checkpoints, with the resolved config, into saver_folder. */
 NODISCARD Status saver_create(const Experiment *e, const char *directory, Saver **out);
 
-/* If the optimizer is sharded, gathers its whole state on rank 0, the only rank with a saver,
- * before a start; otherwise does nothing. Collective; `saver` is NULL on the other ranks. */
-NODISCARD Status saver_gather(Saver *saver, const Experiment *e);
+/* If the optimizer is sharded, gathers its whole state on rank 0 before a start, and copies it to
+ * rank `partner`, -1: to none; otherwise does nothing. Collective; these two have a saver, which is
+ * NULL on other ranks. */
+NODISCARD Status saver_gather(Saver *saver, const Experiment *e, int partner);
 
 /* Begins a snapshot of the run, and copies and writes it in the background. The state must not
  * change before saver_copy_rest. Waits for the previous one and returns its failure. NULL-safe, as

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs over several hosts (tests/cluster/hosts.py): the same losses as on one host; no alarm for a
 stopped rank whose host answers; a host that is cut off is named, and all ranks end; a supervised
-run goes on without it.
+run goes on without it, from the memory of another host.
 
 sanitizers: no
 runs alone, because it measures the time until a loss is noticed
@@ -17,29 +17,35 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from campaign import cluster, ranks_left, same_losses
-from e2e import PROGRAMS, Job, Skip, check, config, equal, losses, main, run_directory, train
+from e2e import (PROGRAMS, Job, Skip, check, checkpoints, config, equal, losses, main,
+                 run_directory, states, train)
 from hosts import ROOT, Unavailable
 
 NOTICED = 10.0
 
 
-def two_hosts(test):
+def with_hosts(count, test):
     try:
-        with cluster(2) as hosts:
+        with cluster(count) as hosts:
             test(hosts)
     except Unavailable as reason:
         raise Skip(reason)
 
 
 def losses_are_those_of_one_host():
-    two_hosts(lambda hosts: same_losses("over_hosts", hosts, 4, 2))
+    with_hosts(2, lambda hosts: same_losses("over_hosts", hosts, 4, 2))
 
 
-def supervise(hosts, path, ranks):
-    with open(hosts.dir + "/hostfile", "w", encoding="utf-8") as file:
+def hostfile(hosts, ranks):
+    path = hosts.dir + "/hostfile"
+    with open(path, "w", encoding="utf-8") as file:
         file.writelines("%s slots=%d\n" % (host.name, ranks // 2) for host in hosts.all)
+    return path
+
+
+def supervise(hosts, path, ranks, hostfile):
     words = [os.path.join(ROOT, PROGRAMS, "supervise"), path, "--ranks=%d" % ranks,
-             "--hostfile=" + hosts.dir + "/hostfile"]
+             "--hostfile=" + hostfile]
     return Job(hosts.all[0].command(*words), hosts.environment())
 
 
@@ -68,7 +74,7 @@ def cut_a_host(job, hosts):
 def stop_and_cut(hosts):
     steps = {"training__stop": {"steps": 150}, "checkpoint__interval": "10 steps"}
     path, alone = config("supervised", **steps), config("undisturbed", **steps)
-    job = supervise(hosts, path, 2)
+    job = supervise(hosts, path, 2, hostfile(hosts, 2))
     job.wait_for(r"(?m)^step 40/")
     stop_a_rank(job, hosts)
     cut_a_host(job, hosts)
@@ -87,8 +93,33 @@ def stop_and_cut(hosts):
 
 
 def a_stopped_rank_is_no_lost_host_and_a_lost_host_is_left_out():
-    two_hosts(stop_and_cut)
+    with_hosts(2, stop_and_cut)
+
+
+def lose_the_host_of_rank_0(hosts):
+    """Nothing is on disk. mpirun runs on node1, and no rank does."""
+    memory = {"training__stop": {"steps": 500}, "checkpoint__interval": 0,
+              "training__shard_optimizer": True, "checkpoint__memory_interval": "1 steps"}
+    path, alone = config("gathered", **memory), config("whole", **memory)
+    lost_first = hosts.dir + "/lost_first"
+    with open(lost_first, "w", encoding="utf-8") as file:
+        file.write("node2 slots=1\nnode3 slots=2\n")
+    job = supervise(hosts, path, 2, lost_first)
+    job.wait_for(r"(?m)^step 40/")
+    hosts.all[1].cut()
+    done = job.end()
+    equal(done.code, 0, repr(done))
+    check("the newest state was in the memory of node3\n" in done.out, repr(done))
+    train(alone, ranks=2)
+    got, wanted = run_directory("gathered"), run_directory("whole")
+    equal(losses(got), losses(wanted), "losses")
+    equal(states(checkpoints(got)[-1:]), states(checkpoints(wanted)[-1:]), "the last state")
+
+
+def the_state_of_a_lost_host_is_in_the_memory_of_another():
+    with_hosts(3, lose_the_host_of_rank_0)
 
 
 if __name__ == "__main__":
-    main(losses_are_those_of_one_host, a_stopped_rank_is_no_lost_host_and_a_lost_host_is_left_out)
+    main(losses_are_those_of_one_host, a_stopped_rank_is_no_lost_host_and_a_lost_host_is_left_out,
+         the_state_of_a_lost_host_is_in_the_memory_of_another)
