@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Saves of GPT-2 124M with its moments against dd with fdatasync, in turn: save_speed.py DIR [N].
 
-DIR is on the disk to measure. Prints the medians of N pairs (5). $BUILD as for the tests."""
+DIR is on the disk to measure. Prints the medians of N pairs (6), and how long training waits if the
+next update comes after the save, and at once. $BUILD as for the tests."""
 
 import os
 import statistics
@@ -20,7 +21,7 @@ def dd_seconds(directory, size):
     return seconds
 
 
-def main(directory, pairs=5):
+def main(directory, pairs=6):
     program = os.path.join(os.environ.get("BUILD", "build"), "tests/checkpoints/mpi_save_speed")
     saves, dds = [], []
     with subprocess.Popen([program, directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -28,18 +29,20 @@ def main(directory, pairs=5):
         for _ in range(int(pairs)):
             saver.stdin.write("\n")
             saver.stdin.flush()
-            snapshot, write, size = saver.stdout.readline().split()
-            saves.append((float(snapshot), float(write)))
+            waits, save, size = saver.stdout.readline().split()
+            saves.append((float(waits), float(save)))
             dds.append(dd_seconds(directory, int(size)))
-            print("snapshot %s s, write %s s, dd %.2f s" % (snapshot, write, dds[-1]), flush=True)
+            print("waits %s s, save %s s, dd %.2f s" % (waits, save, dds[-1]), flush=True)
         saver.stdin.close()
     for path in os.listdir(directory):
         if path.startswith("step_"):
             os.unlink(os.path.join(directory, path))
-    rates = [dd / write for (_, write), dd in zip(saves, dds)]
-    stalls = [snapshot / write for snapshot, write in saves]
-    print("rate / dd's %.3f, snapshot / write %.4f, medians of %d" %
-          (statistics.median(rates), statistics.median(stalls), len(saves)))
+    rates = [dd / save for (_, save), dd in zip(saves, dds)]
+    print("rate / dd's %.3f, median of %d" % (statistics.median(rates), len(saves)))
+    for when, part in (("after the save", saves[::2]), ("at once", saves[1::2])):
+        print("the update comes %s: waits %.4f s, %.4f of the save, medians of %d" %
+              (when, statistics.median(waits for waits, _ in part),
+               statistics.median(waits / save for waits, save in part), len(part)))
 
 
 if __name__ == "__main__":
