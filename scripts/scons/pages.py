@@ -155,7 +155,7 @@ def fish(table):
 
 OPENING = """# Options
 
-Generated from the programs' option tables; `UPDATE_DOCS=1 tests/launch/test_pages.py` writes it.
+Generated from the programs' option tables by `UPDATE_DOCS=1 tests/launch/test_options_page.py`.
 Options are `--NAME` and `--NAME=VALUE`; `--` ends them. Every program has `--help` and `--version`.
 Where `[key=value ...]` stands, any key of [the config](config.md) can be set.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The pages of the documentation: each command is run here or by a named test, or is marked with
-what it needs; options and keys exist; configs load; tables of fields are those of a run; generated
-pages are current. tests/style/test_site.py builds them as a site.
+what it needs; options and keys exist; configs load; tables of fields are those of a run.
+tests/style/test_site.py builds them as a site.
 
 sanitizers: no
 """
@@ -21,7 +21,6 @@ from e2e import (ENVIRONMENT, PROGRAMS, WORK, Skip, check, content, corpus, equa
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, "scripts/scons")
-import pages as generated  # noqa: E402
 from release import PROGRAMS as NAMES  # noqa: E402
 
 PAGES = ["README.md", "CONTRIBUTING.md", "packaging/README.md", *sorted(glob.glob("docs/*.md"))]
@@ -245,7 +244,7 @@ def configs_load():
             equal((done.code, done.errors()), (0, []), "%s:%d" % (path, line))
 
 
-# ---- tables and generated pages ------------------------------------------------------------------
+# ---- tables ------------------------------------------------------------------------------------
 
 
 def fields(title):
@@ -296,16 +295,8 @@ def pandas_reads_the_metrics():
     check(len(wanted) == 2 and abs(shown[0].to_numpy() - wanted).max() < 1e-9, "%s" % shown)
 
 
-def the_page_of_options_is_current():
-    text = generated.reference([tables()[name] for name in NAMES])
-    if os.environ.get("UPDATE_DOCS"):
-        write("docs/options.md", text)
-    check(text == page("docs/options.md"),
-          "docs/options.md is stale: run this test with UPDATE_DOCS=1")
-
-
 if __name__ == "__main__":
     main(each_block_has_a_language, options_and_keys_exist, names_in_the_text_exist,
          commands_in_configs_exist, lint_finds_mistakes, each_command_runs_or_is_marked,
          configs_plan_as_their_comments_say, scripts_are_scripts, configs_load,
-         a_run_has_the_documented_fields, pandas_reads_the_metrics, the_page_of_options_is_current)
+         a_run_has_the_documented_fields, pandas_reads_the_metrics)
