@@ -4,10 +4,16 @@
 
 #include <string.h>
 
+/* HOURGLASS_CUDA_OPTIMIZED: defined by the build, for this file. */
 Status device_open_cuda(int index, Device **out) {
     static Status (*const open)(int, Device **) = CUDA_RUN(cuda_open);
     *out = NULL;
-    return open == NULL ? cuda_missing() : open(index, out);
+    if (open == NULL) return cuda_missing();
+    if (!HOURGLASS_CUDA_OPTIMIZED && device_count_cuda() > 0) {
+        return ERROR(STATUS_CONFIG, "this program was built with cuda_optimize=no, as ./check does "
+                                    "without a GPU; build it again with scons");
+    }
+    return open(index, out);
 }
 
 int device_count_cuda(void) {

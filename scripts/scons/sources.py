@@ -39,6 +39,8 @@ ANY_PROCESSOR = (AT_LOAD, "launch/base/processor.c", "launch/base/processor_x86.
 MODULE = "data/table_arrow.cc"
 REALS = {"f32": "float", "f64": "double"}
 ARCHITECTURES = ("80", "90a", "100")
+UNOPTIMIZED = ["-Xcicc=-O0", "-Xptxas=-O0"]
+LONG_TO_OPTIMIZE = ("/flash_sm80/", "/mem_efficient/", "tests/gpu/")
 FEATURES = {"nccl": "NCCL", "nfc_utf8proc": "utf8proc", "zstd_frames": "zstd",
             "processor_x86": "x86"}
 SUBSTITUTES = {"nccl_absent": "NCCL", "nfc_absent": "utf8proc", "zstd_absent": "zstd",
@@ -145,15 +147,20 @@ def is_kernel(path):
 def objects(env, build, path):
     stem = os.path.join(build, os.path.splitext(path)[0])
     if path.endswith(".cu"):
-        arch = env["NVCCARCH"]
+        arch, flags = env["NVCCARCH"], env["NVCCFLAGS"]
+        if env["cuda_optimize"] == "no" and any(part in path for part in LONG_TO_OPTIMIZE):
+            flags = [*flags, *UNOPTIMIZED]
         if "/flash_sm90/" in path:
             arch = gencode(("90a",), False)
         elif "/flash_sm80/" in path:
             arch = [flag for flag in arch if "compute_75" not in flag] or gencode(("80",), False)
-        return env.CudaObject(stem + "_cu.o", path, NVCCARCH=arch)
+        return env.CudaObject(stem + "_cu.o", path, NVCCARCH=arch, NVCCFLAGS=flags)
     if path in ANY_PROCESSOR:
         flags = [flag for flag in env["CCFLAGS"] if not flag.startswith("-march=")]
         return env.Object(stem + ".o", path, CCFLAGS=flags)
+    if path == "core/device.c":
+        optimized = "HOURGLASS_CUDA_OPTIMIZED=%d" % (env["cuda_optimize"] == "yes")
+        return env.Object(stem + ".o", path, CPPDEFINES=[*env["CPPDEFINES"], optimized])
     if path == "launch/base/processor_features.c":
         return env.Object(stem + ".o", path,
                           CPPDEFINES=[*env["CPPDEFINES"], "HOURGLASS_MARCH=" + env["MARCH"]])

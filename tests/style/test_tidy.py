@@ -27,8 +27,8 @@ KERNELS = ("core/cpu/", "nn/attention/cpu/")
 FOLDERS = ("/usr/include/hdf5/serial", "/usr/lib/x86_64-linux-gnu/openmpi/include",
            "/usr/include/x86_64-linux-gnu/openblas-openmp")
 FLAGS = [
-    "-D_GNU_SOURCE", "-DH5_USE_110_API", "-DHOURGLASS_CUDA=0", "-I.", "-Ilaunch/library",
-    "-std=gnu17", "-fopenmp",
+    "-D_GNU_SOURCE", "-DH5_USE_110_API", "-DHOURGLASS_CUDA=0",
+    "-DHOURGLASS_CUDA_OPTIMIZED=1", "-I.", "-Ilaunch/library", "-std=gnu17", "-fopenmp",
     "-mavx512fp16", *(part for folder in FOLDERS for part in ("-isystem", folder))
 ]
 REALS = ["-DREAL=float", "-DREAL_NAME=f32"]  # of KERNELS, which the build compiles for both
