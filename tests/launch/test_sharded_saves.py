@@ -141,15 +141,16 @@ def a_rank_that_cannot_write_ends_the_run():
 
 def snapshots_in_memory_beside_shards():
     """They stay whole files."""
-    wanted = states(checkpoints(run_of("alone", 2, 1, training__stop__steps=60,
+    wanted = states(checkpoints(run_of("alone", 2, 1, training__stop__steps=120,
                                        checkpoint__interval=0)))
-    path = path_of("kept", 2, 1, training__stop__steps=60, checkpoint__interval=0,
+    path = path_of("kept", 2, 1, training__stop__steps=120, checkpoint__interval=0,
                    checkpoint__memory_interval="1 steps", training__shard_optimizer=True,
                    **SHARDED)
     directory = run_directory("kept")
     job = start(["train", path], 2)
+    rank = job.ranks(2)[1]
     job.wait_for(r"(?m)^step 20/")
-    os.kill(job.ranks(2)[1], signal.SIGKILL)
+    os.kill(rank, signal.SIGKILL)
     job.end()
     equal(checkpoints(directory), [], "no checkpoint on disk")
     done = train(path, ranks=2)
