@@ -14,6 +14,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "launch"))
 from e2e import (ENVIRONMENT, FAMILIES, WORK, Skip, check, checkpoints, config,  # noqa: E402
                  equal, losses, main, metrics, run, run_directory, states, summary, train)
+from model_files import dumped  # noqa: E402
 
 # Uses one GPU only; tests/gpu/test_ranks_cuda.py uses several.
 ENVIRONMENT["CUDA_VISIBLE_DEVICES"] = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
@@ -285,6 +286,25 @@ def evaluates_the_same_in_training_and_by_itself():
             equal((found["tokens"], found["step"]), (1024, 10), "tokens, step")
 
 
+def logits_are_near_those_of_the_cpu():
+    """Of ./evaluate --logits: three windows, of which the last is short."""
+    needs_gpu()
+    for dtype, within in (("float32", 1e-4), ("bfloat16", 0.1)):
+        directory, values = run_of("logits_" + dtype, "cuda", dtype, 4), {}
+        data = os.path.join(WORK, "logits.bin")
+        with open(data, "wb") as file:
+            file.write(("the sand runs down " * 5)[:81].encode("utf-16-le"))
+        for device in ("cuda", "cpu"):
+            out = os.path.join(WORK, "logits_%s_%s.h5" % (dtype, device))
+            done = run("evaluate", directory, data, "--tokens=all", "--logits=" + out,
+                       "device=" + device, "data.batch_size=2")
+            equal(done.code, 0, repr(done))
+            values[device] = dumped(out, "/logits", "f")
+        equal(len(values["cuda"]), 3 * 32 * 257, dtype + ": logits")
+        worst = max(abs(a - b) for a, b in zip(values["cuda"], values["cpu"]))
+        check(worst <= within, "%s: off by %g" % (dtype, worst))
+
+
 def needs_eight_bits():
     needs_gpu()
     found = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
@@ -331,4 +351,5 @@ if __name__ == "__main__":
          two_ranks_agree_with_one, two_ranks_on_one_gpu_are_refused, scales_the_loss_in_f16,
          recomputes_the_same, takes_what_is_planned, refuses_what_does_not_fit,
          names_the_gradient_that_is_not_finite, evaluates_the_same_in_training_and_by_itself,
+         logits_are_near_those_of_the_cpu,
          eight_bits_follow_the_emulation, eight_bits_on_two_ranks_agree_with_one)

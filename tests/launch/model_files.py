@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 
 import e2e
 from e2e import WORK, check, content, equal, run, run_directory
@@ -131,6 +132,17 @@ def records(data):
         found[name] = struct.unpack_from("<%df" % count, data, end + 1)
         at = end + 1 + 4 * count
     return found
+
+
+def dumped(file, name, kind):
+    """A dataset of four-byte values as h5dump reads it: kind is struct's letter."""
+    if shutil.which("h5dump") is None:
+        raise e2e.Skip("h5dump (hdf5-tools) is not installed")
+    target = path("dumped")
+    subprocess.run(["h5dump", "-d", name, "-b", "LE", "-o", target, file], check=True,
+                   stdout=subprocess.DEVNULL)
+    data = content(target)
+    return struct.unpack("<%d%s" % (len(data) // 4, kind), data)
 
 
 def imported(case):

@@ -4,13 +4,13 @@ logits that transformers computed (tests/golden/make_families.py)."""
 
 import json
 import os
-import shutil
 import struct
 import subprocess
 
 import e2e
-from e2e import Skip, check, content, corpus, equal, run
-from model_files import CASES, GOLDEN, copy_of, exported, imported, path, records, trained
+from e2e import check, content, corpus, equal, run
+from model_files import (CASES, GOLDEN, copy_of, dumped, exported, imported, path, records,
+                         trained)
 
 TOLERANCE = 1e-4
 USAGE, DATA = 64, 65
@@ -50,17 +50,6 @@ def refused(code, pattern, *arguments, ranks=0):
     done = evaluate(*arguments, ranks=ranks, code=code)
     equal((len(done.errors()), done.out), (1, ""), repr(done))
     check(pattern in done.err, "%r not in %r" % (pattern, done.err))
-
-
-def dumped(file, name, kind):
-    """A dataset as h5dump reads it: kind is struct's letter."""
-    if shutil.which("h5dump") is None:
-        raise Skip("h5dump (hdf5-tools) is not installed")
-    target = path("dumped")
-    subprocess.run(["h5dump", "-d", name, "-b", "LE", "-o", target, file], check=True,
-                   stdout=subprocess.DEVNULL)
-    data = content(target)
-    return struct.unpack("<%d%s" % (len(data) // 4, kind), data)
 
 
 # ---- tests ---------------------------------------------------------------------------------------
@@ -139,7 +128,7 @@ def logits_are_whole_or_absent():
     equal([name for name in os.listdir(os.path.dirname(out)) if "limits.h5" in name], [], "files")
 
 
-def generated_text_is_that_of_the_run():
+def an_exported_model_is_its_run():
     """The exported directory holds the run's tokenizer as tokenizer.json, which names the same
     tokens."""
     folder = os.path.dirname(exported())
@@ -150,6 +139,12 @@ def generated_text_is_that_of_the_run():
                             "threads=1")
                      for model in (folder, trained()))
     equal((found["loss"], found["bpb"]), (wanted["loss"], wanted["bpb"]), "loss, bits per byte")
+    questions = path("questions.jsonl")
+    with open(questions, "w", encoding="utf-8") as file:
+        file.write('{"context": "the sand", "choices": [" runs", " bells"], "answer": 0}\n' * 2)
+    found, wanted = (result(model, questions, "threads=1") for model in (folder, trained()))
+    check(abs(found["loss"] - wanted["loss"]) < 1e-6 and found["accuracy"] == wanted["accuracy"],
+          "%r, not %r" % (found, wanted))
     done = run("generate", golden("llama_tied"))
     check(done.code == DATA and "unknown tokenizer; copy its tokenizer.json" in done.err,
           repr(done))
@@ -194,5 +189,5 @@ if __name__ == "__main__":
     e2e.main(losses_are_those_of_transformers, a_shorter_context_than_the_models,
              ranks_share_the_windows,
              logits_are_those_of_transformers, logits_mark_what_is_scored,
-             logits_are_whole_or_absent, generated_text_is_that_of_the_run,
+             logits_are_whole_or_absent, an_exported_model_is_its_run,
              llm_cs_weights_are_read_too, what_is_wrong_is_one_line)

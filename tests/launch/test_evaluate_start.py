@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """evaluation.at_start: an evaluation before the first step, once, which training does not
-notice."""
+notice. sanitizers: no"""
 
 import os
 import signal
