@@ -6,7 +6,7 @@
  *                   elements of a tensor does not have it. Integers `save`, `shard`.
  *   manifest.h5     all values and texts; each tensor with its dtype and shape, without data; the
  *                   tensor `shards`, u8 (N, 16): the XXH3-128 of each shard; the integer `save`;
- * the text `order`: a line "KIND NAME" for each value and tensor
+ *                   the text `order`: a line "KIND NAME" for each value and tensor
  *
  * Each is a checkpoint file (checkpoint.h) of the same step. `save` is a random number, the same in
  * all files of a save, so shards of two saves of one step have different hashes.
