@@ -119,14 +119,10 @@ static Status bytes_write(const LogitsFile *f, const void *bytes, size_t n, size
 /* Only a file of logits is replaced. */
 static Status target_check(const char *path) {
     char magic[MAGIC_BYTES] = "";
-    size_t got = 0;
-    int fd;
-    TRY(file_open_regular(path, &fd));
-    if (fd < 0) return OK;
-    Status status = file_read_at(fd, path, magic, sizeof magic, 0, &got);
-    file_close(fd);
-    TRY(status);
-    if (got == sizeof magic && memcmp(magic, block_magic, sizeof magic) == 0) return OK;
+    ssize_t got;
+    TRY(file_read_beginning(path, magic, sizeof magic, &got));
+    if (got < 0 || (got == sizeof magic && memcmp(magic, block_magic, sizeof magic) == 0))
+        return OK;
     return ERROR(STATUS_DATA, "%s: not a file of logits, so it is not replaced; name another",
                  path);
 }

@@ -135,6 +135,18 @@ Status file_read_at(int fd, const char *path, void *to, size_t bytes, size_t at,
     return OK;
 }
 
+Status file_read_beginning(const char *path, void *to, size_t bytes, ssize_t *got) {
+    int fd;
+    size_t read;
+    *got = -1;
+    TRY(file_open_regular(path, &fd));
+    if (fd < 0) return OK;
+    Status status = file_read_at(fd, path, to, bytes, 0, &read);
+    if (!failed(status)) *got = (ssize_t)read;
+    file_close(fd);
+    return status;
+}
+
 /* Reads from position 0 in blocks of doubling size, because the file may grow meanwhile. */
 static Status read_whole(int fd, const char *path, size_t most, char **text, size_t *size) {
     struct stat info;

@@ -45,6 +45,10 @@ void file_close(int fd);
 
 /* ---- reading and writing --------------------------------------------------------------------- */
 
+/* Reads the first `bytes` bytes of a regular file. *got: fewer if it is shorter, -1 if it does not
+ * exist. */
+NODISCARD Status file_read_beginning(const char *path, void *to, size_t bytes, ssize_t *got);
+
 /* Reads `bytes` bytes from position `at`; fewer only at the end of the file: *got. */
 NODISCARD Status file_read_at(int fd, const char *path, void *to, size_t bytes, size_t at,
                               size_t *got);

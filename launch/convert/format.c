@@ -34,13 +34,8 @@ Format format_of_target(const char *path) {
 /* Recognizes a file of another program by its first bytes: a zip archive or a pickle, ... */
 static Status beginning_check(const char *path) {
     char begin[24] = "";
-    size_t got = 0;
-    int fd;
-    TRY(file_open_regular(path, &fd));
-    if (fd < 0) return OK;
-    Status status = file_read_at(fd, path, begin, sizeof begin, 0, &got);
-    file_close(fd);
-    TRY(status);
+    ssize_t got;
+    TRY(file_read_beginning(path, begin, sizeof begin, &got));
     bool is_pickle =
         begin[0] == '\x80' && begin[1] >= 2 && begin[1] <= 5 && !ends_in(path, ".safetensors");
     if (memcmp(begin, "PK\3\4", 4) == 0 || is_pickle) return ERROR(STATUS_DATA, PYTORCH, path);
