@@ -19,7 +19,8 @@ static Status save_start(Run *run, const char *memory) {
     if (memory == NULL && run->shard_saver != NULL)
         return shard_saver_start(run->shard_saver, &run->progress);
     TRY(saver_gather(run->saver, &run->e, memory == NULL ? -1 : world_second_host(run->e.world)));
-    if (memory == NULL) return saver_start(run->saver, &run->progress);
+    bool leads = world_rank(run->e.world) == 0; /* other ranks have savers for their memory */
+    if (memory == NULL) return leads ? saver_start(run->saver, &run->progress) : OK;
     Progress progress = run->progress;
     TRY(world_broadcast(run->e.world, &progress, sizeof progress));
     return saver_start_memory(run->saver, &progress, memory);

@@ -36,6 +36,23 @@ def losses_are_those_of_one_host():
     with_hosts(2, lambda hosts: same_losses("over_hosts", hosts, 4, 2))
 
 
+def save_on_hosts(hosts):
+    """The second host has a saver, too: for its memory."""
+    saves = {"training__stop": {"steps": 60}, "checkpoint__interval": "3 steps",
+             "training__shard_optimizer": True, "checkpoint__memory_interval": "1 steps"}
+    path, alone = config("saved", **saves), config("saved_alone", **saves)
+    done = supervise(hosts, path, 2, hostfile(hosts, 2)).end()
+    equal(done.code, 0, repr(done))
+    train(alone, ranks=2)
+    got, wanted = (states(checkpoints(run_directory(name))) for name in ("saved", "saved_alone"))
+    equal(len(wanted), 20, "checkpoints")
+    equal(got, wanted, "the states of all checkpoints")
+
+
+def checkpoints_are_those_of_one_host():
+    with_hosts(2, save_on_hosts)
+
+
 def hostfile(hosts, ranks):
     path = hosts.dir + "/hostfile"
     with open(path, "w", encoding="utf-8") as file:
@@ -121,5 +138,6 @@ def the_state_of_a_lost_host_is_in_the_memory_of_another():
 
 
 if __name__ == "__main__":
-    main(losses_are_those_of_one_host, a_stopped_rank_is_no_lost_host_and_a_lost_host_is_left_out,
+    main(losses_are_those_of_one_host, checkpoints_are_those_of_one_host,
+         a_stopped_rank_is_no_lost_host_and_a_lost_host_is_left_out,
          the_state_of_a_lost_host_is_in_the_memory_of_another)
