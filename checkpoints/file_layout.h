@@ -72,7 +72,7 @@ void image_copy_until(const CheckpointImage *image, size_t end, int64_t *next);
 /* Writes the image to `path`, which is durable when this returns. Something else than this
  * checkpoint at `path` belongs to someone else or is damaged, and is moved aside. Errors: as
  * checkpoint_write. */
-NODISCARD Status image_write(const CheckpointImage *image, const char *path, SavedStep saved,
+NODISCARD Status image_write(const CheckpointImage *image, const char *path, int64_t step,
                              CheckpointKeep keep);
 
 /* The same to a `path` that must not exist. Errors: STATUS_DATA if it does. */

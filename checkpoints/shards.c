@@ -76,8 +76,12 @@ bool shards_is_visible(const ShardedSave *save) {
 }
 
 void shards_give_up(const ShardedSave *save) {
-    char path[PATH_MAX];
-    if (!failed(temporary(save, "", path))) file_remove_directory(path);
+    char path[PATH_MAX], hidden[PATH_MAX];
+    if (failed(temporary(save, "", path))) return;
+    /* under another name first: a rank that still writes there would keep the directory */
+    bool is_hidden = !failed(shards_temporary(save->dir, save->step, ~save->id, "", hidden)) &&
+                     file_rename(path, hidden) == 0;
+    file_remove_directory(is_hidden ? hidden : path);
 }
 
 /* ---- contents -------------------------------------------------------------------------------- */
@@ -143,7 +147,7 @@ Status shards_write(const ShardedSave *save, int index, const CheckpointImage *i
     shard_name(index, name);
     *is_given_up = false;
     TRY(temporary(save, name, path));
-    Status status = image_write(image, path, (SavedStep){.step = save->step}, keep);
+    Status status = image_write(image, path, save->step, keep);
     if (!failed(status)) return OK;
     *is_given_up = !shards_is_visible(save);
     shards_give_up(save);
@@ -199,7 +203,7 @@ static Status commit(const ShardedSave *save, CheckpointImage *manifest, Checkpo
     }
     if (*is_given_up) return OK;
     TRY(temporary(save, MANIFEST_NAME, path));
-    TRY(image_write(manifest, path, (SavedStep){.step = save->step}, keep));
+    TRY(image_write(manifest, path, save->step, keep));
     TRY(name_take(save));
     return steps_prune(save->dir, (SavedStep){save->step, true}, keep);
 }

@@ -51,12 +51,12 @@ static Status file_write(Replacement *new, const CheckpointImage *image, int64_t
     return replacement_write(new, encoded, sizeof encoded);
 }
 
-Status image_write(const CheckpointImage *image, const char *path, SavedStep saved,
+Status image_write(const CheckpointImage *image, const char *path, int64_t step,
                    CheckpointKeep keep) {
     Replacement *new;
     TRY(replacement_begin(path, &new));
-    Status status = file_write(new, image, saved.step);
-    if (!failed(status) && !step_is_ours(path, saved))
+    Status status = file_write(new, image, step);
+    if (!failed(status) && !step_is_ours(path, (SavedStep){.step = step}))
         status = replacement_set_aside(path, NULL, 0);
     if (!failed(status)) status = replacement_commit(new);
     int error = replacement_error(new);
@@ -79,6 +79,6 @@ Status checkpoint_write(const CheckpointImage *image, const char *dir, int64_t s
     TRY(step_path(dir, saved, path));
     if (image->size == 0) return ERROR(STATUS_FAILURE, "%s: there is no snapshot to write", path);
     replacement_clean(dir, NULL);
-    TRY(image_write(image, path, saved, keep));
+    TRY(image_write(image, path, step, keep));
     return steps_prune(dir, saved, keep);
 }

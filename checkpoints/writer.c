@@ -114,7 +114,7 @@ Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave 
 }
 
 void checkpoint_writer_copy_rest(const CheckpointWriter *writer) {
-    if (writer->is_working) checkpoint_image_finish(writer->image);
+    if (!checkpoint_writer_is_idle(writer)) checkpoint_image_finish(writer->image);
 }
 
 bool checkpoint_writer_is_given_up(const CheckpointWriter *writer) { return writer->is_given_up; }

@@ -12,8 +12,8 @@ typedef struct CheckpointWriter CheckpointWriter;
 NODISCARD Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter **out);
 
 /* Begins a snapshot and starts checkpoint_write to `dir`, which outlives the save. The tensors must
- * not change before checkpoint_writer_copy_rest. Errors: those of
- * the previous save, after which nothing is saved; those of checkpoint_snapshot. */
+ * not change before checkpoint_writer_copy_rest. Errors: those of the previous save, after which
+ * nothing is saved; those of checkpoint_snapshot. */
 NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
                                         const CheckpointContents *contents, const char *dir,
                                         int64_t step, CheckpointKeep keep);

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Saves of GPT-2 124M with its moments against dd with fdatasync, in turn: save_speed.py DIR [N].
 
-DIR is on the disk to measure. Prints the medians of N pairs (6), and how long training waits if the
-next update comes after the save, and at once. $BUILD as for the tests."""
+DIR is on the disk to measure. Prints the medians of N pairs (6; at least 2), and how long training
+waits if the next update comes after the save, and at once. $BUILD as for the tests."""
 
 import os
 import statistics
