@@ -32,8 +32,8 @@ static bool tokens_are_equal(const Tokenizer *a, const Tokenizer *b) {
 bool tokenizers_share_tokens(TokenizerId a, TokenizerId b) {
     Tokenizer *in_a = NULL, *in_b = NULL;
     if (tokenizer_ids_agree(a, b)) return true;
-    bool share = !failed(tokenizer_open(a.name, &in_a)) && !failed(tokenizer_open(b.name, &in_b)) &&
-                 tokens_are_equal(in_a, in_b);
+    bool share = !failed(tokenizer_open_of(a, a.name, 0, &in_a)) &&
+                 !failed(tokenizer_open_of(b, b.name, 0, &in_b)) && tokens_are_equal(in_a, in_b);
     tokenizer_destroy(&in_a);
     tokenizer_destroy(&in_b);
     return share;

@@ -18,8 +18,8 @@ TokenizerId token_file_tokenizer_id(const TokenFile *file);
 /* False if the two are known to differ: by their hashes or, if one has no hash, by their names. */
 bool tokenizer_ids_agree(TokenizerId a, TokenizerId b);
 
-/* Whether their ids agree, or both can be opened, and every token has the same bytes in both: the
- * byte tokenizer and its tokenizer.json. Not collective. */
+/* Whether their ids agree, or both can be opened unchanged, and every token but the end of text has
+ * the same bytes in both: the byte tokenizer and its tokenizer.json. Not collective. */
 bool tokenizers_share_tokens(TokenizerId a, TokenizerId b);
 
 /* Opens the tokenizer that data or a checkpoint names; `path`: that file, for messages. Without a

@@ -94,6 +94,12 @@ def a_changed_file_is_refused():
     done = run("evaluate", trained())
     equal(done.code, 0, repr(done))
     check("no bits/byte: " in done.err and "tokenizer.json has changed since" in done.err, done.err)
+    other = os.path.join(WORK, "other")
+    done = run("prepare", os.path.join(WORK, "source.txt"), "--out=" + other,
+               "--tokenizer=" + os.path.join(WORK, "tokenizer.json"))
+    equal(done.code, 0, repr(done))
+    done = run("evaluate", trained(), other + "/val.h5")
+    check(done.code == 65 and "made with the tokenizer" in done.err, repr(done))
     questions = os.path.join(WORK, "questions.jsonl")
     with open(questions, "w", encoding="utf-8") as file:
         file.write('{"context": "the", "choices": [" sand", " glass"], "answer": 0}\n')
