@@ -99,6 +99,8 @@ static Status arguments_check(const char *to, const ConvertOptions *values) {
     bool is_run = format_of_target(to) == FORMAT_RUN,
          is_checkpoint = format_of_target(to) == FORMAT_CHECKPOINT;
     TRY(target_check(to));
+    if (is_checkpoint && values->heads != 0)
+        return ERROR(STATUS_USAGE, "--heads applies to weights, and %s is a checkpoint", to);
     if ((is_run || is_checkpoint) && values->dtype != 0)
         return ERROR(STATUS_USAGE,
                      "--dtype applies to files of other programs; a run is always float32");

@@ -108,8 +108,8 @@ static Status model_find(Evaluate *v) {
 }
 
 static Status tokens_take(const EvaluateOptions *values, ConfigEvaluation *out) {
-    if (values->tokens == NULL) return OK;
-    if (strcmp(values->tokens, "all") == 0) {
+    if (values->tokens == NULL && values->logits == NULL) return OK; /* of all: logits_settle */
+    if (values->tokens == NULL || strcmp(values->tokens, "all") == 0) {
         out->tokens = CONFIG_ALL;
         return OK;
     }

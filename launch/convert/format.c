@@ -88,11 +88,11 @@ static Status directory_find(const char *path, Arena *arena, Format *format, con
 
 Status format_of_source(const char *path, Arena *arena, Format *format, const char **file) {
     struct stat info;
-    bool is_there;
+    bool is_there, is_sharded = checkpoint_is_sharded(path);
     *format = ends_in(path, ".json") ? FORMAT_HUGGING_FACE : format_of_target(path);
-    if (*format == FORMAT_CHECKPOINT || checkpoint_is_sharded(path)) *format = FORMAT_RUN;
+    if (*format == FORMAT_CHECKPOINT || is_sharded) *format = FORMAT_RUN;
     *file = path;
-    if (checkpoint_is_sharded(path)) return OK;
+    if (is_sharded) return OK;
     TRY(file_look(path, &info, &is_there));
     if (!is_there) return OK; /* the format's reader reports it */
     if (S_ISDIR(info.st_mode)) TRY(directory_find(path, arena, format, file));

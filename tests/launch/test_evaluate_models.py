@@ -116,6 +116,9 @@ def logits_are_whole_or_absent():
     case = golden("llama_tied")
     data, out = token_file("limits", tokens_of("llama_tied")), path("limits.h5")
     refused(USAGE, "confirm that with --tokens=all", case, data, "--logits=" + out)
+    more = tokens_of("llama_tied") * 3
+    refused(USAGE, "of all %d tokens" % (len(more) - 1), case, token_file("more", more),
+            "--logits=" + out, "evaluation.tokens=1")
     refused(USAGE, "start ./evaluate alone", case, data, "--logits=" + out, "--tokens=all", ranks=2)
     refused(DATA, "not a file of logits, so it is not replaced", case, data, "--tokens=all",
             "--logits=" + data)
