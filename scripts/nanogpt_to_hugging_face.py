@@ -7,7 +7,7 @@ DIR must not exist; it gets config.json and model.safetensors (float32), for ./e
 ./convert and transformers' from_pretrained. nanoGPT with bias=False gets biases of 0.
 
 nanoGPT's MLP computes GELU with the error function; GPT-2, transformers' "gelu_new" and Hourglass
-compute it with tanh. docs/coming_from.md has the difference that this makes.
+compute it with tanh. docs/results/interop.md has the difference that this makes.
 """
 
 import json

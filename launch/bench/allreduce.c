@@ -63,7 +63,7 @@ static Status table(Experiment *e, const BenchOptions *options, const BenchOutpu
     fprintf(output->csv,
             "ranks,bytes,seconds,algorithm_bytes_per_s,bus_bytes_per_s,low_s,high_s\n");
     for (size_t bytes = LEAST_BYTES; bytes <= most; bytes *= 2) {
-        Spread seconds;
+        Spread seconds = {0};
         TRY(measure(e, bytes, options->repeats, &seconds));
         if (leads) row_print(bytes, ranks, seconds, output);
     }

@@ -50,16 +50,16 @@ static Memory memory_of(const Experiment *e) {
 
 static double memory_error(Memory m) { return m.taken > 0 ? fabs(m.taken / m.planned - 1) : 0; }
 
-/* The memory of the rank whose plan is furthest off. Collective. */
+/* On rank 0: the memory of the rank whose plan is furthest off. Collective. */
 static Status memory_find(const Experiment *e, Memory *worst, int *rank) {
     Memory mine = memory_of(e), *all = calloc((size_t)world_size(e->world), sizeof *all);
-    if (all == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the ranks' memory");
-    Status status = world_gather(e->world, &mine, sizeof mine, all);
+    Status status = world_agree(e->world, all == NULL ? OUT_OF_MEMORY("the ranks' memory") : OK);
+    if (!failed(status)) status = world_gather(e->world, &mine, sizeof mine, all);
     *rank = 0;
-    for (int i = 1; i < world_size(e->world); i++) {
+    for (int i = 1; !failed(status) && i < world_size(e->world); i++) {
         if (memory_error(all[i]) > memory_error(all[*rank])) *rank = i;
     }
-    *worst = all[*rank];
+    *worst = failed(status) ? mine : all[*rank];
     free(all);
     return status;
 }

@@ -21,10 +21,11 @@ typedef struct Trunk {
     Fork *forks;
 } Trunk;
 
+enum { LEAST_BRANCH_STEPS = 10 };
+
 /* Makes the trunks of an open study and adds their branches; changes nothing on disk. Errors:
  * STATUS_CONFIG if a branch cannot continue the trunk, trains less than LEAST_BRANCH_STEPS steps,
  * or needs a checkpoint that is missing. */
-enum { LEAST_BRANCH_STEPS = 10 };
 NODISCARD Status trunks_open(Study *study);
 
 /* Links the checkpoints of forks that have been reached, and lets trunks and branches go on.

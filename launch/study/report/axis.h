@@ -50,7 +50,7 @@ AxisUnit axis_unit(double most, double base, const char *const labels[4]);
 AxisUnit axis_unit_of_rate(double most);
 AxisUnit axis_unit_of_memory(double most);
 
-/* Characters of the longest tick. */
+/* Bytes of the longest tick's text. */
 int axis_tick_width(const Axis *axis);
 
 /* Writes range, scale, ticks and label as gnuplot commands. */
