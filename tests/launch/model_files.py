@@ -135,9 +135,14 @@ def records(data):
 
 
 def dumped(file, name, kind):
-    """A dataset of four-byte values as h5dump reads it: kind is struct's letter."""
+    """A dataset of four-byte values: kind is struct's letter. A GPU host may have h5py alone."""
     if shutil.which("h5dump") is None:
-        raise e2e.Skip("h5dump (hdf5-tools) is not installed")
+        try:
+            import h5py
+        except ImportError:
+            raise e2e.Skip("neither h5dump (hdf5-tools) nor h5py is installed") from None
+        with h5py.File(file) as found:
+            return found[name][...].astype("<%s4" % kind).ravel().tolist()
     target = path("dumped")
     subprocess.run(["h5dump", "-d", name, "-b", "LE", "-o", target, file], check=True,
                    stdout=subprocess.DEVNULL)
