@@ -142,7 +142,7 @@ def dumped(file, name, kind):
         except ImportError:
             raise e2e.Skip("neither h5dump (hdf5-tools) nor h5py is installed") from None
         with h5py.File(file) as found:
-            return found[name][...].astype("<%s4" % kind).ravel().tolist()
+            return tuple(found[name][...].astype("<%s4" % kind).ravel().tolist())
     target = path("dumped")
     subprocess.run(["h5dump", "-d", name, "-b", "LE", "-o", target, file], check=True,
                    stdout=subprocess.DEVNULL)
