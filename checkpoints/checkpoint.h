@@ -9,7 +9,7 @@
  *
  * Saving: a snapshot copies everything into an image in memory, in part while it is written. The
  * image is written to a temporary file in the same directory, synced, and renamed. HDF5 never
- * writes a file, because it crashes when the disk is full. Loading: sizes and hash are checked
+ * writes to a disk, because it crashes when that is full. Loading: sizes and hash are checked
  * before HDF5 sees a byte of the file. A hostile file can have a valid hash, so links, external
  * storage, virtual datasets, chunks and filters are refused.
  *
@@ -77,8 +77,8 @@ void checkpoint_image_destroy(CheckpointImage **image);
  * it before any snapshot. */
 void checkpoint_image_touch(CheckpointImage *image);
 
-/* Copies everything into the image. Errors: STATUS_FAILURE (memory, a duplicate name),
- * STATUS_UNSUPPORTED (dtype). */
+/* Copies everything into the image. Errors: STATUS_FAILURE (memory, a duplicate name, a
+ * limit of file sizes below the image), STATUS_UNSUPPORTED (dtype). */
 NODISCARD Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents);
 
 /* The same without copying the tensors' data: checkpoint_write copies them as it goes, and

@@ -65,6 +65,9 @@ void hash_end(ImageHash *hash, unsigned char out[HASH_BYTES]);
 /* Lists the pieces of the tensors' data, none of them copied yet. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status image_list_pieces(CheckpointImage *image, const CheckpointContents *contents);
 
+/* Reads all that is not in a piece from a file of `size` bytes. Errors: STATUS_FAILURE. */
+NODISCARD Status image_read_gaps(const CheckpointImage *image, int fd, size_t size);
+
 /* Copies the pieces from *next on that start before byte `end`, unless they are copied already, and
  * advances *next. */
 void image_copy_until(const CheckpointImage *image, size_t end, int64_t *next);

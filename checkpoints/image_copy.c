@@ -3,6 +3,8 @@
  * change. Each piece is copied by whoever claims it first. */
 #include "checkpoints/file_layout.h"
 
+#include "core/base/file.h"
+
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +57,17 @@ Status image_list_pieces(CheckpointImage *image, const CheckpointContents *conte
     }
     if (image->n_pieces > 0)
         qsort(image->pieces, (size_t)image->n_pieces, sizeof *image->pieces, in_order);
+    return OK;
+}
+
+Status image_read_gaps(const CheckpointImage *image, int fd, size_t size) {
+    size_t at = 0, got;
+    for (int64_t i = 0; i <= image->n_pieces; i++) {
+        const ImagePiece *piece = i < image->n_pieces ? &image->pieces[i] : NULL;
+        size_t end = piece != NULL ? piece->at : size;
+        TRY(file_read_at(fd, "checkpoint in memory", image->bytes + at, end - at, at, &got));
+        if (piece != NULL) at = end + piece->bytes;
+    }
     return OK;
 }
 

@@ -1,15 +1,21 @@
-/* The snapshot: HDF5's core driver builds the file in a buffer of this module. The driver's memory
- * callbacks return one preallocated buffer, so nothing is copied twice, and nothing is allocated
- * from the second snapshot on. HDF5 allocates the tensors; image_copy.c copies them to their
- * places, which takes all threads half the time of H5Dwrite on two cores. */
+/* The snapshot: HDF5 lays the file out in a memory file, the skeleton, which has all but the
+ * tensors' data: holes there, which take no memory and no time. The rest of it, some KiB, is copied
+ * to the image, and image_copy.c copies the data to their places, which takes all threads half the
+ * time of H5Dwrite on two cores. HDF5's driver for files in memory would clear the whole image,
+ * while training waits. */
 #include "checkpoints/file_layout.h"
 
 #include "core/base/checked.h"
 #include "core/base/file.h"
 
 #include <endian.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 _Static_assert(BYTE_ORDER == LITTLE_ENDIAN, "tensors are copied into a little-endian file");
 
@@ -58,7 +64,6 @@ static bool image_reserve(CheckpointImage *image, size_t bytes) {
     size_t blocks = (bytes + FILE_BLOCK - 1) / FILE_BLOCK;
     unsigned char *grown = aligned_alloc(FILE_BLOCK, blocks * FILE_BLOCK);
     if (grown == NULL) return false;
-    if (image->bytes != NULL) memcpy(grown, image->bytes, image->capacity);
     free(image->bytes);
     image->bytes = grown;
     image->capacity = bytes;
@@ -86,49 +91,6 @@ void checkpoint_image_destroy(CheckpointImage **image) {
     *image = NULL;
 }
 
-/* ---- the memory that HDF5's core driver works in --------------------------------------------- */
-
-static void *image_malloc(size_t bytes, H5FD_file_image_op_t op, void *image) {
-    (void)op;
-    return image_reserve(image, bytes) ? ((CheckpointImage *)image)->bytes : NULL;
-}
-
-static void *image_realloc(void *pointer, size_t bytes, H5FD_file_image_op_t op, void *image) {
-    (void)pointer;
-    return image_malloc(bytes, op, image);
-}
-
-static herr_t image_free(void *pointer, H5FD_file_image_op_t op, void *image) {
-    (void)pointer, (void)op, (void)image; /* kept: the buffer holds the result */
-    return 0;
-}
-
-static void *image_borrow(void *image) { return image; }
-
-static herr_t image_release(void *image) {
-    (void)image;
-    return 0;
-}
-
-static hid_t access_create(CheckpointImage *image) {
-    H5FD_file_image_callbacks_t callbacks = {
-        .image_malloc = image_malloc,
-        .image_realloc = image_realloc,
-        .image_free = image_free,
-        .udata_copy = image_borrow,
-        .udata_free = image_release,
-        .udata = image,
-    };
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access < 0) return access;
-    if (H5Pset_fapl_core(access, INCREMENT, 0) < 0 ||
-        H5Pset_file_image_callbacks(access, &callbacks) < 0) {
-        H5Pclose(access);
-        return -1;
-    }
-    return access;
-}
-
 /* ---- contents -------------------------------------------------------------------------------- */
 
 hid_t hdf5_dataset_create(hid_t place, const char *name, hid_t type, hid_t space, bool is_stored) {
@@ -145,26 +107,19 @@ static Status cannot_store(const char *name) {
     return ERROR(STATUS_FAILURE, "checkpoint: cannot store '%s': %s", name, hdf5_reason());
 }
 
-/* *place: offset of the data in the image. `is_last`: writes them, which extends the image to them;
- * HDF5 would otherwise clear it to its end. */
-static Status tensor_allocate(hid_t file, const CheckpointTensor *tensor, hid_t space, bool is_last,
+/* *place: offset of the data in the image. */
+static Status tensor_allocate(hid_t file, const CheckpointTensor *tensor, hid_t space,
                               size_t *place) {
     hid_t set = hdf5_dataset_create(file, tensor->name, dtype_file_type(tensor->dtype), space,
                                     tensor->data != NULL);
-    haddr_t at = set < 0 ? HADDR_UNDEF : H5Dget_offset(set);
-    herr_t wrote = set < 0 ? -1 : 0;
-    if (set >= 0 && is_last) {
-        wrote = H5Dwrite(set, dtype_memory_type(tensor->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                         tensor->data);
-    }
-    Status status = wrote < 0 ? cannot_store(tensor->name) : OK;
-    if (set >= 0) H5Dclose(set);
+    if (set < 0) return cannot_store(tensor->name);
+    haddr_t at = H5Dget_offset(set);
+    H5Dclose(set);
     *place = at == HADDR_UNDEF ? 0 : (size_t)at; /* undefined without elements or data */
-    return status;
+    return OK;
 }
 
-static Status tensor_create(hid_t file, const CheckpointTensor *tensor, bool is_last,
-                            size_t *place) {
+static Status tensor_create(hid_t file, const CheckpointTensor *tensor, size_t *place) {
     size_t count;
     TRY(element_count(tensor, &count));
     if (dtype_file_type(tensor->dtype) < 0) {
@@ -181,7 +136,7 @@ static Status tensor_create(hid_t file, const CheckpointTensor *tensor, bool is_
     for (int i = 0; i < tensor->n_dims; i++) shape[i] = (hsize_t)tensor->shape[i];
     hid_t space =
         tensor->n_dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(tensor->n_dims, shape, NULL);
-    Status status = tensor_allocate(file, tensor, space, is_last, place);
+    Status status = tensor_allocate(file, tensor, space, place);
     H5Sclose(space);
     return status;
 }
@@ -223,17 +178,7 @@ static Status contents_create(hid_t file, hid_t texts, const CheckpointContents 
                                            : hdf5_number_write(file, value));
     }
     for (int64_t i = 0; i < contents->n_tensors; i++)
-        TRY(tensor_create(file, &contents->tensors[i], i == contents->n_tensors - 1, &places[i]));
-    return OK;
-}
-
-/* The image ends at HDF5's last allocation, before the end of the driver's last increment. The
- * flush fixes its content; closing changes no byte. */
-static Status file_finish(hid_t file, CheckpointImage *image) {
-    ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
-    if (size < 0)
-        return ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", hdf5_reason());
-    image->size = (size_t)size;
+        TRY(tensor_create(file, &contents->tensors[i], &places[i]));
     return OK;
 }
 
@@ -246,36 +191,67 @@ static Status places_reserve(CheckpointImage *image, int64_t n) {
     return OK;
 }
 
-/* Builds the file without its tensors' data. */
-static Status file_build(CheckpointImage *image, const CheckpointContents *contents) {
-    hid_t texts = -1, access = access_create(image);
-    hid_t file = access < 0 ? -1 : H5Fcreate("checkpoint", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+/* ---- the skeleton ---------------------------------------------------------------------------- */
+
+static Status cannot_build(const char *reason) {
+    return ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", reason);
+}
+
+/* HDF5 does not survive the signal that the kernel sends beyond the limit, nor does the process. */
+static Status limit_check(const CheckpointContents *contents) {
+    struct rlimit limit;
+    size_t bytes;
+    TRY(checkpoint_image_bytes(contents, &bytes));
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        bytes + TRAILER_BYTES <= limit.rlim_cur)
+        return OK;
+    return ERROR(STATUS_FAILURE,
+                 "checkpoint: its %zu bytes exceed the limit of a file's size, %llu; raise it "
+                 "(ulimit -f unlimited); older checkpoints are kept",
+                 bytes + TRAILER_BYTES, (unsigned long long)limit.rlim_cur);
+}
+
+/* Writes the file without its tensors' data to the memory file. */
+static Status skeleton_write(int fd, const CheckpointContents *contents, size_t *places) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    hid_t texts = -1, access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_stdio(access); /* the default driver looks for the name behind the path */
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     if (file >= 0) texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    Status status = OK;
-    if (texts < 0) {
-        status = ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", hdf5_reason());
-    } else {
-        status = contents_create(file, texts, contents, image->places);
-        H5Gclose(texts);
-    }
-    if (!failed(status)) status = file_finish(file, image);
-    if (file >= 0 && H5Fclose(file) < 0 && !failed(status)) {
-        status = ERROR(STATUS_FAILURE, "checkpoint: cannot close the image: %s", hdf5_reason());
-    }
-    if (access >= 0) H5Pclose(access);
-    if (failed(status)) image->size = 0;
+    Status status =
+        texts < 0 ? cannot_build(hdf5_reason()) : contents_create(file, texts, contents, places);
+    if (texts >= 0) H5Gclose(texts);
+    if (file >= 0 && H5Fclose(file) < 0 && !failed(status)) status = cannot_build(hdf5_reason());
+    H5Pclose(access);
     return status;
+}
+
+/* Copies the skeleton into the image. */
+static Status skeleton_take(int fd, const CheckpointContents *contents, CheckpointImage *image) {
+    struct stat info;
+    if (fstat(fd, &info) != 0) return cannot_build(strerror(errno));
+    size_t size = (size_t)info.st_size;
+    if (!image_reserve(image, size))
+        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint of %zu bytes", size);
+    TRY(image_list_pieces(image, contents));
+    TRY(image_read_gaps(image, fd, size));
+    image->n_tensors = contents->n_tensors;
+    image->size = size;
+    return OK;
 }
 
 Status checkpoint_snapshot_begin(CheckpointImage *image, const CheckpointContents *contents) {
     hdf5_begin();
     image->n_pieces = 0;
     image->size = 0;
+    TRY(limit_check(contents));
     TRY(places_reserve(image, contents->n_tensors));
-    TRY(file_build(image, contents));
-    image->n_tensors = contents->n_tensors;
-    Status status = image_list_pieces(image, contents);
-    if (failed(status)) image->size = 0;
+    int fd = memfd_create("checkpoint", MFD_CLOEXEC);
+    if (fd < 0) return cannot_build(strerror(errno));
+    Status status = skeleton_write(fd, contents, image->places);
+    if (!failed(status)) status = skeleton_take(fd, contents, image);
+    file_close(fd);
     return status;
 }
 

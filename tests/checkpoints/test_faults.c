@@ -98,16 +98,25 @@ static void kill_often(SaveFn *save) {
 static void killed_at_any_time_nothing_is_lost(void) { kill_often(sample_write); }
 static void killed_between_shards_nothing_is_lost(void) { kill_often(sample_write_shards); }
 
+/* The limit comes between a snapshot and its write, and before a snapshot. */
 static int save_beyond_limit(const char *dir) {
+    Sample sample;
+    CheckpointImage *image = NULL;
+    sample_fill(&sample, 2);
     EXPECT(!failed(sample_write(dir, 1, 2)));
+    EXPECT(!failed(checkpoint_image_create(1, &image)));
+    EXPECT(!failed(checkpoint_snapshot(image, &sample.contents)));
     struct rlimit limit = {9000, 9000};
     EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    Status status = sample_write(dir, 2, 2);
+    Status status = checkpoint_write(image, dir, 2, (CheckpointKeep){2, -1});
     EXPECT(failed(status) &&
            strstr(status_message(), "step_00000002.h5: cannot be written") != NULL);
     EXPECT(strstr(status_message(),
                   "File too large; free some space: checkpoint.keep + 1 = 3 of them must fit") !=
            NULL);
+    status = checkpoint_snapshot(image, &sample.contents);
+    EXPECT(status.code == STATUS_FAILURE && strstr(status_message(), "ulimit -f") != NULL);
+    checkpoint_image_destroy(&image);
     sigset_t pending;
     EXPECT(sigpending(&pending) == 0 && !sigismember(&pending, SIGXFSZ));
     return CHILD_OK;
