@@ -86,6 +86,11 @@ bool memory_folder_find(const char *run, char folder[MEMORY_FOLDER_BYTES]) {
            info.st_uid == geteuid();
 }
 
+bool memory_is_elsewhere(const char *run) {
+    char folder[MEMORY_FOLDER_BYTES];
+    return link_read(run, folder) && !memory_folder_find(run, folder);
+}
+
 void memory_link_remove(const char *run) {
     char path[PATH_MAX], folder[MEMORY_FOLDER_BYTES];
     if (link_read(run, folder) && !failed(link_path(run, path))) file_remove(path);

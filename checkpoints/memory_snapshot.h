@@ -24,6 +24,9 @@ NODISCARD Status memory_folder_create(const char *folder, size_t bytes);
 /* Whether RUN/memory points to a folder that this run made on this host, for this user. */
 bool memory_folder_find(const char *run, char folder[MEMORY_FOLDER_BYTES]);
 
+/* Whether RUN/memory points to a folder that only other hosts may have. */
+bool memory_is_elsewhere(const char *run);
+
 /* Removes the folder of this host. */
 void memory_folder_remove(const char *folder);
 

@@ -23,8 +23,7 @@ static const char *amount(size_t bytes, char text[32]) {
 /* Of this process, less what the snapshots of a killed run still take, which its next start
  * removes. */
 static size_t saved_bytes(const Experiment *e, const PlanResult *plan) {
-    bool saves = e->config->checkpoint.sharded || world_rank(e->world) == 0;
-    if (!saves && !experiment_keeps_snapshots(e)) return 0;
+    if (world_rank(e->world) != 0 && !experiment_keeps_snapshots(e)) return plan->shard_bytes;
     char folder[MEMORY_FOLDER_BYTES];
     bool is_left = memory_folder_find(e->config->output, folder);
     size_t left = is_left ? memory_snapshot_bytes(folder) : 0;

@@ -67,10 +67,12 @@ PlanResult plan_result(const PlanInput *input, const Recorded *recorded) {
         result.by_kind[kind] = store_kind_bytes(recorded->store, (BufferKind)kind);
     activations_add(training_largest_plan(training), &result);
     if (decoder != NULL) activations_add(decoder_largest_plan(decoder), &result);
-    if (!input->evaluates)
-        result.checkpoint_bytes =
-            saver_bytes(input->config, recorded->parameters, input->target.kind) +
-            saver_memory_bytes(input->config, recorded->parameters);
+    if (!input->evaluates) {
+        const Parameters *parameters = recorded->parameters;
+        result.checkpoint_bytes = saver_bytes(input->config, parameters, input->target.kind) +
+                                  saver_memory_bytes(input->config, parameters);
+        result.shard_bytes = saver_shard_bytes(input->config, parameters, input->target.kind);
+    }
     seconds_predict(input, training, &result);
     attention_note(input, training_attention_call(training), &result);
     return result;

@@ -8,7 +8,8 @@ typedef struct PlanResult {
     size_t bytes;                 /* of the device: tensors and the input's overhead */
     size_t by_kind[BUFFER_KINDS]; /* kept for the whole run, and alive at the arena's peak */
     size_t packing_bytes;         /* of the arena beyond the live tensors at its peak */
-    size_t checkpoint_bytes;      /* host memory for saving a checkpoint; 0: evaluation only */
+    size_t checkpoint_bytes;      /* host memory for saving, of rank 0; 0: evaluation only */
+    size_t shard_bytes;           /* the same of a rank that saves shards and nothing else */
     int64_t parameters;
     /* Predicted for one step of each phase, without communication; 0: unknown. */
     double seconds[TRAINING_MAX_PHASES];

@@ -27,14 +27,20 @@ static size_t shard_bytes(const Parameters *parameters, DeviceKind device, int k
     return saver_state_bytes(parameters, kind) / (size_t)parameters->sharding.ranks * copies;
 }
 
-size_t saver_bytes(const Config *config, const Parameters *parameters, DeviceKind device) {
-    bool is_sharded = config->checkpoint.sharded;
+size_t saver_shard_bytes(const Config *config, const Parameters *parameters, DeviceKind device) {
     size_t bytes = 0;
+    if (!config->checkpoint.sharded) return 0;
+    for (int kind = 0; kind < parameters_state_count(parameters); kind++)
+        bytes += shard_bytes(parameters, device, kind);
+    return bytes;
+}
+
+size_t saver_bytes(const Config *config, const Parameters *parameters, DeviceKind device) {
+    size_t bytes = saver_shard_bytes(config, parameters, device);
+    if (config->checkpoint.sharded && saver_memory_files(config) == 0) return bytes;
     for (int kind = 0; kind < parameters_state_count(parameters); kind++) {
         size_t copies = saver_is_copied(parameters, device, kind) ? 2 : 1;
-        if (is_sharded) bytes += shard_bytes(parameters, device, kind);
-        if (!is_sharded || saver_memory_files(config) > 0)
-            bytes += saver_state_bytes(parameters, kind) * copies;
+        bytes += saver_state_bytes(parameters, kind) * copies;
     }
     return bytes;
 }

@@ -16,6 +16,9 @@ int saver_memory_files(const Config *config);
 /* Bytes of these files. */
 size_t saver_memory_bytes(const Config *config, const Parameters *parameters);
 
+/* Host memory for saving a shard; 0 without checkpoint.sharded. */
+size_t saver_shard_bytes(const Config *config, const Parameters *parameters, DeviceKind device);
+
 /* Host memory of a snapshot: copies of the state, and the image of the file. With
  * checkpoint.sharded that of a shard, and that of a whole file only for snapshots in memory. */
 size_t saver_bytes(const Config *config, const Parameters *parameters, DeviceKind device);

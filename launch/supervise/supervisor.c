@@ -98,12 +98,14 @@ static double pause_after(int64_t failures) {
     return pause < LONGEST_PAUSE_SECONDS ? pause : LONGEST_PAUSE_SECONDS;
 }
 
+/* The next start looks into the memory of all hosts, which the supervisor does not see. */
 static void say_failure(const Supervisor *s, const char *next) {
-    char from[64] = "from the beginning";
-    if (s->checkpoint >= 0) snprintf(from, sizeof from, "from step %lld", (long long)s->checkpoint);
-    escape_say(stderr, "supervise: attempt %lld failed after %.0f s (exit %d): %s; %s %s",
+    char from[64] = "the beginning";
+    bool others = s->hosts.count > 0 && memory_is_elsewhere(s->config->output);
+    if (s->checkpoint >= 0) snprintf(from, sizeof from, "step %lld", (long long)s->checkpoint);
+    escape_say(stderr, "supervise: attempt %lld failed after %.0f s (exit %d): %s; %s from %s%s",
                (long long)s->attempt.number, s->attempt.seconds, s->attempt.code, s->attempt.cause,
-               next, from);
+               next, others ? "the newest state in the memory of the hosts, or else " : "", from);
 }
 
 static Status give_up(const Supervisor *s) {

@@ -126,6 +126,8 @@ def lose_the_host_of_rank_0(hosts):
     hosts.all[1].cut()
     done = job.end()
     equal(done.code, 0, repr(done))
+    check("from the newest state in the memory of the hosts, or else the beginning\n" in done.err,
+          repr(done))
     check("the newest state was in the memory of node3\n" in done.out, repr(done))
     train(alone, ranks=2)
     got, wanted = run_directory("gathered"), run_directory("whole")

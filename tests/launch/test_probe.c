@@ -92,6 +92,27 @@ static void the_record_is_what_was_probed(void) {
     experiment_close(&e, &config);
 }
 
+/* A rank without snapshots in memory has its shard alone to save from. */
+static void each_rank_is_charged_what_it_saves(void) {
+    Experiment e;
+    Config *config;
+    PlanResult single, sharded, both;
+    experiment_open(&e, &config);
+    PlanInput input = experiment_plan_input(&e);
+    input.B = 1;
+    input.sharding.ranks = 2;
+    CHECK_OK(plan_probe(&input, &single));
+    config->checkpoint.sharded = true;
+    CHECK_OK(plan_probe(&input, &sharded));
+    config->checkpoint.memory_interval.steps = 1;
+    CHECK_OK(plan_probe(&input, &both));
+    size_t state = single.checkpoint_bytes;
+    CHECK(single.shard_bytes == 0 && state > 0);
+    CHECK(sharded.checkpoint_bytes == state / 2 && sharded.shard_bytes == state / 2);
+    CHECK(both.checkpoint_bytes == state / 2 + 3 * state && both.shard_bytes == state / 2);
+    experiment_close(&e, &config);
+}
+
 static void a_refused_backend_is_an_error(void) {
     Experiment e;
     Config *config;
@@ -106,9 +127,8 @@ static void a_refused_backend_is_an_error(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(a_probe_changes_nothing),
-        TEST(a_search_leaves_the_experiment_alone),
-        TEST(the_record_is_what_was_probed),
+        TEST(a_probe_changes_nothing),       TEST(a_search_leaves_the_experiment_alone),
+        TEST(the_record_is_what_was_probed), TEST(each_rank_is_charged_what_it_saves),
         TEST(a_refused_backend_is_an_error),
     };
     Status status = world_create(&argc, &argv, &world);
