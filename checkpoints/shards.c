@@ -59,10 +59,17 @@ static bool dead_remove(void *dir, const char *name) {
     return true;
 }
 
+void dead_saves_remove(const char *dir) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", dir);
+    replacement_clean(dir, NULL);
+    Status status = file_list(dir, dead_remove, path);
+    (void)status; /* tried again next time */
+}
+
 Status shards_begin(ShardedSave *save) {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", save->dir);
-    TRY(file_list(save->dir, dead_remove, path));
+    dead_saves_remove(save->dir);
     if (getrandom(&save->id, sizeof save->id, 0) != sizeof save->id)
         return ERROR(STATUS_FAILURE, "no random number: %s", strerror(errno));
     TRY(temporary(save, "", path));
@@ -179,18 +186,18 @@ static Status shard_wait(const ShardedSave *save, int index, unsigned char hash[
 /* Gives the directory its name. The checkpoint that it replaces is there until then. */
 static Status name_take(const ShardedSave *save) {
     const SavedStep saved = {save->step, true};
-    char from[PATH_MAX], to[PATH_MAX];
+    char from[PATH_MAX], to[PATH_MAX], aside[PATH_MAX] = "";
     TRY(temporary(save, "", from));
     TRY(step_path(save->dir, saved, to));
     if (!step_is_ours(to, saved)) TRY(replacement_set_aside(to, NULL, 0));
     int error = file_rename(from, to);
     if (error == ENOTEMPTY || error == EEXIST) error = file_exchange(from, to);
     if (error == EINVAL || error == ENOSYS) { /* this file system exchanges no names */
-        TRY(replacement_set_aside(to, NULL, 0));
+        TRY(replacement_set_aside(to, aside, sizeof aside));
         error = file_rename(from, to);
     }
     if (error != 0) return file_cannot_write(to, error);
-    file_remove_directory(from); /* the old one after an exchange */
+    file_remove_directory(aside[0] == '\0' ? from : aside); /* the old one */
     return file_sync_directory(save->dir);
 }
 

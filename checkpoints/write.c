@@ -78,7 +78,7 @@ Status checkpoint_write(const CheckpointImage *image, const char *dir, int64_t s
     char path[PATH_MAX];
     TRY(step_path(dir, saved, path));
     if (image->size == 0) return ERROR(STATUS_FAILURE, "%s: there is no snapshot to write", path);
-    replacement_clean(dir, NULL);
+    dead_saves_remove(dir);
     TRY(image_write(image, path, step, keep));
     return steps_prune(dir, saved, keep);
 }

@@ -2,12 +2,16 @@
 #include "checkpoints/file_layout.h"
 #include "checkpoints/writer.h"
 #include "core/base/file.h"
+#include "core/base/replacement.h"
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static Arena arena;
@@ -176,6 +180,50 @@ static void writers_meet_in_the_directory(void) {
     CHECK(files_count(dir, "step_") == 1);
 }
 
+/* This system call of all tests here; without_exchange: as on a file system without it. */
+static bool without_exchange;
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+    if (!without_exchange || flags != RENAME_EXCHANGE)
+        return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+    errno = EINVAL;
+    return -1;
+}
+
+static void a_step_is_saved_again_without_an_exchange_of_names(void) {
+    const char *dir = harness_directory();
+    CheckpointFile *file = NULL;
+    without_exchange = true;
+    REQUIRE_OK(sample_write_shards(dir, 1, 1));
+    REQUIRE_OK(sample_keep_shards(dir, 1, 2, (CheckpointKeep){1, -1}));
+    without_exchange = false;
+    REQUIRE_OK(checkpoint_open(shard_path(dir, 1, ""), &file));
+    CHECK(file->n_shards == 2);
+    CHECK_OK(sample_check(file));
+    checkpoint_close(&file);
+    CHECK(files_count(dir, "") == 1);
+}
+
+/* A run directory whose checkpoint.sharded changes after a kill. */
+static void either_form_removes_what_a_dead_save_of_the_other_left(void) {
+    const char *dir = harness_directory();
+    ShardedSave dead = {.dir = dir, .step = 3, .shards = 2};
+    REQUIRE_OK(sample_write(dir, 1, 1));
+    REQUIRE_OK(shards_begin(&dead));
+    CHECK(shards_is_visible(&dead));
+    REQUIRE_OK(sample_write(dir, 2, 1));
+    CHECK(!shards_is_visible(&dead) && files_count(dir, "") == 1);
+    const char *path = arena_printf(&arena, "%s/step_00000003.h5", dir);
+    if (fork() == 0) {
+        Replacement *left;
+        _exit(failed(replacement_begin(path, &left)));
+    }
+    wait(NULL);
+    CHECK(files_count(dir, ".hourglass") == 1);
+    REQUIRE_OK(sample_write_shards(dir, 4, 1));
+    CHECK(files_count(dir, ".hourglass") == 0);
+}
+
 /* A rank that cannot write ends the save on all ranks. */
 static void a_save_that_one_rank_gives_up_leaves_nothing(void) {
     static Sample sample;
@@ -236,6 +284,8 @@ int main(int argc, char **argv) {
         TEST(shards_of_two_saves_of_a_step_do_not_mix),
         TEST(directories_are_kept_and_removed_like_files),
         TEST(a_step_is_saved_again_in_place),
+        TEST(a_step_is_saved_again_without_an_exchange_of_names),
+        TEST(either_form_removes_what_a_dead_save_of_the_other_left),
         TEST(writers_meet_in_the_directory),
         TEST(a_save_that_one_rank_gives_up_leaves_nothing),
         TEST(parts_that_do_not_fit_are_refused),
