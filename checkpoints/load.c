@@ -159,7 +159,7 @@ static Status parts_read(const CheckpointFile *file, const CheckpointTensor *ten
                  at, bytes, tensor->name);
 }
 
-/* *bytes: of the tensor. */
+/* *bytes: of the tensor. Leaves the parts in the shards unchecked. */
 static Status set_info(const CheckpointFile *file, const char *name, hid_t set,
                        CheckpointTensor *out, size_t *bytes) {
     *out = (CheckpointTensor){.name = name};
@@ -169,10 +169,8 @@ static Status set_info(const CheckpointFile *file, const char *name, hid_t set,
                  (has_shards ? H5Dget_storage_size(set) == 0 : is_inside(file, set, *bytes));
     H5Sclose(space);
     H5Tclose(type);
-    if (!found)
-        return ERROR(STATUS_DATA, "%s: tensor '%s' has an unsupported type or shape", file->path,
-                     name);
-    return has_shards ? parts_read(file, out, *bytes, NULL) : OK;
+    if (found) return OK;
+    return ERROR(STATUS_DATA, "%s: tensor '%s' has an unsupported type or shape", file->path, name);
 }
 
 bool checkpoint_has_tensor(const CheckpointFile *file, const char *name) {
@@ -186,6 +184,7 @@ Status checkpoint_tensor_info(const CheckpointFile *file, const char *name, Chec
     TRY(dataset_open(file, file->file, "tensor", name, &set));
     Status status = set_info(file, name, set, out, &bytes);
     H5Dclose(set);
+    if (!failed(status) && file->n_shards > 0) status = parts_read(file, out, bytes, NULL);
     return status;
 }
 

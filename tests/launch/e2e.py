@@ -224,12 +224,12 @@ class Job:
                   "%s: %r" % (what, self.done(0)))
             time.sleep(0.01)
 
-    def wait_for(self, pattern):
+    def wait_for(self, pattern, limit=LIMIT):
         """Until the standard output holds the pattern."""
         while not re.search(pattern, self.read(self.out)):
             if self.process.poll() is not None and not re.search(pattern, self.read(self.out)):
                 raise AssertionError("ended before it printed %r: %r" % (pattern, self.end()))
-            check(time.monotonic() - self.start < LIMIT, "never printed %r" % pattern)
+            check(time.monotonic() - self.start < limit, "never printed %r" % pattern)
             time.sleep(0.005)
 
     @staticmethod

@@ -192,16 +192,19 @@ def use_of(pid):
 
 
 def memory_and_descriptors_stay():
-    """Every step logs, evaluates and saves."""
+    """Every step logs, evaluates and saves, up to 1,000 of them; then every second, third, ..."""
     steps = 40 * COUNT
+    every = -(-steps // 1000)
+    limit = 60 + steps / 10
     path = config("flat", training__stop={"steps": steps}, checkpoint__keep=2,
-                  evaluation__interval=1)
+                  checkpoint__interval="%d steps" % every, evaluation__interval=every,
+                  logging__interval=every)
     job = start(["train", path])
     uses = []
     for at in (steps // 3, steps - 1):
-        job.wait_for(r"(?m)^step %d/" % at)
+        job.wait_for(r"(?m)^step %d/" % (at // every * every), limit)
         uses.append(use_of(job.process.pid))
-    equal(job.end(600).code, 0, "exit code")
+    equal(job.end(limit).code, 0, "exit code")
     (before, files_before), (after, files_after) = uses
     print("    %d steps: RssAnon %d, then %d KiB; descriptors %d, then %d" %
           (steps, before, after, files_before, files_after))
