@@ -134,6 +134,12 @@ static Status slot_start(Local *l, int slot, int i) {
     overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train);
     l->slots[slot].point = i;
     refresh(l, i);
+    if (point->status.attempts == 0) { /* nor would its failures be counted */
+        return ERROR(STATUS_FAILURE,
+                     "%s/attempts.log: cannot be read back; fix the disk, or what "
+                     "limits open files",
+                     point->directory);
+    }
     if (!l->table.watched) {
         printf("%s: %s, attempt %d\n", point->name, point->status.step >= 0 ? "resumes" : "starts",
                point->status.attempts);

@@ -218,6 +218,17 @@ def a_failing_close_is_no_crash():
             check(done.code in (0, 1), "%s %s: %r" % (fault, arguments, done))
 
 
+def a_study_that_cannot_count_its_attempts_ends():
+    """It would start the same point for ever."""
+    base, directory = config("uncounted", training__stop__steps=2), run_directory("uncounted_study")
+    path = write(os.path.join(WORK, "uncounted_study.yaml"),
+                 "extends: %s\noutput: %s\nsweep: {seed: [1, 2]}\n" % (base, directory))
+    for fault in ("read:/attempts.log:1+:5", "read:/attempts.log:3+:5"):
+        done = run("sweep", path, "--local", **injected(fault))
+        check(done.code == 1 and "attempts.log: cannot be read back" in done.err, repr(done))
+    equal(run("sweep", path, "--local").code, 0, "without a fault")
+
+
 def a_directory_that_a_disk_refuses_is_no_bad_argument():
     text = write(os.path.join(WORK, "refused.txt"), "a line of text\n" * 100)
     new, missing = os.path.join(WORK, "refused", "new"), "new: cannot make this directory: "
@@ -283,5 +294,6 @@ if __name__ == "__main__":
          a_directory_that_cannot_be_synced_is_tolerated, a_file_system_without_locks_is_said,
          interrupted_calls_are_taken_up_again, a_lost_log_is_said_once,
          the_first_cause_is_named_with_its_file, nothing_is_left_of_what_fails,
-         a_failing_close_is_no_crash, a_directory_that_a_disk_refuses_is_no_bad_argument,
+         a_failing_close_is_no_crash, a_study_that_cannot_count_its_attempts_ends,
+         a_directory_that_a_disk_refuses_is_no_bad_argument,
          modes_and_links, nothing_stays_in_shared_memory)
