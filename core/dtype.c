@@ -12,4 +12,6 @@ static const struct {
 
 size_t dtype_size(DType dtype) { return dtypes[dtype].size; }
 
+DType dtype_wide(DType dtype) { return dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32; }
+
 const char *dtype_name(DType dtype) { return dtypes[dtype].name; }

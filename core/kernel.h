@@ -63,22 +63,30 @@ typedef struct Kernel {
      * for the few that a collective occupies. */
     bool yields;
 
-    KernelFn run;     /* NULL: this build has no CUDA */
-    KernelFn run_f64; /* the same for f64 (core/cpu/real.h); NULL: `run` supports all dtypes */
+    KernelFn run; /* NULL: this build has no CUDA */
+    /* The same for f64 and for bf16 (core/cpu/real.h); NULL: `run` supports all dtypes. */
+    KernelFn run_f64, run_bf16;
 } Kernel;
 
 /* A CUDA row's `run`. The constant condition leaves no reference in a build without CUDA;
  * SConstruct defines HOURGLASS_CUDA as 0 or 1. */
 #define CUDA_RUN(function) (HOURGLASS_CUDA ? (function) : NULL)
 
-/* Declares the functions of an op's kernels from their common name; the CPU's is compiled twice. */
+/* Declares the functions of an op's kernels from their common name; the CPU's is compiled three
+ * times. */
 #define DECLARE_KERNELS(name)                                                                      \
     Status name##_cpu_f32(const Node *node, void *stream);                                         \
     Status name##_cpu_f64(const Node *node, void *stream);                                         \
+    Status name##_cpu_bf16(const Node *node, void *stream);                                        \
     Status name##_cuda(const Node *node, void *stream)
 
-/* Initializers of a row: CPU_ROW(norm_backward, .workspace = parts_cpu). */
+/* Initializers of a row: CPU_ROW(norm_backward, .workspace = parts_cpu). A wide row has no bf16. */
 #define CPU_ROW(function, ...)                                                                     \
+    {                                                                                              \
+        .device = DEVICE_CPU, .dtypes = DTYPES_CPU, .run = function##_cpu_f32,                     \
+        .run_f64 = function##_cpu_f64, .run_bf16 = function##_cpu_bf16, __VA_ARGS__                \
+    }
+#define CPU_WIDE_ROW(function, ...)                                                                \
     {                                                                                              \
         .device = DEVICE_CPU, .dtypes = DTYPES_F32_F64, .run = function##_cpu_f32,                 \
         .run_f64 = function##_cpu_f64, __VA_ARGS__                                                 \
@@ -90,6 +98,7 @@ typedef struct Kernel {
  *
  *     .kernels = KERNELS(CPU_KERNEL(gelu), CUDA_KERNEL(gelu, DTYPES_REAL, .speed = ...)) */
 #define CPU_KERNEL(...) &(const Kernel)CPU_ROW(__VA_ARGS__)
+#define CPU_WIDE_KERNEL(...) &(const Kernel)CPU_WIDE_ROW(__VA_ARGS__)
 #define CUDA_KERNEL(...) &(const Kernel)CUDA_ROW(__VA_ARGS__)
 #define KERNELS(...)                                                                               \
     (const Kernel *const[]) { __VA_ARGS__, NULL }

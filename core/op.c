@@ -25,8 +25,9 @@ Status cuda_missing(void) {
 
 Status node_run(const Node *node, void *stream) {
     const Kernel *kernel = node->kernel;
-    bool is_f64 = node->dtype == DTYPE_F64 && kernel->run_f64 != NULL;
-    KernelFn run = is_f64 ? kernel->run_f64 : kernel->run;
+    KernelFn run = kernel->run;
+    if (node->dtype == DTYPE_F64 && kernel->run_f64 != NULL) run = kernel->run_f64;
+    if (node->dtype == DTYPE_BF16 && kernel->run_bf16 != NULL) run = kernel->run_bf16;
     return run == NULL ? cuda_missing() : run(node, stream);
 }
 

@@ -8,9 +8,10 @@ static const char *dtypes_needed(unsigned dtypes) {
         unsigned dtypes;
         const char *text;
     } sets[] = {
-        {DTYPES_F32_F64, "needs f32 or f64"},    {DTYPES_HALF, "needs f16 or bf16"},
-        {DTYPES_REAL, "needs f32, f16 or bf16"}, {DTYPE_BIT(DTYPE_F32), "needs f32"},
-        {DTYPE_BIT(DTYPE_I32), "needs i32"},     {DTYPES_F8, "needs f8e4m3 or f8e5m2"},
+        {DTYPES_F32_F64, "needs f32 or f64"},   {DTYPES_HALF, "needs f16 or bf16"},
+        {DTYPES_CPU, "needs f32, f64 or bf16"}, {DTYPES_REAL, "needs f32, f16 or bf16"},
+        {DTYPE_BIT(DTYPE_F32), "needs f32"},    {DTYPE_BIT(DTYPE_I32), "needs i32"},
+        {DTYPES_F8, "needs f8e4m3 or f8e5m2"},
     };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         if (sets[i].dtypes == dtypes) return sets[i].text;

@@ -68,8 +68,7 @@ static Tensor *rope_record(Program *p, const ModelConfig *c, const KvTokens *cac
     int64_t rows = positions == NULL ? c->T : tensor_count(positions);
     RopeFrequencies frequencies;
     program_check(p, rope_frequencies(&c->rope, c->HS, &frequencies));
-    return rope_table_record(p, &frequencies, positions, rows,
-                             dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32);
+    return rope_table_record(p, &frequencies, positions, rows, dtype_wide(dtype));
 }
 
 /* The rows of wte with those of wpe. */

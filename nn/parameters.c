@@ -7,11 +7,9 @@ static Status no_memory(void) {
     return ERROR(STATUS_OUT_OF_MEMORY, "out of memory while building the model");
 }
 
-static DType wide_dtype(DType dtype) { return dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32; }
-
 static Status training_sections(Parameters *parameters, DType dtype) {
     Store *store = parameters->store;
-    DType wide = wide_dtype(dtype);
+    DType wide = dtype_wide(dtype);
     TRY(store_section(store, "gradients", BUFFER_GRADIENTS, wide, &parameters->grads));
     if (dtype == wide) return OK;
     return store_section(store, "masters", BUFFER_MASTER_WEIGHTS, wide, &parameters->masters);

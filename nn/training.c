@@ -16,8 +16,7 @@ Status step_tensors_create(Store *store, int64_t B, int64_t T, DType dtype, Step
     int64_t shape[] = {B, T}, one[] = {1}, two[] = {2}, state[] = {sizeof(StepState)};
     TRY(store_section(store, "batch", BUFFER_INPUTS, DTYPE_I32, &batch));
     TRY(store_section(store, "step", BUFFER_INPUTS, DTYPE_U8, &step));
-    TRY(store_section(store, "results", BUFFER_INPUTS, dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32,
-                      &results));
+    TRY(store_section(store, "results", BUFFER_INPUTS, dtype_wide(dtype), &results));
     TRY(store_section(store, "first_nonfinites", BUFFER_INPUTS, DTYPE_I64, &first_nonfinites));
     TRY(section_add(store, first_nonfinites, "first_nonfinite", 1, one, &out->first_nonfinite));
     TRY(section_add(store, batch, "tokens", 2, shape, &out->tokens));

@@ -4,8 +4,8 @@
 set -euo pipefail
 
 packages=(build-essential scons openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev
-          libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev libopenblas-openmp-dev libxxhash-dev
-          bible-kjv gnuplot-nox)
+          libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev libopenblas-openmp-dev libdnnl-dev
+          libxxhash-dev bible-kjv gnuplot-nox)
 tests=(libcunit1-dev zstd hdf5-tools lintian pkgconf shellcheck groff-base
        clang-format clang-tidy python3 python3-pip slurm-wlm munge)
 # in build/python: pyarrow is built with (Parquet); the first four are for

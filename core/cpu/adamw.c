@@ -27,8 +27,9 @@ static AdamwUpdate update_of(const AdamwAttrs *attrs, const StepState *step, dou
     };
 }
 
-static void elements_update(AdamwUpdate u, real *w, real *m, real *v, const real *grad,
-                            int64_t count) {
+/* half: the weights in 16 bits, of which w are the masters; else NULL. */
+static void elements_update(AdamwUpdate u, real *w, stored *half, real *m, real *v,
+                            const real *grad, int64_t count) {
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < count; i++) {
         real g = grad[i] * u.gradient_scale;
@@ -38,6 +39,7 @@ static void elements_update(AdamwUpdate u, real *w, real *m, real *v, const real
         w[i] -= u.lr * (m_new * u.correction1 / (root + u.eps) + u.decay * w[i]);
         m[i] = m_new;
         v[i] = v_new;
+        if (half != NULL) half[i] = store(w[i]);
     }
 }
 
@@ -55,10 +57,14 @@ static void first_nonfinite_keep(const Tensor *grad, AdamwRange range, const Ste
 
 static void range_update(const Node *node, AdamwUpdate update, AdamwRange range) {
     const real *grad = (const real *)tensor_data(node->inputs[0]) + range.first;
-    real *w = (real *)tensor_data(node->outputs[0]) + range.first;
+    Tensor *weight = node->outputs[0], *master = node->outputs[1];
+    bool is_half = master != NULL;
+    real *w = is_half ? (real *)tensor_data(master) + range.place
+                      : (real *)tensor_data(weight) + range.first;
+    stored *half = is_half ? (stored *)tensor_data(weight) + range.first : NULL;
     real *m = (real *)tensor_data(node->outputs[2]) + range.place;
     real *v = (real *)tensor_data(node->outputs[3]) + range.place;
-    elements_update(update, w, m, v, grad, range.count);
+    elements_update(update, w, half, m, v, grad, range.count);
 }
 
 Status KERNEL(adamw)(const Node *node, void *stream) {

@@ -1,8 +1,11 @@
+/* One thread per row; in 16 bits it works on a copy of the row in its line of the workspace. */
 #include "core/ops/cross_entropy.h"
 
 #include "core/cpu/real.h"
 #include "core/ops/quantize.h"
 #include "core/step.h"
+
+#include <omp.h>
 
 DECLARE_KERNELS(cross_entropy);
 Status quantize_cpu(const Node *node, void *stream);
@@ -101,19 +104,28 @@ static Status gradient_quantize(const Node *node) {
     return quantize_cpu(&(Node){.attrs = &attrs, .inputs = inputs, .outputs = outputs}, NULL);
 }
 
+static real *row_open(const Node *node, stored *row, int64_t V) {
+    if (!IS_NARROW) return (real *)row;
+    real *line = (real *)tensor_data(node->workspace) +
+                 omp_get_thread_num() * tensor_columns(node->outputs[1]);
+    values_load(line, row, V);
+    return line;
+}
+
 Status KERNEL(cross_entropy)(const Node *node, void *stream) {
     (void)stream;
     const CrossEntropyAttrs *attrs = node->attrs;
     const int32_t *targets = tensor_data(node->inputs[0]);
     const StepState *step = tensor_data(node->inputs[1]);
     const Tensor *logits = node->outputs[1];
-    real *losses = tensor_data(node->outputs[0]), *x = tensor_data(logits);
+    stored *x = tensor_data(logits);
+    real *losses = tensor_data(node->outputs[0]);
     int64_t rows = tensor_rows(logits), Vp = tensor_columns(logits), V = attrs->V;
     real scale = (real)(attrs->scale * (double)step->loss_scale), cap = (real)attrs->softcap;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
         bool is_column = targets[row] >= 0 && targets[row] < V;
-        real *in = x + row * Vp;
+        real *in = row_open(node, x + row * Vp, V);
         if (!is_column) {
             losses[row] = row_without_target(in, targets[row], V);
         } else if (cap > 0) {
@@ -121,7 +133,8 @@ Status KERNEL(cross_entropy)(const Node *node, void *stream) {
         } else {
             losses[row] = row_loss(in, targets[row], V, scale, attrs->gradient);
         }
-        memset(in + V, 0, (size_t)(Vp - V) * sizeof *x);
+        if (IS_NARROW && attrs->gradient) values_store(x + row * Vp, in, V);
+        memset(x + row * Vp + V, 0, (size_t)(Vp - V) * sizeof *x);
     }
     return node->outputs[CROSS_ENTROPY_Q] == NULL ? OK : gradient_quantize(node);
 }

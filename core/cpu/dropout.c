@@ -12,8 +12,8 @@ Status KERNEL(dropout)(const Node *node, void *stream) {
     const DropoutAttrs *attrs = node->attrs;
     const Tensor *x = node->inputs[0];
     const StepState *step = tensor_data(node->inputs[1]);
-    const real *in = tensor_data(x);
-    real *out = tensor_data(node->outputs[0]);
+    const stored *in = tensor_data(x);
+    stored *out = tensor_data(node->outputs[0]);
     int64_t count = tensor_count(x), sample = count / x->shape[0];
     uint64_t first = (uint64_t)step->first_sample * (uint64_t)sample,
              counter = rng_counter(step->step, attrs->stream);
@@ -26,8 +26,8 @@ Status KERNEL(dropout)(const Node *node, void *stream) {
         for (int64_t k = 0; k < 4; k++) {
             int64_t i = block * 4 + k - (int64_t)first;
             if (i < 0 || i >= count) continue;
-            real y = words.word[k] < threshold ? 0 : in[i] * scale;
-            out[i] = attrs->accumulate ? out[i] + y : y;
+            real y = words.word[k] < threshold ? 0 : load(in[i]) * scale;
+            out[i] = store(attrs->accumulate ? load(out[i]) + y : y);
         }
     }
     return OK;

@@ -10,28 +10,28 @@ static bool is_token(int32_t token, int64_t V) { return token >= 0 && token < V;
 Status KERNEL(embedding)(const Node *node, void *stream) {
     (void)stream;
     const int32_t *tokens = tensor_data(node->inputs[0]);
-    const real *wte = tensor_data(node->inputs[1]);
-    const real *wpe = node->inputs[2] == NULL ? NULL : tensor_data(node->inputs[2]);
+    const stored *wte = tensor_data(node->inputs[1]);
+    const stored *wpe = node->inputs[2] == NULL ? NULL : tensor_data(node->inputs[2]);
     const Tensor *x = node->outputs[0];
-    real *out = tensor_data(x);
+    stored *out = tensor_data(x);
     int64_t rows = tensor_rows(x), T = x->shape[1], C = x->shape[2],
             V = tensor_rows(node->inputs[1]);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
         bool is_known = is_token(tokens[row], V);
-        const real *token = wte + (is_known ? tokens[row] * C : 0);
-        const real *position = wpe == NULL ? NULL : wpe + row % T * C;
+        const stored *token = wte + (is_known ? tokens[row] * C : 0);
+        const stored *position = wpe == NULL ? NULL : wpe + row % T * C;
 #pragma omp simd
         for (int64_t j = 0; j < C; j++)
-            out[row * C + j] =
-                is_known ? token[j] + (position == NULL ? 0 : position[j]) : (real)NAN;
+            out[row * C + j] = store(
+                is_known ? load(token[j]) + (position == NULL ? 0 : load(position[j])) : (real)NAN);
     }
     return OK;
 }
 
-static void add_columns(real *sum, const real *x, int64_t first, int64_t end) {
+static void add_columns(real *sum, const stored *x, int64_t first, int64_t end) {
 #pragma omp simd
-    for (int64_t j = first; j < end; j++) sum[j] += x[j];
+    for (int64_t j = first; j < end; j++) sum[j] += load(x[j]);
 }
 
 /* Each thread owns a range of columns, so rows with equal tokens are added in batch order, without
@@ -40,7 +40,7 @@ static void columns_backward(const Node *node, int64_t first, int64_t end) {
     const EmbeddingAttrs *attrs = node->attrs;
     const Tensor *d = node->inputs[0], *wpe = node->outputs[1];
     const int32_t *tokens = tensor_data(node->inputs[1]);
-    const real *dx = tensor_data(d);
+    const stored *dx = tensor_data(d);
     real *dwte = tensor_data(node->outputs[0]), *dwpe = wpe == NULL ? NULL : tensor_data(wpe);
     int64_t rows = tensor_rows(d), T = d->shape[1], C = d->shape[2], V = node->outputs[0]->shape[0];
     for (int64_t v = 0; v < V && !attrs->accumulate_wte; v++) {

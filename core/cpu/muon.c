@@ -18,6 +18,7 @@ typedef struct MuonViews {
     int64_t rows, columns, r, k; /* r <= k: the sides of x */
     const real *grad;
     real *w, *momentum, *row_moments; /* row_moments: NULL without NorMuon */
+    stored *half;                     /* the weights in 16 bits, of which w are the masters */
     double *sums;                     /* (rows) */
     real *x, *y, *a, *b;
 } MuonViews;
@@ -37,11 +38,14 @@ static MuonUpdate update_of(const MuonAttrs *attrs, const StepState *step, doubl
 }
 
 static MuonViews views_of(const Node *node, const MuonMatrix *m, MuonMost most) {
-    const Tensor *moments = node->outputs[3];
+    const Tensor *weight = node->outputs[0], *master = node->outputs[1],
+                 *moments = node->outputs[3];
     int64_t r = muon_side(m);
     MuonViews v = {.rows = m->rows, .columns = m->columns, .r = r, .k = m->rows * m->columns / r};
     v.grad = (const real *)tensor_data(node->inputs[0]) + m->first;
-    v.w = (real *)tensor_data(node->outputs[0]) + m->first;
+    v.w = master != NULL ? (real *)tensor_data(master) + m->master
+                         : (real *)tensor_data(weight) + m->first;
+    v.half = master != NULL ? (stored *)tensor_data(weight) + m->first : NULL;
     v.momentum = (real *)tensor_data(node->outputs[2]) + m->momentum;
     v.row_moments = moments == NULL ? NULL : (real *)tensor_data(moments) + m->row;
     v.sums = tensor_data(node->workspace);
@@ -159,6 +163,7 @@ static void weights_update(const MuonUpdate *u, const MuonViews *v, real scale) 
     for (int64_t i = 0; i < v->rows * v->columns; i++) {
         real x = v->x[i], decay = cautious && x * v->w[i] < 0 ? 0 : u->decay;
         v->w[i] -= u->lr * (scale * x + decay * v->w[i]);
+        if (v->half != NULL) v->half[i] = store(v->w[i]);
     }
 }
 

@@ -1,7 +1,10 @@
-/* One thread per row of heads; backward keeps one line of partial sums per part of the rows. */
+/* One thread per row of heads; backward keeps one line of partial sums per part of the rows. In 16
+ * bits a head is computed in the thread's line of the workspace. */
 #include "core/ops/qk.h"
 
 #include "core/cpu/real.h"
+
+#include <omp.h>
 
 DECLARE_KERNELS(qk);
 DECLARE_KERNELS(qk_backward);
@@ -9,15 +12,20 @@ DECLARE_KERNELS(qk_backward);
 /* The pointers of a node of either direction, and its sizes. */
 typedef struct Heads {
     int64_t q, total, HS, columns, pairs, rows, table_rows; /* total: of q and k */
-    const real *table, *gammas[2];                          /* of q, of k */
+    const real *table;
+    const stored *gammas[2]; /* of q, of k */
+    real *lines;             /* in 16 bits: (threads, HS) */
     bool norm;
     double eps;
 } Heads;
 
-static const real *optional(const Tensor *t) { return t == NULL ? NULL : tensor_data(t); }
+static const void *optional(const Tensor *t) { return t == NULL ? NULL : tensor_data(t); }
 
 static Heads heads_of(const Node *node, const Tensor *packed, const Tensor *table) {
     const QkOptions *o = &((const QkAttrs *)node->attrs)->options;
+    const Tensor *workspace = node->workspace;
+    size_t bytes = workspace == NULL ? 0 : tensor_bytes(workspace),
+           lines = (size_t)omp_get_max_threads() * (size_t)o->HS * sizeof(real);
     return (Heads){.q = o->NH,
                    .total = o->NH + o->NH_kv,
                    .HS = o->HS,
@@ -27,8 +35,22 @@ static Heads heads_of(const Node *node, const Tensor *packed, const Tensor *tabl
                    .table_rows = table == NULL ? 1 : tensor_rows(table),
                    .table = optional(table),
                    .gammas = {optional(node->inputs[2]), optional(node->inputs[3])},
+                   .lines =
+                       IS_NARROW ? (real *)((char *)tensor_data(workspace) + bytes - lines) : NULL,
                    .norm = o->norm,
                    .eps = o->eps};
+}
+
+/* The head in `real`. */
+static real *head_open(const Heads *h, stored *head) {
+    if (!IS_NARROW) return (real *)head;
+    real *line = h->lines + omp_get_thread_num() * h->HS;
+    values_load(line, head, h->HS);
+    return line;
+}
+
+static void head_close(const Heads *h, stored *head, const real *line) {
+    if (IS_NARROW) values_store(head, line, h->HS);
 }
 
 /* Rotates in place by the row's angles (direction 1), or back (-1). */
@@ -45,26 +67,28 @@ static void head_rotate(const Heads *h, real *y, int64_t row, real direction) {
 }
 
 /* Returns rstd. */
-static real head_normalize(const Heads *h, real *y, const real *x, const real *gamma) {
+static real head_normalize(const Heads *h, real *y, const stored *x, const stored *gamma) {
     real squares = 0;
 #pragma omp simd reduction(+ : squares)
-    for (int64_t j = 0; j < h->HS; j++) squares += x[j] * x[j];
+    for (int64_t j = 0; j < h->HS; j++) squares += load(x[j]) * load(x[j]);
     real mean = squares / (real)h->HS;
     real rstd = isfinite(mean) ? 1 / (real)sqrt((double)mean + h->eps) : (real)NAN;
 #pragma omp simd
-    for (int64_t j = 0; j < h->HS; j++) y[j] = x[j] * rstd * (gamma == NULL ? 1 : gamma[j]);
+    for (int64_t j = 0; j < h->HS; j++)
+        y[j] = load(x[j]) * rstd * (gamma == NULL ? 1 : load(gamma[j]));
     return rstd;
 }
 
-static void row_forward(const Heads *h, int64_t row, const real *x, real *y, real *rstd) {
+static void row_forward(const Heads *h, int64_t row, const stored *x, stored *y, real *rstd) {
     for (int64_t head = 0; head < h->total; head++) {
-        const real *gamma = h->gammas[head >= h->q];
-        real *out = y + head * h->HS;
+        const stored *gamma = h->gammas[head >= h->q];
+        real *out = head_open(h, y + head * h->HS);
         if (h->norm) {
             real scale = head_normalize(h, out, x + head * h->HS, gamma);
             if (rstd != NULL) rstd[head] = scale;
         }
         if (h->pairs > 0) head_rotate(h, out, row, 1);
+        head_close(h, y + head * h->HS, out);
     }
     int64_t first = h->total * h->HS;
     if (y != x) memcpy(y + first, x + first, (size_t)(h->columns - first) * sizeof *y);
@@ -73,8 +97,8 @@ static void row_forward(const Heads *h, int64_t row, const real *x, real *y, rea
 Status KERNEL(qk)(const Node *node, void *stream) {
     (void)stream;
     Heads h = heads_of(node, node->inputs[0], node->inputs[1]);
-    const real *x = tensor_data(node->inputs[0]);
-    real *y = tensor_data(node->outputs[0]);
+    const stored *x = tensor_data(node->inputs[0]);
+    stored *y = tensor_data(node->outputs[0]);
     real *rstd = node->outputs[1] == NULL ? NULL : tensor_data(node->outputs[1]);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < h.rows; row++) {
@@ -85,25 +109,29 @@ Status KERNEL(qk)(const Node *node, void *stream) {
 }
 
 /* With n = x rstd and g = d gamma: d = rstd (g - n mean(g n)); dgamma, if given, += d n. */
-static void head_backward(const Heads *h, real *d, const real *x, real rstd, const real *gamma,
+static void head_backward(const Heads *h, real *d, const stored *x, real rstd, const stored *gamma,
                           real *dgamma) {
     real sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < h->HS; j++) sum += d[j] * (gamma == NULL ? 1 : gamma[j]) * x[j] * rstd;
+    for (int64_t j = 0; j < h->HS; j++)
+        sum += d[j] * (gamma == NULL ? 1 : load(gamma[j])) * load(x[j]) * rstd;
     real mean = sum / (real)h->HS;
     if (dgamma != NULL) {
 #pragma omp simd
-        for (int64_t j = 0; j < h->HS; j++) dgamma[j] += d[j] * x[j] * rstd;
+        for (int64_t j = 0; j < h->HS; j++) dgamma[j] += d[j] * load(x[j]) * rstd;
     }
 #pragma omp simd
-    for (int64_t j = 0; j < h->HS; j++)
-        d[j] = rstd * (d[j] * (gamma == NULL ? 1 : gamma[j]) - x[j] * rstd * mean);
+    for (int64_t j = 0; j < h->HS; j++) {
+        real g = d[j] * (gamma == NULL ? 1 : load(gamma[j]));
+        d[j] = rstd * (g - load(x[j]) * rstd * mean);
+    }
 }
 
 /* One part of the rows; `parts` holds the part's lines of dq_gamma and dk_gamma, or is NULL. */
 static void part_backward(const Node *node, const Heads *h, int64_t part, real *parts) {
-    const real *x = optional(node->inputs[1]), *rstd = optional(node->inputs[4]);
-    real *d = tensor_data(node->outputs[0]);
+    const stored *x = optional(node->inputs[1]);
+    const real *rstd = optional(node->inputs[4]);
+    stored *d = tensor_data(node->outputs[0]);
     int64_t first, end;
     range_part(h->rows, QK_PARTS, part, &first, &end);
     if (parts != NULL) memset(parts, 0, 2 * (size_t)h->HS * sizeof *parts);
@@ -111,10 +139,13 @@ static void part_backward(const Node *node, const Heads *h, int64_t part, real *
         for (int64_t head = 0; head < h->total; head++) {
             bool is_k = head >= h->q;
             int64_t at = row * h->columns + head * h->HS;
-            if (h->pairs > 0) head_rotate(h, d + at, row, -1);
-            if (!h->norm) continue;
-            head_backward(h, d + at, x + at, rstd[row * h->total + head], h->gammas[is_k],
-                          parts == NULL ? NULL : parts + (is_k ? h->HS : 0));
+            real *line = head_open(h, d + at);
+            if (h->pairs > 0) head_rotate(h, line, row, -1);
+            if (h->norm) {
+                head_backward(h, line, x + at, rstd[row * h->total + head], h->gammas[is_k],
+                              parts == NULL ? NULL : parts + (is_k ? h->HS : 0));
+            }
+            head_close(h, d + at, line);
         }
     }
 }
@@ -133,7 +164,8 @@ Status KERNEL(qk_backward)(const Node *node, void *stream) {
     (void)stream;
     const QkAttrs *attrs = node->attrs;
     Heads h = heads_of(node, node->outputs[0], node->inputs[0]);
-    real *parts = node->workspace == NULL ? NULL : tensor_data(node->workspace);
+    bool has_gamma = node->outputs[1] != NULL || node->outputs[2] != NULL;
+    real *parts = has_gamma ? tensor_data(node->workspace) : NULL;
 #pragma omp parallel for schedule(static)
     for (int64_t part = 0; part < QK_PARTS; part++)
         part_backward(node, &h, part, parts == NULL ? NULL : parts + 2 * part * h.HS);

@@ -1,7 +1,11 @@
-/* Every CPU kernel file is compiled twice, for f32 and f64: `real` is the element type, KERNEL(x)
- * is the symbol x_cpu_f32 or x_cpu_f64, and BLAS(gemm) is cblas_sgemm or cblas_dgemm. f64 is for
- * gradient checks. */
+/* Every CPU kernel file is compiled for f32, for f64 (for gradient checks) and for bf16. `stored`
+ * is the element type of the tensors of that dtype; `real` is that of the arithmetic, of sums,
+ * statistics and gradients of weights: in bf16 it is float, elsewhere it is `stored`. KERNEL(x) is
+ * the symbol x_cpu_f32, x_cpu_f64 or x_cpu_bf16, and BLAS(gemm) is cblas_sgemm or cblas_dgemm, for
+ * `real`. */
 #pragma once
+
+#include "core/bfloat16.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -14,8 +18,30 @@ typedef REAL real;
 #define REAL_JOIN(name, suffix) REAL_JOIN_(name, suffix)
 #define KERNEL(name) REAL_JOIN(name, REAL_NAME)
 
+#define STORED_f32 float
+#define STORED_f64 double
+#define STORED_bf16 Bfloat16
+#define STORED_JOIN_(suffix) STORED_##suffix
+#define STORED_JOIN(suffix) STORED_JOIN_(suffix)
+typedef STORED_JOIN(REAL_NAME) stored;
+
+#define LOAD_f32(x) (x)
+#define LOAD_f64(x) (x)
+#define LOAD_bf16(x) bfloat16_value(x)
+#define LOAD_JOIN_(suffix, x) LOAD_##suffix(x)
+#define LOAD_JOIN(suffix, x) LOAD_JOIN_(suffix, x)
+static inline real load(stored x) { return LOAD_JOIN(REAL_NAME, x); }
+
+#define STORE_f32(x) (x)
+#define STORE_f64(x) (x)
+#define STORE_bf16(x) bfloat16_from(x)
+#define STORE_JOIN_(suffix, x) STORE_##suffix(x)
+#define STORE_JOIN(suffix, x) STORE_JOIN_(suffix, x)
+static inline stored store(real x) { return STORE_JOIN(REAL_NAME, x); }
+
 #define BLAS_f32(name) cblas_s##name
 #define BLAS_f64(name) cblas_d##name
+#define BLAS_bf16(name) cblas_s##name
 #define BLAS_JOIN_(suffix, name) BLAS_##suffix(name)
 #define BLAS_JOIN(suffix, name) BLAS_JOIN_(suffix, name)
 #define BLAS(name) BLAS_JOIN(REAL_NAME, name)
@@ -62,15 +88,27 @@ static inline float sqrt_f32(float x) { return sqrtf(x); }
 
 static inline double sqrt_f64(double x) { return sqrt(x); }
 
-#define EXP_JOIN_(suffix) exp_##suffix
-#define EXP_JOIN(suffix) EXP_JOIN_(suffix)
-#define real_exp EXP_JOIN(REAL_NAME)
-#define TANH_JOIN_(suffix) tanh_##suffix
-#define TANH_JOIN(suffix) TANH_JOIN_(suffix)
-#define real_tanh TANH_JOIN(REAL_NAME)
-#define SQRT_JOIN_(suffix) sqrt_##suffix
-#define SQRT_JOIN(suffix) SQRT_JOIN_(suffix)
-#define real_sqrt SQRT_JOIN(REAL_NAME)
+#define MATH_f32(name) name##_f32
+#define MATH_f64(name) name##_f64
+#define MATH_bf16(name) name##_f32
+#define MATH_JOIN_(suffix, name) MATH_##suffix(name)
+#define MATH_JOIN(suffix, name) MATH_JOIN_(suffix, name)
+#define real_exp MATH_JOIN(REAL_NAME, exp)
+#define real_tanh MATH_JOIN(REAL_NAME, tanh)
+#define real_sqrt MATH_JOIN(REAL_NAME, sqrt)
+
+/* Whether a tensor is copied to be computed on as `real`. */
+enum { IS_NARROW = sizeof(stored) < sizeof(real) };
+
+static inline void values_load(real *out, const stored *x, int64_t count) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) out[i] = load(x[i]);
+}
+
+static inline void values_store(stored *out, const real *x, int64_t count) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) out[i] = store(x[i]);
+}
 
 /* Divides `count` items into `parts` nearly equal ranges: part i is [*first, *end). Sums over a
  * fixed number of parts, added in order, do not depend on the number of threads. */

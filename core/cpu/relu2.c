@@ -7,23 +7,23 @@ DECLARE_KERNELS(relu2_backward);
 /* A NaN stays NaN. */
 Status KERNEL(relu2)(const Node *node, void *stream) {
     (void)stream;
-    const real *x = tensor_data(node->inputs[0]);
-    real *y = tensor_data(node->outputs[0]);
+    const stored *x = tensor_data(node->inputs[0]);
+    stored *y = tensor_data(node->outputs[0]);
     int64_t count = tensor_count(node->outputs[0]);
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < count; i++) {
-        real positive = x[i] < 0 ? 0 : x[i];
-        y[i] = positive * positive;
+        real value = load(x[i]), positive = value < 0 ? 0 : value;
+        y[i] = store(positive * positive);
     }
     return OK;
 }
 
 Status KERNEL(relu2_backward)(const Node *node, void *stream) {
     (void)stream;
-    const real *y = tensor_data(node->inputs[0]);
-    real *d = tensor_data(node->outputs[0]);
+    const stored *y = tensor_data(node->inputs[0]);
+    stored *d = tensor_data(node->outputs[0]);
     int64_t count = tensor_count(node->outputs[0]);
 #pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++) d[i] *= 2 * real_sqrt(y[i]);
+    for (int64_t i = 0; i < count; i++) d[i] = store(load(d[i]) * (2 * real_sqrt(load(y[i]))));
     return OK;
 }

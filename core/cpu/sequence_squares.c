@@ -6,20 +6,21 @@
 DECLARE_KERNELS(sequence_squares);
 
 typedef struct Rows {
-    const real *dy, *x, *means, *rstds; /* means: may be NULL */
+    const stored *dy, *x;
+    const real *means, *rstds; /* means: may be NULL */
     int64_t C;
 } Rows;
 
 /* Adds rows [first, end) to `dgamma` and `dbeta`, which may be NULL. */
 static void rows_add(const Rows *r, int64_t first, int64_t end, real *dgamma, real *dbeta) {
     for (int64_t row = first; row < end; row++) {
-        const real *dy = r->dy + row * r->C, *x = r->x + row * r->C;
+        const stored *dy = r->dy + row * r->C, *x = r->x + row * r->C;
         real mean = r->means == NULL ? 0 : r->means[row], rstd = r->rstds[row];
 #pragma omp simd
-        for (int64_t j = 0; j < r->C; j++) dgamma[j] += dy[j] * (x[j] - mean) * rstd;
+        for (int64_t j = 0; j < r->C; j++) dgamma[j] += load(dy[j]) * (load(x[j]) - mean) * rstd;
         if (dbeta == NULL) continue;
 #pragma omp simd
-        for (int64_t j = 0; j < r->C; j++) dbeta[j] += dy[j];
+        for (int64_t j = 0; j < r->C; j++) dbeta[j] += load(dy[j]);
     }
 }
 

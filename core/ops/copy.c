@@ -10,9 +10,10 @@ static const Op copy_op = {
     .typed_by = OUTPUT(0),
     .kernels =
         KERNELS(&(const Kernel){.device = DEVICE_CPU,
-                                .dtypes = DTYPES_F32_F64 | DTYPE_BIT(DTYPE_I32),
+                                .dtypes = DTYPES_CPU | DTYPE_BIT(DTYPE_I32),
                                 .run = copy_cpu_f32,
-                                .run_f64 = copy_cpu_f64},
+                                .run_f64 = copy_cpu_f64,
+                                .run_bf16 = copy_cpu_bf16},
                 CUDA_KERNEL(copy, DTYPES_REAL | DTYPE_BIT(DTYPE_I32), .speed = MEMORY_SPEED)),
 };
 

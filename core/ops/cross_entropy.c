@@ -13,11 +13,17 @@ static Cost cross_entropy_cost(const Node *node) {
     return (Cost){.bytes = attrs->gradient ? 2 * logits : logits};
 }
 
+/* A line of f32 for each thread. */
+static size_t lines_cpu(const Node *node, const Target *target) {
+    if (node->dtype != DTYPE_BF16) return 0;
+    return (size_t)target->threads * (size_t)tensor_columns(node->outputs[1]) * sizeof(float);
+}
+
 const Op cross_entropy_op = {
     .name = "cross_entropy",
     .cost = cross_entropy_cost,
     .typed_by = OUTPUT(1),
-    .kernels = KERNELS(CPU_KERNEL(cross_entropy),
+    .kernels = KERNELS(CPU_KERNEL(cross_entropy, .workspace = lines_cpu),
                        CUDA_KERNEL(cross_entropy, DTYPES_REAL,
                                    .speed = {[PRECISION_HALF] = {1.0, 0, 0.84},
                                              [PRECISION_TF32] = {1.0, 0, 0.63},

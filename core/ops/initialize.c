@@ -5,7 +5,7 @@ DECLARE_KERNELS(initialize);
 static const Op initialize_op = {
     .name = "initialize",
     .typed_by = OUTPUT(0),
-    .kernels = KERNELS(CPU_KERNEL(initialize),
+    .kernels = KERNELS(CPU_WIDE_KERNEL(initialize),
                        CUDA_KERNEL(initialize, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
 };
 

@@ -3,6 +3,7 @@
 #include "core/autodiff.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear_f8_gradient.h"
+#include "core/ops/linear_product.h"
 
 DECLARE_KERNELS(linear);
 
@@ -29,11 +30,15 @@ static bool has_no_epilogue(const Node *node) {
     return node->inputs[2] == NULL && !attrs->gelu;
 }
 
+static size_t scratch_cpu(const Node *node, const Target *target) {
+    return linear_scratch(node, target, linear_shape(node));
+}
+
 const Op linear_op = {
     .name = "linear",
     .gradient = linear_gradient,
     .cost = linear_cost,
-    .kernels = KERNELS(CPU_KERNEL(linear),
+    .kernels = KERNELS(CPU_KERNEL(linear, .refuses = linear_refuses_cpu, .workspace = scratch_cpu),
                        CUDA_KERNEL(linear, DTYPES_REAL,
                                    .speed = {[PRECISION_HALF] = {3.0, 1.00, 0.99},
                                              [PRECISION_TF32] = {3.0, 0.79, 0},

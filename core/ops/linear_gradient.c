@@ -1,6 +1,7 @@
 #include "core/ops/linear_gradient.h"
 
 #include "core/autodiff.h"
+#include "core/ops/linear_product.h"
 
 DECLARE_KERNELS(linear_dx);
 DECLARE_KERNELS(linear_dw);
@@ -20,12 +21,17 @@ static Cost linear_dw_cost(const Node *node) {
                         tensor_rows(node->inputs[0]));
 }
 
+static size_t dx_cpu(const Node *node, const Target *target) {
+    const LinearAttrs *attrs = node->attrs;
+    return linear_scratch(node, target, linear_dx_shape(node, attrs->accumulate));
+}
+
 static bool has_no_gelu(const Node *node) { return node->inputs[2] == NULL; }
 
 const Op linear_dx_op = {
     .name = "linear_dx",
     .cost = linear_dx_cost,
-    .kernels = KERNELS(CPU_KERNEL(linear_dx),
+    .kernels = KERNELS(CPU_KERNEL(linear_dx, .refuses = linear_refuses_cpu, .workspace = dx_cpu),
                        CUDA_KERNEL(linear_dx, DTYPES_REAL,
                                    .speed = {[PRECISION_HALF] = {3.0, 0.88, 1.08},
                                              [PRECISION_TF32] = {3.0, 0.73, 0},
@@ -43,9 +49,12 @@ static size_t bias_bytes(const Node *node, int64_t parts, size_t real) {
     return has_bias ? (size_t)parts * (size_t)tensor_columns(node->inputs[0]) * real : 0;
 }
 
-static size_t bias_cpu(const Node *node, const Target *target) {
-    (void)target;
-    return bias_bytes(node, LINEAR_BIAS_PARTS, dtype_size(node->dtype));
+/* The product and the bias gradient, one after the other, use the same memory. */
+static size_t dw_cpu(const Node *node, const Target *target) {
+    const LinearAttrs *attrs = node->attrs;
+    size_t parts = bias_bytes(node, LINEAR_BIAS_PARTS, dtype_size(dtype_wide(node->dtype))),
+           scratch = linear_scratch(node, target, linear_dw_shape(node, attrs->accumulate));
+    return parts > scratch ? parts : scratch;
 }
 
 static size_t bias_cuda(const Node *node, const Target *target) {
@@ -58,7 +67,7 @@ static bool has_no_bias(const Node *node) { return node->outputs[1] == NULL; }
 const Op linear_dw_op = {
     .name = "linear_dw",
     .cost = linear_dw_cost,
-    .kernels = KERNELS(CPU_KERNEL(linear_dw, .workspace = bias_cpu),
+    .kernels = KERNELS(CPU_KERNEL(linear_dw, .refuses = linear_refuses_cpu, .workspace = dw_cpu),
                        CUDA_KERNEL(linear_dw, DTYPES_REAL, .workspace = bias_cuda,
                                    .speed = {[PRECISION_HALF] = {3.0, 1.00, 1.41},
                                              [PRECISION_TF32] = {3.0, 1.00, 0.33},

@@ -55,7 +55,7 @@ static size_t workspace_cpu(const Node *node, const Target *target) {
     (void)target;
     MuonMost most = muon_most(node->attrs);
     size_t elements = 2 * (size_t)(most.elements + most.side * most.side);
-    return (size_t)most.rows * sizeof(double) + elements * dtype_size(node->dtype);
+    return (size_t)most.rows * sizeof(double) + elements * dtype_size(dtype_wide(node->dtype));
 }
 
 /* The batches run one after the other in the same memory. */

@@ -14,7 +14,7 @@ static size_t parts_columns(const Node *node) {
 
 static size_t parts_cpu(const Node *node, const Target *target) {
     (void)target;
-    return NORM_PARTS * parts_columns(node) * dtype_size(node->dtype);
+    return NORM_PARTS * parts_columns(node) * dtype_size(dtype_wide(node->dtype));
 }
 
 static size_t parts_cuda(const Node *node, const Target *target) {
@@ -92,7 +92,7 @@ Tensor *norm_record(Program *p, Tensor *x, Tensor *branch, Tensor *gamma, Tensor
     }
     if (beta != NULL && (gamma == NULL || options.kind == NORM_RMS))
         return program_fail(p, STATUS_CONFIG, "%s: beta needs layernorm with gamma", op->name);
-    DType stat = x->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    DType stat = dtype_wide(x->dtype);
     int64_t rows[] = {tensor_rows(x)};
     Tensor *y = program_tensor_like(p, BUFFER_ACTIVATIONS, x);
     *sum = branch == NULL ? x : program_tensor_like(p, BUFFER_ACTIVATIONS, x);

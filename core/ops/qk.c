@@ -35,9 +35,16 @@ static size_t parts_bytes(const Node *node, size_t parts, size_t element) {
     return has_gamma ? 2 * parts * (size_t)attrs->options.HS * element : 0;
 }
 
+/* In 16 bits, a head of f32 for each thread. */
+static size_t lines_cpu(const Node *node, const Target *target) {
+    const QkAttrs *attrs = node->attrs;
+    if (node->dtype != DTYPE_BF16) return 0;
+    return (size_t)target->threads * (size_t)attrs->options.HS * sizeof(float);
+}
+
 static size_t parts_cpu(const Node *node, const Target *target) {
-    (void)target;
-    return parts_bytes(node, QK_PARTS, dtype_size(node->dtype));
+    return parts_bytes(node, QK_PARTS, dtype_size(dtype_wide(node->dtype))) +
+           lines_cpu(node, target);
 }
 
 static size_t parts_cuda(const Node *node, const Target *target) {
@@ -80,14 +87,14 @@ const Op qk_op = {
     .name = "qk",
     .gradient = qk_gradient,
     .cost = qk_cost,
-    .kernels = KERNELS(CPU_KERNEL(qk),
+    .kernels = KERNELS(CPU_KERNEL(qk, .workspace = lines_cpu),
                        CUDA_KERNEL(qk, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.73),
                                    .is_simple = only_rotates, .simple_speed = SPEED(3.0, 0, 0.80))),
 };
 
 static bool table_fits(const Tensor *table, const Tensor *qkv, int64_t HS) {
     if (table == NULL) return true;
-    DType dtype = qkv->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    DType dtype = dtype_wide(qkv->dtype);
     int64_t rows = tensor_rows(table), columns = tensor_columns(table);
     return table->dtype == dtype && columns % 2 == 0 && columns <= HS &&
            (rows == tensor_rows(qkv) || (qkv->n_dims == 3 && rows == qkv->shape[1]));
@@ -116,7 +123,7 @@ static bool is_valid(Program *p, const Tensor *qkv, const Tensor *table, const T
 
 static Tensor *rstd_create(Program *p, const Tensor *qkv, const QkOptions *o) {
     if (!o->norm || !p->training) return NULL;
-    DType dtype = qkv->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    DType dtype = dtype_wide(qkv->dtype);
     int64_t shape[] = {tensor_rows(qkv), o->NH + o->NH_kv};
     return program_tensor(p, BUFFER_ACTIVATIONS, dtype, 2, shape);
 }

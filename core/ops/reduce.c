@@ -6,20 +6,20 @@ DECLARE_KERNELS(l2_norm);
 
 static const Op sum_op = {
     .name = "sum",
-    .kernels =
-        KERNELS(CPU_KERNEL(sum), CUDA_KERNEL(sum, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
+    .kernels = KERNELS(CPU_WIDE_KERNEL(sum),
+                       CUDA_KERNEL(sum, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
 };
 
 static const Op squares_op = {
     .name = "squares",
-    .kernels = KERNELS(CPU_KERNEL(squares),
+    .kernels = KERNELS(CPU_WIDE_KERNEL(squares),
                        CUDA_KERNEL(squares, DTYPE_BIT(DTYPE_F32), .speed = SPEED(3.0, 0, 0.95))),
 };
 
 static const Op l2_norm_op = {
     .name = "norm",
     .typed_by = OUTPUT(0),
-    .kernels = KERNELS(CPU_KERNEL(l2_norm),
+    .kernels = KERNELS(CPU_WIDE_KERNEL(l2_norm),
                        CUDA_KERNEL(l2_norm, DTYPE_BIT(DTYPE_F32), .speed = MEMORY_SPEED)),
 };
 

@@ -5,7 +5,7 @@ DECLARE_KERNELS(rope_table);
 const Op rope_table_op = {
     .name = "rope_table",
     .typed_by = OUTPUT(0),
-    .kernels = KERNELS(CPU_KERNEL(rope_table),
+    .kernels = KERNELS(CPU_WIDE_KERNEL(rope_table),
                        CUDA_KERNEL(rope_table, DTYPE_BIT(DTYPE_F32), .speed = SPEED(3.0, 0, 0.1))),
 };
 

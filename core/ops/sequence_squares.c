@@ -20,7 +20,7 @@ static size_t sums_count(const Node *node) {
 
 static size_t sums_cpu(const Node *node, const Target *target) {
     (void)target;
-    return sums_count(node) * dtype_size(node->dtype);
+    return sums_count(node) * dtype_size(dtype_wide(node->dtype));
 }
 
 static size_t sums_cuda(const Node *node, const Target *target) {

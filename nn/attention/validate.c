@@ -85,7 +85,7 @@ bool attention_is_apart(const AttentionCall *call, AttentionOperand which) {
 }
 
 DType attention_bias_dtype(const AttentionCall *c) {
-    return c->bias == BIAS_BOOLEAN ? DTYPE_U8 : c->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    return c->bias == BIAS_BOOLEAN ? DTYPE_U8 : dtype_wide(c->dtype);
 }
 
 /* A size that an int64 can count, with a margin for the sum of the dimensions. */

@@ -38,6 +38,9 @@ LIBRARIES = {
              [("", "", ["z"])]),
     "zstd": ("libzstd-dev", "#include <zstd.h>", "ZSTD_versionNumber() == 0",
              "\"%s\", ZSTD_VERSION_STRING", [("", "", ["zstd"])]),
+    "oneDNN": ("libdnnl-dev", "#include <dnnl.h>", "dnnl_version() == 0",
+               "\"%d.%d.%d\", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH",
+               [("", "", ["dnnl"])]),
     "utf8proc": ("libutf8proc-dev", "#include <utf8proc.h>", "utf8proc_version() == 0",
                  "\"%s\", utf8proc_version()", [("", "", ["utf8proc"])]),
     "CUnit": ("libcunit1-dev", "#include <CUnit/CUnit.h>", "CU_get_error() != 0",
@@ -45,6 +48,7 @@ LIBRARIES = {
 }
 OPTIONAL = {
     "CUnit": "tests are not built",
+    "oneDNN": "no bfloat16 on the CPU",
     "utf8proc": "no tokenizers with NFC, such as Qwen's",
     "zstd": "no text that is compressed with zstd",
     "Arrow": "no Parquet",

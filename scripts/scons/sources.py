@@ -7,11 +7,12 @@
                                                the description of the build
   launch/base/{at_load,processor,...}.c        compiled for any processor of the architecture
   data/table_arrow.cc                          only with Arrow, a module that ./prepare loads
-  core/cpu/*.c, nn/attention/cpu/*.c           CPU kernels, compiled for f32 and again for f64;
-                                               *_common.c once
+  core/cpu/*.c, nn/attention/cpu/*.c           CPU kernels, compiled for f32, f64 and bf16, those of
+                                               WIDE for f32 and f64; *_common.c, *_absent.c once
   *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone,
                                                flash_sm80/*.cu not for Turing
-  nccl.c, nfc_utf8proc.c, zstd_frames.c,       only with NCCL, utf8proc, zstd, on x86
+  nccl.c, product_bf16_common.c,               only with NCCL, oneDNN, utf8proc, zstd, on x86
+  nfc_utf8proc.c, zstd_frames.c,
   processor_x86.c
   *_absent.c                                   in their place without CUDA; those of SUBSTITUTES
                                                without the library
@@ -37,14 +38,15 @@ AT_LOAD = "launch/base/at_load.c"
 ANY_PROCESSOR = (AT_LOAD, "launch/base/processor.c", "launch/base/processor_x86.c",
                  "launch/base/processor_absent.c")
 MODULE = "data/table_arrow.cc"
-REALS = {"f32": "float", "f64": "double"}
+REALS = {"f32": "float", "f64": "double", "bf16": "float"}
+WIDE = ("core/cpu/initialize.c", "core/cpu/reduce.c", "core/cpu/rope.c")
 ARCHITECTURES = ("80", "90a", "100")
 UNOPTIMIZED = ["-Xcicc=-O0", "-Xptxas=-O0"]
 LONG_TO_OPTIMIZE = ("/flash_sm80/", "/mem_efficient/", "tests/gpu/")
 FEATURES = {"nccl": "NCCL", "nfc_utf8proc": "utf8proc", "zstd_frames": "zstd",
-            "processor_x86": "x86"}
+            "processor_x86": "x86", "product_bf16_common": "oneDNN"}
 SUBSTITUTES = {"nccl_absent": "NCCL", "nfc_absent": "utf8proc", "zstd_absent": "zstd",
-               "processor_absent": "x86"}
+               "processor_absent": "x86", "product_bf16_absent": "oneDNN"}
 VISIBLE = ("PATH", "HOME", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "CUDA_HOME")
 
 
@@ -137,9 +139,9 @@ def is_wanted(path, found):
 
 
 def is_kernel(path):
-    """Whether the file is a CPU kernel written once for both precisions."""
+    """Whether the file is a CPU kernel written once for all precisions."""
     folder, name = os.path.split(path)
-    if name.endswith("_common.c"):
+    if name.endswith(("_common.c", "_absent.c")):
         return False
     return folder in ("core/cpu", "nn/attention/cpu")
 
@@ -171,7 +173,7 @@ def objects(env, build, path):
     return [
         env.Object("%s_%s.o" % (stem, name), path,
                    CPPDEFINES=[*env["CPPDEFINES"], "REAL=" + real, "REAL_NAME=" + name])
-        for name, real in REALS.items()
+        for name, real in REALS.items() if name != "bf16" or path not in WIDE
     ]
 
 
@@ -215,7 +217,7 @@ def build_info(env, build, found):
     compiler = "%s %s" % (env["CC"], found.get("OpenMP", ""))
     parts = [name for name in found if name not in ("OpenMP", "CUnit", "x86", "processor")]
     lines = ["%-11s %s" % (name, found[name] or "yes") for name in parts]
-    lines += ["%-11s no" % name for name in ("Arrow", "CUDA", "NCCL", "utf8proc", "zstd")
+    lines += ["%-11s no" % name for name in ("Arrow", "CUDA", "NCCL", "oneDNN", "utf8proc", "zstd")
               if name not in found]
     fields = {"commit": commit(), "compiler": compiler, "libraries": "\\n".join(lines)}
     source = env.Textfile(build + "/build_info.c", [

@@ -1,19 +1,28 @@
-/* Every op on every device against f64, a campaign: on the CPU in f32, on the GPU in f32, f16 and
- * bf16. sanitizers: no; tests/core/test_gradients.c and test_op_edges.c run the CPU's kernels. */
+/* Every op on every device against f64, a campaign: on the CPU in f32 and bf16, on the GPU in f32,
+ * f16 and bf16. sanitizers: no; tests/core/test_gradients.c and test_op_edges.c run the CPU's
+ * kernels. */
+#include "core/cpu/product_bf16.h"
 #include "tests/gpu/op_cases_helper.h"
 
 static void run(const NamedCase *cases, int count, Device *device, DType dtype) {
     for (int i = 0; i < count; i++) case_run(cases[i].body, cases[i].name, device, dtype);
 }
 
-static void cpu_f32(void) {
+static void cpu(DType dtype) {
     Device *cpu = NULL;
     REQUIRE_OK(device_open_cpu(0, &cpu));
-    run(product_cases, n_product_cases, cpu, DTYPE_F32);
-    run(other_cases, n_other_cases, cpu, DTYPE_F32);
-    run(head_cases, n_head_cases, cpu, DTYPE_F32);
-    run(layer_cases, n_layer_cases, cpu, DTYPE_F32);
+    run(product_cases, n_product_cases, cpu, dtype);
+    run(other_cases, n_other_cases, cpu, dtype);
+    run(head_cases, n_head_cases, cpu, dtype);
+    run(layer_cases, n_layer_cases, cpu, dtype);
     device_close(&cpu);
+}
+
+static void cpu_f32(void) { cpu(DTYPE_F32); }
+
+static void cpu_bf16(void) {
+    if (product_bf16_refusal() != NULL) SKIP(product_bf16_refusal());
+    cpu(DTYPE_BF16);
 }
 
 static void compositions_of(const NamedCase *cases, int count) {
@@ -57,10 +66,10 @@ static void products_untuned(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cpu_f32),      TEST(compositions),  TEST(products_f32),
-                          TEST(products_f16), TEST(products_bf16), TEST(products_untuned),
-                          TEST(others_f32),   TEST(others_f16),    TEST(others_bf16),
-                          TEST(heads_f32),    TEST(heads_f16),     TEST(heads_bf16),
-                          TEST(layers_f32),   TEST(layers_f16),    TEST(layers_bf16)};
+    const Test tests[] = {
+        TEST(cpu_f32),      TEST(cpu_bf16),      TEST(compositions),     TEST(products_f32),
+        TEST(products_f16), TEST(products_bf16), TEST(products_untuned), TEST(others_f32),
+        TEST(others_f16),   TEST(others_bf16),   TEST(heads_f32),        TEST(heads_f16),
+        TEST(heads_bf16),   TEST(layers_f32),    TEST(layers_f16),       TEST(layers_bf16)};
     return harness_run(argc, argv, "ops on every device", tests, COUNT(tests));
 }

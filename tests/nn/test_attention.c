@@ -285,10 +285,10 @@ static void picker(void) {
     KernelChoice two = {.count = 2, .names = {"baseline", "flash"}};
     KernelChoice unknown = {.count = 1, .names = {"none"}}, one = {.count = 1, .names = {"flash"}};
     CHECK(strcmp(picked(two, DTYPE_F64, DEVICE_CPU, &status), "baseline") == 0);
-    picked(one, DTYPE_BF16, DEVICE_CPU, &status);
-    CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
+    picked(one, DTYPE_F16, DEVICE_CPU, &status);
+    CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32, f64 or bf16");
     picked(two, DTYPE_F16, DEVICE_CPU, &status);
-    CHECK_ERROR(status, STATUS_CONFIG, "baseline: needs f32 or f64; flash: needs");
+    CHECK_ERROR(status, STATUS_CONFIG, "baseline: needs f32, f64 or bf16; flash: needs");
     picked(unknown, DTYPE_F32, DEVICE_CPU, &status);
     CHECK_ERROR(status, STATUS_CONFIG,
                 "attention.backends: the CPU has no kernel named none; choose another");
@@ -308,8 +308,8 @@ static void picker_by_time(void) {
     choice.seconds[0] = choice.seconds[2] = 0;
     CHECK(strcmp(picked(choice, DTYPE_F32, DEVICE_CPU, &status), "flash") == 0);
     choice.seconds[0] = 1e-3;
-    picked(choice, DTYPE_BF16, DEVICE_CPU, &status);
-    CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32 or f64");
+    picked(choice, DTYPE_F16, DEVICE_CPU, &status);
+    CHECK_ERROR(status, STATUS_CONFIG, "flash: needs f32, f64 or bf16");
 }
 
 /* On a GPU only the backends that keep the weights have a softcap; the others say so. */

@@ -34,6 +34,7 @@ HEADERS = {
     r"<z(lib|std)\.h>": ("data/", ),
     r"<(arrow|parquet)/.*>": ("data/", ),
     r"<cblas\.h>": ("core/cpu/", "nn/attention/"),
+    r"<dnnl\.h>": ("core/cpu/", ),
     r"<cublas\w*\.h>": ("core/cuda/", ),
     r"<(cuda\w*|mma|cooperative_groups\S*)(\.h)?>": ("core/cuda/", "nn/attention/", "dist/nccl.c",
                                                      "dist/gpu_internal.h"),

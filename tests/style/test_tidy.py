@@ -31,7 +31,7 @@ FLAGS = [
     "-DHOURGLASS_CUDA_OPTIMIZED=1", "-I.", "-Ilaunch/library", "-std=gnu17", "-fopenmp",
     "-mavx512fp16", *(part for folder in FOLDERS for part in ("-isystem", folder))
 ]
-REALS = ["-DREAL=float", "-DREAL_NAME=f32"]  # of KERNELS, which the build compiles for both
+REALS = ["-DREAL=float", "-DREAL_NAME=f32"]  # of KERNELS, which the build also compiles for others
 
 
 def is_checked(path):

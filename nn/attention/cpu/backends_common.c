@@ -11,7 +11,7 @@ static const char *bias_refused(const Node *node, const Target *target) {
 
 /* Each thread has a separate workspace. */
 static size_t threads_bytes(const Node *node, const Target *target, size_t elements) {
-    return (size_t)target->threads * elements * dtype_size(node->dtype);
+    return (size_t)target->threads * elements * dtype_size(dtype_wide(node->dtype));
 }
 
 static size_t quadratic_workspace(const Node *node, const Target *target) {

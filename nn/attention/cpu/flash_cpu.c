@@ -18,8 +18,54 @@ typedef struct FlashTile {
     Head head;
     int64_t q0, k0;
     int rows, keys;
-    real *scores; /* (rows, FLASH_KEYS) */
+    real *scores;          /* (rows, FLASH_KEYS) */
+    RowsView q, out, k, v; /* of the tile; backward: out is dout */
+    RowsView dq, dk, dv;   /* of the head */
 } FlashTile;
+
+/* The tile of a thread for one head; in 16 bits with the places of its copies. */
+static FlashTile tile_of(const AttentionCall *call, const AttentionArgs *args, int64_t b,
+                         int64_t h) {
+    real *scratch = (real *)args->workspace + flash_scratch(call) * (size_t)omp_get_thread_num();
+    int64_t HS = call->HS;
+    FlashTile tile = {.head = {call, args, b, h}, .scores = scratch};
+    if (!IS_NARROW) return tile;
+    real *at = scratch + flash_sums(call);
+    tile.q.at = at, at += FLASH_ROWS * HS;
+    tile.out.at = at, at += FLASH_ROWS * HS;
+    tile.k.at = at, at += FLASH_KEYS * HS;
+    tile.v.at = at, at += FLASH_KEYS * HS;
+    tile.dq.at = at, at += call->Tq * HS;
+    tile.dk.at = at, at += call->Tk * HS;
+    tile.dv.at = at;
+    return tile;
+}
+
+static void keys_take(FlashTile *tile, int64_t k0) {
+    const AttentionCall *call = tile->head.call;
+    tile->k0 = k0;
+    tile->keys = (int)least(FLASH_KEYS, call->Tk - k0);
+}
+
+static void queries_take(FlashTile *tile, int64_t q0) {
+    const AttentionCall *call = tile->head.call;
+    tile->q0 = q0;
+    tile->rows = (int)least(FLASH_ROWS, call->Tq - q0);
+}
+
+static void keys_read(FlashTile *tile) {
+    const AttentionCall *call = tile->head.call;
+    tile->k =
+        rows_read(head_k(&tile->head, tile->k0), call->k.token, tile->keys, call->HS, tile->k.at);
+    tile->v =
+        rows_read(head_v(&tile->head, tile->k0), call->v.token, tile->keys, call->HS, tile->v.at);
+}
+
+static void queries_read(FlashTile *tile) {
+    const AttentionCall *call = tile->head.call;
+    tile->q =
+        rows_read(head_q(&tile->head, tile->q0), call->q.token, tile->rows, call->HS, tile->q.at);
+}
 
 static void row_visible(const FlashTile *tile, int row, int64_t *first, int64_t *end) {
     head_columns(&tile->head, tile->q0 + row, tile->k0, tile->keys, first, end);
@@ -39,8 +85,8 @@ static void tile_scores(const FlashTile *tile) {
     const AttentionCall *call = tile->head.call;
     BLAS(gemm)
     (CblasRowMajor, CblasNoTrans, CblasTrans, tile->rows, tile->keys, (int)call->HS,
-     (real)call->scale, head_q(&tile->head, tile->q0), (int)call->q.token,
-     head_k(&tile->head, tile->k0), (int)call->k.token, 0, tile->scores, FLASH_KEYS);
+     (real)call->scale, tile->q.at, tile->q.stride, tile->k.at, tile->k.stride, 0, tile->scores,
+     FLASH_KEYS);
     for (int row = 0; row < tile->rows; row++)
         head_cap(&tile->head, tile->keys, tile->scores + row * FLASH_KEYS);
 }
@@ -64,33 +110,30 @@ static void row_forward(const FlashTile *tile, int row, real *maximum, real *sum
 /* One block of queries against all keys. */
 static void block_forward(FlashTile *tile, real *maxima, real *sums) {
     const AttentionCall *call = tile->head.call;
-    int64_t out_row = call->out.token;
-    real *out = head_out(&tile->head, tile->q0);
+    stored *place = head_out(&tile->head, tile->q0);
+    RowsView out = rows_of(place, call->out.token, call->HS, tile->out.at);
+    queries_read(tile);
+    rows_clear(out, tile->rows, call->HS);
     for (int row = 0; row < tile->rows; row++) {
-        memset(out + row * out_row, 0, (size_t)call->HS * sizeof *out);
         maxima[row] = (real)-INFINITY;
         sums[row] = 0;
     }
-    for (tile->k0 = 0; tile->k0 < call->Tk; tile->k0 += FLASH_KEYS) {
-        tile->keys = (int)least(FLASH_KEYS, call->Tk - tile->k0);
+    for (int64_t k0 = 0; k0 < call->Tk; k0 += FLASH_KEYS) {
+        keys_take(tile, k0);
         if (is_empty(tile)) continue;
+        keys_read(tile);
         tile_scores(tile);
-        for (int row = 0; row < tile->rows; row++) {
-            row_forward(tile, row, &maxima[row], &sums[row], out + row * out_row);
-        }
+        for (int row = 0; row < tile->rows; row++)
+            row_forward(tile, row, &maxima[row], &sums[row], row_of(out, row));
         Pairs pairs = pairs_of(tile, tile->scores);
-        pairs_product(&pairs, false, head_v(&tile->head, tile->k0), (int)call->v.token, true, out,
-                      (int)out_row);
+        pairs_product(&pairs, false, tile->v, true, out);
     }
     for (int row = 0; row < tile->rows; row++) {
         real total = head_total(&tile->head, tile->q0 + row, sums[row]);
-        row_scale(out + row * out_row, call->HS, total == 0 ? 0 : 1 / total);
+        row_scale(row_of(out, row), call->HS, total == 0 ? 0 : 1 / total);
         head_keep(&tile->head, tile->q0 + row, (double)maxima[row], (double)total);
     }
-}
-
-static real *scratch_of(const AttentionCall *call, const AttentionArgs *args) {
-    return (real *)args->workspace + flash_scratch(call) * (size_t)omp_get_thread_num();
+    rows_write(out, place, call->out.token, tile->rows, call->HS);
 }
 
 Status KERNEL(flash_forward)(const Node *node, void *stream) {
@@ -101,13 +144,10 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
     int64_t blocks = (call->Tq + FLASH_ROWS - 1) / FLASH_ROWS;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t index = 0; index < call->B * call->NH * blocks; index++) {
-        real *scratch = scratch_of(call, &args),
-             *statistics = scratch + 2 * FLASH_ROWS * FLASH_KEYS;
-        int64_t head = index / blocks, q0 = index % blocks * FLASH_ROWS;
-        FlashTile tile = {.head = {call, &args, head / call->NH, head % call->NH},
-                          .q0 = q0,
-                          .rows = (int)least(FLASH_ROWS, call->Tq - q0),
-                          .scores = scratch};
+        int64_t head = index / blocks;
+        FlashTile tile = tile_of(call, &args, head / call->NH, head % call->NH);
+        real *statistics = tile.scores + 2 * FLASH_ROWS * FLASH_KEYS;
+        queries_take(&tile, index % blocks * FLASH_ROWS);
         block_forward(&tile, statistics, statistics + FLASH_ROWS);
     }
     return OK;
@@ -138,56 +178,61 @@ static void row_backward(const FlashTile *tile, int row, real delta, real *d) {
 
 /* dv += P^T dout, dq += dS k, dk += dS^T q for one tile. */
 static void tile_backward(const FlashTile *tile, const real *deltas, real *d) {
-    const AttentionCall *call = tile->head.call;
-    int rows = tile->rows, keys = tile->keys, HS = (int)call->HS;
-    int q_row = (int)call->q.token, k_row = (int)call->k.token, v_row = (int)call->v.token,
-        o_row = (int)call->out.token;
-    const real *dout = head_dout(&tile->head, tile->q0);
-    real *dq = head_dq(&tile->head, tile->q0);
-    real *dk = head_dk(&tile->head, tile->k0), *dv = head_dv(&tile->head, tile->k0);
+    int rows = tile->rows, keys = tile->keys, HS = (int)tile->head.call->HS;
     tile_scores(tile);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row,
-     head_v(&tile->head, tile->k0), v_row, 0, d, FLASH_KEYS);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, tile->out.at, tile->out.stride,
+     tile->v.at, tile->v.stride, 0, d, FLASH_KEYS);
     for (int row = 0; row < rows; row++) row_backward(tile, row, deltas[tile->q0 + row], d);
     Pairs weights = pairs_of(tile, tile->scores), gradients = pairs_of(tile, d);
-    pairs_product(&weights, true, dout, o_row, true, dv, v_row);
-    pairs_product(&gradients, false, head_k(&tile->head, tile->k0), k_row, true, dq, q_row);
-    pairs_product(&gradients, true, head_q(&tile->head, tile->q0), q_row, true, dk, k_row);
+    pairs_product(&weights, true, tile->out, true, rows_from(tile->dv, tile->k0));
+    pairs_product(&gradients, false, tile->k, true, rows_from(tile->dq, tile->q0));
+    pairs_product(&gradients, true, tile->q, true, rows_from(tile->dk, tile->k0));
 }
 
-static void head_backward(FlashTile *tile, real *scratch) {
+static void head_backward(FlashTile *tile) {
     const AttentionCall *call = tile->head.call;
-    real *d = scratch + FLASH_ROWS * FLASH_KEYS,
-         *deltas = scratch + 2 * FLASH_ROWS * FLASH_KEYS + 2 * FLASH_ROWS;
-    head_clear(tile->head.args->dq, call->q, tile->head.b, tile->head.h, call->Tq, call->HS);
+    real *d = tile->scores + FLASH_ROWS * FLASH_KEYS, *deltas = d + FLASH_ROWS * FLASH_KEYS;
+    deltas += 2 * FLASH_ROWS;
+    stored *place = head_dq(&tile->head, 0);
+    tile->dq = rows_of(place, call->q.token, call->HS, tile->dq.at);
+    rows_clear(tile->dq, call->Tq, call->HS);
     for (int64_t i = 0; i < call->Tq; i++) deltas[i] = head_delta(&tile->head, i);
-    for (tile->k0 = 0; tile->k0 < call->Tk; tile->k0 += FLASH_KEYS) {
-        tile->keys = (int)least(FLASH_KEYS, call->Tk - tile->k0);
-        for (tile->q0 = 0; tile->q0 < call->Tq; tile->q0 += FLASH_ROWS) {
-            tile->rows = (int)least(FLASH_ROWS, call->Tq - tile->q0);
-            if (!is_empty(tile)) tile_backward(tile, deltas, d);
+    for (int64_t k0 = 0; k0 < call->Tk; k0 += FLASH_KEYS) {
+        keys_take(tile, k0);
+        keys_read(tile);
+        for (int64_t q0 = 0; q0 < call->Tq; q0 += FLASH_ROWS) {
+            queries_take(tile, q0);
+            if (is_empty(tile)) continue;
+            queries_read(tile);
+            tile->out = rows_read(head_dout(&tile->head, q0), call->out.token, tile->rows, call->HS,
+                                  tile->out.at);
+            tile_backward(tile, deltas, d);
         }
     }
+    rows_write(tile->dq, place, call->q.token, call->Tq, call->HS);
 }
 
-/* One thread per group of heads that share keys, so dk and dv have one writer. */
+/* The heads that share keys, so dk and dv have one writer. */
+static void group_backward(const AttentionCall *call, const AttentionArgs *args, int64_t kv) {
+    int64_t group = call->NH / call->NH_kv, HS = call->HS;
+    FlashTile tile = tile_of(call, args, kv / call->NH_kv, kv % call->NH_kv * group);
+    stored *dk = head_dk(&tile.head, 0), *dv = head_dv(&tile.head, 0);
+    tile.dk = rows_of(dk, call->k.token, HS, tile.dk.at);
+    tile.dv = rows_of(dv, call->v.token, HS, tile.dv.at);
+    rows_clear(tile.dk, call->Tk, HS);
+    rows_clear(tile.dv, call->Tk, HS);
+    for (int64_t i = 0; i < group; i++, tile.head.h++) head_backward(&tile);
+    rows_write(tile.dk, dk, call->k.token, call->Tk, HS);
+    rows_write(tile.dv, dv, call->v.token, call->Tk, HS);
+}
+
 Status KERNEL(flash_backward)(const Node *node, void *stream) {
     (void)stream;
     const AttentionAttrs *attrs = node->attrs;
     const AttentionCall *call = &attrs->call;
     AttentionArgs args = attention_backward_args(node);
-    int64_t group = call->NH / call->NH_kv;
 #pragma omp parallel for schedule(dynamic)
-    for (int64_t kv = 0; kv < call->B * call->NH_kv; kv++) {
-        real *scratch = scratch_of(call, &args);
-        int64_t b = kv / call->NH_kv, h = kv % call->NH_kv;
-        head_clear(args.dk, call->k, b, h, call->Tk, call->HS);
-        head_clear(args.dv, call->v, b, h, call->Tk, call->HS);
-        for (int64_t i = 0; i < group; i++) {
-            FlashTile tile = {.head = {call, &args, b, h * group + i}, .scores = scratch};
-            head_backward(&tile, scratch);
-        }
-    }
+    for (int64_t kv = 0; kv < call->B * call->NH_kv; kv++) group_backward(call, &args, kv);
     return OK;
 }

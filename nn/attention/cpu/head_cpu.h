@@ -1,5 +1,4 @@
-/* One head of one row of the batch on the CPU: addresses of its rows, and the keys visible to its
- * queries. */
+/* One head of one row of the batch on the CPU: its rows, and the keys visible to its queries. */
 #pragma once
 
 #include "core/cpu/real.h"
@@ -24,15 +23,47 @@ static inline int64_t head_kv(const Head *head) {
     static inline type *head_##name(const Head *head, int64_t t) {                                 \
         return (type *)head->args->name + head_place(head->call->layout, head->b, of, t);          \
     }
-HEAD_ROW(const real, q, q, head->h)
-HEAD_ROW(const real, k, k, head_kv(head))
-HEAD_ROW(const real, v, v, head_kv(head))
-HEAD_ROW(const real, dout, out, head->h)
-HEAD_ROW(real, out, out, head->h)
-HEAD_ROW(real, dq, q, head->h)
-HEAD_ROW(real, dk, k, head_kv(head))
-HEAD_ROW(real, dv, v, head_kv(head))
+HEAD_ROW(const stored, q, q, head->h)
+HEAD_ROW(const stored, k, k, head_kv(head))
+HEAD_ROW(const stored, v, v, head_kv(head))
+HEAD_ROW(const stored, dout, out, head->h)
+HEAD_ROW(stored, out, out, head->h)
+HEAD_ROW(stored, dq, q, head->h)
+HEAD_ROW(stored, dk, k, head_kv(head))
+HEAD_ROW(stored, dv, v, head_kv(head))
 #undef HEAD_ROW
+
+/* RowsView of a head as `real`: those of the tensor, or in 16 bits those of a dense copy. */
+typedef struct RowsView {
+    real *at;
+    int stride;
+} RowsView;
+
+static inline RowsView rows_of(const stored *x, int64_t stride, int64_t HS, real *copy) {
+    return IS_NARROW ? (RowsView){copy, (int)HS} : (RowsView){(real *)x, (int)stride};
+}
+
+static inline real *row_of(RowsView rows, int64_t t) { return rows.at + t * rows.stride; }
+
+static inline RowsView rows_from(RowsView rows, int64_t t) {
+    return (RowsView){row_of(rows, t), rows.stride};
+}
+
+static inline RowsView rows_read(const stored *x, int64_t stride, int64_t count, int64_t HS,
+                                 real *copy) {
+    for (int64_t t = 0; IS_NARROW && t < count; t++) values_load(copy + t * HS, x + t * stride, HS);
+    return rows_of(x, stride, HS, copy);
+}
+
+/* Rounds `count` rows to their tensor. */
+static inline void rows_write(RowsView rows, stored *x, int64_t stride, int64_t count, int64_t HS) {
+    for (int64_t t = 0; IS_NARROW && t < count; t++)
+        values_store(x + t * stride, row_of(rows, t), HS);
+}
+
+static inline void rows_clear(RowsView rows, int64_t count, int64_t HS) {
+    for (int64_t t = 0; t < count; t++) memset(row_of(rows, t), 0, (size_t)HS * sizeof(real));
+}
 
 /* Index of query i in a tensor of (B, NH, Tq). */
 static inline int64_t head_query(const Head *head, int64_t i) {
@@ -114,13 +145,6 @@ static inline bool head_is_blind(const Head *head, int64_t q0, int64_t rows, int
     return end <= k0 || first >= k0 + keys;
 }
 
-/* Zeroes T rows of a tensor. */
-static inline void head_clear(void *data, HeadLayout layout, int64_t b, int64_t h, int64_t T,
-                              int64_t HS) {
-    for (int64_t t = 0; t < T; t++)
-        memset((real *)data + head_place(layout, b, h, t), 0, (size_t)HS * sizeof(real));
-}
-
 /* x *= factor. */
 static inline void row_scale(real *x, int64_t count, real factor) {
 #pragma omp simd
@@ -129,9 +153,9 @@ static inline void row_scale(real *x, int64_t count, real factor) {
 
 /* The sum over HS of dout * out for query i, which is subtracted from every dP of its row. */
 static inline real head_delta(const Head *head, int64_t i) {
-    const real *out = head_out(head, i), *dout = head_dout(head, i);
+    const stored *out = head_out(head, i), *dout = head_dout(head, i);
     real sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < head->call->HS; j++) sum += out[j] * dout[j];
+    for (int64_t j = 0; j < head->call->HS; j++) sum += load(out[j]) * load(dout[j]);
     return sum;
 }

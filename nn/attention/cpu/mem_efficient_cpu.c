@@ -25,6 +25,8 @@ typedef struct Chunk {
     real *q;                      /* (rows, HS), scaled */
     real *values;                 /* (rows, HS): of this chunk; in backward the sum of dq */
     real *maxima, *sums, *deltas; /* (rows) */
+    RowsView out, k, v;           /* of the chunk; backward: out is dout */
+    RowsView dk, dv;              /* of the head */
 } Chunk;
 
 static Chunk chunk_of(const AttentionCall *call, const AttentionArgs *args, int64_t head) {
@@ -35,6 +37,13 @@ static Chunk chunk_of(const AttentionCall *call, const AttentionArgs *args, int6
     chunk.q = at, at += EFFICIENT_ROWS * call->HS;
     chunk.values = at, at += EFFICIENT_ROWS * call->HS;
     chunk.maxima = at, chunk.sums = at + EFFICIENT_ROWS, chunk.deltas = at + 2 * EFFICIENT_ROWS;
+    if (!IS_NARROW) return chunk;
+    at += 3 * EFFICIENT_ROWS;
+    chunk.out.at = at, at += EFFICIENT_ROWS * call->HS;
+    chunk.k.at = at, at += EFFICIENT_KEYS * call->HS;
+    chunk.v.at = at, at += EFFICIENT_KEYS * call->HS;
+    chunk.dk.at = at, at += call->Tk * call->HS;
+    chunk.dv.at = at;
     return chunk;
 }
 
@@ -44,16 +53,20 @@ static void queries_take(Chunk *c, int64_t q0) {
     c->q0 = q0;
     c->rows = (int)least(EFFICIENT_ROWS, call->Tq - q0);
     for (int row = 0; row < c->rows; row++) {
-        const real *q = head_q(&c->head, q0 + row);
-        for (int64_t j = 0; j < call->HS; j++) c->q[row * call->HS + j] = scale * q[j];
+        const stored *q = head_q(&c->head, q0 + row);
+        for (int64_t j = 0; j < call->HS; j++) c->q[row * call->HS + j] = scale * load(q[j]);
     }
 }
 
 /* The chunk of keys; false if the mask hides all of them from all of its queries. */
 static bool keys_take(Chunk *c, int64_t k0) {
+    const AttentionCall *call = c->head.call;
     c->k0 = k0;
-    c->keys = (int)least(EFFICIENT_KEYS, c->head.call->Tk - k0);
-    return !head_is_blind(&c->head, c->q0, c->rows, k0, c->keys);
+    c->keys = (int)least(EFFICIENT_KEYS, call->Tk - k0);
+    if (head_is_blind(&c->head, c->q0, c->rows, k0, c->keys)) return false;
+    c->k = rows_read(head_k(&c->head, k0), call->k.token, c->keys, call->HS, c->k.at);
+    c->v = rows_read(head_v(&c->head, k0), call->v.token, c->keys, call->HS, c->v.at);
+    return true;
 }
 
 static void row_columns(const Chunk *c, int row, int64_t *first, int64_t *end) {
@@ -65,8 +78,8 @@ static void chunk_scores(const Chunk *c) {
     const AttentionCall *call = c->head.call;
     int HS = (int)call->HS;
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, c->rows, c->keys, HS, 1, c->q, HS,
-     head_k(&c->head, c->k0), (int)call->k.token, 0, c->scores, EFFICIENT_KEYS);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, c->rows, c->keys, HS, 1, c->q, HS, c->k.at,
+     c->k.stride, 0, c->scores, EFFICIENT_KEYS);
     for (int row = 0; row < c->rows; row++)
         head_cap(&c->head, c->keys, c->scores + row * EFFICIENT_KEYS);
     if (call->bias == BIAS_NONE) return;
@@ -109,22 +122,22 @@ static void row_merge(const Chunk *c, int row, real maximum, real sum, real *out
 }
 
 static void chunk_forward(const Chunk *c) {
-    const AttentionCall *call = c->head.call;
     real maxima[EFFICIENT_ROWS], sums[EFFICIENT_ROWS];
     chunk_scores(c);
     for (int row = 0; row < c->rows; row++) row_summarize(c, row, &maxima[row], &sums[row]);
     Pairs pairs = pairs_of(c, c->scores);
-    pairs_product(&pairs, false, head_v(&c->head, c->k0), (int)call->v.token, false, c->values,
-                  (int)call->HS);
+    pairs_product(&pairs, false, c->v, false, (RowsView){c->values, (int)c->head.call->HS});
     for (int row = 0; row < c->rows; row++)
-        row_merge(c, row, maxima[row], sums[row], head_out(&c->head, c->q0 + row));
+        row_merge(c, row, maxima[row], sums[row], row_of(c->out, row));
 }
 
 static void queries_forward(Chunk *c, int64_t q0) {
     const AttentionCall *call = c->head.call;
+    stored *place = head_out(&c->head, q0);
     queries_take(c, q0);
+    c->out = rows_of(place, call->out.token, call->HS, c->out.at);
+    rows_clear(c->out, c->rows, call->HS);
     for (int row = 0; row < c->rows; row++) {
-        memset(head_out(&c->head, q0 + row), 0, (size_t)call->HS * sizeof(real));
         c->maxima[row] = (real)-INFINITY;
         c->sums[row] = 0;
     }
@@ -133,9 +146,10 @@ static void queries_forward(Chunk *c, int64_t q0) {
     }
     for (int row = 0; row < c->rows; row++) {
         real total = head_total(&c->head, q0 + row, c->sums[row]);
-        row_scale(head_out(&c->head, q0 + row), call->HS, total == 0 ? 0 : 1 / total);
+        row_scale(row_of(c->out, row), call->HS, total == 0 ? 0 : 1 / total);
         head_keep(&c->head, q0 + row, (double)c->maxima[row], (double)total);
     }
+    rows_write(c->out, place, call->out.token, c->rows, call->HS);
 }
 
 Status KERNEL(mem_efficient_forward)(const Node *node, void *stream) {
@@ -180,27 +194,23 @@ static void row_gradient(const Chunk *c, int row) {
 
 /* dv += P^T dout, dq += dS k, dk += dS^T (scale q). */
 static void chunk_backward(const Chunk *c) {
-    const AttentionCall *call = c->head.call;
-    int rows = c->rows, keys = c->keys, HS = (int)call->HS, k_row = (int)call->k.token,
-        v_row = (int)call->v.token, o_row = (int)call->out.token;
-    const real *k = head_k(&c->head, c->k0), *v = head_v(&c->head, c->k0),
-               *dout = head_dout(&c->head, c->q0);
-    real *dk = head_dk(&c->head, c->k0), *dv = head_dv(&c->head, c->k0);
+    int rows = c->rows, keys = c->keys, HS = (int)c->head.call->HS;
     enum { LD = EFFICIENT_KEYS };
     chunk_scores(c);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, dout, o_row, v, v_row, 0, c->d,
-     LD);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, rows, keys, HS, 1, c->out.at, c->out.stride, c->v.at,
+     c->v.stride, 0, c->d, LD);
     for (int row = 0; row < rows; row++) row_gradient(c, row);
     Pairs weights = pairs_of(c, c->scores), gradients = pairs_of(c, c->d);
-    pairs_product(&weights, true, dout, o_row, true, dv, v_row);
-    pairs_product(&gradients, false, k, k_row, true, c->values, HS);
-    pairs_product(&gradients, true, c->q, HS, true, dk, k_row);
+    pairs_product(&weights, true, c->out, true, rows_from(c->dv, c->k0));
+    pairs_product(&gradients, false, c->k, true, (RowsView){c->values, HS});
+    pairs_product(&gradients, true, (RowsView){c->q, HS}, true, rows_from(c->dk, c->k0));
 }
 
 static void queries_backward(Chunk *c, int64_t q0) {
     const AttentionCall *call = c->head.call;
     queries_take(c, q0);
+    c->out = rows_read(head_dout(&c->head, q0), call->out.token, c->rows, call->HS, c->out.at);
     memset(c->values, 0, (size_t)(c->rows * call->HS) * sizeof(real));
     for (int row = 0; row < c->rows; row++) c->deltas[row] = head_delta(&c->head, q0 + row);
     for (int64_t k0 = 0; k0 < call->Tk; k0 += EFFICIENT_KEYS) {
@@ -208,20 +218,25 @@ static void queries_backward(Chunk *c, int64_t q0) {
     }
     for (int row = 0; row < c->rows; row++) {
         const real *sum = c->values + row * call->HS;
-        real *dq = head_dq(&c->head, q0 + row), scale = (real)call->scale;
-        for (int64_t j = 0; j < call->HS; j++) dq[j] = scale * sum[j];
+        stored *dq = head_dq(&c->head, q0 + row);
+        for (int64_t j = 0; j < call->HS; j++) dq[j] = store((real)call->scale * sum[j]);
     }
 }
 
 /* A group of heads that share keys. */
 static void group_backward(const AttentionCall *call, const AttentionArgs *args, int64_t item) {
-    int64_t group = call->NH / call->NH_kv, b = item / call->NH_kv, kv = item % call->NH_kv;
-    head_clear(args->dk, call->k, b, kv, call->Tk, call->HS);
-    head_clear(args->dv, call->v, b, kv, call->Tk, call->HS);
-    for (int64_t i = 0; i < group; i++) {
-        Chunk chunk = chunk_of(call, args, item * group + i);
+    int64_t group = call->NH / call->NH_kv, HS = call->HS;
+    Chunk chunk = chunk_of(call, args, item * group);
+    stored *dk = head_dk(&chunk.head, 0), *dv = head_dv(&chunk.head, 0);
+    chunk.dk = rows_of(dk, call->k.token, HS, chunk.dk.at);
+    chunk.dv = rows_of(dv, call->v.token, HS, chunk.dv.at);
+    rows_clear(chunk.dk, call->Tk, HS);
+    rows_clear(chunk.dv, call->Tk, HS);
+    for (int64_t i = 0; i < group; i++, chunk.head.h++) {
         for (int64_t q0 = 0; q0 < call->Tq; q0 += EFFICIENT_ROWS) queries_backward(&chunk, q0);
     }
+    rows_write(chunk.dk, dk, call->k.token, call->Tk, HS);
+    rows_write(chunk.dv, dv, call->v.token, call->Tk, HS);
 }
 
 Status KERNEL(mem_efficient_backward)(const Node *node, void *stream) {

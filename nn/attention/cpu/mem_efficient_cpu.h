@@ -9,7 +9,12 @@
 
 enum { EFFICIENT_ROWS = 32, EFFICIENT_KEYS = 256 };
 
-static inline size_t mem_efficient_scratch(const AttentionCall *call) {
+static inline size_t mem_efficient_sums(const AttentionCall *call) {
     return 2 * (size_t)(EFFICIENT_ROWS * EFFICIENT_KEYS) +
            2 * (size_t)EFFICIENT_ROWS * (size_t)call->HS + 3 * EFFICIENT_ROWS;
+}
+
+static inline size_t mem_efficient_scratch(const AttentionCall *call) {
+    int64_t rows = EFFICIENT_ROWS + 2 * EFFICIENT_KEYS + 2 * call->Tk;
+    return mem_efficient_sums(call) + (call->dtype == DTYPE_BF16 ? (size_t)(rows * call->HS) : 0);
 }

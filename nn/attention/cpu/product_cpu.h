@@ -40,27 +40,25 @@ static inline void pair_add(real *out, real weight, const real *x, int64_t count
 }
 
 /* out += weights x, where x has a row per key and out a row per query; transposed: out += weights^T
- * x, with x per query and out per key. Rows have HS elements and strides x_row and out_row. add:
- * false sets out. */
-static inline void pairs_product(const Pairs *p, bool transposed, const real *x, int x_row,
-                                 bool add, real *out, int out_row) {
+ * x, with x per query and out per key. RowsView have HS elements. add: false sets out. */
+static inline void pairs_product(const Pairs *p, bool transposed, RowsView x, bool add,
+                                 RowsView out) {
     int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows,
         depth = transposed ? p->rows : p->keys;
-    if (!pairs_hide(p) || rows_are_finite(x, depth, HS, x_row)) {
+    if (!pairs_hide(p) || rows_are_finite(x.at, depth, HS, x.stride)) {
         BLAS(gemm)
         (CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, rows, HS, depth, 1,
-         p->weights, p->row, x, x_row, add, out, out_row);
+         p->weights, p->row, x.at, x.stride, add, out.at, out.stride);
         return;
     }
-    for (int i = 0; i < rows && !add; i++)
-        memset(out + (int64_t)i * out_row, 0, (size_t)HS * sizeof *out);
+    if (!add) rows_clear(out, rows, HS);
     for (int i = 0; i < p->rows; i++) {
         int64_t first, end;
         head_columns(p->head, p->q0 + i, p->k0, p->keys, &first, &end);
         for (int64_t j = first; j < end; j++) {
             int64_t to = transposed ? j : i, from = transposed ? i : j;
             if (head_hides(p->head, p->q0 + i, p->k0 + j)) continue;
-            pair_add(out + to * out_row, p->weights[i * (int64_t)p->row + j], x + from * x_row, HS);
+            pair_add(row_of(out, to), p->weights[i * (int64_t)p->row + j], row_of(x, from), HS);
         }
     }
 }

@@ -19,16 +19,19 @@ DECLARE_KERNELS(math_backward);
 typedef struct Square {
     Head head;
     bool prescale;
-    real *weights; /* (Tq, Tk) */
-    real *scratch; /* (Tq, Tk), then prescaled q and k */
+    stored *kept;          /* (Tq, Tk): the weights, for backward */
+    real *weights;         /* the same, or in 16 bits a copy */
+    real *scratch;         /* (Tq, Tk), then prescaled q and k */
+    RowsView q, out, dq;   /* of the head; backward: out is dout */
+    RowsView k, v, dk, dv; /* of the group */
 } Square;
 
 /* out (rows, HS) = factor * x, from strided to dense. */
-static void scaled_copy(real *out, const real *x, int64_t rows, int64_t HS, int64_t stride,
-                        real factor) {
+static void scaled_copy(real *out, RowsView x, int64_t rows, int64_t HS, real factor) {
     for (int64_t i = 0; i < rows; i++) {
+        const real *row = row_of(x, i);
 #pragma omp simd
-        for (int64_t j = 0; j < HS; j++) out[i * HS + j] = factor * x[i * stride + j];
+        for (int64_t j = 0; j < HS; j++) out[i * HS + j] = factor * row[j];
     }
 }
 
@@ -39,16 +42,16 @@ static void scores(const Square *square) {
     if (square->prescale) {
         real *q = square->scratch + call->Tq * call->Tk, *k = q + call->Tq * call->HS;
         real root = (real)sqrt(fabs((double)call->scale)), root_k = call->scale < 0 ? -root : root;
-        scaled_copy(q, head_q(&square->head, 0), Tq, HS, call->q.token, root);
-        scaled_copy(k, head_k(&square->head, 0), Tk, HS, call->k.token, root_k);
+        scaled_copy(q, square->q, Tq, HS, root);
+        scaled_copy(k, square->k, Tk, HS, root_k);
         BLAS(gemm)
         (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, q, HS, k, HS, 0, square->weights,
          Tk);
         return;
     }
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, head_q(&square->head, 0),
-     (int)call->q.token, head_k(&square->head, 0), (int)call->k.token, 0, square->weights, Tk);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, square->q.at, square->q.stride,
+     square->k.at, square->k.stride, 0, square->weights, Tk);
     for (int64_t i = 0; i < call->Tq * call->Tk; i++) square->weights[i] *= (real)call->scale;
 }
 
@@ -64,6 +67,20 @@ static void softmax_row(const Square *square, int64_t i) {
     outside_clear(x, first, end, Tk);
     head_hide(&square->head, i, first, end, x + first);
     head_keep(&square->head, i, (double)maximum, (double)total);
+}
+
+static void queries_read(Square *square) {
+    const AttentionCall *call = square->head.call;
+    square->q =
+        rows_read(head_q(&square->head, 0), call->q.token, call->Tq, call->HS, square->q.at);
+}
+
+static void keys_read(Square *square) {
+    const AttentionCall *call = square->head.call;
+    square->k =
+        rows_read(head_k(&square->head, 0), call->k.token, call->Tk, call->HS, square->k.at);
+    square->v =
+        rows_read(head_v(&square->head, 0), call->v.token, call->Tk, call->HS, square->v.at);
 }
 
 static Pairs pairs_of(const Square *square, const real *weights) {
@@ -83,14 +100,19 @@ static real *dropped_weights(const Square *square) {
     return square->scratch;
 }
 
-static void square_forward(const Square *square) {
+static void square_forward(Square *square) {
     const AttentionCall *call = square->head.call;
+    stored *place = head_out(&square->head, 0);
+    queries_read(square);
+    keys_read(square);
+    square->out = rows_of(place, call->out.token, call->HS, square->out.at);
     scores(square);
     head_cap(&square->head, call->Tq * call->Tk, square->weights);
     for (int64_t i = 0; i < call->Tq; i++) softmax_row(square, i);
     Pairs pairs = pairs_of(square, dropped_weights(square));
-    pairs_product(&pairs, false, head_v(&square->head, 0), (int)call->v.token, false,
-                  head_out(&square->head, 0), (int)call->out.token);
+    pairs_product(&pairs, false, square->v, false, square->out);
+    rows_write(square->out, place, call->out.token, call->Tq, call->HS);
+    if (IS_NARROW) values_store(square->kept, square->weights, call->Tq * call->Tk);
 }
 
 /* Multiplies dS by the slope of the softcap at the score, which a weight and lse determine. */
@@ -128,35 +150,67 @@ static void softmax_backward(const Square *square, int64_t i, real *row) {
 }
 
 /* dv += P^T dout, dk += dS^T q, dq = dS k; the heads of a group share dk and dv. */
-static void square_backward(const Square *square, bool first_of_group) {
+static void square_backward(Square *square, bool first_of_group) {
     const AttentionCall *call = square->head.call;
     int Tq = (int)call->Tq, Tk = (int)call->Tk, HS = (int)call->HS;
-    int q_row = (int)call->q.token, k_row = (int)call->k.token, v_row = (int)call->v.token,
-        o_row = (int)call->out.token;
-    const real *dout = head_dout(&square->head, 0);
-    real *dq = head_dq(&square->head, 0), *dk = head_dk(&square->head, 0),
-         *dv = head_dv(&square->head, 0);
     real *d = square->scratch;
+    if (IS_NARROW) values_load(square->weights, square->kept, call->Tq * call->Tk);
+    queries_read(square);
+    square->out = rows_read(head_dout(&square->head, 0), call->out.token, Tq, HS, square->out.at);
+    square->dq = rows_of(head_dq(&square->head, 0), call->q.token, HS, square->dq.at);
     Pairs weights = pairs_of(square, dropped_weights(square)), gradients = pairs_of(square, d);
-    pairs_product(&weights, true, dout, o_row, !first_of_group, dv, v_row);
+    pairs_product(&weights, true, square->out, !first_of_group, square->dv);
     BLAS(gemm)
-    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, dout, o_row, head_v(&square->head, 0),
-     v_row, 0, d, Tk);
+    (CblasRowMajor, CblasNoTrans, CblasTrans, Tq, Tk, HS, 1, square->out.at, square->out.stride,
+     square->v.at, square->v.stride, 0, d, Tk);
     for (int64_t i = 0; i < call->Tq; i++) softmax_backward(square, i, d + i * call->Tk);
-    pairs_product(&gradients, false, head_k(&square->head, 0), k_row, false, dq, q_row);
-    pairs_product(&gradients, true, head_q(&square->head, 0), q_row, !first_of_group, dk, k_row);
+    pairs_product(&gradients, false, square->k, false, square->dq);
+    pairs_product(&gradients, true, square->q, !first_of_group, square->dk);
+    rows_write(square->dq, head_dq(&square->head, 0), call->q.token, Tq, HS);
+}
+
+static void weights_of(Square *square, const Node *node, int64_t index) {
+    const AttentionCall *call = square->head.call;
+    square->kept = (stored *)attention_weights(node) + index * call->Tq * call->Tk;
+    if (!IS_NARROW) square->weights = (real *)square->kept;
 }
 
 static Square square_of(const Node *node, const AttentionArgs *args, int64_t index, bool prescale) {
     const AttentionAttrs *attrs = node->attrs;
     const AttentionCall *call = &attrs->call;
-    size_t scratch = quadratic_scratch(call) * (size_t)omp_get_thread_num();
-    return (Square){
-        .head = {call, args, index / call->NH, index % call->NH},
-        .prescale = prescale,
-        .weights = (real *)attention_weights(node) + index * call->Tq * call->Tk,
-        .scratch = (real *)args->workspace + scratch,
-    };
+    real *at = (real *)args->workspace + quadratic_scratch(call) * (size_t)omp_get_thread_num();
+    int64_t queries = call->Tq * call->HS, keys = call->Tk * call->HS;
+    Square square = {.head = {call, args, index / call->NH, index % call->NH},
+                     .prescale = prescale,
+                     .scratch = at};
+    weights_of(&square, node, index);
+    if (!IS_NARROW) return square;
+    square.weights = at += quadratic_sums(call), at += call->Tq * call->Tk;
+    square.q.at = at, at += queries;
+    square.out.at = at, at += queries;
+    square.dq.at = at, at += queries;
+    square.k.at = at, at += keys;
+    square.v.at = at, at += keys;
+    square.dk.at = at, at += keys;
+    square.dv.at = at;
+    return square;
+}
+
+/* The heads that share keys. */
+static void group_backward(const Node *node, const AttentionArgs *args, int64_t kv) {
+    const AttentionCall *call = attention_call(node);
+    int64_t group = call->NH / call->NH_kv;
+    Square square = square_of(node, args, kv * group, false);
+    stored *dk = head_dk(&square.head, 0), *dv = head_dv(&square.head, 0);
+    square.dk = rows_of(dk, call->k.token, call->HS, square.dk.at);
+    square.dv = rows_of(dv, call->v.token, call->HS, square.dv.at);
+    keys_read(&square);
+    for (int64_t i = 0; i < group; i++, square.head.h++) {
+        weights_of(&square, node, kv * group + i);
+        square_backward(&square, i == 0);
+    }
+    rows_write(square.dk, dk, call->k.token, call->Tk, call->HS);
+    rows_write(square.dv, dv, call->v.token, call->Tk, call->HS);
 }
 
 static Status forward(const Node *node, bool prescale) {
@@ -174,17 +228,12 @@ static Status backward(const Node *node) {
     const AttentionAttrs *attrs = node->attrs;
     AttentionArgs args = attention_backward_args(node);
     const AttentionCall *call = &attrs->call;
-    int64_t group = call->NH / call->NH_kv;
     BiasWork work = attention_bias_work(call, &args);
     attention_dbias_clear(call, &args);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t part = 0; part < work.parts; part++) {
         for (int64_t step = 0; step < work.steps; step++) {
-            int64_t kv = attention_bias_item(call, &work, part, step);
-            for (int64_t i = 0; i < group; i++) {
-                Square square = square_of(node, &args, kv * group + i, false);
-                square_backward(&square, i == 0);
-            }
+            group_backward(node, &args, attention_bias_item(call, &work, part, step));
         }
     }
     return OK;

@@ -6,6 +6,11 @@
 
 #include <stddef.h>
 
-static inline size_t quadratic_scratch(const AttentionCall *call) {
+static inline size_t quadratic_sums(const AttentionCall *call) {
     return (size_t)(call->Tq * call->Tk + (call->Tq + call->Tk) * call->HS);
+}
+
+static inline size_t quadratic_scratch(const AttentionCall *call) {
+    int64_t copies = call->Tq * call->Tk + (3 * call->Tq + 4 * call->Tk) * call->HS;
+    return quadratic_sums(call) + (call->dtype == DTYPE_BF16 ? (size_t)copies : 0);
 }
