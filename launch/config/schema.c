@@ -179,7 +179,8 @@ const Field schema[] = {
      "maximum memory of the plan on each rank's device"},
 
     {"training.dtype", FIELD_ENUM, "float32", ONE_OF(dtype_names), AT(training.dtype), MUST,
-     "type of the activations; bfloat16, float16 and tf32 need a GPU"},
+     "type of the activations; float16 and tf32 need a GPU, bfloat16 a GPU or a processor with "
+     "AVX512_BF16 or AMX"},
     {"training.matmul", FIELD_ENUM, "bf16", ONE_OF(matmul_names), AT(training.matmul), MUST,
      "products of linear layers in training: bf16 computes them in training.dtype, fp8 in eight "
      "bits, on GPUs of compute capability 8.9 and emulated on the CPU"},

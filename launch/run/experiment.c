@@ -1,5 +1,6 @@
 #include "launch/run/experiment.h"
 
+#include "core/cpu/product_bf16.h"
 #include "core/cuda/memory.h"
 #include "core/ops/quantize.h"
 #include "data/token_text.h"
@@ -37,18 +38,26 @@ static Status device_open(Experiment *e) {
 }
 
 /* With the reason why there is no GPU, which may be just an old driver. */
-static Status no_gpu_for(const char *dtype, ConfigDevice asked) {
+static Status cpu_half_check(const Config *config, const char *dtype) {
     Device *none = NULL;
-    const char *why = "device: cpu was set";
-    if (asked != CONFIG_DEVICE_CPU && failed(device_open_cuda(0, &none))) why = status_message();
+    const char *why = "device: cpu was set", *refusal = "is not computed";
+    if (config_dtype(config) == DTYPE_BF16) refusal = product_bf16_refusal();
+    if (refusal == NULL) return OK;
+    if (config->device != CONFIG_DEVICE_CPU && failed(device_open_cuda(0, &none)))
+        why = status_message();
     return ERROR(STATUS_CONFIG,
-                 "training.dtype %s needs a GPU; the CPU computes in float32 and float64 (%s)",
-                 dtype, why);
+                 "training.dtype %s on the CPU %s; set float32, or train on a GPU (%s)", dtype,
+                 refusal, why);
 }
 
 static Status matmul_check(const Experiment *e) {
     const Target *target = &e->device->target;
-    if (e->config->training.matmul != CONFIG_MATMUL_FP8 || target->kind != DEVICE_CUDA) return OK;
+    if (e->config->training.matmul != CONFIG_MATMUL_FP8) return OK;
+    if (target->kind == DEVICE_CPU && is_half(e->config)) {
+        return ERROR(STATUS_CONFIG, "training.matmul fp8 is emulated in float32 on the CPU; set "
+                                    "training.dtype float32");
+    }
+    if (target->kind == DEVICE_CPU) return OK;
     if (float8_refuses(NULL, target) == NULL) return OK;
     return ERROR(STATUS_CONFIG,
                  "training.matmul fp8 needs compute capability 8.9, %s has %d.%d; set bf16",
@@ -62,7 +71,7 @@ Status experiment_open_device(Experiment *e) {
     e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
     const char *dtype = config_name("training.dtype", (int)e->config->training.dtype);
     if (e->device->target.kind == DEVICE_CPU && is_half(e->config))
-        return no_gpu_for(dtype, e->config->device);
+        TRY(cpu_half_check(e->config, dtype));
     if (e->device->target.kind == DEVICE_CUDA &&
         e->config->training.dtype == CONFIG_DTYPE_BFLOAT16 && e->device->target.sm < 80) {
         return ERROR(STATUS_CONFIG,
