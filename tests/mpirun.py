@@ -20,14 +20,6 @@ ENVIRONMENT = {
 }
 
 
-def without(environment):
-    """The environment of a program that uses no MPI. LeakSanitizer then needs no whole stack per
-    allocation to find MPI's libraries in it (tests/leaks.supp), and the program starts faster."""
-    if "ASAN_OPTIONS" not in environment:
-        return environment
-    return dict(environment, ASAN_OPTIONS=environment["ASAN_OPTIONS"] + ":fast_unwind_on_malloc=1")
-
-
 def children(parent):
     """The pids of a process's children."""
     with open("/proc/%d/task/%d/children" % (parent, parent)) as file:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """No run hangs if one of its ranks does: the watchdog's scenarios, with tests/dist/mpi_watch.c.
-It runs alone, because it measures the time until a hang is detected."""
+It only waits."""
 
 import os
 import re

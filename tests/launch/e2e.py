@@ -263,12 +263,9 @@ def start(arguments, ranks=0, **environment):
     """Starts a program, under mpirun if ranks is not 0."""
     program, *rest = arguments
     command = [os.path.join(PROGRAMS, program), *rest]
-    base = ENVIRONMENT
     if ranks:
         command = ["mpirun", "-np", str(ranks), *command]
-    elif program not in ("sweep", "supervise"):  # which start mpirun
-        base = mpirun.without(ENVIRONMENT)
-    return Job(command, dict(base, **environment))
+    return Job(command, dict(ENVIRONMENT, **environment))
 
 
 def run(*arguments, ranks=0, **environment):

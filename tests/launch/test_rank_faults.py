@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A failure of one rank ends all ranks with its cause; a slow file system does not count as a hang.
 The faults of files and threads are injected between the program and libc. sanitizers: no
-It runs alone, because it measures the time until a hang is detected."""
+It only waits."""
 
 import concurrent.futures
 import ctypes
