@@ -25,13 +25,26 @@ static size_t take(size_t *at, int64_t elements, size_t each) {
     return place;
 }
 
+double muon_flops(const MuonMatrix *shape, bool gram) {
+    double r = (double)muon_side(shape), elements = (double)(shape->rows * shape->columns),
+           wide = 2 * r * elements, square = 2 * r * r * r;
+    return gram ? 4 * wide + 14 * square : MUON_ITERATIONS * (2 * wide + square);
+}
+
+/* F32 keeps to the formula, and its error to f32's. */
+static bool uses_gram(const MuonMatrix *shape, size_t each) {
+    return each == 2 && muon_flops(shape, true) < muon_flops(shape, false);
+}
+
 MuonPlaces muon_places(const MuonMatrix *shape, int count, size_t each) {
     int64_t side = muon_side(shape), n = count, elements = n * shape->rows * shape->columns;
-    MuonPlaces places = {0};
+    MuonPlaces places = {.gram = uses_gram(shape, each)};
     places.x = take(&places.bytes, elements, each);
     places.y = take(&places.bytes, elements, each);
     places.a = take(&places.bytes, n * side * side, each);
     places.b = take(&places.bytes, n * side * side, each);
+    places.q = take(&places.bytes, places.gram ? n * side * side : 0, each);
+    places.spare = take(&places.bytes, places.gram ? n * side * side : 0, each);
     places.parts = take(&places.bytes, n * MUON_NORM_PARTS, sizeof(float));
     places.sums = take(&places.bytes, n * shape->rows, sizeof(float));
     places.scales = take(&places.bytes, n, sizeof(float));
@@ -81,8 +94,8 @@ static Cost muon_cost(const Node *node) {
            each = (double)dtype_size(node->outputs[0]->dtype), masters = node->outputs[1] != NULL;
     for (int i = 0; i < work->n_matrices; i++) {
         const MuonMatrix *m = &work->matrices[i];
-        double elements = (double)(m->rows * m->columns), r = (double)muon_side(m);
-        cost.flops += MUON_ITERATIONS * (4 * r * elements + 2 * r * r * r);
+        double elements = (double)(m->rows * m->columns);
+        cost.flops += muon_flops(m, uses_gram(m, (size_t)each));
         cost.bytes += elements * (5 * wide + 4 * each + 2 * wide * masters);
     }
     return cost;

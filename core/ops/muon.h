@@ -14,10 +14,12 @@
  * by the loss scale. It is not clipped: X does not depend on its length. lr is the StepState's
  * times lr_scale. A step with a non-finite norm is skipped as in core/ops/adamw.h.
  *
- * Arithmetic: f32 (f64 for f64); X, A and the products are bf16 with f32 sums on a GPU if the
+ * Arithmetic: f32 (f64 for f64); X, A and the products are f16 with f32 sums on a GPU if the
  * weights have 16 bits. Cost: 5 (4 r^2 k + 2 r^3) FLOPs a matrix with r = min(R, K), k = max(R,
- * K): 1.63 TFLOP for the 85 M weights in GPT-2 124M's blocks. A GPU launches 20 kernels for a batch
- * of matrices of one shape, 15 of them batched products: three batches for GPT-2 124M.
+ * K); in 16 bits and with 2 k > 3 r 8 r^2 k + 28 r^3, because only r x r matrices are iterated (see
+ * core/cuda/muon_iterate.cu). For the 85 M weights in GPT-2 124M's blocks: 1.63 TFLOP, in 16 bits
+ * 1.30. A GPU launches 20 to 25 kernels for a batch of matrices of one shape, 15 or 18 of them
+ * batched products: three batches for GPT-2 124M.
  *
  * Sources: Jordan et al. 2024, "Muon"; Amsel et al., arXiv:2505.16932 (Polar Express); Li et al.,
  * arXiv:2510.05491 (NorMuon), algorithm 1; Chen et al., arXiv:2510.12402 (cautious decay). */
@@ -30,6 +32,7 @@
 
 enum {
     MUON_ITERATIONS = 5,
+    MUON_RESTART = 2,     /* CUDA: iterations before A is computed anew from X; see MuonPlaces */
     MUON_NORM_PARTS = 64, /* CUDA: the parts of a matrix whose squares are summed apart */
     MUON_BATCH_MATRICES = 64,
     MUON_BATCH_ELEMENTS = 32 << 20,
@@ -117,10 +120,15 @@ MuonCoefficients muon_coefficients(MuonIteration iteration, int index);
 /* s of X = u / (s |u| + eps). */
 double muon_norm_factor(MuonIteration iteration);
 
-/* CUDA: the places in a batch's workspace, in bytes, and its size; X, Y (count, r, k) and A, B
- * (count, r, r) of elements of `each` bytes, the others f32. */
+/* FLOPs of the iteration on a matrix; `gram`: on r x r matrices alone between restarts. */
+double muon_flops(const MuonMatrix *shape, bool gram);
+
+/* CUDA: the places in a batch's workspace, in bytes, and its size; X, Y (count, r, k) and A, B, Q
+ * and a spare one (count, r, r) of elements of `each` bytes, the others f32. `gram`: how to
+ * iterate, the way with fewer FLOPs in 16 bits; otherwise Q and the spare are absent. */
 typedef struct MuonPlaces {
-    size_t x, y, a, b;
+    bool gram;
+    size_t x, y, a, b, q, spare;
     size_t parts;  /* (count, MUON_NORM_PARTS): sums of squares of u */
     size_t sums;   /* (count, R): sums of squares of rows of X */
     size_t scales; /* (count): |X| / |X / (sqrt(v) + eps)| */

@@ -330,6 +330,26 @@ static void cost_of_gpt2(void) {
     edge_end(&e);
 }
 
+static bool is_gram(int64_t rows, int64_t columns, size_t each) {
+    MuonMatrix shape = {.rows = rows, .columns = columns};
+    MuonPlaces places = muon_places(&shape, 3, each);
+    size_t r = (size_t)muon_side(&shape);
+    CHECK((places.q < places.spare) == places.gram);
+    CHECK(!places.gram || places.spare - places.q >= 3 * r * r * each);
+    CHECK(places.bytes > places.scales && places.scales > places.spare);
+    return places.gram;
+}
+
+/* A GPU iterates on r x r matrices where that takes fewer FLOPs: in 16 bits with 2 k > 3 r. */
+static void gram_where_it_is_cheaper(void) {
+    CHECK(is_gram(768, 3072, 2) && is_gram(3072, 768, 2) && is_gram(1, 9, 2));
+    CHECK(!is_gram(768, 768, 2) && !is_gram(200, 300, 2) && is_gram(200, 301, 2));
+    CHECK(!is_gram(768, 3072, 4));
+    const MuonMatrix square = {.rows = 768, .columns = 768}, wide = {.rows = 768, .columns = 3072};
+    double flops = 48 * muon_flops(&square, false) + 24 * muon_flops(&wide, true);
+    CHECK_CLOSE(flops / 1e12, 1.305, 1e-3);
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(orthogonalizes),
                           TEST(wide_matrices_are_transposed),
@@ -338,7 +358,8 @@ int main(int argc, char **argv) {
                           TEST(momentum_warms_up),
                           TEST(extreme_gradients),
                           TEST(rates_are_checked),
-                          TEST(cost_of_gpt2)};
+                          TEST(cost_of_gpt2),
+                          TEST(gram_where_it_is_cheaper)};
     if (failed(device_open_cpu(2, &device))) return 1;
     int code = harness_run(argc, argv, "muon", tests, COUNT(tests));
     device_close(&device);
