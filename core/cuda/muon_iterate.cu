@@ -1,4 +1,5 @@
-/* Newton-Schulz by batched products. cuBLASLt adds b A and a X in the epilogues of the products.
+/* Newton-Schulz by batched products, whose epilogues add b A and a X. On Hopper the r x r ones, all
+ * symmetric, are computed by half (core/cuda/sm90/symmetric.cu); the others are cuBLASLt's.
  *
  * An iteration multiplies X by a polynomial of A = X X^T, so a segment of them multiplies X by the
  * product Q of their polynomials, which commute. With many more columns than rows a segment in 16
@@ -12,7 +13,9 @@
 #include "core/cuda/muon_iterate.cuh"
 
 #include "core/cuda/cuda_common.cuh"
+#include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
+#include "core/cuda/sm90/symmetric.cuh"
 
 #include <utility>
 
@@ -46,10 +49,15 @@ static Status product(const MuonIterate &m, MatmulForm form, int64_t columns, in
     return matmul_run(shape, &operands, stream);
 }
 
-/* (r, r): X X^T, or a product of symmetric matrices, which are their own transposes. */
-static Status square(const MuonIterate &m, int64_t depth, const MatmulOperands &operands,
+/* (r, r): X X^T, or a product of symmetric matrices that commute, which is symmetric too. */
+static Status square(const MuonIterate &m, int64_t depth, const MatmulOperands &o,
                      cudaStream_t stream) {
-    return product(m, MATMUL_NT, m.r, depth, operands, stream);
+    const SymmetricProduct half = {m.n,   m.r,     depth,    o.a,           o.b,
+                                   o.out, o.scale, o.addend, o.addend_scale};
+    const bool is_hopper = cuda_device_current()->base.target.sm == 90;
+    if (is_hopper && m.dtype == DTYPE_F16 && symmetric_takes(half) && symmetric_pays(half))
+        return symmetric_run(half, stream);
+    return product(m, MATMUL_NT, m.r, depth, o, stream);
 }
 
 /* y = q x + scale x, and they change places. */

@@ -9,7 +9,7 @@
   data/table_arrow.cc                          only with Arrow, a module that ./prepare loads
   core/cpu/*.c, nn/attention/cpu/*.c           CPU kernels, compiled for f32, f64 and bf16, those of
                                                WIDE for f32 and f64; *_common.c, *_absent.c once
-  *.cu, *_cuda.c                               only with CUDA; flash_sm90/*.cu for Hopper alone,
+  *.cu, *_cuda.c                               only with CUDA; *sm90/*.cu for Hopper alone,
                                                flash_sm80/*.cu not for Turing
   nccl.c, product_bf16_common.c,               only with NCCL, oneDNN, utf8proc, zstd, on x86
   nfc_utf8proc.c, zstd_frames.c,
@@ -152,7 +152,7 @@ def objects(env, build, path):
         arch, flags = env["NVCCARCH"], env["NVCCFLAGS"]
         if env["cuda_optimize"] == "no" and any(part in path for part in LONG_TO_OPTIMIZE):
             flags = [*flags, *UNOPTIMIZED]
-        if "/flash_sm90/" in path:
+        if "sm90/" in path:
             arch = gencode(("90a",), False)
         elif "/flash_sm80/" in path:
             arch = [flag for flag in arch if "compute_75" not in flag] or gencode(("80",), False)
