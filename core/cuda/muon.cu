@@ -10,23 +10,17 @@
 
 #include "core/cuda/muon_iterate.cuh"
 
+/* Whether each row, and each column, consists of whole packs of four elements. */
 template <typename T, typename X>
-static bool momentum_fits_packs(const MuonParams<T, X> &p, int n) {
-    bool fit = true;
-    for (int i = 0; i < n; i++)
-        fit &= fits_packs<float>(p.rows * p.columns, p.grad + p.matrices[i].first,
-                                 p.momentum + p.matrices[i].momentum);
+static bool batch_fits_packs(const MuonParams<T, X> &p, int n) {
+    bool fit = p.rows % 4 == 0;
+    for (int i = 0; i < n; i++) {
+        const CudaMuonMatrix &m = p.matrices[i];
+        fit &= fits_packs<float>(p.columns, p.grad + m.first, p.momentum + m.momentum,
+                                 p.master + (p.half_weight == NULL ? m.first : m.master)) &&
+               (p.half_weight == NULL || (uintptr_t)(p.half_weight + m.first) % 8 == 0);
+    }
     return fit;
-}
-
-template <typename T, typename X>
-static Status momentum_launch(const MuonParams<T, X> &p, int n, cudaStream_t stream) {
-    dim3 grid(MUON_NORM_PARTS, (unsigned)n);
-    if (momentum_fits_packs(p, n))
-        momentum_kernel<T, X, 4><<<grid, THREADS, 0, stream>>>(p);
-    else
-        momentum_kernel<T, X, 1><<<grid, THREADS, 0, stream>>>(p);
-    return cuda_launched("muon's momentum");
 }
 
 template <typename T, typename X>
@@ -34,22 +28,22 @@ static dim3 tiles_of(const MuonParams<T, X> &p, int n) {
     return dim3(blocks_for(p.columns, TILE), blocks_for(p.rows, TILE), (unsigned)n);
 }
 
-template <typename T, typename X>
+template <typename T, typename X, bool TALL, int W>
 static Status rows_launch(const MuonParams<T, X> &p, int n, cudaStream_t stream) {
     if (p.row_moments == NULL) return Status{STATUS_OK};
-    if (p.rows > p.columns) {
-        dim3 grid(blocks_for(p.rows, 32), (unsigned)n);
-        tall_rows_kernel<<<grid, THREADS, 0, stream>>>(p);
+    if constexpr (TALL) {
+        dim3 grid(blocks_for(p.rows, 32 * W), (unsigned)n);
+        tall_rows_kernel<T, X, W><<<grid, THREADS, 0, stream>>>(p);
     } else {
         dim3 grid(blocks_for(p.rows, WARPS), (unsigned)n);
-        wide_rows_kernel<<<grid, THREADS, 0, stream>>>(p);
+        wide_rows_kernel<T, X, W><<<grid, THREADS, 0, stream>>>(p);
     }
     TRY(cuda_launched("muon's rows"));
     scale_kernel<<<(unsigned)n, THREADS, 0, stream>>>(p);
     return cuda_launched("muon's scales");
 }
 
-template <typename T, typename X, bool TALL>
+template <bool TALL, int W, typename T, typename X>
 static Status batch_run(MuonParams<T, X> &p, int n, char *workspace, const MuonPlaces &places,
                         cudaStream_t stream) {
     const MuonIterate products = {p.attrs.iteration,
@@ -60,13 +54,15 @@ static Status batch_run(MuonParams<T, X> &p, int n, char *workspace, const MuonP
                                   workspace,
                                   places};
     void *x;
-    TRY(momentum_launch(p, n, stream));
-    stage_kernel<T, X, TALL><<<tiles_of(p, n), THREADS, 0, stream>>>(p);
+    dim3 parts(MUON_NORM_PARTS, (unsigned)n);
+    momentum_kernel<T, X, W><<<parts, THREADS, 0, stream>>>(p);
+    TRY(cuda_launched("muon's momentum"));
+    stage_kernel<T, X, TALL, W><<<tiles_of(p, n), THREADS, 0, stream>>>(p);
     TRY(cuda_launched("muon's copy"));
     TRY(muon_iterate(products, &x, stream));
     p.x = (X *)x;
-    TRY(rows_launch(p, n, stream));
-    weights_kernel<T, X, TALL><<<tiles_of(p, n), THREADS, 0, stream>>>(p);
+    TRY((rows_launch<T, X, TALL, W>(p, n, stream)));
+    weights_kernel<T, X, TALL, W><<<tiles_of(p, n), THREADS, 0, stream>>>(p);
     return cuda_launched("muon's update");
 }
 
@@ -110,8 +106,12 @@ extern "C" Status muon_cuda(const Node *node, void *stream) {
             MuonBatch batch = work->batches[i];
             MuonPlaces places = muon_places(&work->matrices[batch.first], batch.count, sizeof(X));
             batch_describe(p, work, batch, workspace, places);
-            auto run = p.rows > p.columns ? batch_run<T, X, true> : batch_run<T, X, false>;
-            TRY(run(p, batch.count, workspace, places, (cudaStream_t)stream));
+            TRY(dispatch_width<float>(batch_fits_packs(p, batch.count), [&](auto width) {
+                constexpr int W = decltype(width)::value;
+                auto run =
+                    p.rows > p.columns ? batch_run<true, W, T, X> : batch_run<false, W, T, X>;
+                return run(p, batch.count, workspace, places, (cudaStream_t)stream);
+            }));
         }
         return Status{STATUS_OK};
     });

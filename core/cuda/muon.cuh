@@ -5,8 +5,15 @@
 #include "core/ops/adamw.h"
 #include "core/ops/muon.h"
 
-/* TILE: side of the tiles that copies transpose; 8 warps. */
-enum { THREADS = 256, WARPS = THREADS / 32, TILE = 64, TILE_ROWS = THREADS / TILE };
+/* TILE: side of the tiles that copies transpose; 8 warps. A thread moves W elements of a line of a
+ * tile at once: 4 where the sides and the addresses allow it, else 1. */
+enum { THREADS = 256, WARPS = THREADS / 32, TILE = 64 };
+
+template <int W>
+struct TileThread {
+    enum { LINES = THREADS * W / TILE };
+    int lane = (int)threadIdx.x % (TILE / W) * W, line = (int)threadIdx.x / (TILE / W);
+};
 
 struct CudaMuonMatrix {
     int64_t first, master, momentum, row;
@@ -110,32 +117,39 @@ static __device__ float normalization(const MuonParams<T, X> &p, int matrix) {
 
 /* x <- u / (s |u| + eps), transposed if the matrix is tall. Block index: (tile of columns, tile of
  * rows, matrix). */
-template <typename T, typename X, bool TALL>
+template <typename T, typename X, bool TALL, int W>
 static __global__ void __launch_bounds__(THREADS) stage_kernel(MuonParams<T, X> p) {
     __shared__ float tile[TALL ? TILE : 1][TILE + 1];
     const CudaMuonMatrix matrix = p.matrices[blockIdx.z];
+    const TileThread<W> thread;
     float norm = *p.norm;
     if (!isfinite(norm)) return;
     MuonRates rates = rates_of(p.attrs, p.step, norm);
     float normalized = normalization(p, (int)blockIdx.z);
     X *x = p.x + (int64_t)blockIdx.z * p.rows * p.columns;
-    int lane = (int)threadIdx.x % TILE, line = (int)threadIdx.x / TILE;
     int64_t row = (int64_t)blockIdx.y * TILE, column = (int64_t)blockIdx.x * TILE;
-    for (int i = line; i < TILE; i += TILE_ROWS) {
-        if (row + i >= p.rows || column + lane >= p.columns) continue;
-        int64_t at = (row + i) * p.columns + column + lane;
-        float g = p.grad[matrix.first + at] * rates.gradient_scale;
-        float u = normalized * rates.update(g, p.momentum[matrix.momentum + at]);
-        if constexpr (TALL)
-            tile[i][lane] = u;
-        else
-            x[at] = from_float<X>(u);
+#pragma unroll
+    for (int i = thread.line; i < TILE; i += thread.LINES) {
+        if (row + i >= p.rows || column + thread.lane >= p.columns) continue;
+        int64_t at = (row + i) * p.columns + column + thread.lane;
+        float u[W], m[W];
+        load<W>(p.grad + matrix.first + at, u);
+        load<W>(p.momentum + matrix.momentum + at, m);
+#pragma unroll
+        for (int k = 0; k < W; k++) {
+            u[k] = normalized * rates.update(u[k] * rates.gradient_scale, m[k]);
+            if constexpr (TALL) tile[i][thread.lane + k] = u[k];
+        }
+        if constexpr (!TALL) store<W>(x + at, u);
     }
     if constexpr (TALL) {
         __syncthreads();
-        for (int i = line; i < TILE; i += TILE_ROWS) {
-            if (column + i < p.columns && row + lane < p.rows)
-                x[(column + i) * p.rows + row + lane] = from_float<X>(tile[lane][i]);
+        for (int i = thread.line; i < TILE; i += thread.LINES) {
+            if (column + i >= p.columns || row + thread.lane >= p.rows) continue;
+            float u[W];
+#pragma unroll
+            for (int k = 0; k < W; k++) u[k] = tile[thread.lane + k][i];
+            store<W>(x + (column + i) * p.rows + row + thread.lane, u);
         }
     }
 }
@@ -153,38 +167,45 @@ static __device__ void row_keep(const MuonParams<T, X> &p, int matrix, int64_t r
 }
 
 /* A warp for each row of a matrix that is not tall. Block index: (rows, matrix). */
-template <typename T, typename X>
+template <typename T, typename X, int W>
 static __global__ void __launch_bounds__(THREADS) wide_rows_kernel(MuonParams<T, X> p) {
     int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     if (row >= p.rows) return;
     const X *x = p.x + ((int64_t)blockIdx.y * p.rows + row) * p.columns;
     float sum = 0;
-    for (int64_t j = threadIdx.x % 32; j < p.columns; j += 32) {
-        float value = to_float(x[j]);
-        sum += value * value;
+    for (int64_t j = threadIdx.x % 32 * W; j < p.columns; j += 32 * W) {
+        float values[W];
+        load<W>(x + j, values);
+#pragma unroll
+        for (int k = 0; k < W; k++) sum += values[k] * values[k];
     }
     sum = warp_sum(sum);
     if (threadIdx.x % 32 == 0) row_keep(p, (int)blockIdx.y, row, sum);
 }
 
-/* The rows of a tall matrix are the columns of x (columns, rows): 32 a block, and each of the warps
- * sums a part of them. */
-template <typename T, typename X>
+/* The rows of a tall matrix are the columns of x (columns, rows): 32 W a block, and each of the
+ * warps sums a part of them. */
+template <typename T, typename X, int W>
 static __global__ void __launch_bounds__(THREADS) tall_rows_kernel(MuonParams<T, X> p) {
-    __shared__ float sums[WARPS][32];
-    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
-    int64_t row = (int64_t)blockIdx.x * 32 + lane;
+    __shared__ float sums[WARPS][32 * W];
+    int lane = (int)threadIdx.x % 32 * W, warp = (int)threadIdx.x / 32;
+    int64_t first = (int64_t)blockIdx.x * 32 * W;
     const X *x = p.x + (int64_t)blockIdx.y * p.rows * p.columns;
-    float sum = 0;
-    for (int64_t j = warp; row < p.rows && j < p.columns; j += WARPS) {
-        float value = to_float(x[j * p.rows + row]);
-        sum += value * value;
+    float sum[W] = {};
+    for (int64_t j = warp; first + lane < p.rows && j < p.columns; j += WARPS) {
+        float values[W];
+        load<W>(x + j * p.rows + first + lane, values);
+#pragma unroll
+        for (int k = 0; k < W; k++) sum[k] += values[k] * values[k];
     }
-    sums[warp][lane] = sum;
+#pragma unroll
+    for (int k = 0; k < W; k++) sums[warp][lane + k] = sum[k];
     __syncthreads();
-    if (warp != 0 || row >= p.rows) return;
-    for (int i = 1; i < WARPS; i++) sum += sums[i][lane];
-    row_keep(p, (int)blockIdx.y, row, sum);
+    int row = (int)threadIdx.x;
+    if (row >= 32 * W || first + row >= p.rows) return;
+    float total = sums[0][row];
+    for (int i = 1; i < WARPS; i++) total += sums[i][row];
+    row_keep(p, (int)blockIdx.y, first + row, total);
 }
 
 template <typename T, typename X>
@@ -210,24 +231,30 @@ static __global__ void __launch_bounds__(THREADS) scale_kernel(MuonParams<T, X> 
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-template <typename T, typename X>
-static __device__ void weight_update(const MuonParams<T, X> &p, const CudaMuonMatrix &matrix,
-                                     int64_t at, float x, float lr) {
-    float *master = p.master + (p.half_weight == NULL ? matrix.first : matrix.master) + at;
-    float w = *master, decay = p.attrs.cautious && x * w < 0 ? 0.0f : (float)p.attrs.weight_decay;
-    w -= lr * (p.shape_scale * x + decay * w);
-    *master = w;
-    if (p.half_weight != NULL) p.half_weight[matrix.first + at] = from_float<T>(w);
+/* x: the update of W weights; `factor` divides their row. */
+template <int W, typename T, typename X>
+static __device__ void weights_update(const MuonParams<T, X> &p, const CudaMuonMatrix &matrix,
+                                      int64_t at, const float (&x)[W], float factor, float lr) {
+    float *master = p.master + (p.half_weight == NULL ? matrix.first : matrix.master) + at, w[W];
+    load<W>(master, w);
+#pragma unroll
+    for (int k = 0; k < W; k++) {
+        float update = factor * x[k],
+              decay = p.attrs.cautious && update * w[k] < 0 ? 0.0f : (float)p.attrs.weight_decay;
+        w[k] -= lr * (p.shape_scale * update + decay * w[k]);
+    }
+    store<W>(master, w);
+    if (p.half_weight != NULL) store<W>(p.half_weight + matrix.first + at, w);
 }
 
 /* Block index: (tile of columns, tile of rows, matrix). */
-template <typename T, typename X, bool TALL>
+template <typename T, typename X, bool TALL, int W>
 static __global__ void __launch_bounds__(THREADS) weights_kernel(MuonParams<T, X> p) {
     __shared__ float tile[TALL ? TILE : 1][TILE + 1], factors[TILE];
     const CudaMuonMatrix matrix = p.matrices[blockIdx.z];
+    const TileThread<W> thread;
     if (!isfinite(*p.norm)) return;
     const X *x = p.x + (int64_t)blockIdx.z * p.rows * p.columns;
-    int lane = (int)threadIdx.x % TILE, line = (int)threadIdx.x / TILE;
     int64_t row = (int64_t)blockIdx.y * TILE, column = (int64_t)blockIdx.x * TILE;
     float lr = p.step->lr * (float)p.attrs.lr_scale;
     if (threadIdx.x < TILE && row + threadIdx.x < p.rows) {
@@ -236,20 +263,26 @@ static __global__ void __launch_bounds__(THREADS) weights_kernel(MuonParams<T, X
             divides ? p.scales[blockIdx.z] * row_factor(p, (int)blockIdx.z, row + threadIdx.x) : 1;
     }
     if constexpr (TALL) {
-        for (int i = line; i < TILE; i += TILE_ROWS) {
-            if (column + i < p.columns && row + lane < p.rows)
-                tile[lane][i] = to_float(x[(column + i) * p.rows + row + lane]);
+        for (int i = thread.line; i < TILE; i += thread.LINES) {
+            if (column + i >= p.columns || row + thread.lane >= p.rows) continue;
+            float values[W];
+            load<W>(x + (column + i) * p.rows + row + thread.lane, values);
+#pragma unroll
+            for (int k = 0; k < W; k++) tile[thread.lane + k][i] = values[k];
         }
     }
     __syncthreads();
-    for (int i = line; i < TILE; i += TILE_ROWS) {
-        if (row + i >= p.rows || column + lane >= p.columns) continue;
-        int64_t at = (row + i) * p.columns + column + lane;
-        float value;
-        if constexpr (TALL)
-            value = tile[i][lane];
-        else
-            value = to_float(x[at]);
-        weight_update(p, matrix, at, factors[i] * value, lr);
+#pragma unroll
+    for (int i = thread.line; i < TILE; i += thread.LINES) {
+        if (row + i >= p.rows || column + thread.lane >= p.columns) continue;
+        int64_t at = (row + i) * p.columns + column + thread.lane;
+        float values[W];
+        if constexpr (TALL) {
+#pragma unroll
+            for (int k = 0; k < W; k++) values[k] = tile[i][thread.lane + k];
+        } else {
+            load<W>(x + at, values);
+        }
+        weights_update<W>(p, matrix, at, values, factors[i], lr);
     }
 }
