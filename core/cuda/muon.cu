@@ -1,8 +1,9 @@
-/* Matrices of one shape are updated together, by batched products (core/cuda/muon_iterate.cu) over
- * copies in the workspace: a single 768 x 768 product fills a quarter of an H200. The copies are X,
- * in f16 if the weights have 16 bits; kernels that copy transpose tall matrices, so that the
- * products' inner matrices A have the shorter side. Bf16 would round eight times more; the range of
- * f16 suffices, because |X| is at most 1 at first and its singular values stay below 2.
+/* Matrices of one shape, tall or wide, are updated together, by batched products
+ * (core/cuda/muon_iterate.cu) over copies in the workspace: a single 768 x 768 product fills a
+ * quarter of an H200. The copies are X, in f16 if the weights have 16 bits; kernels that copy
+ * transpose tall matrices, so that the products' inner matrices A have the shorter side. Bf16 would
+ * round eight times more; the range of f16 suffices, because |X| is at most 1 at first and its
+ * singular values stay below 2.
  *
  * Bytes a weight beside the products, for 16-bit weights: the momentum 12, X 10, the update 12, row
  * moments 2: 3.1 GB and 0.75 ms for the 85 M weights in GPT-2 124M's blocks. */
@@ -43,44 +44,74 @@ static Status rows_launch(const MuonParams<T, X> &p, int n, cudaStream_t stream)
     return cuda_launched("muon's scales");
 }
 
+/* X. */
 template <bool TALL, int W, typename T, typename X>
-static Status batch_run(MuonParams<T, X> &p, int n, char *workspace, const MuonPlaces &places,
-                        cudaStream_t stream) {
-    const MuonIterate products = {p.attrs.iteration,
-                                  std::is_same_v<X, float> ? DTYPE_F32 : DTYPE_F16,
-                                  n,
-                                  TALL ? p.columns : p.rows,
-                                  TALL ? p.rows : p.columns,
-                                  workspace,
-                                  places};
-    void *x;
+static Status shape_begin(const MuonParams<T, X> &p, int n, cudaStream_t stream) {
     dim3 parts(MUON_NORM_PARTS, (unsigned)n);
     momentum_kernel<T, X, W><<<parts, THREADS, 0, stream>>>(p);
     TRY(cuda_launched("muon's momentum"));
     stage_kernel<T, X, TALL, W><<<tiles_of(p, n), THREADS, 0, stream>>>(p);
-    TRY(cuda_launched("muon's copy"));
-    TRY(muon_iterate(products, &x, stream));
-    p.x = (X *)x;
+    return cuda_launched("muon's copy");
+}
+
+/* The weights. */
+template <bool TALL, int W, typename T, typename X>
+static Status shape_end(const MuonParams<T, X> &p, int n, cudaStream_t stream) {
     TRY((rows_launch<T, X, TALL, W>(p, n, stream)));
     weights_kernel<T, X, TALL, W><<<tiles_of(p, n), THREADS, 0, stream>>>(p);
     return cuda_launched("muon's update");
 }
 
+/* `n` matrices of one shape, the first of which is number `at` of its batch. */
 template <typename T, typename X>
-static void batch_describe(MuonParams<T, X> &p, const MuonWork *work, MuonBatch batch,
-                           char *workspace, const MuonPlaces &places) {
-    const MuonMatrix *matrices = work->matrices + batch.first;
+static void shape_describe(MuonParams<T, X> &p, const MuonMatrix *matrices, int n, int64_t at,
+                           void *x, const MuonBatchMemory &memory) {
     p.rows = matrices->rows, p.columns = matrices->columns;
-    p.norm_factor = (float)muon_norm_factor(work->attrs.iteration);
     p.shape_scale = (float)muon_shape_scale(matrices);
-    p.x = (X *)(workspace + places.x);
-    p.parts = (float *)(workspace + places.parts);
-    p.sums = (float *)(workspace + places.sums);
-    p.scales = (float *)(workspace + places.scales);
-    for (int i = 0; i < batch.count; i++) {
+    p.x = (X *)x + at * p.rows * p.columns;
+    p.parts = (float *)(memory.workspace + memory.places.parts) + at * MUON_NORM_PARTS;
+    p.sums = (float *)(memory.workspace + memory.places.sums) + at * muon_long_side(matrices);
+    p.scales = (float *)(memory.workspace + memory.places.scales) + at;
+    for (int i = 0; i < n; i++) {
         p.matrices[i] = CudaMuonMatrix{matrices[i].first, matrices[i].master, matrices[i].momentum,
                                        matrices[i].row};
     }
+}
+
+/* f(n, is tall, width of a pack) for the matrices that are not tall, then for the tall ones; p
+ * describes them. */
+template <typename T, typename X, typename F>
+static Status each_shape(MuonParams<T, X> &p, const MuonWork *work, MuonBatch batch, void *x,
+                         const MuonBatchMemory &memory, F f) {
+    const MuonMatrix *matrices = work->matrices + batch.first;
+    for (int at = 0, n; at < batch.count; at += n) {
+        for (n = 1; at + n < batch.count && matrices[at + n].rows == matrices[at].rows;) n++;
+        shape_describe(p, matrices + at, n, at, x, memory);
+        TRY(dispatch_width<float>(batch_fits_packs(p, n), [&](auto width) {
+            return p.rows > p.columns ? f(n, std::true_type{}, width)
+                                      : f(n, std::false_type{}, width);
+        }));
+    }
+    return Status{STATUS_OK};
+}
+
+template <typename T, typename X>
+static Status batch_run(MuonParams<T, X> &p, const MuonWork *work, MuonBatch batch, char *workspace,
+                        cudaStream_t stream) {
+    const MuonMatrix *shape = work->matrices + batch.first;
+    const MuonBatchMemory memory = {workspace, muon_places(shape, batch.count, sizeof(X))};
+    const MuonIterate products = {
+        work->attrs.iteration, std::is_same_v<X, float> ? DTYPE_F32 : DTYPE_F16,
+        batch.count,           muon_side(shape),
+        muon_long_side(shape), memory};
+    void *x = workspace + memory.places.x;
+    TRY(each_shape(p, work, batch, x, memory, [&](int n, auto tall, auto width) {
+        return shape_begin<tall.value, width.value>(p, n, stream);
+    }));
+    TRY(muon_iterate(products, &x, stream));
+    return each_shape(p, work, batch, x, memory, [&](int n, auto tall, auto width) {
+        return shape_end<tall.value, width.value>(p, n, stream);
+    });
 }
 
 extern "C" Status muon_cuda(const Node *node, void *stream) {
@@ -102,17 +133,9 @@ extern "C" Status muon_cuda(const Node *node, void *stream) {
         p.first_nonfinite = data_of<unsigned long long>(node->outputs[4]);
         p.offset = (int64_t)(node->inputs[0]->offset / sizeof(float));
         p.attrs = work->attrs;
-        for (int i = 0; i < work->n_batches; i++) {
-            MuonBatch batch = work->batches[i];
-            MuonPlaces places = muon_places(&work->matrices[batch.first], batch.count, sizeof(X));
-            batch_describe(p, work, batch, workspace, places);
-            TRY(dispatch_width<float>(batch_fits_packs(p, batch.count), [&](auto width) {
-                constexpr int W = decltype(width)::value;
-                auto run =
-                    p.rows > p.columns ? batch_run<true, W, T, X> : batch_run<false, W, T, X>;
-                return run(p, batch.count, workspace, places, (cudaStream_t)stream);
-            }));
-        }
+        p.norm_factor = (float)muon_norm_factor(work->attrs.iteration);
+        for (int i = 0; i < work->n_batches; i++)
+            TRY(batch_run(p, work, work->batches[i], workspace, (cudaStream_t)stream));
         return Status{STATUS_OK};
     });
 }

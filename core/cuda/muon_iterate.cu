@@ -25,9 +25,9 @@ struct Places {
 };
 
 static Places places_of(const MuonIterate &m) {
-    char *w = m.workspace;
-    return Places{w + m.places.x, w + m.places.y, w + m.places.a,
-                  w + m.places.b, w + m.places.q, w + m.places.spare};
+    char *w = m.memory.workspace;
+    const MuonPlaces &at = m.memory.places;
+    return Places{w + at.x, w + at.y, w + at.a, w + at.b, w + at.q, w + at.spare};
 }
 
 /* out = scale a b + addend_scale addend */
@@ -127,7 +127,7 @@ static Status gram_segment(const MuonIterate &m, Places *p, int first, int end,
 
 Status muon_iterate(const MuonIterate &m, void **x, cudaStream_t stream) {
     Places p = places_of(m);
-    if (m.places.gram) {
+    if (m.memory.places.gram) {
         TRY(gram_segment(m, &p, 0, MUON_RESTART, stream));
         TRY(gram_segment(m, &p, MUON_RESTART, MUON_ITERATIONS, stream));
     } else {

@@ -6,13 +6,17 @@
 
 #include <cuda_runtime.h>
 
+struct MuonBatchMemory {
+    char *workspace;
+    MuonPlaces places;
+};
+
 /* A batch: `n` matrices x (r, k) at their place in the workspace. */
 struct MuonIterate {
     MuonIteration iteration;
     DType dtype;
     int64_t n, r, k;
-    char *workspace;
-    MuonPlaces places;
+    MuonBatchMemory memory;
 };
 
 /* Returns the address of the result, one of the places x and y, in *x. */

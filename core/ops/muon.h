@@ -19,7 +19,7 @@
  * K); in 16 bits and with 2 k > 3 r 8 r^2 k + 28 r^3, because only r x r matrices are iterated (see
  * core/cuda/muon_iterate.cu). For the 85 M weights in GPT-2 124M's blocks: 1.63 TFLOP, in 16 bits
  * 1.30. A GPU launches 20 to 25 kernels for a batch of matrices of one shape, 15 or 18 of them
- * batched products: three batches for GPT-2 124M.
+ * batched products: two batches for GPT-2 124M.
  *
  * Sources: Jordan et al. 2024, "Muon"; Amsel et al., arXiv:2505.16932 (Polar Express); Li et al.,
  * arXiv:2510.05491 (NorMuon), algorithm 1; Chen et al., arXiv:2510.12402 (cautious decay). */
@@ -35,7 +35,7 @@ enum {
     MUON_RESTART = 2,     /* CUDA: iterations before A is computed anew from X; see MuonPlaces */
     MUON_NORM_PARTS = 64, /* CUDA: the parts of a matrix whose squares are summed apart */
     MUON_BATCH_MATRICES = 64,
-    MUON_BATCH_ELEMENTS = 32 << 20,
+    MUON_BATCH_BYTES = 128 << 20, /* of X */
 };
 
 #define MUON_NORM_EPS 1e-7
@@ -72,12 +72,12 @@ typedef struct MuonTensors {
     int n_matrices;
 } MuonTensors;
 
-/* Matrices [first, first + count) of one shape, which a GPU updates together. */
+/* Matrices [first, first + count) of (R, K), then of (K, R), which a GPU updates together. */
 typedef struct MuonBatch {
     int first, count;
 } MuonBatch;
 
-/* The attributes of a node: matrices sorted by shape. */
+/* The attributes of a node: matrices sorted by shape, tall ones behind others of their sides. */
 typedef struct MuonWork {
     MuonAttrs attrs;
     const MuonMatrix *matrices;
@@ -100,6 +100,10 @@ MUON_INLINE double muon_momentum(const MuonAttrs *attrs, uint64_t step) {
 
 static inline int64_t muon_side(const MuonMatrix *m) {
     return m->rows < m->columns ? m->rows : m->columns;
+}
+
+static inline int64_t muon_long_side(const MuonMatrix *m) {
+    return m->rows > m->columns ? m->rows : m->columns;
 }
 
 /* sqrt(max(1, R / K)). */
@@ -130,7 +134,7 @@ typedef struct MuonPlaces {
     bool gram;
     size_t x, y, a, b, q, spare;
     size_t parts;  /* (count, MUON_NORM_PARTS): sums of squares of u */
-    size_t sums;   /* (count, R): sums of squares of rows of X */
+    size_t sums;   /* (count, max(R, K)): sums of squares of rows of X */
     size_t scales; /* (count): |X| / |X / (sqrt(v) + eps)| */
     size_t bytes;
 } MuonPlaces;

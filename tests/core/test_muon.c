@@ -300,8 +300,8 @@ static void rates_are_checked(void) {
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
-/* GPT-2 124M's blocks: three batches, 1.63 TFLOP, and a workspace for a GPU that the header
- * states. */
+/* GPT-2 124M's blocks in f32: 1.63 TFLOP in three batches, of which the second holds wide and tall
+ * matrices. */
 static void cost_of_gpt2(void) {
     MuonProblem problem = {.attrs = {.lr_scale = 1}, .normuon = true};
     for (int i = 0; i < 72; i++) {
@@ -325,6 +325,8 @@ static void cost_of_gpt2(void) {
         const Node *node = program_last(e.program);
         const MuonWork *work = node->attrs;
         CHECK(work->n_batches == 3 && work->n_matrices == 72);
+        const MuonMatrix *second = work->matrices + work->batches[1].first;
+        CHECK(work->batches[1].count == 14 && second[11].rows == 768 && second[12].rows == 3072);
         CHECK_CLOSE(node_cost(node).flops / 1e12, 1.631, 1e-3);
     }
     edge_end(&e);
