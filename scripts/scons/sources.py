@@ -42,7 +42,7 @@ REALS = {"f32": "float", "f64": "double", "bf16": "float"}
 WIDE = ("core/cpu/initialize.c", "core/cpu/reduce.c", "core/cpu/rope.c")
 ARCHITECTURES = ("80", "90a", "100")
 UNOPTIMIZED = ["-Xcicc=-O1", "-Xptxas=-O0"]  # with -O0 for both, ptxas takes twice as long
-NEED_OPTIMIZATION = "/flash_sm90/"  # wgmma needs its operands in registers
+NEED_OPTIMIZATION = "sm90/"  # wgmma needs its operands in registers
 FEATURES = {"nccl": "NCCL", "nfc_utf8proc": "utf8proc", "zstd_frames": "zstd",
             "processor_x86": "x86", "product_bf16_common": "oneDNN"}
 SUBSTITUTES = {"nccl_absent": "NCCL", "nfc_absent": "utf8proc", "zstd_absent": "zstd",
