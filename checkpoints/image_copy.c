@@ -28,7 +28,7 @@ static size_t tensor_data_bytes(const CheckpointTensor *tensor) {
 static Status pieces_reserve(CheckpointImage *image, int64_t n) {
     if (n <= image->piece_capacity) return OK;
     ImagePiece *grown = realloc(image->pieces, (size_t)n * sizeof *grown);
-    if (grown == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint");
+    if (grown == NULL) return OUT_OF_MEMORY("a checkpoint");
     image->pieces = grown;
     image->piece_capacity = n;
     return OK;

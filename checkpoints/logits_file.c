@@ -130,7 +130,7 @@ static Status target_check(const char *path) {
 Status logits_file_create(const char *path, const LogitsHeader *header, LogitsFile **out) {
     LogitsFile *f = *out = calloc(1, sizeof *f);
     size_t bytes;
-    if (f == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for logits");
+    if (f == NULL) return OUT_OF_MEMORY("logits");
     f->path = path;
     Status status = logits_file_bytes(header, &bytes);
     (void)windows_measure(header, f->window);

@@ -74,7 +74,7 @@ Status checkpoint_image_create(size_t bytes, CheckpointImage **out) {
     CheckpointImage *image = calloc(1, sizeof *image);
     if (image == NULL || !image_reserve(image, bytes)) {
         free(image);
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint of %zu bytes", bytes);
+        return OUT_OF_MEMORY("a checkpoint of %zu bytes", bytes);
     }
     *out = image;
     return OK;
@@ -185,7 +185,7 @@ static Status contents_create(hid_t file, hid_t texts, const CheckpointContents 
 static Status places_reserve(CheckpointImage *image, int64_t n) {
     if (n <= image->n_places) return OK;
     size_t *grown = realloc(image->places, (size_t)n * sizeof *grown);
-    if (grown == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint");
+    if (grown == NULL) return OUT_OF_MEMORY("a checkpoint");
     image->places = grown;
     image->n_places = n;
     return OK;
@@ -232,8 +232,7 @@ static Status skeleton_take(int fd, const CheckpointContents *contents, Checkpoi
     struct stat info;
     if (fstat(fd, &info) != 0) return cannot_build(strerror(errno));
     size_t size = (size_t)info.st_size;
-    if (!image_reserve(image, size))
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint of %zu bytes", size);
+    if (!image_reserve(image, size)) return OUT_OF_MEMORY("a checkpoint of %zu bytes", size);
     TRY(image_list_pieces(image, contents));
     TRY(image_read_gaps(image, fd, size));
     image->n_tensors = contents->n_tensors;

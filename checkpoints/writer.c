@@ -59,8 +59,7 @@ static Status writer_build(CheckpointWriter *writer, size_t image_bytes) {
 
 Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter **out) {
     CheckpointWriter *writer = calloc(1, sizeof *writer);
-    if (writer == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the checkpoint writer");
+    if (writer == NULL) return OUT_OF_MEMORY("the checkpoint writer");
     Status status = writer_build(writer, image_bytes);
     if (failed(status)) {
         checkpoint_writer_destroy(&writer);

@@ -12,7 +12,7 @@ Status program_create(Target target, bool training, Program **out) {
     if (p != NULL) p->executable = calloc(1, sizeof *p->executable);
     if (p == NULL || p->executable == NULL) {
         free(p);
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a program");
+        return OUT_OF_MEMORY("a program");
     }
     p->target = target;
     p->training = training;

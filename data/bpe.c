@@ -112,7 +112,7 @@ static Status encode_long(const Vocabulary *v, const uint8_t *piece, uint32_t le
     p.nodes = malloc(((size_t)length + 1) * sizeof *p.nodes);
     p.heap = malloc(2 * (size_t)length * sizeof *p.heap);
     if (p.nodes == NULL || p.heap == NULL) {
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a piece of %u bytes", length);
+        status = OUT_OF_MEMORY("a piece of %u bytes", length);
         goto done;
     }
     long_piece_merge(&p, piece);

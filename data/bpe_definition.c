@@ -17,7 +17,7 @@ Status bpe_definition_add(BpeDefinition *d, const char *text, AddedToken token) 
     token.text = strdup(text);
     if (added == NULL || token.text == NULL) {
         free(token.text);
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the added tokens");
+        return OUT_OF_MEMORY("the added tokens");
     }
     added[rules->n_added++] = token;
     return OK;
@@ -39,7 +39,7 @@ Status bpe_definition_finish(BpeDefinition *d) {
     size_t length;
     const uint8_t *bytes = vocabulary_bytes(d->vocabulary, end_of_text, &length);
     char *text = strndup((const char *)bytes, length);
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the added tokens");
+    if (text == NULL) return OUT_OF_MEMORY("the added tokens");
     Status status = bpe_definition_add(d, text, (AddedToken){NULL, end_of_text, true, false});
     free(text);
     return status;

@@ -55,7 +55,7 @@ static Status grow(void **items, int64_t count, int64_t *capacity, size_t size) 
     if (count < *capacity) return OK;
     int64_t more = 2 * *capacity + 64;
     void *grown = realloc(*items, (size_t)more * size);
-    if (grown == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the questions");
+    if (grown == NULL) return OUT_OF_MEMORY("the questions");
     *items = grown;
     *capacity = more;
     return OK;
@@ -180,8 +180,7 @@ static Status choice_take(ChoiceReader *r, const JsonForm *form, const json_t *i
                           const TokenBuffer *context, TokenBuffer *choice) {
     if (!json_is_string(item)) return wrong(r, "a choice is not a string");
     json_t *text = json_sprintf("%s%s", form->before, json_string_value(item));
-    Status status = text == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the questions")
-                                 : text_encode(r, text, choice);
+    Status status = text == NULL ? OUT_OF_MEMORY("the questions") : text_encode(r, text, choice);
     json_decref(text);
     TRY(status);
     return choice_add(r, context, choice);

@@ -26,7 +26,7 @@ static Status sources_open(Corpus *corpus, const InputList *inputs) {
 
 Status corpus_open(const InputList *inputs, const CorpusOptions *options, Corpus **out) {
     Corpus *corpus = *out = calloc(1, sizeof *corpus + inputs->count * sizeof *corpus->sources);
-    if (corpus == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the list of files");
+    if (corpus == NULL) return OUT_OF_MEMORY("the list of files");
     corpus->options = *options;
     Status status = sources_open(corpus, inputs);
     if (failed(status)) corpus_destroy(out);

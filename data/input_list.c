@@ -23,13 +23,12 @@ static Status path_append(InputList *list, const char *path, bool is_named) {
     if (list->count == list->capacity) {
         size_t capacity = 2 * list->capacity + 16;
         InputPath *items = realloc(list->items, capacity * sizeof *items);
-        if (items == NULL)
-            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the names of files");
+        if (items == NULL) return OUT_OF_MEMORY("the names of files");
         list->items = items;
         list->capacity = capacity;
     }
     char *copy = strdup(path);
-    if (copy == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the names of files");
+    if (copy == NULL) return OUT_OF_MEMORY("the names of files");
     list->items[list->count++] = (InputPath){copy, is_named};
     return OK;
 }

@@ -33,14 +33,14 @@ static Status reserve(NfcText *out, size_t more) {
     if (out->length + more > out->capacity) {
         size_t capacity = 2 * (out->length + more) + RESERVE;
         uint8_t *bytes = realloc(out->bytes, capacity);
-        if (bytes == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for normalized text");
+        if (bytes == NULL) return OUT_OF_MEMORY("normalized text");
         out->bytes = bytes;
         out->capacity = capacity;
     }
     if (out->n_changes < out->changes_capacity) return OK;
     size_t capacity = 2 * out->changes_capacity + RESERVE;
     NfcChange *changes = realloc(out->changes, capacity * sizeof *changes);
-    if (changes == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for normalized text");
+    if (changes == NULL) return OUT_OF_MEMORY("normalized text");
     out->changes = changes;
     out->changes_capacity = capacity;
     return OK;

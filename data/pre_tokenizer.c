@@ -77,7 +77,7 @@ static Status added_create(PreTokenizer *p, bool reads_special, bool is_normaliz
     Pattern **pattern = &p->added[is_normalized];
     pattern_destroy(pattern);
     char *text = alternatives(&p->rules, reads_special, is_normalized);
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the added tokens");
+    if (text == NULL) return OUT_OF_MEMORY("the added tokens");
     Status status = text[0] == '\0' ? OK : pattern_create(text, PATTERN_FANCY_REGEX, pattern);
     free(text);
     if (!failed(status) && *pattern != NULL)

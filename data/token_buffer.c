@@ -12,8 +12,7 @@ Status token_buffer_reserve(TokenBuffer *buffer, size_t more) {
                 checked_add(needed, needed / 2 + 64, &needed) &&
                 checked_mul(needed, sizeof *buffer->tokens, &bytes);
     int32_t *tokens = fits ? realloc(buffer->tokens, bytes) : NULL;
-    if (tokens == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %zu more tokens", more);
+    if (tokens == NULL) return OUT_OF_MEMORY("%zu more tokens", more);
     buffer->tokens = tokens;
     buffer->capacity = needed;
     return OK;

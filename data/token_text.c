@@ -71,7 +71,7 @@ Status tokenizer_text_lengths(TokenizerId id, const char *path, int64_t vocab_si
     *out = NULL;
     TRY(tokenizer_open_of(id, path, vocab_size, &tokenizer));
     int32_t *lengths = calloc((size_t)vocab_size, sizeof *lengths);
-    Status status = lengths == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a vocabulary")
+    Status status = lengths == NULL ? OUT_OF_MEMORY("a vocabulary")
                                     : lengths_read(tokenizer, vocab_size, lengths);
     tokenizer_destroy(&tokenizer);
     if (failed(status))

@@ -180,7 +180,7 @@ Status token_writer_finish(TokenWriter *w) {
 
 Status token_writers_publish(TokenWriter *const *writers, size_t n) {
     Replacement **files = malloc(n * sizeof *files);
-    if (files == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the names of files");
+    if (files == NULL) return OUT_OF_MEMORY("the names of files");
     for (size_t i = 0; i < n; i++) files[i] = writers[i]->file;
     Status status = replacement_commit_all(files, n);
     free(files);

@@ -94,8 +94,7 @@ static Status merges_find(Ranks *r) {
         if (vocabulary_find(r->v, bytes.at, bytes.length) == token) r->order[n++] = token;
     }
     r->ending = tokens_alloc((int64_t)longest + 1);
-    if (r->ending == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the merges of a vocabulary");
+    if (r->ending == NULL) return OUT_OF_MEMORY("the merges of a vocabulary");
     chains_find(r, n, r->prefix);
     r->is_backwards = true;
     chains_find(r, n, r->suffix);
@@ -112,9 +111,7 @@ Status vocabulary_merge_by_rank(Vocabulary *v) {
         NULL};
     bool is_there = r.order != NULL && r.stack != NULL && r.prefix != NULL && r.suffix != NULL;
     vocabulary_take_whole_pieces(v);
-    Status status =
-        is_there ? merges_find(&r)
-                 : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the merges of a vocabulary");
+    Status status = is_there ? merges_find(&r) : OUT_OF_MEMORY("the merges of a vocabulary");
     free(r.order), free(r.stack), free(r.prefix), free(r.suffix), free(r.ending);
     return status;
 }

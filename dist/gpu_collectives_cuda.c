@@ -88,7 +88,7 @@ const char *gpu_collectives_note(const GpuCollectives *c) { return c->note; }
 
 Status gpu_collectives_open(World *world, Watchdog *watchdog, GpuCollectives **out) {
     GpuCollectives *c = calloc(1, sizeof *c);
-    if (c == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the collectives");
+    if (c == NULL) return OUT_OF_MEMORY("the collectives");
     c->world = world;
     c->watchdog = watchdog;
     *out = c;

@@ -72,7 +72,7 @@ static Status link_add(HostLinks *links, int fd, int rank) {
         Link *list = realloc(links->list, (size_t)capacity * sizeof *list);
         if (list == NULL) {
             close(fd);
-            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for connections between hosts");
+            return OUT_OF_MEMORY("connections between hosts");
         }
         links->list = list;
         links->capacity = capacity;
@@ -221,8 +221,7 @@ Status host_links_create(World *world, HostLinks **out) {
     *out = NULL;
     if (world->local_size == world->size) return OK;
     HostLinks *links = calloc(1, sizeof *links);
-    Status status = world_agree(
-        world, links != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for host links"));
+    Status status = world_agree(world, links != NULL ? OK : OUT_OF_MEMORY("host links"));
     if (failed(status)) {
         free(links);
         return status;

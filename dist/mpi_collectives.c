@@ -168,8 +168,7 @@ static Status connect_ranks(MpiCollectives *c) {
     TRY(mpi_check(MPI_Comm_dup(c->world->comm, &c->comm), "MPI_Comm_dup"));
     MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
     c->scratch = malloc(TREE_CHUNK_BYTES);
-    if (c->scratch == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the scratch of reductions");
+    if (c->scratch == NULL) return OUT_OF_MEMORY("the scratch of reductions");
     TRY(thread_start("the communication thread", communicate, c, &c->thread));
     c->is_running = true;
     return OK;
@@ -177,8 +176,7 @@ static Status connect_ranks(MpiCollectives *c) {
 
 Status mpi_collectives_create(World *world, Watchdog *watchdog, MpiCollectives **out) {
     MpiCollectives *c = calloc(1, sizeof *c);
-    Status status = world_agree(
-        world, c != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the collectives"));
+    Status status = world_agree(world, c != NULL ? OK : OUT_OF_MEMORY("the collectives"));
     if (failed(status)) {
         free(c);
         return status;

@@ -223,8 +223,7 @@ Status nccl_collectives_create(World *world, Watchdog *watchdog, double deadline
                                GpuCollectives **out) {
     GpuCollectives *c = NULL;
     Nccl *n = calloc(1, sizeof *n);
-    Status status = n == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for NCCL")
-                              : gpu_collectives_open(world, watchdog, &c);
+    Status status = n == NULL ? OUT_OF_MEMORY("NCCL") : gpu_collectives_open(world, watchdog, &c);
     status = world_agree(world, status);
     if (!failed(status)) {
         *n = (Nccl){.deadline = deadline};

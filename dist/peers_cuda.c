@@ -55,9 +55,7 @@ static Status mapping_find(Peers *p, int rank, const RemoteAddress *place, void 
         m->mapped = NULL;
     } else if (m == NULL) {
         m = calloc(1, sizeof *m);
-        if (m == NULL)
-            return ERROR(STATUS_OUT_OF_MEMORY,
-                         "out of memory for a mapping of another rank's memory");
+        if (m == NULL) return OUT_OF_MEMORY("a mapping of another rank's memory");
         m->next = p->mappings;
         p->mappings = m;
     }
@@ -288,9 +286,7 @@ Status peers_create(GpuCollectives *c, Peers **out) {
     TRY(world_min_i64(world, &all));
     if (all == 0) return OK;
     Peers *p = calloc(1, sizeof *p);
-    TRY(world_agree(
-        world,
-        p != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for copies between GPUs")));
+    TRY(world_agree(world, p != NULL ? OK : OUT_OF_MEMORY("copies between GPUs")));
     p->c = c;
     *out = p;
     if (!failed(peers_connect(p))) return OK;

@@ -50,7 +50,7 @@ static void gather_chunk(void *argument) {
 static Status chunk_add(Staged *s, int64_t count, DType dtype, const char *label,
                         StagedChunk **out) {
     StagedChunk *chunk = calloc(1, sizeof *chunk);
-    if (chunk == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a reduction");
+    if (chunk == NULL) return OUT_OF_MEMORY("a reduction");
     *chunk = (StagedChunk){.owner = s, .count = count, .dtype = dtype, .next = s->chunks};
     snprintf(chunk->label, sizeof chunk->label, "%s", label);
     s->chunks = *out = chunk;
@@ -124,8 +124,7 @@ static Status staged_open(GpuCollectives *c, Staged *s) {
         (Channel){MPI_COMM_NULL, world->rank, world->size, WAITING_COMMUNICATION, c->watchdog, ""};
     TRY(mpi_check(MPI_Comm_dup(world->comm, &s->channel.comm), "MPI_Comm_dup"));
     s->scratch = malloc(TREE_CHUNK_BYTES);
-    if (s->scratch == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the scratch of reductions");
+    if (s->scratch == NULL) return OUT_OF_MEMORY("the scratch of reductions");
     return gpu_check(cudaMallocHost((void **)&s->pinned, TREE_CHUNK_BYTES),
                      "allocating pinned memory");
 }
@@ -133,8 +132,8 @@ static Status staged_open(GpuCollectives *c, Staged *s) {
 Status staged_collectives_create(World *world, Watchdog *watchdog, GpuCollectives **out) {
     GpuCollectives *c = NULL;
     Staged *s = calloc(1, sizeof *s);
-    Status status = s == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for reductions")
-                              : gpu_collectives_open(world, watchdog, &c);
+    Status status =
+        s == NULL ? OUT_OF_MEMORY("reductions") : gpu_collectives_open(world, watchdog, &c);
     status = world_agree(world, status);
     if (!failed(status)) {
         c->all_reduce = c->reduce_scatter =

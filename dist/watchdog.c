@@ -191,8 +191,7 @@ static Status memory_create(Watchdog *w) {
     size_t n = (size_t)w->world->local_size;
     w->peers = calloc(n, sizeof *w->peers);
     w->wake = calloc(n + 1, sizeof *w->wake);
-    if (w->peers == NULL || w->wake == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the watchdog");
+    if (w->peers == NULL || w->wake == NULL) return OUT_OF_MEMORY("the watchdog");
     for (size_t i = 0; i <= n; i++) w->wake[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     w->wake[0].fd = eventfd(0, EFD_CLOEXEC);
     return w->wake[0].fd >= 0 ? OK : ERROR(STATUS_FAILURE, "eventfd: %s", strerror(errno));
@@ -244,8 +243,7 @@ static Status begin(Watchdog *w) {
 
 Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out) {
     Watchdog *w = calloc(1, sizeof *w);
-    Status status = world_agree(
-        world, w != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the watchdog"));
+    Status status = world_agree(world, w != NULL ? OK : OUT_OF_MEMORY("the watchdog"));
     *out = NULL;
     if (failed(status)) {
         free(w);

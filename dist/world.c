@@ -83,8 +83,7 @@ static Status world_connect(World *world, int *argc, char ***argv) {
 
 static Status world_learn_hosts(World *world) {
     world->hosts = calloc((size_t)world->size, sizeof *world->hosts);
-    if (world->hosts == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the names of %d hosts", world->size);
+    if (world->hosts == NULL) return OUT_OF_MEMORY("the names of %d hosts", world->size);
     char mine[HOST_BYTES] = {0};
     if (gethostname(mine, sizeof mine - 1) != 0) snprintf(mine, sizeof mine, "unknown-host");
     memcpy(world->hosts[world->rank], mine, sizeof mine);
@@ -173,9 +172,7 @@ Status world_broadcast_text(World *world, const char *text, Arena *arena, char *
     size_t length = world->rank == 0 ? strlen(text) : 0;
     TRY(world_broadcast(world, &length, sizeof length));
     char *copy = arena_alloc(arena, length + 1);
-    TRY(world_agree(world, copy != NULL ? OK
-                                        : ERROR(STATUS_OUT_OF_MEMORY,
-                                                "out of memory for %zu bytes of text", length)));
+    TRY(world_agree(world, copy != NULL ? OK : OUT_OF_MEMORY("%zu bytes of text", length)));
     if (world->rank == 0) memcpy(copy, text, length);
     TRY(world_broadcast(world, copy, length));
     *out = copy;
@@ -258,9 +255,7 @@ static Status texts_create(const World *world, Arena *arena, const int *lengths,
         }
     }
     *packed = arena_alloc(arena, (size_t)total + 1);
-    return *packed != NULL
-               ? OK
-               : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %d bytes of text", total);
+    return *packed != NULL ? OK : OUT_OF_MEMORY("%d bytes of text", total);
 }
 
 Status world_gather_text(World *world, const char *text, Arena *arena, char ***out) {
@@ -269,9 +264,7 @@ Status world_gather_text(World *world, const char *text, Arena *arena, char ***o
     int *lengths = arena_alloc(arena, 2 * n * sizeof *lengths);
     char **texts = arena_alloc(arena, n * sizeof *texts), *packed = NULL;
     bool ready = lengths != NULL && texts != NULL;
-    TRY(world_agree(
-        world,
-        ready ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the texts of %zu ranks", n)));
+    TRY(world_agree(world, ready ? OK : OUT_OF_MEMORY("the texts of %zu ranks", n)));
     int *starts = lengths + n;
     lengths[0] = length;
     MPI_Request request;

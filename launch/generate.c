@@ -66,7 +66,7 @@ static Status start_read(const char *start, char **text, size_t *bytes) {
     if (strncmp(start, "FILE:", 5) != 0) {
         *text = strdup(start);
         *bytes = strlen(start);
-        return *text == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for --start") : OK;
+        return *text == NULL ? OUT_OF_MEMORY("--start") : OK;
     }
     return input_read_whole(start + 5, MOST_START_BYTES, text, bytes);
 }

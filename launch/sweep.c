@@ -80,7 +80,7 @@ static Status print_commands(const Study *study, const SweepOptions *v) {
 static Status print_scripts(const Study *study) {
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
-    if (programs == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a study");
+    if (programs == NULL) return OUT_OF_MEMORY("a study");
     escape_say(stdout, "# %s/slurm/points.sh", study->directory);
     Status status = slurm_write_array(study, programs, stdout);
     printf("\n");

@@ -96,7 +96,7 @@ static Status follow(Watching *w) {
 static Status watch(const Arguments *arguments, const WatchOptions *values) {
     int n = arguments->operand_count;
     Watching w = {.runs = calloc((size_t)n, sizeof *w.runs), .values = values};
-    if (w.runs == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %d runs", n);
+    if (w.runs == NULL) return OUT_OF_MEMORY("%d runs", n);
     Status status = OK;
     for (; w.n < n && !failed(status); w.n++)
         status = watched_run_open(arguments->operands[w.n], &w.runs[w.n]);

@@ -24,7 +24,7 @@ struct Decoder {
     int64_t count, cached; /* tokens of a row in the window; of these in the cache */
 };
 
-static Status no_memory(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a decoder"); }
+static Status no_memory(void) { return OUT_OF_MEMORY("a decoder"); }
 
 /* The lengths of the chunks that a row can fill; the shortest always exists. */
 static Status inputs_create(Decoder *d, Store *store) {

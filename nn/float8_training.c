@@ -97,7 +97,7 @@ Status float8_initialize(const Float8 *f8, Device *device) {
                                         float8_scale(o->gradient, (float)(64 / o->tokens))};
     size_t history = tensor_bytes(f8->history), scale = tensor_bytes(f8->scale);
     float *values = calloc(1, history > scale ? history : scale);
-    if (values == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for eight-bit scales");
+    if (values == NULL) return OUT_OF_MEMORY("eight-bit scales");
     Status status = device_upload(device, f8->history, values);
     for (int64_t s = 0; s < f8->sites; s++) values[s * SCALE_STRIDE] = first[s % DELAYED_SITES];
     if (!failed(status)) status = device_upload(device, f8->scale, values);

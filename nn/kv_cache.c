@@ -4,9 +4,7 @@
 
 #include <stdlib.h>
 
-static Status no_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a cache of keys and values");
-}
+static Status no_memory(void) { return OUT_OF_MEMORY("a cache of keys and values"); }
 
 static int64_t columns_of(const ModelConfig *config) { return 2 * config->NH_kv * config->HS; }
 

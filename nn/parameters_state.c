@@ -156,7 +156,7 @@ static Status weight_write(Device *device, const Tensor *weight, const void *val
         return device_upload(device, weight, values);
     int64_t count = tensor_count(weight);
     void *rounded = malloc(tensor_bytes(weight));
-    if (rounded == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for weights");
+    if (rounded == NULL) return OUT_OF_MEMORY("weights");
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < count; i++) {
         real_store(rounded, weight->dtype, i, (double)((const float *)values)[i]);

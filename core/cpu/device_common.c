@@ -150,7 +150,7 @@ static int cores_here(void) {
 
 Status device_open_cpu(int threads, Device **out) {
     Device *device = calloc(1, sizeof *device);
-    if (device == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a device");
+    if (device == NULL) return OUT_OF_MEMORY("a device");
     device->ops = &cpu_ops;
     device->sharers = 1;
     device->target = (Target){.kind = DEVICE_CPU, .threads = threads > 0 ? threads : cores_here()};

@@ -77,7 +77,8 @@ Status cublaslt_load(void) {
     snprintf(file, sizeof file, "libcublasLt.so.%d", CUBLAS_VER_MAJOR);
     void *handle = dlopen(file, RTLD_LAZY | RTLD_LOCAL); /* stays open: again, it costs nothing */
     if (handle == NULL)
-        return ERROR(STATUS_CONFIG, "a GPU needs cuBLASLt: %s; install CUDA's", dlerror());
+        return ERROR(STATUS_CONFIG, "a GPU needs cuBLASLt: %s; install cuBLAS of CUDA %d",
+                     dlerror(), CUBLAS_VER_MAJOR);
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         *functions[i].function = dlsym(handle, functions[i].name);
         if (*functions[i].function == NULL)

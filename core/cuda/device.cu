@@ -178,7 +178,7 @@ static Status cuda_profile(Device *device, const Program *p, OpTime *times) {
     CudaDevice *d = current = of(device);
     CUDA_TRY(cudaSetDevice(d->index));
     cudaEvent_t *events = (cudaEvent_t *)calloc((size_t)p->n_nodes + 1, sizeof *events);
-    if (events == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a profile");
+    if (events == NULL) return OUT_OF_MEMORY("a profile");
     Status status = profile_events(d, p, events, times);
     for (int i = 0; i <= p->n_nodes; i++) {
         if (events[i] != NULL) cudaEventDestroy(events[i]);
@@ -348,7 +348,7 @@ static Status device_start(CudaDevice *d, int index) {
 extern "C" Status cuda_open(int index, Device **out) {
     *out = NULL;
     CudaDevice *d = (CudaDevice *)calloc(1, sizeof *d);
-    if (d == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a device");
+    if (d == NULL) return OUT_OF_MEMORY("a device");
     d->base.ops = &cuda_ops;
     d->base.autotune = true;
     d->index = index;

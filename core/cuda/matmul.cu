@@ -174,8 +174,7 @@ static Status plan_add(CudaDevice *device, const MatmulShape *shape) {
     if (device->n_plans == device->plan_capacity) {
         int capacity = device->plan_capacity == 0 ? 64 : 2 * device->plan_capacity;
         MatmulPlan *grown = (MatmulPlan *)realloc(device->plans, (size_t)capacity * sizeof *grown);
-        if (grown == NULL)
-            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for matrix product plans");
+        if (grown == NULL) return OUT_OF_MEMORY("matrix product plans");
         device->plans = grown;
         device->plan_capacity = capacity;
     }

@@ -70,7 +70,7 @@ static const DeviceOps planning_ops = {
 
 Status device_open_planning(Target target, size_t bytes, Device **out) {
     Device *device = calloc(1, sizeof *device);
-    if (device == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a device");
+    if (device == NULL) return OUT_OF_MEMORY("a device");
     device->ops = &planning_ops;
     device->target = target;
     device->planning_bytes = bytes;

@@ -22,7 +22,7 @@ static Status fill(Device *device, const Tensor *t) {
     size_t bytes = tensor_bytes(t);
     bool is_half = t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F16;
     uint32_t *words = malloc(bytes);
-    if (words == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a measurement");
+    if (words == NULL) return OUT_OF_MEMORY("a measurement");
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < bytes / 4; i++) {
         uint32_t bits = philox(1, i / 4, 0).word[i % 4];

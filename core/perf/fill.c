@@ -31,7 +31,7 @@ Status fill_normal(Device *device, const Tensor *t, uint64_t seed) {
     double *distinct = malloc(DISTINCT * sizeof *distinct);
     Status status = OK;
     if (values == NULL || distinct == NULL) {
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory for random numbers");
+        status = OUT_OF_MEMORY("random numbers");
     } else {
         values_draw(t, seed, distinct, values);
         status = device_upload(device, t, values);

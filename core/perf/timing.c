@@ -47,7 +47,7 @@ typedef struct Readings {
 static Status spread_take(Device *device, const Program *p, Readings r, Spread *seconds) {
     double *times = malloc((size_t)r.repeats * sizeof *times);
     int64_t count = 0;
-    if (times == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for timings");
+    if (times == NULL) return OUT_OF_MEMORY("timings");
     Status status = r.together ? times_take_all(device, p, r.repeats, times, &count)
                                : times_take(device, p, r.repeats, r.limit_s, times, &count);
     if (!failed(status)) *seconds = values_spread(times, (size_t)count);

@@ -19,7 +19,7 @@ Status text_file_replace(const char *path, const char *text) {
 }
 
 Status text_file_replace_json(const char *path, json_t *value, size_t flags) {
-    if (value == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", path);
+    if (value == NULL) return OUT_OF_MEMORY("%s", path);
     Output output;
     Status status = output_open(path, &output);
     if (!failed(status)) {

@@ -187,8 +187,7 @@ static int64_t length_draw(int64_t b, int64_t start, int64_t mean) {
 /* Lengths are exponentially distributed around the mean; the last document of a row is cut. */
 static Status documents_draw(AttentionCase *c) {
     int32_t *starts = malloc((size_t)(c->call.Tq + 1) * sizeof *starts);
-    Status status =
-        starts == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for documents") : OK;
+    Status status = starts == NULL ? OUT_OF_MEMORY("documents") : OK;
     for (int64_t b = 0; b < c->call.B && !failed(status); b++) {
         int64_t count = 0;
         for (int64_t start = 0, length; start < c->call.Tq; start += length) {
@@ -205,7 +204,7 @@ static Status documents_draw(AttentionCase *c) {
 
 static Status padding_set(AttentionCase *c) {
     int32_t *lengths = malloc((size_t)c->call.B * sizeof *lengths);
-    if (lengths == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for lengths");
+    if (lengths == NULL) return OUT_OF_MEMORY("lengths");
     for (int64_t b = 0; b < c->call.B; b++)
         lengths[b] = (int32_t)c->key_lengths[b % c->key_length_count];
     Status status = ranges_from_lengths(&c->ranges, NULL, lengths);
@@ -217,7 +216,7 @@ static Status padding_set(AttentionCase *c) {
 static Status seen_draw(AttentionCase *c) {
     int64_t count = attention_extent(&c->call, ATTENTION_BIAS);
     c->seen = malloc((size_t)count);
-    if (c->seen == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a mask");
+    if (c->seen == NULL) return OUT_OF_MEMORY("a mask");
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < count; i++) c->seen[i] = philox(2, (uint64_t)i, 0).word[0] & 1;
     return OK;

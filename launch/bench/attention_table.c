@@ -112,7 +112,7 @@ Status attention_table_add(AttentionTable *table, const AttentionRow *row) {
     if (table->count == table->capacity) {
         int capacity = 2 * table->capacity + 16;
         AttentionRow *rows = realloc(table->rows, (size_t)capacity * sizeof *rows);
-        if (rows == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a table");
+        if (rows == NULL) return OUT_OF_MEMORY("a table");
         table->rows = rows;
         table->capacity = capacity;
     }

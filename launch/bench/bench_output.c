@@ -49,8 +49,7 @@ Status bench_output_open(const char *csv_path, const char *plot_path, FILE *tabl
     *out = (BenchOutput){.csv_path = csv_path, .plot_path = plot_path, .table = table};
     out->csv = open_memstream(&out->csv_text, &out->csv_bytes);
     out->plot = open_memstream(&out->plot_text, &out->plot_bytes);
-    if (out->csv == NULL || out->plot == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a table");
+    if (out->csv == NULL || out->plot == NULL) return OUT_OF_MEMORY("a table");
     if (plot_path != NULL && terminal_of(plot_path) == NULL) {
         return ERROR(STATUS_USAGE, "--plot=%s: draws FILE.svg and FILE.png", plot_path);
     }
@@ -112,8 +111,7 @@ Status bench_output_close(BenchOutput *output, Status status, FILE *messages) {
     bool is_whole = true;
     if (output->csv != NULL) is_whole = fclose(output->csv) == 0;
     if (output->plot != NULL) is_whole = fclose(output->plot) == 0 && is_whole;
-    if (!failed(status) && !is_whole)
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a table");
+    if (!failed(status) && !is_whole) status = OUT_OF_MEMORY("a table");
     if (!failed(status) && output->csv_path != NULL)
         status = csv_write(output->csv_path, output->csv_text);
     if (!failed(status) && output->plot_path != NULL) status = draw(output, messages);

@@ -56,7 +56,7 @@ static Status config_of(const BenchOptions *options, const Rung *rung, Config **
     snprintf(device, sizeof device, "device=%s", takes_gpu(options) ? "cuda" : "cpu");
     int count = options->override_count;
     char **overrides = calloc((size_t)count + 3, sizeof *overrides);
-    if (overrides == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the config");
+    if (overrides == NULL) return OUT_OF_MEMORY("the config");
     for (int i = 0; i < count; i++) overrides[i] = options->overrides[i];
     overrides[count] = backends;
     overrides[count + 1] = pad;

@@ -24,7 +24,7 @@ typedef struct Sample {
 static Status sample_create(const NumericsShape *shape, Sample *s) {
     *s = (Sample){.shape = shape, .count = shape->B * shape->T * shape->NH * shape->HS};
     double *all = calloc((size_t)s->count * 12, sizeof *all);
-    if (all == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for tensors");
+    if (all == NULL) return OUT_OF_MEMORY("tensors");
     s->qkv = all;
     s->exact_dqkv = all + 3 * s->count;
     s->dqkv = all + 6 * s->count;
@@ -68,7 +68,7 @@ static AttentionCall call_of(const NumericsShape *s, DType dtype) {
 
 static Status put(Device *device, const Tensor *t, const double *values) {
     void *data = malloc(tensor_bytes(t));
-    if (data == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for tensors");
+    if (data == NULL) return OUT_OF_MEMORY("tensors");
     for (int64_t i = 0; i < tensor_count(t); i++) real_store(data, t->dtype, i, values[i]);
     Status status = device_upload(device, t, data);
     free(data);
@@ -77,7 +77,7 @@ static Status put(Device *device, const Tensor *t, const double *values) {
 
 static Status get(Device *device, const Tensor *t, double *values) {
     void *data = malloc(tensor_bytes(t));
-    if (data == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for tensors");
+    if (data == NULL) return OUT_OF_MEMORY("tensors");
     Status status = device_download(device, data, t);
     for (int64_t i = 0; i < tensor_count(t) && !failed(status); i++)
         values[i] = real_load(data, t->dtype, i);

@@ -67,7 +67,7 @@ Status composition_forward(Composition composition, const NumericsShape *s, DTyp
                            const double *qkv, double *out) {
     int64_t C = s->NH * s->HS, per_thread = 2 * s->T * s->HS + s->T;
     double *scratch = malloc((size_t)(per_thread * omp_get_max_threads()) * sizeof *scratch);
-    if (scratch == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a reference");
+    if (scratch == NULL) return OUT_OF_MEMORY("a reference");
 #pragma omp parallel for schedule(dynamic)
     for (int64_t index = 0; index < s->B * s->NH; index++) {
         int64_t b = index / s->NH, h = index % s->NH;

@@ -31,7 +31,7 @@ Status numerics_table_add(NumericsTable *table, NumericsPoint point) {
     if (table->count == table->capacity) {
         int capacity = 2 * table->capacity + 64;
         NumericsPoint *points = realloc(table->points, (size_t)capacity * sizeof *points);
-        if (points == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a table");
+        if (points == NULL) return OUT_OF_MEMORY("a table");
         table->points = points;
         table->capacity = capacity;
     }

@@ -17,7 +17,7 @@ static const char default_config[] = "name: bench\n"
 Status bench_step_inputs(Experiment *e) {
     int64_t count = tensor_count(e->recorded.step.tokens), V = e->resolved.vocab_size;
     int32_t *tokens = malloc((size_t)count * sizeof *tokens);
-    if (tokens == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for tokens");
+    if (tokens == NULL) return OUT_OF_MEMORY("tokens");
     for (int64_t i = 0; i < count; i++)
         tokens[i] = (int32_t)((uint64_t)i * 2654435761u % (uint64_t)V);
     StepState state = {.seed = 1, .adam_step = 1, .lr = 1e-5f, .loss_scale = 1};

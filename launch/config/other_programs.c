@@ -107,9 +107,13 @@ static bool takes_value(const Setting *setting) {
 
 /* A key by its whole name or by its last part. */
 static bool key_named(const char *name, char *out, size_t bytes) {
-    const char *near = schema_suggest(name, out, bytes);
-    if (near == NULL || schema_find(near) == NULL || strlen(near) < strlen(name)) return false;
-    return strcmp(near + strlen(near) - strlen(name), name) == 0;
+    for (size_t i = 0; i < schema_count; i++) {
+        const char *path = schema[i].path, *last = strrchr(path, '.');
+        if (strcmp(path, name) != 0 && (last == NULL || strcmp(last + 1, name) != 0)) continue;
+        snprintf(out, bytes, "%s", path);
+        return true;
+    }
+    return false;
 }
 
 /* Short options are ambiguous: -v of another program may mean more output. */

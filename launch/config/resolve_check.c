@@ -34,8 +34,10 @@ static Status check_required(const YamlNode *root, const Config *config) {
     }
     const ConfigStop *stop = &config->training.stop;
     if (stop->steps == 0 && stop->tokens == 0 && stop->time == 0) {
-        return PLACE_ERROR(place_of(root, "training.stop", "training"),
-                           "no stop rule; give 'training.stop' steps, tokens or time");
+        return PLACE_ERROR(
+            place_of(root, "training.stop", "training"),
+            "no stop rule; give 'training.stop' steps, tokens or time%s",
+            node_find_path(root, "sweep.budgets") == NULL ? "" : ", such as the largest budget");
     }
     return OK;
 }

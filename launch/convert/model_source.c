@@ -53,7 +53,7 @@ static Status weights_config(const ModelSource *s, int n_overrides, char **overr
     plain->data.batch_size = BATCH_OF_WEIGHTS;
     char *text = config_text(plain);
     config_destroy(&plain);
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a config");
+    if (text == NULL) return OUT_OF_MEMORY("a config");
     Status status = config_load_text(text, s->path, n_overrides, overrides, out);
     free(text);
     if (!failed(status))

@@ -127,7 +127,7 @@ Status run_config_of(const char *path, const ModelConfig *model, Config **out) {
     config->model = model_config_abridged(*model);
     char *text = config_text(config);
     config_destroy(&config);
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a config");
+    if (text == NULL) return OUT_OF_MEMORY("a config");
     Status status = config_load_text(text, path, 0, NULL, out);
     free(text);
     return status.code == STATUS_CONFIG ? value_error(path) : status;
@@ -174,7 +174,7 @@ static Status tensor_add(Snapshot *s, int kind, const Parameter *parameter, cons
     int64_t count = parameters_state_range(s->parameters, kind, parameter).count;
     const char *name =
         arena_printf(arena, "%s.%s", parameters_state_name(s->parameters, kind), parameter->name);
-    if (name == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a list of tensors");
+    if (name == NULL) return OUT_OF_MEMORY("a list of tensors");
     if (count == 0) return OK;
     s->tensors[s->n++] = (CheckpointTensor){
         .name = name,
@@ -191,7 +191,7 @@ static Status data_padded(const Parameter *parameter, const ModelTensor *t, Aren
     *out = t->data;
     if (parameter->shape[0] == t->shape[0]) return OK;
     float *padded = arena_alloc(arena, (size_t)tensor_count(parameter->weight) * sizeof *padded);
-    if (padded == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint");
+    if (padded == NULL) return OUT_OF_MEMORY("a checkpoint");
     memcpy(padded, t->data, (size_t)tensor_elements(t) * sizeof *padded);
     *out = padded;
     return OK;
@@ -219,8 +219,7 @@ static Status snapshot_make(const ModelWeights *m, const Config *config, Arena *
     }
     out->tensors = arena_alloc(arena, (size_t)m->count * STATE_KINDS_MAX * sizeof *out->tensors);
     out->zeros = arena_alloc(arena, (size_t)most * sizeof(float));
-    if (out->tensors == NULL || out->zeros == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint");
+    if (out->tensors == NULL || out->zeros == NULL) return OUT_OF_MEMORY("a checkpoint");
     return snapshot_fill(out, m, arena);
 }
 

@@ -23,7 +23,7 @@ typedef struct Writer {
     Arena arena;
 } Writer;
 
-static Status no_room(void) { return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a tokenizer"); }
+static Status no_room(void) { return OUT_OF_MEMORY("a tokenizer"); }
 
 static Status word_take(const Writer *w, int64_t id, Word *out) {
     const uint8_t *bytes;

@@ -100,9 +100,8 @@ Status choice_scores_find(Experiment *e, const ChoiceSet *set, ChoiceScores *out
     s.losses = malloc(tensor_bytes(e->recorded.step.losses));
     s.sums = calloc((size_t)set->n_choices, sizeof *s.sums);
     bool has_memory = s.tokens != NULL && s.targets != NULL && s.losses != NULL && s.sums != NULL;
-    Status status = has_memory ? choices_score(&s)
-                               : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %lld choices",
-                                       (long long)set->n_choices);
+    Status status =
+        has_memory ? choices_score(&s) : OUT_OF_MEMORY("%lld choices", (long long)set->n_choices);
     if (!failed(status)) scores_take(&s, out);
     free(s.tokens);
     free(s.targets);

@@ -9,9 +9,7 @@ struct LogitsWriter {
     int32_t *targets; /* (T) */
 };
 
-static Status no_memory(void) {
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for logits; set a smaller data.batch_size");
-}
+static Status no_memory(void) { return OUT_OF_MEMORY("logits; set a smaller data.batch_size"); }
 
 Status logits_writer_create(Experiment *e, const char *path, const LogitsHeader *header,
                             LogitsWriter **out) {

@@ -28,7 +28,7 @@ static Status json_print(const EvaluationCase *about, const char *what, int64_t 
     }
     char *line = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
     json_decref(object);
-    if (line == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the result");
+    if (line == NULL) return OUT_OF_MEMORY("the result");
     puts(line);
     free(line);
     return OK;

@@ -43,9 +43,7 @@ static Status samples_create(Samples *s) {
     s->rows = calloc((size_t)s->B, sizeof *s->rows);
     s->next = calloc((size_t)s->B, sizeof *s->next);
     s->scratch = malloc((size_t)V * sizeof *s->scratch);
-    return s->rows == NULL || s->next == NULL || s->scratch == NULL
-               ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for samples")
-               : OK;
+    return s->rows == NULL || s->next == NULL || s->scratch == NULL ? OUT_OF_MEMORY("samples") : OK;
 }
 
 static void samples_destroy(Samples *s) {

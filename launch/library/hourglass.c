@@ -29,7 +29,7 @@ static Status model_open(const char *path, HourglassModel *model) {
 
 HourglassCode hourglass_model_open(const char *path, HourglassModel **out) {
     *out = calloc(1, sizeof **out);
-    Status status = *out == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a model") : OK;
+    Status status = *out == NULL ? OUT_OF_MEMORY("a model") : OK;
     if (!failed(status)) status = model_open(path, *out);
     if (failed(status)) hourglass_model_close(out);
     return code_of(status);
@@ -156,8 +156,7 @@ static Status attention_open(const HourglassAttentionCall *call, int gpu,
 HourglassCode hourglass_attention_open(const HourglassAttentionCall *call, int gpu,
                                        HourglassAttention **out) {
     *out = calloc(1, sizeof **out);
-    Status status =
-        *out == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an attention call") : OK;
+    Status status = *out == NULL ? OUT_OF_MEMORY("an attention call") : OK;
     if (!failed(status)) status = attention_open(call, gpu, *out);
     if (failed(status)) hourglass_attention_close(out);
     return code_of(status);

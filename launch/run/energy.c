@@ -142,7 +142,7 @@ static bool counters_start(EnergyMeter *meter) {
 
 Status energy_open(const Device *device, EnergyMeter **out) {
     EnergyMeter *meter = *out = calloc(1, sizeof *meter);
-    if (meter == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an energy meter");
+    if (meter == NULL) return OUT_OF_MEMORY("an energy meter");
     if (device->target.kind == DEVICE_CUDA)
         nvml_open(meter, device->location);
     else

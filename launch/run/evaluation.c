@@ -28,12 +28,12 @@ static Status lengths_find(Evaluator *v) {
                                            v->e->resolved.vocab_size, &v->text_lengths);
     if (status.code != STATUS_DATA) return status;
     v->note = arena_printf(&v->arena, "no bits/byte: %s", status_message());
-    return v->note == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an evaluation") : OK;
+    return v->note == NULL ? OUT_OF_MEMORY("an evaluation") : OK;
 }
 
 Status evaluator_create(Experiment *e, Evaluator **out) {
     Evaluator *v = calloc(1, sizeof *v);
-    if (v == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an evaluation");
+    if (v == NULL) return OUT_OF_MEMORY("an evaluation");
     *out = v;
     v->e = e;
     v->B = e->recorded.step.tokens->shape[0];
@@ -42,8 +42,7 @@ Status evaluator_create(Experiment *e, Evaluator **out) {
     v->losses = malloc(tensor_bytes(e->recorded.step.losses));
     v->sums = malloc(((size_t)e->val.count + 1) * sizeof *v->sums);
     if (v->tokens == NULL || v->targets == NULL || v->losses == NULL || v->sums == NULL) {
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an evaluation of %lld windows",
-                     (long long)e->val.count);
+        return OUT_OF_MEMORY("an evaluation of %lld windows", (long long)e->val.count);
     }
     return lengths_find(v);
 }

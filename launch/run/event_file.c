@@ -50,7 +50,7 @@ static Status record_write(EventFile *f, const void *data, uint64_t size) {
     uint32_t length_crc = masked_crc(&size, sizeof size), data_crc = masked_crc(data, size);
     size_t bytes = sizeof size + size + 2 * sizeof data_crc;
     char *record = malloc(bytes), *at = record;
-    if (record == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", f->path);
+    if (record == NULL) return OUT_OF_MEMORY("%s", f->path);
     at = mempcpy(at, &size, sizeof size);
     at = mempcpy(at, &length_crc, sizeof length_crc);
     at = mempcpy(at, data, size);
@@ -68,7 +68,7 @@ static void event_begin(int64_t step, ProtoMessage *event) {
 
 static Status event_write(EventFile *f, ProtoMessage *event) {
     Status status = proto_end(event) ? record_write(f, event->bytes, event->size)
-                                     : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", f->path);
+                                     : OUT_OF_MEMORY("%s", f->path);
     proto_free(event);
     return status;
 }
@@ -89,7 +89,7 @@ static Status start_write(EventFile *f, int64_t resumed_step) {
 Status event_file_create(const char *directory, int64_t resumed_step, EventFile **out) {
     EventFile *f = *out = calloc(1, sizeof **out);
     char host[256] = "";
-    if (f == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an event file");
+    if (f == NULL) return OUT_OF_MEMORY("an event file");
     gethostname(host, sizeof host - 1);
     snprintf(f->path, sizeof f->path, "%s/events.out.tfevents.%010lld.%s.%d", directory,
              (long long)utc_seconds(), host, (int)getpid());
@@ -162,7 +162,7 @@ static void text_put(ProtoMessage *summary, const char *tag, const char *text) {
 
 Status event_file_text(EventFile *f, int64_t step, const char *tag, const char *text) {
     char *shown = literal(text);
-    if (shown == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", f->path);
+    if (shown == NULL) return OUT_OF_MEMORY("%s", f->path);
     ProtoMessage event, summary;
     event_begin(step, &event);
     proto_begin(&summary);

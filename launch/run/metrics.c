@@ -168,8 +168,7 @@ static Status csv_prepare(const char *directory) {
     if (!failed(status) && !is_ours) status = file_read_all(from, SIZE_MAX / 4, &records, NULL);
     if (!failed(status) && !is_ours) {
         text = csv_text(records);
-        status = text == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", path)
-                              : text_file_replace(path, text);
+        status = text == NULL ? OUT_OF_MEMORY("%s", path) : text_file_replace(path, text);
     }
     free(head);
     free(old);
@@ -180,7 +179,7 @@ static Status csv_prepare(const char *directory) {
 
 Status metrics_open(const char *directory, ResumedAt at, Metrics **out) {
     Metrics *metrics = *out = calloc(1, sizeof **out);
-    if (metrics == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for metrics");
+    if (metrics == NULL) return OUT_OF_MEMORY("metrics");
     metrics->jsonl.fd = metrics->csv.fd = metrics->log.fd = metrics->samples.fd = -1;
     metrics->redraws = terminal_redraws();
     TRY(records_open(directory, "metrics.jsonl", &json_form, &at, &metrics->jsonl));
@@ -248,7 +247,7 @@ static Status record_write(Metrics *metrics, const json_t *object) {
     FILE *csv = fmemopen(row, sizeof row, "w");
     if (csv != NULL) csv_row(csv, object);
     if (csv == NULL || fclose(csv) != 0 || bytes == 0 || bytes > sizeof line - 2) {
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a metrics record");
+        return OUT_OF_MEMORY("a metrics record");
     }
     memcpy(line + bytes, "\n", 2);
     TRY(log_write(&metrics->jsonl, line));
@@ -309,8 +308,7 @@ Status metrics_sample(Metrics *metrics, int64_t step, const char *text) {
     char *dump = record == NULL ? NULL : json_dumps(record, JSON_PRESERVE_ORDER), *line = NULL;
     json_decref(record);
     if (dump == NULL || asprintf(&line, "%s\n", dump) < 0) line = NULL;
-    Status status = line == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a sample")
-                                 : log_write(&metrics->samples, line);
+    Status status = line == NULL ? OUT_OF_MEMORY("a sample") : log_write(&metrics->samples, line);
     free(dump);
     free(line);
     TRY(status);

@@ -104,7 +104,7 @@ Status probes_add(Probes *probes, int64_t B, const KernelChoice *attention,
     if (probes->count == probes->capacity) {
         int capacity = 2 * probes->capacity + 16;
         Probe *list = realloc(probes->list, (size_t)capacity * sizeof *list);
-        if (list == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a plan");
+        if (list == NULL) return OUT_OF_MEMORY("a plan");
         probes->list = list;
         probes->capacity = capacity;
     }

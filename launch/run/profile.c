@@ -79,9 +79,8 @@ Status profile_step(Experiment *e, FILE *file, const char *trace) {
         training_program(e->recorded.training, e->phase, M == 1 ? MICRO_ONLY : MICRO_LAST);
     OpTime *times = calloc((size_t)p->n_nodes + 1, sizeof *times);
     Row *rows = calloc((size_t)p->n_nodes + 1, sizeof *rows);
-    Status status = times == NULL || rows == NULL
-                        ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a profile")
-                        : device_profile(e->device, p, times);
+    Status status = times == NULL || rows == NULL ? OUT_OF_MEMORY("a profile")
+                                                  : device_profile(e->device, p, times);
     if (!failed(status) && file != NULL) {
         if (M > 1)
             fprintf(file, "the last of a step's %lld micro-batches, with the update\n",

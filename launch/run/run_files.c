@@ -64,7 +64,7 @@ static size_t count_lines(const char *text) {
 static Status records_parse(const char *line, const char *metric, Arena *arena, RunRecords *out) {
     const char *end;
     out->items = arena_alloc(arena, (count_lines(line) + 1) * sizeof *out->items);
-    if (out->items == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a run's metrics");
+    if (out->items == NULL) return OUT_OF_MEMORY("a run's metrics");
     for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         out->count += run_record_parse(line, (size_t)(end - line), metric, &out->items[out->count]);
     }

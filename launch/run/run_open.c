@@ -98,7 +98,7 @@ static Status logs_open(Run *run, const char *resume) {
     Config resolved = config_resolved(run->e.config, &run->e.resolved);
     char *text = config_text(&resolved), path[PATH_BYTES];
     const ResumedAt resumed_at = {run->progress.step, run->progress.evaluated_step};
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the config's text");
+    if (text == NULL) return OUT_OF_MEMORY("the config's text");
     Status status = OK;
     TRY_ELSE(status, newer_set_aside(run, resume), done);
     snprintf(path, sizeof path, "%s/config.yaml", run->directory);
@@ -121,8 +121,7 @@ static Status batch_create(Run *run) {
     size_t bytes = tensor_bytes(run->e.recorded.step.tokens);
     run->tokens = malloc(bytes);
     run->targets = malloc(bytes);
-    if (run->tokens == NULL || run->targets == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a batch");
+    if (run->tokens == NULL || run->targets == NULL) return OUT_OF_MEMORY("a batch");
     return run->e.val_tokens == NULL ? OK : evaluator_create(&run->e, &run->evaluator);
 }
 

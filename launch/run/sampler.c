@@ -31,10 +31,10 @@ static Status tokenizer_settle(Sampler *s) {
 
 Status sampler_create(const Experiment *e, Sampler **out) {
     Sampler *s = *out = calloc(1, sizeof **out);
-    if (s == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for samples");
+    if (s == NULL) return OUT_OF_MEMORY("samples");
     s->e = e;
     s->scratch = malloc((size_t)e->recorded.model->config.V * sizeof *s->scratch);
-    if (s->scratch == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for samples");
+    if (s->scratch == NULL) return OUT_OF_MEMORY("samples");
     return tokenizer_settle(s);
 }
 
@@ -86,10 +86,9 @@ Status sampler_run(Sampler *s, char **text) {
     size_t bytes;
     *text = NULL;
     FILE *file = open_memstream(text, &bytes);
-    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a sample");
+    if (file == NULL) return OUT_OF_MEMORY("a sample");
     Status status = tokens_write(s, file);
-    if (fclose(file) != 0 && !failed(status))
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a sample");
+    if (fclose(file) != 0 && !failed(status)) status = OUT_OF_MEMORY("a sample");
     if (failed(status) || signals_number() != 0) {
         free(*text);
         *text = NULL;

@@ -30,8 +30,7 @@ static Status host_create(Saver *saver) {
         saver->host[kind] = saver->owns[kind]
                                 ? malloc(saver_state_bytes(e->recorded.parameters, kind))
                                 : parameters_state(e->recorded.parameters, kind)->buffer.data;
-        if (saver->host[kind] == NULL)
-            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a copy of the weights");
+        if (saver->host[kind] == NULL) return OUT_OF_MEMORY("a copy of the weights");
     }
     return OK;
 }
@@ -73,9 +72,7 @@ Status saver_gather(Saver *saver, const Experiment *e, int partner) {
     }
     size_t each = dtype_size(parameters->grads->dtype);
     void *buffer = malloc((size_t)(most / parameters->sharding.ranks) * each);
-    Status status = world_agree(
-        e->world,
-        buffer != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint"));
+    Status status = world_agree(e->world, buffer != NULL ? OK : OUT_OF_MEMORY("a checkpoint"));
     for (int kind = 0; kind < parameters_state_count(parameters) && !failed(status); kind++) {
         if (!parameters_is_sharded(parameters, kind)) continue;
         status = shards_gather(e, kind, buffer, saver == NULL ? NULL : saver->host[kind], partner);
@@ -86,7 +83,7 @@ Status saver_gather(Saver *saver, const Experiment *e, int partner) {
 
 Status saver_folder(const char *directory, Arena *arena, const char **out) {
     *out = arena_printf(arena, "%s/checkpoints", directory);
-    if (*out == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver");
+    if (*out == NULL) return OUT_OF_MEMORY("a saver");
     if (mkdir(*out, 0777) == 0 || errno == EEXIST) return OK;
     return ERROR(STATUS_FAILURE, "%s: %s", *out, strerror(errno));
 }
@@ -107,7 +104,7 @@ static Status saver_build(Saver *saver, const char *directory) {
 
 Status saver_create(const Experiment *e, const char *directory, Saver **out) {
     Saver *saver = calloc(1, sizeof *saver);
-    if (saver == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver");
+    if (saver == NULL) return OUT_OF_MEMORY("a saver");
     saver->e = e;
     *out = saver;
     return saver_build(saver, directory);

@@ -57,8 +57,7 @@ static Status host_create(ShardSaver *saver) {
     for (int kind = 0; kind < parameters_state_count(e->recorded.parameters); kind++) {
         size_t bytes = saver_state_bytes(e->recorded.parameters, kind);
         saver->host[kind] = malloc(bytes / (size_t)e->recorded.parameters->sharding.ranks);
-        if (saver->host[kind] == NULL)
-            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a copy of the weights");
+        if (saver->host[kind] == NULL) return OUT_OF_MEMORY("a copy of the weights");
     }
     return OK;
 }
@@ -101,8 +100,7 @@ static Status saver_build(ShardSaver *saver) {
 Status shard_saver_create(const Experiment *e, const char *directory, ShardSaver **out) {
     World *world = e->world;
     ShardSaver *saver = *out = calloc(1, sizeof *saver);
-    TRY(world_agree(world,
-                    saver != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver")));
+    TRY(world_agree(world, saver != NULL ? OK : OUT_OF_MEMORY("a saver")));
     saver->e = e;
     Status status = saver_folder(directory, &saver->arena, &saver->folder);
     TRY(world_agree(world, status));

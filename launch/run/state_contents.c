@@ -14,8 +14,7 @@ Status state_describe_tensor(const Parameters *parameters, int kind, int index, 
             arena_printf(arena, "%s.%s", parameters_state_name(parameters, kind), parameter->name),
         .dtype = dtype,
         .n_dims = range.count == tensor_count(weight) ? parameter->n_dims : 1};
-    if (out->name == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint's list of tensors");
+    if (out->name == NULL) return OUT_OF_MEMORY("a checkpoint's list of tensors");
     for (int d = 0; d < out->n_dims; d++) out->shape[d] = parameter->shape[d];
     if (data != NULL) out->data = (const char *)data + (size_t)range.first * dtype_size(dtype);
     return OK;
@@ -30,8 +29,7 @@ Status state_describe(const Parameters *parameters, void *const data[STATE_KINDS
     int n = parameters->count, kinds = parameters_state_count(parameters);
     int64_t count = 0;
     CheckpointTensor *tensors = arena_alloc(arena, (size_t)(kinds * n) * sizeof *tensors);
-    if (tensors == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint's list of tensors");
+    if (tensors == NULL) return OUT_OF_MEMORY("a checkpoint's list of tensors");
     for (int kind = 0; kind < kinds; kind++) {
         for (int i = 0; i < n; i++) {
             if (!state_has(parameters, kind, i)) continue;
@@ -77,8 +75,7 @@ Status state_describe_parts(const Parameters *parameters, void *const host[STATE
                             Arena *arena, CheckpointContents *out) {
     int n = parameters->count, kinds = parameters_state_count(parameters);
     CheckpointTensor *tensors = arena_alloc(arena, (size_t)(kinds * n) * sizeof *tensors);
-    if (tensors == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint's list of tensors");
+    if (tensors == NULL) return OUT_OF_MEMORY("a checkpoint's list of tensors");
     *out = (CheckpointContents){.tensors = tensors};
     for (int kind = 0; kind < kinds; kind++) {
         for (int i = 0; i < n; i++) {
@@ -121,8 +118,7 @@ Status state_add_scales(const Experiment *e, Arena *arena, void *scales[FLOAT8_T
         if (scales[i] == NULL) all = NULL;
         described[i].data = scales[i];
     }
-    if (all == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a checkpoint's list of tensors");
+    if (all == NULL) return OUT_OF_MEMORY("a checkpoint's list of tensors");
     memcpy(all, contents->tensors, n * sizeof *all);
     memcpy(all + n, described, sizeof described);
     contents->tensors = all;

@@ -44,7 +44,7 @@ void state_values_set(StateValues *values, const Experiment *e, const Progress *
 Status state_values_create(const Experiment *e, StateValues *out) {
     const Config resolved = config_resolved(e->config, &e->resolved);
     *out = (StateValues){.config = config_text(&resolved)};
-    if (out->config == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a saver");
+    if (out->config == NULL) return OUT_OF_MEMORY("a saver");
     state_values_set(out, e, &(Progress){0});
     return OK;
 }

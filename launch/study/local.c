@@ -223,9 +223,7 @@ Status local_run(Study *study, Launcher *launcher) {
     Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
     l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
     l.given_up = calloc((size_t)study->capacity, sizeof *l.given_up);
-    Status status = l.slots == NULL || l.given_up == NULL
-                        ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a sweep")
-                        : OK;
+    Status status = l.slots == NULL || l.given_up == NULL ? OUT_OF_MEMORY("a sweep") : OK;
     if (!failed(status)) {
         for (int i = 0; i < launcher->parallel; i++) l.slots[i].point = -1;
         signals_install();

@@ -43,10 +43,9 @@ static Status script_make(const Study *study, const char *name, ScriptFn write,
     TRY(directory_create(path, &made));
     snprintf(path, PATH_MAX, "%s/slurm/%s", study->directory, name);
     FILE *file = open_memstream(&text, &bytes);
-    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", path);
+    if (file == NULL) return OUT_OF_MEMORY("%s", path);
     Status status = write(study, programs, file);
-    if (fclose(file) != 0 && !failed(status))
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", path);
+    if (fclose(file) != 0 && !failed(status)) status = OUT_OF_MEMORY("%s", path);
     if (!failed(status)) status = text_file_replace(path, text);
     free(text);
     return status;
@@ -146,8 +145,7 @@ static Status submit_all(Study *study, FILE *messages) {
     }
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
-    Status status = programs == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a study")
-                                     : submit_both(study, programs);
+    Status status = programs == NULL ? OUT_OF_MEMORY("a study") : submit_both(study, programs);
     arena_free(&arena);
     TRY(status);
     escape_say(messages,

@@ -75,7 +75,7 @@ static Status compare_all(const Study *study) {
 static Status write_config(const Config *config, const char *directory, const char *name) {
     char path[PATH_MAX];
     char *text = config_text(config);
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for the config's text");
+    if (text == NULL) return OUT_OF_MEMORY("the config's text");
     snprintf(path, sizeof path, "%s/%s", directory, name);
     Status status = text_file_replace(path, text);
     free(text);

@@ -37,8 +37,7 @@ Status incident_write(const char *directory, const Incident *incident) {
     if (access(directory, F_OK) != 0) return OK;
     json_t *value = incident_json(incident);
     char *line = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    Status status = line == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for an incident")
-                                 : text_file_append(path, line);
+    Status status = line == NULL ? OUT_OF_MEMORY("an incident") : text_file_append(path, line);
     json_decref(value);
     free(line);
     return status;

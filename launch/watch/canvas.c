@@ -13,7 +13,7 @@ Status canvas_create(Arena *arena, int columns, int rows, bool unicode, Canvas *
     out->dots = arena_alloc(arena, cells);
     out->marks = arena_alloc(arena, cells);
     if (out->dots != NULL && out->marks != NULL) return OK;
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a chart");
+    return OUT_OF_MEMORY("a chart");
 }
 
 /* The index of a share among `count` places. */

@@ -12,7 +12,7 @@ static Status record_append(Follower *f, const RunRecord *record) {
     if (f->records.count == f->capacity) {
         size_t capacity = 2 * f->capacity + 256;
         RunRecord *items = realloc(f->records.items, capacity * sizeof *items);
-        if (items == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a run's metrics");
+        if (items == NULL) return OUT_OF_MEMORY("a run's metrics");
         f->records.items = items;
         f->capacity = capacity;
     }

@@ -21,8 +21,7 @@ Status panel_means(const PanelScale *scale, const RunRecords *records, size_t me
                    Arena *arena, double **means) {
     double *sums = *means = arena_alloc(arena, (size_t)n * sizeof *sums);
     double *counts = arena_alloc(arena, (size_t)n * sizeof *counts);
-    if (sums == NULL || counts == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a chart");
+    if (sums == NULL || counts == NULL) return OUT_OF_MEMORY("a chart");
     for (size_t i = 0; i < records->count; i++) {
         const RunRecord *r = &records->items[i];
         double value = run_record_value(r, member);

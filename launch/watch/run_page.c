@@ -19,8 +19,7 @@ static Status results_of_runs(const WatchedRun *runs, int n, Results *s) {
     s->n_series = n;
     s->points = arena_alloc(&s->arena, (size_t)n * sizeof *s->points);
     s->series_names = arena_alloc(&s->arena, (size_t)n * sizeof *s->series_names);
-    if (s->points == NULL || s->series_names == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a page");
+    if (s->points == NULL || s->series_names == NULL) return OUT_OF_MEMORY("a page");
     for (int i = 0; i < n; i++) {
         s->series_names[i] = n == 1 ? "" : runs[i].point.name;
         s->points[i] = (Point){.name = runs[i].point.name,

@@ -95,7 +95,7 @@ static void row_write(char **panels, int n, int columns, FILE *file) {
 static Status panels_write(const WatchedRun *runs, int n, const PanelScale *scale, Arena *arena,
                            FILE *file) {
     char **panels = arena_alloc(arena, (size_t)n * sizeof *panels);
-    if (panels == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a view");
+    if (panels == NULL) return OUT_OF_MEMORY("a view");
     for (int i = 0; i < n; i++) {
         Text text;
         TRY(text_open(&text));
@@ -103,7 +103,7 @@ static Status panels_write(const WatchedRun *runs, int n, const PanelScale *scal
         if (fflush(text.file) == 0) panels[i] = arena_strdup(arena, text.bytes);
         text_drop(&text);
         TRY(status);
-        if (panels[i] == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a view");
+        if (panels[i] == NULL) return OUT_OF_MEMORY("a view");
     }
     row_write(panels, n, scale->columns, file);
     return OK;
@@ -129,10 +129,9 @@ Status view_text(const WatchedRun *runs, int n, const ViewSize *size, char **tex
     size_t bytes;
     *text = NULL;
     FILE *file = open_memstream(text, &bytes);
-    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a view");
+    if (file == NULL) return OUT_OF_MEMORY("a view");
     Status status = view_write(runs, n, size, &arena, file);
     arena_free(&arena);
-    if (fclose(file) != 0 && !failed(status))
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a view");
+    if (fclose(file) != 0 && !failed(status)) status = OUT_OF_MEMORY("a view");
     return status;
 }

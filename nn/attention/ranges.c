@@ -46,8 +46,7 @@ Status ranges_create(int64_t B, int64_t Tq, int64_t Tk, AttentionRanges *out) {
     }
     out->keys = pairs_alloc(B, Tq);
     out->queries = pairs_alloc(B, Tk);
-    if (out->keys == NULL || out->queries == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for ranges of keys");
+    if (out->keys == NULL || out->queries == NULL) return OUT_OF_MEMORY("ranges of keys");
     for (int64_t b = 0; b < B; b++) row_fill(out, b, Tq, Tk);
     return OK;
 }

@@ -154,7 +154,7 @@ Status sdpa_plan(Device *device, const AttentionCall *call, const AttentionBacke
     if (refusal != NULL)
         return ERROR(STATUS_CONFIG, "attention: %s: %s", backend->forward.name, refusal);
     Sdpa *s = *out = calloc(1, sizeof *s);
-    if (s == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for attention");
+    if (s == NULL) return OUT_OF_MEMORY("attention");
     s->call = *call;
     s->backend = backend;
     s->device = device;

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from e2e import (WORK, Skip, check, checkpoints, config, equal, losses, main, run,  # noqa: E402
                  run_directory, states, train)
 from faults import fault  # noqa: E402
+from hardware import gpus  # noqa: E402
 
 MODEL = {
     "n_layer": 2, "n_head": 4, "n_embd": 256, "block_size": 64, "vocab_size": "auto", "dropout": 0.1
@@ -22,14 +23,7 @@ STEPS = 12
 
 
 def needs_gpus(wanted):
-    try:
-        found = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, check=False)
-        count = found.stdout.count(b"GPU ")
-    except OSError:
-        count = 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if min(count, len(visible.split(",")) if visible is not None else count) < wanted:
+    if gpus() < wanted:
         raise Skip("fewer than %d GPUs" % wanted)
 
 

@@ -2,6 +2,7 @@
 safetensors, variants of it, and the models of tests/golden/make_families.py."""
 
 import json
+import math
 import os
 import shutil
 import struct
@@ -148,6 +149,14 @@ def dumped(file, name, kind):
                    stdout=subprocess.DEVNULL)
     data = content(target)
     return struct.unpack("<%d%s" % (len(data) // 4, kind), data)
+
+
+def farthest(got, wanted):
+    """The largest difference of two lists of numbers; infinite if a number is NaN, which max() may
+    leave out, or if the lists differ in length."""
+    differences = [abs(a - b) for a, b in zip(got, wanted)]
+    same_length = len(got) == len(wanted) > 0
+    return max(differences) if same_length and not any(map(math.isnan, differences)) else math.inf
 
 
 def imported(case):

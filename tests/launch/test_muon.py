@@ -64,9 +64,10 @@ def killed_and_resumed():
     path = config("muon_cut", **changes)
     for _ in range(2):
         job = start(["train", path], 2)
+        pids = job.ranks(2)
         job.wait_for(r"(?m)^(step \d+/|done)")
         time.sleep(0.1)
-        for pid in job.ranks(2):
+        for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -12,6 +12,7 @@ import subprocess
 
 from e2e import (ENVIRONMENT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config, equal,
                  losses, main, metrics, on_a_terminal, run, run_directory, start, summary, train)
+from hardware import gpus
 
 STEP_LINE = re.compile(
     r"step (\d+)/(\d+) \| loss \d+\.\d{4} \| norm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+\.\d ms \| "
@@ -207,8 +208,7 @@ def the_plan_alone_touches_nothing():
 
 def a_plan_for_a_gpu_that_is_not_here():
     """bfloat16 on a machine without a GPU: planned for any number of ranks."""
-    if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"],
-                                                     stdout=subprocess.DEVNULL).returncode == 0:
+    if gpus() > 0:
         raise Skip("there is a GPU, which is planned for as it is")
     paper = config("paper", device="auto", model={"preset": "gpt2"}, training__dtype="bfloat16",
                    data__train="nowhere.h5", data__val=None, data__batch_size="auto",
@@ -330,6 +330,8 @@ def help_is_the_option_table():
 
 def a_start_loads_no_library_of_cuda():
     """They take longer than all the rest of it; the first GPU that is opened loads them."""
+    if re.search(r"(?m)^CUDA +no$", run("train", "--version").out):
+        raise Skip("needs a build with CUDA")
     for program in ("train", "prepare", "generate", "evaluate", "sweep"):
         done = subprocess.run([os.path.join(PROGRAMS, program)], text=True, capture_output=True,
                               env=dict(ENVIRONMENT, LD_TRACE_LOADED_OBJECTS="1"), timeout=60)

@@ -42,8 +42,7 @@ static Status tensors_create(CachedModel *m) {
     TRY(kv_tokens_create(m->store, m->cache, CHUNK, &m->chunk));
     m->host_whole = calloc(B * T * VP, sizeof(float));
     m->host_logits = calloc(B * VP, sizeof(float));
-    if (m->host_whole == NULL || m->host_logits == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for logits");
+    if (m->host_whole == NULL || m->host_logits == NULL) return OUT_OF_MEMORY("logits");
     return kv_tokens_create(m->store, m->cache, 1, &m->next);
 }
 
@@ -71,7 +70,7 @@ static Status weight_set(const CachedModel *m, int index) {
     int64_t count = tensor_count(parameter->weight);
     double mean = parameter->n_dims == 1 ? 1 : 0;
     float *values = malloc((size_t)count * sizeof *values);
-    if (values == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for weights");
+    if (values == NULL) return OUT_OF_MEMORY("weights");
     for (int64_t i = 0; i < count; i++) {
         uint64_t place = ((uint64_t)index << 32) + (uint64_t)i;
         double uniform = (double)rng_uniform(philox(7, place, 0).word[0]);

@@ -188,8 +188,7 @@ Status answer_find(Results *s, Answer *out) {
         (Answer){.first = "", .more = arena_alloc(&s->arena, MOST_SENTENCES * sizeof *out->more)};
     k.a = arena_alloc(&s->arena, s->n_points * sizeof *k.a);
     k.b = arena_alloc(&s->arena, s->n_points * sizeof *k.b);
-    if (out->more == NULL || k.a == NULL || k.b == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+    if (out->more == NULL || k.a == NULL || k.b == NULL) return OUT_OF_MEMORY("a report");
     TRY(results_marks(s, point_x, point_metric, &marks, &k.n));
     k.marks = marks;
     say_first(&k);

@@ -173,7 +173,7 @@ static void course_put(Results *s, Charts *charts, const CurvesChart *c, Course 
 
 static Status chart_put(Results *s, Charts *charts, const CurvesChart *c) {
     Course course = {.groups = arena_alloc(&s->arena, s->n_points * sizeof *course.groups)};
-    if (course.groups == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a chart");
+    if (course.groups == NULL) return OUT_OF_MEMORY("a chart");
     course.n_groups = groups_collect(s, course.groups);
     Status status;
     TRY_ELSE(status, text_open(&course.blocks), done);

@@ -42,7 +42,7 @@ static int distinct_x(const MarksSet *set, double *values) {
 
 static Status axis_of_x(Results *s, const MarksChart *c, const MarksSet *set, Axis *x) {
     double *values = arena_alloc(&s->arena, set->n * sizeof *values);
-    if (values == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a chart");
+    if (values == NULL) return OUT_OF_MEMORY("a chart");
     int n = distinct_x(set, values);
     *x = (Axis){.letter = 'x', .label = c->x_label};
     const char **names = c->x_of == point_x && s->x_names != NULL ? s->x_names : NULL;

@@ -33,7 +33,7 @@ static void line_take(Results *s, Facts *f, const char *line, bool *ended, bool 
 static Status run_take(Results *s, Facts *f, const char *directory) {
     const char *path = arena_printf(&s->arena, "%s/attempts.log", directory), *text = NULL;
     bool ended = false, any = false;
-    if (path == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+    if (path == NULL) return OUT_OF_MEMORY("a report");
     TRY(text_file_read(&s->arena, path, &text));
     for (const char *line = text; line != NULL && *line != '\0';) {
         line_take(s, f, line, &ended, &any);

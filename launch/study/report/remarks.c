@@ -60,7 +60,7 @@ static const char *steps_remark(Results *s, const Point *p) {
 
 Status remarks_find(Results *s) {
     double *rates = arena_alloc(&s->arena, s->n_points * sizeof *rates);
-    if (rates == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+    if (rates == NULL) return OUT_OF_MEMORY("a report");
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
         if (!point_is(p, "done")) continue;

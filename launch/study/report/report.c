@@ -85,7 +85,7 @@ static Status answer_write(const Answer *answer, const char *directory) {
 static Status directory_make(Results *s, const char **out) {
     struct stat info;
     const char *path = *out = arena_printf(&s->arena, "%s/report", s->directory);
-    if (path == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+    if (path == NULL) return OUT_OF_MEMORY("a report");
     if (mkdir(path, 0777) == 0) return OK;
     if (errno != EEXIST)
         return ERROR(STATUS_FAILURE, "%s: cannot create the directory: %s", path, strerror(errno));

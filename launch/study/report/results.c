@@ -39,7 +39,7 @@ static Status branch_load(Results *s, json_t *item, Point *out) {
     out->fork_tokens = json_number_value(json_object_get(branch, "tokens"));
     out->tolerance = json_number_value(json_object_get(branch, "tolerance"));
     if (json_object_set_new(out->values, "branch.at", json_string(out->at)) == 0) return OK;
-    return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+    return OUT_OF_MEMORY("a report");
 }
 
 static Status point_load(Results *s, json_t *item, Point *out) {
@@ -70,7 +70,7 @@ static Status points_load(Results *s) {
         return ERROR(STATUS_DATA, "%s/sweep.json: the study has no points", s->directory);
     if (!checked_mul(s->n_points + 1, sizeof *s->points, &bytes) ||
         (s->points = arena_alloc(&s->arena, bytes)) == NULL) {
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %zu points", s->n_points);
+        return OUT_OF_MEMORY("%zu points", s->n_points);
     }
     for (size_t i = 0; i < s->n_points; i++)
         TRY(point_load(s, json_array_get(points, i), &s->points[i]));
@@ -80,8 +80,7 @@ static Status points_load(Results *s) {
 static Status load(Results *s, const char *directory) {
     const char *path = arena_printf(&s->arena, "%s/sweep.json", directory);
     s->directory = arena_strdup(&s->arena, directory);
-    if (path == NULL || s->directory == NULL)
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+    if (path == NULL || s->directory == NULL) return OUT_OF_MEMORY("a report");
     if (!is_directory(directory))
         return ERROR(STATUS_DATA, "%s: no such study; create it with ./sweep STUDY", directory);
     TRY(text_file_read_json(path, &s->root));
@@ -100,7 +99,7 @@ static Status load(Results *s, const char *directory) {
 
 Status results_load(const char *directory, Results **out) {
     Results *results = *out = calloc(1, sizeof **out);
-    if (results == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report");
+    if (results == NULL) return OUT_OF_MEMORY("a report");
     Status status = load(results, directory);
     if (failed(status)) results_destroy(out);
     return status;

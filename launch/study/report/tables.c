@@ -140,9 +140,7 @@ Status table_alloc(Results *s, int columns, size_t rows, ReportTable *out) {
         out->cells = arena_alloc(&s->arena, bytes);
     }
     bool whole = out->heads != NULL && out->kinds != NULL && out->cells != NULL;
-    return whole ? OK
-                 : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a table of %zu points",
-                         s->n_points);
+    return whole ? OK : OUT_OF_MEMORY("a table of %zu points", s->n_points);
 }
 
 static bool column_is_empty(const ReportTable *t, int column) {

@@ -11,7 +11,7 @@
 Status text_open(Text *text) {
     *text = (Text){0};
     text->file = open_memstream(&text->bytes, &text->size);
-    return text->file == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory for a report") : OK;
+    return text->file == NULL ? OUT_OF_MEMORY("a report") : OK;
 }
 
 void text_drop(Text *text) {
@@ -25,8 +25,7 @@ Status text_write(Text *text, const char *directory, const char *name) {
     snprintf(path, sizeof path, "%s/%s", directory, name);
     bool whole = fclose(text->file) == 0;
     text->file = NULL;
-    Status status = whole ? text_file_replace(path, text->bytes)
-                          : ERROR(STATUS_OUT_OF_MEMORY, "out of memory for %s", path);
+    Status status = whole ? text_file_replace(path, text->bytes) : OUT_OF_MEMORY("%s", path);
     text_drop(text);
     return status;
 }
