@@ -4,10 +4,10 @@ work.
 
     ./bench step [model.preset=llama-124m]
     python3 scripts/bench_pytorch.py [--model=gpt2|llama] [--device=cpu|cuda] [--batch=4]
-        [--length=256] [--compile]
+        [--length=256] [--autocast] [--compile]
 
 Forward, backward, clipping and AdamW on random tokens; PyTorch's own fused attention and fused
-AdamW; dropout 0.
+AdamW; dropout 0. A GPU computes under bf16 autocast, a CPU in f32, or so with --autocast.
 """
 import argparse
 import statistics
@@ -110,6 +110,7 @@ def main():
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--autocast", action="store_true")
     parser.add_argument("--compile", action="store_true")
     o = parser.parse_args()
     if o.threads:
@@ -120,7 +121,7 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1,
                                   fused=True)
     tokens = torch.randint(0, 50257, (o.batch, o.length + 1), device=o.device)
-    precision = torch.autocast(o.device, torch.bfloat16, enabled=o.device == "cuda")
+    precision = torch.autocast(o.device, torch.bfloat16, enabled=o.autocast or o.device == "cuda")
     times = []
     for _ in range(o.steps + 2):
         start = time.perf_counter()
@@ -134,9 +135,9 @@ def main():
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[2:])
-    print("PyTorch %s, %s, %s, %d threads: %.2f ms a step, %.0f tokens/s" %
-          (torch.__version__, o.model, o.device, torch.get_num_threads(), 1e3 * seconds,
-           o.batch * o.length / seconds))
+    print("PyTorch %s, %s, %s%s, %d threads: %.2f ms a step, %.0f tokens/s" %
+          (torch.__version__, o.model, o.device, " in bf16" if o.autocast else "",
+           torch.get_num_threads(), 1e3 * seconds, o.batch * o.length / seconds))
 
 
 if __name__ == "__main__":
