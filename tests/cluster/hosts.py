@@ -143,11 +143,14 @@ class Host:
             file.writelines("%s %s\n" % item for item in settings.items())
 
     def environment(self):
-        """A real-time clock that is `clock` seconds ahead, by libfaketime."""
+        """The kernels of OpenBLAS that the caller chose, on which the rounding of sums depends, and
+        a real-time clock that is `clock` seconds ahead, by libfaketime."""
+        chosen = {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", ) if name in os.environ}
         if not self.clock:
-            return {}
+            return chosen
         library = command("sh", "-c", "ls /usr/lib/*/faketime/libfaketime.so.1").split()[0]
-        return {"LD_PRELOAD": library, "FAKETIME": "+%ds" % self.clock, "DONT_FAKE_MONOTONIC": "1"}
+        return {**chosen, "LD_PRELOAD": library, "FAKETIME": "+%ds" % self.clock,
+                "DONT_FAKE_MONOTONIC": "1"}
 
     def command(self, *words, directory=ROOT):
         """The command line that runs `words` on this host."""
