@@ -12,7 +12,7 @@ from e2e import check
 
 MARKERS = ("needs a GPU", "needs 8 GPUs", "needs Slurm", "needs several hosts", "needs the network",
            "needs root", "needs PyTorch", "needs an installation", "needs mkdocs", "needs wandb",
-           "needs mlflow", "needs Spack", "needs Apptainer", "takes minutes", "takes half an hour")
+           "needs mlflow", "needs Spack", "needs Apptainer", "takes minutes")
 LANGUAGES = ("sh", "bash", "text", "yaml", "json", "c", "python")
 KEY = r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*"
 

@@ -171,7 +171,7 @@ def attention_by_many_lengths():
 
 
 def attention_that_nothing_takes():
-    done = bench("attention", "--device=cpu", "--dtype=bf16", "--T=16",
+    done = bench("attention", "--device=cpu", "--dtype=f16", "--T=16",
                  "--csv=" + path_of("none.csv"), code=78)
     check("no backend takes this call" in done.err, done.err)
     equal(len(re.findall("refused: ", done.out)), len(NAMES), done.out)
@@ -233,7 +233,7 @@ def numerics_show_rounding_and_overflow():
     check(error["f16", "pre-scaled", "out", 64.0] < 1, "pre-scaled f16")
     check(error["bf16", "unscaled", "out", 64.0] < 1, "unscaled bf16")
     check(" nan" in done.out or " inf" in done.out, done.out)
-    check("refused: needs f32 or f64" in done.out, done.out)
+    check("refused: needs f32, f64 or bf16" in done.out, done.out)
 
 
 def wrong_words():

@@ -266,8 +266,8 @@ SPOIL(no_step, call->dropout = 0.5)
 SPOIL(gaps, (t->q = vector(p, DTYPE_F32, 121), t->q->needs_grad = true))
 SPOIL(strided_out, call->out.token += 1)
 SPOIL(narrow, call->dtype = DTYPE_I32)
-SPOIL(bf16_here, (call->dtype = DTYPE_BF16, t->q = vector(p, DTYPE_BF16, 120),
-                  t->k = vector(p, DTYPE_BF16, 72), t->v = t->k))
+SPOIL(f16_here, (call->dtype = DTYPE_F16, t->q = vector(p, DTYPE_F16, 120),
+                 t->k = vector(p, DTYPE_F16, 72), t->v = t->k))
 
 static void wrong_calls_are_refused(void) {
     check_refused(uneven_heads, "attention: NH must be a multiple of NH_kv (B=2, NH=4, NH_kv=3");
@@ -302,8 +302,9 @@ static void wrong_calls_are_refused(void) {
     check_refused(gaps, "q, k and v must fill f32 (121), whose gradient is wanted, once");
     check_refused(strided_out, "out must be dense");
     check_refused(narrow, "q, k and v must be floating-point numbers");
-    check_refused(bf16_here,
-                  "attention.backends: no kernel supports this call (flash: needs f32 or f64");
+    check_refused(f16_here,
+                  "attention.backends: no kernel supports this call (flash: needs f32, f64 or "
+                  "bf16");
 }
 
 /* The same without a program. */

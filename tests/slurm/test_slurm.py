@@ -80,7 +80,7 @@ def attempts(name, seed):
 
 def a_study_is_cut_requeued_and_reported():
     cluster()
-    path, jobs = submit("study", sweep={"seed": [1, 2, 3]}, training__stop={"time": "3s"},
+    path, jobs = submit("study", sweep={"seed": [1, 2, 3]}, training__stop={"time": "6s"},
                         launch__slurm={"ranks_per_node": 2, "time": "5m", "array_limit": 2})
     array = jobs["array"]
     done = run("sweep", path, "--slurm", **ENVIRONMENT)
@@ -108,7 +108,7 @@ def a_study_is_cut_requeued_and_reported():
     equal(attempts("study", 2).count("start"), 2, "starts of the requeued point")
     for seed in (1, 2, 3):
         end = summary(point("study", seed))
-        check(end["status"] == "done" and end["train_s"] >= 3, "seed %d: %r" % (seed, end))
+        check(end["status"] == "done" and end["train_s"] >= 6, "seed %d: %r" % (seed, end))
         no_duplicates(point("study", seed))
     log = open(point("study", 1) + "/train.log", encoding="utf-8").read()
     check("at step %d\n" % stopped_at in log,
