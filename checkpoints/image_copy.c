@@ -65,7 +65,11 @@ Status image_read_gaps(const CheckpointImage *image, int fd, size_t size) {
     for (int64_t i = 0; i <= image->n_pieces; i++) {
         const ImagePiece *piece = i < image->n_pieces ? &image->pieces[i] : NULL;
         size_t end = piece != NULL ? piece->at : size;
+        if (end < at) return ERROR(STATUS_FAILURE, "checkpoint in memory: tensors overlap");
         TRY(file_read_at(fd, "checkpoint in memory", image->bytes + at, end - at, at, &got));
+        if (got != end - at)
+            return ERROR(STATUS_FAILURE, "checkpoint in memory: %zu bytes end at %zu", size,
+                         at + got);
         if (piece != NULL) at = end + piece->bytes;
     }
     return OK;

@@ -195,10 +195,12 @@ static Status name_take(const ShardedSave *save) {
     if (error == EINVAL || error == ENOSYS) { /* this file system exchanges no names */
         TRY(replacement_set_aside(to, aside, sizeof aside));
         error = file_rename(from, to);
+        if (error != 0) (void)file_rename(aside, to);
     }
     if (error != 0) return file_cannot_write(to, error);
+    TRY(file_sync_directory(save->dir));
     file_remove_directory(aside[0] == '\0' ? from : aside); /* the old one */
-    return file_sync_directory(save->dir);
+    return OK;
 }
 
 static Status commit(const ShardedSave *save, CheckpointImage *manifest, CheckpointKeep keep,

@@ -197,18 +197,29 @@ static Status cannot_build(const char *reason) {
     return ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", reason);
 }
 
-/* HDF5 does not survive the signal that the kernel sends beyond the limit, nor does the process. */
+static size_t tensor_bytes(const CheckpointTensor *tensor) {
+    size_t bytes = dtype_size(tensor->dtype);
+    for (int d = 0; d < tensor->n_dims; d++) bytes *= (size_t)tensor->shape[d];
+    return bytes;
+}
+
+/* HDF5 does not survive the signal that the kernel sends beyond the limit, nor does the process.
+ * A manifest describes tensors whose data are in other files. */
 static Status limit_check(const CheckpointContents *contents) {
     struct rlimit limit;
     size_t bytes;
     TRY(checkpoint_image_bytes(contents, &bytes));
+    for (int64_t i = 0; i < contents->n_tensors; i++) {
+        if (contents->tensors[i].data == NULL) bytes -= tensor_bytes(&contents->tensors[i]);
+    }
     if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
         bytes + TRAILER_BYTES <= limit.rlim_cur)
         return OK;
-    return ERROR(STATUS_FAILURE,
-                 "checkpoint: its %zu bytes exceed the limit of a file's size, %llu; raise it "
-                 "(ulimit -f unlimited); older checkpoints are kept",
-                 bytes + TRAILER_BYTES, (unsigned long long)limit.rlim_cur);
+    return ERROR(
+        STATUS_FAILURE,
+        "checkpoint: its %zu bytes at most exceed the limit of a file's size, %llu; raise it "
+        "(ulimit -f unlimited); older checkpoints are kept",
+        bytes + TRAILER_BYTES, (unsigned long long)limit.rlim_cur);
 }
 
 /* Writes the file without its tensors' data to the memory file. */
@@ -247,7 +258,9 @@ Status checkpoint_snapshot_begin(CheckpointImage *image, const CheckpointContent
     TRY(limit_check(contents));
     TRY(places_reserve(image, contents->n_tensors));
     int fd = memfd_create("checkpoint", MFD_CLOEXEC);
-    if (fd < 0) return cannot_build(strerror(errno));
+    if (fd < 0)
+        return ERROR(STATUS_FAILURE, "checkpoint: no file in memory (memfd_create): %s",
+                     strerror(errno));
     Status status = skeleton_write(fd, contents, image->places);
     if (!failed(status)) status = skeleton_take(fd, contents, image);
     file_close(fd);

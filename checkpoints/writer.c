@@ -104,7 +104,10 @@ Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave 
     if (!failed(status)) status = checkpoint_snapshot_begin(writer->image, &contents);
     if (!failed(status) && whole != NULL) status = manifest_snapshot(writer, save, whole, &arena);
     arena_free(&arena);
-    TRY(status);
+    if (failed(status)) {
+        shards_give_up(save);
+        return status;
+    }
     writer->save = *save;
     writer->index = index;
     writer->commits = whole != NULL;

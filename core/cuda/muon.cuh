@@ -1,4 +1,4 @@
-/* The kernels of core/cuda/muon.cu; its products are core/cuda/matmul.cuh's. */
+/* The kernels of core/cuda/muon.cu beside the products. */
 #pragma once
 
 #include "core/cuda/cuda_common.cuh"
@@ -19,7 +19,7 @@ struct CudaMuonMatrix {
     int64_t first, master, momentum, row;
 };
 
-/* A batch. `x`: its matrices as the products see them, (n, r, k). */
+/* The matrices of one shape in a batch. `x`: these as the products see them, (n, r, k). */
 template <typename T, typename X>
 struct MuonParams {
     const float *grad, *norm;

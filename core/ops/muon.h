@@ -16,10 +16,11 @@
  *
  * Arithmetic: f32 (f64 for f64); X, A and the products are f16 with f32 sums on a GPU if the
  * weights have 16 bits. Cost: 5 (4 r^2 k + 2 r^3) FLOPs a matrix with r = min(R, K), k = max(R,
- * K); in 16 bits and with 2 k > 3 r 8 r^2 k + 28 r^3, because only r x r matrices are iterated (see
- * core/cuda/muon_iterate.cu). For the 85 M weights in GPT-2 124M's blocks: 1.63 TFLOP, in 16 bits
- * 1.30. A GPU launches 20 to 25 kernels for a batch of matrices of one shape, 15 or 18 of them
- * batched products: two batches for GPT-2 124M.
+ * K); on a GPU in 16 bits and with 2 k > 3 r 8 r^2 k + 28 r^3, because only r x r matrices are
+ * iterated (see core/cuda/muon_iterate.cu). For the 85 M weights in GPT-2 124M's blocks: 1.63
+ * TFLOP, on a GPU in 16 bits 1.30. A GPU launches 18 to 25 kernels for a batch of matrices of one
+ * shape, 15 or 18 of them batched products, and 3 to 5 more if the batch is wide and tall: two
+ * batches for GPT-2 124M.
  *
  * Sources: Jordan et al. 2024, "Muon"; Amsel et al., arXiv:2505.16932 (Polar Express); Li et al.,
  * arXiv:2510.05491 (NorMuon), algorithm 1; Chen et al., arXiv:2510.12402 (cautious decay). */

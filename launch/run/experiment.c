@@ -37,7 +37,7 @@ static Status device_open(Experiment *e) {
     return device_open_cpu(threads, &e->device);
 }
 
-/* With the reason why there is no GPU, which may be just an old driver. */
+/* Names what is missing: on the CPU, and of a GPU, which may be just a newer driver. */
 static Status cpu_half_check(const Config *config, const char *dtype) {
     Device *none = NULL;
     const char *why = "device: cpu was set", *refusal = "is not computed";

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -249,6 +250,40 @@ static void a_save_that_one_rank_gives_up_leaves_nothing(void) {
     checkpoint_close(&file);
 }
 
+/* Rank 0 saves its part and a manifest of 4 MB of data, while files have at most `bytes`. */
+static Status save_within(const ShardedSave *save, CheckpointWriter *writer, rlim_t bytes) {
+    static Sample sample;
+    const CheckpointTensor large = {"large", DTYPE_F32, 1, {1 << 20}, NULL};
+    const CheckpointContents whole = {.tensors = &large, .n_tensors = 1};
+    CheckpointTensor tensors[4];
+    struct rlimit before, limit;
+    sample_fill(&sample, save->step);
+    CheckpointContents parts = {.tensors = tensors,
+                                .n_tensors = sample_parts(&sample, 0, 2, tensors)};
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    limit = (struct rlimit){bytes, before.rlim_max};
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    Status status =
+        checkpoint_writer_save_shard(writer, save, 0, &parts, &whole, (CheckpointKeep){1, -1});
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    return status;
+}
+
+/* The data of a manifest are in the shards. A refused save leaves nothing. */
+static void a_size_limit_is_for_each_file(void) {
+    ShardedSave save = {.dir = harness_directory(), .step = 2, .shards = 2};
+    CheckpointWriter *writer = NULL;
+    REQUIRE_OK(checkpoint_writer_create(1 << 16, &writer));
+    REQUIRE_OK(shards_begin(&save));
+    CHECK_OK(save_within(&save, writer, 200000));
+    shards_give_up(&save);
+    CHECK_OK(checkpoint_writer_wait(writer));
+    REQUIRE_OK(shards_begin(&save));
+    CHECK_ERROR(save_within(&save, writer, 9000), STATUS_FAILURE, "ulimit -f");
+    CHECK(!shards_is_visible(&save) && files_count(save.dir, ".hourglass") == 0);
+    checkpoint_writer_destroy(&writer);
+}
+
 /* A manifest with a valid hash whose tensor is larger than its parts. */
 static void parts_that_do_not_fit_are_refused(void) {
     static Sample sample;
@@ -288,6 +323,7 @@ int main(int argc, char **argv) {
         TEST(either_form_removes_what_a_dead_save_of_the_other_left),
         TEST(writers_meet_in_the_directory),
         TEST(a_save_that_one_rank_gives_up_leaves_nothing),
+        TEST(a_size_limit_is_for_each_file),
         TEST(parts_that_do_not_fit_are_refused),
     };
     int code = harness_run(argc, argv, "shards", tests, COUNT(tests));
