@@ -10,7 +10,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 "launch"))
-from e2e import PROGRAMS, Skip, check, content, write  # noqa: E402
+from e2e import PROGRAMS, SANITIZED, Skip, check, content, write  # noqa: E402
 
 PREPARE = os.path.abspath(os.path.join(PROGRAMS, "prepare"))
 END_OF_TEXT = 256

@@ -20,11 +20,10 @@ import subprocess
 import sys
 import time
 
-from prepare_files import (END_OF_TEXT, PREPARE, Skip, check, content, fails, main, run, tokens,
-                           works, write)
+from prepare_files import (END_OF_TEXT, PREPARE, SANITIZED, Skip, check, content, fails, main, run,
+                           tokens, works, write)
 
 MEGABYTES = int(os.environ.get("PREPARE_MB", "50"))
-SANITIZED = os.environ.get("BUILD", "build") != "build"
 VERSE = ("In the beginning God created the heaven and the earth. "
          "\u00c9t\u00e9, 123 \u65e5\u672c's.\n")
 

@@ -10,8 +10,11 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import mpirun  # noqa: E402
+from sanitized import is_sanitized  # noqa: E402
 
-PROGRAMS = os.path.join(os.environ.get("BUILD", "build"), "tests", "dist")
+BUILD = os.environ.get("BUILD", "build")
+SANITIZED = is_sanitized(BUILD)
+PROGRAMS = os.path.join(BUILD, "tests", "dist")
 
 environment = dict(os.environ, **mpirun.ENVIRONMENT, NO_COLOR="1")
 

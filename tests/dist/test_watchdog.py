@@ -10,11 +10,10 @@ import sys
 import tempfile
 import time
 
-from mpi_programs import check, command, environment, main, mpirun, own_lines, run
+from mpi_programs import SANITIZED, check, command, environment, main, mpirun, own_lines, run
 
 DEADLINE = 10.0  # seconds from the fault until no rank is left
 LATE = 2         # the rank that misbehaves, of four
-SANITIZED = "san" in os.environ.get("BUILD", "build")
 
 
 class Job:

@@ -25,11 +25,12 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import mpirun  # noqa: E402
 from mpirun import children, ranks_below  # noqa: E402
+from sanitized import is_sanitized  # noqa: E402
 
 PROGRAMS = os.environ.get("PROGRAMS", ".")
 BUILD = os.environ.get("BUILD", "build" if PROGRAMS == "." else PROGRAMS)
 WORK = tempfile.mkdtemp(prefix="hourglass-e2e-")
-SANITIZED = "san" in BUILD
+SANITIZED = is_sanitized(BUILD)
 LIMIT = 120  # seconds that any one program may take
 
 ENVIRONMENT = dict(os.environ, **mpirun.ENVIRONMENT, NO_COLOR="1", LC_ALL="C.UTF-8")

@@ -3,8 +3,9 @@
 bit.
 
 known_losses.json holds a hash of each run for each kind of machine (processor, compiler,
-libraries), since rounding differs between them. On any other kind the losses and norms of the first
-eight steps are compared to 1e-5: later, where a norm spikes to 114, rounding moves a loss by 4e-5.
+libraries), since rounding differs between them. On every kind the losses and norms of the first
+eight steps are compared to 1e-5, and those of later ones to 1e-3: where a norm spikes to 114,
+rounding moves a loss by 4e-5.
 `--record` adds this machine's hashes: use it only for an intended change of the mathematics.
 sanitizers: no (fast lane)"""
 
@@ -81,8 +82,9 @@ def known():
         return json.load(file)
 
 
-def is_near(number, wanted):
-    return abs(number - wanted) <= 1e-5 * abs(wanted)
+def is_near(step, number, wanted):
+    """Whether it is as near as rounding leaves it; a NaN never is."""
+    return abs(number - wanted) <= (1e-5 if step <= COMPARED else 1e-3) * abs(wanted)
 
 
 def check_run(name):
@@ -90,11 +92,11 @@ def check_run(name):
     wanted = known()["losses"][name]
     equal(len(numbers), len(wanted), name + ": numbers")
     for (step, key, number), value in zip(numbers, wanted):
-        check(step > COMPARED or is_near(number, value),
+        check(is_near(step, number, value),
               "%s, step %d: %s is %r, not %r" % (name, step, key, number, value))
     hashes = known()["hashes"].get(machine())
     if hashes is None:
-        print("         %s: compared to 1e-5 (no hashes of %s)" % (name, machine()))
+        print("         %s: compared as numbers (no hashes of %s)" % (name, machine()))
     else:
         equal(digest, hashes[name], name + ": the hash of losses, norms and states")
 

@@ -20,7 +20,7 @@ class Hourglass(Package):
     depends_on("jansson")
     depends_on("pcre2")
     depends_on("openblas threads=openmp")
-    depends_on("onednn")
+    depends_on("onednn", when="target=x86_64:")
     depends_on("xxhash")
     depends_on("zlib-api")
     depends_on("zstd")
