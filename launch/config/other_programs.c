@@ -105,7 +105,8 @@ static bool takes_value(const Setting *setting) {
     return setting->instead != NULL && setting->instead[strlen(setting->instead) - 1] == '=';
 }
 
-/* A key by its whole name or by its last part. */
+/* A key by its whole name or by its last part. Several keys may have the same last part: the first
+ * in the schema's order wins. */
 static bool key_named(const char *name, char *out, size_t bytes) {
     for (size_t i = 0; i < schema_count; i++) {
         const char *path = schema[i].path, *last = strrchr(path, '.');

@@ -33,7 +33,7 @@ HEAD_ROW(stored, dk, k, head_kv(head))
 HEAD_ROW(stored, dv, v, head_kv(head))
 #undef HEAD_ROW
 
-/* RowsView of a head as `real`: those of the tensor, or in 16 bits those of a dense copy. */
+/* Rows of a head as `real`: those of the tensor, or in 16 bits those of a dense copy. */
 typedef struct RowsView {
     real *at;
     int stride;

@@ -1,6 +1,7 @@
 /* Chunks of mem_efficient attention on the CPU, and its workspace per thread in elements: two
- * chunks of scores, scaled queries, the values of one chunk, and a row's statistics. Independent of
- * T. */
+ * chunks of scores, scaled queries, the values of one chunk, and a row's statistics. In f32 and f64
+ * independent of T; in bf16 also copies in f32 of the rows of a chunk, and the sums of a head's dk
+ * and dv, 2 Tk HS. */
 #pragma once
 
 #include "nn/attention/sdpa.h"

@@ -40,7 +40,7 @@ static inline void pair_add(real *out, real weight, const real *x, int64_t count
 }
 
 /* out += weights x, where x has a row per key and out a row per query; transposed: out += weights^T
- * x, with x per query and out per key. RowsView have HS elements. add: false sets out. */
+ * x, with x per query and out per key. Rows have HS elements. add: false sets out. */
 static inline void pairs_product(const Pairs *p, bool transposed, RowsView x, bool add,
                                  RowsView out) {
     int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows,

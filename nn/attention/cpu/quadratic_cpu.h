@@ -1,5 +1,6 @@
 /* The workspace per thread of the two quadratic CPU backends in elements: (Tq, Tk), and scaled
- * copies of q and k. */
+ * copies of q and k; in bf16 also a second (Tq, Tk) and copies in f32 of the rows read and
+ * written. */
 #pragma once
 
 #include "nn/attention/sdpa.h"
