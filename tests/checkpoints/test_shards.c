@@ -254,7 +254,8 @@ static void a_save_that_one_rank_gives_up_leaves_nothing(void) {
 static Status save_within(const ShardedSave *save, CheckpointWriter *writer, rlim_t bytes) {
     static Sample sample;
     const CheckpointTensor large = {"large", DTYPE_F32, 1, {1 << 20}, NULL};
-    const CheckpointContents whole = {.tensors = &large, .n_tensors = 1};
+    const CheckpointValue value = {"value", CHECKPOINT_I64, .i64 = 1};
+    const CheckpointContents whole = {&large, 1, &value, 1};
     CheckpointTensor tensors[4];
     struct rlimit before, limit;
     sample_fill(&sample, save->step);
