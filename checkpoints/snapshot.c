@@ -19,7 +19,8 @@
 
 _Static_assert(BYTE_ORDER == LITTLE_ENDIAN, "tensors are copied into a little-endian file");
 
-enum { INCREMENT = 64 << 10, BYTES_BASE = 8 << 10, BYTES_EACH = 640 };
+/* BYTES_BASE: 8 KiB of HDF5's own, and a margin. */
+enum { BYTES_BASE = 72 << 10, BYTES_EACH = 640 };
 
 /* A dataset's object header takes 272 bytes and its link about 64 (a node for 4 to 8 links, a heap
  * that doubles); an attribute takes less. */
@@ -43,11 +44,13 @@ static Status element_count(const CheckpointTensor *tensor, size_t *out) {
     return OK;
 }
 
-Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out) {
-    size_t bytes = BYTES_BASE + INCREMENT, count;
+/* Upper bound of the file's bytes. `without`: without the data of tensors that have none here. */
+static Status file_bound(const CheckpointContents *contents, bool without, size_t *out) {
+    size_t bytes = BYTES_BASE, count;
     for (int64_t i = 0; i < contents->n_tensors; i++) {
         const CheckpointTensor *tensor = &contents->tensors[i];
         TRY(element_count(tensor, &count));
+        if (without && tensor->data == NULL) count = 0;
         TRY(bound_add(&bytes, count, dtype_size(tensor->dtype), tensor->name));
     }
     for (int64_t i = 0; i < contents->n_values; i++) {
@@ -57,6 +60,10 @@ Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out) {
     }
     *out = bytes;
     return OK;
+}
+
+Status checkpoint_image_bytes(const CheckpointContents *contents, size_t *out) {
+    return file_bound(contents, false, out);
 }
 
 static bool image_reserve(CheckpointImage *image, size_t bytes) {
@@ -197,21 +204,12 @@ static Status cannot_build(const char *reason) {
     return ERROR(STATUS_FAILURE, "checkpoint: cannot build the image: %s", reason);
 }
 
-static size_t tensor_bytes(const CheckpointTensor *tensor) {
-    size_t bytes = dtype_size(tensor->dtype);
-    for (int d = 0; d < tensor->n_dims; d++) bytes *= (size_t)tensor->shape[d];
-    return bytes;
-}
-
 /* HDF5 does not survive the signal that the kernel sends beyond the limit, nor does the process.
  * A manifest describes tensors whose data are in other files. */
 static Status limit_check(const CheckpointContents *contents) {
     struct rlimit limit;
     size_t bytes;
-    TRY(checkpoint_image_bytes(contents, &bytes));
-    for (int64_t i = 0; i < contents->n_tensors; i++) {
-        if (contents->tensors[i].data == NULL) bytes -= tensor_bytes(&contents->tensors[i]);
-    }
+    TRY(file_bound(contents, true, &bytes));
     if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
         bytes + TRAILER_BYTES <= limit.rlim_cur)
         return OK;

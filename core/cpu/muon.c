@@ -41,7 +41,7 @@ static MuonViews views_of(const Node *node, const MuonMatrix *m, MuonMost most) 
     const Tensor *weight = node->outputs[0], *master = node->outputs[1],
                  *moments = node->outputs[3];
     int64_t r = muon_side(m);
-    MuonViews v = {.rows = m->rows, .columns = m->columns, .r = r, .k = m->rows * m->columns / r};
+    MuonViews v = {.rows = m->rows, .columns = m->columns, .r = r, .k = muon_long_side(m)};
     v.grad = (const real *)tensor_data(node->inputs[0]) + m->first;
     v.w = master != NULL ? (real *)tensor_data(master) + m->master
                          : (real *)tensor_data(weight) + m->first;

@@ -145,7 +145,8 @@ class Host:
     def environment(self):
         """The kernels of OpenBLAS that the caller chose, on which the rounding of sums depends, and
         a real-time clock that is `clock` seconds ahead, by libfaketime."""
-        chosen = {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", ) if name in os.environ}
+        kernels = os.environ.get("OPENBLAS_CORETYPE")
+        chosen = {"OPENBLAS_CORETYPE": kernels} if kernels else {}
         if not self.clock:
             return chosen
         library = command("sh", "-c", "ls /usr/lib/*/faketime/libfaketime.so.1").split()[0]

@@ -6,6 +6,7 @@
 #include "nn/attention/cuda/common/flash_cuda.h"
 #include "tests/gpu/attention_cases.cuh"
 #include "tests/gpu/attention_ranges.cuh"
+#include "tests/gpu/cuda_check.cuh"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -13,15 +14,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define CUDA(call)                                                                                 \
-    do {                                                                                           \
-        cudaError_t error_ = (call);                                                               \
-        if (error_ != cudaSuccess) {                                                               \
-            printf("%s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorString(error_));      \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static int gpu_sm() {
     int major = 0, minor = 0;

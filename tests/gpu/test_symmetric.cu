@@ -7,6 +7,7 @@
  * image. Time: microseconds and the rate of the whole product, by CUDA events. */
 #include "core/cuda/sm90/symmetric.cuh"
 #include "core/rng.h"
+#include "tests/gpu/cuda_check.cuh"
 
 #include <cuda_fp16.h>
 #include <math.h>
@@ -14,15 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vector>
-
-#define CUDA(call)                                                                                 \
-    do {                                                                                           \
-        cudaError_t error_ = (call);                                                               \
-        if (error_ != cudaSuccess) {                                                               \
-            printf("%s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorString(error_));      \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* b: a buffer of its own, or a. addend: none, a buffer of its own, or a, which is then square. */
 enum Addend { NO_ADDEND, OWN_ADDEND, ADDEND_A };
