@@ -192,19 +192,22 @@ def use_of(pid):
 
 
 def memory_and_descriptors_stay():
-    """Every step logs, evaluates and saves, up to 1,000 of them; then every second, third, ..."""
+    """Every step logs, evaluates and saves, up to 1,000 of them; then every second, third, ...
+
+    The run is stopped long before its end, at which it closes its files."""
     steps = 40 * COUNT
     every = -(-steps // 1000)
     limit = 60 + steps / 10
-    path = config("flat", training__stop={"steps": steps}, checkpoint__keep=2,
+    path = config("flat", training__stop={"steps": 100 * steps}, checkpoint__keep=2,
                   checkpoint__interval="%d steps" % every, evaluation__interval=every,
                   logging__interval=every)
     job = start(["train", path])
     uses = []
-    for at in (steps // 3, steps - 1):
+    for at in (steps // 3, steps):
         job.wait_for(r"(?m)^step %d/" % (at // every * every), limit)
         uses.append(use_of(job.process.pid))
-    equal(job.end(limit).code, 0, "exit code")
+    job.process.terminate()
+    equal(job.end(limit).code, 75, "exit code after SIGTERM")
     (before, files_before), (after, files_after) = uses
     print("    %d steps: RssAnon %d, then %d KiB; descriptors %d, then %d" %
           (steps, before, after, files_before, files_after))
