@@ -8,6 +8,7 @@
 #include "launch/study/report/report.h"
 #include "launch/study/slurm.h"
 #include "launch/study/table.h"
+#include "launch/study/tuning.h"
 
 #include <stdio.h>
 
@@ -136,7 +137,8 @@ static Status verdict(const Study *study) {
     int n_failed = points_find(study, is_failed, &failure),
         n_oom = points_find(study, is_oom, &oom), n_results = points_find(study, is_result, &any);
     if (n_failed > 0) {
-        bool is_final = point_exit_is_final(failure->status.exit_code);
+        bool is_final =
+            failure->status.is_unreadable || point_exit_is_final(failure->status.exit_code);
         return ERROR(STATUS_FAILURE,
                      "%d of %d points failed; %s: %s; fix this, and the same command%s resumes",
                      n_failed, study->count, failure->name, failure->status.message,
@@ -146,7 +148,7 @@ static Status verdict(const Study *study) {
         return ERROR(STATUS_OUT_OF_MEMORY, "none of %d points fits; %s: %s", n_results, oom->name,
                      oom->status.message);
     }
-    return OK;
+    return tunings_check(study);
 }
 
 /* Reports the current results; the process that runs the study keeps sweep.json up to date. */
@@ -182,7 +184,8 @@ static Status run_slurm(Study *study, bool next) {
     TRY(study_claim(study));
     if (!next) return slurm_submit(study, stdout);
     TRY(slurm_submit_next(study, stdout));
-    return report(study);
+    TRY(report(study));
+    return tunings_check(study);
 }
 
 static Status run_all(const SweepOptions *v, const Arguments *arguments) {

@@ -108,6 +108,7 @@ static Status reap(Local *l) {
 
 static bool may_start(const Local *l, int i, bool again) {
     const PointStatus *s = &l->study->points[i].status;
+    if (s->is_unreadable) return false; /* nor would its failures be counted */
     if (l->study->points[i].is_over || l->study->points[i].is_blocked) return false;
     if (s->state == POINT_WAITING || s->state == POINT_INTERRUPTED) return !again;
     bool is_bounded = s->failures <= l->study->config->launch.retries;
@@ -129,20 +130,15 @@ static int point_next(const Local *l) {
 
 static Status slot_start(Local *l, int slot, int i) {
     StudyPoint *point = &l->study->points[i];
+    int attempt = point->status.attempts + 1;
     TRY(point_note_start(point));
     TRY(launcher_start(l->launcher, point, slot, &l->slots[slot].pid));
     overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train);
     l->slots[slot].point = i;
     refresh(l, i);
-    if (point->status.attempts == 0) { /* nor would its failures be counted */
-        return ERROR(STATUS_FAILURE,
-                     "%s/attempts.log: cannot be read back; fix the disk, or what "
-                     "limits open files",
-                     point->directory);
-    }
     if (!l->table.watched) {
         printf("%s: %s, attempt %d\n", point->name, point->status.step >= 0 ? "resumes" : "starts",
-               point->status.attempts);
+               attempt);
         fflush(stdout);
     }
     return study_write(l->study);

@@ -32,7 +32,7 @@ const char *point_limit(const StudyPoint *point, char text[LIMIT_BYTES]) {
 
 bool point_is_given_up(const StudyPoint *point, int64_t retries) {
     const PointStatus *s = &point->status;
-    if (s->state != POINT_FAILED) return false;
+    if (s->state != POINT_FAILED || s->is_unreadable) return false;
     bool has_lost = s->has_diverged && point->combination >= 0;
     return has_lost || point_exit_is_final(s->exit_code) || s->failures > retries;
 }
@@ -62,11 +62,11 @@ Status point_note_end(const StudyPoint *point, int code, bool stopped) {
 }
 
 /* Parses attempts.log and counts attempts and failures. */
-static void read_attempts(StudyPoint *point, char *text, size_t capacity) {
+static Status read_attempts(StudyPoint *point, char *text, size_t capacity) {
     PointStatus *s = &point->status;
     char path[PATH_MAX], *rest = text;
     path_of(point, "attempts.log", path);
-    if (failed(text_file_tail(path, text, capacity))) return;
+    TRY(text_file_tail(path, text, capacity));
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         int code;
         if (strncmp(line, "start ", 6) == 0) {
@@ -77,6 +77,7 @@ static void read_attempts(StudyPoint *point, char *text, size_t capacity) {
             s->failures += code != 75 && !point_exit_is_final(code);
         }
     }
+    return OK;
 }
 
 /* The last error line of a program, `NAME: error: ...`; NULL if there is none. Modifies the text:
@@ -127,15 +128,27 @@ static PointState state_of(const StudyPoint *point, const char *summary_status,
     return s->attempts > 0 || summary_status[0] != '\0' ? POINT_INTERRUPTED : POINT_WAITING;
 }
 
+/* A run whose files cannot be read could be started for ever. One that trains, or is done, needs no
+ * start. */
+static void refresh_failed(StudyPoint *point) {
+    PointStatus *s = &point->status;
+    if (s->state == POINT_DONE || s->state == POINT_RUNNING) return;
+    s->state = POINT_FAILED;
+    s->is_unreadable = true;
+    snprintf(s->message, sizeof s->message, "%s", status_message());
+}
+
 void point_refresh(StudyPoint *point) {
     char text[TAIL_BYTES];
     char summary_status[16], outcome[16];
     point->status = (PointStatus){.exit_code = -1};
-    point_read_numbers(point, summary_status, outcome);
-    read_attempts(point, text, sizeof text);
+    Status status = point_read_numbers(point, summary_status, outcome);
+    if (!failed(status)) status = read_attempts(point, text, sizeof text);
     point->status.has_diverged = strcmp(outcome, "diverged") == 0;
     point->status.state = state_of(point, summary_status, outcome);
-    if (point->status.state == POINT_FAILED || point->status.state == POINT_OOM) {
+    if (failed(status)) {
+        refresh_failed(point);
+    } else if (point->status.state == POINT_FAILED || point->status.state == POINT_OOM) {
         read_message(point, text, sizeof text);
     }
 }

@@ -28,9 +28,10 @@ typedef enum PointState {
 typedef struct PointStatus {
     PointState state;
     int attempts;
-    int failures;      /* attempts whose failure another attempt may avoid */
-    int exit_code;     /* of the last attempt; -1: none has ended */
-    bool has_diverged; /* its loss was not finite, so another attempt would end the same way */
+    int failures;       /* attempts whose failure another attempt may avoid */
+    int exit_code;      /* of the last attempt; -1: none has ended */
+    bool has_diverged;  /* its loss was not finite, so another attempt would end the same way */
+    bool is_unreadable; /* its files could not be read just now; it has failed until they can be */
     char message[400];
     int64_t step; /* -1: none yet; likewise the numbers below, as NaN */
     double tokens, train_s, train_loss, val_loss, best_val_loss, tok_per_s, joules;
@@ -73,12 +74,13 @@ enum { LIMIT_BYTES = 64 };
 const char *point_limit(const StudyPoint *point, char text[LIMIT_BYTES]);
 
 /* Whether it has failed, and another attempt is not due: it cannot succeed, it failed more than
- * `retries` times, or it is a candidate and diverged. */
+ * `retries` times, or it is a candidate and diverged. Unreadable files are no reason: a later look
+ * may read them. */
 bool point_is_given_up(const StudyPoint *point, int64_t retries);
 
 /* Reads the numbers of metrics.jsonl and summary.json into the status, and the values of `status`
- * and `outcome` in the latter, "" if missing. */
-void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome[16]);
+ * and `outcome` in the latter, "" if missing. Errors: those of run_files.h. */
+NODISCARD Status point_read_numbers(StudyPoint *point, char summary_status[16], char outcome[16]);
 
 /* Whether an exit code is final: the command, the input or the config is wrong or the run does not
  * fit, so another attempt would end the same way. */

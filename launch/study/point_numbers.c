@@ -75,7 +75,7 @@ static double seconds_left(const StudyPoint *point, double since) {
     return isfinite(left) ? fmax(left - since, 0) : NAN;
 }
 
-void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome[16]) {
+Status point_read_numbers(StudyPoint *point, char summary_status[16], char outcome[16]) {
     PointStatus *s = &point->status;
     Arena arena = {0};
     time_t changed = changed_at(point->directory);
@@ -94,4 +94,5 @@ void point_read_numbers(StudyPoint *point, char summary_status[16], char outcome
     arena_free(&arena);
     bool goes_on = strcmp(summary_status, "running") == 0 && s->step >= 0;
     s->seconds_left = seconds_left(point, goes_on ? difftime(time(NULL), changed) : 0);
+    return status;
 }

@@ -136,7 +136,7 @@ static const char before_run[] =
     "# continues.\n"
     "trap 'again=1; verb=stopped' TERM\n"
     "echo \"start $(date -u +%FT%TZ) $(hostname) job ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" "
-    ">>\"$run/attempts.log\"\n";
+    ">>\"$run/attempts.log\" || exit 1\n";
 
 /* `wait` returns when a trap has run, so the script waits again. 138 is death by USR1. */
 static const char after_run[] = "pid=$!\n"
@@ -150,8 +150,9 @@ static const char after_run[] = "pid=$!\n"
                                 "done\n"
                                 "[ $warned$code != 1138 ] || code=75 # killed by USR1 before its "
                                 "handler, or after the ranks; the checkpoint is good\n"
-                                "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\"\n"
                                 "cat \"$run/stderr.log\" >&2\n"
+                                "echo \"$verb $code $(date -u +%FT%TZ)\" >>\"$run/attempts.log\" "
+                                "|| exit \"$code\"\n"
                                 "[ $verb = exit ] || exit \"$code\"\n";
 
 /* Requeues a task that stopped early or whose failure another attempt may avoid. The array's number
@@ -160,14 +161,21 @@ static void write_requeue(const Study *study, FILE *file) {
     const ConfigLaunch *launch = &study->config->launch;
     fputs("\n"
           "requeue() { scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"; }\n"
-          "failures=$(grep '^exit ' \"$run/attempts.log\" | grep -Evc '^exit (64|65|71|75|78) ')\n"
           "! grep -qs '\"outcome\": \"no_room\"' \"$run/summary.json\" || code=71 # mpirun may "
           "change it\n"
           "case $code in\n"
           "  75) requeue ;;          # a good checkpoint\n"
           "  0 | 64 | 65 | 71 | 78) ;; # done, or it would end so again; 71: it does not fit\n",
           file);
-    fprintf(file, "  *) [ \"$failures\" -gt %" PRId64 " ] || requeue ;;\nesac\n", launch->retries);
+    fprintf(file,
+            "  *) # without the log it might be requeued for ever\n"
+            "    if attempts=$(cat \"$run/attempts.log\"); then\n"
+            "      failures=$(grep '^exit ' <<<\"$attempts\" | "
+            "grep -Evc '^exit (64|65|71|75|78) ')\n"
+            "      [ \"$failures\" -gt %" PRId64 " ] || requeue\n"
+            "    fi ;;\n"
+            "esac\n",
+            launch->retries);
 }
 
 static Status written(FILE *file) {

@@ -317,8 +317,11 @@ static Status decide(Study *study, Tuning *t) {
 }
 
 static Status tuning_make(Study *study, int index, Tuning *t) {
-    *t = (Tuning){
-        .combination = &study->sweep->combinations[index], .index = index, .best = -1, .edge = ""};
+    *t = (Tuning){.combination = &study->sweep->combinations[index],
+                  .index = index,
+                  .best = -1,
+                  .edge = "",
+                  .fault = ""};
     t->capacity = t->combination->tune.count + TUNING_ADDS;
     t->candidates = arena_alloc(&study->arena, (size_t)t->capacity * sizeof *t->candidates);
     if (t->candidates == NULL) return OUT_OF_MEMORY("a tuning");
@@ -361,14 +364,31 @@ static Status results_note(const Study *study, const Tuning *t, const TuneCandid
     return OK;
 }
 
-static Status advance(Study *study, Tuning *t) {
+static Status results_take(const Study *study, Tuning *t) {
     TRY(results_read_all(study, t));
     for (int i = 0; i < t->count; i++) TRY(results_note(study, t, &t->candidates[i]));
+    return OK;
+}
+
+static Status advance(Study *study, Tuning *t) {
+    t->fault = "";
+    if (failed(results_take(study, t))) {
+        t->fault = arena_strdup(&study->arena, status_message());
+        return t->fault != NULL ? OK : OUT_OF_MEMORY("a tuning");
+    }
     return decide(study, t);
 }
 
 Status tunings_advance(Study *study) {
     for (int i = 0; i < study->sweep->n_combinations; i++) TRY(advance(study, &study->tunings[i]));
+    return OK;
+}
+
+Status tunings_check(const Study *study) {
+    for (int i = 0; i < study->sweep->n_combinations; i++) {
+        const char *fault = study->tunings[i].fault;
+        if (*fault != '\0') return ERROR(STATUS_FAILURE, "%s; the same command resumes", fault);
+    }
     return OK;
 }
 

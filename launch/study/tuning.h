@@ -38,16 +38,22 @@ typedef struct Tuning {
     int count, capacity;
     int best; /* candidate; -1: not decided, or none completed the budget */
     bool is_decided;
-    const char *edge; /* a sentence if the best is at the edge of its candidates; "" */
+    const char *edge;  /* a sentence if the best is at the edge of its candidates; "" */
+    const char *fault; /* why it could not read or note its results, and so waits; "" */
 } Tuning;
 
 /* Makes the tunings of an open study, and decides what their results allow. Changes nothing on
  * disk. */
 NODISCARD Status tunings_open(Study *study);
 
-/* Records new results in the rungs.log files, and decides. Requires the lock. study_advance creates
- * the directories of new points. */
+/* Records new results in the rungs.log files, and decides. A tuning whose results cannot be read or
+ * noted waits for the next call. Requires the lock. study_advance creates the directories of new
+ * points.
+ */
 NODISCARD Status tunings_advance(Study *study);
+
+/* Errors: STATUS_FAILURE if a tuning waits because of a fault. */
+NODISCARD Status tunings_check(const Study *study);
 
 /* Whether any tuning is undecided. */
 bool tunings_are_open(const Study *study);

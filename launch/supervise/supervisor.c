@@ -20,7 +20,8 @@ static const double LONGEST_PAUSE_SECONDS = 60;
 typedef struct Supervisor {
     const Config *config;
     const SupervisorOptions *options;
-    HostList hosts; /* count 0: no hostfile */
+    HostList hosts;  /* count 0: no hostfile */
+    const char *job; /* of Slurm; NULL outside, and with a hostfile */
     Arena arena;
     Attempt attempt; /* the current or last one */
     int64_t checkpoint, failures;
@@ -98,11 +99,20 @@ static double pause_after(int64_t failures) {
     return pause < LONGEST_PAUSE_SECONDS ? pause : LONGEST_PAUSE_SECONDS;
 }
 
-/* The next start looks into the memory of all hosts, which the supervisor does not see. */
+/* The next start looks into the memory of all its hosts. The supervisor sees only this one, and
+ * does not know which hosts a requeued job gets. */
+static bool memory_is_unknown(const Supervisor *s) {
+    char folder[MEMORY_FOLDER_BYTES];
+    const char *run = s->config->output;
+    if (memory_is_elsewhere(run)) return s->hosts.count > 0 || s->job != NULL;
+    return s->job != NULL && memory_folder_find(run, folder);
+}
+
 static void say_failure(const Supervisor *s, const char *next) {
     char from[64] = "the beginning";
-    bool others = s->hosts.count > 0 && memory_is_elsewhere(s->config->output);
-    if (s->checkpoint >= 0) snprintf(from, sizeof from, "step %lld", (long long)s->checkpoint);
+    bool others = memory_is_unknown(s);
+    int64_t step = others ? run_checkpoint_step(s->config->output) : s->checkpoint;
+    if (step >= 0) snprintf(from, sizeof from, "step %lld", (long long)step);
     escape_say(stderr, "supervise: attempt %lld failed after %.0f s (exit %d): %s; %s from %s%s",
                (long long)s->attempt.number, s->attempt.seconds, s->attempt.code, s->attempt.cause,
                next, others ? "the newest state in the memory of the hosts, or else " : "", from);
@@ -149,13 +159,13 @@ static bool is_asked_to_save(const Attempt *a) {
     return a->code == status_exit_code(STATUS_STOPPED) && signals_request() == STOP_SAVE;
 }
 
-/* In a Slurm job: *job = its number; a requeued job continues the count of its last incident. */
-static Status start(Supervisor *s, const char **job) {
+/* A requeued job continues the count of its last incident. */
+static Status start(Supervisor *s) {
     const char *restarts = getenv("SLURM_RESTART_COUNT");
-    *job = s->options->hostfile == NULL ? getenv("SLURM_JOB_ID") : NULL;
+    s->job = s->options->hostfile == NULL ? getenv("SLURM_JOB_ID") : NULL;
     s->checkpoint = checkpoint_newest(s->config);
     if (s->options->hostfile != NULL) TRY(hosts_read(s->options->hostfile, &s->arena, &s->hosts));
-    if (*job != NULL && restarts != NULL && atoi(restarts) > 0) {
+    if (s->job != NULL && restarts != NULL && atoi(restarts) > 0) {
         incident_last(s->config->output, &s->attempt.number, &s->checkpoint, &s->failures,
                       s->first_cause);
     }
@@ -163,22 +173,21 @@ static Status start(Supervisor *s, const char **job) {
 }
 
 static Status run(Supervisor *s) {
-    const char *job = NULL;
-    TRY(start(s, &job));
+    TRY(start(s));
     for (;;) {
         TRY(attempt_run(s));
-        if (job != NULL && is_asked_to_save(&s->attempt)) {
+        if (s->job != NULL && is_asked_to_save(&s->attempt)) {
             fputs("supervise: stopped early with a checkpoint; the job is requeued\n", stderr);
-            return requeue(job);
+            return requeue(s->job);
         }
         if (is_over(&s->attempt)) return OK;
         failure_count(s);
         Incident incident = incident_of(s);
         TRY(incident_write(s->config->output, &incident));
         if (s->failures >= s->options->tries) return give_up(s);
-        if (job != NULL) {
+        if (s->job != NULL) {
             say_failure(s, "the job is requeued and goes on");
-            return requeue(job);
+            return requeue(s->job);
         }
         char next[64];
         double pause = pause_after(s->failures);

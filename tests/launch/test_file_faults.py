@@ -218,15 +218,32 @@ def a_failing_close_is_no_crash():
             check(done.code in (0, 1), "%s %s: %r" % (fault, arguments, done))
 
 
-def a_study_that_cannot_count_its_attempts_ends():
-    """It would start the same point for ever."""
-    base, directory = config("uncounted", training__stop__steps=2), run_directory("uncounted_study")
-    path = write(os.path.join(WORK, "uncounted_study.yaml"),
-                 "extends: %s\noutput: %s\nsweep: {seed: [1, 2]}\n" % (base, directory))
-    for fault in ("read:/attempts.log:1+:5", "read:/attempts.log:3+:5"):
-        done = run("sweep", path, "--local", **injected(fault))
-        check(done.code == 1 and "attempts.log: cannot be read back" in done.err, repr(done))
+def a_point_that_cannot_count_its_attempts_is_not_started_again():
+    """For ever, that is. The other points run, as does one that does not fail."""
+    base = config("uncounted", training__stop__steps=2)
+    no_save = "write:/seed-1/checkpoints/:1+:%d" % errno.ENOSPC
+
+    def swept(name, *faults):
+        directory = run_directory(name)
+        path = write(os.path.join(WORK, name + ".yaml"),
+                     "extends: %s\noutput: %s\nsweep: {seed: [1, 2]}\nlaunch: {retries: 2}\n" %
+                     (base, directory))
+        done = run("sweep", path, "--local", **injected(*faults))
+        starts = [content(directory + "/seed-%d/attempts.log" % seed).count(b"start ")
+                  for seed in (1, 2)]
+        return path, done, starts
+
+    path, done, starts = swept("never_read", "read:/seed-1/attempts.log:1+:5", no_save)
+    check("1 of 2 points failed; seed-1: " in done.err
+          and "attempts.log: cannot read it: Input/output error; fix this, and the same command "
+          "resumes" in done.err, repr(done))
+    equal((done.code, starts), (1, [1, 1]), repr(done))
     equal(run("sweep", path, "--local").code, 0, "without a fault")
+    path, done, starts = swept("once_unread", "read:/seed-1/attempts.log:2:5", no_save)
+    check("No space left on device" in done.err, repr(done))
+    equal((done.code, starts), (1, [3, 1]), "the first attempt and two retries: %r" % done)
+    path, done, starts = swept("not_needed", "read:/attempts.log:1+:5")
+    equal((done.code, starts), (0, [1, 1]), repr(done))
 
 
 def a_directory_that_a_disk_refuses_is_no_bad_argument():
@@ -294,6 +311,7 @@ if __name__ == "__main__":
          a_directory_that_cannot_be_synced_is_tolerated, a_file_system_without_locks_is_said,
          interrupted_calls_are_taken_up_again, a_lost_log_is_said_once,
          the_first_cause_is_named_with_its_file, nothing_is_left_of_what_fails,
-         a_failing_close_is_no_crash, a_study_that_cannot_count_its_attempts_ends,
+         a_failing_close_is_no_crash,
+         a_point_that_cannot_count_its_attempts_is_not_started_again,
          a_directory_that_a_disk_refuses_is_no_bad_argument,
          modes_and_links, nothing_stays_in_shared_memory)

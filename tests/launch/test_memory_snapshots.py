@@ -12,9 +12,10 @@ import os
 import shutil
 import signal
 
-from e2e import (check, checkpoints, config, equal, losses, no_duplicates, rank_of,
+from e2e import (check, checkpoints, config, equal, losses, no_duplicates, rank_of, run,
                  run_directory, start, states, train)
 from e2e import main
+from studies import fake_program
 
 # No checkpoint on disk before the end.
 MEMORY = {"training__stop": {"steps": 120}, "checkpoint__interval": 0,
@@ -78,6 +79,21 @@ def a_supervised_run_goes_on_from_memory():
         equal(planned, 3 * json.load(file)["checkpoint_bytes"], "planned: the image and two files")
 
 
+def a_requeued_job_may_get_other_hosts():
+    """The supervisor in a Slurm job names the step that any host can go on from."""
+    path, directory = config("requeued", **dict(MEMORY, checkpoint__interval="50 steps")), \
+        run_directory("requeued")
+    job = start(["supervise", path, "--ranks=2"], PATH=fake_program("scontrol", "exit 0\n"),
+                SLURM_JOB_ID="7")
+    job.wait_until(lambda: checkpoints(directory), "no checkpoint")
+    os.kill(rank_of(job), signal.SIGKILL)
+    done = job.end()
+    check("the job is requeued and goes on from the newest state in the memory of the hosts, or "
+          "else step 50" in done.err, repr(done))
+    done = run("train", path, ranks=2)
+    check("the newest state was in the memory of " in done.out, repr(done))
+
+
 def a_damaged_snapshot_is_not_used():
     path, directory = killed("damaged")
     for snapshot in snapshots(directory):
@@ -107,5 +123,5 @@ def a_copy_of_a_run_leaves_the_snapshots_alone():
 
 
 if __name__ == "__main__":
-    main(a_supervised_run_goes_on_from_memory, a_damaged_snapshot_is_not_used,
-         a_copy_of_a_run_leaves_the_snapshots_alone)
+    main(a_supervised_run_goes_on_from_memory, a_requeued_job_may_get_other_hosts,
+         a_damaged_snapshot_is_not_used, a_copy_of_a_run_leaves_the_snapshots_alone)

@@ -74,6 +74,38 @@ def slurm_does_not_requeue_what_does_not_fit():
         check("oom" in sweep(run_directory(name)).out, "the table")
 
 
+def slurm_requeues_what_it_can_count():
+    """Without attempts.log a task that fails would be requeued for ever."""
+    slurm = fake_slurm("counted")
+    path = study("counted", {"seed": [1]}, training__stop={"steps": 2})
+    fake_program("train", "exit 1\n", slurm["FAKE"])
+    sweep(path, "--slurm", **slurm)
+    script = run_directory("counted") + "/slurm/points.sh"
+    with open(script, encoding="utf-8") as file:
+        text = re.sub(r"(?m)^\S*/train ", slurm["FAKE"] + "/train ", file.read())
+
+    def task():
+        done = subprocess.run(["bash", "-c", text], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, timeout=60, text=True,
+                              env=dict(ENVIRONMENT, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="0",
+                                       **slurm))
+        requeued = slurm["FAKE"] + "/scontrol.log"
+        return done.returncode, len(lines_of(requeued)) if os.path.exists(requeued) else 0, done
+
+    equal(task()[:2], (1, 1), "a first failure is requeued")
+    fake_program("cat", "case $1 in *attempts.log) echo \"$1: Input/output error\" >&2; exit 1;; "
+                 "esac\nexec /bin/cat \"$@\"\n", slurm["FAKE"])
+    code, count, done = task()
+    check("attempts.log: Input/output error" in done.stderr, repr(done))
+    equal((code, count), (1, 1), "requeued without the log: %r" % done)
+    log = run_directory("counted") + "/seed-1/attempts.log"
+    os.remove(log)
+    os.mkdir(log)
+    code, count, done = task()
+    check("attempts.log: Is a directory" in done.stderr, repr(done))
+    equal((code, count), (1, 1), "an attempt that cannot be noted: %r" % done)
+
+
 def living(group):
     """Whether a process group has processes that are no zombies."""
     for path in glob.glob("/proc/[0-9]*/stat"):
@@ -155,4 +187,5 @@ if __name__ == "__main__":
     main(what_does_not_fit_is_oom_and_no_failure, another_exit_code_does_not_hide_it,
          its_words_alone_are_no_proof, a_launcher_that_does_not_end_is_ended,
          the_files_name_brings_no_newline_into_a_script, slurm_does_not_requeue_what_does_not_fit,
+         slurm_requeues_what_it_can_count,
          a_damaged_sweep_json_is_kept_and_nothing_runs_twice)

@@ -10,6 +10,7 @@ import signal
 import time
 
 from e2e import WORK, check, equal, losses, main, metrics, run, run_directory, start, train, tree
+from injected import injected
 from studies import (attempts, fake_slurm, lines_of, point_directory, points, refused, slurm_tasks,
                      study, sweep)
 
@@ -148,6 +149,21 @@ def a_candidate_that_diverges_has_lost():
     check("lr-900" not in tunings("diverged")[0]["best"], "the best")
 
 
+def a_rung_that_cannot_be_read_is_waited_for():
+    """The other batch is tuned. One failed look costs nothing."""
+    grid = {"data.batch_size": [2, 4], "seed": [1]}
+    of_two = "read:unread/batch_size-2_lr-0.001_seed-1/rungs.log:"
+    path = tuned("unread", grid, [1e-3, 1e-2])
+    done = sweep(path, "--local", code=1, **injected(of_two + "1+:5"))
+    check("batch_size-2_lr-0.001_seed-1/rungs.log: cannot read it: Input/output error; the same "
+          "command resumes" in done.err, repr(done))
+    equal([tuning["decided"] for tuning in tunings("unread")], [False, True], "decided")
+    sweep(path, "--local")
+    path = tuned("unread", grid, [1e-3, 1e-2], output=run_directory("once/unread"))
+    sweep(path, "--local", **injected(of_two + "2:5"))
+    equal([tuning["decided"] for tuning in tunings("once/unread")], [True, True], "decided")
+
+
 def slurm_submits_rung_by_rung():
     slurm = fake_slurm("tuned")
     path = tuned("rungs", {"data.batch_size": [2], "seed": [1, 2]})
@@ -205,5 +221,6 @@ def what_does_not_fit_is_found_once():
 if __name__ == "__main__":
     main(the_best_of_each_batch_is_found, a_cut_study_decides_the_same_without_checkpoints,
          a_best_at_the_edge_widens_the_grid, a_candidate_that_diverges_has_lost,
+         a_rung_that_cannot_be_read_is_waited_for,
          slurm_submits_rung_by_rung, listed_points_have_grids_and_seeds_of_their_own,
          what_cannot_be_tuned_is_refused, what_does_not_fit_is_found_once)

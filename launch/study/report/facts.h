@@ -7,7 +7,8 @@
 typedef struct Facts {
     const char *first, *last; /* times of the first start and the last end, UTC; "" if unknown */
     size_t starts, interruptions; /* of all runs, candidates included */
+    size_t unreadable;            /* runs that are not counted */
 } Facts;
 
-/* Errors: STATUS_FAILURE if the machine cannot read a file. */
+/* Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status facts_read(Results *results, Facts *out);

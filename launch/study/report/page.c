@@ -190,6 +190,9 @@ static Status runs_put(Results *s, FILE *file) {
                 "interruption</dd>\n",
                 facts.starts, facts.interruptions);
     }
+    if (facts.unreadable > 0)
+        fprintf(file, "<dt>not counted</dt><dd>%zu runs whose attempts.log cannot be read</dd>\n",
+                facts.unreadable);
     fprintf(file, "<dt>report by</dt><dd>Hourglass %s</dd>\n", HOURGLASS_VERSION);
     return OK;
 }
