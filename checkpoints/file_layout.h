@@ -112,8 +112,8 @@ enum { CHECKPOINT_MAX_SHARDS = 1 << 20 };
 void shard_name(int index, char out[CHECKPOINT_NAME_BYTES]);
 bool shard_name_parse(const char *name, int *index);
 
-/* Removes the temporary files and directories that dead saves left in a directory. No save of
- * shards may be in progress there. A failed removal is tried again next time. */
+/* Removes the temporary files and directories that dead saves left in a directory. A failed removal
+ * is tried again next time. */
 void dead_saves_remove(const char *dir);
 
 /* DIR/.step_00000012.ID.hourglass/NAME: a file of a checkpoint that is being written or removed;

@@ -94,13 +94,11 @@ static Status structure_write(LogitsFile *f, hid_t file, const LogitsHeader *hea
 
 /* HDF5 opens the temporary file of the replacement, which has no other writer. */
 static Status structure_make(LogitsFile *f, const LogitsHeader *header) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", replacement_fd(f->new));
     hdf5_begin();
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_file_locking(access, false, true);
     H5Pset_userblock(creation, USER_BLOCK);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+    hid_t file = H5Fcreate(replacement_temporary(f->new), H5F_ACC_TRUNC, creation, access);
     Status status = file < 0 ? cannot_make(f) : structure_write(f, file, header);
     if (file >= 0 && H5Fclose(file) < 0 && !failed(status)) status = cannot_make(f);
     H5Pclose(creation);

@@ -5,6 +5,7 @@
 #include "core/base/replacement.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,11 +52,19 @@ static bool is_temporary(const char *name) {
 
 /* ---- the temporary directory ----------------------------------------------------------------- */
 
+static int directory_open(const char *path) {
+    return file_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
+/* Holds the lock until the directory is gone. Without locks no process removes it. */
 static bool dead_remove(void *dir, const char *name) {
     char path[PATH_MAX];
-    if (is_temporary(name) &&
-        snprintf(path, sizeof path, "%s/%s", (const char *)dir, name) < (int)sizeof path)
-        file_remove_directory(path);
+    if (!is_temporary(name) ||
+        snprintf(path, sizeof path, "%s/%s", (const char *)dir, name) >= (int)sizeof path)
+        return true;
+    int fd = directory_open(path);
+    if (fd >= 0 && file_lock(fd, false) == 0) file_remove_directory(path);
+    file_close(fd);
     return true;
 }
 
@@ -67,13 +76,31 @@ void dead_saves_remove(const char *dir) {
     (void)status; /* tried again next time */
 }
 
+static void unlock(ShardedSave *save) {
+    if (save->lock > 0) file_close(save->lock);
+    save->lock = 0;
+}
+
+/* Returns 0 or errno; ENOENT if another process has just removed it as a leftover. */
+static int directory_make(ShardedSave *save, const char *path) {
+    struct stat info;
+    if (mkdir(path, 0777) != 0) return errno;
+    save->lock = directory_open(path);
+    if (save->lock < 0) return errno;
+    file_lock(save->lock, true);
+    return fstat(save->lock, &info) != 0 ? errno : info.st_nlink == 0 ? ENOENT : 0;
+}
+
 Status shards_begin(ShardedSave *save) {
     char path[PATH_MAX];
     dead_saves_remove(save->dir);
     if (getrandom(&save->id, sizeof save->id, 0) != sizeof save->id)
         return ERROR(STATUS_FAILURE, "no random number: %s", strerror(errno));
     TRY(temporary(save, "", path));
-    return mkdir(path, 0777) == 0 ? OK : file_cannot_write(path, errno);
+    int error = directory_make(save, path);
+    if (error == 0) return OK;
+    unlock(save);
+    return file_cannot_write(path, error);
 }
 
 bool shards_is_visible(const ShardedSave *save) {
@@ -82,8 +109,9 @@ bool shards_is_visible(const ShardedSave *save) {
     return !failed(temporary(save, "", path)) && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-void shards_give_up(const ShardedSave *save) {
+void shards_give_up(ShardedSave *save) {
     char path[PATH_MAX], hidden[PATH_MAX];
+    unlock(save);
     if (failed(temporary(save, "", path))) return;
     /* under another name first: a rank that still writes there would keep the directory */
     bool is_hidden = !failed(shards_temporary(save->dir, save->step, ~save->id, "", hidden)) &&
@@ -148,8 +176,8 @@ Status shards_manifest(const ShardedSave *save, const CheckpointContents *whole,
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-Status shards_write(const ShardedSave *save, int index, const CheckpointImage *image,
-                    CheckpointKeep keep, bool *is_given_up) {
+Status shards_write(ShardedSave *save, int index, const CheckpointImage *image, CheckpointKeep keep,
+                    bool *is_given_up) {
     char name[CHECKPOINT_NAME_BYTES], path[PATH_MAX];
     shard_name(index, name);
     *is_given_up = false;
@@ -217,10 +245,11 @@ static Status commit(const ShardedSave *save, CheckpointImage *manifest, Checkpo
     return steps_prune(save->dir, (SavedStep){save->step, true}, keep);
 }
 
-Status shards_commit(const ShardedSave *save, CheckpointImage *manifest, CheckpointKeep keep,
+Status shards_commit(ShardedSave *save, CheckpointImage *manifest, CheckpointKeep keep,
                      bool *is_given_up) {
     *is_given_up = false;
     Status status = commit(save, manifest, keep, is_given_up);
+    unlock(save);
     if (failed(status)) shards_give_up(save);
     return status;
 }

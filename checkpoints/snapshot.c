@@ -1,4 +1,4 @@
-/* The snapshot: HDF5 lays the file out in a memory file, the skeleton, which has all but the
+/* The snapshot: HDF5 lays the file out in a file in memory, the skeleton, which has all but the
  * tensors' data: holes there, which take no memory and no time. The rest of it, some KiB, is copied
  * to the image, and image_copy.c copies the data to their places, which takes all threads half the
  * time of H5Dwrite on two cores. HDF5's driver for files in memory would clear the whole image,
@@ -10,12 +10,14 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 _Static_assert(BYTE_ORDER == LITTLE_ENDIAN, "tensors are copied into a little-endian file");
 
@@ -220,10 +222,34 @@ static Status limit_check(const CheckpointContents *contents) {
         bytes + TRAILER_BYTES, (unsigned long long)limit.rlim_cur);
 }
 
-/* Writes the file without its tensors' data to the memory file. */
-static Status skeleton_write(int fd, const CheckpointContents *contents, size_t *places) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+/* A file in memory, with a path for HDF5. Returns a descriptor, or -1 and errno: vm.memfd_noexec
+ * refuses memory files, and a container may lack /proc. */
+static int memory_file_open(char path[PATH_MAX]) {
+    int fd = memfd_create("checkpoint", MFD_CLOEXEC);
+    snprintf(path, PATH_MAX, "/proc/self/fd/%d", fd);
+    if (fd < 0 || access(path, W_OK) == 0) return fd;
+    file_close(fd);
+    return -1;
+}
+
+/* In place of it: a file with holes, which is removed as soon as it is read. */
+static Status temporary_file_open(char path[PATH_MAX], int *fd) {
+    const char *folders[] = {getenv("TMPDIR"), "/dev/shm", "/tmp"};
+    int error = errno;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        if (folders[i] == NULL || strlen(folders[i]) + 32 > PATH_MAX) continue;
+        snprintf(path, PATH_MAX, "%s/hourglass-checkpoint-XXXXXX", folders[i]);
+        *fd = mkostemp(path, O_CLOEXEC);
+        if (*fd >= 0) return OK;
+    }
+    return ERROR(STATUS_FAILURE,
+                 "checkpoint: no file in memory (memfd_create, /proc/self/fd): %s; nor a temporary "
+                 "one in $TMPDIR, /dev/shm and /tmp: %s; set TMPDIR to a folder for files",
+                 strerror(error), strerror(errno));
+}
+
+/* Writes the file without its tensors' data. */
+static Status skeleton_write(const char *path, const CheckpointContents *contents, size_t *places) {
     hid_t texts = -1, access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_stdio(access); /* the default driver looks for the name behind the path */
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
@@ -255,12 +281,13 @@ Status checkpoint_snapshot_begin(CheckpointImage *image, const CheckpointContent
     image->size = 0;
     TRY(limit_check(contents));
     TRY(places_reserve(image, contents->n_tensors));
-    int fd = memfd_create("checkpoint", MFD_CLOEXEC);
-    if (fd < 0)
-        return ERROR(STATUS_FAILURE, "checkpoint: no file in memory (memfd_create): %s",
-                     strerror(errno));
-    Status status = skeleton_write(fd, contents, image->places);
+    char path[PATH_MAX];
+    int fd = memory_file_open(path);
+    bool is_temporary = fd < 0;
+    if (is_temporary) TRY(temporary_file_open(path, &fd));
+    Status status = skeleton_write(path, contents, image->places);
     if (!failed(status)) status = skeleton_take(fd, contents, image);
+    if (is_temporary) file_remove(path);
     file_close(fd);
     return status;
 }

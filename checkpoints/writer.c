@@ -94,25 +94,24 @@ static Status manifest_snapshot(CheckpointWriter *writer, const ShardedSave *sav
     return checkpoint_snapshot(writer->manifest, &contents);
 }
 
-Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave *save, int index,
+Status checkpoint_writer_save_shard(CheckpointWriter *writer, ShardedSave *save, int index,
                                     const CheckpointContents *parts,
                                     const CheckpointContents *whole, CheckpointKeep keep) {
     Arena arena = {0};
     CheckpointContents contents;
-    TRY(checkpoint_writer_wait(writer));
-    Status status = shards_contents(save, index, parts, &arena, &contents);
+    Status status = checkpoint_writer_wait(writer);
+    if (!failed(status)) status = shards_contents(save, index, parts, &arena, &contents);
     if (!failed(status)) status = checkpoint_snapshot_begin(writer->image, &contents);
     if (!failed(status) && whole != NULL) status = manifest_snapshot(writer, save, whole, &arena);
     arena_free(&arena);
-    if (failed(status)) {
-        shards_give_up(save);
-        return status;
-    }
     writer->save = *save;
     writer->index = index;
     writer->commits = whole != NULL;
     writer->keep = keep;
-    return begin(writer, write_shard);
+    save->lock = 0;
+    if (!failed(status)) status = begin(writer, write_shard);
+    if (failed(status)) shards_give_up(&writer->save);
+    return status;
 }
 
 void checkpoint_writer_copy_rest(const CheckpointWriter *writer) {

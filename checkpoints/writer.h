@@ -19,8 +19,9 @@ NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
                                         int64_t step, CheckpointKeep keep);
 
 /* The same for shard `index` of a save (shards.h), of these parts. `whole`: the contents of the
- * checkpoint, on the rank that began the save; NULL on other ranks. save->dir outlives the save. */
-NODISCARD Status checkpoint_writer_save_shard(CheckpointWriter *writer, const ShardedSave *save,
+ * checkpoint, on the rank that began the save; NULL on other ranks. Takes over the lock; save->dir
+ * outlives the save. */
+NODISCARD Status checkpoint_writer_save_shard(CheckpointWriter *writer, ShardedSave *save,
                                               int index, const CheckpointContents *parts,
                                               const CheckpointContents *whole, CheckpointKeep keep);
 

@@ -329,14 +329,6 @@ void file_remove(const char *path) {
 
 /* ---- directories ----------------------------------------------------------------------------- */
 
-static DIR *directory_open(const char *path) {
-    DIR *directory;
-    do {
-        directory = opendir(path);
-    } while (directory == NULL && errno == EINTR);
-    return directory;
-}
-
 /* Returns NULL with errno 0 at the end. */
 static const struct dirent *entry_next(DIR *directory) {
     const struct dirent *entry;
@@ -354,9 +346,13 @@ static Status listing_refused(const char *path, int error) {
     return is_there ? cannot(path, "list", error) : OK;
 }
 
-Status file_list(const char *path, bool (*visit)(void *context, const char *name), void *context) {
-    DIR *directory = directory_open(path);
-    if (directory == NULL) return listing_refused(path, errno);
+/* Visits the entries of a directory; takes over the descriptor. Returns 0 or errno. */
+static int entries_visit(int fd, bool (*visit)(void *context, const char *name), void *context) {
+    DIR *directory = fdopendir(fd);
+    if (directory == NULL) {
+        file_close(fd);
+        return errno;
+    }
     const struct dirent *entry;
     bool goes_on = true;
     int error = 0;
@@ -368,22 +364,24 @@ Status file_list(const char *path, bool (*visit)(void *context, const char *name
         if (!is_dots) goes_on = visit(context, entry->d_name);
     }
     closedir(directory);
+    return error;
+}
+
+Status file_list(const char *path, bool (*visit)(void *context, const char *name), void *context) {
+    int fd = file_open(path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0) return listing_refused(path, errno);
+    int error = entries_visit(fd, visit, context);
     return error == 0 ? OK : cannot(path, "list", error);
 }
 
-static bool remove_in(void *directory, const char *name) {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", (const char *)directory, name) < (int)sizeof path)
-        file_remove(path);
+static bool remove_in(void *fd, const char *name) {
+    (void)!unlinkat(*(int *)fd, name, 0);
     return true;
 }
 
 void file_remove_directory(const char *path) {
-    char copy[PATH_MAX];
-    int error = errno;
-    snprintf(copy, sizeof copy, "%s", path);
-    Status status = file_list(path, remove_in, copy);
-    (void)status; /* rmdir fails then, too */
+    int error = errno, fd = file_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd >= 0) (void)!entries_visit(fd, remove_in, &fd);
     (void)!rmdir(path);
     errno = error;
 }

@@ -116,7 +116,8 @@ void file_remove(const char *path);
 NODISCARD Status file_list(const char *directory, bool (*visit)(void *context, const char *name),
                            void *context);
 
-/* Removes a directory and the files in it, as far as it can. Preserves errno. */
+/* Removes a directory and the files in it, as far as it can; does not follow a link at `path`.
+ * Preserves errno. */
 void file_remove_directory(const char *path);
 
 /* The directory of `path`, "." if it contains no slash; truncated to `capacity`. */

@@ -181,6 +181,7 @@ Status replacement_begin(const char *path, Replacement **out) {
 }
 
 int replacement_fd(const Replacement *replacement) { return replacement->fd; }
+const char *replacement_temporary(const Replacement *replacement) { return replacement->aside; }
 const char *replacement_path(const Replacement *replacement) { return replacement->path; }
 void replacement_keep_old(Replacement *replacement) { replacement->keeps_old = true; }
 

@@ -23,8 +23,10 @@ typedef struct Replacement Replacement;
  * file. */
 NODISCARD Status replacement_begin(const char *path, Replacement **out);
 
-/* The descriptor for writing, and the path of the target. The replacement owns both. */
+/* The descriptor for writing, the path of the temporary file (before the commit), and that of the
+ * target. The replacement owns them. */
 int replacement_fd(const Replacement *replacement);
+const char *replacement_temporary(const Replacement *replacement);
 const char *replacement_path(const Replacement *replacement);
 
 /* Appends bytes. Errors: STATUS_FAILURE naming the target. */

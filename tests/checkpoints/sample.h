@@ -67,7 +67,7 @@ static inline int64_t sample_parts(const Sample *s, int index, int n, Checkpoint
 }
 
 /* Takes a snapshot of shard `index` and writes it. */
-NODISCARD static inline Status sample_shard(const Sample *s, const ShardedSave *save, int index,
+NODISCARD static inline Status sample_shard(const Sample *s, ShardedSave *save, int index,
                                             CheckpointKeep keep, bool *is_given_up) {
     static CheckpointImage *image;
     CheckpointTensor tensors[4];
@@ -84,7 +84,7 @@ NODISCARD static inline Status sample_shard(const Sample *s, const ShardedSave *
 }
 
 /* Takes a snapshot of the manifest and ends the save. */
-NODISCARD static inline Status sample_commit(const Sample *s, const ShardedSave *save,
+NODISCARD static inline Status sample_commit(const Sample *s, ShardedSave *save,
                                              CheckpointKeep keep, bool *is_given_up) {
     static CheckpointImage *image;
     CheckpointContents contents;

@@ -4,6 +4,8 @@
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +15,8 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,11 +165,60 @@ static void a_missing_directory_is_named(void) {
     CHECK_ERROR(sample_write(dir, 1, 2), STATUS_FAILURE, "/none/checkpoints/step_00000001.h5");
 }
 
+/* This system call of all tests here, as vm.memfd_noexec = 2 answers it. */
+static bool refuses_memory_files;
+
+int memfd_create(const char *name, unsigned flags) {
+    if (!refuses_memory_files) return (int)syscall(SYS_memfd_create, name, flags);
+    errno = EACCES;
+    return -1;
+}
+
+static int temporary_files(const char *dir) {
+    int n = 0;
+    DIR *folder = opendir(dir);
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        n += strncmp(entry->d_name, "hourglass-checkpoint-", 21) == 0;
+    closedir(folder);
+    return n;
+}
+
+static void a_temporary_file_stands_in_for_a_refused_memory_file(void) {
+    const char *dir = harness_directory(), *folder = arena_printf(&arena, "%s/temporary", dir);
+    CHECK(mkdir(folder, 0700) == 0 && setenv("TMPDIR", folder, 1) == 0);
+    refuses_memory_files = true;
+    CHECK_OK(sample_write(dir, 1, 2));
+    CHECK_OK(sample_write_shards(dir, 2, 2));
+    refuses_memory_files = false;
+    CHECK(newest_step(dir) == 2 && temporary_files(folder) == 0);
+    unsetenv("TMPDIR");
+}
+
+static int save_without_any_file(const char *dir) {
+    struct rlimit none = {0, 0};
+    EXPECT(sample_write(dir, 1, 2).code == STATUS_OK);
+    EXPECT(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    EXPECT(failed(sample_write(dir, 2, 2)));
+    EXPECT(strstr(status_message(),
+                  "no file in memory (memfd_create, /proc/self/fd): Too many open "
+                  "files; nor a temporary one in $TMPDIR, /dev/shm and /tmp: "
+                  "Too many open files; set TMPDIR") != NULL);
+    return CHILD_OK;
+}
+
+static void without_any_file_the_reasons_are_named(void) {
+    CHECK(in_child(save_without_any_file, harness_directory()) == CHILD_OK);
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(killed_at_any_time_nothing_is_lost),   TEST(killed_between_shards_nothing_is_lost),
-        TEST(a_size_limit_is_an_error_not_a_death), TEST(a_full_disk_keeps_the_old_one),
+        TEST(killed_at_any_time_nothing_is_lost),
+        TEST(killed_between_shards_nothing_is_lost),
+        TEST(a_size_limit_is_an_error_not_a_death),
+        TEST(a_full_disk_keeps_the_old_one),
         TEST(a_missing_directory_is_named),
+        TEST(a_temporary_file_stands_in_for_a_refused_memory_file),
+        TEST(without_any_file_the_reasons_are_named),
     };
     int code = harness_run(argc, argv, "faults", tests, COUNT(tests));
     arena_free(&arena);

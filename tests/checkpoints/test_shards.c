@@ -211,7 +211,10 @@ static void either_form_removes_what_a_dead_save_of_the_other_left(void) {
     ShardedSave dead = {.dir = dir, .step = 3, .shards = 2};
     REQUIRE_OK(sample_write(dir, 1, 1));
     REQUIRE_OK(shards_begin(&dead));
-    CHECK(shards_is_visible(&dead));
+    REQUIRE_OK(sample_write(dir, 2, 1));
+    REQUIRE_OK(sample_write_shards(dir, 2, 1));
+    CHECK(shards_is_visible(&dead)); /* its writer lives */
+    close(dead.lock);
     REQUIRE_OK(sample_write(dir, 2, 1));
     CHECK(!shards_is_visible(&dead) && files_count(dir, "") == 1);
     const char *path = arena_printf(&arena, "%s/step_00000003.h5", dir);
@@ -223,6 +226,18 @@ static void either_form_removes_what_a_dead_save_of_the_other_left(void) {
     CHECK(files_count(dir, ".hourglass") == 1);
     REQUIRE_OK(sample_write_shards(dir, 4, 1));
     CHECK(files_count(dir, ".hourglass") == 0);
+}
+
+static void a_link_with_the_name_of_a_leftover_is_not_followed(void) {
+    const char *dir = harness_directory(),
+               *link = arena_printf(&arena, "%s/.step_00000003.0123456789abcdef.hourglass", dir),
+               *target = arena_printf(&arena, "%s/kept", dir);
+    CHECK(mkdir(target, 0700) == 0);
+    REQUIRE_OK(sample_write(target, 1, 1));
+    CHECK(symlink(target, link) == 0);
+    REQUIRE_OK(sample_write(dir, 2, 1));
+    file_remove_directory(link);
+    CHECK(files_count(target, "step_") == 1);
 }
 
 /* A rank that cannot write ends the save on all ranks. */
@@ -251,7 +266,7 @@ static void a_save_that_one_rank_gives_up_leaves_nothing(void) {
 }
 
 /* Rank 0 saves its part and a manifest of 4 MB of data, while files have at most `bytes`. */
-static Status save_within(const ShardedSave *save, CheckpointWriter *writer, rlim_t bytes) {
+static Status save_within(ShardedSave *save, CheckpointWriter *writer, rlim_t bytes) {
     static Sample sample;
     const CheckpointTensor large = {"large", DTYPE_F32, 1, {1 << 20}, NULL};
     const CheckpointValue value = {"value", CHECKPOINT_I64, .i64 = 1};
@@ -322,6 +337,7 @@ int main(int argc, char **argv) {
         TEST(a_step_is_saved_again_in_place),
         TEST(a_step_is_saved_again_without_an_exchange_of_names),
         TEST(either_form_removes_what_a_dead_save_of_the_other_left),
+        TEST(a_link_with_the_name_of_a_leftover_is_not_followed),
         TEST(writers_meet_in_the_directory),
         TEST(a_save_that_one_rank_gives_up_leaves_nothing),
         TEST(a_size_limit_is_for_each_file),

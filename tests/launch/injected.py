@@ -136,9 +136,6 @@ int close(int fd) {
 int mkdir(const char *path, mode_t mode) {
     return fails("mkdir", path) ? -1 : NEXT(int (*)(const char *, mode_t), "mkdir")(path, mode);
 }
-DIR *opendir(const char *path) {
-    return fails("list", path) ? NULL : NEXT(DIR * (*)(const char *), "opendir")(path);
-}
 #define READDIR(type, name)                                                                        \
     type *name(DIR *directory) {                                                                   \
         return fails_at("list", dirfd(directory)) ? NULL                                           \

@@ -195,7 +195,7 @@ def nothing_is_left_of_what_fails():
     target = os.path.join(WORK, "clean", "model.bin")
     os.makedirs(os.path.dirname(target))
     for fault in ("write:clean:1:28", "write:clean:2+:5", "fsync:clean:1:5", "rename:clean:1:5",
-                  "rename:clean:2:5", "open:clean:1:28"):
+                  "rename:clean:2:5", "open:clean/.model:1:28"):
         done = run("convert", trained(), target, **injected(fault))
         check(done.code == 1 and len(done.errors()) == 1 and "model.bin" in done.errors()[0],
               "%s: %r" % (fault, done))
