@@ -72,6 +72,9 @@ NODISCARD Status image_read_gaps(const CheckpointImage *image, int fd, size_t si
  * advances *next. */
 void image_copy_until(const CheckpointImage *image, size_t end, int64_t *next);
 
+/* Copies all pieces that are not copied or claimed by another thread. */
+void image_copy(const CheckpointImage *image);
+
 /* Writes the image to `path`, which is durable when this returns. Something else than this
  * checkpoint at `path` belongs to someone else or is damaged, and is moved aside. Errors: as
  * checkpoint_write. */

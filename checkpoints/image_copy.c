@@ -1,6 +1,6 @@
-/* The data of an image's tensors. They are copied in pieces: in the background by the thread that
- * writes them, in the order of the file, or by all threads at once when the tensors are about to
- * change. Each piece is copied by whoever claims it first. */
+/* The data of an image's tensors. They are copied in pieces, in the order of the file: in the
+ * background by the thread that writes them and by one that runs ahead of it, or by all threads at
+ * once when the tensors are about to change. Each piece is copied by whoever claims it first. */
 #include "checkpoints/file_layout.h"
 
 #include "core/base/file.h"
@@ -91,6 +91,10 @@ void image_copy_until(const CheckpointImage *image, size_t end, int64_t *next) {
         piece_copy(image, &image->pieces[*next]);
         piece_wait(&image->pieces[*next]);
     }
+}
+
+void image_copy(const CheckpointImage *image) {
+    for (int64_t i = 0; i < image->n_pieces; i++) piece_copy(image, &image->pieces[i]);
 }
 
 void checkpoint_image_finish(const CheckpointImage *image) {

@@ -1,5 +1,6 @@
 #include "checkpoints/writer.h"
 
+#include "checkpoints/file_layout.h"
 #include "core/base/thread.h"
 
 #include <stdatomic.h>
@@ -26,21 +27,38 @@ static void *touch_image(void *argument) {
     return NULL;
 }
 
-static void *write_image(void *argument) {
-    CheckpointWriter *writer = argument;
-    Status status = checkpoint_write(writer->image, writer->dir, writer->step, writer->keep);
-    status_keep(status, &writer->outcome);
-    atomic_store(&writer->is_done, true);
+static void *copy_image(void *writer) {
+    image_copy(((const CheckpointWriter *)writer)->image);
     return NULL;
 }
 
-static void *write_shard(void *argument) {
-    CheckpointWriter *w = argument;
-    Status status = shards_write(&w->save, w->index, w->image, w->keep, &w->is_given_up);
-    if (!failed(status) && !w->is_given_up && w->commits)
-        status = shards_commit(&w->save, w->manifest, w->keep, &w->is_given_up);
-    status_keep(status, &w->outcome);
-    atomic_store(&w->is_done, true);
+/* Runs `write`, and a thread that copies ahead of it: training may wait for the copy, and must not
+ * wait for the disk. */
+static void work(CheckpointWriter *writer, Status (*write)(CheckpointWriter *writer)) {
+    pthread_t copier;
+    bool has_copier = !failed(thread_start("a copying thread", copy_image, writer, &copier));
+    status_keep(write(writer), &writer->outcome);
+    if (has_copier) pthread_join(copier, NULL);
+    atomic_store(&writer->is_done, true);
+}
+
+static Status image_save(CheckpointWriter *w) {
+    return checkpoint_write(w->image, w->dir, w->step, w->keep);
+}
+
+static Status shard_save(CheckpointWriter *w) {
+    TRY(shards_write(&w->save, w->index, w->image, w->keep, &w->is_given_up));
+    if (w->is_given_up || !w->commits) return OK;
+    return shards_commit(&w->save, w->manifest, w->keep, &w->is_given_up);
+}
+
+static void *write_image(void *writer) {
+    work(writer, image_save);
+    return NULL;
+}
+
+static void *write_shard(void *writer) {
+    work(writer, shard_save);
     return NULL;
 }
 
