@@ -129,8 +129,10 @@ static void values_are_written_shortly(void) {
 
 static void slips_are_recognized(void) {
     static const char *const names[] = {"float32", "bfloat16", "seed", NULL};
-    CHECK(edit_distance("kitten", "sitting") == 3 && edit_distance("", "abc") == 3 &&
-          edit_distance("a", "a") == 0);
+    CHECK(edit_distance("kitten", "sitting", 3) == 3 && edit_distance("", "abc", 63) == 3 &&
+          edit_distance("a", "a", 0) == 0);
+    CHECK(edit_distance("kitten", "sitting", 2) == SIZE_MAX &&
+          edit_distance("", "abc", 2) == SIZE_MAX);
     CHECK(strcmp(suggest("bfloat15", names), "bfloat16") == 0 &&
           strcmp(suggest("sede", names), "seed") == 0);
     CHECK(suggest("completely", names) == NULL && suggest("", names) == NULL &&
