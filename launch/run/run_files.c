@@ -14,6 +14,13 @@ static double number_of(const json_t *object, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
+/* Numbers that are no counts, such as 1e300, are missing: a count becomes an int64_t. */
+static double count_of(const json_t *object, const char *key) {
+    const double most = 9007199254740992; /* 2^53 */
+    double value = number_of(object, key);
+    return value >= -1 && value <= most ? value : NAN;
+}
+
 void take_known(double *out, double value) {
     if (!isnan(value)) *out = value;
 }
@@ -21,13 +28,13 @@ void take_known(double *out, double value) {
 /* ---- metrics.jsonl --------------------------------------------------------------------------- */
 
 static RunRecord record_of(const json_t *object, const char *metric) {
-    return (RunRecord){.step = number_of(object, "step"),
-                       .tokens = number_of(object, "tokens"),
+    return (RunRecord){.step = count_of(object, "step"),
+                       .tokens = count_of(object, "tokens"),
                        .train_s = number_of(object, "train_s"),
                        .train_loss = number_of(object, "train/loss"),
                        .val_loss = number_of(object, "val/loss"),
                        .tok_per_s = number_of(object, "tok_per_s"),
-                       .mem_bytes = number_of(object, "mem_bytes"),
+                       .mem_bytes = count_of(object, "mem_bytes"),
                        .noise_scale = number_of(object, "noise_scale"),
                        .joules = number_of(object, "joules"),
                        .mfu = number_of(object, "mfu"),
@@ -98,17 +105,17 @@ static Status facts_add(const char *directory, const char *name, Arena *arena, R
     Status status = text_file_read_json(path, &object);
     if (failed(status)) return status.code == STATUS_DATA ? OK : status;
     take_known(&f->best_val_loss, number_of(object, "best_val_loss"));
-    take_known(&f->steps, number_of(object, "steps"));
-    take_known(&f->tokens, number_of(object, "tokens"));
+    take_known(&f->steps, count_of(object, "steps"));
+    take_known(&f->tokens, count_of(object, "tokens"));
     take_known(&f->train_s, number_of(object, "train_s"));
-    take_known(&f->batch_size, number_of(object, "batch_size"));
-    take_known(&f->world_size, number_of(object, "world_size"));
+    take_known(&f->batch_size, count_of(object, "batch_size"));
+    take_known(&f->world_size, count_of(object, "world_size"));
     take_known(&f->joules, number_of(object, "joules"));
     take_known(&f->start_s, number_of(object, "start_s"));
-    take_known(&f->tokens_per_step, number_of(object, "tokens_per_step"));
+    take_known(&f->tokens_per_step, count_of(object, "tokens_per_step"));
     take_known(&f->predicted_step_s, number_of(object, "predicted_step_s"));
-    take_known(&f->planned_bytes, number_of(object, "planned_bytes"));
-    take_known(&f->peak_bytes, number_of(object, "peak_bytes"));
+    take_known(&f->planned_bytes, count_of(object, "planned_bytes"));
+    take_known(&f->peak_bytes, count_of(object, "peak_bytes"));
     take_text(&f->status, object, "status", arena);
     take_text(&f->outcome, object, "outcome", arena);
     take_text(&f->attention, object, "attention", arena);
