@@ -3,6 +3,7 @@
 #pragma once
 
 #include "checkpoints/checkpoint.h"
+#include "core/hdf5/hdf5_file.h"
 
 #include <hdf5.h>
 #include <limits.h>
@@ -22,10 +23,14 @@ struct CheckpointImage {
     int64_t n_pieces, piece_capacity;
 };
 
+/* With shards, all but the shards is of the manifest. */
 struct CheckpointFile {
-    hid_t file; /* with shards, of the manifest */
+    InputFile input;
+    Hdf5File hdf5;
+    Hdf5Object root;
+    Hdf5Links tensors, texts; /* of the root group, and of its group "text" */
+    Arena arena;              /* of the links */
     int64_t step;
-    uint64_t bytes; /* of the HDF5 image */
     unsigned char hash[HASH_BYTES];
     char *path;
     CheckpointFile **shards; /* (n_shards) */
@@ -126,17 +131,12 @@ NODISCARD Status shards_temporary(const char *dir, int64_t step, uint64_t id, co
 
 /* ---- HDF5 ------------------------------------------------------------------------------------ */
 
-/* The HDF5 type in memory, and in the file (little-endian). -1 for a dtype that checkpoints do not
- * support. */
-hid_t dtype_memory_type(DType dtype);
+/* The HDF5 type in the file (little-endian). -1 for a dtype that checkpoints do not support. */
 hid_t dtype_file_type(DType dtype);
 
 /* Silences HDF5's messages on this thread and disables its exit handler, which would crash on
  * unflushed data after a failed close. Code in this folder closes every object that it opens. */
 void hdf5_begin(void);
-
-/* Whether HDF5 may open an object of this type, which is the writer's. */
-bool hdf5_is_own(hid_t place, const char *name, H5O_type_t type);
 
 /* The innermost reason of HDF5's last failure. */
 const char *hdf5_reason(void);

@@ -2,18 +2,6 @@
 
 #include <stdio.h>
 
-hid_t dtype_memory_type(DType dtype) {
-    switch (dtype) {
-    case DTYPE_F32: return H5T_NATIVE_FLOAT;
-    case DTYPE_F64: return H5T_NATIVE_DOUBLE;
-    case DTYPE_I32: return H5T_NATIVE_INT32;
-    case DTYPE_I64: return H5T_NATIVE_INT64;
-    case DTYPE_U16: return H5T_NATIVE_UINT16;
-    case DTYPE_U8: return H5T_NATIVE_UINT8;
-    default: return -1;
-    }
-}
-
 hid_t dtype_file_type(DType dtype) {
     switch (dtype) {
     case DTYPE_F32: return H5T_IEEE_F32LE;

@@ -11,50 +11,50 @@ static Status value_missing(const CheckpointFile *file, const char *kind, const 
     return ERROR(STATUS_DATA, "%s: has no %s '%s'", file->path, kind, name);
 }
 
-/* For types, HDF5 is only asked whether they equal those that the writer uses. Converting from a
- * precision or offset in a hostile file makes HDF5 read and write out of bounds. */
+/* Reads an attribute of exactly this type, that of the writer. */
 static Status number_read(const CheckpointFile *file, const char *kind, const char *name,
-                          DType dtype, void *out) {
-    if (H5Aexists(file->file, name) <= 0) return value_missing(file, kind, name);
-    hid_t attribute = H5Aopen(file->file, name, H5P_DEFAULT);
-    if (attribute < 0) return value_missing(file, kind, name);
-    hid_t stored = H5Aget_type(attribute), space = H5Aget_space(attribute);
-    bool fits =
-        H5Tequal(stored, dtype_file_type(dtype)) > 0 && H5Sget_simple_extent_npoints(space) == 1;
-    herr_t read = fits ? H5Aread(attribute, dtype_memory_type(dtype), out) : -1;
-    H5Sclose(space);
-    H5Tclose(stored);
-    H5Aclose(attribute);
-    return read >= 0 ? OK : value_missing(file, kind, name);
+                          Hdf5Kind wanted, Hdf5Value *out) {
+    bool is_there;
+    TRY(hdf5_attribute_find(&file->hdf5, &file->root, name, out, &is_there));
+    bool fits = is_there && out->data != NULL && out->type.kind == wanted && out->type.size == 8 &&
+                !out->type.is_big_endian;
+    return fits ? OK : value_missing(file, kind, name);
 }
 
 Status checkpoint_read_i64(const CheckpointFile *file, const char *name, int64_t *out) {
-    return number_read(file, "integer", name, DTYPE_I64, out);
+    Hdf5Value value;
+    TRY(number_read(file, "integer", name, HDF5_INTEGER, &value));
+    if (!value.type.is_signed) return value_missing(file, "integer", name);
+    *out = hdf5_integer(&value);
+    return OK;
 }
 
 Status checkpoint_read_f64(const CheckpointFile *file, const char *name, double *out) {
-    return number_read(file, "number", name, DTYPE_F64, out);
+    Hdf5Value value;
+    TRY(number_read(file, "number", name, HDF5_REAL, &value));
+    memcpy(out, value.data, sizeof *out);
+    return OK;
 }
 
-/* Whether a dataset is as the writer stores it: contiguous, in this file, without filters. */
-static bool is_plain(hid_t set) {
-    hid_t plan = H5Dget_create_plist(set);
-    bool plain = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS &&
-                 H5Pget_external_count(plan) == 0 && H5Pget_nfilters(plan) == 0;
-    if (plan >= 0) H5Pclose(plan);
-    return plain;
+/* ---- datasets -------------------------------------------------------------------------------- */
+
+static Status object_describe(const CheckpointFile *file, const char *kind, const char *name,
+                              uint64_t address, Hdf5Dataset *out) {
+    Hdf5Object object;
+    TRY(hdf5_object_read(&file->hdf5, address, &object));
+    Status status = hdf5_is_dataset(&object) ? hdf5_dataset_describe(&file->hdf5, &object, out)
+                                             : value_missing(file, kind, name);
+    hdf5_object_free(&object);
+    return status;
 }
 
-static Status dataset_open(const CheckpointFile *file, hid_t place, const char *kind,
-                           const char *name, hid_t *out) {
-    if (strchr(name, '/') != NULL || H5Lexists(place, name, H5P_DEFAULT) <= 0)
-        return value_missing(file, kind, name);
-    if (!hdf5_is_own(place, name, H5O_TYPE_DATASET)) return value_missing(file, kind, name);
-    *out = H5Dopen2(place, name, H5P_DEFAULT);
-    if (*out < 0)
-        return ERROR(STATUS_DATA, "%s: %s '%s': %s", file->path, kind, name, hdf5_reason());
-    if (is_plain(*out)) return OK;
-    H5Dclose(*out);
+/* A dataset as the writer stores it: contiguous, in this file, without filters. */
+static Status dataset_find(const CheckpointFile *file, const Hdf5Links *links, const char *kind,
+                           const char *name, Hdf5Dataset *out) {
+    const Hdf5Link *link = hdf5_link_find(links, name);
+    if (link == NULL) return value_missing(file, kind, name);
+    TRY(object_describe(file, kind, name, link->address, out));
+    if (out->is_contiguous && !out->is_external && !out->is_filtered) return OK;
     return ERROR(
         STATUS_DATA,
         "%s: %s '%s' is chunked, filtered, virtual or stored elsewhere; checkpoints are not",
@@ -62,75 +62,59 @@ static Status dataset_open(const CheckpointFile *file, hid_t place, const char *
 }
 
 /* Whether the `bytes` bytes of a dataset are within the file. */
-static bool is_inside(const CheckpointFile *file, hid_t set, size_t bytes) {
+static bool is_inside(const CheckpointFile *file, const Hdf5Dataset *set, size_t bytes) {
     size_t end;
-    haddr_t at = H5Dget_offset(set);
-    if (H5Dget_storage_size(set) != bytes) return false;
-    return bytes == 0 ||
-           (at != HADDR_UNDEF && checked_add((size_t)at, bytes, &end) && end <= file->bytes);
+    if (set->bytes != bytes) return false;
+    return bytes == 0 || (set->at != HDF5_NOWHERE && checked_add((size_t)set->at, bytes, &end) &&
+                          end <= file->input.bytes);
 }
 
-/* Whether a type is that of the writer's texts: fixed-length, UTF-8. */
-static bool is_text(hid_t type) {
-    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0) return false;
-    hid_t ours = H5Tcopy(H5T_C_S1);
-    bool equal = H5Tset_size(ours, H5Tget_size(type)) >= 0 &&
-                 H5Tset_cset(ours, H5T_CSET_UTF8) >= 0 && H5Tequal(type, ours) > 0;
-    H5Tclose(ours);
-    return equal;
-}
-
-static Status text_copy(const CheckpointFile *file, const char *name, hid_t set, Arena *arena,
-                        char **out) {
-    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    bool fits = is_text(type) && H5Sget_simple_extent_npoints(space) == 1 &&
-                is_inside(file, set, H5Tget_size(type));
-    size_t bytes = fits ? H5Tget_size(type) : 0;
-    *out = fits ? arena_alloc(arena, bytes + 1) : NULL;
-    herr_t read = *out != NULL ? H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *out) : -1;
-    H5Sclose(space);
-    H5Tclose(type);
-    return read >= 0 ? OK : value_missing(file, "text", name);
+static bool is_one_text(const CheckpointFile *file, const Hdf5Dataset *set) {
+    uint64_t count = set->is_null ? 0 : 1;
+    for (int i = 0; i < set->rank && count == 1; i++) count = set->dims[i];
+    return count == 1 && set->type.kind == HDF5_STRING && set->type.is_utf8 &&
+           !set->type.is_padded && is_inside(file, set, set->type.size);
 }
 
 Status checkpoint_read_text(const CheckpointFile *file, const char *name, Arena *arena,
                             char **out) {
-    hid_t set, texts = H5Lexists(file->file, "text", H5P_DEFAULT) > 0 &&
-                               hdf5_is_own(file->file, "text", H5O_TYPE_GROUP)
-                           ? H5Gopen2(file->file, "text", H5P_DEFAULT)
-                           : -1;
-    if (texts < 0) return value_missing(file, "text", name);
-    Status status = dataset_open(file, texts, "text", name, &set);
-    H5Gclose(texts);
-    if (failed(status)) return status;
-    status = text_copy(file, name, set, arena, out);
-    H5Dclose(set);
-    return status;
+    Hdf5Dataset set;
+    TRY(dataset_find(file, &file->texts, "text", name, &set));
+    if (!is_one_text(file, &set)) return value_missing(file, "text", name);
+    *out = arena_alloc(arena, set.type.size + 1);
+    if (*out == NULL) return OUT_OF_MEMORY("text '%s' of %s", name, file->path);
+    return input_read(&file->input, *out, set.type.size, set.at);
 }
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-static bool dtype_find(hid_t type, DType *out) {
-    for (int d = 0; d < DTYPE_COUNT; d++) {
-        hid_t ours = dtype_file_type((DType)d);
-        if (ours < 0 || H5Tequal(type, ours) <= 0) continue;
-        *out = (DType)d;
-        return true;
+static bool dtype_find(Hdf5Type type, DType *out) {
+    static const struct {
+        Hdf5Kind kind;
+        size_t size;
+        bool is_signed;
+        DType dtype;
+    } known[] = {
+        {HDF5_REAL, 4, false, DTYPE_F32},    {HDF5_REAL, 8, false, DTYPE_F64},
+        {HDF5_INTEGER, 4, true, DTYPE_I32},  {HDF5_INTEGER, 8, true, DTYPE_I64},
+        {HDF5_INTEGER, 2, false, DTYPE_U16}, {HDF5_INTEGER, 1, false, DTYPE_U8},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        bool is_it = known[i].kind == type.kind && known[i].size == type.size &&
+                     known[i].is_signed == type.is_signed && !type.is_big_endian;
+        if (is_it) *out = known[i].dtype;
+        if (is_it) return true;
     }
     return false;
 }
 
-static bool shape_find(hid_t space, CheckpointTensor *out, size_t *bytes) {
-    hsize_t shape[CHECKPOINT_MAX_DIMS];
-    if (H5Sget_simple_extent_type(space) == H5S_NULL) return false;
-    int n = H5Sget_simple_extent_ndims(space);
-    if (n < 0 || n > CHECKPOINT_MAX_DIMS || H5Sget_simple_extent_dims(space, shape, NULL) < 0)
-        return false;
-    out->n_dims = n;
+static bool shape_find(const Hdf5Dataset *set, CheckpointTensor *out, size_t *bytes) {
+    if (set->is_null || set->rank > CHECKPOINT_MAX_DIMS) return false;
+    out->n_dims = set->rank;
     *bytes = dtype_size(out->dtype);
-    for (int i = 0; i < n; i++) {
-        out->shape[i] = (int64_t)shape[i];
-        if (out->shape[i] < 0 || !checked_mul(*bytes, (size_t)shape[i], bytes)) return false;
+    for (int i = 0; i < set->rank; i++) {
+        out->shape[i] = (int64_t)set->dims[i];
+        if (out->shape[i] < 0 || !checked_mul(*bytes, (size_t)set->dims[i], bytes)) return false;
     }
     return true;
 }
@@ -143,7 +127,7 @@ static Status parts_read(const CheckpointFile *file, const CheckpointTensor *ten
     for (int i = 0; i < file->n_shards; i++) {
         const CheckpointFile *shard = file->shards[i];
         CheckpointTensor part;
-        if (H5Lexists(shard->file, tensor->name, H5P_DEFAULT) <= 0) continue;
+        if (hdf5_link_find(&shard->tensors, tensor->name) == NULL) continue;
         TRY(checkpoint_tensor_info(shard, tensor->name, &part));
         size_t each = dtype_size(part.dtype);
         bool fits = part.n_dims == 1 && part.dtype == tensor->dtype &&
@@ -159,16 +143,14 @@ static Status parts_read(const CheckpointFile *file, const CheckpointTensor *ten
                  at, bytes, tensor->name);
 }
 
-/* *bytes: of the tensor. Leaves the parts in the shards unchecked. */
-static Status set_info(const CheckpointFile *file, const char *name, hid_t set,
-                       CheckpointTensor *out, size_t *bytes) {
+/* *set and *bytes: of the tensor. Leaves the parts in the shards unchecked. */
+static Status tensor_find(const CheckpointFile *file, const char *name, CheckpointTensor *out,
+                          Hdf5Dataset *set, size_t *bytes) {
     *out = (CheckpointTensor){.name = name};
-    bool has_shards = file->n_shards > 0;
-    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    bool found = dtype_find(type, &out->dtype) && shape_find(space, out, bytes) &&
-                 (has_shards ? H5Dget_storage_size(set) == 0 : is_inside(file, set, *bytes));
-    H5Sclose(space);
-    H5Tclose(type);
+    TRY(dataset_find(file, &file->tensors, "tensor", name, set));
+    bool is_here = file->n_shards == 0;
+    bool found = dtype_find(set->type, &out->dtype) && shape_find(set, out, bytes) &&
+                 (is_here ? is_inside(file, set, *bytes) : set->bytes == 0);
     if (found) return OK;
     return ERROR(STATUS_DATA, "%s: tensor '%s' has an unsupported type or shape", file->path, name);
 }
@@ -179,52 +161,36 @@ bool checkpoint_has_tensor(const CheckpointFile *file, const char *name) {
 }
 
 Status checkpoint_tensor_info(const CheckpointFile *file, const char *name, CheckpointTensor *out) {
-    hid_t set;
+    Hdf5Dataset set;
     size_t bytes;
-    TRY(dataset_open(file, file->file, "tensor", name, &set));
-    Status status = set_info(file, name, set, out, &bytes);
-    H5Dclose(set);
-    if (!failed(status) && file->n_shards > 0) status = parts_read(file, out, bytes, NULL);
-    return status;
+    TRY(tensor_find(file, name, out, &set, &bytes));
+    return file->n_shards > 0 ? parts_read(file, out, bytes, NULL) : OK;
 }
 
-typedef struct TensorNames {
-    bool is_manifest;
-    Arena *arena;
-    const char **names; /* NULL while counting */
-    int64_t n;
-} TensorNames;
-
-static herr_t name_add(hid_t group, const char *name, const H5L_info_t *info, void *to) {
-    (void)info;
-    TensorNames *names = to;
-    H5O_info_t object;
-    if (H5Oget_info_by_name1(group, name, &object, H5P_DEFAULT) < 0) return -1;
-    if (object.type != H5O_TYPE_DATASET) return 0;
-    if (names->is_manifest && strcmp(name, MANIFEST_SHARDS) == 0) return 0;
-    if (names->names != NULL && (names->names[names->n] = arena_strdup(names->arena, name)) == NULL)
-        return -1;
-    names->n++;
-    return 0;
+static Status is_tensor(const CheckpointFile *file, const Hdf5Link *link, bool *out) {
+    Hdf5Object object;
+    *out = false;
+    if (file->n_shards > 0 && strcmp(link->name, MANIFEST_SHARDS) == 0) return OK;
+    TRY(hdf5_object_read(&file->hdf5, link->address, &object));
+    *out = hdf5_is_dataset(&object);
+    hdf5_object_free(&object);
+    return OK;
 }
 
 Status checkpoint_tensor_names(const CheckpointFile *file, Arena *arena, const char ***names,
                                int64_t *n) {
-    TensorNames found = {.is_manifest = file->n_shards > 0, .arena = arena};
-    for (int pass = 0; pass < 2; pass++) {
-        hsize_t start = 0;
-        if (H5Literate(file->file, H5_INDEX_NAME, H5_ITER_INC, &start, name_add, &found) < 0) {
-            return ERROR(STATUS_DATA, "%s: HDF5 cannot list its tensors: %s", file->path,
-                         hdf5_reason());
-        }
-        *n = found.n;
-        if (pass == 0)
-            found.names = arena_alloc(arena, (size_t)(found.n + 1) * sizeof *found.names);
-        if (found.names == NULL)
-            return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to list %s", file->path);
-        found.n = 0;
+    *n = 0;
+    *names = arena_alloc(arena, (file->tensors.count + 1) * sizeof **names);
+    if (*names == NULL) return OUT_OF_MEMORY("the tensors of %s", file->path);
+    for (size_t i = 0; i < file->tensors.count; i++) {
+        const Hdf5Link *link = &file->tensors.items[i];
+        bool counts;
+        TRY(is_tensor(file, link, &counts));
+        if (!counts) continue;
+        if (((*names)[*n] = arena_strdup(arena, link->name)) == NULL)
+            return OUT_OF_MEMORY("the tensors of %s", file->path);
+        (*n)++;
     }
-    *names = found.names;
     return OK;
 }
 
@@ -243,11 +209,12 @@ static bool is_same(const CheckpointTensor *a, const CheckpointTensor *b) {
     return memcmp(a->shape, b->shape, (size_t)a->n_dims * sizeof a->shape[0]) == 0;
 }
 
-static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTensor *tensor,
-                       void *data) {
+Status checkpoint_read_tensor(const CheckpointFile *file, const CheckpointTensor *tensor,
+                              void *data) {
     CheckpointTensor stored;
+    Hdf5Dataset set;
     size_t bytes;
-    TRY(set_info(file, tensor->name, set, &stored, &bytes));
+    TRY(tensor_find(file, tensor->name, &stored, &set, &bytes));
     if (!is_same(&stored, tensor)) {
         char has[256], wanted[256];
         tensor_describe(&stored, has);
@@ -258,17 +225,5 @@ static Status set_read(const CheckpointFile *file, hid_t set, const CheckpointTe
             file->path, tensor->name, has, wanted);
     }
     if (file->n_shards > 0) return parts_read(file, tensor, bytes, data);
-    if (H5Dread(set, dtype_memory_type(tensor->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
-        return ERROR(STATUS_DATA, "%s: tensor '%s': %s", file->path, tensor->name, hdf5_reason());
-    }
-    return OK;
-}
-
-Status checkpoint_read_tensor(const CheckpointFile *file, const CheckpointTensor *tensor,
-                              void *data) {
-    hid_t set;
-    TRY(dataset_open(file, file->file, "tensor", tensor->name, &set));
-    Status status = set_read(file, set, tensor, data);
-    H5Dclose(set);
-    return status;
+    return bytes == 0 ? OK : input_read(&file->input, data, bytes, set.at);
 }

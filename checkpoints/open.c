@@ -9,57 +9,47 @@
 
 /* ---- a file ---------------------------------------------------------------------------------- */
 
-/* Whether HDF5 may open an object. Some versions crash on messages that a header shares with other
- * headers (1.10.8, H5SM_get_fheap_addr); the writer shares none. */
-bool hdf5_is_own(hid_t place, const char *name, H5O_type_t type) {
-    H5O_info_t info;
-    return H5Oget_info_by_name1(place, name, &info, H5P_DEFAULT) >= 0 && info.type == type &&
-           info.hdr.mesg.shared == 0;
+/* The links of a group, all of them hard. */
+static Status links_read(CheckpointFile *file, const Hdf5Object *group, Hdf5Links *out) {
+    TRY(hdf5_links_read(&file->hdf5, group, &file->arena, out));
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->items[i].address != HDF5_NOWHERE) continue;
+        return ERROR(STATUS_DATA,
+                     "%s: '%s' is a soft or external link, which checkpoints do not have",
+                     file->path, out->items[i].name);
+    }
+    return OK;
 }
 
-/* Visits a link; stops (returns 1) unless it is a hard link. */
-static herr_t link_refuse(hid_t group, const char *name, const H5L_info_t *info, void *refused) {
-    (void)group;
-    if (info->type == H5L_TYPE_HARD) return 0;
-    snprintf(refused, 128, "%s", name);
-    return 1;
+static Status texts_read(CheckpointFile *file) {
+    Hdf5Object group;
+    const Hdf5Link *link = hdf5_link_find(&file->tensors, "text");
+    if (link == NULL) return OK;
+    TRY(hdf5_object_read(&file->hdf5, link->address, &group));
+    Status status = hdf5_is_group(&group) ? links_read(file, &group, &file->texts) : OK;
+    hdf5_object_free(&group);
+    return status;
 }
 
-static Status links_check(const CheckpointFile *file) {
-    char refused[128] = "";
-    herr_t result = H5Lvisit(file->file, H5_INDEX_NAME, H5_ITER_INC, link_refuse, refused);
-    if (result < 0)
-        return ERROR(STATUS_DATA, "%s: HDF5 cannot list it: %s", file->path, hdf5_reason());
-    if (result == 0) return OK;
-    return ERROR(STATUS_DATA, "%s: '%s' is a soft or external link, which checkpoints do not have",
-                 file->path, refused);
+static Status contents_list(CheckpointFile *file) {
+    TRY(hdf5_open(&file->input, &file->hdf5));
+    TRY(hdf5_object_read(&file->hdf5, file->hdf5.root, &file->root));
+    TRY(links_read(file, &file->root, &file->tensors));
+    return texts_read(file);
 }
 
 static Status verified_open(const char *path, CheckpointFile *file, bool *is_damaged) {
-    hdf5_begin();
     Trailer trailer;
     Status verified = trailer_verify(path, &trailer);
     *is_damaged = verified.code == STATUS_DATA;
     if (failed(verified)) return verified;
     file->step = trailer.step;
-    file->bytes = trailer.image_bytes;
     memcpy(file->hash, trailer.hash, sizeof file->hash);
     file->path = strdup(path);
     if (file->path == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", path);
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    /* The file is read-only and complete; HDF5's locks fail on some network file systems. */
-    H5Pset_file_locking(access, false, true);
-    /* HDF5 does not retry open or flock after EINTR, and version 1.14 does not preserve errno. */
-    int left = 8;
-    do {
-        file->file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    } while (file->file < 0 && --left > 0);
-    H5Pclose(access);
-    if (file->file < 0)
-        return ERROR(STATUS_DATA, "%s: HDF5 cannot open it: %s", path, hdf5_reason());
-    if (!hdf5_is_own(file->file, "/", H5O_TYPE_GROUP))
-        return ERROR(STATUS_DATA, "%s: its root group is not that of a checkpoint", path);
-    return links_check(file);
+    TRY(input_open(file->path, &file->input));
+    file->input.bytes = trailer.image_bytes;
+    return contents_list(file);
 }
 
 /* *is_damaged: the content of the file differs from what was written; false if only this process
@@ -67,7 +57,7 @@ static Status verified_open(const char *path, CheckpointFile *file, bool *is_dam
 static Status file_open_verified(const char *path, CheckpointFile **out, bool *is_damaged) {
     CheckpointFile *file = calloc(1, sizeof *file);
     if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", path);
-    file->file = -1;
+    file->input.fd = -1;
     Status status = verified_open(path, file, is_damaged);
     if (failed(status)) {
         checkpoint_close(&file);
@@ -80,7 +70,9 @@ static Status file_open_verified(const char *path, CheckpointFile **out, bool *i
 void checkpoint_close(CheckpointFile **file) {
     if (*file == NULL) return;
     for (int i = 0; i < (*file)->n_shards; i++) checkpoint_close(&(*file)->shards[i]);
-    if ((*file)->file >= 0) H5Fclose((*file)->file);
+    input_close(&(*file)->input);
+    hdf5_object_free(&(*file)->root);
+    arena_free(&(*file)->arena);
     free((*file)->shards);
     free((*file)->path);
     free(*file);
@@ -121,7 +113,7 @@ static Status manifest_open(const char *path, CheckpointFile **out, bool *is_dam
                      manifest);
     TRY(file_open_verified(manifest, out, is_damaged));
     free((*out)->path);
-    (*out)->path = strdup(path);
+    (*out)->input.path = (*out)->path = strdup(path);
     return (*out)->path != NULL ? OK
                                 : ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", path);
 }

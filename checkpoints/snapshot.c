@@ -252,6 +252,7 @@ static Status temporary_file_open(char path[PATH_MAX], int *fd) {
 static Status skeleton_write(const char *path, const CheckpointContents *contents, size_t *places) {
     hid_t texts = -1, access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_stdio(access); /* the default driver looks for the name behind the path */
+    H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST); /* core/hdf5/ reads it */
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     if (file >= 0) texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     Status status =

@@ -89,10 +89,12 @@ Status trailer_read(int fd, const char *path, Trailer *out) {
     return OK;
 }
 
+static size_t at_once(size_t bytes) { return bytes < READ_BYTES ? bytes : READ_BYTES; }
+
 static Status content_hash(int fd, const char *path, uint64_t bytes, ImageHash *hash,
                            void *buffer) {
     for (size_t done = 0; done < bytes;) {
-        size_t left = bytes - done, n = left < READ_BYTES ? left : READ_BYTES;
+        size_t n = at_once(bytes - done);
         TRY(read_at(fd, path, buffer, n, done));
         hash_add(hash, buffer, n);
         done += n;
@@ -103,7 +105,7 @@ static Status content_hash(int fd, const char *path, uint64_t bytes, ImageHash *
 static Status content_check(int fd, const char *path, const Trailer *trailer) {
     unsigned char found[HASH_BYTES] = {0};
     ImageHash *hash = hash_begin();
-    void *buffer = malloc(READ_BYTES);
+    void *buffer = malloc(at_once(trailer->image_bytes) + 1);
     Status status = hash != NULL && buffer != NULL
                         ? content_hash(fd, path, trailer->image_bytes, hash, buffer)
                         : ERROR(STATUS_OUT_OF_MEMORY, "out of memory to check %s", path);

@@ -3,6 +3,7 @@
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/leftovers.h"
+#include "core/hdf5/hdf5_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 enum { USER_BLOCK = 512, ALIGNMENT = 512, METADATA_BYTES = 4096, MOST_HEADER_BYTES = 1 << 20 };
 
 static const char block_magic[24] = "hourglass tokens 1\n";
-static const uint8_t hdf5_signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
 typedef struct UserBlock {
     char magic[24];
@@ -29,23 +29,9 @@ static bool has_user_block(const uint8_t *bytes, size_t size) {
     return size >= sizeof block_magic && memcmp(bytes, block_magic, sizeof block_magic) == 0;
 }
 
-/* Silences HDF5 on this thread and disables its exit handler. After a failed write or close, the
- * handler would crash when it flushes the remaining data. This file closes every object that it
- * opens. */
-static void hdf5_begin(void) {
-    H5dont_atexit();
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
-
-/* HDF5's signature is at offset 0 or after a user block of 512, 1024, ... bytes. Source: HDF5 file
- * format 3.0, II.A. */
 bool hdf5_tokens_is(const uint8_t *bytes, size_t size) {
-    if (has_user_block(bytes, size)) return true;
-    for (size_t at = 0; at <= 2048 && at + sizeof hdf5_signature <= size;
-         at = at == 0 ? USER_BLOCK : 2 * at) {
-        if (memcmp(bytes + at, hdf5_signature, sizeof hdf5_signature) == 0) return true;
-    }
-    return false;
+    uint64_t base;
+    return has_user_block(bytes, size) || hdf5_find(bytes, size, &base);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -81,136 +67,134 @@ static Status block_check(const InputFile *file) {
     return is_sound ? header_check(file, &block) : damaged(file->path);
 }
 
-/* For types from foreign files, HDF5 is only asked whether they equal a standard type. Converting
- * integers of a precision or offset from a hostile file makes HDF5 read and write out of bounds. */
-static bool is_integer(hid_t type) {
-    const hid_t known[] = {H5T_STD_I8LE, H5T_STD_I16LE, H5T_STD_I32LE, H5T_STD_I64LE,
-                           H5T_STD_U8LE, H5T_STD_U16LE, H5T_STD_U32LE, H5T_STD_U64LE,
-                           H5T_STD_I8BE, H5T_STD_I16BE, H5T_STD_I32BE, H5T_STD_I64BE,
-                           H5T_STD_U8BE, H5T_STD_U16BE, H5T_STD_U32BE, H5T_STD_U64BE};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (H5Tequal(type, known[i]) > 0) return true;
-    }
-    return false;
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+typedef struct Attributes {
+    const Hdf5File *file;
+    const Hdf5Object *dataset;
+} Attributes;
+
+/* Those of other types count as missing, such as strings of variable length. */
+static Status attribute_find(const Attributes *in, const char *name, Hdf5Kind kind, Hdf5Value *out,
+                             bool *is_there) {
+    TRY(hdf5_attribute_find(in->file, in->dataset, name, out, is_there));
+    *is_there = *is_there && out->type.kind == kind && out->data != NULL;
+    return OK;
 }
 
-/* A fixed-length string, as this file writes it. Variable-length strings of other writers count as
- * missing. */
-static bool is_string(hid_t type, size_t size) {
-    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 ||
-        H5Tget_size(type) >= size)
-        return false;
-    hid_t plain = H5Tcopy(H5T_C_S1);
-    bool is_plain = H5Tset_size(plain, H5Tget_size(type)) >= 0 &&
-                    H5Tset_cset(plain, H5Tget_cset(type)) >= 0 &&
-                    H5Tset_strpad(plain, H5Tget_strpad(type)) >= 0 && H5Tequal(type, plain) > 0;
-    H5Tclose(plain);
-    return is_plain;
+static Status integer_take(const Attributes *in, const char *name, int64_t *out) {
+    Hdf5Value value;
+    bool is_there;
+    TRY(attribute_find(in, name, HDF5_INTEGER, &value, &is_there));
+    if (is_there) *out = hdf5_integer(&value);
+    return OK;
 }
 
-/* The type of an attribute that holds one value; -1 otherwise. */
-static hid_t scalar_type(hid_t attribute) {
-    hid_t space = H5Aget_space(attribute);
-    bool is_one = H5Sget_simple_extent_npoints(space) == 1;
-    H5Sclose(space);
-    return is_one ? H5Aget_type(attribute) : -1;
+static Status attributes_take(const Attributes *in, TokenHeader *out) {
+    Hdf5Value value;
+    bool is_there;
+    int64_t hash = 0;
+    TRY(attribute_find(in, "tokenizer", HDF5_STRING, &value, &is_there));
+    if (is_there && value.type.size < sizeof out->tokenizer)
+        memcpy(out->tokenizer, value.data, value.type.size);
+    TRY(integer_take(in, "tokenizer_hash", &hash));
+    out->tokenizer_hash = (uint64_t)hash;
+    TRY(integer_take(in, "vocab_size", &out->vocab_size));
+    return integer_take(in, "end_of_text", &out->end_of_text);
 }
 
-static bool attribute_read_integer(hid_t dataset, const char *name, hid_t type, void *out) {
-    if (H5Aexists(dataset, name) <= 0) return false;
-    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), stored = scalar_type(attribute);
-    bool is_read = stored >= 0 && is_integer(stored) && H5Aread(attribute, type, out) >= 0;
-    H5Tclose(stored);
-    H5Aclose(attribute);
-    return is_read;
-}
+/* ---- the dataset ----------------------------------------------------------------------------- */
 
-static void attribute_read_string(hid_t dataset, const char *name, char *out, size_t size) {
-    if (H5Aexists(dataset, name) <= 0) return;
-    hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT), stored = scalar_type(attribute);
-    bool is_read = stored >= 0 && is_string(stored, size) && H5Aread(attribute, stored, out) >= 0;
-    if (!is_read) out[0] = '\0';
-    H5Tclose(stored);
-    H5Aclose(attribute);
-}
-
-static void attributes_read(hid_t dataset, TokenHeader *out) {
-    attribute_read_string(dataset, "tokenizer", out->tokenizer, sizeof out->tokenizer);
-    attribute_read_integer(dataset, "tokenizer_hash", H5T_NATIVE_UINT64, &out->tokenizer_hash);
-    if (!attribute_read_integer(dataset, "vocab_size", H5T_NATIVE_INT64, &out->vocab_size))
-        out->vocab_size = 0;
-    if (!attribute_read_integer(dataset, "end_of_text", H5T_NATIVE_INT64, &out->end_of_text))
-        out->end_of_text = -1;
-}
-
-static int width_of(hid_t type) {
-    return H5Tequal(type, H5T_STD_U16LE) > 0 ? 2 : H5Tequal(type, H5T_STD_U32LE) > 0 ? 4 : 0;
+static int width_of(Hdf5Type type) {
+    bool is_token =
+        type.kind == HDF5_INTEGER && !type.is_signed && (type.size == 2 || type.size == 4);
+    return is_token ? (int)type.size : 0;
 }
 
 /* The reason why a dataset cannot be read as tokens, or NULL. */
-static const char *dataset_refuse(hid_t dataset, hid_t space, hid_t type, hid_t list) {
-    if (H5Sget_simple_extent_ndims(space) != 1) return "is not one-dimensional";
-    if (H5Tequal(type, H5T_STD_U16BE) > 0 || H5Tequal(type, H5T_STD_U32BE) > 0)
-        return "is big-endian";
-    if (width_of(type) == 0) return "is neither uint16 nor uint32";
-    if (H5Pget_nfilters(list) != 0)
+static const char *dataset_refuse(const Hdf5Dataset *set) {
+    if (set->is_null || set->rank != 1) return "is not one-dimensional";
+    if (width_of(set->type) == 0) return "is neither uint16 nor uint32";
+    if (set->type.is_big_endian) return "is big-endian";
+    if (set->is_filtered)
         return "is compressed or filtered; only plain storage can be read in windows";
-    if (H5Pget_layout(list) != H5D_CONTIGUOUS)
-        return "is chunked, compact or virtual; it must be contiguous";
-    if (H5Pget_external_count(list) != 0) return "lies in external files";
-    if (H5Sget_simple_extent_npoints(space) <= 0) return "holds no tokens";
-    if (H5Dget_offset(dataset) == HADDR_UNDEF) return "was never written";
+    if (!set->is_contiguous) return "is chunked, compact or virtual; it must be contiguous";
+    if (set->is_external) return "lies in external files";
+    if (set->dims[0] == 0 || set->dims[0] > INT64_MAX) return "holds no tokens";
+    if (set->at == HDF5_NOWHERE) return "was never written";
     return NULL;
 }
 
-static const char *dataset_read(hid_t dataset, uint64_t size, TokenHeader *out) {
-    hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset),
-          list = H5Dget_create_plist(dataset);
-    const char *reason = dataset_refuse(dataset, space, type, list);
-    if (reason == NULL) {
-        size_t bytes, end;
-        out->count = H5Sget_simple_extent_npoints(space);
-        out->width = width_of(type);
-        out->offset = (size_t)H5Dget_offset(dataset);
-        bool is_inside = checked_mul((size_t)out->count, (size_t)out->width, &bytes) &&
-                         checked_add(out->offset, bytes, &end) && end <= size;
-        if (!is_inside) reason = "extends beyond the end of the file, which is truncated";
-        attributes_read(dataset, out);
-        if (out->vocab_size < 0) reason = "has a negative vocab_size";
-    }
-    H5Pclose(list);
-    H5Tclose(type);
-    H5Sclose(space);
-    return reason;
+static const char *dataset_take(const Hdf5Dataset *set, uint64_t size, TokenHeader *out) {
+    size_t bytes, end;
+    const char *reason = dataset_refuse(set);
+    if (reason != NULL) return reason;
+    out->count = (int64_t)set->dims[0];
+    out->width = width_of(set->type);
+    out->offset = (size_t)set->at;
+    bool is_inside = checked_mul((size_t)out->count, (size_t)out->width, &bytes) &&
+                     checked_add(out->offset, bytes, &end) && end <= size && bytes == set->bytes;
+    return is_inside ? NULL : "extends beyond the end of the file, which is truncated";
 }
 
-static Status file_read(const char *path, hid_t file, uint64_t size, TokenHeader *out) {
-    H5L_info_t link;
-    if (H5Lexists(file, "tokens", H5P_DEFAULT) <= 0 ||
-        H5Lget_info(file, "tokens", &link, H5P_DEFAULT) < 0) {
-        return ERROR(
+static Status object_take(const Hdf5File *file, const Hdf5Object *object, TokenHeader *out) {
+    Hdf5Dataset set;
+    const char *path = file->input->path;
+    if (!hdf5_is_dataset(object))
+        return ERROR(STATUS_DATA, "%s: 'tokens' is not a dataset; make it again with ./prepare",
+                     path);
+    TRY(hdf5_dataset_describe(file, object, &set));
+    const char *reason = dataset_take(&set, file->input->bytes, out);
+    if (reason == NULL) {
+        TRY(attributes_take(&(Attributes){file, object}, out));
+        if (out->vocab_size < 0) reason = "has a negative vocab_size";
+    }
+    if (reason == NULL) return OK;
+    return ERROR(STATUS_DATA, "%s: the dataset 'tokens' %s; make it again with ./prepare", path,
+                 reason);
+}
+
+/* The links of the root group, in the arena. */
+static Status root_read(const Hdf5File *file, Arena *arena, Hdf5Links *out) {
+    Hdf5Object root;
+    TRY(hdf5_object_read(file, file->root, &root));
+    Status status = hdf5_links_read(file, &root, arena, out);
+    hdf5_object_free(&root);
+    return status;
+}
+
+/* The address of the dataset. */
+static Status tokens_find(const Hdf5File *file, uint64_t *address) {
+    Arena arena = {0};
+    Hdf5Links links;
+    const char *path = file->input->path;
+    Status status = root_read(file, &arena, &links);
+    const Hdf5Link *link = failed(status) ? NULL : hdf5_link_find(&links, "tokens");
+    if (!failed(status) && link == NULL) {
+        status = ERROR(
             STATUS_DATA,
             "%s: an HDF5 file without the dataset 'tokens'; make token files with ./prepare", path);
-    }
-    if (link.type != H5L_TYPE_HARD) {
-        return ERROR(
+    } else if (!failed(status) && link->address == HDF5_NOWHERE) {
+        status = ERROR(
             STATUS_DATA,
             "%s: 'tokens' is a link, which is not followed; name the file that holds the dataset",
             path);
     }
-    /* Some versions of HDF5 crash on messages that a header shares (checkpoints/load.c). */
-    H5O_info_t info;
-    bool is_own =
-        H5Oget_info_by_name1(file, "tokens", &info, H5P_DEFAULT) >= 0 && info.hdr.mesg.shared == 0;
-    hid_t dataset = is_own ? H5Dopen2(file, "tokens", H5P_DEFAULT) : -1;
-    if (dataset < 0)
-        return ERROR(STATUS_DATA, "%s: 'tokens' is not a dataset; make it again with ./prepare",
-                     path);
-    const char *reason = dataset_read(dataset, size, out);
-    H5Dclose(dataset);
-    if (reason == NULL) return OK;
-    return ERROR(STATUS_DATA, "%s: the dataset 'tokens' %s; make it again with ./prepare", path,
-                 reason);
+    if (!failed(status)) *address = link->address;
+    arena_free(&arena);
+    return status;
+}
+
+static Status tokens_read(const InputFile *input, TokenHeader *out) {
+    Hdf5File file;
+    Hdf5Object object;
+    uint64_t address;
+    TRY(hdf5_open(input, &file));
+    TRY(tokens_find(&file, &address));
+    TRY(hdf5_object_read(&file, address, &object));
+    Status status = object_take(&file, &object, out);
+    hdf5_object_free(&object);
+    return status;
 }
 
 Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
@@ -218,29 +202,18 @@ Status hdf5_tokens_read(const InputFile *input, TokenHeader *out) {
     *out = (TokenHeader){.end_of_text = -1};
     if (input->bytes >= sizeof magic) TRY(input_read(input, magic, sizeof magic, 0));
     if (memcmp(magic, block_magic, sizeof magic) == 0) TRY(block_check(input));
-    hdf5_begin();
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    /* A finished token file has no writers, and some disks do not support locks. */
-    H5Pset_file_locking(access, false, true);
-    hid_t file;
-    /* HDF5 does not retry open or flock after EINTR, and version 1.14 does not preserve errno. */
-    int left = 8;
-    do {
-        file = H5Fopen(input->path, H5F_ACC_RDONLY, access);
-    } while (file < 0 && --left > 0);
-    H5Pclose(access);
-    if (file < 0) {
-        return ERROR(
-            STATUS_DATA,
-            "%s: HDF5 cannot open it; it is damaged or truncated; make it again with ./prepare",
-            input->path);
-    }
-    Status status = file_read(input->path, file, input->bytes, out);
-    H5Fclose(file);
-    return status;
+    return tokens_read(input, out);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
+
+/* Silences HDF5 on this thread and disables its exit handler. After a failed write or close, the
+ * handler would crash when it flushes the remaining data. This file closes every object that it
+ * opens. */
+static void hdf5_begin(void) {
+    H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
 
 static bool attribute_write(hid_t dataset, const char *name, hid_t type, const void *value) {
     hid_t space = H5Screate(H5S_SCALAR);
@@ -288,6 +261,7 @@ static bool dataset_write(hid_t file, TokenHeader *header) {
 static bool file_write(const char *path, TokenHeader *header) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_file_locking(access, false, true);
+    H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST);
     H5Pset_alignment(access, 1, ALIGNMENT);
     H5Pset_meta_block_size(access, METADATA_BYTES);
     H5Pset_small_data_block_size(access, 0);

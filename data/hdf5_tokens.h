@@ -6,9 +6,9 @@
  *   tokens                    contiguous, to the end of the file
  *
  * HDF5 never writes to the disk. The header is built in memory and the tokens are written by plain
- * writes, so a full disk gives an error instead of a crash inside the library. HDF5 never reads a
- * damaged header of this format, because the hash in the user block is checked first. Files of
- * other writers have no such block; HDF5's own checks apply to them. */
+ * writes, so a full disk gives an error instead of a crash inside the library. Files are read by
+ * core/hdf5/, and damage to a header of this format is found before by the hash in the user block.
+ * Files of other writers have no such block. */
 #pragma once
 
 #include "core/base/input_file.h"
@@ -30,8 +30,7 @@ typedef struct TokenHeader {
 /* Whether a file that starts with these bytes is an HDF5 file, with or without the user block. */
 bool hdf5_tokens_is(const uint8_t *bytes, size_t size);
 
-/* hdf5_tokens_read: reads the header of an open file. Accepts only types that equal standard HDF5
- * types.
+/* hdf5_tokens_read: reads the header of an open file. Accepts only standard types.
  *   Errors: STATUS_DATA; those of input_read. Not collective, one thread at a time. */
 NODISCARD Status hdf5_tokens_read(const InputFile *file, TokenHeader *out);
 

@@ -81,7 +81,7 @@ static void features_of_hdf5_are_refused(void) {
     for (int i = 0; i < 4096; i++) fputc(i % 251, text);
     fclose(text);
     seal(odd);
-    CHECK_ERROR(checkpoint_open(odd, &opened), STATUS_DATA, "HDF5 cannot open it");
+    CHECK_ERROR(checkpoint_open(odd, &opened), STATUS_DATA, "is damaged or truncated");
 }
 
 static void attribute_write(hid_t file, const char *name, hid_t type) {
@@ -154,10 +154,35 @@ static void odd_types_are_refused(void) {
     checkpoint_close(&opened);
 }
 
+/* HDF5 1.10 reads beyond its buffer for an attribute whose type is larger than its message. */
+static void attributes_end_with_their_message(void) {
+    static const unsigned char type[] = {0x10, 8, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0};
+    const char *path = path_of(harness_directory(), 1);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    attribute_write(file, "step", H5T_STD_I64LE);
+    H5Fclose(file);
+    size_t bytes = size_of(path);
+    unsigned char *image = malloc(bytes);
+    FILE *stream = fopen(path, "r+b");
+    CHECK(fread(image, 1, bytes, stream) == bytes);
+    unsigned char *at = memmem(image, bytes, type, sizeof type);
+    CHECK(at != NULL);
+    if (at != NULL) fseek(stream, at + 6 - image, SEEK_SET);
+    CHECK(fputc(0x10, stream) == 0x10 && fclose(stream) == 0);
+    free(image);
+    seal(path);
+    CheckpointFile *opened = NULL;
+    int64_t step;
+    REQUIRE_OK(checkpoint_open(path, &opened));
+    CHECK_ERROR(checkpoint_read_i64(opened, "step", &step), STATUS_DATA, "is damaged or truncated");
+    checkpoint_close(&opened);
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(features_of_hdf5_are_refused),
         TEST(odd_types_are_refused),
+        TEST(attributes_end_with_their_message),
     };
     int code = harness_run(argc, argv, "hostile checkpoints", tests, COUNT(tests));
     arena_free(&arena);
