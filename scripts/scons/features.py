@@ -54,6 +54,14 @@ OPTIONAL = {
     "Arrow": "no Parquet",
 }
 ARROW_PACKAGE = "pyarrow: python3 -m pip install --target build/python pyarrow"
+# Compilers call functions for such a loop that the library of an older compiler lacks.
+OPENMP = """#include <omp.h>
+static int loop(int n) {
+    int sum = 0;
+#pragma omp parallel for schedule(dynamic) reduction(+ : sum)
+    for (int i = 0; i < n; i++) sum += omp_get_thread_num();
+    return sum;
+}"""
 PROGRAM = "%s\nint main(void) { return (%s) ? 1 : 0; }\n"
 VERSION = "#include <stdio.h>\n%s\nint main(void) { return printf(%s) < 0; }\n"
 KEYS = ("LIBS", "CCFLAGS", "LIBPATH", "RPATH", "LINKFLAGS")
@@ -237,9 +245,10 @@ def configure(env, build, with_cuda, required_cuda, with_arrow):
         if not where and name not in OPTIONAL:
             missing.append((name, package))
 
-    openmp = links(conf, "#include <omp.h>", "omp_get_max_threads() == 0", names=["m"])
+    openmp = links(conf, OPENMP, "loop(omp_get_max_threads()) < 0", names=["m"])
     version = output(env, *compiler, "-dumpfullversion") or output(env, *compiler, "-dumpversion")
-    note("OpenMP", "libomp-dev" if "clang" in env["CC"] else "build-essential",
+    clang = re.search(r"clang(-\d+)?$", compiler[0])
+    note("OpenMP", "libomp%s-dev" % (clang.group(1) or "") if clang else "build-essential",
          env["CC"] if openmp else None, version)
     if openmp:
         if not links(conf, "", "(_Float16){1} == 0"):

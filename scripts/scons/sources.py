@@ -18,6 +18,7 @@
                                                without the library
   tests/**/test_*.c, test_*.cu, mpi_*.c        test programs; *_helper.c is linked into those of its
                                                folder, and into others that include its header
+  tests/fuzz/libfuzzer.c                       a program for clang's libFuzzer
   examples/*.c                                 examples; those in examples/installed/ are compiled
                                                with an installation
   launch/library/hourglass.{c,map}             also the library of an installation
@@ -271,6 +272,13 @@ def helpers(path):
                 inner = re.findall(r'^#include "(tests/\S+_helper)\.h"', file.read(), re.MULTILINE)
             todo += [stem + ".c" for stem in [name] + inner if stem + ".c" not in found]
     return sorted(found - {path})
+
+
+def fuzzer(env, build, library):
+    """The program of tests/fuzz/run."""
+    path = "tests/fuzz/libfuzzer.c"
+    return program(env, build, build + "/fuzz", [path, *helpers(path)], library,
+                   LINKFLAGS=env["LINKFLAGS"] + ["-fsanitize=fuzzer"])
 
 
 def tests(env, build, library, found):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/fuzz/corpus: a few small files of each format, made by the programs themselves.
+"""Writes tests/fuzz/corpus: a few small files of each format, made by the programs themselves
+and by hdf5-tools.
 
 usage: [BUILD=build] tests/fuzz/make_corpus.py
 """
@@ -10,6 +11,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -36,9 +38,15 @@ def configs():
     put("config", "quoted.yaml", least + "x-a: \"q\\\"\\x41\\u00e9\"\nname: 'it''s'\nseed: 0x10\n")
     put("study", "grid.yaml", least + "sweep: {seed: [1, 2], optimizer.lr: [1e-3, 3e-4]}\n")
     put("study", "points.yaml", least + "sweep:\n  - {seed: 1}\n  - {seed: 2, name: other}\n")
-    put("study", "attempts.log", "start 2026-01-01T00:00:00Z host\nexit 1 2026-01-01T00:00:09Z\n")
-    put("study", "rungs.log", "rung 0.25 3.5 10 1.5\nrung 0.5 3.25 20 3.0\n")
-    put("study", "metrics.jsonl", '{"step": 1, "train/loss": 5.5, "train_s": 0.5}\n')
+    put("logs", "attempts.log", "start 2026-01-01T00:00:00Z host\nexit 1 2026-01-01T00:00:09Z\n")
+    put("logs", "rungs.log", "rung 0.25 3.5 10 1.5\nrung 0.5 3.25 20 3.0\n")
+    counts = ("step", "tokens", "mem_bytes", "steps", "batch_size", "world_size", "planned_bytes")
+    numbers = ("train/loss", "val/loss", "train_s", "tok_per_s", "best_val_loss", "joules")
+    facts = {**{key: 7 for key in counts}, **{key: 0.5 for key in numbers}}
+    put("logs", "metrics.jsonl", json.dumps(facts) + "\n")
+    put("logs", "large.jsonl", json.dumps({key: 1e300 for key in counts + numbers}) + "\n")
+    put("logs", "summary.json", json.dumps({**facts, "status": "done", "outcome": "diverged"}))
+    put("logs", "sweep.json", json.dumps({"slurm": {"array": "101", "report": "102"}}))
 
 
 def tokens():
@@ -50,6 +58,11 @@ def tokens():
         done = run("prepare", small, "--out=" + out, "--format=" + name)
         check(done.code == 0, repr(done))
         put("tokens", name, content(os.path.join(out, "train." + name)))
+    plain, other = os.path.join(WORK, "plain.h5"), os.path.join(WORK, "other.h5")
+    subprocess.run(["h5unjam", "--delete", "-i", os.path.join(WORK, "h5", "train.h5"), "-o", plain],
+                   check=True)
+    subprocess.run(["h5repack", "--latest", plain, other], check=True)
+    put("tokens", "h5_latest", content(other))
     header = [20240520, 1, 8] + [0] * 253
     put("tokens", "llm_c", struct.pack("<256i8H", *header, *range(8)))
 

@@ -9,6 +9,7 @@
 #include "launch/study/study.h"
 #include "launch/study/tuning_log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +25,25 @@ static void folder_remove(void) {
     if (system(command) != 0) perror(folder);
 }
 
-/* Writes the bytes to a file of this process's folder, and returns its path. */
+static void folder_create(void) {
+    const char *parent = getenv("TMPDIR");
+    if (parent == NULL || parent[0] == '\0')
+        parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir;
+    int length = snprintf(folder, sizeof folder, "%s/hourglass-fuzz-XXXXXX", parent);
+    if (length >= (int)sizeof folder || mkdtemp(folder) == NULL) abort();
+    atexit(folder_remove);
+}
+
+/* Writes the bytes to a file of this process's folder, and returns its path. An old content is
+ * overwritten: its memory stays, which takes half the time. */
 static const char *put(const char *name, const void *data, size_t size) {
     static char path[512];
-    if (folder[0] == '\0') {
-        const char *parent = getenv("TMPDIR");
-        int length = snprintf(folder, sizeof folder, "%s/hourglass-fuzz-XXXXXX",
-                              parent == NULL || parent[0] == '\0' ? P_tmpdir : parent);
-        if (length >= (int)sizeof folder || mkdtemp(folder) == NULL) abort();
-        atexit(folder_remove);
-    }
+    if (folder[0] == '\0') folder_create();
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(data, 1, size, file) != size || fclose(file) != 0) abort();
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    bool is_written = fd >= 0 && pwrite(fd, data, size, 0) == (ssize_t)size &&
+                      ftruncate(fd, (off_t)size) == 0 && close(fd) == 0;
+    if (!is_written) abort();
     return path;
 }
 
@@ -71,21 +78,41 @@ static void run_config(const uint8_t *data, size_t size) {
     free(text);
 }
 
-/* A study's config, and the same bytes as the logs of its directory. */
 static void run_study(const uint8_t *data, size_t size) {
+    Study *study = NULL;
+    (void)!passes(study_open(put("study.yaml", data, size), 0, NULL, &study));
+    study_close(&study);
+}
+
+/* A study with a script that may have been submitted, so that a damaged sweep.json stays. */
+static Study *logged_study(void) {
+    static const char text[] =
+        "data: {train: t.bin}\ntraining: {stop: {steps: 5}}\nsweep: {seed: [1, 2]}\n";
+    static Study *study = NULL;
+    char scripts[300];
+    if (study != NULL) return study;
+    if (!passes(study_open(put("study.yaml", text, sizeof text - 1), 0, NULL, &study))) abort();
+    snprintf(scripts, sizeof scripts, "%s/slurm", folder);
+    if (mkdir(scripts, 0700) != 0) abort();
+    put("slurm/points.sh", "", 0);
+    study->directory = folder;
+    return study;
+}
+
+/* A study and a point whose files all have these bytes. */
+static void run_logs(const uint8_t *data, size_t size) {
+    static const char *const files[] = {"attempts.log", "summary.json", "metrics.jsonl",
+                                        "rungs.log",    "stderr.log",   "sweep.json"};
     static const double shares[] = {0.25, 0.5, 1};
     double losses[3];
-    Study *study = NULL;
-    put("attempts.log", data, size);
-    put("summary.json", data, size);
-    put("metrics.jsonl", data, size);
-    put("rungs.log", data, size);
-    if (passes(study_open(put("study.yaml", data, size), 0, NULL, &study)) && study->count > 0) {
-        StudyPoint point = study->points[0];
-        point.directory = folder;
-        if (passes(tuning_log_read(&point, shares, 3, losses))) point_refresh(&point);
-    }
-    study_close(&study);
+    Study *study = logged_study();
+    StudyPoint point = study->points[0];
+    point.directory = folder;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) put(files[i], data, size);
+    point_refresh(&point);
+    if (point.status.step < -1) abort();
+    (void)!passes(tuning_log_read(&point, shares, 3, losses));
+    (void)!passes(study_read_jobs(study));
 }
 
 /* The hash of the header, and the size of the file: data/hdf5_tokens.c. */
@@ -207,7 +234,13 @@ static void run_vocabulary(const uint8_t *data, size_t size) {
 }
 
 const FuzzTarget fuzz_targets[] = {
-    {"config", run_config},           {"study", run_study}, {"tokens", run_tokens},
-    {"safetensors", run_safetensors}, {"llm_c", run_llm_c}, {"checkpoint", run_checkpoint},
-    {"vocabulary", run_vocabulary},   {NULL, NULL},
+    {"config", run_config},
+    {"study", run_study},
+    {"logs", run_logs},
+    {"tokens", run_tokens},
+    {"safetensors", run_safetensors},
+    {"llm_c", run_llm_c},
+    {"checkpoint", run_checkpoint},
+    {"vocabulary", run_vocabulary},
+    {NULL, NULL},
 };

@@ -143,6 +143,7 @@ static void fuzz(const char *name) {
 
 static void configs(void) { fuzz("config"); }
 static void studies(void) { fuzz("study"); }
+static void logs_of_studies(void) { fuzz("logs"); }
 static void token_files(void) { fuzz("tokens"); }
 static void safetensors(void) { fuzz("safetensors"); }
 static void llm_c_weights(void) { fuzz("llm_c"); }
@@ -150,8 +151,8 @@ static void checkpoints(void) { fuzz("checkpoint"); }
 static void vocabularies(void) { fuzz("vocabulary"); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(configs),     TEST(studies),       TEST(token_files),
-                          TEST(safetensors), TEST(llm_c_weights), TEST(checkpoints),
-                          TEST(vocabularies)};
+    const Test tests[] = {TEST(configs),     TEST(studies),     TEST(logs_of_studies),
+                          TEST(token_files), TEST(safetensors), TEST(llm_c_weights),
+                          TEST(checkpoints), TEST(vocabularies)};
     return harness_run(argc, argv, "fuzzing", tests, COUNT(tests));
 }
