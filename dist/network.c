@@ -9,9 +9,8 @@
 /* Between H200 with 18 links of NVLink. */
 static const double NCCL_INSIDE = 324e9, COPIES_INSIDE = 358e9, COPIES_LATENCY = 38e-6;
 static const double MEMORY = 4e9; /* messages between ranks of a host with CPUs, and their sum */
-/* The payload of frames of 1,514 bytes, less the acknowledgements of the other direction, and the
- * fragment of Open MPI behind which the acknowledgement of a message waits. */
-static const double FRAMES = 0.93, FRAGMENT = 128 << 10;
+/* The payload of frames of 1,514 bytes, less the acknowledgements of the other direction. */
+static const double FRAMES = 0.93;
 static const double MESSAGE_INSIDE = 60e-6, MESSAGE_BETWEEN = 300e-6; /* waits poll: channel.c */
 
 static int64_t ranks_per_host(const Network *n) { return n->ranks / n->hosts; }
@@ -81,8 +80,7 @@ static CollectiveCost gpu_cost(const Network *n, CollectiveKind kind, double byt
  * host with other hosts. */
 static double exchange_seconds(const Network *n, int64_t distance, int64_t crossing, double bytes) {
     if (n->hosts == 1 || distance < ranks_per_host(n)) return MESSAGE_INSIDE + bytes / MEMORY;
-    double sent = bytes * (double)crossing + fmin(bytes, FRAGMENT);
-    return MESSAGE_BETWEEN + sent / (FRAMES * n->bytes_per_s);
+    return MESSAGE_BETWEEN + bytes * (double)crossing / (FRAMES * n->bytes_per_s);
 }
 
 /* The halving of a chunk, or the halving and the way back; ranks beyond the largest power of two
@@ -107,10 +105,14 @@ static double sum_seconds(const Network *n, CollectiveKind kind, double bytes) {
     return rest > 0 ? seconds + chunk_seconds(n, kind, rest) : seconds;
 }
 
+/* In pairs or rings, as channel_gather_parts. */
 static double gather_seconds(const Network *n, double bytes) {
     double seconds = 0, part = bytes / (double)n->ranks;
     int64_t per_host = ranks_per_host(n);
-    for (int64_t k = 1; k < n->ranks; k++) {
+    bool in_pairs = (n->ranks & (n->ranks - 1)) == 0;
+    for (int64_t k = 1; k < n->ranks && in_pairs; k++)
+        seconds += exchange_seconds(n, k, per_host, part);
+    for (int64_t k = 1; k < n->ranks && !in_pairs; k++) {
         int64_t nearest = k < n->ranks - k ? k : n->ranks - k;
         bool crosses = n->hosts > 1;
         seconds += exchange_seconds(n, crosses ? per_host : nearest,

@@ -2,7 +2,7 @@
 """A supervised run whose ranks are killed at random, beside one that is not: the work that is
 repeated, and the final state.
 
-usage: [BUILD=build-cpu] tests/cluster/kills_campaign.py STEPS KILLS [SEED]
+usage: [BUILD=build-cpu] tests/cluster/kills_campaign.py STEPS KILLS [SEED] [KEY=VALUE...]
 """
 
 import os
@@ -29,14 +29,14 @@ def steps_done(job):
     return [int(step) for step in re.findall(r"(?m)^step (\d+)/", job.read(job.out))]
 
 
-def supervised(name, steps, kills, rng):
+def supervised(name, steps, kills, rng, overrides):
     """Kills random ranks at random steps. Returns all steps that ran, and the seconds."""
     path = config(name, training__stop={"steps": steps}, checkpoint__interval="1s",
                   checkpoint__keep=2)
-    job = start(["supervise", path, "--ranks=%d" % RANKS])
+    job = start(["supervise", path, "--ranks=%d" % RANKS, *overrides])
     for at in sorted(rng.sample(range(steps // 20, steps), kills)):
         while max(steps_done(job)[-1:], default=0) < at and job.process.poll() is None:
-            time.sleep(0.2)
+            time.sleep(1)
         if job.process.poll() is None:
             os.kill(rng.choice(ranks_of(job)), signal.SIGKILL)
             print("  killed a rank after step %d" % at, flush=True)
@@ -48,12 +48,13 @@ def supervised(name, steps, kills, rng):
 
 
 def main(arguments):
-    steps, kills = int(arguments[0]), int(arguments[1])
-    rng = random.Random(int(arguments[2]) if len(arguments) > 2 else 1)
-    ran, seconds = supervised("killed", steps, kills, rng)
+    overrides = [argument for argument in arguments if "=" in argument]
+    steps, kills, seed = [int(a) for a in [*arguments, "1"] if "=" not in a][:3]
+    rng = random.Random(seed)
+    ran, seconds = supervised("killed", steps, kills, rng, overrides)
     print("%d kills: %d steps ran for %d, %.2f%% repeated; %.0f s" %
           (kills, ran, steps, 100 * (ran / steps - 1), seconds), flush=True)
-    _, seconds = supervised("undisturbed", steps, 0, rng)
+    _, seconds = supervised("undisturbed", steps, 0, rng, overrides)
     print("undisturbed: %.0f s" % seconds)
     last = [states([checkpoints(run_directory(name))[-1]]) for name in ("killed", "undisturbed")]
     equal(last[0], last[1], "the final state")

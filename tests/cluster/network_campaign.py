@@ -19,7 +19,7 @@ from hosts import ROOT
 
 STEPS = 5
 MODEL = {"n_layer": 4, "n_head": 4, "n_embd": 192, "block_size": 64, "vocab_size": "auto"}
-CASES = [(2, 1, False), (2, 1, True), (4, 1, False), (2, 2, False), (2, 2, True)]
+CASES = [(2, 1, False), (2, 1, True), (4, 1, False), (4, 1, True), (2, 2, False), (2, 2, True)]
 
 
 def predicted(hosts, path, ranks, rate):
