@@ -81,6 +81,21 @@ def models():
         put(target, name, content(to))
 
 
+    for path in glob.glob("tests/golden/families/*/config.json"):
+        put("model_json", os.path.basename(os.path.dirname(path)), content(path))
+
+
+def questions():
+    plain = {"context": "The sand", "choices": [" runs down", " sings"], "answer": 0}
+    swag = {"ctx": "The sand", "endings": ["runs down", "sings"], "label": 1, "ind": 7}
+    put("choices", "plain.jsonl", 2 * (json.dumps(plain) + "\n"))
+    put("choices", "hellaswag.jsonl", json.dumps(swag) + "\n")
+    question = [65535, 0, 0, 1, 2, 2, 5, 6, 1, 7, 2, 8, 9]
+    question[1] = 2 * len(question)
+    header = [20240522, 1, 1, question[1]] + [0] * 252
+    put("choices", "llm_c", struct.pack("<256i13H", *header, *question))
+
+
 def vocabularies():
     pairs = [b"th", b"the", b" w", b" wo", b"ll", b"  "]
     ranks = [bytes([i]) for i in range(256)] + pairs
@@ -103,7 +118,7 @@ def vocabularies():
 def main():
     shutil.rmtree(CORPUS, ignore_errors=True)
     corpus()
-    for make in (configs, tokens, models, vocabularies):
+    for make in (configs, tokens, models, vocabularies, questions):
         make()
 
 

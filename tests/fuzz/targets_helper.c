@@ -1,9 +1,11 @@
 #include "tests/fuzz/targets_helper.h"
 
 #include "checkpoints/file_layout.h"
+#include "data/choice_set.h"
 #include "data/token_file.h"
 #include "data/tokenizer.h"
 #include "launch/config/config_load.h"
+#include "launch/convert/config_json.h"
 #include "launch/convert/formats.h"
 #include "launch/convert/weights.h"
 #include "launch/study/study.h"
@@ -233,14 +235,52 @@ static void run_vocabulary(const uint8_t *data, size_t size) {
     tokenizer_destroy(&tokenizer);
 }
 
+static void run_model_json(const uint8_t *data, size_t size) {
+    char unknown[200];
+    json_t *config = NULL;
+    const Architecture *architecture = NULL;
+    ModelConfig model = {0};
+    const char *path = put("model.json", data, size);
+    if (passes(config_json_read(path, &config, &architecture)) && config != NULL) {
+        (void)config_json_unknown(config, architecture, unknown, sizeof unknown);
+        (void)!passes(config_json_model(path, config, architecture, &model));
+    }
+    json_decref(config);
+}
+
+/* Each choice lies within the tokens, each answer within its choices. */
+static void run_choices(const uint8_t *data, size_t size) {
+    enum { VOCABULARY = 300, T = 64 };
+    static Tokenizer *tokenizer = NULL;
+    ChoiceSet set = {0};
+    if (tokenizer == NULL && !passes(tokenizer_open("byte", &tokenizer))) abort();
+    if (passes(choice_set_read(put("choices", data, size), tokenizer, VOCABULARY, T, &set))) {
+        for (int64_t i = 0; i < set.n_choices; i++) {
+            const Choice *c = &set.choices[i];
+            int64_t end = c->at + c->context + c->length;
+            if (c->at < 0 || c->length < 1 || end > (int64_t)set.tokens.count) abort();
+        }
+        for (int64_t i = 0; i < set.n_questions; i++) {
+            const ChoiceQuestion *q = &set.questions[i];
+            if (q->first + q->count > set.n_choices || q->answer >= q->count) abort();
+        }
+        for (size_t i = 0; i < set.tokens.count; i++) {
+            if (set.tokens.tokens[i] < 0 || set.tokens.tokens[i] >= VOCABULARY) abort();
+        }
+    }
+    choice_set_free(&set);
+}
+
 const FuzzTarget fuzz_targets[] = {
     {"config", run_config},
     {"study", run_study},
     {"logs", run_logs},
     {"tokens", run_tokens},
     {"safetensors", run_safetensors},
+    {"model_json", run_model_json},
     {"llm_c", run_llm_c},
     {"checkpoint", run_checkpoint},
     {"vocabulary", run_vocabulary},
+    {"choices", run_choices},
     {NULL, NULL},
 };

@@ -2,8 +2,10 @@
  * runs with any compiler; the sanitizer builds find memory errors. A longer search:
  * tests/fuzz/run.
  *
- * FUZZ_COUNT: mutations per target (500); FUZZ_SEED: another sequence (1). A crash is repeated by
- * the same numbers. */
+ * FUZZ_COUNT: mutations per target (500); FUZZ_SECONDS: more of them, for so long per target (0;
+ * ./check gives the sanitizers' pass a minute in all); FUZZ_SEED: another sequence (1). A crash is
+ * repeated by the same seed and a count that is large enough. */
+#include "core/base/clock.h"
 #include "core/rng.h"
 #include "tests/fuzz/targets_helper.h"
 #include "tests/harness.h"
@@ -120,24 +122,32 @@ static void run_exactly(const FuzzTarget *target, const Sample *s) {
     free(data);
 }
 
+static void mutation_run(const FuzzTarget *target) {
+    const Sample *seed = &seeds[draw(n_seeds)];
+    Sample s = {malloc(seed->size + GROWTH), seed->size};
+    CHECK(s.data != NULL);
+    if (s.data == NULL) return;
+    memcpy(s.data, seed->data, seed->size);
+    for (size_t n = 1 + draw(8); n > 0; n--) mutate(&s);
+    run_exactly(target, &s);
+    free(s.data);
+}
+
+static long setting(const char *name, long otherwise) {
+    const char *wanted = getenv(name);
+    return wanted == NULL ? otherwise : strtol(wanted, NULL, 10);
+}
+
 static void fuzz(const char *name) {
     const FuzzTarget *target = fuzz_targets;
-    const char *wanted = getenv("FUZZ_COUNT");
-    long count = wanted == NULL ? 500 : strtol(wanted, NULL, 10);
+    long count = setting("FUZZ_COUNT", 500);
+    double until = clock_seconds() + (double)setting("FUZZ_SECONDS", 0);
     while (strcmp(target->name, name) != 0) target++;
     draws = 0;
     seeds_read(name);
     for (size_t i = 0; i < n_seeds; i++) run_exactly(target, &seeds[i]);
-    for (long i = 0; i < count && n_seeds > 0; i++) {
-        const Sample *seed = &seeds[draw(n_seeds)];
-        Sample s = {malloc(seed->size + GROWTH), seed->size};
-        CHECK(s.data != NULL);
-        if (s.data == NULL) break;
-        memcpy(s.data, seed->data, seed->size);
-        for (size_t n = 1 + draw(8); n > 0; n--) mutate(&s);
-        run_exactly(target, &s);
-        free(s.data);
-    }
+    for (long i = 0; n_seeds > 0 && (i < count || clock_seconds() < until); i++)
+        mutation_run(target);
     seeds_free();
 }
 
@@ -146,13 +156,16 @@ static void studies(void) { fuzz("study"); }
 static void logs_of_studies(void) { fuzz("logs"); }
 static void token_files(void) { fuzz("tokens"); }
 static void safetensors(void) { fuzz("safetensors"); }
+static void configs_of_models(void) { fuzz("model_json"); }
 static void llm_c_weights(void) { fuzz("llm_c"); }
 static void checkpoints(void) { fuzz("checkpoint"); }
 static void vocabularies(void) { fuzz("vocabulary"); }
+static void choices(void) { fuzz("choices"); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(configs),     TEST(studies),     TEST(logs_of_studies),
-                          TEST(token_files), TEST(safetensors), TEST(llm_c_weights),
-                          TEST(checkpoints), TEST(vocabularies)};
+    const Test tests[] = {TEST(configs),       TEST(studies),     TEST(logs_of_studies),
+                          TEST(token_files),   TEST(safetensors), TEST(configs_of_models),
+                          TEST(llm_c_weights), TEST(checkpoints), TEST(vocabularies),
+                          TEST(choices)};
     return harness_run(argc, argv, "fuzzing", tests, COUNT(tests));
 }
