@@ -97,6 +97,24 @@ static void many_links_and_attributes(void) {
     CHECK_ERROR(file_look(&set, &value), STATUS_DATA, "more links in a group than fit");
 }
 
+/* HDF5 1.10 crashes on some headers that share messages with others. */
+static void shared_messages_are_refused(void) {
+    Hdf5Dataset set;
+    int64_t value;
+    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
+    hid_t list = H5Pcreate(H5P_FILE_CREATE), space = H5Screate_simple(1, &(hsize_t){VALUES}, NULL);
+    H5Pset_shared_mesg_nindexes(list, 1);
+    H5Pset_shared_mesg_index(list, 0, H5O_SHMESG_ALL_FLAG, 1);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, list, H5P_DEFAULT);
+    for (int i = 0; i < 2; i++) {
+        const char *name = i == 0 ? "d0" : "d1";
+        H5Dclose(
+            H5Dcreate2(file, name, H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    }
+    H5Sclose(space), H5Pclose(list), H5Fclose(file);
+    CHECK_ERROR(file_look(&set, &value), STATUS_DATA, "is damaged or truncated");
+}
+
 /* ---- lies ------------------------------------------------------------------------------------ */
 
 static unsigned char good[MOST_BYTES], bad[MOST_BYTES];
@@ -183,11 +201,9 @@ static void trees_end(void) {
 
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(both_formats_are_read),
-        TEST(many_links_and_attributes),
-        TEST(attributes_end_with_their_message),
-        TEST(every_byte_may_be_wrong),
-        TEST(trees_end),
+        TEST(both_formats_are_read),       TEST(many_links_and_attributes),
+        TEST(shared_messages_are_refused), TEST(attributes_end_with_their_message),
+        TEST(every_byte_may_be_wrong),     TEST(trees_end),
     };
     return harness_run(argc, argv, "hdf5", tests, COUNT(tests));
 }
