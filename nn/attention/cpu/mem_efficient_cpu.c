@@ -93,7 +93,7 @@ static void row_drop(const Chunk *c, int row, int64_t first, int64_t end, real *
 }
 
 static Pairs pairs_of(const Chunk *c, const real *weights) {
-    return (Pairs){&c->head, c->q0, c->k0, c->rows, c->keys, weights, EFFICIENT_KEYS};
+    return (Pairs){&c->head, c->q0, c->k0, c->rows, c->keys, weights, EFFICIENT_KEYS, false};
 }
 
 /* Turns the row's scores into exponentials relative to the chunk's maximum (-inf if no key of the

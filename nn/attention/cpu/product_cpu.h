@@ -6,6 +6,7 @@
 #pragma once
 
 #include "nn/attention/cpu/bias_cpu.h"
+#include "nn/attention/cpu/tile_product.h"
 
 /* The weights of queries [q0, q0 + rows) and keys [k0, k0 + keys); 0 for hidden pairs. */
 typedef struct Pairs {
@@ -13,7 +14,8 @@ typedef struct Pairs {
     int64_t q0, k0;
     int rows, keys;
     const real *weights;
-    int row; /* distance between the weights of successive queries */
+    int row;       /* distance between the weights of successive queries */
+    bool in_tiles; /* multiplied by tile_product, which HS must suit */
 } Pairs;
 
 /* Whether the mask may hide a pair; bounds never fall. */
@@ -39,6 +41,22 @@ static inline void pair_add(real *out, real weight, const real *x, int64_t count
     for (int64_t j = 0; j < count; j++) out[j] += weight * x[j];
 }
 
+/* pairs_product over all pairs, hidden or not. */
+static inline void pairs_multiply(const Pairs *p, bool transposed, RowsView x, bool add,
+                                  RowsView out) {
+    int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows,
+        depth = transposed ? p->rows : p->keys;
+    if (p->in_tiles) {
+        KERNEL(tile_product)
+        (&(TileProduct){rows, HS, depth, p->weights, transposed ? 1 : p->row,
+                        transposed ? p->row : 1, x.at, x.stride, out.at, out.stride, 1, add});
+        return;
+    }
+    BLAS(gemm)
+    (CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, rows, HS, depth, 1,
+     p->weights, p->row, x.at, x.stride, add, out.at, out.stride);
+}
+
 /* out += weights x, where x has a row per key and out a row per query; transposed: out += weights^T
  * x, with x per query and out per key. Rows have HS elements. add: false sets out. */
 static inline void pairs_product(const Pairs *p, bool transposed, RowsView x, bool add,
@@ -46,9 +64,7 @@ static inline void pairs_product(const Pairs *p, bool transposed, RowsView x, bo
     int HS = (int)p->head->call->HS, rows = transposed ? p->keys : p->rows,
         depth = transposed ? p->rows : p->keys;
     if (!pairs_hide(p) || rows_are_finite(x.at, depth, HS, x.stride)) {
-        BLAS(gemm)
-        (CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, rows, HS, depth, 1,
-         p->weights, p->row, x.at, x.stride, add, out.at, out.stride);
+        pairs_multiply(p, transposed, x, add, out);
         return;
     }
     if (!add) rows_clear(out, rows, HS);

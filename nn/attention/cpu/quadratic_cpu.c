@@ -85,7 +85,8 @@ static void keys_read(Square *square) {
 
 static Pairs pairs_of(const Square *square, const real *weights) {
     const AttentionCall *call = square->head.call;
-    return (Pairs){&square->head, 0, 0, (int)call->Tq, (int)call->Tk, weights, (int)call->Tk};
+    return (Pairs){&square->head, 0,    0, (int)call->Tq, (int)call->Tk, weights,
+                   (int)call->Tk, false};
 }
 
 /* The weights that are multiplied by v. With dropout they are in the scratch memory, because the
