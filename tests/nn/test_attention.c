@@ -230,7 +230,7 @@ static void check_linear(const char *name) {
         CHECK(twice <= 2 * once);
         size_t per_token =
             (twice - once) / (size_t)T; /* qkv, out, their gradients, lse and stats in f64, sums */
-        size_t transposes = 2 * 2 * 16; /* of k and v of a head in each thread */
+        size_t transposes = 2 * 2 * 2 * 16; /* of k and v of a head; two threads, directions */
         CHECK(per_token <= (2 * (2 * 3 * 64 + 2 * 64 + 3 * 8 + 2) + transposes) * sizeof(float));
     }
 }
