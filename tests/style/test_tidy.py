@@ -10,6 +10,7 @@ header that has changed is looked at through one source that includes it. saniti
 """
 
 import concurrent.futures
+import glob
 import hashlib
 import json
 import os
@@ -26,10 +27,12 @@ ROOMS = ("core/", "nn/", "dist/", "data/", "checkpoints/", "launch/", "examples/
 KERNELS = ("core/cpu/", "nn/attention/cpu/")
 FOLDERS = ("/usr/include/hdf5/serial", "/usr/lib/x86_64-linux-gnu/openmpi/include",
            "/usr/include/x86_64-linux-gnu/openblas-openmp")
+OPENMP = glob.glob("/usr/lib/llvm-*/lib/clang/*/include/omp.h")  # of any version; gcc's needs gcc
 FLAGS = [
     "-D_GNU_SOURCE", "-DH5_USE_110_API", "-DHOURGLASS_CUDA=0",
     "-DHOURGLASS_CUDA_OPTIMIZED=1", "-I.", "-Ilaunch/library", "-std=gnu17", "-fopenmp",
-    "-mavx512fp16", *(part for folder in FOLDERS for part in ("-isystem", folder))
+    "-mavx512fp16", *(part for folder in FOLDERS for part in ("-isystem", folder)),
+    *(part for path in OPENMP[:1] for part in ("-idirafter", os.path.dirname(path)))
 ]
 REALS = ["-DREAL=float", "-DREAL_NAME=f32"]  # of KERNELS, which the build also compiles for others
 
