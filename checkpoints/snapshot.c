@@ -237,7 +237,8 @@ static Status temporary_file_open(char path[PATH_MAX], int *fd) {
     const char *folders[] = {getenv("TMPDIR"), "/dev/shm", "/tmp"};
     int error = errno;
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        if (folders[i] == NULL || strlen(folders[i]) + 32 > PATH_MAX) continue;
+        if (folders[i] == NULL || folders[i][0] == '\0' || strlen(folders[i]) + 32 > PATH_MAX)
+            continue;
         snprintf(path, PATH_MAX, "%s/hourglass-checkpoint-XXXXXX", folders[i]);
         *fd = mkostemp(path, O_CLOEXEC);
         if (*fd >= 0) return OK;
@@ -252,6 +253,7 @@ static Status temporary_file_open(char path[PATH_MAX], int *fd) {
 static Status skeleton_write(const char *path, const CheckpointContents *contents, size_t *places) {
     hid_t texts = -1, access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_stdio(access); /* the default driver looks for the name behind the path */
+    H5Pset_file_locking(access, false, true);
     H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST); /* core/hdf5/ reads it */
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     if (file >= 0) texts = H5Gcreate2(file, "text", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);

@@ -29,9 +29,13 @@ static bool has_user_block(const uint8_t *bytes, size_t size) {
     return size >= sizeof block_magic && memcmp(bytes, block_magic, sizeof block_magic) == 0;
 }
 
-bool hdf5_tokens_is(const uint8_t *bytes, size_t size) {
+Status hdf5_tokens_are(const InputFile *file, bool *are) {
+    uint8_t head[sizeof block_magic];
+    size_t size = file->bytes < sizeof head ? (size_t)file->bytes : sizeof head;
     uint64_t base;
-    return has_user_block(bytes, size) || hdf5_find(bytes, size, &base);
+    TRY(input_read(file, head, size, 0));
+    *are = has_user_block(head, size);
+    return *are ? OK : hdf5_find(file, are, &base);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

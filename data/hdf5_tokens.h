@@ -27,8 +27,8 @@ typedef struct TokenHeader {
     size_t offset; /* of the first token in the file */
 } TokenHeader;
 
-/* Whether a file that starts with these bytes is an HDF5 file, with or without the user block. */
-bool hdf5_tokens_is(const uint8_t *bytes, size_t size);
+/* Whether it is an HDF5 file, with or without the user block. Errors: those of input_read. */
+NODISCARD Status hdf5_tokens_are(const InputFile *file, bool *are);
 
 /* hdf5_tokens_read: reads the header of an open file. Accepts only standard types.
  *   Errors: STATUS_DATA; those of input_read. Not collective, one thread at a time. */

@@ -120,8 +120,10 @@ static Status llmc_read(TokenFile *file, const FileHead *head) {
 static Status header_read(TokenFile *file) {
     FileHead head = {.size =
                          file->input.bytes < HEAD_BYTES ? (size_t)file->input.bytes : HEAD_BYTES};
+    bool is_hdf5;
     TRY(input_read(&file->input, head.bytes, head.size, 0));
-    if (hdf5_tokens_is(head.bytes, head.size)) {
+    TRY(hdf5_tokens_are(&file->input, &is_hdf5));
+    if (is_hdf5) {
         file->format = TOKENS_HDF5;
         return hdf5_tokens_read(&file->input, &file->header);
     }

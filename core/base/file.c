@@ -375,7 +375,7 @@ Status file_list(const char *path, bool (*visit)(void *context, const char *name
 }
 
 static bool remove_in(void *fd, const char *name) {
-    (void)!unlinkat(*(int *)fd, name, 0);
+    (void)!RETRIED(unlinkat(*(int *)fd, name, 0));
     return true;
 }
 

@@ -48,7 +48,7 @@ static size_t mapped_later(const Device *device) {
     size_t threads = (size_t)device->target.threads, stack = STACK_BYTES;
     if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         stack = (size_t)limit.rlim_cur;
-    return (threads + 2) * stack + (threads + 1) * OPENBLAS_BUFFER_BYTES + HEAP_BYTES;
+    return (threads + 3) * stack + (threads + 1) * OPENBLAS_BUFFER_BYTES + HEAP_BYTES;
 }
 
 static Status cpu_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {

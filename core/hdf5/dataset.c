@@ -147,7 +147,7 @@ static bool layout_parse(ByteRange message, size_t bytes, Hdf5Dataset *out) {
     if (message.size < 2) return false;
     bool is_old = message.at[0] < 3;
     size_t kind = is_old ? 2 : 1, at = is_old ? 8 : 2;
-    if (message.at[0] < 1 || message.at[0] > 4 || message.size <= kind) return false;
+    if (message.at[0] < 1 || message.at[0] > 5 || message.size <= kind) return false;
     out->is_contiguous = message.at[kind] == 1;
     out->at = HDF5_NOWHERE;
     if (!out->is_contiguous) return true;

@@ -21,7 +21,8 @@ typedef struct GroupReader {
     Arena *arena;
     Hdf5Links *out;
     size_t capacity;
-    ByteRange names; /* of an old group */
+    ByteRange names;     /* of an old group */
+    uint64_t name_bytes; /* that its links have taken */
     uint64_t items;
 } GroupReader;
 
@@ -56,7 +57,9 @@ static Status entry_add(GroupReader *g, const uint8_t *entry) {
     if (at >= g->names.size) return hdf5_damaged(g->file);
     const char *name = (const char *)g->names.at + at;
     size_t length = strnlen(name, g->names.size - (size_t)at);
-    if (length == g->names.size - (size_t)at) return hdf5_damaged(g->file);
+    g->name_bytes += length + 1; /* many links that name one place would be a lot of copies */
+    if (length == g->names.size - (size_t)at || g->name_bytes > g->names.size)
+        return hdf5_damaged(g->file);
     return link_add(g, name, length, is_soft ? HDF5_NOWHERE : number_at(entry + 8, 8));
 }
 

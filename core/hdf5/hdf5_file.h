@@ -18,9 +18,9 @@ typedef struct Hdf5File {
     uint64_t root;          /* address of the root group */
 } Hdf5File;
 
-/* hdf5_find: the offset of the superblock in the first bytes of a file, at 0, 512, 1024 or 2048;
- * false if there is none. */
-bool hdf5_find(const uint8_t *bytes, size_t size, uint64_t *base);
+/* hdf5_find: whether a file has a superblock, at 0, 512, 1024, 2048, ..., and where.
+ *   Errors: those of input_read. */
+NODISCARD Status hdf5_find(const InputFile *input, bool *is_there, uint64_t *base);
 
 /* hdf5_open: reads the superblock. `input` stays open as long as the file is read.
  *   Errors: STATUS_DATA if it is no HDF5 file, damaged or truncated; those of input_read. */
@@ -35,8 +35,8 @@ typedef struct Hdf5Object {
 } Hdf5Object;
 
 /* hdf5_object_read:
- *   Errors, with nothing to free: STATUS_DATA for a header that is damaged or larger than 64 chunks
- *   of 1 MiB; those of input_read; STATUS_OUT_OF_MEMORY. */
+ *   Errors, with nothing to free: STATUS_DATA for a header that is damaged or larger than 64 MiB;
+ * those of input_read; STATUS_OUT_OF_MEMORY. */
 NODISCARD Status hdf5_object_read(const Hdf5File *file, uint64_t address, Hdf5Object *out);
 void hdf5_object_free(Hdf5Object *object);
 

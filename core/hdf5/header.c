@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    MOST_CHUNKS = 64,
-    MOST_CHUNK_BYTES = 1 << 20,
+    MOST_BYTES = 1 << 26,   /* of all chunks of a header */
+    LEAST_CHUNK_BYTES = 8,  /* of one that continues another */
     PREFIX_BYTES = 16,      /* of version 1 */
     PREFIX_MOST_BYTES = 34, /* of version 2 */
     SIGNATURE_BYTES = 4,
@@ -24,9 +24,11 @@ typedef struct HeaderChunk {
 typedef struct Header {
     const Hdf5File *file;
     bool is_version2, has_order;
-    HeaderChunk chunks[MOST_CHUNKS];
-    int n_chunks, done;
+    HeaderChunk *chunks; /* (capacity) */
+    size_t n_chunks, capacity, done;
+    uint64_t bytes; /* of all chunks */
     Hdf5Object *out;
+    size_t room; /* of out->bytes */
 } Header;
 
 /* ---- the messages of an object --------------------------------------------------------------- */
@@ -73,8 +75,28 @@ void hdf5_object_free(Hdf5Object *object) {
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
+/* `items` with room for `count` at least, or NULL, with the items as they were. The room doubles,
+ * so that many small chunks are not copied often. */
+static void *grown(void *items, size_t *capacity, size_t count, size_t size) {
+    if (count <= *capacity) return items;
+    size_t more = count < 2 * *capacity ? 2 * *capacity : count;
+    void *found = realloc(items, more * size);
+    if (found != NULL) *capacity = more;
+    return found;
+}
+
+static Status out_of_memory(const Header *h) {
+    return OUT_OF_MEMORY("a header of %s", h->file->input->path);
+}
+
+/* Chunks do not overlap in a sound file. */
 static Status chunk_add(Header *h, uint64_t address, uint64_t bytes) {
-    if (h->n_chunks == MOST_CHUNKS || bytes > MOST_CHUNK_BYTES) return hdf5_damaged(h->file);
+    uint64_t most = h->file->input->bytes < MOST_BYTES ? h->file->input->bytes : MOST_BYTES;
+    if (bytes > most - h->bytes) return hdf5_damaged(h->file);
+    h->bytes += bytes;
+    HeaderChunk *chunks = grown(h->chunks, &h->capacity, h->n_chunks + 1, sizeof *chunks);
+    if (chunks == NULL) return out_of_memory(h);
+    h->chunks = chunks;
     h->chunks[h->n_chunks++] = (HeaderChunk){address, (size_t)bytes};
     return OK;
 }
@@ -85,7 +107,8 @@ static Status continuation_add(Header *h, ByteRange message) {
     uint64_t around = h->is_version2 ? SIGNATURE_BYTES + CHECKSUM_BYTES : 0;
     if (message.size < 16) return hdf5_damaged(h->file);
     uint64_t bytes = number_at(message.at + 8, 8);
-    bool fits = bytes >= around && !__builtin_add_overflow(number_at(message.at, 8), before, &at);
+    bool fits = bytes >= around + LEAST_CHUNK_BYTES &&
+                !__builtin_add_overflow(number_at(message.at, 8), before, &at);
     return fits ? chunk_add(h, at, bytes - around) : hdf5_damaged(h->file);
 }
 
@@ -118,11 +141,11 @@ static Status chunk_split(Header *h, ByteRange chunk) {
 /* A head takes 4 bytes at least in the file, and STORED_BYTES here. */
 static Status chunk_read(Header *h, HeaderChunk chunk) {
     size_t room = h->out->size + 2 * chunk.bytes + STORED_BYTES;
-    uint8_t *bytes = malloc(chunk.bytes + 1), *grown = realloc(h->out->bytes, room);
-    if (grown != NULL) h->out->bytes = grown;
-    Status status = bytes != NULL && grown != NULL
+    uint8_t *bytes = malloc(chunk.bytes + 1), *object = grown(h->out->bytes, &h->room, room, 1);
+    if (object != NULL) h->out->bytes = object;
+    Status status = bytes != NULL && object != NULL
                         ? place_read(h->file, chunk.address, bytes, chunk.bytes)
-                        : OUT_OF_MEMORY("a header of %s", h->file->input->path);
+                        : out_of_memory(h);
     if (!failed(status)) status = chunk_split(h, (ByteRange){bytes, chunk.bytes});
     free(bytes);
     return status;
@@ -149,6 +172,7 @@ Status hdf5_object_read(const Hdf5File *file, uint64_t address, Hdf5Object *out)
     Status status = prefix_read(&header, address);
     while (!failed(status) && header.done < header.n_chunks)
         status = chunk_read(&header, header.chunks[header.done++]);
+    free(header.chunks);
     if (failed(status)) hdf5_object_free(out);
     return status;
 }

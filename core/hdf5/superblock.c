@@ -4,7 +4,7 @@
 
 static const uint8_t signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
-enum { HEAD_BYTES = 2048 + sizeof signature, SUPERBLOCK_BYTES = 96, WIDTH = 8 };
+enum { SUPERBLOCK_BYTES = 96, WIDTH = 8, IS_OPEN = 1 | 4 /* for writing */ };
 
 uint64_t number_at(const uint8_t *at, int width) {
     uint64_t value = 0;
@@ -32,12 +32,16 @@ Status place_read(const Hdf5File *file, uint64_t address, void *out, size_t byte
     return fits ? input_read(file->input, out, bytes, at) : hdf5_damaged(file);
 }
 
-bool hdf5_find(const uint8_t *bytes, size_t size, uint64_t *base) {
-    for (size_t at = 0; at <= 2048 && at + sizeof signature <= size; at = at == 0 ? 512 : 2 * at) {
+Status hdf5_find(const InputFile *input, bool *is_there, uint64_t *base) {
+    uint8_t found[sizeof signature];
+    *is_there = false;
+    for (uint64_t at = 0; at + sizeof found <= input->bytes; at = at == 0 ? 512 : 2 * at) {
         *base = at;
-        if (memcmp(bytes + at, signature, sizeof signature) == 0) return true;
+        TRY(input_read(input, found, sizeof found, at));
+        *is_there = memcmp(found, signature, sizeof found) == 0;
+        if (*is_there) return OK;
     }
-    return false;
+    return OK;
 }
 
 /* Versions 0 and 1 end with the entry of the root group in a symbol table: II.A. */
@@ -49,16 +53,21 @@ static Status superblock_parse(Hdf5File *file, const uint8_t bytes[SUPERBLOCK_BY
     const uint8_t *root = bytes + (version == 0 ? 64 : version == 1 ? 68 : 36);
     bool is_known = version <= 3 && widths[0] == WIDTH && widths[1] == WIDTH;
     if (!is_known || number_at(end, WIDTH) > file->input->bytes) return hdf5_damaged(file);
+    if (version == 3 && (bytes[11] & IS_OPEN) != 0)
+        return ERROR(STATUS_DATA,
+                     "%s: the program that writes it has not closed it; close or copy "
+                     "it there",
+                     file->input->path);
     file->root = number_at(root, WIDTH);
     return OK;
 }
 
 Status hdf5_open(const InputFile *input, Hdf5File *out) {
-    uint8_t head[HEAD_BYTES], superblock[SUPERBLOCK_BYTES] = {0};
-    size_t size = input->bytes < sizeof head ? (size_t)input->bytes : sizeof head;
+    uint8_t superblock[SUPERBLOCK_BYTES] = {0};
+    bool is_there;
     *out = (Hdf5File){.input = input};
-    TRY(input_read(input, head, size, 0));
-    if (!hdf5_find(head, size, &out->base)) return hdf5_damaged(out);
+    TRY(hdf5_find(input, &is_there, &out->base));
+    if (!is_there) return hdf5_damaged(out);
     uint64_t left = input->bytes - out->base;
     TRY(place_read(out, 0, superblock,
                    left < sizeof superblock ? (size_t)left : sizeof superblock));

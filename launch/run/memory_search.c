@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-enum { MAX_BATCH = 4096 };
+/* MEANWHILE: on a CPU the process grows by some 100 KiB between the search and memory_check. */
+enum { MAX_BATCH = 4096, MEANWHILE_BYTES = 1 << 20 };
 
 /* The most ranks that any GPU of this host has. */
 static int ranks_of_a_gpu(const Experiment *e) {
@@ -30,14 +31,16 @@ static size_t saved_bytes(const Experiment *e, const PlanResult *plan) {
     return plan->checkpoint_bytes > left ? plan->checkpoint_bytes - left : 0;
 }
 
-Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *bytes) {
+/* `meanwhile`: of the free memory, what will not be free at its use. */
+static Status capacity(const Experiment *e, const PlanResult *plan, size_t meanwhile,
+                       size_t *bytes) {
     const ConfigBudget *budget = &e->config->memory_budget;
     const Device *device = e->device;
     size_t free_bytes, total_bytes;
     TRY(device_memory(e->device, &free_bytes, &total_bytes));
     if (device->target.kind == DEVICE_CPU) {
-        size_t saved = saved_bytes(e, plan);
-        free_bytes = free_bytes > saved ? free_bytes - saved : 0;
+        size_t taken = saved_bytes(e, plan) + meanwhile;
+        free_bytes = free_bytes > taken ? free_bytes - taken : 0;
     } else if (device->planning_bytes == 0) {
         size_t sharers = (size_t)ranks_of_a_gpu(e);
         total_bytes /= sharers, free_bytes /= sharers;
@@ -49,6 +52,10 @@ Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *byte
                                  : budget->bytes;
     if (*bytes > free_bytes) *bytes = free_bytes;
     return OK;
+}
+
+Status memory_capacity(const Experiment *e, const PlanResult *plan, size_t *bytes) {
+    return capacity(e, plan, 0, bytes);
 }
 
 /* The state of a search: every batch up to `good` fits, none from `bad` on. */
@@ -97,7 +104,7 @@ Status memory_search_batch(const Experiment *e, Probes *probes, const KernelChoi
     PlanResult one;
     int64_t guess;
     TRY(probes_find(probes, 1, attention, &one));
-    TRY(memory_capacity(e, &one, &s.capacity));
+    TRY(capacity(e, &one, MEANWHILE_BYTES, &s.capacity));
     if (one.bytes > s.capacity) {
         char have[32], need[32];
         return ERROR(STATUS_OUT_OF_MEMORY,

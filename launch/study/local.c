@@ -22,7 +22,7 @@ typedef struct Local {
     Study *study;
     Launcher *launcher;
     PointSlot *slots;
-    bool *given_up; /* of each point: another attempt would end the same way */
+    bool *has_ended; /* of each point: an attempt of this process has ended */
     bool stopping;
     LiveTable table;
     double refreshed; /* clock_seconds; likewise the time of the last request to stop */
@@ -75,8 +75,7 @@ static Status slot_finish(Local *l, PointSlot *slot, int code) {
     slot->point = -1;
     TRY(point_note_end(point, code, stopped));
     point_refresh(point);
-    l->given_up[point - l->study->points] =
-        point_is_given_up(point, l->study->config->launch.retries);
+    l->has_ended[point - l->study->points] = true;
     say_end(l, point);
     return go_on(l);
 }
@@ -107,12 +106,14 @@ static Status reap(Local *l) {
 }
 
 static bool may_start(const Local *l, int i, bool again) {
-    const PointStatus *s = &l->study->points[i].status;
+    const StudyPoint *point = &l->study->points[i];
+    const PointStatus *s = &point->status;
+    int64_t retries = l->study->config->launch.retries;
     if (s->is_unreadable) return false; /* nor would its failures be counted */
-    if (l->study->points[i].is_over || l->study->points[i].is_blocked) return false;
+    if (point->is_over || point->is_blocked) return false;
     if (s->state == POINT_WAITING || s->state == POINT_INTERRUPTED) return !again;
-    bool is_bounded = s->failures <= l->study->config->launch.retries;
-    return again && s->state == POINT_FAILED && is_bounded && !l->given_up[i];
+    if (!again || s->state != POINT_FAILED || s->failures > retries) return false;
+    return !l->has_ended[i] || !point_is_given_up(point, retries);
 }
 
 /* The next point to start, or -1: the first of the lowest order, so that a combination is complete
@@ -218,8 +219,8 @@ static void wait_for_all(Local *l) {
 Status local_run(Study *study, Launcher *launcher) {
     Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
     l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
-    l.given_up = calloc((size_t)study->capacity, sizeof *l.given_up);
-    Status status = l.slots == NULL || l.given_up == NULL ? OUT_OF_MEMORY("a sweep") : OK;
+    l.has_ended = calloc((size_t)study->capacity, sizeof *l.has_ended);
+    Status status = l.slots == NULL || l.has_ended == NULL ? OUT_OF_MEMORY("a sweep") : OK;
     if (!failed(status)) {
         for (int i = 0; i < launcher->parallel; i++) l.slots[i].point = -1;
         signals_install();
@@ -234,6 +235,6 @@ Status local_run(Study *study, Launcher *launcher) {
                   study_count(study, POINT_DONE), study->count);
     }
     free(l.slots);
-    free(l.given_up);
+    free(l.has_ended);
     return status;
 }

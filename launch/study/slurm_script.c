@@ -170,7 +170,7 @@ static void write_requeue(const Study *study, FILE *file) {
     fprintf(file,
             "  *) # without the log it might be requeued for ever\n"
             "    if attempts=$(cat \"$run/attempts.log\"); then\n"
-            "      failures=$(grep '^exit ' <<<\"$attempts\" | "
+            "      failures=$(printf '%%s\\n' \"$attempts\" | grep '^exit ' | "
             "grep -Evc '^exit (64|65|71|75|78) ')\n"
             "      [ \"$failures\" -gt %" PRId64 " ] || requeue\n"
             "    fi ;;\n"

@@ -185,13 +185,15 @@ static int temporary_files(const char *dir) {
 
 static void a_temporary_file_stands_in_for_a_refused_memory_file(void) {
     const char *dir = harness_directory(), *folder = arena_printf(&arena, "%s/temporary", dir);
+    const char *before = getenv("TMPDIR");
+    if (before != NULL) before = arena_printf(&arena, "%s", before);
     CHECK(mkdir(folder, 0700) == 0 && setenv("TMPDIR", folder, 1) == 0);
     refuses_memory_files = true;
     CHECK_OK(sample_write(dir, 1, 2));
     CHECK_OK(sample_write_shards(dir, 2, 2));
     refuses_memory_files = false;
     CHECK(newest_step(dir) == 2 && temporary_files(folder) == 0);
-    unsetenv("TMPDIR");
+    CHECK((before == NULL ? unsetenv("TMPDIR") : setenv("TMPDIR", before, 1)) == 0);
 }
 
 static int save_without_any_file(const char *dir) {

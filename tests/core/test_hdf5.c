@@ -199,11 +199,82 @@ static void trees_end(void) {
     }
 }
 
+/* All entries of a node that name the first link's name: copies of it would be a multiple of the
+ * file. */
+static void links_have_names_of_their_own(void) {
+    Hdf5Dataset set;
+    int64_t value;
+    hdf5_write(false, 8);
+    good_read();
+    unsigned char *node = memmem(good, size, "SNOD", 4), *heap = memmem(good, size, "HEAP", 4);
+    CHECK(node != NULL && heap != NULL);
+    memcpy(bad, good, size);
+    uint64_t names;
+    memcpy(&names, heap + 24, sizeof names);
+    memset(bad + names, 'x', 80); /* of some 90 bytes; 8 times as long as all names */
+    for (int i = 0; i < 8; i++) memset(bad + (node - good) + 8 + 40 * i, 0, 8);
+    bad_write();
+    CHECK_ERROR(file_look(&set, &value), STATUS_DATA, "is damaged or truncated");
+}
+
+/* HDF5's old format opens another chunk of a header whenever something lies behind it. */
+static void headers_may_have_many_chunks(void) {
+    Hdf5Dataset set;
+    int64_t value;
+    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+          space = H5Screate_simple(1, &(hsize_t){VALUES}, NULL), scalar = H5Screate(H5S_SCALAR);
+    hid_t d1 = H5Dcreate2(file, "d1", H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    for (int64_t i = 0; i < 200; i++) {
+        char name[16];
+        int64_t written = 7 + i;
+        snprintf(name, sizeof name, "a%lld", (long long)i);
+        hid_t attribute = H5Acreate2(d1, name, H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+        CHECK(H5Awrite(attribute, H5T_NATIVE_INT64, &written) >= 0);
+        H5Aclose(attribute);
+        snprintf(name, sizeof name, "e%lld", (long long)i);
+        H5Dclose(
+            H5Dcreate2(file, name, H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    }
+    H5Dclose(d1), H5Sclose(space), H5Sclose(scalar), H5Fclose(file);
+    REQUIRE_OK(file_look(&set, &value));
+    CHECK(value == 8 && set.dims[0] == VALUES);
+}
+
+static void a_user_block_may_be_large(void) {
+    hid_t list = H5Pcreate(H5P_FILE_CREATE);
+    InputFile input;
+    Hdf5File found;
+    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
+    H5Pset_userblock(list, 8192);
+    H5Fclose(H5Fcreate(path, H5F_ACC_TRUNC, list, H5P_DEFAULT));
+    H5Pclose(list);
+    REQUIRE_OK(input_open(path, &input));
+    CHECK_OK(hdf5_open(&input, &found));
+    CHECK(found.base == 8192);
+    input_close(&input);
+}
+
+/* The flags of a file in the newest format say whether a program has it open for writing. */
+static void an_open_file_is_refused(void) {
+    Hdf5Dataset set;
+    int64_t value;
+    hdf5_write(true, 2);
+    good_read();
+    memcpy(bad, good, size);
+    CHECK(bad[8] == 3 && bad[11] == 0);
+    bad[11] = 1;
+    bad_write();
+    CHECK_ERROR(file_look(&set, &value), STATUS_DATA, "has not closed it");
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {
-        TEST(both_formats_are_read),       TEST(many_links_and_attributes),
-        TEST(shared_messages_are_refused), TEST(attributes_end_with_their_message),
-        TEST(every_byte_may_be_wrong),     TEST(trees_end),
+        TEST(both_formats_are_read),         TEST(many_links_and_attributes),
+        TEST(shared_messages_are_refused),   TEST(attributes_end_with_their_message),
+        TEST(every_byte_may_be_wrong),       TEST(trees_end),
+        TEST(links_have_names_of_their_own), TEST(headers_may_have_many_chunks),
+        TEST(a_user_block_may_be_large),     TEST(an_open_file_is_refused),
     };
     return harness_run(argc, argv, "hdf5", tests, COUNT(tests));
 }

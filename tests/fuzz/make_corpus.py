@@ -79,8 +79,6 @@ def models():
         done = run("convert", run_directory("tiny"), to)
         check(done.code == 0, repr(done))
         put(target, name, content(to))
-
-
     for path in glob.glob("tests/golden/families/*/config.json"):
         put("model_json", os.path.basename(os.path.dirname(path)), content(path))
 

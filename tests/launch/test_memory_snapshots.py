@@ -32,8 +32,10 @@ def snapshots(directory):
     return sorted(glob.glob(directory + "/memory/step_*.h5"))
 
 
-def wait_for_snapshot(job, directory):
-    job.wait_until(lambda: snapshots(directory), "no snapshot")
+def wait_for_snapshot(job, directory, least=1):
+    """Until there is a snapshot of step `least` or later."""
+    job.wait_until(lambda: any(int(os.path.basename(path)[5:-3]) >= least
+                               for path in snapshots(directory)), "no snapshot")
 
 
 def killed(name):
@@ -80,16 +82,20 @@ def a_supervised_run_goes_on_from_memory():
 
 
 def a_requeued_job_may_get_other_hosts():
-    """The supervisor in a Slurm job names the step that any host can go on from."""
-    path, directory = config("requeued", **dict(MEMORY, checkpoint__interval="50 steps")), \
+    """The supervisor in a Slurm job names the step that any host can go on from.
+
+    The kill comes after step 600 is on the disk, and long before step 1,200 is."""
+    path, directory = config("requeued", **dict(
+        MEMORY, training__stop={"steps": 1200}, checkpoint__interval="600 steps")), \
         run_directory("requeued")
     job = start(["supervise", path, "--ranks=2"], PATH=fake_program("scontrol", "exit 0\n"),
                 SLURM_JOB_ID="7")
     job.wait_until(lambda: checkpoints(directory), "no checkpoint")
+    wait_for_snapshot(job, directory, 601)
     os.kill(rank_of(job), signal.SIGKILL)
     done = job.end()
     check("the job is requeued and goes on from the newest state in the memory of the hosts, or "
-          "else step 50" in done.err, repr(done))
+          "else step 600" in done.err, repr(done))
     done = run("train", path, ranks=2)
     check("the newest state was in the memory of " in done.out, repr(done))
 

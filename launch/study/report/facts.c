@@ -34,7 +34,9 @@ static Status run_take(Results *s, Facts *f, const char *directory) {
     const char *path = arena_printf(&s->arena, "%s/attempts.log", directory), *text = NULL;
     bool ended = false, any = false;
     if (path == NULL) return OUT_OF_MEMORY("a report");
-    if (failed(text_file_read(&s->arena, path, &text))) f->unreadable++;
+    Status status = text_file_read(&s->arena, path, &text);
+    if (status.code == STATUS_OUT_OF_MEMORY) return status;
+    if (failed(status)) f->unreadable++;
     for (const char *line = text; line != NULL && *line != '\0';) {
         line_take(s, f, line, &ended, &any);
         line = strchr(line, '\n');

@@ -1,4 +1,4 @@
-/* flash on the CPU: tiles of 64 queries by 128 keys (32 KiB of f32 scores: half of an L1), online
+/* flash on the CPU: tiles of queries by keys (64 by 128 are 32 KiB of f32 scores), online
  * softmax, and in backward weights recomputed from the rows' saved maxima and sums. No array of
  * size T^2 exists. Fully masked tiles are skipped, which halves the products of a causal call and
  * saves more with documents. Small heads have larger tiles and products of their own
@@ -191,10 +191,12 @@ Status KERNEL(flash_forward)(const Node *node, void *stream) {
     const AttentionCall *call = &attrs->call;
     AttentionArgs args = attention_forward_args(node);
     int64_t rows = flash_shape(call, false).rows, blocks = (call->Tq + rows - 1) / rows;
+    bool has_many_heads = call->B * call->NH >= 4 * omp_get_max_threads();
+    int64_t chunk = flash_is_small(call) && has_many_heads ? blocks : 1; /* one transpose a head */
 #pragma omp parallel
     {
         int64_t transposed = -1;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic, chunk)
         for (int64_t index = 0; index < call->B * call->NH * blocks; index++)
             head_forward(call, &args, index / blocks, index % blocks, &transposed);
     }
