@@ -63,8 +63,8 @@ def phase(pid):
 
 def launcher_await(job, killed, others):
     """Waits for mpirun, whose ranks were in these phases at the kill. Returns whether it hung: Open
-    MPI 4.1 waits for ever for a rank that was killed while it connected. Any other hang fails, after
-    a time that a busy machine does not need."""
+    MPI 4.1 waits for ever for a rank that was killed while it connected. Any other hang
+    fails, after a time that a busy machine does not need."""
     patience = 10 if killed == "starting" else 60
     since = time.monotonic()
     while job.process.poll() is None and time.monotonic() - job.start < LIMIT:
@@ -72,8 +72,8 @@ def launcher_await(job, killed, others):
             since = time.monotonic()
         elif time.monotonic() - since > patience:
             job.send(signal.SIGKILL)
-            check(killed in ("starting", "gone"), "mpirun does not end without ranks; the killed one was %s, "
-                  "the others were %s: %s" % (killed, others, job.read(job.err)))
+            check(killed in ("starting", "gone"), "mpirun does not end without ranks; the killed "
+                  "one was %s, the others were %s: %s" % (killed, others, job.read(job.err)))
             return True
         time.sleep(0.01)
     return False
