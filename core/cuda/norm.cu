@@ -53,6 +53,7 @@ extern "C" Status norm_cuda(const Node *node, void *stream) {
     const Tensor *x = node->inputs[0];
     TRY(need_f32(node->outputs[3], "the statistics of a norm"));
     if (tensor_count(x) == 0) return Status{STATUS_OK};
+    if (node->inputs[NORM_SCALE] != NULL) return norm_quantize_cuda(node, (cudaStream_t)stream);
     NormOptions options = ((const NormAttrs *)node->attrs)->options;
     return dispatch_real(x->dtype, [&](auto type) {
         using T = typename decltype(type)::type;

@@ -1,4 +1,5 @@
-/* The forward pass of a row of layernorm or rmsnorm.
+/* The forward pass of a row of layernorm or rmsnorm, for the kernels that write the result in the
+ * dtype of the tensor (norm.cu) and in eight bits (norm_quantize.cu).
  *
  * A warp owns a row and keeps it in registers (PACKS packs per lane), so each element is read once.
  * The variance is computed from the differences to the mean, as on the CPU. Longer rows are read
@@ -7,9 +8,12 @@
 
 #include "core/cuda/norm_form.cuh"
 
+/* The kernel of a node with a scale (norm_quantize.cu). */
+Status norm_quantize_cuda(const Node *node, cudaStream_t stream);
+
 template <typename T>
 struct ForwardParams {
-    T *y, *sums;
+    T *y, *sums; /* y: NULL in eight bits */
     float *means, *rstds;
     const T *x, *branch, *gamma, *beta;
     int64_t rows, C;
