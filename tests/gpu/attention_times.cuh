@@ -27,13 +27,6 @@ struct Timing {
     DType dtype;
 };
 static const Timing TIMINGS[] = {
-    {{4, 16, 16, 16384, 16384, 64, UPPER, 0, 0}, DTYPE_BF16},
-    {{2, 32, 8, 8192, 8192, 128, UPPER, 0, 0}, DTYPE_BF16},
-    {{32, 16, 16, 1024, 1024, 128, UPPER, 0, 0}, DTYPE_BF16},
-    {{32, 12, 12, 2048, 2048, 64, UPPER, 0, 0}, DTYPE_BF16},
-    {{16, 10, 10, 2048, 2048, 128, UPPER, 0, 0}, DTYPE_BF16},
-    {{1, 1, 1, 16384, 16384, 64, UPPER, 0, 0}, DTYPE_BF16},
-    {{8, 16, 16, 4096, 4096, 64, FULL, 0, 0}, DTYPE_BF16},
     {{64, 12, 12, 1024, 1024, 64, UPPER, 0, 0}, DTYPE_BF16},
     {{12, 12, 12, 1024, 1024, 64, UPPER, 0, 0}, DTYPE_BF16},
     {{16, 12, 12, 4096, 4096, 64, UPPER, 0, 0}, DTYPE_BF16},
@@ -75,39 +68,6 @@ static void run_timings(const char *only, const char *like) {
             fflush(stdout);
             problem_destroy(p);
         }
-}
-
-/* Backward by every variant (0: two passes), in turn: three rounds. */
-static void run_variants(const char *like) {
-    for (const Timing &t : TIMINGS) {
-        const Family &f = FAMILIES[1];
-        const Case &c = t.shape;
-        if (strstr(describe(f, c, t.dtype).c_str(), like) == NULL || c.ranges || c.dropout > 0.0 ||
-            (c.HS != 64 && c.HS != 128))
-            continue;
-        setenv("HOURGLASS_FUSED_FROM", "1", 1), setenv("HOURGLASS_FUSED", "1", 1);
-        Problem p = problem_create(c, t.dtype, f, 99);
-        const double flops = 10.0 * (double)(c.B * c.NH * c.Tq * c.Tk * c.HS) *
-                             (c.causal == CAUSAL_NONE ? 1.0 : 0.5);
-        printf("%s\n", describe(f, c, t.dtype).c_str());
-        for (int round = 0; round < 3; round++) {
-            for (const char *tried : {"0", "1", "2", "3", "7"}) {
-                setenv("HOURGLASS_FORWARD", tried, 1);
-                printf("  forward %s: %.0f us", tried, median_us(f, p, false));
-            }
-            printf("\n");
-        }
-        for (int round = 0; round < 3; round++) {
-            for (int variant = 0; variant < 8; variant++) {
-                setenv("HOURGLASS_FUSED", std::to_string(variant).c_str(), 1);
-                const double us = median_us(f, p, true);
-                printf("  %d: %.0f us %.0f TF/s", variant, us, flops / us * 1e-6);
-            }
-            printf("\n");
-            fflush(stdout);
-        }
-        problem_destroy(p);
-    }
 }
 
 /* One call in each direction at GPT-2's shape, for a profiler. */

@@ -261,7 +261,6 @@ int main(int count, char **arguments) {
         printf("no GPU\n0 passed, 0 failed, 1 skipped\n");
         return 0;
     }
-    if (strcmp(mode, "variants") == 0) return run_variants(count > 2 ? arguments[2] : ""), 0;
     if (strcmp(mode, "profile") == 0) return run_profile(only);
     if (strcmp(mode, "time") != 0) return run_checks(only, strcmp(mode, "small") == 0, like) != 0;
     run_timings(only, like);

@@ -18,13 +18,10 @@ size_t flash_flags_of_keys(const AttentionCall *call) {
     return sizeof(int) * (size_t)(call->B * call->NH_kv * tiled_padded(call->Tk) / 16);
 }
 
-#include <stdlib.h>
 bool flash_is_fused(const AttentionCall *call) {
-    const char *variant = getenv("HOURGLASS_FUSED"), *from = getenv("HOURGLASS_FUSED_FROM");
-    if (variant != NULL && atoi(variant) == 0) return false;
     int64_t width = flash_width(call->HS), T = call->Tq < call->Tk ? call->Tq : call->Tk;
     return (width == 64 || width == 128) && !call->ranges && call->dropout <= 0.0 &&
-           T >= (from == NULL ? FLASH_FUSED_LENGTH : atoi(from));
+           T >= FLASH_FUSED_LENGTH;
 }
 
 static size_t fused_elements(const AttentionCall *call) {

@@ -111,8 +111,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
                               const __grid_constant__ ForwardMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
     const int h = blockIdx.x, b = blockIdx.z, block_row = (gridDim.y - 1 - blockIdx.y) * S::ROWS;
-    const int group = (S::TRY & 1) ? group_of_thread() : threadIdx.x / 128,
-              group_row = block_row + 64 * group;
+    const int group = threadIdx.x / 128, group_row = block_row + 64 * group;
     const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
     const KeyTiles<KIND> walk(p, b, block_row, S::ROWS, S::KEYS);
     const ForwardTiles<S, KIND> tiles = {
@@ -164,34 +163,11 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     return cuda_launched("flash_sm90_forward_kernel");
 }
 
-#include <stdlib.h>
-/* HOURGLASS_FORWARD: the sum of what ForwardShape::TRY lists. */
-template <typename T>
-static Status launch_try(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
-    const char *text = getenv("HOURGLASS_FORWARD");
-    const int tried = text == NULL ? 0 : atoi(text);
-    constexpr FlashKind PLAIN = FLASH_PLAIN;
-    if (flash_width(call->HS) == 64)
-        return tried & 1
-                   ? launch<T, ForwardShape<64, 2, 128, 2, 2, false, 1>, PLAIN>(call, p, stream)
-                   : launch<T, ForwardShape<64, 2, 128, 2, 2>, PLAIN>(call, p, stream);
-    switch (tried) {
-    case 1: return launch<T, ForwardShape<128, 2, 128, 2, 1, true, 1>, PLAIN>(call, p, stream);
-    case 2: return launch<T, ForwardShape<128, 2, 128, 2, 1, true, 2>, PLAIN>(call, p, stream);
-    case 3: return launch<T, ForwardShape<128, 2, 128, 2, 1, true, 3>, PLAIN>(call, p, stream);
-    case 7: return launch<T, ForwardShape<128, 2, 128, 2, 1, true, 7>, PLAIN>(call, p, stream);
-    default: return launch<T, ForwardShape<128, 2, 128, 2, 1, true>, PLAIN>(call, p, stream);
-    }
-}
-
 /* Dropout's bits would spill with tiles of 128 keys. */
 template <typename T, FlashKind KIND>
 static Status launch_of(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
     constexpr bool DROPOUT = KIND == FLASH_DROPOUT;
     constexpr int KEYS = DROPOUT ? 64 : 128;
-    if constexpr (KIND == FLASH_PLAIN)
-        if (flash_width(call->HS) == 64 || flash_width(call->HS) == 128)
-            return launch_try<T>(call, p, stream);
     switch (flash_width(call->HS)) {
     case 32: return launch<T, ForwardShape<32, 2, 128, 3, 2>, KIND>(call, p, stream);
     case 64:

@@ -12,15 +12,13 @@ struct ForwardMaps {
 
 /* GROUPS warpgroups of 64 queries each, which iterate over KEYS keys at a time, with STAGES of K
  * and of V in flight. BLOCKS of these share a multiprocessor. */
-template <int HS_, int GROUPS_, int KEYS_, int STAGES_, int BLOCKS_, bool AHEAD_ = false,
-          int TRY_ = 0>
+template <int HS_, int GROUPS_, int KEYS_, int STAGES_, int BLOCKS_, bool AHEAD_ = false>
 struct ForwardShape {
     static constexpr int HS = HS_, GROUPS = GROUPS_, KEYS = KEYS_, STAGES = STAGES_,
                          BLOCKS = BLOCKS_;
     static constexpr bool AHEAD = AHEAD_; /* the next scores are computed during this softmax */
-    static constexpr int TRY = TRY_;      /* 1: uniform group, 2: early waits, 4: integers */
     static constexpr bool INTEGERS =
-        HS == 64 || (TRY & 4); /* saves 3% there, but costs 2% if registers are scarce */
+        HS == 64; /* saves 3% there, but costs 2% if registers are scarce */
     static constexpr int ROWS = 64 * GROUPS, THREADS = 128 * GROUPS, TILE = Tile<HS>::bytes(KEYS);
     static constexpr int Q = 0, K = Tile<HS>::bytes(ROWS), V = K + STAGES * TILE,
                          CONTROL = V + STAGES * TILE;
@@ -41,19 +39,19 @@ struct ForwardGroup {
     int row, head; /* this lane's upper row in the group; the query head */
 
     /* Offset: the first key of the tile that is needed. */
-    template <int N, bool WAIT = true>
+    template <int N>
     __device__ __forceinline__ void start_qk(float (&s)[N / 2], const Cursor<S::STAGES> &c,
                                              int offset) const {
-        if (WAIT) tiles.k().wait(c.stage, c.parity);
+        tiles.k().wait(c.stage, c.parity);
         const uint32_t tile = k + (uint32_t)(c.stage * S::TILE >> 4);
         start_scores<T, S::HS, S::KEYS, N>(s, q, Tile<S::HS>::rows_at(tile, offset / 16));
     }
 
-    template <int N, bool WAIT = true>
+    template <int N>
     __device__ __forceinline__ void start_pv(float (&out)[S::HS / 2],
                                              const uint32_t (&w)[N / 16][4],
                                              const Cursor<S::STAGES> &c, int offset) const {
-        if (WAIT) tiles.v().wait(c.stage, c.parity);
+        tiles.v().wait(c.stage, c.parity);
         const uint32_t tile = v + (uint32_t)(c.stage * S::TILE >> 4);
         start_weighted<T, S::HS, N>(out, w, Tile<S::HS>::rows_at(tile, offset / 16));
     }
@@ -150,14 +148,9 @@ struct ForwardGroup {
         for (; n > tiles.begin; n--) {
             Cursor<S::STAGES> next = c;
             next.advance();
-            constexpr bool WAIT = !(S::TRY & 2);
-            if (!WAIT) {
-                tiles.k().wait(next.stage, next.parity);
-                tiles.v().wait(c.stage, c.parity);
-            }
             take_turn();
-            start_qk<N, WAIT>(s, next, 0);
-            start_pv<N, WAIT>(out, w, c, 0);
+            start_qk<N>(s, next, 0);
+            start_pv<N>(out, w, c, 0);
             if (threadIdx.x < 128 || n > tiles.begin + 1) give_turn();
             group_wait<1>(s);
             tiles.release_k(next, n - 1);

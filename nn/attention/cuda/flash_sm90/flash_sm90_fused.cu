@@ -93,7 +93,7 @@ struct FusedBlock {
             int *turns = p.turns + h * (p.Tq_pad / S::QUERIES) + at.tile;
             const int row = (int)((h * p.Tq_pad + at.query()) * S::HS / FLASH_SUM_ROW);
             const int turn = walk.turn(p, at);
-            if (S::TURNS && turn > 0) wait_turn(turns, turn);
+            if (turn > 0) wait_turn(turns, turn);
             for (int g = 0; g < S::GROUPS; g++) {
                 barrier_wait(barriers.sum_full(g), at.c.at & 1);
                 const uint32_t sum = shared + S::AT_SUM + g * S::SUM;
@@ -247,7 +247,6 @@ struct FusedGroup {
         if (!block.walk.within(at)) return;
         float s[N / 2], dp[N / 2];
         barrier_wait(block.barriers.k(), 0);
-        if (S::SKEW && group == 1) asm volatile("bar.sync 7, 256;" ::: "memory");
         start_s(s, at);
         barrier_wait(block.barriers.v(), 0);
         start_dp(dp, at);
@@ -257,8 +256,6 @@ struct FusedGroup {
             const int of = at.c.at - S::LATE; /* the tile of dq */
             group_wait<1>(s);
             weigh(dv, w, s, at);
-            if (S::SKEW && group == 0 && at.c.at == 0)
-                asm volatile("bar.arrive 7, 256;" ::: "memory");
             group_wait<1>(dp);
             differentiate_columns<T, N>(packed, dp, w, rows(S::AT_DELTA, at));
             if (S::LATE && of >= 0) take_ds(of);
@@ -346,24 +343,9 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
     return cuda_launched("flash_sm90_fused_kernel");
 }
 
-#include <stdlib.h>
-template <typename T, int HS>
-static Status launch_variant(const AttentionCall *call, const FlashParams &p, cudaStream_t s) {
-    const char *text = getenv("HOURGLASS_FUSED");
-    switch (text == NULL ? 1 : atoi(text)) {
-    case 2: return launch<T, FusedShape<HS, 2, true, 2>>(call, p, s);
-    case 3: return launch<T, FusedShape<HS, 2, false, 1>>(call, p, s);
-    case 4: return launch<T, FusedShape<HS, 2, false, 2>>(call, p, s);
-    case 5: return launch<T, FusedShape<HS, 2, true, 1, true>>(call, p, s);
-    case 6: return launch<T, FusedShape<HS, HS == 64 ? 2 : 3, false, 1>>(call, p, s);
-    case 7: return launch<T, FusedShape<HS, 2, true, 1, false, false>>(call, p, s);
-    default: return launch<T, FusedShape<HS, 2, true, 1>>(call, p, s);
-    }
-}
-
 Status flash_sm90_fused(const AttentionCall *call, const FlashParams &params, cudaStream_t stream) {
     return fused_dispatch(call, [&](auto variant) {
         using V = decltype(variant);
-        return launch_variant<typename V::Type, V::HS>(call, params, stream);
+        return launch<typename V::Type, FusedShape<V::HS, 2, true, 1>>(call, params, stream);
     });
 }

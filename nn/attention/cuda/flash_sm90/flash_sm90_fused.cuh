@@ -11,10 +11,10 @@ constexpr int FUSED_QUERIES = FLASH_FUSED_TILE / HS;
 /* Two warpgroups of 64 keys each, which iterate over QUERIES queries at a time, and a third for
  * copies. LATE: dQ of a tile is computed a tile later. PARTS: dV starts after each part of the
  * weights. */
-template <int HS_, int STAGES_, bool LATE_, int PARTS_, bool SKEW_ = false, bool TURNS_ = true>
+template <int HS_, int STAGES_, bool LATE_, int PARTS_>
 struct FusedShape {
     static constexpr int HS = HS_, QUERIES = FUSED_QUERIES<HS>, STAGES = STAGES_, PARTS = PARTS_;
-    static constexpr bool LATE = LATE_, SKEW = SKEW_, TURNS = TURNS_;
+    static constexpr bool LATE = LATE_;
     static constexpr int GROUPS = 2, KEYS = 64 * GROUPS, THREADS = 128 * (GROUPS + 1);
     static constexpr int TILE = Tile<HS>::bytes(QUERIES), OWN = Tile<HS>::bytes(64);
     /* dS: a tile of KEYS rows whose columns are queries. One more than are read while a tile is
