@@ -38,17 +38,11 @@ struct ForwardGroup {
     RowKeys<KIND> keys;
     int row, head; /* this lane's upper row in the group; the query head */
 
-    __device__ __forceinline__ void wait_k(const Cursor<S::STAGES> &c) const {
-        tiles.k().wait(c.stage, c.parity);
-    }
-    __device__ __forceinline__ void wait_v(const Cursor<S::STAGES> &c) const {
-        tiles.v().wait(c.stage, c.parity);
-    }
-
     /* Offset: the first key of the tile that is needed. */
     template <int N>
     __device__ __forceinline__ void start_qk(float (&s)[N / 2], const Cursor<S::STAGES> &c,
                                              int offset) const {
+        tiles.k().wait(c.stage, c.parity);
         const uint32_t tile = k + (uint32_t)(c.stage * S::TILE >> 4);
         start_scores<T, S::HS, S::KEYS, N>(s, q, Tile<S::HS>::rows_at(tile, offset / 16));
     }
@@ -57,13 +51,14 @@ struct ForwardGroup {
     __device__ __forceinline__ void start_pv(float (&out)[S::HS / 2],
                                              const uint32_t (&w)[N / 16][4],
                                              const Cursor<S::STAGES> &c, int offset) const {
+        tiles.v().wait(c.stage, c.parity);
         const uint32_t tile = v + (uint32_t)(c.stage * S::TILE >> 4);
         start_weighted<T, S::HS, N>(out, w, Tile<S::HS>::rows_at(tile, offset / 16));
     }
 
     __device__ __forceinline__ void skip(const Cursor<S::STAGES> &c, int tile) const {
-        wait_k(c), tiles.release_k(c, tile / S::KEYS);
-        wait_v(c), tiles.release_v(c, tile / S::KEYS);
+        tiles.k().wait(c.stage, c.parity), tiles.release_k(c, tile / S::KEYS);
+        tiles.v().wait(c.stage, c.parity), tiles.release_v(c, tile / S::KEYS);
     }
 
     template <int N>
@@ -94,7 +89,6 @@ struct ForwardGroup {
         float s[N / 2];
         uint32_t w[N / 16][4];
         FlashKept<N> kept;
-        wait_k(c);
         start_qk<N>(s, c, offset);
         if constexpr (KIND == FLASH_DROPOUT)
             FlashDropout(p, tiles.batch, head).along_keys<N>(kept, keys.group_row + row, key);
@@ -103,7 +97,6 @@ struct ForwardGroup {
         if constexpr (KIND == FLASH_DROPOUT) drop<N>(s, kept);
         rescale<S::HS>(out, state);
         pack_weights<T, N>(w, s);
-        wait_v(c);
         start_pv<N>(out, w, c, offset);
         tiles.release_k(c, tile / S::KEYS);
         group_wait<0>(out);
@@ -146,7 +139,6 @@ struct ForwardGroup {
         uint32_t w[N / 16][4];
         int n = tiles.end - 1;
         if (n < tiles.begin) return;
-        wait_k(c);
         start_qk<N>(s, c, 0);
         group_wait<0>(s);
         tiles.release_k(c, n);
@@ -156,7 +148,6 @@ struct ForwardGroup {
         for (; n > tiles.begin; n--) {
             Cursor<S::STAGES> next = c;
             next.advance();
-            wait_k(next), wait_v(c); /* before the turn, which the other group waits for */
             take_turn();
             start_qk<N>(s, next, 0);
             start_pv<N>(out, w, c, 0);
@@ -170,7 +161,6 @@ struct ForwardGroup {
             pack_weights<T, N>(w, s);
             c = next;
         }
-        wait_v(c);
         start_pv<N>(out, w, c, 0);
         group_wait<0>(out);
         tiles.release_v(c, n);
