@@ -42,7 +42,8 @@ static Status cpu_copy(Device *device, void *to, const void *from, size_t bytes)
 static size_t less(size_t bytes, size_t by) { return bytes > by ? bytes - by : 0; }
 
 /* Memory beside tensors that is not mapped yet; relevant only if the process has a mapping
- * limit. */
+ * limit. Three threads come on top of those that compute: the writer of checkpoints, its copier,
+ * and the hash of the token files. */
 static size_t mapped_later(const Device *device) {
     struct rlimit limit;
     size_t threads = (size_t)device->target.threads, stack = STACK_BYTES;

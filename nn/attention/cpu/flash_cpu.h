@@ -10,8 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The tiles of a direction: queries by keys. `step`: a row of tiles begins and ends at a multiple.
- */
+/* Tiles of queries by keys. The keys of a row of tiles begin and end at a multiple of `step`. */
 typedef struct FlashShape {
     int rows, keys, step;
 } FlashShape;
