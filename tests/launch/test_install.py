@@ -160,13 +160,17 @@ def packages_are_accepted_by_lintian():
 def recipes_name_what_the_build_needs():
     recipe = "packaging/spack/packages/hourglass/package.py"
     with open(recipe) as file:
-        calls = [node for node in ast.walk(ast.parse(file.read())) if isinstance(node, ast.Call)]
+        nodes = list(ast.walk(ast.parse(file.read())))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    in_paths = {name.value for node in nodes if isinstance(node, ast.For)
+                and isinstance(node.iter.elts[0], ast.Constant) for name in node.iter.elts}
     named = {re.match(r"[\w-]+", call.args[0].value).group() for call in calls
              if isinstance(call.func, ast.Name) and call.func.id == "depends_on"}
     with open("scripts/scons/features.py") as file:
         libraries = re.findall(r'(?m)^    "(\w+)": \("lib|^    "(\w+)": \("zlib', file.read())
     libraries = {"zlib-api" if zlib else name.lower() for name, zlib in libraries} - {"cunit"}
     equal(libraries - named, set(), "libraries that the recipe lacks")
+    equal(libraries ^ in_paths, set(), "the folders of libraries that the compiler sees")
     check({"mpi", "cuda", "nccl", "scons"} <= named and len(libraries) == 10, "%s" % libraries)
     with open("packaging/hourglass.def") as file:
         sections = dict(re.findall(r"(?ms)^%(\w+)\n(.*?)(?=^%|\Z)", file.read()))

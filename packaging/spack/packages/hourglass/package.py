@@ -20,7 +20,7 @@ class Hourglass(Package):
     depends_on("jansson")
     depends_on("pcre2")
     depends_on("openblas threads=openmp")
-    depends_on("onednn", when="target=x86_64:")
+    depends_on("onednn@2.6: cpu_runtime=omp", when="target=x86_64:")
     depends_on("xxhash")
     depends_on("zlib-api")
     depends_on("zstd")
@@ -31,10 +31,13 @@ class Hourglass(Package):
     conflicts("%gcc@:11", msg="_Float16 needs gcc 12")
 
     def setup_build_environment(self, env):
-        for name in ("hdf5", "libyaml", "jansson", "pcre2", "openblas", "xxhash", "zlib-api",
-                     "zstd", "utf8proc"):
+        for name in ("hdf5", "libyaml", "jansson", "pcre2", "openblas", "onednn", "xxhash",
+                     "zlib-api", "zstd", "utf8proc"):
+            if name not in self.spec:
+                continue  # onednn, which is for x86
             env.prepend_path("CPATH", self.spec[name].prefix.include)
-            env.prepend_path("LIBRARY_PATH", self.spec[name].prefix.lib)
+            for folder in (self.spec[name].prefix.lib, self.spec[name].prefix.lib64):
+                env.prepend_path("LIBRARY_PATH", folder)
 
     def install(self, spec, prefix):
         cuda = "yes" if spec.satisfies("+cuda") else "no"
