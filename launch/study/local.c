@@ -23,6 +23,7 @@ typedef struct Local {
     Launcher *launcher;
     PointSlot *slots;
     bool *has_ended; /* of each point: an attempt of this process has ended */
+    bool *has_lost;  /* of each point: a line of its attempts.log was lost, and it was said */
     bool stopping;
     LiveTable table;
     double refreshed; /* clock_seconds; likewise the time of the last request to stop */
@@ -57,6 +58,14 @@ static void say_end(const Local *l, const StudyPoint *point) {
     fflush(stdout);
 }
 
+/* A log that takes no line costs that line, and is said once for each point. */
+static void say_lost(Local *l, int i, Status noted) {
+    if (!failed(noted) || l->has_lost[i]) return;
+    l->has_lost[i] = true;
+    table_live_clear(&l->table);
+    escape_say(stderr, "sweep: warning: %s; the study goes on without this line", status_message());
+}
+
 /* Lets trunks and tunings decide what to run next. They read the states of all points again. */
 static Status go_on(Local *l) {
     TRY(study_advance(l->study));
@@ -72,10 +81,10 @@ static Status slot_finish(Local *l, PointSlot *slot, int code) {
      * have ended with 75. */
     if (l->stopping && code == 128 + SIGUSR1) code = 75;
     bool stopped = l->stopping && code != 0 && code != 75;
+    say_lost(l, slot->point, point_note_end(point, code, stopped));
+    l->has_ended[slot->point] = true;
     slot->point = -1;
-    TRY(point_note_end(point, code, stopped));
     point_refresh(point);
-    l->has_ended[point - l->study->points] = true;
     say_end(l, point);
     return go_on(l);
 }
@@ -132,7 +141,7 @@ static int point_next(const Local *l) {
 static Status slot_start(Local *l, int slot, int i) {
     StudyPoint *point = &l->study->points[i];
     int attempt = point->status.attempts + 1;
-    TRY(point_note_start(point));
+    say_lost(l, i, point_note_start(point));
     TRY(launcher_start(l->launcher, point, slot, &l->slots[slot].pid));
     overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train);
     l->slots[slot].point = i;
@@ -220,7 +229,9 @@ Status local_run(Study *study, Launcher *launcher) {
     Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
     l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
     l.has_ended = calloc((size_t)study->capacity, sizeof *l.has_ended);
-    Status status = l.slots == NULL || l.has_ended == NULL ? OUT_OF_MEMORY("a sweep") : OK;
+    l.has_lost = calloc((size_t)study->capacity, sizeof *l.has_lost);
+    bool is_there = l.slots != NULL && l.has_ended != NULL && l.has_lost != NULL;
+    Status status = is_there ? OK : OUT_OF_MEMORY("a sweep");
     if (!failed(status)) {
         for (int i = 0; i < launcher->parallel; i++) l.slots[i].point = -1;
         signals_install();
@@ -236,5 +247,6 @@ Status local_run(Study *study, Launcher *launcher) {
     }
     free(l.slots);
     free(l.has_ended);
+    free(l.has_lost);
     return status;
 }

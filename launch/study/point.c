@@ -41,42 +41,54 @@ static void path_of(const StudyPoint *point, const char *name, char path[PATH_MA
     snprintf(path, PATH_MAX, "%s/%s", point->directory, name);
 }
 
-static Status note(const StudyPoint *point, const char *what, const char *where) {
+static void tally_line(PointTally *tally, const char *line) {
+    int code;
+    if (strncmp(line, "start ", 6) == 0) {
+        tally->attempts++;
+        tally->exit_code = -1;
+    } else if (sscanf(line, "exit %d", &code) == 1) {
+        tally->exit_code = code;
+        tally->failures += code != 75 && !point_exit_is_final(code);
+    }
+}
+
+static Status note(StudyPoint *point, const char *what, const char *where) {
     char path[PATH_MAX], line[256], now[UTC_BYTES];
     utc_now(now);
     snprintf(line, sizeof line, "%s %s%s", what, now, where);
     path_of(point, "attempts.log", path);
-    return text_file_append(path, line);
+    Status status = text_file_append(path, line);
+    point->is_lost_newest = failed(status);
+    if (!failed(status)) return OK;
+    point->lost.exit_code = -1; /* `stopped` follows a start */
+    tally_line(&point->lost, line);
+    return status;
 }
 
-Status point_note_start(const StudyPoint *point) {
+Status point_note_start(StudyPoint *point) {
     char host[130] = " ";
     gethostname(host + 1, sizeof host - 2);
     return note(point, "start", host);
 }
 
-Status point_note_end(const StudyPoint *point, int code, bool stopped) {
+Status point_note_end(StudyPoint *point, int code, bool stopped) {
     char what[32];
     snprintf(what, sizeof what, "%s %d", stopped ? "stopped" : "exit", code);
     return note(point, what, "");
 }
 
-/* Parses attempts.log and counts attempts and failures. */
+/* Parses attempts.log and counts attempts and failures, those that it lacks included. */
 static Status read_attempts(StudyPoint *point, char *text, size_t capacity) {
-    PointStatus *s = &point->status;
+    PointTally tally = {.exit_code = -1};
+    const PointTally *lost = &point->lost;
     char path[PATH_MAX], *rest = text;
     path_of(point, "attempts.log", path);
     TRY(text_file_tail(path, text, capacity));
-    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-        int code;
-        if (strncmp(line, "start ", 6) == 0) {
-            s->attempts++;
-            s->exit_code = -1;
-        } else if (sscanf(line, "exit %d", &code) == 1) {
-            s->exit_code = code;
-            s->failures += code != 75 && !point_exit_is_final(code);
-        }
-    }
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n"))
+        tally_line(&tally, line);
+    point->status.attempts = tally.attempts + lost->attempts;
+    point->status.failures = tally.failures + lost->failures;
+    point->status.exit_code = point->is_lost_newest ? lost->exit_code : tally.exit_code;
     return OK;
 }
 

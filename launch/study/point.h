@@ -38,6 +38,11 @@ typedef struct PointStatus {
     double seconds_left; /* of training, by the stop rules */
 } PointStatus;
 
+/* What lines of attempts.log say. */
+typedef struct PointTally {
+    int attempts, failures, exit_code; /* as in PointStatus */
+} PointTally;
+
 typedef struct StudyPoint {
     const char *name, *directory, *stem; /* stem: the name without a number for uniqueness */
     const char *const *keys;             /* the swept keys, NULL-terminated */
@@ -54,6 +59,8 @@ typedef struct StudyPoint {
     int combination; /* of the tuned ones, with the values of the tuned keys and the seed's index */
     const char *const *tuned;
     int seed;
+    PointTally lost;     /* lines of this process that attempts.log could not take */
+    bool is_lost_newest; /* the last line is one of them */
     PointStatus status;
 } StudyPoint;
 
@@ -86,6 +93,7 @@ NODISCARD Status point_read_numbers(StudyPoint *point, char summary_status[16], 
  * fit, so another attempt would end the same way. */
 bool point_exit_is_final(int code);
 
-/* Records a start, and an end; `stopped` if the end was requested. */
-NODISCARD Status point_note_start(const StudyPoint *point);
-NODISCARD Status point_note_end(const StudyPoint *point, int code, bool stopped);
+/* Records a start, and an end; `stopped` if the end was requested. If attempts.log cannot take the
+ * line, this process counts it in `lost`. Errors: those of text_file_append. */
+NODISCARD Status point_note_start(StudyPoint *point);
+NODISCARD Status point_note_end(StudyPoint *point, int code, bool stopped);

@@ -246,6 +246,28 @@ def a_point_that_cannot_count_its_attempts_is_not_started_again():
     equal((done.code, starts), (0, [1, 1]), repr(done))
 
 
+def a_log_of_attempts_that_takes_no_line_costs_that_line():
+    """Said once. The attempts are counted all the same."""
+    base = config("unlogged", training__stop__steps=2)
+    full, no_save = ":%d" % errno.ENOSPC, "write:/seed-1/checkpoints/:1+:%d" % errno.ENOSPC
+    for name, code, attempts, faults in (
+            ("never_logged", 0, 1, ["write:/seed-1/attempts.log:1+" + full]),
+            ("end_unlogged", 0, 1, ["write:/seed-1/attempts.log:2" + full]),
+            ("never_ends", 1, 3, ["write:/seed-1/attempts.log:1+" + full, no_save])):
+        directory = run_directory(name)
+        path = write(os.path.join(WORK, name + ".yaml"),
+                     "extends: %s\noutput: %s\nsweep: {seed: [1, 2]}\nlaunch: {retries: 2}\n" %
+                     (base, directory))
+        done = run("sweep", path, "--local", **injected(*faults))
+        warnings = [line for line in done.err.splitlines() if "warning: " in line]
+        check(done.code == code and len(warnings) == 1 and
+              "seed-1/attempts.log: cannot write: No space left on device; free some space; the "
+              "study goes on" in warnings[0], repr(done))
+        equal([done.out.count(", attempt %d\n" % n) for n in (1, 2, 3, 4)],
+              [2] + [int(attempts >= n) for n in (2, 3, 4)], repr(done))
+        check("seed-2: done" in done.out, repr(done))
+
+
 def a_directory_that_a_disk_refuses_is_no_bad_argument():
     text = write(os.path.join(WORK, "refused.txt"), "a line of text\n" * 100)
     new, missing = os.path.join(WORK, "refused", "new"), "new: cannot make this directory: "
@@ -313,5 +335,6 @@ if __name__ == "__main__":
          the_first_cause_is_named_with_its_file, nothing_is_left_of_what_fails,
          a_failing_close_is_no_crash,
          a_point_that_cannot_count_its_attempts_is_not_started_again,
+         a_log_of_attempts_that_takes_no_line_costs_that_line,
          a_directory_that_a_disk_refuses_is_no_bad_argument,
          modes_and_links, nothing_stays_in_shared_memory)
