@@ -68,6 +68,13 @@ static Status results_read(const Study *study, Tuning *t, TuneCandidate *c) {
     return OK;
 }
 
+/* A tuning whose results cannot be read or noted waits; the others go on. */
+static Status fault_note(Study *study, Tuning *t, Status status) {
+    if (!failed(status)) return OK;
+    t->fault = arena_strdup(&study->arena, status_message());
+    return t->fault != NULL ? OK : OUT_OF_MEMORY("a tuning");
+}
+
 static Status results_read_all(const Study *study, Tuning *t) {
     for (int i = 0; i < t->count; i++) TRY(results_read(study, t, &t->candidates[i]));
     return OK;
@@ -187,7 +194,7 @@ static Status candidate_add(Study *study, Tuning *t, const char *const *tuned) {
                                               .is_added = true,
                                               .ended = -1,
                                               .why = ""};
-    return results_read(study, t, &t->candidates[t->count++]);
+    return fault_note(study, t, results_read(study, t, &t->candidates[t->count++]));
 }
 
 /* Adds the candidate beyond the edge of a log-spaced axis, if there may be one. */
@@ -300,7 +307,7 @@ static void candidate_close(Study *study, const Tuning *t, TuneCandidate *c) {
 
 /* Requires results_read_all. */
 static Status decide(Study *study, Tuning *t) {
-    if (t->is_decided) return OK;
+    if (t->is_decided || *t->fault != '\0') return OK;
     for (int i = 0; i < t->count; i++) {
         TuneCandidate *c = &t->candidates[i];
         c->ended = -1;
@@ -341,11 +348,12 @@ Status tunings_open(Study *study) {
     int n = study->sweep->n_combinations;
     study->tunings = arena_alloc(&study->arena, (size_t)(n + 1) * sizeof *study->tunings);
     if (study->tunings == NULL) return OUT_OF_MEMORY("a tuning");
-    for (int i = 0; i < n; i++) TRY(tuning_make(study, i, &study->tunings[i]));
-    for (int i = 0; i < n; i++) TRY(tuning_check(study, &study->tunings[i]));
     for (int i = 0; i < n; i++) {
-        TRY(results_read_all(study, &study->tunings[i]));
-        TRY(decide(study, &study->tunings[i]));
+        Tuning *t = &study->tunings[i];
+        TRY(tuning_make(study, i, t));
+        TRY(tuning_check(study, t));
+        TRY(fault_note(study, t, results_read_all(study, t)));
+        TRY(decide(study, t));
     }
     return OK;
 }
@@ -370,17 +378,13 @@ static Status results_take(const Study *study, Tuning *t) {
     return OK;
 }
 
-static Status advance(Study *study, Tuning *t) {
-    t->fault = "";
-    if (failed(results_take(study, t))) {
-        t->fault = arena_strdup(&study->arena, status_message());
-        return t->fault != NULL ? OK : OUT_OF_MEMORY("a tuning");
-    }
-    return decide(study, t);
-}
-
 Status tunings_advance(Study *study) {
-    for (int i = 0; i < study->sweep->n_combinations; i++) TRY(advance(study, &study->tunings[i]));
+    for (int i = 0; i < study->sweep->n_combinations; i++) {
+        Tuning *t = &study->tunings[i];
+        t->fault = "";
+        TRY(fault_note(study, t, results_take(study, t)));
+        TRY(decide(study, t));
+    }
     return OK;
 }
 
@@ -390,11 +394,4 @@ Status tunings_check(const Study *study) {
         if (*fault != '\0') return ERROR(STATUS_FAILURE, "%s; the same command resumes", fault);
     }
     return OK;
-}
-
-bool tunings_are_open(const Study *study) {
-    for (int i = 0; i < study->sweep->n_combinations; i++) {
-        if (!study->tunings[i].is_decided) return true;
-    }
-    return false;
 }

@@ -42,8 +42,8 @@ typedef struct Tuning {
     const char *fault; /* why it could not read or note its results, and so waits; "" */
 } Tuning;
 
-/* Makes the tunings of an open study, and decides what their results allow. Changes nothing on
- * disk. */
+/* Makes the tunings of an open study, and decides what their results allow; one whose results
+ * cannot be read waits for tunings_advance. Changes nothing on disk. */
 NODISCARD Status tunings_open(Study *study);
 
 /* Records new results in the rungs.log files, and decides. A tuning whose results cannot be read or
@@ -54,9 +54,6 @@ NODISCARD Status tunings_advance(Study *study);
 
 /* Errors: STATUS_FAILURE if a tuning waits because of a fault. */
 NODISCARD Status tunings_check(const Study *study);
-
-/* Whether any tuning is undecided. */
-bool tunings_are_open(const Study *study);
 
 /* Sets the rungs: one for each halving, then the whole budget. */
 void tuning_rungs(Tuning *tuning);

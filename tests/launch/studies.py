@@ -91,8 +91,8 @@ def fake_slurm(name):
     return {"PATH": path, "FAKE": folder}
 
 
-def slurm_tasks(name, environment):
-    """Runs the tasks of the submitted array, and the job after it."""
+def slurm_tasks(name, environment, after=None):
+    """Runs the tasks of the submitted array, and the job after it, with the variables `after`."""
     scripts = os.path.join(run_directory(name), "slurm")
     with open(scripts + "/points.sh", encoding="utf-8") as file:
         count = int(re.search(r"--array=0-(\d+)%", file.read()).group(1)) + 1
@@ -101,6 +101,7 @@ def slurm_tasks(name, environment):
                          SLURM_ARRAY_JOB_ID="1", SLURM_JOB_ID="1")
         subprocess.run(["bash", scripts + "/points.sh"], env=variables, check=True,
                        capture_output=True)
-    done = subprocess.run(["bash", scripts + "/report.sh"], env=dict(os.environ, **environment),
-                          check=True, capture_output=True, text=True)
+    done = subprocess.run(["bash", scripts + "/report.sh"],
+                          env=dict(os.environ, **environment, **(after or {})), check=True,
+                          capture_output=True, text=True)
     return count, done.stdout

@@ -186,6 +186,28 @@ def slurm_submits_rung_by_rung():
     check("no point is left to run" in out, out)
 
 
+def slurm_goes_on_after_a_rung_that_cannot_be_read():
+    """One failed look costs nothing. A tuning whose rungs stay unreadable costs itself alone."""
+    slurm = fake_slurm("chain")
+    path = tuned("chain", {"data.batch_size": [2, 4], "seed": [1]})
+    sweep(path, "--slurm", **slurm)
+    slurm_tasks("chain", slurm)  # at its end the first rung is noted
+    rungs = "chain/batch_size-2_lr-0.001_seed-1/rungs.log: cannot read it: Input/output error"
+    fault = "read:/batch_size-2_lr-0.001_seed-1/rungs.log:"
+    done = sweep(path, code=1, **injected(fault + "1+:5"))
+    check("points done" in done.out and rungs + "; the same command resumes" in done.err,
+          repr(done))
+    submitted = len(lines_of(slurm["FAKE"], "sbatch.log"))
+    for _ in range(8):
+        _, out = slurm_tasks("chain", slurm, injected(fault + "1:5"))
+        if "no point is left to run" in out:
+            break
+    check(len(lines_of(slurm["FAKE"], "sbatch.log")) > submitted, "the chain ended: " + out)
+    equal([tuning["decided"] for tuning in tunings("chain")], [True, True], "decided")
+    done = sweep(path, "--slurm", "--next", code=1, **slurm, **injected(fault + "1+:5"))
+    check(rungs in done.err and len(done.errors()) == 1, repr(done))
+
+
 def listed_points_have_grids_and_seeds_of_their_own():
     listed = [{"data.batch_size": 2, "seed": [1, 2], "tune": {"optimizer.lr": [1e-3, 1e-2]}},
               {"data.batch_size": 4, "seed": [1, 2]}]
@@ -222,5 +244,6 @@ if __name__ == "__main__":
     main(the_best_of_each_batch_is_found, a_cut_study_decides_the_same_without_checkpoints,
          a_best_at_the_edge_widens_the_grid, a_candidate_that_diverges_has_lost,
          a_rung_that_cannot_be_read_is_waited_for,
-         slurm_submits_rung_by_rung, listed_points_have_grids_and_seeds_of_their_own,
+         slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
+         listed_points_have_grids_and_seeds_of_their_own,
          what_cannot_be_tuned_is_refused, what_does_not_fit_is_found_once)
