@@ -10,13 +10,14 @@ from e2e import WORK, Skip
 # FAULTS is a list of CALL:PART:WHEN:ERRNO, separated by spaces. CALL: open, read, write, fsync,
 # rename, close, flock, lock (by fcntl), truncate, list; PART: of the path, of a descriptor's too;
 # WHEN: 3 (the third such call), 3+ (from the third on), 1/2 (the first of each two); ERRNO: a
-# number. A close that fails has closed.
+# number. A close that fails has closed. mkdir with ENOENT removes the parent, if it is empty.
 PRELOADED = r"""
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +135,13 @@ int close(int fd) {
     return result == 0 && named && fails("close", path) ? -1 : result;
 }
 int mkdir(const char *path, mode_t mode) {
-    return fails("mkdir", path) ? -1 : NEXT(int (*)(const char *, mode_t), "mkdir")(path, mode);
+    if (!fails("mkdir", path)) return NEXT(int (*)(const char *, mode_t), "mkdir")(path, mode);
+    char parent[4096] = "";
+    int error = errno;
+    strncpy(parent, path, sizeof parent - 1);
+    if (error == ENOENT) rmdir(dirname(parent));
+    errno = error;
+    return -1;
 }
 #define READDIR(type, name)                                                                        \
     type *name(DIR *directory) {                                                                   \

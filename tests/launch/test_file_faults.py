@@ -280,6 +280,10 @@ def a_directory_that_a_disk_refuses_is_no_bad_argument():
         check(not os.path.exists(os.path.dirname(new)), "left over")
     done = run("prepare", text, "--out=" + new, **injected("mkdir:/new:1:%d" % errno.EACCES))
     fails(done, 64, missing + os.strerror(errno.EACCES))
+    for when, code in ("1+", 64), ("1", 0):  # another process removes the parent: always, once
+        done = run("prepare", text, "--out=" + new,
+                   **injected("mkdir:/new:%s:%d" % (when, errno.ENOENT)))
+        check(done.code == code and os.path.exists(new) == (code == 0), repr(done))
 
 
 def modes_and_links():
