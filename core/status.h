@@ -35,8 +35,10 @@ typedef struct Status {
 #define ERROR(code, ...) status_error((code), __FILE__, __LINE__, __VA_ARGS__)
 
 /* OUT_OF_MEMORY("a config"), OUT_OF_MEMORY("%s", path): the failed Status of an allocation of the
- * host's memory. */
-#define OUT_OF_MEMORY(...) ERROR(STATUS_OUT_OF_MEMORY, "out of memory for " __VA_ARGS__)
+ * host's memory. The first argument is a literal. */
+#define OUT_OF_MEMORY(what, ...)                                                                   \
+    ERROR(STATUS_OUT_OF_MEMORY, "out of memory for " what "; free memory, or raise its limit",     \
+          ##__VA_ARGS__)
 
 /* TRY(expression): returns from the calling function if the expression fails, and adds this line to
  * the trace. */

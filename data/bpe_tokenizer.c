@@ -127,7 +127,7 @@ Status bpe_tokenizer_open(const char *which, Tokenizer **out) {
     t = calloc(1, sizeof *t);
     if (t != NULL) t->cache = calloc(CACHE_SLOTS, sizeof *t->cache);
     if (t == NULL || t->cache == NULL) {
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        status = OUT_OF_MEMORY("the tokenizer %s", which);
         goto done;
     }
     t->base = (Tokenizer){&bpe_kind, NULL, vocabulary_size(definition.vocabulary),

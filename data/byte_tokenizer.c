@@ -34,7 +34,7 @@ static const TokenizerKind byte_kind = {byte_encode, byte_decode, NULL, byte_des
 
 Status byte_tokenizer_create(Tokenizer **out) {
     ByteTokenizer *t = calloc(1, sizeof *t);
-    if (t == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (t == NULL) return OUT_OF_MEMORY("the tokenizer byte");
     for (int byte = 0; byte < 256; byte++) t->every[byte] = (uint8_t)byte;
     /* There is only one byte tokenizer, so its hash is a constant: "bytes257" in ASCII. */
     t->base =

@@ -172,8 +172,7 @@ Status corpus_source_measure(CorpusSource *source, const char *scratch) {
     TRY(stream_take(source, &source->stream));
     if (source->bytes < 0) TRY(file_open_unnamed(scratch, "input", path, &source->copy));
     uint8_t *block = malloc(BLOCK_BYTES);
-    Status status =
-        block == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory") : text_count(source, block);
+    Status status = block == NULL ? OUT_OF_MEMORY("%s", shown(source)) : text_count(source, block);
     free(block);
     text_stream_close(&source->stream);
     if (source->bytes < 0) source->bytes = source->text_bytes;

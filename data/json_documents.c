@@ -144,7 +144,7 @@ static Status lines_pass(JsonLines *lines) {
 
 Status json_documents_read(TextStream *stream, const char *field, const DocumentSink *sink) {
     JsonLines lines = {stream, field, sink, .bytes = malloc(FIRST_BYTES), .capacity = FIRST_BYTES};
-    if (lines.bytes == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (lines.bytes == NULL) return OUT_OF_MEMORY("lines of JSON");
     Status status = lines_pass(&lines);
     free(lines.bytes);
     return status;

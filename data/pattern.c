@@ -32,12 +32,12 @@ static Status code_compile(Pattern *p, bool is_literal) {
         return ERROR(STATUS_DATA, "the pattern can match an empty string, which is not supported");
     p->has_jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD) == 0;
     p->match = pcre2_match_data_create(1, NULL);
-    return p->match == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory") : OK;
+    return p->match == NULL ? OUT_OF_MEMORY("a pattern of a tokenizer") : OK;
 }
 
 Status pattern_create(const char *source, PatternDialect dialect, Pattern **out) {
     Pattern *p = *out = calloc(1, sizeof *p);
-    if (p == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (p == NULL) return OUT_OF_MEMORY("a pattern of a tokenizer");
     Status status = pattern_translate(source, dialect, &p->text);
     if (!failed(status)) status = code_compile(p, dialect == PATTERN_LITERAL);
     if (failed(status)) pattern_destroy(out);

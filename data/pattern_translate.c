@@ -140,7 +140,7 @@ Status pattern_translate(const char *source, PatternDialect dialect, char **out)
     Status status = OK;
     size_t length = strlen(source);
     t.end = *out = malloc(LONGEST_OUT * length + 1);
-    if (*out == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (*out == NULL) return OUT_OF_MEMORY("a pattern of a tokenizer");
     if (dialect == PATTERN_LITERAL) copy(&t, length);
     while (*t.at != '\0' && !failed(status)) status = part_translate(&t);
     *t.end = '\0';

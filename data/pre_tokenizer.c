@@ -97,7 +97,7 @@ static Status levels_create(PreTokenizer *p, bool reads_special) {
 
 Status pre_tokenizer_create(PreTokenizerRules *rules, bool reads_special, PreTokenizer **out) {
     PreTokenizer *p = *out = calloc(1, sizeof *p);
-    if (p == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (p == NULL) return OUT_OF_MEMORY("the pattern of a tokenizer");
     p->rules = *rules;
     *rules = (PreTokenizerRules){0};
     if (p->rules.n_added > 0)

@@ -86,7 +86,7 @@ static Status shard_begin(ShardWriter *w) {
 Status shard_writer_create(const ShardOptions *options, const char *name,
                            const Tokenizer *tokenizer, ShardWriter **out) {
     ShardWriter *w = *out = calloc(1, sizeof *w);
-    if (w == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (w == NULL) return OUT_OF_MEMORY("shards in %s", options->directory);
     w->options = *options;
     w->tokenizer = tokenizer;
     snprintf(w->name, sizeof w->name, "%s", name);

@@ -48,7 +48,7 @@ static Status blocks_pass(TextStream *stream, TextBlock *b, TextNotes *notes,
 Status text_documents_read(TextStream *stream, const uint8_t *separator, size_t length,
                            TextNotes *notes, const DocumentSink *sink) {
     TextBlock block = {.bytes = malloc(BLOCK_BYTES), .separator = separator, .length = length};
-    if (block.bytes == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (block.bytes == NULL) return OUT_OF_MEMORY("a block of text");
     text_notes_begin(notes, text_stream_path(stream));
     Status status = blocks_pass(stream, &block, notes, sink);
     text_notes_end(notes);

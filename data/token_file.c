@@ -174,7 +174,7 @@ Status token_file_open_part(const char *path, int mib, TokenFile **out) {
     TokenFile *file = calloc(1, sizeof *file);
     if (file == NULL || (file->path = strdup(path)) == NULL) {
         free(file);
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        return OUT_OF_MEMORY("%s", path);
     }
     file->input.fd = -1;
     file->bound = UINT32_MAX;

@@ -94,7 +94,7 @@ Status token_writer_create(const char *path, TokenFormat format, const Tokenizer
     TokenWriter *w = calloc(1, sizeof *w);
     if (w == NULL || (w->buffer = malloc(BUFFER_BYTES)) == NULL) {
         free(w);
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        return OUT_OF_MEMORY("%s", path);
     }
     w->format = format;
     Status status = writer_begin(w, path, tokenizer);

@@ -49,7 +49,7 @@ Status tokenizer_open(const char *which, Tokenizer **out) {
     t->name = strdup(t->hash == GPT2_VOCABULARY_HASH ? "gpt2" : which);
     if (t->name == NULL) {
         t->kind->destroy(t);
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        return OUT_OF_MEMORY("the tokenizer %s", which);
     }
     *out = t;
     return OK;

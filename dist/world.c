@@ -99,7 +99,7 @@ static Status world_learn_hosts(World *world) {
 
 Status world_create(int *argc, char ***argv, World **out) {
     World *world = calloc(1, sizeof *world);
-    if (world == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (world == NULL) return OUT_OF_MEMORY("the ranks");
     Status status = OK;
     *world = (World){.size = 1, .local_size = 1, .comm = MPI_COMM_NULL, .local = MPI_COMM_NULL};
     program_name(world, argc == NULL ? 0 : *argc, argv == NULL ? NULL : *argv);

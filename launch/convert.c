@@ -129,8 +129,7 @@ static Status convert_to(const char *from, const char *to, const ConvertOptions 
     bool is_directory =
         values->format == FORMAT_TO_HUGGING_FACE && format_of_target(to) == FORMAT_RUN;
     const char *target = is_directory ? arena_printf(&arena, "%s/model.safetensors", to) : to;
-    Status status = target == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory")
-                                   : convert(from, target, values);
+    Status status = target == NULL ? OUT_OF_MEMORY("%s", to) : convert(from, target, values);
     arena_free(&arena);
     return status;
 }

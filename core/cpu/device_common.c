@@ -22,7 +22,7 @@ enum { STACK_BYTES = 8 << 20, HEAP_BYTES = 32 << 20 };
 static Status cpu_alloc(Device *device, size_t bytes, void **out) {
     (void)device;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (memory == MAP_FAILED) return OUT_OF_MEMORY("%zu bytes of tensors", bytes);
     madvise(memory, bytes, MADV_HUGEPAGE);
     *out = memory;
     return OK;

@@ -83,7 +83,7 @@ static Status unknown_option(const CommandLine *program, const char *argument) {
     snprintf(word, sizeof word, "%.*s", (int)strcspn(name, "="), name);
     const char *near = NULL;
     const char **names = calloc(program->option_count + 3, sizeof *names);
-    if (names == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (names == NULL) return OUT_OF_MEMORY("the options");
     for (size_t i = 0; i < program->option_count; i++) names[i] = program->options[i].name;
     names[program->option_count] = help_option.name;
     names[program->option_count + 1] = version_option.name;
@@ -218,7 +218,7 @@ Status options_parse(const CommandLine *program, int argc, char **argv, void *va
     out->overrides = calloc((size_t)argc + 1, sizeof *out->overrides);
     Status status = OK;
     if (seen == NULL || out->operands == NULL || out->overrides == NULL) {
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        status = OUT_OF_MEMORY("the options");
     }
     if (!failed(status)) status = set_defaults(program, values);
     if (!failed(status)) status = parse_all(program, argc, argv, values, out, seen);

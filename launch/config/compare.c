@@ -14,7 +14,7 @@ static Status add_difference(const Field *field, const Config *saved, const Conf
     char *before = field_text(field, saved), *after = field_text(field, now);
     Status status = OK;
     if (before == NULL || after == NULL) {
-        status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        status = OUT_OF_MEMORY("a config");
     } else if (strcmp(before, after) != 0) {
         fprintf(file, "%s%s (saved %.200s, now %.200s)", *count == 0 ? "" : ", ", field->path,
                 before, after);
@@ -31,12 +31,12 @@ Status fields_compare(const Config *saved, const Config *now, FieldMayDiffer may
     Status status = OK;
     FILE *file = open_memstream(differences, &bytes);
     *count = 0;
-    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (file == NULL) return OUT_OF_MEMORY("a config");
     for (size_t i = 0; i < schema_count && !failed(status); i++) {
         if (!may_differ(&schema[i], saved, now))
             status = add_difference(&schema[i], saved, now, file, count);
     }
-    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (fclose(file) != 0 && !failed(status)) status = OUT_OF_MEMORY("a config");
     return status;
 }
 

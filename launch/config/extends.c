@@ -54,7 +54,7 @@ static Status load_one(Loading *loading, const YamlNode *name, const FileChain *
                            shown_node(loading->arena, name));
     }
     const char *path = beside(loading->arena, self->path, name->text);
-    if (path == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (path == NULL) return OUT_OF_MEMORY("a config");
     return load_file(loading, path, name->place, self);
 }
 
@@ -68,7 +68,7 @@ static Status load_extended(Loading *loading, const YamlNode *extends, const Fil
 static Status as_map(Arena *arena, YamlNode **tree) {
     if (node_is_null(*tree)) {
         YamlNode *map = node_create(arena, NODE_MAP, (*tree)->place);
-        if (map == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        if (map == NULL) return OUT_OF_MEMORY("a config");
         *tree = map;
     }
     if ((*tree)->kind == NODE_MAP) return OK;

@@ -27,7 +27,7 @@ static Status mismatch(const Reading *r, const char *wanted) {
 static Status out_of_range(const Reading *r, const char *relation, double bound) {
     char limit[48] = "";
     FILE *file = fmemopen(limit, sizeof limit, "w");
-    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (file == NULL) return OUT_OF_MEMORY("a config");
     if (r->field->type == FIELD_DURATION) {
         value_write_duration(bound, file);
     } else if (r->field->type >= FIELD_FLOAT && r->field->type <= FIELD_FLOAT_PAIR_OR_AUTO) {
@@ -205,7 +205,7 @@ static Status read_strings(const Reading *r, ConfigStrings *out) {
     if (r->node->kind != NODE_LIST) return mismatch(r, "a list of texts");
     out->count = 0;
     out->items = arena_alloc(&r->config->arena, (r->node->count + 1) * sizeof *out->items);
-    if (out->items == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (out->items == NULL) return OUT_OF_MEMORY("a config");
     for (const YamlNode *item = r->node->first; item != NULL; item = item->next) {
         Reading inner = {r->field, item, r->config};
         TRY(read_string(&inner, &out->items[out->count++]));

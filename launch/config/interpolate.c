@@ -99,7 +99,7 @@ static Status write_expanded(const Context *context, const YamlNode *node, const
         }
         const char *name = arena_printf(context->arena, "%.*s", (int)(close - c - 2), c + 2),
                    *value = "";
-        if (name == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        if (name == NULL) return OUT_OF_MEMORY("a config");
         TRY(look_up(context, node, name, chain, &value));
         fputs(value, file);
         if (ftell(file) > MAX_BYTES) {
@@ -115,12 +115,12 @@ static Status expand_text(const Context *context, YamlNode *node, const KeyChain
     char *text = NULL;
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
-    if (file == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (file == NULL) return OUT_OF_MEMORY("a config");
     Status status = write_expanded(context, node, chain, file);
-    if (fclose(file) != 0 && !failed(status)) status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (fclose(file) != 0 && !failed(status)) status = OUT_OF_MEMORY("a config");
     if (!failed(status)) {
         node->text = arena_strdup(context->arena, text);
-        if (node->text == NULL) status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        if (node->text == NULL) status = OUT_OF_MEMORY("a config");
     }
     free(text);
     return status;

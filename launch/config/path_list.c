@@ -45,7 +45,7 @@ Status path_list_read(const Field *field, const YamlNode *node, Config *config, 
     size_t count = is_list ? node->count : 1;
     const char **items = arena_alloc(&config->arena, count * sizeof *items);
     double *weights = arena_alloc(&config->arena, count * sizeof *weights);
-    if (items == NULL || weights == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (items == NULL || weights == NULL) return OUT_OF_MEMORY("a config");
     bool is_weighted = is_list && node->first->kind == NODE_MAP;
     *out = (TokenPaths){(int)count, items, is_weighted ? weights : NULL};
     if (!is_list) return text_value_read(field, node, config, items);

@@ -10,13 +10,13 @@
 
 static Status default_node(Arena *arena, const Field *field, const char *text, YamlNode **out) {
     Source *source = arena_alloc(arena, sizeof *source);
-    if (source == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (source == NULL) return OUT_OF_MEMORY("a config");
     const char *origin = arena_printf(arena, "default of %s", field->path);
-    if (origin == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (origin == NULL) return OUT_OF_MEMORY("a config");
     *source = (Source){origin, text, strlen(text)};
     if (text[0] == '[') return yaml_read(arena, source, 0, out);
     *out = node_scalar(arena, text, (Place){source, 1, 1, strlen(text)});
-    return *out == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory") : OK;
+    return *out == NULL ? OUT_OF_MEMORY("a config") : OK;
 }
 
 static Status put_default(YamlNode *root, Config *config, const Field *field, const char *text) {

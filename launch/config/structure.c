@@ -60,7 +60,7 @@ Status structure_check(Arena *arena, const YamlNode *map, const char *prefix) {
         if (is_own_key(child->key)) continue;
         const char *path =
             arena_printf(arena, "%s%s%s", prefix, *prefix == '\0' ? "" : ".", child->key);
-        if (path == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+        if (path == NULL) return OUT_OF_MEMORY("a config");
         TRY(check_key(arena, child, path));
     }
     return OK;

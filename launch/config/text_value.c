@@ -25,5 +25,5 @@ Status text_value_read(const Field *field, const YamlNode *node, Config *config,
                            shown_node(&config->arena, node));
     TRY(check_text(field, node));
     *out = arena_strdup(&config->arena, node->text);
-    return *out == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory") : OK;
+    return *out == NULL ? OUT_OF_MEMORY("a config") : OK;
 }

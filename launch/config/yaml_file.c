@@ -23,7 +23,7 @@ static Status read_all(int file, Arena *arena, const char *path, Place from, Sou
     if (facts.st_size > YAML_MAX_BYTES)
         return cannot_read(from, path, "it is over 1 MiB, too long for a config");
     char *text = arena_alloc(arena, (size_t)facts.st_size + 1);
-    if (text == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (text == NULL) return OUT_OF_MEMORY("%s", path);
     size_t bytes;
     TRY(file_read_at(file, path, text, (size_t)facts.st_size, 0, &bytes));
     if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
@@ -37,9 +37,9 @@ static Status read_all(int file, Arena *arena, const char *path, Place from, Sou
 
 Status yaml_read_file(Arena *arena, const char *path, Place from, YamlNode **out) {
     Source *source = arena_alloc(arena, sizeof *source);
-    if (source == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (source == NULL) return OUT_OF_MEMORY("%s", path);
     source->origin = arena_strdup(arena, path);
-    if (source->origin == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (source->origin == NULL) return OUT_OF_MEMORY("%s", path);
     if (from.source == NULL) from = (Place){.source = source};
     /* Do not block on a named pipe without a writer. */
     int file = file_open(path, O_RDONLY | O_NONBLOCK, 0);

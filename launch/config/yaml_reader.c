@@ -52,7 +52,7 @@ static bool is_bare_reference(const Reader *reader, yaml_mark_t mark) {
  * start instead of the end of the text. */
 static Status parser_error(const Reader *reader) {
     const yaml_parser_t *parser = &reader->parser;
-    if (parser->error == YAML_MEMORY_ERROR) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (parser->error == YAML_MEMORY_ERROR) return OUT_OF_MEMORY("a config");
     const char *problem = parser->problem == NULL ? "not YAML" : parser->problem;
     const char *hint = is_bare_reference(reader, parser->problem_mark)
                            ? "; inside { } and [ ] put quotes around a value with ${...}"
@@ -115,7 +115,7 @@ static Status read_scalar(Reader *reader, const yaml_event_t *event, YamlNode **
     if (strlen(text) != event->data.scalar.length)
         return PLACE_ERROR(place, "a NUL character in a value");
     YamlNode *node = node_scalar(reader->arena, text, place);
-    if (node == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (node == NULL) return OUT_OF_MEMORY("a config");
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     *out = node;
     return OK;
@@ -157,7 +157,7 @@ static Status read_collection(Reader *reader, const yaml_event_t *start, NodeKin
     yaml_event_type_t last = kind == NODE_MAP ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT;
     YamlNode *node =
         node_create(reader->arena, kind, place_at(reader, start->start_mark, start->end_mark));
-    if (node == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (node == NULL) return OUT_OF_MEMORY("a config");
     reader->depth++;
     for (bool more = true; more;) {
         yaml_event_t event;
@@ -221,8 +221,7 @@ Status yaml_read(Arena *arena, const Source *source, size_t skip, YamlNode **out
                      .column_shift = yaml_characters(source->text, skip),
                      .characters = yaml_characters(source->text + skip, source->bytes - skip)};
     YamlNode *root = node_scalar(arena, "", (Place){source, 1, reader.column_shift + 1, 1});
-    if (root == NULL || !yaml_parser_initialize(&reader.parser))
-        return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (root == NULL || !yaml_parser_initialize(&reader.parser)) return OUT_OF_MEMORY("a config");
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reader.parser, (const unsigned char *)source->text + skip,
                                  source->bytes - skip);

@@ -255,7 +255,7 @@ Status prepare_run(const PrepareOptions *options, char *const *inputs, int count
                    const volatile sig_atomic_t *interrupted) {
     size_t made;
     Preparation *p = calloc(1, sizeof *p);
-    if (p == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (p == NULL) return OUT_OF_MEMORY("%s", options->out);
     *p = (Preparation){
         .options = options, .interrupted = interrupted, .lock = -1, .progress = progress_begin()};
     Status status = directory_create(options->out, &made);

@@ -39,7 +39,7 @@ static Status ranks_agree(const DataIdentity *data) {
     Arena arena = {0};
     TokenIdentity(*all)[2] = arena_alloc(&arena, (size_t)world_size(data->world) * sizeof *all);
     Status status =
-        world_agree(data->world, all != NULL ? OK : ERROR(STATUS_OUT_OF_MEMORY, "out of memory"));
+        world_agree(data->world, all != NULL ? OK : OUT_OF_MEMORY("the data of the ranks"));
     if (!failed(status)) status = world_gather(data->world, mine, sizeof mine, all);
     if (!failed(status)) {
         status =

@@ -128,7 +128,7 @@ static Status give_up(const Supervisor *s) {
 static Status requeue(const char *job) {
     char *id = strdup(job), out[512], err[512];
     int code = 1;
-    if (id == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory");
+    if (id == NULL) return OUT_OF_MEMORY("a command");
     char *command[] = {"scontrol", "requeue", id, NULL};
     Status status = process_run(command, out, err, sizeof out, &code);
     free(id);

@@ -300,6 +300,11 @@ def libraries_never_print(code):
         "a library may not print")
 
 
+def out_of_memory_says_what_for(code):
+    sources = [path for path in code if path.startswith(tuple(room + "/" for room in ROOMS))]
+    return matches(sources, r'"out of memory"\)', "take OUT_OF_MEMORY (core/status.h)")
+
+
 def no_paths_of_a_machine(everything):
     text = [
         path for path in everything
@@ -344,6 +349,7 @@ def main():
         type_names_are_unique, libraries_stay_in_their_rooms, cuda_is_for_cu_files,
         headers_have_guards, files_are_short, lines_are_short, functions_are_short,
         nothing_is_left_for_later, libraries_never_exit, libraries_never_print,
+        out_of_memory_says_what_for,
         no_paths_of_a_machine, a_tree_without_git_lists_the_same, tests_use_their_own_folders,
         code_is_formatted
     ]
