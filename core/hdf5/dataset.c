@@ -157,12 +157,11 @@ static bool layout_parse(ByteRange message, size_t bytes, Hdf5Dataset *out) {
     return true;
 }
 
-/* The message of a type that an object has itself. */
-static bool own_find(const Hdf5Object *object, MessageType type, ByteRange *out) {
+static bool body_find(const Hdf5Object *object, MessageType type, ByteRange *out) {
     Message message;
-    bool is_own = message_find(object, type, &message) && !message.is_shared;
-    if (is_own) *out = message.body;
-    return is_own;
+    bool is_there = message_find(object, type, &message);
+    if (is_there) *out = message.body;
+    return is_there;
 }
 
 static bool dataset_parse(const Hdf5Object *object, Hdf5Dataset *out) {
@@ -170,9 +169,9 @@ static bool dataset_parse(const Hdf5Object *object, Hdf5Dataset *out) {
     Message message;
     Space shape;
     size_t bytes = 0;
-    bool is_sound = own_find(object, MESSAGE_DATATYPE, &type) && type_parse(type, &out->type) &&
-                    own_find(object, MESSAGE_DATASPACE, &space) && space_parse(space, &shape) &&
-                    own_find(object, MESSAGE_LAYOUT, &layout);
+    bool is_sound = body_find(object, MESSAGE_DATATYPE, &type) && type_parse(type, &out->type) &&
+                    body_find(object, MESSAGE_DATASPACE, &space) && space_parse(space, &shape) &&
+                    body_find(object, MESSAGE_LAYOUT, &layout);
     if (!is_sound ||
         !layout_parse(layout, space_bytes(&shape, out->type.size, &bytes) ? bytes : 0, out))
         return false;
@@ -185,8 +184,24 @@ static bool dataset_parse(const Hdf5Object *object, Hdf5Dataset *out) {
     return true;
 }
 
+/* Whether a message that dataset_parse needs lies elsewhere, which a sound file may have. */
+static bool is_shared(const Hdf5Object *object) {
+    static const MessageType needed[] = {MESSAGE_DATATYPE, MESSAGE_DATASPACE, MESSAGE_LAYOUT};
+    Message message;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        if (message_find(object, needed[i], &message) && message.is_shared) return true;
+    }
+    return false;
+}
+
 Status hdf5_dataset_describe(const Hdf5File *file, const Hdf5Object *object, Hdf5Dataset *out) {
     *out = (Hdf5Dataset){0};
+    if (is_shared(object))
+        return ERROR(STATUS_DATA,
+                     "%s: a dataset shares its type or shape with other objects, such as a "
+                     "committed datatype, which is not read; copy its values to a dataset of a "
+                     "plain type, in h5py by create_dataset(name, data=old[:])",
+                     file->input->path);
     if (!dataset_parse(object, out)) return hdf5_damaged(file);
     uint64_t at = out->at;
     if (at == HDF5_NOWHERE || !__builtin_add_overflow(at, file->base, &out->at)) return OK;

@@ -110,6 +110,7 @@ typedef struct Hdf5Dataset {
 
 /* hdf5_dataset_describe: what an object's header says. Neither `at` and `bytes` nor the product of
  * `dims` is checked.
- *   Errors: STATUS_DATA if it is no dataset, damaged, or shares messages with other objects. */
+ *   Errors: STATUS_DATA if it is no dataset, damaged, or shares messages with other objects, such
+ * as a committed datatype. */
 NODISCARD Status hdf5_dataset_describe(const Hdf5File *file, const Hdf5Object *object,
                                        Hdf5Dataset *out);
