@@ -9,6 +9,12 @@ import sys
 import SCons.SConf
 import SCons.Script
 
+# The oldest oneDNN that is tested.
+ONEDNN = """#include <dnnl.h>
+#if DNNL_VERSION_MAJOR * 100 + DNNL_VERSION_MINOR < 206
+#error older than 2.6
+#endif"""
+
 # feature: (Debian package, preamble, an expression that must link, the version as arguments of
 # printf, candidates: each a folder of headers, a folder of libraries and the libraries, where
 # {arch} is the machine's library folder; the first candidate that links is used)
@@ -38,7 +44,7 @@ LIBRARIES = {
              [("", "", ["z"])]),
     "zstd": ("libzstd-dev", "#include <zstd.h>", "ZSTD_versionNumber() == 0",
              "\"%s\", ZSTD_VERSION_STRING", [("", "", ["zstd"])]),
-    "oneDNN": ("libdnnl-dev", "#include <dnnl.h>", "dnnl_version() == 0",
+    "oneDNN": ("libdnnl-dev", ONEDNN, "dnnl_version() == 0",
                "\"%d.%d.%d\", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH",
                [("", "", ["dnnl"])]),
     "utf8proc": ("libutf8proc-dev", "#include <utf8proc.h>", "utf8proc_version() == 0",
@@ -48,7 +54,7 @@ LIBRARIES = {
 }
 OPTIONAL = {
     "CUnit": "tests are not built",
-    "oneDNN": "no bfloat16 on the CPU",
+    "oneDNN": "no bfloat16 on the CPU; 2.6 at least",
     "utf8proc": "no tokenizers with NFC, such as Qwen's",
     "zstd": "no text that is compressed with zstd",
     "Arrow": "no Parquet",

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 
 from e2e import (BUILD, ENVIRONMENT, PROGRAMS, WORK, Skip, check, config, equal, main, run,
-                 run_directory, text, train)
+                 run_directory, text, train, write)
 
 NAMES = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert", "supervise",
          "watch")
@@ -157,6 +157,20 @@ def packages_are_accepted_by_lintian():
     output("lintian", "--allow-root", "--fail-on=error,warning", *packages)
 
 
+def an_old_onednn_is_refused():
+    needs("cc")
+    with open("scripts/scons/features.py") as file:
+        preamble = re.search(r'(?s)\nONEDNN = \"\"\"(.*?)\"\"\"', file.read()).group(1)
+    folder = os.path.join(WORK, "onednn")
+    source = write(folder + "/source.c", preamble + "\nint main(void) { return 0; }\n")
+    for version, code in (("2", "5"), 1), (("2", "6"), 0), (("3", "0"), 0):
+        write(folder + "/dnnl.h", "#define DNNL_VERSION_MAJOR %s\n#define DNNL_VERSION_MINOR %s\n" %
+              version)
+        done = subprocess.run(["cc", "-fsyntax-only", "-I", folder, source], capture_output=True,
+                              text=True)
+        equal(done.returncode, code, "%s: %s" % (version, done.stderr))
+
+
 def recipes_name_what_the_build_needs():
     recipe = "packaging/spack/packages/hourglass/package.py"
     with open(recipe) as file:
@@ -187,4 +201,4 @@ if __name__ == "__main__":
     main(programs_have_their_names_and_their_files, the_library_exports_its_header_alone,
          an_example_runs_in_c_and_in_cxx, pages_hold_the_option_table,
          shells_complete_options_values_and_keys, packages_are_accepted_by_lintian,
-         recipes_name_what_the_build_needs)
+         an_old_onednn_is_refused, recipes_name_what_the_build_needs)
