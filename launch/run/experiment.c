@@ -10,6 +10,7 @@
 #include "launch/run/saver_memory.h"
 
 #include <math.h>
+#include <string.h>
 
 void experiment_configure(Experiment *e, const Config *config) {
     e->config = config;
@@ -37,17 +38,27 @@ static Status device_open(Experiment *e) {
     return device_open_cpu(threads, &e->device);
 }
 
-/* Names what is missing: on the CPU, and of a GPU, which may be just a newer driver. */
-static Status cpu_half_check(const Config *config, const char *dtype) {
+/* Why the CPU does not compute in the config's dtype; NULL if it does. */
+static const char *cpu_refusal(const Config *config) {
+    if (!is_half(config)) return NULL;
+    return config_dtype(config) == DTYPE_BF16 ? product_bf16_refusal() : "is not computed";
+}
+
+bool experiment_would_use_cpu(const Experiment *e) {
+    return e->device->planning_bytes > 0 && e->config->device == CONFIG_DEVICE_AUTO &&
+           cpu_refusal(e->config) == NULL;
+}
+
+/* Names what is missing: on the CPU, and of a GPU, which may be just a newer driver. The fix of the
+ * GPU's message, the CPU, is none. */
+static Status cpu_check(const Config *config, const char *dtype) {
     Device *none = NULL;
-    const char *why = "device: cpu was set", *refusal = "is not computed";
-    if (config_dtype(config) == DTYPE_BF16) refusal = product_bf16_refusal();
+    const char *refusal = cpu_refusal(config), *why = "device: cpu was set";
     if (refusal == NULL) return OK;
-    if (config->device != CONFIG_DEVICE_CPU && failed(device_open_cuda(0, &none)))
-        why = status_message();
+    if (device_count_cuda() == 0 && failed(device_open_cuda(0, &none))) why = status_message();
     return ERROR(STATUS_CONFIG,
-                 "training.dtype %s on the CPU %s; set float32, or train on a GPU (%s)", dtype,
-                 refusal, why);
+                 "training.dtype %s on the CPU %s; set float32, or train on a GPU (%.*s)", dtype,
+                 refusal, (int)strcspn(why, ";"), why);
 }
 
 static Status matmul_check(const Experiment *e) {
@@ -70,8 +81,7 @@ Status experiment_open_device(Experiment *e) {
     e->device->autotune = e->config->autotune;
     e->device->tf32 = e->config->training.dtype == CONFIG_DTYPE_TF32;
     const char *dtype = config_name("training.dtype", (int)e->config->training.dtype);
-    if (e->device->target.kind == DEVICE_CPU && is_half(e->config))
-        TRY(cpu_half_check(e->config, dtype));
+    if (e->device->target.kind == DEVICE_CPU) TRY(cpu_check(e->config, dtype));
     if (e->device->target.kind == DEVICE_CUDA &&
         e->config->training.dtype == CONFIG_DTYPE_BFLOAT16 && e->device->target.sm < 80) {
         return ERROR(STATUS_CONFIG,

@@ -57,6 +57,9 @@ void experiment_configure(Experiment *e, const Config *config);
 /* Opens the device that the config asks for and this rank owns. Not collective. */
 NODISCARD Status experiment_open_device(Experiment *e);
 
+/* Whether the plan is for a GPU that this host lacks, while a run here would take the CPU. */
+bool experiment_would_use_cpu(const Experiment *e);
+
 /* Starts the watchdog and connects the ranks for reductions on the open device; with --plan it only
  * assumes their memory. Collective. */
 NODISCARD Status experiment_connect(Experiment *e);

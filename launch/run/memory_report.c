@@ -117,10 +117,21 @@ static void data_print(const Experiment *e, FILE *file) {
             files, files == 1 ? "" : "s", (double)tokens / (double)experiment_tokens_per_step(e));
 }
 
+/* The plan of a device that is not here. */
+static void device_print(const Experiment *e, FILE *file) {
+    const Device *device = e->device;
+    if (device->planning_bytes == 0) return;
+    fprintf(file, "for a GPU that this host lacks: compute capability %d.%d, %.4g GiB%s\n",
+            device->target.sm / 10, device->target.sm % 10, (double)device->planning_bytes / 0x1p30,
+            experiment_would_use_cpu(e) ? "; ./train takes the CPU here, which device=cpu plans"
+                                        : "");
+}
+
 Status memory_print(const Experiment *e, FILE *file) {
     size_t capacity;
     char remark[256];
     TRY(memory_capacity(e, &e->planned, &capacity));
+    device_print(e, file);
     fprintf(file, "%-24s %12s   on %s\n", "memory", "MiB", e->device->name);
     kinds_print(e, file);
     fprintf(file, "%-24s %12.1f   (within memory_budget and free%s)\n", "may be taken",

@@ -5,6 +5,7 @@ only the backends, which takes seconds."""
 
 from e2e import (FAMILIES, SANITIZED, Skip, check, checkpoints, config, equal, losses, main,
                  metrics, run, run_directory, states, train)
+from hardware import gpus
 
 STEPS = 20
 OLDER = {"DNNL_MAX_CPU_ISA": "AVX512_CORE"}  # oneDNN's own limit of the instructions
@@ -108,6 +109,25 @@ def a_processor_without_it_is_told_the_way_out():
             check(len(lines) == 1 and
                   "training.dtype %s on the CPU %s" % (dtype, reason) in lines[0] and
                   "set float32, or train on a GPU" in lines[0], repr(done))
+    if gpus() == 0:  # nor is the CPU named as the way out
+        auto, cpu = (train(config("refused_auto", training__dtype="bfloat16", device=device),
+                           code=78, **OLDER).err for device in ("auto", "cpu"))
+        equal(auto, cpu, "two messages for one refusal")
+        check("device: cpu" not in auto, auto)
+
+
+def a_plan_says_where_it_would_run():
+    """Without a GPU, device: auto plans for one; a run would take the CPU, if it can."""
+    need_bfloat16()
+    if gpus() > 0:
+        raise Skip("there is a GPU, which is planned for as it is")
+    path = half("elsewhere", device="auto")
+    lacks, here = "for a GPU that this host lacks: compute capability 9.0, 80 GiB", \
+        "; ./train takes the CPU here, which device=cpu plans"
+    for changes, wanted in ({}, lacks + here), (OLDER, lacks):
+        done = train(path, "--plan", **changes)
+        equal(done.out.splitlines()[0], wanted, "the first line")
+    check("lacks" not in train(path, "--plan", "device=cpu").out, "the CPU is here")
 
 
 def eight_bits_are_emulated_in_float32():
@@ -120,5 +140,5 @@ if __name__ == "__main__":
     rest = (every_family_learns_as_in_float32, muon_and_the_noise_scale_have_16_bits,
             ranks_see_the_same_data, a_resumed_run_has_the_same_bits,
             a_sharded_optimizer_changes_no_bit, a_processor_without_it_is_told_the_way_out,
-            eight_bits_are_emulated_in_float32)
+            a_plan_says_where_it_would_run, eight_bits_are_emulated_in_float32)
     main(every_backend_learns_alike, *(() if SANITIZED else rest))
