@@ -1,6 +1,7 @@
 /* One thread per row; a row stays in the cache between passes. */
 #include "core/ops/norm.h"
 
+#include "core/cpu/codes.h"
 #include "core/cpu/real.h"
 
 DECLARE_KERNELS(norm);
@@ -57,30 +58,74 @@ static void row_normalize(stored *y, const stored *s, const stored *gamma, const
     }
 }
 
+/* The tensors of forward. */
+typedef struct Forward {
+    const stored *x, *branch, *gamma, *beta; /* all but x: may be NULL */
+    stored *y, *sums;                        /* y: NULL with codes */
+    real *means, *rstds;
+    Codes codes;
+    int64_t C;
+    NormOptions options;
+} Forward;
+
+enum { PIECE = 128 };
+
+/* The codes of a row, which lies in memory one piece at a time. */
+static void row_quantize(const Forward *f, int64_t row, const stored *s, real mean, real rstd,
+                         Observation *seen) {
+    stored y[PIECE];
+    for (int64_t j = 0; j < f->C; j += PIECE) {
+        int64_t n = f->C - j < PIECE ? f->C - j : PIECE;
+        row_normalize(y, s + j, f->gamma == NULL ? NULL : f->gamma + j,
+                      f->beta == NULL ? NULL : f->beta + j, mean, rstd, n);
+        for (int64_t k = 0; k < n; k++) code_store(&f->codes, row, j + k, (float)load(y[k]), seen);
+    }
+}
+
+static void row_forward(const Forward *f, int64_t row, Observation *seen) {
+    const stored *s = f->x + row * f->C;
+    if (f->branch != NULL) {
+        stored *sum = f->sums + row * f->C;
+        const stored *add = f->branch + row * f->C;
+#pragma omp simd
+        for (int64_t j = 0; j < f->C; j++) sum[j] = store(load(s[j]) + load(add[j]));
+        s = sum;
+    }
+    real mean = 0;
+    real rstd = f->options.kind == NORM_RMS ? rmsnorm_rstd(s, f->C, f->options.eps)
+                                            : layernorm_rstd(s, f->C, f->options.eps, &mean);
+    f->rstds[row] = rstd;
+    if (f->means != NULL) f->means[row] = mean;
+    if (f->y != NULL)
+        row_normalize(f->y + row * f->C, s, f->gamma, f->beta, mean, rstd, f->C);
+    else
+        row_quantize(f, row, s, mean, rstd, seen);
+}
+
 Status KERNEL(norm)(const Node *node, void *stream) {
     (void)stream;
-    NormOptions options = ((const NormAttrs *)node->attrs)->options;
     const Tensor *x = node->inputs[0];
-    const stored *in = tensor_data(x), *add = data_or_null(node->inputs[1]);
-    const stored *gamma = data_or_null(node->inputs[2]), *beta = data_or_null(node->inputs[3]);
-    stored *y = tensor_data(node->outputs[0]), *sums = data_or_null(node->outputs[1]);
-    real *means = data_or_null(node->outputs[2]), *rstds = tensor_data(node->outputs[3]);
     int64_t rows = tensor_rows(x), C = tensor_columns(x);
-#pragma omp parallel for schedule(static)
+    Forward f = {.x = tensor_data(x),
+                 .branch = data_or_null(node->inputs[1]),
+                 .gamma = data_or_null(node->inputs[2]),
+                 .beta = data_or_null(node->inputs[3]),
+                 .y = data_or_null(node->outputs[0]),
+                 .sums = data_or_null(node->outputs[1]),
+                 .means = data_or_null(node->outputs[2]),
+                 .rstds = tensor_data(node->outputs[3]),
+                 .codes = codes_open(node->outputs[NORM_Q], node->outputs[NORM_TRANSPOSED],
+                                     node->inputs[NORM_SCALE], rows, C),
+                 .C = C,
+                 .options = ((const NormAttrs *)node->attrs)->options};
+    uint32_t largest = 0, saturated = 0;
+#pragma omp parallel for schedule(static) reduction(max : largest) reduction(+ : saturated)
     for (int64_t row = 0; row < rows; row++) {
-        const stored *s = in + row * C;
-        if (add != NULL) {
-            stored *sum = sums + row * C;
-#pragma omp simd
-            for (int64_t j = 0; j < C; j++) sum[j] = store(load(s[j]) + load(add[row * C + j]));
-            s = sum;
-        }
-        real mean = 0;
-        rstds[row] = options.kind == NORM_RMS ? rmsnorm_rstd(s, C, options.eps)
-                                              : layernorm_rstd(s, C, options.eps, &mean);
-        if (means != NULL) means[row] = mean;
-        row_normalize(y + row * C, s, gamma, beta, mean, rstds[row], C);
+        Observation seen = {largest, saturated};
+        row_forward(&f, row, &seen);
+        largest = seen.largest, saturated = seen.saturated;
     }
+    observation_add(node->outputs[NORM_OBSERVED], (Observation){largest, saturated});
     return OK;
 }
 

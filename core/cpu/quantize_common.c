@@ -3,18 +3,12 @@
 #define REAL_NAME f32
 #include "core/ops/quantize.h"
 
+#include "core/cpu/codes.h"
 #include "core/cpu/gelu.h"
-#include "core/float8.h"
 
 Status quantize_cpu(const Node *node, void *stream);
 Status float8_transpose_cpu(const Node *node, void *stream);
 Status float8_scale_cpu(const Node *node, void *stream);
-
-static uint32_t size_bits(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits & 0x7FFFFFFF;
-}
 
 /* A NaN stays NaN. */
 static float positive(float x) { return x < 0 ? 0 : x; }
@@ -61,30 +55,19 @@ static void column_sums(const Node *node, int64_t rows, int64_t columns) {
 Status quantize_cpu(const Node *node, void *stream) {
     (void)stream;
     QuantizeValues values = ((const QuantizeAttrs *)node->attrs)->values;
-    const Tensor *out = node->outputs[QUANTIZED], *turned = node->outputs[QUANTIZED_TRANSPOSED];
     const float *x = tensor_data(node->inputs[0]), *pre = data_or_null(node->inputs[2]);
-    uint8_t *q = data_or_null(out), *t = data_or_null(turned);
-    uint32_t *observed = data_or_null(node->outputs[QUANTIZE_OBSERVED]);
-    DType dtype = (out != NULL ? out : turned)->dtype;
-    float scale = *(const float *)tensor_data(node->inputs[1]), most = float8_largest(dtype);
     int64_t rows = tensor_rows(node->inputs[0]), columns = tensor_columns(node->inputs[0]);
+    Codes codes = codes_open(node->outputs[QUANTIZED], node->outputs[QUANTIZED_TRANSPOSED],
+                             node->inputs[1], rows, columns);
     uint32_t largest = 0, saturated = 0;
 #pragma omp parallel for schedule(static) reduction(max : largest) reduction(+ : saturated)
     for (int64_t row = 0; row < rows; row++) {
-        for (int64_t j = 0; j < columns; j++) {
-            float value = value_at(values, x, pre, row * columns + j), scaled = value / scale;
-            uint32_t bits = size_bits(value);
-            uint8_t code = float8_from(dtype, scaled);
-            largest = bits > largest ? bits : largest;
-            saturated += bits < 0x7F800000 && fabsf(scaled) > most;
-            if (q != NULL) q[row * columns + j] = code;
-            if (t != NULL) t[j * rows + row] = code;
-        }
+        Observation seen = {largest, saturated};
+        for (int64_t j = 0; j < columns; j++)
+            code_store(&codes, row, j, value_at(values, x, pre, row * columns + j), &seen);
+        largest = seen.largest, saturated = seen.saturated;
     }
-    if (observed != NULL) {
-        if (largest > observed[OBSERVED_LARGEST]) observed[OBSERVED_LARGEST] = largest;
-        observed[OBSERVED_SATURATED] += saturated;
-    }
+    observation_add(node->outputs[QUANTIZE_OBSERVED], (Observation){largest, saturated});
     if (node->outputs[QUANTIZE_SUMS] != NULL) column_sums(node, rows, columns);
     return OK;
 }

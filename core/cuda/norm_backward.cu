@@ -7,7 +7,7 @@
  * dbeta in registers, which saves a separate pass. The warps of a block are added in order, then
  * the blocks (columns_sum, 3 us). Without gamma there are no such sums. */
 #include "core/cuda/columns.cuh"
-#include "core/cuda/norm.cuh"
+#include "core/cuda/norm_form.cuh"
 
 enum { WARPS = 8, THREADS = WARPS * 32 };
 

@@ -5,16 +5,12 @@
  * A block quantizes a tile of 128 x 128: a thread converts 16 columns of a row at a time and stores
  * them as 16 bytes, to q and to shared memory. Then it reads a 4 x 16 part of the tile as words,
  * transposes them by byte permutations, and stores 16 rows of a column as 16 bytes, so eight
- * threads write 128 bytes in a row. Word w of tile row r lies at w ^ 4 (r / 16), so neither side
- * has bank conflicts.
- *
- * Maxima and counts are integers, so atomics do not depend on the order. */
+ * threads write 128 bytes in a row (core/cuda/codes.cuh). */
 #include "core/ops/quantize.h"
 
+#include "core/cuda/codes.cuh"
 #include "core/cuda/columns.cuh"
 #include "core/cuda/cuda_common.cuh"
-#include "core/cuda/float8.cuh"
-#include "core/float8.h"
 
 #include <algorithm>
 
@@ -27,7 +23,6 @@ enum {
     WORDS = QUANTIZE_TILE / 4       /* of a row of the tile in shared memory */
 };
 
-constexpr uint32_t NOT_FINITE = 0x7F800000;
 constexpr unsigned LARGEST_BLOCKS = 2048;
 
 template <typename T>
@@ -71,58 +66,19 @@ static __device__ __forceinline__ float value_of(float x, float pre) {
     return to_float(from_float<T>(v));
 }
 
-static __device__ __forceinline__ uint32_t size_bits(float x) {
-    return __float_as_uint(x) & 0x7FFFFFFF;
+/* Where a chunk of row `row` lies in the row. */
+static __device__ __forceinline__ int tile_chunk(int row, int chunk) {
+    return tile_word<QUANTIZE_TILE>(row, chunk * 4) / 4;
 }
 
-/* Infinities become NaN, as in core/float8.h. Returns the number of finite values that saturate. */
-static __device__ __forceinline__ uint32_t tame(float (&v)[CHUNK], float inverse, float most) {
-    uint32_t saturated = 0;
-#pragma unroll
-    for (int k = 0; k < CHUNK; k++) {
-        bool is_finite = size_bits(v[k]) < NOT_FINITE;
-        saturated += is_finite && fabsf(v[k] * inverse) > most;
-        v[k] = is_finite ? v[k] : NAN;
-    }
-    return saturated;
-}
-
-/* Bytes 4 i + j of a column, from word j of `rows`. */
-static __device__ __forceinline__ void transpose_4x4(const uint32_t (&rows)[4],
-                                                     uint32_t (&columns)[4]) {
-    uint32_t ab_low = __byte_perm(rows[0], rows[1], 0x5140),
-             ab_high = __byte_perm(rows[0], rows[1], 0x7362),
-             cd_low = __byte_perm(rows[2], rows[3], 0x5140),
-             cd_high = __byte_perm(rows[2], rows[3], 0x7362);
-    columns[0] = __byte_perm(ab_low, cd_low, 0x5410);
-    columns[1] = __byte_perm(ab_low, cd_low, 0x7632);
-    columns[2] = __byte_perm(ab_high, cd_high, 0x5410);
-    columns[3] = __byte_perm(ab_high, cd_high, 0x7632);
-}
-
-/* Stores 16 rows of 4 columns of the tile. */
-static __device__ __forceinline__ void store_transposed(uint8_t *transposed, int64_t rows,
-                                                        int64_t columns, const uint32_t *tile) {
-    int group = threadIdx.x % CHUNKS, word = threadIdx.x / CHUNKS; /* of 16 rows; of 4 columns */
-    int64_t row = (int64_t)blockIdx.y * QUANTIZE_TILE + group * CHUNK,
-            column = (int64_t)blockIdx.x * QUANTIZE_TILE + word * 4;
-    if (row >= rows || column >= columns) return;
-    uint32_t turned[4][4];
-    const uint32_t *from = tile + group * CHUNK * WORDS + (word ^ group << 2);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        uint32_t words[4], bytes[4];
-#pragma unroll
-        for (int j = 0; j < 4; j++) words[j] = from[(4 * i + j) * WORDS];
-        transpose_4x4(words, bytes);
-#pragma unroll
-        for (int j = 0; j < 4; j++) turned[j][i] = bytes[j];
-    }
-#pragma unroll
-    for (int j = 0; j < 4; j++) {
-        *reinterpret_cast<uint4 *>(transposed + (column + j) * rows + row) =
-            make_uint4(turned[j][0], turned[j][1], turned[j][2], turned[j][3]);
-    }
+/* The block's tile, transposed. Block index: (tile of columns, tile of rows). */
+static __device__ __forceinline__ void tile_store(uint8_t *transposed, int64_t rows,
+                                                  int64_t columns, const uint4 *tile) {
+    int64_t first = (int64_t)blockIdx.y * QUANTIZE_TILE,
+            column = (int64_t)blockIdx.x * QUANTIZE_TILE;
+    int width = (int)min((int64_t)QUANTIZE_TILE, columns - column);
+    store_transposed<QUANTIZE_TILE, THREADS>(transposed, rows, first, column, width,
+                                             reinterpret_cast<const uint32_t *>(tile), WORDS);
 }
 
 /* Adds the threads' sums of this tile in a fixed order. */
@@ -146,46 +102,23 @@ static __device__ __forceinline__ void store_sums(const QuantizeParams<T> &p,
     p.parts[blockIdx.y * p.columns + column] = sum;
 }
 
-static __device__ __forceinline__ uint32_t warp_largest(uint32_t x) {
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2)
-        x = max(x, __shfl_xor_sync(0xFFFFFFFFu, x, offset));
-    return x;
-}
-
-/* The first read avoids most atomics, because few blocks exceed the maximum so far. */
-static __device__ __forceinline__ void raise_largest(uint32_t *at, uint32_t largest) {
-    largest = warp_largest(largest);
-    if (threadIdx.x % 32 == 0 && largest > *(volatile uint32_t *)at) atomicMax(at, largest);
-}
-
-/* What a thread finds in its chunks. */
-struct Found {
-    uint32_t largest, saturated;
-    float sums[CHUNK]; /* of each column */
-};
-
-/* The codes of a chunk. */
+/* The codes of a chunk. Adds the values to `sums`, one of each column. */
 template <typename T, bool E5M2, QuantizeValues VALUES, bool SUMS>
 static __device__ __forceinline__ uint4 chunk_quantize(const Pack<T> &x, const Pack<T> &pre,
-                                                       float inverse, Found &found) {
-    const float most = float8_largest(E5M2 ? DTYPE_F8E5M2 : DTYPE_F8E4M3);
+                                                       float inverse, Found &found,
+                                                       float (&sums)[CHUNK]) {
     float v[CHUNK];
-    uint32_t size = 0;
+    uint32_t codes[CHUNK / 4];
 #pragma unroll
     for (int k = 0; k < CHUNK; k++) {
         v[k] = value_of<T, VALUES>(x.at(k), has_pre(VALUES) ? pre.at(k) : 0);
-        size = max(size, size_bits(v[k]));
-        if constexpr (SUMS) found.sums[k] += v[k];
+        if constexpr (SUMS) sums[k] += v[k];
     }
-    found.largest = max(found.largest, size);
-    if (size >= NOT_FINITE || __uint_as_float(size) * inverse > most)
-        found.saturated += tame(v, inverse, most);
-    return make_uint4(four_codes<E5M2>(v, inverse), four_codes<E5M2>(v + 4, inverse),
-                      four_codes<E5M2>(v + 8, inverse), four_codes<E5M2>(v + 12, inverse));
+    codes_of<E5M2>(v, inverse, found, codes);
+    return make_uint4(codes[0], codes[1], codes[2], codes[3]);
 }
 
-/* Block index: (tile of columns, tile of rows). A thread loads AHEAD chunks before it converts
+/* Block index as above. A thread loads AHEAD chunks before it converts
  * them: memory is slower than arithmetic, so many bytes must be on their way. */
 template <typename T, bool E5M2, QuantizeValues VALUES, bool SUMS>
 static __global__ void __launch_bounds__(THREADS, has_pre(VALUES) || SUMS ? 3 : 4)
@@ -198,6 +131,7 @@ static __global__ void __launch_bounds__(THREADS, has_pre(VALUES) || SUMS ? 3 : 
     int rows = column >= p.columns ? 0 : (int)min((int64_t)QUANTIZE_TILE, p.rows - first);
     float inverse = 1.0f / *p.scale;
     Found found = {};
+    float sums[CHUNK] = {};
     for (int group = slot; group < rows; group += AHEAD * SLOTS) {
         Pack<T> x[AHEAD], pre[AHEAD];
 #pragma unroll
@@ -211,21 +145,18 @@ static __global__ void __launch_bounds__(THREADS, has_pre(VALUES) || SUMS ? 3 : 
         for (int a = 0; a < AHEAD; a++) {
             int r = group + a * SLOTS;
             if (r >= rows) break;
-            uint4 codes = chunk_quantize<T, E5M2, VALUES, SUMS>(x[a], pre[a], inverse, found);
+            uint4 codes = chunk_quantize<T, E5M2, VALUES, SUMS>(x[a], pre[a], inverse, found, sums);
             if (p.q != NULL)
                 *reinterpret_cast<uint4 *>(p.q + (first + r) * p.columns + column) = codes;
-            if (p.transposed != NULL) tile[r * CHUNKS + (chunk ^ r / CHUNK)] = codes;
+            if (p.transposed != NULL) tile[r * CHUNKS + tile_chunk(r, chunk)] = codes;
         }
     }
-    if (p.observed != NULL) {
-        raise_largest(p.observed + OBSERVED_LARGEST, found.largest);
-        if (found.saturated != 0) atomicAdd(p.observed + OBSERVED_SATURATED, found.saturated);
-    }
+    found_store(p.observed, found);
     if (p.transposed != NULL) {
         __syncthreads();
-        store_transposed(p.transposed, p.rows, p.columns, reinterpret_cast<const uint32_t *>(tile));
+        tile_store(p.transposed, p.rows, p.columns, tile);
     }
-    if constexpr (SUMS) store_sums(p, found.sums);
+    if constexpr (SUMS) store_sums(p, sums);
 }
 
 template <typename T, bool E5M2, QuantizeValues VALUES>
@@ -289,11 +220,11 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int r = threadIdx.x / CHUNKS; r < QUANTIZE_TILE; r += SLOTS) {
         if (first + r >= rows || column >= columns) break;
-        tile[r * CHUNKS + (chunk ^ r / CHUNK)] =
+        tile[r * CHUNKS + tile_chunk(r, chunk)] =
             *reinterpret_cast<const uint4 *>(q + (first + r) * columns + column);
     }
     __syncthreads();
-    store_transposed(transposed, rows, columns, reinterpret_cast<const uint32_t *>(tile));
+    tile_store(transposed, rows, columns, tile);
 }
 
 extern "C" Status float8_transpose_cuda(const Node *node, void *stream) {

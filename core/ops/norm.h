@@ -6,9 +6,13 @@
  *
  *   x, branch, sum, y (..., C)   gamma, beta (C)   mean, rstd (rows), of f32 or f64
  *
- * Without a branch the sum is x itself. Without gamma the factor is 1. Sources: Ba et al.,
- * arXiv:1607.06450, equation 4, with population variance; Zhang and Sennrich, arXiv:1910.07467,
- * equation 4. */
+ * Without a branch the sum is x itself. Without gamma the factor is 1.
+ *
+ * With a scale, y is rounded to its dtype and written in eight bits alone, in f8e4m3, as by
+ * core/ops/quantize.h: as q, as the transposed q, or both: core/passes/fuse_quantize.h.
+ *
+ * Sources: Ba et al., arXiv:1607.06450, equation 4, with population variance; Zhang and Sennrich,
+ * arXiv:1910.07467, equation 4. */
 #pragma once
 
 #include "core/program.h"
@@ -31,8 +35,11 @@ typedef struct NormAttrs {
     bool accumulate_gamma, accumulate_beta;
 } NormAttrs;
 
-/* inputs x, branch|NULL, gamma|NULL, beta|NULL; outputs y, sum|NULL, mean (layernorm; rmsnorm:
- * NULL), rstd. */
+/* Positions of the inputs and outputs that only the fused op has. */
+enum { NORM_SCALE = 4, NORM_Q = 4, NORM_TRANSPOSED, NORM_OBSERVED, NORM_OUTPUTS };
+
+/* inputs x, branch|NULL, gamma|NULL, beta|NULL, scale|NULL; outputs y (with a scale: NULL),
+ * sum|NULL, mean (layernorm; rmsnorm: NULL), rstd, q|NULL, transposed|NULL, observed|NULL. */
 extern const Op layernorm_op, rmsnorm_op;
 
 /* inputs dy, sum, gamma|NULL, mean|NULL, rstd; outputs dx|NULL, dgamma|NULL, dbeta|NULL. */

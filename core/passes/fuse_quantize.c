@@ -3,6 +3,7 @@
 #include "core/ops/cross_entropy.h"
 #include "core/ops/gelu.h"
 #include "core/ops/linear_f8_gradient.h"
+#include "core/ops/norm.h"
 #include "core/ops/relu2.h"
 
 #include <string.h>
@@ -60,6 +61,14 @@ static bool loss_is_fusible(const Node *from, const Node *node) {
            node->outputs[QUANTIZED] != NULL && node->outputs[QUANTIZE_SUMS] == NULL;
 }
 
+static bool is_norm(const Op *op) { return op == &layernorm_op || op == &rmsnorm_op; }
+
+static bool norm_is_fusible(const Node *from, const Node *node) {
+    const Tensor *q = node->outputs[QUANTIZED], *turned = node->outputs[QUANTIZED_TRANSPOSED];
+    return from->outputs[0] == node->inputs[0] && (q != NULL ? q : turned)->dtype == DTYPE_F8E4M3 &&
+           node->outputs[QUANTIZE_SUMS] == NULL;
+}
+
 static bool gelu_is_fusible(const Program *p, int writer, int at) {
     const Node *from = p->nodes[writer];
     const Tensor *x = p->nodes[at]->inputs[0];
@@ -102,6 +111,7 @@ static int fusible_writer(const Program *p, int at) {
     if (from->op == &relu2_op) return relu2_is_fusible(p, writer, at) ? writer : -1;
     if (!is_only_reader(p, at)) return -1;
     if (from->op == &cross_entropy_op) return loss_is_fusible(from, node) ? writer : -1;
+    if (is_norm(from->op)) return norm_is_fusible(from, node) ? writer : -1;
     bool is_gelu = from->op == &gelu_op || from->op == &gelu_backward_op;
     return is_gelu && gelu_is_fusible(p, writer, at) ? writer : -1;
 }
@@ -121,6 +131,16 @@ static void loss_fuse(Program *p, int writer, int at) {
         p->label = label;
     }
     node_remove(p, program_position(p, node));
+}
+
+static void norm_fuse(Program *p, int writer, int at) {
+    Node *from = p->nodes[writer], *node = p->nodes[at];
+    from->inputs[NORM_SCALE] = node->inputs[1];
+    from->outputs[0] = NULL;
+    from->outputs[NORM_Q] = node->outputs[QUANTIZED];
+    from->outputs[NORM_TRANSPOSED] = node->outputs[QUANTIZED_TRANSPOSED];
+    from->outputs[NORM_OBSERVED] = node->outputs[QUANTIZE_OBSERVED];
+    node_remove(p, at);
 }
 
 /* Gives the node values of its own: attributes of nodes may be shared. */
@@ -165,17 +185,25 @@ static void relu2_fuse(Program *p, int writer, int at) {
     node_remove(p, writer);
 }
 
+/* Returns where the search goes on: behind an activation that is gone, the list has moved up. */
+static int writer_fuse(Program *p, int writer, int at) {
+    const Op *op = p->nodes[writer]->op;
+    if (op == &cross_entropy_op) {
+        loss_fuse(p, writer, at);
+    } else if (is_norm(op)) {
+        norm_fuse(p, writer, at);
+    } else {
+        (op == &relu2_op ? relu2_fuse : gelu_fuse)(p, writer, at);
+        return at - 1;
+    }
+    return at;
+}
+
 void quantize_fuse(Program *p) {
     if (program_failed(p)) return;
     drop_unread(p);
     for (int i = p->n_nodes - 1; i >= 0 && !program_failed(p); i--) {
         int writer = fusible_writer(p, i);
-        if (writer < 0) continue;
-        const Op *op = p->nodes[writer]->op;
-        if (op == &cross_entropy_op) {
-            loss_fuse(p, writer, i);
-            continue;
-        }
-        (op == &relu2_op ? relu2_fuse : gelu_fuse)(p, writer, i--);
+        if (writer >= 0) i = writer_fuse(p, writer, i);
     }
 }

@@ -1,5 +1,5 @@
-/* Fusion of quantization with the op that wrote its input: gelu or relu2, the gradient of
- * one, or cross_entropy without a softcap. The fused kernel writes eight bits, so a 16-bit tensor
+/* Fusion of quantization with the op that wrote its input: gelu or relu2, the gradient of one, a
+ * norm, or cross_entropy without a softcap. The fused kernel writes eight bits, so a 16-bit tensor
  * is neither written nor read nor kept. The values do not change: kernels round them to the dtype
  * of the tensor first. The gradient of relu2 alone is more precise, because it reads x in the place
  * of the rounded relu2(x).

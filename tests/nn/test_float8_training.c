@@ -5,6 +5,7 @@
 
 #include "core/float8.h"
 #include "core/ops/delayed_scale.h"
+#include "core/ops/norm.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -203,6 +204,30 @@ static void activations_are_kept_in_eight_bits(void) {
     test_model_destroy(&narrow);
 }
 
+/* All norms but the one before the head, whose result the loss reads in parts, leave no 16-bit
+ * result; a recomputed block has its norms twice. */
+static void norms_write_the_operands_of_layers(void) {
+    for (Recompute recompute = RECOMPUTE_NONE; recompute <= RECOMPUTE_BLOCK; recompute++) {
+        Float8Options float8 = options_all();
+        ModelOptions options = model_tiny();
+        TestModel model;
+        int64_t norms = 0, fused = 0;
+        options.float8 = &float8;
+        options.recompute = recompute;
+        if (CHECK_OK(model_record(&options, &model))) {
+            const Program *p = training_program(model.training, 0, MICRO_ONLY);
+            for (int i = 0; i < p->n_nodes; i++) {
+                if (p->nodes[i]->op != &layernorm_op) continue;
+                norms++;
+                fused += p->nodes[i]->inputs[NORM_SCALE] != NULL;
+            }
+            int64_t times = recompute == RECOMPUTE_BLOCK ? 2 : 1;
+            CHECK(norms == fused + 1 && fused == times * 2 * options.config.L);
+        }
+        test_model_destroy(&model);
+    }
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(losses_stay_near_those_of_f32),
                           TEST(gradients_stay_near_those_of_f32),
@@ -211,6 +236,7 @@ int main(int argc, char **argv) {
                           TEST(scales_follow_the_data),
                           TEST(not_a_number_is_visible),
                           TEST(sizes_that_do_not_fit_are_refused),
-                          TEST(activations_are_kept_in_eight_bits)};
+                          TEST(activations_are_kept_in_eight_bits),
+                          TEST(norms_write_the_operands_of_layers)};
     return harness_run(argc, argv, "float8_training", tests, COUNT(tests));
 }
