@@ -82,6 +82,10 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
                  : "memory");
 }
 
+__device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
 /* Arrives; returns whether this arrival completed the phase. */
 __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
     uint32_t pending;
@@ -98,8 +102,8 @@ __device__ __forceinline__ bool barrier_completes(uint32_t barrier) {
 
 /* A ring of STAGES shared tiles, consumed by one block of WARPS warps. There is no producer warp,
  * which would cost a quarter of the registers of its scheduler: the last warp to release a stage
- * starts its refill. `control` holds two barriers per stage: one counts arriving bytes, one the
- * warps that are done.
+ * starts its refill. A kernel that has such a warp for other work waits there for the stage.
+ * `control` holds two barriers per stage: one counts arriving bytes, one the warps that are done.
  *
  * Only tensor copies fill stages. racecheck treats a bulk copy without a map as a write of the
  * thread that starts it, and does not track the order between a warp's lanes and the lane that
@@ -136,6 +140,12 @@ struct Ring {
     __device__ __forceinline__ bool release(int stage) const {
         return threadIdx.x % 32 == 0 && barrier_completes(full(stage) + 8);
     }
+
+    /* In a producer warp: waits until the stage that the cursor is at may be filled; the first
+     * round does not wait, because the phase before the first counts as complete. */
+    __device__ __forceinline__ void wait_released(int stage, uint32_t parity) const {
+        barrier_wait(full(stage) + 8, parity ^ 1);
+    }
 };
 
 /* A position in the sequence of a ring's tiles. */
@@ -149,6 +159,11 @@ struct Cursor {
     }
 };
 
+/* The number of the thread's warpgroup. The shuffle lets the compiler see that it is the same in
+ * all lanes, so descriptors are computed in uniform registers, which products take. */
+__device__ __forceinline__ int group_of_thread() {
+    return __shfl_sync(0xFFFFFFFFu, (int)threadIdx.x / 128, 0);
+}
 /* Among the 128 threads of one warpgroup; barrier 0 is __syncthreads. */
 __device__ __forceinline__ void group_sync(int group) {
     asm volatile("bar.sync %0, 128;" ::"r"(group + 1) : "memory");
@@ -189,9 +204,56 @@ __device__ __forceinline__ void store_box(const CUtensorMap &map, uint32_t share
 __device__ __forceinline__ void stores_commit() {
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
-/* Waits until all groups of the thread have been read from shared memory. */
+/* Waits until all groups of the thread but the last PENDING have been read from shared memory. */
+template <int PENDING = 0>
 __device__ __forceinline__ void stores_read() {
-    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(PENDING) : "memory");
+}
+/* Waits until all groups of the thread have arrived in global memory. */
+__device__ __forceinline__ void stores_arrived() {
+    asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+}
+
+/* Writes a box of a two-dimensional map, or adds to it. */
+__device__ __forceinline__ void store_rows(const CUtensorMap &map, uint32_t shared, int column,
+                                           int row) {
+    asm volatile(
+        "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(&map),
+        "r"(shared), "r"(column), "r"(row)
+        : "memory");
+}
+
+__device__ __forceinline__ void add_rows(const CUtensorMap &map, uint32_t shared, int column,
+                                         int row) {
+    asm volatile("cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.bulk_group [%0, {%2, %3}], "
+                 "[%1];" ::"l"(&map),
+                 "r"(shared), "r"(column), "r"(row)
+                 : "memory");
+}
+
+/* Stores the 16 x 16 elements that a warp holds as an operand A; lane l gives the address of 8 of
+ * them: row l % 16, columns from l / 16 * 8. */
+__device__ __forceinline__ void store_operand(uint32_t address, const uint32_t (&a)[4]) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
+                 "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3])
+                 : "memory");
+}
+
+__device__ __forceinline__ void store_four(uint32_t address, const float *x) {
+    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(x[0]), "f"(x[1]),
+                 "f"(x[2]), "f"(x[3])
+                 : "memory");
+}
+
+/* Moves registers from one warpgroup of a block to the others; each warp of a group must call it.
+ * Source: PTX ISA, "setmaxnreg". */
+template <int COUNT>
+__device__ __forceinline__ void registers_shrink() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COUNT));
+}
+template <int COUNT>
+__device__ __forceinline__ void registers_grow() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(COUNT));
 }
 
 template <int COUNT>

@@ -2,6 +2,7 @@
  *
  *   group_fence(d...)       before the first product: the registers are settled
  *   wgmma_shared            A from shared memory, both operands K-major
+ *   wgmma_rows              A from shared memory, both contracted over their rows (MN-major)
  *   wgmma_registers         A from registers, B contracted over its rows (MN-major)
  *   group_commit, group_wait<pending>(d...)     d is readable once at most `pending` later groups
  *                                               run
@@ -20,6 +21,14 @@ template <int COUNT>
 __device__ __forceinline__ void pin(float (&d)[COUNT]) {
 #pragma unroll
     for (int i = 0; i < COUNT; i++) asm volatile("" : "+f"(d[i])::"memory");
+}
+
+/* The values are not needed any more, so that a product that overwrites them needs no registers for
+ * them until it starts. */
+template <int COUNT>
+__device__ __forceinline__ void forget(float (&d)[COUNT]) {
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) asm volatile("" : "=f"(d[i]));
 }
 
 __device__ __forceinline__ void pin(uint32_t (&a)[4]) {
@@ -48,7 +57,13 @@ struct Wgmma;
 template <typename T, int N, uint32_t HIGH>
 __device__ __forceinline__ void wgmma_shared(float (&d)[N / 2], uint32_t a, uint32_t b,
                                              bool accumulate) {
-    Wgmma<T, N, HIGH>::shared(d, a, b, accumulate);
+    Wgmma<T, N, HIGH>::template shared<0>(d, a, b, accumulate);
+}
+
+template <typename T, int N, uint32_t HIGH>
+__device__ __forceinline__ void wgmma_rows(float (&d)[N / 2], uint32_t a, uint32_t b,
+                                           bool accumulate) {
+    Wgmma<T, N, HIGH>::template shared<1>(d, a, b, accumulate);
 }
 
 template <typename T, int N, uint32_t HIGH>
@@ -105,14 +120,15 @@ __device__ __forceinline__ void wgmma_registers(float (&d)[N / 2], const uint32_
 #define DEFINE_WGMMA(TYPE, NAME, N, LIST, OUTS, I0, I1, I2, I3, I4, I5)                            \
     template <uint32_t HIGH>                                                                       \
     struct Wgmma<TYPE, N, HIGH> {                                                                  \
+        template <int ROWS>                                                                        \
         __device__ static __forceinline__ void shared(float (&d)[N / 2], uint32_t a, uint32_t b,   \
                                                       bool accumulate) {                           \
             asm volatile("{\n.reg .pred p;\n.reg .b64 a, b;\nsetp.ne.b32 p, %" I2 ", 0;\n"         \
                          "mov.b64 a, {%" I0 ", %" I3 "};\nmov.b64 b, {%" I1 ", %" I3 "};\n"        \
                          "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME           \
                          " {" LIST "}, "                                                           \
-                         "a, b, p, 1, 1, 0, 0;\n}"                                                 \
-                         : OUTS : "r"(a), "r"(b), "r"((int)accumulate), "n"(HIGH));                \
+                         "a, b, p, 1, 1, %" I4 ", %" I4 ";\n}"                                      \
+                         : OUTS : "r"(a), "r"(b), "r"((int)accumulate), "n"(HIGH), "n"(ROWS));     \
         }                                                                                          \
         __device__ static __forceinline__ void registers(float (&d)[N / 2],                        \
                                                          const uint32_t (&a)[4], uint32_t b) {     \

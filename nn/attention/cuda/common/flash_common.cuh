@@ -41,6 +41,10 @@ struct FlashParams {
     /* Workspace on sm_90: a flag per 16 rows, (B * NH, Tq_pad / 16): one of them has a large lse,
      * or a NaN in out or dq; (B * NH_kv, Tk_pad / 16): a NaN in dk or dv. */
     int *large, *lost, *lost_k, *lost_v;
+    /* Workspace of the fused backward pass: dq before the scale, (B * NH, Tq_pad, HS) in an order
+     * of its own, and the number of blocks that have added to each tile of it. */
+    float *dq_sums;
+    int *turns;
     /* (2, B, Tq), (2, B, Tk), or NULL: first and end of each row */
     const int32_t *key_ranges, *query_ranges;
     const StepState *step;

@@ -4,6 +4,9 @@
 #include "nn/attention/backend.h"
 #include "nn/attention/cuda/common/tiled.h"
 
+/* The shortest T of the fused backward pass. */
+enum { FLASH_FUSED_LENGTH = 2048 };
+
 DECLARE_KERNELS(flash_sm90_forward);
 DECLARE_KERNELS(flash_sm90_backward);
 
@@ -13,6 +16,23 @@ size_t flash_flags_of_queries(const AttentionCall *call) {
 
 size_t flash_flags_of_keys(const AttentionCall *call) {
     return sizeof(int) * (size_t)(call->B * call->NH_kv * tiled_padded(call->Tk) / 16);
+}
+
+bool flash_is_fused(const AttentionCall *call) {
+    int64_t width = flash_width(call->HS), T = call->Tq < call->Tk ? call->Tq : call->Tk;
+    return (width == 64 || width == 128) && !call->ranges && call->dropout <= 0.0 &&
+           T >= FLASH_FUSED_LENGTH;
+}
+
+static size_t fused_elements(const AttentionCall *call) {
+    if (!flash_is_fused(call)) return 0;
+    return (size_t)(call->B * call->NH * tiled_padded(call->Tq) * flash_width(call->HS));
+}
+
+size_t flash_fused_sums(const AttentionCall *call) { return sizeof(float) * fused_elements(call); }
+
+size_t flash_fused_turns(const AttentionCall *call) {
+    return sizeof(int) * (fused_elements(call) / FLASH_FUSED_TILE);
 }
 
 /* A stride of 0, one row or head for all, which a tensor map cannot express. */
@@ -42,7 +62,8 @@ static size_t forward_workspace(const Node *node, const Target *target) {
 static size_t backward_workspace(const Node *node, const Target *target) {
     (void)target;
     const AttentionCall *call = attention_call(node);
-    return tiled_rows_bytes(call) + flash_flags_of_queries(call) + 2 * flash_flags_of_keys(call);
+    return tiled_rows_bytes(call) + flash_fused_sums(call) + flash_flags_of_queries(call) +
+           2 * flash_flags_of_keys(call) + flash_fused_turns(call);
 }
 
 const AttentionBackend attention_flash_sm90 = {

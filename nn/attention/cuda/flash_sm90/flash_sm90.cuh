@@ -131,6 +131,10 @@ Status flash_map(CUtensorMap *map, const void *pointer, const AttentionCall *cal
  * head. */
 Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &params, int count);
 
+/* A tensor map over dq's sums as a matrix of FLASH_SUM_ROW columns, with boxes of `rows`. */
+Status flash_sums_map(CUtensorMap *map, const AttentionCall *call, const FlashParams &params,
+                      int rows);
+
 /* The forward direction under ranges at HS 64, without dropout. */
 template <typename T>
 Status flash_sm90_items(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
@@ -141,6 +145,13 @@ Status flash_sm90_again_forward(const AttentionCall *call, const FlashParams &pa
 Status flash_sm90_again_backward(const AttentionCall *call, const FlashParams &params,
                                  cudaStream_t stream);
 
-/* The two passes of the backward direction, in this order, after flash_rows. */
-Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+/* The backward direction in two passes: dq, which also computes lse2 and delta, then dk and dv. */
 Status flash_sm90_dq(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+
+/* The same for calls that flash_is_fused accepts, in this order: lse2 and delta; dk, dv and dq's
+ * sums; dq. */
+Status flash_sm90_rows(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+Status flash_sm90_fused(const AttentionCall *call, const FlashParams &params, cudaStream_t stream);
+Status flash_sm90_dq_of_sums(const AttentionCall *call, const FlashParams &params,
+                             cudaStream_t stream);

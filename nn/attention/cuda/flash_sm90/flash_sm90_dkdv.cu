@@ -16,7 +16,6 @@
  * a tile of 64 x 64 takes 512 cycles of tensor core and about 640 of shared memory (both operands
  * of the first two products come from there): that, not arithmetic, is the floor. At B=64, NH=12,
  * T=1024, HS=64 causal: 219 GFLOP, 0.22 ms at peak, 0.28 ms by shared memory; measured 0.48 ms. */
-#include "nn/attention/attention.h"
 #include "nn/attention/cuda/flash_sm90/flash_sm90_dkdv.cuh"
 
 /* The work of one warpgroup: its 64 keys against every query tile of the block, tiles [begin, begin
@@ -25,7 +24,7 @@ template <typename T, typename S, FlashKind KIND>
 struct DkdvGroup {
     static constexpr int HS = S::HS, N = S::QUERIES;
     const FlashParams &p;
-    const DkdvMaps &maps;
+    const ColumnMaps &maps;
     uint32_t shared;
     typename S::Tiles ring;
     int begin, steps, head, batch;
@@ -101,19 +100,9 @@ struct DkdvGroup {
             }
         }
         const uint32_t rows = shared + S::LSE + at.c.stage * N * 4 + threadIdx.x % 4 * 8;
-#pragma unroll
-        for (int n = 0; n < N / 8; n++) {
-            const float2 lse2 = load_pair(rows + n * 32);
-            s[4 * n] = flash_exp2(s[4 * n] * p.scale2 - lse2.x);
-            s[4 * n + 1] = flash_exp2(s[4 * n + 1] * p.scale2 - lse2.y);
-            s[4 * n + 2] = flash_exp2(s[4 * n + 2] * p.scale2 - lse2.x);
-            s[4 * n + 3] = flash_exp2(s[4 * n + 3] * p.scale2 - lse2.y);
-        }
-        pack_weights<T, N>(w, s);
+        weigh_columns<T, N>(w, s, p.scale2, rows);
     }
 
-    /* dS = P (dP - delta), packed; uses P as rounded for dV, which saves the registers of the
-     * unrounded P. */
     __device__ __forceinline__ void differentiate(uint32_t (&ds)[N / 16][4], float (&dp)[N / 2],
                                                   const uint32_t (&w)[N / 16][4],
                                                   const FlashKept<N> &kept, const Place &at) const {
@@ -123,17 +112,7 @@ struct DkdvGroup {
             for (int i = 0; i < N / 2; i++)
                 dp[i] = kept(i / 4, i / 2 % 2, i % 2) ? dp[i] * p.keep_scale : 0.0f;
         }
-#pragma unroll
-        for (int n = 0; n < N / 8; n++) {
-            const float2 delta = load_pair(rows + n * 32);
-            const float2 low = flash_unpack<T>(w[n / 2][n % 2 * 2]),
-                         high = flash_unpack<T>(w[n / 2][n % 2 * 2 + 1]);
-            dp[4 * n] = low.x * (dp[4 * n] - delta.x);
-            dp[4 * n + 1] = low.y * (dp[4 * n + 1] - delta.y);
-            dp[4 * n + 2] = high.x * (dp[4 * n + 2] - delta.x);
-            dp[4 * n + 3] = high.y * (dp[4 * n + 3] - delta.y);
-        }
-        pack_weights<T, N>(ds, dp);
+        differentiate_columns<T, N>(ds, dp, w, rows);
     }
 
     /* The weights of the tile that dropout keeps; not called without dropout. */
@@ -255,7 +234,7 @@ __device__ __forceinline__ void walk_and_store(const DkdvGroup<T, S, KIND> &work
                                                uint32_t tile_v, int group_row) {
     constexpr int HS = S::HS;
     const FlashParams &p = worker.p;
-    const DkdvMaps &maps = worker.maps;
+    const ColumnMaps &maps = worker.maps;
     const int group = threadIdx.x / 128, head = worker.head, b = worker.batch;
     const float kept = KIND == FLASH_DROPOUT ? p.keep_scale : 1.0f;
     const int64_t warps = (((int64_t)b * p.NH_kv + head) * p.Tk_pad + group_row) / 16;
@@ -288,7 +267,7 @@ __device__ __forceinline__ void walk_and_store(const DkdvGroup<T, S, KIND> &work
 template <typename T, typename S, FlashKind KIND>
 __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_sm90_dkdv_kernel(const __grid_constant__ FlashParams p,
-                           const __grid_constant__ DkdvMaps maps) {
+                           const __grid_constant__ ColumnMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
     const int head = blockIdx.x, b = blockIdx.z, block_row = blockIdx.y * S::ROWS;
     const uint32_t shared = shared_address(memory);
@@ -326,15 +305,8 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
 
 template <typename T, typename S, FlashKind KIND>
 static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream_t stream) {
-    DkdvMaps maps;
-    TRY(flash_map(&maps.k, p.k, call, call->k, call->Tk, call->NH_kv, 64));
-    TRY(flash_map(&maps.v, p.v, call, call->v, call->Tk, call->NH_kv, 64));
-    TRY(flash_map(&maps.q, p.q, call, call->q, call->Tq, call->NH, S::QUERIES));
-    TRY(flash_map(&maps.dout, p.dout, call, call->out, call->Tq, call->NH, S::QUERIES));
-    TRY(flash_map(&maps.dk, p.dk, call, call->k, call->Tk, call->NH_kv, 64));
-    TRY(flash_map(&maps.dv, p.dv, call, call->v, call->Tk, call->NH_kv, 64));
-    TRY(flash_row_map(&maps.lse2, p.lse2, p, S::QUERIES));
-    TRY(flash_row_map(&maps.delta, p.delta, p, S::QUERIES));
+    ColumnMaps maps;
+    TRY(flash_column_maps(&maps, call, p, S::QUERIES));
     auto kernel = flash_sm90_dkdv_kernel<T, S, KIND>;
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::BYTES);
     dim3 grid((unsigned)p.NH_kv, (unsigned)((p.Tk + S::ROWS - 1) / S::ROWS),
@@ -363,22 +335,4 @@ Status flash_sm90_dkdv(const AttentionCall *call, const FlashParams &params, cud
         using V = decltype(variant);
         return launch_of<typename V::Type, V::kind>(call, params, stream);
     });
-}
-
-Status flash_sm90_backward(const AttentionCall *call, const AttentionArgs *args,
-                           void *cuda_stream) {
-    FlashParams p;
-    cudaStream_t stream = (cudaStream_t)cuda_stream;
-    TRY(flash_params(call, args, true, &p));
-    p.lost = (int *)(p.delta + (p.delta - p.lse2));
-    p.lost_k = p.lost + flash_flags_of_queries(call) / sizeof(int);
-    p.lost_v = p.lost_k + flash_flags_of_keys(call) / sizeof(int);
-    TRY(flash_sm90_dq(call, p, stream));
-    TRY(flash_sm90_dkdv(call, p, stream));
-    return flash_sm90_again_backward(call, p, stream);
-}
-
-extern "C" Status flash_sm90_backward_cuda(const Node *node, void *stream) {
-    AttentionArgs args = attention_backward_args(node);
-    return flash_sm90_backward(attention_call(node), &args, stream);
 }

@@ -1,11 +1,7 @@
 /* The shapes of the pass over keys: flash_sm90_dkdv.cu explains them. */
 #pragma once
 
-#include "nn/attention/cuda/flash_sm90/flash_sm90.cuh"
-
-struct DkdvMaps {
-    CUtensorMap k, v, q, dout, dk, dv, lse2, delta;
-};
+#include "nn/attention/cuda/flash_sm90/flash_sm90_columns.cuh"
 
 /* How the two warpgroups of a block cooperate: not at all; each with its 64 keys, the last product
  * of a tile overlapping the first of the next while its stage is held; or on the same 64 keys, one
@@ -27,10 +23,3 @@ struct DkdvShape {
     using Tiles = Ring<STAGES, 4 * GROUPS>;
     static constexpr int BYTES = CONTROL + 16 + Tiles::CONTROL_BYTES;
 };
-
-/* The two adjacent values that a lane's columns 8 n, 8 n + 1 need. */
-__device__ __forceinline__ float2 load_pair(uint32_t address) {
-    float2 pair;
-    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(address));
-    return pair;
-}

@@ -33,3 +33,15 @@ Status flash_row_map(CUtensorMap *map, const float *values, const FlashParams &p
                                   CU_TENSOR_MAP_L2_PROMOTION_NONE};
     return tensor_map_encode(map, values, shape);
 }
+
+Status flash_sums_map(CUtensorMap *map, const AttentionCall *call, const FlashParams &p, int rows) {
+    const size_t row_bytes = FLASH_SUM_ROW * sizeof(float);
+    const TensorMapShape shape = {CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+                                  2,
+                                  {FLASH_SUM_ROW, (cuuint64_t)(flash_fused_sums(call) / row_bytes)},
+                                  {(cuuint64_t)row_bytes},
+                                  {FLASH_SUM_ROW, (cuuint32_t)rows},
+                                  CU_TENSOR_MAP_SWIZZLE_NONE,
+                                  CU_TENSOR_MAP_L2_PROMOTION_NONE};
+    return tensor_map_encode(map, p.dq_sums, shape);
+}
