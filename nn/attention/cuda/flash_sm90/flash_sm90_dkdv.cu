@@ -235,7 +235,7 @@ __device__ __forceinline__ void walk_and_store(const DkdvGroup<T, S, KIND> &work
     constexpr int HS = S::HS;
     const FlashParams &p = worker.p;
     const ColumnMaps &maps = worker.maps;
-    const int group = threadIdx.x / 128, head = worker.head, b = worker.batch;
+    const int group = group_of_thread(), head = worker.head, b = worker.batch;
     const float kept = KIND == FLASH_DROPOUT ? p.keep_scale : 1.0f;
     const int64_t warps = (((int64_t)b * p.NH_kv + head) * p.Tk_pad + group_row) / 16;
     if constexpr (S::WORK == SPLIT) {
@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     flash_queries_of<KIND>(p, b, block_row, first, unused);
     flash_queries_of<KIND>(p, b, block_row + S::ROWS - 1, unused, last);
     const int begin = first / S::QUERIES, steps = last < first ? 0 : last / S::QUERIES + 1 - begin;
-    const int owner = S::WORK == SPLIT ? 0 : threadIdx.x / 128, group_row = block_row + 64 * owner;
+    const int owner = S::WORK == SPLIT ? 0 : group_of_thread(), group_row = block_row + 64 * owner;
     const int row = group_row + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
     const uint32_t tile_k = shared + S::K + owner * Tile<S::HS>::bytes(64);
     const uint32_t tile_v = shared + S::V + owner * Tile<S::HS>::bytes(64);

@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     __syncthreads();
     worker.open(block_row, h);
 
-    const int group = threadIdx.x / 128, group_row = block_row + 64 * group;
+    const int group = group_of_thread(), group_row = block_row + 64 * group;
     const int row = group_row + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
     const uint32_t tile_q = shared + S::Q + group * Tile<S::HS>::bytes(64);
     const uint32_t tile_dout = shared + S::DOUT + group * Tile<S::HS>::bytes(64);

@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
                               const __grid_constant__ ForwardMaps maps) {
     extern __shared__ __align__(1024) uint8_t memory[];
     const int h = blockIdx.x, b = blockIdx.z, block_row = (gridDim.y - 1 - blockIdx.y) * S::ROWS;
-    const int group = threadIdx.x / 128, group_row = block_row + 64 * group;
+    const int group = group_of_thread(), group_row = block_row + 64 * group;
     const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
     const KeyTiles<KIND> walk(p, b, block_row, S::ROWS, S::KEYS);
     const ForwardTiles<S, KIND> tiles = {
