@@ -72,7 +72,7 @@ static bool writes_y(const Node *node) { return node->inputs[NORM_SCALE] == NULL
 /* The speed with eight bits is a guess. */
 static const Kernel *const forward_kernels[] = {
     CPU_KERNEL(norm),
-    CUDA_KERNEL(norm, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.85), .is_simple = writes_y,
+    CUDA_KERNEL(norm, DTYPES_REAL, .speed = SPEED(3.0, 0, 0.74), .is_simple = writes_y,
                 .simple_speed = SPEED(2.3, 0, 0.94)),
     NULL,
 };

@@ -10,23 +10,26 @@
  * lse2 and delta before, and dq from the sums after. Source: arXiv:2407.08608, section 3, and
  * algorithm 2 of 2307.08691.
  *
- * dQ of a tile is computed a tile later, when the other warpgroup has long stored its dS, so that
- * one warpgroup's exponentials can fall together with the other's products; the next scores are
- * computed while dQ is handed over. Registers, of 240: S, dP, dK, dV at HS 64 (tiles of 128
- * queries) 64 + 64 + 32 + 32 or S, dQ and packed dS 64 + 32 + 32 + 64; at HS 128 (64 queries) 32 +
- * 32 + 64 + 64 or 32 + 32 + 16 + 128. A tile takes 2560 cycles of tensor core, 3072 of shared
- * memory and 1024 (HS 128: 512) of exponentials, by count.
+ * At HS 64 (LATE) dQ of a tile is computed a tile later, when the other warpgroup has long stored
+ * its dS, and one warpgroup starts half a tile behind the other, so that one's exponentials fall
+ * together with the other's products. At HS 128 dQ in the same tile is 4% faster. dV starts after
+ * half of the weights; the next scores are computed while dQ is handed over. Registers, of 240: S,
+ * dP, dK, dV at HS 64 (tiles of 128 queries) 64 + 64 + 32 + 32 or S, dQ and packed dS 64 + 32 + 32
+ * + 64; at HS 128 (64 queries) 32 + 32 + 64 + 64 or 32 + 32 + 16 + 128. A tile takes 2560 cycles of
+ * tensor core, 3072 of shared memory and 1024 (HS 128: 512) of exponentials, by count.
  *
  * Turns: the sums must not depend on timing, so blocks add to a tile in the order in which they
- * start, each after the one before has arrived (about 2 us, less than a tile takes). Two
- * directions: downwards, the blocks of a head start with the last keys, whose sequences are the
- * shortest under a causal mask, and each begins at its diagonal. Blocks that start together are
- * then at different tiles in every step, and a block that starts later comes later everywhere: it
- * never waits. But the longest blocks come last, and the last of all would leave most
- * multiprocessors idle. So the last heads go upwards: the longest blocks first, each from the last
- * query down to its diagonal, where a block waits at first if it starts together with the one
- * before. Simulated with 132 multiprocessors, turns and idle ends cost 0.1% to 1% (downwards alone
- * 2% to 13%, upwards alone 1% to 17%).
+ * start, each after the one before has arrived (about 2 us, less than a tile takes): measured, 1%
+ * to 3% of the time. Two directions. Downwards, the blocks of a head start with the last keys,
+ * whose sequences are the shortest under a causal mask, and each begins at its diagonal: blocks
+ * that start together are at different tiles in every step, and one that starts later comes later
+ * everywhere, so it never waits. But the longest blocks come last, and the last of all would leave
+ * most multiprocessors idle, so the last heads go upwards: the longest blocks first, each from the
+ * last query down to its diagonal, where a block waits at first if it starts together with the one
+ * before. Those waits keep the blocks of a head within a few tiles of each other, and so the tiles
+ * that they share in the L2 cache. That is worth more where a block takes many tiles: all heads go
+ * upwards in long sequences (8% faster at 16,16384,64), and where several query heads share a key
+ * head (25% at 32/8,8192,128), whose tiles alternate for the same reason.
  *
  * Why this cannot deadlock: a block waits only for blocks of its head that precede it in the grid.
  * A GPU starts blocks in the order of the grid, so these have started, and they keep their
@@ -178,11 +181,11 @@ struct FusedGroup {
     /* The weights, and the start of dV += P dO. */
     __device__ __forceinline__ void weigh(float (&dv)[HS / 2], uint32_t (&w)[N / 16][4],
                                           float (&s)[N / 2], const Place &at) const {
-        constexpr int STEPS = N / 16 / S::PARTS;
+        constexpr int PARTS = 2, STEPS = N / 16 / PARTS;
         mask(s, at.query());
 #pragma unroll
-        for (int part = 0; part < S::PARTS; part++) {
-            weigh_columns<T, N, S::PARTS>(w, s, block.p.scale2, rows(S::AT_LSE, at), part);
+        for (int part = 0; part < PARTS; part++) {
+            weigh_columns<T, N, PARTS>(w, s, block.p.scale2, rows(S::AT_LSE, at), part);
             group_fence(dv);
 #pragma unroll
             for (int n = part * STEPS; n < (part + 1) * STEPS; n++)
@@ -247,6 +250,7 @@ struct FusedGroup {
         if (!block.walk.within(at)) return;
         float s[N / 2], dp[N / 2];
         barrier_wait(block.barriers.k(), 0);
+        if (S::LATE && group == 1) asm volatile("bar.sync 7, 256;" ::: "memory");
         start_s(s, at);
         barrier_wait(block.barriers.v(), 0);
         start_dp(dp, at);
@@ -256,6 +260,8 @@ struct FusedGroup {
             const int of = at.c.at - S::LATE; /* the tile of dq */
             group_wait<1>(s);
             weigh(dv, w, s, at);
+            if (S::LATE && group == 0 && at.c.at == 0)
+                asm volatile("bar.arrive 7, 256;" ::: "memory");
             group_wait<1>(dp);
             differentiate_columns<T, N>(packed, dp, w, rows(S::AT_DELTA, at));
             if (S::LATE && of >= 0) take_ds(of);
@@ -346,6 +352,6 @@ static Status launch(const AttentionCall *call, const FlashParams &p, cudaStream
 Status flash_sm90_fused(const AttentionCall *call, const FlashParams &params, cudaStream_t stream) {
     return fused_dispatch(call, [&](auto variant) {
         using V = decltype(variant);
-        return launch<typename V::Type, FusedShape<V::HS, 2, true, 1>>(call, params, stream);
+        return launch<typename V::Type, FusedShape<V::HS>>(call, params, stream);
     });
 }

@@ -4,17 +4,20 @@
 
 #include "nn/attention/cuda/flash_sm90/flash_sm90_columns.cuh"
 
+/* From this many tiles of queries on, all blocks go upwards. */
+enum { FUSED_LONG = 128 };
+
 /* The queries of a tile. */
 template <int HS>
 constexpr int FUSED_QUERIES = FLASH_FUSED_TILE / HS;
 
 /* Two warpgroups of 64 keys each, which iterate over QUERIES queries at a time, and a third for
- * copies. LATE: dQ of a tile is computed a tile later. PARTS: dV starts after each part of the
- * weights. */
-template <int HS_, int STAGES_, bool LATE_, int PARTS_>
+ * copies. LATE: dQ of a tile is computed a tile later, and one warpgroup starts half a tile behind
+ * the other. */
+template <int HS_>
 struct FusedShape {
-    static constexpr int HS = HS_, QUERIES = FUSED_QUERIES<HS>, STAGES = STAGES_, PARTS = PARTS_;
-    static constexpr bool LATE = LATE_;
+    static constexpr int HS = HS_, QUERIES = FUSED_QUERIES<HS>, STAGES = 2;
+    static constexpr bool LATE = HS == 64;
     static constexpr int GROUPS = 2, KEYS = 64 * GROUPS, THREADS = 128 * (GROUPS + 1);
     static constexpr int TILE = Tile<HS>::bytes(QUERIES), OWN = Tile<HS>::bytes(64);
     /* dS: a tile of KEYS rows whose columns are queries. One more than are read while a tile is
@@ -42,12 +45,13 @@ struct FusedPlan {
     int pair, rank; /* rank: 0 for the block of the pair that starts first */
     bool up;
 
-    __device__ __forceinline__ FusedPlan(int block, int pairs, int blocks) {
+    __device__ __forceinline__ FusedPlan(int block, int pairs, int blocks, bool all_up) {
         constexpr int TOGETHER = 8;
-        const int last = min(TOGETHER, (pairs + 1) / 2), rest = pairs - last;
-        up = block >= rest * blocks;
-        const int first = up ? rest : block / (TOGETHER * blocks) * TOGETHER;
-        const int count = up ? last : min(TOGETHER, rest - first), at = block - first * blocks;
+        const int down = all_up ? 0 : pairs - min(TOGETHER, (pairs + 1) / 2);
+        up = block >= down * blocks;
+        const int from = up ? down : 0, to = up ? pairs : down;
+        const int first = from + (block - from * blocks) / (TOGETHER * blocks) * TOGETHER;
+        const int count = min(TOGETHER, to - first), at = block - first * blocks;
         pair = first + at % count, rank = at / count;
     }
 };
@@ -58,9 +62,9 @@ struct FusedMaps {
     CUtensorMap sums;
 };
 
-/* A block's sequence of tiles, the same for each query head of the group. Upwards: from the last
- * query down, after the blocks of the keys before. Downwards: from the first query, after the
- * blocks of the keys behind. */
+/* A block's sequence of tiles; at each tile, the query heads of the group in turn. Upwards: from
+ * the last query down, after the blocks of the keys before. Downwards: from the first query, after
+ * the blocks of the keys behind. */
 template <typename S>
 struct FusedWalk {
     int begin, end, heads, key, head, batch; /* the first key; its head */
@@ -74,7 +78,8 @@ struct FusedWalk {
 
     __device__ __forceinline__ explicit FusedWalk(const FlashParams &p) : heads(p.group) {
         const int blocks = (p.Tk + S::KEYS - 1) / S::KEYS;
-        const FusedPlan plan(blockIdx.x, p.B * p.NH_kv, blocks);
+        const bool all_up = p.group > 1 || p.Tq >= FUSED_LONG * S::QUERIES;
+        const FusedPlan plan(blockIdx.x, p.B * p.NH_kv, blocks, all_up);
         int first, last, unused;
         batch = plan.pair / p.NH_kv, head = plan.pair % p.NH_kv, up = plan.up;
         key = (up ? plan.rank : blocks - 1 - plan.rank) * S::KEYS;
@@ -84,12 +89,14 @@ struct FusedWalk {
         end = last < first ? begin : last / S::QUERIES + 1;
     }
 
-    __device__ __forceinline__ int from() const { return up ? end - 1 : begin; }
-    __device__ __forceinline__ Place start() const { return {{}, begin < end ? 0 : heads, from()}; }
-    __device__ __forceinline__ bool within(const Place &at) const { return at.head < heads; }
+    __device__ __forceinline__ Place start() const { return {{}, 0, up ? end - 1 : begin}; }
+    __device__ __forceinline__ bool within(const Place &at) const {
+        return at.tile >= begin && at.tile < end;
+    }
     __device__ __forceinline__ void advance(Place &at) const {
-        at.c.advance(), at.tile += up ? -1 : 1;
-        if (at.tile < begin || at.tile >= end) at.tile = from(), at.head++;
+        at.c.advance();
+        if (++at.head < heads) return;
+        at.head = 0, at.tile += up ? -1 : 1;
     }
 
     /* The number of blocks that add to the tile before this one. */
