@@ -2,6 +2,7 @@
  * stores of tiles, the two kinds of products, masks. */
 #pragma once
 
+#include "core/cuda/sm90/dependent_launch.cuh"
 #include "core/cuda/sm90/tiles.cuh"
 #include "nn/attention/cuda/common/flash_common.cuh"
 #include "nn/attention/cuda/common/flash_dropout.cuh"
@@ -57,9 +58,6 @@ store_tile(uint32_t shared, const CUtensorMap &map, int group, const float (&acc
     if (thread % 32 == 0) lost[thread / 32] = is_lost;
     if (WAIT && thread == 0) stores_read();
 }
-
-/* Lets the dependent launch (flash_sm90_again.cu) start while this one ends. */
-__device__ __forceinline__ void launch_next() { asm volatile("griddepcontrol.launch_dependents;"); }
 
 /* d (64 x N) = A Bt over HS columns: A is a tile of 64 rows, B the first N rows of one of ROWS.
  * Starts and commits. */

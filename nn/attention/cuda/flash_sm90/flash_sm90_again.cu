@@ -7,11 +7,6 @@
 
 enum { THREADS = 128, MARKED = 16 };
 
-/* Waits until the writes of the previous launch are visible. */
-static __device__ __forceinline__ void wait_for_last() {
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-}
-
 /* Whether a row has a non-finite element; called by the whole warp. */
 template <typename T>
 static __device__ __forceinline__ bool is_lost(const T *row, int HS) {
@@ -83,19 +78,10 @@ static __global__ void __launch_bounds__(THREADS)
                 });
 }
 
-/* This launch starts while the previous one ends: CUDA Programming Guide, "Programmatic Dependent
- * Launch". */
 template <typename Kernel>
 static Status launch_after(Kernel kernel, dim3 grid, const FlashParams &p, int64_t HS,
                            cudaStream_t stream) {
-    cudaLaunchAttribute early = {};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t launch = {};
-    launch.gridDim = grid, launch.blockDim = dim3(THREADS), launch.stream = stream;
-    launch.attrs = &early, launch.numAttrs = 1;
-    (void)cudaLaunchKernelEx(&launch, kernel, p, (int)HS);
-    return cuda_launched("flash_sm90_again");
+    return launch_dependent("flash_sm90_again", kernel, grid, dim3(THREADS), 0, stream, p, (int)HS);
 }
 
 static unsigned blocks_of(size_t flags) {
