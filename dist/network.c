@@ -76,27 +76,69 @@ static CollectiveCost gpu_cost(const Network *n, CollectiveKind kind, double byt
 
 /* ---- CPUs ------------------------------------------------------------------------------------ */
 
-/* Ranks exchange `bytes` with the ranks at this distance, all at the same time, `crossing` of each
- * host with other hosts. */
-static double exchange_seconds(const Network *n, int64_t distance, int64_t crossing, double bytes) {
-    if (n->hosts == 1 || distance < ranks_per_host(n)) return MESSAGE_INSIDE + bytes / MEMORY;
+/* Ranks exchange `bytes` with others, all at the same time, `crossing` of a host with other
+ * hosts. */
+static double exchange_seconds(const Network *n, int64_t crossing, double bytes) {
+    if (crossing == 0) return MESSAGE_INSIDE + bytes / MEMORY;
     return MESSAGE_BETWEEN + bytes * (double)crossing / (FRAMES * n->bytes_per_s);
 }
 
+/* The most ranks of a host that exchange with ranks of other hosts, if rank r < `power` exchanges
+ * with rank r ^ `distance`. */
+static int64_t crossing_ranks(const Network *n, int64_t power, int64_t distance) {
+    int64_t per_host = ranks_per_host(n), most = 0, here = 0;
+    if (n->hosts == 1) return 0;
+    if ((per_host & (per_host - 1)) == 0) return distance < per_host ? 0 : per_host;
+    for (int64_t r = 0; r < power; r++) {
+        if (r % per_host == 0) here = 0;
+        here += (r ^ distance) / per_host != r / per_host;
+        if (here > most) most = here;
+    }
+    return most;
+}
+
+/* The halving over the ranks below the largest power of two. The first `extra` of them begin late,
+ * because they first add the data of the ranks beyond it. */
+typedef struct Halving {
+    CollectiveKind kind;
+    int64_t power, extra, parts; /* a part per rank */
+} Halving;
+
+/* Whether the ranks that end last meet ranks that have waited for them: at every distance at which
+ * the late ranks are no whole blocks of exchanging ranks. */
+static bool takes_turns(const Halving *h, int64_t distance) {
+    return h->extra % (2 * distance) != 0;
+}
+
+/* The share of a chunk whose time an exchange takes. In turns, the first message of the rank that
+ * has waited goes first: it fills the connection, and behind it stands Open MPI's request for the
+ * other rank's data. A sum of all data is one message. A sum of parts has a message per part, those
+ * beyond the power of two with the first ones. */
+static double halving_share(const Halving *h, int64_t distance, bool turns) {
+    if (h->kind == COLLECTIVE_ALL_REDUCE) return (turns ? 1 : 0.5) / (double)distance;
+    int64_t blocks = (h->power + h->extra) / (2 * distance), rest = h->extra % (2 * distance),
+            to_late = blocks + (rest > 0), from_late = blocks + (rest > distance);
+    int64_t most = turns && from_late + 1 > to_late ? from_late + 1 : to_late;
+    return (double)most / (double)h->parts;
+}
+
 /* The halving of a chunk, or the halving and the way back; ranks beyond the largest power of two
- * add theirs before, and get the result at the end. */
+ * add theirs before, and get their part or the result at the end. */
 static double chunk_seconds(const Network *n, CollectiveKind kind, double bytes) {
     int64_t power = 1, per_host = ranks_per_host(n);
     while (2 * power <= n->ranks) power *= 2;
-    int64_t extra = n->ranks - power;
-    double both = kind == COLLECTIVE_ALL_REDUCE ? 2 : 1, seconds = 0;
+    const Halving h = {kind, power, n->ranks - power, n->ranks};
+    bool returns = kind == COLLECTIVE_ALL_REDUCE;
+    double seconds = 0, result = returns ? bytes : bytes / (double)n->ranks;
     for (int64_t distance = 1; distance < power; distance *= 2) {
-        double part = bytes / (double)(2 * distance);
-        seconds += both * exchange_seconds(n, distance, per_host, part);
+        int64_t crossing = crossing_ranks(n, power, distance);
+        bool turns = crossing > 0 && takes_turns(&h, distance);
+        seconds += exchange_seconds(n, crossing, bytes * halving_share(&h, distance, turns));
+        if (returns) seconds += exchange_seconds(n, crossing, bytes / (double)(2 * distance));
     }
-    if (extra > 0)
-        seconds += both * exchange_seconds(n, power, extra < per_host ? extra : per_host, bytes);
-    return seconds;
+    int64_t crossing = n->hosts == 1 ? 0 : h.extra < per_host ? h.extra : per_host;
+    if (h.extra == 0) return seconds;
+    return seconds + exchange_seconds(n, crossing, bytes) + exchange_seconds(n, crossing, result);
 }
 
 static double sum_seconds(const Network *n, CollectiveKind kind, double bytes) {
@@ -111,12 +153,11 @@ static double gather_seconds(const Network *n, double bytes) {
     int64_t per_host = ranks_per_host(n);
     bool in_pairs = (n->ranks & (n->ranks - 1)) == 0;
     for (int64_t k = 1; k < n->ranks && in_pairs; k++)
-        seconds += exchange_seconds(n, k, per_host, part);
+        seconds += exchange_seconds(n, crossing_ranks(n, n->ranks, k), part);
     for (int64_t k = 1; k < n->ranks && !in_pairs; k++) {
-        int64_t nearest = k < n->ranks - k ? k : n->ranks - k;
-        bool crosses = n->hosts > 1;
-        seconds += exchange_seconds(n, crosses ? per_host : nearest,
-                                    nearest < per_host ? nearest : per_host, part);
+        int64_t nearest = k < n->ranks - k ? k : n->ranks - k,
+                crossing = nearest < per_host ? nearest : per_host;
+        seconds += exchange_seconds(n, n->hosts == 1 ? 0 : crossing, part);
     }
     return seconds;
 }

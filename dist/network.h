@@ -9,14 +9,15 @@
  *   min(b, B) for an all-reduce, half of it for the others; b = 324 GB/s.
  *   NCCL, two trees (all-reduce only): 2 (R - 1 + log2 M) steps, and 2 S over 0.92 min(b, B).
  *   NCCL takes the fastest of these, with one of two protocols: LL for few bytes, or Simple.
- *   CPUs: the messages of dist/channel.c and dist/channel_parts.c, each a latency and its bytes.
+ *   CPUs: the messages of dist/channel.c and dist/channel_parts.c, each a latency and its bytes, in
+ *   turns with a rank of another host that has waited.
  *
  * On GPUs the reads and writes of copies, sums and pushes slow the model: (4 (N - 1) + N + 1) / N S
  * for an all-reduce. Multiprocessors that NCCL occupies are ignored, and so is the core that a
  * CPU's communication thread uses.
  *
  * Sources: docs/results/cuda_ranks.md for b and the copies; NCCL 2.28, the cost model of its tuner,
- * for formulas and latencies. Not collective. */
+ * for formulas and latencies; docs/results/many_ranks.md for CPUs. Not collective. */
 #pragma once
 
 #include "core/perf/timeline.h"

@@ -19,7 +19,8 @@ from hosts import ROOT
 
 STEPS = 5
 MODEL = {"n_layer": 4, "n_head": 4, "n_embd": 192, "block_size": 64, "vocab_size": "auto"}
-CASES = [(2, 1, False), (2, 1, True), (4, 1, False), (4, 1, True), (2, 2, False), (2, 2, True)]
+HOSTS_AND_RANKS = [(2, 1), (3, 1), (4, 1), (5, 1), (2, 2), (3, 2), (2, 3)]
+CASES = [(n, per_host, shards) for n, per_host in HOSTS_AND_RANKS for shards in (False, True)]
 
 
 def predicted(hosts, path, ranks, rate):

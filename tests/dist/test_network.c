@@ -80,20 +80,35 @@ static void cpus_over_a_slow_network(void) {
     CHECK(network_cost(&two, COLLECTIVE_ALL_REDUCE, 1 << 20).bytes == 0);
 }
 
-/* The third rank first sends everything to the first, and gets it back. */
-static void three_cpus(void) {
-    Network n = {.device = DEVICE_CPU, .ranks = 3, .hosts = 3, .bytes_per_s = 1e6};
-    double sum = seconds(n, COLLECTIVE_ALL_REDUCE, 4 << 20) * 0.93e6 / (1 << 20);
-    CHECK_CLOSE(sum, 12, 0.01);
+/* In chunks of 4 MiB. Each rank beyond the power of two first sends everything to one of the first.
+ * An exchange with a rank that has waited takes turns: docs/results/many_ranks.md. */
+static void cpus_that_are_no_power_of_two(void) {
+    const struct {
+        int64_t ranks, hosts;
+        double sum, scatter; /* chunks */
+    } cases[] = {
+        {3, 3, 1 + 1 + 0.5 + 1, 1 + 2.0 / 3 + 1.0 / 3}, /* sent, halved in turns, back, sent back */
+        {5, 5, 1 + 1 + 0.5 + 0.75 + 1, 1 + 3.0 / 5 + 2.0 / 5 + 1.0 / 5},
+        {6, 6, 1 + 0.5 + 0.5 + 0.75 + 1, 1 + 3.0 / 6 + 2.0 / 6 + 1.0 / 6},
+        {7, 7, 1 + 1 + 0.5 + 0.75 + 1, 1 + 4.0 / 7 + 3.0 / 7 + 1.0 / 7},
+        /* Two share a cable for all but the halving at distance 2, which takes turns. */
+        {6, 3, 2 + 1 + 0.5 + 2, 2 + 2 * 2.0 / 6 + 2 * 1.0 / 6},
+        /* Of each host, one rank exchanges with the other host at distances 1 and 2. */
+        {6, 2, 2 + 0.5 + 0.5 + 0.75 + 2, 2 + 3.0 / 6 + 2.0 / 6 + 2 * 1.0 / 6},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Network n = {.device = DEVICE_CPU, .bytes_per_s = 1e6};
+        n.ranks = cases[i].ranks, n.hosts = cases[i].hosts;
+        double chunk = (4 << 20) / 0.93e6;
+        CHECK_CLOSE(seconds(n, COLLECTIVE_ALL_REDUCE, 4 << 20) / chunk, cases[i].sum, 0.01);
+        CHECK_CLOSE(seconds(n, COLLECTIVE_REDUCE_SCATTER, 4 << 20) / chunk, cases[i].scatter, 0.01);
+    }
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(two_gpus_as_measured),
-                          TEST(one_rank_costs_nothing),
-                          TEST(the_slower_link_decides),
-                          TEST(many_ranks_sum_in_trees),
-                          TEST(memory_traffic_by_hand),
-                          TEST(cpus_over_a_slow_network),
-                          TEST(three_cpus)};
+    const Test tests[] = {TEST(two_gpus_as_measured),         TEST(one_rank_costs_nothing),
+                          TEST(the_slower_link_decides),      TEST(many_ranks_sum_in_trees),
+                          TEST(memory_traffic_by_hand),       TEST(cpus_over_a_slow_network),
+                          TEST(cpus_that_are_no_power_of_two)};
     return harness_run(argc, argv, "networks", tests, COUNT(tests));
 }
