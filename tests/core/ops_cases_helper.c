@@ -225,6 +225,7 @@ static void record_qk_recomputed(CaseRun *run) {
 #define GATED(which, b, t, f)                                                                      \
     .record = record_gated, .B = (b), .T = (t), .C = 2 * (f), .kind = (which)
 #define MIX(b, t, c) .record = record_mix, .B = (b), .T = (t), .C = (c)
+#define CONV(b, t, c, taps) .record = record_short_conv, .B = (b), .T = (t), .C = (c), .N = (taps)
 #define LOOKUP(b, t, c, v) .record = record_embedding, .B = (b), .T = (t), .C = (c), .V = (v)
 #define DROPOUT(b, t, c, p) .record = record_dropout, .B = (b), .T = (t), .C = (c), .dropout = (p)
 #define LOSS(b, t, c, v, vp, rows)                                                                 \
@@ -330,6 +331,10 @@ const OpCase op_cases[] = {
     {.name = "mix_ragged", MIX(3, 37, 11)},
     {.name = "mix_blocks", .record = record_mix_blocks, .B = 2, .T = 5, .C = 8},
     {.name = "add", .record = record_add, .B = 2, .T = 5, .C = 8},
+    {.name = "short_conv", CONV(2, 7, 5, 3)},
+    {.name = "short_conv_two", CONV(3, 37, 4, 2), .branch = true},
+    {.name = "short_conv_short", CONV(5, 2, 3, 4)},
+    {.name = "short_conv_documents", CONV(2, 23, 3, 4), .V = 5},
     ATTENTION_CASES("baseline"),
     ATTENTION_CASES("math"),
     ATTENTION_CASES("mem_efficient"),

@@ -6,7 +6,9 @@
 #include "core/ops/mix.h"
 #include "core/ops/norm.h"
 #include "core/ops/relu2.h"
+#include "core/ops/short_conv.h"
 #include "core/passes/recompute.h"
+#include "nn/attention/documents.h"
 
 static const NormOptions layernorm = {NORM_LAYER, 1e-5}, rmsnorm = {NORM_RMS, 1e-5};
 
@@ -96,4 +98,14 @@ void record_add(CaseRun *run) {
     case_output(run, "sum", sum);
     case_output(run, "y", relu2_record(p, add_record(p, sum, twice)));
     case_output(run, "z", linear_record(p, sum, w, NULL, false));
+}
+
+/* N taps; with a vocabulary, token 0 ends a document. `branch`: the input has a second use. */
+void record_short_conv(CaseRun *run) {
+    const OpCase *op = run->op;
+    Tensor *h = activation(run, "h"), *w = case_weight(run, "w", SHAPE(op->N, op->C), 0, 1);
+    Tensor *documents = op->V == 0 ? NULL : documents_record(run->program, run->tokens, 0);
+    Tensor *x = op->branch ? relu2_record(run->program, h) : h;
+    case_output(run, "y", short_conv_record(run->program, x, w, documents));
+    if (op->branch) case_output(run, "x", x);
 }

@@ -30,3 +30,4 @@ void record_activations_recomputed(CaseRun *run);
 void record_mix(CaseRun *run);
 void record_mix_blocks(CaseRun *run);
 void record_add(CaseRun *run);
+void record_short_conv(CaseRun *run);

@@ -49,11 +49,12 @@ static void replays_agree(void) {
     free(second);
 }
 
-/* Ops that promise independence of the number of threads: bias gradient, norms, embedding,
- * dropout. */
+/* Ops that promise independence of the number of threads: bias gradient, norms, short convolution,
+ * embedding, dropout. */
 static bool claims_it(const char *op, const char *tensor) {
     return strncmp(op, "layernorm", 9) == 0 || strncmp(op, "rmsnorm", 7) == 0 ||
-           strncmp(op, "embedding", 9) == 0 || strncmp(op, "dropout", 7) == 0 ||
+           strncmp(op, "short_conv", 10) == 0 || strncmp(op, "embedding", 9) == 0 ||
+           strncmp(op, "dropout", 7) == 0 ||
            (strncmp(op, "linear", 6) == 0 && strcmp(tensor, "bias") == 0);
 }
 

@@ -216,6 +216,15 @@ def head_cases(out):
     write_case(out, "value_embedding", {"qkv": qkv, "e": e, "gate": gate}, {"y": seeded(y, own)})
 
 
+def short_conv_case(out):
+    own = np.random.default_rng(20261201)
+    B, T, C, taps = 2, 7, 5, 3
+    h, w = draw(B, T, C, source=own), draw(taps, C, source=own)
+    padded = F.pad(h.transpose(1, 2), (taps - 1, 0))
+    y = h + F.conv1d(padded, w.flip(0).T[:, None], groups=C).transpose(1, 2)
+    write_case(out, "short_conv", {"h": h, "w": w}, {"y": seeded(y, own)})
+
+
 L, C, NH, T, V, VP, B, STEPS = 2, 32, 4, 16, 61, 64, 4, 10
 
 
@@ -289,7 +298,8 @@ def gpt_steps(out, w, batches):
 def main():
     out = Writer("ops.bin")
     for cases in (linear_cases, layernorm_cases, embedding_cases, dropout_case, loss_cases,
-                  attention_cases, rmsnorm_cases, head_cases, activation_cases, softcap_case):
+                  attention_cases, rmsnorm_cases, head_cases, activation_cases, softcap_case,
+                  short_conv_case):
         cases(out)
     w, batches = gpt_weights(), torch.tensor(random.integers(0, V, (STEPS, B, T + 1)))
     out = Writer("gpt_weights.bin")

@@ -1,4 +1,5 @@
 /* Extreme floating-point values through every op on the GPU. */
+#include "tests/core/op_edges_conv_helper.h"
 #include "tests/core/op_edges_heads_helper.h"
 #include "tests/core/op_edges_helper.h"
 #include "tests/core/op_edges_loss_helper.h"
@@ -21,9 +22,11 @@ static void relu2(void) { gpu(edges_of_relu2); }
 static void embedding(void) { gpu(edges_of_embedding); }
 static void adamw(void) { gpu(edges_of_adamw); }
 static void qk(void) { gpu(edges_of_qk); }
+static void short_conv(void) { gpu(edges_of_short_conv); }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(cross_entropy), TEST(norm),      TEST(gelu),  TEST(gated),
-                          TEST(relu2),         TEST(embedding), TEST(adamw), TEST(qk)};
+    const Test tests[] = {TEST(cross_entropy), TEST(norm),  TEST(gelu),
+                          TEST(gated),         TEST(relu2), TEST(embedding),
+                          TEST(adamw),         TEST(qk),    TEST(short_conv)};
     return harness_run(argc, argv, "edges of the ops on a GPU", tests, COUNT(tests));
 }
