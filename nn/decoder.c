@@ -123,7 +123,7 @@ static Status chunk_run(Decoder *d, int program, int64_t real) {
         memset(to, 0, (size_t)tokens->n * sizeof *to);
         memcpy(to, d->window + b * d->capacity + d->cached, (size_t)real * sizeof *to);
     }
-    TRY(kv_tokens_upload(tokens, d->device, d->chunk, d->cached));
+    TRY(kv_tokens_upload(tokens, d->device, d->chunk, d->cached, real));
     d->cached += real;
     return device_replay(d->device, d->programs[program].program);
 }

@@ -8,6 +8,23 @@ static Status no_memory(void) { return OUT_OF_MEMORY("a cache of keys and values
 
 static int64_t columns_of(const ModelConfig *config) { return 2 * config->NH_kv * config->HS; }
 
+/* The rows before the next token that the short convolution in this place of a layer reads. */
+static int64_t past_rows(const ModelConfig *config, int place) {
+    int64_t taps = config->short_conv[place];
+    return taps == 0 ? 0 : taps - 1;
+}
+
+static Status past_create(Store *store, const ModelConfig *config, int place, KvCache *cache) {
+    int64_t shape[] = {cache->B, past_rows(config, place), config->C};
+    if (shape[1] == 0) return OK;
+    Tensor **past = arena_alloc(&cache->arena, (size_t)cache->L * sizeof *past);
+    cache->past[place] = past;
+    if (past == NULL) return no_memory();
+    for (int64_t i = 0; i < cache->L; i++)
+        TRY(section_add(store, cache->section, "past", 3, shape, &past[i]));
+    return OK;
+}
+
 static Status layers_create(Store *store, const ModelConfig *config, KvCache *cache) {
     size_t L = (size_t)cache->L;
     cache->layers = arena_alloc(&cache->arena, L * sizeof(Tensor *));
@@ -19,6 +36,7 @@ static Status layers_create(Store *store, const ModelConfig *config, KvCache *ca
         cache->windows[i] = window >= cache->capacity ? 0 : window;
         TRY(section_add(store, cache->section, "kv", 3, shape, &cache->layers[i]));
     }
+    for (int place = 0; place < CONV_PLACES; place++) TRY(past_create(store, config, place, cache));
     return OK;
 }
 
@@ -39,7 +57,10 @@ void kv_cache_destroy(KvCache **cache) {
 }
 
 size_t kv_cache_row_bytes(const ModelConfig *config, DType dtype, int64_t capacity) {
-    return (size_t)(config->L * capacity * columns_of(config)) * dtype_size(dtype);
+    int64_t elements = capacity * columns_of(config);
+    for (int place = 0; place < CONV_PLACES; place++)
+        elements += past_rows(config, place) * config->C;
+    return (size_t)(config->L * elements) * dtype_size(dtype);
 }
 
 /* The layer with the same window that comes first. */
@@ -55,6 +76,7 @@ Status kv_tokens_create(Store *store, KvCache *cache, int64_t n, KvTokens *out) 
     TRY(store_section(store, "tokens", BUFFER_INPUTS, DTYPE_I32, &out->section));
     TRY(section_add(store, out->section, "tokens", 2, shape + 1, &out->tokens));
     TRY(section_add(store, out->section, "positions", 2, shape + 1, &out->positions));
+    TRY(section_add(store, out->section, "count", 1, (int64_t[]){1}, &out->count));
     out->key_ranges = arena_alloc(&cache->arena, (size_t)cache->L * sizeof(Tensor *));
     if (out->key_ranges == NULL) return no_memory();
     for (int64_t i = 0; i < cache->L; i++) {
@@ -84,13 +106,14 @@ static void ranges_fill(const KvTokens *tokens, int64_t layer, int64_t first) {
 }
 
 Status kv_tokens_upload(const KvTokens *tokens, Device *device, const int32_t *values,
-                        int64_t first) {
+                        int64_t first, int64_t real) {
     const KvCache *cache = tokens->cache;
     int32_t *ids = host_of(tokens, tokens->tokens), *positions = host_of(tokens, tokens->positions);
     for (int64_t i = 0; i < cache->B * tokens->n; i++) {
         ids[i] = values[i];
         positions[i] = (int32_t)(first + i % tokens->n);
     }
+    *host_of(tokens, tokens->count) = (int32_t)real;
     for (int64_t i = 0; i < cache->L; i++) {
         if (first_with_window(cache, cache->windows[i]) == i) ranges_fill(tokens, i, first);
     }

@@ -11,6 +11,7 @@
 #include "core/ops/norm.h"
 #include "core/ops/qk.h"
 #include "core/ops/relu2.h"
+#include "core/ops/short_conv.h"
 #include "core/ops/value_embedding.h"
 #include "core/passes/recompute.h"
 
@@ -73,6 +74,21 @@ static Status value_embedding_create(Parameters *parameters, const char *name,
     return parameters_add(parameters, embedding, &out->value_embedding);
 }
 
+static Status short_conv_create(Parameters *parameters, int index, ConvPlace place,
+                                const ModelConfig *config, Block *out) {
+    static const char *const places[] = {[CONV_ATTENTION] = "attn", [CONV_MLP] = "mlp"};
+    int64_t taps = config->short_conv[place];
+    char name[64];
+    if (taps == 0) return OK;
+    snprintf(name, sizeof name, "h.%d.%s.short_conv.weight", index, places[place]);
+    Parameter weight = {.name = name,
+                        .n_dims = 2,
+                        .shape = {taps, config->C},
+                        .init = INIT_ZEROS,
+                        .init_rows = taps};
+    return parameters_add(parameters, weight, &out->short_conv[place]);
+}
+
 static Status attn_create(Parameters *parameters, int index, const ModelConfig *config,
                           double residual_std, Attention *out) {
     char name[64];
@@ -107,9 +123,11 @@ Status block_create(Parameters *parameters, int index, const ModelConfig *config
     *out = (Block){0};
     if (config->residual_scalars) TRY(scalars_create(parameters, NAMED(".scalars"), &out->scalars));
     TRY(norm_create(parameters, NAMED(".ln_1"), config, &out->ln_1));
+    TRY(short_conv_create(parameters, index, CONV_ATTENTION, config, out));
     TRY(attn_create(parameters, index, config, residual_std, &out->attn));
     if (config->block == BLOCK_SEQUENTIAL)
         TRY(norm_create(parameters, NAMED(".ln_2"), config, &out->ln_2));
+    TRY(short_conv_create(parameters, index, CONV_MLP, config, out));
     TRY(linear_create(parameters, NAMED(".mlp.c_fc"), hidden, C, config->linear_std, config->bias,
                       &out->mlp.c_fc));
     if (model_mlp_is_gated(config->mlp)) {
@@ -206,22 +224,36 @@ Tensor *mlp_forward(Program *p, const Mlp *mlp, const ModelConfig *config, Tenso
     return dropout_record(p, y, context->dropout, context->step);
 }
 
+static Tensor *short_conv_forward(Program *p, const Block *block, ConvPlace place, Tensor *x,
+                                  const ForwardContext *context) {
+    const KvTokens *cached = context->cached;
+    Tensor *w = weight_of(block->short_conv[place]);
+    if (w == NULL) return x;
+    if (cached == NULL) return short_conv_record(p, x, w, context->documents);
+    return short_conv_cached_record(p, x, w, cached->positions, cached->count,
+                                    cached->cache->past[place][block->attn.layer]);
+}
+
 /* Both branches read one norm. */
 static void parallel_forward(Program *p, const Block *block, const ModelConfig *config, Residual *x,
                              const ForwardContext *context) {
     Tensor *n = norm_forward(p, &block->ln_1, config, x);
-    Tensor *attended = attn_forward(p, &block->attn, config, n, context);
+    Tensor *to_attn = short_conv_forward(p, block, CONV_ATTENTION, n, context);
+    Tensor *attended = attn_forward(p, &block->attn, config, to_attn, context);
     program_label(p, "h.%d.mlp", block->attn.layer);
-    x->branch = add_record(p, attended, mlp_forward(p, &block->mlp, config, n, context));
+    Tensor *to_mlp = short_conv_forward(p, block, CONV_MLP, n, context);
+    x->branch = add_record(p, attended, mlp_forward(p, &block->mlp, config, to_mlp, context));
 }
 
 static void sequential_forward(Program *p, const Block *block, const ModelConfig *config,
                                Residual *x, const ForwardContext *context) {
-    x->branch =
-        attn_forward(p, &block->attn, config, norm_forward(p, &block->ln_1, config, x), context);
+    Tensor *n = norm_forward(p, &block->ln_1, config, x);
+    n = short_conv_forward(p, block, CONV_ATTENTION, n, context);
+    x->branch = attn_forward(p, &block->attn, config, n, context);
     program_label(p, "h.%d.mlp", block->attn.layer);
-    x->branch =
-        mlp_forward(p, &block->mlp, config, norm_forward(p, &block->ln_2, config, x), context);
+    n = norm_forward(p, &block->ln_2, config, x);
+    n = short_conv_forward(p, block, CONV_MLP, n, context);
+    x->branch = mlp_forward(p, &block->mlp, config, n, context);
 }
 
 static void scalars_forward(Program *p, const Block *block, Residual *x) {

@@ -26,8 +26,9 @@ typedef struct Mlp {
 } Mlp;
 
 typedef struct Block {
-    Parameter *scalars; /* (2), or NULL */
-    Norm ln_1, ln_2;    /* a parallel block has ln_1 only */
+    Parameter *scalars;                 /* (2), or NULL */
+    Parameter *short_conv[CONV_PLACES]; /* (taps, C), or NULL */
+    Norm ln_1, ln_2;                    /* a parallel block has ln_1 only */
     Attention attn;
     Mlp mlp;
 } Block;
@@ -82,6 +83,6 @@ Tensor *mlp_forward(Program *p, const Mlp *mlp, const ModelConfig *config, Tenso
                     const ForwardContext *context);
 
 /* x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)). In parallel: x = x + attn(n) + mlp(n), n = ln_1(x).
- * With scalars x = s[0] x + s[1] first comes before. */
+ * With scalars x = s[0] x + s[1] first comes before; short convolutions follow the norms. */
 void block_forward(Program *p, const Block *block, const ModelConfig *config, Residual *x,
                    const ForwardContext *context);

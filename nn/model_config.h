@@ -26,6 +26,9 @@ typedef enum ModelMlp { MLP_GELU, MLP_SWIGLU, MLP_GEGLU, MLP_RELU2 } ModelMlp;
 typedef enum ModelBlock { BLOCK_SEQUENTIAL, BLOCK_PARALLEL } ModelBlock;
 typedef enum QkvBias { QKV_BIAS_AUTO, QKV_BIAS_TRUE, QKV_BIAS_FALSE } QkvBias;
 
+/* The products that a short convolution comes before: those of q, k and v, and the MLP's first. */
+typedef enum ConvPlace { CONV_ATTENTION, CONV_MLP, CONV_PLACES } ConvPlace;
+
 typedef struct ModelConfig {
     int64_t L, NH, C;
     int64_t V, Vp;    /* vocabulary, unpadded and padded to a multiple (model.pad_vocab) for faster
@@ -52,13 +55,14 @@ typedef struct ModelConfig {
     double attention_softcap; /* of the scores; 0: none */
 
     bool tie_embeddings;
-    double logit_softcap;          /* 0: none */
-    bool embedding_norm;           /* normalizes the looked-up rows, without weights */
-    LayerPattern value_embeddings; /* 1: the layer adds an embedding of the token to v */
-    bool residual_scalars;         /* x = s[0] x + s[1] x0 before each block */
-    bool zero_init;                /* c_proj and an untied lm_head start at 0 */
-    double embedding_std;          /* of the initial wte */
-    double linear_std;             /* of the initial linear layers; c_proj's is / sqrt(2 L) */
+    double logit_softcap;            /* 0: none */
+    bool embedding_norm;             /* normalizes the looked-up rows, without weights */
+    LayerPattern value_embeddings;   /* 1: the layer adds an embedding of the token to v */
+    bool residual_scalars;           /* x = s[0] x + s[1] x0 before each block */
+    int64_t short_conv[CONV_PLACES]; /* taps of core/ops/short_conv.h in each place; 0: none */
+    bool zero_init;                  /* c_proj and an untied lm_head start at 0 */
+    double embedding_std;            /* of the initial wte */
+    double linear_std;               /* of the initial linear layers; c_proj's is / sqrt(2 L) */
 } ModelConfig;
 
 /* The layers of GPT-2, for initializers. */

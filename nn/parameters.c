@@ -64,7 +64,8 @@ static bool ends_with(const char *name, const char *end) {
 }
 
 ParameterKind parameter_kind(const Parameter *parameter) {
-    if (parameter->n_dims == 1) return PARAMETER_VECTOR;
+    if (parameter->n_dims == 1 || ends_with(parameter->name, ".short_conv.weight"))
+        return PARAMETER_VECTOR;
     if (parameter->is_embedding || ends_with(parameter->name, ".value_embedding.weight"))
         return PARAMETER_EMBEDDING;
     return strcmp(parameter->name, "lm_head.weight") == 0 ? PARAMETER_HEAD : PARAMETER_MATRIX;

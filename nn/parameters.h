@@ -53,7 +53,7 @@ struct Parameter {
 };
 
 /* Matrices of products; tables whose rows are looked up; an output layer that is not an embedding
- * too; biases, norms and other scalars. */
+ * too; biases, norms, short convolutions and scalars. */
 typedef enum ParameterKind {
     PARAMETER_MATRIX,
     PARAMETER_EMBEDDING,

@@ -95,9 +95,21 @@ static Status check_rope(const YamlNode *root, const ModelConfig *model) {
     return PLACE_ERROR(place_of(root, "model.rope", "model.position"), "%s", status_message());
 }
 
+static Status check_short_conv(const YamlNode *root, const ModelConfig *model) {
+    static const char *const keys[] = {
+        [CONV_ATTENTION] = "model.short_conv.attention", [CONV_MLP] = "model.short_conv.mlp"};
+    for (int place = 0; place < CONV_PLACES; place++) {
+        if (model->short_conv[place] != 1) continue;
+        return PLACE_ERROR(place_of(root, keys[place], "model.short_conv"),
+                           "'%s' needs 0, or 2 to 4 taps; one tap is no convolution", keys[place]);
+    }
+    return OK;
+}
+
 static Status check_model(const YamlNode *root, const Config *config) {
     TRY(check_sizes(root, &config->model));
     TRY(check_heads(root, &config->model));
+    TRY(check_short_conv(root, &config->model));
     return check_rope(root, &config->model);
 }
 

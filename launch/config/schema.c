@@ -1,6 +1,7 @@
 #include "launch/config/schema.h"
 
 #include "core/ops/adamw.h"
+#include "core/ops/short_conv.h"
 #include "nn/models/families.h"
 
 #include <stddef.h>
@@ -141,6 +142,12 @@ const Field schema[] = {
      "layers that add an embedding of the token to v; a list repeats over the layers"},
     {"model.residual_scalars", FIELD_BOOL, "false", ANY, AT(model.residual_scalars), MUST,
      "learned factors of the residual and of the embeddings, added before each block"},
+    {"model.short_conv.attention", FIELD_INT, "0", FROM(0, SHORT_CONV_MOST_TAPS),
+     AT(model.short_conv[CONV_ATTENTION]), MUST,
+     "taps, 2 to 4, of a causal convolution of each channel before the projection to q, k and v; 0 "
+     "has none"},
+    {"model.short_conv.mlp", FIELD_INT, "0", FROM(0, SHORT_CONV_MOST_TAPS),
+     AT(model.short_conv[CONV_MLP]), MUST, "the same before the first product of the MLP"},
     {"model.zero_init", FIELD_BOOL, "false", ANY, AT(model.zero_init), MUST,
      "output projections and an untied output layer start at 0"},
     {"model.pad_vocab", FIELD_INT, "64", FROM(1, 65536), AT(pad_vocab), MUST,

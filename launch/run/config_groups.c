@@ -91,7 +91,8 @@ static Status rule_check(const GroupRule *rules, int earlier, const Parameters *
                                    "narrower",
                                    rules[other].match, rule->match, parameter->name);
         }
-        if (rule->optimizer == CONFIG_MATRICES_MUON && parameter->n_dims != 2)
+        if (rule->optimizer == CONFIG_MATRICES_MUON &&
+            parameter_kind(parameter) == PARAMETER_VECTOR)
             return PLACE_ERROR(
                 rule->place,
                 "muon updates matrices, and '%s' is a vector; give it another group, "

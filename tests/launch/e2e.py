@@ -169,7 +169,8 @@ FAMILIES = {
     "llama": dict(SMALL, preset="llama-124m", n_kv_head=2, mlp_width=48, dropout=0.1),
     "qwen3": dict(SMALL, preset="qwen3-0.6b", n_kv_head=1, head_dim=16, mlp_width=48),
     "mistral": dict(SMALL, preset="mistral-124m", n_kv_head=2, mlp_width="auto"),
-    "modern": dict(SMALL, preset="modern", value_embeddings=[False, True], n_head=2),
+    "modern": dict(SMALL, preset="modern", value_embeddings=[False, True], n_head=2,
+                   short_conv={"attention": 3, "mlp": 2}),
     "parallel": dict(SMALL, block="parallel", position="none", mlp="geglu", tie_embeddings=False),
 }
 

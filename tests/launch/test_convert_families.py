@@ -206,6 +206,8 @@ def the_tokenizer_comes_along():
 def a_model_of_no_class_is_refused_by_its_layer():
     for number, (layer, changes) in enumerate((("model.norm_weight", {"preset": "modern-small"}),
                                                ("model.qk_norm", {"qk_norm": True}),
+                                               ("model.short_conv.mlp: 3",
+                                                {"short_conv": {"mlp": 3}}),
                                                ("model.block", {"block": "parallel"}))):
         model = dict({"n_layer": 1, "n_head": 2, "n_embd": 32, "block_size": 32,
                       "vocab_size": "auto"}, **changes)

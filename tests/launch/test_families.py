@@ -102,6 +102,9 @@ def bad_layers_are_refused_at_their_key():
         ({"mlp": "swish"}, 78, "'model.mlp' needs one of gelu, swiglu, geglu, relu2"),
         ({"rms_norm": True}, 78, "unknown key 'model.rms_norm'"),
         ({"preset": "llama-8b"}, 78, "modern, modern-small, not 'llama-8b'"),
+        ({"short_conv": {"mlp": 5}}, 78, "'model.short_conv.mlp' must be at most 4, not '5'"),
+        ({"short_conv": {"attention": 1}}, 78, "'model.short_conv.attention' needs 0, or 2 to 4"),
+        ({"short_conv": 3}, 78, "model.short_conv"),
         ({"value_embeddings": ["maybe"]}, 78, "'model.value_embeddings' needs one of false, true"),
     ]
     for number, (layers, code, message) in enumerate(cases):

@@ -118,8 +118,10 @@ def bad_groups_are_refused():
     for groups, wanted in (
             ([{"match": "h.9.*"}], "the group matches no parameter; the first is 'wte.weight'"),
             ([{"match": "*", "optimizer": "muon"}], "muon updates matrices, and 'h.0.ln_1.weight'"),
+            ([{"match": "*.short_conv.*", "optimizer": "muon"}],
+             "muon updates matrices, and 'h.0.mlp.short_conv.weight' is a vector"),
             ([{"match": "wte*"}, {"match": "w*"}], "'wte*' and 'w*' both match 'wte.weight'")):
-        path = config("muon_bad", optimizer={"groups": groups})
+        path = config("muon_bad", optimizer={"groups": groups}, model__short_conv__mlp=2)
         for arguments in (["--plan"], []):
             done = run("train", path, *arguments)
             equal(done.code, 78, "exit code: %r" % done)

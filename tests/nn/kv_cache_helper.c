@@ -21,6 +21,9 @@ const CachedCase cached_cases[] = {
      {LLAMA, ROPE, .mlp = MLP_RELU2, .NH_kv = 4, .qk_norm = true, .attention_scale = 0.3,
       .embedding_norm = true, .residual_scalars = true, .value_embeddings = {2, {0, 1}},
       .window = {2, {4, 0}}}},
+    {"short convolutions", {LLAMA_TIED, ROPE, .short_conv = {3, 4}}},
+    {"a parallel short convolution",
+     {LLAMA_TIED, ROPE, .short_conv = {[CONV_MLP] = 2}, .block = BLOCK_PARALLEL}},
     {"parallel, without positions",
      {LLAMA_TIED, .position = POSITION_NONE, .block = BLOCK_PARALLEL}},
 };
@@ -120,7 +123,7 @@ static Status tokens_run(CachedModel *m, int program, int64_t first, int64_t rea
         int64_t t = i % tokens->n;
         values[i] = t < real ? token_at(i / tokens->n, first + t) : V - 1;
     }
-    TRY(kv_tokens_upload(tokens, m->device, values, first));
+    TRY(kv_tokens_upload(tokens, m->device, values, first, real));
     TRY(device_replay(m->device, m->programs[program].program));
     return program == CHUNKED ? OK : device_download(m->device, m->host_logits, m->logits);
 }
