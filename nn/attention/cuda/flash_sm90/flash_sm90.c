@@ -19,15 +19,11 @@ size_t flash_flags_of_keys(const AttentionCall *call) {
     return sizeof(int) * (size_t)(call->B * call->NH_kv * tiled_padded(call->Tk) / 16);
 }
 
-static int64_t shorter_length(const AttentionCall *call) {
-    return call->Tq < call->Tk ? call->Tq : call->Tk;
-}
-
 bool flash_is_fused(const AttentionCall *call) {
-    int64_t width = flash_width(call->HS);
+    int64_t width = flash_width(call->HS), T = call->Tq < call->Tk ? call->Tq : call->Tk;
     if ((width != 64 && width != 128) || call->ranges || call->dropout > 0.0) return false;
     bool is_small = width == 64 && call->NH == call->NH_kv;
-    return shorter_length(call) >= (is_small ? FLASH_FUSED_LENGTH_64 : FLASH_FUSED_LENGTH);
+    return T >= (is_small ? FLASH_FUSED_LENGTH_64 : FLASH_FUSED_LENGTH);
 }
 
 static size_t fused_elements(const AttentionCall *call) {
@@ -60,10 +56,7 @@ static const char *refuses(const Node *node, const Target *target) {
 
 static bool has_heads_of_128(const Node *node) { return attention_call(node)->HS == 128; }
 
-static bool is_long_and_fused(const Node *node) {
-    const AttentionCall *call = attention_call(node);
-    return flash_is_fused(call) && shorter_length(call) >= 2048;
-}
+static bool is_fused(const Node *node) { return flash_is_fused(attention_call(node)); }
 
 static size_t forward_workspace(const Node *node, const Target *target) {
     (void)target;
@@ -85,6 +78,6 @@ const AttentionBackend attention_flash_sm90 = {
     .backward =
         CUDA_ROW(flash_sm90_backward, DTYPES_HALF, ATTENTION_BACKWARD("flash"),
                  .workspace = backward_workspace, .yields = true, .speed = FLASH_BACKWARD_SPEED,
-                 .is_simple = is_long_and_fused, .simple_speed = FLASH_BACKWARD_SPEED_FUSED),
+                 .is_simple = is_fused, .simple_speed = FLASH_BACKWARD_SPEED_FUSED),
     .lse = DTYPE_F32,
 };
