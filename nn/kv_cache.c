@@ -15,7 +15,7 @@ static int64_t past_rows(const ModelConfig *config, int place) {
 }
 
 static Status past_create(Store *store, const ModelConfig *config, int place, KvCache *cache) {
-    int64_t shape[] = {cache->B, past_rows(config, place), config->C};
+    int64_t shape[] = {cache->B, past_rows(config, place), model_conv_columns(config, place)};
     if (shape[1] == 0) return OK;
     Tensor **past = arena_alloc(&cache->arena, (size_t)cache->L * sizeof *past);
     cache->past[place] = past;
@@ -59,7 +59,7 @@ void kv_cache_destroy(KvCache **cache) {
 size_t kv_cache_row_bytes(const ModelConfig *config, DType dtype, int64_t capacity) {
     int64_t elements = capacity * columns_of(config);
     for (int place = 0; place < CONV_PLACES; place++)
-        elements += past_rows(config, place) * config->C;
+        elements += past_rows(config, place) * model_conv_columns(config, place);
     return (size_t)(config->L * elements) * dtype_size(dtype);
 }
 

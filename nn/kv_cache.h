@@ -16,7 +16,7 @@ typedef struct KvCache {
     int64_t L;
     Tensor **layers;            /* (L), each (B, capacity, 2 NH_kv HS): keys, then values */
     int64_t *windows;           /* (L): of each layer; 0: none */
-    Tensor **past[CONV_PLACES]; /* (L), each (B, taps - 1, C); NULL without short convolutions */
+    Tensor **past[CONV_PLACES]; /* (L), each (B, taps - 1, columns); NULL: none there */
     Section *section;
     Arena arena;
 } KvCache;

@@ -74,19 +74,21 @@ static Status value_embedding_create(Parameters *parameters, const char *name,
     return parameters_add(parameters, embedding, &out->value_embedding);
 }
 
-static Status short_conv_create(Parameters *parameters, int index, ConvPlace place,
-                                const ModelConfig *config, Block *out) {
-    static const char *const places[] = {[CONV_ATTENTION] = "attn", [CONV_MLP] = "mlp"};
+static Status short_conv_create(Parameters *parameters, ConvPlace place, int index,
+                                const ModelConfig *config, ShortConv *out) {
+    static const char *const names[] = {
+        [CONV_ATTENTION] = "attn", [CONV_QKV] = "attn.c_attn", [CONV_MLP] = "mlp"};
     int64_t taps = config->short_conv[place];
     char name[64];
+    *out = (ShortConv){.place = place, .layer = index};
     if (taps == 0) return OK;
-    snprintf(name, sizeof name, "h.%d.%s.short_conv.weight", index, places[place]);
+    snprintf(name, sizeof name, "h.%d.%s.short_conv.weight", index, names[place]);
     Parameter weight = {.name = name,
                         .n_dims = 2,
-                        .shape = {taps, config->C},
+                        .shape = {taps, model_conv_columns(config, place)},
                         .init = INIT_ZEROS,
                         .init_rows = taps};
-    return parameters_add(parameters, weight, &out->short_conv[place]);
+    return parameters_add(parameters, weight, &out->weight);
 }
 
 static Status attn_create(Parameters *parameters, int index, const ModelConfig *config,
@@ -96,10 +98,12 @@ static Status attn_create(Parameters *parameters, int index, const ModelConfig *
     int64_t HS = config->HS;
     out->layer = index;
     out->window = layer_pattern_at(&config->window, index);
+    TRY(short_conv_create(parameters, CONV_ATTENTION, index, config, &out->conv));
     TRY(linear_create(parameters, NAMED(".c_attn"), model_qkv_columns(config), config->C,
                       config->linear_std, config->qkv_bias == QKV_BIAS_TRUE, &out->c_attn));
     int64_t *splits = out->c_attn.weight->splits; /* q, k, v */
     splits[0] = config->NH * HS, splits[1] = splits[2] = config->NH_kv * HS;
+    TRY(short_conv_create(parameters, CONV_QKV, index, config, &out->qkv_conv));
     if (config->qk_norm && config->qk_norm_weight) {
         TRY(vector_create(parameters, NAMED(""), "q_norm.weight", HS, INIT_ONES, &out->q_norm));
         TRY(vector_create(parameters, NAMED(""), "k_norm.weight", HS, INIT_ONES, &out->k_norm));
@@ -123,11 +127,10 @@ Status block_create(Parameters *parameters, int index, const ModelConfig *config
     *out = (Block){0};
     if (config->residual_scalars) TRY(scalars_create(parameters, NAMED(".scalars"), &out->scalars));
     TRY(norm_create(parameters, NAMED(".ln_1"), config, &out->ln_1));
-    TRY(short_conv_create(parameters, index, CONV_ATTENTION, config, out));
     TRY(attn_create(parameters, index, config, residual_std, &out->attn));
     if (config->block == BLOCK_SEQUENTIAL)
         TRY(norm_create(parameters, NAMED(".ln_2"), config, &out->ln_2));
-    TRY(short_conv_create(parameters, index, CONV_MLP, config, out));
+    TRY(short_conv_create(parameters, CONV_MLP, index, config, &out->mlp.conv));
     TRY(linear_create(parameters, NAMED(".mlp.c_fc"), hidden, C, config->linear_std, config->bias,
                       &out->mlp.c_fc));
     if (model_mlp_is_gated(config->mlp)) {
@@ -162,11 +165,22 @@ Tensor *norm_forward(Program *p, const Norm *norm, const ModelConfig *config, Re
     return y;
 }
 
-/* q, k and v as attention reads them: with the value embedding, normed and rotated. */
+static Tensor *short_conv_forward(Program *p, const ShortConv *conv, Tensor *x,
+                                  const ForwardContext *context) {
+    const KvTokens *cached = context->cached;
+    Tensor *w = weight_of(conv->weight);
+    if (w == NULL) return x;
+    if (cached == NULL) return short_conv_record(p, x, w, context->documents);
+    return short_conv_cached_record(p, x, w, cached->positions, cached->count,
+                                    cached->cache->past[conv->place][conv->layer]);
+}
+
+/* q, k and v as attention reads them: convolved, with the value embedding, normed and rotated. */
 static Tensor *qkv_forward(Program *p, const Attention *attn, const ModelConfig *config, Tensor *x,
                            const ForwardContext *context) {
     int64_t NH = config->NH, NH_kv = config->NH_kv, HS = config->HS;
-    Tensor *qkv = linear_forward(p, &attn->c_attn, x);
+    Tensor *qkv = linear_forward(p, &attn->c_attn, short_conv_forward(p, &attn->conv, x, context));
+    qkv = short_conv_forward(p, &attn->qkv_conv, qkv, context);
     if (attn->value_embedding != NULL) {
         Tensor *e = embedding_record(p, context->tokens, attn->value_embedding->weight, NULL);
         qkv = value_embedding_record(p, qkv, e, attn->value_gate->weight, NH, NH_kv, HS);
@@ -212,6 +226,7 @@ static Tensor *activation_record(Program *p, ModelMlp mlp, Tensor *x) {
  * bits. */
 Tensor *mlp_forward(Program *p, const Mlp *mlp, const ModelConfig *config, Tensor *x,
                     const ForwardContext *context) {
+    x = short_conv_forward(p, &mlp->conv, x, context);
     bool recomputes = context->recompute == RECOMPUTE_GELU,
          fuses = config->mlp == MLP_GELU && !recomputes && !is_eight_bit(p, &mlp->c_fc);
     Tensor *hidden =
@@ -224,36 +239,22 @@ Tensor *mlp_forward(Program *p, const Mlp *mlp, const ModelConfig *config, Tenso
     return dropout_record(p, y, context->dropout, context->step);
 }
 
-static Tensor *short_conv_forward(Program *p, const Block *block, ConvPlace place, Tensor *x,
-                                  const ForwardContext *context) {
-    const KvTokens *cached = context->cached;
-    Tensor *w = weight_of(block->short_conv[place]);
-    if (w == NULL) return x;
-    if (cached == NULL) return short_conv_record(p, x, w, context->documents);
-    return short_conv_cached_record(p, x, w, cached->positions, cached->count,
-                                    cached->cache->past[place][block->attn.layer]);
-}
-
 /* Both branches read one norm. */
 static void parallel_forward(Program *p, const Block *block, const ModelConfig *config, Residual *x,
                              const ForwardContext *context) {
     Tensor *n = norm_forward(p, &block->ln_1, config, x);
-    Tensor *to_attn = short_conv_forward(p, block, CONV_ATTENTION, n, context);
-    Tensor *attended = attn_forward(p, &block->attn, config, to_attn, context);
+    Tensor *attended = attn_forward(p, &block->attn, config, n, context);
     program_label(p, "h.%d.mlp", block->attn.layer);
-    Tensor *to_mlp = short_conv_forward(p, block, CONV_MLP, n, context);
-    x->branch = add_record(p, attended, mlp_forward(p, &block->mlp, config, to_mlp, context));
+    x->branch = add_record(p, attended, mlp_forward(p, &block->mlp, config, n, context));
 }
 
 static void sequential_forward(Program *p, const Block *block, const ModelConfig *config,
                                Residual *x, const ForwardContext *context) {
-    Tensor *n = norm_forward(p, &block->ln_1, config, x);
-    n = short_conv_forward(p, block, CONV_ATTENTION, n, context);
-    x->branch = attn_forward(p, &block->attn, config, n, context);
+    x->branch =
+        attn_forward(p, &block->attn, config, norm_forward(p, &block->ln_1, config, x), context);
     program_label(p, "h.%d.mlp", block->attn.layer);
-    n = norm_forward(p, &block->ln_2, config, x);
-    n = short_conv_forward(p, block, CONV_MLP, n, context);
-    x->branch = mlp_forward(p, &block->mlp, config, n, context);
+    x->branch =
+        mlp_forward(p, &block->mlp, config, norm_forward(p, &block->ln_2, config, x), context);
 }
 
 static void scalars_forward(Program *p, const Block *block, Residual *x) {

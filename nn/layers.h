@@ -12,8 +12,16 @@ typedef struct Norm {
     Parameter *weight, *bias; /* (C) or NULL, (C) or NULL */
 } Norm;
 
+/* A causal convolution over a few tokens, added to its input; without a weight none. */
+typedef struct ShortConv {
+    Parameter *weight; /* (taps, columns), or NULL */
+    ConvPlace place;
+    int layer;
+} ShortConv;
+
 typedef struct Attention {
     Linear c_attn, c_proj;      /* ((NH + 2 NH_kv) HS, C), (C, NH HS) */
+    ShortConv conv, qkv_conv;   /* of the input; of q, k and v */
     Parameter *q_norm, *k_norm; /* (HS), or NULL */
     Parameter *value_embedding; /* (Vp, NH_kv HS), or NULL */
     Parameter *value_gate;      /* (NH_kv), or NULL */
@@ -23,12 +31,12 @@ typedef struct Attention {
 
 typedef struct Mlp {
     Linear c_fc, c_proj; /* (F, C), or (2 F, C) with the gate first; (C, F) */
+    ShortConv conv;      /* of the input */
 } Mlp;
 
 typedef struct Block {
-    Parameter *scalars;                 /* (2), or NULL */
-    Parameter *short_conv[CONV_PLACES]; /* (taps, C), or NULL */
-    Norm ln_1, ln_2;                    /* a parallel block has ln_1 only */
+    Parameter *scalars; /* (2), or NULL */
+    Norm ln_1, ln_2;    /* a parallel block has ln_1 only */
     Attention attn;
     Mlp mlp;
 } Block;
@@ -76,13 +84,13 @@ Tensor *linear_forward(Program *p, const Linear *linear, Tensor *x);
 /* residual.sum += residual.branch; returns its norm. */
 Tensor *norm_forward(Program *p, const Norm *norm, const ModelConfig *config, Residual *residual);
 
-/* Branches (B, T, C) -> (B, T, C). */
+/* Branches (B, T, C) -> (B, T, C), with their short convolutions. */
 Tensor *attn_forward(Program *p, const Attention *attn, const ModelConfig *config, Tensor *x,
                      const ForwardContext *context);
 Tensor *mlp_forward(Program *p, const Mlp *mlp, const ModelConfig *config, Tensor *x,
                     const ForwardContext *context);
 
 /* x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)). In parallel: x = x + attn(n) + mlp(n), n = ln_1(x).
- * With scalars x = s[0] x + s[1] first comes before; short convolutions follow the norms. */
+ * With scalars x = s[0] x + s[1] first comes before. */
 void block_forward(Program *p, const Block *block, const ModelConfig *config, Residual *x,
                    const ForwardContext *context);

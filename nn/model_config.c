@@ -30,3 +30,7 @@ ModelConfig model_config_complete(ModelConfig config) {
 int64_t model_qkv_columns(const ModelConfig *config) {
     return (config->NH + 2 * config->NH_kv) * config->HS;
 }
+
+int64_t model_conv_columns(const ModelConfig *config, ConvPlace place) {
+    return place == CONV_QKV ? model_qkv_columns(config) : config->C;
+}

@@ -27,7 +27,7 @@ typedef enum ModelBlock { BLOCK_SEQUENTIAL, BLOCK_PARALLEL } ModelBlock;
 typedef enum QkvBias { QKV_BIAS_AUTO, QKV_BIAS_TRUE, QKV_BIAS_FALSE } QkvBias;
 
 /* The products that a short convolution comes before: those of q, k and v, and the MLP's first. */
-typedef enum ConvPlace { CONV_ATTENTION, CONV_MLP, CONV_PLACES } ConvPlace;
+typedef enum ConvPlace { CONV_ATTENTION, CONV_QKV, CONV_MLP, CONV_PLACES } ConvPlace;
 
 typedef struct ModelConfig {
     int64_t L, NH, C;
@@ -81,3 +81,6 @@ ModelConfig model_config_complete(ModelConfig config);
 
 /* Columns of the packed q, k and v: (NH + 2 NH_kv) HS. */
 int64_t model_qkv_columns(const ModelConfig *config);
+
+/* The channels of the short convolutions in this place. */
+int64_t model_conv_columns(const ModelConfig *config, ConvPlace place);

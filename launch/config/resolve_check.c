@@ -96,8 +96,9 @@ static Status check_rope(const YamlNode *root, const ModelConfig *model) {
 }
 
 static Status check_short_conv(const YamlNode *root, const ModelConfig *model) {
-    static const char *const keys[] = {
-        [CONV_ATTENTION] = "model.short_conv.attention", [CONV_MLP] = "model.short_conv.mlp"};
+    static const char *const keys[] = {[CONV_ATTENTION] = "model.short_conv.attention",
+                                       [CONV_QKV] = "model.short_conv.qkv",
+                                       [CONV_MLP] = "model.short_conv.mlp"};
     for (int place = 0; place < CONV_PLACES; place++) {
         if (model->short_conv[place] != 1) continue;
         return PLACE_ERROR(place_of(root, keys[place], "model.short_conv"),

@@ -146,6 +146,8 @@ const Field schema[] = {
      AT(model.short_conv[CONV_ATTENTION]), MUST,
      "taps, 2 to 4, of a causal convolution of each channel before the projection to q, k and v; 0 "
      "has none"},
+    {"model.short_conv.qkv", FIELD_INT, "0", FROM(0, SHORT_CONV_MOST_TAPS),
+     AT(model.short_conv[CONV_QKV]), MUST, "the same of q, k and v after the projection"},
     {"model.short_conv.mlp", FIELD_INT, "0", FROM(0, SHORT_CONV_MOST_TAPS),
      AT(model.short_conv[CONV_MLP]), MUST, "the same before the first product of the MLP"},
     {"model.zero_init", FIELD_BOOL, "false", ANY, AT(model.zero_init), MUST,

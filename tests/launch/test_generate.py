@@ -28,7 +28,7 @@ FAMILIES = {
     "qwen3": dict(SMALL, preset="qwen3-0.6b", n_kv_head=1, head_dim=16, mlp_width=48),
     "mistral": dict(SMALL, preset="mistral-124m", n_kv_head=2, mlp_width="auto"),
     "modern": dict(SMALL, preset="modern", value_embeddings=[False, True], n_head=2,
-                   short_conv={"attention": 3, "mlp": 4}),
+                   short_conv={"attention": 3, "qkv": 3, "mlp": 4}),
 }
 
 

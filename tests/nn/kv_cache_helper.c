@@ -21,7 +21,7 @@ const CachedCase cached_cases[] = {
      {LLAMA, ROPE, .mlp = MLP_RELU2, .NH_kv = 4, .qk_norm = true, .attention_scale = 0.3,
       .embedding_norm = true, .residual_scalars = true, .value_embeddings = {2, {0, 1}},
       .window = {2, {4, 0}}}},
-    {"short convolutions", {LLAMA_TIED, ROPE, .short_conv = {3, 4}}},
+    {"short convolutions", {LLAMA_TIED, ROPE, .short_conv = {3, 2, 4}}},
     {"a parallel short convolution",
      {LLAMA_TIED, ROPE, .short_conv = {[CONV_MLP] = 2}, .block = BLOCK_PARALLEL}},
     {"parallel, without positions",

@@ -50,8 +50,8 @@ static const StepState still = {.seed = 7, .step = 3, .adam_step = 1, .lr = 0, .
 static bool model_open(int64_t T, const char *backend, bool mask, TestModel *model) {
     ModelOptions options = model_tiny();
     options.config =
-        (ModelConfig){MODEL_CONFIG_DEFAULTS, .V = 29, .Vp = 32, .T = T, .L = 2, .NH = 2, .C = 8,
-                      .short_conv = {3, 4}};
+        (ModelConfig){MODEL_CONFIG_DEFAULTS,  .V = 29, .Vp = 32, .T = T, .L = 2, .NH = 2, .C = 8,
+                      .short_conv = {3, 2, 4}};
     options.dtype = DTYPE_F64;
     options.B = 1;
     options.backend = backend;

@@ -50,6 +50,7 @@ static ModelConfig modern(void) {
     config.embedding_norm = config.residual_scalars = true;
     config.value_embeddings = (LayerPattern){2, {0, 1}};
     config.short_conv[CONV_ATTENTION] = config.short_conv[CONV_MLP] = 3;
+    config.short_conv[CONV_QKV] = 2;
     config.window = (LayerPattern){2, {4, 0}};
     return config;
 }
@@ -97,7 +98,7 @@ static void blocks(void) {
     check_gradients(CHOICE(.value_embeddings = {1, {1}}, .NH = 4, .NH_kv = 2));
     check_gradients(CHOICE(.logit_softcap = 3, .embedding_norm = true));
     check_gradients(CHOICE(.short_conv = {[CONV_ATTENTION] = 2}));
-    check_gradients(CHOICE(.short_conv = {4, 3}, .block = BLOCK_PARALLEL));
+    check_gradients(CHOICE(.short_conv = {4, 2, 3}, .block = BLOCK_PARALLEL));
 }
 
 static void families(void) {
