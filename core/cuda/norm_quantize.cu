@@ -90,7 +90,7 @@ static __global__ void __launch_bounds__(THREADS, blocks_together(PACKS *W))
 template <typename T, int W, typename Form>
 static __global__ void __launch_bounds__(THREADS) long_codes_kernel(CodeParams<T> p) {
     constexpr int MINE = LONG_ROWS / WARPS, STRIDE = LONG_COLUMNS / 4;
-    __shared__ uint32_t tile[LONG_ROWS * STRIDE];
+    __shared__ __align__(16) uint32_t tile[LONG_ROWS * STRIDE];
     const T *in = p.norm.branch == NULL ? p.norm.x : p.norm.sums;
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     int64_t C = p.norm.C, first = (int64_t)blockIdx.x * LONG_ROWS;
@@ -136,8 +136,10 @@ static Status codes_launch(const CodeParams<T> &p, cudaStream_t stream) {
         } else {
             constexpr int ROWS = tile_rows(PACKS * W * 32);
             int bytes = ROWS * tile_stride(p.norm.C) * (int)sizeof(uint32_t);
+            /* the most that this kernel takes: a captured launch may have taken more than this */
             CUDA_TRY(cudaFuncSetAttribute(codes_kernel<T, W, PACKS, Form>,
-                                          cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          ROWS * PACKS * W * 32));
             codes_kernel<T, W, PACKS, Form>
                 <<<blocks_for(p.norm.rows, ROWS), THREADS, (size_t)bytes, stream>>>(p);
         }

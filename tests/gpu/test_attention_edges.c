@@ -1,6 +1,7 @@
 /* The GPU's attention backends with extreme floating-point values:
  * tests/nn/attention_edges_helper.h. */
 #include "tests/gpu/cases_helper.h"
+#include "tests/nn/attention_edge_cases_helper.h"
 #include "tests/nn/attention_edges_helper.h"
 
 static const struct {
@@ -38,7 +39,14 @@ static void cases(void) {
     for (size_t i = 0; i < COUNT(precisions); i++) edges_cases(gpu_in(i), precisions[i].dtype);
 }
 
+/* In the dtypes of the fused backward pass. */
+static void long_cases(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    for (size_t i = 0; i < 2; i++) edges_long_cases(gpu_in(i), precisions[i].dtype);
+}
+
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(equal_scores), TEST(two_keys), TEST(long_rows), TEST(cases)};
+    const Test tests[] = {TEST(equal_scores), TEST(two_keys), TEST(long_rows), TEST(cases),
+                          TEST(long_cases)};
     return harness_run(argc, argv, "attention at the edges on the GPU", tests, COUNT(tests));
 }

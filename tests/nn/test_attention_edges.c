@@ -1,6 +1,7 @@
 /* The CPU's attention backends with extreme numbers: tests/nn/attention_edges_helper.h. */
 #include "core/device.h"
 #include "tests/harness.h"
+#include "tests/nn/attention_edge_cases_helper.h"
 #include "tests/nn/attention_edges_helper.h"
 #include "tests/nn/attention_run_helper.h"
 
@@ -55,9 +56,16 @@ static void head_size_of_v(void) {
     CHECK_OK(attention_check(&call));
 }
 
+static void long_cases(void) { edges_long_cases(device, DTYPE_F32); }
+
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(equal_scores),  TEST(two_keys),  TEST(long_rows),
-                          TEST(cases_f32),     TEST(cases_f64), TEST(expanded_keys_are_read),
+    const Test tests[] = {TEST(equal_scores),
+                          TEST(two_keys),
+                          TEST(long_rows),
+                          TEST(cases_f32),
+                          TEST(cases_f64),
+                          TEST(long_cases),
+                          TEST(expanded_keys_are_read),
                           TEST(head_size_of_v)};
     if (failed(device_open_cpu(1, &device))) return 1;
     int code = harness_run(argc, argv, "attention at the edges", tests, COUNT(tests));

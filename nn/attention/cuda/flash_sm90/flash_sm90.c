@@ -8,6 +8,10 @@
  * heads of 64 has its own keys, and 4% to 13% slower otherwise. */
 enum { FLASH_FUSED_LENGTH = 1024, FLASH_FUSED_LENGTH_64 = 2048 };
 
+/* The most keys a query: where the blocks of a head are more than its tiles of queries, they wait
+ * for their turns. */
+enum { FLASH_FUSED_KEYS = 8 };
+
 DECLARE_KERNELS(flash_sm90_forward);
 DECLARE_KERNELS(flash_sm90_backward);
 
@@ -22,6 +26,7 @@ size_t flash_flags_of_keys(const AttentionCall *call) {
 bool flash_is_fused(const AttentionCall *call) {
     int64_t width = flash_width(call->HS), T = call->Tq < call->Tk ? call->Tq : call->Tk;
     if ((width != 64 && width != 128) || call->ranges || call->dropout > 0.0) return false;
+    if (call->Tk > FLASH_FUSED_KEYS * call->Tq) return false;
     bool is_small = width == 64 && call->NH == call->NH_kv;
     return T >= (is_small ? FLASH_FUSED_LENGTH_64 : FLASH_FUSED_LENGTH);
 }
