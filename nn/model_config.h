@@ -26,7 +26,7 @@ typedef enum ModelMlp { MLP_GELU, MLP_SWIGLU, MLP_GEGLU, MLP_RELU2 } ModelMlp;
 typedef enum ModelBlock { BLOCK_SEQUENTIAL, BLOCK_PARALLEL } ModelBlock;
 typedef enum QkvBias { QKV_BIAS_AUTO, QKV_BIAS_TRUE, QKV_BIAS_FALSE } QkvBias;
 
-/* The products that a short convolution comes before: those of q, k and v, and the MLP's first. */
+/* Where a short convolution lies: before the product of q, k and v, behind it, before the MLP. */
 typedef enum ConvPlace { CONV_ATTENTION, CONV_QKV, CONV_MLP, CONV_PLACES } ConvPlace;
 
 typedef struct ModelConfig {

@@ -44,9 +44,14 @@ static const char *cpu_refusal(const Config *config) {
     return config_dtype(config) == DTYPE_BF16 ? product_bf16_refusal() : "is not computed";
 }
 
+/* Eight-bit products are emulated on the CPU, in f32 only. */
+static bool emulates_half(const Config *config) {
+    return config->training.matmul == CONFIG_MATMUL_FP8 && is_half(config);
+}
+
 bool experiment_would_use_cpu(const Experiment *e) {
     return e->device->planning_bytes > 0 && e->config->device == CONFIG_DEVICE_AUTO &&
-           cpu_refusal(e->config) == NULL;
+           cpu_refusal(e->config) == NULL && !emulates_half(e->config);
 }
 
 /* Names what is missing: on the CPU, and of a GPU, which may be just a newer driver. The fix of the
@@ -64,7 +69,7 @@ static Status cpu_check(const Config *config, const char *dtype) {
 static Status matmul_check(const Experiment *e) {
     const Target *target = &e->device->target;
     if (e->config->training.matmul != CONFIG_MATMUL_FP8) return OK;
-    if (target->kind == DEVICE_CPU && is_half(e->config)) {
+    if (target->kind == DEVICE_CPU && emulates_half(e->config)) {
         return ERROR(STATUS_CONFIG, "training.matmul fp8 is emulated in float32 on the CPU; set "
                                     "training.dtype float32");
     }

@@ -128,6 +128,8 @@ def a_plan_says_where_it_would_run():
         done = train(path, "--plan", **changes)
         equal(done.out.splitlines()[0], wanted, "the first line")
     check("lacks" not in train(path, "--plan", "device=cpu").out, "the CPU is here")
+    done = train(path, "--plan", "training.matmul=fp8")  # which a run on the CPU would refuse
+    equal(done.out.splitlines()[0], lacks, "the first line with eight-bit products")
 
 
 def eight_bits_are_emulated_in_float32():
