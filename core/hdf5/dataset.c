@@ -200,7 +200,7 @@ Status hdf5_dataset_describe(const Hdf5File *file, const Hdf5Object *object, Hdf
         return ERROR(STATUS_DATA,
                      "%s: a dataset shares its type or shape with other objects, such as a "
                      "committed datatype, which is not read; copy its values to a dataset of a "
-                     "plain type, in h5py by create_dataset(name, data=old[:])",
+                     "plain type in a new file, in h5py by create_dataset(name, data=old[:])",
                      file->input->path);
     if (!dataset_parse(object, out)) return hdf5_damaged(file);
     uint64_t at = out->at;
