@@ -157,7 +157,7 @@ bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t capac
 }
 
 int overdue_code(const Overdue *o, const StudyPoint *point, int code) {
-    if (!o->is_ended) return code;
-    int said = summary_code(o, point);
+    int said = o->is_ended || code != 0 ? summary_code(o, point) : code;
+    if (said != 0 && !o->is_ended) return code;
     return said >= 0 ? said : status_exit_code(STATUS_FAILURE);
 }

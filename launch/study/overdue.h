@@ -27,5 +27,5 @@ void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *t
 bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t capacity);
 
 /* The effective exit code: `code`, or that of summary.json of this attempt if overdue_check ended
- * the process. */
+ * the process or the run is done, whatever its launcher says. */
 int overdue_code(const Overdue *o, const StudyPoint *point, int code);

@@ -48,7 +48,8 @@ static void tally_line(PointTally *tally, const char *line) {
         tally->exit_code = -1;
     } else if (sscanf(line, "exit %d", &code) == 1) {
         tally->exit_code = code;
-        tally->failures += code != 75 && !point_exit_is_final(code);
+        if (code == 0) tally->failures = 0; /* the next stage has its own */
+        tally->failures += code != 0 && code != 75 && !point_exit_is_final(code);
     }
 }
 
@@ -132,10 +133,11 @@ static bool has_reached(const StudyPoint *point) {
 static PointState state_of(const StudyPoint *point, const char *summary_status,
                            const char *outcome) {
     const PointStatus *s = &point->status;
-    if (strcmp(summary_status, "done") == 0 && has_reached(point)) return POINT_DONE;
+    bool is_done = strcmp(summary_status, "done") == 0; /* with this stage or the one before */
+    if (is_done && has_reached(point)) return POINT_DONE;
     if (run_lock_is_taken(point->directory)) return POINT_RUNNING;
     if (has_no_room(s, outcome)) return POINT_OOM;
-    if (strcmp(summary_status, "done") == 0) return POINT_WAITING; /* for the next stage */
+    if (is_done && s->exit_code <= 0) return POINT_WAITING; /* for the next stage */
     if (s->exit_code >= 0 && s->exit_code != 75) return POINT_FAILED;
     return s->attempts > 0 || summary_status[0] != '\0' ? POINT_INTERRUPTED : POINT_WAITING;
 }

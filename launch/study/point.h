@@ -28,7 +28,7 @@ typedef enum PointState {
 typedef struct PointStatus {
     PointState state;
     int attempts;
-    int failures;       /* attempts whose failure another attempt may avoid */
+    int failures;       /* attempts of this stage whose failure another attempt may avoid */
     int exit_code;      /* of the last attempt; -1: none has ended */
     bool has_diverged;  /* its loss was not finite, so another attempt would end the same way */
     bool is_unreadable; /* its files could not be read just now; it has failed until they can be */

@@ -170,9 +170,9 @@ static void write_requeue(const Study *study, FILE *file) {
     fprintf(file,
             "  *) # without the log it might be requeued for ever\n"
             "    if attempts=$(cat \"$run/attempts.log\"); then\n"
-            "      failures=$(printf '%%s\\n' \"$attempts\" | grep '^exit ' | "
-            "grep -Evc '^exit (64|65|71|75|78) ')\n"
-            "      [ \"$failures\" -gt %" PRId64 " ] || requeue\n"
+            "      failures=$(printf '%%s\\n' \"$attempts\" | awk '/^exit 0 /{n = 0; next} "
+            "/^exit / && !/^exit (64|65|71|75|78) /{n++} END{print n + 0}')\n"
+            "      [ \"$failures\" -le %" PRId64 " ] && requeue\n"
             "    fi ;;\n"
             "esac\n",
             launch->retries);

@@ -358,13 +358,14 @@ Status tunings_open(Study *study) {
     return OK;
 }
 
-/* A candidate that has come to the end of a rung keeps its result there. */
+/* A candidate that has come to the end of a rung keeps its result there, also if it already waits
+ * for the next one, whose attempts may fail. */
 static Status results_note(const Study *study, const Tuning *t, const TuneCandidate *c) {
     const StudyPoint *point = point_of(study, c);
     double kept[RUNGS_MAX];
     TRY(tuning_log_read(point, t->shares, t->rungs, kept));
     for (int r = 0; r < t->rungs; r++) {
-        bool is_here = point->status.state == POINT_DONE && has_passed(point, t->shares[r]) &&
+        bool is_here = has_passed(point, t->shares[r]) &&
                        (r + 1 == t->rungs || !has_passed(point, t->shares[r + 1]));
         if (isnan(kept[r]) && is_here && isfinite(c->losses[r]))
             TRY(tuning_log_add(point, t->shares[r], c->losses[r]));

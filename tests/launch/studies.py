@@ -74,6 +74,11 @@ FAKES = {
 }
 
 
+# Fails with 1 whatever its ranks end with.
+SHIFT = 'while [ "$1" != -np ]; do shift; done; shift 2; '
+MPIRUN = SHIFT + '"$@"; exit 1\n'
+
+
 def fake_program(command, text, folder=None):
     """A PATH on which this script of the shell is the command."""
     folder = folder or os.path.join(WORK, "fake_" + command)

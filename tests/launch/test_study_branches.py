@@ -4,13 +4,15 @@ batches from forks of a run. Here, on a cluster, cut and continued. sanitizers: 
 
 import os
 import re
+import shutil
 import signal
 import time
 
-from e2e import (WORK, check, checkpoints, config, equal, main, metrics, run, run_directory, start,
-                 states, summary, train)
-from studies import (attempts, fake_slurm, point_directory, points, refused, slurm_tasks, study,
-                     sweep)
+from e2e import (WORK, check, checkpoints, config, corpus, equal, main, metrics, run, run_directory,
+                 start, states, summary, train)
+from injected import injected
+from studies import (MPIRUN, attempts, fake_program, fake_slurm, point_directory, points, refused,
+                     slurm_tasks, study, sweep)
 
 WSD = {"shape": "wsd", "warmup": 3, "decay": "50%", "min_lr": 0}
 QUIET = {"checkpoint": {"interval": 0, "keep": 1, "best": False}, "report__series": None,
@@ -171,6 +173,33 @@ def what_cannot_be_branched_is_refused():
     check("contains another study" in sweep(path, "--local", code=78).err, "another study")
 
 
+def a_stage_that_fails_ends():
+    """At once if it cannot succeed, or after its own retries. The stage before it is done."""
+    data, once = os.path.join(WORK, "stage.h5"), {"data__train": os.path.join(WORK, "stage.h5"),
+                                                  "launch__retries": 1}
+    shutil.copy(corpus() + "/train.h5", data)
+    path = budgets("stage", 20, 30, **once)
+    sweep(path, "--local")
+    before = attempts("stage", "trunk")
+    budgets("stage", 20, 30, 60, **once)
+    os.truncate(data, 100)
+    done = sweep(path, "--local", code=1)
+    check("points failed; trunk: " in done.err and data in done.err, repr(done))
+    equal(attempts("stage", "trunk"), before + ["start", "exit 65"], "a final failure")
+    shutil.copy(corpus() + "/train.h5", data)
+    sweep(path, "--local", code=1, **injected("write:/trunk/run.lock:1+:28"))
+    equal(attempts("stage", "trunk"), before + ["start", "exit 65"] + ["start", "exit 1"] * 2,
+          "other failures")
+    budgets("stage", 20, 30, 60, **dict(once, launch__retries=2))
+    equal(started(sweep(path, "--local")), ["trunk", "steps-60"], "the last attempt")
+
+
+def a_stage_that_is_done_is_no_failure_of_its_launcher():
+    path = budgets("launched", 20, 40, launch__local__ranks=2, launch__retries=0)
+    sweep(path, "--local", PATH=fake_program("mpirun", MPIRUN))
+    equal(attempts("launched", "trunk"), ["start", "exit 0"] * 2, "attempts")
+
+
 def a_cut_study_goes_on():
     path = budgets("cut", 20, 40, 300)
     job = start(["sweep", path, "--local"])
@@ -205,4 +234,5 @@ def slurm_submits_stage_by_stage():
 
 main(budgets_equal_runs_of_their_own, budgets_in_time_share_the_stable_phase,
      batches_from_forks_of_a_run, forks_of_a_run_that_is_there, what_cannot_be_branched_is_refused,
+     a_stage_that_fails_ends, a_stage_that_is_done_is_no_failure_of_its_launcher,
      a_cut_study_goes_on, slurm_submits_stage_by_stage)

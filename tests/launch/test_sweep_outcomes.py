@@ -8,11 +8,8 @@ import re
 import subprocess
 
 from e2e import ENVIRONMENT, WORK, check, corpus, equal, main, run, run_directory
-from studies import attempts, fake_program, fake_slurm, field, lines_of, points, study, sweep
-
-# Fails with 1 whatever its ranks end with.
-SHIFT = 'while [ "$1" != -np ]; do shift; done; shift 2; '
-MPIRUN = SHIFT + '"$@"; exit 1\n'
+from studies import (MPIRUN, SHIFT, attempts, fake_program, fake_slurm, field, lines_of, points,
+                     study, sweep)
 
 
 def what_does_not_fit_is_oom_and_no_failure():
@@ -93,17 +90,23 @@ def slurm_requeues_what_it_can_count():
         return done.returncode, len(lines_of(requeued)) if os.path.exists(requeued) else 0, done
 
     equal(task()[:2], (1, 1), "a first failure is requeued")
+    log = run_directory("counted") + "/seed-1/attempts.log"
+    with open(log, "a", encoding="utf-8") as file:
+        file.write("exit 1 T\n" * 3)
+    equal(task()[:2], (1, 1), "failures of this stage")
+    with open(log, "a", encoding="utf-8") as file:
+        file.write("exit 0 T\n")
+    equal(task()[:2], (1, 2), "failures of the stage before")
     fake_program("cat", "case $1 in *attempts.log) echo \"$1: Input/output error\" >&2; exit 1;; "
                  "esac\nexec /bin/cat \"$@\"\n", slurm["FAKE"])
     code, count, done = task()
     check("attempts.log: Input/output error" in done.stderr, repr(done))
-    equal((code, count), (1, 1), "requeued without the log: %r" % done)
-    log = run_directory("counted") + "/seed-1/attempts.log"
+    equal((code, count), (1, 2), "requeued without the log: %r" % done)
     os.remove(log)
     os.mkdir(log)
     code, count, done = task()
     check("attempts.log: Is a directory" in done.stderr, repr(done))
-    equal((code, count), (1, 1), "an attempt that cannot be noted: %r" % done)
+    equal((code, count), (1, 2), "an attempt that cannot be noted: %r" % done)
 
 
 def living(group):

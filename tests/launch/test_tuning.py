@@ -9,7 +9,8 @@ import shutil
 import signal
 import time
 
-from e2e import WORK, check, equal, losses, main, metrics, run, run_directory, start, train, tree
+from e2e import (WORK, check, corpus, equal, losses, main, metrics, run, run_directory, start,
+                 train, tree)
 from injected import injected
 from studies import (attempts, fake_slurm, lines_of, point_directory, points, refused, slurm_tasks,
                      study, sweep)
@@ -164,6 +165,21 @@ def a_rung_that_cannot_be_read_is_waited_for():
     equal([tuning["decided"] for tuning in tunings("once/unread")], [True, True], "decided")
 
 
+def a_rung_that_fails_ends():
+    """It has retries of its own, and none if it cannot succeed."""
+    data, slurm = os.path.join(WORK, "rung.h5"), fake_slurm("rung")
+    shutil.copy(corpus() + "/train.h5", data)
+    path = tuned("rung", {"seed": [1]}, data__train=data, launch__retries=1)
+    sweep(path, "--slurm", **slurm)
+    slurm_tasks("rung", slurm)
+    os.truncate(data, 100)
+    done = sweep(path, "--local", code=1, **slurm)
+    check("points failed; " in done.err and data in done.err, repr(done))
+    ends = [attempts("rung", c["name"])[2:] for c in tunings("rung")[0]["candidates"]]
+    equal(sorted(ends), [[]] * 2 + [["start", "exit 65"]] * 3, "attempts after the first rung")
+    check(tunings("rung")[0]["decided"], "it waits")
+
+
 def slurm_submits_rung_by_rung():
     slurm = fake_slurm("tuned")
     path = tuned("rungs", {"data.batch_size": [2], "seed": [1, 2]})
@@ -243,7 +259,7 @@ def what_does_not_fit_is_found_once():
 if __name__ == "__main__":
     main(the_best_of_each_batch_is_found, a_cut_study_decides_the_same_without_checkpoints,
          a_best_at_the_edge_widens_the_grid, a_candidate_that_diverges_has_lost,
-         a_rung_that_cannot_be_read_is_waited_for,
+         a_rung_that_cannot_be_read_is_waited_for, a_rung_that_fails_ends,
          slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
          listed_points_have_grids_and_seeds_of_their_own,
          what_cannot_be_tuned_is_refused, what_does_not_fit_is_found_once)
