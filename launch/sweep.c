@@ -8,7 +8,6 @@
 #include "launch/study/report/report.h"
 #include "launch/study/slurm.h"
 #include "launch/study/table.h"
-#include "launch/study/tuning.h"
 
 #include <stdio.h>
 
@@ -203,7 +202,7 @@ static Status run_all(const SweepOptions *v, const Arguments *arguments) {
         status = report(study);
     else
         table_print(study, stdout);
-    if (!failed(status)) status = tunings_check(study);
+    if (!failed(status)) status = study_check(study);
     study_close(&study);
     return status;
 }

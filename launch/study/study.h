@@ -62,6 +62,9 @@ NODISCARD Status study_settle(Study *study, int first);
  * new points and writes sweep.json. Requires the lock. */
 NODISCARD Status study_advance(Study *study);
 
+/* Errors: STATUS_FAILURE if a trunk or a tuning waits because of a fault. */
+NODISCARD Status study_check(const Study *study);
+
 /* Whether some points run in stages, or wait for others. */
 bool study_has_stages(const Study *study);
 

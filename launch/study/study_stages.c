@@ -11,6 +11,11 @@ Status study_advance(Study *study) {
     return study_write(study);
 }
 
+Status study_check(const Study *study) {
+    TRY(trunks_check(study));
+    return tunings_check(study);
+}
+
 bool study_has_stages(const Study *study) {
     return study->sweep->n_combinations + study->sweep->n_trunks > 0;
 }

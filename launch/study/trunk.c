@@ -79,7 +79,7 @@ static Status forks_make(Study *study, Trunk *t) {
 
 static Status trunk_make(Study *study, int index) {
     Trunk *t = &study->trunks[index];
-    *t = (Trunk){.swept = &study->sweep->trunks[index]};
+    *t = (Trunk){.swept = &study->sweep->trunks[index], .fault = ""};
     t->directory = t->swept->branch.run;
     if (t->swept->point >= 0) {
         t->point = &study->points[t->swept->point];
@@ -203,18 +203,30 @@ static void branches_block(Study *study, const Trunk *t, const Fork *fork) {
     }
 }
 
-static Status trunk_decide(Study *study, const Trunk *t, bool links) {
+/* A trunk that cannot go on from a fork waits there; the others go on. */
+static Status fault_note(Study *study, Trunk *t, Status status, bool *open) {
+    if (!failed(status)) return OK;
+    *open = true;
+    t->fault = arena_strdup(&study->arena, status_message());
+    return t->fault != NULL ? OK : OUT_OF_MEMORY("a trunk");
+}
+
+static Status trunk_decide(Study *study, Trunk *t, bool links) {
     bool open = false;
     int n = t->swept->branch.n_forks;
+    t->fault = "";
     if (t->point != NULL) TRY(stage_set(study, t, &t->forks[n - 1]));
     for (int i = 0; i < n; i++) {
         const Fork *fork = &t->forks[i];
-        if (t->point != NULL && !open) TRY(fork_decide(study, t, fork, links, &open));
+        if (t->point != NULL && !open) {
+            Status status = fork_decide(study, t, fork, links, &open);
+            TRY(links ? fault_note(study, t, status, &open) : status);
+        }
         branches_block(study, t, fork);
     }
     if (t->point == NULL) return OK;
     PointState state = t->point->status.state;
-    t->point->is_over = !open;
+    t->point->is_over = !open || *t->fault != '\0';
     t->point->is_result = state == POINT_OOM || state == POINT_FAILED;
     return OK;
 }
@@ -234,5 +246,13 @@ Status trunks_open(Study *study) {
 Status trunks_advance(Study *study) {
     for (int i = 0; i < study->sweep->n_trunks; i++)
         TRY(trunk_decide(study, &study->trunks[i], true));
+    return OK;
+}
+
+Status trunks_check(const Study *study) {
+    for (int i = 0; i < study->sweep->n_trunks; i++) {
+        const char *fault = study->trunks[i].fault;
+        if (*fault != '\0') return ERROR(STATUS_FAILURE, "%s; the same command resumes", fault);
+    }
     return OK;
 }

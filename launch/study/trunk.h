@@ -19,6 +19,7 @@ typedef struct Trunk {
     const char *directory;
     StudyPoint *point; /* NULL: a run that is there already */
     Fork *forks;
+    const char *fault; /* why it could not go on from a fork, and so waits; "" */
 } Trunk;
 
 enum { LEAST_BRANCH_STEPS = 10 };
@@ -28,9 +29,13 @@ enum { LEAST_BRANCH_STEPS = 10 };
  * or needs a checkpoint that is missing. */
 NODISCARD Status trunks_open(Study *study);
 
-/* Links the checkpoints of forks that have been reached, and lets trunks and branches go on.
- * Requires the lock. Errors: STATUS_FAILURE if a link cannot be made. */
+/* Links the checkpoints of forks that have been reached, and lets trunks and branches go on. A
+ * trunk whose checkpoint cannot be linked waits for the next call. Requires the lock. Errors:
+ * memory. */
 NODISCARD Status trunks_advance(Study *study);
+
+/* Errors: STATUS_FAILURE if a trunk waits because of a fault. */
+NODISCARD Status trunks_check(const Study *study);
 
 /* The trunk and the fork of a branch; NULL: no branch. */
 const Trunk *trunk_of(const Study *study, const StudyPoint *point, const Fork **fork);

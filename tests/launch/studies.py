@@ -96,7 +96,7 @@ def fake_slurm(name):
     return {"PATH": path, "FAKE": folder}
 
 
-def slurm_tasks(name, environment, after=None):
+def slurm_tasks(name, environment, after=None, code=0):
     """Runs the tasks of the submitted array, and the job after it, with the variables `after`."""
     scripts = os.path.join(run_directory(name), "slurm")
     with open(scripts + "/points.sh", encoding="utf-8") as file:
@@ -107,6 +107,7 @@ def slurm_tasks(name, environment, after=None):
         subprocess.run(["bash", scripts + "/points.sh"], env=variables, check=True,
                        capture_output=True)
     done = subprocess.run(["bash", scripts + "/report.sh"],
-                          env=dict(os.environ, **environment, **(after or {})), check=True,
+                          env=dict(os.environ, **environment, **(after or {})),
                           capture_output=True, text=True)
+    equal(done.returncode, code, "the job after the array: " + done.stderr)
     return count, done.stdout

@@ -200,6 +200,27 @@ def a_stage_that_is_done_is_no_failure_of_its_launcher():
     equal(attempts("launched", "trunk"), ["start", "exit 0"] * 2, "attempts")
 
 
+def a_fork_that_cannot_be_made_is_waited_for():
+    """The other trunk goes on, here and on a cluster, whose later jobs make the fork."""
+    grid, settings = {"seed": [1, 2], "budgets": [20, 40]}, dict(QUIET, lr_scheduler=WSD)
+    path, full = study("fork", grid, **settings), injected("mkdir:/trunk_seed-1/forks:1+:28")
+    done = sweep(path, "--local", code=1, **full)
+    check("forks: cannot make this directory: No space left on device" in done.err
+          and "; the same command resumes" in done.err, repr(done))
+    states = [p["state"] for p in points("fork").values()]
+    equal(states, ["waiting"] * 2 + ["done"] * 2, "states")
+    equal(attempts("fork", "trunk_seed-1"), ["start", "exit 0"], "the trunk waits")
+    sweep(path, "--local")
+    slurm = fake_slurm("forks")
+    sweep(study("forks", grid, **settings), "--slurm", **slurm)
+    _, out = slurm_tasks("forks", slurm, full, code=1)
+    for _ in range(5):
+        if "no point is left to run" in out:
+            break
+        _, out = slurm_tasks("forks", slurm)
+    equal([p["state"] for p in points("forks").values()], ["done"] * 4, "states on a cluster")
+
+
 def a_cut_study_goes_on():
     path = budgets("cut", 20, 40, 300)
     job = start(["sweep", path, "--local"])
@@ -235,4 +256,4 @@ def slurm_submits_stage_by_stage():
 main(budgets_equal_runs_of_their_own, budgets_in_time_share_the_stable_phase,
      batches_from_forks_of_a_run, forks_of_a_run_that_is_there, what_cannot_be_branched_is_refused,
      a_stage_that_fails_ends, a_stage_that_is_done_is_no_failure_of_its_launcher,
-     a_cut_study_goes_on, slurm_submits_stage_by_stage)
+     a_fork_that_cannot_be_made_is_waited_for, a_cut_study_goes_on, slurm_submits_stage_by_stage)
