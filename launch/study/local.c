@@ -24,6 +24,7 @@ typedef struct Local {
     PointSlot *slots;
     bool *has_ended; /* of each point: an attempt of this process has ended */
     bool *has_lost;  /* of each point: a line of its attempts.log was lost, and it was said */
+    bool is_unsaved; /* sweep.json could not be written once, and it was said */
     bool stopping;
     LiveTable table;
     double refreshed; /* clock_seconds; likewise the time of the last request to stop */
@@ -66,16 +67,25 @@ static void say_lost(Local *l, int i, Status noted) {
     escape_say(stderr, "sweep: warning: %s; the study goes on without this line", status_message());
 }
 
+/* The next change writes sweep.json again, and the report at the end, which reads it, needs it. */
+static void save(Local *l) {
+    if (!failed(study_write(l->study)) || l->is_unsaved) return;
+    l->is_unsaved = true;
+    table_live_clear(&l->table);
+    escape_say(stderr, "sweep: warning: %s; the study goes on", status_message());
+}
+
 /* Lets trunks and tunings decide what to run next. They read the states of all points again. */
 static Status go_on(Local *l) {
     TRY(study_advance(l->study));
     for (int i = 0; i < l->launcher->parallel; i++) {
         if (l->slots[i].point >= 0) refresh(l, l->slots[i].point);
     }
+    save(l);
     return OK;
 }
 
-static Status slot_finish(Local *l, PointSlot *slot, int code) {
+static void slot_end(Local *l, PointSlot *slot, int code) {
     StudyPoint *point = &l->study->points[slot->point];
     /* SIGUSR1 ended the process: ./train before it handles the signal, or mpirun after its ranks
      * have ended with 75. */
@@ -86,7 +96,6 @@ static Status slot_finish(Local *l, PointSlot *slot, int code) {
     slot->point = -1;
     point_refresh(point);
     say_end(l, point);
-    return go_on(l);
 }
 
 /* Whether a slot's process has ended, and its exit code. Ends a launcher that hangs after its run,
@@ -109,7 +118,9 @@ static Status reap(Local *l) {
     for (int i = 0; i < l->launcher->parallel; i++) {
         PointSlot *slot = &l->slots[i];
         int code;
-        if (slot->point >= 0 && slot_has_ended(l, slot, &code)) TRY(slot_finish(l, slot, code));
+        if (slot->point < 0 || !slot_has_ended(l, slot, &code)) continue;
+        slot_end(l, slot, code);
+        TRY(go_on(l));
     }
     return OK;
 }
@@ -151,7 +162,8 @@ static Status slot_start(Local *l, int slot, int i) {
                attempt);
         fflush(stdout);
     }
-    return study_write(l->study);
+    save(l);
+    return OK;
 }
 
 static Status fill(Local *l) {
@@ -213,16 +225,22 @@ static Status run_points(Local *l) {
 }
 
 /* After an internal failure: no process is left running. */
-static void wait_for_all(Local *l) {
+static Status wait_for_all(Local *l, Status status) {
+    StatusRecord why;
     int code;
+    status_keep(status, &why);
     if (!l->stopping) stop(l);
     for (int i = 0; i < l->launcher->parallel; i++) {
-        while (l->slots[i].point >= 0 && !slot_has_ended(l, &l->slots[i], &code)) {
+        PointSlot *slot = &l->slots[i];
+        if (slot->point < 0) continue;
+        while (!slot_has_ended(l, slot, &code)) {
             ask_to_stop(l);
             nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
         }
-        l->slots[i].point = -1;
+        slot_end(l, slot, code);
     }
+    save(l);
+    return status_restore(&why);
 }
 
 Status local_run(Study *study, Launcher *launcher) {
@@ -237,7 +255,7 @@ Status local_run(Study *study, Launcher *launcher) {
         signals_install();
         table_live_open(&l.table);
         status = run_points(&l);
-        if (failed(status)) wait_for_all(&l);
+        if (failed(status)) status = wait_for_all(&l, status);
         table_live_clear(&l.table);
     }
     if (!failed(status) && l.stopping) {

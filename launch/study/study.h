@@ -59,7 +59,7 @@ NODISCARD Status study_append(Study *study, const SweepPoint *swept, int seed, i
 NODISCARD Status study_settle(Study *study, int first);
 
 /* Lets trunks and tunings decide what runs next, by the current states; creates the directories of
- * new points and writes sweep.json. Requires the lock. */
+ * new points. Requires the lock. */
 NODISCARD Status study_advance(Study *study);
 
 /* Errors: STATUS_FAILURE if a trunk or a tuning waits because of a fault. */

@@ -107,7 +107,8 @@ static Status make_all(Study *study) {
     TRY(write_config(study->config, study->directory, "study.yaml"));
     TRY(make_points(study, 0));
     study_refresh(study);
-    return study_advance(study);
+    TRY(study_advance(study));
+    return study_write(study);
 }
 
 Status study_claim(Study *study) {

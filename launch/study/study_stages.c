@@ -7,8 +7,7 @@ Status study_advance(Study *study) {
     int before = study->count;
     TRY(trunks_advance(study));
     TRY(tunings_advance(study));
-    TRY(study_claim_points(study, before));
-    return study_write(study);
+    return study_claim_points(study, before);
 }
 
 Status study_check(const Study *study) {

@@ -268,6 +268,23 @@ def a_log_of_attempts_that_takes_no_line_costs_that_line():
         check("seed-2: done" in done.out, repr(done))
 
 
+def a_sweep_json_that_cannot_be_written_ends_no_study():
+    """Said once, and written again at each change. The report needs the last one."""
+    base = config("unsaved", training__stop__steps=2)
+    for name, code, when in (("once_unsaved", 0, "2"), ("never_saved", 1, "2+")):
+        directory = run_directory(name)
+        path = write(os.path.join(WORK, name + ".yaml"),
+                     "extends: %s\noutput: %s\nsweep: {seed: [1, 2]}\n" % (base, directory))
+        fault = "rename:%s/sweep.json:%s:%d" % (name, when, errno.ENOSPC)
+        done = run("sweep", path, "--local", **injected(fault))
+        said = [line for line in done.err.splitlines() if "sweep.json: " in line]
+        check(done.code == code and len(said) == 1 + code and "the study goes on" in said[0]
+              and "error: " in (said + ["error: "])[1], repr(done))
+        check("2 of 2 points done" in done.out, repr(done))
+        states = content(directory + "/sweep.json").count(b'"state": "done"')
+        equal(states, 0 if code else 2, "points that are done in sweep.json")
+
+
 def a_directory_that_a_disk_refuses_is_no_bad_argument():
     text = write(os.path.join(WORK, "refused.txt"), "a line of text\n" * 100)
     new, missing = os.path.join(WORK, "refused", "new"), "new: cannot make this directory: "
@@ -340,5 +357,6 @@ if __name__ == "__main__":
          a_failing_close_is_no_crash,
          a_point_that_cannot_count_its_attempts_is_not_started_again,
          a_log_of_attempts_that_takes_no_line_costs_that_line,
+         a_sweep_json_that_cannot_be_written_ends_no_study,
          a_directory_that_a_disk_refuses_is_no_bad_argument,
          modes_and_links, nothing_stays_in_shared_memory)

@@ -236,6 +236,19 @@ def listed_points_have_grids_and_seeds_of_their_own():
     equal(len(tunings("listed_points")), 1, "tunings")
 
 
+def a_study_that_cannot_go_on_notes_the_ends_of_its_points():
+    """The best's other seed has no place. What runs beside it is stopped, and saves."""
+    listed = [{"seed": [3], "training.stop.steps": 1000000},
+              {"seed": [1, 2], "tune": {"optimizer.lr": [1e-3, 1e-2]}}]
+    path = study("placeless", listed, report__series=None)
+    done = run("sweep", path, "--local", "--parallel=2", **injected("mkdir:seed-2:1+:28"))
+    check(done.code == 1 and len(done.errors()) == 1 and "seed-2: cannot make this directory: No "
+          "space left on device" in done.errors()[0], repr(done))
+    beside = [name for name in os.listdir(run_directory("placeless")) if "seed-3" in name]
+    equal([attempts("placeless", name) for name in beside], [["start", "exit 75"]], "attempts")
+    check("2 of 4 points done, 1 waiting, 1 interrupted" in done.out, repr(done))
+
+
 def what_cannot_be_tuned_is_refused():
     short = {"training__stop": {"steps": 30}}
     refused("short", r"ends its first rung after 7.5 steps.*'training.stop.steps' must be at least "
@@ -262,4 +275,5 @@ if __name__ == "__main__":
          a_rung_that_cannot_be_read_is_waited_for, a_rung_that_fails_ends,
          slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
          listed_points_have_grids_and_seeds_of_their_own,
+         a_study_that_cannot_go_on_notes_the_ends_of_its_points,
          what_cannot_be_tuned_is_refused, what_does_not_fit_is_found_once)
