@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_BYTES = 64 << 20 };
 
@@ -37,7 +38,10 @@ Status text_file_append(const char *path, const char *line) {
     int bytes = snprintf(text, sizeof text, "%s\n", line), fd;
     if (bytes >= (int)sizeof text) return file_cannot_write(path, EMSGSIZE);
     TRY(file_open_append(path, &fd));
+    off_t before = lseek(fd, 0, SEEK_END);
     int error = file_write_all(fd, text, (size_t)bytes);
+    /* A part of the line could be read as another one, and the next would continue it. */
+    while (error != 0 && ftruncate(fd, before) != 0 && errno == EINTR) continue;
     file_close(fd);
     return error == 0 ? OK : file_cannot_write(path, error);
 }

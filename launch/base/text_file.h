@@ -14,7 +14,7 @@ NODISCARD Status text_file_replace(const char *path, const char *text);
  * ownership of `value`; NULL means out of memory. */
 NODISCARD Status text_file_replace_json(const char *path, json_t *value, size_t flags);
 
-/* Appends `line` and a newline in one write. Does not follow a link. */
+/* Appends `line` and a newline in one write, or after a failure nothing. Does not follow a link. */
 NODISCARD Status text_file_append(const char *path, const char *line);
 
 /* The content of a file with a final zero byte, in the arena; NULL if there is no file. Errors:

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static bool gpus_are(const char *visible, int gpus, int64_t parallel, int slot,
@@ -60,8 +61,26 @@ static void files_are_replaced_appended_and_read_from_the_end(void) {
     CHECK(text_file_replace(below, "").code == STATUS_FAILURE);
 }
 
+/* Part of `exit 137` reads as `exit 1`, and would begin the next line. */
+static void a_line_is_appended_whole_or_not_at_all(void) {
+    char path[256], text[64];
+    struct rlimit before, full;
+    snprintf(path, sizeof path, "%s/lines", harness_directory());
+    CHECK_OK(text_file_replace(path, "start\n"));
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    full = (struct rlimit){.rlim_cur = 12, .rlim_max = before.rlim_max};
+    CHECK(setrlimit(RLIMIT_FSIZE, &full) == 0);
+    Status status = text_file_append(path, "exit 137");
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK(status.code == STATUS_FAILURE);
+    CHECK_OK(text_file_append(path, "exit 0"));
+    CHECK_OK(text_file_tail(path, text, sizeof text));
+    CHECK(strcmp(text, "start\nexit 0\n") == 0);
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {TEST(gpus_are_shared_out), TEST(words_are_quoted_for_a_shell),
-                          TEST(files_are_replaced_appended_and_read_from_the_end)};
+                          TEST(files_are_replaced_appended_and_read_from_the_end),
+                          TEST(a_line_is_appended_whole_or_not_at_all)};
     return harness_run(argc, argv, "sweep parts", tests, COUNT(tests));
 }
