@@ -165,6 +165,7 @@ static Status report(Study *study) {
 
 static Status run_local(Study *study, const SweepOptions *v) {
     Launcher launcher;
+    study_ask(study);
     Status status = launcher_open(study, v->ranks, v->parallel, &launcher);
     if (!failed(status)) status = study_claim(study);
     if (!failed(status)) status = slurm_check_idle(study);
@@ -180,6 +181,7 @@ static Status run_local(Study *study, const SweepOptions *v) {
 
 static Status run_slurm(Study *study, bool next) {
     TRY(slurm_check_possible());
+    if (!next) study_ask(study);
     TRY(study_claim(study));
     if (!next) return slurm_submit(study, stdout);
     TRY(slurm_submit_next(study, stdout));

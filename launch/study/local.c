@@ -22,7 +22,6 @@ typedef struct Local {
     Study *study;
     Launcher *launcher;
     PointSlot *slots;
-    bool *has_ended; /* of each point: an attempt of this process has ended */
     bool *has_lost;  /* of each point: a line of its attempts.log was lost, and it was said */
     bool is_unsaved; /* sweep.json could not be written once, and it was said */
     bool stopping;
@@ -92,7 +91,7 @@ static void slot_end(Local *l, PointSlot *slot, int code) {
     if (l->stopping && code == 128 + SIGUSR1) code = 75;
     bool stopped = l->stopping && code != 0 && code != 75;
     say_lost(l, slot->point, point_note_end(point, code, stopped));
-    l->has_ended[slot->point] = true;
+    point->is_asked = false;
     slot->point = -1;
     point_refresh(point);
     say_end(l, point);
@@ -132,8 +131,7 @@ static bool may_start(const Local *l, int i, bool again) {
     if (s->is_unreadable) return false; /* nor would its failures be counted */
     if (point->is_over || point->is_blocked) return false;
     if (s->state == POINT_WAITING || s->state == POINT_INTERRUPTED) return !again;
-    if (!again || s->state != POINT_FAILED || s->failures > retries) return false;
-    return !l->has_ended[i] || !point_is_given_up(point, retries);
+    return again && s->state == POINT_FAILED && !point_is_given_up(point, retries);
 }
 
 /* The next point to start, or -1: the first of the lowest order, so that a combination is complete
@@ -246,9 +244,8 @@ static Status wait_for_all(Local *l, Status status) {
 Status local_run(Study *study, Launcher *launcher) {
     Local l = {.study = study, .launcher = launcher, .asked = -INFINITY};
     l.slots = calloc((size_t)launcher->parallel, sizeof *l.slots);
-    l.has_ended = calloc((size_t)study->capacity, sizeof *l.has_ended);
     l.has_lost = calloc((size_t)study->capacity, sizeof *l.has_lost);
-    bool is_there = l.slots != NULL && l.has_ended != NULL && l.has_lost != NULL;
+    bool is_there = l.slots != NULL && l.has_lost != NULL;
     Status status = is_there ? OK : OUT_OF_MEMORY("a sweep");
     if (!failed(status)) {
         for (int i = 0; i < launcher->parallel; i++) l.slots[i].point = -1;
@@ -264,7 +261,6 @@ Status local_run(Study *study, Launcher *launcher) {
                   study_count(study, POINT_DONE), study->count);
     }
     free(l.slots);
-    free(l.has_ended);
     free(l.has_lost);
     return status;
 }

@@ -34,7 +34,8 @@ bool point_is_given_up(const StudyPoint *point, int64_t retries) {
     const PointStatus *s = &point->status;
     if (s->state != POINT_FAILED || s->is_unreadable) return false;
     bool has_lost = s->has_diverged && point->combination >= 0;
-    return has_lost || point_exit_is_final(s->exit_code) || s->failures > retries;
+    bool is_final = point_exit_is_final(s->exit_code) && !point->is_asked;
+    return has_lost || is_final || s->failures > retries;
 }
 
 static void path_of(const StudyPoint *point, const char *name, char path[PATH_MAX]) {

@@ -54,6 +54,7 @@ typedef struct StudyPoint {
     ConfigStop cut;    /* of a trunk: the end of its stage; else zeros */
     const char *limit; /* the override that ends the stage there; NULL: none */
     ConfigStop from;   /* of a branch: the position at which it starts */
+    bool is_asked;     /* for one more attempt by this command, also after a final exit code */
     bool is_submitted; /* to Slurm, up to its share; set by slurm_submit_next */
     int order;         /* points of a lower one start first */
     int combination; /* of the tuned ones, with the values of the tuned keys and the seed's index */
@@ -80,9 +81,9 @@ RunPosition point_position(const StudyPoint *point);
 enum { LIMIT_BYTES = 64 };
 const char *point_limit(const StudyPoint *point, char text[LIMIT_BYTES]);
 
-/* Whether it has failed, and another attempt is not due: it cannot succeed, it failed more than
- * `retries` times, or it is a candidate and diverged. Unreadable files are no reason: a later look
- * may read them. */
+/* Whether it has failed, and another attempt is not due: it cannot succeed and nobody asks, it
+ * failed more than `retries` times, or it is a candidate and diverged. Unreadable files are no
+ * reason: a later look may read them. */
 bool point_is_given_up(const StudyPoint *point, int64_t retries);
 
 /* Reads the numbers of metrics.jsonl and summary.json into the status, and the values of `status`

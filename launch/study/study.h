@@ -62,6 +62,10 @@ NODISCARD Status study_settle(Study *study, int first);
  * new points. Requires the lock. */
 NODISCARD Status study_advance(Study *study);
 
+/* Asks for one more attempt of each point that has failed, whatever its exit code. Before
+ * study_claim. */
+void study_ask(Study *study);
+
 /* Errors: STATUS_FAILURE if a trunk or a tuning waits because of a fault. */
 NODISCARD Status study_check(const Study *study);
 

@@ -248,11 +248,3 @@ Status trunks_advance(Study *study) {
         TRY(trunk_decide(study, &study->trunks[i], true));
     return OK;
 }
-
-Status trunks_check(const Study *study) {
-    for (int i = 0; i < study->sweep->n_trunks; i++) {
-        const char *fault = study->trunks[i].fault;
-        if (*fault != '\0') return ERROR(STATUS_FAILURE, "%s; the same command resumes", fault);
-    }
-    return OK;
-}

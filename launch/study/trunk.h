@@ -34,8 +34,5 @@ NODISCARD Status trunks_open(Study *study);
  * memory. */
 NODISCARD Status trunks_advance(Study *study);
 
-/* Errors: STATUS_FAILURE if a trunk waits because of a fault. */
-NODISCARD Status trunks_check(const Study *study);
-
 /* The trunk and the fork of a branch; NULL: no branch. */
 const Trunk *trunk_of(const Study *study, const StudyPoint *point, const Fork **fork);

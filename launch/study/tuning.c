@@ -305,6 +305,16 @@ static void candidate_close(Study *study, const Tuning *t, TuneCandidate *c) {
     point_refresh(point);
 }
 
+/* Without a best, the first candidate that failed or does not fit is the result. */
+static void failure_show(Study *study, const Tuning *t) {
+    int shown = 0;
+    for (int i = t->count - 1; i >= 0; i--) {
+        PointState state = point_of(study, &t->candidates[i])->status.state;
+        if (state == POINT_FAILED || state == POINT_OOM) shown = i;
+    }
+    point_of(study, &t->candidates[shown])->is_result = true;
+}
+
 /* Requires results_read_all. */
 static Status decide(Study *study, Tuning *t) {
     if (t->is_decided || *t->fault != '\0') return OK;
@@ -319,7 +329,7 @@ static Status decide(Study *study, Tuning *t) {
     if (goes_on) TRY(finals_decide(study, t));
     for (int i = 0; i < t->count; i++) candidate_close(study, t, &t->candidates[i]);
     if (t->best >= 0) return seeds_add(study, t);
-    if (t->is_decided) point_of(study, &t->candidates[0])->is_result = true; /* failed or oom */
+    if (t->is_decided) failure_show(study, t);
     return OK;
 }
 
@@ -385,14 +395,6 @@ Status tunings_advance(Study *study) {
         t->fault = "";
         TRY(fault_note(study, t, results_take(study, t)));
         TRY(decide(study, t));
-    }
-    return OK;
-}
-
-Status tunings_check(const Study *study) {
-    for (int i = 0; i < study->sweep->n_combinations; i++) {
-        const char *fault = study->tunings[i].fault;
-        if (*fault != '\0') return ERROR(STATUS_FAILURE, "%s; the same command resumes", fault);
     }
     return OK;
 }

@@ -52,9 +52,6 @@ NODISCARD Status tunings_open(Study *study);
  */
 NODISCARD Status tunings_advance(Study *study);
 
-/* Errors: STATUS_FAILURE if a tuning waits because of a fault. */
-NODISCARD Status tunings_check(const Study *study);
-
 /* Sets the rungs: one for each halving, then the whole budget. */
 void tuning_rungs(Tuning *tuning);
 

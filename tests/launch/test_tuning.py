@@ -178,6 +178,10 @@ def a_rung_that_fails_ends():
     ends = [attempts("rung", c["name"])[2:] for c in tunings("rung")[0]["candidates"]]
     equal(sorted(ends), [[]] * 2 + [["start", "exit 65"]] * 3, "attempts after the first rung")
     check(tunings("rung")[0]["decided"], "it waits")
+    equal([p["state"] for p in points("rung").values()], ["failed"], "the result")
+    shutil.copy(corpus() + "/train.h5", data)
+    sweep(path, "--local", **slurm)
+    check_tuning(tunings("rung")[0])
 
 
 def slurm_submits_rung_by_rung():
