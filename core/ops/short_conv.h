@@ -1,7 +1,6 @@
 /* short_conv: a causal depthwise convolution over a few tokens, added to its input:
  *
- *     y[t, c] = (1 + w[0, c]) h[t, c] + w[1, c] h[t - 1, c] + ... + w[taps - 1, c] h[t - taps + 1,
- * c]
+ *     y[t, c] = h[t, c] + sum over 0 <= j < taps of w[j, c] h[t - j, c]
  *
  *   h, y (B, T, C)   w (taps, C), 2 <= taps <= 4, in the dtype of h; its gradient is f32 (f64 for
  *   f64)   documents i32 (2, B, T): the first token of a token's document, and the position after

@@ -157,7 +157,8 @@ bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t capac
 }
 
 int overdue_code(const Overdue *o, const StudyPoint *point, int code) {
-    int said = o->is_ended || code != 0 ? summary_code(o, point) : code;
-    if (said != 0 && !o->is_ended) return code;
-    return said >= 0 ? said : status_exit_code(STATUS_FAILURE);
+    if (code == 0 && !o->is_ended) return 0;
+    int said = summary_code(o, point);
+    if (o->is_ended) return said >= 0 ? said : status_exit_code(STATUS_FAILURE);
+    return said == 0 ? 0 : code;
 }

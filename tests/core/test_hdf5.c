@@ -11,29 +11,45 @@ enum { VALUES = 5, MOST_BYTES = 1 << 16 };
 
 static char path[512];
 
+/* Creates the file of this test. */
+static hid_t file_begin(hid_t creation, hid_t access) {
+    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
+    return H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+}
+
+/* Adds a dataset of VALUES elements. */
+static hid_t set_begin(hid_t file, const char *name, hid_t type, hid_t creation) {
+    hid_t space = H5Screate_simple(1, &(hsize_t){VALUES}, NULL);
+    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    H5Sclose(space);
+    return set;
+}
+
+/* Adds the attribute a`number` = 7 + number. */
+static void attribute_add(hid_t set, int64_t number) {
+    int64_t value = 7 + number;
+    char name[16];
+    snprintf(name, sizeof name, "a%lld", (long long)number);
+    hid_t scalar = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate2(set, name, H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    CHECK(H5Awrite(attribute, H5T_NATIVE_INT64, &value) >= 0);
+    H5Aclose(attribute), H5Sclose(scalar);
+}
+
 /* A file with `count` datasets d0, d1, ..., each with as many attributes a0 = 7, a1 = 8, ... */
 static void hdf5_write(bool is_new, int count) {
-    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), list = H5Pcreate(H5P_DATASET_CREATE);
     if (is_new) H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access),
-          space = H5Screate_simple(1, &(hsize_t){VALUES}, NULL), scalar = H5Screate(H5S_SCALAR);
+    hid_t file = file_begin(H5P_DEFAULT, access);
     H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY);
     for (int i = 0; i < count; i++) {
         char name[16];
         snprintf(name, sizeof name, "d%d", i);
-        hid_t set = H5Dcreate2(file, name, H5T_STD_U16LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
-        for (int64_t a = 0; a < count; a++) {
-            int64_t value = 7 + a;
-            snprintf(name, sizeof name, "a%lld", (long long)a);
-            hid_t attribute =
-                H5Acreate2(set, name, H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
-            CHECK(H5Awrite(attribute, H5T_NATIVE_INT64, &value) >= 0);
-            H5Aclose(attribute);
-        }
+        hid_t set = set_begin(file, name, H5T_STD_U16LE, list);
+        for (int64_t a = 0; a < count; a++) attribute_add(set, a);
         H5Dclose(set);
     }
-    H5Sclose(scalar), H5Sclose(space), H5Fclose(file), H5Pclose(list), H5Pclose(access);
+    H5Fclose(file), H5Pclose(list), H5Pclose(access);
 }
 
 static Status set_look(const Hdf5File *file, uint64_t address, Hdf5Dataset *set, int64_t *value) {
@@ -101,17 +117,13 @@ static void many_links_and_attributes(void) {
 static void shared_messages_are_refused(void) {
     Hdf5Dataset set;
     int64_t value;
-    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
-    hid_t list = H5Pcreate(H5P_FILE_CREATE), space = H5Screate_simple(1, &(hsize_t){VALUES}, NULL);
+    hid_t list = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_shared_mesg_nindexes(list, 1);
     H5Pset_shared_mesg_index(list, 0, H5O_SHMESG_ALL_FLAG, 1);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, list, H5P_DEFAULT);
-    for (int i = 0; i < 2; i++) {
-        const char *name = i == 0 ? "d0" : "d1";
-        H5Dclose(
-            H5Dcreate2(file, name, H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-    }
-    H5Sclose(space), H5Pclose(list), H5Fclose(file);
+    hid_t file = file_begin(list, H5P_DEFAULT);
+    H5Dclose(set_begin(file, "d0", H5T_STD_U16LE, H5P_DEFAULT));
+    H5Dclose(set_begin(file, "d1", H5T_STD_U16LE, H5P_DEFAULT));
+    H5Pclose(list), H5Fclose(file);
     CHECK_ERROR(file_look(&set, &value), STATUS_DATA, "shares its type or shape");
 }
 
@@ -119,12 +131,10 @@ static void shared_messages_are_refused(void) {
 static void a_committed_type_is_refused(void) {
     Hdf5Dataset set;
     int64_t value;
-    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-          space = H5Screate_simple(1, &(hsize_t){VALUES}, NULL), type = H5Tcopy(H5T_STD_U16LE);
+    hid_t file = file_begin(H5P_DEFAULT, H5P_DEFAULT), type = H5Tcopy(H5T_STD_U16LE);
     CHECK(H5Tcommit2(file, "t", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT) >= 0);
-    H5Dclose(H5Dcreate2(file, "d1", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-    H5Tclose(type), H5Sclose(space), H5Fclose(file);
+    H5Dclose(set_begin(file, "d1", type, H5P_DEFAULT));
+    H5Tclose(type), H5Fclose(file);
     CHECK_ERROR(file_look(&set, &value), STATUS_DATA,
                 "committed datatype, which is not read; copy");
 }
@@ -235,22 +245,15 @@ static void links_have_names_of_their_own(void) {
 static void headers_may_have_many_chunks(void) {
     Hdf5Dataset set;
     int64_t value;
-    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-          space = H5Screate_simple(1, &(hsize_t){VALUES}, NULL), scalar = H5Screate(H5S_SCALAR);
-    hid_t d1 = H5Dcreate2(file, "d1", H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t file = file_begin(H5P_DEFAULT, H5P_DEFAULT);
+    hid_t d1 = set_begin(file, "d1", H5T_STD_U16LE, H5P_DEFAULT);
     for (int64_t i = 0; i < 200; i++) {
         char name[16];
-        int64_t written = 7 + i;
-        snprintf(name, sizeof name, "a%lld", (long long)i);
-        hid_t attribute = H5Acreate2(d1, name, H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
-        CHECK(H5Awrite(attribute, H5T_NATIVE_INT64, &written) >= 0);
-        H5Aclose(attribute);
+        attribute_add(d1, i);
         snprintf(name, sizeof name, "e%lld", (long long)i);
-        H5Dclose(
-            H5Dcreate2(file, name, H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+        H5Dclose(set_begin(file, name, H5T_STD_U16LE, H5P_DEFAULT));
     }
-    H5Dclose(d1), H5Sclose(space), H5Sclose(scalar), H5Fclose(file);
+    H5Dclose(d1), H5Fclose(file);
     REQUIRE_OK(file_look(&set, &value));
     CHECK(value == 8 && set.dims[0] == VALUES);
 }
@@ -259,9 +262,8 @@ static void a_user_block_may_be_large(void) {
     hid_t list = H5Pcreate(H5P_FILE_CREATE);
     InputFile input;
     Hdf5File found;
-    snprintf(path, sizeof path, "%s/file.h5", harness_directory());
     H5Pset_userblock(list, 8192);
-    H5Fclose(H5Fcreate(path, H5F_ACC_TRUNC, list, H5P_DEFAULT));
+    H5Fclose(file_begin(list, H5P_DEFAULT));
     H5Pclose(list);
     REQUIRE_OK(input_open(path, &input));
     CHECK_OK(hdf5_open(&input, &found));

@@ -20,7 +20,7 @@
  *
  * Turns: the sums must not depend on timing, so blocks add to a tile in the order in which they
  * start, each after the one before has arrived (about 2 us, less than a tile takes): measured, 1%
- * to 3% of the time. Two directions. Downwards, the blocks of a head start with the last keys,
+ * to 4% of the time. Two directions. Downwards, the blocks of a head start with the last keys,
  * whose sequences are the shortest under a causal mask, and each begins at its diagonal: blocks
  * that start together are at different tiles in every step, and one that starts later comes later
  * everywhere, so it never waits. But the longest blocks come last, and the last of all would leave
