@@ -52,6 +52,10 @@ typedef struct CheckpointContents {
     int64_t n_tensors;
     const CheckpointValue *values;
     int64_t n_values;
+    /* Waits until the tensors' data have arrived; if it fails, so does the save. Threads call it,
+     * some at once, and always with the same result. NULL: the data are there. */
+    Status (*arrive)(void *self);
+    void *self;
 } CheckpointContents;
 
 typedef struct CheckpointImage CheckpointImage;
@@ -81,9 +85,10 @@ void checkpoint_image_touch(CheckpointImage *image);
  * limit of file sizes below the image), STATUS_UNSUPPORTED (dtype). */
 NODISCARD Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents);
 
-/* The same without copying the tensors' data: checkpoint_write copies them as it goes, and
- * checkpoint_image_finish, on the thread of the snapshot, what is left of them. Until then they
- * must not change. Values and texts are copied at once. */
+/* The same without copying the tensors' data, which may still be arriving: checkpoint_write waits
+ * for them and copies them as it goes, and checkpoint_image_finish, on the thread of the snapshot,
+ * what is left of them; nothing if they do not arrive. Until then they must not change. Values and
+ * texts are copied at once. */
 NODISCARD Status checkpoint_snapshot_begin(CheckpointImage *image,
                                            const CheckpointContents *contents);
 void checkpoint_image_finish(const CheckpointImage *image);

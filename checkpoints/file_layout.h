@@ -21,6 +21,8 @@ struct CheckpointImage {
     int64_t n_tensors, n_places;
     ImagePiece *pieces; /* (n_pieces), in the order of the file */
     int64_t n_pieces, piece_capacity;
+    Status (*arrive)(void *self); /* of the contents */
+    void *self;
 };
 
 /* With shards, all but the shards is of the manifest. */
@@ -73,11 +75,15 @@ NODISCARD Status image_list_pieces(CheckpointImage *image, const CheckpointConte
 /* Reads all that is not in a piece from a file of `size` bytes. Errors: STATUS_FAILURE. */
 NODISCARD Status image_read_gaps(const CheckpointImage *image, int fd, size_t size);
 
+/* Waits until the tensors' data have arrived; before any of them is copied. */
+NODISCARD Status image_arrive(const CheckpointImage *image);
+
 /* Copies the pieces from *next on that start before byte `end`, unless they are copied already, and
  * advances *next. */
 void image_copy_until(const CheckpointImage *image, size_t end, int64_t *next);
 
-/* Copies all pieces that are not copied or claimed by another thread. */
+/* Copies all pieces that are not copied or claimed by another thread; none if the data do not
+ * arrive. */
 void image_copy(const CheckpointImage *image);
 
 /* Writes the image to `path`, which is durable when this returns. Something else than this

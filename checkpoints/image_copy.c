@@ -1,6 +1,7 @@
-/* The data of an image's tensors. They are copied in pieces, in the order of the file: in the
- * background by the thread that writes them and by one that runs ahead of it, or by all threads at
- * once when the tensors are about to change. Each piece is copied by whoever claims it first. */
+/* The data of an image's tensors. Once they have arrived, they are copied in pieces, in the order
+ * of the file: in the background by the thread that writes them and by one that runs ahead of it,
+ * or by all threads at once when the tensors are about to change. Each piece is copied by whoever
+ * claims it first. */
 #include "checkpoints/file_layout.h"
 
 #include "core/base/file.h"
@@ -75,6 +76,10 @@ Status image_read_gaps(const CheckpointImage *image, int fd, size_t size) {
     return OK;
 }
 
+Status image_arrive(const CheckpointImage *image) {
+    return image->arrive == NULL ? OK : image->arrive(image->self);
+}
+
 static void piece_copy(const CheckpointImage *image, ImagePiece *piece) {
     int waits = PIECE_WAITS;
     if (!atomic_compare_exchange_strong(&piece->state, &waits, PIECE_IS_CLAIMED)) return;
@@ -94,10 +99,12 @@ void image_copy_until(const CheckpointImage *image, size_t end, int64_t *next) {
 }
 
 void image_copy(const CheckpointImage *image) {
+    if (failed(image_arrive(image))) return; /* the thread that writes reports it */
     for (int64_t i = 0; i < image->n_pieces; i++) piece_copy(image, &image->pieces[i]);
 }
 
 void checkpoint_image_finish(const CheckpointImage *image) {
+    if (failed(image_arrive(image))) return;
 #pragma omp parallel for schedule(dynamic) if (image->size > PARALLEL_BYTES)
     for (int64_t i = 0; i < image->n_pieces; i++) piece_copy(image, &image->pieces[i]);
     for (int64_t i = 0; i < image->n_pieces; i++) piece_wait(&image->pieces[i]);

@@ -131,7 +131,9 @@ Status shards_contents(const ShardedSave *save, int index, const CheckpointConte
     if (values == NULL) return out_of_memory(save);
     values[0] = (CheckpointValue){"save", CHECKPOINT_I64, .i64 = (int64_t)save->id};
     values[1] = (CheckpointValue){"shard", CHECKPOINT_I64, .i64 = index};
-    *out = (CheckpointContents){parts->tensors, parts->n_tensors, values, 2};
+    *out = *parts;
+    out->values = values;
+    out->n_values = 2;
     return OK;
 }
 
@@ -170,7 +172,10 @@ Status shards_manifest(const ShardedSave *save, const CheckpointContents *whole,
     memset(hashes, 0, (size_t)save->shards * HASH_BYTES); /* shards_commit knows them */
     tensors[n_tensors] =
         (CheckpointTensor){MANIFEST_SHARDS, DTYPE_U8, 2, {save->shards, HASH_BYTES}, hashes};
-    *out = (CheckpointContents){tensors, (int64_t)n_tensors + 1, values, (int64_t)n_values + 2};
+    *out = (CheckpointContents){.tensors = tensors,
+                                .n_tensors = (int64_t)n_tensors + 1,
+                                .values = values,
+                                .n_values = (int64_t)n_values + 2};
     return OK;
 }
 

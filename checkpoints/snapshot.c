@@ -282,6 +282,8 @@ Status checkpoint_snapshot_begin(CheckpointImage *image, const CheckpointContent
     hdf5_begin();
     image->n_pieces = 0;
     image->size = 0;
+    image->arrive = contents->arrive;
+    image->self = contents->self;
     TRY(limit_check(contents));
     TRY(places_reserve(image, contents->n_tensors));
     char path[PATH_MAX];
@@ -297,6 +299,7 @@ Status checkpoint_snapshot_begin(CheckpointImage *image, const CheckpointContent
 
 Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents) {
     TRY(checkpoint_snapshot_begin(image, contents));
+    TRY(image_arrive(image));
     checkpoint_image_finish(image);
     return OK;
 }

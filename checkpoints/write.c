@@ -54,6 +54,9 @@ static Status file_write(Replacement *new, const CheckpointImage *image, int64_t
 Status image_write(const CheckpointImage *image, const char *path, int64_t step,
                    CheckpointKeep keep) {
     Replacement *new;
+    Status arrived = image_arrive(image);
+    if (failed(arrived))
+        return status_prefixed(arrived, "%s: not saved, older checkpoints are kept", path);
     TRY(replacement_begin(path, &new));
     Status status = file_write(new, image, step);
     if (!failed(status) && !step_is_ours(path, (SavedStep){.step = step}))

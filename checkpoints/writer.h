@@ -1,5 +1,6 @@
-/* Writer: saves checkpoints in the background. It copies the tensors while they do not change:
- * training waits for what is left of them before it changes them. At most one save is in flight;
+/* Writer: saves checkpoints in the background. It waits until the tensors' data have arrived
+ * (CheckpointContents), and copies them while they do not change: training waits for what is left
+ * of them before it changes them. At most one save is in flight;
  * the next one waits for it. Main thread; not collective. */
 #pragma once
 
@@ -25,8 +26,8 @@ NODISCARD Status checkpoint_writer_save_shard(CheckpointWriter *writer, ShardedS
                                               int index, const CheckpointContents *parts,
                                               const CheckpointContents *whole, CheckpointKeep keep);
 
-/* Copies what the save in flight has not copied yet, with all threads. After it the tensors may
- * change. Does nothing if no save is in flight. */
+/* Copies what the save in flight has not copied yet, with all threads, once it has arrived. After
+ * it the tensors may change. Does nothing if no save is in flight. */
 void checkpoint_writer_copy_rest(const CheckpointWriter *writer);
 
 /* Whether another rank has ended the last save of a shard; after checkpoint_writer_wait. */

@@ -48,12 +48,29 @@ void device_close(Device **device) {
 }
 
 Status device_upload(Device *device, const Tensor *to, const void *from) {
+    if (tensor_is_state(to)) TRY(device_copy_wait(device));
     return device->ops->upload(device, tensor_data(to), from, tensor_bytes(to));
 }
 
 Status device_download(Device *device, void *to, const Tensor *from) {
     return device->ops->download(device, to, tensor_data(from), tensor_bytes(from));
 }
+
+Status device_host_alloc(Device *device, size_t bytes, void **out) {
+    *out = NULL;
+    if (bytes == 0) return OK;
+    return device->ops->host_alloc(device, bytes, out);
+}
+
+void device_host_free(Device *device, void *memory, size_t bytes) {
+    if (memory != NULL) device->ops->host_free(device, memory, bytes);
+}
+
+Status device_copy_start(Device *device, void *to, const Tensor *from) {
+    return device->ops->copy_start(device, to, tensor_data(from), tensor_bytes(from));
+}
+
+Status device_copy_wait(Device *device) { return device->ops->copy_wait(device); }
 
 Status device_memory(Device *device, size_t *free_bytes, size_t *total_bytes) {
     return device->ops->memory(device, free_bytes, total_bytes);

@@ -34,6 +34,10 @@ typedef struct DeviceOps {
     Status (*memory)(Device *device, size_t *free_bytes, size_t *total_bytes);
     Status (*upload)(Device *device, void *to, const void *from, size_t bytes);
     Status (*download)(Device *device, void *to, const void *from, size_t bytes);
+    Status (*host_alloc)(Device *device, size_t bytes, void **out);
+    void (*host_free)(Device *device, void *memory, size_t bytes);
+    Status (*copy_start)(Device *device, void *to, const void *from, size_t bytes);
+    Status (*copy_wait)(Device *device);
     Status (*fetch_start)(Device *device, Fetch *fetch, const void *from);
     Status (*fetch_finish)(Device *device, Fetch *fetch);
     Status (*replay)(Device *device, const Program *p);
@@ -64,7 +68,7 @@ struct Device {
                       autotune before the first replay */
     ProgressFn progress; /* may be NULL */
     void *progress_self;
-    /* CPU: called before each op that writes weights, masters or moments; may be NULL. */
+    /* CPU: called before each op that writes state (node_writes_state); may be NULL. */
     void (*before_update)(void *self);
     void *before_update_self;
 };
@@ -101,8 +105,24 @@ NODISCARD Status device_upload(Device *device, const Tensor *to, const void *fro
 /* Copies to the host after all replays so far; returns when the copy is complete. */
 NODISCARD Status device_download(Device *device, void *to, const Tensor *from);
 
-/* The same for a small tensor (at most DEVICE_FETCH_BYTES), asynchronously: start it after a replay
- * and finish it when the value is needed, perhaps a step later. At most 64 may be pending. */
+/* Memory of the host for copies of the state: on a GPU pinned, because only a copy to that runs
+ * beside training. If none can be pinned, it is ordinary memory. Its content is undefined. Errors:
+ * STATUS_OUT_OF_MEMORY. */
+NODISCARD Status device_host_alloc(Device *device, size_t bytes, void **out);
+void device_host_free(Device *device, void *memory, size_t bytes);
+
+/* Begins to copy state (tensor_is_state) into memory of device_host_alloc, as it is after all
+ * replays so far. On a GPU training goes on meanwhile: each program waits for the copies before its
+ * first op that writes state, and so does device_upload to state. To memory that is not pinned it
+ * copies before it returns, as the CPU does. */
+NODISCARD Status device_copy_start(Device *device, void *to, const Tensor *from);
+
+/* Waits for the copies begun so far, and returns the failure of one. Any thread may call it. */
+NODISCARD Status device_copy_wait(Device *device);
+
+/* device_download for a small tensor (at most DEVICE_FETCH_BYTES), asynchronously: start it after a
+ * replay and finish it when the value is needed, perhaps a step later. At most 64 may be pending.
+ */
 NODISCARD Status device_fetch_start(Device *device, Fetch *fetch, const Tensor *from);
 NODISCARD Status device_fetch_finish(Device *device, Fetch *fetch, void *to);
 

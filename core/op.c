@@ -17,6 +17,13 @@ const char *node_name(const Node *node) {
     return node->kernel->shown != NULL ? node->kernel->shown : node->op->name;
 }
 
+bool node_writes_state(const Node *node) {
+    for (int i = 0; i < node->n_outputs; i++) {
+        if (node->outputs[i] != NULL && tensor_is_state(node->outputs[i])) return true;
+    }
+    return false;
+}
+
 Status cuda_missing(void) {
     return ERROR(STATUS_CONFIG, "this program was built without CUDA; install the CUDA toolkit "
                                 "(nvcc in PATH) and run scons again, or "

@@ -59,6 +59,9 @@ Cost node_cost(const Node *node);
 /* The name in tables and traces: the op, with the backend if the op has several. */
 const char *node_name(const Node *node);
 
+/* Whether it writes state (tensor_is_state), and so waits for copies of it (device.h). */
+bool node_writes_state(const Node *node);
+
 /* Runs the kernel of the node. STATUS_CONFIG if this build does not include it. */
 NODISCARD Status node_run(const Node *node, void *stream);
 

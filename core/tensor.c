@@ -41,6 +41,10 @@ bool tensor_same_shape(const Tensor *a, const Tensor *b) {
     return true;
 }
 
+bool tensor_is_state(const Tensor *t) {
+    return t->buffer->kind <= BUFFER_MOMENTS && t->dtype == dtype_wide(t->dtype);
+}
+
 const char *tensor_text(const Tensor *t) {
     enum { TEXTS = 4, BYTES = 128 };
     static _Thread_local char texts[TEXTS][BYTES];

@@ -61,6 +61,10 @@ int64_t tensor_rows(const Tensor *t);
 size_t tensor_bytes(const Tensor *t);
 bool tensor_same_shape(const Tensor *a, const Tensor *b);
 
+/* Whether a checkpoint holds it: weights, masters and moments. 16-bit weights are left out, because
+ * their masters are in. */
+bool tensor_is_state(const Tensor *t);
+
 /* "f32 (4, 256, 768)", for messages. Uses a few static buffers per thread. */
 const char *tensor_text(const Tensor *t);
 

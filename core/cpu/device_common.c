@@ -74,16 +74,8 @@ static Status cpu_fetch_finish(Device *device, Fetch *fetch) {
     return OK;
 }
 
-static bool updates(const Node *node) {
-    for (int i = 0; i < node->n_outputs; i++) {
-        const Tensor *out = node->outputs[i];
-        if (out != NULL && out->buffer->kind <= BUFFER_MOMENTS) return true;
-    }
-    return false;
-}
-
 static Status node_replay(Device *device, const Node *node) {
-    if (device->before_update != NULL && updates(node))
+    if (device->before_update != NULL && node_writes_state(node))
         device->before_update(device->before_update_self);
     if (device->progress != NULL) device->progress(device->progress_self, node_name(node));
     return node_run(node, NULL);
@@ -120,6 +112,10 @@ static const DeviceOps cpu_ops = {
     .memory = cpu_memory,
     .upload = cpu_copy,
     .download = cpu_copy,
+    .host_alloc = cpu_alloc,
+    .host_free = cpu_release,
+    .copy_start = cpu_copy,
+    .copy_wait = cpu_synchronize,
     .fetch_start = cpu_fetch_start,
     .fetch_finish = cpu_fetch_finish,
     .replay = cpu_replay,

@@ -21,6 +21,8 @@ typedef struct CudaDevice {
     cudaStream_t beside; /* for a kernel that can overlap a product: forks from `stream` and joins
                             it within an op */
     cudaEvent_t forked, joined;
+    cudaStream_t copies; /* of the state to the host: state_copy.cu */
+    cudaEvent_t copied;  /* the last of them */
     bool capturing;
     cublasLtHandle_t blas;
     void *blas_workspace;

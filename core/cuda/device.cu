@@ -6,6 +6,7 @@
 #include "core/cuda/cuda_device.cuh"
 #include "core/cuda/matmul.cuh"
 #include "core/cuda/open.h"
+#include "core/cuda/state_copy.cuh"
 #include "core/perf/peak.h"
 
 #include <cstdio>
@@ -104,8 +105,18 @@ static Status cuda_fetch_finish(Device *device, Fetch *fetch) {
     return Status{STATUS_OK};
 }
 
+/* The order of the stream makes all ops after one that has waited for the copies wait too. */
+static Status node_enqueue(CudaDevice *d, const Node *node, bool *has_waited) {
+    if (!*has_waited && node_writes_state(node)) {
+        TRY(state_copies_await(d));
+        *has_waited = true;
+    }
+    return node_run(node, d->stream);
+}
+
 static Status nodes_enqueue(CudaDevice *d, const Program *p) {
-    for (int i = 0; i < p->n_nodes; i++) TRY(node_run(p->nodes[i], d->stream));
+    bool has_waited = false;
+    for (int i = 0; i < p->n_nodes; i++) TRY(node_enqueue(d, p->nodes[i], &has_waited));
     return Status{STATUS_OK};
 }
 
@@ -158,10 +169,11 @@ static Status cuda_replay(Device *device, const Program *p) {
 }
 
 static Status profile_events(CudaDevice *d, const Program *p, cudaEvent_t *events, OpTime *times) {
+    bool has_waited = false;
     for (int i = 0; i <= p->n_nodes; i++) CUDA_TRY(cudaEventCreate(&events[i]));
     CUDA_TRY(cudaEventRecord(events[0], d->stream));
     for (int i = 0; i < p->n_nodes; i++) {
-        TRY(node_run(p->nodes[i], d->stream));
+        TRY(node_enqueue(d, p->nodes[i], &has_waited));
         CUDA_TRY(cudaEventRecord(events[i + 1], d->stream));
     }
     CUDA_TRY(cudaStreamSynchronize(d->stream));
@@ -195,6 +207,7 @@ static Status cuda_synchronize(Device *device) {
 static void cuda_close(Device *device) {
     CudaDevice *d = of(device);
     if (d->stream != NULL) cudaStreamSynchronize(d->stream);
+    state_copies_close(d);
     matmul_plans_destroy(d);
     for (int i = 0; i < STAGING_SLOTS; i++) {
         if (d->staged[i] != NULL) cudaEventDestroy(d->staged[i]);
@@ -219,6 +232,10 @@ static const DeviceOps cuda_ops = {
     .memory = cuda_memory,
     .upload = cuda_upload,
     .download = cuda_download,
+    .host_alloc = cuda_host_alloc,
+    .host_free = cuda_host_free,
+    .copy_start = cuda_copy_start,
+    .copy_wait = cuda_copy_wait,
     .fetch_start = cuda_fetch_start,
     .fetch_finish = cuda_fetch_finish,
     .replay = cuda_replay,
@@ -296,6 +313,7 @@ static Status resources_create(CudaDevice *d) {
     CUDA_TRY(cudaStreamCreateWithFlags(&d->beside, cudaStreamNonBlocking));
     CUDA_TRY(cudaEventCreateWithFlags(&d->forked, cudaEventDisableTiming));
     CUDA_TRY(cudaEventCreateWithFlags(&d->joined, cudaEventDisableTiming));
+    TRY(state_copies_open(d));
     TRY(cublaslt_load());
     if (cublasLtCreate(&d->blas) != CUBLAS_STATUS_SUCCESS)
         return ERROR(STATUS_FAILURE, "cannot initialize cuBLASLt");

@@ -4,10 +4,12 @@
  * A warp walks down a run of tokens in 32 packs of the channels and keeps the last rows in
  * registers, so a row is read once, but for the taps - 1 rows beside a run. The rows to come are
  * copied to shared memory, where every thread waits for its own pack alone: STAGES - 1 rows are
- * pending without a register. Token and document of a warp are the same for all lanes, so leaving
- * out a term does not diverge. Backward walks the tokens s of h: dh[s] and its share of dw[j] need
- * dy[s + j] alone, so h is read without neighbors. The sums of dw stay in registers; the warps of a
- * block are added in order, then the blocks (columns_sum): 88 lines of 9 KB, 3 us. */
+ * pending without a register. By the machine code a token costs a warp 80 instructions, in backward
+ * 158: a third and a half of what issues in the memory's time. Token and document of a warp are the
+ * same for all lanes, so leaving out a term does not diverge. Backward walks the tokens s of h:
+ * dh[s] and its share of dw[j] need dy[s + j] alone, so h is read without neighbors. The sums of dw
+ * stay in registers; the warps of a block are added in order, then the blocks (columns_sum): 88
+ * lines of 9 KB, 3 us. */
 #include "core/ops/short_conv.h"
 
 #include "core/cuda/columns.cuh"
@@ -33,10 +35,10 @@ struct ConvParams {
     bool accumulate;
 };
 
-/* What a warp walks: tokens [first, end) of the column of its lane. */
+/* What a warp walks: `count` tokens from token `first` on, in the column of its lane. */
 struct TokenRun {
-    int64_t column, first, end;
-    int t; /* of the first token in its row */
+    int64_t first, column;
+    int count, t; /* t: of the first token in its row */
 };
 
 template <int W, typename T>
@@ -44,8 +46,19 @@ static __device__ __forceinline__ TokenRun run_of(const ConvParams<T> &p) {
     int64_t i = (int64_t)blockIdx.y * WARPS + threadIdx.y;
     int64_t first = p.rows * i / p.runs, end = p.rows * (i + 1) / p.runs;
     int64_t column = ((int64_t)blockIdx.x * 32 + threadIdx.x) * W;
-    return TokenRun{column, first, i < p.runs && column < p.C ? end : first,
-                    (int)(first % p.length)};
+    bool exists = i < p.runs && column < p.C;
+    return TokenRun{first, column, exists ? (int)(end - first) : 0, (int)(first % p.length)};
+}
+
+/* f(stage) for each token of a run, with constant stages in all but the last ones. */
+template <int SLOTS, typename F>
+static __device__ __forceinline__ void walk(int count, F f) {
+    int i = 0;
+    for (; i + SLOTS <= count; i += SLOTS) {
+#pragma unroll
+        for (int stage = 0; stage < SLOTS; stage++) f(stage);
+    }
+    for (; i < count; i++) f(i % SLOTS);
 }
 
 /* Packs in flight: a slot per stage and stream, and in it one pack per thread. */
@@ -61,6 +74,21 @@ struct PackRing {
         if constexpr (W > 1) __pipeline_memcpy_async(pack(stage, stream), from, 16);
     }
 };
+
+/* One store of 16 bytes: the compiler divides that of store<W> at these addresses into four. */
+template <int W, typename T>
+static __device__ __forceinline__ void pack_store(T *to, const float (&x)[W]) {
+    if constexpr (W == 1) {
+        *to = from_float<T>(x[0]);
+    } else {
+        uint4 raw;
+#pragma unroll
+        for (int k = 0; k < W; k++) reinterpret_cast<T *>(&raw)[k] = from_float<T>(x[k]);
+        asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(raw.x), "r"(raw.y),
+                     "r"(raw.z), "r"(raw.w)
+                     : "memory");
+    }
+}
 
 /* w, with 1 + w[0]. */
 template <int W, int TAPS, typename T>
@@ -95,45 +123,46 @@ template <typename T, int W, int TAPS, bool CACHED>
 static __global__ void __launch_bounds__(THREADS, 2) forward_kernel(ConvParams<T> p) {
     __shared__ __align__(16) PackRing<T, W, STAGES, 1> ring;
     TokenRun run = run_of<W>(p);
-    if (run.first >= run.end) return;
+    if (run.count == 0) return;
     float w[TAPS][W], rows[TAPS][W] = {};
-    const T *x = p.x + run.column;
+    int64_t start = run.first * p.C + run.column;
+    const T *x = p.x + start;
+    const int32_t *firsts = p.documents == NULL ? NULL : p.documents + run.first;
+    T *out = p.out + start;
     int count = CACHED ? *p.count : 0, position = CACHED ? p.positions[run.first] : 0;
     T *past = CACHED ? p.past + run.first / p.length * (TAPS - 1) * p.C + run.column : NULL;
     factors_load(p, run.column, w);
 #pragma unroll
     for (int j = 1; j < TAPS; j++) { /* moves on by one before its use */
         if (CACHED) load<W>(past + (j - 1) * p.C, rows[j - 1]);
-        if (!CACHED && run.first >= j) load<W>(x + (run.first - j) * p.C, rows[j - 1]);
+        if (!CACHED && run.first >= j) load<W>(x - j * p.C, rows[j - 1]);
     }
-#pragma unroll
-    for (int i = 0; i < STAGES - 1; i++) {
-        if (run.first + i < run.end) ring.fetch(i, 0, x + (run.first + i) * p.C);
+    int to_fetch = run.count;
+    auto fetch = [&](int stage) {
+        if (to_fetch-- > 0) ring.fetch(stage, 0, x);
+        x += p.C;
         __pipeline_commit();
-    }
-    for (int64_t first = run.first; first < run.end; first += STAGES) {
+    };
 #pragma unroll
-        for (int i = 0; i < STAGES; i++) {
-            int64_t s = first + i, next = s + STAGES - 1;
-            if (s >= run.end) break;
-            if (next < run.end) ring.fetch((i + STAGES - 1) % STAGES, 0, x + next * p.C);
-            __pipeline_commit();
-            int start = CACHED || p.documents == NULL ? 0 : p.documents[s];
-            float y[W] = {};
+    for (int stage = 0; stage < STAGES - 1; stage++) fetch(stage);
+    walk<STAGES>(run.count, [&](int stage) {
+        fetch((stage + STAGES - 1) % STAGES);
+        float y[W] = {};
+        int reach = position + run.t - (firsts == NULL ? 0 : *firsts++);
 #pragma unroll
-            for (int j = TAPS - 1; j > 0; j--) pack_copy(rows[j], rows[j - 1]);
-            __pipeline_wait_prior(STAGES - 1);
-            load<W>(ring.pack(i, 0), rows[0]);
-            terms_add(rows, position + run.t - start, w, y);
-            store<W>(p.out + s * p.C + run.column, y);
-            run.t++;
-            if (CACHED && run.t == count) {
+        for (int j = TAPS - 1; j > 0; j--) pack_copy(rows[j], rows[j - 1]);
+        __pipeline_wait_prior(STAGES - 1);
+        load<W>(ring.pack(stage, 0), rows[0]);
+        terms_add(rows, reach, w, y);
+        pack_store<W>(out, y);
+        out += p.C;
+        run.t++;
+        if (CACHED && run.t == count) {
 #pragma unroll
-                for (int j = 1; j < TAPS; j++) store<W>(past + (j - 1) * p.C, rows[j - 1]);
-            }
-            if (run.t == p.length) run.t = 0;
+            for (int j = 1; j < TAPS; j++) store<W>(past + (j - 1) * p.C, rows[j - 1]);
         }
-    }
+        if (run.t == p.length) run.t = 0;
+    });
 }
 
 /* Adds the sums of the warps in order into the block's line of parts. */
@@ -158,61 +187,53 @@ static __device__ __forceinline__ void parts_store(const ConvParams<T> &p, float
 /* What a run reads: dy of TAPS - 1 tokens more than it has, h, and dh to add to. */
 enum { DY, H, OLD, STREAMS };
 
-template <typename T, int W, int TAPS>
-static __device__ __forceinline__ void
-backward_fetch(const ConvParams<T> &p, const TokenRun &run,
-               PackRing<T, W, BACKWARD_STAGES, STREAMS> &ring, int stage, int64_t s) {
-    int64_t at = s * p.C + run.column, last = s + TAPS - 1;
-    if (s < run.end) {
-        if (last < p.rows) ring.fetch(stage, DY, p.x + last * p.C + run.column);
-        ring.fetch(stage, H, p.h + at);
-        if (p.accumulate) ring.fetch(stage, OLD, p.out + at);
-    }
-    __pipeline_commit();
-}
-
 /* rows[j] is dy of token s + j. */
 template <typename T, int W, int TAPS>
 static __global__ void __launch_bounds__(THREADS, 2) backward_kernel(ConvParams<T> p) {
     __shared__ __align__(16) PackRing<T, W, BACKWARD_STAGES, STREAMS> ring;
     TokenRun run = run_of<W>(p);
     float w[TAPS][W] = {}, dw[TAPS][W] = {}, rows[TAPS][W] = {};
-    if (run.first < run.end) factors_load(p, run.column, w);
+    int64_t start = run.first * p.C + run.column, left = p.rows - run.first - (TAPS - 1);
+    const T *dy = p.x + start, *in = p.h + start;
+    const int32_t *ends = p.documents == NULL ? NULL : p.documents + p.rows + run.first;
+    T *out = p.out + start, *old = out;
+    if (run.count > 0) factors_load(p, run.column, w);
 #pragma unroll
     for (int j = 0; j < TAPS - 1; j++) { /* moves on by one before its use */
-        if (run.first < run.end && run.first + j < p.rows)
-            load<W>(p.x + (run.first + j) * p.C + run.column, rows[j + 1]);
+        if (run.count > 0 && run.first + j < p.rows) load<W>(dy + j * p.C, rows[j + 1]);
     }
+    dy += (TAPS - 1) * p.C;
+    int to_fetch = run.count, of_dy = left < run.count ? (int)left : run.count;
+    auto fetch = [&](int stage) {
+        if (of_dy-- > 0) ring.fetch(stage, DY, dy);
+        if (to_fetch > 0) ring.fetch(stage, H, in);
+        if (to_fetch-- > 0 && p.accumulate) ring.fetch(stage, OLD, old);
+        dy += p.C, in += p.C, old += p.C;
+        __pipeline_commit();
+    };
 #pragma unroll
-    for (int i = 0; i < BACKWARD_STAGES - 1; i++)
-        backward_fetch<T, W, TAPS>(p, run, ring, i, run.first + i);
-    for (int64_t first = run.first; first < run.end; first += BACKWARD_STAGES) {
+    for (int stage = 0; stage < BACKWARD_STAGES - 1; stage++) fetch(stage);
+    walk<BACKWARD_STAGES>(run.count, [&](int stage) {
+        fetch((stage + BACKWARD_STAGES - 1) % BACKWARD_STAGES);
+        float h[W], dh[W] = {};
+        int reach = (ends == NULL ? p.length : *ends++) - 1 - run.t;
 #pragma unroll
-        for (int i = 0; i < BACKWARD_STAGES; i++) {
-            int64_t s = first + i;
-            if (s >= run.end) break;
-            backward_fetch<T, W, TAPS>(p, run, ring, (i + BACKWARD_STAGES - 1) % BACKWARD_STAGES,
-                                       s + BACKWARD_STAGES - 1);
-            int end = p.documents == NULL ? p.length : p.documents[p.rows + s];
-            int reach = end - 1 - run.t;
-            float h[W], dh[W] = {};
+        for (int j = 0; j < TAPS - 1; j++) pack_copy(rows[j], rows[j + 1]);
+        __pipeline_wait_prior(BACKWARD_STAGES - 1);
+        load<W>(ring.pack(stage, DY), rows[TAPS - 1]);
+        load<W>(ring.pack(stage, H), h);
+        if (p.accumulate) load<W>(ring.pack(stage, OLD), dh);
+        terms_add(rows, reach, w, dh);
+        if (p.out != NULL) pack_store<W>(out, dh);
+        out += p.C;
 #pragma unroll
-            for (int j = 0; j < TAPS - 1; j++) pack_copy(rows[j], rows[j + 1]);
-            __pipeline_wait_prior(BACKWARD_STAGES - 1);
-            load<W>(ring.pack(i, DY), rows[TAPS - 1]);
-            load<W>(ring.pack(i, H), h);
-            if (p.accumulate) load<W>(ring.pack(i, OLD), dh);
-            terms_add(rows, reach, w, dh);
-            if (p.out != NULL) store<W>(p.out + s * p.C + run.column, dh);
+        for (int j = 0; j < TAPS; j++) {
+            if (j > reach) continue;
 #pragma unroll
-            for (int j = 0; j < TAPS; j++) {
-                if (j > reach) continue;
-#pragma unroll
-                for (int k = 0; k < W; k++) dw[j][k] += rows[j][k] * h[k];
-            }
-            if (++run.t == p.length) run.t = 0;
+            for (int k = 0; k < W; k++) dw[j][k] += rows[j][k] * h[k];
         }
-    }
+        if (++run.t == p.length) run.t = 0;
+    });
     parts_store(p, reinterpret_cast<float *>(&ring), dw);
 }
 

@@ -252,7 +252,10 @@ static Status first_save(const Snapshot *s, const ModelWeights *m, const Config 
         i64_value("tokenizer_hash", (int64_t)m->tokenizer_hash),
         {.name = "config", .kind = CHECKPOINT_TEXT, .text = text},
         {.name = "tokenizer", .kind = CHECKPOINT_TEXT, .text = tokenizer_name_of(m)}};
-    CheckpointContents contents = {s->tensors, s->n, values, sizeof values / sizeof *values};
+    CheckpointContents contents = {.tensors = s->tensors,
+                                   .n_tensors = s->n,
+                                   .values = values,
+                                   .n_values = sizeof values / sizeof *values};
     return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1});
 }
 

@@ -27,20 +27,22 @@ static Status host_create(Saver *saver) {
     const Experiment *e = saver->e;
     for (int kind = 0; kind < parameters_state_count(e->recorded.parameters); kind++) {
         saver->owns[kind] = saver_is_copied(e->recorded.parameters, e->device->target.kind, kind);
-        saver->host[kind] = saver->owns[kind]
-                                ? malloc(saver_state_bytes(e->recorded.parameters, kind))
-                                : parameters_state(e->recorded.parameters, kind)->buffer.data;
-        if (saver->host[kind] == NULL) return OUT_OF_MEMORY("a copy of the weights");
+        if (saver->owns[kind])
+            TRY(device_host_alloc(e->device, saver_state_bytes(e->recorded.parameters, kind),
+                                  &saver->host[kind]));
+        else
+            saver->host[kind] = parameters_state(e->recorded.parameters, kind)->buffer.data;
     }
     return OK;
 }
 
-static Status host_refresh(Saver *saver) {
+/* Starts the copies; those of sharded states are already here (saver_gather). */
+static Status copies_start(Saver *saver) {
     const Experiment *e = saver->e;
     for (int kind = 0; kind < parameters_state_count(e->recorded.parameters); kind++) {
         const Section *section = parameters_state(e->recorded.parameters, kind);
         if (!saver->owns[kind] || parameters_is_sharded(e->recorded.parameters, kind)) continue;
-        TRY(device_download(e->device, saver->host[kind], section->flat));
+        TRY(device_copy_start(e->device, saver->host[kind], section->flat));
     }
     return OK;
 }
@@ -81,6 +83,10 @@ Status saver_gather(Saver *saver, const Experiment *e, int partner) {
     return status;
 }
 
+static Status copies_arrive(void *saver) {
+    return device_copy_wait(((const Saver *)saver)->e->device);
+}
+
 Status saver_folder(const char *directory, Arena *arena, const char **out) {
     *out = arena_printf(arena, "%s/checkpoints", directory);
     if (*out == NULL) return OUT_OF_MEMORY("a saver");
@@ -96,6 +102,8 @@ static Status saver_build(Saver *saver, const char *directory) {
     TRY(state_describe(e->recorded.parameters, saver->host, &saver->arena, &saver->contents));
     TRY(state_add_scales(e, &saver->arena, saver->scales, &saver->contents));
     TRY(state_values_create(e, &saver->values));
+    saver->contents.arrive = copies_arrive;
+    saver->contents.self = saver;
     saver->contents.values = saver->values.list;
     saver->contents.n_values = saver->values.count;
     TRY(checkpoint_image_bytes(&saver->contents, &bytes));
@@ -112,9 +120,9 @@ Status saver_create(const Experiment *e, const char *directory, Saver **out) {
 
 static Status start(Saver *saver, const Progress *progress, const char *folder,
                     CheckpointKeep keep) {
-    saver_copy_rest(saver); /* of the previous one */
-    TRY(host_refresh(saver));
-    TRY(state_download_scales(saver->e, saver->scales));
+    saver_copy_rest(saver);                              /* of the previous one */
+    TRY(state_download_scales(saver->e, saver->scales)); /* before the large copies */
+    TRY(copies_start(saver));
     state_values_set(&saver->values, saver->e, progress);
     saver->contents.n_values = saver->values.count;
     return checkpoint_writer_save(saver->writer, &saver->contents, folder, progress->step, keep);
@@ -148,7 +156,9 @@ void saver_destroy(Saver **saver) {
     if (saver == NULL || *saver == NULL) return;
     checkpoint_writer_destroy(&(*saver)->writer);
     for (int kind = 0; kind < STATE_KINDS_MAX; kind++) {
-        if ((*saver)->owns[kind]) free((*saver)->host[kind]);
+        if (!(*saver)->owns[kind]) continue;
+        device_host_free((*saver)->e->device, (*saver)->host[kind],
+                         saver_state_bytes((*saver)->e->recorded.parameters, kind));
     }
     arena_free(&(*saver)->arena);
     state_values_free(&(*saver)->values);

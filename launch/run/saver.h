@@ -19,9 +19,10 @@ NODISCARD Status saver_create(const Experiment *e, const char *directory, Saver 
  * NULL on other ranks. */
 NODISCARD Status saver_gather(Saver *saver, const Experiment *e, int partner);
 
-/* Begins a snapshot of the run, and copies and writes it in the background. The state must not
- * change before saver_copy_rest. Waits for the previous one and returns its failure. NULL-safe, as
- * are saver_copy_rest and saver_finish. */
+/* Begins a snapshot of the run, and copies and writes it in the background. On the CPU the state
+ * must not change before saver_copy_rest; a GPU's programs wait by themselves (device_copy_start).
+ * Waits for the previous one and returns its failure. NULL-safe, as are saver_copy_rest and
+ * saver_finish. */
 NODISCARD Status saver_start(Saver *saver, const Progress *progress);
 
 /* The same for a snapshot into `folder` (checkpoints/memory_snapshot.h), which outlives it, in

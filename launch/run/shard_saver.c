@@ -51,18 +51,21 @@ static Status directory_check(const ShardSaver *saver) {
     return status;
 }
 
+static size_t shard_bytes(const ShardSaver *saver, int kind) {
+    const Parameters *parameters = saver->e->recorded.parameters;
+    return saver_state_bytes(parameters, kind) / (size_t)parameters->sharding.ranks;
+}
+
 static Status host_create(ShardSaver *saver) {
     const Experiment *e = saver->e;
     if (e->device->target.kind == DEVICE_CPU) return OK;
     for (int kind = 0; kind < parameters_state_count(e->recorded.parameters); kind++) {
-        size_t bytes = saver_state_bytes(e->recorded.parameters, kind);
-        saver->host[kind] = malloc(bytes / (size_t)e->recorded.parameters->sharding.ranks);
-        if (saver->host[kind] == NULL) return OUT_OF_MEMORY("a copy of the weights");
+        TRY(device_host_alloc(e->device, shard_bytes(saver, kind), &saver->host[kind]));
     }
     return OK;
 }
 
-static Status host_refresh(ShardSaver *saver) {
+static Status copies_start(ShardSaver *saver) {
     const Experiment *e = saver->e;
     const Parameters *parameters = e->recorded.parameters;
     for (int kind = 0; kind < parameters_state_count(parameters); kind++) {
@@ -70,10 +73,14 @@ static Status host_refresh(ShardSaver *saver) {
         for (int b = 0; host != NULL && b < parameters->n_buckets; b++) {
             Tensor shard = state_shard(parameters, kind, b);
             size_t place = (size_t)state_shard_place(parameters, kind, b) * dtype_size(shard.dtype);
-            if (shard.shape[0] > 0) TRY(device_download(e->device, host + place, &shard));
+            if (shard.shape[0] > 0) TRY(device_copy_start(e->device, host + place, &shard));
         }
     }
     return OK;
+}
+
+static Status copies_arrive(void *saver) {
+    return device_copy_wait(((const ShardSaver *)saver)->e->device);
 }
 
 /* What rank 0 has beside its shard of the states: the values, and the scales, which are equal on
@@ -92,6 +99,8 @@ static Status saver_build(ShardSaver *saver) {
     TRY(host_create(saver));
     TRY(state_describe_parts(saver->e->recorded.parameters, saver->host, &saver->arena,
                              &saver->parts));
+    saver->parts.arrive = copies_arrive;
+    saver->parts.self = saver;
     if (leads(saver)) TRY(manifest_create(saver));
     TRY(checkpoint_image_bytes(&saver->parts, &bytes));
     return checkpoint_writer_create(bytes, &saver->writer);
@@ -112,13 +121,13 @@ Status shard_saver_start(ShardSaver *saver, const Progress *progress) {
     ShardedSave save;
     TRY(shard_saver_finish(saver));
     TRY(save_begin(saver, progress->step, &save));
-    TRY(host_refresh(saver));
     if (leads(saver)) {
         TRY(state_download_scales(saver->e, saver->scales));
         state_values_set(&saver->values, saver->e, progress);
         saver->whole.values = saver->values.list;
         saver->whole.n_values = saver->values.count;
     }
+    TRY(copies_start(saver));
     return checkpoint_writer_save_shard(saver->writer, &save, world_rank(saver->e->world),
                                         &saver->parts, leads(saver) ? &saver->whole : NULL,
                                         saver_keep(saver->e->config, progress));
@@ -149,7 +158,10 @@ Status shard_saver_finish(ShardSaver *saver) {
 void shard_saver_destroy(ShardSaver **saver) {
     if (saver == NULL || *saver == NULL) return;
     checkpoint_writer_destroy(&(*saver)->writer);
-    for (int kind = 0; kind < STATE_KINDS_MAX; kind++) free((*saver)->host[kind]);
+    for (int kind = 0; kind < STATE_KINDS_MAX; kind++) {
+        if ((*saver)->host[kind] != NULL)
+            device_host_free((*saver)->e->device, (*saver)->host[kind], shard_bytes(*saver, kind));
+    }
     state_values_free(&(*saver)->values);
     arena_free(&(*saver)->arena);
     free(*saver);

@@ -11,9 +11,10 @@ typedef struct ShardSaver ShardSaver;
  * STATUS_FAILURE. */
 NODISCARD Status shard_saver_create(const Experiment *e, const char *directory, ShardSaver **out);
 
-/* Begins a snapshot of this rank's shard, and copies and writes it in the background. The state
- * must not change before shard_saver_copy_rest. The values are those of rank 0. Waits for the
- * previous save first, and returns its failure on all ranks. Collective. */
+/* Begins a snapshot of this rank's shard, and copies and writes it in the background. On the CPU
+ * the state must not change before shard_saver_copy_rest; a GPU's programs wait by themselves
+ * (device_copy_start). The values are those of rank 0. Waits for the previous save first, and
+ * returns its failure on all ranks. Collective. */
 NODISCARD Status shard_saver_start(ShardSaver *saver, const Progress *progress);
 
 /* Copies what is left of the last snapshot. NULL-safe. Not collective. */

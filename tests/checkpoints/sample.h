@@ -30,7 +30,8 @@ static inline void sample_fill(Sample *s, int64_t step) {
         (CheckpointValue){.name = "train_s", .kind = CHECKPOINT_F64, .f64 = 0.1 * (double)step};
     s->values[2] = (CheckpointValue){
         .name = "config", .kind = CHECKPOINT_TEXT, .text = "name: \xc3\xa4\nseed: 1337\n"};
-    s->contents = (CheckpointContents){s->tensors, 4, s->values, 3};
+    s->contents = (CheckpointContents){
+        .tensors = s->tensors, .n_tensors = 4, .values = s->values, .n_values = 3};
 }
 
 /* Takes a snapshot and writes it. */

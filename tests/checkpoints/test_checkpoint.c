@@ -67,7 +67,7 @@ static void every_dtype_and_an_empty_tensor(void) {
         tensors[i] = (CheckpointTensor){names[i], dtypes[i], 3, {2, 5, 1}, data[i]};
     }
     tensors[6] = (CheckpointTensor){"empty", DTYPE_F32, 2, {0, 4}, data[0]};
-    CheckpointContents contents = {tensors, 7, NULL, 0};
+    CheckpointContents contents = {.tensors = tensors, .n_tensors = 7};
     CheckpointImage *image = NULL;
     CheckpointFile *file = NULL;
     REQUIRE_OK(checkpoint_image_create(1, &image)); /* too small: it grows */
@@ -85,7 +85,7 @@ static void every_dtype_and_an_empty_tensor(void) {
     CHECK_ERROR(checkpoint_write(image, dir, 1, (CheckpointKeep){1, -1}), STATUS_FAILURE,
                 "no snapshot");
     tensors[1].name = "t0";
-    contents = (CheckpointContents){tensors, 2, NULL, 0};
+    contents = (CheckpointContents){.tensors = tensors, .n_tensors = 2};
     CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_FAILURE, "'t0'");
     checkpoint_image_destroy(&image);
 }
@@ -138,7 +138,8 @@ static void the_bound_is_tight_and_nothing_is_reallocated(void) {
     for (int i = 0; i < 11; i++)
         values[i + 1] = (CheckpointValue){.name = numbers[i], .kind = CHECKPOINT_I64};
     for (int n = 1; n <= N; n = 3 * n + 1) {
-        CheckpointContents contents = {tensors, n, values, 12};
+        CheckpointContents contents = {
+            .tensors = tensors, .n_tensors = n, .values = values, .n_values = 12};
         CheckpointImage *image = NULL;
         size_t bound = 0;
         REQUIRE_OK(checkpoint_image_bytes(&contents, &bound));
@@ -294,70 +295,6 @@ static void mismatches_are_named(void) {
     checkpoint_close(&file);
 }
 
-static void saves_in_the_background(void) {
-    const char *dir = arena_printf(&arena, "%s/checkpoints", harness_directory()), *warnings;
-    static Sample sample;
-    CheckpointWriter *writer = NULL;
-    CheckpointFile *file = NULL;
-    size_t bytes = 0;
-    sample_fill(&sample, 0);
-    REQUIRE_OK(checkpoint_image_bytes(&sample.contents, &bytes));
-    REQUIRE_OK(checkpoint_writer_create(bytes, &writer));
-    const CheckpointKeep keep = {2, -1};
-    CHECK(mkdir(dir, 0777) == 0);
-    for (int64_t step = 1; step <= 20; step++) {
-        sample_fill(&sample, step);
-        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, step, keep));
-        checkpoint_writer_copy_rest(writer);
-        sample_fill(&sample, -7); /* training continues while it is written */
-    }
-    REQUIRE_OK(checkpoint_writer_wait(writer));
-    CHECK(checkpoint_writer_is_idle(writer));
-    REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
-    CHECK(checkpoint_step(file) == 20 && files_count(dir, "step_") == 2);
-    CHECK_OK(sample_check(file));
-    checkpoint_close(&file);
-
-    /* The directory is gone: the next save fails, and so does wait, once. */
-    CHECK(rename(dir, arena_printf(&arena, "%s.away", dir)) == 0);
-    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, 21, keep));
-    CHECK_ERROR(checkpoint_writer_save(writer, &sample.contents, dir, 22, keep), STATUS_FAILURE,
-                "No such file or directory");
-    REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, 22, keep));
-    CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "step_00000022.h5: cannot write");
-    CHECK_OK(checkpoint_writer_wait(writer));
-    checkpoint_writer_destroy(&writer);
-}
-
-/* The tensors are copied while they are written; what is left is copied before they change. */
-static void a_begun_snapshot_has_the_state_of_its_beginning(void) {
-    enum { MILLIONS = 5 };
-    const char *dir = harness_directory();
-    size_t count = (size_t)MILLIONS << 20;
-    float *data = malloc(count * sizeof *data), *back = malloc(count * sizeof *back);
-    const CheckpointTensor tensor = {"wte", DTYPE_F32, 1, {(int64_t)count}, data};
-    const CheckpointContents contents = {.tensors = &tensor, .n_tensors = 1};
-    CheckpointWriter *writer = NULL;
-    CheckpointFile *file = NULL;
-    REQUIRE_OK(checkpoint_writer_create(1, &writer));
-    for (int64_t step = 1; step <= 3; step++) {
-        for (size_t i = 0; i < count; i++) data[i] = (float)step + (float)i;
-        REQUIRE_OK(checkpoint_writer_save(writer, &contents, dir, step, (CheckpointKeep){1, -1}));
-        checkpoint_writer_copy_rest(writer);
-        memset(data, 0, count * sizeof *data);
-        REQUIRE_OK(checkpoint_writer_wait(writer));
-        REQUIRE_OK(checkpoint_open(path_of(dir, step), &file));
-        CHECK_OK(checkpoint_read_tensor(file, &tensor, back));
-        bool same = true;
-        for (size_t i = 0; i < count; i++) same = same && back[i] == (float)step + (float)i;
-        CHECK(same);
-        checkpoint_close(&file);
-    }
-    checkpoint_writer_destroy(&writer);
-    free(data);
-    free(back);
-}
-
 static void names_are_parsed_strictly(void) {
     int64_t step = 0;
     CHECK(checkpoint_name_parse("step_00000012.h5", &step) && step == 12);
@@ -388,8 +325,6 @@ int main(int argc, char **argv) {
         TEST(what_is_in_the_way_is_moved_aside),
         TEST(a_bad_newest_is_named_and_passed_over),
         TEST(mismatches_are_named),
-        TEST(saves_in_the_background),
-        TEST(a_begun_snapshot_has_the_state_of_its_beginning),
         TEST(names_are_parsed_strictly),
     };
     int code = harness_run(argc, argv, "checkpoint", tests, COUNT(tests));

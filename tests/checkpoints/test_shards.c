@@ -270,7 +270,8 @@ static Status save_within(ShardedSave *save, CheckpointWriter *writer, rlim_t by
     static Sample sample;
     const CheckpointTensor large = {"large", DTYPE_F32, 1, {1 << 20}, NULL};
     const CheckpointValue value = {"value", CHECKPOINT_I64, .i64 = 1};
-    const CheckpointContents whole = {&large, 1, &value, 1};
+    const CheckpointContents whole = {
+        .tensors = &large, .n_tensors = 1, .values = &value, .n_values = 1};
     CheckpointTensor tensors[4];
     struct rlimit before, limit;
     sample_fill(&sample, save->step);

@@ -56,6 +56,14 @@ static void copies_and_fetches(void) {
     CHECK(got[0] == 7 && got[2] == 9);
     CHECK_ERROR(device_fetch_start(device, &fetch, large), STATUS_FAILURE,
                 "cannot fetch 72 bytes at once");
+    void *host = NULL;
+    REQUIRE_OK(device_host_alloc(device, sizeof got, &host));
+    CHECK_OK(device_copy_start(device, host, t));
+    CHECK_OK(device_upload(device, t, sent)); /* the copy is complete on the CPU */
+    CHECK_OK(device_copy_wait(device));
+    CHECK(memcmp(host, got, sizeof got) == 0);
+    device_host_free(device, host, sizeof got);
+    device_host_free(device, NULL, 0);
     store_destroy(&store);
     CHECK(device->allocated_bytes == 0);
 }
@@ -163,6 +171,38 @@ static void progress_before_every_op(void) {
     program_destroy(&p);
 }
 
+static int n_updates;
+static void update_note(void *self) { n_updates += self == device; }
+
+/* Of a checkpoint's tensors, which are f32 or f64: 16-bit weights have masters, and the largest
+ * magnitudes of eight-bit products, in i32, are not saved. */
+static void updates_of_state_are_announced(void) {
+    const struct {
+        BufferKind kind;
+        DType dtype;
+        int updates;
+    } cases[] = {
+        {BUFFER_WEIGHTS, DTYPE_F32, 1},   {BUFFER_WEIGHTS, DTYPE_F64, 1},
+        {BUFFER_WEIGHTS, DTYPE_BF16, 0},  {BUFFER_MASTER_WEIGHTS, DTYPE_F32, 1},
+        {BUFFER_MOMENTS, DTYPE_F32, 1},   {BUFFER_MOMENTS, DTYPE_I32, 0},
+        {BUFFER_GRADIENTS, DTYPE_F32, 0}, {BUFFER_INPUTS, DTYPE_F32, 0},
+    };
+    device->before_update = update_note;
+    device->before_update_self = device;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Program *p = NULL;
+        REQUIRE_OK(program_create(device->target, false, &p));
+        Tensor *t = program_tensor(p, cases[i].kind, cases[i].dtype, 1, (int64_t[]){4});
+        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(t), TENSORS(NULL), NULL});
+        program_record(p, (Recording){&nothing_op, NULL, 0, TENSORS(NULL), TENSORS(NULL, t), NULL});
+        n_updates = 0;
+        CHECK_OK(device_replay(device, p));
+        CHECK(n_updates == cases[i].updates);
+        program_destroy(&p);
+    }
+    device->before_update = NULL;
+}
+
 static void nodes_are_moved(void) {
     Program *p = NULL;
     const char *const names[] = {"a", "b", "c", "d"}, *const wanted[] = {"d", "b", "c", "a"};
@@ -211,6 +251,7 @@ int main(int argc, char **argv) {
         TEST(missing_kernels_are_named),
         TEST(numbers_that_are_no_reals_do_not_add_up),
         TEST(progress_before_every_op),
+        TEST(updates_of_state_are_announced),
         TEST(nodes_are_moved),
         TEST(functions_of_cublaslt_are_found),
         TEST(nothing_is_destroyed_safely),

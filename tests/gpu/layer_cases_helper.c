@@ -142,8 +142,8 @@ static void add_aligned(Case *c) { add_case(c, 37, 64); }
 static void add_ragged(Case *c) { add_case(c, 9, 33); }
 
 /* With a vocabulary, token 0 ends a document. */
-static void short_conv_case(Case *c, int64_t B, int64_t T, int64_t C, int64_t taps, int64_t V,
-                            bool accumulate) {
+static void conv_case(Case *c, int64_t B, int64_t T, int64_t C, int64_t taps, int64_t V,
+                      bool accumulate) {
     Program *p = case_program(c);
     Tensor *h = case_activation(c, 0, 1, accumulate, SHAPE(B, T, C));
     Tensor *w = case_parameter(c, 0, 0.5, accumulate, SHAPE(taps, C));
@@ -151,17 +151,17 @@ static void short_conv_case(Case *c, int64_t B, int64_t T, int64_t C, int64_t ta
     case_differentiate(c, short_conv_record(p, h, w, documents_record(p, tokens, 0)));
 }
 
-static void short_conv_768(Case *c) { short_conv_case(c, 3, 700, 768, 3, 0, false); }
-static void short_conv_two(Case *c) { short_conv_case(c, 2, 37, 264, 2, 0, true); }
-static void short_conv_four(Case *c) { short_conv_case(c, 1, 5000, 64, 4, 0, false); }
-static void short_conv_short(Case *c) { short_conv_case(c, 400, 2, 72, 4, 0, true); }
-static void short_conv_one(Case *c) { short_conv_case(c, 1, 1, 300, 3, 0, false); }
-static void short_conv_ragged(Case *c) { short_conv_case(c, 3, 41, 33, 3, 0, true); }
-static void short_conv_documents(Case *c) { short_conv_case(c, 3, 333, 128, 3, 4, false); }
-static void short_conv_ragged_documents(Case *c) { short_conv_case(c, 2, 97, 35, 4, 9, true); }
+static void conv_768(Case *c) { conv_case(c, 3, 700, 768, 3, 0, false); }
+static void conv_two(Case *c) { conv_case(c, 2, 37, 264, 2, 0, true); }
+static void conv_four(Case *c) { conv_case(c, 1, 5000, 64, 4, 0, false); }
+static void conv_short(Case *c) { conv_case(c, 400, 2, 72, 4, 0, true); }
+static void conv_one(Case *c) { conv_case(c, 1, 1, 300, 3, 0, false); }
+static void conv_ragged(Case *c) { conv_case(c, 3, 41, 33, 3, 0, true); }
+static void conv_documents(Case *c) { conv_case(c, 3, 333, 128, 3, 4, false); }
+static void conv_odd_documents(Case *c) { conv_case(c, 2, 97, 35, 4, 9, true); }
 
 /* Rows of tokens that begin at positions 0 to 4; some of a row are padding. */
-static void short_conv_cached_case(Case *c, int64_t B, int64_t T, int64_t C, int64_t taps) {
+static void conv_cached_case(Case *c, int64_t B, int64_t T, int64_t C, int64_t taps) {
     Tensor *h = case_input(c, NARROW, 0, 1, SHAPE(B, T, C)),
            *w = case_input(c, NARROW, 0, 0.5, SHAPE(taps, C)),
            *past = case_input(c, NARROW, 0, 1, SHAPE(B, taps - 1, C));
@@ -170,63 +170,37 @@ static void short_conv_cached_case(Case *c, int64_t B, int64_t T, int64_t C, int
     case_compare(c, past);
 }
 
-static void short_conv_cached_one(Case *c) { short_conv_cached_case(c, 64, 1, 128, 3); }
-static void short_conv_cached_chunk(Case *c) { short_conv_cached_case(c, 9, 16, 264, 4); }
-static void short_conv_cached_long(Case *c) { short_conv_cached_case(c, 3, 128, 768, 3); }
-static void short_conv_cached_ragged(Case *c) { short_conv_cached_case(c, 5, 3, 33, 4); }
+static void conv_cached_one(Case *c) { conv_cached_case(c, 64, 1, 128, 3); }
+static void conv_cached_chunk(Case *c) { conv_cached_case(c, 9, 16, 264, 4); }
+static void conv_cached_long(Case *c) { conv_cached_case(c, 3, 128, 768, 3); }
+static void conv_cached_ragged(Case *c) { conv_cached_case(c, 5, 3, 33, 4); }
 
 const NamedCase layer_cases[] = {
-    CASE(sequences_768),
-    CASE(sequences_one),
-    CASE(sequences_many),
-    CASE(sequences_ragged),
-    CASE(sequences_rms),
-    CASE(sequences_rms_ragged),
-    CASE(sequences_plain),
-    CASE(layernorm_768),
-    CASE(layernorm_64),
-    CASE(layernorm_ragged),
-    CASE(layernorm_1600),
-    CASE(layernorm_long),
-    CASE(layernorm_many),
-    CASE(layernorm_plain),
-    CASE(rmsnorm_768),
-    CASE(rmsnorm_64),
-    CASE(rmsnorm_ragged),
-    CASE(rmsnorm_1600),
-    CASE(rmsnorm_long),
-    CASE(rmsnorm_many),
-    CASE(rmsnorm_plain),
-    CASE(rmsnorm_plain_ragged),
-    CASE(rmsnorm_plain_long),
-    CASE(rmsnorm_plain_many),
-    CASE(gelu_aligned),
-    CASE(gelu_ragged),
-    CASE(relu2_aligned),
-    CASE(relu2_ragged),
-    CASE(swiglu_aligned),
-    CASE(swiglu_ragged),
-    CASE(swiglu_wide),
-    CASE(geglu_aligned),
-    CASE(geglu_ragged),
-    CASE(geglu_wide),
-    CASE(mix_aligned),
-    CASE(mix_ragged),
-    CASE(mix_large),
-    CASE(mix_itself),
-    CASE(add_aligned),
-    CASE(add_ragged),
-    CASE(short_conv_768),
-    CASE(short_conv_two),
-    CASE(short_conv_four),
-    CASE(short_conv_short),
-    CASE(short_conv_one),
-    CASE(short_conv_ragged),
-    CASE(short_conv_documents),
-    CASE(short_conv_ragged_documents),
-    CASE(short_conv_cached_one),
-    CASE(short_conv_cached_chunk),
-    CASE(short_conv_cached_long),
-    CASE(short_conv_cached_ragged),
+    CASE(sequences_768),      CASE(sequences_one),
+    CASE(sequences_many),     CASE(sequences_ragged),
+    CASE(sequences_rms),      CASE(sequences_rms_ragged),
+    CASE(sequences_plain),    CASE(layernorm_768),
+    CASE(layernorm_64),       CASE(layernorm_ragged),
+    CASE(layernorm_1600),     CASE(layernorm_long),
+    CASE(layernorm_many),     CASE(layernorm_plain),
+    CASE(rmsnorm_768),        CASE(rmsnorm_64),
+    CASE(rmsnorm_ragged),     CASE(rmsnorm_1600),
+    CASE(rmsnorm_long),       CASE(rmsnorm_many),
+    CASE(rmsnorm_plain),      CASE(rmsnorm_plain_ragged),
+    CASE(rmsnorm_plain_long), CASE(rmsnorm_plain_many),
+    CASE(gelu_aligned),       CASE(gelu_ragged),
+    CASE(relu2_aligned),      CASE(relu2_ragged),
+    CASE(swiglu_aligned),     CASE(swiglu_ragged),
+    CASE(swiglu_wide),        CASE(geglu_aligned),
+    CASE(geglu_ragged),       CASE(geglu_wide),
+    CASE(mix_aligned),        CASE(mix_ragged),
+    CASE(mix_large),          CASE(mix_itself),
+    CASE(add_aligned),        CASE(add_ragged),
+    CASE(conv_768),           CASE(conv_two),
+    CASE(conv_four),          CASE(conv_short),
+    CASE(conv_one),           CASE(conv_ragged),
+    CASE(conv_documents),     CASE(conv_odd_documents),
+    CASE(conv_cached_one),    CASE(conv_cached_chunk),
+    CASE(conv_cached_long),   CASE(conv_cached_ragged),
 };
 const int n_layer_cases = COUNT(layer_cases);

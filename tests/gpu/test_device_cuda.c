@@ -1,5 +1,6 @@
 /* The GPU as a device: copies of every size, pending read-backs, graphs, and the error without a
  * GPU. */
+#include "core/base/clock.h"
 #include "core/bound_program.h"
 #include "core/ops/copy.h"
 #include "core/ops/linear.h"
@@ -7,6 +8,7 @@
 #include "tests/gpu/cases_helper.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +85,133 @@ static void fetches_keep_their_order(void) {
     store_destroy(&store);
 }
 
+/* Large state that each replay of `adds` increases by one; `reads` copies it elsewhere. */
+enum { STATE_COUNT = 48 << 20, STATE_SHIFT = 256 };
+typedef struct Counter {
+    Device *device;
+    Store *store;
+    Tensor *state, *ones, *other;
+    BoundProgram programs[2]; /* adds, reads */
+    Program *adds, *reads;
+    float *memory, *host; /* pinned; a place inside of it, as of a shard */
+} Counter;
+
+static Status counter_record(Counter *c) {
+    Section *weights, *numbers;
+    const int64_t shape[] = {STATE_COUNT};
+    TRY(store_create(&c->store));
+    TRY(store_section(c->store, "weights", BUFFER_WEIGHTS, DTYPE_F32, &weights));
+    TRY(store_section(c->store, "numbers", BUFFER_INPUTS, DTYPE_F32, &numbers));
+    TRY(section_add(c->store, weights, "state", 1, shape, &c->state));
+    TRY(section_add(c->store, numbers, "ones", 1, shape, &c->ones));
+    TRY(section_add(c->store, numbers, "other", 1, shape, &c->other));
+    TRY(store_allocate(c->store, c->device));
+    for (int i = 0; i < 2; i++)
+        TRY(program_create(c->device->target, false, &c->programs[i].program));
+    c->adds = c->programs[0].program, c->reads = c->programs[1].program;
+    copy_record(c->adds, c->other, c->ones, false); /* no state: before the wait */
+    copy_record(c->adds, c->state, c->ones, true);
+    copy_record(c->reads, c->other, c->state, false);
+    return bound_programs_plan(c->programs, 2);
+}
+
+static Status counter_create(Counter *c) {
+    *c = (Counter){.device = case_gpu()};
+    TRY(counter_record(c));
+    void *pinned = NULL;
+    TRY(device_host_alloc(c->device, (STATE_COUNT + STATE_SHIFT) * sizeof(float), &pinned));
+    c->memory = pinned;
+    c->host = c->memory + STATE_SHIFT;
+    for (int64_t i = 0; i < STATE_COUNT; i++) c->host[i] = 1;
+    return device_upload(c->device, c->ones, c->host);
+}
+
+static void counter_destroy(Counter *c) {
+    device_host_free(c->device, c->memory, (STATE_COUNT + STATE_SHIFT) * sizeof(float));
+    bound_programs_destroy(c->programs, 2);
+    store_destroy(&c->store);
+}
+
+/* After a copy that began when the state was `value`. */
+static bool has_copied(const Counter *c, const float *host, int value) {
+    if (!CHECK_OK(device_copy_wait(c->device))) return false;
+    for (int64_t i = 0; i < STATE_COUNT; i++) {
+        if (host[i] != (float)value) {
+            fprintf(stderr, "element %lld of the copy: %g instead of %d\n", (long long)i,
+                    (double)host[i], value);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* In graphs, op by op, and by the host; the state changes while it is copied. */
+static void a_copy_has_the_state_of_its_beginning(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    enum { REPEATS = 30 };
+    Counter c;
+    OpTime times[2];
+    int value = 0;
+    float *zeros = calloc(STATE_COUNT, sizeof *zeros);
+    REQUIRE_OK(counter_create(&c));
+    CHECK_OK(device_replay(c.device, c.adds)); /* captures the graph before any copy */
+    value++;
+    for (int i = 0; i < REPEATS; i++) {
+        CHECK_OK(device_copy_start(c.device, c.host, c.state));
+        CHECK_OK(device_replay(c.device, c.adds));
+        CHECK_OK(device_replay(c.device, c.adds));
+        bool is_good = has_copied(&c, c.host, value);
+        value += 2;
+        CHECK_OK(device_copy_start(c.device, c.host, c.state));
+        CHECK_OK(device_profile(c.device, c.adds, times));
+        is_good = is_good && has_copied(&c, c.host, value);
+        value++;
+        CHECK(is_good);
+        if (!is_good) break;
+    }
+    CHECK_OK(device_copy_start(c.device, c.host, c.state));
+    CHECK_OK(device_upload(c.device, c.state, zeros));
+    CHECK(has_copied(&c, c.host, value));
+    free(zeros);
+    counter_destroy(&c);
+}
+
+/* A step's forward and backward pass do not write state. */
+static void what_reads_the_state_does_not_wait_for_its_copy(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    Counter c;
+    double reading = 1e9, copying = 1e9;
+    REQUIRE_OK(counter_create(&c));
+    CHECK_OK(device_replay(c.device, c.reads));
+    for (int i = 0; i < 5; i++) {
+        double begin = clock_seconds();
+        CHECK_OK(device_copy_start(c.device, c.host, c.state));
+        CHECK_OK(device_replay(c.device, c.reads));
+        CHECK_OK(device_synchronize(c.device));
+        reading = fmin(reading, clock_seconds() - begin);
+        CHECK_OK(device_copy_wait(c.device));
+        copying = fmin(copying, clock_seconds() - begin);
+    }
+    fprintf(stderr, "%d MB: read beside the copy in %.2f ms, copied in %.2f ms\n",
+            (int)(STATE_COUNT * sizeof(float) / 1000000), 1e3 * reading, 1e3 * copying);
+    CHECK(reading < 0.5 * copying);
+    counter_destroy(&c);
+}
+
+static void memory_that_is_not_pinned_is_copied_to_at_once(void) {
+    if (device_count_cuda() == 0) SKIP("no GPU");
+    Counter c;
+    float *ordinary = malloc(STATE_COUNT * sizeof(float));
+    REQUIRE_OK(counter_create(&c));
+    CHECK_OK(device_copy_start(c.device, ordinary, c.state));
+    CHECK_OK(device_replay(c.device, c.adds));
+    CHECK(has_copied(&c, ordinary, 0));
+    CHECK_OK(device_copy_start(c.device, ordinary, c.state));
+    CHECK(has_copied(&c, ordinary, 1));
+    counter_destroy(&c);
+    free(ordinary);
+}
+
 enum { N = 256 };
 
 /* The largest error of x w^T for random x and w, relative to a row's length; f64 sums are the
@@ -156,7 +285,14 @@ static void names_what_is_missing(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(copies), TEST(fetches_keep_their_order), TEST(knows_itself),
-                          TEST(rounds_to_tf32_only_where_asked), TEST(names_what_is_missing)};
+    const Test tests[] = {TEST(copies),
+                          TEST(fetches_keep_their_order),
+                          TEST(knows_itself),
+                          TEST(a_copy_has_the_state_of_its_beginning),
+                          TEST(what_reads_the_state_does_not_wait_for_its_copy),
+                          TEST(memory_that_is_not_pinned_is_copied_to_at_once),
+
+                          TEST(rounds_to_tf32_only_where_asked),
+                          TEST(names_what_is_missing)};
     return harness_run(argc, argv, "the GPU as a device", tests, COUNT(tests));
 }

@@ -60,7 +60,7 @@ static Status old_write(const char *folder) {
                                    .data = values[s][i]};
         }
     }
-    CheckpointContents contents = {list, COUNT(list), NULL, 0};
+    CheckpointContents contents = {.tensors = list, .n_tensors = COUNT(list)};
     return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1});
 }
 
